@@ -1,0 +1,182 @@
+//! The closed sets: which operations exist, and how each can end.
+
+use std::fmt;
+
+/// What a device (or the service side) does that is worth timing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Operation {
+    /// One connection attempt, from the instant it was due to CONNACK.
+    Connect,
+    /// Its name resolution.
+    ConnectDns,
+    /// Its TCP handshake.
+    ConnectTcp,
+    /// Its TLS handshake.
+    ConnectTls,
+    /// CONNECT to CONNACK.
+    ConnectMqtt,
+    /// From the planned instant, or from the loss, until really online, retries and back-off included.
+    Online,
+    /// SUBSCRIBE to SUBACK.
+    Subscribe,
+    /// A device-to-cloud message of an IoT hub.
+    Telemetry,
+    /// A message to a plain broker.
+    Publish,
+    /// PINGREQ to PINGRESP.
+    Ping,
+}
+
+impl Operation {
+    /// Every operation, in the order in which reports list them.
+    pub const ALL: [Operation; 10] = [
+        Operation::Online,
+        Operation::Connect,
+        Operation::ConnectDns,
+        Operation::ConnectTcp,
+        Operation::ConnectTls,
+        Operation::ConnectMqtt,
+        Operation::Subscribe,
+        Operation::Telemetry,
+        Operation::Publish,
+        Operation::Ping,
+    ];
+
+    /// The name in thresholds, results and reports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Operation::Connect => "connect",
+            Operation::ConnectDns => "connect.dns",
+            Operation::ConnectTcp => "connect.tcp",
+            Operation::ConnectTls => "connect.tls",
+            Operation::ConnectMqtt => "connect.mqtt",
+            Operation::Online => "online",
+            Operation::Subscribe => "subscribe",
+            Operation::Telemetry => "telemetry",
+            Operation::Publish => "publish",
+            Operation::Ping => "ping",
+        }
+    }
+
+    /// The operation of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Operation> {
+        Operation::ALL.into_iter().find(|operation| operation.name() == name)
+    }
+
+    /// Messages: the operations whose lag decides whether the measurement is valid.
+    #[must_use]
+    pub fn is_message(self) -> bool {
+        matches!(self, Operation::Telemetry | Operation::Publish)
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// How a due operation ended: exactly one of these. Their sum equals `due`, always.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Outcome {
+    /// Acknowledged; QoS 0: flushed.
+    Ok,
+    /// Not acknowledged within its timeout.
+    TimedOut,
+    /// Refused by the peer, with a code (counted by code among the errors).
+    Refused,
+    /// Refused because of a throttle, where the wire says so.
+    Throttled,
+    /// The connection went away and it will not be sent again.
+    Lost,
+    /// Not sent by `send_by`.
+    Expired,
+    /// Due while the device was offline against the plan, with `offline = "skip"`.
+    Offline,
+    /// Still open when the run ended.
+    Unfinished,
+}
+
+impl Outcome {
+    /// Every outcome, in the order of the counter array.
+    pub const ALL: [Outcome; 8] = [
+        Outcome::Ok,
+        Outcome::TimedOut,
+        Outcome::Refused,
+        Outcome::Throttled,
+        Outcome::Lost,
+        Outcome::Expired,
+        Outcome::Offline,
+        Outcome::Unfinished,
+    ];
+
+    /// The name in thresholds, results and reports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Outcome::Ok => "ok",
+            Outcome::TimedOut => "timed_out",
+            Outcome::Refused => "refused",
+            Outcome::Throttled => "throttled",
+            Outcome::Lost => "lost",
+            Outcome::Expired => "expired",
+            Outcome::Offline => "offline",
+            Outcome::Unfinished => "unfinished",
+        }
+    }
+
+    /// The outcome of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Outcome> {
+        Outcome::ALL.into_iter().find(|outcome| outcome.name() == name)
+    }
+}
+
+/// Whose fault an error is, as far as the wire can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Culprit {
+    /// The hub or broker.
+    Peer,
+    /// What lies between.
+    Network,
+    /// This load generator or its machine.
+    Us,
+}
+
+impl Culprit {
+    /// The name in the result file.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Culprit::Peer => "peer",
+            Culprit::Network => "network",
+            Culprit::Us => "us",
+        }
+    }
+}
+
+/// What a number belongs to: the operation, and the fleet and phase in which it was due (indices of the plan).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// What was done.
+    pub operation: Operation,
+    /// By which fleet.
+    pub fleet: u16,
+    /// Due in which phase.
+    pub phase: u16,
+}
+
+/// The four instants of an operation, in nanoseconds since the run's zero; `due <= picked <= sent <= acked`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Times {
+    /// Planned.
+    pub due: u64,
+    /// The worker handled it.
+    pub picked: u64,
+    /// Encoded for the socket.
+    pub sent: u64,
+    /// Acknowledged (QoS 0: flushed).
+    pub acked: u64,
+}

@@ -1,0 +1,268 @@
+//! What a plan is made of.
+
+use crate::iothub::sas::Key as SasKey;
+use crate::measure::{Operation, Outcome};
+use crate::policy::backoff::BackOff;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::arrival::Arrival;
+use super::credentials::Auth;
+use super::payload::Payload;
+use super::schedule::Schedule;
+use super::template::Template;
+
+/// A resolved run.
+#[derive(Debug)]
+pub struct Plan {
+    /// The scenario's name.
+    pub name: String,
+    /// Where the scenario came from.
+    pub source: Source,
+    /// Same seed, same arrivals, same payloads.
+    pub seed: u64,
+    /// What is loaded.
+    pub target: Target,
+    /// The built-in hub, when it is the target.
+    pub emulator: Option<EmulatorPlan>,
+    /// Who makes the load.
+    pub fleets: Vec<FleetPlan>,
+    /// Phases, planned online share and load over time.
+    pub schedule: Schedule,
+    /// How long acks may come in after the last phase.
+    pub drain: Duration,
+    /// What counts as good.
+    pub thresholds: Vec<Threshold>,
+    /// When a measurement counts as the generator's own failure.
+    pub validity: Validity,
+}
+
+/// Where a scenario came from, for the result file. No secret is in it.
+#[derive(Clone, Debug, Default)]
+pub struct Source {
+    /// The path as given.
+    pub file: String,
+    /// The text as read; `${env.NAME}` unexpanded.
+    pub text: String,
+    /// SHA-256 of the text, in hex.
+    pub sha256: String,
+    /// `--set` overrides as `key=value`.
+    pub overrides: Vec<String>,
+}
+
+/// What kind of server the target is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TargetKind {
+    /// Azure IoT Hub, or the built-in one.
+    IotHub,
+    /// Any MQTT 3.1.1 broker.
+    Mqtt,
+}
+
+/// What is loaded.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Which kind.
+    pub kind: TargetKind,
+    /// The host name; with the built-in hub, filled in from its ready line.
+    pub host: String,
+    /// The port; with the built-in hub, filled in from its ready line.
+    pub port: u16,
+    /// TLS; `None` over plain TCP (plain brokers only).
+    pub tls: Option<TlsPlan>,
+}
+
+/// How devices speak TLS.
+#[derive(Clone, Debug, Default)]
+pub struct TlsPlan {
+    /// A PEM file of roots; the system's otherwise.
+    pub ca: Option<PathBuf>,
+    /// Turned off only by a long flag or key; marks the report.
+    pub verify: bool,
+}
+
+/// How the built-in hub behaves.
+#[derive(Clone, Debug)]
+pub struct EmulatorPlan {
+    /// `F1`, `B1`, `S1`, `S2`, `S3`.
+    pub tier: String,
+    /// Units of that tier.
+    pub units: u32,
+    /// How long after its token's expiry a connection is closed.
+    pub expiry_grace: Duration,
+}
+
+/// A group of devices that behave alike.
+#[derive(Debug)]
+pub struct FleetPlan {
+    /// Its name in the scenario.
+    pub name: String,
+    /// How many devices it has.
+    pub devices: u32,
+    /// Global index (over all fleets) of its first device.
+    pub first: u64,
+    /// The device id (client id) of each.
+    pub id: Template,
+    /// How each proves who it is.
+    pub auth: Auth,
+    /// CONNECT's keep-alive; 0 turns it off.
+    pub keep_alive_s: u16,
+    /// CONNECT's clean-session flag.
+    pub clean_session: bool,
+    /// What happens between a loss and the next attempt.
+    pub reconnect: BackOff,
+    /// A whole attempt: DNS, TCP, TLS and CONNACK.
+    pub connect_timeout: Duration,
+    /// PUBLISH to PUBACK.
+    pub ack_timeout: Duration,
+    /// A message not sent this long after it was due has expired.
+    pub send_by: Duration,
+    /// What becomes of messages due while offline against the plan.
+    pub offline: Offline,
+    /// The window: unacknowledged messages at once.
+    pub in_flight: u16,
+    /// What each device subscribes to.
+    pub subscribe: Vec<Subscription>,
+    /// What each device sends.
+    pub sends: Vec<SendPlan>,
+}
+
+/// What becomes of messages due while a device is offline against the plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offline {
+    /// They stay due until `send_by`.
+    Queue,
+    /// They end as `offline`.
+    Skip,
+}
+
+/// What a device subscribes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subscription {
+    /// Cloud-to-device messages (IoT hub).
+    C2d,
+    /// Twin responses and desired properties (IoT hub).
+    Twin,
+    /// A topic filter, `${device}` allowed (plain brokers).
+    Filter(Template),
+}
+
+/// One stream of messages of each device.
+#[derive(Debug)]
+pub struct SendPlan {
+    /// When they are due.
+    pub arrival: Arrival,
+    /// `telemetry` for an IoT hub, `publish` for a plain broker.
+    pub operation: Operation,
+    /// Where they go, with the property bag; `${device}` is resolved per device.
+    pub topic: Template,
+    /// 0 or 1.
+    pub qos: u8,
+    /// What they contain.
+    pub payload: Payload,
+}
+
+/// A threshold with its names resolved.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Threshold {
+    /// Which operation it reads.
+    pub metric: Operation,
+    /// Index of the phase it names.
+    pub phase: Option<u16>,
+    /// Index of the fleet it names.
+    pub fleet: Option<u16>,
+    /// As written.
+    pub expression: String,
+    /// What is compared.
+    pub test: Test,
+}
+
+/// What a threshold compares.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Test {
+    /// `p(99) < 500ms`, `med < 20ms`: failures count as slower than the limit.
+    Percentile {
+        /// 0.99 for `p(99)`.
+        quantile: f64,
+        /// `<` or `<=`.
+        compare: Compare,
+        /// The limit.
+        limit_us: u64,
+    },
+    /// `avg < 20ms`: of ok operations.
+    Mean {
+        /// `<` or `<=`.
+        compare: Compare,
+        /// The limit.
+        limit_us: u64,
+    },
+    /// `max < 2s`: failures count as slower than the limit.
+    Max {
+        /// `<` or `<=`.
+        compare: Compare,
+        /// The limit.
+        limit_us: u64,
+    },
+    /// `rate(ok) > 99.9%`: an outcome's share of what was due.
+    Rate {
+        /// Whose share.
+        outcome: Outcome,
+        /// Any comparison.
+        compare: Compare,
+        /// As a fraction of 1.
+        limit: f64,
+    },
+    /// `count(lost) == 0`.
+    Count {
+        /// Whose count.
+        outcome: Outcome,
+        /// Any comparison.
+        compare: Compare,
+        /// The limit.
+        limit: u64,
+    },
+}
+
+/// A comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compare {
+    /// `<`
+    Less,
+    /// `<=`
+    LessOrEqual,
+    /// `>`
+    Greater,
+    /// `>=`
+    GreaterOrEqual,
+    /// `==`
+    Equal,
+    /// `!=`
+    NotEqual,
+}
+
+/// When a measurement counts as the generator's own failure; `[validity]` overrides.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Validity {
+    /// Lag p99 may be this much, or `lag_share` of response p99, whichever is more.
+    pub lag_p99: Duration,
+    /// See `lag_p99`.
+    pub lag_share: f64,
+    /// Picked later than this is late.
+    pub late_after: Duration,
+    /// The share of messages that may be late.
+    pub late_share: f64,
+    /// The heartbeat's own lateness at p99.9.
+    pub heartbeat_p999: Duration,
+}
+
+impl Default for Validity {
+    fn default() -> Validity {
+        Validity {
+            lag_p99: Duration::from_millis(10),
+            lag_share: 0.10,
+            late_after: Duration::from_millis(100),
+            late_share: 0.001,
+            heartbeat_p999: Duration::from_millis(50),
+        }
+    }
+}

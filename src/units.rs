@@ -1,0 +1,256 @@
+//! Durations, rates and shares as people write them: `250ms`, `1h30m`, `400/s`, `99.9%`. Parsing and printing,
+//! for the scenario file, the command line and every report.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// What was written is not a quantity of the wanted kind.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{found:?} is not {wanted}")]
+pub struct UnitError {
+    found: String,
+    wanted: &'static str,
+}
+
+fn wrong(found: &str, wanted: &'static str) -> UnitError {
+    UnitError { found: found.to_owned(), wanted }
+}
+
+const WANTED_DURATION: &str = "a duration such as 250ms, 30s, 5m or 1h30m";
+const WANTED_RATE: &str = "a rate such as 400/s, 50/1s, 300/1m or 2.5/s";
+const WANTED_PERCENT: &str = "a share such as 99.9%";
+
+/// Parses `250us`, `10ms`, `1.5s`, `3m`, `1h30m`, `2d`.
+///
+/// # Errors
+/// A number without a unit, an unknown unit, a negative or overflowing value.
+pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
+    let mut rest = text.trim();
+    if rest.is_empty() {
+        return Err(wrong(text, WANTED_DURATION));
+    }
+    let mut total = Duration::ZERO;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let (number, tail) = rest.split_at(digits);
+        let letters = tail.find(|c: char| !c.is_alphabetic()).unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(letters);
+        let seconds_per_unit = match unit {
+            "us" | "µs" => 1e-6,
+            "ms" => 1e-3,
+            "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3600.0,
+            "d" => 86_400.0,
+            _ => return Err(wrong(text, WANTED_DURATION)),
+        };
+        let number: f64 = number.parse().map_err(|_| wrong(text, WANTED_DURATION))?;
+        let part = Duration::try_from_secs_f64(number * seconds_per_unit)
+            .map_err(|_| wrong(text, WANTED_DURATION))?;
+        total = total.checked_add(part).ok_or_else(|| wrong(text, WANTED_DURATION))?;
+        rest = tail;
+    }
+    Ok(total)
+}
+
+/// A duration for people: three significant digits at the unit that fits (`847 us`, `12.3 ms`, `4.00 s`, `2m 05s`).
+#[must_use]
+pub fn human_duration(duration: Duration) -> String {
+    let us = duration.as_secs_f64() * 1e6;
+    match us {
+        _ if us < 1_000.0 => format!("{us:.0} us"),
+        _ if us < 10_000.0 => format!("{:.2} ms", us / 1e3),
+        _ if us < 100_000.0 => format!("{:.1} ms", us / 1e3),
+        _ if us < 1_000_000.0 => format!("{:.0} ms", us / 1e3),
+        _ if us < 10_000_000.0 => format!("{:.2} s", us / 1e6),
+        _ if us < 120_000_000.0 => format!("{:.1} s", us / 1e6),
+        _ => {
+            let seconds = duration.as_secs();
+            match seconds {
+                _ if seconds < 7_200 => format!("{}m {:02}s", seconds / 60, seconds % 60),
+                _ => format!("{}h {:02}m", seconds / 3600, seconds % 3600 / 60),
+            }
+        }
+    }
+}
+
+/// [`human_duration`] of microseconds, as the result file holds them.
+#[must_use]
+pub fn human_us(us: u64) -> String {
+    human_duration(Duration::from_micros(us))
+}
+
+/// A count with thin groups for people: `1,234,567`.
+#[must_use]
+pub fn human_count(count: u64) -> String {
+    let digits = count.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// Bytes for people, in binary units: `512 B`, `1.5 KiB`, `3.2 GiB`.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+pub fn human_bytes(bytes: u64) -> String {
+    let mut value = bytes as f64;
+    for unit in ["B", "KiB", "MiB", "GiB"] {
+        if value < 1024.0 {
+            return if unit == "B" { format!("{bytes} B") } else { format!("{value:.1} {unit}") };
+        }
+        value /= 1024.0;
+    }
+    format!("{value:.1} TiB")
+}
+
+/// Events per second.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+pub struct Rate(f64);
+
+impl Rate {
+    /// A rate from events per second; not negative, not infinite.
+    #[must_use]
+    pub fn per_second(events: f64) -> Option<Rate> {
+        (events.is_finite() && events >= 0.0).then_some(Rate(events))
+    }
+
+    /// Events per second.
+    #[must_use]
+    pub fn as_per_second(self) -> f64 {
+        self.0
+    }
+}
+
+impl FromStr for Rate {
+    type Err = UnitError;
+
+    /// Parses `400/s`, `50/1s`, `300/1m`, `2.5/s`.
+    fn from_str(text: &str) -> Result<Rate, UnitError> {
+        let error = || wrong(text, WANTED_RATE);
+        let (events, unit) = text.trim().split_once('/').ok_or_else(error)?;
+        let events: f64 = events.trim().parse().map_err(|_| error())?;
+        let unit = unit.trim();
+        let per = if unit.starts_with(|c: char| c.is_ascii_digit()) {
+            parse_duration(unit)
+        } else {
+            parse_duration(&format!("1{unit}"))
+        }
+        .map_err(|_| error())?;
+        if per.is_zero() {
+            return Err(error());
+        }
+        Rate::per_second(events / per.as_secs_f64()).ok_or_else(error)
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rounded = (self.0 * 1000.0).round() / 1000.0;
+        write!(f, "{rounded}/s")
+    }
+}
+
+/// A share of a whole, held as a fraction: `25%` is 0.25. Above 1 where a load factor is meant.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+pub struct Percent(f64);
+
+impl Percent {
+    /// From a fraction of 1.
+    #[must_use]
+    pub fn from_fraction(fraction: f64) -> Percent {
+        Percent(fraction)
+    }
+
+    /// As a fraction of 1.
+    #[must_use]
+    pub fn as_fraction(self) -> f64 {
+        self.0
+    }
+}
+
+impl FromStr for Percent {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Percent, UnitError> {
+        let error = || wrong(text, WANTED_PERCENT);
+        let number = text.trim().strip_suffix('%').ok_or_else(error)?;
+        let number: f64 = number.trim().parse().map_err(|_| error())?;
+        if number.is_finite() && number >= 0.0 { Ok(Percent(number / 100.0)) } else { Err(error()) }
+    }
+}
+
+impl fmt::Display for Percent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rounded = (self.0 * 100.0 * 10_000.0).round() / 10_000.0;
+        write!(f, "{rounded}%")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_as_people_write_them() {
+        for (text, us) in [
+            ("250us", 250),
+            ("250ms", 250_000),
+            ("1.5s", 1_500_000),
+            ("1h30m", 5_400_000_000),
+            ("0s", 0),
+            ("2d", 172_800_000_000),
+        ] {
+            assert_eq!(parse_duration(text), Ok(Duration::from_micros(us)), "{text}");
+        }
+        for text in ["", "5", "s", "-1s", "5 parsecs", "1..5s", "1e99h", "99999999999999999999d", "ä"] {
+            assert!(parse_duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn rates_as_people_write_them() {
+        for (text, rate) in
+            [("400/s", 400.0), ("50/1s", 50.0), ("300/1m", 5.0), ("2.5/s", 2.5), ("60/m", 1.0)]
+        {
+            assert_eq!(text.parse::<Rate>().map(Rate::as_per_second), Ok(rate), "{text}");
+        }
+        for text in ["400", "/s", "1/0s", "-1/s", "inf/s", "1/parsec", ""] {
+            assert!(text.parse::<Rate>().is_err(), "{text}");
+        }
+        assert_eq!("2.50/s".parse::<Rate>().unwrap().to_string(), "2.5/s");
+    }
+
+    #[test]
+    fn shares_as_people_write_them() {
+        assert_eq!("99.9%".parse::<Percent>().unwrap().to_string(), "99.9%");
+        assert_eq!("400%".parse::<Percent>().map(Percent::as_fraction), Ok(4.0));
+        for text in ["99", "%", "-1%", "NaN%"] {
+            assert!(text.parse::<Percent>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn people_read_three_digits() {
+        for (us, text) in [
+            (847, "847 us"),
+            (1_234, "1.23 ms"),
+            (12_345, "12.3 ms"),
+            (123_456, "123 ms"),
+            (4_000_000, "4.00 s"),
+            (75_000_000, "75.0 s"),
+            (125_000_000, "2m 05s"),
+            (7_260_000_000, "2h 01m"),
+        ] {
+            assert_eq!(human_us(us), text);
+        }
+        assert_eq!(human_count(1_234_567), "1,234,567");
+        assert_eq!(human_count(999), "999");
+        assert_eq!(human_bytes(1536), "1.5 KiB");
+    }
+}
