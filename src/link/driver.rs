@@ -186,7 +186,7 @@ impl Link {
         let wake_at = match machine.poll_close() {
             Some(Close::AfterFlush) => {
                 let close_by = *self.close_by.get_or_insert(now + CLOSE_TIMEOUT);
-                let flushed = self.output.is_empty() && !self.unflushed;
+                let flushed = wrote_all && self.output.is_empty() && !self.unflushed;
                 if now >= close_by || (flushed && self.shut_down(cx).is_ready()) {
                     return Err(End::Closed(Closed::Local));
                 }
