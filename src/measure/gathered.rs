@@ -76,6 +76,12 @@ impl Gathered {
         }
     }
 
+    /// The size of this measurement.
+    #[must_use]
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
     /// Adds what a worker (counted from 0) measured since its last snapshot.
     pub fn add(&mut self, snapshot: &Snapshot, worker: usize) {
         for (key, totals) in &snapshot.cells {

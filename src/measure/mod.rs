@@ -15,6 +15,7 @@ mod totals;
 pub use gathered::{FleetTotals, Gathered, Live};
 pub use kinds::{Culprit, Key, Operation, Outcome, Times};
 pub use latency::Latency;
+pub(crate) use latency::rank;
 pub use recorder::{Recorder, Snapshot};
 pub use series::{Interval, ROWS_MAX, Row, Series};
 pub use totals::{ErrorTotals, FleetCounts, Totals};
