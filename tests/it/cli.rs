@@ -1,13 +1,15 @@
 //! The program's edges: help, exit codes, refused input, Ctrl-C once and twice.
 
 use crate::support::address::own_address;
-use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, all_ok, hubstorm, totals};
+use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, all_ok, command, hubstorm, totals};
 use crate::support::mosquitto::Mosquitto;
 use crate::support::proxy::Proxy;
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 const PASSWORD: &str = "interrupted";
+const README: &str = include_str!("../../README.md");
 
 #[test]
 fn help_lists_the_commands_and_every_exit_code() {
@@ -17,7 +19,11 @@ fn help_lists_the_commands_and_every_exit_code() {
         let listed = help.stdout.lines().any(|line| line.split_whitespace().next() == Some(command));
         assert!(listed, "{command}: {}", help.stdout);
     }
-    for code in ["0", "1", "2", "99", "104", "105", "120"] {
+    let codes: Vec<&str> =
+        README.lines().filter_map(|line| line.strip_prefix("| ")?.split(' ').next()).collect();
+    let codes: Vec<&str> = codes.into_iter().filter(|cell| cell.parse::<u8>().is_ok()).collect();
+    assert_eq!(codes, ["0", "1", "2", "99", "104", "105", "120"], "the README's table");
+    for code in codes {
         let listed = help.stdout.lines().any(|line| line.split_whitespace().next() == Some(code));
         assert!(listed, "exit code {code}: {}", help.stdout);
     }
@@ -99,6 +105,22 @@ fn check_prints_what_the_run_needs_and_starts_nothing() {
     finished.exits(0);
     assert!(finished.stdout.contains("descriptors"), "{}", finished.stdout);
     assert!(!work.out().exists());
+}
+
+#[test]
+fn the_scenarios_of_the_readme_are_valid() {
+    let blocks =
+        README.split("```toml\n").skip(1).map(|rest| rest.split("```").next().expect("split gives one"));
+    let scenarios: Vec<&str> = blocks.filter(|block| block.contains("[[phase]]")).collect();
+    assert_eq!(scenarios.len(), 2, "an IoT hub and a plain broker");
+    for scenario in scenarios {
+        let work = Workplace::new(scenario);
+        let mut check = command([Path::new("check"), &work.scenario()]);
+        check.env("IOTHUB_HOST", "myhub.azure-devices.net").env("BROKER_PASSWORD", "secret");
+        check.env("METER_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=");
+        let output = check.output().expect("the program was built");
+        assert!(output.status.success(), "{scenario}\n{}", String::from_utf8_lossy(&output.stderr));
+    }
 }
 
 /// A run of an hour against a broker behind a proxy, which tells when the load is on.

@@ -161,7 +161,7 @@ impl Running {
     /// Waits for a line on stderr that contains `part`.
     #[track_caller]
     pub fn says(&mut self, part: &str) {
-        let until = deadline();
+        let until = deadline(PATIENCE);
         while self.stderr.lines().all(|line| !line.contains(part)) {
             match self.stderr_lines.recv_timeout(left(until)) {
                 Ok(line) => self.stderr += &(line + "\n"),
@@ -170,15 +170,17 @@ impl Running {
         }
     }
 
-    /// Waits for the end; interrupts again each time `interval` passes without it.
+    /// Interrupts every `interval` until it ends.
     pub fn interrupt_until_it_ends(mut self, interval: Duration) -> Finished {
-        let until = deadline();
+        let until = deadline(PATIENCE);
+        let mut next = deadline(Duration::ZERO);
         loop {
-            match self.stderr_lines.recv_timeout(interval) {
+            match self.stderr_lines.recv_timeout(left(next)) {
                 Ok(line) => self.stderr += &(line + "\n"),
                 Err(RecvTimeoutError::Timeout) => {
                     assert!(left(until) > Duration::ZERO, "Ctrl-C was ignored: {}", self.stderr);
                     self.interrupt();
+                    next = deadline(interval);
                 }
                 Err(RecvTimeoutError::Disconnected) => return self.wait(),
             }
@@ -203,8 +205,8 @@ impl Drop for Running {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test's patience, in real time")]
-fn deadline() -> Instant {
-    Instant::now() + PATIENCE
+fn deadline(patience: Duration) -> Instant {
+    Instant::now() + patience
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test's patience, in real time")]
