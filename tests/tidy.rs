@@ -2,6 +2,8 @@
 //!
 //! The rules are functions over sources, so that the tests below can show each of them failing on a made-up one.
 
+#![expect(unreachable_pub, reason = "a test binary has no outside; its modules say what is theirs to use")]
+
 #[path = "tidy/source.rs"]
 mod source;
 

@@ -84,13 +84,12 @@ impl Source {
     /// Where `needle` stands in `text` as a whole word (or path): line numbers.
     pub fn lines_naming(text: &str, needle: &str) -> Vec<usize> {
         let part_of_word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+        let joins_before =
+            |at: usize| part_of_word(needle.chars().next()) && part_of_word(text[..at].chars().next_back());
+        let joins_after =
+            |end: usize| part_of_word(needle.chars().next_back()) && part_of_word(text[end..].chars().next());
         text.match_indices(needle)
-            .filter(|(at, _)| {
-                let opens_with_word = part_of_word(needle.chars().next());
-                let ends_with_word = part_of_word(needle.chars().next_back());
-                !(opens_with_word && part_of_word(text[..*at].chars().next_back()))
-                    && !(ends_with_word && part_of_word(text[at + needle.len()..].chars().next()))
-            })
+            .filter(|(at, _)| !joins_before(*at) && !joins_after(at + needle.len()))
             .map(|(at, _)| text[..at].matches('\n').count() + 1)
             .collect()
     }
