@@ -208,7 +208,13 @@ fn names(source: &Source, table: &Table) -> Vec<String> {
     }
     if !path.starts_with("src/link/listen") {
         bans.push(("TcpListener::bind", "listeners are bound through link::listen"));
-        bans.push((".listen(", "listeners are bound through link::listen"));
+    }
+    match room {
+        "link" if !path.starts_with("src/link/listen") => {
+            bans.push((".listen(", "only link::listen listens"))
+        }
+        "link" => {}
+        _ => bans.push(("socket2", "only link makes sockets")),
     }
     if is_pure {
         for name in ["tokio", "std::net", "std::thread", "Instant::now", "SystemTime::now"] {
@@ -420,14 +426,15 @@ mod checks {
             &about("src/app/mod.rs", "//! A.\nfn f() { std::net::TcpListener::bind(a); }"),
             "names TcpListener::bind",
         );
-        one(&about("src/app/mod.rs", "//! A.\nfn f() { socket.listen(9); }"), "names .listen(");
+        one(&about("src/app/mod.rs", "//! A.\nuse socket2::Socket;"), "names socket2");
+        one(&about("src/link/mod.rs", "//! L.\nfn f() { socket.listen(9); }"), "names .listen(");
         for name in
             ["tokio::net::TcpStream", "std::net::TcpStream", "std::thread::spawn", "std::time::Instant::now"]
         {
             one(&about("src/session/mod.rs", &format!("//! S.\nuse {name};")), "below link");
             assert_eq!(about("src/link/mod.rs", &format!("//! L.\nuse {name};")), Vec::<String>::new());
         }
-        assert_eq!(about("src/app/mod.rs", "//! A.\nfn clapped() { link::listen(1) }"), Vec::<String>::new());
+        assert_eq!(about("src/app/mod.rs", "//! A.\nfn clapped() { config.listen() }"), Vec::<String>::new());
     }
 
     #[test]
