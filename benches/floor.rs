@@ -261,11 +261,15 @@ fn floor_program(arguments: &[String]) -> Result<(), Failure> {
     let usage = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_SELF)?;
     let cpu = [usage.user_time(), usage.system_time()];
     let cpu_us: i64 = cpu.iter().map(|time| time.tv_sec() * 1_000_000 + time.tv_usec()).sum();
-    let cost = Cost {
-        cpu_us: u64::try_from(cpu_us)?,
-        rss_peak_bytes: u64::try_from(usage.max_rss())? * 1024,
-        messages: messages as u64,
-    };
+    let cost =
+        Cost { cpu_us: u64::try_from(cpu_us)?, rss_peak_bytes: rss_peak_bytes()?, messages: messages as u64 };
     println!("{}", serde_json::to_string(&cost)?);
     Ok(())
+}
+
+/// Not `getrusage`: its peak survives `exec`, so that a child would start with its parent's.
+fn rss_peak_bytes() -> Result<u64, Failure> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
+    Ok(line.trim_end_matches("kB").trim().parse::<u64>()? * 1024)
 }
