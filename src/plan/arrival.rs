@@ -95,18 +95,27 @@ impl Position {
 /// When in a round a device's turn is: each of the fleet's `devices` slots is taken once, so the whole fleet is
 /// exactly regular; neighbours in index are far apart, so that half a fleet (low indices) is nearly so.
 fn turn(index: u32, devices: u32) -> f64 {
+    /// Among so many steps from the golden section on there is a good one.
+    const STEPS_TRIED: u64 = 64;
     let devices = u64::from(devices.max(1));
-    // A step near the golden section of the round spreads every prefix; it must be coprime to visit all slots.
-    let near = devices * 618 / 1000;
-    let step = (near..).find(|step| gcd(*step, devices) == 1).unwrap_or(1);
+    let golden = devices * 618 / 1000;
+    let steps = golden..golden + STEPS_TRIED;
+    let step = steps.min_by_key(|step| unevenness(*step % devices, devices)).unwrap_or(1);
     let slot = u64::from(index) * step % devices;
     #[expect(clippy::cast_precision_loss, reason = "device counts are far below 2^52")]
     let phase = (slot as f64 + 0.5) / devices as f64;
     phase
 }
 
-fn gcd(a: u64, b: u64) -> u64 {
-    if b == 0 { a } else { gcd(b, a % b) }
+/// How unevenly the multiples of `step` modulo `devices` fill the round: the largest partial quotient of their
+/// ratio (the golden section has ones only); the most for a step that does not visit every slot.
+fn unevenness(step: u64, devices: u64) -> u64 {
+    let (mut a, mut b, mut worst) = (devices, step, 0);
+    while b != 0 {
+        worst = worst.max(a / b);
+        (a, b) = (b, a % b);
+    }
+    if a == 1 { worst } else { u64::MAX }
 }
 
 /// A gap of a Poisson process of rate 1.

@@ -128,15 +128,9 @@ fn target(scenario: &Scenario, errors: &mut Errors) -> (Target, Option<TargetKin
 fn emulator(scenario: &Scenario, errors: &mut Errors) -> Option<EmulatorPlan> {
     let spec = &scenario.emulator;
     let tier = spec.tier.and_then(limits::Tier::from_name).unwrap_or(limits::Tier::S1);
-    if let Some(units) = &spec.units {
-        if units.value > tier.units_max() {
-            let problem = errors.add(&units.place, "more units than the tier has");
-            problem.found(units.text.clone()).allowed(format!(
-                "1 to {} of {}",
-                tier.units_max(),
-                tier.name()
-            ));
-        }
+    if let Some(units) = spec.units.as_ref().filter(|units| units.value > tier.units_max()) {
+        let problem = errors.add(&units.place, "more units than the tier has");
+        problem.found(units.text.clone()).allowed(format!("1 to {} of {}", tier.units_max(), tier.name()));
     }
     scenario.target.is_none().then(|| EmulatorPlan {
         tier: tier.name().to_owned(),
