@@ -92,6 +92,32 @@ impl Position {
     }
 }
 
+/// When in a round a device's turn is: each of the fleet's `devices` slots is taken once, so the whole fleet is
+/// exactly regular; neighbours in index are far apart, so that half a fleet (low indices) is nearly so.
+fn turn(index: u32, devices: u32) -> f64 {
+    /// Among so many steps from the golden section on there is a good one.
+    const STEPS_TRIED: u64 = 64;
+    let devices = u64::from(devices.max(1));
+    let golden = devices * 618 / 1000;
+    let steps = golden..golden + STEPS_TRIED;
+    let step = steps.min_by_key(|step| unevenness(*step % devices, devices)).unwrap_or(1);
+    let slot = u64::from(index) * step % devices;
+    #[expect(clippy::cast_precision_loss, reason = "device counts are far below 2^52")]
+    let phase = (slot as f64 + 0.5) / devices as f64;
+    phase
+}
+
+/// How unevenly the multiples of `step` modulo `devices` fill the round: the largest partial quotient of their
+/// ratio (the golden section has ones only); the most for a step that does not visit every slot.
+fn unevenness(step: u64, devices: u64) -> u64 {
+    let (mut a, mut b, mut worst) = (devices, step, 0);
+    while b != 0 {
+        worst = worst.max(a / b);
+        (a, b) = (b, a % b);
+    }
+    if a == 1 { worst } else { u64::MAX }
+}
+
 /// A gap of a Poisson process of rate 1.
 fn exponential(rng: &mut Rng) -> f64 {
     let uniform: f64 = rng.random();
@@ -114,9 +140,7 @@ impl Cursor {
         let mut rng = generator(seed, device_global, Purpose::Arrivals(send));
         let position = match arrival.spread {
             Spread::Regular => Position::Regular { n: 0, phase: rng.random() },
-            Spread::Stratified => {
-                Position::Regular { n: 0, phase: (f64::from(index) + 0.5) / f64::from(fleet_devices.max(1)) }
-            }
+            Spread::Stratified => Position::Regular { n: 0, phase: turn(index, fleet_devices) },
             Spread::Poisson => Position::Poisson { sum: exponential(&mut rng), rng },
         };
         let span = Span { from_ns: 0, to_ns: 0 };
@@ -258,6 +282,26 @@ mod tests {
         fleet.sort_unstable();
         assert_eq!(fleet.len(), 180);
         assert!(fleet.windows(2).all(|pair| (pair[1] - pair[0]).abs_diff(S / 3) <= 2));
+    }
+
+    #[test]
+    fn turns_fill_the_round_and_every_prefix_is_spread() {
+        for devices in [1, 2, 3, 10, 100, 997, 1000] {
+            let mut turns: Vec<f64> = (0..devices).map(|index| turn(index, devices)).collect();
+            for online in [devices / 2, devices / 10].into_iter().filter(|online| *online > 1) {
+                let mut prefix = turns[..online as usize].to_vec();
+                prefix.sort_by(f64::total_cmp);
+                let gaps = prefix.windows(2).map(|pair| pair[1] - pair[0]);
+                let widest = gaps.fold(prefix[0] + 1.0 - prefix[online as usize - 1], f64::max);
+                assert!(widest < 4.0 / f64::from(online), "{online} of {devices}: {widest}");
+            }
+            turns.sort_by(f64::total_cmp);
+            assert!(
+                (0..devices).zip(&turns).all(|(slot, turn)| {
+                    (turn - (f64::from(slot) + 0.5) / f64::from(devices)).abs() < 1e-12
+                })
+            );
+        }
     }
 
     #[test]

@@ -106,7 +106,7 @@ fn id(spec: &FleetSpec, devices: u32, setting: &Setting, errors: &mut Errors) ->
     if template.uses_device() {
         let problem = errors.add(&place, "an id cannot contain the id");
         problem
-            .found(text)
+            .found(shown(&text))
             .allowed("{index}, or {index:05} for leading zeros")
             .fix(format!("id = \"{default}\""));
         return template;
@@ -114,7 +114,7 @@ fn id(spec: &FleetSpec, devices: u32, setting: &Setting, errors: &mut Errors) ->
     let render = |index| template.render(&Names { device: "", index });
     if devices > 1 && render(0) == render(1) {
         let problem = errors.add(&place, "every device would have the same id");
-        problem.found(text.clone()).fix(format!("id = \"{}-{{index:05}}\"", text.trim_end_matches('-')));
+        problem.found(shown(&text)).fix(format!("id = \"{}-{{index:05}}\"", text.trim_end_matches('-')));
     }
     let longest = render(devices - 1);
     if setting.kind == Some(TargetKind::IotHub) && !names::is_device_id(&longest) {
@@ -167,12 +167,12 @@ fn auth(spec: &FleetSpec, longest: &str, setting: &Setting, errors: &mut Errors)
     match (&written.value, setting.kind) {
         (AuthSpec::Sas { .. }, Some(TargetKind::Mqtt)) => {
             let problem = errors.add(place, "SAS tokens are for IoT hubs; the target is a plain broker");
-            problem.found("sas").allowed("\"password\", \"none\"");
+            problem.found(shown(&written.text)).allowed("\"password\", \"none\"");
             Auth::None
         }
         (AuthSpec::Password { .. } | AuthSpec::None, Some(TargetKind::IotHub)) => {
             let problem = errors.add(place, "an IoT hub checks SAS tokens");
-            problem.found(written.text.clone()).allowed("\"sas\"").fix(if setting.embedded {
+            problem.found(shown(&written.text)).allowed("\"sas\"").fix(if setting.embedded {
                 "remove auth: the run makes a key for itself and the built-in hub"
             } else {
                 "auth = { kind = \"sas\", group_key = \"${env.GROUP_KEY}\" }"
@@ -211,7 +211,7 @@ fn auth(spec: &FleetSpec, longest: &str, setting: &Setting, errors: &mut Errors)
             fits(password.value.expose(), "a password", &password.place, errors);
             Auth::Password { username, password: password.value.clone() }
         }
-        (AuthSpec::None, _) => Auth::None,
+        (AuthSpec::None | AuthSpec::Unreadable, _) => Auth::None,
     }
 }
 
@@ -232,7 +232,7 @@ fn subscriptions(
         if found.contains(&subscription) {
             errors
                 .add(&written.place, "given twice")
-                .found(written.text.clone())
+                .found(shown(&written.text))
                 .fix("remove one of the two");
             continue;
         }
@@ -431,5 +431,8 @@ fn fits(rendered: &str, what: &str, place: &crate::scenario::Place, errors: &mut
 fn shown(text: &str) -> String {
     const CHARS_MAX: usize = 80;
     let short: String = text.chars().take(CHARS_MAX).collect();
-    if short.len() < text.len() { format!("{short:?}...") } else { format!("{short:?}") }
+    if short.len() == text.len() {
+        return format!("{short:?}");
+    }
+    format!("{short:?}... ({} characters)", text.chars().count())
 }

@@ -1,7 +1,7 @@
 //! What a plan needs of this machine: counted before anything starts, so that running out is an error up front
 //! and not a result that lies. Printed by `check`; held against the real limits by `app`.
 
-use super::types::Plan;
+use super::types::{FleetPlan, Plan};
 
 /// What a plan needs of this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +55,20 @@ impl Plan {
         let highest = message.max().unwrap_or_default().max(run);
         // Rounded up to a whole second, and one more for what the clock adds.
         (highest.as_secs() + 2).saturating_mul(1_000_000)
+    }
+
+    /// Messages that are expected to be due in the whole run: exact for regular arrivals to one per device and
+    /// stream, the mean for Poisson.
+    #[must_use]
+    pub fn planned_messages(&self) -> f64 {
+        let load = self.schedule.load();
+        let fleet = |fleet: &FleetPlan| {
+            let rate_hz: f64 = fleet.sends.iter().map(|send| send.arrival.rate_hz).sum();
+            let devices = u64::from(fleet.devices);
+            let spans = (0..devices).flat_map(|rank| self.schedule.online_spans(rank, devices));
+            rate_hz * spans.map(|span| load.integral(span.to_ns) - load.integral(span.from_ns)).sum::<f64>()
+        };
+        self.fleets.iter().map(fleet).sum()
     }
 
     /// What the plan needs of this machine.

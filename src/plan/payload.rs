@@ -100,7 +100,7 @@ impl Payload {
         while let Some(start) = rest.find("${") {
             let end = start + rest[start..].find('}').ok_or(PayloadError::Unclosed)?;
             if start > 0 {
-                payload.parts.push(Part::Literal(rest[..start].as_bytes().to_vec()));
+                payload.parts.push(Part::Literal(rest.as_bytes()[..start].to_vec()));
             }
             let part = payload.placeholder(rest[start + 2..end].trim())?;
             payload.parts.push(part);

@@ -111,7 +111,9 @@ fn target(scenario: &Scenario, errors: &mut Errors) -> (Target, Option<TargetKin
         // Longer names do not exist (RFC 1035 §2.3.4), and this one stands in user names.
         if host.value.contains(bad) || host.value.len() > 253 {
             let problem = errors.add(&host.place, "not a host name");
-            problem.found(host.text.clone()).allowed("a name or address alone: no scheme, no port, no path");
+            problem
+                .found(format!("{:?}", host.text))
+                .allowed("a name or address alone: no scheme, no port, no path");
         }
     }
     let target = Target {
@@ -126,15 +128,9 @@ fn target(scenario: &Scenario, errors: &mut Errors) -> (Target, Option<TargetKin
 fn emulator(scenario: &Scenario, errors: &mut Errors) -> Option<EmulatorPlan> {
     let spec = &scenario.emulator;
     let tier = spec.tier.and_then(limits::Tier::from_name).unwrap_or(limits::Tier::S1);
-    if let Some(units) = &spec.units {
-        if units.value > tier.units_max() {
-            let problem = errors.add(&units.place, "more units than the tier has");
-            problem.found(units.text.clone()).allowed(format!(
-                "1 to {} of {}",
-                tier.units_max(),
-                tier.name()
-            ));
-        }
+    if let Some(units) = spec.units.as_ref().filter(|units| units.value > tier.units_max()) {
+        let problem = errors.add(&units.place, "more units than the tier has");
+        problem.found(units.text.clone()).allowed(format!("1 to {} of {}", tier.units_max(), tier.name()));
     }
     scenario.target.is_none().then(|| EmulatorPlan {
         tier: tier.name().to_owned(),
@@ -153,7 +149,7 @@ fn schedule(scenario: &Scenario, errors: &mut Errors) -> Schedule {
         let Some(name) = &phase.name else { continue };
         if names.contains(&name.value.as_str()) {
             let problem = errors.add(&name.place, "two phases have this name");
-            problem.found(name.text.clone()).fix(format!("rename one, such as {}-2", name.value));
+            problem.found(format!("{:?}", name.text)).fix(format!("rename one, such as {}-2", name.value));
         }
         names.push(&name.value);
     }
@@ -194,5 +190,130 @@ fn validity(scenario: &Scenario) -> Validity {
         late_after: spec.late_after.unwrap_or(default.late_after),
         late_share: spec.late_share.map_or(default.late_share, |share| share.as_fraction()),
         heartbeat_p999: spec.heartbeat_p999.unwrap_or(default.heartbeat_p999),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Auth, Offline, Spread};
+    use crate::policy::backoff::{BackOff, Jitter};
+    use rand::SeedableRng;
+
+    const SMALL: &str = "[fleet.meter]\ndevices = 10\n[[fleet.meter.send]]\nevery = \"5s\"\npayload = \"x\"\n\
+                         [[phase]]\nname = \"steady\"\nduration = \"1m\"\n";
+
+    fn plan(text: &str, overrides: &[&str]) -> Result<Plan, String> {
+        let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
+        let env = |name: &str| (name == "PASSWORD").then(|| "hunter2".to_owned());
+        let input = Input { file: "some/small.toml", text, overrides: &overrides, env: &env };
+        load(&input, &mut rand::rngs::StdRng::seed_from_u64(1)).map_err(|errors| errors.to_string())
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_reference() {
+        let plan = plan(SMALL, &[]).unwrap();
+        assert_eq!((plan.name.as_str(), plan.seed, plan.drain), ("small", 1, Duration::from_secs(10)));
+        assert_eq!(plan.validity, Validity::default());
+        let emulator = plan.emulator.unwrap();
+        assert_eq!((emulator.tier.as_str(), emulator.units), ("S1", 1));
+        assert!(plan.target.tls.is_some_and(|tls| tls.verify && tls.ca.is_none()));
+        let fleet = &plan.fleets[0];
+        assert_eq!(fleet.device_id(7), "meter-00007");
+        assert_eq!((fleet.keep_alive_s, fleet.clean_session, fleet.in_flight), (240, false, 16));
+        assert_eq!(fleet.connect_timeout, Duration::from_secs(60));
+        assert_eq!((fleet.ack_timeout, fleet.send_by), (Duration::from_secs(30), Duration::from_secs(30)));
+        assert_eq!(fleet.offline, Offline::Queue);
+        let (base, max) = (Duration::from_secs(1), Duration::from_secs(60));
+        assert_eq!(fleet.reconnect, BackOff::Exponential { base, max, jitter: Jitter::Full });
+        let send = &fleet.sends[0];
+        assert_eq!((send.qos, send.operation), (1, Operation::Telemetry));
+        assert_eq!((send.arrival.spread, send.arrival.rate_hz), (Spread::Regular, 0.2));
+        let names = super::super::Names { device: "meter-00007", index: 7 };
+        assert_eq!(send.topic.render(&names), "devices/meter-00007/messages/events/");
+    }
+
+    #[test]
+    fn a_run_without_target_and_keys_makes_its_own() {
+        let Auth::SasGroup { key, renew_at, .. } = &plan(SMALL, &[]).unwrap().fleets[0].auth else {
+            panic!("not a group key")
+        };
+        assert_eq!((key.to_base64().len(), *renew_at), (88, 0.85));
+    }
+
+    #[test]
+    fn plain_brokers_speak_plain_tcp_unless_told_otherwise() {
+        let broker =
+            ["target.kind=mqtt", "target.host=localhost", "fleet.meter.send.0.topic=bench/${device}"];
+        let with = |more: &[&str]| plan(SMALL, &[&broker, more].concat()).unwrap();
+        let target = with(&[]).target;
+        assert!(target.tls.is_none());
+        assert_eq!(target.port, 1883);
+        for tls in [["target.tls=true"], ["target.ca=ca.pem"], ["target.tls={ verify = false }"]] {
+            let target = with(&tls).target;
+            assert!(target.tls.is_some(), "{tls:?}");
+            assert_eq!(target.port, 8883);
+        }
+        assert!(!with(&["target.tls={ verify = false }"]).target.tls.unwrap().verify);
+        let plan = with(&[]);
+        assert!(plan.emulator.is_none() && plan.fleets[0].clean_session);
+        assert!(matches!(plan.fleets[0].auth, Auth::None));
+        assert_eq!(plan.fleets[0].sends[0].operation, Operation::Publish);
+    }
+
+    #[test]
+    fn fleets_count_their_devices_globally_and_share_a_rate() {
+        let second =
+            format!("[fleet.a]\ndevices = 4\n[[fleet.a.send]]\nrate = \"100/s\"\npayload = \"x\"\n{SMALL}");
+        let plan = plan(&second, &[]).unwrap();
+        assert_eq!([plan.fleets[0].first, plan.fleets[1].first, plan.devices()], [0, 4, 14]);
+        let arrival = plan.fleets[0].sends[0].arrival;
+        assert_eq!((arrival.spread, arrival.rate_hz), (Spread::Stratified, 25.0));
+        // 100/s and 10 devices every 5 s, for a minute.
+        assert!((plan.planned_messages() - 6120.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn properties_travel_in_the_topic() {
+        let plan =
+            plan(SMALL, &["fleet.meter.send.0.properties={ unit = \"k W&h\", \"$.ct\" = \"x\" }"]).unwrap();
+        let names = super::super::Names { device: "d", index: 0 };
+        assert_eq!(
+            plan.fleets[0].sends[0].topic.render(&names),
+            "devices/d/messages/events/unit=k%20W%26h&%24.ct=x"
+        );
+    }
+
+    #[test]
+    fn what_mqtt_cannot_carry_is_refused() {
+        let broker = ["target.kind=mqtt", "target.host=localhost"];
+        let long = "x".repeat(65_536);
+        let topic = format!("fleet.meter.send.0.topic={long}");
+        let error = plan(SMALL, &[&broker[..], &[&topic]].concat()).unwrap_err();
+        assert!(error.contains("a topic is too long for MQTT") && error.len() < 1000, "{error}");
+        let error = plan(SMALL, &[&broker[..], &["fleet.meter.send.0.topic=a\0b"]].concat()).unwrap_err();
+        assert!(error.contains("NUL"), "{error}");
+        let id = format!("fleet.meter.id={{index}}{long}");
+        let error = plan(SMALL, &[&broker[..], &["fleet.meter.send.0.topic=x", &id]].concat()).unwrap_err();
+        assert!(error.contains("a client id is too long"), "{error}");
+        let auth = format!("fleet.meter.auth={{ kind = \"password\", username = \"{long}\" }}");
+        let error = plan(SMALL, &[&broker[..], &["fleet.meter.send.0.topic=x", &auth]].concat()).unwrap_err();
+        assert!(error.contains("fleet.meter.auth.password: missing"), "{error}");
+    }
+
+    #[test]
+    fn the_needs_grow_with_the_fleet() {
+        let few = plan(SMALL, &[]).unwrap().needs();
+        let many = plan(SMALL, &["fleet.meter.devices=10010"]).unwrap().needs();
+        assert_eq!([many.descriptors - few.descriptors, many.ports], [10_000, 10_010]);
+        assert!(many.memory_bytes - few.memory_bytes >= 10_000 * 12 * 1024);
+        assert!(few.descriptors > few.ports);
+    }
+
+    #[test]
+    fn nothing_is_too_long_to_be_recorded() {
+        assert_eq!(plan(SMALL, &[]).unwrap().highest_us(), 92_000_000);
+        let long = plan(SMALL, &["phase.steady.duration=2h"]).unwrap();
+        assert_eq!(long.highest_us(), 7_212_000_000);
     }
 }

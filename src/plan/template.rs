@@ -1,7 +1,7 @@
 //! Ids, topics and user names with `{index}`, `{index:05}` and `${device}` in them: parsed once by `resolve`,
 //! rendered once per device.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 /// A text with places for a device's names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,6 +96,17 @@ impl Template {
     }
 }
 
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.parts.iter().try_for_each(|part| match part {
+            Part::Literal(text) => f.write_str(text),
+            Part::Device => f.write_str("${device}"),
+            Part::Index { width: 0 } => f.write_str("{index}"),
+            Part::Index { width } => write!(f, "{{index:0{width}}}"),
+        })
+    }
+}
+
 fn part(placeholder: &str) -> Option<Part> {
     match placeholder {
         "${device}" => return Some(Part::Device),
@@ -128,6 +139,8 @@ mod tests {
             ("ä$", "ä$"),
         ] {
             assert_eq!(render(text).as_deref(), Ok(rendered), "{text}");
+            let again = Template::parse(text).unwrap().to_string();
+            assert_eq!(render(&again).as_deref(), Ok(rendered), "{text} shown as {again}");
         }
     }
 

@@ -331,7 +331,7 @@ mod tests {
             ("telemetry", "mid < 1s", "did you mean med?"),
             ("telemetry", "rate > 99%", "did you mean rate(ok)?"),
             ("telemetry", "rate(ok) > 0.99", "did you mean 99%?"),
-            ("telemetry", "rate(okay) > 99%", "did you mean ok?"),
+            ("telemetry", "rate(lots) > 99%", "did you mean lost?"),
             ("telemetry", "rate(ok) > 101%", "not a share"),
             ("telemetry", "count(lost) == -1", "not a count"),
             ("telemetry", "recovery(99%) < 60s", "not built yet"),

@@ -114,7 +114,7 @@ fn fleet(reader: &mut Reader<'_>, entry: &Entry) -> Option<FleetSpec> {
         place: entry.place.clone(),
         devices: devices.and_then(|node| reader.integer(node, 1..=DEVICES_MAX)).map(|devices| devices.value),
         id: fields.take("id").and_then(|node| reader.text(node, "an id such as \"meter-{index:05}\"")),
-        auth: fields.take("auth").and_then(|node| auth(reader, node)),
+        auth: fields.take("auth").map(|node| auth(reader, node)),
         keep_alive_s: fields.take("keep_alive").and_then(|node| keep_alive(reader, node)),
         clean_session: fields.take("clean_session").and_then(|node| reader.boolean(node)),
         reconnect: fields.take("reconnect").and_then(|node| reconnect(reader, node)),
@@ -177,7 +177,12 @@ fn subscribe(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Vec<Written<St
     elements.iter().filter_map(|element| reader.text(element, "a string")).collect()
 }
 
-fn auth(reader: &mut Reader<'_>, node: &Node) -> Option<Written<AuthSpec>> {
+fn auth(reader: &mut Reader<'_>, node: &Node) -> Written<AuthSpec> {
+    let (value, text) = read_auth(reader, node).unwrap_or((AuthSpec::Unreadable, ""));
+    Written { value, text: text.to_owned(), place: node.place.clone() }
+}
+
+fn read_auth(reader: &mut Reader<'_>, node: &Node) -> Option<(AuthSpec, &'static str)> {
     #[derive(Clone, Copy)]
     enum Kind {
         Sas,
@@ -190,7 +195,7 @@ fn auth(reader: &mut Reader<'_>, node: &Node) -> Option<Written<AuthSpec>> {
     let later = [("x509", "device certificates"), ("dps", "the device provisioning service")];
     let kind_node = fields.require(reader, "kind", "kind = \"sas\", \"password\" or \"none\"")?;
     let kind = reader.choice(kind_node, &kinds, &later)?;
-    let value = match kind {
+    let read = match kind {
         Kind::Sas => {
             let spec = AuthSpec::Sas {
                 group_key: fields.take("group_key").and_then(|node| reader.secret(node)),
@@ -200,25 +205,21 @@ fn auth(reader: &mut Reader<'_>, node: &Node) -> Option<Written<AuthSpec>> {
                 renew_at: fields.take("renew_at").and_then(|node| reader.percent(node, 1.0)),
             };
             sas_sources(reader, &fields);
-            spec
+            (spec, "sas")
         }
         Kind::Password => {
             let username = fields.require(reader, "username", "username = \"${device}\"");
             let password = fields.require(reader, "password", "password = \"${env.PASSWORD}\"");
-            AuthSpec::Password {
+            let spec = AuthSpec::Password {
                 username: username.and_then(|node| reader.text(node, "a user name; ${device} is allowed")),
                 password: password.and_then(|node| reader.secret(node)),
-            }
+            };
+            (spec, "password")
         }
-        Kind::None => AuthSpec::None,
-    };
-    let text = match kind {
-        Kind::Sas => "sas",
-        Kind::Password => "password",
-        Kind::None => "none",
+        Kind::None => (AuthSpec::None, "none"),
     };
     fields.finish(reader, &[("file", "keys from a file")]);
-    Some(Written { value, text: text.to_owned(), place: node.place.clone() })
+    Some(read)
 }
 
 /// Exactly one source of keys: a group key, or a policy with its key.
@@ -257,10 +258,10 @@ fn reconnect(reader: &mut Reader<'_>, node: &Node) -> Option<ReconnectSpec> {
             let base = fields.take("base").and_then(|node| reader.duration(node));
             let max_node = fields.take("max");
             let max = max_node.and_then(|node| reader.duration(node));
-            if let (Some(base), Some(max), Some(node)) = (base, max, max_node) {
-                if max < base {
-                    reader.errors.add(&node.place, "shorter than base").allowed("at least base");
-                }
+            if let (Some(base), Some(max), Some(node)) = (base, max, max_node)
+                && max < base
+            {
+                reader.errors.add(&node.place, "shorter than base").allowed("at least base");
             }
             let jitter = fields.take("jitter").and_then(|node| reader.choice(node, &jitters, &[]));
             ReconnectSpec::Exponential { base, max, jitter }

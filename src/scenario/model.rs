@@ -183,6 +183,8 @@ pub enum AuthSpec {
     },
     /// `kind = "none"`.
     None,
+    /// It was given, and is wrong.
+    Unreadable,
 }
 
 /// `reconnect`.

@@ -1,0 +1,214 @@
+//! `hubstorm check`: what a scenario resolves to and what it needs of this machine, as text for a person. It starts
+//! nothing and looks at nothing but the plan.
+
+use crate::plan::{Auth, FleetPlan, Needs, PhasePlan, Plan, SendPlan, Spread, Subscription, TargetKind};
+use crate::units::{Percent, Rate, human_bytes, human_count, human_duration};
+use std::fmt::{self, Write};
+
+/// The resolved plan and its needs. No secret is in it.
+#[must_use]
+pub fn describe(plan: &Plan) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let _ = write_plan(&mut out, plan);
+    out
+}
+
+fn write_plan(out: &mut String, plan: &Plan) -> fmt::Result {
+    writeln!(out, "{}  ({}, seed {})", plan.name, plan.source.file, plan.seed)?;
+    for text in &plan.source.overrides {
+        writeln!(out, "  with {text}")?;
+    }
+    writeln!(out, "\ntarget\n  {}", target(plan))?;
+    writeln!(out, "\nfleets")?;
+    for fleet in &plan.fleets {
+        write_fleet(out, fleet)?;
+    }
+    writeln!(
+        out,
+        "\nphases  ({} in all, then up to {} for the last acks)",
+        human_duration(plan.schedule.end()),
+        human_duration(plan.drain)
+    )?;
+    for phase in plan.schedule.phases() {
+        write_phase(out, phase)?;
+    }
+    writeln!(out, "\nthresholds")?;
+    for threshold in &plan.thresholds {
+        let phase = threshold.phase.and_then(|index| plan.schedule.phases().get(usize::from(index)));
+        let fleet = threshold.fleet.and_then(|index| plan.fleets.get(usize::from(index)));
+        write!(out, "  {:<14}{}", threshold.metric.name(), threshold.expression)?;
+        if let Some(phase) = phase {
+            write!(out, "  in phase {}", phase.name)?;
+        }
+        if let Some(fleet) = fleet {
+            write!(out, "  of fleet {}", fleet.name)?;
+        }
+        writeln!(out)?;
+    }
+    writeln!(out, "  every fleet connects at least once")?;
+    write_needs(out, plan)
+}
+
+fn target(plan: &Plan) -> String {
+    if let Some(emulator) = &plan.emulator {
+        let plural = if emulator.units == 1 { "" } else { "s" };
+        return format!(
+            "the built-in IoT hub on this machine, over TLS ({}, {} unit{plural})",
+            emulator.tier, emulator.units
+        );
+    }
+    let kind = match plan.target.kind {
+        TargetKind::IotHub => "IoT hub",
+        TargetKind::Mqtt => "MQTT 3.1.1 broker",
+    };
+    let transport = match &plan.target.tls {
+        None => "plain TCP".to_owned(),
+        Some(tls) => {
+            let roots = tls
+                .ca
+                .as_ref()
+                .map_or_else(|| "the system's roots".to_owned(), |ca| ca.display().to_string());
+            if tls.verify {
+                format!("TLS, trusting {roots}")
+            } else {
+                "TLS, certificates NOT verified".to_owned()
+            }
+        }
+    };
+    format!("{kind} {}:{} over {transport}", plan.target.host, plan.target.port)
+}
+
+fn write_fleet(out: &mut String, fleet: &FleetPlan) -> fmt::Result {
+    let devices = u64::from(fleet.devices);
+    writeln!(
+        out,
+        "  {}: {} devices, {} to {}",
+        fleet.name,
+        human_count(devices),
+        fleet.device_id(0),
+        fleet.device_id(fleet.devices - 1)
+    )?;
+    writeln!(out, "    credentials  {}", credentials(&fleet.auth))?;
+    if !fleet.subscribe.is_empty() {
+        let names: Vec<String> = fleet.subscribe.iter().map(subscription).collect();
+        writeln!(out, "    subscribes   {}", names.join(", "))?;
+    }
+    for send in &fleet.sends {
+        writeln!(out, "    sends        {}", stream(send, fleet))?;
+    }
+    writeln!(
+        out,
+        "    patience     connect {}, ack {}, send by {}, {} in flight",
+        human_duration(fleet.connect_timeout),
+        human_duration(fleet.ack_timeout),
+        human_duration(fleet.send_by),
+        fleet.in_flight
+    )
+}
+
+fn credentials(auth: &Auth) -> String {
+    let tokens = |ttl, renew_at| {
+        format!("tokens for {}, renewed at {}", human_duration(ttl), Percent::from_fraction(renew_at))
+    };
+    match auth {
+        Auth::SasGroup { ttl, renew_at, .. } => {
+            format!("SAS, a key per device derived from a group key; {}", tokens(*ttl, *renew_at))
+        }
+        Auth::SasPolicy { policy, ttl, renew_at, .. } => {
+            format!("SAS, signed by the policy {policy}; {}", tokens(*ttl, *renew_at))
+        }
+        Auth::Password { .. } => "user name and password".to_owned(),
+        Auth::None => "none".to_owned(),
+    }
+}
+
+fn subscription(subscription: &Subscription) -> String {
+    match subscription {
+        Subscription::C2d => "c2d".to_owned(),
+        Subscription::Twin => "twin".to_owned(),
+        Subscription::Filter(filter) => filter.to_string(),
+    }
+}
+
+fn stream(send: &SendPlan, fleet: &FleetPlan) -> String {
+    let spread = match send.arrival.spread {
+        Spread::Regular => "regular",
+        Spread::Stratified => "regular, taking turns",
+        Spread::Poisson => "poisson",
+    };
+    let total = Rate::per_second(send.arrival.rate_hz * f64::from(fleet.devices));
+    let total = total.map(|rate| rate.to_string()).unwrap_or_default();
+    let bytes = send.payload.bytes_max(fleet.device_id(fleet.devices - 1).len());
+    format!(
+        "{} at QoS {}, {spread}, {total} in all at a load of 100%, up to {}",
+        send.operation,
+        send.qos,
+        human_bytes(bytes as u64)
+    )
+}
+
+fn write_phase(out: &mut String, phase: &PhasePlan) -> fmt::Result {
+    let change = |[from, to]: [f64; 2]| {
+        let (from, to) = (Percent::from_fraction(from), Percent::from_fraction(to));
+        if from == to { from.to_string() } else { format!("{from} -> {to}") }
+    };
+    let warmup = if phase.warmup { "  warm-up" } else { "" };
+    let duration = human_duration(phase.end - phase.start);
+    let (online, load) = (change(phase.online), change(phase.load));
+    writeln!(out, "  {:<14}{duration:<10}online {online:<14}load {load}{warmup}", phase.name)
+}
+
+fn write_needs(out: &mut String, plan: &Plan) -> fmt::Result {
+    let Needs { descriptors, ports, memory_bytes } = plan.needs();
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a count for people; the cast saturates"
+    )]
+    let messages = plan.planned_messages().round() as u64;
+    let too = if plan.emulator.is_some() { ", and as many for the built-in hub" } else { "" };
+    writeln!(out, "\nneeds")?;
+    writeln!(out, "  messages      about {}", human_count(messages))?;
+    writeln!(out, "  descriptors   {}{too}", human_count(descriptors))?;
+    writeln!(out, "  ports         {} ephemeral ports towards the target", human_count(ports))?;
+    writeln!(out, "  memory        about {}", human_bytes(memory_bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::Input;
+    use rand::SeedableRng;
+
+    fn described(text: &str, overrides: &[&str]) -> String {
+        let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
+        let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+        let env = |name: &str| Some(if name.ends_with("HOST") { "host.example" } else { key }.to_owned());
+        let input = Input { file: "x.toml", text, overrides: &overrides, env: &env };
+        let plan = crate::plan::load(&input, &mut rand::rngs::StdRng::seed_from_u64(1));
+        describe(&plan.unwrap_or_else(|errors| panic!("{errors}")))
+    }
+
+    #[test]
+    fn the_quick_start() {
+        insta::assert_snapshot!(described(
+            include_str!("../../scenarios/quickstart.toml"),
+            &["fleet.meter.devices=2000"]
+        ));
+    }
+
+    #[test]
+    fn a_plain_broker() {
+        insta::assert_snapshot!(described(include_str!("../../scenarios/mosquitto.toml"), &[]));
+    }
+
+    #[test]
+    fn no_secret_is_described() {
+        let text = described(
+            include_str!("../../scenarios/real-hub.toml"),
+            &["target.host=h", "target.tls={ verify = false }"],
+        );
+        assert!(!text.contains("AAECAw") && text.contains("NOT verified"), "{text}");
+    }
+}

@@ -1,0 +1,90 @@
+//! Scenario files as people write them: the shipped ones resolve, and the broken ones in `tests/scenarios_bad` say
+//! everything that is wrong with them, where, and what would probably help.
+
+use hubstorm::plan::{self, Plan};
+use hubstorm::scenario::{Errors, Input};
+use rand::SeedableRng;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn env(name: &str) -> Option<String> {
+    let value = match name {
+        "KEY" | "IOTHUB_GROUP_KEY" => "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+        "NOT_BASE64" | "PASSWORD" | "BROKER_PASSWORD" => "hunter2",
+        "HOST" | "IOTHUB_HOST" | "BROKER_HOST" => "example.azure-devices.net",
+        _ => return None,
+    };
+    Some(value.to_owned())
+}
+
+fn load(path: &Path, overrides: &[&str]) -> Result<Plan, Errors> {
+    let text = fs::read_to_string(path).expect("the file exists");
+    let file = path.file_name().expect("a file").to_string_lossy();
+    let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
+    let input = Input { file: &file, text: &text, overrides: &overrides, env: &env };
+    plan::load(&input, &mut rand::rngs::StdRng::seed_from_u64(1))
+}
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+fn scenarios(name: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder(name)).expect("the folder exists");
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("readable").path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml" || extension == "json"));
+    paths.sort();
+    paths
+}
+
+#[test]
+fn broken_scenarios_say_all_that_is_wrong_and_how_to_fix_it() {
+    let paths = scenarios("tests/scenarios_bad");
+    assert!(paths.len() >= 20, "only {} broken scenarios", paths.len());
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path(folder("tests/scenarios_bad"));
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| {
+        for path in paths {
+            let file = path.file_name().expect("a file").to_string_lossy().into_owned();
+            let errors = load(&path, &[]).expect_err(&file).to_string();
+            assert!(!errors.contains("hunter2"), "{file} shows a secret:\n{errors}");
+            insta::assert_snapshot!(file, errors);
+        }
+    });
+}
+
+#[test]
+fn the_shipped_scenarios_resolve() {
+    let paths = scenarios("scenarios");
+    assert!(paths.len() >= 3);
+    for path in paths {
+        let plan = load(&path, &[]).unwrap_or_else(|errors| panic!("{errors}"));
+        assert!(!format!("{plan:?}").contains("hunter2"), "{} shows a secret", path.display());
+        assert!(plan.source.text.contains("${"), "the text is kept as written");
+        assert!(!plan.thresholds.is_empty());
+    }
+}
+
+#[test]
+fn the_quick_start_is_what_the_readme_promises() {
+    let plan = load(&folder("scenarios/quickstart.toml"), &[]).unwrap();
+    assert_eq!(plan.devices(), 1000);
+    assert_eq!(plan.schedule.end().as_secs(), 60);
+    assert!(plan.emulator.is_some());
+    let rate: f64 =
+        plan.fleets.iter().map(|fleet| fleet.sends[0].arrival.rate_hz * f64::from(fleet.devices)).sum();
+    assert!((rate - 200.0).abs() < 1e-9);
+}
+
+#[test]
+fn overrides_reach_the_plan_and_are_kept_for_the_result() {
+    let overrides = ["fleet.meter.devices=50", "phase.steady.duration=1s", "seed=9"];
+    let plan = load(&folder("scenarios/quickstart.toml"), &overrides).unwrap();
+    assert_eq!((plan.devices(), plan.seed, plan.schedule.end().as_secs()), (50, 9, 31));
+    assert_eq!(plan.source.overrides, overrides);
+    let errors =
+        load(&folder("scenarios/quickstart.toml"), &["fleet.meter.devices=0"]).unwrap_err().to_string();
+    assert!(errors.contains("--set fleet.meter.devices: "), "{errors}");
+}
