@@ -2,14 +2,19 @@
 //! is tested in `emulator::session`; here the peers write and read raw bytes.
 
 use bytes::BytesMut;
+use hubstorm::emulator::control::{Answer, Command as Control, ControlConfig, Ready};
 use hubstorm::emulator::{Config, EmulatorError, Stats, certificate, serve};
 use hubstorm::iothub::sas::{self, Key};
 use hubstorm::iothub::{names, topics};
 use hubstorm::link::{listen, tls};
 use hubstorm::wire::QoS;
 use hubstorm::wire::encode::{self, ConnectRef, PublishRef};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use rustls::pki_types::ServerName;
+use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -284,4 +289,37 @@ async fn many_devices_are_served_at_once() {
         device.expect([0x40, 2, 0, 1]).await;
     }
     assert_eq!(hub.stop(), Stats { accepted: 40, telemetry: 40, ..Stats::default() });
+}
+
+/// What a run does with its built-in hub.
+#[test]
+fn a_child_is_driven_by_json_lines_and_ends_with_its_stdin() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_hubstorm"))
+        .args(["emulator", "--control"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut answer = || lines.next().unwrap().unwrap();
+    let mut tell =
+        |command: &Control| writeln!(stdin, "{}", serde_json::to_string(command).unwrap()).unwrap();
+
+    tell(&Control::Config(ControlConfig {
+        hosts: vec!["hub.test".to_owned()],
+        shards: 1,
+        ..ControlConfig::default()
+    }));
+    let ready: Ready = serde_json::from_str(&answer()).unwrap();
+    assert_eq!(ready.host, "hub.test");
+    assert!(std::fs::read_to_string(&ready.ca_file).unwrap().starts_with("-----BEGIN CERTIFICATE-----"));
+    // Ctrl-C reaches the whole group; when the child ends is its parent's decision.
+    kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGINT).unwrap();
+    tell(&Control::Start { unix_us: 0 });
+    tell(&Control::Stats);
+    assert_eq!(serde_json::from_str::<Answer>(&answer()).unwrap(), Answer::Stats(Stats::default()));
+    drop(stdin);
+    assert!(child.wait().unwrap().success());
+    assert!(!std::path::Path::new(&ready.ca_file).exists());
 }
