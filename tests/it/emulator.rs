@@ -1,6 +1,8 @@
 //! The emulator over real sockets, in process: TLS, refusals, takeover across shards, expiry, stopping. What a packet means
 //! is tested in `emulator::session`; here the peers write and read raw bytes.
 
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+
 use bytes::BytesMut;
 use hubstorm::emulator::control::{Answer, Command as Control, ControlConfig, Ready};
 use hubstorm::emulator::{Config, EmulatorError, Stats, certificate, serve};

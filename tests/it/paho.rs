@@ -1,6 +1,8 @@
 //! Paho, written as its users write it, against `hubstorm emulator` as its users start it: a peer with a codec, a TLS and a
 //! SAS token of its own.
 
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+
 use hubstorm::emulator::control::Ready;
 use hubstorm::iothub::sas::Key;
 use nix::sys::signal::{Signal, kill};
