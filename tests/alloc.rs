@@ -1,1 +1,171 @@
-fn main() {}
+//! The steady loop of a sender allocates nothing: publish, its bytes, the PUBACK's bytes, the event.
+#![expect(unsafe_code, reason = "a global allocator that counts can only be written so")]
+
+use bytes::BytesMut;
+use hubstorm::session::{Credentials, Event, Message, Session, Settings, Tag};
+use hubstorm::wire::{QoS, encode};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+/// Counts on the thread that allocates, so that tests beside each other do not disturb each other.
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+fn count() {
+    // A thread that is being torn down has nothing to count for.
+    let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+}
+
+// SAFETY: every call goes to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+fn allocations() -> u64 {
+    ALLOCATIONS.get()
+}
+
+const WINDOW: u16 = 8;
+
+/// One session and the buffers of its link.
+struct Sender {
+    session: Session,
+    now: Instant,
+    input: BytesMut,
+    out: BytesMut,
+    seq: u64,
+}
+
+impl Sender {
+    fn online(clean_session: bool) -> Sender {
+        let settings = Settings {
+            keep_alive_s: 60,
+            clean_session,
+            in_flight: WINDOW,
+            ack_timeout: Duration::from_secs(10),
+            connack_timeout: Duration::from_secs(10),
+            ping_timeout: Duration::from_secs(10),
+        };
+        #[expect(clippy::disallowed_methods, reason = "some instant for virtual time to start from")]
+        let now = Instant::now();
+        let (input, out) = (BytesMut::with_capacity(4096), BytesMut::with_capacity(64 * 1024));
+        let mut sender = Sender { session: Session::new(settings), now, input, out, seq: 0 };
+        let credentials = Credentials { client_id: "meter-1", username: None, password: None };
+        sender.session.connect(now, &credentials, &mut sender.out).expect("short fields");
+        sender.input.extend_from_slice(&[0x20, 2, 0, 0]);
+        assert_eq!(sender.events(), 1);
+        sender
+    }
+
+    /// Takes every frame and every event; how many events.
+    fn events(&mut self) -> usize {
+        let mut events = 0;
+        while self.session.handle_input(self.now, &mut self.input).expect("MQTT") {
+            while let Some(event) = self.session.poll_event() {
+                assert!(matches!(event, Event::Acked { .. } | Event::Connected { .. }), "{event:?}");
+                events += 1;
+            }
+        }
+        events
+    }
+
+    /// A full window out, its acks in, in one turn of a link.
+    fn turn(&mut self, qos: QoS) {
+        self.now += Duration::from_millis(5);
+        self.session.handle_timeout(self.now).expect("no timeout");
+        self.out.clear();
+        self.session.poll_output(self.now, &mut self.out);
+        for _ in 0..WINDOW {
+            let tag = Tag { due: self.now, picked: self.now, stream: 0, seq: self.seq };
+            let message = Message { topic: "devices/meter-1/messages/events/", payload: &[7; 256], qos };
+            self.session.publish(self.now, &message, tag, &mut self.out).expect("room");
+            self.seq += 1;
+        }
+        assert!(self.out.len() > 256 * usize::from(WINDOW));
+        let acked = match qos {
+            QoS::AtMostOnce => {
+                self.session.handle_flushed(self.now);
+                std::iter::from_fn(|| self.session.poll_event()).count()
+            }
+            _ => {
+                for pid in 1..=WINDOW {
+                    encode::puback(&mut self.input, pid);
+                }
+                self.events()
+            }
+        };
+        assert_eq!(acked, usize::from(WINDOW));
+        assert!(self.session.poll_timeout().is_some());
+    }
+}
+
+fn steady(clean_session: bool, qos: QoS) {
+    let mut sender = Sender::online(clean_session);
+    for _ in 0..10 {
+        sender.turn(qos);
+    }
+    let before = allocations();
+    for _ in 0..5_000 {
+        sender.turn(qos); // 25 s of virtual time: past the ack timeout.
+    }
+    assert_eq!(allocations() - before, 0);
+}
+
+#[test]
+fn the_counter_counts() {
+    let before = allocations();
+    drop(std::hint::black_box(Box::new(7)));
+    assert_eq!(allocations() - before, 1);
+}
+
+#[test]
+fn a_clean_session_allocates_nothing_per_message() {
+    steady(true, QoS::AtLeastOnce);
+}
+
+#[test]
+fn a_persistent_session_allocates_nothing_per_message() {
+    steady(false, QoS::AtLeastOnce);
+}
+
+#[test]
+fn qos_0_allocates_nothing_per_message() {
+    steady(true, QoS::AtMostOnce);
+}
+
+#[test]
+fn an_idle_session_owns_nothing() {
+    let before = allocations();
+    let sender = Sender::online(true);
+    // The two buffers of its link.
+    assert_eq!(allocations() - before, 2);
+    drop(sender);
+}

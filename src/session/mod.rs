@@ -1,1 +1,293 @@
-//! The client side of MQTT.
+//! The client side of MQTT 3.1.1, without sockets and without a clock: getters, commands, `handle_*`, `poll_*`.
+//!
+//! `fleet::Device` drives one per device: it issues commands from inside `Machine::poll_output`, hands over what
+//! the link read, and takes events. The session must not know what a message is for, when it was due, or that
+//! there are other devices. One file per concern; this one only routes between them.
+
+mod handshake;
+mod keepalive;
+mod list;
+mod receive;
+mod subscribe;
+mod timers;
+mod types;
+mod window;
+
+#[cfg(test)]
+mod tests;
+
+use crate::sansio::Close;
+use crate::wire::{self, Packet, QoS, Strictness, encode};
+use bytes::BytesMut;
+use keepalive::KeepAlive;
+use receive::Receive;
+use std::time::Instant;
+use subscribe::Subscriptions;
+use timers::{Timer, Timers};
+use window::Window;
+
+pub use types::{
+    Credentials, Event, Message, PublishError, SessionError, Settings, State, SubscribeError, Tag,
+};
+
+/// The largest frame a session accepts. Our choice: well above the 64 KB of a cloud-to-device message.
+pub const FRAME_BYTES_MAX: usize = 1024 * 1024;
+
+/// One device's MQTT session, over any number of connections in turn.
+#[derive(Debug)]
+pub struct Session {
+    settings: Settings,
+    state: State,
+    close: Option<Close>,
+    /// The run is over: nothing is kept any more.
+    abandoned: bool,
+    timers: Timers,
+    keep_alive: KeepAlive,
+    subscriptions: Subscriptions,
+    receive: Receive,
+    window: Option<Box<Window>>,
+    /// What the last frame meant.
+    event: Option<Event>,
+}
+
+/// Getters.
+impl Session {
+    /// A session that has not connected. It owns no memory beyond itself.
+    #[must_use]
+    pub fn new(settings: Settings) -> Session {
+        Session {
+            settings: Settings { in_flight: settings.in_flight.max(1), ..settings },
+            state: State::Idle,
+            close: None,
+            abandoned: false,
+            timers: Timers::default(),
+            keep_alive: KeepAlive::default(),
+            subscriptions: Subscriptions::default(),
+            receive: Receive::default(),
+            window: None,
+            event: None,
+        }
+    }
+
+    /// Where it stands.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// Online, the window is not full, and nothing kept waits to be sent again.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.state == State::Online && self.window.as_ref().is_none_or(|window| window.has_room())
+    }
+
+    /// QoS 1 messages that are unacknowledged, kept ones included, timed-out ones not.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.window.as_ref().map_or(0, |window| window.live())
+    }
+
+    /// Packet ids of messages that timed out on this connection and are still in use.
+    #[must_use]
+    pub fn quarantined(&self) -> usize {
+        self.window.as_ref().map_or(0, |window| window.quarantined())
+    }
+
+    /// What has not ended: unacknowledged or kept QoS 1, and unflushed QoS 0, with the instant of its first sending.
+    pub fn open(&self) -> impl Iterator<Item = (Tag, Instant)> {
+        self.window.iter().flat_map(|window| window.open())
+    }
+}
+
+/// Commands: they write to `out`, and are called from inside `Machine::poll_output`. `connect` is with the handshake.
+impl Session {
+    /// Sends a message. It ends in exactly one of [`Event::Acked`], [`Event::TimedOut`] and [`Event::Lost`].
+    ///
+    /// # Errors
+    /// Not online, no room (QoS 1), QoS 2, or what MQTT cannot carry; nothing was written.
+    pub fn publish(
+        &mut self,
+        now: Instant,
+        message: &Message<'_>,
+        tag: Tag,
+        out: &mut BytesMut,
+    ) -> Result<(), PublishError> {
+        if self.state != State::Online {
+            return Err(PublishError::NotOnline);
+        }
+        let Settings { in_flight, clean_session, ack_timeout, .. } = self.settings;
+        let window = self.window.get_or_insert_with(|| Box::new(Window::new(in_flight, !clean_session)));
+        window.publish(now, message, tag, out)?;
+        self.keep_alive.sent(now);
+        if message.qos != QoS::AtMostOnce {
+            self.timers.set_if_clear(Timer::Ack, now + ack_timeout);
+        }
+        Ok(())
+    }
+
+    /// Subscribes; returns the packet id that [`Event::Subscribed`] will carry.
+    ///
+    /// # Errors
+    /// Not online, too many at once, QoS 2, no filter, or one that MQTT cannot carry; nothing was written.
+    pub fn subscribe(
+        &mut self,
+        now: Instant,
+        filters: &[(&str, QoS)],
+        out: &mut BytesMut,
+    ) -> Result<u16, SubscribeError> {
+        if self.state != State::Online {
+            return Err(SubscribeError::NotOnline);
+        }
+        let pid = self.subscriptions.subscribe(now, filters, out)?;
+        self.keep_alive.sent(now);
+        Ok(pid)
+    }
+
+    /// Says DISCONNECT and wants the connection closed once that is flushed. Nothing is written after it
+    /// (MQTT 3.1.1 §3.14.4); what is still open ends when the connection is gone.
+    pub fn disconnect(&mut self, _now: Instant, out: &mut BytesMut) {
+        if matches!(self.state, State::Connecting | State::Online) {
+            encode::disconnect(out);
+            self.timers.clear_all();
+            self.state = State::Closed;
+            self.close = Some(Close::AfterFlush);
+        }
+    }
+
+    /// The run is over for this device: nothing will be sent again, and what is kept for that becomes [`Event::Lost`].
+    pub fn abandon(&mut self) {
+        self.abandoned = true;
+        if let Some(window) = &mut self.window {
+            window.lose_kept();
+        }
+    }
+}
+
+/// What happened outside.
+impl Session {
+    /// Consumes at most one frame; true if it did: poll the events, then call again. While an event waits that a
+    /// frame caused, nothing is consumed.
+    ///
+    /// # Errors
+    /// The peer broke the protocol; the connection cannot go on.
+    pub fn handle_input(&mut self, now: Instant, input: &mut BytesMut) -> Result<bool, SessionError> {
+        if self.event.is_some() {
+            return Ok(false);
+        }
+        let Some(packet) = wire::decode(input, FRAME_BYTES_MAX, Strictness::Lenient)? else {
+            return Ok(false);
+        };
+        self.event = Some(self.route(now, packet)?);
+        Ok(true)
+    }
+
+    fn route(&mut self, now: Instant, packet: Packet) -> Result<Event, SessionError> {
+        let unknown = SessionError::Protocol("PUBACK for a packet id that is not in use");
+        match (packet, self.state) {
+            (Packet::ConnAck { session_present, code }, State::Connecting) => {
+                Ok(self.connack(now, session_present, code))
+            }
+            (_, State::Idle | State::Connecting) => {
+                Err(SessionError::Protocol("another packet than CONNACK first"))
+            }
+            (Packet::ConnAck { .. }, _) => Err(SessionError::Protocol("a second CONNACK")),
+            (Packet::PubAck(pid), _) => {
+                self.window.as_mut().and_then(|window| window.ack(pid)).ok_or(unknown)
+            }
+            (Packet::Publish(publish), _) => self.receive.publish(publish),
+            (Packet::PingResp, _) => self.keep_alive.pong(&mut self.timers),
+            (Packet::SubAck { pid, granted }, _) => self.subscriptions.suback(pid, &granted),
+            (Packet::PubRec(_) | Packet::PubRel(_) | Packet::PubComp(_), _) => {
+                Err(SessionError::Protocol("a packet of QoS 2, which is not in use"))
+            }
+            (Packet::UnsubAck(_), _) => Err(SessionError::Protocol("UNSUBACK without UNSUBSCRIBE")),
+            (
+                Packet::Connect(_)
+                | Packet::Subscribe(_)
+                | Packet::Unsubscribe { .. }
+                | Packet::PingReq
+                | Packet::Disconnect,
+                _,
+            ) => Err(SessionError::Protocol("a packet that only clients send")),
+        }
+    }
+
+    /// Runs the timers that are due. Early calls are harmless. Poll the events after an error, too.
+    ///
+    /// # Errors
+    /// [`SessionError::ConnackTimeout`], [`SessionError::PingTimeout`], [`SessionError::AckStall`].
+    pub fn handle_timeout(&mut self, now: Instant) -> Result<(), SessionError> {
+        if self.timers.expired(Timer::Connack, now) {
+            return Err(SessionError::ConnackTimeout);
+        }
+        if self.timers.expired(Timer::Ack, now)
+            && let Some(window) = &mut self.window
+        {
+            if let Some(next) = window.expire(now, self.settings.ack_timeout) {
+                self.timers.set(Timer::Ack, next);
+            }
+            if window.is_stalled() {
+                return Err(SessionError::AckStall);
+            }
+        }
+        self.keep_alive.handle_timeout(now, &self.settings, &mut self.timers)
+    }
+
+    /// Everything written so far is with the kernel: QoS 0 messages among it have ended well.
+    pub fn handle_flushed(&mut self, _now: Instant) {
+        if let Some(window) = &mut self.window {
+            window.handle_flushed();
+        }
+    }
+
+    /// The connection is gone. Unacknowledged QoS 1 messages of a persistent session are kept; everything else that
+    /// was open becomes [`Event::Lost`].
+    pub fn handle_closed(&mut self, _now: Instant) {
+        self.state = State::Closed;
+        self.close = None;
+        self.timers.clear_all();
+        self.keep_alive = KeepAlive::default();
+        self.subscriptions.clear();
+        self.receive.clear();
+        let keep = !self.settings.clean_session && !self.abandoned;
+        if let Some(window) = &mut self.window {
+            window.handle_closed(keep);
+        }
+    }
+}
+
+/// What the session wants.
+impl Session {
+    /// The next thing that happened.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.event.take().or_else(|| self.window.as_mut()?.poll_event())
+    }
+
+    /// Writes what the session owes: PUBACKs, PINGREQ, messages to be sent again. Call it before publishing.
+    pub fn poll_output(&mut self, now: Instant, out: &mut BytesMut) {
+        if self.state != State::Online {
+            return;
+        }
+        let mut sent = self.receive.poll_output(out);
+        sent |= self.keep_alive.poll_output(now, out);
+        if self.window.as_mut().is_some_and(|window| window.resend(now, out)) {
+            self.timers.set_if_clear(Timer::Ack, now + self.settings.ack_timeout);
+            sent = true;
+        }
+        if sent {
+            self.keep_alive.sent(now);
+        }
+    }
+
+    /// When `handle_timeout` wants to be called next: at the latest then, sometimes earlier than anything happens.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// How the connection is to end, after `disconnect` and after a refusal.
+    #[must_use]
+    pub fn poll_close(&self) -> Option<Close> {
+        self.close
+    }
+}

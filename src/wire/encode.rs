@@ -103,6 +103,13 @@ pub fn publish(out: &mut BytesMut, publish: &PublishRef<'_>) -> Result<(), Encod
     Ok(())
 }
 
+/// Turns a PUBLISH that was written by [`publish`] into its retransmission (MQTT 3.1.1 §3.3.1.1).
+pub fn mark_dup(frame: &mut [u8]) {
+    if let Some(first) = frame.first_mut() {
+        *first |= 0x08;
+    }
+}
+
 /// PUBACK.
 pub fn puback(out: &mut BytesMut, pid: u16) {
     let [high, low] = pid.to_be_bytes();

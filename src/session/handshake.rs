@@ -1,0 +1,58 @@
+//! CONNECT and CONNACK (MQTT 3.1.1 §3.1, §3.2).
+
+use super::Session;
+use super::timers::Timer;
+use super::types::{Credentials, Event, State};
+use crate::sansio::Close;
+use crate::wire::encode::{self, ConnectRef, EncodeError};
+use bytes::BytesMut;
+use std::time::Instant;
+
+impl Session {
+    /// Opens the session on a new connection: writes CONNECT. One that was closed may connect again.
+    ///
+    /// # Errors
+    /// A client id, user name or password that MQTT cannot carry; nothing was written.
+    pub fn connect(
+        &mut self,
+        now: Instant,
+        credentials: &Credentials<'_>,
+        out: &mut BytesMut,
+    ) -> Result<(), EncodeError> {
+        debug_assert!(matches!(self.state, State::Idle | State::Closed), "handle_closed comes first");
+        let connect = ConnectRef {
+            client_id: credentials.client_id,
+            keep_alive_s: self.settings.keep_alive_s,
+            clean_session: self.settings.clean_session,
+            username: credentials.username,
+            password: credentials.password,
+            will: None,
+        };
+        encode::connect(out, &connect)?;
+        self.state = State::Connecting;
+        self.close = None;
+        self.keep_alive.sent(now);
+        self.timers.clear_all();
+        self.timers.set(Timer::Connack, now + self.settings.connack_timeout);
+        Ok(())
+    }
+
+    /// CONNACK came while it was awaited.
+    pub(super) fn connack(&mut self, now: Instant, session_present: bool, code: u8) -> Event {
+        self.timers.clear_all();
+        if code != 0 {
+            self.state = State::Closed;
+            self.close = Some(Close::AfterFlush);
+            return Event::Refused { code };
+        }
+        self.state = State::Online;
+        self.keep_alive.start(now, &self.settings, &mut self.timers);
+        if let Some(window) = &mut self.window
+            && !session_present
+        {
+            // The server forgot the session: §4.4 has nothing to send again.
+            window.lose_kept();
+        }
+        Event::Connected { session_present }
+    }
+}

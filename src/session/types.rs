@@ -1,0 +1,201 @@
+//! What a session is given and what it gives back. Plain data.
+
+use crate::wire::{self, QoS};
+use std::fmt;
+use std::time::{Duration, Instant};
+
+/// How a session behaves; the same for every connection it makes.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// CONNECT's keep-alive; 0 turns it off.
+    pub keep_alive_s: u16,
+    /// CONNECT's flag. False keeps unacknowledged QoS 1 messages over a reconnect.
+    pub clean_session: bool,
+    /// The window: unacknowledged QoS 1 messages at once; 0 counts as 1.
+    pub in_flight: u16,
+    /// PUBLISH to PUBACK.
+    pub ack_timeout: Duration,
+    /// CONNECT sent to CONNACK.
+    pub connack_timeout: Duration,
+    /// PINGREQ to PINGRESP.
+    pub ping_timeout: Duration,
+}
+
+/// What the caller wants back when a message ends. Opaque to the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tag {
+    /// When the message was planned.
+    pub due: Instant,
+    /// When the worker handled it.
+    pub picked: Instant,
+    /// Which of the device's streams it belongs to.
+    pub stream: u16,
+    /// Its number in that stream.
+    pub seq: u64,
+}
+
+/// Where a session stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Never connected.
+    Idle,
+    /// CONNECT is written, CONNACK is awaited.
+    Connecting,
+    /// CONNACK accepted.
+    Online,
+    /// Refused, disconnected, or the connection is gone; it may connect again.
+    Closed,
+}
+
+/// Who a device says it is.
+#[derive(Clone, Copy)]
+pub struct Credentials<'a> {
+    /// The client id.
+    pub client_id: &'a str,
+    /// The user name.
+    pub username: Option<&'a str>,
+    /// Never printed.
+    pub password: Option<&'a [u8]>,
+}
+
+impl fmt::Debug for Credentials<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials").field("client_id", &self.client_id).finish_non_exhaustive()
+    }
+}
+
+/// A message to send.
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
+    /// The topic name.
+    pub topic: &'a str,
+    /// The application message.
+    pub payload: &'a [u8],
+    /// QoS 0 or 1.
+    pub qos: QoS,
+}
+
+/// What happened, in the order in which it is polled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// CONNACK accepted.
+    Connected {
+        /// The server had kept the session.
+        session_present: bool,
+    },
+    /// CONNACK with another code than 0 (MQTT 3.1.1 §3.2.2.3). The connection ends.
+    Refused {
+        /// The return code.
+        code: u8,
+    },
+    /// A message ended well: QoS 1 acknowledged, QoS 0 flushed.
+    Acked {
+        /// As given to `publish`.
+        tag: Tag,
+        /// When it was first sent.
+        sent: Instant,
+        /// It was sent more than once.
+        resent: bool,
+    },
+    /// A QoS 1 message was not acknowledged in time. Told once; its id stays in use.
+    TimedOut {
+        /// As given to `publish`.
+        tag: Tag,
+        /// When it was first sent.
+        sent: Instant,
+    },
+    /// The ack of a message that had timed out.
+    LateAck,
+    /// The connection went away, and the message will not be sent again.
+    Lost {
+        /// As given to `publish`.
+        tag: Tag,
+        /// When it was first sent.
+        sent: Instant,
+    },
+    /// One kept message was sent again.
+    Resent,
+    /// SUBACK.
+    Subscribed {
+        /// As `subscribe` returned it.
+        pid: u16,
+        /// When SUBSCRIBE was sent.
+        sent: Instant,
+        /// No filter was refused; a lower QoS than asked for counts as granted.
+        granted_all: bool,
+    },
+    /// A message from the server. A QoS 1 message is acknowledged by the session.
+    Message(wire::Publish),
+    /// PINGRESP.
+    Pong {
+        /// When PINGREQ was sent.
+        sent: Instant,
+    },
+}
+
+/// Why the connection cannot go on. Whatever was open becomes events when it is closed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SessionError {
+    /// The peer sent what is not MQTT 3.1.1.
+    #[error(transparent)]
+    Decode(#[from] wire::DecodeError),
+    /// The peer sent what it may not send, or not now.
+    #[error("the peer broke the protocol: {0}")]
+    Protocol(&'static str),
+    /// No CONNACK in time.
+    #[error("no CONNACK in time")]
+    ConnackTimeout,
+    /// No PINGRESP in time (MQTT 3.1.1 §3.1.2.10).
+    #[error("no PINGRESP in time")]
+    PingTimeout,
+    /// As many messages timed out unacknowledged as the window holds.
+    #[error("a whole window of messages was not acknowledged in time")]
+    AckStall,
+}
+
+impl SessionError {
+    /// Its class in the result file.
+    #[must_use]
+    pub fn class(&self) -> &'static str {
+        match self {
+            SessionError::Decode(_) | SessionError::Protocol(_) => "protocol_error",
+            SessionError::ConnackTimeout => "connack_timeout",
+            SessionError::PingTimeout => "ping_timeout",
+            SessionError::AckStall => "ack_stall",
+        }
+    }
+}
+
+/// Why a message was not taken. Nothing was written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PublishError {
+    /// Only an online session publishes.
+    #[error("not online")]
+    NotOnline,
+    /// `has_room` was false.
+    #[error("the window is full")]
+    WindowFull,
+    /// This session speaks QoS 0 and 1.
+    #[error("QoS 2 is not supported")]
+    QoS2,
+    /// MQTT cannot say it.
+    #[error(transparent)]
+    Encode(#[from] wire::encode::EncodeError),
+}
+
+/// Why nothing was subscribed. Nothing was written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SubscribeError {
+    /// Only an online session subscribes.
+    #[error("not online")]
+    NotOnline,
+    /// Too many subscriptions wait for their SUBACK.
+    #[error("too many subscriptions at once")]
+    TooMany,
+    /// This session speaks QoS 0 and 1.
+    #[error("QoS 2 is not supported")]
+    QoS2,
+    /// MQTT cannot say it.
+    #[error(transparent)]
+    Encode(#[from] wire::encode::EncodeError),
+}
