@@ -1,1 +1,41 @@
-//! Verdict and faces.
+//! The verdict, what else a reader should know, and the faces of a result: the terminal summary and the page.
+//! Called by `app`. The faces are made from the result file alone and know nothing of how it came about, so that
+//! a result of last year renders as well as the one of this minute.
+
+pub mod findings;
+pub mod verdict;
+
+mod charts;
+mod format;
+mod html;
+mod latency;
+mod margin;
+mod summary;
+mod text;
+
+pub use html::html;
+pub use text::text;
+
+/// A result that cannot be rendered.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// A histogram of the result file does not decode, or two do not add up.
+    #[error("histogram in the result cannot be read: {0}")]
+    Histogram(String),
+    /// A chart cannot be drawn.
+    #[error("chart cannot be drawn: {0}")]
+    Chart(String),
+    /// The page's template failed.
+    #[error("page cannot be rendered: {0}")]
+    Page(#[from] askama::Error),
+}
+
+impl ReportError {
+    fn histogram(error: &impl std::fmt::Display) -> ReportError {
+        ReportError::Histogram(error.to_string())
+    }
+
+    fn chart(error: &impl std::fmt::Display) -> ReportError {
+        ReportError::Chart(error.to_string())
+    }
+}

@@ -1,0 +1,186 @@
+//! One kind of axis for every chart: where values lie and what its ticks say. Called by the charts.
+//! It knows numbers only, not what they measure.
+
+use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
+use std::ops::Range;
+
+/// An axis with its ticks.
+#[derive(Clone, Debug)]
+pub(in crate::report) struct Axis {
+    low: f64,
+    high: f64,
+    log: bool,
+    ticks: Vec<(f64, String)>,
+}
+
+impl Axis {
+    /// From zero to a round number at or above `max`, with about `ticks` ticks.
+    pub(in crate::report) fn linear(max: f64, ticks: u32, label: impl Fn(f64) -> String) -> Axis {
+        let step = nice_step(max / f64::from(ticks.max(1)));
+        let count = (max / step - 1e-9).ceil().max(1.0);
+        let mut at = 0.0;
+        let mut list = Vec::new();
+        while at <= count {
+            list.push((at * step, label(at * step)));
+            at += 1.0;
+        }
+        Axis { low: 0.0, high: count * step, log: false, ticks: list }
+    }
+
+    /// From `low` to `high` exactly, with ticks as given; those outside are left out.
+    pub(in crate::report) fn fixed(low: f64, high: f64, ticks: Vec<(f64, String)>) -> Axis {
+        let ticks = ticks.into_iter().filter(|(at, _)| (low..=high).contains(at)).collect();
+        Axis { low, high, log: false, ticks }
+    }
+
+    /// Logarithmic over whole steps of 1, 2, 5 around `min..=max` (both above zero).
+    pub(in crate::report) fn log(min: f64, max: f64, label: impl Fn(f64) -> String) -> Axis {
+        let min = min.max(1.0);
+        let steps = log_steps();
+        let below = |limit: f64| steps.iter().rev().copied().find(|step| *step <= limit);
+        let above = |limit: f64| steps.iter().copied().find(|step| *step >= limit);
+        let mut low = below(min).unwrap_or(1.0);
+        let high = above(max.max(min)).unwrap_or(1e12);
+        if high / low < 10.0 {
+            low = below(high / 10.0).unwrap_or(1.0);
+        }
+        let high = high.max(low * 10.0);
+        let inside: Vec<f64> = steps.into_iter().filter(|step| (low..=high).contains(step)).collect();
+        // More than two decades: label the decades only, else the labels run into each other.
+        let decades_only = high / low > 150.0;
+        let is_decade = |step: f64| (step.log10() - step.log10().round()).abs() < 1e-9;
+        let ticks = inside
+            .into_iter()
+            .filter(|step| !decades_only || is_decade(*step))
+            .map(|step| (step, label(step)))
+            .collect();
+        Axis { low, high, log: true, ticks }
+    }
+
+    fn place(&self, value: f64) -> f64 {
+        let value = value.clamp(self.low, self.high);
+        let share = if self.log {
+            (value / self.low).ln() / (self.high / self.low).ln()
+        } else {
+            (value - self.low) / (self.high - self.low)
+        };
+        if share.is_finite() { share } else { 0.0 }
+    }
+
+    /// The smallest value on it.
+    pub(in crate::report) fn low(&self) -> f64 {
+        self.low
+    }
+
+    /// The largest value on it.
+    pub(in crate::report) fn high(&self) -> f64 {
+        self.high
+    }
+}
+
+/// 1, 2, 5, 10, ... up to 1e12.
+fn log_steps() -> Vec<f64> {
+    (0..=12).flat_map(|power| [1.0, 2.0, 5.0].map(|digit| digit * 10_f64.powi(power))).collect()
+}
+
+/// The smallest of 1, 2, 5 times a power of ten that is at least `raw`.
+fn nice_step(raw: f64) -> f64 {
+    if !raw.is_finite() || raw <= 0.0 {
+        return 1.0;
+    }
+    let power = 10_f64.powf(raw.log10().floor());
+    [1.0, 2.0, 5.0, 10.0]
+        .map(|digit| digit * power)
+        .into_iter()
+        .find(|step| *step >= raw * 0.999)
+        .unwrap_or(raw)
+}
+
+impl Ranged for Axis {
+    type FormatOption = NoDefaultFormatting;
+    type ValueType = f64;
+
+    #[expect(clippy::cast_possible_truncation, reason = "pixels")]
+    fn map(&self, value: &f64, limit: (i32, i32)) -> i32 {
+        let (from, to) = (f64::from(limit.0), f64::from(limit.1));
+        (from + (to - from) * self.place(*value)).round() as i32
+    }
+
+    fn key_points<Hint: KeyPointHint>(&self, _hint: Hint) -> Vec<f64> {
+        self.ticks.iter().map(|(at, _)| *at).collect()
+    }
+
+    fn range(&self) -> Range<f64> {
+        self.low..self.high
+    }
+}
+
+impl ValueFormatter<f64> for Axis {
+    fn format_ext(&self, value: &f64) -> String {
+        let near = |at: f64| (at - *value).abs() <= 1e-9 * value.abs().max(1.0);
+        self.ticks.iter().find(|(at, _)| near(*at)).map(|(_, label)| label.clone()).unwrap_or_default()
+    }
+}
+
+/// Seconds since the run's zero as `m:ss`, or `h:mm` when `hours`.
+pub(in crate::report) fn clock(seconds: f64, hours: bool) -> String {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole seconds of a run")]
+    let seconds = seconds.max(0.0).round() as u64;
+    if hours {
+        format!("{}:{:02} h", seconds / 3600, seconds % 3600 / 60)
+    } else {
+        format!("{}:{:02}", seconds / 60, seconds % 60)
+    }
+}
+
+/// A time axis over `0..=end` seconds with at most `most` ticks at round times.
+pub(in crate::report) fn time(end: f64, most: u32) -> Axis {
+    const STEPS: [f64; 16] = [
+        1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1_800.0, 3_600.0, 7_200.0,
+        21_600.0, 86_400.0,
+    ];
+    let end = end.max(1.0);
+    let fits = |step: &f64| end / step <= f64::from(most);
+    let step = STEPS.into_iter().find(fits).unwrap_or_else(|| nice_step(end / f64::from(most)));
+    let mut ticks = Vec::new();
+    let mut at = 0.0;
+    while at <= end {
+        ticks.push((at, clock(at, end >= 7_200.0)));
+        at += step;
+    }
+    Axis::fixed(0.0, end, ticks)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(axis: &Axis) -> Vec<&str> {
+        axis.ticks.iter().map(|(_, label)| label.as_str()).collect()
+    }
+
+    #[test]
+    fn linear_axes_end_on_a_round_tick() {
+        let axis = Axis::linear(930.0, 4, |value| format!("{value}"));
+        assert_eq!(labels(&axis), ["0", "500", "1000"]);
+        assert_eq!(Axis::linear(0.0, 4, |value| format!("{value}")).high(), 1.0);
+    }
+
+    #[test]
+    fn log_axes_cover_their_values_and_thin_out_their_labels() {
+        let axis = Axis::log(800.0, 90_000.0, |value| format!("{value}"));
+        assert_eq!((axis.low(), axis.high()), (500.0, 100_000.0));
+        assert_eq!(labels(&axis), ["1000", "10000", "100000"]);
+        assert_eq!(axis.map(&500.0, (0, 100)), 0);
+        assert_eq!(axis.map(&1.0, (0, 100)), 0, "below is clamped");
+        let flat = Axis::log(3.0, 3.0, |value| format!("{value}"));
+        assert!(flat.high() / flat.low() >= 10.0, "one value still has room");
+    }
+
+    #[test]
+    fn time_is_told_in_minutes_then_hours() {
+        assert_eq!(labels(&time(75.0, 6)), ["0:00", "0:15", "0:30", "0:45", "1:00", "1:15"]);
+        assert_eq!(labels(&time(0.0, 6)), ["0:00", "0:01"]);
+        assert_eq!(labels(&time(14_400.0, 4)), ["0:00 h", "1:00 h", "2:00 h", "3:00 h", "4:00 h"]);
+    }
+}

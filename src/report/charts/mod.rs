@@ -1,0 +1,171 @@
+//! Charts as SVG, made when the report is: no script draws anything later. Called by the page.
+//!
+//! `plotters` maps values to places and draws; [`theme`] says how its colours follow the reader's scheme, [`axis`]
+//! where ticks go. Every chart is drawn once per [`SIZES`], and style sheets show the one whose text is readable
+//! on the reader's screen. Plotters places everything on whole pixels, so a chart is drawn [`SCALE`] times too
+//! large and its view box shrinks it again.
+
+pub(super) mod axis;
+pub(super) mod spectrum;
+pub(super) mod theme;
+pub(super) mod timeline;
+
+use super::ReportError;
+use super::format::shorten;
+use axis::Axis;
+use plotters::chart::ChartContext;
+use plotters::coord::Shift;
+use plotters::coord::cartesian::Cartesian2d;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+use theme::Role;
+
+/// Drawing units per CSS pixel.
+const SCALE: u32 = 4;
+
+/// One way to draw a chart.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Size {
+    /// Its CSS class; the style sheet says for which screens.
+    class: &'static str,
+    /// In CSS pixels, as is `height`.
+    width: u32,
+    height: u32,
+    font: u32,
+    /// Left of the plot, for the labels of the vertical axis.
+    gutter: u32,
+    /// How many ticks the time axis bears.
+    time_ticks: u32,
+}
+
+/// Wide, middle and narrow.
+const SIZES: [Size; 3] = [
+    Size { class: "wide", width: 1040, height: 150, font: 12, gutter: 64, time_ticks: 12 },
+    Size { class: "middle", width: 660, height: 150, font: 12, gutter: 62, time_ticks: 8 },
+    Size { class: "narrow", width: 340, height: 140, font: 11, gutter: 54, time_ticks: 5 },
+];
+
+/// A line of a chart; `None` interrupts it.
+#[derive(Clone, Debug)]
+pub(super) struct Line {
+    pub(super) role: Role,
+    pub(super) points: Vec<Option<(f64, f64)>>,
+}
+
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+type Chart<'a> = ChartContext<'a, SVGBackend<'a>, Cartesian2d<Axis, Axis>>;
+
+/// Draws a chart in every size. `title` names it, `description` says in words what it shows; `id` is unique on the
+/// page. `paint` gets the chart with its axes, and the bare area for what lies outside of them.
+fn in_every_size(
+    id: &str,
+    title: &str,
+    description: &str,
+    mut draw: impl FnMut(&Size, &Area<'_>) -> Result<(), ReportError>,
+) -> Result<String, ReportError> {
+    let mut page = String::new();
+    for size in SIZES {
+        let mut svg = String::new();
+        let (width, height) = (size.width * SCALE, size.height * SCALE);
+        {
+            let area = SVGBackend::with_string(&mut svg, (width, height)).into_drawing_area();
+            draw(&size, &area)?;
+            area.present().map_err(|error| ReportError::chart(&error))?;
+        }
+        // Plotters opens with a root element of fixed size: ours has a name, a description and a class instead.
+        let body = svg.split_once(">\n").map_or("", |(_, body)| body);
+        let class = size.class;
+        page.push_str(&format!(
+            "<svg class=\"chart {class}\" viewBox=\"0 0 {width} {height}\" role=\"img\" \
+             aria-labelledby=\"{id}-{class}-t {id}-{class}-d\">\n<title id=\"{id}-{class}-t\">{}</title>\n\
+             <desc id=\"{id}-{class}-d\">{}</desc>\n{body}",
+            escape(title),
+            escape(description),
+        ));
+    }
+    Ok(page)
+}
+
+/// Text inside an element.
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+fn pixels(css: u32) -> i32 {
+    i32::try_from(css * SCALE).unwrap_or(i32::MAX)
+}
+
+fn text_style(size: &Size, role: Role) -> TextStyle<'static> {
+    ("sans-serif", pixels(size.font)).into_font().color(&role.colour())
+}
+
+/// Axes, ticks and horizontal rules; `header` pixels above the plot stay free.
+fn frame<'a>(size: &Size, area: &Area<'a>, header: u32, x: Axis, y: Axis) -> Result<Chart<'a>, ReportError> {
+    let mut chart = ChartBuilder::on(area)
+        .margin_top(pixels(header + 6))
+        .margin_right(pixels(14))
+        .set_label_area_size(LabelAreaPosition::Left, pixels(size.gutter))
+        .set_label_area_size(LabelAreaPosition::Bottom, pixels(22))
+        .build_cartesian_2d(x, y)
+        .map_err(|error| ReportError::chart(&error))?;
+    Ok({
+        rules(size, &mut chart)?;
+        chart
+    })
+}
+
+fn rules(size: &Size, chart: &mut Chart<'_>) -> Result<(), ReportError> {
+    chart
+        .configure_mesh()
+        .disable_x_mesh()
+        .axis_style(theme::RULE.colour().stroke_width(SCALE))
+        .bold_line_style(theme::RULE.colour().stroke_width(SCALE))
+        .light_line_style(TRANSPARENT)
+        .label_style(text_style(size, theme::MUTED))
+        .set_all_tick_mark_size(pixels(4))
+        .draw()
+        .map_err(|error| ReportError::chart(&error))
+}
+
+/// Draws a line in its unbroken stretches; a lone point becomes a dot.
+fn line(chart: &mut Chart<'_>, line: &Line) -> Result<(), ReportError> {
+    let colour = line.role.colour();
+    for stretch in line.points.split(Option::is_none) {
+        let points: Vec<(f64, f64)> = stretch.iter().flatten().copied().collect();
+        match points.as_slice() {
+            [] => {}
+            [point] => {
+                chart
+                    .draw_series([Circle::new(*point, pixels(2), colour.filled())])
+                    .map_err(|error| ReportError::chart(&error))?;
+            }
+            _ => {
+                chart
+                    .draw_series([PathElement::new(points, colour.stroke_width(SCALE * 7 / 4))])
+                    .map_err(|error| ReportError::chart(&error))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Text at a place in drawing units.
+fn caption(
+    size: &Size,
+    area: &Area<'_>,
+    text: &str,
+    at: (i32, i32),
+    align: HPos,
+    role: Role,
+) -> Result<(), ReportError> {
+    let style = text_style(size, role).pos(Pos::new(align, VPos::Top));
+    area.draw(&Text::new(text.to_owned(), at, style)).map_err(|error| ReportError::chart(&error))
+}
+
+/// `text`, cut to what fits `width` drawing units; empty where nothing sensible does.
+fn fitted(size: &Size, text: &str, width: i32) -> String {
+    // A guess of the mean width of a letter; a system font is used, so nobody knows it here.
+    let letter = (pixels(size.font) * 6 / 10).max(1);
+    let room = usize::try_from(width / letter).unwrap_or(0);
+    if room < 4 && text.chars().count() > room { String::new() } else { shorten(text, room) }
+}

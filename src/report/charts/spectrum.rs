@@ -1,0 +1,80 @@
+//! The percentile spectrum: latency over a horizontal axis on which every further nine takes the same room, so that
+//! the tail is as wide as it is important. Called by the page.
+
+use super::axis::Axis;
+use super::theme;
+use super::{Line, ReportError, frame, in_every_size, line};
+use crate::report::latency::Latency;
+use crate::report::summary::Figures;
+use crate::units::{human_duration, human_us};
+use std::time::Duration;
+
+/// The ticks: quantiles in percent.
+const TICKS: [&str; 7] = ["0%", "90%", "99%", "99.9%", "99.99%", "99.999%", "99.9999%"];
+
+/// A spectrum, drawn.
+#[derive(Clone, Debug)]
+pub(in crate::report) struct Spectrum {
+    pub(in crate::report) words: String,
+    pub(in crate::report) svg: String,
+}
+
+/// Response over service; `None` without samples.
+///
+/// # Errors
+/// Drawing fails.
+pub(in crate::report) fn draw(operation: &str, figures: &Figures) -> Result<Option<Spectrum>, ReportError> {
+    let (response, service) = (&figures.response, &figures.service);
+    let (Some(low), Some(high)) = (response.min_us(), response.max_us()) else { return Ok(None) };
+    let low = service.min_us().map_or(low, |service| service.min(low)).max(1);
+    let high = service.max_us().map_or(high, |service| service.max(high)).max(low);
+    let words = format!(
+        "{operation}, outside warm-up: half of the responses came within {}, 99% within {}, 99.9% within {}; the hub \
+         itself took {} at the 99th percentile.",
+        at(response, 0.5),
+        at(response, 0.99),
+        at(response, 0.999),
+        at(service, 0.99),
+    );
+    let nines = nines(response.count());
+    let lines = [
+        Line { role: theme::SECOND, points: curve(service, nines) },
+        Line { role: theme::FIRST, points: curve(response, nines) },
+    ];
+    let title = format!("Percentile spectrum of {operation}");
+    let svg = in_every_size("spectrum", &title, &words, |size, area| {
+        let ticks = (0_u32..).zip(TICKS).map(|(nine, label)| (f64::from(nine), label.to_owned())).collect();
+        let x = Axis::fixed(0.0, nines, ticks);
+        let y = Axis::log(number(low), number(high), |us| {
+            human_duration(Duration::from_secs_f64(us / 1e6)).replacen(".00 ", " ", 1).replacen(".0 ", " ", 1)
+        });
+        let mut chart = frame(size, area, 0, x, y)?;
+        lines.iter().try_for_each(|one| line(&mut chart, one))
+    })?;
+    Ok(Some(Spectrum { words, svg }))
+}
+
+fn at(latency: &Latency, quantile: f64) -> String {
+    latency.quantile_us(quantile).map_or_else(|| "nothing".to_owned(), human_us)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a chart shows fewer digits")]
+fn number(count: u64) -> f64 {
+    count as f64
+}
+
+/// How far the axis goes: to the largest of `count` samples, within what has a tick.
+fn nines(count: u64) -> f64 {
+    number(count.max(1)).log10().clamp(1.0, 6.0)
+}
+
+fn curve(latency: &Latency, nines: f64) -> Vec<Option<(f64, f64)>> {
+    const STEPS: u32 = 240;
+    (0..=STEPS)
+        .map(|step| {
+            let x = nines * f64::from(step) / f64::from(STEPS);
+            let quantile = 1.0 - 10_f64.powf(-x);
+            latency.quantile_us(quantile).map(|us| (x, number(us.max(1))))
+        })
+        .collect()
+}

@@ -1,0 +1,364 @@
+//! The run over time: small panels, one below the other, that share one time axis and the phases' bands.
+//! Called by the page.
+
+use super::axis::{self, Axis};
+use super::theme::{self, Role};
+use super::{Area, Chart, Line, ReportError, Size, caption, fitted, frame, in_every_size, line, pixels};
+use crate::report::format::{plain, rate};
+use crate::report::latency::Latency;
+use crate::result::model::{Row, RowHistogram, RunResult};
+use crate::units::{human_count, human_duration};
+use plotters::prelude::*;
+use plotters::style::text_anchor::HPos;
+use std::time::Duration;
+
+/// An entry of a panel's legend.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::report) struct Key {
+    /// The colour's CSS variable.
+    pub(in crate::report) role: &'static str,
+    pub(in crate::report) label: &'static str,
+}
+
+/// One panel, drawn.
+#[derive(Clone, Debug)]
+pub(in crate::report) struct Panel {
+    pub(in crate::report) title: &'static str,
+    pub(in crate::report) unit: &'static str,
+    pub(in crate::report) legend: Vec<Key>,
+    /// What it shows, in words.
+    pub(in crate::report) words: String,
+    pub(in crate::report) svg: String,
+}
+
+/// What a panel is drawn from.
+struct Draft {
+    id: &'static str,
+    title: &'static str,
+    unit: &'static str,
+    legend: Vec<Key>,
+    words: String,
+    y: Axis,
+    lines: Vec<Line>,
+    /// Drawn as bars from zero, over whole rows.
+    bars: Vec<(f64, f64, f64)>,
+}
+
+/// Draws all panels; none for a run that recorded nothing. `operation` is the one whose response is shown.
+///
+/// # Errors
+/// A row's histogram that does not decode.
+pub(in crate::report) fn panels(result: &RunResult, operation: &str) -> Result<Vec<Panel>, ReportError> {
+    if result.series.rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let time = Time::of(result);
+    let drafts = [
+        online(&time),
+        messages(&time),
+        response(&time, operation)?,
+        errors(&time),
+        processor(&time),
+        lag(&time),
+    ];
+    drafts.into_iter().enumerate().map(|(i, draft)| draw(&time, draft, i == 0)).collect()
+}
+
+/// The rows and the axis that they share.
+struct Time<'a> {
+    result: &'a RunResult,
+    rows: &'a [Row],
+    /// Seconds of one row.
+    interval: f64,
+    end: f64,
+}
+
+impl<'a> Time<'a> {
+    fn of(result: &'a RunResult) -> Time<'a> {
+        let rows = result.series.rows.as_slice();
+        let interval = seconds(result.series.interval_us.max(1));
+        let phases_end = result.phases.iter().map(|phase| phase.end_us).max().unwrap_or(0);
+        let rows_end = rows.last().map_or(0.0, |row| seconds(row.t_us));
+        // The last row may be cut short by the end of the drain.
+        let end =
+            (rows_end + interval).min(seconds(result.run.duration_us).max(rows_end)).max(seconds(phases_end));
+        Time { result, rows, interval, end }
+    }
+
+    /// A value at the end of each row.
+    fn at_ends(&self, value: impl Fn(&Row) -> f64) -> Vec<Option<(f64, f64)>> {
+        self.rows
+            .iter()
+            .map(|row| Some(((seconds(row.t_us) + self.interval).min(self.end), value(row))))
+            .collect()
+    }
+
+    /// A value over each row, at its middle.
+    fn at_middles(&self, value: impl Fn(&Row) -> Option<f64>) -> Vec<Option<(f64, f64)>> {
+        let at = |row: &Row| (seconds(row.t_us) + self.interval / 2.0).min(self.end);
+        self.rows.iter().map(|row| value(row).map(|value| (at(row), value))).collect()
+    }
+
+    fn peak(&self, value: impl Fn(&Row) -> f64) -> f64 {
+        self.rows.iter().map(value).fold(0.0, f64::max)
+    }
+}
+
+fn seconds(us: u64) -> f64 {
+    Duration::from_micros(us).as_secs_f64()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a chart shows fewer digits")]
+fn number(count: u64) -> f64 {
+    count as f64
+}
+
+fn latency_label(us: f64) -> String {
+    let text = human_duration(Duration::from_secs_f64(us / 1e6));
+    // `1.00 ms` on an axis is `1 ms`.
+    text.replacen(".00 ", " ", 1).replacen(".0 ", " ", 1).replace(" us", " µs")
+}
+
+fn words_us(us: u64) -> String {
+    human_duration(Duration::from_micros(us))
+}
+
+fn online(time: &Time<'_>) -> Draft {
+    let (actual, planned) = (|row: &Row| number(row.online), |row: &Row| number(row.planned_online));
+    let peak = time.rows.iter().map(|row| row.online).max().unwrap_or(0);
+    let wanted = time.rows.iter().map(|row| row.planned_online).max().unwrap_or(0);
+    Draft {
+        id: "online",
+        title: "Devices online",
+        unit: "devices",
+        legend: vec![
+            Key { role: theme::FIRST.name, label: "online" },
+            Key { role: theme::PLANNED.name, label: "planned" },
+        ],
+        words: format!("At most {} online; the plan wanted {}.", human_count(peak), human_count(wanted)),
+        y: Axis::linear(time.peak(actual).max(time.peak(planned)), 3, tick_label),
+        lines: vec![
+            Line { role: theme::FIRST, points: time.at_ends(actual) },
+            Line { role: theme::PLANNED, points: time.at_ends(planned) },
+        ],
+        bars: Vec::new(),
+    }
+}
+
+/// A tick of a linear axis: `1,500`, `0.25`.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "ticks are not negative")]
+fn tick_label(value: f64) -> String {
+    if (value - value.round()).abs() < 1e-6 {
+        return human_count(value.round() as u64);
+    }
+    format!("{value:.3}").trim_end_matches('0').to_owned()
+}
+
+fn messages(time: &Time<'_>) -> Draft {
+    let offered = |row: &Row| number(row.offered) / time.interval;
+    let achieved = |row: &Row| number(row.achieved) / time.interval;
+    let (most_offered, most_achieved) = (time.peak(offered), time.peak(achieved));
+    Draft {
+        id: "messages",
+        title: "Messages",
+        unit: "per second",
+        legend: vec![
+            Key { role: theme::FIRST.name, label: "achieved (acked)" },
+            Key { role: theme::PLANNED.name, label: "offered (due)" },
+        ],
+        words: format!("Peak offered {}/s, peak achieved {}/s.", rate(most_offered), rate(most_achieved)),
+        y: Axis::linear(most_offered.max(most_achieved), 3, tick_label),
+        lines: vec![
+            Line { role: theme::FIRST, points: time.at_middles(|row| Some(achieved(row))) },
+            Line { role: theme::PLANNED, points: time.at_middles(|row| Some(offered(row))) },
+        ],
+        bars: Vec::new(),
+    }
+}
+
+fn answered<'r>(row: &'r Row, operation: &str) -> Option<&'r RowHistogram> {
+    row.response.get(operation).filter(|small| small.count > 0)
+}
+
+fn response(time: &Time<'_>, operation: &str) -> Result<Draft, ReportError> {
+    type Pick = fn(&RowHistogram) -> u64;
+    let shown: [(Role, &str, Pick); 3] = [
+        (theme::FIRST, "p50", |small| small.p50_us),
+        (theme::SECOND, "p99", |small| small.p99_us),
+        (theme::THIRD, "p99.9", |small| small.p999_us),
+    ];
+    let all = || {
+        time.rows
+            .iter()
+            .filter_map(|row| answered(row, operation))
+            .flat_map(|small| shown.map(|(_, _, pick)| number(pick(small))))
+    };
+    let (low, high) = (all().fold(f64::INFINITY, f64::min), all().fold(0.0, f64::max));
+    let (low, high) = if low.is_finite() { (low, high) } else { (1_000.0, 10_000.0) };
+    let mut whole = Latency::default();
+    for small in time.rows.iter().filter_map(|row| answered(row, operation)) {
+        whole.add_encoded(&small.hdr)?;
+    }
+    let worst = time
+        .rows
+        .iter()
+        .filter_map(|row| Some((answered(row, operation)?.p99_us, row.t_us)))
+        .max_by_key(|(us, _)| *us);
+    let words = match (whole.quantile_us(0.5), worst) {
+        (Some(median), Some((p99_us, t_us))) => format!(
+            "Response of {operation} over the whole run: median {}; the worst interval began at {} with a p99 of {}.",
+            words_us(median),
+            axis::clock(seconds(t_us), false),
+            words_us(p99_us),
+        ),
+        _ => format!("No {operation} was answered."),
+    };
+    let lines = shown
+        .iter()
+        .rev()
+        .map(|(role, _, pick)| Line {
+            role: *role,
+            points: time.at_middles(|row| answered(row, operation).map(|small| number(pick(small)))),
+        })
+        .collect();
+    Ok(Draft {
+        id: "response",
+        title: "Response time",
+        unit: "due to ack, logarithmic",
+        legend: shown.iter().map(|(role, label, _)| Key { role: role.name, label }).collect(),
+        words,
+        y: Axis::log(low, high, latency_label),
+        lines,
+        bars: Vec::new(),
+    })
+}
+
+fn errors(time: &Time<'_>) -> Draft {
+    let total: u64 = time.rows.iter().map(|row| row.errors).sum();
+    let first = time.rows.iter().find(|row| row.errors > 0);
+    let bars = time
+        .rows
+        .iter()
+        .filter(|row| row.errors > 0)
+        .map(|row| {
+            let from = seconds(row.t_us);
+            (from, (from + time.interval).min(time.end), number(row.errors))
+        })
+        .collect();
+    Draft {
+        id: "errors",
+        title: "Operations not ok",
+        unit: "per interval",
+        legend: Vec::new(),
+        words: match first {
+            Some(row) => format!(
+                "{} ended otherwise than ok, from {} on.",
+                human_count(total),
+                axis::clock(seconds(row.t_us), false)
+            ),
+            None => "None: everything that ended, ended ok.".to_owned(),
+        },
+        y: Axis::linear(time.peak(|row| number(row.errors)), 2, tick_label),
+        lines: Vec::new(),
+        bars,
+    }
+}
+
+fn processor(time: &Time<'_>) -> Draft {
+    let peak = time.peak(|row| row.cpu_percent);
+    Draft {
+        id: "cpu",
+        title: "Load generator: CPU",
+        unit: "percent of one core",
+        legend: Vec::new(),
+        words: format!("Busiest interval: {peak:.0}% of one core, of {}.", time.result.run.host.cores),
+        y: Axis::linear(peak.max(10.0), 2, |value| format!("{value:.0}%")),
+        lines: vec![Line {
+            role: theme::THIRD,
+            points: time.at_middles(|row| row.cpu_percent.is_finite().then_some(row.cpu_percent)),
+        }],
+        bars: Vec::new(),
+    }
+}
+
+fn lag(time: &Time<'_>) -> Draft {
+    let worst = time.rows.iter().map(|row| row.lag_max_us).max().unwrap_or(0);
+    let least = time.rows.iter().map(|row| row.lag_max_us).filter(|us| *us > 0).min().unwrap_or(100);
+    let points = time.at_middles(|row| (row.lag_max_us > 0).then(|| number(row.lag_max_us)));
+    Draft {
+        id: "lag",
+        title: "Load generator: lag",
+        unit: "worst per interval, logarithmic",
+        legend: Vec::new(),
+        words: format!("The generator picked up no message later than {} after it was due.", words_us(worst)),
+        y: Axis::log(number(least), number(worst.max(least)), latency_label),
+        lines: vec![Line { role: theme::THIRD, points }],
+        bars: Vec::new(),
+    }
+}
+
+fn draw(time: &Time<'_>, draft: Draft, names: bool) -> Result<Panel, ReportError> {
+    let header = if names { 18 } else { 0 };
+    let svg = in_every_size(draft.id, draft.title, &draft.words, |size, area| {
+        let x = axis::time(time.end, size.time_ticks);
+        let (y_low, y_high) = (draft.y.low(), draft.y.high());
+        // The bands lie under the rules, so they are drawn first, on axes of their own.
+        let mut chart = frame(size, area, header, x.clone(), draft.y.clone())?;
+        bands(time, &mut chart, (y_low, y_high))?;
+        super::rules(size, &mut chart)?;
+        if names {
+            phase_names(time, size, area, &chart, y_high)?;
+        }
+        let bars = draft.bars.iter().map(|(from, to, value)| {
+            Rectangle::new([(*from, y_low), (*to, *value)], theme::BAD.colour().filled())
+        });
+        chart.draw_series(bars).map_err(|error| ReportError::chart(&error))?;
+        draft.lines.iter().try_for_each(|one| line(&mut chart, one))
+    })?;
+    Ok(Panel { title: draft.title, unit: draft.unit, legend: draft.legend, words: draft.words, svg })
+}
+
+/// Every second phase is shaded; each begins with a thin line.
+fn bands(time: &Time<'_>, chart: &mut Chart<'_>, (low, high): (f64, f64)) -> Result<(), ReportError> {
+    for (i, phase) in time.result.phases.iter().enumerate() {
+        let (from, to) = (seconds(phase.start_us), seconds(phase.end_us));
+        if i % 2 == 1 {
+            fill(chart, theme::BAND, [(from, low), (to, high)])?;
+        }
+        for at in [from, to] {
+            chart
+                .draw_series([PathElement::new(
+                    [(at, low), (at, high)],
+                    theme::RULE.colour().stroke_width(super::SCALE),
+                )])
+                .map_err(|error| ReportError::chart(&error))?;
+        }
+    }
+    Ok(())
+}
+
+fn fill(chart: &mut Chart<'_>, role: Role, corners: [(f64, f64); 2]) -> Result<(), ReportError> {
+    chart
+        .draw_series([Rectangle::new(corners, role.colour().filled())])
+        .map(drop)
+        .map_err(|error| ReportError::chart(&error))
+}
+
+fn phase_names(
+    time: &Time<'_>,
+    size: &Size,
+    area: &Area<'_>,
+    chart: &Chart<'_>,
+    y_high: f64,
+) -> Result<(), ReportError> {
+    for phase in &time.result.phases {
+        let (left, top) = chart.backend_coord(&(seconds(phase.start_us), y_high));
+        let (right, _) = chart.backend_coord(&(seconds(phase.end_us), y_high));
+        let name = plain(&phase.name);
+        let long = if phase.warmup { format!("{name} (warm-up)") } else { name.clone() };
+        let whole = fitted(size, &long, right - left - pixels(4));
+        let text = if whole == long { whole } else { fitted(size, &name, right - left - pixels(4)) };
+        caption(size, area, &text, (left + pixels(3), top - pixels(18)), HPos::Left, theme::MUTED)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,146 @@
+//! Small numbers and strings as every face of a report shows them. Called by the faces; it knows no result.
+
+use crate::units::{human_count, human_us};
+use std::time::Duration;
+
+/// Shown where there is no number.
+pub(super) const NONE: &str = "–";
+
+/// A latency, or a dash.
+pub(super) fn us(value: Option<u64>) -> String {
+    value.map_or_else(|| NONE.to_owned(), human_us)
+}
+
+/// `part` of `whole` in percent, rounded **down**: 100% and nothing else reads `100%`.
+pub(super) fn share(part: u64, whole: u64) -> String {
+    if whole == 0 {
+        return NONE.to_owned();
+    }
+    // Ten-thousandths of a percent.
+    let exact = u128::from(part) * 1_000_000 / u128::from(whole);
+    match exact {
+        0 if part > 0 => "<0.0001%".to_owned(),
+        0 => "0%".to_owned(),
+        1_000_000.. => "100%".to_owned(),
+        // The nines matter where there are many of them.
+        999_900.. => format!("{}.{:04}%", exact / 10_000, exact % 10_000),
+        _ => format!("{}.{:02}%", exact / 10_000, exact % 10_000 / 100),
+    }
+}
+
+/// Events per second in three digits, without the unit: `1,234`, `98.7`, `0.52`.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "not negative, rounded for people"
+)]
+pub(super) fn rate(per_second: f64) -> String {
+    match per_second {
+        _ if !per_second.is_finite() || per_second < 0.0 => NONE.to_owned(),
+        _ if per_second >= 99.95 => human_count(per_second.round() as u64),
+        _ if per_second >= 9.995 => format!("{per_second:.1}"),
+        _ => format!("{per_second:.2}"),
+    }
+}
+
+/// `count` of something: `1 device`, `1,000 devices`.
+pub(super) fn plural(count: u64, one: &str, many: &str) -> String {
+    format!("{} {}", human_count(count), if count == 1 { one } else { many })
+}
+
+/// A span of the run: `0.5 s`, `75 s`, `5m 00s`.
+pub(super) fn span(us: u64) -> String {
+    let seconds = Duration::from_micros(us).as_secs_f64();
+    if seconds < 120.0 {
+        let text = format!("{seconds:.1}");
+        format!("{} s", text.strip_suffix(".0").unwrap_or(&text))
+    } else {
+        human_us(us)
+    }
+}
+
+/// An instant of the run: `1:05.3` (minutes, seconds, tenths).
+pub(super) fn instant(us: u64) -> String {
+    let tenths = us / 100_000;
+    let (seconds, tenths) = (tenths / 10, tenths % 10);
+    if seconds >= 3600 {
+        format!("{}:{:02}:{:02}", seconds / 3600, seconds % 3600 / 60, seconds % 60)
+    } else {
+        format!("{}:{:02}.{tenths}", seconds / 60, seconds % 60)
+    }
+}
+
+/// `2026-03-01 12:00:00 UTC` of an RFC 3339 time; what is not one is shown as it is.
+pub(super) fn date(rfc3339: &str) -> String {
+    match rfc3339.parse::<jiff::Timestamp>() {
+        Ok(time) => time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+        Err(_) => plain(rfc3339),
+    }
+}
+
+/// Text from outside (names, a peer's words) on one line, without what could move a terminal's cursor or turn
+/// the reading direction.
+pub(super) fn plain(text: &str) -> String {
+    text.chars().map(|c| if is_harmful(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// [`plain`], but line breaks and tabs stay.
+pub(super) fn plain_lines(text: &str) -> String {
+    text.replace("\r\n", "\n")
+        .chars()
+        .map(|c| if is_harmful(c) && c != '\n' && c != '\t' { '\u{fffd}' } else { c })
+        .collect()
+}
+
+fn is_harmful(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// The first `most` characters, the last of them an ellipsis where something is left out.
+pub(super) fn shorten(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    let mut short: String = text.chars().take(most.saturating_sub(1)).collect();
+    short.truncate(short.trim_end().len());
+    short.push('…');
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_everything_is_a_hundred_percent() {
+        assert_eq!(share(1_000_000, 1_000_000), "100%");
+        assert_eq!(share(9_999_999, 10_000_000), "99.9999%");
+        assert_eq!(share(99_999_999, 100_000_000), "99.9999%");
+        assert_eq!(share(2, 3), "66.66%");
+        assert_eq!(share(0, 3), "0%");
+        assert_eq!(share(1, 100_000_000), "<0.0001%");
+        assert_eq!(share(0, 0), NONE);
+    }
+
+    #[test]
+    fn rates_spans_and_instants() {
+        assert_eq!([1234.4, 98.66, 0.516, 0.0].map(rate), ["1,234", "98.7", "0.52", "0.00"]);
+        assert_eq!(rate(f64::NAN), NONE);
+        assert_eq!([500_000, 60_000_000, 300_000_000].map(span), ["0.5 s", "60 s", "5m 00s"]);
+        assert_eq!([65_340_000, 3_661_000_000].map(instant), ["1:05.3", "1:01:01"]);
+        assert_eq!(date("2026-03-01T12:00:00.25Z"), "2026-03-01 12:00:00 UTC");
+        assert_eq!(date("yesterday"), "yesterday");
+    }
+
+    #[test]
+    fn a_peer_cannot_move_the_cursor() {
+        assert_eq!(plain("a\u{1b}[31mb\nc\u{202e}d"), "a\u{fffd}[31mb\u{fffd}c\u{fffd}d");
+        assert_eq!(plain_lines("a\r\n\tb\u{7}"), "a\n\tb\u{fffd}");
+    }
+
+    #[test]
+    fn shortening_counts_characters() {
+        assert_eq!(shorten("überlang", 4), "übe…");
+        assert_eq!(shorten("kurz", 4), "kurz");
+    }
+}

@@ -1,0 +1,439 @@
+//! The page: one file that opens from anywhere, without network and without scripts. Called by `app`.
+//!
+//! `templates/report.html` holds the words and the structure, `templates/report.css` the looks; this file brings
+//! the numbers into the shape in which the template shows them. Askama escapes whatever is not marked safe, and
+//! only what this crate drew itself is: charts, bars and the style sheet of the colours.
+
+use super::charts::spectrum::{self, Spectrum};
+use super::charts::theme;
+use super::charts::timeline::{self, Panel};
+use super::format::{self, NONE, plain, plain_lines};
+use super::summary::{Figures, Part, Summary, per_second};
+use super::text::{blame, cpu_average, metric, target};
+use super::{ReportError, margin};
+use crate::measure::Operation;
+use crate::result::model::{Histogram, Phase, RunResult, Severity, Status};
+use crate::units::{human_bytes, human_count};
+use askama::Template;
+use std::time::Duration;
+
+/// The page of a run.
+///
+/// # Errors
+/// A histogram of the result that does not decode.
+pub fn html(result: &RunResult) -> Result<String, ReportError> {
+    let summary = Summary::of(result)?;
+    let main = summary.main_operation();
+    let main_name = main.map_or_else(|| Operation::Telemetry.name().to_owned(), |main| main.name.clone());
+    let spectrum = match main {
+        Some(main) => spectrum::draw(&plain(&main.name), main.headline().0)?,
+        None => None,
+    };
+    let page = Page {
+        palette: theme::css(),
+        result,
+        verdict: VerdictView::of(result),
+        headlines: headlines(result, &summary),
+        thresholds: thresholds(result),
+        facts: facts(result),
+        scenario: plain_lines(&result.run.scenario.text),
+        panels: timeline::panels(result, &main_name)?,
+        phases: result.phases.iter().map(|phase| phase_row(result, &summary, phase)).collect(),
+        spectrum,
+        main_name: plain(&main_name),
+        operations: summary.operations.iter().map(OperationView::of).collect(),
+        fleets: fleets(result),
+        errors: errors(result),
+        findings: findings(result),
+        health: health(result),
+        emulator: emulator(result),
+    };
+    Ok(page.render()?)
+}
+
+#[derive(Template)]
+#[template(path = "report.html")]
+struct Page<'a> {
+    palette: String,
+    result: &'a RunResult,
+    verdict: VerdictView,
+    headlines: Vec<Headline>,
+    thresholds: Vec<ThresholdView>,
+    facts: Vec<(&'static str, String)>,
+    scenario: String,
+    panels: Vec<Panel>,
+    phases: Vec<PhaseRow>,
+    spectrum: Option<Spectrum>,
+    main_name: String,
+    operations: Vec<OperationView>,
+    fleets: Vec<[String; 8]>,
+    errors: Vec<ErrorView>,
+    findings: Vec<FindingView>,
+    health: Vec<(&'static str, String)>,
+    emulator: Vec<(&'static str, String)>,
+}
+
+struct VerdictView {
+    class: &'static str,
+    mark: &'static str,
+    word: &'static str,
+    meaning: &'static str,
+    /// What a reader must know before any number; empty most of the time.
+    warnings: Vec<&'static str>,
+    name: String,
+    started: String,
+    lasted: String,
+    reasons: Vec<String>,
+}
+
+impl VerdictView {
+    fn of(result: &RunResult) -> VerdictView {
+        let (class, mark, word, meaning) = match result.verdict.status {
+            Status::Pass => ("pass", "✓", "Pass", "Every threshold held."),
+            Status::Fail => ("fail", "✗", "Fail", "The run did not meet its thresholds."),
+            Status::Invalid => (
+                "invalid",
+                "?",
+                "Invalid",
+                "The load generator was the bottleneck: no latency on this page may be read as the hub’s.",
+            ),
+        };
+        let mut warnings = Vec::new();
+        if !result.run.complete {
+            warnings.push("Interrupted: these are the results up to then.");
+        }
+        if result.run.target.tls.as_ref().is_some_and(|tls| !tls.verified) {
+            warnings.push("TLS certificates were not checked.");
+        }
+        VerdictView {
+            class,
+            mark,
+            word,
+            meaning: if result.thresholds.is_empty() && class == "pass" {
+                "No thresholds were set."
+            } else {
+                meaning
+            },
+            warnings,
+            name: plain(&result.run.scenario.name),
+            started: format::date(&result.run.started),
+            lasted: format::span(result.run.duration_us),
+            reasons: result.verdict.reasons.iter().map(|reason| plain(reason)).collect(),
+        }
+    }
+}
+
+struct Headline {
+    label: String,
+    value: String,
+    unit: &'static str,
+    note: String,
+}
+
+fn headlines(result: &RunResult, summary: &Summary) -> Vec<Headline> {
+    let suspect = if result.verdict.status == Status::Invalid { "; not the hub’s" } else { "" };
+    let scope = if summary.warmup_only { "in warm-up" } else { "outside warm-up" };
+    let messages = &summary.messages;
+    let empty = Figures::default();
+    let main = summary.main_operation().map_or((&empty, ""), |main| main.headline());
+    let connect = summary.operation(Operation::Connect).map_or(&empty, |connect| &connect.all);
+    let latency = |label: String, figures: &Figures, scope: &str| {
+        let at = |quantile| figures.response.quantile_us(quantile);
+        let (value, unit) = split_unit(&format::us(at(0.99)));
+        let note = format!("median {}, {scope}{suspect}", micro(&format::us(at(0.5))));
+        Headline { label, value, unit, note }
+    };
+    let name = summary.main_operation().map_or("message", |main| main.name.as_str());
+    vec![
+        Headline {
+            label: "Devices online, peak".to_owned(),
+            value: human_count(summary.online_peak),
+            unit: "",
+            note: format!("of {}", human_count(summary.devices)),
+        },
+        Headline {
+            label: "Messages ok".to_owned(),
+            value: format::share(messages.ok(), messages.due),
+            unit: "",
+            note: format!("{} of {} due {scope}", human_count(messages.ok()), human_count(messages.due)),
+        },
+        Headline {
+            label: "Messages achieved".to_owned(),
+            value: format::rate(summary.achieved_rate()),
+            unit: "/s",
+            note: format!("{}/s offered, mean {scope}", format::rate(summary.offered_rate())),
+        },
+        latency(format!("Response p99, {}", plain(name)), main.0, scope),
+        latency("Connect p99".to_owned(), connect, "whole run"),
+    ]
+}
+
+/// `67.8 ms` as its number and its unit; what has no unit stays whole.
+fn split_unit(text: &str) -> (String, &'static str) {
+    for (suffix, unit) in [(" us", "µs"), (" ms", "ms"), (" s", "s")] {
+        if let Some(number) = text.strip_suffix(suffix) {
+            return (number.to_owned(), unit);
+        }
+    }
+    (text.to_owned(), "")
+}
+
+/// `847 us` as typographers write it.
+fn micro(text: &str) -> String {
+    text.replace(" us", "\u{a0}µs").replace(" ms", "\u{a0}ms").replace(" s", "\u{a0}s")
+}
+
+struct ThresholdView {
+    passed: bool,
+    metric: String,
+    expression: String,
+    observed: String,
+    words: String,
+    samples: String,
+    bar: String,
+}
+
+fn thresholds(result: &RunResult) -> Vec<ThresholdView> {
+    result
+        .thresholds
+        .iter()
+        .map(|threshold| ThresholdView {
+            passed: threshold.passed,
+            metric: metric(threshold),
+            expression: plain(&threshold.expression),
+            observed: micro(&plain(&threshold.observed_text)),
+            words: margin::words(threshold),
+            samples: human_count(threshold.samples),
+            bar: bar(margin::used(threshold), threshold.passed),
+        })
+        .collect()
+}
+
+/// What was used of the limit, on a track with the limit marked; its words stand beside it.
+fn bar(used: Option<f64>, passed: bool) -> String {
+    let at = margin::LIMIT_AT * 100.0;
+    let length = used.map_or(0.0, |used| (used * at).min(100.0));
+    let colour = if passed { "good" } else { "bad" };
+    format!(
+        "<svg class=\"bar {colour}\" viewBox=\"0 0 100 10\" preserveAspectRatio=\"none\" aria-hidden=\"true\">\
+         <rect class=\"track\" fill=\"#D9DEE5\" y=\"3\" width=\"100\" height=\"4\"/>\
+         <rect class=\"used\" y=\"3\" width=\"{length:.1}\" height=\"4\"/>\
+         <rect class=\"limit\" x=\"{at:.1}\" width=\"0.8\" height=\"10\"/></svg>"
+    )
+}
+
+fn facts(result: &RunResult) -> Vec<(&'static str, String)> {
+    let run = &result.run;
+    let mut facts = vec![
+        ("Scenario", plain(&run.scenario.file)),
+        ("Target", target(result)),
+        ("Command", plain(&run.argv.join(" "))),
+    ];
+    if !run.overrides.is_empty() {
+        facts.push(("Overrides", plain(&run.overrides.join(", "))));
+    }
+    let git = result.tool.git.as_ref().map(|git| format!(" ({})", plain(git))).unwrap_or_default();
+    let cores = format::plural(run.host.cores.into(), "core", "cores");
+    facts.extend([
+        ("Seed", run.seed.to_string()),
+        ("Load from", format!("{}, {}, {cores}", plain(&run.host.os), plain(&run.host.cpu))),
+        ("Made by", format!("{} {}{git}", plain(&result.tool.name), plain(&result.tool.version))),
+        ("Run", plain(&run.id)),
+    ]);
+    facts
+}
+
+struct PhaseRow {
+    name: String,
+    warmup: bool,
+    cells: [String; 9],
+}
+
+fn phase_row(result: &RunResult, summary: &Summary, phase: &Phase) -> PhaseRow {
+    let length_us = phase.end_us.saturating_sub(phase.start_us);
+    let main =
+        summary.main_operation().and_then(|main| main.phases.iter().find(|part| part.name == phase.name));
+    let inside = result.series.rows.iter().filter(|row| (phase.start_us..phase.end_us).contains(&row.t_us));
+    let online = inside.clone().map(|row| row.online).max();
+    let errors: u64 = inside.clone().map(|row| row.errors).sum();
+    let cpu = inside.clone().map(|row| row.cpu_percent).fold(0.0, f64::max);
+    let seconds = Duration::from_micros(length_us).as_secs_f64();
+    let figures = main.map(|part| &part.figures);
+    let per =
+        |count: Option<u64>| count.map_or_else(|| NONE.to_owned(), |n| format::rate(per_second(n, seconds)));
+    let at =
+        |quantile| micro(&format::us(figures.and_then(|figures| figures.response.quantile_us(quantile))));
+    PhaseRow {
+        name: plain(&phase.name),
+        warmup: phase.warmup,
+        cells: [
+            format!("{} + {}", format::instant(phase.start_us), format::span(length_us)),
+            span_percent(phase.planned_online),
+            online.map_or_else(|| NONE.to_owned(), human_count),
+            span_percent(phase.planned_load),
+            per(figures.map(|figures| figures.due)),
+            per(figures.map(Figures::ok)),
+            human_count(errors),
+            format!("{} / {}", at(0.5), at(0.99)),
+            format!("{cpu:.0}%"),
+        ],
+    }
+}
+
+/// `0% → 100%`, or one number where it stays.
+fn span_percent([from, to]: [f64; 2]) -> String {
+    let percent = |share: f64| format!("{:.0}%", share * 100.0);
+    if (from - to).abs() < 1e-9 { percent(from) } else { format!("{} → {}", percent(from), percent(to)) }
+}
+
+struct OperationView {
+    name: String,
+    no_ack: bool,
+    rows: Vec<OperationRow>,
+}
+
+struct OperationRow {
+    label: String,
+    note: &'static str,
+    total: bool,
+    cells: [String; 9],
+    not_ok: String,
+}
+
+impl OperationView {
+    fn of(operation: &super::summary::OperationSummary) -> OperationView {
+        let mut rows: Vec<OperationRow> = Vec::new();
+        // A total of one part would say the same twice.
+        if operation.phases.iter().filter(|part| !part.warmup).count() > 1 {
+            rows.push(operation_row("total", "without warm-up", true, &operation.total));
+        }
+        rows.extend(operation.phases.iter().map(|part| part_row(part)));
+        if operation.fleets.len() > 1 {
+            let fleets = operation.fleets.iter();
+            rows.extend(fleets.map(|part| {
+                operation_row(&format!("fleet {}", part.name), "without warm-up", false, &part.figures)
+            }));
+        }
+        OperationView { name: plain(&operation.name), no_ack: operation.all.no_ack, rows }
+    }
+}
+
+fn part_row(part: &Part) -> OperationRow {
+    operation_row(&part.name, if part.warmup { "warm-up" } else { "" }, false, &part.figures)
+}
+
+fn operation_row(label: &str, note: &'static str, total: bool, figures: &Figures) -> OperationRow {
+    let response = |quantile| micro(&format::us(figures.response.quantile_us(quantile)));
+    let not_ok = figures
+        .not_ok()
+        .iter()
+        .map(|(name, count)| format!("{} {name}", human_count(*count)))
+        .collect::<Vec<_>>();
+    OperationRow {
+        label: plain(label),
+        note,
+        total,
+        cells: [
+            human_count(figures.ok()),
+            human_count(figures.due),
+            format::share(figures.ok(), figures.due),
+            response(0.5),
+            response(0.95),
+            response(0.99),
+            response(0.999),
+            micro(&format::us(figures.response.max_us())),
+            micro(&format::us(figures.service.quantile_us(0.99))),
+        ],
+        not_ok: plain(&not_ok.join(", ")),
+    }
+}
+
+fn fleets(result: &RunResult) -> Vec<[String; 8]> {
+    let row = |fleet: &crate::result::model::Fleet| {
+        [
+            plain(&fleet.name),
+            human_count(fleet.devices),
+            human_count(fleet.connected_peak),
+            human_count(fleet.reconnects),
+            human_count(fleet.renewals),
+            human_count(fleet.late_acks),
+            human_bytes(fleet.bytes_sent),
+            human_bytes(fleet.bytes_received),
+        ]
+    };
+    result.fleets.iter().map(row).collect()
+}
+
+struct ErrorView {
+    class: String,
+    culprit: String,
+    count: String,
+    first: String,
+    last: String,
+    example: String,
+}
+
+fn errors(result: &RunResult) -> Vec<ErrorView> {
+    let view = |error: &crate::result::model::ErrorCount| ErrorView {
+        class: plain(&error.class),
+        culprit: blame(&error.culprit),
+        count: human_count(error.count),
+        first: format::instant(error.first_us),
+        last: format::instant(error.last_us),
+        example: plain(&error.example),
+    };
+    result.errors.iter().map(view).collect()
+}
+
+struct FindingView {
+    warning: bool,
+    text: String,
+    evidence: String,
+}
+
+fn findings(result: &RunResult) -> Vec<FindingView> {
+    let view = |finding: &crate::result::model::Finding| FindingView {
+        warning: finding.severity == Severity::Warning,
+        text: plain(&finding.text),
+        evidence: plain(&finding.evidence),
+    };
+    result.findings.iter().map(view).collect()
+}
+
+fn health(result: &RunResult) -> Vec<(&'static str, String)> {
+    let generator = &result.generator;
+    let messages = generator.lag.count;
+    vec![
+        ("Workers", human_count(generator.workers.into())),
+        ("CPU, mean", format!("{} of one core", cpu_average(result))),
+        ("CPU, peak", format!("{:.0}% of one core", generator.cpu_peak_percent)),
+        ("Memory, peak", human_bytes(generator.rss_peak_bytes)),
+        ("Open descriptors, peak", human_count(generator.fd_peak)),
+        ("Lag (picked up late)", quantiles(&generator.lag)),
+        (
+            "Over 100 ms late",
+            format!("{} of {}", human_count(generator.late), format::plural(messages, "message", "messages")),
+        ),
+        ("Heartbeat lateness", quantiles(&generator.heartbeat)),
+    ]
+}
+
+fn quantiles(histogram: &Histogram) -> String {
+    if histogram.count == 0 {
+        return "no samples".to_owned();
+    }
+    let [p99, p999, max] =
+        [histogram.p99_us, histogram.p999_us, histogram.max_us].map(|us| micro(&format::us(us)));
+    format!("p99 {p99}, p99.9 {p999}, worst {max}")
+}
+
+fn emulator(result: &RunResult) -> Vec<(&'static str, String)> {
+    let Some(emulator) = &result.emulator else { return Vec::new() };
+    vec![
+        ("CPU time", micro(&format::us(Some(emulator.cpu_us)))),
+        ("Memory, peak", human_bytes(emulator.rss_peak_bytes)),
+        ("CONNECTs accepted", human_count(emulator.accepted)),
+        ("CONNECTs refused", human_count(emulator.refused)),
+        ("Telemetry taken", human_count(emulator.telemetry)),
+    ]
+}

@@ -1,0 +1,92 @@
+//! How far a threshold was from its limit, for the faces: in words and as a bar. It reads results only.
+
+use crate::result::model::ThresholdResult;
+
+/// Where the limit stands on the bar, as a share of its length: what is beyond must be seen as beyond.
+pub(super) const LIMIT_AT: f64 = 0.75;
+
+/// How much of what the limit allows was used: 1 is exactly the limit, above 1 is beyond. `None` when nothing was
+/// observed, infinite when it lies above every limit.
+pub(super) fn used(threshold: &ThresholdResult) -> Option<f64> {
+    let Some(observed) = threshold.observed else {
+        // `> 500 ms`: slower than can be told.
+        return threshold.observed_text.starts_with('>').then_some(f64::INFINITY);
+    };
+    let limit = threshold.limit;
+    let used = if !wants_more(&threshold.expression) {
+        ratio(observed, limit)
+    } else if threshold.unit == "share" {
+        // `rate(ok) > 99.9%` allows 0.1% to go wrong: that allowance is what gets used.
+        ratio(1.0 - observed, 1.0 - limit)
+    } else {
+        ratio(limit, observed)
+    };
+    Some(used.max(0.0))
+}
+
+fn ratio(part: f64, whole: f64) -> f64 {
+    // Nothing of nothing is within it.
+    if part.abs() < 1e-12 { 0.0 } else { part / whole }
+}
+
+/// `>` and `>=`: more is better.
+fn wants_more(expression: &str) -> bool {
+    expression.contains('>')
+}
+
+/// `38% to spare`, `24% over`, `at 2.4 times the limit`; empty where a margin says nothing.
+pub(super) fn words(threshold: &ThresholdResult) -> String {
+    let Some(used) = used(threshold) else { return String::new() };
+    if threshold.limit == 0.0 && threshold.unit == "count" {
+        return String::new();
+    }
+    let budget = threshold.unit == "share" && wants_more(&threshold.expression);
+    match used {
+        _ if !used.is_finite() => "beyond measure".to_owned(),
+        _ if used > 2.0 && budget => format!("{used:.1} times the error budget"),
+        _ if used > 2.0 => format!("{used:.1} times the limit"),
+        _ if used > 1.0 && budget => format!("error budget {:.0}% over", ((used - 1.0) * 100.0).ceil()),
+        _ if used > 1.0 => format!("{:.0}% over", ((used - 1.0) * 100.0).ceil()),
+        _ if budget => format!("{:.0}% of error budget left", ((1.0 - used) * 100.0).floor()),
+        _ => format!("{:.0}% to spare", ((1.0 - used) * 100.0).floor()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn threshold(expression: &str, unit: &str, limit: f64, observed: Option<f64>) -> ThresholdResult {
+        ThresholdResult {
+            metric: "telemetry".to_owned(),
+            expression: expression.to_owned(),
+            phase: None,
+            fleet: None,
+            limit,
+            unit: unit.to_owned(),
+            observed,
+            observed_text: "> 500 ms".to_owned(),
+            margin: None,
+            samples: 1,
+            passed: true,
+        }
+    }
+
+    #[test]
+    fn margins_read_as_people_think_of_them() {
+        for (expression, unit, limit, observed, expected) in [
+            ("p(99) < 500ms", "us", 500_000.0, Some(310_000.0), "38% to spare"),
+            ("p(99) < 500ms", "us", 500_000.0, Some(501_000.0), "1% over"),
+            ("p(99) < 500ms", "us", 500_000.0, Some(1_500_000.0), "3.0 times the limit"),
+            ("p(99) < 500ms", "us", 500_000.0, None, "beyond measure"),
+            ("rate(ok) > 99.9%", "share", 0.999, Some(0.9995), "50% of error budget left"),
+            ("rate(ok) > 99.9%", "share", 0.999, Some(1.0), "100% of error budget left"),
+            ("rate(ok) >= 100%", "share", 1.0, Some(1.0), "100% of error budget left"),
+            ("count(lost) == 0", "count", 0.0, Some(0.0), ""),
+            ("count(ok) > 100", "count", 100.0, Some(200.0), "50% to spare"),
+        ] {
+            let found = words(&threshold(expression, unit, limit, observed));
+            assert_eq!(found, expected, "{expression} {observed:?}");
+        }
+    }
+}

@@ -1,0 +1,347 @@
+//! The summary on the terminal: the verdict first, then what it rests on. Called by `app`, which prints it and
+//! adds the paths of the files. Lines stay within 100 columns, save for single words that are longer.
+
+use super::format::{self, NONE, plain};
+use super::margin;
+use super::summary::{Figures, OperationSummary, Summary};
+use crate::result::model::{RunResult, Severity, Status, ThresholdResult};
+use crate::units::{human_bytes, human_count};
+use anstyle::{AnsiColor, Style};
+
+const COLUMNS: usize = 100;
+const BOLD: Style = Style::new().bold();
+const DIM: Style = Style::new().dimmed();
+const GOOD: Style = AnsiColor::Green.on_default().bold();
+const BAD: Style = AnsiColor::Red.on_default().bold();
+const WARN: Style = AnsiColor::Yellow.on_default().bold();
+
+/// The summary of a run as text, ending in a line break; with ANSI styles when `colour`.
+#[must_use]
+pub fn text(result: &RunResult, colour: bool) -> String {
+    let mut out = Out { text: String::new(), colour };
+    verdict(&mut out, result);
+    thresholds(&mut out, result);
+    match Summary::of(result) {
+        Ok(summary) => {
+            operations(&mut out, &summary);
+            run(&mut out, result, Some(&summary));
+        }
+        // The verdict was computed from the live histograms: it stands, whatever became of the file.
+        Err(error) => {
+            out.heading("Operations");
+            out.wrapped("  ", "  ", &format!("not shown: {error}"));
+            run(&mut out, result, None);
+        }
+    }
+    errors(&mut out, result);
+    findings(&mut out, result);
+    out.text
+}
+
+/// Collects lines, with or without styles.
+struct Out {
+    text: String,
+    colour: bool,
+}
+
+impl Out {
+    fn styled(&self, style: Style, text: &str) -> String {
+        if self.colour { format!("{style}{text}{style:#}") } else { text.to_owned() }
+    }
+
+    fn line(&mut self, line: &str) {
+        self.text.push_str(line.trim_end());
+        self.text.push('\n');
+    }
+
+    fn heading(&mut self, name: &str) {
+        let heading = self.styled(BOLD, name);
+        self.line("");
+        self.line(&heading);
+    }
+
+    /// `body` broken between words, after `first` on its first line and `rest` on the others.
+    fn wrapped(&mut self, first: &str, rest: &str, body: &str) {
+        let mut line = first.to_owned();
+        let mut empty = true;
+        for word in body.split(' ').filter(|word| !word.is_empty()) {
+            if !empty && line.chars().count() + 1 + word.chars().count() > COLUMNS {
+                self.line(&line);
+                rest.clone_into(&mut line);
+                empty = true;
+            }
+            if !empty {
+                line.push(' ');
+            }
+            line.push_str(word);
+            empty = false;
+        }
+        self.line(&line);
+    }
+}
+
+fn verdict(out: &mut Out, result: &RunResult) {
+    let (word, style) = match result.verdict.status {
+        Status::Pass => ("PASS", GOOD),
+        Status::Fail => ("FAIL", BAD),
+        Status::Invalid => ("INVALID", WARN),
+    };
+    let word = out.styled(style, word);
+    let name = out.styled(BOLD, &plain(&result.run.scenario.name));
+    out.line(&format!("{word}  {name}"));
+    if result.verdict.status == Status::Invalid {
+        out.wrapped(
+            "  ",
+            "  ",
+            "The load generator was the bottleneck: no latency below may be read as the hub's.",
+        );
+    }
+    if !result.run.complete {
+        out.wrapped("  ", "  ", "Interrupted: these are the results up to then.");
+    }
+    for reason in &result.verdict.reasons {
+        out.wrapped("  - ", "    ", &plain(reason));
+    }
+}
+
+/// `telemetry{phase:steady,fleet:meter}`.
+pub(super) fn metric(threshold: &ThresholdResult) -> String {
+    let phase = threshold.phase.as_ref().map(|phase| format!("phase:{}", plain(phase)));
+    let fleet = threshold.fleet.as_ref().map(|fleet| format!("fleet:{}", plain(fleet)));
+    let names: Vec<String> = phase.into_iter().chain(fleet).collect();
+    let metric = plain(&threshold.metric);
+    if names.is_empty() { metric } else { format!("{metric}{{{}}}", names.join(",")) }
+}
+
+fn thresholds(out: &mut Out, result: &RunResult) {
+    if result.thresholds.is_empty() {
+        return;
+    }
+    out.heading("Thresholds");
+    let rows: Vec<[String; 4]> = result
+        .thresholds
+        .iter()
+        .map(|threshold| {
+            let observed = plain(&threshold.observed_text);
+            [metric(threshold), plain(&threshold.expression), observed, margin::words(threshold)]
+        })
+        .collect();
+    // The last column may run free: it is ragged anyway.
+    let widths: [usize; 3] =
+        std::array::from_fn(|i| rows.iter().map(|row| width(&row[i])).max().unwrap_or(0));
+    for (threshold, [metric, expression, observed, margin]) in result.thresholds.iter().zip(&rows) {
+        let mark = if threshold.passed { out.styled(GOOD, "✓") } else { out.styled(BAD, "✗") };
+        let [first, second, third] = widths;
+        let aligned = format!("{metric:first$}  {expression:second$}  {observed:third$}  {margin}");
+        if width(&aligned) + 4 <= COLUMNS {
+            out.line(&format!("  {mark} {aligned}"));
+        } else {
+            out.line(&format!("  {mark} {metric}"));
+            out.wrapped("      ", "      ", &format!("{expression}  {observed}  {margin}"));
+        }
+    }
+}
+
+fn width(text: &str) -> usize {
+    text.chars().count()
+}
+
+fn operations(out: &mut Out, summary: &Summary) {
+    out.heading("Operations");
+    if summary.operations.is_empty() {
+        out.line("  nothing was due");
+        return;
+    }
+    let head = ["ok / due", "rate(ok)", "p50", "p95", "p99", "p99.9", "max"].map(str::to_owned);
+    let groups = format!("{:51}{:<44}{:>9}", "", "response (due to ack)", "service");
+    for line in [groups, row("", "", &head, "p99")] {
+        let line = out.styled(DIM, &line);
+        out.line(&line);
+    }
+    for operation in &summary.operations {
+        operation_rows(out, operation);
+    }
+}
+
+fn operation_rows(out: &mut Out, operation: &OperationSummary) {
+    let name = format::shorten(&plain(&operation.name), 12);
+    let (figures, label) = operation.headline();
+    let mut rows = vec![(label.to_owned(), figures)];
+    let counted = operation.phases.iter().filter(|part| !part.warmup);
+    if counted.clone().count() > 1 && operation.is_message() {
+        rows.extend(counted.map(|part| (format!("- {}", plain(&part.name)), &part.figures)));
+    }
+    for (i, (label, figures)) in rows.iter().enumerate() {
+        let name = if i == 0 { name.as_str() } else { "" };
+        let line = figures_row(name, label, figures);
+        out.line(&line);
+    }
+    let (figures, _) = operation.headline();
+    let outcomes: Vec<String> = figures
+        .not_ok()
+        .iter()
+        .map(|(outcome, count)| format!("{} {outcome}", human_count(*count)))
+        .collect();
+    if !outcomes.is_empty() {
+        out.wrapped("                not ok: ", "                ", &plain(&outcomes.join(", ")));
+    }
+    if figures.no_ack {
+        out.line("                no ack: QoS 0 counts as ok when flushed");
+    }
+}
+
+fn figures_row(name: &str, label: &str, figures: &Figures) -> String {
+    let response = |quantile| format::us(figures.response.quantile_us(quantile));
+    let cells = [
+        format!("{} / {}", human_count(figures.ok()), human_count(figures.due)),
+        format::share(figures.ok(), figures.due),
+        response(0.5),
+        response(0.95),
+        response(0.99),
+        response(0.999),
+        format::us(figures.response.max_us()),
+    ];
+    row(name, label, &cells, &format::us(figures.service.quantile_us(0.99)))
+}
+
+/// One aligned row of the operations: 99 columns.
+fn row(name: &str, label: &str, cells: &[String; 7], service: &str) -> String {
+    let [ok, rate, p50, p95, p99, p999, max] = cells;
+    let label = format::shorten(label, 10);
+    format!(
+        "  {name:<12} {label:<10} {ok:>17} {rate:>8} {p50:>8} {p95:>8} {p99:>8} {p999:>8} {max:>8} {service:>8}"
+    )
+}
+
+fn run(out: &mut Out, result: &RunResult, summary: Option<&Summary>) {
+    out.heading("Run");
+    let mut fact =
+        |name: &str, value: String| out.wrapped(&format!("  {name:<10} "), "             ", &value);
+    let run = &result.run;
+    let overrides = match run.overrides.as_slice() {
+        [] => String::new(),
+        overrides => format!(", with {}", plain(&overrides.join(", "))),
+    };
+    fact("scenario", format!("{}, seed {}{overrides}", plain(&run.scenario.file), run.seed));
+    fact("target", target(result));
+    fact("when", format!("{}, for {}", format::date(&run.started), format::span(run.duration_us)));
+    if let Some(summary) = summary {
+        fact(
+            "devices",
+            format!(
+                "{} online at peak, of {}",
+                human_count(summary.online_peak),
+                human_count(summary.devices)
+            ),
+        );
+        if summary.messages.due > 0 {
+            fact("messages", load(summary));
+        }
+    }
+    fact("generator", generator(result));
+    fact(
+        "host",
+        format!(
+            "{}, {}, {}; {} {}",
+            plain(&run.host.os),
+            plain(&run.host.cpu),
+            format::plural(run.host.cores.into(), "core", "cores"),
+            plain(&result.tool.name),
+            plain(&result.tool.version)
+        ),
+    );
+}
+
+fn load(summary: &Summary) -> String {
+    format!(
+        "{}/s offered, {}/s achieved over {}{}",
+        format::rate(summary.offered_rate()),
+        format::rate(summary.achieved_rate()),
+        human_duration_s(summary.seconds),
+        if summary.warmup_only { " of warm-up" } else { " outside warm-up" },
+    )
+}
+
+fn human_duration_s(seconds: f64) -> String {
+    let span = std::time::Duration::try_from_secs_f64(seconds).unwrap_or_default();
+    format::span(u64::try_from(span.as_micros()).unwrap_or(u64::MAX))
+}
+
+/// `iot-hub at localhost:8883 (built-in), TLS 1.3`.
+pub(super) fn target(result: &RunResult) -> String {
+    let target = &result.run.target;
+    let built_in = if target.embedded { " (built-in)" } else { "" };
+    let tls = match &target.tls {
+        Some(tls) => {
+            let checked = if tls.verified { "" } else { ", CERTIFICATE NOT CHECKED" };
+            format!("TLS {}, {}, {}{checked}", plain(&tls.version), plain(&tls.suite), plain(&tls.group))
+        }
+        None => "plain TCP".to_owned(),
+    };
+    format!("{} at {}:{}{built_in}, {tls}", plain(&target.kind), plain(&target.host), target.port)
+}
+
+fn generator(result: &RunResult) -> String {
+    let generator = &result.generator;
+    format!(
+        "{}; CPU {} on average, {:.0}% at peak (of one core); {}; lag p99 {}, worst {}",
+        format::plural(generator.workers.into(), "worker", "workers"),
+        cpu_average(result),
+        generator.cpu_peak_percent,
+        human_bytes(generator.rss_peak_bytes),
+        format::us(generator.lag.p99_us),
+        format::us(generator.lag.max_us),
+    )
+}
+
+/// CPU time over run time, in percent of one core.
+#[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
+pub(super) fn cpu_average(result: &RunResult) -> String {
+    match result.run.duration_us {
+        0 => NONE.to_owned(),
+        duration_us => format!("{:.0}%", result.generator.cpu_us as f64 * 100.0 / duration_us as f64),
+    }
+}
+
+fn errors(out: &mut Out, result: &RunResult) {
+    if result.errors.is_empty() {
+        return;
+    }
+    out.heading("Errors");
+    let longest = result.errors.iter().map(|error| width(&error.class)).max().unwrap_or(0).min(24);
+    for error in &result.errors {
+        let class = plain(&error.class);
+        let body = format!(
+            "{}, {} to {}, e.g. {}",
+            blame(&error.culprit),
+            format::instant(error.first_us),
+            format::instant(error.last_us),
+            plain(&error.example)
+        );
+        let count = human_count(error.count);
+        out.wrapped(&format!("  {count:>9}  {class:<longest$}  "), "               ", &body);
+    }
+}
+
+/// Whose fault, in words.
+pub(super) fn blame(culprit: &str) -> String {
+    match culprit {
+        "peer" => "hub".to_owned(),
+        "us" => "this machine".to_owned(),
+        other => plain(other),
+    }
+}
+
+fn findings(out: &mut Out, result: &RunResult) {
+    if result.findings.is_empty() {
+        return;
+    }
+    out.heading("Findings");
+    for finding in &result.findings {
+        let mark = match finding.severity {
+            Severity::Warning => "  ! ",
+            Severity::Note => "  - ",
+        };
+        out.wrapped(mark, "    ", &format!("{} ({})", plain(&finding.text), plain(&finding.evidence)));
+    }
+}
