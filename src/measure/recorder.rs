@@ -2,7 +2,7 @@
 //! Called by `fleet` for every operation. After the first use of a key nothing here allocates: cells lie in a
 //! dense vector, and histograms come back from the collector.
 
-use super::kinds::{Culprit, Key, Operation, Outcome, Times};
+use super::kinds::{Culprit, Key, Outcome, Times};
 use super::latency::{Latency, Pool, us};
 use super::series::Seconds;
 use super::totals::{ErrorTotals, FleetCounts, Online, Totals};
@@ -232,6 +232,7 @@ const _: fn() = || {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Operation;
     use super::*;
     use std::time::Duration;
 
