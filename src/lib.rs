@@ -33,4 +33,6 @@ pub mod units;
 pub mod wire;
 
 #[cfg(test)]
+mod golden_tests;
+#[cfg(test)]
 mod pair_tests;

@@ -1,1 +1,25 @@
-fn main() {}
+//! The `hubstorm` command: parse, listen for Ctrl-C, run, exit with the documented code.
+
+use clap::Parser;
+use hubstorm::{app, cli::Cli};
+use std::process::ExitCode;
+use tokio::sync::watch;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return app::cannot_start(&error),
+    };
+    let code = runtime.block_on(async {
+        let (sender, interrupts) = watch::channel(0);
+        let env = app::Env::of_process(interrupts);
+        tokio::select! {
+            code = app::run(cli, env) => code,
+            never = app::count_interrupts(sender) => match never {},
+        }
+    });
+    // Name resolution may still hold a blocking thread; an exit does not wait for it.
+    runtime.shutdown_background();
+    ExitCode::from(code)
+}

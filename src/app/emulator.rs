@@ -13,7 +13,6 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use zeroize::Zeroizing;
 
@@ -22,7 +21,7 @@ const SAMPLE_DEVICE: &str = "sample-device";
 
 /// What the command line says.
 #[derive(Clone, Debug)]
-pub struct EmulatorArgs {
+pub(super) struct EmulatorArgs {
     /// Where to listen; loopback unless told otherwise. Port 0 lets the system choose.
     pub listen: SocketAddr,
     /// Names besides `localhost` and `127.0.0.1`, in the certificate and for devices. The first is the ready line's host.
@@ -55,7 +54,7 @@ impl Default for EmulatorArgs {
 
 /// The emulator cannot do what was asked.
 #[derive(Debug, thiserror::Error)]
-pub enum EmulatorCommandError {
+pub(super) enum EmulatorCommandError {
     /// A secret given by value.
     #[error(
         "the group key is given as env:NAME or file:PATH, never itself on the command line, where others can read it"
@@ -95,7 +94,7 @@ pub enum EmulatorCommandError {
         /// Why.
         source: io::Error,
     },
-    /// Stdout or signals.
+    /// Stdout or stdin.
     #[error("{0}")]
     Io(#[from] io::Error),
     /// While serving.
@@ -108,7 +107,7 @@ pub enum EmulatorCommandError {
 ///
 /// # Errors
 /// See [`EmulatorCommandError`]: the address is taken, the key is not one, a file cannot be written.
-pub async fn run(
+pub(super) async fn run(
     args: EmulatorArgs,
     out: &mut dyn Write,
     stop: impl Future<Output = ()>,
@@ -168,24 +167,6 @@ pub async fn run(
             },
         }
     }
-}
-
-/// Resolves when the emulator has to stop: on SIGTERM, and alone also on SIGINT. A child leaves Ctrl-C, which its whole
-/// group receives, to its parent: that one may still have acks to wait for.
-///
-/// # Errors
-/// Signals cannot be listened to.
-pub fn stop_signal(control: bool) -> io::Result<impl Future<Output = ()>> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    Ok(async move {
-        loop {
-            tokio::select! {
-                _ = interrupt.recv() => if !control { return },
-                _ = terminate.recv() => return,
-            }
-        }
-    })
 }
 
 fn control_config(args: &EmulatorArgs) -> Result<ControlConfig, EmulatorCommandError> {

@@ -1,1 +1,163 @@
-//! One file per subcommand; the only room that may import everything and print.
+//! One file per subcommand; the only room that may import everything and print. Data goes to `Env::out`, talk to
+//! `Env::err`. Called by `main` and, in process, by the tests.
+
+mod assemble;
+mod canary;
+mod check;
+mod child;
+mod cost;
+mod emulator;
+mod load;
+mod preflight;
+mod report;
+mod run;
+
+use crate::cli::{Cli, Command, Format, SchemaArgs};
+use crate::report::verdict::exit;
+use crate::units::parse_duration;
+use std::convert::Infallible;
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tokio::sync::watch;
+
+/// What a command sees of the world: tests bring their own.
+pub struct Env {
+    /// The program to start as the built-in hub.
+    pub exe: PathBuf,
+    /// The command line, for the result file.
+    pub argv: Vec<String>,
+    /// Environment variables: `${env.NAME}` in scenarios.
+    pub var: fn(&str) -> Option<String>,
+    /// Data.
+    pub out: Box<dyn Write>,
+    /// Talk.
+    pub err: Box<dyn Write>,
+    /// Whether `err` is a terminal that may be redrawn and coloured.
+    pub terminal: bool,
+    /// How often Ctrl-C was pressed.
+    pub interrupts: watch::Receiver<u8>,
+}
+
+impl Env {
+    /// The process's own.
+    #[must_use]
+    pub fn of_process(interrupts: watch::Receiver<u8>) -> Env {
+        Env {
+            exe: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("hubstorm")),
+            argv: std::env::args().collect(),
+            var: |name| std::env::var(name).ok(),
+            out: Box::new(anstream::stdout()),
+            err: Box::new(anstream::stderr()),
+            terminal: std::io::stderr().is_terminal(),
+            interrupts,
+        }
+    }
+}
+
+/// Why a command ended without doing what was asked. Its text says what, where and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// Exit code 104.
+    #[error("{0}")]
+    Scenario(String),
+    /// Exit code 2.
+    #[error("{0}")]
+    Usage(String),
+    /// Exit code 1.
+    #[error("{0}")]
+    Environment(String),
+}
+
+impl AppError {
+    fn exit_code(&self) -> u8 {
+        match self {
+            AppError::Scenario(_) => exit::CONFIGURATION,
+            AppError::Usage(_) => exit::USAGE,
+            AppError::Environment(_) => exit::ENVIRONMENT,
+        }
+    }
+}
+
+/// An error of the environment: what was being done, and what the system said.
+fn environment(doing: &str, error: &dyn std::fmt::Display) -> AppError {
+    AppError::Environment(format!("{doing}: {error}"))
+}
+
+/// Runs a command and returns the documented exit code.
+pub async fn run(cli: Cli, mut env: Env) -> u8 {
+    let result = match cli.command {
+        Command::Run(args) => run::run(&args, &mut env).await,
+        Command::Check(args) => check_scenario(&args.scenario, &mut env),
+        Command::Emulator(args) => run_emulator(args, &mut env).await.map(|()| exit::PASSED),
+        Command::Report(args) => report::run(&args, &mut env).map(|()| 0),
+        Command::Schema(args) => schema(&args, &mut env).map(|()| 0),
+    };
+    result.unwrap_or_else(|error| {
+        // Nobody is left to tell if stderr is gone.
+        drop(writeln!(env.err, "error: {error}"));
+        error.exit_code()
+    })
+}
+
+fn check_scenario(args: &crate::cli::ScenarioArgs, env: &mut Env) -> Result<u8, AppError> {
+    let plan = load::plan(args, env)?;
+    write!(env.out, "{}", check::describe(&plan)).map_err(|e| environment("cannot write", &e))?;
+    Ok(exit::PASSED)
+}
+
+async fn run_emulator(args: crate::cli::EmulatorArgs, env: &mut Env) -> Result<(), AppError> {
+    let expiry_grace = parse_duration(&args.expiry_grace)
+        .map_err(|error| AppError::Usage(format!("--expiry-grace: {error}")))?;
+    let args = emulator::EmulatorArgs {
+        listen: args.listen,
+        hosts: args.host,
+        group_key: args.group_key,
+        ca_out: args.ca_out,
+        shards: args.shards.map(usize::from),
+        expiry_grace: Some(expiry_grace),
+        control: args.control,
+    };
+    let mut interrupts = env.interrupts.clone();
+    let child = args.control;
+    let stop = async move {
+        // A child outlives the first Ctrl-C: its run may still wait for acks. The end of its input ends it.
+        if child || interrupts.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    emulator::run(args, &mut env.out, stop).await.map_err(|error| AppError::Environment(error.to_string()))
+}
+
+fn schema(args: &SchemaArgs, env: &mut Env) -> Result<(), AppError> {
+    let Format::Result = args.format;
+    let text = serde_json::to_string_pretty(&crate::result::schema())
+        .map_err(|e| environment("cannot render the schema", &e))?;
+    writeln!(env.out, "{text}").map_err(|e| environment("cannot write", &e))
+}
+
+/// Reports on stderr that not even a runtime could be made.
+#[must_use]
+pub fn cannot_start(error: &std::io::Error) -> ExitCode {
+    // Nobody is left to tell if stderr is gone.
+    drop(writeln!(anstream::stderr(), "error: cannot start: {error}"));
+    ExitCode::from(exit::ENVIRONMENT)
+}
+
+/// Counts Ctrl-C and SIGTERM until the process ends.
+pub async fn count_interrupts(sender: watch::Sender<u8>) -> Infallible {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        // Without handlers the signals end the process, as they do by default.
+        return std::future::pending().await;
+    };
+    loop {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        sender.send_modify(|count| *count = count.saturating_add(1));
+    }
+}

@@ -1,1 +1,165 @@
-//! Who runs where and when.
+//! Who runs where and when: worker threads, devices, the ramp, the stop, and the gathered numbers even when the
+//! run was cut short. Called by `app`; it knows plans and links, and neither result files nor reports.
+//!
+//! A run is W worker threads, each with one tokio `LocalRuntime`; a device never changes its worker. Workers
+//! send what they recorded once a second; the collector (this thread) merges it. Nothing flows back but
+//! cleared histograms and one small control value.
+
+mod account;
+mod context;
+mod device;
+mod life;
+mod messages;
+mod usage;
+mod worker;
+
+use crate::link::{Endpoint, TlsFacts};
+use crate::measure::{Gathered, Layout, Snapshot};
+use crate::plan::Plan;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, watch};
+
+pub use context::{Context, Control};
+pub use device::Device;
+pub use usage::{Usage, children as children_usage, raise_descriptor_limit};
+
+/// How long the workers may take to start before the first phase begins.
+const LEAD: Duration = Duration::from_millis(250);
+
+/// What a run needs besides its plan.
+#[derive(Clone)]
+pub struct Settings {
+    /// Worker threads.
+    pub workers: usize,
+    /// Where devices connect to.
+    pub endpoint: Arc<Endpoint>,
+}
+
+/// What a run leaves behind, complete or not.
+pub struct Finished {
+    /// Everything that was recorded.
+    pub gathered: Gathered,
+    /// The wall clock when the first phase began.
+    pub started_unix: Duration,
+    /// When the last worker was done, since the run's zero.
+    pub ended: Duration,
+    /// When nothing was due any more, since the run's zero: the plan's end, or the interruption.
+    pub load_ended: Duration,
+    /// False when it was interrupted.
+    pub complete: bool,
+    /// What TLS agreed on, on the first connection.
+    pub tls: Option<TlsFacts>,
+    /// What the generator itself used.
+    pub usage: Usage,
+    /// Failures of this machine that make a measurement invalid: descriptors, ports, memory.
+    pub environment: Vec<String>,
+}
+
+/// Why a run could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum FleetError {
+    /// A thread or its runtime could not be made.
+    #[error("could not start worker {worker}: {source}")]
+    Worker {
+        /// Which.
+        worker: usize,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A worker panicked: a defect of hubstorm.
+    #[error("worker {0} ended unexpectedly; this is a defect of hubstorm, please report it")]
+    WorkerGone(usize),
+}
+
+/// What workers tell the collector.
+pub(crate) enum Report {
+    Snapshot { worker: usize, snapshot: Snapshot },
+    Tls(TlsFacts),
+    Environment(&'static str),
+}
+
+/// Runs the plan to its end, or until `control` says stop; `tick` is called once a second.
+///
+/// # Errors
+/// Only when workers cannot be started or die; what goes wrong on the wire is counted, never an error.
+pub async fn run(
+    plan: Arc<Plan>,
+    settings: Settings,
+    mut control: watch::Receiver<Control>,
+    mut tick: impl FnMut(&Gathered, Duration),
+) -> Result<Finished, FleetError> {
+    let layout = layout(&plan);
+    let mut gathered = Gathered::new(layout);
+    let (sender, mut reports) = mpsc::unbounded_channel();
+    let zero = crate::clock::now() + LEAD;
+    let started_unix = crate::clock::unix() + LEAD;
+    let mut usage = Usage::start();
+    let mut workers = worker::spawn_all(&plan, &settings, zero, &control, &sender)?;
+    drop(sender);
+
+    let end = plan.schedule.end();
+    let (mut tls, mut environment) = (None, Vec::<String>::new());
+    let mut load_ended = end;
+    let mut complete = true;
+    let mut second = 1_u32;
+    loop {
+        let due = zero + Duration::from_secs(u64::from(second)) + worker::SWAP_GRACE;
+        tokio::select! {
+            report = reports.recv() => match report {
+                Some(Report::Snapshot { worker, snapshot }) => {
+                    gathered.add(&snapshot, worker);
+                    workers.recycle(worker, snapshot);
+                }
+                Some(Report::Tls(facts)) => tls = tls.or(Some(facts)),
+                Some(Report::Environment(class)) => remember(&mut environment, class),
+                None => break,
+            },
+            () = tokio::time::sleep_until(due.into()) => {
+                close_row(&mut gathered, &plan, &mut usage, second);
+                tick(&gathered, Duration::from_secs(u64::from(second)));
+                second += 1;
+            }
+            Ok(()) = control.changed() => {
+                let since_zero = crate::clock::now().saturating_duration_since(zero);
+                if complete && since_zero < end {
+                    (complete, load_ended) = (false, since_zero);
+                } else if *control.borrow() == Control::Abort {
+                    complete = false;
+                }
+            }
+        }
+    }
+    let ended = crate::clock::now().saturating_duration_since(zero);
+    close_row(&mut gathered, &plan, &mut usage, second);
+    workers.join()?;
+    Ok(Finished { gathered, started_unix, ended, load_ended, complete, tls, usage, environment })
+}
+
+/// Histograms cover the longest wait that the plan allows; nothing is clipped silently.
+#[must_use]
+pub fn layout(plan: &Plan) -> Layout {
+    let longest = Duration::from_micros(plan.highest_us());
+    Layout::new(plan.fleets.len(), plan.schedule.phases().len(), longest, plan.validity.late_after)
+}
+
+fn close_row(gathered: &mut Gathered, plan: &Plan, usage: &mut Usage, second: u32) {
+    let t_ns = u64::from(second) * 1_000_000_000;
+    gathered.tick(t_ns, usage.interval(), plan.planned_online(t_ns));
+}
+
+fn remember(environment: &mut Vec<String>, class: &'static str) {
+    if !environment.iter().any(|known| known == class) {
+        environment.push(class.to_owned());
+    }
+}
+
+/// Nanoseconds of a duration; saturates after 584 years.
+pub(crate) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Nanoseconds from `zero` to `at`; 0 for anything before it.
+pub(crate) fn since(zero: Instant, at: Instant) -> u64 {
+    nanos(at.saturating_duration_since(zero))
+}

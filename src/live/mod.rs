@@ -1,1 +1,155 @@
-//! Progress.
+//! What is seen while a run goes on: one plain line every few seconds, which greps well in a CI log, or one line
+//! redrawn in place on a terminal. Called by `app` once a second; it reads gathered numbers and changes nothing.
+
+use crate::measure::Live;
+use crate::units::{human_count, human_us};
+use std::fmt::Write as _;
+use std::io::Write;
+use std::time::Duration;
+
+/// Seconds between two lines in a log.
+const LINE_EVERY_S: u64 = 5;
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// Not at all.
+    Quiet,
+    /// A line every few seconds.
+    Lines,
+    /// One line, redrawn each second.
+    Redrawn,
+}
+
+/// Where the run stands, for a progress line.
+#[derive(Clone, Debug)]
+pub struct Moment<'a> {
+    /// Since the run's zero.
+    pub at: Duration,
+    /// When nothing will be due any more.
+    pub end: Duration,
+    /// The phase under way.
+    pub phase: &'a str,
+    /// All devices of the plan.
+    pub devices: u64,
+    /// The last second's numbers.
+    pub live: &'a Live,
+}
+
+/// The line for a moment, without a newline.
+#[must_use]
+pub fn line(moment: &Moment<'_>) -> String {
+    let Moment { at, end, phase, devices, live } = moment;
+    let mut out = format!(
+        "{:>4}s/{}s  {phase:<10}  online {}/{}  offered {}/s  acked {}/s",
+        at.as_secs().min(end.as_secs()),
+        end.as_secs(),
+        human_count(live.online),
+        human_count(*devices),
+        whole(live.offered_per_s),
+        whole(live.achieved_per_s),
+    );
+    for (operation, p99_us) in &live.p99_us {
+        write!(out, "  {operation} p99 {}", human_us(*p99_us)).expect("a string takes everything");
+    }
+    if live.errors > 0 {
+        write!(out, "  errors {}", human_count(live.errors)).expect("a string takes everything");
+    }
+    out
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate of messages")]
+fn whole(per_s: f64) -> String {
+    human_count(per_s.round() as u64)
+}
+
+/// Writes progress in its style; talk goes to stderr.
+pub struct Progress<W> {
+    style: Style,
+    out: W,
+    drawn: bool,
+}
+
+impl<W: Write> Progress<W> {
+    /// Progress onto `out`.
+    pub fn new(style: Style, out: W) -> Progress<W> {
+        Progress { style, out, drawn: false }
+    }
+
+    /// Shows a moment, if it is time for it.
+    ///
+    /// # Errors
+    /// The stream is gone.
+    pub fn show(&mut self, moment: &Moment<'_>) -> std::io::Result<()> {
+        match self.style {
+            Style::Quiet => Ok(()),
+            Style::Lines if !moment.at.as_secs().is_multiple_of(LINE_EVERY_S) => Ok(()),
+            Style::Lines => writeln!(self.out, "{}", line(moment)),
+            Style::Redrawn => {
+                self.drawn = true;
+                write!(self.out, "\r\x1b[2K{}", line(moment))?;
+                self.out.flush()
+            }
+        }
+    }
+
+    /// Clears a redrawn line, so that what follows starts on a clean one.
+    ///
+    /// # Errors
+    /// The stream is gone.
+    pub fn finish(&mut self) -> std::io::Result<()> {
+        if std::mem::take(&mut self.drawn) {
+            write!(self.out, "\r\x1b[2K")?;
+            self.out.flush()?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::Operation;
+
+    fn live() -> Live {
+        Live {
+            online: 1000,
+            offered_per_s: 200.0,
+            achieved_per_s: 199.2,
+            p99_us: vec![(Operation::Telemetry, 12_300)],
+            ..Live::default()
+        }
+    }
+
+    fn moment(live: &Live, second: u64) -> Moment<'_> {
+        let (at, end) = (Duration::from_secs(second), Duration::from_secs(60));
+        Moment { at, end, phase: "steady", devices: 1000, live }
+    }
+
+    #[test]
+    fn a_log_gets_a_line_every_five_seconds() {
+        let mut out = Vec::new();
+        let mut progress = Progress::new(Style::Lines, &mut out);
+        for second in 1..=11 {
+            progress.show(&moment(&live(), second)).unwrap();
+        }
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(text.lines().count(), 2);
+        assert_eq!(
+            text.lines().next().unwrap(),
+            "   5s/60s  steady      online 1,000/1,000  offered 200/s  acked 199/s  telemetry p99 12.3 ms"
+        );
+        assert!(!text.contains('\x1b'));
+    }
+
+    #[test]
+    fn a_terminal_gets_one_line_that_is_cleared_at_the_end() {
+        let mut out = Vec::new();
+        let mut progress = Progress::new(Style::Redrawn, &mut out);
+        progress.show(&moment(&live(), 1)).unwrap();
+        progress.show(&moment(&live(), 2)).unwrap();
+        progress.finish().unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(!text.contains('\n') && text.ends_with("\x1b[2K"));
+    }
+}

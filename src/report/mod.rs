@@ -12,6 +12,7 @@ mod latency;
 mod margin;
 mod summary;
 mod text;
+mod threshold;
 
 pub use html::html;
 pub use text::text;

@@ -9,6 +9,6 @@ pub mod file;
 pub mod histogram;
 pub mod model;
 
-pub use build::{Names, errors, fleets, operations, series};
+pub use build::{Names, errors, fleets, meters, operations, series};
 pub use file::{FileError, read, schema, write};
 pub use histogram::{DecodeError, decode, histogram, latency};

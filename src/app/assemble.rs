@@ -1,0 +1,170 @@
+//! From what the fleet gathered to the result file's model: the one place that knows the plan, the fleet and the
+//! result alike. Called by `run`; pure but for what it reads about this machine.
+
+use super::run::run_id;
+use crate::fleet::Finished;
+use crate::plan::{Plan, TargetKind};
+use crate::report::verdict::{self, Judge, PhaseName};
+use crate::result::{self, Names, model};
+use jiff::Timestamp;
+use std::time::Duration;
+
+/// The whole result of a run.
+pub(super) fn result(
+    plan: &Plan,
+    finished: Finished,
+    emulator: Option<model::Emulator>,
+    workers: usize,
+    argv: &[String],
+) -> model::RunResult {
+    let names = Names {
+        fleets: plan.fleets.iter().map(|fleet| fleet.name.clone()).collect(),
+        phases: plan.schedule.phases().iter().map(|phase| phase.name.clone()).collect(),
+    };
+    let devices: Vec<u64> = plan.fleets.iter().map(|fleet| u64::from(fleet.devices)).collect();
+    let gathered = &finished.gathered;
+    let phase_names: Vec<PhaseName<'_>> = plan
+        .schedule
+        .phases()
+        .iter()
+        .map(|phase| PhaseName { name: &phase.name, warmup: phase.warmup })
+        .collect();
+    let judged = verdict::judge(&Judge {
+        thresholds: &plan.thresholds,
+        validity: &plan.validity,
+        gathered,
+        phases: &phase_names,
+        fleets: &plan.fleets.iter().map(|fleet| fleet.name.as_str()).collect::<Vec<_>>(),
+        complete: finished.complete,
+        environment: &finished.environment,
+    });
+    let mut findings = judged.findings;
+    findings.extend(emulator.as_ref().and_then(|hub| counts_disagree(hub, gathered, plan)));
+    let started = rfc3339(finished.started_unix);
+    model::RunResult {
+        schema: model::SCHEMA.to_owned(),
+        tool: model::Tool {
+            name: env!("CARGO_PKG_NAME").to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            git: option_env!("HUBSTORM_GIT").map(str::to_owned),
+        },
+        run: model::Run {
+            id: run_id(&plan.source.file, &started),
+            argv: argv.to_vec(),
+            scenario: model::Scenario {
+                name: plan.name.clone(),
+                file: plan.source.file.clone(),
+                sha256: plan.source.sha256.clone(),
+                text: plan.source.text.clone(),
+            },
+            overrides: plan.source.overrides.clone(),
+            seed: plan.seed,
+            started,
+            duration_us: us(finished.ended),
+            complete: finished.complete,
+            target: target(plan, &finished),
+            host: host(),
+        },
+        verdict: judged.verdict,
+        thresholds: judged.thresholds,
+        generator: generator(&finished, workers),
+        emulator,
+        fleets: result::fleets(gathered, &names, &devices),
+        phases: phases(plan, finished.load_ended),
+        operations: result::operations(gathered, &names),
+        series: result::series(gathered),
+        errors: result::errors(gathered),
+        findings,
+    }
+}
+
+/// Two processes counted the same messages: when they disagree, a reader has to know.
+fn counts_disagree(
+    hub: &model::Emulator,
+    gathered: &crate::measure::Gathered,
+    plan: &Plan,
+) -> Option<model::Finding> {
+    let qos1_only = plan.fleets.iter().flat_map(|fleet| &fleet.sends).all(|send| send.qos > 0);
+    let acked: u64 = gathered
+        .keys()
+        .filter(|key| key.operation.is_message())
+        .filter_map(|key| gathered.totals(key))
+        .map(|totals| totals.outcome(crate::measure::Outcome::Ok))
+        .sum();
+    // The hub may hold messages whose ack never arrived, but never fewer than were acked.
+    (qos1_only && hub.telemetry < acked).then(|| model::Finding {
+        severity: model::Severity::Warning,
+        text: "the built-in hub counted fewer messages than it acknowledged".to_owned(),
+        evidence: format!("{} at the hub, {acked} acked", hub.telemetry),
+    })
+}
+
+fn target(plan: &Plan, finished: &Finished) -> model::Target {
+    let verified = plan.target.tls.as_ref().is_some_and(|tls| tls.verify);
+    model::Target {
+        kind: match plan.target.kind {
+            TargetKind::IotHub => "iot-hub".to_owned(),
+            TargetKind::Mqtt => "mqtt".to_owned(),
+        },
+        host: plan.target.host.clone(),
+        port: plan.target.port,
+        embedded: plan.emulator.is_some(),
+        tls: finished.tls.as_ref().map(|facts| model::Tls {
+            version: facts.version.to_string(),
+            suite: facts.suite.to_string(),
+            group: facts.group.to_string(),
+            verified,
+        }),
+    }
+}
+
+fn host() -> model::Host {
+    let cpu = std::fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
+        let line = text.lines().find(|line| line.starts_with("model name"))?;
+        Some(line.split_once(':')?.1.trim().to_owned())
+    });
+    model::Host {
+        os: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+        cpu: cpu.unwrap_or_else(|| "unknown".to_owned()),
+        cores: std::thread::available_parallelism()
+            .map_or(1, |cores| u32::try_from(usize::from(cores)).unwrap_or(u32::MAX)),
+    }
+}
+
+fn generator(finished: &Finished, workers: usize) -> model::Generator {
+    let (heartbeat, lag, late) = result::meters(&finished.gathered);
+    model::Generator {
+        workers: u32::try_from(workers).unwrap_or(u32::MAX),
+        cpu_us: finished.usage.cpu_us,
+        cpu_peak_percent: finished.usage.cpu_peak_percent,
+        rss_peak_bytes: finished.usage.rss_peak_bytes,
+        fd_peak: finished.usage.fd_peak,
+        heartbeat,
+        lag,
+        late,
+    }
+}
+
+/// The phases as far as they came.
+fn phases(plan: &Plan, load_ended: Duration) -> Vec<model::Phase> {
+    let phases = plan.schedule.phases().iter().filter(|phase| phase.start < load_ended);
+    phases
+        .map(|phase| model::Phase {
+            name: phase.name.clone(),
+            warmup: phase.warmup,
+            start_us: us(phase.start),
+            end_us: us(phase.end.min(load_ended)),
+            planned_online: phase.online,
+            planned_load: phase.load,
+        })
+        .collect()
+}
+
+fn us(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn rfc3339(unix: Duration) -> String {
+    let micros = i64::try_from(unix.as_micros()).unwrap_or(i64::MAX);
+    Timestamp::from_microsecond(micros).unwrap_or(Timestamp::UNIX_EPOCH).to_string()
+}

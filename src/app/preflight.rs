@@ -1,0 +1,88 @@
+//! Before load: can this machine carry it, and does the reader know what it will cost? Called by `run`; every
+//! refusal names the number needed and the command that gives it.
+
+use super::AppError;
+use crate::fleet::raise_descriptor_limit;
+use crate::plan::Plan;
+use std::path::Path;
+
+/// Raises the descriptor limit and refuses what cannot work.
+pub(super) fn machine(plan: &Plan) -> Result<(), AppError> {
+    let needs = plan.needs();
+    let limit = raise_descriptor_limit()
+        .map_err(|error| AppError::Environment(format!("cannot raise the limit of open files: {error}")))?;
+    descriptors(needs.descriptors, limit)?;
+    if let Some(range) = ephemeral_ports() {
+        ports(needs.ports, range)?;
+    }
+    Ok(())
+}
+
+fn descriptors(needed: u64, limit: u64) -> Result<(), AppError> {
+    if needed <= limit {
+        return Ok(());
+    }
+    Err(AppError::Environment(format!(
+        "this plan needs {needed} open files and this process may have {limit}\n  \
+         raise the hard limit in the shell that starts hubstorm (as root):  ulimit -Hn {needed} && ulimit -n {needed}\n  \
+         or for good in /etc/security/limits.conf:  * hard nofile {needed}"
+    )))
+}
+
+fn ports(needed: u64, (first, last): (u64, u64)) -> Result<(), AppError> {
+    let available = (last + 1).saturating_sub(first);
+    if needed <= available {
+        return Ok(());
+    }
+    Err(AppError::Environment(format!(
+        "this plan needs {needed} local ports to one destination and the system offers {available} ({first} to {last})\n  \
+         widen the range (as root):  sysctl -w net.ipv4.ip_local_port_range=\"1024 65535\"\n  \
+         or use fewer devices"
+    )))
+}
+
+/// The range that connections take their local port from; Linux only.
+fn ephemeral_ports() -> Option<(u64, u64)> {
+    let text = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
+    let mut numbers = text.split_whitespace().map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+}
+
+/// Makes the output folder now: a run must not end with nowhere to put its result.
+pub(super) fn output(folder: &Path) -> Result<(), AppError> {
+    let shown = folder.display();
+    std::fs::create_dir_all(folder)
+        .map_err(|error| AppError::Environment(format!("cannot make the output folder {shown}: {error}")))?;
+    let probe = folder.join(format!(".hubstorm-{}", std::process::id()));
+    std::fs::write(&probe, b"")
+        .and_then(|()| std::fs::remove_file(&probe))
+        .map_err(|error| AppError::Environment(format!("cannot write to the output folder {shown}: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_few_descriptors_name_the_number_and_the_command() {
+        assert!(descriptors(1_000, 1_024).is_ok());
+        let message = descriptors(50_000, 20_000).unwrap_err().to_string();
+        assert!(message.contains("50000") && message.contains("ulimit -n 50000"), "{message}");
+    }
+
+    #[test]
+    fn too_few_ports_name_the_number_and_the_command() {
+        assert!(ports(28_232, (32_768, 60_999)).is_ok());
+        let message = ports(28_233, (32_768, 60_999)).unwrap_err().to_string();
+        assert!(message.contains("28233") && message.contains("ip_local_port_range"), "{message}");
+    }
+
+    #[test]
+    fn an_output_folder_that_cannot_be_made_is_known_before_the_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("taken");
+        std::fs::write(&file, "x").unwrap();
+        assert!(output(&file.join("reports")).is_err());
+        assert!(output(&folder.path().join("new")).is_ok());
+    }
+}

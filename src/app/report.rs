@@ -1,0 +1,19 @@
+//! `hubstorm report`: renders a result file again.
+
+use super::{AppError, Env, environment};
+use crate::cli::{Face, ReportArgs};
+use crate::{report, result};
+
+/// Renders the result to a file or stdout.
+pub(super) fn run(args: &ReportArgs, env: &mut Env) -> Result<(), AppError> {
+    let result = result::read(&args.result).map_err(|error| AppError::Environment(error.to_string()))?;
+    let text = match args.format {
+        Face::Text => report::text(&result, args.out.is_none()),
+        Face::Html => report::html(&result).map_err(|error| environment("cannot render", &error))?,
+    };
+    match &args.out {
+        Some(path) => std::fs::write(path, text)
+            .map_err(|error| environment(&format!("cannot write {}", path.display()), &error)),
+        None => env.out.write_all(text.as_bytes()).map_err(|error| environment("cannot write", &error)),
+    }
+}

@@ -1,0 +1,208 @@
+//! `hubstorm run`: the main job from the scenario file to the exit code. It only puts the rooms in order; what
+//! each does is theirs.
+
+use super::child::Hub;
+use super::{AppError, Env, assemble, canary, environment, load, preflight};
+use crate::cli::RunArgs;
+use crate::emulator::control::{ControlConfig, ControlPolicy, Ready, SecretText};
+use crate::fleet::{self, Control, Finished};
+use crate::link::{Endpoint, tls};
+use crate::live::{Moment, Progress, Style};
+use crate::measure::Gathered;
+use crate::plan::{Auth, Plan, TargetKind};
+use crate::report;
+use crate::result::{self, model};
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Runs the scenario; the exit code is the verdict's.
+pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
+    let mut plan = load::plan(&args.scenario, env)?;
+    preflight::machine(&plan)?;
+    preflight::output(&args.out)?;
+    let workers = args.workers.map_or_else(|| default_workers(&plan), usize::from);
+
+    let mut hub = None;
+    let mut roots = None;
+    if plan.emulator.is_some() {
+        let (started, ready) = Hub::start(&env.exe, control_config(&plan, workers)).await?;
+        roots = Some(point_at(&mut plan, &ready)?);
+        hub = Some(started);
+    }
+    let endpoint = Arc::new(endpoint(&plan, roots)?);
+    say(env, args.quiet, &announce(&plan, &endpoint, workers))?;
+
+    if hub.is_none() {
+        canary::fly(&plan, &endpoint).await?;
+    }
+    let plan = Arc::new(plan);
+    let settings = fleet::Settings { workers, endpoint };
+    let finished = drive(args, env, &plan, settings).await?;
+    let emulator = match hub {
+        Some(hub) => Some(retire(hub).await?),
+        None => None,
+    };
+    let result = assemble::result(&plan, finished, emulator, workers, &env.argv);
+    conclude(args, env, &result)
+}
+
+/// The fleet's run, with progress and Ctrl-C.
+async fn drive(
+    args: &RunArgs,
+    env: &mut Env,
+    plan: &Arc<Plan>,
+    settings: fleet::Settings,
+) -> Result<Finished, AppError> {
+    let (sender, control) = watch::channel(Control::Run);
+    let mut interrupts = env.interrupts.clone();
+    let style = match (args.quiet, env.terminal && !args.no_tui) {
+        (true, _) => Style::Quiet,
+        (false, true) => Style::Redrawn,
+        (false, false) => Style::Lines,
+    };
+    let mut progress = Progress::new(style, &mut env.err);
+    let end = plan.schedule.end();
+    let devices = plan.devices();
+    let tick = |gathered: &Gathered, at: Duration| {
+        let now_ns = u64::try_from(at.as_nanos()).unwrap_or(u64::MAX);
+        let phase = if at < end {
+            plan.schedule.phases()[usize::from(plan.schedule.phase_at(now_ns))].name.as_str()
+        } else {
+            "drain"
+        };
+        let moment = Moment { at, end, phase, devices, live: gathered.live() };
+        // Progress is talk: a stream that is gone must not end the run.
+        drop(progress.show(&moment));
+    };
+    let running = fleet::run(plan.clone(), settings, control, tick);
+    let listening = async {
+        while interrupts.changed().await.is_ok() {
+            let wanted = if *interrupts.borrow_and_update() > 1 { Control::Abort } else { Control::Stop };
+            sender.send_replace(wanted);
+        }
+        std::future::pending::<()>().await;
+    };
+    let finished = tokio::select! {
+        finished = running => finished,
+        () = listening => unreachable!("it waits for ever once nobody can interrupt"),
+    };
+    drop(progress.finish());
+    finished.map_err(|error| AppError::Environment(error.to_string()))
+}
+
+/// Writes both files, prints the summary, and says where the files are.
+fn conclude(args: &RunArgs, env: &mut Env, result: &model::RunResult) -> Result<u8, AppError> {
+    let json = args.out.join(format!("{}.json", result.run.id));
+    let html = args.out.join(format!("{}.html", result.run.id));
+    result::write(&json, result).map_err(|error| AppError::Environment(error.to_string()))?;
+    let page = report::html(result).map_err(|error| environment("cannot render the report", &error))?;
+    std::fs::write(&html, page)
+        .map_err(|error| environment(&format!("cannot write {}", html.display()), &error))?;
+    let summary = report::text(result, true);
+    write!(env.out, "{summary}\n{}\n{}\n", json.display(), html.display())
+        .map_err(|error| environment("cannot print the summary", &error))?;
+    Ok(result.verdict.exit_code)
+}
+
+/// Half the cores with the built-in hub, which needs the others; all of them otherwise.
+fn default_workers(plan: &Plan) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    if plan.emulator.is_some() { (cores / 2).max(1) } else { cores }
+}
+
+/// What the built-in hub has to know: the keys of all fleets, and how it behaves.
+fn control_config(plan: &Plan, workers: usize) -> ControlConfig {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut config = ControlConfig { shards: cores.saturating_sub(workers).max(1), ..ControlConfig::default() };
+    if let Some(emulator) = &plan.emulator {
+        config.tier.clone_from(&emulator.tier);
+        config.units = emulator.units;
+        config.expiry_grace_ms = u64::try_from(emulator.expiry_grace.as_millis()).unwrap_or(u64::MAX);
+    }
+    for fleet in &plan.fleets {
+        match &fleet.auth {
+            Auth::SasGroup { key, .. } => config.group_keys.push(SecretText::new(key.to_base64())),
+            Auth::SasPolicy { policy, key, .. } => {
+                let key = SecretText::new(key.to_base64());
+                config.policies.push(ControlPolicy { name: policy.clone(), key });
+            }
+            Auth::Password { .. } | Auth::None => {}
+        }
+    }
+    config
+}
+
+/// Points the plan at the hub that has just started; returns its CA certificate.
+fn point_at(plan: &mut Plan, ready: &Ready) -> Result<Vec<u8>, AppError> {
+    let port = ready.mqtt.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+    let port = port.ok_or_else(|| {
+        AppError::Environment(format!("the built-in hub's address {:?} has no port", ready.mqtt))
+    })?;
+    plan.target.host.clone_from(&ready.host);
+    plan.target.port = port;
+    std::fs::read(&ready.ca_file)
+        .map_err(|error| environment(&format!("cannot read the built-in hub's CA {}", ready.ca_file), &error))
+}
+
+fn endpoint(plan: &Plan, roots: Option<Vec<u8>>) -> Result<Endpoint, AppError> {
+    let target = &plan.target;
+    let tls = match &target.tls {
+        Some(options) => {
+            let options =
+                tls::ClientOptions { ca: options.ca.clone(), roots_pem: roots, verify: options.verify };
+            Some(tls::client(&options).map_err(|error| AppError::Environment(error.to_string()))?)
+        }
+        None => None,
+    };
+    Ok(Endpoint { host: target.host.clone(), port: target.port, tls })
+}
+
+/// One line on what is about to happen, and for a hub that bills, what it will cost.
+fn announce(plan: &Plan, endpoint: &Endpoint, workers: usize) -> String {
+    let devices = plan.devices();
+    let place = if plan.emulator.is_some() { "the built-in hub" } else { endpoint.host.as_str() };
+    let mut text = format!(
+        "{}: {devices} devices against {place} on port {}, {} in {} phases, {workers} workers, seed {}\n",
+        plan.name,
+        endpoint.port,
+        crate::units::human_duration(plan.schedule.end()),
+        plan.schedule.phases().len(),
+        plan.seed,
+    );
+    if plan.target.kind == TargetKind::IotHub && plan.emulator.is_none() {
+        text.push_str(&super::cost::line(plan));
+    }
+    text
+}
+
+fn say(env: &mut Env, quiet: bool, text: &str) -> Result<(), AppError> {
+    if quiet {
+        return Ok(());
+    }
+    write!(env.err, "{text}").map_err(|error| environment("cannot write to stderr", &error))
+}
+
+/// Asks the built-in hub what it counted, and ends it.
+async fn retire(mut hub: Hub) -> Result<model::Emulator, AppError> {
+    let stats = hub.stats().await?;
+    hub.stop().await?;
+    let (cpu_us, rss_peak_bytes) = fleet::children_usage();
+    Ok(model::Emulator {
+        cpu_us,
+        rss_peak_bytes,
+        accepted: stats.accepted,
+        refused: stats.refused,
+        telemetry: stats.telemetry,
+    })
+}
+
+/// The file name of a run: its scenario's file name and the second it began.
+pub(super) fn run_id(file: &str, started: &str) -> String {
+    let stem = PathBuf::from(file).file_stem().map_or("run".into(), |stem| stem.to_string_lossy().into_owned());
+    let stamp: String = started.chars().take(19).filter(|c| c.is_ascii_alphanumeric()).collect();
+    format!("{stem}-{stamp}Z")
+}
+

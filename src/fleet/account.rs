@@ -1,0 +1,130 @@
+//! From what happened on the wire to what is counted: the only place where the fleet writes to its recorder.
+//! Called by `device`, `messages` and `life`. One rule holds in all of it: what is counted as due is counted
+//! as ended in the same call, so outcomes always add up.
+
+use super::{Context, Report, nanos};
+use crate::link::{DialError, Steps};
+use crate::measure::{Culprit, FleetCounts, Operation, Outcome, Times};
+use crate::plan::SendPlan;
+use crate::session::Tag;
+use std::time::Instant;
+
+/// A device's way to the recorder of its worker.
+#[derive(Clone, Copy)]
+pub(crate) struct Account<'a> {
+    pub(crate) context: &'a Context,
+    pub(crate) fleet: u16,
+}
+
+impl Account<'_> {
+    /// An operation that ended well.
+    pub(crate) fn ok(&self, operation: Operation, times: &Times) {
+        let key = self.context.key(operation, self.fleet, times.due);
+        let mut recorder = self.context.recorder.borrow_mut();
+        recorder.due(key, times.due);
+        recorder.ok(key, times);
+    }
+
+    /// An operation that ended otherwise.
+    pub(crate) fn ended(&self, operation: Operation, outcome: Outcome, due_ns: u64, at_ns: u64) {
+        let key = self.context.key(operation, self.fleet, due_ns);
+        let mut recorder = self.context.recorder.borrow_mut();
+        recorder.due(key, due_ns);
+        recorder.ended(key, outcome, due_ns, at_ns);
+    }
+
+    /// A message is due: counted at once, so that the offered load shows even while acks stall.
+    pub(crate) fn message_due(&self, send: &SendPlan, due_ns: u64) {
+        let key = self.context.key(send.operation, self.fleet, due_ns);
+        let mut recorder = self.context.recorder.borrow_mut();
+        recorder.due(key, due_ns);
+        if send.qos == 0 {
+            recorder.no_ack(key);
+        }
+    }
+
+    /// A message that was counted as due got its ack.
+    pub(crate) fn message_ok(&self, send: &SendPlan, tag: &Tag, sent: Instant, acked: Instant) {
+        let context = self.context;
+        let times = Times {
+            due: context.ns(tag.due),
+            picked: context.ns(tag.picked),
+            sent: context.ns(sent),
+            acked: context.ns(acked),
+        };
+        let key = context.key(send.operation, self.fleet, times.due);
+        context.recorder.borrow_mut().ok(key, &times);
+    }
+
+    /// A message that was counted as due and sent ended otherwise.
+    pub(crate) fn sent_ended(&self, send: &SendPlan, outcome: Outcome, tag: &Tag, at: Instant) {
+        let due_ns = self.context.ns(tag.due);
+        let key = self.context.key(send.operation, self.fleet, due_ns);
+        self.context.recorder.borrow_mut().picked(key, due_ns, self.context.ns(tag.picked));
+        self.message_ended(send, outcome, due_ns, self.context.ns(at));
+    }
+
+    /// A message that was counted as due ended otherwise.
+    pub(crate) fn message_ended(&self, send: &SendPlan, outcome: Outcome, due_ns: u64, at_ns: u64) {
+        let key = self.context.key(send.operation, self.fleet, due_ns);
+        self.context.recorder.borrow_mut().ended(key, outcome, due_ns, at_ns);
+    }
+
+    /// Something timed that has no plan of its own: from `sent` to `acked`.
+    pub(crate) fn took(&self, operation: Operation, sent: Instant, acked: Instant) {
+        let sent_ns = self.context.ns(sent);
+        let key = self.context.key(operation, self.fleet, sent_ns);
+        let took = nanos(acked.saturating_duration_since(sent));
+        self.context.recorder.borrow_mut().duration(key, took);
+    }
+
+    /// The steps of a dial that were completed.
+    pub(crate) fn steps(&self, steps: &Steps, due_ns: u64) {
+        let parts = [
+            (Operation::ConnectDns, steps.dns),
+            (Operation::ConnectTcp, steps.tcp),
+            (Operation::ConnectTls, steps.tls),
+        ];
+        for (operation, took) in parts {
+            if let Some(took) = took {
+                let key = self.context.key(operation, self.fleet, due_ns);
+                self.context.recorder.borrow_mut().duration(key, nanos(took));
+            }
+        }
+    }
+
+    /// A connection that could not be made.
+    pub(crate) fn dial_failed(&self, error: &DialError, device: &str, at: Instant) {
+        let culprit = match error.culprit() {
+            crate::link::Culprit::Peer => Culprit::Peer,
+            crate::link::Culprit::Network => Culprit::Network,
+            crate::link::Culprit::Us => Culprit::Us,
+        };
+        self.error(error.class, culprit, at, || format!("{device}: {error}"));
+        if culprit == Culprit::Us {
+            self.context.tell(Report::Environment(error.class));
+        }
+    }
+
+    /// An error of some class, with one example in words.
+    pub(crate) fn error(
+        &self,
+        class: &'static str,
+        culprit: Culprit,
+        at: Instant,
+        example: impl FnOnce() -> String,
+    ) {
+        let at_ns = self.context.ns(at);
+        self.context.recorder.borrow_mut().error(class, culprit, at_ns, example);
+    }
+
+    /// Changes the fleet's counts.
+    pub(crate) fn count(&self, change: impl FnOnce(&mut FleetCounts)) {
+        change(self.context.recorder.borrow_mut().counts(self.fleet));
+    }
+
+    /// A device came online (1) or went (-1).
+    pub(crate) fn online(&self, delta: i64) {
+        self.context.recorder.borrow_mut().online(self.fleet, delta);
+    }
+}

@@ -1,0 +1,167 @@
+//! One worker: a thread with a tokio `LocalRuntime`, its share of the devices, a heartbeat, and a swap of the
+//! recorder each second. Started by `fleet::run`; it decides nothing about devices.
+
+use super::{Context, Control, FleetError, Report, Settings, life};
+use crate::link::Buffers;
+use crate::measure::Snapshot;
+use crate::plan::Plan;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc as blocking;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::runtime::LocalOptions;
+use tokio::sync::{mpsc, watch};
+
+/// How late a tick of this may be says whether the worker was starved.
+const HEARTBEAT: Duration = Duration::from_millis(10);
+
+/// How long after a second's end the collector closes its row: the workers' snapshots must be in.
+pub(crate) const SWAP_GRACE: Duration = Duration::from_millis(100);
+
+/// Names being resolved at once on one worker: each takes a thread of the system's resolver.
+const RESOLVER_THREADS_MAX: usize = 16;
+
+/// The running workers, as the collector sees them.
+pub(crate) struct Workers {
+    threads: Vec<JoinHandle<()>>,
+    spares: Vec<blocking::Sender<Snapshot>>,
+}
+
+impl Workers {
+    /// Gives cleared histograms back to the worker they came from.
+    pub(crate) fn recycle(&self, worker: usize, snapshot: Snapshot) {
+        // A worker that has ended needs no spares.
+        drop(self.spares[worker].send(snapshot));
+    }
+
+    /// Waits for the threads, which have already dropped their reports.
+    pub(crate) fn join(&mut self) -> Result<(), FleetError> {
+        for (worker, thread) in self.threads.drain(..).enumerate() {
+            thread.join().map_err(|_| FleetError::WorkerGone(worker))?;
+        }
+        Ok(())
+    }
+}
+
+/// Starts the workers; device g (global index) belongs to worker `g mod W`.
+pub(crate) fn spawn_all(
+    plan: &Arc<Plan>,
+    settings: &Settings,
+    zero: Instant,
+    control: &watch::Receiver<Control>,
+    reports: &mpsc::UnboundedSender<Report>,
+) -> Result<Workers, FleetError> {
+    let zero_unix = crate::clock::unix() + zero.saturating_duration_since(crate::clock::now());
+    let mut workers = Workers { threads: Vec::new(), spares: Vec::new() };
+    for worker in 0..settings.workers {
+        let (spare, spares) = blocking::channel();
+        let (plan, settings) = (plan.clone(), settings.clone());
+        let (control, reports) = (control.clone(), reports.clone());
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+        // The runtime is !Send: only whether it can be made is known here.
+        drop(runtime.map_err(|source| FleetError::Worker { worker, source })?);
+        let thread = std::thread::Builder::new()
+            .name(format!("hubstorm-{worker}"))
+            .spawn(move || {
+                let (started, starting) = blocking::channel();
+        let thread = std::thread::Builder::new()
+            .name(format!("hubstorm-{worker}"))
+            .spawn(move || {
+                // The runtime is !Send: it is made on its own thread, and whether it could be is told.
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .max_blocking_threads(RESOLVER_THREADS_MAX)
+                    .build_local(LocalOptions::default());
+                let runtime = match runtime {
+                    Ok(runtime) => runtime,
+                    Err(error) => return drop(started.send(Err(error))),
+                };
+                drop(started.send(Ok(())));
+                runtime.block_on(work(worker, plan, settings, (zero, zero_unix), control, reports, spares));
+                // A name that is still being resolved must not hold up the result.
+                runtime.shutdown_background();
+            })
+            .map_err(|source| FleetError::Worker { worker, source })?;
+        match starting.recv() {
+            Ok(Ok(())) => {}
+            Ok(Err(source)) => return Err(FleetError::Worker { worker, source }),
+            Err(_) => return Err(FleetError::WorkerGone(worker)),
+        }
+        workers.threads.push(thread);
+        workers.spares.push(spare);
+    }
+    Ok(workers)
+}
+
+async fn work(
+    worker: usize,
+    plan: Arc<Plan>,
+    settings: Settings,
+    zero: (Instant, Duration),
+    mut control: watch::Receiver<Control>,
+    reports: mpsc::UnboundedSender<Report>,
+    spares: blocking::Receiver<Snapshot>,
+) {
+    let context = Rc::new(Context::new(plan, settings.endpoint.clone(), zero, Buffers::shared(), reports));
+    let mut devices = tokio::task::JoinSet::new();
+    for (fleet, fleet_plan) in context.plan.fleets.iter().enumerate() {
+        for index in 0..fleet_plan.devices {
+            if (fleet_plan.first + u64::from(index)) % settings.workers as u64 == worker as u64 {
+                devices.spawn_local(life::live(context.clone(), fleet, index));
+            }
+        }
+    }
+    let mut clockwork = Clockwork { worker, zero: context.zero, swaps: 0, spares };
+    let mut beat = crate::clock::now() + HEARTBEAT;
+    let mut told = true;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep_until(beat.into()) => {
+                let now = crate::clock::now();
+                let late = now.saturating_duration_since(beat);
+                context.recorder.borrow_mut().heartbeat(super::nanos(late));
+                clockwork.swap_if_due(&context, now);
+                beat = now + HEARTBEAT;
+            }
+            changed = control.changed(), if told => match changed {
+                Ok(()) => context.apply(*control.borrow_and_update(), crate::clock::now()),
+                Err(_) => told = false,
+            },
+            ended = devices.join_next() => match ended {
+                // A device that panicked must not look like a quiet one.
+                Some(Err(error)) => std::panic::resume_unwind(error.into_panic()),
+                Some(Ok(())) => {}
+                None => break,
+            },
+        }
+    }
+    clockwork.swap(&context);
+}
+
+/// Swaps the recorder at each second of the run.
+struct Clockwork {
+    worker: usize,
+    zero: Instant,
+    swaps: u32,
+    spares: blocking::Receiver<Snapshot>,
+}
+
+impl Clockwork {
+    fn swap_if_due(&mut self, context: &Context, now: Instant) {
+        if now >= self.zero + Duration::from_secs(u64::from(self.swaps) + 1) {
+            self.swaps += 1;
+            self.swap(context);
+        }
+    }
+
+    fn swap(&self, context: &Context) {
+        let mut recorder = context.recorder.borrow_mut();
+        while let Ok(spare) = self.spares.try_recv() {
+            recorder.recycle(spare);
+        }
+        let snapshot = recorder.swap();
+        context.tell(Report::Snapshot { worker: self.worker, snapshot });
+    }
+}

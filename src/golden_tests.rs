@@ -1,0 +1,153 @@
+//! The golden test of the latency semantics, in virtual time: 1,000 messages a second, the hub stalls for exactly
+//! one second. Response shows about 1,000 samples spread evenly up to 1 s, whether the window held them all
+//! or not; lag stays near zero; the verdict passes.
+
+use crate::fleet::{Context, Device, layout};
+use crate::link::{Buffers, Endpoint};
+use crate::measure::{Gathered, Key, Operation, Outcome, Totals};
+use crate::plan::{self, Plan};
+use crate::report::verdict::{self, Judge, PhaseName};
+use crate::result::model::Status;
+use crate::sansio::Machine;
+use crate::scenario::Input;
+use crate::wire::{self, Packet, Strictness};
+use bytes::BytesMut;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const STALL_FROM: Duration = Duration::from_secs(5);
+const STALL_TO: Duration = Duration::from_secs(6);
+
+fn plan_of(devices: u32, window: u16) -> Plan {
+    let text = format!(
+        r#"
+        name = "golden"
+        seed = 7
+        [fleet.meter]
+        devices = {devices}
+        in_flight = {window}
+        [[fleet.meter.send]]
+        rate = "1000/s"
+        arrival = "regular"
+        payload = "x"
+        [[phase]]
+        name = "steady"
+        duration = "10s"
+        [thresholds]
+        "telemetry" = ["p(50) < 20ms", "p(99) < 1.1s", "count(ok) > 9900", "rate(ok) == 100%"]
+        "#
+    );
+    let input = Input { file: "golden.toml", text: &text, overrides: &[], env: &|_| None };
+    plan::load(&input, &mut rand::rng()).unwrap()
+}
+
+/// A device and the hub's end of its connection.
+struct Wire {
+    device: Device,
+    to_hub: BytesMut,
+    to_device: BytesMut,
+}
+
+impl Wire {
+    /// The hub: answers at once, except while it stalls.
+    fn answer(&mut self, stalled: bool) {
+        while !stalled {
+            let packet = wire::decode(&mut self.to_hub, 1 << 20, Strictness::Strict).unwrap();
+            match packet {
+                Some(Packet::Connect(_)) => wire::encode::connack(&mut self.to_device, false, 0),
+                Some(Packet::Publish(publish)) => wire::encode::puback(&mut self.to_device, publish.pid),
+                Some(_) => {}
+                None => return,
+            }
+        }
+    }
+
+    /// Both sides until nothing moves.
+    fn settle(&mut self, now: Instant, stalled: bool) {
+        self.device.handle_timeout(now).unwrap();
+        loop {
+            self.device.poll_output(now, &mut self.to_hub);
+            self.answer(stalled);
+            if self.to_device.is_empty() {
+                return;
+            }
+            self.device.handle_input(now, &mut self.to_device).unwrap();
+        }
+    }
+}
+
+fn run(devices: u32, window: u16) -> (Totals, verdict::Judged) {
+    let plan = Arc::new(plan_of(devices, window));
+    let zero = crate::clock::now();
+    let (reports, _keep) = tokio::sync::mpsc::unbounded_channel();
+    let endpoint = Arc::new(Endpoint { host: "hub".to_owned(), port: 8883, tls: None });
+    let clocks = (zero, Duration::from_secs(1_800_000_000));
+    let context = Rc::new(Context::new(plan.clone(), endpoint, clocks, Buffers::shared(), reports));
+    let mut wires: Vec<Wire> = (0..devices)
+        .map(|index| {
+            let mut device = Device::new(context.clone(), 0, index);
+            let spans = plan.schedule.online_spans(u64::from(index), u64::from(devices));
+            device.enter(spans[0]);
+            device.begin_attempt(0, zero);
+            Wire { device, to_hub: BytesMut::new(), to_device: BytesMut::new() }
+        })
+        .collect();
+    let end = zero + plan.schedule.end() + plan.drain;
+    let mut now = zero;
+    while now <= end {
+        let stalled = (zero + STALL_FROM..zero + STALL_TO).contains(&now);
+        for wire in &mut wires {
+            wire.settle(now, stalled);
+        }
+        let next = wires.iter().filter_map(|wire| wire.device.poll_timeout()).filter(|at| *at > now).min();
+        let boundaries = [zero + STALL_TO].into_iter().filter(|at| *at > now);
+        let Some(next) = next.into_iter().chain(boundaries).min() else { break };
+        now = next;
+    }
+    for wire in &mut wires {
+        wire.device.close_books(now);
+    }
+    let mut gathered = Gathered::new(layout(&plan));
+    gathered.add(&context.recorder.borrow_mut().swap(), 0);
+    let judged = verdict::judge(&Judge {
+        thresholds: &plan.thresholds,
+        validity: &plan.validity,
+        gathered: &gathered,
+        phases: &[PhaseName { name: "steady", warmup: false }],
+        fleets: &["meter"],
+        complete: true,
+        environment: &[],
+    });
+    let key = Key { operation: Operation::Telemetry, fleet: 0, phase: 0 };
+    (gathered.totals(key).unwrap().clone(), judged)
+}
+
+#[test]
+fn a_stall_of_one_second_shows_in_response_and_not_in_lag() {
+    for (devices, window) in [(100, 16), (10, 4)] {
+        let (totals, judged) = run(devices, window);
+        assert_eq!(totals.due, totals.outcome(Outcome::Ok), "{devices} devices: everything arrived");
+        assert!((9_990..=10_010).contains(&totals.due), "{} due", totals.due);
+        let slow = totals.response.count_above(1_000);
+        assert!((990..=1_010).contains(&slow), "{slow} felt the stall");
+        // Spread evenly: a quarter of them in each quarter of the second.
+        for quarter in 1..4_u64 {
+            let above = totals.response.count_above(quarter * 250_000);
+            let wanted = 1_000 - quarter * 250;
+            assert!(above.abs_diff(wanted) <= 15, "{above} above {} ms", quarter * 250);
+        }
+        assert!(totals.response.max().unwrap() <= 1_001_000);
+        assert!(totals.lag.max().unwrap() <= 1_000, "the generator was never late");
+        assert_eq!(judged.verdict.status, Status::Pass, "{:?}", judged.verdict.reasons);
+    }
+}
+
+#[test]
+fn the_window_changes_where_messages_wait_and_not_what_users_feel() {
+    let (wide, _) = run(100, 16);
+    let (narrow, _) = run(10, 4);
+    assert_eq!(wide.response.histogram(), narrow.response.histogram());
+    assert!(wide.service.max() > narrow.service.quantile(0.95), "a wide window has them in flight");
+    assert!(narrow.wait.max() > Some(900_000), "a narrow one has them waiting");
+}
