@@ -200,7 +200,8 @@ fn thresholds(result: &RunResult) -> Vec<ThresholdView> {
         .map(|threshold| ThresholdView {
             passed: threshold.passed,
             metric: metric(threshold),
-            expression: plain(&threshold.expression),
+            // One piece, unless it is longer than a line.
+            expression: plain(&threshold.expression).replace(' ', "\u{a0}"),
             observed: micro(&plain(&threshold.observed_text)),
             words: margin::words(threshold),
             samples: human_count(threshold.samples),
@@ -238,7 +239,7 @@ fn facts(result: &RunResult) -> Vec<(&'static str, String)> {
         ("Seed", run.seed.to_string()),
         ("Load from", format!("{}, {}, {cores}", plain(&run.host.os), plain(&run.host.cpu))),
         ("Made by", format!("{} {}{git}", plain(&result.tool.name), plain(&result.tool.version))),
-        ("Run", plain(&run.id)),
+        ("Run id", plain(&run.id)),
     ]);
     facts
 }
@@ -307,7 +308,7 @@ impl OperationView {
         if operation.phases.iter().filter(|part| !part.warmup).count() > 1 {
             rows.push(operation_row("total", "without warm-up", true, &operation.total));
         }
-        rows.extend(operation.phases.iter().map(|part| part_row(part)));
+        rows.extend(operation.phases.iter().map(part_row));
         if operation.fleets.len() > 1 {
             let fleets = operation.fleets.iter();
             rows.extend(fleets.map(|part| {

@@ -69,11 +69,6 @@ impl Latency {
     pub(super) fn max_us(&self) -> Option<u64> {
         self.0.as_ref().map(Histogram::max)
     }
-
-    /// The smallest, in microseconds.
-    pub(super) fn min_us(&self) -> Option<u64> {
-        self.0.as_ref().map(Histogram::min)
-    }
 }
 
 fn decode(hdr: &str) -> Result<Histogram<u64>, ReportError> {

@@ -45,11 +45,21 @@ pub(super) fn words(threshold: &ThresholdResult) -> String {
         _ if !used.is_finite() => "beyond measure".to_owned(),
         _ if used > 2.0 && budget => format!("{used:.1} times the error budget"),
         _ if used > 2.0 => format!("{used:.1} times the limit"),
-        _ if used > 1.0 && budget => format!("error budget {:.0}% over", ((used - 1.0) * 100.0).ceil()),
-        _ if used > 1.0 => format!("{:.0}% over", ((used - 1.0) * 100.0).ceil()),
-        _ if budget => format!("{:.0}% of error budget left", ((1.0 - used) * 100.0).floor()),
-        _ => format!("{:.0}% to spare", ((1.0 - used) * 100.0).floor()),
+        _ if used > 1.0 && budget => format!("error budget {:.0}% over", over(used)),
+        _ if used > 1.0 => format!("{:.0}% over", over(used)),
+        _ if budget => format!("{:.0}% of error budget left", left(used)),
+        _ => format!("{:.0}% to spare", left(used)),
     }
+}
+
+/// Percent beyond, never told as less than it is.
+fn over(used: f64) -> f64 {
+    ((used - 1.0) * 100.0 - 1e-9).ceil()
+}
+
+/// Percent left, never told as more than it is.
+fn left(used: f64) -> f64 {
+    ((1.0 - used) * 100.0 + 1e-9).floor()
 }
 
 #[cfg(test)]
@@ -84,6 +94,7 @@ mod tests {
             ("rate(ok) >= 100%", "share", 1.0, Some(1.0), "100% of error budget left"),
             ("count(lost) == 0", "count", 0.0, Some(0.0), ""),
             ("count(ok) > 100", "count", 100.0, Some(200.0), "50% to spare"),
+            ("p(99) < 40ms", "us", 40_000.0, Some(51_200.0), "28% over"),
         ] {
             let found = words(&threshold(expression, unit, limit, observed));
             assert_eq!(found, expected, "{expression} {observed:?}");
