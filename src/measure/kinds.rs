@@ -65,6 +65,13 @@ impl Operation {
         Operation::ALL.into_iter().find(|operation| operation.name() == name)
     }
 
+    /// Its place in arrays with one entry per operation; not the order of [`Operation::ALL`].
+    #[inline]
+    #[must_use]
+    pub(super) fn index(self) -> usize {
+        self as usize
+    }
+
     /// Messages: the operations whose lag decides whether the measurement is valid.
     #[must_use]
     pub fn is_message(self) -> bool {
@@ -125,6 +132,13 @@ impl Outcome {
             Outcome::Offline => "offline",
             Outcome::Unfinished => "unfinished",
         }
+    }
+
+    /// Its place in arrays with one entry per outcome, such as `Totals::outcomes`.
+    #[inline]
+    #[must_use]
+    pub fn index(self) -> usize {
+        self as usize
     }
 
     /// The outcome of that name.

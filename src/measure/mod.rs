@@ -1,6 +1,105 @@
 //! Operations, outcomes and recorders: what is counted and how long it took. Written by `fleet`, read by
-//! `result`. It knows nanoseconds since the run's zero, and neither MQTT nor the clock.
+//! `result` and `report`. It knows nanoseconds since the run's zero, and neither MQTT nor the clock.
+//!
+//! In reading order: [`kinds`] says what exists, [`latency`] how a duration is kept, [`totals`] what one
+//! operation of one fleet and phase adds up to, [`series`] the same over time; a [`Recorder`] fills them on each
+//! worker, a [`Gathered`] adds the workers' snapshots up.
 
+mod gathered;
 mod kinds;
+mod latency;
+mod recorder;
+mod series;
+mod totals;
 
+pub use gathered::{FleetTotals, Gathered, Live};
 pub use kinds::{Culprit, Key, Operation, Outcome, Times};
+pub use latency::Latency;
+pub(crate) use latency::rank;
+pub use recorder::{Recorder, Snapshot};
+pub use series::{Interval, ROWS_MAX, Row, Series};
+pub use totals::{ErrorTotals, FleetCounts, Totals};
+
+use std::time::Duration;
+
+/// Significant digits of totals.
+const DIGITS_TOTAL: u8 = 3;
+/// Significant digits of a row of the series.
+const DIGITS_ROW: u8 = 2;
+
+/// The size of a measurement: recorder and collector of one run share it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// Fleets of the plan.
+    pub fleets: usize,
+    /// Phases of the plan.
+    pub phases: usize,
+    /// Top of every histogram; what lies above is recorded there, and counted as clipped.
+    pub highest_us: u64,
+    /// Picked later than this after it was due is late (`validity.late_after`).
+    pub late_after_ns: u64,
+}
+
+impl Layout {
+    /// A layout for durations up to `longest` (`send_by` plus the longest timeout of the plan), rounded up to
+    /// where a histogram's memory ends anyway: just below a power of two of microseconds.
+    #[must_use]
+    pub fn new(fleets: usize, phases: usize, longest: Duration, late_after: Duration) -> Layout {
+        let longest_us = u64::try_from(longest.as_micros()).unwrap_or(u64::MAX);
+        Layout {
+            fleets,
+            phases,
+            highest_us: longest_us.max(2).saturating_add(1).checked_next_power_of_two().unwrap_or(u64::MAX)
+                - 1,
+            late_after_ns: u64::try_from(late_after.as_nanos()).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// How many keys there are.
+    fn cells(&self) -> usize {
+        Operation::ALL.len() * self.fleets * self.phases
+    }
+
+    /// Where the numbers of a key lie.
+    #[inline]
+    fn index(&self, key: Key) -> usize {
+        debug_assert!(usize::from(key.fleet) < self.fleets, "the plan has no such fleet");
+        debug_assert!(usize::from(key.phase) < self.phases, "the plan has no such phase");
+        (usize::from(key.phase) * self.fleets + usize::from(key.fleet)) * Operation::ALL.len()
+            + key.operation.index()
+    }
+
+    /// Every key, phase by phase, operations in the order of reports.
+    fn keys(&self) -> impl Iterator<Item = Key> + use<> {
+        let (fleets, phases) = (index_u16(self.fleets), index_u16(self.phases));
+        let by_phase = (0..phases).flat_map(move |phase| (0..fleets).map(move |fleet| (fleet, phase)));
+        by_phase.flat_map(|(fleet, phase)| {
+            Operation::ALL.into_iter().map(move |operation| Key { operation, fleet, phase })
+        })
+    }
+}
+
+fn index_u16(count: usize) -> u16 {
+    u16::try_from(count).expect("a plan's fleets and phases are indexed by u16")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_key_has_its_own_place() {
+        let layout = Layout::new(3, 4, Duration::from_secs(60), Duration::from_millis(100));
+        assert_eq!(layout.keys().count(), layout.cells());
+        let places: BTreeSet<usize> = layout.keys().map(|key| layout.index(key)).collect();
+        assert_eq!(places, (0..layout.cells()).collect());
+    }
+
+    #[test]
+    fn the_range_is_rounded_up() {
+        let layout = Layout::new(1, 1, Duration::from_secs(60), Duration::from_millis(100));
+        assert_eq!(layout.highest_us, (1 << 26) - 1, "60 s lies below 67.1 s");
+        assert_eq!(layout.late_after_ns, 100_000_000);
+    }
+}

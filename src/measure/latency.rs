@@ -1,0 +1,247 @@
+//! How a duration is kept: a lossless histogram that costs nothing before its first sample, and the pool that
+//! hands out used ones again. Used by everything in this room; it does not know what it counts.
+
+use hdrhistogram::Histogram;
+
+/// Nanoseconds as histograms hold them: whole microseconds, rounded up, at least one.
+#[inline]
+pub(super) fn us(ns: u64) -> u64 {
+    ns.div_ceil(1_000).max(1)
+}
+
+/// A latency distribution in microseconds. Empty, it is one null pointer.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Latency(Option<Box<Histogram<u64>>>);
+
+impl Latency {
+    /// Samples.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.histogram().map_or(0, Histogram::len)
+    }
+
+    /// True before the first sample.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.count() == 0
+    }
+
+    /// The histogram, once it has a sample.
+    #[must_use]
+    pub fn histogram(&self) -> Option<&Histogram<u64>> {
+        self.0.as_deref().filter(|histogram| !histogram.is_empty())
+    }
+
+    /// The value that `rank` samples (1 = the smallest) are at or below; `None` without so many samples.
+    #[must_use]
+    pub fn at_rank(&self, rank: u64) -> Option<u64> {
+        let histogram = self.histogram()?;
+        let mut seen = 0;
+        histogram
+            .iter_recorded()
+            .find(|step| {
+                seen += step.count_since_last_iteration();
+                seen >= rank
+            })
+            .map(|step| histogram.highest_equivalent(step.value_iterated_to()))
+    }
+
+    /// The value that the share `quantile` of all samples are at or below; `None` when empty.
+    #[must_use]
+    pub fn quantile(&self, quantile: f64) -> Option<u64> {
+        self.at_rank(rank(quantile, self.count()))
+    }
+
+    /// The largest.
+    #[must_use]
+    pub fn max(&self) -> Option<u64> {
+        self.histogram().map(Histogram::max)
+    }
+
+    /// The arithmetic mean.
+    #[must_use]
+    pub fn mean(&self) -> Option<f64> {
+        self.histogram().map(Histogram::mean)
+    }
+
+    /// Samples above `limit_us`, as far as the histogram tells them apart.
+    #[must_use]
+    pub fn count_above(&self, limit_us: u64) -> u64 {
+        let above = limit_us.saturating_add(1);
+        self.histogram().filter(|histogram| histogram.max() >= above).map_or(0, |histogram| {
+            histogram
+                .iter_recorded()
+                .filter(|step| step.value_iterated_to() >= above)
+                .map(|step| step.count_at_value())
+                .sum()
+        })
+    }
+
+    /// Adds every sample of `other`: quantiles of the sum are those of both together.
+    pub fn add(&mut self, other: &Latency) {
+        let Some(source) = other.histogram() else { return };
+        let target = self.0.get_or_insert_with(|| Box::new(Histogram::new_from(source)));
+        target.add(source).expect("all histograms of a run have one range, and clip before they record");
+    }
+
+    /// Records one sample; true when it was above the range and went to its top.
+    #[inline]
+    pub(super) fn record(&mut self, us: u64, pool: &mut Pool) -> bool {
+        let top = pool.highest_us;
+        self.0.get_or_insert_with(|| pool.take()).saturating_record(us.min(top));
+        us > top
+    }
+}
+
+/// Of `count` samples, how many must be at or below the value at `quantile`: at least one.
+///
+/// The product is taken as exact when it is within rounding of a whole number: 0.95 of 20 is 19.
+#[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a count")]
+#[must_use]
+pub(crate) fn rank(quantile: f64, count: u64) -> u64 {
+    let exact = quantile * count as f64;
+    let whole = exact.round();
+    let rank = if (exact - whole).abs() <= 1e-9 * exact.max(1.0) { whole } else { exact.ceil() };
+    (rank as u64).max(1)
+}
+
+/// Makes histograms of one kind, and hands out cleared ones first.
+#[derive(Debug)]
+pub(super) struct Pool {
+    digits: u8,
+    highest_us: u64,
+    #[expect(clippy::vec_box, reason = "the boxes wander between cells, snapshots and here")]
+    spare: Vec<Box<Histogram<u64>>>,
+}
+
+impl Pool {
+    pub(super) fn new(digits: u8, highest_us: u64) -> Pool {
+        Pool { digits, highest_us: highest_us.max(2), spare: Vec::new() }
+    }
+
+    #[cold]
+    fn take(&mut self) -> Box<Histogram<u64>> {
+        self.spare.pop().unwrap_or_else(|| {
+            let made = Histogram::new_with_max(self.highest_us, self.digits);
+            Box::new(made.expect("the top is at least 2 and the digits are 2 or 3"))
+        })
+    }
+
+    /// Takes what `latency` holds for the next first record, cleared.
+    pub(super) fn recycle(&mut self, latency: &mut Latency) {
+        if let Some(mut histogram) = latency.0.take() {
+            if !histogram.is_empty() {
+                histogram.reset();
+            }
+            self.spare.push(histogram);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const TOP_US: u64 = 1 << 20;
+
+    fn latency(digits: u8, samples: &[u64]) -> Latency {
+        let mut pool = Pool::new(digits, TOP_US);
+        let mut latency = Latency::default();
+        for &sample in samples {
+            latency.record(sample, &mut pool);
+        }
+        latency
+    }
+
+    #[test]
+    fn nanoseconds_round_up_to_at_least_one_microsecond() {
+        for (ns, expected) in [(0, 1), (1, 1), (1_000, 1), (1_001, 2), (999_999, 1_000)] {
+            assert_eq!(us(ns), expected, "{ns} ns");
+        }
+    }
+
+    #[test]
+    fn nothing_is_made_before_the_first_sample() {
+        let empty = Latency::default();
+        assert!(empty.0.is_none());
+        assert_eq!((empty.count(), empty.quantile(0.5), empty.max()), (0, None, None));
+    }
+
+    #[test]
+    fn above_the_range_is_said_and_kept_at_the_top() {
+        let mut pool = Pool::new(3, 1_000);
+        let mut latency = Latency::default();
+        assert!(!latency.record(1_000, &mut pool));
+        assert!(latency.record(1_001, &mut pool));
+        assert!(latency.record(u64::MAX, &mut pool));
+        assert_eq!((latency.count(), latency.max()), (3, Some(1_000)));
+    }
+
+    #[test]
+    fn a_recycled_histogram_is_empty_and_used_again() {
+        let mut pool = Pool::new(3, TOP_US);
+        let mut latency = Latency::default();
+        latency.record(77, &mut pool);
+        pool.recycle(&mut latency);
+        assert_eq!((latency.is_empty(), pool.spare.len()), (true, 1));
+        latency.record(5, &mut pool);
+        assert_eq!(pool.spare.len(), 0);
+        assert_eq!((latency.count(), latency.max(), latency.quantile(0.0)), (1, Some(5), Some(5)));
+    }
+
+    #[test]
+    fn ranks_survive_floating_point() {
+        for (quantile, count, expected) in [
+            (0.95, 20, 19),
+            (0.99, 100, 99),
+            (0.999, 1_000, 999),
+            (0.9999, 10_000, 9_999),
+            (0.07, 100, 7),
+            (0.5, 3, 2),
+            (0.0, 10, 1),
+            (1.0, 10, 10),
+        ] {
+            assert_eq!(rank(quantile, count), expected, "{quantile} of {count}");
+        }
+    }
+
+    #[test]
+    fn counting_above_a_limit() {
+        let latency = latency(3, &[10, 20, 30]);
+        for (limit, above) in [(9, 3), (10, 2), (20, 1), (29, 1), (30, 0), (u64::MAX, 0)] {
+            assert_eq!(latency.count_above(limit), above, "above {limit}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn quantiles_of_a_sum_are_those_of_all_samples_together(
+            digits in 2_u8..=3,
+            left in prop::collection::vec(1..TOP_US, 0..200),
+            right in prop::collection::vec(1..TOP_US, 0..200),
+        ) {
+            let mut sum = latency(digits, &left);
+            sum.add(&latency(digits, &right));
+            let together = latency(digits, &[left, right].concat());
+            prop_assert_eq!(sum.count(), together.count());
+            prop_assert_eq!(sum.max(), together.max());
+            for quantile in [0.0, 0.5, 0.9, 0.99, 0.999, 1.0] {
+                prop_assert_eq!(sum.quantile(quantile), together.quantile(quantile));
+            }
+        }
+
+        #[test]
+        fn a_quantile_is_the_sample_at_its_rank(
+            mut samples in prop::collection::vec(1..2_000_u64, 1..300),
+            quantile in 0.0..=1.0,
+        ) {
+            let latency = latency(3, &samples);
+            samples.sort_unstable();
+            // Below 2,000 us three digits are exact.
+            let index = usize::try_from(rank(quantile, latency.count())).unwrap() - 1;
+            prop_assert_eq!(latency.quantile(quantile), Some(samples[index]));
+        }
+    }
+}

@@ -1,0 +1,328 @@
+//! The recorder of one worker: histograms and counters that only this thread touches, swapped out each second.
+//! Called by `fleet` for every operation. After the first use of a key nothing here allocates: cells lie in a
+//! dense vector, and histograms come back from the collector.
+
+use super::kinds::{Culprit, Key, Operation, Outcome, Times};
+use super::latency::{Latency, Pool, us};
+use super::series::Seconds;
+use super::totals::{ErrorTotals, FleetCounts, Online, Totals};
+use super::{DIGITS_ROW, DIGITS_TOTAL, Layout};
+
+/// What a worker counted between two swaps. Made by [`Recorder::swap`], added by `Gathered::add`, and best handed
+/// back to [`Recorder::recycle`].
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    pub(super) cells: Vec<(Key, Totals)>,
+    pub(super) seconds: Seconds,
+    pub(super) fleets: Vec<(FleetCounts, Online)>,
+    pub(super) errors: Vec<ErrorTotals>,
+    pub(super) heartbeat: Latency,
+}
+
+/// The cells of a recorder, and which of them were touched since the last swap.
+#[derive(Debug)]
+struct Cells {
+    layout: Layout,
+    cells: Vec<(bool, Totals)>,
+    dirty: Vec<Key>,
+}
+
+impl Cells {
+    #[inline]
+    fn at(&mut self, key: Key) -> &mut Totals {
+        let (dirty, totals) = &mut self.cells[self.layout.index(key)];
+        if !*dirty {
+            *dirty = true;
+            self.dirty.push(key);
+        }
+        totals
+    }
+}
+
+/// Records what one worker does.
+#[derive(Debug)]
+pub struct Recorder {
+    cells: Cells,
+    seconds: Seconds,
+    fleets: Vec<(FleetCounts, Online)>,
+    errors: Vec<ErrorTotals>,
+    heartbeat: Latency,
+    totals_pool: Pool,
+    rows_pool: Pool,
+    spare: Vec<Snapshot>,
+}
+
+impl Recorder {
+    /// An empty recorder; it makes no histogram yet.
+    #[must_use]
+    pub fn new(layout: Layout) -> Recorder {
+        let cells = layout.cells();
+        let mut empty = Vec::new();
+        empty.resize_with(cells, || (false, Totals::default()));
+        Recorder {
+            cells: Cells { layout, cells: empty, dirty: Vec::with_capacity(cells) },
+            seconds: Seconds::default(),
+            fleets: vec![Default::default(); layout.fleets],
+            errors: Vec::new(),
+            heartbeat: Latency::default(),
+            totals_pool: Pool::new(DIGITS_TOTAL, layout.highest_us),
+            rows_pool: Pool::new(DIGITS_ROW, layout.highest_us),
+            spare: Vec::new(),
+        }
+    }
+
+    /// An operation was due. A message counts as offered in the second of `due_ns`, however late this call.
+    #[inline]
+    pub fn due(&mut self, key: Key, due_ns: u64) {
+        self.cells.at(key).due += 1;
+        if key.operation.is_message() {
+            self.seconds.at(due_ns).offered += 1;
+        }
+    }
+
+    /// A due operation ended well.
+    #[inline]
+    pub fn ok(&mut self, key: Key, times: &Times) {
+        let response_us = us(times.acked.saturating_sub(times.due));
+        let pool = &mut self.totals_pool;
+        let totals = self.cells.at(key);
+        totals.outcomes[Outcome::Ok.index()] += 1;
+        let mut clipped = u64::from(totals.response.record(response_us, pool));
+        clipped += u64::from(totals.service.record(us(times.acked.saturating_sub(times.sent)), pool));
+        clipped += u64::from(totals.wait.record(us(times.sent.saturating_sub(times.picked)), pool));
+        totals.clipped += clipped;
+        let second = self.seconds.at(times.acked);
+        second.achieved += u64::from(key.operation.is_message());
+        second.response[key.operation.index()].record(response_us, &mut self.rows_pool);
+        self.picked(key, times.due, times.picked);
+    }
+
+    /// The worker handled a due operation at `picked_ns`. [`ok`](Recorder::ok) calls this itself; call it for
+    /// an operation that was handled and ended otherwise, so that its lag is not forgotten.
+    #[inline]
+    pub fn picked(&mut self, key: Key, due_ns: u64, picked_ns: u64) {
+        let lag_ns = picked_ns.saturating_sub(due_ns);
+        let late = lag_ns > self.cells.layout.late_after_ns;
+        let totals = self.cells.at(key);
+        totals.clipped += u64::from(totals.lag.record(us(lag_ns), &mut self.totals_pool));
+        totals.late += u64::from(late);
+        if key.operation.is_message() {
+            let second = self.seconds.at(picked_ns);
+            second.lag_max_us = second.lag_max_us.max(us(lag_ns));
+        }
+    }
+
+    /// A due operation ended otherwise than ok, at `at_ns`. What is unfinished leaves its age.
+    #[inline]
+    pub fn ended(&mut self, key: Key, outcome: Outcome, due_ns: u64, at_ns: u64) {
+        debug_assert!(outcome != Outcome::Ok, "what ended well has times");
+        let totals = self.cells.at(key);
+        totals.outcomes[outcome.index()] += 1;
+        if outcome == Outcome::Unfinished {
+            let age_us = us(at_ns.saturating_sub(due_ns));
+            totals.clipped += u64::from(totals.unfinished_age.record(age_us, &mut self.totals_pool));
+        }
+        self.seconds.at(at_ns).errors += 1;
+    }
+
+    /// A step took so long (TCP, TLS): due and ok at once, response equals service. Not part of the series.
+    #[inline]
+    pub fn duration(&mut self, key: Key, took_ns: u64) {
+        let pool = &mut self.totals_pool;
+        let totals = self.cells.at(key);
+        totals.due += 1;
+        totals.outcomes[Outcome::Ok.index()] += 1;
+        totals.clipped += u64::from(totals.response.record(us(took_ns), pool));
+        totals.service.record(us(took_ns), pool);
+    }
+
+    /// Marks a key as QoS 0: its ok means flushed.
+    #[inline]
+    pub fn no_ack(&mut self, key: Key) {
+        self.cells.at(key).no_ack = true;
+    }
+
+    /// Counts an error. `example` is asked once per class and worker, so a storm of errors formats nothing.
+    pub fn error(
+        &mut self,
+        class: &'static str,
+        culprit: Culprit,
+        at_ns: u64,
+        example: impl FnOnce() -> String,
+    ) {
+        let known = self.errors.iter_mut().find(|known| known.class == class && known.culprit == culprit);
+        match known {
+            Some(known) => {
+                if known.count == 0 {
+                    known.first_ns = at_ns;
+                }
+                known.count += 1;
+                known.last_ns = at_ns;
+            }
+            None => self.errors.push(ErrorTotals {
+                class,
+                culprit,
+                count: 1,
+                first_ns: at_ns,
+                last_ns: at_ns,
+                example: example(),
+            }),
+        }
+    }
+
+    /// What a fleet counts beside its operations.
+    #[inline]
+    pub fn counts(&mut self, fleet: u16) -> &mut FleetCounts {
+        &mut self.fleets[usize::from(fleet)].0
+    }
+
+    /// Devices of a fleet came online (positive) or went.
+    #[inline]
+    pub fn online(&mut self, fleet: u16, delta: i64) {
+        self.fleets[usize::from(fleet)].1.change(delta);
+    }
+
+    /// This worker's own tick came `late_ns` late.
+    #[inline]
+    pub fn heartbeat(&mut self, late_ns: u64) {
+        self.heartbeat.record(us(late_ns), &mut self.totals_pool);
+    }
+
+    /// Hands out what was counted since the last swap, and starts anew.
+    #[must_use]
+    pub fn swap(&mut self) -> Snapshot {
+        let mut snapshot = self.spare.pop().unwrap_or_default();
+        for key in self.cells.dirty.drain(..) {
+            let (dirty, totals) = &mut self.cells.cells[self.cells.layout.index(key)];
+            *dirty = false;
+            snapshot.cells.push((key, std::mem::take(totals)));
+        }
+        std::mem::swap(&mut self.seconds, &mut snapshot.seconds);
+        std::mem::swap(&mut self.heartbeat, &mut snapshot.heartbeat);
+        for (counts, online) in &mut self.fleets {
+            snapshot.fleets.push((std::mem::take(counts), *online));
+            online.peak = online.now;
+        }
+        for error in self.errors.iter_mut().filter(|error| error.count > 0) {
+            snapshot.errors.push(error.clone());
+            error.count = 0;
+            error.example = String::new();
+        }
+        snapshot
+    }
+
+    /// Takes back a snapshot that was added up: its histograms, cleared, serve again.
+    pub fn recycle(&mut self, mut snapshot: Snapshot) {
+        for (_, mut totals) in snapshot.cells.drain(..) {
+            totals.recycle(&mut self.totals_pool);
+        }
+        snapshot.seconds.recycle(&mut self.rows_pool);
+        self.totals_pool.recycle(&mut snapshot.heartbeat);
+        snapshot.fleets.clear();
+        snapshot.errors.clear();
+        self.spare.push(snapshot);
+    }
+}
+
+/// Snapshots travel from a worker to the collector.
+const _: fn() = || {
+    fn is_send<T: Send>() {}
+    is_send::<Snapshot>();
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    const S: u64 = 1_000_000_000;
+    const MS: u64 = 1_000_000;
+    const SEND: Key = Key { operation: Operation::Telemetry, fleet: 0, phase: 1 };
+
+    fn recorder() -> Recorder {
+        Recorder::new(Layout::new(2, 2, Duration::from_secs(60), Duration::from_millis(100)))
+    }
+
+    #[test]
+    fn the_four_instants_become_four_figures() {
+        let mut recorder = recorder();
+        recorder.due(SEND, S);
+        recorder.ok(SEND, &Times { due: S, picked: S + MS, sent: S + 5 * MS, acked: S + 20 * MS });
+        let snapshot = recorder.swap();
+        let [(key, totals)] = snapshot.cells.as_slice() else { panic!("one cell is dirty") };
+        assert_eq!((*key, totals.due, totals.outcome(Outcome::Ok)), (SEND, 1, 1));
+        let max = |latency: &Latency| latency.max().map(|us| us / 1_000);
+        assert_eq!(max(&totals.lag), Some(1));
+        assert_eq!(max(&totals.wait), Some(4));
+        assert_eq!(max(&totals.service), Some(15));
+        assert_eq!(max(&totals.response), Some(20));
+        assert_eq!((totals.late, totals.clipped), (0, 0));
+    }
+
+    #[test]
+    fn only_what_is_dirty_is_swapped_and_nothing_twice() {
+        let mut recorder = recorder();
+        recorder.due(SEND, 0);
+        recorder.due(SEND, 0);
+        assert_eq!(recorder.swap().cells.len(), 1);
+        let nothing = recorder.swap();
+        assert!(nothing.cells.is_empty() && nothing.errors.is_empty() && nothing.heartbeat.is_empty());
+        assert_eq!(nothing.seconds.iter().count(), 0);
+    }
+
+    #[test]
+    fn a_recycled_snapshot_starts_empty() {
+        let mut recorder = recorder();
+        recorder.ok(SEND, &Times { due: 0, picked: 0, sent: 0, acked: 50 * MS });
+        recorder.heartbeat(9 * MS);
+        recorder.error("closed_by_peer", Culprit::Peer, 1, || "x".to_owned());
+        let used = recorder.swap();
+        recorder.recycle(used);
+        recorder.ok(SEND, &Times { due: 0, picked: 0, sent: 0, acked: MS });
+        let snapshot = recorder.swap();
+        assert_eq!(snapshot.cells.len(), 1);
+        assert_eq!(snapshot.cells[0].1.response.max(), Some(1_000));
+        assert_eq!(snapshot.cells[0].1.response.count(), 1);
+        assert!(snapshot.heartbeat.is_empty() && snapshot.errors.is_empty());
+    }
+
+    #[test]
+    fn lateness_is_counted_beyond_its_threshold_and_for_whatever_was_picked() {
+        let mut recorder = recorder();
+        for picked in [100 * MS, 100 * MS + 1] {
+            recorder.picked(SEND, 0, picked);
+            recorder.ended(SEND, Outcome::Lost, 0, S);
+        }
+        let totals = &recorder.swap().cells[0].1;
+        assert_eq!((totals.late, totals.lag.count(), totals.outcome(Outcome::Lost)), (1, 2, 2));
+        assert!(totals.response.is_empty(), "percentiles are of ok operations");
+    }
+
+    #[test]
+    fn what_lies_above_the_range_is_counted() {
+        let mut recorder = recorder();
+        recorder.ok(SEND, &Times { due: 0, picked: 0, sent: 0, acked: 3_600 * S });
+        recorder.ended(SEND, Outcome::Unfinished, 0, 3_600 * S);
+        let totals = &recorder.swap().cells[0].1;
+        assert_eq!(totals.clipped, 3, "response, service and age");
+        assert_eq!(totals.unfinished_age.max(), Some((1 << 26) - 1));
+    }
+
+    #[test]
+    fn an_example_is_asked_once_per_class() {
+        let mut recorder = recorder();
+        let mut asked = 0;
+        for at in 0..5 {
+            recorder.error("connack_5", Culprit::Peer, at, || {
+                asked += 1;
+                "refused".to_owned()
+            });
+            if at == 2 {
+                assert_eq!(recorder.swap().errors[0].example, "refused");
+            }
+        }
+        let again = recorder.swap().errors;
+        assert_eq!(asked, 1);
+        assert_eq!((again[0].count, again[0].first_ns, again[0].last_ns), (2, 3, 4));
+    }
+}

@@ -1,0 +1,158 @@
+//! What one operation of one fleet and phase adds up to, and the counts beside it. Filled by the recorder, added
+//! up by the collector, read by `result` and `report`.
+
+use super::kinds::{Culprit, Outcome};
+use super::latency::{Latency, Pool};
+
+/// Everything that is known about one key. Adding two is exact.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Totals {
+    /// Operations that were due.
+    pub due: u64,
+    /// How they ended, in the order of [`Outcome::ALL`]; at the end of a run the sum equals `due`.
+    pub outcomes: [u64; Outcome::ALL.len()],
+    /// `acked - due` of ok operations.
+    pub response: Latency,
+    /// `acked - sent` of ok operations.
+    pub service: Latency,
+    /// `sent - picked` of ok operations.
+    pub wait: Latency,
+    /// `picked - due` of everything that was picked.
+    pub lag: Latency,
+    /// The age of what was open at the end.
+    pub unfinished_age: Latency,
+    /// Picked later than `Layout::late_after_ns`.
+    pub late: u64,
+    /// Values above the range of the histograms, recorded at their top.
+    pub clipped: u64,
+    /// QoS 0: ok means flushed, no ack exists.
+    pub no_ack: bool,
+}
+
+impl Totals {
+    /// How many ended so.
+    #[must_use]
+    pub fn outcome(&self, outcome: Outcome) -> u64 {
+        self.outcomes[outcome.index()]
+    }
+
+    /// How many ended, in whatever way.
+    #[must_use]
+    pub fn ended(&self) -> u64 {
+        self.outcomes.iter().sum()
+    }
+
+    /// True when nothing was due and nothing ended.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.due == 0 && self.ended() == 0 && !self.no_ack
+    }
+
+    /// Adds what `other` counted.
+    pub fn add(&mut self, other: &Totals) {
+        self.due += other.due;
+        for (mine, theirs) in self.outcomes.iter_mut().zip(other.outcomes) {
+            *mine += theirs;
+        }
+        self.response.add(&other.response);
+        self.service.add(&other.service);
+        self.wait.add(&other.wait);
+        self.lag.add(&other.lag);
+        self.unfinished_age.add(&other.unfinished_age);
+        self.late += other.late;
+        self.clipped += other.clipped;
+        self.no_ack |= other.no_ack;
+    }
+
+    /// Gives every histogram back.
+    pub(super) fn recycle(&mut self, pool: &mut Pool) {
+        let Totals { response, service, wait, lag, unfinished_age, .. } = self;
+        for latency in [response, service, wait, lag, unfinished_age] {
+            pool.recycle(latency);
+        }
+    }
+}
+
+/// What a fleet counts beside its operations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FleetCounts {
+    /// Connections made after a loss.
+    pub reconnects: u64,
+    /// Connections made to renew a token.
+    pub renewals: u64,
+    /// Messages sent again after a reconnect.
+    pub resent: u64,
+    /// Acks that came after their timeout.
+    pub late_acks: u64,
+    /// MQTT bytes sent, before TLS.
+    pub bytes_sent: u64,
+    /// MQTT bytes received, after TLS.
+    pub bytes_received: u64,
+}
+
+impl FleetCounts {
+    /// Adds what `other` counted.
+    pub fn add(&mut self, other: &FleetCounts) {
+        self.reconnects += other.reconnects;
+        self.renewals += other.renewals;
+        self.resent += other.resent;
+        self.late_acks += other.late_acks;
+        self.bytes_sent += other.bytes_sent;
+        self.bytes_received += other.bytes_received;
+    }
+}
+
+/// Devices online: how many now, and the most since the last snapshot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Online {
+    pub(super) now: i64,
+    pub(super) peak: i64,
+}
+
+impl Online {
+    pub(super) fn change(&mut self, delta: i64) {
+        self.now += delta;
+        self.peak = self.peak.max(self.now);
+    }
+}
+
+/// Errors of one class.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ErrorTotals {
+    /// A stable name, such as `connack_5`.
+    pub class: &'static str,
+    /// Whose fault it is, as far as the wire can tell.
+    pub culprit: Culprit,
+    /// How often.
+    pub count: u64,
+    /// The first, since the run's zero.
+    pub first_ns: u64,
+    /// The last, since the run's zero.
+    pub last_ns: u64,
+    /// One of them in words.
+    pub example: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outcomes_index_their_own_counter() {
+        for (n, outcome) in Outcome::ALL.into_iter().enumerate() {
+            assert_eq!(outcome.index(), n, "{}", outcome.name());
+            let mut totals = Totals::default();
+            totals.outcomes[n] = 3;
+            assert_eq!(totals.outcome(outcome), 3);
+        }
+    }
+
+    #[test]
+    fn the_peak_outlives_the_fall() {
+        let mut online = Online::default();
+        for delta in [3, -2, 1] {
+            online.change(delta);
+        }
+        assert_eq!(online, Online { now: 2, peak: 3 });
+    }
+}

@@ -1,0 +1,205 @@
+//! What a reader should know besides the verdict: each finding in words, with the number it rests on. Called by
+//! [`verdict`](super::verdict). What the wire does not say is not guessed: a finding says what it looks like.
+
+use crate::measure::{Culprit, Gathered, Outcome, Totals};
+use crate::result::model::{Finding, Severity};
+use crate::units::{human_count, human_us};
+
+pub(super) fn finding(severity: Severity, text: impl Into<String>, evidence: impl Into<String>) -> Finding {
+    Finding { severity, text: text.into(), evidence: evidence.into() }
+}
+
+/// Findings of the measurement itself, warnings first.
+pub(super) fn findings(gathered: &Gathered) -> Vec<Finding> {
+    let messages = gathered.sum(|key| key.operation.is_message());
+    let mut findings = clipped(gathered);
+    findings.extend(our_errors(gathered));
+    findings.extend(closed(gathered, &messages));
+    findings.extend(refused(gathered));
+    findings.extend(expired(&messages));
+    findings.extend(late_acks(gathered));
+    findings.extend(unfinished(&messages));
+    findings.extend(no_ack(&messages));
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    findings
+}
+
+/// Nothing is clipped silently.
+fn clipped(gathered: &Gathered) -> Vec<Finding> {
+    let top = human_us(gathered.layout().highest_us);
+    let by_operation = gathered.keys().filter_map(|key| Some((key.operation, gathered.totals(key)?.clipped)));
+    let mut sums: Vec<(&str, u64)> = Vec::new();
+    for (operation, clipped) in by_operation.filter(|(_, clipped)| *clipped > 0) {
+        match sums.iter_mut().find(|(name, _)| *name == operation.name()) {
+            Some((_, sum)) => *sum += clipped,
+            None => sums.push((operation.name(), clipped)),
+        }
+    }
+    let findings = sums.into_iter().map(|(name, clipped)| {
+        let text =
+            format!("some times of {name} lay above the histograms' range and are kept at its top, {top}");
+        finding(Severity::Warning, text, format!("{} values above {top}", human_count(clipped)))
+    });
+    findings.collect()
+}
+
+fn our_errors(gathered: &Gathered) -> Vec<Finding> {
+    let ours = gathered.errors().iter().filter(|error| error.culprit == Culprit::Us);
+    let findings = ours.map(|error| {
+        let text = format!("errors of class {} are this machine's own, not the hub's", error.class);
+        finding(Severity::Warning, text, format!("{} times: {}", human_count(error.count), error.example))
+    });
+    findings.collect()
+}
+
+fn class(gathered: &Gathered, class: &str) -> u64 {
+    gathered.errors().iter().filter(|error| error.class == class).map(|error| error.count).sum()
+}
+
+/// Azure, "Understand IoT Hub quotas and throttling": MQTT 3.1.1 has no code for a throttle.
+fn closed(gathered: &Gathered, messages: &Totals) -> Option<Finding> {
+    let (closed, lost) = (class(gathered, "closed_by_peer"), messages.outcome(Outcome::Lost));
+    (closed > 0 && lost > 0).then(|| {
+        let text = "the peer closed connections with messages under way. An IoT hub that throttles looks like \
+                    this: it answers late, then closes, and MQTT 3.1.1 has no code that would say so";
+        let (closed, lost) = (human_count(closed), human_count(lost));
+        finding(Severity::Warning, text, format!("connections closed by the peer: {closed}; messages lost: {lost}"))
+    })
+}
+
+/// An IoT hub refuses with code 5 whatever the reason.
+fn refused(gathered: &Gathered) -> Option<Finding> {
+    let refused = class(gathered, "connack_5");
+    (refused > 0).then(|| {
+        let text = "connections were refused with code 5. An IoT hub says so for every refusal: a wrong key, an \
+                    expired token, an unknown or a disabled device";
+        finding(Severity::Warning, text, format!("{} refused", human_count(refused)))
+    })
+}
+
+fn expired(messages: &Totals) -> Option<Finding> {
+    let expired = messages.outcome(Outcome::Expired);
+    (expired > 0).then(|| {
+        let text = "messages were not sent by send_by: the window was full, the transport did not take them, or \
+                    the device was offline against the plan";
+        let due = human_count(messages.due);
+        finding(Severity::Note, text, format!("{} of {due} messages expired", human_count(expired)))
+    })
+}
+
+fn late_acks(gathered: &Gathered) -> Option<Finding> {
+    let late: u64 = gathered.fleets().map(|fleet| fleet.counts.late_acks).sum();
+    (late > 0).then(|| {
+        let text = "acks came after their timeout: the hub took these messages, and they count as timed out";
+        finding(Severity::Note, text, format!("{} late acks", human_count(late)))
+    })
+}
+
+fn unfinished(messages: &Totals) -> Option<Finding> {
+    let oldest = messages.unfinished_age.max()?;
+    let text = "messages were still open when the run ended; a longer drain would have told how they end";
+    let open = human_count(messages.outcome(Outcome::Unfinished));
+    Some(finding(Severity::Note, text, format!("{open} open, the oldest for {}", human_us(oldest))))
+}
+
+fn no_ack(messages: &Totals) -> Option<Finding> {
+    messages.no_ack.then(|| {
+        let text =
+            "messages with QoS 0 have no ack: their ok means handed to the network, not taken by the hub";
+        finding(Severity::Note, text, "QoS 0 in the scenario")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::{Key, Layout, Operation, Recorder, Times};
+    use std::time::Duration;
+
+    const KEY: Key = Key { operation: Operation::Telemetry, fleet: 0, phase: 0 };
+    const S: u64 = 1_000_000_000;
+
+    fn of(record: impl FnOnce(&mut Recorder)) -> Vec<Finding> {
+        let layout = Layout::new(1, 1, Duration::from_secs(60), Duration::from_millis(100));
+        let (mut recorder, mut gathered) = (Recorder::new(layout), Gathered::new(layout));
+        recorder.due(KEY, 0);
+        recorder.ok(KEY, &Times::default());
+        record(&mut recorder);
+        gathered.add(&recorder.swap(), 0);
+        findings(&gathered)
+    }
+
+    #[test]
+    fn a_clean_run_has_none() {
+        assert_eq!(of(|_| ()), []);
+    }
+
+    #[test]
+    fn each_finding_has_its_cause_and_its_number() {
+        type Record = fn(&mut Recorder);
+        let causes: [(Record, Severity, &str, &str); 7] = [
+            (
+                |r| r.ok(KEY, &Times { acked: 100 * S, ..Times::default() }),
+                Severity::Warning,
+                "above the histograms' range",
+                "2 values above 67.1 s",
+            ),
+            (
+                |r| r.error("fd_limit", Culprit::Us, 0, || "too many open files".to_owned()),
+                Severity::Warning,
+                "fd_limit",
+                "1 times: too many open files",
+            ),
+            (
+                |r| r.error("connack_5", Culprit::Peer, 0, String::new),
+                Severity::Warning,
+                "code 5",
+                "1 refused",
+            ),
+            (
+                |r| {
+                    r.due(KEY, 0);
+                    r.ended(KEY, Outcome::Expired, 0, S);
+                },
+                Severity::Note,
+                "send_by",
+                "1 of 2 messages expired",
+            ),
+            (|r| r.counts(0).late_acks = 3, Severity::Note, "after their timeout", "3 late acks"),
+            (
+                |r| r.ended(KEY, Outcome::Unfinished, 0, 2 * S),
+                Severity::Note,
+                "still open",
+                "1 open, the oldest for 2.00 s",
+            ),
+            (|r| r.no_ack(KEY), Severity::Note, "QoS 0", "QoS 0 in the scenario"),
+        ];
+        for (record, severity, text, evidence) in causes {
+            let findings = of(record);
+            let [finding] = findings.as_slice() else { panic!("one finding: {findings:?}") };
+            assert!(finding.text.contains(text), "{finding:?}");
+            assert_eq!((finding.severity, finding.evidence.as_str()), (severity, evidence));
+        }
+    }
+
+    #[test]
+    fn closed_connections_are_a_finding_when_messages_went_with_them() {
+        let closed = |r: &mut Recorder| r.error("closed_by_peer", Culprit::Peer, 0, String::new);
+        assert_eq!(of(closed), [], "an idle connection may be closed");
+        let findings = of(|r| {
+            closed(r);
+            r.ended(KEY, Outcome::Lost, 0, S);
+        });
+        assert_eq!(findings[0].evidence, "connections closed by the peer: 1; messages lost: 1");
+    }
+
+    #[test]
+    fn warnings_come_first() {
+        let findings = of(|r| {
+            r.no_ack(KEY);
+            r.error("connack_5", Culprit::Peer, 0, String::new);
+        });
+        let severities: Vec<_> = findings.iter().map(|finding| finding.severity).collect();
+        assert_eq!(severities, [Severity::Warning, Severity::Note]);
+    }
+}
