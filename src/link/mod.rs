@@ -1,1 +1,22 @@
-//! Sockets, TLS, timers.
+//! Sockets, TLS and timers: dialling with each step timed, one transport type, and the one driver of every
+//! [`Machine`](crate::sansio::Machine). `fleet` dials through it, `emulator` listens and accepts through it.
+//!
+//! It moves bytes and knows nothing of what they mean: neither MQTT nor Azure is named here.
+
+mod accept;
+mod dial;
+mod driver;
+pub mod listen;
+pub mod tls;
+mod transport;
+
+pub use accept::{AcceptError, accept_tls};
+pub use dial::{Culprit, DialError, Dialled, Endpoint, Step, Steps, dial};
+pub use driver::{Buffers, End, Link, SharedBuffers};
+pub use tls::TlsFacts;
+pub use transport::Transport;
+
+#[cfg(test)]
+mod driver_tests;
+#[cfg(test)]
+mod tls_tests;

@@ -2,6 +2,23 @@
 //! read by `fleet`, `report` and `app`. It has no `Option` that has a default and no string that is a number;
 //! it knows neither sockets nor clocks.
 
+mod arrival;
+mod credentials;
+mod fixed;
+mod fleets;
+mod needs;
+mod payload;
+mod resolve;
+mod schedule;
+mod template;
+mod threshold;
 mod types;
 
+pub use arrival::{Arrival, Cursor, Due, Spread};
+pub use credentials::{Auth, Credentials, Secret};
+pub use needs::Needs;
+pub use payload::{Payload, PayloadContext, PayloadError, PayloadState};
+pub use resolve::{load, resolve};
+pub use schedule::{Load, PhasePlan, Schedule, Span, ns};
+pub use template::{Names, Template, TemplateError};
 pub use types::*;

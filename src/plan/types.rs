@@ -1,6 +1,5 @@
-//! What a plan is made of.
+//! What a plan is made of. Filled in by `resolve`; read by everyone above. Data only.
 
-use crate::iothub::sas::Key as SasKey;
 use crate::measure::{Operation, Outcome};
 use crate::policy::backoff::BackOff;
 use std::path::PathBuf;
@@ -10,7 +9,8 @@ use super::arrival::Arrival;
 use super::credentials::Auth;
 use super::payload::Payload;
 use super::schedule::Schedule;
-use super::template::Template;
+use super::template::{Names, Template};
+pub use crate::scenario::TargetKind;
 
 /// A resolved run.
 #[derive(Debug)]
@@ -50,15 +50,6 @@ pub struct Source {
     pub overrides: Vec<String>,
 }
 
-/// What kind of server the target is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TargetKind {
-    /// Azure IoT Hub, or the built-in one.
-    IotHub,
-    /// Any MQTT 3.1.1 broker.
-    Mqtt,
-}
-
 /// What is loaded.
 #[derive(Clone, Debug)]
 pub struct Target {
@@ -84,7 +75,7 @@ pub struct TlsPlan {
 /// How the built-in hub behaves.
 #[derive(Clone, Debug)]
 pub struct EmulatorPlan {
-    /// `F1`, `B1`, `S1`, `S2`, `S3`.
+    /// Its tier: `S1`.
     pub tier: String,
     /// Units of that tier.
     pub units: u32,
@@ -125,6 +116,14 @@ pub struct FleetPlan {
     pub subscribe: Vec<Subscription>,
     /// What each device sends.
     pub sends: Vec<SendPlan>,
+}
+
+impl FleetPlan {
+    /// The id of the device of that index within the fleet.
+    #[must_use]
+    pub fn device_id(&self, index: u32) -> String {
+        self.id.render(&Names { device: "", index })
+    }
 }
 
 /// What becomes of messages due while a device is offline against the plan.

@@ -1,1 +1,4 @@
-//! Back-off.
+//! How devices behave when things go wrong, as data and pure functions. Made by `plan`, read by `fleet`; it knows
+//! neither sockets nor clocks.
+
+pub mod backoff;

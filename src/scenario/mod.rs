@@ -1,1 +1,59 @@
-//! The file format.
+//! The scenario file: text in, typed values with their places out, and everything that is wrong with it at once.
+//! Called by `plan::load`. It knows the shape of the file and the units in it; what the values mean together
+//! (does the fleet exist, does the topic fit in MQTT) is `plan`'s business.
+
+mod error;
+mod format;
+mod model;
+mod node;
+mod overrides;
+mod reader;
+mod sends;
+
+pub use error::{Errors, Origin, Place, Problem, nearest};
+pub use model::{
+    ArrivalKind, AuthSpec, EmulatorSpec, FleetSpec, PayloadSpec, PhaseSpec, ReconnectSpec, Scenario, Secret,
+    SendSpec, Spacing, TargetKind, TargetSpec, ThresholdSpec, ValiditySpec, Written,
+};
+
+use node::Value;
+use reader::Reader;
+
+/// What a scenario is read from. Nothing else is: not the clock, not the file system, not the process.
+pub struct Input<'a> {
+    /// The file's name as shown in errors; `.json` and `.jsonc` are read as JSON.
+    pub file: &'a str,
+    /// Its text.
+    pub text: &'a str,
+    /// `--set` overrides as `key=value`, applied in order.
+    pub overrides: &'a [String],
+    /// Looks up an environment variable for `${env.NAME}`.
+    pub env: &'a dyn Fn(&str) -> Option<String>,
+}
+
+/// Reads a scenario as far as it goes. What is wrong is in the errors, and missing or `None` in the scenario;
+/// it may be used only while no error was found, or to look for more of them.
+#[must_use]
+pub fn read(input: &Input<'_>) -> (Scenario, Errors) {
+    let mut reader = Reader { env: input.env, errors: Errors::new(input.file) };
+    let mut scenario = Scenario {
+        file: input.file.to_owned(),
+        text: input.text.to_owned(),
+        overrides: input.overrides.to_vec(),
+        ..Scenario::default()
+    };
+    let Some(mut root) = node::parse(input.file, input.text, &mut reader.errors) else {
+        scenario.unreadable = true;
+        return (scenario, reader.errors);
+    };
+    if !matches!(root.value, Value::Table(_)) {
+        reader.wrong_kind(&root, "a table with the scenario's keys");
+        scenario.unreadable = true;
+        return (scenario, reader.errors);
+    }
+    for text in input.overrides {
+        overrides::apply(&mut root, text, &mut reader.errors);
+    }
+    format::scenario(&mut reader, &root, &mut scenario);
+    (scenario, reader.errors)
+}

@@ -1,1 +1,17 @@
-fn main() {}
+//! One integration binary: the program as its users run it, against the built-in hub and against peers with
+//! codecs of their own. `tests/run` installs what these tests need.
+
+#![expect(unreachable_pub, reason = "a test binary has no outside; its modules say what is theirs to use")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod browser;
+mod cli;
+mod emulator;
+mod frozen;
+mod mosquitto;
+mod paho;
+mod regression;
+mod report;
+mod scenario;

@@ -1,0 +1,341 @@
+//! `hubstorm emulator`: the hub on this machine, alone until a signal comes, or as the child of a run, driven by JSON lines on
+//! stdin. The first line on stdout is one JSON object that says how to connect.
+
+use crate::clock;
+use crate::emulator::control::{Answer, Command, ControlConfig, ControlError, Ready, SecretText};
+use crate::emulator::{Config, EmulatorError, Hub, certificate};
+use crate::iothub::sas::Key;
+use crate::link::{listen, tls};
+use rand::RngExt;
+use std::future::Future;
+use std::io::{self, BufRead, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
+use zeroize::Zeroizing;
+
+/// The device in the sample connection string; every other id works as well.
+const SAMPLE_DEVICE: &str = "sample-device";
+
+/// What the command line says.
+#[derive(Clone, Debug)]
+pub struct EmulatorArgs {
+    /// Where to listen; loopback unless told otherwise. Port 0 lets the system choose.
+    pub listen: SocketAddr,
+    /// Names besides `localhost` and `127.0.0.1`, in the certificate and for devices. The first is the ready line's host.
+    pub hosts: Vec<String>,
+    /// `env:NAME` or `file:PATH` of the group key; without it one is made at random.
+    pub group_key: Option<String>,
+    /// Where to write the certificate authority; without it, into a temporary folder.
+    pub ca_out: Option<PathBuf>,
+    /// Threads; one per core without it.
+    pub shards: Option<usize>,
+    /// From a token's expiry to the end of its connection.
+    pub expiry_grace: Option<Duration>,
+    /// Driven by JSON lines on stdin; everything above then comes from there.
+    pub control: bool,
+}
+
+impl Default for EmulatorArgs {
+    fn default() -> EmulatorArgs {
+        EmulatorArgs {
+            listen: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 8883),
+            hosts: Vec::new(),
+            group_key: None,
+            ca_out: None,
+            shards: None,
+            expiry_grace: None,
+            control: false,
+        }
+    }
+}
+
+/// The emulator cannot do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum EmulatorCommandError {
+    /// A secret given by value.
+    #[error(
+        "the group key is given as env:NAME or file:PATH, never itself on the command line, where others can read it"
+    )]
+    LiteralKey,
+    /// An environment variable that is not set.
+    #[error("the environment variable {0} is not set; it should hold the group key in base64")]
+    NoVariable(String),
+    /// A file with a secret.
+    #[error("the group key cannot be read from {}: {source}", path.display())]
+    KeyFile {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A configuration that cannot be served.
+    #[error("the emulator cannot be set up: {0}")]
+    Config(#[from] ControlError),
+    /// The first line on stdin is not a configuration, or a later one is not a command.
+    #[error("the control line cannot be understood: {0}")]
+    Control(String),
+    /// The certificate.
+    #[error("{0}")]
+    Certificate(#[from] certificate::CertificateError),
+    /// TLS.
+    #[error("{0}")]
+    Tls(#[from] tls::TlsError),
+    /// The address.
+    #[error("{0}")]
+    Listen(#[from] listen::ListenError),
+    /// The file with the certificate authority.
+    #[error("cannot write the certificate authority to {}: {source}; choose another place with --ca-out", path.display())]
+    CaFile {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Stdout or signals.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// While serving.
+    #[error("{0}")]
+    Serve(#[from] EmulatorError),
+}
+
+/// Serves until `stop` resolves or, with `control`, stdin ends. Prints the ready line to `out`, and with `control` the
+/// answers.
+///
+/// # Errors
+/// See [`EmulatorCommandError`]: the address is taken, the key is not one, a file cannot be written.
+pub async fn run(
+    args: EmulatorArgs,
+    out: &mut dyn Write,
+    stop: impl Future<Output = ()>,
+) -> Result<(), EmulatorCommandError> {
+    let (lines, config) = if args.control {
+        let mut lines = stdin_lines()?;
+        match lines.recv().await {
+            None => return Ok(()),
+            Some(line) => match parse(&line)? {
+                Command::Config(config) => (Some(lines), config),
+                _ => return Err(EmulatorCommandError::Control("the first command is config".to_owned())),
+            },
+        }
+    } else {
+        (None, control_config(&args)?)
+    };
+    let listen = config.listen();
+    let host = config.hosts.first().cloned().unwrap_or_else(|| "localhost".to_owned());
+    let config = config.to_config()?;
+    let listener = listen::bind(listen)?;
+    let certificate = certificate::make(&config.host_names, clock::unix())?;
+    let tls = tls::server(certificate.chain, certificate.key)?;
+    let ca_file = CaFile::write(args.ca_out.as_deref(), &certificate.ca_pem)?;
+    let ready = Ready {
+        mqtt: listener.local_addr()?.to_string(),
+        ca_file: ca_file.path.display().to_string(),
+        sample_connection_string: sample_connection_string(&host, &config),
+        host,
+    };
+    print(out, &ready)?;
+
+    let hub = Hub::new(config);
+    let (ended, end) = oneshot::channel::<()>();
+    let stop = async {
+        tokio::select! {
+            () = stop => {}
+            _ = end => {}
+        }
+    };
+    let mut serving = pin!(hub.serve(listener, tls, stop));
+    let Some(mut lines) = lines else {
+        serving.await?;
+        return Ok(());
+    };
+    let mut ended = Some(ended);
+    loop {
+        tokio::select! {
+            served = &mut serving => return Ok(served.map(drop)?),
+            line = lines.recv(), if ended.is_some() => match line.map(|line| parse(&line)).transpose()? {
+                Some(Command::Stats) => print(out, &Answer::Stats(hub.stats()))?,
+                Some(Command::Start { .. }) => {}
+                Some(Command::Config(_)) => {
+                    return Err(EmulatorCommandError::Control("config is the first command only".to_owned()));
+                }
+                // Dropping it ends the serving.
+                None => drop(ended.take()),
+            },
+        }
+    }
+}
+
+/// Resolves when the emulator has to stop: on SIGTERM, and alone also on SIGINT. A child leaves Ctrl-C, which its whole
+/// group receives, to its parent: that one may still have acks to wait for.
+///
+/// # Errors
+/// Signals cannot be listened to.
+pub fn stop_signal(control: bool) -> io::Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => if !control { return },
+                _ = terminate.recv() => return,
+            }
+        }
+    })
+}
+
+fn control_config(args: &EmulatorArgs) -> Result<ControlConfig, EmulatorCommandError> {
+    let mut config = ControlConfig {
+        host: args.listen.ip(),
+        port: args.listen.port(),
+        hosts: args.hosts.clone(),
+        shards: args.shards.unwrap_or_default(),
+        ..ControlConfig::default()
+    };
+    if let Some(grace) = args.expiry_grace {
+        config.expiry_grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
+    }
+    if let Some(reference) = &args.group_key {
+        config.group_keys.push(SecretText::new(secret(reference)?));
+    }
+    Ok(config)
+}
+
+/// Reads `env:NAME` or `file:PATH`.
+fn secret(reference: &str) -> Result<Zeroizing<String>, EmulatorCommandError> {
+    if let Some(name) = reference.strip_prefix("env:") {
+        let value = std::env::var(name).map_err(|_| EmulatorCommandError::NoVariable(name.to_owned()))?;
+        return Ok(Zeroizing::new(value));
+    }
+    let path = Path::new(reference.strip_prefix("file:").ok_or(EmulatorCommandError::LiteralKey)?);
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| EmulatorCommandError::KeyFile { path: path.to_owned(), source })?;
+    Ok(Zeroizing::new(text))
+}
+
+fn sample_connection_string(host: &str, config: &Config) -> SecretText {
+    let key = config.group_keys.first().map(|group: &Key| group.derive(SAMPLE_DEVICE).to_base64());
+    let key = key.unwrap_or_default();
+    SecretText::new(Zeroizing::new(format!(
+        "HostName={host};DeviceId={SAMPLE_DEVICE};SharedAccessKey={}",
+        key.as_str()
+    )))
+}
+
+fn parse(line: &str) -> Result<Command, EmulatorCommandError> {
+    // The line may hold keys: only where it is wrong is repeated.
+    serde_json::from_str(line).map_err(|error| {
+        EmulatorCommandError::Control(format!("{:?} error in column {}", error.classify(), error.column()))
+    })
+}
+
+fn print(out: &mut dyn Write, line: &impl serde::Serialize) -> io::Result<()> {
+    let mut line = serde_json::to_vec(line)?;
+    line.push(b'\n');
+    out.write_all(&line)?;
+    out.flush()
+}
+
+/// Reads stdin on a thread of its own: a runtime cannot be left while its own reading of stdin waits for a line.
+fn stdin_lines() -> io::Result<mpsc::UnboundedReceiver<Zeroizing<String>>> {
+    let (sender, lines) = mpsc::unbounded_channel();
+    let read = move || {
+        for line in io::stdin().lock().lines() {
+            let Ok(line) = line else { return };
+            if !line.trim().is_empty() && sender.send(Zeroizing::new(line)).is_err() {
+                return;
+            }
+        }
+    };
+    std::thread::Builder::new().name("control".to_owned()).spawn(read)?;
+    Ok(lines)
+}
+
+/// The certificate authority on disk. One in a temporary folder goes when the emulator goes.
+struct CaFile {
+    path: PathBuf,
+    temporary: Option<PathBuf>,
+}
+
+impl CaFile {
+    fn write(wanted: Option<&Path>, pem: &str) -> Result<CaFile, EmulatorCommandError> {
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| EmulatorCommandError::CaFile { path, source }
+        };
+        if let Some(path) = wanted {
+            std::fs::write(path, pem).map_err(failed(path))?;
+            let path = std::path::absolute(path).map_err(failed(path))?;
+            return Ok(CaFile { path, temporary: None });
+        }
+        // A folder that was not there a moment ago: nobody can have put a link into it.
+        let name = format!("hubstorm-{}-{:08x}", std::process::id(), rand::rng().random::<u32>());
+        let folder = std::env::temp_dir().join(name);
+        std::fs::create_dir(&folder).map_err(failed(&folder))?;
+        let path = folder.join("ca.pem");
+        let written = CaFile { path: path.clone(), temporary: Some(folder) };
+        std::fs::write(&path, pem).map_err(failed(&path))?;
+        Ok(written)
+    }
+}
+
+impl Drop for CaFile {
+    fn drop(&mut self) {
+        if let Some(folder) = &self.temporary {
+            // What cannot be removed is a public certificate in a temporary folder.
+            let _ = std::fs::remove_dir_all(folder);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_ready_line_is_one_json_object_and_the_file_goes_with_the_emulator() {
+        let args = EmulatorArgs {
+            listen: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0),
+            hosts: vec!["hub.test".to_owned()],
+            shards: Some(1),
+            ..EmulatorArgs::default()
+        };
+        let mut out = Vec::new();
+        run(args, &mut out, std::future::ready(())).await.unwrap();
+        assert_eq!(out.iter().filter(|&&byte| byte == b'\n').count(), 1);
+        let ready: Ready = serde_json::from_slice(&out).unwrap();
+        assert!(ready.mqtt.starts_with("127.0.0.1:") && !ready.mqtt.ends_with(":0"), "{ready:?}");
+        assert_eq!(ready.host, "hub.test");
+        let sample = ready.sample_connection_string.expose();
+        assert!(sample.starts_with("HostName=hub.test;DeviceId=sample-device;SharedAccessKey="), "{sample}");
+        assert!(!Path::new(&ready.ca_file).exists());
+    }
+
+    #[tokio::test]
+    async fn an_address_in_use_is_said() {
+        let held = listen::bind(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0)).unwrap();
+        let args = EmulatorArgs { listen: held.local_addr().unwrap(), ..EmulatorArgs::default() };
+        let error = run(args, &mut Vec::new(), std::future::ready(())).await.unwrap_err();
+        assert!(error.to_string().contains("in use"), "{error}");
+    }
+
+    #[test]
+    fn secrets_are_references() {
+        assert!(matches!(secret("AAEC"), Err(EmulatorCommandError::LiteralKey)));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        std::fs::write(&path, "AAEC\n").unwrap();
+        assert_eq!(secret(&format!("file:{}", path.display())).unwrap().trim(), "AAEC");
+        assert!(matches!(secret("env:HUBSTORM_NO_SUCH_VARIABLE"), Err(EmulatorCommandError::NoVariable(_))));
+    }
+
+    #[test]
+    fn a_control_line_is_never_repeated() {
+        let error = parse(r#"{"config":{"group_keys":"c2VjcmV0"}}"#).unwrap_err().to_string();
+        assert!(!error.contains("c2VjcmV0"), "{error}");
+    }
+}

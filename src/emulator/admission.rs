@@ -1,0 +1,215 @@
+//! Who may connect: CONNECT checked as Azure checks it, as a pure function. Called by [`super::session`].
+//!
+//! It decides about the packet alone; that an identity has one connection is the directory's business.
+
+use super::Config;
+use crate::iothub::names::{self, UserNameError};
+use crate::iothub::sas::{Token, TokenError};
+use crate::wire::Connect;
+
+/// MQTT 3.1.1's protocol level (§3.1.2.2).
+const LEVEL: u8 = 4;
+
+/// A device that may connect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admitted {
+    /// Its id.
+    pub device: Box<str>,
+    /// When its token ends, in seconds since the Unix epoch.
+    pub expiry_unix: u64,
+}
+
+/// Why a CONNECT is refused. The device sees only a return code; this is for the hub's own account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Another protocol level than 4.
+    #[error("protocol level {0} is not 4, that of MQTT 3.1.1")]
+    Level(u8),
+    /// No user name.
+    #[error("there is no user name")]
+    NoUserName,
+    /// A user name of another form.
+    #[error("the user name is not an IoT hub's: {0}")]
+    UserName(#[from] UserNameError),
+    /// The user name addresses another hub.
+    #[error("the user name's host is not this hub")]
+    Host,
+    /// Modules are not emulated.
+    #[error("modules are not emulated")]
+    Module,
+    /// Client id and user name differ.
+    #[error("the client id is not the device id of the user name")]
+    ClientId,
+    /// No password, or one that is not text.
+    #[error("the password is not text")]
+    NoPassword,
+    /// A password that is not a SAS token.
+    #[error("the password is not a SAS token: {0}")]
+    Token(#[from] TokenError),
+    /// The token is for something else.
+    #[error("the token is for another resource")]
+    Audience,
+    /// The token has ended, the allowed clock skew included.
+    #[error("the token has expired")]
+    Expired,
+    /// The token names a policy that is not there, or that does not let devices connect.
+    #[error("no policy of that name lets devices connect")]
+    Policy,
+    /// No key of ours made the signature.
+    #[error("the signature is not that of the device's key")]
+    Signature,
+}
+
+impl Refusal {
+    /// The return code of CONNACK: 5 for whatever has to do with authorisation
+    /// (`connection_and_messaging_reliability.md` of Azure's C SDK). A wrong protocol level is 1, as MQTT 3.1.1
+    /// §3.1.2.2 demands; what Azure says to that is not documented.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        match self {
+            Refusal::Level(_) => 1,
+            _ => 5,
+        }
+    }
+}
+
+/// Decides about a CONNECT at `now_unix` (seconds since the Unix epoch).
+///
+/// # Errors
+/// It is refused, and why.
+pub fn admit(config: &Config, connect: &Connect, now_unix: u64) -> Result<Admitted, Refusal> {
+    if connect.level != LEVEL {
+        return Err(Refusal::Level(connect.level));
+    }
+    let name = names::parse_user_name(connect.username.as_deref().ok_or(Refusal::NoUserName)?)?;
+    if !config.host_names.iter().any(|host| host.eq_ignore_ascii_case(name.host)) {
+        return Err(Refusal::Host);
+    }
+    if name.module.is_some() {
+        return Err(Refusal::Module);
+    }
+    if connect.client_id != name.device {
+        return Err(Refusal::ClientId);
+    }
+    let password = connect.password.as_deref().ok_or(Refusal::NoPassword)?;
+    let token = Token::parse(std::str::from_utf8(password).map_err(|_| Refusal::NoPassword)?)?;
+    if !token.covers(&names::resource(name.host, name.device)) {
+        return Err(Refusal::Audience);
+    }
+    if token.expired(now_unix) {
+        return Err(Refusal::Expired);
+    }
+    let verified = match &token.policy {
+        Some(policy) => {
+            let mut keys = config.policies.iter().filter(|(name, _)| name == policy).peekable();
+            keys.peek().ok_or(Refusal::Policy)?;
+            keys.any(|(_, key)| token.verify(key))
+        }
+        None => config.group_keys.iter().any(|group| token.verify(&group.derive(name.device))),
+    };
+    if !verified {
+        return Err(Refusal::Signature);
+    }
+    Ok(Admitted { device: name.device.into(), expiry_unix: token.expiry_unix })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::iothub::limits::CLOCK_SKEW_S;
+    use crate::iothub::sas::{self, Key};
+    use zeroize::Zeroizing;
+
+    const NOW: u64 = 1_800_000_000;
+
+    fn config() -> Config {
+        Config {
+            host_names: vec!["Hub.test".to_owned()],
+            group_keys: vec![key(1), key(2)],
+            policies: vec![("device".to_owned(), key(3))],
+            ..Config::default()
+        }
+    }
+
+    fn key(byte: u8) -> Key {
+        use base64::Engine as _;
+        Key::from_base64(&base64::engine::general_purpose::STANDARD.encode([byte; 32])).unwrap()
+    }
+
+    fn connect(device: &str, password: &str) -> Connect {
+        Connect {
+            level: 4,
+            client_id: device.to_owned(),
+            keep_alive_s: 60,
+            clean_session: true,
+            username: Some(names::user_name("hub.test", device)),
+            password: Some(Zeroizing::new(password.as_bytes().to_vec())),
+            will: None,
+        }
+    }
+
+    fn token(key: &Key, resource: &str, expiry: u64, policy: Option<&str>) -> String {
+        sas::token(key, resource, expiry, policy).to_string()
+    }
+
+    fn decide(connect: &Connect) -> Result<Admitted, Refusal> {
+        admit(&config(), connect, NOW)
+    }
+
+    #[test]
+    fn a_device_is_admitted_with_a_key_of_any_group_or_a_policy() {
+        let admitted = Ok(Admitted { device: "d1".into(), expiry_unix: NOW + 60 });
+        for token in [
+            token(&key(1).derive("d1"), "hub.test/devices/d1", NOW + 60, None),
+            token(&key(2).derive("d1"), "HUB.TEST/DEVICES/D1", NOW + 60, None),
+            token(&key(3), "hub.test/devices", NOW + 60, Some("device")),
+            token(&key(3), "hub.test", NOW + 60, Some("device")),
+        ] {
+            assert_eq!(decide(&connect("d1", &token)), admitted, "{token}");
+        }
+        let mut plain = connect("d1", &token(&key(1).derive("d1"), "hub.test/devices/d1", NOW + 60, None));
+        plain.username = Some("HUB.TEST/d1".to_owned());
+        assert_eq!(decide(&plain), admitted);
+    }
+
+    #[test]
+    fn every_other_token_is_refused_with_5() {
+        let own = key(1).derive("d1");
+        let resource = "hub.test/devices/d1";
+        for (token, refusal) in [
+            (token(&key(9).derive("d1"), resource, NOW + 60, None), Refusal::Signature),
+            (token(&key(1), resource, NOW + 60, None), Refusal::Signature),
+            (token(&key(1).derive("d2"), resource, NOW + 60, None), Refusal::Signature),
+            (token(&key(1).derive("d2"), "hub.test/devices/d2", NOW + 60, None), Refusal::Audience),
+            (token(&own, "other.test/devices/d1", NOW + 60, None), Refusal::Audience),
+            (token(&own, resource, NOW - CLOCK_SKEW_S - 1, None), Refusal::Expired),
+            (token(&key(3), resource, NOW + 60, Some("service")), Refusal::Policy),
+            (token(&own, resource, NOW + 60, Some("device")), Refusal::Signature),
+            ("secret".to_owned(), Refusal::Token(TokenError::Form)),
+        ] {
+            let refused = decide(&connect("d1", &token)).unwrap_err();
+            assert_eq!((refused, refused.code()), (refusal, 5), "{token}");
+        }
+        let late = token(&own, resource, NOW - CLOCK_SKEW_S, None);
+        assert!(decide(&connect("d1", &late)).is_ok(), "within the clock skew");
+    }
+
+    #[test]
+    fn every_other_name_is_refused() {
+        let good = connect("d1", &token(&key(1).derive("d1"), "hub.test/devices/d1", NOW + 60, None));
+        let with = |change: fn(&mut Connect)| {
+            let mut connect = good.clone();
+            change(&mut connect);
+            decide(&connect).unwrap_err()
+        };
+        assert_eq!(with(|c| c.client_id = "D1".to_owned()), Refusal::ClientId);
+        assert_eq!(with(|c| c.client_id = String::new()), Refusal::ClientId);
+        assert_eq!(with(|c| c.username = Some("other.test/d1".to_owned())), Refusal::Host);
+        assert_eq!(with(|c| c.username = Some("d1".to_owned())), Refusal::UserName(UserNameError::Form));
+        assert_eq!(with(|c| c.username = Some("hub.test/d1/m/?api-version=1".to_owned())), Refusal::Module);
+        assert_eq!(with(|c| c.username = None), Refusal::NoUserName);
+        assert_eq!(with(|c| c.password = None), Refusal::NoPassword);
+        assert_eq!(with(|c| c.password = Some(Zeroizing::new(vec![0xff]))), Refusal::NoPassword);
+        assert_eq!(with(|c| c.level = 5).code(), 1);
+    }
+}

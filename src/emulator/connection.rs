@@ -1,0 +1,150 @@
+//! The task of one connection: TLS, then a [`Link`] that drives a [`HubSession`], and the takeover between two connections
+//! of one device. Started by [`super::server`], on the shard's thread, where it stays.
+//!
+//! What a packet means is the session's business.
+
+use super::directory::Address;
+use super::server::{Message, Shard};
+use super::session::{Event, HubSession};
+use crate::clock;
+use crate::link::{End, Link, accept_tls};
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+
+/// How the shard reaches a connection: a request to make room, which is answered by dropping it.
+#[derive(Debug, Default)]
+pub(super) struct Mailbox(RefCell<(Option<oneshot::Sender<()>>, Option<Waker>)>);
+
+impl Mailbox {
+    /// Another connection takes over; `gone` is dropped once this one is closed.
+    pub(super) fn take_over(&self, gone: oneshot::Sender<()>) {
+        let mut slot = self.0.borrow_mut();
+        slot.0 = Some(gone);
+        if let Some(waker) = slot.1.take() {
+            waker.wake();
+        }
+    }
+
+    /// True once somebody takes over; otherwise `cx` is woken then.
+    fn poll_taken(&self, cx: &Context<'_>) -> bool {
+        let mut slot = self.0.borrow_mut();
+        if slot.0.is_none() && !slot.1.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            slot.1 = Some(cx.waker().clone());
+        }
+        slot.0.is_some()
+    }
+}
+
+/// Serves `socket` until the connection is over.
+pub(super) async fn run(shard: Rc<Shard>, socket: std::net::TcpStream) {
+    let opened = clock::now();
+    let config = Arc::clone(shard.config());
+    let Ok(socket) = TcpStream::from_std(socket) else { return };
+    let Ok(transport) = accept_tls(socket, shard.tls(), opened + config.connect_arrival_timeout).await else {
+        shard.stats().tls_failed.add(1);
+        return;
+    };
+    let session = HubSession::new(config, opened, clock::unix());
+    let link = Link::new(transport, Rc::clone(&shard.buffers));
+    let (connection, mailbox) = shard.open_mailbox();
+    let address = Address { shard: shard.index, connection };
+    let mut connection =
+        Connection { shard, session, link, address, mailbox, previous: None, claimed: false };
+    poll_fn(|cx| connection.poll(cx)).await;
+    connection.end().await;
+}
+
+struct Connection {
+    shard: Rc<Shard>,
+    session: HubSession,
+    link: Link,
+    address: Address,
+    mailbox: Rc<Mailbox>,
+    /// Resolves once the connection that had the device before is closed.
+    previous: Option<oneshot::Receiver<()>>,
+    /// The directory knows this connection.
+    claimed: bool,
+}
+
+impl Connection {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.mailbox.poll_taken(cx) {
+            self.session.take_over();
+        }
+        loop {
+            let end = self.link.poll(cx, &mut self.session);
+            let stats = self.shard.stats();
+            stats.telemetry.add(self.session.take_telemetry());
+            let event = self.session.poll_event();
+            match event {
+                Some(Event::Authorised) if end.is_pending() => self.claim(),
+                Some(Event::Authorised) | None => {}
+                Some(Event::Refused(_)) => stats.refused.add(1),
+                Some(Event::Expired) => stats.expired.add(1),
+            }
+            if let Poll::Ready(end) = end {
+                if matches!(end, End::Failed(_)) {
+                    self.shard.stats().protocol_errors.add(1);
+                }
+                return Poll::Ready(());
+            }
+            let admitted = self.claimed && self.poll_admit(cx);
+            if event.is_none() && !admitted {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Takes the device, and asks the connection that has it to go.
+    fn claim(&mut self) {
+        self.claimed = true;
+        if let Some(previous) = self.shard.directory().claim(self.session.device(), self.address) {
+            let (gone, closed) = oneshot::channel();
+            self.shard.stats().taken_over.add(1);
+            self.shard.send(previous.shard, Message::TakeOver { connection: previous.connection, gone });
+            self.previous = Some(closed);
+        }
+    }
+
+    /// Answers CONNECT once the device is free; true when it just did.
+    fn poll_admit(&mut self, cx: &mut Context<'_>) -> bool {
+        if !self.session.is_claiming() {
+            return false;
+        }
+        if let Some(previous) = &mut self.previous {
+            // The sender is dropped, not used: it may be gone before our request came.
+            if Pin::new(previous).poll(cx).is_pending() {
+                return false;
+            }
+            self.previous = None;
+        }
+        let stored = self.shard.directory().begin(self.session.device(), self.session.clean_session());
+        self.session.admit(clock::now(), stored);
+        self.shard.stats().accepted.add(1);
+        true
+    }
+
+    /// The socket is closed: gives the device back, and lets whoever waits for it go on.
+    async fn end(mut self) {
+        if self.claimed {
+            let directory = self.shard.directory();
+            let stored = match self.previous.take() {
+                // Taken over while waiting ourselves: whoever waits for us waits for that one too, and what it left
+                // behind is not ours to change.
+                Some(previous) => {
+                    let _ = previous.await;
+                    directory.begin(self.session.device(), false)
+                }
+                None => self.session.stored(),
+            };
+            directory.release(self.session.device(), self.address, stored);
+        }
+        self.shard.close_mailbox(self.address.connection);
+    }
+}

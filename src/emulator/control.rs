@@ -1,0 +1,250 @@
+//! What a run and its built-in hub say to each other: JSON lines on the child's stdin and stdout. Keys travel here, never on
+//! a command line. Used by `app` on both ends.
+//!
+//! The parent sends [`Command::Config`] first; the child answers with [`Ready`], then with one [`Answer`] to each
+//! [`Command::Stats`]. The end of the child's stdin ends the child.
+
+use super::{Config, Stats};
+use crate::iothub::limits::{self, Tier};
+use crate::iothub::sas::{Key, KeyError};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+use zeroize::Zeroizing;
+
+/// A line to the child.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// How to serve; the first line, and only the first.
+    Config(ControlConfig),
+    /// The run's zero, common to both, for whatever is planned by time. Nothing is, yet.
+    Start {
+        /// Microseconds since the Unix epoch.
+        unix_us: u64,
+    },
+    /// Asks for an [`Answer`].
+    Stats,
+}
+
+/// How to serve. What is left out has the default that it has on the command line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ControlConfig {
+    /// The address to listen on.
+    pub host: IpAddr,
+    /// The port; 0 lets the system choose.
+    pub port: u16,
+    /// Names besides `localhost` and `127.0.0.1`, in the certificate and for devices.
+    pub hosts: Vec<String>,
+    /// Group keys in base64; without any, one is made at random.
+    pub group_keys: Vec<SecretText>,
+    /// Policies that let devices connect.
+    pub policies: Vec<ControlPolicy>,
+    /// `S1` and the like. Its throttles and quotas are not emulated yet.
+    pub tier: String,
+    /// Units of that tier.
+    pub units: u32,
+    /// From a token's expiry to the end of the connection, in milliseconds.
+    pub expiry_grace_ms: u64,
+    /// Threads; 0 means one per core.
+    pub shards: usize,
+}
+
+impl Default for ControlConfig {
+    fn default() -> ControlConfig {
+        ControlConfig {
+            host: Ipv4Addr::LOCALHOST.into(),
+            port: 0,
+            hosts: Vec::new(),
+            group_keys: Vec::new(),
+            policies: Vec::new(),
+            tier: Tier::S1.name().to_owned(),
+            units: 1,
+            expiry_grace_ms: u64::try_from(limits::EXPIRY_GRACE.as_millis()).unwrap_or(u64::MAX),
+            shards: 0,
+        }
+    }
+}
+
+/// A shared access policy that lets devices connect.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ControlPolicy {
+    /// Its name, as in `skn`.
+    pub name: String,
+    /// Its key in base64.
+    pub key: SecretText,
+}
+
+/// A configuration that cannot be served.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ControlError {
+    /// A key that is not one.
+    #[error("{0}")]
+    Key(#[from] KeyError),
+    /// A tier that does not exist.
+    #[error("{0:?} is not a tier: F1, B1, B2, B3, S1, S2 or S3")]
+    Tier(String),
+    /// Units that the tier does not have.
+    #[error("tier {tier} has 1 to {units_max} units, not {units}")]
+    Units {
+        /// The tier.
+        tier: &'static str,
+        /// What was asked for.
+        units: u32,
+        /// What there is.
+        units_max: u32,
+    },
+}
+
+impl ControlConfig {
+    /// Where to listen.
+    #[must_use]
+    pub fn listen(&self) -> SocketAddr {
+        SocketAddr::new(self.host, self.port)
+    }
+
+    /// As the hub takes it.
+    ///
+    /// # Errors
+    /// A key, a tier or a number of units that cannot be.
+    pub fn to_config(&self) -> Result<Config, ControlError> {
+        let tier = Tier::from_name(&self.tier).ok_or_else(|| ControlError::Tier(self.tier.clone()))?;
+        let units_max = tier.units_max();
+        if !(1..=units_max).contains(&self.units) {
+            return Err(ControlError::Units { tier: tier.name(), units: self.units, units_max });
+        }
+        let mut config =
+            Config { expiry_grace: Duration::from_millis(self.expiry_grace_ms), ..Config::default() };
+        for host in std::iter::once(&self.host.to_string()).chain(&self.hosts) {
+            if !config.host_names.contains(host) {
+                config.host_names.push(host.clone());
+            }
+        }
+        for key in &self.group_keys {
+            config.group_keys.push(Key::from_base64(key.expose())?);
+        }
+        if config.group_keys.is_empty() {
+            config.group_keys.push(Key::random(&mut rand::rng()));
+        }
+        for policy in &self.policies {
+            config.policies.push((policy.name.clone(), Key::from_base64(policy.key.expose())?));
+        }
+        if self.shards > 0 {
+            config.shards = self.shards;
+        }
+        Ok(config)
+    }
+}
+
+/// The first line of an emulator on stdout, alone or as a child.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ready {
+    /// Address and port of MQTT over TLS.
+    pub mqtt: String,
+    /// The name to address it by.
+    pub host: String,
+    /// The certificate authority to trust, a PEM file.
+    pub ca_file: String,
+    /// For a device SDK: host, a sample device and its key.
+    pub sample_connection_string: SecretText,
+}
+
+/// A later line of a child on stdout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// To [`Command::Stats`].
+    Stats(Stats),
+}
+
+/// A text that is a secret: it is serialised, and shown nowhere else.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretText(Zeroizing<String>);
+
+impl SecretText {
+    /// Takes a secret in.
+    #[must_use]
+    pub fn new(text: Zeroizing<String>) -> SecretText {
+        SecretText(text)
+    }
+
+    /// The secret, for whoever has to use it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretText(..)")
+    }
+}
+
+impl Serialize for SecretText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for SecretText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<SecretText, D::Error> {
+        String::deserialize(deserializer).map(|text| SecretText(Zeroizing::new(text)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+    #[test]
+    fn lines_are_what_both_sides_agreed_on() {
+        let parse = |line: &str| serde_json::from_str::<Command>(line).unwrap();
+        assert_eq!(parse(r#""stats""#), Command::Stats);
+        assert_eq!(parse(r#"{"start":{"unix_us":5}}"#), Command::Start { unix_us: 5 });
+        let line = format!(
+            r#"{{"config":{{"group_keys":["{KEY}"],"tier":"S3","units":2,"expiry_grace_ms":1000,"shards":3,"hosts":["hub.test"]}}}}"#
+        );
+        let Command::Config(config) = parse(&line) else { panic!("{line}") };
+        assert_eq!(config.listen(), "127.0.0.1:0".parse().unwrap());
+        assert_eq!(
+            serde_json::from_str::<Command>(
+                &serde_json::to_string(&Command::Config(config.clone())).unwrap()
+            )
+            .unwrap(),
+            Command::Config(config.clone())
+        );
+        assert!(!format!("{config:?}").contains(KEY));
+        let config = config.to_config().unwrap();
+        assert_eq!(config.host_names, ["localhost", "127.0.0.1", "hub.test"]);
+        assert_eq!((config.group_keys.len(), config.shards), (1, 3));
+        assert_eq!(config.expiry_grace, Duration::from_secs(1));
+        let stats = serde_json::to_string(&Answer::Stats(Stats { accepted: 2, ..Stats::default() })).unwrap();
+        assert!(stats.starts_with(r#"{"stats":{"accepted":2,"refused":0,"telemetry":0"#), "{stats}");
+    }
+
+    #[test]
+    fn what_cannot_be_served_is_refused_with_its_reason() {
+        let with = |change: fn(&mut ControlConfig)| {
+            let mut config = ControlConfig::default();
+            change(&mut config);
+            config.to_config().unwrap_err()
+        };
+        assert_eq!(with(|c| c.tier = "S9".to_owned()), ControlError::Tier("S9".to_owned()));
+        assert_eq!(with(|c| c.units = 201), ControlError::Units { tier: "S1", units: 201, units_max: 200 });
+        assert_eq!(
+            with(|c| c.group_keys = vec![SecretText::new(Zeroizing::new("?".to_owned()))]),
+            ControlError::Key(KeyError::NotBase64)
+        );
+        let random = ControlConfig::default().to_config().unwrap();
+        assert_eq!(random.group_keys.len(), 1, "one is made");
+        assert!(
+            serde_json::from_str::<Command>(r#"{"config":{"group_key":"x"}}"#).is_err(),
+            "a misspelt key is said"
+        );
+    }
+}

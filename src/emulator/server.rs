@@ -1,0 +1,292 @@
+//! Sockets and shards: one thread accepts, each shard is a thread with its own runtime that serves its connections alone.
+//! Called by `app` and by tests. Shards share the directory, and talk to each other by message.
+
+use super::Config;
+use super::connection::{self, Mailbox};
+use super::directory::Directory;
+use crate::link::{Buffers, SharedBuffers};
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::runtime::LocalRuntime;
+use tokio::sync::{mpsc, oneshot};
+
+/// How long accepting pauses when the system has no descriptor or memory for another connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// The hub cannot serve.
+#[derive(Debug, thiserror::Error)]
+pub enum EmulatorError {
+    /// The listener cannot be used.
+    #[error("the emulator cannot listen: {0}")]
+    Listen(#[source] std::io::Error),
+    /// A thread or its runtime cannot be made.
+    #[error("the emulator cannot start a shard: {0}")]
+    Shard(#[source] std::io::Error),
+    /// A shard's thread is gone.
+    #[error("a shard of the emulator died")]
+    Died,
+}
+
+/// What the hub counted, over all shards.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Stats {
+    /// CONNECTs answered with 0.
+    pub accepted: u64,
+    /// CONNECTs answered with another code.
+    pub refused: u64,
+    /// Telemetry messages accepted.
+    pub telemetry: u64,
+    /// Connections closed because their device connected again.
+    pub taken_over: u64,
+    /// Connections closed because their token ran out.
+    pub expired: u64,
+    /// Connections dropped because the device broke a rule, silence included.
+    pub protocol_errors: u64,
+    /// Connections that did not get through TLS.
+    pub tls_failed: u64,
+}
+
+/// Written by one shard, read by whoever asks.
+#[derive(Debug, Default)]
+pub(super) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(super) fn add(&self, n: u64) {
+        if n > 0 {
+            self.0.fetch_add(n, Ordering::Relaxed);
+        }
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// One shard's counts, on cache lines of their own.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(super) struct Counters {
+    pub(super) accepted: Counter,
+    pub(super) refused: Counter,
+    pub(super) telemetry: Counter,
+    pub(super) taken_over: Counter,
+    pub(super) expired: Counter,
+    pub(super) protocol_errors: Counter,
+    pub(super) tls_failed: Counter,
+}
+
+/// What a shard is told.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// A new connection to serve.
+    Accepted(std::net::TcpStream),
+    /// Close a connection of yours, then drop `gone`. One that is over already is closed.
+    TakeOver { connection: u64, gone: oneshot::Sender<()> },
+    /// Drop everything.
+    Stop,
+}
+
+/// The hub: its rules, who is connected, what it counted.
+#[derive(Debug)]
+pub struct Hub {
+    config: Arc<Config>,
+    directory: Directory,
+    counters: Box<[Counters]>,
+}
+
+/// Serves until `stop` resolves: the short form of [`Hub::serve`].
+///
+/// # Errors
+/// See [`Hub::serve`].
+pub async fn serve(
+    listener: std::net::TcpListener,
+    tls: Arc<rustls::ServerConfig>,
+    config: Config,
+    stop: impl Future<Output = ()>,
+) -> Result<Stats, EmulatorError> {
+    Hub::new(config).serve(listener, tls, stop).await
+}
+
+impl Hub {
+    /// A hub that serves nobody yet.
+    #[must_use]
+    pub fn new(config: Config) -> Arc<Hub> {
+        let counters = (0..config.shards.max(1)).map(|_| Counters::default()).collect();
+        Arc::new(Hub { config: Arc::new(config), directory: Directory::default(), counters })
+    }
+
+    /// What was counted so far; from any thread, at any time.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let sum = |counter: fn(&Counters) -> &Counter| self.counters.iter().map(|c| counter(c).get()).sum();
+        Stats {
+            accepted: sum(|c| &c.accepted),
+            refused: sum(|c| &c.refused),
+            telemetry: sum(|c| &c.telemetry),
+            taken_over: sum(|c| &c.taken_over),
+            expired: sum(|c| &c.expired),
+            protocol_errors: sum(|c| &c.protocol_errors),
+            tls_failed: sum(|c| &c.tls_failed),
+        }
+    }
+
+    /// Serves what `listener` (not blocking) accepts until `stop` resolves; then every connection is dropped. Runs on the
+    /// caller's runtime, which only accepts: the work is done by the shards' threads.
+    ///
+    /// # Errors
+    /// The listener cannot be used; a shard cannot be started, or died.
+    pub async fn serve(
+        self: &Arc<Hub>,
+        listener: std::net::TcpListener,
+        tls: Arc<rustls::ServerConfig>,
+        stop: impl Future<Output = ()>,
+    ) -> Result<Stats, EmulatorError> {
+        let listener = tokio::net::TcpListener::from_std(listener).map_err(EmulatorError::Listen)?;
+        let (senders, inboxes): (Vec<_>, Vec<_>) =
+            self.counters.iter().map(|_| mpsc::unbounded_channel()).unzip();
+        let senders: Arc<[_]> = senders.into();
+        let mut ended = Vec::with_capacity(inboxes.len());
+        for (index, inbox) in inboxes.into_iter().enumerate() {
+            ended.push(self.start_shard(index, inbox, &senders, &tls)?);
+        }
+        let accepted = accept(&listener, &senders, stop).await;
+        for sender in senders.iter() {
+            // A shard that is gone needs no telling.
+            let _ = sender.send(Message::Stop);
+        }
+        for end in ended {
+            end.await.map_err(|_| EmulatorError::Died)?.map_err(EmulatorError::Shard)?;
+        }
+        accepted.map(|()| self.stats())
+    }
+
+    /// Starts a shard's thread; what it returns resolves when the thread is through.
+    fn start_shard(
+        self: &Arc<Hub>,
+        index: usize,
+        inbox: mpsc::UnboundedReceiver<Message>,
+        senders: &Arc<[mpsc::UnboundedSender<Message>]>,
+        tls: &Arc<rustls::ServerConfig>,
+    ) -> Result<oneshot::Receiver<std::io::Result<()>>, EmulatorError> {
+        let (end, ended) = oneshot::channel();
+        let (hub, senders, tls) = (Arc::clone(self), Arc::clone(senders), Arc::clone(tls));
+        let thread = move || {
+            let served = LocalRuntime::new().map(|runtime| {
+                let shard = Rc::new(Shard::new(index, hub, tls, senders));
+                runtime.block_on(shard.serve(inbox));
+            });
+            // Nobody listens when serving itself was dropped.
+            let _ = end.send(served);
+        };
+        std::thread::Builder::new()
+            .name(format!("hub-{index}"))
+            .spawn(thread)
+            .map_err(EmulatorError::Shard)?;
+        Ok(ended)
+    }
+}
+
+/// Hands new connections to the shards in turn, until `stop` resolves.
+async fn accept(
+    listener: &tokio::net::TcpListener,
+    senders: &[mpsc::UnboundedSender<Message>],
+    stop: impl Future<Output = ()>,
+) -> Result<(), EmulatorError> {
+    let mut stop = pin!(stop);
+    for sender in senders.iter().cycle() {
+        let socket = loop {
+            let accepted = tokio::select! {
+                () = &mut stop => return Ok(()),
+                accepted = listener.accept() => accepted.and_then(|(socket, _)| socket.into_std()),
+            };
+            match accepted {
+                Ok(socket) => break socket,
+                // Out of descriptors, or the peer gave up while it waited: neither is a reason to stop.
+                Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+            }
+        };
+        sender.send(Message::Accepted(socket)).map_err(|_| EmulatorError::Died)?;
+    }
+    Ok(())
+}
+
+/// One shard, seen from its connections.
+pub(super) struct Shard {
+    pub(super) index: usize,
+    pub(super) buffers: SharedBuffers,
+    hub: Arc<Hub>,
+    tls: Arc<rustls::ServerConfig>,
+    senders: Arc<[mpsc::UnboundedSender<Message>]>,
+    mailboxes: RefCell<HashMap<u64, Rc<Mailbox>>>,
+    opened: Cell<u64>,
+}
+
+impl Shard {
+    fn new(
+        index: usize,
+        hub: Arc<Hub>,
+        tls: Arc<rustls::ServerConfig>,
+        senders: Arc<[mpsc::UnboundedSender<Message>]>,
+    ) -> Shard {
+        let buffers = Buffers::shared();
+        let mailboxes = RefCell::default();
+        Shard { index, buffers, hub, tls, senders, mailboxes, opened: Cell::new(0) }
+    }
+
+    async fn serve(self: Rc<Shard>, mut inbox: mpsc::UnboundedReceiver<Message>) {
+        while let Some(message) = inbox.recv().await {
+            match message {
+                Message::Accepted(socket) => {
+                    tokio::task::spawn_local(connection::run(Rc::clone(&self), socket));
+                }
+                Message::TakeOver { connection, gone } => {
+                    if let Some(mailbox) = self.mailboxes.borrow().get(&connection) {
+                        mailbox.take_over(gone);
+                    }
+                }
+                Message::Stop => return,
+            }
+        }
+    }
+
+    pub(super) fn config(&self) -> &Arc<Config> {
+        &self.hub.config
+    }
+
+    pub(super) fn directory(&self) -> &Directory {
+        &self.hub.directory
+    }
+
+    pub(super) fn tls(&self) -> &Arc<rustls::ServerConfig> {
+        &self.tls
+    }
+
+    pub(super) fn stats(&self) -> &Counters {
+        &self.hub.counters[self.index]
+    }
+
+    /// A shard that is gone has closed its connections: the message is dropped, and its `gone` with it.
+    pub(super) fn send(&self, shard: usize, message: Message) {
+        if let Some(sender) = self.senders.get(shard) {
+            let _ = sender.send(message);
+        }
+    }
+
+    pub(super) fn open_mailbox(&self) -> (u64, Rc<Mailbox>) {
+        let connection = self.opened.get();
+        self.opened.set(connection + 1);
+        let mailbox = Rc::<Mailbox>::default();
+        self.mailboxes.borrow_mut().insert(connection, Rc::clone(&mailbox));
+        (connection, mailbox)
+    }
+
+    pub(super) fn close_mailbox(&self, connection: u64) {
+        self.mailboxes.borrow_mut().remove(&connection);
+    }
+}

@@ -1,0 +1,137 @@
+//! A hub's limits as constants, each with its source. Where Azure publishes nothing the doc comment says that the
+//! figure is our choice.
+
+use std::time::Duration;
+
+/// Body, property names and values of one device-to-cloud message
+/// (Azure: "Create and read IoT Hub messages").
+pub const TELEMETRY_BYTES_MAX: usize = 256 * 1024;
+
+/// Subscriptions of one device (Azure: "Communicate with an IoT hub using the MQTT protocol").
+pub const SUBSCRIPTIONS_MAX: usize = 5;
+
+/// A connection is closed after this at the latest when nothing comes from the device: 29.45 minutes
+/// (Azure: "Communicate with an IoT hub using the MQTT protocol").
+pub const KEEP_ALIVE_TIMEOUT_MAX: Duration = Duration::from_secs(1767);
+
+/// How far the clocks of device and hub may be apart when a token's expiry is checked
+/// (`MaxClockSkew` of Azure's .NET service library).
+pub const CLOCK_SKEW_S: u64 = 300;
+
+/// From a token's expiry to the end of the connection that it opened. Our choice: Azure's documents name 5 and up to 10
+/// minutes.
+pub const EXPIRY_GRACE: Duration = Duration::from_secs(300);
+
+/// From accepting a connection to CONNECT (`ConnectArrivalTimeout` of Azure IoT Edge's hub; Azure publishes none for
+/// the cloud).
+pub const CONNECT_ARRIVAL_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long a hub waits for the next packet of a device that announced `keep_alive_s`: one and a half times that, and
+/// [`KEEP_ALIVE_TIMEOUT_MAX`] at most. For 0 it is the maximum: our choice, as in Azure's protocol gateway.
+#[must_use]
+pub fn keep_alive_timeout(keep_alive_s: u16) -> Duration {
+    match keep_alive_s {
+        0 => KEEP_ALIVE_TIMEOUT_MAX,
+        _ => Duration::from_millis(u64::from(keep_alive_s) * 1500).min(KEEP_ALIVE_TIMEOUT_MAX),
+    }
+}
+
+/// An IoT hub's tier (Azure: "Choose the right IoT Hub tier and size for your solution").
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Tier {
+    /// Free.
+    F1,
+    /// Basic 1.
+    B1,
+    /// Basic 2.
+    B2,
+    /// Basic 3.
+    B3,
+    /// Standard 1.
+    S1,
+    /// Standard 2.
+    S2,
+    /// Standard 3.
+    S3,
+}
+
+impl Tier {
+    /// Every tier.
+    pub const ALL: [Tier; 7] = [Tier::F1, Tier::B1, Tier::B2, Tier::B3, Tier::S1, Tier::S2, Tier::S3];
+
+    /// The name in scenarios and on Azure's price list.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Tier::F1 => "F1",
+            Tier::B1 => "B1",
+            Tier::B2 => "B2",
+            Tier::B3 => "B3",
+            Tier::S1 => "S1",
+            Tier::S2 => "S2",
+            Tier::S3 => "S3",
+        }
+    }
+
+    /// The tier of that name, in either case.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Tier> {
+        Tier::ALL.into_iter().find(|tier| tier.name().eq_ignore_ascii_case(name))
+    }
+
+    /// Units that one hub can have (Azure: "IoT Hub quotas and throttling").
+    #[must_use]
+    pub fn units_max(self) -> u32 {
+        match self {
+            Tier::F1 => 1,
+            Tier::B1 | Tier::B2 | Tier::S1 | Tier::S2 => 200,
+            Tier::B3 | Tier::S3 => 10,
+        }
+    }
+
+    /// Billed messages a day and unit (Azure: "IoT Hub quotas and throttling").
+    #[must_use]
+    pub fn messages_per_day(self) -> u64 {
+        match self {
+            Tier::F1 => 8_000,
+            Tier::B1 | Tier::S1 => 400_000,
+            Tier::B2 | Tier::S2 => 6_000_000,
+            Tier::B3 | Tier::S3 => 300_000_000,
+        }
+    }
+
+    /// How many messages are billed for one of `bytes`: one for each begun 4 KiB, on the free tier for each
+    /// begun 512 bytes (Azure: "IoT Hub quotas and throttling").
+    #[must_use]
+    pub fn billed(self, bytes: u64) -> u64 {
+        bytes.div_ceil(if self == Tier::F1 { 512 } else { 4096 }).max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keep_alive_is_waited_for_one_and_a_half_times_up_to_the_cap() {
+        for (keep_alive_s, wait_ms) in [
+            (1, 1_500),
+            (60, 90_000),
+            (1177, 1_765_500),
+            (1178, 1_767_000),
+            (u16::MAX, 1_767_000),
+            (0, 1_767_000),
+        ] {
+            assert_eq!(keep_alive_timeout(keep_alive_s), Duration::from_millis(wait_ms), "{keep_alive_s}");
+        }
+    }
+
+    #[test]
+    fn messages_are_billed_by_begun_blocks() {
+        for (bytes, standard, free) in [(0, 1, 1), (1, 1, 1), (4096, 1, 8), (4097, 2, 9)] {
+            assert_eq!((Tier::S1.billed(bytes), Tier::F1.billed(bytes)), (standard, free), "{bytes}");
+        }
+        assert_eq!(Tier::from_name("s2"), Some(Tier::S2));
+        assert_eq!(Tier::from_name("S4"), None);
+    }
+}

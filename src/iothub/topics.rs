@@ -1,0 +1,172 @@
+//! A hub's topics: what a device publishes to and subscribes to, and, for the emulator, what a topic means
+//! when it comes from a device that is already known. Ids are raw in topics and may contain `#`, `+` and `$`, so
+//! topics are read by known prefix, never by splitting or matching wildcards
+//! (Azure: "Communicate with an IoT hub using the MQTT protocol").
+
+/// Answers to a device's twin requests.
+pub const TWIN_RESPONSES: &str = "$iothub/twin/res/#";
+/// Changes of desired properties.
+pub const TWIN_DESIRED: &str = "$iothub/twin/PATCH/properties/desired/#";
+/// Direct methods.
+pub const METHODS: &str = "$iothub/methods/POST/#";
+
+/// Where a device sends telemetry; an encoded property bag may follow.
+#[must_use]
+pub fn telemetry(device: &str) -> String {
+    format!("devices/{device}/messages/events/")
+}
+
+/// The filter of a device's cloud-to-device messages.
+#[must_use]
+pub fn c2d(device: &str) -> String {
+    format!("devices/{device}/messages/devicebound/#")
+}
+
+/// What a publish means; texts are what follows the known prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inbound<'a> {
+    /// Device-to-cloud telemetry.
+    Telemetry {
+        /// The property bag, still encoded; may be empty.
+        bag: &'a str,
+    },
+    /// Wants the whole twin.
+    TwinGet {
+        /// `$rid=...`.
+        query: &'a str,
+    },
+    /// Changes reported properties.
+    TwinReported {
+        /// `$rid=...`.
+        query: &'a str,
+    },
+    /// Answers a direct method.
+    MethodResponse {
+        /// `{status}/?$rid=...`.
+        answer: &'a str,
+    },
+}
+
+/// What a publish of `device` to `topic` means; `None`: nothing, it is not the device's to publish to.
+/// Of telemetry every spelling that SDKs use is accepted: without the slash, with one after the bag, with a leading `?`.
+#[must_use]
+pub fn inbound<'a>(device: &str, topic: &'a str) -> Option<Inbound<'a>> {
+    if let Some(rest) = own(device, topic) {
+        let rest = rest.strip_prefix("messages/events")?;
+        if rest.is_empty() {
+            return Some(Inbound::Telemetry { bag: "" });
+        }
+        let bag = rest.strip_prefix('/')?;
+        let bag = bag.strip_prefix('?').unwrap_or(bag);
+        return Some(Inbound::Telemetry { bag: bag.strip_suffix('/').unwrap_or(bag) });
+    }
+    let rest = topic.strip_prefix("$iothub/")?;
+    if let Some(query) = rest.strip_prefix("twin/GET/?") {
+        return Some(Inbound::TwinGet { query });
+    }
+    if let Some(query) = rest.strip_prefix("twin/PATCH/properties/reported/?") {
+        return Some(Inbound::TwinReported { query });
+    }
+    rest.strip_prefix("methods/res/").map(|answer| Inbound::MethodResponse { answer })
+}
+
+/// What a device may subscribe to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Subscription {
+    /// Cloud-to-device messages.
+    C2d,
+    /// Answers to twin requests.
+    TwinResponses,
+    /// Changes of desired properties.
+    TwinDesired,
+    /// Direct methods.
+    Methods,
+}
+
+/// What `filter` means when `device` subscribes to it; `None`: it is not a filter that a hub grants.
+/// `devices/+/messages/devicebound/#` is what Azure's embedded C SDK sends; it means the device's own.
+#[must_use]
+pub fn subscription(device: &str, filter: &str) -> Option<Subscription> {
+    match filter {
+        TWIN_RESPONSES => Some(Subscription::TwinResponses),
+        TWIN_DESIRED => Some(Subscription::TwinDesired),
+        METHODS => Some(Subscription::Methods),
+        _ => (own(device, filter) == Some("messages/devicebound/#")
+            || filter == "devices/+/messages/devicebound/#")
+            .then_some(Subscription::C2d),
+    }
+}
+
+/// What follows `devices/{device}/`.
+fn own<'a>(device: &str, topic: &'a str) -> Option<&'a str> {
+    topic.strip_prefix("devices/")?.strip_prefix(device)?.strip_prefix('/')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn telemetry_is_understood_in_every_spelling() {
+        for (topic, bag) in [
+            ("devices/d1/messages/events", ""),
+            ("devices/d1/messages/events/", ""),
+            ("devices/d1/messages/events/a=1&b=2", "a=1&b=2"),
+            ("devices/d1/messages/events/a=1/", "a=1"),
+            ("devices/d1/messages/events/?a=1", "a=1"),
+        ] {
+            assert_eq!(inbound("d1", topic), Some(Inbound::Telemetry { bag }), "{topic}");
+        }
+        assert_eq!(inbound("d#+$", &telemetry("d#+$")), Some(Inbound::Telemetry { bag: "" }));
+    }
+
+    #[test]
+    fn topics_that_are_not_the_devices_mean_nothing() {
+        for topic in [
+            "devices/d2/messages/events/",
+            "devices/D1/messages/events/",
+            "devices/d1/messages/eventsx",
+            "devices/d1/messages/devicebound/",
+            "devices/d11/messages/events/",
+            "devices/d1",
+            "$iothub/twin/GET",
+            "$iothub/other",
+            "ä",
+            "",
+        ] {
+            assert_eq!(inbound("d1", topic), None, "{topic}");
+        }
+    }
+
+    #[test]
+    fn twin_and_method_topics_are_told_apart() {
+        assert_eq!(inbound("d", "$iothub/twin/GET/?$rid=1"), Some(Inbound::TwinGet { query: "$rid=1" }));
+        assert_eq!(
+            inbound("d", "$iothub/twin/PATCH/properties/reported/?$rid=1"),
+            Some(Inbound::TwinReported { query: "$rid=1" })
+        );
+        assert_eq!(
+            inbound("d", "$iothub/methods/res/200/?$rid=7"),
+            Some(Inbound::MethodResponse { answer: "200/?$rid=7" })
+        );
+    }
+
+    #[test]
+    fn a_hub_grants_its_own_filters_and_no_others() {
+        for (filter, meaning) in [
+            ("devices/d1/messages/devicebound/#", Some(Subscription::C2d)),
+            ("devices/+/messages/devicebound/#", Some(Subscription::C2d)),
+            (TWIN_RESPONSES, Some(Subscription::TwinResponses)),
+            (TWIN_DESIRED, Some(Subscription::TwinDesired)),
+            (METHODS, Some(Subscription::Methods)),
+            ("devices/d2/messages/devicebound/#", None),
+            ("devices/d1/messages/events/#", None),
+            ("devices/d1/#", None),
+            ("#", None),
+            ("$iothub/#", None),
+        ] {
+            assert_eq!(subscription("d1", filter), meaning, "{filter}");
+        }
+        assert_eq!(subscription("d1", &c2d("d1")), Some(Subscription::C2d));
+    }
+}

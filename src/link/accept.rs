@@ -1,0 +1,44 @@
+//! The server side of a connection's beginning: TLS on an accepted socket, under a deadline. The emulator calls it; from
+//! then on its connections are driven like a device's.
+
+use rustls::ServerConfig;
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::net::TcpStream;
+use tokio::time::timeout_at;
+use tokio_rustls::TlsAcceptor;
+
+use super::transport::Transport;
+
+/// A client that did not get through TLS.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AcceptError {
+    /// The handshake did not finish in time.
+    #[error("the TLS handshake did not finish in time")]
+    Timeout,
+    /// The handshake failed.
+    #[error("the TLS handshake failed: {0}")]
+    Tls(#[source] io::Error),
+}
+
+/// Does the server's side of the TLS handshake.
+///
+/// # Errors
+/// The handshake failed, or did not finish by `deadline`.
+pub async fn accept_tls(
+    stream: TcpStream,
+    config: &Arc<ServerConfig>,
+    deadline: Instant,
+) -> Result<Transport, AcceptError> {
+    // Acks must not wait for each other (Nagle).
+    stream.set_nodelay(true).map_err(AcceptError::Tls)?;
+    // Boxed: a connection's task would otherwise keep room for a handshake all its life.
+    let accepting = Box::pin(TlsAcceptor::from(Arc::clone(config)).accept(stream));
+    match timeout_at(deadline.into(), accepting).await {
+        Ok(Ok(stream)) => Ok(Transport::tls(stream.into())),
+        Ok(Err(error)) => Err(AcceptError::Tls(error)),
+        Err(_) => Err(AcceptError::Timeout),
+    }
+}

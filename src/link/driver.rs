@@ -1,0 +1,417 @@
+//! The one driver of every protocol endpoint: it moves bytes between a [`Machine`] and its [`Transport`] and keeps its
+//! one timer. `fleet` polls it for each device, `emulator` for each connection.
+//!
+//! It does not own the machine, and it does not know what the bytes mean.
+
+use bytes::{Buf, BytesMut};
+use std::cell::RefCell;
+use std::future::Future;
+use std::io;
+use std::net::TcpStream;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+use tokio::time::Sleep;
+
+use super::transport::Transport;
+use crate::clock;
+use crate::sansio::{Close, Closed, Machine, OUTPUT_BYTES_MAX};
+
+/// Reads of one connection in one wake; then the worker's other connections have their turn.
+const READS_PER_POLL_MAX: usize = 8;
+
+/// Rounds of collecting and writing in one wake; then the worker's other connections have their turn.
+const WRITES_PER_POLL_MAX: usize = 4;
+
+/// What a read finds free, at least: a read that is cut short costs another one.
+const READ_BYTES_MIN: usize = 4 * 1024;
+
+/// What a worker's shared buffer starts with: a whole TLS record.
+const SHARED_BYTES: usize = 16 * 1024;
+
+/// A shared buffer that one burst made larger than this is given back.
+const SHARED_BYTES_KEPT_MAX: usize = 256 * 1024;
+
+/// How long a connection that is to be closed may wait for a peer that does not take its last bytes.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// tokio's timers tick this often. A machine that asks for an instant that was already served is asked again after
+/// one tick, so that it cannot spin.
+const TICK: Duration = Duration::from_millis(1);
+
+/// The scratch memory of a worker: all its links read and write through it, so that one that waits owns none.
+#[derive(Debug, Default)]
+pub struct Buffers {
+    input: BytesMut,
+    output: BytesMut,
+    /// Sockets whose devices went silent: closing them would tell the peer.
+    silent: Vec<TcpStream>,
+}
+
+/// How a worker shares its [`Buffers`] among its links.
+pub type SharedBuffers = Rc<RefCell<Buffers>>;
+
+impl Buffers {
+    /// For all links of one worker.
+    #[must_use]
+    pub fn shared() -> SharedBuffers {
+        Rc::default()
+    }
+}
+
+/// Why [`Link::poll`] is ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End<E> {
+    /// The connection is over.
+    Closed(Closed),
+    /// The machine could not go on with it; the socket is closed.
+    Failed(E),
+}
+
+/// Drives one connection. What it owns while nothing moves is the transport, a timer and two empty buffers.
+#[derive(Debug)]
+pub struct Link {
+    /// `None` once the link has ended.
+    transport: Option<Transport>,
+    buffers: SharedBuffers,
+    /// A partial frame, otherwise empty and without memory.
+    input: BytesMut,
+    /// What the transport would not take, otherwise empty and without memory.
+    output: BytesMut,
+    /// Made when first needed, moved only when something is due earlier than it.
+    sleep: Option<Pin<Box<Sleep>>>,
+    armed: Option<Instant>,
+    /// When a close that waits for the peer is given up.
+    close_by: Option<Instant>,
+    /// Written, and perhaps not yet with the kernel.
+    unflushed: bool,
+    /// The machine stopped listening while input was left.
+    unheard: bool,
+    bytes_in: u64,
+    bytes_out: u64,
+}
+
+/// What a turn of reading came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Read {
+    /// The machine wants no input; nothing will wake us.
+    Off,
+    /// The transport has no more and will wake us.
+    Drained,
+    /// There may be more.
+    Cut,
+    /// Nothing will come any more.
+    Over(Closed),
+}
+
+impl Link {
+    /// A link over an established connection.
+    #[must_use]
+    pub fn new(transport: Transport, buffers: SharedBuffers) -> Link {
+        Link {
+            transport: Some(transport),
+            buffers,
+            input: BytesMut::new(),
+            output: BytesMut::new(),
+            sleep: None,
+            armed: None,
+            close_by: None,
+            unflushed: false,
+            unheard: false,
+            bytes_in: 0,
+            bytes_out: 0,
+        }
+    }
+
+    /// Bytes received, after TLS.
+    #[must_use]
+    pub fn bytes_in(&self) -> u64 {
+        self.bytes_in
+    }
+
+    /// Bytes sent, before TLS.
+    #[must_use]
+    pub fn bytes_out(&self) -> u64 {
+        self.bytes_out
+    }
+
+    /// Memory that this link keeps to itself, in bytes.
+    #[cfg(test)]
+    pub(super) fn owned_bytes(&self) -> usize {
+        self.input.capacity() + self.output.capacity()
+    }
+
+    /// Runs `machine` until it waits for the peer or for its timer. Poll it after every command given to the machine.
+    ///
+    /// A machine should not ask for a time that has passed: what cannot happen before an ack comes has no due time.
+    /// One that does is asked again every millisecond.
+    ///
+    /// Ready when the connection is over, the machine having been told by `handle_closed`; after that it is always
+    /// ready, and says `Closed::Local`.
+    pub fn poll<M: Machine>(&mut self, cx: &mut Context<'_>, machine: &mut M) -> Poll<End<M::Error>> {
+        if self.transport.is_none() {
+            return Poll::Ready(End::Closed(Closed::Local));
+        }
+        match self.turn(cx, machine) {
+            Ok(()) => Poll::Pending,
+            Err(end) => {
+                self.transport = None;
+                self.input = BytesMut::new();
+                self.output = BytesMut::new();
+                let why = match end {
+                    End::Closed(why) => why,
+                    End::Failed(_) => Closed::Local,
+                };
+                machine.handle_closed(clock::now(), why);
+                Poll::Ready(end)
+            }
+        }
+    }
+
+    /// One wake, in the order that [`Machine`] promises. An error is how the connection ends.
+    fn turn<M: Machine>(&mut self, cx: &mut Context<'_>, machine: &mut M) -> Result<(), End<M::Error>> {
+        let (read, now) = self.read(cx, machine)?;
+        machine.handle_timeout(now).map_err(End::Failed)?;
+        self.abort(machine.poll_close())?;
+        let wrote_all = match self.write(cx, now, machine) {
+            Ok(wrote_all) => wrote_all,
+            Err(why) => {
+                // The peer's last words, a refusal for instance, explain more than the failed write.
+                self.read(cx, machine)?;
+                return Err(End::Closed(why));
+            }
+        };
+        self.abort(machine.poll_close())?;
+        let wake_at = match machine.poll_close() {
+            Some(Close::AfterFlush) => {
+                let close_by = *self.close_by.get_or_insert(now + CLOSE_TIMEOUT);
+                let flushed = wrote_all && self.output.is_empty() && !self.unflushed;
+                if now >= close_by || (flushed && self.shut_down(cx).is_ready()) {
+                    return Err(End::Closed(Closed::Local));
+                }
+                Some(machine.poll_timeout().map_or(close_by, |at| at.min(close_by)))
+            }
+            _ => machine.poll_timeout(),
+        };
+        let hears_again = machine.wants_input() && (read == Read::Off || self.unheard);
+        if read == Read::Cut || !wrote_all || hears_again {
+            cx.waker().wake_by_ref();
+        } else {
+            // What is overdue after `handle_timeout` wants room in the output; the socket will wake us for that.
+            let blocked = !self.output.is_empty();
+            self.arm(cx, now, wake_at.filter(|&at| at > now || !blocked));
+        }
+        Ok(())
+    }
+
+    /// Reads what there is, then hands all of it to the machine under one clock reading.
+    fn read<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_>,
+        machine: &mut M,
+    ) -> Result<(Read, Instant), End<M::Error>> {
+        if !machine.wants_input() {
+            return Ok((Read::Off, clock::now()));
+        }
+        let mut input = self.take_input();
+        let before = input.len();
+        let read = self.fill(cx, &mut input);
+        let now = clock::now();
+        let mut result = Ok((read, now));
+        if input.len() > before || (self.unheard && before > 0) {
+            if let Err(error) = machine.handle_input(now, &mut input) {
+                result = Err(End::Failed(error));
+            }
+            self.unheard = !input.is_empty() && !machine.wants_input();
+        }
+        self.keep_input(input);
+        match result {
+            Ok((Read::Over(why), _)) => Err(End::Closed(why)),
+            other => other,
+        }
+    }
+
+    fn fill(&mut self, cx: &mut Context<'_>, input: &mut BytesMut) -> Read {
+        let Some(transport) = &mut self.transport else { return Read::Over(Closed::Local) };
+        for _ in 0..READS_PER_POLL_MAX {
+            input.reserve(READ_BYTES_MIN);
+            match transport.poll_read(cx, input) {
+                Poll::Ready(Ok(0)) => return Read::Over(Closed::Eof),
+                Poll::Ready(Ok(n)) => self.bytes_in += n as u64,
+                Poll::Ready(Err(error)) => return Read::Over(why_closed(&error)),
+                Poll::Pending => return Read::Drained,
+            }
+        }
+        Read::Cut
+    }
+
+    /// Collects and writes until the machine has no more (true), the transport takes no more (true: it will wake us),
+    /// or the rounds are used up (false).
+    fn write<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        machine: &mut M,
+    ) -> Result<bool, Closed> {
+        let mut output = self.take_output();
+        let mut result = Ok(false);
+        for _ in 0..WRITES_PER_POLL_MAX {
+            collect(now, machine, &mut output);
+            if output.is_empty() && !self.unflushed {
+                result = Ok(true);
+                break;
+            }
+            match self.push(cx, &mut output) {
+                Poll::Ready(Ok(())) => machine.handle_flushed(now),
+                Poll::Ready(Err(error)) => {
+                    result = Err(why_closed(&error));
+                    break;
+                }
+                Poll::Pending => {
+                    result = Ok(true);
+                    break;
+                }
+            }
+        }
+        self.keep_output(output);
+        result
+    }
+
+    /// Ready once the kernel has all of `output`.
+    fn push(&mut self, cx: &mut Context<'_>, output: &mut BytesMut) -> Poll<io::Result<()>> {
+        let Some(transport) = &mut self.transport else {
+            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+        };
+        while !output.is_empty() {
+            let n = ready!(transport.poll_write(cx, output))?;
+            if n == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.unflushed = true;
+            self.bytes_out += n as u64;
+            if n == output.len() {
+                output.clear(); // Unlike `advance`, this keeps the capacity.
+            } else {
+                output.advance(n);
+            }
+        }
+        ready!(transport.poll_flush(cx))?;
+        self.unflushed = false;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Closes in the ways that write nothing more.
+    fn abort<E>(&mut self, close: Option<Close>) -> Result<(), End<E>> {
+        match close {
+            None | Some(Close::AfterFlush) => return Ok(()),
+            Some(Close::Reset) => {
+                if let Some(transport) = self.transport.take() {
+                    transport.reset();
+                }
+            }
+            Some(Close::Silent) => {
+                let socket = self.transport.take().and_then(Transport::into_silent);
+                self.buffers.borrow_mut().silent.extend(socket);
+            }
+        }
+        Err(End::Closed(Closed::Local))
+    }
+
+    /// Ready when the goodbye is out, or cannot be said.
+    fn shut_down(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.transport {
+            Some(transport) => transport.poll_shutdown(cx).map(drop),
+            None => Poll::Ready(()),
+        }
+    }
+
+    /// Has the task woken at `wanted`, or a little earlier: a timer that must move back is left to fire, because
+    /// keep-alive moves back with every message and early calls are harmless.
+    fn arm(&mut self, cx: &mut Context<'_>, now: Instant, wanted: Option<Instant>) {
+        let Some(wanted) = wanted else { return };
+        let wanted = wanted.max(now + TICK);
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(wanted.into())));
+        loop {
+            if self.armed.is_none_or(|armed| wanted < armed) {
+                sleep.as_mut().reset(wanted.into());
+                self.armed = Some(wanted);
+            }
+            if sleep.as_mut().poll(cx).is_pending() {
+                return;
+            }
+            if self.armed.take().is_some_and(|fired| fired >= wanted) {
+                cx.waker().wake_by_ref();
+                return;
+            }
+        }
+    }
+
+    /// The worker's buffer to read into, with our partial frame in front.
+    fn take_input(&mut self) -> BytesMut {
+        let mut input = take(&mut self.buffers.borrow_mut().input);
+        input.extend_from_slice(&self.input);
+        input
+    }
+
+    fn keep_input(&mut self, input: BytesMut) {
+        self.input = keep(&mut self.buffers.borrow_mut().input, input);
+    }
+
+    /// The buffer to write from: the worker's, unless our own waits to be written. (It may be 64 KiB: not copied.)
+    fn take_output(&mut self) -> BytesMut {
+        if self.output.is_empty() {
+            take(&mut self.buffers.borrow_mut().output)
+        } else {
+            std::mem::take(&mut self.output)
+        }
+    }
+
+    fn keep_output(&mut self, output: BytesMut) {
+        self.output = keep(&mut self.buffers.borrow_mut().output, output);
+    }
+}
+
+/// Asks the machine for output until it has no more or the bound is reached.
+fn collect<M: Machine>(now: Instant, machine: &mut M, output: &mut BytesMut) {
+    while output.len() < OUTPUT_BYTES_MAX {
+        let before = output.len();
+        machine.poll_output(now, output);
+        if output.len() == before {
+            return;
+        }
+    }
+}
+
+/// Borrows the worker's buffer, empty.
+fn take(shared: &mut BytesMut) -> BytesMut {
+    let mut buffer = std::mem::take(shared);
+    if buffer.capacity() == 0 {
+        buffer.reserve(SHARED_BYTES);
+    }
+    buffer
+}
+
+/// Gives a buffer back to the worker, and to the link what is left in it.
+fn keep(shared: &mut BytesMut, mut buffer: BytesMut) -> BytesMut {
+    if shared.capacity() > 0 {
+        // The worker has its own: this one was the link's.
+        return if buffer.is_empty() { BytesMut::new() } else { buffer };
+    }
+    let rest = if buffer.is_empty() { BytesMut::new() } else { BytesMut::from(&buffer[..]) };
+    buffer.clear();
+    if buffer.capacity() <= SHARED_BYTES_KEPT_MAX {
+        *shared = buffer;
+    }
+    rest
+}
+
+/// What an error of an established connection means.
+fn why_closed(error: &io::Error) -> Closed {
+    match error.kind() {
+        // TLS was cut off without its goodbye; brokers do that.
+        io::ErrorKind::UnexpectedEof => Closed::Eof,
+        io::ErrorKind::InvalidData => Closed::TlsAlert,
+        _ => Closed::Reset,
+    }
+}

@@ -1,0 +1,381 @@
+//! The driver against a scripted machine, over pipes in memory and in virtual time.
+
+use bytes::BytesMut;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+use super::{Buffers, End, Link, Transport};
+use crate::clock;
+use crate::sansio::{Close, Closed, Machine, OUTPUT_BYTES_MAX};
+
+/// A machine whose frames are lines. It answers each with the same line and keeps a diary.
+#[derive(Debug, Default)]
+struct Echo {
+    lines: Vec<String>,
+    answers: Vec<u8>,
+    /// Appended to the output by each `poll_output`, this often.
+    flood: Option<(usize, usize)>,
+    collected: Vec<usize>,
+    flushed: u32,
+    timers: Vec<Instant>,
+    fired: Vec<Instant>,
+    closed: Vec<Closed>,
+    close: Option<Close>,
+    deaf: bool,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Broken(&'static str);
+
+impl Machine for Echo {
+    type Error = Broken;
+
+    fn handle_input(&mut self, _now: Instant, input: &mut BytesMut) -> Result<(), Broken> {
+        while !self.deaf
+            && let Some(end) = input.iter().position(|&byte| byte == b'\n')
+        {
+            let line = input.split_to(end + 1);
+            match &line[..end] {
+                b"break" => return Err(Broken("broken frame")),
+                b"deaf" => self.deaf = true,
+                _ => self.answers.extend_from_slice(&line),
+            }
+            self.lines.push(String::from_utf8_lossy(&line[..end]).into_owned());
+        }
+        Ok(())
+    }
+
+    fn handle_timeout(&mut self, now: Instant) -> Result<(), Broken> {
+        if self.timers.first().is_some_and(|&at| at <= now) {
+            self.timers.remove(0);
+            self.fired.push(now);
+        }
+        Ok(())
+    }
+
+    fn handle_flushed(&mut self, _now: Instant) {
+        self.flushed += 1;
+    }
+
+    fn handle_closed(&mut self, _now: Instant, why: Closed) {
+        self.closed.push(why);
+    }
+
+    fn poll_output(&mut self, _now: Instant, out: &mut BytesMut) {
+        assert!(out.len() < OUTPUT_BYTES_MAX, "asked for more than the bound");
+        out.extend_from_slice(&std::mem::take(&mut self.answers));
+        if let Some((size, left)) = self.flood
+            && left > 0
+        {
+            self.flood = Some((size, left - 1));
+            self.collected.push(out.len());
+            out.resize(out.len() + size, b'x');
+        }
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.first().copied()
+    }
+
+    fn wants_input(&self) -> bool {
+        !self.deaf
+    }
+
+    fn poll_close(&self) -> Option<Close> {
+        self.close
+    }
+}
+
+fn pair(pipe_bytes: usize) -> (Link, DuplexStream) {
+    let (ours, theirs) = duplex(pipe_bytes);
+    (Link::new(Transport::Duplex(ours), Buffers::shared()), theirs)
+}
+
+async fn run(link: &mut Link, machine: &mut Echo) -> End<Broken> {
+    poll_fn(|cx| link.poll(cx, machine)).await
+}
+
+/// Polls until nothing more happens by itself. The duplex pipe wakes through the waker, which `poll_fn` counts.
+async fn settle(link: &mut Link, machine: &mut Echo) -> Option<End<Broken>> {
+    tokio::select! {
+        biased;
+        end = run(link, machine) => Some(end),
+        // In virtual time this fires only once every task is idle.
+        () = tokio::time::sleep(Duration::from_millis(1)) => None,
+    }
+}
+
+async fn read_line(stream: &mut DuplexStream) -> String {
+    let mut line = String::new();
+    loop {
+        match stream.read_u8().await.expect("the pipe is open") {
+            b'\n' => return line,
+            byte => line.push(char::from(byte)),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn frames_survive_a_pipe_that_passes_one_byte_at_a_time() {
+    let (mut link, mut peer) = pair(1);
+    let mut machine = Echo::default();
+    let talk = async {
+        for line in ["one", "", "three and a bit"] {
+            peer.write_all(format!("{line}\n").as_bytes()).await.expect("the link reads");
+            assert_eq!(read_line(&mut peer).await, line);
+        }
+        peer.write_all(b"half").await.expect("the link reads");
+        drop(peer);
+    };
+    let (end, ()) = tokio::join!(run(&mut link, &mut machine), talk);
+    assert_eq!(end, End::Closed(Closed::Eof));
+    assert_eq!(machine.lines, ["one", "", "three and a bit"]);
+    assert_eq!(machine.closed, [Closed::Eof]);
+    assert_eq!((link.bytes_in(), link.bytes_out()), (4 + 1 + 16 + 4, 4 + 1 + 16));
+}
+
+#[tokio::test(start_paused = true)]
+async fn links_of_a_worker_share_buffers_and_keep_their_partial_frames_apart() {
+    let buffers = Buffers::shared();
+    let (ours_a, mut a) = duplex(64);
+    let (ours_b, mut b) = duplex(64);
+    let mut links = [ours_a, ours_b].map(|s| Link::new(Transport::Duplex(s), buffers.clone()));
+    let mut machines = [Echo::default(), Echo::default()];
+    for (part_a, part_b) in [("al", "b"), ("ph", "et"), ("a\n", "a\n")] {
+        a.write_all(part_a.as_bytes()).await.expect("room");
+        b.write_all(part_b.as_bytes()).await.expect("room");
+        for (link, machine) in links.iter_mut().zip(&mut machines) {
+            assert_eq!(settle(link, machine).await, None);
+        }
+    }
+    assert_eq!((read_line(&mut a).await, read_line(&mut b).await), ("alpha".into(), "beta".into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_stops_reading_is_not_asked_for_more_than_the_bound() {
+    let (mut link, mut peer) = pair(1024);
+    let mut machine = Echo { flood: Some((1000, 200)), ..Echo::default() };
+    assert_eq!(settle(&mut link, &mut machine).await, None);
+    let asked = machine.collected.len();
+    // What waits stays below the bound plus one message; the pipe holds 1,024 bytes more.
+    assert!((65..=67).contains(&asked), "{asked}");
+    assert_eq!(machine.flushed, 0);
+    // Nothing more is collected however often the link is woken.
+    assert_eq!(settle(&mut link, &mut machine).await, None);
+    assert_eq!(machine.collected.len(), asked);
+    // The peer reads again: everything comes, in order, and the bound held all the way.
+    let mut all = vec![0; 200_000];
+    let reading = async { peer.read_exact(&mut all).await.map(drop) };
+    tokio::select! {
+        end = run(&mut link, &mut machine) => panic!("{end:?}"),
+        read = reading => read.expect("all of it"),
+    }
+    assert_eq!(machine.collected.len(), 200);
+    assert_eq!(link.bytes_out(), 200_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn flushed_is_told_only_when_the_pipe_has_everything() {
+    let (mut link, mut peer) = pair(4);
+    let mut machine = Echo { answers: b"12345678".to_vec(), ..Echo::default() };
+    assert_eq!(settle(&mut link, &mut machine).await, None);
+    assert_eq!((link.bytes_out(), machine.flushed), (4, 0));
+    peer.read_exact(&mut [0; 3]).await.expect("three bytes");
+    assert_eq!(settle(&mut link, &mut machine).await, None);
+    assert_eq!((link.bytes_out(), machine.flushed), (7, 0));
+    peer.read_exact(&mut [0; 4]).await.expect("four bytes");
+    assert_eq!(settle(&mut link, &mut machine).await, None);
+    assert_eq!((link.bytes_out(), machine.flushed), (8, 1));
+    // Nothing new was written: nothing new is flushed.
+    assert_eq!(settle(&mut link, &mut machine).await, None);
+    assert_eq!(machine.flushed, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_wants_no_input_leaves_it_with_the_peer_and_gets_it_later() {
+    let (mut link, mut peer) = pair(64);
+    let mut machine = Echo::default();
+    peer.write_all(b"deaf\nheld back\n").await.expect("room");
+    assert_eq!(settle(&mut link, &mut machine).await, None);
+    assert_eq!(machine.lines, ["deaf"]);
+    // The pipe fills and the peer feels it.
+    let refused = tokio::time::timeout(Duration::from_secs(1), peer.write_all(&[b'y'; 65])).await;
+    assert!(refused.is_err());
+    assert_eq!(settle(&mut link, &mut machine).await, None);
+    machine.deaf = false;
+    assert_eq!(settle(&mut link, &mut machine).await, None);
+    assert_eq!(machine.lines, ["deaf", "held back"]);
+    assert_eq!(link.bytes_in(), 15 + 64);
+}
+
+#[tokio::test(start_paused = true)]
+async fn timers_fire_when_they_are_due_also_when_they_move_forwards_or_back() {
+    let (mut link, mut peer) = pair(64);
+    let start = clock::now();
+    let at = |seconds| start + Duration::from_secs(seconds);
+    let mut machine = Echo { timers: vec![at(10), at(20), at(3600)], ..Echo::default() };
+    let sleep_until = |seconds| tokio::time::sleep_until(at(seconds).into());
+    macro_rules! drive_until {
+        ($seconds:expr) => {
+            tokio::select! {
+                biased;
+                end = run(&mut link, &mut machine) => panic!("{end:?}"),
+                () = sleep_until($seconds) => {}
+            }
+        };
+    }
+    drive_until!(15);
+    assert_eq!(machine.fired, [at(10)]);
+    // Earlier than what is armed.
+    machine.timers.insert(0, at(17));
+    drive_until!(18);
+    assert_eq!(machine.fired, [at(10), at(17)]);
+    // Later than what is armed: the old instant passes without effect.
+    machine.timers = vec![at(30)];
+    drive_until!(29);
+    assert_eq!(machine.fired.len(), 2);
+    drive_until!(31);
+    assert_eq!(machine.fired, [at(10), at(17), at(30)]);
+    // And the link still reads.
+    peer.write_all(b"alive\n").await.expect("room");
+    drive_until!(32);
+    assert_eq!(machine.lines, ["alive"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_asks_for_the_past_does_not_spin() {
+    let (mut link, _peer) = pair(64);
+    let mut machine = Stuck { asked: clock::now(), timeouts: 0 };
+    tokio::select! {
+        biased;
+        _ = poll_fn(|cx| link.poll(cx, &mut machine)) => unreachable!("the peer is there"),
+        () = tokio::time::sleep(Duration::from_millis(100)) => {}
+    }
+    assert!((90..=110).contains(&machine.timeouts), "{}", machine.timeouts);
+}
+
+struct Stuck {
+    asked: Instant,
+    timeouts: u32,
+}
+
+impl Machine for Stuck {
+    type Error = ();
+    fn handle_input(&mut self, _: Instant, _: &mut BytesMut) -> Result<(), ()> {
+        Ok(())
+    }
+    fn handle_timeout(&mut self, _: Instant) -> Result<(), ()> {
+        self.timeouts += 1;
+        Ok(())
+    }
+    fn handle_flushed(&mut self, _: Instant) {}
+    fn handle_closed(&mut self, _: Instant, _: Closed) {}
+    fn poll_output(&mut self, _: Instant, _: &mut BytesMut) {}
+    fn poll_timeout(&self) -> Option<Instant> {
+        Some(self.asked)
+    }
+    fn wants_input(&self) -> bool {
+        true
+    }
+    fn poll_close(&self) -> Option<Close> {
+        None
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_flush_writes_what_waits_then_closes_and_tells_once() {
+    let (mut link, mut peer) = pair(4);
+    let mut machine =
+        Echo { answers: b"goodbye\n".to_vec(), close: Some(Close::AfterFlush), ..Echo::default() };
+    let (end, line) = tokio::join!(run(&mut link, &mut machine), read_line(&mut peer));
+    assert_eq!((end, line.as_str()), (End::Closed(Closed::Local), "goodbye"));
+    assert_eq!(peer.read(&mut [0; 1]).await.expect("a clean end"), 0);
+    // An ended link stays ended, and the machine hears of it once.
+    assert_eq!(run(&mut link, &mut machine).await, End::Closed(Closed::Local));
+    assert_eq!(machine.closed, [Closed::Local]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_flush_does_not_wait_for_ever_for_a_peer_that_does_not_read() {
+    let (mut link, _peer) = pair(4);
+    let mut machine =
+        Echo { answers: b"goodbye\n".to_vec(), close: Some(Close::AfterFlush), ..Echo::default() };
+    let start = clock::now();
+    assert_eq!(run(&mut link, &mut machine).await, End::Closed(Closed::Local));
+    assert_eq!((clock::now() - start).as_secs(), 5);
+    assert_eq!(machine.closed, [Closed::Local]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn reset_and_silent_write_nothing_more() {
+    for close in [Close::Reset, Close::Silent] {
+        let (mut link, mut peer) = pair(64);
+        let mut machine = Echo { answers: b"unsent\n".to_vec(), close: Some(close), ..Echo::default() };
+        assert_eq!(run(&mut link, &mut machine).await, End::Closed(Closed::Local));
+        assert_eq!(machine.closed, [Closed::Local]);
+        assert_eq!(peer.read(&mut [0; 1]).await.expect("the pipe ends"), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_of_the_machine_ends_the_link_and_is_returned() {
+    let (mut link, mut peer) = pair(64);
+    let mut machine = Echo::default();
+    peer.write_all(b"fine\nbreak\nnever seen\n").await.expect("room");
+    assert_eq!(run(&mut link, &mut machine).await, End::Failed(Broken("broken frame")));
+    assert_eq!(machine.lines, ["fine"]);
+    assert_eq!(machine.closed, [Closed::Local]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn last_words_before_a_failed_write_are_heard() {
+    let (mut link, mut peer) = pair(64);
+    let mut machine = Echo { deaf: true, ..Echo::default() };
+    peer.write_all(b"refused\n").await.expect("room");
+    drop(peer);
+    // While the machine does not listen the end is not seen; then a write fails.
+    assert_eq!(settle(&mut link, &mut machine).await, None);
+    machine.deaf = false;
+    machine.answers = b"too late\n".to_vec();
+    assert_eq!(run(&mut link, &mut machine).await, End::Closed(Closed::Eof));
+    assert_eq!(machine.lines, ["refused"]);
+    assert_eq!(machine.closed, [Closed::Eof]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_link_owns_no_buffers() {
+    let (mut link, mut peer) = pair(64);
+    let mut machine = Echo::default();
+    peer.write_all(b"hello\n").await.expect("room");
+    assert_eq!(settle(&mut link, &mut machine).await, None);
+    assert_eq!(machine.lines, ["hello"]);
+    assert_eq!(link.owned_bytes(), 0);
+    peer.write_all(b"half").await.expect("room");
+    assert_eq!(settle(&mut link, &mut machine).await, None);
+    assert!((4..=64).contains(&link.owned_bytes()), "{}", link.owned_bytes());
+    peer.write_all(b" done\n").await.expect("room");
+    assert_eq!(settle(&mut link, &mut machine).await, None);
+    assert_eq!((machine.lines.len(), link.owned_bytes()), (2, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_peer_does_not_keep_the_worker_to_itself() {
+    let (mut link, mut peer) = pair(1 << 20);
+    let mut machine = Echo::default();
+    let line = [&[b'z'; 999][..], b"\n"].concat();
+    for _ in 0..1000 {
+        peer.write_all(&line).await.expect("room");
+    }
+    let poll = |link: &mut Link, machine: &mut Echo| {
+        let mut future = pin!(async { poll_fn(|cx| link.poll(cx, machine)).await });
+        future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+    };
+    assert_eq!(poll(&mut link, &mut machine), Poll::Pending);
+    let first = machine.lines.len();
+    assert!((1..1000).contains(&first), "{first}");
+    assert_eq!(settle(&mut link, &mut machine).await, None);
+    assert_eq!(machine.lines.len(), 1000);
+}

@@ -1,0 +1,210 @@
+//! TLS configurations: one for a whole fleet, one for the emulator. The provider is always passed explicitly.
+
+use rustls::client::Resumption;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature, verify_tls13_signature,
+};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
+use rustls::server::NoServerSessionStorage;
+use rustls::{
+    CipherSuite, ClientConfig, CommonState, DigitallySignedStruct, ProtocolVersion, RootCertStore,
+    ServerConfig, SignatureScheme,
+};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Whom a fleet trusts.
+#[derive(Clone, Debug)]
+pub struct ClientOptions {
+    /// A PEM file of roots, instead of the system's.
+    pub ca: Option<PathBuf>,
+    /// Roots as PEM in memory, instead of the system's: the built-in hub's own certificate.
+    pub roots_pem: Option<Vec<u8>>,
+    /// False accepts any certificate. Only a long flag or key says so, and it marks the report.
+    pub verify: bool,
+}
+
+impl Default for ClientOptions {
+    fn default() -> ClientOptions {
+        ClientOptions { ca: None, roots_pem: None, verify: true }
+    }
+}
+
+/// A TLS configuration that cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TlsError {
+    /// The `ca` file.
+    #[error("cannot read certificates from {}: {source}", path.display())]
+    Ca {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: rustls::pki_types::pem::Error,
+    },
+    /// Roots given in memory.
+    #[error("cannot read the given root certificates: {0}")]
+    Pem(rustls::pki_types::pem::Error),
+    /// The system has no roots where they are looked for.
+    #[error("no root certificates on this system: install ca-certificates or name a `ca` file{0}")]
+    NoSystemRoots(String),
+    /// rustls refuses what it was given.
+    #[error("cannot set up TLS: {0}")]
+    Setup(#[from] rustls::Error),
+}
+
+/// For all devices of a run: TLS 1.2 and 1.3, server name checked, no resumption.
+///
+/// rustls's default resumption is one cache per configuration, keyed by server name: a fleet would resume with
+/// another device's ticket.
+///
+/// # Errors
+/// The roots cannot be read, or there are none.
+pub fn client(options: &ClientOptions) -> Result<Arc<ClientConfig>, TlsError> {
+    let provider = provider();
+    let algorithms = provider.signature_verification_algorithms;
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let mut config = if options.verify {
+        builder.with_root_certificates(roots(options)?)
+    } else {
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(algorithms)))
+    }
+    .with_no_client_auth();
+    config.resumption = Resumption::disabled();
+    Ok(Arc::new(config))
+}
+
+/// For the emulator: `chain` as DER, the end certificate first, and its key as PKCS#8 DER. No client certificate is
+/// asked for, and nothing is resumed, so that every connection costs what a device's first one does.
+///
+/// # Errors
+/// The key is unusable or does not belong to the certificate.
+pub fn server(chain: Vec<Vec<u8>>, key: Vec<u8>) -> Result<Arc<ServerConfig>, TlsError> {
+    let chain = chain.into_iter().map(CertificateDer::from).collect();
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(chain, PrivatePkcs8KeyDer::from(key).into())?;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Ok(Arc::new(config))
+}
+
+/// aws-lc-rs with X25519 first, as devices do. P-256 stays offered: a TLS 1.2 server with a P-256 certificate cannot be
+/// talked to without it. The post-quantum hybrid would cost what devices do not spend.
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(CryptoProvider {
+        kx_groups: vec![aws_lc_rs::kx_group::X25519, aws_lc_rs::kx_group::SECP256R1],
+        ..aws_lc_rs::default_provider()
+    })
+}
+
+fn roots(options: &ClientOptions) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    if let Some(path) = &options.ca {
+        let failed = |source| TlsError::Ca { path: path.clone(), source };
+        let pem = std::fs::read(path).map_err(|error| failed(rustls::pki_types::pem::Error::Io(error)))?;
+        add_pem(&mut roots, &pem, failed)?;
+    }
+    if let Some(pem) = &options.roots_pem {
+        add_pem(&mut roots, pem, TlsError::Pem)?;
+    }
+    if options.ca.is_none() && options.roots_pem.is_none() {
+        let found = rustls_native_certs::load_native_certs();
+        // Systems carry odd certificates: what cannot be used is left out, as long as something remains.
+        roots.add_parsable_certificates(found.certs);
+        if roots.is_empty() {
+            let why = found.errors.first().map(|error| format!(" ({error})")).unwrap_or_default();
+            return Err(TlsError::NoSystemRoots(why));
+        }
+    }
+    Ok(roots)
+}
+
+fn add_pem(
+    roots: &mut RootCertStore,
+    pem: &[u8],
+    failed: impl Fn(rustls::pki_types::pem::Error) -> TlsError,
+) -> Result<(), TlsError> {
+    let mut any = false;
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        roots.add(certificate.map_err(&failed)?)?;
+        any = true;
+    }
+    if any { Ok(()) } else { Err(failed(rustls::pki_types::pem::Error::NoItemsFound)) }
+}
+
+/// What TLS agreed on, in the field's names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TlsFacts {
+    /// `1.2` or `1.3`.
+    pub version: &'static str,
+    /// The cipher suite, IANA's name.
+    pub suite: &'static str,
+    /// The key-exchange group: `X25519`, `secp256r1`.
+    pub group: &'static str,
+}
+
+impl TlsFacts {
+    pub(super) fn of(connection: &CommonState) -> TlsFacts {
+        TlsFacts {
+            version: match connection.protocol_version() {
+                Some(ProtocolVersion::TLSv1_3) => "1.3",
+                Some(ProtocolVersion::TLSv1_2) => "1.2",
+                _ => "unknown",
+            },
+            suite: match connection.negotiated_cipher_suite().map(|suite| suite.suite()) {
+                // rustls prefixes these three with TLS13_.
+                Some(CipherSuite::TLS13_AES_128_GCM_SHA256) => "TLS_AES_128_GCM_SHA256",
+                Some(CipherSuite::TLS13_AES_256_GCM_SHA384) => "TLS_AES_256_GCM_SHA384",
+                Some(CipherSuite::TLS13_CHACHA20_POLY1305_SHA256) => "TLS_CHACHA20_POLY1305_SHA256",
+                other => other.and_then(|suite| suite.as_str()).unwrap_or("unknown"),
+            },
+            group: connection
+                .negotiated_key_exchange_group()
+                .and_then(|group| group.name().as_str())
+                .unwrap_or("unknown"),
+        }
+    }
+}
+
+/// Accepts every certificate, and still has the handshake signed by the key in it.
+#[derive(Debug)]
+struct AnyCertificate(WebPkiSupportedAlgorithms);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.0)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.0)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_schemes()
+    }
+}

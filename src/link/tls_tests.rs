@@ -1,0 +1,432 @@
+//! Dialling, TLS and the ways to close, over real sockets on loopback.
+
+use bytes::BytesMut;
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use rustls::{ServerConfig, SupportedProtocolVersion};
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::tls::{self, ClientOptions, TlsError};
+use super::{
+    AcceptError, Buffers, Culprit, DialError, Dialled, End, Endpoint, Link, Step, Transport, accept_tls,
+    dial, listen,
+};
+use crate::clock;
+use crate::sansio::{Close, Closed, Machine, OUTPUT_BYTES_MAX};
+
+/// A server's certificate, its key, and what a client must trust.
+struct Identity {
+    certificate: Vec<u8>,
+    key: Vec<u8>,
+    pem: Vec<u8>,
+}
+
+fn identity(names: &[&str]) -> Identity {
+    let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+    let made = rcgen::generate_simple_self_signed(names).expect("names are valid");
+    Identity {
+        certificate: made.cert.der().to_vec(),
+        key: made.signing_key.serialize_der(),
+        pem: made.cert.pem().into_bytes(),
+    }
+}
+
+impl Identity {
+    fn server(&self) -> Arc<ServerConfig> {
+        tls::server(vec![self.certificate.clone()], self.key.clone()).expect("key and certificate match")
+    }
+
+    /// A server that can do less than ours.
+    fn old_server(
+        &self,
+        versions: &[&'static SupportedProtocolVersion],
+        group: &'static dyn rustls::crypto::SupportedKxGroup,
+    ) -> Arc<ServerConfig> {
+        let provider = rustls::crypto::CryptoProvider {
+            kx_groups: vec![group],
+            ..rustls::crypto::aws_lc_rs::default_provider()
+        };
+        let config = ServerConfig::builder_with_provider(Arc::new(provider))
+            .with_protocol_versions(versions)
+            .expect("versions are supported")
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![CertificateDer::from(self.certificate.clone())],
+                PrivatePkcs8KeyDer::from(self.key.clone()).into(),
+            );
+        Arc::new(config.expect("key and certificate match"))
+    }
+
+    /// Options that trust this server and nothing else.
+    fn trusted(&self) -> ClientOptions {
+        ClientOptions { roots_pem: Some(self.pem.clone()), ..ClientOptions::default() }
+    }
+}
+
+fn listener() -> (TcpListener, SocketAddr) {
+    let listener = listen::bind(([127, 0, 0, 1], 0).into()).expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    (TcpListener::from_std(listener).expect("inside a runtime"), address)
+}
+
+/// Long enough for a loaded machine; nothing waits for it that works.
+fn soon() -> Instant {
+    clock::now() + Duration::from_secs(30)
+}
+
+fn endpoint(host: &str, port: u16, options: &ClientOptions) -> Endpoint {
+    Endpoint { host: host.to_owned(), port, tls: Some(tls::client(options).expect("options are valid")) }
+}
+
+/// Dials a server of that configuration; both ends of what came of it.
+async fn meet(
+    server: &Arc<ServerConfig>,
+    host: &str,
+    options: &ClientOptions,
+) -> (Result<Dialled, DialError>, Result<Transport, AcceptError>) {
+    let (listener, address) = listener();
+    let endpoint = endpoint(host, address.port(), options);
+    let serve = async {
+        let (stream, _) = listener.accept().await.expect("a client comes");
+        accept_tls(stream, server, soon()).await
+    };
+    tokio::join!(dial(&endpoint, soon()), serve)
+}
+
+/// Two connected ends, ours first.
+async fn connected() -> (Transport, Transport) {
+    let identity = identity(&["127.0.0.1"]);
+    let (client, server) = meet(&identity.server(), "127.0.0.1", &identity.trusted()).await;
+    (client.expect("trusted").transport, server.expect("it accepts"))
+}
+
+/// The raw stream of an accepted connection.
+fn stream(transport: Transport) -> Box<tokio_rustls::TlsStream<TcpStream>> {
+    match transport {
+        Transport::Tls(stream) => stream,
+        other => panic!("not TLS: {other:?}"),
+    }
+}
+
+/// Sends `to_send` bytes, and notes what becomes of them and of the connection.
+#[derive(Debug, Default)]
+struct Pump {
+    to_send: usize,
+    received: usize,
+    flushed: Vec<usize>,
+    sent: usize,
+    close: Option<Close>,
+    closed: Vec<Closed>,
+}
+
+impl Machine for Pump {
+    type Error = std::convert::Infallible;
+    fn handle_input(&mut self, _: Instant, input: &mut BytesMut) -> Result<(), Self::Error> {
+        self.received += input.len();
+        input.clear();
+        Ok(())
+    }
+    fn handle_timeout(&mut self, _: Instant) -> Result<(), Self::Error> {
+        Ok(())
+    }
+    fn handle_flushed(&mut self, _: Instant) {
+        self.flushed.push(self.sent);
+    }
+    fn handle_closed(&mut self, _: Instant, why: Closed) {
+        self.closed.push(why);
+    }
+    fn poll_output(&mut self, _: Instant, out: &mut BytesMut) {
+        let n = (OUTPUT_BYTES_MAX - out.len()).min(self.to_send - self.sent);
+        out.resize(out.len() + n, b'x');
+        self.sent += n;
+    }
+    fn poll_timeout(&self) -> Option<Instant> {
+        None
+    }
+    fn wants_input(&self) -> bool {
+        true
+    }
+    fn poll_close(&self) -> Option<Close> {
+        self.close
+    }
+}
+
+async fn run(link: &mut Link, pump: &mut Pump) -> Closed {
+    match poll_fn(|cx| link.poll(cx, pump)).await {
+        End::Closed(why) => why,
+    }
+}
+
+#[tokio::test]
+async fn each_step_is_timed_and_the_newest_of_everything_is_agreed_on() {
+    let identity = identity(&["localhost", "127.0.0.1"]);
+    let (by_name, server) = meet(&identity.server(), "localhost", &identity.trusted()).await;
+    let by_name = by_name.expect("trusted");
+    assert!(by_name.steps.dns.is_some() && by_name.steps.tcp.is_some() && by_name.steps.tls.is_some());
+    let facts = by_name.tls.expect("TLS");
+    assert_eq!((facts.version, facts.suite, facts.group), ("1.3", "TLS_AES_256_GCM_SHA384", "X25519"));
+    assert_eq!(server.expect("it accepts").tls_facts(), Some(facts));
+
+    let (by_address, _server) = meet(&identity.server(), "127.0.0.1", &identity.trusted()).await;
+    assert_eq!(by_address.expect("an address may be named").steps.dns, None);
+}
+
+#[tokio::test]
+async fn older_servers_are_spoken_to_in_their_way() {
+    use rustls::crypto::aws_lc_rs::kx_group::{SECP256R1, X25519, X25519MLKEM768};
+    let identity = identity(&["127.0.0.1"]);
+    for (versions, group, expected) in [
+        (&[&rustls::version::TLS12][..], SECP256R1, Some(("1.2", "secp256r1"))),
+        // The certificate's key is on P-256: this works only because P-256 is offered, too.
+        (&[&rustls::version::TLS12][..], X25519, Some(("1.2", "X25519"))),
+        (&[&rustls::version::TLS13][..], SECP256R1, Some(("1.3", "secp256r1"))),
+        (&[&rustls::version::TLS13][..], X25519, Some(("1.3", "X25519"))),
+        // Post-quantum is not offered.
+        (&[&rustls::version::TLS13][..], X25519MLKEM768, None),
+    ] {
+        let server = identity.old_server(versions, group);
+        let (client, _server) = meet(&server, "127.0.0.1", &identity.trusted()).await;
+        match client {
+            Ok(dialled) => {
+                let facts = dialled.tls.expect("TLS");
+                assert_eq!(Some((facts.version, facts.group)), expected);
+            }
+            Err(error) => {
+                assert_eq!((error.class, error.culprit(), expected), ("tls", Culprit::Peer, None));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_of_a_stranger_or_for_another_name_is_refused_unless_checks_are_off() {
+    let ours = identity(&["127.0.0.1"]);
+    let stranger = identity(&["127.0.0.1"]);
+    let renamed = identity(&["hub.example"]);
+    for (server, trusted) in [(&stranger, &ours), (&renamed, &renamed)] {
+        let (client, accepted) = meet(&server.server(), "127.0.0.1", &trusted.trusted()).await;
+        let error = client.expect_err("not to be trusted");
+        assert_eq!((error.step, error.class, error.culprit()), (Step::Tls, "tls_certificate", Culprit::Peer));
+        assert!(error.steps.tcp.is_some() && error.steps.tls.is_none());
+        assert!(error.to_string().starts_with("the server's certificate was not accepted"), "{error}");
+        assert!(matches!(accepted, Err(AcceptError::Tls(_))) || accepted.is_ok());
+
+        let anyone = ClientOptions { verify: false, ..trusted.trusted() };
+        let (client, _accepted) = meet(&server.server(), "127.0.0.1", &anyone).await;
+        client.expect("checks are off");
+    }
+}
+
+#[tokio::test]
+async fn a_closed_port_refuses_and_an_unknown_name_does_not_resolve() {
+    let (listener, address) = listener();
+    drop(listener);
+    let closed = Endpoint { host: "127.0.0.1".into(), port: address.port(), tls: None };
+    let error = dial(&closed, soon()).await.expect_err("nobody listens");
+    assert_eq!((error.step, error.class, error.culprit()), (Step::Tcp, "tcp_refused", Culprit::Peer));
+
+    // RFC 6761 §6.4: `.invalid` never resolves.
+    let nowhere = Endpoint { host: "hub.invalid".into(), port: 8883, tls: None };
+    let error = dial(&nowhere, soon()).await.expect_err("no such name");
+    assert_eq!((error.step, error.class, error.culprit()), (Step::Dns, "dns", Culprit::Network));
+}
+
+#[tokio::test]
+async fn a_server_that_says_nothing_times_out_in_tls() {
+    let (listener, address) = listener();
+    let options = ClientOptions { verify: false, ..ClientOptions::default() };
+    let endpoint = endpoint("127.0.0.1", address.port(), &options);
+    let dialling = dial(&endpoint, clock::now() + Duration::from_millis(500));
+    let (result, _held) = tokio::join!(dialling, listener.accept());
+    let error = result.expect_err("it says nothing");
+    assert_eq!((error.step, error.class, error.culprit()), (Step::Tls, "tls_timeout", Culprit::Peer));
+    assert!(error.steps.tcp.is_some());
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_up_fails_tls() {
+    let (listener, address) = listener();
+    let options = ClientOptions { verify: false, ..ClientOptions::default() };
+    let endpoint = endpoint("127.0.0.1", address.port(), &options);
+    let hang_up = async { drop(listener.accept().await) };
+    let (result, ()) = tokio::join!(dial(&endpoint, soon()), hang_up);
+    let error = result.expect_err("it hangs up");
+    assert_eq!((error.step, error.class, error.culprit()), (Step::Tls, "tls", Culprit::Peer));
+}
+
+#[tokio::test]
+async fn a_client_that_says_nothing_or_speaks_no_tls_is_not_accepted() {
+    let server = identity(&["127.0.0.1"]).server();
+    let (listener, address) = listener();
+    let silent = TcpStream::connect(address).await.expect("it listens");
+    let (stream, _) = listener.accept().await.expect("a client came");
+    let accepted = accept_tls(stream, &server, clock::now()).await;
+    assert!(matches!(accepted, Err(AcceptError::Timeout)), "{accepted:?}");
+    drop(silent);
+
+    let mut plain = TcpStream::connect(address).await.expect("it listens");
+    plain.write_all(b"GET / HTTP/1.1\r\n\r\n").await.expect("it takes bytes");
+    let (stream, _) = listener.accept().await.expect("a client came");
+    let accepted = accept_tls(stream, &server, soon()).await;
+    assert!(matches!(accepted, Err(AcceptError::Tls(_))), "{accepted:?}");
+}
+
+#[tokio::test]
+async fn flushed_means_that_the_kernel_has_it_also_under_tls() {
+    const BYTES: usize = 32 << 20;
+    let (ours, theirs) = connected().await;
+    let mut link = Link::new(ours, Buffers::shared());
+    let mut pump = Pump { to_send: BYTES, close: Some(Close::AfterFlush), ..Pump::default() };
+    let mut theirs = stream(theirs);
+    let reader = async {
+        let mut received = 0;
+        let mut chunk = vec![0; 256 * 1024];
+        loop {
+            match theirs.read(&mut chunk).await.expect("a clean end") {
+                0 => return received,
+                n => received += n,
+            }
+        }
+    };
+    let (why, received) = tokio::join!(run(&mut link, &mut pump), reader);
+    assert_eq!((why, received), (Closed::Local, BYTES));
+    assert_eq!((link.bytes_out(), pump.flushed.last()), (BYTES as u64, Some(&BYTES)));
+    assert!(pump.flushed.is_sorted());
+}
+
+#[tokio::test]
+async fn a_peer_that_stops_reading_holds_everything_up_and_nothing_counts_as_flushed() {
+    let (ours, theirs) = connected().await;
+    let mut link = Link::new(ours, Buffers::shared());
+    let mut pump = Pump { to_send: 1 << 30, ..Pump::default() };
+    // Until the sockets' buffers are full: the kernel decides how much that is.
+    let mut before = 0;
+    loop {
+        let round = poll_fn(|cx| {
+            assert!(link.poll(cx, &mut pump).is_pending());
+            std::task::Poll::Ready(())
+        });
+        round.await;
+        tokio::task::yield_now().await;
+        if link.owned_bytes() > 0 && link.bytes_out() == before {
+            break;
+        }
+        before = link.bytes_out();
+    }
+    let taken = link.bytes_out();
+    assert!(pump.sent as u64 - taken <= OUTPUT_BYTES_MAX as u64);
+    assert!(pump.flushed.last().is_none_or(|&flushed| (flushed as u64) < taken + OUTPUT_BYTES_MAX as u64));
+    assert!(pump.sent < 1 << 30);
+    drop(theirs);
+    assert!(matches!(run(&mut link, &mut pump).await, Closed::Reset | Closed::Eof));
+    assert_eq!(pump.closed.len(), 1);
+}
+
+#[tokio::test]
+async fn a_goodbye_a_cut_a_reset_and_garbage_are_told_apart() {
+    for expected in [Closed::Eof, Closed::Reset, Closed::TlsAlert] {
+        let (ours, theirs) = connected().await;
+        let mut link = Link::new(ours, Buffers::shared());
+        let mut pump = Pump::default();
+        // What must outlive the link's run.
+        let mut held = None;
+        match expected {
+            Closed::Eof => stream(theirs).shutdown().await.expect("it closes"),
+            Closed::Reset => theirs.reset(),
+            _ => {
+                let mut socket = stream(theirs).into_inner_socket();
+                socket.write_all(b"this is no TLS record").await.expect("it takes bytes");
+                held = Some(socket);
+            }
+        }
+        assert_eq!(run(&mut link, &mut pump).await, expected);
+        assert_eq!(pump.closed, [expected]);
+        drop(held);
+    }
+    // Brokers close without TLS's goodbye: that is an end, not an attack on an MQTT connection.
+    let (ours, theirs) = connected().await;
+    drop(stream(theirs).into_inner_socket());
+    assert_eq!(run(&mut Link::new(ours, Buffers::shared()), &mut Pump::default()).await, Closed::Eof);
+}
+
+trait IntoSocket {
+    fn into_inner_socket(self) -> TcpStream;
+}
+
+impl IntoSocket for Box<tokio_rustls::TlsStream<TcpStream>> {
+    fn into_inner_socket(self) -> TcpStream {
+        match *self {
+            tokio_rustls::TlsStream::Client(stream) => stream.into_inner().0,
+            tokio_rustls::TlsStream::Server(stream) => stream.into_inner().0,
+        }
+    }
+}
+
+#[tokio::test]
+async fn our_reset_is_seen_as_one_and_our_silence_as_nothing() {
+    let (ours, theirs) = connected().await;
+    let mut pump = Pump { close: Some(Close::Reset), ..Pump::default() };
+    assert_eq!(run(&mut Link::new(ours, Buffers::shared()), &mut pump).await, Closed::Local);
+    let error = stream(theirs).read(&mut [0; 1]).await.expect_err("a reset is not an end");
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+
+    let (ours, theirs) = connected().await;
+    let buffers = Buffers::shared();
+    let mut pump = Pump { close: Some(Close::Silent), ..Pump::default() };
+    let mut link = Link::new(ours, buffers.clone());
+    assert_eq!(run(&mut link, &mut pump).await, Closed::Local);
+    drop(link);
+    // Loopback delivers a FIN before `close` returns: if one had been sent, it would be here.
+    let socket = stream(theirs).into_inner_socket().into_std().expect("a socket");
+    let nothing = socket.peek(&mut [0; 1]).expect_err("the peer sees nothing");
+    assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock);
+    // Only the end of the worker closes it.
+    drop((pump, buffers));
+    assert_eq!(socket.peek(&mut [0; 1]).expect("an end"), 0);
+}
+
+#[tokio::test]
+async fn both_ends_run_on_the_same_driver() {
+    let (ours, theirs) = connected().await;
+    let (mut client, mut server) = (Link::new(ours, Buffers::shared()), Link::new(theirs, Buffers::shared()));
+    let mut sends = Pump { to_send: 1 << 20, close: Some(Close::AfterFlush), ..Pump::default() };
+    let mut takes = Pump::default();
+    let ends = tokio::join!(run(&mut client, &mut sends), run(&mut server, &mut takes));
+    assert_eq!((ends, takes.received), ((Closed::Local, Closed::Eof), 1 << 20));
+}
+
+#[tokio::test]
+async fn plain_tcp_needs_no_certificate() {
+    let (listener, address) = listener();
+    let endpoint = Endpoint { host: "localhost".into(), port: address.port(), tls: None };
+    // `localhost` may name ::1 first, where nobody listens: the next address is tried.
+    let (dialled, accepted) = tokio::join!(dial(&endpoint, soon()), listener.accept());
+    let (dialled, _accepted) = (dialled.expect("it listens"), accepted.expect("a client came"));
+    assert_eq!((dialled.tls, dialled.steps.tls), (None, None));
+    match dialled.transport {
+        Transport::Tcp(stream) => assert!(stream.nodelay().expect("a socket")),
+        other => panic!("not TCP: {other:?}"),
+    }
+}
+
+#[test]
+fn unreadable_roots_are_said_with_their_file() {
+    let missing = ClientOptions { ca: Some("/nonexistent/ca.pem".into()), ..ClientOptions::default() };
+    let error = tls::client(&missing).expect_err("no such file");
+    assert!(matches!(error, TlsError::Ca { .. }));
+    assert!(error.to_string().contains("/nonexistent/ca.pem"), "{error}");
+
+    let empty = ClientOptions { roots_pem: Some(b"no certificate".to_vec()), ..ClientOptions::default() };
+    assert!(matches!(tls::client(&empty), Err(TlsError::Pem(_))));
+}
+
+#[test]
+fn a_key_of_another_certificate_is_refused() {
+    let (one, other) = (identity(&["a.example"]), identity(&["b.example"]));
+    assert!(matches!(tls::server(vec![one.certificate], other.key), Err(TlsError::Setup(_))));
+}

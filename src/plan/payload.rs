@@ -1,0 +1,409 @@
+//! What messages contain: a template parsed once, rendered per message into a buffer that the worker reuses, with
+//! seeded numbers. Called by devices; it knows neither topics nor clocks.
+
+use super::fixed::{Fixed, FixedRange};
+use crate::rng::{Purpose, Rng, generator};
+use rand::{Rng as _, RngExt};
+use std::io::Write;
+use std::time::Duration;
+
+/// The contents of a stream's messages.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Payload {
+    parts: Vec<Part>,
+    walks: usize,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Part {
+    Literal(Vec<u8>),
+    Device,
+    Index,
+    Seq,
+    Now,
+    Uptime,
+    Uniform(FixedRange),
+    Walk { slot: usize, start: i64, step: i64, range: FixedRange },
+    Filler { bytes: usize },
+}
+
+/// What one device remembers of one stream's payloads: its generator and where its walks are.
+#[derive(Clone, Debug)]
+pub struct PayloadState {
+    rng: Rng,
+    walks: Box<[i64]>,
+}
+
+/// What a message is rendered with.
+#[derive(Clone, Copy, Debug)]
+pub struct PayloadContext<'a> {
+    /// The device id: `${device}`.
+    pub device: &'a str,
+    /// The device's index within its fleet: `${index}`.
+    pub index: u32,
+    /// The message's number in its stream: `${seq}`.
+    pub seq: u64,
+    /// Time since the Unix epoch: `${now}`.
+    pub now_unix: Duration,
+    /// Time since the run's zero: `${uptime}`.
+    pub uptime: Duration,
+}
+
+/// A payload that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PayloadError {
+    /// `${` without its `}`.
+    #[error("${{ is not closed")]
+    Unclosed,
+    /// No such placeholder.
+    #[error("unknown placeholder ${{{0}}}")]
+    Unknown(String),
+    /// An argument is missing, unknown or no number.
+    #[error("${{{placeholder}}}: {what}")]
+    Argument {
+        /// As written.
+        placeholder: String,
+        /// What is wrong with it.
+        what: String,
+    },
+}
+
+impl PayloadError {
+    /// The name in the placeholder, where there is one.
+    #[must_use]
+    pub fn placeholder(&self) -> Option<&str> {
+        match self {
+            PayloadError::Unknown(text) | PayloadError::Argument { placeholder: text, .. } => {
+                Some(text.split('(').next().unwrap_or(text).trim())
+            }
+            PayloadError::Unclosed => None,
+        }
+    }
+}
+
+/// The names of all placeholders, for errors.
+pub(super) const PLACEHOLDERS: [&str; 7] = ["device", "index", "seq", "now", "uptime", "uniform", "walk"];
+
+/// What a payload may contain, for errors.
+pub(super) const ALLOWED: &str = "${device}, ${index}, ${seq}, ${now}, ${uptime}, ${uniform(min=0, max=1.0)}, \
+                                  ${walk(start=20.0, step=0.5, min=0, max=40)}";
+
+impl Payload {
+    /// Parses a template such as `{"id":"${device}","kwh":${walk(start=1200, step=0.4, min=0)}}`. Numbers are
+    /// printed with as many decimals as the most precise argument has.
+    ///
+    /// # Errors
+    /// An unknown placeholder or argument.
+    pub fn template(text: &str) -> Result<Payload, PayloadError> {
+        let mut payload = Payload { parts: Vec::new(), walks: 0 };
+        let mut rest = text;
+        while let Some(start) = rest.find("${") {
+            let end = start + rest[start..].find('}').ok_or(PayloadError::Unclosed)?;
+            if start > 0 {
+                payload.parts.push(Part::Literal(rest[..start].as_bytes().to_vec()));
+            }
+            let part = payload.placeholder(rest[start + 2..end].trim())?;
+            payload.parts.push(part);
+            rest = &rest[end + 1..];
+        }
+        if !rest.is_empty() {
+            payload.parts.push(Part::Literal(rest.as_bytes().to_vec()));
+        }
+        Ok(payload)
+    }
+
+    /// `bytes` bytes that do not compress and are valid JSON (a string) from two bytes on.
+    #[must_use]
+    pub fn filler(bytes: usize) -> Payload {
+        Payload { parts: vec![Part::Filler { bytes }], walks: 0 }
+    }
+
+    fn placeholder(&mut self, text: &str) -> Result<Part, PayloadError> {
+        let (name, arguments) = match text.split_once('(') {
+            Some((name, rest)) => (name.trim(), rest.strip_suffix(')')),
+            None => (text, Some("")),
+        };
+        let arguments =
+            Arguments::parse(text, arguments.ok_or_else(|| PayloadError::Unknown(text.to_owned()))?)?;
+        match name {
+            "device" => arguments.none(Part::Device),
+            "index" => arguments.none(Part::Index),
+            "seq" => arguments.none(Part::Seq),
+            "now" => arguments.none(Part::Now),
+            "uptime" => arguments.none(Part::Uptime),
+            "uniform" => {
+                let digits = arguments.only(&["min", "max"])?;
+                let (min, max) = (arguments.require("min")?.at(digits), arguments.require("max")?.at(digits));
+                Ok(Part::Uniform(arguments.range(min, max, digits)?))
+            }
+            "walk" => {
+                let digits = arguments.only(&["start", "step", "min", "max"])?;
+                let (start, step) =
+                    (arguments.require("start")?.at(digits), arguments.require("step")?.at(digits));
+                let bound = |name, otherwise| arguments.get(name).map_or(otherwise, |fixed| fixed.at(digits));
+                // Without bounds a walk of 2^62 steps stays inside 64 bits.
+                let range =
+                    arguments.range(bound("min", i64::MIN / 2), bound("max", i64::MAX / 2), digits)?;
+                if step < 0 || start < range.min || start > range.max {
+                    return Err(
+                        arguments.wrong("start must lie from min to max, and step must not be negative")
+                    );
+                }
+                self.walks += 1;
+                Ok(Part::Walk { slot: self.walks - 1, start, step, range })
+            }
+            _ => Err(PayloadError::Unknown(text.to_owned())),
+        }
+    }
+
+    /// A device's state before its first message of its fleet's `send`-th stream.
+    #[must_use]
+    pub fn state(&self, seed: u64, device_global: u64, send: u16) -> PayloadState {
+        let walks = self.parts.iter().filter_map(|part| match part {
+            Part::Walk { start, .. } => Some(*start),
+            _ => None,
+        });
+        PayloadState { rng: generator(seed, device_global, Purpose::Payload(send)), walks: walks.collect() }
+    }
+
+    /// Appends a message to `out`. Nothing is allocated once `out` is large enough.
+    pub fn render(&self, state: &mut PayloadState, context: &PayloadContext<'_>, out: &mut Vec<u8>) {
+        for part in &self.parts {
+            // Writing to a Vec cannot fail.
+            let _ = match part {
+                Part::Literal(bytes) => out.write_all(bytes),
+                Part::Device => out.write_all(context.device.as_bytes()),
+                Part::Index => write!(out, "{}", context.index),
+                Part::Seq => write!(out, "{}", context.seq),
+                Part::Now => write_time(out, context.now_unix),
+                Part::Uptime => write!(out, "{}", context.uptime.as_secs()),
+                Part::Uniform(range) => range.write(out, state.rng.random_range(range.min..=range.max)),
+                Part::Walk { slot, step, range, .. } => match state.walks.get_mut(*slot) {
+                    Some(value) => {
+                        let moved = value.saturating_add(state.rng.random_range(-*step..=*step));
+                        let now = std::mem::replace(value, moved.clamp(range.min, range.max));
+                        range.write(out, now)
+                    }
+                    None => Ok(()),
+                },
+                Part::Filler { bytes } => {
+                    fill(out, *bytes, &mut state.rng);
+                    Ok(())
+                }
+            };
+        }
+    }
+
+    /// An upper bound of a message's size, for a device id of that many bytes.
+    #[must_use]
+    pub fn bytes_max(&self, device_bytes: usize) -> usize {
+        let size = |part: &Part| match part {
+            Part::Literal(bytes) => bytes.len(),
+            Part::Device => device_bytes,
+            Part::Index => 10,
+            Part::Seq | Part::Uptime => 20,
+            Part::Now => TIME_BYTES,
+            Part::Uniform(range) | Part::Walk { range, .. } => range.bytes_max(),
+            Part::Filler { bytes } => *bytes,
+        };
+        self.parts.iter().map(size).sum()
+    }
+}
+
+/// `2026-07-08T09:10:11.123Z`
+const TIME_BYTES: usize = 24;
+
+fn write_time(out: &mut Vec<u8>, unix: Duration) -> std::io::Result<()> {
+    let millis = i64::try_from(unix.as_millis()).unwrap_or(i64::MAX);
+    let time = jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX);
+    write!(out, "{time:.3}")
+}
+
+/// Letters that JSON needs not escape, 64 of them: one per six random bits.
+const FILLER: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+fn fill(out: &mut Vec<u8>, bytes: usize, rng: &mut Rng) {
+    let quotes = usize::from(bytes >= 2);
+    out.extend(std::iter::repeat_n(b'"', quotes));
+    let mut left = bytes - 2 * quotes;
+    while left > 0 {
+        let mut bits = rng.next_u64();
+        for _ in 0..left.min(10) {
+            out.push(FILLER[(bits & 63) as usize]);
+            bits >>= 6;
+        }
+        left -= left.min(10);
+    }
+    out.extend(std::iter::repeat_n(b'"', quotes));
+}
+
+/// The `name=number` pairs of one placeholder.
+struct Arguments<'a> {
+    placeholder: &'a str,
+    pairs: Vec<(&'a str, Fixed)>,
+}
+
+impl<'a> Arguments<'a> {
+    fn parse(placeholder: &'a str, text: &'a str) -> Result<Arguments<'a>, PayloadError> {
+        let mut arguments = Arguments { placeholder, pairs: Vec::new() };
+        for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
+            let number =
+                pair.split_once('=').map(|(name, number)| (name.trim(), Fixed::parse(number.trim())));
+            let Some((name, Some(number))) = number else {
+                return Err(arguments.wrong(&format!("{pair:?} is not name=number (at most 9 decimals)")));
+            };
+            arguments.pairs.push((name, number));
+        }
+        Ok(arguments)
+    }
+
+    fn wrong(&self, what: &str) -> PayloadError {
+        PayloadError::Argument { placeholder: self.placeholder.to_owned(), what: what.to_owned() }
+    }
+
+    fn none(&self, part: Part) -> Result<Part, PayloadError> {
+        self.only(&[]).map(|_| part)
+    }
+
+    /// Refuses other arguments than these; the decimals of the most precise one.
+    fn only(&self, known: &[&str]) -> Result<u8, PayloadError> {
+        for (name, _) in &self.pairs {
+            if !known.contains(name) {
+                return Err(self.wrong(&format!("unknown argument {name:?}")));
+            }
+        }
+        Ok(self.pairs.iter().map(|(_, fixed)| fixed.digits).max().unwrap_or(0))
+    }
+
+    fn get(&self, name: &str) -> Option<Fixed> {
+        self.pairs.iter().find(|(known, _)| *known == name).map(|(_, fixed)| *fixed)
+    }
+
+    fn require(&self, name: &str) -> Result<Fixed, PayloadError> {
+        self.get(name).ok_or_else(|| self.wrong(&format!("{name} is missing")))
+    }
+
+    fn range(&self, min: i64, max: i64, digits: u8) -> Result<FixedRange, PayloadError> {
+        if min > max { Err(self.wrong("min lies above max")) } else { Ok(FixedRange { min, max, digits }) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONTEXT: PayloadContext<'_> = PayloadContext {
+        device: "meter-7",
+        index: 7,
+        seq: 41,
+        now_unix: Duration::from_millis(1_751_965_811_120),
+        uptime: Duration::from_millis(61_900),
+    };
+
+    fn messages(payload: &Payload, count: usize) -> Vec<String> {
+        let mut state = payload.state(7, 3, 0);
+        let message = |_| {
+            let mut out = Vec::new();
+            payload.render(&mut state, &CONTEXT, &mut out);
+            assert!(out.len() <= payload.bytes_max(CONTEXT.device.len()));
+            String::from_utf8(out).unwrap()
+        };
+        (0..count).map(message).collect()
+    }
+
+    #[test]
+    fn placeholders_are_filled_in() {
+        let payload =
+            Payload::template(r#"{"id":"${device}","i":${index},"n":${ seq },"t":"${now}","up":${uptime}}"#)
+                .unwrap();
+        assert_eq!(
+            messages(&payload, 1)[0],
+            r#"{"id":"meter-7","i":7,"n":41,"t":"2025-07-08T09:10:11.120Z","up":61}"#
+        );
+        assert_eq!(messages(&Payload::template("").unwrap(), 1)[0], "");
+    }
+
+    #[test]
+    fn numbers_have_the_decimals_that_were_written_and_stay_in_range() {
+        let payload = Payload::template("${uniform(min=-1, max=2.50)}").unwrap();
+        let found = messages(&payload, 1000);
+        for text in &found {
+            let number: f64 = text.parse().unwrap();
+            assert!((-1.0..=2.5).contains(&number) && text.split_once('.').unwrap().1.len() == 2, "{text}");
+        }
+        assert!(found.iter().any(|text| text.starts_with("-0.")), "the sign of small numbers");
+        let whole = messages(&Payload::template("${uniform(min=1,max=6)}").unwrap(), 1000);
+        for face in 1..=6 {
+            assert!(whole.contains(&face.to_string()));
+        }
+        assert!(whole.iter().all(|text| text.len() == 1));
+    }
+
+    #[test]
+    fn a_walk_starts_where_it_should_steps_within_its_step_and_stays_in_its_bounds() {
+        let payload = Payload::template("${walk(start=1.0, step=0.4, min=0, max=2)}").unwrap();
+        let numbers: Vec<f64> = messages(&payload, 2000).iter().map(|text| text.parse().unwrap()).collect();
+        assert!((numbers[0] - 1.0).abs() < 1e-9);
+        assert!(numbers.windows(2).all(|pair| (pair[1] - pair[0]).abs() < 0.4 + 1e-9));
+        assert!(numbers.iter().all(|number| (0.0..=2.0).contains(number)));
+        assert!(numbers.contains(&0.0) && numbers.contains(&2.0));
+        let two = Payload::template("${walk(start=1, step=1)} ${walk(start=9, step=1)}").unwrap();
+        assert_eq!(messages(&two, 1)[0], "1 9");
+    }
+
+    #[test]
+    fn filler_is_json_of_exactly_that_size_and_does_not_repeat() {
+        for bytes in [0, 1, 2, 3, 12, 256, 1000] {
+            let found = messages(&Payload::filler(bytes), 2);
+            assert_eq!(found[0].len(), bytes);
+            if bytes >= 2 {
+                assert!(serde_json::from_str::<String>(&found[0]).is_ok(), "{}", found[0]);
+            }
+            assert!(bytes < 12 || found[0] != found[1], "{bytes}");
+        }
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_messages() {
+        let payload = Payload::template("${uniform(min=0, max=1000000)}").unwrap();
+        assert_eq!(messages(&payload, 5), messages(&payload, 5));
+        let mut other = payload.state(7, 4, 0);
+        let mut out = Vec::new();
+        payload.render(&mut other, &CONTEXT, &mut out);
+        assert_ne!(messages(&payload, 1)[0].as_bytes(), out);
+    }
+
+    #[test]
+    fn rendering_fills_a_buffer_that_is_reused() {
+        let payload = Payload::template("${device} ${now} ${uniform(min=0.0, max=9.0)}").unwrap();
+        let mut state = payload.state(1, 1, 1);
+        let mut out = Vec::with_capacity(payload.bytes_max(7));
+        let (pointer, capacity) = (out.as_ptr(), out.capacity());
+        for _ in 0..100 {
+            out.clear();
+            payload.render(&mut state, &CONTEXT, &mut out);
+        }
+        assert_eq!((pointer, capacity), (out.as_ptr(), out.capacity()));
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (text, expected) in [
+            ("${seq", "${ is not closed"),
+            ("${sequence}", "unknown placeholder ${sequence}"),
+            ("${uniform(min=1}", "unknown placeholder ${uniform(min=1}"),
+            ("${uniform(min=1)}", "${uniform(min=1)}: max is missing"),
+            ("${uniform(min=2, max=1)}", "${uniform(min=2, max=1)}: min lies above max"),
+            (
+                "${uniform(min=a, max=1)}",
+                r#"${uniform(min=a, max=1)}: "min=a" is not name=number (at most 9 decimals)"#,
+            ),
+            ("${seq(x=1)}", r#"${seq(x=1)}: unknown argument "x""#),
+            ("${walk(start=5, step=1, max=4)}", "start must lie"),
+            ("${walk(start=5, step=-1)}", "start must lie"),
+        ] {
+            let error = Payload::template(text).unwrap_err().to_string();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+    }
+}

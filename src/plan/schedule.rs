@@ -1,0 +1,344 @@
+//! What the plan wants over time: phases, the planned online share, the load in operational time. Pure functions
+//! of nanoseconds since the run's zero; read by `arrival`, by every device, and by the report.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One phase, as resolved.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PhasePlan {
+    /// Its name in the scenario.
+    pub name: String,
+    /// True leaves it out of thresholds that name no phase.
+    pub warmup: bool,
+    /// Its begin.
+    pub start: Duration,
+    /// Its end.
+    pub end: Duration,
+    /// Planned online share at its begin and end, as fractions of 1; linear between.
+    pub online: [f64; 2],
+    /// Load factor at its begin and end; linear between.
+    pub load: [f64; 2],
+}
+
+/// A stretch of time in which the plan has a device online, in nanoseconds since the run's zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The first nanosecond in it.
+    pub from_ns: u64,
+    /// The first one after it.
+    pub to_ns: u64,
+}
+
+/// The phases one after the other, from the run's zero.
+#[derive(Clone, Debug)]
+pub struct Schedule {
+    phases: Vec<PhasePlan>,
+    load: Arc<Load>,
+}
+
+impl Schedule {
+    /// Puts phases (name, warm-up, duration, online, load) behind each other.
+    #[must_use]
+    pub fn new(parts: impl IntoIterator<Item = (String, bool, Duration, [f64; 2], [f64; 2])>) -> Schedule {
+        let mut phases = Vec::new();
+        let mut load = Load::default();
+        let mut start = Duration::ZERO;
+        for (name, warmup, duration, online, factor) in parts {
+            let end = start + duration;
+            load.push(ns(end), factor);
+            phases.push(PhasePlan { name, warmup, start, end, online, load: factor });
+            start = end;
+        }
+        Schedule { phases, load: Arc::new(load) }
+    }
+
+    /// The phases in order.
+    #[must_use]
+    pub fn phases(&self) -> &[PhasePlan] {
+        &self.phases
+    }
+
+    /// When the last phase ends; nothing is due from here on.
+    #[must_use]
+    pub fn end(&self) -> Duration {
+        self.phases.last().map_or(Duration::ZERO, |phase| phase.end)
+    }
+
+    /// The index of the phase at an instant; after the end, of the last one.
+    #[must_use]
+    pub fn phase_at(&self, t_ns: u64) -> u16 {
+        let index = self.phases.partition_point(|phase| ns(phase.end) <= t_ns);
+        u16::try_from(index.min(self.phases.len().saturating_sub(1))).unwrap_or(u16::MAX)
+    }
+
+    /// The planned online share at an instant, as a fraction of 1; after the end, the last phase's last.
+    #[must_use]
+    pub fn planned_online_share(&self, t_ns: u64) -> f64 {
+        let Some(phase) = self.phases.get(usize::from(self.phase_at(t_ns))) else { return 0.0 };
+        let (start, end) = (seconds(ns(phase.start)), seconds(ns(phase.end)));
+        let passed = ((seconds(t_ns) - start) / (end - start)).clamp(0.0, 1.0);
+        phase.online[0] + (phase.online[1] - phase.online[0]) * passed
+    }
+
+    /// How many of a fleet's devices the plan wants online at an instant.
+    #[must_use]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a share of a device count, far below 2^52"
+    )]
+    pub fn planned_online(&self, t_ns: u64, devices: u64) -> u64 {
+        (self.planned_online_share(t_ns) * devices as f64 + 0.5).floor() as u64
+    }
+
+    /// When the plan has the device of that rank (its index within its fleet) online, in order. Low ranks come
+    /// first and go last; the device is online while the planned count, rounded, is above its rank.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "device counts are far below 2^52")]
+    pub fn online_spans(&self, rank: u64, devices: u64) -> Vec<Span> {
+        let bar = (rank as f64 + 0.5) / devices as f64;
+        let mut spans: Vec<Span> = Vec::new();
+        for phase in &self.phases {
+            let [from, to] = phase.online;
+            let (start, end) = (ns(phase.start), ns(phase.end));
+            let crossing =
+                || start + nanoseconds(seconds(end - start) * (bar - from) / (to - from)).min(end - start);
+            let (from_ns, to_ns) = match (from >= bar, to >= bar) {
+                (true, true) => (start, end),
+                (false, true) => (crossing(), end),
+                (true, false) => (start, crossing()),
+                (false, false) => continue,
+            };
+            match spans.last_mut() {
+                Some(last) if last.to_ns == from_ns => last.to_ns = to_ns,
+                _ if from_ns < to_ns => spans.push(Span { from_ns, to_ns }),
+                _ => {}
+            }
+        }
+        spans
+    }
+
+    /// The load in operational time.
+    #[must_use]
+    pub fn load(&self) -> &Arc<Load> {
+        &self.load
+    }
+}
+
+/// The load factor over time: an append-only list of linear segments from the run's zero, with the exact
+/// integral `L(t)` and its inverse. `L` counts seconds at a load of 100%.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Load {
+    segments: Vec<Segment>,
+}
+
+/// A stretch in which the load factor is linear.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Segment {
+    /// Seconds since the run's zero.
+    start: f64,
+    /// Seconds since the run's zero.
+    end: f64,
+    /// Load factor at its begin and end.
+    factor: [f64; 2],
+    /// `L` at its begin.
+    before: f64,
+}
+
+impl Segment {
+    fn area(&self, passed: f64) -> f64 {
+        let slope = (self.factor[1] - self.factor[0]) / (self.end - self.start);
+        passed * (self.factor[0] + slope * passed / 2.0)
+    }
+
+    /// The stable root of `factor * x + slope / 2 * x^2 = area`: no difference of nearly equal numbers.
+    fn passed(&self, area: f64) -> f64 {
+        let slope = (self.factor[1] - self.factor[0]) / (self.end - self.start);
+        let root = (self.factor[0] * self.factor[0] + 2.0 * slope * area).max(0.0).sqrt();
+        if self.factor[0] + root == 0.0 { 0.0 } else { 2.0 * area / (self.factor[0] + root) }
+    }
+}
+
+impl Load {
+    /// Appends a segment from the end of the last one.
+    pub fn push(&mut self, end_ns: u64, factor: [f64; 2]) {
+        let (start, before) = (self.end(), self.total());
+        let end = seconds(end_ns);
+        if end > start {
+            self.segments.push(Segment { start, end, factor, before });
+        }
+    }
+
+    fn end(&self) -> f64 {
+        self.segments.last().map_or(0.0, |segment| segment.end)
+    }
+
+    /// `L` at the end of the last segment.
+    #[must_use]
+    pub fn total(&self) -> f64 {
+        self.segments.last().map_or(0.0, |segment| segment.before + segment.area(segment.end - segment.start))
+    }
+
+    /// `L(t)`.
+    #[must_use]
+    pub fn integral(&self, t_ns: u64) -> f64 {
+        let t = seconds(t_ns);
+        let index = self.segments.partition_point(|segment| segment.start <= t).saturating_sub(1);
+        self.segments
+            .get(index)
+            .map_or(0.0, |segment| segment.before + segment.area(t.min(segment.end) - segment.start))
+    }
+
+    /// The latest instant with `L(t) <= area`, so that an event on the edge of a pause falls behind it. `None`
+    /// where the list ends first.
+    #[must_use]
+    pub fn inverse(&self, area: f64) -> Option<u64> {
+        // Also refuses what is not a number.
+        if !(area >= 0.0 && area < self.total()) {
+            return None;
+        }
+        let index = self.segments.partition_point(|segment| segment.before <= area).saturating_sub(1);
+        let segment = self.segments.get(index)?;
+        let passed = segment.passed(area - segment.before).min(segment.end - segment.start);
+        Some(nanoseconds(segment.start + passed))
+    }
+}
+
+/// Nanoseconds of a duration, as every instant of a run is counted.
+#[must_use]
+pub fn ns(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Exact to the nanosecond for a hundred days.
+#[expect(clippy::cast_precision_loss, reason = "see above; scenarios are shorter")]
+fn seconds(ns: u64) -> f64 {
+    ns as f64 / 1e9
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates")]
+fn nanoseconds(seconds: f64) -> u64 {
+    (seconds * 1e9).round() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn schedule(parts: &[(u64, [f64; 2], [f64; 2])]) -> Schedule {
+        Schedule::new(parts.iter().enumerate().map(|(index, &(duration_s, online, load))| {
+            (format!("p{index}"), false, Duration::from_secs(duration_s), online, load)
+        }))
+    }
+
+    const S: u64 = 1_000_000_000;
+
+    #[test]
+    fn phases_follow_each_other_without_gaps() {
+        let schedule =
+            schedule(&[(10, [0.0, 1.0], [1.0; 2]), (20, [1.0; 2], [1.0; 2]), (10, [0.5; 2], [1.0; 2])]);
+        assert_eq!(schedule.end(), Duration::from_secs(40));
+        for (t, phase) in [(0, 0), (10 * S - 1, 0), (10 * S, 1), (30 * S, 2), (40 * S, 2), (u64::MAX, 2)] {
+            assert_eq!(schedule.phase_at(t), phase, "{t}");
+        }
+        for (t, share) in [(0, 0.0), (5 * S, 0.5), (10 * S, 1.0), (29 * S, 1.0), (30 * S, 0.5), (90 * S, 0.5)]
+        {
+            assert!((schedule.planned_online_share(t) - share).abs() < 1e-12, "{t}");
+        }
+    }
+
+    #[test]
+    fn a_ramp_brings_devices_online_evenly_and_in_order() {
+        let schedule = schedule(&[(10, [0.0, 1.0], [1.0; 2]), (10, [1.0; 2], [1.0; 2])]);
+        for rank in 0..10 {
+            let spans = schedule.online_spans(rank, 10);
+            assert_eq!(spans, [Span { from_ns: rank * S + S / 2, to_ns: 20 * S }], "{rank}");
+        }
+    }
+
+    #[test]
+    fn a_device_may_come_and_go() {
+        let schedule = schedule(&[
+            (10, [1.0; 2], [1.0; 2]),
+            (10, [1.0, 0.0], [1.0; 2]),
+            (10, [0.0; 2], [1.0; 2]),
+            (5, [1.0; 2], [1.0; 2]),
+        ]);
+        assert_eq!(
+            schedule.online_spans(1, 2),
+            [Span { from_ns: 0, to_ns: 12 * S + S / 2 }, Span { from_ns: 30 * S, to_ns: 35 * S }]
+        );
+        assert_eq!(
+            schedule.online_spans(0, 1),
+            [Span { from_ns: 0, to_ns: 15 * S }, Span { from_ns: 30 * S, to_ns: 35 * S }]
+        );
+    }
+
+    #[test]
+    fn a_pause_moves_what_is_on_its_edge_behind_it() {
+        let mut load = Load::default();
+        load.push(10 * S, [1.0; 2]);
+        load.push(20 * S, [0.0; 2]);
+        load.push(30 * S, [2.0; 2]);
+        assert_eq!(load.inverse(10.0), Some(20 * S));
+        assert_eq!(load.inverse(12.0), Some(21 * S));
+        assert_eq!(load.integral(15 * S), 10.0);
+        assert_eq!(load.inverse(30.0), None);
+        assert_eq!(load.inverse(-1.0), None);
+        assert_eq!(load.inverse(f64::NAN), None);
+        assert_eq!(Load::default().inverse(0.0), None);
+    }
+
+    prop_compose! {
+        fn loads()(parts in prop::collection::vec((1u64..600 * S, prop_oneof![Just(0.0), 0.0..10.0], prop_oneof![Just(0.0), 0.0..10.0]), 1..6)) -> Load {
+            let mut load = Load::default();
+            let mut end = 0;
+            for (duration, from, to) in parts {
+                end += duration;
+                load.push(end, [from, to]);
+            }
+            load
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_inverse_undoes_the_integral(load in loads(), share in 0.0..1.0) {
+            let area = load.total() * share;
+            if let Some(t) = load.inverse(area) {
+                let error = (load.integral(t) - area).abs();
+                // Half a nanosecond of rounding at a factor of ten, and the floats' own.
+                prop_assert!(error < 1e-8 + area * 1e-12, "{error}");
+            } else {
+                prop_assert!(area >= load.total());
+            }
+        }
+
+        #[test]
+        fn the_integral_and_its_inverse_never_go_back(load in loads(), a in 0.0..1.0, b in 0.0..1.0) {
+            let (a, b) = (f64::min(a, b) * load.total(), f64::max(a, b) * load.total());
+            if let (Some(a), Some(b)) = (load.inverse(a), load.inverse(b)) {
+                prop_assert!(a <= b);
+                prop_assert!(load.integral(a) <= load.integral(b) + 1e-9);
+            }
+        }
+
+        #[test]
+        fn planned_counts_and_device_spans_agree(
+            parts in prop::collection::vec((1u64..100, 0.0..=1.0, 0.0..=1.0), 1..5),
+            devices in 1u64..20,
+            share in 0.0..1.0,
+        ) {
+            let parts: Vec<_> = parts.into_iter().map(|(s, a, b)| (s, [a, b], [1.0; 2])).collect();
+            let schedule = schedule(&parts);
+            let t = nanoseconds(schedule.end().as_secs_f64() * share);
+            let online = (0..devices)
+                .filter(|&rank| schedule.online_spans(rank, devices).iter().any(|span| span.from_ns <= t && t < span.to_ns))
+                .count() as u64;
+            prop_assert!(online.abs_diff(schedule.planned_online(t, devices)) <= 1);
+        }
+    }
+}

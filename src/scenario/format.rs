@@ -1,0 +1,336 @@
+//! The keys of the format, table by table: `docs/scenario.md` as code. Keys that later work brings are refused as
+//! "not built yet", so that nobody believes they had an effect.
+
+use super::model::{
+    AuthSpec, EmulatorSpec, FleetSpec, PhaseSpec, ReconnectSpec, Scenario, TargetKind, TargetSpec,
+    ThresholdSpec, TlsSpec, ValiditySpec, Written,
+};
+use super::node::{Entry, Node, Value};
+use super::reader::{Fields, Reader, quoted};
+use super::sends;
+use crate::policy::backoff::Jitter;
+use std::path::PathBuf;
+
+/// Devices of one fleet.
+const DEVICES_MAX: i64 = 1_000_000;
+/// A load of 10,000% is a hundred times the written rates: beyond it, a typing error is likelier.
+const LOAD_MAX: f64 = 100.0;
+
+/// Reads the top level.
+pub(super) fn scenario(reader: &mut Reader<'_>, root: &Node, out: &mut Scenario) {
+    let Some(mut fields) = reader.table(root, "the scenario's keys") else { return };
+    if let Some(node) = fields.take("name") {
+        out.name = reader.text(node, "a name for the report").map(|name| name.value);
+    }
+    if let Some(node) = fields.take("seed") {
+        out.seed = reader.integer(node, 0..=i64::MAX).map(|seed| seed.value);
+    }
+    out.target = fields.take("target").and_then(|node| target(reader, node));
+    if let Some(node) = fields.take("emulator") {
+        out.emulator = emulator(reader, node);
+    }
+    if let Some(node) = fields.require(reader, "fleet", "a table [fleet.NAME] with devices = 100") {
+        for entry in reader.named(node, "a table per fleet: [fleet.NAME]") {
+            out.fleets.extend(fleet(reader, entry));
+        }
+    }
+    if let Some(node) =
+        fields.require(reader, "phase", "[[phase]] with name = \"steady\" and duration = \"1m\"")
+    {
+        for element in reader.list(node, "a list of tables: [[phase]]") {
+            out.phases.extend(phase(reader, element));
+        }
+    }
+    out.drain = fields.take("drain").and_then(|node| reader.duration_or_zero(node));
+    if let Some(node) = fields.take("thresholds") {
+        out.thresholds = thresholds(reader, node);
+    }
+    if let Some(node) = fields.take("validity") {
+        out.validity = validity(reader, node);
+    }
+    fields.finish(reader, &[("drive", "calls of the service side")]);
+}
+
+fn target(reader: &mut Reader<'_>, node: &Node) -> Option<TargetSpec> {
+    let mut fields = reader.table(node, "a table with kind and host")?;
+    let kinds = [("iot-hub", TargetKind::IotHub), ("mqtt", TargetKind::Mqtt)];
+    let kind = fields.require(reader, "kind", "kind = \"iot-hub\" or kind = \"mqtt\"");
+    let host = fields.require(reader, "host", "host = \"example.azure-devices.net\"");
+    let spec = TargetSpec {
+        place: node.place.clone(),
+        kind: kind.and_then(|node| reader.choice(node, &kinds, &[])),
+        host: host.and_then(|node| reader.text(node, "a host name or address")),
+        port: fields.take("port").and_then(|node| reader.integer(node, 1..=65_535)).map(|port| port.value),
+        tls: fields.take("tls").and_then(|node| tls(reader, node)),
+        ca: fields
+            .take("ca")
+            .and_then(|node| reader.text(node, "the path of a PEM file"))
+            .map(|path| Written { value: PathBuf::from(path.value), text: path.text, place: path.place }),
+    };
+    fields.finish(
+        reader,
+        &[
+            ("source_ips", "several source addresses"),
+            ("transport", "MQTT over WebSocket"),
+            ("websocket", "MQTT over WebSocket"),
+        ],
+    );
+    Some(spec)
+}
+
+fn tls(reader: &mut Reader<'_>, node: &Node) -> Option<TlsSpec> {
+    let place = node.place.clone();
+    if let Value::Boolean(on) = node.value {
+        return Some(TlsSpec { place, on, verify: true });
+    }
+    let mut fields = reader.table(node, "true, false, or a table such as { verify = true }")?;
+    let verify = fields.take("verify").and_then(|node| reader.boolean(node)).unwrap_or(true);
+    fields.finish(reader, &[("resumption", "TLS session resumption")]);
+    Some(TlsSpec { place, on: true, verify })
+}
+
+fn emulator(reader: &mut Reader<'_>, node: &Node) -> EmulatorSpec {
+    let Some(mut fields) = reader.table(node, "a table with tier and units") else {
+        return EmulatorSpec::default();
+    };
+    let tiers = ["F1", "B1", "B2", "B3", "S1", "S2", "S3"].map(|tier| (tier, tier));
+    let spec = EmulatorSpec {
+        tier: fields.take("tier").and_then(|node| reader.choice(node, &tiers, &[])),
+        units: fields.take("units").and_then(|node| reader.integer(node, 1..=200)),
+        expiry_grace: fields.take("expiry_grace").and_then(|node| reader.duration_or_zero(node)),
+    };
+    fields.finish(reader, &[("faults", "faults of the built-in hub")]);
+    spec
+}
+
+fn fleet(reader: &mut Reader<'_>, entry: &Entry) -> Option<FleetSpec> {
+    let mut fields = reader.table(&entry.node, "a table: [fleet.NAME]")?;
+    fields.place = entry.place.clone();
+    name_is_plain(reader, entry);
+    let devices = fields.require(reader, "devices", "devices = 100");
+    let offline = [("queue", false), ("skip", true)];
+    let spec = FleetSpec {
+        name: entry.key.clone(),
+        place: entry.place.clone(),
+        devices: devices.and_then(|node| reader.integer(node, 1..=DEVICES_MAX)).map(|devices| devices.value),
+        id: fields.take("id").and_then(|node| reader.text(node, "an id such as \"meter-{index:05}\"")),
+        auth: fields.take("auth").and_then(|node| auth(reader, node)),
+        keep_alive_s: fields.take("keep_alive").and_then(|node| keep_alive(reader, node)),
+        clean_session: fields.take("clean_session").and_then(|node| reader.boolean(node)),
+        reconnect: fields.take("reconnect").and_then(|node| reconnect(reader, node)),
+        connect_timeout: fields.take("connect_timeout").and_then(|node| reader.duration(node)),
+        ack_timeout: fields.take("ack_timeout").and_then(|node| reader.duration(node)),
+        send_by: fields.take("send_by").and_then(|node| reader.duration(node)),
+        offline_skip: fields.take("offline").and_then(|node| reader.choice(node, &offline, &[])),
+        in_flight: fields
+            .take("in_flight")
+            .and_then(|node| reader.integer(node, 1..=65_535))
+            .map(|in_flight| in_flight.value),
+        subscribe: subscribe(reader, &mut fields),
+        sends: sends::sends(reader, &mut fields),
+    };
+    fields.finish(
+        reader,
+        &[
+            ("report", "reported properties"),
+            ("methods", "direct methods"),
+            ("will", "MQTT wills"),
+            ("churn", "devices that come and go"),
+            ("modules", "module identities"),
+        ],
+    );
+    Some(spec)
+}
+
+/// Fleet names stand in threshold selectors and in `--set` paths.
+fn name_is_plain(reader: &mut Reader<'_>, entry: &Entry) {
+    if !is_plain(&entry.key) {
+        reader
+            .errors
+            .add(&entry.place, "not a name")
+            .found(quoted(&entry.key))
+            .allowed("letters, digits, - and _");
+    }
+}
+
+fn is_plain(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+}
+
+fn keep_alive(reader: &mut Reader<'_>, node: &Node) -> Option<u16> {
+    let duration = reader.duration_or_zero(node)?;
+    let whole = (duration.subsec_nanos() == 0).then(|| u16::try_from(duration.as_secs()).ok()).flatten();
+    if whole.is_none() {
+        let found = crate::units::human_duration(duration);
+        reader
+            .errors
+            .add(&node.place, "MQTT counts the keep-alive in 16 bits of seconds")
+            .found(found)
+            .allowed("whole seconds from 0s (off) to 65535s");
+    }
+    whole
+}
+
+fn subscribe(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Vec<Written<String>> {
+    let Some(node) = fields.take("subscribe") else { return Vec::new() };
+    let elements = reader.list(node, "a list such as [\"c2d\", \"twin\"]");
+    elements.iter().filter_map(|element| reader.text(element, "a string")).collect()
+}
+
+fn auth(reader: &mut Reader<'_>, node: &Node) -> Option<Written<AuthSpec>> {
+    #[derive(Clone, Copy)]
+    enum Kind {
+        Sas,
+        Password,
+        None,
+    }
+    let mut fields =
+        reader.table(node, "a table such as { kind = \"sas\", group_key = \"${env.GROUP_KEY}\" }")?;
+    let kinds = [("sas", Kind::Sas), ("password", Kind::Password), ("none", Kind::None)];
+    let later = [("x509", "device certificates"), ("dps", "the device provisioning service")];
+    let kind_node = fields.require(reader, "kind", "kind = \"sas\", \"password\" or \"none\"")?;
+    let kind = reader.choice(kind_node, &kinds, &later)?;
+    let value = match kind {
+        Kind::Sas => {
+            let spec = AuthSpec::Sas {
+                group_key: fields.take("group_key").and_then(|node| reader.secret(node)),
+                policy: fields.take("policy").and_then(|node| reader.text(node, "a policy's name")),
+                key: fields.take("key").and_then(|node| reader.secret(node)),
+                ttl: fields.take("ttl").and_then(|node| reader.duration(node)),
+                renew_at: fields.take("renew_at").and_then(|node| reader.percent(node, 1.0)),
+            };
+            sas_sources(reader, &fields);
+            spec
+        }
+        Kind::Password => {
+            let username = fields.require(reader, "username", "username = \"${device}\"");
+            let password = fields.require(reader, "password", "password = \"${env.PASSWORD}\"");
+            AuthSpec::Password {
+                username: username.and_then(|node| reader.text(node, "a user name; ${device} is allowed")),
+                password: password.and_then(|node| reader.secret(node)),
+            }
+        }
+        Kind::None => AuthSpec::None,
+    };
+    let text = match kind {
+        Kind::Sas => "sas",
+        Kind::Password => "password",
+        Kind::None => "none",
+    };
+    fields.finish(reader, &[("file", "keys from a file")]);
+    Some(Written { value, text: text.to_owned(), place: node.place.clone() })
+}
+
+/// Exactly one source of keys: a group key, or a policy with its key.
+fn sas_sources(reader: &mut Reader<'_>, fields: &Fields<'_>) {
+    let has = |key| fields.entry(key).is_some();
+    let allowed = "group_key, or policy with key";
+    let problem = match (has("group_key"), has("policy"), has("key")) {
+        (true, false, false) | (false, true, true) => return,
+        (false, false, false) if has("file") => return,
+        (true, _, _) => reader.errors.add(&fields.place, "two sources of keys"),
+        (false, false, false) => reader.errors.add(&fields.place, "no source of keys"),
+        (false, true, false) => reader.errors.add(&fields.place.below("key"), "missing"),
+        (false, false, true) => reader.errors.add(&fields.place.below("policy"), "missing"),
+    };
+    problem.allowed(allowed).fix("group_key = \"${env.GROUP_KEY}\"");
+}
+
+fn reconnect(reader: &mut Reader<'_>, node: &Node) -> Option<ReconnectSpec> {
+    #[derive(Clone, Copy)]
+    enum Kind {
+        Never,
+        Fixed,
+        Exponential,
+    }
+    let mut fields =
+        reader.table(node, "a table such as { kind = \"exponential\", base = \"1s\", max = \"60s\" }")?;
+    let kinds = [("exponential", Kind::Exponential), ("fixed", Kind::Fixed), ("never", Kind::Never)];
+    let kind_node = fields.require(reader, "kind", "kind = \"exponential\"")?;
+    let spec = match reader.choice(kind_node, &kinds, &[])? {
+        Kind::Never => ReconnectSpec::Never,
+        Kind::Fixed => {
+            ReconnectSpec::Fixed { delay: fields.take("delay").and_then(|node| reader.duration(node)) }
+        }
+        Kind::Exponential => {
+            let jitters = [("full", Jitter::Full), ("none", Jitter::None)];
+            let base = fields.take("base").and_then(|node| reader.duration(node));
+            let max_node = fields.take("max");
+            let max = max_node.and_then(|node| reader.duration(node));
+            if let (Some(base), Some(max), Some(node)) = (base, max, max_node) {
+                if max < base {
+                    reader.errors.add(&node.place, "shorter than base").allowed("at least base");
+                }
+            }
+            let jitter = fields.take("jitter").and_then(|node| reader.choice(node, &jitters, &[]));
+            ReconnectSpec::Exponential { base, max, jitter }
+        }
+    };
+    fields.finish(reader, &[]);
+    Some(spec)
+}
+
+fn phase(reader: &mut Reader<'_>, node: &Node) -> Option<PhaseSpec> {
+    let mut fields = reader.table(node, "a table with name and duration")?;
+    let name_node = fields.require(reader, "name", "name = \"steady\"");
+    let name = name_node.and_then(|node| reader.text(node, "a name")).filter(|name| {
+        let plain = is_plain(&name.value);
+        if !plain {
+            let problem = reader.errors.add(&name.place, "not a name");
+            problem.found(quoted(&name.text)).allowed("letters, digits, - and _");
+        }
+        plain
+    });
+    let duration = fields.require(reader, "duration", "duration = \"1m\"");
+    let spec = PhaseSpec {
+        place: node.place.clone(),
+        name,
+        warmup: fields.take("warmup").and_then(|node| reader.boolean(node)).unwrap_or(false),
+        duration: duration.and_then(|node| reader.duration(node)),
+        online: fields.take("online").and_then(|node| reader.change(node, 1.0)),
+        load: fields.take("load").and_then(|node| reader.change(node, LOAD_MAX)),
+    };
+    fields.finish(
+        reader,
+        &[
+            ("disconnect", "disconnecting a share of the fleets"),
+            ("pause", "pauses"),
+            ("churn", "devices that come and go"),
+            ("faults", "faults on the way"),
+        ],
+    );
+    Some(spec)
+}
+
+fn thresholds(reader: &mut Reader<'_>, node: &Node) -> Vec<ThresholdSpec> {
+    let mut found = Vec::new();
+    for entry in reader.named(node, "a table: \"telemetry\" = [\"p(99) < 500ms\"]") {
+        let metric =
+            Written { value: entry.key.clone(), text: entry.key.clone(), place: entry.place.clone() };
+        for element in reader.list(&entry.node, "a list of expressions: [\"p(99) < 500ms\"]") {
+            if let Value::Table(_) = element.value {
+                reader.not_built_yet(&element.place, "thresholds that end a run early (expr, abort, after)");
+                continue;
+            }
+            let expression = reader.text(element, "an expression such as \"p(99) < 500ms\"");
+            let Some(expression) = expression else { continue };
+            found.push(ThresholdSpec { metric: metric.clone(), expression });
+        }
+    }
+    found
+}
+
+fn validity(reader: &mut Reader<'_>, node: &Node) -> ValiditySpec {
+    let Some(mut fields) = reader.table(node, "a table such as lag_p99 = \"10ms\"") else {
+        return ValiditySpec::default();
+    };
+    let spec = ValiditySpec {
+        lag_p99: fields.take("lag_p99").and_then(|node| reader.duration(node)),
+        lag_share: fields.take("lag_share").and_then(|node| reader.percent(node, 1.0)),
+        late_after: fields.take("late_after").and_then(|node| reader.duration(node)),
+        late_share: fields.take("late_share").and_then(|node| reader.percent(node, 1.0)),
+        heartbeat_p999: fields.take("heartbeat_p999").and_then(|node| reader.duration(node)),
+    };
+    fields.finish(reader, &[]);
+    spec
+}

@@ -1,0 +1,300 @@
+//! What a scenario file says, key by key: the units are parsed, the defaults are not yet applied, and every value
+//! that can still turn out wrong knows its place. It knows nothing of how the file was written.
+
+use super::error::{Origin, Place};
+use crate::policy::backoff::Jitter;
+use crate::units::{Percent, Rate};
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+use zeroize::Zeroizing;
+
+/// A value, its place, and how it was written (`${env.NAME}` unexpanded, so that it can be shown).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written<T> {
+    /// The value.
+    pub value: T,
+    /// As written.
+    pub text: String,
+    /// Where.
+    pub place: Place,
+}
+
+/// A key or password: wiped when dropped, never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Zeroizing<String>);
+
+impl Secret {
+    /// Takes a secret into custody.
+    #[must_use]
+    pub fn new(text: String) -> Secret {
+        Secret(Zeroizing::new(text))
+    }
+
+    /// The secret itself, for the one place that needs it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// A whole scenario.
+#[derive(Clone, Debug, Default)]
+pub struct Scenario {
+    /// The file's name.
+    pub file: String,
+    /// Its text.
+    pub text: String,
+    /// `--set` overrides.
+    pub overrides: Vec<String>,
+    /// True after a syntax error: nothing below was read.
+    pub unreadable: bool,
+    /// `name`.
+    pub name: Option<String>,
+    /// `seed`.
+    pub seed: Option<u64>,
+    /// `[target]`; absent: the built-in hub.
+    pub target: Option<TargetSpec>,
+    /// `[emulator]`.
+    pub emulator: EmulatorSpec,
+    /// `[fleet.*]`, in the order of the file.
+    pub fleets: Vec<FleetSpec>,
+    /// `[[phase]]`.
+    pub phases: Vec<PhaseSpec>,
+    /// `drain`.
+    pub drain: Option<Duration>,
+    /// `[thresholds]`, one entry per expression.
+    pub thresholds: Vec<ThresholdSpec>,
+    /// `[validity]`.
+    pub validity: ValiditySpec,
+}
+
+/// What kind of server the target is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TargetKind {
+    /// Azure IoT Hub, or the built-in one.
+    IotHub,
+    /// Any MQTT 3.1.1 broker.
+    Mqtt,
+}
+
+/// `[target]`.
+#[derive(Clone, Debug)]
+pub struct TargetSpec {
+    /// The table's place.
+    pub place: Place,
+    /// `kind`; `None` when it is wrong.
+    pub kind: Option<TargetKind>,
+    /// `host`; `None` when it is wrong.
+    pub host: Option<Written<String>>,
+    /// `port`.
+    pub port: Option<u16>,
+    /// `tls`.
+    pub tls: Option<TlsSpec>,
+    /// `ca`.
+    pub ca: Option<Written<PathBuf>>,
+}
+
+/// `tls = true`, `tls = false` or `tls = { verify = ... }`.
+#[derive(Clone, Debug)]
+pub struct TlsSpec {
+    /// The value's place.
+    pub place: Place,
+    /// False only for `tls = false`.
+    pub on: bool,
+    /// `verify`.
+    pub verify: bool,
+}
+
+/// `[emulator]`.
+#[derive(Clone, Debug, Default)]
+pub struct EmulatorSpec {
+    /// `tier`.
+    pub tier: Option<&'static str>,
+    /// `units`.
+    pub units: Option<Written<u32>>,
+    /// `expiry_grace`.
+    pub expiry_grace: Option<Duration>,
+}
+
+/// `[fleet.NAME]`.
+#[derive(Clone, Debug)]
+pub struct FleetSpec {
+    /// NAME.
+    pub name: String,
+    /// The table's place.
+    pub place: Place,
+    /// `devices`; `None` when it is wrong.
+    pub devices: Option<u32>,
+    /// `id`.
+    pub id: Option<Written<String>>,
+    /// `auth`.
+    pub auth: Option<Written<AuthSpec>>,
+    /// `keep_alive`, in whole seconds.
+    pub keep_alive_s: Option<u16>,
+    /// `clean_session`.
+    pub clean_session: Option<bool>,
+    /// `reconnect`.
+    pub reconnect: Option<ReconnectSpec>,
+    /// `connect_timeout`.
+    pub connect_timeout: Option<Duration>,
+    /// `ack_timeout`.
+    pub ack_timeout: Option<Duration>,
+    /// `send_by`.
+    pub send_by: Option<Duration>,
+    /// `offline`: true for `skip`.
+    pub offline_skip: Option<bool>,
+    /// `in_flight`.
+    pub in_flight: Option<u16>,
+    /// `subscribe`.
+    pub subscribe: Vec<Written<String>>,
+    /// `[[fleet.NAME.send]]`.
+    pub sends: Vec<SendSpec>,
+}
+
+/// `auth`. A part that was wrong is `None`: the error is already noted.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AuthSpec {
+    /// `kind = "sas"`: a group key, or the key of a shared access policy.
+    Sas {
+        /// `group_key`.
+        group_key: Option<Written<Secret>>,
+        /// `policy`.
+        policy: Option<Written<String>>,
+        /// `key`.
+        key: Option<Written<Secret>>,
+        /// `ttl`.
+        ttl: Option<Duration>,
+        /// `renew_at`.
+        renew_at: Option<Percent>,
+    },
+    /// `kind = "password"`.
+    Password {
+        /// `username`.
+        username: Option<Written<String>>,
+        /// `password`.
+        password: Option<Written<Secret>>,
+    },
+    /// `kind = "none"`.
+    None,
+}
+
+/// `reconnect`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ReconnectSpec {
+    /// `kind = "never"`.
+    Never,
+    /// `kind = "fixed"`.
+    Fixed {
+        /// `delay`.
+        delay: Option<Duration>,
+    },
+    /// `kind = "exponential"`.
+    Exponential {
+        /// `base`.
+        base: Option<Duration>,
+        /// `max`.
+        max: Option<Duration>,
+        /// `jitter`.
+        jitter: Option<Jitter>,
+    },
+}
+
+/// `[[fleet.NAME.send]]`.
+#[derive(Clone, Debug)]
+pub struct SendSpec {
+    /// The table's place.
+    pub place: Place,
+    /// `every` or `rate`; `None` when it is wrong.
+    pub spacing: Option<Spacing>,
+    /// `arrival`.
+    pub arrival: Option<ArrivalKind>,
+    /// `qos`.
+    pub qos: Option<Written<u8>>,
+    /// `topic`.
+    pub topic: Option<Written<String>>,
+    /// `properties`, in the order of the file.
+    pub properties: Vec<(String, Written<String>)>,
+    /// `payload`; `None` when it is wrong.
+    pub payload: Option<Written<PayloadSpec>>,
+}
+
+/// How far apart messages are.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Spacing {
+    /// `every`: per device.
+    Every(Duration),
+    /// `rate`: for the whole fleet.
+    Rate(Rate),
+}
+
+/// `arrival`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ArrivalKind {
+    /// Evenly spaced.
+    Regular,
+    /// Independent of each other.
+    Poisson,
+}
+
+/// `payload`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PayloadSpec {
+    /// A template.
+    Template(String),
+    /// `{ size = N }`, in bytes.
+    Size(u32),
+}
+
+/// `[[phase]]`.
+#[derive(Clone, Debug)]
+pub struct PhaseSpec {
+    /// The table's place.
+    pub place: Place,
+    /// `name`; `None` when it is wrong.
+    pub name: Option<Written<String>>,
+    /// `warmup`.
+    pub warmup: bool,
+    /// `duration`; `None` when it is wrong.
+    pub duration: Option<Duration>,
+    /// `online` at its begin and end, as fractions of 1.
+    pub online: Option<[f64; 2]>,
+    /// `load` at its begin and end, as factors.
+    pub load: Option<[f64; 2]>,
+}
+
+/// One expression of `[thresholds]`.
+#[derive(Clone, Debug)]
+pub struct ThresholdSpec {
+    /// The key: metric, phase, fleet.
+    pub metric: Written<String>,
+    /// The expression.
+    pub expression: Written<String>,
+}
+
+/// `[validity]`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ValiditySpec {
+    /// `lag_p99`.
+    pub lag_p99: Option<Duration>,
+    /// `lag_share`.
+    pub lag_share: Option<Percent>,
+    /// `late_after`.
+    pub late_after: Option<Duration>,
+    /// `late_share`.
+    pub late_share: Option<Percent>,
+    /// `heartbeat_p999`.
+    pub heartbeat_p999: Option<Duration>,
+}
+
+impl Default for Place {
+    fn default() -> Place {
+        Place { origin: Origin::File { line: 1, column: 1 }, key: String::new() }
+    }
+}

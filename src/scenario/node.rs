@@ -1,0 +1,303 @@
+//! A scenario as a tree whose every key and value knows its place, whether it was written as TOML or as JSON.
+//! The only file that names the two parsers; it knows no key of the format.
+
+use super::error::{Errors, Origin, Place};
+use jsonc_parser::ast as json;
+use jsonc_parser::common::Ranged;
+use toml::de::{DeTable, DeValue};
+
+/// A value and where it stands.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    pub(super) value: Value,
+    pub(super) place: Place,
+}
+
+/// What a value is.
+#[derive(Clone, Debug)]
+pub(super) enum Value {
+    Boolean(bool),
+    Integer(i64),
+    Float(f64),
+    String(String),
+    Array(Vec<Node>),
+    Table(Vec<Entry>),
+    /// A value that no key of a scenario takes; its name with an article.
+    Other(&'static str),
+}
+
+/// A key with its value; `place` is the key's.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) key: String,
+    pub(super) place: Place,
+    pub(super) node: Node,
+}
+
+impl Value {
+    /// What kind of value it is, with an article.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Value::Boolean(_) => "a boolean",
+            Value::Integer(_) => "a whole number",
+            Value::Float(_) => "a number",
+            Value::String(_) => "a string",
+            Value::Array(_) => "a list",
+            Value::Table(_) => "a table",
+            Value::Other(name) => name,
+        }
+    }
+}
+
+/// Parses a scenario: JSON if the file's name ends in `.json` or `.jsonc`, TOML otherwise. `None` after a
+/// syntax error: what a parser guesses behind one would only mislead.
+pub(super) fn parse(file: &str, text: &str, errors: &mut Errors) -> Option<Node> {
+    let lines = Lines::of(text);
+    if file.ends_with(".json") || file.ends_with(".jsonc") {
+        parse_json(text, &lines, errors)
+    } else {
+        parse_toml(text, &lines, errors)
+    }
+}
+
+/// Parses the value of a `--set`: TOML where it is TOML, else the text itself, so that `10s` needs no quotes.
+pub(super) fn parse_override(text: &str, place: &Place) -> Node {
+    match DeValue::parse(text) {
+        Ok(value) if !matches!(value.get_ref(), DeValue::Datetime(_)) => {
+            from_toml(value.get_ref(), 0, &|_| place.origin.clone(), place.key.clone())
+        }
+        _ => Node { value: Value::String(text.to_owned()), place: place.clone() },
+    }
+}
+
+/// Byte offset to line and column.
+struct Lines<'a> {
+    text: &'a str,
+    starts: Vec<usize>,
+}
+
+impl Lines<'_> {
+    fn of(text: &str) -> Lines<'_> {
+        let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Lines { text, starts }
+    }
+
+    fn origin(&self, offset: usize) -> Origin {
+        let line = self.starts.partition_point(|start| *start <= offset).max(1);
+        let start = self.starts.get(line - 1).copied().unwrap_or(0);
+        let before = self.text.get(start..offset).unwrap_or_default();
+        Origin::File { line, column: before.chars().count() + 1 }
+    }
+
+    fn place(&self, offset: usize) -> Place {
+        Place { origin: self.origin(offset), key: String::new() }
+    }
+}
+
+/// The path of an element of a list: its name if it has one, as `--set` takes it.
+fn element_path(path: &str, index: usize, name: Option<&str>) -> String {
+    name.map_or_else(|| format!("{path}.{index}"), |name| format!("{path}.{name}"))
+}
+
+fn below(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}
+
+fn parse_toml(text: &str, lines: &Lines<'_>, errors: &mut Errors) -> Option<Node> {
+    let (table, found) = DeTable::parse_recoverable(text);
+    for error in &found {
+        let offset = error.span().map_or(0, |span| span.start);
+        errors
+            .add(&lines.place(offset), format!("not valid TOML: {}", error.message()))
+            .fix("correct the syntax; the keys are checked once it is right");
+    }
+    let origin = |offset| lines.origin(offset);
+    found.is_empty().then(|| Node {
+        value: table_from_toml(table.get_ref(), &origin, ""),
+        place: Place { origin: lines.origin(0), key: String::new() },
+    })
+}
+
+fn table_from_toml(table: &DeTable<'_>, origin: &dyn Fn(usize) -> Origin, path: &str) -> Value {
+    let mut keys: Vec<_> = table.iter().collect();
+    // The parser sorts by name; the order in the file decides the fleets' device numbers.
+    keys.sort_by_key(|(key, _)| key.span().start);
+    let entries = keys.into_iter().map(|(key, value)| {
+        let name = key.get_ref().to_string();
+        let path = below(path, &name);
+        Entry {
+            place: Place { origin: origin(key.span().start), key: path.clone() },
+            node: from_toml(value.get_ref(), value.span().start, origin, path),
+            key: name,
+        }
+    });
+    Value::Table(entries.collect())
+}
+
+fn from_toml(value: &DeValue<'_>, offset: usize, origin: &dyn Fn(usize) -> Origin, path: String) -> Node {
+    let converted = match value {
+        DeValue::String(text) => Value::String(text.to_string()),
+        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
+            .map_or(Value::Other("a number beyond 64 bits"), Value::Integer),
+        DeValue::Float(number) => {
+            number.as_str().parse().map_or(Value::Other("a number that is none"), Value::Float)
+        }
+        DeValue::Boolean(value) => Value::Boolean(*value),
+        DeValue::Datetime(_) => Value::Other("a date or time"),
+        DeValue::Array(elements) => {
+            let element = |(index, element): (usize, &toml::Spanned<DeValue<'_>>)| {
+                let name = match element.get_ref() {
+                    DeValue::Table(table) => table.get("name").and_then(|name| name.get_ref().as_str()),
+                    _ => None,
+                };
+                let path = element_path(&path, index, name);
+                from_toml(element.get_ref(), element.span().start, origin, path)
+            };
+            Value::Array(elements.iter().enumerate().map(element).collect())
+        }
+        DeValue::Table(table) => table_from_toml(table, origin, &path),
+    };
+    Node { value: converted, place: Place { origin: origin(offset), key: path } }
+}
+
+fn parse_json(text: &str, lines: &Lines<'_>, errors: &mut Errors) -> Option<Node> {
+    let options = jsonc_parser::ParseOptions {
+        allow_comments: true,
+        allow_trailing_commas: false,
+        allow_loose_object_property_names: false,
+        allow_missing_commas: false,
+        allow_single_quoted_strings: false,
+        allow_hexadecimal_numbers: false,
+        allow_unary_plus_numbers: false,
+        allow_bare_decimal_point_numbers: false,
+        allow_non_finite_numbers: false,
+        allow_extended_string_escapes: false,
+    };
+    match jsonc_parser::parse_to_ast(text, &jsonc_parser::CollectOptions::default(), &options) {
+        Ok(parsed) => match parsed.value {
+            Some(value) => Some(from_json(&value, lines, String::new(), errors)),
+            None => {
+                errors.add(&lines.place(0), "the file is empty");
+                None
+            }
+        },
+        Err(error) => {
+            let what = format!("not valid JSON: {}", error.kind().to_string().to_lowercase());
+            errors
+                .add(&lines.place(error.range().start), what)
+                .fix("correct the syntax; the keys are checked once it is right");
+            None
+        }
+    }
+}
+
+fn from_json(value: &json::Value<'_>, lines: &Lines<'_>, path: String, errors: &mut Errors) -> Node {
+    let converted = match value {
+        json::Value::StringLit(text) => Value::String(text.value.to_string()),
+        json::Value::NumberLit(number) => match (number.value.parse(), number.value.parse()) {
+            (Ok(whole), _) => Value::Integer(whole),
+            (_, Ok(float)) => Value::Float(float),
+            _ => Value::Other("a number that is none"),
+        },
+        json::Value::BooleanLit(boolean) => Value::Boolean(boolean.value),
+        json::Value::NullKeyword(_) => Value::Other("null"),
+        json::Value::Array(array) => {
+            let element = |(index, element): (usize, &json::Value<'_>)| {
+                let name = match element {
+                    json::Value::Object(object) => object.properties.iter().find_map(|property| {
+                        let name = property.value.as_string_lit()?;
+                        (property.name.as_str() == "name").then_some(name.value.as_ref())
+                    }),
+                    _ => None,
+                };
+                from_json(element, lines, element_path(&path, index, name), errors)
+            };
+            Value::Array(array.elements.iter().enumerate().map(element).collect())
+        }
+        json::Value::Object(object) => table_from_json(object, lines, &path, errors),
+    };
+    Node { value: converted, place: Place { origin: lines.origin(value.range().start), key: path } }
+}
+
+fn table_from_json(object: &json::Object<'_>, lines: &Lines<'_>, path: &str, errors: &mut Errors) -> Value {
+    let mut entries: Vec<Entry> = Vec::with_capacity(object.properties.len());
+    for property in &object.properties {
+        let key = property.name.as_str().to_owned();
+        let path = below(path, &key);
+        let place = Place { origin: lines.origin(property.range().start), key: path.clone() };
+        if entries.iter().any(|entry| entry.key == key) {
+            errors.add(&place, "given twice").fix("remove one of the two");
+            continue;
+        }
+        let node = from_json(&property.value, lines, path, errors);
+        entries.push(Entry { key, place, node });
+    }
+    Value::Table(entries)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn places(node: &Node, out: &mut Vec<(String, Origin)>) {
+        match &node.value {
+            Value::Table(entries) => {
+                for entry in entries {
+                    out.push((entry.place.key.clone(), entry.place.origin.clone()));
+                    places(&entry.node, out);
+                }
+            }
+            Value::Array(elements) => elements.iter().for_each(|element| places(element, out)),
+            _ => {}
+        }
+    }
+
+    fn file(line: usize, column: usize) -> Origin {
+        Origin::File { line, column }
+    }
+
+    #[test]
+    fn toml_and_json_give_the_same_paths_and_their_own_places() {
+        let toml = "seed = 1\n[fleet.b]\ndevices = 2\n[fleet.a]\n  devices = 3\n[[phase]]\nname = \"ramp\"\n\
+                    duration = \"1s\"\n";
+        let json = "{\n \"seed\": 1, // any\n \"fleet\": {\"b\": {\"devices\": 2}, \"a\": {\"devices\": 3}},\n \
+                    \"phase\": [{\"name\": \"ramp\", \"duration\": \"1s\"}]}";
+        let mut errors = Errors::new("x");
+        let (mut from_toml, mut from_json) = (Vec::new(), Vec::new());
+        places(&parse("x.toml", toml, &mut errors).unwrap(), &mut from_toml);
+        places(&parse("x.json", json, &mut errors).unwrap(), &mut from_json);
+        assert!(errors.is_empty(), "{errors}");
+        let keys =
+            |places: &[(String, Origin)]| places.iter().map(|(key, _)| key.clone()).collect::<Vec<_>>();
+        assert_eq!(keys(&from_toml), keys(&from_json));
+        assert_eq!(keys(&from_toml)[2..4], ["fleet.b".to_owned(), "fleet.b.devices".to_owned()]);
+        assert!(from_toml.contains(&("phase.ramp.duration".into(), file(8, 1))), "{from_toml:?}");
+        assert!(from_toml.contains(&("fleet.a.devices".into(), file(5, 3))), "{from_toml:?}");
+        assert!(from_json.contains(&("seed".into(), file(2, 2))), "{from_json:?}");
+    }
+
+    #[test]
+    fn every_syntax_error_of_a_toml_file_is_reported() {
+        let mut errors = Errors::new("x.toml");
+        assert!(parse("x.toml", "a = \nb = 1\nc = [1,,2]\n", &mut errors).is_none());
+        assert!(errors.problems().len() >= 2, "{errors}");
+    }
+
+    #[test]
+    fn columns_count_characters() {
+        let mut errors = Errors::new("x.toml");
+        parse("x.toml", "a = { 'ü' = 1, b = }\n", &mut errors);
+        assert_eq!(errors.problems()[0].place.origin, file(1, 20), "{errors}");
+    }
+
+    #[test]
+    fn overrides_need_no_quotes() {
+        let place = Place { origin: Origin::Set("k".into()), key: "k".into() };
+        assert!(matches!(parse_override("500", &place).value, Value::Integer(500)));
+        assert!(matches!(parse_override("true", &place).value, Value::Boolean(true)));
+        for text in ["10s", "0% -> 100%", "2024-01-01", "a b"] {
+            assert!(matches!(parse_override(text, &place).value, Value::String(t) if t == text), "{text}");
+        }
+        assert!(matches!(parse_override("['p(99) < 1s']", &place).value, Value::Array(a) if a.len() == 1));
+    }
+}

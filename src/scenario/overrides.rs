@@ -1,0 +1,191 @@
+//! `--set key=value`: one value of the scenario replaced before it is read, so that every rule holds for it too.
+//! Lists are entered by the `name` of an element or by its index: `phase.steady.duration=10s`.
+
+use super::error::{Errors, Origin, Place, nearest};
+use super::node::{Entry, Node, Value, parse_override};
+use super::reader::SECRET_KEYS;
+
+/// Applies one override to the tree, or notes why it cannot.
+pub(super) fn apply(root: &mut Node, text: &str, errors: &mut Errors) {
+    let (key, value) = text.split_once('=').unwrap_or((text, ""));
+    let key = key.trim();
+    let place = Place { origin: Origin::Set(key.to_owned()), key: String::new() };
+    if !text.contains('=') || key.is_empty() {
+        errors.add(&place, "not an override").allowed("key=value, such as fleet.meter.devices=500");
+        return;
+    }
+    let path = split(key);
+    let new = parse_override(value.trim(), &Place { key: key.to_owned(), ..place.clone() });
+    if path.last().is_some_and(|last| SECRET_KEYS.contains(&last.as_str())) || holds_secret(&new) {
+        errors
+            .add(&place, "a secret must not stand on a command line")
+            .fix("write ${env.NAME} in the scenario and put the secret in the environment");
+        return;
+    }
+    if let Some(target) = descend(root, &path, &place, errors) {
+        *target = new;
+    }
+}
+
+/// The parts of a dotted path. The keys of `[thresholds]` contain dots and stay whole.
+fn split(key: &str) -> Vec<String> {
+    let unquote = |part: &str| part.trim_matches('"').to_owned();
+    match key.split_once('.') {
+        Some(("thresholds", metric)) => vec!["thresholds".to_owned(), unquote(metric)],
+        _ => key.split('.').map(unquote).collect(),
+    }
+}
+
+fn holds_secret(node: &Node) -> bool {
+    match &node.value {
+        Value::Table(entries) => {
+            entries.iter().any(|entry| SECRET_KEYS.contains(&entry.key.as_str()) || holds_secret(&entry.node))
+        }
+        Value::Array(elements) => elements.iter().any(holds_secret),
+        // What failed to parse as a table is text; a secret's key in it means a mistyped table.
+        Value::String(text) => {
+            text.trim_start().starts_with('{') && SECRET_KEYS.iter().any(|key| text.contains(key))
+        }
+        _ => false,
+    }
+}
+
+/// Finds the value at a path, making tables and the last key where they are missing.
+fn descend<'n>(
+    root: &'n mut Node,
+    path: &[String],
+    place: &Place,
+    errors: &mut Errors,
+) -> Option<&'n mut Node> {
+    let mut node = root;
+    for (depth, part) in path.iter().enumerate() {
+        let here = Place { key: path.get(..depth).unwrap_or_default().join("."), ..place.clone() };
+        let known = known_parts(node);
+        let kind = node.value.kind();
+        // A fleet that is not there is a slip of the finger, not a wish for one.
+        let open = matches!(node.value, Value::Table(_)) && here.key != "fleet";
+        let index = match &node.value {
+            Value::Array(_) => known.iter().position(|name| name == part).or_else(|| part.parse().ok()),
+            _ => known.iter().position(|name| name == part),
+        };
+        let found = match &mut node.value {
+            Value::Table(entries) => {
+                if index.is_none() && open {
+                    entries.push(empty_entry(here.below(part), part));
+                }
+                let index = index.or(open.then(|| entries.len() - 1));
+                index.and_then(|index| entries.get_mut(index)).map(|entry| &mut entry.node)
+            }
+            Value::Array(elements) => index.and_then(|index| elements.get_mut(index)),
+            _ => None,
+        };
+        let Some(found) = found else {
+            absent(errors, &here, kind, part, &known);
+            return None;
+        };
+        node = found;
+    }
+    Some(node)
+}
+
+fn absent(errors: &mut Errors, place: &Place, kind: &str, part: &str, known: &[String]) {
+    let problem = errors.add(place, format!("{kind} that has no such element"));
+    problem.found(part);
+    if !known.is_empty() {
+        problem.allowed(known.join(", "));
+    }
+    if let Some(near) = nearest(part, known.iter().map(String::as_str)) {
+        problem.fix(format!("did you mean `{near}`?"));
+    }
+}
+
+/// What can stand next in a path: the keys of a table, the names (or else indices) of a list's elements.
+fn known_parts(node: &Node) -> Vec<String> {
+    match &node.value {
+        Value::Table(entries) => entries.iter().map(|entry| entry.key.clone()).collect(),
+        Value::Array(elements) => {
+            let name = |(index, element)| name_of(element).map_or_else(|| format!("{index}"), str::to_owned);
+            elements.iter().enumerate().map(name).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn empty_entry(place: Place, key: &str) -> Entry {
+    let node = Node { value: Value::Table(Vec::new()), place: place.clone() };
+    Entry { key: key.to_owned(), place, node }
+}
+
+fn name_of(element: &Node) -> Option<&str> {
+    let Value::Table(entries) = &element.value else { return None };
+    let name = entries.iter().find(|entry| entry.key == "name")?;
+    if let Value::String(name) = &name.node.value { Some(name) } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::scenario::{Input, Scenario, Spacing, read};
+    use std::time::Duration;
+
+    const FILE: &str = "[fleet.meter]\ndevices = 1\n[[fleet.meter.send]]\nevery = \"1s\"\npayload = \"x\"\n\
+                        [[phase]]\nname = \"steady\"\nduration = \"1s\"\n[thresholds]\n\"connect.tls\" = [\"max < 1s\"]\n";
+
+    fn set(overrides: &[&str]) -> (Scenario, String) {
+        let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
+        let input = Input { file: "x.toml", text: FILE, overrides: &overrides, env: &|_| None };
+        let (scenario, errors) = read(&input);
+        (scenario, if errors.is_empty() { String::new() } else { errors.to_string() })
+    }
+
+    #[test]
+    fn values_are_replaced_and_missing_keys_are_made() {
+        let (scenario, errors) = set(&[
+            "fleet.meter.devices=500",
+            "phase.steady.duration=10s",
+            "phase.0.online=0% -> 50%",
+            "fleet.meter.send.0.every=250ms",
+            "target.kind=mqtt",
+            "target.host=localhost",
+            "name=7",
+            "thresholds.connect.tls=[\"max < 2s\", \"med < 1s\"]",
+        ]);
+        assert_eq!(errors, "");
+        assert_eq!(scenario.fleets[0].devices, Some(500));
+        assert_eq!(scenario.phases[0].duration, Some(Duration::from_secs(10)));
+        assert_eq!(scenario.phases[0].online, Some([0.0, 0.5]));
+        assert_eq!(scenario.fleets[0].sends[0].spacing, Some(Spacing::Every(Duration::from_millis(250))));
+        assert_eq!(scenario.target.unwrap().host.unwrap().value, "localhost");
+        assert_eq!(scenario.name.as_deref(), Some("7"));
+        assert_eq!(scenario.thresholds.len(), 2);
+    }
+
+    #[test]
+    fn what_cannot_be_set_is_named() {
+        for (text, expected) in [
+            ("fleet.metre.devices=5", "did you mean `meter`?"),
+            ("phase.stead.duration=5s", "did you mean `steady`?"),
+            ("fleet.meter.send.1.every=5s", "allowed: 0"),
+            ("fleet.meter.devices=many", "--set fleet.meter.devices: fleet.meter.devices: wrong type"),
+            ("fleet.meter.devcies=5", "did you mean `devices`?"),
+            ("fleet.meter.devices.x=5", "a whole number that has no such element"),
+            ("seed", "not an override"),
+        ] {
+            let (_, errors) = set(&[text]);
+            assert!(errors.contains(expected), "{text}: {errors}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_refused_and_not_shown() {
+        for text in [
+            "fleet.meter.auth.group_key=hunter2",
+            "fleet.meter.auth={kind=\"sas\", group_key=\"hunter2\"}",
+            "fleet.meter.auth={kind=\"sas\", group_key=\"hunter2\"",
+            "fleet.meter.auth.password=${env.hunter2}",
+        ] {
+            let (_, errors) = set(&[text]);
+            assert!(errors.contains("must not stand on a command line"), "{text}: {errors}");
+            assert!(!errors.contains("hunter2"), "{errors}");
+        }
+    }
+}

@@ -1,0 +1,422 @@
+//! Reading one value at a time: its type, its unit, its range, `${env.NAME}`; and tables of which every key must
+//! be known. Used by `format` and `sends`; it knows no key of the format but those that hold secrets.
+
+use super::error::{Errors, Place, Problem, nearest};
+use super::model::{Secret, Written};
+use super::node::{Entry, Node, Value};
+use crate::units::{self, Percent, Rate};
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// Keys whose value is a secret: only `${env.NAME}` in a file, never in `--set`, never shown.
+pub(super) const SECRET_KEYS: [&str; 3] = ["group_key", "key", "password"];
+
+/// Reads values and notes what is wrong with them.
+pub(super) struct Reader<'a> {
+    pub(super) env: &'a dyn Fn(&str) -> Option<String>,
+    pub(super) errors: Errors,
+}
+
+/// A table being read: each key is asked for once, and what nobody asked for is an error in the end.
+pub(super) struct Fields<'n> {
+    pub(super) place: Place,
+    entries: &'n [Entry],
+    asked: Vec<&'static str>,
+}
+
+impl<'n> Fields<'n> {
+    /// The value of a key, if it is there.
+    pub(super) fn take(&mut self, key: &'static str) -> Option<&'n Node> {
+        self.asked.push(key);
+        self.entry(key).map(|entry| &entry.node)
+    }
+
+    /// The value of a key that must be there.
+    pub(super) fn require(
+        &mut self,
+        reader: &mut Reader<'_>,
+        key: &'static str,
+        fix: &str,
+    ) -> Option<&'n Node> {
+        let found = self.take(key);
+        if found.is_none() {
+            reader.errors.add(&self.place.below(key), "missing").fix(format!("add {fix}"));
+        }
+        found
+    }
+
+    /// The place of a key that is there.
+    pub(super) fn entry(&self, key: &str) -> Option<&'n Entry> {
+        self.entries.iter().find(|entry| entry.key == key)
+    }
+
+    /// Whatever was not asked for is unknown, or belongs to later work.
+    pub(super) fn finish(self, reader: &mut Reader<'_>, later: &[(&str, &str)]) {
+        for entry in self.entries {
+            if self.asked.contains(&entry.key.as_str()) {
+                continue;
+            }
+            if let Some((_, what)) = later.iter().find(|(key, _)| *key == entry.key) {
+                reader.not_built_yet(&entry.place, what);
+                continue;
+            }
+            let problem = reader.errors.add(&entry.place, "unknown key");
+            problem.found(entry.key.clone()).allowed(self.asked.join(", "));
+            let known = self.asked.iter().copied().chain(later.iter().map(|(key, _)| *key));
+            match nearest(&entry.key, known) {
+                Some(near) => problem.fix(format!("did you mean `{near}`?")),
+                None => problem.fix("remove it"),
+            };
+        }
+    }
+}
+
+impl Reader<'_> {
+    /// Refuses what a later version will know.
+    pub(super) fn not_built_yet(&mut self, place: &Place, what: &str) {
+        self.errors
+            .add(place, format!("not built yet: {what}"))
+            .fix("remove it; a later version will read it");
+    }
+
+    /// Refuses a value of the wrong type. Its text stays unsaid: it could be a secret in the wrong place.
+    pub(super) fn wrong_kind(&mut self, node: &Node, allowed: &str) {
+        self.errors.add(&node.place, "wrong type").found(node.value.kind()).allowed(allowed);
+    }
+
+    /// A table, to be read key by key.
+    pub(super) fn table<'n>(&mut self, node: &'n Node, allowed: &str) -> Option<Fields<'n>> {
+        match &node.value {
+            Value::Table(entries) => Some(Fields { place: node.place.clone(), entries, asked: Vec::new() }),
+            _ => {
+                self.wrong_kind(node, allowed);
+                None
+            }
+        }
+    }
+
+    /// A table whose keys are names that the user chose.
+    pub(super) fn named<'n>(&mut self, node: &'n Node, allowed: &str) -> &'n [Entry] {
+        match &node.value {
+            Value::Table(entries) => entries,
+            _ => {
+                self.wrong_kind(node, allowed);
+                &[]
+            }
+        }
+    }
+
+    /// A list.
+    pub(super) fn list<'n>(&mut self, node: &'n Node, allowed: &str) -> &'n [Node] {
+        match &node.value {
+            Value::Array(elements) => elements,
+            _ => {
+                self.wrong_kind(node, allowed);
+                &[]
+            }
+        }
+    }
+
+    /// A string with `${env.NAME}` expanded.
+    pub(super) fn string(&mut self, node: &Node, allowed: &str) -> Option<Written<String>> {
+        let Some(text) = written(node) else {
+            self.wrong_kind(node, allowed);
+            return None;
+        };
+        let value = self.expand(&text, &node.place)?;
+        Some(Written { value, text, place: node.place.clone() })
+    }
+
+    /// A string that is not empty.
+    pub(super) fn text(&mut self, node: &Node, allowed: &str) -> Option<Written<String>> {
+        let text = self.string(node, allowed)?;
+        if text.value.is_empty() {
+            self.errors.add(&node.place, "empty").found(quoted(&text.text)).allowed(allowed);
+            return None;
+        }
+        Some(text)
+    }
+
+    /// A key or password: exactly one `${env.NAME}`.
+    pub(super) fn secret(&mut self, node: &Node) -> Option<Written<Secret>> {
+        let advice = "use ${env.NAME} and put the secret in the environment";
+        let Value::String(text) = &node.value else {
+            self.errors.add(&node.place, "a secret must come from the environment").fix(advice);
+            return None;
+        };
+        if !is_one_reference(text) {
+            self.errors
+                .add(&node.place, "a secret must not stand in the scenario")
+                .allowed("${env.NAME}, and nothing around it")
+                .fix(advice);
+            return None;
+        }
+        let value = Secret::new(self.expand(text, &node.place)?);
+        Some(Written { value, text: text.clone(), place: node.place.clone() })
+    }
+
+    /// `true` or `false`.
+    pub(super) fn boolean(&mut self, node: &Node) -> Option<bool> {
+        match node.value {
+            Value::Boolean(value) => Some(value),
+            _ => {
+                self.wrong_kind(node, "true or false");
+                None
+            }
+        }
+    }
+
+    /// A whole number in a range.
+    pub(super) fn integer<T>(&mut self, node: &Node, range: RangeInclusive<i64>) -> Option<Written<T>>
+    where
+        T: TryFrom<i64>,
+    {
+        let allowed = format!("a whole number from {} to {}", range.start(), range.end());
+        let Value::Integer(number) = node.value else {
+            self.wrong_kind(node, &allowed);
+            return None;
+        };
+        let value = range.contains(&number).then(|| T::try_from(number).ok()).flatten();
+        let Some(value) = value else {
+            self.errors.add(&node.place, "out of range").found(number.to_string()).allowed(allowed);
+            return None;
+        };
+        Some(Written { value, text: number.to_string(), place: node.place.clone() })
+    }
+
+    /// A duration longer than zero.
+    pub(super) fn duration(&mut self, node: &Node) -> Option<Duration> {
+        let value = self.duration_or_zero(node)?;
+        if value.is_zero() {
+            self.impossible(node, "must be longer than zero", "a duration such as 250ms, 30s, 5m or 1h30m");
+            return None;
+        }
+        Some(value)
+    }
+
+    /// A duration.
+    pub(super) fn duration_or_zero(&mut self, node: &Node) -> Option<Duration> {
+        let allowed = "a duration such as 250ms, 30s, 5m or 1h30m";
+        if let Value::Integer(number) = node.value {
+            let problem = self.errors.add(&node.place, "a duration needs a unit");
+            problem.found(number.to_string()).allowed(allowed).fix(format!("did you mean \"{number}s\"?"));
+            return None;
+        }
+        let value = self.parse(node, allowed, units::parse_duration)?;
+        // A year is beyond every key; times stay well inside 64 bits of nanoseconds.
+        if value > Duration::from_secs(366 * 86_400) {
+            self.impossible(node, "too long", "up to 366d");
+            return None;
+        }
+        Some(value)
+    }
+
+    /// Events per second.
+    pub(super) fn rate(&mut self, node: &Node) -> Option<Rate> {
+        self.parse(node, "a rate such as 400/s, 50/1s, 300/1m or 2.5/s", Rate::from_str)
+    }
+
+    /// A share up to `most` (a fraction of 1).
+    pub(super) fn percent(&mut self, node: &Node, most: f64) -> Option<Percent> {
+        let most = Percent::from_fraction(most);
+        let allowed = format!("a share from 0% to {most}, such as 85%");
+        let value = self.parse(node, &allowed, Percent::from_str)?;
+        if value > most {
+            self.impossible(node, "out of range", &allowed);
+            return None;
+        }
+        Some(value)
+    }
+
+    /// A share, or a linear change between two: `100%`, `0% -> 100%`.
+    pub(super) fn change(&mut self, node: &Node, most: f64) -> Option<[f64; 2]> {
+        let allowed = format!(
+            "a share or a change, from 0% to {}, such as 100% or 0% -> 100%",
+            Percent::from_fraction(most)
+        );
+        let [from, to] = self.parse(node, &allowed, |text| {
+            let (from, to) = text.split_once("->").unwrap_or((text, text));
+            Ok::<_, units::UnitError>([
+                from.parse::<Percent>()?.as_fraction(),
+                to.parse::<Percent>()?.as_fraction(),
+            ])
+        })?;
+        if from > most || to > most {
+            self.impossible(node, "out of range", &allowed);
+            return None;
+        }
+        Some([from, to])
+    }
+
+    /// One of a few words; `later` are words that a later version will know.
+    pub(super) fn choice<T: Copy>(
+        &mut self,
+        node: &Node,
+        words: &[(&'static str, T)],
+        later: &[(&str, &str)],
+    ) -> Option<T> {
+        let allowed = words.iter().map(|(word, _)| quoted(word)).collect::<Vec<_>>().join(", ");
+        let text = self.string(node, &allowed)?;
+        if let Some((_, value)) = words.iter().find(|(word, _)| *word == text.value) {
+            return Some(*value);
+        }
+        if let Some((word, what)) = later.iter().find(|(word, _)| *word == text.value) {
+            self.not_built_yet(&node.place, &format!("{} ({what})", quoted(word)));
+            return None;
+        }
+        let problem =
+            self.errors.add(&node.place, "unknown value").found(quoted(&text.text)).allowed(allowed);
+        let known = words.iter().map(|(word, _)| *word).chain(later.iter().map(|(word, _)| *word));
+        if let Some(near) = nearest(&text.value, known) {
+            problem.fix(format!("did you mean {}?", quoted(near)));
+        }
+        None
+    }
+
+    fn impossible(&mut self, node: &Node, what: &str, allowed: &str) {
+        let found = written(node).map_or_else(|| node.value.kind().to_owned(), |text| quoted(&text));
+        self.errors.add(&node.place, what).found(found).allowed(allowed);
+    }
+
+    fn parse<T, E: Display>(
+        &mut self,
+        node: &Node,
+        allowed: &str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        let text = self.string(node, allowed)?;
+        match parse(&text.value) {
+            Ok(value) => Some(value),
+            Err(_) => {
+                self.errors.add(&node.place, "cannot be read").found(quoted(&text.text)).allowed(allowed);
+                None
+            }
+        }
+    }
+
+    /// Replaces every `${env.NAME}`; `None` (and one error each) when a variable is not set.
+    fn expand(&mut self, text: &str, place: &Place) -> Option<String> {
+        let mut out = String::with_capacity(text.len());
+        let mut rest = text;
+        let mut complete = true;
+        while let Some(at) = rest.find(REFERENCE) {
+            out.push_str(&rest[..at]);
+            let after = &rest[at + REFERENCE.len()..];
+            let end = after.find('}').unwrap_or(after.len());
+            let name = &after[..end];
+            let value = if is_variable_name(name) && end < after.len() { (self.env)(name) } else { None };
+            match value {
+                Some(value) => out.push_str(&value),
+                None => {
+                    complete = false;
+                    self.unset(name, end < after.len(), place);
+                }
+            }
+            rest = after.get(end + 1..).unwrap_or_default();
+        }
+        out.push_str(rest);
+        complete.then_some(out)
+    }
+
+    fn unset(&mut self, name: &str, closed: bool, place: &Place) -> &mut Problem {
+        if closed && is_variable_name(name) {
+            let problem = self.errors.add(place, format!("the environment variable {name} is not set"));
+            return problem.found(format!("${{env.{name}}}")).fix(format!("export {name}=..."));
+        }
+        self.errors
+            .add(place, "not an environment reference")
+            .allowed("${env.NAME}; a name has letters, digits and underscores")
+    }
+}
+
+const REFERENCE: &str = "${env.";
+
+fn is_variable_name(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+fn is_one_reference(text: &str) -> bool {
+    let name = text.strip_prefix(REFERENCE).and_then(|rest| rest.strip_suffix('}'));
+    name.is_some_and(is_variable_name)
+}
+
+/// The text of a string; of a scalar too when it came from `--set`, where nobody quotes.
+fn written(node: &Node) -> Option<String> {
+    let from_set = matches!(node.place.origin, super::Origin::Set(_));
+    match &node.value {
+        Value::String(text) => Some(text.clone()),
+        Value::Integer(number) if from_set => Some(number.to_string()),
+        Value::Float(number) if from_set => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+/// In double quotes, shortened to what fits on a line.
+pub(super) fn quoted(text: &str) -> String {
+    const SHOWN_CHARS_MAX: usize = 80;
+    if text.chars().count() <= SHOWN_CHARS_MAX {
+        return format!("{text:?}");
+    }
+    let shown: String = text.chars().take(SHOWN_CHARS_MAX).collect();
+    format!("{shown:?}...")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(value: Value) -> Node {
+        Node { value, place: Place::default() }
+    }
+
+    fn env(name: &str) -> Option<String> {
+        match name {
+            "HOST" => Some("example".to_owned()),
+            "KEY" => Some("hunter2".to_owned()),
+            _ => None,
+        }
+    }
+
+    fn read<T>(value: Value, read: impl FnOnce(&mut Reader<'_>, &Node) -> T) -> (T, String) {
+        let mut reader = Reader { env: &env, errors: Errors::new("x.toml") };
+        let read = read(&mut reader, &node(value));
+        (read, reader.errors.to_string())
+    }
+
+    #[test]
+    fn the_environment_is_expanded_and_what_was_written_is_kept() {
+        let (text, _) = read(Value::String("a ${env.HOST} b ${device}".into()), |r, n| r.string(n, "x"));
+        let text = text.unwrap();
+        assert_eq!(text.value, "a example b ${device}");
+        assert_eq!(text.text, "a ${env.HOST} b ${device}");
+        for bad in ["${env.NOPE}", "${env.}", "${env.HOST", "${env.A-B}"] {
+            let (text, errors) = read(Value::String(bad.into()), |r, n| r.string(n, "x"));
+            assert!(text.is_none() && errors.contains("1 error"), "{bad}: {errors}");
+        }
+    }
+
+    #[test]
+    fn a_secret_comes_from_the_environment_alone_and_is_never_shown() {
+        let (secret, _) = read(Value::String("${env.KEY}".into()), |r, n| r.secret(n));
+        let secret = secret.unwrap();
+        assert_eq!(secret.value.expose(), "hunter2");
+        assert!(!format!("{secret:?}").contains("hunter2"));
+        for literal in ["hunter2", "x${env.KEY}", "${env.KEY}hunter2", "${env.KEY}${env.KEY}"] {
+            let (secret, errors) = read(Value::String(literal.into()), |r, n| r.secret(n));
+            assert!(secret.is_none() && errors.contains("use ${env.NAME}"), "{errors}");
+            assert!(!errors.contains("hunter2"), "{errors}");
+        }
+    }
+
+    #[test]
+    fn changes_are_linear_and_bounded() {
+        let change = |text: &str| read(Value::String(text.into()), |r, n| r.change(n, 1.0)).0;
+        assert_eq!(change("0% -> 100%"), Some([0.0, 1.0]));
+        assert_eq!(change("50%"), Some([0.5, 0.5]));
+        for bad in ["", "->", "0% ->", "0 -> 1", "0% -> 101%", "0% -> 50% -> 100%"] {
+            assert_eq!(change(bad), None, "{bad}");
+        }
+    }
+}

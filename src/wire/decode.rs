@@ -1,0 +1,220 @@
+//! Bytes to packets. Framing, the packets of two bytes and CONNECT are read here; PUBLISH, SUBSCRIBE, SUBACK and
+//! UNSUBSCRIBE by mqttbytes, once their frame is known to be whole and of a size we accept.
+
+use super::{Packet, Publish, QoS, REMAINING_BYTES_MAX, Strictness, Subscribe, connect, strict};
+use bytes::{Buf, BytesMut};
+use mqttbytes::v4;
+
+/// The bytes are not MQTT 3.1.1. The connection cannot go on; what remains in the buffer means nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// The frame, its header included, is larger than the caller accepts.
+    #[error("a frame of {frame_bytes} bytes, more than the {frame_bytes_max} that are accepted")]
+    TooLarge {
+        /// The size it announces.
+        frame_bytes: usize,
+        /// The bound given to [`decode`].
+        frame_bytes_max: usize,
+    },
+    /// More than four bytes of remaining length (MQTT 3.1.1 §2.2.3).
+    #[error("a remaining length of more than four bytes")]
+    RemainingLength,
+    /// Packet types 0 and 15 are reserved (MQTT 3.1.1 §2.2.1).
+    #[error("the reserved packet type {0}")]
+    ReservedType(u8),
+    /// A packet whose content is wrong.
+    #[error("malformed {packet}: {why}")]
+    Malformed {
+        /// Its name in the standard.
+        packet: &'static str,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+}
+
+/// Names of the packet types; the index is the type.
+const NAMES: [&str; 16] = [
+    "packet",
+    "CONNECT",
+    "CONNACK",
+    "PUBLISH",
+    "PUBACK",
+    "PUBREC",
+    "PUBREL",
+    "PUBCOMP",
+    "SUBSCRIBE",
+    "SUBACK",
+    "UNSUBSCRIBE",
+    "UNSUBACK",
+    "PINGREQ",
+    "PINGRESP",
+    "DISCONNECT",
+    "packet",
+];
+
+/// The fixed header (MQTT 3.1.1 §2.2).
+#[derive(Clone, Copy)]
+pub(super) struct Header {
+    /// Type and flags.
+    pub(super) first: u8,
+    /// Bytes of the header itself: 2 to 5.
+    pub(super) header_bytes: usize,
+    /// Bytes behind it.
+    pub(super) remaining_bytes: usize,
+}
+
+impl Header {
+    pub(super) fn kind(self) -> u8 {
+        self.first >> 4
+    }
+
+    pub(super) fn malformed(self, why: &'static str) -> DecodeError {
+        let packet = NAMES.get(usize::from(self.kind())).copied().unwrap_or("packet");
+        DecodeError::Malformed { packet, why }
+    }
+}
+
+/// Takes the next packet off `input`; `None` leaves `input` as it is, because more bytes are needed.
+///
+/// `frame_bytes_max` bounds the whole frame and is checked as soon as the header is there. PUBACK and PINGRESP are
+/// read without allocating; the payload of a PUBLISH shares the memory of `input`.
+///
+/// # Errors
+/// [`DecodeError`]; the same for any split of the same bytes.
+pub fn decode(
+    input: &mut BytesMut,
+    frame_bytes_max: usize,
+    strictness: Strictness,
+) -> Result<Option<Packet>, DecodeError> {
+    // What a sender meets all the time. A packet id of 0 goes the long way, where it is judged.
+    match input.as_ref() {
+        [0x40, 2, high, low, ..] if frame_bytes_max >= 4 && (*high, *low) != (0, 0) => {
+            let pid = u16::from_be_bytes([*high, *low]);
+            input.advance(4);
+            return Ok(Some(Packet::PubAck(pid)));
+        }
+        [0xD0, 0, ..] if frame_bytes_max >= 2 => {
+            input.advance(2);
+            return Ok(Some(Packet::PingResp));
+        }
+        _ => {}
+    }
+    let Some(header) = header(input, strictness)? else { return Ok(None) };
+    let frame_bytes = header.header_bytes + header.remaining_bytes;
+    if frame_bytes > frame_bytes_max {
+        return Err(DecodeError::TooLarge { frame_bytes, frame_bytes_max });
+    }
+    let Some(body) = input.get(header.header_bytes..frame_bytes) else { return Ok(None) };
+    if strictness == Strictness::Strict {
+        strict::body(header, body)?;
+    }
+    let packet = match short(header, body, strictness)? {
+        Some(packet) => {
+            input.advance(frame_bytes);
+            packet
+        }
+        None => long(header, input)?,
+    };
+    if strictness == Strictness::Strict {
+        strict::packet(header, &packet)?;
+    }
+    Ok(Some(packet))
+}
+
+/// The fixed header, as soon as it is complete; a first byte that cannot be is refused before the second is there.
+fn header(input: &[u8], strictness: Strictness) -> Result<Option<Header>, DecodeError> {
+    let Some((&first, length)) = input.split_first() else { return Ok(None) };
+    let mut header = Header { first, header_bytes: 1, remaining_bytes: 0 };
+    if matches!(header.kind(), 0 | 15) {
+        return Err(DecodeError::ReservedType(header.kind()));
+    }
+    if strictness == Strictness::Strict {
+        strict::flags(header)?;
+    }
+    for (&byte, shift) in length.iter().zip([0, 7, 14, 21]) {
+        header.header_bytes += 1;
+        header.remaining_bytes |= usize::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            debug_assert!(header.remaining_bytes <= REMAINING_BYTES_MAX);
+            return Ok(Some(header));
+        }
+    }
+    if length.len() >= 4 { Err(DecodeError::RemainingLength) } else { Ok(None) }
+}
+
+/// CONNECT and the packets of a few bytes; `None` for the others. Extra bytes behind an ack are for `strict` to judge.
+fn short(header: Header, body: &[u8], strictness: Strictness) -> Result<Option<Packet>, DecodeError> {
+    let ack = |packet: fn(u16) -> Packet| match *body {
+        [high, low, ..] => Ok(Some(packet(u16::from_be_bytes([high, low])))),
+        _ => Err(header.malformed("no packet id")),
+    };
+    match header.kind() {
+        1 => connect::read(header, body, strictness).map(|connect| Some(Packet::Connect(connect))),
+        2 => match *body {
+            [flags, code, ..] => Ok(Some(Packet::ConnAck { session_present: flags & 1 != 0, code })),
+            _ => Err(header.malformed("no return code")),
+        },
+        4 => ack(Packet::PubAck),
+        5 => ack(Packet::PubRec),
+        6 => ack(Packet::PubRel),
+        7 => ack(Packet::PubComp),
+        11 => ack(Packet::UnsubAck),
+        12 => Ok(Some(Packet::PingReq)),
+        13 => Ok(Some(Packet::PingResp)),
+        14 => Ok(Some(Packet::Disconnect)),
+        _ => Ok(None),
+    }
+}
+
+/// What mqttbytes reads: it takes the frame off `input`.
+fn long(header: Header, input: &mut BytesMut) -> Result<Packet, DecodeError> {
+    let packet = v4::read(input, header.remaining_bytes).map_err(|error| header.malformed(why(&error)))?;
+    match packet {
+        v4::Packet::Publish(publish) => Ok(Packet::Publish(Publish {
+            topic: publish.topic,
+            payload: publish.payload,
+            qos: own(publish.qos),
+            dup: publish.dup,
+            retain: publish.retain,
+            pid: publish.pkid,
+        })),
+        v4::Packet::Subscribe(subscribe) => {
+            let filters =
+                subscribe.filters.into_iter().map(|filter| (filter.path, own(filter.qos))).collect();
+            Ok(Packet::Subscribe(Subscribe { pid: subscribe.pkid, filters }))
+        }
+        v4::Packet::SubAck(suback) => {
+            let code = |code| match code {
+                v4::SubscribeReasonCode::Success(qos) => qos as u8,
+                v4::SubscribeReasonCode::Failure => 0x80,
+            };
+            let granted = suback.return_codes.into_iter().map(code).collect();
+            Ok(Packet::SubAck { pid: suback.pkid, granted })
+        }
+        v4::Packet::Unsubscribe(unsubscribe) => {
+            Ok(Packet::Unsubscribe { pid: unsubscribe.pkid, filters: unsubscribe.topics })
+        }
+        _ => Err(header.malformed("not what its header says")),
+    }
+}
+
+fn own(qos: mqttbytes::QoS) -> QoS {
+    match qos {
+        mqttbytes::QoS::AtMostOnce => QoS::AtMostOnce,
+        mqttbytes::QoS::AtLeastOnce => QoS::AtLeastOnce,
+        mqttbytes::QoS::ExactlyOnce => QoS::ExactlyOnce,
+    }
+}
+
+/// mqttbytes' errors as text: those that a whole frame can still meet.
+fn why(error: &mqttbytes::Error) -> &'static str {
+    use mqttbytes::Error;
+    match error {
+        Error::TopicNotUtf8 => "text that is not UTF-8",
+        Error::InvalidQoS(_) => "a QoS of 3",
+        Error::PacketIdZero => "packet id 0",
+        Error::InvalidSubscribeReasonCode(_) => "a reserved return code",
+        Error::BoundaryCrossed(_) => "a field that ends behind the packet",
+        _ => "too short",
+    }
+}

@@ -1,0 +1,99 @@
+//! What a server must not let pass and a lenient reader does: flags, reserved bits, lengths, text, topics.
+//! [MQTT-x] are the normative statements of the standard.
+
+use super::decode::{DecodeError, Header};
+use super::reader::Reader;
+use super::{Packet, QoS, topic};
+
+/// The flags of the first byte (MQTT 3.1.1 §2.2.2) [MQTT-2.2.2-2].
+pub(super) fn flags(header: Header) -> Result<(), DecodeError> {
+    let flags = header.first & 0x0f;
+    let right = match header.kind() {
+        // §3.3.1: no QoS 3 [MQTT-3.3.1-4]; DUP is 0 at QoS 0 [MQTT-3.3.1-2].
+        3 => flags & 0b0110 != 0b0110 && (flags & 0b1000 == 0 || flags & 0b0110 != 0),
+        6 | 8 | 10 => flags == 0b0010,
+        _ => flags == 0,
+    };
+    if right { Ok(()) } else { Err(header.malformed("wrong flags")) }
+}
+
+/// Lengths and reserved bits, which are gone once the packet is read.
+pub(super) fn body(header: Header, body: &[u8]) -> Result<(), DecodeError> {
+    let length = match header.kind() {
+        2 | 4..=7 | 11 => 2,
+        12..=14 => 0,
+        8 => return subscribe_options(header, body),
+        _ => return Ok(()),
+    };
+    if body.len() != length {
+        return Err(header.malformed("wrong length"));
+    }
+    match (header.kind(), body) {
+        // §3.2.2.1: reserved bits are 0; §3.2.2.2: no session with a refusal [MQTT-3.2.2-4].
+        (2, [flags, code]) if flags & 0xfe != 0 || (*flags == 1 && *code != 0) => {
+            Err(header.malformed("wrong acknowledge flags"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The upper six bits of each requested QoS are 0 [MQTT-3-8.3-4].
+fn subscribe_options(header: Header, body: &[u8]) -> Result<(), DecodeError> {
+    let mut reader = Reader(body);
+    let short = || header.malformed("too short");
+    reader.u16().ok_or_else(short)?;
+    while !reader.0.is_empty() {
+        reader.bytes().ok_or_else(short)?;
+        if reader.u8().ok_or_else(short)? & !0b11 != 0 {
+            return Err(header.malformed("reserved bits in a requested QoS"));
+        }
+    }
+    Ok(())
+}
+
+/// Packet ids, text and topics.
+pub(super) fn packet(header: Header, packet: &Packet) -> Result<(), DecodeError> {
+    let nonzero = |pid: u16| if pid == 0 { Err(header.malformed("packet id 0")) } else { Ok(()) };
+    let no_nul = |text: &str| {
+        // [MQTT-1.5.3-2]
+        if text.contains('\0') { Err(header.malformed("U+0000 in text")) } else { Ok(()) }
+    };
+    let name = |name: &str| {
+        if topic::is_name(name) { Ok(()) } else { Err(header.malformed("not a topic name")) }
+    };
+    let filter = |filter: &str| {
+        if topic::is_filter(filter) { Ok(()) } else { Err(header.malformed("not a topic filter")) }
+    };
+    match packet {
+        Packet::Connect(connect) => {
+            no_nul(&connect.client_id)?;
+            connect.username.as_deref().map_or(Ok(()), no_nul)?;
+            connect.will.as_ref().map_or(Ok(()), |will| name(&will.topic))
+        }
+        Packet::Publish(publish) => {
+            name(&publish.topic)?;
+            if publish.qos == QoS::AtMostOnce { Ok(()) } else { nonzero(publish.pid) }
+        }
+        Packet::PubAck(pid)
+        | Packet::PubRec(pid)
+        | Packet::PubRel(pid)
+        | Packet::PubComp(pid)
+        | Packet::UnsubAck(pid)
+        | Packet::SubAck { pid, .. } => nonzero(*pid),
+        Packet::Subscribe(subscribe) => {
+            nonzero(subscribe.pid)?;
+            if subscribe.filters.is_empty() {
+                return Err(header.malformed("no topic filter")); // [MQTT-3.8.3-3]
+            }
+            subscribe.filters.iter().try_for_each(|(text, _)| filter(text))
+        }
+        Packet::Unsubscribe { pid, filters } => {
+            nonzero(*pid)?;
+            if filters.is_empty() {
+                return Err(header.malformed("no topic filter")); // [MQTT-3.10.3-2]
+            }
+            filters.iter().try_for_each(|text| filter(text))
+        }
+        Packet::ConnAck { .. } | Packet::PingReq | Packet::PingResp | Packet::Disconnect => Ok(()),
+    }
+}

@@ -1,0 +1,225 @@
+//! The program's edges: help, exit codes, refused input, Ctrl-C once and twice.
+
+use crate::support::address::own_address;
+use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, all_ok, command, hubstorm, totals};
+use crate::support::mosquitto::Mosquitto;
+use crate::support::proxy::Proxy;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+const PASSWORD: &str = "interrupted";
+const README: &str = include_str!("../../README.md");
+
+#[test]
+fn help_lists_the_commands_and_every_exit_code() {
+    let help = hubstorm(&["--help"]);
+    help.exits(0);
+    for command in ["run", "check", "emulator", "report", "schema"] {
+        let listed = help.stdout.lines().any(|line| line.split_whitespace().next() == Some(command));
+        assert!(listed, "{command}: {}", help.stdout);
+    }
+    let codes: Vec<&str> =
+        README.lines().filter_map(|line| line.strip_prefix("| ")?.split(' ').next()).collect();
+    let codes: Vec<&str> = codes.into_iter().filter(|cell| cell.parse::<u8>().is_ok()).collect();
+    assert_eq!(codes, ["0", "1", "2", "99", "104", "105", "120"], "the README's table");
+    for code in codes {
+        let listed = help.stdout.lines().any(|line| line.split_whitespace().next() == Some(code));
+        assert!(listed, "exit code {code}: {}", help.stdout);
+    }
+    assert_eq!(help.stderr, "");
+}
+
+#[test]
+fn version_names_the_program() {
+    let version = hubstorm(&["--version"]);
+    assert_eq!(version.exits(0).stdout, format!("hubstorm {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn wrong_usage_exits_2_and_says_so_on_stderr() {
+    for arguments in [&["run"][..], &["run", "--no-such-flag", "x.toml"], &["no-such-command"], &[]] {
+        let finished = hubstorm(arguments);
+        finished.exits(2);
+        assert_eq!(finished.stdout, "", "{arguments:?}");
+        assert!(finished.stderr.contains("Usage"), "{arguments:?}: {}", finished.stderr);
+    }
+}
+
+#[test]
+fn a_bad_scenario_exits_104_names_every_error_and_starts_nothing() {
+    let work = Workplace::new(
+        "[fleet.meter]\ndevices = \"many\"\n[[fleet.meter.send]]\nevry = \"1s\"\npayload = \"x\"\n\
+         [[phase]]\nname = \"p\"\nduration = \"1s\"\n",
+    );
+    let finished = work.run();
+    finished.exits(104);
+    assert_eq!(finished.stdout, "");
+    for part in ["scenario.toml:2:", "devices", "scenario.toml:4:", "evry", "every"] {
+        assert!(finished.stderr.contains(part), "{part}: {}", finished.stderr);
+    }
+    assert!(!work.out().exists(), "nothing was started");
+}
+
+#[test]
+fn a_scenario_that_is_not_there_exits_104_and_names_it() {
+    let finished = hubstorm(&["run", "no/such/scenario.toml"]);
+    finished.exits(104);
+    assert!(finished.stderr.contains("no/such/scenario.toml"), "{}", finished.stderr);
+}
+
+#[test]
+fn a_secret_missing_from_the_environment_exits_104_and_names_the_line() {
+    let work = Workplace::new(
+        "[target]\nkind = \"iot-hub\"\nhost = \"localhost\"\n[fleet.meter]\ndevices = 1\n\
+         auth = { kind = \"sas\", group_key = \"${env.HUBSTORM_TEST_UNSET}\" }\n\
+         [[phase]]\nname = \"p\"\nduration = \"1s\"\n",
+    );
+    let finished = work.run();
+    finished.exits(104);
+    for part in ["scenario.toml:6:", "HUBSTORM_TEST_UNSET"] {
+        assert!(finished.stderr.contains(part), "{part}: {}", finished.stderr);
+    }
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_exits_1_before_the_load() {
+    let work = Workplace::new(&built_in("60s"));
+    fs::write(work.out(), "a file, where a folder is wanted").expect("the workplace is ours");
+    let finished = work.run();
+    finished.exits(1);
+    assert!(finished.stderr.contains("out"), "{}", finished.stderr);
+}
+
+#[test]
+fn the_result_schema_is_json() {
+    let finished = hubstorm(&["schema", "result"]);
+    let schema: serde_json::Value = serde_json::from_str(&finished.exits(0).stdout).expect("JSON on stdout");
+    assert!(schema["properties"]["verdict"].is_object(), "{schema}");
+}
+
+#[test]
+fn check_prints_what_the_run_needs_and_starts_nothing() {
+    let work = Workplace::new(&built_in("60s"));
+    let finished = hubstorm(&["check", work.scenario().to_str().expect("a plain path")]);
+    finished.exits(0);
+    assert!(finished.stdout.contains("descriptors"), "{}", finished.stdout);
+    assert!(!work.out().exists());
+}
+
+#[test]
+fn the_scenarios_of_the_readme_are_valid() {
+    let blocks =
+        README.split("```toml\n").skip(1).map(|rest| rest.split("```").next().expect("split gives one"));
+    let scenarios: Vec<&str> = blocks.filter(|block| block.contains("[[phase]]")).collect();
+    assert_eq!(scenarios.len(), 2, "an IoT hub and a plain broker");
+    for scenario in scenarios {
+        let work = Workplace::new(scenario);
+        let mut check = command([Path::new("check"), &work.scenario()]);
+        check.env("IOTHUB_HOST", "myhub.azure-devices.net").env("BROKER_PASSWORD", "secret");
+        check.env("METER_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=");
+        let output = check.output().expect("the program was built");
+        assert!(output.status.success(), "{scenario}\n{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+/// A run of an hour against a broker behind a proxy, which tells when the load is on.
+fn hour_long(broker: &Mosquitto, proxy: &Proxy) -> Workplace {
+    let scenario = format!(
+        r#"
+drain = "30m"
+[target]
+kind = "mqtt"
+host = "{host}"
+port = {port}
+tls = false
+[fleet.sensor]
+devices = 5
+id = "dev-{{index}}"
+auth = {{ kind = "password", username = "${{device}}", password = "${{env.BROKER_PASSWORD}}" }}
+ack_timeout = "30m"
+[[fleet.sensor.send]]
+every = "100ms"
+qos = 1
+topic = "sensors/${{device}}"
+payload = {{ size = 256 }}
+[[phase]]
+name = "steady"
+duration = "1h"
+{WIDE_VALIDITY}"#,
+        host = broker.host(),
+        port = proxy.port(),
+    );
+    Workplace::new(&scenario).env("BROKER_PASSWORD", PASSWORD)
+}
+
+fn broker() -> Mosquitto {
+    Mosquitto::start((0..5).map(|index| format!("dev-{index}")), PASSWORD)
+}
+
+#[test]
+fn ctrl_c_once_drains_and_keeps_the_partial_result() {
+    let broker = broker();
+    let proxy = Proxy::start(own_address(), broker.plain());
+    let work = hour_long(&broker, &proxy);
+    let mut witness = broker.witness();
+    let running = work.start();
+    proxy.wait_for_upstream_bytes(10_000);
+    running.interrupt();
+    running.wait().exits(105);
+
+    let result = work.result();
+    assert!(!result.run.complete);
+    assert_eq!(result.verdict.exit_code, 105);
+    assert_eq!(work.outputs("html").len(), 1);
+    // Drained: what was sent was acked, and nothing more was due.
+    let published = all_ok(&result, "publish");
+    let counts = witness.counts(published);
+    assert_eq!((counts.published, counts.clients), (published, 1), "all acks came in, all devices left");
+    assert_eq!(result.phases.len(), 1);
+    assert!(result.phases[0].end_us < 3_600_000_000, "cut where it was interrupted");
+}
+
+#[test]
+fn ctrl_c_twice_does_not_wait_for_acks_and_keeps_the_partial_result() {
+    let broker = broker();
+    let proxy = Proxy::start(own_address(), broker.plain());
+    let work = hour_long(&broker, &proxy);
+    let running = work.start();
+    proxy.wait_for_upstream_bytes(10_000);
+    // Acks stop, so that a drain would last its half hour.
+    proxy.freeze_for(Duration::from_secs(3_600));
+    // The kernel may join signals that come at once: each is given time to be seen.
+    let finished = running.interrupt_until_it_ends(Duration::from_millis(500));
+    finished.exits(105);
+
+    let result = work.result();
+    assert!(!result.run.complete);
+    assert_eq!(result.verdict.exit_code, 105);
+    let (due, outcomes) = totals(&result, "publish");
+    assert!(outcomes.get("ok").is_some_and(|ok| *ok > 0), "{outcomes:?}");
+    assert!(outcomes.get("unfinished").is_some_and(|open| *open > 0), "{outcomes:?}");
+    assert_eq!(outcomes.values().sum::<u64>(), due);
+}
+
+/// The terminal's Ctrl-C reaches the built-in hub's process too; it must stay for the drain.
+#[test]
+fn ctrl_c_in_a_terminal_does_not_take_the_built_in_hub_away_first() {
+    let work = Workplace::new(&built_in("1h"));
+    let mut running = work.start();
+    running.says("online");
+    running.interrupt();
+    running.wait().exits(105);
+    let result = work.result();
+    assert!(!result.run.complete);
+    all_ok(&result, "telemetry");
+    assert!(result.errors.is_empty(), "{:#?}", result.errors);
+}
+
+fn built_in(duration: &str) -> String {
+    format!(
+        "[fleet.meter]\ndevices = 5\n\
+         [[fleet.meter.send]]\nevery = \"100ms\"\npayload = {{ size = 100 }}\n\
+         [[phase]]\nname = \"steady\"\nduration = \"{duration}\"\n{WIDE_VALIDITY}"
+    )
+}

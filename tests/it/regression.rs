@@ -1,0 +1,106 @@
+//! Brokers that misbehave, each as a script, and bugs that came back once: those are named by their issue
+//! (`issue_17_puback_split_across_reads`).
+
+use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, all_ok, totals};
+use crate::support::mqtt::{CONNECT, Client, DISCONNECT, PUBLISH};
+use crate::support::script::{Script, acks, closes, receives, sends};
+use hubstorm::result::model::{RunResult, Status};
+
+/// CONNACK, accepted, no session (MQTT 3.1.1 §3.2).
+const ACCEPTED: [u8; 4] = [0x20, 2, 0, 0];
+
+/// One device that sends twice in a second and never comes back after a loss.
+fn run(script: Script, exit_code: i32) -> RunResult {
+    let address = script.address();
+    let work = Workplace::new(&format!(
+        r#"
+drain = "2s"
+[target]
+kind = "mqtt"
+host = "{host}"
+port = {port}
+tls = false
+[fleet.one]
+devices = 1
+id = "one"
+auth = {{ kind = "none" }}
+reconnect = {{ kind = "never" }}
+[[fleet.one.send]]
+every = "500ms"
+qos = 1
+topic = "a/b"
+payload = "x"
+[[phase]]
+name = "only"
+duration = "1s"
+[thresholds]
+"publish" = ["rate(ok) == 100%"]
+{WIDE_VALIDITY}"#,
+        host = address.ip(),
+        port = address.port(),
+    ));
+    let finished = work.run();
+    script.finish();
+    finished.exits(exit_code);
+    work.result()
+}
+
+#[test]
+fn an_ack_that_comes_byte_by_byte_is_one_ack() {
+    let script =
+        Script::connection([receives(CONNECT), sends(ACCEPTED), acks(1), acks(3), receives(DISCONNECT)]);
+    let result = run(script, 0);
+    assert_eq!(all_ok(&result, "publish"), 2);
+}
+
+#[test]
+fn a_refusal_is_counted_by_its_code_and_fails_the_run() {
+    let result = run(Script::connection([receives(CONNECT), sends([0x20, 2, 0, 3]), closes()]), 99);
+    assert_eq!(result.verdict.status, Status::Fail);
+    let (_, outcomes) = totals(&result, "connect");
+    assert_eq!(outcomes.get("refused"), Some(&1), "{outcomes:?}");
+    assert_eq!(error(&result, "connack_3").culprit, "peer");
+}
+
+#[test]
+fn an_ack_for_nothing_sent_is_the_peers_fault_and_not_an_ack() {
+    let puback = [0x40, 2, 0x7f, 0xff];
+    let result = run(
+        Script::connection([receives(CONNECT), sends(ACCEPTED), receives(PUBLISH), sends(puback), closes()]),
+        99,
+    );
+    let (_, outcomes) = totals(&result, "publish");
+    assert_eq!(outcomes.get("ok"), None, "{outcomes:?}");
+}
+
+#[test]
+fn bytes_that_are_not_mqtt_are_the_peers_fault() {
+    // Packet type 15 is forbidden (MQTT 3.1.1 §2.2.1).
+    let result =
+        run(Script::connection([receives(CONNECT), sends(ACCEPTED), sends([0xf0, 0]), closes()]), 99);
+    assert_eq!(error(&result, "protocol_error").culprit, "peer");
+}
+
+#[test]
+fn a_connection_closed_before_the_ack_is_lost_not_ok() {
+    let result =
+        run(Script::connection([receives(CONNECT), sends(ACCEPTED), receives(PUBLISH), closes()]), 99);
+    let (_, outcomes) = totals(&result, "publish");
+    assert_eq!(outcomes.get("lost"), Some(&1), "{outcomes:?}");
+    assert_eq!(error(&result, "closed_by_peer").culprit, "peer");
+}
+
+/// The script itself: what was not played fails the test.
+#[test]
+#[should_panic(expected = "unused: [Receives(3)]")]
+fn a_script_that_is_not_played_to_its_end_fails() {
+    let script = Script::connection([receives(CONNECT), sends(ACCEPTED), receives(PUBLISH)]);
+    drop(Client::connect(script.address(), "hand", "user", "password"));
+    script.finish();
+}
+
+#[track_caller]
+fn error<'a>(result: &'a RunResult, class: &str) -> &'a hubstorm::result::model::ErrorCount {
+    let found = result.errors.iter().find(|error| error.class == class);
+    found.unwrap_or_else(|| panic!("no {class}: {:#?}", result.errors))
+}

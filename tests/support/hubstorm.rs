@@ -1,0 +1,244 @@
+//! Drives the built program: scenarios in, exit codes, output and result files out.
+
+use super::PATIENCE;
+use hubstorm::result::model::{OperationResult, RunResult};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// Test machines are shared: counts are asserted, and no verdict may hang on their clock.
+pub const WIDE_VALIDITY: &str = r#"
+[validity]
+lag_p99 = "30s"
+lag_share = "100%"
+late_after = "30s"
+late_share = "100%"
+heartbeat_p999 = "30s"
+"#;
+
+/// The built program, with no colour and no terminal.
+pub fn command<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hubstorm"));
+    command.args(arguments).env("NO_COLOR", "1").stdin(Stdio::null());
+    command
+}
+
+/// Runs it to its end.
+pub fn hubstorm(arguments: &[&str]) -> Finished {
+    let output = command(arguments).output().expect("the program was built");
+    Finished {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).expect("stdout is UTF-8"),
+        stderr: String::from_utf8(output.stderr).expect("stderr is UTF-8"),
+    }
+}
+
+/// What a finished program left behind.
+#[derive(Debug)]
+pub struct Finished {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Finished {
+    /// The exit code, with the program's words when it is another.
+    #[track_caller]
+    pub fn exits(&self, code: i32) -> &Finished {
+        assert_eq!(self.code, Some(code), "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self
+    }
+}
+
+/// A folder with a scenario, and the results of running it.
+pub struct Workplace {
+    folder: TempDir,
+    environment: Vec<(&'static str, String)>,
+}
+
+impl Workplace {
+    pub fn new(scenario: &str) -> Workplace {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        fs::write(folder.path().join("scenario.toml"), scenario).expect("the folder is ours");
+        Workplace { folder, environment: Vec::new() }
+    }
+
+    /// Sets an environment variable of the run.
+    pub fn env(mut self, name: &'static str, value: &str) -> Workplace {
+        self.environment.push((name, value.to_owned()));
+        self
+    }
+
+    pub fn scenario(&self) -> PathBuf {
+        self.folder.path().join("scenario.toml")
+    }
+
+    pub fn out(&self) -> PathBuf {
+        self.folder.path().join("out")
+    }
+
+    fn run_command(&self) -> Command {
+        let mut command = command([Path::new("run"), &self.scenario(), Path::new("--out"), &self.out()]);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// `run SCENARIO --out DIR`, to its end.
+    pub fn run(&self) -> Finished {
+        self.start().wait()
+    }
+
+    /// `run SCENARIO --out DIR`, in a process group of its own, as a shell starts it.
+    pub fn start(&self) -> Running {
+        let mut command = self.run_command();
+        let child = command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        Running::new(child.expect("the program was built"))
+    }
+
+    /// Files in the output folder with that extension.
+    pub fn outputs(&self, extension: &str) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.out()).into_iter().flatten().flatten().map(|entry| entry.path());
+        entries.filter(|path| path.extension().is_some_and(|e| e == extension)).collect()
+    }
+
+    /// The one result of the one run, after what holds for every result.
+    #[track_caller]
+    pub fn result(&self) -> RunResult {
+        let [file] = &self.outputs("json")[..] else {
+            panic!("one result is wanted: {:?}", self.outputs("json"))
+        };
+        let text = fs::read_to_string(file).expect("the result is readable");
+        let result: RunResult = serde_json::from_str(&text).expect("the result has its model's shape");
+        for operation in &result.operations {
+            assert_eq!(
+                operation.outcomes.values().sum::<u64>(),
+                operation.due,
+                "outcomes add up: {operation:?}"
+            );
+        }
+        result
+    }
+}
+
+/// A run under way.
+pub struct Running {
+    child: Child,
+    stderr_lines: Receiver<String>,
+    stderr: String,
+    stdout: Option<JoinHandle<String>>,
+}
+
+impl Running {
+    fn new(mut child: Child) -> Running {
+        let mut stdout = child.stdout.take().expect("piped");
+        let stderr = BufReader::new(child.stderr.take().expect("piped"));
+        let (sender, stderr_lines) = mpsc::channel();
+        thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        let stdout = thread::spawn(move || {
+            let mut text = String::new();
+            stdout.read_to_string(&mut text).expect("stdout is UTF-8");
+            text
+        });
+        Running { child, stderr_lines, stderr: String::new(), stdout: Some(stdout) }
+    }
+
+    /// Ctrl-C as a terminal gives it: to the whole process group, children included.
+    pub fn interrupt(&self) {
+        let group = i32::try_from(self.child.id()).expect("a process id fits");
+        killpg(Pid::from_raw(group), Signal::SIGINT)
+            .expect("the group is ours and its leader not yet reaped");
+    }
+
+    /// Waits for a line on stderr that contains `part`.
+    #[track_caller]
+    pub fn says(&mut self, part: &str) {
+        let until = deadline(PATIENCE);
+        while self.stderr.lines().all(|line| !line.contains(part)) {
+            match self.stderr_lines.recv_timeout(left(until)) {
+                Ok(line) => self.stderr += &(line + "\n"),
+                Err(why) => panic!("never said {part:?} ({why}): {}", self.stderr),
+            }
+        }
+    }
+
+    /// Interrupts every `interval` until it ends.
+    pub fn interrupt_until_it_ends(mut self, interval: Duration) -> Finished {
+        let until = deadline(PATIENCE);
+        let mut next = deadline(Duration::ZERO);
+        loop {
+            match self.stderr_lines.recv_timeout(left(next)) {
+                Ok(line) => self.stderr += &(line + "\n"),
+                Err(RecvTimeoutError::Timeout) => {
+                    assert!(left(until) > Duration::ZERO, "Ctrl-C was ignored: {}", self.stderr);
+                    self.interrupt();
+                    next = deadline(interval);
+                }
+                Err(RecvTimeoutError::Disconnected) => return self.wait(),
+            }
+        }
+    }
+
+    /// Waits for the end.
+    pub fn wait(mut self) -> Finished {
+        let stdout = self.stdout.take().expect("waited for once").join().expect("the reader does not panic");
+        self.stderr.extend(self.stderr_lines.iter().map(|line| line + "\n"));
+        let code = self.child.wait().expect("it is our child").code();
+        Finished { code, stdout, stderr: std::mem::take(&mut self.stderr) }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // After a failed assertion; a child that was waited for is gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test's patience, in real time")]
+fn deadline(patience: Duration) -> Instant {
+    Instant::now() + patience
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test's patience, in real time")]
+fn left(until: Instant) -> Duration {
+    until.saturating_duration_since(Instant::now())
+}
+
+/// All rows of an operation, over fleets and phases.
+pub fn rows<'a>(result: &'a RunResult, operation: &str) -> Vec<&'a OperationResult> {
+    result.operations.iter().filter(|row| row.operation == operation).collect()
+}
+
+/// How many were due, and how each ended, over fleets and phases.
+pub fn totals(result: &RunResult, operation: &str) -> (u64, BTreeMap<String, u64>) {
+    let mut outcomes = BTreeMap::new();
+    let rows = rows(result, operation);
+    for (outcome, count) in rows.iter().flat_map(|row| &row.outcomes).filter(|(_, count)| **count > 0) {
+        *outcomes.entry(outcome.clone()).or_insert(0) += count;
+    }
+    (rows.iter().map(|row| row.due).sum(), outcomes)
+}
+
+/// Asserts that there were some, and that each ended well.
+#[track_caller]
+pub fn all_ok(result: &RunResult, operation: &str) -> u64 {
+    let (due, outcomes) = totals(result, operation);
+    assert!(due > 0, "no {operation} was due");
+    assert_eq!(
+        outcomes,
+        BTreeMap::from([("ok".to_owned(), due)]),
+        "{operation}; errors: {:#?}",
+        result.errors
+    );
+    due
+}

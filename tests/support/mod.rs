@@ -1,0 +1,15 @@
+//! What the integration tests stand on: the built program, brokers, proxies and scripted peers. All of it lives on
+//! loopback, ends with the test, and is waited for by what it does, never by the clock.
+
+pub mod address;
+pub mod hubstorm;
+pub mod mosquitto;
+pub mod mqtt;
+pub mod proxy;
+pub mod script;
+pub mod sys;
+
+use std::time::Duration;
+
+/// Long past every honest wait: a test that reaches it has failed, and says what it was waiting for.
+pub const PATIENCE: Duration = Duration::from_secs(60);

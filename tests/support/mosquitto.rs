@@ -1,0 +1,129 @@
+//! Debian's mosquitto as a peer with a codec of its own: TLS and plain TCP, user names and passwords.
+
+use super::address::own_address;
+use super::sys::Witness;
+use rcgen::{CertificateParams, KeyPair};
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::thread;
+use tempfile::TempDir;
+
+/// The address is this process's own; its brokers count up from here, two ports each.
+static NEXT_PORT: AtomicU16 = AtomicU16::new(18_830);
+const WITNESS: &str = "witness";
+
+pub struct Mosquitto {
+    child: Child,
+    folder: TempDir,
+    address: IpAddr,
+    plain_port: u16,
+    tls_port: u16,
+    password: String,
+}
+
+impl Mosquitto {
+    /// Starts one that admits `users`, all with the same password, and returns when it listens.
+    pub fn start(users: impl IntoIterator<Item = String>, password: &str) -> Mosquitto {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let address = own_address();
+        let plain_port = NEXT_PORT.fetch_add(2, Ordering::Relaxed);
+        let tls_port = plain_port + 1;
+        write_certificate(folder.path(), address);
+        write_passwords(folder.path(), users.into_iter().chain([WITNESS.to_owned()]), password);
+        let child = start(folder.path(), &config(folder.path(), address, plain_port, tls_port));
+        Mosquitto { child, folder, address, plain_port, tls_port, password: password.to_owned() }
+    }
+
+    /// For `ca = ".."`: the broker's own certificate, self-signed for its address.
+    pub fn ca(&self) -> PathBuf {
+        self.folder.path().join("cert.pem")
+    }
+
+    pub fn host(&self) -> IpAddr {
+        self.address
+    }
+
+    pub fn tls(&self) -> SocketAddr {
+        SocketAddr::new(self.address, self.tls_port)
+    }
+
+    pub fn plain(&self) -> SocketAddr {
+        SocketAddr::new(self.address, self.plain_port)
+    }
+
+    /// A client that reads the broker's own counts. It is one of its clients.
+    pub fn witness(&self) -> Witness {
+        Witness::new(self.plain(), WITNESS, &self.password)
+    }
+}
+
+impl Drop for Mosquitto {
+    fn drop(&mut self) {
+        // It may have died already; that would have failed the test elsewhere.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// `tests/run` says where it is; by hand, Debian's place.
+fn program() -> PathBuf {
+    std::env::var_os("HUBSTORM_TEST_MOSQUITTO").map_or_else(|| "/usr/sbin/mosquitto".into(), PathBuf::from)
+}
+
+fn write_certificate(folder: &Path, address: IpAddr) {
+    // rcgen's default is ECDSA P-256.
+    let key = KeyPair::generate().expect("randomness");
+    let params = CertificateParams::new(vec![address.to_string()]).expect("an address is a name");
+    let certificate = params.self_signed(&key).expect("the key signs");
+    fs::write(folder.join("cert.pem"), certificate.pem()).expect("the folder is ours");
+    fs::write(folder.join("key.pem"), key.serialize_pem()).expect("the folder is ours");
+}
+
+fn write_passwords(folder: &Path, users: impl Iterator<Item = String>, password: &str) {
+    let file = folder.join("passwords");
+    let lines: String = users.map(|user| format!("{user}:{password}\n")).collect();
+    fs::write(&file, lines).expect("the folder is ours");
+    // -U replaces the passwords by their hashes.
+    let status = Command::new("mosquitto_passwd").arg("-U").arg(&file).status();
+    assert!(status.expect("mosquitto is installed; tests/run does that").success(), "mosquitto_passwd");
+}
+
+fn config(folder: &Path, address: IpAddr, plain_port: u16, tls_port: u16) -> String {
+    let folder = folder.display();
+    // "user root" keeps root from becoming a user who may not read the folder; others ignore it.
+    format!(
+        "user root\n\
+         persistence false\n\
+         allow_anonymous false\n\
+         password_file {folder}/passwords\n\
+         sys_interval 1\n\
+         log_dest stderr\n\
+         connection_messages false\n\
+         listener {plain_port} {address}\n\
+         listener {tls_port} {address}\n\
+         certfile {folder}/cert.pem\n\
+         keyfile {folder}/key.pem\n"
+    )
+}
+
+fn start(folder: &Path, config: &str) -> Child {
+    let file = folder.join("mosquitto.conf");
+    fs::write(&file, config).expect("the folder is ours");
+    let mut command = Command::new(program());
+    command.arg("-c").arg(&file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("mosquitto is installed; tests/run does that");
+    let mut log = BufReader::new(child.stderr.take().expect("piped"));
+    let mut said = String::new();
+    // Its listeners are open when it says that it runs.
+    while !said.lines().any(|line| line.ends_with("running")) {
+        let length = log.read_line(&mut said).expect("its log is UTF-8");
+        assert!(length > 0, "mosquitto did not start:\n{said}");
+    }
+    // A full pipe would stop it.
+    thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+    child
+}
