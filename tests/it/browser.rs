@@ -2,7 +2,9 @@
 //!
 //! The browser's path comes from `HUBSTORM_TEST_CHROMIUM`, which `tests/run` sets.
 
-use crate::sample;
+#![expect(clippy::unwrap_used, reason = "a helper of tests: a panic is a failed test")]
+
+use crate::report::sample;
 use hubstorm::report;
 use std::path::{Path, PathBuf};
 use std::process::Command;

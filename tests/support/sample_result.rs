@@ -1,5 +1,7 @@
 //! Results to render: deterministic, with real histograms. Included by path where reports are tested.
 
+#![expect(clippy::unwrap_used, reason = "a helper of tests: a panic is a failed test")]
+
 use base64::Engine as _;
 use hdrhistogram::Histogram as Hdr;
 use hdrhistogram::serialization::{Serializer as _, V2DeflateSerializer};
