@@ -84,6 +84,11 @@ impl OperationSummary {
         Operation::from_name(&self.name).is_some_and(Operation::is_message)
     }
 
+    /// Where [`headline`](Self::headline) comes from, in words.
+    pub(super) fn scope(&self) -> &'static str {
+        if self.total.due > 0 { "outside warm-up" } else { "in warm-up" }
+    }
+
     /// The total outside warm-up and, where the operation was due in warm-up only, that; with its label.
     pub(super) fn headline(&self) -> (&Figures, &'static str) {
         if self.total.due > 0 { (&self.total, "total") } else { (&self.all, "warm-up") }

@@ -22,18 +22,22 @@ pub(in crate::report) struct Spectrum {
     pub(in crate::report) svg: String,
 }
 
-/// Response over service; `None` without samples.
+/// Response over service; `None` without samples. `scope` says in words what `figures` cover.
 ///
 /// # Errors
 /// Drawing fails.
-pub(in crate::report) fn draw(operation: &str, figures: &Figures) -> Result<Option<Spectrum>, ReportError> {
+pub(in crate::report) fn draw(
+    operation: &str,
+    scope: &str,
+    figures: &Figures,
+) -> Result<Option<Spectrum>, ReportError> {
     let (response, service) = (&figures.response, &figures.service);
     // From the first percentile on: a lone lucky sample must not flatten the rest.
     let (Some(low), Some(high)) = (response.quantile_us(0.01), response.max_us()) else { return Ok(None) };
     let low = service.quantile_us(0.01).map_or(low, |service| service.min(low)).max(1);
     let high = service.max_us().map_or(high, |service| service.max(high)).max(low);
     let words = format!(
-        "{operation}, outside warm-up: half of the responses came within {}, 99% within {}, 99.9% within {}; the hub \
+        "{operation}, {scope}: half of the responses came within {}, 99% within {}, 99.9% within {}; the hub \
          itself took {} at the 99th percentile.",
         at(response, 0.5),
         at(response, 0.99),
