@@ -58,14 +58,7 @@ pub(crate) fn spawn_all(
         let (spare, spares) = blocking::channel();
         let (plan, settings) = (plan.clone(), settings.clone());
         let (control, reports) = (control.clone(), reports.clone());
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
-        // The runtime is !Send: only whether it can be made is known here.
-        drop(runtime.map_err(|source| FleetError::Worker { worker, source })?);
-        let thread = std::thread::Builder::new()
-            .name(format!("hubstorm-{worker}"))
-            .spawn(move || {
-                let (started, starting) = blocking::channel();
+        let (started, starting) = blocking::channel();
         let thread = std::thread::Builder::new()
             .name(format!("hubstorm-{worker}"))
             .spawn(move || {

@@ -26,7 +26,7 @@ pub fn html(result: &RunResult) -> Result<String, ReportError> {
     let main = summary.main_operation();
     let main_name = main.map_or_else(|| Operation::Telemetry.name().to_owned(), |main| main.name.clone());
     let spectrum = match main {
-        Some(main) => spectrum::draw(&plain(&main.name), main.headline().0)?,
+        Some(main) => spectrum::draw(&plain(&main.name), main.scope(), main.headline().0)?,
         None => None,
     };
     let page = Page {
@@ -135,7 +135,7 @@ fn headlines(result: &RunResult, summary: &Summary) -> Vec<Headline> {
     let scope = if summary.warmup_only { "in warm-up" } else { "outside warm-up" };
     let messages = &summary.messages;
     let empty = Figures::default();
-    let main = summary.main_operation().map_or((&empty, ""), |main| main.headline());
+    let main = summary.main_operation().map_or((&empty, scope), |main| (main.headline().0, main.scope()));
     let connect = summary.operation(Operation::Connect).map_or(&empty, |connect| &connect.all);
     let latency = |label: String, figures: &Figures, scope: &str| {
         let at = |quantile| figures.response.quantile_us(quantile);
@@ -163,7 +163,7 @@ fn headlines(result: &RunResult, summary: &Summary) -> Vec<Headline> {
             unit: "/s",
             note: format!("{}/s offered, mean {scope}", format::rate(summary.offered_rate())),
         },
-        latency(format!("Response p99, {}", plain(name)), main.0, scope),
+        latency(format!("Response p99, {}", plain(name)), main.0, main.1),
         latency("Connect p99".to_owned(), connect, "whole run"),
     ]
 }
@@ -200,7 +200,8 @@ fn thresholds(result: &RunResult) -> Vec<ThresholdView> {
         .map(|threshold| ThresholdView {
             passed: threshold.passed,
             metric: metric(threshold),
-            expression: plain(&threshold.expression),
+            // One piece, unless it is longer than a line.
+            expression: plain(&threshold.expression).replace(' ', "\u{a0}"),
             observed: micro(&plain(&threshold.observed_text)),
             words: margin::words(threshold),
             samples: human_count(threshold.samples),
@@ -238,7 +239,7 @@ fn facts(result: &RunResult) -> Vec<(&'static str, String)> {
         ("Seed", run.seed.to_string()),
         ("Load from", format!("{}, {}, {cores}", plain(&run.host.os), plain(&run.host.cpu))),
         ("Made by", format!("{} {}{git}", plain(&result.tool.name), plain(&result.tool.version))),
-        ("Run", plain(&run.id)),
+        ("Run id", plain(&run.id)),
     ]);
     facts
 }
@@ -307,7 +308,7 @@ impl OperationView {
         if operation.phases.iter().filter(|part| !part.warmup).count() > 1 {
             rows.push(operation_row("total", "without warm-up", true, &operation.total));
         }
-        rows.extend(operation.phases.iter().map(|part| part_row(part)));
+        rows.extend(operation.phases.iter().map(part_row));
         if operation.fleets.len() > 1 {
             let fleets = operation.fleets.iter();
             rows.extend(fleets.map(|part| {

@@ -2,10 +2,9 @@
 //! charts.
 
 use super::ReportError;
+use crate::result::histogram::decode_hdr;
 use crate::result::model;
-use base64::Engine as _;
 use hdrhistogram::Histogram;
-use hdrhistogram::serialization::Deserializer;
 
 /// A distribution; empty until something is added.
 #[derive(Clone, Debug, Default)]
@@ -28,7 +27,7 @@ impl Latency {
     /// # Errors
     /// It does not decode.
     pub(super) fn add_encoded(&mut self, hdr: &str) -> Result<(), ReportError> {
-        self.add_histogram(&decode(hdr)?)
+        self.add_histogram(&decode_hdr(hdr)?)
     }
 
     /// Adds another distribution.
@@ -46,11 +45,12 @@ impl Latency {
         let sum = match &mut self.0 {
             Some(sum) => sum,
             empty => {
-                let sum = Histogram::new(part.sigfig()).map_err(|error| ReportError::histogram(&error))?;
+                let sum =
+                    Histogram::new(part.sigfig()).map_err(|error| ReportError::Sum(error.to_string()))?;
                 empty.insert(sum)
             }
         };
-        sum.add(part).map_err(|error| ReportError::histogram(&error))
+        sum.add(part).map_err(|error| ReportError::Sum(error.to_string()))
     }
 
     /// Samples.
@@ -69,23 +69,12 @@ impl Latency {
     pub(super) fn max_us(&self) -> Option<u64> {
         self.0.as_ref().map(Histogram::max)
     }
-
-    /// The smallest, in microseconds.
-    pub(super) fn min_us(&self) -> Option<u64> {
-        self.0.as_ref().map(Histogram::min)
-    }
-}
-
-fn decode(hdr: &str) -> Result<Histogram<u64>, ReportError> {
-    let bytes = base64::engine::general_purpose::STANDARD
-        .decode(hdr)
-        .map_err(|error| ReportError::histogram(&error))?;
-    Deserializer::new().deserialize(&mut bytes.as_slice()).map_err(|error| ReportError::histogram(&error))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base64::Engine as _;
     use hdrhistogram::serialization::{Serializer as _, V2DeflateSerializer};
 
     fn encoded(values: &[u64]) -> String {

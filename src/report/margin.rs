@@ -12,6 +12,9 @@ pub(super) fn used(threshold: &ThresholdResult) -> Option<f64> {
         // `> 500 ms`: slower than can be told.
         return threshold.observed_text.starts_with('>').then_some(f64::INFINITY);
     };
+    if wants_one_value(&threshold.expression) {
+        return Some(if threshold.passed { 0.0 } else { f64::INFINITY });
+    }
     let limit = threshold.limit;
     let used = if !wants_more(&threshold.expression) {
         ratio(observed, limit)
@@ -37,7 +40,8 @@ fn wants_more(expression: &str) -> bool {
 /// `38% to spare`, `24% over`, `at 2.4 times the limit`; empty where a margin says nothing.
 pub(super) fn words(threshold: &ThresholdResult) -> String {
     let Some(used) = used(threshold) else { return String::new() };
-    if threshold.limit == 0.0 && threshold.unit == "count" {
+    // Between one value and another there is no margin; nor may what failed for want of data look good.
+    if wants_one_value(&threshold.expression) || (!threshold.passed && used < 1.0) {
         return String::new();
     }
     let budget = threshold.unit == "share" && wants_more(&threshold.expression);
@@ -45,11 +49,26 @@ pub(super) fn words(threshold: &ThresholdResult) -> String {
         _ if !used.is_finite() => "beyond measure".to_owned(),
         _ if used > 2.0 && budget => format!("{used:.1} times the error budget"),
         _ if used > 2.0 => format!("{used:.1} times the limit"),
-        _ if used > 1.0 && budget => format!("error budget {:.0}% over", ((used - 1.0) * 100.0).ceil()),
-        _ if used > 1.0 => format!("{:.0}% over", ((used - 1.0) * 100.0).ceil()),
-        _ if budget => format!("{:.0}% of error budget left", ((1.0 - used) * 100.0).floor()),
-        _ => format!("{:.0}% to spare", ((1.0 - used) * 100.0).floor()),
+        _ if used > 1.0 && budget => format!("error budget {:.0}% over", over(used)),
+        _ if used > 1.0 => format!("{:.0}% over", over(used)),
+        _ if budget => format!("{:.0}% of error budget left", left(used)),
+        _ => format!("{:.0}% to spare", left(used)),
     }
+}
+
+/// Percent beyond, never told as less than it is.
+fn over(used: f64) -> f64 {
+    ((used - 1.0) * 100.0 - 1e-9).ceil()
+}
+
+/// Percent left, never told as more than it is.
+fn left(used: f64) -> f64 {
+    ((1.0 - used) * 100.0 + 1e-9).floor()
+}
+
+/// `==` and `!=`.
+fn wants_one_value(expression: &str) -> bool {
+    expression.contains("==") || expression.contains("!=")
 }
 
 #[cfg(test)]
@@ -84,6 +103,8 @@ mod tests {
             ("rate(ok) >= 100%", "share", 1.0, Some(1.0), "100% of error budget left"),
             ("count(lost) == 0", "count", 0.0, Some(0.0), ""),
             ("count(ok) > 100", "count", 100.0, Some(200.0), "50% to spare"),
+            ("count(ok) == 100", "count", 100.0, Some(90.0), ""),
+            ("p(99) < 40ms", "us", 40_000.0, Some(51_200.0), "28% over"),
         ] {
             let found = words(&threshold(expression, unit, limit, observed));
             assert_eq!(found, expected, "{expression} {observed:?}");

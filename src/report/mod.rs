@@ -14,15 +14,20 @@ mod summary;
 mod text;
 mod threshold;
 
+use crate::result::DecodeError;
+
 pub use html::html;
 pub use text::text;
 
 /// A result that cannot be rendered.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
-    /// A histogram of the result file does not decode, or two do not add up.
-    #[error("histogram in the result cannot be read: {0}")]
-    Histogram(String),
+    /// A histogram of the result file does not decode.
+    #[error("result cannot be read: {0}")]
+    Histogram(#[from] DecodeError),
+    /// Two histograms of the result file do not add up.
+    #[error("histograms in the result do not add up: {0}")]
+    Sum(String),
     /// A chart cannot be drawn.
     #[error("chart cannot be drawn: {0}")]
     Chart(String),
@@ -32,10 +37,6 @@ pub enum ReportError {
 }
 
 impl ReportError {
-    fn histogram(error: &impl std::fmt::Display) -> ReportError {
-        ReportError::Histogram(error.to_string())
-    }
-
     fn chart(error: &impl std::fmt::Display) -> ReportError {
         ReportError::Chart(error.to_string())
     }

@@ -73,6 +73,8 @@ pub(super) struct OperationSummary {
     pub(super) fleets: Vec<Part>,
     /// Outside warm-up: what thresholds without a phase read.
     pub(super) total: Figures,
+    /// In warm-up.
+    pub(super) warmup: Figures,
     /// Warm-up included.
     pub(super) all: Figures,
 }
@@ -80,6 +82,11 @@ pub(super) struct OperationSummary {
 impl OperationSummary {
     pub(super) fn is_message(&self) -> bool {
         Operation::from_name(&self.name).is_some_and(Operation::is_message)
+    }
+
+    /// Where [`headline`](Self::headline) comes from, in words.
+    pub(super) fn scope(&self) -> &'static str {
+        if self.total.due > 0 { "outside warm-up" } else { "in warm-up" }
     }
 
     /// The total outside warm-up and, where the operation was due in warm-up only, that; with its label.
@@ -190,6 +197,7 @@ fn operation(result: &RunResult, name: &str) -> Result<OperationSummary, ReportE
         phases: Vec::new(),
         fleets: Vec::new(),
         total: Figures::default(),
+        warmup: Figures::default(),
         all: Figures::default(),
     };
     let parts = || result.operations.iter().filter(|part| part.operation == name && part.due > 0);
@@ -200,9 +208,8 @@ fn operation(result: &RunResult, name: &str) -> Result<OperationSummary, ReportE
         }
         if figures.due > 0 {
             summary.all.add_figures(&figures)?;
-            if !phase.warmup {
-                summary.total.add_figures(&figures)?;
-            }
+            let scope = if phase.warmup { &mut summary.warmup } else { &mut summary.total };
+            scope.add_figures(&figures)?;
             summary.phases.push(Part { name: phase.name.clone(), warmup: phase.warmup, figures });
         }
     }

@@ -126,9 +126,12 @@ fn thresholds(out: &mut Out, result: &RunResult) {
             [metric(threshold), plain(&threshold.expression), observed, margin::words(threshold)]
         })
         .collect();
-    // The last column may run free: it is ragged anyway.
-    let widths: [usize; 3] =
-        std::array::from_fn(|i| rows.iter().map(|row| width(&row[i])).max().unwrap_or(0));
+    // `not enough data (...)` has no margin beside it: it may run free.
+    let most = [40, 20, 12];
+    let widths: [usize; 3] = std::array::from_fn(|i| {
+        let widths = rows.iter().map(|row| width(&row[i]));
+        widths.filter(|width| *width <= most[i]).max().unwrap_or(0)
+    });
     for (threshold, [metric, expression, observed, margin]) in result.thresholds.iter().zip(&rows) {
         let mark = if threshold.passed { out.styled(GOOD, "✓") } else { out.styled(BAD, "✗") };
         let [first, second, third] = widths;
@@ -137,7 +140,7 @@ fn thresholds(out: &mut Out, result: &RunResult) {
             out.line(&format!("  {mark} {aligned}"));
         } else {
             out.line(&format!("  {mark} {metric}"));
-            out.wrapped("      ", "      ", &format!("{expression}  {observed}  {margin}"));
+            out.wrapped("      ", "      ", &format!("{expression}, observed {observed} {margin}"));
         }
     }
 }
@@ -153,7 +156,7 @@ fn operations(out: &mut Out, summary: &Summary) {
         return;
     }
     let head = ["ok / due", "rate(ok)", "p50", "p95", "p99", "p99.9", "max"].map(str::to_owned);
-    let groups = format!("{:51}{:<44}{:>9}", "", "response (due to ack)", "service");
+    let groups = format!("{:53}{:<39}{:>8}", "", "response (due to ack)", "service");
     for line in [groups, row("", "", &head, "p99")] {
         let line = out.styled(DIM, &line);
         out.line(&line);
@@ -170,23 +173,24 @@ fn operation_rows(out: &mut Out, operation: &OperationSummary) {
     let counted = operation.phases.iter().filter(|part| !part.warmup);
     if counted.clone().count() > 1 && operation.is_message() {
         rows.extend(counted.map(|part| (format!("- {}", plain(&part.name)), &part.figures)));
+    } else if operation.total.due > 0 && operation.warmup.due > operation.total.due {
+        // Connects happen mostly while the fleet ramps up.
+        rows.push(("warm-up".to_owned(), &operation.warmup));
     }
     for (i, (label, figures)) in rows.iter().enumerate() {
-        let name = if i == 0 { name.as_str() } else { "" };
-        let line = figures_row(name, label, figures);
+        let line = figures_row(if i == 0 { &name } else { "" }, label, figures);
         out.line(&line);
-    }
-    let (figures, _) = operation.headline();
-    let outcomes: Vec<String> = figures
-        .not_ok()
-        .iter()
-        .map(|(outcome, count)| format!("{} {outcome}", human_count(*count)))
-        .collect();
-    if !outcomes.is_empty() {
-        out.wrapped("                not ok: ", "                ", &plain(&outcomes.join(", ")));
+        let outcomes = figures.not_ok();
+        if i == 0 && !outcomes.is_empty() {
+            let outcomes: Vec<String> = outcomes
+                .iter()
+                .map(|(outcome, count)| format!("{} {outcome}", human_count(*count)))
+                .collect();
+            out.wrapped("                 not ok: ", "                 ", &plain(&outcomes.join(", ")));
+        }
     }
     if figures.no_ack {
-        out.line("                no ack: QoS 0 counts as ok when flushed");
+        out.line("                 no ack: QoS 0 counts as ok when flushed");
     }
 }
 
@@ -204,12 +208,12 @@ fn figures_row(name: &str, label: &str, figures: &Figures) -> String {
     row(name, label, &cells, &format::us(figures.service.quantile_us(0.99)))
 }
 
-/// One aligned row of the operations: 99 columns.
+/// One aligned row of the operations: exactly as wide as a line may be.
 fn row(name: &str, label: &str, cells: &[String; 7], service: &str) -> String {
     let [ok, rate, p50, p95, p99, p999, max] = cells;
     let label = format::shorten(label, 10);
     format!(
-        "  {name:<12} {label:<10} {ok:>17} {rate:>8} {p50:>8} {p95:>8} {p99:>8} {p999:>8} {max:>8} {service:>8}"
+        "  {name:<12} {label:<10} {ok:>17} {rate:>8} {p50:>7} {p95:>7} {p99:>7} {p999:>7} {max:>7} {service:>7}"
     )
 }
 

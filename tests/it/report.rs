@@ -1,8 +1,165 @@
 //! The faces of a result: what they say, and that nothing in a result can break out of them.
 
-use crate::sample;
+#[path = "../support/sample_result.rs"]
+pub(crate) mod sample;
+
 use hubstorm::report;
 
+/// The order that a reader in a hurry needs.
+#[test]
+fn the_page_answers_first_and_explains_after() {
+    let page = report::html(&sample::fail()).unwrap();
+    let order = [
+        "<header class=\"verdict fail\">",
+        "class=\"headlines\"",
+        "id=\"thresholds\"",
+        "id=\"run\"",
+        "id=\"timeline\"",
+        "id=\"spectrum-heading\"",
+        "id=\"operations\"",
+        "id=\"errors-heading\"",
+        "id=\"findings\"",
+        "id=\"health\"",
+    ];
+    let places: Vec<usize> = order.iter().map(|part| page.find(part).expect(part)).collect();
+    assert!(places.is_sorted(), "{places:?}");
+}
+
+#[test]
+fn a_verdict_is_told_in_words_and_not_by_colour_alone() {
+    for (result, word, status) in [
+        (sample::pass(), "Pass", "pass"),
+        (sample::fail(), "Fail", "fail"),
+        (sample::invalid(), "Invalid", "invalid"),
+    ] {
+        let page = report::html(&result).unwrap();
+        assert!(page.contains(&format!("<title>{word}: Smart meters")), "{word}");
+        assert!(page.contains(&format!("class=\"verdict {status}\"")), "{word}");
+        for reason in &result.verdict.reasons {
+            let escaped = reason.replace('<', "&#60;").replace('>', "&#62;");
+            assert!(page.contains(&escaped), "{reason}");
+        }
+    }
+    let invalid = report::html(&sample::invalid()).unwrap();
+    for warning in [
+        "no latency on this page may be read as the hub’s",
+        "Interrupted",
+        "TLS certificates were not checked",
+    ] {
+        assert!(invalid.contains(warning), "{warning}");
+    }
+}
+
+#[test]
+fn headline_numbers_are_those_of_the_result() {
+    let page = report::html(&sample::pass()).unwrap();
+    // 45,400 were due outside warm-up in 70 s, of which 118 ended otherwise than ok.
+    for part in
+        ["99.74%", "45,282 of 45,400 due outside warm-up", ">647<", "649/s offered, mean outside warm-up"]
+    {
+        assert!(page.contains(part), "{part}");
+    }
+}
+
+#[test]
+fn every_chart_is_named_and_told_in_words_in_every_size() {
+    let page = report::html(&sample::pass()).unwrap();
+    let charts = page.matches("<svg class=\"chart ").count();
+    assert_eq!(charts, 7 * 3, "six panels and the spectrum, in three sizes");
+    assert_eq!(page.matches("<title id=").count(), charts);
+    assert_eq!(page.matches("<desc id=").count(), charts);
+    assert!(page.contains("118 ended otherwise than ok, from 1:10.0 on."));
+}
+
+#[test]
+fn a_run_without_data_still_renders() {
+    let page = report::html(&sample::empty()).unwrap();
+    for part in [
+        "None were set.",
+        "Nothing was recorded over time.",
+        "there is no latency to show",
+        "Nothing was due.",
+    ] {
+        assert!(page.contains(part), "{part}");
+    }
+    assert!(!page.contains("NaN") && !page.contains("inf"));
+}
+
+#[test]
+fn nothing_is_loaded_from_anywhere() {
+    for (name, result) in sample::all() {
+        let page = report::html(&result).unwrap();
+        for forbidden in ["<script", "<iframe", "<img", "@import", "url(", " src=", "javascript:", " onload"]
+        {
+            assert!(!page.contains(forbidden), "{name}: {forbidden}");
+        }
+        let links: Vec<&str> = page.split(" href=").skip(1).map(|rest| &rest[..8.min(rest.len())]).collect();
+        assert_eq!(links, ["\"data:,\""], "{name}");
+        assert!(page.contains("default-src 'none'"), "{name}");
+    }
+}
+
+#[test]
+fn hostile_strings_stay_text() {
+    let page = report::html(&sample::hostile()).unwrap();
+    let style_ends = page.matches("</style>").count();
+    let title_ends = page.matches("</title>").count();
+    let titles = page.matches("<title").count();
+    assert_eq!(style_ends, 1);
+    assert_eq!(title_ends, titles);
+    assert!(page.contains("alert(1)"), "it is shown, as text");
+    assert!(!page.contains('\u{1b}') && !page.contains('\u{202e}'));
+    let text = report::text(&sample::hostile(), false);
+    assert!(text.contains("<script>"), "a terminal needs no escaping of that");
+    assert!(text.chars().all(|c| c == '\n' || !c.is_control()));
+    assert!(!text.contains('\u{202e}'));
+}
+
+#[test]
+fn a_histogram_that_does_not_decode_is_an_error_of_the_page_and_a_line_of_the_text() {
+    let mut result = sample::pass();
+    result.operations[0].response.hdr = Some("not a histogram".to_owned());
+    assert!(matches!(report::html(&result), Err(report::ReportError::Histogram(_))));
+    let text = report::text(&result, false);
+    assert!(
+        text.starts_with("PASS")
+            && text.contains("not shown: result cannot be read: histogram is not base64"),
+        "{text}"
+    );
+}
+
+#[test]
+fn text_fits_a_terminal_of_100_columns() {
+    for (name, result) in sample::all().into_iter().filter(|(name, _)| *name != "hostile") {
+        for line in report::text(&result, false).lines() {
+            assert!(line.chars().count() <= 100, "{name}: {line}");
+        }
+    }
+}
+
+#[test]
+fn colour_adds_styles_and_nothing_else() {
+    for (name, result) in sample::all() {
+        let plain = report::text(&result, false);
+        let mut coloured = report::text(&result, true);
+        assert!(coloured.contains('\u{1b}') && !plain.contains('\u{1b}'), "{name}");
+        while let Some(from) = coloured.find('\u{1b}') {
+            let end = coloured[from..].find('m').unwrap();
+            coloured.replace_range(from..=from + end, "");
+        }
+        assert_eq!(coloured, plain, "{name}");
+    }
+}
+
+#[test]
+fn the_terminal_summary() {
+    insta::assert_snapshot!("text_pass", report::text(&sample::pass(), false));
+    insta::assert_snapshot!("text_fail", report::text(&sample::fail(), false));
+    insta::assert_snapshot!("text_invalid", report::text(&sample::invalid(), false));
+    insta::assert_snapshot!("text_empty", report::text(&sample::empty(), false));
+}
+
+/// `cargo test --test it -- --ignored write_pages`, then open `target/tmp/*.html`.
 #[test]
 #[ignore = "writes pages for a person to look at"]
 fn write_pages() {

@@ -46,8 +46,8 @@ impl Axis {
         }
         let high = high.max(low * 10.0);
         let inside: Vec<f64> = steps.into_iter().filter(|step| (low..=high).contains(step)).collect();
-        // More than two decades: label the decades only, else the labels run into each other.
-        let decades_only = high / low > 150.0;
+        // Over a wide range label the decades only, else the labels run into each other.
+        let decades_only = high / low > 40.0;
         let is_decade = |step: f64| (step.log10() - step.log10().round()).abs() < 1e-9;
         let ticks = inside
             .into_iter()
@@ -123,7 +123,7 @@ impl ValueFormatter<f64> for Axis {
 }
 
 /// Seconds since the run's zero as `m:ss`, or `h:mm` when `hours`.
-pub(in crate::report) fn clock(seconds: f64, hours: bool) -> String {
+fn clock(seconds: f64, hours: bool) -> String {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole seconds of a run")]
     let seconds = seconds.max(0.0).round() as u64;
     if hours {

@@ -30,6 +30,7 @@ pub(super) struct Size {
     class: &'static str,
     /// In CSS pixels, as is `height`.
     width: u32,
+    /// Of a panel of the timeline; other charts choose their own.
     height: u32,
     font: u32,
     /// Left of the plot, for the labels of the vertical axis.
@@ -41,8 +42,8 @@ pub(super) struct Size {
 /// Wide, middle and narrow.
 const SIZES: [Size; 3] = [
     Size { class: "wide", width: 1040, height: 150, font: 12, gutter: 64, time_ticks: 12 },
-    Size { class: "middle", width: 660, height: 150, font: 12, gutter: 62, time_ticks: 8 },
-    Size { class: "narrow", width: 340, height: 140, font: 11, gutter: 54, time_ticks: 5 },
+    Size { class: "middle", width: 640, height: 150, font: 13, gutter: 66, time_ticks: 8 },
+    Size { class: "narrow", width: 340, height: 140, font: 12, gutter: 56, time_ticks: 5 },
 ];
 
 /// A line of a chart; `None` interrupts it.
@@ -55,18 +56,19 @@ pub(super) struct Line {
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Chart<'a> = ChartContext<'a, SVGBackend<'a>, Cartesian2d<Axis, Axis>>;
 
-/// Draws a chart in every size. `title` names it, `description` says in words what it shows; `id` is unique on the
-/// page. `paint` gets the chart with its axes, and the bare area for what lies outside of them.
+/// Draws a chart in every size, `height` CSS pixels high where given. `title` names it, `description` says in words
+/// what it shows; `id` is unique on the page.
 fn in_every_size(
     id: &str,
     title: &str,
     description: &str,
+    height: Option<u32>,
     mut draw: impl FnMut(&Size, &Area<'_>) -> Result<(), ReportError>,
 ) -> Result<String, ReportError> {
     let mut page = String::new();
     for size in SIZES {
         let mut svg = String::new();
-        let (width, height) = (size.width * SCALE, size.height * SCALE);
+        let (width, height) = (size.width * SCALE, height.unwrap_or(size.height) * SCALE);
         {
             let area = SVGBackend::with_string(&mut svg, (width, height)).into_drawing_area();
             draw(&size, &area)?;
@@ -96,7 +98,8 @@ fn pixels(css: u32) -> i32 {
 }
 
 fn text_style(size: &Size, role: Role) -> TextStyle<'static> {
-    ("sans-serif", pixels(size.font)).into_font().color(&role.colour())
+    // The SVG backend divides sizes by 1.24.
+    ("sans-serif", pixels(size.font) * 31 / 25).into_font().color(&role.colour())
 }
 
 /// Axes, ticks and horizontal rules; `header` pixels above the plot stay free.

@@ -12,6 +12,9 @@ use std::time::Duration;
 /// The ticks: quantiles in percent.
 const TICKS: [&str; 7] = ["0%", "90%", "99%", "99.9%", "99.99%", "99.999%", "99.9999%"];
 
+/// In CSS pixels, on every screen.
+const HEIGHT: u32 = 260;
+
 /// A spectrum, drawn.
 #[derive(Clone, Debug)]
 pub(in crate::report) struct Spectrum {
@@ -19,17 +22,22 @@ pub(in crate::report) struct Spectrum {
     pub(in crate::report) svg: String,
 }
 
-/// Response over service; `None` without samples.
+/// Response over service; `None` without samples. `scope` says in words what `figures` cover.
 ///
 /// # Errors
 /// Drawing fails.
-pub(in crate::report) fn draw(operation: &str, figures: &Figures) -> Result<Option<Spectrum>, ReportError> {
+pub(in crate::report) fn draw(
+    operation: &str,
+    scope: &str,
+    figures: &Figures,
+) -> Result<Option<Spectrum>, ReportError> {
     let (response, service) = (&figures.response, &figures.service);
-    let (Some(low), Some(high)) = (response.min_us(), response.max_us()) else { return Ok(None) };
-    let low = service.min_us().map_or(low, |service| service.min(low)).max(1);
+    // From the first percentile on: a lone lucky sample must not flatten the rest.
+    let (Some(low), Some(high)) = (response.quantile_us(0.01), response.max_us()) else { return Ok(None) };
+    let low = service.quantile_us(0.01).map_or(low, |service| service.min(low)).max(1);
     let high = service.max_us().map_or(high, |service| service.max(high)).max(low);
     let words = format!(
-        "{operation}, outside warm-up: half of the responses came within {}, 99% within {}, 99.9% within {}; the hub \
+        "{operation}, {scope}: half of the responses came within {}, 99% within {}, 99.9% within {}; the hub \
          itself took {} at the 99th percentile.",
         at(response, 0.5),
         at(response, 0.99),
@@ -42,7 +50,7 @@ pub(in crate::report) fn draw(operation: &str, figures: &Figures) -> Result<Opti
         Line { role: theme::FIRST, points: curve(response, nines) },
     ];
     let title = format!("Percentile spectrum of {operation}");
-    let svg = in_every_size("spectrum", &title, &words, |size, area| {
+    let svg = in_every_size("spectrum", &title, &words, Some(HEIGHT), |size, area| {
         let ticks = (0_u32..).zip(TICKS).map(|(nine, label)| (f64::from(nine), label.to_owned())).collect();
         let x = Axis::fixed(0.0, nines, ticks);
         let y = Axis::log(number(low), number(high), |us| {

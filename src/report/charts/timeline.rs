@@ -4,7 +4,7 @@
 use super::axis::{self, Axis};
 use super::theme::{self, Role};
 use super::{Area, Chart, Line, ReportError, Size, caption, fitted, frame, in_every_size, line, pixels};
-use crate::report::format::{plain, rate};
+use crate::report::format::{instant, plain, rate};
 use crate::report::latency::Latency;
 use crate::result::model::{Row, RowHistogram, RunResult};
 use crate::units::{human_count, human_duration};
@@ -208,7 +208,7 @@ fn response(time: &Time<'_>, operation: &str) -> Result<Draft, ReportError> {
         (Some(median), Some((p99_us, t_us))) => format!(
             "Response of {operation} over the whole run: median {}; the worst interval began at {} with a p99 of {}.",
             words_us(median),
-            axis::clock(seconds(t_us), false),
+            instant(t_us),
             words_us(p99_us),
         ),
         _ => format!("No {operation} was answered."),
@@ -251,11 +251,9 @@ fn errors(time: &Time<'_>) -> Draft {
         unit: "per interval",
         legend: Vec::new(),
         words: match first {
-            Some(row) => format!(
-                "{} ended otherwise than ok, from {} on.",
-                human_count(total),
-                axis::clock(seconds(row.t_us), false)
-            ),
+            Some(row) => {
+                format!("{} ended otherwise than ok, from {} on.", human_count(total), instant(row.t_us))
+            }
             None => "None: everything that ended, ended ok.".to_owned(),
         },
         y: Axis::linear(time.peak(|row| number(row.errors)), 2, tick_label),
@@ -299,7 +297,7 @@ fn lag(time: &Time<'_>) -> Draft {
 
 fn draw(time: &Time<'_>, draft: Draft, names: bool) -> Result<Panel, ReportError> {
     let header = if names { 18 } else { 0 };
-    let svg = in_every_size(draft.id, draft.title, &draft.words, |size, area| {
+    let svg = in_every_size(draft.id, draft.title, &draft.words, None, |size, area| {
         let x = axis::time(time.end, size.time_ticks);
         let (y_low, y_high) = (draft.y.low(), draft.y.high());
         // The bands lie under the rules, so they are drawn first, on axes of their own.

@@ -1,0 +1,103 @@
+//! The page in Chromium: nothing sticks out of the screen, whatever its width and whatever the result.
+//!
+//! The browser's path comes from `HUBSTORM_TEST_CHROMIUM`, which `tests/run` sets.
+
+#![expect(clippy::unwrap_used, reason = "a helper of tests: a panic is a failed test")]
+
+use crate::report::sample;
+use hubstorm::report;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn chromium() -> PathBuf {
+    let path = std::env::var_os("HUBSTORM_TEST_CHROMIUM").map(PathBuf::from);
+    path.filter(|path| path.is_file()).expect(
+        "HUBSTORM_TEST_CHROMIUM must name a Chromium: run the tests with `tests/run`, which installs one",
+    )
+}
+
+/// The document after the page has settled.
+fn dump_dom(chromium: &Path, page: &Path) -> String {
+    let profile = tempfile::tempdir().unwrap();
+    let output = Command::new(chromium)
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
+        .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
+        // The harness reads its frames' sizes across files.
+        .args(["--allow-file-access-from-files", "--virtual-time-budget=10000", "--window-size=2000,1200"])
+        .arg(format!("--user-data-dir={}", profile.path().display()))
+        .arg("--dump-dom")
+        .arg(format!("file://{}", page.display()))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// A frame of that width, whose page may run no script, and what shows in it.
+fn measured(chromium: &Path, folder: &Path, page: &Path, width: u32) -> Vec<(String, f64)> {
+    let harness = folder.join(format!("harness-{width}.html"));
+    let page = page.file_name().unwrap().to_str().unwrap();
+    // Without `allow-scripts` the framed page runs none; the harness outside may still look at it.
+    let text = format!(
+        r#"<!DOCTYPE html><body style="margin:0"><pre id="found"></pre>
+<iframe id="frame" sandbox="allow-same-origin" style="border:0;width:{width}px;height:900px" src="{page}"></iframe>
+<script>
+frame.onload = () => {{
+  const inner = frame.contentDocument, root = inner.documentElement;
+  const shown = [...inner.querySelectorAll('svg.chart')].filter(svg => svg.getBoundingClientRect().width > 0);
+  const text = shown.flatMap(svg => {{
+    const scale = svg.getBoundingClientRect().width / svg.viewBox.baseVal.width;
+    return [...svg.querySelectorAll('text')].map(one => parseFloat(one.getAttribute('font-size')) * scale);
+  }});
+  found.textContent = JSON.stringify({{
+    client: root.clientWidth, scroll: root.scrollWidth, charts: shown.length,
+    smallest: text.length ? Math.min(...text) : 12, largest: text.length ? Math.max(...text) : 12,
+  }});
+}};
+</script>"#
+    );
+    std::fs::write(&harness, text).unwrap();
+    let dom = dump_dom(chromium, &harness);
+    let json = dom
+        .split_once("<pre id=\"found\">")
+        .and_then(|(_, rest)| rest.split_once("</pre>"))
+        .expect("a harness")
+        .0;
+    let found: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(json).unwrap_or_else(|error| panic!("{error}: {dom:.2000}"));
+    found.into_iter().map(|(key, value)| (key, value.as_f64().unwrap())).collect()
+}
+
+#[test]
+fn the_page_never_scrolls_sideways_and_its_charts_stay_readable() {
+    let chromium = chromium();
+    let folder = tempfile::tempdir().unwrap();
+    for (name, result) in
+        [("pass", sample::pass()), ("hostile", sample::hostile()), ("empty", sample::empty())]
+    {
+        let page = folder.path().join(format!("{name}.html"));
+        std::fs::write(&page, report::html(&result).unwrap()).unwrap();
+        for width in [360, 768, 1920] {
+            let found = measured(&chromium, folder.path(), &page, width);
+            let get = |key: &str| found.iter().find(|(name, _)| name == key).unwrap().1;
+            assert!(get("client") > 0.0, "{name} at {width}: the frame is there");
+            assert!(get("scroll") <= get("client"), "{name} at {width}: {found:?}");
+            assert_eq!(
+                get("charts"),
+                if name == "empty" { 0.0 } else { 7.0 },
+                "{name} at {width}: one size of each"
+            );
+            assert!(get("smallest") >= 10.0 && get("largest") <= 18.0, "{name} at {width}: {found:?}");
+        }
+    }
+}
+
+#[test]
+fn the_harness_would_notice_a_page_that_is_too_wide() {
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("wide.html");
+    std::fs::write(&page, "<!DOCTYPE html><div style='width:500px'>wide</div>").unwrap();
+    let found = measured(&chromium(), folder.path(), &page, 360);
+    let get = |key: &str| found.iter().find(|(name, _)| name == key).unwrap().1;
+    assert!(get("scroll") > get("client"), "{found:?}");
+}
