@@ -7,7 +7,7 @@ use std::fmt::{self, Write};
 
 /// The resolved plan and its needs. No secret is in it.
 #[must_use]
-pub fn describe(plan: &Plan) -> String {
+pub(super) fn describe(plan: &Plan) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
     let _ = write_plan(&mut out, plan);

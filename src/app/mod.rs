@@ -109,6 +109,8 @@ fn check_scenario(args: &crate::cli::ScenarioArgs, env: &mut Env) -> Result<u8, 
 async fn run_emulator(args: crate::cli::EmulatorArgs, env: &mut Env) -> Result<(), AppError> {
     let expiry_grace = parse_duration(&args.expiry_grace)
         .map_err(|error| AppError::Usage(format!("--expiry-grace: {error}")))?;
+    crate::fleet::raise_descriptor_limit()
+        .map_err(|error| environment("cannot raise the limit of open files", &error))?;
     let args = emulator::EmulatorArgs {
         listen: args.listen,
         hosts: args.host,

@@ -12,7 +12,6 @@ mod latency;
 mod margin;
 mod summary;
 mod text;
-mod threshold;
 
 use crate::result::DecodeError;
 
