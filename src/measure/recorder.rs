@@ -43,6 +43,7 @@ impl Cells {
 #[derive(Debug)]
 pub struct Recorder {
     cells: Cells,
+    late_after_ns: u64,
     seconds: Seconds,
     fleets: Vec<(FleetCounts, Online)>,
     errors: Vec<ErrorTotals>,
@@ -61,6 +62,7 @@ impl Recorder {
         empty.resize_with(cells, || (false, Totals::default()));
         Recorder {
             cells: Cells { layout, cells: empty, dirty: Vec::with_capacity(cells) },
+            late_after_ns: layout.late_after_ns,
             seconds: Seconds::default(),
             fleets: vec![Default::default(); layout.fleets],
             errors: Vec::new(),
@@ -84,31 +86,34 @@ impl Recorder {
     #[inline]
     pub fn ok(&mut self, key: Key, times: &Times) {
         let response_us = us(times.acked.saturating_sub(times.due));
+        let lag_ns = times.picked.saturating_sub(times.due);
         let pool = &mut self.totals_pool;
         let totals = self.cells.at(key);
         totals.outcomes[Outcome::Ok.index()] += 1;
         let mut clipped = u64::from(totals.response.record(response_us, pool));
         clipped += u64::from(totals.service.record(us(times.acked.saturating_sub(times.sent)), pool));
         clipped += u64::from(totals.wait.record(us(times.sent.saturating_sub(times.picked)), pool));
+        clipped += u64::from(totals.lag.record(us(lag_ns), pool));
         totals.clipped += clipped;
+        totals.late += u64::from(lag_ns > self.late_after_ns);
         let second = self.seconds.at(times.acked);
-        second.achieved += u64::from(key.operation.is_message());
         second.response[key.operation.index()].record(response_us, &mut self.rows_pool);
-        self.picked(key, times.due, times.picked);
+        if key.operation.is_message() {
+            second.achieved += 1;
+            self.seconds.at(times.picked).lagged(us(lag_ns));
+        }
     }
 
-    /// The worker handled a due operation at `picked_ns`. [`ok`](Recorder::ok) calls this itself; call it for
-    /// an operation that was handled and ended otherwise, so that its lag is not forgotten.
+    /// The worker handled a due operation at `picked_ns`. Only for what ended otherwise than ok, so that its lag
+    /// is not forgotten: [`ok`](Recorder::ok) knows its own.
     #[inline]
     pub fn picked(&mut self, key: Key, due_ns: u64, picked_ns: u64) {
         let lag_ns = picked_ns.saturating_sub(due_ns);
-        let late = lag_ns > self.cells.layout.late_after_ns;
         let totals = self.cells.at(key);
         totals.clipped += u64::from(totals.lag.record(us(lag_ns), &mut self.totals_pool));
-        totals.late += u64::from(late);
+        totals.late += u64::from(lag_ns > self.late_after_ns);
         if key.operation.is_message() {
-            let second = self.seconds.at(picked_ns);
-            second.lag_max_us = second.lag_max_us.max(us(lag_ns));
+            self.seconds.at(picked_ns).lagged(us(lag_ns));
         }
     }
 

@@ -42,6 +42,12 @@ impl Interval {
         }
     }
 
+    /// A message was picked so late in it.
+    #[inline]
+    pub(super) fn lagged(&mut self, lag_us: u64) {
+        self.lag_max_us = self.lag_max_us.max(lag_us);
+    }
+
     pub(super) fn recycle(&mut self, pool: &mut Pool) {
         for latency in &mut self.response {
             pool.recycle(latency);
@@ -61,6 +67,16 @@ impl Seconds {
     #[inline]
     pub(super) fn at(&mut self, at_ns: u64) -> &mut Interval {
         let second = at_ns / NS_PER_S;
+        let place = usize::try_from(second.wrapping_sub(self.first)).unwrap_or(usize::MAX);
+        if place >= self.slots.len() {
+            self.grow(second);
+        }
+        let place = usize::try_from(second - self.first).expect("seconds of a run fit in memory");
+        &mut self.slots[place]
+    }
+
+    #[cold]
+    fn grow(&mut self, second: u64) {
         if self.slots.is_empty() {
             self.first = second;
         }
@@ -68,11 +84,9 @@ impl Seconds {
             self.slots.push_front(Interval::default());
             self.first -= 1;
         }
-        let place = usize::try_from(second - self.first).expect("seconds of a run fit in memory");
-        while self.slots.len() <= place {
+        while self.first + self.slots.len() as u64 <= second {
             self.slots.push_back(Interval::default());
         }
-        &mut self.slots[place]
     }
 
     /// Each second with what happened in it.

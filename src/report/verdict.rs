@@ -4,10 +4,8 @@
 //! `invalid` wins over `fail`: where the generator itself was late, starved or out of descriptors, no latency may
 //! be read as the hub's.
 
-mod threshold;
-
-use self::threshold::{Observation, evaluate};
 use super::findings::{finding, findings};
+use super::threshold::{Observation, evaluate};
 use crate::measure::{Gathered, Operation, Outcome, Totals};
 use crate::plan::{Compare, Test, Threshold, Validity};
 use crate::result::model::{Finding, Severity, Status, ThresholdResult, Verdict};
