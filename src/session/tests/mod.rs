@@ -1,6 +1,7 @@
 //! The session in virtual time, against bytes made by hand: the bench, and what concerns a session as a whole.
 
 mod control;
+mod outcomes;
 mod persistent;
 mod window;
 
