@@ -4,6 +4,7 @@
 //! It is the only room that names mqttbytes, whose traps end here, and it must not know who speaks or what the
 //! packets are for. Section numbers are those of the OASIS standard, MQTT Version 3.1.1, 29 October 2014.
 
+mod check;
 mod connect;
 mod decode;
 pub mod encode;
@@ -20,6 +21,7 @@ use bytes::Bytes;
 use std::fmt;
 use zeroize::Zeroizing;
 
+pub use check::check_decode;
 pub use decode::{DecodeError, decode};
 
 /// The longest string or binary field: its length has two bytes (MQTT 3.1.1 §1.5.3).

@@ -1,0 +1,125 @@
+//! Keep-alive, subscriptions, messages from the server, DISCONNECT.
+
+use super::*;
+
+#[test]
+fn an_hour_of_keep_alive() {
+    let mut bench = Bench::online(CLEAN);
+    bench.out.clear();
+    let mut pings = 0;
+    for _ in 0..3600 {
+        bench.advance(SECOND).unwrap();
+        if bench.out.split().as_ref() == [0xc0, 0] {
+            pings += 1;
+            let sent = bench.now;
+            bench.advance(SECOND / 4).unwrap();
+            assert_eq!(bench.receive(&[0xd0, 0]).unwrap(), [Event::Pong { sent }]);
+            bench.now -= SECOND / 4;
+        }
+        assert!(bench.out.is_empty());
+    }
+    assert_eq!(pings, 60);
+}
+
+#[test]
+fn no_ping_while_something_is_sent() {
+    let mut bench = Bench::online(CLEAN);
+    for _ in 0..100 {
+        bench.publish_at(QoS::AtMostOnce).unwrap();
+        bench.session.handle_flushed(bench.now);
+        bench.out.clear();
+        bench.advance(59 * SECOND).unwrap();
+        assert!(bench.out.is_empty(), "what was sent moves the ping");
+    }
+    bench.advance(SECOND).unwrap();
+    assert_eq!(bench.written(), [0xc0, 0], "to 60 s after the last of it");
+    // What is received does not: it counts what is sent (§3.1.2.10).
+    bench.receive(&[0xd0, 0]).unwrap();
+    bench.advance(59 * SECOND).unwrap();
+    bench.receive(b"\x30\x04\x00\x01tx").unwrap();
+    bench.advance(SECOND).unwrap();
+    assert_eq!(bench.written(), [0xc0, 0]);
+}
+
+#[test]
+fn an_unanswered_ping_times_out() {
+    let mut bench = Bench::online(CLEAN);
+    bench.advance(64 * SECOND).unwrap();
+    assert_eq!(bench.advance(SECOND), Err(SessionError::PingTimeout));
+
+    // A ping that cannot even be written: the peer reads nothing.
+    let mut bench = Bench::online(CLEAN);
+    bench.session.handle_timeout(bench.now + 60 * SECOND).unwrap();
+    assert_eq!(bench.session.handle_timeout(bench.now + 65 * SECOND), Err(SessionError::PingTimeout));
+
+    // The next ping would be due before the timeout of the last.
+    let mut bench = Bench::online(Settings { keep_alive_s: 2, ..CLEAN });
+    bench.advance(3 * SECOND).unwrap();
+    assert_eq!(bench.advance(SECOND), Err(SessionError::PingTimeout));
+
+    let mut bench = Bench::online(Settings { keep_alive_s: 0, ..CLEAN });
+    bench.advance(86_400 * SECOND).unwrap();
+    assert_eq!(bench.written(), b"", "0 turns it off");
+}
+
+#[test]
+fn subscribing() {
+    let mut bench = Bench::online(CLEAN);
+    bench.out.clear();
+    let sent = bench.now;
+    let filters = [("a", QoS::AtLeastOnce), ("b", QoS::AtMostOnce)];
+    let first = bench.session.subscribe(bench.now, &filters, &mut bench.out).unwrap();
+    assert_eq!(bench.written(), b"\x82\x0a\xff\x00\x00\x01a\x01\x00\x01b\x00");
+    let second = bench.session.subscribe(bench.now, &filters[..1], &mut bench.out).unwrap();
+    assert_ne!(first, second);
+    let events = bench.receive(&[0x90, 3, 0xff, 1, 0x80]).unwrap();
+    assert_eq!(events, [Event::Subscribed { pid: second, sent, granted_all: false }]);
+    let events = bench.receive(&[0x90, 4, 0xff, 0, 0, 0]).unwrap();
+    assert_eq!(events, [Event::Subscribed { pid: first, sent, granted_all: true }], "less is granted, too");
+
+    bench.session.subscribe(bench.now, &filters, &mut bench.out).unwrap();
+    assert!(bench.receive(&[0x90, 3, 0xff, 0, 0]).is_err(), "one code for two filters");
+    let two = [("a", QoS::ExactlyOnce)];
+    assert_eq!(bench.session.subscribe(bench.now, &two, &mut bench.out), Err(SubscribeError::QoS2));
+    for _ in 0..256 {
+        bench.session.subscribe(bench.now, &filters, &mut bench.out).unwrap();
+    }
+    assert_eq!(bench.session.subscribe(bench.now, &filters, &mut bench.out), Err(SubscribeError::TooMany));
+}
+
+#[test]
+fn messages_from_the_server() {
+    let mut bench = Bench::online(CLEAN);
+    let events =
+        bench.receive(b"\x30\x04\x00\x01tx\x32\x06\x00\x01t\x12\x34y\x32\x06\x00\x01t\x00\x07z").unwrap();
+    let payloads: Vec<_> = events
+        .iter()
+        .map(|event| match event {
+            Event::Message(publish) => publish.payload.as_ref(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(payloads, [b"x", b"y", b"z"]);
+    bench.out.clear();
+    assert_eq!(bench.written(), [0x40, 2, 0x12, 0x34, 0x40, 2, 0, 7], "in order of arrival, none for QoS 0");
+    assert_eq!(bench.written(), b"");
+    let error = bench.receive(b"\x34\x06\x00\x01t\x00\x01x").unwrap_err();
+    assert_eq!(error, SessionError::Protocol("PUBLISH at QoS 2, which was not asked for"));
+}
+
+#[test]
+fn nothing_is_written_behind_disconnect() {
+    let mut bench = Bench::online(CLEAN);
+    bench.out.clear();
+    let first = bench.publish();
+    bench.written();
+    bench.receive(b"\x32\x06\x00\x01t\x00\x07z").unwrap();
+    bench.session.disconnect(bench.now, &mut bench.out);
+    assert_eq!(bench.session.poll_close(), Some(Close::AfterFlush));
+    assert!(!bench.session.has_room());
+    assert_eq!(bench.written(), [0xe0, 0], "not even the PUBACK that is owed");
+    bench.session.disconnect(bench.now, &mut bench.out);
+    bench.advance(3600 * SECOND).unwrap();
+    assert_eq!(bench.written(), b"");
+    assert_eq!(bench.receive(&puback(1)).unwrap(), [acked(first)], "an ack on the way is still taken");
+}

@@ -1,0 +1,198 @@
+//! The session in virtual time, against bytes made by hand: the bench, and what concerns a session as a whole.
+
+mod control;
+mod outcomes;
+mod persistent;
+mod window;
+
+use super::*;
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+const CLEAN: Settings = Settings {
+    keep_alive_s: 60,
+    clean_session: true,
+    in_flight: 3,
+    ack_timeout: Duration::from_secs(10),
+    connack_timeout: Duration::from_secs(30),
+    ping_timeout: Duration::from_secs(5),
+};
+
+const PERSISTENT: Settings = Settings { clean_session: false, ..CLEAN };
+
+/// A session, the time, and the two directions of its connection.
+struct Bench {
+    session: Session,
+    now: Instant,
+    input: BytesMut,
+    out: BytesMut,
+    seq: u64,
+}
+
+impl Bench {
+    fn new(settings: Settings) -> Bench {
+        #[expect(clippy::disallowed_methods, reason = "some instant for virtual time to start from")]
+        let now = Instant::now();
+        let (input, out) = (BytesMut::new(), BytesMut::new());
+        Bench { session: Session::new(settings), now, input, out, seq: 0 }
+    }
+
+    fn online(settings: Settings) -> Bench {
+        let mut bench = Bench::new(settings);
+        bench.connect(false);
+        bench
+    }
+
+    fn connect(&mut self, session_present: bool) -> Vec<Event> {
+        let credentials = Credentials { client_id: "d", username: Some("u"), password: Some(b"p") };
+        self.session.connect(self.now, &credentials, &mut self.out).unwrap();
+        assert_eq!(self.session.state(), State::Connecting);
+        self.out.clear();
+        let events = self.receive(&[0x20, 2, u8::from(session_present), 0]).unwrap();
+        assert_eq!(events.first(), Some(&Event::Connected { session_present }));
+        assert_eq!(self.session.state(), State::Online);
+        events
+    }
+
+    fn events(&mut self) -> Vec<Event> {
+        std::iter::from_fn(|| self.session.poll_event()).collect()
+    }
+
+    fn receive(&mut self, bytes: &[u8]) -> Result<Vec<Event>, SessionError> {
+        self.input.extend_from_slice(bytes);
+        let mut events = Vec::new();
+        while self.session.handle_input(self.now, &mut self.input)? {
+            events.extend(self.events());
+        }
+        Ok(events)
+    }
+
+    fn publish_at(&mut self, qos: QoS) -> Result<Tag, PublishError> {
+        let tag = Tag { due: self.now, picked: self.now, stream: 0, seq: self.seq };
+        let message = Message { topic: "t", payload: b"x", qos };
+        self.session.publish(self.now, &message, tag, &mut self.out)?;
+        self.seq += 1;
+        Ok(tag)
+    }
+
+    fn publish(&mut self) -> (Tag, Instant) {
+        (self.publish_at(QoS::AtLeastOnce).unwrap(), self.now)
+    }
+
+    /// Takes what is written, the session's own packets included.
+    fn written(&mut self) -> Vec<u8> {
+        self.session.poll_output(self.now, &mut self.out);
+        self.out.split().to_vec()
+    }
+
+    /// Lets time pass as a link does: the timers run exactly when they are due.
+    fn advance(&mut self, by: Duration) -> Result<(), SessionError> {
+        let until = self.now + by;
+        while let Some(at) = self.session.poll_timeout().filter(|at| *at <= until) {
+            assert!(at >= self.now, "a deadline in the past would spin");
+            self.now = at;
+            self.session.handle_timeout(at)?;
+            self.session.poll_output(at, &mut self.out);
+            assert_ne!(self.session.poll_timeout(), Some(at), "a deadline that stays would spin");
+        }
+        self.now = until;
+        Ok(())
+    }
+}
+
+fn puback(pid: u8) -> [u8; 4] {
+    [0x40, 2, 0, pid]
+}
+
+fn acked((tag, sent): (Tag, Instant)) -> Event {
+    Event::Acked { tag, sent, resent: false }
+}
+
+fn lost((tag, sent): (Tag, Instant)) -> Event {
+    Event::Lost { tag, sent }
+}
+
+fn timed_out((tag, sent): (Tag, Instant)) -> Event {
+    Event::TimedOut { tag, sent }
+}
+
+const PUBLISH_1: &[u8] = b"\x32\x06\x00\x01t\x00\x01x";
+const PUBLISH_1_DUP: &[u8] = b"\x3a\x06\x00\x01t\x00\x01x";
+const PUBLISH_2_DUP: &[u8] = b"\x3a\x06\x00\x01t\x00\x02x";
+
+#[test]
+fn a_session_is_small_until_it_publishes() {
+    let size = size_of::<Session>();
+    assert!(size <= 360, "{size} bytes");
+    let mut bench = Bench::online(CLEAN);
+    assert!(bench.session.window.is_none());
+    bench.publish();
+    let window = bench.session.window.as_ref().unwrap();
+    assert!(size_of_val(&**window) <= 256, "{} bytes", size_of_val(&**window));
+}
+
+#[test]
+fn connect_is_written_and_accepted() {
+    let mut bench = Bench::new(CLEAN);
+    let credentials = Credentials { client_id: "d", username: Some("u"), password: Some(b"p") };
+    bench.session.connect(bench.now, &credentials, &mut bench.out).unwrap();
+    assert_eq!(bench.written(), b"\x10\x13\x00\x04MQTT\x04\xc2\x00\x3c\x00\x01d\x00\x01u\x00\x01p");
+    assert!(!format!("{credentials:?}").contains("112"), "{credentials:?}");
+    assert!(!bench.session.has_room());
+    assert_eq!(bench.publish_at(QoS::AtLeastOnce), Err(PublishError::NotOnline));
+    assert_eq!(bench.receive(&[0x20, 2, 0]).unwrap(), [], "half a CONNACK");
+    assert_eq!(bench.receive(&[0]).unwrap(), [Event::Connected { session_present: false }]);
+    assert!(bench.session.has_room());
+}
+
+#[test]
+fn a_refusal_is_data_and_ends_the_connection() {
+    let mut bench = Bench::new(CLEAN);
+    let credentials = Credentials { client_id: "d", username: None, password: None };
+    bench.session.connect(bench.now, &credentials, &mut bench.out).unwrap();
+    assert_eq!(bench.receive(&[0x20, 2, 0, 5]).unwrap(), [Event::Refused { code: 5 }]);
+    assert_eq!(bench.session.poll_close(), Some(Close::AfterFlush));
+    assert_eq!(bench.session.poll_timeout(), None);
+    bench.session.handle_closed(bench.now);
+    bench.connect(false);
+    assert_eq!(bench.session.poll_close(), None);
+}
+
+#[test]
+fn no_connack_times_out() {
+    let mut bench = Bench::new(CLEAN);
+    let credentials = Credentials { client_id: "d", username: None, password: None };
+    bench.session.connect(bench.now, &credentials, &mut bench.out).unwrap();
+    bench.advance(30 * SECOND - Duration::from_nanos(1)).unwrap();
+    assert_eq!(bench.advance(Duration::from_nanos(1)), Err(SessionError::ConnackTimeout));
+    assert_eq!(SessionError::ConnackTimeout.class(), "connack_timeout");
+}
+
+#[test]
+fn acks_that_make_no_sense_are_the_peers_fault() {
+    for bytes in [
+        &puback(1)[..],         // never used
+        &[0x40, 2, 0, 0],       // no id at all
+        &[0x40, 2, 0xff, 0xff], // nobody's
+        &[0x90, 3, 0xff, 0, 0], // SUBACK without SUBSCRIBE
+        &[0xd0, 0],             // PINGRESP without PINGREQ
+        &[0x20, 2, 0, 0],       // a second CONNACK
+        &[0xc0, 0],             // PINGREQ
+        &[0xe0, 0],             // DISCONNECT
+        &[0x62, 2, 0, 1],       // PUBREL
+        &[0xb0, 2, 0, 1],       // UNSUBACK
+        &[0x00, 0],             // not MQTT
+    ] {
+        let error = Bench::online(CLEAN).receive(bytes).unwrap_err();
+        assert_eq!(error.class(), "protocol_error", "{bytes:02x?} {error}");
+    }
+    let mut bench = Bench::online(CLEAN);
+    let first = bench.publish();
+    assert_eq!(bench.receive(&puback(1)).unwrap(), [acked(first)]);
+    assert!(bench.receive(&puback(1)).is_err(), "the same ack twice");
+    let mut bench = Bench::new(CLEAN);
+    let credentials = Credentials { client_id: "d", username: None, password: None };
+    bench.session.connect(bench.now, &credentials, &mut bench.out).unwrap();
+    assert!(bench.receive(&[0xd0, 0]).is_err(), "anything before CONNACK");
+}

@@ -1,0 +1,120 @@
+//! What becomes of open messages when the connection goes: lost, or kept and sent again.
+
+use super::*;
+
+#[test]
+fn a_clean_session_loses_what_is_open() {
+    let mut bench = Bench::online(CLEAN);
+    let (first, second) = (bench.publish(), bench.publish());
+    bench.receive(&puback(1)).unwrap();
+    bench.session.handle_closed(bench.now);
+    bench.session.handle_closed(bench.now);
+    assert_eq!(bench.events(), [lost(second)]);
+    assert_eq!(bench.session.open().count(), 0);
+    assert_eq!(bench.session.poll_timeout(), None);
+    bench.connect(false);
+    assert_eq!(bench.written(), b"");
+    assert_eq!(first.0.seq, 0);
+}
+
+#[test]
+fn a_kept_message_is_sent_again_with_dup_and_its_id() {
+    let mut bench = Bench::online(PERSISTENT);
+    let (first, second) = (bench.publish(), bench.publish());
+    bench.out.clear();
+    bench.session.handle_closed(bench.now);
+    assert_eq!(bench.events(), []);
+    assert_eq!(bench.session.open().collect::<Vec<_>>(), [first, second]);
+    // Offline for longer than the ack timeout: its clock stands still.
+    bench.advance(60 * SECOND).unwrap();
+    assert_eq!(bench.connect(true), [Event::Connected { session_present: true }]);
+    assert!(!bench.session.has_room(), "what is kept goes first");
+    assert_eq!(bench.written(), [PUBLISH_1_DUP, PUBLISH_2_DUP].concat());
+    assert_eq!(bench.events(), [Event::Resent, Event::Resent]);
+    assert!(bench.session.has_room());
+    assert_eq!(bench.written(), b"", "once");
+    let third = bench.publish();
+    let resent = Event::Acked { tag: first.0, sent: first.1, resent: true };
+    assert_eq!(bench.receive(&[puback(1), puback(3)].concat()).unwrap(), [resent, acked(third)]);
+    bench.advance(10 * SECOND).unwrap();
+    assert_eq!(bench.events(), [timed_out(second)], "the clock runs from the second sending");
+    // It has ended: it is not sent again, and its id is free on the next connection.
+    bench.session.handle_closed(bench.now);
+    bench.connect(true);
+    bench.out.clear();
+    assert_eq!(bench.written(), b"");
+    assert_eq!(bench.session.quarantined(), 0);
+}
+
+#[test]
+fn a_kept_message_is_lost_when_the_server_forgot() {
+    let mut bench = Bench::online(PERSISTENT);
+    let (first, second) = (bench.publish(), bench.publish());
+    bench.out.clear();
+    bench.session.handle_closed(bench.now);
+    let connected = Event::Connected { session_present: false };
+    assert_eq!(bench.connect(false), [connected, lost(first), lost(second)]);
+    assert_eq!(bench.written(), b"");
+    assert!(bench.session.has_room());
+}
+
+#[test]
+fn a_refusal_between_two_connections_keeps_what_is_kept() {
+    let mut bench = Bench::online(PERSISTENT);
+    bench.publish();
+    bench.session.handle_closed(bench.now);
+    let credentials = Credentials { client_id: "d", username: None, password: None };
+    bench.session.connect(bench.now, &credentials, &mut bench.out).unwrap();
+    assert_eq!(bench.receive(&[0x20, 2, 0, 3]).unwrap(), [Event::Refused { code: 3 }]);
+    bench.session.handle_closed(bench.now);
+    bench.connect(true);
+    assert_eq!(bench.written(), PUBLISH_1_DUP);
+}
+
+#[test]
+fn resending_waits_for_room_in_the_output() {
+    let mut bench = Bench::online(PERSISTENT);
+    let payload = vec![0; crate::sansio::OUTPUT_BYTES_MAX];
+    let message = Message { topic: "t", payload: &payload, qos: QoS::AtLeastOnce };
+    for seq in 0..2 {
+        let tag = Tag { due: bench.now, picked: bench.now, stream: 0, seq };
+        bench.session.publish(bench.now, &message, tag, &mut bench.out).unwrap();
+    }
+    bench.session.handle_closed(bench.now);
+    bench.connect(true);
+    for _ in 0..2 {
+        let written = bench.written();
+        assert!(written.len() > payload.len() && written.len() < 2 * payload.len(), "{}", written.len());
+        assert_eq!(bench.events(), [Event::Resent]);
+    }
+    assert_eq!(bench.written(), b"");
+    // Half-way, the first is acknowledged: what still waits to be sent again has no clock, and is kept once more.
+    bench.session.handle_closed(bench.now);
+    bench.connect(true);
+    bench.written();
+    assert!(matches!(bench.receive(&puback(1)).unwrap()[..], [Event::Acked { resent: true, .. }, ..]));
+    bench.session.handle_timeout(bench.now + 11 * SECOND).unwrap();
+    assert_eq!(bench.session.quarantined(), 0);
+    bench.session.handle_closed(bench.now);
+    bench.events();
+    bench.connect(true);
+    assert!(!bench.written().is_empty());
+    assert_eq!(bench.events(), [Event::Resent]);
+}
+
+#[test]
+fn abandoning_loses_what_is_kept_now_and_later() {
+    let mut bench = Bench::online(PERSISTENT);
+    let first = bench.publish();
+    bench.session.handle_closed(bench.now);
+    bench.session.abandon();
+    assert_eq!(bench.events(), [lost(first)]);
+
+    let mut bench = Bench::online(PERSISTENT);
+    let (first, second) = (bench.publish(), bench.publish());
+    bench.session.abandon();
+    assert_eq!(bench.events(), [], "online it may still be acknowledged");
+    assert_eq!(bench.receive(&puback(1)).unwrap(), [acked(first)]);
+    bench.session.handle_closed(bench.now);
+    assert_eq!(bench.events(), [lost(second)]);
+}
