@@ -52,7 +52,10 @@ struct Wire {
 impl Wire {
     /// The hub: answers at once, except while it stalls.
     fn answer(&mut self, stalled: bool) {
-        while !stalled {
+        if stalled {
+            return;
+        }
+        loop {
             let packet = wire::decode(&mut self.to_hub, 1 << 20, Strictness::Strict).unwrap();
             match packet {
                 Some(Packet::Connect(_)) => wire::encode::connack(&mut self.to_device, false, 0),

@@ -31,12 +31,7 @@ struct Trouble {
     fix: String,
 }
 
-async fn connect(
-    plan: &Plan,
-    fleet: &FleetPlan,
-    endpoint: &Endpoint,
-    device: &str,
-) -> Result<(), Trouble> {
+async fn connect(plan: &Plan, fleet: &FleetPlan, endpoint: &Endpoint, device: &str) -> Result<(), Trouble> {
     let deadline = clock::now() + fleet.connect_timeout;
     let dialled = link::dial(endpoint, deadline).await.map_err(|error| dial_trouble(&error))?;
     let credentials = fleet.auth.credentials(&plan.target, device, 0, clock::unix());
@@ -95,7 +90,9 @@ fn refusal(kind: TargetKind, code: u8) -> Trouble {
 fn silent(what: &str) -> Trouble {
     Trouble {
         what: what.to_owned(),
-        fix: "check that an MQTT 3.1.1 server listens on this port; a hub that throttles connects answers late".to_owned(),
+        fix:
+            "check that an MQTT 3.1.1 server listens on this port; a hub that throttles connects answers late"
+                .to_owned(),
     }
 }
 

@@ -12,8 +12,9 @@ pub(super) fn plan(args: &ScenarioArgs, env: &Env) -> Result<Plan, AppError> {
         .map_err(|error| AppError::Scenario(format!("cannot read the scenario {file}: {error}")))?;
     let overrides = overrides(args)?;
     let input = Input { file: &file, text: &text, overrides: &overrides, env: &|name| (env.var)(name) };
-    plan::load(&input, &mut rand::rng())
-        .map_err(|errors| AppError::Scenario(format!("the scenario is invalid; nothing was started\n{errors}")))
+    plan::load(&input, &mut rand::rng()).map_err(|errors| {
+        AppError::Scenario(format!("the scenario is invalid; nothing was started\n{errors}"))
+    })
 }
 
 /// Options that mean a scenario key are overrides like any other.
@@ -26,7 +27,9 @@ fn overrides(args: &ScenarioArgs) -> Result<Vec<String>, AppError> {
         let (host, port) = match target.rsplit_once(':') {
             Some((host, port)) if !host.contains(':') => {
                 let port: u16 = port.parse().map_err(|_| {
-                    AppError::Usage(format!("--target {target}: {port:?} is not a port; write HOST or HOST:PORT"))
+                    AppError::Usage(format!(
+                        "--target {target}: {port:?} is not a port; write HOST or HOST:PORT"
+                    ))
                 })?;
                 (host, Some(port))
             }

@@ -116,7 +116,8 @@ fn default_workers(plan: &Plan) -> usize {
 /// What the built-in hub has to know: the keys of all fleets, and how it behaves.
 fn control_config(plan: &Plan, workers: usize) -> ControlConfig {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut config = ControlConfig { shards: cores.saturating_sub(workers).max(1), ..ControlConfig::default() };
+    let mut config =
+        ControlConfig { shards: cores.saturating_sub(workers).max(1), ..ControlConfig::default() };
     if let Some(emulator) = &plan.emulator {
         config.tier.clone_from(&emulator.tier);
         config.units = emulator.units;
@@ -201,8 +202,8 @@ async fn retire(mut hub: Hub) -> Result<model::Emulator, AppError> {
 
 /// The file name of a run: its scenario's file name and the second it began.
 pub(super) fn run_id(file: &str, started: &str) -> String {
-    let stem = PathBuf::from(file).file_stem().map_or("run".into(), |stem| stem.to_string_lossy().into_owned());
+    let stem =
+        PathBuf::from(file).file_stem().map_or("run".into(), |stem| stem.to_string_lossy().into_owned());
     let stamp: String = started.chars().take(19).filter(|c| c.is_ascii_alphanumeric()).collect();
     format!("{stem}-{stamp}Z")
 }
-

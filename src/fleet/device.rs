@@ -2,35 +2,26 @@
 //! decides when this connection should end. Driven by `link`, which `life` starts; it touches neither socket
 //! nor clock, so a whole fleet of them runs in virtual time in tests.
 
+mod connect;
+mod leave;
+
+use super::Context;
 use super::account::Account;
 use super::messages::Messages;
-use super::{Context, Control, nanos};
-use crate::measure::{Culprit, Operation, Outcome, Times};
-use crate::plan::{Names, Offline, Span, Subscription};
+use crate::measure::{Culprit, Operation, Outcome};
+use crate::plan::Span;
 use crate::policy::backoff::BackOff;
 use crate::rng::{Purpose, Rng, generator};
 use crate::sansio::{Close, Closed, Machine};
-use crate::session::{Credentials, Event, Session, SessionError, Settings, State};
-use crate::wire::QoS;
+use crate::session::{Event, Session, SessionError, Settings, State};
 use bytes::BytesMut;
-use rand::RngExt;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 /// A lost PINGRESP ends a connection after this long.
 const PING_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Renewals happen in the last tenth before `renew_at`, spread evenly: a ramp must not come back as a storm.
-const RENEWAL_JITTER: f64 = 0.10;
-
-/// Why a device wants its connection to end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Leave {
-    /// Its token is about to expire.
-    Renew,
-    /// The plan takes it offline, or the run is over.
-    Finish,
-}
+pub(crate) use leave::Leave;
 
 /// The connection attempt under way.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +51,8 @@ pub struct Device {
     /// Whether this connection has ever been online: back-off starts afresh after it.
     was_online: bool,
     subscribed: bool,
+    /// A SUBSCRIBE without its answer.
+    subscribe_sent: Option<Instant>,
     /// Open messages have been counted as unfinished: that the session then loses them is not news.
     books_closed: bool,
     /// When `messages` wants to be asked again.
@@ -100,6 +93,7 @@ impl Device {
             connected: false,
             was_online: false,
             subscribed: false,
+            subscribe_sent: None,
             books_closed: false,
             wake: None,
         }
@@ -217,6 +211,9 @@ impl Device {
         if let Some(due_ns) = self.online_due_ns.take() {
             account.ended(Operation::Online, Outcome::Unfinished, due_ns, now_ns);
         }
+        if let Some(sent) = self.subscribe_sent.take() {
+            account.ended(Operation::Subscribe, Outcome::Unfinished, context.ns(sent), now_ns);
+        }
         self.close_open(now);
         self.messages.close_books(account, fleet, now_ns);
     }
@@ -244,8 +241,8 @@ impl Device {
         match event {
             Event::Connected { .. } => self.on_connected(now),
             Event::Refused { code } => {
-                account.error(connack_class(code), Culprit::Peer, now, || {
-                    format!("{}: CONNACK return code {code} ({})", self.id, connack_meaning(code))
+                account.error(connect::connack_class(code), Culprit::Peer, now, || {
+                    format!("{}: CONNACK return code {code} ({})", self.id, connect::connack_meaning(code))
                 });
                 self.end_attempt(Outcome::Refused, now);
             }
@@ -271,6 +268,7 @@ impl Device {
             Event::LateAck => account.count(|counts| counts.late_acks += 1),
             Event::Resent => account.count(|counts| counts.resent += 1),
             Event::Subscribed { sent, granted_all, .. } => {
+                self.subscribe_sent = None;
                 if granted_all {
                     account.took(Operation::Subscribe, sent, now);
                 } else {
@@ -285,135 +283,10 @@ impl Device {
         }
     }
 
-    fn on_connected(&mut self, now: Instant) {
-        let context = self.context.clone();
-        let account = Account { context: &context, fleet: self.fleet };
-        let Some(attempt) = self.attempt.take() else { return };
-        let acked = context.ns(now);
-        let picked = context.ns(attempt.picked).max(attempt.due_ns);
-        account.ok(Operation::Connect, &Times { due: attempt.due_ns, picked, sent: picked, acked });
-        if let Some(sent) = attempt.connect_sent {
-            let key = context.key(Operation::ConnectMqtt, self.fleet, attempt.due_ns);
-            let took = nanos(now.saturating_duration_since(sent));
-            context.recorder.borrow_mut().duration(key, took);
-        }
-        if let Some(due) = self.online_due_ns.take() {
-            account.ok(Operation::Online, &Times { due, picked: due, sent: due, acked });
-        }
-        account.online(1);
-        (self.connected, self.was_online) = (true, true);
-        self.subscribed = false;
-        let fleet = &context.plan.fleets[usize::from(self.fleet)];
-        if fleet.offline == Offline::Skip {
-            self.messages.skip(account, acked, Outcome::Offline);
-        }
-    }
-
-    fn connect(&mut self, now: Instant, out: &mut BytesMut) {
-        let context = self.context.clone();
-        let plan = &context.plan;
-        let fleet = &plan.fleets[usize::from(self.fleet)];
-        let credentials = fleet.auth.credentials(&plan.target, &self.id, self.index, context.unix(now));
-        self.renew_at = credentials
-            .renew_after
-            .map(|after| now + after.mul_f64(1.0 - RENEWAL_JITTER * self.rng.random::<f64>()));
-        let offer = Credentials {
-            client_id: &self.id,
-            username: credentials.user_name.as_deref(),
-            password: credentials.password.as_ref().map(|password| password.as_slice()),
-        };
-        if let Err(error) = self.session.connect(now, &offer, out) {
-            let account = Account { context: &context, fleet: self.fleet };
-            account.error("encode", Culprit::Us, now, || format!("{}: {error}", self.id));
-        }
-        if let Some(attempt) = &mut self.attempt {
-            attempt.connect_sent = Some(now);
-        }
-    }
-
-    fn subscribe(&mut self, now: Instant, out: &mut BytesMut) {
-        self.subscribed = true;
-        let context = self.context.clone();
-        let fleet = &context.plan.fleets[usize::from(self.fleet)];
-        let names = Names { device: &self.id, index: self.index };
-        let mut filters: Vec<(String, QoS)> = Vec::new();
-        for subscription in &fleet.subscribe {
-            match subscription {
-                Subscription::C2d => {
-                    filters.push((crate::iothub::topics::c2d(&self.id), QoS::AtLeastOnce));
-                }
-                Subscription::Twin => {
-                    let twin = [crate::iothub::topics::TWIN_RESPONSES, crate::iothub::topics::TWIN_DESIRED];
-                    filters.extend(twin.map(|filter| (filter.to_owned(), QoS::AtMostOnce)));
-                }
-                Subscription::Filter(filter) => filters.push((filter.render(&names), QoS::AtLeastOnce)),
-            }
-        }
-        if filters.is_empty() {
-            return;
-        }
-        let filters: Vec<(&str, QoS)> = filters.iter().map(|(filter, qos)| (filter.as_str(), *qos)).collect();
-        if let Err(error) = self.session.subscribe(now, &filters, out) {
-            let account = Account { context: &context, fleet: self.fleet };
-            account.error("encode", Culprit::Us, now, || format!("{}: {error}", self.id));
-        }
-    }
-
-    /// Decides whether this connection should end, and ends it when nothing is in flight any more.
-    fn consider_leaving(&mut self, now: Instant, out: &mut BytesMut) {
-        let now_ns = self.context.ns(now);
-        if !matches!(self.leave, Some((Leave::Finish, _))) {
-            if now_ns >= self.off_ns() {
-                self.leave = Some((Leave::Finish, now));
-            } else if self.leave.is_none() && self.renew_at.is_some_and(|at| now >= at) {
-                self.leave = Some((Leave::Renew, now));
-                self.messages.block(now_ns);
-            }
-        }
-        let Some((leave, since)) = self.leave else { return };
-        let waits_for = match leave {
-            Leave::Renew => false,
-            Leave::Finish => {
-                self.context.control() == Control::Run
-                    && self.messages.has_backlog(self.context.load_end_ns(), now_ns)
-            }
-        };
-        let drained = self.session.in_flight() == 0 && !waits_for;
-        if drained || now >= self.leave_by(leave, since) {
-            self.session.disconnect(now, out);
-            self.said_goodbye = true;
-            self.wake = None;
-        } else {
-            let by = self.leave_by(leave, since);
-            self.wake = Some(self.wake.map_or(by, |wake| wake.min(by)));
-        }
-    }
-
-    /// When a device that wants to leave stops waiting for acks.
-    fn leave_by(&self, leave: Leave, since: Instant) -> Instant {
-        let fleet = &self.context.plan.fleets[usize::from(self.fleet)];
-        let drained = match leave {
-            Leave::Renew => since + fleet.ack_timeout,
-            Leave::Finish => since + self.context.plan.drain,
-        };
-        if self.context.ns(since) >= self.context.load_end_ns() {
-            return self.context.at(self.context.drain_end_ns());
-        }
-        drained
-    }
-
     fn drain_events(&mut self, now: Instant) {
         while let Some(event) = self.session.poll_event() {
             self.on_event(now, event);
         }
-    }
-
-    fn next_boundary(&self) -> Option<Instant> {
-        if self.leave.is_some() {
-            return None;
-        }
-        let off = Some(self.context.at(self.off_ns()));
-        off.into_iter().chain(self.renew_at).min()
     }
 }
 
@@ -467,6 +340,9 @@ impl Machine for Device {
                 account.error(class, culprit, now, || self.id.to_string());
             }
             self.leave = None;
+        }
+        if let Some(sent) = self.subscribe_sent.take_if(|_| !self.books_closed) {
+            account.ended(Operation::Subscribe, Outcome::Lost, context.ns(sent), context.ns(now));
         }
         if self.connected {
             self.connected = false;
@@ -527,28 +403,5 @@ impl Machine for Device {
     fn poll_close(&self) -> Option<Close> {
         let gives_up = self.attempt.is_some() && self.left() == Some(Leave::Finish);
         self.session.poll_close().or(gives_up.then_some(Close::AfterFlush))
-    }
-}
-
-/// A stable class for each CONNACK return code (MQTT 3.1.1 §3.2.2.3).
-fn connack_class(code: u8) -> &'static str {
-    match code {
-        1 => "connack_1",
-        2 => "connack_2",
-        3 => "connack_3",
-        4 => "connack_4",
-        5 => "connack_5",
-        _ => "connack_unknown",
-    }
-}
-
-fn connack_meaning(code: u8) -> &'static str {
-    match code {
-        1 => "unacceptable protocol version",
-        2 => "identifier rejected",
-        3 => "server unavailable",
-        4 => "bad user name or password",
-        5 => "not authorised",
-        _ => "not defined by MQTT 3.1.1",
     }
 }

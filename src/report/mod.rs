@@ -12,6 +12,7 @@ mod latency;
 mod margin;
 mod summary;
 mod text;
+mod threshold;
 
 use crate::result::DecodeError;
 
