@@ -13,6 +13,7 @@ use crate::plan::{Auth, Plan, TargetKind};
 use crate::report;
 use crate::result::{self, model};
 use std::io::Write;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +36,7 @@ pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
     let endpoint = Arc::new(endpoint(&plan, roots)?);
     say(env, args.quiet, &announce(&plan, &endpoint, workers))?;
 
-    if hub.is_none() {
+    if !is_loopback(&plan.target.host) {
         canary::fly(&plan, &endpoint).await?;
     }
     let plan = Arc::new(plan);
@@ -146,6 +147,11 @@ fn point_at(plan: &mut Plan, ready: &Ready) -> Result<Vec<u8>, AppError> {
     plan.target.port = port;
     std::fs::read(&ready.ca_file)
         .map_err(|error| environment(&format!("cannot read the built-in hub's CA {}", ready.ca_file), &error))
+}
+
+/// Load that stays on this machine needs no canary: nobody else pays for its mistakes.
+fn is_loopback(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 fn endpoint(plan: &Plan, roots: Option<Vec<u8>>) -> Result<Endpoint, AppError> {

@@ -1,5 +1,5 @@
 //! One connection of a device, seen from the hub: sans-I/O and strict. Driven by `link::Link` through
-//! [`Machine`](crate::sansio::Machine), owned by [`super::connection`], and in `pair_tests` by a test.
+//! [`Machine`], owned by `connection`, and in `pair_tests` by a test.
 //!
 //! It decides about packets and time. Whether the identity is free is asked outside: after a good CONNECT the session says
 //! [`Event::Authorised`], reads nothing more, and goes on when [`HubSession::admit`] is called.

@@ -16,7 +16,7 @@ pub enum Control {
     /// Go on.
     #[default]
     Run,
-    /// Stop publishing, drain acks, disconnect.
+    /// Nothing becomes due any more: send what already is, drain acks, disconnect.
     Stop,
     /// Count what is open and end now.
     Abort,

@@ -5,7 +5,7 @@
 //! dropped until its `send_by`.
 
 use super::account::Account;
-use super::{Control, nanos};
+use super::nanos;
 use crate::measure::Outcome;
 use crate::plan::{Cursor, Due, FleetPlan, Names, PayloadContext, PayloadState, SendPlan, Span};
 use crate::sansio::OUTPUT_BYTES_MAX;
@@ -91,7 +91,7 @@ impl Messages {
             }
             let send = &fleet.sends[number];
             let room = if send.qos == 0 { session.state() == State::Online } else { session.has_room() };
-            if !room || out.len() >= OUTPUT_BYTES_MAX || context.control() != Control::Run {
+            if !room || out.len() >= OUTPUT_BYTES_MAX {
                 self.block(now_ns);
                 return Some(expires_ns);
             }

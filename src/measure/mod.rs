@@ -1,8 +1,8 @@
 //! Operations, outcomes and recorders: what is counted and how long it took. Written by `fleet`, read by
 //! `result` and `report`. It knows nanoseconds since the run's zero, and neither MQTT nor the clock.
 //!
-//! In reading order: [`kinds`] says what exists, [`latency`] how a duration is kept, [`totals`] what one
-//! operation of one fleet and phase adds up to, [`series`] the same over time; a [`Recorder`] fills them on each
+//! In reading order: `kinds` says what exists, `latency` how a duration is kept, `totals` what one
+//! operation of one fleet and phase adds up to, `series` the same over time; a [`Recorder`] fills them on each
 //! worker, a [`Gathered`] adds the workers' snapshots up.
 
 mod gathered;

@@ -1,8 +1,8 @@
 //! The result file: everything else is rendered from it. Assembled by `app`, read by `report`.
 //! It imports `measure` and `units` only: it knows nothing of MQTT, plans or workers.
 //!
-//! [`model`] is the shape; [`build`] maps what was measured to it; [`histogram`] keeps distributions lossless;
-//! [`file`] reads, writes and describes it.
+//! [`model`] is the shape; `build` maps what was measured to it; `histogram` keeps distributions lossless;
+//! `file` reads, writes and describes it.
 
 pub mod build;
 pub mod file;

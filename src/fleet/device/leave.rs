@@ -2,7 +2,6 @@
 //! `device`.
 
 use super::Device;
-use crate::fleet::Control;
 use bytes::BytesMut;
 use std::time::Instant;
 
@@ -30,10 +29,7 @@ impl Device {
         let Some((leave, since)) = self.leave else { return };
         let waits_for = match leave {
             Leave::Renew => false,
-            Leave::Finish => {
-                self.context.control() == Control::Run
-                    && self.messages.has_backlog(self.context.load_end_ns(), now_ns)
-            }
+            Leave::Finish => self.messages.has_backlog(self.context.load_end_ns(), now_ns),
         };
         let drained = self.session.in_flight() == 0 && !waits_for;
         if drained || now >= self.leave_by(leave, since) {
