@@ -61,14 +61,20 @@ impl Plan {
     /// stream, the mean for Poisson.
     #[must_use]
     pub fn planned_messages(&self) -> f64 {
-        let load = self.schedule.load();
         let fleet = |fleet: &FleetPlan| {
             let rate_hz: f64 = fleet.sends.iter().map(|send| send.arrival.rate_hz).sum();
-            let devices = u64::from(fleet.devices);
-            let spans = (0..devices).flat_map(|rank| self.schedule.online_spans(rank, devices));
-            rate_hz * spans.map(|span| load.integral(span.to_ns) - load.integral(span.from_ns)).sum::<f64>()
+            rate_hz * self.load_seconds(fleet)
         };
         self.fleets.iter().map(fleet).sum()
+    }
+
+    /// Seconds at a load of 100% that the devices of a fleet are planned to send for, all of them together.
+    #[must_use]
+    pub fn load_seconds(&self, fleet: &FleetPlan) -> f64 {
+        let load = self.schedule.load();
+        let devices = u64::from(fleet.devices);
+        let spans = (0..devices).flat_map(|rank| self.schedule.online_spans(rank, devices));
+        spans.map(|span| load.integral(span.to_ns) - load.integral(span.from_ns)).sum()
     }
 
     /// What the plan needs of this machine.

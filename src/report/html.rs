@@ -77,7 +77,7 @@ struct VerdictView {
     class: &'static str,
     mark: &'static str,
     word: &'static str,
-    meaning: &'static str,
+    meaning: String,
     /// What a reader must know before any number; empty most of the time.
     warnings: Vec<&'static str>,
     name: String,
@@ -88,14 +88,20 @@ struct VerdictView {
 
 impl VerdictView {
     fn of(result: &RunResult) -> VerdictView {
+        let lag = result.generator.lag.p99_us;
+        let kept_up = lag.map_or_else(
+            || "Every threshold held.".to_owned(),
+            |lag| format!("The load generator kept up: 99% of messages were picked within {} of when they were due.", format::us(Some(lag))),
+        );
         let (class, mark, word, meaning) = match result.verdict.status {
-            Status::Pass => ("pass", "✓", "Pass", "Every threshold held."),
-            Status::Fail => ("fail", "✗", "Fail", "The run did not meet its thresholds."),
+            Status::Pass => ("pass", "✓", "Pass", kept_up),
+            Status::Fail => ("fail", "✗", "Fail", "The run did not meet its thresholds.".to_owned()),
             Status::Invalid => (
                 "invalid",
                 "?",
                 "Invalid",
-                "The load generator was the bottleneck: no latency on this page may be read as the hub’s.",
+                "The load generator was the bottleneck: no latency on this page may be read as the hub’s."
+                    .to_owned(),
             ),
         };
         let mut warnings = Vec::new();
@@ -109,11 +115,7 @@ impl VerdictView {
             class,
             mark,
             word,
-            meaning: if result.thresholds.is_empty() && class == "pass" {
-                "No thresholds were set."
-            } else {
-                meaning
-            },
+            meaning,
             warnings,
             name: plain(&result.run.scenario.name),
             started: format::date(&result.run.started),

@@ -169,3 +169,13 @@ fn write_pages() {
         std::fs::write(folder.join(format!("{name}.txt")), report::text(&result, false)).unwrap();
     }
 }
+
+/// What visitors look at is what the code makes today.
+#[test]
+fn the_example_page_is_rendered_from_the_example_result() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("reports");
+    let result = hubstorm::result::read(&folder.join("example.json")).unwrap();
+    let page = std::fs::read_to_string(folder.join("example.html")).unwrap();
+    let fresh = report::html(&result).unwrap();
+    assert!(page == fresh, "reports/example.html is stale: see reports/README.md");
+}

@@ -43,25 +43,7 @@ fn recorded(values: impl IntoIterator<Item = u64>) -> Hdr<u64> {
 
 /// The histogram of the result file.
 pub(crate) fn histogram(values: impl IntoIterator<Item = u64>) -> Histogram {
-    let hdr = recorded(values);
-    if hdr.is_empty() {
-        return Histogram::default();
-    }
-    let at = |quantile| Some(hdr.value_at_quantile(quantile));
-    Histogram {
-        count: hdr.len(),
-        min_us: Some(hdr.min()),
-        mean_us: Some(hdr.mean()),
-        stdev_us: Some(hdr.stdev()),
-        p50_us: at(0.5),
-        p90_us: at(0.9),
-        p95_us: at(0.95),
-        p99_us: at(0.99),
-        p999_us: at(0.999),
-        p9999_us: at(0.9999),
-        max_us: Some(hdr.max()),
-        hdr: Some(encode(&hdr)),
-    }
+    hubstorm::result::histogram(&recorded(values))
 }
 
 fn small(values: impl IntoIterator<Item = u64>) -> RowHistogram {
