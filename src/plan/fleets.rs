@@ -165,7 +165,7 @@ fn auth(spec: &FleetSpec, longest: &str, setting: &Setting, errors: &mut Errors)
     };
     let place = &written.place;
     match (&written.value, setting.kind) {
-        (AuthSpec::Sas { .. }, Some(TargetKind::Mqtt)) => {
+        (AuthSpec::Sas { .. } | AuthSpec::SasOwn { .. }, Some(TargetKind::Mqtt)) => {
             let problem = errors.add(place, "SAS tokens are for IoT hubs; the target is a plain broker");
             problem.found(shown(&written.text)).allowed("\"password\", \"none\"");
             Auth::None
@@ -178,6 +178,14 @@ fn auth(spec: &FleetSpec, longest: &str, setting: &Setting, errors: &mut Errors)
                 "auth = { kind = \"sas\", group_key = \"${env.GROUP_KEY}\" }"
             });
             Auth::None
+        }
+        (AuthSpec::SasOwn { ttl, renew_at }, _) => {
+            if !setting.embedded {
+                let problem = errors.add(place, "no source of keys: only the built-in hub takes any");
+                problem.allowed("group_key, or policy with key").fix("group_key = \"${env.GROUP_KEY}\"");
+            }
+            let renew_at = renew_at.map_or(RENEW_AT, |share| share.as_fraction());
+            Auth::SasGroup { key: setting.group_key.clone(), ttl: ttl.unwrap_or(TTL), renew_at }
         }
         (AuthSpec::Sas { group_key, policy, key, ttl, renew_at }, _) => {
             let (ttl, renew_at) =

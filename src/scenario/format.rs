@@ -197,14 +197,18 @@ fn read_auth(reader: &mut Reader<'_>, node: &Node) -> Option<(AuthSpec, &'static
     let kind = reader.choice(kind_node, &kinds, &later)?;
     let read = match kind {
         Kind::Sas => {
-            let spec = AuthSpec::Sas {
-                group_key: fields.take("group_key").and_then(|node| reader.secret(node)),
-                policy: fields.take("policy").and_then(|node| reader.text(node, "a policy's name")),
-                key: fields.take("key").and_then(|node| reader.secret(node)),
-                ttl: fields.take("ttl").and_then(|node| reader.duration(node)),
-                renew_at: fields.take("renew_at").and_then(|node| reader.percent(node, 1.0)),
-            };
+            let own = !["group_key", "policy", "key", "file"].iter().any(|key| fields.entry(key).is_some());
+            let group_key = fields.take("group_key").and_then(|node| reader.secret(node));
+            let policy = fields.take("policy").and_then(|node| reader.text(node, "a policy's name"));
+            let key = fields.take("key").and_then(|node| reader.secret(node));
+            let ttl = fields.take("ttl").and_then(|node| reader.duration(node));
+            let renew_at = fields.take("renew_at").and_then(|node| reader.percent(node, 1.0));
             sas_sources(reader, &fields);
+            let spec = if own {
+                AuthSpec::SasOwn { ttl, renew_at }
+            } else {
+                AuthSpec::Sas { group_key, policy, key, ttl, renew_at }
+            };
             (spec, "sas")
         }
         Kind::Password => {
@@ -222,15 +226,13 @@ fn read_auth(reader: &mut Reader<'_>, node: &Node) -> Option<(AuthSpec, &'static
     Some(read)
 }
 
-/// Exactly one source of keys: a group key, or a policy with its key.
+/// At most one source of keys: a group key, or a policy with its key.
 fn sas_sources(reader: &mut Reader<'_>, fields: &Fields<'_>) {
     let has = |key| fields.entry(key).is_some();
     let allowed = "group_key, or policy with key";
     let problem = match (has("group_key"), has("policy"), has("key")) {
-        (true, false, false) | (false, true, true) => return,
-        (false, false, false) if has("file") => return,
+        (true, false, false) | (false, true, true) | (false, false, false) => return,
         (true, _, _) => reader.errors.add(&fields.place, "two sources of keys"),
-        (false, false, false) => reader.errors.add(&fields.place, "no source of keys"),
         (false, true, false) => reader.errors.add(&fields.place.below("key"), "missing"),
         (false, false, true) => reader.errors.add(&fields.place.below("policy"), "missing"),
     };

@@ -174,6 +174,13 @@ pub enum AuthSpec {
         /// `renew_at`.
         renew_at: Option<Percent>,
     },
+    /// `kind = "sas"` without a source of keys: the run makes a group key for itself and the built-in hub.
+    SasOwn {
+        /// `ttl`.
+        ttl: Option<Duration>,
+        /// `renew_at`.
+        renew_at: Option<Percent>,
+    },
     /// `kind = "password"`.
     Password {
         /// `username`.

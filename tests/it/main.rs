@@ -9,6 +9,7 @@ mod support;
 mod browser;
 mod cli;
 mod emulator;
+mod fleet;
 mod frozen;
 mod mosquitto;
 mod paho;

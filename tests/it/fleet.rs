@@ -1,0 +1,83 @@
+//! Devices that come and go as the plan and their tokens say, against the built-in hub: what is planned costs nothing,
+//! and every message finds its end. Counts are asserted, never times.
+
+use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, all_ok};
+use hubstorm::result::model::RunResult;
+
+fn run(scenario: &str) -> RunResult {
+    let work = Workplace::new(&format!("{scenario}{WIDE_VALIDITY}"));
+    work.run().exits(0);
+    work.result()
+}
+
+#[test]
+fn tokens_are_renewed_by_reconnecting_and_nothing_is_lost() {
+    let result = run(r#"
+[fleet.meter]
+devices = 5
+auth = { kind = "sas", ttl = "4s", renew_at = "50%" }
+[[fleet.meter.send]]
+every = "100ms"
+arrival = "regular"
+payload = "x"
+[[phase]]
+name = "steady"
+duration = "7s"
+"#);
+    assert_eq!(all_ok(&result, "telemetry"), 5 * 70, "regular arrivals over whole periods");
+    let meter = &result.fleets[0];
+    // Each device renews in the last tenth before 2 s, so at least three times in 7 s; its token never runs out.
+    assert!(meter.renewals >= 15, "{} renewals", meter.renewals);
+    assert_eq!(meter.reconnects, 0);
+    assert_eq!(all_ok(&result, "connect"), 5 + meter.renewals);
+    assert_eq!(all_ok(&result, "online"), 5, "a renewal that succeeds is no absence");
+    assert!(result.errors.is_empty(), "{:?}", result.errors);
+}
+
+#[test]
+fn what_the_plan_takes_offline_owes_nothing() {
+    let result = run(r#"
+[fleet.meter]
+devices = 10
+[[fleet.meter.send]]
+every = "100ms"
+arrival = "regular"
+payload = "x"
+[[phase]]
+name = "all"
+duration = "1s"
+[[phase]]
+name = "down"
+duration = "2s"
+online = "100% -> 0%"
+[[phase]]
+name = "up"
+duration = "2s"
+online = "0% -> 100%"
+"#);
+    // 10 devices for 1 s, and on the average for half of 4 s; each stay may begin and end within a period.
+    let due = all_ok(&result, "telemetry");
+    assert!((300 - 30..=300 + 30).contains(&due), "{due} messages");
+    assert_eq!(result.fleets[0].reconnects, 0, "nothing was lost");
+    assert_eq!(all_ok(&result, "online"), 20, "each came twice");
+    assert!(result.errors.is_empty(), "{:?}", result.errors);
+}
+
+#[test]
+fn qos_0_is_ok_when_flushed_and_says_that_it_has_no_ack() {
+    let result = run(r#"
+[fleet.meter]
+devices = 5
+[[fleet.meter.send]]
+every = "100ms"
+arrival = "regular"
+qos = 0
+payload = "x"
+[[phase]]
+name = "steady"
+duration = "2s"
+"#);
+    assert_eq!(all_ok(&result, "telemetry"), 5 * 20);
+    assert!(result.operations.iter().all(|row| row.no_ack == (row.operation == "telemetry")));
+    assert_eq!(result.emulator.expect("it was the target").telemetry, 5 * 20, "the hub counted them too");
+}
