@@ -43,10 +43,20 @@ pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
     let settings = fleet::Settings { workers, endpoint };
     let finished = drive(args, env, &plan, settings).await?;
     let emulator = match hub {
-        Some(hub) => Some(retire(hub).await?),
+        Some(hub) => Some(retire(hub).await),
         None => None,
     };
-    let result = assemble::result(&plan, finished, emulator, workers, &env.argv);
+    // A hub that died in mid-run costs its own counts, not the result.
+    let (emulator, died) = match emulator.transpose() {
+        Ok(emulator) => (emulator, None),
+        Err(error) => (None, Some(error.to_string())),
+    };
+    let mut result = assemble::result(&plan, finished, emulator, workers, &env.argv);
+    result.findings.extend(died.map(|evidence| model::Finding {
+        severity: model::Severity::Warning,
+        text: "the built-in hub did not live to the end of the run".to_owned(),
+        evidence,
+    }));
     conclude(args, env, &result)
 }
 

@@ -81,3 +81,33 @@ duration = "2s"
     assert!(result.operations.iter().all(|row| row.no_ack == (row.operation == "telemetry")));
     assert_eq!(result.emulator.expect("it was the target").telemetry, 5 * 20, "the hub counted them too");
 }
+
+#[test]
+fn a_built_in_hub_that_dies_in_mid_run_costs_its_counts_and_not_the_result() {
+    let work = Workplace::new(&format!(
+        r#"
+[fleet.meter]
+devices = 3
+reconnect = {{ kind = "fixed", delay = "100ms" }}
+send_by = "1s"
+[[fleet.meter.send]]
+every = "100ms"
+payload = "x"
+[[phase]]
+name = "steady"
+duration = "8s"
+{WIDE_VALIDITY}"#
+    ));
+    let mut running = work.start();
+    running.says("online 3/3");
+    running.kill_children();
+    running.wait().exits(0);
+    let result = work.result();
+    assert!(result.emulator.is_none());
+    assert!(
+        result.findings.iter().any(|finding| finding.text.contains("did not live")),
+        "{:?}",
+        result.findings
+    );
+    assert!(result.errors.iter().any(|error| error.class == "tcp_refused"), "{:?}", result.errors);
+}

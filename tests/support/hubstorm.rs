@@ -158,6 +158,17 @@ impl Running {
             .expect("the group is ours and its leader not yet reaped");
     }
 
+    /// Kills the processes that the run has started: the built-in hub.
+    pub fn kill_children(&self) {
+        let pid = self.child.id();
+        let children =
+            fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).expect("Linux lists them");
+        for child in children.split_whitespace() {
+            let child = child.parse().expect("a process id");
+            nix::sys::signal::kill(Pid::from_raw(child), Signal::SIGKILL).expect("it is ours");
+        }
+    }
+
     /// Waits for a line on stderr that contains `part`.
     #[track_caller]
     pub fn says(&mut self, part: &str) {
