@@ -47,7 +47,23 @@ fn write_plan(out: &mut String, plan: &Plan) -> fmt::Result {
         writeln!(out)?;
     }
     writeln!(out, "  every fleet connects at least once")?;
+    out.push_str(&thin_thresholds(plan));
     write_needs(out, plan)
+}
+
+/// A line for each threshold that can only end as "not enough data".
+#[must_use]
+pub(super) fn thin_thresholds(plan: &Plan) -> String {
+    let lines = plan.thin_thresholds().into_iter().map(|(threshold, needed, planned)| {
+        format!(
+            "  note: {} {} wants {} samples and the plan gives about {}: it will fail as \"not enough data\"\n",
+            threshold.metric,
+            threshold.expression,
+            human_count(needed),
+            human_count(planned)
+        )
+    });
+    lines.collect()
 }
 
 fn target(plan: &Plan) -> String {

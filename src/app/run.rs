@@ -113,9 +113,13 @@ fn conclude(args: &RunArgs, env: &mut Env, result: &model::RunResult) -> Result<
     std::fs::write(&html, page)
         .map_err(|error| environment(&format!("cannot write {}", html.display()), &error))?;
     let summary = report::text(result, true);
-    write!(env.out, "{summary}\n{}\n{}\n", json.display(), html.display())
-        .map_err(|error| environment("cannot print the summary", &error))?;
-    Ok(result.verdict.exit_code)
+    match write!(env.out, "{summary}\n{}\n{}\n", json.display(), html.display()) {
+        // Whoever reads the summary has seen enough (`| head`); the files hold it all.
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(environment("cannot print the summary", &error))
+        }
+        _ => Ok(result.verdict.exit_code),
+    }
 }
 
 /// Half the cores with the built-in hub, which needs the others; all of them otherwise.
@@ -192,6 +196,7 @@ fn announce(plan: &Plan, endpoint: &Endpoint, workers: usize) -> String {
     if plan.target.kind == TargetKind::IotHub && plan.emulator.is_none() {
         text.push_str(&super::cost::line(plan));
     }
+    text.push_str(&super::check::thin_thresholds(plan));
     text
 }
 

@@ -5,7 +5,7 @@
 //! as slower than the limit: a hub that fails more must never look faster.
 
 use crate::measure::{Outcome, Totals, rank};
-use crate::plan::{Compare, Test};
+use crate::plan::{Compare, Test, samples_needed};
 use crate::units::{Percent, human_count, human_us};
 
 /// What a threshold saw.
@@ -63,16 +63,6 @@ fn percentile(quantile: f64, compare: Compare, limit_us: u64, totals: &Totals) -
         Some(us) => base.observed_us(compare, us),
         None => base.beyond(limit_us),
     }
-}
-
-/// 10/(1 - q): a percentile rests on at least ten samples beyond it.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates, as it should")]
-fn samples_needed(quantile: f64) -> u64 {
-    if quantile >= 1.0 {
-        return 1;
-    }
-    // 10/(1 - 0.99) is 1000 and a little in floating point.
-    (10.0 / (1.0 - quantile) - 1e-6).ceil() as u64
 }
 
 fn mean(compare: Compare, limit_us: u64, totals: &Totals) -> Observation {

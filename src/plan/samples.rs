@@ -1,0 +1,134 @@
+//! How many samples a threshold wants and how many the plan gives it: a percentile that can only end as "not enough data"
+//! is told before the run, not after it. Called by `app`; the rule itself is also `report`'s.
+
+use super::types::{FleetPlan, Plan, Test, Threshold};
+use super::{PhasePlan, ns};
+use crate::measure::Operation;
+
+/// 10/(1 - q): a percentile rests on at least ten samples beyond it; below that it is not read.
+#[must_use]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates, as it should")]
+pub fn samples_needed(quantile: f64) -> u64 {
+    if quantile >= 1.0 {
+        return 1;
+    }
+    // 10/(1 - 0.99) is 1000 and a little in floating point.
+    (10.0 / (1.0 - quantile) - 1e-6).ceil() as u64
+}
+
+impl Plan {
+    /// Thresholds that the plan cannot feed, with how many samples each wants and about how many there will be.
+    #[must_use]
+    pub fn thin_thresholds(&self) -> Vec<(&Threshold, u64, u64)> {
+        let thin = self.thresholds.iter().filter_map(|threshold| {
+            let Test::Percentile { quantile, .. } = threshold.test else { return None };
+            let (needed, planned) = (samples_needed(quantile), self.planned_samples(threshold)?);
+            (planned < needed).then_some((threshold, needed, planned))
+        });
+        thin.collect()
+    }
+
+    /// How many operations of a threshold will be due, where the plan says so: messages, and coming online.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of samples")]
+    fn planned_samples(&self, threshold: &Threshold) -> Option<u64> {
+        let phases: Vec<&PhasePlan> = self
+            .schedule
+            .phases()
+            .iter()
+            .zip(0_u16..)
+            .filter(|(phase, index)| threshold.phase.map_or(!phase.warmup, |named| named == *index))
+            .map(|(phase, _)| phase)
+            .collect();
+        let fleets = self.fleets.iter().zip(0_u16..).filter(|(_, i)| threshold.fleet.is_none_or(|f| f == *i));
+        let samples: f64 = match threshold.metric {
+            Operation::Telemetry | Operation::Publish => fleets
+                .map(|(fleet, _)| phases.iter().map(|phase| self.messages_in(fleet, phase)).sum::<f64>())
+                .sum(),
+            Operation::Connect | Operation::Online => fleets
+                .map(|(fleet, _)| phases.iter().map(|phase| self.arrivals_in(fleet, phase)).sum::<f64>())
+                .sum(),
+            _ => return None,
+        };
+        Some(samples.round() as u64)
+    }
+
+    fn messages_in(&self, fleet: &FleetPlan, phase: &PhasePlan) -> f64 {
+        let load = self.schedule.load();
+        let (start, end) = (ns(phase.start), ns(phase.end));
+        let rate_hz: f64 = fleet.sends.iter().map(|send| send.arrival.rate_hz).sum();
+        let devices = u64::from(fleet.devices);
+        let spans = (0..devices).flat_map(|rank| self.schedule.online_spans(rank, devices));
+        let seconds = spans.map(|span| {
+            let (from, to) = (span.from_ns.clamp(start, end), span.to_ns.clamp(start, end));
+            load.integral(to) - load.integral(from)
+        });
+        rate_hz * seconds.sum::<f64>()
+    }
+
+    /// Devices that the plan brings online in a phase.
+    #[expect(clippy::cast_precision_loss, reason = "a count of devices")]
+    fn arrivals_in(&self, fleet: &FleetPlan, phase: &PhasePlan) -> f64 {
+        let devices = u64::from(fleet.devices);
+        let spans = (0..devices).flat_map(|rank| self.schedule.online_spans(rank, devices));
+        spans.filter(|span| (ns(phase.start)..ns(phase.end)).contains(&span.from_ns)).count() as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::Input;
+
+    #[test]
+    fn a_percentile_wants_ten_samples_beyond_it() {
+        for (quantile, needed) in [(0.5, 20), (0.9, 100), (0.95, 200), (0.99, 1_000), (0.999, 10_000)] {
+            assert_eq!(samples_needed(quantile), needed);
+        }
+    }
+
+    #[test]
+    fn thresholds_that_the_plan_cannot_feed_are_known() {
+        let text = r#"
+            [fleet.a]
+            devices = 100
+            [[fleet.a.send]]
+            every = "1s"
+            payload = "x"
+            [[phase]]
+            name = "ramp"
+            warmup = true
+            duration = "10s"
+            online = "0% -> 100%"
+            [[phase]]
+            name = "steady"
+            duration = "9s"
+            [thresholds]
+            "online{phase:ramp}" = ["p(90) < 1s", "p(95) < 1s"]
+            "telemetry" = ["p(95) < 1s", "p(99) < 1s", "rate(ok) > 99%"]
+            "subscribe" = ["p(99) < 1s"]
+        "#;
+        let text = text.replace("devices = 100", "devices = 100\nsubscribe = [\"c2d\"]");
+        let input = Input { file: "thin.toml", text: &text, overrides: &[], env: &|_| None };
+        let plan = crate::plan::load(&input, &mut rand::rng()).unwrap();
+        let thin: Vec<_> = plan
+            .thin_thresholds()
+            .into_iter()
+            .map(|(threshold, needed, planned)| (threshold.expression.as_str(), needed, planned))
+            .collect();
+        assert_eq!(thin, [("p(95) < 1s", 200, 100), ("p(99) < 1s", 1_000, 900)]);
+    }
+
+    #[test]
+    fn the_shipped_scenarios_feed_their_own_thresholds() {
+        let env = |name: &str| {
+            let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+            Some(if name.ends_with("HOST") { "hub.example" } else { key }.to_owned())
+        };
+        for file in ["scenarios/quickstart.toml", "scenarios/real-hub.toml", "scenarios/mosquitto.toml"] {
+            let text = std::fs::read_to_string(file).unwrap();
+            let plan =
+                crate::plan::load(&Input { file, text: &text, overrides: &[], env: &env }, &mut rand::rng());
+            assert_eq!(plan.unwrap().thin_thresholds(), [], "{file}");
+        }
+    }
+}
