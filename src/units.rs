@@ -180,8 +180,11 @@ impl FromStr for Percent {
     fn from_str(text: &str) -> Result<Percent, UnitError> {
         let error = || wrong(text, WANTED_PERCENT);
         let number = text.trim().strip_suffix('%').ok_or_else(error)?;
-        let number: f64 = number.trim().parse().map_err(|_| error())?;
-        if number.is_finite() && number >= 0.0 { Ok(Percent(number / 100.0)) } else { Err(error()) }
+        let number = number.trim();
+        // Moving the point in the text keeps 99.9% exactly what 0.999 is; a division would not.
+        let fraction = number.parse::<f64>().and_then(|_| format!("{number}e-2").parse::<f64>());
+        let fraction = fraction.map_err(|_| error())?;
+        if fraction.is_finite() && fraction >= 0.0 { Ok(Percent(fraction)) } else { Err(error()) }
     }
 }
 
@@ -229,8 +232,9 @@ mod tests {
     #[test]
     fn shares_as_people_write_them() {
         assert_eq!("99.9%".parse::<Percent>().unwrap().to_string(), "99.9%");
+        assert_eq!("99.9%".parse::<Percent>().map(Percent::as_fraction), Ok(0.999));
         assert_eq!("400%".parse::<Percent>().map(Percent::as_fraction), Ok(4.0));
-        for text in ["99", "%", "-1%", "NaN%"] {
+        for text in ["99", "%", "-1%", "NaN%", "inf%", "1e3%"] {
             assert!(text.parse::<Percent>().is_err(), "{text}");
         }
     }
