@@ -221,19 +221,13 @@ fn latency(compare: Compare, limit: &str) -> Result<(Compare, u64), Wrong> {
 }
 
 fn quantile(percent: &str) -> Result<f64, Wrong> {
-    let quantile = hundredth(percent).filter(|quantile| *quantile > 0.0 && *quantile < 1.0);
+    let share = format!("{percent}%").parse().map(Percent::as_fraction);
+    let quantile = share.ok().filter(|quantile| *quantile > 0.0 && *quantile < 1.0);
     quantile.ok_or_else(|| wrong("not a percentile", "p(50) to p(99.99); the largest is max"))
 }
 
-/// Shifting the decimal point in the text gives the double nearest to 0.999, so that 999 of 1,000 are not less
-/// than 99.9%; dividing 99.9 by 100 would not.
-fn hundredth(percent: &str) -> Option<f64> {
-    let plain = percent.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    plain.then(|| format!("{percent}e-2").parse().ok()).flatten()
-}
-
 fn share(limit: &str) -> Result<f64, Wrong> {
-    let fraction = limit.strip_suffix('%').and_then(|percent| hundredth(percent.trim()));
+    let fraction = limit.parse().map(Percent::as_fraction).ok();
     fraction.filter(|share| *share <= 1.0).ok_or_else(|| {
         let number = limit.parse::<f64>().ok().filter(|number| (0.0..=1.0).contains(number));
         let fix = number.map(|number| format!("did you mean {}?", Percent::from_fraction(number)));
