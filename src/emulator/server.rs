@@ -4,7 +4,7 @@
 use super::Config;
 use super::connection::{self, Mailbox};
 use super::directory::Directory;
-use crate::link::{Buffers, SharedBuffers};
+use crate::link::{self, Buffers, SharedBuffers};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::Future;
@@ -177,6 +177,7 @@ impl Hub {
         let (end, ended) = oneshot::channel();
         let (hub, senders, tls) = (Arc::clone(self), Arc::clone(senders), Arc::clone(tls));
         let thread = move || {
+            link::tls::warm_up();
             let served = LocalRuntime::new().map(|runtime| {
                 let shard = Rc::new(Shard::new(index, hub, tls, senders));
                 runtime.block_on(shard.serve(inbox));

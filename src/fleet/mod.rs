@@ -24,7 +24,7 @@ pub use context::{Context, Control};
 pub use device::Device;
 pub use usage::{Usage, children as children_usage, raise_descriptor_limit};
 
-/// How long the workers may take to start before the first phase begins.
+/// How long the workers may take to make their devices before the first phase begins.
 const LEAD: Duration = Duration::from_millis(250);
 
 /// What a run needs besides its plan.
@@ -92,11 +92,11 @@ pub async fn run(
     let layout = layout(&plan);
     let mut gathered = Gathered::new(layout);
     let (sender, mut reports) = mpsc::unbounded_channel();
-    let zero = crate::clock::now() + LEAD;
-    let started_unix = crate::clock::unix() + LEAD;
-    let mut usage = Usage::start();
-    let mut workers = worker::spawn_all(&plan, &settings, zero, &control, &sender)?;
+    let mut workers = worker::spawn_all(&plan, &settings, &control, &sender)?;
     drop(sender);
+    let mut usage = Usage::start();
+    let (zero, started_unix) = (crate::clock::now() + LEAD, crate::clock::unix() + LEAD);
+    workers.go((zero, started_unix));
 
     let end = plan.schedule.end();
     let (mut tls, mut environment) = (None, Vec::<String>::new());

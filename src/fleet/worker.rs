@@ -2,9 +2,10 @@
 //! recorder each second. Started by `fleet::run`; it decides nothing about devices.
 
 use super::{Context, Control, FleetError, Report, Settings, life};
-use crate::link::Buffers;
+use crate::link::{Buffers, tls};
 use crate::measure::Snapshot;
 use crate::plan::Plan;
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc as blocking;
@@ -26,9 +27,21 @@ const RESOLVER_THREADS_MAX: usize = 16;
 pub(crate) struct Workers {
     threads: Vec<JoinHandle<()>>,
     spares: Vec<blocking::Sender<Snapshot>>,
+    go: Vec<blocking::Sender<Zero>>,
 }
 
+/// The run's zero on both clocks.
+type Zero = (Instant, Duration);
+
 impl Workers {
+    /// Tells all of them when the run begins.
+    pub(crate) fn go(&self, zero: Zero) {
+        for go in &self.go {
+            // A worker that is gone shows when it is joined.
+            let _ = go.send(zero);
+        }
+    }
+
     /// Gives cleared histograms back to the worker they came from.
     pub(crate) fn recycle(&self, worker: usize, snapshot: Snapshot) {
         // A worker that has ended needs no spares.
@@ -44,93 +57,113 @@ impl Workers {
     }
 }
 
-/// Starts the workers; device g (global index) belongs to worker `g mod W`.
+/// Starts the workers and waits until each can begin; device g (global index) belongs to worker `g mod W`.
 pub(crate) fn spawn_all(
     plan: &Arc<Plan>,
     settings: &Settings,
-    zero: Instant,
     control: &watch::Receiver<Control>,
     reports: &mpsc::UnboundedSender<Report>,
 ) -> Result<Workers, FleetError> {
-    let zero_unix = crate::clock::unix() + zero.saturating_duration_since(crate::clock::now());
-    let mut workers = Workers { threads: Vec::new(), spares: Vec::new() };
+    let mut workers = Workers { threads: Vec::new(), spares: Vec::new(), go: Vec::new() };
+    let (ready, readiness) = blocking::channel();
     for worker in 0..settings.workers {
-        let (spare, spares) = blocking::channel();
-        let (plan, settings) = (plan.clone(), settings.clone());
-        let (control, reports) = (control.clone(), reports.clone());
-        let (started, starting) = blocking::channel();
-        let thread = std::thread::Builder::new()
+        let ((spare, spares), (go, zero)) = (blocking::channel(), blocking::channel());
+        let thread = Thread {
+            worker,
+            plan: plan.clone(),
+            settings: settings.clone(),
+            control: control.clone(),
+            reports: reports.clone(),
+            spares,
+        };
+        let ready = ready.clone();
+        let handle = std::thread::Builder::new()
             .name(format!("hubstorm-{worker}"))
-            .spawn(move || {
-                // The runtime is !Send: it is made on its own thread, and whether it could be is told.
-                let runtime = tokio::runtime::Builder::new_current_thread()
-                    .enable_all()
-                    .max_blocking_threads(RESOLVER_THREADS_MAX)
-                    .build_local(LocalOptions::default());
-                let runtime = match runtime {
-                    Ok(runtime) => runtime,
-                    Err(error) => return drop(started.send(Err(error))),
-                };
-                drop(started.send(Ok(())));
-                runtime.block_on(work(worker, plan, settings, (zero, zero_unix), control, reports, spares));
-                // A name that is still being resolved must not hold up the result.
-                runtime.shutdown_background();
-            })
+            .spawn(move || thread.run(&ready, &zero))
             .map_err(|source| FleetError::Worker { worker, source })?;
-        match starting.recv() {
-            Ok(Ok(())) => {}
-            Ok(Err(source)) => return Err(FleetError::Worker { worker, source }),
+        workers.threads.push(handle);
+        workers.spares.push(spare);
+        workers.go.push(go);
+    }
+    for worker in 0..settings.workers {
+        match readiness.recv() {
+            Ok((_, Ok(()))) => {}
+            Ok((worker, Err(source))) => return Err(FleetError::Worker { worker, source }),
             Err(_) => return Err(FleetError::WorkerGone(worker)),
         }
-        workers.threads.push(thread);
-        workers.spares.push(spare);
     }
     Ok(workers)
 }
 
-async fn work(
+/// What a worker's thread is started with.
+struct Thread {
     worker: usize,
     plan: Arc<Plan>,
     settings: Settings,
-    zero: (Instant, Duration),
-    mut control: watch::Receiver<Control>,
+    control: watch::Receiver<Control>,
     reports: mpsc::UnboundedSender<Report>,
     spares: blocking::Receiver<Snapshot>,
-) {
-    let context = Rc::new(Context::new(plan, settings.endpoint.clone(), zero, Buffers::shared(), reports));
-    let mut devices = tokio::task::JoinSet::new();
-    for (fleet, fleet_plan) in context.plan.fleets.iter().enumerate() {
-        for index in 0..fleet_plan.devices {
-            if (fleet_plan.first + u64::from(index)) % settings.workers as u64 == worker as u64 {
-                devices.spawn_local(life::live(context.clone(), fleet, index));
+}
+
+impl Thread {
+    /// Gets ready, says so, waits for the run's zero, works.
+    fn run(self, ready: &blocking::Sender<(usize, io::Result<()>)>, zero: &blocking::Receiver<Zero>) {
+        // The runtime is !Send: it is made on its own thread, and whether it could be is told.
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(RESOLVER_THREADS_MAX)
+            .build_local(LocalOptions::default());
+        tls::warm_up();
+        let (runtime, told) = match runtime {
+            Ok(runtime) => (Some(runtime), Ok(())),
+            Err(error) => (None, Err(error)),
+        };
+        // A collector that is gone needs no worker.
+        drop(ready.send((self.worker, told)));
+        let (Some(runtime), Ok(zero)) = (runtime, zero.recv()) else { return };
+        runtime.block_on(self.work(zero));
+        // A name that is still being resolved must not hold up the result.
+        runtime.shutdown_background();
+    }
+
+    async fn work(self, zero: Zero) {
+        let Thread { worker, plan, settings, mut control, reports, spares } = self;
+        let context =
+            Rc::new(Context::new(plan, settings.endpoint.clone(), zero, Buffers::shared(), reports));
+        let mut devices = tokio::task::JoinSet::new();
+        for (fleet, fleet_plan) in context.plan.fleets.iter().enumerate() {
+            for index in 0..fleet_plan.devices {
+                if (fleet_plan.first + u64::from(index)) % settings.workers as u64 == worker as u64 {
+                    devices.spawn_local(life::live(context.clone(), fleet, index));
+                }
             }
         }
-    }
-    let mut clockwork = Clockwork { worker, zero: context.zero, swaps: 0, spares };
-    let mut beat = crate::clock::now() + HEARTBEAT;
-    let mut told = true;
-    loop {
-        tokio::select! {
-            () = tokio::time::sleep_until(beat.into()) => {
-                let now = crate::clock::now();
-                let late = now.saturating_duration_since(beat);
-                context.recorder.borrow_mut().heartbeat(super::nanos(late));
-                clockwork.swap_if_due(&context, now);
-                beat = now + HEARTBEAT;
+        let mut clockwork = Clockwork { worker, zero: context.zero, swaps: 0, spares };
+        let mut beat = crate::clock::now() + HEARTBEAT;
+        let mut told = true;
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep_until(beat.into()) => {
+                    let now = crate::clock::now();
+                    let late = now.saturating_duration_since(beat);
+                    context.recorder.borrow_mut().heartbeat(super::nanos(late));
+                    clockwork.swap_if_due(&context, now);
+                    beat = now + HEARTBEAT;
+                }
+                changed = control.changed(), if told => match changed {
+                    Ok(()) => context.apply(*control.borrow_and_update(), crate::clock::now()),
+                    Err(_) => told = false,
+                },
+                ended = devices.join_next() => match ended {
+                    // A device that panicked must not look like a quiet one.
+                    Some(Err(error)) => std::panic::resume_unwind(error.into_panic()),
+                    Some(Ok(())) => {}
+                    None => break,
+                },
             }
-            changed = control.changed(), if told => match changed {
-                Ok(()) => context.apply(*control.borrow_and_update(), crate::clock::now()),
-                Err(_) => told = false,
-            },
-            ended = devices.join_next() => match ended {
-                // A device that panicked must not look like a quiet one.
-                Some(Err(error)) => std::panic::resume_unwind(error.into_panic()),
-                Some(Ok(())) => {}
-                None => break,
-            },
         }
+        clockwork.swap(&context);
     }
-    clockwork.swap(&context);
 }
 
 /// Swaps the recorder at each second of the run.

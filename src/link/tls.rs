@@ -101,6 +101,14 @@ fn provider() -> Arc<CryptoProvider> {
     })
 }
 
+/// Seeds this thread's random generator. Its first use costs aws-lc tens of milliseconds, which must not fall into the
+/// first handshake of a measurement.
+pub fn warm_up() {
+    let mut seed = [0; 32];
+    // What fails here fails again, and is told, at the first handshake.
+    let _ = provider().secure_random.fill(&mut seed);
+}
+
 fn roots(options: &ClientOptions) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     if let Some(path) = &options.ca {
