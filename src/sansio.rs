@@ -42,7 +42,8 @@ pub trait Machine {
     /// due messages are encoded here.
     fn poll_output(&mut self, now: Instant, out: &mut BytesMut);
 
-    /// When `handle_timeout` wants to be called next.
+    /// When `handle_timeout` wants to be called next. What it has dealt with must not be asked for again: while the
+    /// peer does not read, `poll_output` is not called, and a past instant would hide the ones to come.
     fn poll_timeout(&self) -> Option<Instant>;
 
     /// False stops reading: back-pressure on the peer.

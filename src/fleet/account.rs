@@ -3,11 +3,11 @@
 //! as ended in the same call, so outcomes always add up.
 
 use super::{Context, Report, nanos};
-use crate::link::{DialError, Steps};
+use crate::link::{DialError, Step, Steps};
 use crate::measure::{Culprit, FleetCounts, Operation, Outcome, Times};
 use crate::plan::SendPlan;
 use crate::session::Tag;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A device's way to the recorder of its worker.
 #[derive(Clone, Copy)]
@@ -80,17 +80,22 @@ impl Account<'_> {
 
     /// The steps of a dial that were completed.
     pub(crate) fn steps(&self, steps: &Steps, due_ns: u64) {
-        let parts = [
-            (Operation::ConnectDns, steps.dns),
-            (Operation::ConnectTcp, steps.tcp),
-            (Operation::ConnectTls, steps.tls),
-        ];
-        for (operation, took) in parts {
+        for (step, took) in [(Step::Dns, steps.dns), (Step::Tcp, steps.tcp), (Step::Tls, steps.tls)] {
             if let Some(took) = took {
-                let key = self.context.key(operation, self.fleet, due_ns);
-                self.context.recorder.borrow_mut().duration(key, nanos(took));
+                self.step_ok(step.into(), due_ns, took);
             }
         }
+    }
+
+    /// A step of the attempt that was due at `due_ns`.
+    pub(crate) fn step_ok(&self, step: Operation, due_ns: u64, took: Duration) {
+        let key = self.context.key(step, self.fleet, due_ns);
+        self.context.recorder.borrow_mut().duration(key, nanos(took));
+    }
+
+    /// The step that the attempt did not get beyond. The age of what is unfinished is that of the attempt.
+    pub(crate) fn step_failed(&self, step: Operation, outcome: Outcome, due_ns: u64, at: Instant) {
+        self.ended(step, outcome, due_ns, self.context.ns(at));
     }
 
     /// A connection that could not be made.
@@ -126,5 +131,15 @@ impl Account<'_> {
     /// A device came online (1) or went (-1).
     pub(crate) fn online(&self, delta: i64) {
         self.context.recorder.borrow_mut().online(self.fleet, delta);
+    }
+}
+
+impl From<Step> for Operation {
+    fn from(step: Step) -> Operation {
+        match step {
+            Step::Dns => Operation::ConnectDns,
+            Step::Tcp => Operation::ConnectTcp,
+            Step::Tls => Operation::ConnectTls,
+        }
     }
 }

@@ -5,30 +5,52 @@
 mod connect;
 mod leave;
 
+#[cfg(test)]
+mod tests;
+
 use super::Context;
 use super::account::Account;
 use super::messages::Messages;
 use crate::measure::{Culprit, Operation, Outcome};
-use crate::plan::Span;
+use crate::plan::{FleetPlan, Offline, Span};
 use crate::policy::backoff::BackOff;
 use crate::rng::{Purpose, Rng, generator};
 use crate::sansio::{Close, Closed, Machine};
 use crate::session::{Event, Session, SessionError, Settings, State};
 use bytes::BytesMut;
+use connect::{Attempt, Reason, Subscribe};
+use leave::{Farewell, Leave, Leaving};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 /// A lost PINGRESP ends a connection after this long.
 const PING_TIMEOUT: Duration = Duration::from_secs(30);
 
-pub(crate) use leave::Leave;
-
-/// The connection attempt under way.
+/// Where a device stands with its connection.
 #[derive(Clone, Copy, Debug)]
-struct Attempt {
-    due_ns: u64,
-    picked: Instant,
-    connect_sent: Option<Instant>,
+enum Stage {
+    /// It has none, and none is under way.
+    Offline,
+    /// It dials, or waits for CONNACK.
+    Connecting(Attempt),
+    /// It is online, and nobody wants that to end.
+    Online,
+    /// It is to go.
+    Leaving(Leaving),
+}
+
+/// How the latest attempt or connection ended, for `life` to go on from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Parting {
+    /// The plan has no more use for it.
+    Finished,
+    /// A new token needs a new connection.
+    Renewal,
+    /// It could not be made, or went away.
+    Lost {
+        /// It was online: back-off starts afresh.
+        was_online: bool,
+    },
 }
 
 /// One simulated device.
@@ -41,21 +63,17 @@ pub struct Device {
     messages: Messages,
     rng: Rng,
     span: Span,
-    attempt: Option<Attempt>,
+    stage: Stage,
+    parting: Parting,
+    /// Why the next connection will be made.
+    reason: Reason,
     /// Since when it ought to be online and is not.
     online_due_ns: Option<u64>,
     renew_at: Option<Instant>,
-    leave: Option<(Leave, Instant)>,
-    said_goodbye: bool,
-    connected: bool,
-    /// Whether this connection has ever been online: back-off starts afresh after it.
-    was_online: bool,
-    subscribed: bool,
-    /// A SUBSCRIBE without its answer.
-    subscribe_sent: Option<Instant>,
+    subscribe: Subscribe,
     /// Open messages have been counted as unfinished: that the session then loses them is not news.
     books_closed: bool,
-    /// When `messages` wants to be asked again.
+    /// When `poll_output` wants to be called again.
     wake: Option<Instant>,
 }
 
@@ -85,18 +103,23 @@ impl Device {
             messages,
             rng,
             span: Span { from_ns: 0, to_ns: 0 },
-            attempt: None,
+            stage: Stage::Offline,
+            parting: Parting::Lost { was_online: false },
+            reason: Reason::Plan,
             online_due_ns: None,
             renew_at: None,
-            leave: None,
-            said_goodbye: false,
-            connected: false,
-            was_online: false,
-            subscribed: false,
-            subscribe_sent: None,
+            subscribe: Subscribe::Done,
             books_closed: false,
             wake: None,
         }
+    }
+
+    fn account(&self) -> Account<'_> {
+        Account { context: &self.context, fleet: self.fleet }
+    }
+
+    fn plan(&self) -> &FleetPlan {
+        &self.context.plan.fleets[usize::from(self.fleet)]
     }
 
     // What `life` asks and says between connections.
@@ -104,26 +127,38 @@ impl Device {
     /// The plan has the device online for this span.
     pub(crate) fn enter(&mut self, span: Span) {
         self.span = span;
+        self.reason = Reason::Plan;
         self.online_due_ns = Some(span.from_ns);
         self.messages.enter(span);
     }
 
-    /// When the device has to be gone: the plan's span or the load is over.
+    /// When the plan wants the device gone: its span or the load is over.
     pub(crate) fn off_ns(&self) -> u64 {
         self.span.to_ns.min(self.context.load_end_ns())
     }
 
+    /// When an attempt to connect is given up, however far it is. What is under way as the load ends may still
+    /// be finished while the others drain.
+    pub(crate) fn give_up_ns(&self) -> u64 {
+        if self.span.to_ns < self.context.load_end_ns() {
+            self.span.to_ns
+        } else {
+            self.context.drain_end_ns()
+        }
+    }
+
     /// An attempt to connect begins; it was due at `due_ns`.
-    pub(crate) fn begin_attempt(&mut self, due_ns: u64, now: Instant) {
-        self.attempt = Some(Attempt { due_ns, picked: now, connect_sent: None });
-        self.leave = None;
-        (self.said_goodbye, self.was_online) = (false, false);
+    pub(crate) fn begin_attempt(&mut self, due_ns: u64, now: Instant) -> Instant {
+        let deadline = now + self.plan().connect_timeout;
+        self.stage = Stage::Connecting(Attempt { due_ns, picked: now, deadline, connect_sent: None });
+        self.parting = Parting::Lost { was_online: false };
+        deadline
     }
 
     /// The attempt did not get as far as MQTT.
     pub(crate) fn dial_failed(&mut self, error: &crate::link::DialError, now: Instant) {
-        let Some(attempt) = self.attempt else { return };
-        let account = Account { context: &self.context, fleet: self.fleet };
+        let Stage::Connecting(attempt) = self.stage else { return };
+        let account = self.account();
         account.steps(&error.steps, attempt.due_ns);
         account.dial_failed(error, &self.id, now);
         let outcome = match error.class {
@@ -131,27 +166,23 @@ impl Device {
             "tcp_timeout" | "tls_timeout" => Outcome::TimedOut,
             _ => Outcome::Lost,
         };
+        account.step_failed(error.step.into(), outcome, attempt.due_ns, now);
         self.end_attempt(outcome, now);
     }
 
     /// The attempt got as far as MQTT.
     pub(crate) fn dialled(&mut self, dialled: &crate::link::Dialled) {
-        let Some(attempt) = self.attempt else { return };
-        Account { context: &self.context, fleet: self.fleet }.steps(&dialled.steps, attempt.due_ns);
+        let Stage::Connecting(attempt) = self.stage else { return };
+        self.account().steps(&dialled.steps, attempt.due_ns);
         if let Some(facts) = &dialled.tls {
             self.context.tell_tls(*facts);
         }
     }
 
-    /// Ends the attempt under way, if any.
-    pub(crate) fn end_attempt(&mut self, outcome: Outcome, now: Instant) {
-        if let Some(attempt) = self.attempt.take() {
-            let account = Account { context: &self.context, fleet: self.fleet };
-            account.ended(Operation::Connect, outcome, attempt.due_ns, self.context.ns(now));
-            // A renewal that fails leaves the device offline against the plan, from when it was due.
-            self.online_due_ns.get_or_insert(attempt.due_ns);
-            self.messages.block(attempt.due_ns);
-        }
+    /// The attempt under way came too late for the plan.
+    pub(crate) fn give_up(&mut self, now: Instant) {
+        self.end_attempt(Outcome::Unfinished, now);
+        self.parting = Parting::Finished;
     }
 
     /// How long to wait before attempt `failures + 1`; `None` means never.
@@ -159,26 +190,25 @@ impl Device {
         policy.delay(failures, &mut self.rng)
     }
 
-    /// How the connection that has just ended was meant to end.
-    pub(crate) fn left(&self) -> Option<Leave> {
-        self.leave.map(|(leave, _)| leave)
-    }
-
-    /// Whether the connection that has just ended was ever online.
-    pub(crate) fn was_online(&self) -> bool {
-        self.was_online
+    /// How the latest attempt or connection ended.
+    pub(crate) fn parting(&self) -> Parting {
+        self.parting
     }
 
     /// The run is cut short: what is open stays open, and is counted by `close_books`.
     pub(crate) fn abort(&mut self) {
-        if std::mem::take(&mut self.connected) {
-            Account { context: &self.context, fleet: self.fleet }.online(-1);
+        if self.is_connected() {
+            self.account().online(-1);
         }
+        if !matches!(self.stage, Stage::Connecting(_)) {
+            self.stage = Stage::Offline;
+        }
+        self.parting = Parting::Finished;
     }
 
     /// What went over the wire.
     pub(crate) fn count_bytes(&self, sent: u64, received: u64) {
-        Account { context: &self.context, fleet: self.fleet }.count(|counts| {
+        self.account().count(|counts| {
             counts.bytes_sent += sent;
             counts.bytes_received += received;
         });
@@ -186,36 +216,26 @@ impl Device {
 
     /// The connection failed in a way that only the session could see.
     pub(crate) fn failed(&self, error: &SessionError, now: Instant) {
-        let account = Account { context: &self.context, fleet: self.fleet };
-        account.error(error.class(), Culprit::Peer, now, || format!("{}: {error}", self.id));
+        self.account().error(error.class(), Culprit::Peer, now, || format!("{}: {error}", self.id));
     }
 
-    /// The plan's span is over: what was due in it and could not be sent will not be.
+    /// The plan's span is over: what is open in it will not be done any more.
     pub(crate) fn exit(&mut self, now: Instant) {
-        let account = Account { context: &self.context, fleet: self.fleet };
-        if self.context.ns(now) < self.context.load_end_ns() {
-            if let Some(due_ns) = self.online_due_ns.take() {
-                account.ended(Operation::Online, Outcome::Lost, due_ns, self.context.ns(now));
-            }
-            self.messages.skip(account, self.span.to_ns, Outcome::Expired);
-        }
-    }
-
-    /// The run is over: everything that is still open is counted as such.
-    pub(crate) fn close_books(&mut self, now: Instant) {
         let context = self.context.clone();
         let account = Account { context: &context, fleet: self.fleet };
-        let fleet = &context.plan.fleets[usize::from(self.fleet)];
         let now_ns = context.ns(now);
         self.end_attempt(Outcome::Unfinished, now);
         if let Some(due_ns) = self.online_due_ns.take() {
             account.ended(Operation::Online, Outcome::Unfinished, due_ns, now_ns);
+            self.miss(due_ns, now_ns);
         }
-        if let Some(sent) = self.subscribe_sent.take() {
-            account.ended(Operation::Subscribe, Outcome::Unfinished, context.ns(sent), now_ns);
-        }
+        self.messages.close_books(account, self.off_ns(), now_ns);
+    }
+
+    /// The run is over: everything that is still open is counted as such.
+    pub(crate) fn close_books(&mut self, now: Instant) {
+        self.exit(now);
         self.close_open(now);
-        self.messages.close_books(account, fleet, now_ns);
     }
 
     /// Counts what was sent and has no ack as unfinished; once.
@@ -223,16 +243,56 @@ impl Device {
         if std::mem::replace(&mut self.books_closed, true) {
             return;
         }
-        let context = &self.context;
-        let account = Account { context, fleet: self.fleet };
-        let fleet = &context.plan.fleets[usize::from(self.fleet)];
+        let account = self.account();
         for (tag, _) in self.session.open() {
-            let send = &fleet.sends[usize::from(tag.stream)];
-            account.sent_ended(send, Outcome::Unfinished, &tag, now);
+            account.sent_ended(&self.plan().sends[usize::from(tag.stream)], Outcome::Unfinished, &tag, now);
+        }
+        for (operation, sent) in self.asked() {
+            account.ended(operation, Outcome::Unfinished, self.context.ns(sent), self.context.ns(now));
         }
     }
 
+    /// Requests without their answers, and when they were sent.
+    fn asked(&self) -> impl Iterator<Item = (Operation, Instant)> + use<> {
+        let subscribe = match self.subscribe {
+            Subscribe::Sent(sent) => Some((Operation::Subscribe, sent)),
+            _ => None,
+        };
+        let ping = self.session.ping_sent().map(|sent| (Operation::Ping, sent));
+        subscribe.into_iter().chain(ping)
+    }
+
     // What happens on a connection.
+
+    fn is_connected(&self) -> bool {
+        match self.stage {
+            Stage::Online => true,
+            Stage::Leaving(leaving) => leaving.was_online,
+            Stage::Offline | Stage::Connecting(_) => false,
+        }
+    }
+
+    /// Ends the attempt under way, if any.
+    fn end_attempt(&mut self, outcome: Outcome, now: Instant) {
+        let Stage::Connecting(attempt) = self.stage else { return };
+        self.stage = Stage::Offline;
+        let account = self.account();
+        let now_ns = self.context.ns(now);
+        account.ended(Operation::Connect, outcome, attempt.due_ns, now_ns);
+        if attempt.connect_sent.is_some() {
+            account.step_failed(Operation::ConnectMqtt, outcome, attempt.due_ns, now);
+        }
+        // A renewal that fails leaves the device offline against the plan, from when it was due.
+        self.online_due_ns.get_or_insert(attempt.due_ns);
+        self.messages.block(attempt.due_ns);
+    }
+
+    /// The device was offline against the plan: whether it makes up for what fell due meanwhile is the fleet's policy.
+    fn miss(&mut self, from_ns: u64, to_ns: u64) {
+        if self.plan().offline == Offline::Skip {
+            self.messages.miss(from_ns, to_ns);
+        }
+    }
 
     fn on_event(&mut self, now: Instant, event: Event) {
         let context = self.context.clone();
@@ -268,7 +328,7 @@ impl Device {
             Event::LateAck => account.count(|counts| counts.late_acks += 1),
             Event::Resent => account.count(|counts| counts.resent += 1),
             Event::Subscribed { sent, granted_all, .. } => {
-                self.subscribe_sent = None;
+                self.subscribe = Subscribe::Done;
                 if granted_all {
                     account.took(Operation::Subscribe, sent, now);
                 } else {
@@ -288,6 +348,34 @@ impl Device {
             self.on_event(now, event);
         }
     }
+
+    /// Requests whose answers will not come any more. What the plan ends early is nobody's failure.
+    fn lose_asked(&self, meant: bool, now: Instant) {
+        for (operation, sent) in self.asked() {
+            let late = operation == Operation::Ping && now >= sent + PING_TIMEOUT;
+            let outcome = match (meant, late) {
+                (true, _) => Outcome::Unfinished,
+                (false, true) => Outcome::TimedOut,
+                (false, false) => Outcome::Lost,
+            };
+            self.account().ended(operation, outcome, self.context.ns(sent), self.context.ns(now));
+        }
+    }
+
+    /// A connection ended that nobody here wanted to end: counts why, as far as the wire tells.
+    fn blame(&self, why: Closed, now: Instant) {
+        let (class, culprit) = match why {
+            Closed::Eof => ("closed_by_peer", Culprit::Peer),
+            Closed::Reset => ("reset", Culprit::Network),
+            Closed::TlsAlert => ("tls_alert", Culprit::Peer),
+            // An error of the session, which `failed` counts.
+            Closed::Local => return,
+        };
+        // A peer that closes after it refused has already been counted.
+        if !matches!(self.stage, Stage::Offline) {
+            self.account().error(class, culprit, now, || self.id.to_string());
+        }
+    }
 }
 
 impl Machine for Device {
@@ -304,12 +392,9 @@ impl Machine for Device {
         let result = self.session.handle_timeout(now);
         self.drain_events(now);
         result?;
-        let fleet = &self.context.plan.fleets[usize::from(self.fleet)];
-        let late = |attempt: Attempt| now >= attempt.picked + fleet.connect_timeout;
-        if self.attempt.is_some_and(late) {
-            return Err(SessionError::ConnackTimeout);
-        }
-        Ok(())
+        // Also when there is no room for output: time is decided here, and only bytes are made in `poll_output`.
+        self.wake.take_if(|at| *at <= now);
+        self.heed_time(now)
     }
 
     fn handle_flushed(&mut self, now: Instant) {
@@ -318,82 +403,70 @@ impl Machine for Device {
     }
 
     fn handle_closed(&mut self, now: Instant, why: Closed) {
-        // After DISCONNECT the peer may be faster to close than we are (MQTT 3.1.1 §3.14.4).
-        let meant = self.leave.is_some() && (why == Closed::Local || self.said_goodbye);
-        if meant && self.context.ns(now) >= self.context.load_end_ns() {
+        let now_ns = self.context.ns(now);
+        let meant = match self.stage {
+            // After DISCONNECT the peer may be faster to close than we are (MQTT 3.1.1 §3.14.4).
+            Stage::Leaving(leaving) if leaving.farewell != Farewell::Waiting => Some(leaving.why),
+            _ => None,
+        };
+        if meant.is_some() && now_ns >= self.context.load_end_ns() {
             self.close_open(now);
         }
+        if !self.books_closed {
+            self.lose_asked(meant.is_some(), now);
+        }
+        self.subscribe = Subscribe::Done;
         self.session.handle_closed(now);
         self.drain_events(now);
-        let context = self.context.clone();
-        let account = Account { context: &context, fleet: self.fleet };
-        if !meant {
-            let (class, culprit) = match why {
-                Closed::Eof => ("closed_by_peer", Culprit::Peer),
-                Closed::Reset => ("reset", Culprit::Network),
-                Closed::TlsAlert => ("tls_alert", Culprit::Peer),
-                Closed::Local => ("", Culprit::Us),
-            };
-            // A peer that closes after it refused has already been counted.
-            let asked = self.attempt.is_some_and(|attempt| attempt.connect_sent.is_some());
-            if !class.is_empty() && (self.connected || asked) {
-                account.error(class, culprit, now, || self.id.to_string());
-            }
-            self.leave = None;
-        }
-        if let Some(sent) = self.subscribe_sent.take_if(|_| !self.books_closed) {
-            account.ended(Operation::Subscribe, Outcome::Lost, context.ns(sent), context.ns(now));
-        }
-        if self.connected {
-            self.connected = false;
-            account.online(-1);
-            if !meant {
-                self.online_due_ns = Some(context.ns(now));
-                account.count(|counts| counts.reconnects += 1);
-            } else if self.left() == Some(Leave::Renew) {
-                account.count(|counts| counts.renewals += 1);
-            }
-            self.messages.block(context.ns(now));
-        }
-        let timed_out = self.attempt.is_some_and(|attempt| {
-            let fleet = &context.plan.fleets[usize::from(self.fleet)];
-            now >= attempt.picked + fleet.connect_timeout
-        });
-        if !(self.context.ns(now) >= self.off_ns() && why == Closed::Local) {
+        let was_online = self.is_connected();
+        if meant.is_none() {
+            self.blame(why, now);
+            let timed_out = matches!(self.stage, Stage::Connecting(attempt) if now >= attempt.deadline);
             self.end_attempt(if timed_out { Outcome::TimedOut } else { Outcome::Lost }, now);
+            // What the plan wanted gone is not missed.
+            if was_online && now_ns < self.off_ns() {
+                self.online_due_ns = Some(now_ns);
+                self.reason = Reason::Loss;
+            }
+        } else if meant == Some(Leave::Renew) {
+            self.reason = Reason::Renewal;
         }
+        if was_online {
+            self.account().online(-1);
+            self.messages.block(now_ns);
+        }
+        self.stage = Stage::Offline;
+        self.wake = None;
+        self.parting = match meant {
+            Some(Leave::Finish) => Parting::Finished,
+            Some(Leave::Renew) => Parting::Renewal,
+            None => Parting::Lost { was_online },
+        };
     }
 
     fn poll_output(&mut self, now: Instant, out: &mut BytesMut) {
-        if self.attempt.is_some_and(|attempt| attempt.connect_sent.is_none()) {
+        if matches!(self.stage, Stage::Connecting(attempt) if attempt.connect_sent.is_none()) {
             self.connect(now, out);
         }
         self.session.poll_output(now, out);
-        self.wake = None;
         if self.session.state() != State::Online {
-            if self.attempt.is_some() && self.context.ns(now) >= self.off_ns() {
-                self.leave = Some((Leave::Finish, now));
-            }
             return;
         }
-        if !self.subscribed {
+        if self.subscribe == Subscribe::Due {
             self.subscribe(now, out);
         }
-        if self.left() != Some(Leave::Renew) {
-            let context = self.context.clone();
-            let account = Account { context: &context, fleet: self.fleet };
+        self.wake = None;
+        if !self.is_leaving(Leave::Renew) {
+            let account = Account { context: &self.context, fleet: self.fleet };
             let device = (&*self.id, self.index);
             let wake = self.messages.pump(account, device, &mut self.session, now, out);
-            self.wake = wake.map(|ns| context.at(ns));
+            self.wake = wake.map(|ns| self.context.at(ns));
         }
-        self.consider_leaving(now, out);
+        self.say_goodbye(now, out);
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        let connect = self.attempt.map(|attempt| {
-            attempt.picked + self.context.plan.fleets[usize::from(self.fleet)].connect_timeout
-        });
-        [self.session.poll_timeout(), self.wake, connect, self.next_boundary()].into_iter().flatten().min()
+        [self.session.poll_timeout(), self.wake, self.next_boundary()].into_iter().flatten().min()
     }
 
     fn wants_input(&self) -> bool {
@@ -401,7 +474,10 @@ impl Machine for Device {
     }
 
     fn poll_close(&self) -> Option<Close> {
-        let gives_up = self.attempt.is_some() && self.left() == Some(Leave::Finish);
-        self.session.poll_close().or(gives_up.then_some(Close::AfterFlush))
+        match self.stage {
+            Stage::Leaving(Leaving { farewell: Farewell::Cut, .. }) => Some(Close::Reset),
+            Stage::Leaving(Leaving { farewell: Farewell::Said, .. }) => Some(Close::AfterFlush),
+            _ => self.session.poll_close(),
+        }
     }
 }

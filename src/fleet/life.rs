@@ -1,11 +1,10 @@
 //! The life of one device: wait for the plan, connect, stay, renew, come back after a loss, go. One task per
 //! device on its worker's runtime; started by `worker`.
 
-use super::device::Leave;
+use super::device::Parting;
 use super::{Context, Control, Device};
 use crate::clock;
 use crate::link::{self, Dialled, End, Link};
-use crate::measure::Outcome;
 use crate::plan::Span;
 use std::future::poll_fn;
 use std::pin::pin;
@@ -24,7 +23,10 @@ pub(crate) async fn live(context: Rc<Context>, fleet: usize, index: u32) {
             break;
         }
         device.enter(span);
-        stay(&context, fleet, &mut device, span).await;
+        // A span may be over before the device has left the one before it: its messages are counted all the same.
+        if context.ns(clock::now()) < device.off_ns() {
+            stay(&context, fleet, &mut device, span).await;
+        }
         device.exit(clock::now());
     }
     device.close_books(clock::now());
@@ -36,70 +38,62 @@ async fn stay(context: &Rc<Context>, fleet: usize, device: &mut Device, span: Sp
     let mut due_ns = span.from_ns;
     let mut failures = 0;
     loop {
-        let now = clock::now();
-        device.begin_attempt(due_ns, now);
-        let left = match dial(context, device, now + plan.connect_timeout).await {
+        let deadline = device.begin_attempt(due_ns, clock::now());
+        match dial(context, device, deadline).await {
             Some(Ok(dialled)) => {
                 device.dialled(&dialled);
-                let left = drive(context, device, dialled).await;
-                if device.was_online() {
-                    failures = 0;
-                }
-                left
+                drive(context, device, dialled).await;
             }
-            Some(Err(error)) => {
-                device.dial_failed(&error, clock::now());
-                None
-            }
-            None => Some(Leave::Finish),
-        };
-        match left {
-            Some(Leave::Finish) => return over(context, device, span),
-            Some(Leave::Renew) => due_ns = context.ns(clock::now()),
-            None => {
+            Some(Err(error)) => device.dial_failed(&error, clock::now()),
+            None => {}
+        }
+        let now = clock::now();
+        match device.parting() {
+            Parting::Finished => return,
+            Parting::Renewal => due_ns = context.ns(now),
+            Parting::Lost { was_online } => {
+                failures = if was_online { 0 } else { failures };
                 let delay = device.back_off(&plan.reconnect, failures);
                 failures += 1;
-                let off = context.at(device.off_ns());
-                let again = delay.map_or(off, |delay| (clock::now() + delay).min(off));
-                if !until(context, again).await || again >= context.at(device.off_ns()) {
-                    return over(context, device, span);
+                let again = delay.map_or(u64::MAX, |delay| context.ns(now + delay));
+                if !until(context, context.at(again.min(device.off_ns()))).await {
+                    return;
                 }
-                due_ns = context.ns(again);
+                due_ns = again;
             }
+        }
+        if context.ns(clock::now()) >= device.off_ns() {
+            return;
         }
     }
 }
 
-/// The span is over: an attempt that was under way will not be finished.
-fn over(context: &Context, device: &mut Device, span: Span) {
-    if span.to_ns < context.load_end_ns() {
-        device.end_attempt(Outcome::Lost, clock::now());
-    }
-}
-
-/// Dials until it is done or the device has to be gone; the future is boxed, so that an idle device does not
-/// carry the handshake's state.
+/// Dials until it is done or the plan has no more use for it.
 async fn dial(
     context: &Rc<Context>,
-    device: &Device,
+    device: &mut Device,
     deadline: Instant,
 ) -> Option<Result<Dialled, link::DialError>> {
-    let mut dialling = Box::pin(link::dial(&context.endpoint, deadline));
+    let mut dialling = pin!(link::dial(&context.endpoint, deadline));
     loop {
-        let off = context.at(device.off_ns());
+        let give_up = context.at(device.give_up_ns());
         tokio::select! {
             result = &mut dialling => return Some(result),
             () = context.changed.notified() => {}
-            () = tokio::time::sleep_until(off.into()) => return None,
+            () = tokio::time::sleep_until(give_up.into()) => {
+                device.give_up(clock::now());
+                return None;
+            }
         }
         if context.control() == Control::Abort {
+            device.abort();
             return None;
         }
     }
 }
 
-/// Drives one connection to its end; returns how it was meant to end.
-async fn drive(context: &Rc<Context>, device: &mut Device, dialled: Dialled) -> Option<Leave> {
+/// Drives one connection to its end.
+async fn drive(context: &Rc<Context>, device: &mut Device, dialled: Dialled) {
     let mut link = Link::new(dialled.transport, context.buffers.clone());
     let mut changed = pin!(context.changed.notified());
     let end = poll_fn(|cx| {
@@ -114,26 +108,23 @@ async fn drive(context: &Rc<Context>, device: &mut Device, dialled: Dialled) -> 
     .await;
     device.count_bytes(link.bytes_out(), link.bytes_in());
     match end {
-        Some(End::Failed(error)) => {
-            device.failed(&error, clock::now());
-            None
-        }
-        Some(End::Closed(_)) => device.left(),
-        None => {
-            device.abort();
-            Some(Leave::Finish)
-        }
+        Some(End::Failed(error)) => device.failed(&error, clock::now()),
+        Some(End::Closed(_)) => {}
+        None => device.abort(),
     }
 }
 
 /// Waits until an instant; false if the run was stopped meanwhile.
 async fn until(context: &Context, at: Instant) -> bool {
     loop {
+        if clock::now() >= at {
+            return true;
+        }
         if context.control() != Control::Run {
             return false;
         }
         tokio::select! {
-            () = tokio::time::sleep_until(at.into()) => return true,
+            () = tokio::time::sleep_until(at.into()) => {}
             () = context.changed.notified() => {}
         }
     }

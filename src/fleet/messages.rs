@@ -7,9 +7,9 @@
 use super::account::Account;
 use super::nanos;
 use crate::measure::Outcome;
-use crate::plan::{Cursor, Due, FleetPlan, Names, PayloadContext, PayloadState, SendPlan, Span};
+use crate::plan::{Cursor, Due, Names, PayloadContext, PayloadState, SendPlan, Span};
 use crate::sansio::OUTPUT_BYTES_MAX;
-use crate::session::{Message, Session, State, Tag};
+use crate::session::{Message, Session, Tag};
 use crate::wire::QoS;
 use bytes::BytesMut;
 use std::time::Instant;
@@ -24,8 +24,11 @@ struct Stream {
 /// All messages of one device.
 pub(crate) struct Messages {
     streams: Box<[Stream]>,
-    /// Since when the hub or the network, and not this generator, keeps due messages waiting.
-    blocked_from_ns: Option<u64>,
+    /// Since when the hub or the network, and not this generator, keeps due messages waiting: those without a
+    /// packet id (QoS 0), and those that need one.
+    blocked_from_ns: [Option<u64>; 2],
+    /// When a device that skips what falls due while it is offline was so, as far as the cursors are not beyond.
+    missed: Vec<Span>,
 }
 
 impl Messages {
@@ -46,7 +49,7 @@ impl Messages {
             payload: send.payload.state(plan.seed, global, number),
             topic: send.topic.render(&Names { device, index }).into_boxed_str(),
         });
-        Messages { streams: streams.collect(), blocked_from_ns: None }
+        Messages { streams: streams.collect(), blocked_from_ns: [None; 2], missed: Vec::new() }
     }
 
     /// The plan has the device online for this span: messages are due in it, and only in it.
@@ -55,12 +58,22 @@ impl Messages {
             stream.cursor.enter(span);
         }
         // Until it is connected, the device is offline against the plan.
-        self.blocked_from_ns = Some(span.from_ns);
+        self.blocked_from_ns = [Some(span.from_ns); 2];
     }
 
     /// Messages wait from now on, and not because of this generator.
     pub(crate) fn block(&mut self, now_ns: u64) {
-        self.blocked_from_ns.get_or_insert(now_ns);
+        for from_ns in &mut self.blocked_from_ns {
+            from_ns.get_or_insert(now_ns);
+        }
+    }
+
+    /// What falls due in this time is not made up for.
+    pub(crate) fn miss(&mut self, from_ns: u64, to_ns: u64) {
+        let next_ns =
+            self.streams.iter().filter_map(|stream| stream.cursor.peek()).map(|due| due.at_ns).min();
+        self.missed.retain(|span| next_ns.is_some_and(|next_ns| next_ns <= span.to_ns));
+        self.missed.push(Span { from_ns, to_ns });
     }
 
     /// Sends what is due and may go; returns when to look again.
@@ -75,28 +88,33 @@ impl Messages {
         let context = account.context;
         let fleet = &context.plan.fleets[usize::from(account.fleet)];
         let (now_ns, send_by_ns) = (context.ns(now), nanos(fleet.send_by));
-        loop {
-            let Some((number, due)) = self.earliest(context.load_end_ns()) else {
-                self.blocked_from_ns = None;
-                return None;
-            };
+        // Once the window is full: when the first message that waits for it expires.
+        let mut full_until_ns = None;
+        let next_ns = loop {
+            // What needs no packet id does not wait for one.
+            let may_go = |number: usize| full_until_ns.is_none() || fleet.sends[number].qos == 0;
+            let Some((number, due)) = self.earliest(context.load_end_ns(), may_go) else { break None };
             if due.at_ns > now_ns {
-                self.blocked_from_ns = None;
-                return Some(due.at_ns);
+                break Some(due.at_ns);
             }
-            let expires_ns = due.at_ns.saturating_add(send_by_ns);
-            if expires_ns <= now_ns {
-                self.give_up(account, number, due, Outcome::Expired, now_ns);
+            if let Some(outcome) = self.too_late(due, send_by_ns, now_ns) {
+                self.give_up(account, number, due, outcome, now_ns);
                 continue;
             }
             let send = &fleet.sends[number];
-            let room = if send.qos == 0 { session.state() == State::Online } else { session.has_room() };
-            if !room || out.len() >= OUTPUT_BYTES_MAX {
+            let expires_ns = due.at_ns.saturating_add(send_by_ns);
+            if out.len() >= OUTPUT_BYTES_MAX {
                 self.block(now_ns);
-                return Some(expires_ns);
+                return full_until_ns.into_iter().chain([expires_ns]).min();
+            }
+            if send.qos > 0 && !session.has_room() {
+                self.blocked_from_ns[1].get_or_insert(now_ns);
+                full_until_ns = Some(expires_ns);
+                continue;
             }
             // While it was blocked, the worker had nothing to do for a due message: it was picked at once.
-            let picked_ns = self.blocked_from_ns.map_or(now_ns, |from| from.max(due.at_ns));
+            let blocked_from_ns = self.blocked_from_ns[usize::from(send.qos > 0)];
+            let picked_ns = blocked_from_ns.map_or(now_ns, |from| from.max(due.at_ns));
             let tag = Tag {
                 due: context.at(due.at_ns),
                 picked: context.at(picked_ns),
@@ -104,7 +122,21 @@ impl Messages {
                 seq: due.seq,
             };
             self.publish(account, send, device, session, (now, tag), out);
+        };
+        self.blocked_from_ns[0] = None;
+        if full_until_ns.is_none() {
+            self.blocked_from_ns[1] = None;
         }
+        next_ns.into_iter().chain(full_until_ns).min()
+    }
+
+    /// How a due message ends that is not to be sent any more.
+    fn too_late(&self, due: Due, send_by_ns: u64, now_ns: u64) -> Option<Outcome> {
+        let missed = |span: &Span| (span.from_ns..=span.to_ns).contains(&due.at_ns);
+        if self.missed.iter().any(missed) {
+            return Some(Outcome::Offline);
+        }
+        (due.at_ns.saturating_add(send_by_ns) <= now_ns).then_some(Outcome::Expired)
     }
 
     fn publish(
@@ -140,33 +172,22 @@ impl Messages {
         stream.cursor.advance();
     }
 
-    /// Ends everything that was due by `until_ns` and not sent: a device that skips what falls due while it is
-    /// offline keeps no backlog across a loss.
-    pub(crate) fn skip(&mut self, account: Account<'_>, until_ns: u64, outcome: Outcome) {
-        while let Some((number, due)) = self.earliest(account.context.load_end_ns()) {
-            if due.at_ns > until_ns {
-                return;
+    /// The end of a span's books: what is due by `until_ns` and unsent is unfinished, unless it was too late before.
+    pub(crate) fn close_books(&mut self, account: Account<'_>, until_ns: u64, now_ns: u64) {
+        let send_by_ns = nanos(account.context.plan.fleets[usize::from(account.fleet)].send_by);
+        while let Some((number, due)) = self.earliest(account.context.load_end_ns(), |_| true) {
+            if due.at_ns > until_ns.min(now_ns) {
+                break;
             }
-            self.give_up(account, number, due, outcome, until_ns);
-        }
-    }
-
-    /// The end of the device's books: what is due and unsent is unfinished, or expired if it is too old.
-    pub(crate) fn close_books(&mut self, account: Account<'_>, fleet: &FleetPlan, now_ns: u64) {
-        let until_ns = now_ns.min(account.context.load_end_ns());
-        while let Some((number, due)) = self.earliest(account.context.load_end_ns()) {
-            if due.at_ns > until_ns {
-                return;
-            }
-            let expired = due.at_ns.saturating_add(nanos(fleet.send_by)) <= now_ns;
-            let outcome = if expired { Outcome::Expired } else { Outcome::Unfinished };
+            let outcome = self.too_late(due, send_by_ns, now_ns).unwrap_or(Outcome::Unfinished);
             self.give_up(account, number, due, outcome, now_ns);
         }
+        self.missed.clear();
     }
 
     /// Whether anything is due and unsent at this time.
     pub(crate) fn has_backlog(&self, load_end_ns: u64, now_ns: u64) -> bool {
-        self.earliest(load_end_ns).is_some_and(|(_, due)| due.at_ns <= now_ns)
+        self.earliest(load_end_ns, |_| true).is_some_and(|(_, due)| due.at_ns <= now_ns)
     }
 
     fn give_up(&mut self, account: Account<'_>, number: usize, due: Due, outcome: Outcome, now_ns: u64) {
@@ -176,10 +197,11 @@ impl Messages {
         self.streams[number].cursor.advance();
     }
 
-    fn earliest(&self, load_end_ns: u64) -> Option<(usize, Due)> {
+    fn earliest(&self, load_end_ns: u64, wanted: impl Fn(usize) -> bool) -> Option<(usize, Due)> {
         self.streams
             .iter()
             .enumerate()
+            .filter(|(number, _)| wanted(*number))
             .filter_map(|(number, stream)| Some((number, stream.cursor.peek()?)))
             .filter(|(_, due)| due.at_ns < load_end_ns)
             .min_by_key(|(_, due)| due.at_ns)

@@ -198,9 +198,7 @@ impl Link {
         if read == Read::Cut || !wrote_all || hears_again {
             cx.waker().wake_by_ref();
         } else {
-            // What is overdue after `handle_timeout` wants room in the output; the socket will wake us for that.
-            let blocked = !self.output.is_empty();
-            self.arm(cx, now, wake_at.filter(|&at| at > now || !blocked));
+            self.arm(cx, now, wake_at);
         }
         Ok(())
     }

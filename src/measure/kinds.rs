@@ -72,6 +72,13 @@ impl Operation {
         self as usize
     }
 
+    /// A part of another operation, which counts for both.
+    #[must_use]
+    pub fn is_step(self) -> bool {
+        use Operation::{ConnectDns, ConnectMqtt, ConnectTcp, ConnectTls};
+        matches!(self, ConnectDns | ConnectTcp | ConnectTls | ConnectMqtt)
+    }
+
     /// Messages: the operations whose lag decides whether the measurement is valid.
     #[must_use]
     pub fn is_message(self) -> bool {

@@ -127,7 +127,9 @@ impl Recorder {
             let age_us = us(at_ns.saturating_sub(due_ns));
             totals.clipped += u64::from(totals.unfinished_age.record(age_us, &mut self.totals_pool));
         }
-        self.seconds.at(at_ns).errors += 1;
+        if !key.operation.is_step() {
+            self.seconds.at(at_ns).errors += 1;
+        }
     }
 
     /// A step took so long (TCP, TLS): due and ok at once, response equals service. Not part of the series.

@@ -31,6 +31,13 @@ impl KeepAlive {
         self.last_sent = Some(now);
     }
 
+    pub(super) fn ping_sent(&self) -> Option<Instant> {
+        match self.ping {
+            Ping::Sent(sent) => Some(sent),
+            Ping::None | Ping::Due => None,
+        }
+    }
+
     /// Online: the clock runs from what was last written, CONNECT included.
     pub(super) fn start(&mut self, now: Instant, settings: &Settings, timers: &mut Timers) {
         self.ping = Ping::None;

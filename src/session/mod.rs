@@ -93,6 +93,12 @@ impl Session {
         self.window.as_ref().map_or(0, |window| window.quarantined())
     }
 
+    /// When the PINGREQ was sent that has no answer yet.
+    #[must_use]
+    pub fn ping_sent(&self) -> Option<Instant> {
+        self.keep_alive.ping_sent()
+    }
+
     /// What has not ended: unacknowledged or kept QoS 1, and unflushed QoS 0, with the instant of its first sending.
     pub fn open(&self) -> impl Iterator<Item = (Tag, Instant)> {
         self.window.iter().flat_map(|window| window.open())

@@ -1,10 +1,9 @@
 //! How a device comes online: credentials, CONNECT, what CONNACK means for the books, subscriptions. A part of
 //! `device`.
 
-use super::{Account, Device};
-use crate::fleet::nanos;
-use crate::measure::{Culprit, Operation, Outcome, Times};
-use crate::plan::{Names, Offline, Subscription};
+use super::{Account, Device, Stage};
+use crate::measure::{Culprit, Operation, Times};
+use crate::plan::{Names, Subscription};
 use crate::session::Credentials;
 use crate::wire::QoS;
 use bytes::BytesMut;
@@ -14,28 +13,58 @@ use std::time::Instant;
 /// Renewals happen in the last tenth before `renew_at`, spread evenly: a ramp must not come back as a storm.
 const RENEWAL_JITTER: f64 = 0.10;
 
+/// The connection attempt under way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Attempt {
+    pub(super) due_ns: u64,
+    pub(super) picked: Instant,
+    /// When it has taken too long, CONNACK included.
+    pub(super) deadline: Instant,
+    pub(super) connect_sent: Option<Instant>,
+}
+
+/// Why a connection is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// The plan wants the device online.
+    Plan,
+    /// The one before went away.
+    Loss,
+    /// Its token was about to expire.
+    Renewal,
+}
+
+/// How far the connection's subscriptions are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Subscribe {
+    Due,
+    /// SUBSCRIBE is out, and without its answer.
+    Sent(Instant),
+    /// Answered, or there was nothing to ask.
+    Done,
+}
+
 impl Device {
     pub(super) fn on_connected(&mut self, now: Instant) {
-        let context = self.context.clone();
-        let account = Account { context: &context, fleet: self.fleet };
-        let Some(attempt) = self.attempt.take() else { return };
-        let acked = context.ns(now);
-        let picked = context.ns(attempt.picked).max(attempt.due_ns);
+        let Stage::Connecting(attempt) = self.stage else { return };
+        self.stage = Stage::Online;
+        let account = self.account();
+        let acked = self.context.ns(now);
+        let picked = self.context.ns(attempt.picked).max(attempt.due_ns);
         account.ok(Operation::Connect, &Times { due: attempt.due_ns, picked, sent: picked, acked });
         if let Some(sent) = attempt.connect_sent {
-            let key = context.key(Operation::ConnectMqtt, self.fleet, attempt.due_ns);
-            let took = nanos(now.saturating_duration_since(sent));
-            context.recorder.borrow_mut().duration(key, took);
-        }
-        if let Some(due) = self.online_due_ns.take() {
-            account.ok(Operation::Online, &Times { due, picked: due, sent: due, acked });
+            account.step_ok(Operation::ConnectMqtt, attempt.due_ns, now.saturating_duration_since(sent));
         }
         account.online(1);
-        (self.connected, self.was_online) = (true, true);
-        self.subscribed = false;
-        let fleet = &context.plan.fleets[usize::from(self.fleet)];
-        if fleet.offline == Offline::Skip {
-            self.messages.skip(account, acked, Outcome::Offline);
+        match self.reason {
+            Reason::Plan => {}
+            Reason::Loss => account.count(|counts| counts.reconnects += 1),
+            Reason::Renewal => account.count(|counts| counts.renewals += 1),
+        }
+        self.subscribe = Subscribe::Due;
+        if let Some(due) = self.online_due_ns.take() {
+            self.account().ok(Operation::Online, &Times { due, picked: due, sent: due, acked });
+            self.miss(due, acked);
         }
     }
 
@@ -56,13 +85,13 @@ impl Device {
             let account = Account { context: &context, fleet: self.fleet };
             account.error("encode", Culprit::Us, now, || format!("{}: {error}", self.id));
         }
-        if let Some(attempt) = &mut self.attempt {
+        if let Stage::Connecting(attempt) = &mut self.stage {
             attempt.connect_sent = Some(now);
         }
     }
 
     pub(super) fn subscribe(&mut self, now: Instant, out: &mut BytesMut) {
-        self.subscribed = true;
+        self.subscribe = Subscribe::Done;
         let context = self.context.clone();
         let fleet = &context.plan.fleets[usize::from(self.fleet)];
         let names = Names { device: &self.id, index: self.index };
@@ -83,11 +112,11 @@ impl Device {
             return;
         }
         let filters: Vec<(&str, QoS)> = filters.iter().map(|(filter, qos)| (filter.as_str(), *qos)).collect();
-        self.subscribe_sent = Some(now);
-        if let Err(error) = self.session.subscribe(now, &filters, out) {
-            self.subscribe_sent = None;
-            let account = Account { context: &context, fleet: self.fleet };
-            account.error("encode", Culprit::Us, now, || format!("{}: {error}", self.id));
+        match self.session.subscribe(now, &filters, out) {
+            Ok(_) => self.subscribe = Subscribe::Sent(now),
+            Err(error) => {
+                self.account().error("encode", Culprit::Us, now, || format!("{}: {error}", self.id));
+            }
         }
     }
 }

@@ -1,66 +1,117 @@
 //! How a device goes: when the plan, the end of the run or its token says so, after what is in flight. A part of
 //! `device`.
 
-use super::Device;
+use super::{Device, Stage};
+use crate::session::SessionError;
 use bytes::BytesMut;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// How long a device that should have said goodbye waits for room to say it: its peer has stopped reading.
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Why a device wants its connection to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Leave {
+pub(super) enum Leave {
     /// Its token is about to expire.
     Renew,
     /// The plan takes it offline, or the run is over.
     Finish,
 }
 
+/// A connection on its way to its end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Leaving {
+    pub(super) why: Leave,
+    pub(super) was_online: bool,
+    pub(super) farewell: Farewell,
+    /// When it stops waiting for acks.
+    by: Instant,
+}
+
+/// How far the goodbye is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Farewell {
+    /// Acks are outstanding, or messages wait to be sent.
+    Waiting,
+    /// DISCONNECT is in the output, or there was nobody to say it to.
+    Said,
+    /// The peer does not take the output: nothing can be said.
+    Cut,
+}
+
 impl Device {
-    /// Decides whether this connection should end, and ends it when nothing is in flight any more.
-    pub(super) fn consider_leaving(&mut self, now: Instant, out: &mut BytesMut) {
-        let now_ns = self.context.ns(now);
-        if !matches!(self.leave, Some((Leave::Finish, _))) {
-            if now_ns >= self.off_ns() {
-                self.leave = Some((Leave::Finish, now));
-            } else if self.leave.is_none() && self.renew_at.is_some_and(|at| now >= at) {
-                self.leave = Some((Leave::Renew, now));
-                self.messages.block(now_ns);
+    /// What the passing of time means to the connection. An attempt that is over its deadline is an error.
+    pub(super) fn heed_time(&mut self, now: Instant) -> Result<(), SessionError> {
+        let off = self.context.ns(now) >= self.off_ns();
+        match self.stage {
+            Stage::Connecting(attempt) if now >= attempt.deadline => {
+                return Err(SessionError::ConnackTimeout);
             }
+            Stage::Connecting(_) if self.context.ns(now) >= self.give_up_ns() => {
+                self.give_up(now);
+                self.leave(Leave::Finish, now);
+            }
+            Stage::Online if off => self.leave(Leave::Finish, now),
+            Stage::Online if self.renew_at.is_some_and(|at| now >= at) => {
+                self.leave(Leave::Renew, now);
+                self.messages.block(self.context.ns(now));
+            }
+            Stage::Leaving(leaving) if leaving.farewell == Farewell::Waiting => {
+                if off && leaving.why == Leave::Renew {
+                    self.leave(Leave::Finish, now);
+                } else if now >= leaving.by + FAREWELL_TIMEOUT {
+                    self.stage = Stage::Leaving(Leaving { farewell: Farewell::Cut, ..leaving });
+                }
+            }
+            _ => {}
         }
-        let Some((leave, since)) = self.leave else { return };
-        let waits_for = match leave {
-            Leave::Renew => false,
-            Leave::Finish => self.messages.has_backlog(self.context.load_end_ns(), now_ns),
+        Ok(())
+    }
+
+    fn leave(&mut self, why: Leave, now: Instant) {
+        let was_online = self.is_connected();
+        let farewell = if was_online { Farewell::Waiting } else { Farewell::Said };
+        let patience = match why {
+            Leave::Renew => now + self.plan().ack_timeout,
+            Leave::Finish => now + self.context.plan.drain,
         };
-        let drained = self.session.in_flight() == 0 && !waits_for;
-        if drained || now >= self.leave_by(leave, since) {
+        let by = patience.min(self.context.at(self.context.drain_end_ns()));
+        self.stage = Stage::Leaving(Leaving { why, was_online, farewell, by });
+    }
+
+    pub(super) fn is_leaving(&self, why: Leave) -> bool {
+        matches!(self.stage, Stage::Leaving(leaving) if leaving.why == why)
+    }
+
+    /// Ends the connection once nothing is in flight any more, or has been for too long.
+    pub(super) fn say_goodbye(&mut self, now: Instant, out: &mut BytesMut) {
+        let Stage::Leaving(leaving) = &mut self.stage else { return };
+        if leaving.farewell != Farewell::Waiting {
+            return;
+        }
+        let backlog = leaving.why == Leave::Finish
+            && self.messages.has_backlog(self.context.load_end_ns(), self.context.ns(now));
+        if now >= leaving.by || (self.session.in_flight() == 0 && !backlog) {
+            leaving.farewell = Farewell::Said;
             self.session.disconnect(now, out);
-            self.said_goodbye = true;
             self.wake = None;
         } else {
-            let by = self.leave_by(leave, since);
-            self.wake = Some(self.wake.map_or(by, |wake| wake.min(by)));
+            self.wake = Some(self.wake.map_or(leaving.by, |wake| wake.min(leaving.by)));
         }
     }
 
-    /// When a device that wants to leave stops waiting for acks.
-    fn leave_by(&self, leave: Leave, since: Instant) -> Instant {
-        let fleet = &self.context.plan.fleets[usize::from(self.fleet)];
-        let drained = match leave {
-            Leave::Renew => since + fleet.ack_timeout,
-            Leave::Finish => since + self.context.plan.drain,
-        };
-        if self.context.ns(since) >= self.context.load_end_ns() {
-            return self.context.at(self.context.drain_end_ns());
-        }
-        drained
-    }
-
-    /// When the plan or the token wants the device gone, as long as nobody has noticed.
+    /// When `heed_time` has something to do.
     pub(super) fn next_boundary(&self) -> Option<Instant> {
-        if self.leave.is_some() {
-            return None;
+        let off = || self.context.at(self.off_ns());
+        match self.stage {
+            Stage::Offline => None,
+            Stage::Connecting(attempt) => Some(attempt.deadline.min(self.context.at(self.give_up_ns()))),
+            Stage::Online => Some(self.renew_at.map_or_else(off, |at| at.min(off()))),
+            Stage::Leaving(leaving) if leaving.farewell == Farewell::Waiting => {
+                let cut = leaving.by + FAREWELL_TIMEOUT;
+                Some(if leaving.why == Leave::Renew { cut.min(off()) } else { cut })
+            }
+            Stage::Leaving(_) => None,
         }
-        let off = Some(self.context.at(self.off_ns()));
-        off.into_iter().chain(self.renew_at).min()
     }
 }

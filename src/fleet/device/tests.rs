@@ -1,0 +1,292 @@
+//! One device against a scripted hub, in virtual time: how it comes, stays and goes, and what is counted.
+
+use super::*;
+use crate::link::{Buffers, End, Endpoint, Link, Transport};
+use crate::measure::{Gathered, Totals};
+use crate::plan;
+use crate::scenario::Input;
+use crate::wire::{self, Packet, Strictness, encode};
+use std::sync::Arc;
+
+/// A plan of one fleet with one phase of `load_s` seconds; `fleet` is what it says beside its name.
+fn context(load_s: u64, fleet: &str, send: &str) -> Rc<Context> {
+    let text = format!(
+        "seed = 1\ndrain = \"2s\"\n[fleet.a]\ndevices = 1\n{fleet}\n\
+         [[fleet.a.send]]\narrival = \"regular\"\n{send}\n[[phase]]\nname = \"p\"\nduration = \"{load_s}s\"\n"
+    );
+    let input = Input { file: "device.toml", text: &text, overrides: &[], env: &|_| None };
+    let plan = Arc::new(plan::load(&input, &mut rand::rng()).unwrap());
+    let endpoint = Arc::new(Endpoint { host: "hub".to_owned(), port: 8883, tls: None });
+    let (reports, _) = tokio::sync::mpsc::unbounded_channel();
+    let zero = (crate::clock::now(), Duration::from_secs(1_800_000_000));
+    Rc::new(Context::new(plan, endpoint, zero, Buffers::shared(), reports))
+}
+
+/// A device that is to be online, and the bytes between it and the hub.
+struct Wire {
+    context: Rc<Context>,
+    device: Device,
+    now: Instant,
+    out: BytesMut,
+    to_device: BytesMut,
+}
+
+impl Wire {
+    fn new(load_s: u64, fleet: &str, send: &str) -> Wire {
+        let context = context(load_s, fleet, send);
+        let mut device = Device::new(context.clone(), 0, 0);
+        device.enter(context.plan.schedule.online_spans(0, 1)[0]);
+        let now = context.zero;
+        let mut wire = Wire { context, device, now, out: BytesMut::new(), to_device: BytesMut::new() };
+        wire.attempt();
+        wire
+    }
+
+    fn online(load_s: u64, fleet: &str, send: &str) -> Wire {
+        let mut wire = Wire::new(load_s, fleet, send);
+        wire.connack(0);
+        wire
+    }
+
+    fn attempt(&mut self) {
+        self.device.begin_attempt(self.context.ns(self.now), self.now);
+        self.turn().unwrap();
+    }
+
+    fn connack(&mut self, code: u8) {
+        encode::connack(&mut self.to_device, false, code);
+        self.turn().unwrap();
+    }
+
+    /// What the link does in one wake. The packets that the device sent are taken by `sent`.
+    fn turn(&mut self) -> Result<(), SessionError> {
+        self.device.handle_input(self.now, &mut self.to_device)?;
+        self.device.handle_timeout(self.now)?;
+        self.device.poll_output(self.now, &mut self.out);
+        Ok(())
+    }
+
+    /// Moves time on, with a turn whenever the device asks for one.
+    fn pass(&mut self, seconds: f64) -> Result<(), SessionError> {
+        let until = self.now + Duration::from_secs_f64(seconds);
+        while let Some(at) = self.device.poll_timeout().filter(|at| *at <= until) {
+            assert!(at >= self.now, "what has passed was handled");
+            self.now = at;
+            self.turn()?;
+        }
+        self.now = until;
+        self.turn()
+    }
+
+    fn sent(&mut self) -> Vec<Packet> {
+        std::iter::from_fn(|| wire::decode(&mut self.out, 1 << 20, Strictness::Strict).unwrap()).collect()
+    }
+
+    /// Acknowledges what was published since; returns how many messages that were.
+    fn ack(&mut self) -> usize {
+        let sent = self.sent();
+        let published = sent.iter().filter_map(|packet| match packet {
+            Packet::Publish(publish) => Some(publish.pid),
+            _ => None,
+        });
+        published.map(|pid| encode::puback(&mut self.to_device, pid)).count()
+    }
+
+    fn close(&mut self, why: Closed) -> Parting {
+        self.device.handle_closed(self.now, why);
+        self.device.parting()
+    }
+
+    /// The end of the run: how many of an operation ended in each way.
+    fn books(mut self, operation: Operation) -> Totals {
+        self.device.close_books(self.now);
+        let mut gathered = Gathered::new(crate::fleet::layout(&self.context.plan));
+        gathered.add(&self.context.recorder.borrow_mut().swap(), 0);
+        let totals = gathered.sum(|key| key.operation == operation);
+        let ended: u64 = [
+            Outcome::Ok,
+            Outcome::TimedOut,
+            Outcome::Refused,
+            Outcome::Lost,
+            Outcome::Expired,
+            Outcome::Offline,
+            Outcome::Unfinished,
+        ]
+        .map(|outcome| totals.outcome(outcome))
+        .iter()
+        .sum();
+        assert_eq!(totals.due, ended, "every due operation ends once");
+        totals
+    }
+}
+
+const EACH_SECOND: &str = "every = \"1s\"\npayload = \"x\"";
+
+#[test]
+fn a_connack_that_comes_in_the_drain_still_lets_due_messages_go() {
+    let mut wire = Wire::new(5, "connect_timeout = \"30s\"", EACH_SECOND);
+    wire.pass(6.0).unwrap();
+    assert_eq!(wire.device.poll_close(), None, "the drain has a second left");
+    wire.connack(0);
+    assert_eq!(wire.ack(), 5);
+    assert_eq!(wire.device.poll_close(), None, "acks are outstanding");
+    wire.turn().unwrap();
+    assert_eq!(wire.device.poll_close(), Some(Close::AfterFlush));
+    assert_eq!(wire.close(Closed::Local), Parting::Finished);
+    assert_eq!(wire.books(Operation::Telemetry).outcome(Outcome::Ok), 5);
+}
+
+#[test]
+fn an_attempt_that_hangs_ends_with_the_drain_and_is_unfinished() {
+    let mut wire = Wire::new(5, "connect_timeout = \"60s\"", EACH_SECOND);
+    wire.pass(6.9).unwrap();
+    assert_eq!(wire.device.poll_close(), None);
+    wire.pass(0.2).unwrap();
+    assert_eq!(wire.device.poll_close(), Some(Close::AfterFlush));
+    assert_eq!(wire.close(Closed::Local), Parting::Finished);
+    let connect = wire.books(Operation::Connect);
+    assert_eq!((connect.due, connect.outcome(Outcome::Unfinished)), (1, 1));
+}
+
+#[test]
+fn an_attempt_that_fails_counts_for_its_step_too() {
+    for (code, outcome) in [(None, Outcome::TimedOut), (Some(5), Outcome::Refused)] {
+        let mut wire = Wire::new(30, "connect_timeout = \"5s\"", EACH_SECOND);
+        match code {
+            Some(code) => wire.connack(code),
+            None => assert_eq!(wire.pass(6.0), Err(SessionError::ConnackTimeout)),
+        }
+        assert_eq!(wire.close(Closed::Local), Parting::Lost { was_online: false });
+        let step = wire.books(Operation::ConnectMqtt);
+        assert_eq!((step.due, step.outcome(outcome)), (1, 1), "{outcome:?}");
+    }
+}
+
+#[test]
+fn online_counts_from_the_plan_over_all_failed_attempts() {
+    let mut wire = Wire::new(30, "", EACH_SECOND);
+    for _ in 0..3 {
+        wire.connack(3);
+        wire.close(Closed::Local);
+        wire.now += Duration::from_secs(2);
+        wire.attempt();
+    }
+    wire.connack(0);
+    let online = wire.books(Operation::Online);
+    assert_eq!((online.due, online.outcome(Outcome::Ok)), (1, 1));
+    assert_eq!(online.response.max().map(|us| us / 1_000_000), Some(6));
+}
+
+#[test]
+fn a_loss_after_the_plan_wants_the_device_gone_is_no_absence() {
+    let mut wire = Wire::online(3, "", EACH_SECOND);
+    wire.pass(4.0).unwrap();
+    assert_eq!(wire.device.poll_close(), None, "three acks are outstanding");
+    assert_eq!(wire.close(Closed::Eof), Parting::Lost { was_online: true });
+    let context = wire.context.clone();
+    assert_eq!(wire.books(Operation::Online).due, 1, "only the planned coming");
+    assert_eq!(context.recorder.borrow_mut().counts(0).reconnects, 0);
+}
+
+#[test]
+fn a_connection_that_fails_while_it_drains_for_a_renewal_is_lost_and_not_renewed() {
+    let auth = "auth = { kind = \"sas\", ttl = \"10s\", renew_at = \"50%\" }\nack_timeout = \"5s\"";
+    let mut wire = Wire::online(60, auth, "every = \"100ms\"\npayload = \"x\"");
+    while !wire.device.is_leaving(Leave::Renew) {
+        wire.ack();
+        wire.pass(0.1).unwrap();
+    }
+    assert_eq!(wire.device.poll_close(), None, "an ack is outstanding");
+    assert_eq!(wire.close(Closed::Local), Parting::Lost { was_online: true });
+    wire.attempt();
+    wire.connack(0);
+    let counts = *wire.context.recorder.borrow_mut().counts(0);
+    assert_eq!((counts.reconnects, counts.renewals), (1, 0));
+    assert_eq!(wire.books(Operation::Online).due, 2, "the plan, and the loss");
+}
+
+#[test]
+fn a_device_that_skips_sends_its_backlog_and_not_what_fell_due_while_it_was_offline() {
+    let fleet = "offline = \"skip\"\nin_flight = 1\nsend_by = \"60s\"\nack_timeout = \"60s\"";
+    let mut wire = Wire::online(60, fleet, EACH_SECOND);
+    // Message 0 is in flight; 1, 2 and 3 wait for the window; then the connection goes.
+    wire.pass(4.0).unwrap();
+    assert_eq!(wire.close(Closed::Eof), Parting::Lost { was_online: true });
+    wire.now += Duration::from_secs(10);
+    wire.attempt();
+    wire.sent();
+    wire.connack(0);
+    // One a turn, as far as the window lets them: the three from before, nothing of the ten, then the newest.
+    let mut sent = 0;
+    for _ in 0..10 {
+        sent += wire.ack();
+        wire.turn().unwrap();
+    }
+    assert_eq!(sent, 3);
+    wire.pass(1.0).unwrap();
+    assert_eq!(wire.ack(), 1);
+    wire.turn().unwrap();
+    let telemetry = wire.books(Operation::Telemetry);
+    assert_eq!((telemetry.outcome(Outcome::Offline), telemetry.outcome(Outcome::Lost)), (10, 1));
+    assert_eq!((telemetry.outcome(Outcome::Ok), telemetry.due), (4, 15));
+}
+
+#[test]
+fn what_needs_no_ack_does_not_wait_for_the_window() {
+    let two = "every = \"1s\"\npayload = \"x\"\n[[fleet.a.send]]\narrival = \"regular\"\nevery = \"1s\"\nqos = 0\npayload = \"y\"";
+    let mut wire = Wire::online(60, "in_flight = 1", two);
+    wire.pass(5.0).unwrap();
+    let qos_of = |packet: &Packet| match packet {
+        Packet::Publish(publish) => Some(publish.qos),
+        _ => None,
+    };
+    let mut qos: Vec<_> = wire.sent().iter().filter_map(qos_of).collect();
+    qos.sort();
+    assert_eq!(qos.iter().filter(|qos| **qos == wire::QoS::AtMostOnce).count(), 5);
+    assert_eq!(qos.len(), 6, "and one that waits for its ack");
+}
+
+/// A link over a pipe whose other end answers CONNECT and then reads nothing any more.
+async fn against_a_frozen_hub(load_s: u64, fleet: &str) -> (End<SessionError>, Parting, Totals, Duration) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let big = "rate = \"100/s\"\nqos = 0\npayload = { size = 4096 }";
+    let context = context(load_s, fleet, big);
+    let mut device = Device::new(context.clone(), 0, 0);
+    device.enter(context.plan.schedule.online_spans(0, 1)[0]);
+    device.begin_attempt(0, crate::clock::now());
+    let (ours, mut theirs) = tokio::io::duplex(1024);
+    let mut link = Link::new(Transport::Duplex(ours), context.buffers.clone());
+    let hub = async {
+        let mut connect = [0; 256];
+        let _ = theirs.read(&mut connect).await.unwrap();
+        let mut connack = BytesMut::new();
+        encode::connack(&mut connack, false, 0);
+        theirs.write_all(&connack).await.unwrap();
+        std::future::pending::<()>().await;
+    };
+    let end = tokio::select! {
+        end = std::future::poll_fn(|cx| link.poll(cx, &mut device)) => end,
+        () = hub => unreachable!("it never ends"),
+    };
+    let lasted = crate::clock::now() - context.zero;
+    let parting = device.parting();
+    let wire =
+        Wire { context, device, now: crate::clock::now(), out: BytesMut::new(), to_device: BytesMut::new() };
+    (end, parting, wire.books(Operation::Telemetry), lasted)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hub_that_stops_reading_does_not_hold_up_the_end() {
+    let (end, parting, telemetry, lasted) = against_a_frozen_hub(5, "keep_alive = \"1000s\"").await;
+    assert_eq!((end, parting), (End::Closed(Closed::Local), Parting::Finished));
+    assert_eq!((telemetry.due, telemetry.outcome(Outcome::Unfinished)), (500, 500));
+    assert!(lasted < Duration::from_secs(5 + 2 + 2), "{lasted:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hub_that_stops_reading_is_missed_by_keep_alive() {
+    let (end, parting, telemetry, lasted) = against_a_frozen_hub(600, "keep_alive = \"20s\"").await;
+    assert_eq!((end, parting), (End::Failed(SessionError::PingTimeout), Parting::Lost { was_online: true }));
+    assert_eq!(telemetry.outcome(Outcome::Ok), 0);
+    assert!(lasted < Duration::from_secs(20 + 20 + 31), "{lasted:?}");
+}
