@@ -3,7 +3,7 @@
 //! or not; lag stays near zero; the verdict passes.
 
 use crate::fleet::{Context, Device, layout};
-use crate::link::{Buffers, Endpoint};
+use crate::link::{Buffers, Deadlines, Endpoint};
 use crate::measure::{Gathered, Key, Operation, Outcome, Totals};
 use crate::plan::{self, Plan};
 use crate::report::verdict::{self, Judge, PhaseName};
@@ -86,7 +86,8 @@ fn run(devices: u32, window: u16) -> (Totals, verdict::Judged) {
     let (reports, _keep) = tokio::sync::mpsc::unbounded_channel();
     let endpoint = Arc::new(Endpoint { host: "hub".to_owned(), port: 8883, tls: None });
     let clocks = (zero, Duration::from_secs(1_800_000_000));
-    let context = Rc::new(Context::new(plan.clone(), endpoint, clocks, Buffers::shared(), reports));
+    let context =
+        Rc::new(Context::new(plan.clone(), endpoint, clocks, (Buffers::shared(), Deadlines::new()), reports));
     let mut wires: Vec<Wire> = (0..devices)
         .map(|index| {
             let mut device = Device::new(context.clone(), 0, index);

@@ -3,7 +3,7 @@
 
 use super::AppError;
 use crate::clock;
-use crate::link::{self, Buffers, DialError, End, Endpoint, Link};
+use crate::link::{self, Buffers, Deadlines, DialError, End, Endpoint, Link};
 use crate::plan::{FleetPlan, Plan, TargetKind};
 use crate::sansio::{Close, Closed, Machine};
 use crate::session::{self, Event, Session, SessionError, Settings};
@@ -50,8 +50,12 @@ async fn connect(plan: &Plan, fleet: &FleetPlan, endpoint: &Endpoint, device: &s
         asked: false,
         answer: None,
     };
-    let mut link = Link::new(dialled.transport, Buffers::shared());
-    let end = poll_fn(|cx| link.poll(cx, &mut canary)).await;
+    let deadlines = Deadlines::new();
+    let mut link = Link::new(dialled.transport, Buffers::shared(), &deadlines);
+    let end = tokio::select! {
+        end = poll_fn(|cx| link.poll(cx, &mut canary)) => end,
+        error = deadlines.run() => return Err(silent(&error.to_string())),
+    };
     match (canary.answer, end) {
         (Some(0), _) => Ok(()),
         (Some(code), _) => Err(refusal(plan.target.kind, code)),

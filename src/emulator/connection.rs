@@ -51,7 +51,7 @@ pub(super) async fn run(shard: Rc<Shard>, socket: std::net::TcpStream) {
         return;
     };
     let session = HubSession::new(config, opened, clock::unix());
-    let link = Link::new(transport, Rc::clone(&shard.buffers));
+    let link = Link::new(transport, Rc::clone(&shard.buffers), &shard.deadlines);
     let (connection, mailbox) = shard.open_mailbox();
     let address = Address { shard: shard.index, connection };
     let mut connection =

@@ -4,7 +4,7 @@
 use super::Config;
 use super::connection::{self, Mailbox};
 use super::directory::Directory;
-use crate::link::{self, Buffers, SharedBuffers};
+use crate::link::{self, Buffers, Deadlines, SharedBuffers};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::Future;
@@ -178,9 +178,9 @@ impl Hub {
         let (hub, senders, tls) = (Arc::clone(self), Arc::clone(senders), Arc::clone(tls));
         let thread = move || {
             link::tls::warm_up();
-            let served = LocalRuntime::new().map(|runtime| {
+            let served = LocalRuntime::new().and_then(|runtime| {
                 let shard = Rc::new(Shard::new(index, hub, tls, senders));
-                runtime.block_on(shard.serve(inbox));
+                runtime.block_on(shard.serve(inbox))
             });
             // Nobody listens when serving itself was dropped.
             let _ = end.send(served);
@@ -221,6 +221,7 @@ async fn accept(
 pub(super) struct Shard {
     pub(super) index: usize,
     pub(super) buffers: SharedBuffers,
+    pub(super) deadlines: Rc<Deadlines>,
     hub: Arc<Hub>,
     tls: Arc<rustls::ServerConfig>,
     senders: Arc<[mpsc::UnboundedSender<Message>]>,
@@ -235,23 +236,29 @@ impl Shard {
         tls: Arc<rustls::ServerConfig>,
         senders: Arc<[mpsc::UnboundedSender<Message>]>,
     ) -> Shard {
-        let buffers = Buffers::shared();
+        let (buffers, deadlines) = (Buffers::shared(), Deadlines::precise());
         let mailboxes = RefCell::default();
-        Shard { index, buffers, hub, tls, senders, mailboxes, opened: Cell::new(0) }
+        Shard { index, buffers, deadlines, hub, tls, senders, mailboxes, opened: Cell::new(0) }
     }
 
-    async fn serve(self: Rc<Shard>, mut inbox: mpsc::UnboundedReceiver<Message>) {
-        while let Some(message) = inbox.recv().await {
+    /// An error is one of the shard's timer: without it no connection would ever time out.
+    async fn serve(self: Rc<Shard>, mut inbox: mpsc::UnboundedReceiver<Message>) -> std::io::Result<()> {
+        let mut timer = pin!(self.deadlines.run());
+        loop {
+            let message = tokio::select! {
+                message = inbox.recv() => message,
+                error = &mut timer => return Err(error),
+            };
             match message {
-                Message::Accepted(socket) => {
+                Some(Message::Accepted(socket)) => {
                     tokio::task::spawn_local(connection::run(Rc::clone(&self), socket));
                 }
-                Message::TakeOver { connection, gone } => {
+                Some(Message::TakeOver { connection, gone }) => {
                     if let Some(mailbox) = self.mailboxes.borrow().get(&connection) {
                         mailbox.take_over(gone);
                     }
                 }
-                Message::Stop => return,
+                Some(Message::Stop) | None => return Ok(()),
             }
         }
     }

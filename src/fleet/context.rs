@@ -2,13 +2,14 @@
 //! behind an `Rc`; no lock, no atomic.
 
 use super::{Report, nanos, since};
-use crate::link::{Endpoint, SharedBuffers};
+use crate::link::{Deadlines, Endpoint, SharedBuffers};
 use crate::measure::{Key, Operation, Recorder};
 use crate::plan::Plan;
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 
 /// What a run is told from outside: Ctrl-C once, and twice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,8 +39,8 @@ pub struct Context {
     pub buffers: SharedBuffers,
     /// Scratch for payloads.
     pub payload: RefCell<Vec<u8>>,
-    /// Rung when `control` changes.
-    pub changed: Notify,
+    /// What the worker's tasks wait for; all of them are woken when `control` changes.
+    pub deadlines: Rc<Deadlines>,
     control: Cell<Control>,
     /// Nothing is due from here on; moved forward by a stop.
     load_end_ns: Cell<u64>,
@@ -53,7 +54,7 @@ impl Context {
         plan: Arc<Plan>,
         endpoint: Arc<Endpoint>,
         (zero, zero_unix): (Instant, Duration),
-        buffers: SharedBuffers,
+        (buffers, deadlines): (SharedBuffers, Rc<Deadlines>),
         reports: mpsc::UnboundedSender<Report>,
     ) -> Context {
         let recorder = RefCell::new(Recorder::new(super::layout(&plan)));
@@ -66,7 +67,7 @@ impl Context {
             recorder,
             buffers,
             payload: RefCell::default(),
-            changed: Notify::new(),
+            deadlines,
             control: Cell::default(),
             load_end_ns,
             reports,
@@ -105,10 +106,7 @@ impl Context {
 
     /// When waiting for acks ends.
     pub(crate) fn drain_end_ns(&self) -> u64 {
-        match self.control.get() {
-            Control::Abort => 0,
-            Control::Run | Control::Stop => self.load_end_ns.get() + nanos(self.plan.drain),
-        }
+        self.load_end_ns.get() + nanos(self.plan.drain)
     }
 
     /// Applies a control value and wakes the devices.
@@ -116,7 +114,7 @@ impl Context {
         if control > self.control.get() {
             self.control.set(control);
             self.load_end_ns.set(self.load_end_ns.get().min(self.ns(now)));
-            self.changed.notify_waiters();
+            self.deadlines.wake_all();
         }
     }
 

@@ -6,7 +6,7 @@ use super::{Context, Control, Device};
 use crate::clock;
 use crate::link::{self, Dialled, End, Link};
 use crate::plan::Span;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
@@ -75,35 +75,31 @@ async fn dial(
     deadline: Instant,
 ) -> Option<Result<Dialled, link::DialError>> {
     let mut dialling = pin!(link::dial(&context.endpoint, deadline));
-    loop {
-        let give_up = context.at(device.give_up_ns());
-        tokio::select! {
-            result = &mut dialling => return Some(result),
-            () = context.changed.notified() => {}
-            () = tokio::time::sleep_until(give_up.into()) => {
-                device.give_up(clock::now());
-                return None;
-            }
+    let alarm = context.deadlines.alarm();
+    poll_fn(|cx| {
+        if let Poll::Ready(dialled) = dialling.as_mut().poll(cx) {
+            return Poll::Ready(Some(dialled));
         }
+        let (now, give_up) = (clock::now(), context.at(device.give_up_ns()));
         if context.control() == Control::Abort {
             device.abort();
-            return None;
+        } else if now >= give_up {
+            device.give_up(now);
+        } else {
+            alarm.set(cx, now, give_up);
+            return Poll::Pending;
         }
-    }
+        Poll::Ready(None)
+    })
+    .await
 }
 
 /// Drives one connection to its end.
 async fn drive(context: &Rc<Context>, device: &mut Device, dialled: Dialled) {
-    let mut link = Link::new(dialled.transport, context.buffers.clone());
-    let mut changed = pin!(context.changed.notified());
-    let end = poll_fn(|cx| {
-        while changed.as_mut().poll(cx).is_ready() {
-            changed.set(context.changed.notified());
-        }
-        if context.control() == Control::Abort {
-            return Poll::Ready(None);
-        }
-        link.poll(cx, device).map(Some)
+    let mut link = Link::new(dialled.transport, context.buffers.clone(), &context.deadlines);
+    let end = poll_fn(|cx| match context.control() {
+        Control::Abort => Poll::Ready(None),
+        Control::Run | Control::Stop => link.poll(cx, device).map(Some),
     })
     .await;
     device.count_bytes(link.bytes_out(), link.bytes_in());
@@ -116,16 +112,17 @@ async fn drive(context: &Rc<Context>, device: &mut Device, dialled: Dialled) {
 
 /// Waits until an instant; false if the run was stopped meanwhile.
 async fn until(context: &Context, at: Instant) -> bool {
-    loop {
-        if clock::now() >= at {
-            return true;
+    let alarm = context.deadlines.alarm();
+    poll_fn(|cx| {
+        let now = clock::now();
+        if now >= at {
+            return Poll::Ready(true);
         }
         if context.control() != Control::Run {
-            return false;
+            return Poll::Ready(false);
         }
-        tokio::select! {
-            () = tokio::time::sleep_until(at.into()) => {}
-            () = context.changed.notified() => {}
-        }
-    }
+        alarm.set(cx, now, at);
+        Poll::Pending
+    })
+    .await
 }

@@ -2,7 +2,7 @@
 //! recorder each second. Started by `fleet::run`; it decides nothing about devices.
 
 use super::{Context, Control, FleetError, Report, Settings, life};
-use crate::link::{Buffers, tls};
+use crate::link::{Buffers, Deadlines, tls};
 use crate::measure::Snapshot;
 use crate::plan::Plan;
 use std::io;
@@ -25,7 +25,7 @@ const RESOLVER_THREADS_MAX: usize = 16;
 
 /// The running workers, as the collector sees them.
 pub(crate) struct Workers {
-    threads: Vec<JoinHandle<()>>,
+    threads: Vec<JoinHandle<io::Result<()>>>,
     spares: Vec<blocking::Sender<Snapshot>>,
     go: Vec<blocking::Sender<Zero>>,
 }
@@ -51,7 +51,8 @@ impl Workers {
     /// Waits for the threads, which have already dropped their reports.
     pub(crate) fn join(&mut self) -> Result<(), FleetError> {
         for (worker, thread) in self.threads.drain(..).enumerate() {
-            thread.join().map_err(|_| FleetError::WorkerGone(worker))?;
+            let worked = thread.join().map_err(|_| FleetError::WorkerGone(worker))?;
+            worked.map_err(|source| FleetError::Worker { worker, source })?;
         }
         Ok(())
     }
@@ -107,7 +108,11 @@ struct Thread {
 
 impl Thread {
     /// Gets ready, says so, waits for the run's zero, works.
-    fn run(self, ready: &blocking::Sender<(usize, io::Result<()>)>, zero: &blocking::Receiver<Zero>) {
+    fn run(
+        self,
+        ready: &blocking::Sender<(usize, io::Result<()>)>,
+        zero: &blocking::Receiver<Zero>,
+    ) -> io::Result<()> {
         // The runtime is !Send: it is made on its own thread, and whether it could be is told.
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -120,16 +125,20 @@ impl Thread {
         };
         // A collector that is gone needs no worker.
         drop(ready.send((self.worker, told)));
-        let (Some(runtime), Ok(zero)) = (runtime, zero.recv()) else { return };
-        runtime.block_on(self.work(zero));
+        let (Some(runtime), Ok(zero)) = (runtime, zero.recv()) else { return Ok(()) };
+        let worked = runtime.block_on(self.work(zero));
         // A name that is still being resolved must not hold up the result.
         runtime.shutdown_background();
+        worked
     }
 
-    async fn work(self, zero: Zero) {
+    /// An error is one of the worker's timer: without it nothing would ever be due.
+    async fn work(self, zero: Zero) -> io::Result<()> {
         let Thread { worker, plan, settings, mut control, reports, spares } = self;
-        let context =
-            Rc::new(Context::new(plan, settings.endpoint.clone(), zero, Buffers::shared(), reports));
+        let shared = (Buffers::shared(), Deadlines::precise());
+        let context = Rc::new(Context::new(plan, settings.endpoint.clone(), zero, shared, reports));
+        let deadlines = context.deadlines.clone();
+        let mut timer = tokio::task::spawn_local(async move { deadlines.run().await });
         let mut devices = tokio::task::JoinSet::new();
         for (fleet, fleet_plan) in context.plan.fleets.iter().enumerate() {
             for index in 0..fleet_plan.devices {
@@ -138,18 +147,11 @@ impl Thread {
                 }
             }
         }
-        let mut clockwork = Clockwork { worker, zero: context.zero, swaps: 0, spares };
-        let mut beat = crate::clock::now() + HEARTBEAT;
+        let mut clockwork = Clockwork { worker, beat: crate::clock::now() + HEARTBEAT, swaps: 0, spares };
         let mut told = true;
         loop {
             tokio::select! {
-                () = tokio::time::sleep_until(beat.into()) => {
-                    let now = crate::clock::now();
-                    let late = now.saturating_duration_since(beat);
-                    context.recorder.borrow_mut().heartbeat(super::nanos(late));
-                    clockwork.swap_if_due(&context, now);
-                    beat = now + HEARTBEAT;
-                }
+                () = context.deadlines.until(clockwork.beat) => clockwork.tick(&context, crate::clock::now()),
                 changed = control.changed(), if told => match changed {
                     Ok(()) => context.apply(*control.borrow_and_update(), crate::clock::now()),
                     Err(_) => told = false,
@@ -160,23 +162,33 @@ impl Thread {
                     Some(Ok(())) => {}
                     None => break,
                 },
+                failed = &mut timer => return Err(failed.unwrap_or_else(io::Error::other)),
             }
         }
         clockwork.swap(&context);
+        Ok(())
     }
 }
 
-/// Swaps the recorder at each second of the run.
+/// The worker's heartbeat, and the swap of the recorder at each second.
 struct Clockwork {
     worker: usize,
-    zero: Instant,
+    beat: Instant,
     swaps: u32,
     spares: blocking::Receiver<Snapshot>,
 }
 
 impl Clockwork {
-    fn swap_if_due(&mut self, context: &Context, now: Instant) {
-        if now >= self.zero + Duration::from_secs(u64::from(self.swaps) + 1) {
+    /// Counts the beat that is due, and those that were missed over it: a worker that stood still for a second was
+    /// late a hundred times.
+    fn tick(&mut self, context: &Context, now: Instant) {
+        while self.beat <= now {
+            let phase = context.plan.schedule.phase_at(context.ns(self.beat));
+            let late = super::nanos(now - self.beat);
+            context.recorder.borrow_mut().heartbeat(phase, late);
+            self.beat += HEARTBEAT;
+        }
+        if now >= context.zero + Duration::from_secs(u64::from(self.swaps) + 1) {
             self.swaps += 1;
             self.swap(context);
         }

@@ -5,21 +5,19 @@
 
 use bytes::{Buf, BytesMut};
 use std::cell::RefCell;
-use std::future::Future;
 use std::io;
 use std::net::TcpStream;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
-use tokio::time::Sleep;
 
+use super::deadlines::{Alarm, Deadlines};
 use super::transport::Transport;
 use crate::clock;
 use crate::sansio::{Close, Closed, Machine, OUTPUT_BYTES_MAX};
 
 /// Reads of one connection in one wake; then the worker's other connections have their turn.
-const READS_PER_POLL_MAX: usize = 8;
+pub(super) const READS_PER_POLL_MAX: usize = 8;
 
 /// Rounds of collecting and writing in one wake; then the worker's other connections have their turn.
 const WRITES_PER_POLL_MAX: usize = 4;
@@ -35,10 +33,6 @@ const SHARED_BYTES_KEPT_MAX: usize = 256 * 1024;
 
 /// How long a connection that is to be closed may wait for a peer that does not take its last bytes.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// tokio's timers tick this often. A machine that asks for an instant that was already served is asked again after
-/// one tick, so that it cannot spin.
-const TICK: Duration = Duration::from_millis(1);
 
 /// The scratch memory of a worker: all its links read and write through it, so that one that waits owns none.
 #[derive(Debug, Default)]
@@ -79,9 +73,7 @@ pub struct Link {
     input: BytesMut,
     /// What the transport would not take, otherwise empty and without memory.
     output: BytesMut,
-    /// Made when first needed, moved only when something is due earlier than it.
-    sleep: Option<Pin<Box<Sleep>>>,
-    armed: Option<Instant>,
+    alarm: Alarm,
     /// When a close that waits for the peer is given up.
     close_by: Option<Instant>,
     /// Written, and perhaps not yet with the kernel.
@@ -106,16 +98,15 @@ enum Read {
 }
 
 impl Link {
-    /// A link over an established connection.
+    /// A link over an established connection, on the worker to which the buffers and the deadlines belong.
     #[must_use]
-    pub fn new(transport: Transport, buffers: SharedBuffers) -> Link {
+    pub fn new(transport: Transport, buffers: SharedBuffers, deadlines: &Rc<Deadlines>) -> Link {
         Link {
             transport: Some(transport),
             buffers,
             input: BytesMut::new(),
             output: BytesMut::new(),
-            sleep: None,
-            armed: None,
+            alarm: deadlines.alarm(),
             close_by: None,
             unflushed: false,
             unheard: false,
@@ -142,10 +133,16 @@ impl Link {
         self.input.capacity() + self.output.capacity()
     }
 
+    /// Where its timer is kept.
+    #[cfg(test)]
+    pub(super) fn deadlines(&self) -> Rc<Deadlines> {
+        self.alarm.deadlines()
+    }
+
     /// Runs `machine` until it waits for the peer or for its timer. Poll it after every command given to the machine.
     ///
     /// A machine should not ask for a time that has passed: what cannot happen before an ack comes has no due time.
-    /// One that does is asked again every millisecond.
+    /// One that does is asked again in the next tick.
     ///
     /// Ready when the connection is over, the machine having been told by `handle_closed`; after that it is always
     /// ready, and says `Closed::Local`.
@@ -197,8 +194,8 @@ impl Link {
         let hears_again = machine.wants_input() && (read == Read::Off || self.unheard);
         if read == Read::Cut || !wrote_all || hears_again {
             cx.waker().wake_by_ref();
-        } else {
-            self.arm(cx, now, wake_at);
+        } else if let Some(at) = wake_at {
+            self.alarm.set(cx, now, at);
         }
         Ok(())
     }
@@ -321,27 +318,6 @@ impl Link {
         match &mut self.transport {
             Some(transport) => transport.poll_shutdown(cx).map(drop),
             None => Poll::Ready(()),
-        }
-    }
-
-    /// Has the task woken at `wanted`, or a little earlier: a timer that must move back is left to fire, because
-    /// keep-alive moves back with every message and early calls are harmless.
-    fn arm(&mut self, cx: &mut Context<'_>, now: Instant, wanted: Option<Instant>) {
-        let Some(wanted) = wanted else { return };
-        let wanted = wanted.max(now + TICK);
-        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(wanted.into())));
-        loop {
-            if self.armed.is_none_or(|armed| wanted < armed) {
-                sleep.as_mut().reset(wanted.into());
-                self.armed = Some(wanted);
-            }
-            if sleep.as_mut().poll(cx).is_pending() {
-                return;
-            }
-            if self.armed.take().is_some_and(|fired| fired >= wanted) {
-                cx.waker().wake_by_ref();
-                return;
-            }
         }
     }
 

@@ -1,13 +1,16 @@
 //! The driver against a scripted machine, over pipes in memory and in virtual time.
 
 use bytes::BytesMut;
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
-use super::{Buffers, End, Link, Transport};
+use super::driver::READS_PER_POLL_MAX;
+use super::{Buffers, Deadlines, End, Link, Transport};
 use crate::clock;
 use crate::sansio::{Close, Closed, Machine, OUTPUT_BYTES_MAX};
 
@@ -91,11 +94,16 @@ impl Machine for Echo {
 
 fn pair(pipe_bytes: usize) -> (Link, DuplexStream) {
     let (ours, theirs) = duplex(pipe_bytes);
-    (Link::new(Transport::Duplex(ours), Buffers::shared()), theirs)
+    (Link::new(Transport::Duplex(ours), Buffers::shared(), &Deadlines::new()), theirs)
 }
 
 async fn run(link: &mut Link, machine: &mut Echo) -> End<Broken> {
-    poll_fn(|cx| link.poll(cx, machine)).await
+    let deadlines = link.deadlines();
+    tokio::select! {
+        biased;
+        end = poll_fn(|cx| link.poll(cx, machine)) => end,
+        error = deadlines.run() => panic!("{error}"),
+    }
 }
 
 /// Polls until nothing more happens by itself. The duplex pipe wakes through the waker, which `poll_fn` counts.
@@ -142,7 +150,8 @@ async fn links_of_a_worker_share_buffers_and_keep_their_partial_frames_apart() {
     let buffers = Buffers::shared();
     let (ours_a, mut a) = duplex(64);
     let (ours_b, mut b) = duplex(64);
-    let mut links = [ours_a, ours_b].map(|s| Link::new(Transport::Duplex(s), buffers.clone()));
+    let mut links =
+        [ours_a, ours_b].map(|s| Link::new(Transport::Duplex(s), buffers.clone(), &Deadlines::new()));
     let mut machines = [Echo::default(), Echo::default()];
     for (part_a, part_b) in [("al", "b"), ("ph", "et"), ("a\n", "a\n")] {
         a.write_all(part_a.as_bytes()).await.expect("room");
@@ -249,12 +258,14 @@ async fn timers_fire_when_they_are_due_also_when_they_move_forwards_or_back() {
 async fn a_machine_that_asks_for_the_past_does_not_spin() {
     let (mut link, _peer) = pair(64);
     let mut machine = Stuck { asked: clock::now(), timeouts: 0 };
+    let deadlines = link.deadlines();
     tokio::select! {
         biased;
         _ = poll_fn(|cx| link.poll(cx, &mut machine)) => unreachable!("the peer is there"),
+        error = deadlines.run() => panic!("{error}"),
         () = tokio::time::sleep(Duration::from_millis(100)) => {}
     }
-    assert!((90..=110).contains(&machine.timeouts), "{}", machine.timeouts);
+    assert!((190..=210).contains(&machine.timeouts), "{}", machine.timeouts);
 }
 
 struct Stuck {
@@ -378,4 +389,81 @@ async fn a_busy_peer_does_not_keep_the_worker_to_itself() {
     assert!((1..1000).contains(&first), "{first}");
     assert_eq!(settle(&mut link, &mut machine).await, None);
     assert_eq!(machine.lines.len(), 1000);
+}
+
+/// Swallows whatever comes.
+#[derive(Debug, Default)]
+struct Sink {
+    bytes: usize,
+}
+
+impl Machine for Sink {
+    type Error = Broken;
+
+    fn handle_input(&mut self, _now: Instant, input: &mut BytesMut) -> Result<(), Broken> {
+        self.bytes += input.len();
+        input.clear();
+        Ok(())
+    }
+
+    fn handle_timeout(&mut self, _now: Instant) -> Result<(), Broken> {
+        Ok(())
+    }
+
+    fn handle_flushed(&mut self, _now: Instant) {}
+
+    fn handle_closed(&mut self, _now: Instant, _why: Closed) {}
+
+    fn poll_output(&mut self, _now: Instant, _out: &mut BytesMut) {}
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        None
+    }
+
+    fn wants_input(&self) -> bool {
+        true
+    }
+
+    fn poll_close(&self) -> Option<Close> {
+        None
+    }
+}
+
+#[tokio::test(flavor = "local")]
+async fn a_flooded_connection_starves_nobody() {
+    let turns = Rc::new(Cell::new(0_u32));
+    let (mut flooded, mut flood) = pair(1 << 20);
+    let flooding = tokio::task::spawn_local(async move {
+        loop {
+            flood.write_all(&[b'x'; 1 << 16]).await.expect("the link reads");
+        }
+    });
+    let counted = turns.clone();
+    tokio::task::spawn_local(async move {
+        let mut sink = Sink::default();
+        poll_fn(|cx| {
+            counted.set(counted.get() + 1);
+            let before = sink.bytes;
+            let end = flooded.poll(cx, &mut sink);
+            let most = READS_PER_POLL_MAX * 16 * 1024;
+            assert!(sink.bytes - before <= most, "{} bytes in one turn", sink.bytes - before);
+            end
+        })
+        .await
+    });
+    let (mut calm, mut peer) = pair(64);
+    tokio::task::spawn_local(async move { run(&mut calm, &mut Echo::default()).await });
+    // A task like the links': the runtime's main future has its turn less often.
+    let talk = tokio::task::spawn_local(async move {
+        for _ in 0..1_000 {
+            let before = turns.get();
+            peer.write_all(b"still there?\n").await.expect("room");
+            assert_eq!(read_line(&mut peer).await, "still there?");
+            let waited = turns.get() - before;
+            assert!(waited <= 3, "the other one had {waited} turns meanwhile");
+        }
+        assert!(turns.get() > 1_000, "it was flooded all the time");
+    });
+    talk.await.expect("no panic");
+    assert!(!flooding.is_finished());
 }

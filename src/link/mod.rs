@@ -4,6 +4,7 @@
 //! It moves bytes and knows nothing of what they mean: neither MQTT nor Azure is named here.
 
 mod accept;
+mod deadlines;
 mod dial;
 mod driver;
 pub mod listen;
@@ -11,6 +12,7 @@ pub mod tls;
 mod transport;
 
 pub use accept::{AcceptError, accept_tls};
+pub use deadlines::{Alarm, Deadlines};
 pub use dial::{Culprit, DialError, Dialled, Endpoint, Step, Steps, dial};
 pub use driver::{Buffers, End, Link, SharedBuffers};
 pub use tls::TlsFacts;

@@ -13,8 +13,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::tls::{self, ClientOptions, TlsError};
 use super::{
-    AcceptError, Buffers, Culprit, DialError, Dialled, End, Endpoint, Link, Step, Transport, accept_tls,
-    dial, listen,
+    AcceptError, Buffers, Culprit, Deadlines, DialError, Dialled, End, Endpoint, Link, Step, Transport,
+    accept_tls, dial, listen,
 };
 use crate::clock;
 use crate::sansio::{Close, Closed, Machine, OUTPUT_BYTES_MAX};
@@ -157,8 +157,13 @@ impl Machine for Pump {
 }
 
 async fn run(link: &mut Link, pump: &mut Pump) -> Closed {
-    match poll_fn(|cx| link.poll(cx, pump)).await {
-        End::Closed(why) => why,
+    let deadlines = link.deadlines();
+    tokio::select! {
+        biased;
+        end = poll_fn(|cx| link.poll(cx, pump)) => match end {
+            End::Closed(why) => why,
+        },
+        error = deadlines.run() => panic!("{error}"),
     }
 }
 
@@ -280,7 +285,7 @@ async fn a_client_that_says_nothing_or_speaks_no_tls_is_not_accepted() {
 async fn flushed_means_that_the_kernel_has_it_also_under_tls() {
     const BYTES: usize = 32 << 20;
     let (ours, theirs) = connected().await;
-    let mut link = Link::new(ours, Buffers::shared());
+    let mut link = Link::new(ours, Buffers::shared(), &Deadlines::new());
     let mut pump = Pump { to_send: BYTES, close: Some(Close::AfterFlush), ..Pump::default() };
     let mut theirs = stream(theirs);
     let reader = async {
@@ -302,7 +307,7 @@ async fn flushed_means_that_the_kernel_has_it_also_under_tls() {
 #[tokio::test]
 async fn a_peer_that_stops_reading_holds_everything_up_and_nothing_counts_as_flushed() {
     let (ours, theirs) = connected().await;
-    let mut link = Link::new(ours, Buffers::shared());
+    let mut link = Link::new(ours, Buffers::shared(), &Deadlines::new());
     let mut pump = Pump { to_send: 1 << 30, ..Pump::default() };
     // Until the sockets' buffers are full: the kernel decides how much that is.
     let mut before = 0;
@@ -331,7 +336,7 @@ async fn a_peer_that_stops_reading_holds_everything_up_and_nothing_counts_as_flu
 async fn a_goodbye_a_cut_a_reset_and_garbage_are_told_apart() {
     for expected in [Closed::Eof, Closed::Reset, Closed::TlsAlert] {
         let (ours, theirs) = connected().await;
-        let mut link = Link::new(ours, Buffers::shared());
+        let mut link = Link::new(ours, Buffers::shared(), &Deadlines::new());
         let mut pump = Pump::default();
         // What must outlive the link's run.
         let mut held = None;
@@ -351,7 +356,10 @@ async fn a_goodbye_a_cut_a_reset_and_garbage_are_told_apart() {
     // Brokers close without TLS's goodbye: that is an end, not an attack on an MQTT connection.
     let (ours, theirs) = connected().await;
     drop(stream(theirs).into_inner_socket());
-    assert_eq!(run(&mut Link::new(ours, Buffers::shared()), &mut Pump::default()).await, Closed::Eof);
+    assert_eq!(
+        run(&mut Link::new(ours, Buffers::shared(), &Deadlines::new()), &mut Pump::default()).await,
+        Closed::Eof
+    );
 }
 
 trait IntoSocket {
@@ -371,14 +379,17 @@ impl IntoSocket for Box<tokio_rustls::TlsStream<TcpStream>> {
 async fn our_reset_is_seen_as_one_and_our_silence_as_nothing() {
     let (ours, theirs) = connected().await;
     let mut pump = Pump { close: Some(Close::Reset), ..Pump::default() };
-    assert_eq!(run(&mut Link::new(ours, Buffers::shared()), &mut pump).await, Closed::Local);
+    assert_eq!(
+        run(&mut Link::new(ours, Buffers::shared(), &Deadlines::new()), &mut pump).await,
+        Closed::Local
+    );
     let error = stream(theirs).read(&mut [0; 1]).await.expect_err("a reset is not an end");
     assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
 
     let (ours, theirs) = connected().await;
     let buffers = Buffers::shared();
     let mut pump = Pump { close: Some(Close::Silent), ..Pump::default() };
-    let mut link = Link::new(ours, buffers.clone());
+    let mut link = Link::new(ours, buffers.clone(), &Deadlines::new());
     assert_eq!(run(&mut link, &mut pump).await, Closed::Local);
     drop(link);
     // Loopback delivers a FIN before `close` returns: if one had been sent, it would be here.
@@ -393,7 +404,10 @@ async fn our_reset_is_seen_as_one_and_our_silence_as_nothing() {
 #[tokio::test]
 async fn both_ends_run_on_the_same_driver() {
     let (ours, theirs) = connected().await;
-    let (mut client, mut server) = (Link::new(ours, Buffers::shared()), Link::new(theirs, Buffers::shared()));
+    let (mut client, mut server) = (
+        Link::new(ours, Buffers::shared(), &Deadlines::new()),
+        Link::new(theirs, Buffers::shared(), &Deadlines::new()),
+    );
     let mut sends = Pump { to_send: 1 << 20, close: Some(Close::AfterFlush), ..Pump::default() };
     let mut takes = Pump::default();
     let ends = tokio::join!(run(&mut client, &mut sends), run(&mut server, &mut takes));

@@ -49,7 +49,7 @@ pub struct Gathered {
     peaks: Vec<u64>,
     online: Vec<Vec<Online>>,
     errors: Vec<ErrorTotals>,
-    heartbeat: Latency,
+    heartbeat: Vec<Latency>,
     since_tick: Interval,
     rows_pool: Pool,
     live: Live,
@@ -68,7 +68,7 @@ impl Gathered {
             peaks: vec![0; layout.fleets],
             online: Vec::new(),
             errors: Vec::new(),
-            heartbeat: Latency::default(),
+            heartbeat: vec![Latency::default(); layout.phases],
             since_tick: Interval::default(),
             rows_pool: Pool::new(DIGITS_ROW, layout.highest_us),
             live: Live::default(),
@@ -102,7 +102,9 @@ impl Gathered {
         for error in &snapshot.errors {
             self.add_error(error);
         }
-        self.heartbeat.add(&snapshot.heartbeat);
+        for (mine, theirs) in self.heartbeat.iter_mut().zip(&snapshot.heartbeat) {
+            mine.add(theirs);
+        }
     }
 
     fn add_error(&mut self, error: &ErrorTotals) {
@@ -181,9 +183,9 @@ impl Gathered {
         &self.errors
     }
 
-    /// Lateness of the workers' own tick.
+    /// Lateness of the workers' own tick, by phase.
     #[must_use]
-    pub fn heartbeat(&self) -> &Latency {
+    pub fn heartbeat(&self) -> &[Latency] {
         &self.heartbeat
     }
 
@@ -381,7 +383,8 @@ mod tests {
                 }
                 prop_assert_eq!(totals.unfinished_age.count(), totals.outcome(Outcome::Unfinished));
                 offered += if key.operation.is_message() { totals.due } else { 0 };
-                errors += totals.due - ok;
+                // A step's failure is its attempt's: the series shows it once.
+                errors += if key.operation.is_step() { 0 } else { totals.due - ok };
             }
             let rows = gathered.series().rows();
             prop_assert_eq!(rows.iter().map(|row| row.interval.offered).sum::<u64>(), offered);

@@ -16,7 +16,8 @@ pub struct Snapshot {
     pub(super) seconds: Seconds,
     pub(super) fleets: Vec<(FleetCounts, Online)>,
     pub(super) errors: Vec<ErrorTotals>,
-    pub(super) heartbeat: Latency,
+    /// By phase.
+    pub(super) heartbeat: Vec<Latency>,
 }
 
 /// The cells of a recorder, and which of them were touched since the last swap.
@@ -47,7 +48,8 @@ pub struct Recorder {
     seconds: Seconds,
     fleets: Vec<(FleetCounts, Online)>,
     errors: Vec<ErrorTotals>,
-    heartbeat: Latency,
+    /// By phase.
+    heartbeat: Vec<Latency>,
     totals_pool: Pool,
     rows_pool: Pool,
     spare: Vec<Snapshot>,
@@ -66,7 +68,7 @@ impl Recorder {
             seconds: Seconds::default(),
             fleets: vec![Default::default(); layout.fleets],
             errors: Vec::new(),
-            heartbeat: Latency::default(),
+            heartbeat: vec![Latency::default(); layout.phases],
             totals_pool: Pool::new(DIGITS_TOTAL, layout.highest_us),
             rows_pool: Pool::new(DIGITS_ROW, layout.highest_us),
             spare: Vec::new(),
@@ -189,10 +191,10 @@ impl Recorder {
         self.fleets[usize::from(fleet)].1.change(delta);
     }
 
-    /// This worker's own tick came `late_ns` late.
+    /// This worker's own tick, which was due in that phase, came `late_ns` late.
     #[inline]
-    pub fn heartbeat(&mut self, late_ns: u64) {
-        self.heartbeat.record(us(late_ns), &mut self.totals_pool);
+    pub fn heartbeat(&mut self, phase: u16, late_ns: u64) {
+        self.heartbeat[usize::from(phase)].record(us(late_ns), &mut self.totals_pool);
     }
 
     /// Hands out what was counted since the last swap, and starts anew.
@@ -205,7 +207,7 @@ impl Recorder {
             snapshot.cells.push((key, std::mem::take(totals)));
         }
         std::mem::swap(&mut self.seconds, &mut snapshot.seconds);
-        std::mem::swap(&mut self.heartbeat, &mut snapshot.heartbeat);
+        snapshot.heartbeat.extend(self.heartbeat.iter_mut().map(std::mem::take));
         for (counts, online) in &mut self.fleets {
             snapshot.fleets.push((std::mem::take(counts), *online));
             online.peak = online.now;
@@ -224,7 +226,9 @@ impl Recorder {
             totals.recycle(&mut self.totals_pool);
         }
         snapshot.seconds.recycle(&mut self.rows_pool);
-        self.totals_pool.recycle(&mut snapshot.heartbeat);
+        for mut heartbeat in snapshot.heartbeat.drain(..) {
+            self.totals_pool.recycle(&mut heartbeat);
+        }
         snapshot.fleets.clear();
         snapshot.errors.clear();
         self.spare.push(snapshot);
@@ -274,7 +278,11 @@ mod tests {
         recorder.due(SEND, 0);
         assert_eq!(recorder.swap().cells.len(), 1);
         let nothing = recorder.swap();
-        assert!(nothing.cells.is_empty() && nothing.errors.is_empty() && nothing.heartbeat.is_empty());
+        assert!(
+            nothing.cells.is_empty()
+                && nothing.errors.is_empty()
+                && nothing.heartbeat.iter().all(Latency::is_empty)
+        );
         assert_eq!(nothing.seconds.iter().count(), 0);
     }
 
@@ -282,7 +290,7 @@ mod tests {
     fn a_recycled_snapshot_starts_empty() {
         let mut recorder = recorder();
         recorder.ok(SEND, &Times { due: 0, picked: 0, sent: 0, acked: 50 * MS });
-        recorder.heartbeat(9 * MS);
+        recorder.heartbeat(1, 9 * MS);
         recorder.error("closed_by_peer", Culprit::Peer, 1, || "x".to_owned());
         let used = recorder.swap();
         recorder.recycle(used);
@@ -291,7 +299,7 @@ mod tests {
         assert_eq!(snapshot.cells.len(), 1);
         assert_eq!(snapshot.cells[0].1.response.max(), Some(1_000));
         assert_eq!(snapshot.cells[0].1.response.count(), 1);
-        assert!(snapshot.heartbeat.is_empty() && snapshot.errors.is_empty());
+        assert!(snapshot.heartbeat.iter().all(Latency::is_empty) && snapshot.errors.is_empty());
     }
 
     #[test]

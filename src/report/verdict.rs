@@ -195,17 +195,14 @@ impl Judge<'_> {
         let lacked =
             self.environment.iter().map(|lacked| format!("the load generator's machine ran short: {lacked}"));
         let mut invalid: Vec<String> = lacked.collect();
-        let allowed = us(self.validity.heartbeat_p999);
-        if let Some(late) = self.gathered.heartbeat().quantile(0.999).filter(|late| *late > allowed) {
-            let (late, allowed) = (human_us(late), human_us(allowed));
-            invalid.push(format!(
-                "the load generator was starved: heartbeat p99.9 was {late} late, over {allowed}"
-            ));
-        }
         let mut elsewhere = Vec::new();
         for (index, phase) in (0_u16..).zip(self.phases) {
             let messages = self.gathered.sum(|key| key.phase == index && key.operation.is_message());
-            let faults = [self.lagging(phase.name, &messages), self.late(phase.name, &messages)];
+            let faults = [
+                self.starved(index, phase.name),
+                self.lagging(phase.name, &messages),
+                self.late(phase.name, &messages),
+            ];
             let faults = faults.into_iter().flatten();
             if self.is_used(index) {
                 invalid.extend(faults.map(Fault::reason));
@@ -214,6 +211,16 @@ impl Judge<'_> {
             }
         }
         (invalid, elsewhere)
+    }
+
+    /// The workers did not get the processor when they wanted it.
+    fn starved(&self, index: u16, phase: &str) -> Option<Fault> {
+        let late = self.gathered.heartbeat().get(usize::from(index))?.quantile(0.999)?;
+        let allowed = us(self.validity.heartbeat_p999);
+        (late > allowed).then(|| Fault {
+            text: format!("phase {phase}: the load generator was starved"),
+            evidence: format!("heartbeat p99.9 was {} late, over {}", human_us(late), human_us(allowed)),
+        })
     }
 
     /// Lag p99 above what is allowed, or above a share of response p99, whichever is more.
@@ -495,7 +502,7 @@ mod tests {
         let beat = |late: u64, ms: u64| {
             Case::default().judge(|r| {
                 for n in 0..2_000 {
-                    r.heartbeat(if n < late { ms * MS } else { 0 });
+                    r.heartbeat(1, if n < late { ms * MS } else { 0 });
                 }
             })
         };
@@ -525,7 +532,7 @@ mod tests {
         let case = Case { validity, ..Case::default() };
         let record = |r: &mut Recorder| {
             messages(r, STEADY, 1_000, 900, 950);
-            r.heartbeat(900 * MS);
+            r.heartbeat(1, 900 * MS);
         };
         assert_verdict(&case.judge(record), Status::Pass, 0, "");
         assert_verdict(&Case::default().judge(record), Status::Invalid, 120, "");

@@ -2,7 +2,7 @@
 
 use super::histogram::{latency, row};
 use super::model::{ErrorCount, Fleet, Histogram, OperationResult, Row, Series};
-use crate::measure::{Gathered, Operation, Outcome, Totals};
+use crate::measure::{Gathered, Latency, Operation, Outcome, Totals};
 use std::collections::BTreeMap;
 
 /// What the indices of keys are called.
@@ -116,7 +116,11 @@ pub fn fleets(gathered: &Gathered, names: &Names, devices: &[u64]) -> Vec<Fleet>
 #[must_use]
 pub fn meters(gathered: &Gathered) -> (Histogram, Histogram, u64) {
     let messages = gathered.sum(|key| key.operation.is_message());
-    (latency(gathered.heartbeat()), latency(&messages.lag), messages.late)
+    let mut heartbeat = Latency::default();
+    for phase in gathered.heartbeat() {
+        heartbeat.add(phase);
+    }
+    (latency(&heartbeat), latency(&messages.lag), messages.late)
 }
 
 #[cfg(test)]
@@ -144,7 +148,7 @@ pub(crate) mod tests {
         recorder.duration(Key { operation: Operation::ConnectTls, ..connect }, 12 * MS);
         recorder.online(0, 1);
         recorder.counts(0).bytes_sent = 300;
-        recorder.heartbeat(MS);
+        recorder.heartbeat(0, MS);
         gathered.add(&recorder.swap(), 0);
         gathered.tick(S, 25.0, 1);
         for n in 0..4 {

@@ -1,7 +1,7 @@
 //! One device against a scripted hub, in virtual time: how it comes, stays and goes, and what is counted.
 
 use super::*;
-use crate::link::{Buffers, End, Endpoint, Link, Transport};
+use crate::link::{Buffers, Deadlines, End, Endpoint, Link, Transport};
 use crate::measure::{Gathered, Totals};
 use crate::plan;
 use crate::scenario::Input;
@@ -19,7 +19,7 @@ fn context(load_s: u64, fleet: &str, send: &str) -> Rc<Context> {
     let endpoint = Arc::new(Endpoint { host: "hub".to_owned(), port: 8883, tls: None });
     let (reports, _) = tokio::sync::mpsc::unbounded_channel();
     let zero = (crate::clock::now(), Duration::from_secs(1_800_000_000));
-    Rc::new(Context::new(plan, endpoint, zero, Buffers::shared(), reports))
+    Rc::new(Context::new(plan, endpoint, zero, (Buffers::shared(), Deadlines::new()), reports))
 }
 
 /// A device that is to be online, and the bytes between it and the hub.
@@ -255,7 +255,7 @@ async fn against_a_frozen_hub(load_s: u64, fleet: &str) -> (End<SessionError>, P
     device.enter(context.plan.schedule.online_spans(0, 1)[0]);
     device.begin_attempt(0, crate::clock::now());
     let (ours, mut theirs) = tokio::io::duplex(1024);
-    let mut link = Link::new(Transport::Duplex(ours), context.buffers.clone());
+    let mut link = Link::new(Transport::Duplex(ours), context.buffers.clone(), &context.deadlines);
     let hub = async {
         let mut connect = [0; 256];
         let _ = theirs.read(&mut connect).await.unwrap();
@@ -267,6 +267,7 @@ async fn against_a_frozen_hub(load_s: u64, fleet: &str) -> (End<SessionError>, P
     let end = tokio::select! {
         end = std::future::poll_fn(|cx| link.poll(cx, &mut device)) => end,
         () = hub => unreachable!("it never ends"),
+        error = context.deadlines.run() => panic!("{error}"),
     };
     let lasted = crate::clock::now() - context.zero;
     let parting = device.parting();
