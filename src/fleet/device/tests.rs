@@ -291,3 +291,12 @@ async fn a_hub_that_stops_reading_is_missed_by_keep_alive() {
     assert_eq!(telemetry.outcome(Outcome::Ok), 0);
     assert!(lasted < Duration::from_secs(20 + 20 + 31), "{lasted:?}");
 }
+
+#[test]
+fn a_device_is_small() {
+    let context = context(5, "", EACH_SECOND);
+    // Tens of thousands of them: what is added here is paid for that often (`docs/performance.md`).
+    assert!(size_of::<Device>() <= 576, "{}", size_of::<Device>());
+    let task = size_of_val(&crate::fleet::life::live(context, 0, 0));
+    assert!(task <= 1408, "{task}");
+}
