@@ -150,7 +150,7 @@ fn subscription(subscription: &Subscription) -> String {
 fn stream(send: &SendPlan, fleet: &FleetPlan) -> String {
     let spread = match send.arrival.spread {
         Spread::Regular => "regular",
-        Spread::Stratified => "regular, taking turns",
+        Spread::Stratified(_) => "regular, taking turns",
         Spread::Poisson => "poisson",
     };
     let total = Rate::per_second(send.arrival.rate_hz * f64::from(fleet.devices));

@@ -37,15 +37,7 @@ impl Messages {
         let fleet = &plan.fleets[usize::from(account.fleet)];
         let global = fleet.first + u64::from(index);
         let streams = fleet.sends.iter().zip(0_u16..).map(|(send, number)| Stream {
-            cursor: Cursor::new(
-                &send.arrival,
-                plan.schedule.load(),
-                plan.seed,
-                global,
-                number,
-                fleet.devices,
-                index,
-            ),
+            cursor: Cursor::new(&send.arrival, plan.schedule.load(), plan.seed, global, number, index),
             payload: send.payload.state(plan.seed, global, number),
             topic: send.topic.render(&Names { device, index }).into_boxed_str(),
         });

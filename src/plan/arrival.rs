@@ -15,7 +15,7 @@ pub enum Spread {
     /// Evenly, each device with a phase of its own drawn from the seed.
     Regular,
     /// Evenly over the whole fleet: the devices take turns.
-    Stratified,
+    Stratified(Turns),
     /// Independently of each other.
     Poisson,
 }
@@ -92,19 +92,33 @@ impl Position {
     }
 }
 
-/// When in a round a device's turn is: each of the fleet's `devices` slots is taken once, so the whole fleet is
-/// exactly regular; neighbours in index are far apart, so that half a fleet (low indices) is nearly so.
-fn turn(index: u32, devices: u32) -> f64 {
-    /// Among so many steps from the golden section on there is a good one.
-    const STEPS_TRIED: u64 = 64;
-    let devices = u64::from(devices.max(1));
-    let golden = devices * 618 / 1000;
-    let steps = golden..golden + STEPS_TRIED;
-    let step = steps.min_by_key(|step| unevenness(*step % devices, devices)).unwrap_or(1);
-    let slot = u64::from(index) * step % devices;
+/// Who comes when in a round: each of a fleet's slots is taken once, so the whole fleet is exactly regular;
+/// neighbours in index are far apart, so that half a fleet (low indices) is nearly so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turns {
+    devices: u64,
+    step: u64,
+}
+
+impl Turns {
+    /// The turns of a fleet of so many. Finding them takes a while: once for a fleet, not for each device.
+    #[must_use]
+    pub fn of(devices: u32) -> Turns {
+        /// Among so many steps from the golden section on there is a good one.
+        const STEPS_TRIED: u64 = 64;
+        let devices = u64::from(devices.max(1));
+        let golden = devices * 618 / 1000;
+        let steps = golden..golden + STEPS_TRIED;
+        let step = steps.min_by_key(|step| unevenness(*step % devices, devices)).unwrap_or(1);
+        Turns { devices, step }
+    }
+
+    /// Where in a round, from 0 to 1, the turn of the device with that index is.
     #[expect(clippy::cast_precision_loss, reason = "device counts are far below 2^52")]
-    let phase = (slot as f64 + 0.5) / devices as f64;
-    phase
+    fn phase(self, index: u32) -> f64 {
+        let slot = u64::from(index) * self.step % self.devices;
+        (slot as f64 + 0.5) / self.devices as f64
+    }
 }
 
 /// How unevenly the multiples of `step` modulo `devices` fill the round: the largest partial quotient of their
@@ -134,13 +148,12 @@ impl Cursor {
         seed: u64,
         device_global: u64,
         send: u16,
-        fleet_devices: u32,
         index: u32,
     ) -> Cursor {
         let mut rng = generator(seed, device_global, Purpose::Arrivals(send));
         let position = match arrival.spread {
             Spread::Regular => Position::Regular { n: 0, phase: rng.random() },
-            Spread::Stratified => Position::Regular { n: 0, phase: turn(index, fleet_devices) },
+            Spread::Stratified(turns) => Position::Regular { n: 0, phase: turns.phase(index) },
             Spread::Poisson => Position::Poisson { sum: exponential(&mut rng), rng },
         };
         let span = Span { from_ns: 0, to_ns: 0 };
@@ -198,7 +211,7 @@ mod tests {
     }
 
     fn cursor(spread: Spread, rate_hz: f64, load: &Arc<Load>, device: u64) -> Cursor {
-        Cursor::new(&Arrival { spread, rate_hz }, load, 7, device, 0, 10, u32::try_from(device % 10).unwrap())
+        Cursor::new(&Arrival { spread, rate_hz }, load, 7, device, 0, u32::try_from(device % 10).unwrap())
     }
 
     fn all(cursor: &mut Cursor, spans: &[Span]) -> Vec<u64> {
@@ -243,7 +256,7 @@ mod tests {
             ("no load at all", 1.0, &load(&[(S, [0.0; 2])]), vec![]),
         ];
         for (name, rate_hz, load, expected) in rows {
-            let mut cursor = cursor(Spread::Stratified, rate_hz, load, 0);
+            let mut cursor = cursor(Spread::Stratified(Turns::of(10)), rate_hz, load, 0);
             assert_eq!(all(&mut cursor, &whole(u64::MAX)), expected, "{name}");
         }
     }
@@ -277,7 +290,9 @@ mod tests {
     fn a_stratified_fleet_is_regular_in_total() {
         let steady = load(&[(60 * S, [1.0; 2])]);
         let mut fleet: Vec<u64> = (0..10)
-            .flat_map(|device| all(&mut cursor(Spread::Stratified, 0.3, &steady, device), &whole(60 * S)))
+            .flat_map(|device| {
+                all(&mut cursor(Spread::Stratified(Turns::of(10)), 0.3, &steady, device), &whole(60 * S))
+            })
             .collect();
         fleet.sort_unstable();
         assert_eq!(fleet.len(), 180);
@@ -287,7 +302,7 @@ mod tests {
     #[test]
     fn turns_fill_the_round_and_every_prefix_is_spread() {
         for devices in [1, 2, 3, 10, 100, 997, 1000] {
-            let mut turns: Vec<f64> = (0..devices).map(|index| turn(index, devices)).collect();
+            let mut turns: Vec<f64> = (0..devices).map(|index| Turns::of(devices).phase(index)).collect();
             for online in [devices / 2, devices / 10].into_iter().filter(|online| *online > 1) {
                 let mut prefix = turns[..online as usize].to_vec();
                 prefix.sort_by(f64::total_cmp);

@@ -1,7 +1,7 @@
 //! The fleets of a plan: ids, credentials and messages, checked against what MQTT and an IoT hub allow. A part of
 //! `resolve`.
 
-use super::arrival::{Arrival, Spread};
+use super::arrival::{Arrival, Spread, Turns};
 use super::credentials::Auth;
 use super::payload::{self, Payload};
 use super::template::{self, Names, Template};
@@ -334,7 +334,9 @@ fn arrival(spec: &SendSpec, devices: u32, errors: &mut Errors) -> Option<Arrival
     let poisson = spec.arrival == Some(ArrivalKind::Poisson);
     let (rate_hz, regular) = match spec.spacing? {
         Spacing::Every(every) => (1.0 / every.as_secs_f64(), Spread::Regular),
-        Spacing::Rate(rate) => (rate.as_per_second() / f64::from(devices), Spread::Stratified),
+        Spacing::Rate(rate) => {
+            (rate.as_per_second() / f64::from(devices), Spread::Stratified(Turns::of(devices)))
+        }
     };
     if rate_hz <= 0.0 {
         errors

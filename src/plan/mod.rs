@@ -15,7 +15,7 @@ mod template;
 mod threshold;
 mod types;
 
-pub use arrival::{Arrival, Cursor, Due, Spread};
+pub use arrival::{Arrival, Cursor, Due, Spread, Turns};
 pub use credentials::{Auth, Credentials, Secret};
 pub use needs::Needs;
 pub use payload::{Payload, PayloadContext, PayloadError, PayloadState};
