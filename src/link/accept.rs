@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Instant;
 use tokio::net::TcpStream;
 use tokio::time::timeout_at;
-use tokio_rustls::TlsAcceptor;
 
+use super::secure::Secure;
 use super::transport::Transport;
 
 /// A client that did not get through TLS.
@@ -35,9 +35,9 @@ pub async fn accept_tls(
     // Acks must not wait for each other (Nagle).
     stream.set_nodelay(true).map_err(AcceptError::Tls)?;
     // Boxed: a connection's task would otherwise keep room for a handshake all its life.
-    let accepting = Box::pin(TlsAcceptor::from(Arc::clone(config)).accept(stream));
+    let accepting = Box::pin(Secure::accept(stream, Arc::clone(config)));
     match timeout_at(deadline.into(), accepting).await {
-        Ok(Ok(stream)) => Ok(Transport::tls(stream.into())),
+        Ok(Ok(stream)) => Ok(Transport::Tls(stream)),
         Ok(Err(error)) => Err(AcceptError::Tls(error)),
         Err(_) => Err(AcceptError::Timeout),
     }

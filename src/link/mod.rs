@@ -7,6 +7,7 @@ mod accept;
 mod dial;
 mod driver;
 pub mod listen;
+mod secure;
 pub mod tls;
 mod transport;
 

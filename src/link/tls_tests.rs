@@ -10,6 +10,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::tls::{self, ClientOptions, TlsError};
 use super::{
@@ -98,19 +100,17 @@ async fn meet(
     tokio::join!(dial(&endpoint, soon()), serve)
 }
 
-/// Two connected ends, ours first.
-async fn connected() -> (Transport, Transport) {
+/// Two connected ends, ours first. The other one is driven by tokio-rustls, not by what is tested.
+async fn connected() -> (Transport, TlsStream<TcpStream>) {
     let identity = identity(&["127.0.0.1"]);
-    let (client, server) = meet(&identity.server(), "127.0.0.1", &identity.trusted()).await;
+    let (listener, address) = listener();
+    let endpoint = endpoint("127.0.0.1", address.port(), &identity.trusted());
+    let serve = async {
+        let (stream, _) = listener.accept().await.expect("a client comes");
+        TlsAcceptor::from(identity.server()).accept(stream).await
+    };
+    let (client, server) = tokio::join!(dial(&endpoint, soon()), serve);
     (client.expect("trusted").transport, server.expect("it accepts"))
-}
-
-/// The raw stream of an accepted connection.
-fn stream(transport: Transport) -> Box<tokio_rustls::TlsStream<TcpStream>> {
-    match transport {
-        Transport::Tls(stream) => stream,
-        other => panic!("not TLS: {other:?}"),
-    }
 }
 
 /// Sends `to_send` bytes, and notes what becomes of them and of the connection.
@@ -279,10 +279,9 @@ async fn a_client_that_says_nothing_or_speaks_no_tls_is_not_accepted() {
 #[tokio::test]
 async fn flushed_means_that_the_kernel_has_it_also_under_tls() {
     const BYTES: usize = 32 << 20;
-    let (ours, theirs) = connected().await;
+    let (ours, mut theirs) = connected().await;
     let mut link = Link::new(ours, Buffers::shared());
     let mut pump = Pump { to_send: BYTES, close: Some(Close::AfterFlush), ..Pump::default() };
-    let mut theirs = stream(theirs);
     let reader = async {
         let mut received = 0;
         let mut chunk = vec![0; 256 * 1024];
@@ -330,16 +329,16 @@ async fn a_peer_that_stops_reading_holds_everything_up_and_nothing_counts_as_flu
 #[tokio::test]
 async fn a_goodbye_a_cut_a_reset_and_garbage_are_told_apart() {
     for expected in [Closed::Eof, Closed::Reset, Closed::TlsAlert] {
-        let (ours, theirs) = connected().await;
+        let (ours, mut theirs) = connected().await;
         let mut link = Link::new(ours, Buffers::shared());
         let mut pump = Pump::default();
         // What must outlive the link's run.
         let mut held = None;
         match expected {
-            Closed::Eof => stream(theirs).shutdown().await.expect("it closes"),
-            Closed::Reset => theirs.reset(),
+            Closed::Eof => theirs.shutdown().await.expect("it closes"),
+            Closed::Reset => theirs.into_inner().0.set_zero_linger().expect("a socket"),
             _ => {
-                let mut socket = stream(theirs).into_inner_socket();
+                let mut socket = theirs.into_inner().0;
                 socket.write_all(b"this is no TLS record").await.expect("it takes bytes");
                 held = Some(socket);
             }
@@ -350,29 +349,16 @@ async fn a_goodbye_a_cut_a_reset_and_garbage_are_told_apart() {
     }
     // Brokers close without TLS's goodbye: that is an end, not an attack on an MQTT connection.
     let (ours, theirs) = connected().await;
-    drop(stream(theirs).into_inner_socket());
+    drop(theirs.into_inner().0);
     assert_eq!(run(&mut Link::new(ours, Buffers::shared()), &mut Pump::default()).await, Closed::Eof);
-}
-
-trait IntoSocket {
-    fn into_inner_socket(self) -> TcpStream;
-}
-
-impl IntoSocket for Box<tokio_rustls::TlsStream<TcpStream>> {
-    fn into_inner_socket(self) -> TcpStream {
-        match *self {
-            tokio_rustls::TlsStream::Client(stream) => stream.into_inner().0,
-            tokio_rustls::TlsStream::Server(stream) => stream.into_inner().0,
-        }
-    }
 }
 
 #[tokio::test]
 async fn our_reset_is_seen_as_one_and_our_silence_as_nothing() {
-    let (ours, theirs) = connected().await;
+    let (ours, mut theirs) = connected().await;
     let mut pump = Pump { close: Some(Close::Reset), ..Pump::default() };
     assert_eq!(run(&mut Link::new(ours, Buffers::shared()), &mut pump).await, Closed::Local);
-    let error = stream(theirs).read(&mut [0; 1]).await.expect_err("a reset is not an end");
+    let error = theirs.read(&mut [0; 1]).await.expect_err("a reset is not an end");
     assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
 
     let (ours, theirs) = connected().await;
@@ -382,7 +368,7 @@ async fn our_reset_is_seen_as_one_and_our_silence_as_nothing() {
     assert_eq!(run(&mut link, &mut pump).await, Closed::Local);
     drop(link);
     // Loopback delivers a FIN before `close` returns: if one had been sent, it would be here.
-    let socket = stream(theirs).into_inner_socket().into_std().expect("a socket");
+    let socket = theirs.into_inner().0.into_std().expect("a socket");
     let nothing = socket.peek(&mut [0; 1]).expect_err("the peer sees nothing");
     assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock);
     // Only the end of the worker closes it.
@@ -392,7 +378,9 @@ async fn our_reset_is_seen_as_one_and_our_silence_as_nothing() {
 
 #[tokio::test]
 async fn both_ends_run_on_the_same_driver() {
-    let (ours, theirs) = connected().await;
+    let identity = identity(&["127.0.0.1"]);
+    let (ours, theirs) = meet(&identity.server(), "127.0.0.1", &identity.trusted()).await;
+    let (ours, theirs) = (ours.expect("trusted").transport, theirs.expect("it accepts"));
     let (mut client, mut server) = (Link::new(ours, Buffers::shared()), Link::new(theirs, Buffers::shared()));
     let mut sends = Pump { to_send: 1 << 20, close: Some(Close::AfterFlush), ..Pump::default() };
     let mut takes = Pump::default();
