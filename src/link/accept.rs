@@ -8,7 +8,8 @@ use std::time::Instant;
 use tokio::net::TcpStream;
 use tokio::time::timeout_at;
 
-use super::secure::Secure;
+use super::records::Records;
+use super::secure::{self, Secure};
 use super::transport::Transport;
 
 /// A client that did not get through TLS.
@@ -34,10 +35,11 @@ pub async fn accept_tls(
 ) -> Result<Transport, AcceptError> {
     // Acks must not wait for each other (Nagle).
     stream.set_nodelay(true).map_err(AcceptError::Tls)?;
+    let records = Records::server(Arc::clone(config)).map_err(secure::failed).map_err(AcceptError::Tls)?;
     // Boxed: a connection's task would otherwise keep room for a handshake all its life.
-    let accepting = Box::pin(Secure::accept(stream, Arc::clone(config)));
+    let accepting = Box::pin(Secure::handshake(stream, records));
     match timeout_at(deadline.into(), accepting).await {
-        Ok(Ok(stream)) => Ok(Transport::Tls(stream)),
+        Ok(Ok(stream)) => Ok(Transport::Tls(Box::new(stream))),
         Ok(Err(error)) => Err(AcceptError::Tls(error)),
         Err(_) => Err(AcceptError::Timeout),
     }

@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{timeout, timeout_at};
 
-use super::secure::Secure;
+use super::records::Records;
+use super::secure::{self, Secure};
 use super::tls::TlsFacts;
 use super::transport::Transport;
 use crate::clock;
@@ -251,9 +252,10 @@ async fn connect(
     *step = Step::Tls;
     let name = ServerName::try_from(endpoint.host.clone())
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-    let stream = Secure::connect(stream, Arc::clone(config), name).await?;
+    let records = Records::client(Arc::clone(config), name).map_err(secure::failed)?;
+    let stream = Secure::handshake(stream, records).await?;
     steps.tls = Some(lap());
-    Ok(Transport::Tls(stream))
+    Ok(Transport::Tls(Box::new(stream)))
 }
 
 /// Tries the addresses of a name in their order, each with its share of the time that is left: one that does not answer

@@ -7,6 +7,7 @@ mod accept;
 mod dial;
 mod driver;
 pub mod listen;
+mod records;
 mod secure;
 pub mod tls;
 mod transport;
@@ -19,5 +20,7 @@ pub use transport::Transport;
 
 #[cfg(test)]
 mod driver_tests;
+#[cfg(test)]
+mod records_tests;
 #[cfg(test)]
 mod tls_tests;
