@@ -23,4 +23,6 @@ mod driver_tests;
 #[cfg(test)]
 mod records_tests;
 #[cfg(test)]
+mod secure_tests;
+#[cfg(test)]
 mod tls_tests;

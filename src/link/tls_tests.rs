@@ -22,13 +22,13 @@ use crate::clock;
 use crate::sansio::{Close, Closed, Machine, OUTPUT_BYTES_MAX};
 
 /// A server's certificate, its key, and what a client must trust.
-struct Identity {
+pub(super) struct Identity {
     certificate: Vec<u8>,
     key: Vec<u8>,
-    pem: Vec<u8>,
+    pub(super) pem: Vec<u8>,
 }
 
-fn identity(names: &[&str]) -> Identity {
+pub(super) fn identity(names: &[&str]) -> Identity {
     let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
     let made = rcgen::generate_simple_self_signed(names).expect("names are valid");
     Identity {
@@ -39,7 +39,7 @@ fn identity(names: &[&str]) -> Identity {
 }
 
 impl Identity {
-    fn server(&self) -> Arc<ServerConfig> {
+    pub(super) fn server(&self) -> Arc<ServerConfig> {
         tls::server(vec![self.certificate.clone()], self.key.clone()).expect("key and certificate match")
     }
 
@@ -70,14 +70,14 @@ impl Identity {
     }
 }
 
-fn listener() -> (TcpListener, SocketAddr) {
+pub(super) fn listener() -> (TcpListener, SocketAddr) {
     let listener = listen::bind(([127, 0, 0, 1], 0).into()).expect("a free port");
     let address = listener.local_addr().expect("bound");
     (TcpListener::from_std(listener).expect("inside a runtime"), address)
 }
 
 /// Long enough for a loaded machine; nothing waits for it that works.
-fn soon() -> Instant {
+pub(super) fn soon() -> Instant {
     clock::now() + Duration::from_secs(30)
 }
 
@@ -101,7 +101,7 @@ async fn meet(
 }
 
 /// Two connected ends, ours first. The other one is driven by tokio-rustls, not by what is tested.
-async fn connected() -> (Transport, TlsStream<TcpStream>) {
+pub(super) async fn connected() -> (Transport, TlsStream<TcpStream>) {
     let identity = identity(&["127.0.0.1"]);
     let (listener, address) = listener();
     let endpoint = endpoint("127.0.0.1", address.port(), &identity.trusted());
