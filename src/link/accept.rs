@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Instant;
 use tokio::net::TcpStream;
 use tokio::time::timeout_at;
-use tokio_rustls::TlsAcceptor;
 
+use super::records::Records;
+use super::secure::{self, Secure};
 use super::transport::Transport;
 
 /// A client that did not get through TLS.
@@ -34,10 +35,11 @@ pub async fn accept_tls(
 ) -> Result<Transport, AcceptError> {
     // Acks must not wait for each other (Nagle).
     stream.set_nodelay(true).map_err(AcceptError::Tls)?;
+    let records = Records::server(Arc::clone(config)).map_err(secure::failed).map_err(AcceptError::Tls)?;
     // Boxed: a connection's task would otherwise keep room for a handshake all its life.
-    let accepting = Box::pin(TlsAcceptor::from(Arc::clone(config)).accept(stream));
+    let accepting = Box::pin(Secure::handshake(stream, records));
     match timeout_at(deadline.into(), accepting).await {
-        Ok(Ok(stream)) => Ok(Transport::tls(stream.into())),
+        Ok(Ok(stream)) => Ok(Transport::Tls(Box::new(stream))),
         Ok(Err(error)) => Err(AcceptError::Tls(error)),
         Err(_) => Err(AcceptError::Timeout),
     }

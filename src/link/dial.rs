@@ -14,8 +14,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{timeout, timeout_at};
-use tokio_rustls::TlsConnector;
 
+use super::records::Records;
+use super::secure::{self, Secure};
 use super::tls::TlsFacts;
 use super::transport::Transport;
 use crate::clock;
@@ -185,7 +186,7 @@ impl Class {
     }
 }
 
-/// rustls's error inside tokio-rustls's.
+/// rustls's error inside the one that `secure` gives.
 fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
     error.get_ref()?.downcast_ref()
 }
@@ -251,9 +252,10 @@ async fn connect(
     *step = Step::Tls;
     let name = ServerName::try_from(endpoint.host.clone())
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-    let stream = TlsConnector::from(Arc::clone(config)).connect(name, stream).await?;
+    let records = Records::client(Arc::clone(config), name).map_err(secure::failed)?;
+    let stream = Secure::handshake(stream, records).await?;
     steps.tls = Some(lap());
-    Ok(Transport::tls(stream.into()))
+    Ok(Transport::Tls(Box::new(stream)))
 }
 
 /// Tries the addresses of a name in their order, each with its share of the time that is left: one that does not answer

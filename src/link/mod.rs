@@ -8,6 +8,8 @@ mod deadlines;
 mod dial;
 mod driver;
 pub mod listen;
+mod records;
+mod secure;
 pub mod tls;
 mod transport;
 
@@ -20,5 +22,9 @@ pub use transport::Transport;
 
 #[cfg(test)]
 mod driver_tests;
+#[cfg(test)]
+mod records_tests;
+#[cfg(test)]
+mod secure_tests;
 #[cfg(test)]
 mod tls_tests;

@@ -10,6 +10,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::tls::{self, ClientOptions, TlsError};
 use super::{
@@ -20,13 +22,13 @@ use crate::clock;
 use crate::sansio::{Close, Closed, Machine, OUTPUT_BYTES_MAX};
 
 /// A server's certificate, its key, and what a client must trust.
-struct Identity {
+pub(super) struct Identity {
     certificate: Vec<u8>,
     key: Vec<u8>,
-    pem: Vec<u8>,
+    pub(super) pem: Vec<u8>,
 }
 
-fn identity(names: &[&str]) -> Identity {
+pub(super) fn identity(names: &[&str]) -> Identity {
     let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
     let made = rcgen::generate_simple_self_signed(names).expect("names are valid");
     Identity {
@@ -37,7 +39,7 @@ fn identity(names: &[&str]) -> Identity {
 }
 
 impl Identity {
-    fn server(&self) -> Arc<ServerConfig> {
+    pub(super) fn server(&self) -> Arc<ServerConfig> {
         tls::server(vec![self.certificate.clone()], self.key.clone()).expect("key and certificate match")
     }
 
@@ -68,14 +70,14 @@ impl Identity {
     }
 }
 
-fn listener() -> (TcpListener, SocketAddr) {
+pub(super) fn listener() -> (TcpListener, SocketAddr) {
     let listener = listen::bind(([127, 0, 0, 1], 0).into()).expect("a free port");
     let address = listener.local_addr().expect("bound");
     (TcpListener::from_std(listener).expect("inside a runtime"), address)
 }
 
 /// Long enough for a loaded machine; nothing waits for it that works.
-fn soon() -> Instant {
+pub(super) fn soon() -> Instant {
     clock::now() + Duration::from_secs(30)
 }
 
@@ -98,19 +100,17 @@ async fn meet(
     tokio::join!(dial(&endpoint, soon()), serve)
 }
 
-/// Two connected ends, ours first.
-async fn connected() -> (Transport, Transport) {
+/// Two connected ends, ours first. The other one is driven by tokio-rustls, not by what is tested.
+pub(super) async fn connected() -> (Transport, TlsStream<TcpStream>) {
     let identity = identity(&["127.0.0.1"]);
-    let (client, server) = meet(&identity.server(), "127.0.0.1", &identity.trusted()).await;
+    let (listener, address) = listener();
+    let endpoint = endpoint("127.0.0.1", address.port(), &identity.trusted());
+    let serve = async {
+        let (stream, _) = listener.accept().await.expect("a client comes");
+        TlsAcceptor::from(identity.server()).accept(stream).await
+    };
+    let (client, server) = tokio::join!(dial(&endpoint, soon()), serve);
     (client.expect("trusted").transport, server.expect("it accepts"))
-}
-
-/// The raw stream of an accepted connection.
-fn stream(transport: Transport) -> Box<tokio_rustls::TlsStream<TcpStream>> {
-    match transport {
-        Transport::Tls(stream) => stream,
-        other => panic!("not TLS: {other:?}"),
-    }
 }
 
 /// Sends `to_send` bytes, and notes what becomes of them and of the connection.
@@ -284,10 +284,9 @@ async fn a_client_that_says_nothing_or_speaks_no_tls_is_not_accepted() {
 #[tokio::test]
 async fn flushed_means_that_the_kernel_has_it_also_under_tls() {
     const BYTES: usize = 32 << 20;
-    let (ours, theirs) = connected().await;
+    let (ours, mut theirs) = connected().await;
     let mut link = Link::new(ours, Buffers::shared(), &Deadlines::new());
     let mut pump = Pump { to_send: BYTES, close: Some(Close::AfterFlush), ..Pump::default() };
-    let mut theirs = stream(theirs);
     let reader = async {
         let mut received = 0;
         let mut chunk = vec![0; 256 * 1024];
@@ -335,16 +334,16 @@ async fn a_peer_that_stops_reading_holds_everything_up_and_nothing_counts_as_flu
 #[tokio::test]
 async fn a_goodbye_a_cut_a_reset_and_garbage_are_told_apart() {
     for expected in [Closed::Eof, Closed::Reset, Closed::TlsAlert] {
-        let (ours, theirs) = connected().await;
+        let (ours, mut theirs) = connected().await;
         let mut link = Link::new(ours, Buffers::shared(), &Deadlines::new());
         let mut pump = Pump::default();
         // What must outlive the link's run.
         let mut held = None;
         match expected {
-            Closed::Eof => stream(theirs).shutdown().await.expect("it closes"),
-            Closed::Reset => theirs.reset(),
+            Closed::Eof => theirs.shutdown().await.expect("it closes"),
+            Closed::Reset => theirs.into_inner().0.set_zero_linger().expect("a socket"),
             _ => {
-                let mut socket = stream(theirs).into_inner_socket();
+                let mut socket = theirs.into_inner().0;
                 socket.write_all(b"this is no TLS record").await.expect("it takes bytes");
                 held = Some(socket);
             }
@@ -355,35 +354,22 @@ async fn a_goodbye_a_cut_a_reset_and_garbage_are_told_apart() {
     }
     // Brokers close without TLS's goodbye: that is an end, not an attack on an MQTT connection.
     let (ours, theirs) = connected().await;
-    drop(stream(theirs).into_inner_socket());
+    drop(theirs.into_inner().0);
     assert_eq!(
         run(&mut Link::new(ours, Buffers::shared(), &Deadlines::new()), &mut Pump::default()).await,
         Closed::Eof
     );
 }
 
-trait IntoSocket {
-    fn into_inner_socket(self) -> TcpStream;
-}
-
-impl IntoSocket for Box<tokio_rustls::TlsStream<TcpStream>> {
-    fn into_inner_socket(self) -> TcpStream {
-        match *self {
-            tokio_rustls::TlsStream::Client(stream) => stream.into_inner().0,
-            tokio_rustls::TlsStream::Server(stream) => stream.into_inner().0,
-        }
-    }
-}
-
 #[tokio::test]
 async fn our_reset_is_seen_as_one_and_our_silence_as_nothing() {
-    let (ours, theirs) = connected().await;
+    let (ours, mut theirs) = connected().await;
     let mut pump = Pump { close: Some(Close::Reset), ..Pump::default() };
     assert_eq!(
         run(&mut Link::new(ours, Buffers::shared(), &Deadlines::new()), &mut pump).await,
         Closed::Local
     );
-    let error = stream(theirs).read(&mut [0; 1]).await.expect_err("a reset is not an end");
+    let error = theirs.read(&mut [0; 1]).await.expect_err("a reset is not an end");
     assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
 
     let (ours, theirs) = connected().await;
@@ -393,7 +379,7 @@ async fn our_reset_is_seen_as_one_and_our_silence_as_nothing() {
     assert_eq!(run(&mut link, &mut pump).await, Closed::Local);
     drop(link);
     // Loopback delivers a FIN before `close` returns: if one had been sent, it would be here.
-    let socket = stream(theirs).into_inner_socket().into_std().expect("a socket");
+    let socket = theirs.into_inner().0.into_std().expect("a socket");
     let nothing = socket.peek(&mut [0; 1]).expect_err("the peer sees nothing");
     assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock);
     // Only the end of the worker closes it.
@@ -403,7 +389,9 @@ async fn our_reset_is_seen_as_one_and_our_silence_as_nothing() {
 
 #[tokio::test]
 async fn both_ends_run_on_the_same_driver() {
-    let (ours, theirs) = connected().await;
+    let identity = identity(&["127.0.0.1"]);
+    let (ours, theirs) = meet(&identity.server(), "127.0.0.1", &identity.trusted()).await;
+    let (ours, theirs) = (ours.expect("trusted").transport, theirs.expect("it accepts"));
     let (mut client, mut server) = (
         Link::new(ours, Buffers::shared(), &Deadlines::new()),
         Link::new(theirs, Buffers::shared(), &Deadlines::new()),

@@ -8,15 +8,11 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsStream;
 
+use super::secure::Secure;
 use super::tls::TlsFacts;
 
-/// The most that TLS may hold of what the socket did not take. rustls's own default is 64 KiB on top of what the
-/// link holds; with one record's worth, a peer that stops reading is felt at once.
-pub(super) const TLS_UNSENT_BYTES_MAX: usize = 16 * 1024;
-
-/// The most that one read takes: a whole TLS record. Without it a peer that floods us grows the buffer with every read.
+/// The most that one read takes, as under TLS. Without it a peer that floods us grows the buffer with every read.
 const READ_BYTES_MAX: usize = 16 * 1024;
 
 /// An established connection.
@@ -25,27 +21,18 @@ pub enum Transport {
     /// TCP without TLS, for plain brokers.
     Tcp(TcpStream),
     /// TLS over TCP, either side of it.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<Secure>),
     /// A pipe in memory, for tests in virtual time.
     #[cfg(test)]
     Duplex(tokio::io::DuplexStream),
 }
 
 impl Transport {
-    /// TLS, with its buffers bounded.
-    pub(super) fn tls(mut stream: TlsStream<TcpStream>) -> Transport {
-        match &mut stream {
-            TlsStream::Client(stream) => stream.get_mut().1.set_buffer_limit(Some(TLS_UNSENT_BYTES_MAX)),
-            TlsStream::Server(stream) => stream.get_mut().1.set_buffer_limit(Some(TLS_UNSENT_BYTES_MAX)),
-        }
-        Transport::Tls(Box::new(stream))
-    }
-
     /// What TLS agreed on; `None` without TLS.
     #[must_use]
     pub fn tls_facts(&self) -> Option<TlsFacts> {
         match self {
-            Transport::Tls(stream) => Some(TlsFacts::of(stream.get_ref().1)),
+            Transport::Tls(stream) => stream.common().map(TlsFacts::of),
             _ => None,
         }
     }
@@ -54,45 +41,50 @@ impl Transport {
     fn socket(&self) -> Option<&TcpStream> {
         match self {
             Transport::Tcp(stream) => Some(stream),
-            Transport::Tls(stream) => Some(stream.get_ref().0),
+            Transport::Tls(stream) => Some(stream.socket()),
             #[cfg(test)]
             Transport::Duplex(_) => None,
         }
     }
 
-    /// Appends what has come to `into`, as far as its capacity goes. 0 is the end of the stream.
+    /// Appends to `into` what one read brings. 0 is the end of the stream.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut BytesMut) -> Poll<io::Result<usize>> {
-        let mut into = into.limit(READ_BYTES_MAX);
         match self {
-            Transport::Tcp(stream) => pin!(stream.read_buf(&mut into)).poll(cx),
-            Transport::Tls(stream) => pin!(stream.read_buf(&mut into)).poll(cx),
+            Transport::Tcp(stream) => pin!(stream.read_buf(&mut into.limit(READ_BYTES_MAX))).poll(cx),
+            Transport::Tls(stream) => stream.poll_read(cx, into),
             #[cfg(test)]
-            Transport::Duplex(stream) => pin!(stream.read_buf(&mut into)).poll(cx),
+            Transport::Duplex(stream) => pin!(stream.read_buf(&mut into.limit(READ_BYTES_MAX))).poll(cx),
         }
     }
 
     /// Takes some of `bytes`. With TLS, what was taken need not be on the socket before `poll_flush` says so.
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.writer().poll_write(cx, bytes)
+        match self {
+            Transport::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Transport::Tls(stream) => stream.poll_write(cx, bytes),
+            #[cfg(test)]
+            Transport::Duplex(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
     }
 
     /// Ready once the kernel has everything.
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.writer().poll_flush(cx)
+        match self {
+            Transport::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Transport::Tls(stream) => stream.poll_flush(cx),
+            #[cfg(test)]
+            Transport::Duplex(stream) => Pin::new(stream).poll_flush(cx),
+        }
     }
 
     /// Says goodbye in TLS, then closes the sending side.
     pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.writer().poll_shutdown(cx)
-    }
-
-    fn writer(&mut self) -> Pin<&mut (dyn AsyncWrite + Unpin)> {
-        Pin::new(match self {
-            Transport::Tcp(stream) => stream,
-            Transport::Tls(stream) => &mut **stream,
+        match self {
+            Transport::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Transport::Tls(stream) => stream.poll_shutdown(cx),
             #[cfg(test)]
-            Transport::Duplex(stream) => stream,
-        })
+            Transport::Duplex(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
     }
 
     /// Ends the connection with RST: the peer sees a reset and not an end of stream.
@@ -108,10 +100,7 @@ impl Transport {
     pub(super) fn into_silent(self) -> Option<std::net::TcpStream> {
         let stream = match self {
             Transport::Tcp(stream) => stream,
-            Transport::Tls(stream) => match *stream {
-                TlsStream::Client(stream) => stream.into_inner().0,
-                TlsStream::Server(stream) => stream.into_inner().0,
-            },
+            Transport::Tls(stream) => stream.into_socket(),
             #[cfg(test)]
             Transport::Duplex(_) => return None,
         };

@@ -1,0 +1,406 @@
+//! `records` against rustls's buffered connections, in memory: whatever way the bytes are cut, nothing is lost, nothing is
+//! owned at rest, and an error is told to both sides once.
+
+use bytes::BytesMut;
+use proptest::prelude::*;
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use rustls::{
+    AlertDescription, ClientConfig, ClientConnection, Connection, Error, ServerConfig, ServerConnection,
+    SupportedProtocolVersion,
+};
+use std::io::{Read, Write};
+use std::sync::{Arc, LazyLock};
+
+use super::records::{Outgoing, Records};
+use super::tls::{self, ClientOptions, TlsFacts};
+
+/// One certificate for all tests of this file.
+struct Configs {
+    client: Arc<ClientConfig>,
+    server: Arc<ServerConfig>,
+    certificate: CertificateDer<'static>,
+    key: Vec<u8>,
+}
+
+static CONFIGS: LazyLock<Configs> = LazyLock::new(|| {
+    let made = rcgen::generate_simple_self_signed(["hub.example".to_owned()]).expect("a valid name");
+    let (certificate, key) = (made.cert.der().clone(), made.signing_key.serialize_der());
+    let trusted = ClientOptions { roots_pem: Some(made.cert.pem().into_bytes()), ..ClientOptions::default() };
+    Configs {
+        client: tls::client(&trusted).expect("options are valid"),
+        server: tls::server(vec![certificate.to_vec()], key.clone()).expect("key and certificate match"),
+        certificate,
+        key,
+    }
+});
+
+const TLS12: &[&SupportedProtocolVersion] = &[&rustls::version::TLS12];
+const TLS13: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
+
+/// A server that speaks one version, and otherwise as rustls does by itself: with tickets.
+fn server_config(versions: &[&'static SupportedProtocolVersion]) -> ServerConfig {
+    ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        .with_protocol_versions(versions)
+        .expect("versions are supported")
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![CONFIGS.certificate.clone()],
+            PrivatePkcs8KeyDer::from(CONFIGS.key.clone()).into(),
+        )
+        .expect("key and certificate match")
+}
+
+/// A client that speaks one version.
+fn client_config(versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CONFIGS.certificate.clone()).expect("a certificate");
+    ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        .with_protocol_versions(versions)
+        .expect("versions are supported")
+        .with_root_certificates(roots)
+        .with_no_client_auth()
+}
+
+/// Ours on one end, rustls's buffered connection on the other, and what each has understood.
+struct Pair {
+    ours: Records,
+    theirs: Connection,
+    /// Room for `seal`, as a worker lends it.
+    room: Vec<u8>,
+    heard: BytesMut,
+    heard_by_peer: Vec<u8>,
+}
+
+impl Pair {
+    /// Ours is the client. The handshake has not begun.
+    fn client_to(server: ServerConfig) -> Pair {
+        let name = "hub.example".try_into().expect("a name");
+        let ours = Records::client(Arc::clone(&CONFIGS.client), name).expect("a client");
+        Pair::new(ours, ServerConnection::new(Arc::new(server)).expect("a server").into())
+    }
+
+    /// Ours is the server. The handshake has not begun.
+    fn server_to(client: ClientConfig) -> Pair {
+        let name = "hub.example".try_into().expect("a name");
+        let ours = Records::server(Arc::clone(&CONFIGS.server)).expect("a server");
+        Pair::new(ours, ClientConnection::new(Arc::new(client), name).expect("a client").into())
+    }
+
+    fn new(ours: Records, theirs: Connection) -> Pair {
+        Pair { ours, theirs, room: Vec::new(), heard: BytesMut::new(), heard_by_peer: Vec::new() }
+    }
+
+    /// Both sides in both versions, the handshake done.
+    fn each() -> Vec<Pair> {
+        let mut pairs = Vec::new();
+        for versions in [TLS12, TLS13] {
+            pairs.push(Pair::client_to(server_config(versions)));
+            pairs.push(Pair::server_to(client_config(versions)));
+        }
+        for pair in &mut pairs {
+            pair.settle(&mut || usize::MAX).expect("a handshake");
+        }
+        pairs
+    }
+
+    /// What the peer has to send.
+    fn drain_peer(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while self.theirs.wants_write() {
+            self.theirs.write_tls(&mut bytes).expect("memory");
+        }
+        bytes
+    }
+
+    /// Ours reads `bytes`, as `secure` would have it read them.
+    fn receive(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let mut input = vec![0xee; self.ours.kept_bytes()];
+        input.extend_from_slice(bytes);
+        self.ours.open(&mut input, &mut self.heard)
+    }
+
+    /// Ours sends plaintext; it goes behind whatever is unsent.
+    fn say(&mut self, outgoing: Outgoing<'_>) {
+        let n = self.ours.seal(outgoing, &mut self.room).expect("it may write");
+        self.ours.unsent.extend_from_slice(&self.room[..n]);
+    }
+
+    /// The peer reads all that ours has to send.
+    fn deliver(&mut self) -> Result<(), Error> {
+        let bytes = std::mem::take(&mut self.ours.unsent);
+        let mut rest = &bytes[..];
+        while !rest.is_empty() {
+            self.theirs.read_tls(&mut rest).expect("memory");
+            self.theirs.process_new_packets()?;
+            // It stops at the goodbye with an error of its own.
+            let _ = self.theirs.reader().read_to_end(&mut self.heard_by_peer);
+        }
+        Ok(())
+    }
+
+    /// Both talk until neither has anything to send; ours reads in pieces as long as `cut` says.
+    fn settle(&mut self, cut: &mut dyn FnMut() -> usize) -> Result<(), Error> {
+        loop {
+            self.deliver()?;
+            let bytes = self.drain_peer();
+            if bytes.is_empty() && self.ours.unsent.is_empty() {
+                return Ok(());
+            }
+            let mut rest = &bytes[..];
+            while !rest.is_empty() {
+                let (piece, later) = rest.split_at(cut().clamp(1, rest.len()));
+                self.receive(piece)?;
+                rest = later;
+            }
+        }
+    }
+
+    /// Both say something and understand each other; at rest nothing is owned.
+    fn talk(&mut self, cut: &mut dyn FnMut() -> usize) {
+        self.heard.clear();
+        self.heard_by_peer.clear();
+        self.theirs.writer().write_all(b"to ours").expect("memory");
+        self.say(Outgoing::Data(b"to theirs"));
+        self.settle(cut).expect("they understand each other");
+        assert_eq!((&self.heard[..], &self.heard_by_peer[..]), (&b"to ours"[..], &b"to theirs"[..]));
+        assert_eq!(self.ours.owned_bytes(), 0);
+    }
+
+    fn version(&self) -> &'static str {
+        TlsFacts::of(self.ours.common().expect("no error")).version
+    }
+}
+
+#[test]
+fn the_handshake_and_all_that_follows_may_come_byte_by_byte() {
+    for versions in [TLS12, TLS13] {
+        for mut pair in [Pair::client_to(server_config(versions)), Pair::server_to(client_config(versions))] {
+            let mut byte_by_byte = || 1;
+            pair.settle(&mut byte_by_byte).expect("a handshake");
+            assert!(!pair.ours.is_handshaking() && !pair.theirs.is_handshaking());
+            pair.talk(&mut byte_by_byte);
+            assert_eq!(pair.version(), if versions == TLS12 { "1.2" } else { "1.3" });
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    /// A recorded exchange, cut anywhere, with writes of ours in between, and handshake messages in fragments.
+    #[test]
+    fn no_cut_loses_or_changes_anything(
+        cuts in prop::collection::vec(1_usize..5_000, 1..200),
+        sizes in prop::collection::vec(0_usize..40_000, 1..8),
+        client in any::<bool>(),
+        old in any::<bool>(),
+        fragment in prop_oneof![Just(None), (64_usize..1_000).prop_map(Some)],
+    ) {
+        let versions = if old { TLS12 } else { TLS13 };
+        let mut pair = if client {
+            let mut config = server_config(versions);
+            config.max_fragment_size = fragment;
+            Pair::client_to(config)
+        } else {
+            let mut config = client_config(versions);
+            config.max_fragment_size = fragment;
+            Pair::server_to(config)
+        };
+        let mut cuts = cuts.iter().copied().cycle();
+        let mut cut = || cuts.next().unwrap_or(1);
+        pair.settle(&mut cut).expect("a handshake");
+        pair.theirs.set_buffer_limit(None);
+        let said: Vec<u8> = (0..sizes.iter().sum()).map(|n: usize| n.to_le_bytes()[0]).collect();
+        let mut rest = &said[..];
+        for size in sizes {
+            let (part, later) = rest.split_at(size);
+            pair.theirs.writer().write_all(part).expect("memory");
+            for chunk in part.chunks(16 * 1024) {
+                pair.say(Outgoing::Data(chunk));
+            }
+            // Half of what the peer sends comes before our next write, the other half after it.
+            let bytes = pair.drain_peer();
+            let (early, late) = bytes.split_at(bytes.len() / 2);
+            pair.receive(early).expect("TLS");
+            pair.say(Outgoing::Data(b""));
+            pair.receive(late).expect("TLS");
+            rest = later;
+        }
+        pair.settle(&mut cut).expect("they understand each other");
+        prop_assert!(pair.heard == said && pair.heard_by_peer == said);
+        prop_assert_eq!(pair.ours.owned_bytes(), 0);
+    }
+}
+
+#[test]
+fn many_records_in_one_read_are_all_decrypted() {
+    for mut pair in Pair::each() {
+        for n in 0..200_u8 {
+            pair.theirs.writer().write_all(&[n; 3]).expect("memory");
+        }
+        let bytes = pair.drain_peer();
+        pair.receive(&bytes).expect("TLS");
+        let said: Vec<u8> = (0..200).flat_map(|n| [n; 3]).collect();
+        assert_eq!(pair.heard, said);
+        assert_eq!(pair.ours.owned_bytes(), 0);
+    }
+}
+
+#[test]
+fn what_comes_in_one_segment_with_the_handshakes_end_is_not_lost() {
+    for versions in [TLS12, TLS13] {
+        let mut pair = Pair::server_to(client_config(versions));
+        // The client's last flight waits until it has said something, twice and a half.
+        while pair.theirs.is_handshaking() {
+            let bytes = pair.drain_peer();
+            pair.receive(&bytes).expect("TLS");
+            pair.deliver().expect("TLS");
+        }
+        if versions == TLS12 {
+            // There the server has the last word.
+            assert!(!pair.ours.is_handshaking());
+        } else {
+            assert!(pair.ours.is_handshaking());
+        }
+        pair.theirs.writer().write_all(b"CON").expect("memory");
+        pair.theirs.writer().write_all(b"NE").expect("memory");
+        pair.theirs.writer().write_all(b"CT").expect("memory");
+        let bytes = pair.drain_peer();
+        let (segment, late) = bytes.split_at(bytes.len() - 1);
+        pair.receive(segment).expect("TLS");
+        assert!(!pair.ours.is_handshaking());
+        assert_eq!(&pair.heard[..], b"CONNE");
+        pair.receive(late).expect("TLS");
+        assert_eq!(&pair.heard[..], b"CONNECT");
+        pair.talk(&mut || usize::MAX);
+    }
+}
+
+#[test]
+fn new_keys_of_the_peer_are_taken_and_answered_with_the_next_record() {
+    for mut pair in Pair::each() {
+        if pair.version() == "1.2" {
+            continue;
+        }
+        for cut in [1, 7, usize::MAX] {
+            pair.theirs.refresh_traffic_keys().expect("TLS 1.3");
+            pair.talk(&mut || cut);
+            // The answer is under the old keys, what follows it under the new ones.
+            pair.talk(&mut || cut);
+        }
+    }
+}
+
+#[test]
+fn a_message_of_tls_in_several_records_may_be_written_past() {
+    // Tickets after the handshake, in fragments: what is kept between them is decrypted in part.
+    let mut config = server_config(TLS13);
+    config.max_fragment_size = Some(48);
+    let mut pair = Pair::client_to(config);
+    while pair.ours.is_handshaking() {
+        pair.deliver().expect("TLS");
+        let bytes = pair.drain_peer();
+        pair.receive(&bytes).expect("TLS");
+    }
+    pair.deliver().expect("TLS");
+    let tickets = pair.drain_peer();
+    let first_record_bytes = 5 + u16::from_be_bytes([tickets[3], tickets[4]]);
+    assert!(tickets.len() > 3 * usize::from(first_record_bytes), "tickets in fragments: {}", tickets.len());
+    for byte in &tickets {
+        pair.receive(&[*byte]).expect("TLS");
+        pair.say(Outgoing::Data(b"x"));
+    }
+    pair.deliver().expect("TLS");
+    assert_eq!(pair.heard_by_peer, vec![b'x'; tickets.len()]);
+    pair.talk(&mut || usize::MAX);
+}
+
+#[test]
+fn a_message_of_tls_that_never_ends_is_not_kept_for_ever() {
+    let mut pair = Pair::client_to(server_config(TLS13));
+    // ServerHello in records of one byte each: a message of 64 KiB without its last byte would keep six times as much.
+    let mut sent = 0;
+    let error = [&[2, 0, 0xff, 0xff][..], &[0; 0xffff][..]].concat().iter().find_map(|&byte| {
+        sent += 6;
+        pair.receive(&[22, 3, 3, 0, 1, byte]).err()
+    });
+    assert!(matches!(error, Some(Error::InvalidMessage(_))), "{error:?}");
+    assert!((64 * 1024..64 * 1024 + 6).contains(&sent), "{sent}");
+    assert_eq!(pair.ours.kept_bytes(), 0);
+}
+
+#[test]
+fn after_the_peers_goodbye_nothing_is_heard_and_ours_is_still_to_come() {
+    for mut pair in Pair::each() {
+        pair.theirs.writer().write_all(b"last").expect("memory");
+        pair.theirs.send_close_notify();
+        let mut bytes = pair.drain_peer();
+        bytes.extend_from_slice(b"what follows is to be ignored");
+        pair.receive(&bytes).expect("TLS");
+        assert_eq!(&pair.heard[..], b"last");
+        assert!(pair.ours.ended());
+        assert_eq!(pair.ours.owned_bytes(), 0);
+        // The other direction is still open.
+        pair.say(Outgoing::Data(b"still here"));
+        pair.say(Outgoing::Goodbye);
+        pair.ours.seal(Outgoing::Data(b"no more"), &mut pair.room).expect_err("both have said goodbye");
+        pair.deliver().expect("TLS");
+        assert_eq!(pair.heard_by_peer, b"still here");
+        assert!(pair.theirs.process_new_packets().expect("TLS").peer_has_closed());
+    }
+}
+
+#[test]
+fn a_broken_record_ends_it_after_what_came_before_and_the_peer_is_told() {
+    for mut pair in Pair::each() {
+        pair.theirs.writer().write_all(b"whole").expect("memory");
+        let whole = pair.drain_peer();
+        pair.theirs.writer().write_all(b"broken").expect("memory");
+        let mut bytes = pair.drain_peer();
+        *bytes.last_mut().expect("a record") ^= 1;
+        let error = pair.receive(&[whole, bytes.clone()].concat()).expect_err("it is broken");
+        assert_eq!(error, Error::DecryptError);
+        assert_eq!(&pair.heard[..], b"whole");
+        let told = pair.deliver().expect_err("an alert");
+        assert_eq!(told, Error::AlertReceived(AlertDescription::BadRecordMac));
+        // From then on nothing else is said, in either direction.
+        assert_eq!(pair.receive(&bytes), Err(Error::DecryptError));
+        let sealed = pair.ours.seal(Outgoing::Data(b"more"), &mut pair.room);
+        assert_eq!((sealed, pair.ours.failure()), (Err(Error::DecryptError), Some(&Error::DecryptError)));
+        assert_eq!((pair.ours.owned_bytes(), pair.ours.common().is_none()), (0, true));
+    }
+}
+
+#[test]
+fn an_alert_of_the_peer_ends_it() {
+    for mut pair in Pair::each() {
+        // A record of ours that is changed on its way makes the peer complain.
+        pair.say(Outgoing::Data(b"changed"));
+        *pair.ours.unsent.last_mut().expect("a record") ^= 1;
+        pair.deliver().expect_err("it is broken");
+        let alert = pair.drain_peer();
+        let error = pair.receive(&alert).expect_err("an alert");
+        assert_eq!(error, Error::AlertReceived(AlertDescription::BadRecordMac));
+        assert!(pair.ours.unsent.is_empty());
+    }
+}
+
+#[test]
+fn what_is_no_tls_or_not_trusted_is_answered_with_an_alert() {
+    for mut pair in [Pair::client_to(server_config(TLS13)), Pair::server_to(client_config(TLS13))] {
+        pair.ours.unsent.clear();
+        let error = pair.receive(b"HTTP/1.1 400 Bad Request\r\n\r\n").expect_err("no TLS");
+        assert!(matches!(error, Error::InvalidMessage(_)), "{error:?}");
+        // An alert in the clear: fatal, decode_error.
+        assert_eq!(&pair.ours.unsent[..], [21, 3, 3, 0, 2, 2, 50]);
+    }
+
+    let name = "another.example".try_into().expect("a name");
+    let ours = Records::client(Arc::clone(&CONFIGS.client), name).expect("a client");
+    let theirs = ServerConnection::new(Arc::new(server_config(TLS13))).expect("a server");
+    let mut pair = Pair::new(ours, theirs.into());
+    let error = pair.settle(&mut || usize::MAX).expect_err("not the name that was dialled");
+    assert!(matches!(error, Error::InvalidCertificate(_)), "{error:?}");
+    let told = pair.deliver().expect_err("an alert");
+    assert!(matches!(told, Error::AlertReceived(_)), "{told:?}");
+}
