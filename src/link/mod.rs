@@ -9,6 +9,7 @@ mod driver;
 pub mod listen;
 pub mod tls;
 mod transport;
+mod verify;
 
 pub use accept::{AcceptError, accept_tls};
 pub use dial::{Culprit, DialError, Dialled, Endpoint, Step, Steps, dial};
@@ -20,3 +21,5 @@ pub use transport::Transport;
 mod driver_tests;
 #[cfg(test)]
 mod tls_tests;
+#[cfg(test)]
+mod verify_tests;
