@@ -39,6 +39,11 @@ pub(super) fn result(
         environment: &finished.environment,
     });
     let mut findings = judged.findings;
+    findings.extend(super::check::password_in_clear(plan).map(|text| model::Finding {
+        severity: model::Severity::Warning,
+        text,
+        evidence: "password over plain TCP".to_owned(),
+    }));
     findings.extend(emulator.as_ref().and_then(|hub| counts_disagree(hub, gathered, plan)));
     let started = rfc3339(finished.started_unix);
     model::RunResult {
@@ -109,6 +114,7 @@ fn target(plan: &Plan, finished: &Finished) -> model::Target {
         host: plan.target.host.clone(),
         port: plan.target.port,
         embedded: plan.emulator.is_some(),
+        tls_wanted: plan.target.tls.is_some(),
         tls: finished.tls.as_ref().map(|facts| model::Tls {
             version: facts.version.to_string(),
             suite: facts.suite.to_string(),

@@ -1,7 +1,9 @@
 //! `hubstorm check`: what a scenario resolves to and what it needs of this machine, as text for a person. It starts
 //! nothing and looks at nothing but the plan.
 
-use crate::plan::{Auth, FleetPlan, Needs, PhasePlan, Plan, SendPlan, Spread, Subscription, TargetKind};
+use crate::plan::{
+    Auth, FleetPlan, Needs, Offline, PhasePlan, Plan, SendPlan, Spread, Subscription, Target, TargetKind,
+};
 use crate::units::{Percent, Rate, human_bytes, human_count, human_duration};
 use std::fmt::{self, Write};
 
@@ -20,6 +22,9 @@ fn write_plan(out: &mut String, plan: &Plan) -> fmt::Result {
         writeln!(out, "  with {text}")?;
     }
     writeln!(out, "\ntarget\n  {}", target(plan))?;
+    if let Some(warning) = password_in_clear(plan) {
+        writeln!(out, "  warning: {warning}")?;
+    }
     writeln!(out, "\nfleets")?;
     for fleet in &plan.fleets {
         write_fleet(out, fleet)?;
@@ -64,6 +69,18 @@ pub(super) fn thin_thresholds(plan: &Plan) -> String {
         )
     });
     lines.collect()
+}
+
+/// Said before a run, and in its report: whoever is on the way can read the password.
+#[must_use]
+pub(super) fn password_in_clear(plan: &Plan) -> Option<String> {
+    let Target { host, port, tls, .. } = &plan.target;
+    let has_password = plan.fleets.iter().any(|fleet| matches!(fleet.auth, Auth::Password { .. }));
+    (has_password && tls.is_none() && !plan.target.is_loopback()).then(|| {
+        format!(
+            "the password goes to {host}:{port} in clear text, over plain TCP; use tls = true in [target]"
+        )
+    })
 }
 
 fn target(plan: &Plan) -> String {
@@ -120,7 +137,11 @@ fn write_fleet(out: &mut String, fleet: &FleetPlan) -> fmt::Result {
         human_duration(fleet.ack_timeout),
         human_duration(fleet.send_by),
         fleet.in_flight
-    )
+    )?;
+    match fleet.offline {
+        Offline::Queue => Ok(()),
+        Offline::Skip => writeln!(out, "    offline      what is due then is skipped, and ends as offline"),
+    }
 }
 
 fn credentials(auth: &Auth) -> String {
@@ -217,6 +238,31 @@ mod tests {
     #[test]
     fn a_plain_broker() {
         insta::assert_snapshot!(described(include_str!("../../scenarios/mosquitto.toml"), &[]));
+    }
+
+    #[test]
+    fn a_password_in_clear_text_is_warned_of_when_it_leaves_this_machine() {
+        let warned = |host: &str, more: &[&str]| {
+            let host = format!("target.host={host}");
+            let text =
+                described(include_str!("../../scenarios/mosquitto.toml"), &[&[host.as_str()], more].concat());
+            text.contains("in clear text")
+        };
+        let plain = ["target.tls=false", "target.port=1883"];
+        assert!(warned("broker.example", &plain));
+        assert!(!warned("broker.example", &[]), "TLS");
+        assert!(!warned("127.0.0.1", &plain) && !warned("localhost", &plain) && !warned("::1", &plain));
+        assert!(!warned(
+            "broker.example",
+            &[&plain[..], &["fleet.sensor.auth={ kind = \"none\" }"]].concat()
+        ));
+    }
+
+    #[test]
+    fn skipping_while_offline_is_described() {
+        let quickstart = include_str!("../../scenarios/quickstart.toml");
+        assert!(!described(quickstart, &[]).contains("skipped"));
+        assert!(described(quickstart, &["fleet.meter.offline=skip"]).contains("ends as offline"));
     }
 
     #[test]

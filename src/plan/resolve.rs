@@ -17,6 +17,9 @@ use std::time::Duration;
 const SEED: u64 = 1;
 /// Acks may come in this long after the last phase, if `ack_timeout` is not shorter.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
+/// MQTT over TLS and over plain TCP, as IANA has registered them (`secure-mqtt`, `mqtt`).
+const TLS_PORT: u16 = 8883;
+const PLAIN_PORT: u16 = 1883;
 
 /// Reads a scenario and resolves it.
 ///
@@ -101,7 +104,9 @@ fn target(scenario: &Scenario, errors: &mut Errors) -> (Target, Option<TargetKin
             errors.add(&ca.place, "ca and tls = false contradict each other").fix("remove one of the two");
         }
     }
-    let on = spec.tls.as_ref().map_or(hub || spec.ca.is_some(), |tls| tls.on);
+    // A broker on the port of MQTT over TLS speaks TLS: a password must not go in clear because a line was left out.
+    let meant = hub || spec.ca.is_some() || spec.port == Some(TLS_PORT);
+    let on = spec.tls.as_ref().map_or(meant, |tls| tls.on);
     let tls = on.then(|| TlsPlan {
         ca: spec.ca.as_ref().map(|ca| ca.value.clone()),
         verify: spec.tls.as_ref().is_none_or(|tls| tls.verify),
@@ -119,7 +124,7 @@ fn target(scenario: &Scenario, errors: &mut Errors) -> (Target, Option<TargetKin
     let target = Target {
         kind: spec.kind.unwrap_or(TargetKind::IotHub),
         host: spec.host.as_ref().map(|host| host.value.clone()).unwrap_or_default(),
-        port: spec.port.unwrap_or(if on { 8883 } else { 1883 }),
+        port: spec.port.unwrap_or(if on { TLS_PORT } else { PLAIN_PORT }),
         tls,
     };
     (target, spec.kind)
@@ -249,11 +254,15 @@ mod tests {
         let target = with(&[]).target;
         assert!(target.tls.is_none());
         assert_eq!(target.port, 1883);
-        for tls in [["target.tls=true"], ["target.ca=ca.pem"], ["target.tls={ verify = false }"]] {
+        let verify = ["target.tls={ verify = false }"];
+        for tls in [["target.tls=true"], ["target.ca=ca.pem"], verify, ["target.port=8883"]] {
             let target = with(&tls).target;
             assert!(target.tls.is_some(), "{tls:?}");
             assert_eq!(target.port, 8883);
         }
+        let target = with(&["target.port=8883", "target.tls=false"]).target;
+        assert!(target.tls.is_none(), "it was said in so many words");
+        assert!(with(&["target.port=8884"]).target.tls.is_none(), "any other port tells nothing");
         assert!(!with(&["target.tls={ verify = false }"]).target.tls.unwrap().verify);
         let plan = with(&[]);
         assert!(plan.emulator.is_none() && plan.fleets[0].clean_session);

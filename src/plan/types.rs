@@ -2,6 +2,7 @@
 
 use crate::measure::{Operation, Outcome};
 use crate::policy::backoff::BackOff;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -61,6 +62,15 @@ pub struct Target {
     pub port: u16,
     /// TLS; `None` over plain TCP (plain brokers only).
     pub tls: Option<TlsPlan>,
+}
+
+impl Target {
+    /// True when what is sent never leaves this machine, as far as the host's name tells.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        self.host.eq_ignore_ascii_case("localhost")
+            || self.host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+    }
 }
 
 /// How devices speak TLS.
