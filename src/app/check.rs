@@ -197,7 +197,7 @@ fn write_phase(out: &mut String, phase: &PhasePlan) -> fmt::Result {
 }
 
 fn write_needs(out: &mut String, plan: &Plan) -> fmt::Result {
-    let Needs { descriptors, ports, memory_bytes } = plan.needs();
+    let Needs { descriptors, ports, ports_closing, memory_bytes } = plan.needs();
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -208,7 +208,11 @@ fn write_needs(out: &mut String, plan: &Plan) -> fmt::Result {
     writeln!(out, "\nneeds")?;
     writeln!(out, "  messages      about {}", human_count(messages))?;
     writeln!(out, "  descriptors   {}{too}", human_count(descriptors))?;
-    writeln!(out, "  ports         {} ephemeral ports towards the target", human_count(ports))?;
+    let closing = match ports_closing {
+        0 => String::new(),
+        closing => format!(", and up to {} that are still closing", human_count(closing)),
+    };
+    writeln!(out, "  ports         {} ephemeral ports towards the target{closing}", human_count(ports))?;
     writeln!(out, "  memory        about {}", human_bytes(memory_bytes))
 }
 

@@ -106,7 +106,8 @@ pub async fn run(cli: Cli, mut env: Env) -> u8 {
 
 fn check_scenario(args: &crate::cli::ScenarioArgs, env: &mut Env) -> Result<u8, AppError> {
     let plan = load::plan(args, env)?;
-    write!(env.out, "{}", check::describe(&plan)).map_err(|e| environment("cannot write", &e))?;
+    write!(env.out, "{}{}", check::describe(&plan), preflight::shortfalls(&plan))
+        .map_err(|e| environment("cannot write", &e))?;
     Ok(exit::PASSED)
 }
 

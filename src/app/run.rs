@@ -215,6 +215,7 @@ fn announce(plan: &Plan, endpoint: &Endpoint, workers: usize) -> String {
         text.push_str(&super::cost::line(plan));
     }
     text.push_str(&super::check::thin_thresholds(plan));
+    text.push_str(&preflight::shortfalls(plan));
     text.extend(super::check::password_in_clear(plan).map(|warning| format!("warning: {warning}\n")));
     text
 }
@@ -270,11 +271,16 @@ mod tests {
     #[test]
     fn ctrl_c_is_heard_before_the_load() {
         use clap::Parser as _;
-        use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
-        std::fs::write(path("mute"), "#!/bin/sh\nexec cat > \"$0.heard\"\n").unwrap();
-        std::fs::set_permissions(path("mute"), std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::fs::write(path("mute.sh"), "#!/bin/sh\n: > \"$0.heard\"\ncat > /dev/null\n").unwrap();
+        // By another process: a program that this one has just written may still be open for writing in a child that
+        // another test is starting.
+        let installed = std::process::Command::new("install")
+            .args(["-m", "755"])
+            .args([path("mute.sh"), path("mute")])
+            .status();
+        assert!(installed.unwrap().success());
         std::fs::write(
             path("s.toml"),
             "[fleet.a]\ndevices = 1\n[[phase]]\nname = \"p\"\nduration = \"1s\"\n",

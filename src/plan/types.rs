@@ -161,7 +161,7 @@ pub enum Subscription {
 pub struct SendPlan {
     /// When they are due.
     pub arrival: Arrival,
-    /// `telemetry` for an IoT hub, `publish` for a plain broker.
+    /// `telemetry` for an IoT hub, `publish` for a plain broker, and with `.qos0` at QoS 0.
     pub operation: Operation,
     /// Where they go, with the property bag; `${device}` is resolved per device.
     pub topic: Template,
@@ -169,6 +169,8 @@ pub struct SendPlan {
     pub qos: u8,
     /// What they contain.
     pub payload: Payload,
+    /// Names and values of their properties, which an IoT hub bills like the payload.
+    pub properties_bytes: usize,
 }
 
 /// A threshold with its names resolved.

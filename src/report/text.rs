@@ -174,7 +174,7 @@ fn operations(out: &mut Out, summary: &Summary) {
 }
 
 fn operation_rows(out: &mut Out, operation: &OperationSummary) {
-    let name = format::shorten(&plain(&operation.name), 12);
+    let name = format::shorten(&plain(&operation.name), 14);
     let (figures, label) = operation.headline();
     let mut rows = vec![(label.to_owned(), figures)];
     let counted = operation.phases.iter().filter(|part| !part.warmup);
@@ -220,9 +220,9 @@ fn figures_row(name: &str, label: &str, figures: &Figures) -> String {
 fn row(name: &str, label: &str, cells: &[String; 7], service: &str) -> String {
     let [ok, rate, p50, p95, p99, p999, max] = cells;
     let label = format::shorten(label, 10);
-    format!(
-        "  {name:<12} {label:<10} {ok:>17} {rate:>8} {p50:>7} {p95:>7} {p99:>7} {p999:>7} {max:>7} {service:>7}"
-    )
+    // `telemetry.qos0` takes some of its label's room.
+    let head = if width(name) > 12 { format!("{name} {label}") } else { format!("{name:<12} {label}") };
+    format!("  {head:<23} {ok:>17} {rate:>8} {p50:>7} {p95:>7} {p99:>7} {p999:>7} {max:>7} {service:>7}")
 }
 
 fn run(out: &mut Out, result: &RunResult, summary: Option<&Summary>) {
