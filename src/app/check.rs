@@ -4,7 +4,7 @@
 use crate::plan::{
     Auth, FleetPlan, Needs, Offline, PhasePlan, Plan, SendPlan, Spread, Subscription, Target, TargetKind,
 };
-use crate::units::{Percent, Rate, human_bytes, human_count, human_duration};
+use crate::units::{Percent, Rate, human_bytes, human_count, human_duration, plural};
 use std::fmt::{self, Write};
 
 /// The resolved plan and its needs. No secret is in it.
@@ -85,11 +85,8 @@ pub(super) fn password_in_clear(plan: &Plan) -> Option<String> {
 
 fn target(plan: &Plan) -> String {
     if let Some(emulator) = &plan.emulator {
-        let plural = if emulator.units == 1 { "" } else { "s" };
-        return format!(
-            "the built-in IoT hub on this machine, over TLS ({}, {} unit{plural})",
-            emulator.tier, emulator.units
-        );
+        let units = plural(emulator.units.into(), "unit", "units");
+        return format!("the built-in IoT hub on this machine, over TLS ({}, {units})", emulator.tier);
     }
     let kind = match plan.target.kind {
         TargetKind::IotHub => "IoT hub",
@@ -116,9 +113,9 @@ fn write_fleet(out: &mut String, fleet: &FleetPlan) -> fmt::Result {
     let devices = u64::from(fleet.devices);
     writeln!(
         out,
-        "  {}: {} devices, {} to {}",
+        "  {}: {}, {} to {}",
         fleet.name,
-        human_count(devices),
+        plural(devices, "device", "devices"),
         fleet.device_id(0),
         fleet.device_id(fleet.devices - 1)
     )?;

@@ -12,6 +12,7 @@ use crate::measure::Gathered;
 use crate::plan::{Auth, Plan, TargetKind};
 use crate::report;
 use crate::result::{self, model};
+use crate::units::{human_duration, plural};
 use std::cell::RefCell;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -201,14 +202,15 @@ fn endpoint(plan: &Plan, roots: Option<Vec<u8>>) -> Result<Endpoint, AppError> {
 
 /// One line on what is about to happen, and for a hub that bills, what it will cost.
 fn announce(plan: &Plan, endpoint: &Endpoint, workers: usize) -> String {
-    let devices = plan.devices();
+    let devices = plural(plan.devices(), "device", "devices");
+    let phases = plural(plan.schedule.phases().len() as u64, "phase", "phases");
+    let workers = plural(workers as u64, "worker", "workers");
     let place = if plan.emulator.is_some() { "the built-in hub" } else { endpoint.host.as_str() };
     let mut text = format!(
-        "{}: {devices} devices against {place} on port {}, {} in {} phases, {workers} workers, seed {}\n",
+        "{}: {devices} against {place} on port {}, {} in {phases}, {workers}, seed {}\n",
         plan.name,
         endpoint.port,
-        crate::units::human_duration(plan.schedule.end()),
-        plan.schedule.phases().len(),
+        human_duration(plan.schedule.end()),
         plan.seed,
     );
     if plan.target.kind == TargetKind::IotHub && plan.emulator.is_none() {
@@ -290,7 +292,7 @@ mod tests {
         let out = path("out").display().to_string();
         let cli = crate::cli::Cli::try_parse_from(["hubstorm", "run", &scenario, "--out", &out]).unwrap();
         let (sender, interrupts) = watch::channel(0);
-        let env = Env { exe: path("mute"), ..Env::of_process(interrupts) };
+        let env = Env { exe: path("mute"), err: Box::new(std::io::sink()), ..Env::of_process(interrupts) };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let code = runtime.block_on(async {
             tokio::join!(crate::app::run(cli, env), async {

@@ -3,7 +3,7 @@
 
 use crate::measure::{Culprit, Gathered, Operation, Outcome, Totals};
 use crate::result::model::{Finding, Severity};
-use crate::units::{human_count, human_us};
+use crate::units::{human_count, human_us, plural};
 
 pub(super) fn finding(severity: Severity, text: impl Into<String>, evidence: impl Into<String>) -> Finding {
     Finding { severity, text: text.into(), evidence: evidence.into() }
@@ -38,7 +38,7 @@ fn clipped(gathered: &Gathered) -> Vec<Finding> {
     let findings = sums.into_iter().map(|(name, clipped)| {
         let text =
             format!("some times of {name} lay above the histograms' range and are kept at its top, {top}");
-        finding(Severity::Warning, text, format!("{} values above {top}", human_count(clipped)))
+        finding(Severity::Warning, text, format!("{} above {top}", plural(clipped, "value", "values")))
     });
     findings.collect()
 }
@@ -86,8 +86,8 @@ fn expired(messages: &Totals) -> Option<Finding> {
     (expired > 0).then(|| {
         let text = "messages were not sent by send_by: the window was full, the transport did not take them, or \
                     the device was offline against the plan";
-        let due = human_count(messages.due);
-        finding(Severity::Note, text, format!("{} of {due} messages expired", human_count(expired)))
+        let due = plural(messages.due, "message", "messages");
+        finding(Severity::Note, text, format!("{} of {due} expired", human_count(expired)))
     })
 }
 
@@ -95,7 +95,7 @@ fn late_acks(gathered: &Gathered) -> Option<Finding> {
     let late: u64 = gathered.fleets().map(|fleet| fleet.counts.late_acks).sum();
     (late > 0).then(|| {
         let text = "acks came after their timeout: the hub took these messages, and they count as timed out";
-        finding(Severity::Note, text, format!("{} late acks", human_count(late)))
+        finding(Severity::Note, text, plural(late, "late ack", "late acks"))
     })
 }
 

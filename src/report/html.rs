@@ -173,7 +173,7 @@ fn headlines(result: &RunResult, summary: &Summary) -> Vec<Headline> {
 
 /// `67.8 ms` as its number and its unit; what has no unit stays whole.
 fn split_unit(text: &str) -> (String, &'static str) {
-    for (suffix, unit) in [(" us", "µs"), (" ms", "ms"), (" s", "s")] {
+    for (suffix, unit) in [(" µs", "µs"), (" ms", "ms"), (" s", "s")] {
         if let Some(number) = text.strip_suffix(suffix) {
             return (number.to_owned(), unit);
         }
@@ -181,9 +181,9 @@ fn split_unit(text: &str) -> (String, &'static str) {
     (text.to_owned(), "")
 }
 
-/// `847 us` as typographers write it.
+/// Number and unit on one line.
 fn micro(text: &str) -> String {
-    text.replace(" us", "\u{a0}µs").replace(" ms", "\u{a0}ms").replace(" s", "\u{a0}s")
+    text.replace(" µs", "\u{a0}µs").replace(" ms", "\u{a0}ms").replace(" s", "\u{a0}s")
 }
 
 struct ThresholdView {

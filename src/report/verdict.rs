@@ -9,7 +9,7 @@ use super::threshold::{Observation, evaluate};
 use crate::measure::{Gathered, Operation, Outcome, Totals};
 use crate::plan::{Compare, Test, Threshold, Validity};
 use crate::result::model::{Finding, Severity, Status, ThresholdResult, Verdict};
-use crate::units::{Percent, human_count, human_duration, human_us};
+use crate::units::{Percent, human_count, human_duration, human_us, plural};
 use std::time::Duration;
 
 /// What the process exits with.
@@ -261,9 +261,9 @@ impl Judge<'_> {
         (share > self.validity.late_share).then(|| Fault {
             text: format!("phase {phase}: the load generator handled messages too late"),
             evidence: format!(
-                "{} of {} messages ({}) were picked over {} late, more than {}",
+                "{} of {} ({}) were picked over {} late, more than {}",
                 human_count(messages.late),
-                human_count(picked),
+                plural(picked, "message", "messages"),
                 Percent::from_fraction(share),
                 human_duration(self.validity.late_after),
                 Percent::from_fraction(self.validity.late_share),

@@ -117,7 +117,7 @@ fn number(count: u64) -> f64 {
 fn latency_label(us: f64) -> String {
     let text = human_duration(Duration::from_secs_f64(us / 1e6));
     // `1.00 ms` on an axis is `1 ms`.
-    text.replacen(".00 ", " ", 1).replacen(".0 ", " ", 1).replace(" us", " µs")
+    text.replacen(".00 ", " ", 1).replacen(".0 ", " ", 1)
 }
 
 fn words_us(us: u64) -> String {
