@@ -9,9 +9,9 @@ use crate::iothub::{limits, sas};
 use crate::measure::Operation;
 use crate::scenario::{DURATION_MAX, Errors, Input, Place, Scenario};
 use crate::units::human_duration;
+use core::net::Ipv6Addr;
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
-use std::net::Ipv6Addr;
 use std::path::Path;
 use std::time::Duration;
 

@@ -2,7 +2,7 @@
 
 use crate::measure::{Operation, Outcome};
 use crate::policy::backoff::BackOff;
-use std::net::IpAddr;
+use core::net::IpAddr; // Addresses only: sockets live in std::net.
 use std::path::PathBuf;
 use std::time::Duration;
 

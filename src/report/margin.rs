@@ -52,10 +52,12 @@ pub(super) fn words(threshold: &ThresholdResult) -> String {
     }
     let budget = threshold.unit == "share" && wants_more(&threshold.expression);
     match used {
-        _ if !used.is_finite() => "over, how far is unknown".to_owned(),
-        _ if used > 2.0 && budget => format!("{} times the error budget", times(used)),
-        // Of what should be many, any number is enough: `5,000 where 1 was wanted` is no distance.
+        // Of what should be many, `5,000 where 1 was wanted` is no distance, and `none` says all.
         _ if threshold.unit == "count" && wants_more(&threshold.expression) => String::new(),
+        _ if threshold.observed.is_none() => "over, how far is unknown".to_owned(),
+        // The limit allows nothing at all.
+        _ if !used.is_finite() => "over".to_owned(),
+        _ if used > 2.0 && budget => format!("{} times the error budget", times(used)),
         _ if used > 2.0 => format!("{} times the limit", times(used)),
         _ if used > 1.0 && budget => format!("error budget {:.0}% over", over(used)),
         _ if used > 1.0 => format!("{:.0}% over", over(used)),
@@ -121,6 +123,8 @@ mod tests {
             ("count(lost) < 10", "count", 10.0, Some(4.0), "60% to spare"),
             ("count(ok) > 100", "count", 100.0, Some(200.0), ""),
             ("count(ok) >= 1", "count", 1.0, Some(1000.0), ""),
+            ("count(ok) >= 1", "count", 1.0, Some(0.0), ""),
+            ("rate(ok) >= 100%", "share", 1.0, Some(0.99), "over"),
             ("count(ok) == 100", "count", 100.0, Some(90.0), ""),
             ("p(99) < 40ms", "us", 40_000.0, Some(51_200.0), "28% over"),
         ] {
