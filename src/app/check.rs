@@ -2,7 +2,7 @@
 //! nothing and looks at nothing but the plan.
 
 use crate::plan::{
-    Auth, FleetPlan, Needs, Offline, PhasePlan, Plan, SendPlan, Spread, Subscription, Target, TargetKind,
+    Auth, FleetPlan, Needs, Offline, PhasePlan, Plan, SendPlan, Spread, Subscription, TargetKind,
 };
 use crate::units::{Percent, Rate, human_bytes, human_count, human_duration, plural};
 use std::fmt::{self, Write};
@@ -74,11 +74,11 @@ pub(super) fn thin_thresholds(plan: &Plan) -> String {
 /// Said before a run, and in its report: whoever is on the way can read the password.
 #[must_use]
 pub(super) fn password_in_clear(plan: &Plan) -> Option<String> {
-    let Target { host, port, tls, .. } = &plan.target;
     let has_password = plan.fleets.iter().any(|fleet| matches!(fleet.auth, Auth::Password { .. }));
-    (has_password && tls.is_none() && !plan.target.is_loopback()).then(|| {
+    (has_password && plan.target.tls.is_none() && !plan.target.is_loopback()).then(|| {
         format!(
-            "the password goes to {host}:{port} in clear text, over plain TCP; use tls = true in [target]"
+            "the password goes to {} in clear text, over plain TCP; use tls = true in [target]",
+            plan.target.address()
         )
     })
 }
@@ -106,7 +106,7 @@ fn target(plan: &Plan) -> String {
             }
         }
     };
-    format!("{kind} {}:{} over {transport}", plan.target.host, plan.target.port)
+    format!("{kind} {} over {transport}", plan.target.address())
 }
 
 fn write_fleet(out: &mut String, fleet: &FleetPlan) -> fmt::Result {

@@ -40,11 +40,16 @@ fn host_and_port(target: &str) -> Result<(&str, Option<u16>), AppError> {
         AppError::Usage(format!("--target {target}: {what}; write HOST, HOST:PORT or [IPV6]:PORT"))
     };
     let (host, port) = match target.strip_prefix('[') {
-        Some(rest) => match rest.split_once(']') {
-            Some((host, "")) => (host, None),
-            Some((host, port)) => (host, Some(port.strip_prefix(':').unwrap_or(port))),
-            None => return Err(wrong("a bracket is not closed".to_owned())),
-        },
+        Some(rest) => {
+            match rest.split_once(']').map(|(host, after)| (host, after.strip_prefix(':'), after)) {
+                Some((host, Some(port), _)) => (host, Some(port)),
+                Some((host, None, "")) => (host, None),
+                Some((_, None, after)) => {
+                    return Err(wrong(format!("{after:?} is not a port with its colon")));
+                }
+                None => return Err(wrong("a bracket is not closed".to_owned())),
+            }
+        }
         None => match target.split_once(':') {
             Some((host, port)) if !port.contains(':') => (host, Some(port)),
             _ => (target, None),
@@ -70,7 +75,7 @@ mod tests {
         ] {
             assert_eq!(host_and_port(target).unwrap(), expected, "{target}");
         }
-        for wrong in ["hub:", "hub:mqtt", "hub:70000", "[::1", "[::1]:", "[::1]8883x"] {
+        for wrong in ["hub:", "hub:mqtt", "hub:70000", "[::1", "[::1]:", "[::1]8883"] {
             assert!(matches!(host_and_port(wrong), Err(AppError::Usage(_))), "{wrong}");
         }
     }

@@ -245,16 +245,17 @@ async fn retire(mut hub: Hub) -> Result<model::Emulator, AppError> {
 /// The first of `id`, `id-2`, `id-3`, .. that no file in the folder has, made empty at once: two runs may begin in the same
 /// second, and neither may overwrite the other's result.
 fn reserve(folder: &Path, id: &str) -> Result<String, AppError> {
-    for n in 1_u32.. {
-        let id = if n == 1 { id.to_owned() } else { format!("{id}-{n}") };
-        let path = folder.join(format!("{id}.json"));
+    let (mut free, mut n) = (id.to_owned(), 1);
+    loop {
+        let path = folder.join(format!("{free}.json"));
         match std::fs::OpenOptions::new().write(true).create_new(true).open(&path) {
-            Ok(_) => return Ok(id),
+            Ok(_) => return Ok(free),
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(environment(&format!("cannot write {}", path.display()), &error)),
         }
+        n += 1;
+        free = format!("{id}-{n}");
     }
-    unreachable!("no folder holds so many files")
 }
 
 /// The file name of a run: its scenario's file name and the second it began.

@@ -313,11 +313,18 @@ mod tests {
     #[test]
     fn no_run_is_longer_than_its_clocks_can_count() {
         let error = plan(SMALL, &["phase.steady.duration=101d"]).unwrap_err();
-        assert!(error.contains("phase.steady.duration: too long") || error.contains("too long"), "{error}");
+        assert!(error.contains("phase.steady.duration: too long") && error.contains("up to 100d"), "{error}");
         assert!(plan(SMALL, &["phase.steady.duration=100d"]).is_ok());
         let second = format!("{SMALL}[[phase]]\nname = \"more\"\nduration = \"60d\"\n");
         let error = plan(&second, &["phase.steady.duration=50d"]).map(|_| ()).unwrap_err();
         assert!(error.contains("phases together"), "{error}");
+    }
+
+    #[test]
+    fn what_is_allowed_is_listed_once() {
+        let twice = format!("{SMALL}[[phase]]\nname = \"steady\"\nduration = \"1m\"\n");
+        let error = plan(&twice, &["thresholds.\"online{phase:stead}\"=[\"max < 1s\"]"]).unwrap_err();
+        assert!(error.contains("allowed: steady\n"), "{error}");
     }
 
     #[test]

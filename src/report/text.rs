@@ -301,7 +301,9 @@ pub(super) fn target(result: &RunResult) -> String {
         None if target.tls_wanted => "TLS, no handshake succeeded".to_owned(),
         None => "plain TCP".to_owned(),
     };
-    format!("{} at {}:{}{built_in}, {tls}", plain(&target.kind), plain(&target.host), target.port)
+    let host = plain(&target.host);
+    let host = if host.contains(':') { format!("[{host}]") } else { host };
+    format!("{} at {host}:{}{built_in}, {tls}", plain(&target.kind), target.port)
 }
 
 fn generator(result: &RunResult) -> String {

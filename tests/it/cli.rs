@@ -124,6 +124,11 @@ fn the_scenarios_of_the_readme_are_valid() {
         check.env("METER_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=");
         let output = check.output().expect("the program was built");
         assert!(output.status.success(), "{scenario}\n{}", String::from_utf8_lossy(&output.stderr));
+        let resolved = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            resolved.contains(" over TLS, trusting the system's roots"),
+            "no key goes in clear: {resolved}"
+        );
     }
 }
 
@@ -170,7 +175,10 @@ fn ctrl_c_once_drains_and_keeps_the_partial_result() {
     let running = work.start();
     proxy.wait_for_upstream_bytes(10_000);
     running.interrupt();
-    running.wait().exits(105);
+    let finished = running.wait();
+    finished.exits(105);
+    let told = finished.stderr.contains("interrupted: draining; press Ctrl-C again to stop now");
+    assert!(told, "{}", finished.stderr);
 
     let result = work.result();
     assert!(!result.run.complete);
