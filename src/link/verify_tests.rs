@@ -215,6 +215,19 @@ fn the_shortest_validity_in_the_chain_bounds_what_is_remembered() {
 }
 
 #[test]
+fn what_cannot_be_read_is_never_remembered() {
+    let authority = authority("a");
+    let mut chain = authority.chain(&["hub.test"]);
+    // webpki finds its path before it comes to this one.
+    chain.push(b"no certificate".to_vec().into());
+    let (verifier, inner) = authority.remembering();
+    for asked in 1..4 {
+        ask(&verifier, &chain, "hub.test", WITHIN_S).unwrap();
+        assert_eq!(inner.chains(), asked);
+    }
+}
+
+#[test]
 fn a_strangers_chain_is_refused_although_the_name_is_known() {
     let (ours, theirs) = (authority("a"), authority("a"));
     let (verifier, _) = ours.remembering();
