@@ -201,6 +201,7 @@ fn ctrl_c_twice_does_not_wait_for_acks_and_keeps_the_partial_result() {
     proxy.wait_for_upstream_bytes(10_000);
     // Acks stop, so that a drain would last its half hour.
     proxy.freeze_for(Duration::from_secs(3_600));
+    proxy.wait_until_it_holds();
     // The kernel may join signals that come at once: each is given time to be seen.
     let finished = running.interrupt_until_it_ends(Duration::from_millis(500));
     finished.exits(105);
