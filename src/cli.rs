@@ -8,12 +8,12 @@ use std::path::PathBuf;
 pub const EXIT_CODES: &str = "\
 Exit codes:
     0  passed
-   99  ran, and a threshold was crossed
-  104  scenario or configuration invalid (nothing was started)
-  105  interrupted; the partial result was written and says so
+    1  the environment failed: cannot bind, cannot connect, cannot write, too few descriptors, bad certificate file
     2  wrong command-line usage
-    1  the environment failed us (cannot bind, cannot write, no route, bad certificate file)
-  120  measurement invalid: the generator was the bottleneck";
+   99  ran, and a threshold was crossed
+  104  the scenario is invalid; nothing was started
+  105  interrupted; what was measured until then was written and says so
+  120  the measurement is invalid: the generator was the bottleneck";
 
 /// Load-tests an Azure IoT Hub, or any MQTT 3.1.1 broker, with thousands of faithful devices.
 #[derive(Debug, Parser)]

@@ -15,8 +15,10 @@ fn main() -> ExitCode {
         let (sender, interrupts) = watch::channel(0);
         let env = app::Env::of_process(interrupts);
         tokio::select! {
-            code = app::run(cli, env) => code,
+            // The handlers first: a Ctrl-C during the first steps must not end a process that others count on.
+            biased;
             never = app::count_interrupts(sender) => match never {},
+            code = app::run(cli, env) => code,
         }
     });
     // Name resolution may still hold a blocking thread; an exit does not wait for it.

@@ -54,12 +54,12 @@ pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
     Ok(total)
 }
 
-/// A duration for people: three significant digits at the unit that fits (`847 us`, `12.3 ms`, `4.00 s`, `2m 05s`).
+/// A duration for people: three significant digits at the unit that fits (`847 µs`, `12.3 ms`, `4.00 s`, `2m 05s`, `1h`).
 #[must_use]
 pub fn human_duration(duration: Duration) -> String {
     let us = duration.as_secs_f64() * 1e6;
     match us {
-        _ if us < 1_000.0 => format!("{us:.0} us"),
+        _ if us < 1_000.0 => format!("{us:.0} µs"),
         _ if us < 10_000.0 => format!("{:.2} ms", us / 1e3),
         _ if us < 100_000.0 => format!("{:.1} ms", us / 1e3),
         _ if us < 1_000_000.0 => format!("{:.0} ms", us / 1e3),
@@ -67,12 +67,22 @@ pub fn human_duration(duration: Duration) -> String {
         _ if us < 120_000_000.0 => format!("{:.1} s", us / 1e6),
         _ => {
             let seconds = duration.as_secs();
-            match seconds {
-                _ if seconds < 7_200 => format!("{}m {:02}s", seconds / 60, seconds % 60),
-                _ => format!("{}h {:02}m", seconds / 3600, seconds % 3600 / 60),
+            let (hours, minutes, seconds) = (seconds / 3600, seconds % 3600 / 60, seconds % 60);
+            match (hours, minutes, seconds) {
+                (0, _, 0) => format!("{minutes}m"),
+                (0, _, _) => format!("{minutes}m {seconds:02}s"),
+                (_, 0, 0) => format!("{hours}h"),
+                (1, _, 1..) => format!("1h {minutes:02}m {seconds:02}s"),
+                _ => format!("{hours}h {minutes:02}m"),
             }
         }
     }
+}
+
+/// `count` of something: `1 device`, `1,000 devices`.
+#[must_use]
+pub fn plural(count: u64, one: &str, many: &str) -> String {
+    format!("{} {}", human_count(count), if count == 1 { one } else { many })
 }
 
 /// [`human_duration`] of microseconds, as the result file holds them.
@@ -242,17 +252,22 @@ mod tests {
     #[test]
     fn people_read_three_digits() {
         for (us, text) in [
-            (847, "847 us"),
+            (847, "847 µs"),
             (1_234, "1.23 ms"),
             (12_345, "12.3 ms"),
             (123_456, "123 ms"),
             (4_000_000, "4.00 s"),
             (75_000_000, "75.0 s"),
             (125_000_000, "2m 05s"),
+            (300_000_000, "5m"),
+            (3_600_000_000, "1h"),
+            (3_605_000_000, "1h 00m 05s"),
+            (5_400_000_000, "1h 30m"),
             (7_260_000_000, "2h 01m"),
         ] {
             assert_eq!(human_us(us), text);
         }
+        assert_eq!([0, 1, 1_000].map(|n| plural(n, "hub", "hubs")), ["0 hubs", "1 hub", "1,000 hubs"]);
         assert_eq!(human_count(1_234_567), "1,234,567");
         assert_eq!(human_count(999), "999");
         assert_eq!(human_bytes(1536), "1.5 KiB");

@@ -39,7 +39,12 @@ pub(super) fn result(
         environment: &finished.environment,
     });
     let mut findings = judged.findings;
-    findings.extend(emulator.as_ref().and_then(|hub| counts_disagree(hub, gathered, plan)));
+    findings.extend(super::check::password_in_clear(plan).map(|text| model::Finding {
+        severity: model::Severity::Warning,
+        text,
+        evidence: "password over plain TCP".to_owned(),
+    }));
+    findings.extend(emulator.as_ref().and_then(|hub| counts_disagree(hub, gathered)));
     let started = rfc3339(finished.started_unix);
     model::RunResult {
         schema: model::SCHEMA.to_owned(),
@@ -79,20 +84,15 @@ pub(super) fn result(
 }
 
 /// Two processes counted the same messages: when they disagree, a reader has to know.
-fn counts_disagree(
-    hub: &model::Emulator,
-    gathered: &crate::measure::Gathered,
-    plan: &Plan,
-) -> Option<model::Finding> {
-    let qos1_only = plan.fleets.iter().flat_map(|fleet| &fleet.sends).all(|send| send.qos > 0);
+fn counts_disagree(hub: &model::Emulator, gathered: &crate::measure::Gathered) -> Option<model::Finding> {
     let acked: u64 = gathered
         .keys()
-        .filter(|key| key.operation.is_message())
+        .filter(|key| key.operation.is_message() && key.operation.has_ack())
         .filter_map(|key| gathered.totals(key))
         .map(|totals| totals.outcome(crate::measure::Outcome::Ok))
         .sum();
     // The hub may hold messages whose ack never arrived, but never fewer than were acked.
-    (qos1_only && hub.telemetry < acked).then(|| model::Finding {
+    (hub.telemetry < acked).then(|| model::Finding {
         severity: model::Severity::Warning,
         text: "the built-in hub counted fewer messages than it acknowledged".to_owned(),
         evidence: format!("{} at the hub, {acked} acked", hub.telemetry),
@@ -109,6 +109,7 @@ fn target(plan: &Plan, finished: &Finished) -> model::Target {
         host: plan.target.host.clone(),
         port: plan.target.port,
         embedded: plan.emulator.is_some(),
+        tls_wanted: plan.target.tls.is_some(),
         tls: finished.tls.as_ref().map(|facts| model::Tls {
             version: facts.version.to_string(),
             suite: facts.suite.to_string(),

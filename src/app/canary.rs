@@ -38,7 +38,8 @@ async fn connect(plan: &Plan, fleet: &FleetPlan, endpoint: &Endpoint, device: &s
     let mut canary = Canary {
         session: Session::new(Settings {
             keep_alive_s: fleet.keep_alive_s,
-            clean_session: true,
+            // As the fleet: a clean session would throw away what the server keeps for this device.
+            clean_session: fleet.clean_session,
             in_flight: 1,
             ack_timeout: fleet.ack_timeout,
             connack_timeout: fleet.connect_timeout,
@@ -59,8 +60,10 @@ async fn connect(plan: &Plan, fleet: &FleetPlan, endpoint: &Endpoint, device: &s
     match (canary.answer, end) {
         (Some(0), _) => Ok(()),
         (Some(code), _) => Err(refusal(plan.target.kind, code)),
-        (None, End::Failed(error)) => Err(silent(&error.to_string())),
-        (None, End::Closed(why)) => Err(silent(&format!("closed before CONNACK ({why:?})"))),
+        (None, End::Failed(error)) => Err(silent(&error.to_string(), endpoint.tls.is_none())),
+        (None, End::Closed(why)) => {
+            Err(silent(&format!("closed before CONNACK ({why:?})"), endpoint.tls.is_none()))
+        }
     }
 }
 
@@ -91,13 +94,13 @@ fn refusal(kind: TargetKind, code: u8) -> Trouble {
     Trouble { what: format!("CONNACK return code {code}"), fix: fix.to_owned() }
 }
 
-fn silent(what: &str) -> Trouble {
-    Trouble {
-        what: what.to_owned(),
-        fix:
-            "check that an MQTT 3.1.1 server listens on this port; a hub that throttles connects answers late"
-                .to_owned(),
-    }
+fn silent(what: &str, plain: bool) -> Trouble {
+    let fix = if plain {
+        "a server that expects TLS closes so: set tls = true in [target]; or check that an MQTT 3.1.1 server listens on this port"
+    } else {
+        "check that an MQTT 3.1.1 server listens on this port; a hub that throttles connects answers late"
+    };
+    Trouble { what: what.to_owned(), fix: fix.to_owned() }
 }
 
 /// A device that only wants to know whether it may come in.

@@ -1,8 +1,10 @@
 //! `hubstorm check`: what a scenario resolves to and what it needs of this machine, as text for a person. It starts
 //! nothing and looks at nothing but the plan.
 
-use crate::plan::{Auth, FleetPlan, Needs, PhasePlan, Plan, SendPlan, Spread, Subscription, TargetKind};
-use crate::units::{Percent, Rate, human_bytes, human_count, human_duration};
+use crate::plan::{
+    Auth, FleetPlan, Needs, Offline, PhasePlan, Plan, SendPlan, Spread, Subscription, TargetKind,
+};
+use crate::units::{Percent, Rate, human_bytes, human_count, human_duration, plural};
 use std::fmt::{self, Write};
 
 /// The resolved plan and its needs. No secret is in it.
@@ -20,6 +22,9 @@ fn write_plan(out: &mut String, plan: &Plan) -> fmt::Result {
         writeln!(out, "  with {text}")?;
     }
     writeln!(out, "\ntarget\n  {}", target(plan))?;
+    if let Some(warning) = password_in_clear(plan) {
+        writeln!(out, "  warning: {warning}")?;
+    }
     writeln!(out, "\nfleets")?;
     for fleet in &plan.fleets {
         write_fleet(out, fleet)?;
@@ -66,13 +71,22 @@ pub(super) fn thin_thresholds(plan: &Plan) -> String {
     lines.collect()
 }
 
+/// Said before a run, and in its report: whoever is on the way can read the password.
+#[must_use]
+pub(super) fn password_in_clear(plan: &Plan) -> Option<String> {
+    let has_password = plan.fleets.iter().any(|fleet| matches!(fleet.auth, Auth::Password { .. }));
+    (has_password && plan.target.tls.is_none() && !plan.target.is_loopback()).then(|| {
+        format!(
+            "the password goes to {} in clear text, over plain TCP; use tls = true in [target]",
+            plan.target.address()
+        )
+    })
+}
+
 fn target(plan: &Plan) -> String {
     if let Some(emulator) = &plan.emulator {
-        let plural = if emulator.units == 1 { "" } else { "s" };
-        return format!(
-            "the built-in IoT hub on this machine, over TLS ({}, {} unit{plural})",
-            emulator.tier, emulator.units
-        );
+        let units = plural(emulator.units.into(), "unit", "units");
+        return format!("the built-in IoT hub on this machine, over TLS ({}, {units})", emulator.tier);
     }
     let kind = match plan.target.kind {
         TargetKind::IotHub => "IoT hub",
@@ -92,16 +106,16 @@ fn target(plan: &Plan) -> String {
             }
         }
     };
-    format!("{kind} {}:{} over {transport}", plan.target.host, plan.target.port)
+    format!("{kind} {} over {transport}", plan.target.address())
 }
 
 fn write_fleet(out: &mut String, fleet: &FleetPlan) -> fmt::Result {
     let devices = u64::from(fleet.devices);
     writeln!(
         out,
-        "  {}: {} devices, {} to {}",
+        "  {}: {}, {} to {}",
         fleet.name,
-        human_count(devices),
+        plural(devices, "device", "devices"),
         fleet.device_id(0),
         fleet.device_id(fleet.devices - 1)
     )?;
@@ -120,7 +134,11 @@ fn write_fleet(out: &mut String, fleet: &FleetPlan) -> fmt::Result {
         human_duration(fleet.ack_timeout),
         human_duration(fleet.send_by),
         fleet.in_flight
-    )
+    )?;
+    match fleet.offline {
+        Offline::Queue => Ok(()),
+        Offline::Skip => writeln!(out, "    offline      what is due then is skipped, and ends as offline"),
+    }
 }
 
 fn credentials(auth: &Auth) -> String {
@@ -176,7 +194,7 @@ fn write_phase(out: &mut String, phase: &PhasePlan) -> fmt::Result {
 }
 
 fn write_needs(out: &mut String, plan: &Plan) -> fmt::Result {
-    let Needs { descriptors, ports, memory_bytes } = plan.needs();
+    let Needs { descriptors, ports, ports_closing, memory_bytes } = plan.needs();
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -187,7 +205,11 @@ fn write_needs(out: &mut String, plan: &Plan) -> fmt::Result {
     writeln!(out, "\nneeds")?;
     writeln!(out, "  messages      about {}", human_count(messages))?;
     writeln!(out, "  descriptors   {}{too}", human_count(descriptors))?;
-    writeln!(out, "  ports         {} ephemeral ports towards the target", human_count(ports))?;
+    let closing = match ports_closing {
+        0 => String::new(),
+        closing => format!(", and up to {} that are still closing", human_count(closing)),
+    };
+    writeln!(out, "  ports         {} ephemeral ports towards the target{closing}", human_count(ports))?;
     writeln!(out, "  memory        about {}", human_bytes(memory_bytes))
 }
 
@@ -217,6 +239,31 @@ mod tests {
     #[test]
     fn a_plain_broker() {
         insta::assert_snapshot!(described(include_str!("../../scenarios/mosquitto.toml"), &[]));
+    }
+
+    #[test]
+    fn a_password_in_clear_text_is_warned_of_when_it_leaves_this_machine() {
+        let warned = |host: &str, more: &[&str]| {
+            let host = format!("target.host={host}");
+            let text =
+                described(include_str!("../../scenarios/mosquitto.toml"), &[&[host.as_str()], more].concat());
+            text.contains("in clear text")
+        };
+        let plain = ["target.tls=false", "target.port=1883"];
+        assert!(warned("broker.example", &plain));
+        assert!(!warned("broker.example", &[]), "TLS");
+        assert!(!warned("127.0.0.1", &plain) && !warned("localhost", &plain) && !warned("::1", &plain));
+        assert!(!warned(
+            "broker.example",
+            &[&plain[..], &["fleet.sensor.auth={ kind = \"none\" }"]].concat()
+        ));
+    }
+
+    #[test]
+    fn skipping_while_offline_is_described() {
+        let quickstart = include_str!("../../scenarios/quickstart.toml");
+        assert!(!described(quickstart, &[]).contains("skipped"));
+        assert!(described(quickstart, &["fleet.meter.offline=skip"]).contains("ends as offline"));
     }
 
     #[test]

@@ -2,7 +2,6 @@
 //! hub. Started and stopped by `run`; it speaks JSON lines with `hubstorm emulator --control`.
 
 use super::{AppError, environment};
-use crate::emulator::Stats;
 use crate::emulator::control::{Answer, Command, ControlConfig, Ready};
 use std::path::Path;
 use std::process::Stdio;
@@ -43,13 +42,12 @@ impl Hub {
         Ok((hub, ready))
     }
 
-    /// Asks what it counted.
-    pub(super) async fn stats(&mut self) -> Result<Stats, AppError> {
+    /// Asks what it counted and what it used.
+    pub(super) async fn stats(&mut self) -> Result<Answer, AppError> {
         self.say(&Command::Stats).await?;
         let line = self.hear().await?;
-        let Answer::Stats(stats) = serde_json::from_str(&line)
-            .map_err(|error| environment("the built-in hub's answer cannot be read", &error))?;
-        Ok(stats)
+        serde_json::from_str(&line)
+            .map_err(|error| environment("the built-in hub's answer cannot be read", &error))
     }
 
     /// Ends it by closing its input, and waits.

@@ -11,7 +11,8 @@ fn billed(plan: &Plan) -> f64 {
     let fleets = plan.fleets.iter().map(|fleet| {
         let id_bytes = fleet.device_id(fleet.devices.saturating_sub(1)).len();
         let blocks = fleet.sends.iter().map(|send| {
-            send.arrival.rate_hz * Tier::S1.billed(send.payload.bytes_max(id_bytes) as u64) as f64
+            let bytes = send.payload.bytes_max(id_bytes) + send.properties_bytes;
+            send.arrival.rate_hz * Tier::S1.billed(bytes as u64) as f64
         });
         plan.load_seconds(fleet) * blocks.sum::<f64>()
     });
@@ -58,10 +59,18 @@ mod tests {
             duration = "10s"
             load = "100% -> 300%"
         "#;
-        let input = Input { file: "cost.toml", text, overrides: &[], env: &|_| None };
-        let plan = crate::plan::load(&input, &mut rand::rng()).unwrap();
+        let load = |overrides: &[String]| {
+            let input = Input { file: "cost.toml", text, overrides, env: &|_| None };
+            crate::plan::load(&input, &mut rand::rng()).unwrap()
+        };
+        let plan = load(&[]);
         // 100 devices x (5 s in the ramp + 20 s of load in the second phase), each message two blocks of 4 KB.
         assert!((billed(&plan) - 5_000.0).abs() < 1.0, "{}", billed(&plan));
+        // 8,192 bytes fill two blocks; a property makes them three.
+        let full = "fleet.a.send.0.payload.size=8192".to_owned();
+        assert!((billed(&load(std::slice::from_ref(&full))) - 5_000.0).abs() < 1.0);
+        let property = "fleet.a.send.0.properties={ a = \"b\" }".to_owned();
+        assert!((billed(&load(&[full, property])) - 7_500.0).abs() < 1.0);
         assert!(line(&plan).starts_with("sends about 5,000 billed messages, 1.2% of"), "{}", line(&plan));
     }
 }

@@ -130,10 +130,14 @@ pub(super) async fn run(
     let listener = listen::bind(listen)?;
     let certificate = certificate::make(&config.host_names, clock::unix())?;
     let tls = tls::server(certificate.chain, certificate.key)?;
-    let ca_file = CaFile::write(args.ca_out.as_deref(), &certificate.ca_pem)?;
+    let ca_file = match args.control {
+        true => None,
+        false => Some(CaFile::write(args.ca_out.as_deref(), &certificate.ca_pem)?),
+    };
     let ready = Ready {
         mqtt: listener.local_addr()?.to_string(),
-        ca_file: ca_file.path.display().to_string(),
+        ca_file: ca_file.as_ref().map(|file| file.path.display().to_string()),
+        ca_pem: args.control.then_some(certificate.ca_pem),
         sample_connection_string: sample_connection_string(&host, &config),
         host,
     };
@@ -157,7 +161,10 @@ pub(super) async fn run(
         tokio::select! {
             served = &mut serving => return Ok(served.map(drop)?),
             line = lines.recv(), if ended.is_some() => match line.map(|line| parse(&line)).transpose()? {
-                Some(Command::Stats) => print(out, &Answer::Stats(hub.stats()))?,
+                Some(Command::Stats) => {
+                    let (cpu_us, rss_peak_bytes) = crate::fleet::own_usage();
+                    print(out, &Answer::Stats { counted: hub.stats(), cpu_us, rss_peak_bytes })?;
+                }
                 Some(Command::Start { .. }) => {}
                 Some(Command::Config(_)) => {
                     return Err(EmulatorCommandError::Control("config is the first command only".to_owned()));
@@ -293,7 +300,7 @@ mod tests {
         assert_eq!(ready.host, "hub.test");
         let sample = ready.sample_connection_string.expose();
         assert!(sample.starts_with("HostName=hub.test;DeviceId=sample-device;SharedAccessKey="), "{sample}");
-        assert!(!Path::new(&ready.ca_file).exists());
+        assert!(!Path::new(&ready.ca_file.unwrap()).exists());
     }
 
     #[tokio::test]

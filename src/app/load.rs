@@ -24,17 +24,7 @@ fn overrides(args: &ScenarioArgs) -> Result<Vec<String>, AppError> {
         overrides.push(format!("seed={seed}"));
     }
     if let Some(target) = &args.target {
-        let (host, port) = match target.rsplit_once(':') {
-            Some((host, port)) if !host.contains(':') => {
-                let port: u16 = port.parse().map_err(|_| {
-                    AppError::Usage(format!(
-                        "--target {target}: {port:?} is not a port; write HOST or HOST:PORT"
-                    ))
-                })?;
-                (host, Some(port))
-            }
-            _ => (target.as_str(), None),
-        };
+        let (host, port) = host_and_port(target)?;
         overrides.push(format!("target.host={host}"));
         overrides.extend(port.map(|port| format!("target.port={port}")));
     }
@@ -42,4 +32,51 @@ fn overrides(args: &ScenarioArgs) -> Result<Vec<String>, AppError> {
         overrides.push(format!("target.ca={}", ca.display()));
     }
     Ok(overrides)
+}
+
+/// `host`, `host:port`, `::1` or `[::1]:port` (RFC 3986 §3.2.2).
+fn host_and_port(target: &str) -> Result<(&str, Option<u16>), AppError> {
+    let wrong = |what: String| {
+        AppError::Usage(format!("--target {target}: {what}; write HOST, HOST:PORT or [IPV6]:PORT"))
+    };
+    let (host, port) = match target.strip_prefix('[') {
+        Some(rest) => {
+            match rest.split_once(']').map(|(host, after)| (host, after.strip_prefix(':'), after)) {
+                Some((host, Some(port), _)) => (host, Some(port)),
+                Some((host, None, "")) => (host, None),
+                Some((_, None, after)) => {
+                    return Err(wrong(format!("{after:?} is not a port with its colon")));
+                }
+                None => return Err(wrong("a bracket is not closed".to_owned())),
+            }
+        }
+        None => match target.split_once(':') {
+            Some((host, port)) if !port.contains(':') => (host, Some(port)),
+            _ => (target, None),
+        },
+    };
+    let port = port.map(|port| port.parse().map_err(|_| wrong(format!("{port:?} is not a port"))));
+    Ok((host, port.transpose()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_split_into_host_and_port() {
+        for (target, expected) in [
+            ("hub.example", ("hub.example", None)),
+            ("hub.example:8883", ("hub.example", Some(8883))),
+            ("127.0.0.1:1883", ("127.0.0.1", Some(1883))),
+            ("::1", ("::1", None)),
+            ("[::1]", ("::1", None)),
+            ("[::1]:8883", ("::1", Some(8883))),
+        ] {
+            assert_eq!(host_and_port(target).unwrap(), expected, "{target}");
+        }
+        for wrong in ["hub:", "hub:mqtt", "hub:70000", "[::1", "[::1]:", "[::1]8883"] {
+            assert!(matches!(host_and_port(wrong), Err(AppError::Usage(_))), "{wrong}");
+        }
+    }
 }

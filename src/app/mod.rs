@@ -67,6 +67,9 @@ pub enum AppError {
     /// Exit code 1.
     #[error("{0}")]
     Environment(String),
+    /// Exit code 105: Ctrl-C before anything was measured.
+    #[error("interrupted before the load began; nothing was measured")]
+    Interrupted,
 }
 
 impl AppError {
@@ -75,6 +78,7 @@ impl AppError {
             AppError::Scenario(_) => exit::CONFIGURATION,
             AppError::Usage(_) => exit::USAGE,
             AppError::Environment(_) => exit::ENVIRONMENT,
+            AppError::Interrupted => exit::INTERRUPTED,
         }
     }
 }
@@ -102,7 +106,8 @@ pub async fn run(cli: Cli, mut env: Env) -> u8 {
 
 fn check_scenario(args: &crate::cli::ScenarioArgs, env: &mut Env) -> Result<u8, AppError> {
     let plan = load::plan(args, env)?;
-    write!(env.out, "{}", check::describe(&plan)).map_err(|e| environment("cannot write", &e))?;
+    write!(env.out, "{}{}", check::describe(&plan), preflight::shortfalls(&plan))
+        .map_err(|e| environment("cannot write", &e))?;
     Ok(exit::PASSED)
 }
 

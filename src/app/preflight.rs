@@ -3,7 +3,7 @@
 
 use super::AppError;
 use crate::fleet::raise_descriptor_limit;
-use crate::plan::Plan;
+use crate::plan::{Needs, Plan};
 use std::path::Path;
 
 /// Raises the descriptor limit and refuses what cannot work.
@@ -16,6 +16,38 @@ pub(super) fn machine(plan: &Plan) -> Result<(), AppError> {
         ports(needs.ports, range)?;
     }
     Ok(())
+}
+
+/// What this machine lacks or may come to lack, in words with what to do; empty when all is well. For `check`, which refuses
+/// nothing, and for what is only an estimate.
+#[must_use]
+pub(super) fn shortfalls(plan: &Plan) -> String {
+    let needs = plan.needs();
+    let hard_limit = raise_descriptor_limit().unwrap_or(u64::MAX);
+    let lacking = [
+        descriptors(needs.descriptors, hard_limit).err(),
+        ephemeral_ports().and_then(|range| ports(needs.ports, range).err()),
+    ];
+    let lacking = lacking.into_iter().flatten().map(|error| format!("warning: {error}\n"));
+    lacking.chain(ephemeral_ports().and_then(|range| resting(&needs, range))).collect()
+}
+
+/// Ports that rest after a close may run out although those in use do not.
+fn resting(needs: &Needs, range: (u64, u64)) -> Option<String> {
+    let together = needs.ports + needs.ports_closing;
+    (ports(needs.ports, range).is_ok() && ports(together, range).is_err()).then(|| {
+        format!(
+            "warning: up to {} local ports may rest for a minute after their devices renewed or left, beside {} in use; the \
+             system offers {} ({} to {})\n  \
+             widen the range (as root):  sysctl -w net.ipv4.ip_local_port_range=\"1024 65535\"\n  \
+             or renew less often (ttl), or let devices come and go more slowly\n",
+            needs.ports_closing,
+            needs.ports,
+            (range.1 + 1).saturating_sub(range.0),
+            range.0,
+            range.1,
+        )
+    })
 }
 
 fn descriptors(needed: u64, limit: u64) -> Result<(), AppError> {
@@ -75,6 +107,17 @@ mod tests {
         assert!(ports(28_232, (32_768, 60_999)).is_ok());
         let message = ports(28_233, (32_768, 60_999)).unwrap_err().to_string();
         assert!(message.contains("28233") && message.contains("ip_local_port_range"), "{message}");
+    }
+
+    #[test]
+    fn ports_that_rest_are_warned_of_and_never_refused() {
+        let needs = |ports_closing| Needs { descriptors: 0, ports: 20_000, ports_closing, memory_bytes: 0 };
+        let range = (32_768, 60_999);
+        assert_eq!(resting(&needs(8_232), range), None);
+        let warning = resting(&needs(8_233), range).unwrap();
+        assert!(warning.contains("8233") && warning.contains("ip_local_port_range"), "{warning}");
+        let too_many = Needs { ports: 30_000, ..needs(1) };
+        assert_eq!(resting(&too_many, range), None, "that is refused anyway");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use super::child::Hub;
 use super::{AppError, Env, assemble, canary, environment, load, preflight};
 use crate::cli::RunArgs;
-use crate::emulator::control::{ControlConfig, ControlPolicy, Ready, SecretText};
+use crate::emulator::control::{Answer, ControlConfig, ControlPolicy, Ready, SecretText};
 use crate::fleet::{self, Control, Finished};
 use crate::link::{Endpoint, tls};
 use crate::live::{Moment, Progress, Style};
@@ -12,9 +12,10 @@ use crate::measure::Gathered;
 use crate::plan::{Auth, Plan, TargetKind};
 use crate::report;
 use crate::result::{self, model};
+use crate::units::{human_duration, plural};
+use std::cell::RefCell;
 use std::io::Write;
-use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -29,35 +30,53 @@ pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
     let mut hub = None;
     let mut roots = None;
     if plan.emulator.is_some() {
-        let (started, ready) = Hub::start(&env.exe, control_config(&plan, workers)).await?;
-        roots = Some(point_at(&mut plan, &ready)?);
+        let starting = Hub::start(&env.exe, control_config(&plan, workers));
+        let (started, ready) = unless_interrupted(&env.interrupts, starting).await?;
+        roots = Some(point_at(&mut plan, ready)?);
         hub = Some(started);
     }
     let endpoint = Arc::new(endpoint(&plan, roots)?);
     say(env, args.quiet, &announce(&plan, &endpoint, workers))?;
 
-    if !is_loopback(&plan.target.host) {
-        canary::fly(&plan, &endpoint).await?;
+    // Load that stays on this machine needs no canary: nobody else pays for its mistakes.
+    if !plan.target.is_loopback() {
+        unless_interrupted(&env.interrupts, canary::fly(&plan, &endpoint)).await?;
     }
     let plan = Arc::new(plan);
     let settings = fleet::Settings { workers, endpoint };
-    let finished = drive(args, env, &plan, settings).await?;
+    let mut finished = drive(args, env, &plan, settings).await?;
     let emulator = match hub {
-        Some(hub) => Some(retire(hub).await),
+        Some(hub) => Some(unless_interrupted(&env.interrupts, retire(hub)).await),
         None => None,
     };
+    finished.complete &= !matches!(emulator, Some(Err(AppError::Interrupted)));
     // A hub that died in mid-run costs its own counts, not the result.
     let (emulator, died) = match emulator.transpose() {
         Ok(emulator) => (emulator, None),
         Err(error) => (None, Some(error.to_string())),
     };
     let mut result = assemble::result(&plan, finished, emulator, workers, &env.argv);
+    result.run.id = reserve(&args.out, &result.run.id)?;
     result.findings.extend(died.map(|evidence| model::Finding {
         severity: model::Severity::Warning,
         text: "the built-in hub did not live to the end of the run".to_owned(),
         evidence,
     }));
     conclude(args, env, &result)
+}
+
+/// `doing`, unless Ctrl-C is pressed (once more) before it is done.
+async fn unless_interrupted<T>(
+    interrupts: &watch::Receiver<u8>,
+    doing: impl Future<Output = Result<T, AppError>>,
+) -> Result<T, AppError> {
+    let mut interrupts = interrupts.clone();
+    let before = *interrupts.borrow();
+    tokio::select! {
+        done = doing => done,
+        // In tests nobody can interrupt any more: then only `doing` counts.
+        Ok(_) = interrupts.wait_for(|count| *count > before) => Err(AppError::Interrupted),
+    }
 }
 
 /// The fleet's run, with progress and Ctrl-C.
@@ -74,7 +93,8 @@ async fn drive(
         (false, true) => Style::Redrawn,
         (false, false) => Style::Lines,
     };
-    let mut progress = Progress::new(style, &mut env.err);
+    // Shared by the ticks and by Ctrl-C, on one thread.
+    let progress = RefCell::new(Progress::new(style, &mut env.err));
     let end = plan.schedule.end();
     let devices = plan.devices();
     let tick = |gathered: &Gathered, at: Duration| {
@@ -86,12 +106,16 @@ async fn drive(
         };
         let moment = Moment { at, end, phase, devices, live: gathered.live() };
         // Progress is talk: a stream that is gone must not end the run.
-        drop(progress.show(&moment));
+        drop(progress.borrow_mut().show(&moment));
     };
     let running = fleet::run(plan.clone(), settings, control, tick);
     let listening = async {
         while interrupts.changed().await.is_ok() {
-            let wanted = if *interrupts.borrow_and_update() > 1 { Control::Abort } else { Control::Stop };
+            let (wanted, text) = match *interrupts.borrow_and_update() {
+                0 | 1 => (Control::Stop, "interrupted: draining; press Ctrl-C again to stop now"),
+                _ => (Control::Abort, "interrupted again: stopping now"),
+            };
+            drop(progress.borrow_mut().say(text));
             sender.send_replace(wanted);
         }
         std::future::pending::<()>().await;
@@ -100,7 +124,7 @@ async fn drive(
         finished = running => finished,
         () = listening => unreachable!("it waits for ever once nobody can interrupt"),
     };
-    drop(progress.finish());
+    drop(progress.borrow_mut().finish());
     finished.map_err(|error| AppError::Environment(error.to_string()))
 }
 
@@ -152,20 +176,15 @@ fn control_config(plan: &Plan, workers: usize) -> ControlConfig {
 }
 
 /// Points the plan at the hub that has just started; returns its CA certificate.
-fn point_at(plan: &mut Plan, ready: &Ready) -> Result<Vec<u8>, AppError> {
+fn point_at(plan: &mut Plan, ready: Ready) -> Result<Vec<u8>, AppError> {
     let port = ready.mqtt.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
     let port = port.ok_or_else(|| {
         AppError::Environment(format!("the built-in hub's address {:?} has no port", ready.mqtt))
     })?;
-    plan.target.host.clone_from(&ready.host);
+    plan.target.host = ready.host;
     plan.target.port = port;
-    std::fs::read(&ready.ca_file)
-        .map_err(|error| environment(&format!("cannot read the built-in hub's CA {}", ready.ca_file), &error))
-}
-
-/// Load that stays on this machine needs no canary: nobody else pays for its mistakes.
-fn is_loopback(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+    let ca = ready.ca_pem.map(String::into_bytes);
+    ca.ok_or_else(|| AppError::Environment("the built-in hub's ready line has no certificate".to_owned()))
 }
 
 fn endpoint(plan: &Plan, roots: Option<Vec<u8>>) -> Result<Endpoint, AppError> {
@@ -183,20 +202,23 @@ fn endpoint(plan: &Plan, roots: Option<Vec<u8>>) -> Result<Endpoint, AppError> {
 
 /// One line on what is about to happen, and for a hub that bills, what it will cost.
 fn announce(plan: &Plan, endpoint: &Endpoint, workers: usize) -> String {
-    let devices = plan.devices();
+    let devices = plural(plan.devices(), "device", "devices");
+    let phases = plural(plan.schedule.phases().len() as u64, "phase", "phases");
+    let workers = plural(workers as u64, "worker", "workers");
     let place = if plan.emulator.is_some() { "the built-in hub" } else { endpoint.host.as_str() };
     let mut text = format!(
-        "{}: {devices} devices against {place} on port {}, {} in {} phases, {workers} workers, seed {}\n",
+        "{}: {devices} against {place} on port {}, {} in {phases}, {workers}, seed {}\n",
         plan.name,
         endpoint.port,
-        crate::units::human_duration(plan.schedule.end()),
-        plan.schedule.phases().len(),
+        human_duration(plan.schedule.end()),
         plan.seed,
     );
     if plan.target.kind == TargetKind::IotHub && plan.emulator.is_none() {
         text.push_str(&super::cost::line(plan));
     }
     text.push_str(&super::check::thin_thresholds(plan));
+    text.push_str(&preflight::shortfalls(plan));
+    text.extend(super::check::password_in_clear(plan).map(|warning| format!("warning: {warning}\n")));
     text
 }
 
@@ -209,16 +231,31 @@ fn say(env: &mut Env, quiet: bool, text: &str) -> Result<(), AppError> {
 
 /// Asks the built-in hub what it counted, and ends it.
 async fn retire(mut hub: Hub) -> Result<model::Emulator, AppError> {
-    let stats = hub.stats().await?;
+    let Answer::Stats { counted, cpu_us, rss_peak_bytes } = hub.stats().await?;
     hub.stop().await?;
-    let (cpu_us, rss_peak_bytes) = fleet::children_usage();
     Ok(model::Emulator {
         cpu_us,
         rss_peak_bytes,
-        accepted: stats.accepted,
-        refused: stats.refused,
-        telemetry: stats.telemetry,
+        accepted: counted.accepted,
+        refused: counted.refused,
+        telemetry: counted.telemetry,
     })
+}
+
+/// The first of `id`, `id-2`, `id-3`, .. that no file in the folder has, made empty at once: two runs may begin in the same
+/// second, and neither may overwrite the other's result.
+fn reserve(folder: &Path, id: &str) -> Result<String, AppError> {
+    let (mut free, mut n) = (id.to_owned(), 1);
+    loop {
+        let path = folder.join(format!("{free}.json"));
+        match std::fs::OpenOptions::new().write(true).create_new(true).open(&path) {
+            Ok(_) => return Ok(free),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(environment(&format!("cannot write {}", path.display()), &error)),
+        }
+        n += 1;
+        free = format!("{id}-{n}");
+    }
 }
 
 /// The file name of a run: its scenario's file name and the second it began.
@@ -227,4 +264,54 @@ pub(super) fn run_id(file: &str, started: &str) -> String {
         PathBuf::from(file).file_stem().map_or("run".into(), |stem| stem.to_string_lossy().into_owned());
     let stamp: String = started.chars().take(19).filter(|c| c.is_ascii_alphanumeric()).collect();
     format!("{stem}-{stamp}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A built-in hub that never says that it is ready, and Ctrl-C while the run waits for it.
+    #[test]
+    fn ctrl_c_is_heard_before_the_load() {
+        use clap::Parser as _;
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("mute.sh"), "#!/bin/sh\n: > \"$0.heard\"\ncat > /dev/null\n").unwrap();
+        // By another process: a program that this one has just written may still be open for writing in a child that
+        // another test is starting.
+        let installed = std::process::Command::new("install")
+            .args(["-m", "755"])
+            .args([path("mute.sh"), path("mute")])
+            .status();
+        assert!(installed.unwrap().success());
+        std::fs::write(
+            path("s.toml"),
+            "[fleet.a]\ndevices = 1\n[[phase]]\nname = \"p\"\nduration = \"1s\"\n",
+        )
+        .unwrap();
+        let scenario = path("s.toml").display().to_string();
+        let out = path("out").display().to_string();
+        let cli = crate::cli::Cli::try_parse_from(["hubstorm", "run", &scenario, "--out", &out]).unwrap();
+        let (sender, interrupts) = watch::channel(0);
+        let env = Env { exe: path("mute"), err: Box::new(std::io::sink()), ..Env::of_process(interrupts) };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let code = runtime.block_on(async {
+            tokio::join!(crate::app::run(cli, env), async {
+                // The hub has been started once it has made its file.
+                while !path("mute.heard").exists() {
+                    tokio::task::yield_now().await;
+                }
+                sender.send_replace(1);
+            })
+        });
+        assert_eq!(code.0, 105);
+    }
+
+    #[test]
+    fn two_runs_of_one_second_keep_their_own_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let ids: Vec<String> = (0..3).map(|_| reserve(folder.path(), "quick-Z").unwrap()).collect();
+        assert_eq!(ids, ["quick-Z", "quick-Z-2", "quick-Z-3"]);
+        assert!(reserve(&folder.path().join("gone"), "quick-Z").is_err());
+    }
 }

@@ -145,8 +145,12 @@ pub struct Ready {
     pub mqtt: String,
     /// The name to address it by.
     pub host: String,
-    /// The certificate authority to trust, a PEM file.
-    pub ca_file: String,
+    /// The certificate authority to trust, a PEM file; a child writes none, because a file would outlive a kill.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<String>,
+    /// The same as text, for the parent of a child.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_pem: Option<String>,
     /// For a device SDK: host, a sample device and its key.
     pub sample_connection_string: SecretText,
 }
@@ -155,8 +159,16 @@ pub struct Ready {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
-    /// To [`Command::Stats`].
-    Stats(Stats),
+    /// To [`Command::Stats`]. The child tells its own use of the machine: a parent's account of its children also holds
+    /// those of whoever started it.
+    Stats {
+        /// What the hub counted.
+        counted: Stats,
+        /// CPU time of the child, user and system.
+        cpu_us: u64,
+        /// Its peak of resident memory.
+        rss_peak_bytes: u64,
+    },
 }
 
 /// A text that is a secret: it is serialised, and shown nowhere else.
@@ -223,8 +235,13 @@ mod tests {
         assert_eq!(config.host_names, ["localhost", "127.0.0.1", "hub.test"]);
         assert_eq!((config.group_keys.len(), config.shards), (1, 3));
         assert_eq!(config.expiry_grace, Duration::from_secs(1));
-        let stats = serde_json::to_string(&Answer::Stats(Stats { accepted: 2, ..Stats::default() })).unwrap();
-        assert!(stats.starts_with(r#"{"stats":{"accepted":2,"refused":0,"telemetry":0"#), "{stats}");
+        let counted = Stats { accepted: 2, ..Stats::default() };
+        let answer = Answer::Stats { counted, cpu_us: 3, rss_peak_bytes: 4 };
+        let stats = serde_json::to_string(&answer).unwrap();
+        assert!(
+            stats.starts_with(r#"{"stats":{"counted":{"accepted":2,"refused":0,"telemetry":0"#),
+            "{stats}"
+        );
     }
 
     #[test]

@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, watch};
 
 pub use context::{Context, Control};
 pub use device::Device;
-pub use usage::{Usage, children as children_usage, raise_descriptor_limit};
+pub use usage::{Usage, process as own_usage, raise_descriptor_limit};
 
 /// How long the workers may take to make their devices before the first phase begins.
 const LEAD: Duration = Duration::from_millis(250);

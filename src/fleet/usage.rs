@@ -53,14 +53,10 @@ impl Usage {
     }
 }
 
-/// CPU time in microseconds and peak memory in bytes of the children that have ended.
+/// CPU time in microseconds and peak memory in bytes of this process, so far.
 #[must_use]
-pub fn children() -> (u64, u64) {
-    usage_of(UsageWho::RUSAGE_CHILDREN)
-}
-
-fn process() -> (u64, u64) {
-    let (cpu_us, rss) = usage_of(UsageWho::RUSAGE_SELF);
+pub fn process() -> (u64, u64) {
+    let (cpu_us, rss) = own_rusage();
     (cpu_us, own_peak().unwrap_or(rss))
 }
 
@@ -72,8 +68,8 @@ fn own_peak() -> Option<u64> {
     Some(kib * 1024)
 }
 
-fn usage_of(who: UsageWho) -> (u64, u64) {
-    let Ok(usage) = getrusage(who) else { return (0, 0) };
+fn own_rusage() -> (u64, u64) {
+    let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) else { return (0, 0) };
     let cpu_us = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
     // Linux counts in KiB.
     let rss = u64::try_from(usage.max_rss()).unwrap_or(0) * 1024;

@@ -12,6 +12,7 @@ mod records;
 mod secure;
 pub mod tls;
 mod transport;
+mod verify;
 
 pub use accept::{AcceptError, accept_tls};
 pub use deadlines::{Alarm, Deadlines};
@@ -28,3 +29,5 @@ mod records_tests;
 mod secure_tests;
 #[cfg(test)]
 mod tls_tests;
+#[cfg(test)]
+mod verify_tests;

@@ -1,19 +1,21 @@
 //! TLS configurations: one for a whole fleet, one for the emulator. The provider is always passed explicitly.
 
-use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{
     CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature, verify_tls13_signature,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
-use rustls::server::NoServerSessionStorage;
+use rustls::server::{NoServerSessionStorage, VerifierBuilderError};
 use rustls::{
     CipherSuite, ClientConfig, CommonState, DigitallySignedStruct, ProtocolVersion, RootCertStore,
     ServerConfig, SignatureScheme,
 };
 use std::path::PathBuf;
 use std::sync::Arc;
+
+use super::verify::Remembering;
 
 /// Whom a fleet trusts.
 #[derive(Clone, Debug)]
@@ -53,9 +55,13 @@ pub enum TlsError {
     /// rustls refuses what it was given.
     #[error("cannot set up TLS: {0}")]
     Setup(#[from] rustls::Error),
+    /// rustls cannot verify against the roots.
+    #[error("cannot set up the verification of certificates: {0}")]
+    Verifier(#[from] VerifierBuilderError),
 }
 
-/// For all devices of a run: TLS 1.2 and 1.3, server name checked, no resumption.
+/// For all devices of a run: TLS 1.2 and 1.3, chain and server name verified (once for all connections that are shown the
+/// same), no resumption.
 ///
 /// rustls's default resumption is one cache per configuration, keyed by server name: a fleet would resume with
 /// another device's ticket.
@@ -64,14 +70,18 @@ pub enum TlsError {
 /// The roots cannot be read, or there are none.
 pub fn client(options: &ClientOptions) -> Result<Arc<ClientConfig>, TlsError> {
     let provider = provider();
-    let algorithms = provider.signature_verification_algorithms;
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    let mut config = if options.verify {
-        builder.with_root_certificates(roots(options)?)
+    let verifier: Arc<dyn ServerCertVerifier> = if options.verify {
+        let roots = Arc::new(roots(options)?);
+        let webpki = WebPkiServerVerifier::builder_with_provider(roots, provider.clone()).build()?;
+        Arc::new(Remembering::new(webpki))
     } else {
-        builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(algorithms)))
-    }
-    .with_no_client_auth();
+        Arc::new(AnyCertificate(provider.signature_verification_algorithms))
+    };
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_no_client_auth();
     config.resumption = Resumption::disabled();
     Ok(Arc::new(config))
 }

@@ -2,6 +2,8 @@
 
 use bytes::BytesMut;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
 use rustls::{ServerConfig, SupportedProtocolVersion};
 use std::future::poll_fn;
 use std::io;
@@ -224,6 +226,52 @@ async fn a_certificate_of_a_stranger_or_for_another_name_is_refused_unless_check
         let anyone = ClientOptions { verify: false, ..trusted.trusted() };
         let (client, _accepted) = meet(&server.server(), "127.0.0.1", &anyone).await;
         client.expect("checks are off");
+    }
+}
+
+/// Presents a certificate and signs with whatever key it holds.
+#[derive(Debug)]
+struct Presents(Arc<CertifiedKey>);
+
+impl ResolvesServerCert for Presents {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0))
+    }
+}
+
+#[tokio::test]
+async fn who_presents_a_known_chain_without_its_key_is_refused() {
+    let (ours, thief) = (identity(&["127.0.0.1"]), identity(&["127.0.0.1"]));
+    let tls = tls::client(&ours.trusted()).expect("options are valid");
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    let signing_key = |key: &[u8]| {
+        let key = PrivatePkcs8KeyDer::from(key.to_vec()).into();
+        provider.key_provider.load_private_key(key).expect("a key")
+    };
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        // The second time the chain is known, and the third time too.
+        for (key, good) in [(&ours.key, true), (&thief.key, false), (&ours.key, true)] {
+            let chain = vec![CertificateDer::from(ours.certificate.clone())];
+            let presents = Presents(Arc::new(CertifiedKey::new(chain, signing_key(key))));
+            let server = ServerConfig::builder_with_provider(Arc::new(provider.clone()))
+                .with_protocol_versions(&[version])
+                .expect("versions are supported")
+                .with_no_client_auth()
+                .with_cert_resolver(Arc::new(presents));
+            let (listener, address) = listener();
+            let endpoint =
+                Endpoint { host: "127.0.0.1".into(), port: address.port(), tls: Some(tls.clone()) };
+            let server = Arc::new(server);
+            let serve = async {
+                let (stream, _) = listener.accept().await.expect("a client comes");
+                accept_tls(stream, &server, soon()).await
+            };
+            let (client, _accepted) = tokio::join!(dial(&endpoint, soon()), serve);
+            match client {
+                Ok(_) => assert!(good),
+                Err(error) => assert_eq!((error.class, good), ("tls_certificate", false), "{error}"),
+            }
+        }
     }
 }
 

@@ -1,8 +1,9 @@
 //! What is seen while a run goes on: one plain line every few seconds, which greps well in a CI log, or one line
 //! redrawn in place on a terminal. Called by `app` once a second; it reads gathered numbers and changes nothing.
 
-use crate::measure::Live;
+use crate::measure::{Live, Operation};
 use crate::units::{human_count, human_us};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write;
 use std::time::Duration;
@@ -36,9 +37,34 @@ pub struct Moment<'a> {
     pub live: &'a Live,
 }
 
-/// The line for a moment, without a newline.
-#[must_use]
-pub fn line(moment: &Moment<'_>) -> String {
+/// What was seen since the last line: a line that comes every five seconds tells of five seconds.
+#[derive(Clone, Debug, Default)]
+struct Span {
+    seconds: u32,
+    offered_per_s: f64,
+    achieved_per_s: f64,
+    /// Of each operation, the worst second's.
+    p99_us: BTreeMap<Operation, u64>,
+}
+
+impl Span {
+    fn add(&mut self, live: &Live) {
+        self.seconds += 1;
+        self.offered_per_s += live.offered_per_s;
+        self.achieved_per_s += live.achieved_per_s;
+        for (operation, p99_us) in &live.p99_us {
+            let worst = self.p99_us.entry(*operation).or_default();
+            *worst = (*worst).max(*p99_us);
+        }
+    }
+
+    fn mean(&self, sum: f64) -> String {
+        whole(sum / f64::from(self.seconds.max(1)))
+    }
+}
+
+/// The line for a moment and what led to it, without a newline.
+fn line(moment: &Moment<'_>, span: &Span) -> String {
     let Moment { at, end, phase, devices, live } = moment;
     let mut out = format!(
         "{:>4}s/{}s  {phase:<10}  online {}/{}  offered {}/s  acked {}/s",
@@ -46,11 +72,12 @@ pub fn line(moment: &Moment<'_>) -> String {
         end.as_secs(),
         human_count(live.online),
         human_count(*devices),
-        whole(live.offered_per_s),
-        whole(live.achieved_per_s),
+        span.mean(span.offered_per_s),
+        span.mean(span.achieved_per_s),
     );
-    for (operation, p99_us) in &live.p99_us {
-        write!(out, "  {operation} p99 {}", human_us(*p99_us)).expect("a string takes everything");
+    for (operation, p99_us) in &span.p99_us {
+        let worst = if span.seconds > 1 { "worst p99" } else { "p99" };
+        write!(out, "  {operation} {worst} {}", human_us(*p99_us)).expect("a string takes everything");
     }
     if live.errors > 0 {
         write!(out, "  errors {}", human_count(live.errors)).expect("a string takes everything");
@@ -68,12 +95,13 @@ pub struct Progress<W> {
     style: Style,
     out: W,
     drawn: bool,
+    span: Span,
 }
 
 impl<W: Write> Progress<W> {
     /// Progress onto `out`.
     pub fn new(style: Style, out: W) -> Progress<W> {
-        Progress { style, out, drawn: false }
+        Progress { style, out, drawn: false, span: Span::default() }
     }
 
     /// Shows a moment, if it is time for it.
@@ -81,16 +109,33 @@ impl<W: Write> Progress<W> {
     /// # Errors
     /// The stream is gone.
     pub fn show(&mut self, moment: &Moment<'_>) -> std::io::Result<()> {
+        self.span.add(moment.live);
+        if self.style == Style::Lines && !moment.at.as_secs().is_multiple_of(LINE_EVERY_S) {
+            return Ok(());
+        }
+        let line = line(moment, &std::mem::take(&mut self.span));
         match self.style {
             Style::Quiet => Ok(()),
-            Style::Lines if !moment.at.as_secs().is_multiple_of(LINE_EVERY_S) => Ok(()),
-            Style::Lines => writeln!(self.out, "{}", line(moment)),
+            Style::Lines => writeln!(self.out, "{line}"),
             Style::Redrawn => {
                 self.drawn = true;
-                write!(self.out, "\r\x1b[2K{}", line(moment))?;
+                write!(self.out, "\r\x1b[2K{line}")?;
                 self.out.flush()
             }
         }
+    }
+
+    /// Says something between the lines, on one of its own.
+    ///
+    /// # Errors
+    /// The stream is gone.
+    pub fn say(&mut self, text: &str) -> std::io::Result<()> {
+        if self.style == Style::Quiet {
+            return Ok(());
+        }
+        self.finish()?;
+        writeln!(self.out, "{text}")?;
+        self.out.flush()
     }
 
     /// Clears a redrawn line, so that what follows starts on a clean one.
@@ -109,7 +154,6 @@ impl<W: Write> Progress<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measure::Operation;
 
     fn live() -> Live {
         Live {
@@ -131,13 +175,19 @@ mod tests {
         let mut out = Vec::new();
         let mut progress = Progress::new(Style::Lines, &mut out);
         for second in 1..=11 {
-            progress.show(&moment(&live(), second)).unwrap();
+            // Seconds differ: the line tells their mean, and the worst of what has none.
+            let p99_us = vec![(Operation::Telemetry, if second == 2 { 99_000 } else { 12_300 })];
+            let offered_per_s = if second == 3 { 700.0 } else { 200.0 };
+            progress.show(&moment(&Live { p99_us, offered_per_s, ..live() }, second)).unwrap();
         }
         let text = String::from_utf8(out).unwrap();
         assert_eq!(text.lines().count(), 2);
         assert_eq!(
             text.lines().next().unwrap(),
-            "   5s/60s  steady      online 1,000/1,000  offered 200/s  acked 199/s  telemetry p99 12.3 ms"
+            "   5s/60s  steady      online 1,000/1,000  offered 300/s  acked 199/s  telemetry worst p99 99.0 ms"
+        );
+        assert!(
+            text.lines().nth(1).unwrap().ends_with("offered 200/s  acked 199/s  telemetry worst p99 12.3 ms")
         );
         assert!(!text.contains('\x1b'));
     }
@@ -151,5 +201,19 @@ mod tests {
         progress.finish().unwrap();
         let text = String::from_utf8(out).unwrap();
         assert!(!text.contains('\n') && text.ends_with("\x1b[2K"));
+        assert!(text.contains("telemetry p99 12.3 ms"));
+    }
+
+    #[test]
+    fn what_is_said_in_between_stands_on_a_line_of_its_own() {
+        let said = |style| {
+            let mut out = Vec::new();
+            let mut progress = Progress::new(style, &mut out);
+            progress.show(&moment(&live(), 1)).unwrap();
+            progress.say("hello").unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert!(said(Style::Redrawn).ends_with("\r\x1b[2Khello\n"));
+        assert_eq!((said(Style::Lines).as_str(), said(Style::Quiet).as_str()), ("hello\n", ""));
     }
 }

@@ -19,17 +19,21 @@ pub enum Operation {
     Online,
     /// SUBSCRIBE to SUBACK.
     Subscribe,
-    /// A device-to-cloud message of an IoT hub.
+    /// A device-to-cloud message of an IoT hub, until its ack.
     Telemetry,
-    /// A message to a plain broker.
+    /// One with QoS 0, until it is on its way. Apart, because the two times have nothing in common.
+    TelemetryQos0,
+    /// A message to a plain broker, until its ack.
     Publish,
+    /// One with QoS 0, until it is on its way.
+    PublishQos0,
     /// PINGREQ to PINGRESP.
     Ping,
 }
 
 impl Operation {
     /// Every operation, in the order in which reports list them.
-    pub const ALL: [Operation; 10] = [
+    pub const ALL: [Operation; 12] = [
         Operation::Online,
         Operation::Connect,
         Operation::ConnectDns,
@@ -38,7 +42,9 @@ impl Operation {
         Operation::ConnectMqtt,
         Operation::Subscribe,
         Operation::Telemetry,
+        Operation::TelemetryQos0,
         Operation::Publish,
+        Operation::PublishQos0,
         Operation::Ping,
     ];
 
@@ -54,7 +60,9 @@ impl Operation {
             Operation::Online => "online",
             Operation::Subscribe => "subscribe",
             Operation::Telemetry => "telemetry",
+            Operation::TelemetryQos0 => "telemetry.qos0",
             Operation::Publish => "publish",
+            Operation::PublishQos0 => "publish.qos0",
             Operation::Ping => "ping",
         }
     }
@@ -82,7 +90,14 @@ impl Operation {
     /// Messages: the operations whose lag decides whether the measurement is valid.
     #[must_use]
     pub fn is_message(self) -> bool {
-        matches!(self, Operation::Telemetry | Operation::Publish)
+        matches!(self, Operation::Telemetry | Operation::Publish) || !self.has_ack()
+    }
+
+    /// False for what nobody answers: it has no service time.
+    #[inline]
+    #[must_use]
+    pub fn has_ack(self) -> bool {
+        !matches!(self, Operation::TelemetryQos0 | Operation::PublishQos0)
     }
 }
 

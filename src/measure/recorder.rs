@@ -93,7 +93,9 @@ impl Recorder {
         let totals = self.cells.at(key);
         totals.outcomes[Outcome::Ok.index()] += 1;
         let mut clipped = u64::from(totals.response.record(response_us, pool));
-        clipped += u64::from(totals.service.record(us(times.acked.saturating_sub(times.sent)), pool));
+        if key.operation.has_ack() {
+            clipped += u64::from(totals.service.record(us(times.acked.saturating_sub(times.sent)), pool));
+        }
         clipped += u64::from(totals.wait.record(us(times.sent.saturating_sub(times.picked)), pool));
         clipped += u64::from(totals.lag.record(us(lag_ns), pool));
         totals.clipped += clipped;

@@ -323,10 +323,16 @@ fn send(
     let qos = qos(spec, setting.kind, errors);
     Some(SendPlan {
         arrival: arrival(spec, devices, errors)?,
-        operation: if hub { Operation::Telemetry } else { Operation::Publish },
+        operation: match (hub, qos) {
+            (true, 0) => Operation::TelemetryQos0,
+            (true, _) => Operation::Telemetry,
+            (false, 0) => Operation::PublishQos0,
+            (false, _) => Operation::Publish,
+        },
         topic: topic?,
         qos,
         payload: payload?,
+        properties_bytes: bag_bytes,
     })
 }
 

@@ -1,15 +1,20 @@
 //! What a plan needs of this machine: counted before anything starts, so that running out is an error up front
 //! and not a result that lies. Printed by `check`; held against the real limits by `app`.
 
+use super::credentials::Auth;
 use super::types::{FleetPlan, Plan};
+use std::time::Duration;
 
 /// What a plan needs of this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Needs {
     /// File descriptors of this process. The built-in hub needs as many of its own, in its own process.
     pub descriptors: u64,
-    /// Ephemeral ports towards the target.
+    /// Ephemeral ports towards the target that are in use at once.
     pub ports: u64,
+    /// And those that may be closing meanwhile: devices that renew their tokens, or leave and come back. An estimate
+    /// from above; 0 on loopback, where Linux reuses such ports after a second.
+    pub ports_closing: u64,
     /// Memory of this process, roughly.
     pub memory_bytes: u64,
 }
@@ -17,6 +22,8 @@ pub struct Needs {
 /// Beside the sockets: the runtimes, the result, pipes to the built-in hub; and sockets of connections that are
 /// still closing while their successors open.
 const DESCRIPTORS_BESIDE: u64 = 256;
+/// How long a port rests after the side that it belongs to has closed first (TIME_WAIT on Linux).
+const PORT_RESTS_S: usize = 60;
 /// A device with its TLS stream: measured at about 10 KiB idle; what is on the way comes on top.
 const DEVICE_TLS_BYTES: u64 = 16 * 1024;
 /// A device over plain TCP.
@@ -86,9 +93,115 @@ impl Plan {
         Needs {
             descriptors: devices + DESCRIPTORS_BESIDE,
             ports: devices,
+            ports_closing: self.ports_closing(),
             memory_bytes: BASE_BYTES
                 + devices * per_device
                 + keys * HISTOGRAMS_PER_KEY * COPIES * HISTOGRAM_BYTES,
         }
+    }
+
+    fn ports_closing(&self) -> u64 {
+        if self.emulator.is_some() || self.target.is_loopback() {
+            return 0;
+        }
+        self.fleets.iter().map(|fleet| self.renewing(fleet) + self.returning(fleet)).sum()
+    }
+
+    /// The most ports of a fleet that rest at once because their devices have renewed a token. Every device renews once in each
+    /// interval, counted from when it came: those that came within a minute renew within one.
+    fn renewing(&self, fleet: &FleetPlan) -> u64 {
+        let (Auth::SasGroup { ttl, renew_at, .. } | Auth::SasPolicy { ttl, renew_at, .. }) = &fleet.auth
+        else {
+            return 0;
+        };
+        let interval = ttl.mul_f64(*renew_at).max(Duration::from_secs(1));
+        if interval > self.schedule.end() {
+            return 0;
+        }
+        let Ok(interval_s) = usize::try_from(interval.as_secs()) else { return 0 };
+        let devices = u64::from(fleet.devices);
+        let mut came = vec![0_u64; interval_s];
+        for span in (0..devices).flat_map(|rank| self.schedule.online_spans(rank, devices)) {
+            if Duration::from_nanos(span.to_ns - span.from_ns) > interval {
+                let second = usize::try_from(span.from_ns / 1_000_000_000).unwrap_or(0);
+                came[second % interval_s] += 1;
+            }
+        }
+        // Around the interval's end and on from its beginning; more than once where it is shorter than the rest.
+        let around = came.iter().cycle().take(interval_s + PORT_RESTS_S);
+        most_within(around.enumerate().map(|(second, count)| (second as u64, *count)))
+    }
+
+    /// The most ports of a fleet that rest at once because their devices have left and come back meanwhile.
+    fn returning(&self, fleet: &FleetPlan) -> u64 {
+        let rest = Duration::from_secs(PORT_RESTS_S as u64);
+        let devices = u64::from(fleet.devices);
+        let mut left: Vec<u64> = Vec::new();
+        for rank in 0..devices {
+            let spans = self.schedule.online_spans(rank, devices);
+            let pairs = spans.iter().zip(spans.iter().skip(1));
+            let soon = pairs.filter(|(one, next)| Duration::from_nanos(next.from_ns - one.to_ns) < rest);
+            left.extend(soon.map(|(one, _)| one.to_ns / 1_000_000_000));
+        }
+        left.sort_unstable();
+        most_within(left.into_iter().map(|second| (second, 1)))
+    }
+}
+
+/// The largest sum of counts within the time that a port rests, of counts by second in order.
+fn most_within(counts: impl Iterator<Item = (u64, u64)>) -> u64 {
+    let mut window = std::collections::VecDeque::new();
+    let (mut sum, mut most) = (0, 0);
+    for (second, count) in counts {
+        window.push_back((second, count));
+        sum += count;
+        while let Some((_, old)) = window.pop_front_if(|(first, _)| *first + PORT_RESTS_S as u64 <= second) {
+            sum -= old;
+        }
+        most = most.max(sum);
+    }
+    most
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::scenario::Input;
+
+    fn closing(ttl: &str, phases: &str) -> u64 {
+        let text = format!(
+            "[target]\nkind = \"iot-hub\"\nhost = \"hub.example\"\n[fleet.a]\ndevices = 1000\n\
+             auth = {{ kind = \"sas\", group_key = \"${{env.KEY}}\", ttl = \"{ttl}\", renew_at = \"50%\" }}\n{phases}"
+        );
+        let env = |_: &str| Some("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned());
+        let input = Input { file: "needs.toml", text: &text, overrides: &[], env: &env };
+        crate::plan::load(&input, &mut rand::rng()).unwrap_or_else(|e| panic!("{e}")).needs().ports_closing
+    }
+
+    const RAMP: &str = "[[phase]]\nname = \"ramp\"\nduration = \"100s\"\nonline = \"0% -> 100%\"\n";
+
+    fn steady(ttl: &str, duration: &str) -> u64 {
+        closing(ttl, &format!("{RAMP}[[phase]]\nname = \"steady\"\nduration = \"{duration}\"\n"))
+    }
+
+    #[test]
+    fn ports_rest_where_tokens_are_renewed() {
+        // Ten devices a second come, and as many renew five minutes later; a port rests for a minute.
+        assert_eq!(steady("10m", "1h"), 600);
+        assert_eq!(steady("10m", "3m"), 0, "nobody is there for five minutes");
+        assert_eq!(steady("40s", "1h"), 3_000, "three renewals within the time that a port rests");
+    }
+
+    #[test]
+    fn ports_rest_where_devices_leave_and_come_back() {
+        let away = |gap: &str| {
+            closing(
+                "10m",
+                &format!(
+                    "{RAMP}[[phase]]\nname = \"gap\"\nduration = \"{gap}\"\nonline = \"25%\"\n\
+                     [[phase]]\nname = \"back\"\nduration = \"10s\"\n"
+                ),
+            )
+        };
+        assert_eq!((away("30s"), away("90s")), (750, 0));
     }
 }

@@ -7,7 +7,9 @@ use super::threshold::{self, Known};
 use super::types::{EmulatorPlan, FleetPlan, Plan, Source, Target, TargetKind, TlsPlan, Validity};
 use crate::iothub::{limits, sas};
 use crate::measure::Operation;
-use crate::scenario::{Errors, Input, Place, Scenario};
+use crate::scenario::{DURATION_MAX, Errors, Input, Place, Scenario};
+use crate::units::human_duration;
+use core::net::Ipv6Addr;
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
 use std::path::Path;
@@ -17,6 +19,9 @@ use std::time::Duration;
 const SEED: u64 = 1;
 /// Acks may come in this long after the last phase, if `ack_timeout` is not shorter.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
+/// MQTT over TLS and over plain TCP, as IANA has registered them (`secure-mqtt`, `mqtt`).
+const TLS_PORT: u16 = 8883;
+const PLAIN_PORT: u16 = 1883;
 
 /// Reads a scenario and resolves it.
 ///
@@ -101,25 +106,28 @@ fn target(scenario: &Scenario, errors: &mut Errors) -> (Target, Option<TargetKin
             errors.add(&ca.place, "ca and tls = false contradict each other").fix("remove one of the two");
         }
     }
-    let on = spec.tls.as_ref().map_or(hub || spec.ca.is_some(), |tls| tls.on);
+    // A broker on the port of MQTT over TLS speaks TLS: a password must not go in clear because a line was left out.
+    let meant = hub || spec.ca.is_some() || spec.port == Some(TLS_PORT);
+    let on = spec.tls.as_ref().map_or(meant, |tls| tls.on);
     let tls = on.then(|| TlsPlan {
         ca: spec.ca.as_ref().map(|ca| ca.value.clone()),
         verify: spec.tls.as_ref().is_none_or(|tls| tls.verify),
     });
     if let Some(host) = &spec.host {
-        let bad = |c: char| c == '/' || c == '@' || c.is_whitespace() || c.is_control();
+        let bad = |c: char| "/@[]".contains(c) || c.is_whitespace() || c.is_control();
+        let has_port = host.value.contains(':') && host.value.parse::<Ipv6Addr>().is_err();
         // Longer names do not exist (RFC 1035 §2.3.4), and this one stands in user names.
-        if host.value.contains(bad) || host.value.len() > 253 {
+        if host.value.contains(bad) || has_port || host.value.len() > 253 {
             let problem = errors.add(&host.place, "not a host name");
             problem
                 .found(format!("{:?}", host.text))
-                .allowed("a name or address alone: no scheme, no port, no path");
+                .allowed("a name or address alone: no scheme, no port, no path, no brackets");
         }
     }
     let target = Target {
         kind: spec.kind.unwrap_or(TargetKind::IotHub),
         host: spec.host.as_ref().map(|host| host.value.clone()).unwrap_or_default(),
-        port: spec.port.unwrap_or(if on { 8883 } else { 1883 }),
+        port: spec.port.unwrap_or(if on { TLS_PORT } else { PLAIN_PORT }),
         tls,
     };
     (target, spec.kind)
@@ -153,6 +161,11 @@ fn schedule(scenario: &Scenario, errors: &mut Errors) -> Schedule {
         }
         names.push(&name.value);
     }
+    let whole: Duration = scenario.phases.iter().filter_map(|phase| phase.duration).sum();
+    if let Some(last) = scenario.phases.last().filter(|_| whole > DURATION_MAX) {
+        let problem = errors.add(&last.place, "the phases together are too long");
+        problem.found(human_duration(whole)).allowed(format!("up to {}", human_duration(DURATION_MAX)));
+    }
     Schedule::new(scenario.phases.iter().map(|phase| {
         let name = phase.name.as_ref().map(|name| name.value.clone()).unwrap_or_default();
         let duration = phase.duration.unwrap_or(Duration::from_secs(1));
@@ -167,10 +180,28 @@ fn never_measured(
     fleets: &[FleetPlan],
 ) -> Vec<(Operation, &'static str)> {
     let mut never = Vec::new();
-    match kind {
-        Some(TargetKind::IotHub) => never.push((Operation::Publish, "for an IoT hub, use telemetry")),
-        Some(TargetKind::Mqtt) => never.push((Operation::Telemetry, "for a plain broker, use publish")),
+    use Operation::{Publish, PublishQos0, Telemetry, TelemetryQos0};
+    let (acked, unacked) = match kind {
+        Some(TargetKind::IotHub) => {
+            never.extend([Publish, PublishQos0].map(|other| (other, "for an IoT hub, use telemetry")));
+            (Telemetry, TelemetryQos0)
+        }
+        Some(TargetKind::Mqtt) => {
+            never.extend([Telemetry, TelemetryQos0].map(|other| (other, "for a plain broker, use publish")));
+            (Publish, PublishQos0)
+        }
         None => return never,
+    };
+    let mut sends = fleets.iter().flat_map(|fleet| &fleet.sends).peekable();
+    if sends.peek().is_some() {
+        let (has_unacked, has_acked) = sends
+            .fold((false, false), |(unacked, acked), send| (unacked || send.qos == 0, acked || send.qos > 0));
+        if !has_acked {
+            never.push((acked, "every stream has qos = 0: its metric ends in .qos0"));
+        }
+        if !has_unacked {
+            never.push((unacked, "no stream has qos = 0: leave .qos0 out"));
+        }
     }
     if target.tls.is_none() {
         never.push((Operation::ConnectTls, "turn TLS on, or remove it"));
@@ -249,16 +280,64 @@ mod tests {
         let target = with(&[]).target;
         assert!(target.tls.is_none());
         assert_eq!(target.port, 1883);
-        for tls in [["target.tls=true"], ["target.ca=ca.pem"], ["target.tls={ verify = false }"]] {
+        let verify = ["target.tls={ verify = false }"];
+        for tls in [["target.tls=true"], ["target.ca=ca.pem"], verify, ["target.port=8883"]] {
             let target = with(&tls).target;
             assert!(target.tls.is_some(), "{tls:?}");
             assert_eq!(target.port, 8883);
         }
+        let target = with(&["target.port=8883", "target.tls=false"]).target;
+        assert!(target.tls.is_none(), "it was said in so many words");
+        assert!(with(&["target.port=8884"]).target.tls.is_none(), "any other port tells nothing");
         assert!(!with(&["target.tls={ verify = false }"]).target.tls.unwrap().verify);
         let plan = with(&[]);
         assert!(plan.emulator.is_none() && plan.fleets[0].clean_session);
         assert!(matches!(plan.fleets[0].auth, Auth::None));
         assert_eq!(plan.fleets[0].sends[0].operation, Operation::Publish);
+    }
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_and_nothing_more() {
+        let host = |host: &str| {
+            let topic = "fleet.meter.send.0.topic=x";
+            plan(SMALL, &["target.kind=mqtt", &format!("target.host={host}"), topic]).map(|_| ())
+        };
+        for good in ["hub.example", "127.0.0.1", "::1", "fe80::1"] {
+            assert_eq!(host(good), Ok(()), "{good}");
+        }
+        for bad in ["hub:8883", "mqtt://hub", "'[::1]'", "hub/x", "::1:x"] {
+            assert!(host(bad).unwrap_err().contains("not a host name"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn no_run_is_longer_than_its_clocks_can_count() {
+        let error = plan(SMALL, &["phase.steady.duration=101d"]).unwrap_err();
+        assert!(error.contains("phase.steady.duration: too long") && error.contains("up to 100d"), "{error}");
+        assert!(plan(SMALL, &["phase.steady.duration=100d"]).is_ok());
+        let second = format!("{SMALL}[[phase]]\nname = \"more\"\nduration = \"60d\"\n");
+        let error = plan(&second, &["phase.steady.duration=50d"]).map(|_| ()).unwrap_err();
+        assert!(error.contains("phases together"), "{error}");
+    }
+
+    #[test]
+    fn what_is_allowed_is_listed_once() {
+        let twice = format!("{SMALL}[[phase]]\nname = \"steady\"\nduration = \"1m\"\n");
+        let error = plan(&twice, &["thresholds.\"online{phase:stead}\"=[\"max < 1s\"]"]).unwrap_err();
+        assert!(error.contains("allowed: steady\n"), "{error}");
+    }
+
+    #[test]
+    fn messages_without_an_ack_are_an_operation_of_their_own() {
+        let unacked = "fleet.meter.send.0.qos=0";
+        let threshold = |metric: &str| format!("thresholds.{metric}=[\"rate(ok) > 99%\"]");
+        let operation = |more: &[&str]| plan(SMALL, more).map(|plan| plan.fleets[0].sends[0].operation);
+        assert_eq!(operation(&[unacked]), Ok(Operation::TelemetryQos0));
+        assert_eq!(operation(&[unacked, &threshold("\"telemetry.qos0\"")]), Ok(Operation::TelemetryQos0));
+        let error = operation(&[unacked, &threshold("telemetry")]).unwrap_err();
+        assert!(error.contains("never measures") && error.contains("ends in .qos0"), "{error}");
+        let error = operation(&[&threshold("\"telemetry.qos0\"")]).unwrap_err();
+        assert!(error.contains("never measures") && error.contains("leave .qos0 out"), "{error}");
     }
 
     #[test]

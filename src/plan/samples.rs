@@ -41,8 +41,10 @@ impl Plan {
             .collect();
         let fleets = self.fleets.iter().zip(0_u16..).filter(|(_, i)| threshold.fleet.is_none_or(|f| f == *i));
         let samples: f64 = match threshold.metric {
-            Operation::Telemetry | Operation::Publish => fleets
-                .map(|(fleet, _)| phases.iter().map(|phase| self.messages_in(fleet, phase)).sum::<f64>())
+            metric if metric.is_message() => fleets
+                .map(|(fleet, _)| {
+                    phases.iter().map(|phase| self.messages_in(fleet, metric, phase)).sum::<f64>()
+                })
                 .sum(),
             Operation::Connect | Operation::Online => fleets
                 .map(|(fleet, _)| phases.iter().map(|phase| self.arrivals_in(fleet, phase)).sum::<f64>())
@@ -52,10 +54,11 @@ impl Plan {
         Some(samples.round() as u64)
     }
 
-    fn messages_in(&self, fleet: &FleetPlan, phase: &PhasePlan) -> f64 {
+    fn messages_in(&self, fleet: &FleetPlan, operation: Operation, phase: &PhasePlan) -> f64 {
         let load = self.schedule.load();
         let (start, end) = (ns(phase.start), ns(phase.end));
-        let rate_hz: f64 = fleet.sends.iter().map(|send| send.arrival.rate_hz).sum();
+        let sends = fleet.sends.iter().filter(|send| send.operation == operation);
+        let rate_hz: f64 = sends.map(|send| send.arrival.rate_hz).sum();
         let devices = u64::from(fleet.devices);
         let spans = (0..devices).flat_map(|rank| self.schedule.online_spans(rank, devices));
         let seconds = spans.map(|span| {

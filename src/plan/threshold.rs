@@ -121,7 +121,14 @@ fn index_of(kind: &str, name: &str, names: &[String], place: &Place, errors: &mu
     let index = names.iter().position(|known| known == name).and_then(|index| u16::try_from(index).ok());
     if index.is_none() {
         let problem = errors.add(place, format!("unknown {kind}"));
-        problem.found(name).allowed(names.join(", "));
+        // Two of one name are an error of their own.
+        let mut allowed: Vec<&str> = Vec::new();
+        for name in names.iter().filter(|name| !name.is_empty()) {
+            if !allowed.contains(&name.as_str()) {
+                allowed.push(name);
+            }
+        }
+        problem.found(name).allowed(allowed.join(", "));
         if let Some(near) = nearest(name, names.iter().map(String::as_str)) {
             problem.fix(format!("did you mean {kind}:{near}?"));
         }

@@ -2,6 +2,7 @@
 
 use crate::measure::{Operation, Outcome};
 use crate::policy::backoff::BackOff;
+use core::net::IpAddr; // Addresses only: sockets live in std::net.
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -61,6 +62,22 @@ pub struct Target {
     pub port: u16,
     /// TLS; `None` over plain TCP (plain brokers only).
     pub tls: Option<TlsPlan>,
+}
+
+impl Target {
+    /// True when what is sent never leaves this machine, as far as the host's name tells.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        self.host.eq_ignore_ascii_case("localhost")
+            || self.host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+    }
+
+    /// `host:port`, with IPv6 in brackets.
+    #[must_use]
+    pub fn address(&self) -> String {
+        let (host, port) = (&self.host, self.port);
+        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+    }
 }
 
 /// How devices speak TLS.
@@ -151,7 +168,7 @@ pub enum Subscription {
 pub struct SendPlan {
     /// When they are due.
     pub arrival: Arrival,
-    /// `telemetry` for an IoT hub, `publish` for a plain broker.
+    /// `telemetry` for an IoT hub, `publish` for a plain broker, and with `.qos0` at QoS 0.
     pub operation: Operation,
     /// Where they go, with the property bag; `${device}` is resolved per device.
     pub topic: Template,
@@ -159,6 +176,8 @@ pub struct SendPlan {
     pub qos: u8,
     /// What they contain.
     pub payload: Payload,
+    /// Names and values of their properties, which an IoT hub bills like the payload.
+    pub properties_bytes: usize,
 }
 
 /// A threshold with its names resolved.

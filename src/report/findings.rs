@@ -1,9 +1,9 @@
 //! What a reader should know besides the verdict: each finding in words, with the number it rests on. Called by
 //! [`verdict`](super::verdict). What the wire does not say is not guessed: a finding says what it looks like.
 
-use crate::measure::{Culprit, Gathered, Outcome, Totals};
+use crate::measure::{Culprit, Gathered, Operation, Outcome, Totals};
 use crate::result::model::{Finding, Severity};
-use crate::units::{human_count, human_us};
+use crate::units::{human_count, human_us, plural};
 
 pub(super) fn finding(severity: Severity, text: impl Into<String>, evidence: impl Into<String>) -> Finding {
     Finding { severity, text: text.into(), evidence: evidence.into() }
@@ -18,7 +18,7 @@ pub(super) fn findings(gathered: &Gathered) -> Vec<Finding> {
     findings.extend(refused(gathered));
     findings.extend(expired(&messages));
     findings.extend(late_acks(gathered));
-    findings.extend(unfinished(&messages));
+    findings.extend(unfinished(gathered, &messages));
     findings.extend(no_ack(&messages));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     findings
@@ -38,7 +38,7 @@ fn clipped(gathered: &Gathered) -> Vec<Finding> {
     let findings = sums.into_iter().map(|(name, clipped)| {
         let text =
             format!("some times of {name} lay above the histograms' range and are kept at its top, {top}");
-        finding(Severity::Warning, text, format!("{} values above {top}", human_count(clipped)))
+        finding(Severity::Warning, text, format!("{} above {top}", plural(clipped, "value", "values")))
     });
     findings.collect()
 }
@@ -47,7 +47,11 @@ fn our_errors(gathered: &Gathered) -> Vec<Finding> {
     let ours = gathered.errors().iter().filter(|error| error.culprit == Culprit::Us);
     let findings = ours.map(|error| {
         let text = format!("errors of class {} are this machine's own, not the hub's", error.class);
-        finding(Severity::Warning, text, format!("{} times: {}", human_count(error.count), error.example))
+        finding(
+            Severity::Warning,
+            text,
+            format!("{} counted, e.g. {}", human_count(error.count), error.example),
+        )
     });
     findings.collect()
 }
@@ -82,8 +86,8 @@ fn expired(messages: &Totals) -> Option<Finding> {
     (expired > 0).then(|| {
         let text = "messages were not sent by send_by: the window was full, the transport did not take them, or \
                     the device was offline against the plan";
-        let due = human_count(messages.due);
-        finding(Severity::Note, text, format!("{} of {due} messages expired", human_count(expired)))
+        let due = plural(messages.due, "message", "messages");
+        finding(Severity::Note, text, format!("{} of {due} expired", human_count(expired)))
     })
 }
 
@@ -91,13 +95,18 @@ fn late_acks(gathered: &Gathered) -> Option<Finding> {
     let late: u64 = gathered.fleets().map(|fleet| fleet.counts.late_acks).sum();
     (late > 0).then(|| {
         let text = "acks came after their timeout: the hub took these messages, and they count as timed out";
-        finding(Severity::Note, text, format!("{} late acks", human_count(late)))
+        finding(Severity::Note, text, plural(late, "late ack", "late acks"))
     })
 }
 
-fn unfinished(messages: &Totals) -> Option<Finding> {
+fn unfinished(gathered: &Gathered, messages: &Totals) -> Option<Finding> {
     let oldest = messages.unfinished_age.max()?;
-    let text = "messages were still open when the run ended; a longer drain would have told how they end";
+    let connects = gathered.sum(|key| key.operation == Operation::Connect);
+    let text = if connects.outcome(Outcome::Ok) > 0 {
+        "messages were still open when the run ended; a longer drain would have told how they end"
+    } else {
+        "messages were still open when the run ended: no device was ever connected to send them"
+    };
     let open = human_count(messages.outcome(Outcome::Unfinished));
     Some(finding(Severity::Note, text, format!("{open} open, the oldest for {}", human_us(oldest))))
 }
@@ -113,7 +122,7 @@ fn no_ack(messages: &Totals) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measure::{Key, Layout, Operation, Recorder, Times};
+    use crate::measure::{Key, Layout, Recorder, Times};
     use std::time::Duration;
 
     const KEY: Key = Key { operation: Operation::Telemetry, fleet: 0, phase: 0 };
@@ -148,7 +157,7 @@ mod tests {
                 |r| r.error("fd_limit", Culprit::Us, 0, || "too many open files".to_owned()),
                 Severity::Warning,
                 "fd_limit",
-                "1 times: too many open files",
+                "1 counted, e.g. too many open files",
             ),
             (
                 |r| r.error("connack_5", Culprit::Peer, 0, String::new),
@@ -169,7 +178,7 @@ mod tests {
             (
                 |r| r.ended(KEY, Outcome::Unfinished, 0, 2 * S),
                 Severity::Note,
-                "still open",
+                "no device was ever connected",
                 "1 open, the oldest for 2.00 s",
             ),
             (|r| r.no_ack(KEY), Severity::Note, "QoS 0", "QoS 0 in the scenario"),
@@ -180,6 +189,17 @@ mod tests {
             assert!(finding.text.contains(text), "{finding:?}");
             assert_eq!((finding.severity, finding.evidence.as_str()), (severity, evidence));
         }
+    }
+
+    #[test]
+    fn a_longer_drain_is_advised_only_to_who_connected() {
+        let connect = Key { operation: Operation::Connect, ..KEY };
+        let findings = of(|r| {
+            r.due(connect, 0);
+            r.ok(connect, &Times::default());
+            r.ended(KEY, Outcome::Unfinished, 0, 2 * S);
+        });
+        assert!(findings[0].text.contains("a longer drain"), "{findings:?}");
     }
 
     #[test]

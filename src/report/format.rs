@@ -1,5 +1,6 @@
 //! Small numbers and strings as every face of a report shows them. Called by the faces; it knows no result.
 
+pub(super) use crate::units::plural;
 use crate::units::{human_count, human_us};
 use std::time::Duration;
 
@@ -43,12 +44,7 @@ pub(super) fn rate(per_second: f64) -> String {
     }
 }
 
-/// `count` of something: `1 device`, `1,000 devices`.
-pub(super) fn plural(count: u64, one: &str, many: &str) -> String {
-    format!("{} {}", human_count(count), if count == 1 { one } else { many })
-}
-
-/// A span of the run: `0.5 s`, `75 s`, `5m 00s`.
+/// A span of the run: `0.5 s`, `75 s`, `5m`.
 pub(super) fn span(us: u64) -> String {
     let seconds = Duration::from_micros(us).as_secs_f64();
     if seconds < 120.0 {
@@ -126,7 +122,7 @@ mod tests {
     fn rates_spans_and_instants() {
         assert_eq!([1234.4, 98.66, 0.516, 0.0].map(rate), ["1,234", "98.7", "0.52", "0.00"]);
         assert_eq!(rate(f64::NAN), NONE);
-        assert_eq!([500_000, 60_000_000, 300_000_000].map(span), ["0.5 s", "60 s", "5m 00s"]);
+        assert_eq!([500_000, 60_000_000, 300_000_000].map(span), ["0.5 s", "60 s", "5m"]);
         assert_eq!([65_340_000, 3_661_000_000].map(instant), ["1:05.3", "1:01:01"]);
         assert_eq!(date("2026-03-01T12:00:00.25Z"), "2026-03-01 12:00:00 UTC");
         assert_eq!(date("yesterday"), "yesterday");

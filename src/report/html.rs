@@ -93,7 +93,7 @@ impl VerdictView {
             || "Every threshold held.".to_owned(),
             |lag| format!("The load generator kept up: 99% of messages were picked within {} of when they were due.", format::us(Some(lag))),
         );
-        let (class, mark, word, meaning) = match result.verdict.status {
+        let (mut class, mut mark, mut word, mut meaning) = match result.verdict.status {
             Status::Pass => ("pass", "✓", "Pass", kept_up),
             Status::Fail => ("fail", "✗", "Fail", "The run did not meet its thresholds.".to_owned()),
             Status::Invalid => (
@@ -104,10 +104,11 @@ impl VerdictView {
                     .to_owned(),
             ),
         };
-        let mut warnings = Vec::new();
         if !result.run.complete {
-            warnings.push("Interrupted: these are the results up to then.");
+            meaning = format!("Until then: {word}. {meaning}");
+            (class, mark, word) = ("interrupted", "!", "Interrupted");
         }
+        let mut warnings = Vec::new();
         if result.run.target.tls.as_ref().is_some_and(|tls| !tls.verified) {
             warnings.push("TLS certificates were not checked.");
         }
@@ -172,7 +173,7 @@ fn headlines(result: &RunResult, summary: &Summary) -> Vec<Headline> {
 
 /// `67.8 ms` as its number and its unit; what has no unit stays whole.
 fn split_unit(text: &str) -> (String, &'static str) {
-    for (suffix, unit) in [(" us", "µs"), (" ms", "ms"), (" s", "s")] {
+    for (suffix, unit) in [(" µs", "µs"), (" ms", "ms"), (" s", "s")] {
         if let Some(number) = text.strip_suffix(suffix) {
             return (number.to_owned(), unit);
         }
@@ -180,13 +181,15 @@ fn split_unit(text: &str) -> (String, &'static str) {
     (text.to_owned(), "")
 }
 
-/// `847 us` as typographers write it.
+/// Number and unit on one line.
 fn micro(text: &str) -> String {
-    text.replace(" us", "\u{a0}µs").replace(" ms", "\u{a0}ms").replace(" s", "\u{a0}s")
+    text.replace(" µs", "\u{a0}µs").replace(" ms", "\u{a0}ms").replace(" s", "\u{a0}s")
 }
 
 struct ThresholdView {
-    passed: bool,
+    class: &'static str,
+    mark: &'static str,
+    word: &'static str,
     metric: String,
     expression: String,
     observed: String,
@@ -199,15 +202,24 @@ fn thresholds(result: &RunResult) -> Vec<ThresholdView> {
     result
         .thresholds
         .iter()
-        .map(|threshold| ThresholdView {
-            passed: threshold.passed,
-            metric: metric(threshold),
-            // One piece, unless it is longer than a line.
-            expression: plain(&threshold.expression).replace(' ', "\u{a0}"),
-            observed: micro(&plain(&threshold.observed_text)),
-            words: margin::words(threshold),
-            samples: human_count(threshold.samples),
-            bar: bar(margin::used(threshold), threshold.passed),
+        .map(|threshold| {
+            let (class, mark, word) = match (threshold.passed, margin::is_undecided(threshold)) {
+                (true, _) => ("held", "✓", "held"),
+                (false, true) => ("crossed", "?", "undecided"),
+                (false, false) => ("crossed", "✗", "crossed"),
+            };
+            ThresholdView {
+                class,
+                mark,
+                word,
+                metric: metric(threshold),
+                // One piece, unless it is longer than a line.
+                expression: plain(&threshold.expression).replace(' ', "\u{a0}"),
+                observed: micro(&plain(&threshold.observed_text)),
+                words: margin::words(threshold),
+                samples: human_count(threshold.samples),
+                bar: bar(margin::used(threshold), threshold.passed),
+            }
         })
         .collect()
 }
@@ -258,7 +270,6 @@ fn phase_row(result: &RunResult, summary: &Summary, phase: &Phase) -> PhaseRow {
         summary.main_operation().and_then(|main| main.phases.iter().find(|part| part.name == phase.name));
     let inside = result.series.rows.iter().filter(|row| (phase.start_us..phase.end_us).contains(&row.t_us));
     let online = inside.clone().map(|row| row.online).max();
-    let errors: u64 = inside.clone().map(|row| row.errors).sum();
     let cpu = inside.clone().map(|row| row.cpu_percent).fold(0.0, f64::max);
     let seconds = Duration::from_micros(length_us).as_secs_f64();
     let figures = main.map(|part| &part.figures);
@@ -276,7 +287,7 @@ fn phase_row(result: &RunResult, summary: &Summary, phase: &Phase) -> PhaseRow {
             span_percent(phase.planned_load),
             per(figures.map(|figures| figures.due)),
             per(figures.map(Figures::ok)),
-            human_count(errors),
+            figures.map_or_else(|| NONE.to_owned(), |figures| human_count(figures.due - figures.ok())),
             format!("{} / {}", at(0.5), at(0.99)),
             format!("{cpu:.0}%"),
         ],

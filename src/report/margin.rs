@@ -1,6 +1,7 @@
 //! How far a threshold was from its limit, for the faces: in words and as a bar. It reads results only.
 
 use crate::result::model::ThresholdResult;
+use crate::units::human_count;
 
 /// Where the limit stands on the bar, as a share of its length: what is beyond must be seen as beyond.
 pub(super) const LIMIT_AT: f64 = 0.75;
@@ -27,6 +28,11 @@ pub(super) fn used(threshold: &ThresholdResult) -> Option<f64> {
     Some(used.max(0.0))
 }
 
+/// Failed for want of data: nothing was crossed.
+pub(super) fn is_undecided(threshold: &ThresholdResult) -> bool {
+    !threshold.passed && used(threshold).is_none()
+}
+
 fn ratio(part: f64, whole: f64) -> f64 {
     // Nothing of nothing is within it.
     if part.abs() < 1e-12 { 0.0 } else { part / whole }
@@ -46,14 +52,24 @@ pub(super) fn words(threshold: &ThresholdResult) -> String {
     }
     let budget = threshold.unit == "share" && wants_more(&threshold.expression);
     match used {
-        _ if !used.is_finite() => "beyond measure".to_owned(),
-        _ if used > 2.0 && budget => format!("{used:.1} times the error budget"),
-        _ if used > 2.0 => format!("{used:.1} times the limit"),
+        // Of what should be many, `5,000 where 1 was wanted` is no distance, and `none` says all.
+        _ if threshold.unit == "count" && wants_more(&threshold.expression) => String::new(),
+        _ if threshold.observed.is_none() => "over, how far is unknown".to_owned(),
+        // The limit allows nothing at all.
+        _ if !used.is_finite() => "over".to_owned(),
+        _ if used > 2.0 && budget => format!("{} times the error budget", times(used)),
+        _ if used > 2.0 => format!("{} times the limit", times(used)),
         _ if used > 1.0 && budget => format!("error budget {:.0}% over", over(used)),
         _ if used > 1.0 => format!("{:.0}% over", over(used)),
         _ if budget => format!("{:.0}% of error budget left", left(used)),
         _ => format!("{:.0}% to spare", left(used)),
     }
+}
+
+/// `2.4`, `12`, `1,000`.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive, rounded for people")]
+fn times(used: f64) -> String {
+    if used < 9.95 { format!("{used:.1}") } else { human_count(used.round() as u64) }
 }
 
 /// Percent beyond, never told as less than it is.
@@ -97,12 +113,18 @@ mod tests {
             ("p(99) < 500ms", "us", 500_000.0, Some(310_000.0), "38% to spare"),
             ("p(99) < 500ms", "us", 500_000.0, Some(501_000.0), "1% over"),
             ("p(99) < 500ms", "us", 500_000.0, Some(1_500_000.0), "3.0 times the limit"),
-            ("p(99) < 500ms", "us", 500_000.0, None, "beyond measure"),
+            ("p(99) < 500ms", "us", 500_000.0, None, "over, how far is unknown"),
             ("rate(ok) > 99.9%", "share", 0.999, Some(0.9995), "50% of error budget left"),
             ("rate(ok) > 99.9%", "share", 0.999, Some(1.0), "100% of error budget left"),
             ("rate(ok) >= 100%", "share", 1.0, Some(1.0), "100% of error budget left"),
             ("count(lost) == 0", "count", 0.0, Some(0.0), ""),
-            ("count(ok) > 100", "count", 100.0, Some(200.0), "50% to spare"),
+            ("rate(ok) > 99.9%", "share", 0.999, Some(0.0), "1,000 times the error budget"),
+            ("rate(ok) > 99%", "share", 0.99, Some(0.95), "5.0 times the error budget"),
+            ("count(lost) < 10", "count", 10.0, Some(4.0), "60% to spare"),
+            ("count(ok) > 100", "count", 100.0, Some(200.0), ""),
+            ("count(ok) >= 1", "count", 1.0, Some(1000.0), ""),
+            ("count(ok) >= 1", "count", 1.0, Some(0.0), ""),
+            ("rate(ok) >= 100%", "share", 1.0, Some(0.99), "over"),
             ("count(ok) == 100", "count", 100.0, Some(90.0), ""),
             ("p(99) < 40ms", "us", 40_000.0, Some(51_200.0), "28% over"),
         ] {

@@ -4,7 +4,7 @@
 use super::format::{self, NONE, plain};
 use super::margin;
 use super::summary::{Figures, OperationSummary, Summary};
-use crate::result::model::{RunResult, Severity, Status, ThresholdResult};
+use crate::result::model::{Fleet, RunResult, Severity, Status, ThresholdResult};
 use crate::units::{human_bytes, human_count};
 use anstyle::{AnsiColor, Style};
 
@@ -86,18 +86,21 @@ fn verdict(out: &mut Out, result: &RunResult) {
         Status::Fail => ("FAIL", BAD),
         Status::Invalid => ("INVALID", WARN),
     };
-    let word = out.styled(style, word);
     let name = out.styled(BOLD, &plain(&result.run.scenario.name));
-    out.line(&format!("{word}  {name}"));
+    if result.run.complete {
+        let word = out.styled(style, word);
+        out.line(&format!("{word}  {name}"));
+    } else {
+        let banner = out.styled(WARN, "INTERRUPTED");
+        out.line(&format!("{banner}  {name}"));
+        out.wrapped("  ", "  ", &format!("Until then: {word}."));
+    }
     if result.verdict.status == Status::Invalid {
         out.wrapped(
             "  ",
             "  ",
             "The load generator was the bottleneck: no latency below may be read as the hub's.",
         );
-    }
-    if !result.run.complete {
-        out.wrapped("  ", "  ", "Interrupted: these are the results up to then.");
     }
     for reason in &result.verdict.reasons {
         out.wrapped("  - ", "    ", &plain(reason));
@@ -133,7 +136,11 @@ fn thresholds(out: &mut Out, result: &RunResult) {
         widths.filter(|width| *width <= most[i]).max().unwrap_or(0)
     });
     for (threshold, [metric, expression, observed, margin]) in result.thresholds.iter().zip(&rows) {
-        let mark = if threshold.passed { out.styled(GOOD, "✓") } else { out.styled(BAD, "✗") };
+        let mark = match (threshold.passed, margin::is_undecided(threshold)) {
+            (true, _) => out.styled(GOOD, "✓"),
+            (false, true) => out.styled(BAD, "?"),
+            (false, false) => out.styled(BAD, "✗"),
+        };
         let [first, second, third] = widths;
         let aligned = format!("{metric:first$}  {expression:second$}  {observed:third$}  {margin}");
         if width(&aligned) + 4 <= COLUMNS {
@@ -167,21 +174,22 @@ fn operations(out: &mut Out, summary: &Summary) {
 }
 
 fn operation_rows(out: &mut Out, operation: &OperationSummary) {
-    let name = format::shorten(&plain(&operation.name), 12);
+    let name = format::shorten(&plain(&operation.name), 14);
     let (figures, label) = operation.headline();
     let mut rows = vec![(label.to_owned(), figures)];
     let counted = operation.phases.iter().filter(|part| !part.warmup);
     if counted.clone().count() > 1 && operation.is_message() {
         rows.extend(counted.map(|part| (format!("- {}", plain(&part.name)), &part.figures)));
-    } else if operation.total.due > 0 && operation.warmup.due > operation.total.due {
-        // Connects happen mostly while the fleet ramps up.
+    }
+    if operation.total.due > 0 && operation.warmup.due > 0 {
         rows.push(("warm-up".to_owned(), &operation.warmup));
     }
     for (i, (label, figures)) in rows.iter().enumerate() {
         let line = figures_row(if i == 0 { &name } else { "" }, label, figures);
         out.line(&line);
         let outcomes = figures.not_ok();
-        if i == 0 && !outcomes.is_empty() {
+        // The phases add up to the total, which says how they ended; the warm-up is not in it.
+        if (i == 0 || label == "warm-up") && !outcomes.is_empty() {
             let outcomes: Vec<String> = outcomes
                 .iter()
                 .map(|(outcome, count)| format!("{} {outcome}", human_count(*count)))
@@ -212,9 +220,9 @@ fn figures_row(name: &str, label: &str, figures: &Figures) -> String {
 fn row(name: &str, label: &str, cells: &[String; 7], service: &str) -> String {
     let [ok, rate, p50, p95, p99, p999, max] = cells;
     let label = format::shorten(label, 10);
-    format!(
-        "  {name:<12} {label:<10} {ok:>17} {rate:>8} {p50:>7} {p95:>7} {p99:>7} {p999:>7} {max:>7} {service:>7}"
-    )
+    // `telemetry.qos0` takes some of its label's room.
+    let head = if width(name) > 12 { format!("{name} {label}") } else { format!("{name:<12} {label}") };
+    format!("  {head:<23} {ok:>17} {rate:>8} {p50:>7} {p95:>7} {p99:>7} {p999:>7} {max:>7} {service:>7}")
 }
 
 fn run(out: &mut Out, result: &RunResult, summary: Option<&Summary>) {
@@ -241,6 +249,16 @@ fn run(out: &mut Out, result: &RunResult, summary: Option<&Summary>) {
         if summary.messages.due > 0 {
             fact("messages", load(summary));
         }
+        let sum = |count: fn(&Fleet) -> u64| result.fleets.iter().map(count).sum();
+        fact(
+            "sessions",
+            format!(
+                "{}, {}, {}",
+                format::plural(sum(|fleet| fleet.reconnects), "reconnect", "reconnects"),
+                format::plural(sum(|fleet| fleet.renewals), "token renewed", "tokens renewed"),
+                format::plural(sum(|fleet| fleet.late_acks), "late ack", "late acks"),
+            ),
+        );
     }
     fact("generator", generator(result));
     fact(
@@ -280,9 +298,12 @@ pub(super) fn target(result: &RunResult) -> String {
             let checked = if tls.verified { "" } else { ", CERTIFICATE NOT CHECKED" };
             format!("TLS {}, {}, {}{checked}", plain(&tls.version), plain(&tls.suite), plain(&tls.group))
         }
+        None if target.tls_wanted => "TLS, no handshake succeeded".to_owned(),
         None => "plain TCP".to_owned(),
     };
-    format!("{} at {}:{}{built_in}, {tls}", plain(&target.kind), plain(&target.host), target.port)
+    let host = plain(&target.host);
+    let host = if host.contains(':') { format!("[{host}]") } else { host };
+    format!("{} at {host}:{}{built_in}, {tls}", plain(&target.kind), target.port)
 }
 
 fn generator(result: &RunResult) -> String {

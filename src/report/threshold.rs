@@ -221,14 +221,14 @@ mod tests {
         // 950 ok of 1..950 us and 50 lost: p90 is rank 900, p95 rank 950, beyond that only failures.
         let with_failures = totals(950, &[(Outcome::Lost, 50)], &[]);
         let us = |value: f64, text: &str, passed| (Some(value), text.to_owned(), 1_000, passed);
-        assert_eq!(seen(&p(0.90, 901), &with_failures), us(900.0, "900 us", true));
-        assert_eq!(seen(&p(0.90, 900), &with_failures), us(900.0, "900 us", false));
-        assert_eq!(seen(&p(0.95, 2_000), &with_failures), us(950.0, "950 us", true));
+        assert_eq!(seen(&p(0.90, 901), &with_failures), us(900.0, "900 µs", true));
+        assert_eq!(seen(&p(0.90, 900), &with_failures), us(900.0, "900 µs", false));
+        assert_eq!(seen(&p(0.95, 2_000), &with_failures), us(950.0, "950 µs", true));
         let beyond = (None, "> 60.0 s".to_owned(), 1_000, false);
         assert_eq!(seen(&p(0.951, 60_000_000), &with_failures), beyond);
         assert_eq!(seen(&p(0.99, 60_000_000), &with_failures), beyond);
         // The same without failures: p99 is rank 990.
-        assert_eq!(seen(&p(0.99, 991), &totals(1_000, &[], &[])), us(990.0, "990 us", true));
+        assert_eq!(seen(&p(0.99, 991), &totals(1_000, &[], &[])), us(990.0, "990 µs", true));
     }
 
     #[test]
@@ -251,9 +251,9 @@ mod tests {
         // 990 ok and 10 of 400 us, 30 of 700 us: at a limit of 500 us the young ones are neither good nor bad.
         let ages: Vec<u64> = std::iter::repeat_n(400, 10).chain(std::iter::repeat_n(700, 30)).collect();
         let open = totals(990, &[], &ages);
-        assert_eq!(seen(&p(0.5, 500), &open), (Some(510.0), "510 us".to_owned(), 1_020, false));
-        assert_eq!(seen(&p(0.5, 300), &open), (Some(515.0), "515 us".to_owned(), 1_030, false));
-        assert_eq!(seen(&p(0.5, 700), &open), (Some(495.0), "495 us".to_owned(), 990, true));
+        assert_eq!(seen(&p(0.5, 500), &open), (Some(510.0), "510 µs".to_owned(), 1_020, false));
+        assert_eq!(seen(&p(0.5, 300), &open), (Some(515.0), "515 µs".to_owned(), 1_030, false));
+        assert_eq!(seen(&p(0.5, 700), &open), (Some(495.0), "495 µs".to_owned(), 990, true));
         let max = Test::Max { compare: Compare::LessOrEqual, limit_us: 1_000 };
         assert!(evaluate(&max, &open).passed, "none is older than 1 ms");
     }

@@ -9,7 +9,7 @@ use super::threshold::{Observation, evaluate};
 use crate::measure::{Gathered, Operation, Outcome, Totals};
 use crate::plan::{Compare, Test, Threshold, Validity};
 use crate::result::model::{Finding, Severity, Status, ThresholdResult, Verdict};
-use crate::units::{Percent, human_count, human_duration, human_us};
+use crate::units::{Percent, human_count, human_duration, human_us, plural};
 use std::time::Duration;
 
 /// What the process exits with.
@@ -107,6 +107,11 @@ pub fn judge(input: &Judge<'_>) -> Judged {
         (Status::Pass, vec![format!("all thresholds held ({held} of {held})")])
     };
 
+    // What failed then failed for this, whatever else it says.
+    if let Some(cause) = input.never_connected().filter(|_| status == Status::Fail) {
+        reasons.insert(0, cause);
+    }
+
     let mut findings: Vec<_> = elsewhere.into_iter().map(Fault::into_finding).collect();
     if !input.complete {
         reasons.push("interrupted: only what was measured until then is judged".to_owned());
@@ -176,6 +181,18 @@ impl Judge<'_> {
             fleet: Some(name.to_owned()),
             ..threshold_result(Operation::Connect, "count(ok) >= 1", seen)
         }
+    }
+
+    /// Why no device of any fleet ever got in: the most frequent error, with its example.
+    fn never_connected(&self) -> Option<String> {
+        let connects = self.gathered.sum(|key| key.operation == Operation::Connect);
+        if connects.outcome(Outcome::Ok) > 0 {
+            return None;
+        }
+        let error = self.gathered.errors().iter().max_by_key(|error| error.count)?;
+        let times =
+            if error.count == 1 { "once".to_owned() } else { format!("{} times", human_count(error.count)) };
+        Some(format!("no device ever connected: {} {times}, e.g. {}", error.class, error.example))
     }
 
     fn is_warmup(&self, phase: u16) -> bool {
@@ -251,9 +268,9 @@ impl Judge<'_> {
         (share > self.validity.late_share).then(|| Fault {
             text: format!("phase {phase}: the load generator handled messages too late"),
             evidence: format!(
-                "{} of {} messages ({}) were picked over {} late, more than {}",
+                "{} of {} ({}) were picked over {} late, more than {}",
                 human_count(messages.late),
-                human_count(picked),
+                plural(picked, "message", "messages"),
                 Percent::from_fraction(share),
                 human_duration(self.validity.late_after),
                 Percent::from_fraction(self.validity.late_share),
@@ -344,11 +361,17 @@ mod tests {
     impl Case {
         /// Judges a run in which every fleet's first device connected, and `record` happened.
         fn judge(&self, record: impl FnOnce(&mut Recorder)) -> Judged {
+            self.judge_unconnected(|recorder| {
+                recorder.due(key(Operation::Connect, WARM), 0);
+                recorder.ok(key(Operation::Connect, WARM), &Times::default());
+                record(recorder);
+            })
+        }
+
+        fn judge_unconnected(&self, record: impl FnOnce(&mut Recorder)) -> Judged {
             let late_after = self.validity.late_after;
             let layout = Layout::new(self.fleets.len(), 3, Duration::from_secs(60), late_after);
             let (mut recorder, mut gathered) = (Recorder::new(layout), Gathered::new(layout));
-            recorder.due(key(Operation::Connect, WARM), 0);
-            recorder.ok(key(Operation::Connect, WARM), &Times::default());
             record(&mut recorder);
             gathered.add(&recorder.swap(), 0);
             judge(&Judge {
@@ -440,6 +463,26 @@ mod tests {
             r.ended(connect, Outcome::Refused, 0, MS);
         });
         assert_verdict(&refused, Status::Fail, 99, "connect{fleet:gate} count(ok) >= 1: 0");
+    }
+
+    #[test]
+    fn when_nothing_connects_the_cause_comes_first() {
+        let error =
+            |r: &mut Recorder, class| r.error(class, Culprit::Peer, 0, || "port 1 is closed".to_owned());
+        let never = Case::default().judge_unconnected(|r| {
+            error(r, "tls");
+            error(r, "tcp_refused");
+            error(r, "tcp_refused");
+        });
+        assert_eq!(
+            never.verdict.reasons,
+            [
+                "no device ever connected: tcp_refused 2 times, e.g. port 1 is closed",
+                "connect{fleet:meter} count(ok) >= 1: no data"
+            ]
+        );
+        let some = Case { thresholds: vec![latency(None, 1)], ..Case::default() }.judge(|r| error(r, "tls"));
+        assert!(!some.verdict.reasons[0].contains("ever connected"), "{some:?}");
     }
 
     #[test]

@@ -123,6 +123,7 @@ mod tests {
                     host: "localhost".to_owned(),
                     port: 8883,
                     embedded: true,
+                    tls_wanted: false,
                     tls: None,
                 },
                 host: Host { os: "linux x86_64".to_owned(), cpu: "a processor".to_owned(), cores: 2 },

@@ -101,7 +101,10 @@ pub struct Target {
     pub port: u16,
     /// True when the built-in hub was the target.
     pub embedded: bool,
-    /// What TLS agreed on; null over plain TCP.
+    /// Whether devices were to speak TLS.
+    #[serde(default)]
+    pub tls_wanted: bool,
+    /// What TLS agreed on; null over plain TCP, and when no handshake succeeded.
     pub tls: Option<Tls>,
 }
 

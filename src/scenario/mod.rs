@@ -18,6 +18,10 @@ pub use model::{
 
 use node::Value;
 use reader::Reader;
+use std::time::Duration;
+
+/// The longest that anything in a scenario may last. Clocks overflow much later, and nobody waits so long.
+pub const DURATION_MAX: Duration = Duration::from_secs(100 * 86_400);
 
 /// What a scenario is read from. Nothing else is: not the clock, not the file system, not the process.
 pub struct Input<'a> {

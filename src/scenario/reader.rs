@@ -1,6 +1,7 @@
 //! Reading one value at a time: its type, its unit, its range, `${env.NAME}`; and tables of which every key must
 //! be known. Used by `format` and `sends`; it knows no key of the format but those that hold secrets.
 
+use super::DURATION_MAX;
 use super::error::{Errors, Place, Problem, nearest};
 use super::model::{Secret, Written};
 use super::node::{Entry, Node, Value};
@@ -205,9 +206,8 @@ impl Reader<'_> {
             return None;
         }
         let value = self.parse(node, allowed, units::parse_duration)?;
-        // A year is beyond every key; times stay well inside 64 bits of nanoseconds.
-        if value > Duration::from_secs(366 * 86_400) {
-            self.impossible(node, "too long", "up to 366d");
+        if value > DURATION_MAX {
+            self.impossible(node, "too long", "up to 100d");
             return None;
         }
         Some(value)

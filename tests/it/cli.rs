@@ -24,8 +24,12 @@ fn help_lists_the_commands_and_every_exit_code() {
     let codes: Vec<&str> = codes.into_iter().filter(|cell| cell.parse::<u8>().is_ok()).collect();
     assert_eq!(codes, ["0", "1", "2", "99", "104", "105", "120"], "the README's table");
     for code in codes {
-        let listed = help.stdout.lines().any(|line| line.split_whitespace().next() == Some(code));
-        assert!(listed, "exit code {code}: {}", help.stdout);
+        let row =
+            README.lines().find(|line| line.starts_with(&format!("| {code} |"))).expect("it was just found");
+        let words = row.split('|').nth(2).expect("a row has two cells").trim();
+        // The help breaks lines to the terminal's width.
+        let help = help.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(help.contains(&format!("{code} {words}")), "exit code {code}: {words}: {help}");
     }
     assert_eq!(help.stderr, "");
 }
@@ -120,6 +124,11 @@ fn the_scenarios_of_the_readme_are_valid() {
         check.env("METER_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=");
         let output = check.output().expect("the program was built");
         assert!(output.status.success(), "{scenario}\n{}", String::from_utf8_lossy(&output.stderr));
+        let resolved = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            resolved.contains(" over TLS, trusting the system's roots"),
+            "no key goes in clear: {resolved}"
+        );
     }
 }
 
@@ -166,7 +175,10 @@ fn ctrl_c_once_drains_and_keeps_the_partial_result() {
     let running = work.start();
     proxy.wait_for_upstream_bytes(10_000);
     running.interrupt();
-    running.wait().exits(105);
+    let finished = running.wait();
+    finished.exits(105);
+    let told = finished.stderr.contains("interrupted: draining; press Ctrl-C again to stop now");
+    assert!(told, "{}", finished.stderr);
 
     let result = work.result();
     assert!(!result.run.complete);
@@ -189,6 +201,7 @@ fn ctrl_c_twice_does_not_wait_for_acks_and_keeps_the_partial_result() {
     proxy.wait_for_upstream_bytes(10_000);
     // Acks stop, so that a drain would last its half hour.
     proxy.freeze_for(Duration::from_secs(3_600));
+    proxy.wait_until_it_holds();
     // The kernel may join signals that come at once: each is given time to be seen.
     let finished = running.interrupt_until_it_ends(Duration::from_millis(500));
     finished.exits(105);

@@ -1,7 +1,7 @@
 //! Devices that come and go as the plan and their tokens say, against the built-in hub: what is planned costs nothing,
 //! and every message finds its end. Counts are asserted, never times.
 
-use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, all_ok};
+use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, all_ok, rows};
 use hubstorm::result::model::RunResult;
 
 fn run(scenario: &str) -> RunResult {
@@ -77,8 +77,15 @@ payload = "x"
 name = "steady"
 duration = "2s"
 "#);
-    assert_eq!(all_ok(&result, "telemetry"), 5 * 20);
-    assert!(result.operations.iter().all(|row| row.no_ack == (row.operation == "telemetry")));
+    assert_eq!(all_ok(&result, "telemetry.qos0"), 5 * 20);
+    assert!(result.operations.iter().all(|row| row.no_ack == (row.operation == "telemetry.qos0")));
+    for row in rows(&result, "telemetry.qos0") {
+        assert_eq!(
+            (row.response.count, row.service.count),
+            (row.due, 0),
+            "nobody serves what nobody answers"
+        );
+    }
     assert_eq!(result.emulator.expect("it was the target").telemetry, 5 * 20, "the hub counted them too");
 }
 

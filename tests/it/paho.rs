@@ -44,7 +44,7 @@ impl Emulator {
         let output = Command::new(python)
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/paho_device.py"))
             .args(["--host", &self.ready.host, "--port", &address.port().to_string()])
-            .args(["--ca", &self.ready.ca_file, "--device", device])
+            .args(["--ca", self.ready.ca_file.as_deref().expect("it is no child"), "--device", device])
             .args(more)
             .env("DEVICE_KEY", key.to_base64().as_str())
             .stderr(Stdio::inherit())

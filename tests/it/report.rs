@@ -31,6 +31,7 @@ fn a_verdict_is_told_in_words_and_not_by_colour_alone() {
         (sample::pass(), "Pass", "pass"),
         (sample::fail(), "Fail", "fail"),
         (sample::invalid(), "Invalid", "invalid"),
+        (sample::interrupted(), "Interrupted", "interrupted"),
     ] {
         let page = report::html(&result).unwrap();
         assert!(page.contains(&format!("<title>{word}: Smart meters")), "{word}");
@@ -41,13 +42,86 @@ fn a_verdict_is_told_in_words_and_not_by_colour_alone() {
         }
     }
     let invalid = report::html(&sample::invalid()).unwrap();
-    for warning in [
-        "no latency on this page may be read as the hub’s",
-        "Interrupted",
-        "TLS certificates were not checked",
-    ] {
+    for warning in ["no latency on this page may be read as the hub’s", "TLS certificates were not checked"]
+    {
         assert!(invalid.contains(warning), "{warning}");
     }
+}
+
+#[test]
+fn an_interrupted_run_says_so_first_and_keeps_its_verdict_beside_it() {
+    let page = report::html(&sample::interrupted()).unwrap();
+    assert!(page.contains("Until then: Pass."), "the verdict stands beside it");
+    assert!(!page.contains("verdict pass"), "no green banner");
+    let text = report::text(&sample::interrupted(), false);
+    assert!(text.starts_with("INTERRUPTED  Smart meters") && text.contains("Until then: PASS."), "{text}");
+}
+
+#[test]
+fn tls_that_never_came_about_is_not_called_plain_tcp() {
+    let target = |wanted: bool| {
+        let mut result = sample::empty();
+        result.run.target.tls_wanted = wanted;
+        [report::html(&result).unwrap(), report::text(&result, false)]
+    };
+    for face in target(true) {
+        assert!(face.contains("TLS, no handshake succeeded") && !face.contains("plain TCP"), "{face}");
+    }
+    for face in target(false) {
+        assert!(face.contains("plain TCP") && !face.contains("no handshake"), "{face}");
+    }
+}
+
+/// What never ended is not ok either, and no row of the series saw it end.
+#[test]
+fn phases_count_what_is_unfinished_as_not_ok() {
+    let mut result = sample::pass();
+    let steady = |part: &&mut hubstorm::result::model::OperationResult| {
+        (part.operation.as_str(), part.phase.as_str()) == ("telemetry", "steady")
+    };
+    let part = result.operations.iter_mut().find(steady).unwrap();
+    *part.outcomes.get_mut("ok").unwrap() -= 4_321;
+    part.outcomes.insert("unfinished".to_owned(), 4_321);
+    let page = report::html(&result).unwrap();
+    let phases =
+        page.split("The phases in numbers</caption>").nth(1).unwrap().split("</table>").next().unwrap();
+    let row = phases.lines().find(|line| line.contains(">steady")).unwrap();
+    assert!(row.contains("<td>4,321</td>"), "{row}");
+}
+
+#[test]
+fn the_online_chart_does_not_show_the_leaving_at_the_end() {
+    let first_chart = |result: &_| {
+        let page = report::html(result).unwrap();
+        // The first panel in its first size; its words tell only the peak.
+        page.split("<svg class=\"chart ").nth(1).unwrap().split("</svg>").next().unwrap().to_owned()
+    };
+    let mut result = sample::pass();
+    let whole = first_chart(&result);
+    let last = result.series.rows.last_mut().unwrap();
+    assert_eq!(last.t_us + result.series.interval_us, result.phases.last().unwrap().end_us);
+    last.online = 0;
+    assert_eq!(first_chart(&result), whole);
+    result.series.rows[60].online = 0;
+    assert_ne!(first_chart(&result), whole, "anywhere else it is shown");
+}
+
+#[test]
+fn a_threshold_without_data_is_undecided_and_not_crossed() {
+    let page = report::html(&sample::fail()).unwrap();
+    let states = page.split("class=\"state\"").skip(1).map(|rest| rest.split("</td>").next().unwrap());
+    let words: Vec<&str> =
+        states.map(|state| state.rsplit("word\">").next().unwrap().split('<').next().unwrap()).collect();
+    assert_eq!(words, ["held", "held", "crossed", "crossed", "crossed", "undecided"]);
+}
+
+#[test]
+fn a_chart_of_errors_is_drawn_only_where_there_are_some() {
+    let mut result = sample::pass();
+    result.series.rows.iter_mut().for_each(|row| row.errors = 0);
+    let page = report::html(&result).unwrap();
+    assert_eq!(page.matches("<svg class=\"chart ").count(), 6 * 3);
+    assert!(!page.contains("Operations not ok"));
 }
 
 #[test]
@@ -155,6 +229,7 @@ fn colour_adds_styles_and_nothing_else() {
 fn the_terminal_summary() {
     insta::assert_snapshot!("text_pass", report::text(&sample::pass(), false));
     insta::assert_snapshot!("text_fail", report::text(&sample::fail(), false));
+    insta::assert_snapshot!("text_interrupted", report::text(&sample::interrupted(), false));
     insta::assert_snapshot!("text_invalid", report::text(&sample::invalid(), false));
     insta::assert_snapshot!("text_empty", report::text(&sample::empty(), false));
 }

@@ -22,6 +22,8 @@ struct Shared {
 #[derive(Default)]
 struct State {
     frozen_until: Option<Instant>,
+    /// Something from a client has met a freeze.
+    holds: bool,
     /// Bytes from clients that went on to the server.
     upstream_bytes: u64,
     stopped: bool,
@@ -61,6 +63,17 @@ impl Proxy {
         assert!(!timeout.timed_out(), "only {} of {bytes} bytes came", state.upstream_bytes);
     }
 
+    /// Waits until a client has sent something that does not pass, because of a freeze.
+    pub fn wait_until_it_holds(&self) {
+        let state = self.shared.lock();
+        let (_state, timeout) = self
+            .shared
+            .changed
+            .wait_timeout_while(state, PATIENCE, |state| !state.holds)
+            .expect("no thread panics with the lock");
+        assert!(!timeout.timed_out(), "nobody sends anything");
+    }
+
     /// From now on for `duration`, nothing passes in either direction. Returns at once.
     pub fn freeze_for(&self, duration: Duration) {
         self.shared.lock().frozen_until = Some(now() + duration);
@@ -81,7 +94,7 @@ impl Shared {
         thread::spawn(move || {
             let mut buffer = vec![0; 16 * 1024];
             while let Ok(length @ 1..) = from.read(&mut buffer) {
-                shared.wait_for_thaw();
+                shared.wait_for_thaw(upstream);
                 if to.write_all(&buffer[..length]).is_err() {
                     break;
                 }
@@ -95,11 +108,15 @@ impl Shared {
         });
     }
 
-    fn wait_for_thaw(&self) {
+    fn wait_for_thaw(&self, upstream: bool) {
         let mut state = self.lock();
         while let Some(left) = state.frozen_until.and_then(|until| until.checked_duration_since(now())) {
             if state.stopped {
                 return;
+            }
+            if upstream && !state.holds {
+                state.holds = true;
+                self.changed.notify_all();
             }
             state = self.changed.wait_timeout(state, left).expect("no thread panics with the lock").0;
         }

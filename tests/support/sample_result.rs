@@ -229,6 +229,7 @@ fn run() -> Run {
             host: "localhost".to_owned(),
             port: 43_117,
             embedded: true,
+            tls_wanted: true,
             tls: Some(Tls {
                 version: "1.3".to_owned(),
                 suite: "TLS13_AES_256_GCM_SHA384".to_owned(),
@@ -345,7 +346,16 @@ pub(crate) fn fail() -> RunResult {
     result
 }
 
-/// The same run from a machine that could not keep up, interrupted, certificates unchecked.
+/// The same run, stopped by Ctrl-C after the last phase began.
+pub(crate) fn interrupted() -> RunResult {
+    let mut result = pass();
+    result.run.complete = false;
+    result.verdict.exit_code = 105;
+    result.verdict.reasons.push("interrupted: only what was measured until then is judged".to_owned());
+    result
+}
+
+/// The same run from a machine that could not keep up, certificates unchecked.
 pub(crate) fn invalid() -> RunResult {
     let mut result = pass();
     let mut numbers = Numbers(11);
@@ -357,7 +367,6 @@ pub(crate) fn invalid() -> RunResult {
             "3.1% of messages were picked more than 100 ms late, allowed 0.1%".to_owned(),
         ],
     };
-    result.run.complete = false;
     result.run.target.embedded = false;
     result.run.target.host = "contoso-weu-01.azure-devices.net".to_owned();
     result.run.target.port = 8_883;
@@ -474,6 +483,7 @@ pub(crate) fn all() -> Vec<(&'static str, RunResult)> {
         ("pass", pass()),
         ("fail", fail()),
         ("invalid", invalid()),
+        ("interrupted", interrupted()),
         ("empty", empty()),
         ("long", long()),
         ("hostile", hostile()),

@@ -36,13 +36,15 @@ pub(in crate::report) fn draw(
     let (Some(low), Some(high)) = (response.quantile_us(0.01), response.max_us()) else { return Ok(None) };
     let low = service.quantile_us(0.01).map_or(low, |service| service.min(low)).max(1);
     let high = service.max_us().map_or(high, |service| service.max(high)).max(low);
+    let took = match service.quantile_us(0.99) {
+        Some(took) => format!("the hub itself took {} at the 99th percentile", human_us(took)),
+        None => "QoS 0 has no ack, so there is no service time".to_owned(),
+    };
     let words = format!(
-        "{operation}, {scope}: half of the responses came within {}, 99% within {}, 99.9% within {}; the hub \
-         itself took {} at the 99th percentile.",
+        "{operation}, {scope}: half of the responses came within {}, 99% within {}, 99.9% within {}; {took}.",
         at(response, 0.5),
         at(response, 0.99),
         at(response, 0.999),
-        at(service, 0.99),
     );
     let nines = nines(response.count());
     let lines = [

@@ -54,14 +54,14 @@ pub(in crate::report) fn panels(result: &RunResult, operation: &str) -> Result<V
     }
     let time = Time::of(result);
     let drafts = [
-        online(&time),
-        messages(&time),
-        response(&time, operation)?,
+        Some(online(&time)),
+        Some(messages(&time)),
+        Some(response(&time, operation)?),
         errors(&time),
-        processor(&time),
-        lag(&time),
+        Some(processor(&time)),
+        Some(lag(&time)),
     ];
-    drafts.into_iter().enumerate().map(|(i, draft)| draw(&time, draft, i == 0)).collect()
+    drafts.into_iter().flatten().enumerate().map(|(i, draft)| draw(&time, draft, i == 0)).collect()
 }
 
 /// The rows and the axis that they share.
@@ -85,12 +85,13 @@ impl<'a> Time<'a> {
         Time { result, rows, interval, end }
     }
 
-    /// A value at the end of each row.
+    /// A value at the end of each row that ended before the load did. At the load's end devices leave, as they should:
+    /// a gauge read there or later tells of the leaving.
     fn at_ends(&self, value: impl Fn(&Row) -> f64) -> Vec<Option<(f64, f64)>> {
-        self.rows
-            .iter()
-            .map(|row| Some(((seconds(row.t_us) + self.interval).min(self.end), value(row))))
-            .collect()
+        let load_end_us = self.result.phases.iter().map(|phase| phase.end_us).max().unwrap_or(u64::MAX);
+        let inside = |row: &&Row| row.t_us.saturating_add(self.result.series.interval_us) < load_end_us;
+        let at = |row: &Row| Some((seconds(row.t_us) + self.interval, value(row)));
+        self.rows.iter().filter(inside).map(at).collect()
     }
 
     /// A value over each row, at its middle.
@@ -116,7 +117,7 @@ fn number(count: u64) -> f64 {
 fn latency_label(us: f64) -> String {
     let text = human_duration(Duration::from_secs_f64(us / 1e6));
     // `1.00 ms` on an axis is `1 ms`.
-    text.replacen(".00 ", " ", 1).replacen(".0 ", " ", 1).replace(" us", " µs")
+    text.replacen(".00 ", " ", 1).replacen(".0 ", " ", 1)
 }
 
 fn words_us(us: u64) -> String {
@@ -233,9 +234,10 @@ fn response(time: &Time<'_>, operation: &str) -> Result<Draft, ReportError> {
     })
 }
 
-fn errors(time: &Time<'_>) -> Draft {
+/// `None` when everything that ended, ended ok: an empty chart says nothing that the list of errors does not.
+fn errors(time: &Time<'_>) -> Option<Draft> {
     let total: u64 = time.rows.iter().map(|row| row.errors).sum();
-    let first = time.rows.iter().find(|row| row.errors > 0);
+    let first = time.rows.iter().find(|row| row.errors > 0)?;
     let bars = time
         .rows
         .iter()
@@ -245,21 +247,16 @@ fn errors(time: &Time<'_>) -> Draft {
             (from, (from + time.interval).min(time.end), number(row.errors))
         })
         .collect();
-    Draft {
+    Some(Draft {
         id: "errors",
         title: "Operations not ok",
         unit: "per interval",
         legend: Vec::new(),
-        words: match first {
-            Some(row) => {
-                format!("{} ended otherwise than ok, from {} on.", human_count(total), instant(row.t_us))
-            }
-            None => "None: everything that ended, ended ok.".to_owned(),
-        },
+        words: format!("{} ended otherwise than ok, from {} on.", human_count(total), instant(first.t_us)),
         y: Axis::linear(time.peak(|row| number(row.errors)), 2, tick_label),
         lines: Vec::new(),
         bars,
-    }
+    })
 }
 
 fn processor(time: &Time<'_>) -> Draft {
