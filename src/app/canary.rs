@@ -55,7 +55,9 @@ async fn connect(plan: &Plan, fleet: &FleetPlan, endpoint: &Endpoint, device: &s
     let mut link = Link::new(dialled.transport, Buffers::shared(), &deadlines);
     let end = tokio::select! {
         end = poll_fn(|cx| link.poll(cx, &mut canary)) => end,
-        error = deadlines.run() => return Err(silent(&error.to_string())),
+        error = deadlines.run() => {
+            return Err(Trouble { what: error.to_string(), fix: "this machine has no timer left".to_owned() });
+        }
     };
     match (canary.answer, end) {
         (Some(0), _) => Ok(()),
