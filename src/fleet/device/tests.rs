@@ -273,7 +273,8 @@ async fn against_a_frozen_hub(load_s: u64, fleet: &str) -> (End<SessionError>, P
     let parting = device.parting();
     let wire =
         Wire { context, device, now: crate::clock::now(), out: BytesMut::new(), to_device: BytesMut::new() };
-    (end, parting, wire.books(Operation::Telemetry), lasted)
+    let sent = wire.context.plan.fleets[0].sends[0].operation;
+    (end, parting, wire.books(sent), lasted)
 }
 
 #[tokio::test(start_paused = true)]
