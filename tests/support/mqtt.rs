@@ -40,9 +40,12 @@ impl Frame {
 /// Reads one packet; `None` at the end of the stream.
 pub fn read_frame(stream: &mut impl Read) -> io::Result<Option<Frame>> {
     let mut byte = [0];
-    if stream.read(&mut byte)? == 0 {
-        return Ok(None);
-    }
+    match stream.read(&mut byte) {
+        Ok(0) => return Ok(None),
+        // A machine that was suspended meanwhile; `read_exact` goes on by itself.
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => return read_frame(stream),
+        read => read?,
+    };
     let first = byte[0];
     let mut length = 0;
     for shift in (0..28).step_by(7) {
