@@ -1,6 +1,5 @@
 //! The memory of verified chains against rustls's own verifier: with it, nothing is accepted that is refused without it.
 
-use proptest::prelude::*;
 use rcgen::{
     BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, PKCS_ECDSA_P256_SHA256, date_time_ymd,
 };
@@ -13,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::verify::{KNOWN_MAX, Remembering, validity_s};
+use super::verify::{KNOWN_MAX, Remembering};
 
 /// 2030-01-01 and 2031-01-01, 00:00:00 UTC: from when and until when a chain of these tests is valid.
 const FROM_S: u64 = 1_893_456_000;
@@ -142,19 +141,21 @@ fn why(result: Result<(), Error>) -> CertificateError {
 }
 
 #[test]
-fn a_chain_is_verified_once_for_all_its_connections() {
+fn a_chain_is_verified_once_a_second_for_all_its_connections() {
     let authority = authority("a");
     let chain = authority.chain(&["hub.test", "127.0.0.1"]);
     let (verifier, inner) = authority.remembering();
-    for now_s in FROM_S..FROM_S + 100 {
-        ask(&verifier, &chain, "hub.test", now_s).unwrap();
+    for second in 0..5 {
+        for _ in 0..100 {
+            ask(&verifier, &chain, "hub.test", WITHIN_S + second).unwrap();
+        }
     }
-    assert_eq!(inner.chains(), 1);
+    assert_eq!(inner.chains(), 5);
     // An address is another name.
     for _ in 0..2 {
         ask(&verifier, &chain, "127.0.0.1", WITHIN_S).unwrap();
     }
-    assert_eq!(inner.chains(), 2);
+    assert_eq!(inner.chains(), 6);
 }
 
 #[test]
@@ -174,15 +175,12 @@ fn a_wrong_name_is_refused_although_the_chain_is_known() {
 fn a_chain_that_expires_in_mid_run_is_refused_from_that_second_on() {
     let authority = authority("a");
     let chain = authority.chain(&["hub.test"]);
-    let (verifier, inner) = authority.remembering();
-    ask(&verifier, &chain, "hub.test", UNTIL_S - 1).unwrap();
+    let (verifier, _) = authority.remembering();
     ask(&verifier, &chain, "hub.test", UNTIL_S).unwrap();
-    assert_eq!(inner.chains(), 1);
     let refused = why(ask(&verifier, &chain, "hub.test", UNTIL_S + 1));
     assert!(matches!(refused, CertificateError::ExpiredContext { .. }), "{refused:?}");
     // A clock that is set back: valid again, and before the beginning no more.
     ask(&verifier, &chain, "hub.test", FROM_S).unwrap();
-    assert_eq!(inner.chains(), 2);
     let refused = why(ask(&verifier, &chain, "hub.test", FROM_S - 1));
     assert!(matches!(refused, CertificateError::NotValidYetContext { .. }), "{refused:?}");
 }
@@ -195,34 +193,6 @@ fn an_expired_certificate_is_refused_and_never_remembered() {
     for asked in 1..4 {
         let refused = why(ask(&verifier, &chain, "hub.test", UNTIL_S + 1));
         assert!(matches!(refused, CertificateError::ExpiredContext { .. }), "{refused:?}");
-        assert_eq!(inner.chains(), asked);
-    }
-}
-
-#[test]
-fn the_shortest_validity_in_the_chain_bounds_what_is_remembered() {
-    let authority = authority("a");
-    let mut chain = authority.chain(&["hub.test"]);
-    // Presented without need, and valid in another year: webpki passes it by, so the chain is good but never remembered.
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.not_after = date_time_ymd(2029, 1, 1);
-    chain.push(params.self_signed(&key()).unwrap().der().clone());
-    let (verifier, inner) = authority.remembering();
-    for asked in 1..4 {
-        ask(&verifier, &chain, "hub.test", WITHIN_S).unwrap();
-        assert_eq!(inner.chains(), asked);
-    }
-}
-
-#[test]
-fn what_cannot_be_read_is_never_remembered() {
-    let authority = authority("a");
-    let mut chain = authority.chain(&["hub.test"]);
-    // webpki finds its path before it comes to this one.
-    chain.push(b"no certificate".to_vec().into());
-    let (verifier, inner) = authority.remembering();
-    for asked in 1..4 {
-        ask(&verifier, &chain, "hub.test", WITHIN_S).unwrap();
         assert_eq!(inner.chains(), asked);
     }
 }
@@ -293,58 +263,4 @@ fn no_more_is_remembered_than_the_bound() {
     assert_eq!(inner.chains(), full);
     ask(&verifier, &chains[0], "hub.test", WITHIN_S).unwrap();
     assert_eq!(inner.chains(), full + 1, "the oldest has made room");
-}
-
-#[test]
-fn validities_are_read_as_webpki_reads_them() {
-    let authority = authority("a");
-    let chain = authority.chain(&["hub.test"]);
-    assert_eq!(validity_s(&chain[0]), Some(FROM_S..=UNTIL_S));
-    // rcgen's default reaches from 1975 (UTCTime) to 4096 (GeneralizedTime).
-    assert_eq!(validity_s(&chain[1]), Some(157_766_400..=67_090_118_400));
-    let webpki = authority.webpki();
-    for (now_s, valid) in [(FROM_S - 1, false), (FROM_S, true), (UNTIL_S, true), (UNTIL_S + 1, false)] {
-        assert_eq!(ask(&*webpki, &chain, "hub.test", now_s).is_ok(), valid);
-    }
-}
-
-proptest! {
-    /// Bytes from outside: anything may come, nothing may panic.
-    #[test]
-    fn hostile_certificates_are_survived(bytes: Vec<u8>, at in 0_usize..200, byte: u8) {
-        let _ = validity_s(&bytes);
-        let mut nested = vec![0x30, 0x83, 0xff, 0xff, 0xff, 0x30];
-        nested.extend(&bytes);
-        let _ = validity_s(&nested);
-        let mut certificate = CertificateParams::new(Vec::new()).unwrap().self_signed(&key()).unwrap().der().to_vec();
-        certificate[at] = byte;
-        let _ = validity_s(&certificate);
-    }
-}
-
-/// A certificate's first bytes, with a validity of these two DER times.
-fn with_validity(times: &[u8]) -> Vec<u8> {
-    let wrap = |tag: u8, contents: &[u8]| [&[tag, u8::try_from(contents.len()).unwrap()], contents].concat();
-    let fields = [&[2, 1, 1][..], &[0x30, 0], &[0x30, 0], &wrap(0x30, times)].concat();
-    wrap(0x30, &wrap(0x30, &fields))
-}
-
-#[test]
-fn times_that_rfc_5280_does_not_allow_are_not_read() {
-    let good = b"\x17\x0d300101000000Z\x18\x0f20310101000000Z";
-    assert_eq!(validity_s(&with_validity(good)), Some(FROM_S..=UNTIL_S));
-    for bad in [
-        &b"\x17\x0d300101000000Z"[..],
-        b"\x17\x0d300101000000Z\x18\x0f20311301000000Z",
-        b"\x17\x0d300101000000Z\x18\x0f20310230000000Z",
-        b"\x17\x0d300101000000Z\x18\x0f2031-101000000Z",
-        b"\x17\x0d300101000000Z\x18\x0f203101010000001",
-        b"\x17\x0d300101000000Z\x18\x1120310101000000.5Z",
-        b"\x17\x11300101000000+0100\x18\x0f20310101000000Z",
-        b"\x17\x0b3001010000Z\x18\x0f20310101000000Z",
-        b"\x17\x00\x18\x0f20310101000000Z",
-        b"\x0c\x0d300101000000Z\x18\x0f20310101000000Z",
-    ] {
-        assert_eq!(validity_s(&with_validity(bad)), None, "{}", bad.escape_ascii());
-    }
 }
