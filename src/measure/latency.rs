@@ -91,6 +91,15 @@ impl Latency {
         self.0.get_or_insert_with(|| pool.take()).saturating_record(us.min(top));
         us > top
     }
+
+    /// Records `count` equal samples; how many were above the range.
+    pub(super) fn record_run(&mut self, us: u64, count: u64, pool: &mut Pool) -> u64 {
+        let top = pool.highest_us;
+        if count > 0 {
+            self.0.get_or_insert_with(|| pool.take()).saturating_record_n(us.min(top), count);
+        }
+        if us > top { count } else { 0 }
+    }
 }
 
 /// Of `count` samples, how many must be at or below the value at `quantile`: at least one.

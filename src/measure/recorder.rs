@@ -24,19 +24,49 @@ pub struct Snapshot {
 #[derive(Debug)]
 struct Cells {
     layout: Layout,
-    cells: Vec<(bool, Totals)>,
+    cells: Vec<Cell>,
     dirty: Vec<Key>,
+}
+
+#[derive(Debug, Default)]
+struct Cell {
+    dirty: bool,
+    totals: Totals,
+    /// Messages that wait are few: what most have waited is the same, and is counted until it changes.
+    wait_us: u64,
+    waits: u64,
 }
 
 impl Cells {
     #[inline]
-    fn at(&mut self, key: Key) -> &mut Totals {
-        let (dirty, totals) = &mut self.cells[self.layout.index(key)];
-        if !*dirty {
-            *dirty = true;
+    fn at(&mut self, key: Key) -> &mut Cell {
+        let cell = &mut self.cells[self.layout.index(key)];
+        if !cell.dirty {
+            cell.dirty = true;
             self.dirty.push(key);
         }
-        totals
+        cell
+    }
+
+    #[inline]
+    fn totals(&mut self, key: Key) -> &mut Totals {
+        &mut self.at(key).totals
+    }
+}
+
+impl Cell {
+    #[inline]
+    fn waited(&mut self, us: u64, pool: &mut Pool) {
+        if us != self.wait_us {
+            self.end_run(pool);
+            self.wait_us = us;
+        }
+        self.waits += 1;
+    }
+
+    fn end_run(&mut self, pool: &mut Pool) {
+        let waits = std::mem::take(&mut self.waits);
+        self.totals.clipped += self.totals.wait.record_run(self.wait_us, waits, pool);
     }
 }
 
@@ -61,7 +91,7 @@ impl Recorder {
     pub fn new(layout: Layout) -> Recorder {
         let cells = layout.cells();
         let mut empty = Vec::new();
-        empty.resize_with(cells, || (false, Totals::default()));
+        empty.resize_with(cells, Cell::default);
         Recorder {
             cells: Cells { layout, cells: empty, dirty: Vec::with_capacity(cells) },
             late_after_ns: layout.late_after_ns,
@@ -78,7 +108,7 @@ impl Recorder {
     /// An operation was due. A message counts as offered in the second of `due_ns`, however late this call.
     #[inline]
     pub fn due(&mut self, key: Key, due_ns: u64) {
-        self.cells.at(key).due += 1;
+        self.cells.totals(key).due += 1;
         if key.operation.is_message() {
             self.seconds.at(due_ns).offered += 1;
         }
@@ -89,22 +119,24 @@ impl Recorder {
     pub fn ok(&mut self, key: Key, times: &Times) {
         let response_us = us(times.acked.saturating_sub(times.due));
         let lag_ns = times.picked.saturating_sub(times.due);
+        let lag_us = us(lag_ns);
         let pool = &mut self.totals_pool;
-        let totals = self.cells.at(key);
+        let cell = self.cells.at(key);
+        cell.waited(us(times.sent.saturating_sub(times.picked)), pool);
+        let totals = &mut cell.totals;
         totals.outcomes[Outcome::Ok.index()] += 1;
         let mut clipped = u64::from(totals.response.record(response_us, pool));
         if key.operation.has_ack() {
             clipped += u64::from(totals.service.record(us(times.acked.saturating_sub(times.sent)), pool));
         }
-        clipped += u64::from(totals.wait.record(us(times.sent.saturating_sub(times.picked)), pool));
-        clipped += u64::from(totals.lag.record(us(lag_ns), pool));
+        clipped += u64::from(totals.lag.record(lag_us, pool));
         totals.clipped += clipped;
         totals.late += u64::from(lag_ns > self.late_after_ns);
         let second = self.seconds.at(times.acked);
         second.response[key.operation.index()].record(response_us, &mut self.rows_pool);
         if key.operation.is_message() {
             second.achieved += 1;
-            self.seconds.at(times.picked).lagged(us(lag_ns));
+            self.seconds.at(times.picked).lagged(lag_us);
         }
     }
 
@@ -113,7 +145,7 @@ impl Recorder {
     #[inline]
     pub fn picked(&mut self, key: Key, due_ns: u64, picked_ns: u64) {
         let lag_ns = picked_ns.saturating_sub(due_ns);
-        let totals = self.cells.at(key);
+        let totals = self.cells.totals(key);
         totals.clipped += u64::from(totals.lag.record(us(lag_ns), &mut self.totals_pool));
         totals.late += u64::from(lag_ns > self.late_after_ns);
         if key.operation.is_message() {
@@ -125,7 +157,7 @@ impl Recorder {
     #[inline]
     pub fn ended(&mut self, key: Key, outcome: Outcome, due_ns: u64, at_ns: u64) {
         debug_assert!(outcome != Outcome::Ok, "what ended well has times");
-        let totals = self.cells.at(key);
+        let totals = self.cells.totals(key);
         totals.outcomes[outcome.index()] += 1;
         if outcome == Outcome::Unfinished {
             let age_us = us(at_ns.saturating_sub(due_ns));
@@ -140,7 +172,7 @@ impl Recorder {
     #[inline]
     pub fn duration(&mut self, key: Key, took_ns: u64) {
         let pool = &mut self.totals_pool;
-        let totals = self.cells.at(key);
+        let totals = self.cells.totals(key);
         totals.due += 1;
         totals.outcomes[Outcome::Ok.index()] += 1;
         totals.clipped += u64::from(totals.response.record(us(took_ns), pool));
@@ -150,7 +182,7 @@ impl Recorder {
     /// Marks a key as QoS 0: its ok means flushed.
     #[inline]
     pub fn no_ack(&mut self, key: Key) {
-        self.cells.at(key).no_ack = true;
+        self.cells.totals(key).no_ack = true;
     }
 
     /// Counts an error. `example` is asked once per class and worker, so a storm of errors formats nothing.
@@ -204,9 +236,10 @@ impl Recorder {
     pub fn swap(&mut self) -> Snapshot {
         let mut snapshot = self.spare.pop().unwrap_or_default();
         for key in self.cells.dirty.drain(..) {
-            let (dirty, totals) = &mut self.cells.cells[self.cells.layout.index(key)];
-            *dirty = false;
-            snapshot.cells.push((key, std::mem::take(totals)));
+            let cell = &mut self.cells.cells[self.cells.layout.index(key)];
+            cell.dirty = false;
+            cell.end_run(&mut self.totals_pool);
+            snapshot.cells.push((key, std::mem::take(&mut cell.totals)));
         }
         std::mem::swap(&mut self.seconds, &mut snapshot.seconds);
         snapshot.heartbeat.extend(self.heartbeat.iter_mut().map(std::mem::take));

@@ -60,19 +60,29 @@ impl Interval {
 pub(super) struct Seconds {
     first: u64,
     slots: VecDeque<Interval>,
+    /// The second that was asked for last, and its place: nearly always the next one too.
+    latest: Option<(u64, usize)>,
 }
 
 impl Seconds {
     /// The second in which `at_ns` lies.
     #[inline]
     pub(super) fn at(&mut self, at_ns: u64) -> &mut Interval {
-        let second = at_ns / NS_PER_S;
+        let place = match self.latest {
+            Some((from_ns, place)) if at_ns.wrapping_sub(from_ns) < NS_PER_S => place,
+            _ => self.find(at_ns / NS_PER_S),
+        };
+        &mut self.slots[place]
+    }
+
+    fn find(&mut self, second: u64) -> usize {
         let place = usize::try_from(second.wrapping_sub(self.first)).unwrap_or(usize::MAX);
         if place >= self.slots.len() {
             self.grow(second);
         }
         let place = usize::try_from(second - self.first).expect("seconds of a run fit in memory");
-        &mut self.slots[place]
+        self.latest = Some((second * NS_PER_S, place));
+        place
     }
 
     #[cold]
@@ -99,6 +109,7 @@ impl Seconds {
         for mut slot in self.slots.drain(..) {
             slot.recycle(pool);
         }
+        self.latest = None;
     }
 }
 
