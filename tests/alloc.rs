@@ -1,7 +1,11 @@
-//! The steady loop of a sender allocates nothing: publish, its bytes, the PUBACK's bytes, the event.
+//! The steady loop of a sender allocates nothing: publish, its bytes, the PUBACK's bytes, the event. And a TLS connection that
+//! waits owns no buffers.
 #![expect(unsafe_code, reason = "a global allocator that counts can only be written so")]
 
 use bytes::BytesMut;
+use hubstorm::clock;
+use hubstorm::link::tls::{self, ClientOptions};
+use hubstorm::link::{Endpoint, accept_tls, dial, listen};
 use hubstorm::session::{Credentials, Event, Message, Session, Settings, Tag};
 use hubstorm::wire::{QoS, encode};
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -13,34 +17,38 @@ struct Counting;
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+    /// Allocated less freed; wraps where a thread frees what another one allocated.
+    static HELD_BYTES: Cell<usize> = const { Cell::new(0) };
 }
 
-fn count() {
+fn count(allocated: usize, freed: usize) {
     // A thread that is being torn down has nothing to count for.
-    let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+    let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + u64::from(allocated > 0)));
+    let _ = HELD_BYTES.try_with(|held| held.set(held.get().wrapping_add(allocated).wrapping_sub(freed)));
 }
 
 // SAFETY: every call goes to the system's allocator as it came.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
+        count(layout.size(), 0);
         // SAFETY: the caller's promise is passed on.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count();
+        count(layout.size(), 0);
         // SAFETY: the caller's promise is passed on.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
+        count(size, layout.size());
         // SAFETY: the caller's promise is passed on.
         unsafe { System.realloc(pointer, layout, size) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count(0, layout.size());
         // SAFETY: the caller's promise is passed on.
         unsafe { System.dealloc(pointer, layout) }
     }
@@ -168,4 +176,52 @@ fn an_idle_session_owns_nothing() {
     // The two buffers of its link.
     assert_eq!(allocations() - before, 2);
     drop(sender);
+}
+
+/// rustls's own state for both directions and the peer's certificate are three quarters of it. With tokio-rustls, which keeps a
+/// buffer for what comes, it is 7.2 KiB.
+const IDLE_TLS_BYTES_MAX: usize = 4 * 1024;
+
+#[test]
+fn a_tls_connection_that_waits_owns_no_buffers() {
+    const CONNECTIONS: usize = 64;
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a valid name");
+    let server = tls::server(vec![made.cert.der().to_vec()], made.signing_key.serialize_der());
+    let server = server.expect("key and certificate match");
+    let roots_pem = Some(made.cert.pem().into_bytes());
+    let client = tls::client(&ClientOptions { roots_pem, ..ClientOptions::default() }).expect("PEM");
+    let listener = listen::bind(([127, 0, 0, 1], 0).into()).expect("a free port");
+    let port = listener.local_addr().expect("bound").port();
+    let endpoint = Endpoint { host: "127.0.0.1".to_owned(), port, tls: Some(client) };
+    let deadline = clock::now() + Duration::from_secs(60);
+
+    // Only what the client's thread holds is counted. The first connection pays for what all share.
+    let accepting = std::thread::spawn(move || {
+        in_a_runtime(async {
+            let listener = tokio::net::TcpListener::from_std(listener).expect("inside a runtime");
+            let mut accepted = Vec::new();
+            for _ in 0..=CONNECTIONS {
+                let (socket, _) = listener.accept().await.expect("a client comes");
+                accepted.push(accept_tls(socket, &server, deadline).await.expect("a handshake"));
+            }
+            accepted
+        })
+    });
+    in_a_runtime(async {
+        let mut dialled = Vec::with_capacity(CONNECTIONS + 1);
+        dialled.push(dial(&endpoint, deadline).await.expect("trusted").transport);
+        let before = HELD_BYTES.get();
+        for _ in 0..CONNECTIONS {
+            dialled.push(dial(&endpoint, deadline).await.expect("trusted").transport);
+        }
+        let each = (HELD_BYTES.get() - before) / CONNECTIONS;
+        // Less than rustls's own structure would mean that nothing was counted.
+        assert!((1_024..IDLE_TLS_BYTES_MAX).contains(&each), "{each} bytes per connection");
+    });
+    accepting.join().expect("no panic");
+}
+
+fn in_a_runtime<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(work)
 }

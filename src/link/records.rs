@@ -2,8 +2,8 @@
 //! socket and lends the memory to work in.
 //!
 //! It owns memory of its own only for what has not come whole and for what is to be sent. Between two calls rustls holds no
-//! plaintext and nothing to send, except an answer to a key update, which goes out in front of the next record; and what is
-//! kept of the input has no whole record. So a write never meets something to be read.
+//! plaintext, and what is kept of the input has no whole record: a write never meets something to be read. An answer to the
+//! peer's new keys goes out in front of the next record.
 
 use bytes::BytesMut;
 use rustls::client::UnbufferedClientConnection;

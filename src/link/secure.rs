@@ -88,8 +88,6 @@ impl Secure {
             plaintext.extend_from_slice(&early);
             return Poll::Ready(Ok(early.len()));
         }
-        // It may be TLS's answer to what was read, for which nobody else would wait. Whoever writes next gets the error.
-        let _ = self.poll_flush(cx);
         let before = plaintext.len();
         while !self.records.ended() {
             let received = self.poll_receive(cx, plaintext);
