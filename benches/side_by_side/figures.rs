@@ -1,0 +1,185 @@
+//! What is measured: which two loads a figure is read from, and how.
+
+use super::Run;
+use super::load::{Kind, Load};
+
+/// A row of a table.
+pub(crate) struct Figure {
+    /// What `--only` calls it.
+    pub(crate) key: &'static str,
+    pub(crate) name: String,
+    pub(crate) table: Table,
+    pub(crate) small: Load,
+    pub(crate) large: Load,
+    /// Reads it from the small run and the large one: a slope, so that starting, connecting and reporting cancel out.
+    pub(crate) read: fn(&Run, &Run) -> f64,
+    pub(crate) decimals: usize,
+    /// What hubstorm is held to: a ratio, or a figure with its unit.
+    pub(crate) bar: &'static str,
+}
+
+/// Whose figures stand beside each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Table {
+    /// Every client against mosquitto; ratios to the floor.
+    Clients,
+    /// hubstorm alone.
+    Alone,
+    /// The floor's work as the servers' cost; ratio to mosquitto.
+    Servers,
+}
+
+/// Who works in a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Subject {
+    Floor,
+    Rumqttc,
+    Tsung,
+    Hubstorm,
+    /// The floor, against the emulator.
+    Emulator,
+}
+
+impl Table {
+    /// The first is what the others are held against.
+    pub(crate) fn subjects(self) -> &'static [Subject] {
+        match self {
+            Table::Clients => &[Subject::Floor, Subject::Rumqttc, Subject::Tsung, Subject::Hubstorm],
+            Table::Alone => &[Subject::Hubstorm],
+            Table::Servers => &[Subject::Floor, Subject::Emulator],
+        }
+    }
+}
+
+/// All of them; quick ones prove that they can be measured, and measure nothing.
+pub(crate) fn figures(quick: bool) -> Vec<Figure> {
+    let idle = |connections, work_s| Load {
+        connections,
+        ramp_s: if quick { 1 } else { 10 },
+        work_s,
+        kind: Kind::Idle,
+    };
+    let (few, many, held_s) = if quick { (50, 250, 2) } else { (1_000, 5_000, 30) };
+    let (short_s, long_s, rate) = if quick { (1, 2, 1_000) } else { (3, 10, 10_000) };
+    let open = |work_s| Load { connections: 500, ramp_s: 2, work_s, kind: Kind::Open(rate) };
+    let window = |work_s| Load { connections: 50, ramp_s: 1, work_s, kind: Kind::Window };
+    let idle_runs = (idle(few, 1), idle(many, 1));
+    let open_runs = (open(short_s), open(long_s));
+    let window_runs = (window(short_s), window(long_s));
+    let row = |key, name: String, table, (small, large), read, decimals, bar| Figure {
+        key,
+        name,
+        table,
+        small,
+        large,
+        read,
+        decimals,
+        bar,
+    };
+    use Table::{Alone, Clients, Servers};
+    vec![
+        row(
+            "connect",
+            "CPU s per 1,000 connects".into(),
+            Clients,
+            idle_runs,
+            |a, b| cpu(a, b) / connects(a, b) / 1e3,
+            2,
+            "1.0",
+        ),
+        row(
+            "memory",
+            "KiB per idle device".into(),
+            Clients,
+            idle_runs,
+            |a, b| slope(a.cost.rss_peak_bytes, b.cost.rss_peak_bytes) / connects(a, b) / 1024.0,
+            1,
+            "12 KiB",
+        ),
+        row(
+            "open",
+            format!("us CPU per QoS 1 message at {rate}/s"),
+            Clients,
+            open_runs,
+            per_message,
+            1,
+            "1.1",
+        ),
+        row("open", format!("messages/s reached of {rate}"), Clients, open_runs, rate_reached, 0, ""),
+        row(
+            "window",
+            "us CPU per QoS 1 message at most, window 32".into(),
+            Clients,
+            window_runs,
+            per_message,
+            1,
+            "1.1",
+        ),
+        row("window", "messages/s at most".into(), Clients, window_runs, rate_reached, 0, ""),
+        row(
+            "hold",
+            format!("CPU s to hold {many} idle devices for {held_s} s"),
+            Alone,
+            (idle(many, 1), idle(many, 1 + held_s)),
+            |a, b| cpu(a, b) / 1e6,
+            2,
+            "0.3",
+        ),
+        row(
+            "lag",
+            format!("ms of schedule lag, p99, at {rate}/s"),
+            Alone,
+            open_runs,
+            |_, b| b.lag_p99_ms,
+            2,
+            "2",
+        ),
+        row(
+            "server",
+            "server's CPU s per 1,000 connects".into(),
+            Servers,
+            idle_runs,
+            |a, b| server_cpu(a, b) / connects(a, b) / 1e3,
+            2,
+            "1.0",
+        ),
+        row(
+            "server",
+            format!("server's us CPU per QoS 1 message at {rate}/s"),
+            Servers,
+            open_runs,
+            |a, b| server_cpu(a, b) / messages(a, b),
+            1,
+            "1.0",
+        ),
+    ]
+}
+
+fn per_message(small: &Run, large: &Run) -> f64 {
+    cpu(small, large) / messages(small, large)
+}
+
+fn rate_reached(small: &Run, large: &Run) -> f64 {
+    messages(small, large) / slope(small.cost.elapsed_us, large.cost.elapsed_us) * 1e6
+}
+
+fn cpu(small: &Run, large: &Run) -> f64 {
+    slope(small.cost.cpu_us, large.cost.cpu_us)
+}
+
+fn server_cpu(small: &Run, large: &Run) -> f64 {
+    slope(small.counted.cpu_us, large.counted.cpu_us)
+}
+
+fn connects(small: &Run, large: &Run) -> f64 {
+    slope(small.counted.connects, large.counted.connects)
+}
+
+fn messages(small: &Run, large: &Run) -> f64 {
+    slope(small.counted.messages, large.counted.messages)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+fn slope(small: u64, large: u64) -> f64 {
+    large as f64 - small as f64
+}

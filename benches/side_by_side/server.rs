@@ -1,0 +1,158 @@
+//! The servers: a mosquitto and a hubstorm emulator of our own, fresh for each run, so that what they counted is the run's.
+
+use super::{Failure, process, sys};
+use hubstorm::emulator::control::{
+    Answer, Command as Control, ControlConfig, ControlPolicy, Ready, SecretText,
+};
+use hubstorm::iothub::sas::{self, Key};
+use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
+use zeroize::Zeroizing;
+
+/// What a server saw of a run, and what it cost the server.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Counted {
+    pub(crate) connects: u64,
+    pub(crate) messages: u64,
+    pub(crate) cpu_us: u64,
+}
+
+/// Stopped when dropped.
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) ca: PathBuf,
+    pub(crate) folder: tempfile::TempDir,
+    /// What the emulator wants as a password. mosquitto takes anybody.
+    pub(crate) token: String,
+    process: Child,
+    counts: Counts,
+}
+
+/// Where a server counts.
+enum Counts {
+    /// It logs each CONNECT, and publishes its number of messages on its plain listener.
+    Mosquitto { log: PathBuf, plain: SocketAddr },
+    /// It answers on stdout what it is asked on stdin.
+    Emulator { stdin: ChildStdin, stdout: BufReader<ChildStdout> },
+}
+
+/// The host name by which devices address the emulator.
+pub(crate) const HUB: &str = "127.0.0.1";
+const POLICY: &str = "device";
+
+impl Server {
+    /// mosquitto with TLS 1.3, a certificate on P-256, anonymous clients, nothing persistent. On an address of this
+    /// process's own, so that the ports can be fixed.
+    pub(crate) fn mosquitto() -> Result<Server, Failure> {
+        let [_, _, high, low] = std::process::id().to_be_bytes();
+        let ip = Ipv4Addr::new(127, 91, high, low);
+        let (address, plain) = (SocketAddr::from((ip, 8883)), SocketAddr::from((ip, 1883)));
+        let folder = tempfile::tempdir()?;
+        let path = |name: &str| folder.path().join(name);
+
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+        let certificate = CertificateParams::new(vec![address.ip().to_string()])?.self_signed(&key)?;
+        std::fs::write(path("certificate.pem"), certificate.pem())?;
+        std::fs::write(path("key.pem"), key.serialize_pem())?;
+        let settings = format!(
+            "user root\npersistence false\nallow_anonymous true\nsys_interval 1\n\
+             log_dest file {}\nlog_type error\nlog_type notice\n\
+             listener {} {ip}\nlistener {} {ip}\ntls_version tlsv1.3\ncertfile {}\nkeyfile {}\n",
+            path("mosquitto.log").display(),
+            plain.port(),
+            address.port(),
+            path("certificate.pem").display(),
+            path("key.pem").display(),
+        );
+        std::fs::write(path("mosquitto.conf"), settings)?;
+        let process = Command::new("mosquitto")
+            .arg("-c")
+            .arg(path("mosquitto.conf"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(|error| format!("cannot start mosquitto ({error}): apt-get install mosquitto"))?;
+        let counts = Counts::Mosquitto { log: path("mosquitto.log"), plain };
+        let ca = path("certificate.pem");
+        let mut server = Server { address, ca, folder, token: String::new(), process, counts };
+        server.wait_until_it_listens()?;
+        Ok(server)
+    }
+
+    fn wait_until_it_listens(&mut self) -> Result<(), Failure> {
+        for _ in 0..500 {
+            if let Some(status) = self.process.try_wait()? {
+                return Err(format!("mosquitto ended: {status}").into());
+            }
+            if TcpStream::connect(self.address).is_ok() {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Err("mosquitto does not listen".into())
+    }
+
+    /// The built-in hub as a run starts it, with a policy for whose key one token lets every device in.
+    pub(crate) fn emulator() -> Result<Server, Failure> {
+        let folder = tempfile::tempdir()?;
+        let key = Key::random(&mut rand::rng());
+        let expiry = hubstorm::clock::unix().as_secs() + 24 * 3600;
+        let token = sas::token(&key, HUB, expiry, Some(POLICY)).to_string();
+        let policy = ControlPolicy { name: POLICY.to_owned(), key: SecretText::new(key.to_base64()) };
+        let config = ControlConfig { policies: vec![policy], ..ControlConfig::default() };
+        let mut process = Command::new(env!("CARGO_BIN_EXE_hubstorm"))
+            .args(["emulator", "--control", "--ca-out"])
+            .arg(folder.path().join("ca.pem"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let (stdin, stdout) = process.stdin.take().zip(process.stdout.take()).ok_or("no pipes")?;
+        let mut counts = Counts::Emulator { stdin, stdout: BufReader::new(stdout) };
+        let ready: Ready = serde_json::from_str(&counts.ask(&Control::Config(config))?)?;
+        let (address, ca) = (ready.mqtt.parse()?, ready.ca_file.into());
+        Ok(Server { address, ca, folder, token, process, counts })
+    }
+
+    /// After a run.
+    pub(crate) fn counted(mut self) -> Result<Counted, Failure> {
+        let cpu_us = process::cpu_us(self.process.id())?;
+        let (connects, messages) = match &mut self.counts {
+            Counts::Mosquitto { log, plain } => {
+                let log = std::fs::read_to_string(log)?;
+                let connects =
+                    log.lines().filter(|line| line.contains(": New client connected from ")).count();
+                (connects as u64, sys::messages_received(*plain)?)
+            }
+            counts @ Counts::Emulator { .. } => {
+                let Answer::Stats(stats) = serde_json::from_str(&counts.ask(&Control::Stats)?)?;
+                (stats.accepted, stats.telemetry)
+            }
+        };
+        Ok(Counted { connects, messages, cpu_us })
+    }
+}
+
+impl Counts {
+    fn ask(&mut self, question: &Control) -> Result<Zeroizing<String>, Failure> {
+        let Counts::Emulator { stdin, stdout } = self else {
+            return Err("only the emulator is asked".into());
+        };
+        serde_json::to_writer(&mut *stdin, question)?;
+        stdin.write_all(b"\n")?;
+        let mut answer = Zeroizing::new(String::new());
+        stdout.read_line(&mut answer)?;
+        Ok(answer)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
