@@ -4,24 +4,22 @@ use super::Failure;
 use nix::sys::resource::{UsageWho, getrusage};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What a client cost, the processes that it started included.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cost {
     pub(crate) cpu_us: u64,
     pub(crate) rss_peak_bytes: u64,
-    pub(crate) elapsed_us: u64,
 }
 
 /// How often the memory of a client is read; its peak is kept by the kernel.
 const SAMPLE: Duration = Duration::from_millis(100);
 
 /// Runs a client to its end, whatever its exit code. No other child may be waited for meanwhile. Its messages go to `log`, a file.
-#[expect(clippy::disallowed_methods, reason = "a benchmark asks the clock itself")]
 pub(crate) fn run(command: &mut Command, log: &Path) -> Result<Cost, Failure> {
     let file = std::fs::File::create(log)?;
-    let (before, began) = (children_cpu_us()?, Instant::now());
+    let before = children_cpu_us()?;
     let mut child = command
         .stdin(Stdio::null())
         .stdout(file.try_clone()?)
@@ -33,8 +31,7 @@ pub(crate) fn run(command: &mut Command, log: &Path) -> Result<Cost, Failure> {
         rss_peak_bytes = tree_rss_peak_bytes(child.id()).max(rss_peak_bytes);
         std::thread::sleep(SAMPLE);
     }
-    let cpu_us = children_cpu_us()? - before;
-    Ok(Cost { cpu_us, rss_peak_bytes, elapsed_us: u64::try_from(began.elapsed().as_micros())? })
+    Ok(Cost { cpu_us: children_cpu_us()? - before, rss_peak_bytes })
 }
 
 /// User and system time of all children that ended and were waited for, and of theirs.

@@ -1,8 +1,9 @@
 //! The servers: a mosquitto and a hubstorm emulator of our own, fresh for each run, so that what they counted is the run's.
 
-use super::{Failure, process, sys};
+use super::sys::{self, Meter, Received};
+use super::{Failure, process};
 use hubstorm::emulator::control::{
-    Answer, Command as Control, ControlConfig, ControlPolicy, Ready, SecretText,
+    Answer, Command as Question, ControlConfig, ControlPolicy, Ready, SecretText,
 };
 use hubstorm::iothub::sas::{self, Key};
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
@@ -17,28 +18,39 @@ use zeroize::Zeroizing;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Counted {
     pub(crate) connects: u64,
-    pub(crate) messages: u64,
+    pub(crate) received: Received,
     pub(crate) cpu_us: u64,
 }
 
-/// Stopped when dropped.
+/// A server that runs; it ends with this.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) ca: PathBuf,
     pub(crate) folder: tempfile::TempDir,
     /// What the emulator wants as a password. mosquitto takes anybody.
     pub(crate) token: String,
-    process: Child,
+    process: Process,
     counts: Counts,
 }
 
 /// Where a server counts.
 enum Counts {
     /// It logs each CONNECT, and publishes its number of messages on its plain listener.
-    Mosquitto { log: PathBuf, plain: SocketAddr },
-    /// It answers on stdout what it is asked on stdin.
-    Emulator { stdin: ChildStdin, stdout: BufReader<ChildStdout> },
+    Mosquitto {
+        log: PathBuf,
+        meter: Meter,
+    },
+    Emulator(Control),
 }
+
+/// The emulator answers on stdout what it is asked on stdin.
+struct Control {
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
+}
+
+/// Stopped when dropped.
+struct Process(Child);
 
 /// The host name by which devices address the emulator.
 pub(crate) const HUB: &str = "127.0.0.1";
@@ -76,24 +88,11 @@ impl Server {
             .stderr(Stdio::null())
             .spawn()
             .map_err(|error| format!("cannot start mosquitto ({error}): apt-get install mosquitto"))?;
-        let counts = Counts::Mosquitto { log: path("mosquitto.log"), plain };
+        let mut process = Process(process);
+        process.wait_until_it_listens(address)?;
+        let counts = Counts::Mosquitto { log: path("mosquitto.log"), meter: Meter::start(plain)? };
         let ca = path("certificate.pem");
-        let mut server = Server { address, ca, folder, token: String::new(), process, counts };
-        server.wait_until_it_listens()?;
-        Ok(server)
-    }
-
-    fn wait_until_it_listens(&mut self) -> Result<(), Failure> {
-        for _ in 0..500 {
-            if let Some(status) = self.process.try_wait()? {
-                return Err(format!("mosquitto ended: {status}").into());
-            }
-            if TcpStream::connect(self.address).is_ok() {
-                return Ok(());
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Err("mosquitto does not listen".into())
+        Ok(Server { address, ca, folder, token: String::new(), process, counts })
     }
 
     /// The built-in hub as a run starts it, with a policy for whose key one token lets every device in.
@@ -111,48 +110,61 @@ impl Server {
             .stdout(Stdio::piped())
             .spawn()?;
         let (stdin, stdout) = process.stdin.take().zip(process.stdout.take()).ok_or("no pipes")?;
-        let mut counts = Counts::Emulator { stdin, stdout: BufReader::new(stdout) };
-        let ready: Ready = serde_json::from_str(&counts.ask(&Control::Config(config))?)?;
+        let mut control = Control { stdin, stdout: BufReader::new(stdout) };
+        let ready: Ready = serde_json::from_str(&control.ask(&Question::Config(config))?)?;
         let (address, ca) = (ready.mqtt.parse()?, ready.ca_file.into());
-        Ok(Server { address, ca, folder, token, process, counts })
+        let counts = Counts::Emulator(control);
+        Ok(Server { address, ca, folder, token, process: Process(process), counts })
     }
 
     /// After a run.
-    pub(crate) fn counted(mut self) -> Result<Counted, Failure> {
-        let cpu_us = process::cpu_us(self.process.id())?;
-        let (connects, messages) = match &mut self.counts {
-            Counts::Mosquitto { log, plain } => {
+    pub(crate) fn counted(self) -> Result<Counted, Failure> {
+        let cpu_us = process::cpu_us(self.process.0.id())?;
+        let (connects, received) = match self.counts {
+            Counts::Mosquitto { log, meter } => {
+                let own = format!(" as {} ", sys::CLIENT_ID);
                 let log = std::fs::read_to_string(log)?;
-                let connects =
-                    log.lines().filter(|line| line.contains(": New client connected from ")).count();
-                (connects as u64, sys::messages_received(*plain)?)
+                let connects = log.lines().filter(|line| line.contains(": New client connected from "));
+                (connects.filter(|line| !line.contains(&own)).count() as u64, meter.stop()?)
             }
-            counts @ Counts::Emulator { .. } => {
-                let Answer::Stats(stats) = serde_json::from_str(&counts.ask(&Control::Stats)?)?;
-                (stats.accepted, stats.telemetry)
+            Counts::Emulator(mut control) => {
+                let Answer::Stats(stats) = serde_json::from_str(&control.ask(&Question::Stats)?)?;
+                (stats.accepted, Received { messages: stats.telemetry, per_s: None })
             }
         };
-        Ok(Counted { connects, messages, cpu_us })
+        Ok(Counted { connects, received, cpu_us })
     }
 }
 
-impl Counts {
-    fn ask(&mut self, question: &Control) -> Result<Zeroizing<String>, Failure> {
-        let Counts::Emulator { stdin, stdout } = self else {
-            return Err("only the emulator is asked".into());
-        };
-        serde_json::to_writer(&mut *stdin, question)?;
-        stdin.write_all(b"\n")?;
+impl Control {
+    fn ask(&mut self, question: &Question) -> Result<Zeroizing<String>, Failure> {
+        serde_json::to_writer(&mut self.stdin, question)?;
+        self.stdin.write_all(b"\n")?;
         let mut answer = Zeroizing::new(String::new());
-        stdout.read_line(&mut answer)?;
+        self.stdout.read_line(&mut answer)?;
         Ok(answer)
     }
 }
 
-impl Drop for Server {
+impl Process {
+    fn wait_until_it_listens(&mut self, address: SocketAddr) -> Result<(), Failure> {
+        for _ in 0..500 {
+            if let Some(status) = self.0.try_wait()? {
+                return Err(format!("mosquitto ended: {status}").into());
+            }
+            if TcpStream::connect(address).is_ok() {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Err("mosquitto does not listen".into())
+    }
+}
+
+impl Drop for Process {
     fn drop(&mut self) {
         // It may have ended already.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }

@@ -3,44 +3,113 @@
 use super::Failure;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
+/// The subscriber's client id, to tell its CONNECT from those of a load.
+pub(crate) const CLIENT_ID: &str = "count";
 const MESSAGES: &str = "$SYS/broker/publish/messages/received";
-/// Published at the begin of each round of all that changed.
+/// Published each second, before everything else that changed.
 const UPTIME: &str = "$SYS/broker/uptime";
 
-/// mosquitto's figure is up to a second old: this waits for a round to begin and for the next, and takes the last that came by then.
-pub(crate) fn messages_received(broker: SocketAddr) -> Result<u64, Failure> {
+/// Listens to a mosquitto during a run.
+pub(crate) struct Meter {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<Result<Vec<Reading>, String>>,
+}
+
+/// How many messages the broker had received, once a second.
+#[derive(Clone, Copy)]
+struct Reading {
+    at: Instant,
+    messages: u64,
+}
+
+/// What a mosquitto received.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Received {
+    pub(crate) messages: u64,
+    /// Over all whole seconds between the first message and the last; none if there are no two of them.
+    pub(crate) per_s: Option<f64>,
+}
+
+impl Meter {
+    pub(crate) fn start(broker: SocketAddr) -> Result<Meter, Failure> {
+        let stream = subscribe(broker)?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let asked = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || listen(stream, &asked).map_err(|error| error.to_string()));
+        Ok(Meter { stop, thread })
+    }
+
+    /// After a run. The broker's figure is up to a second old, so this waits for two more rounds.
+    pub(crate) fn stop(self) -> Result<Received, Failure> {
+        self.stop.store(true, Ordering::Relaxed);
+        let readings = self.thread.join().map_err(|_| "the subscriber of $SYS panicked")??;
+        let messages = readings.last().map_or(0, |last| last.messages);
+        // The first second with messages and the last one are not whole.
+        let whole: Vec<Reading> = readings
+            .into_iter()
+            .filter(|reading| reading.messages > 0 && reading.messages < messages)
+            .collect();
+        let per_s = match whole[..] {
+            [first, .., last] => {
+                #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+                let received = (last.messages - first.messages) as f64;
+                Some(received / (last.at - first.at).as_secs_f64())
+            }
+            _ => None,
+        };
+        Ok(Received { messages, per_s })
+    }
+}
+
+fn subscribe(broker: SocketAddr) -> Result<TcpStream, Failure> {
     let mut stream = TcpStream::connect(broker)?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-    // CONNECT: clean session, no keep-alive, client id "count". SUBSCRIBE, QoS 0.
-    stream.write_all(b"\x10\x11\x00\x04MQTT\x04\x02\x00\x00\x00\x05count")?;
+    // CONNECT: clean session, no keep-alive. SUBSCRIBE: packet id 1, QoS 0.
+    let mut connect = b"\x10\x00\x00\x04MQTT\x04\x02\x00\x00".to_vec();
     let mut subscribe = vec![0x82, 0, 0, 1];
+    let field = |packet: &mut Vec<u8>, text: &str| -> Result<(), Failure> {
+        packet.extend_from_slice(&u16::try_from(text.len())?.to_be_bytes());
+        packet.extend_from_slice(text.as_bytes());
+        Ok(())
+    };
+    field(&mut connect, CLIENT_ID)?;
     for topic in [MESSAGES, UPTIME] {
-        subscribe.extend_from_slice(&u16::try_from(topic.len())?.to_be_bytes());
-        subscribe.extend_from_slice(topic.as_bytes());
+        field(&mut subscribe, topic)?;
         subscribe.push(0);
     }
-    subscribe[1] = u8::try_from(subscribe.len() - 2)?;
-    stream.write_all(&subscribe)?;
+    for mut packet in [connect, subscribe] {
+        packet[1] = u8::try_from(packet.len() - 2)?;
+        stream.write_all(&packet)?;
+    }
+    Ok(stream)
+}
 
-    let (mut received, mut rounds) = (0, 0);
-    while rounds < 2 {
-        let [mut first, mut length] = [0; 2].map(|byte: u8| [byte]);
-        stream.read_exact(&mut first)?;
-        // No packet here is longer than 127 bytes.
-        stream.read_exact(&mut length)?;
-        let mut body = vec![0; length[0].into()];
+/// Reads packets until it is stopped. What is retained is of the round before the subscription.
+#[expect(clippy::disallowed_methods, reason = "a benchmark asks the clock itself")]
+fn listen(mut stream: TcpStream, stop: &AtomicBool) -> Result<Vec<Reading>, Failure> {
+    let (mut readings, mut messages, mut rounds_left) = (Vec::new(), 0, 2);
+    while rounds_left > 0 {
+        let mut header = [0; 2];
+        stream.read_exact(&mut header)?;
+        // No packet here is longer than 127 bytes, so its length is one byte.
+        let mut body = vec![0; header[1].into()];
         stream.read_exact(&mut body)?;
-        let (0x30, retained) = (first[0] & 0xf0, first[0] & 1 != 0) else { continue };
-        let [high, low, rest @ ..] = &body[..] else { return Err("a PUBLISH without a topic".into()) };
-        let at = usize::from(u16::from_be_bytes([*high, *low]));
-        let (topic, payload) = rest.split_at_checked(at).ok_or("a topic that is too short")?;
-        match topic {
-            topic if topic == MESSAGES.as_bytes() => received = std::str::from_utf8(payload)?.parse()?,
-            // What is sent on subscribing is the last round's.
-            _ => rounds += u32::from(!retained),
+        let publish = header[0] & 0xf0 == 0x30;
+        let retained = header[0] & 1 != 0;
+        let Some(([high, low], rest)) = body.split_first_chunk().filter(|_| publish) else { continue };
+        let topic_bytes = u16::from_be_bytes([*high, *low]).into();
+        let (topic, payload) = rest.split_at_checked(topic_bytes).ok_or("a PUBLISH that is too short")?;
+        if topic == MESSAGES.as_bytes() {
+            messages = std::str::from_utf8(payload)?.parse()?;
+        } else if !retained {
+            readings.push(Reading { at: Instant::now(), messages });
+            rounds_left -= u32::from(stop.load(Ordering::Relaxed));
         }
     }
-    Ok(received)
+    Ok(readings)
 }
