@@ -4,7 +4,7 @@
 //! minute is slow for all. What a client did is counted at the server, what it cost by the kernel. Figures are
 //! slopes between a small and a large run. Only ratios mean something: absolute figures drift with the machine.
 //!
-//! `--rounds 3` is the default; `--only connect,open` measures less; `--quick` proves in two minutes that it works, and measures
+//! `--rounds 3` is the default; `--only connect,open` measures less; `--quick` proves in three minutes that it works, and measures
 //! nothing. A whole measurement replaces the tables of `docs/performance.md`; `--quick` and `--only` print them.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark's result is what it prints")]
@@ -202,7 +202,7 @@ fn run(subject: Subject, load: Load, floor: Option<Run>) -> Result<Run, Failure>
         }
     };
     let log = server.folder.path().join("client.log");
-    let said = std::fs::read_to_string(log).unwrap_or_default();
+    let said: String = std::fs::read_to_string(log).unwrap_or_default().lines().take(3).collect();
     let counted = server.counted()?;
     check(subject, load, &counted).map_err(|error| format!("{error} {said}"))?;
     #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]

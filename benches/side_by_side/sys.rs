@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 /// The subscriber's client id, to tell its CONNECT from those of a load.
 pub(crate) const CLIENT_ID: &str = "count";
 const MESSAGES: &str = "$SYS/broker/publish/messages/received";
-/// Published each second, before everything else that changed.
+/// Published in each round, before everything else that changed.
 const UPTIME: &str = "$SYS/broker/uptime";
 
 /// Listens to a mosquitto during a run.
@@ -20,7 +20,7 @@ pub(crate) struct Meter {
     thread: JoinHandle<Result<Vec<Reading>, String>>,
 }
 
-/// How many messages the broker had received, once a second.
+/// How many messages the broker had received, once a round: mosquitto 2.0 makes one every two seconds at the shortest.
 #[derive(Clone, Copy)]
 struct Reading {
     at: Instant,
@@ -31,7 +31,7 @@ struct Reading {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Received {
     pub(crate) messages: u64,
-    /// Over all whole seconds between the first message and the last; none if there are no two of them.
+    /// Between the rounds that saw the work under way; none if there are no two of them.
     pub(crate) per_s: Option<f64>,
 }
 
@@ -44,17 +44,16 @@ impl Meter {
         Ok(Meter { stop, thread })
     }
 
-    /// After a run. The broker's figure is up to a second old, so this waits for two more rounds.
+    /// After a run. What comes with a round may be of the one before, so this waits for two.
     pub(crate) fn stop(self) -> Result<Received, Failure> {
         self.stop.store(true, Ordering::Relaxed);
         let readings = self.thread.join().map_err(|_| "the subscriber of $SYS panicked")??;
         let messages = readings.last().map_or(0, |last| last.messages);
-        // The first second with messages and the last one are not whole.
-        let whole: Vec<Reading> = readings
+        let under_way: Vec<Reading> = readings
             .into_iter()
             .filter(|reading| reading.messages > 0 && reading.messages < messages)
             .collect();
-        let per_s = match whole[..] {
+        let per_s = match under_way[..] {
             [first, .., last] => {
                 #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
                 let received = (last.messages - first.messages) as f64;

@@ -36,44 +36,36 @@ pub(crate) fn render(figures: &[Figure], samples: &Samples) -> String {
             continue;
         }
         line(&mut out, &format!("### {heading}\n"));
-        let names = subjects.iter().map(|&subject| name(table, subject).to_owned());
-        let alone = table == Table::Alone;
+        let names =
+            |subjects: &[Subject]| subjects.iter().map(|&subject| name(table, subject)).collect::<Vec<_>>();
+        header(&mut out, &[&["median (least to most)"], &names(subjects)[..], &["bar"]].concat());
+        for (index, figure) in &rows {
+            let mut cells = vec![figure.name.clone()];
+            for &subject in subjects {
+                cells.push(cell(
+                    samples[&(*index, subject)].iter().flatten().copied().collect(),
+                    figure.decimals,
+                ));
+            }
+            cells.push(figure.bar.to_owned());
+            row(&mut out, &cells);
+        }
+        out.push('\n');
+        let [first, others @ ..] = subjects else { continue };
+        if others.is_empty() {
+            continue;
+        }
         header(
             &mut out,
-            std::iter::once("median (least to most)".to_owned())
-                .chain(names)
-                .chain(alone.then(|| "bar".to_owned())),
+            &[&[format!("ratio to {}", name(table, *first)).as_str()], &names(others)[..]].concat(),
         );
-        for (index, figure) in &rows {
-            let cells = subjects.iter().map(|&subject| {
-                cell(samples[&(*index, subject)].iter().flatten().copied().collect(), figure.decimals)
-            });
-            row(
-                &mut out,
-                std::iter::once(figure.name.clone()).chain(cells).chain(alone.then(|| figure.bar.to_owned())),
-            );
-        }
-        if let [floor, others @ ..] = subjects
-            && !others.is_empty()
-        {
-            out.push('\n');
-            let names = others.iter().map(|&subject| name(table, subject).to_owned());
-            header(
-                &mut out,
-                std::iter::once(format!("ratio to {}", name(table, *floor)))
-                    .chain(names)
-                    .chain(["bar".to_owned()]),
-            );
-            for (index, figure) in rows.iter().filter(|(_, figure)| !figure.bar.is_empty()) {
-                let cells = others.iter().map(|&subject| {
-                    let pairs = samples[&(*index, subject)].iter().zip(&samples[&(*index, *floor)]);
-                    cell(pairs.filter_map(|(ours, floor)| Some((*ours)? / (*floor)?)).collect(), 2)
-                });
-                row(
-                    &mut out,
-                    std::iter::once(figure.name.clone()).chain(cells).chain([figure.bar.to_owned()]),
-                );
+        for (index, figure) in rows.iter().filter(|(_, figure)| !figure.bar.is_empty()) {
+            let mut cells = vec![figure.name.clone()];
+            for &subject in others {
+                let rounds = samples[&(*index, subject)].iter().zip(&samples[&(*index, *first)]);
+                cells.push(cell(rounds.filter_map(|(ours, first)| Some((*ours)? / (*first)?)).collect(), 2));
             }
+            row(&mut out, &cells);
         }
         out.push('\n');
     }
@@ -103,15 +95,14 @@ fn cell(mut values: Vec<f64>, decimals: usize) -> String {
     }
 }
 
-fn header(out: &mut String, cells: impl Iterator<Item = String>) {
-    let cells: Vec<String> = cells.collect();
-    let rule = format!("|---|{}", "---:|".repeat(cells.len() - 1));
-    row(out, cells.into_iter());
-    line(out, &rule);
+fn header(out: &mut String, cells: &[&str]) {
+    let names: Vec<String> = cells.iter().map(|&cell| cell.to_owned()).collect();
+    row(out, &names);
+    line(out, &format!("|---|{}", "---:|".repeat(cells.len() - 1)));
 }
 
-fn row(out: &mut String, cells: impl Iterator<Item = String>) {
-    line(out, &format!("| {} |", cells.collect::<Vec<_>>().join(" | ")));
+fn row(out: &mut String, cells: &[String]) {
+    line(out, &format!("| {} |", cells.join(" | ")));
 }
 
 fn line(out: &mut String, text: &str) {
