@@ -112,7 +112,7 @@ impl Options {
     }
 }
 
-/// Runs everything, prints the tables, and writes them down if they are whole.
+/// Runs everything, prints the tables and writes them down, with gaps where runs failed.
 fn compare(arguments: &[String]) -> Result<(), Failure> {
     let options = Options::parse(arguments)?;
     let figures = options.figures()?;
@@ -175,7 +175,7 @@ fn run_round(figures: &[Figure], progress: &str, failures: &mut Vec<String>) -> 
 /// One run against a fresh server, counted there.
 fn run(subject: Subject, load: Load, floor: Option<Run>) -> Result<Run, Failure> {
     let server = if subject == Subject::Emulator { Server::emulator()? } else { Server::mosquitto()? };
-    let client = |mut command: Command| process::run(&mut command, &server.folder.path().join("client.log"));
+    let client = |mut command: Command| process::run(&mut command, &server.client_log());
     let (mut load, mut lag) = (load, None);
     let cost = match subject {
         Subject::Floor | Subject::Emulator => {
@@ -201,8 +201,7 @@ fn run(subject: Subject, load: Load, floor: Option<Run>) -> Result<Run, Failure>
             cost
         }
     };
-    let log = server.folder.path().join("client.log");
-    let said: String = std::fs::read_to_string(log).unwrap_or_default().lines().take(3).collect();
+    let said: String = std::fs::read_to_string(server.client_log())?.lines().take(3).collect();
     let counted = server.counted()?;
     check(subject, load, &counted).map_err(|error| format!("{error} {said}"))?;
     #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]

@@ -17,10 +17,11 @@ pub(crate) fn run(server: &Server, load: Load) -> Result<(Cost, Option<u64>), Fa
     let mut command = Command::new(env!("CARGO_BIN_EXE_hubstorm"));
     command.args(["run", "bench.toml", "--workers", "1"]).current_dir(&folder).env("NO_COLOR", "1");
     // Offered more than fits, it crosses thresholds: the exit code does not matter, the result does.
-    let log = folder.join("log");
-    let cost = process::run(&mut command, &log)?;
+    let cost = process::run(&mut command, &server.client_log())?;
     let Some(path) = result_file(&folder)? else {
-        return Err(format!("hubstorm left no result: {}", std::fs::read_to_string(log)?).into());
+        return Err(
+            format!("hubstorm left no result: {}", std::fs::read_to_string(server.client_log())?).into()
+        );
     };
     let result: RunResult = serde_json::from_slice(&std::fs::read(path)?)?;
     let lag =

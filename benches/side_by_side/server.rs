@@ -117,6 +117,11 @@ impl Server {
         Ok(Server { address, ca, folder, token, process: Process(process), counts })
     }
 
+    /// Where what the client prints goes.
+    pub(crate) fn client_log(&self) -> PathBuf {
+        self.folder.path().join("client.log")
+    }
+
     /// After a run.
     pub(crate) fn counted(self) -> Result<Counted, Failure> {
         let cpu_us = process::cpu_us(self.process.0.id())?;
