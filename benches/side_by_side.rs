@@ -175,7 +175,7 @@ fn run_round(figures: &[Figure], progress: &str, failures: &mut Vec<String>) -> 
 /// One run against a fresh server, counted there.
 fn run(subject: Subject, load: Load, floor: Option<Run>) -> Result<Run, Failure> {
     let server = if subject == Subject::Emulator { Server::emulator()? } else { Server::mosquitto()? };
-    let client = |mut command: Command| process::run(&mut command, &server.client_log());
+    let client = |mut command: Command| process::run(&mut command, load, &server.client_log());
     let (mut load, mut lag) = (load, None);
     let cost = match subject {
         Subject::Floor | Subject::Emulator => {

@@ -17,7 +17,7 @@ pub(crate) fn run(server: &Server, load: Load) -> Result<(Cost, Option<u64>), Fa
     let mut command = Command::new(env!("CARGO_BIN_EXE_hubstorm"));
     command.args(["run", "bench.toml", "--workers", "1"]).current_dir(&folder).env("NO_COLOR", "1");
     // Offered more than fits, it crosses thresholds: the exit code does not matter, the result does.
-    let cost = process::run(&mut command, &server.client_log())?;
+    let cost = process::run(&mut command, load, &server.client_log())?;
     let Some(path) = result_file(&folder)? else {
         return Err(
             format!("hubstorm left no result: {}", std::fs::read_to_string(server.client_log())?).into()

@@ -1,37 +1,48 @@
 //! What a process costs, as the kernel counts it; no program is asked about itself.
 
 use super::Failure;
+use super::load::Load;
 use nix::sys::resource::{UsageWho, getrusage};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What a client cost, the processes that it started included.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cost {
     pub(crate) cpu_us: u64,
     pub(crate) rss_peak_bytes: u64,
+    /// Of its first process alone, from a second after the ramp to the end of the work: no connecting, no leaving.
+    pub(crate) cpu_at_work_us: u64,
 }
 
-/// How often the memory of a client is read; its peak is kept by the kernel.
+/// How often a client is looked at.
 const SAMPLE: Duration = Duration::from_millis(100);
 
 /// Runs a client to its end, whatever its exit code. No other child may be waited for meanwhile. Its messages go to `log`, a file.
-pub(crate) fn run(command: &mut Command, log: &Path) -> Result<Cost, Failure> {
+#[expect(clippy::disallowed_methods, reason = "a benchmark asks the clock itself")]
+pub(crate) fn run(command: &mut Command, load: Load, log: &Path) -> Result<Cost, Failure> {
     let file = std::fs::File::create(log)?;
-    let before = children_cpu_us()?;
+    let (before, began) = (children_cpu_us()?, Instant::now());
+    let seconds = |s: u32| Duration::from_secs(s.into());
+    let work = seconds(load.ramp_s + 1)..seconds(load.ramp_s + load.work_s);
     let mut child = command
         .stdin(Stdio::null())
         .stdout(file.try_clone()?)
         .stderr(file)
         .spawn()
         .map_err(|error| format!("cannot start {}: {error}", command.get_program().display()))?;
-    let mut rss_peak_bytes = 0;
+    let (mut rss_peak_bytes, mut at_work) = (0, None);
     while child.try_wait()?.is_none() {
         rss_peak_bytes = tree_rss_peak_bytes(child.id()).max(rss_peak_bytes);
+        if work.contains(&began.elapsed()) {
+            let now = cpu_us(child.id())?;
+            at_work = Some((at_work.map_or(now, |(first, _)| first), now));
+        }
         std::thread::sleep(SAMPLE);
     }
-    Ok(Cost { cpu_us: children_cpu_us()? - before, rss_peak_bytes })
+    let cpu_at_work_us = at_work.map_or(0, |(first, last)| last - first);
+    Ok(Cost { cpu_us: children_cpu_us()? - before, rss_peak_bytes, cpu_at_work_us })
 }
 
 /// User and system time of all children that ended and were waited for, and of theirs.

@@ -34,7 +34,7 @@ pub(crate) fn run(server: &Server, load: Load) -> Result<Cost, Failure> {
     // -n: no web server; -w 0: no warm-up.
     command.args(["-n", "-w", "0", "-f"]).arg(folder.join("tsung.xml")).arg("-l").arg(&folder).arg("start");
     mapper.tell(&mut command).env("HOME", &folder).current_dir(&folder);
-    process::run(&mut command, &server.client_log())
+    process::run(&mut command, load, &server.client_log())
 }
 
 /// Erlang's port mapper, ours and on loopback: the one that Erlang starts by itself stays for ever and listens everywhere.
