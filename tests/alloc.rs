@@ -1,11 +1,12 @@
-//! The steady loop of a sender allocates nothing: publish, its bytes, the PUBACK's bytes, the event. And a TLS connection that
-//! waits owns no buffers.
+//! The steady loop of a sender allocates nothing: publish, its bytes, the PUBACK's bytes, the event, and recording all of it. And a
+//! TLS connection that waits owns no buffers.
 #![expect(unsafe_code, reason = "a global allocator that counts can only be written so")]
 
 use bytes::BytesMut;
 use hubstorm::clock;
 use hubstorm::link::tls::{self, ClientOptions};
 use hubstorm::link::{Endpoint, accept_tls, dial, listen};
+use hubstorm::measure::{Gathered, Key, Layout as Cells, Operation, Recorder, Times};
 use hubstorm::session::{Credentials, Event, Message, Session, Settings, Tag};
 use hubstorm::wire::{QoS, encode};
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -224,4 +225,34 @@ fn a_tls_connection_that_waits_owns_no_buffers() {
 fn in_a_runtime<T>(work: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(work)
+}
+
+/// The collector works on another thread in a run; what it allocates does not count here.
+#[test]
+fn recording_and_swapping_allocate_nothing_once_warm() {
+    const S: u64 = 1_000_000_000;
+    let layout = Cells::new(1, 1, Duration::from_secs(60), Duration::from_millis(100));
+    let key = Key { operation: Operation::Telemetry, fleet: 0, phase: 0 };
+    let (mut recorder, mut gathered) = (Recorder::new(layout), Gathered::new(layout));
+    let mut second = |n: u64| {
+        let before = allocations();
+        for i in 0..1_000 {
+            let due = n * S + i * S / 1_000;
+            // Acked up to 3.5 ms later: the last ones in the next second.
+            let acked = due + 200_000 + i * 3_300;
+            let times = Times { due, picked: due + 40_000, sent: due + 55_000, acked };
+            recorder.due(key, due);
+            recorder.ok(key, &times);
+        }
+        let snapshot = recorder.swap();
+        let allocated = allocations() - before;
+        gathered.add(&snapshot, 0);
+        recorder.recycle(snapshot);
+        gathered.tick((n + 1) * S, 0.0, 0);
+        allocated
+    };
+    // The first seconds make the histograms and give the vectors their size.
+    let warming: u64 = (0..5).map(&mut second).sum();
+    assert!(warming > 0);
+    assert_eq!((5..20).map(second).sum::<u64>(), 0);
 }

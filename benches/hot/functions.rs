@@ -1,0 +1,178 @@
+//! The hot functions: what every message costs besides the socket and TLS. One table, read by the clock and by callgrind.
+//!
+//! Everything is seeded and no step reads a clock, so that a step does the same in every run.
+
+use bytes::BytesMut;
+use hubstorm::measure::{Key, Layout, Operation, Recorder, Times};
+use hubstorm::plan::{Arrival, Cursor, Load, Payload, PayloadContext, Span, Spread};
+use hubstorm::session::{Credentials, Event, Message, Session, Settings, Tag};
+use hubstorm::wire::{self, Packet, QoS, Strictness, encode};
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// One step of a hot function, ready to be repeated.
+type Step = Box<dyn FnMut()>;
+
+/// A hot function: `prepare` makes what it works on.
+pub(crate) struct Hot {
+    pub(crate) name: &'static str,
+    pub(crate) prepare: fn() -> Step,
+}
+
+pub(crate) const HOT: [Hot; 9] = [
+    Hot { name: "encode-publish", prepare: encode_publish },
+    Hot { name: "decode-puback", prepare: decode_puback },
+    Hot { name: "decode-publish", prepare: decode_publish },
+    Hot { name: "publish-to-ack", prepare: publish_to_ack },
+    Hot { name: "record", prepare: record },
+    Hot { name: "next-arrival-regular", prepare: || next_arrival(Spread::Regular) },
+    Hot { name: "next-arrival-poisson", prepare: || next_arrival(Spread::Poisson) },
+    Hot { name: "render-template", prepare: || render(&Payload::template(TEMPLATE).expect("a template")) },
+    Hot { name: "render-filler", prepare: || render(&Payload::filler(PAYLOAD.len())) },
+];
+
+const SEED: u64 = 1;
+const DEVICE: &str = "meter-00001";
+const TOPIC: &str = "devices/meter-00001/messages/events/";
+const PAYLOAD: [u8; 256] = [b'x'; 256];
+const TEMPLATE: &str =
+    r#"{"id":"${device}","seq":${seq},"t":"${now}","kwh":${walk(start=1200, step=0.4, min=0)}}"#;
+
+fn encode_publish() -> Step {
+    let mut out = BytesMut::with_capacity(1024);
+    let publish = encode::PublishRef {
+        topic: TOPIC,
+        payload: &PAYLOAD,
+        qos: QoS::AtLeastOnce,
+        dup: false,
+        retain: false,
+        pid: 1,
+    };
+    Box::new(move || {
+        out.clear();
+        encode::publish(black_box(&mut out), black_box(&publish)).expect("it fits");
+    })
+}
+
+fn decode_puback() -> Step {
+    let mut frame = BytesMut::new();
+    encode::puback(&mut frame, 7);
+    decode(frame, |packet| matches!(packet, Packet::PubAck(7)))
+}
+
+/// As the emulator decodes: strictly.
+fn decode_publish() -> Step {
+    let mut frame = BytesMut::new();
+    let publish = encode::PublishRef {
+        topic: TOPIC,
+        payload: &PAYLOAD,
+        qos: QoS::AtLeastOnce,
+        dup: false,
+        retain: false,
+        pid: 7,
+    };
+    encode::publish(&mut frame, &publish).expect("it fits");
+    decode(frame, |packet| matches!(packet, Packet::Publish(publish) if publish.pid == 7))
+}
+
+fn decode(frame: BytesMut, expected: fn(&Packet) -> bool) -> Step {
+    let mut input = BytesMut::with_capacity(64 * 1024);
+    Box::new(move || {
+        input.extend_from_slice(&frame);
+        let packet = wire::decode(black_box(&mut input), 1024, Strictness::Strict);
+        assert!(packet.is_ok_and(|packet| packet.as_ref().is_some_and(expected)));
+    })
+}
+
+/// A message goes out, its PUBACK comes in, its event is polled.
+fn publish_to_ack() -> Step {
+    let settings = Settings {
+        keep_alive_s: 240,
+        clean_session: true,
+        in_flight: 32,
+        ack_timeout: Duration::from_secs(10),
+        connack_timeout: Duration::from_secs(10),
+        ping_timeout: Duration::from_secs(10),
+    };
+    #[expect(clippy::disallowed_methods, reason = "some instant for virtual time to start from")]
+    let mut now = Instant::now();
+    let mut session = Session::new(settings);
+    let (mut input, mut out) = (BytesMut::with_capacity(1024), BytesMut::with_capacity(1024));
+    let credentials = Credentials { client_id: DEVICE, username: None, password: None };
+    session.connect(now, &credentials, &mut out).expect("short fields");
+    input.extend_from_slice(&[0x20, 2, 0, 0]);
+    session.handle_input(now, &mut input).expect("a CONNACK");
+    assert!(matches!(session.poll_event(), Some(Event::Connected { .. })));
+    let mut seq = 0;
+    Box::new(move || {
+        now += Duration::from_micros(100);
+        out.clear();
+        session.poll_output(now, &mut out);
+        let tag = Tag { due: now, picked: now, stream: 0, seq };
+        let message = Message { topic: TOPIC, payload: &PAYLOAD, qos: QoS::AtLeastOnce };
+        session.publish(now, black_box(&message), tag, &mut out).expect("room");
+        let pid = &out[out.len() - PAYLOAD.len() - 2..][..2];
+        input.extend_from_slice(&[0x40, 2, pid[0], pid[1]]);
+        session.handle_timeout(now).expect("no timeout");
+        session.handle_input(now, black_box(&mut input)).expect("a PUBACK");
+        assert!(matches!(session.poll_event(), Some(Event::Acked { tag, .. }) if tag.seq == seq));
+        black_box(session.poll_timeout());
+        seq += 1;
+    })
+}
+
+/// An operation is due and ends well: five histograms, two counters, the series. One second at 10,000/s, over and over.
+fn record() -> Step {
+    const PER_SECOND: u64 = 10_000;
+    let layout = Layout::new(1, 1, Duration::from_secs(60), Duration::from_millis(100));
+    let key = Key { operation: Operation::Telemetry, fleet: 0, phase: 0 };
+    let mut recorder = Recorder::new(layout);
+    let mut n = 0_u64;
+    let mut step = move || {
+        let due = n % PER_SECOND * (1_000_000_000 / PER_SECOND);
+        // Acked 0.2 to 3.5 ms later.
+        let took = 200_000 + n.wrapping_mul(2_654_435_761) % 3_300_000;
+        let times = Times { due, picked: due + 40_000, sent: due + 55_000, acked: due + took };
+        recorder.due(black_box(key), black_box(due));
+        recorder.ok(black_box(key), black_box(&times));
+        n += 1;
+    };
+    // The first one of a second makes the histograms; the last is acked in the next.
+    (0..PER_SECOND).for_each(|_| step());
+    Box::new(step)
+}
+
+/// In the steady phase behind a ramp.
+fn next_arrival(spread: Spread) -> Step {
+    const S: u64 = 1_000_000_000;
+    let mut load = Load::default();
+    load.push(10 * S, [0.0, 1.0]);
+    load.push(1_000_000_000 * S, [1.0, 1.0]);
+    let arrival = Arrival { spread, rate_hz: 0.1 };
+    let mut cursor = Cursor::new(&arrival, &Arc::new(load), SEED, 1, 0, 1_000, 1);
+    cursor.enter(Span { from_ns: 10 * S, to_ns: 1_000_000_000 * S });
+    Box::new(move || {
+        cursor.advance();
+        assert!(black_box(&cursor).peek().is_some());
+    })
+}
+
+fn render(payload: &Payload) -> Step {
+    let payload = payload.clone();
+    let mut state = payload.state(SEED, 1, 0);
+    let mut out = Vec::with_capacity(payload.bytes_max(DEVICE.len()));
+    let mut seq = 0;
+    Box::new(move || {
+        out.clear();
+        let context = PayloadContext {
+            device: DEVICE,
+            index: 1,
+            seq,
+            now_unix: Duration::from_millis(1_751_965_811_120 + seq * 100),
+            uptime: Duration::from_millis(seq * 100),
+        };
+        payload.render(&mut state, black_box(&context), black_box(&mut out));
+        seq += 1;
+    })
+}

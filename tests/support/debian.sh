@@ -1,0 +1,23 @@
+# Installs Debian packages for tests/run and benches/side-by-side, which source this. Root or sudo is used for that only.
+
+# install_debian PACKAGE...: none is fine. Their services are not wanted: who needs a broker starts one of its own.
+install_debian() (
+    [ $# -gt 0 ] || { echo "all there"; exit 0; }
+    command -v apt-get >/dev/null || { echo "missing, and there is no apt-get to install it: $*"; exit 1; }
+    echo "installing $*"
+    sudo=; [ "$(id -u)" -eq 0 ] || sudo=sudo
+    log=$(mktemp)
+    blocker= # A policy-rc.d of ours, to be taken away again.
+    trap 'rm -f "$log"; [ -z "$blocker" ] || $sudo rm -f "$blocker"' EXIT
+    if [ ! -e /usr/sbin/policy-rc.d ]; then
+        blocker=/usr/sbin/policy-rc.d
+        printf '#!/bin/sh\nexit 101\n' | $sudo tee "$blocker" >/dev/null && $sudo chmod 755 "$blocker"
+    fi
+    if ! { $sudo apt-get update -q && $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "$@"; } >"$log" 2>&1; then
+        tail -n 20 "$log"
+        exit 1
+    fi
+    case " $* " in *" mosquitto "*)
+        if command -v systemctl >/dev/null; then $sudo systemctl disable mosquitto >/dev/null 2>&1 || true; fi ;;
+    esac
+)
