@@ -150,7 +150,7 @@ fn next_arrival(spread: Spread) -> Step {
     load.push(10 * S, [0.0, 1.0]);
     load.push(1_000_000_000 * S, [1.0, 1.0]);
     let arrival = Arrival { spread, rate_hz: 0.1 };
-    let mut cursor = Cursor::new(&arrival, &Arc::new(load), SEED, 1, 0, 1_000, 1);
+    let mut cursor = Cursor::new(&arrival, &Arc::new(load), SEED, 1, 0, 1);
     cursor.enter(Span { from_ns: 10 * S, to_ns: 1_000_000_000 * S });
     Box::new(move || {
         cursor.advance();
