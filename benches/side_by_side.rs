@@ -5,7 +5,8 @@
 //! slopes between a small and a large run. Only ratios mean something: absolute figures drift with the machine.
 //!
 //! `--rounds 3` is the default; `--only connect,open` measures less; `--quick` proves in three minutes that it works, and measures
-//! nothing. A whole measurement replaces the tables of `docs/performance.md`; `--quick` and `--only` print them.
+//! nothing. A whole measurement replaces the tables of `docs/performance.md`; `--quick` and `--only` print them. `--scale` measures
+//! how cost grows, and replaces that page's other tables.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark's result is what it prints")]
 
@@ -19,6 +20,8 @@ mod hubstorm_run;
 mod load;
 #[path = "side_by_side/process.rs"]
 mod process;
+#[path = "side_by_side/scale.rs"]
+mod scale;
 #[path = "side_by_side/server.rs"]
 mod server;
 #[path = "side_by_side/sys.rs"]
@@ -74,21 +77,23 @@ struct Options {
     rounds: usize,
     quick: bool,
     only: Option<Vec<String>>,
+    scale: bool,
 }
 
 impl Options {
     fn parse(arguments: &[String]) -> Result<Options, Failure> {
-        let mut options = Options { rounds: 3, quick: false, only: None };
+        let mut options = Options { rounds: 3, quick: false, only: None, scale: false };
         let mut arguments = arguments.iter();
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
             match argument.as_str() {
                 "--quick" => (options.quick, options.rounds) = (true, 1),
+                "--scale" => options.scale = true,
                 "--rounds" => options.rounds = value()?.parse()?,
                 "--only" => options.only = Some(value()?.split(',').map(str::to_owned).collect()),
                 _ => {
                     return Err(format!(
-                        "{argument}: what is known is --rounds N, --only FIGURE,FIGURE and --quick"
+                        "{argument}: what is known is --rounds N, --only FIGURE,FIGURE, --quick and --scale"
                     )
                     .into());
                 }
@@ -115,6 +120,11 @@ impl Options {
 /// Runs everything, prints the tables and writes them down, with gaps where runs failed.
 fn compare(arguments: &[String]) -> Result<(), Failure> {
     let options = Options::parse(arguments)?;
+    if options.scale {
+        let tables = tables::provenance(arguments, 1) + "\n" + &scale::measure()?;
+        println!("{tables}");
+        return tables::write_document("scale", &tables);
+    }
     let figures = options.figures()?;
     let (mut samples, mut failures) = (Samples::new(), Vec::new());
     for round in 1..=options.rounds {
@@ -131,7 +141,7 @@ fn compare(arguments: &[String]) -> Result<(), Failure> {
     let tables = tables::provenance(arguments, options.rounds) + "\n" + &tables::render(&figures, &samples);
     println!("{tables}");
     if !options.quick && options.only.is_none() {
-        tables::write_document(&tables)?;
+        tables::write_document("side-by-side", &tables)?;
     }
     if failures.is_empty() { Ok(()) } else { Err(failures.join("\n").into()) }
 }

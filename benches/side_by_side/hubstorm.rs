@@ -55,7 +55,7 @@ fn scenario(server: &Server, load: Load) -> String {
 }
 
 /// The only `.json` under `folder`.
-fn result_file(folder: &Path) -> Result<Option<PathBuf>, Failure> {
+pub(crate) fn result_file(folder: &Path) -> Result<Option<PathBuf>, Failure> {
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
         if path.is_dir() {

@@ -1,4 +1,4 @@
-//! From samples to Markdown, and into `docs/performance.md` between its two markers.
+//! From samples to Markdown, and into `docs/performance.md` between its markers.
 
 use super::Failure;
 use super::figures::{Figure, Subject, Table};
@@ -9,16 +9,15 @@ use std::process::Command;
 /// What each round gave for a figure (by its index) and a subject, if it gave something.
 pub(crate) type Samples = HashMap<(usize, Subject), Vec<Option<f64>>>;
 
-const BEGIN: &str = "<!-- side-by-side:begin -->\n";
-const END: &str = "<!-- side-by-side:end -->";
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/performance.md");
 
-/// Replaces what stands between the markers.
-pub(crate) fn write_document(tables: &str) -> Result<(), Failure> {
+/// Replaces what stands between the markers of that name.
+pub(crate) fn write_document(name: &str, tables: &str) -> Result<(), Failure> {
+    let (begin, end) = (format!("<!-- {name}:begin -->\n"), format!("<!-- {name}:end -->"));
     let text = std::fs::read_to_string(DOCUMENT).map_err(|error| format!("{DOCUMENT}: {error}"))?;
-    let parts = text.split_once(BEGIN).and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));
-    let (before, after) = parts.ok_or(format!("{DOCUMENT}: no {BEGIN:?} or no {END:?} behind it"))?;
-    Ok(std::fs::write(DOCUMENT, format!("{before}{BEGIN}\n{tables}\n{END}{after}"))?)
+    let parts = text.split_once(&begin).and_then(|(before, rest)| Some((before, rest.split_once(&end)?.1)));
+    let (before, after) = parts.ok_or(format!("{DOCUMENT}: no {begin:?} or no {end:?} behind it"))?;
+    Ok(std::fs::write(DOCUMENT, format!("{before}{begin}\n{}\n\n{end}{after}", tables.trim_end()))?)
 }
 
 /// Medians with the least and the most, then ratios, table by table.
@@ -95,13 +94,13 @@ fn cell(mut values: Vec<f64>, decimals: usize) -> String {
     }
 }
 
-fn header(out: &mut String, cells: &[&str]) {
+pub(crate) fn header(out: &mut String, cells: &[&str]) {
     let names: Vec<String> = cells.iter().map(|&cell| cell.to_owned()).collect();
     row(out, &names);
     line(out, &format!("|---|{}", "---:|".repeat(cells.len() - 1)));
 }
 
-fn row(out: &mut String, cells: &[String]) {
+pub(crate) fn row(out: &mut String, cells: &[String]) {
     line(out, &format!("| {} |", cells.join(" | ")));
 }
 

@@ -265,7 +265,8 @@ async fn a_machine_that_asks_for_the_past_does_not_spin() {
         error = deadlines.run() => panic!("{error}"),
         () = tokio::time::sleep(Duration::from_millis(100)) => {}
     }
-    assert!((190..=210).contains(&machine.timeouts), "{}", machine.timeouts);
+    // The paused clock has milliseconds, so a tick may take two of them.
+    assert!((45..=115).contains(&machine.timeouts), "{}", machine.timeouts);
 }
 
 struct Stuck {
