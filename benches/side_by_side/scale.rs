@@ -50,7 +50,10 @@ pub(crate) fn measure() -> Result<String, Failure> {
         let now = (devices, idle(devices)?);
         let more = f64::from(now.0 - before.0);
         let per = |now: Usage, before: Usage| {
-            (format!("{:.2}", (now.cpu_us - before.cpu_us) / more / 1e3), format!("{:.1}", (now.rss_bytes - before.rss_bytes) / more / 1024.0))
+            (
+                format!("{:.2}", (now.cpu_us - before.cpu_us) / more / 1e3),
+                format!("{:.1}", (now.rss_bytes - before.rss_bytes) / more / 1024.0),
+            )
         };
         let (client, hub) = (per(now.1.client, before.1.client), per(now.1.hub, before.1.hub));
         row(&mut out, &[format!("{} to {devices}", before.0), client.0, hub.0, client.1, hub.1]);
@@ -64,7 +67,11 @@ pub(crate) fn measure() -> Result<String, Failure> {
 }
 
 /// A table of loads: what is varied, devices, messages per second.
-fn messages<const N: usize>(out: &mut String, varied: &str, loads: [(u32, u32, u32); N]) -> Result<(), Failure> {
+fn messages<const N: usize>(
+    out: &mut String,
+    varied: &str,
+    loads: [(u32, u32, u32); N],
+) -> Result<(), Failure> {
     header(out, &[varied, "us CPU per message", "hub", "lag p99, ms", "ok"]);
     for (label, devices, rate) in loads {
         let short = run(Load { devices, rate, work_s: SECONDS.0 })?;

@@ -99,13 +99,13 @@ impl Account<'_> {
     }
 
     /// A connection that could not be made.
-    pub(crate) fn dial_failed(&self, error: &DialError, device: &str, at: Instant) {
+    pub(crate) fn dial_failed(&self, error: &DialError, device: impl FnOnce() -> String, at: Instant) {
         let culprit = match error.culprit() {
             crate::link::Culprit::Peer => Culprit::Peer,
             crate::link::Culprit::Network => Culprit::Network,
             crate::link::Culprit::Us => Culprit::Us,
         };
-        self.error(error.class, culprit, at, || format!("{device}: {error}"));
+        self.error(error.class, culprit, at, || format!("{}: {error}", device()));
         if culprit == Culprit::Us {
             self.context.tell(Report::Environment(error.class));
         }

@@ -58,7 +58,6 @@ pub struct Device {
     context: Rc<Context>,
     fleet: u16,
     index: u32,
-    id: Box<str>,
     session: Session,
     messages: Messages,
     rng: Rng,
@@ -83,7 +82,6 @@ impl Device {
     pub fn new(context: Rc<Context>, fleet: u16, index: u32) -> Device {
         let plan = context.plan.clone();
         let fleet_plan = &plan.fleets[usize::from(fleet)];
-        let id = fleet_plan.device_id(index).into_boxed_str();
         let session = Session::new(Settings {
             keep_alive_s: fleet_plan.keep_alive_s,
             clean_session: fleet_plan.clean_session,
@@ -92,13 +90,12 @@ impl Device {
             connack_timeout: fleet_plan.connect_timeout,
             ping_timeout: PING_TIMEOUT,
         });
-        let messages = Messages::new(Account { context: &context, fleet }, index, &id);
+        let messages = Messages::new(Account { context: &context, fleet }, index);
         let rng = generator(plan.seed, fleet_plan.first + u64::from(index), Purpose::Connection);
         Device {
             context,
             fleet,
             index,
-            id,
             session,
             messages,
             rng,
@@ -116,6 +113,11 @@ impl Device {
 
     fn account(&self) -> Account<'_> {
         Account { context: &self.context, fleet: self.fleet }
+    }
+
+    /// Made when it is needed: a device that waits has no strings.
+    fn id(&self) -> String {
+        self.plan().device_id(self.index)
     }
 
     fn plan(&self) -> &FleetPlan {
@@ -160,7 +162,7 @@ impl Device {
         let Stage::Connecting(attempt) = self.stage else { return };
         let account = self.account();
         account.steps(&error.steps, attempt.due_ns);
-        account.dial_failed(error, &self.id, now);
+        account.dial_failed(error, || self.id(), now);
         let outcome = match error.class {
             "tcp_refused" => Outcome::Refused,
             "tcp_timeout" | "tls_timeout" => Outcome::TimedOut,
@@ -216,7 +218,7 @@ impl Device {
 
     /// The connection failed in a way that only the session could see.
     pub(crate) fn failed(&self, error: &SessionError, now: Instant) {
-        self.account().error(error.class(), Culprit::Peer, now, || format!("{}: {error}", self.id));
+        self.account().error(error.class(), Culprit::Peer, now, || format!("{}: {error}", self.id()));
     }
 
     /// The plan's span is over: what is open in it will not be done any more.
@@ -302,7 +304,7 @@ impl Device {
             Event::Connected { .. } => self.on_connected(now),
             Event::Refused { code } => {
                 account.error(connect::connack_class(code), Culprit::Peer, now, || {
-                    format!("{}: CONNACK return code {code} ({})", self.id, connect::connack_meaning(code))
+                    format!("{}: CONNACK return code {code} ({})", self.id(), connect::connack_meaning(code))
                 });
                 self.end_attempt(Outcome::Refused, now);
             }
@@ -315,7 +317,7 @@ impl Device {
                 account.error("ack_timeout", Culprit::Peer, now, || {
                     format!(
                         "{}: no PUBACK within {}",
-                        self.id,
+                        self.id(),
                         crate::units::human_duration(fleet.ack_timeout)
                     )
                 });
@@ -334,7 +336,7 @@ impl Device {
                 } else {
                     let (due_ns, at_ns) = (context.ns(sent), context.ns(now));
                     account.ended(Operation::Subscribe, Outcome::Refused, due_ns, at_ns);
-                    account.error("subscribe_refused", Culprit::Peer, now, || self.id.to_string());
+                    account.error("subscribe_refused", Culprit::Peer, now, || self.id());
                 }
             }
             Event::Pong { sent } => account.took(Operation::Ping, sent, now),
@@ -373,7 +375,7 @@ impl Device {
         };
         // A peer that closes after it refused has already been counted.
         if !matches!(self.stage, Stage::Offline) {
-            self.account().error(class, culprit, now, || self.id.to_string());
+            self.account().error(class, culprit, now, || self.id());
         }
     }
 }
@@ -458,8 +460,7 @@ impl Machine for Device {
         self.wake = None;
         if !self.is_leaving(Leave::Renew) {
             let account = Account { context: &self.context, fleet: self.fleet };
-            let device = (&*self.id, self.index);
-            let wake = self.messages.pump(account, device, &mut self.session, now, out);
+            let wake = self.messages.pump(account, self.index, &mut self.session, now, out);
             self.wake = wake.map(|ns| self.context.at(ns));
         }
         self.say_goodbye(now, out);

@@ -18,12 +18,15 @@ use std::time::Instant;
 struct Stream {
     cursor: Cursor,
     payload: PayloadState,
-    topic: Box<str>,
+    /// Made for the first message.
+    topic: Option<Box<str>>,
 }
 
 /// All messages of one device.
 pub(crate) struct Messages {
     streams: Box<[Stream]>,
+    /// The device's id, made for the first message.
+    id: Option<Box<str>>,
     /// Since when the hub or the network, and not this generator, keeps due messages waiting: those without a
     /// packet id (QoS 0), and those that need one.
     blocked_from_ns: [Option<u64>; 2],
@@ -32,16 +35,16 @@ pub(crate) struct Messages {
 }
 
 impl Messages {
-    pub(crate) fn new(account: Account<'_>, index: u32, device: &str) -> Messages {
+    pub(crate) fn new(account: Account<'_>, index: u32) -> Messages {
         let plan = &account.context.plan;
         let fleet = &plan.fleets[usize::from(account.fleet)];
         let global = fleet.first + u64::from(index);
         let streams = fleet.sends.iter().zip(0_u16..).map(|(send, number)| Stream {
             cursor: Cursor::new(&send.arrival, plan.schedule.load(), plan.seed, global, number, index),
             payload: send.payload.state(plan.seed, global, number),
-            topic: send.topic.render(&Names { device, index }).into_boxed_str(),
+            topic: None,
         });
-        Messages { streams: streams.collect(), blocked_from_ns: [None; 2], missed: Vec::new() }
+        Messages { streams: streams.collect(), id: None, blocked_from_ns: [None; 2], missed: Vec::new() }
     }
 
     /// The plan has the device online for this span: messages are due in it, and only in it.
@@ -72,7 +75,7 @@ impl Messages {
     pub(crate) fn pump(
         &mut self,
         account: Account<'_>,
-        device: (&str, u32),
+        index: u32,
         session: &mut Session,
         now: Instant,
         out: &mut BytesMut,
@@ -113,7 +116,7 @@ impl Messages {
                 stream: u16::try_from(number).unwrap_or(u16::MAX),
                 seq: due.seq,
             };
-            self.publish(account, send, device, session, (now, tag), out);
+            self.publish(account, send, index, session, (now, tag), out);
         };
         self.blocked_from_ns[0] = None;
         if full_until_ns.is_none() {
@@ -135,13 +138,17 @@ impl Messages {
         &mut self,
         account: Account<'_>,
         send: &SendPlan,
-        (device, index): (&str, u32),
+        index: u32,
         session: &mut Session,
         (now, tag): (Instant, Tag),
         out: &mut BytesMut,
     ) {
         let context = account.context;
+        let fleet = &context.plan.fleets[usize::from(account.fleet)];
+        let device = &**self.id.get_or_insert_with(|| fleet.device_id(index).into_boxed_str());
         let stream = &mut self.streams[usize::from(tag.stream)];
+        let topic =
+            stream.topic.get_or_insert_with(|| send.topic.render(&Names { device, index }).into_boxed_str());
         let mut payload = context.payload.borrow_mut();
         payload.clear();
         let facts = PayloadContext {
@@ -153,7 +160,7 @@ impl Messages {
         };
         send.payload.render(&mut stream.payload, &facts, &mut payload);
         let qos = if send.qos == 0 { QoS::AtMostOnce } else { QoS::AtLeastOnce };
-        let message = Message { topic: &stream.topic, payload: &payload, qos };
+        let message = Message { topic, payload: &payload, qos };
         let due_ns = context.ns(tag.due);
         account.message_due(send, due_ns);
         if let Err(error) = session.publish(now, &message, tag, out) {

@@ -72,18 +72,19 @@ impl Device {
         let context = self.context.clone();
         let plan = &context.plan;
         let fleet = &plan.fleets[usize::from(self.fleet)];
-        let credentials = fleet.auth.credentials(&plan.target, &self.id, self.index, context.unix(now));
+        let id = self.id();
+        let credentials = fleet.auth.credentials(&plan.target, &id, self.index, context.unix(now));
         self.renew_at = credentials
             .renew_after
             .map(|after| now + after.mul_f64(1.0 - RENEWAL_JITTER * self.rng.random::<f64>()));
         let offer = Credentials {
-            client_id: &self.id,
+            client_id: &id,
             username: credentials.user_name.as_deref(),
             password: credentials.password.as_ref().map(|password| password.as_slice()),
         };
         if let Err(error) = self.session.connect(now, &offer, out) {
             let account = Account { context: &context, fleet: self.fleet };
-            account.error("encode", Culprit::Us, now, || format!("{}: {error}", self.id));
+            account.error("encode", Culprit::Us, now, || format!("{id}: {error}"));
         }
         if let Stage::Connecting(attempt) = &mut self.stage {
             attempt.connect_sent = Some(now);
@@ -94,12 +95,13 @@ impl Device {
         self.subscribe = Subscribe::Done;
         let context = self.context.clone();
         let fleet = &context.plan.fleets[usize::from(self.fleet)];
-        let names = Names { device: &self.id, index: self.index };
+        let id = self.id();
+        let names = Names { device: &id, index: self.index };
         let mut filters: Vec<(String, QoS)> = Vec::new();
         for subscription in &fleet.subscribe {
             match subscription {
                 Subscription::C2d => {
-                    filters.push((crate::iothub::topics::c2d(&self.id), QoS::AtLeastOnce));
+                    filters.push((crate::iothub::topics::c2d(&id), QoS::AtLeastOnce));
                 }
                 Subscription::Twin => {
                     let twin = [crate::iothub::topics::TWIN_RESPONSES, crate::iothub::topics::TWIN_DESIRED];
@@ -115,7 +117,7 @@ impl Device {
         match self.session.subscribe(now, &filters, out) {
             Ok(_) => self.subscribe = Subscribe::Sent(now),
             Err(error) => {
-                self.account().error("encode", Culprit::Us, now, || format!("{}: {error}", self.id));
+                self.account().error("encode", Culprit::Us, now, || format!("{id}: {error}"));
             }
         }
     }
