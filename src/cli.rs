@@ -1,8 +1,10 @@
-//! What was typed, nothing more: the clap types. Read by `app`; it decides nothing.
+//! What was typed, nothing more: the clap types, and what clap makes of them (help, completions, man pages). Read
+//! by `app`; it decides nothing.
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The exit codes, as `--help` and the README print them.
 pub const EXIT_CODES: &str = "\
@@ -15,9 +17,70 @@ Exit codes:
   105  interrupted; what was measured until then was written and says so
   120  the measurement is invalid: the generator was the bottleneck";
 
+/// What a newcomer types first.
+const FIRST_STEPS: &str = "\
+First steps:
+  hubstorm doctor                                what this machine lets a load do
+  hubstorm run scenarios/quickstart.toml         1,000 devices against the built-in hub, a minute
+  hubstorm check scenarios/real-hub.toml         what a scenario means and needs; sends nothing
+
+";
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  hubstorm run scenarios/quickstart.toml
+  hubstorm run meters.toml --set fleet.meter.devices=50 --set phase.steady.duration=10s
+  hubstorm run meters.toml --target broker.example:8883 --ca certs/ca.pem --yes --quiet
+  hubstorm run meters.toml --trace meter-00007 2> trace.txt
+
+Ctrl-C once stops the load, waits for the last acks and writes the result; twice writes it now.";
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  hubstorm check scenarios/quickstart.toml
+  hubstorm check meters.toml --set fleet.meter.devices=40000";
+
+const EMULATOR_EXAMPLES: &str = "\
+Examples:
+  hubstorm emulator --ca-out ca.pem
+  GROUP_KEY=$(openssl rand -base64 32) hubstorm emulator --group-key env:GROUP_KEY --listen 127.0.0.1:0
+
+The first line on stdout is one JSON object: where it listens, and how a device connects.";
+
+const REPORT_EXAMPLES: &str = "\
+Examples:
+  hubstorm report reports/quickstart-20261123T101500Z.json
+  hubstorm report result.json --format html --out result.html";
+
+const DOCTOR_EXAMPLES: &str = "\
+Examples:
+  hubstorm doctor
+  hubstorm doctor --target my-hub.azure-devices.net
+  hubstorm doctor --target 127.0.0.1:1883 --plain";
+
+const TOKEN_EXAMPLES: &str = "\
+Examples:
+  export DEVICE_KEY=...                          a key in base64, never on the command line
+  hubstorm token --host my-hub.azure-devices.net --device meter-00001 --key env:DEVICE_KEY
+  hubstorm token --host my-hub.azure-devices.net --device meter-00001 --group-key file:key --ttl 10m
+  hubstorm token --host my-hub.azure-devices.net --policy service --key env:SERVICE_KEY
+  hubstorm token --decode env:TOKEN --key env:DEVICE_KEY";
+
+const CERTS_EXAMPLES: &str = "\
+Examples:
+  hubstorm certs --name localhost --name 127.0.0.1 --out certs
+  mosquitto.conf:  listener 8883 / certfile certs/server.pem / keyfile certs/server-key.pem
+  hubstorm run scenarios/mosquitto.toml --target localhost --ca certs/ca.pem";
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  hubstorm completions bash > ~/.local/share/bash-completion/completions/hubstorm
+  hubstorm completions zsh > ~/.zfunc/_hubstorm
+  hubstorm completions fish > ~/.config/fish/completions/hubstorm.fish";
+
 /// Load-tests an Azure IoT Hub, or any MQTT 3.1.1 broker, with thousands of faithful devices.
 #[derive(Debug, Parser)]
-#[command(name = "hubstorm", version, about, after_help = EXIT_CODES, max_term_width = 100)]
+#[command(name = "hubstorm", version, about, after_help = format!("{FIRST_STEPS}{EXIT_CODES}"), max_term_width = 100)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -28,15 +91,33 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run a scenario; with no target in it, start the built-in hub and use that
+    #[command(after_help = RUN_EXAMPLES)]
     Run(RunArgs),
     /// Validate a scenario; print the resolved plan and what it needs
+    #[command(after_help = CHECK_EXAMPLES)]
     Check(CheckArgs),
     /// An IoT Hub on this machine: MQTT over TLS
+    #[command(after_help = EMULATOR_EXAMPLES)]
     Emulator(EmulatorArgs),
     /// Render a result file again
+    #[command(after_help = REPORT_EXAMPLES)]
     Report(ReportArgs),
+    /// What this machine lets a load do, and whether a target can be reached
+    #[command(after_help = DOCTOR_EXAMPLES)]
+    Doctor(DoctorArgs),
+    /// Print a SAS token, or decode and verify one
+    #[command(after_help = TOKEN_EXAMPLES)]
+    Token(TokenArgs),
+    /// Make a CA and a server certificate for a broker under test
+    #[command(after_help = CERTS_EXAMPLES)]
+    Certs(CertsArgs),
     /// Print the JSON Schema of a file format
     Schema(SchemaArgs),
+    /// Print a shell's completions
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
+    Completions(CompletionsArgs),
+    /// Write the man pages into a folder
+    Man(ManArgs),
 }
 
 /// What `run` and `check` say about the scenario.
@@ -76,6 +157,12 @@ pub struct RunArgs {
     /// Progress as plain lines, even on a terminal
     #[arg(long)]
     pub no_tui: bool,
+    /// Print this device's MQTT packets on stderr, without secrets
+    #[arg(long, value_name = "DEVICE")]
+    pub trace: Option<String>,
+    /// Do not ask before a run that costs a large part of a hub's daily messages
+    #[arg(short, long)]
+    pub yes: bool,
 }
 
 /// `hubstorm check`.
@@ -147,4 +234,94 @@ pub struct SchemaArgs {
 pub enum Format {
     /// The result file, hubstorm.result.v1
     Result,
+}
+
+/// `hubstorm doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Resolve this target's name and connect to it, each step timed; port 8883 unless given
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub target: Option<String>,
+    /// Trust the roots in this PEM file instead of the system's
+    #[arg(long, value_name = "FILE", requires = "target", conflicts_with = "plain")]
+    pub ca: Option<PathBuf>,
+    /// The target speaks plain TCP, no TLS; port 1883 unless given
+    #[arg(long, requires = "target")]
+    pub plain: bool,
+}
+
+/// `hubstorm token`.
+#[derive(Debug, Args)]
+pub struct TokenArgs {
+    /// The hub's host name
+    #[arg(long, value_name = "NAME", required_unless_present = "decode")]
+    pub host: Option<String>,
+    /// The token is for this device
+    #[arg(long, value_name = "ID")]
+    pub device: Option<String>,
+    /// The key belongs to this shared access policy; without a device, the token is for the whole hub
+    #[arg(long, value_name = "NAME", conflicts_with = "group_key")]
+    pub policy: Option<String>,
+    /// The device's or the policy's key in base64: env:NAME or file:PATH
+    #[arg(long, value_name = "SOURCE", conflicts_with = "group_key")]
+    pub key: Option<String>,
+    /// The group key that the device's key is derived from: env:NAME or file:PATH
+    #[arg(long, value_name = "SOURCE", requires = "device")]
+    pub group_key: Option<String>,
+    /// How long the token is good for
+    #[arg(long, value_name = "DURATION", default_value = "1h")]
+    pub ttl: String,
+    /// Decode this token instead, and verify it if a key is given: env:NAME, file:PATH, or - for stdin
+    #[arg(long, value_name = "SOURCE", conflicts_with_all = ["host", "policy"])]
+    pub decode: Option<String>,
+}
+
+/// `hubstorm certs`.
+#[derive(Debug, Args)]
+pub struct CertsArgs {
+    /// A DNS name or an address that the server goes by; may be repeated
+    #[arg(long, value_name = "NAME", default_values_t = ["localhost".to_owned(), "127.0.0.1".to_owned()])]
+    pub name: Vec<String>,
+    /// How many days from now the certificates are good for
+    #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u16).range(1..=3650))]
+    pub days: u16,
+    /// The folder they go to: ca.pem, server.pem, server-key.pem
+    #[arg(short, long, value_name = "DIR", default_value = "certs")]
+    pub out: PathBuf,
+    /// Replace files that are already there
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// `hubstorm completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// Which shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// `hubstorm man`.
+#[derive(Debug, Args)]
+pub struct ManArgs {
+    /// The folder they go to: hubstorm.1, hubstorm-run.1, ..
+    #[arg(short, long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// What the shell is told, so that it completes commands and options.
+#[must_use]
+pub fn completions(shell: clap_complete::Shell) -> Vec<u8> {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "hubstorm", &mut text);
+    text
+}
+
+/// Writes `hubstorm.1` and one page per command.
+///
+/// # Errors
+/// The folder cannot be made, or a page not be written.
+pub fn man(folder: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    clap_mangen::generate_to(Cli::command(), folder)
 }

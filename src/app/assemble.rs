@@ -1,7 +1,7 @@
 //! From what the fleet gathered to the result file's model: the one place that knows the plan, the fleet and the
 //! result alike. Called by `run`; pure but for what it reads about this machine.
 
-use super::run::run_id;
+use super::outcome::run_id;
 use crate::fleet::Finished;
 use crate::plan::{Plan, TargetKind};
 use crate::report::verdict::{self, Judge, PhaseName};
@@ -9,10 +9,11 @@ use crate::result::{self, Names, model};
 use jiff::Timestamp;
 use std::time::Duration;
 
-/// The whole result of a run.
+/// The whole result of a run; `interrupted` by a person, which is one way of not being complete.
 pub(super) fn result(
     plan: &Plan,
     finished: Finished,
+    interrupted: bool,
     emulator: Option<model::Emulator>,
     workers: usize,
     argv: &[String],
@@ -35,7 +36,7 @@ pub(super) fn result(
         gathered,
         phases: &phase_names,
         fleets: &plan.fleets.iter().map(|fleet| fleet.name.as_str()).collect::<Vec<_>>(),
-        complete: finished.complete,
+        complete: !interrupted,
         environment: &finished.environment,
     });
     let mut findings = judged.findings;
@@ -120,13 +121,9 @@ fn target(plan: &Plan, finished: &Finished) -> model::Target {
 }
 
 fn host() -> model::Host {
-    let cpu = std::fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
-        let line = text.lines().find(|line| line.starts_with("model name"))?;
-        Some(line.split_once(':')?.1.trim().to_owned())
-    });
     model::Host {
         os: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
-        cpu: cpu.unwrap_or_else(|| "unknown".to_owned()),
+        cpu: super::machine::processor().unwrap_or_else(|| "unknown".to_owned()),
         cores: std::thread::available_parallelism()
             .map_or(1, |cores| u32::try_from(usize::from(cores)).unwrap_or(u32::MAX)),
     }

@@ -70,7 +70,12 @@ async fn connect(plan: &Plan, fleet: &FleetPlan, endpoint: &Endpoint, device: &s
 }
 
 fn dial_trouble(error: &DialError) -> Trouble {
-    let fix = match error.class {
+    Trouble { what: error.to_string(), fix: dial_fix(error).to_owned() }
+}
+
+/// What to do about a dial that failed.
+pub(super) fn dial_fix(error: &DialError) -> &'static str {
+    match error.class {
         "dns" => "check the target's host name, and that this machine can resolve it",
         "tcp_refused" | "tcp_timeout" | "tcp_unreachable" => {
             "check the host, the port, and firewalls between here and there (MQTT over TLS uses 8883)"
@@ -79,8 +84,7 @@ fn dial_trouble(error: &DialError) -> Trouble {
             "give the root that signed the server's certificate with --ca FILE or [target] ca, and check the host name"
         }
         _ => "check that the server speaks TLS 1.2 or 1.3 on this port",
-    };
-    Trouble { what: error.to_string(), fix: fix.to_owned() }
+    }
 }
 
 fn refusal(kind: TargetKind, code: u8) -> Trouble {

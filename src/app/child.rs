@@ -42,6 +42,12 @@ impl Hub {
         Ok((hub, ready))
     }
 
+    /// Waits until it has ended, of itself.
+    pub(super) async fn ended(&mut self) {
+        // What cannot be waited for shows when it is asked what it counted.
+        drop(self.child.wait().await);
+    }
+
     /// Asks what it counted and what it used.
     pub(super) async fn stats(&mut self) -> Result<Answer, AppError> {
         self.say(&Command::Stats).await?;

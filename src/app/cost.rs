@@ -1,5 +1,6 @@
 //! What a run will cost a hub that bills: messages, and their share of one unit's day. Told before the load starts;
-//! called by `run`.
+//! called by
+//! `run` and `consent`.
 
 use crate::iothub::limits::Tier;
 use crate::plan::Plan;
@@ -19,20 +20,21 @@ fn billed(plan: &Plan) -> f64 {
     fleets.sum()
 }
 
+/// The plan's share of what one S1 unit takes in a day; 1 is all of it.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "a share of some hundred thousands")]
+pub(super) fn share(plan: &Plan) -> f64 {
+    billed(plan) / Tier::S1.messages_per_day() as f64
+}
+
 /// One line: how many billed messages, and how much of an S1 unit's day that is.
 #[must_use]
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a count of messages and its share"
-)]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of messages")]
 pub(super) fn line(plan: &Plan) -> String {
-    let billed = billed(plan);
-    let share = billed / Tier::S1.messages_per_day() as f64 * 100.0;
     format!(
-        "sends about {} billed messages, {share:.1}% of one S1 unit's day\n",
-        human_count(billed.round() as u64)
+        "sends about {} billed messages, {:.1}% of one S1 unit's day\n",
+        human_count(billed(plan).round() as u64),
+        share(plan) * 100.0,
     )
 }
 

@@ -1,6 +1,7 @@
 //! `hubstorm emulator`: the hub on this machine, alone until a signal comes, or as the child of a run, driven by JSON lines on
 //! stdin. The first line on stdout is one JSON object that says how to connect.
 
+use super::secret::{self, SecretError};
 use crate::clock;
 use crate::emulator::control::{Answer, Command, ControlConfig, ControlError, Ready, SecretText};
 use crate::emulator::{Config, EmulatorError, Hub, certificate};
@@ -55,22 +56,9 @@ impl Default for EmulatorArgs {
 /// The emulator cannot do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum EmulatorCommandError {
-    /// A secret given by value.
-    #[error(
-        "the group key is given as env:NAME or file:PATH, never itself on the command line, where others can read it"
-    )]
-    LiteralKey,
-    /// An environment variable that is not set.
-    #[error("the environment variable {0} is not set; it should hold the group key in base64")]
-    NoVariable(String),
-    /// A file with a secret.
-    #[error("the group key cannot be read from {}: {source}", path.display())]
-    KeyFile {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    /// The group key.
+    #[error("{0}")]
+    Secret(#[from] SecretError),
     /// A configuration that cannot be served.
     #[error("the emulator cannot be set up: {0}")]
     Config(#[from] ControlError),
@@ -188,21 +176,9 @@ fn control_config(args: &EmulatorArgs) -> Result<ControlConfig, EmulatorCommandE
         config.expiry_grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
     }
     if let Some(reference) = &args.group_key {
-        config.group_keys.push(SecretText::new(secret(reference)?));
+        config.group_keys.push(SecretText::new(secret::read(reference, "the group key")?));
     }
     Ok(config)
-}
-
-/// Reads `env:NAME` or `file:PATH`.
-fn secret(reference: &str) -> Result<Zeroizing<String>, EmulatorCommandError> {
-    if let Some(name) = reference.strip_prefix("env:") {
-        let value = std::env::var(name).map_err(|_| EmulatorCommandError::NoVariable(name.to_owned()))?;
-        return Ok(Zeroizing::new(value));
-    }
-    let path = Path::new(reference.strip_prefix("file:").ok_or(EmulatorCommandError::LiteralKey)?);
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| EmulatorCommandError::KeyFile { path: path.to_owned(), source })?;
-    Ok(Zeroizing::new(text))
 }
 
 fn sample_connection_string(host: &str, config: &Config) -> SecretText {
@@ -309,16 +285,6 @@ mod tests {
         let args = EmulatorArgs { listen: held.local_addr().unwrap(), ..EmulatorArgs::default() };
         let error = run(args, &mut Vec::new(), std::future::ready(())).await.unwrap_err();
         assert!(error.to_string().contains("in use"), "{error}");
-    }
-
-    #[test]
-    fn secrets_are_references() {
-        assert!(matches!(secret("AAEC"), Err(EmulatorCommandError::LiteralKey)));
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("key");
-        std::fs::write(&path, "AAEC\n").unwrap();
-        assert_eq!(secret(&format!("file:{}", path.display())).unwrap().trim(), "AAEC");
-        assert!(matches!(secret("env:HUBSTORM_NO_SUCH_VARIABLE"), Err(EmulatorCommandError::NoVariable(_))));
     }
 
     #[test]

@@ -35,7 +35,7 @@ fn overrides(args: &ScenarioArgs) -> Result<Vec<String>, AppError> {
 }
 
 /// `host`, `host:port`, `::1` or `[::1]:port` (RFC 3986 §3.2.2).
-fn host_and_port(target: &str) -> Result<(&str, Option<u16>), AppError> {
+pub(super) fn host_and_port(target: &str) -> Result<(&str, Option<u16>), AppError> {
     let wrong = |what: String| {
         AppError::Usage(format!("--target {target}: {what}; write HOST, HOST:PORT or [IPV6]:PORT"))
     };

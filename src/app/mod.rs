@@ -3,23 +3,32 @@
 
 mod assemble;
 mod canary;
+mod certs;
 mod check;
 mod child;
+mod consent;
 mod cost;
+mod doctor;
 mod emulator;
 mod load;
+mod machine;
+mod outcome;
 mod preflight;
 mod report;
 mod run;
+mod secret;
+mod signals;
+mod token;
 
-use crate::cli::{Cli, Command, Format, SchemaArgs};
+use crate::cli::{self, Cli, Command, Format, SchemaArgs};
 use crate::report::verdict::exit;
 use crate::units::parse_duration;
-use std::convert::Infallible;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tokio::sync::watch;
+
+pub use signals::count_interrupts;
 
 /// What a command sees of the world: tests bring their own.
 pub struct Env {
@@ -35,6 +44,8 @@ pub struct Env {
     pub err: Box<dyn Write>,
     /// Whether `err` is a terminal that may be redrawn and coloured.
     pub terminal: bool,
+    /// Reads what a person types in answer to a question; `None` where there is nobody to ask.
+    pub answer: Option<fn() -> std::io::Result<String>>,
     /// How often Ctrl-C was pressed.
     pub interrupts: watch::Receiver<u8>,
 }
@@ -50,9 +61,18 @@ impl Env {
             out: Box::new(anstream::stdout()),
             err: Box::new(anstream::stderr()),
             terminal: std::io::stderr().is_terminal(),
+            answer: (std::io::stdin().is_terminal() && std::io::stderr().is_terminal())
+                .then_some(typed as fn() -> std::io::Result<String>),
             interrupts,
         }
     }
+}
+
+/// A line from stdin.
+fn typed() -> std::io::Result<String> {
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line)?;
+    Ok(line)
 }
 
 /// Why a command ended without doing what was asked. Its text says what, where and what to do.
@@ -70,6 +90,9 @@ pub enum AppError {
     /// Exit code 105: Ctrl-C before anything was measured.
     #[error("interrupted before the load began; nothing was measured")]
     Interrupted,
+    /// Exit code 105: whoever was asked said no.
+    #[error("not started, as you said; nothing was sent")]
+    Declined,
 }
 
 impl AppError {
@@ -78,7 +101,7 @@ impl AppError {
             AppError::Scenario(_) => exit::CONFIGURATION,
             AppError::Usage(_) => exit::USAGE,
             AppError::Environment(_) => exit::ENVIRONMENT,
-            AppError::Interrupted => exit::INTERRUPTED,
+            AppError::Interrupted | AppError::Declined => exit::INTERRUPTED,
         }
     }
 }
@@ -88,14 +111,33 @@ fn environment(doing: &str, error: &dyn std::fmt::Display) -> AppError {
     AppError::Environment(format!("{doing}: {error}"))
 }
 
+/// Prints data. Whoever closed stdout has read enough (`| head`), and a terminal that is gone takes nothing more: neither
+/// is a failure.
+fn print(env: &mut Env, text: &str) -> Result<(), AppError> {
+    match env.out.write_all(text.as_bytes()).and_then(|()| env.out.flush()) {
+        Err(error) if !signals::is_gone(&error) => Err(environment("cannot write to stdout", &error)),
+        _ => Ok(()),
+    }
+}
+
 /// Runs a command and returns the documented exit code.
 pub async fn run(cli: Cli, mut env: Env) -> u8 {
     let result = match cli.command {
         Command::Run(args) => run::run(&args, &mut env).await,
         Command::Check(args) => check_scenario(&args.scenario, &mut env),
         Command::Emulator(args) => run_emulator(args, &mut env).await.map(|()| exit::PASSED),
-        Command::Report(args) => report::run(&args, &mut env).map(|()| 0),
-        Command::Schema(args) => schema(&args, &mut env).map(|()| 0),
+        Command::Report(args) => report::run(&args, &mut env).map(|()| exit::PASSED),
+        Command::Doctor(args) => doctor::run(&args, &mut env).await.map(|()| exit::PASSED),
+        Command::Token(args) => token::run(&args, &mut env).map(|()| exit::PASSED),
+        Command::Certs(args) => certs::run(&args, &mut env).map(|()| exit::PASSED),
+        Command::Schema(args) => schema(&args, &mut env).map(|()| exit::PASSED),
+        Command::Completions(args) => {
+            let text = String::from_utf8_lossy(&cli::completions(args.shell)).into_owned();
+            print(&mut env, &text).map(|()| exit::PASSED)
+        }
+        Command::Man(args) => cli::man(&args.out).map(|()| exit::PASSED).map_err(|error| {
+            environment(&format!("cannot write the man pages to {}", args.out.display()), &error)
+        }),
     };
     result.unwrap_or_else(|error| {
         // Nobody is left to tell if stderr is gone.
@@ -106,9 +148,8 @@ pub async fn run(cli: Cli, mut env: Env) -> u8 {
 
 fn check_scenario(args: &crate::cli::ScenarioArgs, env: &mut Env) -> Result<u8, AppError> {
     let plan = load::plan(args, env)?;
-    write!(env.out, "{}{}", check::describe(&plan), preflight::shortfalls(&plan))
-        .map_err(|e| environment("cannot write", &e))?;
-    Ok(exit::PASSED)
+    let text = format!("{}{}", check::describe(&plan), preflight::shortfalls(&plan));
+    print(env, &text).map(|()| exit::PASSED)
 }
 
 async fn run_emulator(args: crate::cli::EmulatorArgs, env: &mut Env) -> Result<(), AppError> {
@@ -140,7 +181,7 @@ fn schema(args: &SchemaArgs, env: &mut Env) -> Result<(), AppError> {
     let Format::Result = args.format;
     let text = serde_json::to_string_pretty(&crate::result::schema())
         .map_err(|e| environment("cannot render the schema", &e))?;
-    writeln!(env.out, "{text}").map_err(|e| environment("cannot write", &e))
+    print(env, &format!("{text}\n"))
 }
 
 /// Reports on stderr that not even a runtime could be made.
@@ -149,22 +190,4 @@ pub fn cannot_start(error: &std::io::Error) -> ExitCode {
     // Nobody is left to tell if stderr is gone.
     drop(writeln!(anstream::stderr(), "error: cannot start: {error}"));
     ExitCode::from(exit::ENVIRONMENT)
-}
-
-/// Counts Ctrl-C and SIGTERM until the process ends.
-pub async fn count_interrupts(sender: watch::Sender<u8>) -> Infallible {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        // Without handlers the signals end the process, as they do by default.
-        return std::future::pending().await;
-    };
-    loop {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        sender.send_modify(|count| *count = count.saturating_add(1));
-    }
 }

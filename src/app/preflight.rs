@@ -2,9 +2,14 @@
 //! refusal names the number needed and the command that gives it.
 
 use super::AppError;
+use super::machine::{ephemeral_ports, memory_available};
 use crate::fleet::raise_descriptor_limit;
 use crate::plan::{Needs, Plan};
+use crate::units::human_bytes;
 use std::path::Path;
+
+/// What a common result and its page take; a longer run's take more.
+const RESULT_BYTES: usize = 1024 * 1024;
 
 /// Raises the descriptor limit and refuses what cannot work.
 pub(super) fn machine(plan: &Plan) -> Result<(), AppError> {
@@ -29,7 +34,9 @@ pub(super) fn shortfalls(plan: &Plan) -> String {
         ephemeral_ports().and_then(|range| ports(needs.ports, range).err()),
     ];
     let lacking = lacking.into_iter().flatten().map(|error| format!("warning: {error}\n"));
-    lacking.chain(ephemeral_ports().and_then(|range| resting(&needs, range))).collect()
+    let resting = ephemeral_ports().and_then(|range| resting(&needs, range));
+    let memory = memory_available().and_then(|available| memory(needs.memory_bytes, available));
+    lacking.chain(resting).chain(memory).collect()
 }
 
 /// Ports that rest after a close may run out although those in use do not.
@@ -54,11 +61,16 @@ fn descriptors(needed: u64, limit: u64) -> Result<(), AppError> {
     if needed <= limit {
         return Ok(());
     }
-    Err(AppError::Environment(format!(
-        "this plan needs {needed} open files and this process may have {limit}\n  \
+    Err(AppError::Environment(format!("this plan needs {}", more_descriptors(needed, limit))))
+}
+
+/// How many open files are wanted and there are, and what to do.
+pub(super) fn more_descriptors(needed: u64, limit: u64) -> String {
+    format!(
+        "{needed} open files and this process may have {limit}\n  \
          raise the hard limit in the shell that starts hubstorm (as root):  ulimit -Hn {needed} && ulimit -n {needed}\n  \
          or for good in /etc/security/limits.conf:  * hard nofile {needed}"
-    )))
+    )
 }
 
 fn ports(needed: u64, (first, last): (u64, u64)) -> Result<(), AppError> {
@@ -73,22 +85,31 @@ fn ports(needed: u64, (first, last): (u64, u64)) -> Result<(), AppError> {
     )))
 }
 
-/// The range that connections take their local port from; Linux only.
-fn ephemeral_ports() -> Option<(u64, u64)> {
-    let text = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
-    let mut numbers = text.split_whitespace().map(str::parse);
-    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+/// Not enough memory is an estimate: warned of, never refused.
+fn memory(needed: u64, available: u64) -> Option<String> {
+    (needed > available).then(|| {
+        format!(
+            "warning: this plan needs about {} of memory and {} are available; use fewer devices, or split the run over \
+             several machines\n",
+            human_bytes(needed),
+            human_bytes(available)
+        )
+    })
 }
 
-/// Makes the output folder now: a run must not end with nowhere to put its result.
+/// Makes the output folder now, and tries whether a result fits into it: a run must not end with nowhere to put one.
 pub(super) fn output(folder: &Path) -> Result<(), AppError> {
     let shown = folder.display();
-    std::fs::create_dir_all(folder)
-        .map_err(|error| AppError::Environment(format!("cannot make the output folder {shown}: {error}")))?;
+    let advice = "free some space, mount it writable, or name another folder with --out";
+    std::fs::create_dir_all(folder).map_err(|error| {
+        AppError::Environment(format!("cannot make the output folder {shown}: {error}\n  {advice}"))
+    })?;
     let probe = folder.join(format!(".hubstorm-{}", std::process::id()));
-    std::fs::write(&probe, b"")
-        .and_then(|()| std::fs::remove_file(&probe))
-        .map_err(|error| AppError::Environment(format!("cannot write to the output folder {shown}: {error}")))
+    let written = std::fs::write(&probe, vec![0; RESULT_BYTES]);
+    let removed = std::fs::remove_file(&probe);
+    written.and(removed).map_err(|error| {
+        AppError::Environment(format!("cannot write to the output folder {shown}: {error}\n  {advice}"))
+    })
 }
 
 #[cfg(test)]
@@ -107,6 +128,13 @@ mod tests {
         assert!(ports(28_232, (32_768, 60_999)).is_ok());
         let message = ports(28_233, (32_768, 60_999)).unwrap_err().to_string();
         assert!(message.contains("28233") && message.contains("ip_local_port_range"), "{message}");
+    }
+
+    #[test]
+    fn too_little_memory_is_warned_of() {
+        assert_eq!(memory(1 << 30, 1 << 30), None);
+        let warning = memory(3 << 30, 1 << 30).unwrap();
+        assert!(warning.contains("3.0 GiB") && warning.contains("1.0 GiB"), "{warning}");
     }
 
     #[test]

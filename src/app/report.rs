@@ -1,6 +1,6 @@
 //! `hubstorm report`: renders a result file again.
 
-use super::{AppError, Env, environment};
+use super::{AppError, Env, environment, print};
 use crate::cli::{Face, ReportArgs};
 use crate::{report, result};
 
@@ -14,6 +14,6 @@ pub(super) fn run(args: &ReportArgs, env: &mut Env) -> Result<(), AppError> {
     match &args.out {
         Some(path) => std::fs::write(path, text)
             .map_err(|error| environment(&format!("cannot write {}", path.display()), &error)),
-        None => env.out.write_all(text.as_bytes()).map_err(|error| environment("cannot write", &error)),
+        None => print(env, &text),
     }
 }

@@ -2,27 +2,27 @@
 //! each does is theirs.
 
 use super::child::Hub;
-use super::{AppError, Env, assemble, canary, environment, load, preflight};
+use super::{AppError, Env, assemble, canary, consent, load, outcome, preflight};
 use crate::cli::RunArgs;
 use crate::emulator::control::{Answer, ControlConfig, ControlPolicy, Ready, SecretText};
-use crate::fleet::{self, Control, Finished};
+use crate::fleet::{self, Control, Finished, Tracer};
 use crate::link::{Endpoint, tls};
 use crate::live::{Moment, Progress, Style};
 use crate::measure::Gathered;
-use crate::plan::{Auth, Plan, TargetKind};
-use crate::report;
-use crate::result::{self, model};
+use crate::plan::{Auth, Plan};
+use crate::result::model;
 use crate::units::{human_duration, plural};
 use std::cell::RefCell;
 use std::io::Write;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::sync::watch;
 
 /// Runs the scenario; the exit code is the verdict's.
 pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
     let mut plan = load::plan(&args.scenario, env)?;
+    let (trace, traced) = args.trace.as_ref().map(|id| tracer(&plan, id)).transpose()?.unzip();
     preflight::machine(&plan)?;
     preflight::output(&args.out)?;
     let workers = args.workers.map_or_else(|| default_workers(&plan), usize::from);
@@ -36,33 +36,51 @@ pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
         hub = Some(started);
     }
     let endpoint = Arc::new(endpoint(&plan, roots)?);
-    say(env, args.quiet, &announce(&plan, &endpoint, workers))?;
+    say(env, args.quiet, &announce(&plan, &endpoint, workers));
 
+    let interrupts = env.interrupts.clone();
+    unless_interrupted(&interrupts, consent::given(&plan, args.yes, env)).await?;
     // Load that stays on this machine needs no canary: nobody else pays for its mistakes.
     if !plan.target.is_loopback() {
         unless_interrupted(&env.interrupts, canary::fly(&plan, &endpoint)).await?;
     }
     let plan = Arc::new(plan);
-    let settings = fleet::Settings { workers, endpoint };
-    let mut finished = drive(args, env, &plan, settings).await?;
+    let settings = fleet::Settings { workers, endpoint, trace };
+    let mut finished = drive(args, env, &plan, settings, hub.as_mut(), traced).await?;
     let emulator = match hub {
-        Some(hub) => Some(unless_interrupted(&env.interrupts, retire(hub)).await),
         None => None,
+        Some(hub) => match unless_interrupted(&env.interrupts, retire(hub)).await {
+            Ok(emulator) => Some(emulator),
+            Err(AppError::Interrupted) => {
+                finished.complete = false;
+                None
+            }
+            // It costs its own counts and the measurement, not the result.
+            Err(error) => {
+                let died = format!("the built-in hub did not live to the end of the run: {error}");
+                finished.environment.push(died);
+                None
+            }
+        },
     };
-    finished.complete &= !matches!(emulator, Some(Err(AppError::Interrupted)));
-    // A hub that died in mid-run costs its own counts, not the result.
-    let (emulator, died) = match emulator.transpose() {
-        Ok(emulator) => (emulator, None),
-        Err(error) => (None, Some(error.to_string())),
-    };
-    let mut result = assemble::result(&plan, finished, emulator, workers, &env.argv);
-    result.run.id = reserve(&args.out, &result.run.id)?;
-    result.findings.extend(died.map(|evidence| model::Finding {
-        severity: model::Severity::Warning,
-        text: "the built-in hub did not live to the end of the run".to_owned(),
-        evidence,
-    }));
-    conclude(args, env, &result)
+    let interrupted = !finished.complete && *env.interrupts.borrow() > 0;
+    let result = assemble::result(&plan, finished, interrupted, emulator, workers, &env.argv);
+    outcome::conclude(&args.out, env, result)
+}
+
+/// The device whose packets are to be told, and where its lines come out.
+fn tracer(plan: &Plan, id: &str) -> Result<(Tracer, UnboundedReceiver<String>), AppError> {
+    let mut devices = (0_u16..).zip(&plan.fleets).flat_map(|(number, fleet)| {
+        (0..fleet.devices).map(move |index| (number, index, fleet.device_id(index)))
+    });
+    let (fleet, index, id) = devices.find(|(_, _, device)| device == id).ok_or_else(|| {
+        let first = plan.fleets.first().map(|fleet| fleet.device_id(0)).unwrap_or_default();
+        AppError::Usage(format!(
+            "--trace {id}: no device of this scenario has that name; the first is {first}"
+        ))
+    })?;
+    let (lines, told) = mpsc::unbounded_channel();
+    Ok((Tracer { fleet, index, id, lines }, told))
 }
 
 /// `doing`, unless Ctrl-C is pressed (once more) before it is done.
@@ -85,6 +103,8 @@ async fn drive(
     env: &mut Env,
     plan: &Arc<Plan>,
     settings: fleet::Settings,
+    hub: Option<&mut Hub>,
+    mut traced: Option<UnboundedReceiver<String>>,
 ) -> Result<Finished, AppError> {
     let (sender, control) = watch::channel(Control::Run);
     let mut interrupts = env.interrupts.clone();
@@ -116,34 +136,40 @@ async fn drive(
                 _ => (Control::Abort, "interrupted again: stopping now"),
             };
             drop(progress.borrow_mut().say(text));
-            sender.send_replace(wanted);
+            sender.send_modify(|control| *control = (*control).max(wanted));
+        }
+        std::future::pending::<()>().await;
+    };
+    let outliving = async {
+        let Some(hub) = hub else { return std::future::pending().await };
+        hub.ended().await;
+        // Without it nothing is measured any more.
+        drop(progress.borrow_mut().say("the built-in hub has ended: stopping"));
+        sender.send_modify(|control| *control = (*control).max(Control::Stop));
+        std::future::pending::<()>().await;
+    };
+    let tracing = async {
+        while let Some(line) = next(&mut traced).await {
+            drop(progress.borrow_mut().print(&line));
         }
         std::future::pending::<()>().await;
     };
     let finished = tokio::select! {
         finished = running => finished,
         () = listening => unreachable!("it waits for ever once nobody can interrupt"),
+        () = outliving => unreachable!("it waits for ever once the hub has ended"),
+        () = tracing => unreachable!("it waits for ever once nothing is traced"),
     };
+    while let Some(Ok(line)) = traced.as_mut().map(UnboundedReceiver::try_recv) {
+        drop(progress.borrow_mut().print(&line));
+    }
     drop(progress.borrow_mut().finish());
     finished.map_err(|error| AppError::Environment(error.to_string()))
 }
 
-/// Writes both files, prints the summary, and says where the files are.
-fn conclude(args: &RunArgs, env: &mut Env, result: &model::RunResult) -> Result<u8, AppError> {
-    let json = args.out.join(format!("{}.json", result.run.id));
-    let html = args.out.join(format!("{}.html", result.run.id));
-    result::write(&json, result).map_err(|error| AppError::Environment(error.to_string()))?;
-    let page = report::html(result).map_err(|error| environment("cannot render the report", &error))?;
-    std::fs::write(&html, page)
-        .map_err(|error| environment(&format!("cannot write {}", html.display()), &error))?;
-    let summary = report::text(result, true);
-    match write!(env.out, "{summary}\n{}\n{}\n", json.display(), html.display()) {
-        // Whoever reads the summary has seen enough (`| head`); the files hold it all.
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(environment("cannot print the summary", &error))
-        }
-        _ => Ok(result.verdict.exit_code),
-    }
+/// The next line of a trace; `None` without one.
+async fn next(traced: &mut Option<UnboundedReceiver<String>>) -> Option<String> {
+    traced.as_mut()?.recv().await
 }
 
 /// Half the cores with the built-in hub, which needs the others; all of them otherwise.
@@ -213,7 +239,7 @@ fn announce(plan: &Plan, endpoint: &Endpoint, workers: usize) -> String {
         human_duration(plan.schedule.end()),
         plan.seed,
     );
-    if plan.target.kind == TargetKind::IotHub && plan.emulator.is_none() {
+    if consent::bills(plan) {
         text.push_str(&super::cost::line(plan));
     }
     text.push_str(&super::check::thin_thresholds(plan));
@@ -222,11 +248,11 @@ fn announce(plan: &Plan, endpoint: &Endpoint, workers: usize) -> String {
     text
 }
 
-fn say(env: &mut Env, quiet: bool, text: &str) -> Result<(), AppError> {
-    if quiet {
-        return Ok(());
+/// Talk: a stream that is gone must not end the run.
+fn say(env: &mut Env, quiet: bool, text: &str) {
+    if !quiet {
+        drop(write!(env.err, "{text}"));
     }
-    write!(env.err, "{text}").map_err(|error| environment("cannot write to stderr", &error))
 }
 
 /// Asks the built-in hub what it counted, and ends it.
@@ -240,30 +266,6 @@ async fn retire(mut hub: Hub) -> Result<model::Emulator, AppError> {
         refused: counted.refused,
         telemetry: counted.telemetry,
     })
-}
-
-/// The first of `id`, `id-2`, `id-3`, .. that no file in the folder has, made empty at once: two runs may begin in the same
-/// second, and neither may overwrite the other's result.
-fn reserve(folder: &Path, id: &str) -> Result<String, AppError> {
-    let (mut free, mut n) = (id.to_owned(), 1);
-    loop {
-        let path = folder.join(format!("{free}.json"));
-        match std::fs::OpenOptions::new().write(true).create_new(true).open(&path) {
-            Ok(_) => return Ok(free),
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(environment(&format!("cannot write {}", path.display()), &error)),
-        }
-        n += 1;
-        free = format!("{id}-{n}");
-    }
-}
-
-/// The file name of a run: its scenario's file name and the second it began.
-pub(super) fn run_id(file: &str, started: &str) -> String {
-    let stem =
-        PathBuf::from(file).file_stem().map_or("run".into(), |stem| stem.to_string_lossy().into_owned());
-    let stamp: String = started.chars().take(19).filter(|c| c.is_ascii_alphanumeric()).collect();
-    format!("{stem}-{stamp}Z")
 }
 
 #[cfg(test)]
@@ -305,13 +307,5 @@ mod tests {
             })
         });
         assert_eq!(code.0, 105);
-    }
-
-    #[test]
-    fn two_runs_of_one_second_keep_their_own_files() {
-        let folder = tempfile::tempdir().unwrap();
-        let ids: Vec<String> = (0..3).map(|_| reserve(folder.path(), "quick-Z").unwrap()).collect();
-        assert_eq!(ids, ["quick-Z", "quick-Z-2", "quick-Z-3"]);
-        assert!(reserve(&folder.path().join("gone"), "quick-Z").is_err());
     }
 }

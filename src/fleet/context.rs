@@ -1,6 +1,7 @@
 //! What the devices of one worker share: the plan, the recorder, buffers, and whether to go on. One per worker,
 //! behind an `Rc`; no lock, no atomic.
 
+use super::trace::Tracer;
 use super::{Report, nanos, since};
 use crate::link::{Deadlines, Endpoint, SharedBuffers};
 use crate::measure::{Key, Operation, Recorder};
@@ -39,6 +40,8 @@ pub struct Context {
     pub buffers: SharedBuffers,
     /// Scratch for payloads.
     pub payload: RefCell<Vec<u8>>,
+    /// Whose packets are told.
+    pub trace: Option<Tracer>,
     /// What the worker's tasks wait for; all of them are woken when `control` changes.
     pub deadlines: Rc<Deadlines>,
     control: Cell<Control>,
@@ -67,12 +70,18 @@ impl Context {
             recorder,
             buffers,
             payload: RefCell::default(),
+            trace: None,
             deadlines,
             control: Cell::default(),
             load_end_ns,
             reports,
             tls_told: Cell::new(false),
         }
+    }
+
+    /// The one who tells this device's packets, if somebody asked to see them.
+    pub(crate) fn tracer(&self, fleet: u16, index: u32) -> Option<&Tracer> {
+        self.trace.as_ref().filter(|trace| (trace.fleet, trace.index) == (fleet, index))
     }
 
     /// Nanoseconds from the run's zero.

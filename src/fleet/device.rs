@@ -11,6 +11,7 @@ mod tests;
 use super::Context;
 use super::account::Account;
 use super::messages::Messages;
+use super::trace::Tracer;
 use crate::measure::{Culprit, Operation, Outcome};
 use crate::plan::{FleetPlan, Offline, Span};
 use crate::policy::backoff::BackOff;
@@ -125,6 +126,11 @@ impl Device {
     }
 
     // What `life` asks and says between connections.
+
+    /// The one who tells this device's packets, if somebody asked to see them.
+    pub(crate) fn tracer<'a>(&self, context: &'a Context) -> Option<&'a Tracer> {
+        context.tracer(self.fleet, self.index)
+    }
 
     /// The plan has the device online for this span.
     pub(crate) fn enter(&mut self, span: Span) {

@@ -2,6 +2,7 @@
 //! device on its worker's runtime; started by `worker`.
 
 use super::device::Parting;
+use super::trace::Traced;
 use super::{Context, Control, Device};
 use crate::clock;
 use crate::link::{self, Dialled, End, Link};
@@ -44,7 +45,13 @@ async fn stay(context: &Rc<Context>, fleet: usize, device: &mut Device, span: Sp
                 device.dialled(&dialled);
                 drive(context, device, dialled).await;
             }
-            Some(Err(error)) => device.dial_failed(&error, clock::now()),
+            Some(Err(error)) => {
+                let now = clock::now();
+                if let Some(tracer) = device.tracer(context) {
+                    tracer.say(context.ns(now), &format!("cannot connect: {error}"));
+                }
+                device.dial_failed(&error, now);
+            }
             None => {}
         }
         let now = clock::now();
@@ -97,9 +104,13 @@ async fn dial(
 /// Drives one connection to its end.
 async fn drive(context: &Rc<Context>, device: &mut Device, dialled: Dialled) {
     let mut link = Link::new(dialled.transport, context.buffers.clone(), &context.deadlines);
-    let end = poll_fn(|cx| match context.control() {
-        Control::Abort => Poll::Ready(None),
-        Control::Run | Control::Stop => link.poll(cx, device).map(Some),
+    let tracer = device.tracer(context);
+    let end = poll_fn(|cx| match (context.control(), tracer) {
+        (Control::Abort, _) => Poll::Ready(None),
+        (_, None) => link.poll(cx, device).map(Some),
+        (_, Some(tracer)) => {
+            link.poll(cx, &mut Traced { machine: &mut *device, tracer, zero: context.zero }).map(Some)
+        }
     })
     .await;
     device.count_bytes(link.bytes_out(), link.bytes_in());

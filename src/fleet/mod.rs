@@ -10,6 +10,7 @@ mod context;
 mod device;
 mod life;
 mod messages;
+mod trace;
 mod usage;
 mod worker;
 
@@ -22,6 +23,7 @@ use tokio::sync::{mpsc, watch};
 
 pub use context::{Context, Control};
 pub use device::Device;
+pub use trace::Tracer;
 pub use usage::{Usage, process as own_usage, raise_descriptor_limit};
 
 /// How long the workers may take to make their devices before the first phase begins.
@@ -34,6 +36,8 @@ pub struct Settings {
     pub workers: usize,
     /// Where devices connect to.
     pub endpoint: Arc<Endpoint>,
+    /// Whose packets are told, if anybody's.
+    pub trace: Option<Tracer>,
 }
 
 /// What a run leaves behind, complete or not.
@@ -46,21 +50,21 @@ pub struct Finished {
     pub ended: Duration,
     /// When nothing was due any more, since the run's zero: the plan's end, or the interruption.
     pub load_ended: Duration,
-    /// False when it was interrupted.
+    /// False when it was interrupted, or a worker ended before its time.
     pub complete: bool,
     /// What TLS agreed on, on the first connection.
     pub tls: Option<TlsFacts>,
     /// What the generator itself used.
     pub usage: Usage,
-    /// Failures of this machine that make a measurement invalid: descriptors, ports, memory.
+    /// What makes the measurement invalid, in words: this machine ran short of something, or a worker failed.
     pub environment: Vec<String>,
 }
 
 /// Why a run could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum FleetError {
-    /// A thread or its runtime could not be made.
-    #[error("could not start worker {worker}: {source}")]
+    /// A thread or its runtime could not be made, or its timer failed.
+    #[error("worker {worker} of the load generator failed: {source}")]
     Worker {
         /// Which.
         worker: usize,
@@ -68,21 +72,29 @@ pub enum FleetError {
         source: std::io::Error,
     },
     /// A worker panicked: a defect of hubstorm.
-    #[error("worker {0} ended unexpectedly; this is a defect of hubstorm, please report it")]
+    #[error(
+        "worker {0} of the load generator ended unexpectedly; this is a defect of hubstorm, please report it with what stderr says"
+    )]
     WorkerGone(usize),
 }
 
 /// What workers tell the collector.
 pub(crate) enum Report {
-    Snapshot { worker: usize, snapshot: Snapshot },
+    Snapshot {
+        worker: usize,
+        snapshot: Snapshot,
+    },
     Tls(TlsFacts),
     Environment(&'static str),
+    /// A worker failed; how it did is known once it is joined.
+    Gone,
 }
 
 /// Runs the plan to its end, or until `control` says stop; `tick` is called once a second.
 ///
 /// # Errors
-/// Only when workers cannot be started or die; what goes wrong on the wire is counted, never an error.
+/// Only when workers cannot be started. What goes wrong on the wire is counted; a worker that dies ends the load, and costs
+/// what it had not yet told, never the result.
 pub async fn run(
     plan: Arc<Plan>,
     settings: Settings,
@@ -92,7 +104,9 @@ pub async fn run(
     let layout = layout(&plan);
     let mut gathered = Gathered::new(layout);
     let (sender, mut reports) = mpsc::unbounded_channel();
-    let mut workers = worker::spawn_all(&plan, &settings, &control, &sender)?;
+    // What workers are told: what `control` says, or to stop because one of them is gone.
+    let (tell, told) = watch::channel(Control::Run);
+    let mut workers = worker::spawn_all(&plan, &settings, &told, &sender)?;
     drop(sender);
     let mut usage = Usage::start();
     let (zero, started_unix) = (crate::clock::now() + LEAD, crate::clock::unix() + LEAD);
@@ -113,6 +127,12 @@ pub async fn run(
                 }
                 Some(Report::Tls(facts)) => tls = tls.or(Some(facts)),
                 Some(Report::Environment(class)) => remember(&mut environment, class),
+                // Half a load measures nothing: the others stop too.
+                Some(Report::Gone) => {
+                    let since_zero = crate::clock::now().saturating_duration_since(zero);
+                    (complete, load_ended) = (false, load_ended.min(since_zero));
+                    tell.send_modify(|told| *told = (*told).max(Control::Stop));
+                }
                 None => break,
             },
             () = tokio::time::sleep_until(due.into()) => {
@@ -121,6 +141,7 @@ pub async fn run(
                 second += 1;
             }
             Ok(()) = control.changed() => {
+                tell.send_modify(|told| *told = (*told).max(*control.borrow_and_update()));
                 let since_zero = crate::clock::now().saturating_duration_since(zero);
                 if complete && since_zero < end {
                     (complete, load_ended) = (false, since_zero);
@@ -132,7 +153,10 @@ pub async fn run(
     }
     let ended = crate::clock::now().saturating_duration_since(zero);
     close_row(&mut gathered, &plan, &mut usage, second);
-    workers.join()?;
+    for failed in workers.join() {
+        complete = false;
+        environment.push(failed.to_string());
+    }
     Ok(Finished { gathered, started_unix, ended, load_ended, complete, tls, usage, environment })
 }
 
@@ -149,8 +173,9 @@ fn close_row(gathered: &mut Gathered, plan: &Plan, usage: &mut Usage, second: u3
 }
 
 fn remember(environment: &mut Vec<String>, class: &'static str) {
-    if !environment.iter().any(|known| known == class) {
-        environment.push(class.to_owned());
+    let text = format!("the load generator's machine ran short: {class}");
+    if !environment.contains(&text) {
+        environment.push(text);
     }
 }
 
@@ -162,4 +187,38 @@ pub(crate) fn nanos(duration: Duration) -> u64 {
 /// Nanoseconds from `zero` to `at`; 0 for anything before it.
 pub(crate) fn since(zero: Instant, at: Instant) -> u64 {
     nanos(at.saturating_duration_since(zero))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::Operation;
+    use crate::policy::backoff::BackOff;
+    use crate::scenario::Input;
+
+    /// Two workers with a device each that nobody lets in. The second's back-off ends after the end of time, which
+    /// panics.
+    #[tokio::test]
+    async fn a_worker_that_panics_ends_the_load_and_not_the_result() {
+        let text = "[target]\nkind = \"mqtt\"\nhost = \"127.0.0.1\"\nport = 9\ntls = false\n\
+                    [fleet.a]\ndevices = 1\n[fleet.b]\ndevices = 1\n\
+                    [[phase]]\nname = \"p\"\nduration = \"1h\"\n";
+        let input = Input { file: "panic.toml", text, overrides: &[], env: &|_| None };
+        let mut plan = crate::plan::load(&input, &mut rand::rng()).unwrap();
+        plan.fleets[1].reconnect = BackOff::Fixed { delay: Duration::MAX };
+        // A port that was free a moment ago refuses.
+        let free = crate::link::listen::bind("127.0.0.1:0".parse().unwrap()).unwrap().local_addr().unwrap();
+        let endpoint = Arc::new(Endpoint { host: free.ip().to_string(), port: free.port(), tls: None });
+        let settings = Settings { workers: 2, endpoint, trace: None };
+        let (_control, controlled) = watch::channel(Control::Run);
+        let finished = run(Arc::new(plan), settings, controlled, |_, _| {}).await.unwrap();
+        assert!(!finished.complete && finished.load_ended < Duration::from_secs(3_600));
+        assert!(
+            finished.environment.iter().any(|text| text.contains("worker 1")),
+            "{:?}",
+            finished.environment
+        );
+        let connects = finished.gathered.sum(|key| key.operation == Operation::Connect && key.fleet == 0);
+        assert!(connects.due > 0, "what the other worker measured is there");
+    }
 }

@@ -48,13 +48,14 @@ impl Workers {
         drop(self.spares[worker].send(snapshot));
     }
 
-    /// Waits for the threads, which have already dropped their reports.
-    pub(crate) fn join(&mut self) -> Result<(), FleetError> {
-        for (worker, thread) in self.threads.drain(..).enumerate() {
-            let worked = thread.join().map_err(|_| FleetError::WorkerGone(worker))?;
-            worked.map_err(|source| FleetError::Worker { worker, source })?;
-        }
-        Ok(())
+    /// Waits for the threads, which have already dropped their reports; says how those ended that failed.
+    pub(crate) fn join(&mut self) -> Vec<FleetError> {
+        let ended = self.threads.drain(..).enumerate().filter_map(|(worker, thread)| match thread.join() {
+            Ok(Ok(())) => None,
+            Ok(Err(source)) => Some(FleetError::Worker { worker, source }),
+            Err(_) => Some(FleetError::WorkerGone(worker)),
+        });
+        ended.collect()
     }
 }
 
@@ -126,7 +127,9 @@ impl Thread {
         // A collector that is gone needs no worker.
         drop(ready.send((self.worker, told)));
         let (Some(runtime), Ok(zero)) = (runtime, zero.recv()) else { return Ok(()) };
+        let mut unexpected = Unexpected { reports: self.reports.clone(), armed: true };
         let worked = runtime.block_on(self.work(zero));
+        unexpected.armed = worked.is_err();
         // A name that is still being resolved must not hold up the result.
         runtime.shutdown_background();
         worked
@@ -136,7 +139,9 @@ impl Thread {
     async fn work(self, zero: Zero) -> io::Result<()> {
         let Thread { worker, plan, settings, mut control, reports, spares } = self;
         let shared = (Buffers::shared(), Deadlines::precise());
-        let context = Rc::new(Context::new(plan, settings.endpoint.clone(), zero, shared, reports));
+        let mut context = Context::new(plan, settings.endpoint.clone(), zero, shared, reports);
+        context.trace = settings.trace.clone();
+        let context = Rc::new(context);
         let deadlines = context.deadlines.clone();
         let mut timer = tokio::task::spawn_local(async move { deadlines.run().await });
         let mut devices = tokio::task::JoinSet::new();
@@ -167,6 +172,21 @@ impl Thread {
         }
         clockwork.swap(&context);
         Ok(())
+    }
+}
+
+/// Tells the collector when the worker ends otherwise than its plan says: by an error or a panic.
+struct Unexpected {
+    reports: mpsc::UnboundedSender<Report>,
+    armed: bool,
+}
+
+impl Drop for Unexpected {
+    fn drop(&mut self) {
+        if self.armed {
+            // A collector that is gone needs no news.
+            drop(self.reports.send(Report::Gone));
+        }
     }
 }
 

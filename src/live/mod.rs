@@ -133,6 +133,14 @@ impl<W: Write> Progress<W> {
         if self.style == Style::Quiet {
             return Ok(());
         }
+        self.print(text)
+    }
+
+    /// Says what was asked for, however quiet it is to be.
+    ///
+    /// # Errors
+    /// The stream is gone.
+    pub fn print(&mut self, text: &str) -> std::io::Result<()> {
         self.finish()?;
         writeln!(self.out, "{text}")?;
         self.out.flush()

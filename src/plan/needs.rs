@@ -19,9 +19,6 @@ pub struct Needs {
     pub memory_bytes: u64,
 }
 
-/// Beside the sockets: the runtimes, the result, pipes to the built-in hub; and sockets of connections that are
-/// still closing while their successors open.
-const DESCRIPTORS_BESIDE: u64 = 256;
 /// How long a port rests after the side that it belongs to has closed first (TIME_WAIT on Linux).
 const PORT_RESTS_S: usize = 60;
 /// A device with its TLS stream: measured at about 10 KiB idle; what is on the way comes on top.
@@ -38,6 +35,18 @@ const HISTOGRAMS_PER_KEY: u64 = 4;
 const OPERATIONS: u64 = 8;
 /// Every histogram exists on a worker, as its spare, and in the collector.
 const COPIES: u64 = 3;
+
+impl Needs {
+    /// Descriptors beside the sockets: the runtimes, the result, pipes to the built-in hub; and sockets of connections
+    /// that are still closing while their successors open.
+    pub const DESCRIPTORS_BESIDE: u64 = 256;
+
+    /// How many devices over TLS fit into that much memory, beside the program itself.
+    #[must_use]
+    pub fn devices_in(memory_bytes: u64) -> u64 {
+        memory_bytes.saturating_sub(BASE_BYTES) / DEVICE_TLS_BYTES
+    }
+}
 
 impl Plan {
     /// Devices of all fleets.
@@ -91,7 +100,7 @@ impl Plan {
         let per_device = if self.target.tls.is_some() { DEVICE_TLS_BYTES } else { DEVICE_PLAIN_BYTES };
         let keys = self.fleets.len() as u64 * self.schedule.phases().len() as u64 * OPERATIONS;
         Needs {
-            descriptors: devices + DESCRIPTORS_BESIDE,
+            descriptors: devices + Needs::DESCRIPTORS_BESIDE,
             ports: devices,
             ports_closing: self.ports_closing(),
             memory_bytes: BASE_BYTES

@@ -10,6 +10,7 @@ use super::charts::timeline::{self, Panel};
 use super::format::{self, NONE, plain, plain_lines};
 use super::summary::{Figures, Part, Summary, per_second};
 use super::text::{blame, cpu_average, metric, target};
+use super::verdict::exit;
 use super::{ReportError, margin};
 use crate::measure::Operation;
 use crate::result::model::{Histogram, Phase, RunResult, Severity, Status};
@@ -104,7 +105,7 @@ impl VerdictView {
                     .to_owned(),
             ),
         };
-        if !result.run.complete {
+        if result.verdict.exit_code == exit::INTERRUPTED {
             meaning = format!("Until then: {word}. {meaning}");
             (class, mark, word) = ("interrupted", "!", "Interrupted");
         }

@@ -4,6 +4,7 @@
 use super::format::{self, NONE, plain};
 use super::margin;
 use super::summary::{Figures, OperationSummary, Summary};
+use super::verdict::exit;
 use crate::result::model::{Fleet, RunResult, Severity, Status, ThresholdResult};
 use crate::units::{human_bytes, human_count};
 use anstyle::{AnsiColor, Style};
@@ -87,7 +88,7 @@ fn verdict(out: &mut Out, result: &RunResult) {
         Status::Invalid => ("INVALID", WARN),
     };
     let name = out.styled(BOLD, &plain(&result.run.scenario.name));
-    if result.run.complete {
+    if result.verdict.exit_code != exit::INTERRUPTED {
         let word = out.styled(style, word);
         out.line(&format!("{word}  {name}"));
     } else {

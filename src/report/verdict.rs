@@ -74,7 +74,7 @@ pub struct Judge<'a> {
     pub fleets: &'a [&'a str],
     /// False when the run was interrupted.
     pub complete: bool,
-    /// What the machine lacked, in words: EMFILE, EADDRNOTAVAIL, ENOMEM.
+    /// What else breaks the measurement, in words: this machine ran short of something, a worker failed.
     pub environment: &'a [String],
 }
 
@@ -209,9 +209,7 @@ impl Judge<'_> {
 
     /// What makes the measurement invalid, in words; and the same in phases where it does not matter.
     fn faults(&self) -> (Vec<String>, Vec<Fault>) {
-        let lacked =
-            self.environment.iter().map(|lacked| format!("the load generator's machine ran short: {lacked}"));
-        let mut invalid: Vec<String> = lacked.collect();
+        let mut invalid = self.environment.to_vec();
         let mut elsewhere = Vec::new();
         for (index, phase) in (0_u16..).zip(self.phases) {
             let messages = self.gathered.sum(|key| key.phase == index && key.operation.is_message());
@@ -557,7 +555,7 @@ mod tests {
     #[test]
     fn what_the_machine_lacked_is_invalid() {
         let case = Case {
-            environment: vec!["EMFILE (too many open files), 12 times".to_owned()],
+            environment: vec!["the load generator's machine ran short: EMFILE".to_owned()],
             ..Case::default()
         };
         assert_verdict(&case.judge(|_| ()), Status::Invalid, 120, "ran short: EMFILE");

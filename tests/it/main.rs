@@ -8,9 +8,12 @@ mod support;
 
 mod browser;
 mod cli;
+mod commands;
 mod emulator;
 mod fleet;
 mod frozen;
+mod interrupt;
+mod library;
 mod mosquitto;
 mod paho;
 mod regression;

@@ -40,7 +40,7 @@ fn scenarios(name: &str) -> Vec<PathBuf> {
 #[test]
 fn broken_scenarios_say_all_that_is_wrong_and_how_to_fix_it() {
     let paths = scenarios("tests/scenarios_bad");
-    assert!(paths.len() >= 20, "only {} broken scenarios", paths.len());
+    assert!(paths.len() >= 25, "only {} broken scenarios", paths.len());
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path(folder("tests/scenarios_bad"));
     settings.set_prepend_module_to_snapshot(false);
@@ -58,11 +58,14 @@ fn broken_scenarios_say_all_that_is_wrong_and_how_to_fix_it() {
 #[test]
 fn the_shipped_scenarios_resolve() {
     let paths = scenarios("scenarios");
-    assert!(paths.len() >= 3);
+    assert!(paths.len() >= 7);
     for path in paths {
         let plan = load(&path, &[]).unwrap_or_else(|errors| panic!("{errors}"));
         assert!(!format!("{plan:?}").contains("hunter2"), "{} shows a secret", path.display());
-        assert!(plan.source.text.contains("${"), "the text is kept as written");
+        assert_eq!(plan.source.text, fs::read_to_string(&path).unwrap(), "the text is kept as written");
+        for part in ["When:", "Look at:", "hubstorm run scenarios/"] {
+            assert!(plan.source.text.contains(part), "{}: {part}", path.display());
+        }
         assert!(!plan.thresholds.is_empty());
     }
 }

@@ -86,7 +86,8 @@ impl Workplace {
         self.folder.path().join("out")
     }
 
-    fn run_command(&self) -> Command {
+    /// `run SCENARIO --out DIR`, not yet started.
+    pub fn run_command(&self) -> Command {
         let mut command = command([Path::new("run"), &self.scenario(), Path::new("--out"), &self.out()]);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
@@ -156,6 +157,12 @@ impl Running {
         let group = i32::try_from(self.child.id()).expect("a process id fits");
         killpg(Pid::from_raw(group), Signal::SIGINT)
             .expect("the group is ours and its leader not yet reaped");
+    }
+
+    /// A signal to the program alone, as a service manager sends it.
+    pub fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).expect("a process id fits");
+        nix::sys::signal::kill(Pid::from_raw(pid), signal).expect("it is ours and not yet reaped");
     }
 
     /// Kills the processes that the run has started: the built-in hub.

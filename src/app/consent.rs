@@ -1,0 +1,82 @@
+//! Whether a run may cost what it will: a large part of a hub's daily messages is not spent without being asked for.
+//! Called by `run` before anything is sent.
+
+use super::{AppError, Env, cost, environment};
+use crate::plan::{Plan, TargetKind};
+use std::io::Write;
+
+/// The share of one S1 unit's day above which is asked.
+const SHARE_ASKED: f64 = 0.25;
+
+/// Goes on when the hub bills nothing, when it is little, or when a person or `--yes` says so.
+///
+/// # Errors
+/// The answer was no, or there is nobody to ask.
+pub(super) async fn given(plan: &Plan, yes: bool, env: &mut Env) -> Result<(), AppError> {
+    if yes || !bills(plan) || cost::share(plan) <= SHARE_ASKED {
+        return Ok(());
+    }
+    let cost = cost::line(plan);
+    let Some(answer) = env.answer else {
+        return Err(AppError::Usage(format!(
+            "this run {}  to allow that, say --yes; or make the run shorter, or its fleets smaller",
+            cost
+        )));
+    };
+    write!(env.err, "this run {cost}go on? [y/N] ")
+        .and_then(|()| env.err.flush())
+        .map_err(|error| environment("cannot ask", &error))?;
+    // On a thread of its own: Ctrl-C must be heard while nobody types.
+    let typed = tokio::task::spawn_blocking(answer).await;
+    let typed = typed.map_err(|error| environment("cannot ask", &error))?;
+    let typed = typed.map_err(|error| environment("cannot read the answer", &error))?;
+    match typed.trim().to_ascii_lowercase().as_str() {
+        "y" | "yes" => Ok(()),
+        _ => Err(AppError::Declined),
+    }
+}
+
+/// A hub in Azure counts messages; the built-in one, and one on this machine, does not.
+pub(super) fn bills(plan: &Plan) -> bool {
+    plan.target.kind == TargetKind::IotHub && plan.emulator.is_none() && !plan.target.is_loopback()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::Input;
+
+    /// What comes of a plan that needs so many devices, if a person answers so.
+    fn asked(
+        host: &str,
+        devices: u32,
+        yes: bool,
+        answer: Option<fn() -> std::io::Result<String>>,
+    ) -> Result<(), AppError> {
+        let text = format!(
+            "[target]\nkind = \"iot-hub\"\nhost = \"{host}\"\n[fleet.a]\ndevices = {devices}\n\
+             auth = {{ kind = \"sas\", group_key = \"${{env.KEY}}\" }}\n[[fleet.a.send]]\nevery = \"1s\"\npayload = \"x\"\n\
+             [[phase]]\nname = \"p\"\nduration = \"100s\"\n"
+        );
+        let key = |_: &str| Some("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned());
+        let input = Input { file: "cost.toml", text: &text, overrides: &[], env: &key };
+        let plan = crate::plan::load(&input, &mut rand::rng()).unwrap();
+        let (_sender, interrupts) = tokio::sync::watch::channel(0);
+        let mut env = Env { answer, err: Box::new(std::io::sink()), ..Env::of_process(interrupts) };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(given(&plan, yes, &mut env))
+    }
+
+    #[test]
+    fn above_a_quarter_of_a_units_day_somebody_must_say_yes() {
+        let hub = "hub.example";
+        assert!(asked(hub, 990, false, None).is_ok(), "less than a quarter");
+        assert!(
+            matches!(asked(hub, 1_010, false, None), Err(AppError::Usage(text)) if text.contains("--yes"))
+        );
+        assert!(asked(hub, 1_010, true, None).is_ok());
+        assert!(asked(hub, 1_010, false, Some(|| Ok("Y\n".to_owned()))).is_ok());
+        assert!(matches!(asked(hub, 1_010, false, Some(|| Ok("\n".to_owned()))), Err(AppError::Declined)));
+        assert!(asked("localhost", 100_000, false, None).is_ok(), "nobody pays for that");
+    }
+}

@@ -1,0 +1,66 @@
+//! What this machine has: descriptors, ports, memory, processor, clock. Read from Linux's files, `None` where they are
+//! not; `preflight` holds a plan against it, and `doctor` shows it.
+
+use std::fs::read_to_string;
+
+/// The range that connections take their local port from.
+pub(super) fn ephemeral_ports() -> Option<(u64, u64)> {
+    let text = read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
+    let mut numbers = text.split_whitespace().map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+}
+
+/// Bytes that this process may still take: the machine's, or what its container leaves.
+pub(super) fn memory_available() -> Option<u64> {
+    let machine = available(&read_to_string("/proc/meminfo").ok()?)?;
+    Some(container_available().map_or(machine, |container| container.min(machine)))
+}
+
+/// `MemAvailable` of /proc/meminfo, in bytes.
+fn available(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}
+
+/// What is left of a memory limit of this container (cgroup v2); `None` without a limit.
+fn container_available() -> Option<u64> {
+    let number =
+        |name: &str| read_to_string(format!("/sys/fs/cgroup/{name}")).ok()?.trim().parse::<u64>().ok();
+    Some(number("memory.max")?.saturating_sub(number("memory.current")?))
+}
+
+/// The processor's name.
+pub(super) fn processor() -> Option<String> {
+    let text = read_to_string("/proc/cpuinfo").ok()?;
+    let line = text.lines().find(|line| line.starts_with("model name"))?;
+    Some(line.split_once(':')?.1.trim().to_owned())
+}
+
+/// What keeps the clock: `tsc` and the like.
+pub(super) fn clock_source() -> Option<String> {
+    let text = read_to_string("/sys/devices/system/clocksource/clocksource0/current_clocksource").ok()?;
+    Some(text.trim().to_owned())
+}
+
+/// Whether the processor has instructions for AES, which TLS spends most of its time in.
+pub(super) fn has_aes() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    let has = std::arch::is_x86_feature_detected!("aes");
+    #[cfg(target_arch = "aarch64")]
+    let has = std::arch::is_aarch64_feature_detected!("aes");
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    let has = false;
+    has
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_read_as_linux_writes_it() {
+        assert_eq!(available("MemTotal: 100 kB\nMemAvailable:    2048 kB\nX: 1\n"), Some(2 << 20));
+        assert_eq!(available("MemTotal: 100 kB\n"), None);
+    }
+}

@@ -1,0 +1,91 @@
+//! The end of a run: both files, the summary, and where they are. A folder that cannot be written any more costs nothing:
+//! the result then goes to the system's folder for temporary files. Called by `run`.
+
+use super::{AppError, Env, environment, print};
+use crate::report;
+use crate::result::{self, model};
+use std::path::{Path, PathBuf};
+
+/// Writes the result, prints the summary and returns the exit code: the verdict's, or that of a folder that failed.
+pub(super) fn conclude(out: &Path, env: &mut Env, mut result: model::RunResult) -> Result<u8, AppError> {
+    let written = match keep(out, &mut result) {
+        Ok(json) => Ok((json, None)),
+        Err(error) => {
+            let elsewhere = std::env::temp_dir();
+            keep(&elsewhere, &mut result).map(|json| (json, Some(error)))
+        }
+    };
+    let summary = report::text(&result, true);
+    let (json, moved) = match written {
+        Ok(written) => written,
+        Err(error) => {
+            print(env, &summary)?;
+            return Err(error);
+        }
+    };
+    // The file is safe by now: a page that fails costs the page.
+    let html = json.with_extension("html");
+    let page = page(&html, &result);
+    let shown = if page.is_ok() { format!("{}\n", html.display()) } else { String::new() };
+    print(env, &format!("{summary}\n{}\n{shown}", json.display()))?;
+    if let Some(error) = moved {
+        return Err(AppError::Environment(format!("{error}\n  the result is in {} instead", json.display())));
+    }
+    page.map(|()| result.verdict.exit_code)
+}
+
+fn page(path: &Path, result: &model::RunResult) -> Result<(), AppError> {
+    let page = report::html(result).map_err(|error| environment("cannot render the report", &error))?;
+    std::fs::write(path, page)
+        .map_err(|error| environment(&format!("cannot write {}", path.display()), &error))
+}
+
+/// Writes the result under the first free name of the folder.
+fn keep(folder: &Path, result: &mut model::RunResult) -> Result<PathBuf, AppError> {
+    let id = reserve(folder, &result.run.id)?;
+    let path = folder.join(format!("{id}.json"));
+    result.run.id = id;
+    if let Err(error) = result::write(&path, result) {
+        // It was made empty to hold the name.
+        let _ = std::fs::remove_file(&path);
+        return Err(AppError::Environment(error.to_string()));
+    }
+    Ok(path)
+}
+
+/// The first of `id`, `id-2`, `id-3`, .. that no file in the folder has, made empty at once: two runs may begin in the same
+/// second, and neither may overwrite the other's result.
+fn reserve(folder: &Path, id: &str) -> Result<String, AppError> {
+    let (mut free, mut n) = (id.to_owned(), 1);
+    loop {
+        let path = folder.join(format!("{free}.json"));
+        match std::fs::OpenOptions::new().write(true).create_new(true).open(&path) {
+            Ok(_) => return Ok(free),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(environment(&format!("cannot write {}", path.display()), &error)),
+        }
+        n += 1;
+        free = format!("{id}-{n}");
+    }
+}
+
+/// The file name of a run: its scenario's file name and the second it began.
+pub(super) fn run_id(file: &str, started: &str) -> String {
+    let stem =
+        PathBuf::from(file).file_stem().map_or("run".into(), |stem| stem.to_string_lossy().into_owned());
+    let stamp: String = started.chars().take(19).filter(|c| c.is_ascii_alphanumeric()).collect();
+    format!("{stem}-{stamp}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_runs_of_one_second_keep_their_own_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let ids: Vec<String> = (0..3).map(|_| reserve(folder.path(), "quick-Z").unwrap()).collect();
+        assert_eq!(ids, ["quick-Z", "quick-Z-2", "quick-Z-3"]);
+        assert!(reserve(&folder.path().join("gone"), "quick-Z").is_err());
+    }
+}

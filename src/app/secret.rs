@@ -1,0 +1,63 @@
+//! Secrets that a command line names and never holds: `env:NAME` or `file:PATH`. Used by `emulator` and `token`.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+/// A secret cannot be had. No error repeats what was typed unless it is a name or a path.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SecretError {
+    /// A secret given by value.
+    #[error(
+        "{0} is given as env:NAME or file:PATH, never itself on the command line, where others can read it"
+    )]
+    Literal(&'static str),
+    /// An environment variable that is not set.
+    #[error("the environment variable {name} is not set; it should hold {what}")]
+    NoVariable {
+        /// Which variable.
+        name: String,
+        /// What should be in it.
+        what: &'static str,
+    },
+    /// A file with a secret.
+    #[error("{what} cannot be read from {}: {source}", path.display())]
+    File {
+        /// What should be in it.
+        what: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Reads `env:NAME` or `file:PATH`, without white space around it; `what` names the secret in errors.
+pub(super) fn read(reference: &str, what: &'static str) -> Result<Zeroizing<String>, SecretError> {
+    let text = if let Some(name) = reference.strip_prefix("env:") {
+        let missing = |_| SecretError::NoVariable { name: name.to_owned(), what };
+        Zeroizing::new(std::env::var(name).map_err(missing)?)
+    } else {
+        let path = Path::new(reference.strip_prefix("file:").ok_or(SecretError::Literal(what))?);
+        let failed = |source| SecretError::File { what, path: path.to_owned(), source };
+        Zeroizing::new(std::fs::read_to_string(path).map_err(failed)?)
+    };
+    Ok(Zeroizing::new(text.trim().to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_references() {
+        let literal = read("AAEC", "the key").unwrap_err().to_string();
+        assert!(literal.contains("env:NAME") && !literal.contains("AAEC"), "{literal}");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        std::fs::write(&path, "AAEC\n").unwrap();
+        assert_eq!(read(&format!("file:{}", path.display()), "the key").unwrap().as_str(), "AAEC");
+        let unset = read("env:HUBSTORM_NO_SUCH_VARIABLE", "the key").unwrap_err();
+        assert!(matches!(unset, SecretError::NoVariable { .. }), "{unset}");
+    }
+}

@@ -1,0 +1,159 @@
+//! The scenarios that are shipped, each run in short: whatever `scenarios/` holds must do what it says. And the roots in
+//! `certs/`, which are public data and must be the ones that they are called.
+
+use crate::support::hubstorm::{all_ok, command};
+use crate::support::mosquitto::Mosquitto;
+use hubstorm::result::model::RunResult;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Stdio};
+
+/// Shared machines are slow at times: verdicts are not what is tested.
+const WIDE: [&str; 5] = [
+    "validity.lag_p99=30s",
+    "validity.lag_share=100%",
+    "validity.late_after=30s",
+    "validity.late_share=100%",
+    "validity.heartbeat_p999=30s",
+];
+
+/// Runs a shipped scenario with these overrides and further arguments; the load is complete, whatever its latencies.
+fn run(name: &str, overrides: &[&str], more: &[&str], env: &[(&str, &str)]) -> RunResult {
+    let out = tempfile::tempdir().expect("a temporary folder");
+    let scenario = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios").join(name);
+    let mut command = command(["run"]);
+    command.arg(scenario).arg("--out").arg(out.path()).args(more).envs(env.iter().copied());
+    for text in overrides.iter().chain(&WIDE) {
+        command.args(["--set", text]);
+    }
+    let output = command.output().expect("the program was built");
+    let code = output.status.code();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    // A slow machine may cross a latency threshold; anything else is a defect.
+    assert!(code == Some(0) || code == Some(99), "{name} exits {code:?}: {stderr}");
+    let mut files = fs::read_dir(out.path()).expect("it is ours").map(|file| file.expect("readable").path());
+    let json = files.find(|file| file.extension().is_some_and(|extension| extension == "json"));
+    let result = hubstorm::result::read(&json.expect("a result was written")).expect("it is a result");
+    assert!(result.run.complete);
+    result
+}
+
+#[test]
+fn quickstart() {
+    let short = ["phase.ramp.duration=1s", "phase.steady.duration=1s", "phase.peak.duration=1s"];
+    let result = run("quickstart.toml", &[&short[..], &["fleet.meter.devices=50"]].concat(), &[], &[]);
+    all_ok(&result, "telemetry");
+}
+
+#[test]
+fn steady() {
+    let short = ["phase.ramp.duration=500ms", "phase.settle.duration=500ms", "phase.steady.duration=1s"];
+    let result = run("steady.toml", &[&short[..], &["fleet.sensor.devices=20"]].concat(), &[], &[]);
+    all_ok(&result, "telemetry");
+}
+
+#[test]
+fn ramp() {
+    let phases = ["connect", "x1", "x2", "x4", "x8", "after"];
+    let mut short: Vec<String> = phases.iter().map(|phase| format!("phase.{phase}.duration=400ms")).collect();
+    short.push("fleet.sensor.devices=20".to_owned());
+    let result = run("ramp.toml", &short.iter().map(String::as_str).collect::<Vec<_>>(), &[], &[]);
+    all_ok(&result, "telemetry");
+    assert_eq!(result.phases.iter().map(|phase| phase.name.as_str()).collect::<Vec<_>>(), phases);
+}
+
+#[test]
+fn soak() {
+    let short = ["phase.ramp.duration=500ms", "phase.soak.duration=1s", "fleet.meter.send.0.every=200ms"];
+    let result = run("soak.toml", &[&short[..], &["fleet.meter.devices=10"]].concat(), &[], &[]);
+    all_ok(&result, "telemetry");
+}
+
+#[test]
+fn renewal() {
+    let short =
+        ["phase.together.duration=500ms", "phase.renewing.duration=3s", "fleet.meter.send.0.every=200ms"];
+    let fast = ["fleet.meter.auth.ttl=2s", "fleet.meter.auth.renew_at=50%", "fleet.meter.devices=5"];
+    let result = run("renewal.toml", &[short, fast].concat(), &[], &[]);
+    all_ok(&result, "telemetry");
+    assert!(result.fleets[0].renewals >= 5, "{} renewals", result.fleets[0].renewals);
+    assert_eq!(result.fleets[0].reconnects, 0);
+}
+
+#[test]
+fn mosquitto() {
+    let broker = Mosquitto::start((0..5).map(|index| format!("sensor-{index:04}")), "the library's");
+    let short = ["phase.ramp.duration=500ms", "phase.steady.duration=1s", "fleet.sensor.devices=5"];
+    let port = format!("target.port={}", broker.tls().port());
+    let (host, ca) = (broker.host().to_string(), broker.ca().display().to_string());
+    let env = [("BROKER_HOST", host.as_str()), ("BROKER_PASSWORD", "the library's")];
+    let result = run("mosquitto.toml", &[&short[..], &[&port]].concat(), &["--ca", &ca], &env);
+    all_ok(&result, "publish");
+    assert!(result.run.target.tls.is_some_and(|tls| tls.verified));
+}
+
+/// A process that ends with its test, however that ends.
+struct Ends(Child);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        // It may be gone already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The hub is this program's own, started by itself: to `run` it is as far away as one in Azure.
+#[test]
+fn real_hub() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let ca = folder.path().join("ca.pem").display().to_string();
+    let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    let arguments = ["emulator", "--listen", "127.0.0.1:0", "--group-key", "env:KEY", "--ca-out", &ca];
+    let hub = command(arguments).env("KEY", key).stdout(Stdio::piped()).spawn().expect("it was built");
+    let mut hub = Ends(hub);
+    let mut ready = String::new();
+    BufReader::new(hub.0.stdout.take().expect("piped")).read_line(&mut ready).expect("it says where it is");
+    let ready: serde_json::Value = serde_json::from_str(&ready).expect("a JSON object");
+    let (_, port) = ready["mqtt"].as_str().expect("an address").rsplit_once(':').expect("with a port");
+    let port = format!("target.port={port}");
+    let short = ["phase.ramp.duration=500ms", "phase.steady.duration=1s", "phase.evening.duration=500ms"];
+    let small = ["fleet.meter.devices=5", "fleet.meter.send.0.every=200ms", &port];
+    let env = [("IOTHUB_HOST", "localhost"), ("IOTHUB_GROUP_KEY", key)];
+    let result = run("real-hub.toml", &[short, small].concat(), &["--ca", &ca], &env);
+    all_ok(&result, "telemetry");
+    assert!(!result.run.target.embedded);
+}
+
+#[test]
+fn every_shipped_scenario_has_its_run_here() {
+    let files = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios")).expect("it is there");
+    let files: BTreeSet<String> =
+        files.map(|file| file.expect("readable").file_name().to_string_lossy().into_owned()).collect();
+    let source = include_str!("library.rs");
+    for file in files {
+        assert!(source.contains(&format!("run(\"{file}\"")), "{file} is not run");
+    }
+}
+
+#[test]
+fn the_roots_are_the_ones_they_are_called() {
+    const G1: &str = "4348a0e9444c78cb265e058d5e8944b4d84f9662bd26db257f8934a443c70161";
+    const G2: &str = "cb3ccbb76031e5e0138f8dd39a23f9de47ffc35e43c1144cea27d46a5ab1cb5f";
+    const MICROSOFT_RSA: &str = "c741f70f4b2a8d88bf2e71c14122ef53ef10eba0cfa5e64cfa20f418853073e0";
+    for (file, expected) in [("azure-global.pem", [G2, MICROSOFT_RSA]), ("azure-china.pem", [G1, G2])] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("certs").join(file);
+        let roots = CertificateDer::pem_file_iter(&path).expect("it is there").map(|root| root.expect("PEM"));
+        let fingerprints: Vec<String> = roots
+            .map(|root| Sha256::digest(&root).iter().map(|byte| format!("{byte:02x}")).collect())
+            .collect();
+        assert_eq!(fingerprints, expected, "{file}");
+        let options = hubstorm::link::tls::ClientOptions { ca: Some(path), ..Default::default() };
+        assert!(hubstorm::link::tls::client(&options).is_ok(), "{file} can be trusted");
+    }
+}
