@@ -92,7 +92,7 @@ fn environment(doing: &str, error: &dyn std::fmt::Display) -> AppError {
 pub async fn run(cli: Cli, mut env: Env) -> u8 {
     let result = match cli.command {
         Command::Run(args) => run::run(&args, &mut env).await,
-        Command::Check(args) => check_scenario(&args.scenario, &mut env),
+        Command::Check(args) => check_scenario(&args.scenario, &mut env).await,
         Command::Emulator(args) => run_emulator(args, &mut env).await.map(|()| exit::PASSED),
         Command::Report(args) => report::run(&args, &mut env).map(|()| 0),
         Command::Schema(args) => schema(&args, &mut env).map(|()| 0),
@@ -104,9 +104,9 @@ pub async fn run(cli: Cli, mut env: Env) -> u8 {
     })
 }
 
-fn check_scenario(args: &crate::cli::ScenarioArgs, env: &mut Env) -> Result<u8, AppError> {
+async fn check_scenario(args: &crate::cli::ScenarioArgs, env: &mut Env) -> Result<u8, AppError> {
     let plan = load::plan(args, env)?;
-    write!(env.out, "{}{}", check::describe(&plan), preflight::shortfalls(&plan))
+    write!(env.out, "{}{}", check::describe(&plan), preflight::shortfalls(&plan).await)
         .map_err(|e| environment("cannot write", &e))?;
     Ok(exit::PASSED)
 }

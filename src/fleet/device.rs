@@ -118,6 +118,11 @@ impl Device {
         Account { context: &self.context, fleet: self.fleet }
     }
 
+    /// Its number among the devices of all fleets.
+    pub(crate) fn number(&self) -> u64 {
+        self.plan().first + u64::from(self.index)
+    }
+
     fn plan(&self) -> &FleetPlan {
         &self.context.plan.fleets[usize::from(self.fleet)]
     }

@@ -8,6 +8,7 @@ mod support;
 
 mod browser;
 mod cli;
+mod credentials;
 mod emulator;
 mod fleet;
 mod frozen;
@@ -16,3 +17,4 @@ mod paho;
 mod regression;
 mod report;
 mod scenario;
+mod secrets;
