@@ -230,8 +230,10 @@ fn device(line: &str, form: Form<'_>) -> Result<Option<Device>, Fault> {
 }
 
 fn is_connection_string(line: &str) -> bool {
-    let lower = |name: &str| line.to_ascii_lowercase().contains(name);
-    line.contains(';') && (lower("hostname=") || lower("sharedaccesskey="))
+    const NAMES: [&str; 3] = ["HostName", "DeviceId", "SharedAccessKey"];
+    let names = line.split(';').filter_map(|field| field.split_once('=')).map(|(name, _)| name.trim());
+    // An id of a CSV may contain both characters, but hardly two of these.
+    names.filter(|name| NAMES.iter().any(|known| known.eq_ignore_ascii_case(name))).count() >= 2
 }
 
 fn keyed(id: &str, key: &str) -> Result<Device, Fault> {
