@@ -38,7 +38,13 @@ fn plan_of(devices: u32, window: u16) -> Plan {
         "telemetry" = ["p(50) < 20ms", "p(99) < 1.1s", "count(ok) > 9900", "rate(ok) == 100%"]
         "#
     );
-    let input = Input { file: "golden.toml", text: &text, overrides: &[], env: &|_| None };
+    let input = Input {
+        file: "golden.toml",
+        text: &text,
+        overrides: &[],
+        env: &|_| None,
+        files: &crate::scenario::no_files,
+    };
     plan::load(&input, &mut rand::rng()).unwrap()
 }
 
@@ -84,7 +90,7 @@ fn run(devices: u32, window: u16) -> (Totals, verdict::Judged) {
     let plan = Arc::new(plan_of(devices, window));
     let zero = crate::clock::now();
     let (reports, _keep) = tokio::sync::mpsc::unbounded_channel();
-    let endpoint = Arc::new(Endpoint { host: "hub".to_owned(), port: 8883, tls: None });
+    let endpoint = Arc::new(Endpoint { host: "hub".to_owned(), port: 8883, ..Endpoint::default() });
     let clocks = (zero, Duration::from_secs(1_800_000_000));
     let context =
         Rc::new(Context::new(plan.clone(), endpoint, clocks, (Buffers::shared(), Deadlines::new()), reports));

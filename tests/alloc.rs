@@ -193,7 +193,7 @@ fn a_tls_connection_that_waits_owns_no_buffers() {
     let client = tls::client(&ClientOptions { roots_pem, ..ClientOptions::default() }).expect("PEM");
     let listener = listen::bind(([127, 0, 0, 1], 0).into()).expect("a free port");
     let port = listener.local_addr().expect("bound").port();
-    let endpoint = Endpoint { host: "127.0.0.1".to_owned(), port, tls: Some(client) };
+    let endpoint = Endpoint { host: "127.0.0.1".to_owned(), port, tls: Some(client), ..Endpoint::default() };
     let deadline = clock::now() + Duration::from_secs(60);
 
     // Only what the client's thread holds is counted. The first connection pays for what all share.
@@ -210,10 +210,10 @@ fn a_tls_connection_that_waits_owns_no_buffers() {
     });
     in_a_runtime(async {
         let mut dialled = Vec::with_capacity(CONNECTIONS + 1);
-        dialled.push(dial(&endpoint, deadline).await.expect("trusted").transport);
+        dialled.push(dial(&endpoint, 0, deadline).await.expect("trusted").transport);
         let before = HELD_BYTES.get();
         for _ in 0..CONNECTIONS {
-            dialled.push(dial(&endpoint, deadline).await.expect("trusted").transport);
+            dialled.push(dial(&endpoint, 0, deadline).await.expect("trusted").transport);
         }
         let each = (HELD_BYTES.get() - before) / CONNECTIONS;
         // Less than rustls's own structure would mean that nothing was counted.

@@ -33,7 +33,7 @@ struct Trouble {
 
 async fn connect(plan: &Plan, fleet: &FleetPlan, endpoint: &Endpoint, device: &str) -> Result<(), Trouble> {
     let deadline = clock::now() + fleet.connect_timeout;
-    let dialled = link::dial(endpoint, deadline).await.map_err(|error| dial_trouble(&error))?;
+    let dialled = link::dial(endpoint, fleet.first, deadline).await.map_err(|error| dial_trouble(&error))?;
     let credentials = fleet.auth.credentials(&plan.target, device, 0, clock::unix());
     let mut canary = Canary {
         session: Session::new(Settings {
@@ -83,6 +83,9 @@ pub(super) fn dial_fix(error: &DialError) -> &'static str {
         "tls_certificate" => {
             "give the root that signed the server's certificate with --ca FILE or [target] ca, and check the host name"
         }
+        "source_address" => {
+            "check source_ips in [target]: addresses of this machine, of the same kind as the host's"
+        }
         _ => "check that the server speaks TLS 1.2 or 1.3 on this port",
     }
 }
@@ -90,8 +93,8 @@ pub(super) fn dial_fix(error: &DialError) -> &'static str {
 fn refusal(kind: TargetKind, code: u8) -> Trouble {
     let fix = match (kind, code) {
         (TargetKind::IotHub, 5) => {
-            "the hub refuses so for every reason: check that the device exists and is enabled, that its key is derived from this \
-             group key (or that the policy has DeviceConnect), and that this machine's clock is right to five minutes"
+            "the hub refuses so for every reason: check that the device exists and is enabled, that its key is the one that the file \
+             has or that is derived from this group key (or that the policy has DeviceConnect), and that this machine's clock is right to five minutes"
         }
         (TargetKind::Mqtt, 4 | 5) => "check the user name and password, and the broker's access rules",
         (_, 3) => "the server says it is unavailable; try again",
@@ -209,11 +212,17 @@ mod tests {
         );
         let key = device_key.to_base64();
         let env = |_: &str| Some(key.to_string());
-        let input = Input { file: "canary.toml", text: &text, overrides: &[], env: &env };
+        let input = Input {
+            file: "canary.toml",
+            text: &text,
+            overrides: &[],
+            env: &env,
+            files: &crate::scenario::no_files,
+        };
         let plan = crate::plan::load(&input, &mut rand::rng()).unwrap();
         let options = tls::ClientOptions { roots_pem, ..tls::ClientOptions::default() };
         let tls = tls::client(&options).ok();
-        let endpoint = Arc::new(Endpoint { host: "localhost".to_owned(), port, tls });
+        let endpoint = Arc::new(Endpoint { host: "localhost".to_owned(), port, tls, ..Endpoint::default() });
         let answer = fly(&plan, &endpoint).await;
         drop(stop);
         serving.await.unwrap().unwrap();

@@ -74,7 +74,7 @@ pub(super) fn thin_thresholds(plan: &Plan) -> String {
 /// Said before a run, and in its report: whoever is on the way can read the password.
 #[must_use]
 pub(super) fn password_in_clear(plan: &Plan) -> Option<String> {
-    let has_password = plan.fleets.iter().any(|fleet| matches!(fleet.auth, Auth::Password { .. }));
+    let has_password = plan.fleets.iter().any(|fleet| fleet.auth.has_password());
     (has_password && plan.target.tls.is_none() && !plan.target.is_loopback()).then(|| {
         format!(
             "the password goes to {} in clear text, over plain TCP; use tls = true in [target]",
@@ -152,7 +152,11 @@ fn credentials(auth: &Auth) -> String {
         Auth::SasPolicy { policy, ttl, renew_at, .. } => {
             format!("SAS, signed by the policy {policy}; {}", tokens(*ttl, *renew_at))
         }
+        Auth::SasFile { ttl, renew_at, .. } => {
+            format!("SAS, a key per device from a file; {}", tokens(*ttl, *renew_at))
+        }
         Auth::Password { .. } => "user name and password".to_owned(),
+        Auth::PasswordFile { .. } => "user name and password, per device from a file".to_owned(),
         Auth::None => "none".to_owned(),
     }
 }
@@ -209,7 +213,15 @@ fn write_needs(out: &mut String, plan: &Plan) -> fmt::Result {
         0 => String::new(),
         closing => format!(", and up to {} that are still closing", human_count(closing)),
     };
-    writeln!(out, "  ports         {} ephemeral ports towards the target{closing}", human_count(ports))?;
+    let sources = match plan.target.source_ips.len() {
+        0 => String::new(),
+        n => format!(", taking turns with {}", plural(n as u64, "source address", "source addresses")),
+    };
+    writeln!(
+        out,
+        "  ports         {} ephemeral ports towards the target{closing}{sources}",
+        human_count(ports)
+    )?;
     writeln!(out, "  memory        about {}", human_bytes(memory_bytes))
 }
 
@@ -223,7 +235,13 @@ mod tests {
         let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
         let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
         let env = |name: &str| Some(if name.ends_with("HOST") { "host.example" } else { key }.to_owned());
-        let input = Input { file: "x.toml", text, overrides: &overrides, env: &env };
+        let input = Input {
+            file: "x.toml",
+            text,
+            overrides: &overrides,
+            env: &env,
+            files: &crate::scenario::no_files,
+        };
         let plan = crate::plan::load(&input, &mut rand::rngs::StdRng::seed_from_u64(1));
         describe(&plan.unwrap_or_else(|errors| panic!("{errors}")))
     }
@@ -264,6 +282,15 @@ mod tests {
         let quickstart = include_str!("../../scenarios/quickstart.toml");
         assert!(!described(quickstart, &[]).contains("skipped"));
         assert!(described(quickstart, &["fleet.meter.offline=skip"]).contains("ends as offline"));
+    }
+
+    #[test]
+    fn source_addresses_are_described() {
+        let text = described(
+            include_str!("../../scenarios/mosquitto.toml"),
+            &["target.host=127.0.0.1", "target.source_ips=[\"127.0.0.2\", \"127.0.0.3\"]"],
+        );
+        assert!(text.contains("towards the target, taking turns with 2 source addresses"), "{text}");
     }
 
     #[test]

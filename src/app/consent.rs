@@ -59,7 +59,13 @@ mod tests {
              [[phase]]\nname = \"p\"\nduration = \"100s\"\n"
         );
         let key = |_: &str| Some("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned());
-        let input = Input { file: "cost.toml", text: &text, overrides: &[], env: &key };
+        let input = Input {
+            file: "cost.toml",
+            text: &text,
+            overrides: &[],
+            env: &key,
+            files: &crate::scenario::no_files,
+        };
         let plan = crate::plan::load(&input, &mut rand::rng()).unwrap();
         let (_sender, interrupts) = tokio::sync::watch::channel(0);
         let mut env = Env { answer, err: Box::new(std::io::sink()), ..Env::of_process(interrupts) };

@@ -62,7 +62,13 @@ mod tests {
             load = "100% -> 300%"
         "#;
         let load = |overrides: &[String]| {
-            let input = Input { file: "cost.toml", text, overrides, env: &|_| None };
+            let input = Input {
+                file: "cost.toml",
+                text,
+                overrides,
+                env: &|_| None,
+                files: &crate::scenario::no_files,
+            };
             crate::plan::load(&input, &mut rand::rng()).unwrap()
         };
         let plan = load(&[]);

@@ -157,8 +157,8 @@ async fn reach(args: &DoctorArgs, target: &str, env: &mut Env) -> Result<(), App
         addresses.dedup();
         print(env, &format!("  {:<13}{}\n", "addresses", addresses.join(", ")))?;
     }
-    let endpoint = Endpoint { host: host.to_owned(), port, tls };
-    match link::dial(&endpoint, clock::now() + DIAL_TIMEOUT).await {
+    let endpoint = Endpoint { host: host.to_owned(), port, tls, ..Endpoint::default() };
+    match link::dial(&endpoint, 0, clock::now() + DIAL_TIMEOUT).await {
         Ok(Dialled { steps, tls, .. }) => {
             print(env, &format!("{}ready for MQTT\n", took(&steps, tls.as_ref())))
         }

@@ -3,7 +3,9 @@
 use super::{AppError, Env};
 use crate::cli::ScenarioArgs;
 use crate::plan::{self, Plan};
-use crate::scenario::Input;
+use crate::scenario::{FileText, Input};
+use std::io;
+use std::path::Path;
 
 /// Reads and resolves a scenario.
 pub(super) fn plan(args: &ScenarioArgs, env: &Env) -> Result<Plan, AppError> {
@@ -11,10 +13,16 @@ pub(super) fn plan(args: &ScenarioArgs, env: &Env) -> Result<Plan, AppError> {
     let text = std::fs::read_to_string(&args.scenario)
         .map_err(|error| AppError::Scenario(format!("cannot read the scenario {file}: {error}")))?;
     let overrides = overrides(args)?;
-    let input = Input { file: &file, text: &text, overrides: &overrides, env: &|name| (env.var)(name) };
+    let input =
+        Input { file: &file, text: &text, overrides: &overrides, env: &|name| (env.var)(name), files: &read };
     plan::load(&input, &mut rand::rng()).map_err(|errors| {
         AppError::Scenario(format!("the scenario is invalid; nothing was started\n{errors}"))
     })
+}
+
+/// A file that the scenario names. It may hold secrets.
+fn read(path: &Path) -> io::Result<FileText> {
+    std::fs::read(path).map(FileText::new)
 }
 
 /// Options that mean a scenario key are overrides like any other.

@@ -124,7 +124,7 @@ fn print(env: &mut Env, text: &str) -> Result<(), AppError> {
 pub async fn run(cli: Cli, mut env: Env) -> u8 {
     let result = match cli.command {
         Command::Run(args) => run::run(&args, &mut env).await,
-        Command::Check(args) => check_scenario(&args.scenario, &mut env),
+        Command::Check(args) => check_scenario(&args.scenario, &mut env).await,
         Command::Emulator(args) => run_emulator(args, &mut env).await.map(|()| exit::PASSED),
         Command::Report(args) => report::run(&args, &mut env).map(|()| exit::PASSED),
         Command::Doctor(args) => doctor::run(&args, &mut env).await.map(|()| exit::PASSED),
@@ -146,9 +146,9 @@ pub async fn run(cli: Cli, mut env: Env) -> u8 {
     })
 }
 
-fn check_scenario(args: &crate::cli::ScenarioArgs, env: &mut Env) -> Result<u8, AppError> {
+async fn check_scenario(args: &crate::cli::ScenarioArgs, env: &mut Env) -> Result<u8, AppError> {
     let plan = load::plan(args, env)?;
-    let text = format!("{}{}", check::describe(&plan), preflight::shortfalls(&plan));
+    let text = format!("{}{}", check::describe(&plan), preflight::shortfalls(&plan).await);
     print(env, &text).map(|()| exit::PASSED)
 }
 

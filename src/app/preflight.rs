@@ -4,55 +4,111 @@
 use super::AppError;
 use super::machine::{ephemeral_ports, memory_available};
 use crate::fleet::raise_descriptor_limit;
-use crate::plan::{Needs, Plan};
+use crate::link::{self, Endpoint};
+use crate::plan::{Needs, Plan, Target};
 use crate::units::human_bytes;
+use std::fmt;
+use std::net::IpAddr;
 use std::path::Path;
 
 /// What a common result and its page take; a longer run's take more.
 const RESULT_BYTES: usize = 1024 * 1024;
 
 /// Raises the descriptor limit and refuses what cannot work.
-pub(super) fn machine(plan: &Plan) -> Result<(), AppError> {
+pub(super) async fn machine(plan: &Plan) -> Result<(), AppError> {
     let needs = plan.needs();
     let limit = raise_descriptor_limit()
         .map_err(|error| AppError::Environment(format!("cannot raise the limit of open files: {error}")))?;
     descriptors(needs.descriptors, limit)?;
-    if let Some(range) = ephemeral_ports() {
-        ports(needs.ports, range)?;
+    source_ips(&plan.target.source_ips)?;
+    match offered(plan, needs.ports).await {
+        Some(offer) => ports(needs.ports, &offer),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// What this machine lacks or may come to lack, in words with what to do; empty when all is well. For `check`, which refuses
 /// nothing, and for what is only an estimate.
 #[must_use]
-pub(super) fn shortfalls(plan: &Plan) -> String {
+pub(super) async fn shortfalls(plan: &Plan) -> String {
     let needs = plan.needs();
     let hard_limit = raise_descriptor_limit().unwrap_or(u64::MAX);
+    let offer = offered(plan, needs.ports + needs.ports_closing).await;
     let lacking = [
         descriptors(needs.descriptors, hard_limit).err(),
-        ephemeral_ports().and_then(|range| ports(needs.ports, range).err()),
+        source_ips(&plan.target.source_ips).err(),
+        offer.as_ref().and_then(|offer| ports(needs.ports, offer).err()),
     ];
     let lacking = lacking.into_iter().flatten().map(|error| format!("warning: {error}\n"));
-    let resting = ephemeral_ports().and_then(|range| resting(&needs, range));
+    let resting = offer.and_then(|offer| resting(&needs, &offer));
     let memory = memory_available().and_then(|available| memory(needs.memory_bytes, available));
     lacking.chain(resting).chain(memory).collect()
 }
 
+/// Addresses that are not this machine's would fail every device.
+fn source_ips(ips: &[IpAddr]) -> Result<(), AppError> {
+    let failed = ips.iter().find_map(|ip| link::check_source(*ip).err().map(|error| (ip, error)));
+    failed.map_or(Ok(()), |(ip, error)| {
+        Err(AppError::Environment(format!(
+            "devices cannot connect from {ip}, one of [target] source_ips: {error}\n  \
+             remove it, or give it to this machine (as root):  ip address add {ip} dev <interface>"
+        )))
+    })
+}
+
+/// Local ports that this machine offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Offer {
+    first: u64,
+    last: u64,
+    /// Pairs of a source and a target address; each has the whole range.
+    pairs: u64,
+}
+
+impl Offer {
+    fn ports(self) -> u64 {
+        (self.last + 1).saturating_sub(self.first).saturating_mul(self.pairs)
+    }
+}
+
+impl fmt::Display for Offer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({} to {}", self.ports(), self.first, self.last)?;
+        match self.pairs {
+            1 => f.write_str(")"),
+            pairs => write!(f, ", {pairs} times: once for each pair of a source and a target address)"),
+        }
+    }
+}
+
+/// What is offered for this plan. The target's name is looked up only where one address is not enough for what is needed.
+async fn offered(plan: &Plan, needed: u64) -> Option<Offer> {
+    let (first, last) = ephemeral_ports()?;
+    let Target { host, port, source_ips, .. } = &plan.target;
+    let offer = Offer { first, last, pairs: source_ips.len().max(1) as u64 };
+    if needed <= offer.ports() || plan.emulator.is_some() {
+        return Some(offer);
+    }
+    let endpoint =
+        Endpoint { host: host.clone(), port: *port, sources: source_ips.clone(), ..Endpoint::default() };
+    match link::pairs(&endpoint).await {
+        Ok(pairs) => Some(Offer { pairs: pairs.max(1), ..offer }),
+        // A name that cannot be resolved is the canary's to tell, or the run's.
+        Err(_) => Some(offer),
+    }
+}
+
 /// Ports that rest after a close may run out although those in use do not.
-fn resting(needs: &Needs, range: (u64, u64)) -> Option<String> {
+fn resting(needs: &Needs, offer: &Offer) -> Option<String> {
     let together = needs.ports + needs.ports_closing;
-    (ports(needs.ports, range).is_ok() && ports(together, range).is_err()).then(|| {
+    (ports(needs.ports, offer).is_ok() && ports(together, offer).is_err()).then(|| {
         format!(
             "warning: up to {} local ports may rest for a minute after their devices renewed or left, beside {} in use; the \
-             system offers {} ({} to {})\n  \
+             system offers {offer}\n  \
              widen the range (as root):  sysctl -w net.ipv4.ip_local_port_range=\"1024 65535\"\n  \
-             or renew less often (ttl), or let devices come and go more slowly\n",
-            needs.ports_closing,
-            needs.ports,
-            (range.1 + 1).saturating_sub(range.0),
-            range.0,
-            range.1,
+             or give this machine more addresses ([target] source_ips), renew less often (ttl), or let devices come and go more \
+             slowly\n",
+            needs.ports_closing, needs.ports,
         )
     })
 }
@@ -73,14 +129,14 @@ pub(super) fn more_descriptors(needed: u64, limit: u64) -> String {
     )
 }
 
-fn ports(needed: u64, (first, last): (u64, u64)) -> Result<(), AppError> {
-    let available = (last + 1).saturating_sub(first);
-    if needed <= available {
+fn ports(needed: u64, offer: &Offer) -> Result<(), AppError> {
+    if needed <= offer.ports() {
         return Ok(());
     }
     Err(AppError::Environment(format!(
-        "this plan needs {needed} local ports to one destination and the system offers {available} ({first} to {last})\n  \
+        "this plan needs {needed} local ports towards the target and the system offers {offer}\n  \
          widen the range (as root):  sysctl -w net.ipv4.ip_local_port_range=\"1024 65535\"\n  \
+         or give this machine more addresses and list them:  [target] source_ips = [\"10.0.0.2\", \"10.0.0.3\"]\n  \
          or use fewer devices"
     )))
 }
@@ -116,6 +172,10 @@ pub(super) fn output(folder: &Path) -> Result<(), AppError> {
 mod tests {
     use super::*;
 
+    fn offer(pairs: u64) -> Offer {
+        Offer { first: 32_768, last: 60_999, pairs }
+    }
+
     #[test]
     fn too_few_descriptors_name_the_number_and_the_command() {
         assert!(descriptors(1_000, 1_024).is_ok());
@@ -125,9 +185,38 @@ mod tests {
 
     #[test]
     fn too_few_ports_name_the_number_and_the_command() {
-        assert!(ports(28_232, (32_768, 60_999)).is_ok());
-        let message = ports(28_233, (32_768, 60_999)).unwrap_err().to_string();
+        assert!(ports(28_232, &offer(1)).is_ok());
+        let message = ports(28_233, &offer(1)).unwrap_err().to_string();
         assert!(message.contains("28233") && message.contains("ip_local_port_range"), "{message}");
+        assert!(message.contains("28232 (32768 to 60999)") && message.contains("source_ips"), "{message}");
+    }
+
+    #[test]
+    fn every_pair_of_addresses_has_the_whole_range() {
+        assert!(ports(3 * 28_232, &offer(3)).is_ok());
+        let message = ports(3 * 28_232 + 1, &offer(3)).unwrap_err().to_string();
+        assert!(message.contains("offers 84696 (32768 to 60999, 3 times"), "{message}");
+    }
+
+    #[tokio::test]
+    async fn source_addresses_multiply_what_is_offered() {
+        let text = "[target]\nkind = \"mqtt\"\nhost = \"127.0.0.1\"\nsource_ips = [\"127.0.0.2\", \"127.0.0.3\"]\n\
+                    [fleet.a]\ndevices = 1\n[[phase]]\nname = \"p\"\nduration = \"1s\"\n";
+        let plan = |text: &str| {
+            let files = &crate::scenario::no_files;
+            let input =
+                crate::scenario::Input { file: "x.toml", text, overrides: &[], env: &|_| None, files };
+            crate::plan::load(&input, &mut rand::rng()).unwrap_or_else(|errors| panic!("{errors}"))
+        };
+        let two = offered(&plan(text), u64::MAX).await.unwrap();
+        let one = offered(&plan(&text.replace(", \"127.0.0.3\"", "")), u64::MAX).await.unwrap();
+        assert_eq!((two.pairs, two.ports()), (2, 2 * one.ports()));
+        assert!(machine(&plan(text)).await.is_ok());
+        // Documentation addresses are nobody's (RFC 5737).
+        let strange = plan(&text.replace("127.0.0.3", "192.0.2.1"));
+        let message = machine(&strange).await.unwrap_err().to_string();
+        assert!(message.contains("192.0.2.1") && message.contains("ip address add"), "{message}");
+        assert!(shortfalls(&strange).await.contains("warning: devices cannot connect from 192.0.2.1"));
     }
 
     #[test]
@@ -140,12 +229,12 @@ mod tests {
     #[test]
     fn ports_that_rest_are_warned_of_and_never_refused() {
         let needs = |ports_closing| Needs { descriptors: 0, ports: 20_000, ports_closing, memory_bytes: 0 };
-        let range = (32_768, 60_999);
-        assert_eq!(resting(&needs(8_232), range), None);
-        let warning = resting(&needs(8_233), range).unwrap();
+        assert_eq!(resting(&needs(8_232), &offer(1)), None);
+        assert_eq!(resting(&needs(8_233), &offer(2)), None);
+        let warning = resting(&needs(8_233), &offer(1)).unwrap();
         assert!(warning.contains("8233") && warning.contains("ip_local_port_range"), "{warning}");
         let too_many = Needs { ports: 30_000, ..needs(1) };
-        assert_eq!(resting(&too_many, range), None, "that is refused anyway");
+        assert_eq!(resting(&too_many, &offer(1)), None, "that is refused anyway");
     }
 
     #[test]

@@ -4,8 +4,9 @@
 use super::child::Hub;
 use super::{AppError, Env, assemble, canary, consent, load, outcome, preflight};
 use crate::cli::RunArgs;
-use crate::emulator::control::{Answer, ControlConfig, ControlPolicy, Ready, SecretText};
+use crate::emulator::control::{Answer, ControlConfig, ControlDevice, ControlPolicy, Ready, SecretText};
 use crate::fleet::{self, Control, Finished, Tracer};
+use crate::iothub::sas;
 use crate::link::{Endpoint, tls};
 use crate::live::{Moment, Progress, Style};
 use crate::measure::Gathered;
@@ -23,7 +24,7 @@ use tokio::sync::watch;
 pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
     let mut plan = load::plan(&args.scenario, env)?;
     let (trace, traced) = args.trace.as_ref().map(|id| tracer(&plan, id)).transpose()?.unzip();
-    preflight::machine(&plan)?;
+    preflight::machine(&plan).await?;
     preflight::output(&args.out)?;
     let workers = args.workers.map_or_else(|| default_workers(&plan), usize::from);
 
@@ -36,7 +37,7 @@ pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
         hub = Some(started);
     }
     let endpoint = Arc::new(endpoint(&plan, roots)?);
-    say(env, args.quiet, &announce(&plan, &endpoint, workers));
+    say(env, args.quiet, &announce(&plan, &endpoint, workers).await);
 
     let interrupts = env.interrupts.clone();
     unless_interrupted(&interrupts, consent::given(&plan, args.yes, env)).await?;
@@ -195,7 +196,14 @@ fn control_config(plan: &Plan, workers: usize) -> ControlConfig {
                 let key = SecretText::new(key.to_base64());
                 config.policies.push(ControlPolicy { name: policy.clone(), key });
             }
-            Auth::Password { .. } | Auth::None => {}
+            Auth::SasFile { devices, .. } => {
+                let device = |index| ControlDevice {
+                    id: devices.id(index).to_owned(),
+                    key: SecretText::new(sas::Key::from_bytes(devices.secret(index)).to_base64()),
+                };
+                config.devices.extend((0..fleet.devices).map(device));
+            }
+            Auth::Password { .. } | Auth::PasswordFile { .. } | Auth::None => {}
         }
     }
     config
@@ -223,11 +231,11 @@ fn endpoint(plan: &Plan, roots: Option<Vec<u8>>) -> Result<Endpoint, AppError> {
         }
         None => None,
     };
-    Ok(Endpoint { host: target.host.clone(), port: target.port, tls })
+    Ok(Endpoint { host: target.host.clone(), port: target.port, tls, sources: target.source_ips.clone() })
 }
 
 /// One line on what is about to happen, and for a hub that bills, what it will cost.
-fn announce(plan: &Plan, endpoint: &Endpoint, workers: usize) -> String {
+async fn announce(plan: &Plan, endpoint: &Endpoint, workers: usize) -> String {
     let devices = plural(plan.devices(), "device", "devices");
     let phases = plural(plan.schedule.phases().len() as u64, "phase", "phases");
     let workers = plural(workers as u64, "worker", "workers");
@@ -243,7 +251,7 @@ fn announce(plan: &Plan, endpoint: &Endpoint, workers: usize) -> String {
         text.push_str(&super::cost::line(plan));
     }
     text.push_str(&super::check::thin_thresholds(plan));
-    text.push_str(&preflight::shortfalls(plan));
+    text.push_str(&preflight::shortfalls(plan).await);
     text.extend(super::check::password_in_clear(plan).map(|warning| format!("warning: {warning}\n")));
     text
 }

@@ -105,7 +105,10 @@ pub fn admit(config: &Config, connect: &Connect, now_unix: u64) -> Result<Admitt
             keys.peek().ok_or(Refusal::Policy)?;
             keys.any(|(_, key)| token.verify(key))
         }
-        None => config.group_keys.iter().any(|group| token.verify(&group.derive(name.device))),
+        None => match config.device_keys.get(name.device) {
+            Some(own) => token.verify(own),
+            None => config.group_keys.iter().any(|group| token.verify(&group.derive(name.device))),
+        },
     };
     if !verified {
         return Err(Refusal::Signature);
@@ -126,6 +129,7 @@ mod tests {
         Config {
             host_names: vec!["Hub.test".to_owned()],
             group_keys: vec![key(1), key(2)],
+            device_keys: [("own".into(), key(4))].into(),
             policies: vec![("device".to_owned(), key(3))],
             ..Config::default()
         }
@@ -170,6 +174,13 @@ mod tests {
         let mut plain = connect("d1", &token(&key(1).derive("d1"), "hub.test/devices/d1", NOW + 60, None));
         plain.username = Some("HUB.TEST/d1".to_owned());
         assert_eq!(decide(&plain), admitted);
+    }
+
+    #[test]
+    fn a_device_with_a_key_of_its_own_is_admitted_with_that_one_alone() {
+        let with = |key: &Key| decide(&connect("own", &token(key, "hub.test/devices/own", NOW + 60, None)));
+        assert!(with(&key(4)).is_ok());
+        assert_eq!(with(&key(1).derive("own")), Err(Refusal::Signature));
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub struct ControlConfig {
     pub hosts: Vec<String>,
     /// Group keys in base64; without any, one is made at random.
     pub group_keys: Vec<SecretText>,
+    /// Devices with keys of their own.
+    pub devices: Vec<ControlDevice>,
     /// Policies that let devices connect.
     pub policies: Vec<ControlPolicy>,
     /// `S1` and the like. Its throttles and quotas are not emulated yet.
@@ -59,6 +61,7 @@ impl Default for ControlConfig {
             port: 0,
             hosts: Vec::new(),
             group_keys: Vec::new(),
+            devices: Vec::new(),
             policies: Vec::new(),
             tier: Tier::S1.name().to_owned(),
             units: 1,
@@ -66,6 +69,16 @@ impl Default for ControlConfig {
             shards: 0,
         }
     }
+}
+
+/// A device with a key of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ControlDevice {
+    /// Its id.
+    pub id: String,
+    /// Its key in base64.
+    pub key: SecretText,
 }
 
 /// A shared access policy that lets devices connect.
@@ -127,6 +140,9 @@ impl ControlConfig {
         }
         if config.group_keys.is_empty() {
             config.group_keys.push(Key::random(&mut rand::rng()));
+        }
+        for device in &self.devices {
+            config.device_keys.insert(device.id.as_str().into(), Key::from_base64(device.key.expose())?);
         }
         for policy in &self.policies {
             config.policies.push((policy.name.clone(), Key::from_base64(policy.key.expose())?));

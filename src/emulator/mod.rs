@@ -26,6 +26,7 @@ pub use server::{EmulatorError, Hub, Stats, serve};
 
 use crate::iothub::limits;
 use crate::iothub::sas::Key;
+use std::collections::HashMap;
 use std::time::Duration;
 
 /// How the hub behaves.
@@ -35,6 +36,8 @@ pub struct Config {
     pub host_names: Vec<String>,
     /// Every device whose key is derived from one of these is admitted.
     pub group_keys: Vec<Key>,
+    /// Devices with keys of their own, by id. Those keys are the only ones that admit them.
+    pub device_keys: HashMap<Box<str>, Key>,
     /// Shared access policies that hold `DeviceConnect`: name and key.
     pub policies: Vec<(String, Key)>,
     /// From a token's expiry to the end of the connection that it opened.
@@ -51,6 +54,7 @@ impl Default for Config {
         Config {
             host_names: vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
             group_keys: Vec::new(),
+            device_keys: HashMap::new(),
             policies: Vec::new(),
             expiry_grace: limits::EXPIRY_GRACE,
             connect_arrival_timeout: limits::CONNECT_ARRIVAL_TIMEOUT,

@@ -121,6 +121,11 @@ impl Device {
         self.plan().device_id(self.index)
     }
 
+    /// Its number among the devices of all fleets.
+    pub(crate) fn number(&self) -> u64 {
+        self.plan().first + u64::from(self.index)
+    }
+
     fn plan(&self) -> &FleetPlan {
         &self.context.plan.fleets[usize::from(self.fleet)]
     }

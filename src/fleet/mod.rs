@@ -203,12 +203,19 @@ mod tests {
         let text = "[target]\nkind = \"mqtt\"\nhost = \"127.0.0.1\"\nport = 9\ntls = false\n\
                     [fleet.a]\ndevices = 1\n[fleet.b]\ndevices = 1\n\
                     [[phase]]\nname = \"p\"\nduration = \"1h\"\n";
-        let input = Input { file: "panic.toml", text, overrides: &[], env: &|_| None };
+        let input = Input {
+            file: "panic.toml",
+            text,
+            overrides: &[],
+            env: &|_| None,
+            files: &crate::scenario::no_files,
+        };
         let mut plan = crate::plan::load(&input, &mut rand::rng()).unwrap();
         plan.fleets[1].reconnect = BackOff::Fixed { delay: Duration::MAX };
         // A port that was free a moment ago refuses.
         let free = crate::link::listen::bind("127.0.0.1:0".parse().unwrap()).unwrap().local_addr().unwrap();
-        let endpoint = Arc::new(Endpoint { host: free.ip().to_string(), port: free.port(), tls: None });
+        let endpoint =
+            Arc::new(Endpoint { host: free.ip().to_string(), port: free.port(), ..Endpoint::default() });
         let settings = Settings { workers: 2, endpoint, trace: None };
         let (_control, controlled) = watch::channel(Control::Run);
         let finished = run(Arc::new(plan), settings, controlled, |_, _| {}).await.unwrap();

@@ -4,9 +4,11 @@
 //!
 //! It touches no socket and no clock: `now` is an argument, in seconds since the Unix epoch.
 
+pub mod connection;
 pub mod limits;
 pub mod names;
 pub mod properties;
+pub mod registry;
 pub mod sas;
 pub mod topics;
 

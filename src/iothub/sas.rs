@@ -53,6 +53,18 @@ impl Key {
         Ok(Key(bytes))
     }
 
+    /// A key from the bytes of one that was read before.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Key {
+        Key(Zeroizing::new(bytes.to_vec()))
+    }
+
+    /// The key itself, for the one place that keeps many of them together.
+    #[must_use]
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+
     /// A new key of 64 bytes, as the portal makes for a group.
     #[must_use]
     pub fn random(generator: &mut impl rand::Rng) -> Key {

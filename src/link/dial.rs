@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{timeout, timeout_at};
 
+use super::addresses::{self, Path};
 use super::records::Records;
 use super::secure::{self, Secure};
 use super::tls::TlsFacts;
@@ -22,7 +23,7 @@ use super::transport::Transport;
 use crate::clock;
 
 /// Where to connect to, and how.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Endpoint {
     /// A name or an address; with TLS also what the certificate must name and, for a name, what SNI says.
     pub host: String,
@@ -30,6 +31,8 @@ pub struct Endpoint {
     pub port: u16,
     /// TLS, one configuration for the whole fleet; `None` speaks plain TCP.
     pub tls: Option<Arc<ClientConfig>>,
+    /// This machine's addresses to connect from, in turn; empty lets the system choose.
+    pub sources: Vec<IpAddr>,
 }
 
 /// The steps of a dial.
@@ -86,7 +89,7 @@ pub struct DialError {
     /// How long the earlier steps took.
     pub steps: Steps,
     /// A stable name for counting: `dns`, `tcp_refused`, `tcp_timeout`, `tcp_unreachable`, `tls`, `tls_timeout`,
-    /// `tls_certificate`, `fd_limit`, `ports_exhausted`, `no_memory`.
+    /// `tls_certificate`, `fd_limit`, `ports_exhausted`, `source_address`, `no_memory`.
     pub class: &'static str,
     kind: Class,
     source: io::Error,
@@ -117,6 +120,7 @@ enum Class {
     TlsCertificate,
     FdLimit,
     PortsExhausted,
+    SourceAddress,
     NoMemory,
 }
 
@@ -132,6 +136,7 @@ impl Class {
             Class::TlsCertificate => "tls_certificate",
             Class::FdLimit => "fd_limit",
             Class::PortsExhausted => "ports_exhausted",
+            Class::SourceAddress => "source_address",
             Class::NoMemory => "no_memory",
         }
     }
@@ -140,7 +145,7 @@ impl Class {
         match self {
             Class::TcpRefused | Class::Tls | Class::TlsTimeout | Class::TlsCertificate => Culprit::Peer,
             Class::Dns | Class::TcpTimeout | Class::TcpUnreachable => Culprit::Network,
-            Class::FdLimit | Class::PortsExhausted | Class::NoMemory => Culprit::Us,
+            Class::FdLimit | Class::PortsExhausted | Class::SourceAddress | Class::NoMemory => Culprit::Us,
         }
     }
 
@@ -155,6 +160,7 @@ impl Class {
             Class::TlsCertificate => "the server's certificate was not accepted:",
             Class::FdLimit => "this process has no file descriptor left (raise `ulimit -n`):",
             Class::PortsExhausted => "this machine has no local port left for that address:",
+            Class::SourceAddress => "no source address can be used:",
             Class::NoMemory => "this machine has no memory left for a socket:",
         }
     }
@@ -169,6 +175,8 @@ impl Class {
             _ => {}
         }
         match (step, error.kind()) {
+            // Without a number it is not the system's: see `addresses`.
+            (Step::Tcp, io::ErrorKind::AddrNotAvailable) => Class::SourceAddress,
             (Step::Dns, _) => Class::Dns,
             (Step::Tcp, io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset) => {
                 Class::TcpRefused
@@ -203,15 +211,16 @@ impl fmt::Display for Cause<'_> {
     }
 }
 
-/// Connects to `endpoint`; all steps together may take until `deadline`.
+/// Connects to `endpoint`; all steps together may take until `deadline`. `turn` is the caller's number among all: source and
+/// target addresses are taken in turn.
 ///
 /// # Errors
 /// Any step failed or did not finish in time.
-pub async fn dial(endpoint: &Endpoint, deadline: Instant) -> Result<Dialled, DialError> {
+pub async fn dial(endpoint: &Endpoint, turn: u64, deadline: Instant) -> Result<Dialled, DialError> {
     let mut steps = Steps::default();
     let mut step = Step::Dns;
     // Boxed: a device's task would otherwise keep room for a handshake all its life.
-    let connecting = Box::pin(connect(endpoint, deadline, &mut step, &mut steps));
+    let connecting = Box::pin(connect(endpoint, turn, deadline, &mut step, &mut steps));
     let result = match timeout_at(deadline.into(), connecting).await {
         Ok(result) => result,
         Err(_) => Err(io::ErrorKind::TimedOut.into()),
@@ -225,6 +234,7 @@ pub async fn dial(endpoint: &Endpoint, deadline: Instant) -> Result<Dialled, Dia
 /// `step` and `steps` tell the caller how far it came, also when it is dropped at the deadline.
 async fn connect(
     endpoint: &Endpoint,
+    turn: u64,
     deadline: Instant,
     step: &mut Step,
     steps: &mut Steps,
@@ -234,16 +244,20 @@ async fn connect(
         let now = clock::now();
         now.duration_since(std::mem::replace(&mut began, now))
     };
-    let stream = if let Ok(address) = endpoint.host.parse::<IpAddr>() {
-        *step = Step::Tcp;
-        TcpStream::connect(SocketAddr::new(address, endpoint.port)).await?
+    let found = if let Ok(address) = endpoint.host.parse::<IpAddr>() {
+        vec![SocketAddr::new(address, endpoint.port)]
     } else {
-        let addresses: Vec<SocketAddr> =
-            lookup_host((endpoint.host.as_str(), endpoint.port)).await?.collect();
+        let found = lookup_host((endpoint.host.as_str(), endpoint.port)).await?.collect();
         steps.dns = Some(lap());
-        *step = Step::Tcp;
-        connect_any(&addresses, deadline).await?
+        found
     };
+    *step = Step::Tcp;
+    let paths = addresses::paths(&found, &endpoint.sources, turn);
+    if paths.is_empty() && !found.is_empty() {
+        let what = "none is of the kind of the host's addresses, IPv4 or IPv6";
+        return Err(addresses::not_ours(what.to_owned()));
+    }
+    let stream = connect_any(&paths, deadline).await?;
     // Acks and small messages must not wait for each other (Nagle).
     stream.set_nodelay(true)?;
     steps.tcp = Some(lap());
@@ -258,14 +272,14 @@ async fn connect(
     Ok(Transport::Tls(Box::new(stream)))
 }
 
-/// Tries the addresses of a name in their order, each with its share of the time that is left: one that does not answer
+/// Tries the paths in their order, each with its share of the time that is left: one that does not answer
 /// must not cost the others their turn.
-async fn connect_any(addresses: &[SocketAddr], deadline: Instant) -> io::Result<TcpStream> {
+async fn connect_any(paths: &[Path], deadline: Instant) -> io::Result<TcpStream> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for (tried, &address) in addresses.iter().enumerate() {
+    for (tried, &path) in paths.iter().enumerate() {
         let left = deadline.saturating_duration_since(clock::now());
-        let share = left / u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
-        match timeout(share, TcpStream::connect(address)).await {
+        let share = left / u32::try_from(paths.len() - tried).unwrap_or(u32::MAX);
+        match timeout(share, addresses::connect(path)).await {
             Ok(Ok(stream)) => return Ok(stream),
             Ok(Err(error)) => last = error,
             Err(_) => last = io::ErrorKind::TimedOut.into(),

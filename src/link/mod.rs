@@ -4,6 +4,7 @@
 //! It moves bytes and knows nothing of what they mean: neither MQTT nor Azure is named here.
 
 mod accept;
+mod addresses;
 mod deadlines;
 mod dial;
 mod driver;
@@ -15,6 +16,7 @@ mod transport;
 mod verify;
 
 pub use accept::{AcceptError, accept_tls};
+pub use addresses::{check_source, pairs};
 pub use deadlines::{Alarm, Deadlines};
 pub use dial::{Culprit, DialError, Dialled, Endpoint, Step, Steps, dial};
 pub use driver::{Buffers, End, Link, SharedBuffers};

@@ -84,7 +84,8 @@ pub(super) fn soon() -> Instant {
 }
 
 fn endpoint(host: &str, port: u16, options: &ClientOptions) -> Endpoint {
-    Endpoint { host: host.to_owned(), port, tls: Some(tls::client(options).expect("options are valid")) }
+    let tls = Some(tls::client(options).expect("options are valid"));
+    Endpoint { host: host.to_owned(), port, tls, ..Endpoint::default() }
 }
 
 /// Dials a server of that configuration; both ends of what came of it.
@@ -99,7 +100,7 @@ async fn meet(
         let (stream, _) = listener.accept().await.expect("a client comes");
         accept_tls(stream, server, soon()).await
     };
-    tokio::join!(dial(&endpoint, soon()), serve)
+    tokio::join!(dial(&endpoint, 0, soon()), serve)
 }
 
 /// Two connected ends, ours first. The other one is driven by tokio-rustls, not by what is tested.
@@ -111,7 +112,7 @@ pub(super) async fn connected() -> (Transport, TlsStream<TcpStream>) {
         let (stream, _) = listener.accept().await.expect("a client comes");
         TlsAcceptor::from(identity.server()).accept(stream).await
     };
-    let (client, server) = tokio::join!(dial(&endpoint, soon()), serve);
+    let (client, server) = tokio::join!(dial(&endpoint, 0, soon()), serve);
     (client.expect("trusted").transport, server.expect("it accepts"))
 }
 
@@ -259,14 +260,18 @@ async fn who_presents_a_known_chain_without_its_key_is_refused() {
                 .with_no_client_auth()
                 .with_cert_resolver(Arc::new(presents));
             let (listener, address) = listener();
-            let endpoint =
-                Endpoint { host: "127.0.0.1".into(), port: address.port(), tls: Some(tls.clone()) };
+            let endpoint = Endpoint {
+                host: "127.0.0.1".into(),
+                port: address.port(),
+                tls: Some(tls.clone()),
+                ..Endpoint::default()
+            };
             let server = Arc::new(server);
             let serve = async {
                 let (stream, _) = listener.accept().await.expect("a client comes");
                 accept_tls(stream, &server, soon()).await
             };
-            let (client, _accepted) = tokio::join!(dial(&endpoint, soon()), serve);
+            let (client, _accepted) = tokio::join!(dial(&endpoint, 0, soon()), serve);
             match client {
                 Ok(_) => assert!(good),
                 Err(error) => assert_eq!((error.class, good), ("tls_certificate", false), "{error}"),
@@ -279,13 +284,13 @@ async fn who_presents_a_known_chain_without_its_key_is_refused() {
 async fn a_closed_port_refuses_and_an_unknown_name_does_not_resolve() {
     let (listener, address) = listener();
     drop(listener);
-    let closed = Endpoint { host: "127.0.0.1".into(), port: address.port(), tls: None };
-    let error = dial(&closed, soon()).await.expect_err("nobody listens");
+    let closed = Endpoint { host: "127.0.0.1".into(), port: address.port(), ..Endpoint::default() };
+    let error = dial(&closed, 0, soon()).await.expect_err("nobody listens");
     assert_eq!((error.step, error.class, error.culprit()), (Step::Tcp, "tcp_refused", Culprit::Peer));
 
     // RFC 6761 §6.4: `.invalid` never resolves.
-    let nowhere = Endpoint { host: "hub.invalid".into(), port: 8883, tls: None };
-    let error = dial(&nowhere, soon()).await.expect_err("no such name");
+    let nowhere = Endpoint { host: "hub.invalid".into(), port: 8883, ..Endpoint::default() };
+    let error = dial(&nowhere, 0, soon()).await.expect_err("no such name");
     assert_eq!((error.step, error.class, error.culprit()), (Step::Dns, "dns", Culprit::Network));
 }
 
@@ -294,7 +299,7 @@ async fn a_server_that_says_nothing_times_out_in_tls() {
     let (listener, address) = listener();
     let options = ClientOptions { verify: false, ..ClientOptions::default() };
     let endpoint = endpoint("127.0.0.1", address.port(), &options);
-    let dialling = dial(&endpoint, clock::now() + Duration::from_millis(500));
+    let dialling = dial(&endpoint, 0, clock::now() + Duration::from_millis(500));
     let (result, _held) = tokio::join!(dialling, listener.accept());
     let error = result.expect_err("it says nothing");
     assert_eq!((error.step, error.class, error.culprit()), (Step::Tls, "tls_timeout", Culprit::Peer));
@@ -307,7 +312,7 @@ async fn a_server_that_hangs_up_fails_tls() {
     let options = ClientOptions { verify: false, ..ClientOptions::default() };
     let endpoint = endpoint("127.0.0.1", address.port(), &options);
     let hang_up = async { drop(listener.accept().await) };
-    let (result, ()) = tokio::join!(dial(&endpoint, soon()), hang_up);
+    let (result, ()) = tokio::join!(dial(&endpoint, 0, soon()), hang_up);
     let error = result.expect_err("it hangs up");
     assert_eq!((error.step, error.class, error.culprit()), (Step::Tls, "tls", Culprit::Peer));
 }
@@ -453,9 +458,9 @@ async fn both_ends_run_on_the_same_driver() {
 #[tokio::test]
 async fn plain_tcp_needs_no_certificate() {
     let (listener, address) = listener();
-    let endpoint = Endpoint { host: "localhost".into(), port: address.port(), tls: None };
+    let endpoint = Endpoint { host: "localhost".into(), port: address.port(), ..Endpoint::default() };
     // `localhost` may name ::1 first, where nobody listens: the next address is tried.
-    let (dialled, accepted) = tokio::join!(dial(&endpoint, soon()), listener.accept());
+    let (dialled, accepted) = tokio::join!(dial(&endpoint, 0, soon()), listener.accept());
     let (dialled, _accepted) = (dialled.expect("it listens"), accepted.expect("a client came"));
     assert_eq!((dialled.tls, dialled.steps.tls), (None, None));
     match dialled.transport {

@@ -2,7 +2,7 @@
 //! `resolve`.
 
 use super::arrival::{Arrival, Spread, Turns};
-use super::credentials::Auth;
+use super::authentication;
 use super::payload::{self, Payload};
 use super::template::{self, Names, Template};
 use super::types::{FleetPlan, Offline, SendPlan, Subscription, TargetKind};
@@ -10,36 +10,41 @@ use crate::iothub::{limits, names, properties, sas, topics};
 use crate::measure::Operation;
 use crate::policy::backoff::{BackOff, Jitter};
 use crate::scenario::{
-    ArrivalKind, AuthSpec, Errors, FleetSpec, PayloadSpec, ReconnectSpec, SendSpec, Spacing, Written, nearest,
+    ArrivalKind, Errors, FileText, FleetSpec, PayloadSpec, ReconnectSpec, SendSpec, Spacing, Written, nearest,
 };
 use std::collections::HashMap;
+use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 /// MQTT's strings carry their length in 16 bits (MQTT 3.1.1 §1.5.3).
-const STRING_BYTES_MAX: usize = 65_535;
+pub(super) const STRING_BYTES_MAX: usize = 65_535;
 
 const KEEP_ALIVE_S: u16 = 240;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
 const ACK_TIMEOUT: Duration = Duration::from_secs(30);
 const IN_FLIGHT: u16 = 16;
-const TTL: Duration = Duration::from_secs(3600);
-/// As Azure's .NET and Java SDKs renew.
-const RENEW_AT: f64 = 0.85;
 const BACKOFF_BASE: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
 
 /// What fleets are resolved against.
-pub(super) struct Setting {
+pub(super) struct Setting<'a> {
     /// The target's kind; `None` after an error in it.
     pub(super) kind: Option<TargetKind>,
     /// True when the built-in hub is the target.
     pub(super) embedded: bool,
     /// For fleets that bring no keys to the built-in hub.
     pub(super) group_key: sas::Key,
+    /// The target's host; empty for the built-in hub.
+    pub(super) host: &'a str,
+    /// The scenario's file name.
+    pub(super) scenario: &'a str,
+    /// Reads the files that it names.
+    pub(super) files: &'a dyn Fn(&Path) -> io::Result<FileText>,
 }
 
 /// Resolves all fleets.
-pub(super) fn resolve(specs: &[FleetSpec], setting: &Setting, errors: &mut Errors) -> Vec<FleetPlan> {
+pub(super) fn resolve(specs: &[FleetSpec], setting: &Setting<'_>, errors: &mut Errors) -> Vec<FleetPlan> {
     let mut first = 0;
     let mut fleets = Vec::new();
     for spec in specs {
@@ -53,12 +58,13 @@ pub(super) fn resolve(specs: &[FleetSpec], setting: &Setting, errors: &mut Error
     fleets
 }
 
-fn fleet(spec: &FleetSpec, first: u64, setting: &Setting, errors: &mut Errors) -> FleetPlan {
+fn fleet(spec: &FleetSpec, first: u64, setting: &Setting<'_>, errors: &mut Errors) -> FleetPlan {
     let devices = spec.devices.unwrap_or(1);
     let id = id(spec, devices, setting, errors);
-    let longest = id.render(&Names { device: "", index: devices - 1 });
+    let highest = id.render(&Names { device: "", index: devices - 1 });
     let ack_timeout = spec.ack_timeout.unwrap_or(ACK_TIMEOUT);
-    let auth = auth(spec, &longest, setting, errors);
+    let auth = authentication::resolve(spec, &id, &highest, setting, errors);
+    let longest = auth.listed().map_or(highest, |devices| devices.longest_id().to_owned());
     let sends =
         spec.sends.iter().filter_map(|send| self::send(send, devices, &longest, setting, errors)).collect();
     FleetPlan {
@@ -93,7 +99,7 @@ fn reconnect(spec: Option<ReconnectSpec>) -> BackOff {
     }
 }
 
-fn id(spec: &FleetSpec, devices: u32, setting: &Setting, errors: &mut Errors) -> Template {
+fn id(spec: &FleetSpec, devices: u32, setting: &Setting<'_>, errors: &mut Errors) -> Template {
     let default = format!("{}-{{index:05}}", spec.name);
     let template = match &spec.id {
         Some(written) => parse(written, errors),
@@ -143,90 +149,20 @@ fn ids_differ(specs: &[FleetSpec], fleets: &[FleetPlan], errors: &mut Errors) {
             };
             let place = spec.id.as_ref().map_or_else(|| spec.place.below("id"), |id| id.place.clone());
             let problem = errors.add(&place, format!("fleet {} has the same id", owner.name));
-            problem
-                .found(shown(&fleet.device_id(index)))
-                .fix(format!("id = \"{}-{{index:05}}\"", fleet.name));
+            problem.found(shown(&fleet.device_id(index)));
+            problem.fix(match fleet.auth.listed() {
+                Some(_) => "give each fleet a file of its own, or an id that names its devices".to_owned(),
+                None => format!("id = \"{}-{{index:05}}\"", fleet.name),
+            });
             break;
         }
-    }
-}
-
-fn auth(spec: &FleetSpec, longest: &str, setting: &Setting, errors: &mut Errors) -> Auth {
-    let hub = setting.kind == Some(TargetKind::IotHub);
-    let Some(written) = &spec.auth else {
-        if hub && !setting.embedded {
-            let problem =
-                errors.add(&spec.place.below("auth"), "missing: an IoT hub admits no device without a key");
-            problem.fix("add auth = { kind = \"sas\", group_key = \"${env.GROUP_KEY}\" }");
-        }
-        // Without a target the run makes a key for itself and the built-in hub.
-        let key = setting.group_key.clone();
-        return if hub { Auth::SasGroup { key, ttl: TTL, renew_at: RENEW_AT } } else { Auth::None };
-    };
-    let place = &written.place;
-    match (&written.value, setting.kind) {
-        (AuthSpec::Sas { .. } | AuthSpec::SasOwn { .. }, Some(TargetKind::Mqtt)) => {
-            let problem = errors.add(place, "SAS tokens are for IoT hubs; the target is a plain broker");
-            problem.found(shown(&written.text)).allowed("\"password\", \"none\"");
-            Auth::None
-        }
-        (AuthSpec::Password { .. } | AuthSpec::None, Some(TargetKind::IotHub)) => {
-            let problem = errors.add(place, "an IoT hub checks SAS tokens");
-            problem.found(shown(&written.text)).allowed("\"sas\"").fix(if setting.embedded {
-                "remove auth: the run makes a key for itself and the built-in hub"
-            } else {
-                "auth = { kind = \"sas\", group_key = \"${env.GROUP_KEY}\" }"
-            });
-            Auth::None
-        }
-        (AuthSpec::SasOwn { ttl, renew_at }, _) => {
-            if !setting.embedded {
-                let problem = errors.add(place, "no source of keys: only the built-in hub takes any");
-                problem.allowed("group_key, or policy with key").fix("group_key = \"${env.GROUP_KEY}\"");
-            }
-            let renew_at = renew_at.map_or(RENEW_AT, |share| share.as_fraction());
-            Auth::SasGroup { key: setting.group_key.clone(), ttl: ttl.unwrap_or(TTL), renew_at }
-        }
-        (AuthSpec::Sas { group_key, policy, key, ttl, renew_at }, _) => {
-            let (ttl, renew_at) =
-                (ttl.unwrap_or(TTL), renew_at.map_or(RENEW_AT, |share| share.as_fraction()));
-            let mut read = |secret: &Option<Written<crate::scenario::Secret>>| {
-                let secret = secret.as_ref()?;
-                match sas::Key::from_base64(secret.value.expose()) {
-                    Ok(key) => Some(key),
-                    Err(error) => {
-                        let problem = errors.add(&secret.place, format!("not a key: {error}"));
-                        problem
-                            .found(secret.text.clone())
-                            .allowed("16 to 64 bytes in base64, as the portal shows them");
-                        None
-                    }
-                }
-            };
-            match (read(group_key), policy, read(key)) {
-                (_, Some(policy), Some(key)) => {
-                    Auth::SasPolicy { policy: policy.value.clone(), key, ttl, renew_at }
-                }
-                (Some(key), ..) => Auth::SasGroup { key, ttl, renew_at },
-                _ => Auth::None,
-            }
-        }
-        (AuthSpec::Password { username, password }, _) => {
-            let (Some(written), Some(password)) = (username, password) else { return Auth::None };
-            let Some(username) = parse(written, errors) else { return Auth::None };
-            let rendered = username.render(&Names { device: longest, index: spec.devices.unwrap_or(1) - 1 });
-            fits(&rendered, "a user name", &written.place, errors);
-            fits(password.value.expose(), "a password", &password.place, errors);
-            Auth::Password { username, password: password.value.clone() }
-        }
-        (AuthSpec::None | AuthSpec::Unreadable, _) => Auth::None,
     }
 }
 
 fn subscriptions(
     spec: &FleetSpec,
     longest: &str,
-    setting: &Setting,
+    setting: &Setting<'_>,
     errors: &mut Errors,
 ) -> Vec<Subscription> {
     let mut found: Vec<Subscription> = Vec::new();
@@ -292,7 +228,7 @@ fn send(
     spec: &SendSpec,
     devices: u32,
     longest: &str,
-    setting: &Setting,
+    setting: &Setting<'_>,
     errors: &mut Errors,
 ) -> Option<SendPlan> {
     let payload = payload(spec, errors);
@@ -406,7 +342,7 @@ fn hub_topic(spec: &SendSpec, errors: &mut Errors) -> (Option<Template>, usize) 
     (Template::parse(&topic).ok(), bytes)
 }
 
-fn broker_topic(spec: &SendSpec, setting: &Setting, errors: &mut Errors) -> Option<Template> {
+fn broker_topic(spec: &SendSpec, setting: &Setting<'_>, errors: &mut Errors) -> Option<Template> {
     if setting.kind.is_some() {
         if let Some((_, value)) = spec.properties.first() {
             let problem =
@@ -421,7 +357,7 @@ fn broker_topic(spec: &SendSpec, setting: &Setting, errors: &mut Errors) -> Opti
     parse(spec.topic.as_ref()?, errors)
 }
 
-fn parse(written: &Written<String>, errors: &mut Errors) -> Option<Template> {
+pub(super) fn parse(written: &Written<String>, errors: &mut Errors) -> Option<Template> {
     match Template::parse(&written.value) {
         Ok(template) => Some(template),
         Err(error) => {
@@ -433,7 +369,7 @@ fn parse(written: &Written<String>, errors: &mut Errors) -> Option<Template> {
 }
 
 /// A longer string, or one with a NUL, would corrupt the stream (MQTT 3.1.1 §1.5.3).
-fn fits(rendered: &str, what: &str, place: &crate::scenario::Place, errors: &mut Errors) {
+pub(super) fn fits(rendered: &str, what: &str, place: &crate::scenario::Place, errors: &mut Errors) {
     if rendered.len() > STRING_BYTES_MAX {
         let problem = errors.add(place, format!("{what} is too long for MQTT"));
         problem.found(format!("{} bytes", rendered.len())).allowed(format!("{STRING_BYTES_MAX} bytes"));
@@ -444,7 +380,7 @@ fn fits(rendered: &str, what: &str, place: &crate::scenario::Place, errors: &mut
 }
 
 /// In double quotes, shortened to what fits on a line.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     const CHARS_MAX: usize = 80;
     let short: String = text.chars().take(CHARS_MAX).collect();
     if short.len() == text.len() {

@@ -3,9 +3,12 @@
 //! it knows neither sockets nor clocks.
 
 mod arrival;
+mod authentication;
 mod credentials;
 mod fixed;
 mod fleets;
+mod listed;
+mod listing;
 mod needs;
 mod payload;
 mod resolve;
@@ -17,6 +20,7 @@ mod types;
 
 pub use arrival::{Arrival, Cursor, Due, Spread, Turns};
 pub use credentials::{Auth, Credentials, Secret};
+pub use listed::Listed;
 pub use needs::Needs;
 pub use payload::{Payload, PayloadContext, PayloadError, PayloadState};
 pub use resolve::{load, resolve};
@@ -24,3 +28,6 @@ pub use samples::samples_needed;
 pub use schedule::{Load, PhasePlan, Schedule, Span, ns};
 pub use template::{Names, Template, TemplateError};
 pub use types::*;
+
+#[cfg(test)]
+mod listing_tests;

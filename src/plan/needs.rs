@@ -1,7 +1,6 @@
 //! What a plan needs of this machine: counted before anything starts, so that running out is an error up front
 //! and not a result that lies. Printed by `check`; held against the real limits by `app`.
 
-use super::credentials::Auth;
 use super::types::{FleetPlan, Plan};
 use std::time::Duration;
 
@@ -98,6 +97,7 @@ impl Plan {
     pub fn needs(&self) -> Needs {
         let devices = self.devices();
         let per_device = if self.target.tls.is_some() { DEVICE_TLS_BYTES } else { DEVICE_PLAIN_BYTES };
+        let listed = self.fleets.iter().filter_map(|fleet| fleet.auth.listed());
         let keys = self.fleets.len() as u64 * self.schedule.phases().len() as u64 * OPERATIONS;
         Needs {
             descriptors: devices + Needs::DESCRIPTORS_BESIDE,
@@ -105,6 +105,7 @@ impl Plan {
             ports_closing: self.ports_closing(),
             memory_bytes: BASE_BYTES
                 + devices * per_device
+                + listed.map(|devices| devices.bytes_kept() as u64).sum::<u64>()
                 + keys * HISTOGRAMS_PER_KEY * COPIES * HISTOGRAM_BYTES,
         }
     }
@@ -119,11 +120,8 @@ impl Plan {
     /// The most ports of a fleet that rest at once because their devices have renewed a token. Every device renews once in each
     /// interval, counted from when it came: those that came within a minute renew within one.
     fn renewing(&self, fleet: &FleetPlan) -> u64 {
-        let (Auth::SasGroup { ttl, renew_at, .. } | Auth::SasPolicy { ttl, renew_at, .. }) = &fleet.auth
-        else {
-            return 0;
-        };
-        let interval = ttl.mul_f64(*renew_at).max(Duration::from_secs(1));
+        let Some(interval) = fleet.auth.renewed_after() else { return 0 };
+        let interval = interval.max(Duration::from_secs(1));
         if interval > self.schedule.end() {
             return 0;
         }
@@ -182,7 +180,13 @@ mod tests {
              auth = {{ kind = \"sas\", group_key = \"${{env.KEY}}\", ttl = \"{ttl}\", renew_at = \"50%\" }}\n{phases}"
         );
         let env = |_: &str| Some("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned());
-        let input = Input { file: "needs.toml", text: &text, overrides: &[], env: &env };
+        let input = Input {
+            file: "needs.toml",
+            text: &text,
+            overrides: &[],
+            env: &env,
+            files: &crate::scenario::no_files,
+        };
         crate::plan::load(&input, &mut rand::rng()).unwrap_or_else(|e| panic!("{e}")).needs().ports_closing
     }
 

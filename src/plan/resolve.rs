@@ -7,11 +7,12 @@ use super::threshold::{self, Known};
 use super::types::{EmulatorPlan, FleetPlan, Plan, Source, Target, TargetKind, TlsPlan, Validity};
 use crate::iothub::{limits, sas};
 use crate::measure::Operation;
-use crate::scenario::{DURATION_MAX, Errors, Input, Place, Scenario};
+use crate::scenario::{DURATION_MAX, Errors, FileText, Input, Place, Scenario, TargetSpec, located};
 use crate::units::human_duration;
-use core::net::Ipv6Addr;
+use core::net::{IpAddr, Ipv6Addr};
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -29,22 +30,34 @@ const PLAIN_PORT: u16 = 1883;
 /// Everything that is wrong with it, at once.
 pub fn load(input: &Input<'_>, rng: &mut impl rand::Rng) -> Result<Plan, Errors> {
     let (scenario, errors) = crate::scenario::read(input);
-    resolve(&scenario, errors, rng)
+    resolve(&scenario, errors, input.files, rng)
 }
 
 /// Resolves a scenario. `errors` holds what was wrong with reading it; `rng` makes the group key of a run that
-/// brings neither a target nor keys.
+/// brings neither a target nor keys;
+/// `files` reads the lists of devices that it names.
 ///
 /// # Errors
 /// Everything that is wrong with it, at once.
-pub fn resolve(scenario: &Scenario, mut errors: Errors, rng: &mut impl rand::Rng) -> Result<Plan, Errors> {
+pub fn resolve(
+    scenario: &Scenario,
+    mut errors: Errors,
+    files: &dyn Fn(&Path) -> io::Result<FileText>,
+    rng: &mut impl rand::Rng,
+) -> Result<Plan, Errors> {
     if scenario.unreadable {
         return Err(errors);
     }
     let (target, kind) = target(scenario, &mut errors);
     let schedule = schedule(scenario, &mut errors);
-    let setting =
-        fleets::Setting { kind, embedded: scenario.target.is_none(), group_key: sas::Key::random(rng) };
+    let setting = fleets::Setting {
+        kind,
+        embedded: scenario.target.is_none(),
+        group_key: sas::Key::random(rng),
+        host: &target.host,
+        scenario: &scenario.file,
+        files,
+    };
     let fleets = fleets::resolve(&scenario.fleets, &setting, &mut errors);
     let thresholds = {
         let phases: Vec<String> = schedule.phases().iter().map(|phase| phase.name.clone()).collect();
@@ -93,7 +106,8 @@ fn source(scenario: &Scenario) -> Source {
 fn target(scenario: &Scenario, errors: &mut Errors) -> (Target, Option<TargetKind>) {
     let Some(spec) = &scenario.target else {
         let tls = Some(TlsPlan { ca: None, verify: true });
-        let target = Target { kind: TargetKind::IotHub, host: String::new(), port: 0, tls };
+        let target =
+            Target { kind: TargetKind::IotHub, host: String::new(), port: 0, tls, source_ips: Vec::new() };
         return (target, Some(TargetKind::IotHub));
     };
     let hub = spec.kind == Some(TargetKind::IotHub);
@@ -110,7 +124,7 @@ fn target(scenario: &Scenario, errors: &mut Errors) -> (Target, Option<TargetKin
     let meant = hub || spec.ca.is_some() || spec.port == Some(TLS_PORT);
     let on = spec.tls.as_ref().map_or(meant, |tls| tls.on);
     let tls = on.then(|| TlsPlan {
-        ca: spec.ca.as_ref().map(|ca| ca.value.clone()),
+        ca: spec.ca.as_ref().map(|ca| located(&scenario.file, &ca.place, &ca.value)),
         verify: spec.tls.as_ref().is_none_or(|tls| tls.verify),
     });
     if let Some(host) = &spec.host {
@@ -129,8 +143,30 @@ fn target(scenario: &Scenario, errors: &mut Errors) -> (Target, Option<TargetKin
         host: spec.host.as_ref().map(|host| host.value.clone()).unwrap_or_default(),
         port: spec.port.unwrap_or(if on { TLS_PORT } else { PLAIN_PORT }),
         tls,
+        source_ips: source_ips(spec, errors),
     };
     (target, spec.kind)
+}
+
+fn source_ips(spec: &TargetSpec, errors: &mut Errors) -> Vec<IpAddr> {
+    let host: Option<IpAddr> = spec.host.as_ref().and_then(|host| host.value.parse().ok());
+    let mut found: Vec<IpAddr> = Vec::new();
+    for written in &spec.source_ips {
+        let ip = written.value;
+        let what = if ip.is_unspecified() || ip.is_multicast() {
+            "not an address to connect from"
+        } else if host.is_some_and(|host| host.is_ipv4() != ip.is_ipv4()) {
+            "the host is of the other kind of address, IPv4 or IPv6"
+        } else if found.contains(&ip) {
+            "given twice"
+        } else {
+            found.push(ip);
+            continue;
+        };
+        let problem = errors.add(&written.place, what).found(format!("{:?}", written.text));
+        problem.allowed("addresses of this machine, each once, of the same kind as the host's");
+    }
+    found
 }
 
 fn emulator(scenario: &Scenario, errors: &mut Errors) -> Option<EmulatorPlan> {
@@ -237,7 +273,13 @@ mod tests {
     fn plan(text: &str, overrides: &[&str]) -> Result<Plan, String> {
         let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
         let env = |name: &str| (name == "PASSWORD").then(|| "hunter2".to_owned());
-        let input = Input { file: "some/small.toml", text, overrides: &overrides, env: &env };
+        let input = Input {
+            file: "some/small.toml",
+            text,
+            overrides: &overrides,
+            env: &env,
+            files: &crate::scenario::no_files,
+        };
         load(&input, &mut rand::rngs::StdRng::seed_from_u64(1)).map_err(|errors| errors.to_string())
     }
 
@@ -307,6 +349,28 @@ mod tests {
         }
         for bad in ["hub:8883", "mqtt://hub", "'[::1]'", "hub/x", "::1:x"] {
             assert!(host(bad).unwrap_err().contains("not a host name"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn source_addresses_are_this_machines_each_once() {
+        let sources = |host: &str, list: &str| {
+            let host = format!("target.host={host}");
+            let list = format!("target.source_ips={list}");
+            plan(SMALL, &["target.kind=mqtt", &host, &list, "fleet.meter.send.0.topic=x"])
+                .map(|plan| plan.target.source_ips.len())
+        };
+        assert_eq!(sources("hub.example", "[\"10.0.0.2\", \"::1\"]"), Ok(2));
+        assert_eq!(sources("hub.example", "[]"), Ok(0));
+        for (host, list, what) in [
+            ("hub.example", "[\"10.0.0.2\", \"10.0.0.2\"]", "given twice"),
+            ("hub.example", "[\"0.0.0.0\"]", "not an address to connect from"),
+            ("::1", "[\"10.0.0.2\"]", "of the other kind"),
+            ("hub.example", "[\"10.0.0.2:80\"]", "cannot be read"),
+            ("hub.example", "\"10.0.0.2\"", "wrong type"),
+        ] {
+            let error = sources(host, list).unwrap_err();
+            assert!(error.contains("--set target.source_ips") && error.contains(what), "{error}");
         }
     }
 

@@ -111,7 +111,13 @@ mod tests {
             "subscribe" = ["p(99) < 1s"]
         "#;
         let text = text.replace("devices = 100", "devices = 100\nsubscribe = [\"c2d\"]");
-        let input = Input { file: "thin.toml", text: &text, overrides: &[], env: &|_| None };
+        let input = Input {
+            file: "thin.toml",
+            text: &text,
+            overrides: &[],
+            env: &|_| None,
+            files: &crate::scenario::no_files,
+        };
         let plan = crate::plan::load(&input, &mut rand::rng()).unwrap();
         let thin: Vec<_> = plan
             .thin_thresholds()
@@ -129,8 +135,10 @@ mod tests {
         };
         for file in ["scenarios/quickstart.toml", "scenarios/real-hub.toml", "scenarios/mosquitto.toml"] {
             let text = std::fs::read_to_string(file).unwrap();
-            let plan =
-                crate::plan::load(&Input { file, text: &text, overrides: &[], env: &env }, &mut rand::rng());
+            let plan = crate::plan::load(
+                &Input { file, text: &text, overrides: &[], env: &env, files: &crate::scenario::no_files },
+                &mut rand::rng(),
+            );
             assert_eq!(plan.unwrap().thin_thresholds(), [], "{file}");
         }
     }

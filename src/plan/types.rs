@@ -62,6 +62,8 @@ pub struct Target {
     pub port: u16,
     /// TLS; `None` over plain TCP (plain brokers only).
     pub tls: Option<TlsPlan>,
+    /// This machine's addresses that devices connect from, in turn; empty lets the system choose.
+    pub source_ips: Vec<IpAddr>,
 }
 
 impl Target {
@@ -109,7 +111,7 @@ pub struct FleetPlan {
     pub devices: u32,
     /// Global index (over all fleets) of its first device.
     pub first: u64,
-    /// The device id (client id) of each.
+    /// The device id (client id) of each, unless `auth` lists them.
     pub id: Template,
     /// How each proves who it is.
     pub auth: Auth,
@@ -139,7 +141,10 @@ impl FleetPlan {
     /// The id of the device of that index within the fleet.
     #[must_use]
     pub fn device_id(&self, index: u32) -> String {
-        self.id.render(&Names { device: "", index })
+        match self.auth.listed() {
+            Some(devices) => devices.id(index).to_owned(),
+            None => self.id.render(&Names { device: "", index }),
+        }
     }
 }
 

@@ -83,6 +83,11 @@ impl Errors {
         Errors { file: file.to_owned(), problems: Vec::new() }
     }
 
+    /// The file's name.
+    pub(super) fn file(&self) -> &str {
+        &self.file
+    }
+
     /// Adds a problem; say more about it with what is returned.
     #[expect(clippy::missing_panics_doc, reason = "the vector was pushed to in the line above")]
     pub fn add(&mut self, place: &Place, what: impl Into<String>) -> &mut Problem {

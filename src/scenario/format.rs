@@ -9,7 +9,7 @@ use super::node::{Entry, Node, Value};
 use super::reader::{Fields, Reader, quoted};
 use super::sends;
 use crate::policy::backoff::Jitter;
-use std::path::PathBuf;
+use core::net::IpAddr; // Addresses only: sockets live in std::net.
 
 /// Devices of one fleet.
 const DEVICES_MAX: i64 = 1_000_000;
@@ -62,20 +62,16 @@ fn target(reader: &mut Reader<'_>, node: &Node) -> Option<TargetSpec> {
         host: host.and_then(|node| reader.text(node, "a host name or address")),
         port: fields.take("port").and_then(|node| reader.integer(node, 1..=65_535)).map(|port| port.value),
         tls: fields.take("tls").and_then(|node| tls(reader, node)),
-        ca: fields
-            .take("ca")
-            .and_then(|node| reader.text(node, "the path of a PEM file"))
-            .map(|path| Written { value: PathBuf::from(path.value), text: path.text, place: path.place }),
+        ca: fields.take("ca").and_then(|node| reader.path(node, "the path of a PEM file")),
+        source_ips: fields.take("source_ips").map_or_else(Vec::new, |node| source_ips(reader, node)),
     };
-    fields.finish(
-        reader,
-        &[
-            ("source_ips", "several source addresses"),
-            ("transport", "MQTT over WebSocket"),
-            ("websocket", "MQTT over WebSocket"),
-        ],
-    );
+    fields.finish(reader, &[("transport", "MQTT over WebSocket"), ("websocket", "MQTT over WebSocket")]);
     Some(spec)
+}
+
+fn source_ips(reader: &mut Reader<'_>, node: &Node) -> Vec<Written<IpAddr>> {
+    let elements = reader.list(node, "a list of this machine's addresses: [\"10.0.0.2\", \"10.0.0.3\"]");
+    elements.iter().filter_map(|element| reader.address(element)).collect()
 }
 
 fn tls(reader: &mut Reader<'_>, node: &Node) -> Option<TlsSpec> {
@@ -198,18 +194,28 @@ fn read_auth(reader: &mut Reader<'_>, node: &Node) -> Option<(AuthSpec, &'static
     let read = match kind {
         Kind::Sas => {
             let own = !["group_key", "policy", "key", "file"].iter().any(|key| fields.entry(key).is_some());
+            let from_file = fields.entry("file").is_some();
             let group_key = fields.take("group_key").and_then(|node| reader.secret(node));
             let policy = fields.take("policy").and_then(|node| reader.text(node, "a policy's name"));
             let key = fields.take("key").and_then(|node| reader.secret(node));
+            let file = fields.take("file").and_then(|node| reader.path(node, "the path of a file with keys"));
             let ttl = fields.take("ttl").and_then(|node| reader.duration(node));
             let renew_at = fields.take("renew_at").and_then(|node| reader.percent(node, 1.0));
             sas_sources(reader, &fields);
             let spec = if own {
                 AuthSpec::SasOwn { ttl, renew_at }
+            } else if from_file {
+                AuthSpec::SasFile { file, ttl, renew_at }
             } else {
                 AuthSpec::Sas { group_key, policy, key, ttl, renew_at }
             };
             (spec, "sas")
+        }
+        Kind::Password if fields.entry("file").is_some() => {
+            let file = fields.take("file");
+            let file =
+                file.and_then(|node| reader.path(node, "the path of a file with user names and passwords"));
+            (AuthSpec::PasswordFile { file }, "password")
         }
         Kind::Password => {
             let username = fields.require(reader, "username", "username = \"${device}\"");
@@ -222,19 +228,19 @@ fn read_auth(reader: &mut Reader<'_>, node: &Node) -> Option<(AuthSpec, &'static
         }
         Kind::None => (AuthSpec::None, "none"),
     };
-    fields.finish(reader, &[("file", "keys from a file")]);
+    fields.finish(reader, &[]);
     Some(read)
 }
 
-/// At most one source of keys: a group key, or a policy with its key.
+/// At most one source of keys: a group key, a policy with its key, or a file.
 fn sas_sources(reader: &mut Reader<'_>, fields: &Fields<'_>) {
     let has = |key| fields.entry(key).is_some();
-    let allowed = "group_key, or policy with key";
-    let problem = match (has("group_key"), has("policy"), has("key")) {
-        (true, false, false) | (false, true, true) | (false, false, false) => return,
-        (true, _, _) => reader.errors.add(&fields.place, "two sources of keys"),
-        (false, true, false) => reader.errors.add(&fields.place.below("key"), "missing"),
-        (false, false, true) => reader.errors.add(&fields.place.below("policy"), "missing"),
+    let allowed = "group_key, policy with key, or file";
+    let problem = match (has("group_key"), has("policy"), has("key"), has("file")) {
+        (true, false, false, false) | (false, true, true, false) | (false, false, false, _) => return,
+        (true, ..) | (.., true) => reader.errors.add(&fields.place, "two sources of keys"),
+        (false, true, false, false) => reader.errors.add(&fields.place.below("key"), "missing"),
+        (false, false, true, false) => reader.errors.add(&fields.place.below("policy"), "missing"),
     };
     problem.allowed(allowed).fix("group_key = \"${env.GROUP_KEY}\"");
 }

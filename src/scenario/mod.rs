@@ -18,12 +18,15 @@ pub use model::{
 
 use node::Value;
 use reader::Reader;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+use zeroize::Zeroizing;
 
 /// The longest that anything in a scenario may last. Clocks overflow much later, and nobody waits so long.
 pub const DURATION_MAX: Duration = Duration::from_secs(100 * 86_400);
 
-/// What a scenario is read from. Nothing else is: not the clock, not the file system, not the process.
+/// What a scenario is read from. Nothing else is: not the clock, not the process.
 pub struct Input<'a> {
     /// The file's name as shown in errors; `.json` and `.jsonc` are read as JSON.
     pub file: &'a str,
@@ -33,13 +36,36 @@ pub struct Input<'a> {
     pub overrides: &'a [String],
     /// Looks up an environment variable for `${env.NAME}`.
     pub env: &'a dyn Fn(&str) -> Option<String>,
+    /// Reads a file that the scenario names, for `${file.PATH}` and for lists of devices.
+    pub files: &'a dyn Fn(&Path) -> io::Result<FileText>,
+}
+
+/// What a file holds. It may be secrets: wiped when dropped.
+pub type FileText = Zeroizing<Vec<u8>>;
+
+/// For scenarios that name no files: there are none.
+///
+/// # Errors
+/// Always.
+pub fn no_files(_: &Path) -> io::Result<FileText> {
+    Err(io::ErrorKind::NotFound.into())
+}
+
+/// Where a file is that the scenario in `file` names: a path in the scenario is relative to the scenario's folder, one on
+/// the command line to the working directory.
+#[must_use]
+pub fn located(file: &str, place: &Place, path: &Path) -> PathBuf {
+    match (&place.origin, Path::new(file).parent()) {
+        (Origin::File { .. }, Some(folder)) => folder.join(path),
+        _ => path.to_owned(),
+    }
 }
 
 /// Reads a scenario as far as it goes. What is wrong is in the errors, and missing or `None` in the scenario;
 /// it may be used only while no error was found, or to look for more of them.
 #[must_use]
 pub fn read(input: &Input<'_>) -> (Scenario, Errors) {
-    let mut reader = Reader { env: input.env, errors: Errors::new(input.file) };
+    let mut reader = Reader { env: input.env, files: input.files, errors: Errors::new(input.file) };
     let mut scenario = Scenario {
         file: input.file.to_owned(),
         text: input.text.to_owned(),

@@ -4,6 +4,7 @@
 use super::error::{Origin, Place};
 use crate::policy::backoff::Jitter;
 use crate::units::{Percent, Rate};
+use core::net::IpAddr; // Addresses only: sockets live in std::net.
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -99,6 +100,8 @@ pub struct TargetSpec {
     pub tls: Option<TlsSpec>,
     /// `ca`.
     pub ca: Option<Written<PathBuf>>,
+    /// `source_ips`.
+    pub source_ips: Vec<Written<IpAddr>>,
 }
 
 /// `tls = true`, `tls = false` or `tls = { verify = ... }`.
@@ -180,6 +183,20 @@ pub enum AuthSpec {
         ttl: Option<Duration>,
         /// `renew_at`.
         renew_at: Option<Percent>,
+    },
+    /// `kind = "sas"` with `file`: a key for each device.
+    SasFile {
+        /// `file`.
+        file: Option<Written<PathBuf>>,
+        /// `ttl`.
+        ttl: Option<Duration>,
+        /// `renew_at`.
+        renew_at: Option<Percent>,
+    },
+    /// `kind = "password"` with `file`: a user name and a password for each device.
+    PasswordFile {
+        /// `file`.
+        file: Option<Written<PathBuf>>,
     },
     /// `kind = "password"`.
     Password {

@@ -132,7 +132,13 @@ mod tests {
 
     fn set(overrides: &[&str]) -> (Scenario, String) {
         let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
-        let input = Input { file: "x.toml", text: FILE, overrides: &overrides, env: &|_| None };
+        let input = Input {
+            file: "x.toml",
+            text: FILE,
+            overrides: &overrides,
+            env: &|_| None,
+            files: &crate::scenario::no_files,
+        };
         let (scenario, errors) = read(&input);
         (scenario, if errors.is_empty() { String::new() } else { errors.to_string() })
     }

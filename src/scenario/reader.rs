@@ -1,22 +1,26 @@
 //! Reading one value at a time: its type, its unit, its range, `${env.NAME}`; and tables of which every key must
 //! be known. Used by `format` and `sends`; it knows no key of the format but those that hold secrets.
 
-use super::DURATION_MAX;
 use super::error::{Errors, Place, Problem, nearest};
 use super::model::{Secret, Written};
 use super::node::{Entry, Node, Value};
+use super::{DURATION_MAX, FileText, located};
 use crate::units::{self, Percent, Rate};
+use core::net::IpAddr; // Addresses only: sockets live in std::net.
 use std::fmt::Display;
+use std::io;
 use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-/// Keys whose value is a secret: only `${env.NAME}` in a file, never in `--set`, never shown.
+/// Keys whose value is a secret: only `${env.NAME}` or `${file.PATH}` in a file, never in `--set`, never shown.
 pub(super) const SECRET_KEYS: [&str; 3] = ["group_key", "key", "password"];
 
 /// Reads values and notes what is wrong with them.
 pub(super) struct Reader<'a> {
     pub(super) env: &'a dyn Fn(&str) -> Option<String>,
+    pub(super) files: &'a dyn Fn(&Path) -> io::Result<FileText>,
     pub(super) errors: Errors,
 }
 
@@ -140,22 +144,57 @@ impl Reader<'_> {
         Some(text)
     }
 
-    /// A key or password: exactly one `${env.NAME}`.
+    /// The path of a file, which is not opened here.
+    pub(super) fn path(&mut self, node: &Node, allowed: &str) -> Option<Written<PathBuf>> {
+        let Written { value, text, place } = self.text(node, allowed)?;
+        Some(Written { value: PathBuf::from(value), text, place })
+    }
+
+    /// An IP address.
+    pub(super) fn address(&mut self, node: &Node) -> Option<Written<IpAddr>> {
+        let allowed = "an IPv4 or IPv6 address, without brackets and port";
+        let value = self.parse(node, allowed, IpAddr::from_str)?;
+        let text = written(node).unwrap_or_default();
+        Some(Written { value, text, place: node.place.clone() })
+    }
+
+    /// A key or password: exactly one `${env.NAME}` or `${file.PATH}`.
     pub(super) fn secret(&mut self, node: &Node) -> Option<Written<Secret>> {
-        let advice = "use ${env.NAME} and put the secret in the environment";
+        let advice =
+            "use ${env.NAME} and put the secret in the environment, or ${file.PATH} and put it in a file";
         let Value::String(text) = &node.value else {
-            self.errors.add(&node.place, "a secret must come from the environment").fix(advice);
+            self.errors.add(&node.place, "a secret must come from the environment or a file").fix(advice);
             return None;
         };
+        if let Some(path) = text.strip_prefix(FILE_REFERENCE).and_then(|rest| rest.strip_suffix('}')) {
+            let value = self.secret_file(Path::new(path), &node.place)?;
+            return Some(Written { value, text: text.clone(), place: node.place.clone() });
+        }
         if !is_one_reference(text) {
             self.errors
                 .add(&node.place, "a secret must not stand in the scenario")
-                .allowed("${env.NAME}, and nothing around it")
+                .allowed("${env.NAME} or ${file.PATH}, and nothing around it")
                 .fix(advice);
             return None;
         }
         let value = Secret::new(self.expand(text, &node.place)?);
         Some(Written { value, text: text.clone(), place: node.place.clone() })
+    }
+
+    /// The text of a file that holds one secret, without the end of its line.
+    fn secret_file(&mut self, path: &Path, place: &Place) -> Option<Secret> {
+        let path = located(self.errors.file(), place, path);
+        let what = match (self.files)(&path) {
+            Ok(bytes) => match std::str::from_utf8(&bytes) {
+                Ok(text) if !text.trim().is_empty() => return Some(Secret::new(text.trim().to_owned())),
+                Ok(_) => "it is empty".to_owned(),
+                Err(_) => "it is not UTF-8".to_owned(),
+            },
+            Err(error) => error.to_string(),
+        };
+        let problem = self.errors.add(place, format!("cannot read a secret from {}: {what}", path.display()));
+        problem.allowed("a file with the secret alone; the path is relative to the scenario's folder");
+        None
     }
 
     /// `true` or `false`.
@@ -332,6 +371,7 @@ impl Reader<'_> {
 }
 
 const REFERENCE: &str = "${env.";
+const FILE_REFERENCE: &str = "${file.";
 
 fn is_variable_name(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
@@ -379,8 +419,16 @@ mod tests {
         }
     }
 
+    fn files(path: &Path) -> io::Result<FileText> {
+        match path.to_str() {
+            Some("key.txt") => Ok(b"hunter2\n".to_vec().into()),
+            Some("empty.txt") => Ok(b"\n".to_vec().into()),
+            _ => super::super::no_files(path),
+        }
+    }
+
     fn read<T>(value: Value, read: impl FnOnce(&mut Reader<'_>, &Node) -> T) -> (T, String) {
-        let mut reader = Reader { env: &env, errors: Errors::new("x.toml") };
+        let mut reader = Reader { env: &env, files: &files, errors: Errors::new("x.toml") };
         let read = read(&mut reader, &node(value));
         (read, reader.errors.to_string())
     }
@@ -403,6 +451,12 @@ mod tests {
         let secret = secret.unwrap();
         assert_eq!(secret.value.expose(), "hunter2");
         assert!(!format!("{secret:?}").contains("hunter2"));
+        let (secret, _) = read(Value::String("${file.key.txt}".into()), |r, n| r.secret(n));
+        assert_eq!(secret.unwrap().value.expose(), "hunter2");
+        for (missing, why) in [("${file.none.txt}", "from none.txt"), ("${file.empty.txt}", "it is empty")] {
+            let (secret, errors) = read(Value::String(missing.into()), |r, n| r.secret(n));
+            assert!(secret.is_none() && errors.contains(why), "{errors}");
+        }
         for literal in ["hunter2", "x${env.KEY}", "${env.KEY}hunter2", "${env.KEY}${env.KEY}"] {
             let (secret, errors) = read(Value::String(literal.into()), |r, n| r.secret(n));
             assert!(secret.is_none() && errors.contains("use ${env.NAME}"), "{errors}");

@@ -21,7 +21,13 @@ fn load(path: &Path, overrides: &[&str]) -> Result<Plan, Errors> {
     let text = fs::read_to_string(path).expect("the file exists");
     let file = path.file_name().expect("a file").to_string_lossy();
     let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
-    let input = Input { file: &file, text: &text, overrides: &overrides, env: &env };
+    let input = Input {
+        file: &file,
+        text: &text,
+        overrides: &overrides,
+        env: &env,
+        files: &hubstorm::scenario::no_files,
+    };
     plan::load(&input, &mut rand::rngs::StdRng::seed_from_u64(1))
 }
 

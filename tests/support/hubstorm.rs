@@ -78,6 +78,12 @@ impl Workplace {
         self
     }
 
+    /// Puts a file beside the scenario.
+    pub fn file(self, name: &str, text: &str) -> Workplace {
+        fs::write(self.folder.path().join(name), text).expect("the folder is ours");
+        self
+    }
+
     pub fn scenario(&self) -> PathBuf {
         self.folder.path().join("scenario.toml")
     }
@@ -165,13 +171,21 @@ impl Running {
         nix::sys::signal::kill(Pid::from_raw(pid), signal).expect("it is ours and not yet reaped");
     }
 
-    /// Kills the processes that the run has started: the built-in hub.
-    pub fn kill_children(&self) {
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The processes that the run has started: the built-in hub.
+    pub fn children(&self) -> Vec<i32> {
         let pid = self.child.id();
         let children =
             fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).expect("Linux lists them");
-        for child in children.split_whitespace() {
-            let child = child.parse().expect("a process id");
+        children.split_whitespace().map(|child| child.parse().expect("a process id")).collect()
+    }
+
+    /// Kills the processes that the run has started.
+    pub fn kill_children(&self) {
+        for child in self.children() {
             nix::sys::signal::kill(Pid::from_raw(child), Signal::SIGKILL).expect("it is ours");
         }
     }

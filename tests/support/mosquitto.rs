@@ -28,12 +28,18 @@ pub struct Mosquitto {
 impl Mosquitto {
     /// Starts one that admits `users`, all with the same password, and returns when it listens.
     pub fn start(users: impl IntoIterator<Item = String>, password: &str) -> Mosquitto {
+        Mosquitto::start_with(users.into_iter().map(|user| (user, password.to_owned())), password)
+    }
+
+    /// Starts one that admits users with their passwords, and a witness with `password`.
+    pub fn start_with(users: impl IntoIterator<Item = (String, String)>, password: &str) -> Mosquitto {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let address = own_address();
         let plain_port = NEXT_PORT.fetch_add(2, Ordering::Relaxed);
         let tls_port = plain_port + 1;
         write_certificate(folder.path(), address);
-        write_passwords(folder.path(), users.into_iter().chain([WITNESS.to_owned()]), password);
+        let witness = (WITNESS.to_owned(), password.to_owned());
+        write_passwords(folder.path(), users.into_iter().chain([witness]));
         let child = start(folder.path(), &config(folder.path(), address, plain_port, tls_port));
         Mosquitto { child, folder, address, plain_port, tls_port, password: password.to_owned() }
     }
@@ -83,9 +89,9 @@ fn write_certificate(folder: &Path, address: IpAddr) {
     fs::write(folder.join("key.pem"), key.serialize_pem()).expect("the folder is ours");
 }
 
-fn write_passwords(folder: &Path, users: impl Iterator<Item = String>, password: &str) {
+fn write_passwords(folder: &Path, users: impl Iterator<Item = (String, String)>) {
     let file = folder.join("passwords");
-    let lines: String = users.map(|user| format!("{user}:{password}\n")).collect();
+    let lines: String = users.map(|(user, password)| format!("{user}:{password}\n")).collect();
     fs::write(&file, lines).expect("the folder is ours");
     // -U replaces the passwords by their hashes.
     let status = Command::new("mosquitto_passwd").arg("-U").arg(&file).status();

@@ -14,9 +14,15 @@ fn context(load_s: u64, fleet: &str, send: &str) -> Rc<Context> {
         "seed = 1\ndrain = \"2s\"\n[fleet.a]\ndevices = 1\n{fleet}\n\
          [[fleet.a.send]]\narrival = \"regular\"\n{send}\n[[phase]]\nname = \"p\"\nduration = \"{load_s}s\"\n"
     );
-    let input = Input { file: "device.toml", text: &text, overrides: &[], env: &|_| None };
+    let input = Input {
+        file: "device.toml",
+        text: &text,
+        overrides: &[],
+        env: &|_| None,
+        files: &crate::scenario::no_files,
+    };
     let plan = Arc::new(plan::load(&input, &mut rand::rng()).unwrap());
-    let endpoint = Arc::new(Endpoint { host: "hub".to_owned(), port: 8883, tls: None });
+    let endpoint = Arc::new(Endpoint { host: "hub".to_owned(), port: 8883, ..Endpoint::default() });
     let (reports, _) = tokio::sync::mpsc::unbounded_channel();
     let zero = (crate::clock::now(), Duration::from_secs(1_800_000_000));
     Rc::new(Context::new(plan, endpoint, zero, (Buffers::shared(), Deadlines::new()), reports))

@@ -1,0 +1,108 @@
+//! One line of a registry export: a JSON object per device, as the job `ExportDevices` writes it (Azure: "Import and export
+//! IoT Hub device identities in bulk"). Read by `plan` from files with credentials.
+//!
+//! Errors name members and never repeat a value: any of them may be a secret.
+
+use serde::Deserialize;
+use zeroize::Zeroizing;
+
+/// A line is not one of a registry export.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ExportError {
+    /// Not a JSON object with an id and, if at all, members of the known shape.
+    #[error("not the JSON of an exported device, from character {column}")]
+    Json {
+        /// Where the parser stopped.
+        column: usize,
+    },
+}
+
+/// An exported identity.
+#[derive(PartialEq, Eq)]
+pub enum Exported {
+    /// A device that can come in with its key.
+    Device {
+        /// Its id.
+        id: String,
+        /// Its primary key in base64; not yet checked.
+        key: Zeroizing<String>,
+    },
+    /// An identity that no device can use a key for: disabled, with a certificate, exported without keys, or a module's.
+    Unusable,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Line {
+    id: String,
+    #[serde(default)]
+    module_id: Option<String>,
+    #[serde(default)]
+    status: Option<String>,
+    #[serde(default)]
+    authentication: Option<Authentication>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Authentication {
+    #[serde(default)]
+    symmetric_key: Option<SymmetricKey>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SymmetricKey {
+    #[serde(default)]
+    primary_key: Option<Zeroizing<String>>,
+}
+
+/// Reads one line. Members beside those that matter here are ignored.
+///
+/// # Errors
+/// See [`ExportError`].
+pub fn parse_line(line: &str) -> Result<Exported, ExportError> {
+    let line: Line =
+        serde_json::from_str(line).map_err(|error| ExportError::Json { column: error.column() })?;
+    let enabled = line.status.is_none_or(|status| status.eq_ignore_ascii_case("enabled"));
+    let module = line.module_id.is_some_and(|id| !id.is_empty());
+    let key = line.authentication.and_then(|it| it.symmetric_key).and_then(|it| it.primary_key);
+    Ok(match key.filter(|key| enabled && !module && !key.is_empty()) {
+        Some(key) => Exported::Device { id: line.id, key },
+        None => Exported::Unusable,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_has_its_primary_key() {
+        let line = r#"{"id":"dev-1","eTag":"MQ==","status":"enabled","twinETag":"AA==","tags":{"a":1},
+            "authentication":{"symmetricKey":{"primaryKey":"AAEC","secondaryKey":"AwQF"},"type":"sas"}}"#;
+        let Ok(Exported::Device { id, key }) = parse_line(line) else { panic!("a device") };
+        assert_eq!((id.as_str(), key.as_str()), ("dev-1", "AAEC"));
+    }
+
+    #[test]
+    fn identities_without_a_usable_key_are_no_error() {
+        for line in [
+            r#"{"id":"d"}"#,
+            r#"{"id":"d","authentication":{"symmetricKey":{"primaryKey":null}}}"#,
+            r#"{"id":"d","authentication":{"symmetricKey":null,"x509Thumbprint":{}}}"#,
+            r#"{"id":"d","status":"disabled","authentication":{"symmetricKey":{"primaryKey":"AAEC"}}}"#,
+            r#"{"id":"d","moduleId":"m","authentication":{"symmetricKey":{"primaryKey":"AAEC"}}}"#,
+        ] {
+            assert!(parse_line(line) == Ok(Exported::Unusable), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_names_the_character_and_not_the_text() {
+        for line in ["{", r#"{"id":5,"key":"hunter2"}"#, r#"{"key":"hunter2"}"#, "[]", r#"{"id":"hunter2"#] {
+            let error = parse_line(line).err().unwrap().to_string();
+            assert!(error.contains("from character") && !error.contains("hunter2"), "{error}");
+        }
+    }
+}

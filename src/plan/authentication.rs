@@ -1,0 +1,140 @@
+//! `auth` of a fleet, resolved and checked against the target: which secret proves whose identity. A part of `fleets`.
+
+use super::credentials::Auth;
+use super::fleets::{Setting, fits, parse, shown};
+use super::listed::Form;
+use super::listing;
+use super::template::{Names, Template};
+use super::types::TargetKind;
+use crate::iothub::sas;
+use crate::scenario::{AuthSpec, Errors, FleetSpec, Secret, Written};
+use crate::units::Percent;
+use std::time::Duration;
+
+const TTL: Duration = Duration::from_secs(3600);
+/// As Azure's .NET and Java SDKs renew.
+const RENEW_AT: f64 = 0.85;
+
+/// How the fleet's devices prove who they are. `highest` is the id of the last one.
+pub(super) fn resolve(
+    spec: &FleetSpec,
+    id: &Template,
+    highest: &str,
+    setting: &Setting<'_>,
+    errors: &mut Errors,
+) -> Auth {
+    let Some(written) = &spec.auth else { return absent(spec, setting, errors) };
+    if fits_target(written, setting, errors) {
+        given(spec, written, id, highest, setting, errors)
+    } else {
+        // After an error any will do: the plan is not used.
+        Auth::None
+    }
+}
+
+fn absent(spec: &FleetSpec, setting: &Setting<'_>, errors: &mut Errors) -> Auth {
+    let hub = setting.kind == Some(TargetKind::IotHub);
+    if hub && !setting.embedded {
+        let problem =
+            errors.add(&spec.place.below("auth"), "missing: an IoT hub admits no device without a key");
+        problem.fix("add auth = { kind = \"sas\", group_key = \"${env.GROUP_KEY}\" }");
+    }
+    // Without a target the run makes a key for itself and the built-in hub.
+    let key = setting.group_key.clone();
+    if hub { Auth::SasGroup { key, ttl: TTL, renew_at: RENEW_AT } } else { Auth::None }
+}
+
+/// Whether targets of that kind know this way at all.
+fn fits_target(written: &Written<AuthSpec>, setting: &Setting<'_>, errors: &mut Errors) -> bool {
+    match (&written.value, setting.kind) {
+        (
+            AuthSpec::Sas { .. } | AuthSpec::SasOwn { .. } | AuthSpec::SasFile { .. },
+            Some(TargetKind::Mqtt),
+        ) => {
+            let problem =
+                errors.add(&written.place, "SAS tokens are for IoT hubs; the target is a plain broker");
+            problem.found(shown(&written.text)).allowed("\"password\", \"none\"");
+            false
+        }
+        (
+            AuthSpec::Password { .. } | AuthSpec::PasswordFile { .. } | AuthSpec::None,
+            Some(TargetKind::IotHub),
+        ) => {
+            let problem = errors.add(&written.place, "an IoT hub checks SAS tokens");
+            problem.found(shown(&written.text)).allowed("\"sas\"").fix(if setting.embedded {
+                "remove auth: the run makes a key for itself and the built-in hub"
+            } else {
+                "auth = { kind = \"sas\", group_key = \"${env.GROUP_KEY}\" }"
+            });
+            false
+        }
+        _ => true,
+    }
+}
+
+fn given(
+    spec: &FleetSpec,
+    written: &Written<AuthSpec>,
+    id: &Template,
+    highest: &str,
+    setting: &Setting<'_>,
+    errors: &mut Errors,
+) -> Auth {
+    let life = |ttl: &Option<Duration>, renew_at: &Option<Percent>| {
+        (ttl.unwrap_or(TTL), renew_at.map_or(RENEW_AT, |share| share.as_fraction()))
+    };
+    match &written.value {
+        AuthSpec::SasOwn { ttl, renew_at } => {
+            if !setting.embedded {
+                let problem =
+                    errors.add(&written.place, "no source of keys: only the built-in hub takes any");
+                problem
+                    .allowed("group_key, policy with key, or file")
+                    .fix("group_key = \"${env.GROUP_KEY}\"");
+            }
+            let (ttl, renew_at) = life(ttl, renew_at);
+            Auth::SasGroup { key: setting.group_key.clone(), ttl, renew_at }
+        }
+        AuthSpec::Sas { group_key, policy, key, ttl, renew_at } => {
+            let (ttl, renew_at) = life(ttl, renew_at);
+            match (read_key(group_key.as_ref(), errors), policy, read_key(key.as_ref(), errors)) {
+                (_, Some(policy), Some(key)) => {
+                    Auth::SasPolicy { policy: policy.value.clone(), key, ttl, renew_at }
+                }
+                (Some(key), ..) => Auth::SasGroup { key, ttl, renew_at },
+                _ => Auth::None,
+            }
+        }
+        AuthSpec::SasFile { file, ttl, renew_at } => {
+            let (ttl, renew_at) = life(ttl, renew_at);
+            let host = (!setting.embedded).then_some(setting.host);
+            listing::read(spec, file.as_ref(), Form::Keys { host }, id, setting, errors)
+                .map_or(Auth::None, |devices| Auth::SasFile { devices, ttl, renew_at })
+        }
+        AuthSpec::PasswordFile { file } => {
+            listing::read(spec, file.as_ref(), Form::Passwords, id, setting, errors)
+                .map_or(Auth::None, |devices| Auth::PasswordFile { devices })
+        }
+        AuthSpec::Password { username, password } => {
+            let (Some(written), Some(password)) = (username, password) else { return Auth::None };
+            let Some(username) = parse(written, errors) else { return Auth::None };
+            let rendered = username.render(&Names { device: highest, index: spec.devices.unwrap_or(1) - 1 });
+            fits(&rendered, "a user name", &written.place, errors);
+            fits(password.value.expose(), "a password", &password.place, errors);
+            Auth::Password { username, password: password.value.clone() }
+        }
+        AuthSpec::None | AuthSpec::Unreadable => Auth::None,
+    }
+}
+
+fn read_key(secret: Option<&Written<Secret>>, errors: &mut Errors) -> Option<sas::Key> {
+    let secret = secret?;
+    match sas::Key::from_base64(secret.value.expose()) {
+        Ok(key) => Some(key),
+        Err(error) => {
+            let problem = errors.add(&secret.place, format!("not a key: {error}"));
+            problem.found(secret.text.clone()).allowed("16 to 64 bytes in base64, as the portal shows them");
+            None
+        }
+    }
+}

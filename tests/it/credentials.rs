@@ -1,0 +1,101 @@
+//! Keys and passwords from files, source addresses and IPv6, as a run uses them against hubs and brokers that check.
+
+use crate::support::emulator::Emulator;
+use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, all_ok, totals};
+use crate::support::mosquitto::Mosquitto;
+use hubstorm::iothub::sas::Key;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+
+const GROUP_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+const REST: &str = "[[phase]]\nname = \"steady\"\nduration = \"1s\"\n";
+
+fn derived(device: &str) -> String {
+    Key::from_base64(GROUP_KEY).expect("a key").derive(device).to_base64().to_string()
+}
+
+/// The three forms in one file: the built-in hub knows each device's key, and refuses any other.
+#[test]
+fn the_built_in_hub_admits_the_devices_of_a_file() {
+    let scenario = format!(
+        "[fleet.meter]\ndevices = 3\nauth = {{ kind = \"sas\", file = \"devices.txt\" }}\n\
+         [[fleet.meter.send]]\nevery = \"500ms\"\npayload = \"x\"\n{REST}{WIDE_VALIDITY}"
+    );
+    let file = format!(
+        "id,key\nd1,{}\nHostName=h.example;DeviceId=d2;SharedAccessKey={}\n\
+         {{\"id\":\"d3\",\"status\":\"enabled\",\"authentication\":{{\"symmetricKey\":{{\"primaryKey\":\"{}\"}},\"type\":\"sas\"}}}}\n",
+        derived("d1"),
+        derived("d2"),
+        derived("another")
+    );
+    let work = Workplace::new(&scenario).file("devices.txt", &file);
+    work.run().exits(0);
+    let result = work.result();
+    assert_eq!(all_ok(&result, "connect"), 3);
+    assert_eq!(all_ok(&result, "telemetry"), 3 * 2);
+}
+
+/// A hub that knows one of the two keys.
+#[test]
+fn every_device_of_a_file_signs_with_its_own_key() {
+    let hub = Emulator::start(Ipv4Addr::LOCALHOST.into(), &["--group-key", "env:K"], &[("K", GROUP_KEY)]);
+    let scenario = format!(
+        "[target]\nkind = \"iot-hub\"\nhost = \"127.0.0.1\"\nport = {}\nca = \"{}\"\n\
+         [fleet.meter]\ndevices = 2\nreconnect = {{ kind = \"never\" }}\n\
+         auth = {{ kind = \"sas\", file = \"devices.csv\" }}\n{REST}{WIDE_VALIDITY}",
+        hub.port(),
+        hub.ca()
+    );
+    let file = format!("d1,{}\nd2,{}\n", derived("d1"), derived("d1"));
+    let work = Workplace::new(&scenario).file("devices.csv", &file);
+    work.run().exits(0);
+    let (due, outcomes) = totals(&work.result(), "connect");
+    assert_eq!((due, outcomes["ok"], outcomes["refused"]), (2, 1, 1));
+    hub.stop();
+}
+
+#[test]
+fn a_broker_gets_every_devices_own_password() {
+    let users = (0..4).map(|n| (format!("user-{n}"), format!("pass, \"{n}\"")));
+    let broker = Mosquitto::start_with(users.clone(), "witness's own");
+    let scenario = format!(
+        "[target]\nkind = \"mqtt\"\nhost = \"{}\"\nport = {}\nsource_ips = [\"127.0.0.2\", \"127.0.0.3\"]\n\
+         [fleet.sensor]\ndevices = 4\nauth = {{ kind = \"password\", file = \"users.csv\" }}\n\
+         [[fleet.sensor.send]]\nevery = \"500ms\"\ntopic = \"t/${{device}}\"\npayload = \"x\"\n{REST}{WIDE_VALIDITY}",
+        broker.host(),
+        broker.plain().port()
+    );
+    let line = |(n, (user, password)): (usize, (String, String))| {
+        format!("dev-{n},{user},\"{}\"\n", password.replace('"', "\"\""))
+    };
+    let file: String = users.enumerate().map(line).collect();
+    let work = Workplace::new(&scenario).file("users.csv", &file);
+    work.run().exits(0);
+    let result = work.result();
+    assert_eq!((all_ok(&result, "connect"), all_ok(&result, "publish")), (4, 4 * 2));
+}
+
+/// The key comes from a file, relative to the scenario's folder.
+#[test]
+fn a_hub_is_reached_over_ipv6_from_a_source_address() {
+    let loopback = IpAddr::V6(Ipv6Addr::LOCALHOST);
+    if hubstorm::link::check_source(loopback).is_err() {
+        eprintln!("skipped: this machine has no ::1");
+        return;
+    }
+    let hub = Emulator::start(loopback, &["--group-key", "env:K"], &[("K", GROUP_KEY)]);
+    TcpStream::connect(SocketAddr::new(loopback, hub.port())).expect("it listens on ::1");
+    let scenario = format!(
+        "[target]\nkind = \"iot-hub\"\nhost = \"::1\"\nport = {}\nca = \"{}\"\nsource_ips = [\"::1\"]\n\
+         [fleet.meter]\ndevices = 3\nauth = {{ kind = \"sas\", group_key = \"${{file.keys/group}}\" }}\n\
+         [[fleet.meter.send]]\nevery = \"500ms\"\npayload = \"x\"\n{REST}{WIDE_VALIDITY}",
+        hub.port(),
+        hub.ca()
+    );
+    let work = Workplace::new(&scenario);
+    std::fs::create_dir(work.scenario().with_file_name("keys")).expect("the folder is ours");
+    let work = work.file("keys/group", &format!("{GROUP_KEY}\n"));
+    work.run().exits(0);
+    let result = work.result();
+    assert_eq!((all_ok(&result, "connect"), all_ok(&result, "telemetry")), (3, 3 * 2));
+    hub.stop();
+}

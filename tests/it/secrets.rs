@@ -1,0 +1,287 @@
+//! Marked secrets go in by every way there is, through every subcommand and its errors; then all that came out is searched:
+//! stdout, stderr, result files, pages, command lines and thread names.
+
+use crate::support::emulator::Emulator;
+use crate::support::hubstorm::{Finished, WIDE_VALIDITY, Workplace, command, totals};
+use crate::support::mosquitto::Mosquitto;
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use hubstorm::iothub::sas::Key;
+use std::fs;
+use std::io::Write;
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::process::Stdio;
+
+/// Every marked secret begins so. A key is 33 bytes, so that its base64 has no padding that could differ.
+const MARK: &str = "MARKED-SECRET";
+
+/// The n-th marked secret.
+fn plain(n: usize) -> String {
+    format!("{MARK}-{n:02}-abcdefghijklmnop")
+}
+
+/// The n-th marked secret as a key.
+fn key(n: usize) -> String {
+    STANDARD.encode(plain(n))
+}
+
+/// How a marked secret could look wherever it came out: as it is, or as the middle of base64 or hex.
+fn looks() -> Vec<String> {
+    let hex = |upper: bool| {
+        let byte = |byte| if upper { format!("{byte:02X}") } else { format!("{byte:02x}") };
+        MARK.bytes().map(byte).collect::<String>()
+    };
+    // Base64 of the mark at each of its three offsets, without the ends, which depend on the neighbours.
+    let encoded = (0..3).map(|offset| {
+        let text = URL_SAFE_NO_PAD.encode(format!("{}{MARK}", "x".repeat(offset)));
+        text[4..text.len() - 2].to_owned()
+    });
+    [MARK.to_owned(), hex(true), hex(false)].into_iter().chain(encoded).collect()
+}
+
+/// Tokens, and the keys that devices of the group sign with.
+fn derived() -> Vec<String> {
+    let devices = ["a-00000", "a-00001", "d-00000", "sample-device"];
+    let keys = (1..=12).map(|n| Key::from_base64(&key(n)).expect("a key"));
+    let derived = keys.flat_map(|group| devices.map(|id| group.derive(id).to_base64().to_string()));
+    derived.chain(["SharedAccessSignature sr=".to_owned(), "&sig=".to_owned()]).collect()
+}
+
+fn found(bytes: &[u8], needles: &[String]) -> Option<String> {
+    let text = String::from_utf8_lossy(bytes);
+    needles.iter().find(|needle| text.contains(needle.as_str())).cloned()
+}
+
+#[track_caller]
+fn clean(what: &str, bytes: &[u8]) {
+    let needles = [looks(), derived()].concat();
+    assert_eq!(found(bytes, &needles), None, "{what}:\n{}", String::from_utf8_lossy(bytes));
+}
+
+#[track_caller]
+fn clean_words(what: &str, finished: &Finished) {
+    clean(&format!("{what}: stdout"), finished.stdout.as_bytes());
+    clean(&format!("{what}: stderr"), finished.stderr.as_bytes());
+}
+
+/// What others on this machine can see of a process.
+#[track_caller]
+fn clean_process(id: u32) {
+    let process = Path::new("/proc").join(id.to_string());
+    clean("the command line", &fs::read(process.join("cmdline")).expect("it runs"));
+    for thread in fs::read_dir(process.join("task")).expect("it runs").flatten() {
+        // A thread may have ended meanwhile.
+        clean("a thread's name", &fs::read(thread.path().join("comm")).unwrap_or_default());
+    }
+}
+
+/// Runs the program as talkative as it can be made.
+fn loud(arguments: &[&str], environment: &[(&str, &str)], input: &str) -> Finished {
+    let mut command = command(arguments);
+    command.envs([("RUST_LOG", "trace"), ("RUST_BACKTRACE", "full")]).envs(environment.iter().copied());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the program was built");
+    // Whoever has already ended reads nothing.
+    let _ = child.stdin.take().expect("piped").write_all(input.as_bytes());
+    let output = child.wait_with_output().expect("it is our child");
+    Finished {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).expect("stdout is UTF-8"),
+        stderr: String::from_utf8(output.stderr).expect("stderr is UTF-8"),
+    }
+}
+
+fn path(path: &Path) -> &str {
+    path.to_str().expect("a temporary folder's name is UTF-8")
+}
+
+/// `check`, `run`, and `report` in its faces, searched with all they wrote; `code` is the run's.
+#[track_caller]
+fn through_all(work: Workplace, environment: &[(&'static str, String)], code: i32) -> Workplace {
+    let secrets: Vec<(&str, &str)> =
+        environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    clean_words("check", loud(&["check", path(&work.scenario())], &secrets, "").exits(0));
+    let work = environment.iter().fold(work, |work, &(name, ref value)| work.env(name, value));
+    let work = work.env("RUST_LOG", "trace").env("RUST_BACKTRACE", "full");
+    let mut running = work.start();
+    running.says(" against ");
+    clean_process(running.id());
+    running.children().into_iter().for_each(|child| clean_process(u32::try_from(child).expect("positive")));
+    clean_words("run", running.wait().exits(code));
+    work.result();
+    for file in fs::read_dir(work.out()).expect("the run made it").flatten() {
+        clean(&file.path().display().to_string(), &fs::read(file.path()).expect("readable"));
+    }
+    let result = &work.outputs("json")[0];
+    for face in ["text", "html"] {
+        clean_words("report", loud(&["report", path(result), "--format", face], &secrets, "").exits(0));
+    }
+    work
+}
+
+#[test]
+fn the_search_finds_what_it_looks_for() {
+    let secret = plain(7);
+    let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+    for (offset, text) in [(0, secret.clone()), (0, hex.to_uppercase()), (0, hex)]
+        .into_iter()
+        .chain((0..3).map(|offset| (offset, STANDARD.encode(format!("{}{secret}", "y".repeat(offset))))))
+    {
+        assert!(found(format!("x {text} y").as_bytes(), &looks()).is_some(), "offset {offset}: {text}");
+    }
+    let device = Key::from_base64(&key(1)).expect("a key").derive("a-00001").to_base64();
+    assert!(found(device.as_bytes(), &derived()).is_some());
+    assert!(found(b"MARKED", &[looks(), derived()].concat()).is_none());
+}
+
+#[test]
+fn keys_of_the_built_in_hub_come_out_nowhere() {
+    let scenario = format!(
+        "[fleet.a]\ndevices = 2\nauth = {{ kind = \"sas\", group_key = \"${{env.GROUP}}\" }}\n\
+         [fleet.b]\ndevices = 1\nauth = {{ kind = \"sas\", policy = \"device\", key = \"${{env.POLICY}}\" }}\n\
+         [fleet.c]\ndevices = 3\nauth = {{ kind = \"sas\", file = \"devices.txt\" }}\n\
+         [fleet.d]\ndevices = 1\nauth = {{ kind = \"sas\", group_key = \"${{file.key.txt}}\" }}\n\
+         [[fleet.a.send]]\nevery = \"500ms\"\npayload = \"x\"\n\
+         [[phase]]\nname = \"steady\"\nduration = \"1s\"\n{WIDE_VALIDITY}"
+    );
+    let export = format!(
+        "{{\"id\":\"c3\",\"authentication\":{{\"symmetricKey\":{{\"primaryKey\":\"{}\",\"secondaryKey\":\"{}\"}}}}}}",
+        key(5),
+        key(6)
+    );
+    let devices = format!("c1,{}\nHostName=h;DeviceId=c2;SharedAccessKey={}\n{export}\n", key(3), key(4));
+    let work = Workplace::new(&scenario).file("devices.txt", &devices).file("key.txt", &key(7));
+    let work = through_all(work, &[("GROUP", key(1)), ("POLICY", key(2))], 0);
+    assert_eq!(totals(&work.result(), "connect").1["ok"], 2 + 1 + 3 + 1, "the secrets were in use");
+}
+
+/// The broker refuses them all: the ways in which errors are told.
+#[test]
+fn refused_passwords_come_out_nowhere() {
+    let broker = Mosquitto::start(["u0", "u1", "u2"].map(str::to_owned), "another");
+    let scenario = format!(
+        "[target]\nkind = \"mqtt\"\nhost = \"{}\"\nport = {}\n\
+         [fleet.a]\ndevices = 1\nid = \"a\"\nreconnect = {{ kind = \"never\" }}\n\
+         auth = {{ kind = \"password\", username = \"u0\", password = \"${{env.PASSWORD}}\" }}\n\
+         [fleet.b]\ndevices = 2\nreconnect = {{ kind = \"never\" }}\nauth = {{ kind = \"password\", file = \"users.csv\" }}\n\
+         [[phase]]\nname = \"steady\"\nduration = \"1s\"\n{WIDE_VALIDITY}",
+        broker.host(),
+        broker.plain().port()
+    );
+    let work = Workplace::new(&scenario).file("users.csv", &format!("b1,u1,{}\nu2,{}\n", plain(8), plain(9)));
+    let work = through_all(work, &[("PASSWORD", plain(10))], 99);
+    assert_eq!(totals(&work.result(), "connect").1["refused"], 3, "the secrets were in use");
+}
+
+#[test]
+fn secrets_in_the_wrong_place_are_not_repeated() {
+    let secret = plain(11);
+    let fleet = |auth: &str| {
+        format!(
+            "[target]\nkind = \"iot-hub\"\nhost = \"h\"\n[fleet.a]\ndevices = 1\nauth = {auth}\n\
+             [[phase]]\nname = \"p\"\nduration = \"1s\"\n"
+        )
+    };
+    let password =
+        |rest: &str| fleet(&format!("{{ kind = \"password\", {rest} }}")).replace("iot-hub", "mqtt");
+    let listed = "{ kind = \"sas\", file = \"d.csv\" }";
+    let good = "{ kind = \"sas\", group_key = \"${env.KEY}\" }";
+    let cases = [
+        (fleet(&format!("{{ kind = \"sas\", group_key = \"{secret}\" }}")), "", vec![]),
+        (fleet(&format!("{{ kind = \"sas\", group_key = [\"{secret}\"] }}")), "", vec![]),
+        (fleet(&format!("{{ kind = \"sas\", gruop_key = \"{secret}\" }}")), "", vec![]),
+        (
+            fleet(&format!("{{ kind = \"sas\", policy = \"device\", key = \"${{env.KEY}}{secret}\" }}")),
+            "",
+            vec![],
+        ),
+        (fleet(&format!("\"{secret}\"")), "", vec![]),
+        (fleet(&format!("{{ kind = \"sas\", group_key = \"{secret} }}")), "", vec![]),
+        (fleet("{ kind = \"${env.SECRET}\" }"), "", vec![]),
+        (fleet("{ kind = \"sas\", group_key = \"${env.SECRET}\" }"), "", vec![]),
+        (fleet("{ kind = \"sas\", group_key = \"${file.d.csv}\" }"), &secret, vec![]),
+        (fleet(good).replace("\"h\"", "\"mqtt://${env.SECRET}@h\""), "", vec![]),
+        (fleet(good).replace("devices = 1", "devices = \"${env.SECRET}\""), "", vec![]),
+        (password("username = \"${env.SECRET}{\", password = \"${env.SECRET}\""), "", vec![]),
+        (password(&format!("username = \"u\", password = \"{secret}\"")), "", vec![]),
+        (
+            password("file = \"d.csv\""),
+            &format!("a,b,c,{secret}\n\"{secret}\nu,{secret}\nu,{secret}"),
+            vec![],
+        ),
+        (fleet(listed), &format!("{secret}\nd,{secret}\n{},d\n\"{secret}\" x,\"{secret}", key(12)), vec![]),
+        (
+            fleet(listed),
+            &format!("{{\"id\":\"{secret}\",\"status\":{{}}}}\n{{\"{secret}\"\n{{\"id\":{secret}}}"),
+            vec![],
+        ),
+        (fleet(listed), &format!("HostName={secret};DeviceId=d;SharedAccessKey={}", key(12)), vec![]),
+        (fleet(good), "", vec!["--set".to_owned(), format!("fleet.a.auth.group_key={secret}")]),
+        (fleet(good), "", vec!["--set".to_owned(), format!("fleet.a.auth.gruop_key={secret}")]),
+        (
+            fleet(good),
+            "",
+            vec!["--set".to_owned(), format!("fleet.a.auth={{ kind = \"sas\", key = \"{secret}\" }}")],
+        ),
+        (
+            fleet(good),
+            "",
+            vec!["--set".to_owned(), format!("fleet.a.auth={{ kind = \"sas\", key = \"{secret}")],
+        ),
+    ];
+    let (mark, key) = (plain(12), key(12));
+    for (scenario, file, arguments) in cases {
+        let work = Workplace::new(&scenario).file("d.csv", file);
+        for subcommand in ["check", "run"] {
+            let file = work.scenario();
+            let arguments: Vec<&str> =
+                [subcommand, path(&file)].into_iter().chain(arguments.iter().map(String::as_str)).collect();
+            let finished = loud(&arguments, &[("SECRET", &mark), ("KEY", &key)], "");
+            clean_words(&format!("{scenario} {arguments:?}"), finished.exits(104));
+        }
+    }
+}
+
+#[test]
+fn the_emulators_keys_come_out_nowhere() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("key");
+    fs::write(&file, key(1)).expect("the folder is ours");
+    let from_file = format!("file:{}", path(&file));
+    for source in ["env:GROUP", &from_file] {
+        let hub =
+            Emulator::start(Ipv4Addr::LOCALHOST.into(), &["--group-key", source], &[("GROUP", &key(1))]);
+        // Its sample is a device's key on purpose; the group's stays inside.
+        assert_eq!(found(hub.ready_line.as_bytes(), &looks()), None);
+        clean_process(hub.id());
+        clean("the certificate", &fs::read(hub.ca()).expect("readable"));
+        clean("stderr", hub.stop().as_bytes());
+    }
+    let secret = plain(2);
+    clean_words("a literal", loud(&["emulator", "--group-key", &secret], &[], "").exits(1));
+    let bad = [("GROUP", secret.as_str())];
+    clean_words("no key", loud(&["emulator", "--group-key", "env:GROUP"], &bad, "").exits(1));
+    for line in [
+        format!("{{\"config\":{{\"group_keys\":[\"{secret}\"]}}}}"),
+        format!("{{\"config\":{{\"group_keys\":\"{secret}\"}}}}"),
+        format!("{{\"config\":{{\"{secret}\":1}}}}"),
+        format!("{{\"config\":{{\"devices\":[{{\"id\":\"d\",\"key\":\"{secret}\"}}]}}}}"),
+        secret.clone(),
+    ] {
+        clean_words(&line, loud(&["emulator", "--control"], &[], &format!("{line}\n")).exits(1));
+    }
+}
+
+/// They take no secrets; they are here so that every subcommand is.
+#[test]
+fn other_subcommands_say_nothing_of_the_environment() {
+    let secret = [("GROUP", plain(3)), ("KEY", key(3))];
+    let secrets = secret.each_ref().map(|(name, value)| (*name, value.as_str()));
+    clean_words("schema", loud(&["schema", "result"], &secrets, "").exits(0));
+    clean_words("help", loud(&["--help"], &secrets, "").exits(0));
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("result.json");
+    fs::write(&file, format!("{{\"{0}\":\"{0}\"}}", plain(4))).expect("the folder is ours");
+    clean_words("report", loud(&["report", path(&file)], &secrets, "").exits(1));
+}
