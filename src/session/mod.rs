@@ -24,7 +24,7 @@ use receive::{Receive, Reply};
 use std::time::Instant;
 use subscribe::Subscriptions;
 use timers::{Timer, Timers};
-use window::{Ack, Window};
+use window::{Answer, Window};
 
 pub use types::{
     Credentials, Event, Message, PublishError, SessionError, Settings, State, SubscribeError, Tag,
@@ -216,15 +216,15 @@ impl Session {
                 Err(SessionError::Protocol("another packet than CONNACK first"))
             }
             (Packet::ConnAck { .. }, _) => Err(SessionError::Protocol("a second CONNACK")),
-            (Packet::PubAck(pid), _) => self.ack(Ack::PubAck, pid).map(Some),
+            (Packet::PubAck(pid), _) => self.ack(Answer::Ack, pid).map(Some),
             (Packet::PubRec(pid), _) => {
                 if !self.window.as_mut().is_some_and(|window| window.pubrec(pid)) {
                     return Err(SessionError::Protocol("PUBREC for a packet id that is not in use"));
                 }
-                self.receive.owe(Reply::PubRel, pid);
+                self.receive.owe(Reply::Rel, pid);
                 Ok(None)
             }
-            (Packet::PubComp(pid), _) => self.ack(Ack::PubComp, pid).map(Some),
+            (Packet::PubComp(pid), _) => self.ack(Answer::Comp, pid).map(Some),
             (Packet::Publish(publish), _) => Ok(self.receive.publish(publish)),
             (Packet::PubRel(pid), _) => {
                 self.receive.pubrel(pid);
@@ -244,12 +244,12 @@ impl Session {
         }
     }
 
-    fn ack(&mut self, ack: Ack, pid: u16) -> Result<Event, SessionError> {
-        let unknown = SessionError::Protocol(match ack {
-            Ack::PubAck => "PUBACK for a packet id that does not wait for it",
-            Ack::PubRec | Ack::PubComp => "PUBCOMP for a packet id that does not wait for it",
+    fn ack(&mut self, answer: Answer, pid: u16) -> Result<Event, SessionError> {
+        let unknown = SessionError::Protocol(match answer {
+            Answer::Ack => "PUBACK for a packet id that does not wait for it",
+            Answer::Rec | Answer::Comp => "PUBCOMP for a packet id that does not wait for it",
         });
-        self.window.as_mut().and_then(|window| window.ack(ack, pid)).ok_or(unknown)
+        self.window.as_mut().and_then(|window| window.ack(answer, pid)).ok_or(unknown)
     }
 
     /// Runs the timers that are due. Early calls are harmless. Poll the events after an error, too.

@@ -20,10 +20,10 @@ struct Exchanges {
 /// A packet that answers another one with the same packet id.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Reply {
-    PubAck,
-    PubRec,
-    PubRel,
-    PubComp,
+    Ack,
+    Rec,
+    Rel,
+    Comp,
 }
 
 impl Receive {
@@ -31,9 +31,9 @@ impl Receive {
     pub(super) fn publish(&mut self, publish: Publish) -> Option<Event> {
         match publish.qos {
             QoS::AtMostOnce => {}
-            QoS::AtLeastOnce => self.owe(Reply::PubAck, publish.pid),
+            QoS::AtLeastOnce => self.owe(Reply::Ack, publish.pid),
             QoS::ExactlyOnce => {
-                self.owe(Reply::PubRec, publish.pid);
+                self.owe(Reply::Rec, publish.pid);
                 let received = &mut self.exchanges().received;
                 let place = received.binary_search(&publish.pid).err()?;
                 received.insert(place, publish.pid);
@@ -48,7 +48,7 @@ impl Receive {
         if let Ok(place) = received.binary_search(&pid) {
             received.remove(place);
         }
-        self.owe(Reply::PubComp, pid);
+        self.owe(Reply::Comp, pid);
     }
 
     pub(super) fn owe(&mut self, reply: Reply, pid: u16) {
@@ -64,10 +64,10 @@ impl Receive {
         let Some(exchanges) = self.0.as_deref_mut() else { return false };
         for (reply, pid) in &exchanges.owed {
             match reply {
-                Reply::PubAck => encode::puback(out, *pid),
-                Reply::PubRec => encode::pubrec(out, *pid),
-                Reply::PubRel => out.extend_from_slice(&encode::pubrel(*pid)),
-                Reply::PubComp => encode::pubcomp(out, *pid),
+                Reply::Ack => encode::puback(out, *pid),
+                Reply::Rec => encode::pubrec(out, *pid),
+                Reply::Rel => out.extend_from_slice(&encode::pubrel(*pid)),
+                Reply::Comp => encode::pubcomp(out, *pid),
             }
         }
         let some = !exchanges.owed.is_empty();

@@ -52,7 +52,7 @@ struct Slot {
     last_sent: Instant,
     links: Links,
     place: Place,
-    awaits: Ack,
+    awaits: Answer,
     resent: bool,
     /// Its outcome was told: it timed out, and lives on only to complete its exchange.
     told: bool,
@@ -60,13 +60,13 @@ struct Slot {
 
 /// What the server says next about a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ack {
-    /// QoS 1: the end.
-    PubAck,
-    /// QoS 2: it has the message.
-    PubRec,
-    /// QoS 2: the end.
-    PubComp,
+pub(super) enum Answer {
+    /// PUBACK, the end at QoS 1.
+    Ack,
+    /// PUBREC: it has the message, at QoS 2.
+    Rec,
+    /// PUBCOMP, the end at QoS 2.
+    Comp,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,8 +144,8 @@ impl Window {
                 self.unflushed.push_back((tag, now));
                 return Ok(());
             }
-            QoS::AtLeastOnce => Ack::PubAck,
-            QoS::ExactlyOnce => Ack::PubRec,
+            QoS::AtLeastOnce => Answer::Ack,
+            QoS::ExactlyOnce => Answer::Rec,
         };
         let index = self.next_free().filter(|_| self.has_room()).ok_or(PublishError::WindowFull)?;
         publish.pid = index + 1;
@@ -179,8 +179,8 @@ impl Window {
     }
 
     /// PUBACK or PUBCOMP came: what it means, or `None` if that is not what the id waits for.
-    pub(super) fn ack(&mut self, ack: Ack, pid: u16) -> Option<Event> {
-        let index = self.awaiting(pid, |awaits| awaits == ack)?;
+    pub(super) fn ack(&mut self, answer: Answer, pid: u16) -> Option<Event> {
+        let index = self.awaiting(pid, |awaits| awaits == answer)?;
         let Slot { tag, sent, resent, told, place, .. } = self.slots[usize::from(index)];
         if place == Place::Live {
             self.end(index, Place::Free);
@@ -193,10 +193,10 @@ impl Window {
 
     /// PUBREC came, perhaps again: from here on PUBREL is what is sent. False if that is not what the id waits for.
     pub(super) fn pubrec(&mut self, pid: u16) -> bool {
-        let Some(index) = self.awaiting(pid, |awaits| awaits != Ack::PubAck).map(usize::from) else {
+        let Some(index) = self.awaiting(pid, |awaits| awaits != Answer::Ack).map(usize::from) else {
             return false;
         };
-        self.slots[index].awaits = Ack::PubComp;
+        self.slots[index].awaits = Answer::Comp;
         if let Some(frame) = self.frames.get_mut(index) {
             frame.clear();
             frame.extend_from_slice(&encode::pubrel(pid));
@@ -205,7 +205,7 @@ impl Window {
     }
 
     /// The slot of an id that is in use and waits for such an ack.
-    fn awaiting(&self, pid: u16, wanted: impl Fn(Ack) -> bool) -> Option<u16> {
+    fn awaiting(&self, pid: u16, wanted: impl Fn(Answer) -> bool) -> Option<u16> {
         let index = pid.checked_sub(1)?;
         let slot = self.slots.get(usize::from(index))?;
         (slot.place != Place::Free && wanted(slot.awaits)).then_some(index)
@@ -285,7 +285,7 @@ impl Window {
         while self.quarantine.head() != NONE {
             let index = self.quarantine.head();
             let slot = &mut self.slots[usize::from(index)];
-            if keep && slot.awaits != Ack::PubAck {
+            if keep && slot.awaits != Answer::Ack {
                 (slot.place, slot.told) = (Place::Live, true);
                 self.quarantine.remove(&mut self.slots, index);
                 self.live.push(&mut self.slots, index);

@@ -134,7 +134,7 @@ impl World {
         self.take(events);
     }
 
-    fn to_server(&mut self, packets: usize) -> bool {
+    fn serve(&mut self, packets: usize) -> bool {
         for _ in 0..packets {
             match wire::decode(&mut self.to_server, 1 << 20, Strictness::Strict).unwrap() {
                 Some(packet) => self.server.handle(packet, &mut self.to_client),
@@ -144,7 +144,7 @@ impl World {
         true
     }
 
-    fn to_client(&mut self, packets: usize) -> bool {
+    fn deliver(&mut self, packets: usize) -> bool {
         let mut rest = self.to_client.clone();
         for _ in 0..packets {
             if wire::decode(&mut rest, 1 << 20, Strictness::Strict).unwrap().is_none() {
@@ -178,8 +178,8 @@ impl World {
             }
             Step::Publish => {}
             Step::ServerPublishes => self.server.publish(&mut self.to_client),
-            Step::ToServer(packets) => drop(self.to_server(*packets)),
-            Step::ToClient(packets) => drop(self.to_client(*packets)),
+            Step::ToServer(packets) => drop(self.serve(*packets)),
+            Step::ToClient(packets) => drop(self.deliver(*packets)),
             Step::Wait(seconds) => match self.bench.advance(Duration::from_secs(*seconds)) {
                 Ok(()) => {}
                 Err(SessionError::AckStall) => self.drop_connection(),
@@ -213,7 +213,7 @@ proptest! {
         world.run(&Step::Drop);
         loop {
             world.write();
-            let (up, down) = (world.to_server(1), world.to_client(1));
+            let (up, down) = (world.serve(1), world.deliver(1));
             if !up && !down {
                 break;
             }
