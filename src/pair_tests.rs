@@ -161,7 +161,7 @@ impl Pair {
 
     fn publish(&mut self, seq: u64) {
         let topic = topics::telemetry(DEVICE);
-        let message = Message { topic: &topic, payload: b"{}", qos: QoS::AtLeastOnce };
+        let message = Message { topic: &topic, payload: b"{}", qos: QoS::AtLeastOnce, retain: false };
         let tag = Tag { due: self.now, picked: self.now, stream: 0, seq };
         let mut out = BytesMut::new();
         self.client.publish(self.now, &message, tag, &mut out).unwrap();

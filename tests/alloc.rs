@@ -114,7 +114,8 @@ impl Sender {
         self.session.poll_output(self.now, &mut self.out);
         for _ in 0..WINDOW {
             let tag = Tag { due: self.now, picked: self.now, stream: 0, seq: self.seq };
-            let message = Message { topic: "devices/meter-1/messages/events/", payload: &[7; 256], qos };
+            let message =
+                Message { topic: "devices/meter-1/messages/events/", payload: &[7; 256], qos, retain: false };
             self.session.publish(self.now, &message, tag, &mut self.out).expect("room");
             self.seq += 1;
         }
@@ -124,9 +125,22 @@ impl Sender {
                 self.session.handle_flushed(self.now);
                 std::iter::from_fn(|| self.session.poll_event()).count()
             }
-            _ => {
+            QoS::AtLeastOnce => {
                 for pid in 1..=WINDOW {
                     encode::puback(&mut self.input, pid);
+                }
+                self.events()
+            }
+            QoS::ExactlyOnce => {
+                for pid in 1..=WINDOW {
+                    encode::pubrec(&mut self.input, pid);
+                }
+                assert_eq!(self.events(), 0);
+                self.out.clear();
+                self.session.poll_output(self.now, &mut self.out);
+                assert_eq!(self.out.len(), 4 * usize::from(WINDOW), "a PUBREL for each");
+                for pid in 1..=WINDOW {
+                    encode::pubcomp(&mut self.input, pid);
                 }
                 self.events()
             }
@@ -163,6 +177,12 @@ fn a_clean_session_allocates_nothing_per_message() {
 #[test]
 fn a_persistent_session_allocates_nothing_per_message() {
     steady(false, QoS::AtLeastOnce);
+}
+
+#[test]
+fn qos_2_allocates_nothing_per_message() {
+    steady(true, QoS::ExactlyOnce);
+    steady(false, QoS::ExactlyOnce);
 }
 
 #[test]

@@ -110,7 +110,7 @@ fn publish_to_ack() -> Step {
         out.clear();
         session.poll_output(now, &mut out);
         let tag = Tag { due: now, picked: now, stream: 0, seq };
-        let message = Message { topic: TOPIC, payload: &PAYLOAD, qos: QoS::AtLeastOnce };
+        let message = Message { topic: TOPIC, payload: &PAYLOAD, qos: QoS::AtLeastOnce, retain: false };
         session.publish(now, black_box(&message), tag, &mut out).expect("room");
         let pid = &out[out.len() - PAYLOAD.len() - 2..][..2];
         input.extend_from_slice(&[0x40, 2, pid[0], pid[1]]);
@@ -149,7 +149,7 @@ fn next_arrival(spread: Spread) -> Step {
     let mut load = Load::default();
     load.push(10 * S, [0.0, 1.0]);
     load.push(1_000_000_000 * S, [1.0, 1.0]);
-    let arrival = Arrival { spread, rate_hz: 0.1 };
+    let arrival = Arrival { spread, rate_hz: 0.1, burst: 1 };
     let mut cursor = Cursor::new(&arrival, &Arc::new(load), SEED, 1, 0, 1);
     cursor.enter(Span { from_ns: 10 * S, to_ns: 1_000_000_000 * S });
     Box::new(move || {

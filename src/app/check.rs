@@ -5,6 +5,7 @@ use crate::plan::{
     Auth, FleetPlan, Needs, Offline, PhasePlan, Plan, SendPlan, Spread, Subscription, TargetKind,
 };
 use crate::units::{Percent, Rate, human_bytes, human_count, human_duration, plural};
+use crate::wire::QoS;
 use std::fmt::{self, Write};
 
 /// The resolved plan and its needs. No secret is in it.
@@ -165,7 +166,8 @@ fn subscription(subscription: &Subscription) -> String {
     match subscription {
         Subscription::C2d => "c2d".to_owned(),
         Subscription::Twin => "twin".to_owned(),
-        Subscription::Filter(filter) => filter.to_string(),
+        Subscription::Filter(filter, QoS::AtLeastOnce) => filter.to_string(),
+        Subscription::Filter(filter, qos) => format!("{filter} at QoS {}", *qos as u8),
     }
 }
 
@@ -174,12 +176,19 @@ fn stream(send: &SendPlan, fleet: &FleetPlan) -> String {
         Spread::Regular => "regular",
         Spread::Stratified(_) => "regular, taking turns",
         Spread::Poisson => "poisson",
+        Spread::Closed { .. } => "closed loop, not corrected",
     };
+    let burst = match send.arrival.burst {
+        1 => String::new(),
+        burst => format!(" in bursts of {burst}"),
+    };
+    let most = if send.arrival.is_closed() { "at most " } else { "" };
+    let retain = if send.retain { ", retained" } else { "" };
     let total = Rate::per_second(send.arrival.rate_hz * f64::from(fleet.devices));
     let total = total.map(|rate| rate.to_string()).unwrap_or_default();
     let bytes = send.payload.bytes_max(fleet.device_id(fleet.devices - 1).len());
     format!(
-        "{} at QoS {}, {spread}, {total} in all at a load of 100%, up to {}",
+        "{} at QoS {}{retain}, {spread}{burst}, {most}{total} in all at a load of 100%, up to {}",
         send.operation,
         send.qos,
         human_bytes(bytes as u64)

@@ -5,12 +5,12 @@
 //! [`server`] (sockets and shards), [`certificate`] and [`control`]. It must not know the client's `session`: they
 //! meet in `pair_tests` and over a socket.
 //!
-//! Emulated: CONNECT with SAS tokens of devices (keys derived from a group key) and of policies, telemetry, the filters of a
-//! device, takeover, stored subscriptions, keep-alive, token expiry. What Azure answers by closing the connection is closed
+//! Emulated: CONNECT with SAS tokens of devices (keys derived from a group key) and of policies, telemetry (a will included,
+//! retained or not), the filters of a device, takeover, stored subscriptions, keep-alive, token expiry. What Azure answers by closing the connection is closed
 //! here: QoS 2, foreign topics and filters, messages that are too large.
 //!
 //! Not emulated yet, and therefore silent: twin requests and method responses are accepted and acknowledged, but a twin
-//! request is never answered and no method or cloud-to-device message is ever sent; a will is accepted and never published;
+//! request is never answered and no method or cloud-to-device message is ever sent;
 //! property bags are not looked into; tiers, throttles and quotas do not limit anything. Modules are refused. Device ids with
 //! `#` or `+`, which Azure allows, connect but cannot publish: their topics break a rule of MQTT that the decoder holds to.
 

@@ -135,6 +135,8 @@ pub struct HubSession {
     device: Box<str>,
     clean_session: bool,
     subscriptions: Subscriptions,
+    /// A will that is telemetry, and no DISCONNECT yet.
+    will: bool,
     keep_alive_timeout: Duration,
     heard: Instant,
     /// When the connection ends because of its token; `None`: beyond what the clock can say.
@@ -156,6 +158,7 @@ impl HubSession {
             device: Box::default(),
             clean_session: true,
             subscriptions: Subscriptions::default(),
+            will: false,
             keep_alive_timeout: limits::KEEP_ALIVE_TIMEOUT_MAX,
             heard: now,
             expires: None,
@@ -238,7 +241,10 @@ impl HubSession {
                 self.replies.push_back(Reply::UnsubAck(pid));
             }
             (_, Packet::PingReq) => self.replies.push_back(Reply::PingResp),
-            (_, Packet::Disconnect) => self.state = State::Closing,
+            (_, Packet::Disconnect) => {
+                self.will = false; // MQTT 3.1.1 §3.14.4.
+                self.state = State::Closing;
+            }
             // The end of a cloud-to-device message; none is sent yet.
             (_, Packet::PubAck(_)) => {}
             (_, Packet::Connect(_)) => return Err(HubError::Unexpected("second CONNECT")),
@@ -259,6 +265,9 @@ impl HubSession {
                 self.state = State::Claiming;
                 self.device = admitted.device;
                 self.clean_session = connect.clean_session;
+                self.will = connect.will.as_ref().is_some_and(|will| {
+                    matches!(topics::inbound(&self.device, &will.topic), Some(Inbound::Telemetry { .. }))
+                });
                 self.keep_alive_timeout = limits::keep_alive_timeout(connect.keep_alive_s);
                 let end = Duration::from_secs(admitted.expiry_unix).saturating_add(self.config.expiry_grace);
                 self.expires = now.checked_add(end.saturating_sub(unix));
@@ -344,6 +353,9 @@ impl Machine for HubSession {
     fn handle_flushed(&mut self, _now: Instant) {}
 
     fn handle_closed(&mut self, _now: Instant, _why: Closed) {
+        // "Communicate with an IoT hub using the MQTT protocol": a will is telemetry. One that was never admitted has none.
+        let will = std::mem::take(&mut self.will) && self.state != State::Claiming;
+        self.telemetry += u64::from(will);
         self.state = State::Closing;
     }
 
@@ -385,7 +397,7 @@ pub(super) mod tests {
     use super::*;
     use crate::iothub::sas::{self, Key};
     use crate::iothub::{names, topics};
-    use crate::wire::encode::{ConnectRef, PublishRef};
+    use crate::wire::encode::{ConnectRef, PublishRef, WillRef};
 
     const UNIX: u64 = 1_800_000_000;
     const TTL_S: u64 = 3600;
@@ -449,6 +461,25 @@ pub(super) mod tests {
                 will: None,
             };
             self.input(|out| encode::connect(out, &connect).unwrap())
+        }
+
+        /// Online, with a will for that topic.
+        fn with_will(topic: &str) -> Hub {
+            let mut hub = Hub::new();
+            let key = hub.session.config.group_keys[0].derive("d1");
+            let token = sas::token(&key, "hub.test/devices/d1", UNIX + TTL_S, None);
+            let name = names::user_name("hub.test", "d1");
+            let will = WillRef { topic, payload: b"gone", qos: QoS::AtLeastOnce, retain: true };
+            let connect = ConnectRef {
+                client_id: "d1",
+                keep_alive_s: 60,
+                clean_session: true,
+                username: Some(&name),
+                password: Some(token.as_bytes()),
+                will: Some(will),
+            };
+            hub.input(|out| encode::connect(out, &connect).unwrap()).unwrap();
+            hub
         }
 
         fn input(&mut self, write: impl FnOnce(&mut BytesMut)) -> Result<(), HubError> {
@@ -544,6 +575,44 @@ pub(super) mod tests {
         // Accepted, and not telemetry.
         hub.publish("$iothub/twin/GET/?$rid=1", b"", QoS::AtLeastOnce).unwrap();
         assert_eq!((hub.output(), hub.session.take_telemetry()), (vec![0x40, 2, 0, 7], 0));
+    }
+
+    #[test]
+    fn a_retained_message_is_telemetry_like_any_other() {
+        let mut hub = Hub::online(60, true);
+        let topic = topics::telemetry("d1");
+        let publish = PublishRef {
+            topic: &topic,
+            payload: b"",
+            qos: QoS::AtLeastOnce,
+            dup: false,
+            retain: true,
+            pid: 7,
+        };
+        hub.input(|out| encode::publish(out, &publish).unwrap()).unwrap();
+        assert_eq!((hub.output(), hub.session.take_telemetry()), (vec![0x40, 2, 0, 7], 1));
+    }
+
+    #[test]
+    fn a_will_is_telemetry_once_the_device_is_gone_without_a_goodbye() {
+        let telemetry = topics::telemetry("d1");
+        let end = |topic: &str, admitted: bool, goodbye: bool| {
+            let mut hub = Hub::with_will(topic);
+            if admitted {
+                hub.session.admit(hub.now, None);
+            }
+            if goodbye {
+                hub.input(encode::disconnect).unwrap();
+            }
+            assert_eq!(hub.session.take_telemetry(), 0);
+            hub.session.handle_closed(hub.now, Closed::Reset);
+            hub.session.handle_closed(hub.now, Closed::Reset);
+            hub.session.take_telemetry()
+        };
+        assert_eq!(end(&telemetry, true, false), 1);
+        assert_eq!(end(&telemetry, true, true), 0);
+        assert_eq!(end(&telemetry, false, false), 0, "it was never online");
+        assert_eq!(end("gone/d1", true, false), 0, "what Azure does with another topic is not documented");
     }
 
     #[test]

@@ -41,6 +41,9 @@ impl Account<'_> {
         if send.qos == 0 {
             recorder.no_ack(key);
         }
+        if send.arrival.is_closed() {
+            recorder.closed_loop(key);
+        }
     }
 
     /// A message that was counted as due got its ack.

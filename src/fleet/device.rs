@@ -321,22 +321,25 @@ impl Device {
             }
             Event::Acked { tag, sent, .. } => {
                 account.message_ok(&fleet.sends[usize::from(tag.stream)], &tag, sent, now);
+                self.message_ended(tag.stream, now);
             }
             Event::TimedOut { tag, .. } => {
                 let send = &fleet.sends[usize::from(tag.stream)];
                 account.sent_ended(send, Outcome::TimedOut, &tag, now);
                 account.error("ack_timeout", Culprit::Peer, now, || {
                     format!(
-                        "{}: no PUBACK within {}",
+                        "{}: no ack within {}",
                         self.id(),
                         crate::units::human_duration(fleet.ack_timeout)
                     )
                 });
+                self.message_ended(tag.stream, now);
             }
             Event::Lost { .. } if self.books_closed => {}
             Event::Lost { tag, .. } => {
                 let send = &fleet.sends[usize::from(tag.stream)];
                 account.sent_ended(send, Outcome::Lost, &tag, now);
+                self.message_ended(tag.stream, now);
             }
             Event::LateAck => account.count(|counts| counts.late_acks += 1),
             Event::Resent => account.count(|counts| counts.resent += 1),
@@ -352,7 +355,15 @@ impl Device {
             }
             Event::Pong { sent } => account.took(Operation::Ping, sent, now),
             // Bytes are counted by the link; what a message says does not matter to a load.
-            Event::Message(_) => {}
+            Event::Message(_) | Event::Unsubscribed { .. } => {}
+        }
+    }
+
+    /// In a closed loop it was what the next message waits for.
+    fn message_ended(&mut self, stream: u16, now: Instant) {
+        if let Some(next_ns) = self.messages.ended(stream, self.context.ns(now)) {
+            let next = self.context.at(next_ns);
+            self.wake = Some(self.wake.map_or(next, |wake| wake.min(next)));
         }
     }
 

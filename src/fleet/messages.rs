@@ -94,6 +94,8 @@ impl Messages {
             }
             if let Some(outcome) = self.too_late(due, send_by_ns, now_ns) {
                 self.give_up(account, number, due, outcome, now_ns);
+                // A closed loop without a time to think must not go round at one instant for ever.
+                self.streams[number].cursor.ended(now_ns + 1);
                 continue;
             }
             let send = &fleet.sends[number];
@@ -159,16 +161,22 @@ impl Messages {
             uptime: now.saturating_duration_since(context.zero),
         };
         send.payload.render(&mut stream.payload, &facts, &mut payload);
-        let qos = if send.qos == 0 { QoS::AtMostOnce } else { QoS::AtLeastOnce };
-        let message = Message { topic, payload: &payload, qos };
+        let qos = QoS::from_u8(send.qos).unwrap_or(QoS::AtLeastOnce);
+        let message = Message { topic, payload: &payload, qos, retain: send.retain };
         let due_ns = context.ns(tag.due);
         account.message_due(send, due_ns);
+        stream.cursor.advance();
         if let Err(error) = session.publish(now, &message, tag, out) {
             // The plan bounds what a message may hold and the caller asked for room: this is our defect.
             account.message_ended(send, Outcome::Lost, due_ns, context.ns(now));
             account.error("encode", crate::measure::Culprit::Us, now, || format!("{device}: {error}"));
+            stream.cursor.ended(context.ns(now) + 1);
         }
-        stream.cursor.advance();
+    }
+
+    /// A message that was sent has ended, in whatever way; returns when the next one is due if it waited for that.
+    pub(crate) fn ended(&mut self, stream: u16, at_ns: u64) -> Option<u64> {
+        self.streams.get_mut(usize::from(stream))?.cursor.ended(at_ns)
     }
 
     /// The end of a span's books: what is due by `until_ns` and unsent is unfinished, unless it was too late before.
@@ -180,6 +188,8 @@ impl Messages {
             }
             let outcome = self.too_late(due, send_by_ns, now_ns).unwrap_or(Outcome::Unfinished);
             self.give_up(account, number, due, outcome, now_ns);
+            // The next of a closed loop comes with the next span.
+            self.streams[number].cursor.ended(u64::MAX);
         }
         self.missed.clear();
     }

@@ -185,6 +185,12 @@ impl Recorder {
         self.cells.totals(key).no_ack = true;
     }
 
+    /// Marks a key as a closed loop: what was due waited for the answers.
+    #[inline]
+    pub fn closed_loop(&mut self, key: Key) {
+        self.cells.totals(key).closed_loop = true;
+    }
+
     /// Counts an error. `example` is asked once per class and worker, so a storm of errors formats nothing.
     pub fn error(
         &mut self,

@@ -27,6 +27,8 @@ pub struct Totals {
     pub clipped: u64,
     /// QoS 0: ok means flushed, no ack exists.
     pub no_ack: bool,
+    /// What was due waited for the answers: nothing is corrected for what was not sent meanwhile.
+    pub closed_loop: bool,
 }
 
 impl Totals {
@@ -62,6 +64,7 @@ impl Totals {
         self.late += other.late;
         self.clipped += other.clipped;
         self.no_ack |= other.no_ack;
+        self.closed_loop |= other.closed_loop;
     }
 
     /// Gives every histogram back.

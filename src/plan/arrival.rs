@@ -2,7 +2,11 @@
 //! stream; it asks for the next due instant and moves on. It knows neither the clock nor what a message is.
 //!
 //! The n-th message of a regular stream is due where `rate * L(t)` reaches `n + phase`; of a Poisson stream, where
-//! it reaches the sum of n exponential gaps. Nothing is ever computed as "last + step", so nothing drifts.
+//! it reaches the sum of n exponential gaps. Nothing is ever computed as "last + step", so nothing drifts. A burst is so many
+//! messages at such an instant.
+//!
+//! A closed loop is the exception: its next message is due when the one before has ended, plus the time to think. What
+//! slows the answers slows the load with them, and the load does not follow the phases.
 
 use super::schedule::{Load, Span};
 use crate::rng::{Purpose, Rng, generator};
@@ -18,6 +22,11 @@ pub enum Spread {
     Stratified(Turns),
     /// Independently of each other.
     Poisson,
+    /// Each so many nanoseconds after the end of the one before.
+    Closed {
+        /// The time to think.
+        think_ns: u64,
+    },
 }
 
 /// A stream's arrivals at a load of 100%.
@@ -25,8 +34,18 @@ pub enum Spread {
 pub struct Arrival {
     /// How they are spread.
     pub spread: Spread,
-    /// Messages per second and device.
+    /// Messages per second and device. Of a closed loop, whose rate is the hub's, an estimate from above.
     pub rate_hz: f64,
+    /// So many messages at one instant.
+    pub burst: u32,
+}
+
+impl Arrival {
+    /// The load waits for the hub: what is measured is not corrected for what was not sent meanwhile.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        matches!(self.spread, Spread::Closed { .. })
+    }
 }
 
 /// A message that is due.
@@ -42,28 +61,36 @@ pub struct Due {
 #[derive(Clone, Debug)]
 pub struct Cursor {
     load: Arc<Load>,
+    /// Of bursts.
     rate_hz: f64,
     position: Position,
+    burst: u32,
+    /// Of the burst that is due, the one that `peek` gives included.
+    left: u32,
     span: Span,
     due: Option<Due>,
     seq: u64,
 }
 
-/// Where the next message stands in operational time (in messages).
+/// Where the next burst stands: in operational time (in bursts), or on the clock.
 #[derive(Clone, Debug)]
 enum Position {
     /// At `n + phase`; counting keeps it exact.
     Regular { n: u64, phase: f64 },
     /// At `sum`.
     Poisson { sum: f64, rng: Rng },
+    /// At `next_ns`, once it is known. The first is due within the time to think, at the device's own phase.
+    Closed { think_ns: u64, phase: f64, next_ns: Option<u64>, under_way: bool },
 }
 
 impl Position {
     #[expect(clippy::cast_precision_loss, reason = "message counts of a device are far below 2^52")]
-    fn at(&self) -> f64 {
+    fn at_ns(&self, load: &Load, rate_hz: f64) -> Option<u64> {
+        // A rate of zero gives infinity or no number, for which there is no instant.
         match self {
-            Position::Regular { n, phase } => *n as f64 + phase,
-            Position::Poisson { sum, .. } => *sum,
+            Position::Regular { n, phase } => load.inverse((*n as f64 + phase) / rate_hz),
+            Position::Poisson { sum, .. } => load.inverse(*sum / rate_hz),
+            Position::Closed { next_ns, .. } => *next_ns,
         }
     }
 
@@ -71,23 +98,28 @@ impl Position {
         match self {
             Position::Regular { n, .. } => *n += 1,
             Position::Poisson { sum, rng } => *sum += exponential(rng),
+            Position::Closed { next_ns, under_way, .. } => (*next_ns, *under_way) = (None, true),
         }
     }
 
     /// Skips what lies before `from`: for Poisson the gap starts anew there, which is the same process (it has
-    /// no memory) and needs no loop over what was skipped.
+    /// no memory) and needs no loop over what was skipped. A closed loop begins again, unless it waits for an end.
     #[expect(
+        clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "the cast saturates, at 0 too"
+        reason = "the casts saturate, at 0 too; message counts and times to think are far below 2^52"
     )]
-    fn skip_to(&mut self, from: f64) {
-        if self.at() >= from {
-            return;
-        }
+    fn skip_to(&mut self, from_ns: u64, from: f64) {
         match self {
-            Position::Regular { n, phase } => *n = (from - *phase).ceil() as u64,
-            Position::Poisson { sum, rng } => *sum = from + exponential(rng),
+            Position::Regular { n, phase } if *n as f64 + *phase < from => {
+                *n = (from - *phase).ceil() as u64;
+            }
+            Position::Poisson { sum, rng } if *sum < from => *sum = from + exponential(rng),
+            Position::Closed { think_ns, phase, next_ns, under_way: false } => {
+                *next_ns = Some(from_ns.saturating_add((*think_ns as f64 * *phase) as u64));
+            }
+            _ => {}
         }
     }
 }
@@ -155,15 +187,27 @@ impl Cursor {
             Spread::Regular => Position::Regular { n: 0, phase: rng.random() },
             Spread::Stratified(turns) => Position::Regular { n: 0, phase: turns.phase(index) },
             Spread::Poisson => Position::Poisson { sum: exponential(&mut rng), rng },
+            Spread::Closed { think_ns } => {
+                Position::Closed { think_ns, phase: rng.random(), next_ns: None, under_way: false }
+            }
         };
-        let span = Span { from_ns: 0, to_ns: 0 };
-        Cursor { load: Arc::clone(load), rate_hz: arrival.rate_hz, position, span, due: None, seq: 0 }
+        Cursor {
+            load: Arc::clone(load),
+            rate_hz: arrival.rate_hz / f64::from(arrival.burst),
+            position,
+            burst: arrival.burst,
+            left: arrival.burst,
+            span: Span { from_ns: 0, to_ns: 0 },
+            due: None,
+            seq: 0,
+        }
     }
 
     /// The plan has the device online for this span; spans come in order.
     pub fn enter(&mut self, span: Span) {
         self.span = span;
-        self.position.skip_to(self.rate_hz * self.load.integral(span.from_ns));
+        self.position.skip_to(span.from_ns, self.rate_hz * self.load.integral(span.from_ns));
+        self.left = self.burst;
         self.find();
     }
 
@@ -177,15 +221,31 @@ impl Cursor {
     pub fn advance(&mut self) {
         if self.due.is_some() {
             self.seq += 1;
-            self.position.advance();
+            self.left -= 1;
+            if self.left == 0 {
+                self.left = self.burst;
+                self.position.advance();
+            }
             self.find();
         }
     }
 
+    /// The message before has ended, well or not: in a closed loop the next one is due after the time to think, and this
+    /// returns when. Other loads do not wait for it.
+    pub fn ended(&mut self, at_ns: u64) -> Option<u64> {
+        let Position::Closed { think_ns, next_ns, under_way, .. } = &mut self.position else { return None };
+        if !*under_way {
+            return None;
+        }
+        (*next_ns, *under_way) = (Some(at_ns.saturating_add(*think_ns)), false);
+        self.find();
+        self.due.map(|due| due.at_ns)
+    }
+
     fn find(&mut self) {
-        // A rate of zero gives infinity or no number, for which there is no instant.
-        let at_ns = self.load.inverse(self.position.at() / self.rate_hz);
-        self.due = at_ns
+        self.due = self
+            .position
+            .at_ns(&self.load, self.rate_hz)
             .map(|at_ns| Due { seq: self.seq, at_ns: at_ns.max(self.span.from_ns) })
             .filter(|due| due.at_ns < self.span.to_ns);
     }
@@ -211,7 +271,12 @@ mod tests {
     }
 
     fn cursor(spread: Spread, rate_hz: f64, load: &Arc<Load>, device: u64) -> Cursor {
-        Cursor::new(&Arrival { spread, rate_hz }, load, 7, device, 0, u32::try_from(device % 10).unwrap())
+        in_bursts(spread, rate_hz, 1, load, device)
+    }
+
+    fn in_bursts(spread: Spread, rate_hz: f64, burst: u32, load: &Arc<Load>, device: u64) -> Cursor {
+        let index = u32::try_from(device % 10).unwrap();
+        Cursor::new(&Arrival { spread, rate_hz, burst }, load, 7, device, 0, index)
     }
 
     fn all(cursor: &mut Cursor, spans: &[Span]) -> Vec<u64> {
@@ -317,6 +382,50 @@ mod tests {
                 })
             );
         }
+    }
+
+    #[test]
+    fn a_burst_is_so_many_messages_at_one_instant() {
+        let steady = load(&[(60 * S, [1.0, 3.0])]);
+        for spread in [Spread::Regular, Spread::Stratified(Turns::of(10)), Spread::Poisson] {
+            let single = all(&mut cursor(spread, 0.5, &steady, 3), &whole(60 * S));
+            let bursts = all(&mut in_bursts(spread, 2.0, 4, &steady, 3), &whole(60 * S));
+            let expected: Vec<u64> = single.iter().flat_map(|at_ns| [*at_ns; 4]).collect();
+            assert_eq!(bursts, expected, "the rate counts messages, and all of a burst lie where one would");
+        }
+    }
+
+    /// What a closed loop is due while nobody answers: nothing.
+    #[test]
+    fn a_closed_loop_waits_for_the_end_of_the_message_before() {
+        let pause = load(&[(60 * S, [0.0; 2])]);
+        let spread = Spread::Closed { think_ns: 2 * S };
+        let mut cursor = cursor(spread, 0.5, &pause, 3);
+        cursor.ended(0);
+        assert_eq!(cursor.peek(), None);
+        cursor.enter(Span { from_ns: 10 * S, to_ns: 60 * S });
+        let first = cursor.peek().expect("within the time to think");
+        assert!((10 * S..12 * S).contains(&first.at_ns), "{first:?}");
+        cursor.ended(11 * S);
+        assert_eq!(cursor.peek(), Some(first), "nothing was under way");
+        cursor.advance();
+        assert_eq!(cursor.peek(), None);
+        cursor.advance();
+        cursor.ended(30 * S);
+        assert_eq!(cursor.peek(), Some(Due { seq: 1, at_ns: 32 * S }));
+        cursor.ended(40 * S);
+        assert_eq!(cursor.peek(), Some(Due { seq: 1, at_ns: 32 * S }), "once");
+        // The end came after the span, or too late for another message in it.
+        cursor.advance();
+        cursor.ended(58 * S);
+        assert_eq!(cursor.peek(), None);
+        cursor.enter(Span { from_ns: 100 * S, to_ns: 200 * S });
+        assert!(cursor.peek().is_some_and(|due| due.seq == 2 && due.at_ns < 102 * S));
+        cursor.advance();
+        cursor.enter(Span { from_ns: 300 * S, to_ns: 400 * S });
+        assert_eq!(cursor.peek(), None, "still under way");
+        cursor.ended(301 * S);
+        assert_eq!(cursor.peek(), Some(Due { seq: 3, at_ns: 303 * S }));
     }
 
     #[test]

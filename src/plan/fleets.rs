@@ -1,24 +1,18 @@
-//! The fleets of a plan: ids, credentials and messages, checked against what MQTT and an IoT hub allow. A part of
+//! The fleets of a plan: ids, credentials and subscriptions, checked against what MQTT and an IoT hub allow. A part of
 //! `resolve`.
 
-use super::arrival::{Arrival, Spread, Turns};
 use super::authentication;
-use super::payload::{self, Payload};
 use super::template::{self, Names, Template};
-use super::types::{FleetPlan, Offline, SendPlan, Subscription, TargetKind};
-use crate::iothub::{limits, names, properties, sas, topics};
-use crate::measure::Operation;
+use super::types::{FleetPlan, Offline, Subscription, TargetKind};
+use super::{sends, will};
+use crate::iothub::{names, sas};
 use crate::policy::backoff::{BackOff, Jitter};
-use crate::scenario::{
-    ArrivalKind, Errors, FileText, FleetSpec, PayloadSpec, ReconnectSpec, SendSpec, Spacing, Written, nearest,
-};
+use crate::scenario::{Errors, FileText, FleetSpec, Place, ReconnectSpec, SubscribeSpec, Written, nearest};
+use crate::wire::{QoS, STRING_BYTES_MAX};
 use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
-
-/// MQTT's strings carry their length in 16 bits (MQTT 3.1.1 §1.5.3).
-pub(super) const STRING_BYTES_MAX: usize = 65_535;
 
 const KEEP_ALIVE_S: u16 = 240;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
@@ -65,8 +59,11 @@ fn fleet(spec: &FleetSpec, first: u64, setting: &Setting<'_>, errors: &mut Error
     let ack_timeout = spec.ack_timeout.unwrap_or(ACK_TIMEOUT);
     let auth = authentication::resolve(spec, &id, &highest, setting, errors);
     let longest = auth.listed().map_or(highest, |devices| devices.longest_id().to_owned());
-    let sends =
-        spec.sends.iter().filter_map(|send| self::send(send, devices, &longest, setting, errors)).collect();
+    let sends = spec
+        .sends
+        .iter()
+        .filter_map(|send| sends::resolve(send, devices, &longest, setting, errors))
+        .collect();
     FleetPlan {
         name: spec.name.clone(),
         devices,
@@ -82,6 +79,7 @@ fn fleet(spec: &FleetSpec, first: u64, setting: &Setting<'_>, errors: &mut Error
         offline: if spec.offline_skip == Some(true) { Offline::Skip } else { Offline::Queue },
         in_flight: spec.in_flight.unwrap_or(IN_FLIGHT),
         subscribe: subscriptions(spec, &longest, setting, errors),
+        will: spec.will.as_ref().and_then(|will| will::resolve(will, devices, &longest, setting, errors)),
         sends,
     }
 }
@@ -166,14 +164,15 @@ fn subscriptions(
     errors: &mut Errors,
 ) -> Vec<Subscription> {
     let mut found: Vec<Subscription> = Vec::new();
-    for written in &spec.subscribe {
+    for asked in &spec.subscribe {
+        let written = &asked.filter;
         let subscription = match setting.kind {
-            Some(TargetKind::IotHub) => hub_subscription(written, errors),
-            Some(TargetKind::Mqtt) => filter(written, longest, errors),
+            Some(TargetKind::IotHub) => hub_subscription(asked, errors),
+            Some(TargetKind::Mqtt) => filter(asked, longest, errors),
             None => None,
         };
         let Some(subscription) = subscription else { continue };
-        if found.contains(&subscription) {
+        if found.iter().any(|other| other.same_filter(&subscription)) {
             errors
                 .add(&written.place, "given twice")
                 .found(shown(&written.text))
@@ -185,7 +184,12 @@ fn subscriptions(
     found
 }
 
-fn hub_subscription(written: &Written<String>, errors: &mut Errors) -> Option<Subscription> {
+fn hub_subscription(asked: &SubscribeSpec, errors: &mut Errors) -> Option<Subscription> {
+    let written = &asked.filter;
+    if let Some(qos) = &asked.qos {
+        let problem = errors.add(&qos.place, "an IoT hub's subscriptions have their own QoS");
+        problem.found(qos.text.clone()).fix(format!("write \"{}\" alone", written.text));
+    }
     match written.value.as_str() {
         "c2d" => Some(Subscription::C2d),
         "twin" => Some(Subscription::Twin),
@@ -205,7 +209,8 @@ fn hub_subscription(written: &Written<String>, errors: &mut Errors) -> Option<Su
     }
 }
 
-fn filter(written: &Written<String>, longest: &str, errors: &mut Errors) -> Option<Subscription> {
+fn filter(asked: &SubscribeSpec, longest: &str, errors: &mut Errors) -> Option<Subscription> {
+    let written = &asked.filter;
     let template = parse(written, errors)?;
     let rendered = template.render(&Names { device: longest, index: 0 });
     fits(&rendered, "a topic filter", &written.place, errors);
@@ -221,140 +226,8 @@ fn filter(written: &Written<String>, longest: &str, errors: &mut Errors) -> Opti
         let problem = errors.add(&written.place, "not a topic filter").found(shown(&written.text));
         problem.allowed("+ stands alone between slashes, # alone at the end");
     }
-    Some(Subscription::Filter(template))
-}
-
-fn send(
-    spec: &SendSpec,
-    devices: u32,
-    longest: &str,
-    setting: &Setting<'_>,
-    errors: &mut Errors,
-) -> Option<SendPlan> {
-    let payload = payload(spec, errors);
-    let hub = setting.kind == Some(TargetKind::IotHub);
-    let (topic, bag_bytes) =
-        if hub { hub_topic(spec, errors) } else { (broker_topic(spec, setting, errors), 0) };
-    if let (Some(payload), true) = (&payload, hub) {
-        let bytes = payload.bytes_max(longest.len()) + bag_bytes;
-        if bytes > limits::TELEMETRY_BYTES_MAX {
-            let place = spec.payload.as_ref().map_or(&spec.place, |payload| &payload.place);
-            let problem = errors.add(place, "too large for an IoT hub");
-            problem.found(format!("up to {bytes} bytes with properties"));
-            problem.allowed(format!("{} bytes", limits::TELEMETRY_BYTES_MAX));
-        }
-    }
-    if let Some(topic) = &topic {
-        let place = spec.topic.as_ref().map_or(&spec.place, |topic| &topic.place);
-        let rendered = topic.render(&Names { device: longest, index: devices - 1 });
-        fits(&rendered, "a topic", place, errors);
-        if !hub && rendered.contains(['+', '#']) {
-            // MQTT 3.1.1 §3.3.2.1.
-            errors
-                .add(place, "wildcards are for subscriptions")
-                .found(shown(&rendered))
-                .allowed("a topic without + and #");
-        }
-    }
-    let qos = qos(spec, setting.kind, errors);
-    Some(SendPlan {
-        arrival: arrival(spec, devices, errors)?,
-        operation: match (hub, qos) {
-            (true, 0) => Operation::TelemetryQos0,
-            (true, _) => Operation::Telemetry,
-            (false, 0) => Operation::PublishQos0,
-            (false, _) => Operation::Publish,
-        },
-        topic: topic?,
-        qos,
-        payload: payload?,
-        properties_bytes: bag_bytes,
-    })
-}
-
-fn arrival(spec: &SendSpec, devices: u32, errors: &mut Errors) -> Option<Arrival> {
-    let poisson = spec.arrival == Some(ArrivalKind::Poisson);
-    let (rate_hz, regular) = match spec.spacing? {
-        Spacing::Every(every) => (1.0 / every.as_secs_f64(), Spread::Regular),
-        Spacing::Rate(rate) => {
-            (rate.as_per_second() / f64::from(devices), Spread::Stratified(Turns::of(devices)))
-        }
-    };
-    if rate_hz <= 0.0 {
-        errors
-            .add(&spec.place.below("rate"), "nothing would be sent")
-            .allowed("more than 0/s")
-            .fix("remove this send");
-        return None;
-    }
-    Some(Arrival { spread: if poisson { Spread::Poisson } else { regular }, rate_hz })
-}
-
-fn payload(spec: &SendSpec, errors: &mut Errors) -> Option<Payload> {
-    let written = spec.payload.as_ref()?;
-    match &written.value {
-        PayloadSpec::Size(bytes) => Some(Payload::filler(usize::try_from(*bytes).unwrap_or(usize::MAX))),
-        PayloadSpec::Template(text) => match Payload::template(text) {
-            Ok(payload) => Some(payload),
-            Err(error) => {
-                let problem = errors.add(&written.place, error.to_string()).allowed(payload::ALLOWED);
-                let name = error.placeholder().unwrap_or_default();
-                if let Some(near) = nearest(name, payload::PLACEHOLDERS).filter(|near| *near != name) {
-                    problem.fix(format!("did you mean ${{{near}}}?"));
-                }
-                None
-            }
-        },
-    }
-}
-
-fn qos(spec: &SendSpec, kind: Option<TargetKind>, errors: &mut Errors) -> u8 {
-    let Some(qos) = &spec.qos else { return 1 };
-    if qos.value == 2 && kind == Some(TargetKind::IotHub) {
-        let problem = errors.add(&qos.place, "an IoT hub closes the connection at QoS 2");
-        problem.found("2").allowed("0 or 1").fix("qos = 1");
-    } else if qos.value == 2 {
-        errors.add(&qos.place, "not built yet: QoS 2").found("2").allowed("0 or 1").fix("qos = 1");
-    }
-    qos.value
-}
-
-/// The topic of telemetry with its bag, and how much of the hub's limit the bag takes.
-fn hub_topic(spec: &SendSpec, errors: &mut Errors) -> (Option<Template>, usize) {
-    if let Some(topic) = &spec.topic {
-        let problem =
-            errors.add(&topic.place, "an IoT hub has one topic for telemetry: it is chosen for you");
-        problem.found(shown(&topic.text)).fix("remove it, or use kind = \"mqtt\" for a plain broker");
-    }
-    let mut bag = Vec::new();
-    for (name, value) in &spec.properties {
-        if value.value.contains("${") {
-            let problem = errors.add(&value.place, "not built yet: templates in properties");
-            problem.found(shown(&value.text)).fix("write a fixed text; the payload may contain templates");
-        }
-        if name.is_empty() {
-            errors.add(&value.place, "a property needs a name");
-        }
-        bag.push((name.as_str(), value.value.as_str()));
-    }
-    let bytes = bag.iter().map(|(name, value)| name.len() + value.len()).sum();
-    let topic = format!("{}{}", topics::telemetry("${device}"), properties::encode(&bag));
-    (Template::parse(&topic).ok(), bytes)
-}
-
-fn broker_topic(spec: &SendSpec, setting: &Setting<'_>, errors: &mut Errors) -> Option<Template> {
-    if setting.kind.is_some() {
-        if let Some((_, value)) = spec.properties.first() {
-            let problem =
-                errors.add(&value.place, "MQTT 3.1.1 has no properties; the target is a plain broker");
-            problem.fix("remove them, or put them into the payload");
-        }
-        if spec.topic.is_none() {
-            let problem = errors.add(&spec.place.below("topic"), "missing: a plain broker needs one");
-            problem.fix("add topic = \"bench/${device}\"");
-        }
-    }
-    parse(spec.topic.as_ref()?, errors)
+    let qos = asked.qos.as_ref().and_then(|qos| QoS::from_u8(qos.value)).unwrap_or(QoS::AtLeastOnce);
+    Some(Subscription::Filter(template, qos))
 }
 
 pub(super) fn parse(written: &Written<String>, errors: &mut Errors) -> Option<Template> {
@@ -369,7 +242,7 @@ pub(super) fn parse(written: &Written<String>, errors: &mut Errors) -> Option<Te
 }
 
 /// A longer string, or one with a NUL, would corrupt the stream (MQTT 3.1.1 §1.5.3).
-pub(super) fn fits(rendered: &str, what: &str, place: &crate::scenario::Place, errors: &mut Errors) {
+pub(super) fn fits(rendered: &str, what: &str, place: &Place, errors: &mut Errors) {
     if rendered.len() > STRING_BYTES_MAX {
         let problem = errors.add(place, format!("{what} is too long for MQTT"));
         problem.found(format!("{} bytes", rendered.len())).allowed(format!("{STRING_BYTES_MAX} bytes"));

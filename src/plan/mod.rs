@@ -14,9 +14,11 @@ mod payload;
 mod resolve;
 mod samples;
 mod schedule;
+mod sends;
 mod template;
 mod threshold;
 mod types;
+mod will;
 
 pub use arrival::{Arrival, Cursor, Due, Spread, Turns};
 pub use credentials::{Auth, Credentials, Secret};

@@ -445,6 +445,32 @@ mod tests {
     }
 
     #[test]
+    fn a_packet_has_room_for_so_much_and_no_more() {
+        let size = |bytes: usize| {
+            let size = format!("fleet.meter.send.0.payload={{ size = {bytes} }}");
+            let broker = ["target.kind=mqtt", "target.host=localhost", "fleet.meter.send.0.topic=t", &size];
+            plan(SMALL, &broker).map(|_| ())
+        };
+        // The topic with its length, and a packet id.
+        assert_eq!(size(268_435_455 - 3 - 2), Ok(()));
+        let error = size(268_435_455 - 4).unwrap_err();
+        assert!(error.contains("payload: too large for MQTT"), "{error}");
+    }
+
+    #[test]
+    fn bursts_and_closed_loops() {
+        let arrival = |more: &[&str]| plan(SMALL, more).map(|plan| plan.fleets[0].sends[0].arrival);
+        let burst = arrival(&["fleet.meter.send.0.burst=4"]).unwrap();
+        assert_eq!((burst.rate_hz, burst.burst, burst.is_closed()), (0.8, 4, false));
+        let text = SMALL.replace("every = \"5s\"", "rate = \"8/s\"\nburst = 4");
+        let shared = plan(&text, &[]).unwrap().fleets[0].sends[0].arrival;
+        assert_eq!((shared.rate_hz, shared.burst), (0.8, 4), "a rate counts messages");
+        let text = SMALL.replace("every = \"5s\"", "arrival = \"closed\"\nthink_time = \"0s\"");
+        let closed = plan(&text, &[]).unwrap().fleets[0].sends[0].arrival;
+        assert_eq!((closed.spread, closed.rate_hz), (Spread::Closed { think_ns: 0 }, 1000.0));
+    }
+
+    #[test]
     fn the_needs_grow_with_the_fleet() {
         let few = plan(SMALL, &[]).unwrap().needs();
         let many = plan(SMALL, &["fleet.meter.devices=10010"]).unwrap().needs();

@@ -2,6 +2,7 @@
 
 use crate::measure::{Operation, Outcome};
 use crate::policy::backoff::BackOff;
+use crate::wire::QoS;
 use core::net::IpAddr; // Addresses only: sockets live in std::net.
 use std::path::PathBuf;
 use std::time::Duration;
@@ -123,7 +124,7 @@ pub struct FleetPlan {
     pub reconnect: BackOff,
     /// A whole attempt: DNS, TCP, TLS and CONNACK.
     pub connect_timeout: Duration,
-    /// PUBLISH to PUBACK.
+    /// PUBLISH to its last ack.
     pub ack_timeout: Duration,
     /// A message not sent this long after it was due has expired.
     pub send_by: Duration,
@@ -133,6 +134,8 @@ pub struct FleetPlan {
     pub in_flight: u16,
     /// What each device subscribes to.
     pub subscribe: Vec<Subscription>,
+    /// What the server publishes when a device goes without DISCONNECT.
+    pub will: Option<WillPlan>,
     /// What each device sends.
     pub sends: Vec<SendPlan>,
 }
@@ -164,8 +167,31 @@ pub enum Subscription {
     C2d,
     /// Twin responses and desired properties (IoT hub).
     Twin,
-    /// A topic filter, `${device}` allowed (plain brokers).
-    Filter(Template),
+    /// A topic filter, `${device}` allowed, and the QoS asked for (plain brokers).
+    Filter(Template, QoS),
+}
+
+impl Subscription {
+    /// Asked for twice, at whatever QoS.
+    pub(super) fn same_filter(&self, other: &Subscription) -> bool {
+        match (self, other) {
+            (Subscription::Filter(one, _), Subscription::Filter(two, _)) => one == two,
+            _ => self == other,
+        }
+    }
+}
+
+/// What the server publishes when a device goes without DISCONNECT (MQTT 3.1.1 §3.1.2.5).
+#[derive(Debug)]
+pub struct WillPlan {
+    /// Where to; `${device}` is resolved per device.
+    pub topic: Template,
+    /// What; rendered at each CONNECT; its `${seq}` is 0.
+    pub payload: Payload,
+    /// At which QoS.
+    pub qos: QoS,
+    /// Retained or not.
+    pub retain: bool,
 }
 
 /// One stream of messages of each device.
@@ -177,8 +203,10 @@ pub struct SendPlan {
     pub operation: Operation,
     /// Where they go, with the property bag; `${device}` is resolved per device.
     pub topic: Template,
-    /// 0 or 1.
+    /// 0, 1, or for a plain broker 2.
     pub qos: u8,
+    /// MQTT's flag: a broker keeps it, an IoT hub notes it.
+    pub retain: bool,
     /// What they contain.
     pub payload: Payload,
     /// Names and values of their properties, which an IoT hub bills like the payload.

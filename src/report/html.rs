@@ -304,6 +304,7 @@ fn span_percent([from, to]: [f64; 2]) -> String {
 struct OperationView {
     name: String,
     no_ack: bool,
+    closed_loop: bool,
     rows: Vec<OperationRow>,
 }
 
@@ -329,7 +330,8 @@ impl OperationView {
                 operation_row(&format!("fleet {}", part.name), "without warm-up", false, &part.figures)
             }));
         }
-        OperationView { name: plain(&operation.name), no_ack: operation.all.no_ack, rows }
+        let (no_ack, closed_loop) = (operation.all.no_ack, operation.all.closed_loop);
+        OperationView { name: plain(&operation.name), no_ack, closed_loop, rows }
     }
 }
 

@@ -13,6 +13,7 @@ pub(super) struct Figures {
     pub(super) due: u64,
     pub(super) outcomes: BTreeMap<String, u64>,
     pub(super) no_ack: bool,
+    pub(super) closed_loop: bool,
     pub(super) response: Latency,
     pub(super) service: Latency,
 }
@@ -24,6 +25,7 @@ impl Figures {
             *self.outcomes.entry(outcome.clone()).or_default() += count;
         }
         self.no_ack |= part.no_ack;
+        self.closed_loop |= part.closed_loop;
         self.response.add(&part.response)?;
         self.service.add(&part.service)
     }
@@ -34,6 +36,7 @@ impl Figures {
             *self.outcomes.entry(outcome.clone()).or_default() += count;
         }
         self.no_ack |= other.no_ack;
+        self.closed_loop |= other.closed_loop;
         self.response.merge(&other.response)?;
         self.service.merge(&other.service)
     }

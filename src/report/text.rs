@@ -201,6 +201,9 @@ fn operation_rows(out: &mut Out, operation: &OperationSummary) {
     if figures.no_ack {
         out.line("                 no ack: QoS 0 counts as ok when flushed");
     }
+    if figures.closed_loop {
+        out.line("                 closed loop, not corrected: each message waited for the one before");
+    }
 }
 
 fn figures_row(name: &str, label: &str, figures: &Figures) -> String {

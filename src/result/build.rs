@@ -32,6 +32,7 @@ pub fn operations(gathered: &Gathered, names: &Names) -> Vec<OperationResult> {
             due: totals.due,
             outcomes: outcomes(totals),
             no_ack: totals.no_ack,
+            closed_loop: totals.closed_loop,
             response: latency(&totals.response),
             service: latency(&totals.service),
             wait: latency(&totals.wait),

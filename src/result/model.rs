@@ -273,6 +273,10 @@ pub struct OperationResult {
     pub outcomes: BTreeMap<String, u64>,
     /// True for QoS 0: `ok` means flushed, no ack exists.
     pub no_ack: bool,
+    /// True for a closed loop: each message was due only once the one before had ended, so the response times are not
+    /// corrected for what was not sent meanwhile.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub closed_loop: bool,
     /// `acked - due` of ok operations: the headline.
     pub response: Histogram,
     /// `acked - sent` of ok operations: what the hub took.

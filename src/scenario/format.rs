@@ -122,7 +122,8 @@ fn fleet(reader: &mut Reader<'_>, entry: &Entry) -> Option<FleetSpec> {
             .take("in_flight")
             .and_then(|node| reader.integer(node, 1..=65_535))
             .map(|in_flight| in_flight.value),
-        subscribe: subscribe(reader, &mut fields),
+        subscribe: sends::subscribe(reader, &mut fields),
+        will: fields.take("will").and_then(|node| sends::will(reader, node)),
         sends: sends::sends(reader, &mut fields),
     };
     fields.finish(
@@ -130,7 +131,6 @@ fn fleet(reader: &mut Reader<'_>, entry: &Entry) -> Option<FleetSpec> {
         &[
             ("report", "reported properties"),
             ("methods", "direct methods"),
-            ("will", "MQTT wills"),
             ("churn", "devices that come and go"),
             ("modules", "module identities"),
         ],
@@ -165,12 +165,6 @@ fn keep_alive(reader: &mut Reader<'_>, node: &Node) -> Option<u16> {
             .allowed("whole seconds from 0s (off) to 65535s");
     }
     whole
-}
-
-fn subscribe(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Vec<Written<String>> {
-    let Some(node) = fields.take("subscribe") else { return Vec::new() };
-    let elements = reader.list(node, "a list such as [\"c2d\", \"twin\"]");
-    elements.iter().filter_map(|element| reader.text(element, "a string")).collect()
 }
 
 fn auth(reader: &mut Reader<'_>, node: &Node) -> Written<AuthSpec> {

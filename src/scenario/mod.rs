@@ -13,7 +13,7 @@ mod sends;
 pub use error::{Errors, Origin, Place, Problem, nearest};
 pub use model::{
     ArrivalKind, AuthSpec, EmulatorSpec, FleetSpec, PayloadSpec, PhaseSpec, ReconnectSpec, Scenario, Secret,
-    SendSpec, Spacing, TargetKind, TargetSpec, ThresholdSpec, ValiditySpec, Written,
+    SendSpec, Spacing, SubscribeSpec, TargetKind, TargetSpec, ThresholdSpec, ValiditySpec, WillSpec, Written,
 };
 
 use node::Value;

@@ -156,7 +156,9 @@ pub struct FleetSpec {
     /// `in_flight`.
     pub in_flight: Option<u16>,
     /// `subscribe`.
-    pub subscribe: Vec<Written<String>>,
+    pub subscribe: Vec<SubscribeSpec>,
+    /// `will`.
+    pub will: Option<WillSpec>,
     /// `[[fleet.NAME.send]]`.
     pub sends: Vec<SendSpec>,
 }
@@ -232,17 +234,45 @@ pub enum ReconnectSpec {
     },
 }
 
+/// One element of `subscribe`: a text, or a table with its QoS.
+#[derive(Clone, Debug)]
+pub struct SubscribeSpec {
+    /// The text, or `filter`.
+    pub filter: Written<String>,
+    /// `qos`.
+    pub qos: Option<Written<u8>>,
+}
+
+/// `will`.
+#[derive(Clone, Debug)]
+pub struct WillSpec {
+    /// The value's place.
+    pub place: Place,
+    /// `topic`.
+    pub topic: Option<Written<String>>,
+    /// `payload`; `None` when it is wrong.
+    pub payload: Option<Written<PayloadSpec>>,
+    /// `qos`.
+    pub qos: Option<Written<u8>>,
+    /// `retain`.
+    pub retain: bool,
+}
+
 /// `[[fleet.NAME.send]]`.
 #[derive(Clone, Debug)]
 pub struct SendSpec {
     /// The table's place.
     pub place: Place,
-    /// `every` or `rate`; `None` when it is wrong.
+    /// `every`, `rate` or `think_time`; `None` when it is wrong.
     pub spacing: Option<Spacing>,
     /// `arrival`.
     pub arrival: Option<ArrivalKind>,
+    /// `burst`.
+    pub burst: Option<u32>,
     /// `qos`.
     pub qos: Option<Written<u8>>,
+    /// `retain`.
+    pub retain: bool,
     /// `topic`.
     pub topic: Option<Written<String>>,
     /// `properties`, in the order of the file.
@@ -258,6 +288,8 @@ pub enum Spacing {
     Every(Duration),
     /// `rate`: for the whole fleet.
     Rate(Rate),
+    /// `think_time`: from the end of a message to the next; only with [`ArrivalKind::Closed`].
+    Think(Duration),
 }
 
 /// `arrival`.
@@ -267,6 +299,8 @@ pub enum ArrivalKind {
     Regular,
     /// Independent of each other.
     Poisson,
+    /// Each waits for the end of the one before.
+    Closed,
 }
 
 /// `payload`.

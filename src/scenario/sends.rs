@@ -1,11 +1,14 @@
-//! The keys of `[[fleet.NAME.send]]`: when messages are due, where they go and what they contain.
+//! What a fleet's devices send and receive: the keys of `[[fleet.NAME.send]]` (when messages are due, where they go and
+//! what they contain), of `will` and of `subscribe`.
 
-use super::model::{ArrivalKind, PayloadSpec, SendSpec, Spacing, Written};
+use super::model::{ArrivalKind, PayloadSpec, SendSpec, Spacing, SubscribeSpec, WillSpec, Written};
 use super::node::{Node, Value};
 use super::reader::{Fields, Reader};
 
-/// MQTT's largest packet (MQTT 3.1.1 §2.2.3); a topic and its length fit in what is left.
-const SIZE_BYTES_MAX: i64 = 268_435_455 - 65_535 - 16;
+/// MQTT's largest packet (MQTT 3.1.1 §2.2.3); what its topic leaves is the plan's business.
+const SIZE_BYTES_MAX: i64 = 268_435_455;
+/// A typing error is likelier beyond.
+const BURST_MAX: i64 = 1_000_000;
 
 /// Reads `send` of a fleet.
 pub(super) fn sends(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Vec<SendSpec> {
@@ -16,32 +19,53 @@ pub(super) fn sends(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Vec<Sen
 
 fn send(reader: &mut Reader<'_>, node: &Node) -> Option<SendSpec> {
     let mut fields = reader.table(node, "a table with every and payload")?;
-    let arrivals = [("regular", ArrivalKind::Regular), ("poisson", ArrivalKind::Poisson)];
-    let later_arrivals = [("closed", "closed-loop arrivals"), ("bursts", "arrivals in bursts")];
-    let spacing = spacing(reader, &mut fields);
+    let arrivals = [
+        ("regular", ArrivalKind::Regular),
+        ("poisson", ArrivalKind::Poisson),
+        ("closed", ArrivalKind::Closed),
+    ];
+    let arrival = fields.take("arrival").and_then(|node| reader.choice(node, &arrivals, &[]));
+    let spacing = match arrival {
+        Some(ArrivalKind::Closed) => think_time(reader, &mut fields),
+        _ => spacing(reader, &mut fields),
+    };
     let payload = fields.require(reader, "payload", "payload = '{\"seq\":${seq}}'");
     let spec = SendSpec {
         place: node.place.clone(),
         spacing,
-        arrival: fields.take("arrival").and_then(|node| reader.choice(node, &arrivals, &later_arrivals)),
+        arrival,
+        burst: fields
+            .take("burst")
+            .and_then(|node| reader.integer(node, 1..=BURST_MAX))
+            .map(|burst| burst.value),
         qos: fields.take("qos").and_then(|node| reader.integer(node, 0..=2)),
+        retain: fields.take("retain").and_then(|node| reader.boolean(node)).unwrap_or(false),
         topic: fields.take("topic").and_then(|node| reader.text(node, "a topic; ${device} is allowed")),
         properties: properties(reader, &mut fields),
         payload: payload.and_then(|node| self::payload(reader, node)),
     };
-    fields.finish(
-        reader,
-        &[
-            ("constant", "fleet rates that do not follow the online share"),
-            ("think_time", "closed-loop arrivals"),
-            ("retain", "retained messages"),
-            ("burst", "arrivals in bursts"),
-        ],
-    );
+    fields.finish(reader, &[("constant", "fleet rates that do not follow the online share")]);
     Some(spec)
 }
 
+/// A closed loop has no rate: how fast it goes is up to whoever answers.
+fn think_time(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<Spacing> {
+    for key in ["rate", "every", "burst"] {
+        if let Some(node) = fields.take(key) {
+            let problem =
+                reader.errors.add(&node.place, "a closed loop sends when the message before has ended");
+            problem.allowed("think_time, from the end of a message to the next").fix(format!("remove {key}"));
+        }
+    }
+    let node = fields.require(reader, "think_time", "think_time = \"1s\"")?;
+    reader.duration_or_zero(node).map(Spacing::Think)
+}
+
 fn spacing(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<Spacing> {
+    if let Some(node) = fields.take("think_time") {
+        let problem = reader.errors.add(&node.place, "think_time is for closed loops");
+        problem.allowed("with arrival = \"closed\"").fix("remove it, or every and rate");
+    }
     let every = fields.take("every");
     let rate = fields.take("rate");
     match (every, rate) {
@@ -75,6 +99,42 @@ fn properties(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Vec<(String, 
         }
     }
     found
+}
+
+/// Reads `will` of a fleet.
+pub(super) fn will(reader: &mut Reader<'_>, node: &Node) -> Option<WillSpec> {
+    let mut fields =
+        reader.table(node, "a table such as { topic = \"gone/${device}\", payload = \"gone\" }")?;
+    let payload = fields.require(reader, "payload", "payload = \"gone\"");
+    let spec = WillSpec {
+        place: node.place.clone(),
+        topic: fields.take("topic").and_then(|node| reader.text(node, "a topic; ${device} is allowed")),
+        payload: payload.and_then(|node| self::payload(reader, node)),
+        qos: fields.take("qos").and_then(|node| reader.integer(node, 0..=2)),
+        retain: fields.take("retain").and_then(|node| reader.boolean(node)).unwrap_or(false),
+    };
+    fields.finish(reader, &[]);
+    Some(spec)
+}
+
+/// Reads `subscribe` of a fleet.
+pub(super) fn subscribe(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Vec<SubscribeSpec> {
+    let Some(node) = fields.take("subscribe") else { return Vec::new() };
+    let elements = reader.list(node, "a list such as [\"c2d\", \"twin\"]");
+    elements.iter().filter_map(|element| subscription(reader, element)).collect()
+}
+
+fn subscription(reader: &mut Reader<'_>, node: &Node) -> Option<SubscribeSpec> {
+    if !matches!(node.value, Value::Table(_)) {
+        let filter = reader.text(node, "a string, or a table such as { filter = \"a/#\", qos = 2 }")?;
+        return Some(SubscribeSpec { filter, qos: None });
+    }
+    let mut fields = reader.table(node, "a table such as { filter = \"a/#\", qos = 2 }")?;
+    let filter = fields.require(reader, "filter", "filter = \"command/${device}/#\"");
+    let filter = filter.and_then(|node| reader.text(node, "a topic filter; ${device} is allowed"));
+    let qos = fields.take("qos").and_then(|node| reader.integer(node, 0..=2));
+    fields.finish(reader, &[]);
+    Some(SubscribeSpec { filter: filter?, qos })
 }
 
 fn payload(reader: &mut Reader<'_>, node: &Node) -> Option<Written<PayloadSpec>> {

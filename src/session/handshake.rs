@@ -4,7 +4,7 @@ use super::Session;
 use super::timers::Timer;
 use super::types::{Credentials, Event, State};
 use crate::sansio::Close;
-use crate::wire::encode::{self, ConnectRef, EncodeError};
+use crate::wire::encode::{self, ConnectRef, EncodeError, WillRef};
 use bytes::BytesMut;
 use std::time::Instant;
 
@@ -19,6 +19,21 @@ impl Session {
         credentials: &Credentials<'_>,
         out: &mut BytesMut,
     ) -> Result<(), EncodeError> {
+        self.connect_with_will(now, credentials, None, out)
+    }
+
+    /// As [`connect`](Session::connect), with what the server is to publish when the connection ends without DISCONNECT
+    /// (MQTT 3.1.1 §3.1.2.5).
+    ///
+    /// # Errors
+    /// Those of `connect`, or a will that MQTT cannot carry; nothing was written.
+    pub fn connect_with_will(
+        &mut self,
+        now: Instant,
+        credentials: &Credentials<'_>,
+        will: Option<WillRef<'_>>,
+        out: &mut BytesMut,
+    ) -> Result<(), EncodeError> {
         debug_assert!(matches!(self.state, State::Idle | State::Closed), "handle_closed comes first");
         let connect = ConnectRef {
             client_id: credentials.client_id,
@@ -26,7 +41,7 @@ impl Session {
             clean_session: self.settings.clean_session,
             username: credentials.username,
             password: credentials.password,
-            will: None,
+            will,
         };
         encode::connect(out, &connect)?;
         self.state = State::Connecting;
@@ -47,11 +62,12 @@ impl Session {
         }
         self.state = State::Online;
         self.keep_alive.start(now, &self.settings, &mut self.timers);
-        if let Some(window) = &mut self.window
-            && !session_present
-        {
-            // The server forgot the session: §4.4 has nothing to send again.
-            window.lose_kept();
+        if !session_present {
+            // The server forgot the session: §4.4 has nothing to send again, and its packet ids begin anew.
+            self.receive.forget();
+            if let Some(window) = &mut self.window {
+                window.lose_kept();
+            }
         }
         Event::Connected { session_present }
     }

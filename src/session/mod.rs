@@ -20,11 +20,11 @@ use crate::sansio::Close;
 use crate::wire::{self, Packet, QoS, Strictness, encode};
 use bytes::BytesMut;
 use keepalive::KeepAlive;
-use receive::Receive;
+use receive::{Receive, Reply};
 use std::time::Instant;
 use subscribe::Subscriptions;
 use timers::{Timer, Timers};
-use window::Window;
+use window::{Answer, Window};
 
 pub use types::{
     Credentials, Event, Message, PublishError, SessionError, Settings, State, SubscribeError, Tag,
@@ -81,7 +81,8 @@ impl Session {
         self.state == State::Online && self.window.as_ref().is_none_or(|window| window.has_room())
     }
 
-    /// QoS 1 messages that are unacknowledged, kept ones included, timed-out ones not.
+    /// Unacknowledged messages, kept ones included; timed-out ones only if they are kept to complete their exchange at
+    /// QoS 2.
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.window.as_ref().map_or(0, |window| window.live())
@@ -99,7 +100,7 @@ impl Session {
         self.keep_alive.ping_sent()
     }
 
-    /// What has not ended: unacknowledged or kept QoS 1, and unflushed QoS 0, with the instant of its first sending.
+    /// What has not ended: unacknowledged or kept, and unflushed QoS 0, with the instant of its first sending.
     pub fn open(&self) -> impl Iterator<Item = (Tag, Instant)> {
         self.window.iter().flat_map(|window| window.open())
     }
@@ -110,7 +111,7 @@ impl Session {
     /// Sends a message. It ends in exactly one of [`Event::Acked`], [`Event::TimedOut`] and [`Event::Lost`].
     ///
     /// # Errors
-    /// Not online, no room (QoS 1), QoS 2, or what MQTT cannot carry; nothing was written.
+    /// Not online, no room (QoS 1 and 2), or what MQTT cannot carry; nothing was written.
     pub fn publish(
         &mut self,
         now: Instant,
@@ -134,7 +135,7 @@ impl Session {
     /// Subscribes; returns the packet id that [`Event::Subscribed`] will carry.
     ///
     /// # Errors
-    /// Not online, too many at once, QoS 2, no filter, or one that MQTT cannot carry; nothing was written.
+    /// Not online, too many at once, no filter, or one that MQTT cannot carry; nothing was written.
     pub fn subscribe(
         &mut self,
         now: Instant,
@@ -145,6 +146,24 @@ impl Session {
             return Err(SubscribeError::NotOnline);
         }
         let pid = self.subscriptions.subscribe(now, filters, out)?;
+        self.keep_alive.sent(now);
+        Ok(pid)
+    }
+
+    /// Ends subscriptions; returns the packet id that [`Event::Unsubscribed`] will carry.
+    ///
+    /// # Errors
+    /// As [`subscribe`](Session::subscribe).
+    pub fn unsubscribe(
+        &mut self,
+        now: Instant,
+        filters: &[&str],
+        out: &mut BytesMut,
+    ) -> Result<u16, SubscribeError> {
+        if self.state != State::Online {
+            return Err(SubscribeError::NotOnline);
+        }
+        let pid = self.subscriptions.unsubscribe(now, filters, out)?;
         self.keep_alive.sent(now);
         Ok(pid)
     }
@@ -183,30 +202,37 @@ impl Session {
         let Some(packet) = wire::decode(input, FRAME_BYTES_MAX, Strictness::Lenient)? else {
             return Ok(false);
         };
-        self.event = Some(self.route(now, packet)?);
+        self.event = self.route(now, packet)?;
         Ok(true)
     }
 
-    fn route(&mut self, now: Instant, packet: Packet) -> Result<Event, SessionError> {
-        let unknown = SessionError::Protocol("PUBACK for a packet id that is not in use");
+    /// What a packet means to the caller; those in the middle of an exchange at QoS 2 mean nothing.
+    fn route(&mut self, now: Instant, packet: Packet) -> Result<Option<Event>, SessionError> {
         match (packet, self.state) {
             (Packet::ConnAck { session_present, code }, State::Connecting) => {
-                Ok(self.connack(now, session_present, code))
+                Ok(Some(self.connack(now, session_present, code)))
             }
             (_, State::Idle | State::Connecting) => {
                 Err(SessionError::Protocol("another packet than CONNACK first"))
             }
             (Packet::ConnAck { .. }, _) => Err(SessionError::Protocol("a second CONNACK")),
-            (Packet::PubAck(pid), _) => {
-                self.window.as_mut().and_then(|window| window.ack(pid)).ok_or(unknown)
+            (Packet::PubAck(pid), _) => self.ack(Answer::Ack, pid).map(Some),
+            (Packet::PubRec(pid), _) => {
+                if !self.window.as_mut().is_some_and(|window| window.pubrec(pid)) {
+                    return Err(SessionError::Protocol("PUBREC for a packet id that is not in use"));
+                }
+                self.receive.owe(Reply::Rel, pid);
+                Ok(None)
             }
-            (Packet::Publish(publish), _) => self.receive.publish(publish),
-            (Packet::PingResp, _) => self.keep_alive.pong(&mut self.timers),
-            (Packet::SubAck { pid, granted }, _) => self.subscriptions.suback(pid, &granted),
-            (Packet::PubRec(_) | Packet::PubRel(_) | Packet::PubComp(_), _) => {
-                Err(SessionError::Protocol("a packet of QoS 2, which is not in use"))
+            (Packet::PubComp(pid), _) => self.ack(Answer::Comp, pid).map(Some),
+            (Packet::Publish(publish), _) => Ok(self.receive.publish(publish)),
+            (Packet::PubRel(pid), _) => {
+                self.receive.pubrel(pid);
+                Ok(None)
             }
-            (Packet::UnsubAck(_), _) => Err(SessionError::Protocol("UNSUBACK without UNSUBSCRIBE")),
+            (Packet::PingResp, _) => self.keep_alive.pong(&mut self.timers).map(Some),
+            (Packet::SubAck { pid, granted }, _) => self.subscriptions.suback(pid, &granted).map(Some),
+            (Packet::UnsubAck(pid), _) => self.subscriptions.unsuback(pid).map(Some),
             (
                 Packet::Connect(_)
                 | Packet::Subscribe(_)
@@ -216,6 +242,14 @@ impl Session {
                 _,
             ) => Err(SessionError::Protocol("a packet that only clients send")),
         }
+    }
+
+    fn ack(&mut self, answer: Answer, pid: u16) -> Result<Event, SessionError> {
+        let unknown = SessionError::Protocol(match answer {
+            Answer::Ack => "PUBACK for a packet id that does not wait for it",
+            Answer::Rec | Answer::Comp => "PUBCOMP for a packet id that does not wait for it",
+        });
+        self.window.as_mut().and_then(|window| window.ack(answer, pid)).ok_or(unknown)
     }
 
     /// Runs the timers that are due. Early calls are harmless. Poll the events after an error, too.
@@ -246,16 +280,16 @@ impl Session {
         }
     }
 
-    /// The connection is gone. Unacknowledged QoS 1 messages of a persistent session are kept; everything else that
-    /// was open becomes [`Event::Lost`].
+    /// The connection is gone. Unacknowledged messages of a persistent session are kept; everything else that was open
+    /// becomes [`Event::Lost`].
     pub fn handle_closed(&mut self, _now: Instant) {
         self.state = State::Closed;
         self.close = None;
         self.timers.clear_all();
         self.keep_alive = KeepAlive::default();
         self.subscriptions.clear();
-        self.receive.clear();
         let keep = !self.settings.clean_session && !self.abandoned;
+        self.receive.handle_closed(keep);
         if let Some(window) = &mut self.window {
             window.handle_closed(keep);
         }
@@ -269,7 +303,7 @@ impl Session {
         self.event.take().or_else(|| self.window.as_mut()?.poll_event())
     }
 
-    /// Writes what the session owes: PUBACKs, PINGREQ, messages to be sent again. Call it before publishing.
+    /// Writes what the session owes: acks, PINGREQ, messages to be sent again. Call it before publishing.
     pub fn poll_output(&mut self, now: Instant, out: &mut BytesMut) {
         if self.state != State::Online {
             return;

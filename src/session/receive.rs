@@ -1,39 +1,93 @@
-//! Messages from the server: QoS 1 is acknowledged in the order of arrival (MQTT 3.1.1 §4.6), QoS 2 is refused.
+//! Messages from the server, and the answers that are owed, in the order of what they answer (MQTT 3.1.1 §4.6). At QoS 2
+//! the packet id is remembered until PUBREL, and what comes under it meanwhile is the same message (§4.3.3, method B).
 
-use super::types::{Event, SessionError};
+use super::types::Event;
 use crate::wire::{Publish, QoS, encode};
 use bytes::BytesMut;
 
-/// PUBACKs that are owed.
+/// Made when there is something to answer: a device that only sends at QoS 0 and 1 has none.
 #[derive(Debug, Default)]
-pub(super) struct Receive {
-    owed: Vec<u16>,
+pub(super) struct Receive(Option<Box<Exchanges>>);
+
+/// What is owed, and what is being received.
+#[derive(Debug, Default)]
+struct Exchanges {
+    owed: Vec<(Reply, u16)>,
+    /// Packet ids of messages at QoS 2 that were taken and not released; sorted.
+    received: Vec<u16>,
+}
+
+/// A packet that answers another one with the same packet id.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Reply {
+    Ack,
+    Rec,
+    Rel,
+    Comp,
 }
 
 impl Receive {
-    pub(super) fn publish(&mut self, publish: Publish) -> Result<Event, SessionError> {
+    /// A message came: what it means, or `None` if it came before.
+    pub(super) fn publish(&mut self, publish: Publish) -> Option<Event> {
         match publish.qos {
             QoS::AtMostOnce => {}
-            QoS::AtLeastOnce => self.owed.push(publish.pid),
-            // This session never subscribes above QoS 1, so the server may not send it [MQTT-3.8.4-6].
+            QoS::AtLeastOnce => self.owe(Reply::Ack, publish.pid),
             QoS::ExactlyOnce => {
-                return Err(SessionError::Protocol("PUBLISH at QoS 2, which was not asked for"));
+                self.owe(Reply::Rec, publish.pid);
+                let received = &mut self.exchanges().received;
+                let place = received.binary_search(&publish.pid).err()?;
+                received.insert(place, publish.pid);
             }
         }
-        Ok(Event::Message(publish))
+        Some(Event::Message(publish))
+    }
+
+    /// PUBREL came: answered whether or not the id is known, as it may have come before [MQTT-4.3.3-2].
+    pub(super) fn pubrel(&mut self, pid: u16) {
+        let received = &mut self.exchanges().received;
+        if let Ok(place) = received.binary_search(&pid) {
+            received.remove(place);
+        }
+        self.owe(Reply::Comp, pid);
+    }
+
+    pub(super) fn owe(&mut self, reply: Reply, pid: u16) {
+        self.exchanges().owed.push((reply, pid));
+    }
+
+    fn exchanges(&mut self) -> &mut Exchanges {
+        self.0.get_or_insert_default()
     }
 
     /// Writes what is owed; true if there was something.
     pub(super) fn poll_output(&mut self, out: &mut BytesMut) -> bool {
-        for pid in &self.owed {
-            encode::puback(out, *pid);
+        let Some(exchanges) = self.0.as_deref_mut() else { return false };
+        for (reply, pid) in &exchanges.owed {
+            match reply {
+                Reply::Ack => encode::puback(out, *pid),
+                Reply::Rec => encode::pubrec(out, *pid),
+                Reply::Rel => out.extend_from_slice(&encode::pubrel(*pid)),
+                Reply::Comp => encode::pubcomp(out, *pid),
+            }
         }
-        let some = !self.owed.is_empty();
-        self.owed.clear();
+        let some = !exchanges.owed.is_empty();
+        exchanges.owed.clear();
         some
     }
 
-    pub(super) fn clear(&mut self) {
-        self.owed = Vec::new();
+    /// The connection is gone; what was taken is known for as long as the session is kept.
+    pub(super) fn handle_closed(&mut self, keep: bool) {
+        if let Some(exchanges) =
+            self.0.as_deref_mut().filter(|exchanges| keep && !exchanges.received.is_empty())
+        {
+            exchanges.owed.clear();
+        } else {
+            self.forget();
+        }
+    }
+
+    /// The server has no session any more.
+    pub(super) fn forget(&mut self) {
+        self.0 = None;
     }
 }

@@ -1,14 +1,14 @@
-//! SUBSCRIBE and its SUBACK. Their packet ids are the last 256: those of messages never come near.
+//! SUBSCRIBE, UNSUBSCRIBE and their acks. Their packet ids are the last 256: those of messages never come near.
 
 use super::types::{Event, SessionError, SubscribeError};
 use crate::wire::{QoS, encode};
 use bytes::BytesMut;
 use std::time::Instant;
 
-/// The ids from here on belong to subscriptions.
+/// The ids from here on belong to subscriptions and their ends.
 pub(super) const FIRST_PID: u16 = 0xff00;
 
-/// Subscriptions that wait for their SUBACK.
+/// What waits for its SUBACK or UNSUBACK.
 #[derive(Debug, Default)]
 pub(super) struct Subscriptions {
     pending: Vec<Pending>,
@@ -17,7 +17,8 @@ pub(super) struct Subscriptions {
 #[derive(Debug)]
 struct Pending {
     pid: u16,
-    filters: usize,
+    /// Of a SUBSCRIBE: so many return codes will come. `None`: it is an UNSUBSCRIBE.
+    filters: Option<usize>,
     sent: Instant,
 }
 
@@ -28,30 +29,56 @@ impl Subscriptions {
         filters: &[(&str, QoS)],
         out: &mut BytesMut,
     ) -> Result<u16, SubscribeError> {
-        if filters.iter().any(|(_, qos)| *qos == QoS::ExactlyOnce) {
-            return Err(SubscribeError::QoS2);
-        }
-        let pid = (FIRST_PID..=u16::MAX)
-            .find(|pid| self.pending.iter().all(|pending| pending.pid != *pid))
-            .ok_or(SubscribeError::TooMany)?;
+        let pid = self.free_pid()?;
         encode::subscribe(out, pid, filters)?;
-        self.pending.push(Pending { pid, filters: filters.len(), sent: now });
+        self.pending.push(Pending { pid, filters: Some(filters.len()), sent: now });
         Ok(pid)
+    }
+
+    pub(super) fn unsubscribe(
+        &mut self,
+        now: Instant,
+        filters: &[&str],
+        out: &mut BytesMut,
+    ) -> Result<u16, SubscribeError> {
+        let pid = self.free_pid()?;
+        encode::unsubscribe(out, pid, filters)?;
+        self.pending.push(Pending { pid, filters: None, sent: now });
+        Ok(pid)
+    }
+
+    fn free_pid(&self) -> Result<u16, SubscribeError> {
+        (FIRST_PID..=u16::MAX)
+            .find(|pid| self.pending.iter().all(|pending| pending.pid != *pid))
+            .ok_or(SubscribeError::TooMany)
     }
 
     /// SUBACK came (MQTT 3.1.1 §3.9): a return code for each filter.
     pub(super) fn suback(&mut self, pid: u16, granted: &[u8]) -> Result<Event, SessionError> {
-        let pending = self.pending.iter().position(|pending| pending.pid == pid);
-        let index = pending.ok_or(SessionError::Protocol("SUBACK for a packet id that is not in use"))?;
+        let unknown = SessionError::Protocol("SUBACK for a packet id that is not in use");
+        let (filters, sent) =
+            self.take(pid).and_then(|pending| Some((pending.filters?, pending.sent))).ok_or(unknown)?;
+        if granted.len() != filters {
+            return Err(SessionError::Protocol("SUBACK with another number of return codes than filters"));
+        }
+        let granted_all = granted.iter().all(|code| *code != 0x80);
+        Ok(Event::Subscribed { pid, sent, granted_all })
+    }
+
+    /// UNSUBACK came (MQTT 3.1.1 §3.11).
+    pub(super) fn unsuback(&mut self, pid: u16) -> Result<Event, SessionError> {
+        let pending = self.take(pid).filter(|pending| pending.filters.is_none());
+        let unknown = SessionError::Protocol("UNSUBACK for a packet id that is not in use");
+        pending.map(|pending| Event::Unsubscribed { pid, sent: pending.sent }).ok_or(unknown)
+    }
+
+    fn take(&mut self, pid: u16) -> Option<Pending> {
+        let index = self.pending.iter().position(|pending| pending.pid == pid)?;
         let pending = self.pending.swap_remove(index);
         if self.pending.is_empty() {
             self.clear(); // An idle device owns no memory for it.
         }
-        if granted.len() != pending.filters {
-            return Err(SessionError::Protocol("SUBACK with another number of return codes than filters"));
-        }
-        let granted_all = granted.iter().all(|code| *code != 0x80);
-        Ok(Event::Subscribed { pid, sent: pending.sent, granted_all })
+        Some(pending)
     }
 
     pub(super) fn clear(&mut self) {

@@ -15,7 +15,7 @@ pub(super) enum Timer {
     KeepAlive,
     /// PINGREQ was due, PINGRESP is awaited.
     Ping,
-    /// The oldest PUBLISH may have waited too long for its PUBACK.
+    /// The oldest PUBLISH may have waited too long for its ack.
     Ack,
 }
 

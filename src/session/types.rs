@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 pub struct Settings {
     /// CONNECT's keep-alive; 0 turns it off.
     pub keep_alive_s: u16,
-    /// CONNECT's flag. False keeps unacknowledged QoS 1 messages over a reconnect.
+    /// CONNECT's flag. False keeps unacknowledged messages over a reconnect.
     pub clean_session: bool,
-    /// The window: unacknowledged QoS 1 messages at once; 0 counts as 1.
+    /// The window: unacknowledged messages at once; 0 counts as 1, and beyond the 65,279 packet ids it is those.
     pub in_flight: u16,
-    /// PUBLISH to PUBACK.
+    /// PUBLISH to PUBACK, or at QoS 2 to PUBCOMP.
     pub ack_timeout: Duration,
     /// CONNECT sent to CONNACK.
     pub connack_timeout: Duration,
@@ -71,8 +71,10 @@ pub struct Message<'a> {
     pub topic: &'a str,
     /// The application message.
     pub payload: &'a [u8],
-    /// QoS 0 or 1.
+    /// The quality of service.
     pub qos: QoS,
+    /// The server is to keep it for later subscribers (MQTT 3.1.1 §3.3.1.3).
+    pub retain: bool,
 }
 
 /// What happened, in the order in which it is polled.
@@ -88,7 +90,7 @@ pub enum Event {
         /// The return code.
         code: u8,
     },
-    /// A message ended well: QoS 1 acknowledged, QoS 0 flushed.
+    /// A message ended well: QoS 2 completed, QoS 1 acknowledged, QoS 0 flushed.
     Acked {
         /// As given to `publish`.
         tag: Tag,
@@ -97,7 +99,7 @@ pub enum Event {
         /// It was sent more than once.
         resent: bool,
     },
-    /// A QoS 1 message was not acknowledged in time. Told once; its id stays in use.
+    /// A message was not acknowledged (QoS 2: completed) in time. Told once; its id stays in use.
     TimedOut {
         /// As given to `publish`.
         tag: Tag,
@@ -113,7 +115,7 @@ pub enum Event {
         /// When it was first sent.
         sent: Instant,
     },
-    /// One kept message was sent again.
+    /// One kept message, or the PUBREL that stands for it, was sent again.
     Resent,
     /// SUBACK.
     Subscribed {
@@ -124,7 +126,14 @@ pub enum Event {
         /// No filter was refused; a lower QoS than asked for counts as granted.
         granted_all: bool,
     },
-    /// A message from the server. A QoS 1 message is acknowledged by the session.
+    /// UNSUBACK.
+    Unsubscribed {
+        /// As `unsubscribe` returned it.
+        pid: u16,
+        /// When UNSUBSCRIBE was sent.
+        sent: Instant,
+    },
+    /// A message from the server, acknowledged by the session; at QoS 2 told once, however often it came.
     Message(wire::Publish),
     /// PINGRESP.
     Pong {
@@ -175,9 +184,6 @@ pub enum PublishError {
     /// `has_room` was false.
     #[error("the window is full")]
     WindowFull,
-    /// This session speaks QoS 0 and 1.
-    #[error("QoS 2 is not supported")]
-    QoS2,
     /// MQTT cannot say it.
     #[error(transparent)]
     Encode(#[from] wire::encode::EncodeError),
@@ -189,12 +195,9 @@ pub enum SubscribeError {
     /// Only an online session subscribes.
     #[error("not online")]
     NotOnline,
-    /// Too many subscriptions wait for their SUBACK.
+    /// Too many subscriptions wait for their SUBACK or UNSUBACK.
     #[error("too many subscriptions at once")]
     TooMany,
-    /// This session speaks QoS 0 and 1.
-    #[error("QoS 2 is not supported")]
-    QoS2,
     /// MQTT cannot say it.
     #[error(transparent)]
     Encode(#[from] wire::encode::EncodeError),

@@ -1,9 +1,13 @@
 //! Messages on their way out: packet ids, acks, timeouts, and what is kept to be sent again.
 //!
 //! A packet id is one more than the index of a slot. A slot is free, live (unacknowledged) or quarantined (timed
-//! out, and in MQTT 3.1.1 still in use), so one late ack never holds up the others. Live slots form a list in the order in
-//! which they were sent, free ones a queue, so that an id rests before it is used again. Every step is O(1), and
-//! once the slots and buffers exist nothing is allocated.
+//! out, and in MQTT 3.1.1 still in use), so one late ack never holds up the others. Live and quarantined slots form a list
+//! each in the order in which they were sent, free ones a queue, so that an id rests before it is used again. Every
+//! step of a message is O(1), and once the slots and buffers exist nothing is allocated.
+//!
+//! At QoS 2 the id is in use until PUBCOMP, and in a session that the server keeps over connections as well: a new message
+//! under an id whose exchange is not complete would be taken for the old one. So what timed out there is sent again like
+//! what did not, and only its outcome is not told a second time.
 
 use super::list::{Links, List, NONE, Node};
 use super::subscribe;
@@ -14,6 +18,9 @@ use bytes::BytesMut;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+/// How many packet ids messages have.
+pub(super) const IDS: u16 = subscribe::FIRST_PID - 1;
+
 /// Made at the first message: an idle session has none.
 #[derive(Debug)]
 pub(super) struct Window {
@@ -21,9 +28,10 @@ pub(super) struct Window {
     /// Kept over a reconnect.
     persistent: bool,
     slots: Vec<Slot>,
-    /// The retransmission of each slot's message, by slot; only if persistent.
+    /// What each slot has to send again: its PUBLISH, or its PUBREL once PUBREC came; by slot, only if persistent.
     frames: Vec<Vec<u8>>,
     live: List,
+    quarantine: List,
     free: List,
     live_count: u16,
     quarantined_count: u16,
@@ -44,7 +52,21 @@ struct Slot {
     last_sent: Instant,
     links: Links,
     place: Place,
+    awaits: Answer,
     resent: bool,
+    /// Its outcome was told: it timed out, and lives on only to complete its exchange.
+    told: bool,
+}
+
+/// What the server says next about a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// PUBACK, the end at QoS 1.
+    Ack,
+    /// PUBREC: it has the message, at QoS 2.
+    Rec,
+    /// PUBCOMP, the end at QoS 2.
+    Comp,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,11 +85,13 @@ impl Node for Slot {
 impl Window {
     pub(super) fn new(in_flight_max: u16, persistent: bool) -> Window {
         Window {
-            in_flight_max,
+            // More than there are ids would never be full.
+            in_flight_max: in_flight_max.min(IDS),
             persistent,
             slots: Vec::new(),
             frames: Vec::new(),
             live: List::EMPTY,
+            quarantine: List::EMPTY,
             free: List::EMPTY,
             live_count: 0,
             quarantined_count: 0,
@@ -100,7 +124,7 @@ impl Window {
 
     fn next_free(&self) -> Option<u16> {
         match self.free.head() {
-            NONE => u16::try_from(self.slots.len()).ok().filter(|index| *index < subscribe::FIRST_PID - 1),
+            NONE => u16::try_from(self.slots.len()).ok().filter(|index| *index < IDS),
             index => Some(index),
         }
     }
@@ -112,25 +136,24 @@ impl Window {
         tag: Tag,
         out: &mut BytesMut,
     ) -> Result<(), PublishError> {
-        let Message { topic, payload, qos } = *message;
-        let mut publish = encode::PublishRef { topic, payload, qos, dup: false, retain: false, pid: 0 };
-        match qos {
+        let Message { topic, payload, qos, retain } = *message;
+        let mut publish = encode::PublishRef { topic, payload, qos, dup: false, retain, pid: 0 };
+        let awaits = match qos {
             QoS::AtMostOnce => {
                 encode::publish(out, &publish)?;
                 self.unflushed.push_back((tag, now));
                 return Ok(());
             }
-            QoS::AtLeastOnce => {}
-            QoS::ExactlyOnce => return Err(PublishError::QoS2),
-        }
+            QoS::AtLeastOnce => Answer::Ack,
+            QoS::ExactlyOnce => Answer::Rec,
+        };
         let index = self.next_free().filter(|_| self.has_room()).ok_or(PublishError::WindowFull)?;
         publish.pid = index + 1;
         let start = out.len();
         encode::publish(out, &publish)?;
-        self.occupy(
-            index,
-            Slot { tag, sent: now, last_sent: now, links: Links::NONE, place: Place::Live, resent: false },
-        );
+        let (links, place) = (Links::NONE, Place::Live);
+        let slot = Slot { tag, sent: now, last_sent: now, links, place, awaits, resent: false, told: false };
+        self.occupy(index, slot);
         if self.persistent {
             let frame = &mut self.frames[usize::from(index)];
             frame.clear();
@@ -155,23 +178,37 @@ impl Window {
         self.live_count += 1;
     }
 
-    /// PUBACK came: what it means, or `None` if the id is not in use.
-    pub(super) fn ack(&mut self, pid: u16) -> Option<Event> {
+    /// PUBACK or PUBCOMP came: what it means, or `None` if that is not what the id waits for.
+    pub(super) fn ack(&mut self, answer: Answer, pid: u16) -> Option<Event> {
+        let index = self.awaiting(pid, |awaits| awaits == answer)?;
+        let Slot { tag, sent, resent, told, place, .. } = self.slots[usize::from(index)];
+        if place == Place::Live {
+            self.end(index, Place::Free);
+        } else {
+            self.discharge(index);
+        }
+        let late = told || place == Place::Quarantined;
+        Some(if late { Event::LateAck } else { Event::Acked { tag, sent, resent } })
+    }
+
+    /// PUBREC came, perhaps again: from here on PUBREL is what is sent. False if that is not what the id waits for.
+    pub(super) fn pubrec(&mut self, pid: u16) -> bool {
+        let Some(index) = self.awaiting(pid, |awaits| awaits != Answer::Ack).map(usize::from) else {
+            return false;
+        };
+        self.slots[index].awaits = Answer::Comp;
+        if let Some(frame) = self.frames.get_mut(index) {
+            frame.clear();
+            frame.extend_from_slice(&encode::pubrel(pid));
+        }
+        true
+    }
+
+    /// The slot of an id that is in use and waits for such an ack.
+    fn awaiting(&self, pid: u16, wanted: impl Fn(Answer) -> bool) -> Option<u16> {
         let index = pid.checked_sub(1)?;
         let slot = self.slots.get(usize::from(index))?;
-        let (tag, sent, resent) = (slot.tag, slot.sent, slot.resent);
-        match slot.place {
-            Place::Free => None,
-            Place::Live => {
-                self.end(index, Place::Free);
-                Some(Event::Acked { tag, sent, resent })
-            }
-            Place::Quarantined => {
-                self.quarantined_count -= 1;
-                self.release(index);
-                Some(Event::LateAck)
-            }
-        }
+        (slot.place != Place::Free && wanted(slot.awaits)).then_some(index)
     }
 
     /// Takes a live slot out of the send order, to be free or quarantined.
@@ -185,8 +222,16 @@ impl Window {
             self.release(index);
         } else {
             self.slots[usize::from(index)].place = place;
+            self.quarantine.push(&mut self.slots, index);
             self.quarantined_count += 1;
         }
+    }
+
+    /// Takes a slot out of quarantine, to be free.
+    fn discharge(&mut self, index: u16) {
+        self.quarantine.remove(&mut self.slots, index);
+        self.quarantined_count -= 1;
+        self.release(index);
     }
 
     fn release(&mut self, index: u16) {
@@ -201,12 +246,14 @@ impl Window {
             if index == NONE || index == self.kept {
                 return None; // What waits to be sent again has no clock.
             }
-            let Slot { tag, sent, last_sent, .. } = self.slots[usize::from(index)];
+            let Slot { tag, sent, last_sent, told, .. } = self.slots[usize::from(index)];
             if last_sent + ack_timeout > now {
                 return Some(last_sent + ack_timeout);
             }
             self.end(index, Place::Quarantined);
-            self.events.push_back(Event::TimedOut { tag, sent });
+            if !told {
+                self.events.push_back(Event::TimedOut { tag, sent });
+            }
         }
     }
 
@@ -229,35 +276,52 @@ impl Window {
         self.events.extend(self.unflushed.drain(..).map(acked));
     }
 
-    /// The connection is gone, and with it the use of every quarantined id.
+    /// The connection is gone, and with it the use of every quarantined id, but for those of exchanges at QoS 2 that a
+    /// kept session has to complete.
     pub(super) fn handle_closed(&mut self, keep: bool) {
         self.events.extend(self.unflushed.drain(..).map(|(tag, sent)| Event::Lost { tag, sent }));
+        // What timed out was sent before what is live: it goes in front.
+        let mut live = std::mem::replace(&mut self.live, List::EMPTY);
+        while self.quarantine.head() != NONE {
+            let index = self.quarantine.head();
+            let slot = &mut self.slots[usize::from(index)];
+            if keep && slot.awaits != Answer::Ack {
+                (slot.place, slot.told) = (Place::Live, true);
+                self.quarantine.remove(&mut self.slots, index);
+                self.live.push(&mut self.slots, index);
+                self.live_count += 1;
+                self.quarantined_count -= 1;
+            } else {
+                self.discharge(index);
+            }
+        }
+        while live.head() != NONE {
+            let index = live.head();
+            live.remove(&mut self.slots, index);
+            self.live.push(&mut self.slots, index);
+        }
         self.kept = self.live.head();
         if !keep {
             self.lose_kept();
         }
-        for index in 0..self.slots.len() {
-            if self.slots[index].place == Place::Quarantined {
-                #[expect(clippy::cast_possible_truncation, reason = "slots are packet ids")]
-                self.release(index as u16);
-            }
-        }
-        self.quarantined_count = 0;
     }
 
     /// Nothing that waits to be sent again will be.
     pub(super) fn lose_kept(&mut self) {
         while self.kept != NONE {
-            let Slot { tag, sent, .. } = self.slots[usize::from(self.kept)];
+            let Slot { tag, sent, told, .. } = self.slots[usize::from(self.kept)];
             self.end(self.kept, Place::Free);
-            self.events.push_back(Event::Lost { tag, sent });
+            if !told {
+                self.events.push_back(Event::Lost { tag, sent });
+            }
         }
     }
 
-    /// Unacknowledged and unflushed messages, in the order in which they were sent, QoS 1 first.
+    /// Messages without an outcome, in the order in which they were sent; unflushed QoS 0 last.
     pub(super) fn open(&self) -> impl Iterator<Item = (Tag, Instant)> {
         let some = |index: u16| self.slots.get(usize::from(index));
         std::iter::successors(some(self.live.head()), move |slot| some(slot.links.next))
+            .filter(|slot| !slot.told)
             .map(|slot| (slot.tag, slot.sent))
             .chain(self.unflushed.iter().copied())
     }

@@ -25,7 +25,7 @@ pub enum EncodeError {
     /// MQTT 3.1.1 §3.1.2.9 forbids it.
     #[error("a password without a user name")]
     PasswordWithoutUserName,
-    /// A SUBSCRIBE needs at least one (MQTT 3.1.1 §3.8.3).
+    /// A SUBSCRIBE and an UNSUBSCRIBE need at least one (MQTT 3.1.1 §3.8.3, §3.10.3).
     #[error("no topic filter")]
     NoFilter,
 }
@@ -112,8 +112,23 @@ pub fn mark_dup(frame: &mut [u8]) {
 
 /// PUBACK.
 pub fn puback(out: &mut BytesMut, pid: u16) {
-    let [high, low] = pid.to_be_bytes();
-    out.put_slice(&[0x40, 2, high, low]);
+    out.put_slice(&ack(0x40, pid));
+}
+
+/// PUBREC: the first answer to a PUBLISH at QoS 2.
+pub fn pubrec(out: &mut BytesMut, pid: u16) {
+    out.put_slice(&ack(0x50, pid));
+}
+
+/// PUBREL: the answer to PUBREC. As bytes, because a sender also keeps it to send it again.
+#[must_use]
+pub fn pubrel(pid: u16) -> [u8; 4] {
+    ack(0x62, pid)
+}
+
+/// PUBCOMP: the answer to PUBREL.
+pub fn pubcomp(out: &mut BytesMut, pid: u16) {
+    out.put_slice(&ack(0x70, pid));
 }
 
 /// CONNECT.
@@ -193,10 +208,32 @@ pub fn suback(out: &mut BytesMut, pid: u16, granted: &[u8]) {
     out.put_slice(granted);
 }
 
+/// UNSUBSCRIBE.
+///
+/// # Errors
+/// No filter, packet id 0, a filter or frame that is too long.
+pub fn unsubscribe(out: &mut BytesMut, pid: u16, filters: &[&str]) -> Result<(), EncodeError> {
+    if filters.is_empty() {
+        return Err(EncodeError::NoFilter);
+    }
+    if pid == 0 {
+        return Err(EncodeError::PacketIdZero);
+    }
+    let mut remaining = 2;
+    for filter in filters {
+        remaining += field("a topic filter", filter.as_bytes())?;
+    }
+    header(out, 0xA2, remaining)?;
+    out.put_u16(pid);
+    for filter in filters {
+        put(out, filter.as_bytes());
+    }
+    Ok(())
+}
+
 /// UNSUBACK.
 pub fn unsuback(out: &mut BytesMut, pid: u16) {
-    let [high, low] = pid.to_be_bytes();
-    out.put_slice(&[0xB0, 2, high, low]);
+    out.put_slice(&ack(0xB0, pid));
 }
 
 /// PINGREQ.
@@ -212,6 +249,12 @@ pub fn pingresp(out: &mut BytesMut) {
 /// DISCONNECT.
 pub fn disconnect(out: &mut BytesMut) {
     out.put_slice(&[0xE0, 0]);
+}
+
+/// A packet that says nothing but a packet id (MQTT 3.1.1 §3.4 to §3.7, §3.11).
+fn ack(first: u8, pid: u16) -> [u8; 4] {
+    let [high, low] = pid.to_be_bytes();
+    [first, 2, high, low]
 }
 
 /// The bytes a field takes, its length included.

@@ -114,6 +114,26 @@ proptest! {
         prop_assert_eq!(out, expected);
     }
 
+    #[test]
+    fn the_packets_of_qos_2_and_unsubscribe_equal_mqttbytes(
+        pid in 1u16.., topics in prop::collection::vec(name(), 1..4),
+    ) {
+        let (mut out, mut expected) = (BytesMut::new(), BytesMut::new());
+        encode::pubrec(&mut out, pid);
+        v4::PubRec::new(pid).write(&mut expected).unwrap();
+        out.extend_from_slice(&encode::pubrel(pid));
+        v4::PubRel::new(pid).write(&mut expected).unwrap();
+        encode::pubcomp(&mut out, pid);
+        v4::PubComp::new(pid).write(&mut expected).unwrap();
+        let filters: Vec<&str> = topics.iter().map(String::as_str).collect();
+        encode::unsubscribe(&mut out, pid, &filters).unwrap();
+        let mut unsubscribe = v4::Unsubscribe::new(topics[0].clone());
+        unsubscribe.topics = topics.clone();
+        unsubscribe.pkid = pid;
+        unsubscribe.write(&mut expected).unwrap();
+        prop_assert_eq!(out, expected);
+    }
+
     /// mqttbytes is right only in an empty buffer; ours is right behind other bytes, too.
     #[test]
     fn connect_equals_mqttbytes(

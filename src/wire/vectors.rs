@@ -140,6 +140,10 @@ fn acks() {
     assert_eq!(both(&[0x70, 2, 0x12, 0x34]), Packet::PubComp(0x1234));
     assert_eq!(both(&[0xb0, 2, 0x12, 0x34]), Packet::UnsubAck(0x1234));
     assert_eq!(written(|out| encode::puback(out, 0x1234)), [0x40, 2, 0x12, 0x34]);
+    assert_eq!(written(|out| encode::pubrec(out, 0x1234)), [0x50, 2, 0x12, 0x34]);
+    // §3.6.1: PUBREL is the one whose flags are 0010.
+    assert_eq!(encode::pubrel(0x1234), [0x62, 2, 0x12, 0x34]);
+    assert_eq!(written(|out| encode::pubcomp(out, 0x1234)), [0x70, 2, 0x12, 0x34]);
     assert_eq!(written(|out| encode::unsuback(out, 0x1234)), [0xb0, 2, 0x12, 0x34]);
 }
 
@@ -157,7 +161,9 @@ fn subscriptions() {
     assert_eq!(written(|out| encode::suback(out, 10, &[0, 2, 0x80])), bytes);
 
     let filters = vec!["a/b".to_owned(), "c/d".to_owned()];
-    assert_eq!(both(b"\xa2\x0c\x00\x0a\x00\x03a/b\x00\x03c/d"), Packet::Unsubscribe { pid: 10, filters });
+    let bytes = b"\xa2\x0c\x00\x0a\x00\x03a/b\x00\x03c/d";
+    assert_eq!(both(bytes), Packet::Unsubscribe { pid: 10, filters });
+    assert_eq!(written(|out| encode::unsubscribe(out, 10, &["a/b", "c/d"]).unwrap()), bytes);
 }
 
 /// §3.12 to §3.14.
@@ -308,5 +314,8 @@ fn encode_errors_leave_nothing() {
     assert!(encode::subscribe(&mut out, 1, &filters).is_err());
     assert!(encode::subscribe(&mut out, 1, &[]).is_err());
     assert!(encode::subscribe(&mut out, 0, &filters[..1]).is_err());
+    assert!(encode::unsubscribe(&mut out, 1, &["a", &long]).is_err());
+    assert!(encode::unsubscribe(&mut out, 1, &[]).is_err());
+    assert!(encode::unsubscribe(&mut out, 0, &["a"]).is_err());
     assert!(out.is_empty());
 }

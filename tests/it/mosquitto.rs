@@ -1,9 +1,15 @@
-//! `run` against Debian's mosquitto: TLS, user names, passwords, QoS 0 and 1; its own counts agree with ours.
+//! `run` against Debian's mosquitto: TLS, user names, passwords, every QoS; its own counts agree with ours. And the session
+//! alone against it: what comes to a subscriber, wills, and what a kept session sends again.
 
+use crate::support::client::{Peer, Who};
 use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, all_ok, rows};
 use crate::support::mosquitto::Mosquitto;
 use crate::support::mqtt::Client;
 use hubstorm::result::model::{RunResult, Status};
+use hubstorm::session::Event;
+use hubstorm::wire::QoS;
+use hubstorm::wire::encode::WillRef;
+use std::collections::BTreeSet;
 
 const DEVICES: u64 = 40;
 const PASSWORD: &str = "correct horse";
@@ -101,6 +107,106 @@ fn qos_1_over_tls_with_passwords_passes_and_the_broker_agrees() {
 #[test]
 fn qos_0_over_tls_with_passwords_passes_and_the_broker_agrees() {
     run(&broker(), 0);
+}
+
+#[test]
+fn qos_2_over_tls_passes_and_a_listener_hears_each_message_once() {
+    let broker = broker();
+    let mut listener = Peer::new(true);
+    listener.connect(&who(&broker, "listener"));
+    listener.subscribe("sensors/#", QoS::AtMostOnce);
+    let work = Workplace::new(&scenario(&broker, 2)).env("BROKER_PASSWORD", PASSWORD);
+    work.run().exits(0);
+    let published = all_ok(&work.result(), "publish");
+    assert!(published >= DEVICES * (3 * 5 - 1), "{published}");
+    // The run is over: this comes behind whatever it has published.
+    listener.send("sensors/end", b"", QoS::AtLeastOnce, false);
+    let mut heard = BTreeSet::new();
+    loop {
+        match listener.event() {
+            Event::Message(publish) if publish.topic == "sensors/end" => break,
+            Event::Message(publish) => assert!(heard.insert((publish.topic, publish.payload)), "twice"),
+            Event::Acked { .. } => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(heard.len() as u64, published);
+}
+
+#[test]
+fn a_closed_loop_is_labelled_wherever_its_times_are_shown() {
+    let broker = broker();
+    let scenario =
+        scenario(&broker, 2).replace("every = \"200ms\"", "arrival = \"closed\"\nthink_time = \"200ms\"");
+    let work = Workplace::new(&scenario).env("BROKER_PASSWORD", PASSWORD);
+    let finished = work.run();
+    finished.exits(0);
+    let label = "closed loop, not corrected";
+    assert!(finished.stdout.contains(label), "{}", finished.stdout);
+    let html = std::fs::read_to_string(&work.outputs("html")[0]).expect("readable");
+    assert!(html.contains(label));
+    let result = work.result();
+    // One in the time to think, and then at most one in each 200 ms.
+    let published = all_ok(&result, "publish");
+    assert!((DEVICES..=DEVICES * 26).contains(&published), "{published}");
+    assert!(result.operations.iter().all(|row| row.closed_loop == (row.operation == "publish")));
+}
+
+fn who<'a>(broker: &Mosquitto, id: &'a str) -> Who<'a> {
+    Who { address: broker.plain(), id, user: "user-dev-000", password: PASSWORD, will: None }
+}
+
+#[test]
+fn retained_messages_come_with_a_subscription_and_nothing_after_its_end() {
+    let broker = broker();
+    let (mut sender, mut receiver) = (Peer::new(true), Peer::new(true));
+    sender.connect(&who(&broker, "sender"));
+    receiver.connect(&who(&broker, "receiver"));
+    sender.publish("kept/a", b"first", QoS::ExactlyOnce, true);
+    receiver.subscribe("kept/#", QoS::ExactlyOnce);
+    receiver.receives("kept/a", b"first", QoS::ExactlyOnce, true);
+    sender.publish("kept/a", b"second", QoS::ExactlyOnce, true);
+    receiver.receives("kept/a", b"second", QoS::ExactlyOnce, false);
+    receiver.unsubscribe("kept/#");
+    sender.publish("kept/a", b"third", QoS::AtLeastOnce, true);
+    receiver.subscribe("other", QoS::AtLeastOnce);
+    sender.publish("other", b"fourth", QoS::ExactlyOnce, false);
+    receiver.receives("other", b"fourth", QoS::AtLeastOnce, false);
+}
+
+#[test]
+fn a_will_is_delivered_when_the_connection_is_reset() {
+    let broker = broker();
+    let (mut device, mut receiver) = (Peer::new(true), Peer::new(true));
+    receiver.connect(&who(&broker, "receiver"));
+    receiver.subscribe("gone/#", QoS::ExactlyOnce);
+    let will = WillRef { topic: "gone/device", payload: b"bye", qos: QoS::ExactlyOnce, retain: true };
+    device.connect(&Who { will: Some(will), ..who(&broker, "device") });
+    device.reset();
+    receiver.receives("gone/device", b"bye", QoS::ExactlyOnce, false);
+    let mut later = Peer::new(true);
+    later.connect(&who(&broker, "later"));
+    later.subscribe("gone/#", QoS::AtMostOnce);
+    later.receives("gone/device", b"bye", QoS::AtMostOnce, true);
+}
+
+#[test]
+fn a_kept_session_sends_again_what_was_not_acknowledged_and_qos_2_arrives_once() {
+    let broker = broker();
+    let (mut device, mut receiver) = (Peer::new(false), Peer::new(true));
+    receiver.connect(&who(&broker, "receiver"));
+    receiver.subscribe("t/#", QoS::ExactlyOnce);
+    assert!(!device.connect(&who(&broker, "device")));
+    let seq = device.send("t/twice", b"x", QoS::ExactlyOnce, false);
+    // The answers to it are not read.
+    device.reset();
+    assert!(device.connect(&who(&broker, "device")), "the broker kept the session");
+    assert_eq!(device.event(), Event::Resent);
+    let event = device.event();
+    assert!(matches!(event, Event::Acked { tag, resent: true, .. } if tag.seq == seq), "{event:?}");
+    device.publish("t/end", b"y", QoS::ExactlyOnce, false);
+    receiver.receives("t/twice", b"x", QoS::ExactlyOnce, false);
+    receiver.receives("t/end", b"y", QoS::ExactlyOnce, false);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! loopback, ends with the test, and is waited for by what it does, never by the clock.
 
 pub mod address;
+pub mod client;
 pub mod emulator;
 pub mod hubstorm;
 pub mod mosquitto;

@@ -88,6 +88,7 @@ fn operation(
         due,
         outcomes,
         no_ack: false,
+        closed_loop: false,
         service: histogram(service),
         wait: histogram(response.iter().map(|us| us / 10)),
         lag: histogram(response.iter().map(|us| us / 40)),

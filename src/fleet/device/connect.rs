@@ -3,9 +3,10 @@
 
 use super::{Account, Device, Stage};
 use crate::measure::{Culprit, Operation, Times};
-use crate::plan::{Names, Subscription};
+use crate::plan::{Names, PayloadContext, Subscription, WillPlan};
 use crate::session::Credentials;
 use crate::wire::QoS;
+use crate::wire::encode::WillRef;
 use bytes::BytesMut;
 use rand::RngExt;
 use std::time::Instant;
@@ -82,13 +83,38 @@ impl Device {
             username: credentials.user_name.as_deref(),
             password: credentials.password.as_ref().map(|password| password.as_slice()),
         };
-        if let Err(error) = self.session.connect(now, &offer, out) {
+        let will = fleet.will.as_ref().map(|will| self.will(will, &id, now));
+        let will = will.as_ref().map(|(plan, topic, payload)| WillRef {
+            topic,
+            payload,
+            qos: plan.qos,
+            retain: plan.retain,
+        });
+        if let Err(error) = self.session.connect_with_will(now, &offer, will, out) {
             let account = Account { context: &context, fleet: self.fleet };
             account.error("encode", Culprit::Us, now, || format!("{id}: {error}"));
         }
         if let Stage::Connecting(attempt) = &mut self.stage {
             attempt.connect_sent = Some(now);
         }
+    }
+
+    /// Its topic and payload for this connection. Made anew each time: most devices connect once.
+    fn will<'a>(&self, will: &'a WillPlan, id: &str, now: Instant) -> (&'a WillPlan, String, Vec<u8>) {
+        let context = &self.context;
+        let global = self.plan().first + u64::from(self.index);
+        let facts = PayloadContext {
+            device: id,
+            index: self.index,
+            seq: 0,
+            now_unix: context.unix(now),
+            uptime: now.saturating_duration_since(context.zero),
+        };
+        let mut payload = Vec::new();
+        // No stream has this number: a fleet's are counted from 0.
+        let mut state = will.payload.state(context.plan.seed, global, u16::MAX);
+        will.payload.render(&mut state, &facts, &mut payload);
+        (will, will.topic.render(&Names { device: id, index: self.index }), payload)
     }
 
     pub(super) fn subscribe(&mut self, now: Instant, out: &mut BytesMut) {
@@ -107,7 +133,7 @@ impl Device {
                     let twin = [crate::iothub::topics::TWIN_RESPONSES, crate::iothub::topics::TWIN_DESIRED];
                     filters.extend(twin.map(|filter| (filter.to_owned(), QoS::AtMostOnce)));
                 }
-                Subscription::Filter(filter) => filters.push((filter.render(&names), QoS::AtLeastOnce)),
+                Subscription::Filter(filter, qos) => filters.push((filter.render(&names), *qos)),
             }
         }
         if filters.is_empty() {

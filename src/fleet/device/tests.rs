@@ -12,7 +12,7 @@ use std::sync::Arc;
 fn context(load_s: u64, fleet: &str, send: &str) -> Rc<Context> {
     let text = format!(
         "seed = 1\ndrain = \"2s\"\n[fleet.a]\ndevices = 1\n{fleet}\n\
-         [[fleet.a.send]]\narrival = \"regular\"\n{send}\n[[phase]]\nname = \"p\"\nduration = \"{load_s}s\"\n"
+         [[fleet.a.send]]\n{send}\n[[phase]]\nname = \"p\"\nduration = \"{load_s}s\"\n"
     );
     let input = Input {
         file: "device.toml",
@@ -250,6 +250,93 @@ fn what_needs_no_ack_does_not_wait_for_the_window() {
     qos.sort();
     assert_eq!(qos.iter().filter(|qos| **qos == wire::QoS::AtMostOnce).count(), 5);
     assert_eq!(qos.len(), 6, "and one that waits for its ack");
+}
+
+#[test]
+fn a_closed_loop_waits_for_the_end_of_each_message_and_says_so() {
+    let closed = "arrival = \"closed\"\nthink_time = \"1s\"\npayload = \"x\"";
+    let mut wire = Wire::online(60, "ack_timeout = \"10s\"", closed);
+    wire.pass(5.0).unwrap();
+    assert_eq!(wire.ack(), 1, "one is under way, and no other is due");
+    wire.turn().unwrap();
+    for _ in 0..3 {
+        wire.pass(0.999).unwrap();
+        assert_eq!(wire.ack(), 0);
+        wire.pass(0.001).unwrap();
+        assert_eq!(wire.ack(), 1, "a second after the ack");
+        wire.turn().unwrap();
+    }
+    // A message that times out has ended as well.
+    wire.pass(1.0).unwrap();
+    assert_eq!(wire.sent().len(), 1);
+    wire.pass(10.0).unwrap();
+    assert_eq!(wire.sent().len(), 0);
+    wire.pass(1.0).unwrap();
+    assert_eq!(wire.sent().len(), 1);
+    let telemetry = wire.books(Operation::Telemetry);
+    assert!(telemetry.closed_loop);
+    assert_eq!((telemetry.due, telemetry.outcome(Outcome::Ok)), (6, 4));
+    assert_eq!((telemetry.outcome(Outcome::TimedOut), telemetry.outcome(Outcome::Unfinished)), (1, 1));
+}
+
+#[test]
+fn a_closed_loop_goes_on_after_what_was_never_sent() {
+    let closed = "arrival = \"closed\"\nthink_time = \"0s\"\npayload = \"x\"";
+    let mut wire = Wire::online(60, "offline = \"skip\"\nsend_by = \"5s\"", closed);
+    wire.pass(1.0).unwrap();
+    assert_eq!(wire.ack(), 1);
+    wire.close(Closed::Reset);
+    wire.to_device.clear();
+    wire.now += Duration::from_secs(3);
+    wire.attempt();
+    wire.connack(0);
+    wire.pass(1.0).unwrap();
+    let published = |packet: &Packet| matches!(packet, Packet::Publish(_));
+    assert_eq!(wire.sent().iter().filter(|packet| published(packet)).count(), 1, "and not for ever");
+    let telemetry = wire.books(Operation::Telemetry);
+    let count = |outcome| telemetry.outcome(outcome);
+    // The one that was due with CONNECT, and the one that was due with the loss.
+    assert_eq!((count(Outcome::Lost), count(Outcome::Offline), count(Outcome::Unfinished)), (1, 2, 1));
+}
+
+#[test]
+fn at_qos_0_a_closed_loop_goes_on_when_a_message_is_flushed() {
+    let closed = "arrival = \"closed\"\nthink_time = \"1s\"\nqos = 0\npayload = \"x\"";
+    let mut wire = Wire::online(60, "", closed);
+    wire.pass(5.0).unwrap();
+    wire.out.clear();
+    wire.device.handle_flushed(wire.now);
+    assert_eq!(wire.device.poll_timeout(), Some(wire.now + Duration::from_secs(1)));
+    wire.pass(1.0).unwrap();
+    assert_eq!(wire.sent().len(), 1);
+}
+
+#[test]
+fn a_burst_goes_at_one_instant() {
+    let mut wire = Wire::online(60, "", "every = \"10s\"\nburst = 5\nretain = true\npayload = \"x\"");
+    wire.sent();
+    while wire.out.is_empty() {
+        let next = wire.device.poll_timeout().expect("a burst in each 10 s");
+        wire.pass((next - wire.now).as_secs_f64()).unwrap();
+    }
+    let sent = wire.sent();
+    let seqs = sent.iter().filter(|packet| matches!(packet, Packet::Publish(publish) if publish.retain));
+    assert_eq!((seqs.count(), sent.len()), (5, 5));
+    assert!(!wire.books(Operation::Telemetry).closed_loop);
+}
+
+#[test]
+fn the_will_goes_with_connect() {
+    let will = "will = { payload = 'gone ${device} ${uptime}', retain = true }";
+    let mut wire = Wire::new(60, will, EACH_SECOND);
+    let sent = wire.sent();
+    let [Packet::Connect(connect)] = &sent[..] else { panic!("{sent:?}") };
+    let will = connect.will.as_ref().expect("a will");
+    assert_eq!(
+        (will.topic.as_str(), &will.payload[..]),
+        ("devices/a-00000/messages/events/", &b"gone a-00000 0"[..])
+    );
+    assert_eq!((will.qos, will.retain), (wire::QoS::AtLeastOnce, true));
 }
 
 /// A link over a pipe whose other end answers CONNECT and then reads nothing any more.

@@ -1,8 +1,10 @@
 //! The session in virtual time, against bytes made by hand: the bench, and what concerns a session as a whole.
 
 mod control;
+mod exactly_once;
 mod outcomes;
 mod persistent;
+mod qos_2;
 mod window;
 
 use super::*;
@@ -70,7 +72,7 @@ impl Bench {
 
     fn publish_at(&mut self, qos: QoS) -> Result<Tag, PublishError> {
         let tag = Tag { due: self.now, picked: self.now, stream: 0, seq: self.seq };
-        let message = Message { topic: "t", payload: b"x", qos };
+        let message = Message { topic: "t", payload: b"x", qos, retain: false };
         self.session.publish(self.now, &message, tag, &mut self.out)?;
         self.seq += 1;
         Ok(tag)
@@ -180,8 +182,9 @@ fn acks_that_make_no_sense_are_the_peers_fault() {
         &[0x20, 2, 0, 0],       // a second CONNACK
         &[0xc0, 0],             // PINGREQ
         &[0xe0, 0],             // DISCONNECT
-        &[0x62, 2, 0, 1],       // PUBREL
-        &[0xb0, 2, 0, 1],       // UNSUBACK
+        &[0x50, 2, 0, 1],       // PUBREC for nothing
+        &[0x70, 2, 0, 1],       // PUBCOMP for nothing
+        &[0xb0, 2, 0, 1],       // UNSUBACK without UNSUBSCRIBE
         &[0x00, 0],             // not MQTT
     ] {
         let error = Bench::online(CLEAN).receive(bytes).unwrap_err();

@@ -75,7 +75,7 @@ fn a_refusal_between_two_connections_keeps_what_is_kept() {
 fn resending_waits_for_room_in_the_output() {
     let mut bench = Bench::online(PERSISTENT);
     let payload = vec![0; crate::sansio::OUTPUT_BYTES_MAX];
-    let message = Message { topic: "t", payload: &payload, qos: QoS::AtLeastOnce };
+    let message = Message { topic: "t", payload: &payload, qos: QoS::AtLeastOnce, retain: false };
     for seq in 0..2 {
         let tag = Tag { due: bench.now, picked: bench.now, stream: 0, seq };
         bench.session.publish(bench.now, &message, tag, &mut bench.out).unwrap();

@@ -99,5 +99,25 @@ fn qos_0_ends_with_the_flush() {
     let third = bench.publish_at(QoS::AtMostOnce).unwrap();
     bench.session.handle_closed(bench.now);
     assert_eq!(bench.events(), [lost((third, sent))]);
-    assert_eq!(Bench::online(CLEAN).publish_at(QoS::ExactlyOnce), Err(PublishError::QoS2));
+}
+
+#[test]
+fn when_every_packet_id_is_in_use_messages_wait() {
+    let mut bench = Bench::online(Settings { in_flight: u16::MAX, ..CLEAN });
+    for _ in 1..subscribe::FIRST_PID {
+        bench.publish();
+        bench.out.clear();
+    }
+    assert_eq!((bench.session.in_flight(), bench.session.has_room()), (65_279, false));
+    assert_eq!(bench.publish_at(QoS::AtLeastOnce), Err(PublishError::WindowFull));
+    assert_eq!(bench.written(), b"");
+    bench.receive(&[0x40, 2, 0x12, 0x34]).unwrap();
+    bench.publish();
+    assert_eq!(bench.written()[5..7], [0x12, 0x34], "the only one that is free");
+    assert!(!bench.session.has_room());
+    // A subscription has ids of its own.
+    let pid = bench.session.subscribe(bench.now, &[("a", QoS::AtMostOnce)], &mut bench.out);
+    assert_eq!(pid, Ok(subscribe::FIRST_PID));
+    // And when all of them have timed out, that is a stall.
+    assert_eq!(bench.advance(10 * SECOND), Err(SessionError::AckStall));
 }

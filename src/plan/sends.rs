@@ -1,0 +1,173 @@
+//! The messages of a plan's fleets, checked against what MQTT and an IoT hub allow: when they are due, where they go and what
+//! they contain. A part of `fleets`.
+
+use super::arrival::{Arrival, Spread, Turns};
+use super::fleets::{Setting, fits, parse, shown};
+use super::payload::{self, Payload};
+use super::template::{Names, Template};
+use super::types::{SendPlan, TargetKind};
+use crate::iothub::{limits, properties, topics};
+use crate::measure::Operation;
+use crate::scenario::{ArrivalKind, Errors, PayloadSpec, Place, SendSpec, Spacing, Written, nearest};
+use crate::wire::{REMAINING_BYTES_MAX, STRING_BYTES_MAX};
+use std::time::Duration;
+
+/// For what a closed loop comes to at most: no ack is thought to come sooner.
+const CLOSED_ACK_MIN: Duration = Duration::from_millis(1);
+
+/// Resolves one `[[fleet.NAME.send]]`.
+pub(super) fn resolve(
+    spec: &SendSpec,
+    devices: u32,
+    longest: &str,
+    setting: &Setting,
+    errors: &mut Errors,
+) -> Option<SendPlan> {
+    let payload = spec.payload.as_ref().and_then(|payload| self::payload(payload, errors));
+    let hub = setting.kind == Some(TargetKind::IotHub);
+    let (topic, bag_bytes) =
+        if hub { hub_topic(spec, errors) } else { (broker_topic(spec, setting, errors), 0) };
+    if let (Some(payload), true) = (&payload, hub) {
+        let bytes = payload.bytes_max(longest.len()) + bag_bytes;
+        if bytes > limits::TELEMETRY_BYTES_MAX {
+            let place = spec.payload.as_ref().map_or(&spec.place, |payload| &payload.place);
+            let problem = errors.add(place, "too large for an IoT hub");
+            problem.found(format!("up to {bytes} bytes with properties"));
+            problem.allowed(format!("{} bytes", limits::TELEMETRY_BYTES_MAX));
+        }
+    }
+    if let Some(topic) = &topic {
+        let place = spec.topic.as_ref().map_or(&spec.place, |topic| &topic.place);
+        let rendered = topic.render(&Names { device: longest, index: devices - 1 });
+        topic_name(&rendered, hub, place, errors);
+        if let (Some(payload), Some(written)) = (&payload, &spec.payload) {
+            packet_fits(payload.bytes_max(longest.len()), rendered.len(), &written.place, errors);
+        }
+    }
+    let qos = spec.qos.as_ref().map_or(1, |qos| self::qos(qos, setting.kind, errors));
+    Some(SendPlan {
+        arrival: arrival(spec, devices, errors)?,
+        operation: match (hub, qos) {
+            (true, 0) => Operation::TelemetryQos0,
+            (true, _) => Operation::Telemetry,
+            (false, 0) => Operation::PublishQos0,
+            (false, _) => Operation::Publish,
+        },
+        topic: topic?,
+        qos,
+        retain: spec.retain,
+        payload: payload?,
+        properties_bytes: bag_bytes,
+    })
+}
+
+fn arrival(spec: &SendSpec, devices: u32, errors: &mut Errors) -> Option<Arrival> {
+    let poisson = spec.arrival == Some(ArrivalKind::Poisson);
+    let (rate_hz, regular) = match spec.spacing? {
+        Spacing::Every(every) => (1.0 / every.as_secs_f64(), Spread::Regular),
+        Spacing::Rate(rate) => {
+            (rate.as_per_second() / f64::from(devices), Spread::Stratified(Turns::of(devices)))
+        }
+        Spacing::Think(think) => {
+            let think_ns = u64::try_from(think.as_nanos()).unwrap_or(u64::MAX);
+            let rate_hz = 1.0 / (think + CLOSED_ACK_MIN).as_secs_f64();
+            return Some(Arrival { spread: Spread::Closed { think_ns }, rate_hz, burst: 1 });
+        }
+    };
+    if rate_hz <= 0.0 {
+        errors
+            .add(&spec.place.below("rate"), "nothing would be sent")
+            .allowed("more than 0/s")
+            .fix("remove this send");
+        return None;
+    }
+    let burst = spec.burst.unwrap_or(1);
+    // `every` is between bursts, `rate` counts messages.
+    let rate_hz =
+        if matches!(spec.spacing, Some(Spacing::Every(_))) { rate_hz * f64::from(burst) } else { rate_hz };
+    Some(Arrival { spread: if poisson { Spread::Poisson } else { regular }, rate_hz, burst })
+}
+
+pub(super) fn payload(written: &Written<PayloadSpec>, errors: &mut Errors) -> Option<Payload> {
+    match &written.value {
+        PayloadSpec::Size(bytes) => Some(Payload::filler(usize::try_from(*bytes).unwrap_or(usize::MAX))),
+        PayloadSpec::Template(text) => match Payload::template(text) {
+            Ok(payload) => Some(payload),
+            Err(error) => {
+                let problem = errors.add(&written.place, error.to_string()).allowed(payload::ALLOWED);
+                let name = error.placeholder().unwrap_or_default();
+                if let Some(near) = nearest(name, payload::PLACEHOLDERS).filter(|near| *near != name) {
+                    problem.fix(format!("did you mean ${{{near}}}?"));
+                }
+                None
+            }
+        },
+    }
+}
+
+pub(super) fn qos(qos: &Written<u8>, kind: Option<TargetKind>, errors: &mut Errors) -> u8 {
+    if qos.value == 2 && kind == Some(TargetKind::IotHub) {
+        let problem = errors.add(&qos.place, "an IoT hub closes the connection at QoS 2");
+        problem.found("2").allowed("0 or 1").fix("qos = 1");
+    }
+    qos.value
+}
+
+/// The topic of telemetry with its bag, and how much of the hub's limit the bag takes.
+fn hub_topic(spec: &SendSpec, errors: &mut Errors) -> (Option<Template>, usize) {
+    if let Some(topic) = &spec.topic {
+        let problem =
+            errors.add(&topic.place, "an IoT hub has one topic for telemetry: it is chosen for you");
+        problem.found(shown(&topic.text)).fix("remove it, or use kind = \"mqtt\" for a plain broker");
+    }
+    let mut bag = Vec::new();
+    for (name, value) in &spec.properties {
+        if value.value.contains("${") {
+            let problem = errors.add(&value.place, "not built yet: templates in properties");
+            problem.found(shown(&value.text)).fix("write a fixed text; the payload may contain templates");
+        }
+        if name.is_empty() {
+            errors.add(&value.place, "a property needs a name");
+        }
+        bag.push((name.as_str(), value.value.as_str()));
+    }
+    let bytes = bag.iter().map(|(name, value)| name.len() + value.len()).sum();
+    let topic = format!("{}{}", topics::telemetry("${device}"), properties::encode(&bag));
+    (Template::parse(&topic).ok(), bytes)
+}
+
+fn broker_topic(spec: &SendSpec, setting: &Setting, errors: &mut Errors) -> Option<Template> {
+    if setting.kind.is_some() {
+        if let Some((_, value)) = spec.properties.first() {
+            let problem =
+                errors.add(&value.place, "MQTT 3.1.1 has no properties; the target is a plain broker");
+            problem.fix("remove them, or put them into the payload");
+        }
+        if spec.topic.is_none() {
+            let problem = errors.add(&spec.place.below("topic"), "missing: a plain broker needs one");
+            problem.fix("add topic = \"bench/${device}\"");
+        }
+    }
+    parse(spec.topic.as_ref()?, errors)
+}
+
+/// What a PUBLISH may name (MQTT 3.1.1 §3.3.2.1); the topic of an IoT hub is not the user's doing.
+pub(super) fn topic_name(rendered: &str, hub: bool, place: &Place, errors: &mut Errors) {
+    fits(rendered, "a topic", place, errors);
+    if !hub && rendered.contains(['+', '#']) {
+        errors
+            .add(place, "wildcards are for subscriptions")
+            .found(shown(rendered))
+            .allowed("a topic without + and #");
+    }
+}
+
+/// A PUBLISH with a packet id, whose remaining length has four bytes of seven bits (MQTT 3.1.1 §2.2.3).
+fn packet_fits(payload_bytes: usize, topic_bytes: usize, place: &Place, errors: &mut Errors) {
+    let most = REMAINING_BYTES_MAX - 2 - 2 - topic_bytes.min(STRING_BYTES_MAX);
+    if payload_bytes > most {
+        let problem = errors.add(place, "too large for MQTT");
+        problem.found(format!("up to {payload_bytes} bytes"));
+        problem.allowed(format!("{most} bytes, with a topic of {topic_bytes}"));
+    }
+}

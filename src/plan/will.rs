@@ -1,0 +1,54 @@
+//! The will of a fleet's devices, checked against what MQTT and an IoT hub allow. A part of `fleets`.
+
+use super::fleets::{Setting, parse, shown};
+use super::sends;
+use super::template::{Names, Template};
+use super::types::{TargetKind, WillPlan};
+use crate::iothub::topics;
+use crate::scenario::{Errors, WillSpec};
+use crate::wire::{QoS, STRING_BYTES_MAX};
+
+/// Resolves `will`.
+pub(super) fn resolve(
+    spec: &WillSpec,
+    devices: u32,
+    longest: &str,
+    setting: &Setting,
+    errors: &mut Errors,
+) -> Option<WillPlan> {
+    let topic = topic(spec, setting, errors);
+    if let (Some(topic), Some(written)) = (&topic, &spec.topic) {
+        let rendered = topic.render(&Names { device: longest, index: devices - 1 });
+        sends::topic_name(&rendered, false, &written.place, errors);
+    }
+    let written = spec.payload.as_ref()?;
+    let payload = sends::payload(written, errors)?;
+    let bytes = payload.bytes_max(longest.len());
+    if bytes > STRING_BYTES_MAX {
+        // MQTT 3.1.1 §3.1.3.3.
+        let problem = errors.add(&written.place, "a will is too long for MQTT");
+        problem.found(format!("up to {bytes} bytes")).allowed(format!("{STRING_BYTES_MAX} bytes"));
+    }
+    let qos = spec.qos.as_ref().map_or(1, |qos| sends::qos(qos, setting.kind, errors));
+    let qos = QoS::from_u8(qos).unwrap_or(QoS::AtLeastOnce);
+    Some(WillPlan { topic: topic?, payload, qos, retain: spec.retain })
+}
+
+/// An IoT hub takes a will as telemetry ("Communicate with an IoT hub using the MQTT protocol").
+fn topic(spec: &WillSpec, setting: &Setting, errors: &mut Errors) -> Option<Template> {
+    match (setting.kind?, &spec.topic) {
+        (TargetKind::IotHub, None) => Template::parse(&topics::telemetry("${device}")).ok(),
+        (TargetKind::IotHub, Some(topic)) => {
+            let problem =
+                errors.add(&topic.place, "an IoT hub takes a will as telemetry: its topic is chosen for you");
+            problem.found(shown(&topic.text)).fix("remove it");
+            None
+        }
+        (TargetKind::Mqtt, Some(topic)) => parse(topic, errors),
+        (TargetKind::Mqtt, None) => {
+            let problem = errors.add(&spec.place.below("topic"), "missing: a plain broker needs one");
+            problem.fix("add topic = \"gone/${device}\"");
+            None
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! QoS 2 against a model of a server that keeps its session: whatever is dropped on the way, and however often, a message
+//! arrives once. The model goes by §4.3.3 of the standard and shares nothing with the session but the codec.
+
+use super::*;
+use crate::wire::{Packet, Publish, encode};
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A server, its side of the session, and what it has told its own application.
+#[derive(Default)]
+struct Server {
+    /// Ids that were published to it and not released (method B: delivered at once).
+    received: BTreeSet<u16>,
+    delivered: BTreeMap<u64, u32>,
+    /// Messages to the client, by id: not yet answered by PUBREC (its number), or by PUBCOMP.
+    sending: BTreeMap<u16, Option<u64>>,
+    next: u64,
+}
+
+impl Server {
+    fn publish(&mut self, out: &mut BytesMut) {
+        let free = (1..).find(|pid| !self.sending.contains_key(pid)).unwrap();
+        self.sending.insert(free, Some(self.next));
+        write(out, free, self.next, false);
+        self.next += 1;
+    }
+
+    /// A new connection: what was not completed goes on.
+    fn resume(&self, out: &mut BytesMut) {
+        for (pid, number) in &self.sending {
+            match number {
+                Some(number) => write(out, *pid, *number, true),
+                None => out.extend_from_slice(&encode::pubrel(*pid)),
+            }
+        }
+    }
+
+    fn handle(&mut self, packet: Packet, out: &mut BytesMut) {
+        match packet {
+            Packet::Publish(publish) => {
+                if self.received.insert(publish.pid) {
+                    *self.delivered.entry(number(&publish)).or_default() += 1;
+                } else {
+                    assert!(publish.dup, "id {} is used twice at a time", publish.pid);
+                }
+                encode::pubrec(out, publish.pid);
+            }
+            Packet::PubRel(pid) => {
+                self.received.remove(&pid);
+                encode::pubcomp(out, pid);
+            }
+            Packet::PubRec(pid) => {
+                *self.sending.get_mut(&pid).expect("an id that is in use") = None;
+                out.extend_from_slice(&encode::pubrel(pid));
+            }
+            Packet::PubComp(pid) => {
+                assert_eq!(self.sending.remove(&pid), Some(None), "after PUBREC, and once");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn write(out: &mut BytesMut, pid: u16, number: u64, dup: bool) {
+    let payload = number.to_be_bytes();
+    let publish =
+        encode::PublishRef { topic: "t", payload: &payload, qos: QoS::ExactlyOnce, dup, retain: false, pid };
+    encode::publish(out, &publish).unwrap();
+}
+
+fn number(publish: &Publish) -> u64 {
+    u64::from_be_bytes(publish.payload.as_ref().try_into().unwrap())
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Publish,
+    ServerPublishes,
+    /// So many packets reach the server.
+    ToServer(usize),
+    /// So many packets reach the client.
+    ToClient(usize),
+    Wait(u64),
+    /// The connection goes, and all that is on its way.
+    Drop,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => Just(Step::Publish),
+        2 => Just(Step::ServerPublishes),
+        5 => (1usize..4).prop_map(Step::ToServer),
+        5 => (1usize..4).prop_map(Step::ToClient),
+        1 => (1u64..12).prop_map(Step::Wait),
+        2 => Just(Step::Drop),
+    ]
+}
+
+struct World {
+    bench: Bench,
+    server: Server,
+    /// Messages without an outcome.
+    open: BTreeSet<u64>,
+    acked: BTreeSet<u64>,
+    /// What the client was told, by the server's numbers.
+    told: BTreeMap<u64, u32>,
+    to_client: BytesMut,
+    to_server: BytesMut,
+}
+
+impl World {
+    fn take(&mut self, events: Vec<Event>) {
+        for event in events {
+            match event {
+                Event::Acked { tag, .. } => {
+                    assert!(self.open.remove(&tag.seq), "message {} ended twice", tag.seq);
+                    self.acked.insert(tag.seq);
+                }
+                Event::TimedOut { tag, .. } => {
+                    assert!(self.open.remove(&tag.seq), "message {} ended twice", tag.seq);
+                }
+                Event::Message(publish) => *self.told.entry(number(&publish)).or_default() += 1,
+                Event::Resent | Event::LateAck | Event::Connected { session_present: true } => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    /// What the client wants to say is on its way.
+    fn write(&mut self) {
+        let written = self.bench.written();
+        self.to_server.extend_from_slice(&written);
+        let events = self.bench.events();
+        self.take(events);
+    }
+
+    fn serve(&mut self, packets: usize) -> bool {
+        for _ in 0..packets {
+            match wire::decode(&mut self.to_server, 1 << 20, Strictness::Strict).unwrap() {
+                Some(packet) => self.server.handle(packet, &mut self.to_client),
+                None => return false,
+            }
+        }
+        true
+    }
+
+    fn deliver(&mut self, packets: usize) -> bool {
+        let mut rest = self.to_client.clone();
+        for _ in 0..packets {
+            if wire::decode(&mut rest, 1 << 20, Strictness::Strict).unwrap().is_none() {
+                break;
+            }
+        }
+        let bytes = self.to_client.split_to(self.to_client.len() - rest.len());
+        let events = self.bench.receive(&bytes).unwrap();
+        self.take(events);
+        !bytes.is_empty()
+    }
+
+    fn drop_connection(&mut self) {
+        self.bench.session.handle_closed(self.bench.now);
+        let events = self.bench.connect(true);
+        self.take(events);
+        (self.to_server, self.to_client) = (BytesMut::new(), BytesMut::new());
+        self.server.resume(&mut self.to_client);
+    }
+
+    fn run(&mut self, step: &Step) {
+        match step {
+            Step::Publish if self.bench.session.has_room() => {
+                let (seq, now) = (self.bench.seq, self.bench.now);
+                self.bench.seq += 1;
+                let tag = Tag { due: now, picked: now, stream: 0, seq };
+                let payload = seq.to_be_bytes();
+                let message = Message { topic: "t", payload: &payload, qos: QoS::ExactlyOnce, retain: false };
+                self.bench.session.publish(now, &message, tag, &mut self.bench.out).unwrap();
+                self.open.insert(seq);
+            }
+            Step::Publish => {}
+            Step::ServerPublishes => self.server.publish(&mut self.to_client),
+            Step::ToServer(packets) => drop(self.serve(*packets)),
+            Step::ToClient(packets) => drop(self.deliver(*packets)),
+            Step::Wait(seconds) => match self.bench.advance(Duration::from_secs(*seconds)) {
+                Ok(()) => {}
+                Err(SessionError::AckStall) => self.drop_connection(),
+                Err(error) => panic!("{error}"),
+            },
+            Step::Drop => self.drop_connection(),
+        }
+        self.write();
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_message_arrives_once(in_flight in 1u16..5, steps in prop::collection::vec(step(), 0..150)) {
+        let settings = Settings { in_flight, keep_alive_s: 0, ..PERSISTENT };
+        let mut world = World {
+            bench: Bench::online(settings),
+            server: Server::default(),
+            open: BTreeSet::new(),
+            acked: BTreeSet::new(),
+            told: BTreeMap::new(),
+            to_client: BytesMut::new(),
+            to_server: BytesMut::new(),
+        };
+        world.bench.out.clear();
+        for step in &steps {
+            world.run(step);
+            prop_assert!(world.acked.iter().all(|seq| world.server.delivered.get(seq) == Some(&1)));
+        }
+        // One connection that holds is all it takes.
+        world.run(&Step::Drop);
+        loop {
+            world.write();
+            let (up, down) = (world.serve(1), world.deliver(1));
+            if !up && !down {
+                break;
+            }
+        }
+        let once = |count: u64| (0..count).map(|number| (number, 1)).collect::<BTreeMap<u64, u32>>();
+        prop_assert_eq!(&world.server.delivered, &once(world.bench.seq));
+        prop_assert_eq!(&world.told, &once(world.server.next));
+        prop_assert!(world.open.is_empty() && world.server.sending.is_empty() && world.server.received.is_empty());
+        prop_assert_eq!((world.bench.session.in_flight(), world.bench.session.quarantined()), (0, 0));
+    }
+}

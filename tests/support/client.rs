@@ -1,0 +1,157 @@
+//! The product's own session on a blocking socket: for what a run cannot show, such as what comes to a subscriber.
+
+use super::PATIENCE;
+use bytes::BytesMut;
+use hubstorm::clock;
+use hubstorm::session::{Credentials, Event, Message, Session, Settings, State, Tag};
+use hubstorm::wire::QoS;
+use hubstorm::wire::encode::WillRef;
+use std::collections::VecDeque;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// Who it is, and what it leaves behind.
+pub struct Who<'a> {
+    pub address: SocketAddr,
+    pub id: &'a str,
+    pub user: &'a str,
+    pub password: &'a str,
+    pub will: Option<WillRef<'a>>,
+}
+
+pub struct Peer {
+    pub session: Session,
+    stream: Option<TcpStream>,
+    input: BytesMut,
+    out: BytesMut,
+    events: VecDeque<Event>,
+    seq: u64,
+}
+
+impl Peer {
+    pub fn new(clean_session: bool) -> Peer {
+        let settings = Settings {
+            keep_alive_s: 0,
+            clean_session,
+            in_flight: 16,
+            ack_timeout: PATIENCE,
+            connack_timeout: PATIENCE,
+            ping_timeout: Duration::from_secs(1),
+        };
+        Peer {
+            session: Session::new(settings),
+            stream: None,
+            input: BytesMut::new(),
+            out: BytesMut::new(),
+            events: VecDeque::new(),
+            seq: 0,
+        }
+    }
+
+    /// Up to CONNACK; whether the broker had kept the session.
+    pub fn connect(&mut self, who: &Who<'_>) -> bool {
+        let stream = TcpStream::connect(who.address).expect("the broker listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout above zero");
+        self.stream = Some(stream);
+        self.input.clear();
+        let credentials = Credentials {
+            client_id: who.id,
+            username: Some(who.user),
+            password: Some(who.password.as_bytes()),
+        };
+        self.session
+            .connect_with_will(clock::now(), &credentials, who.will, &mut self.out)
+            .expect("short fields");
+        match self.event() {
+            Event::Connected { session_present } => session_present,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub fn subscribe(&mut self, filter: &str, qos: QoS) {
+        self.session.subscribe(clock::now(), &[(filter, qos)], &mut self.out).expect("online");
+        let event = self.event();
+        assert!(matches!(event, Event::Subscribed { granted_all: true, .. }), "{event:?}");
+    }
+
+    pub fn unsubscribe(&mut self, filter: &str) {
+        self.session.unsubscribe(clock::now(), &[filter], &mut self.out).expect("online");
+        let event = self.event();
+        assert!(matches!(event, Event::Unsubscribed { .. }), "{event:?}");
+    }
+
+    /// Writes a message, and waits for nothing; returns its number.
+    pub fn send(&mut self, topic: &str, payload: &[u8], qos: QoS, retain: bool) -> u64 {
+        let now = clock::now();
+        self.seq += 1;
+        let tag = Tag { due: now, picked: now, stream: 0, seq: self.seq };
+        let message = Message { topic, payload, qos, retain };
+        self.session.publish(now, &message, tag, &mut self.out).expect("room");
+        self.flush();
+        self.seq
+    }
+
+    /// Sends a message at QoS 1 or 2 and waits until it has ended well.
+    pub fn publish(&mut self, topic: &str, payload: &[u8], qos: QoS, retain: bool) {
+        let seq = self.send(topic, payload, qos, retain);
+        let event = self.event();
+        assert!(matches!(event, Event::Acked { tag, .. } if tag.seq == seq), "{event:?}");
+    }
+
+    /// The next message, which must be this one.
+    pub fn receives(&mut self, topic: &str, payload: &[u8], qos: QoS, retain: bool) {
+        match self.event() {
+            Event::Message(publish) => {
+                assert_eq!((publish.topic.as_str(), publish.payload.as_ref()), (topic, payload));
+                assert_eq!((publish.qos, publish.retain), (qos, retain));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The next event, however long the broker takes.
+    pub fn event(&mut self) -> Event {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return event;
+            }
+            self.flush();
+            if !self.events.is_empty() {
+                continue;
+            }
+            let mut bytes = [0; 4096];
+            let stream = self.stream.as_mut().expect("connected");
+            let length = stream.read(&mut bytes).expect("the broker talks on");
+            assert!(length > 0, "the broker stays");
+            self.input.extend_from_slice(&bytes[..length]);
+            while self.session.handle_input(clock::now(), &mut self.input).expect("MQTT") {
+                self.take_events();
+            }
+            self.flush();
+        }
+    }
+
+    /// Ends the connection by a reset, and without DISCONNECT: what has come and was not read makes the kernel send it.
+    pub fn reset(&mut self) {
+        let mut stream = self.stream.take().expect("connected");
+        stream.write_all(&[0xc0, 0]).expect("the broker reads");
+        assert_eq!(stream.peek(&mut [0]).expect("the broker answers"), 1);
+        drop(stream);
+        self.session.handle_closed(clock::now());
+        self.take_events();
+    }
+
+    fn flush(&mut self) {
+        if self.session.state() == State::Online {
+            self.session.poll_output(clock::now(), &mut self.out);
+        }
+        self.stream.as_mut().expect("connected").write_all(&self.out.split()).expect("the broker reads");
+        self.session.handle_flushed(clock::now());
+        self.take_events();
+    }
+
+    fn take_events(&mut self) {
+        self.events.extend(std::iter::from_fn(|| self.session.poll_event()));
+    }
+}
