@@ -4,6 +4,9 @@ use super::types::{Event, SessionError};
 use crate::wire::{Publish, QoS, encode};
 use bytes::BytesMut;
 
+/// PUBACKs that may be owed before nothing more is read: a peer that sends and does not read costs no memory.
+const OWED_MAX: usize = 1024;
+
 /// PUBACKs that are owed.
 #[derive(Debug, Default)]
 pub(super) struct Receive {
@@ -21,6 +24,10 @@ impl Receive {
             }
         }
         Ok(Event::Message(publish))
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.owed.len() < OWED_MAX
     }
 
     /// Writes what is owed; true if there was something.
