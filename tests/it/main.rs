@@ -11,6 +11,7 @@ mod cli;
 mod emulator;
 mod fleet;
 mod frozen;
+mod hostile;
 mod mosquitto;
 mod paho;
 mod regression;
