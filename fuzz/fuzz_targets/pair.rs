@@ -129,7 +129,9 @@ impl Pair {
             return;
         }
         match operation % 16 {
-            0 | 1 => self.publish(if operation % 2 == 0 { QoS::AtLeastOnce } else { QoS::AtMostOnce }, script),
+            0 | 1 => {
+                self.publish(if operation % 2 == 0 { QoS::AtLeastOnce } else { QoS::AtMostOnce }, script)
+            }
             2 => self.subscribe(),
             3 => self.turn_client(),
             4 => self.turn_hub(),

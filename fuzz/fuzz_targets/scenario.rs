@@ -10,7 +10,8 @@ use rand_pcg::rand_core::SeedableRng;
 libfuzzer_sys::fuzz_target!(|text: &str| {
     // Both readers see each text: which one would have is only a matter of the file's name.
     for file in ["scenario.toml", "scenario.json"] {
-        let env = |name: &str| (name != "UNSET").then(|| "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned());
+        let env =
+            |name: &str| (name != "UNSET").then(|| "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned());
         let input = Input { file, text, overrides: &[], env: &env };
         if let Err(errors) = plan::load(&input, &mut Pcg32::seed_from_u64(1)) {
             assert!(!errors.problems().is_empty(), "a refusal has a reason");
