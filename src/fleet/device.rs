@@ -14,7 +14,7 @@ use super::messages::Messages;
 use super::trace::Tracer;
 use crate::measure::{Culprit, Operation, Outcome};
 use crate::plan::{FleetPlan, Offline, Span};
-use crate::policy::backoff::BackOff;
+use crate::policy::backoff::Retries;
 use crate::rng::{Purpose, Rng, generator};
 use crate::sansio::{Close, Closed, Machine};
 use crate::session::{Event, Session, SessionError, Settings, State};
@@ -35,7 +35,7 @@ enum Stage {
     /// It dials, or waits for CONNACK.
     Connecting(Attempt),
     /// It is online, and nobody wants that to end.
-    Online,
+    Online { since: Instant },
     /// It is to go.
     Leaving(Leaving),
 }
@@ -49,8 +49,8 @@ pub(crate) enum Parting {
     Renewal,
     /// It could not be made, or went away.
     Lost {
-        /// It was online: back-off starts afresh.
-        was_online: bool,
+        /// How long it was online, if it was.
+        online_for: Option<Duration>,
     },
 }
 
@@ -102,7 +102,7 @@ impl Device {
             rng,
             span: Span { from_ns: 0, to_ns: 0 },
             stage: Stage::Offline,
-            parting: Parting::Lost { was_online: false },
+            parting: Parting::Lost { online_for: None },
             reason: Reason::Plan,
             online_due_ns: None,
             renew_at: None,
@@ -164,7 +164,7 @@ impl Device {
     pub(crate) fn begin_attempt(&mut self, due_ns: u64, now: Instant) -> Instant {
         let deadline = now + self.plan().connect_timeout;
         self.stage = Stage::Connecting(Attempt { due_ns, picked: now, deadline, connect_sent: None });
-        self.parting = Parting::Lost { was_online: false };
+        self.parting = Parting::Lost { online_for: None };
         deadline
     }
 
@@ -198,9 +198,14 @@ impl Device {
         self.parting = Parting::Finished;
     }
 
-    /// How long to wait before attempt `failures + 1`; `None` means never.
-    pub(crate) fn back_off(&mut self, policy: &BackOff, failures: u32) -> Option<Duration> {
-        policy.delay(failures, &mut self.rng)
+    /// How long to wait before the next attempt; `None` means never.
+    pub(crate) fn back_off(
+        &mut self,
+        retries: &mut Retries,
+        online_for: Option<Duration>,
+    ) -> Option<Duration> {
+        let policy = self.plan().reconnect;
+        retries.next_delay(&policy, online_for, &mut self.rng)
     }
 
     /// How the latest attempt or connection ended.
@@ -210,7 +215,7 @@ impl Device {
 
     /// The run is cut short: what is open stays open, and is counted by `close_books`.
     pub(crate) fn abort(&mut self) {
-        if self.is_connected() {
+        if self.online_since().is_some() {
             self.account().online(-1);
         }
         if !matches!(self.stage, Stage::Connecting(_)) {
@@ -277,11 +282,11 @@ impl Device {
 
     // What happens on a connection.
 
-    fn is_connected(&self) -> bool {
+    fn online_since(&self) -> Option<Instant> {
         match self.stage {
-            Stage::Online => true,
-            Stage::Leaving(leaving) => leaving.was_online,
-            Stage::Offline | Stage::Connecting(_) => false,
+            Stage::Online { since } => Some(since),
+            Stage::Leaving(leaving) => leaving.online_since,
+            Stage::Offline | Stage::Connecting(_) => None,
         }
     }
 
@@ -375,8 +380,10 @@ impl Device {
 
     /// Requests whose answers will not come any more. What the plan ends early is nobody's failure.
     fn lose_asked(&self, meant: bool, now: Instant) {
+        // The session gives up on a ping when the next one would be due, if that is sooner.
+        let patience = PING_TIMEOUT.min(Duration::from_secs(self.plan().keep_alive_s.into()));
         for (operation, sent) in self.asked() {
-            let late = operation == Operation::Ping && now >= sent + PING_TIMEOUT;
+            let late = operation == Operation::Ping && now >= sent + patience;
             let outcome = match (meant, late) {
                 (true, _) => Outcome::Unfinished,
                 (false, true) => Outcome::TimedOut,
@@ -406,7 +413,7 @@ impl Machine for Device {
     type Error = SessionError;
 
     fn handle_input(&mut self, now: Instant, input: &mut BytesMut) -> Result<(), SessionError> {
-        while self.session.handle_input(now, input)? {
+        while self.session.wants_input() && self.session.handle_input(now, input)? {
             self.drain_events(now);
         }
         Ok(())
@@ -442,20 +449,20 @@ impl Machine for Device {
         self.subscribe = Subscribe::Done;
         self.session.handle_closed(now);
         self.drain_events(now);
-        let was_online = self.is_connected();
+        let online_for = self.online_since().map(|since| now.saturating_duration_since(since));
         if meant.is_none() {
             self.blame(why, now);
             let timed_out = matches!(self.stage, Stage::Connecting(attempt) if now >= attempt.deadline);
             self.end_attempt(if timed_out { Outcome::TimedOut } else { Outcome::Lost }, now);
             // What the plan wanted gone is not missed.
-            if was_online && now_ns < self.off_ns() {
+            if online_for.is_some() && now_ns < self.off_ns() {
                 self.online_due_ns = Some(now_ns);
                 self.reason = Reason::Loss;
             }
         } else if meant == Some(Leave::Renew) {
             self.reason = Reason::Renewal;
         }
-        if was_online {
+        if online_for.is_some() {
             self.account().online(-1);
             self.messages.block(now_ns);
         }
@@ -464,7 +471,7 @@ impl Machine for Device {
         self.parting = match meant {
             Some(Leave::Finish) => Parting::Finished,
             Some(Leave::Renew) => Parting::Renewal,
-            None => Parting::Lost { was_online },
+            None => Parting::Lost { online_for },
         };
     }
 
@@ -493,7 +500,7 @@ impl Machine for Device {
     }
 
     fn wants_input(&self) -> bool {
-        true
+        self.session.wants_input()
     }
 
     fn poll_close(&self) -> Option<Close> {

@@ -7,6 +7,7 @@ use super::{Context, Control, Device};
 use crate::clock;
 use crate::link::{self, Dialled, End, Link};
 use crate::plan::Span;
+use crate::policy::backoff::Retries;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
@@ -26,7 +27,7 @@ pub(crate) async fn live(context: Rc<Context>, fleet: usize, index: u32) {
         device.enter(span);
         // A span may be over before the device has left the one before it: its messages are counted all the same.
         if context.ns(clock::now()) < device.off_ns() {
-            stay(&context, fleet, &mut device, span).await;
+            stay(&context, &mut device, span).await;
         }
         device.exit(clock::now());
     }
@@ -34,10 +35,9 @@ pub(crate) async fn live(context: Rc<Context>, fleet: usize, index: u32) {
 }
 
 /// Keeps the device online for one span of the plan.
-async fn stay(context: &Rc<Context>, fleet: usize, device: &mut Device, span: Span) {
-    let plan = &context.plan.fleets[fleet];
+async fn stay(context: &Rc<Context>, device: &mut Device, span: Span) {
     let mut due_ns = span.from_ns;
-    let mut failures = 0;
+    let mut retries = Retries::default();
     loop {
         let deadline = device.begin_attempt(due_ns, clock::now());
         match dial(context, device, deadline).await {
@@ -57,11 +57,12 @@ async fn stay(context: &Rc<Context>, fleet: usize, device: &mut Device, span: Sp
         let now = clock::now();
         match device.parting() {
             Parting::Finished => return,
-            Parting::Renewal => due_ns = context.ns(now),
-            Parting::Lost { was_online } => {
-                failures = if was_online { 0 } else { failures };
-                let delay = device.back_off(&plan.reconnect, failures);
-                failures += 1;
+            Parting::Renewal => {
+                retries = Retries::default();
+                due_ns = context.ns(now);
+            }
+            Parting::Lost { online_for } => {
+                let delay = device.back_off(&mut retries, online_for);
                 let again = delay.map_or(u64::MAX, |delay| context.ns(now + delay));
                 if !until(context, context.at(again.min(device.off_ns()))).await {
                     return;

@@ -1,7 +1,8 @@
 //! How long a device waits between a loss and its next attempt. `plan` holds one [`BackOff`] per fleet; `fleet`
-//! asks it for each delay with the device's own generator, so the same seed gives the same storm.
+//! keeps the [`Retries`] of each device and asks for each delay with the device's own generator, so the same seed gives
+//! the same storm.
 //!
-//! It counts no attempts and reads no clock: the attempt's number is an argument.
+//! It reads no clock: how long a connection lasted is an argument.
 
 use crate::rng::Rng;
 use rand::RngExt;
@@ -37,9 +38,37 @@ pub enum Jitter {
     Full,
 }
 
+/// How a device's attempts have gone so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retries {
+    failures: u32,
+    waited: Duration,
+}
+
+impl Retries {
+    /// An attempt failed (`None`), or its connection was lost after `online_for`: how long to wait before the next, `None`
+    /// when there is to be none.
+    ///
+    /// Back-off starts afresh only after a connection that lasted as long as the wait before it. A hub that accepts
+    /// and closes at once, for ever, is as dead as one that refuses, and must not be hammered either (our choice).
+    pub fn next_delay(
+        &mut self,
+        policy: &BackOff,
+        online_for: Option<Duration>,
+        rng: &mut Rng,
+    ) -> Option<Duration> {
+        if online_for.is_some_and(|lasted| lasted >= self.waited) {
+            self.failures = 0;
+        }
+        let delay = policy.delay(self.failures, rng)?;
+        *self = Retries { failures: self.failures.saturating_add(1), waited: delay };
+        Some(delay)
+    }
+}
+
 impl BackOff {
     /// How long to wait before the next attempt, `None` when there is to be none. `attempt` counts the failures
-    /// since the device was last online: 0 asks for the delay before the first retry.
+    /// since back-off last started afresh: 0 asks for the delay before the first retry.
     pub fn delay(&self, attempt: u32, rng: &mut Rng) -> Option<Duration> {
         match *self {
             BackOff::Never => None,
@@ -99,6 +128,20 @@ mod tests {
         };
         assert_eq!(delays(1), delays(1));
         assert_ne!(delays(1), delays(2));
+    }
+
+    #[test]
+    fn only_a_connection_that_outlasts_the_wait_before_it_starts_afresh() {
+        let mut rng = generator(1, 1, Purpose::Connection);
+        let mut retries = Retries::default();
+        let mut next = |online_for: Option<u64>| {
+            let online_for = online_for.map(Duration::from_secs);
+            let delay = retries.next_delay(&exponential(Jitter::None), online_for, &mut rng);
+            delay.expect("exponential always retries").as_secs()
+        };
+        assert_eq!([next(None), next(None), next(None)], [1, 2, 4], "refused");
+        assert_eq!([next(Some(0)), next(Some(3)), next(Some(15))], [8, 16, 32], "accepted and closed");
+        assert_eq!([next(Some(32)), next(Some(0)), next(Some(600))], [1, 2, 1], "a hub that lives");
     }
 
     #[test]

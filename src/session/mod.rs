@@ -94,6 +94,12 @@ impl Session {
         self.window.as_ref().map_or(0, |window| window.quarantined())
     }
 
+    /// False while more acknowledgements are owed than should be: write them before anything else is read.
+    #[must_use]
+    pub fn wants_input(&self) -> bool {
+        self.receive.has_room()
+    }
+
     /// When the PINGREQ was sent that has no answer yet.
     #[must_use]
     pub fn ping_sent(&self) -> Option<Instant> {
@@ -202,7 +208,10 @@ impl Session {
         let Some(packet) = wire::decode(input, FRAME_BYTES_MAX, Strictness::Lenient)? else {
             return Ok(false);
         };
-        self.event = self.route(now, packet)?;
+        // DISCONNECT may overtake the answer to CONNECT, which then means nothing any more.
+        if self.state != State::Closed || !matches!(packet, Packet::ConnAck { .. }) {
+            self.event = self.route(now, packet)?;
+        }
         Ok(true)
     }
 

@@ -5,6 +5,9 @@ use super::types::Event;
 use crate::wire::{Publish, QoS, encode};
 use bytes::BytesMut;
 
+/// Answers that may be owed before nothing more is read: a peer that sends and does not read costs no memory.
+const OWED_MAX: usize = 1024;
+
 /// Made when there is something to answer: a device that only sends at QoS 0 and 1 has none.
 #[derive(Debug, Default)]
 pub(super) struct Receive(Option<Box<Exchanges>>);
@@ -57,6 +60,10 @@ impl Receive {
 
     fn exchanges(&mut self) -> &mut Exchanges {
         self.0.get_or_insert_default()
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.0.as_ref().is_none_or(|exchanges| exchanges.owed.len() < OWED_MAX)
     }
 
     /// Writes what is owed; true if there was something.

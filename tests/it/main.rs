@@ -13,6 +13,7 @@ mod credentials;
 mod emulator;
 mod fleet;
 mod frozen;
+mod hostile;
 mod interrupt;
 mod library;
 mod mosquitto;

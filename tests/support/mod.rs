@@ -10,6 +10,7 @@ pub mod mqtt;
 pub mod proxy;
 pub mod script;
 pub mod sys;
+pub mod tls;
 
 use std::time::Duration;
 

@@ -9,7 +9,9 @@ use std::net::{SocketAddr, TcpStream};
 pub const CONNECT: u8 = 1;
 pub const CONNACK: u8 = 2;
 pub const PUBLISH: u8 = 3;
+pub const SUBSCRIBE: u8 = 8;
 pub const SUBACK: u8 = 9;
+pub const PINGREQ: u8 = 12;
 pub const DISCONNECT: u8 = 14;
 
 /// A packet as it came: the first byte and what follows the length.

@@ -48,7 +48,7 @@ pub(super) enum Subscribe {
 impl Device {
     pub(super) fn on_connected(&mut self, now: Instant) {
         let Stage::Connecting(attempt) = self.stage else { return };
-        self.stage = Stage::Online;
+        self.stage = Stage::Online { since: now };
         let account = self.account();
         let acked = self.context.ns(now);
         let picked = self.context.ns(attempt.picked).max(attempt.due_ns);

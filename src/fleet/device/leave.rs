@@ -22,7 +22,8 @@ pub(super) enum Leave {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Leaving {
     pub(super) why: Leave,
-    pub(super) was_online: bool,
+    /// Since when it is online, if it is.
+    pub(super) online_since: Option<Instant>,
     pub(super) farewell: Farewell,
     /// When it stops waiting for acks.
     by: Instant,
@@ -51,8 +52,8 @@ impl Device {
                 self.give_up(now);
                 self.leave(Leave::Finish, now);
             }
-            Stage::Online if off => self.leave(Leave::Finish, now),
-            Stage::Online if self.renew_at.is_some_and(|at| now >= at) => {
+            Stage::Online { .. } if off => self.leave(Leave::Finish, now),
+            Stage::Online { .. } if self.renew_at.is_some_and(|at| now >= at) => {
                 self.leave(Leave::Renew, now);
                 self.messages.block(self.context.ns(now));
             }
@@ -69,14 +70,14 @@ impl Device {
     }
 
     fn leave(&mut self, why: Leave, now: Instant) {
-        let was_online = self.is_connected();
-        let farewell = if was_online { Farewell::Waiting } else { Farewell::Said };
+        let online_since = self.online_since();
+        let farewell = if online_since.is_some() { Farewell::Waiting } else { Farewell::Said };
         let patience = match why {
             Leave::Renew => now + self.plan().ack_timeout,
             Leave::Finish => now + self.context.plan.drain,
         };
         let by = patience.min(self.context.at(self.context.drain_end_ns()));
-        self.stage = Stage::Leaving(Leaving { why, was_online, farewell, by });
+        self.stage = Stage::Leaving(Leaving { why, online_since, farewell, by });
     }
 
     pub(super) fn is_leaving(&self, why: Leave) -> bool {
@@ -106,7 +107,7 @@ impl Device {
         match self.stage {
             Stage::Offline => None,
             Stage::Connecting(attempt) => Some(attempt.deadline.min(self.context.at(self.give_up_ns()))),
-            Stage::Online => Some(self.renew_at.map_or_else(off, |at| at.min(off()))),
+            Stage::Online { .. } => Some(self.renew_at.map_or_else(off, |at| at.min(off()))),
             Stage::Leaving(leaving) if leaving.farewell == Farewell::Waiting => {
                 let cut = leaving.by + FAREWELL_TIMEOUT;
                 Some(if leaving.why == Leave::Renew { cut.min(off()) } else { cut })

@@ -162,7 +162,7 @@ fn an_attempt_that_fails_counts_for_its_step_too() {
             Some(code) => wire.connack(code),
             None => assert_eq!(wire.pass(6.0), Err(SessionError::ConnackTimeout)),
         }
-        assert_eq!(wire.close(Closed::Local), Parting::Lost { was_online: false });
+        assert_eq!(wire.close(Closed::Local), Parting::Lost { online_for: None });
         let step = wire.books(Operation::ConnectMqtt);
         assert_eq!((step.due, step.outcome(outcome)), (1, 1), "{outcome:?}");
     }
@@ -188,7 +188,7 @@ fn a_loss_after_the_plan_wants_the_device_gone_is_no_absence() {
     let mut wire = Wire::online(3, "", EACH_SECOND);
     wire.pass(4.0).unwrap();
     assert_eq!(wire.device.poll_close(), None, "three acks are outstanding");
-    assert_eq!(wire.close(Closed::Eof), Parting::Lost { was_online: true });
+    assert!(matches!(wire.close(Closed::Eof), Parting::Lost { online_for: Some(_) }));
     let context = wire.context.clone();
     assert_eq!(wire.books(Operation::Online).due, 1, "only the planned coming");
     assert_eq!(context.recorder.borrow_mut().counts(0).reconnects, 0);
@@ -203,7 +203,7 @@ fn a_connection_that_fails_while_it_drains_for_a_renewal_is_lost_and_not_renewed
         wire.pass(0.1).unwrap();
     }
     assert_eq!(wire.device.poll_close(), None, "an ack is outstanding");
-    assert_eq!(wire.close(Closed::Local), Parting::Lost { was_online: true });
+    assert!(matches!(wire.close(Closed::Local), Parting::Lost { online_for: Some(_) }));
     wire.attempt();
     wire.connack(0);
     let counts = *wire.context.recorder.borrow_mut().counts(0);
@@ -217,7 +217,7 @@ fn a_device_that_skips_sends_its_backlog_and_not_what_fell_due_while_it_was_offl
     let mut wire = Wire::online(60, fleet, EACH_SECOND);
     // Message 0 is in flight; 1, 2 and 3 wait for the window; then the connection goes.
     wire.pass(4.0).unwrap();
-    assert_eq!(wire.close(Closed::Eof), Parting::Lost { was_online: true });
+    assert!(matches!(wire.close(Closed::Eof), Parting::Lost { online_for: Some(_) }));
     wire.now += Duration::from_secs(10);
     wire.attempt();
     wire.sent();
@@ -381,9 +381,34 @@ async fn a_hub_that_stops_reading_does_not_hold_up_the_end() {
 #[tokio::test(start_paused = true)]
 async fn a_hub_that_stops_reading_is_missed_by_keep_alive() {
     let (end, parting, telemetry, lasted) = against_a_frozen_hub(600, "keep_alive = \"20s\"").await;
-    assert_eq!((end, parting), (End::Failed(SessionError::PingTimeout), Parting::Lost { was_online: true }));
+    assert_eq!(end, End::Failed(SessionError::PingTimeout));
+    assert!(matches!(parting, Parting::Lost { online_for: Some(_) }), "{parting:?}");
     assert_eq!(telemetry.outcome(Outcome::Ok), 0);
     assert!(lasted < Duration::from_secs(20 + 20 + 31), "{lasted:?}");
+}
+
+#[test]
+fn a_hub_that_floods_a_device_and_does_not_read_is_not_read_either() {
+    let mut wire = Wire::online(60, "", EACH_SECOND);
+    let publish = encode::PublishRef {
+        topic: "devices/a-00000/messages/devicebound/",
+        payload: b"x",
+        qos: wire::QoS::AtLeastOnce,
+        dup: false,
+        retain: false,
+        pid: 1,
+    };
+    for _ in 0..5_000 {
+        encode::publish(&mut wire.to_device, &publish).unwrap();
+    }
+    wire.device.handle_input(wire.now, &mut wire.to_device).unwrap();
+    assert!(!wire.device.wants_input() && !wire.to_device.is_empty());
+    let mut acks = 0;
+    while !wire.to_device.is_empty() {
+        wire.turn().unwrap();
+        acks += wire.sent().iter().filter(|packet| matches!(packet, Packet::PubAck(1))).count();
+    }
+    assert_eq!(acks, 5_000, "none is forgotten");
 }
 
 #[test]

@@ -140,3 +140,26 @@ fn unsubscribing() {
     bench.session.handle_closed(bench.now);
     assert_eq!(bench.session.unsubscribe(bench.now, &["a"], &mut bench.out), Err(SubscribeError::NotOnline));
 }
+
+#[test]
+fn a_peer_that_sends_and_does_not_read_costs_no_memory() {
+    let mut bench = Bench::online(CLEAN);
+    let mut taken = 0;
+    while bench.session.wants_input() {
+        assert_eq!(bench.receive(PUBLISH_1).unwrap().len(), 1);
+        taken += 1;
+        assert!(taken <= 10_000, "what is owed grows without end");
+    }
+    assert_eq!(bench.written().len(), taken * puback(1).len(), "all of it is owed, once");
+    assert!(bench.session.wants_input(), "and then it listens again");
+}
+
+#[test]
+fn a_connack_that_disconnect_has_overtaken_is_no_error() {
+    let mut bench = Bench::new(CLEAN);
+    let credentials = Credentials { client_id: "d", username: None, password: None };
+    bench.session.connect(bench.now, &credentials, &mut bench.out).unwrap();
+    bench.session.disconnect(bench.now, &mut bench.out);
+    assert_eq!(bench.receive(&[0x20, 2, 0, 0]), Ok(Vec::new()));
+    assert_eq!(bench.session.state(), State::Closed);
+}
