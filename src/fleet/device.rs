@@ -2,6 +2,7 @@
 //! decides when this connection should end. Driven by `link`, which `life` starts; it touches neither socket
 //! nor clock, so a whole fleet of them runs in virtual time in tests.
 
+mod books;
 mod connect;
 mod leave;
 
@@ -13,7 +14,7 @@ use super::account::Account;
 use super::messages::Messages;
 use super::trace::Tracer;
 use crate::measure::{Culprit, Operation, Outcome};
-use crate::plan::{FleetPlan, Offline, Span};
+use crate::plan::{FleetPlan, Span};
 use crate::policy::backoff::Retries;
 use crate::rng::{Purpose, Rng, generator};
 use crate::sansio::{Close, Closed, Machine};
@@ -237,49 +238,6 @@ impl Device {
         self.account().error(error.class(), Culprit::Peer, now, || format!("{}: {error}", self.id()));
     }
 
-    /// The plan's span is over: what is open in it will not be done any more.
-    pub(crate) fn exit(&mut self, now: Instant) {
-        let context = self.context.clone();
-        let account = Account { context: &context, fleet: self.fleet };
-        let now_ns = context.ns(now);
-        self.end_attempt(Outcome::Unfinished, now);
-        if let Some(due_ns) = self.online_due_ns.take() {
-            account.ended(Operation::Online, Outcome::Unfinished, due_ns, now_ns);
-            self.miss(due_ns, now_ns);
-        }
-        self.messages.close_books(account, self.off_ns(), now_ns);
-    }
-
-    /// The run is over: everything that is still open is counted as such.
-    pub(crate) fn close_books(&mut self, now: Instant) {
-        self.exit(now);
-        self.close_open(now);
-    }
-
-    /// Counts what was sent and has no ack as unfinished; once.
-    fn close_open(&mut self, now: Instant) {
-        if std::mem::replace(&mut self.books_closed, true) {
-            return;
-        }
-        let account = self.account();
-        for (tag, _) in self.session.open() {
-            account.sent_ended(&self.plan().sends[usize::from(tag.stream)], Outcome::Unfinished, &tag, now);
-        }
-        for (operation, sent) in self.asked() {
-            account.ended(operation, Outcome::Unfinished, self.context.ns(sent), self.context.ns(now));
-        }
-    }
-
-    /// Requests without their answers, and when they were sent.
-    fn asked(&self) -> impl Iterator<Item = (Operation, Instant)> + use<> {
-        let subscribe = match self.subscribe {
-            Subscribe::Sent(sent) => Some((Operation::Subscribe, sent)),
-            _ => None,
-        };
-        let ping = self.session.ping_sent().map(|sent| (Operation::Ping, sent));
-        subscribe.into_iter().chain(ping)
-    }
-
     // What happens on a connection.
 
     fn online_since(&self) -> Option<Instant> {
@@ -287,28 +245,6 @@ impl Device {
             Stage::Online { since } => Some(since),
             Stage::Leaving(leaving) => leaving.online_since,
             Stage::Offline | Stage::Connecting(_) => None,
-        }
-    }
-
-    /// Ends the attempt under way, if any.
-    fn end_attempt(&mut self, outcome: Outcome, now: Instant) {
-        let Stage::Connecting(attempt) = self.stage else { return };
-        self.stage = Stage::Offline;
-        let account = self.account();
-        let now_ns = self.context.ns(now);
-        account.ended(Operation::Connect, outcome, attempt.due_ns, now_ns);
-        if attempt.connect_sent.is_some() {
-            account.step_failed(Operation::ConnectMqtt, outcome, attempt.due_ns, now);
-        }
-        // A renewal that fails leaves the device offline against the plan, from when it was due.
-        self.online_due_ns.get_or_insert(attempt.due_ns);
-        self.messages.block(attempt.due_ns);
-    }
-
-    /// The device was offline against the plan: whether it makes up for what fell due meanwhile is the fleet's policy.
-    fn miss(&mut self, from_ns: u64, to_ns: u64) {
-        if self.plan().offline == Offline::Skip {
-            self.messages.miss(from_ns, to_ns);
         }
     }
 
@@ -375,21 +311,6 @@ impl Device {
     fn drain_events(&mut self, now: Instant) {
         while let Some(event) = self.session.poll_event() {
             self.on_event(now, event);
-        }
-    }
-
-    /// Requests whose answers will not come any more. What the plan ends early is nobody's failure.
-    fn lose_asked(&self, meant: bool, now: Instant) {
-        // The session gives up on a ping when the next one would be due, if that is sooner.
-        let patience = PING_TIMEOUT.min(Duration::from_secs(self.plan().keep_alive_s.into()));
-        for (operation, sent) in self.asked() {
-            let late = operation == Operation::Ping && now >= sent + patience;
-            let outcome = match (meant, late) {
-                (true, _) => Outcome::Unfinished,
-                (false, true) => Outcome::TimedOut,
-                (false, false) => Outcome::Lost,
-            };
-            self.account().ended(operation, outcome, self.context.ns(sent), self.context.ns(now));
         }
     }
 
