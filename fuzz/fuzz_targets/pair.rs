@@ -192,7 +192,7 @@ impl Pair {
     fn publish(&mut self, qos: QoS, script: &mut Script<'_>) {
         let payload = vec![b'x'; script.argument()];
         let (topic, seq) = (topics::telemetry(DEVICE), self.published);
-        let message = Message { topic: &topic, payload: &payload, qos };
+        let message = Message { topic: &topic, payload: &payload, qos, retain: false };
         let tag = Tag { due: self.now, picked: self.now, stream: 0, seq };
         let room = self.client.has_room();
         let taken = self.client.publish(self.now, &message, tag, &mut self.to_hub.0).is_ok();

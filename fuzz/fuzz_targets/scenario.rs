@@ -3,7 +3,7 @@
 #![no_main]
 
 use hubstorm::plan;
-use hubstorm::scenario::Input;
+use hubstorm::scenario::{Input, no_files};
 use rand_pcg::Pcg32;
 use rand_pcg::rand_core::SeedableRng;
 
@@ -12,7 +12,7 @@ libfuzzer_sys::fuzz_target!(|text: &str| {
     for file in ["scenario.toml", "scenario.json"] {
         let env =
             |name: &str| (name != "UNSET").then(|| "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned());
-        let input = Input { file, text, overrides: &[], env: &env };
+        let input = Input { file, text, overrides: &[], env: &env, files: &no_files };
         if let Err(errors) = plan::load(&input, &mut Pcg32::seed_from_u64(1)) {
             assert!(!errors.problems().is_empty(), "a refusal has a reason");
             assert!(errors.to_string().contains(file), "and a place");

@@ -386,11 +386,6 @@ fn a_packet_that_only_clients_send() {
 }
 
 #[test]
-fn a_message_at_qos_2() {
-    breaks_the_protocol(b"\x34\x06\x00\x01t\x00\x01x");
-}
-
-#[test]
 fn a_message_at_qos_3() {
     breaks_the_protocol(b"\x36\x06\x00\x01t\x00\x01x");
 }

@@ -97,6 +97,16 @@ fn mosquitto() {
     assert!(result.run.target.tls.is_some_and(|tls| tls.verified));
 }
 
+#[test]
+fn qos2() {
+    let broker = Mosquitto::open();
+    let port = format!("target.port={}", broker.plain().port());
+    let host = format!("target.host={}", broker.host());
+    let short = ["phase.ramp.duration=500ms", "phase.steady.duration=2s", "fleet.pump.devices=5"];
+    let result = run("qos2.toml", &[&short[..], &[&port, &host]].concat(), &[], &[]);
+    assert!(all_ok(&result, "publish") > 0);
+}
+
 /// A process that ends with its test, however that ends.
 struct Ends(Child);
 

@@ -33,6 +33,19 @@ impl Mosquitto {
 
     /// Starts one that admits users with their passwords, and a witness with `password`.
     pub fn start_with(users: impl IntoIterator<Item = (String, String)>, password: &str) -> Mosquitto {
+        Mosquitto::launch(users, password, false)
+    }
+
+    /// Starts one that admits anybody, as one without settings does.
+    pub fn open() -> Mosquitto {
+        Mosquitto::launch([], "the witness's", true)
+    }
+
+    fn launch(
+        users: impl IntoIterator<Item = (String, String)>,
+        password: &str,
+        anonymous: bool,
+    ) -> Mosquitto {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let address = own_address();
         let plain_port = NEXT_PORT.fetch_add(2, Ordering::Relaxed);
@@ -40,7 +53,7 @@ impl Mosquitto {
         write_certificate(folder.path(), address);
         let witness = (WITNESS.to_owned(), password.to_owned());
         write_passwords(folder.path(), users.into_iter().chain([witness]));
-        let child = start(folder.path(), &config(folder.path(), address, plain_port, tls_port));
+        let child = start(folder.path(), &config(folder.path(), address, (plain_port, tls_port), anonymous));
         Mosquitto { child, folder, address, plain_port, tls_port, password: password.to_owned() }
     }
 
@@ -98,13 +111,13 @@ fn write_passwords(folder: &Path, users: impl Iterator<Item = (String, String)>)
     assert!(status.expect("mosquitto is installed; tests/run does that").success(), "mosquitto_passwd");
 }
 
-fn config(folder: &Path, address: IpAddr, plain_port: u16, tls_port: u16) -> String {
+fn config(folder: &Path, address: IpAddr, (plain_port, tls_port): (u16, u16), anonymous: bool) -> String {
     let folder = folder.display();
     // "user root" keeps root from becoming a user who may not read the folder; others ignore it.
     format!(
         "user root\n\
          persistence false\n\
-         allow_anonymous false\n\
+         allow_anonymous {anonymous}\n\
          password_file {folder}/passwords\n\
          sys_interval 1\n\
          log_dest stderr\n\
