@@ -5,6 +5,7 @@
 mod books;
 mod connect;
 mod leave;
+mod receive;
 
 #[cfg(test)]
 mod tests;
@@ -295,8 +296,8 @@ impl Device {
                 }
             }
             Event::Pong { sent } => account.took(Operation::Ping, sent, now),
-            // Bytes are counted by the link; what a message says does not matter to a load.
-            Event::Message(_) | Event::Unsubscribed { .. } => {}
+            Event::Message(publish) => self.on_message(now, &publish),
+            Event::Unsubscribed { .. } => {}
         }
     }
 

@@ -27,13 +27,31 @@ pub enum Operation {
     Publish,
     /// One with QoS 0, until it is on its way.
     PublishQos0,
+    /// A message of one device of a plain broker until another has it, from the instant it was due to be published.
+    Deliver,
+    /// A token's renewal, from the instant it was due until online again.
+    Renewal,
+    /// A request for the whole twin, until its answer.
+    TwinGet,
+    /// A change of reported properties, until its answer.
+    TwinReport,
+    /// A direct method on the device: from its arrival until the answer is on its way.
+    Method,
+    /// A cloud-to-device message, from the instant that its sender stamped until it arrived.
+    C2d,
+    /// A direct method, seen by the service that calls it.
+    DriveMethod,
+    /// A change of desired properties, seen by the service.
+    DriveDesired,
+    /// A cloud-to-device message, until the hub has it.
+    DriveC2d,
     /// PINGREQ to PINGRESP.
     Ping,
 }
 
 impl Operation {
     /// Every operation, in the order in which reports list them.
-    pub const ALL: [Operation; 12] = [
+    pub const ALL: [Operation; 21] = [
         Operation::Online,
         Operation::Connect,
         Operation::ConnectDns,
@@ -45,6 +63,15 @@ impl Operation {
         Operation::TelemetryQos0,
         Operation::Publish,
         Operation::PublishQos0,
+        Operation::Deliver,
+        Operation::Renewal,
+        Operation::TwinGet,
+        Operation::TwinReport,
+        Operation::Method,
+        Operation::C2d,
+        Operation::DriveMethod,
+        Operation::DriveDesired,
+        Operation::DriveC2d,
         Operation::Ping,
     ];
 
@@ -63,6 +90,15 @@ impl Operation {
             Operation::TelemetryQos0 => "telemetry.qos0",
             Operation::Publish => "publish",
             Operation::PublishQos0 => "publish.qos0",
+            Operation::Deliver => "deliver",
+            Operation::Renewal => "renewal",
+            Operation::TwinGet => "twin.get",
+            Operation::TwinReport => "twin.report",
+            Operation::Method => "method",
+            Operation::C2d => "c2d",
+            Operation::DriveMethod => "drive.method",
+            Operation::DriveDesired => "drive.desired",
+            Operation::DriveC2d => "drive.c2d",
             Operation::Ping => "ping",
         }
     }
