@@ -7,6 +7,22 @@ use std::time::Duration;
 /// (Azure: "Create and read IoT Hub messages").
 pub const TELEMETRY_BYTES_MAX: usize = 256 * 1024;
 
+/// Desired properties of one twin, and reported ones, counted in a way of its own: the UTF-8 bytes of keys
+/// and strings, 8 for a number, 4 for a boolean (Azure: "Understand and use device twins in IoT Hub").
+pub const TWIN_SECTION_BYTES_MAX: usize = 32 * 1024;
+
+/// Objects within objects in a twin (Azure: "Understand and use device twins in IoT Hub").
+pub const TWIN_DEPTH_MAX: usize = 10;
+
+/// A string in a twin (Azure: "Understand and use device twins in IoT Hub").
+pub const TWIN_STRING_BYTES_MAX: usize = 4 * 1024;
+
+/// A key in a twin (Azure: "Understand and use device twins in IoT Hub").
+pub const TWIN_KEY_BYTES_MAX: usize = 1024;
+
+/// Integers in a twin (Azure: "Understand and use device twins in IoT Hub").
+pub const TWIN_INTEGERS: std::ops::RangeInclusive<i64> = -4_503_599_627_370_496..=4_503_599_627_370_495;
+
 /// Subscriptions of one device (Azure: "Communicate with an IoT hub using the MQTT protocol").
 pub const SUBSCRIPTIONS_MAX: usize = 5;
 
