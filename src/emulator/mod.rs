@@ -15,12 +15,14 @@
 //! `#` or `+`, which Azure allows, connect but cannot publish: their topics break a rule of MQTT that the decoder holds to.
 
 pub mod admission;
+pub mod c2d;
 pub mod certificate;
 mod connection;
 pub mod control;
 pub mod device;
 pub mod directory;
 pub mod server;
+pub mod service;
 pub mod session;
 pub mod twin;
 
