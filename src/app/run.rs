@@ -129,7 +129,7 @@ async fn drive(
         // Progress is talk: a stream that is gone must not end the run.
         drop(progress.borrow_mut().show(&moment));
     };
-    let running = fleet::run(plan.clone(), settings, control, tick);
+    let running = fleet::run(plan.clone(), settings, None, control, tick);
     let listening = async {
         while interrupts.changed().await.is_ok() {
             let (wanted, text) = match *interrupts.borrow_and_update() {

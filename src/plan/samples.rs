@@ -1,7 +1,7 @@
 //! How many samples a threshold wants and how many the plan gives it: a percentile that can only end as "not enough data"
 //! is told before the run, not after it. Called by `app`; the rule itself is also `report`'s.
 
-use super::types::{FleetPlan, Plan, Test, Threshold};
+use super::types::{DrivePlan, FleetPlan, Plan, Test, Threshold};
 use super::{PhasePlan, ns};
 use crate::measure::Operation;
 
@@ -49,6 +49,13 @@ impl Plan {
             Operation::Connect | Operation::Online => fleets
                 .map(|(fleet, _)| phases.iter().map(|phase| self.arrivals_in(fleet, phase)).sum::<f64>())
                 .sum(),
+            call @ (Operation::ServiceMethod | Operation::ServiceDesired | Operation::ServiceC2d) => self
+                .drives
+                .iter()
+                .filter(|drive| drive.call.operation() == call)
+                .filter(|drive| threshold.fleet.is_none_or(|fleet| fleet == drive.fleet))
+                .map(|drive| self.calls_of(drive, &phases))
+                .sum(),
             _ => return None,
         };
         Some(samples.round() as u64)
@@ -66,6 +73,17 @@ impl Plan {
             load.integral(to) - load.integral(from)
         });
         rate_hz * seconds.sum::<f64>()
+    }
+
+    /// Calls to the devices that the plan has online: their share at the middle of a phase is that of the whole.
+    fn calls_of(&self, drive: &DrivePlan, phases: &[&PhasePlan]) -> f64 {
+        let load = self.schedule.load();
+        let calls = phases.iter().map(|phase| {
+            let (start, end) = (ns(phase.start), ns(phase.end));
+            let share = self.schedule.planned_online_share(start.midpoint(end));
+            share * drive.arrival.rate_hz * (load.integral(end) - load.integral(start))
+        });
+        calls.sum()
     }
 
     /// Devices that the plan brings online in a phase.
