@@ -12,8 +12,9 @@ mod sends;
 
 pub use error::{Errors, Origin, Place, Problem, nearest};
 pub use model::{
-    ArrivalKind, AuthSpec, EmulatorSpec, FleetSpec, PayloadSpec, PhaseSpec, ReconnectSpec, Scenario, Secret,
-    SendSpec, Spacing, SubscribeSpec, TargetKind, TargetSpec, ThresholdSpec, ValiditySpec, WillSpec, Written,
+    ArrivalKind, AuthSpec, EmulatorSpec, FleetSpec, PayloadSpec, PhaseSpec, ReconnectSpec, RenewSpec,
+    Scenario, Secret, SendSpec, Spacing, SubscribeSpec, TargetKind, TargetSpec, ThresholdSpec, TokenSpec,
+    ValiditySpec, WillSpec, Written,
 };
 
 use node::Value;
