@@ -2,8 +2,8 @@
 //! nothing and looks at nothing but the plan.
 
 use crate::plan::{
-    Auth, FleetPlan, Keys, Needs, Offline, PhasePlan, Plan, Renew, SendPlan, Spread, Subscription,
-    TargetKind, TokenLife,
+    Auth, CallPlan, DrivePlan, FleetPlan, Keys, Needs, Offline, PhasePlan, Plan, Renew, SendPlan, Spread,
+    Subscription, TargetKind, TokenLife,
 };
 use crate::units::{Percent, Rate, human_bytes, human_count, human_duration, human_us, plural};
 use crate::wire::QoS;
@@ -30,6 +30,12 @@ fn write_plan(out: &mut String, plan: &Plan) -> fmt::Result {
     writeln!(out, "\nfleets")?;
     for fleet in &plan.fleets {
         write_fleet(out, fleet)?;
+    }
+    if !plan.drives.is_empty() {
+        writeln!(out, "\nservice side")?;
+    }
+    for drive in &plan.drives {
+        write_drive(out, drive, &plan.fleets)?;
     }
     writeln!(
         out,
@@ -207,6 +213,19 @@ fn stream(send: &SendPlan, fleet: &FleetPlan) -> String {
     )
 }
 
+fn write_drive(out: &mut String, drive: &DrivePlan, fleets: &[FleetPlan]) -> fmt::Result {
+    let what = match &drive.call {
+        CallPlan::Method { name, .. } => format!("the method {name}"),
+        CallPlan::Desired => "desired properties".to_owned(),
+        CallPlan::C2d { .. } => "cloud-to-device messages".to_owned(),
+    };
+    let fleet = fleets.get(usize::from(drive.fleet)).map_or("", |fleet| fleet.name.as_str());
+    let spread = if drive.arrival.spread == Spread::Poisson { "poisson" } else { "regular, taking turns" };
+    let rate = Rate::per_second(drive.arrival.rate_hz).map(|rate| rate.to_string()).unwrap_or_default();
+    let operation = drive.call.operation();
+    writeln!(out, "  {operation}: {what} of fleet {fleet}, {spread}, {rate} in all with every device online")
+}
+
 fn write_phase(out: &mut String, phase: &PhasePlan) -> fmt::Result {
     let change = |[from, to]: [f64; 2]| {
         let (from, to) = (Percent::from_fraction(from), Percent::from_fraction(to));
@@ -303,6 +322,17 @@ mod tests {
         let quickstart = include_str!("../../scenarios/quickstart.toml");
         assert!(!described(quickstart, &[]).contains("skipped"));
         assert!(described(quickstart, &["fleet.meter.offline=skip"]).contains("ends as offline"));
+    }
+
+    #[test]
+    fn the_service_side_is_described() {
+        let quickstart = include_str!("../../scenarios/quickstart.toml");
+        let drive = "drive=[{ call = \"method\", fleet = \"meter\", name = \"reboot\", rate = \"5/s\" }]";
+        let text = described(quickstart, &[drive]);
+        assert!(
+            text.contains("service.method: the method reboot of fleet meter, regular, taking turns, 5/s"),
+            "{text}"
+        );
     }
 
     #[test]

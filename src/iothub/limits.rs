@@ -7,6 +7,14 @@ use std::time::Duration;
 /// (Azure: "Create and read IoT Hub messages").
 pub const TELEMETRY_BYTES_MAX: usize = 256 * 1024;
 
+/// A cloud-to-device message ("Send cloud-to-device messages from IoT Hub").
+pub const C2D_BYTES_MAX: usize = 64 * 1024;
+/// A direct method's payload, each way ("Understand and invoke direct methods from IoT Hub").
+pub const METHOD_BYTES_MAX: usize = 128 * 1024;
+/// All desired properties of a twin, and all reported ones ("Understand and use device twins in IoT Hub").
+pub const TWIN_BYTES_MAX: usize = 32 * 1024;
+/// A device id ("Understand the identity registry in your IoT hub").
+pub const DEVICE_ID_BYTES_MAX: usize = 128;
 /// Subscriptions of one device (Azure: "Communicate with an IoT hub using the MQTT protocol").
 pub const SUBSCRIPTIONS_MAX: usize = 5;
 

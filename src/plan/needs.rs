@@ -67,8 +67,9 @@ impl Plan {
     pub fn highest_us(&self) -> u64 {
         let message =
             self.fleets.iter().map(|fleet| fleet.send_by + fleet.ack_timeout.max(fleet.connect_timeout));
+        let calls = self.drives.iter().map(|drive| drive.timeout);
         let run = self.schedule.end() + self.drain;
-        let highest = message.max().unwrap_or_default().max(run);
+        let highest = message.chain(calls).max().unwrap_or_default().max(run);
         // Rounded up to a whole second, and one more for what the clock adds.
         (highest.as_secs() + 2).saturating_mul(1_000_000)
     }

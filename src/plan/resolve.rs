@@ -1,11 +1,12 @@
 //! Scenario to Plan: defaults applied, names resolved, contradictions found. Everything that is wrong is noted in
 //! the same `Errors` that reading filled, so that one look shows all of it.
 
+use super::drives;
 use super::fleets;
 use super::schedule::Schedule;
 use super::threshold::{self, Known};
 use super::token::TokenLife;
-use super::types::{EmulatorPlan, FleetPlan, Plan, Source, Target, TargetKind, TlsPlan, Validity};
+use super::types::{DrivePlan, EmulatorPlan, FleetPlan, Plan, Source, Target, TargetKind, TlsPlan, Validity};
 use crate::iothub::{limits, sas};
 use crate::measure::Operation;
 use crate::scenario::{DURATION_MAX, Errors, FileText, Input, Place, Scenario, TargetSpec, located};
@@ -60,10 +61,11 @@ pub fn resolve(
         files,
     };
     let fleets = fleets::resolve(&scenario.fleets, &setting, &mut errors);
+    let drives = drives::resolve(&scenario.drives, &fleets, &setting, &mut errors);
     let thresholds = {
         let phases: Vec<String> = schedule.phases().iter().map(|phase| phase.name.clone()).collect();
         let names: Vec<String> = scenario.fleets.iter().map(|fleet| fleet.name.clone()).collect();
-        let never = never_measured(kind, &target, &fleets);
+        let never = never_measured(kind, &target, &fleets, &drives);
         let known = Known { phases: &phases, fleets: &names, never: &never };
         threshold::resolve(&scenario.thresholds, &known, &mut errors)
     };
@@ -75,6 +77,7 @@ pub fn resolve(
         emulator: emulator(scenario, &mut errors),
         target,
         fleets,
+        drives,
         schedule,
         drain: scenario.drain.unwrap_or(longest_ack.min(DRAIN_MAX)),
         thresholds,
@@ -215,6 +218,7 @@ fn never_measured(
     kind: Option<TargetKind>,
     target: &Target,
     fleets: &[FleetPlan],
+    drives: &[DrivePlan],
 ) -> Vec<(Operation, &'static str)> {
     let mut never = Vec::new();
     use Operation::{Publish, PublishQos0, Telemetry, TelemetryQos0};
@@ -248,6 +252,11 @@ fn never_measured(
     }
     if fleets.iter().all(|fleet| fleet.subscribe.is_empty()) {
         never.push((Operation::Subscribe, "give a fleet something to subscribe to, or remove it"));
+    }
+    for call in [Operation::ServiceMethod, Operation::ServiceDesired, Operation::ServiceC2d] {
+        if drives.iter().all(|drive| drive.call.operation() != call) {
+            never.push((call, "add a [[drive]] that calls it, or remove it"));
+        }
     }
     never
 }

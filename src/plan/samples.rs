@@ -2,7 +2,7 @@
 //! is told before the run, not after it. Called by `app`; the rule itself is also `report`'s.
 
 use super::token::TokenLife;
-use super::types::{FleetPlan, Plan, Test, Threshold};
+use super::types::{DrivePlan, FleetPlan, Plan, Test, Threshold};
 use super::{PhasePlan, Span, ns};
 use crate::measure::Operation;
 
@@ -53,6 +53,13 @@ impl Plan {
             Operation::Renewal => fleets
                 .map(|(fleet, _)| phases.iter().map(|phase| self.renewals_in(fleet, phase)).sum::<f64>())
                 .sum(),
+            call @ (Operation::ServiceMethod | Operation::ServiceDesired | Operation::ServiceC2d) => self
+                .drives
+                .iter()
+                .filter(|drive| drive.call.operation() == call)
+                .filter(|drive| threshold.fleet.is_none_or(|fleet| fleet == drive.fleet))
+                .map(|drive| self.calls_of(drive, &phases))
+                .sum(),
             _ => return None,
         };
         Some(samples.round() as u64)
@@ -82,6 +89,17 @@ impl Plan {
         // Of the instants `from + k * after`, those within the span and before `to`.
         let before = |span: &Span, to: u64| to.min(span.to_ns).saturating_sub(span.from_ns + 1) / after;
         spans.map(|span| (before(&span, end) - before(&span, start)) as f64).sum()
+    }
+
+    /// Calls to the devices that the plan has online: their share at the middle of a phase is that of the whole.
+    fn calls_of(&self, drive: &DrivePlan, phases: &[&PhasePlan]) -> f64 {
+        let load = self.schedule.load();
+        let calls = phases.iter().map(|phase| {
+            let (start, end) = (ns(phase.start), ns(phase.end));
+            let share = self.schedule.planned_online_share(start.midpoint(end));
+            share * drive.arrival.rate_hz * (load.integral(end) - load.integral(start))
+        });
+        calls.sum()
     }
 
     /// Devices that the plan brings online in a phase.

@@ -7,7 +7,7 @@ use super::model::{
 };
 use super::node::{Entry, Node, Value};
 use super::reader::{Fields, Reader, quoted};
-use super::sends;
+use super::{drives, sends};
 use crate::policy::backoff::Jitter;
 use crate::units::{self, Percent};
 use core::net::IpAddr; // Addresses only: sockets live in std::net.
@@ -49,7 +49,12 @@ pub(super) fn scenario(reader: &mut Reader<'_>, root: &Node, out: &mut Scenario)
     if let Some(node) = fields.take("validity") {
         out.validity = validity(reader, node);
     }
-    fields.finish(reader, &[("drive", "calls of the service side")]);
+    if let Some(node) = fields.take("drive") {
+        for element in reader.list(node, "a list of tables: [[drive]]") {
+            out.drives.extend(drives::drive(reader, element));
+        }
+    }
+    fields.finish(reader, &[]);
 }
 
 fn target(reader: &mut Reader<'_>, node: &Node) -> Option<TargetSpec> {
@@ -150,7 +155,7 @@ fn name_is_plain(reader: &mut Reader<'_>, entry: &Entry) {
     }
 }
 
-fn is_plain(name: &str) -> bool {
+pub(super) fn is_plain(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
 }
 

@@ -66,6 +66,8 @@ pub struct Scenario {
     pub emulator: EmulatorSpec,
     /// `[fleet.*]`, in the order of the file.
     pub fleets: Vec<FleetSpec>,
+    /// `[[drive]]`.
+    pub drives: Vec<DriveSpec>,
     /// `[[phase]]`.
     pub phases: Vec<PhaseSpec>,
     /// `drain`.
@@ -330,6 +332,44 @@ pub enum PayloadSpec {
     Template(String),
     /// `{ size = N }`, in bytes.
     Size(u32),
+}
+
+/// What the service side calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallKind {
+    /// A direct method.
+    Method,
+    /// A change of desired properties.
+    Desired,
+    /// A cloud-to-device message.
+    C2d,
+}
+
+/// `[[drive]]`.
+#[derive(Clone, Debug)]
+pub struct DriveSpec {
+    /// The table's place.
+    pub place: Place,
+    /// `call`; `None` when it is wrong.
+    pub call: Option<CallKind>,
+    /// `fleet`; `None` when it is wrong.
+    pub fleet: Option<Written<String>>,
+    /// `every` (for each device) or `rate` (for the fleet); `None` when it is wrong.
+    pub spacing: Option<Spacing>,
+    /// `arrival`.
+    pub arrival: Option<ArrivalKind>,
+    /// `payload`.
+    pub payload: Option<Written<PayloadSpec>>,
+    /// `name` of a method.
+    pub name: Option<Written<String>>,
+    /// `response_timeout` of a method.
+    pub response_timeout: Option<Duration>,
+    /// `connect_timeout` of a method.
+    pub connect_timeout: Option<Duration>,
+    /// `properties` of a cloud-to-device message, in the order of the file.
+    pub properties: Vec<(String, Written<String>)>,
+    /// `ttl` of a cloud-to-device message.
+    pub ttl: Option<Duration>,
 }
 
 /// `[[phase]]`.
