@@ -2,10 +2,10 @@
 //! nothing and looks at nothing but the plan.
 
 use crate::plan::{
-    Auth, CallPlan, DrivePlan, FleetPlan, Needs, Offline, PhasePlan, Plan, SendPlan, Spread, Subscription,
-    TargetKind,
+    Auth, CallPlan, DrivePlan, FleetPlan, Keys, Needs, Offline, PhasePlan, Plan, Renew, SendPlan, Spread,
+    Subscription, TargetKind, TokenLife,
 };
-use crate::units::{Percent, Rate, human_bytes, human_count, human_duration, plural};
+use crate::units::{Percent, Rate, human_bytes, human_count, human_duration, human_us, plural};
 use crate::wire::QoS;
 use std::fmt::{self, Write};
 
@@ -150,23 +150,34 @@ fn write_fleet(out: &mut String, fleet: &FleetPlan) -> fmt::Result {
 }
 
 fn credentials(auth: &Auth) -> String {
-    let tokens = |ttl, renew_at| {
-        format!("tokens for {}, renewed at {}", human_duration(ttl), Percent::from_fraction(renew_at))
-    };
     match auth {
-        Auth::SasGroup { ttl, renew_at, .. } => {
-            format!("SAS, a key per device derived from a group key; {}", tokens(*ttl, *renew_at))
-        }
-        Auth::SasPolicy { policy, ttl, renew_at, .. } => {
-            format!("SAS, signed by the policy {policy}; {}", tokens(*ttl, *renew_at))
-        }
-        Auth::SasFile { ttl, renew_at, .. } => {
-            format!("SAS, a key per device from a file; {}", tokens(*ttl, *renew_at))
+        Auth::Sas { keys, life, .. } => {
+            let signed = match keys {
+                Keys::Group(_) => "a key per device derived from a group key".to_owned(),
+                Keys::Policy { policy, .. } => format!("signed by the policy {policy}"),
+                Keys::Listed(_) => "a key per device from a file".to_owned(),
+            };
+            format!("SAS, {signed}; {}", tokens(life))
         }
         Auth::Password { .. } => "user name and password".to_owned(),
         Auth::PasswordFile { .. } => "user name and password, per device from a file".to_owned(),
         Auth::None => "none".to_owned(),
     }
+}
+
+fn tokens(life: &TokenLife) -> String {
+    let renewed = match life.renew {
+        Renew::Share(share) => format!("renewed at {}", Percent::from_fraction(share)),
+        Renew::Before(margin) => format!("renewed {} before their end", human_duration(margin)),
+        Renew::Never => "never renewed".to_owned(),
+    };
+    let skew = human_us(life.clock_skew_us.unsigned_abs());
+    let clock = match life.clock_skew_us {
+        0 => String::new(),
+        ..0 => format!("; clocks {skew} behind"),
+        1.. => format!("; clocks {skew} ahead"),
+    };
+    format!("tokens for {}, {renewed}{clock}", human_duration(life.ttl))
 }
 
 fn subscription(subscription: &Subscription) -> String {

@@ -10,7 +10,7 @@ use crate::iothub::sas;
 use crate::link::{Endpoint, tls};
 use crate::live::{Moment, Progress, Style};
 use crate::measure::Gathered;
-use crate::plan::{Auth, Plan};
+use crate::plan::{Auth, Keys, Plan};
 use crate::result::model;
 use crate::units::{human_duration, plural};
 use std::cell::RefCell;
@@ -190,20 +190,20 @@ fn control_config(plan: &Plan, workers: usize) -> ControlConfig {
         config.expiry_grace_ms = u64::try_from(emulator.expiry_grace.as_millis()).unwrap_or(u64::MAX);
     }
     for fleet in &plan.fleets {
-        match &fleet.auth {
-            Auth::SasGroup { key, .. } => config.group_keys.push(SecretText::new(key.to_base64())),
-            Auth::SasPolicy { policy, key, .. } => {
+        let Auth::Sas { keys, .. } = &fleet.auth else { continue };
+        match keys {
+            Keys::Group(key) => config.group_keys.push(SecretText::new(key.to_base64())),
+            Keys::Policy { policy, key } => {
                 let key = SecretText::new(key.to_base64());
                 config.policies.push(ControlPolicy { name: policy.clone(), key });
             }
-            Auth::SasFile { devices, .. } => {
+            Keys::Listed(devices) => {
                 let device = |index| ControlDevice {
                     id: devices.id(index).to_owned(),
                     key: SecretText::new(sas::Key::from_bytes(devices.secret(index)).to_base64()),
                 };
                 config.devices.extend((0..fleet.devices).map(device));
             }
-            Auth::Password { .. } | Auth::PasswordFile { .. } | Auth::None => {}
         }
     }
     config

@@ -44,6 +44,9 @@ pub const CLOCK_SKEW_S: u64 = 300;
 /// minutes.
 pub const EXPIRY_GRACE: Duration = Duration::from_secs(300);
 
+/// The most that Azure's documents name for it ("Monitor, diagnose, and troubleshoot Azure IoT Hub device connectivity").
+pub const EXPIRY_GRACE_MAX: Duration = Duration::from_secs(600);
+
 /// From accepting a connection to CONNECT (`ConnectArrivalTimeout` of Azure IoT Edge's hub; Azure publishes none for
 /// the cloud).
 pub const CONNECT_ARRIVAL_TIMEOUT: Duration = Duration::from_secs(60);

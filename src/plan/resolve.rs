@@ -5,6 +5,7 @@ use super::drives;
 use super::fleets;
 use super::schedule::Schedule;
 use super::threshold::{self, Known};
+use super::token::TokenLife;
 use super::types::{DrivePlan, EmulatorPlan, FleetPlan, Plan, Source, Target, TargetKind, TlsPlan, Validity};
 use crate::iothub::{limits, sas};
 use crate::measure::Operation;
@@ -246,6 +247,9 @@ fn never_measured(
     if target.tls.is_none() {
         never.push((Operation::ConnectTls, "turn TLS on, or remove it"));
     }
+    if fleets.iter().all(|fleet| fleet.auth.tokens().and_then(TokenLife::renewed_after).is_none()) {
+        never.push((Operation::Renewal, "give a fleet tokens that it renews, or remove it"));
+    }
     if fleets.iter().all(|fleet| fleet.subscribe.is_empty()) {
         never.push((Operation::Subscribe, "give a fleet something to subscribe to, or remove it"));
     }
@@ -272,7 +276,7 @@ fn validity(scenario: &Scenario) -> Validity {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Auth, Offline, Spread};
+    use crate::plan::{Auth, Keys, Offline, Spread};
     use crate::policy::backoff::{BackOff, Jitter};
     use rand::SeedableRng;
 
@@ -317,10 +321,9 @@ mod tests {
 
     #[test]
     fn a_run_without_target_and_keys_makes_its_own() {
-        let Auth::SasGroup { key, renew_at, .. } = &plan(SMALL, &[]).unwrap().fleets[0].auth else {
-            panic!("not a group key")
-        };
-        assert_eq!((key.to_base64().len(), *renew_at), (88, 0.85));
+        let auth = plan(SMALL, &[]).unwrap().fleets.remove(0).auth;
+        let Auth::Sas { keys: Keys::Group(key), life, .. } = &auth else { panic!("not a group key") };
+        assert_eq!((key.to_base64().len(), life.renewed_after()), (88, Some(Duration::from_secs(51 * 60))));
     }
 
     #[test]

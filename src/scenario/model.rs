@@ -176,26 +176,20 @@ pub enum AuthSpec {
         policy: Option<Written<String>>,
         /// `key`.
         key: Option<Written<Secret>>,
-        /// `ttl`.
-        ttl: Option<Duration>,
-        /// `renew_at`.
-        renew_at: Option<Percent>,
+        /// `ttl`, `renew`, `jitter`, `clock_skew`.
+        token: TokenSpec,
     },
     /// `kind = "sas"` without a source of keys: the run makes a group key for itself and the built-in hub.
     SasOwn {
-        /// `ttl`.
-        ttl: Option<Duration>,
-        /// `renew_at`.
-        renew_at: Option<Percent>,
+        /// `ttl`, `renew`, `jitter`, `clock_skew`.
+        token: TokenSpec,
     },
     /// `kind = "sas"` with `file`: a key for each device.
     SasFile {
         /// `file`.
         file: Option<Written<PathBuf>>,
-        /// `ttl`.
-        ttl: Option<Duration>,
-        /// `renew_at`.
-        renew_at: Option<Percent>,
+        /// `ttl`, `renew`, `jitter`, `clock_skew`.
+        token: TokenSpec,
     },
     /// `kind = "password"` with `file`: a user name and a password for each device.
     PasswordFile {
@@ -213,6 +207,32 @@ pub enum AuthSpec {
     None,
     /// It was given, and is wrong.
     Unreadable,
+}
+
+/// What `kind = "sas"` says of its tokens.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TokenSpec {
+    /// The place of `auth`.
+    pub place: Place,
+    /// `ttl`.
+    pub ttl: Option<Duration>,
+    /// `renew`.
+    pub renew: Option<Written<RenewSpec>>,
+    /// `jitter`.
+    pub jitter: Option<Percent>,
+    /// `clock_skew`, positive when the device's clock is ahead.
+    pub clock_skew_us: Option<i64>,
+}
+
+/// `renew`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum RenewSpec {
+    /// `"85%"`: at that share of the token's life.
+    Share(Percent),
+    /// `"-2m"`: that long before it expires.
+    Before(Duration),
+    /// `"never"`.
+    Never,
 }
 
 /// `reconnect`.
