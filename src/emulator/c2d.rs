@@ -104,11 +104,12 @@ impl Queue {
         if self.waiting.iter().filter(|waiting| is_locked(waiting)).count() >= limits::C2D_WINDOW {
             return None;
         }
-        let fresh = self.fresh_pid();
+        let before = self.waiting.get(at)?.pid;
+        let pid = before.unwrap_or_else(|| self.fresh_pid());
         let waiting = self.waiting.get_mut(at)?;
         waiting.locked_until = Some(now + limits::C2D_LOCK);
-        let dup = waiting.pid.is_some();
-        let pid = *waiting.pid.get_or_insert(fresh);
+        waiting.pid = Some(pid);
+        let dup = before.is_some();
         Some(Delivery { message: Arc::clone(&waiting.message), qos, pid, dup })
     }
 

@@ -193,8 +193,9 @@ impl Device {
         order
     }
 
-    /// When a message that was not acknowledged is to be delivered again.
+    /// When a message that was not acknowledged is to be delivered again; not while nobody wants it.
     pub(super) fn retry_at(&self) -> Option<Instant> {
+        self.subscriptions.get(Subscription::C2d)?;
         self.queue.as_ref()?.retry_at()
     }
 

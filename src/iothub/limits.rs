@@ -32,9 +32,6 @@ pub const TWIN_INTEGERS: std::ops::RangeInclusive<i64> = -4_503_599_627_370_496.
 /// Cloud-to-device messages that wait for one device (Azure: "Send cloud-to-device messages from an IoT hub").
 pub const C2D_QUEUE_MAX: usize = 50;
 
-/// Body and properties of one cloud-to-device message (Azure: "IoT Hub quotas and throttling").
-pub const C2D_BYTES_MAX: usize = 64 * 1024;
-
 /// How long a cloud-to-device message waits unless its sender says otherwise (Azure: "Send cloud-to-device messages from an IoT hub").
 pub const C2D_TTL: Duration = Duration::from_secs(3600);
 
@@ -44,9 +41,6 @@ pub const C2D_LOCK: Duration = Duration::from_secs(60);
 
 /// Cloud-to-device messages that are delivered and not yet acknowledged. Our choice: Azure publishes none.
 pub const C2D_WINDOW: usize = 10;
-
-/// What a method is called with, and what it answers (Azure: "Understand and invoke direct methods from IoT Hub").
-pub const METHOD_BYTES_MAX: usize = 128 * 1024;
 
 /// How long a method's answer is waited for unless its caller says otherwise
 /// (Azure: "Understand and invoke direct methods from IoT Hub").

@@ -97,14 +97,16 @@ impl HubSession {
         let (order, retry_at) = self
             .directory
             .visit(&self.device, |entry| (entry.device.next_order(now), entry.device.retry_at()));
-        self.retry_at = retry_at;
         self.woken = order.is_some();
         let publish = |out: &mut BytesMut, topic: &str, payload: &[u8], qos: QoS, dup: bool, pid: u16| {
             let publish = PublishRef { topic, payload, qos, dup, retain: false, pid };
             encode::publish(out, &publish).expect("what a back end asks is checked for its topic and size");
         };
         match order {
-            None => return false,
+            None => {
+                self.retry_at = retry_at;
+                return false;
+            }
             Some(Order::Close) => self.state = State::Closing,
             Some(Order::Desired { version, patch, qos }) => {
                 let pid = self.next_pid(qos);
