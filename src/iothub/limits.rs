@@ -7,6 +7,9 @@ use std::time::Duration;
 /// (Azure: "Create and read IoT Hub messages").
 pub const TELEMETRY_BYTES_MAX: usize = 256 * 1024;
 
+/// The body of a direct method's request, and of its answer (Azure: "Understand and invoke direct methods from IoT Hub").
+pub const METHOD_BYTES_MAX: usize = 128 * 1024;
+
 /// Subscriptions of one device (Azure: "Communicate with an IoT hub using the MQTT protocol").
 pub const SUBSCRIPTIONS_MAX: usize = 5;
 

@@ -5,6 +5,7 @@
 mod arrival;
 mod authentication;
 mod credentials;
+mod device;
 mod fixed;
 mod fleets;
 mod listed;

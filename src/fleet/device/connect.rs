@@ -33,6 +33,8 @@ pub(super) enum Reason {
     Loss,
     /// Its token was about to expire.
     Renewal,
+    /// A method asked for it.
+    Method,
 }
 
 /// How far the connection's subscriptions are.
@@ -59,7 +61,7 @@ impl Device {
         account.online(1);
         match self.reason {
             Reason::Plan => {}
-            Reason::Loss => account.count(|counts| counts.reconnects += 1),
+            Reason::Loss | Reason::Method => account.count(|counts| counts.reconnects += 1),
             Reason::Renewal => account.count(|counts| counts.renewals += 1),
         }
         self.subscribe = Subscribe::Due;
@@ -132,6 +134,9 @@ impl Device {
                 Subscription::Twin => {
                     let twin = [crate::iothub::topics::TWIN_RESPONSES, crate::iothub::topics::TWIN_DESIRED];
                     filters.extend(twin.map(|filter| (filter.to_owned(), QoS::AtMostOnce)));
+                }
+                Subscription::Methods => {
+                    filters.push((crate::iothub::topics::METHODS.to_owned(), QoS::AtMostOnce));
                 }
                 Subscription::Filter(filter, qos) => filters.push((filter.render(&names), *qos)),
             }
