@@ -7,8 +7,10 @@ mod commands;
 mod connect;
 mod hub;
 mod leave;
+mod loss;
 mod methods;
 mod receive;
+mod renewal;
 mod twin;
 
 #[cfg(test)]
@@ -28,6 +30,7 @@ use bytes::BytesMut;
 use connect::{Attempt, Reason, Subscribe};
 use hub::Hub;
 use leave::{Farewell, Leave, Leaving};
+use renewal::Renewal;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -79,9 +82,15 @@ pub struct Device {
     /// Since when it ought to be online and is not.
     online_due_ns: Option<u64>,
     renew_at: Option<Instant>,
+    /// What the latest token says of its end, in seconds since the Unix epoch; 0 without one.
+    token_expiry_unix: u64,
+    /// The renewal that is due, until the device is online again.
+    renewal: Option<Renewal>,
     subscribe: Subscribe,
     /// What it has to do with an IoT hub besides its messages; made when there is something.
     hub: Option<Box<Hub>>,
+    /// How many connections in a row the peer has closed soon after CONNACK.
+    closed_soon: u8,
     /// Open messages have been counted as unfinished: that the session then loses them is not news.
     books_closed: bool,
     /// When `poll_output` wants to be called again.
@@ -117,8 +126,11 @@ impl Device {
             reason: Reason::Plan,
             online_due_ns: None,
             renew_at: None,
+            token_expiry_unix: 0,
+            renewal: None,
             subscribe: Subscribe::Done,
             hub: None,
+            closed_soon: 0,
             books_closed: false,
             wake: None,
         }
@@ -246,7 +258,14 @@ impl Device {
 
     /// The connection failed in a way that only the session could see.
     pub(crate) fn failed(&self, error: &SessionError, now: Instant) {
-        self.account().error(error.class(), Culprit::Peer, now, || format!("{}: {error}", self.id()));
+        self.account().error(error.class(), Culprit::Peer, now, || {
+            let nonsense = matches!(error, SessionError::Decode(_) | SessionError::Protocol(_));
+            let hint = match self.parting {
+                Parting::Lost { online_for: None } if nonsense => self.plain_hint(),
+                _ => "",
+            };
+            format!("{}: {error}{hint}", self.id())
+        });
     }
 
     // What happens on a connection.
@@ -286,6 +305,9 @@ impl Device {
             Event::Lost { tag, .. } => self.not_acked(Outcome::Lost, tag, now),
             Event::LateAck => account.count(|counts| counts.late_acks += 1),
             Event::Resent => account.count(|counts| counts.resent += 1),
+            Event::Subscribed { .. } if self.subscribe == Subscribe::Done => {
+                account.count(|counts| counts.late_acks += 1);
+            }
             Event::Subscribed { sent, granted_all, .. } => {
                 self.subscribe = Subscribe::Done;
                 if granted_all {
@@ -346,21 +368,6 @@ impl Device {
             self.on_event(now, event);
         }
     }
-
-    /// A connection ended that nobody here wanted to end: counts why, as far as the wire tells.
-    fn blame(&self, why: Closed, now: Instant) {
-        let (class, culprit) = match why {
-            Closed::Eof => ("closed_by_peer", Culprit::Peer),
-            Closed::Reset => ("reset", Culprit::Network),
-            Closed::TlsAlert => ("tls_alert", Culprit::Peer),
-            // An error of the session, which `failed` counts.
-            Closed::Local => return,
-        };
-        // A peer that closes after it refused has already been counted.
-        if !matches!(self.stage, Stage::Offline) {
-            self.account().error(class, culprit, now, || self.id());
-        }
-    }
 }
 
 impl Machine for Device {
@@ -414,10 +421,13 @@ impl Machine for Device {
                 self.online_due_ns = Some(now_ns);
                 self.reason = Reason::Loss;
             }
-        } else if meant == Some(Leave::Renew) {
-            self.reason = Reason::Renewal;
-        } else if meant == Some(Leave::Reconnect) {
-            self.reason = Reason::Method;
+        } else {
+            self.note_soon(false);
+            match meant {
+                Some(Leave::Renew) => self.reason = Reason::Renewal,
+                Some(Leave::Reconnect) => self.reason = Reason::Method,
+                _ => {}
+            }
         }
         if online_for.is_some() {
             self.account().online(-1);

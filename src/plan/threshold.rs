@@ -7,8 +7,7 @@ use crate::scenario::{Errors, Place, ThresholdSpec, nearest};
 use crate::units::{Percent, parse_duration};
 
 /// Metrics that later work brings.
-const LATER_METRICS: [&str; 7] =
-    ["connect.ws", "twin.desired", "deliver", "register", "service.method", "service.desired", "service.c2d"];
+const LATER_METRICS: [&str; 3] = ["connect.ws", "twin.desired", "register"];
 
 const ALLOWED: &str = "p(99) < 500ms, med, avg or max < 2s, rate(ok) > 99.9%, count(lost) == 0";
 

@@ -3,6 +3,7 @@
 //! (does the fleet exist, does the topic fit in MQTT) is `plan`'s business.
 
 mod device;
+mod drives;
 mod error;
 mod format;
 mod model;
@@ -13,9 +14,9 @@ mod sends;
 
 pub use error::{Errors, Origin, Place, Problem, nearest};
 pub use model::{
-    ArrivalKind, AuthSpec, EmulatorSpec, FleetSpec, MethodSpec, PayloadSpec, PhaseSpec, ReconnectSpec,
-    ReportSpec, Scenario, Secret, SendSpec, Spacing, SubscribeSpec, TargetKind, TargetSpec, ThresholdSpec,
-    Timing, TwinSpec, ValiditySpec, WillSpec, Written,
+    ArrivalKind, AuthSpec, CallKind, DriveSpec, EmulatorSpec, FleetSpec, MethodSpec, PayloadSpec, PhaseSpec,
+    ReconnectSpec, RenewSpec, ReportSpec, Scenario, Secret, SendSpec, Spacing, SubscribeSpec, TargetKind,
+    TargetSpec, ThresholdSpec, Timing, TokenSpec, TwinSpec, ValiditySpec, WillSpec, Written,
 };
 
 use node::Value;

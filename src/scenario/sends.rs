@@ -65,7 +65,7 @@ fn think_time(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<Spacin
     reader.duration_or_zero(node).map(Spacing::Think)
 }
 
-fn spacing(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<Spacing> {
+pub(super) fn spacing(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<Spacing> {
     if let Some(node) = fields.take("think_time") {
         let problem = reader.errors.add(&node.place, "think_time is for closed loops");
         problem.allowed("with arrival = \"closed\"").fix("remove it, or every and rate");
@@ -94,7 +94,7 @@ fn spacing(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<Spacing> 
     }
 }
 
-fn properties(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Vec<(String, Written<String>)> {
+pub(super) fn properties(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Vec<(String, Written<String>)> {
     let Some(node) = fields.take("properties") else { return Vec::new() };
     let mut found = Vec::new();
     for entry in reader.named(node, "a table of strings: { unit = \"kWh\" }") {

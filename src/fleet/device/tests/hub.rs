@@ -1,7 +1,7 @@
 //! Twins, methods and commands of one device against a scripted hub, in virtual time.
 
 use super::*;
-use crate::measure::{FleetCounts, FromHub};
+use crate::measure::FromHub;
 use crate::wire::QoS;
 use proptest::prelude::*;
 
@@ -70,19 +70,8 @@ impl Wire {
         panic!("it publishes nothing");
     }
 
-    fn counts(&self) -> FleetCounts {
-        *self.context.recorder.borrow_mut().counts(0)
-    }
-
-    fn from_hub(&self) -> FromHub {
+    fn heard(&self) -> FromHub {
         self.counts().from_hub
-    }
-
-    /// Error classes with their counts and examples.
-    fn errors(&self) -> Vec<(&'static str, u64, String)> {
-        let mut gathered = Gathered::new(crate::fleet::layout(&self.context.plan));
-        gathered.add(&self.context.recorder.borrow_mut().swap(), 0);
-        gathered.errors().iter().map(|error| (error.class, error.count, error.example.clone())).collect()
     }
 
     fn comes_back(&mut self) {
@@ -148,9 +137,9 @@ fn each_status_has_its_outcome_and_each_refusal_its_class() {
         );
         wire.deliver(&format!("$iothub/twin/res/{status}/?$rid=0&$version=2"), body);
         let errors = wire.errors();
-        assert_eq!(errors.first().map(|(class, ..)| *class), class, "{status}");
-        if let Some((_, count, text)) = errors.first() {
-            assert_eq!((*count, text.as_str()), (1, example));
+        assert_eq!(errors.first().map(|error| error.class), class, "{status}");
+        if let Some(error) = errors.first() {
+            assert_eq!((error.count, error.example.as_str()), (1, example));
         }
         // The swap took what was due before.
         wire.next_published();
@@ -180,7 +169,7 @@ fn no_answer_is_a_timeout_and_what_comes_then_is_late() {
         wire.deliver(&format!("$iothub/twin/res/204/?$rid={rid}"), "");
     }
     wire.deliver("$iothub/twin/res/204/?$version=1", "");
-    let counts = wire.from_hub();
+    let counts = wire.heard();
     assert_eq!((counts.late_answers, counts.unknown_answers, counts.unreadable), (2, 3, 1));
     let report = wire.books(Operation::TwinReport);
     assert_eq!((report.due, report.outcome(Outcome::TimedOut)), (1, 1));
@@ -197,7 +186,7 @@ fn what_was_open_is_lost_with_its_connection_and_its_answer_late_on_the_next() {
     assert_eq!(wire.published()[0].0, "$iothub/twin/GET/?$rid=1", "an id is never used again");
     wire.deliver("$iothub/twin/res/200/?$rid=0", WHOLE);
     wire.deliver("$iothub/twin/res/200/?$rid=1", WHOLE);
-    assert_eq!(wire.from_hub().late_answers, 1);
+    assert_eq!(wire.heard().late_answers, 1);
     let twin = wire.books(Operation::TwinGet);
     assert_eq!((twin.due, twin.outcome(Outcome::Lost), twin.outcome(Outcome::Ok)), (2, 1, 1));
 }
@@ -283,21 +272,21 @@ fn desired_properties_are_judged_by_the_whole_twin() {
     for version in [9, 9, 12] {
         wire.deliver(&desired(version), "{}");
     }
-    let counts = wire.from_hub();
+    let counts = wire.heard();
     assert_eq!((counts.desired, counts.desired_stale, counts.desired_missed), (7, 4, 2));
     // Nothing is forgotten when no answer comes.
     wire.close(Closed::Eof);
     wire.comes_back();
     wire.suback();
     wire.deliver(&desired(15), "{}");
-    assert_eq!(wire.from_hub().desired_missed, 2, "the whole twin is on its way");
+    assert_eq!(wire.heard().desired_missed, 2, "the whole twin is on its way");
     wire.close(Closed::Eof);
-    assert_eq!(wire.from_hub().desired_missed, 4);
+    assert_eq!(wire.heard().desired_missed, 4);
 }
 
 #[test]
 fn a_request_under_way_is_waited_for_before_a_renewal() {
-    let auth = "auth = { kind = \"sas\", ttl = \"10s\", renew_at = \"50%\" }";
+    let auth = "auth = { kind = \"sas\", ttl = \"10s\", renew = \"50%\", jitter = \"0%\" }";
     let mut wire = Wire::listening(&format!("{TWIN}\n{auth}"));
     wire.pass(5.0).unwrap();
     assert!(wire.device.is_coming_back());
@@ -362,7 +351,7 @@ fn methods_are_answered_as_the_scenario_says() {
         ("$iothub/methods/res/501/?$rid=3", ""),
     ];
     assert_eq!(answers, expected.map(|(topic, payload)| (topic.to_owned(), payload.to_owned())));
-    let counts = wire.from_hub();
+    let counts = wire.heard();
     assert_eq!((counts.methods_unknown, counts.methods_unanswered), (1, 1));
     let method = wire.books(Operation::Method);
     assert_eq!(
@@ -455,7 +444,7 @@ fn hostile_calls_do_no_harm() {
     ] {
         wire.deliver(&topic, "\u{0}");
     }
-    let counts = wire.from_hub();
+    let counts = wire.heard();
     assert_eq!((counts.unreadable, counts.methods_unknown), (5, 2));
     assert_eq!(wire.published().len(), 2);
     let method = wire.books(Operation::Method);
@@ -484,7 +473,7 @@ fn commands_have_the_age_that_their_sender_stamped() {
     ] {
         wire.deliver(&c2d(bag), "{}");
     }
-    let counts = wire.from_hub();
+    let counts = wire.heard();
     assert_eq!((counts.c2d, counts.c2d_unstamped), (7, 3));
     assert_eq!((counts.c2d_skipped, counts.c2d_duplicates), (0, 0), "an earlier run's numbers are its own");
     let ages = wire.books(Operation::C2d);
@@ -499,7 +488,7 @@ fn a_command_stamped_later_than_it_came_has_no_age_and_an_error() {
     wire.deliver(&c2d("hubstorm-sent=1800000011000000"), "{}");
     let errors = wire.errors();
     assert_eq!(
-        errors.iter().map(|(class, count, _)| (*class, *count)).collect::<Vec<_>>(),
+        errors.iter().map(|error| (error.class, error.count)).collect::<Vec<_>>(),
         [("clock_ahead", 1)]
     );
     assert_eq!(wire.books(Operation::C2d).due, 0);
@@ -524,7 +513,7 @@ fn commands_may_come_before_subscribe_and_are_acknowledged() {
     wire.turn().unwrap();
     let acks = wire.sent().iter().filter(|packet| matches!(packet, Packet::PubAck(9))).count();
     assert_eq!(acks, 2);
-    let counts = wire.from_hub();
+    let counts = wire.heard();
     assert_eq!((counts.c2d, counts.c2d_duplicates), (2, 1));
     assert_eq!(wire.books(Operation::C2d).outcome(Outcome::Ok), 2);
 }
