@@ -6,6 +6,8 @@
 //! cleared histograms and one small control value.
 
 mod account;
+mod caller;
+mod calling;
 mod context;
 mod device;
 mod life;
@@ -17,10 +19,13 @@ mod worker;
 use crate::link::{Endpoint, TlsFacts};
 use crate::measure::{Gathered, Layout, Snapshot};
 use crate::plan::Plan;
+use calling::Calling;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 
+pub use caller::{Answered, Ask, Call};
+pub use calling::Service;
 pub use context::{Context, Control};
 pub use device::Device;
 pub use trace::Tracer;
@@ -90,7 +95,8 @@ pub(crate) enum Report {
     Gone,
 }
 
-/// Runs the plan to its end, or until `control` says stop; `tick` is called once a second.
+/// Runs the plan to its end, or until `control` says stop; `tick` is called once a second. A plan with calls of the service
+/// side needs a `service` that carries them: without one they stay unanswered.
 ///
 /// # Errors
 /// Only when workers cannot be started. What goes wrong on the wire is counted; a worker that dies ends the load, and costs
@@ -98,6 +104,7 @@ pub(crate) enum Report {
 pub async fn run(
     plan: Arc<Plan>,
     settings: Settings,
+    service: Option<Service>,
     mut control: watch::Receiver<Control>,
     mut tick: impl FnMut(&Gathered, Duration),
 ) -> Result<Finished, FleetError> {
@@ -111,6 +118,7 @@ pub async fn run(
     let mut usage = Usage::start();
     let (zero, started_unix) = (crate::clock::now() + LEAD, crate::clock::unix() + LEAD);
     workers.go((zero, started_unix));
+    let mut calling = Calling::new(&plan, (zero, started_unix), service);
 
     let end = plan.schedule.end();
     let (mut tls, mut environment) = (None, Vec::<String>::new());
@@ -131,11 +139,14 @@ pub async fn run(
                 Some(Report::Gone) => {
                     let since_zero = crate::clock::now().saturating_duration_since(zero);
                     (complete, load_ended) = (false, load_ended.min(since_zero));
+                    calling.stop();
                     tell.send_modify(|told| *told = (*told).max(Control::Stop));
                 }
                 None => break,
             },
+            () = calling.step() => {}
             () = tokio::time::sleep_until(due.into()) => {
+                calling.tell(&mut gathered, settings.workers);
                 close_row(&mut gathered, &plan, &mut usage, second);
                 tick(&gathered, Duration::from_secs(u64::from(second)));
                 second += 1;
@@ -145,12 +156,14 @@ pub async fn run(
                 let since_zero = crate::clock::now().saturating_duration_since(zero);
                 if complete && since_zero < end {
                     (complete, load_ended) = (false, since_zero);
+                    calling.stop();
                 } else if *control.borrow() == Control::Abort {
                     complete = false;
                 }
             }
         }
     }
+    calling.end(&mut gathered, settings.workers);
     let ended = crate::clock::now().saturating_duration_since(zero);
     close_row(&mut gathered, &plan, &mut usage, second);
     for failed in workers.join() {
@@ -218,7 +231,7 @@ mod tests {
             Arc::new(Endpoint { host: free.ip().to_string(), port: free.port(), ..Endpoint::default() });
         let settings = Settings { workers: 2, endpoint, trace: None };
         let (_control, controlled) = watch::channel(Control::Run);
-        let finished = run(Arc::new(plan), settings, controlled, |_, _| {}).await.unwrap();
+        let finished = run(Arc::new(plan), settings, None, controlled, |_, _| {}).await.unwrap();
         assert!(!finished.complete && finished.load_ended < Duration::from_secs(3_600));
         assert!(
             finished.environment.iter().any(|text| text.contains("worker 1")),

@@ -87,6 +87,12 @@ pub struct FleetCounts {
     pub resent: u64,
     /// Acks that came after their timeout.
     pub late_acks: u64,
+    /// Connections that the peer closed with messages unacknowledged.
+    pub closed_waiting: u64,
+    /// For how long the oldest of those messages had waited, summed over these connections.
+    pub closed_waiting_us: u64,
+    /// Devices that came online and were closed soon, several times in a row.
+    pub closed_soon_devices: u64,
     /// MQTT bytes sent, before TLS.
     pub bytes_sent: u64,
     /// MQTT bytes received, after TLS.
@@ -100,6 +106,9 @@ impl FleetCounts {
         self.renewals += other.renewals;
         self.resent += other.resent;
         self.late_acks += other.late_acks;
+        self.closed_waiting += other.closed_waiting;
+        self.closed_waiting_us += other.closed_waiting_us;
+        self.closed_soon_devices += other.closed_soon_devices;
         self.bytes_sent += other.bytes_sent;
         self.bytes_received += other.bytes_received;
     }

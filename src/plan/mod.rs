@@ -5,6 +5,7 @@
 mod arrival;
 mod authentication;
 mod credentials;
+mod drives;
 mod fixed;
 mod fleets;
 mod listed;
@@ -17,11 +18,12 @@ mod schedule;
 mod sends;
 mod template;
 mod threshold;
+mod token;
 mod types;
 mod will;
 
 pub use arrival::{Arrival, Cursor, Due, Spread, Turns};
-pub use credentials::{Auth, Credentials, Secret};
+pub use credentials::{Auth, Credentials, Keys, Secret};
 pub use listed::Listed;
 pub use needs::Needs;
 pub use payload::{Payload, PayloadContext, PayloadError, PayloadState};
@@ -29,6 +31,7 @@ pub use resolve::{load, resolve};
 pub use samples::samples_needed;
 pub use schedule::{Load, PhasePlan, Schedule, Span, ns};
 pub use template::{Names, Template, TemplateError};
+pub use token::{Renew, TokenLife};
 pub use types::*;
 
 #[cfg(test)]

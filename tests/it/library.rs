@@ -78,7 +78,7 @@ fn soak() {
 fn renewal() {
     let short =
         ["phase.together.duration=500ms", "phase.renewing.duration=3s", "fleet.meter.send.0.every=200ms"];
-    let fast = ["fleet.meter.auth.ttl=2s", "fleet.meter.auth.renew_at=50%", "fleet.meter.devices=5"];
+    let fast = ["fleet.meter.auth.ttl=2s", "fleet.meter.auth.renew=50%", "fleet.meter.devices=5"];
     let result = run("renewal.toml", &[short, fast].concat(), &[], &[]);
     all_ok(&result, "telemetry");
     assert!(result.fleets[0].renewals >= 5, "{} renewals", result.fleets[0].renewals);
