@@ -25,6 +25,7 @@ stories! {
     comes_back_after_it_was_closed_and_sends_on
     renews_a_short_token
     a_wrong_key_is_refused
+    reads_its_twin_and_reports
 }
 
 fn sends_telemetry_with_properties(sdk: Sdk) {
@@ -99,4 +100,29 @@ fn a_wrong_key_is_refused(sdk: Sdk) {
     assert!(why.contains(refused), "{why}");
     let stats = hub.stop();
     assert_eq!((stats.accepted, stats.refused), (0, 1), "{stats:?}");
+}
+
+fn reads_its_twin_and_reports(sdk: Sdk) {
+    let hub = LocalHub::start();
+    let mut device = SdkDevice::connected(sdk, &hub, ID, &[]);
+    let new = json!({"desired": {"$version": 1}, "reported": {"$version": 1}});
+    assert_eq!(device.does(json!({"do": "twin"}), "twin")["twin"], new);
+    let patch = json!({"firmware": "1.0", "at": {"place": "Köln", "since": 7}});
+    device.does(json!({"do": "report", "patch": patch}), "reported");
+    device.does(json!({"do": "report", "patch": {"firmware": "1.1", "at": {"since": null}}}), "reported");
+    let twin = device.does(json!({"do": "twin"}), "twin")["twin"].clone();
+    assert_eq!(twin["reported"], json!({"firmware": "1.1", "at": {"place": "Köln"}, "$version": 3}));
+    let why = device.fails(json!({"do": "report", "patch": {"a.b": 1}}));
+    let refused = match sdk {
+        Sdk::Python => "status 400",
+        Sdk::Node => "a key has a control character, a dot, a dollar sign or a space",
+    };
+    assert!(why.contains(refused), "{why}");
+    // Another one sees what was reported.
+    device.leave();
+    let mut device = SdkDevice::connected(sdk, &hub, ID, &[]);
+    assert_eq!(device.does(json!({"do": "twin"}), "twin")["twin"], twin);
+    device.leave();
+    let stats = hub.stop();
+    assert_eq!((stats.accepted, stats.protocol_errors), (2, 0), "{stats:?}");
 }
