@@ -49,7 +49,8 @@ pub(super) struct Table {
 
 /// What the page shows.
 pub(super) fn table(result: &RunResult) -> Table {
-    const COLUMNS: [(&str, fn(&FromHub) -> u64); 13] = [
+    type Column = (&'static str, fn(&FromHub) -> u64);
+    const COLUMNS: [Column; 13] = [
         ("Desired", |hub| hub.desired),
         ("Stale", |hub| hub.desired_stale),
         ("Missed", |hub| hub.desired_missed),
