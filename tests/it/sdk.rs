@@ -1,9 +1,11 @@
 //! Azure's own device SDKs, unmodified, against the emulator: codecs, TLS, tokens, topics and habits that are not ours. Where
 //! an SDK and the emulator disagree, the SDK is right.
 
-use crate::support::hub::LocalHub;
-use crate::support::sdk::{Sdk, SdkDevice};
-use serde_json::json;
+use crate::support::address::listen_at;
+use crate::support::emulator::Emulator;
+use crate::support::hub::{LocalHub, PORT};
+use crate::support::sdk::{Sdk, SdkDevice, run_file};
+use serde_json::{Value, json};
 
 const ID: &str = "meter-1";
 
@@ -26,6 +28,7 @@ stories! {
     renews_a_short_token
     a_wrong_key_is_refused
     reads_its_twin_and_reports
+    the_piece_in_the_readme_works_as_it_stands
 }
 
 fn sends_telemetry_with_properties(sdk: Sdk) {
@@ -125,4 +128,26 @@ fn reads_its_twin_and_reports(sdk: Sdk) {
     device.leave();
     let stats = hub.stop();
     assert_eq!((stats.accepted, stats.protocol_errors), (2, 0), "{stats:?}");
+}
+
+fn the_piece_in_the_readme_works_as_it_stands(sdk: Sdk) {
+    let readme = include_str!("../../README.md");
+    let (_, section) = readme.split_once("## Your SDK code against the emulator\n").expect("the section");
+    let (fence, name) = match sdk {
+        Sdk::Python => ("```python\n", "device.py"),
+        Sdk::Node => ("```js\n", "device.mjs"),
+    };
+    let piece = section.split_once(fence).and_then(|(_, rest)| rest.split_once("```")).expect("the piece").0;
+
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let ca = folder.path().join("ca.pem");
+    let address = listen_at(PORT).local_addr().expect("it is bound");
+    let emulator = Emulator::start_at(address, &["--ca-out", ca.to_str().expect("UTF-8")], &[]);
+    std::fs::write(folder.path().join(name), piece).expect("the folder is ours");
+    let said = run_file(sdk, folder.path(), name, emulator.sample_connection_string());
+    // Python prints its own notation.
+    let twin = said.replace('\'', "\"");
+    let twin: Value = serde_json::from_str(&twin).unwrap_or_else(|error| panic!("{error}: {said}"));
+    assert_eq!(twin, json!({"desired": {"$version": 1}, "reported": {"$version": 1}}));
+    emulator.stop();
 }

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 /// Of all its devices.
 pub const GROUP_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 /// Where SDKs look for MQTT over TLS.
-const PORT: u16 = 8883;
+pub const PORT: u16 = 8883;
 
 /// A hub that serves until it is stopped.
 pub struct LocalHub {
