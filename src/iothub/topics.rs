@@ -10,6 +10,13 @@ pub const TWIN_DESIRED: &str = "$iothub/twin/PATCH/properties/desired/#";
 /// Direct methods.
 pub const METHODS: &str = "$iothub/methods/POST/#";
 
+/// Where a device asks for its whole twin; the request's id follows.
+pub const TWIN_GET: &str = "$iothub/twin/GET/?$rid=";
+/// Where a device changes its reported properties; the request's id follows.
+pub const TWIN_REPORT: &str = "$iothub/twin/PATCH/properties/reported/?$rid=";
+/// Where a device answers a direct method; `{status}/?$rid={rid}` follows.
+pub const METHOD_ANSWER: &str = "$iothub/methods/res/";
+
 /// Where a device sends telemetry; an encoded property bag may follow.
 #[must_use]
 pub fn telemetry(device: &str) -> String {
