@@ -6,7 +6,7 @@ use super::fleets::{Setting, shown};
 use super::payload::{Payload, PayloadContext};
 use super::sends;
 use super::types::{CallPlan, DrivePlan, FleetPlan, TargetKind};
-use crate::iothub::limits;
+use crate::iothub::{limits, names};
 use crate::scenario::{ArrivalKind, CallKind, DriveSpec, Errors, PayloadSpec, Spacing, Written, nearest};
 use std::time::Duration;
 
@@ -115,10 +115,11 @@ fn payload(spec: &DriveSpec, errors: &mut Errors) -> Option<Payload> {
     let payload = sends::payload(written, errors)?;
     let limit = match kind {
         CallKind::Method => limits::METHOD_BYTES_MAX,
-        CallKind::Desired => limits::TWIN_BYTES_MAX,
+        // A hub counts them in a way of its own, and tells.
+        CallKind::Desired => usize::MAX,
         CallKind::C2d => limits::C2D_BYTES_MAX,
     };
-    let bytes = payload.bytes_max(limits::DEVICE_ID_BYTES_MAX);
+    let bytes = payload.bytes_max(names::DEVICE_ID_CHARS_MAX);
     if bytes > limit {
         let problem = errors.add(&written.place, "too large for an IoT hub");
         problem.found(format!("up to {bytes} bytes")).allowed(format!("{limit} bytes"));
