@@ -17,6 +17,7 @@ pub(super) fn findings(gathered: &Gathered) -> Vec<Finding> {
     findings.extend(our_errors(gathered));
     findings.extend(closings(gathered, &messages));
     findings.extend(refused(gathered));
+    findings.extend(gave_up(gathered));
     findings.extend(expired(&messages));
     findings.extend(late_acks(gathered));
     findings.extend(unfinished(gathered, &messages));
@@ -68,6 +69,14 @@ fn refused(gathered: &Gathered) -> Option<Finding> {
         let text = "connections were refused with code 5. An IoT hub says so for every refusal: a wrong key, an \
                     expired token, an unknown or a disabled device";
         finding(Severity::Warning, text, format!("{} refused", human_count(refused)))
+    })
+}
+
+fn gave_up(gathered: &Gathered) -> Option<Finding> {
+    let gave_up: u64 = gathered.fleets().map(|fleet| fleet.counts.gave_up).sum();
+    (gave_up > 0).then(|| {
+        let text = "devices were refused or lost and tried no more, as their reconnect or sdk has it: they stayed offline";
+        finding(Severity::Note, text, plural(gave_up, "time", "times"))
     })
 }
 
@@ -136,7 +145,7 @@ mod tests {
     #[test]
     fn each_finding_has_its_cause_and_its_number() {
         type Record = fn(&mut Recorder);
-        let causes: [(Record, Severity, &str, &str); 7] = [
+        let causes: [(Record, Severity, &str, &str); 8] = [
             (
                 |r| r.ok(KEY, &Times { acked: 100 * S, ..Times::default() }),
                 Severity::Warning,
@@ -164,6 +173,7 @@ mod tests {
                 "send_by",
                 "1 of 2 messages expired",
             ),
+            (|r| r.counts(0).gave_up = 2, Severity::Note, "tried no more", "2 times"),
             (|r| r.counts(0).late_acks = 3, Severity::Note, "after their timeout", "3 late acks"),
             (
                 |r| r.ended(KEY, Outcome::Unfinished, 0, 2 * S),

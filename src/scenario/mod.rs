@@ -14,8 +14,8 @@ mod sends;
 pub use error::{Errors, Origin, Place, Problem, nearest};
 pub use model::{
     ArrivalKind, AuthSpec, CallKind, DriveSpec, EmulatorSpec, FleetSpec, PayloadSpec, PhaseSpec,
-    ReconnectSpec, RenewSpec, Scenario, Secret, SendSpec, Spacing, SubscribeSpec, TargetKind, TargetSpec,
-    ThresholdSpec, TokenSpec, ValiditySpec, WillSpec, Written,
+    ReconnectSpec, RenewSpec, Scenario, Sdk, Secret, SendSpec, Spacing, SubscribeSpec, TargetKind,
+    TargetSpec, ThresholdSpec, TokenSpec, ValiditySpec, WillSpec, Written,
 };
 
 use node::Value;

@@ -139,6 +139,8 @@ pub struct FleetSpec {
     pub devices: Option<u32>,
     /// `id`.
     pub id: Option<Written<String>>,
+    /// `sdk`.
+    pub sdk: Option<Written<Sdk>>,
     /// `auth`.
     pub auth: Option<Written<AuthSpec>>,
     /// `keep_alive`, in whole seconds.
@@ -163,6 +165,38 @@ pub struct FleetSpec {
     pub will: Option<WillSpec>,
     /// `[[fleet.NAME.send]]`.
     pub sends: Vec<SendSpec>,
+}
+
+/// `sdk`: whose habits devices have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sdk {
+    /// `azure-iot-sdk-python`.
+    Python,
+    /// `azure-iot-sdk-node`.
+    Node,
+    /// `azure-iot-sdk-csharp`.
+    DotNet,
+    /// `azure-iot-sdk-java`.
+    Java,
+    /// `azure-iot-sdk-c`.
+    C,
+}
+
+impl Sdk {
+    /// Every one.
+    pub const ALL: [Sdk; 5] = [Sdk::Python, Sdk::Node, Sdk::DotNet, Sdk::Java, Sdk::C];
+
+    /// As it is written.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Sdk::Python => "python",
+            Sdk::Node => "node",
+            Sdk::DotNet => "dotnet",
+            Sdk::Java => "java",
+            Sdk::C => "c",
+        }
+    }
 }
 
 /// `auth`. A part that was wrong is `None`: the error is already noted.
