@@ -12,6 +12,7 @@ mod context;
 mod device;
 mod life;
 mod messages;
+mod requests;
 mod trace;
 mod usage;
 mod worker;

@@ -5,7 +5,7 @@ use super::authentication;
 use super::sdk::{self, Habits};
 use super::template::{self, Names, Template};
 use super::types::{FleetPlan, Offline, Subscription, TargetKind};
-use super::{sends, will};
+use super::{device, sends, will};
 use crate::iothub::{names, sas};
 use crate::policy::backoff::{BackOff, Jitter, Reconnect};
 use crate::scenario::{Errors, FileText, FleetSpec, Place, ReconnectSpec, SubscribeSpec, Written, nearest};
@@ -62,11 +62,17 @@ fn fleet(spec: &FleetSpec, first: u64, setting: &Setting<'_>, errors: &mut Error
     let habits = habits(spec, setting, errors);
     let auth = authentication::resolve(spec, &id, &highest, &habits, setting, errors);
     let longest = auth.listed().map_or(highest, |devices| devices.longest_id().to_owned());
-    let sends = spec
+    let mut sends: Vec<_> = spec
         .sends
         .iter()
         .filter_map(|send| sends::resolve(send, devices, &longest, setting, errors))
         .collect();
+    let device = device::resolve(spec, devices, &longest, setting, errors);
+    sends.extend(device.requests);
+    let subscribe = subscriptions(spec, &longest, setting, errors);
+    if setting.kind == Some(TargetKind::IotHub) {
+        device::subscribed(spec, &subscribe, errors);
+    }
     FleetPlan {
         name: spec.name.clone(),
         devices,
@@ -82,10 +88,12 @@ fn fleet(spec: &FleetSpec, first: u64, setting: &Setting<'_>, errors: &mut Error
         send_by: spec.send_by.unwrap_or(ack_timeout),
         offline: if spec.offline_skip == Some(true) { Offline::Skip } else { Offline::Queue },
         in_flight: spec.in_flight.unwrap_or(IN_FLIGHT),
-        subscribe: subscriptions(spec, &longest, setting, errors),
+        subscribe,
         subscribe_qos: habits.subscribe_qos,
         will: spec.will.as_ref().and_then(|will| will::resolve(will, devices, &longest, setting, errors)),
         sends,
+        twin: device.twin,
+        methods: device.methods,
     }
 }
 
@@ -206,14 +214,10 @@ fn hub_subscription(asked: &SubscribeSpec, errors: &mut Errors) -> Option<Subscr
     match written.value.as_str() {
         "c2d" => Some(Subscription::C2d),
         "twin" => Some(Subscription::Twin),
-        "methods" => {
-            let problem = errors.add(&written.place, "not built yet: \"methods\" (direct methods)");
-            problem.fix("remove it; a later version will read it");
-            None
-        }
+        "methods" => Some(Subscription::Methods),
         other => {
             let problem = errors.add(&written.place, "unknown subscription of an IoT hub");
-            problem.found(shown(&written.text)).allowed("\"c2d\", \"twin\"");
+            problem.found(shown(&written.text)).allowed("\"c2d\", \"twin\", \"methods\"");
             if let Some(near) = nearest(other, ["c2d", "twin", "methods"]) {
                 problem.fix(format!("did you mean \"{near}\"?"));
             }

@@ -5,6 +5,7 @@
 mod arrival;
 mod authentication;
 mod credentials;
+mod device;
 mod drives;
 mod fixed;
 mod fleets;

@@ -2,9 +2,11 @@
 //! Called by `plan::load`. It knows the shape of the file and the units in it; what the values mean together
 //! (does the fleet exist, does the topic fit in MQTT) is `plan`'s business.
 
+mod device;
 mod drives;
 mod error;
 mod format;
+mod identity;
 mod model;
 mod node;
 mod overrides;
@@ -12,10 +14,11 @@ mod reader;
 mod sends;
 
 pub use error::{Errors, Origin, Place, Problem, nearest};
+pub use identity::{AuthSpec, RenewSpec, Sdk, TokenSpec};
 pub use model::{
-    ArrivalKind, AuthSpec, CallKind, DriveSpec, EmulatorSpec, FleetSpec, PayloadSpec, PhaseSpec,
-    ReconnectSpec, RenewSpec, Scenario, Sdk, Secret, SendSpec, Spacing, SubscribeSpec, TargetKind,
-    TargetSpec, ThresholdSpec, TokenSpec, ValiditySpec, WillSpec, Written,
+    ArrivalKind, CallKind, DriveSpec, EmulatorSpec, FleetSpec, MethodSpec, PayloadSpec, PhaseSpec,
+    ReconnectSpec, ReportSpec, Scenario, Secret, SendSpec, Spacing, SubscribeSpec, TargetKind, TargetSpec,
+    ThresholdSpec, Timing, TwinSpec, ValiditySpec, WillSpec, Written,
 };
 
 use node::Value;

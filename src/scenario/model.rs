@@ -2,6 +2,7 @@
 //! that can still turn out wrong knows its place. It knows nothing of how the file was written.
 
 use super::error::{Origin, Place};
+use super::identity::{AuthSpec, Sdk};
 use crate::policy::backoff::Jitter;
 use crate::units::{Percent, Rate};
 use core::net::IpAddr; // Addresses only: sockets live in std::net.
@@ -165,108 +166,12 @@ pub struct FleetSpec {
     pub will: Option<WillSpec>,
     /// `[[fleet.NAME.send]]`.
     pub sends: Vec<SendSpec>,
-}
-
-/// `sdk`: whose habits devices have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sdk {
-    /// `azure-iot-sdk-python`.
-    Python,
-    /// `azure-iot-sdk-node`.
-    Node,
-    /// `azure-iot-sdk-csharp`.
-    DotNet,
-    /// `azure-iot-sdk-java`.
-    Java,
-    /// `azure-iot-sdk-c`.
-    C,
-}
-
-impl Sdk {
-    /// Every one.
-    pub const ALL: [Sdk; 5] = [Sdk::Python, Sdk::Node, Sdk::DotNet, Sdk::Java, Sdk::C];
-
-    /// As it is written.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Sdk::Python => "python",
-            Sdk::Node => "node",
-            Sdk::DotNet => "dotnet",
-            Sdk::Java => "java",
-            Sdk::C => "c",
-        }
-    }
-}
-
-/// `auth`. A part that was wrong is `None`: the error is already noted.
-#[derive(Clone, Debug, PartialEq)]
-pub enum AuthSpec {
-    /// `kind = "sas"`: a group key, or the key of a shared access policy.
-    Sas {
-        /// `group_key`.
-        group_key: Option<Written<Secret>>,
-        /// `policy`.
-        policy: Option<Written<String>>,
-        /// `key`.
-        key: Option<Written<Secret>>,
-        /// `ttl`, `renew`, `jitter`, `clock_skew`.
-        token: TokenSpec,
-    },
-    /// `kind = "sas"` without a source of keys: the run makes a group key for itself and the built-in hub.
-    SasOwn {
-        /// `ttl`, `renew`, `jitter`, `clock_skew`.
-        token: TokenSpec,
-    },
-    /// `kind = "sas"` with `file`: a key for each device.
-    SasFile {
-        /// `file`.
-        file: Option<Written<PathBuf>>,
-        /// `ttl`, `renew`, `jitter`, `clock_skew`.
-        token: TokenSpec,
-    },
-    /// `kind = "password"` with `file`: a user name and a password for each device.
-    PasswordFile {
-        /// `file`.
-        file: Option<Written<PathBuf>>,
-    },
-    /// `kind = "password"`.
-    Password {
-        /// `username`.
-        username: Option<Written<String>>,
-        /// `password`.
-        password: Option<Written<Secret>>,
-    },
-    /// `kind = "none"`.
-    None,
-    /// It was given, and is wrong.
-    Unreadable,
-}
-
-/// What `kind = "sas"` says of its tokens.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TokenSpec {
-    /// The place of `auth`.
-    pub place: Place,
-    /// `ttl`.
-    pub ttl: Option<Duration>,
-    /// `renew`.
-    pub renew: Option<Written<RenewSpec>>,
-    /// `jitter`.
-    pub jitter: Option<Percent>,
-    /// `clock_skew`, positive when the device's clock is ahead.
-    pub clock_skew_us: Option<i64>,
-}
-
-/// `renew`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum RenewSpec {
-    /// `"85%"`: at that share of the token's life.
-    Share(Percent),
-    /// `"-2m"`: that long before it expires.
-    Before(Duration),
-    /// `"never"`.
-    Never,
+    /// `twin`.
+    pub twin: Option<TwinSpec>,
+    /// `[[fleet.NAME.report]]`.
+    pub reports: Vec<ReportSpec>,
+    /// `[fleet.NAME.methods.*]`, in the order of the file.
+    pub methods: Vec<MethodSpec>,
 }
 
 /// `reconnect`.
@@ -335,6 +240,64 @@ pub struct SendSpec {
     pub properties: Vec<(String, Written<String>)>,
     /// `payload`; `None` when it is wrong.
     pub payload: Option<Written<PayloadSpec>>,
+}
+
+/// When the messages of a stream are due.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Timing {
+    /// `every`, `rate` or `think_time`; `None` when it is wrong.
+    pub spacing: Option<Spacing>,
+    /// `arrival`.
+    pub arrival: Option<ArrivalKind>,
+    /// `burst`.
+    pub burst: Option<u32>,
+}
+
+/// `twin`.
+#[derive(Clone, Debug)]
+pub struct TwinSpec {
+    /// The table's place.
+    pub place: Place,
+    /// `get = "on-connect"`.
+    pub get_on_connect: bool,
+    /// When else the whole twin is asked for.
+    pub timing: Option<Timing>,
+    /// `qos` of its requests.
+    pub qos: Option<u8>,
+    /// `timeout` of its requests.
+    pub timeout: Option<Duration>,
+}
+
+/// `[[fleet.NAME.report]]`.
+#[derive(Clone, Debug)]
+pub struct ReportSpec {
+    /// The table's place.
+    pub place: Place,
+    /// When.
+    pub timing: Timing,
+    /// `payload`; `None` when it is wrong.
+    pub payload: Option<Written<PayloadSpec>>,
+}
+
+/// `[fleet.NAME.methods.*]`.
+#[derive(Clone, Debug)]
+pub struct MethodSpec {
+    /// The method's name.
+    pub name: String,
+    /// The table's place.
+    pub place: Place,
+    /// `status`.
+    pub status: Option<u32>,
+    /// `payload`.
+    pub payload: Option<Written<PayloadSpec>>,
+    /// `after`.
+    pub after: Option<Duration>,
+    /// `qos`.
+    pub qos: Option<u8>,
+    /// `answer`.
+    pub answer: bool,
+    /// `then = "reconnect"`.
+    pub then_reconnect: bool,
 }
 
 /// How far apart messages are.
