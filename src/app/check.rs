@@ -2,7 +2,7 @@
 //! nothing and looks at nothing but the plan.
 
 use crate::plan::{
-    Auth, FleetPlan, Needs, Offline, PhasePlan, Plan, SendPlan, Spread, Subscription, TargetKind,
+    Auth, Deliveries, FleetPlan, Needs, Offline, PhasePlan, Plan, SendPlan, Spread, Subscription, TargetKind,
 };
 use crate::units::{Percent, Rate, human_bytes, human_count, human_duration, plural};
 use crate::wire::QoS;
@@ -27,8 +27,8 @@ fn write_plan(out: &mut String, plan: &Plan) -> fmt::Result {
         writeln!(out, "  warning: {warning}")?;
     }
     writeln!(out, "\nfleets")?;
-    for fleet in &plan.fleets {
-        write_fleet(out, fleet)?;
+    for (fleet, number) in plan.fleets.iter().zip(0..) {
+        write_fleet(out, fleet, number, &plan.deliveries)?;
     }
     writeln!(
         out,
@@ -110,7 +110,7 @@ fn target(plan: &Plan) -> String {
     format!("{kind} {} over {transport}", plan.target.address())
 }
 
-fn write_fleet(out: &mut String, fleet: &FleetPlan) -> fmt::Result {
+fn write_fleet(out: &mut String, fleet: &FleetPlan, number: u16, deliveries: &Deliveries) -> fmt::Result {
     let devices = u64::from(fleet.devices);
     writeln!(
         out,
@@ -125,8 +125,11 @@ fn write_fleet(out: &mut String, fleet: &FleetPlan) -> fmt::Result {
         let names: Vec<String> = fleet.subscribe.iter().map(subscription).collect();
         writeln!(out, "    subscribes   {}", names.join(", "))?;
     }
-    for send in &fleet.sends {
-        writeln!(out, "    sends        {}", stream(send, fleet))?;
+    for (send, stream) in fleet.sends.iter().zip(0..) {
+        writeln!(out, "    sends        {}", self::stream(send, fleet))?;
+        if let Some(copies) = deliveries.copies_planned(number, stream) {
+            writeln!(out, "    tracked      {}", tracked(copies))?;
+        }
     }
     writeln!(
         out,
@@ -193,6 +196,13 @@ fn stream(send: &SendPlan, fleet: &FleetPlan) -> String {
         send.qos,
         human_bytes(bytes as u64)
     )
+}
+
+/// How many copies of each message of a stream are to arrive.
+fn tracked([least, most]: [u64; 2]) -> String {
+    let copies = plural(most, "copy", "copies");
+    let range = if least == most { copies } else { format!("{} to {copies}", human_count(least)) };
+    format!("each message is delivered in {range} with every device online")
 }
 
 fn write_phase(out: &mut String, phase: &PhasePlan) -> fmt::Result {

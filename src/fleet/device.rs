@@ -4,16 +4,18 @@
 
 mod books;
 mod connect;
+mod deliver;
 mod leave;
 mod receive;
 
 #[cfg(test)]
 mod tests;
 
-use super::Context;
 use super::account::Account;
+use super::ledger::Inbox;
 use super::messages::Messages;
 use super::trace::Tracer;
+use super::{Context, Control};
 use crate::measure::{Culprit, Operation, Outcome};
 use crate::plan::{FleetPlan, Span};
 use crate::policy::backoff::Retries;
@@ -75,6 +77,10 @@ pub struct Device {
     subscribe: Subscribe,
     /// Open messages have been counted as unfinished: that the session then loses them is not news.
     books_closed: bool,
+    /// It may still publish what the run's own subscribers are to receive.
+    is_sender: bool,
+    /// What came to it of what the run has published.
+    inbox: Option<Box<Inbox>>,
     /// When `poll_output` wants to be called again.
     wake: Option<Instant>,
 }
@@ -94,6 +100,10 @@ impl Device {
             ping_timeout: PING_TIMEOUT,
         });
         let messages = Messages::new(Account { context: &context, fleet }, index);
+        let is_sender = plan.deliveries.sends_tracked(fleet);
+        if is_sender {
+            context.ledger.borrow_mut().sender();
+        }
         let rng = generator(plan.seed, fleet_plan.first + u64::from(index), Purpose::Connection);
         Device {
             context,
@@ -110,6 +120,8 @@ impl Device {
             renew_at: None,
             subscribe: Subscribe::Done,
             books_closed: false,
+            is_sender,
+            inbox: None,
             wake: None,
         }
     }
@@ -263,11 +275,13 @@ impl Device {
             }
             Event::Acked { tag, sent, .. } => {
                 account.message_ok(&fleet.sends[usize::from(tag.stream)], &tag, sent, now);
+                self.track_acked(&tag);
                 self.message_ended(tag.stream, now);
             }
             Event::TimedOut { tag, .. } => {
                 let send = &fleet.sends[usize::from(tag.stream)];
                 account.sent_ended(send, Outcome::TimedOut, &tag, now);
+                self.track_unacked(&tag);
                 account.error("ack_timeout", Culprit::Peer, now, || {
                     format!(
                         "{}: no ack within {}",
@@ -281,6 +295,7 @@ impl Device {
             Event::Lost { tag, .. } => {
                 let send = &fleet.sends[usize::from(tag.stream)];
                 account.sent_ended(send, Outcome::Lost, &tag, now);
+                self.track_unacked(&tag);
                 self.message_ended(tag.stream, now);
             }
             Event::LateAck => account.count(|counts| counts.late_acks += 1),

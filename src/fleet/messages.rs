@@ -7,7 +7,7 @@
 use super::account::Account;
 use super::nanos;
 use crate::measure::Outcome;
-use crate::plan::{Cursor, Due, Names, PayloadContext, PayloadState, SendPlan, Span};
+use crate::plan::{Cursor, Due, Names, PayloadContext, PayloadState, SendPlan, Span, Stamp};
 use crate::sansio::OUTPUT_BYTES_MAX;
 use crate::session::{Message, Session, Tag};
 use crate::wire::QoS;
@@ -160,10 +160,17 @@ impl Messages {
             now_unix: context.unix(now),
             uptime: now.saturating_duration_since(context.zero),
         };
-        send.payload.render(&mut stream.payload, &facts, &mut payload);
+        let due_ns = context.ns(tag.due);
+        let stamp = Stamp {
+            run: context.plan.deliveries.run(),
+            device: u32::try_from(fleet.first + u64::from(index)).unwrap_or(u32::MAX),
+            stream: tag.stream,
+            seq: tag.seq,
+            due_us: due_ns / 1_000,
+        };
+        send.payload.render_stamped(&mut stream.payload, &facts, Some(&stamp), &mut payload);
         let qos = QoS::from_u8(send.qos).unwrap_or(QoS::AtLeastOnce);
         let message = Message { topic, payload: &payload, qos, retain: send.retain };
-        let due_ns = context.ns(tag.due);
         account.message_due(send, due_ns);
         stream.cursor.advance();
         if let Err(error) = session.publish(now, &message, tag, out) {

@@ -87,6 +87,12 @@ pub struct FleetCounts {
     pub resent: u64,
     /// Acks that came after their timeout.
     pub late_acks: u64,
+    /// Tracked messages that had arrived before.
+    pub duplicates: u64,
+    /// Tracked messages that arrived after a later one of their stream.
+    pub reordered: u64,
+    /// Messages that arrived and are not measured: without a stamp of this run, retained, or not subscribed to.
+    pub foreign: u64,
     /// MQTT bytes sent, before TLS.
     pub bytes_sent: u64,
     /// MQTT bytes received, after TLS.
@@ -100,6 +106,9 @@ impl FleetCounts {
         self.renewals += other.renewals;
         self.resent += other.resent;
         self.late_acks += other.late_acks;
+        self.duplicates += other.duplicates;
+        self.reordered += other.reordered;
+        self.foreign += other.foreign;
         self.bytes_sent += other.bytes_sent;
         self.bytes_received += other.bytes_received;
     }

@@ -5,6 +5,8 @@
 mod arrival;
 mod authentication;
 mod credentials;
+mod deliveries;
+mod filters;
 mod fixed;
 mod fleets;
 mod listed;
@@ -15,6 +17,7 @@ mod resolve;
 mod samples;
 mod schedule;
 mod sends;
+mod stamp;
 mod template;
 mod threshold;
 mod types;
@@ -22,12 +25,14 @@ mod will;
 
 pub use arrival::{Arrival, Cursor, Due, Spread, Turns};
 pub use credentials::{Auth, Credentials, Secret};
+pub use deliveries::{Deliveries, Heard};
 pub use listed::Listed;
 pub use needs::Needs;
 pub use payload::{Payload, PayloadContext, PayloadError, PayloadState};
 pub use resolve::{load, resolve};
 pub use samples::samples_needed;
 pub use schedule::{Load, PhasePlan, Schedule, Span, ns};
+pub use stamp::Stamp;
 pub use template::{Names, Template, TemplateError};
 pub use types::*;
 

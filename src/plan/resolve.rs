@@ -1,6 +1,7 @@
 //! Scenario to Plan: defaults applied, names resolved, contradictions found. Everything that is wrong is noted in
 //! the same `Errors` that reading filled, so that one look shows all of it.
 
+use super::deliveries::Deliveries;
 use super::fleets;
 use super::schedule::Schedule;
 use super::threshold::{self, Known};
@@ -58,11 +59,18 @@ pub fn resolve(
         scenario: &scenario.file,
         files,
     };
-    let fleets = fleets::resolve(&scenario.fleets, &setting, &mut errors);
+    let mut fleets = fleets::resolve(&scenario.fleets, &setting, &mut errors);
+    let deliveries = match kind {
+        // After an error the plan is not used, and a fleet's indices may be anything.
+        Some(TargetKind::Mqtt) if errors.is_empty() => {
+            Deliveries::resolve(&mut fleets, &schedule, rng.next_u64())
+        }
+        _ => Deliveries::default(),
+    };
     let thresholds = {
         let phases: Vec<String> = schedule.phases().iter().map(|phase| phase.name.clone()).collect();
         let names: Vec<String> = scenario.fleets.iter().map(|fleet| fleet.name.clone()).collect();
-        let never = never_measured(kind, &target, &fleets);
+        let never = never_measured(kind, &target, &fleets, &deliveries);
         let known = Known { phases: &phases, fleets: &names, never: &never };
         threshold::resolve(&scenario.thresholds, &known, &mut errors)
     };
@@ -75,6 +83,7 @@ pub fn resolve(
         target,
         fleets,
         schedule,
+        deliveries,
         drain: scenario.drain.unwrap_or(longest_ack.min(DRAIN_MAX)),
         thresholds,
         validity: validity(scenario),
@@ -214,8 +223,16 @@ fn never_measured(
     kind: Option<TargetKind>,
     target: &Target,
     fleets: &[FleetPlan],
+    deliveries: &Deliveries,
 ) -> Vec<(Operation, &'static str)> {
     let mut never = Vec::new();
+    let all = 0_u16..;
+    if kind.is_some() && !fleets.iter().zip(all).any(|(_, fleet)| deliveries.receives(fleet)) {
+        never.push((
+            Operation::Deliver,
+            "let a fleet of a plain broker subscribe to what another sends with ${stamp} in its payload",
+        ));
+    }
     use Operation::{Publish, PublishQos0, Telemetry, TelemetryQos0};
     let (acked, unacked) = match kind {
         Some(TargetKind::IotHub) => {

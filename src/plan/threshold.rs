@@ -7,14 +7,13 @@ use crate::scenario::{Errors, Place, ThresholdSpec, nearest};
 use crate::units::{Percent, parse_duration};
 
 /// Metrics that later work brings.
-const LATER_METRICS: [&str; 11] = [
+const LATER_METRICS: [&str; 10] = [
     "connect.ws",
     "twin.get",
     "twin.report",
     "twin.desired",
     "method",
     "c2d",
-    "deliver",
     "register",
     "service.method",
     "service.desired",

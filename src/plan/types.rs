@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::arrival::Arrival;
 use super::credentials::Auth;
+use super::deliveries::Deliveries;
 use super::payload::Payload;
 use super::schedule::Schedule;
 use super::template::{Names, Template};
@@ -31,6 +32,8 @@ pub struct Plan {
     pub fleets: Vec<FleetPlan>,
     /// Phases, planned online share and load over time.
     pub schedule: Schedule,
+    /// Which messages come back to the run's own subscribers.
+    pub deliveries: Deliveries,
     /// How long acks may come in after the last phase.
     pub drain: Duration,
     /// What counts as good.

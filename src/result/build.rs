@@ -107,6 +107,9 @@ pub fn fleets(gathered: &Gathered, names: &Names, devices: &[u64]) -> Vec<Fleet>
             renewals: totals.counts.renewals,
             resent: totals.counts.resent,
             late_acks: totals.counts.late_acks,
+            duplicates: totals.counts.duplicates,
+            reordered: totals.counts.reordered,
+            foreign: totals.counts.foreign,
             bytes_sent: totals.counts.bytes_sent,
             bytes_received: totals.counts.bytes_received,
         })

@@ -24,6 +24,10 @@ impl Device {
     pub(crate) fn close_books(&mut self, now: Instant) {
         self.exit(now);
         self.close_open(now);
+        self.fall_silent();
+        if let Some(inbox) = self.inbox.take() {
+            self.context.ledger.borrow_mut().keep(self.fleet, self.index, inbox);
+        }
     }
 
     /// Counts what was sent and has no ack as unfinished; once.
@@ -34,6 +38,7 @@ impl Device {
         let account = self.account();
         for (tag, _) in self.session.open() {
             account.sent_ended(&self.plan().sends[usize::from(tag.stream)], Outcome::Unfinished, &tag, now);
+            self.track_unacked(&tag);
         }
         for (operation, sent) in self.asked() {
             account.ended(operation, Outcome::Unfinished, self.context.ns(sent), self.context.ns(now));

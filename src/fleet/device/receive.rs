@@ -6,10 +6,11 @@ use crate::wire::Publish;
 use std::time::Instant;
 
 impl Device {
-    pub(super) fn on_message(&mut self, _now: Instant, _publish: &Publish) {
+    pub(super) fn on_message(&mut self, now: Instant, publish: &Publish) {
         match self.context.plan.target.kind {
             // Bytes are counted by the link.
-            TargetKind::IotHub | TargetKind::Mqtt => {}
+            TargetKind::IotHub => {}
+            TargetKind::Mqtt => self.on_delivery(now, publish),
         }
     }
 }
