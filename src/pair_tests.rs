@@ -2,7 +2,8 @@
 //! milliseconds, and the two meet nowhere else but over a real socket.
 
 use crate::emulator::Config;
-use crate::emulator::session::{Event as HubEvent, HubError, HubSession, Subscriptions};
+use crate::emulator::directory::{Address, Directory};
+use crate::emulator::session::{Event as HubEvent, HubError, HubSession};
 use crate::iothub::sas::{self, Key};
 use crate::iothub::{limits, names, topics};
 use crate::sansio::{Closed, Machine};
@@ -77,14 +78,13 @@ struct End {
     client: Option<SessionError>,
 }
 
-/// A device and its hub. What the hub keeps between connections is `stored`.
+/// A device and its hub. What the hub keeps between connections is in `directory`.
 struct Pair {
     start: Instant,
     now: Instant,
     client: Session,
     hub: HubSession,
-    config: Arc<Config>,
-    stored: Option<Subscriptions>,
+    directory: Arc<Directory>,
     to_hub: Pipe,
     to_client: Pipe,
     /// One way.
@@ -101,21 +101,21 @@ struct Pair {
 }
 
 impl Pair {
-    #[expect(clippy::disallowed_methods, reason = "any instant will do: time is what the test says")]
     fn new(settings: Settings) -> Pair {
+        Pair::with(settings, vec![group()])
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "any instant will do: time is what the test says")]
+    fn with(settings: Settings, group_keys: Vec<Key>) -> Pair {
         let start = Instant::now();
-        let config = Arc::new(Config {
-            host_names: vec![HOST.to_owned()],
-            group_keys: vec![group()],
-            ..Config::default()
-        });
+        let config = Config { host_names: vec![HOST.to_owned()], group_keys, ..Config::default() };
+        let directory = Arc::new(Directory::new(config));
         Pair {
             start,
             now: start,
             client: Session::new(settings),
-            hub: HubSession::new(Arc::clone(&config), start, seconds(UNIX_S)),
-            config,
-            stored: None,
+            hub: HubSession::new(Arc::clone(&directory), start, seconds(UNIX_S)),
+            directory,
             to_hub: Pipe::default(),
             to_client: Pipe::default(),
             latency: Duration::from_millis(5),
@@ -150,7 +150,7 @@ impl Pair {
         let name = names::user_name(HOST, DEVICE);
         let credentials =
             Credentials { client_id: DEVICE, username: Some(&name), password: Some(token.as_bytes()) };
-        self.hub = HubSession::new(Arc::clone(&self.config), self.now, self.unix());
+        self.hub = HubSession::new(Arc::clone(&self.directory), self.now, self.unix());
         self.to_hub = Pipe::default();
         self.to_client = Pipe::default();
         self.connected = true;
@@ -220,8 +220,9 @@ impl Pair {
             moved = true;
             self.hub_events.push(event);
             if event == HubEvent::Authorised {
-                let stored = self.stored.filter(|_| !self.hub.clean_session());
-                self.hub.admit(self.now, stored);
+                let previous = self.hub.claim(Address { shard: 0, connection: self.ends.len() as u64 });
+                assert_eq!(previous, None, "the connection before is over");
+                self.hub.admit(self.now);
             }
         }
         let mut out = BytesMut::new();
@@ -277,7 +278,7 @@ impl Pair {
     fn end(&mut self, hub: Option<HubError>, client: Option<SessionError>) {
         self.connected = false;
         self.hub.handle_closed(self.now, Closed::Local);
-        self.stored = self.hub.stored();
+        self.hub.release();
         if client.is_none() {
             while self.to_client.receive(self.now + self.latency, false) {}
             while matches!(self.client.handle_input(self.now, &mut self.to_client.arrived), Ok(true)) {
@@ -363,8 +364,7 @@ fn an_hour_of_renewals_never_meets_an_expiry_and_loses_nothing() {
 
 #[test]
 fn a_refusal_carries_its_code() {
-    let mut pair = Pair::new(settings());
-    pair.config = Arc::new(Config { group_keys: Vec::new(), ..Config::clone(&pair.config) });
+    let mut pair = Pair::with(settings(), Vec::new());
     pair.connect(HOUR);
     pair.run(seconds(1));
     assert!(matches!(pair.events[..], [Event::Refused { code: 5 }]), "{:?}", pair.events);

@@ -14,6 +14,8 @@ pub enum Purpose {
     Payload(u16),
     /// Back-off jitter and renewal jitter.
     Connection,
+    /// Which device a stream of the service side calls next.
+    Calls,
 }
 
 /// The generator of one device (global index over all fleets) for one purpose.
@@ -23,6 +25,7 @@ pub fn generator(seed: u64, device: u64, purpose: Purpose) -> Rng {
         Purpose::Arrivals(send) => u64::from(send) * 4 + 1,
         Purpose::Payload(send) => u64::from(send) * 4 + 2,
         Purpose::Connection => 3,
+        Purpose::Calls => 4,
     };
     Rng::seed_from_u64(mix(seed ^ mix(device ^ mix(purpose))))
 }
@@ -54,6 +57,7 @@ mod tests {
             first(7, 1, Purpose::Arrivals(1)),
             first(7, 1, Purpose::Payload(0)),
             first(7, 1, Purpose::Connection),
+            first(7, 1, Purpose::Calls),
         ] {
             assert_ne!(base, other);
         }

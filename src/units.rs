@@ -18,6 +18,7 @@ fn wrong(found: &str, wanted: &'static str) -> UnitError {
 }
 
 const WANTED_DURATION: &str = "a duration such as 250ms, 30s, 5m or 1h30m";
+const WANTED_SIGNED: &str = "a duration with its sign, such as -3m or +6m";
 const WANTED_RATE: &str = "a rate such as 400/s, 50/1s, 300/1m or 2.5/s";
 const WANTED_PERCENT: &str = "a share such as 99.9%";
 
@@ -52,6 +53,24 @@ pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
         rest = tail;
     }
     Ok(total)
+}
+
+/// Parses `-3m`, `+6m`, `0s`, in microseconds.
+///
+/// # Errors
+/// Anything but a duration after its sign; only `0s` needs none.
+pub fn parse_signed_us(text: &str) -> Result<i64, UnitError> {
+    let error = || wrong(text, WANTED_SIGNED);
+    let trimmed = text.trim();
+    let us = |text: &str| {
+        let duration = parse_duration(text).map_err(|_| error())?;
+        i64::try_from(duration.as_micros()).map_err(|_| error())
+    };
+    match (trimmed.strip_prefix('-'), trimmed.strip_prefix('+')) {
+        (Some(behind), _) => Ok(-us(behind)?),
+        (_, Some(ahead)) => us(ahead),
+        (None, None) => us(trimmed).and_then(|us| if us == 0 { Ok(0) } else { Err(error()) }),
+    }
 }
 
 /// A duration for people: three significant digits at the unit that fits (`847 µs`, `12.3 ms`, `4.00 s`, `2m 05s`, `1h`).
@@ -223,6 +242,16 @@ mod tests {
         }
         for text in ["", "5", "s", "-1s", "5 parsecs", "1..5s", "1e99h", "99999999999999999999d", "ä"] {
             assert!(parse_duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn signed_durations_have_a_sign() {
+        for (text, us) in [("-3m", -180_000_000), ("+6m", 360_000_000), ("0s", 0), (" -250us ", -250)] {
+            assert_eq!(parse_signed_us(text), Ok(us), "{text}");
+        }
+        for text in ["", "3m", "-", "+-3m", "--3m", "3", "- 3m x", "+99999999999999999999d"] {
+            assert!(parse_signed_us(text).is_err(), "{text}");
         }
     }
 

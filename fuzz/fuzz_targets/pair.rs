@@ -8,7 +8,8 @@
 
 use bytes::BytesMut;
 use hubstorm::emulator::Config;
-use hubstorm::emulator::session::{Event as HubEvent, HubError, HubSession, Subscriptions};
+use hubstorm::emulator::directory::{Address, Directory};
+use hubstorm::emulator::session::{Event as HubEvent, HubError, HubSession};
 use hubstorm::iothub::sas::{self, Key};
 use hubstorm::iothub::{names, topics};
 use hubstorm::sansio::{Closed, Machine, OUTPUT_BYTES_MAX};
@@ -61,7 +62,8 @@ struct Pair {
     now: Instant,
     client: Session,
     hub: HubSession,
-    stored: Option<Subscriptions>,
+    directory: Arc<Directory>,
+    connections: u64,
     connected: bool,
     /// On the way, and arrived but not consumed.
     to_hub: (BytesMut, BytesMut),
@@ -79,8 +81,10 @@ struct Pair {
     in_flight: usize,
 }
 
-static CONFIG: LazyLock<Arc<Config>> = LazyLock::new(|| {
-    Arc::new(Config { host_names: vec![HOST.to_owned()], group_keys: vec![group()], ..Config::default() })
+static CONFIG: LazyLock<Config> = LazyLock::new(|| Config {
+    host_names: vec![HOST.to_owned()],
+    group_keys: vec![group()],
+    ..Config::default()
 });
 
 fn group() -> Key {
@@ -99,12 +103,14 @@ impl Pair {
             connack_timeout: 10 * SECOND,
             ping_timeout: 5 * SECOND,
         };
+        let directory = Arc::new(Directory::new(CONFIG.clone()));
         Pair {
             start,
             now: start,
             client: Session::new(settings),
-            hub: HubSession::new(CONFIG.clone(), start, UNIX),
-            stored: None,
+            hub: HubSession::new(Arc::clone(&directory), start, UNIX),
+            directory,
+            connections: 0,
             connected: false,
             to_hub: Default::default(),
             to_client: Default::default(),
@@ -182,7 +188,8 @@ impl Pair {
         let name = names::user_name(HOST, DEVICE);
         let offer =
             Credentials { client_id: DEVICE, username: Some(&name), password: Some(token.as_bytes()) };
-        self.hub = HubSession::new(CONFIG.clone(), self.now, unix);
+        self.hub = HubSession::new(Arc::clone(&self.directory), self.now, unix);
+        self.connections += 1;
         (self.to_hub, self.to_client) = Default::default();
         (self.client_misled, self.hub_misled) = (false, false);
         self.connected = true;
@@ -254,8 +261,9 @@ impl Pair {
         self.telemetry += self.hub.take_telemetry();
         while let Some(event) = self.hub.poll_event() {
             if event == HubEvent::Authorised {
-                let stored = self.stored.filter(|_| !self.hub.clean_session());
-                self.hub.admit(self.now, stored);
+                let previous = self.hub.claim(Address { shard: 0, connection: self.connections });
+                assert_eq!(previous, None, "the connection before is over");
+                self.hub.admit(self.now);
             } else if let HubEvent::Refused(refusal) = event {
                 assert!(self.hub_misled, "{refusal:?}");
             }
@@ -290,7 +298,7 @@ impl Pair {
             return;
         }
         self.hub.handle_closed(self.now, Closed::Local);
-        self.stored = self.hub.stored();
+        self.hub.release();
         self.client.handle_closed(self.now);
         self.take_events();
     }

@@ -2,9 +2,10 @@
 //! nothing and looks at nothing but the plan.
 
 use crate::plan::{
-    Auth, Deliveries, FleetPlan, Needs, Offline, PhasePlan, Plan, SendPlan, Spread, Subscription, TargetKind,
+    Auth, CallPlan, Deliveries, DrivePlan, FleetPlan, Keys, Needs, Offline, PhasePlan, Plan, Renew, SendPlan,
+    Spread, Subscription, TargetKind, TokenLife,
 };
-use crate::units::{Percent, Rate, human_bytes, human_count, human_duration, plural};
+use crate::units::{Percent, Rate, human_bytes, human_count, human_duration, human_us, plural};
 use crate::wire::QoS;
 use std::fmt::{self, Write};
 
@@ -29,6 +30,12 @@ fn write_plan(out: &mut String, plan: &Plan) -> fmt::Result {
     writeln!(out, "\nfleets")?;
     for (fleet, number) in plan.fleets.iter().zip(0..) {
         write_fleet(out, fleet, number, &plan.deliveries)?;
+    }
+    if !plan.drives.is_empty() {
+        writeln!(out, "\nservice side")?;
+    }
+    for drive in &plan.drives {
+        write_drive(out, drive, &plan.fleets)?;
     }
     writeln!(
         out,
@@ -146,23 +153,34 @@ fn write_fleet(out: &mut String, fleet: &FleetPlan, number: u16, deliveries: &De
 }
 
 fn credentials(auth: &Auth) -> String {
-    let tokens = |ttl, renew_at| {
-        format!("tokens for {}, renewed at {}", human_duration(ttl), Percent::from_fraction(renew_at))
-    };
     match auth {
-        Auth::SasGroup { ttl, renew_at, .. } => {
-            format!("SAS, a key per device derived from a group key; {}", tokens(*ttl, *renew_at))
-        }
-        Auth::SasPolicy { policy, ttl, renew_at, .. } => {
-            format!("SAS, signed by the policy {policy}; {}", tokens(*ttl, *renew_at))
-        }
-        Auth::SasFile { ttl, renew_at, .. } => {
-            format!("SAS, a key per device from a file; {}", tokens(*ttl, *renew_at))
+        Auth::Sas { keys, life, .. } => {
+            let signed = match keys {
+                Keys::Group(_) => "a key per device derived from a group key".to_owned(),
+                Keys::Policy { policy, .. } => format!("signed by the policy {policy}"),
+                Keys::Listed(_) => "a key per device from a file".to_owned(),
+            };
+            format!("SAS, {signed}; {}", tokens(life))
         }
         Auth::Password { .. } => "user name and password".to_owned(),
         Auth::PasswordFile { .. } => "user name and password, per device from a file".to_owned(),
         Auth::None => "none".to_owned(),
     }
+}
+
+fn tokens(life: &TokenLife) -> String {
+    let renewed = match life.renew {
+        Renew::Share(share) => format!("renewed at {}", Percent::from_fraction(share)),
+        Renew::Before(margin) => format!("renewed {} before their end", human_duration(margin)),
+        Renew::Never => "never renewed".to_owned(),
+    };
+    let skew = human_us(life.clock_skew_us.unsigned_abs());
+    let clock = match life.clock_skew_us {
+        0 => String::new(),
+        ..0 => format!("; clocks {skew} behind"),
+        1.. => format!("; clocks {skew} ahead"),
+    };
+    format!("tokens for {}, {renewed}{clock}", human_duration(life.ttl))
 }
 
 fn subscription(subscription: &Subscription) -> String {
@@ -203,6 +221,19 @@ fn tracked([least, most]: [u64; 2]) -> String {
     let copies = plural(most, "copy", "copies");
     let range = if least == most { copies } else { format!("{} to {copies}", human_count(least)) };
     format!("each message is delivered in {range} with every device online")
+}
+
+fn write_drive(out: &mut String, drive: &DrivePlan, fleets: &[FleetPlan]) -> fmt::Result {
+    let what = match &drive.call {
+        CallPlan::Method { name, .. } => format!("the method {name}"),
+        CallPlan::Desired => "desired properties".to_owned(),
+        CallPlan::C2d { .. } => "cloud-to-device messages".to_owned(),
+    };
+    let fleet = fleets.get(usize::from(drive.fleet)).map_or("", |fleet| fleet.name.as_str());
+    let spread = if drive.arrival.spread == Spread::Poisson { "poisson" } else { "regular, taking turns" };
+    let rate = Rate::per_second(drive.arrival.rate_hz).map(|rate| rate.to_string()).unwrap_or_default();
+    let operation = drive.call.operation();
+    writeln!(out, "  {operation}: {what} of fleet {fleet}, {spread}, {rate} in all with every device online")
 }
 
 fn write_phase(out: &mut String, phase: &PhasePlan) -> fmt::Result {
@@ -301,6 +332,17 @@ mod tests {
         let quickstart = include_str!("../../scenarios/quickstart.toml");
         assert!(!described(quickstart, &[]).contains("skipped"));
         assert!(described(quickstart, &["fleet.meter.offline=skip"]).contains("ends as offline"));
+    }
+
+    #[test]
+    fn the_service_side_is_described() {
+        let quickstart = include_str!("../../scenarios/quickstart.toml");
+        let drive = "drive=[{ call = \"method\", fleet = \"meter\", name = \"reboot\", rate = \"5/s\" }]";
+        let text = described(quickstart, &[drive]);
+        assert!(
+            text.contains("service.method: the method reboot of fleet meter, regular, taking turns, 5/s"),
+            "{text}"
+        );
     }
 
     #[test]

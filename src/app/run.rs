@@ -10,7 +10,7 @@ use crate::iothub::sas;
 use crate::link::{Endpoint, tls};
 use crate::live::{Moment, Progress, Style};
 use crate::measure::Gathered;
-use crate::plan::{Auth, Plan};
+use crate::plan::{Auth, Keys, Plan};
 use crate::result::model;
 use crate::units::{human_duration, plural};
 use std::cell::RefCell;
@@ -129,7 +129,7 @@ async fn drive(
         // Progress is talk: a stream that is gone must not end the run.
         drop(progress.borrow_mut().show(&moment));
     };
-    let running = fleet::run(plan.clone(), settings, control, tick);
+    let running = fleet::run(plan.clone(), settings, None, control, tick);
     let listening = async {
         while interrupts.changed().await.is_ok() {
             let (wanted, text) = match *interrupts.borrow_and_update() {
@@ -190,20 +190,20 @@ fn control_config(plan: &Plan, workers: usize) -> ControlConfig {
         config.expiry_grace_ms = u64::try_from(emulator.expiry_grace.as_millis()).unwrap_or(u64::MAX);
     }
     for fleet in &plan.fleets {
-        match &fleet.auth {
-            Auth::SasGroup { key, .. } => config.group_keys.push(SecretText::new(key.to_base64())),
-            Auth::SasPolicy { policy, key, .. } => {
+        let Auth::Sas { keys, .. } = &fleet.auth else { continue };
+        match keys {
+            Keys::Group(key) => config.group_keys.push(SecretText::new(key.to_base64())),
+            Keys::Policy { policy, key } => {
                 let key = SecretText::new(key.to_base64());
                 config.policies.push(ControlPolicy { name: policy.clone(), key });
             }
-            Auth::SasFile { devices, .. } => {
+            Keys::Listed(devices) => {
                 let device = |index| ControlDevice {
                     id: devices.id(index).to_owned(),
                     key: SecretText::new(sas::Key::from_bytes(devices.secret(index)).to_base64()),
                 };
                 config.devices.extend((0..fleet.devices).map(device));
             }
-            Auth::Password { .. } | Auth::PasswordFile { .. } | Auth::None => {}
         }
     }
     config
@@ -279,6 +279,57 @@ async fn retire(mut hub: Hub) -> Result<model::Emulator, AppError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A person who is asked whether a run may cost so much, and presses Ctrl-C instead of answering.
+    #[test]
+    fn ctrl_c_is_heard_while_a_question_is_open() {
+        use clap::Parser as _;
+        #[derive(Clone, Default)]
+        struct Said(Arc<std::sync::Mutex<Vec<u8>>>);
+        impl Write for Said {
+            fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
+                self.0.lock().unwrap().write(text)
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let scenario = folder.path().join("s.toml");
+        std::fs::write(
+            &scenario,
+            "[target]\nkind = \"iot-hub\"\nhost = \"hub.invalid\"\n[fleet.a]\ndevices = 5000\n\
+             auth = { kind = \"sas\", group_key = \"${env.KEY}\" }\n[[fleet.a.send]]\nevery = \"1s\"\npayload = \"x\"\n\
+             [[phase]]\nname = \"p\"\nduration = \"1h\"\n",
+        )
+        .unwrap();
+        let (scenario, out) =
+            (scenario.display().to_string(), folder.path().join("out").display().to_string());
+        let cli = crate::cli::Cli::try_parse_from(["hubstorm", "run", &scenario, "--out", &out]).unwrap();
+        let (sender, interrupts) = watch::channel(0);
+        let said = Said::default();
+        let env = Env {
+            var: |_| Some("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned()),
+            answer: Some(|| {
+                loop {
+                    std::thread::park();
+                }
+            }),
+            err: Box::new(said.clone()),
+            ..Env::of_process(interrupts)
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let code = runtime.block_on(async {
+            tokio::join!(crate::app::run(cli, env), async {
+                while !String::from_utf8_lossy(&said.0.lock().unwrap()).contains("[y/N]") {
+                    tokio::task::yield_now().await;
+                }
+                sender.send_replace(1);
+            })
+        });
+        assert_eq!(code.0, 105);
+        runtime.shutdown_background();
+    }
 
     /// A built-in hub that never says that it is ready, and Ctrl-C while the run waits for it.
     #[test]

@@ -17,6 +17,8 @@ pub struct Admitted {
     pub device: Box<str>,
     /// When its token ends, in seconds since the Unix epoch.
     pub expiry_unix: u64,
+    /// Its user name names an api-version.
+    pub has_api_version: bool,
 }
 
 /// Why a CONNECT is refused. The device sees only a return code; this is for the hub's own account.
@@ -113,7 +115,8 @@ pub fn admit(config: &Config, connect: &Connect, now_unix: u64) -> Result<Admitt
     if !verified {
         return Err(Refusal::Signature);
     }
-    Ok(Admitted { device: name.device.into(), expiry_unix: token.expiry_unix })
+    let has_api_version = name.api_version.is_some_and(|version| !version.is_empty());
+    Ok(Admitted { device: name.device.into(), expiry_unix: token.expiry_unix, has_api_version })
 }
 
 #[cfg(test)]
@@ -162,18 +165,19 @@ mod tests {
 
     #[test]
     fn a_device_is_admitted_with_a_key_of_any_group_or_a_policy() {
-        let admitted = Ok(Admitted { device: "d1".into(), expiry_unix: NOW + 60 });
+        let admitted =
+            |has_api_version| Ok(Admitted { device: "d1".into(), expiry_unix: NOW + 60, has_api_version });
         for token in [
             token(&key(1).derive("d1"), "hub.test/devices/d1", NOW + 60, None),
             token(&key(2).derive("d1"), "HUB.TEST/DEVICES/D1", NOW + 60, None),
             token(&key(3), "hub.test/devices", NOW + 60, Some("device")),
             token(&key(3), "hub.test", NOW + 60, Some("device")),
         ] {
-            assert_eq!(decide(&connect("d1", &token)), admitted, "{token}");
+            assert_eq!(decide(&connect("d1", &token)), admitted(true), "{token}");
         }
         let mut plain = connect("d1", &token(&key(1).derive("d1"), "hub.test/devices/d1", NOW + 60, None));
         plain.username = Some("HUB.TEST/d1".to_owned());
-        assert_eq!(decide(&plain), admitted);
+        assert_eq!(decide(&plain), admitted(false));
     }
 
     #[test]

@@ -44,18 +44,18 @@ impl Mailbox {
 /// Serves `socket` until the connection is over.
 pub(super) async fn run(shard: Rc<Shard>, socket: std::net::TcpStream) {
     let opened = clock::now();
-    let config = Arc::clone(shard.config());
+    let directory = Arc::clone(shard.directory());
+    let connect_by = opened + directory.config().connect_arrival_timeout;
     let Ok(socket) = TcpStream::from_std(socket) else { return };
-    let Ok(transport) = accept_tls(socket, shard.tls(), opened + config.connect_arrival_timeout).await else {
+    let Ok(transport) = accept_tls(socket, shard.tls(), connect_by).await else {
         shard.stats().tls_failed.add(1);
         return;
     };
-    let session = HubSession::new(config, opened, clock::unix());
+    let session = HubSession::new(directory, opened, clock::unix());
     let link = Link::new(transport, Rc::clone(&shard.buffers), &shard.deadlines);
     let (connection, mailbox) = shard.open_mailbox();
     let address = Address { shard: shard.index, connection };
-    let mut connection =
-        Connection { shard, session, link, address, mailbox, previous: None, claimed: false };
+    let mut connection = Connection { shard, session, link, address, mailbox, previous: None };
     poll_fn(|cx| connection.poll(cx)).await;
     connection.end().await;
 }
@@ -68,8 +68,6 @@ struct Connection {
     mailbox: Rc<Mailbox>,
     /// Resolves once the connection that had the device before is closed.
     previous: Option<oneshot::Receiver<()>>,
-    /// The directory knows this connection.
-    claimed: bool,
 }
 
 impl Connection {
@@ -94,7 +92,7 @@ impl Connection {
                 }
                 return Poll::Ready(());
             }
-            let admitted = self.claimed && self.poll_admit(cx);
+            let admitted = self.poll_admit(cx);
             if event.is_none() && !admitted {
                 return Poll::Pending;
             }
@@ -103,8 +101,7 @@ impl Connection {
 
     /// Takes the device, and asks the connection that has it to go.
     fn claim(&mut self) {
-        self.claimed = true;
-        if let Some(previous) = self.shard.directory().claim(self.session.device(), self.address) {
+        if let Some(previous) = self.session.claim(self.address) {
             let (gone, closed) = oneshot::channel();
             self.shard.stats().taken_over.add(1);
             self.shard.send(previous.shard, Message::TakeOver { connection: previous.connection, gone });
@@ -124,27 +121,18 @@ impl Connection {
             }
             self.previous = None;
         }
-        let stored = self.shard.directory().begin(self.session.device(), self.session.clean_session());
-        self.session.admit(clock::now(), stored);
+        self.session.admit(clock::now());
         self.shard.stats().accepted.add(1);
         true
     }
 
     /// The socket is closed: gives the device back, and lets whoever waits for it go on.
     async fn end(mut self) {
-        if self.claimed {
-            let directory = self.shard.directory();
-            let stored = match self.previous.take() {
-                // Taken over while waiting ourselves: whoever waits for us waits for that one too, and what it left
-                // behind is not ours to change.
-                Some(previous) => {
-                    let _ = previous.await;
-                    directory.begin(self.session.device(), false)
-                }
-                None => self.session.stored(),
-            };
-            directory.release(self.session.device(), self.address, stored);
+        if let Some(previous) = self.previous.take() {
+            // Taken over while waiting ourselves: whoever waits for us waits for that one too.
+            let _ = previous.await;
         }
+        self.session.release();
         self.shard.close_mailbox(self.address.connection);
     }
 }

@@ -1,12 +1,14 @@
-//! Who is connected where: identity to shard and connection, and what sessions left behind. Shared by all shards, behind
-//! striped locks; touched when a connection begins and when it ends, never in between.
+//! What the hub's connections share: who is connected where, and what the hub knows of each device, connected or not. Behind striped
+//! locks; telemetry touches none of them: they are for the beginning and the end of a connection, for subscriptions, twins, methods
+//! and cloud-to-device messages.
 //!
-//! It tells which connection has to go; telling that connection is the caller's business.
+//! It tells which connection has to go or to look for something; telling that connection is the caller's business.
 
-use super::session::Subscriptions;
+use super::Config;
+use super::device::Device;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Far more than cores, so that a storm of connects seldom meets at one lock.
 const STRIPES: usize = 64;
@@ -21,52 +23,75 @@ pub struct Address {
 }
 
 #[derive(Debug, Default)]
-struct Entry {
-    live: Option<Address>,
-    stored: Option<Subscriptions>,
+pub(super) struct Entry {
+    /// The newest connection: it may still wait for the one before to go.
+    claimed: Option<Address>,
+    /// The one that was admitted and is not over.
+    pub(super) online: Option<Address>,
+    pub(super) device: Device,
 }
 
-/// Identities and their connections.
+impl Entry {
+    fn is_blank(&self) -> bool {
+        self.claimed.is_none() && self.online.is_none() && self.device.is_blank()
+    }
+}
+
+/// Devices and their connections.
 #[derive(Debug)]
 pub struct Directory {
+    config: Arc<Config>,
     hasher: RandomState,
     stripes: [Mutex<HashMap<Box<str>, Entry>>; STRIPES],
 }
 
-impl Default for Directory {
-    fn default() -> Directory {
-        Directory { hasher: RandomState::new(), stripes: std::array::from_fn(|_| Mutex::default()) }
-    }
-}
-
 impl Directory {
+    /// Of a hub that nobody has come to.
+    #[must_use]
+    pub fn new(config: Config) -> Directory {
+        Directory {
+            config: Arc::new(config),
+            hasher: RandomState::new(),
+            stripes: std::array::from_fn(|_| Mutex::default()),
+        }
+    }
+
+    /// How the hub behaves.
+    #[must_use]
+    pub fn config(&self) -> &Arc<Config> {
+        &self.config
+    }
+
     /// Makes `by` the connection of `device`, from now on. Returns the one that was it: that one has to end, and to call
     /// [`Directory::release`], before `by` calls [`Directory::begin`].
-    pub fn claim(&self, device: &str, by: Address) -> Option<Address> {
-        self.stripe(device).entry(device.into()).or_default().live.replace(by)
+    pub(super) fn claim(&self, device: &str, by: Address) -> Option<Address> {
+        self.visit(device, |entry| entry.claimed.replace(by))
     }
 
-    /// The session of `device` begins: gives what an earlier one left behind. A clean session forgets it.
-    pub fn begin(&self, device: &str, clean_session: bool) -> Option<Subscriptions> {
-        let mut stripe = self.stripe(device);
-        let entry = stripe.get_mut(device)?;
-        if clean_session {
-            entry.stored = None;
-        }
-        entry.stored
+    /// The session of `device` begins on `by`. True if it goes on with what an earlier one left behind; a clean session forgets that.
+    pub(super) fn begin(&self, device: &str, by: Address, clean_session: bool) -> bool {
+        self.visit(device, |entry| {
+            if clean_session {
+                entry.device.end_session();
+            }
+            entry.online = Some(by);
+            !entry.device.subscriptions.is_empty()
+        })
     }
 
-    /// The connection `of` is over; its session leaves `stored` behind. Another one may have claimed the device by now.
-    pub fn release(&self, device: &str, of: Address, stored: Option<Subscriptions>) {
-        let mut stripe = self.stripe(device);
-        let Some(entry) = stripe.get_mut(device) else { return };
-        entry.stored = stored;
-        if entry.live == Some(of) {
-            entry.live = None;
-        }
-        if entry.live.is_none() && entry.stored.is_none() {
-            stripe.remove(device);
-        }
+    /// The connection `of` is over. Another one may have claimed the device by now, and this one may never have begun.
+    pub(super) fn release(&self, device: &str, of: Address, clean_session: bool) {
+        self.visit(device, |entry| {
+            if entry.claimed == Some(of) {
+                entry.claimed = None;
+            }
+            if entry.online == Some(of) {
+                entry.online = None;
+                if clean_session {
+                    entry.device.end_session();
+                }
+            }
+        });
     }
 
     /// Devices that are connected or left something behind.
@@ -81,6 +106,24 @@ impl Directory {
         self.len() == 0
     }
 
+    /// Does something with what is known of `device`, under its lock. What is blank afterwards is forgotten.
+    pub(super) fn visit<R>(&self, device: &str, act: impl FnOnce(&mut Entry) -> R) -> R {
+        let mut stripe = self.stripe(device);
+        if let Some(entry) = stripe.get_mut(device) {
+            let result = act(entry);
+            if entry.is_blank() {
+                stripe.remove(device);
+            }
+            return result;
+        }
+        let mut entry = Entry::default();
+        let result = act(&mut entry);
+        if !entry.is_blank() {
+            stripe.insert(device.into(), entry);
+        }
+        result
+    }
+
     fn stripe(&self, device: &str) -> MutexGuard<'_, HashMap<Box<str>, Entry>> {
         #[expect(clippy::cast_possible_truncation, reason = "any bits of the hash will do")]
         let index = self.hasher.hash_one(device) as usize % STRIPES;
@@ -89,7 +132,7 @@ impl Directory {
     }
 }
 
-/// A panic elsewhere leaves the map as it was: every change above is a single assignment.
+/// A panic elsewhere leaves the map whole: a device may miss a change, and no other device is touched.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -97,39 +140,59 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::emulator::session::tests::subscribed;
+    use crate::iothub::topics::Subscription;
+    use crate::wire::QoS;
 
     const OLD: Address = Address { shard: 0, connection: 1 };
     const NEW: Address = Address { shard: 1, connection: 1 };
 
+    fn subscribe(directory: &Directory, device: &str) {
+        directory.visit(device, |entry| {
+            entry.device.subscriptions.set(Subscription::C2d, Some(QoS::AtLeastOnce));
+        });
+    }
+
     #[test]
     fn a_device_has_one_connection_and_is_forgotten_after_the_last() {
-        let directory = Directory::default();
+        let directory = Directory::new(Config::default());
         assert_eq!(directory.claim("d", OLD), None);
         assert_eq!(directory.claim("D", NEW), None, "ids differ by case");
         assert_eq!(directory.claim("d", NEW), Some(OLD));
-        directory.release("d", OLD, None);
+        directory.release("d", OLD, true);
         assert_eq!(directory.claim("d", OLD), Some(NEW), "the late release of the old one changed nothing");
-        directory.release("d", OLD, None);
-        directory.release("D", NEW, None);
+        directory.release("d", OLD, true);
+        directory.release("D", NEW, true);
         assert!(directory.is_empty());
     }
 
     #[test]
     fn subscriptions_outlive_the_connection_until_a_clean_session() {
-        let directory = Directory::default();
-        let stored = Some(subscribed());
+        let directory = Directory::new(Config::default());
         directory.claim("d", OLD);
-        assert_eq!(directory.begin("d", false), None);
+        assert!(!directory.begin("d", OLD, false));
+        subscribe(&directory, "d");
         // Taken over: what the old session had is the new one's.
         directory.claim("d", NEW);
-        directory.release("d", OLD, stored);
-        assert_eq!(directory.begin("d", false), stored);
-        directory.release("d", NEW, stored);
+        directory.release("d", OLD, false);
+        assert!(directory.begin("d", NEW, false));
+        directory.release("d", NEW, false);
         assert_eq!(directory.len(), 1);
         directory.claim("d", OLD);
-        assert_eq!(directory.begin("d", true), None);
-        directory.release("d", OLD, None);
-        assert!(directory.is_empty());
+        assert!(!directory.begin("d", OLD, true));
+        subscribe(&directory, "d");
+        directory.release("d", OLD, true);
+        assert!(directory.is_empty(), "a clean session leaves nothing behind");
+    }
+
+    #[test]
+    fn one_that_never_began_ends_nobodys_session() {
+        let directory = Directory::new(Config::default());
+        directory.claim("d", OLD);
+        directory.begin("d", OLD, false);
+        subscribe(&directory, "d");
+        directory.claim("d", NEW);
+        directory.release("d", NEW, true);
+        directory.release("d", OLD, false);
+        assert_eq!(directory.len(), 1, "the subscription is still there");
     }
 }

@@ -1,16 +1,16 @@
 //! The hub: an Azure IoT Hub on this machine, as far as devices see it. `app` serves it, alone or as the child of a
 //! run; tests serve it in process.
 //!
-//! Read [`admission`] (who may connect), [`session`] (one connection, sans-I/O), [`directory`] (who is connected where),
-//! [`server`] (sockets and shards), [`certificate`] and [`control`]. It must not know the client's `session`: they
+//! Read [`admission`] (who may connect), [`session`] (one connection, sans-I/O), [`directory`] (who is connected where) with
+//! [`device`] and [`twin`] (what outlives a connection), [`server`] (sockets and shards), [`certificate`] and [`control`]. It must not know the client's `session`: they
 //! meet in `pair_tests` and over a socket.
 //!
-//! Emulated: CONNECT with SAS tokens of devices (keys derived from a group key) and of policies, telemetry (a will included,
+//! Emulated: twins as a device sees them (get, reported properties, versions, limits); CONNECT with SAS tokens of devices (keys derived from a group key) and of policies, telemetry (a will included,
 //! retained or not), the filters of a device, takeover, stored subscriptions, keep-alive, token expiry. What Azure answers by closing the connection is closed
 //! here: QoS 2, foreign topics and filters, messages that are too large.
 //!
-//! Not emulated yet, and therefore silent: twin requests and method responses are accepted and acknowledged, but a twin
-//! request is never answered and no method or cloud-to-device message is ever sent;
+//! Not emulated yet, and therefore silent: method responses are accepted and acknowledged, and no change of desired properties, no
+//! method and no cloud-to-device message is ever sent;
 //! property bags are not looked into; tiers, throttles and quotas do not limit anything. Modules are refused. Device ids with
 //! `#` or `+`, which Azure allows, connect but cannot publish: their topics break a rule of MQTT that the decoder holds to.
 
@@ -18,9 +18,11 @@ pub mod admission;
 pub mod certificate;
 mod connection;
 pub mod control;
+pub mod device;
 pub mod directory;
 pub mod server;
 pub mod session;
+pub mod twin;
 
 pub use server::{EmulatorError, Hub, Stats, serve};
 

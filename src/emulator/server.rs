@@ -92,11 +92,10 @@ pub(super) enum Message {
     Stop,
 }
 
-/// The hub: its rules, who is connected, what it counted.
+/// The hub: its devices, and what it counted.
 #[derive(Debug)]
 pub struct Hub {
-    config: Arc<Config>,
-    directory: Directory,
+    directory: Arc<Directory>,
     counters: Box<[Counters]>,
 }
 
@@ -118,7 +117,7 @@ impl Hub {
     #[must_use]
     pub fn new(config: Config) -> Arc<Hub> {
         let counters = (0..config.shards.max(1)).map(|_| Counters::default()).collect();
-        Arc::new(Hub { config: Arc::new(config), directory: Directory::default(), counters })
+        Arc::new(Hub { directory: Arc::new(Directory::new(config)), counters })
     }
 
     /// What was counted so far; from any thread, at any time.
@@ -263,11 +262,7 @@ impl Shard {
         }
     }
 
-    pub(super) fn config(&self) -> &Arc<Config> {
-        &self.hub.config
-    }
-
-    pub(super) fn directory(&self) -> &Directory {
+    pub(super) fn directory(&self) -> &Arc<Directory> {
         &self.hub.directory
     }
 

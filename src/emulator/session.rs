@@ -1,13 +1,18 @@
 //! One connection of a device, seen from the hub: sans-I/O and strict. Driven by `link::Link` through
 //! [`Machine`], owned by `connection`, and in `pair_tests` by a test.
 //!
-//! It decides about packets and time. Whether the identity is free is asked outside: after a good CONNECT the session says
-//! [`Event::Authorised`], reads nothing more, and goes on when [`HubSession::admit`] is called.
+//! It decides about packets and time. Making the identity free is done outside: after a good CONNECT the session says
+//! [`Event::Authorised`] and reads nothing more. Its owner calls [`HubSession::claim`], ends the connection that this names,
+//! calls [`HubSession::admit`], and once the connection is over [`HubSession::release`].
+//!
+//! What outlives a connection is in the [`Directory`]; what goes on over it besides telemetry is in [`exchange`].
 
-use super::Config;
+mod exchange;
+
 use super::admission::{self, Refusal};
+use super::directory::{Address, Directory};
 use crate::iothub::limits;
-use crate::iothub::topics::{self, Inbound, Subscription};
+use crate::iothub::topics::{self, Inbound};
 use crate::sansio::{Close, Closed, Machine, OUTPUT_BYTES_MAX};
 use crate::wire::{self, DecodeError, Packet, QoS, Strictness, encode};
 use bytes::BytesMut;
@@ -21,6 +26,9 @@ const FRAME_BYTES_MAX: usize = limits::TELEMETRY_BYTES_MAX + wire::STRING_BYTES_
 
 /// Replies that may wait to be written before nothing more is read.
 const REPLIES_MAX: usize = 1024;
+
+/// The same in bytes, of those that are not of a few bytes.
+const REPLY_BYTES_MAX: usize = 256 * 1024;
 
 /// Why the hub drops a connection without a word; MQTT 3.1.1 has none.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -49,6 +57,9 @@ pub enum HubError {
     /// More than a message may have.
     #[error("a message of {0} bytes")]
     TooLarge(usize),
+    /// A request id so long that its answer has no topic.
+    #[error("a request id that leaves no room for an answer")]
+    RequestId,
     /// A subscription to a filter that a hub does not grant.
     #[error("a subscription to a filter that a hub does not grant")]
     ForeignFilter,
@@ -60,46 +71,12 @@ pub enum HubError {
 /// What the owner has to act on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// CONNECT is good: make the identity free, then call [`HubSession::admit`].
+    /// CONNECT is good: call [`HubSession::claim`], make the identity free, then call [`HubSession::admit`].
     Authorised,
     /// CONNECT is refused; the device is being told.
     Refused(Refusal),
     /// The token ran out, with its grace; the connection is being closed.
     Expired,
-}
-
-/// What a device is subscribed to, with the granted QoS.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Subscriptions([Option<QoS>; 4]);
-
-impl Subscriptions {
-    /// True when there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.iter().all(Option::is_none)
-    }
-
-    /// The granted QoS of one.
-    #[must_use]
-    pub fn get(&self, subscription: Subscription) -> Option<QoS> {
-        let Subscriptions([c2d, responses, desired, methods]) = *self;
-        match subscription {
-            Subscription::C2d => c2d,
-            Subscription::TwinResponses => responses,
-            Subscription::TwinDesired => desired,
-            Subscription::Methods => methods,
-        }
-    }
-
-    fn set(&mut self, subscription: Subscription, granted: Option<QoS>) {
-        let Subscriptions([c2d, responses, desired, methods]) = self;
-        *match subscription {
-            Subscription::C2d => c2d,
-            Subscription::TwinResponses => responses,
-            Subscription::TwinDesired => desired,
-            Subscription::Methods => methods,
-        } = granted;
-    }
 }
 
 /// Where a connection stands.
@@ -118,23 +95,32 @@ enum State {
 /// A packet that waits to be written, in the order of what it answers.
 #[derive(Debug)]
 enum Reply {
-    ConnAck { session_present: bool, code: u8 },
+    ConnAck {
+        session_present: bool,
+        code: u8,
+    },
     PubAck(u16),
-    SubAck { pid: u16, granted: Vec<u8> },
+    SubAck {
+        pid: u16,
+        granted: Vec<u8>,
+    },
     UnsubAck(u16),
     PingResp,
+    /// A whole frame.
+    Frame(Box<[u8]>),
 }
 
 /// One connection of a device, seen from the hub.
 #[derive(Debug)]
 pub struct HubSession {
-    config: Arc<Config>,
+    directory: Arc<Directory>,
     state: State,
     opened: Instant,
     opened_unix: Duration,
     device: Box<str>,
+    address: Option<Address>,
     clean_session: bool,
-    subscriptions: Subscriptions,
+    has_api_version: bool,
     /// A will that is telemetry, and no DISCONNECT yet.
     will: bool,
     keep_alive_timeout: Duration,
@@ -142,6 +128,10 @@ pub struct HubSession {
     /// When the connection ends because of its token; `None`: beyond what the clock can say.
     expires: Option<Instant>,
     replies: VecDeque<Reply>,
+    /// In [`Reply::Frame`]s.
+    reply_bytes: usize,
+    /// Of the last message that the hub sent at QoS 1.
+    last_pid: u16,
     event: Option<Event>,
     telemetry: u64,
 }
@@ -149,20 +139,23 @@ pub struct HubSession {
 impl HubSession {
     /// For a connection that was accepted at `now`, which is `unix` since the Unix epoch.
     #[must_use]
-    pub fn new(config: Arc<Config>, now: Instant, unix: Duration) -> HubSession {
+    pub fn new(directory: Arc<Directory>, now: Instant, unix: Duration) -> HubSession {
         HubSession {
-            config,
+            directory,
             state: State::Opening,
             opened: now,
             opened_unix: unix,
             device: Box::default(),
+            address: None,
             clean_session: true,
-            subscriptions: Subscriptions::default(),
+            has_api_version: false,
             will: false,
             keep_alive_timeout: limits::KEEP_ALIVE_TIMEOUT_MAX,
             heard: now,
             expires: None,
             replies: VecDeque::new(),
+            reply_bytes: 0,
+            last_pid: 0,
             event: None,
             telemetry: 0,
         }
@@ -186,33 +179,32 @@ impl HubSession {
         self.state == State::Claiming
     }
 
-    /// CONNECT's clean-session flag.
-    #[must_use]
-    pub fn clean_session(&self) -> bool {
-        self.clean_session
-    }
-
-    /// The subscriptions that outlive the connection: none for a clean session.
-    #[must_use]
-    pub fn stored(&self) -> Option<Subscriptions> {
-        (!self.clean_session && !self.subscriptions.is_empty()).then_some(self.subscriptions)
-    }
-
     /// Telemetry messages accepted since the last call.
     pub fn take_telemetry(&mut self) -> u64 {
         std::mem::take(&mut self.telemetry)
     }
 
-    /// The identity is free: answers CONNECT. `stored` is what an earlier session of the device left behind.
-    pub fn admit(&mut self, now: Instant, stored: Option<Subscriptions>) {
-        if self.state != State::Claiming {
-            return;
-        }
+    /// Takes the device for this connection, which is `by`. Returns the connection that has to be over, released included, before
+    /// [`HubSession::admit`].
+    pub fn claim(&mut self, by: Address) -> Option<Address> {
+        self.address = Some(by);
+        self.directory.claim(&self.device, by)
+    }
+
+    /// The identity is free: answers CONNECT.
+    pub fn admit(&mut self, now: Instant) {
+        let (State::Claiming, Some(address)) = (self.state, self.address) else { return };
         self.state = State::Online;
         self.heard = now;
-        let stored = stored.filter(|stored| !self.clean_session && !stored.is_empty());
-        self.subscriptions = stored.unwrap_or_default();
-        self.replies.push_back(Reply::ConnAck { session_present: stored.is_some(), code: 0 });
+        let session_present = self.directory.begin(&self.device, address, self.clean_session);
+        self.replies.push_back(Reply::ConnAck { session_present, code: 0 });
+    }
+
+    /// The connection is over: gives the device back, and leaves behind what another session may go on with.
+    pub fn release(&mut self) {
+        if let Some(address) = self.address.take() {
+            self.directory.release(&self.device, address, self.clean_session);
+        }
     }
 
     /// Another connection of the same device takes over: this one ends.
@@ -230,14 +222,10 @@ impl HubSession {
         match (self.state, packet) {
             (State::Opening, Packet::Connect(connect)) => self.handle_connect(now, &connect),
             (State::Opening, _) => return Err(HubError::NotConnect),
-            (_, Packet::Publish(publish)) => self.handle_publish(&publish)?,
+            (_, Packet::Publish(publish)) => self.handle_publish(now, &publish)?,
             (_, Packet::Subscribe(subscribe)) => self.handle_subscribe(&subscribe)?,
             (_, Packet::Unsubscribe { pid, filters }) => {
-                for filter in &filters {
-                    if let Some(subscription) = topics::subscription(&self.device, filter) {
-                        self.subscriptions.set(subscription, None);
-                    }
-                }
+                self.unsubscribe(&filters);
                 self.replies.push_back(Reply::UnsubAck(pid));
             }
             (_, Packet::PingReq) => self.replies.push_back(Reply::PingResp),
@@ -245,7 +233,7 @@ impl HubSession {
                 self.will = false; // MQTT 3.1.1 §3.14.4.
                 self.state = State::Closing;
             }
-            // The end of a cloud-to-device message; none is sent yet.
+            // A hub sends an answer or a notification once.
             (_, Packet::PubAck(_)) => {}
             (_, Packet::Connect(_)) => return Err(HubError::Unexpected("second CONNECT")),
             (_, Packet::PubRec(_) | Packet::PubRel(_) | Packet::PubComp(_)) => {
@@ -259,17 +247,19 @@ impl HubSession {
     }
 
     fn handle_connect(&mut self, now: Instant, connect: &wire::Connect) {
-        let unix = self.opened_unix + now.saturating_duration_since(self.opened);
-        match admission::admit(&self.config, connect, unix.as_secs()) {
+        let unix = self.unix(now);
+        let config = self.directory.config();
+        match admission::admit(config, connect, unix.as_secs()) {
             Ok(admitted) => {
                 self.state = State::Claiming;
                 self.device = admitted.device;
                 self.clean_session = connect.clean_session;
+                self.has_api_version = admitted.has_api_version;
                 self.will = connect.will.as_ref().is_some_and(|will| {
                     matches!(topics::inbound(&self.device, &will.topic), Some(Inbound::Telemetry { .. }))
                 });
                 self.keep_alive_timeout = limits::keep_alive_timeout(connect.keep_alive_s);
-                let end = Duration::from_secs(admitted.expiry_unix).saturating_add(self.config.expiry_grace);
+                let end = Duration::from_secs(admitted.expiry_unix).saturating_add(config.expiry_grace);
                 self.expires = now.checked_add(end.saturating_sub(unix));
                 self.event = Some(Event::Authorised);
             }
@@ -281,41 +271,69 @@ impl HubSession {
         }
     }
 
-    fn handle_publish(&mut self, publish: &wire::Publish) -> Result<(), HubError> {
+    fn handle_publish(&mut self, now: Instant, publish: &wire::Publish) -> Result<(), HubError> {
         if publish.qos == QoS::ExactlyOnce {
             return Err(HubError::QosTwo);
         }
-        match topics::inbound(&self.device, &publish.topic).ok_or(HubError::ForeignTopic)? {
-            Inbound::Telemetry { bag } => {
-                let bytes = publish.payload.len() + bag.len();
-                if bytes > limits::TELEMETRY_BYTES_MAX {
-                    return Err(HubError::TooLarge(bytes));
-                }
-                self.telemetry += 1;
+        let inbound = topics::inbound(&self.device, &publish.topic).ok_or(HubError::ForeignTopic)?;
+        if let Inbound::Telemetry { bag } = inbound {
+            let bytes = publish.payload.len() + bag.len();
+            if bytes > limits::TELEMETRY_BYTES_MAX {
+                return Err(HubError::TooLarge(bytes));
             }
-            // Accepted and not answered: see the room's docs.
-            Inbound::TwinGet { .. } | Inbound::TwinReported { .. } | Inbound::MethodResponse { .. } => {}
+            self.telemetry += 1;
         }
         if publish.qos == QoS::AtLeastOnce {
             self.replies.push_back(Reply::PubAck(publish.pid));
         }
+        match inbound {
+            Inbound::Telemetry { .. } => Ok(()),
+            Inbound::TwinGet { query } => self.handle_twin_get(query),
+            Inbound::TwinReported { query } => self.handle_twin_reported(now, query, &publish.payload),
+            // Nobody has called one.
+            Inbound::MethodResponse { .. } => Ok(()),
+        }
+    }
+
+    /// Of all filters of a connection's life, not of one packet, there may be five (Azure: "Communicate with an IoT hub using the
+    /// MQTT protocol"); subscribing again to the same filter replaces (MQTT 3.1.1 §3.8.4).
+    fn handle_subscribe(&mut self, subscribe: &wire::Subscribe) -> Result<(), HubError> {
+        let asked: Vec<_> = subscribe
+            .filters
+            .iter()
+            .map(|(filter, qos)| {
+                Some((topics::subscription(&self.device, filter)?, (*qos).min(QoS::AtLeastOnce)))
+            })
+            .collect::<Option<_>>()
+            .ok_or(HubError::ForeignFilter)?;
+        self.directory.visit(&self.device, |entry| {
+            let mut subscriptions = entry.device.subscriptions;
+            for (subscription, granted) in &asked {
+                subscriptions.set(*subscription, Some(*granted));
+            }
+            if subscriptions.len() > limits::SUBSCRIPTIONS_MAX {
+                return Err(HubError::TooManySubscriptions(subscriptions.len()));
+            }
+            entry.device.subscriptions = subscriptions;
+            Ok(())
+        })?;
+        let granted = asked.into_iter().map(|(_, granted)| granted as u8).collect();
+        self.replies.push_back(Reply::SubAck { pid: subscribe.pid, granted });
         Ok(())
     }
 
-    fn handle_subscribe(&mut self, subscribe: &wire::Subscribe) -> Result<(), HubError> {
-        // There are fewer kinds of subscriptions than allowed ones, so only one packet can pass the limit.
-        if subscribe.filters.len() > limits::SUBSCRIPTIONS_MAX {
-            return Err(HubError::TooManySubscriptions(subscribe.filters.len()));
-        }
-        let mut granted = Vec::with_capacity(subscribe.filters.len());
-        for (filter, qos) in &subscribe.filters {
-            let subscription = topics::subscription(&self.device, filter).ok_or(HubError::ForeignFilter)?;
-            let qos = (*qos).min(QoS::AtLeastOnce);
-            self.subscriptions.set(subscription, Some(qos));
-            granted.push(qos as u8);
-        }
-        self.replies.push_back(Reply::SubAck { pid: subscribe.pid, granted });
-        Ok(())
+    fn unsubscribe(&mut self, filters: &[String]) {
+        self.directory.visit(&self.device, |entry| {
+            for filter in filters {
+                if let Some(subscription) = topics::subscription(&self.device, filter) {
+                    entry.device.subscriptions.set(subscription, None);
+                }
+            }
+        });
+    }
+
+    fn unix(&self, now: Instant) -> Duration {
+        self.opened_unix + now.saturating_duration_since(self.opened)
     }
 }
 
@@ -323,7 +341,7 @@ impl Machine for HubSession {
     type Error = HubError;
 
     fn handle_input(&mut self, now: Instant, input: &mut BytesMut) -> Result<(), HubError> {
-        while !matches!(self.state, State::Claiming | State::Closing) {
+        while self.state != State::Closing && self.wants_input() {
             match wire::decode(input, FRAME_BYTES_MAX, Strictness::Strict)? {
                 Some(packet) => self.handle_packet(now, packet)?,
                 None => return Ok(()),
@@ -337,7 +355,7 @@ impl Machine for HubSession {
 
     fn handle_timeout(&mut self, now: Instant) -> Result<(), HubError> {
         match self.state {
-            State::Opening if now >= self.opened + self.config.connect_arrival_timeout => {
+            State::Opening if now >= self.opened + self.directory.config().connect_arrival_timeout => {
                 Err(HubError::ConnectTimeout)
             }
             State::Online if now >= self.heard + self.keep_alive_timeout => Err(HubError::KeepAlive),
@@ -368,13 +386,17 @@ impl Machine for HubSession {
                 Reply::SubAck { pid, granted } => encode::suback(out, pid, &granted),
                 Reply::UnsubAck(pid) => encode::unsuback(out, pid),
                 Reply::PingResp => encode::pingresp(out),
+                Reply::Frame(frame) => {
+                    self.reply_bytes -= frame.len();
+                    out.extend_from_slice(&frame);
+                }
             }
         }
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
         match self.state {
-            State::Opening => Some(self.opened + self.config.connect_arrival_timeout),
+            State::Opening => Some(self.opened + self.directory.config().connect_arrival_timeout),
             State::Online => {
                 let keep_alive = self.heard + self.keep_alive_timeout;
                 Some(self.expires.map_or(keep_alive, |expires| expires.min(keep_alive)))
@@ -384,7 +406,9 @@ impl Machine for HubSession {
     }
 
     fn wants_input(&self) -> bool {
-        self.state != State::Claiming && self.replies.len() < REPLIES_MAX
+        self.state != State::Claiming
+            && self.replies.len() < REPLIES_MAX
+            && self.reply_bytes < REPLY_BYTES_MAX
     }
 
     fn poll_close(&self) -> Option<Close> {
@@ -393,21 +417,19 @@ impl Machine for HubSession {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
+    use crate::emulator::Config;
+    use crate::emulator::device::Subscriptions;
     use crate::iothub::sas::{self, Key};
+    use crate::iothub::topics::Subscription;
     use crate::iothub::{names, topics};
     use crate::wire::encode::{ConnectRef, PublishRef, WillRef};
 
     const UNIX: u64 = 1_800_000_000;
     const TTL_S: u64 = 3600;
 
-    /// Subscriptions that are not empty.
-    pub(crate) fn subscribed() -> Subscriptions {
-        let mut subscriptions = Subscriptions::default();
-        subscriptions.set(Subscription::C2d, Some(QoS::AtLeastOnce));
-        subscriptions
-    }
+    const ADDRESS: Address = Address { shard: 0, connection: 0 };
 
     #[expect(clippy::disallowed_methods, reason = "any instant will do: time is what the test says")]
     fn start() -> Instant {
@@ -434,8 +456,28 @@ pub(super) mod tests {
                 group_keys: vec![group],
                 ..Config::default()
             };
-            let session = HubSession::new(Arc::new(config), opened, seconds(UNIX));
+            Hub::of(Arc::new(Directory::new(config)), opened)
+        }
+
+        fn of(directory: Arc<Directory>, opened: Instant) -> Hub {
+            let session = HubSession::new(directory, opened, seconds(UNIX));
             Hub { session, opened, now: opened }
+        }
+
+        fn admit(&mut self) {
+            assert_eq!(self.session.claim(ADDRESS), None);
+            self.session.admit(self.now);
+        }
+
+        /// The connection ends, and another one begins.
+        fn again(mut self) -> Hub {
+            self.session.handle_closed(self.now, Closed::Eof);
+            self.session.release();
+            Hub::of(Arc::clone(&self.session.directory), self.now)
+        }
+
+        fn subscriptions(&self) -> Subscriptions {
+            self.session.directory.visit("d1", |entry| entry.device.subscriptions)
         }
 
         /// Connected, with CONNACK taken.
@@ -443,13 +485,13 @@ pub(super) mod tests {
             let mut hub = Hub::new();
             hub.connect(keep_alive_s, clean_session, "d1").unwrap();
             assert_eq!(hub.session.poll_event(), Some(Event::Authorised));
-            hub.session.admit(hub.now, None);
+            hub.admit();
             assert_eq!(hub.output(), [0x20, 2, 0, 0]);
             hub
         }
 
         fn connect(&mut self, keep_alive_s: u16, clean_session: bool, key_of: &str) -> Result<(), HubError> {
-            let key = self.session.config.group_keys[0].derive(key_of);
+            let key = self.session.directory.config().group_keys[0].derive(key_of);
             let token = sas::token(&key, "hub.test/devices/d1", UNIX + TTL_S, None);
             let name = names::user_name("hub.test", "d1");
             let connect = ConnectRef {
@@ -466,7 +508,7 @@ pub(super) mod tests {
         /// Online, with a will for that topic.
         fn with_will(topic: &str) -> Hub {
             let mut hub = Hub::new();
-            let key = hub.session.config.group_keys[0].derive("d1");
+            let key = hub.session.directory.config().group_keys[0].derive("d1");
             let token = sas::token(&key, "hub.test/devices/d1", UNIX + TTL_S, None);
             let name = names::user_name("hub.test", "d1");
             let will = WillRef { topic, payload: b"gone", qos: QoS::AtLeastOnce, retain: true };
@@ -522,7 +564,7 @@ pub(super) mod tests {
         let mut early = BytesMut::from(&[0xC0, 0][..]);
         hub.session.handle_input(hub.now, &mut early).unwrap();
         assert_eq!(early.len(), 2);
-        hub.session.admit(hub.now, None);
+        hub.admit();
         hub.session.handle_input(hub.now, &mut early).unwrap();
         assert_eq!(hub.output(), [0x20, 2, 0, 0, 0xD0, 0]);
         assert!(hub.session.is_online());
@@ -541,15 +583,22 @@ pub(super) mod tests {
 
     #[test]
     fn session_present_needs_something_stored_and_a_session_that_is_not_clean() {
-        for (clean_session, stored, present) in
-            [(false, Some(subscribed()), 1), (true, Some(subscribed()), 0), (false, None, 0)]
+        let mut hub = Hub::online(60, false);
+        for (clean_session, subscribe, present) in
+            [(false, true, 0), (false, true, 1), (true, true, 0), (false, false, 0), (false, false, 0)]
         {
-            let mut hub = Hub::new();
+            hub = hub.again();
             hub.connect(60, clean_session, "d1").unwrap();
-            hub.session.admit(hub.now, stored);
+            hub.admit();
             assert_eq!(hub.output(), [0x20, 2, present, 0]);
-            assert_eq!(hub.session.stored().is_some(), present == 1);
+            if subscribe {
+                hub.subscribe(&[(topics::METHODS, QoS::AtMostOnce)]).unwrap();
+                hub.output();
+            }
         }
+        let directory = Arc::clone(&hub.session.directory);
+        drop(hub.again());
+        assert!(directory.is_empty());
     }
 
     #[test]
@@ -572,7 +621,7 @@ pub(super) mod tests {
         hub.input(encode::pingreq).unwrap();
         assert_eq!(hub.output(), [0x40, 2, 0, 9, 0x40, 2, 0, 4, 0xD0, 0]);
         assert_eq!((hub.session.take_telemetry(), hub.session.take_telemetry()), (3, 0));
-        // Accepted, and not telemetry.
+        // Accepted, and not telemetry; nobody listens for the answer.
         hub.publish("$iothub/twin/GET/?$rid=1", b"", QoS::AtLeastOnce).unwrap();
         assert_eq!((hub.output(), hub.session.take_telemetry()), (vec![0x40, 2, 0, 7], 0));
     }
@@ -599,7 +648,7 @@ pub(super) mod tests {
         let end = |topic: &str, admitted: bool, goodbye: bool| {
             let mut hub = Hub::with_will(topic);
             if admitted {
-                hub.session.admit(hub.now, None);
+                hub.admit();
             }
             if goodbye {
                 hub.input(encode::disconnect).unwrap();
@@ -630,7 +679,6 @@ pub(super) mod tests {
                 HubError::TooLarge(limits::TELEMETRY_BYTES_MAX + 3),
             ),
             (hub.subscribe(&[("a/b", QoS::AtMostOnce)]), HubError::ForeignFilter),
-            (hub.subscribe(&[(topics::METHODS, QoS::AtMostOnce); 6]), HubError::TooManySubscriptions(6)),
             (hub.connect(60, true, "d1"), HubError::Unexpected("second CONNECT")),
             (hub.input(|out| encode::connack(out, false, 0)), HubError::Unexpected("packet of a server")),
             (
@@ -648,11 +696,10 @@ pub(super) mod tests {
     #[test]
     fn the_filters_of_a_device_are_granted_with_qos_1_at_most() {
         let mut hub = Hub::online(60, false);
-        assert!(hub.session.stored().is_none());
         let c2d = topics::c2d("d1");
         hub.subscribe(&[(&c2d, QoS::ExactlyOnce), (topics::TWIN_RESPONSES, QoS::AtMostOnce)]).unwrap();
         assert_eq!(hub.output(), [0x90, 4, 0, 3, 1, 0]);
-        let stored = hub.session.stored().unwrap();
+        let stored = hub.subscriptions();
         assert_eq!(stored.get(Subscription::C2d), Some(QoS::AtLeastOnce));
         assert_eq!(stored.get(Subscription::TwinResponses), Some(QoS::AtMostOnce));
         // UNSUBSCRIBE of both, and of one that was never there (MQTT 3.1.1 §3.10.4: acknowledged all the same).
@@ -668,7 +715,131 @@ pub(super) mod tests {
         })
         .unwrap();
         assert_eq!(hub.output(), [0xB0, 2, 0, 9]);
-        assert!(hub.session.stored().is_none());
+        assert!(hub.subscriptions().is_empty());
+    }
+
+    #[test]
+    fn five_subscriptions_are_counted_over_the_connections_life() {
+        let mut hub = Hub::online(60, true);
+        let at_most_once = |filter| [(filter, QoS::AtMostOnce)];
+        hub.subscribe(&[(topics::METHODS, QoS::AtMostOnce); 6]).unwrap();
+        for filter in [
+            "devices/d1/messages/devicebound/#",
+            "devices/+/messages/devicebound/#",
+            topics::TWIN_RESPONSES,
+            topics::TWIN_DESIRED,
+        ] {
+            hub.subscribe(&at_most_once(filter)).unwrap();
+        }
+        let sixth = hub.subscribe(&at_most_once("$iothub/credential/#"));
+        assert_eq!(sixth.unwrap_err(), HubError::TooManySubscriptions(6));
+        assert_eq!(hub.subscriptions().len(), 5);
+    }
+
+    const GET: &str = "$iothub/twin/GET/?$rid=";
+    const PATCH: &str = "$iothub/twin/PATCH/properties/reported/?$rid=";
+
+    /// What the hub published since, as topic, payload and QoS.
+    fn published(hub: &mut Hub) -> Vec<(String, String, QoS)> {
+        let mut out = BytesMut::from(&hub.output()[..]);
+        let mut published = Vec::new();
+        while let Some(packet) = wire::decode(&mut out, FRAME_BYTES_MAX, Strictness::Strict).unwrap() {
+            if let Packet::Publish(publish) = packet {
+                let payload = String::from_utf8(publish.payload.to_vec()).unwrap();
+                published.push((publish.topic, payload, publish.qos));
+            }
+        }
+        published
+    }
+
+    #[test]
+    fn a_twin_is_read_and_changed_at_the_qos_of_the_subscription() {
+        let mut hub = Hub::online(60, false);
+        for qos in [QoS::AtMostOnce, QoS::AtLeastOnce] {
+            hub.subscribe(&[(topics::TWIN_RESPONSES, qos)]).unwrap();
+            hub.publish(&format!("{GET}0a&x=%20"), b"ignored", QoS::AtMostOnce).unwrap();
+            hub.publish(PATCH, br#"{"a":1}"#, QoS::AtMostOnce).unwrap();
+            let (view, version) = match qos {
+                QoS::AtMostOnce => (r#"{"desired":{"$version":1},"reported":{"$version":1}}"#, 2),
+                _ => (r#"{"desired":{"$version":1},"reported":{"$version":2,"a":1}}"#, 3),
+            };
+            assert_eq!(
+                published(&mut hub),
+                [
+                    ("$iothub/twin/res/200/?$rid=0a".to_owned(), view.to_owned(), qos),
+                    (format!("$iothub/twin/res/204/?$rid=&$version={version}"), String::new(), qos),
+                ]
+            );
+        }
+        // The twin outlives the connection and the session.
+        let mut hub = hub.again();
+        hub.connect(60, true, "d1").unwrap();
+        hub.admit();
+        hub.subscribe(&[(topics::TWIN_RESPONSES, QoS::AtMostOnce)]).unwrap();
+        hub.publish(&format!("{GET}1"), b"", QoS::AtMostOnce).unwrap();
+        assert_eq!(published(&mut hub)[0].1, r#"{"desired":{"$version":1},"reported":{"$version":3,"a":1}}"#);
+    }
+
+    #[test]
+    fn a_twin_request_that_cannot_be_met_is_answered_with_its_error_if_somebody_listens() {
+        let mut hub = Hub::online(60, true);
+        hub.publish(&format!("{PATCH}1"), b"{", QoS::AtMostOnce).unwrap();
+        hub.publish(&format!("{GET}1"), b"", QoS::AtMostOnce).unwrap();
+        assert_eq!(published(&mut hub), []);
+        hub.subscribe(&[(topics::TWIN_RESPONSES, QoS::AtMostOnce)]).unwrap();
+        for (query, body, status, code) in [
+            ("1", "{", 400, 400_004),
+            ("1", "[]", 400, 400_004),
+            ("1", r#"{"$version":1}"#, 400, 400_004),
+            ("1&$version=9", "{}", 412, 412_001),
+            ("1&$version=x", "{}", 412, 412_001),
+        ] {
+            hub.publish(&format!("{PATCH}{query}"), body.as_bytes(), QoS::AtMostOnce).unwrap();
+            let answers = published(&mut hub);
+            let [(topic, answer, _)] = &answers[..] else { panic!("{answers:?}") };
+            assert_eq!(*topic, format!("$iothub/twin/res/{status}/?$rid=1"));
+            let answer: serde_json::Value = serde_json::from_str(answer).unwrap();
+            assert_eq!(answer["errorCode"], code, "{body}");
+        }
+        hub.session.has_api_version = false;
+        hub.publish(&format!("{PATCH}1"), b"{}", QoS::AtMostOnce).unwrap();
+        assert!(published(&mut hub)[0].1.contains("400001"));
+        let nowhere = hub.publish("$iothub/twin/GET/?rid=1", b"", QoS::AtMostOnce);
+        assert_eq!(nowhere, Err(HubError::ForeignTopic));
+        let long = format!("{GET}{}", "r".repeat(wire::STRING_BYTES_MAX - GET.len()));
+        assert_eq!(hub.publish(&long, b"", QoS::AtMostOnce), Err(HubError::RequestId));
+    }
+
+    #[test]
+    fn answers_that_nobody_reads_stop_the_reading() {
+        let mut hub = Hub::online(60, true);
+        hub.subscribe(&[(topics::TWIN_RESPONSES, QoS::AtMostOnce)]).unwrap();
+        for key in 0..7 {
+            let patch = format!(r#"{{"{key}":"{}"}}"#, "v".repeat(4000));
+            hub.publish(&format!("{PATCH}1"), patch.as_bytes(), QoS::AtMostOnce).unwrap();
+        }
+        let mut gets = BytesMut::new();
+        for _ in 0..100 {
+            let topic = format!("{GET}1");
+            let publish = PublishRef {
+                topic: &topic,
+                payload: b"",
+                qos: QoS::AtMostOnce,
+                dup: false,
+                retain: false,
+                pid: 0,
+            };
+            encode::publish(&mut gets, &publish).unwrap();
+        }
+        hub.session.handle_input(hub.now, &mut gets).unwrap();
+        assert!(!hub.session.wants_input() && !gets.is_empty());
+        assert!(hub.session.reply_bytes < REPLY_BYTES_MAX + 32 * 1024, "{}", hub.session.reply_bytes);
+        let mut answers = 0;
+        while !gets.is_empty() || hub.session.reply_bytes > 0 {
+            answers += published(&mut hub).len();
+            hub.session.handle_input(hub.now, &mut gets).unwrap();
+        }
+        assert_eq!(answers, 7 + 100);
     }
 
     #[test]
@@ -721,7 +892,7 @@ pub(super) mod tests {
         let mut hub = Hub::new();
         hub.connect(60, true, "d1").unwrap();
         hub.session.take_over();
-        hub.session.admit(hub.now, None);
+        hub.admit();
         assert!(hub.output().is_empty());
     }
 

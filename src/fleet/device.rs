@@ -6,7 +6,9 @@ mod books;
 mod connect;
 mod deliver;
 mod leave;
+mod loss;
 mod receive;
+mod renewal;
 
 #[cfg(test)]
 mod tests;
@@ -25,6 +27,7 @@ use crate::session::{Event, Session, SessionError, Settings, State};
 use bytes::BytesMut;
 use connect::{Attempt, Reason, Subscribe};
 use leave::{Farewell, Leave, Leaving};
+use renewal::Renewal;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -74,7 +77,13 @@ pub struct Device {
     /// Since when it ought to be online and is not.
     online_due_ns: Option<u64>,
     renew_at: Option<Instant>,
+    /// What the latest token says of its end, in seconds since the Unix epoch; 0 without one.
+    token_expiry_unix: u64,
+    /// The renewal that is due, until the device is online again.
+    renewal: Option<Renewal>,
     subscribe: Subscribe,
+    /// How many connections in a row the peer has closed soon after CONNACK.
+    closed_soon: u8,
     /// Open messages have been counted as unfinished: that the session then loses them is not news.
     books_closed: bool,
     /// It may still publish what the run's own subscribers are to receive.
@@ -118,7 +127,10 @@ impl Device {
             reason: Reason::Plan,
             online_due_ns: None,
             renew_at: None,
+            token_expiry_unix: 0,
+            renewal: None,
             subscribe: Subscribe::Done,
+            closed_soon: 0,
             books_closed: false,
             is_sender,
             inbox: None,
@@ -248,7 +260,14 @@ impl Device {
 
     /// The connection failed in a way that only the session could see.
     pub(crate) fn failed(&self, error: &SessionError, now: Instant) {
-        self.account().error(error.class(), Culprit::Peer, now, || format!("{}: {error}", self.id()));
+        self.account().error(error.class(), Culprit::Peer, now, || {
+            let nonsense = matches!(error, SessionError::Decode(_) | SessionError::Protocol(_));
+            let hint = match self.parting {
+                Parting::Lost { online_for: None } if nonsense => self.plain_hint(),
+                _ => "",
+            };
+            format!("{}: {error}{hint}", self.id())
+        });
     }
 
     // What happens on a connection.
@@ -300,6 +319,9 @@ impl Device {
             }
             Event::LateAck => account.count(|counts| counts.late_acks += 1),
             Event::Resent => account.count(|counts| counts.resent += 1),
+            Event::Subscribed { .. } if self.subscribe == Subscribe::Done => {
+                account.count(|counts| counts.late_acks += 1);
+            }
             Event::Subscribed { sent, granted_all, .. } => {
                 self.subscribe = Subscribe::Done;
                 if granted_all {
@@ -327,21 +349,6 @@ impl Device {
     fn drain_events(&mut self, now: Instant) {
         while let Some(event) = self.session.poll_event() {
             self.on_event(now, event);
-        }
-    }
-
-    /// A connection ended that nobody here wanted to end: counts why, as far as the wire tells.
-    fn blame(&self, why: Closed, now: Instant) {
-        let (class, culprit) = match why {
-            Closed::Eof => ("closed_by_peer", Culprit::Peer),
-            Closed::Reset => ("reset", Culprit::Network),
-            Closed::TlsAlert => ("tls_alert", Culprit::Peer),
-            // An error of the session, which `failed` counts.
-            Closed::Local => return,
-        };
-        // A peer that closes after it refused has already been counted.
-        if !matches!(self.stage, Stage::Offline) {
-            self.account().error(class, culprit, now, || self.id());
         }
     }
 }
@@ -396,8 +403,11 @@ impl Machine for Device {
                 self.online_due_ns = Some(now_ns);
                 self.reason = Reason::Loss;
             }
-        } else if meant == Some(Leave::Renew) {
-            self.reason = Reason::Renewal;
+        } else {
+            self.note_soon(false);
+            if meant == Some(Leave::Renew) {
+                self.reason = Reason::Renewal;
+            }
         }
         if online_for.is_some() {
             self.account().online(-1);

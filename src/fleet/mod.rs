@@ -6,6 +6,8 @@
 //! cleared histograms and one small control value.
 
 mod account;
+mod caller;
+mod calling;
 mod context;
 mod device;
 mod ledger;
@@ -19,11 +21,14 @@ mod worker;
 use crate::link::{Endpoint, TlsFacts};
 use crate::measure::{Gathered, Key, Layout, Operation, Recorder, Snapshot};
 use crate::plan::Plan;
+use calling::Calling;
 use ledger::{Ledger, Progress};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 
+pub use caller::{Answered, Ask, Call};
+pub use calling::Service;
 pub use context::{Context, Control};
 pub use device::Device;
 pub use trace::Tracer;
@@ -100,7 +105,8 @@ pub(crate) enum Report {
     Gone,
 }
 
-/// Runs the plan to its end, or until `control` says stop; `tick` is called once a second.
+/// Runs the plan to its end, or until `control` says stop; `tick` is called once a second. A plan with calls of the service
+/// side needs a `service` that carries them: without one they stay unanswered.
 ///
 /// # Errors
 /// Only when workers cannot be started. What goes wrong on the wire is counted; a worker that dies ends the load, and costs
@@ -108,6 +114,7 @@ pub(crate) enum Report {
 pub async fn run(
     plan: Arc<Plan>,
     settings: Settings,
+    service: Option<Service>,
     mut control: watch::Receiver<Control>,
     mut tick: impl FnMut(&Gathered, Duration),
 ) -> Result<Finished, FleetError> {
@@ -121,6 +128,7 @@ pub async fn run(
     let mut usage = Usage::start();
     let (zero, started_unix) = (crate::clock::now() + LEAD, crate::clock::unix() + LEAD);
     workers.go((zero, started_unix));
+    let mut calling = Calling::new(&plan, (zero, started_unix), service);
 
     let end = plan.schedule.end();
     let (mut tls, mut environment) = (None, Vec::<String>::new());
@@ -148,11 +156,14 @@ pub async fn run(
                 Some(Report::Gone) => {
                     let since_zero = crate::clock::now().saturating_duration_since(zero);
                     (complete, load_ended) = (false, load_ended.min(since_zero));
+                    calling.stop();
                     tell.send_modify(|told| *told = (*told).max(Control::Stop));
                 }
                 None => break,
             },
+            () = calling.step() => {}
             () = tokio::time::sleep_until(due.into()) => {
+                calling.tell(&mut gathered, settings.workers);
                 close_row(&mut gathered, &plan, &mut usage, second);
                 tick(&gathered, Duration::from_secs(u64::from(second)));
                 second += 1;
@@ -162,12 +173,14 @@ pub async fn run(
                 let since_zero = crate::clock::now().saturating_duration_since(zero);
                 if complete && since_zero < end {
                     (complete, load_ended) = (false, since_zero);
+                    calling.stop();
                 } else if *control.borrow() == Control::Abort {
                     complete = false;
                 }
             }
         }
     }
+    calling.end(&mut gathered, settings.workers);
     let ended = crate::clock::now().saturating_duration_since(zero);
     if *control.borrow() != Control::Abort {
         books.balance(&plan, &mut gathered, ended);
@@ -213,8 +226,8 @@ impl Books {
             let key = Key { operation: Operation::Deliver, fleet: lost.fleet, phase: lost.phase };
             recorder.lost(key, lost.count, nanos(ended));
         }
-        // As one more worker, which has no devices.
-        gathered.add(&recorder.swap(), workers);
+        // As one more worker, behind the service side's, which has no devices.
+        gathered.add(&recorder.swap(), workers + 1);
     }
 }
 
@@ -269,7 +282,7 @@ mod tests {
             Arc::new(Endpoint { host: free.ip().to_string(), port: free.port(), ..Endpoint::default() });
         let settings = Settings { workers: 2, endpoint, trace: None };
         let (_control, controlled) = watch::channel(Control::Run);
-        let finished = run(Arc::new(plan), settings, controlled, |_, _| {}).await.unwrap();
+        let finished = run(Arc::new(plan), settings, None, controlled, |_, _| {}).await.unwrap();
         assert!(!finished.complete && finished.load_ended < Duration::from_secs(3_600));
         assert!(
             finished.environment.iter().any(|text| text.contains("worker 1")),

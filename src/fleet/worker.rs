@@ -226,6 +226,9 @@ impl Clockwork {
 
     /// What arrived in the drain; once for each change.
     fn tell_progress(&mut self, context: &Context) {
+        if !context.plan.deliveries.any() {
+            return;
+        }
         let progress = context.ledger.borrow().progress();
         if self.progress.replace(progress) != Some(progress) {
             context.tell(Report::Progress { worker: self.worker, progress });

@@ -7,6 +7,28 @@ use std::time::Duration;
 /// (Azure: "Create and read IoT Hub messages").
 pub const TELEMETRY_BYTES_MAX: usize = 256 * 1024;
 
+/// A cloud-to-device message ("Send cloud-to-device messages from IoT Hub").
+pub const C2D_BYTES_MAX: usize = 64 * 1024;
+
+/// A direct method's payload, each way ("Understand and invoke direct methods from IoT Hub").
+pub const METHOD_BYTES_MAX: usize = 128 * 1024;
+
+/// Desired properties of one twin, and reported ones, counted in a way of its own: the UTF-8 bytes of keys
+/// and strings, 8 for a number, 4 for a boolean (Azure: "Understand and use device twins in IoT Hub").
+pub const TWIN_SECTION_BYTES_MAX: usize = 32 * 1024;
+
+/// Objects within objects in a twin (Azure: "Understand and use device twins in IoT Hub").
+pub const TWIN_DEPTH_MAX: usize = 10;
+
+/// A string in a twin (Azure: "Understand and use device twins in IoT Hub").
+pub const TWIN_STRING_BYTES_MAX: usize = 4 * 1024;
+
+/// A key in a twin (Azure: "Understand and use device twins in IoT Hub").
+pub const TWIN_KEY_BYTES_MAX: usize = 1024;
+
+/// Integers in a twin (Azure: "Understand and use device twins in IoT Hub").
+pub const TWIN_INTEGERS: std::ops::RangeInclusive<i64> = -4_503_599_627_370_496..=4_503_599_627_370_495;
+
 /// Subscriptions of one device (Azure: "Communicate with an IoT hub using the MQTT protocol").
 pub const SUBSCRIPTIONS_MAX: usize = 5;
 
@@ -21,6 +43,9 @@ pub const CLOCK_SKEW_S: u64 = 300;
 /// From a token's expiry to the end of the connection that it opened. Our choice: Azure's documents name 5 and up to 10
 /// minutes.
 pub const EXPIRY_GRACE: Duration = Duration::from_secs(300);
+
+/// The most that Azure's documents name for it ("Monitor, diagnose, and troubleshoot Azure IoT Hub device connectivity").
+pub const EXPIRY_GRACE_MAX: Duration = Duration::from_secs(600);
 
 /// From accepting a connection to CONNECT (`ConnectArrivalTimeout` of Azure IoT Edge's hub; Azure publishes none for
 /// the cloud).

@@ -17,7 +17,13 @@ const PREVIEW_TAIL: [&str; 3] =
 /// (Azure: "Communicate with an IoT hub using the MQTT protocol").
 #[must_use]
 pub fn user_name(host: &str, device: &str) -> String {
-    format!("{host}/{device}/?api-version={API_VERSION}")
+    user_name_at(host, device, API_VERSION)
+}
+
+/// The user name of a device that asks for another API version.
+#[must_use]
+pub fn user_name_at(host: &str, device: &str, api_version: &str) -> String {
+    format!("{host}/{device}/?api-version={api_version}")
 }
 
 /// What a device's token is for, raw: `{host}/devices/{device}`.

@@ -5,6 +5,15 @@
 use super::ESCAPED;
 use percent_encoding::{percent_decode_str, utf8_percent_encode};
 
+/// When a message was sent, stamped by its sender: microseconds since the Unix epoch, in decimal. Our own.
+pub const SENT: &str = "hubstorm-sent";
+
+/// A message's number among those that its sender sent to one device, from 0, in decimal. Our own.
+pub const SEQ: &str = "hubstorm-seq";
+
+/// When a message was made, stamped by its sender: ISO 8601 in UTC (Azure: "Create and read IoT Hub messages").
+pub const CREATION_TIME: &str = "iothub-creation-time-utc";
+
 /// A property bag is not UTF-8 under its escapes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the property bag is not UTF-8")]

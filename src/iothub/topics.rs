@@ -22,6 +22,25 @@ pub fn c2d(device: &str) -> String {
     format!("devices/{device}/messages/devicebound/#")
 }
 
+/// Where a hub answers a twin request; `version` is that of the reported properties after a change.
+#[must_use]
+pub fn twin_response(status: u16, rid: &str, version: Option<u64>) -> String {
+    let version = version.map(|version| format!("&$version={version}")).unwrap_or_default();
+    format!("$iothub/twin/res/{status}/?$rid={rid}{version}")
+}
+
+/// Where a hub tells that desired properties have changed.
+#[must_use]
+pub fn twin_desired(version: u64) -> String {
+    format!("$iothub/twin/PATCH/properties/desired/?$version={version}")
+}
+
+/// The raw value of `name` in a query such as `$rid=1&$version=2`.
+#[must_use]
+pub fn query_value<'a>(query: &'a str, name: &str) -> Option<&'a str> {
+    query.split('&').find_map(|field| field.strip_prefix(name)?.strip_prefix('='))
+}
+
 /// What a publish means; texts are what follows the known prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Inbound<'a> {
@@ -70,30 +89,38 @@ pub fn inbound<'a>(device: &str, topic: &'a str) -> Option<Inbound<'a>> {
     rest.strip_prefix("methods/res/").map(|answer| Inbound::MethodResponse { answer })
 }
 
-/// What a device may subscribe to.
+/// What a device may subscribe to. Two spellings of one thing are two subscriptions (MQTT 3.1.1 §3.8.4: only an identical
+/// filter replaces).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Subscription {
     /// Cloud-to-device messages.
     C2d,
+    /// The same as Azure's embedded C SDK spells it, with `+` for the device.
+    C2dPlus,
     /// Answers to twin requests.
     TwinResponses,
     /// Changes of desired properties.
     TwinDesired,
     /// Direct methods.
     Methods,
+    /// Certificates that the hub issues, a preview.
+    Credential,
+    /// The same as Azure's page also spells it.
+    Credentials,
 }
 
 /// What `filter` means when `device` subscribes to it; `None`: it is not a filter that a hub grants.
-/// `devices/+/messages/devicebound/#` is what Azure's embedded C SDK sends; it means the device's own.
 #[must_use]
 pub fn subscription(device: &str, filter: &str) -> Option<Subscription> {
     match filter {
         TWIN_RESPONSES => Some(Subscription::TwinResponses),
         TWIN_DESIRED => Some(Subscription::TwinDesired),
         METHODS => Some(Subscription::Methods),
-        _ => (own(device, filter) == Some("messages/devicebound/#")
-            || filter == "devices/+/messages/devicebound/#")
-            .then_some(Subscription::C2d),
+        "$iothub/credential/#" => Some(Subscription::Credential),
+        "$iothub/credentials/#" => Some(Subscription::Credentials),
+        _ if own(device, filter) == Some("messages/devicebound/#") => Some(Subscription::C2d),
+        "devices/+/messages/devicebound/#" => Some(Subscription::C2dPlus),
+        _ => None,
     }
 }
 
@@ -152,10 +179,23 @@ mod tests {
     }
 
     #[test]
+    fn a_query_is_read_by_name_and_echoed_as_it_is() {
+        let query = "$rid=a%20b=c&$version=2&empty=";
+        assert_eq!(query_value(query, "$rid"), Some("a%20b=c"));
+        assert_eq!(query_value(query, "$version"), Some("2"));
+        assert_eq!((query_value(query, "empty"), query_value(query, "$ver")), (Some(""), None));
+        assert_eq!(twin_response(200, "a%20b=c", None), "$iothub/twin/res/200/?$rid=a%20b=c");
+        assert_eq!(twin_response(204, "1", Some(7)), "$iothub/twin/res/204/?$rid=1&$version=7");
+        assert_eq!(twin_desired(7), "$iothub/twin/PATCH/properties/desired/?$version=7");
+    }
+
+    #[test]
     fn a_hub_grants_its_own_filters_and_no_others() {
         for (filter, meaning) in [
             ("devices/d1/messages/devicebound/#", Some(Subscription::C2d)),
-            ("devices/+/messages/devicebound/#", Some(Subscription::C2d)),
+            ("devices/+/messages/devicebound/#", Some(Subscription::C2dPlus)),
+            ("$iothub/credential/#", Some(Subscription::Credential)),
+            ("$iothub/credentials/#", Some(Subscription::Credentials)),
             (TWIN_RESPONSES, Some(Subscription::TwinResponses)),
             (TWIN_DESIRED, Some(Subscription::TwinDesired)),
             (METHODS, Some(Subscription::Methods)),

@@ -206,6 +206,9 @@ impl fmt::Display for Cause<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match tls_error(self.0) {
             Some(rustls::Error::InvalidCertificate(error)) => write!(f, "{error}"),
+            Some(error @ rustls::Error::InvalidMessage(_)) => {
+                write!(f, "{error}; a server without TLS on this port answers so")
+            }
             _ => write!(f, "{}", self.0),
         }
     }

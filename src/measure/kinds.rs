@@ -40,11 +40,11 @@ pub enum Operation {
     /// A cloud-to-device message, from the instant that its sender stamped until it arrived.
     C2d,
     /// A direct method, seen by the service that calls it.
-    DriveMethod,
+    ServiceMethod,
     /// A change of desired properties, seen by the service.
-    DriveDesired,
+    ServiceDesired,
     /// A cloud-to-device message, until the hub has it.
-    DriveC2d,
+    ServiceC2d,
     /// PINGREQ to PINGRESP.
     Ping,
 }
@@ -69,9 +69,9 @@ impl Operation {
         Operation::TwinReport,
         Operation::Method,
         Operation::C2d,
-        Operation::DriveMethod,
-        Operation::DriveDesired,
-        Operation::DriveC2d,
+        Operation::ServiceMethod,
+        Operation::ServiceDesired,
+        Operation::ServiceC2d,
         Operation::Ping,
     ];
 
@@ -96,9 +96,9 @@ impl Operation {
             Operation::TwinReport => "twin.report",
             Operation::Method => "method",
             Operation::C2d => "c2d",
-            Operation::DriveMethod => "drive.method",
-            Operation::DriveDesired => "drive.desired",
-            Operation::DriveC2d => "drive.c2d",
+            Operation::ServiceMethod => "service.method",
+            Operation::ServiceDesired => "service.desired",
+            Operation::ServiceC2d => "service.c2d",
             Operation::Ping => "ping",
         }
     }

@@ -93,6 +93,12 @@ pub struct FleetCounts {
     pub reordered: u64,
     /// Messages that arrived and are not measured: without a stamp of this run, retained, or not subscribed to.
     pub foreign: u64,
+    /// Connections that the peer closed with messages unacknowledged.
+    pub closed_waiting: u64,
+    /// For how long the oldest of those messages had waited, summed over these connections.
+    pub closed_waiting_us: u64,
+    /// Devices that came online and were closed soon, several times in a row.
+    pub closed_soon_devices: u64,
     /// MQTT bytes sent, before TLS.
     pub bytes_sent: u64,
     /// MQTT bytes received, after TLS.
@@ -109,6 +115,9 @@ impl FleetCounts {
         self.duplicates += other.duplicates;
         self.reordered += other.reordered;
         self.foreign += other.foreign;
+        self.closed_waiting += other.closed_waiting;
+        self.closed_waiting_us += other.closed_waiting_us;
+        self.closed_soon_devices += other.closed_soon_devices;
         self.bytes_sent += other.bytes_sent;
         self.bytes_received += other.bytes_received;
     }

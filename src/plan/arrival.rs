@@ -145,6 +145,13 @@ impl Turns {
         Turns { devices, step }
     }
 
+    /// The index of the device whose turn is the n-th.
+    #[must_use]
+    pub fn nth(self, n: u64) -> u32 {
+        let index = (n % self.devices) * self.step % self.devices;
+        u32::try_from(index).unwrap_or(u32::MAX)
+    }
+
     /// Where in a round, from 0 to 1, the turn of the device with that index is.
     #[expect(clippy::cast_precision_loss, reason = "device counts are far below 2^52")]
     fn phase(self, index: u32) -> f64 {

@@ -1,19 +1,14 @@
 //! `auth` of a fleet, resolved and checked against the target: which secret proves whose identity. A part of `fleets`.
 
-use super::credentials::Auth;
+use super::credentials::{Auth, Keys};
 use super::fleets::{Setting, fits, parse, shown};
 use super::listed::Form;
 use super::listing;
 use super::template::{Names, Template};
+use super::token::{self, TokenLife};
 use super::types::TargetKind;
-use crate::iothub::sas;
+use crate::iothub::{names, sas};
 use crate::scenario::{AuthSpec, Errors, FleetSpec, Secret, Written};
-use crate::units::Percent;
-use std::time::Duration;
-
-const TTL: Duration = Duration::from_secs(3600);
-/// As Azure's .NET and Java SDKs renew.
-const RENEW_AT: f64 = 0.85;
 
 /// How the fleet's devices prove who they are. `highest` is the id of the last one.
 pub(super) fn resolve(
@@ -41,7 +36,7 @@ fn absent(spec: &FleetSpec, setting: &Setting<'_>, errors: &mut Errors) -> Auth 
     }
     // Without a target the run makes a key for itself and the built-in hub.
     let key = setting.group_key.clone();
-    if hub { Auth::SasGroup { key, ttl: TTL, renew_at: RENEW_AT } } else { Auth::None }
+    if hub { sas(Keys::Group(key), TokenLife::default()) } else { Auth::None }
 }
 
 /// Whether targets of that kind know this way at all.
@@ -80,11 +75,9 @@ fn given(
     setting: &Setting<'_>,
     errors: &mut Errors,
 ) -> Auth {
-    let life = |ttl: &Option<Duration>, renew_at: &Option<Percent>| {
-        (ttl.unwrap_or(TTL), renew_at.map_or(RENEW_AT, |share| share.as_fraction()))
-    };
+    let life = |token, errors: &mut Errors| token::resolve(token, TokenLife::default(), errors);
     match &written.value {
-        AuthSpec::SasOwn { ttl, renew_at } => {
+        AuthSpec::SasOwn { token } => {
             if !setting.embedded {
                 let problem =
                     errors.add(&written.place, "no source of keys: only the built-in hub takes any");
@@ -92,24 +85,21 @@ fn given(
                     .allowed("group_key, policy with key, or file")
                     .fix("group_key = \"${env.GROUP_KEY}\"");
             }
-            let (ttl, renew_at) = life(ttl, renew_at);
-            Auth::SasGroup { key: setting.group_key.clone(), ttl, renew_at }
+            sas(Keys::Group(setting.group_key.clone()), life(token, errors))
         }
-        AuthSpec::Sas { group_key, policy, key, ttl, renew_at } => {
-            let (ttl, renew_at) = life(ttl, renew_at);
+        AuthSpec::Sas { group_key, policy, key, token } => {
+            let life = life(token, errors);
             match (read_key(group_key.as_ref(), errors), policy, read_key(key.as_ref(), errors)) {
-                (_, Some(policy), Some(key)) => {
-                    Auth::SasPolicy { policy: policy.value.clone(), key, ttl, renew_at }
-                }
-                (Some(key), ..) => Auth::SasGroup { key, ttl, renew_at },
+                (_, Some(policy), Some(key)) => sas(Keys::Policy { policy: policy.value.clone(), key }, life),
+                (Some(key), ..) => sas(Keys::Group(key), life),
                 _ => Auth::None,
             }
         }
-        AuthSpec::SasFile { file, ttl, renew_at } => {
-            let (ttl, renew_at) = life(ttl, renew_at);
+        AuthSpec::SasFile { file, token } => {
+            let life = life(token, errors);
             let host = (!setting.embedded).then_some(setting.host);
             listing::read(spec, file.as_ref(), Form::Keys { host }, id, setting, errors)
-                .map_or(Auth::None, |devices| Auth::SasFile { devices, ttl, renew_at })
+                .map_or(Auth::None, |devices| sas(Keys::Listed(devices), life))
         }
         AuthSpec::PasswordFile { file } => {
             listing::read(spec, file.as_ref(), Form::Passwords, id, setting, errors)
@@ -125,6 +115,10 @@ fn given(
         }
         AuthSpec::None | AuthSpec::Unreadable => Auth::None,
     }
+}
+
+fn sas(keys: Keys, life: TokenLife) -> Auth {
+    Auth::Sas { keys, life, api_version: names::API_VERSION }
 }
 
 fn read_key(secret: Option<&Written<Secret>>, errors: &mut Errors) -> Option<sas::Key> {

@@ -1,8 +1,9 @@
-//! How a fleet's devices prove who they are: each CONNECT's user name and password, and when they must be renewed.
+//! How a fleet's devices prove who they are: each CONNECT's user name and password, and when they expire.
 //! Called by devices before every attempt; `now` is an argument, and nothing here is ever printed.
 
 use super::listed::Listed;
 use super::template::{Names, Template};
+use super::token::TokenLife;
 use super::types::Target;
 use crate::iothub::{names, sas};
 pub use crate::scenario::Secret;
@@ -12,34 +13,14 @@ use zeroize::Zeroizing;
 /// A fleet's source of credentials.
 #[derive(Debug)]
 pub enum Auth {
-    /// A SAS token per device, signed with a key derived from the group's.
-    SasGroup {
-        /// The group's key.
-        key: sas::Key,
-        /// How long a token is valid.
-        ttl: Duration,
-        /// When it is renewed, as a share of `ttl`.
-        renew_at: f64,
-    },
-    /// A SAS token per device, signed with the key of a shared access policy.
-    SasPolicy {
-        /// The policy's name.
-        policy: String,
-        /// Its key.
-        key: sas::Key,
-        /// How long a token is valid.
-        ttl: Duration,
-        /// When it is renewed, as a share of `ttl`.
-        renew_at: f64,
-    },
-    /// A SAS token per device, signed with its own key.
-    SasFile {
-        /// Ids and keys.
-        devices: Listed,
-        /// How long a token is valid.
-        ttl: Duration,
-        /// When it is renewed, as a share of `ttl`.
-        renew_at: f64,
+    /// A SAS token per device.
+    Sas {
+        /// What it is signed with.
+        keys: Keys,
+        /// How long it lives.
+        life: TokenLife,
+        /// The API version that the user name asks for.
+        api_version: &'static str,
     },
     /// A user name and a password for each.
     PasswordFile {
@@ -57,6 +38,22 @@ pub enum Auth {
     None,
 }
 
+/// Where the keys of tokens come from.
+#[derive(Debug)]
+pub enum Keys {
+    /// Each device's is derived from the group's.
+    Group(sas::Key),
+    /// A shared access policy's, for all.
+    Policy {
+        /// The policy's name.
+        policy: String,
+        /// Its key.
+        key: sas::Key,
+    },
+    /// Each device has its own.
+    Listed(Listed),
+}
+
 /// What one CONNECT carries.
 #[derive(Clone)]
 pub struct Credentials {
@@ -64,8 +61,8 @@ pub struct Credentials {
     pub user_name: Option<String>,
     /// MQTT's password.
     pub password: Option<Zeroizing<Vec<u8>>>,
-    /// How long from now the credentials are to be renewed, before jitter.
-    pub renew_after: Option<Duration>,
+    /// When they expire, in seconds since the Unix epoch.
+    pub expiry_unix: Option<u64>,
 }
 
 impl Auth {
@@ -73,18 +70,16 @@ impl Auth {
     #[must_use]
     pub fn listed(&self) -> Option<&Listed> {
         match self {
-            Auth::SasFile { devices, .. } | Auth::PasswordFile { devices } => Some(devices),
-            Auth::SasGroup { .. } | Auth::SasPolicy { .. } | Auth::Password { .. } | Auth::None => None,
+            Auth::Sas { keys: Keys::Listed(devices), .. } | Auth::PasswordFile { devices } => Some(devices),
+            Auth::Sas { .. } | Auth::Password { .. } | Auth::None => None,
         }
     }
 
-    /// How long after it was made a token is renewed; `None` without tokens.
+    /// How its tokens live; `None` without tokens.
     #[must_use]
-    pub fn renewed_after(&self) -> Option<Duration> {
+    pub fn tokens(&self) -> Option<&TokenLife> {
         match self {
-            Auth::SasGroup { ttl, renew_at, .. }
-            | Auth::SasPolicy { ttl, renew_at, .. }
-            | Auth::SasFile { ttl, renew_at, .. } => Some(ttl.mul_f64(*renew_at)),
+            Auth::Sas { life, .. } => Some(life),
             Auth::Password { .. } | Auth::PasswordFile { .. } | Auth::None => None,
         }
     }
@@ -98,33 +93,35 @@ impl Auth {
     /// The credentials of one device for a connection that is made now (time since the Unix epoch).
     #[must_use]
     pub fn credentials(&self, target: &Target, device: &str, index: u32, now_unix: Duration) -> Credentials {
-        let renew_after = self.renewed_after();
-        let sas = |key: &sas::Key, policy, ttl: Duration| {
-            let resource = names::resource(&target.host, device);
-            let token = sas::token(key, &resource, (now_unix + ttl).as_secs(), policy);
-            Credentials {
-                user_name: Some(names::user_name(&target.host, device)),
-                password: Some(Zeroizing::new(token.as_bytes().to_vec())),
-                renew_after,
+        let (user_name, password, expiry_unix) = match self {
+            Auth::Sas { keys, life, api_version } => {
+                let (expiry_unix, resource) =
+                    (life.expiry_unix(now_unix), names::resource(&target.host, device));
+                let token = keys.token(&resource, expiry_unix, device, index);
+                let user_name = names::user_name_at(&target.host, device, api_version);
+                (Some(user_name), Some(token.as_bytes().to_vec()), Some(expiry_unix))
             }
+            Auth::PasswordFile { devices } => {
+                (Some(devices.user_name(index).to_owned()), Some(devices.secret(index).to_vec()), None)
+            }
+            Auth::Password { username, password } => {
+                let user_name = username.render(&Names { device, index });
+                (Some(user_name), Some(password.expose().as_bytes().to_vec()), None)
+            }
+            Auth::None => (None, None, None),
         };
+        Credentials { user_name, password: password.map(Zeroizing::new), expiry_unix }
+    }
+}
+
+impl Keys {
+    fn token(&self, resource: &str, expiry_unix: u64, device: &str, index: u32) -> Zeroizing<String> {
         match self {
-            Auth::SasGroup { key, ttl, .. } => sas(&key.derive(device), None, *ttl),
-            Auth::SasPolicy { policy, key, ttl, .. } => sas(key, Some(policy.as_str()), *ttl),
-            Auth::SasFile { devices, ttl, .. } => {
-                sas(&sas::Key::from_bytes(devices.secret(index)), None, *ttl)
+            Keys::Group(key) => sas::token(&key.derive(device), resource, expiry_unix, None),
+            Keys::Policy { policy, key } => sas::token(key, resource, expiry_unix, Some(policy)),
+            Keys::Listed(devices) => {
+                sas::token(&sas::Key::from_bytes(devices.secret(index)), resource, expiry_unix, None)
             }
-            Auth::PasswordFile { devices } => Credentials {
-                user_name: Some(devices.user_name(index).to_owned()),
-                password: Some(Zeroizing::new(devices.secret(index).to_vec())),
-                renew_after,
-            },
-            Auth::Password { username, password } => Credentials {
-                user_name: Some(username.render(&Names { device, index })),
-                password: Some(Zeroizing::new(password.expose().as_bytes().to_vec())),
-                renew_after,
-            },
-            Auth::None => Credentials { user_name: None, password: None, renew_after },
         }
     }
 }
@@ -147,6 +144,10 @@ mod tests {
         }
     }
 
+    fn sas(keys: Keys) -> Auth {
+        Auth::Sas { keys, life: TokenLife::default(), api_version: names::API_VERSION }
+    }
+
     fn text(credentials: &Credentials) -> String {
         String::from_utf8(credentials.password.as_ref().unwrap().to_vec()).unwrap()
     }
@@ -157,13 +158,13 @@ mod tests {
 
     #[test]
     fn a_group_gives_every_device_a_token_of_its_own_key() {
-        let auth = Auth::SasGroup { key: group_key(), ttl: Duration::from_secs(3600), renew_at: 0.85 };
+        let auth = sas(Keys::Group(group_key()));
         let credentials = auth.credentials(&target(), "dev-1", 0, NOW);
         assert_eq!(
             credentials.user_name.as_deref(),
             Some("example-hub.azure-devices.net/dev-1/?api-version=2021-04-12")
         );
-        assert_eq!(credentials.renew_after, Some(Duration::from_secs(3060)));
+        assert_eq!(credentials.expiry_unix, Some(1_893_456_000));
         let text = text(&credentials);
         let token = sas::Token::parse(&text).unwrap();
         assert!(token.verify(&group_key().derive("dev-1")));
@@ -174,12 +175,7 @@ mod tests {
 
     #[test]
     fn a_policy_signs_for_any_device_and_names_itself() {
-        let auth = Auth::SasPolicy {
-            policy: "device".into(),
-            key: group_key(),
-            ttl: Duration::from_secs(3600),
-            renew_at: 1.0,
-        };
+        let auth = sas(Keys::Policy { policy: "device".into(), key: group_key() });
         let credentials = auth.credentials(&target(), "dev-1", 0, NOW);
         let text = text(&credentials);
         assert!(sas::Token::parse(&text).unwrap().verify(&group_key()));
@@ -192,14 +188,13 @@ mod tests {
             b"dev-1,AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\ndev-2,aHVudGVyMmh1bnRlcjJ4eA==",
             listed::Form::Keys { host: None },
         );
-        let auth = Auth::SasFile { devices: read.listed, ttl: Duration::from_secs(3600), renew_at: 0.5 };
+        let auth = sas(Keys::Listed(read.listed));
         let credentials = auth.credentials(&target(), "dev-1", 0, NOW);
         // The vector of a device's token, from the documented rule.
         assert_eq!(
             text(&credentials),
             "SharedAccessSignature sr=example-hub.azure-devices.net%2Fdevices%2Fdev-1&sig=16TMWISNAQHbvHgpFWCXZfRxM42mIGbNiEx6R8VTlLY%3D&se=1893456000"
         );
-        assert_eq!(credentials.renew_after, Some(Duration::from_secs(1800)));
         let other = text(&auth.credentials(&target(), "dev-2", 1, NOW));
         assert!(
             sas::Token::parse(&other)
@@ -229,7 +224,7 @@ mod tests {
         let credentials = auth.credentials(&target(), "dev-1", 7, NOW);
         assert_eq!(credentials.user_name.as_deref(), Some("user-007"));
         assert_eq!(text(&credentials), "hunter2");
-        assert_eq!(credentials.renew_after, None);
+        assert_eq!(credentials.expiry_unix, None);
         assert!(!format!("{auth:?}").contains("hunter2"));
     }
 }

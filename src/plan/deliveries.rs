@@ -116,6 +116,12 @@ impl Deliveries {
         self.sends
     }
 
+    /// Whether anything is tracked.
+    #[must_use]
+    pub fn any(&self) -> bool {
+        self.fleets.iter().any(|fleet| fleet.present.is_some())
+    }
+
     /// Whether tracked messages come to a fleet.
     #[inline]
     #[must_use]
@@ -270,7 +276,7 @@ fn heard(
 
 /// Each device once, whatever it has subscribed to: with the whole fleet, or by its index. A broker delivers at the highest QoS
 /// of the filters that match (MQTT 3.1.1 §3.3.5), so the broker keeps what one of them keeps.
-fn groups(found: &mut Vec<Subscriber>, qos: u8) -> Vec<Group> {
+fn groups(found: &mut [Subscriber], qos: u8) -> Vec<Group> {
     for subscriber in found.iter_mut() {
         subscriber.keeps &= qos > 0;
     }

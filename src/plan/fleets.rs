@@ -10,6 +10,7 @@ use crate::policy::backoff::{BackOff, Jitter};
 use crate::scenario::{Errors, FileText, FleetSpec, Place, ReconnectSpec, SubscribeSpec, Written, nearest};
 use crate::wire::{QoS, STRING_BYTES_MAX};
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -124,7 +125,7 @@ fn id(spec: &FleetSpec, devices: u32, setting: &Setting<'_>, errors: &mut Errors
     if setting.kind == Some(TargetKind::IotHub) && !names::is_device_id(&longest) {
         let problem = errors.add(&place, "not a device id of an IoT hub");
         problem
-            .found(shown(&longest))
+            .found(shown(spec.id.as_ref().filter(|id| id.value != id.text).map_or(&longest, |id| &id.text)))
             .allowed("1 to 128 letters, digits and - : . + % _ # * ? ! ( ) , = @ ; $ '");
     } else {
         fits(&longest, "a client id", &place, errors);
@@ -234,11 +235,19 @@ pub(super) fn parse(written: &Written<String>, errors: &mut Errors) -> Option<Te
     match Template::parse(&written.value) {
         Ok(template) => Some(template),
         Err(error) => {
-            let problem = errors.add(&written.place, error.to_string());
+            let problem = errors.add(&written.place, told(&error, written.value == written.text));
             problem.found(shown(&written.text)).allowed(template::ALLOWED);
             None
         }
     }
+}
+
+/// What is wrong with a template. Where `${env.NAME}` was filled in, its placeholder may be a secret, and is not said.
+pub(super) fn told(error: &impl Display, as_written: bool) -> String {
+    if as_written {
+        return error.to_string();
+    }
+    "a placeholder cannot be read once ${env.NAME} is filled in".to_owned()
 }
 
 /// A longer string, or one with a NUL, would corrupt the stream (MQTT 3.1.1 §1.5.3).

@@ -6,6 +6,7 @@ mod arrival;
 mod authentication;
 mod credentials;
 mod deliveries;
+mod drives;
 mod filters;
 mod fixed;
 mod fleets;
@@ -20,11 +21,12 @@ mod sends;
 mod stamp;
 mod template;
 mod threshold;
+mod token;
 mod types;
 mod will;
 
 pub use arrival::{Arrival, Cursor, Due, Spread, Turns};
-pub use credentials::{Auth, Credentials, Secret};
+pub use credentials::{Auth, Credentials, Keys, Secret};
 pub use deliveries::{Deliveries, Heard};
 pub use listed::Listed;
 pub use needs::Needs;
@@ -34,6 +36,7 @@ pub use samples::samples_needed;
 pub use schedule::{Load, PhasePlan, Schedule, Span, ns};
 pub use stamp::Stamp;
 pub use template::{Names, Template, TemplateError};
+pub use token::{Renew, TokenLife};
 pub use types::*;
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What a plan needs of this machine: counted before anything starts, so that running out is an error up front
 //! and not a result that lies. Printed by `check`; held against the real limits by `app`.
 
+use super::token::TokenLife;
 use super::types::{FleetPlan, Plan};
 use std::time::Duration;
 
@@ -66,8 +67,9 @@ impl Plan {
     pub fn highest_us(&self) -> u64 {
         let message =
             self.fleets.iter().map(|fleet| fleet.send_by + fleet.ack_timeout.max(fleet.connect_timeout));
+        let calls = self.drives.iter().map(|drive| drive.timeout);
         let run = self.schedule.end() + self.drain;
-        let highest = message.max().unwrap_or_default().max(run);
+        let highest = message.chain(calls).max().unwrap_or_default().max(run);
         // Rounded up to a whole second, and one more for what the clock adds.
         (highest.as_secs() + 2).saturating_mul(1_000_000)
     }
@@ -120,7 +122,7 @@ impl Plan {
     /// The most ports of a fleet that rest at once because their devices have renewed a token. Every device renews once in each
     /// interval, counted from when it came: those that came within a minute renew within one.
     fn renewing(&self, fleet: &FleetPlan) -> u64 {
-        let Some(interval) = fleet.auth.renewed_after() else { return 0 };
+        let Some(interval) = fleet.auth.tokens().and_then(TokenLife::renewed_after) else { return 0 };
         let interval = interval.max(Duration::from_secs(1));
         if interval > self.schedule.end() {
             return 0;
@@ -177,7 +179,7 @@ mod tests {
     fn closing(ttl: &str, phases: &str) -> u64 {
         let text = format!(
             "[target]\nkind = \"iot-hub\"\nhost = \"hub.example\"\n[fleet.a]\ndevices = 1000\n\
-             auth = {{ kind = \"sas\", group_key = \"${{env.KEY}}\", ttl = \"{ttl}\", renew_at = \"50%\" }}\n{phases}"
+             auth = {{ kind = \"sas\", group_key = \"${{env.KEY}}\", ttl = \"{ttl}\", renew = \"50%\" }}\n{phases}"
         );
         let env = |_: &str| Some("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned());
         let input = Input {

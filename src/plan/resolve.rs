@@ -2,10 +2,12 @@
 //! the same `Errors` that reading filled, so that one look shows all of it.
 
 use super::deliveries::Deliveries;
+use super::drives;
 use super::fleets;
 use super::schedule::Schedule;
 use super::threshold::{self, Known};
-use super::types::{EmulatorPlan, FleetPlan, Plan, Source, Target, TargetKind, TlsPlan, Validity};
+use super::token::TokenLife;
+use super::types::{DrivePlan, EmulatorPlan, FleetPlan, Plan, Source, Target, TargetKind, TlsPlan, Validity};
 use crate::iothub::{limits, sas};
 use crate::measure::Operation;
 use crate::scenario::{DURATION_MAX, Errors, FileText, Input, Place, Scenario, TargetSpec, located};
@@ -67,10 +69,11 @@ pub fn resolve(
         }
         _ => Deliveries::default(),
     };
+    let drives = drives::resolve(&scenario.drives, &fleets, &setting, &mut errors);
     let thresholds = {
         let phases: Vec<String> = schedule.phases().iter().map(|phase| phase.name.clone()).collect();
         let names: Vec<String> = scenario.fleets.iter().map(|fleet| fleet.name.clone()).collect();
-        let never = never_measured(kind, &target, &fleets, &deliveries);
+        let never = never_measured(kind, &target, &fleets, (&drives, &deliveries));
         let known = Known { phases: &phases, fleets: &names, never: &never };
         threshold::resolve(&scenario.thresholds, &known, &mut errors)
     };
@@ -82,6 +85,7 @@ pub fn resolve(
         emulator: emulator(scenario, &mut errors),
         target,
         fleets,
+        drives,
         schedule,
         deliveries,
         drain: scenario.drain.unwrap_or(longest_ack.min(DRAIN_MAX)),
@@ -223,11 +227,10 @@ fn never_measured(
     kind: Option<TargetKind>,
     target: &Target,
     fleets: &[FleetPlan],
-    deliveries: &Deliveries,
+    (drives, deliveries): (&[DrivePlan], &Deliveries),
 ) -> Vec<(Operation, &'static str)> {
     let mut never = Vec::new();
-    let all = 0_u16..;
-    if kind.is_some() && !fleets.iter().zip(all).any(|(_, fleet)| deliveries.receives(fleet)) {
+    if kind.is_some() && !deliveries.any() {
         never.push((
             Operation::Deliver,
             "let a fleet of a plain broker subscribe to what another sends with ${stamp} in its payload",
@@ -259,8 +262,16 @@ fn never_measured(
     if target.tls.is_none() {
         never.push((Operation::ConnectTls, "turn TLS on, or remove it"));
     }
+    if fleets.iter().all(|fleet| fleet.auth.tokens().and_then(TokenLife::renewed_after).is_none()) {
+        never.push((Operation::Renewal, "give a fleet tokens that it renews, or remove it"));
+    }
     if fleets.iter().all(|fleet| fleet.subscribe.is_empty()) {
         never.push((Operation::Subscribe, "give a fleet something to subscribe to, or remove it"));
+    }
+    for call in [Operation::ServiceMethod, Operation::ServiceDesired, Operation::ServiceC2d] {
+        if drives.iter().all(|drive| drive.call.operation() != call) {
+            never.push((call, "add a [[drive]] that calls it, or remove it"));
+        }
     }
     never
 }
@@ -280,7 +291,7 @@ fn validity(scenario: &Scenario) -> Validity {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Auth, Offline, Spread};
+    use crate::plan::{Auth, Keys, Offline, Spread};
     use crate::policy::backoff::{BackOff, Jitter};
     use rand::SeedableRng;
 
@@ -325,10 +336,9 @@ mod tests {
 
     #[test]
     fn a_run_without_target_and_keys_makes_its_own() {
-        let Auth::SasGroup { key, renew_at, .. } = &plan(SMALL, &[]).unwrap().fleets[0].auth else {
-            panic!("not a group key")
-        };
-        assert_eq!((key.to_base64().len(), *renew_at), (88, 0.85));
+        let auth = plan(SMALL, &[]).unwrap().fleets.remove(0).auth;
+        let Auth::Sas { keys: Keys::Group(key), life, .. } = &auth else { panic!("not a group key") };
+        assert_eq!((key.to_base64().len(), life.renewed_after()), (88, Some(Duration::from_secs(51 * 60))));
     }
 
     #[test]

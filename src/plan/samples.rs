@@ -1,8 +1,9 @@
 //! How many samples a threshold wants and how many the plan gives it: a percentile that can only end as "not enough data"
 //! is told before the run, not after it. Called by `app`; the rule itself is also `report`'s.
 
-use super::types::{FleetPlan, Plan, Test, Threshold};
-use super::{PhasePlan, ns};
+use super::token::TokenLife;
+use super::types::{DrivePlan, FleetPlan, Plan, Test, Threshold};
+use super::{PhasePlan, Span, ns};
 use crate::measure::Operation;
 
 /// 10/(1 - q): a percentile rests on at least ten samples beyond it; below that it is not read.
@@ -28,7 +29,7 @@ impl Plan {
         thin.collect()
     }
 
-    /// How many operations of a threshold will be due, where the plan says so: messages, and coming online.
+    /// How many operations of a threshold will be due, where the plan says so: messages, coming online, and renewals.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of samples")]
     fn planned_samples(&self, threshold: &Threshold) -> Option<u64> {
         let phases: Vec<&PhasePlan> = self
@@ -58,6 +59,16 @@ impl Plan {
             }
             Operation::Connect | Operation::Online => fleets
                 .map(|(fleet, _)| phases.iter().map(|phase| self.arrivals_in(fleet, phase)).sum::<f64>())
+                .sum(),
+            Operation::Renewal => fleets
+                .map(|(fleet, _)| phases.iter().map(|phase| self.renewals_in(fleet, phase)).sum::<f64>())
+                .sum(),
+            call @ (Operation::ServiceMethod | Operation::ServiceDesired | Operation::ServiceC2d) => self
+                .drives
+                .iter()
+                .filter(|drive| drive.call.operation() == call)
+                .filter(|drive| threshold.fleet.is_none_or(|fleet| fleet == drive.fleet))
+                .map(|drive| self.calls_of(drive, &phases))
                 .sum(),
             _ => return None,
         };
@@ -90,6 +101,29 @@ impl Plan {
             load.integral(to) - load.integral(from)
         });
         seconds.sum()
+    }
+
+    /// Renewals that are due in a phase, as if each were without jitter and took no time.
+    #[expect(clippy::cast_precision_loss, reason = "a count of renewals")]
+    fn renewals_in(&self, fleet: &FleetPlan, phase: &PhasePlan) -> f64 {
+        let Some(after) = fleet.auth.tokens().and_then(TokenLife::renewed_after) else { return 0.0 };
+        let (start, end, after) = (ns(phase.start), ns(phase.end), ns(after).max(1));
+        let devices = u64::from(fleet.devices);
+        let spans = (0..devices).flat_map(|rank| self.schedule.online_spans(rank, devices));
+        // Of the instants `from + k * after`, those within the span and before `to`.
+        let before = |span: &Span, to: u64| to.min(span.to_ns).saturating_sub(span.from_ns + 1) / after;
+        spans.map(|span| (before(&span, end) - before(&span, start)) as f64).sum()
+    }
+
+    /// Calls to the devices that the plan has online: their share at the middle of a phase is that of the whole.
+    fn calls_of(&self, drive: &DrivePlan, phases: &[&PhasePlan]) -> f64 {
+        let load = self.schedule.load();
+        let calls = phases.iter().map(|phase| {
+            let (start, end) = (ns(phase.start), ns(phase.end));
+            let share = self.schedule.planned_online_share(start.midpoint(end));
+            share * drive.arrival.rate_hz * (load.integral(end) - load.integral(start))
+        });
+        calls.sum()
     }
 
     /// Devices that the plan brings online in a phase.
@@ -149,6 +183,32 @@ mod tests {
             .map(|(threshold, needed, planned)| (threshold.expression.as_str(), needed, planned))
             .collect();
         assert_eq!(thin, [("p(95) < 1s", 200, 100), ("p(99) < 1s", 1_000, 900)]);
+    }
+
+    #[test]
+    fn renewals_are_counted_phase_by_phase() {
+        let text = r#"
+            [fleet.a]
+            devices = 10
+            auth = { kind = "sas", ttl = "20s", renew = "50%" }
+            [[phase]]
+            name = "one"
+            duration = "25s"
+            [[phase]]
+            name = "two"
+            duration = "20s"
+        "#;
+        let input = Input {
+            file: "renewals.toml",
+            text,
+            overrides: &[],
+            env: &|_| None,
+            files: &crate::scenario::no_files,
+        };
+        let plan = crate::plan::load(&input, &mut rand::rng()).unwrap();
+        let renewals = |phase: usize| plan.renewals_in(&plan.fleets[0], &plan.schedule.phases()[phase]);
+        // At 10 and 20 s; at 30 and 40 s.
+        assert!((renewals(0) - 20.0).abs() < 1e-9 && (renewals(1) - 20.0).abs() < 1e-9);
     }
 
     #[test]

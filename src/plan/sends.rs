@@ -2,7 +2,7 @@
 //! they contain. A part of `fleets`.
 
 use super::arrival::{Arrival, Spread, Turns};
-use super::fleets::{Setting, fits, parse, shown};
+use super::fleets::{Setting, fits, parse, shown, told};
 use super::payload::{self, Payload};
 use super::template::{Names, Template};
 use super::types::{SendPlan, TargetKind};
@@ -43,9 +43,12 @@ pub(super) fn resolve(
         }
     }
     if let Some(topic) = &topic {
-        let place = spec.topic.as_ref().map_or(&spec.place, |topic| &topic.place);
         let rendered = topic.render(&Names { device: longest, index: devices - 1 });
-        topic_name(&rendered, hub, place, errors);
+        match &spec.topic {
+            Some(written) if !hub => topic_name(&rendered, written, errors),
+            // The topic of an IoT hub is not the user's doing.
+            _ => fits(&rendered, "a topic", &spec.place, errors),
+        }
         if let (Some(payload), Some(written)) = (&payload, &spec.payload) {
             packet_fits(payload.bytes_max(longest.len()), rendered.len(), &written.place, errors);
         }
@@ -110,8 +113,9 @@ fn any_payload(written: &Written<PayloadSpec>, errors: &mut Errors) -> Option<Pa
         PayloadSpec::Template(text) => match Payload::template(text) {
             Ok(payload) => Some(payload),
             Err(error) => {
-                let problem = errors.add(&written.place, error.to_string()).allowed(payload::ALLOWED);
-                let name = error.placeholder().unwrap_or_default();
+                let as_written = *text == written.text;
+                let problem = errors.add(&written.place, told(&error, as_written)).allowed(payload::ALLOWED);
+                let name = error.placeholder().filter(|_| as_written).unwrap_or_default();
                 if let Some(near) = nearest(name, payload::PLACEHOLDERS).filter(|near| *near != name) {
                     problem.fix(format!("did you mean ${{{near}}}?"));
                 }
@@ -167,13 +171,13 @@ fn broker_topic(spec: &SendSpec, setting: &Setting, errors: &mut Errors) -> Opti
     parse(spec.topic.as_ref()?, errors)
 }
 
-/// What a PUBLISH may name (MQTT 3.1.1 §3.3.2.1); the topic of an IoT hub is not the user's doing.
-pub(super) fn topic_name(rendered: &str, hub: bool, place: &Place, errors: &mut Errors) {
-    fits(rendered, "a topic", place, errors);
-    if !hub && rendered.contains(['+', '#']) {
+/// What a PUBLISH may name (MQTT 3.1.1 §3.3.2.1).
+pub(super) fn topic_name(rendered: &str, written: &Written<String>, errors: &mut Errors) {
+    fits(rendered, "a topic", &written.place, errors);
+    if rendered.contains(['+', '#']) {
         errors
-            .add(place, "wildcards are for subscriptions")
-            .found(shown(rendered))
+            .add(&written.place, "wildcards are for subscriptions")
+            .found(shown(&written.text))
             .allowed("a topic without + and #");
     }
 }

@@ -7,7 +7,7 @@ use core::net::IpAddr; // Addresses only: sockets live in std::net.
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::arrival::Arrival;
+use super::arrival::{Arrival, Turns};
 use super::credentials::Auth;
 use super::deliveries::Deliveries;
 use super::payload::Payload;
@@ -30,6 +30,8 @@ pub struct Plan {
     pub emulator: Option<EmulatorPlan>,
     /// Who makes the load.
     pub fleets: Vec<FleetPlan>,
+    /// What the service side does to their devices.
+    pub drives: Vec<DrivePlan>,
     /// Phases, planned online share and load over time.
     pub schedule: Schedule,
     /// Which messages come back to the run's own subscribers.
@@ -214,6 +216,59 @@ pub struct SendPlan {
     pub payload: Payload,
     /// Names and values of their properties, which an IoT hub bills like the payload.
     pub properties_bytes: usize,
+}
+
+/// One stream of calls of the service side to the devices of a fleet. Nothing is due for a device while the plan has
+/// it offline.
+#[derive(Debug)]
+pub struct DrivePlan {
+    /// Index of the fleet.
+    pub fleet: u16,
+    /// What is called.
+    pub call: CallPlan,
+    /// When calls are due: of the whole fleet, all of it online.
+    pub arrival: Arrival,
+    /// Who is called next when calls are evenly spaced.
+    pub turns: Turns,
+    /// What it carries.
+    pub payload: Payload,
+    /// A call without its answer for so long has timed out.
+    pub timeout: Duration,
+}
+
+/// What the service side calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CallPlan {
+    /// A direct method.
+    Method {
+        /// Its name.
+        name: String,
+        /// How long the hub waits for the device's answer.
+        response_timeout: Duration,
+        /// How long the hub waits for the device to connect.
+        connect_timeout: Duration,
+    },
+    /// A change of desired properties.
+    Desired,
+    /// A cloud-to-device message.
+    C2d {
+        /// Its properties; when it was sent, and its number, are added.
+        properties: Vec<(String, String)>,
+        /// How long the hub keeps it; the hub's default otherwise.
+        ttl: Option<Duration>,
+    },
+}
+
+impl CallPlan {
+    /// What is measured of it.
+    #[must_use]
+    pub fn operation(&self) -> Operation {
+        match self {
+            CallPlan::Method { .. } => Operation::ServiceMethod,
+            CallPlan::Desired => Operation::ServiceDesired,
+            CallPlan::C2d { .. } => Operation::ServiceC2d,
+        }
+    }
 }
 
 /// A threshold with its names resolved.

@@ -19,7 +19,7 @@ pub(super) fn resolve(
     let topic = topic(spec, setting, errors);
     if let (Some(topic), Some(written)) = (&topic, &spec.topic) {
         let rendered = topic.render(&Names { device: longest, index: devices - 1 });
-        sends::topic_name(&rendered, false, &written.place, errors);
+        sends::topic_name(&rendered, written, errors);
     }
     let written = spec.payload.as_ref()?;
     let payload = sends::payload(written, errors)?;

@@ -2,13 +2,14 @@
 //! "not built yet", so that nobody believes they had an effect.
 
 use super::model::{
-    AuthSpec, EmulatorSpec, FleetSpec, PhaseSpec, ReconnectSpec, Scenario, TargetKind, TargetSpec,
-    ThresholdSpec, TlsSpec, ValiditySpec, Written,
+    AuthSpec, EmulatorSpec, FleetSpec, PhaseSpec, ReconnectSpec, RenewSpec, Scenario, TargetKind, TargetSpec,
+    ThresholdSpec, TlsSpec, TokenSpec, ValiditySpec, Written,
 };
 use super::node::{Entry, Node, Value};
 use super::reader::{Fields, Reader, quoted};
-use super::sends;
+use super::{drives, sends};
 use crate::policy::backoff::Jitter;
+use crate::units::{self, Percent};
 use core::net::IpAddr; // Addresses only: sockets live in std::net.
 
 /// Devices of one fleet.
@@ -48,7 +49,12 @@ pub(super) fn scenario(reader: &mut Reader<'_>, root: &Node, out: &mut Scenario)
     if let Some(node) = fields.take("validity") {
         out.validity = validity(reader, node);
     }
-    fields.finish(reader, &[("drive", "calls of the service side")]);
+    if let Some(node) = fields.take("drive") {
+        for element in reader.list(node, "a list of tables: [[drive]]") {
+            out.drives.extend(drives::drive(reader, element));
+        }
+    }
+    fields.finish(reader, &[]);
 }
 
 fn target(reader: &mut Reader<'_>, node: &Node) -> Option<TargetSpec> {
@@ -149,7 +155,7 @@ fn name_is_plain(reader: &mut Reader<'_>, entry: &Entry) {
     }
 }
 
-fn is_plain(name: &str) -> bool {
+pub(super) fn is_plain(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
 }
 
@@ -193,15 +199,14 @@ fn read_auth(reader: &mut Reader<'_>, node: &Node) -> Option<(AuthSpec, &'static
             let policy = fields.take("policy").and_then(|node| reader.text(node, "a policy's name"));
             let key = fields.take("key").and_then(|node| reader.secret(node));
             let file = fields.take("file").and_then(|node| reader.path(node, "the path of a file with keys"));
-            let ttl = fields.take("ttl").and_then(|node| reader.duration(node));
-            let renew_at = fields.take("renew_at").and_then(|node| reader.percent(node, 1.0));
+            let token = token(reader, &mut fields);
             sas_sources(reader, &fields);
             let spec = if own {
-                AuthSpec::SasOwn { ttl, renew_at }
+                AuthSpec::SasOwn { token }
             } else if from_file {
-                AuthSpec::SasFile { file, ttl, renew_at }
+                AuthSpec::SasFile { file, token }
             } else {
-                AuthSpec::Sas { group_key, policy, key, ttl, renew_at }
+                AuthSpec::Sas { group_key, policy, key, token }
             };
             (spec, "sas")
         }
@@ -224,6 +229,35 @@ fn read_auth(reader: &mut Reader<'_>, node: &Node) -> Option<(AuthSpec, &'static
     };
     fields.finish(reader, &[]);
     Some(read)
+}
+
+fn token(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> TokenSpec {
+    TokenSpec {
+        place: fields.place.clone(),
+        ttl: fields.take("ttl").and_then(|node| reader.duration(node)),
+        renew: fields.take("renew").and_then(|node| renew(reader, node)),
+        jitter: fields.take("jitter").and_then(|node| reader.percent(node, 1.0)),
+        clock_skew_us: fields.take("clock_skew").and_then(|node| reader.signed_duration_us(node)),
+    }
+}
+
+fn renew(reader: &mut Reader<'_>, node: &Node) -> Option<Written<RenewSpec>> {
+    let allowed = "a share of the token's life (\"85%\"), a time before its end (\"-2m\"), or \"never\"";
+    let Written { value: text, text: shown, place } = reader.string(node, allowed)?;
+    let value = match (text.as_str(), text.strip_prefix('-')) {
+        ("never", _) => Some(RenewSpec::Never),
+        (_, Some(margin)) => units::parse_duration(margin).ok().map(RenewSpec::Before),
+        (share, None) => {
+            let share =
+                share.parse::<Percent>().ok().filter(|share| (0.0..=1.0).contains(&share.as_fraction()));
+            // At 0% a device would do nothing else.
+            share.filter(|share| share.as_fraction() > 0.0).map(RenewSpec::Share)
+        }
+    };
+    if value.is_none() {
+        reader.errors.add(&place, "not a time to renew a token").found(quoted(&shown)).allowed(allowed);
+    }
+    Some(Written { value: value?, text: shown, place })
 }
 
 /// At most one source of keys: a group key, a policy with its key, or a file.

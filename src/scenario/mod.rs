@@ -2,6 +2,7 @@
 //! Called by `plan::load`. It knows the shape of the file and the units in it; what the values mean together
 //! (does the fleet exist, does the topic fit in MQTT) is `plan`'s business.
 
+mod drives;
 mod error;
 mod format;
 mod model;
@@ -12,8 +13,9 @@ mod sends;
 
 pub use error::{Errors, Origin, Place, Problem, nearest};
 pub use model::{
-    ArrivalKind, AuthSpec, EmulatorSpec, FleetSpec, PayloadSpec, PhaseSpec, ReconnectSpec, Scenario, Secret,
-    SendSpec, Spacing, SubscribeSpec, TargetKind, TargetSpec, ThresholdSpec, ValiditySpec, WillSpec, Written,
+    ArrivalKind, AuthSpec, CallKind, DriveSpec, EmulatorSpec, FleetSpec, PayloadSpec, PhaseSpec,
+    ReconnectSpec, RenewSpec, Scenario, Secret, SendSpec, Spacing, SubscribeSpec, TargetKind, TargetSpec,
+    ThresholdSpec, TokenSpec, ValiditySpec, WillSpec, Written,
 };
 
 use node::Value;

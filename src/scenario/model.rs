@@ -66,6 +66,8 @@ pub struct Scenario {
     pub emulator: EmulatorSpec,
     /// `[fleet.*]`, in the order of the file.
     pub fleets: Vec<FleetSpec>,
+    /// `[[drive]]`.
+    pub drives: Vec<DriveSpec>,
     /// `[[phase]]`.
     pub phases: Vec<PhaseSpec>,
     /// `drain`.
@@ -174,26 +176,20 @@ pub enum AuthSpec {
         policy: Option<Written<String>>,
         /// `key`.
         key: Option<Written<Secret>>,
-        /// `ttl`.
-        ttl: Option<Duration>,
-        /// `renew_at`.
-        renew_at: Option<Percent>,
+        /// `ttl`, `renew`, `jitter`, `clock_skew`.
+        token: TokenSpec,
     },
     /// `kind = "sas"` without a source of keys: the run makes a group key for itself and the built-in hub.
     SasOwn {
-        /// `ttl`.
-        ttl: Option<Duration>,
-        /// `renew_at`.
-        renew_at: Option<Percent>,
+        /// `ttl`, `renew`, `jitter`, `clock_skew`.
+        token: TokenSpec,
     },
     /// `kind = "sas"` with `file`: a key for each device.
     SasFile {
         /// `file`.
         file: Option<Written<PathBuf>>,
-        /// `ttl`.
-        ttl: Option<Duration>,
-        /// `renew_at`.
-        renew_at: Option<Percent>,
+        /// `ttl`, `renew`, `jitter`, `clock_skew`.
+        token: TokenSpec,
     },
     /// `kind = "password"` with `file`: a user name and a password for each device.
     PasswordFile {
@@ -211,6 +207,32 @@ pub enum AuthSpec {
     None,
     /// It was given, and is wrong.
     Unreadable,
+}
+
+/// What `kind = "sas"` says of its tokens.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TokenSpec {
+    /// The place of `auth`.
+    pub place: Place,
+    /// `ttl`.
+    pub ttl: Option<Duration>,
+    /// `renew`.
+    pub renew: Option<Written<RenewSpec>>,
+    /// `jitter`.
+    pub jitter: Option<Percent>,
+    /// `clock_skew`, positive when the device's clock is ahead.
+    pub clock_skew_us: Option<i64>,
+}
+
+/// `renew`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum RenewSpec {
+    /// `"85%"`: at that share of the token's life.
+    Share(Percent),
+    /// `"-2m"`: that long before it expires.
+    Before(Duration),
+    /// `"never"`.
+    Never,
 }
 
 /// `reconnect`.
@@ -310,6 +332,44 @@ pub enum PayloadSpec {
     Template(String),
     /// `{ size = N }`, in bytes.
     Size(u32),
+}
+
+/// What the service side calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallKind {
+    /// A direct method.
+    Method,
+    /// A change of desired properties.
+    Desired,
+    /// A cloud-to-device message.
+    C2d,
+}
+
+/// `[[drive]]`.
+#[derive(Clone, Debug)]
+pub struct DriveSpec {
+    /// The table's place.
+    pub place: Place,
+    /// `call`; `None` when it is wrong.
+    pub call: Option<CallKind>,
+    /// `fleet`; `None` when it is wrong.
+    pub fleet: Option<Written<String>>,
+    /// `every` (for each device) or `rate` (for the fleet); `None` when it is wrong.
+    pub spacing: Option<Spacing>,
+    /// `arrival`.
+    pub arrival: Option<ArrivalKind>,
+    /// `payload`.
+    pub payload: Option<Written<PayloadSpec>>,
+    /// `name` of a method.
+    pub name: Option<Written<String>>,
+    /// `response_timeout` of a method.
+    pub response_timeout: Option<Duration>,
+    /// `connect_timeout` of a method.
+    pub connect_timeout: Option<Duration>,
+    /// `properties` of a cloud-to-device message, in the order of the file.
+    pub properties: Vec<(String, Written<String>)>,
+    /// `ttl` of a cloud-to-device message.
+    pub ttl: Option<Duration>,
 }
 
 /// `[[phase]]`.

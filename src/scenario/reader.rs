@@ -252,6 +252,17 @@ impl Reader<'_> {
         Some(value)
     }
 
+    /// A duration with its sign, in microseconds: `-3m`, `+6m`.
+    pub(super) fn signed_duration_us(&mut self, node: &Node) -> Option<i64> {
+        let allowed = "a duration with its sign, such as -3m or +6m";
+        let signed_us = self.parse(node, allowed, units::parse_signed_us)?;
+        if signed_us.unsigned_abs() > u64::try_from(DURATION_MAX.as_micros()).unwrap_or(u64::MAX) {
+            self.impossible(node, "too long", "from -100d to +100d");
+            return None;
+        }
+        Some(signed_us)
+    }
+
     /// Events per second.
     pub(super) fn rate(&mut self, node: &Node) -> Option<Rate> {
         self.parse(node, "a rate such as 400/s, 50/1s, 300/1m or 2.5/s", Rate::from_str)

@@ -61,7 +61,7 @@ fn think_time(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<Spacin
     reader.duration_or_zero(node).map(Spacing::Think)
 }
 
-fn spacing(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<Spacing> {
+pub(super) fn spacing(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<Spacing> {
     if let Some(node) = fields.take("think_time") {
         let problem = reader.errors.add(&node.place, "think_time is for closed loops");
         problem.allowed("with arrival = \"closed\"").fix("remove it, or every and rate");
@@ -90,7 +90,7 @@ fn spacing(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<Spacing> 
     }
 }
 
-fn properties(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Vec<(String, Written<String>)> {
+pub(super) fn properties(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Vec<(String, Written<String>)> {
     let Some(node) = fields.take("properties") else { return Vec::new() };
     let mut found = Vec::new();
     for entry in reader.named(node, "a table of strings: { unit = \"kWh\" }") {
@@ -137,7 +137,7 @@ fn subscription(reader: &mut Reader<'_>, node: &Node) -> Option<SubscribeSpec> {
     Some(SubscribeSpec { filter: filter?, qos })
 }
 
-fn payload(reader: &mut Reader<'_>, node: &Node) -> Option<Written<PayloadSpec>> {
+pub(super) fn payload(reader: &mut Reader<'_>, node: &Node) -> Option<Written<PayloadSpec>> {
     let allowed = "a template such as '{\"seq\":${seq}}', or { size = 256 }";
     if !matches!(node.value, Value::Table(_)) {
         let text = reader.string(node, allowed)?;

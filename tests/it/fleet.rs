@@ -15,7 +15,7 @@ fn tokens_are_renewed_by_reconnecting_and_nothing_is_lost() {
     let result = run(r#"
 [fleet.meter]
 devices = 5
-auth = { kind = "sas", ttl = "4s", renew_at = "50%" }
+auth = { kind = "sas", ttl = "4s", renew = "50%" }
 [[fleet.meter.send]]
 every = "100ms"
 arrival = "regular"

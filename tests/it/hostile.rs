@@ -465,6 +465,14 @@ fn never_answers_a_subscription() {
 }
 
 #[test]
+fn does_not_answer_a_subscription_in_time() {
+    let fleet = "subscribe = [\"c/d\"]\nack_timeout = \"500ms\"";
+    let seen = Case::online([receives(SUBSCRIBE), serves(usize::MAX)]).fleet(fleet).run(0);
+    seen.ended("subscribe", &[("timed_out", 1)]).errors(&[("subscribe_timeout", "peer")]).connections(1);
+    assert_eq!(all_ok(&seen.result, "publish"), DUE);
+}
+
+#[test]
 fn answers_a_subscription_with_too_many_codes() {
     let seen = Case::online([receives(SUBSCRIBE), sends([0x90, 4, 0xff, 0, 0, 0]), Step::Holds])
         .fleet(SUBSCRIBES)

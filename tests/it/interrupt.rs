@@ -9,6 +9,7 @@ use crate::support::proxy::Proxy;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
+use std::net::TcpListener;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
@@ -96,6 +97,24 @@ fn ctrl_c_twice_in_the_drain() {
     running.says("drain");
     running.interrupt_until_it_ends(Duration::from_millis(500)).exits(105);
     is_partial(&work);
+}
+
+/// The canary flies before load that leaves this machine; as far as the name tells, this one does.
+#[test]
+fn ctrl_c_while_the_canary_waits_for_its_connack() {
+    // "0.0.0.0" is this machine, and not written as such.
+    let silent = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    let port = silent.local_addr().expect("it is bound").port();
+    let work = Workplace::new(&format!(
+        "[target]\nkind = \"mqtt\"\nhost = \"0.0.0.0\"\nport = {port}\ntls = false\n\
+         [fleet.a]\ndevices = 1\nconnect_timeout = \"1h\"\n[[phase]]\nname = \"p\"\nduration = \"1h\"\n"
+    ));
+    let running = work.start();
+    let _canary = silent.accept().expect("the canary comes");
+    running.interrupt();
+    let finished = running.wait();
+    finished.exits(105);
+    assert!(work.outputs("json").is_empty(), "nothing was measured");
 }
 
 #[test]

@@ -78,7 +78,7 @@ fn soak() {
 fn renewal() {
     let short =
         ["phase.together.duration=500ms", "phase.renewing.duration=3s", "fleet.meter.send.0.every=200ms"];
-    let fast = ["fleet.meter.auth.ttl=2s", "fleet.meter.auth.renew_at=50%", "fleet.meter.devices=5"];
+    let fast = ["fleet.meter.auth.ttl=2s", "fleet.meter.auth.renew=50%", "fleet.meter.devices=5"];
     let result = run("renewal.toml", &[short, fast].concat(), &[], &[]);
     all_ok(&result, "telemetry");
     assert!(result.fleets[0].renewals >= 5, "{} renewals", result.fleets[0].renewals);
@@ -105,6 +105,26 @@ fn qos2() {
     let short = ["phase.ramp.duration=500ms", "phase.steady.duration=2s", "fleet.pump.devices=5"];
     let result = run("qos2.toml", &[&short[..], &[&port, &host]].concat(), &[], &[]);
     assert!(all_ok(&result, "publish") > 0);
+}
+
+#[test]
+fn fan_out() {
+    let broker = Mosquitto::open();
+    let port = format!("target.port={}", broker.plain().port());
+    let host = format!("target.host={}", broker.host());
+    let few = ["fleet.display.devices=20", "fleet.sensor.devices=20"];
+    let short = ["phase.ramp.duration=1s", "phase.steady.duration=3s"];
+    let result = run("fan-out.toml", &[&short[..], &few, &[&port, &host]].concat(), &[], &[]);
+    let steady = |fleet: &str| {
+        let mut rows =
+            result.operations.iter().filter(|row| row.phase == "steady" && row.operation == "deliver");
+        let row = rows.find(|row| row.fleet == fleet).expect("it was due");
+        assert_eq!(row.outcomes.get("ok"), Some(&row.due), "{fleet}");
+        row.due
+    };
+    // 15 announcements to each display, and 60 readings to one collector.
+    assert!((14 * 20..=16 * 20).contains(&steady("display")), "{}", steady("display"));
+    assert!((40..=80).contains(&steady("collector")), "{}", steady("collector"));
 }
 
 /// A process that ends with its test, however that ends.

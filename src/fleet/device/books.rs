@@ -17,6 +17,7 @@ impl Device {
             account.ended(Operation::Online, Outcome::Unfinished, due_ns, now_ns);
             self.miss(due_ns, now_ns);
         }
+        self.leave_renewal(account, now_ns);
         self.messages.close_books(account, self.off_ns(), now_ns);
     }
 

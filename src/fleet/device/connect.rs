@@ -2,17 +2,14 @@
 //! `device`.
 
 use super::{Account, Device, Stage};
-use crate::measure::{Culprit, Operation, Times};
+use crate::measure::{Culprit, Operation, Outcome, Times};
 use crate::plan::{Names, PayloadContext, Subscription, WillPlan};
 use crate::session::Credentials;
+use crate::units::human_duration;
 use crate::wire::QoS;
 use crate::wire::encode::WillRef;
 use bytes::BytesMut;
-use rand::RngExt;
 use std::time::Instant;
-
-/// Renewals happen in the last tenth before `renew_at`, spread evenly: a ramp must not come back as a storm.
-const RENEWAL_JITTER: f64 = 0.10;
 
 /// The connection attempt under way.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +38,7 @@ pub(super) enum Subscribe {
     Due,
     /// SUBSCRIBE is out, and without its answer.
     Sent(Instant),
-    /// Answered, or there was nothing to ask.
+    /// Answered, or not in time, or there was nothing to ask.
     Done,
 }
 
@@ -62,6 +59,7 @@ impl Device {
             Reason::Loss => account.count(|counts| counts.reconnects += 1),
             Reason::Renewal => account.count(|counts| counts.renewals += 1),
         }
+        self.end_renewal(picked, acked);
         self.subscribe = Subscribe::Due;
         if let Some(due) = self.online_due_ns.take() {
             self.account().ok(Operation::Online, &Times { due, picked: due, sent: due, acked });
@@ -75,9 +73,10 @@ impl Device {
         let fleet = &plan.fleets[usize::from(self.fleet)];
         let id = self.id();
         let credentials = fleet.auth.credentials(&plan.target, &id, self.index, context.unix(now));
-        self.renew_at = credentials
-            .renew_after
-            .map(|after| now + after.mul_f64(1.0 - RENEWAL_JITTER * self.rng.random::<f64>()));
+        self.token_expiry_unix = credentials.expiry_unix.unwrap_or(0);
+        if let Some(life) = fleet.auth.tokens() {
+            self.plan_renewal(life, now);
+        }
         let offer = Credentials {
             client_id: &id,
             username: credentials.user_name.as_deref(),
@@ -115,6 +114,28 @@ impl Device {
         let mut state = will.payload.state(context.plan.seed, global, u16::MAX);
         will.payload.render(&mut state, &facts, &mut payload);
         (will, will.topic.render(&Names { device: id, index: self.index }), payload)
+    }
+
+    /// When SUBACK ought to have come, if it is awaited.
+    pub(super) fn suback_by(&self) -> Option<Instant> {
+        match self.subscribe {
+            Subscribe::Sent(sent) => Some(sent + self.plan().ack_timeout),
+            Subscribe::Due | Subscribe::Done => None,
+        }
+    }
+
+    /// SUBACK did not come in time. The connection goes on: what is published may be taken all the same.
+    pub(super) fn heed_suback(&mut self, now: Instant) {
+        let Subscribe::Sent(sent) = self.subscribe else { return };
+        if self.suback_by().is_none_or(|by| now < by) {
+            return;
+        }
+        self.subscribe = Subscribe::Done;
+        let account = self.account();
+        account.ended(Operation::Subscribe, Outcome::TimedOut, self.context.ns(sent), self.context.ns(now));
+        account.error("subscribe_timeout", Culprit::Peer, now, || {
+            format!("{}: no SUBACK within {}", self.id(), human_duration(self.plan().ack_timeout))
+        });
     }
 
     pub(super) fn subscribe(&mut self, now: Instant, out: &mut BytesMut) {

@@ -44,6 +44,7 @@ impl Device {
     /// What the passing of time means to the connection. An attempt that is over its deadline is an error.
     pub(super) fn heed_time(&mut self, now: Instant) -> Result<(), SessionError> {
         let off = self.context.ns(now) >= self.off_ns();
+        self.heed_suback(now);
         match self.stage {
             Stage::Connecting(attempt) if now >= attempt.deadline => {
                 return Err(SessionError::ConnackTimeout);
@@ -53,7 +54,8 @@ impl Device {
                 self.leave(Leave::Finish, now);
             }
             Stage::Online { .. } if off => self.leave(Leave::Finish, now),
-            Stage::Online { .. } if self.renew_at.is_some_and(|at| now >= at) => {
+            Stage::Online { .. } if self.renewal_is_due(now) => {
+                self.begin_renewal(now);
                 self.leave(Leave::Renew, now);
                 self.messages.block(self.context.ns(now));
             }
@@ -108,7 +110,9 @@ impl Device {
         match self.stage {
             Stage::Offline => None,
             Stage::Connecting(attempt) => Some(attempt.deadline.min(self.context.at(self.give_up_ns()))),
-            Stage::Online { .. } => Some(self.renew_at.map_or_else(off, |at| at.min(off()))),
+            Stage::Online { .. } => {
+                [self.renew_at, self.suback_by(), Some(off())].into_iter().flatten().min()
+            }
             Stage::Leaving(leaving) if leaving.farewell == Farewell::Waiting => {
                 let cut = leaving.by + FAREWELL_TIMEOUT;
                 Some(if leaving.why == Leave::Renew { cut.min(off()) } else { cut })

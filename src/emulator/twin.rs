@@ -1,0 +1,434 @@
+//! A device's twin: desired and reported properties with their versions, how a patch merges, and what is refused. Pure; owned by
+//! [`super::directory`], asked by sessions (the device's view) and by [`super::service`] (a back end's).
+//!
+//! Rules are those of "Understand and use device twins in IoT Hub" and "Communicate with an IoT hub using the MQTT protocol". How a
+//! patch merges is not written down there: it is `JsonEx.Merge` of Azure IoT Edge's hub.
+
+use crate::iothub::limits;
+use serde_json::{Map, Value, json};
+use std::time::Duration;
+
+/// Properties as JSON.
+pub type Properties = Map<String, Value>;
+
+/// Why a patch is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TwinError {
+    /// Not JSON.
+    #[error("the patch is not JSON: line {line}, column {column}")]
+    NotJson {
+        /// Where it stops being JSON.
+        line: usize,
+        /// Where in that line.
+        column: usize,
+    },
+    /// JSON, and not an object.
+    #[error("the patch is not a JSON object")]
+    NotObject,
+    /// A key with a character that keys must not have.
+    #[error("a key has a control character, a dot, a dollar sign or a space")]
+    KeyCharacter,
+    /// A key that is empty or too long.
+    #[error("a key of {0} bytes, not 1 to {max}", max = limits::TWIN_KEY_BYTES_MAX)]
+    KeyLength(usize),
+    /// A string that is too long.
+    #[error("a string of {0} bytes, more than {max}", max = limits::TWIN_STRING_BYTES_MAX)]
+    StringLength(usize),
+    /// An integer out of range.
+    #[error("an integer outside of -4503599627370496 to 4503599627370495")]
+    Integer,
+    /// Too many objects within objects.
+    #[error("more than {max} levels of objects", max = limits::TWIN_DEPTH_MAX)]
+    Depth,
+    /// More properties than a twin holds.
+    #[error("properties of {0} bytes, more than {max}", max = limits::TWIN_SECTION_BYTES_MAX)]
+    TooLarge(usize),
+    /// The change was for another version. That a hub answers so is inferred, not documented.
+    #[error("the version is {actual}, not {expected}")]
+    Version {
+        /// What the change was for.
+        expected: u64,
+        /// What there is.
+        actual: u64,
+    },
+    /// The device's user name has no api-version (seen in practice; not documented).
+    #[error("the user name of the connection has no api-version")]
+    NoApiVersion,
+}
+
+impl TwinError {
+    /// The status that answers a device's request.
+    #[must_use]
+    pub fn status(self) -> u16 {
+        match self {
+            TwinError::Version { .. } => 412,
+            _ => 400,
+        }
+    }
+
+    /// The service's code: `ArgumentInvalid`, `PreconditionFailed` or `InvalidProtocolVersion` of
+    /// "Troubleshooting Azure IoT Hub error codes". Which one goes with which mistake is our choice.
+    #[must_use]
+    pub fn code(self) -> u32 {
+        match self {
+            TwinError::Version { .. } => 412_001,
+            TwinError::NoApiVersion => 400_001,
+            _ => 400_004,
+        }
+    }
+
+    /// The body that answers a device's request at `unix`.
+    #[must_use]
+    pub fn body(self, unix: Duration) -> String {
+        // Nothing here is tracked, so the id says nothing but that it is one.
+        json!({
+            "errorCode": self.code(),
+            "trackingId": format!("{:032x}", unix.as_nanos()),
+            "message": self.to_string(),
+            "timestampUtc": rfc3339(unix),
+        })
+        .to_string()
+    }
+}
+
+/// A twin. A new one is empty, and both its versions are 1.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Twin {
+    desired: Section,
+    reported: Section,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Section {
+    values: Properties,
+    /// The same tree, with `$lastUpdated` at each level.
+    metadata: Properties,
+    version: u64,
+}
+
+impl Default for Section {
+    fn default() -> Section {
+        Section { values: Map::new(), metadata: Map::new(), version: 1 }
+    }
+}
+
+impl Twin {
+    /// Merges a device's patch, of version `base` if it says so. Returns the new version.
+    ///
+    /// # Errors
+    /// What is too large, or another version; the twin is as it was.
+    pub fn report(&mut self, patch: Properties, base: Option<u64>, unix: Duration) -> Result<u64, TwinError> {
+        let actual = self.reported.version;
+        match base {
+            Some(expected) if expected != actual => Err(TwinError::Version { expected, actual }),
+            _ => self.reported.merge(patch, &json!({ "$lastUpdated": rfc3339(unix) })),
+        }
+    }
+
+    /// Merges a back end's patch. Returns the new version.
+    ///
+    /// # Errors
+    /// What is too large; the twin is as it was.
+    pub fn desire(&mut self, patch: Properties, unix: Duration) -> Result<u64, TwinError> {
+        let version = self.desired.version + 1;
+        self.desired.merge(patch, &json!({ "$lastUpdated": rfc3339(unix), "$lastUpdatedVersion": version }))
+    }
+
+    /// What the device gets: both sections with their versions, and nothing around them.
+    #[must_use]
+    pub fn device_view(&self) -> String {
+        json!({ "desired": self.desired.versioned(), "reported": self.reported.versioned() }).to_string()
+    }
+
+    /// What a back end gets of it: `version` counts every change, and `$metadata` says when each property was updated.
+    #[must_use]
+    pub fn service_view(&self) -> Value {
+        json!({
+            "version": self.desired.version + self.reported.version - 1,
+            "properties": { "desired": self.desired.with_metadata(), "reported": self.reported.with_metadata() },
+        })
+    }
+}
+
+impl Section {
+    fn merge(&mut self, patch: Properties, stamp: &Value) -> Result<u64, TwinError> {
+        let mut values = self.values.clone();
+        let mut metadata = self.metadata.clone();
+        merge(&mut values, &mut metadata, patch, stamp);
+        depth_of(&values, 1)?;
+        let bytes = counted_bytes(&values);
+        if bytes > limits::TWIN_SECTION_BYTES_MAX {
+            return Err(TwinError::TooLarge(bytes));
+        }
+        *self = Section { values, metadata, version: self.version + 1 };
+        Ok(self.version)
+    }
+
+    fn versioned(&self) -> Value {
+        with_version(self.values.clone(), self.version)
+    }
+
+    fn with_metadata(&self) -> Value {
+        let mut values = self.values.clone();
+        values.insert("$metadata".to_owned(), Value::Object(self.metadata.clone()));
+        with_version(values, self.version)
+    }
+}
+
+/// Adds `$version`, as answers and notifications carry it.
+pub(super) fn with_version(mut properties: Properties, version: u64) -> Value {
+    properties.insert("$version".to_owned(), version.into());
+    Value::Object(properties)
+}
+
+/// Reads a patch, and checks what can be checked without the twin.
+///
+/// # Errors
+/// Not a JSON object, or something in it that a twin does not hold.
+pub fn parse_patch(body: &[u8]) -> Result<Properties, TwinError> {
+    let parsed: Value = serde_json::from_slice(body)
+        .map_err(|error| TwinError::NotJson { line: error.line(), column: error.column() })?;
+    let Value::Object(patch) = parsed else { return Err(TwinError::NotObject) };
+    check_patch(&patch)?;
+    Ok(patch)
+}
+
+/// Checks keys, strings, integers and depth.
+///
+/// # Errors
+/// Something that a twin does not hold.
+pub fn check_patch(patch: &Properties) -> Result<(), TwinError> {
+    depth_of(patch, 1)?;
+    patch.iter().try_for_each(|(key, value)| {
+        check_key(key)?;
+        check_value(value)
+    })
+}
+
+fn check_key(key: &str) -> Result<(), TwinError> {
+    if !(1..=limits::TWIN_KEY_BYTES_MAX).contains(&key.len()) {
+        return Err(TwinError::KeyLength(key.len()));
+    }
+    if key.contains(|c: char| c.is_control() || matches!(c, '.' | '$' | ' ')) {
+        return Err(TwinError::KeyCharacter);
+    }
+    Ok(())
+}
+
+fn check_value(value: &Value) -> Result<(), TwinError> {
+    match value {
+        Value::Null | Value::Bool(_) => Ok(()),
+        Value::Number(number) => match (number.as_i64(), number.is_u64()) {
+            (Some(integer), _) if limits::TWIN_INTEGERS.contains(&integer) => Ok(()),
+            (None, false) => Ok(()),
+            _ => Err(TwinError::Integer),
+        },
+        Value::String(text) if text.len() > limits::TWIN_STRING_BYTES_MAX => {
+            Err(TwinError::StringLength(text.len()))
+        }
+        Value::String(_) => Ok(()),
+        Value::Array(values) => values.iter().try_for_each(check_value),
+        Value::Object(object) => object.iter().try_for_each(|(key, value)| {
+            check_key(key)?;
+            check_value(value)
+        }),
+    }
+}
+
+/// Objects within objects; that an array is no level is our choice.
+fn depth_of(object: &Properties, depth: usize) -> Result<(), TwinError> {
+    fn within(value: &Value, depth: usize) -> Result<(), TwinError> {
+        match value {
+            Value::Object(object) => depth_of(object, depth + 1),
+            Value::Array(values) => values.iter().try_for_each(|value| within(value, depth)),
+            _ => Ok(()),
+        }
+    }
+    if depth > limits::TWIN_DEPTH_MAX {
+        return Err(TwinError::Depth);
+    }
+    object.values().try_for_each(|value| within(value, depth))
+}
+
+/// How large properties are in Azure's way of counting; a null, which only an array can hold, counts nothing.
+fn counted_bytes(object: &Properties) -> usize {
+    fn of(value: &Value) -> usize {
+        match value {
+            Value::Null => 0,
+            Value::Bool(_) => 4,
+            Value::Number(_) => 8,
+            Value::String(text) => text.len(),
+            Value::Array(values) => values.iter().map(of).sum(),
+            Value::Object(object) => counted_bytes(object),
+        }
+    }
+    object.iter().map(|(key, value)| key.len() + of(value)).sum()
+}
+
+/// Objects merge, null deletes, everything else replaces. Every level that was touched gets the `stamp`.
+fn merge(values: &mut Properties, metadata: &mut Properties, patch: Properties, stamp: &Value) {
+    if let Value::Object(stamp) = stamp {
+        metadata.extend(stamp.iter().map(|(key, value)| (key.clone(), value.clone())));
+    }
+    for (key, value) in patch {
+        match value {
+            Value::Null => {
+                values.remove(&key);
+                metadata.remove(&key);
+            }
+            Value::Object(patch) => {
+                let mut object = taken(values, &key);
+                let mut stamps = taken(metadata, &key);
+                merge(&mut object, &mut stamps, patch, stamp);
+                values.insert(key.clone(), Value::Object(object));
+                metadata.insert(key, Value::Object(stamps));
+            }
+            other => {
+                values.insert(key.clone(), other);
+                metadata.insert(key, stamp.clone());
+            }
+        }
+    }
+}
+
+/// The object under `key`; an empty one if there is none, or something else.
+fn taken(map: &mut Properties, key: &str) -> Properties {
+    match map.remove(key) {
+        Some(Value::Object(object)) => object,
+        _ => Map::new(),
+    }
+}
+
+fn rfc3339(unix: Duration) -> String {
+    let millis = i64::try_from(unix.as_millis()).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UNIX: Duration = Duration::from_secs(1_800_000_000);
+    const TIME: &str = "2027-01-15T08:00:00Z";
+
+    fn object(value: Value) -> Properties {
+        let Value::Object(object) = value else { panic!("{value} is no object") };
+        object
+    }
+
+    fn report(twin: &mut Twin, patch: Value) -> Result<u64, TwinError> {
+        twin.report(parse_patch(patch.to_string().as_bytes())?, None, UNIX)
+    }
+
+    fn view(twin: &Twin) -> Value {
+        serde_json::from_str(&twin.device_view()).unwrap()
+    }
+
+    #[test]
+    fn a_new_twin_is_empty_and_has_no_wrapper() {
+        assert_eq!(Twin::default().device_view(), r#"{"desired":{"$version":1},"reported":{"$version":1}}"#);
+    }
+
+    #[test]
+    fn objects_merge_null_deletes_and_everything_else_replaces() {
+        let mut twin = Twin::default();
+        for (patch, expected) in [
+            (json!({"a": 1, "o": {"x": 1, "y": {"z": 2}}}), json!({"a": 1, "o": {"x": 1, "y": {"z": 2}}})),
+            (json!({"o": {"x": null, "y": {"w": 3}}}), json!({"a": 1, "o": {"y": {"z": 2, "w": 3}}})),
+            (json!({"a": {"n": 1, "gone": null}}), json!({"a": {"n": 1}, "o": {"y": {"z": 2, "w": 3}}})),
+            (json!({"o": [1, null, {"k": 2}], "b": null}), json!({"a": {"n": 1}, "o": [1, null, {"k": 2}]})),
+            (json!({"o": "text", "a": null}), json!({"o": "text"})),
+            (json!({}), json!({"o": "text"})),
+        ] {
+            report(&mut twin, patch).unwrap();
+            let Value::Object(mut reported) = view(&twin)["reported"].take() else { panic!() };
+            reported.remove("$version");
+            assert_eq!(Value::Object(reported), expected);
+        }
+        assert_eq!(view(&twin)["reported"]["$version"], 7, "one more for each accepted patch");
+        assert_eq!(view(&twin)["desired"]["$version"], 1);
+    }
+
+    #[test]
+    fn what_a_twin_does_not_hold_is_refused_and_changes_nothing() {
+        let nested = |levels: usize| (1..levels).fold(json!({}), |inner, _| json!({ "a": inner }));
+        let mut twin = Twin::default();
+        report(&mut twin, json!({"kept": true})).unwrap();
+        let before = twin.clone();
+        for (patch, error) in [
+            (json!([]), TwinError::NotObject),
+            (json!({"$version": 1}), TwinError::KeyCharacter),
+            (json!({"a": {"b c": 1}}), TwinError::KeyCharacter),
+            (json!({"a.b": 1}), TwinError::KeyCharacter),
+            (json!({"a": [{"\u{7}": 1}]}), TwinError::KeyCharacter),
+            (json!({"": 1}), TwinError::KeyLength(0)),
+            (json!({"k".repeat(1025): 1}), TwinError::KeyLength(1025)),
+            (json!({"a": "v".repeat(4097)}), TwinError::StringLength(4097)),
+            (json!({"a": 4_503_599_627_370_496_i64}), TwinError::Integer),
+            (json!({"a": -4_503_599_627_370_497_i64}), TwinError::Integer),
+            (json!({"a": u64::MAX}), TwinError::Integer),
+            (nested(11), TwinError::Depth),
+            (json!({"a": [nested(10)]}), TwinError::Depth),
+        ] {
+            assert_eq!(report(&mut twin, patch.clone()), Err(error), "{patch}");
+            assert_eq!((error.status(), error.code()), (400, 400_004));
+        }
+        for body in [&b"{"[..], b"", b"\xff", b"{}x"] {
+            assert!(matches!(parse_patch(body), Err(TwinError::NotJson { .. })));
+        }
+        assert_eq!(twin, before);
+        for patch in [
+            nested(10),
+            json!({"k".repeat(1024): "v".repeat(4096)}),
+            json!({"a": [4_503_599_627_370_495_i64, -4_503_599_627_370_496_i64, 1e300, -0.5]}),
+        ] {
+            report(&mut twin, patch).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_size_is_counted_as_azure_counts_it_over_the_whole_section() {
+        assert_eq!(
+            counted_bytes(&object(json!({"ä": "xyz", "n": 1.5, "b": true, "o": {"k": [1, null]}}))),
+            29
+        );
+        let mut twin = Twin::default();
+        for index in 0..8 {
+            let key = format!("{index}").repeat(4);
+            assert!(report(&mut twin, json!({ key: "v".repeat(4092) })).is_ok());
+        }
+        assert_eq!(report(&mut twin, json!({"n": 1})), Err(TwinError::TooLarge(32 * 1024 + 9)));
+        report(&mut twin, json!({"0000": null, "n": 1})).unwrap();
+        assert_eq!(view(&twin)["reported"]["$version"], 10);
+    }
+
+    #[test]
+    fn a_change_of_another_version_is_refused_with_412() {
+        let mut twin = Twin::default();
+        assert_eq!(twin.report(object(json!({"a": 1})), Some(1), UNIX), Ok(2));
+        let error = twin.report(object(json!({"a": 2})), Some(1), UNIX).unwrap_err();
+        assert_eq!((error, error.status()), (TwinError::Version { expected: 1, actual: 2 }, 412));
+        let body: Value = serde_json::from_str(&error.body(UNIX)).unwrap();
+        assert_eq!((&body["errorCode"], &body["timestampUtc"]), (&json!(412_001), &json!(TIME)));
+        assert_eq!(body["message"], "the version is 2, not 1");
+    }
+
+    #[test]
+    fn a_back_end_sees_when_what_was_updated() {
+        let mut twin = Twin::default();
+        assert_eq!(twin.desire(object(json!({"a": {"b": 1}})), UNIX), Ok(2));
+        report(&mut twin, json!({"r": 1})).unwrap();
+        let stamp = json!({"$lastUpdated": TIME});
+        let mut desired = json!({"$lastUpdated": TIME, "$lastUpdatedVersion": 2});
+        let leaf = desired.clone();
+        desired["a"] = leaf.clone();
+        desired["a"]["b"] = leaf;
+        assert_eq!(
+            twin.service_view(),
+            json!({"version": 3, "properties": {
+                "desired": {"a": {"b": 1}, "$metadata": desired, "$version": 2},
+                "reported": {"r": 1, "$metadata": {"$lastUpdated": TIME, "r": stamp}, "$version": 2},
+            }})
+        );
+    }
+}

@@ -1,0 +1,82 @@
+//! How a device loses its connection: which class of error it is as far as the wire and the device's own token tell, and what
+//! findings need to know of it. A part of `device`.
+
+use super::{Device, Stage};
+use crate::iothub::limits::EXPIRY_GRACE_MAX;
+use crate::measure::Culprit;
+use crate::sansio::Closed;
+use crate::units::human_duration;
+use std::time::{Duration, Instant};
+
+/// A connection that the peer closes sooner than this after CONNACK was hardly of use (our choice).
+const SOON: Duration = Duration::from_secs(60);
+
+/// So many of those in a row are no accident (our choice).
+const SOON_IN_A_ROW: u8 = 3;
+
+impl Device {
+    /// A connection ended that nobody here wanted to end: counts why, as far as the wire tells.
+    pub(super) fn blame(&mut self, why: Closed, now: Instant) {
+        let expired = self.token_expired_for(now).filter(|_| matches!(why, Closed::Eof | Closed::Reset));
+        let (class, culprit) = match why {
+            // The token is ours: this much is known, whatever the peer's reason was.
+            _ if expired.is_some() => ("closed_after_expiry", Culprit::Peer),
+            Closed::Eof => ("closed_by_peer", Culprit::Peer),
+            Closed::Reset => ("reset", Culprit::Network),
+            Closed::TlsAlert => ("tls_alert", Culprit::Peer),
+            // An error of the session, which `failed` counts.
+            Closed::Local => return,
+        };
+        let Some(online_since) = self.online_since() else {
+            // A peer that closes after it refused has already been counted.
+            if matches!(self.stage, Stage::Connecting(_)) {
+                self.account().error(class, culprit, now, || {
+                    format!("{}: before CONNACK{}", self.id(), self.plain_hint())
+                });
+            }
+            return;
+        };
+        self.account().error(class, culprit, now, || match expired {
+            Some(ago) => format!("{}: its token had expired {} before", self.id(), human_duration(ago)),
+            None => self.id(),
+        });
+        if expired.is_none() && why != Closed::TlsAlert {
+            self.note_waiting(online_since, now);
+            self.note_soon(now.saturating_duration_since(online_since) < SOON);
+        }
+    }
+
+    /// A connection that lasted, or that ended as it should, breaks a row of those that did not.
+    pub(super) fn note_soon(&mut self, soon: bool) {
+        self.closed_soon = if soon { self.closed_soon.saturating_add(1) } else { 0 };
+        if self.closed_soon == SOON_IN_A_ROW {
+            self.account().count(|counts| counts.closed_soon_devices += 1);
+        }
+    }
+
+    /// How long the peer had kept the oldest unacknowledged message waiting when it closed the connection.
+    fn note_waiting(&self, online_since: Instant, now: Instant) {
+        let Some(oldest) = self.session.open().map(|(_, sent)| sent).min() else { return };
+        let waited = now.saturating_duration_since(oldest.max(online_since));
+        self.account().count(|counts| {
+            counts.closed_waiting += 1;
+            counts.closed_waiting_us += u64::try_from(waited.as_micros()).unwrap_or(u64::MAX);
+        });
+    }
+
+    /// How long ago the connection's token expired, if it has, and so lately that the expiry may be why the connection ends.
+    fn token_expired_for(&self, now: Instant) -> Option<Duration> {
+        let expiry = Duration::from_secs(self.token_expiry_unix);
+        let ago = self.context.unix(now).checked_sub(expiry)?;
+        // Without a token it was decades ago.
+        (ago <= EXPIRY_GRACE_MAX && self.online_since().is_some()).then_some(ago)
+    }
+
+    /// What a peer probably expects that gives no sensible answer to CONNECT over plain TCP.
+    pub(super) fn plain_hint(&self) -> &'static str {
+        match self.context.endpoint.tls {
+            None => ", over plain TCP; a server that expects TLS answers so: then set tls = true in [target]",
+            Some(_) => "",
+        }
+    }
+}

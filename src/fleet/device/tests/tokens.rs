@@ -1,0 +1,199 @@
+//! Tokens: their renewal as a measured event, and what the end of a connection has to do with them.
+
+use super::*;
+use crate::measure::{ErrorTotals, FleetCounts};
+
+const HALF: &str = "auth = { kind = \"sas\", ttl = \"100s\", renew = \"50%\", jitter = \"0%\" }";
+const NEVER: &str = "keep_alive = \"0s\"\nauth = { kind = \"sas\", ttl = \"100s\", renew = \"never\" }";
+
+const QUIET: &str = "every = \"10000s\"\npayload = \"x\"";
+
+impl Wire {
+    /// Lets time pass at a hub that acknowledges what comes.
+    fn run_to(&mut self, seconds: f64) {
+        let until = self.context.zero + Duration::from_secs_f64(seconds);
+        while self.now < until {
+            self.pass(0.5).unwrap();
+            self.ack();
+            self.turn().unwrap();
+        }
+    }
+
+    fn counts(&self) -> FleetCounts {
+        *self.context.recorder.borrow_mut().counts(0)
+    }
+
+    /// What was counted as errors since the last call.
+    fn errors(&self) -> Vec<ErrorTotals> {
+        let mut gathered = Gathered::new(crate::fleet::layout(&self.context.plan));
+        gathered.add(&self.context.recorder.borrow_mut().swap(), 0);
+        gathered.errors().to_vec()
+    }
+
+    fn the_error(&self) -> (&'static str, String) {
+        let errors = self.errors();
+        let [error] = &errors[..] else { panic!("one class: {errors:?}") };
+        (error.class, error.example.clone())
+    }
+
+    fn expiry_unix(&mut self) -> u64 {
+        let sent = self.sent();
+        let Some(Packet::Connect(connect)) = sent.first() else { panic!("{sent:?}") };
+        let password = connect.password.as_ref().expect("a token");
+        crate::iothub::sas::Token::parse(std::str::from_utf8(password).unwrap()).unwrap().expiry_unix
+    }
+}
+
+#[test]
+fn a_renewal_lasts_from_its_instant_until_online_again_whatever_happens_on_the_way() {
+    let mut wire = Wire::online(600, HALF, QUIET);
+    wire.pass(50.0).unwrap();
+    assert_eq!(wire.device.poll_close(), Some(Close::AfterFlush), "nothing is in flight");
+    assert_eq!(wire.close(Closed::Local), Parting::Renewal);
+    // Refused once, then in.
+    wire.now += Duration::from_secs(1);
+    wire.attempt();
+    wire.connack(5);
+    assert!(matches!(wire.close(Closed::Local), Parting::Lost { online_for: None }));
+    wire.now += Duration::from_secs(2);
+    wire.attempt();
+    wire.connack(0);
+    assert_eq!(wire.counts().renewals, 1);
+    let renewal = wire.books(Operation::Renewal);
+    assert_eq!((renewal.due, renewal.outcome(Outcome::Ok)), (1, 1));
+    let seconds = |us: Option<u64>| us.map(|us| us / 1_000_000);
+    assert_eq!(seconds(renewal.response.max()), Some(3), "from the instant it was due");
+    assert_eq!(seconds(renewal.wait.max()), Some(3), "until the attempt that got in");
+    assert_eq!(seconds(renewal.service.max()), Some(0));
+}
+
+#[test]
+fn a_renewal_whose_connection_is_lost_meanwhile_still_ends_when_the_device_is_back() {
+    let mut wire = Wire::online(600, HALF, "every = \"100ms\"\npayload = \"x\"");
+    wire.run_to(49.5);
+    wire.pass(1.0).unwrap();
+    assert_eq!(wire.device.poll_close(), None, "an ack is outstanding");
+    assert!(matches!(wire.close(Closed::Eof), Parting::Lost { online_for: Some(_) }));
+    wire.now += Duration::from_secs(4);
+    wire.attempt();
+    wire.connack(0);
+    assert_eq!((wire.counts().reconnects, wire.counts().renewals), (1, 0), "it came back after a loss");
+    let renewal = wire.books(Operation::Renewal);
+    assert_eq!((renewal.due, renewal.outcome(Outcome::Ok)), (1, 1));
+}
+
+#[test]
+fn a_renewal_that_the_end_cuts_off_is_unfinished() {
+    let mut wire = Wire::online(600, HALF, EACH_SECOND);
+    wire.run_to(49.5);
+    wire.pass(1.5).unwrap();
+    wire.close(Closed::Eof);
+    let renewal = wire.books(Operation::Renewal);
+    assert_eq!((renewal.due, renewal.outcome(Outcome::Unfinished)), (1, 1));
+}
+
+#[test]
+fn jitter_makes_renewals_earlier_and_never_later() {
+    let mut instants = Vec::new();
+    for (jitter, earliest) in [("0%", 50), ("10%", 45), ("100%", 0)] {
+        let auth = HALF.replace("0%\" }", &format!("{jitter}\" }}"));
+        let wire = Wire::online(600, &auth, EACH_SECOND);
+        let after = wire.device.renew_at.expect("it renews") - wire.context.zero;
+        assert!((earliest..=50).contains(&after.as_secs()), "{jitter}: {after:?}");
+        instants.push(after);
+    }
+    assert_eq!(instants[0], Duration::from_secs(50));
+    assert!(instants[1] < instants[0] && instants[2] < instants[1], "the same dice, further: {instants:?}");
+}
+
+#[test]
+fn a_token_that_is_never_renewed_stays_until_the_peer_ends_it() {
+    let mut wire = Wire::online(3_600, NEVER, QUIET);
+    assert_eq!(wire.device.renew_at, None);
+    wire.pass(399.0).unwrap();
+    wire.close(Closed::Eof);
+    let (class, example) = wire.the_error();
+    assert_eq!(class, "closed_after_expiry");
+    assert!(example.contains("its token had expired 4m 59s before"), "{example}");
+    assert_eq!(wire.counts(), FleetCounts::default(), "no other finding rests on it");
+    assert_eq!(wire.books(Operation::Renewal).due, 0);
+}
+
+#[test]
+fn a_connection_that_ends_before_the_expiry_or_long_after_it_is_just_closed() {
+    for seconds in [99.0, 702.0] {
+        let mut wire = Wire::online(3_600, NEVER, QUIET);
+        wire.pass(seconds).unwrap();
+        wire.close(Closed::Eof);
+        assert_eq!(wire.the_error().0, "closed_by_peer", "{seconds}");
+    }
+}
+
+#[test]
+fn a_clock_that_is_wrong_stamps_tokens_so() {
+    for (skew, expiry) in [("-3m", 1_800_003_420), ("+6m", 1_800_003_960)] {
+        let auth = format!("auth = {{ kind = \"sas\", clock_skew = \"{skew}\" }}");
+        let mut wire = Wire::new(60, &auth, EACH_SECOND);
+        assert_eq!(wire.expiry_unix(), expiry, "{skew}");
+    }
+}
+
+#[test]
+fn suback_has_its_time_and_a_late_one_is_late() {
+    let fleet = "subscribe = [\"c2d\"]\nack_timeout = \"5s\"\nkeep_alive = \"0s\"";
+    let mut wire = Wire::online(60, fleet, QUIET);
+    let pids: Vec<u16> = wire
+        .sent()
+        .iter()
+        .filter_map(|packet| match packet {
+            Packet::Subscribe(subscribe) => Some(subscribe.pid),
+            _ => None,
+        })
+        .collect();
+    let [pid] = pids[..] else { panic!("one SUBSCRIBE: {pids:?}") };
+    wire.pass(4.999).unwrap();
+    assert_eq!(wire.errors(), []);
+    wire.pass(0.002).unwrap();
+    assert_eq!(wire.the_error().0, "subscribe_timeout");
+    assert_eq!(wire.device.poll_close(), None, "the connection goes on");
+    encode::suback(&mut wire.to_device, pid, &[1]);
+    wire.turn().unwrap();
+    assert_eq!(wire.counts().late_acks, 1);
+    // The swaps in between have taken the outcome with them: it is not counted again.
+    assert_eq!(wire.books(Operation::Subscribe).due, 0);
+}
+
+#[test]
+fn a_peer_that_closes_again_and_again_is_told_of_once() {
+    let mut wire = Wire::online(600, "", QUIET);
+    for connection in 1..=5 {
+        wire.pass(10.0).unwrap();
+        wire.close(Closed::Eof);
+        assert_eq!(wire.counts().closed_soon_devices, u64::from(connection >= 3), "{connection} connections");
+        wire.attempt();
+        wire.connack(0);
+    }
+    let mut wire = Wire::online(600, "", QUIET);
+    for seconds in [10.0, 10.0, 61.0, 10.0, 10.0] {
+        wire.pass(seconds).unwrap();
+        wire.close(Closed::Eof);
+        wire.attempt();
+        wire.connack(0);
+    }
+    assert_eq!(wire.counts().closed_soon_devices, 0, "one lasted");
+}
+
+#[test]
+fn how_long_acks_were_outstanding_when_the_peer_closed_is_known() {
+    let mut wire = Wire::online(600, "keep_alive = \"0s\"", QUIET);
+    wire.pass(1.0).unwrap();
+    wire.close(Closed::Eof);
+    assert_eq!(wire.counts().closed_waiting, 0, "nothing was outstanding");
+    let mut wire = Wire::online(600, "keep_alive = \"0s\"", EACH_SECOND);
+    wire.pass(1.0).unwrap();
+    wire.ack();
+    wire.pass(8.0).unwrap();
+    wire.close(Closed::Eof);
+    let counts = wire.counts();
+    assert_eq!((counts.closed_waiting, counts.closed_waiting_us / 1_000_000), (1, 7), "the oldest of eight");
+}

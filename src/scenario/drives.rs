@@ -1,0 +1,68 @@
+//! What the service side does to the devices: the keys of `[[drive]]`.
+
+use super::format::is_plain;
+use super::model::{ArrivalKind, CallKind, DriveSpec};
+use super::node::Node;
+use super::reader::{Reader, quoted};
+use super::sends;
+
+/// Azure, "Understand and invoke direct methods from IoT Hub": 5 to 300 s for the answer, up to 300 s for the device to connect.
+const RESPONSE_TIMEOUT_S: std::ops::RangeInclusive<u64> = 5..=300;
+const CONNECT_TIMEOUT_S: std::ops::RangeInclusive<u64> = 0..=300;
+
+/// Reads one `[[drive]]`.
+pub(super) fn drive(reader: &mut Reader<'_>, node: &Node) -> Option<DriveSpec> {
+    let mut fields = reader.table(node, "a table with call, fleet and rate")?;
+    let calls = [("method", CallKind::Method), ("desired", CallKind::Desired), ("c2d", CallKind::C2d)];
+    let call = fields.require(reader, "call", "call = \"method\", \"desired\" or \"c2d\"");
+    let call = call.and_then(|node| reader.choice(node, &calls, &[]));
+    let fleet = fields.require(reader, "fleet", "fleet = \"meter\"");
+    let arrivals = [("regular", ArrivalKind::Regular), ("poisson", ArrivalKind::Poisson)];
+    let mut spec = DriveSpec {
+        place: node.place.clone(),
+        call,
+        fleet: fleet.and_then(|node| reader.text(node, "a fleet's name")),
+        arrival: fields.take("arrival").and_then(|node| reader.choice(node, &arrivals, &[])),
+        spacing: sends::spacing(reader, &mut fields),
+        payload: fields.take("payload").and_then(|node| sends::payload(reader, node)),
+        name: None,
+        response_timeout: None,
+        connect_timeout: None,
+        properties: Vec::new(),
+        ttl: None,
+    };
+    match call {
+        Some(CallKind::Method) => {
+            let name = fields.require(reader, "name", "name = \"reboot\"");
+            spec.name = name.and_then(|node| reader.text(node, "a method's name")).filter(|name| {
+                let plain = is_plain(&name.value);
+                if !plain {
+                    let problem = reader.errors.add(&name.place, "not a name");
+                    problem.found(quoted(&name.text)).allowed("letters, digits, - and _");
+                }
+                plain
+            });
+            let mut timeout = |key, seconds: std::ops::RangeInclusive<u64>| {
+                let node = fields.take(key)?;
+                let timeout = reader.duration_or_zero(node)?;
+                if timeout.subsec_nanos() > 0 || !seconds.contains(&timeout.as_secs()) {
+                    let problem = reader.errors.add(&node.place, "IoT Hub does not wait for so long");
+                    let (least, most) = seconds.into_inner();
+                    problem.allowed(format!("whole seconds from {least}s to {most}s"));
+                }
+                Some(timeout)
+            };
+            spec.response_timeout = timeout("response_timeout", RESPONSE_TIMEOUT_S);
+            spec.connect_timeout = timeout("connect_timeout", CONNECT_TIMEOUT_S);
+        }
+        Some(CallKind::C2d) => {
+            spec.properties = sends::properties(reader, &mut fields);
+            spec.ttl = fields.take("ttl").and_then(|node| reader.duration(node));
+        }
+        Some(CallKind::Desired) => {}
+        // What belongs to which call cannot be said; it would only be noise.
+        None => return Some(spec),
+    }
+    fields.finish(reader, &[]);
+    Some(spec)
+}
