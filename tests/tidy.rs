@@ -50,7 +50,8 @@ fn the_project_is_tidy() {
 
 /// Every file of the project below `dir`, relative to `root`; not what is built, fetched or generated.
 fn collect(root: &Path, dir: &Path, files: &mut Vec<String>) {
-    const SKIPPED: [&str; 7] = ["target", ".git", ".venv", "reports", "certs", "artifacts", "corpus"];
+    const SKIPPED: [&str; 9] =
+        ["target", ".git", ".venv", ".venv-sdk", "node_modules", "reports", "certs", "artifacts", "corpus"];
     let mut entries: Vec<_> =
         fs::read_dir(dir).expect("readable").map(|entry| entry.expect("readable").path()).collect();
     entries.sort();

@@ -133,7 +133,10 @@ impl Server {
                 (connects.filter(|line| !line.contains(&own)).count() as u64, meter.stop()?)
             }
             Counts::Emulator(mut control) => {
-                let Answer::Stats { counted, .. } = serde_json::from_str(&control.ask(&Question::Stats)?)?;
+                let Answer::Stats { counted, .. } = serde_json::from_str(&control.ask(&Question::Stats)?)?
+                else {
+                    return Err("the emulator answers what it was not asked".into());
+                };
                 (counted.accepted, Received { messages: counted.telemetry, per_s: None })
             }
         };

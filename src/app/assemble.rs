@@ -88,7 +88,7 @@ pub(super) fn result(
 fn counts_disagree(hub: &model::Emulator, gathered: &crate::measure::Gathered) -> Option<model::Finding> {
     let acked: u64 = gathered
         .keys()
-        .filter(|key| key.operation.is_message() && key.operation.has_ack())
+        .filter(|key| key.operation == crate::measure::Operation::Telemetry)
         .filter_map(|key| gathered.totals(key))
         .map(|totals| totals.outcome(crate::measure::Outcome::Ok))
         .sum();

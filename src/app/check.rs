@@ -187,6 +187,7 @@ fn subscription(subscription: &Subscription) -> String {
     match subscription {
         Subscription::C2d => "c2d".to_owned(),
         Subscription::Twin => "twin".to_owned(),
+        Subscription::Methods => "methods".to_owned(),
         Subscription::Filter(filter, QoS::AtLeastOnce) => filter.to_string(),
         Subscription::Filter(filter, qos) => format!("{filter} at QoS {}", *qos as u8),
     }

@@ -4,7 +4,7 @@
 use super::secret::{self, SecretError};
 use crate::clock;
 use crate::emulator::control::{Answer, Command, ControlConfig, ControlError, Ready, SecretText};
-use crate::emulator::{Config, EmulatorError, Hub, certificate};
+use crate::emulator::{Config, EmulatorError, Hub, Stats, certificate};
 use crate::iothub::sas::Key;
 use crate::link::{listen, tls};
 use rand::RngExt;
@@ -13,6 +13,7 @@ use std::io::{self, BufRead, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use zeroize::Zeroizing;
@@ -139,19 +140,47 @@ pub(super) async fn run(
             _ = end => {}
         }
     };
-    let mut serving = pin!(hub.serve(listener, tls, stop));
-    let Some(mut lines) = lines else {
-        serving.await?;
-        return Ok(());
-    };
+    let serving = hub.serve(listener, tls, stop);
+    match lines {
+        None => Ok(serving.await.map(drop)?),
+        Some(lines) => {
+            // Each call waits on a task of its own.
+            let controlled = control(&hub, lines, ended, serving, out);
+            tokio::task::LocalSet::new().run_until(controlled).await
+        }
+    }
+}
+
+/// Does what the lines on stdin say, until they end and the serving with them.
+async fn control(
+    hub: &Arc<Hub>,
+    mut lines: mpsc::UnboundedReceiver<Zeroizing<String>>,
+    ended: oneshot::Sender<()>,
+    serving: impl Future<Output = Result<Stats, EmulatorError>>,
+    out: &mut dyn Write,
+) -> Result<(), EmulatorCommandError> {
+    let mut serving = pin!(serving);
     let mut ended = Some(ended);
+    let (answered, mut answers) = mpsc::unbounded_channel();
     loop {
         tokio::select! {
             served = &mut serving => return Ok(served.map(drop)?),
+            Some(answer) = answers.recv() => print(out, &answer)?,
             line = lines.recv(), if ended.is_some() => match line.map(|line| parse(&line)).transpose()? {
                 Some(Command::Stats) => {
                     let (cpu_us, rss_peak_bytes) = crate::fleet::own_usage();
                     print(out, &Answer::Stats { counted: hub.stats(), cpu_us, rss_peak_bytes })?;
+                }
+                Some(Command::Call { id, device, ask }) => {
+                    let (hub, answered) = (Arc::clone(hub), answered.clone());
+                    tokio::task::spawn_local(async move {
+                        let answer = match hub.call(&device, ask).await {
+                            Ok(called) => Answer::Called { id, called },
+                            Err(error) => Answer::Failed { id, code: error.code(), message: error.to_string() },
+                        };
+                        // Nobody reads answers once the serving is over.
+                        let _ = answered.send(answer);
+                    });
                 }
                 Some(Command::Start { .. }) => {}
                 Some(Command::Config(_)) => {

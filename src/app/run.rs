@@ -265,7 +265,9 @@ fn say(env: &mut Env, quiet: bool, text: &str) {
 
 /// Asks the built-in hub what it counted, and ends it.
 async fn retire(mut hub: Hub) -> Result<model::Emulator, AppError> {
-    let Answer::Stats { counted, cpu_us, rss_peak_bytes } = hub.stats().await?;
+    let Answer::Stats { counted, cpu_us, rss_peak_bytes } = hub.stats().await? else {
+        return Err(AppError::Environment("the built-in hub answers what it was not asked".to_owned()));
+    };
     hub.stop().await?;
     Ok(model::Emulator {
         cpu_us,

@@ -60,6 +60,9 @@ pub enum Refusal {
     /// No key of ours made the signature.
     #[error("the signature is not that of the device's key")]
     Signature,
+    /// The device is disabled. The directory knows.
+    #[error("the device is disabled")]
+    Disabled,
 }
 
 impl Refusal {

@@ -8,7 +8,7 @@ use super::server::{Message, Shard};
 use super::session::{Event, HubSession};
 use crate::clock;
 use crate::link::{End, Link, accept_tls};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -17,27 +17,47 @@ use std::task::{Context, Poll, Waker};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
-/// How the shard reaches a connection: a request to make room, which is answered by dropping it.
+/// How the shard reaches a connection.
 #[derive(Debug, Default)]
-pub(super) struct Mailbox(RefCell<(Option<oneshot::Sender<()>>, Option<Waker>)>);
+pub(super) struct Mailbox {
+    /// A request to make room, which is answered by dropping it.
+    taken: RefCell<Option<oneshot::Sender<()>>>,
+    /// There is something to tell the device.
+    rung: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
 
 impl Mailbox {
     /// Another connection takes over; `gone` is dropped once this one is closed.
     pub(super) fn take_over(&self, gone: oneshot::Sender<()>) {
-        let mut slot = self.0.borrow_mut();
-        slot.0 = Some(gone);
-        if let Some(waker) = slot.1.take() {
+        self.taken.replace(Some(gone));
+        self.wake();
+    }
+
+    /// There is something to tell the device.
+    pub(super) fn ring(&self) {
+        self.rung.set(true);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waker.take() {
             waker.wake();
         }
     }
 
-    /// True once somebody takes over; otherwise `cx` is woken then.
-    fn poll_taken(&self, cx: &Context<'_>) -> bool {
-        let mut slot = self.0.borrow_mut();
-        if slot.0.is_none() && !slot.1.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            slot.1 = Some(cx.waker().clone());
+    /// Hands over what came; `cx` is woken when more comes.
+    fn poll(&self, cx: &Context<'_>, session: &mut HubSession) {
+        if self.taken.borrow().is_some() {
+            session.take_over();
         }
-        slot.0.is_some()
+        if self.rung.take() {
+            session.wake();
+        }
+        let mut waker = self.waker.borrow_mut();
+        if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
     }
 }
 
@@ -72,9 +92,7 @@ struct Connection {
 
 impl Connection {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.mailbox.poll_taken(cx) {
-            self.session.take_over();
-        }
+        self.mailbox.poll(cx, &mut self.session);
         loop {
             let end = self.link.poll(cx, &mut self.session);
             let stats = self.shard.stats();
@@ -109,7 +127,7 @@ impl Connection {
         }
     }
 
-    /// Answers CONNECT once the device is free; true when it just did.
+    /// Answers CONNECT once the device is free; true when it just was.
     fn poll_admit(&mut self, cx: &mut Context<'_>) -> bool {
         if !self.session.is_claiming() {
             return false;
@@ -122,7 +140,7 @@ impl Connection {
             self.previous = None;
         }
         self.session.admit(clock::now());
-        self.shard.stats().accepted.add(1);
+        self.shard.stats().accepted.add(u64::from(self.session.is_online()));
         true
     }
 

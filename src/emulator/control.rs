@@ -2,8 +2,10 @@
 //! a command line. Used by `app` on both ends.
 //!
 //! The parent sends [`Command::Config`] first; the child answers with [`Ready`], then with one [`Answer`] to each
-//! [`Command::Stats`]. The end of the child's stdin ends the child.
+//! [`Command::Stats`] and each [`Command::Call`]; calls are answered in any order. The end of the child's stdin ends the child.
+//! `docs/emulator.md` has the lines.
 
+use super::service::{Ask, Called};
 use super::{Config, Stats};
 use crate::iothub::limits::{self, Tier};
 use crate::iothub::sas::{Key, KeyError};
@@ -24,8 +26,17 @@ pub enum Command {
         /// Microseconds since the Unix epoch.
         unix_us: u64,
     },
-    /// Asks for an [`Answer`].
+    /// Asks for an [`Answer::Stats`].
     Stats,
+    /// Asks something about a device, as a back end would.
+    Call {
+        /// Of the parent's choosing; the answer carries it.
+        id: u64,
+        /// The device's id.
+        device: String,
+        /// What.
+        ask: Ask,
+    },
 }
 
 /// How to serve. What is left out has the default that it has on the command line.
@@ -172,7 +183,7 @@ pub struct Ready {
 }
 
 /// A later line of a child on stdout.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
     /// To [`Command::Stats`]. The child tells its own use of the machine: a parent's account of its children also holds
@@ -184,6 +195,23 @@ pub enum Answer {
         cpu_us: u64,
         /// Its peak of resident memory.
         rss_peak_bytes: u64,
+    },
+    /// To a [`Command::Call`] that came about.
+    Called {
+        /// Which one.
+        id: u64,
+        /// What came of it.
+        #[serde(flatten)]
+        called: Called,
+    },
+    /// To one that did not.
+    Failed {
+        /// Which one.
+        id: u64,
+        /// The service's code, as in "Troubleshooting Azure IoT Hub error codes".
+        code: u32,
+        /// Why.
+        message: String,
     },
 }
 
@@ -226,6 +254,7 @@ impl<'de> Deserialize<'de> for SecretText {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
@@ -258,6 +287,74 @@ mod tests {
             stats.starts_with(r#"{"stats":{"counted":{"accepted":2,"refused":0,"telemetry":0"#),
             "{stats}"
         );
+    }
+
+    #[test]
+    fn calls_and_their_answers_are_what_both_sides_agreed_on() {
+        let ask = |line: &str| {
+            let line = format!(r#"{{"call":{{"id":7,"device":"meter-00001","ask":{line}}}}}"#);
+            match serde_json::from_str(&line) {
+                Ok(Command::Call { id: 7, device, ask }) if device == "meter-00001" => ask,
+                other => panic!("{line}: {other:?}"),
+            }
+        };
+        assert_eq!(
+            ask(
+                r#"{"method":{"name":"reboot","payload":{"s":1},"response_timeout_ms":1000,"connect_timeout_ms":5}}"#
+            ),
+            Ask::Method {
+                name: "reboot".to_owned(),
+                payload: json!({"s": 1}),
+                response_timeout_ms: 1000,
+                connect_timeout_ms: 5,
+            }
+        );
+        assert_eq!(
+            ask(r#"{"method":{"name":"reboot"}}"#),
+            Ask::Method {
+                name: "reboot".to_owned(),
+                payload: json!(null),
+                response_timeout_ms: 30_000,
+                connect_timeout_ms: 0,
+            }
+        );
+        assert!(
+            matches!(ask(r#"{"desired":{"patch":{"a":null}}}"#), Ask::Desired { patch } if patch.len() == 1)
+        );
+        let c2d =
+            r#"{"c2d":{"message_id":"m","properties":{"a":"b"},"payload":"text","ttl_ms":5,"ack":"full"}}"#;
+        assert_eq!(serde_json::to_string(&ask(c2d)).unwrap(), c2d);
+        let bare = r#"{"c2d":{"payload":"text"}}"#;
+        assert_eq!(serde_json::to_string(&ask(bare)).unwrap(), bare);
+        assert_eq!(
+            (ask("\"close\""), ask("\"purge\""), ask("\"twin\"")),
+            (Ask::Close, Ask::Purge, Ask::Twin)
+        );
+        assert_eq!(ask(r#"{"disable":true}"#), Ask::Disable(true));
+        let misspelt = r#"{"call":{"id":1,"device":"d","ask":{"c2d":{"payload":"x","ttl":5}}}}"#;
+        assert!(serde_json::from_str::<Command>(misspelt).is_err());
+
+        for (answer, line) in [
+            (
+                Answer::Called {
+                    id: 7,
+                    called: Called { status: Some(200), version: None, payload: Some(json!([1])) },
+                },
+                r#"{"called":{"id":7,"status":200,"payload":[1]}}"#,
+            ),
+            (
+                Answer::Called { id: 8, called: Called { version: Some(3), ..Called::default() } },
+                r#"{"called":{"id":8,"version":3}}"#,
+            ),
+            (Answer::Called { id: 9, called: Called::default() }, r#"{"called":{"id":9}}"#),
+            (
+                Answer::Failed { id: 7, code: 404_103, message: "x".to_owned() },
+                r#"{"failed":{"id":7,"code":404103,"message":"x"}}"#,
+            ),
+        ] {
+            assert_eq!(serde_json::to_string(&answer).unwrap(), line);
+            assert_eq!(serde_json::from_str::<Answer>(line).unwrap(), answer);
+        }
     }
 
     #[test]

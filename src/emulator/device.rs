@@ -1,9 +1,15 @@
 //! What the hub knows of one device, and keeps when its connection ends. Pure; owned by [`super::directory`], whose lock makes it one
 //! device's business at a time. A device that has none of it owns no memory for it.
 
+use super::c2d::{Delivery, Message, Queue};
+use super::service::{Called, ServiceError};
 use super::twin::Twin;
 use crate::iothub::topics::Subscription;
 use crate::wire::QoS;
+use serde_json::Value;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
 
 /// What a device is subscribed to, with the granted QoS.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,24 +56,155 @@ impl Subscriptions {
     }
 }
 
+/// A method call that the device has not been told of.
+#[derive(Debug)]
+pub struct Call {
+    /// Its number; in hexadecimal it is the request id.
+    pub(super) number: u64,
+    /// The method's name.
+    pub(super) name: String,
+    /// JSON.
+    pub(super) payload: String,
+    /// How long the answer is waited for.
+    pub(super) response_timeout: Duration,
+    /// A connection is there to take it; otherwise it waits for one.
+    pub(super) handed: bool,
+    /// Who asked; may be gone.
+    pub(super) answer: oneshot::Sender<Result<Called, ServiceError>>,
+}
+
+impl Call {
+    /// Answers it with an error.
+    pub(super) fn fail(self, error: ServiceError) {
+        // Who has gone needs no answer.
+        let _ = self.answer.send(Err(error));
+    }
+}
+
+/// What a connection has to tell its device.
+#[derive(Debug)]
+pub enum Order {
+    /// Nothing more: it ends.
+    Close,
+    /// Desired properties have changed.
+    Desired {
+        /// Their new version.
+        version: u64,
+        /// The patch.
+        patch: String,
+        /// As the device subscribed.
+        qos: QoS,
+    },
+    /// A method is called.
+    Call(Call),
+    /// A cloud-to-device message.
+    C2d(Delivery),
+}
+
+/// What waits for a connection. Nothing but calls with time left outlives one.
+#[derive(Debug, Default)]
+struct Orders {
+    close: bool,
+    desired: VecDeque<(u64, String)>,
+    calls: VecDeque<Call>,
+}
+
 /// One device.
 #[derive(Debug, Default)]
 pub struct Device {
     /// Those of the connection there is, or those that a session left behind.
     pub(super) subscriptions: Subscriptions,
+    /// It may not connect.
+    pub(super) disabled: bool,
     /// `None` is a new one.
     twin: Option<Box<Twin>>,
+    /// `None` is an empty one.
+    queue: Option<Box<Queue>>,
+    /// `None` is nothing.
+    orders: Option<Box<Orders>>,
 }
 
+/// What sessions and the directory ask.
 impl Device {
     /// True when there is nothing to remember.
     pub(super) fn is_blank(&self) -> bool {
-        self.subscriptions.is_empty() && self.twin.is_none()
+        let Device { subscriptions, disabled, twin, queue, orders } = self;
+        let idle = queue.is_none() && orders.is_none();
+        subscriptions.is_empty() && !disabled && twin.is_none() && idle
     }
 
-    /// A session is over, and is not to be gone on with.
-    pub(super) fn end_session(&mut self) {
-        self.subscriptions = Subscriptions::default();
+    /// A session begins; true if it goes on with what an earlier one left behind. A clean one forgets that, and drops what
+    /// is queued (`mqtt_state_machine.md` of Azure's embedded C SDK).
+    pub(super) fn begin(&mut self, clean_session: bool) -> bool {
+        if clean_session {
+            self.subscriptions = Subscriptions::default();
+            self.queue = None;
+        }
+        let goes_on = !self.subscriptions.is_empty();
+        if let Some(queue) = self.queue.as_mut().filter(|_| !goes_on) {
+            queue.forget_deliveries();
+        }
+        goes_on
+    }
+
+    /// The connection is over, and with a clean session the session too.
+    pub(super) fn end(&mut self, clean_session: bool) {
+        if clean_session {
+            self.subscriptions = Subscriptions::default();
+        }
+        if let Some(queue) = &mut self.queue {
+            queue.unlock();
+        }
+        let Some(orders) = self.orders.take() else { return };
+        let (handed, waiting): (VecDeque<_>, VecDeque<_>) =
+            orders.calls.into_iter().partition(|it| it.handed);
+        handed.into_iter().for_each(|call| call.fail(ServiceError::NotOnline));
+        if !waiting.is_empty() {
+            self.orders = Some(Box::new(Orders { calls: waiting, ..Orders::default() }));
+        }
+    }
+
+    /// What the connection has to tell next. What the device is not subscribed to any more is lost or, a message or a call,
+    /// waits.
+    pub(super) fn next_order(&mut self, now: Instant) -> Option<Order> {
+        let order = self.next_from_orders();
+        if order.is_some() {
+            return order;
+        }
+        let qos = self.subscriptions.get(Subscription::C2d)?;
+        let delivery = self.queue.as_mut()?.next(now, qos);
+        self.queue.take_if(|queue| queue.is_empty());
+        delivery.map(Order::C2d)
+    }
+
+    fn next_from_orders(&mut self) -> Option<Order> {
+        let orders = self.orders.as_mut()?;
+        let order = if orders.close {
+            Some(Order::Close)
+        } else if let Some(qos) = self.subscriptions.get(Subscription::TwinDesired) {
+            orders.desired.pop_front().map(|(version, patch)| Order::Desired { version, patch, qos })
+        } else {
+            orders.desired.clear();
+            None
+        };
+        let listens = self.subscriptions.get(Subscription::Methods).is_some();
+        let order = order.or_else(|| orders.calls.pop_front_if(|_| listens).map(Order::Call));
+        self.orders.take_if(|orders| !orders.close && orders.desired.is_empty() && orders.calls.is_empty());
+        order
+    }
+
+    /// When a message that was not acknowledged is to be delivered again; not while nobody wants it.
+    pub(super) fn retry_at(&self) -> Option<Instant> {
+        self.subscriptions.get(Subscription::C2d)?;
+        self.queue.as_ref()?.retry_at()
+    }
+
+    /// A PUBACK for a cloud-to-device message.
+    pub(super) fn acknowledge(&mut self, pid: u16) {
+        if let Some(queue) = &mut self.queue {
+            queue.acknowledge(pid);
+        }
+        self.queue.take_if(|queue| queue.is_empty());
     }
 
     /// Its twin, to be changed.
@@ -78,6 +215,55 @@ impl Device {
     /// Its twin as it sees it.
     pub(super) fn twin_view(&self) -> String {
         self.twin.as_deref().map_or_else(|| Twin::default().device_view(), Twin::device_view)
+    }
+}
+
+/// What a back end asks.
+impl Device {
+    /// Its twin as a back end sees it.
+    pub(super) fn twin_service_view(&self) -> Value {
+        self.twin.as_deref().map_or_else(|| Twin::default().service_view(), Twin::service_view)
+    }
+
+    /// Has its connection closed.
+    pub(super) fn close(&mut self) {
+        self.orders.get_or_insert_default().close = true;
+    }
+
+    /// Has its connection tell of changed desired properties.
+    pub(super) fn notify(&mut self, version: u64, patch: String) {
+        self.orders.get_or_insert_default().desired.push_back((version, patch));
+    }
+
+    /// Has its connection call a method, this one or the next.
+    pub(super) fn call(&mut self, call: Call) {
+        self.orders.get_or_insert_default().calls.push_back(call);
+    }
+
+    /// Answers a call that no connection has taken: what it waited for did not come.
+    pub(super) fn give_up(&mut self, number: u64) {
+        let Some(orders) = &mut self.orders else { return };
+        let Some(at) = orders.calls.iter().position(|call| call.number == number) else { return };
+        if let Some(call) = orders.calls.remove(at) {
+            let error = if call.handed { ServiceError::NoAnswer } else { ServiceError::NotOnline };
+            call.fail(error);
+        }
+        self.orders.take_if(|orders| !orders.close && orders.desired.is_empty() && orders.calls.is_empty());
+    }
+
+    /// Queues a message; false when there is no room.
+    pub(super) fn send(&mut self, now: Instant, message: Message, ttl: Duration) -> bool {
+        self.queue.get_or_insert_default().send(now, message, ttl)
+    }
+
+    /// How many messages are queued.
+    pub(super) fn queued(&self) -> usize {
+        self.queue.as_ref().map_or(0, |queue| queue.len())
+    }
+
+    /// Drops what is queued, and says how much that was.
+    pub(super) fn purge(&mut self) -> usize {
+        self.queue.take().map_or(0, |queue| queue.len())
     }
 }
 

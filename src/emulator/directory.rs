@@ -8,6 +8,7 @@ use super::Config;
 use super::device::Device;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Far more than cores, so that a storm of connects seldom meets at one lock.
@@ -41,6 +42,8 @@ impl Entry {
 #[derive(Debug)]
 pub struct Directory {
     config: Arc<Config>,
+    /// Numbers of method calls.
+    calls: AtomicU64,
     hasher: RandomState,
     stripes: [Mutex<HashMap<Box<str>, Entry>>; STRIPES],
 }
@@ -51,6 +54,7 @@ impl Directory {
     pub fn new(config: Config) -> Directory {
         Directory {
             config: Arc::new(config),
+            calls: AtomicU64::new(1),
             hasher: RandomState::new(),
             stripes: std::array::from_fn(|_| Mutex::default()),
         }
@@ -68,14 +72,15 @@ impl Directory {
         self.visit(device, |entry| entry.claimed.replace(by))
     }
 
-    /// The session of `device` begins on `by`. True if it goes on with what an earlier one left behind; a clean session forgets that.
-    pub(super) fn begin(&self, device: &str, by: Address, clean_session: bool) -> bool {
+    /// The session of `device` begins on `by`. True if it goes on with what an earlier one left behind; `None` if the device is
+    /// disabled.
+    pub(super) fn begin(&self, device: &str, by: Address, clean_session: bool) -> Option<bool> {
         self.visit(device, |entry| {
-            if clean_session {
-                entry.device.end_session();
+            if entry.device.disabled {
+                return None;
             }
             entry.online = Some(by);
-            !entry.device.subscriptions.is_empty()
+            Some(entry.device.begin(clean_session))
         })
     }
 
@@ -87,11 +92,14 @@ impl Directory {
             }
             if entry.online == Some(of) {
                 entry.online = None;
-                if clean_session {
-                    entry.device.end_session();
-                }
+                entry.device.end(clean_session);
             }
         });
+    }
+
+    /// A number for a method call.
+    pub(super) fn next_call(&self) -> u64 {
+        self.calls.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Devices that are connected or left something behind.
@@ -169,16 +177,16 @@ mod tests {
     fn subscriptions_outlive_the_connection_until_a_clean_session() {
         let directory = Directory::new(Config::default());
         directory.claim("d", OLD);
-        assert!(!directory.begin("d", OLD, false));
+        assert_eq!(directory.begin("d", OLD, false), Some(false));
         subscribe(&directory, "d");
         // Taken over: what the old session had is the new one's.
         directory.claim("d", NEW);
         directory.release("d", OLD, false);
-        assert!(directory.begin("d", NEW, false));
+        assert_eq!(directory.begin("d", NEW, false), Some(true));
         directory.release("d", NEW, false);
         assert_eq!(directory.len(), 1);
         directory.claim("d", OLD);
-        assert!(!directory.begin("d", OLD, true));
+        assert_eq!(directory.begin("d", OLD, true), Some(false));
         subscribe(&directory, "d");
         directory.release("d", OLD, true);
         assert!(directory.is_empty(), "a clean session leaves nothing behind");

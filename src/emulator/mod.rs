@@ -2,27 +2,29 @@
 //! run; tests serve it in process.
 //!
 //! Read [`admission`] (who may connect), [`session`] (one connection, sans-I/O), [`directory`] (who is connected where) with
-//! [`device`] and [`twin`] (what outlives a connection), [`server`] (sockets and shards), [`certificate`] and [`control`]. It must not know the client's `session`: they
-//! meet in `pair_tests` and over a socket.
+//! [`device`], [`twin`] and [`c2d`] (what outlives a connection), [`service`] (what a back end asks), [`server`] (sockets and
+//! shards), [`certificate`] and [`control`]. It must not know the client's `session`: they meet in `pair_tests` and over a socket.
 //!
-//! Emulated: twins as a device sees them (get, reported properties, versions, limits); CONNECT with SAS tokens of devices (keys derived from a group key) and of policies, telemetry (a will included,
-//! retained or not), the filters of a device, takeover, stored subscriptions, keep-alive, token expiry. What Azure answers by closing the connection is closed
-//! here: QoS 2, foreign topics and filters, messages that are too large.
-//!
-//! Not emulated yet, and therefore silent: method responses are accepted and acknowledged, and no change of desired properties, no
-//! method and no cloud-to-device message is ever sent;
-//! property bags are not looked into; tiers, throttles and quotas do not limit anything. Modules are refused. Device ids with
-//! `#` or `+`, which Azure allows, connect but cannot publish: their topics break a rule of MQTT that the decoder holds to.
+//! `docs/emulator.md` says what is emulated and what is not. Modules are refused; tiers, throttles and quotas do not limit
+//! anything. Device ids with `#` or `+`, which Azure allows, connect but cannot publish: their topics break a rule of MQTT that the
+//! decoder holds to.
 
 pub mod admission;
+pub mod c2d;
 pub mod certificate;
 mod connection;
 pub mod control;
 pub mod device;
 pub mod directory;
 pub mod server;
+pub mod service;
 pub mod session;
 pub mod twin;
+
+#[cfg(test)]
+mod service_tests;
+#[cfg(test)]
+mod test_support;
 
 pub use server::{EmulatorError, Hub, Stats, serve};
 

@@ -4,14 +4,16 @@
 use super::Config;
 use super::connection::{self, Mailbox};
 use super::directory::Directory;
+use super::service::{Ask, Asked, Called, GiveUp, ServiceError};
+use crate::clock;
 use crate::link::{self, Buffers, Deadlines, SharedBuffers};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::runtime::LocalRuntime;
 use tokio::sync::{mpsc, oneshot};
@@ -28,6 +30,9 @@ pub enum EmulatorError {
     /// A thread or its runtime cannot be made.
     #[error("the emulator cannot start a shard: {0}")]
     Shard(#[source] std::io::Error),
+    /// A hub serves once.
+    #[error("the emulator was started twice")]
+    Twice,
     /// A shard's thread is gone.
     #[error("a shard of the emulator died")]
     Died,
@@ -88,6 +93,8 @@ pub(super) enum Message {
     Accepted(std::net::TcpStream),
     /// Close a connection of yours, then drop `gone`. One that is over already is closed.
     TakeOver { connection: u64, gone: oneshot::Sender<()> },
+    /// A connection of yours has something to tell its device.
+    Wake { connection: u64 },
     /// Drop everything.
     Stop,
 }
@@ -97,6 +104,8 @@ pub(super) enum Message {
 pub struct Hub {
     directory: Arc<Directory>,
     counters: Box<[Counters]>,
+    /// How the shards are reached, once they are there.
+    shards: OnceLock<Arc<[mpsc::UnboundedSender<Message>]>>,
 }
 
 /// Serves until `stop` resolves: the short form of [`Hub::serve`].
@@ -117,7 +126,8 @@ impl Hub {
     #[must_use]
     pub fn new(config: Config) -> Arc<Hub> {
         let counters = (0..config.shards.max(1)).map(|_| Counters::default()).collect();
-        Arc::new(Hub { directory: Arc::new(Directory::new(config)), counters })
+        let directory = Arc::new(Directory::new(config));
+        Arc::new(Hub { directory, counters, shards: OnceLock::new() })
     }
 
     /// What was counted so far; from any thread, at any time.
@@ -135,6 +145,25 @@ impl Hub {
         }
     }
 
+    /// Asks something about a device, and waits for what comes of it. From any thread, on a runtime with a timer.
+    ///
+    /// # Errors
+    /// See [`ServiceError`]; a hub that does not serve has nobody online.
+    pub async fn call(&self, device: &str, ask: Ask) -> Result<Called, ServiceError> {
+        let Asked { wake, give_up, mut answer } =
+            self.directory.ask(clock::now(), clock::unix(), device, ask);
+        if let (Some(address), Some(shards)) = (wake, self.shards.get()) {
+            send(shards, address.shard, Message::Wake { connection: address.connection });
+        }
+        if let Some(GiveUp { at, call }) = give_up {
+            tokio::select! {
+                _ = tokio::time::sleep_until(at.into()) => self.directory.give_up(device, call),
+                answer = &mut answer => return answer.unwrap_or(Err(ServiceError::NotOnline)),
+            }
+        }
+        answer.await.unwrap_or(Err(ServiceError::NotOnline))
+    }
+
     /// Serves what `listener` (not blocking) accepts until `stop` resolves; then every connection is dropped. Runs on the
     /// caller's runtime, which only accepts: the work is done by the shards' threads.
     ///
@@ -150,6 +179,7 @@ impl Hub {
         let (senders, inboxes): (Vec<_>, Vec<_>) =
             self.counters.iter().map(|_| mpsc::unbounded_channel()).unzip();
         let senders: Arc<[_]> = senders.into();
+        self.shards.set(Arc::clone(&senders)).map_err(|_| EmulatorError::Twice)?;
         let mut ended = Vec::with_capacity(inboxes.len());
         for (index, inbox) in inboxes.into_iter().enumerate() {
             ended.push(self.start_shard(index, inbox, &senders, &tls)?);
@@ -216,6 +246,13 @@ async fn accept(
     Ok(())
 }
 
+/// A shard that is gone has closed its connections: the message is dropped, and its `gone` with it.
+fn send(shards: &[mpsc::UnboundedSender<Message>], shard: usize, message: Message) {
+    if let Some(sender) = shards.get(shard) {
+        let _ = sender.send(message);
+    }
+}
+
 /// One shard, seen from its connections.
 pub(super) struct Shard {
     pub(super) index: usize,
@@ -257,6 +294,11 @@ impl Shard {
                         mailbox.take_over(gone);
                     }
                 }
+                Some(Message::Wake { connection }) => {
+                    if let Some(mailbox) = self.mailboxes.borrow().get(&connection) {
+                        mailbox.ring();
+                    }
+                }
                 Some(Message::Stop) | None => return Ok(()),
             }
         }
@@ -274,11 +316,8 @@ impl Shard {
         &self.hub.counters[self.index]
     }
 
-    /// A shard that is gone has closed its connections: the message is dropped, and its `gone` with it.
     pub(super) fn send(&self, shard: usize, message: Message) {
-        if let Some(sender) = self.senders.get(shard) {
-            let _ = sender.send(message);
-        }
+        send(&self.senders, shard, message);
     }
 
     pub(super) fn open_mailbox(&self) -> (u64, Rc<Mailbox>) {

@@ -5,9 +5,11 @@
 //! [`Event::Authorised`] and reads nothing more. Its owner calls [`HubSession::claim`], ends the connection that this names,
 //! calls [`HubSession::admit`], and once the connection is over [`HubSession::release`].
 //!
-//! What outlives a connection is in the [`Directory`]; what goes on over it besides telemetry is in [`exchange`].
+//! What outlives a connection is in the [`Directory`]; what goes on over it besides telemetry is in `exchange`.
 
 mod exchange;
+
+use exchange::InFlight;
 
 use super::admission::{self, Refusal};
 use super::directory::{Address, Directory};
@@ -130,8 +132,14 @@ pub struct HubSession {
     replies: VecDeque<Reply>,
     /// In [`Reply::Frame`]s.
     reply_bytes: usize,
-    /// Of the last message that the hub sent at QoS 1.
+    /// Of the last answer or notification that the hub sent at QoS 1.
     last_pid: u16,
+    /// There may be something to tell the device.
+    woken: bool,
+    /// Methods that the device was told of.
+    calls: Vec<InFlight>,
+    /// When a cloud-to-device message is to be delivered again.
+    retry_at: Option<Instant>,
     event: Option<Event>,
     telemetry: u64,
 }
@@ -156,6 +164,9 @@ impl HubSession {
             replies: VecDeque::new(),
             reply_bytes: 0,
             last_pid: 0,
+            woken: false,
+            calls: Vec::new(),
+            retry_at: None,
             event: None,
             telemetry: 0,
         }
@@ -194,10 +205,19 @@ impl HubSession {
     /// The identity is free: answers CONNECT.
     pub fn admit(&mut self, now: Instant) {
         let (State::Claiming, Some(address)) = (self.state, self.address) else { return };
+        let Some(session_present) = self.directory.begin(&self.device, address, self.clean_session) else {
+            return self.refuse(Refusal::Disabled);
+        };
         self.state = State::Online;
         self.heard = now;
-        let session_present = self.directory.begin(&self.device, address, self.clean_session);
+        // Whatever waits comes at once, before the device subscribes again.
+        self.woken = true;
         self.replies.push_back(Reply::ConnAck { session_present, code: 0 });
+    }
+
+    /// There is something to tell the device; poll its output.
+    pub fn wake(&mut self) {
+        self.woken = true;
     }
 
     /// The connection is over: gives the device back, and leaves behind what another session may go on with.
@@ -233,8 +253,7 @@ impl HubSession {
                 self.will = false; // MQTT 3.1.1 §3.14.4.
                 self.state = State::Closing;
             }
-            // A hub sends an answer or a notification once.
-            (_, Packet::PubAck(_)) => {}
+            (_, Packet::PubAck(pid)) => self.handle_puback(pid),
             (_, Packet::Connect(_)) => return Err(HubError::Unexpected("second CONNECT")),
             (_, Packet::PubRec(_) | Packet::PubRel(_) | Packet::PubComp(_)) => {
                 return Err(HubError::Unexpected("packet of QoS 2"));
@@ -263,12 +282,15 @@ impl HubSession {
                 self.expires = now.checked_add(end.saturating_sub(unix));
                 self.event = Some(Event::Authorised);
             }
-            Err(refusal) => {
-                self.state = State::Closing;
-                self.replies.push_back(Reply::ConnAck { session_present: false, code: refusal.code() });
-                self.event = Some(Event::Refused(refusal));
-            }
+            Err(refusal) => self.refuse(refusal),
         }
+    }
+
+    fn refuse(&mut self, refusal: Refusal) {
+        self.state = State::Closing;
+        self.will = false;
+        self.replies.push_back(Reply::ConnAck { session_present: false, code: refusal.code() });
+        self.event = Some(Event::Refused(refusal));
     }
 
     fn handle_publish(&mut self, now: Instant, publish: &wire::Publish) -> Result<(), HubError> {
@@ -290,8 +312,7 @@ impl HubSession {
             Inbound::Telemetry { .. } => Ok(()),
             Inbound::TwinGet { query } => self.handle_twin_get(query),
             Inbound::TwinReported { query } => self.handle_twin_reported(now, query, &publish.payload),
-            // Nobody has called one.
-            Inbound::MethodResponse { .. } => Ok(()),
+            Inbound::MethodResponse { answer } => self.handle_method_response(answer, &publish.payload),
         }
     }
 
@@ -317,6 +338,8 @@ impl HubSession {
             entry.device.subscriptions = subscriptions;
             Ok(())
         })?;
+        // There may be messages and calls that waited for it.
+        self.woken = true;
         let granted = asked.into_iter().map(|(_, granted)| granted as u8).collect();
         self.replies.push_back(Reply::SubAck { pid: subscribe.pid, granted });
         Ok(())
@@ -364,6 +387,10 @@ impl Machine for HubSession {
                 self.event = Some(Event::Expired);
                 Ok(())
             }
+            State::Online => {
+                self.handle_exchange_timeout(now);
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -375,11 +402,17 @@ impl Machine for HubSession {
         let will = std::mem::take(&mut self.will) && self.state != State::Claiming;
         self.telemetry += u64::from(will);
         self.state = State::Closing;
+        self.fail_calls();
     }
 
-    fn poll_output(&mut self, _now: Instant, out: &mut BytesMut) {
+    fn poll_output(&mut self, now: Instant, out: &mut BytesMut) {
         while out.len() < OUTPUT_BYTES_MAX {
-            let Some(reply) = self.replies.pop_front() else { return };
+            let Some(reply) = self.replies.pop_front() else {
+                if self.woken && self.tell(now, out) {
+                    continue;
+                }
+                return;
+            };
             match reply {
                 Reply::ConnAck { session_present, code } => encode::connack(out, session_present, code),
                 Reply::PubAck(pid) => encode::puback(out, pid),
@@ -399,7 +432,7 @@ impl Machine for HubSession {
             State::Opening => Some(self.opened + self.directory.config().connect_arrival_timeout),
             State::Online => {
                 let keep_alive = self.heard + self.keep_alive_timeout;
-                Some(self.expires.map_or(keep_alive, |expires| expires.min(keep_alive)))
+                [Some(keep_alive), self.expires, self.exchange_timeout()].into_iter().flatten().min()
             }
             State::Claiming | State::Closing => None,
         }

@@ -38,7 +38,7 @@ impl Account<'_> {
         let key = self.context.key(send.operation, self.fleet, due_ns);
         let mut recorder = self.context.recorder.borrow_mut();
         recorder.due(key, due_ns);
-        if send.qos == 0 {
+        if !send.operation.has_ack() {
             recorder.no_ack(key);
         }
         if send.arrival.is_closed() {
@@ -46,30 +46,41 @@ impl Account<'_> {
         }
     }
 
-    /// A message that was counted as due got its ack.
-    pub(crate) fn message_ok(&self, send: &SendPlan, tag: &Tag, sent: Instant, acked: Instant) {
+    /// A request without a schedule is due.
+    pub(crate) fn request_due(&self, operation: Operation, due_ns: u64) {
+        let key = self.context.key(operation, self.fleet, due_ns);
+        self.context.recorder.borrow_mut().due(key, due_ns);
+    }
+
+    /// The instants of a message that ended at `acked`.
+    pub(crate) fn times(&self, tag: &Tag, sent: Instant, acked: Instant) -> Times {
         let context = self.context;
-        let times = Times {
+        Times {
             due: context.ns(tag.due),
             picked: context.ns(tag.picked),
             sent: context.ns(sent),
             acked: context.ns(acked),
-        };
-        let key = context.key(send.operation, self.fleet, times.due);
-        context.recorder.borrow_mut().ok(key, &times);
+        }
+    }
+
+    /// A message that was counted as due got its ack.
+    pub(crate) fn message_ok(&self, operation: Operation, tag: &Tag, sent: Instant, acked: Instant) {
+        let times = self.times(tag, sent, acked);
+        let key = self.context.key(operation, self.fleet, times.due);
+        self.context.recorder.borrow_mut().ok(key, &times);
     }
 
     /// A message that was counted as due and sent ended otherwise.
-    pub(crate) fn sent_ended(&self, send: &SendPlan, outcome: Outcome, tag: &Tag, at: Instant) {
+    pub(crate) fn sent_ended(&self, operation: Operation, outcome: Outcome, tag: &Tag, at: Instant) {
         let due_ns = self.context.ns(tag.due);
-        let key = self.context.key(send.operation, self.fleet, due_ns);
+        let key = self.context.key(operation, self.fleet, due_ns);
         self.context.recorder.borrow_mut().picked(key, due_ns, self.context.ns(tag.picked));
-        self.message_ended(send, outcome, due_ns, self.context.ns(at));
+        self.message_ended(operation, outcome, due_ns, self.context.ns(at));
     }
 
     /// A message that was counted as due ended otherwise.
-    pub(crate) fn message_ended(&self, send: &SendPlan, outcome: Outcome, due_ns: u64, at_ns: u64) {
-        let key = self.context.key(send.operation, self.fleet, due_ns);
+    pub(crate) fn message_ended(&self, operation: Operation, outcome: Outcome, due_ns: u64, at_ns: u64) {
+        let key = self.context.key(operation, self.fleet, due_ns);
         self.context.recorder.borrow_mut().ended(key, outcome, due_ns, at_ns);
     }
 
@@ -79,6 +90,18 @@ impl Account<'_> {
         let key = self.context.key(operation, self.fleet, sent_ns);
         let took = nanos(acked.saturating_duration_since(sent));
         self.context.recorder.borrow_mut().duration(key, took);
+    }
+
+    /// Something that came at `at` and whose age is known. What is older than the run has no due instant in it.
+    pub(crate) fn aged(&self, operation: Operation, at: Instant, age: Duration) {
+        let (at_ns, age_ns) = (self.context.ns(at), nanos(age));
+        match at_ns.checked_sub(age_ns) {
+            Some(due) => self.ok(operation, &Times { due, picked: due, sent: due, acked: at_ns }),
+            None => {
+                let key = self.context.key(operation, self.fleet, 0);
+                self.context.recorder.borrow_mut().duration(key, age_ns);
+            }
+        }
     }
 
     /// The steps of a dial that were completed.

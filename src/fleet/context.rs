@@ -45,6 +45,8 @@ pub struct Context {
     pub buffers: SharedBuffers,
     /// Scratch for payloads.
     pub payload: RefCell<Vec<u8>>,
+    /// Scratch for topics that no other message has.
+    pub topic: RefCell<String>,
     /// Whose packets are told.
     pub trace: Option<Tracer>,
     /// What the worker's tasks wait for; all of them are woken when `control` changes.
@@ -77,6 +79,7 @@ impl Context {
             ledger,
             buffers,
             payload: RefCell::default(),
+            topic: RefCell::default(),
             trace: None,
             deadlines,
             control: Cell::default(),

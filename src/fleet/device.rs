@@ -3,12 +3,16 @@
 //! nor clock, so a whole fleet of them runs in virtual time in tests.
 
 mod books;
+mod commands;
 mod connect;
 mod deliver;
+mod hub;
 mod leave;
 mod loss;
+mod methods;
 mod receive;
 mod renewal;
+mod twin;
 
 #[cfg(test)]
 mod tests;
@@ -23,9 +27,10 @@ use crate::plan::{FleetPlan, Span};
 use crate::policy::backoff::Retries;
 use crate::rng::{Purpose, Rng, generator};
 use crate::sansio::{Close, Closed, Machine};
-use crate::session::{Event, Session, SessionError, Settings, State};
+use crate::session::{Event, Session, SessionError, Settings, State, Tag};
 use bytes::BytesMut;
 use connect::{Attempt, Reason, Subscribe};
+use hub::Hub;
 use leave::{Farewell, Leave, Leaving};
 use renewal::Renewal;
 use std::rc::Rc;
@@ -54,6 +59,8 @@ pub(crate) enum Parting {
     Finished,
     /// A new token needs a new connection.
     Renewal,
+    /// A method asked it to go and come back.
+    Reconnect,
     /// It could not be made, or went away.
     Lost {
         /// How long it was online, if it was.
@@ -82,6 +89,8 @@ pub struct Device {
     /// The renewal that is due, until the device is online again.
     renewal: Option<Renewal>,
     subscribe: Subscribe,
+    /// What it has to do with an IoT hub besides its messages; made when there is something.
+    hub: Option<Box<Hub>>,
     /// How many connections in a row the peer has closed soon after CONNACK.
     closed_soon: u8,
     /// Open messages have been counted as unfinished: that the session then loses them is not news.
@@ -130,6 +139,7 @@ impl Device {
             token_expiry_unix: 0,
             renewal: None,
             subscribe: Subscribe::Done,
+            hub: None,
             closed_soon: 0,
             books_closed: false,
             is_sender,
@@ -292,15 +302,8 @@ impl Device {
                 });
                 self.end_attempt(Outcome::Refused, now);
             }
-            Event::Acked { tag, sent, .. } => {
-                account.message_ok(&fleet.sends[usize::from(tag.stream)], &tag, sent, now);
-                self.track_acked(&tag);
-                self.message_ended(tag.stream, now);
-            }
+            Event::Acked { tag, sent, .. } => self.acked(tag, sent, now),
             Event::TimedOut { tag, .. } => {
-                let send = &fleet.sends[usize::from(tag.stream)];
-                account.sent_ended(send, Outcome::TimedOut, &tag, now);
-                self.track_unacked(&tag);
                 account.error("ack_timeout", Culprit::Peer, now, || {
                     format!(
                         "{}: no ack within {}",
@@ -308,15 +311,10 @@ impl Device {
                         crate::units::human_duration(fleet.ack_timeout)
                     )
                 });
-                self.message_ended(tag.stream, now);
+                self.not_acked(Outcome::TimedOut, tag, now);
             }
             Event::Lost { .. } if self.books_closed => {}
-            Event::Lost { tag, .. } => {
-                let send = &fleet.sends[usize::from(tag.stream)];
-                account.sent_ended(send, Outcome::Lost, &tag, now);
-                self.track_unacked(&tag);
-                self.message_ended(tag.stream, now);
-            }
+            Event::Lost { tag, .. } => self.not_acked(Outcome::Lost, tag, now),
             Event::LateAck => account.count(|counts| counts.late_acks += 1),
             Event::Resent => account.count(|counts| counts.resent += 1),
             Event::Subscribed { .. } if self.subscribe == Subscribe::Done => {
@@ -326,6 +324,7 @@ impl Device {
                 self.subscribe = Subscribe::Done;
                 if granted_all {
                     account.took(Operation::Subscribe, sent, now);
+                    self.subscribed(now);
                 } else {
                     let (due_ns, at_ns) = (context.ns(sent), context.ns(now));
                     account.ended(Operation::Subscribe, Outcome::Refused, due_ns, at_ns);
@@ -335,6 +334,38 @@ impl Device {
             Event::Pong { sent } => account.took(Operation::Ping, sent, now),
             Event::Message(publish) => self.on_message(now, &publish),
             Event::Unsubscribed { .. } => {}
+        }
+    }
+
+    /// A message got its ack. A request has not ended with that: it waits for its answer.
+    fn acked(&mut self, tag: Tag, sent: Instant, now: Instant) {
+        let operation = self.plan().operation(tag.stream);
+        if operation.is_request() {
+            return;
+        }
+        let account = self.account();
+        if operation == Operation::Method {
+            account.ok(operation, &account.times(&tag, sent, now));
+        } else {
+            account.message_ok(operation, &tag, sent, now);
+            self.track_acked(&tag);
+            self.message_ended(tag.stream, now);
+        }
+    }
+
+    /// A message did not get its ack, or will not. For a request only its answer counts.
+    fn not_acked(&mut self, outcome: Outcome, tag: Tag, now: Instant) {
+        let operation = self.plan().operation(tag.stream);
+        if operation.is_request() {
+            return;
+        }
+        let account = self.account();
+        if operation == Operation::Method {
+            account.ended(operation, outcome, self.context.ns(tag.due), self.context.ns(now));
+        } else {
+            account.sent_ended(operation, outcome, &tag, now);
+            self.track_unacked(&tag);
+            self.message_ended(tag.stream, now);
         }
     }
 
@@ -367,6 +398,7 @@ impl Machine for Device {
         let result = self.session.handle_timeout(now);
         self.drain_events(now);
         result?;
+        self.heed_hub(now);
         // Also when there is no room for output: time is decided here, and only bytes are made in `poll_output`.
         self.wake.take_if(|at| *at <= now);
         self.heed_time(now)
@@ -405,19 +437,23 @@ impl Machine for Device {
             }
         } else {
             self.note_soon(false);
-            if meant == Some(Leave::Renew) {
-                self.reason = Reason::Renewal;
+            match meant {
+                Some(Leave::Renew) => self.reason = Reason::Renewal,
+                Some(Leave::Reconnect) => self.reason = Reason::Method,
+                _ => {}
             }
         }
         if online_for.is_some() {
             self.account().online(-1);
             self.messages.block(now_ns);
         }
+        self.messages.deafen(now_ns);
         self.stage = Stage::Offline;
         self.wake = None;
         self.parting = match meant {
             Some(Leave::Finish) => Parting::Finished,
             Some(Leave::Renew) => Parting::Renewal,
+            Some(Leave::Reconnect) => Parting::Reconnect,
             None => Parting::Lost { online_for },
         };
     }
@@ -434,7 +470,8 @@ impl Machine for Device {
             self.subscribe(now, out);
         }
         self.wake = None;
-        if !self.is_leaving(Leave::Renew) {
+        self.answer_methods(now, out);
+        if !self.is_coming_back() {
             let account = Account { context: &self.context, fleet: self.fleet };
             let wake = self.messages.pump(account, self.index, &mut self.session, now, out);
             self.wake = wake.map(|ns| self.context.at(ns));
@@ -443,7 +480,8 @@ impl Machine for Device {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        [self.session.poll_timeout(), self.wake, self.next_boundary()].into_iter().flatten().min()
+        let timeouts = [self.session.poll_timeout(), self.wake, self.next_boundary(), self.hub_timeout()];
+        timeouts.into_iter().flatten().min()
     }
 
     fn wants_input(&self) -> bool {

@@ -57,7 +57,7 @@ async fn stay(context: &Rc<Context>, device: &mut Device, span: Span) {
         let now = clock::now();
         match device.parting() {
             Parting::Finished => return,
-            Parting::Renewal => {
+            Parting::Renewal | Parting::Reconnect => {
                 retries = Retries::default();
                 due_ns = context.ns(now);
             }

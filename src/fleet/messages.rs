@@ -2,17 +2,20 @@
 //! from inside `Machine::poll_output`.
 //!
 //! The backlog is a cursor into computed arrivals, not a queue: a stalled hub costs no memory, and nothing is
-//! dropped until its `send_by`.
+//! dropped until its `send_by`. Twin requests are messages whose end is an answer: until then they are `requests`' business.
 
 use super::account::Account;
 use super::nanos;
-use crate::measure::Outcome;
-use crate::plan::{Cursor, Due, Names, PayloadContext, PayloadState, SendPlan, Span, Stamp};
+use super::requests::{Answered, Request, Requests};
+use crate::iothub::topics;
+use crate::measure::{Culprit, Operation, Outcome};
+use crate::plan::{Cursor, Due, GET_ON_CONNECT, Names, PayloadContext, PayloadState, SendPlan, Span, Stamp};
 use crate::sansio::OUTPUT_BYTES_MAX;
-use crate::session::{Message, Session, Tag};
+use crate::session::{Message, PublishError, Session, Tag};
 use crate::wire::QoS;
 use bytes::BytesMut;
-use std::time::Instant;
+use std::fmt::Write;
+use std::time::{Duration, Instant};
 
 /// One `[[fleet.x.send]]` of one device.
 struct Stream {
@@ -32,6 +35,8 @@ pub(crate) struct Messages {
     blocked_from_ns: [Option<u64>; 2],
     /// When a device that skips what falls due while it is offline was so, as far as the cursors are not beyond.
     missed: Vec<Span>,
+    /// Made when the device has subscribed to answers.
+    requests: Option<Box<Requests>>,
 }
 
 impl Messages {
@@ -44,7 +49,13 @@ impl Messages {
             payload: send.payload.state(plan.seed, global, number),
             topic: None,
         });
-        Messages { streams: streams.collect(), id: None, blocked_from_ns: [None; 2], missed: Vec::new() }
+        Messages {
+            streams: streams.collect(),
+            id: None,
+            blocked_from_ns: [None; 2],
+            missed: Vec::new(),
+            requests: None,
+        }
     }
 
     /// The plan has the device online for this span: messages are due in it, and only in it.
@@ -83,11 +94,18 @@ impl Messages {
         let context = account.context;
         let fleet = &context.plan.fleets[usize::from(account.fleet)];
         let (now_ns, send_by_ns) = (context.ns(now), nanos(fleet.send_by));
-        // Once the window is full: when the first message that waits for it expires.
-        let mut full_until_ns = None;
+        let get_until_ns = self.get(account, session, now, out);
+        let listening = self.is_listening();
+        // Once the window is full: when the first message that waits for it expires; and of requests, once it is clear
+        // that nobody would hear their answers.
+        let (mut full_until_ns, mut deaf_until_ns) = (None, None);
         let next_ns = loop {
-            // What needs no packet id does not wait for one.
-            let may_go = |number: usize| full_until_ns.is_none() || fleet.sends[number].qos == 0;
+            // What needs no packet id does not wait for one, and what needs no answer not for a subscription.
+            let may_go = |number: usize| {
+                let send = &fleet.sends[number];
+                (full_until_ns.is_none() || send.qos == 0)
+                    && (deaf_until_ns.is_none() || !send.operation.is_request())
+            };
             let Some((number, due)) = self.earliest(context.load_end_ns(), may_go) else { break None };
             if due.at_ns > now_ns {
                 break Some(due.at_ns);
@@ -102,7 +120,12 @@ impl Messages {
             let expires_ns = due.at_ns.saturating_add(send_by_ns);
             if out.len() >= OUTPUT_BYTES_MAX {
                 self.block(now_ns);
-                return full_until_ns.into_iter().chain([expires_ns]).min();
+                let until_ns = [Some(expires_ns), full_until_ns, deaf_until_ns, get_until_ns];
+                return until_ns.into_iter().flatten().min();
+            }
+            if send.operation.is_request() && !listening {
+                deaf_until_ns = Some(expires_ns);
+                continue;
             }
             if send.qos > 0 && !session.has_room() {
                 self.blocked_from_ns[1].get_or_insert(now_ns);
@@ -110,7 +133,10 @@ impl Messages {
                 continue;
             }
             // While it was blocked, the worker had nothing to do for a due message: it was picked at once.
-            let blocked_from_ns = self.blocked_from_ns[usize::from(send.qos > 0)];
+            let deaf = self.requests.as_ref().filter(|_| send.operation.is_request());
+            let blocked_from_ns =
+                [self.blocked_from_ns[usize::from(send.qos > 0)], deaf.and_then(|deaf| deaf.deaf_from_ns)];
+            let blocked_from_ns = blocked_from_ns.into_iter().flatten().min();
             let picked_ns = blocked_from_ns.map_or(now_ns, |from| from.max(due.at_ns));
             let tag = Tag {
                 due: context.at(due.at_ns),
@@ -124,7 +150,43 @@ impl Messages {
         if full_until_ns.is_none() {
             self.blocked_from_ns[1] = None;
         }
-        next_ns.into_iter().chain(full_until_ns).min()
+        if let Some(requests) = self.requests.as_mut().filter(|requests| requests.listening) {
+            requests.deaf_from_ns = None;
+        }
+        [next_ns, full_until_ns, deaf_until_ns, get_until_ns].into_iter().flatten().min()
+    }
+
+    /// Sends the request for the whole twin that comes with a connection, if it waits; returns when to look again.
+    fn get(
+        &mut self,
+        account: Account<'_>,
+        session: &mut Session,
+        now: Instant,
+        out: &mut BytesMut,
+    ) -> Option<u64> {
+        let context = account.context;
+        let fleet = &context.plan.fleets[usize::from(account.fleet)];
+        let requests = self.requests.as_mut()?;
+        let due_ns = requests.get_due_ns?;
+        let expires_ns = due_ns.saturating_add(nanos(fleet.send_by));
+        if expires_ns <= context.ns(now) {
+            requests.give_up_get();
+            account.ended(Operation::TwinGet, Outcome::Expired, due_ns, context.ns(now));
+            return None;
+        }
+        if out.len() >= OUTPUT_BYTES_MAX || (fleet.twin.qos > 0 && !session.has_room()) {
+            return Some(expires_ns);
+        }
+        let due = context.at(due_ns);
+        let tag = Tag { due, picked: due, stream: GET_ON_CONNECT, seq: 0 };
+        requests.get_due_ns = None;
+        account.request_due(Operation::TwinGet, due_ns);
+        let message = (Operation::TwinGet, &[][..], fleet.twin.qos);
+        if let Err(error) = request(account, requests, message, session, (now, tag), out) {
+            account.message_ended(Operation::TwinGet, Outcome::Lost, due_ns, context.ns(now));
+            account.error("encode", Culprit::Us, now, || error.to_string());
+        }
+        None
     }
 
     /// How a due message ends that is not to be sent any more.
@@ -149,8 +211,6 @@ impl Messages {
         let fleet = &context.plan.fleets[usize::from(account.fleet)];
         let device = &**self.id.get_or_insert_with(|| fleet.device_id(index).into_boxed_str());
         let stream = &mut self.streams[usize::from(tag.stream)];
-        let topic =
-            stream.topic.get_or_insert_with(|| send.topic.render(&Names { device, index }).into_boxed_str());
         let mut payload = context.payload.borrow_mut();
         payload.clear();
         let facts = PayloadContext {
@@ -169,16 +229,84 @@ impl Messages {
             due_us: due_ns / 1_000,
         };
         send.payload.render_stamped(&mut stream.payload, &facts, Some(&stamp), &mut payload);
-        let qos = QoS::from_u8(send.qos).unwrap_or(QoS::AtLeastOnce);
-        let message = Message { topic, payload: &payload, qos, retain: send.retain };
         account.message_due(send, due_ns);
         stream.cursor.advance();
-        if let Err(error) = session.publish(now, &message, tag, out) {
+        let published = match &mut self.requests {
+            Some(requests) if send.operation.is_request() => {
+                let message = (send.operation, &payload[..], send.qos);
+                request(account, requests, message, session, (now, tag), out)
+            }
+            _ => {
+                let topic = stream
+                    .topic
+                    .get_or_insert_with(|| send.topic.render(&Names { device, index }).into_boxed_str());
+                let qos = QoS::from_u8(send.qos).unwrap_or(QoS::AtLeastOnce);
+                let message = Message { topic, payload: &payload, qos, retain: send.retain };
+                session.publish(now, &message, tag, out)
+            }
+        };
+        if let Err(error) = published {
             // The plan bounds what a message may hold and the caller asked for room: this is our defect.
-            account.message_ended(send, Outcome::Lost, due_ns, context.ns(now));
-            account.error("encode", crate::measure::Culprit::Us, now, || format!("{device}: {error}"));
+            account.message_ended(send.operation, Outcome::Lost, due_ns, context.ns(now));
+            account.error("encode", Culprit::Us, now, || format!("{device}: {error}"));
             stream.cursor.ended(context.ns(now) + 1);
         }
+    }
+
+    /// The device has subscribed to the answers to its requests; with `get`, it asks for its whole twin now.
+    pub(crate) fn listen(&mut self, get: bool, now_ns: u64) {
+        let requests = self.requests.get_or_insert_with(|| Box::new(Requests::new()));
+        requests.listening = true;
+        if get {
+            requests.get(now_ns);
+        }
+    }
+
+    /// No answer comes any more on this connection.
+    pub(crate) fn deafen(&mut self, now_ns: u64) {
+        if let Some(requests) = &mut self.requests {
+            requests.deafen(now_ns);
+        }
+    }
+
+    /// Answers come on this connection.
+    pub(crate) fn is_listening(&self) -> bool {
+        self.requests.as_ref().is_some_and(|requests| requests.listening)
+    }
+
+    /// The device has asked for its whole twin because it came, or is about to.
+    pub(crate) fn is_getting(&self) -> bool {
+        self.requests.as_ref().is_some_and(|requests| requests.is_getting())
+    }
+
+    /// An answer came.
+    pub(crate) fn answered(&mut self, rid: &str) -> Answered {
+        self.requests.as_mut().map_or(Answered::Unknown, |requests| requests.answered(rid))
+    }
+
+    /// The next request whose answer did not come in time.
+    pub(crate) fn expired_request(&mut self, now: Instant, timeout: Duration) -> Option<Request> {
+        self.requests.as_mut()?.expired(now, timeout)
+    }
+
+    /// When there will be such a request.
+    pub(crate) fn request_expires(&self, timeout: Duration) -> Option<Instant> {
+        self.requests.as_ref()?.expires(timeout)
+    }
+
+    /// The next request whose answer cannot come any more.
+    pub(crate) fn lost_request(&mut self) -> Option<Request> {
+        self.requests.as_mut()?.lost()
+    }
+
+    /// When the request for the whole twin was due that was not sent, and will not be.
+    pub(crate) fn give_up_get(&mut self) -> Option<u64> {
+        self.requests.as_mut()?.give_up_get()
+    }
+
+    /// Requests without an answer.
+    pub(crate) fn requests_open(&self) -> usize {
+        self.requests.as_ref().map_or(0, |requests| requests.len())
     }
 
     /// A message that was sent has ended, in whatever way; returns when the next one is due if it waited for that.
@@ -209,7 +337,7 @@ impl Messages {
     fn give_up(&mut self, account: Account<'_>, number: usize, due: Due, outcome: Outcome, now_ns: u64) {
         let send = &account.context.plan.fleets[usize::from(account.fleet)].sends[number];
         account.message_due(send, due.at_ns);
-        account.message_ended(send, outcome, due.at_ns, now_ns);
+        account.message_ended(send.operation, outcome, due.at_ns, now_ns);
         self.streams[number].cursor.advance();
     }
 
@@ -222,4 +350,24 @@ impl Messages {
             .filter(|(_, due)| due.at_ns < load_end_ns)
             .min_by_key(|(_, due)| due.at_ns)
     }
+}
+
+/// Publishes a twin request (what it is, its body, its QoS), which then waits for its answer.
+fn request(
+    account: Account<'_>,
+    requests: &mut Requests,
+    (operation, payload, qos): (Operation, &[u8], u8),
+    session: &mut Session,
+    (now, tag): (Instant, Tag),
+    out: &mut BytesMut,
+) -> Result<(), PublishError> {
+    let mut text = account.context.topic.borrow_mut();
+    text.clear();
+    text.push_str(if operation == Operation::TwinGet { topics::TWIN_GET } else { topics::TWIN_REPORT });
+    // Writing to a String cannot fail.
+    let _ = write!(text, "{}", requests.next_rid());
+    let qos = QoS::from_u8(qos).unwrap_or(QoS::AtMostOnce);
+    session.publish(now, &Message { topic: &text, payload, qos, retain: false }, tag, out)?;
+    requests.sent(tag, now);
+    Ok(())
 }

@@ -13,6 +13,7 @@ mod device;
 mod ledger;
 mod life;
 mod messages;
+mod requests;
 mod seen;
 mod trace;
 mod usage;

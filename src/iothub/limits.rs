@@ -29,6 +29,23 @@ pub const TWIN_KEY_BYTES_MAX: usize = 1024;
 /// Integers in a twin (Azure: "Understand and use device twins in IoT Hub").
 pub const TWIN_INTEGERS: std::ops::RangeInclusive<i64> = -4_503_599_627_370_496..=4_503_599_627_370_495;
 
+/// Cloud-to-device messages that wait for one device (Azure: "Send cloud-to-device messages from an IoT hub").
+pub const C2D_QUEUE_MAX: usize = 50;
+
+/// How long a cloud-to-device message waits unless its sender says otherwise (Azure: "Send cloud-to-device messages from an IoT hub").
+pub const C2D_TTL: Duration = Duration::from_secs(3600);
+
+/// How long a delivered cloud-to-device message waits for its PUBACK before it is delivered again
+/// (Azure: "Send cloud-to-device messages from an IoT hub").
+pub const C2D_LOCK: Duration = Duration::from_secs(60);
+
+/// Cloud-to-device messages that are delivered and not yet acknowledged. Our choice: Azure publishes none.
+pub const C2D_WINDOW: usize = 10;
+
+/// How long a method's answer is waited for unless its caller says otherwise
+/// (Azure: "Understand and invoke direct methods from IoT Hub").
+pub const METHOD_RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// Subscriptions of one device (Azure: "Communicate with an IoT hub using the MQTT protocol").
 pub const SUBSCRIPTIONS_MAX: usize = 5;
 

@@ -8,6 +8,7 @@ pub mod connection;
 pub mod limits;
 pub mod names;
 pub mod properties;
+pub mod received;
 pub mod registry;
 pub mod sas;
 pub mod topics;

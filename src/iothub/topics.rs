@@ -10,6 +10,13 @@ pub const TWIN_DESIRED: &str = "$iothub/twin/PATCH/properties/desired/#";
 /// Direct methods.
 pub const METHODS: &str = "$iothub/methods/POST/#";
 
+/// Where a device asks for its whole twin; the request's id follows.
+pub const TWIN_GET: &str = "$iothub/twin/GET/?$rid=";
+/// Where a device changes its reported properties; the request's id follows.
+pub const TWIN_REPORT: &str = "$iothub/twin/PATCH/properties/reported/?$rid=";
+/// Where a device answers a direct method; `{status}/?$rid={rid}` follows.
+pub const METHOD_ANSWER: &str = "$iothub/methods/res/";
+
 /// Where a device sends telemetry; an encoded property bag may follow.
 #[must_use]
 pub fn telemetry(device: &str) -> String {
@@ -33,6 +40,25 @@ pub fn twin_response(status: u16, rid: &str, version: Option<u64>) -> String {
 #[must_use]
 pub fn twin_desired(version: u64) -> String {
     format!("$iothub/twin/PATCH/properties/desired/?$version={version}")
+}
+
+/// Where a hub calls a method.
+#[must_use]
+pub fn method(name: &str, rid: &str) -> String {
+    format!("$iothub/methods/POST/{name}/?$rid={rid}")
+}
+
+/// Where a hub delivers a cloud-to-device message; `bag` is encoded.
+#[must_use]
+pub fn c2d_message(device: &str, bag: &str) -> String {
+    format!("devices/{device}/messages/devicebound/{bag}")
+}
+
+/// Status and request id of a method's answer, as [`Inbound::MethodResponse`] carries it; `None` if it is not `{status}/?$rid={rid}`.
+#[must_use]
+pub fn method_answer(answer: &str) -> Option<(i32, &str)> {
+    let (status, query) = answer.split_once("/?")?;
+    Some((status.parse().ok()?, query_value(query, "$rid")?))
 }
 
 /// The raw value of `name` in a query such as `$rid=1&$version=2`.
@@ -187,6 +213,16 @@ mod tests {
         assert_eq!(twin_response(200, "a%20b=c", None), "$iothub/twin/res/200/?$rid=a%20b=c");
         assert_eq!(twin_response(204, "1", Some(7)), "$iothub/twin/res/204/?$rid=1&$version=7");
         assert_eq!(twin_desired(7), "$iothub/twin/PATCH/properties/desired/?$version=7");
+    }
+
+    #[test]
+    fn a_methods_answer_has_a_status_and_a_request_id() {
+        assert_eq!(method("reboot", "1f"), "$iothub/methods/POST/reboot/?$rid=1f");
+        assert_eq!(method_answer("200/?$rid=1f"), Some((200, "1f")));
+        assert_eq!(method_answer("-1/?x=1&$rid="), Some((-1, "")));
+        for answer in ["", "200", "200/", "200/?rid=1", "x/?$rid=1", "99999999999/?$rid=1", "/?$rid=1"] {
+            assert_eq!(method_answer(answer), None, "{answer}");
+        }
     }
 
     #[test]

@@ -123,10 +123,18 @@ impl Operation {
         matches!(self, ConnectDns | ConnectTcp | ConnectTls | ConnectMqtt)
     }
 
-    /// Messages: the operations whose lag decides whether the measurement is valid.
+    /// Messages: what devices send because the plan says that it is due. They are the offered load, and their lag decides
+    /// whether the measurement is valid.
     #[must_use]
     pub fn is_message(self) -> bool {
-        matches!(self, Operation::Telemetry | Operation::Publish) || !self.has_ack()
+        matches!(self, Operation::Telemetry | Operation::Publish) || !self.has_ack() || self.is_request()
+    }
+
+    /// Messages that end with an answer of their own, not with their ack.
+    #[inline]
+    #[must_use]
+    pub fn is_request(self) -> bool {
+        matches!(self, Operation::TwinGet | Operation::TwinReport)
     }
 
     /// False for what nobody answers: it has no service time.

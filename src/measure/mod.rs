@@ -18,7 +18,7 @@ pub use latency::Latency;
 pub(crate) use latency::rank;
 pub use recorder::{Recorder, Snapshot};
 pub use series::{Interval, ROWS_MAX, Row, Series};
-pub use totals::{ErrorTotals, FleetCounts, Totals};
+pub use totals::{ErrorTotals, FleetCounts, FromHub, Totals};
 
 use std::time::Duration;
 

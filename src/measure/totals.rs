@@ -79,7 +79,7 @@ impl Totals {
 /// What a fleet counts beside its operations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FleetCounts {
-    /// Connections made after a loss.
+    /// Connections made after a loss, or because a method asked for it.
     pub reconnects: u64,
     /// Connections made to renew a token.
     pub renewals: u64,
@@ -103,6 +103,58 @@ pub struct FleetCounts {
     pub bytes_sent: u64,
     /// MQTT bytes received, after TLS.
     pub bytes_received: u64,
+    /// What its hub sent.
+    pub from_hub: FromHub,
+}
+
+/// What an IoT hub sent to a fleet, as far as it is no operation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FromHub {
+    /// Answers to twin requests that had ended before: timed out, lost, or answered once already.
+    pub late_answers: u64,
+    /// Answers to twin requests that nobody made.
+    pub unknown_answers: u64,
+    /// Changes of desired properties.
+    pub desired: u64,
+    /// Of those, with a version that the device already had.
+    pub desired_stale: u64,
+    /// Versions of desired properties that a device never saw: a later one came.
+    pub desired_missed: u64,
+    /// Methods that were not answered, because the scenario says so.
+    pub methods_unanswered: u64,
+    /// Methods that the scenario does not name.
+    pub methods_unknown: u64,
+    /// Cloud-to-device messages.
+    pub c2d: u64,
+    /// Of those, without the instant at which they were sent: they have no age.
+    pub c2d_unstamped: u64,
+    /// Of those with a number, such that had come before.
+    pub c2d_duplicates: u64,
+    /// Numbers that were missing when a later one came.
+    pub c2d_skipped: u64,
+    /// Of those, such that came after all.
+    pub c2d_reordered: u64,
+    /// Messages that no hub sends, or that cannot be read.
+    pub unreadable: u64,
+}
+
+impl FromHub {
+    /// Adds what `other` counted. Versions and numbers come from outside: sums of them stay at their top.
+    fn add(&mut self, other: &FromHub) {
+        self.late_answers += other.late_answers;
+        self.unknown_answers += other.unknown_answers;
+        self.desired += other.desired;
+        self.desired_stale += other.desired_stale;
+        self.desired_missed = self.desired_missed.saturating_add(other.desired_missed);
+        self.methods_unanswered += other.methods_unanswered;
+        self.methods_unknown += other.methods_unknown;
+        self.c2d += other.c2d;
+        self.c2d_unstamped += other.c2d_unstamped;
+        self.c2d_duplicates += other.c2d_duplicates;
+        self.c2d_skipped = self.c2d_skipped.saturating_add(other.c2d_skipped);
+        self.c2d_reordered += other.c2d_reordered;
+        self.unreadable += other.unreadable;
+    }
 }
 
 impl FleetCounts {
@@ -120,6 +172,7 @@ impl FleetCounts {
         self.closed_soon_devices += other.closed_soon_devices;
         self.bytes_sent += other.bytes_sent;
         self.bytes_received += other.bytes_received;
+        self.from_hub.add(&other.from_hub);
     }
 }
 

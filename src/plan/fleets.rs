@@ -4,7 +4,7 @@
 use super::authentication;
 use super::template::{self, Names, Template};
 use super::types::{FleetPlan, Offline, Subscription, TargetKind};
-use super::{sends, will};
+use super::{device, sends, will};
 use crate::iothub::{names, sas};
 use crate::policy::backoff::{BackOff, Jitter};
 use crate::scenario::{Errors, FileText, FleetSpec, Place, ReconnectSpec, SubscribeSpec, Written, nearest};
@@ -60,11 +60,17 @@ fn fleet(spec: &FleetSpec, first: u64, setting: &Setting<'_>, errors: &mut Error
     let ack_timeout = spec.ack_timeout.unwrap_or(ACK_TIMEOUT);
     let auth = authentication::resolve(spec, &id, &highest, setting, errors);
     let longest = auth.listed().map_or(highest, |devices| devices.longest_id().to_owned());
-    let sends = spec
+    let mut sends: Vec<_> = spec
         .sends
         .iter()
         .filter_map(|send| sends::resolve(send, devices, &longest, setting, errors))
         .collect();
+    let device = device::resolve(spec, devices, &longest, setting, errors);
+    sends.extend(device.requests);
+    let subscribe = subscriptions(spec, &longest, setting, errors);
+    if setting.kind == Some(TargetKind::IotHub) {
+        device::subscribed(spec, &subscribe, errors);
+    }
     FleetPlan {
         name: spec.name.clone(),
         devices,
@@ -79,9 +85,11 @@ fn fleet(spec: &FleetSpec, first: u64, setting: &Setting<'_>, errors: &mut Error
         send_by: spec.send_by.unwrap_or(ack_timeout),
         offline: if spec.offline_skip == Some(true) { Offline::Skip } else { Offline::Queue },
         in_flight: spec.in_flight.unwrap_or(IN_FLIGHT),
-        subscribe: subscriptions(spec, &longest, setting, errors),
+        subscribe,
         will: spec.will.as_ref().and_then(|will| will::resolve(will, devices, &longest, setting, errors)),
         sends,
+        twin: device.twin,
+        methods: device.methods,
     }
 }
 
@@ -194,14 +202,10 @@ fn hub_subscription(asked: &SubscribeSpec, errors: &mut Errors) -> Option<Subscr
     match written.value.as_str() {
         "c2d" => Some(Subscription::C2d),
         "twin" => Some(Subscription::Twin),
-        "methods" => {
-            let problem = errors.add(&written.place, "not built yet: \"methods\" (direct methods)");
-            problem.fix("remove it; a later version will read it");
-            None
-        }
+        "methods" => Some(Subscription::Methods),
         other => {
             let problem = errors.add(&written.place, "unknown subscription of an IoT hub");
-            problem.found(shown(&written.text)).allowed("\"c2d\", \"twin\"");
+            problem.found(shown(&written.text)).allowed("\"c2d\", \"twin\", \"methods\"");
             if let Some(near) = nearest(other, ["c2d", "twin", "methods"]) {
                 problem.fix(format!("did you mean \"{near}\"?"));
             }

@@ -6,6 +6,7 @@ mod arrival;
 mod authentication;
 mod credentials;
 mod deliveries;
+mod device;
 mod drives;
 mod filters;
 mod fixed;

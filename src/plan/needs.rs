@@ -65,8 +65,10 @@ impl Plan {
     /// ack, a connection for its timeout, and a device may be offline for the whole run.
     #[must_use]
     pub fn highest_us(&self) -> u64 {
-        let message =
-            self.fleets.iter().map(|fleet| fleet.send_by + fleet.ack_timeout.max(fleet.connect_timeout));
+        let message = self.fleets.iter().map(|fleet| {
+            let twin = if fleet.asks_for_twins() { fleet.twin.timeout } else { Duration::ZERO };
+            fleet.send_by + fleet.ack_timeout.max(fleet.connect_timeout).max(twin)
+        });
         let calls = self.drives.iter().map(|drive| drive.timeout);
         let run = self.schedule.end() + self.drain;
         let highest = message.chain(calls).max().unwrap_or_default().max(run);

@@ -124,6 +124,12 @@ impl Payload {
         Ok(payload)
     }
 
+    /// Nothing.
+    #[must_use]
+    pub fn empty() -> Payload {
+        Payload { parts: Vec::new(), walks: 0 }
+    }
+
     /// `bytes` bytes that do not compress and are valid JSON (a string) from two bytes on.
     #[must_use]
     pub fn filler(bytes: usize) -> Payload {

@@ -7,7 +7,9 @@ use super::fleets;
 use super::schedule::Schedule;
 use super::threshold::{self, Known};
 use super::token::TokenLife;
-use super::types::{DrivePlan, EmulatorPlan, FleetPlan, Plan, Source, Target, TargetKind, TlsPlan, Validity};
+use super::types::{
+    DrivePlan, EmulatorPlan, FleetPlan, Plan, Source, Subscription, Target, TargetKind, TlsPlan, Validity,
+};
 use crate::iothub::{limits, sas};
 use crate::measure::Operation;
 use crate::scenario::{DURATION_MAX, Errors, FileText, Input, Place, Scenario, TargetSpec, located};
@@ -248,7 +250,8 @@ fn never_measured(
         }
         None => return never,
     };
-    let mut sends = fleets.iter().flat_map(|fleet| &fleet.sends).peekable();
+    let messages = fleets.iter().flat_map(|fleet| &fleet.sends);
+    let mut sends = messages.filter(|send| !send.operation.is_request()).peekable();
     if sends.peek().is_some() {
         let (has_unacked, has_acked) = sends
             .fold((false, false), |(unacked, acked), send| (unacked || send.qos == 0, acked || send.qos > 0));
@@ -268,12 +271,34 @@ fn never_measured(
     if fleets.iter().all(|fleet| fleet.subscribe.is_empty()) {
         never.push((Operation::Subscribe, "give a fleet something to subscribe to, or remove it"));
     }
+    never.extend(never_of_a_device(fleets));
     for call in [Operation::ServiceMethod, Operation::ServiceDesired, Operation::ServiceC2d] {
         if drives.iter().all(|drive| drive.call.operation() != call) {
             never.push((call, "add a [[drive]] that calls it, or remove it"));
         }
     }
     never
+}
+
+/// The same, of what devices do besides sending messages.
+fn never_of_a_device(fleets: &[FleetPlan]) -> impl Iterator<Item = (Operation, &'static str)> {
+    let asks =
+        |operation| fleets.iter().flat_map(|fleet| &fleet.sends).any(|send| send.operation == operation);
+    let gets = asks(Operation::TwinGet) || fleets.iter().any(|fleet| fleet.twin.get_on_connect);
+    let has = |wanted| fleets.iter().any(|fleet| fleet.subscribe.contains(&wanted));
+    [
+        (gets, Operation::TwinGet, "give a fleet twin = { get = \"on-connect\" }, or remove it"),
+        (
+            asks(Operation::TwinReport),
+            Operation::TwinReport,
+            "give a fleet a [[fleet.NAME.report]], or remove it",
+        ),
+        (has(Subscription::Methods), Operation::Method, "let a fleet subscribe to \"methods\", or remove it"),
+        (has(Subscription::C2d), Operation::C2d, "let a fleet subscribe to \"c2d\", or remove it"),
+    ]
+    .into_iter()
+    .filter(|(measured, ..)| !measured)
+    .map(|(_, operation, instead)| (operation, instead))
 }
 
 fn validity(scenario: &Scenario) -> Validity {

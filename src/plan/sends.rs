@@ -8,7 +8,7 @@ use super::template::{Names, Template};
 use super::types::{SendPlan, TargetKind};
 use crate::iothub::{limits, properties, topics};
 use crate::measure::Operation;
-use crate::scenario::{ArrivalKind, Errors, PayloadSpec, Place, SendSpec, Spacing, Written, nearest};
+use crate::scenario::{ArrivalKind, Errors, PayloadSpec, Place, SendSpec, Spacing, Timing, Written, nearest};
 use crate::wire::{REMAINING_BYTES_MAX, STRING_BYTES_MAX};
 use std::time::Duration;
 
@@ -54,8 +54,9 @@ pub(super) fn resolve(
         }
     }
     let qos = spec.qos.as_ref().map_or(1, |qos| self::qos(qos, setting.kind, errors));
+    let timing = Timing { spacing: spec.spacing, arrival: spec.arrival, burst: spec.burst };
     Some(SendPlan {
-        arrival: arrival(spec, devices, errors)?,
+        arrival: arrival(&timing, &spec.place, devices, errors)?,
         operation: match (hub, qos) {
             (true, 0) => Operation::TelemetryQos0,
             (true, _) => Operation::Telemetry,
@@ -70,9 +71,9 @@ pub(super) fn resolve(
     })
 }
 
-fn arrival(spec: &SendSpec, devices: u32, errors: &mut Errors) -> Option<Arrival> {
-    let poisson = spec.arrival == Some(ArrivalKind::Poisson);
-    let (rate_hz, regular) = match spec.spacing? {
+pub(super) fn arrival(timing: &Timing, place: &Place, devices: u32, errors: &mut Errors) -> Option<Arrival> {
+    let poisson = timing.arrival == Some(ArrivalKind::Poisson);
+    let (rate_hz, regular) = match timing.spacing? {
         Spacing::Every(every) => (1.0 / every.as_secs_f64(), Spread::Regular),
         Spacing::Rate(rate) => {
             (rate.as_per_second() / f64::from(devices), Spread::Stratified(Turns::of(devices)))
@@ -84,16 +85,13 @@ fn arrival(spec: &SendSpec, devices: u32, errors: &mut Errors) -> Option<Arrival
         }
     };
     if rate_hz <= 0.0 {
-        errors
-            .add(&spec.place.below("rate"), "nothing would be sent")
-            .allowed("more than 0/s")
-            .fix("remove this send");
+        errors.add(&place.below("rate"), "nothing would be sent").allowed("more than 0/s").fix("remove it");
         return None;
     }
-    let burst = spec.burst.unwrap_or(1);
+    let burst = timing.burst.unwrap_or(1);
     // `every` is between bursts, `rate` counts messages.
     let rate_hz =
-        if matches!(spec.spacing, Some(Spacing::Every(_))) { rate_hz * f64::from(burst) } else { rate_hz };
+        if matches!(timing.spacing, Some(Spacing::Every(_))) { rate_hz * f64::from(burst) } else { rate_hz };
     Some(Arrival { spread: if poisson { Spread::Poisson } else { regular }, rate_hz, burst })
 }
 

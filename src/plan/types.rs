@@ -141,9 +141,18 @@ pub struct FleetPlan {
     pub subscribe: Vec<Subscription>,
     /// What the server publishes when a device goes without DISCONNECT.
     pub will: Option<WillPlan>,
-    /// What each device sends.
+    /// What each device sends: its messages first, then its twin requests.
     pub sends: Vec<SendPlan>,
+    /// How it asks for its twin and changes it.
+    pub twin: TwinPlan,
+    /// Which direct methods it knows.
+    pub methods: Vec<MethodPlan>,
 }
+
+/// The stream of the request for the whole twin that a device makes when it has come: it has no schedule.
+pub const GET_ON_CONNECT: u16 = u16::MAX - 1;
+/// The stream of a device's answers to direct methods.
+pub const METHOD_ANSWERS: u16 = u16::MAX;
 
 impl FleetPlan {
     /// The id of the device of that index within the fleet.
@@ -152,6 +161,16 @@ impl FleetPlan {
         match self.auth.listed() {
             Some(devices) => devices.id(index).to_owned(),
             None => self.id.render(&Names { device: "", index }),
+        }
+    }
+
+    /// What is measured of a stream: one of `sends`, or one of those without a schedule.
+    #[must_use]
+    pub fn operation(&self, stream: u16) -> Operation {
+        match stream {
+            GET_ON_CONNECT => Operation::TwinGet,
+            METHOD_ANSWERS => Operation::Method,
+            stream => self.sends[usize::from(stream)].operation,
         }
     }
 }
@@ -172,6 +191,8 @@ pub enum Subscription {
     C2d,
     /// Twin responses and desired properties (IoT hub).
     Twin,
+    /// Direct methods (IoT hub).
+    Methods,
     /// A topic filter, `${device}` allowed, and the QoS asked for (plain brokers).
     Filter(Template, QoS),
 }
@@ -204,9 +225,9 @@ pub struct WillPlan {
 pub struct SendPlan {
     /// When they are due.
     pub arrival: Arrival,
-    /// `telemetry` for an IoT hub, `publish` for a plain broker, and with `.qos0` at QoS 0.
+    /// `telemetry` for an IoT hub, `publish` for a plain broker, and with `.qos0` at QoS 0; or a twin request.
     pub operation: Operation,
-    /// Where they go, with the property bag; `${device}` is resolved per device.
+    /// Where they go, with the property bag; `${device}` is resolved per device. The id of a twin request follows.
     pub topic: Template,
     /// 0, 1, or for a plain broker 2.
     pub qos: u8,
@@ -216,6 +237,41 @@ pub struct SendPlan {
     pub payload: Payload,
     /// Names and values of their properties, which an IoT hub bills like the payload.
     pub properties_bytes: usize,
+}
+
+/// How a device of an IoT hub asks for its twin and changes it. What of that is scheduled is among its `sends`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TwinPlan {
+    /// Asks for the whole twin whenever it has connected and subscribed.
+    pub get_on_connect: bool,
+    /// Of requests, 0 or 1.
+    pub qos: u8,
+    /// From a request to its answer.
+    pub timeout: Duration,
+}
+
+/// What a device does when a direct method is called.
+#[derive(Debug)]
+pub struct MethodPlan {
+    /// Which.
+    pub name: String,
+    /// What it answers; `None`: nothing.
+    pub answer: Option<AnswerPlan>,
+    /// How long that takes.
+    pub after: Duration,
+    /// Goes and comes back afterwards.
+    pub then_reconnect: bool,
+}
+
+/// What is answered to a direct method.
+#[derive(Debug)]
+pub struct AnswerPlan {
+    /// In HTTP's numbers, as a rule.
+    pub status: u32,
+    /// JSON, or empty; its `${seq}` counts the calls.
+    pub payload: Payload,
+    /// 0 or 1.
+    pub qos: QoS,
 }
 
 /// One stream of calls of the service side to the devices of a fleet. Nothing is due for a device while the plan has

@@ -1,6 +1,7 @@
 //! The keys of the format, table by table: `docs/scenario.md` as code. Keys that later work brings are refused as
 //! "not built yet", so that nobody believes they had an effect.
 
+use super::device;
 use super::model::{
     AuthSpec, EmulatorSpec, FleetSpec, PhaseSpec, ReconnectSpec, RenewSpec, Scenario, TargetKind, TargetSpec,
     ThresholdSpec, TlsSpec, TokenSpec, ValiditySpec, Written,
@@ -131,16 +132,11 @@ fn fleet(reader: &mut Reader<'_>, entry: &Entry) -> Option<FleetSpec> {
         subscribe: sends::subscribe(reader, &mut fields),
         will: fields.take("will").and_then(|node| sends::will(reader, node)),
         sends: sends::sends(reader, &mut fields),
+        twin: fields.take("twin").and_then(|node| device::twin(reader, node)),
+        reports: device::reports(reader, &mut fields),
+        methods: device::methods(reader, &mut fields),
     };
-    fields.finish(
-        reader,
-        &[
-            ("report", "reported properties"),
-            ("methods", "direct methods"),
-            ("churn", "devices that come and go"),
-            ("modules", "module identities"),
-        ],
-    );
+    fields.finish(reader, &[("churn", "devices that come and go"), ("modules", "module identities")]);
     Some(spec)
 }
 

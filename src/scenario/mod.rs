@@ -2,6 +2,7 @@
 //! Called by `plan::load`. It knows the shape of the file and the units in it; what the values mean together
 //! (does the fleet exist, does the topic fit in MQTT) is `plan`'s business.
 
+mod device;
 mod drives;
 mod error;
 mod format;
@@ -13,9 +14,9 @@ mod sends;
 
 pub use error::{Errors, Origin, Place, Problem, nearest};
 pub use model::{
-    ArrivalKind, AuthSpec, CallKind, DriveSpec, EmulatorSpec, FleetSpec, PayloadSpec, PhaseSpec,
-    ReconnectSpec, RenewSpec, Scenario, Secret, SendSpec, Spacing, SubscribeSpec, TargetKind, TargetSpec,
-    ThresholdSpec, TokenSpec, ValiditySpec, WillSpec, Written,
+    ArrivalKind, AuthSpec, CallKind, DriveSpec, EmulatorSpec, FleetSpec, MethodSpec, PayloadSpec, PhaseSpec,
+    ReconnectSpec, RenewSpec, ReportSpec, Scenario, Secret, SendSpec, Spacing, SubscribeSpec, TargetKind,
+    TargetSpec, ThresholdSpec, Timing, TokenSpec, TwinSpec, ValiditySpec, WillSpec, Written,
 };
 
 use node::Value;

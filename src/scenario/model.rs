@@ -163,6 +163,12 @@ pub struct FleetSpec {
     pub will: Option<WillSpec>,
     /// `[[fleet.NAME.send]]`.
     pub sends: Vec<SendSpec>,
+    /// `twin`.
+    pub twin: Option<TwinSpec>,
+    /// `[[fleet.NAME.report]]`.
+    pub reports: Vec<ReportSpec>,
+    /// `[fleet.NAME.methods.*]`, in the order of the file.
+    pub methods: Vec<MethodSpec>,
 }
 
 /// `auth`. A part that was wrong is `None`: the error is already noted.
@@ -301,6 +307,64 @@ pub struct SendSpec {
     pub properties: Vec<(String, Written<String>)>,
     /// `payload`; `None` when it is wrong.
     pub payload: Option<Written<PayloadSpec>>,
+}
+
+/// When the messages of a stream are due.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Timing {
+    /// `every`, `rate` or `think_time`; `None` when it is wrong.
+    pub spacing: Option<Spacing>,
+    /// `arrival`.
+    pub arrival: Option<ArrivalKind>,
+    /// `burst`.
+    pub burst: Option<u32>,
+}
+
+/// `twin`.
+#[derive(Clone, Debug)]
+pub struct TwinSpec {
+    /// The table's place.
+    pub place: Place,
+    /// `get = "on-connect"`.
+    pub get_on_connect: bool,
+    /// When else the whole twin is asked for.
+    pub timing: Option<Timing>,
+    /// `qos` of its requests.
+    pub qos: Option<u8>,
+    /// `timeout` of its requests.
+    pub timeout: Option<Duration>,
+}
+
+/// `[[fleet.NAME.report]]`.
+#[derive(Clone, Debug)]
+pub struct ReportSpec {
+    /// The table's place.
+    pub place: Place,
+    /// When.
+    pub timing: Timing,
+    /// `payload`; `None` when it is wrong.
+    pub payload: Option<Written<PayloadSpec>>,
+}
+
+/// `[fleet.NAME.methods.*]`.
+#[derive(Clone, Debug)]
+pub struct MethodSpec {
+    /// The method's name.
+    pub name: String,
+    /// The table's place.
+    pub place: Place,
+    /// `status`.
+    pub status: Option<u32>,
+    /// `payload`.
+    pub payload: Option<Written<PayloadSpec>>,
+    /// `after`.
+    pub after: Option<Duration>,
+    /// `qos`.
+    pub qos: Option<u8>,
+    /// `answer`.
+    pub answer: bool,
+    /// `then = "reconnect"`.
+    pub then_reconnect: bool,
 }
 
 /// How far apart messages are.

@@ -1,7 +1,7 @@
 //! What a fleet's devices send and receive: the keys of `[[fleet.NAME.send]]` (when messages are due, where they go and
 //! what they contain), of `will` and of `subscribe`.
 
-use super::model::{ArrivalKind, PayloadSpec, SendSpec, Spacing, SubscribeSpec, WillSpec, Written};
+use super::model::{ArrivalKind, PayloadSpec, SendSpec, Spacing, SubscribeSpec, Timing, WillSpec, Written};
 use super::node::{Node, Value};
 use super::reader::{Fields, Reader};
 
@@ -19,25 +19,13 @@ pub(super) fn sends(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Vec<Sen
 
 fn send(reader: &mut Reader<'_>, node: &Node) -> Option<SendSpec> {
     let mut fields = reader.table(node, "a table with every and payload")?;
-    let arrivals = [
-        ("regular", ArrivalKind::Regular),
-        ("poisson", ArrivalKind::Poisson),
-        ("closed", ArrivalKind::Closed),
-    ];
-    let arrival = fields.take("arrival").and_then(|node| reader.choice(node, &arrivals, &[]));
-    let spacing = match arrival {
-        Some(ArrivalKind::Closed) => think_time(reader, &mut fields),
-        _ => spacing(reader, &mut fields),
-    };
+    let Timing { spacing, arrival, burst } = timing(reader, &mut fields);
     let payload = fields.require(reader, "payload", "payload = '{\"seq\":${seq}}'");
     let spec = SendSpec {
         place: node.place.clone(),
         spacing,
         arrival,
-        burst: fields
-            .take("burst")
-            .and_then(|node| reader.integer(node, 1..=BURST_MAX))
-            .map(|burst| burst.value),
+        burst,
         qos: fields.take("qos").and_then(|node| reader.integer(node, 0..=2)),
         retain: fields.take("retain").and_then(|node| reader.boolean(node)).unwrap_or(false),
         topic: fields.take("topic").and_then(|node| reader.text(node, "a topic; ${device} is allowed")),
@@ -46,6 +34,22 @@ fn send(reader: &mut Reader<'_>, node: &Node) -> Option<SendSpec> {
     };
     fields.finish(reader, &[("constant", "fleet rates that do not follow the online share")]);
     Some(spec)
+}
+
+/// The keys that say when the messages of a stream are due.
+pub(super) fn timing(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Timing {
+    let arrivals = [
+        ("regular", ArrivalKind::Regular),
+        ("poisson", ArrivalKind::Poisson),
+        ("closed", ArrivalKind::Closed),
+    ];
+    let arrival = fields.take("arrival").and_then(|node| reader.choice(node, &arrivals, &[]));
+    let spacing = match arrival {
+        Some(ArrivalKind::Closed) => think_time(reader, fields),
+        _ => spacing(reader, fields),
+    };
+    let burst = fields.take("burst").and_then(|node| reader.integer(node, 1..=BURST_MAX));
+    Timing { spacing, arrival, burst: burst.map(|burst| burst.value) }
 }
 
 /// A closed loop has no rate: how fast it goes is up to whoever answers.

@@ -4,7 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use bytes::BytesMut;
-use hubstorm::emulator::control::{Answer, Command as Control, ControlConfig, Ready};
+use hubstorm::emulator::control::{Answer, Command as Control, ControlConfig, Ready, SecretText};
 use hubstorm::emulator::{Config, EmulatorError, Stats, certificate, serve};
 use hubstorm::iothub::sas::{self, Key};
 use hubstorm::iothub::{names, topics};
@@ -24,6 +24,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use zeroize::Zeroizing;
 
 const GROUP_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 const CONNACK: [u8; 4] = [0x20, 2, 0, 0];
@@ -321,9 +322,83 @@ fn a_child_is_driven_by_json_lines_and_ends_with_its_stdin() {
     kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGINT).unwrap();
     tell(&Control::Start { unix_us: 0 });
     tell(&Control::Stats);
-    let Answer::Stats { counted, cpu_us, rss_peak_bytes } = serde_json::from_str(&answer()).unwrap();
+    let Answer::Stats { counted, cpu_us, rss_peak_bytes } = serde_json::from_str(&answer()).unwrap() else {
+        panic!("another answer")
+    };
     assert_eq!(counted, Stats::default());
     assert!(cpu_us > 0 && rss_peak_bytes > 0, "it has at least made a certificate");
+    drop(stdin);
+    assert!(child.wait().unwrap().success());
+}
+
+/// A call crosses threads twice: to the shard that has the device, and back to who asked.
+#[test]
+fn a_back_end_calls_over_control_while_devices_are_connected() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_hubstorm"))
+        .args(["emulator", "--control"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut answer = || lines.next().unwrap().unwrap();
+    let group_keys = vec![SecretText::new(Zeroizing::new(GROUP_KEY.to_owned()))];
+    let config = ControlConfig { group_keys, shards: 2, ..ControlConfig::default() };
+    let mut tell = |line: &str| writeln!(stdin, "{line}").unwrap();
+    tell(&serde_json::to_string(&Control::Config(config)).unwrap());
+    let ready: Ready = serde_json::from_str(&answer()).unwrap();
+    let roots_pem = ready.ca_pem.map(String::into_bytes);
+    let client = tls::client(&tls::ClientOptions { roots_pem, ..tls::ClientOptions::default() }).unwrap();
+
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut device = runtime.block_on(async {
+        let socket = TcpStream::connect(ready.mqtt.as_str()).await.unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut device = Device(TlsConnector::from(client).connect(name, socket).await.unwrap());
+        device.connect("meter-1", &token("meter-1", now_unix() + 600), true).await;
+        device.expect(CONNACK).await;
+        device.send(|out| encode::subscribe(out, 1, &[(topics::METHODS, QoS::AtMostOnce)]).unwrap()).await;
+        device.expect([0x90, 3, 0, 1, 0]).await;
+        device
+    });
+    // Two at once: the one that cannot be is answered before the one that takes its time.
+    tell(r#"{"call":{"id":1,"device":"meter-1","ask":{"method":{"name":"m","payload":1}}}}"#);
+    tell(r#"{"call":{"id":2,"device":"meter-2","ask":{"method":{"name":"m"}}}}"#);
+    tell(r#"{"call":{"id":3,"device":"meter-1","ask":{"desired":{"patch":{"a":1}}}}}"#);
+    let failed = r#"{"failed":{"id":2,"code":404103,"message":"the device is not online"}}"#;
+    let mut early = [answer(), answer()];
+    early.sort();
+    assert_eq!(early, [r#"{"called":{"id":3,"version":2}}"#, failed]);
+    runtime.block_on(async {
+        // The call, with the request id 1.
+        let topic = topics::method("m", "1");
+        let mut call =
+            vec![0x30, u8::try_from(2 + topic.len() + 1).unwrap(), 0, u8::try_from(topic.len()).unwrap()];
+        call.extend_from_slice(topic.as_bytes());
+        call.push(b'1');
+        let mut got = vec![0; call.len()];
+        device.0.read_exact(&mut got).await.unwrap();
+        assert_eq!(got, call);
+        let publish = PublishRef {
+            topic: "$iothub/methods/res/202/?$rid=1",
+            payload: b"[]",
+            qos: QoS::AtMostOnce,
+            dup: false,
+            retain: false,
+            pid: 0,
+        };
+        device.send(|out| encode::publish(out, &publish).unwrap()).await;
+    });
+    assert_eq!(answer(), r#"{"called":{"id":1,"status":202,"payload":[]}}"#);
+    tell(r#"{"call":{"id":4,"device":"meter-1","ask":"close"}}"#);
+    assert_eq!(answer(), r#"{"called":{"id":4}}"#);
+    runtime.block_on(device.expect_end());
+    // A device that never comes is waited for as long as was asked.
+    let wait =
+        r#"{"call":{"id":5,"device":"meter-2","ask":{"method":{"name":"m","connect_timeout_ms":20}}}}"#;
+    tell(wait);
+    assert_eq!(answer(), failed.replace(r#""id":2"#, r#""id":5"#));
     drop(stdin);
     assert!(child.wait().unwrap().success());
 }

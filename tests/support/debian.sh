@@ -13,11 +13,13 @@ install_debian() (
         blocker=/usr/sbin/policy-rc.d
         printf '#!/bin/sh\nexit 101\n' | $sudo tee "$blocker" >/dev/null && $sudo chmod 755 "$blocker"
     fi
-    if ! { $sudo apt-get update -q && $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "$@"; } >"$log" 2>&1; then
+    if ! { $sudo apt-get update -q && $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -o DPkg::Lock::Timeout=300 -qy --no-install-recommends "$@"; } >"$log" 2>&1; then
         tail -n 20 "$log"
         exit 1
     fi
-    case " $* " in *" mosquitto "*)
-        if command -v systemctl >/dev/null; then $sudo systemctl disable mosquitto >/dev/null 2>&1 || true; fi ;;
-    esac
+    for service in mosquitto rabbitmq-server; do
+        case " $* " in *" $service "*)
+            if command -v systemctl >/dev/null; then $sudo systemctl disable "$service" >/dev/null 2>&1 || true; fi ;;
+        esac
+    done
 )

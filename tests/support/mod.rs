@@ -4,11 +4,14 @@
 pub mod address;
 pub mod client;
 pub mod emulator;
+pub mod hub;
 pub mod hubstorm;
 pub mod mosquitto;
 pub mod mqtt;
 pub mod proxy;
+pub mod rabbitmq;
 pub mod script;
+pub mod sdk;
 pub mod sys;
 pub mod tls;
 

@@ -1,13 +1,35 @@
 //! What goes on over a connection besides telemetry: the requests of a device and what the hub has to tell it. The part of
 //! [`HubSession`] that looks into the device's record in the directory.
 
-use super::{HubError, HubSession, Reply};
+use super::{HubError, HubSession, Reply, State};
+use crate::emulator::c2d::FIRST_PID;
+use crate::emulator::device::{Call, Order};
+use crate::emulator::service::{Called, ServiceError};
 use crate::emulator::twin::{self, TwinError};
+use crate::iothub::limits;
 use crate::iothub::topics::{self, Subscription};
 use crate::wire::QoS;
 use crate::wire::encode::{self, PublishRef};
 use bytes::BytesMut;
+use serde_json::Value;
 use std::time::Instant;
+use tokio::sync::oneshot;
+
+/// A method that the device was told of.
+#[derive(Debug)]
+pub(super) struct InFlight {
+    number: u64,
+    /// `None`: beyond what the clock can say.
+    answer_by: Option<Instant>,
+    answer: oneshot::Sender<Result<Called, ServiceError>>,
+}
+
+impl InFlight {
+    fn end(self, result: Result<Called, ServiceError>) {
+        // Who has gone needs no answer.
+        let _ = self.answer.send(result);
+    }
+}
 
 impl HubSession {
     pub(super) fn handle_twin_get(&mut self, query: &str) -> Result<(), HubError> {
@@ -49,12 +71,96 @@ impl HubSession {
         }
     }
 
+    /// An answer that nobody waits for, or not any more, means nothing.
+    pub(super) fn handle_method_response(&mut self, answer: &str, body: &[u8]) -> Result<(), HubError> {
+        let (status, rid) = topics::method_answer(answer).ok_or(HubError::ForeignTopic)?;
+        let Ok(number) = u64::from_str_radix(rid, 16) else { return Ok(()) };
+        if let Some(at) = self.calls.iter().position(|call| call.number == number) {
+            self.calls.swap_remove(at).end(method_result(status, body));
+        }
+        Ok(())
+    }
+
+    pub(super) fn handle_puback(&mut self, pid: u16) {
+        // Answers and notifications are sent once, acknowledged or not.
+        if pid >= FIRST_PID {
+            self.directory.visit(&self.device, |entry| entry.device.acknowledge(pid));
+            self.woken = true;
+        }
+    }
+
+    /// Writes the next thing that the device is to be told; false when there is none.
+    pub(super) fn tell(&mut self, now: Instant, out: &mut BytesMut) -> bool {
+        if self.state != State::Online {
+            return false;
+        }
+        let (order, retry_at) = self
+            .directory
+            .visit(&self.device, |entry| (entry.device.next_order(now), entry.device.retry_at()));
+        self.woken = order.is_some();
+        let publish = |out: &mut BytesMut, topic: &str, payload: &[u8], qos: QoS, dup: bool, pid: u16| {
+            let publish = PublishRef { topic, payload, qos, dup, retain: false, pid };
+            encode::publish(out, &publish).expect("what a back end asks is checked for its topic and size");
+        };
+        match order {
+            None => {
+                self.retry_at = retry_at;
+                return false;
+            }
+            Some(Order::Close) => self.state = State::Closing,
+            Some(Order::Desired { version, patch, qos }) => {
+                let pid = self.next_pid(qos);
+                publish(out, &topics::twin_desired(version), patch.as_bytes(), qos, false, pid);
+            }
+            Some(Order::Call(Call { number, name, payload, response_timeout, answer, .. })) => {
+                let topic = topics::method(&name, &format!("{number:x}"));
+                publish(out, &topic, payload.as_bytes(), QoS::AtMostOnce, false, 0);
+                self.calls.push(InFlight { number, answer_by: now.checked_add(response_timeout), answer });
+            }
+            Some(Order::C2d(delivery)) => {
+                let message = &delivery.message;
+                publish(out, &message.topic, &message.payload, delivery.qos, delivery.dup, delivery.pid);
+            }
+        }
+        true
+    }
+
+    /// When something is due that was told and not answered.
+    pub(super) fn exchange_timeout(&self) -> Option<Instant> {
+        self.calls.iter().filter_map(|call| call.answer_by).chain(self.retry_at).min()
+    }
+
+    pub(super) fn handle_exchange_timeout(&mut self, now: Instant) {
+        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        if is_due(self.retry_at) {
+            self.retry_at = None;
+            self.woken = true;
+        }
+        for call in self.calls.extract_if(.., |call| is_due(call.answer_by)) {
+            call.end(Err(ServiceError::NoAnswer));
+        }
+    }
+
+    /// The connection is over: nobody will answer.
+    pub(super) fn fail_calls(&mut self) {
+        for call in self.calls.drain(..) {
+            call.end(Err(ServiceError::NotOnline));
+        }
+    }
+
+    /// 0 at QoS 0.
+    fn next_pid(&mut self, qos: QoS) -> u16 {
+        if qos == QoS::AtMostOnce {
+            return 0;
+        }
+        self.last_pid = if self.last_pid + 1 < FIRST_PID { self.last_pid + 1 } else { 1 };
+        self.last_pid
+    }
+
     /// Sends a message, once: what a device does not acknowledge is not sent again.
     fn send(&mut self, topic: &str, payload: &[u8], qos: QoS) -> Result<(), HubError> {
-        if qos != QoS::AtMostOnce {
-            self.last_pid = self.last_pid.checked_add(1).unwrap_or(1);
-        }
-        let publish = PublishRef { topic, payload, qos, dup: false, retain: false, pid: self.last_pid };
+        let pid = self.next_pid(qos);
+        let publish = PublishRef { topic, payload, qos, dup: false, retain: false, pid };
         let mut frame = BytesMut::new();
         // A request id can be so long that its answer has no topic.
         encode::publish(&mut frame, &publish).map_err(|_| HubError::RequestId)?;
@@ -68,4 +174,17 @@ impl HubSession {
 /// any other topic that is not a device's.
 fn rid(query: &str) -> Result<&str, HubError> {
     topics::query_value(query, "$rid").ok_or(HubError::ForeignTopic)
+}
+
+/// What a method's answer comes to. That one without a body is `null` is our choice.
+fn method_result(status: i32, body: &[u8]) -> Result<Called, ServiceError> {
+    let (bytes, bytes_max) = (body.len(), limits::METHOD_BYTES_MAX);
+    if bytes > bytes_max {
+        return Err(ServiceError::TooLarge { bytes, bytes_max });
+    }
+    let payload = match body {
+        [] => Value::Null,
+        _ => serde_json::from_slice(body).map_err(|_| ServiceError::Answer)?,
+    };
+    Ok(Called { status: Some(status), payload: Some(payload), version: None })
 }

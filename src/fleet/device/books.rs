@@ -36,11 +36,12 @@ impl Device {
         if std::mem::replace(&mut self.books_closed, true) {
             return;
         }
-        let account = self.account();
-        for (tag, _) in self.session.open() {
-            account.sent_ended(&self.plan().sends[usize::from(tag.stream)], Outcome::Unfinished, &tag, now);
-            self.track_unacked(&tag);
+        self.lose_answers(Outcome::Unfinished, now);
+        let open: Vec<_> = self.session.open().map(|(tag, _)| tag).collect();
+        for tag in open {
+            self.not_acked(Outcome::Unfinished, tag, now);
         }
+        let account = self.account();
         for (operation, sent) in self.asked() {
             account.ended(operation, Outcome::Unfinished, self.context.ns(sent), self.context.ns(now));
         }
@@ -79,7 +80,8 @@ impl Device {
     }
 
     /// Requests whose answers will not come any more. What the plan ends early is nobody's failure.
-    pub(super) fn lose_asked(&self, meant: bool, now: Instant) {
+    pub(super) fn lose_asked(&mut self, meant: bool, now: Instant) {
+        self.lose_answers(if meant { Outcome::Unfinished } else { Outcome::Lost }, now);
         // The session gives up on a ping when the next one would be due, if that is sooner.
         let patience = PING_TIMEOUT.min(Duration::from_secs(self.plan().keep_alive_s.into()));
         for (operation, sent) in self.asked() {

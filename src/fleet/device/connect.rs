@@ -30,6 +30,8 @@ pub(super) enum Reason {
     Loss,
     /// Its token was about to expire.
     Renewal,
+    /// A method asked for it.
+    Method,
 }
 
 /// How far the connection's subscriptions are.
@@ -56,7 +58,7 @@ impl Device {
         account.online(1);
         match self.reason {
             Reason::Plan => {}
-            Reason::Loss => account.count(|counts| counts.reconnects += 1),
+            Reason::Loss | Reason::Method => account.count(|counts| counts.reconnects += 1),
             Reason::Renewal => account.count(|counts| counts.renewals += 1),
         }
         self.end_renewal(picked, acked);
@@ -153,6 +155,9 @@ impl Device {
                 Subscription::Twin => {
                     let twin = [crate::iothub::topics::TWIN_RESPONSES, crate::iothub::topics::TWIN_DESIRED];
                     filters.extend(twin.map(|filter| (filter.to_owned(), QoS::AtMostOnce)));
+                }
+                Subscription::Methods => {
+                    filters.push((crate::iothub::topics::METHODS.to_owned(), QoS::AtMostOnce));
                 }
                 Subscription::Filter(filter, qos) => filters.push((filter.render(&names), *qos)),
             }

@@ -2,7 +2,6 @@
 //! published, recognises those that it receives, and stays until they are in. A part of `device`.
 
 use super::super::seen::Arrival;
-use super::leave::Leave;
 use super::{Account, Control, Device};
 use crate::measure::{FleetCounts, Operation, Times};
 use crate::plan::Stamp;
@@ -64,7 +63,7 @@ impl Device {
 
     /// With its own messages done: whether others' may come after the load that are not there yet. Meanwhile it stays.
     pub(super) fn awaits_deliveries(&mut self) -> bool {
-        let over = self.off_ns() >= self.context.load_end_ns() && self.is_leaving(Leave::Finish);
+        let over = self.off_ns() >= self.context.load_end_ns() && !self.is_coming_back();
         if over && self.session.open().next().is_none() {
             self.fall_silent();
         }

@@ -14,6 +14,8 @@ const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
 pub(super) enum Leave {
     /// Its token is about to expire.
     Renew,
+    /// A method asked it to go and come back.
+    Reconnect,
     /// The plan takes it offline, or the run is over.
     Finish,
 }
@@ -56,11 +58,10 @@ impl Device {
             Stage::Online { .. } if off => self.leave(Leave::Finish, now),
             Stage::Online { .. } if self.renewal_is_due(now) => {
                 self.begin_renewal(now);
-                self.leave(Leave::Renew, now);
-                self.messages.block(self.context.ns(now));
+                self.leave_to_return(Leave::Renew, now);
             }
             Stage::Leaving(leaving) if leaving.farewell == Farewell::Waiting => {
-                if off && leaving.why == Leave::Renew {
+                if off && leaving.why != Leave::Finish {
                     self.leave(Leave::Finish, now);
                 } else if now >= leaving.by + FAREWELL_TIMEOUT {
                     self.stage = Stage::Leaving(Leaving { farewell: Farewell::Cut, ..leaving });
@@ -71,30 +72,38 @@ impl Device {
         Ok(())
     }
 
+    /// Goes in order to come back at once; messages wait until then.
+    pub(super) fn leave_to_return(&mut self, why: Leave, now: Instant) {
+        self.leave(why, now);
+        self.messages.block(self.context.ns(now));
+    }
+
     fn leave(&mut self, why: Leave, now: Instant) {
         let online_since = self.online_since();
         let farewell = if online_since.is_some() { Farewell::Waiting } else { Farewell::Said };
         let patience = match why {
-            Leave::Renew => now + self.plan().ack_timeout,
+            Leave::Renew | Leave::Reconnect => now + self.plan().ack_timeout,
             Leave::Finish => now + self.context.plan.drain,
         };
         let by = patience.min(self.context.at(self.context.drain_end_ns()));
         self.stage = Stage::Leaving(Leaving { why, online_since, farewell, by });
     }
 
-    pub(super) fn is_leaving(&self, why: Leave) -> bool {
-        matches!(self.stage, Stage::Leaving(leaving) if leaving.why == why)
+    /// It is about to go, and will be back at once.
+    pub(super) fn is_coming_back(&self) -> bool {
+        matches!(self.stage, Stage::Leaving(leaving) if leaving.why != Leave::Finish)
     }
 
     /// Ends the connection once nothing is in flight any more, or has been for too long.
     pub(super) fn say_goodbye(&mut self, now: Instant, out: &mut BytesMut) {
+        let waits = self.waits_for_answers() || self.owes_answers();
         let Stage::Leaving(leaving) = self.stage else { return };
         if leaving.farewell != Farewell::Waiting {
             return;
         }
         let backlog = leaving.why == Leave::Finish
             && self.messages.has_backlog(self.context.load_end_ns(), self.context.ns(now));
-        let idle = self.session.in_flight() == 0 && !backlog;
+        let idle = self.session.in_flight() == 0 && !waits && !backlog;
         if now >= leaving.by || (idle && !self.awaits_deliveries()) {
             self.stage = Stage::Leaving(Leaving { farewell: Farewell::Said, ..leaving });
             self.session.disconnect(now, out);
@@ -115,7 +124,7 @@ impl Device {
             }
             Stage::Leaving(leaving) if leaving.farewell == Farewell::Waiting => {
                 let cut = leaving.by + FAREWELL_TIMEOUT;
-                Some(if leaving.why == Leave::Renew { cut.min(off()) } else { cut })
+                Some(if leaving.why == Leave::Finish { cut } else { cut.min(off()) })
             }
             Stage::Leaving(_) => None,
         }

@@ -19,12 +19,12 @@ impl Wire {
         }
     }
 
-    fn counts(&self) -> FleetCounts {
+    pub(super) fn counts(&self) -> FleetCounts {
         *self.context.recorder.borrow_mut().counts(0)
     }
 
     /// What was counted as errors since the last call.
-    fn errors(&self) -> Vec<ErrorTotals> {
+    pub(super) fn errors(&self) -> Vec<ErrorTotals> {
         let mut gathered = Gathered::new(crate::fleet::layout(&self.context.plan));
         gathered.add(&self.context.recorder.borrow_mut().swap(), 0);
         gathered.errors().to_vec()

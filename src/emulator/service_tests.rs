@@ -1,0 +1,331 @@
+//! What a back end asks and what a device gets, in virtual time.
+
+use super::Config;
+use super::service::{Ask, Called, Feedback, ServiceError};
+use super::test_support::{DEVICE, Line, Offer, World, group, seconds};
+use super::twin::TwinError;
+use crate::iothub::{limits, topics};
+use crate::sansio::{Close, Machine};
+use crate::wire::encode;
+use crate::wire::{Packet, QoS};
+use serde_json::{Value, json};
+use tokio::sync::oneshot::error::TryRecvError;
+
+const METHODS: (&str, QoS) = (topics::METHODS, QoS::AtLeastOnce);
+const DESIRED: (&str, QoS) = (topics::TWIN_DESIRED, QoS::AtLeastOnce);
+
+fn method(connect_timeout_ms: u64) -> Ask {
+    Ask::Method {
+        name: "reboot".to_owned(),
+        payload: json!({"delay": 1}),
+        response_timeout_ms: 30_000,
+        connect_timeout_ms,
+    }
+}
+
+fn desired(patch: Value) -> Ask {
+    let Value::Object(patch) = patch else { panic!("{patch}") };
+    Ask::Desired { patch }
+}
+
+fn c2d(payload: &str) -> Ask {
+    Ask::C2d {
+        message_id: None,
+        properties: Default::default(),
+        payload: payload.to_owned(),
+        ttl_ms: None,
+        ack: Feedback::None,
+    }
+}
+
+/// The one method that the device is called for: its request id.
+fn called(line: &mut Line, world: &World) -> String {
+    line.session.wake();
+    let messages = line.messages(world);
+    let [message] = &messages[..] else { panic!("{messages:?}") };
+    assert_eq!(
+        (message.qos, message.retain, &message.payload[..]),
+        (QoS::AtMostOnce, false, &br#"{"delay":1}"#[..])
+    );
+    message.topic.strip_prefix("$iothub/methods/POST/reboot/?$rid=").unwrap().to_owned()
+}
+
+fn answer(line: &mut Line, world: &World, rid: &str, body: &str) {
+    line.publish(world, &format!("$iothub/methods/res/200/?$rid={rid}"), body, QoS::AtLeastOnce).unwrap();
+    assert_eq!(line.read(world), [Packet::PubAck(7)]);
+}
+
+#[test]
+fn a_method_is_called_and_its_answer_matched_by_its_request_id() {
+    let mut world = World::new();
+    let mut line = world.online(true, &[METHODS]);
+    let mut first = world.ask(method(0));
+    assert_eq!(first.wake, Some(line.address));
+    let first_rid = called(&mut line, &world);
+    let mut second = world.ask(method(0));
+    let second_rid = called(&mut line, &world);
+    assert_ne!(first_rid, second_rid);
+    for unknown in ["ffff", "", "x"] {
+        answer(&mut line, &world, unknown, "");
+    }
+    answer(&mut line, &world, &second_rid, r#"{"ok":true}"#);
+    let expected = Called { status: Some(200), version: None, payload: Some(json!({"ok": true})) };
+    assert_eq!(second.answer.try_recv(), Ok(Ok(expected)));
+    assert_eq!(first.answer.try_recv(), Err(TryRecvError::Empty));
+    answer(&mut line, &world, &first_rid, "");
+    let nothing = Called { status: Some(200), version: None, payload: Some(json!(null)) };
+    assert_eq!(first.answer.try_recv(), Ok(Ok(nothing)));
+}
+
+#[test]
+fn a_device_that_does_not_answer_in_time_is_504101_and_its_late_answer_nothing() {
+    let mut world = World::new();
+    let mut line = world.online(true, &[METHODS]);
+    let mut asked = world.ask(method(0));
+    let rid = called(&mut line, &world);
+    assert_eq!(line.session.poll_timeout(), Some(world.now + seconds(30)));
+    world.now += seconds(30);
+    line.turn(&world).unwrap();
+    let error = asked.answer.try_recv().unwrap().unwrap_err();
+    assert_eq!((error.clone(), error.code()), (ServiceError::NoAnswer, 504_101));
+    answer(&mut line, &world, &rid, "{}");
+    assert!(line.session.poll_timeout().unwrap() > world.now);
+}
+
+#[test]
+fn a_call_waits_for_its_device_to_connect_and_to_subscribe() {
+    let mut world = World::new();
+    let mut early = world.ask(method(10_000));
+    assert_eq!((early.wake, early.give_up.unwrap().at), (None, world.now + seconds(10)));
+    let mut line = world.online(true, &[]);
+    assert_eq!(line.messages(&world), []);
+    line.subscribe(&world, &[METHODS]).unwrap();
+    let rid = called_with_suback(&mut line, &world);
+    answer(&mut line, &world, &rid, "1");
+    assert_eq!(early.answer.try_recv().unwrap().unwrap().payload, Some(json!(1)));
+    world.directory.give_up(DEVICE, early.give_up.unwrap().call);
+
+    // One that waits outlives a connection that is not for it.
+    line.drop(&world);
+    let line = world.online(true, &[]);
+    let mut late = world.ask(method(10_000));
+    line.drop(&world);
+    assert_eq!(late.answer.try_recv(), Err(TryRecvError::Empty));
+    world.directory.give_up(DEVICE, late.give_up.unwrap().call);
+    let error = late.answer.try_recv().unwrap().unwrap_err();
+    assert_eq!((error.clone(), error.code()), (ServiceError::NotOnline, 404_103));
+    assert!(world.directory.is_empty(), "nothing is left of it");
+}
+
+fn called_with_suback(line: &mut Line, world: &World) -> String {
+    let packets = line.read(world);
+    let [Packet::SubAck { .. }, Packet::Publish(call)] = &packets[..] else { panic!("{packets:?}") };
+    call.topic.rsplit_once("$rid=").unwrap().1.to_owned()
+}
+
+#[test]
+fn calls_end_with_their_connection() {
+    let mut world = World::new();
+    // Told and not answered; handed over and not told.
+    let mut line = world.online(true, &[METHODS]);
+    let mut told = world.ask(method(60_000));
+    called(&mut line, &world);
+    let mut untold = world.ask(method(60_000));
+    line.drop(&world);
+    for asked in [&mut told, &mut untold] {
+        assert_eq!(asked.answer.try_recv().unwrap(), Err(ServiceError::NotOnline));
+    }
+    // Taken over: the new connection is not asked what the old one was.
+    let mut old = world.online(false, &[METHODS]);
+    let mut asked = world.ask(method(60_000));
+    called(&mut old, &world);
+    let mut new = world.connect(&Offer::of(DEVICE));
+    assert_eq!(new.session.claim(new.address), Some(old.address));
+    old.session.take_over();
+    old.drop(&world);
+    assert_eq!(asked.answer.try_recv().unwrap(), Err(ServiceError::NotOnline));
+    new.session.admit(world.now);
+    assert_eq!(new.messages(&world), []);
+    // One that nobody tells, because the device takes nothing in.
+    let mut stuck = world.ask(method(0));
+    world.directory.give_up(DEVICE, stuck.give_up.unwrap().call);
+    assert_eq!(stuck.answer.try_recv().unwrap(), Err(ServiceError::NoAnswer));
+    assert_eq!(new.messages(&world), []);
+}
+
+#[test]
+fn what_cannot_be_called_is_refused_with_its_code() {
+    let mut world = World::new();
+    assert_eq!(world.asked(method(0)), Err(ServiceError::NotOnline));
+    let mut line = world.online(true, &[]);
+    assert_eq!(world.asked(method(0)), Err(ServiceError::NotOnline), "not subscribed");
+    for name in ["", "a/b", "a+", "#", "\0"] {
+        let error = world
+            .asked(Ask::Method {
+                name: name.to_owned(),
+                payload: Value::Null,
+                response_timeout_ms: 1,
+                connect_timeout_ms: 1,
+            })
+            .unwrap_err();
+        assert_eq!(error.code(), 400_004, "{name}");
+    }
+    let large = "x".repeat(limits::METHOD_BYTES_MAX - 1);
+    let call = Ask::Method {
+        name: "m".to_owned(),
+        payload: large.into(),
+        response_timeout_ms: 30_000,
+        connect_timeout_ms: 0,
+    };
+    assert_eq!(world.asked(call).unwrap_err().code(), 413_001);
+    // And what a device must not answer.
+    line.subscribe(&world, &[METHODS]).unwrap();
+    line.read(&world);
+    for (body, code) in [("x".repeat(limits::METHOD_BYTES_MAX + 1), 413_001), ("{".to_owned(), 400_012)] {
+        let mut asked = world.ask(method(0));
+        let rid = called(&mut line, &world);
+        answer(&mut line, &world, &rid, &body);
+        assert_eq!(asked.answer.try_recv().unwrap().unwrap_err().code(), code);
+    }
+    for topic in ["$iothub/methods/res/x/?$rid=1", "$iothub/methods/res/200"] {
+        assert!(line.publish(&world, topic, "", QoS::AtMostOnce).is_err(), "{topic}");
+    }
+}
+
+#[test]
+fn who_is_known_depends_on_who_could_connect() {
+    let own = |id: &str| Config { device_keys: [(id.into(), group())].into(), ..Config::default() };
+    let policy = Config { policies: vec![("device".to_owned(), group())], ..Config::default() };
+    let ask = |world: &World| world.asked(Ask::Twin).map(drop);
+    assert_eq!(ask(&World::with(own(DEVICE))), Ok(()));
+    assert_eq!(ask(&World::with(policy)), Ok(()));
+    assert_eq!(ask(&World::new()), Ok(()));
+    let error = ask(&World::with(own("other"))).unwrap_err();
+    assert_eq!((error.clone(), error.code()), (ServiceError::NotFound, 404_001));
+    let world = World::new();
+    let mut asked = world.directory.ask(world.now, world.unix(), "not an id", Ask::Twin);
+    assert_eq!(asked.answer.try_recv().unwrap(), Err(ServiceError::NotFound));
+    assert!(world.directory.is_empty(), "asking leaves nothing behind");
+}
+
+#[test]
+fn desired_properties_reach_the_device_with_their_version_and_deletions() {
+    let mut world = World::new();
+    let mut line = world.online(true, &[DESIRED]);
+    for (version, patch, pushed) in [
+        (2, json!({"a": {"b": 1}, "c": 1}), r#"{"$version":2,"a":{"b":1},"c":1}"#),
+        (3, json!({"c": null}), r#"{"$version":3,"c":null}"#),
+    ] {
+        let mut asked = world.ask(desired(patch));
+        assert_eq!(asked.answer.try_recv().unwrap().unwrap().version, Some(version));
+        assert_eq!(asked.wake, Some(line.address));
+        line.session.wake();
+        let messages = line.messages(&world);
+        let [message] = &messages[..] else { panic!("{messages:?}") };
+        assert_eq!(message.topic, format!("$iothub/twin/PATCH/properties/desired/?$version={version}"));
+        assert_eq!(std::str::from_utf8(&message.payload).unwrap(), pushed);
+        assert_eq!((message.qos, message.pid != 0), (QoS::AtLeastOnce, true));
+        line.write(&world, |out| encode::puback(out, message.pid)).unwrap();
+    }
+    assert_eq!(world.asked(desired(json!({"a.b": 1}))), Err(TwinError::KeyCharacter.into()));
+    let twin = world.asked(Ask::Twin).unwrap().payload.unwrap();
+    assert_eq!((&twin["version"], &twin["properties"]["desired"]["a"]), (&json!(3), &json!({"b": 1})));
+    assert_eq!((&twin["deviceId"], &twin["connectionState"]), (&json!("d1"), &json!("Connected")));
+}
+
+#[test]
+fn what_is_not_told_when_the_connection_ends_is_lost() {
+    let mut world = World::new();
+    let line = world.online(false, &[DESIRED]);
+    world.ask(desired(json!({"a": 1})));
+    line.drop(&world);
+    let mut line = world.online(false, &[]);
+    assert_eq!(line.messages(&world), []);
+    // And so is what is not subscribed to any more.
+    world.ask(desired(json!({"a": 2})));
+    line.write(&world, |out| encode::unsubscribe(out, 1, &[topics::TWIN_DESIRED]).unwrap()).unwrap();
+    line.session.wake();
+    assert_eq!(line.read(&world), [Packet::UnsubAck(1)]);
+    line.subscribe(&world, &[DESIRED]).unwrap();
+    assert_eq!(line.messages(&world), []);
+}
+
+#[test]
+fn a_connection_is_closed_without_a_word() {
+    let mut world = World::new();
+    assert_eq!(world.asked(Ask::Close), Err(ServiceError::NotOnline));
+    let mut line = world.online(true, &[]);
+    let mut asked = world.ask(Ask::Close);
+    assert_eq!((asked.answer.try_recv().unwrap(), asked.wake), (Ok(Called::default()), Some(line.address)));
+    line.session.wake();
+    assert_eq!(line.read(&world), []);
+    assert_eq!(line.session.poll_close(), Some(Close::AfterFlush));
+    line.drop(&world);
+    assert_eq!(world.online(true, &[]).session.poll_close(), None, "the next one stays");
+}
+
+#[test]
+fn a_message_comes_with_its_system_properties_first() {
+    let mut world = World::new();
+    let ask = Ask::C2d {
+        message_id: Some("m-1".to_owned()),
+        properties: [("prop".to_owned(), "a b".to_owned())].into(),
+        payload: "text".to_owned(),
+        ttl_ms: None,
+        ack: Feedback::Full,
+    };
+    assert_eq!(world.asked(ask), Ok(Called::default()));
+    let mut line = world.online(true, &[]);
+    line.subscribe_c2d(&world, QoS::AtLeastOnce);
+    assert_eq!(line.messages(&world), [], "a clean session drops what was queued");
+    let asked = world.ask(c2d("2"));
+    assert_eq!(asked.wake, Some(line.address));
+    line.session.wake();
+    assert_eq!(
+        line.messages(&world)[0].topic,
+        "devices/d1/messages/devicebound/%24.to=%2Fdevices%2Fd1%2Fmessages%2FdeviceBound"
+    );
+    let ask = Ask::C2d {
+        message_id: Some("m-1".to_owned()),
+        properties: [("prop".to_owned(), "a b".to_owned())].into(),
+        payload: "text".to_owned(),
+        ttl_ms: None,
+        ack: Feedback::Full,
+    };
+    world.ask(ask);
+    line.session.wake();
+    let messages = line.messages(&world);
+    assert_eq!(
+        messages[0].topic,
+        "devices/d1/messages/devicebound/%24.mid=m-1&%24.to=%2Fdevices%2Fd1%2Fmessages%2FdeviceBound&iothub-ack=full&prop=a%20b"
+    );
+    assert_eq!((&messages[0].payload[..], messages[0].dup, messages[0].retain), (&b"text"[..], false, false));
+}
+
+#[test]
+fn messages_that_cannot_be_sent_are_refused_with_their_code() {
+    let world = World::new();
+    let with = |id: &str, name: String, payload: usize| {
+        world
+            .asked(Ask::C2d {
+                message_id: Some(id.to_owned()),
+                properties: [(name, String::new())].into(),
+                payload: "x".repeat(payload),
+                ttl_ms: None,
+                ack: Feedback::None,
+            })
+            .map_err(|error| error.code())
+    };
+    assert_eq!(with("", "n".to_owned(), 1), Err(400_004));
+    assert_eq!(with("m", "n".to_owned(), limits::C2D_BYTES_MAX), Err(413_001));
+    assert_eq!(with("m", " ".repeat(30_000), 1), Err(413_001), "no topic can carry it");
+    assert_eq!(with("m", "n".to_owned(), limits::C2D_BYTES_MAX - 1), Ok(Called::default()));
+    for _ in 1..limits::C2D_QUEUE_MAX {
+        assert_eq!(world.asked(c2d("x")), Ok(Called::default()));
+    }
+    let error = world.asked(c2d("x")).unwrap_err();
+    assert_eq!((error.clone(), error.code()), (ServiceError::QueueFull, 403_004));
+    let purged = world.asked(Ask::Purge).unwrap().payload.unwrap();
+    assert_eq!(purged, json!({ "totalMessagesPurged": 50 }));
+    assert!(world.directory.is_empty());
+}

@@ -1,0 +1,208 @@
+//! A hub and its devices in virtual time, without sockets, for the tests of this room: what `connection` and `server` do with a
+//! session, done by hand.
+
+use super::Config;
+use super::directory::{Address, Directory};
+use super::service::{Ask, Asked, Called, ServiceError};
+use super::session::{Event, HubError, HubSession};
+use crate::iothub::sas::{self, Key};
+use crate::iothub::{names, topics};
+use crate::sansio::{Closed, Machine};
+use crate::wire::encode::{self, ConnectRef, PublishRef, WillRef};
+use crate::wire::{self, Packet, Publish, QoS, Strictness};
+use bytes::BytesMut;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+pub(super) const HOST: &str = "hub.test";
+pub(super) const DEVICE: &str = "d1";
+/// When time begins, in seconds since the Unix epoch.
+pub(super) const UNIX_S: u64 = 1_800_000_000;
+
+pub(super) fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+pub(super) fn group() -> Key {
+    Key::from_base64("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").unwrap()
+}
+
+/// What a CONNECT says; change what the test is about.
+pub(super) struct Offer {
+    pub(super) client_id: String,
+    pub(super) user_name: String,
+    pub(super) token: Option<String>,
+    pub(super) keep_alive_s: u16,
+    pub(super) clean_session: bool,
+    /// Topic and payload.
+    pub(super) will: Option<(String, &'static str)>,
+}
+
+impl Offer {
+    /// A good one, with a token for an hour from when time began.
+    pub(super) fn of(device: &str) -> Offer {
+        let key = group().derive(device);
+        Offer {
+            client_id: device.to_owned(),
+            user_name: names::user_name(HOST, device),
+            token: Some(sas::token(&key, &names::resource(HOST, device), UNIX_S + 3600, None).to_string()),
+            keep_alive_s: 0,
+            clean_session: false,
+            will: None,
+        }
+    }
+}
+
+/// The hub, and what time it is.
+pub(super) struct World {
+    pub(super) directory: Arc<Directory>,
+    pub(super) start: Instant,
+    pub(super) now: Instant,
+    connections: u64,
+}
+
+impl World {
+    pub(super) fn new() -> World {
+        World::with(Config { group_keys: vec![group()], ..Config::default() })
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "any instant will do: time is what the test says")]
+    pub(super) fn with(config: Config) -> World {
+        let start = Instant::now();
+        let directory = Arc::new(Directory::new(Config { host_names: vec![HOST.to_owned()], ..config }));
+        World { directory, start, now: start, connections: 0 }
+    }
+
+    pub(super) fn unix(&self) -> Duration {
+        seconds(UNIX_S) + (self.now - self.start)
+    }
+
+    pub(super) fn ask(&self, ask: Ask) -> Asked {
+        self.directory.ask(self.now, self.unix(), DEVICE, ask)
+    }
+
+    /// Asks what is answered at once.
+    pub(super) fn asked(&self, ask: Ask) -> Result<Called, ServiceError> {
+        self.ask(ask).answer.try_recv().expect("answered at once")
+    }
+
+    /// A connection that has sent nothing.
+    pub(super) fn open(&mut self) -> Line {
+        self.connections += 1;
+        Line {
+            session: HubSession::new(Arc::clone(&self.directory), self.now, self.unix()),
+            address: Address { shard: 0, connection: self.connections },
+        }
+    }
+
+    /// One that has sent its CONNECT, and has the device as soon as it is free.
+    pub(super) fn connect(&mut self, offer: &Offer) -> Line {
+        let mut line = self.open();
+        let will = offer.will.as_ref().map(|(topic, payload)| WillRef {
+            topic,
+            payload: payload.as_bytes(),
+            qos: QoS::AtMostOnce,
+            retain: false,
+        });
+        let connect = ConnectRef {
+            client_id: &offer.client_id,
+            keep_alive_s: offer.keep_alive_s,
+            clean_session: offer.clean_session,
+            username: Some(&offer.user_name),
+            password: offer.token.as_deref().map(str::as_bytes),
+            will,
+        };
+        line.write(self, |out| encode::connect(out, &connect).unwrap()).unwrap();
+        line
+    }
+
+    /// One that is online, subscribed as said, with its CONNACK and SUBACK taken.
+    pub(super) fn online(&mut self, clean_session: bool, filters: &[(&str, QoS)]) -> Line {
+        let mut line = self.connect(&Offer { clean_session, ..Offer::of(DEVICE) });
+        line.admit(self);
+        let connack = line.read(self);
+        assert!(matches!(connack[..], [Packet::ConnAck { code: 0, .. }]), "{connack:?}");
+        if !filters.is_empty() {
+            line.subscribe(self, filters).unwrap();
+            assert!(matches!(line.read(self)[0], Packet::SubAck { .. }));
+        }
+        line
+    }
+}
+
+/// A connection, from the device's side.
+pub(super) struct Line {
+    pub(super) session: HubSession,
+    pub(super) address: Address,
+}
+
+impl Line {
+    /// Takes the device from whoever has it, who is gone already.
+    pub(super) fn admit(&mut self, world: &World) {
+        assert_eq!(self.session.poll_event(), Some(Event::Authorised));
+        self.session.claim(self.address);
+        self.session.admit(world.now);
+    }
+
+    pub(super) fn write(&mut self, world: &World, write: impl FnOnce(&mut BytesMut)) -> Result<(), HubError> {
+        let mut bytes = BytesMut::new();
+        write(&mut bytes);
+        self.session.handle_input(world.now, &mut bytes)
+    }
+
+    pub(super) fn publish(
+        &mut self,
+        world: &World,
+        topic: &str,
+        body: &str,
+        qos: QoS,
+    ) -> Result<(), HubError> {
+        let publish = PublishRef { topic, payload: body.as_bytes(), qos, dup: false, retain: false, pid: 7 };
+        self.write(world, |out| encode::publish(out, &publish).unwrap())
+    }
+
+    pub(super) fn subscribe(&mut self, world: &World, filters: &[(&str, QoS)]) -> Result<(), HubError> {
+        self.write(world, |out| encode::subscribe(out, 3, filters).unwrap())
+    }
+
+    pub(super) fn subscribe_c2d(&mut self, world: &World, qos: QoS) {
+        self.subscribe(world, &[(&topics::c2d(DEVICE), qos)]).unwrap();
+    }
+
+    /// Time has passed, or somebody has woken the connection.
+    pub(super) fn turn(&mut self, world: &World) -> Result<(), HubError> {
+        self.session.handle_timeout(world.now)
+    }
+
+    /// What the hub sent since.
+    pub(super) fn read(&mut self, world: &World) -> Vec<Packet> {
+        let mut packets = Vec::new();
+        loop {
+            let mut out = BytesMut::new();
+            self.session.poll_output(world.now, &mut out);
+            if out.is_empty() {
+                return packets;
+            }
+            while let Some(packet) = wire::decode(&mut out, usize::MAX, Strictness::Strict).unwrap() {
+                packets.push(packet);
+            }
+            assert!(out.is_empty(), "whole packets");
+        }
+    }
+
+    /// The messages among them.
+    pub(super) fn messages(&mut self, world: &World) -> Vec<Publish> {
+        let messages = |packet| match packet {
+            Packet::Publish(publish) => Some(publish),
+            _ => None,
+        };
+        self.read(world).into_iter().filter_map(messages).collect()
+    }
+
+    /// The connection is gone without a word.
+    pub(super) fn drop(mut self, world: &World) -> u64 {
+        self.session.handle_closed(world.now, Closed::Reset);
+        self.session.release();
+        self.session.take_telemetry()
+    }
+}

@@ -1,0 +1,118 @@
+//! Cloud-to-device messages: their age, and whether all of them came, once each and in order. A part of `device`.
+//!
+//! An age needs one clock: the sender's and this machine's must agree, as they do when `hubstorm` sends them itself.
+
+use super::Device;
+use crate::iothub::received::{Stamp, stamp};
+use crate::measure::{Culprit, FromHub, Operation};
+use std::time::Instant;
+
+/// How many numbers back a message can be told from one that came before.
+const WINDOW: u64 = 64;
+
+/// One jump of the numbers counts as so many at most: whoever invents them must not fill a counter.
+const SKIPPED_MAX: u64 = u32::MAX as u64;
+
+/// Which numbers have come.
+#[derive(Debug, Default)]
+pub(super) struct Commands {
+    /// The one that comes next if all is well.
+    next: u64,
+    /// Of the numbers below it: the lowest bit is the one just below.
+    seen: u64,
+}
+
+impl Commands {
+    /// A numbered message came; what of that is to be counted.
+    fn came(&mut self, seq: u64) -> FromHub {
+        let mut counts = FromHub::default();
+        if let Some(skipped) = seq.checked_sub(self.next) {
+            counts.c2d_skipped = skipped.min(SKIPPED_MAX);
+            let moved = u32::try_from(skipped.saturating_add(1)).unwrap_or(u32::MAX);
+            self.seen = self.seen.checked_shl(moved).unwrap_or(0) | 1;
+            self.next = seq.saturating_add(1);
+            return counts;
+        }
+        let back = self.next - 1 - seq;
+        // What lies further back than can be remembered is taken for what a hub delivers twice.
+        if back >= WINDOW || self.seen >> back & 1 == 1 {
+            counts.c2d_duplicates = 1;
+        } else {
+            self.seen |= 1 << back;
+            counts.c2d_reordered = 1;
+        }
+        counts
+    }
+}
+
+impl Device {
+    pub(super) fn on_c2d(&mut self, now: Instant, bag: &str) {
+        let Stamp { sent, seq } = stamp(bag);
+        let (now_unix, zero_unix) = (self.context.unix(now), self.context.zero_unix);
+        match sent.map(|sent| now_unix.checked_sub(sent)) {
+            Some(Some(age)) => self.account().aged(Operation::C2d, now, age),
+            Some(None) => self.account().error("clock_ahead", Culprit::Peer, now, || {
+                format!("{}: a cloud-to-device message was stamped later than it came", self.id())
+            }),
+            None => {}
+        }
+        // What an earlier run left behind was numbered by that.
+        let seq = seq.filter(|_| sent.is_none_or(|sent| sent >= zero_unix));
+        let numbers = seq.map(|seq| self.hub().commands.came(seq)).unwrap_or_default();
+        self.count_hub(|counts| {
+            counts.c2d += 1;
+            counts.c2d_unstamped += u64::from(sent.is_none());
+            counts.c2d_duplicates += numbers.c2d_duplicates;
+            counts.c2d_skipped = counts.c2d_skipped.saturating_add(numbers.c2d_skipped);
+            counts.c2d_reordered += numbers.c2d_reordered;
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn came(seqs: impl IntoIterator<Item = u64>) -> (u64, u64, u64) {
+        let mut commands = Commands::default();
+        let mut sum = (0, 0, 0);
+        for seq in seqs {
+            let counts = commands.came(seq);
+            sum.0 += counts.c2d_skipped;
+            sum.1 += counts.c2d_duplicates;
+            sum.2 += counts.c2d_reordered;
+        }
+        sum
+    }
+
+    #[test]
+    fn numbers_that_are_missing_twice_or_out_of_order_are_told_apart() {
+        for (seqs, skipped, duplicates, reordered) in [
+            (&[0, 1, 2, 3][..], 0, 0, 0),
+            (&[0, 2, 3], 1, 0, 0),
+            (&[2], 2, 0, 0),
+            (&[0, 0, 1, 1, 0], 0, 3, 0),
+            (&[0, 2, 1, 1], 1, 1, 1),
+            (&[3, 2, 1, 0], 3, 0, 3),
+            (&[0, 100, 1], 99, 1, 0),
+            (&[u64::MAX - 1, u64::MAX - 1, 0], SKIPPED_MAX, 2, 0),
+            (&[u64::MAX, 0], SKIPPED_MAX, 1, 0),
+        ] {
+            assert_eq!(came(seqs.iter().copied()), (skipped, duplicates, reordered), "{seqs:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_message_is_new_or_a_duplicate(mut seqs in prop::collection::vec(0_u64..40, 0..80)) {
+            let (skipped, duplicates, reordered) = came(seqs.iter().copied());
+            let all = seqs.len() as u64;
+            seqs.sort_unstable();
+            seqs.dedup();
+            let (new, highest) = (seqs.len() as u64, seqs.last().map_or(0, |last| last + 1));
+            prop_assert_eq!(duplicates, all - new);
+            prop_assert_eq!(skipped - reordered, highest - new, "what never came");
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! What a device has to do with an IoT hub besides its messages, and when: answers that it waits for, answers that it owes,
+//! what it knows of its twin and of commands. A part of `device`; a device that has nothing of it owns nothing for it.
+
+use super::Device;
+use super::commands::Commands;
+use super::methods::Calls;
+use super::twin::Desired;
+use crate::measure::{FromHub, Outcome};
+use crate::plan::Subscription;
+use std::time::Instant;
+
+/// Made when the first message of a hub comes.
+#[derive(Debug, Default)]
+pub(super) struct Hub {
+    pub(super) desired: Desired,
+    pub(super) calls: Calls,
+    pub(super) commands: Commands,
+}
+
+impl Device {
+    pub(super) fn hub(&mut self) -> &mut Hub {
+        self.hub.get_or_insert_default()
+    }
+
+    /// Changes what the fleet counts of its hub.
+    pub(super) fn count_hub(&self, change: impl FnOnce(&mut FromHub)) {
+        self.account().count(|counts| change(&mut counts.from_hub));
+    }
+
+    /// SUBACK came: from now on answers do.
+    pub(super) fn subscribed(&mut self, now: Instant) {
+        let plan = self.plan();
+        if plan.asks_for_twins() && plan.subscribe.contains(&Subscription::Twin) {
+            let get = plan.twin.get_on_connect;
+            self.messages.listen(get, self.context.ns(now));
+        }
+    }
+
+    /// What the passing of time means.
+    pub(super) fn heed_hub(&mut self, now: Instant) {
+        self.expire_requests(now);
+        if let Some(hub) = &mut self.hub {
+            hub.calls.heed_time(now);
+        }
+    }
+
+    /// When `heed_hub` has something to do.
+    pub(super) fn hub_timeout(&self) -> Option<Instant> {
+        let request = self.messages.request_expires(self.plan().twin.timeout);
+        let call = self.hub.as_ref().and_then(|hub| hub.calls.next());
+        request.into_iter().chain(call).min()
+    }
+
+    /// Requests are open: the answers may still come.
+    pub(super) fn waits_for_answers(&self) -> bool {
+        self.messages.requests_open() > 0
+    }
+
+    /// Methods were called and are not answered.
+    pub(super) fn owes_answers(&self) -> bool {
+        self.hub.as_ref().is_some_and(|hub| !hub.calls.is_empty())
+    }
+
+    /// The connection is gone, or the run over: no answer comes, and none can be given.
+    pub(super) fn lose_answers(&mut self, outcome: Outcome, now: Instant) {
+        self.lose_requests(outcome, now);
+        self.lose_calls(outcome, now);
+    }
+}

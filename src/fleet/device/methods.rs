@@ -1,0 +1,194 @@
+//! Direct methods: when each call is to be answered, with what, and what the device does afterwards. A part of `device`.
+//!
+//! A call is due when it arrives. What the device takes for it is its wait, what its own timer is late is lag, and it has
+//! ended when the answer is on its way.
+
+use super::leave::Leave;
+use super::{Device, Stage};
+use crate::iothub::topics;
+use crate::measure::{Culprit, Operation, Outcome};
+use crate::plan::{METHOD_ANSWERS, MethodPlan, PayloadContext, PayloadState};
+use crate::sansio::OUTPUT_BYTES_MAX;
+use crate::session::{Message, Tag};
+use crate::wire::QoS;
+use bytes::BytesMut;
+use std::fmt::Write;
+use std::time::{Duration, Instant};
+
+/// So many calls may wait for their answers; more are not taken. Our choice.
+const WAITING_MAX: usize = 1024;
+
+/// What a method is answered that the scenario does not name, as Azure's .NET SDK does without a handler (its
+/// `MethodNotImplemented`); other SDKs leave it to the program, or do not answer.
+const NOT_IMPLEMENTED: u32 = 501;
+
+/// Calls that wait for their answers, and what the payloads of these remember.
+#[derive(Debug, Default)]
+pub(super) struct Calls {
+    /// In the order in which they are to be answered.
+    waiting: Vec<Call>,
+    /// By method of the plan; made at the first answer.
+    states: Box<[(PayloadState, u64)]>,
+}
+
+/// One call.
+#[derive(Debug)]
+struct Call {
+    arrived: Instant,
+    /// When it is to be answered.
+    at: Instant,
+    /// When that was noticed.
+    picked: Option<Instant>,
+    /// Which method of the plan; `None`: none of them.
+    method: Option<usize>,
+    rid: Box<str>,
+}
+
+impl Calls {
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    fn add(&mut self, call: Call) {
+        let place = self.waiting.partition_point(|other| other.at <= call.at);
+        self.waiting.insert(place, call);
+    }
+
+    pub(super) fn heed_time(&mut self, now: Instant) {
+        for call in self.waiting.iter_mut().take_while(|call| call.at <= now) {
+            call.picked.get_or_insert(now);
+        }
+    }
+
+    /// When the next is to be answered that is not due yet.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.waiting.iter().find(|call| call.picked.is_none()).map(|call| call.at)
+    }
+
+    /// The first that is due.
+    fn due(&self) -> Option<&Call> {
+        self.waiting.first().filter(|call| call.picked.is_some())
+    }
+}
+
+impl Device {
+    pub(super) fn on_method(&mut self, now: Instant, name: &str, rid: &str) {
+        let methods = &self.plan().methods;
+        let method = methods.iter().position(|method| method.name == name);
+        let after = method.and_then(|method| methods.get(method)).map_or(Duration::ZERO, |plan| plan.after);
+        if method.is_none() {
+            self.count_hub(|counts| counts.methods_unknown += 1);
+        }
+        let call = Call { arrived: now, at: now + after, picked: None, method, rid: rid.into() };
+        if self.hub().calls.waiting.len() < WAITING_MAX {
+            let calls = &mut self.hub().calls;
+            calls.add(call);
+            calls.heed_time(now);
+        } else {
+            self.account().error("method_overflow", Culprit::Peer, now, || {
+                format!("{}: more than {WAITING_MAX} calls waited for their answers", self.id())
+            });
+            self.call_ended(&call, Outcome::Lost, now);
+        }
+    }
+
+    fn method(&self, call: &Call) -> Option<&MethodPlan> {
+        self.plan().methods.get(call.method?)
+    }
+
+    /// Writes the answers that are due, while there is room.
+    pub(super) fn answer_methods(&mut self, now: Instant, out: &mut BytesMut) {
+        while out.len() < OUTPUT_BYTES_MAX
+            && let Some(call) = self.hub.as_ref().and_then(|hub| hub.calls.due())
+        {
+            let plan = self.method(call);
+            let reconnect = plan.is_some_and(|plan| plan.then_reconnect);
+            let answer = plan.is_none_or(|plan| plan.answer.is_some());
+            let qos = plan.and_then(|plan| plan.answer.as_ref()).map_or(QoS::AtMostOnce, |answer| answer.qos);
+            if answer && qos > QoS::AtMostOnce && !self.session.has_room() {
+                return;
+            }
+            let call = self.hub().calls.waiting.remove(0);
+            if answer {
+                self.answer(&call, now, out);
+            } else {
+                self.count_hub(|counts| counts.methods_unanswered += 1);
+            }
+            if reconnect && matches!(self.stage, Stage::Online { .. }) {
+                self.leave_to_return(Leave::Reconnect, now);
+            }
+        }
+    }
+
+    fn answer(&mut self, call: &Call, now: Instant, out: &mut BytesMut) {
+        let context = self.context.clone();
+        let fleet = &context.plan.fleets[usize::from(self.fleet)];
+        let answer = call.method.and_then(|method| fleet.methods.get(method)?.answer.as_ref());
+        let mut payload = context.payload.borrow_mut();
+        payload.clear();
+        if let (Some(method), Some(answer)) = (call.method, answer) {
+            let (device, index) = (self.id(), self.index);
+            let (state, calls) = self.answer_state(method);
+            let facts = PayloadContext {
+                device: &device,
+                index,
+                seq: *calls,
+                now_unix: context.unix(now),
+                uptime: now.saturating_duration_since(context.zero),
+            };
+            answer.payload.render(state, &facts, &mut payload);
+            *calls += 1;
+        }
+        let mut topic = context.topic.borrow_mut();
+        topic.clear();
+        let status = answer.map_or(NOT_IMPLEMENTED, |answer| answer.status);
+        // Writing to a String cannot fail.
+        let _ = write!(topic, "{}{status}/?$rid={}", topics::METHOD_ANSWER, call.rid);
+        let qos = answer.map_or(QoS::AtMostOnce, |answer| answer.qos);
+        let late = call.picked.unwrap_or(now).saturating_duration_since(call.at);
+        let tag = Tag { due: call.arrived, picked: call.arrived + late, stream: METHOD_ANSWERS, seq: 0 };
+        let message = Message { topic: &topic, payload: &payload, qos, retain: false };
+        if let Err(error) = self.session.publish(now, &message, tag, out) {
+            // Its request id is the hub's: what MQTT cannot carry back.
+            self.account().error("method_rid", Culprit::Peer, now, || format!("{}: {error}", self.id()));
+            self.call_ended(call, Outcome::Lost, now);
+        }
+    }
+
+    /// What the payloads of a method remember, and how often it was answered.
+    fn answer_state(&mut self, method: usize) -> &mut (PayloadState, u64) {
+        let context = self.context.clone();
+        let number = self.number();
+        let fleet = &context.plan.fleets[usize::from(self.fleet)];
+        let states = &mut self.hub().calls.states;
+        if states.is_empty() {
+            // Streams of messages are counted from 0, and the will's is the highest.
+            let streams = (0..u16::MAX).rev();
+            let methods = fleet.methods.iter().zip(streams);
+            *states = methods
+                .map(|(method, stream)| match &method.answer {
+                    Some(answer) => (answer.payload.state(context.plan.seed, number, stream), 0),
+                    None => (crate::plan::Payload::empty().state(context.plan.seed, number, stream), 0),
+                })
+                .collect();
+        }
+        &mut states[method]
+    }
+
+    fn call_ended(&self, call: &Call, outcome: Outcome, now: Instant) {
+        let (due_ns, at_ns) = (self.context.ns(call.arrived), self.context.ns(now));
+        self.account().ended(Operation::Method, outcome, due_ns, at_ns);
+    }
+
+    /// Calls that cannot be answered any more. Those that were not to be answered miss nothing.
+    pub(super) fn lose_calls(&mut self, outcome: Outcome, now: Instant) {
+        let Some(hub) = &mut self.hub else { return };
+        for call in std::mem::take(&mut hub.calls.waiting) {
+            if self.method(&call).is_some_and(|plan| plan.answer.is_none()) {
+                self.count_hub(|counts| counts.methods_unanswered += 1);
+            } else {
+                self.call_ended(&call, outcome, now);
+            }
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! A device and its twin: how its requests end, and which versions of desired properties it has seen. A part of `device`;
+//! requests are sent by `messages`.
+
+use super::Device;
+use crate::fleet::requests::{Answered, Request};
+use crate::iothub::received::{desired_version, refusal};
+use crate::measure::{Culprit, FromHub, Operation, Outcome};
+use crate::plan::GET_ON_CONNECT;
+use crate::units::human_duration;
+use std::time::Instant;
+
+/// So many changes may be waiting for the whole twin; more are judged at once.
+const EARLY_MAX: usize = 64;
+
+/// One jump of the version counts as so many at most: whoever invents them must not fill a counter.
+const MISSED_MAX: u64 = u32::MAX as u64;
+
+/// Which desired properties the device has. The right order is to subscribe, then to ask for the whole twin, then to drop
+/// what is not newer (Azure: "Understand and use device twins in IoT Hub").
+#[derive(Debug, Default)]
+pub(super) struct Desired {
+    known: Option<u64>,
+    /// Versions that came before the whole twin did.
+    early: Vec<u64>,
+}
+
+impl Desired {
+    /// A change came; what of that is to be counted. While the whole twin is on its way, nothing is missed.
+    fn changed(&mut self, version: u64, getting: bool) -> FromHub {
+        if getting && self.early.len() < EARLY_MAX {
+            self.early.push(version);
+            return FromHub { desired: 1, ..FromHub::default() };
+        }
+        let mut counts = self.settle(None);
+        counts.desired += 1;
+        self.judge(version, &mut counts);
+        counts
+    }
+
+    /// The whole twin came with that version of them, or did not come: what came early is judged.
+    fn settle(&mut self, whole: Option<u64>) -> FromHub {
+        self.known = self.known.max(whole);
+        let mut counts = FromHub::default();
+        for version in std::mem::take(&mut self.early) {
+            self.judge(version, &mut counts);
+        }
+        counts
+    }
+
+    fn judge(&mut self, version: u64, counts: &mut FromHub) {
+        match self.known {
+            Some(known) if version <= known => {
+                counts.desired_stale += 1;
+                return;
+            }
+            Some(known) => counts.desired_missed += (version - known - 1).min(MISSED_MAX),
+            None => {}
+        }
+        self.known = Some(version);
+    }
+}
+
+impl Device {
+    pub(super) fn on_twin_answer(&mut self, now: Instant, status: u16, rid: &str, body: &[u8]) {
+        let request = match self.messages.answered(rid) {
+            Answered::Open(request) => request,
+            Answered::Late => return self.count_hub(|counts| counts.late_answers += 1),
+            Answered::Unknown => return self.count_hub(|counts| counts.unknown_answers += 1),
+        };
+        let operation = self.plan().operation(request.tag.stream);
+        // An answer without what was asked for is none.
+        let version = (operation == Operation::TwinGet && status == 200).then(|| desired_version(body));
+        let (outcome, class) = match (status, version) {
+            (200, Some(None)) => (Outcome::Refused, "twin_body"),
+            (200 | 204, _) => (Outcome::Ok, ""),
+            (429, _) => (Outcome::Throttled, "twin_429"),
+            _ => (Outcome::Refused, class(status)),
+        };
+        if outcome == Outcome::Ok {
+            self.account().message_ok(operation, &request.tag, request.sent, now);
+            self.message_ended(request.tag.stream, now);
+        } else {
+            self.account().error(class, Culprit::Peer, now, || {
+                let said = refusal(body).map(|said| format!(": {said}")).unwrap_or_default();
+                format!("{}: {operation} answered {status}{said}", self.id())
+            });
+            self.request_ended(request, outcome, now);
+        }
+        if let Some(version) = version.flatten() {
+            let counts = self.hub().desired.settle(Some(version));
+            self.count_desired(counts);
+        }
+    }
+
+    fn request_ended(&mut self, request: Request, outcome: Outcome, now: Instant) {
+        let stream = request.tag.stream;
+        self.account().sent_ended(self.plan().operation(stream), outcome, &request.tag, now);
+        self.message_ended(stream, now);
+        if stream == GET_ON_CONNECT {
+            self.settle_without_the_twin();
+        }
+    }
+
+    pub(super) fn on_desired(&mut self, version: u64) {
+        let getting = self.messages.is_getting() || self.is_about_to_get();
+        let counts = self.hub().desired.changed(version, getting);
+        self.count_desired(counts);
+    }
+
+    /// SUBACK has not come, and the request for the whole twin goes with it.
+    fn is_about_to_get(&self) -> bool {
+        self.plan().twin.get_on_connect && !self.messages.is_listening()
+    }
+
+    fn settle_without_the_twin(&mut self) {
+        if let Some(hub) = &mut self.hub {
+            let counts = hub.desired.settle(None);
+            self.count_desired(counts);
+        }
+    }
+
+    fn count_desired(&self, counted: FromHub) {
+        self.count_hub(|counts| {
+            counts.desired += counted.desired;
+            counts.desired_stale += counted.desired_stale;
+            counts.desired_missed = counts.desired_missed.saturating_add(counted.desired_missed);
+        });
+    }
+
+    pub(super) fn expire_requests(&mut self, now: Instant) {
+        let timeout = self.plan().twin.timeout;
+        while let Some(request) = self.messages.expired_request(now, timeout) {
+            self.account().error("twin_timeout", Culprit::Peer, now, || {
+                let operation = self.plan().operation(request.tag.stream);
+                format!("{}: no answer to {operation} within {}", self.id(), human_duration(timeout))
+            });
+            self.request_ended(request, Outcome::TimedOut, now);
+        }
+    }
+
+    pub(super) fn lose_requests(&mut self, outcome: Outcome, now: Instant) {
+        while let Some(request) = self.messages.lost_request() {
+            self.request_ended(request, outcome, now);
+        }
+        if let Some(due_ns) = self.messages.give_up_get() {
+            self.account().ended(Operation::TwinGet, outcome, due_ns, self.context.ns(now));
+        }
+        self.settle_without_the_twin();
+    }
+}
+
+/// A stable class for each status that Azure's SDKs know.
+fn class(status: u16) -> &'static str {
+    match status {
+        400 => "twin_400",
+        401 => "twin_401",
+        403 => "twin_403",
+        404 => "twin_404",
+        405 => "twin_405",
+        409 => "twin_409",
+        412 => "twin_412",
+        413 => "twin_413",
+        415 => "twin_415",
+        499 => "twin_499",
+        500 => "twin_500",
+        502 => "twin_502",
+        503 => "twin_503",
+        504 => "twin_504",
+        _ => "twin_unknown",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counts(counts: FromHub) -> (u64, u64, u64) {
+        (counts.desired, counts.desired_stale, counts.desired_missed)
+    }
+
+    #[test]
+    fn versions_that_are_old_or_missing_are_counted() {
+        let mut desired = Desired::default();
+        for (version, seen) in
+            [(5, (1, 0, 0)), (6, (1, 0, 0)), (6, (1, 1, 0)), (2, (1, 1, 0)), (9, (1, 0, 2)), (10, (1, 0, 0))]
+        {
+            assert_eq!(counts(desired.changed(version, false)), seen, "{version}");
+        }
+        assert_eq!(counts(desired.changed(u64::MAX, false)), (1, 0, MISSED_MAX));
+    }
+
+    #[test]
+    fn what_comes_before_the_whole_twin_is_judged_by_it() {
+        let mut desired = Desired::default();
+        for version in [3, 4, 5, 7] {
+            assert_eq!(counts(desired.changed(version, true)), (1, 0, 0));
+        }
+        assert_eq!(counts(desired.settle(Some(4))), (0, 2, 1), "3 and 4 are in it, 6 never came");
+        assert_eq!(counts(desired.changed(8, false)), (1, 0, 0));
+        assert_eq!(counts(desired.settle(Some(6))), (0, 0, 0), "an older answer changes nothing");
+        assert_eq!(counts(desired.changed(9, false)), (1, 0, 0));
+    }
+
+    #[test]
+    fn a_hub_that_never_answers_fills_no_memory() {
+        let mut desired = Desired::default();
+        for version in 0..10_000 {
+            desired.changed(version, true);
+            assert!(desired.early.len() <= EARLY_MAX);
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! What a hub sends to a device, as the device reads it: answers to its twin requests, changes of desired properties,
+//! direct methods, cloud-to-device messages (Azure: "Communicate with an IoT hub using the MQTT protocol"). Called by
+//! `fleet`. All of it comes from outside: what cannot be read is `None`, and nothing here panics.
+
+use super::properties;
+use serde::Deserialize;
+use std::time::Duration;
+
+/// The longest request id of a method that is taken: it has to be echoed, and kept until then. Our choice; Azure's are short.
+pub const RID_BYTES_MAX: usize = 256;
+
+/// What a topic means to the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Received<'a> {
+    /// The answer to a twin request.
+    TwinAnswer {
+        /// 200, 204, or what is wrong, in HTTP's numbers.
+        status: u16,
+        /// The request's id, as it was sent.
+        rid: &'a str,
+    },
+    /// Desired properties have changed; the body says how.
+    Desired {
+        /// Of the desired properties, with the change.
+        version: u64,
+    },
+    /// A direct method is called.
+    Method {
+        /// Its name.
+        name: &'a str,
+        /// To be echoed with the answer.
+        rid: &'a str,
+    },
+    /// A cloud-to-device message.
+    C2d {
+        /// Its properties, still encoded; may be empty.
+        bag: &'a str,
+    },
+}
+
+/// What a message of that topic means to `device`; `None`: it is none of a hub's.
+#[must_use]
+pub fn received<'a>(device: &str, topic: &'a str) -> Option<Received<'a>> {
+    let Some(rest) = topic.strip_prefix("$iothub/") else {
+        let rest = topic.strip_prefix("devices/")?.strip_prefix(device)?;
+        let bag = rest.strip_prefix("/messages/devicebound/")?;
+        return Some(Received::C2d { bag });
+    };
+    if let Some(rest) = rest.strip_prefix("twin/res/") {
+        let (status, query) = rest.split_once("/?")?;
+        return Some(Received::TwinAnswer { status: status.parse().ok()?, rid: field(query, "$rid")? });
+    }
+    if let Some(query) = rest.strip_prefix("twin/PATCH/properties/desired/?") {
+        return Some(Received::Desired { version: field(query, "$version")?.parse().ok()? });
+    }
+    let (name, query) = rest.strip_prefix("methods/POST/")?.split_once("/?")?;
+    // It has to stand in a topic's name again (MQTT 3.1.1 §4.7.1, §1.5.3).
+    let bad = |c: char| c == '+' || c == '#' || c.is_control();
+    let rid = field(query, "$rid").filter(|rid| rid.len() <= RID_BYTES_MAX && !rid.contains(bad))?;
+    Some(Received::Method { name, rid })
+}
+
+/// The value of a name in `a=1&b=2`.
+fn field<'a>(query: &'a str, name: &str) -> Option<&'a str> {
+    query
+        .split('&')
+        .find_map(|field| field.strip_prefix(name)?.strip_prefix('='))
+        .filter(|value| !value.is_empty())
+}
+
+/// The version of the desired properties in the answer to a request for the whole twin.
+#[must_use]
+pub fn desired_version(body: &[u8]) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct Twin {
+        desired: Desired,
+    }
+    #[derive(Deserialize)]
+    struct Desired {
+        #[serde(rename = "$version")]
+        version: u64,
+    }
+    serde_json::from_slice::<Twin>(body).ok().map(|twin| twin.desired.version)
+}
+
+/// What the body of a refused twin request says, for people: `errorCode 400004, the message`.
+#[must_use]
+pub fn refusal(body: &[u8]) -> Option<String> {
+    /// So much of it is shown.
+    const CHARS_MAX: usize = 160;
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Refusal {
+        error_code: Option<i64>,
+        message: Option<String>,
+    }
+    let Refusal { error_code, message } = serde_json::from_slice(body).ok()?;
+    let code = error_code.map(|code| format!("errorCode {code}"));
+    let message = message.map(|text| text.chars().take(CHARS_MAX).collect::<String>());
+    let said: Vec<String> = code.into_iter().chain(message).collect();
+    (!said.is_empty()).then(|| said.join(", "))
+}
+
+/// What the sender of a cloud-to-device message stamped on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stamp {
+    /// When, since the Unix epoch.
+    pub sent: Option<Duration>,
+    /// Its number among those for this device.
+    pub seq: Option<u64>,
+}
+
+/// Reads the stamp in a property bag. What cannot be read is not there.
+#[must_use]
+pub fn stamp(bag: &str) -> Stamp {
+    let Ok(bag) = properties::decode(bag) else { return Stamp::default() };
+    let value = |wanted| bag.iter().find(|(name, _)| name == wanted).and_then(|(_, value)| value.as_deref());
+    let number = |wanted| value(wanted)?.parse::<u64>().ok();
+    let made = || {
+        let made: jiff::Timestamp = value(properties::CREATION_TIME)?.parse().ok()?;
+        Duration::try_from(made.duration_since(jiff::Timestamp::UNIX_EPOCH)).ok()
+    };
+    let sent = number(properties::SENT).map(Duration::from_micros).or_else(made);
+    Stamp { sent, seq: number(properties::SEQ) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn topics_are_told_apart() {
+        let answer = |status, rid| Received::TwinAnswer { status, rid };
+        for (topic, meaning) in [
+            ("$iothub/twin/res/200/?$rid=7", answer(200, "7")),
+            ("$iothub/twin/res/204/?$rid=7&$version=3", answer(204, "7")),
+            ("$iothub/twin/res/429/?$version=3&$rid=a-b", answer(429, "a-b")),
+            ("$iothub/twin/PATCH/properties/desired/?$version=12", Received::Desired { version: 12 }),
+            ("$iothub/methods/POST/reboot/?$rid=1f", Received::Method { name: "reboot", rid: "1f" }),
+            ("devices/d#1/messages/devicebound/", Received::C2d { bag: "" }),
+            ("devices/d#1/messages/devicebound/%24.mid=4&a=b", Received::C2d { bag: "%24.mid=4&a=b" }),
+        ] {
+            assert_eq!(received("d#1", topic), Some(meaning), "{topic}");
+        }
+    }
+
+    #[test]
+    fn what_no_hub_sends_means_nothing() {
+        let long = format!("$iothub/methods/POST/reboot/?$rid={}", "x".repeat(RID_BYTES_MAX + 1));
+        for topic in [
+            "",
+            "$iothub/",
+            "$iothub/twin/res/",
+            "$iothub/twin/res/ok/?$rid=1",
+            "$iothub/twin/res/70000/?$rid=1",
+            "$iothub/twin/res/-200/?$rid=1",
+            "$iothub/twin/res/200/?$version=1",
+            "$iothub/twin/res/200/?$rid=",
+            "$iothub/twin/res/200/",
+            "$iothub/twin/PATCH/properties/desired/?$version=",
+            "$iothub/twin/PATCH/properties/desired/?$version=18446744073709551616",
+            "$iothub/methods/POST/reboot",
+            "$iothub/methods/POST/reboot/?$rid",
+            "$iothub/methods/GET/reboot/?$rid=1",
+            "$iothub/methods/POST/reboot/?$rid=1/#",
+            "$iothub/methods/POST/reboot/?$rid=1\u{1b}",
+            "devices/d2/messages/devicebound/",
+            "devices/d1/messages/events/",
+            "devices/d1",
+            "ä",
+            &long,
+        ] {
+            assert_eq!(received("d1", topic), None, "{topic}");
+        }
+    }
+
+    #[test]
+    fn the_version_of_desired_properties_is_read_and_nothing_else() {
+        let body = br#"{"desired":{"a":{"b":[1,null]},"$version":7},"reported":{"$version":3}}"#;
+        assert_eq!(desired_version(body), Some(7));
+        let deep = [br#"{"desired":{"$version":1,"x":"#.as_slice(), &[b'['; 100_000]].concat();
+        let hostile: [&[u8]; 7] = [
+            b"",
+            b"null",
+            b"[]",
+            b"{\"desired\":{}}",
+            b"{\"desired\":{\"$version\":-1},\"reported\":{}}",
+            b"\xff\xfe",
+            &deep,
+        ];
+        for body in hostile {
+            assert_eq!(desired_version(body), None);
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_told_in_short() {
+        let body = br#"{"errorCode":400004,"trackingId":"1","message":"bad \u001b[2J","timestampUtc":"x"}"#;
+        assert_eq!(refusal(body).as_deref(), Some("errorCode 400004, bad \u{1b}[2J"), "the faces clean it");
+        assert_eq!(refusal(br#"{"message":"x"}"#).as_deref(), Some("x"));
+        let long = format!("{{\"message\":\"{}\"}}", "ä".repeat(10_000));
+        assert_eq!(refusal(long.as_bytes()).map(|text| text.chars().count()), Some(160));
+        for body in [&b""[..], b"{}", b"\xff", b"{\"errorCode\":\"x\"}", b"[[["] {
+            assert_eq!(refusal(body), None);
+        }
+    }
+
+    #[test]
+    fn stamps_are_read_where_they_can_be() {
+        let at = |micros| Some(Duration::from_micros(micros));
+        for (bag, sent, seq) in [
+            ("", None, None),
+            ("hubstorm-sent=1800000000123456&hubstorm-seq=4", at(1_800_000_000_123_456), Some(4)),
+            ("iothub-creation-time-utc=2027-01-15T08%3A00%3A00.5Z", at(1_800_000_000_500_000), None),
+            ("iothub-creation-time-utc=2027-01-15T08%3A00%3A00Z&hubstorm-sent=7", at(7), None),
+            ("hubstorm-sent=-1&hubstorm-seq=x", None, None),
+            ("hubstorm-sent&hubstorm-seq=", None, None),
+            ("iothub-creation-time-utc=1960-01-01T00%3A00%3A00Z", None, None),
+            ("iothub-creation-time-utc=yesterday&hubstorm-seq=18446744073709551616", None, None),
+            ("hubstorm-sent=%ff", None, None),
+        ] {
+            assert_eq!(stamp(bag), Stamp { sent, seq }, "{bag}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn nothing_from_outside_panics(topic in ".{0,80}", body in proptest::collection::vec(0_u8.., 0..80)) {
+            let _ = received("d", &topic);
+            let _ = received("d", &format!("$iothub/twin/res/{topic}"));
+            let _ = (desired_version(&body), refusal(&body), stamp(&topic));
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! `run` against Debian's RabbitMQ: a broker with a codec and a TLS written in Erlang. What it does in another way than the standard
+//! stands in `docs/reliability.md`.
+
+use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, all_ok, totals};
+use crate::support::mqtt::Client;
+use crate::support::rabbitmq::{RabbitMq, USER};
+use hubstorm::result::model::RunResult;
+use std::collections::BTreeSet;
+
+const DEVICES: u64 = 10;
+const PASSWORD: &str = "correct-horse";
+
+/// One broker for all: it takes ten seconds to start.
+#[test]
+fn over_tls_qos_0_and_1_pass_and_its_answer_to_qos_2_breaks_the_protocol() {
+    let broker = RabbitMq::start(PASSWORD);
+    let mut listener = Client::connect(broker.plain(), "listener", USER, PASSWORD);
+    listener.subscribe(&["sensors/#"]);
+
+    let result = run(&broker, &[0, 1]);
+    let published = all_ok(&result, "publish.qos0") + all_ok(&result, "publish");
+    assert_eq!(all_ok(&result, "connect.tls"), DEVICES);
+    assert!(result.run.target.tls.is_some_and(|tls| tls.verified));
+    let mut heard = BTreeSet::new();
+    while (heard.len() as u64) < published {
+        assert!(heard.insert(next(&mut listener)), "twice");
+    }
+    // What came too often would come before this.
+    listener.publish("sensors/end", b"");
+    assert_eq!(next(&mut listener).0, "sensors/end");
+
+    // MQTT 3.1.1 §4.3.3 wants PUBREC.
+    let result = run(&broker, &[2]);
+    let (due, outcomes) = totals(&result, "publish");
+    assert!(due > 0 && !outcomes.contains_key("ok"), "{outcomes:?}");
+    let [error] = &result.errors[..] else { panic!("one class is wanted: {:#?}", result.errors) };
+    assert_eq!((error.class.as_str(), error.culprit.as_str()), ("protocol_error", "peer"));
+    assert!(error.example.contains("PUBACK"), "{error:?}");
+}
+
+/// Topic and payload of the next message.
+fn next(listener: &mut Client) -> (String, Vec<u8>) {
+    let frame = listener.read();
+    let (topic, _, payload) = frame.publish();
+    (topic, payload.to_vec())
+}
+
+/// Two seconds of messages at each of these QoS.
+fn run(broker: &RabbitMq, qos: &[u8]) -> RunResult {
+    let mut scenario = format!(
+        r#"
+name = "RabbitMQ"
+seed = 11
+
+[target]
+kind = "mqtt"
+host = "{host}"
+port = {port}
+ca = "{ca}"
+
+[fleet.sensor]
+devices = {DEVICES}
+id = "dev-{{index:03}}"
+auth = {{ kind = "password", username = "{USER}", password = "${{env.BROKER_PASSWORD}}" }}
+
+[[phase]]
+name = "steady"
+duration = "2s"
+{WIDE_VALIDITY}"#,
+        host = broker.tls().ip(),
+        port = broker.tls().port(),
+        ca = broker.ca().display(),
+    );
+    for qos in qos {
+        scenario += &format!(
+            r#"
+[[fleet.sensor.send]]
+every = "200ms"
+qos = {qos}
+topic = "sensors/${{device}}/{qos}"
+payload = '{{"seq":${{seq}}}}'
+"#
+        );
+    }
+    let work = Workplace::new(&scenario).env("BROKER_PASSWORD", PASSWORD);
+    work.run().exits(0);
+    work.result()
+}

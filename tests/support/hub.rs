@@ -1,0 +1,82 @@
+//! The emulator in this very process, for peers that do not let their port be chosen: at 8883, on an address of its own.
+
+use super::address::listen_at;
+use hubstorm::emulator::{Config, EmulatorError, Hub, Stats, certificate};
+use hubstorm::iothub::sas::Key;
+use hubstorm::link::tls;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+
+/// Of all its devices.
+pub const GROUP_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+/// Where SDKs look for MQTT over TLS.
+const PORT: u16 = 8883;
+
+/// A hub that serves until it is stopped.
+pub struct LocalHub {
+    hub: Arc<Hub>,
+    address: IpAddr,
+    folder: TempDir,
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<Result<Stats, EmulatorError>>,
+}
+
+impl LocalHub {
+    pub fn start() -> LocalHub {
+        let listener = listen_at(PORT);
+        let address = listener.local_addr().expect("it is bound").ip();
+        let config = Config {
+            host_names: vec![address.to_string()],
+            group_keys: vec![group_key()],
+            shards: 1,
+            ..Config::default()
+        };
+        let certificate = certificate::make(&config.host_names, hubstorm::clock::unix()).expect("names");
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        std::fs::write(folder.path().join("ca.pem"), certificate.ca_pem).expect("the folder is ours");
+        let server = tls::server(certificate.chain, certificate.key).expect("it was just made");
+        let hub = Hub::new(config);
+        let (stop, stopped) = oneshot::channel();
+        let serving = Arc::clone(&hub);
+        let serving = std::thread::spawn(move || {
+            let runtime = tokio::runtime::LocalRuntime::new().expect("descriptors");
+            runtime.block_on(serving.serve(listener, server, async { drop(stopped.await) }))
+        });
+        LocalHub { hub, address, folder, stop, serving }
+    }
+
+    /// Its name and its address.
+    pub fn host(&self) -> IpAddr {
+        self.address
+    }
+
+    /// For `ca = ".."`.
+    pub fn ca(&self) -> PathBuf {
+        self.folder.path().join("ca.pem")
+    }
+
+    /// What a portal shows for a device. It holds its key.
+    pub fn connection_string(&self, device: &str) -> String {
+        let key = group_key().derive(device).to_base64();
+        format!("HostName={};DeviceId={device};SharedAccessKey={}", self.address, key.as_str())
+    }
+
+    /// What it has counted so far.
+    pub fn stats(&self) -> Stats {
+        self.hub.stats()
+    }
+
+    /// Ends it; what it counted.
+    pub fn stop(self) -> Stats {
+        self.stop.send(()).expect("it serves");
+        self.serving.join().expect("it does not panic").expect("it served to the end")
+    }
+}
+
+fn group_key() -> Key {
+    Key::from_base64(GROUP_KEY).expect("it is one")
+}
