@@ -34,6 +34,7 @@ stories! {
     receives_what_the_cloud_sends_and_completes_it
     lives_on_after_a_forced_close
     stays_out_while_it_is_disabled
+    works_under_every_character_that_an_id_may_have
     the_piece_in_the_readme_works_as_it_stands
 }
 
@@ -250,6 +251,23 @@ fn stays_out_while_it_is_disabled(sdk: Sdk) {
     device.leave();
     let stats = hub.stop();
     assert_eq!((stats.accepted, stats.refused), (2, 1), "{stats:?}");
+}
+
+/// But `#` and `+`, which topics do not allow, and `;`, which ends a field of a connection string.
+fn works_under_every_character_that_an_id_may_have(sdk: Sdk) {
+    const ID: &str = "Meter-:.%20_*?!(),=@$'1";
+    let hub = LocalHub::start();
+    let mut device = SdkDevice::start(sdk, &hub, &hub.connection_string(ID), &[]);
+    listens(&mut device);
+    device.does(json!({"do": "send", "body": "1", "properties": {"a": "b"}}), "sent");
+    device.does(json!({"do": "report", "patch": {"a": 1}}), "reported");
+    hub.ask(ID, json!({"c2d": {"payload": "2"}})).expect("it is queued");
+    assert_eq!(device.sees("message")["body"], "2");
+    let called = hub.ask(ID, json!({"method": {"name": "reboot", "payload": 3}})).expect("it answers");
+    assert_eq!(called.payload, Some(json!({"echo": 3})));
+    device.leave();
+    let stats = hub.stop();
+    assert_eq!((stats.telemetry, stats.refused, stats.protocol_errors), (1, 0, 0), "{stats:?}");
 }
 
 fn the_piece_in_the_readme_works_as_it_stands(sdk: Sdk) {
