@@ -2,12 +2,13 @@
 //! nothing and looks at nothing but the plan.
 
 use crate::plan::{
-    Auth, CallPlan, DrivePlan, FleetPlan, Keys, Needs, Offline, PhasePlan, Plan, Renew, SendPlan, Spread,
-    Subscription, TargetKind, TokenLife,
+    Auth, CallPlan, DrivePlan, FleetPlan, Keys, MethodPlan, Needs, Offline, PhasePlan, Plan, Renew, SendPlan,
+    Spread, Subscription, TargetKind, TokenLife,
 };
 use crate::units::{Percent, Rate, human_bytes, human_count, human_duration, human_us, plural};
 use crate::wire::QoS;
 use std::fmt::{self, Write};
+use std::time::Duration;
 
 /// The resolved plan and its needs. No secret is in it.
 #[must_use]
@@ -135,6 +136,14 @@ fn write_fleet(out: &mut String, fleet: &FleetPlan) -> fmt::Result {
     for send in &fleet.sends {
         writeln!(out, "    sends        {}", stream(send, fleet))?;
     }
+    if fleet.asks_for_twins() {
+        let get = if fleet.twin.get_on_connect { "asked for on each connection; " } else { "" };
+        let (qos, timeout) = (fleet.twin.qos, human_duration(fleet.twin.timeout));
+        writeln!(out, "    twin         {get}requests at QoS {qos}, answers within {timeout}")?;
+    }
+    for method in &fleet.methods {
+        writeln!(out, "    answers      {}", self::method(method))?;
+    }
     writeln!(
         out,
         "    patience     connect {}, ack {}, send by {}, {} in flight",
@@ -212,6 +221,19 @@ fn stream(send: &SendPlan, fleet: &FleetPlan) -> String {
         send.qos,
         human_bytes(bytes as u64)
     )
+}
+
+fn method(method: &MethodPlan) -> String {
+    let answer = match &method.answer {
+        Some(answer) => format!("{} with {}", method.name, answer.status),
+        None => format!("{} not at all", method.name),
+    };
+    let after = match method.after {
+        Duration::ZERO => String::new(),
+        after => format!(", after {}", human_duration(after)),
+    };
+    let then = if method.then_reconnect { ", then goes and comes back" } else { "" };
+    format!("{answer}{after}{then}")
 }
 
 fn write_drive(out: &mut String, drive: &DrivePlan, fleets: &[FleetPlan]) -> fmt::Result {
@@ -334,6 +356,26 @@ mod tests {
             text.contains("service.method: the method reboot of fleet meter, regular, taking turns, 5/s"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn twins_and_methods_are_described() {
+        let quickstart = include_str!("../../scenarios/quickstart.toml");
+        let text = described(
+            quickstart,
+            &[
+                "fleet.meter.subscribe=[\"twin\", \"methods\"]",
+                "fleet.meter.twin={ get = \"on-connect\" }",
+                "fleet.meter.methods={ reboot = { after = \"2s\", then = \"reconnect\" }, no = { answer = false } }",
+            ],
+        );
+        for line in [
+            "twin         asked for on each connection; requests at QoS 0, answers within 60.0 s",
+            "answers      reboot with 200, after 2.00 s, then goes and comes back",
+            "answers      no not at all",
+        ] {
+            assert!(text.contains(line), "{text}");
+        }
     }
 
     #[test]

@@ -31,6 +31,8 @@ pub use context::{Context, Control};
 pub use device::Device;
 pub use trace::Tracer;
 pub use usage::{Usage, process as own_usage, raise_descriptor_limit};
+#[cfg(test)]
+pub(crate) use {caller::Caller, device::Parting};
 
 /// How long the workers may take to make their devices before the first phase begins.
 const LEAD: Duration = Duration::from_millis(250);

@@ -44,7 +44,10 @@ impl Plan {
         let samples: f64 = match threshold.metric {
             metric if metric.is_message() => fleets
                 .map(|(fleet, _)| {
-                    phases.iter().map(|phase| self.messages_in(fleet, metric, phase)).sum::<f64>()
+                    let messages = phases.iter().map(|phase| self.messages_in(fleet, metric, phase));
+                    let gets = metric == Operation::TwinGet && fleet.twin.get_on_connect;
+                    let gets = phases.iter().filter(|_| gets).map(|phase| self.connects_in(fleet, phase));
+                    messages.chain(gets).sum::<f64>()
                 })
                 .sum(),
             Operation::Connect | Operation::Online => fleets
@@ -53,16 +56,36 @@ impl Plan {
             Operation::Renewal => fleets
                 .map(|(fleet, _)| phases.iter().map(|phase| self.renewals_in(fleet, phase)).sum::<f64>())
                 .sum(),
-            call @ (Operation::ServiceMethod | Operation::ServiceDesired | Operation::ServiceC2d) => self
+            call @ (Operation::ServiceMethod
+            | Operation::ServiceDesired
+            | Operation::ServiceC2d
+            | Operation::Method
+            | Operation::C2d) => self
                 .drives
                 .iter()
-                .filter(|drive| drive.call.operation() == call)
+                .filter(|drive| drive.call.operation() == at_the_service(call))
                 .filter(|drive| threshold.fleet.is_none_or(|fleet| fleet == drive.fleet))
                 .map(|drive| self.calls_of(drive, &phases))
                 .sum(),
             _ => return None,
         };
         Some(samples.round() as u64)
+    }
+
+    /// Connections that the plan has a fleet make: devices that come, and renewals.
+    #[must_use]
+    pub fn planned_connects(&self, fleet: &FleetPlan) -> f64 {
+        self.schedule.phases().iter().map(|phase| self.connects_in(fleet, phase)).sum()
+    }
+
+    /// Calls of the service side in the whole run.
+    #[must_use]
+    pub fn planned_calls(&self, drive: &DrivePlan) -> f64 {
+        self.calls_of(drive, &self.schedule.phases().iter().collect::<Vec<_>>())
+    }
+
+    fn connects_in(&self, fleet: &FleetPlan, phase: &PhasePlan) -> f64 {
+        self.arrivals_in(fleet, phase) + self.renewals_in(fleet, phase)
     }
 
     fn messages_in(&self, fleet: &FleetPlan, operation: Operation, phase: &PhasePlan) -> f64 {
@@ -108,6 +131,15 @@ impl Plan {
         let devices = u64::from(fleet.devices);
         let spans = (0..devices).flat_map(|rank| self.schedule.online_spans(rank, devices));
         spans.filter(|span| (ns(phase.start)..ns(phase.end)).contains(&span.from_ns)).count() as f64
+    }
+}
+
+/// What the service side calls a thing that reaches a device.
+fn at_the_service(operation: Operation) -> Operation {
+    match operation {
+        Operation::Method => Operation::ServiceMethod,
+        Operation::C2d => Operation::ServiceC2d,
+        other => other,
     }
 }
 

@@ -11,7 +11,7 @@ use super::format::{self, NONE, plain, plain_lines};
 use super::summary::{Figures, Part, Summary, per_second};
 use super::text::{blame, cpu_average, metric, target};
 use super::verdict::exit;
-use super::{ReportError, margin};
+use super::{ReportError, from_hub, margin};
 use crate::measure::Operation;
 use crate::result::model::{Histogram, Phase, RunResult, Severity, Status};
 use crate::units::{human_bytes, human_count};
@@ -44,6 +44,7 @@ pub fn html(result: &RunResult) -> Result<String, ReportError> {
         main_name: plain(&main_name),
         operations: summary.operations.iter().map(OperationView::of).collect(),
         fleets: fleets(result),
+        from_hub: from_hub::table(result),
         errors: errors(result),
         findings: findings(result),
         health: health(result),
@@ -68,6 +69,7 @@ struct Page<'a> {
     main_name: String,
     operations: Vec<OperationView>,
     fleets: Vec<[String; 8]>,
+    from_hub: from_hub::Table,
     errors: Vec<ErrorView>,
     findings: Vec<FindingView>,
     health: Vec<(&'static str, String)>,

@@ -7,6 +7,7 @@ pub mod verdict;
 
 mod charts;
 mod format;
+mod from_hub;
 mod html;
 mod latency;
 mod margin;

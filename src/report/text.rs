@@ -2,9 +2,9 @@
 //! adds the paths of the files. Lines stay within 100 columns, save for single words that are longer.
 
 use super::format::{self, NONE, plain};
-use super::margin;
 use super::summary::{Figures, OperationSummary, Summary};
 use super::verdict::exit;
+use super::{from_hub, margin};
 use crate::result::model::{Fleet, RunResult, Severity, Status, ThresholdResult};
 use crate::units::{human_bytes, human_count};
 use anstyle::{AnsiColor, Style};
@@ -263,6 +263,9 @@ fn run(out: &mut Out, result: &RunResult, summary: Option<&Summary>) {
                 format::plural(sum(|fleet| fleet.late_acks), "late ack", "late acks"),
             ),
         );
+    }
+    for (name, value) in from_hub::facts(result) {
+        fact(name, value);
     }
     fact("generator", generator(result));
     fact(

@@ -86,6 +86,18 @@ fn renewal() {
 }
 
 #[test]
+fn twins() {
+    let short = ["phase.ramp.duration=1s", "phase.steady.duration=3s", "fleet.thermostat.devices=10"];
+    let fast = ["fleet.thermostat.twin.every=1s", "fleet.thermostat.report.0.every=1s"];
+    let often = ["fleet.thermostat.send.0.every=1s"];
+    let result = run("twins.toml", &[&short[..], &fast, &often].concat(), &[], &[]);
+    for operation in ["twin.get", "twin.report", "telemetry"] {
+        assert!(all_ok(&result, operation) > 0, "{operation}");
+    }
+    assert_eq!(result.fleets[0].from_hub, None, "nobody changes desired properties");
+}
+
+#[test]
 fn mosquitto() {
     let broker = Mosquitto::start((0..5).map(|index| format!("sensor-{index:04}")), "the library's");
     let short = ["phase.ramp.duration=500ms", "phase.steady.duration=1s", "fleet.sensor.devices=5"];

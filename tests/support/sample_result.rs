@@ -276,6 +276,7 @@ pub(crate) fn pass() -> RunResult {
             late_acks: 61,
             bytes_sent: 9_840_112,
             bytes_received: 214_020,
+            from_hub: None,
         }],
         phases: vec![
             phase("ramp", true, 0, 20, [0.0, 1.0], [1.0, 1.0]),
