@@ -228,7 +228,7 @@ impl Life {
                 Some(now)
             }
             Parting::Lost { online_for } => {
-                self.device.back_off(&mut self.retries, online_for).map(|delay| now + delay)
+                self.device.back_off(&mut self.retries, online_for, now).map(|delay| now + delay)
             }
         };
         self.next_ns = again.map(|at| world.ns(at)).filter(|ns| *ns < self.device.off_ns());
