@@ -10,6 +10,7 @@ mod model;
 mod node;
 mod overrides;
 mod reader;
+mod schema;
 mod sends;
 
 pub use error::{Errors, Origin, Place, Problem, nearest};
@@ -18,6 +19,7 @@ pub use model::{
     ReconnectSpec, RenewSpec, ReportSpec, Scenario, Secret, SendSpec, Spacing, SubscribeSpec, TargetKind,
     TargetSpec, ThresholdSpec, Timing, TokenSpec, TwinSpec, ValiditySpec, WillSpec, Written,
 };
+pub use schema::schema;
 
 use node::Value;
 use reader::Reader;

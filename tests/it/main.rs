@@ -23,5 +23,6 @@ mod rabbitmq;
 mod regression;
 mod report;
 mod scenario;
+mod schema;
 mod sdk;
 mod secrets;
