@@ -2,12 +2,14 @@
 //! nothing and looks at nothing but the plan.
 
 use crate::plan::{
-    Auth, CallPlan, DrivePlan, FleetPlan, Keys, Needs, Offline, PhasePlan, Plan, Renew, SendPlan, Spread,
-    Subscription, TargetKind, TokenLife,
+    Auth, CallPlan, Deliveries, DrivePlan, FleetPlan, Keys, MethodPlan, Needs, Offline, PhasePlan, Plan,
+    Renew, Sdk, SendPlan, Spread, SubscribeQos, Subscription, TargetKind, TokenLife,
 };
+use crate::policy::backoff::{BackOff, Reconnect};
 use crate::units::{Percent, Rate, human_bytes, human_count, human_duration, human_us, plural};
 use crate::wire::QoS;
 use std::fmt::{self, Write};
+use std::time::Duration;
 
 /// The resolved plan and its needs. No secret is in it.
 #[must_use]
@@ -28,8 +30,8 @@ fn write_plan(out: &mut String, plan: &Plan) -> fmt::Result {
         writeln!(out, "  warning: {warning}")?;
     }
     writeln!(out, "\nfleets")?;
-    for fleet in &plan.fleets {
-        write_fleet(out, fleet)?;
+    for (fleet, number) in plan.fleets.iter().zip(0..) {
+        write_fleet(out, fleet, number, &plan.deliveries)?;
     }
     if !plan.drives.is_empty() {
         writeln!(out, "\nservice side")?;
@@ -117,7 +119,7 @@ fn target(plan: &Plan) -> String {
     format!("{kind} {} over {transport}", plan.target.address())
 }
 
-fn write_fleet(out: &mut String, fleet: &FleetPlan) -> fmt::Result {
+fn write_fleet(out: &mut String, fleet: &FleetPlan, number: u16, deliveries: &Deliveries) -> fmt::Result {
     let devices = u64::from(fleet.devices);
     writeln!(
         out,
@@ -128,12 +130,26 @@ fn write_fleet(out: &mut String, fleet: &FleetPlan) -> fmt::Result {
         fleet.device_id(fleet.devices - 1)
     )?;
     writeln!(out, "    credentials  {}", credentials(&fleet.auth))?;
+    if let Some(sdk) = fleet.sdk {
+        writeln!(out, "    as the SDK   {}", habits(sdk, fleet))?;
+    }
     if !fleet.subscribe.is_empty() {
         let names: Vec<String> = fleet.subscribe.iter().map(subscription).collect();
         writeln!(out, "    subscribes   {}", names.join(", "))?;
     }
-    for send in &fleet.sends {
-        writeln!(out, "    sends        {}", stream(send, fleet))?;
+    for (send, stream) in fleet.sends.iter().zip(0..) {
+        writeln!(out, "    sends        {}", self::stream(send, fleet))?;
+        if let Some(copies) = deliveries.copies_planned(number, stream) {
+            writeln!(out, "    tracked      {}", tracked(copies))?;
+        }
+    }
+    if fleet.asks_for_twins() {
+        let get = if fleet.twin.get_on_connect { "asked for on each connection; " } else { "" };
+        let (qos, timeout) = (fleet.twin.qos, human_duration(fleet.twin.timeout));
+        writeln!(out, "    twin         {get}requests at QoS {qos}, answers within {timeout}")?;
+    }
+    for method in &fleet.methods {
+        writeln!(out, "    answers      {}", self::method(method))?;
     }
     writeln!(
         out,
@@ -180,6 +196,46 @@ fn tokens(life: &TokenLife) -> String {
     format!("tokens for {}, {renewed}{clock}", human_duration(life.ttl))
 }
 
+/// What the preset has set, as far as the scenario does not say otherwise.
+fn habits(sdk: Sdk, fleet: &FleetPlan) -> String {
+    let api_version = match &fleet.auth {
+        Auth::Sas { api_version, .. } => format!(", api-version {api_version}"),
+        _ => String::new(),
+    };
+    let SubscribeQos { c2d, twin, methods } = fleet.subscribe_qos;
+    format!(
+        "{}: keep-alive {}, {}, QoS {} for c2d, {} for twin, {} for methods{api_version}",
+        sdk.name(),
+        human_duration(Duration::from_secs(fleet.keep_alive_s.into())),
+        reconnects(&fleet.reconnect),
+        c2d as u8,
+        twin as u8,
+        methods as u8
+    )
+}
+
+fn reconnects(reconnect: &Reconnect) -> String {
+    let human = human_duration;
+    let waits = match reconnect.back_off {
+        BackOff::Never => return "never reconnects".to_owned(),
+        BackOff::Fixed { delay } => format!("after {}", human(delay)),
+        BackOff::Exponential { base, max, .. } => {
+            format!("after {}, doubled up to {}", human(base), human(max))
+        }
+        BackOff::Stepped { least, max, floor, .. } => {
+            format!("after {}, growing up to {}", human(least.max(floor)), human(max))
+        }
+    };
+    let first = if reconnect.immediate_first { "at once, then " } else { "" };
+    let gives_up = match (reconnect.gives_up_after, reconnect.gives_up_refused) {
+        (None, false) => String::new(),
+        (None, true) => " (gives up when refused)".to_owned(),
+        (Some(after), false) => format!(" (gives up after {})", human(after)),
+        (Some(after), true) => format!(" (gives up after {}, or when refused)", human(after)),
+    };
+    format!("reconnects {first}{waits}{gives_up}")
+}
+
 fn subscription(subscription: &Subscription) -> String {
     match subscription {
         Subscription::C2d => "c2d".to_owned(),
@@ -212,6 +268,26 @@ fn stream(send: &SendPlan, fleet: &FleetPlan) -> String {
         send.qos,
         human_bytes(bytes as u64)
     )
+}
+
+fn method(method: &MethodPlan) -> String {
+    let answer = match &method.answer {
+        Some(answer) => format!("{} with {}", method.name, answer.status),
+        None => format!("{} not at all", method.name),
+    };
+    let after = match method.after {
+        Duration::ZERO => String::new(),
+        after => format!(", after {}", human_duration(after)),
+    };
+    let then = if method.then_reconnect { ", then goes and comes back" } else { "" };
+    format!("{answer}{after}{then}")
+}
+
+/// How many copies of each message of a stream are to arrive.
+fn tracked([least, most]: [u64; 2]) -> String {
+    let copies = plural(most, "copy", "copies");
+    let range = if least == most { copies } else { format!("{} to {copies}", human_count(least)) };
+    format!("each message is delivered in {range} with every device online")
 }
 
 fn write_drive(out: &mut String, drive: &DrivePlan, fleets: &[FleetPlan]) -> fmt::Result {
@@ -319,6 +395,25 @@ mod tests {
     }
 
     #[test]
+    fn what_a_preset_sets_is_described_and_what_the_scenario_says_wins() {
+        let quickstart = include_str!("../../scenarios/quickstart.toml");
+        let described = |sdk: &str, more: &[&str]| {
+            let sdk = format!("fleet.meter.sdk={sdk}");
+            let text = described(quickstart, &[&[sdk.as_str()], more].concat());
+            let lines =
+                text.lines().filter(|line| line.contains("as the SDK") || line.contains("credentials"));
+            lines.map(str::trim).collect::<Vec<_>>().join("\n")
+        };
+        let all = ["python", "node", "dotnet", "java", "c"].map(|sdk| described(sdk, &[])).join("\n");
+        let explicit = [
+            "fleet.meter.keep_alive=20s",
+            "fleet.meter.reconnect={ kind = \"never\" }",
+            "fleet.meter.auth={ kind = \"sas\", ttl = \"30m\", renew = \"50%\", clock_skew = \"-3m\" }",
+        ];
+        insta::assert_snapshot!(format!("{all}\n{}", described("node", &explicit)));
+    }
+
+    #[test]
     fn skipping_while_offline_is_described() {
         let quickstart = include_str!("../../scenarios/quickstart.toml");
         assert!(!described(quickstart, &[]).contains("skipped"));
@@ -334,6 +429,26 @@ mod tests {
             text.contains("service.method: the method reboot of fleet meter, regular, taking turns, 5/s"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn twins_and_methods_are_described() {
+        let quickstart = include_str!("../../scenarios/quickstart.toml");
+        let text = described(
+            quickstart,
+            &[
+                "fleet.meter.subscribe=[\"twin\", \"methods\"]",
+                "fleet.meter.twin={ get = \"on-connect\" }",
+                "fleet.meter.methods={ reboot = { after = \"2s\", then = \"reconnect\" }, no = { answer = false } }",
+            ],
+        );
+        for line in [
+            "twin         asked for on each connection; requests at QoS 0, answers within 60.0 s",
+            "answers      reboot with 200, after 2.00 s, then goes and comes back",
+            "answers      no not at all",
+        ] {
+            assert!(text.contains(line), "{text}");
+        }
     }
 
     #[test]

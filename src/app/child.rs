@@ -3,11 +3,15 @@
 
 use super::{AppError, environment};
 use crate::emulator::control::{Answer, Command, ControlConfig, Ready};
+use crate::emulator::service;
+use crate::fleet::{Answered, Ask, Call};
+use bytes::BytesMut;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 /// A child that says nothing for so long will never say anything.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
@@ -16,6 +20,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 pub(super) struct Hub {
     child: Child,
     stdin: ChildStdin,
+    /// Lines that are not yet in the pipe, the rest of one included: who carries calls may be stopped at any moment.
+    unsaid: BytesMut,
     stdout: Lines<BufReader<ChildStdout>>,
 }
 
@@ -34,7 +40,7 @@ impl Hub {
         let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(AppError::Environment("the built-in hub has no pipes".to_owned()));
         };
-        let mut hub = Hub { child, stdin, stdout: BufReader::new(stdout).lines() };
+        let mut hub = Hub { child, stdin, unsaid: BytesMut::new(), stdout: BufReader::new(stdout).lines() };
         hub.say(&Command::Config(config)).await?;
         let line = hub.hear().await?;
         let ready = serde_json::from_str(&line)
@@ -42,8 +48,39 @@ impl Hub {
         Ok((hub, ready))
     }
 
-    /// Waits until it has ended, of itself.
-    pub(super) async fn ended(&mut self) {
+    /// Carries calls to it and its answers back, until it has ended of itself.
+    pub(super) async fn carry(
+        &mut self,
+        calls: &mut UnboundedReceiver<Call>,
+        answers: &UnboundedSender<Answered>,
+    ) {
+        loop {
+            tokio::select! {
+                Some(call) = calls.recv() => {
+                    let more = std::iter::from_fn(|| calls.try_recv().ok());
+                    for call in std::iter::once(call).chain(more) {
+                        let id = call.id;
+                        let unsaid = |error: AppError| Answered { id, result: Err((500_001, error.to_string())) };
+                        let put = control_call(call).and_then(|command| self.put(&command).map_err(unsaid));
+                        if let Err(failed) = put {
+                            // The load may be over.
+                            drop(answers.send(failed));
+                        }
+                    }
+                    if self.flush().await.is_err() {
+                        break;
+                    }
+                }
+                line = self.stdout.next_line() => match line {
+                    Ok(Some(line)) => {
+                        if let Some(answered) = serde_json::from_str(&line).ok().and_then(answered) {
+                            drop(answers.send(answered));
+                        }
+                    }
+                    Ok(None) | Err(_) => break,
+                },
+            }
+        }
         // What cannot be waited for shows when it is asked what it counted.
         drop(self.child.wait().await);
     }
@@ -51,9 +88,15 @@ impl Hub {
     /// Asks what it counted and what it used.
     pub(super) async fn stats(&mut self) -> Result<Answer, AppError> {
         self.say(&Command::Stats).await?;
-        let line = self.hear().await?;
-        serde_json::from_str(&line)
-            .map_err(|error| environment("the built-in hub's answer cannot be read", &error))
+        loop {
+            let line = self.hear().await?;
+            let answer = serde_json::from_str(&line)
+                .map_err(|error| environment("the built-in hub's answer cannot be read", &error))?;
+            // Answers to calls that came after the load's end are nobody's any more.
+            if matches!(answer, Answer::Stats { .. }) {
+                return Ok(answer);
+            }
+        }
     }
 
     /// Ends it by closing its input, and waits.
@@ -69,10 +112,20 @@ impl Hub {
     }
 
     async fn say(&mut self, command: &Command) -> Result<(), AppError> {
-        let mut line = serde_json::to_vec(command)
+        self.put(command)?;
+        self.flush().await
+    }
+
+    fn put(&mut self, command: &Command) -> Result<(), AppError> {
+        let line = serde_json::to_vec(command)
             .map_err(|error| environment("cannot encode a command for the built-in hub", &error))?;
-        line.push(b'\n');
-        let said = self.stdin.write_all(&line).await;
+        self.unsaid.extend_from_slice(&line);
+        self.unsaid.extend_from_slice(b"\n");
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<(), AppError> {
+        let said = self.stdin.write_all_buf(&mut self.unsaid).await;
         said.map_err(|error| environment("the built-in hub does not listen to commands", &error))
     }
 
@@ -86,5 +139,43 @@ impl Hub {
             Ok(Err(error)) => Err(environment("cannot hear the built-in hub", &error)),
             Err(_) => Err(AppError::Environment("the built-in hub does not answer".to_owned())),
         }
+    }
+}
+
+/// A call as a line of the hub's control. What its template made of one device's names may not be JSON after all: that is
+/// answered as a hub answers it ("Troubleshoot Azure IoT Hub error codes").
+fn control_call(call: Call) -> Result<Command, Answered> {
+    let Call { id, device, ask } = call;
+    let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let ask = match ask {
+        Ask::Method { name, payload, response_timeout, connect_timeout } => service::Ask::Method {
+            name,
+            payload: json(id, &payload)?,
+            response_timeout_ms: ms(response_timeout),
+            connect_timeout_ms: ms(connect_timeout),
+        },
+        Ask::Desired { patch } => service::Ask::Desired { patch: json(id, &patch)? },
+        Ask::C2d { properties, payload, ttl } => service::Ask::C2d {
+            message_id: None,
+            properties: properties.into_iter().collect(),
+            payload,
+            ttl_ms: ttl.map(ms),
+            ack: service::Feedback::None,
+        },
+    };
+    Ok(Command::Call { id, device, ask })
+}
+
+fn json<T: serde::de::DeserializeOwned>(id: u64, text: &str) -> Result<T, Answered> {
+    serde_json::from_str(text)
+        .map_err(|error| Answered { id, result: Err((400_004, format!("the payload is not JSON: {error}"))) })
+}
+
+/// How a call ended; `None` for answers to something else.
+fn answered(answer: Answer) -> Option<Answered> {
+    match answer {
+        Answer::Called { id, .. } => Some(Answered { id, result: Ok(()) }),
+        Answer::Failed { id, code, message } => Some(Answered { id, result: Err((code, message)) }),
+        Answer::Stats { .. } => None,
     }
 }

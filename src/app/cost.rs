@@ -3,21 +3,54 @@
 //! `run` and `consent`.
 
 use crate::iothub::limits::Tier;
-use crate::plan::Plan;
+use crate::plan::{CallPlan, DrivePlan, FleetPlan, Payload, Plan};
 use crate::units::human_count;
 
-/// Messages that a hub bills for the whole plan: it meters in blocks of 4 KB.
-#[expect(clippy::cast_precision_loss, reason = "a handful of blocks")]
+/// Messages that a hub bills for the whole plan: it meters in blocks of 4 KB. Of a whole twin, whose size the plan does not
+/// know, one block is counted.
 fn billed(plan: &Plan) -> f64 {
     let fleets = plan.fleets.iter().map(|fleet| {
-        let id_bytes = fleet.device_id(fleet.devices.saturating_sub(1)).len();
-        let blocks = fleet.sends.iter().map(|send| {
-            let bytes = send.payload.bytes_max(id_bytes) + send.properties_bytes;
-            send.arrival.rate_hz * Tier::S1.billed(bytes as u64) as f64
-        });
-        plan.load_seconds(fleet) * blocks.sum::<f64>()
+        let per_second: f64 = fleet
+            .sends
+            .iter()
+            .map(|send| send.arrival.rate_hz * blocks(fleet, &send.payload, send.properties_bytes))
+            .sum();
+        let gets = if fleet.twin.get_on_connect { plan.planned_connects(fleet) } else { 0.0 };
+        plan.load_seconds(fleet) * per_second + gets
     });
-    fleets.sum()
+    let calls = plan.drives.iter().filter_map(|drive| {
+        let fleet = plan.fleets.get(usize::from(drive.fleet))?;
+        Some(plan.planned_calls(drive) * call_blocks(fleet, drive))
+    });
+    fleets.chain(calls).sum()
+}
+
+/// Blocks of one message.
+#[expect(clippy::cast_precision_loss, reason = "a handful of blocks")]
+fn blocks(fleet: &FleetPlan, payload: &Payload, more_bytes: usize) -> f64 {
+    let id_bytes = fleet.device_id(fleet.devices.saturating_sub(1)).len();
+    Tier::S1.billed((payload.bytes_max(id_bytes) + more_bytes) as u64) as f64
+}
+
+/// Blocks of one call and of what it leads to: a method's answer, the device's notice of a change
+/// (Azure: "Azure IoT Hub pricing information").
+fn call_blocks(fleet: &FleetPlan, drive: &DrivePlan) -> f64 {
+    match &drive.call {
+        CallPlan::Method { name, .. } => {
+            let method = fleet.methods.iter().find(|method| method.name == *name);
+            let answer = match method.map(|method| &method.answer) {
+                Some(Some(answer)) => blocks(fleet, &answer.payload, 0),
+                Some(None) => 0.0,
+                None => 1.0,
+            };
+            blocks(fleet, &drive.payload, 0) + answer
+        }
+        CallPlan::Desired => 2.0 * blocks(fleet, &drive.payload, 0),
+        CallPlan::C2d { properties, .. } => {
+            let bytes = properties.iter().map(|(name, value)| name.len() + value.len()).sum();
+            blocks(fleet, &drive.payload, bytes)
+        }
+    }
 }
 
 /// The plan's share of what one S1 unit takes in a day; 1 is all of it.
@@ -80,5 +113,56 @@ mod tests {
         let property = "fleet.a.send.0.properties={ a = \"b\" }".to_owned();
         assert!((billed(&load(&[full, property])) - 7_500.0).abs() < 1.0);
         assert!(line(&plan).starts_with("sends about 5,000 billed messages, 1.2% of"), "{}", line(&plan));
+    }
+
+    #[test]
+    fn what_devices_live_by_is_billed_too() {
+        let text = r#"
+            [fleet.a]
+            devices = 10
+            subscribe = ["twin", "methods", "c2d"]
+            twin = { get = "on-connect", every = "10s" }
+            [[fleet.a.report]]
+            every = "10s"
+            payload = '{"n":${seq}}'
+            [fleet.a.methods.read]
+            payload = { size = 5000 }
+            [fleet.a.methods.never]
+            answer = false
+            [[drive]]
+            call = "method"
+            fleet = "a"
+            name = "read"
+            rate = "1/s"
+            [[phase]]
+            name = "p"
+            duration = "100s"
+        "#;
+        let of = |call: &str| {
+            let text = text
+                .replace("call = \"method\"\n            fleet = \"a\"\n            name = \"read\"", call);
+            let input = Input {
+                file: "cost.toml",
+                text: &text,
+                overrides: &[],
+                env: &|_| None,
+                files: &crate::scenario::no_files,
+            };
+            let plan =
+                crate::plan::load(&input, &mut rand::rng()).unwrap_or_else(|errors| panic!("{errors}"));
+            billed(&plan).round()
+        };
+        // Ten when they come, and ten gets and ten reports of each.
+        let twins = 10.0 + 100.0 + 100.0;
+        let call = |more: &str| format!("fleet = \"a\"\n{more}");
+        for (call, blocks) in [
+            (call("call = \"method\"\nname = \"read\""), 3.0),
+            (call("call = \"method\"\nname = \"never\""), 1.0),
+            (call("call = \"method\"\nname = \"other\""), 2.0),
+            (call("call = \"desired\"\npayload = '{}'"), 2.0),
+            (call("call = \"c2d\"\npayload = { size = 5000 }"), 2.0),
+        ] {
+            assert!((of(&call) - twins - 100.0 * blocks).abs() < 0.5, "{call}: {}", of(&call));
+        }
     }
 }

@@ -129,7 +129,10 @@ async fn drive(
         // Progress is talk: a stream that is gone must not end the run.
         drop(progress.borrow_mut().show(&moment));
     };
-    let running = fleet::run(plan.clone(), settings, None, control, tick);
+    let (calls, mut carried) = mpsc::unbounded_channel();
+    let (answering, answers) = mpsc::unbounded_channel();
+    let service = fleet::Service { calls, answers };
+    let running = fleet::run(plan.clone(), settings, Some(service), control, tick);
     let listening = async {
         while interrupts.changed().await.is_ok() {
             let (wanted, text) = match *interrupts.borrow_and_update() {
@@ -143,7 +146,7 @@ async fn drive(
     };
     let outliving = async {
         let Some(hub) = hub else { return std::future::pending().await };
-        hub.ended().await;
+        hub.carry(&mut carried, &answering).await;
         // Without it nothing is measured any more.
         drop(progress.borrow_mut().say("the built-in hub has ended: stopping"));
         sender.send_modify(|control| *control = (*control).max(Control::Stop));

@@ -5,6 +5,7 @@
 mod books;
 mod commands;
 mod connect;
+mod deliver;
 mod hub;
 mod leave;
 mod loss;
@@ -16,13 +17,14 @@ mod twin;
 #[cfg(test)]
 mod tests;
 
-use super::Context;
 use super::account::Account;
+use super::ledger::Inbox;
 use super::messages::Messages;
 use super::trace::Tracer;
+use super::{Context, Control};
 use crate::measure::{Culprit, Operation, Outcome};
 use crate::plan::{FleetPlan, Span};
-use crate::policy::backoff::Retries;
+use crate::policy::backoff::{Loss, Retries};
 use crate::rng::{Purpose, Rng, generator};
 use crate::sansio::{Close, Closed, Machine};
 use crate::session::{Event, Session, SessionError, Settings, State, Tag};
@@ -91,8 +93,14 @@ pub struct Device {
     hub: Option<Box<Hub>>,
     /// How many connections in a row the peer has closed soon after CONNACK.
     closed_soon: u8,
+    /// The latest attempt was refused, for good as far as CONNACK says.
+    refused: bool,
     /// Open messages have been counted as unfinished: that the session then loses them is not news.
     books_closed: bool,
+    /// It may still publish what the run's own subscribers are to receive.
+    is_sender: bool,
+    /// What came to it of what the run has published.
+    inbox: Option<Box<Inbox>>,
     /// When `poll_output` wants to be called again.
     wake: Option<Instant>,
 }
@@ -112,6 +120,10 @@ impl Device {
             ping_timeout: PING_TIMEOUT,
         });
         let messages = Messages::new(Account { context: &context, fleet }, index);
+        let is_sender = plan.deliveries.sends_tracked(fleet);
+        if is_sender {
+            context.ledger.borrow_mut().sender();
+        }
         let rng = generator(plan.seed, fleet_plan.first + u64::from(index), Purpose::Connection);
         Device {
             context,
@@ -131,7 +143,10 @@ impl Device {
             subscribe: Subscribe::Done,
             hub: None,
             closed_soon: 0,
+            refused: false,
             books_closed: false,
+            is_sender,
+            inbox: None,
             wake: None,
         }
     }
@@ -189,6 +204,7 @@ impl Device {
         let deadline = now + self.plan().connect_timeout;
         self.stage = Stage::Connecting(Attempt { due_ns, picked: now, deadline, connect_sent: None });
         self.parting = Parting::Lost { online_for: None };
+        self.refused = false;
         deadline
     }
 
@@ -227,9 +243,17 @@ impl Device {
         &mut self,
         retries: &mut Retries,
         online_for: Option<Duration>,
+        now: Instant,
     ) -> Option<Duration> {
+        let offline_since = self.online_due_ns.unwrap_or_else(|| self.context.ns(now));
+        let offline_for = Duration::from_nanos(self.context.ns(now).saturating_sub(offline_since));
+        let loss = Loss { online_for, offline_for, refused: self.refused };
         let policy = self.plan().reconnect;
-        retries.next_delay(&policy, online_for, &mut self.rng)
+        let delay = retries.next_delay(&policy, loss, &mut self.rng);
+        if delay.is_none() {
+            self.account().count(|counts| counts.gave_up += 1);
+        }
+        delay
     }
 
     /// How the latest attempt or connection ended.
@@ -288,6 +312,7 @@ impl Device {
                 account.error(connect::connack_class(code), Culprit::Peer, now, || {
                     format!("{}: CONNACK return code {code} ({})", self.id(), connect::connack_meaning(code))
                 });
+                self.refused = code != connect::CONNACK_UNAVAILABLE;
                 self.end_attempt(Outcome::Refused, now);
             }
             Event::Acked { tag, sent, .. } => self.acked(tag, sent, now),
@@ -336,6 +361,7 @@ impl Device {
             account.ok(operation, &account.times(&tag, sent, now));
         } else {
             account.message_ok(operation, &tag, sent, now);
+            self.track_acked(&tag);
             self.message_ended(tag.stream, now);
         }
     }
@@ -351,6 +377,7 @@ impl Device {
             account.ended(operation, outcome, self.context.ns(tag.due), self.context.ns(now));
         } else {
             account.sent_ended(operation, outcome, &tag, now);
+            self.track_unacked(&tag);
             self.message_ended(tag.stream, now);
         }
     }

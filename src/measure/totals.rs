@@ -87,12 +87,20 @@ pub struct FleetCounts {
     pub resent: u64,
     /// Acks that came after their timeout.
     pub late_acks: u64,
+    /// Tracked messages that had arrived before.
+    pub duplicates: u64,
+    /// Tracked messages that arrived after a later one of their stream.
+    pub reordered: u64,
+    /// Messages that arrived and are not measured: without a stamp of this run, retained, or not subscribed to.
+    pub foreign: u64,
     /// Connections that the peer closed with messages unacknowledged.
     pub closed_waiting: u64,
     /// For how long the oldest of those messages had waited, summed over these connections.
     pub closed_waiting_us: u64,
     /// Devices that came online and were closed soon, several times in a row.
     pub closed_soon_devices: u64,
+    /// Devices that stayed offline because their policy was to try no more.
+    pub gave_up: u64,
     /// MQTT bytes sent, before TLS.
     pub bytes_sent: u64,
     /// MQTT bytes received, after TLS.
@@ -158,9 +166,13 @@ impl FleetCounts {
         self.renewals += other.renewals;
         self.resent += other.resent;
         self.late_acks += other.late_acks;
+        self.duplicates += other.duplicates;
+        self.reordered += other.reordered;
+        self.foreign += other.foreign;
         self.closed_waiting += other.closed_waiting;
         self.closed_waiting_us += other.closed_waiting_us;
         self.closed_soon_devices += other.closed_soon_devices;
+        self.gave_up += other.gave_up;
         self.bytes_sent += other.bytes_sent;
         self.bytes_received += other.bytes_received;
         self.from_hub.add(&other.from_hub);

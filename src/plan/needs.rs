@@ -82,7 +82,8 @@ impl Plan {
     pub fn planned_messages(&self) -> f64 {
         let fleet = |fleet: &FleetPlan| {
             let rate_hz: f64 = fleet.sends.iter().map(|send| send.arrival.rate_hz).sum();
-            rate_hz * self.load_seconds(fleet)
+            let gets = if fleet.twin.get_on_connect { self.planned_connects(fleet) } else { 0.0 };
+            rate_hz * self.load_seconds(fleet) + gets
         };
         self.fleets.iter().map(fleet).sum()
     }

@@ -1,6 +1,7 @@
 //! Scenario to Plan: defaults applied, names resolved, contradictions found. Everything that is wrong is noted in
 //! the same `Errors` that reading filled, so that one look shows all of it.
 
+use super::deliveries::Deliveries;
 use super::drives;
 use super::fleets;
 use super::schedule::Schedule;
@@ -62,12 +63,19 @@ pub fn resolve(
         scenario: &scenario.file,
         files,
     };
-    let fleets = fleets::resolve(&scenario.fleets, &setting, &mut errors);
+    let mut fleets = fleets::resolve(&scenario.fleets, &setting, &mut errors);
+    let deliveries = match kind {
+        // After an error the plan is not used, and a fleet's indices may be anything.
+        Some(TargetKind::Mqtt) if errors.is_empty() => {
+            Deliveries::resolve(&mut fleets, &schedule, rng.next_u64())
+        }
+        _ => Deliveries::default(),
+    };
     let drives = drives::resolve(&scenario.drives, &fleets, &setting, &mut errors);
     let thresholds = {
         let phases: Vec<String> = schedule.phases().iter().map(|phase| phase.name.clone()).collect();
         let names: Vec<String> = scenario.fleets.iter().map(|fleet| fleet.name.clone()).collect();
-        let never = never_measured(kind, &target, &fleets, &drives);
+        let never = never_measured(kind, &target, &fleets, (&drives, &deliveries));
         let known = Known { phases: &phases, fleets: &names, never: &never };
         threshold::resolve(&scenario.thresholds, &known, &mut errors)
     };
@@ -81,6 +89,7 @@ pub fn resolve(
         fleets,
         drives,
         schedule,
+        deliveries,
         drain: scenario.drain.unwrap_or(longest_ack.min(DRAIN_MAX)),
         thresholds,
         validity: validity(scenario),
@@ -220,9 +229,15 @@ fn never_measured(
     kind: Option<TargetKind>,
     target: &Target,
     fleets: &[FleetPlan],
-    drives: &[DrivePlan],
+    (drives, deliveries): (&[DrivePlan], &Deliveries),
 ) -> Vec<(Operation, &'static str)> {
     let mut never = Vec::new();
+    if kind.is_some() && !deliveries.any() {
+        never.push((
+            Operation::Deliver,
+            "let a fleet of a plain broker subscribe to what another sends with ${stamp} in its payload",
+        ));
+    }
     use Operation::{Publish, PublishQos0, Telemetry, TelemetryQos0};
     let (acked, unacked) = match kind {
         Some(TargetKind::IotHub) => {
@@ -336,12 +351,32 @@ mod tests {
         assert_eq!((fleet.ack_timeout, fleet.send_by), (Duration::from_secs(30), Duration::from_secs(30)));
         assert_eq!(fleet.offline, Offline::Queue);
         let (base, max) = (Duration::from_secs(1), Duration::from_secs(60));
-        assert_eq!(fleet.reconnect, BackOff::Exponential { base, max, jitter: Jitter::Full });
+        assert_eq!(fleet.reconnect, BackOff::Exponential { base, max, jitter: Jitter::Full }.into());
         let send = &fleet.sends[0];
         assert_eq!((send.qos, send.operation), (1, Operation::Telemetry));
         assert_eq!((send.arrival.spread, send.arrival.rate_hz), (Spread::Regular, 0.2));
         let names = super::super::Names { device: "meter-00007", index: 7 };
         assert_eq!(send.topic.render(&names), "devices/meter-00007/messages/events/");
+    }
+
+    #[test]
+    fn a_preset_sets_what_the_scenario_leaves_out() {
+        let fleet = |more: &[&str]| {
+            plan(SMALL, &[&["fleet.meter.sdk=python"], more].concat()).unwrap().fleets.remove(0)
+        };
+        let habits = super::super::habits(Some(super::super::Sdk::Python));
+        let python = fleet(&[]);
+        assert_eq!((python.keep_alive_s, python.reconnect), (habits.keep_alive_s, habits.reconnect));
+        assert_eq!(python.subscribe_qos, habits.subscribe_qos);
+        assert!(!python.clean_session, "all SDKs ask for a session that is kept");
+        let user_name =
+            python.auth.credentials(&plan(SMALL, &[]).unwrap().target, "d", 0, Duration::ZERO).user_name;
+        assert_eq!(user_name.as_deref(), Some("/d/?api-version=2019-10-01"));
+        let auth = "fleet.meter.auth={ kind = \"sas\", ttl = \"10m\" }";
+        let own = fleet(&[auth, "fleet.meter.keep_alive=5s", "fleet.meter.reconnect={ kind = \"never\" }"]);
+        assert_eq!((own.keep_alive_s, own.reconnect), (5, BackOff::Never.into()));
+        let renewed = own.auth.tokens().and_then(|life| life.renewed_after());
+        assert_eq!(renewed, Some(Duration::from_secs(8 * 60)), "two minutes before the end of the ten");
     }
 
     #[test]

@@ -44,19 +44,36 @@ impl Plan {
         let samples: f64 = match threshold.metric {
             metric if metric.is_message() => fleets
                 .map(|(fleet, _)| {
-                    phases.iter().map(|phase| self.messages_in(fleet, metric, phase)).sum::<f64>()
+                    let messages = phases.iter().map(|phase| self.messages_in(fleet, metric, phase));
+                    let gets = metric == Operation::TwinGet && fleet.twin.get_on_connect;
+                    let gets = phases.iter().filter(|_| gets).map(|phase| self.connects_in(fleet, phase));
+                    messages.chain(gets).sum::<f64>()
                 })
                 .sum(),
+            Operation::Deliver => {
+                let from = self.fleets.iter().zip(0_u16..);
+                from.map(|(fleet, number)| {
+                    phases
+                        .iter()
+                        .map(|phase| self.copies_in((fleet, number), threshold.fleet, phase))
+                        .sum::<f64>()
+                })
+                .sum()
+            }
             Operation::Connect | Operation::Online => fleets
                 .map(|(fleet, _)| phases.iter().map(|phase| self.arrivals_in(fleet, phase)).sum::<f64>())
                 .sum(),
             Operation::Renewal => fleets
                 .map(|(fleet, _)| phases.iter().map(|phase| self.renewals_in(fleet, phase)).sum::<f64>())
                 .sum(),
-            call @ (Operation::ServiceMethod | Operation::ServiceDesired | Operation::ServiceC2d) => self
+            call @ (Operation::ServiceMethod
+            | Operation::ServiceDesired
+            | Operation::ServiceC2d
+            | Operation::Method
+            | Operation::C2d) => self
                 .drives
                 .iter()
-                .filter(|drive| drive.call.operation() == call)
+                .filter(|drive| drive.call.operation() == at_the_service(call))
                 .filter(|drive| threshold.fleet.is_none_or(|fleet| fleet == drive.fleet))
                 .map(|drive| self.calls_of(drive, &phases))
                 .sum(),
@@ -65,18 +82,48 @@ impl Plan {
         Some(samples.round() as u64)
     }
 
+    /// Connections that the plan has a fleet make: devices that come, and renewals.
+    #[must_use]
+    pub fn planned_connects(&self, fleet: &FleetPlan) -> f64 {
+        self.schedule.phases().iter().map(|phase| self.connects_in(fleet, phase)).sum()
+    }
+
+    /// Calls of the service side in the whole run.
+    #[must_use]
+    pub fn planned_calls(&self, drive: &DrivePlan) -> f64 {
+        self.calls_of(drive, &self.schedule.phases().iter().collect::<Vec<_>>())
+    }
+
+    fn connects_in(&self, fleet: &FleetPlan, phase: &PhasePlan) -> f64 {
+        self.arrivals_in(fleet, phase) + self.renewals_in(fleet, phase)
+    }
+
     fn messages_in(&self, fleet: &FleetPlan, operation: Operation, phase: &PhasePlan) -> f64 {
-        let load = self.schedule.load();
-        let (start, end) = (ns(phase.start), ns(phase.end));
         let sends = fleet.sends.iter().filter(|send| send.operation == operation);
         let rate_hz: f64 = sends.map(|send| send.arrival.rate_hz).sum();
+        rate_hz * self.load_seconds_in(fleet, phase)
+    }
+
+    /// Copies of what a fleet sends that are to arrive at another, or at all, with every device online.
+    fn copies_in(&self, (fleet, number): (&FleetPlan, u16), to: Option<u16>, phase: &PhasePlan) -> f64 {
+        let sends = fleet.sends.iter().zip(0_u16..);
+        let rate_hz: f64 = sends
+            .map(|(send, stream)| send.arrival.rate_hz * self.deliveries.copies_mean(number, stream, to))
+            .sum();
+        if rate_hz == 0.0 { 0.0 } else { rate_hz * self.load_seconds_in(fleet, phase) }
+    }
+
+    /// Seconds at a load of 100% that the devices of a fleet are planned to send for in a phase, all of them together.
+    fn load_seconds_in(&self, fleet: &FleetPlan, phase: &PhasePlan) -> f64 {
+        let load = self.schedule.load();
+        let (start, end) = (ns(phase.start), ns(phase.end));
         let devices = u64::from(fleet.devices);
         let spans = (0..devices).flat_map(|rank| self.schedule.online_spans(rank, devices));
         let seconds = spans.map(|span| {
             let (from, to) = (span.from_ns.clamp(start, end), span.to_ns.clamp(start, end));
             load.integral(to) - load.integral(from)
         });
-        rate_hz * seconds.sum::<f64>()
+        seconds.sum()
     }
 
     /// Renewals that are due in a phase, as if each were without jitter and took no time.
@@ -108,6 +155,15 @@ impl Plan {
         let devices = u64::from(fleet.devices);
         let spans = (0..devices).flat_map(|rank| self.schedule.online_spans(rank, devices));
         spans.filter(|span| (ns(phase.start)..ns(phase.end)).contains(&span.from_ns)).count() as f64
+    }
+}
+
+/// What the service side calls a thing that reaches a device.
+fn at_the_service(operation: Operation) -> Operation {
+    match operation {
+        Operation::Method => Operation::ServiceMethod,
+        Operation::C2d => Operation::ServiceC2d,
+        other => other,
     }
 }
 

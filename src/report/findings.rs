@@ -1,7 +1,8 @@
 //! What a reader should know besides the verdict: each finding in words, with the number it rests on. Called by
 //! [`verdict`](super::verdict). What the wire does not say is not guessed: a finding says what it looks like.
 
-use crate::measure::{Culprit, Gathered, Operation, Outcome, Totals};
+use super::closings::closings;
+use crate::measure::{Culprit, FromHub, Gathered, Operation, Outcome, Totals};
 use crate::result::model::{Finding, Severity};
 use crate::units::{human_count, human_us, plural};
 
@@ -14,10 +15,16 @@ pub(super) fn findings(gathered: &Gathered) -> Vec<Finding> {
     let messages = gathered.sum(|key| key.operation.is_message());
     let mut findings = clipped(gathered);
     findings.extend(our_errors(gathered));
-    findings.extend(closed(gathered, &messages));
+    findings.extend(closings(gathered, &messages));
     findings.extend(refused(gathered));
+    findings.extend(gave_up(gathered));
     findings.extend(expired(&messages));
     findings.extend(late_acks(gathered));
+    findings.extend(throttled(gathered));
+    findings.extend(late_answers(gathered));
+    findings.extend(desired_missed(gathered));
+    findings.extend(commands(gathered));
+    findings.extend(unreadable(gathered));
     findings.extend(unfinished(gathered, &messages));
     findings.extend(no_ack(&messages));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
@@ -56,19 +63,8 @@ fn our_errors(gathered: &Gathered) -> Vec<Finding> {
     findings.collect()
 }
 
-fn class(gathered: &Gathered, class: &str) -> u64 {
+pub(super) fn class(gathered: &Gathered, class: &str) -> u64 {
     gathered.errors().iter().filter(|error| error.class == class).map(|error| error.count).sum()
-}
-
-/// Azure, "Understand IoT Hub quotas and throttling": MQTT 3.1.1 has no code for a throttle.
-fn closed(gathered: &Gathered, messages: &Totals) -> Option<Finding> {
-    let (closed, lost) = (class(gathered, "closed_by_peer"), messages.outcome(Outcome::Lost));
-    (closed > 0 && lost > 0).then(|| {
-        let text = "the peer closed connections with messages under way. An IoT hub that throttles looks like \
-                    this: it answers late, then closes, and MQTT 3.1.1 has no code that would say so";
-        let (closed, lost) = (human_count(closed), human_count(lost));
-        finding(Severity::Warning, text, format!("connections closed by the peer: {closed}; messages lost: {lost}"))
-    })
 }
 
 /// An IoT hub refuses with code 5 whatever the reason.
@@ -78,6 +74,14 @@ fn refused(gathered: &Gathered) -> Option<Finding> {
         let text = "connections were refused with code 5. An IoT hub says so for every refusal: a wrong key, an \
                     expired token, an unknown or a disabled device";
         finding(Severity::Warning, text, format!("{} refused", human_count(refused)))
+    })
+}
+
+fn gave_up(gathered: &Gathered) -> Option<Finding> {
+    let gave_up: u64 = gathered.fleets().map(|fleet| fleet.counts.gave_up).sum();
+    (gave_up > 0).then(|| {
+        let text = "devices were refused or lost and tried no more, as their reconnect or sdk has it: they stayed offline";
+        finding(Severity::Note, text, plural(gave_up, "time", "times"))
     })
 }
 
@@ -94,8 +98,72 @@ fn expired(messages: &Totals) -> Option<Finding> {
 fn late_acks(gathered: &Gathered) -> Option<Finding> {
     let late: u64 = gathered.fleets().map(|fleet| fleet.counts.late_acks).sum();
     (late > 0).then(|| {
-        let text = "acks came after their timeout: the hub took these messages, and they count as timed out";
+        let text = "acks came after their timeout: the hub took what they answer, and it counts as timed out";
         finding(Severity::Note, text, plural(late, "late ack", "late acks"))
+    })
+}
+
+/// A count of what hubs sent, over all fleets.
+fn from_hub(gathered: &Gathered, count: fn(&FromHub) -> u64) -> u64 {
+    gathered.fleets().map(|fleet| count(&fleet.counts.from_hub)).fold(0, u64::saturating_add)
+}
+
+/// Azure, "IoT Hub quotas and throttling": reads and updates of twins have limits of their own.
+fn throttled(gathered: &Gathered) -> Option<Finding> {
+    let throttled = class(gathered, "twin_429");
+    (throttled > 0).then(|| {
+        let text = "the hub throttled twin requests: it takes so many reads and updates of twins a second, from all \
+                    of its devices together";
+        finding(Severity::Warning, text, format!("{} answered 429", human_count(throttled)))
+    })
+}
+
+fn late_answers(gathered: &Gathered) -> Option<Finding> {
+    let late = from_hub(gathered, |hub| hub.late_answers);
+    (late > 0).then(|| {
+        let text = "answers to twin requests came after their requests had ended: timed out, or lost with an earlier \
+                    connection";
+        finding(Severity::Note, text, plural(late, "late answer", "late answers"))
+    })
+}
+
+/// Azure, "Understand and use device twins in IoT Hub": changes reach devices that are connected and subscribed.
+fn desired_missed(gathered: &Gathered) -> Option<Finding> {
+    let missed = from_hub(gathered, |hub| hub.desired_missed);
+    (missed > 0).then(|| {
+        let text = "devices missed changes of desired properties: a hub tells them only while they are connected and \
+                    subscribed. With get = \"on-connect\" they would have read what they missed";
+        finding(Severity::Note, text, plural(missed, "version missed", "versions missed"))
+    })
+}
+
+fn commands(gathered: &Gathered) -> Option<Finding> {
+    let [skipped, later, twice]: [fn(&FromHub) -> u64; 3] =
+        [|hub| hub.c2d_skipped, |hub| hub.c2d_reordered, |hub| hub.c2d_duplicates];
+    let [skipped, later, twice] = [skipped, later, twice].map(|count| from_hub(gathered, count));
+    let missing = skipped.saturating_sub(later);
+    (missing > 0 || twice > 0).then(|| {
+        let text = "not every cloud-to-device message came once: a hub delivers them at least once, and drops what \
+                    has expired or was delivered too often";
+        finding(
+            Severity::Warning,
+            text,
+            format!("{} missing, {}", human_count(missing), plural(twice, "duplicate", "duplicates")),
+        )
+    })
+}
+
+fn unreadable(gathered: &Gathered) -> Option<Finding> {
+    let unreadable = from_hub(gathered, |hub| hub.unreadable);
+    let unknown = from_hub(gathered, |hub| hub.unknown_answers);
+    (unreadable > 0 || unknown > 0).then(|| {
+        let text = "the hub sent messages that no IoT hub sends, or answers to requests that nobody made";
+        let evidence = format!(
+            "{}, {}",
+            plural(unreadable, "unreadable message", "unreadable messages"),
+            plural(unknown, "unknown answer", "unknown answers")
+        );
+        finding(Severity::Warning, text, evidence)
     })
 }
 
@@ -146,7 +214,35 @@ mod tests {
     #[test]
     fn each_finding_has_its_cause_and_its_number() {
         type Record = fn(&mut Recorder);
-        let causes: [(Record, Severity, &str, &str); 7] = [
+        let causes: [(Record, Severity, &str, &str); 13] = [
+            (
+                |r| r.error("twin_429", Culprit::Peer, 0, String::new),
+                Severity::Warning,
+                "throttled twin requests",
+                "1 answered 429",
+            ),
+            (|r| r.counts(0).from_hub.late_answers = 2, Severity::Note, "had ended", "2 late answers"),
+            (
+                |r| r.counts(0).from_hub.desired_missed = 1,
+                Severity::Note,
+                "desired properties",
+                "1 version missed",
+            ),
+            (
+                |r| {
+                    let hub = &mut r.counts(0).from_hub;
+                    (hub.c2d_skipped, hub.c2d_reordered, hub.c2d_duplicates) = (5, 2, 1);
+                },
+                Severity::Warning,
+                "at least once",
+                "3 missing, 1 duplicate",
+            ),
+            (
+                |r| r.counts(0).from_hub.unreadable = 1,
+                Severity::Warning,
+                "no IoT hub sends",
+                "1 unreadable message, 0 unknown answers",
+            ),
             (
                 |r| r.ok(KEY, &Times { acked: 100 * S, ..Times::default() }),
                 Severity::Warning,
@@ -174,6 +270,7 @@ mod tests {
                 "send_by",
                 "1 of 2 messages expired",
             ),
+            (|r| r.counts(0).gave_up = 2, Severity::Note, "tried no more", "2 times"),
             (|r| r.counts(0).late_acks = 3, Severity::Note, "after their timeout", "3 late acks"),
             (
                 |r| r.ended(KEY, Outcome::Unfinished, 0, 2 * S),
@@ -200,17 +297,6 @@ mod tests {
             r.ended(KEY, Outcome::Unfinished, 0, 2 * S);
         });
         assert!(findings[0].text.contains("a longer drain"), "{findings:?}");
-    }
-
-    #[test]
-    fn closed_connections_are_a_finding_when_messages_went_with_them() {
-        let closed = |r: &mut Recorder| r.error("closed_by_peer", Culprit::Peer, 0, String::new);
-        assert_eq!(of(closed), [], "an idle connection may be closed");
-        let findings = of(|r| {
-            closed(r);
-            r.ended(KEY, Outcome::Lost, 0, S);
-        });
-        assert_eq!(findings[0].evidence, "connections closed by the peer: 1; messages lost: 1");
     }
 
     #[test]

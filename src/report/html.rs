@@ -11,7 +11,7 @@ use super::format::{self, NONE, plain, plain_lines};
 use super::summary::{Figures, Part, Summary, per_second};
 use super::text::{blame, cpu_average, metric, target};
 use super::verdict::exit;
-use super::{ReportError, margin};
+use super::{ReportError, from_hub, margin};
 use crate::measure::Operation;
 use crate::result::model::{Histogram, Phase, RunResult, Severity, Status};
 use crate::units::{human_bytes, human_count};
@@ -44,6 +44,8 @@ pub fn html(result: &RunResult) -> Result<String, ReportError> {
         main_name: plain(&main_name),
         operations: summary.operations.iter().map(OperationView::of).collect(),
         fleets: fleets(result),
+        from_hub: from_hub::table(result),
+        deliveries: deliveries(result),
         errors: errors(result),
         findings: findings(result),
         health: health(result),
@@ -68,6 +70,8 @@ struct Page<'a> {
     main_name: String,
     operations: Vec<OperationView>,
     fleets: Vec<[String; 8]>,
+    from_hub: from_hub::Table,
+    deliveries: Vec<[String; 4]>,
     errors: Vec<ErrorView>,
     findings: Vec<FindingView>,
     health: Vec<(&'static str, String)>,
@@ -379,6 +383,20 @@ fn fleets(result: &RunResult) -> Vec<[String; 8]> {
         ]
     };
     result.fleets.iter().map(row).collect()
+}
+
+/// The fleets that messages of the run came to, and what came otherwise than once and in order.
+fn deliveries(result: &RunResult) -> Vec<[String; 4]> {
+    let row = |fleet: &crate::result::model::Fleet| {
+        let counts = [fleet.duplicates, fleet.reordered, fleet.foreign];
+        let came = result
+            .operations
+            .iter()
+            .any(|part| part.operation == Operation::Deliver.name() && part.fleet == fleet.name);
+        let [duplicates, reordered, foreign] = counts.map(human_count);
+        (came || counts != [0; 3]).then(|| [plain(&fleet.name), duplicates, reordered, foreign])
+    };
+    result.fleets.iter().filter_map(row).collect()
 }
 
 struct ErrorView {

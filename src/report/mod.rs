@@ -6,7 +6,9 @@ pub mod findings;
 pub mod verdict;
 
 mod charts;
+mod closings;
 mod format;
+mod from_hub;
 mod html;
 mod latency;
 mod margin;

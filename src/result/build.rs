@@ -1,7 +1,7 @@
 //! What was measured, in the shape of the result file. Called by `app` when a run is over; pure.
 
 use super::histogram::{latency, row};
-use super::model::{ErrorCount, Fleet, Histogram, OperationResult, Row, Series};
+use super::model::{ErrorCount, Fleet, FromHub, Histogram, OperationResult, Row, Series};
 use crate::measure::{Gathered, Latency, Operation, Outcome, Totals};
 use std::collections::BTreeMap;
 
@@ -107,10 +107,36 @@ pub fn fleets(gathered: &Gathered, names: &Names, devices: &[u64]) -> Vec<Fleet>
             renewals: totals.counts.renewals,
             resent: totals.counts.resent,
             late_acks: totals.counts.late_acks,
+            duplicates: totals.counts.duplicates,
+            reordered: totals.counts.reordered,
+            foreign: totals.counts.foreign,
             bytes_sent: totals.counts.bytes_sent,
             bytes_received: totals.counts.bytes_received,
+            from_hub: from_hub(totals.counts.from_hub),
         })
         .collect()
+}
+
+/// What a fleet heard from its hub, if anything.
+fn from_hub(counts: crate::measure::FromHub) -> Option<FromHub> {
+    if counts == crate::measure::FromHub::default() {
+        return None;
+    }
+    Some(FromHub {
+        late_answers: counts.late_answers,
+        unknown_answers: counts.unknown_answers,
+        desired: counts.desired,
+        desired_stale: counts.desired_stale,
+        desired_missed: counts.desired_missed,
+        methods_unanswered: counts.methods_unanswered,
+        methods_unknown: counts.methods_unknown,
+        c2d: counts.c2d,
+        c2d_unstamped: counts.c2d_unstamped,
+        c2d_duplicates: counts.c2d_duplicates,
+        c2d_skipped: counts.c2d_skipped,
+        c2d_reordered: counts.c2d_reordered,
+        unreadable: counts.unreadable,
+    })
 }
 
 /// The generator's own meters of a run: heartbeat, lag of all messages, and how many of them were late.
@@ -214,6 +240,7 @@ pub(crate) mod tests {
     fn fleets_and_meters() {
         let fleets = fleets(&gathered(), &names(), &[7]);
         assert_eq!((fleets[0].devices, fleets[0].connected_peak, fleets[0].bytes_sent), (7, 1, 300));
+        assert_eq!(fleets[0].from_hub, None, "nothing was heard");
         let (heartbeat, lag, late) = meters(&gathered());
         assert_eq!((heartbeat.count, lag.count, late), (1, 2, 0), "lag is that of messages");
     }

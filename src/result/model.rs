@@ -227,7 +227,7 @@ pub struct Fleet {
     pub devices: u64,
     /// The most that were online at once.
     pub connected_peak: u64,
-    /// Connections made after a loss.
+    /// Connections made after a loss, or because a method asked for it.
     pub reconnects: u64,
     /// Connections made to renew a token.
     pub renewals: u64,
@@ -235,10 +235,53 @@ pub struct Fleet {
     pub resent: u64,
     /// Acks that came after their timeout.
     pub late_acks: u64,
+    /// Tracked messages that had arrived before.
+    #[serde(default)]
+    pub duplicates: u64,
+    /// Tracked messages that arrived after a later one of their stream.
+    #[serde(default)]
+    pub reordered: u64,
+    /// Messages that arrived and are not measured: without a stamp of this run, retained, or not subscribed to.
+    #[serde(default)]
+    pub foreign: u64,
     /// MQTT bytes sent, before TLS.
     pub bytes_sent: u64,
     /// MQTT bytes received, after TLS.
     pub bytes_received: u64,
+    /// What its IoT hub sent, as far as it is no operation; left out when there was nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_hub: Option<FromHub>,
+}
+
+/// What an IoT hub sent to a fleet, as far as it is no operation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FromHub {
+    /// Answers to twin requests that had ended before: timed out, lost, or answered once already.
+    pub late_answers: u64,
+    /// Answers to twin requests that nobody made.
+    pub unknown_answers: u64,
+    /// Changes of desired properties.
+    pub desired: u64,
+    /// Of those, with a version that the device already had.
+    pub desired_stale: u64,
+    /// Versions of desired properties that a device never saw: a later one came.
+    pub desired_missed: u64,
+    /// Methods that were not answered, because the scenario says so.
+    pub methods_unanswered: u64,
+    /// Methods that the scenario does not name.
+    pub methods_unknown: u64,
+    /// Cloud-to-device messages.
+    pub c2d: u64,
+    /// Of those, without the instant at which they were sent: they have no age.
+    pub c2d_unstamped: u64,
+    /// Of those with a number, such that had come before.
+    pub c2d_duplicates: u64,
+    /// Numbers that were missing when a later one came.
+    pub c2d_skipped: u64,
+    /// Of those, such that came after all.
+    pub c2d_reordered: u64,
+    /// Messages that no hub sends, or that cannot be read.
+    pub unreadable: u64,
 }
 
 /// A phase as it was applied.

@@ -6,10 +6,10 @@ use crate::support::address::own_address;
 use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, hubstorm, totals};
 use crate::support::mosquitto::Mosquitto;
 use crate::support::proxy::Proxy;
+use hubstorm::link::listen;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
-use std::net::TcpListener;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
@@ -103,7 +103,8 @@ fn ctrl_c_twice_in_the_drain() {
 #[test]
 fn ctrl_c_while_the_canary_waits_for_its_connack() {
     // "0.0.0.0" is this machine, and not written as such.
-    let silent = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    let silent = listen::bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
+    silent.set_nonblocking(false).expect("it is ours");
     let port = silent.local_addr().expect("it is bound").port();
     let work = Workplace::new(&format!(
         "[target]\nkind = \"mqtt\"\nhost = \"0.0.0.0\"\nport = {port}\ntls = false\n\

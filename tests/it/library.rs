@@ -1,7 +1,7 @@
 //! The scenarios that are shipped, each run in short: whatever `scenarios/` holds must do what it says. And the roots in
 //! `certs/`, which are public data and must be the ones that they are called.
 
-use crate::support::hubstorm::{all_ok, command};
+use crate::support::hubstorm::{all_ok, command, totals};
 use crate::support::mosquitto::Mosquitto;
 use hubstorm::result::model::RunResult;
 use rustls::pki_types::CertificateDer;
@@ -83,6 +83,46 @@ fn renewal() {
     all_ok(&result, "telemetry");
     assert!(result.fleets[0].renewals >= 5, "{} renewals", result.fleets[0].renewals);
     assert_eq!(result.fleets[0].reconnects, 0);
+    assert!(result.findings.is_empty(), "a healthy run: {:?}", result.findings);
+}
+
+#[test]
+fn token_expiry() {
+    let short = ["phase.together.duration=500ms", "phase.expiring.duration=6s", "emulator.expiry_grace=0s"];
+    let late =
+        ["fleet.forgetful.auth.ttl=2s", "fleet.forgetful.devices=5", "fleet.forgetful.send.0.every=200ms"];
+    let good = ["fleet.careful.auth.ttl=2s", "fleet.careful.auth.renew=50%", "fleet.careful.devices=5"];
+    let more = ["fleet.careful.send.0.every=200ms"];
+    let result = run("token-expiry.toml", &[&short[..], &late, &good, &more].concat(), &[], &[]);
+    let [careful, forgetful] = &result.fleets[..] else { panic!("two fleets") };
+    assert_eq!((careful.name.as_str(), forgetful.name.as_str()), ("careful", "forgetful"));
+    assert!(careful.renewals >= 5 && careful.reconnects == 0, "{careful:?}");
+    assert!(forgetful.renewals == 0 && forgetful.reconnects >= 5, "{forgetful:?}");
+    let (due, outcomes) = totals(&result, "renewal");
+    assert!(due >= careful.renewals, "each is one operation: {due}");
+    assert_eq!(outcomes.values().sum::<u64>(), due);
+    let [error] = &result.errors[..] else { panic!("one class: {:?}", result.errors) };
+    assert_eq!((error.class.as_str(), error.culprit.as_str()), ("closed_after_expiry", "peer"));
+    assert!(error.count >= forgetful.reconnects && error.first_us > 0, "{error:?}");
+    assert!(error.example.contains("forgetful-") && error.example.contains("token had expired"), "{error:?}");
+    let texts: Vec<&str> = result.findings.iter().map(|finding| finding.text.as_str()).collect();
+    assert!(texts.iter().any(|text| text.contains("after their token had expired")), "{texts:?}");
+    assert!(
+        !texts.iter().any(|text| text.contains("share an id") || text.contains("throttles")),
+        "{texts:?}"
+    );
+}
+
+#[test]
+fn twins() {
+    let short = ["phase.ramp.duration=1s", "phase.steady.duration=3s", "fleet.thermostat.devices=10"];
+    let fast = ["fleet.thermostat.twin.every=1s", "fleet.thermostat.report.0.every=1s"];
+    let often = ["fleet.thermostat.send.0.every=1s"];
+    let result = run("twins.toml", &[&short[..], &fast, &often].concat(), &[], &[]);
+    for operation in ["twin.get", "twin.report", "telemetry"] {
+        assert!(all_ok(&result, operation) > 0, "{operation}");
+    }
+    assert_eq!(result.fleets[0].from_hub, None, "nobody changes desired properties");
 }
 
 #[test]
@@ -105,6 +145,26 @@ fn qos2() {
     let short = ["phase.ramp.duration=500ms", "phase.steady.duration=2s", "fleet.pump.devices=5"];
     let result = run("qos2.toml", &[&short[..], &[&port, &host]].concat(), &[], &[]);
     assert!(all_ok(&result, "publish") > 0);
+}
+
+#[test]
+fn fan_out() {
+    let broker = Mosquitto::open();
+    let port = format!("target.port={}", broker.plain().port());
+    let host = format!("target.host={}", broker.host());
+    let few = ["fleet.display.devices=20", "fleet.sensor.devices=20"];
+    let short = ["phase.ramp.duration=1s", "phase.steady.duration=3s"];
+    let result = run("fan-out.toml", &[&short[..], &few, &[&port, &host]].concat(), &[], &[]);
+    let steady = |fleet: &str| {
+        let mut rows =
+            result.operations.iter().filter(|row| row.phase == "steady" && row.operation == "deliver");
+        let row = rows.find(|row| row.fleet == fleet).expect("it was due");
+        assert_eq!(row.outcomes.get("ok"), Some(&row.due), "{fleet}");
+        row.due
+    };
+    // 15 announcements to each display, and 60 readings to one collector.
+    assert!((14 * 20..=16 * 20).contains(&steady("display")), "{}", steady("display"));
+    assert!((40..=80).contains(&steady("collector")), "{}", steady("collector"));
 }
 
 /// A process that ends with its test, however that ends.

@@ -48,6 +48,26 @@ fn a_verdict_is_told_in_words_and_not_by_colour_alone() {
     }
 }
 
+/// A run that heard nothing from a hub is not crowded by it.
+#[test]
+fn what_a_hub_sent_is_shown_where_there_was_some() {
+    let mut result = sample::pass();
+    for face in [report::text(&result, false), report::html(&result).unwrap()] {
+        assert!(!face.contains("desired properties") && !face.contains("What the hub sent"), "{face}");
+    }
+    let from_hub = hubstorm::result::model::FromHub { desired: 1_200, late_answers: 1, ..Default::default() };
+    result.fleets[0].from_hub = Some(from_hub);
+    let text = report::text(&result, false);
+    assert!(text.contains("  twins      1,200 changes of desired properties, 1 late answer\n"), "{text}");
+    assert!(!text.contains("  methods ") && !text.contains("  commands "), "{text}");
+    let page = report::html(&result).unwrap();
+    assert!(page.contains("What the hub sent") && page.contains("<td>1,200</td><td>1</td>"), "{page}");
+    assert!(
+        page.contains(">Desired<") && !page.contains(">C2D<"),
+        "columns that are zero everywhere are left out"
+    );
+}
+
 #[test]
 fn an_interrupted_run_says_so_first_and_keeps_its_verdict_beside_it() {
     let page = report::html(&sample::interrupted()).unwrap();

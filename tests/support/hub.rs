@@ -1,9 +1,12 @@
 //! The emulator in this very process, for peers that do not let their port be chosen: at 8883, on an address of its own.
 
 use super::address::listen_at;
+use hubstorm::emulator::service::{Called, ServiceError};
+use hubstorm::emulator::telemetry::Telemetry;
 use hubstorm::emulator::{Config, EmulatorError, Hub, Stats, certificate};
 use hubstorm::iothub::sas::Key;
 use hubstorm::link::tls;
+use serde_json::Value;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,7 +17,8 @@ use tokio::sync::oneshot;
 /// Of all its devices.
 pub const GROUP_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 /// Where SDKs look for MQTT over TLS.
-const PORT: u16 = 8883;
+pub const PORT: u16 = 8883;
+const TELEMETRY_KEPT: usize = 16;
 
 /// A hub that serves until it is stopped.
 pub struct LocalHub {
@@ -33,6 +37,7 @@ impl LocalHub {
             host_names: vec![address.to_string()],
             group_keys: vec![group_key()],
             shards: 1,
+            telemetry_kept: TELEMETRY_KEPT,
             ..Config::default()
         };
         let certificate = certificate::make(&config.host_names, hubstorm::clock::unix()).expect("names");
@@ -68,6 +73,18 @@ impl LocalHub {
     /// What it has counted so far.
     pub fn stats(&self) -> Stats {
         self.hub.stats()
+    }
+
+    /// The last telemetry that it took since the last call.
+    pub fn telemetry(&self) -> Vec<Telemetry> {
+        self.hub.take_telemetry()
+    }
+
+    /// What a back end asks about a device, as `--control` spells it; waits for what comes of it.
+    pub fn ask(&self, device: &str, ask: Value) -> Result<Called, ServiceError> {
+        let ask = serde_json::from_value(ask).expect("something that can be asked");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        runtime.expect("descriptors").block_on(self.hub.call(device, ask))
     }
 
     /// Ends it; what it counted.

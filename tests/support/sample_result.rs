@@ -274,8 +274,12 @@ pub(crate) fn pass() -> RunResult {
             renewals: 0,
             resent: 0,
             late_acks: 61,
+            duplicates: 0,
+            reordered: 0,
+            foreign: 0,
             bytes_sent: 9_840_112,
             bytes_received: 214_020,
+            from_hub: None,
         }],
         phases: vec![
             phase("ramp", true, 0, 20, [0.0, 1.0], [1.0, 1.0]),

@@ -97,14 +97,15 @@ impl Device {
     /// Ends the connection once nothing is in flight any more, or has been for too long.
     pub(super) fn say_goodbye(&mut self, now: Instant, out: &mut BytesMut) {
         let waits = self.waits_for_answers() || self.owes_answers();
-        let Stage::Leaving(leaving) = &mut self.stage else { return };
+        let Stage::Leaving(leaving) = self.stage else { return };
         if leaving.farewell != Farewell::Waiting {
             return;
         }
         let backlog = leaving.why == Leave::Finish
             && self.messages.has_backlog(self.context.load_end_ns(), self.context.ns(now));
-        if now >= leaving.by || (self.session.in_flight() == 0 && !waits && !backlog) {
-            leaving.farewell = Farewell::Said;
+        let idle = self.session.in_flight() == 0 && !waits && !backlog;
+        if now >= leaving.by || (idle && !self.awaits_deliveries()) {
+            self.stage = Stage::Leaving(Leaving { farewell: Farewell::Said, ..leaving });
             self.session.disconnect(now, out);
             self.wake = None;
         } else {

@@ -11,7 +11,7 @@ impl Device {
         match self.context.plan.target.kind {
             TargetKind::IotHub => self.on_hub_message(now, publish),
             // Bytes are counted by the link.
-            TargetKind::Mqtt => {}
+            TargetKind::Mqtt => self.on_delivery(now, publish),
         }
     }
 

@@ -1,0 +1,76 @@
+//! What a hub sent to its devices, as far as it is no operation: in words for the text, as a table for the page. Shown only where
+//! there was some. Called by the faces.
+
+use super::format::{plain, plural};
+use crate::result::model::{Fleet, FromHub, RunResult};
+use crate::units::human_count;
+
+/// A count of all fleets.
+fn sum(result: &RunResult, count: fn(&FromHub) -> u64) -> u64 {
+    let counts = result.fleets.iter().filter_map(|fleet| fleet.from_hub.as_ref()).map(count);
+    counts.fold(0, u64::saturating_add)
+}
+
+/// One line for each kind of thing that came: its name, and what of it.
+pub(super) fn facts(result: &RunResult) -> Vec<(&'static str, String)> {
+    let some = |count: u64, one: &str, many: &str| (count > 0).then(|| plural(count, one, many));
+    let sum = |count: fn(&FromHub) -> u64| sum(result, count);
+    let twins = [
+        some(sum(|hub| hub.desired), "change of desired properties", "changes of desired properties"),
+        some(sum(|hub| hub.desired_stale), "stale", "stale"),
+        some(sum(|hub| hub.desired_missed), "version missed", "versions missed"),
+        some(sum(|hub| hub.late_answers), "late answer", "late answers"),
+        some(sum(|hub| hub.unknown_answers), "answer to nothing", "answers to nothing"),
+    ];
+    let methods = [
+        some(sum(|hub| hub.methods_unanswered), "not answered on purpose", "not answered on purpose"),
+        some(sum(|hub| hub.methods_unknown), "not in the scenario", "not in the scenario"),
+    ];
+    let commands = [
+        some(sum(|hub| hub.c2d), "cloud-to-device message", "cloud-to-device messages"),
+        some(sum(|hub| hub.c2d_unstamped), "without a stamp", "without a stamp"),
+        some(sum(|hub| hub.c2d_duplicates), "duplicate", "duplicates"),
+        some(sum(|hub| hub.c2d_skipped), "skipped", "skipped"),
+        some(sum(|hub| hub.c2d_reordered), "of them came later", "of them came later"),
+    ];
+    let others = [some(sum(|hub| hub.unreadable), "message that no hub sends", "messages that no hub sends")];
+    [("twins", &twins[..]), ("methods", &methods), ("commands", &commands), ("unreadable", &others)]
+        .into_iter()
+        .map(|(name, parts)| (name, parts.iter().flatten().cloned().collect::<Vec<_>>().join(", ")))
+        .filter(|(_, text)| !text.is_empty())
+        .collect()
+}
+
+/// A table with a row for each fleet and a column for each count that is not zero everywhere.
+pub(super) struct Table {
+    pub(super) columns: Vec<&'static str>,
+    pub(super) rows: Vec<Vec<String>>,
+}
+
+/// What the page shows.
+pub(super) fn table(result: &RunResult) -> Table {
+    type Column = (&'static str, fn(&FromHub) -> u64);
+    const COLUMNS: [Column; 13] = [
+        ("Desired", |hub| hub.desired),
+        ("Stale", |hub| hub.desired_stale),
+        ("Missed", |hub| hub.desired_missed),
+        ("Late answers", |hub| hub.late_answers),
+        ("Unknown answers", |hub| hub.unknown_answers),
+        ("Methods not answered", |hub| hub.methods_unanswered),
+        ("Methods unknown", |hub| hub.methods_unknown),
+        ("C2D", |hub| hub.c2d),
+        ("C2D unstamped", |hub| hub.c2d_unstamped),
+        ("C2D duplicates", |hub| hub.c2d_duplicates),
+        ("C2D skipped", |hub| hub.c2d_skipped),
+        ("C2D reordered", |hub| hub.c2d_reordered),
+        ("Unreadable", |hub| hub.unreadable),
+    ];
+    let columns = COLUMNS.iter().filter(|(_, count)| sum(result, *count) > 0);
+    let row = |fleet: &Fleet| {
+        let hub = fleet.from_hub.unwrap_or_default();
+        let counts = columns.clone().map(|(_, count)| human_count(count(&hub)));
+        std::iter::once(plain(&fleet.name)).chain(counts).collect()
+    };
+    let rows = result.fleets.iter().filter(|fleet| fleet.from_hub.is_some()).map(row).collect();
+    Table { columns: columns.map(|(name, _)| *name).collect(), rows }
+}
