@@ -25,5 +25,6 @@ mod rabbitmq;
 mod regression;
 mod report;
 mod scenario;
+mod schema;
 mod sdk;
 mod secrets;

@@ -279,6 +279,7 @@ fn other_subcommands_say_nothing_of_the_environment() {
     let secret = [("GROUP", plain(3)), ("KEY", key(3))];
     let secrets = secret.each_ref().map(|(name, value)| (*name, value.as_str()));
     clean_words("schema", loud(&["schema", "result"], &secrets, "").exits(0));
+    clean_words("schema", loud(&["schema", "scenario"], &secrets, "").exits(0));
     clean_words("help", loud(&["--help"], &secrets, "").exits(0));
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("result.json");
