@@ -36,7 +36,11 @@ fn a_clock_that_is_too_wrong_lets_nobody_in() {
     }
     let [error] = &result.errors[..] else { panic!("one class: {:?}", result.errors) };
     assert_eq!((error.class.as_str(), error.count), ("connack_5", 2));
-    assert!(finding(&result, "an expired token") && finding(&result, "tried no more"), "{:?}", result.findings);
+    assert!(
+        finding(&result, "an expired token") && finding(&result, "tried no more"),
+        "{:?}",
+        result.findings
+    );
 }
 
 #[test]
@@ -52,7 +56,12 @@ fn a_hub_takes_devices_with_the_habits_of_every_sdk() {
     let result = work.result();
     assert_eq!((all_ok(&result, "connect"), all_ok(&result, "subscribe")), (10, 10));
     assert_eq!(all_ok(&result, "telemetry"), 10 * 2);
-    assert!(result.errors.is_empty() && result.findings.is_empty(), "{:?} {:?}", result.errors, result.findings);
+    assert!(
+        result.errors.is_empty() && result.findings.is_empty(),
+        "{:?} {:?}",
+        result.errors,
+        result.findings
+    );
 }
 
 /// Each newcomer ends the other's connection, in two runs that know nothing of each other.
