@@ -2,9 +2,10 @@
 //! nothing and looks at nothing but the plan.
 
 use crate::plan::{
-    Auth, CallPlan, DrivePlan, FleetPlan, Keys, MethodPlan, Needs, Offline, PhasePlan, Plan, Renew, SendPlan,
-    Spread, Subscription, TargetKind, TokenLife,
+    Auth, CallPlan, DrivePlan, FleetPlan, Keys, MethodPlan, Needs, Offline, PhasePlan, Plan, Renew, Sdk,
+    SendPlan, Spread, SubscribeQos, Subscription, TargetKind, TokenLife,
 };
+use crate::policy::backoff::{BackOff, Reconnect};
 use crate::units::{Percent, Rate, human_bytes, human_count, human_duration, human_us, plural};
 use crate::wire::QoS;
 use std::fmt::{self, Write};
@@ -129,6 +130,9 @@ fn write_fleet(out: &mut String, fleet: &FleetPlan) -> fmt::Result {
         fleet.device_id(fleet.devices - 1)
     )?;
     writeln!(out, "    credentials  {}", credentials(&fleet.auth))?;
+    if let Some(sdk) = fleet.sdk {
+        writeln!(out, "    as the SDK   {}", habits(sdk, fleet))?;
+    }
     if !fleet.subscribe.is_empty() {
         let names: Vec<String> = fleet.subscribe.iter().map(subscription).collect();
         writeln!(out, "    subscribes   {}", names.join(", "))?;
@@ -187,6 +191,46 @@ fn tokens(life: &TokenLife) -> String {
         1.. => format!("; clocks {skew} ahead"),
     };
     format!("tokens for {}, {renewed}{clock}", human_duration(life.ttl))
+}
+
+/// What the preset has set, as far as the scenario does not say otherwise.
+fn habits(sdk: Sdk, fleet: &FleetPlan) -> String {
+    let api_version = match &fleet.auth {
+        Auth::Sas { api_version, .. } => format!(", api-version {api_version}"),
+        _ => String::new(),
+    };
+    let SubscribeQos { c2d, twin, methods } = fleet.subscribe_qos;
+    format!(
+        "{}: keep-alive {}, {}, QoS {} for c2d, {} for twin, {} for methods{api_version}",
+        sdk.name(),
+        human_duration(Duration::from_secs(fleet.keep_alive_s.into())),
+        reconnects(&fleet.reconnect),
+        c2d as u8,
+        twin as u8,
+        methods as u8
+    )
+}
+
+fn reconnects(reconnect: &Reconnect) -> String {
+    let human = human_duration;
+    let waits = match reconnect.back_off {
+        BackOff::Never => return "never reconnects".to_owned(),
+        BackOff::Fixed { delay } => format!("after {}", human(delay)),
+        BackOff::Exponential { base, max, .. } => {
+            format!("after {}, doubled up to {}", human(base), human(max))
+        }
+        BackOff::Stepped { least, max, floor, .. } => {
+            format!("after {}, growing up to {}", human(least.max(floor)), human(max))
+        }
+    };
+    let first = if reconnect.immediate_first { "at once, then " } else { "" };
+    let gives_up = match (reconnect.gives_up_after, reconnect.gives_up_refused) {
+        (None, false) => String::new(),
+        (None, true) => " (gives up when refused)".to_owned(),
+        (Some(after), false) => format!(" (gives up after {})", human(after)),
+        (Some(after), true) => format!(" (gives up after {}, or when refused)", human(after)),
+    };
+    format!("reconnects {first}{waits}{gives_up}")
 }
 
 fn subscription(subscription: &Subscription) -> String {
@@ -338,6 +382,25 @@ mod tests {
             "broker.example",
             &[&plain[..], &["fleet.sensor.auth={ kind = \"none\" }"]].concat()
         ));
+    }
+
+    #[test]
+    fn what_a_preset_sets_is_described_and_what_the_scenario_says_wins() {
+        let quickstart = include_str!("../../scenarios/quickstart.toml");
+        let described = |sdk: &str, more: &[&str]| {
+            let sdk = format!("fleet.meter.sdk={sdk}");
+            let text = described(quickstart, &[&[sdk.as_str()], more].concat());
+            let lines =
+                text.lines().filter(|line| line.contains("as the SDK") || line.contains("credentials"));
+            lines.map(str::trim).collect::<Vec<_>>().join("\n")
+        };
+        let all = ["python", "node", "dotnet", "java", "c"].map(|sdk| described(sdk, &[])).join("\n");
+        let explicit = [
+            "fleet.meter.keep_alive=20s",
+            "fleet.meter.reconnect={ kind = \"never\" }",
+            "fleet.meter.auth={ kind = \"sas\", ttl = \"30m\", renew = \"50%\", clock_skew = \"-3m\" }",
+        ];
+        insta::assert_snapshot!(format!("{all}\n{}", described("node", &explicit)));
     }
 
     #[test]

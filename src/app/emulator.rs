@@ -26,7 +26,8 @@ const SAMPLE_DEVICE: &str = "sample-device";
 pub(super) struct EmulatorArgs {
     /// Where to listen; loopback unless told otherwise. Port 0 lets the system choose.
     pub listen: SocketAddr,
-    /// Names besides `localhost` and `127.0.0.1`, in the certificate and for devices. The first is the ready line's host.
+    /// Names besides `localhost` and `127.0.0.1`, in the certificate and for devices. The first is the ready line's host; without one
+    /// it is `localhost`, or the address where that is another.
     pub hosts: Vec<String>,
     /// `env:NAME` or `file:PATH` of the group key; without it one is made at random.
     pub group_key: Option<String>,
@@ -114,7 +115,11 @@ pub(super) async fn run(
         (None, control_config(&args)?)
     };
     let listen = config.listen();
-    let host = config.hosts.first().cloned().unwrap_or_else(|| "localhost".to_owned());
+    let host = match config.hosts.first() {
+        Some(host) => host.clone(),
+        None if listen.ip() == Ipv4Addr::LOCALHOST || listen.ip().is_unspecified() => "localhost".to_owned(),
+        None => listen.ip().to_string(),
+    };
     let config = config.to_config()?;
     let listener = listen::bind(listen)?;
     let certificate = certificate::make(&config.host_names, clock::unix())?;

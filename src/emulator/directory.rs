@@ -6,6 +6,7 @@
 
 use super::Config;
 use super::device::Device;
+use super::telemetry::{Log, Telemetry};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -42,6 +43,7 @@ impl Entry {
 #[derive(Debug)]
 pub struct Directory {
     config: Arc<Config>,
+    telemetry: Log,
     /// Numbers of method calls.
     calls: AtomicU64,
     hasher: RandomState,
@@ -53,6 +55,7 @@ impl Directory {
     #[must_use]
     pub fn new(config: Config) -> Directory {
         Directory {
+            telemetry: Log::new(config.telemetry_kept),
             config: Arc::new(config),
             calls: AtomicU64::new(1),
             hasher: RandomState::new(),
@@ -95,6 +98,15 @@ impl Directory {
                 entry.device.end(clean_session);
             }
         });
+    }
+
+    /// The last telemetry that was accepted since the last call, as many as `Config::telemetry_kept` says.
+    pub fn take_telemetry(&self) -> Vec<Telemetry> {
+        self.telemetry.take()
+    }
+
+    pub(super) fn telemetry(&self) -> &Log {
+        &self.telemetry
     }
 
     /// A number for a method call.

@@ -6,8 +6,7 @@
 //! shards), [`certificate`] and [`control`]. It must not know the client's `session`: they meet in `pair_tests` and over a socket.
 //!
 //! `docs/emulator.md` says what is emulated and what is not. Modules are refused; tiers, throttles and quotas do not limit
-//! anything. Device ids with `#` or `+`, which Azure allows, connect but cannot publish: their topics break a rule of MQTT that the
-//! decoder holds to.
+//! anything.
 
 pub mod admission;
 pub mod c2d;
@@ -19,8 +18,11 @@ pub mod directory;
 pub mod server;
 pub mod service;
 pub mod session;
+pub mod telemetry;
 pub mod twin;
 
+#[cfg(test)]
+mod rules_tests;
 #[cfg(test)]
 mod service_tests;
 #[cfg(test)]
@@ -50,6 +52,8 @@ pub struct Config {
     pub connect_arrival_timeout: Duration,
     /// Threads that serve connections.
     pub shards: usize,
+    /// How many accepted messages are kept for whoever wants to look at them; 0 keeps none, and costs nothing.
+    pub telemetry_kept: usize,
 }
 
 impl Default for Config {
@@ -63,6 +67,7 @@ impl Default for Config {
             expiry_grace: limits::EXPIRY_GRACE,
             connect_arrival_timeout: limits::CONNECT_ARRIVAL_TIMEOUT,
             shards: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            telemetry_kept: 0,
         }
     }
 }

@@ -5,6 +5,7 @@ use super::Config;
 use super::connection::{self, Mailbox};
 use super::directory::Directory;
 use super::service::{Ask, Asked, Called, GiveUp, ServiceError};
+use super::telemetry::Telemetry;
 use crate::clock;
 use crate::link::{self, Buffers, Deadlines, SharedBuffers};
 use std::cell::{Cell, RefCell};
@@ -143,6 +144,11 @@ impl Hub {
             protocol_errors: sum(|c| &c.protocol_errors),
             tls_failed: sum(|c| &c.tls_failed),
         }
+    }
+
+    /// The last telemetry that was accepted since the last call, as many as [`Config::telemetry_kept`] says.
+    pub fn take_telemetry(&self) -> Vec<Telemetry> {
+        self.directory.take_telemetry()
     }
 
     /// Asks something about a device, and waits for what comes of it. From any thread, on a runtime with a timer.

@@ -2,7 +2,7 @@
 
 use super::Config;
 use super::service::{Ask, Called, Feedback, ServiceError};
-use super::test_support::{DEVICE, Line, Offer, World, group, seconds};
+use super::test_support::{DEVICE, Line, Offer, World, config, group, seconds};
 use super::twin::TwinError;
 use crate::iothub::{limits, topics};
 use crate::sansio::{Close, Machine};
@@ -194,8 +194,8 @@ fn what_cannot_be_called_is_refused_with_its_code() {
 
 #[test]
 fn who_is_known_depends_on_who_could_connect() {
-    let own = |id: &str| Config { device_keys: [(id.into(), group())].into(), ..Config::default() };
-    let policy = Config { policies: vec![("device".to_owned(), group())], ..Config::default() };
+    let own = |id: &str| Config { device_keys: [(id.into(), group())].into(), ..config() };
+    let policy = Config { policies: vec![("device".to_owned(), group())], ..config() };
     let ask = |world: &World| world.asked(Ask::Twin).map(drop);
     assert_eq!(ask(&World::with(own(DEVICE))), Ok(()));
     assert_eq!(ask(&World::with(policy)), Ok(()));

@@ -13,6 +13,7 @@ use exchange::InFlight;
 
 use super::admission::{self, Refusal};
 use super::directory::{Address, Directory};
+use super::telemetry::Telemetry;
 use crate::iothub::limits;
 use crate::iothub::topics::{self, Inbound};
 use crate::sansio::{Close, Closed, Machine, OUTPUT_BYTES_MAX};
@@ -123,8 +124,8 @@ pub struct HubSession {
     address: Option<Address>,
     clean_session: bool,
     has_api_version: bool,
-    /// A will that is telemetry, and no DISCONNECT yet.
-    will: bool,
+    /// A will that is telemetry, until there is a DISCONNECT. What Azure does with another topic is not documented: nothing, here.
+    will: Option<Box<Telemetry>>,
     keep_alive_timeout: Duration,
     heard: Instant,
     /// When the connection ends because of its token; `None`: beyond what the clock can say.
@@ -157,7 +158,7 @@ impl HubSession {
             address: None,
             clean_session: true,
             has_api_version: false,
-            will: false,
+            will: None,
             keep_alive_timeout: limits::KEEP_ALIVE_TIMEOUT_MAX,
             heard: now,
             expires: None,
@@ -250,7 +251,7 @@ impl HubSession {
             }
             (_, Packet::PingReq) => self.replies.push_back(Reply::PingResp),
             (_, Packet::Disconnect) => {
-                self.will = false; // MQTT 3.1.1 §3.14.4.
+                self.will = None; // MQTT 3.1.1 §3.14.4.
                 self.state = State::Closing;
             }
             (_, Packet::PubAck(pid)) => self.handle_puback(pid),
@@ -274,9 +275,7 @@ impl HubSession {
                 self.device = admitted.device;
                 self.clean_session = connect.clean_session;
                 self.has_api_version = admitted.has_api_version;
-                self.will = connect.will.as_ref().is_some_and(|will| {
-                    matches!(topics::inbound(&self.device, &will.topic), Some(Inbound::Telemetry { .. }))
-                });
+                self.will = connect.will.as_ref().and_then(|will| self.will_of(will));
                 self.keep_alive_timeout = limits::keep_alive_timeout(connect.keep_alive_s);
                 let end = Duration::from_secs(admitted.expiry_unix).saturating_add(config.expiry_grace);
                 self.expires = now.checked_add(end.saturating_sub(unix));
@@ -286,9 +285,22 @@ impl HubSession {
         }
     }
 
+    fn will_of(&self, will: &wire::Will) -> Option<Box<Telemetry>> {
+        let Some(Inbound::Telemetry { bag }) = topics::inbound(&self.device, &will.topic) else {
+            return None;
+        };
+        Some(Box::new(Telemetry {
+            device: self.device.to_string(),
+            bag: bag.to_owned(),
+            payload: will.payload.to_vec(),
+            retain: false,
+            will: true,
+        }))
+    }
+
     fn refuse(&mut self, refusal: Refusal) {
         self.state = State::Closing;
-        self.will = false;
+        self.will = None;
         self.replies.push_back(Reply::ConnAck { session_present: false, code: refusal.code() });
         self.event = Some(Event::Refused(refusal));
     }
@@ -304,6 +316,9 @@ impl HubSession {
                 return Err(HubError::TooLarge(bytes));
             }
             self.telemetry += 1;
+            if self.directory.telemetry().is_on() {
+                self.keep(publish, bag);
+            }
         }
         if publish.qos == QoS::AtLeastOnce {
             self.replies.push_back(Reply::PubAck(publish.pid));
@@ -316,42 +331,14 @@ impl HubSession {
         }
     }
 
-    /// Of all filters of a connection's life, not of one packet, there may be five (Azure: "Communicate with an IoT hub using the
-    /// MQTT protocol"); subscribing again to the same filter replaces (MQTT 3.1.1 §3.8.4).
-    fn handle_subscribe(&mut self, subscribe: &wire::Subscribe) -> Result<(), HubError> {
-        let asked: Vec<_> = subscribe
-            .filters
-            .iter()
-            .map(|(filter, qos)| {
-                Some((topics::subscription(&self.device, filter)?, (*qos).min(QoS::AtLeastOnce)))
-            })
-            .collect::<Option<_>>()
-            .ok_or(HubError::ForeignFilter)?;
-        self.directory.visit(&self.device, |entry| {
-            let mut subscriptions = entry.device.subscriptions;
-            for (subscription, granted) in &asked {
-                subscriptions.set(*subscription, Some(*granted));
-            }
-            if subscriptions.len() > limits::SUBSCRIPTIONS_MAX {
-                return Err(HubError::TooManySubscriptions(subscriptions.len()));
-            }
-            entry.device.subscriptions = subscriptions;
-            Ok(())
-        })?;
-        // There may be messages and calls that waited for it.
-        self.woken = true;
-        let granted = asked.into_iter().map(|(_, granted)| granted as u8).collect();
-        self.replies.push_back(Reply::SubAck { pid: subscribe.pid, granted });
-        Ok(())
-    }
-
-    fn unsubscribe(&mut self, filters: &[String]) {
-        self.directory.visit(&self.device, |entry| {
-            for filter in filters {
-                if let Some(subscription) = topics::subscription(&self.device, filter) {
-                    entry.device.subscriptions.set(subscription, None);
-                }
-            }
+    #[cold]
+    fn keep(&self, publish: &wire::Publish, bag: &str) {
+        self.directory.telemetry().keep(Telemetry {
+            device: self.device.to_string(),
+            bag: bag.to_owned(),
+            payload: publish.payload.to_vec(),
+            retain: publish.retain,
+            will: false,
         });
     }
 
@@ -365,7 +352,8 @@ impl Machine for HubSession {
 
     fn handle_input(&mut self, now: Instant, input: &mut BytesMut) -> Result<(), HubError> {
         while self.state != State::Closing && self.wants_input() {
-            match wire::decode(input, FRAME_BYTES_MAX, Strictness::Strict)? {
+            // Device ids may have `#` and `+` and are raw in topics, which are read by known prefix.
+            match wire::decode(input, FRAME_BYTES_MAX, Strictness::StrictButWildcards)? {
                 Some(packet) => self.handle_packet(now, packet)?,
                 None => return Ok(()),
             }
@@ -399,8 +387,12 @@ impl Machine for HubSession {
 
     fn handle_closed(&mut self, _now: Instant, _why: Closed) {
         // "Communicate with an IoT hub using the MQTT protocol": a will is telemetry. One that was never admitted has none.
-        let will = std::mem::take(&mut self.will) && self.state != State::Claiming;
-        self.telemetry += u64::from(will);
+        if let Some(will) = self.will.take().filter(|_| self.state != State::Claiming) {
+            self.telemetry += 1;
+            if self.directory.telemetry().is_on() {
+                self.directory.telemetry().keep(*will);
+            }
+        }
         self.state = State::Closing;
         self.fail_calls();
     }

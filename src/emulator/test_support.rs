@@ -27,6 +27,11 @@ pub(super) fn group() -> Key {
     Key::from_base64("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").unwrap()
 }
 
+/// A hub that is addressed as [`HOST`] and admits nobody.
+pub(super) fn config() -> Config {
+    Config { host_names: vec![HOST.to_owned()], ..Config::default() }
+}
+
 /// What a CONNECT says; change what the test is about.
 pub(super) struct Offer {
     pub(super) client_id: String,
@@ -63,13 +68,13 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new() -> World {
-        World::with(Config { group_keys: vec![group()], ..Config::default() })
+        World::with(Config { group_keys: vec![group()], ..config() })
     }
 
     #[expect(clippy::disallowed_methods, reason = "any instant will do: time is what the test says")]
     pub(super) fn with(config: Config) -> World {
         let start = Instant::now();
-        let directory = Arc::new(Directory::new(Config { host_names: vec![HOST.to_owned()], ..config }));
+        let directory = Arc::new(Directory::new(config));
         World { directory, start, now: start, connections: 0 }
     }
 

@@ -22,7 +22,7 @@ use super::messages::Messages;
 use super::trace::Tracer;
 use crate::measure::{Culprit, Operation, Outcome};
 use crate::plan::{FleetPlan, Span};
-use crate::policy::backoff::Retries;
+use crate::policy::backoff::{Loss, Retries};
 use crate::rng::{Purpose, Rng, generator};
 use crate::sansio::{Close, Closed, Machine};
 use crate::session::{Event, Session, SessionError, Settings, State, Tag};
@@ -91,6 +91,8 @@ pub struct Device {
     hub: Option<Box<Hub>>,
     /// How many connections in a row the peer has closed soon after CONNACK.
     closed_soon: u8,
+    /// The latest attempt was refused, for good as far as CONNACK says.
+    refused: bool,
     /// Open messages have been counted as unfinished: that the session then loses them is not news.
     books_closed: bool,
     /// When `poll_output` wants to be called again.
@@ -131,6 +133,7 @@ impl Device {
             subscribe: Subscribe::Done,
             hub: None,
             closed_soon: 0,
+            refused: false,
             books_closed: false,
             wake: None,
         }
@@ -189,6 +192,7 @@ impl Device {
         let deadline = now + self.plan().connect_timeout;
         self.stage = Stage::Connecting(Attempt { due_ns, picked: now, deadline, connect_sent: None });
         self.parting = Parting::Lost { online_for: None };
+        self.refused = false;
         deadline
     }
 
@@ -227,9 +231,17 @@ impl Device {
         &mut self,
         retries: &mut Retries,
         online_for: Option<Duration>,
+        now: Instant,
     ) -> Option<Duration> {
+        let offline_since = self.online_due_ns.unwrap_or_else(|| self.context.ns(now));
+        let offline_for = Duration::from_nanos(self.context.ns(now).saturating_sub(offline_since));
+        let loss = Loss { online_for, offline_for, refused: self.refused };
         let policy = self.plan().reconnect;
-        retries.next_delay(&policy, online_for, &mut self.rng)
+        let delay = retries.next_delay(&policy, loss, &mut self.rng);
+        if delay.is_none() {
+            self.account().count(|counts| counts.gave_up += 1);
+        }
+        delay
     }
 
     /// How the latest attempt or connection ended.
@@ -288,6 +300,7 @@ impl Device {
                 account.error(connect::connack_class(code), Culprit::Peer, now, || {
                     format!("{}: CONNACK return code {code} ({})", self.id(), connect::connack_meaning(code))
                 });
+                self.refused = code != connect::CONNACK_UNAVAILABLE;
                 self.end_attempt(Outcome::Refused, now);
             }
             Event::Acked { tag, sent, .. } => self.acked(tag, sent, now),

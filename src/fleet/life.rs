@@ -62,7 +62,7 @@ async fn stay(context: &Rc<Context>, device: &mut Device, span: Span) {
                 due_ns = context.ns(now);
             }
             Parting::Lost { online_for } => {
-                let delay = device.back_off(&mut retries, online_for);
+                let delay = device.back_off(&mut retries, online_for, now);
                 let again = delay.map_or(u64::MAX, |delay| context.ns(now + delay));
                 if !until(context, context.at(again.min(device.off_ns()))).await {
                     return;

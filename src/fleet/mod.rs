@@ -31,6 +31,8 @@ pub use context::{Context, Control};
 pub use device::Device;
 pub use trace::Tracer;
 pub use usage::{Usage, process as own_usage, raise_descriptor_limit};
+#[cfg(test)]
+pub(crate) use {caller::Caller, device::Parting};
 
 /// How long the workers may take to make their devices before the first phase begins.
 const LEAD: Duration = Duration::from_millis(250);
@@ -225,7 +227,7 @@ mod tests {
             files: &crate::scenario::no_files,
         };
         let mut plan = crate::plan::load(&input, &mut rand::rng()).unwrap();
-        plan.fleets[1].reconnect = BackOff::Fixed { delay: Duration::MAX };
+        plan.fleets[1].reconnect = BackOff::Fixed { delay: Duration::MAX }.into();
         // A port that was free a moment ago refuses.
         let free = crate::link::listen::bind("127.0.0.1:0".parse().unwrap()).unwrap().local_addr().unwrap();
         let endpoint =

@@ -81,7 +81,7 @@ pub enum Culprit {
 
 /// A dial that failed.
 #[derive(Debug, thiserror::Error)]
-#[error("{} {}", .kind.what(), Cause(.source))]
+#[error("{} {}{}", .kind.what(), Cause(.source), plain_hint(*.kind, .source))]
 #[non_exhaustive]
 pub struct DialError {
     /// The step that failed.
@@ -206,11 +206,19 @@ impl fmt::Display for Cause<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match tls_error(self.0) {
             Some(rustls::Error::InvalidCertificate(error)) => write!(f, "{error}"),
-            Some(error @ rustls::Error::InvalidMessage(_)) => {
-                write!(f, "{error}; a server without TLS on this port answers so")
-            }
             _ => write!(f, "{}", self.0),
         }
+    }
+}
+
+/// What a server without TLS does to a handshake: it answers in its own protocol, or goes.
+fn plain_hint(class: Class, error: &io::Error) -> &'static str {
+    let gone = matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset);
+    let strange = matches!(tls_error(error), Some(rustls::Error::InvalidMessage(_)));
+    if class == Class::Tls && (gone || strange) {
+        "; a server without TLS on this port answers so"
+    } else {
+        ""
     }
 }
 

@@ -93,6 +93,8 @@ pub struct FleetCounts {
     pub closed_waiting_us: u64,
     /// Devices that came online and were closed soon, several times in a row.
     pub closed_soon_devices: u64,
+    /// Devices that stayed offline because their policy was to try no more.
+    pub gave_up: u64,
     /// MQTT bytes sent, before TLS.
     pub bytes_sent: u64,
     /// MQTT bytes received, after TLS.
@@ -161,6 +163,7 @@ impl FleetCounts {
         self.closed_waiting += other.closed_waiting;
         self.closed_waiting_us += other.closed_waiting_us;
         self.closed_soon_devices += other.closed_soon_devices;
+        self.gave_up += other.gave_up;
         self.bytes_sent += other.bytes_sent;
         self.bytes_received += other.bytes_received;
         self.from_hub.add(&other.from_hub);

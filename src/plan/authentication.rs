@@ -4,10 +4,11 @@ use super::credentials::{Auth, Keys};
 use super::fleets::{Setting, fits, parse, shown};
 use super::listed::Form;
 use super::listing;
+use super::sdk::Habits;
 use super::template::{Names, Template};
 use super::token::{self, TokenLife};
 use super::types::TargetKind;
-use crate::iothub::{names, sas};
+use crate::iothub::sas;
 use crate::scenario::{AuthSpec, Errors, FleetSpec, Secret, Written};
 
 /// How the fleet's devices prove who they are. `highest` is the id of the last one.
@@ -15,19 +16,20 @@ pub(super) fn resolve(
     spec: &FleetSpec,
     id: &Template,
     highest: &str,
+    habits: &Habits,
     setting: &Setting<'_>,
     errors: &mut Errors,
 ) -> Auth {
-    let Some(written) = &spec.auth else { return absent(spec, setting, errors) };
+    let Some(written) = &spec.auth else { return absent(spec, habits, setting, errors) };
     if fits_target(written, setting, errors) {
-        given(spec, written, id, highest, setting, errors)
+        given(spec, written, id, highest, habits, setting, errors)
     } else {
         // After an error any will do: the plan is not used.
         Auth::None
     }
 }
 
-fn absent(spec: &FleetSpec, setting: &Setting<'_>, errors: &mut Errors) -> Auth {
+fn absent(spec: &FleetSpec, habits: &Habits, setting: &Setting<'_>, errors: &mut Errors) -> Auth {
     let hub = setting.kind == Some(TargetKind::IotHub);
     if hub && !setting.embedded {
         let problem =
@@ -36,7 +38,7 @@ fn absent(spec: &FleetSpec, setting: &Setting<'_>, errors: &mut Errors) -> Auth 
     }
     // Without a target the run makes a key for itself and the built-in hub.
     let key = setting.group_key.clone();
-    if hub { sas(Keys::Group(key), TokenLife::default()) } else { Auth::None }
+    if hub { sas(Keys::Group(key), habits.tokens, habits) } else { Auth::None }
 }
 
 /// Whether targets of that kind know this way at all.
@@ -72,10 +74,11 @@ fn given(
     written: &Written<AuthSpec>,
     id: &Template,
     highest: &str,
+    habits: &Habits,
     setting: &Setting<'_>,
     errors: &mut Errors,
 ) -> Auth {
-    let life = |token, errors: &mut Errors| token::resolve(token, TokenLife::default(), errors);
+    let life = |token, errors: &mut Errors| token::resolve(token, habits.tokens, errors);
     match &written.value {
         AuthSpec::SasOwn { token } => {
             if !setting.embedded {
@@ -85,13 +88,15 @@ fn given(
                     .allowed("group_key, policy with key, or file")
                     .fix("group_key = \"${env.GROUP_KEY}\"");
             }
-            sas(Keys::Group(setting.group_key.clone()), life(token, errors))
+            sas(Keys::Group(setting.group_key.clone()), life(token, errors), habits)
         }
         AuthSpec::Sas { group_key, policy, key, token } => {
             let life = life(token, errors);
             match (read_key(group_key.as_ref(), errors), policy, read_key(key.as_ref(), errors)) {
-                (_, Some(policy), Some(key)) => sas(Keys::Policy { policy: policy.value.clone(), key }, life),
-                (Some(key), ..) => sas(Keys::Group(key), life),
+                (_, Some(policy), Some(key)) => {
+                    sas(Keys::Policy { policy: policy.value.clone(), key }, life, habits)
+                }
+                (Some(key), ..) => sas(Keys::Group(key), life, habits),
                 _ => Auth::None,
             }
         }
@@ -99,7 +104,7 @@ fn given(
             let life = life(token, errors);
             let host = (!setting.embedded).then_some(setting.host);
             listing::read(spec, file.as_ref(), Form::Keys { host }, id, setting, errors)
-                .map_or(Auth::None, |devices| sas(Keys::Listed(devices), life))
+                .map_or(Auth::None, |devices| sas(Keys::Listed(devices), life, habits))
         }
         AuthSpec::PasswordFile { file } => {
             listing::read(spec, file.as_ref(), Form::Passwords, id, setting, errors)
@@ -117,8 +122,8 @@ fn given(
     }
 }
 
-fn sas(keys: Keys, life: TokenLife) -> Auth {
-    Auth::Sas { keys, life, api_version: names::API_VERSION }
+fn sas(keys: Keys, life: TokenLife, habits: &Habits) -> Auth {
+    Auth::Sas { keys, life, api_version: habits.api_version }
 }
 
 fn read_key(secret: Option<&Written<Secret>>, errors: &mut Errors) -> Option<sas::Key> {

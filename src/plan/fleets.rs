@@ -2,11 +2,12 @@
 //! `resolve`.
 
 use super::authentication;
+use super::sdk::{self, Habits};
 use super::template::{self, Names, Template};
 use super::types::{FleetPlan, Offline, Subscription, TargetKind};
 use super::{device, sends, will};
 use crate::iothub::{names, sas};
-use crate::policy::backoff::{BackOff, Jitter};
+use crate::policy::backoff::{BackOff, Jitter, Reconnect};
 use crate::scenario::{Errors, FileText, FleetSpec, Place, ReconnectSpec, SubscribeSpec, Written, nearest};
 use crate::wire::{QoS, STRING_BYTES_MAX};
 use std::collections::HashMap;
@@ -15,10 +16,10 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-const KEEP_ALIVE_S: u16 = 240;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
 const ACK_TIMEOUT: Duration = Duration::from_secs(30);
 const IN_FLIGHT: u16 = 16;
+/// Of a `reconnect` that leaves them out.
 const BACKOFF_BASE: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
 
@@ -58,14 +59,15 @@ fn fleet(spec: &FleetSpec, first: u64, setting: &Setting<'_>, errors: &mut Error
     let id = id(spec, devices, setting, errors);
     let highest = id.render(&Names { device: "", index: devices - 1 });
     let ack_timeout = spec.ack_timeout.unwrap_or(ACK_TIMEOUT);
-    let auth = authentication::resolve(spec, &id, &highest, setting, errors);
+    let habits = habits(spec, setting, errors);
+    let auth = authentication::resolve(spec, &id, &highest, &habits, setting, errors);
     let longest = auth.listed().map_or(highest, |devices| devices.longest_id().to_owned());
     let mut sends: Vec<_> = spec
         .sends
         .iter()
         .filter_map(|send| sends::resolve(send, devices, &longest, setting, errors))
         .collect();
-    let device = device::resolve(spec, devices, &longest, setting, errors);
+    let device = device::resolve(spec, devices, &longest, (&habits, setting), errors);
     sends.extend(device.requests);
     let subscribe = subscriptions(spec, &longest, setting, errors);
     if setting.kind == Some(TargetKind::IotHub) {
@@ -75,17 +77,19 @@ fn fleet(spec: &FleetSpec, first: u64, setting: &Setting<'_>, errors: &mut Error
         name: spec.name.clone(),
         devices,
         first,
+        sdk: spec.sdk.as_ref().map(|sdk| sdk.value),
         id,
         auth,
-        keep_alive_s: spec.keep_alive_s.unwrap_or(KEEP_ALIVE_S),
+        keep_alive_s: spec.keep_alive_s.unwrap_or(habits.keep_alive_s),
         clean_session: spec.clean_session.unwrap_or(setting.kind == Some(TargetKind::Mqtt)),
-        reconnect: reconnect(spec.reconnect),
+        reconnect: spec.reconnect.map_or(habits.reconnect, reconnect),
         connect_timeout: spec.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
         ack_timeout,
         send_by: spec.send_by.unwrap_or(ack_timeout),
         offline: if spec.offline_skip == Some(true) { Offline::Skip } else { Offline::Queue },
         in_flight: spec.in_flight.unwrap_or(IN_FLIGHT),
         subscribe,
+        subscribe_qos: habits.subscribe_qos,
         will: spec.will.as_ref().and_then(|will| will::resolve(will, devices, &longest, setting, errors)),
         sends,
         twin: device.twin,
@@ -93,17 +97,25 @@ fn fleet(spec: &FleetSpec, first: u64, setting: &Setting<'_>, errors: &mut Error
     }
 }
 
-fn reconnect(spec: Option<ReconnectSpec>) -> BackOff {
-    match spec {
-        Some(ReconnectSpec::Never) => BackOff::Never,
-        Some(ReconnectSpec::Fixed { delay }) => BackOff::Fixed { delay: delay.unwrap_or(BACKOFF_BASE) },
-        Some(ReconnectSpec::Exponential { base, max, jitter }) => {
+fn habits(spec: &FleetSpec, setting: &Setting<'_>, errors: &mut Errors) -> Habits {
+    if let (Some(sdk), Some(TargetKind::Mqtt)) = (&spec.sdk, setting.kind) {
+        let problem = errors.add(&sdk.place, "these are SDKs of IoT hubs; the target is a plain broker");
+        problem.found(shown(&sdk.text)).fix("remove it");
+    }
+    sdk::habits(spec.sdk.as_ref().map(|sdk| sdk.value))
+}
+
+fn reconnect(spec: ReconnectSpec) -> Reconnect {
+    let back_off = match spec {
+        ReconnectSpec::Never => BackOff::Never,
+        ReconnectSpec::Fixed { delay } => BackOff::Fixed { delay: delay.unwrap_or(BACKOFF_BASE) },
+        ReconnectSpec::Exponential { base, max, jitter } => {
             let base = base.unwrap_or(BACKOFF_BASE);
             let max = max.unwrap_or(BACKOFF_MAX).max(base);
             BackOff::Exponential { base, max, jitter: jitter.unwrap_or(Jitter::Full) }
         }
-        None => BackOff::Exponential { base: BACKOFF_BASE, max: BACKOFF_MAX, jitter: Jitter::Full },
-    }
+    };
+    back_off.into()
 }
 
 fn id(spec: &FleetSpec, devices: u32, setting: &Setting<'_>, errors: &mut Errors) -> Template {

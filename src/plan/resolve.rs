@@ -336,12 +336,32 @@ mod tests {
         assert_eq!((fleet.ack_timeout, fleet.send_by), (Duration::from_secs(30), Duration::from_secs(30)));
         assert_eq!(fleet.offline, Offline::Queue);
         let (base, max) = (Duration::from_secs(1), Duration::from_secs(60));
-        assert_eq!(fleet.reconnect, BackOff::Exponential { base, max, jitter: Jitter::Full });
+        assert_eq!(fleet.reconnect, BackOff::Exponential { base, max, jitter: Jitter::Full }.into());
         let send = &fleet.sends[0];
         assert_eq!((send.qos, send.operation), (1, Operation::Telemetry));
         assert_eq!((send.arrival.spread, send.arrival.rate_hz), (Spread::Regular, 0.2));
         let names = super::super::Names { device: "meter-00007", index: 7 };
         assert_eq!(send.topic.render(&names), "devices/meter-00007/messages/events/");
+    }
+
+    #[test]
+    fn a_preset_sets_what_the_scenario_leaves_out() {
+        let fleet = |more: &[&str]| {
+            plan(SMALL, &[&["fleet.meter.sdk=python"], more].concat()).unwrap().fleets.remove(0)
+        };
+        let habits = super::super::habits(Some(super::super::Sdk::Python));
+        let python = fleet(&[]);
+        assert_eq!((python.keep_alive_s, python.reconnect), (habits.keep_alive_s, habits.reconnect));
+        assert_eq!(python.subscribe_qos, habits.subscribe_qos);
+        assert!(!python.clean_session, "all SDKs ask for a session that is kept");
+        let user_name =
+            python.auth.credentials(&plan(SMALL, &[]).unwrap().target, "d", 0, Duration::ZERO).user_name;
+        assert_eq!(user_name.as_deref(), Some("/d/?api-version=2019-10-01"));
+        let auth = "fleet.meter.auth={ kind = \"sas\", ttl = \"10m\" }";
+        let own = fleet(&[auth, "fleet.meter.keep_alive=5s", "fleet.meter.reconnect={ kind = \"never\" }"]);
+        assert_eq!((own.keep_alive_s, own.reconnect), (5, BackOff::Never.into()));
+        let renewed = own.auth.tokens().and_then(|life| life.renewed_after());
+        assert_eq!(renewed, Some(Duration::from_secs(8 * 60)), "two minutes before the end of the ten");
     }
 
     #[test]

@@ -76,7 +76,7 @@ pub(super) fn resolve(spec: &TokenSpec, default: TokenLife, errors: &mut Errors)
         let place = spec.renew.as_ref().map_or(&spec.place, |renew| &renew.place);
         let problem = errors.add(place, "a token is to be renewed before it is made");
         problem.found(format!("renew {} before its end", human_duration(margin)));
-        problem.allowed(format!("less than its ttl, {}", human_duration(ttl)));
+        problem.allowed(format!("less than its ttl, {}", human_duration(ttl))).fix("renew = \"85%\"");
     }
     TokenLife {
         ttl,

@@ -1,7 +1,7 @@
 //! What a plan is made of. Filled in by `resolve`; read by everyone above. Data only.
 
 use crate::measure::{Operation, Outcome};
-use crate::policy::backoff::BackOff;
+use crate::policy::backoff::Reconnect;
 use crate::wire::QoS;
 use core::net::IpAddr; // Addresses only: sockets live in std::net.
 use std::path::PathBuf;
@@ -11,8 +11,9 @@ use super::arrival::{Arrival, Turns};
 use super::credentials::Auth;
 use super::payload::Payload;
 use super::schedule::Schedule;
+use super::sdk::SubscribeQos;
 use super::template::{Names, Template};
-pub use crate::scenario::TargetKind;
+pub use crate::scenario::{Sdk, TargetKind};
 
 /// A resolved run.
 #[derive(Debug)]
@@ -114,6 +115,8 @@ pub struct FleetPlan {
     pub devices: u32,
     /// Global index (over all fleets) of its first device.
     pub first: u64,
+    /// Whose habits it has; hubstorm's own otherwise.
+    pub sdk: Option<Sdk>,
     /// The device id (client id) of each, unless `auth` lists them.
     pub id: Template,
     /// How each proves who it is.
@@ -122,8 +125,8 @@ pub struct FleetPlan {
     pub keep_alive_s: u16,
     /// CONNECT's clean-session flag.
     pub clean_session: bool,
-    /// What happens between a loss and the next attempt.
-    pub reconnect: BackOff,
+    /// What it does after a loss.
+    pub reconnect: Reconnect,
     /// A whole attempt: DNS, TCP, TLS and CONNACK.
     pub connect_timeout: Duration,
     /// PUBLISH to its last ack.
@@ -136,6 +139,8 @@ pub struct FleetPlan {
     pub in_flight: u16,
     /// What each device subscribes to.
     pub subscribe: Vec<Subscription>,
+    /// At which QoS, with an IoT hub.
+    pub subscribe_qos: SubscribeQos,
     /// What the server publishes when a device goes without DISCONNECT.
     pub will: Option<WillPlan>,
     /// What each device sends: its messages first, then its twin requests.

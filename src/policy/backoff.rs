@@ -1,6 +1,6 @@
-//! How long a device waits between a loss and its next attempt. `plan` holds one [`BackOff`] per fleet; `fleet`
-//! keeps the [`Retries`] of each device and asks for each delay with the device's own generator, so the same seed gives
-//! the same storm.
+//! How long a device waits between a loss and its next attempt, and when it does not try again. `plan` holds one
+//! [`Reconnect`] per fleet; `fleet` keeps the [`Retries`] of each device and asks for each delay with the device's own
+//! generator, so the same seed gives the same storm.
 //!
 //! It reads no clock: how long a connection lasted is an argument.
 
@@ -8,7 +8,42 @@ use crate::rng::Rng;
 use rand::RngExt;
 use std::time::Duration;
 
-/// What happens between a loss and the next attempt.
+/// A connection must last so long at least for back-off to start afresh: an immediate first retry must not become a
+/// loop of them (our choice).
+const AFRESH_MIN: Duration = Duration::from_secs(1);
+
+/// What a device does after a loss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reconnect {
+    /// How long it waits.
+    pub back_off: BackOff,
+    /// The first retry does not wait; the second waits as long as the first otherwise would.
+    pub immediate_first: bool,
+    /// It stays offline when it has not got in for so long.
+    pub gives_up_after: Option<Duration>,
+    /// It stays offline when the server refuses it for good: another CONNACK code than "unavailable".
+    pub gives_up_refused: bool,
+}
+
+/// Why a device is offline.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Loss {
+    /// How long the lost connection had been online; `None` after an attempt that failed.
+    pub online_for: Option<Duration>,
+    /// Since when the device ought to be online.
+    pub offline_for: Duration,
+    /// The server refused it for good.
+    pub refused: bool,
+}
+
+impl From<BackOff> for Reconnect {
+    /// Waits so, and tries for ever.
+    fn from(back_off: BackOff) -> Reconnect {
+        Reconnect { back_off, immediate_first: false, gives_up_after: None, gives_up_refused: false }
+    }
+}
+
+/// How long a device waits between a loss and the next attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BackOff {
     /// The device stays offline.
@@ -27,6 +62,31 @@ pub enum BackOff {
         /// How the delay is spread.
         jitter: Jitter,
     },
+    /// `least` and a growing multiple of a random step, up to `max`.
+    Stepped {
+        /// What every delay begins with.
+        least: Duration,
+        /// The delay never exceeds this.
+        max: Duration,
+        /// The step is drawn evenly between these two, anew each time.
+        step: [Duration; 2],
+        /// How many steps.
+        growth: Growth,
+        /// A shorter delay is made as long as this.
+        floor: Duration,
+    },
+}
+
+/// How many steps the n-th delay has, counted from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Growth {
+    /// 2^(n + `from`) - 1.
+    Doubled {
+        /// 0 or more.
+        from: u32,
+    },
+    /// n^2 - 1, which is less than nothing for the first.
+    Squared,
 }
 
 /// How a delay is spread, so that a fleet that lost its hub does not return as one.
@@ -36,6 +96,11 @@ pub enum Jitter {
     None,
     /// Uniformly between zero and the delay.
     Full,
+    /// Uniformly between the delay and so much more, also beyond its maximum.
+    Above {
+        /// In percent of the delay.
+        percent: u8,
+    },
 }
 
 /// How a device's attempts have gone so far.
@@ -46,21 +111,24 @@ pub struct Retries {
 }
 
 impl Retries {
-    /// An attempt failed (`None`), or its connection was lost after `online_for`: how long to wait before the next, `None`
-    /// when there is to be none.
+    /// How long to wait before the next attempt, `None` when there is to be none.
     ///
     /// Back-off starts afresh only after a connection that lasted as long as the wait before it. A hub that accepts
     /// and closes at once, for ever, is as dead as one that refuses, and must not be hammered either (our choice).
-    pub fn next_delay(
-        &mut self,
-        policy: &BackOff,
-        online_for: Option<Duration>,
-        rng: &mut Rng,
-    ) -> Option<Duration> {
-        if online_for.is_some_and(|lasted| lasted >= self.waited) {
+    pub fn next_delay(&mut self, policy: &Reconnect, loss: Loss, rng: &mut Rng) -> Option<Duration> {
+        if loss.refused && policy.gives_up_refused {
+            return None;
+        }
+        if loss.online_for.is_some_and(|lasted| lasted >= self.waited.max(AFRESH_MIN)) {
             self.failures = 0;
         }
-        let delay = policy.delay(self.failures, rng)?;
+        let delay = match (policy.immediate_first, self.failures) {
+            (true, 0) => Duration::ZERO,
+            (immediate, failures) => policy.back_off.delay(failures - u32::from(immediate), rng)?,
+        };
+        if policy.gives_up_after.is_some_and(|most| loss.offline_for + delay > most) {
+            return None;
+        }
         *self = Retries { failures: self.failures.saturating_add(1), waited: delay };
         Some(delay)
     }
@@ -79,7 +147,19 @@ impl BackOff {
                 Some(match jitter {
                     Jitter::None => ceiling,
                     Jitter::Full => ceiling.mul_f64(rng.random_range(0.0..=1.0)),
+                    Jitter::Above { percent } => {
+                        ceiling.mul_f64(1.0 + f64::from(percent) / 100.0 * rng.random_range(0.0..=1.0))
+                    }
                 })
+            }
+            BackOff::Stepped { least, max, step: [from, to], growth, floor } => {
+                let step_s = rng.random_range(from.as_secs_f64()..=to.as_secs_f64());
+                let steps = match growth {
+                    Growth::Doubled { from } => f64::from(attempt.saturating_add(from)).exp2() - 1.0,
+                    Growth::Squared => f64::from(attempt) * f64::from(attempt) - 1.0,
+                };
+                let delay_s = (least.as_secs_f64() + steps * step_s).clamp(0.0, max.as_secs_f64());
+                Some(Duration::from_secs_f64(delay_s).max(floor))
             }
         }
     }
@@ -135,13 +215,66 @@ mod tests {
         let mut rng = generator(1, 1, Purpose::Connection);
         let mut retries = Retries::default();
         let mut next = |online_for: Option<u64>| {
-            let online_for = online_for.map(Duration::from_secs);
-            let delay = retries.next_delay(&exponential(Jitter::None), online_for, &mut rng);
+            let loss = Loss { online_for: online_for.map(Duration::from_secs), ..Loss::default() };
+            let delay = retries.next_delay(&exponential(Jitter::None).into(), loss, &mut rng);
             delay.expect("exponential always retries").as_secs()
         };
         assert_eq!([next(None), next(None), next(None)], [1, 2, 4], "refused");
         assert_eq!([next(Some(0)), next(Some(3)), next(Some(15))], [8, 16, 32], "accepted and closed");
         assert_eq!([next(Some(32)), next(Some(0)), next(Some(600))], [1, 2, 1], "a hub that lives");
+    }
+
+    #[test]
+    fn an_immediate_first_retry_is_followed_by_the_others_and_does_not_loop() {
+        let mut rng = generator(1, 1, Purpose::Connection);
+        let policy = Reconnect { immediate_first: true, ..exponential(Jitter::None).into() };
+        let mut retries = Retries::default();
+        let mut next = |online_for: Option<u64>| {
+            let loss = Loss { online_for: online_for.map(Duration::from_secs), ..Loss::default() };
+            retries.next_delay(&policy, loss, &mut rng).expect("it always retries").as_secs()
+        };
+        assert_eq!([next(Some(9)), next(None), next(None)], [0, 1, 2]);
+        assert_eq!([next(Some(60)), next(Some(0)), next(Some(0))], [0, 1, 2], "accepted and closed at once");
+    }
+
+    #[test]
+    fn a_device_gives_up_when_it_has_not_got_in_for_long_or_is_refused() {
+        let mut rng = generator(1, 1, Purpose::Connection);
+        let forever = Reconnect::from(BackOff::Fixed { delay: BASE });
+        let patient = Reconnect { gives_up_after: Some(4 * BASE), ..forever };
+        let proud = Reconnect { gives_up_refused: true, ..forever };
+        let mut next = |policy, offline_s, refused| {
+            let loss = Loss { offline_for: Duration::from_secs(offline_s), refused, online_for: None };
+            Retries::default().next_delay(policy, loss, &mut rng)
+        };
+        assert_eq!([next(&patient, 3, true), next(&patient, 4, false)], [Some(BASE), None]);
+        assert_eq!([next(&proud, 9, false), next(&proud, 0, true)], [Some(BASE), None]);
+        assert_eq!(next(&forever, 1_000_000, true), Some(BASE));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn every_delay_lies_where_its_formula_puts_it(seed: u64, attempt: u32) {
+            let ms = Duration::from_millis;
+            let mut rng = generator(seed, 1, Purpose::Connection);
+            let mut stepped = |growth, step, floor| {
+                let policy = BackOff::Stepped { least: ms(100), max: ms(10_000), step, growth, floor };
+                policy.delay(attempt, &mut rng).expect("it always retries")
+            };
+            let at = |steps: f64, step_ms: f64| Duration::from_secs_f64((0.1 + steps * step_ms / 1e3).min(10.0));
+            let doubled = f64::from(attempt.saturating_add(1)).exp2() - 1.0;
+            let delay = stepped(Growth::Doubled { from: 1 }, [ms(80), ms(120)], Duration::ZERO);
+            proptest::prop_assert!((at(doubled, 80.0)..=at(doubled, 120.0)).contains(&delay), "{:?}", delay);
+            let delay = stepped(Growth::Doubled { from: 0 }, [ms(80), ms(120)], ms(1_000));
+            proptest::prop_assert!((ms(1_000)..=ms(10_000)).contains(&delay), "{:?}", delay);
+            let squared = f64::from(attempt) * f64::from(attempt) - 1.0;
+            let (one, other) = (at(squared, 0.0), at(squared, 25.0));
+            let delay = stepped(Growth::Squared, [Duration::ZERO, ms(25)], Duration::ZERO);
+            proptest::prop_assert!((one.min(other)..=one.max(other)).contains(&delay), "{:?}", delay);
+            let above = exponential(Jitter::Above { percent: 5 }).delay(attempt, &mut rng).expect("it always retries");
+            let bare = exponential(Jitter::None).delay(attempt, &mut rng).expect("it always retries");
+            proptest::prop_assert!((bare..=bare.mul_f64(1.05)).contains(&above), "{:?}", above);
+        }
     }
 
     #[test]

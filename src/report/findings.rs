@@ -1,6 +1,7 @@
 //! What a reader should know besides the verdict: each finding in words, with the number it rests on. Called by
 //! [`verdict`](super::verdict). What the wire does not say is not guessed: a finding says what it looks like.
 
+use super::closings::closings;
 use crate::measure::{Culprit, FromHub, Gathered, Operation, Outcome, Totals};
 use crate::result::model::{Finding, Severity};
 use crate::units::{human_count, human_us, plural};
@@ -14,8 +15,9 @@ pub(super) fn findings(gathered: &Gathered) -> Vec<Finding> {
     let messages = gathered.sum(|key| key.operation.is_message());
     let mut findings = clipped(gathered);
     findings.extend(our_errors(gathered));
-    findings.extend(closed(gathered, &messages));
+    findings.extend(closings(gathered, &messages));
     findings.extend(refused(gathered));
+    findings.extend(gave_up(gathered));
     findings.extend(expired(&messages));
     findings.extend(late_acks(gathered));
     findings.extend(throttled(gathered));
@@ -61,19 +63,8 @@ fn our_errors(gathered: &Gathered) -> Vec<Finding> {
     findings.collect()
 }
 
-fn class(gathered: &Gathered, class: &str) -> u64 {
+pub(super) fn class(gathered: &Gathered, class: &str) -> u64 {
     gathered.errors().iter().filter(|error| error.class == class).map(|error| error.count).sum()
-}
-
-/// Azure, "Understand IoT Hub quotas and throttling": MQTT 3.1.1 has no code for a throttle.
-fn closed(gathered: &Gathered, messages: &Totals) -> Option<Finding> {
-    let (closed, lost) = (class(gathered, "closed_by_peer"), messages.outcome(Outcome::Lost));
-    (closed > 0 && lost > 0).then(|| {
-        let text = "the peer closed connections with messages under way. An IoT hub that throttles looks like \
-                    this: it answers late, then closes, and MQTT 3.1.1 has no code that would say so";
-        let (closed, lost) = (human_count(closed), human_count(lost));
-        finding(Severity::Warning, text, format!("connections closed by the peer: {closed}; messages lost: {lost}"))
-    })
 }
 
 /// An IoT hub refuses with code 5 whatever the reason.
@@ -83,6 +74,14 @@ fn refused(gathered: &Gathered) -> Option<Finding> {
         let text = "connections were refused with code 5. An IoT hub says so for every refusal: a wrong key, an \
                     expired token, an unknown or a disabled device";
         finding(Severity::Warning, text, format!("{} refused", human_count(refused)))
+    })
+}
+
+fn gave_up(gathered: &Gathered) -> Option<Finding> {
+    let gave_up: u64 = gathered.fleets().map(|fleet| fleet.counts.gave_up).sum();
+    (gave_up > 0).then(|| {
+        let text = "devices were refused or lost and tried no more, as their reconnect or sdk has it: they stayed offline";
+        finding(Severity::Note, text, plural(gave_up, "time", "times"))
     })
 }
 
@@ -99,7 +98,7 @@ fn expired(messages: &Totals) -> Option<Finding> {
 fn late_acks(gathered: &Gathered) -> Option<Finding> {
     let late: u64 = gathered.fleets().map(|fleet| fleet.counts.late_acks).sum();
     (late > 0).then(|| {
-        let text = "acks came after their timeout: the hub took these messages, and they count as timed out";
+        let text = "acks came after their timeout: the hub took what they answer, and it counts as timed out";
         finding(Severity::Note, text, plural(late, "late ack", "late acks"))
     })
 }
@@ -215,7 +214,7 @@ mod tests {
     #[test]
     fn each_finding_has_its_cause_and_its_number() {
         type Record = fn(&mut Recorder);
-        let causes: [(Record, Severity, &str, &str); 12] = [
+        let causes: [(Record, Severity, &str, &str); 13] = [
             (
                 |r| r.error("twin_429", Culprit::Peer, 0, String::new),
                 Severity::Warning,
@@ -271,6 +270,7 @@ mod tests {
                 "send_by",
                 "1 of 2 messages expired",
             ),
+            (|r| r.counts(0).gave_up = 2, Severity::Note, "tried no more", "2 times"),
             (|r| r.counts(0).late_acks = 3, Severity::Note, "after their timeout", "3 late acks"),
             (
                 |r| r.ended(KEY, Outcome::Unfinished, 0, 2 * S),
@@ -297,17 +297,6 @@ mod tests {
             r.ended(KEY, Outcome::Unfinished, 0, 2 * S);
         });
         assert!(findings[0].text.contains("a longer drain"), "{findings:?}");
-    }
-
-    #[test]
-    fn closed_connections_are_a_finding_when_messages_went_with_them() {
-        let closed = |r: &mut Recorder| r.error("closed_by_peer", Culprit::Peer, 0, String::new);
-        assert_eq!(of(closed), [], "an idle connection may be closed");
-        let findings = of(|r| {
-            closed(r);
-            r.ended(KEY, Outcome::Lost, 0, S);
-        });
-        assert_eq!(findings[0].evidence, "connections closed by the peer: 1; messages lost: 1");
     }
 
     #[test]

@@ -6,6 +6,7 @@ pub mod findings;
 pub mod verdict;
 
 mod charts;
+mod closings;
 mod format;
 mod from_hub;
 mod html;

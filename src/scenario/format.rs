@@ -2,9 +2,10 @@
 //! "not built yet", so that nobody believes they had an effect.
 
 use super::device;
+use super::identity::{AuthSpec, RenewSpec, Sdk, TokenSpec};
 use super::model::{
-    AuthSpec, EmulatorSpec, FleetSpec, PhaseSpec, ReconnectSpec, RenewSpec, Scenario, TargetKind, TargetSpec,
-    ThresholdSpec, TlsSpec, TokenSpec, ValiditySpec, Written,
+    EmulatorSpec, FleetSpec, PhaseSpec, ReconnectSpec, Scenario, TargetKind, TargetSpec, ThresholdSpec,
+    TlsSpec, ValiditySpec, Written,
 };
 use super::node::{Entry, Node, Value};
 use super::reader::{Fields, Reader, quoted};
@@ -117,6 +118,7 @@ fn fleet(reader: &mut Reader<'_>, entry: &Entry) -> Option<FleetSpec> {
         place: entry.place.clone(),
         devices: devices.and_then(|node| reader.integer(node, 1..=DEVICES_MAX)).map(|devices| devices.value),
         id: fields.take("id").and_then(|node| reader.text(node, "an id such as \"meter-{index:05}\"")),
+        sdk: fields.take("sdk").and_then(|node| sdk(reader, node)),
         auth: fields.take("auth").map(|node| auth(reader, node)),
         keep_alive_s: fields.take("keep_alive").and_then(|node| keep_alive(reader, node)),
         clean_session: fields.take("clean_session").and_then(|node| reader.boolean(node)),
@@ -167,6 +169,11 @@ fn keep_alive(reader: &mut Reader<'_>, node: &Node) -> Option<u16> {
             .allowed("whole seconds from 0s (off) to 65535s");
     }
     whole
+}
+
+fn sdk(reader: &mut Reader<'_>, node: &Node) -> Option<Written<Sdk>> {
+    let value = reader.choice(node, &Sdk::ALL.map(|sdk| (sdk.name(), sdk)), &[])?;
+    Some(Written { value, text: value.name().to_owned(), place: node.place.clone() })
 }
 
 fn auth(reader: &mut Reader<'_>, node: &Node) -> Written<AuthSpec> {

@@ -6,6 +6,7 @@ mod device;
 mod drives;
 mod error;
 mod format;
+mod identity;
 mod model;
 mod node;
 mod overrides;
@@ -13,10 +14,11 @@ mod reader;
 mod sends;
 
 pub use error::{Errors, Origin, Place, Problem, nearest};
+pub use identity::{AuthSpec, RenewSpec, Sdk, TokenSpec};
 pub use model::{
-    ArrivalKind, AuthSpec, CallKind, DriveSpec, EmulatorSpec, FleetSpec, MethodSpec, PayloadSpec, PhaseSpec,
-    ReconnectSpec, RenewSpec, ReportSpec, Scenario, Secret, SendSpec, Spacing, SubscribeSpec, TargetKind,
-    TargetSpec, ThresholdSpec, Timing, TokenSpec, TwinSpec, ValiditySpec, WillSpec, Written,
+    ArrivalKind, CallKind, DriveSpec, EmulatorSpec, FleetSpec, MethodSpec, PayloadSpec, PhaseSpec,
+    ReconnectSpec, ReportSpec, Scenario, Secret, SendSpec, Spacing, SubscribeSpec, TargetKind, TargetSpec,
+    ThresholdSpec, Timing, TwinSpec, ValiditySpec, WillSpec, Written,
 };
 
 use node::Value;

@@ -2,6 +2,7 @@
 //! that can still turn out wrong knows its place. It knows nothing of how the file was written.
 
 use super::error::{Origin, Place};
+use super::identity::{AuthSpec, Sdk};
 use crate::policy::backoff::Jitter;
 use crate::units::{Percent, Rate};
 use core::net::IpAddr; // Addresses only: sockets live in std::net.
@@ -139,6 +140,8 @@ pub struct FleetSpec {
     pub devices: Option<u32>,
     /// `id`.
     pub id: Option<Written<String>>,
+    /// `sdk`.
+    pub sdk: Option<Written<Sdk>>,
     /// `auth`.
     pub auth: Option<Written<AuthSpec>>,
     /// `keep_alive`, in whole seconds.
@@ -169,76 +172,6 @@ pub struct FleetSpec {
     pub reports: Vec<ReportSpec>,
     /// `[fleet.NAME.methods.*]`, in the order of the file.
     pub methods: Vec<MethodSpec>,
-}
-
-/// `auth`. A part that was wrong is `None`: the error is already noted.
-#[derive(Clone, Debug, PartialEq)]
-pub enum AuthSpec {
-    /// `kind = "sas"`: a group key, or the key of a shared access policy.
-    Sas {
-        /// `group_key`.
-        group_key: Option<Written<Secret>>,
-        /// `policy`.
-        policy: Option<Written<String>>,
-        /// `key`.
-        key: Option<Written<Secret>>,
-        /// `ttl`, `renew`, `jitter`, `clock_skew`.
-        token: TokenSpec,
-    },
-    /// `kind = "sas"` without a source of keys: the run makes a group key for itself and the built-in hub.
-    SasOwn {
-        /// `ttl`, `renew`, `jitter`, `clock_skew`.
-        token: TokenSpec,
-    },
-    /// `kind = "sas"` with `file`: a key for each device.
-    SasFile {
-        /// `file`.
-        file: Option<Written<PathBuf>>,
-        /// `ttl`, `renew`, `jitter`, `clock_skew`.
-        token: TokenSpec,
-    },
-    /// `kind = "password"` with `file`: a user name and a password for each device.
-    PasswordFile {
-        /// `file`.
-        file: Option<Written<PathBuf>>,
-    },
-    /// `kind = "password"`.
-    Password {
-        /// `username`.
-        username: Option<Written<String>>,
-        /// `password`.
-        password: Option<Written<Secret>>,
-    },
-    /// `kind = "none"`.
-    None,
-    /// It was given, and is wrong.
-    Unreadable,
-}
-
-/// What `kind = "sas"` says of its tokens.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TokenSpec {
-    /// The place of `auth`.
-    pub place: Place,
-    /// `ttl`.
-    pub ttl: Option<Duration>,
-    /// `renew`.
-    pub renew: Option<Written<RenewSpec>>,
-    /// `jitter`.
-    pub jitter: Option<Percent>,
-    /// `clock_skew`, positive when the device's clock is ahead.
-    pub clock_skew_us: Option<i64>,
-}
-
-/// `renew`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum RenewSpec {
-    /// `"85%"`: at that share of the token's life.
-    Share(Percent),
-    /// `"-2m"`: that long before it expires.
-    Before(Duration),
-    /// `"never"`.
-    Never,
 }
 
 /// `reconnect`.

@@ -35,7 +35,7 @@ pub(super) fn read(header: Header, body: &[u8], strictness: Strictness) -> Resul
         return Ok(Connect { level, ..Connect::default() });
     }
     let flags = reader.u8().ok_or_else(short)?;
-    if strictness == Strictness::Strict {
+    if strictness.is_strict() {
         check(header, flags)?;
     }
     let keep_alive_s = reader.u16().ok_or_else(short)?;
@@ -56,7 +56,7 @@ pub(super) fn read(header: Header, body: &[u8], strictness: Strictness) -> Resul
     } else {
         Some(Zeroizing::new(reader.bytes().ok_or_else(short)?.to_vec()))
     };
-    if strictness == Strictness::Strict && !reader.0.is_empty() {
+    if strictness.is_strict() && !reader.0.is_empty() {
         return Err(header.malformed("bytes behind the last field"));
     }
     Ok(Connect {

@@ -105,7 +105,7 @@ pub fn decode(
         return Err(DecodeError::TooLarge { frame_bytes, frame_bytes_max });
     }
     let Some(body) = input.get(header.header_bytes..frame_bytes) else { return Ok(None) };
-    if strictness == Strictness::Strict {
+    if strictness.is_strict() {
         strict::body(header, body)?;
     }
     let packet = match short(header, body, strictness)? {
@@ -115,8 +115,8 @@ pub fn decode(
         }
         None => long(header, input)?,
     };
-    if strictness == Strictness::Strict {
-        strict::packet(header, &packet)?;
+    if strictness.is_strict() {
+        strict::packet(header, &packet, strictness)?;
     }
     Ok(Some(packet))
 }
@@ -128,7 +128,7 @@ fn header(input: &[u8], strictness: Strictness) -> Result<Option<Header>, Decode
     if matches!(header.kind(), 0 | 15) {
         return Err(DecodeError::ReservedType(header.kind()));
     }
-    if strictness == Strictness::Strict {
+    if strictness.is_strict() {
         strict::flags(header)?;
     }
     for (&byte, shift) in length.iter().zip([0, 7, 14, 21]) {

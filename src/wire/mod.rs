@@ -62,6 +62,15 @@ pub enum Strictness {
     Lenient,
     /// Flags, reserved bits, ack lengths, text and topics are checked: what a server must refuse is refused.
     Strict,
+    /// The same, but `+` and `#` may be anywhere in a topic name or filter: for a reader that knows which topics there are, and whose
+    /// names hold ids with any character.
+    StrictButWildcards,
+}
+
+impl Strictness {
+    fn is_strict(self) -> bool {
+        self != Strictness::Lenient
+    }
 }
 
 /// One control packet (MQTT 3.1.1 §2.2.1).

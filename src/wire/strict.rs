@@ -3,7 +3,7 @@
 
 use super::decode::{DecodeError, Header};
 use super::reader::Reader;
-use super::{Packet, QoS, topic};
+use super::{Packet, QoS, Strictness, topic};
 
 /// The flags of the first byte (MQTT 3.1.1 §2.2.2) [MQTT-2.2.2-2].
 pub(super) fn flags(header: Header) -> Result<(), DecodeError> {
@@ -52,17 +52,23 @@ fn subscribe_options(header: Header, body: &[u8]) -> Result<(), DecodeError> {
 }
 
 /// Packet ids, text and topics.
-pub(super) fn packet(header: Header, packet: &Packet) -> Result<(), DecodeError> {
+pub(super) fn packet(header: Header, packet: &Packet, strictness: Strictness) -> Result<(), DecodeError> {
+    let any_wildcards = strictness == Strictness::StrictButWildcards;
+    let is_text = |text: &str| any_wildcards && !text.is_empty() && !text.contains('\0');
     let nonzero = |pid: u16| if pid == 0 { Err(header.malformed("packet id 0")) } else { Ok(()) };
     let no_nul = |text: &str| {
         // [MQTT-1.5.3-2]
         if text.contains('\0') { Err(header.malformed("U+0000 in text")) } else { Ok(()) }
     };
     let name = |name: &str| {
-        if topic::is_name(name) { Ok(()) } else { Err(header.malformed("not a topic name")) }
+        if topic::is_name(name) || is_text(name) { Ok(()) } else { Err(header.malformed("not a topic name")) }
     };
     let filter = |filter: &str| {
-        if topic::is_filter(filter) { Ok(()) } else { Err(header.malformed("not a topic filter")) }
+        if topic::is_filter(filter) || is_text(filter) {
+            Ok(())
+        } else {
+            Err(header.malformed("not a topic filter"))
+        }
     };
     match packet {
         Packet::Connect(connect) => {

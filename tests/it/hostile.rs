@@ -168,6 +168,13 @@ impl Seen {
         self
     }
 
+    /// The one error's example says this.
+    #[track_caller]
+    fn example(&self, part: &str) {
+        let [error] = &self.result.errors[..] else { panic!("{:#?}", self.result.errors) };
+        assert!(error.example.contains(part), "{}", error.example);
+    }
+
     #[track_caller]
     fn connections(&self, wanted: usize) -> &Seen {
         assert_eq!(self.connections, wanted);
@@ -179,10 +186,11 @@ impl Seen {
 
 /// The one attempt ends so, and no message is ever sent.
 #[track_caller]
-fn cannot_connect(case: Case, outcome: &str, class: &str, culprit: &str) {
+fn cannot_connect(case: Case, outcome: &str, class: &str, culprit: &str) -> Seen {
     let seen = case.run(99);
     seen.ended("connect", &[(outcome, 1)]).ended("online", &[("unfinished", 1)]);
     seen.ended("publish", &[("unfinished", DUE)]).errors(&[(class, culprit)]);
+    seen
 }
 
 #[test]
@@ -211,18 +219,20 @@ fn accepts_and_is_silent_where_tls_is_wanted() {
 
 #[test]
 fn resets_in_the_handshake() {
-    cannot_connect(Case::without_tls([hears(), Step::Resets]), "lost", "tls", "peer");
+    cannot_connect(Case::without_tls([hears(), Step::Resets]), "lost", "tls", "peer")
+        .example("a server without TLS");
 }
 
 #[test]
 fn closes_in_the_handshake() {
-    cannot_connect(Case::without_tls([hears(), Step::Ends]), "lost", "tls", "peer");
+    cannot_connect(Case::without_tls([hears(), Step::Ends]), "lost", "tls", "peer")
+        .example("a server without TLS");
 }
 
 #[test]
 fn answers_the_handshake_with_something_else() {
     let case = Case::without_tls([hears(), sends(*b"HTTP/1.1 400 Bad Request\r\n\r\n"), Step::Holds]);
-    cannot_connect(case, "lost", "tls", "peer");
+    cannot_connect(case, "lost", "tls", "peer").example("a server without TLS");
 }
 
 #[test]
@@ -331,13 +341,21 @@ fn another_packet_than_connack_first() {
 }
 
 #[test]
+fn answers_with_a_tls_alert() {
+    let case = Case::plain([receives(CONNECT), sends([0x15, 3, 3, 0, 2, 2, 70]), Step::Holds]);
+    cannot_connect(case, "lost", "protocol_error", "peer").example("set tls = true");
+}
+
+#[test]
 fn closes_instead_of_connack() {
-    cannot_connect(Case::plain([receives(CONNECT), Step::Ends]), "lost", "closed_by_peer", "peer");
+    cannot_connect(Case::plain([receives(CONNECT), Step::Ends]), "lost", "closed_by_peer", "peer")
+        .example("set tls = true");
 }
 
 #[test]
 fn resets_instead_of_connack() {
-    cannot_connect(Case::plain([receives(CONNECT), Step::Resets]), "lost", "reset", "network");
+    cannot_connect(Case::plain([receives(CONNECT), Step::Resets]), "lost", "reset", "network")
+        .example("set tls = true");
 }
 
 // What no server may send.
@@ -601,6 +619,8 @@ fn closes_at_once_after_connack_for_ever() {
     seen.errors(&[("closed_by_peer", "peer")]);
     let (attempts, outcomes) = totals(&seen.result, "connect");
     assert_eq!(outcomes.get("ok"), Some(&attempts), "each was accepted");
+    let told = seen.result.findings.iter().any(|finding| finding.text.contains("share an id"));
+    assert_eq!(told, attempts >= 3, "{:#?}", seen.result.findings);
 }
 
 /// A listener whose queue is full: the kernel drops what else would come in.

@@ -83,6 +83,34 @@ fn renewal() {
     all_ok(&result, "telemetry");
     assert!(result.fleets[0].renewals >= 5, "{} renewals", result.fleets[0].renewals);
     assert_eq!(result.fleets[0].reconnects, 0);
+    assert!(result.findings.is_empty(), "a healthy run: {:?}", result.findings);
+}
+
+#[test]
+fn token_expiry() {
+    let short = ["phase.together.duration=500ms", "phase.expiring.duration=6s", "emulator.expiry_grace=0s"];
+    let late =
+        ["fleet.forgetful.auth.ttl=2s", "fleet.forgetful.devices=5", "fleet.forgetful.send.0.every=200ms"];
+    let good = ["fleet.careful.auth.ttl=2s", "fleet.careful.auth.renew=50%", "fleet.careful.devices=5"];
+    let more = ["fleet.careful.send.0.every=200ms"];
+    let result = run("token-expiry.toml", &[&short[..], &late, &good, &more].concat(), &[], &[]);
+    let [careful, forgetful] = &result.fleets[..] else { panic!("two fleets") };
+    assert_eq!((careful.name.as_str(), forgetful.name.as_str()), ("careful", "forgetful"));
+    assert!(careful.renewals >= 5 && careful.reconnects == 0, "{careful:?}");
+    assert!(forgetful.renewals == 0 && forgetful.reconnects >= 5, "{forgetful:?}");
+    let (due, outcomes) = totals(&result, "renewal");
+    assert!(due >= careful.renewals, "each is one operation: {due}");
+    assert_eq!(outcomes.values().sum::<u64>(), due);
+    let [error] = &result.errors[..] else { panic!("one class: {:?}", result.errors) };
+    assert_eq!((error.class.as_str(), error.culprit.as_str()), ("closed_after_expiry", "peer"));
+    assert!(error.count >= forgetful.reconnects && error.first_us > 0, "{error:?}");
+    assert!(error.example.contains("forgetful-") && error.example.contains("token had expired"), "{error:?}");
+    let texts: Vec<&str> = result.findings.iter().map(|finding| finding.text.as_str()).collect();
+    assert!(texts.iter().any(|text| text.contains("after their token had expired")), "{texts:?}");
+    assert!(
+        !texts.iter().any(|text| text.contains("share an id") || text.contains("throttles")),
+        "{texts:?}"
+    );
 }
 
 #[test]

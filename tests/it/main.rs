@@ -11,6 +11,7 @@ mod cli;
 mod commands;
 mod credentials;
 mod emulator;
+mod errors;
 mod fleet;
 mod frozen;
 mod hostile;

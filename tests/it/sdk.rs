@@ -1,11 +1,14 @@
 //! Azure's own device SDKs, unmodified, against the emulator: codecs, TLS, tokens, topics and habits that are not ours. Where
 //! an SDK and the emulator disagree, the SDK is right.
 
-use crate::support::hub::LocalHub;
-use crate::support::sdk::{Sdk, SdkDevice};
-use serde_json::json;
+use crate::support::address::listen_at;
+use crate::support::emulator::Emulator;
+use crate::support::hub::{LocalHub, PORT};
+use crate::support::sdk::{Sdk, SdkDevice, run_file};
+use serde_json::{Value, json};
 
 const ID: &str = "meter-1";
+const TRIES_MAX: u32 = 10;
 
 /// Each story is told of each SDK.
 macro_rules! stories {
@@ -26,6 +29,12 @@ stories! {
     renews_a_short_token
     a_wrong_key_is_refused
     reads_its_twin_and_reports
+    is_told_of_desired_properties
+    answers_methods
+    receives_what_the_cloud_sends_and_completes_it
+    lives_on_after_a_forced_close
+    stays_out_while_it_is_disabled
+    the_piece_in_the_readme_works_as_it_stands
 }
 
 fn sends_telemetry_with_properties(sdk: Sdk) {
@@ -93,13 +102,17 @@ fn a_wrong_key_is_refused(sdk: Sdk) {
     let wrong = hub.connection_string("another").replace("another", ID);
     let mut device = SdkDevice::start(sdk, &hub, &wrong, &[]);
     let why = device.fails(json!({"do": "connect"}));
-    let refused = match sdk {
-        Sdk::Python => "CredentialError",
-        Sdk::Node => "UnauthorizedError",
-    };
-    assert!(why.contains(refused), "{why}");
+    assert!(why.contains(refused(sdk)), "{why}");
     let stats = hub.stop();
     assert_eq!((stats.accepted, stats.refused), (0, 1), "{stats:?}");
+}
+
+/// What it calls CONNACK with code 5.
+fn refused(sdk: Sdk) -> &'static str {
+    match sdk {
+        Sdk::Python => "CredentialError",
+        Sdk::Node => "Not authorized",
+    }
 }
 
 fn reads_its_twin_and_reports(sdk: Sdk) {
@@ -125,4 +138,138 @@ fn reads_its_twin_and_reports(sdk: Sdk) {
     device.leave();
     let stats = hub.stop();
     assert_eq!((stats.accepted, stats.protocol_errors), (2, 0), "{stats:?}");
+}
+
+/// Subscribes to everything, and returns when the hub knows.
+fn listens(device: &mut SdkDevice) {
+    device.does(json!({"do": "listen", "methods": ["reboot"]}), "listening");
+    // On the same connection, so after them.
+    device.does(json!({"do": "twin"}), "twin");
+}
+
+/// Waits for the change that made this version; Node also tells what there was before.
+fn sees_desired(device: &mut SdkDevice, version: u64) -> Value {
+    loop {
+        let patch = device.sees("desired")["patch"].clone();
+        if patch["$version"].as_u64() >= Some(version) {
+            return patch;
+        }
+    }
+}
+
+fn is_told_of_desired_properties(sdk: Sdk) {
+    let hub = LocalHub::start();
+    let mut device = SdkDevice::connected(sdk, &hub, ID, &[]);
+    listens(&mut device);
+    let called = hub.ask(ID, json!({"desired": {"patch": {"every_s": 5, "at": {"place": "Köln"}}}}));
+    assert_eq!(called.map(|called| called.version), Ok(Some(2)));
+    let patch = sees_desired(&mut device, 2);
+    assert_eq!(patch, json!({"every_s": 5, "at": {"place": "Köln"}, "$version": 2}));
+    hub.ask(ID, json!({"desired": {"patch": {"every_s": null}}})).expect("it is known");
+    assert_eq!(sees_desired(&mut device, 3), json!({"every_s": null, "$version": 3}));
+    let twin = device.does(json!({"do": "twin"}), "twin");
+    assert_eq!(twin["twin"]["desired"], json!({"at": {"place": "Köln"}, "$version": 3}));
+    device.leave();
+}
+
+fn answers_methods(sdk: Sdk) {
+    let hub = LocalHub::start();
+    let mut device = SdkDevice::connected(sdk, &hub, ID, &[]);
+    listens(&mut device);
+    for payload in [json!({"delay": 1, "why": "größe"}), json!("now"), json!([1, 2]), json!(null)] {
+        let called =
+            hub.ask(ID, json!({"method": {"name": "reboot", "payload": payload}})).expect("it answers");
+        assert_eq!((called.status, called.payload), (Some(200), Some(json!({"echo": payload}))));
+        let method = device.sees("method");
+        assert_eq!((&method["name"], &method["payload"]), (&json!("reboot"), &payload));
+    }
+    device.leave();
+    let called = hub.ask(ID, json!({"method": {"name": "reboot"}}));
+    assert_eq!(called.map_err(|error| error.code()), Err(404_103));
+}
+
+fn receives_what_the_cloud_sends_and_completes_it(sdk: Sdk) {
+    let hub = LocalHub::start();
+    let send = |message: Value| hub.ask(ID, json!({"c2d": message})).expect("it is queued");
+    // Its first connection opens the session that the message waits in.
+    let mut device = SdkDevice::connected(sdk, &hub, ID, &[]);
+    listens(&mut device);
+    send(json!({"payload": "plain"}));
+    assert_eq!(device.sees("message")["body"], "plain");
+    device.leave();
+
+    let properties = json!({"alarm": "high & rising", "größe": "é/?#+%20"});
+    send(json!({"payload": "größer", "message_id": "m-1(:)", "properties": properties, "ack": "full"}));
+    // It comes right behind CONNACK: who listens only then has missed it. Listening connects.
+    let mut device = SdkDevice::start(sdk, &hub, &hub.connection_string(ID), &[]);
+    listens(&mut device);
+    let message = device.sees("message");
+    assert_eq!((&message["body"], &message["message_id"]), (&json!("größer"), &json!("m-1(:)")));
+    let seen = &message["properties"];
+    for (name, value) in properties.as_object().expect("it is one") {
+        assert_eq!(&seen[name], value, "{seen}");
+    }
+    // On the same connection, so after the acknowledgement.
+    device.does(json!({"do": "twin"}), "twin");
+    assert_eq!(
+        hub.ask(ID, json!("purge")).map(|called| called.payload),
+        Ok(Some(json!({"totalMessagesPurged": 0}))),
+        "it was completed"
+    );
+    device.leave();
+}
+
+fn lives_on_after_a_forced_close(sdk: Sdk) {
+    let hub = LocalHub::start();
+    let mut device = SdkDevice::connected(sdk, &hub, ID, &[]);
+    listens(&mut device);
+    hub.ask(ID, json!("close")).expect("it is online");
+    // Nobody tells it to come back. A call waits until it has, and has subscribed, unless it still met the old connection.
+    let call = json!({"method": {"name": "reboot", "payload": 1, "connect_timeout_ms": 60_000}});
+    let called = (0..TRIES_MAX).find_map(|_| hub.ask(ID, call.clone()).ok());
+    assert_eq!(called.expect("it answers").status, Some(200));
+    device.does(json!({"do": "send", "body": "after"}), "sent");
+    device.does(json!({"do": "report", "patch": {"again": true}}), "reported");
+    device.does(json!({"do": "twin"}), "twin");
+    hub.ask(ID, json!({"desired": {"patch": {"every_s": 5}}})).expect("it is known");
+    sees_desired(&mut device, 2);
+    device.leave();
+    let stats = hub.stop();
+    assert_eq!((stats.accepted, stats.telemetry, stats.protocol_errors), (2, 1, 0), "{stats:?}");
+}
+
+fn stays_out_while_it_is_disabled(sdk: Sdk) {
+    let hub = LocalHub::start();
+    let mut device = SdkDevice::connected(sdk, &hub, ID, &["--no-retry"]);
+    hub.ask(ID, json!({"disable": true})).expect("it is known");
+    device.sees("disconnected");
+    let why = device.fails(json!({"do": "connect"}));
+    assert!(why.contains(refused(sdk)), "{why}");
+    hub.ask(ID, json!({"disable": false})).expect("it is known");
+    device.does(json!({"do": "connect"}), "connected");
+    device.leave();
+    let stats = hub.stop();
+    assert_eq!((stats.accepted, stats.refused), (2, 1), "{stats:?}");
+}
+
+fn the_piece_in_the_readme_works_as_it_stands(sdk: Sdk) {
+    let readme = include_str!("../../README.md");
+    let (_, section) = readme.split_once("## Your SDK code against the emulator\n").expect("the section");
+    let (fence, name) = match sdk {
+        Sdk::Python => ("```python\n", "device.py"),
+        Sdk::Node => ("```js\n", "device.mjs"),
+    };
+    let piece = section.split_once(fence).and_then(|(_, rest)| rest.split_once("```")).expect("the piece").0;
+
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let ca = folder.path().join("ca.pem");
+    let address = listen_at(PORT).local_addr().expect("it is bound");
+    let emulator = Emulator::start_at(address, &["--ca-out", ca.to_str().expect("UTF-8")], &[]);
+    std::fs::write(folder.path().join(name), piece).expect("the folder is ours");
+    let said = run_file(sdk, folder.path(), name, emulator.sample_connection_string());
+    // Python prints its own notation.
+    let twin = said.replace('\'', "\"");
+    let twin: Value = serde_json::from_str(&twin).unwrap_or_else(|error| panic!("{error}: {said}"));
+    assert_eq!(twin, json!({"desired": {"$version": 1}, "reported": {"$version": 1}}));
+    emulator.stop();
 }

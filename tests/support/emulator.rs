@@ -3,7 +3,7 @@
 use super::hubstorm::command;
 use hubstorm::emulator::control::Ready;
 use std::io::{BufRead, BufReader, Read};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::process::{Child, Stdio};
 
 pub struct Emulator {
@@ -16,7 +16,12 @@ pub struct Emulator {
 impl Emulator {
     /// Starts one on a port that the kernel picks. `arguments` say where its key is, `environment` what may hold it.
     pub fn start(address: IpAddr, arguments: &[&str], environment: &[(&str, &str)]) -> Emulator {
-        let listen = std::net::SocketAddr::new(address, 0).to_string();
+        Emulator::start_at(SocketAddr::new(address, 0), arguments, environment)
+    }
+
+    /// Starts one where it is told to listen.
+    pub fn start_at(listen: SocketAddr, arguments: &[&str], environment: &[(&str, &str)]) -> Emulator {
+        let listen = listen.to_string();
         let mut command = command(["emulator", "--listen", &listen].iter().chain(arguments));
         command.envs(environment.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program was built");
@@ -34,6 +39,11 @@ impl Emulator {
     pub fn port(&self) -> u16 {
         let port = self.ready.mqtt.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
         port.expect("the ready line has an address with its port")
+    }
+
+    /// For a device SDK. It holds the sample device's key.
+    pub fn sample_connection_string(&self) -> &str {
+        self.ready.sample_connection_string.expose()
     }
 
     /// For `ca = ".."`.

@@ -1,9 +1,11 @@
 //! The emulator in this very process, for peers that do not let their port be chosen: at 8883, on an address of its own.
 
 use super::address::listen_at;
+use hubstorm::emulator::service::{Called, ServiceError};
 use hubstorm::emulator::{Config, EmulatorError, Hub, Stats, certificate};
 use hubstorm::iothub::sas::Key;
 use hubstorm::link::tls;
+use serde_json::Value;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,7 +16,7 @@ use tokio::sync::oneshot;
 /// Of all its devices.
 pub const GROUP_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 /// Where SDKs look for MQTT over TLS.
-const PORT: u16 = 8883;
+pub const PORT: u16 = 8883;
 
 /// A hub that serves until it is stopped.
 pub struct LocalHub {
@@ -68,6 +70,13 @@ impl LocalHub {
     /// What it has counted so far.
     pub fn stats(&self) -> Stats {
         self.hub.stats()
+    }
+
+    /// What a back end asks about a device, as `--control` spells it; waits for what comes of it.
+    pub fn ask(&self, device: &str, ask: Value) -> Result<Called, ServiceError> {
+        let ask = serde_json::from_value(ask).expect("something that can be asked");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        runtime.expect("descriptors").block_on(self.hub.call(device, ask))
     }
 
     /// Ends it; what it counted.

@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
@@ -103,6 +105,25 @@ impl Drop for SdkDevice {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Runs a file of a user's own to its end, in the folder where it lies; what it printed.
+#[track_caller]
+pub fn run_file(sdk: Sdk, folder: &Path, name: &str, connection_string: &str) -> String {
+    let interpreter = match sdk {
+        Sdk::Python => python(),
+        Sdk::Node => {
+            // Where Node looks for what a file beside it imports.
+            let modules = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/node/node_modules");
+            symlink(modules, folder.join("node_modules")).expect("the folder is ours");
+            node()
+        }
+    };
+    let mut command = Command::new(interpreter);
+    command.arg(name).current_dir(folder).env("DEVICE_CONNECTION_STRING", connection_string);
+    let output = command.output().expect("it is installed");
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).expect("it prints text")
 }
 
 /// `tests/run` says where they are.

@@ -8,8 +8,8 @@ use crate::emulator::service::{Called, ServiceError};
 use crate::emulator::twin::{self, TwinError};
 use crate::iothub::limits;
 use crate::iothub::topics::{self, Subscription};
-use crate::wire::QoS;
 use crate::wire::encode::{self, PublishRef};
+use crate::wire::{self, QoS};
 use bytes::BytesMut;
 use serde_json::Value;
 use std::time::Instant;
@@ -32,6 +32,45 @@ impl InFlight {
 }
 
 impl HubSession {
+    /// Of all filters of a connection's life, not of one packet, there may be five (Azure: "Communicate with an IoT hub using the
+    /// MQTT protocol"); subscribing again to the same filter replaces (MQTT 3.1.1 §3.8.4).
+    pub(super) fn handle_subscribe(&mut self, subscribe: &wire::Subscribe) -> Result<(), HubError> {
+        let asked: Vec<_> = subscribe
+            .filters
+            .iter()
+            .map(|(filter, qos)| {
+                Some((topics::subscription(&self.device, filter)?, (*qos).min(QoS::AtLeastOnce)))
+            })
+            .collect::<Option<_>>()
+            .ok_or(HubError::ForeignFilter)?;
+        self.directory.visit(&self.device, |entry| {
+            let mut subscriptions = entry.device.subscriptions;
+            for (subscription, granted) in &asked {
+                subscriptions.set(*subscription, Some(*granted));
+            }
+            if subscriptions.len() > limits::SUBSCRIPTIONS_MAX {
+                return Err(HubError::TooManySubscriptions(subscriptions.len()));
+            }
+            entry.device.subscriptions = subscriptions;
+            Ok(())
+        })?;
+        // There may be messages and calls that waited for it.
+        self.woken = true;
+        let granted = asked.into_iter().map(|(_, granted)| granted as u8).collect();
+        self.replies.push_back(Reply::SubAck { pid: subscribe.pid, granted });
+        Ok(())
+    }
+
+    pub(super) fn unsubscribe(&mut self, filters: &[String]) {
+        self.directory.visit(&self.device, |entry| {
+            for filter in filters {
+                if let Some(subscription) = topics::subscription(&self.device, filter) {
+                    entry.device.subscriptions.set(subscription, None);
+                }
+            }
+        });
+    }
+
     pub(super) fn handle_twin_get(&mut self, query: &str) -> Result<(), HubError> {
         let rid = rid(query)?;
         let answer = self.directory.visit(&self.device, |entry| {

@@ -150,14 +150,15 @@ impl Device {
         for subscription in &fleet.subscribe {
             match subscription {
                 Subscription::C2d => {
-                    filters.push((crate::iothub::topics::c2d(&id), QoS::AtLeastOnce));
+                    filters.push((crate::iothub::topics::c2d(&id), fleet.subscribe_qos.c2d));
                 }
                 Subscription::Twin => {
                     let twin = [crate::iothub::topics::TWIN_RESPONSES, crate::iothub::topics::TWIN_DESIRED];
-                    filters.extend(twin.map(|filter| (filter.to_owned(), QoS::AtMostOnce)));
+                    filters.extend(twin.map(|filter| (filter.to_owned(), fleet.subscribe_qos.twin)));
                 }
                 Subscription::Methods => {
-                    filters.push((crate::iothub::topics::METHODS.to_owned(), QoS::AtMostOnce));
+                    let methods = crate::iothub::topics::METHODS.to_owned();
+                    filters.push((methods, fleet.subscribe_qos.methods));
                 }
                 Subscription::Filter(filter, qos) => filters.push((filter.render(&names), *qos)),
             }
@@ -174,6 +175,9 @@ impl Device {
         }
     }
 }
+
+/// The one CONNACK code that asks to try again (MQTT 3.1.1 §3.2.2.3).
+pub(super) const CONNACK_UNAVAILABLE: u8 = 3;
 
 /// A stable class for each CONNACK return code (MQTT 3.1.1 §3.2.2.3).
 pub(super) fn connack_class(code: u8) -> &'static str {

@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 /// A connection that the peer closes sooner than this after CONNACK was hardly of use (our choice).
 const SOON: Duration = Duration::from_secs(60);
 
+/// This machine's clock and the hub's are never quite the same (our choice).
+const CLOCKS_APART: Duration = Duration::from_secs(1);
+
 /// So many of those in a row are no accident (our choice).
 const SOON_IN_A_ROW: u8 = 3;
 
@@ -67,9 +70,10 @@ impl Device {
     /// How long ago the connection's token expired, if it has, and so lately that the expiry may be why the connection ends.
     fn token_expired_for(&self, now: Instant) -> Option<Duration> {
         let expiry = Duration::from_secs(self.token_expiry_unix);
-        let ago = self.context.unix(now).checked_sub(expiry)?;
+        let ago = (self.context.unix(now) + CLOCKS_APART).checked_sub(expiry)?;
         // Without a token it was decades ago.
-        (ago <= EXPIRY_GRACE_MAX && self.online_since().is_some()).then_some(ago)
+        let lately = ago <= EXPIRY_GRACE_MAX + CLOCKS_APART && self.online_since().is_some();
+        lately.then_some(ago.saturating_sub(CLOCKS_APART))
     }
 
     /// What a peer probably expects that gives no sensible answer to CONNECT over plain TCP.

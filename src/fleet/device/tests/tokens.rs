@@ -121,7 +121,7 @@ fn a_token_that_is_never_renewed_stays_until_the_peer_ends_it() {
 
 #[test]
 fn a_connection_that_ends_before_the_expiry_or_long_after_it_is_just_closed() {
-    for seconds in [99.0, 702.0] {
+    for seconds in [98.0, 702.0] {
         let mut wire = Wire::online(3_600, NEVER, QUIET);
         wire.pass(seconds).unwrap();
         wire.close(Closed::Eof);
@@ -196,4 +196,23 @@ fn how_long_acks_were_outstanding_when_the_peer_closed_is_known() {
     wire.close(Closed::Eof);
     let counts = wire.counts();
     assert_eq!((counts.closed_waiting, counts.closed_waiting_us / 1_000_000), (1, 7), "the oldest of eight");
+}
+
+#[test]
+fn a_device_with_an_sdks_habits_gives_up_when_it_is_refused_for_good() {
+    let mut wire = Wire::new(600, "sdk = \"node\"", QUIET);
+    let mut retries = Retries::default();
+    for (code, delay) in [(3, Some(Duration::ZERO)), (5, None)] {
+        wire.connack(code);
+        wire.close(Closed::Local);
+        let now = wire.now;
+        assert_eq!(wire.device.back_off(&mut retries, None, now), delay, "code {code}");
+        wire.attempt();
+    }
+    assert_eq!(wire.counts().gave_up, 1);
+    // Once it has been away for four minutes, anything is too much.
+    wire.connack(3);
+    wire.close(Closed::Local);
+    let later = wire.context.zero + Duration::from_secs(240);
+    assert_eq!(wire.device.back_off(&mut retries, None, later), None);
 }

@@ -1,0 +1,83 @@
+//! The last messages that the hub accepted, kept for tests that want to see what came; off unless asked for
+//! (`Config::telemetry_kept`). Filled by sessions, read through `Hub::take_telemetry`.
+
+use crate::iothub::properties::{self, PropertiesError};
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
+/// A message that was accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Telemetry {
+    /// From which device.
+    pub device: String,
+    /// The property bag as it came, encoded.
+    pub bag: String,
+    /// The body.
+    pub payload: Vec<u8>,
+    /// It was to be retained.
+    pub retain: bool,
+    /// It is a will.
+    pub will: bool,
+}
+
+impl Telemetry {
+    /// Names and values as a back end would see them: those of the bag, and what the hub adds to a retained message and to a will
+    /// (Azure: "Communicate with an IoT hub using the MQTT protocol"; the value of `mqtt-retain` is that of Azure's protocol gateway).
+    ///
+    /// # Errors
+    /// A bag that is not UTF-8.
+    pub fn properties(&self) -> Result<Vec<(String, Option<String>)>, PropertiesError> {
+        let mut properties = properties::decode(&self.bag)?;
+        let added = [(self.retain, "mqtt-retain", "True"), (self.will, "iothub-MessageType", "Will")];
+        let added = added.into_iter().filter(|(applies, ..)| *applies);
+        properties.extend(added.map(|(_, name, value)| (name.to_owned(), Some(value.to_owned()))));
+        Ok(properties)
+    }
+}
+
+/// The last ones.
+#[derive(Debug)]
+pub(super) struct Log {
+    kept_max: usize,
+    kept: Mutex<VecDeque<Telemetry>>,
+}
+
+impl Log {
+    pub(super) fn new(kept_max: usize) -> Log {
+        Log { kept_max, kept: Mutex::default() }
+    }
+
+    /// Off costs a comparison, no lock and no memory.
+    pub(super) fn is_on(&self) -> bool {
+        self.kept_max > 0
+    }
+
+    pub(super) fn keep(&self, message: Telemetry) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= self.kept_max {
+            kept.pop_front();
+        }
+        kept.push_back(message);
+    }
+
+    pub(super) fn take(&self) -> Vec<Telemetry> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_ones_are_kept() {
+        let log = Log::new(2);
+        for index in 0..3 {
+            let device = index.to_string();
+            log.keep(Telemetry { device, bag: String::new(), payload: vec![], retain: false, will: false });
+        }
+        let devices: Vec<_> = log.take().into_iter().map(|message| message.device).collect();
+        assert_eq!(devices, ["1", "2"]);
+        assert!(log.take().is_empty() && !Log::new(0).is_on());
+    }
+}

@@ -1,0 +1,276 @@
+//! The habits of a device: hubstorm's own defaults, and those of Azure's device SDKs, as data. `fleets` takes what a scenario
+//! leaves out from here; whatever it says itself wins. Pure.
+//!
+//! Sources: `[mqtt]` is Azure's "Communicate with an IoT hub using the MQTT protocol"; `[python]`, `[node]`, `[dotnet]`, `[java]` and
+//! `[c]` are the SDKs' own sources (Azure/azure-iot-sdk-*). What no source says is left as hubstorm has it.
+//!
+//! No SDK spreads its renewals, so their jitter is 0. All ask for a session that is kept (clean session off), as hubstorm does.
+//! The user name's `DeviceClientType` is left out: it says platform and version of a program that hubstorm is not.
+
+use super::token::{Renew, TokenLife};
+use crate::iothub::names;
+use crate::policy::backoff::{BackOff, Growth, Jitter, Reconnect};
+use crate::scenario::Sdk;
+use crate::wire::QoS;
+use std::time::Duration;
+
+/// What a device does unless its scenario says otherwise.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Habits {
+    /// CONNECT's keep-alive.
+    pub keep_alive_s: u16,
+    /// How its tokens live.
+    pub tokens: TokenLife,
+    /// What it does after a loss.
+    pub reconnect: Reconnect,
+    /// The QoS of its subscriptions.
+    pub subscribe_qos: SubscribeQos,
+    /// The QoS of its twin requests.
+    pub twin_qos: u8,
+    /// The API version that its user name asks for.
+    pub api_version: &'static str,
+}
+
+/// The QoS that a device of an IoT hub subscribes with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SubscribeQos {
+    /// Cloud-to-device messages.
+    pub c2d: QoS,
+    /// Twin responses and desired properties.
+    pub twin: QoS,
+    /// Direct methods.
+    pub methods: QoS,
+}
+
+impl SubscribeQos {
+    /// Only what a hub keeps for the device: cloud-to-device messages. [c] and [node].
+    const KEPT: SubscribeQos =
+        SubscribeQos { c2d: QoS::AtLeastOnce, twin: QoS::AtMostOnce, methods: QoS::AtMostOnce };
+    /// Everything. [python], [dotnet] and [java].
+    const ALL: SubscribeQos =
+        SubscribeQos { c2d: QoS::AtLeastOnce, twin: QoS::AtLeastOnce, methods: QoS::AtLeastOnce };
+}
+
+const MS: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// What was measured and what was read of each.
+#[must_use]
+pub fn habits(sdk: Option<Sdk>) -> Habits {
+    match sdk {
+        None => hubstorm(),
+        Some(Sdk::Python) => python(),
+        Some(Sdk::Node) => node(),
+        Some(Sdk::DotNet) => dotnet(),
+        Some(Sdk::Java) => java(),
+        Some(Sdk::C) => c(),
+    }
+}
+
+/// Our choice: full jitter spreads a fleet that lost its hub best.
+fn hubstorm() -> Habits {
+    let back_off = BackOff::Exponential { base: SECOND, max: MINUTE, jitter: Jitter::Full };
+    Habits {
+        keep_alive_s: 240,
+        tokens: TokenLife::default(),
+        reconnect: back_off.into(),
+        subscribe_qos: SubscribeQos::KEPT,
+        twin_qos: 0,
+        api_version: names::API_VERSION,
+    }
+}
+
+fn python() -> Habits {
+    Habits {
+        // [mqtt], [python].
+        keep_alive_s: 60,
+        // [python]: an hour, renewed 120 s before its end.
+        tokens: tokens(Renew::Before(2 * MINUTE)),
+        // [python]: every 10 s, for ever; what it does when it is refused was not read.
+        reconnect: BackOff::Fixed { delay: 10 * SECOND }.into(),
+        subscribe_qos: SubscribeQos::ALL,
+        // [python].
+        twin_qos: 1,
+        // [python]: 2020-09-30 only for Plug and Play devices.
+        api_version: "2019-10-01",
+    }
+}
+
+fn node() -> Habits {
+    Habits {
+        // [mqtt], [node].
+        keep_alive_s: 180,
+        // [node]: an hour, renewed every 45 minutes.
+        tokens: tokens(Renew::Before(15 * MINUTE)),
+        // [node], retry_policy.ts: c = 100 ms, jitter down 0.5, up 0.25. Its comment gives another formula than its code, which squares
+        // and draws from 0 to c * (0.5 - 0.25); devices run the code. Not after a refusal, and for four minutes in all.
+        reconnect: Reconnect {
+            immediate_first: true,
+            gives_up_after: Some(4 * MINUTE),
+            gives_up_refused: true,
+            ..stepped([Duration::ZERO, 25 * MS], Growth::Squared, Duration::ZERO)
+        },
+        subscribe_qos: SubscribeQos::KEPT,
+        // [node].
+        twin_qos: 0,
+        api_version: "2021-04-12",
+    }
+}
+
+fn dotnet() -> Habits {
+    Habits {
+        // [mqtt], [dotnet].
+        keep_alive_s: 300,
+        // [dotnet]: an hour, renewed when 15% are left.
+        tokens: tokens(Renew::Share(0.85)),
+        // [dotnet], ExponentialBackoffRetryStrategy.cs: 2^n - 1 steps of 80 to 120 ms. Two attempts begin a second apart at least; here
+        // it is counted from the end of the first. Not after a refusal.
+        reconnect: Reconnect {
+            gives_up_refused: true,
+            ..stepped([80 * MS, 120 * MS], Growth::Doubled { from: 0 }, SECOND)
+        },
+        subscribe_qos: SubscribeQos::ALL,
+        // [dotnet].
+        twin_qos: 1,
+        api_version: "2021-04-12",
+    }
+}
+
+fn java() -> Habits {
+    Habits {
+        // [mqtt], [java].
+        keep_alive_s: 230,
+        // [java]: an hour, renewed at 85%.
+        tokens: tokens(Renew::Share(0.85)),
+        // [java], ExponentialBackoffWithJitter.java: at once, then 2^n - 1 steps of 80 to 120 ms, n from 1. What it does when it is
+        // refused was not read.
+        reconnect: Reconnect {
+            immediate_first: true,
+            ..stepped([80 * MS, 120 * MS], Growth::Doubled { from: 1 }, Duration::ZERO)
+        },
+        subscribe_qos: SubscribeQos::ALL,
+        // No source was read: as hubstorm's.
+        twin_qos: 0,
+        api_version: "2020-09-30",
+    }
+}
+
+fn c() -> Habits {
+    let jitter = Jitter::Above { percent: 5 };
+    Habits {
+        // [mqtt], [c].
+        keep_alive_s: 240,
+        // [c]: an hour, renewed at 80%.
+        tokens: tokens(Renew::Share(0.80)),
+        // [c], iothub_client_retry_control.c: at once, then 1 s doubled up to 30 s; also after a refusal.
+        reconnect: Reconnect {
+            immediate_first: true,
+            ..BackOff::Exponential { base: SECOND, max: 30 * SECOND, jitter }.into()
+        },
+        subscribe_qos: SubscribeQos::KEPT,
+        // [c].
+        twin_qos: 0,
+        api_version: "2020-09-30",
+    }
+}
+
+fn tokens(renew: Renew) -> TokenLife {
+    TokenLife { ttl: 60 * MINUTE, renew, jitter: 0.0, clock_skew_us: 0 }
+}
+
+/// From 100 ms to 10 s, as [node], [dotnet] and [java] have it.
+fn stepped(step: [Duration; 2], growth: Growth, floor: Duration) -> Reconnect {
+    BackOff::Stepped { least: 100 * MS, max: 10 * SECOND, step, growth, floor }.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::backoff::{Loss, Retries};
+    use crate::rng::{Purpose, generator};
+
+    /// Keep-alive, minutes until renewal, QoS of c2d, twin, methods and twin requests, API version.
+    fn facts(sdk: Sdk) -> (u16, u64, [u8; 4], &'static str) {
+        let habits = habits(Some(sdk));
+        let minutes = habits.tokens.renewed_after().map_or(0, |after| after.as_secs() / 60);
+        assert_eq!((habits.tokens.ttl, habits.tokens.clock_skew_us), (60 * MINUTE, 0));
+        assert!(habits.tokens.jitter.abs() < f64::EPSILON, "none spreads its renewals");
+        let SubscribeQos { c2d, twin, methods } = habits.subscribe_qos;
+        (
+            habits.keep_alive_s,
+            minutes,
+            [c2d as u8, twin as u8, methods as u8, habits.twin_qos],
+            habits.api_version,
+        )
+    }
+
+    /// The least and the most, in milliseconds, that devices wait before their first retries at a hub that does not answer.
+    fn waits(sdk: Sdk) -> [(u128, u128); 6] {
+        let policy = habits(Some(sdk)).reconnect;
+        let mut spans = [(u128::MAX, 0); 6];
+        for device in 0..500 {
+            let (mut retries, mut rng) = (Retries::default(), generator(1, device, Purpose::Connection));
+            for (least, most) in &mut spans {
+                let delay = retries.next_delay(&policy, Loss::default(), &mut rng).expect("it tries again");
+                (*least, *most) = ((*least).min(delay.as_millis()), (*most).max(delay.as_millis()));
+            }
+        }
+        spans
+    }
+
+    #[track_caller]
+    fn within(seen: [(u128, u128); 6], bounds: [(u128, u128); 6]) {
+        for (n, ((least, most), (from, to))) in seen.into_iter().zip(bounds).enumerate() {
+            assert!(least >= from && most <= to, "retry {n}: {least} to {most} ms, not in {from} to {to}");
+            assert!(4 * (most - least) >= 3 * (to - from), "retry {n} is not spread: {least} to {most}");
+        }
+    }
+
+    fn gives_up(sdk: Sdk) -> (Option<Duration>, bool) {
+        let Reconnect { gives_up_after, gives_up_refused, .. } = habits(Some(sdk)).reconnect;
+        (gives_up_after, gives_up_refused)
+    }
+
+    #[test]
+    fn python_renews_two_minutes_before_the_end_and_retries_every_ten_seconds() {
+        assert_eq!(facts(Sdk::Python), (60, 58, [1, 1, 1, 1], "2019-10-01"));
+        within(waits(Sdk::Python), [(10_000, 10_000); 6]);
+        assert_eq!(gives_up(Sdk::Python), (None, false));
+    }
+
+    #[test]
+    fn node_renews_every_45_minutes_and_gives_up_after_four() {
+        assert_eq!(facts(Sdk::Node), (180, 45, [1, 0, 0, 0], "2021-04-12"));
+        // At once, then 100 ms + (n^2 - 1) * 0..25 ms, n from 0.
+        let bounds = [(0, 0), (75, 100), (100, 100), (100, 175), (100, 300), (100, 475)];
+        within(waits(Sdk::Node), bounds);
+        assert_eq!(gives_up(Sdk::Node), (Some(Duration::from_secs(240)), true));
+    }
+
+    #[test]
+    fn dotnet_waits_a_second_at_least_and_ten_at_most() {
+        assert_eq!(facts(Sdk::DotNet), (300, 51, [1, 1, 1, 1], "2021-04-12"));
+        // 100 ms + (2^n - 1) * 80..120 ms: below a second until n is 4.
+        let second = (1_000, 1_000);
+        within(waits(Sdk::DotNet), [second, second, second, second, (1_300, 1_900), (2_580, 3_820)]);
+        assert_eq!(gives_up(Sdk::DotNet), (None, true));
+    }
+
+    #[test]
+    fn java_retries_at_once_and_then_as_dotnet_without_its_second() {
+        assert_eq!(facts(Sdk::Java), (230, 51, [1, 1, 1, 0], "2020-09-30"));
+        let bounds = [(0, 0), (180, 220), (340, 460), (660, 940), (1_300, 1_900), (2_580, 3_820)];
+        within(waits(Sdk::Java), bounds);
+        assert_eq!(gives_up(Sdk::Java), (None, false));
+    }
+
+    #[test]
+    fn c_retries_at_once_and_doubles_a_second_up_to_thirty() {
+        assert_eq!(facts(Sdk::C), (240, 48, [1, 0, 0, 0], "2020-09-30"));
+        let bounds =
+            [(0, 0), (1_000, 1_050), (2_000, 2_100), (4_000, 4_200), (8_000, 8_400), (16_000, 16_800)];
+        within(waits(Sdk::C), bounds);
+        assert_eq!(gives_up(Sdk::C), (None, false));
+    }
+}

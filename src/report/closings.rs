@@ -1,0 +1,156 @@
+//! What it looks like when a peer closes connections: MQTT 3.1.1 does not say why, so that each finding here names its signs and what
+//! to do, and none is a class of error. A part of `findings`; pure over what was gathered.
+
+use super::findings::{class, finding};
+use crate::measure::{FleetCounts, Gathered, Outcome, Totals};
+use crate::result::model::{Finding, Severity};
+use crate::units::{human_count, human_us, plural};
+
+/// So many connections at least, and this share of the devices that were online, before closings are those of many.
+const MANY: u64 = 3;
+const MANY_SHARE: u64 = 100;
+
+/// An ack that is outstanding for this long, and for so many times the usual, is kept waiting.
+const LONG_US: u64 = 1_000_000;
+const TIMES_USUAL: u64 = 4;
+
+/// All that closed connections look like.
+pub(super) fn closings(gathered: &Gathered, messages: &Totals) -> Vec<Finding> {
+    let (mut counts, mut online) = (FleetCounts::default(), 0);
+    for fleet in gathered.fleets() {
+        counts.add(&fleet.counts);
+        online += fleet.connected_peak;
+    }
+    let closed = throttled(&counts, online, messages).or_else(|| under_way(gathered, messages));
+    [closed, expired(gathered), shared_id(&counts, online)].into_iter().flatten().collect()
+}
+
+/// Azure, "IoT Hub quotas and throttling": traffic is shaped first, and MQTT 3.1.1 has no code for a throttle.
+fn throttled(counts: &FleetCounts, online: u64, messages: &Totals) -> Option<Finding> {
+    let waited_us = counts.closed_waiting_us.checked_div(counts.closed_waiting)?;
+    let usual_us = messages.service.quantile(0.5);
+    let many = counts.closed_waiting >= MANY.max(online / MANY_SHARE);
+    let long = waited_us >= LONG_US && waited_us >= TIMES_USUAL * usual_us.unwrap_or(0);
+    (many && long).then(|| {
+        let text = "the peer kept acks waiting and then closed the connections of many devices. An IoT hub that throttles looks \
+                    like this, and MQTT 3.1.1 has no code that would say so: compare the load with the limits of the hub's tier \
+                    and units, and look at its metrics for throttling errors";
+        let usual = usual_us.map_or_else(|| "none came".to_owned(), |us| format!("half of them came within {}", human_us(us)));
+        let closed = plural(counts.closed_waiting, "connection", "connections");
+        let waited = human_us(waited_us);
+        finding(Severity::Warning, text, format!("{closed} closed, the oldest ack outstanding for {waited} on average; {usual}"))
+    })
+}
+
+fn under_way(gathered: &Gathered, messages: &Totals) -> Option<Finding> {
+    let (closed, lost) = (class(gathered, "closed_by_peer"), messages.outcome(Outcome::Lost));
+    (closed > 0 && lost > 0).then(|| {
+        let text = "the peer closed connections with messages under way: a restart or a failover of the hub, one of its limits, or \
+                    another client with the same id. Its own log may say which";
+        let (closed, lost) = (human_count(closed), human_count(lost));
+        finding(Severity::Warning, text, format!("connections closed by the peer: {closed}; messages lost: {lost}"))
+    })
+}
+
+/// Azure, "Monitor, diagnose, and troubleshoot Azure IoT Hub device connectivity": a connection outlives its token by minutes.
+fn expired(gathered: &Gathered) -> Option<Finding> {
+    let error = gathered.errors().iter().find(|error| error.class == "closed_after_expiry")?;
+    let text = "connections ended in the ten minutes after their token had expired, as an IoT hub ends them. The devices had not \
+                renewed it: look at renew, ttl and clock_skew in their auth";
+    let (count, first) = (plural(error.count, "connection", "connections"), human_us(error.first_ns / 1_000));
+    Some(finding(Severity::Warning, text, format!("{count}, the first {first} into the run")))
+}
+
+/// A new connection of an id ends the one before (MQTT 3.1.1 §3.1.4), and then the two take turns.
+fn shared_id(counts: &FleetCounts, online: u64) -> Option<Finding> {
+    let devices = counts.closed_soon_devices;
+    (devices > 0).then(|| {
+        let text = "devices came online and were closed by the peer within a minute, three times in a row or more. Two clients \
+                    that share an id look like this, each ending the other's connection: look for another run, or for the \
+                    real devices. So does a server that does not accept what follows CONNECT: a subscription, a topic, one more message";
+        let devices = plural(devices, "device", "devices");
+        finding(Severity::Warning, text, format!("{devices}, of {} that were online at once", human_count(online)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::findings::findings;
+    use super::*;
+    use crate::measure::{Culprit, Key, Layout, Operation, Recorder, Times};
+    use std::time::Duration;
+
+    const KEY: Key = Key { operation: Operation::Telemetry, fleet: 0, phase: 0 };
+    const MS: u64 = 1_000_000;
+
+    /// Devices online, acks that take 20 ms, and what else is recorded.
+    fn of(online: i64, record: impl FnOnce(&mut Recorder)) -> Vec<Finding> {
+        let layout = Layout::new(1, 1, Duration::from_secs(60), Duration::from_millis(100));
+        let (mut recorder, mut gathered) = (Recorder::new(layout), Gathered::new(layout));
+        for _ in 0..100 {
+            recorder.due(KEY, 0);
+            recorder.ok(KEY, &Times { due: 0, picked: 0, sent: 0, acked: 20 * MS });
+        }
+        recorder.online(0, online);
+        record(&mut recorder);
+        gathered.add(&recorder.swap(), 0);
+        findings(&gathered)
+    }
+
+    fn closed(recorder: &mut Recorder, times: u64, waited_us: u64) {
+        for _ in 0..times {
+            recorder.error("closed_by_peer", Culprit::Peer, 0, String::new);
+            recorder.due(KEY, 0);
+            recorder.ended(KEY, Outcome::Lost, 0, MS);
+            recorder.counts(0).closed_waiting += 1;
+            recorder.counts(0).closed_waiting_us += waited_us;
+        }
+    }
+
+    #[track_caller]
+    fn only(findings: &[Finding], text: &str, evidence: &str) {
+        let [finding] = findings else { panic!("one finding: {findings:?}") };
+        assert!(finding.text.contains(text), "{finding:?}");
+        assert_eq!((finding.severity, finding.evidence.as_str()), (Severity::Warning, evidence));
+    }
+
+    #[test]
+    fn a_healthy_run_looks_like_nothing() {
+        assert_eq!(of(100, |_| ()), []);
+        assert_eq!(
+            of(100, |r| r.error("closed_by_peer", Culprit::Peer, 0, String::new)),
+            [],
+            "an idle connection"
+        );
+    }
+
+    #[test]
+    fn late_acks_and_then_the_end_of_many_look_like_a_throttle() {
+        let evidence = "4 connections closed, the oldest ack outstanding for 8.00 s on average; half of them came within 20.0 ms";
+        only(&of(100, |r| closed(r, 4, 8_000_000)), "throttles", evidence);
+    }
+
+    #[test]
+    fn a_hub_that_closes_without_being_late_and_one_device_alone_do_not() {
+        let evidence = |n| format!("connections closed by the peer: {n}; messages lost: {n}");
+        for (online, times, waited_us) in [(100, 4, 60_000), (100, 2, 8_000_000), (1_000, 9, 8_000_000)] {
+            only(&of(online, |r| closed(r, times, waited_us)), "a restart or a failover", &evidence(times));
+        }
+    }
+
+    #[test]
+    fn the_end_after_a_tokens_end_is_told_with_its_first_instant() {
+        let findings = of(100, |r| {
+            for at in [300_000 * MS, 400_000 * MS] {
+                r.error("closed_after_expiry", Culprit::Peer, at, String::new);
+            }
+        });
+        only(&findings, "token had expired", "2 connections, the first 5m into the run");
+    }
+
+    #[test]
+    fn a_loop_of_short_connections_looks_like_a_shared_id() {
+        let findings = of(100, |r| r.counts(0).closed_soon_devices = 2);
+        only(&findings, "share an id", "2 devices, of 100 that were online at once");
+    }
+}
