@@ -7,7 +7,7 @@ use super::twin::TwinError;
 use crate::iothub::{limits, topics};
 use crate::sansio::{Close, Machine};
 use crate::wire::encode;
-use crate::wire::{Packet, QoS};
+use crate::wire::{Packet, QoS, STRING_BYTES_MAX};
 use serde_json::{Value, json};
 use tokio::sync::oneshot::error::TryRecvError;
 
@@ -159,7 +159,8 @@ fn what_cannot_be_called_is_refused_with_its_code() {
     assert_eq!(world.asked(method(0)), Err(ServiceError::NotOnline));
     let mut line = world.online(true, &[]);
     assert_eq!(world.asked(method(0)), Err(ServiceError::NotOnline), "not subscribed");
-    for name in ["", "a/b", "a+", "#", "\0"] {
+    let long = "n".repeat(STRING_BYTES_MAX - topics::method("", "1").len());
+    for name in ["", "a/b", "a+", "#", "\0", &long] {
         let error = world
             .asked(Ask::Method {
                 name: name.to_owned(),
