@@ -330,3 +330,24 @@ fn messages_that_cannot_be_sent_are_refused_with_their_code() {
     assert_eq!(purged, json!({ "totalMessagesPurged": 50 }));
     assert!(world.directory.is_empty());
 }
+
+#[test]
+fn a_message_that_nobody_wants_any_more_wakes_nobody_and_waits() {
+    let mut world = World::new();
+    let mut line = world.online(false, &[]);
+    line.subscribe_c2d(&world, QoS::AtLeastOnce);
+    world.ask(c2d("1"));
+    line.session.wake();
+    let first = line.messages(&world);
+    assert_eq!(first.len(), 1);
+    line.write(&world, |out| encode::unsubscribe(out, 1, &[&topics::c2d(DEVICE)]).unwrap()).unwrap();
+    world.now += limits::C2D_LOCK;
+    line.turn(&world).unwrap();
+    assert_eq!(line.messages(&world), []);
+    assert!(line.session.poll_timeout().unwrap() > world.now);
+    line.subscribe_c2d(&world, QoS::AtMostOnce);
+    let again = line.messages(&world);
+    assert_eq!((again.len(), again[0].qos), (1, QoS::AtMostOnce));
+    assert!(line.session.poll_timeout().unwrap() > world.now);
+    assert_eq!(world.asked(Ask::Purge).unwrap().payload, Some(json!({ "totalMessagesPurged": 0 })));
+}
