@@ -28,3 +28,4 @@ mod scenario;
 mod schema;
 mod sdk;
 mod secrets;
+mod tokens;
