@@ -2,8 +2,8 @@
 //! nothing and looks at nothing but the plan.
 
 use crate::plan::{
-    Auth, CallPlan, DrivePlan, FleetPlan, Keys, MethodPlan, Needs, Offline, PhasePlan, Plan, Renew, Sdk,
-    SendPlan, Spread, SubscribeQos, Subscription, TargetKind, TokenLife,
+    Auth, CallPlan, Deliveries, DrivePlan, FleetPlan, Keys, MethodPlan, Needs, Offline, PhasePlan, Plan,
+    Renew, Sdk, SendPlan, Spread, SubscribeQos, Subscription, TargetKind, TokenLife,
 };
 use crate::policy::backoff::{BackOff, Reconnect};
 use crate::units::{Percent, Rate, human_bytes, human_count, human_duration, human_us, plural};
@@ -30,8 +30,8 @@ fn write_plan(out: &mut String, plan: &Plan) -> fmt::Result {
         writeln!(out, "  warning: {warning}")?;
     }
     writeln!(out, "\nfleets")?;
-    for fleet in &plan.fleets {
-        write_fleet(out, fleet)?;
+    for (fleet, number) in plan.fleets.iter().zip(0..) {
+        write_fleet(out, fleet, number, &plan.deliveries)?;
     }
     if !plan.drives.is_empty() {
         writeln!(out, "\nservice side")?;
@@ -119,7 +119,7 @@ fn target(plan: &Plan) -> String {
     format!("{kind} {} over {transport}", plan.target.address())
 }
 
-fn write_fleet(out: &mut String, fleet: &FleetPlan) -> fmt::Result {
+fn write_fleet(out: &mut String, fleet: &FleetPlan, number: u16, deliveries: &Deliveries) -> fmt::Result {
     let devices = u64::from(fleet.devices);
     writeln!(
         out,
@@ -137,8 +137,11 @@ fn write_fleet(out: &mut String, fleet: &FleetPlan) -> fmt::Result {
         let names: Vec<String> = fleet.subscribe.iter().map(subscription).collect();
         writeln!(out, "    subscribes   {}", names.join(", "))?;
     }
-    for send in &fleet.sends {
-        writeln!(out, "    sends        {}", stream(send, fleet))?;
+    for (send, stream) in fleet.sends.iter().zip(0..) {
+        writeln!(out, "    sends        {}", self::stream(send, fleet))?;
+        if let Some(copies) = deliveries.copies_planned(number, stream) {
+            writeln!(out, "    tracked      {}", tracked(copies))?;
+        }
     }
     if fleet.asks_for_twins() {
         let get = if fleet.twin.get_on_connect { "asked for on each connection; " } else { "" };
@@ -278,6 +281,13 @@ fn method(method: &MethodPlan) -> String {
     };
     let then = if method.then_reconnect { ", then goes and comes back" } else { "" };
     format!("{answer}{after}{then}")
+}
+
+/// How many copies of each message of a stream are to arrive.
+fn tracked([least, most]: [u64; 2]) -> String {
+    let copies = plural(most, "copy", "copies");
+    let range = if least == most { copies } else { format!("{} to {copies}", human_count(least)) };
+    format!("each message is delivered in {range} with every device online")
 }
 
 fn write_drive(out: &mut String, drive: &DrivePlan, fleets: &[FleetPlan]) -> fmt::Result {

@@ -1,6 +1,7 @@
 //! What the devices of one worker share: the plan, the recorder, buffers, and whether to go on. One per worker,
 //! behind an `Rc`; no lock, no atomic.
 
+use super::ledger::Ledger;
 use super::trace::Tracer;
 use super::{Report, nanos, since};
 use crate::link::{Deadlines, Endpoint, SharedBuffers};
@@ -20,6 +21,8 @@ pub enum Control {
     Run,
     /// Nothing becomes due any more: send what already is, drain acks, disconnect.
     Stop,
+    /// Whatever was published has arrived: nobody needs to wait for more.
+    Arrived,
     /// Count what is open and end now.
     Abort,
 }
@@ -36,6 +39,8 @@ pub struct Context {
     pub zero_unix: Duration,
     /// This worker's numbers.
     pub recorder: RefCell<Recorder>,
+    /// This worker's part of what is published and delivered.
+    pub(crate) ledger: RefCell<Ledger>,
     /// Scratch for the links.
     pub buffers: SharedBuffers,
     /// Scratch for payloads.
@@ -63,6 +68,7 @@ impl Context {
         reports: mpsc::UnboundedSender<Report>,
     ) -> Context {
         let recorder = RefCell::new(Recorder::new(super::layout(&plan)));
+        let ledger = RefCell::new(Ledger::new(&plan));
         let load_end_ns = Cell::new(nanos(plan.schedule.end()));
         Context {
             plan,
@@ -70,6 +76,7 @@ impl Context {
             zero,
             zero_unix,
             recorder,
+            ledger,
             buffers,
             payload: RefCell::default(),
             topic: RefCell::default(),

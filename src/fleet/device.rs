@@ -5,6 +5,7 @@
 mod books;
 mod commands;
 mod connect;
+mod deliver;
 mod hub;
 mod leave;
 mod loss;
@@ -16,10 +17,11 @@ mod twin;
 #[cfg(test)]
 mod tests;
 
-use super::Context;
 use super::account::Account;
+use super::ledger::Inbox;
 use super::messages::Messages;
 use super::trace::Tracer;
+use super::{Context, Control};
 use crate::measure::{Culprit, Operation, Outcome};
 use crate::plan::{FleetPlan, Span};
 use crate::policy::backoff::{Loss, Retries};
@@ -95,6 +97,10 @@ pub struct Device {
     refused: bool,
     /// Open messages have been counted as unfinished: that the session then loses them is not news.
     books_closed: bool,
+    /// It may still publish what the run's own subscribers are to receive.
+    is_sender: bool,
+    /// What came to it of what the run has published.
+    inbox: Option<Box<Inbox>>,
     /// When `poll_output` wants to be called again.
     wake: Option<Instant>,
 }
@@ -114,6 +120,10 @@ impl Device {
             ping_timeout: PING_TIMEOUT,
         });
         let messages = Messages::new(Account { context: &context, fleet }, index);
+        let is_sender = plan.deliveries.sends_tracked(fleet);
+        if is_sender {
+            context.ledger.borrow_mut().sender();
+        }
         let rng = generator(plan.seed, fleet_plan.first + u64::from(index), Purpose::Connection);
         Device {
             context,
@@ -135,6 +145,8 @@ impl Device {
             closed_soon: 0,
             refused: false,
             books_closed: false,
+            is_sender,
+            inbox: None,
             wake: None,
         }
     }
@@ -349,6 +361,7 @@ impl Device {
             account.ok(operation, &account.times(&tag, sent, now));
         } else {
             account.message_ok(operation, &tag, sent, now);
+            self.track_acked(&tag);
             self.message_ended(tag.stream, now);
         }
     }
@@ -364,6 +377,7 @@ impl Device {
             account.ended(operation, outcome, self.context.ns(tag.due), self.context.ns(now));
         } else {
             account.sent_ended(operation, outcome, &tag, now);
+            self.track_unacked(&tag);
             self.message_ended(tag.stream, now);
         }
     }

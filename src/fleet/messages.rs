@@ -9,7 +9,7 @@ use super::nanos;
 use super::requests::{Answered, Request, Requests};
 use crate::iothub::topics;
 use crate::measure::{Culprit, Operation, Outcome};
-use crate::plan::{Cursor, Due, GET_ON_CONNECT, Names, PayloadContext, PayloadState, SendPlan, Span};
+use crate::plan::{Cursor, Due, GET_ON_CONNECT, Names, PayloadContext, PayloadState, SendPlan, Span, Stamp};
 use crate::sansio::OUTPUT_BYTES_MAX;
 use crate::session::{Message, PublishError, Session, Tag};
 use crate::wire::QoS;
@@ -220,8 +220,15 @@ impl Messages {
             now_unix: context.unix(now),
             uptime: now.saturating_duration_since(context.zero),
         };
-        send.payload.render(&mut stream.payload, &facts, &mut payload);
         let due_ns = context.ns(tag.due);
+        let stamp = Stamp {
+            run: context.plan.deliveries.run(),
+            device: u32::try_from(fleet.first + u64::from(index)).unwrap_or(u32::MAX),
+            stream: tag.stream,
+            seq: tag.seq,
+            due_us: due_ns / 1_000,
+        };
+        send.payload.render_stamped(&mut stream.payload, &facts, Some(&stamp), &mut payload);
         account.message_due(send, due_ns);
         stream.cursor.advance();
         let published = match &mut self.requests {

@@ -10,17 +10,20 @@ mod caller;
 mod calling;
 mod context;
 mod device;
+mod ledger;
 mod life;
 mod messages;
 mod requests;
+mod seen;
 mod trace;
 mod usage;
 mod worker;
 
 use crate::link::{Endpoint, TlsFacts};
-use crate::measure::{Gathered, Layout, Snapshot};
+use crate::measure::{Gathered, Key, Layout, Operation, Recorder, Snapshot};
 use crate::plan::Plan;
 use calling::Calling;
+use ledger::{Ledger, Progress};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
@@ -92,6 +95,13 @@ pub(crate) enum Report {
         worker: usize,
         snapshot: Snapshot,
     },
+    /// How far a worker is with what is to arrive, once nothing is due any more.
+    Progress {
+        worker: usize,
+        progress: Progress,
+    },
+    /// A worker's books, when its last device is gone.
+    Ledger(Box<Ledger>),
     Tls(TlsFacts),
     Environment(&'static str),
     /// A worker failed; how it did is known once it is joined.
@@ -127,6 +137,7 @@ pub async fn run(
     let (mut tls, mut environment) = (None, Vec::<String>::new());
     let mut load_ended = end;
     let mut complete = true;
+    let mut books = Books { progress: vec![None; settings.workers], ledgers: Vec::new() };
     let mut second = 1_u32;
     loop {
         let due = zero + Duration::from_secs(u64::from(second)) + worker::SWAP_GRACE;
@@ -136,6 +147,12 @@ pub async fn run(
                     gathered.add(&snapshot, worker);
                     workers.recycle(worker, snapshot);
                 }
+                Some(Report::Progress { worker, progress }) => {
+                    if books.all_arrived(worker, progress) {
+                        tell.send_modify(|told| *told = (*told).max(Control::Arrived));
+                    }
+                }
+                Some(Report::Ledger(ledger)) => books.ledgers.push(*ledger),
                 Some(Report::Tls(facts)) => tls = tls.or(Some(facts)),
                 Some(Report::Environment(class)) => remember(&mut environment, class),
                 // Half a load measures nothing: the others stop too.
@@ -168,6 +185,9 @@ pub async fn run(
     }
     calling.end(&mut gathered, settings.workers);
     let ended = crate::clock::now().saturating_duration_since(zero);
+    if *control.borrow() != Control::Abort {
+        books.balance(&plan, &mut gathered, ended);
+    }
     close_row(&mut gathered, &plan, &mut usage, second);
     for failed in workers.join() {
         complete = false;
@@ -181,6 +201,37 @@ pub async fn run(
 pub fn layout(plan: &Plan) -> Layout {
     let longest = Duration::from_micros(plan.highest_us());
     Layout::new(plan.fleets.len(), plan.schedule.phases().len(), longest, plan.validity.late_after)
+}
+
+/// What was published and delivered, by all workers.
+struct Books {
+    progress: Vec<Option<Progress>>,
+    ledgers: Vec<Ledger>,
+}
+
+impl Books {
+    /// A worker says how far it is: whether all of them now have everything.
+    fn all_arrived(&mut self, worker: usize, progress: Progress) -> bool {
+        if let Some(known) = self.progress.get_mut(worker) {
+            *known = Some(progress);
+        }
+        ledger::all_arrived(&self.progress)
+    }
+
+    /// Counts as lost what never arrived. Without the books of a worker that died, nobody knows.
+    fn balance(self, plan: &Plan, gathered: &mut Gathered, ended: Duration) {
+        let workers = self.progress.len();
+        if self.ledgers.len() < workers {
+            return;
+        }
+        let mut recorder = Recorder::new(*gathered.layout());
+        for lost in ledger::balance(plan, self.ledgers) {
+            let key = Key { operation: Operation::Deliver, fleet: lost.fleet, phase: lost.phase };
+            recorder.lost(key, lost.count, nanos(ended));
+        }
+        // As one more worker, behind the service side's, which has no devices.
+        gathered.add(&recorder.swap(), workers + 1);
+    }
 }
 
 fn close_row(gathered: &mut Gathered, plan: &Plan, usage: &mut Usage, second: u32) {

@@ -1,6 +1,7 @@
 //! One worker: a thread with a tokio `LocalRuntime`, its share of the devices, a heartbeat, and a swap of the
 //! recorder each second. Started by `fleet::run`; it decides nothing about devices.
 
+use super::ledger::{Ledger, Progress};
 use super::{Context, Control, FleetError, Report, Settings, life};
 use crate::link::{Buffers, Deadlines, tls};
 use crate::measure::Snapshot;
@@ -152,7 +153,8 @@ impl Thread {
                 }
             }
         }
-        let mut clockwork = Clockwork { worker, beat: crate::clock::now() + HEARTBEAT, swaps: 0, spares };
+        let beat = crate::clock::now() + HEARTBEAT;
+        let mut clockwork = Clockwork { worker, beat, swaps: 0, spares, progress: None };
         let mut told = true;
         loop {
             tokio::select! {
@@ -170,7 +172,10 @@ impl Thread {
                 failed = &mut timer => return Err(failed.unwrap_or_else(io::Error::other)),
             }
         }
+        clockwork.tell_progress(&context);
         clockwork.swap(&context);
+        let books = Ledger::new(&context.plan);
+        context.tell(Report::Ledger(Box::new(context.ledger.replace(books))));
         Ok(())
     }
 }
@@ -196,6 +201,8 @@ struct Clockwork {
     beat: Instant,
     swaps: u32,
     spares: blocking::Receiver<Snapshot>,
+    /// As told last.
+    progress: Option<Progress>,
 }
 
 impl Clockwork {
@@ -208,9 +215,23 @@ impl Clockwork {
             context.recorder.borrow_mut().heartbeat(phase, late);
             self.beat += HEARTBEAT;
         }
+        if context.ns(now) >= context.load_end_ns() {
+            self.tell_progress(context);
+        }
         if now >= context.zero + Duration::from_secs(u64::from(self.swaps) + 1) {
             self.swaps += 1;
             self.swap(context);
+        }
+    }
+
+    /// What arrived in the drain; once for each change.
+    fn tell_progress(&mut self, context: &Context) {
+        if !context.plan.deliveries.any() {
+            return;
+        }
+        let progress = context.ledger.borrow().progress();
+        if self.progress.replace(progress) != Some(progress) {
+            context.tell(Report::Progress { worker: self.worker, progress });
         }
     }
 

@@ -168,6 +168,14 @@ impl Recorder {
         }
     }
 
+    /// So many operations were due and are lost, as was found at `at_ns`.
+    pub fn lost(&mut self, key: Key, count: u64, at_ns: u64) {
+        let totals = self.cells.totals(key);
+        totals.due += count;
+        totals.outcomes[Outcome::Lost.index()] += count;
+        self.seconds.at(at_ns).errors += count;
+    }
+
     /// A step took so long (TCP, TLS): due and ok at once, response equals service. Not part of the series.
     #[inline]
     pub fn duration(&mut self, key: Key, took_ns: u64) {

@@ -87,6 +87,12 @@ pub struct FleetCounts {
     pub resent: u64,
     /// Acks that came after their timeout.
     pub late_acks: u64,
+    /// Tracked messages that had arrived before.
+    pub duplicates: u64,
+    /// Tracked messages that arrived after a later one of their stream.
+    pub reordered: u64,
+    /// Messages that arrived and are not measured: without a stamp of this run, retained, or not subscribed to.
+    pub foreign: u64,
     /// Connections that the peer closed with messages unacknowledged.
     pub closed_waiting: u64,
     /// For how long the oldest of those messages had waited, summed over these connections.
@@ -160,6 +166,9 @@ impl FleetCounts {
         self.renewals += other.renewals;
         self.resent += other.resent;
         self.late_acks += other.late_acks;
+        self.duplicates += other.duplicates;
+        self.reordered += other.reordered;
+        self.foreign += other.foreign;
         self.closed_waiting += other.closed_waiting;
         self.closed_waiting_us += other.closed_waiting_us;
         self.closed_soon_devices += other.closed_soon_devices;

@@ -2,6 +2,7 @@
 //! seeded numbers. Called by devices; it knows neither topics nor clocks.
 
 use super::fixed::{Fixed, FixedRange};
+use super::stamp::Stamp;
 use crate::rng::{Purpose, Rng, generator};
 use rand::{Rng as _, RngExt};
 use std::io::Write;
@@ -22,9 +23,19 @@ enum Part {
     Seq,
     Now,
     Uptime,
+    Stamp,
     Uniform(FixedRange),
-    Walk { slot: usize, start: i64, step: i64, range: FixedRange },
-    Filler { bytes: usize },
+    Walk {
+        slot: usize,
+        start: i64,
+        step: i64,
+        range: FixedRange,
+    },
+    /// With a stamp at its begin, if it is to be tracked.
+    Filler {
+        bytes: usize,
+        stamped: bool,
+    },
 }
 
 /// What one device remembers of one stream's payloads: its generator and where its walks are.
@@ -82,11 +93,12 @@ impl PayloadError {
 }
 
 /// The names of all placeholders, for errors.
-pub(super) const PLACEHOLDERS: [&str; 7] = ["device", "index", "seq", "now", "uptime", "uniform", "walk"];
+pub(super) const PLACEHOLDERS: [&str; 8] =
+    ["device", "index", "seq", "now", "uptime", "stamp", "uniform", "walk"];
 
 /// What a payload may contain, for errors.
-pub(super) const ALLOWED: &str = "${device}, ${index}, ${seq}, ${now}, ${uptime}, ${uniform(min=0, max=1.0)}, \
-                                  ${walk(start=20.0, step=0.5, min=0, max=40)}";
+pub(super) const ALLOWED: &str = "${device}, ${index}, ${seq}, ${now}, ${uptime}, ${stamp}, ${uniform(min=0, \
+                                  max=1.0)}, ${walk(start=20.0, step=0.5, min=0, max=40)}";
 
 impl Payload {
     /// Parses a template such as `{"id":"${device}","kwh":${walk(start=1200, step=0.4, min=0)}}`. Numbers are
@@ -121,7 +133,31 @@ impl Payload {
     /// `bytes` bytes that do not compress and are valid JSON (a string) from two bytes on.
     #[must_use]
     pub fn filler(bytes: usize) -> Payload {
-        Payload { parts: vec![Part::Filler { bytes }], walks: 0 }
+        Payload { parts: vec![Part::Filler { bytes, stamped: false }], walks: 0 }
+    }
+
+    /// Whether it has a `${stamp}`, or room for one: filler has from [`STAMPED_BYTES_MIN`] on.
+    #[must_use]
+    pub fn can_carry_stamp(&self) -> bool {
+        self.parts.iter().any(|part| match part {
+            Part::Filler { bytes, .. } => *bytes >= STAMPED_BYTES_MIN,
+            part => *part == Part::Stamp,
+        })
+    }
+
+    /// Whether it was written with a `${stamp}`.
+    pub(super) fn has_stamp(&self) -> bool {
+        self.parts.contains(&Part::Stamp)
+    }
+
+    /// Puts a stamp where there is room for one; false if there is none.
+    pub(super) fn carry_stamp(&mut self) -> bool {
+        for part in &mut self.parts {
+            if let Part::Filler { bytes, stamped } = part {
+                *stamped = *bytes >= STAMPED_BYTES_MIN;
+            }
+        }
+        self.can_carry_stamp()
     }
 
     fn placeholder(&mut self, text: &str) -> Result<Part, PayloadError> {
@@ -137,6 +173,7 @@ impl Payload {
             "seq" => arguments.none(Part::Seq),
             "now" => arguments.none(Part::Now),
             "uptime" => arguments.none(Part::Uptime),
+            "stamp" => arguments.none(Part::Stamp),
             "uniform" => {
                 let digits = arguments.only(&["min", "max"])?;
                 let (min, max) = (arguments.require("min")?.at(digits), arguments.require("max")?.at(digits));
@@ -174,6 +211,17 @@ impl Payload {
 
     /// Appends a message to `out`. Nothing is allocated once `out` is large enough.
     pub fn render(&self, state: &mut PayloadState, context: &PayloadContext<'_>, out: &mut Vec<u8>) {
+        self.render_stamped(state, context, None, out);
+    }
+
+    /// As [`render`](Payload::render), with the stamp that makes it known again where it arrives.
+    pub fn render_stamped(
+        &self,
+        state: &mut PayloadState,
+        context: &PayloadContext<'_>,
+        stamp: Option<&Stamp>,
+        out: &mut Vec<u8>,
+    ) {
         for part in &self.parts {
             // Writing to a Vec cannot fail.
             let _ = match part {
@@ -192,8 +240,9 @@ impl Payload {
                     }
                     None => Ok(()),
                 },
-                Part::Filler { bytes } => {
-                    fill(out, *bytes, &mut state.rng);
+                Part::Stamp => stamp.map_or(Ok(()), |stamp| out.write_all(&stamp.to_text())),
+                Part::Filler { bytes, stamped } => {
+                    fill(out, *bytes, stamp.filter(|_| *stamped), &mut state.rng);
                     Ok(())
                 }
             };
@@ -210,7 +259,8 @@ impl Payload {
             Part::Seq | Part::Uptime => 20,
             Part::Now => TIME_BYTES,
             Part::Uniform(range) | Part::Walk { range, .. } => range.bytes_max(),
-            Part::Filler { bytes } => *bytes,
+            Part::Stamp => Stamp::BYTES,
+            Part::Filler { bytes, .. } => *bytes,
         };
         self.parts.iter().map(size).sum()
     }
@@ -228,10 +278,17 @@ fn write_time(out: &mut Vec<u8>, unix: Duration) -> std::io::Result<()> {
 /// Letters that JSON needs not escape, 64 of them: one per six random bits.
 const FILLER: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-fn fill(out: &mut Vec<u8>, bytes: usize, rng: &mut Rng) {
+/// The least filler that has room for a stamp between its quotes.
+pub(super) const STAMPED_BYTES_MIN: usize = Stamp::BYTES + 2;
+
+fn fill(out: &mut Vec<u8>, bytes: usize, stamp: Option<&Stamp>, rng: &mut Rng) {
     let quotes = usize::from(bytes >= 2);
     out.extend(std::iter::repeat_n(b'"', quotes));
     let mut left = bytes - 2 * quotes;
+    if let Some(stamp) = stamp.filter(|_| left >= Stamp::BYTES) {
+        out.extend_from_slice(&stamp.to_text());
+        left -= Stamp::BYTES;
+    }
     while left > 0 {
         let mut bits = rng.next_u64();
         for _ in 0..left.min(10) {

@@ -1,6 +1,7 @@
 //! Scenario to Plan: defaults applied, names resolved, contradictions found. Everything that is wrong is noted in
 //! the same `Errors` that reading filled, so that one look shows all of it.
 
+use super::deliveries::Deliveries;
 use super::drives;
 use super::fleets;
 use super::schedule::Schedule;
@@ -62,12 +63,19 @@ pub fn resolve(
         scenario: &scenario.file,
         files,
     };
-    let fleets = fleets::resolve(&scenario.fleets, &setting, &mut errors);
+    let mut fleets = fleets::resolve(&scenario.fleets, &setting, &mut errors);
+    let deliveries = match kind {
+        // After an error the plan is not used, and a fleet's indices may be anything.
+        Some(TargetKind::Mqtt) if errors.is_empty() => {
+            Deliveries::resolve(&mut fleets, &schedule, rng.next_u64())
+        }
+        _ => Deliveries::default(),
+    };
     let drives = drives::resolve(&scenario.drives, &fleets, &setting, &mut errors);
     let thresholds = {
         let phases: Vec<String> = schedule.phases().iter().map(|phase| phase.name.clone()).collect();
         let names: Vec<String> = scenario.fleets.iter().map(|fleet| fleet.name.clone()).collect();
-        let never = never_measured(kind, &target, &fleets, &drives);
+        let never = never_measured(kind, &target, &fleets, (&drives, &deliveries));
         let known = Known { phases: &phases, fleets: &names, never: &never };
         threshold::resolve(&scenario.thresholds, &known, &mut errors)
     };
@@ -81,6 +89,7 @@ pub fn resolve(
         fleets,
         drives,
         schedule,
+        deliveries,
         drain: scenario.drain.unwrap_or(longest_ack.min(DRAIN_MAX)),
         thresholds,
         validity: validity(scenario),
@@ -220,9 +229,15 @@ fn never_measured(
     kind: Option<TargetKind>,
     target: &Target,
     fleets: &[FleetPlan],
-    drives: &[DrivePlan],
+    (drives, deliveries): (&[DrivePlan], &Deliveries),
 ) -> Vec<(Operation, &'static str)> {
     let mut never = Vec::new();
+    if kind.is_some() && !deliveries.any() {
+        never.push((
+            Operation::Deliver,
+            "let a fleet of a plain broker subscribe to what another sends with ${stamp} in its payload",
+        ));
+    }
     use Operation::{Publish, PublishQos0, Telemetry, TelemetryQos0};
     let (acked, unacked) = match kind {
         Some(TargetKind::IotHub) => {

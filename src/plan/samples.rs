@@ -50,6 +50,16 @@ impl Plan {
                     messages.chain(gets).sum::<f64>()
                 })
                 .sum(),
+            Operation::Deliver => {
+                let from = self.fleets.iter().zip(0_u16..);
+                from.map(|(fleet, number)| {
+                    phases
+                        .iter()
+                        .map(|phase| self.copies_in((fleet, number), threshold.fleet, phase))
+                        .sum::<f64>()
+                })
+                .sum()
+            }
             Operation::Connect | Operation::Online => fleets
                 .map(|(fleet, _)| phases.iter().map(|phase| self.arrivals_in(fleet, phase)).sum::<f64>())
                 .sum(),
@@ -89,17 +99,31 @@ impl Plan {
     }
 
     fn messages_in(&self, fleet: &FleetPlan, operation: Operation, phase: &PhasePlan) -> f64 {
-        let load = self.schedule.load();
-        let (start, end) = (ns(phase.start), ns(phase.end));
         let sends = fleet.sends.iter().filter(|send| send.operation == operation);
         let rate_hz: f64 = sends.map(|send| send.arrival.rate_hz).sum();
+        rate_hz * self.load_seconds_in(fleet, phase)
+    }
+
+    /// Copies of what a fleet sends that are to arrive at another, or at all, with every device online.
+    fn copies_in(&self, (fleet, number): (&FleetPlan, u16), to: Option<u16>, phase: &PhasePlan) -> f64 {
+        let sends = fleet.sends.iter().zip(0_u16..);
+        let rate_hz: f64 = sends
+            .map(|(send, stream)| send.arrival.rate_hz * self.deliveries.copies_mean(number, stream, to))
+            .sum();
+        if rate_hz == 0.0 { 0.0 } else { rate_hz * self.load_seconds_in(fleet, phase) }
+    }
+
+    /// Seconds at a load of 100% that the devices of a fleet are planned to send for in a phase, all of them together.
+    fn load_seconds_in(&self, fleet: &FleetPlan, phase: &PhasePlan) -> f64 {
+        let load = self.schedule.load();
+        let (start, end) = (ns(phase.start), ns(phase.end));
         let devices = u64::from(fleet.devices);
         let spans = (0..devices).flat_map(|rank| self.schedule.online_spans(rank, devices));
         let seconds = spans.map(|span| {
             let (from, to) = (span.from_ns.clamp(start, end), span.to_ns.clamp(start, end));
             load.integral(to) - load.integral(from)
         });
-        rate_hz * seconds.sum::<f64>()
+        seconds.sum()
     }
 
     /// Renewals that are due in a phase, as if each were without jitter and took no time.

@@ -23,7 +23,13 @@ pub(super) fn resolve(
     setting: &Setting,
     errors: &mut Errors,
 ) -> Option<SendPlan> {
-    let payload = spec.payload.as_ref().and_then(|payload| self::payload(payload, errors));
+    let payload = spec.payload.as_ref().and_then(|written| {
+        if setting.kind == Some(TargetKind::Mqtt) {
+            any_payload(written, errors)
+        } else {
+            payload(written, errors)
+        }
+    });
     let hub = setting.kind == Some(TargetKind::IotHub);
     let (topic, bag_bytes) =
         if hub { hub_topic(spec, errors) } else { (broker_topic(spec, setting, errors), 0) };
@@ -89,7 +95,17 @@ pub(super) fn arrival(timing: &Timing, place: &Place, devices: u32, errors: &mut
     Some(Arrival { spread: if poisson { Spread::Poisson } else { regular }, rate_hz, burst })
 }
 
+/// A payload that nobody of this run receives.
 pub(super) fn payload(written: &Written<PayloadSpec>, errors: &mut Errors) -> Option<Payload> {
+    let payload = any_payload(written, errors)?;
+    if payload.has_stamp() {
+        let problem = errors.add(&written.place, "${stamp} is for what the devices of a plain broker send");
+        problem.fix("remove it; ${seq} and ${now} tell messages apart");
+    }
+    Some(payload)
+}
+
+fn any_payload(written: &Written<PayloadSpec>, errors: &mut Errors) -> Option<Payload> {
     match &written.value {
         PayloadSpec::Size(bytes) => Some(Payload::filler(usize::try_from(*bytes).unwrap_or(usize::MAX))),
         PayloadSpec::Template(text) => match Payload::template(text) {

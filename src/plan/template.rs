@@ -89,6 +89,12 @@ impl Template {
         out
     }
 
+    /// True when it is the same for every device.
+    #[must_use]
+    pub fn is_fixed(&self) -> bool {
+        self.parts.iter().all(|part| matches!(part, Part::Literal(_)))
+    }
+
     /// True when it contains `${device}`: an id cannot be made of itself.
     #[must_use]
     pub fn uses_device(&self) -> bool {

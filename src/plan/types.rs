@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::arrival::{Arrival, Turns};
 use super::credentials::Auth;
+use super::deliveries::Deliveries;
 use super::payload::Payload;
 use super::schedule::Schedule;
 use super::sdk::SubscribeQos;
@@ -34,6 +35,8 @@ pub struct Plan {
     pub drives: Vec<DrivePlan>,
     /// Phases, planned online share and load over time.
     pub schedule: Schedule,
+    /// Which messages come back to the run's own subscribers.
+    pub deliveries: Deliveries,
     /// How long acks may come in after the last phase.
     pub drain: Duration,
     /// What counts as good.

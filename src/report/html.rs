@@ -45,6 +45,7 @@ pub fn html(result: &RunResult) -> Result<String, ReportError> {
         operations: summary.operations.iter().map(OperationView::of).collect(),
         fleets: fleets(result),
         from_hub: from_hub::table(result),
+        deliveries: deliveries(result),
         errors: errors(result),
         findings: findings(result),
         health: health(result),
@@ -70,6 +71,7 @@ struct Page<'a> {
     operations: Vec<OperationView>,
     fleets: Vec<[String; 8]>,
     from_hub: from_hub::Table,
+    deliveries: Vec<[String; 4]>,
     errors: Vec<ErrorView>,
     findings: Vec<FindingView>,
     health: Vec<(&'static str, String)>,
@@ -381,6 +383,20 @@ fn fleets(result: &RunResult) -> Vec<[String; 8]> {
         ]
     };
     result.fleets.iter().map(row).collect()
+}
+
+/// The fleets that messages of the run came to, and what came otherwise than once and in order.
+fn deliveries(result: &RunResult) -> Vec<[String; 4]> {
+    let row = |fleet: &crate::result::model::Fleet| {
+        let counts = [fleet.duplicates, fleet.reordered, fleet.foreign];
+        let came = result
+            .operations
+            .iter()
+            .any(|part| part.operation == Operation::Deliver.name() && part.fleet == fleet.name);
+        let [duplicates, reordered, foreign] = counts.map(human_count);
+        (came || counts != [0; 3]).then(|| [plain(&fleet.name), duplicates, reordered, foreign])
+    };
+    result.fleets.iter().filter_map(row).collect()
 }
 
 struct ErrorView {

@@ -5,6 +5,7 @@ use super::format::{self, NONE, plain};
 use super::summary::{Figures, OperationSummary, Summary};
 use super::verdict::exit;
 use super::{from_hub, margin};
+use crate::measure::Operation;
 use crate::result::model::{Fleet, RunResult, Severity, Status, ThresholdResult};
 use crate::units::{human_bytes, human_count};
 use anstyle::{AnsiColor, Style};
@@ -175,7 +176,7 @@ fn operations(out: &mut Out, summary: &Summary) {
 }
 
 fn operation_rows(out: &mut Out, operation: &OperationSummary) {
-    let name = format::shorten(&plain(&operation.name), 14);
+    let name = format::shorten(&plain(&operation.name), 15);
     let (figures, label) = operation.headline();
     let mut rows = vec![(label.to_owned(), figures)];
     let counted = operation.phases.iter().filter(|part| !part.warmup);
@@ -267,6 +268,9 @@ fn run(out: &mut Out, result: &RunResult, summary: Option<&Summary>) {
     for (name, value) in from_hub::facts(result) {
         fact(name, value);
     }
+    if let Some(deliveries) = deliveries(result) {
+        fact("delivered", deliveries);
+    }
     fact("generator", generator(result));
     fact(
         "host",
@@ -294,6 +298,21 @@ fn load(summary: &Summary) -> String {
 fn human_duration_s(seconds: f64) -> String {
     let span = std::time::Duration::try_from_secs_f64(seconds).unwrap_or_default();
     format::span(u64::try_from(span.as_micros()).unwrap_or(u64::MAX))
+}
+
+/// What arrived otherwise than once and in order; `None` for a run that tracks nothing and received nothing foreign.
+pub(super) fn deliveries(result: &RunResult) -> Option<String> {
+    let tracked = result.operations.iter().any(|part| part.operation == Operation::Deliver.name());
+    let sum = |count: fn(&Fleet) -> u64| result.fleets.iter().map(count).sum::<u64>();
+    let foreign = sum(|fleet| fleet.foreign);
+    (tracked || foreign > 0).then(|| {
+        format!(
+            "{}, {} out of order, {} foreign",
+            format::plural(sum(|fleet| fleet.duplicates), "duplicate", "duplicates"),
+            human_count(sum(|fleet| fleet.reordered)),
+            human_count(foreign)
+        )
+    })
 }
 
 /// `iot-hub at localhost:8883 (built-in), TLS 1.3`.

@@ -235,6 +235,15 @@ pub struct Fleet {
     pub resent: u64,
     /// Acks that came after their timeout.
     pub late_acks: u64,
+    /// Tracked messages that had arrived before.
+    #[serde(default)]
+    pub duplicates: u64,
+    /// Tracked messages that arrived after a later one of their stream.
+    #[serde(default)]
+    pub reordered: u64,
+    /// Messages that arrived and are not measured: without a stamp of this run, retained, or not subscribed to.
+    #[serde(default)]
+    pub foreign: u64,
     /// MQTT bytes sent, before TLS.
     pub bytes_sent: u64,
     /// MQTT bytes received, after TLS.

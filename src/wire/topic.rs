@@ -31,9 +31,69 @@ pub fn is_filter(filter: &str) -> bool {
     true
 }
 
+/// Whether a filter matches a topic (MQTT 3.1.1 §4.7.1, §4.7.2), both of any bytes: what is not valid matches nothing that
+/// matters, and nothing panics.
+#[must_use]
+pub fn matches(filter: &str, topic: &str) -> bool {
+    if topic.starts_with('$') && filter.starts_with(['+', '#']) {
+        return false;
+    }
+    let (mut levels, mut names) = (filter.split('/'), topic.split('/'));
+    loop {
+        match (levels.next(), names.next()) {
+            (Some("#"), _) | (None, None) => return true,
+            (Some("+"), Some(_)) => {}
+            (Some(level), Some(name)) if level == name => {}
+            _ => return false,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    /// The examples of §4.7.1 and §4.7.2.
+    #[test]
+    fn filters_match_as_the_standard_says() {
+        for (filter, topic) in [
+            ("sport/tennis/player1/#", "sport/tennis/player1"),
+            ("sport/tennis/player1/#", "sport/tennis/player1/score/wimbledon"),
+            ("sport/#", "sport"),
+            ("#", "a/b"),
+            ("sport/tennis/+", "sport/tennis/player1"),
+            ("sport/+", "sport/"),
+            ("+/+", "/finance"),
+            ("/+", "/finance"),
+            ("$SYS/#", "$SYS/broker"),
+            ("$SYS/monitor/+", "$SYS/monitor/clients"),
+        ] {
+            assert!(matches(filter, topic), "{filter} {topic}");
+        }
+        for (filter, topic) in [
+            ("sport/tennis/+", "sport/tennis/player1/ranking"),
+            ("sport/+", "sport"),
+            ("+", "/finance"),
+            ("#", "$SYS/x"),
+            ("+/monitor/clients", "$SYS/monitor/clients"),
+            ("a", "A"),
+            ("a/b", "a"),
+            ("a", "a/b"),
+            ("/finance", "finance"),
+        ] {
+            assert!(!matches(filter, topic), "{filter} {topic}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn anything_can_be_compared(filter: String, topic: String) {
+            prop_assert!(matches("#", &topic) != topic.starts_with('$'));
+            prop_assert!(matches(&topic, &topic) || topic.contains(['+', '#']));
+            let _ = matches(&filter, &topic);
+        }
+    }
 
     /// The examples of §4.7.1.2, §4.7.1.3 and §4.7.3.
     #[test]

@@ -183,6 +183,26 @@ fn qos2() {
     assert!(all_ok(&result, "publish") > 0);
 }
 
+#[test]
+fn fan_out() {
+    let broker = Mosquitto::open();
+    let port = format!("target.port={}", broker.plain().port());
+    let host = format!("target.host={}", broker.host());
+    let few = ["fleet.display.devices=20", "fleet.sensor.devices=20"];
+    let short = ["phase.ramp.duration=1s", "phase.steady.duration=3s"];
+    let result = run("fan-out.toml", &[&short[..], &few, &[&port, &host]].concat(), &[], &[]);
+    let steady = |fleet: &str| {
+        let mut rows =
+            result.operations.iter().filter(|row| row.phase == "steady" && row.operation == "deliver");
+        let row = rows.find(|row| row.fleet == fleet).expect("it was due");
+        assert_eq!(row.outcomes.get("ok"), Some(&row.due), "{fleet}");
+        row.due
+    };
+    // 15 announcements to each display, and 60 readings to one collector.
+    assert!((14 * 20..=16 * 20).contains(&steady("display")), "{}", steady("display"));
+    assert!((40..=80).contains(&steady("collector")), "{}", steady("collector"));
+}
+
 /// A process that ends with its test, however that ends.
 struct Ends(Child);
 

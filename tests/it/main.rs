@@ -10,6 +10,7 @@ mod browser;
 mod cli;
 mod commands;
 mod credentials;
+mod deliver;
 mod emulator;
 mod errors;
 mod fleet;

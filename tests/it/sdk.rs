@@ -34,22 +34,44 @@ stories! {
     receives_what_the_cloud_sends_and_completes_it
     lives_on_after_a_forced_close
     stays_out_while_it_is_disabled
+    works_under_every_character_that_an_id_may_have
     the_piece_in_the_readme_works_as_it_stands
 }
 
 fn sends_telemetry_with_properties(sdk: Sdk) {
     let hub = LocalHub::start();
     let mut device = SdkDevice::connected(sdk, &hub, ID, &[]);
-    device.does(json!({"do": "send", "body": "plain"}), "sent");
+    let large = "x".repeat(200 * 1024);
+    device.does(json!({"do": "send", "body": large}), "sent");
     device.does(
         json!({
             "do": "send", "body": r#"{"t":21}"#, "message_id": "m-1(:)", "correlation_id": "c=&1",
             "content_type": "application/json", "content_encoding": "utf-8",
-            "properties": {"alarm": "high & rising", "größe": "é/?#+%20"},
+            "properties": {"alarm": "high & rising", "größe": "é/?#+%20", "empty": ""},
         }),
         "sent",
     );
     device.leave();
+    let messages = hub.telemetry();
+    let [plain, full] = &messages[..] else { panic!("{} messages", messages.len()) };
+    assert_eq!((plain.device.as_str(), plain.bag.as_str(), plain.payload.len()), (ID, "", large.len()));
+    assert_eq!(full.payload, br#"{"t":21}"#);
+    let properties = full.properties().expect("UTF-8");
+    let expected = [
+        ("$.mid", "m-1(:)"),
+        ("$.cid", "c=&1"),
+        ("$.ct", "application/json"),
+        ("$.ce", "utf-8"),
+        ("alarm", "high & rising"),
+        ("größe", "é/?#+%20"),
+        ("empty", ""),
+    ];
+    for (name, value) in expected {
+        let property = properties.iter().find(|property| property.0 == name);
+        let value = value.to_owned();
+        assert_eq!(property, Some(&(name.to_owned(), Some(value))), "{}", full.bag);
+    }
+    assert_eq!(properties.len(), expected.len(), "{}", full.bag);
     let stats = hub.stop();
     assert_eq!((stats.accepted, stats.telemetry, stats.protocol_errors), (1, 2, 0), "{stats:?}");
 }
@@ -250,6 +272,23 @@ fn stays_out_while_it_is_disabled(sdk: Sdk) {
     device.leave();
     let stats = hub.stop();
     assert_eq!((stats.accepted, stats.refused), (2, 1), "{stats:?}");
+}
+
+/// But `#` and `+`, which the SDKs' own MQTT clients refuse, and `;`, which ends a field of a connection string.
+fn works_under_every_character_that_an_id_may_have(sdk: Sdk) {
+    const ID: &str = "Meter-:.%20_*?!(),=@$'1";
+    let hub = LocalHub::start();
+    let mut device = SdkDevice::start(sdk, &hub, &hub.connection_string(ID), &[]);
+    listens(&mut device);
+    device.does(json!({"do": "send", "body": "1", "properties": {"a": "b"}}), "sent");
+    device.does(json!({"do": "report", "patch": {"a": 1}}), "reported");
+    hub.ask(ID, json!({"c2d": {"payload": "2"}})).expect("it is queued");
+    assert_eq!(device.sees("message")["body"], "2");
+    let called = hub.ask(ID, json!({"method": {"name": "reboot", "payload": 3}})).expect("it answers");
+    assert_eq!(called.payload, Some(json!({"echo": 3})));
+    device.leave();
+    let stats = hub.stop();
+    assert_eq!((stats.telemetry, stats.refused, stats.protocol_errors), (1, 0, 0), "{stats:?}");
 }
 
 fn the_piece_in_the_readme_works_as_it_stands(sdk: Sdk) {

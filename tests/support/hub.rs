@@ -2,6 +2,7 @@
 
 use super::address::listen_at;
 use hubstorm::emulator::service::{Called, ServiceError};
+use hubstorm::emulator::telemetry::Telemetry;
 use hubstorm::emulator::{Config, EmulatorError, Hub, Stats, certificate};
 use hubstorm::iothub::sas::Key;
 use hubstorm::link::tls;
@@ -17,6 +18,7 @@ use tokio::sync::oneshot;
 pub const GROUP_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 /// Where SDKs look for MQTT over TLS.
 pub const PORT: u16 = 8883;
+const TELEMETRY_KEPT: usize = 16;
 
 /// A hub that serves until it is stopped.
 pub struct LocalHub {
@@ -35,6 +37,7 @@ impl LocalHub {
             host_names: vec![address.to_string()],
             group_keys: vec![group_key()],
             shards: 1,
+            telemetry_kept: TELEMETRY_KEPT,
             ..Config::default()
         };
         let certificate = certificate::make(&config.host_names, hubstorm::clock::unix()).expect("names");
@@ -70,6 +73,11 @@ impl LocalHub {
     /// What it has counted so far.
     pub fn stats(&self) -> Stats {
         self.hub.stats()
+    }
+
+    /// The last telemetry that it took since the last call.
+    pub fn telemetry(&self) -> Vec<Telemetry> {
+        self.hub.take_telemetry()
     }
 
     /// What a back end asks about a device, as `--control` spells it; waits for what comes of it.

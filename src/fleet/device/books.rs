@@ -25,6 +25,10 @@ impl Device {
     pub(crate) fn close_books(&mut self, now: Instant) {
         self.exit(now);
         self.close_open(now);
+        self.fall_silent();
+        if let Some(inbox) = self.inbox.take() {
+            self.context.ledger.borrow_mut().keep(self.fleet, self.index, inbox);
+        }
     }
 
     /// Counts what was sent and has no ack as unfinished; once.

@@ -1,0 +1,79 @@
+//! What a device has to do with messages that come back to the run: it tells the ledger how those ended that it has
+//! published, recognises those that it receives, and stays until they are in. A part of `device`.
+
+use super::super::seen::Arrival;
+use super::{Account, Control, Device};
+use crate::measure::{FleetCounts, Operation, Times};
+use crate::plan::Stamp;
+use crate::session::Tag;
+use crate::wire::Publish;
+use std::time::Instant;
+
+impl Device {
+    /// A message was acknowledged.
+    pub(super) fn track_acked(&self, tag: &Tag) {
+        let (context, plan) = (&self.context, &self.context.plan);
+        if plan.deliveries.is_tracked(self.fleet, tag.stream) {
+            let due_ns = context.ns(tag.due);
+            context.ledger.borrow_mut().published(plan, (self.fleet, self.index), tag.stream, due_ns);
+        }
+    }
+
+    /// A message was sent and not acknowledged.
+    pub(super) fn track_unacked(&self, tag: &Tag) {
+        let (context, plan) = (&self.context, &self.context.plan);
+        if plan.deliveries.is_tracked(self.fleet, tag.stream) {
+            let message = (tag.seq, context.ns(tag.due));
+            context.ledger.borrow_mut().unacked(plan, (self.fleet, self.index), tag.stream, message);
+        }
+    }
+
+    /// A broker delivers a message. What it kept from before comes with RETAIN (MQTT 3.1.1 §3.3.1.3): it answers a
+    /// subscription, and is no delivery.
+    pub(super) fn on_delivery(&mut self, now: Instant, publish: &Publish) {
+        let context = self.context.clone();
+        let plan = &context.plan;
+        if !plan.deliveries.receives(self.fleet) {
+            return;
+        }
+        let account = Account { context: &context, fleet: self.fleet };
+        let now_ns = context.ns(now);
+        let stamp = Stamp::find(&publish.payload, plan.deliveries.run());
+        let stamp = stamp.filter(|stamp| !publish.retain && stamp.due_us.saturating_mul(1_000) <= now_ns);
+        let arrival = stamp.and_then(|stamp| {
+            let inbox = self.inbox.get_or_insert_default();
+            let to = (self.fleet, self.index);
+            Some((stamp, context.ledger.borrow_mut().arrived(plan, inbox, to, &stamp)?))
+        });
+        let Some((stamp, arrival)) = arrival else {
+            return account.count(|counts| counts.foreign += 1);
+        };
+        let count: fn(&mut FleetCounts) = match arrival {
+            Arrival::New => |_| {},
+            Arrival::Reordered => |counts| counts.reordered += 1,
+            Arrival::Duplicate => |counts| counts.duplicates += 1,
+        };
+        account.count(count);
+        if arrival != Arrival::Duplicate {
+            let due = stamp.due_us * 1_000;
+            // Its lateness and its wait are those of `publish`.
+            account.ok(Operation::Deliver, &Times { due, picked: due, sent: due, acked: now_ns });
+        }
+    }
+
+    /// With its own messages done: whether others' may come after the load that are not there yet. Meanwhile it stays.
+    pub(super) fn awaits_deliveries(&mut self) -> bool {
+        let over = self.off_ns() >= self.context.load_end_ns() && !self.is_coming_back();
+        if over && self.session.open().next().is_none() {
+            self.fall_silent();
+        }
+        over && self.context.plan.deliveries.receives(self.fleet) && self.context.control() < Control::Arrived
+    }
+
+    /// It has published its last message; told once.
+    pub(super) fn fall_silent(&mut self) {
+        if std::mem::take(&mut self.is_sender) {
+            self.context.ledger.borrow_mut().silent();
+        }
+    }
+}

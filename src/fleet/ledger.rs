@@ -1,0 +1,375 @@
+//! The books of what is published on one side of a broker and delivered on the other. Each worker keeps its own while
+//! the load runs; the collector balances them when it is over. Written by `device`.
+//!
+//! Publisher and subscriber may live on different workers and share nothing. So the one counts how many copies of what was
+//! acknowledged are to arrive, the other what arrived, both by the instant at which a message was due; what is missing in the end
+//! is lost. A message that arrives although its ack never came is told apart by name, so that it makes up for no other.
+
+use super::seen::{Arrival, Seen};
+use crate::plan::{Heard, Plan, Stamp};
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+/// Unacknowledged messages that a worker remembers by name. Beyond, they count as acknowledged: no hub looks better for it.
+const UNACKED_MAX: usize = 1 << 20;
+
+/// One device's stream: the device's index over all fleets, and which of its fleet's sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Stream {
+    device: u32,
+    send: u16,
+}
+
+/// Copies of the messages of one send to one fleet that were due in one phase.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Cell {
+    /// To arrive: their message was acknowledged (QoS 0: flushed).
+    expected: u64,
+    /// Arrived, of those that were to.
+    arrived: u64,
+}
+
+/// What one subscriber has had, by stream. Made for its first message.
+pub(crate) type Inbox = HashMap<Stream, Line, BuildHasherDefault<Mix>>;
+
+/// What one subscriber has had of one stream.
+#[derive(Debug)]
+pub(crate) struct Line {
+    heard: Heard,
+    seen: Seen,
+}
+
+/// How far a worker is, for the collector to see that everything has arrived.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// Devices that may still publish what is tracked.
+    sending: u64,
+    expected: u64,
+    arrived: u64,
+    unacked: bool,
+}
+
+/// The books of one worker.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    fleets: usize,
+    phases: usize,
+    /// By send, fleet and phase.
+    cells: Vec<Cell>,
+    /// Messages that were sent and not acknowledged: number, and when they were due.
+    unacked: HashMap<Stream, Vec<(u64, u64)>>,
+    unacked_count: usize,
+    /// What subscribers have had that are gone, by fleet and index.
+    inboxes: Vec<(u16, u32, Box<Inbox>)>,
+    progress: Progress,
+}
+
+impl Ledger {
+    pub(crate) fn new(plan: &Plan) -> Ledger {
+        let (fleets, phases) = (plan.fleets.len(), plan.schedule.phases().len());
+        Ledger {
+            fleets,
+            phases,
+            cells: vec![Cell::default(); plan.deliveries.sends() * fleets * phases],
+            unacked: HashMap::new(),
+            unacked_count: 0,
+            inboxes: Vec::new(),
+            progress: Progress::default(),
+        }
+    }
+
+    /// A device of this worker will publish what is tracked, until it says [`silent`](Ledger::silent).
+    pub(crate) fn sender(&mut self) {
+        self.progress.sending += 1;
+    }
+
+    /// A device will publish nothing any more.
+    pub(crate) fn silent(&mut self) {
+        self.progress.sending = self.progress.sending.saturating_sub(1);
+    }
+
+    pub(crate) fn progress(&self) -> Progress {
+        self.progress
+    }
+
+    fn cell(&mut self, plan: &Plan, send: usize, fleet: u16, due_ns: u64) -> Option<&mut Cell> {
+        let phase = usize::from(plan.schedule.phase_at(due_ns));
+        self.cells.get_mut((send * self.fleets + usize::from(fleet)) * self.phases + phase)
+    }
+
+    /// A tracked message was acknowledged: its copies are to arrive.
+    pub(crate) fn published(&mut self, plan: &Plan, (fleet, index): (u16, u32), stream: u16, due_ns: u64) {
+        // As its stamp says it.
+        let due_ns = due_ns / 1_000 * 1_000;
+        for (send, to, copies) in plan.deliveries.copies(fleet, stream, index, due_ns) {
+            self.progress.expected += copies;
+            if let Some(cell) = self.cell(plan, send, to, due_ns) {
+                cell.expected += copies;
+            }
+        }
+    }
+
+    /// A tracked message was sent, and nobody knows whether the broker has it.
+    pub(crate) fn unacked(&mut self, plan: &Plan, from: (u16, u32), stream: u16, (seq, due_ns): (u64, u64)) {
+        if self.unacked_count >= UNACKED_MAX {
+            return self.published(plan, from, stream, due_ns);
+        }
+        let fleet = &plan.fleets[usize::from(from.0)];
+        let Ok(device) = u32::try_from(fleet.first + u64::from(from.1)) else { return };
+        self.unacked.entry(Stream { device, send: stream }).or_default().push((seq, due_ns / 1_000 * 1_000));
+        self.unacked_count += 1;
+        self.progress.unacked = true;
+    }
+
+    /// A message with a stamp of this run came to a device; `None` if it was not to.
+    pub(crate) fn arrived(
+        &mut self,
+        plan: &Plan,
+        inbox: &mut Inbox,
+        (fleet, index): (u16, u32),
+        stamp: &Stamp,
+    ) -> Option<Arrival> {
+        let stream = Stream { device: stamp.device, send: stamp.stream };
+        let line = match inbox.entry(stream) {
+            std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
+            std::collections::hash_map::Entry::Vacant(vacant) => {
+                let heard = plan.deliveries.heard(stamp.device, stamp.stream, fleet, index)?;
+                vacant.insert(Line { heard, seen: Seen::default() })
+            }
+        };
+        let arrival = line.seen.take(stamp.seq);
+        let (heard, due_ns) = (line.heard, stamp.due_us.saturating_mul(1_000));
+        if arrival != Arrival::Duplicate && plan.deliveries.expects(fleet, index, heard.kept, due_ns) {
+            self.progress.arrived += 1;
+            if let Some(cell) = self.cell(plan, heard.send, fleet, due_ns) {
+                cell.arrived += 1;
+            }
+        }
+        Some(arrival)
+    }
+
+    /// A subscriber is gone for good.
+    pub(crate) fn keep(&mut self, fleet: u16, index: u32, inbox: Box<Inbox>) {
+        self.inboxes.push((fleet, index, inbox));
+    }
+}
+
+/// Whether everything that was published has arrived, as far as all workers say.
+pub(crate) fn all_arrived(progress: &[Option<Progress>]) -> bool {
+    let mut sum = Progress::default();
+    for worker in progress {
+        let Some(worker) = worker else { return false };
+        sum.sending += worker.sending;
+        sum.expected += worker.expected;
+        sum.arrived += worker.arrived;
+        sum.unacked |= worker.unacked;
+    }
+    sum.sending == 0 && !sum.unacked && sum.arrived >= sum.expected
+}
+
+/// Copies that were to arrive at a fleet in a phase and did not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lost {
+    pub(crate) fleet: u16,
+    pub(crate) phase: u16,
+    pub(crate) count: u64,
+}
+
+/// Balances the books of all workers.
+pub(crate) fn balance(plan: &Plan, mut ledgers: Vec<Ledger>) -> Vec<Lost> {
+    let Some(mut sum) = ledgers.pop() else { return Vec::new() };
+    for ledger in ledgers {
+        for (mine, theirs) in sum.cells.iter_mut().zip(ledger.cells) {
+            mine.expected += theirs.expected;
+            mine.arrived += theirs.arrived;
+        }
+        // A stream belongs to one device, and a device to one worker.
+        sum.unacked.extend(ledger.unacked);
+        sum.inboxes.extend(ledger.inboxes);
+    }
+    sum.forget_unacked(plan);
+    let mut lost = Vec::new();
+    for fleet in 0..sum.fleets {
+        for phase in 0..sum.phases {
+            let cells = sum.cells.iter().skip(fleet * sum.phases + phase).step_by(sum.fleets * sum.phases);
+            let count: u64 = cells.map(|cell| cell.expected.saturating_sub(cell.arrived)).sum();
+            if count > 0 {
+                let [fleet, phase] = [fleet, phase].map(|index| u16::try_from(index).unwrap_or(u16::MAX));
+                lost.push(Lost { fleet, phase, count });
+            }
+        }
+    }
+    lost
+}
+
+impl Ledger {
+    /// What arrived without having been acknowledged is none of what was to arrive.
+    fn forget_unacked(&mut self, plan: &Plan) {
+        if self.unacked.is_empty() {
+            return;
+        }
+        for (fleet, index, inbox) in std::mem::take(&mut self.inboxes) {
+            for (stream, line) in *inbox {
+                let unacked = self.unacked.get(&stream).cloned().unwrap_or_default();
+                let arrived = unacked.iter().filter(|(seq, due_ns)| {
+                    line.seen.has(*seq) && plan.deliveries.expects(fleet, index, line.heard.kept, *due_ns)
+                });
+                for (_, due_ns) in arrived {
+                    if let Some(cell) = self.cell(plan, line.heard.send, fleet, *due_ns) {
+                        cell.arrived = cell.arrived.saturating_sub(1);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Spreads the few bits of a [`Stream`]: every one that gets into a map was checked against the plan, so nobody outside
+/// chooses them.
+#[derive(Debug, Default)]
+pub(crate) struct Mix(u64);
+
+impl Hasher for Mix {
+    fn finish(&self) -> u64 {
+        // The map looks at the upper bits and at the lower ones.
+        self.0 ^ self.0 >> 32
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64((*byte).into()));
+    }
+
+    fn write_u16(&mut self, number: u16) {
+        self.write_u64(number.into());
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.write_u64(number.into());
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        // 2^64 over the golden section.
+        self.0 = (self.0.rotate_left(5) ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::Input;
+
+    const S: u64 = 1_000_000_000;
+
+    /// One sender, two listeners, two phases of 10 s.
+    fn plan() -> Plan {
+        let text = "[target]\nkind = \"mqtt\"\nhost = \"127.0.0.1\"\n\
+                    [fleet.out]\ndevices = 1\n[[fleet.out.send]]\nevery = \"1s\"\ntopic = \"a\"\npayload = '${stamp}'\n\
+                    [fleet.in]\ndevices = 2\nsubscribe = [\"a\"]\n\
+                    [[phase]]\nname = \"one\"\nduration = \"10s\"\n[[phase]]\nname = \"two\"\nduration = \"10s\"\n";
+        let files = &crate::scenario::no_files;
+        let input = Input { file: "l.toml", text, overrides: &[], env: &|_| None, files };
+        crate::plan::load(&input, &mut rand::rng()).unwrap()
+    }
+
+    /// The sender's worker and the listeners' worker.
+    struct Run {
+        plan: Plan,
+        out: Ledger,
+        inn: Ledger,
+        inboxes: [Box<Inbox>; 2],
+    }
+
+    impl Run {
+        fn new() -> Run {
+            let plan = plan();
+            let [mut out, inn] = [Ledger::new(&plan), Ledger::new(&plan)];
+            out.sender();
+            Run { plan, out, inn, inboxes: Default::default() }
+        }
+
+        fn published(&mut self, seq: u64) {
+            self.out.published(&self.plan, (0, 0), 0, due_ns(seq));
+        }
+
+        fn unacked(&mut self, seq: u64) {
+            self.out.unacked(&self.plan, (0, 0), 0, (seq, due_ns(seq)));
+        }
+
+        fn arrives(&mut self, index: u32, seq: u64) -> Option<Arrival> {
+            let stamp = Stamp { run: 0, device: 0, stream: 0, seq, due_us: due_ns(seq) / 1_000 };
+            let inbox = &mut self.inboxes[index as usize];
+            self.inn.arrived(&self.plan, inbox, (1, index), &stamp)
+        }
+
+        fn all_arrived(&self) -> bool {
+            all_arrived(&[Some(self.out.progress()), Some(self.inn.progress())])
+        }
+
+        fn lost(mut self) -> Vec<(u16, u64)> {
+            for (index, inbox) in (0..).zip(self.inboxes) {
+                self.inn.keep(1, index, inbox);
+            }
+            let lost = balance(&self.plan, vec![self.out, self.inn]);
+            lost.into_iter().map(|lost| (lost.phase, lost.count)).collect()
+        }
+    }
+
+    /// Not on a whole microsecond.
+    fn due_ns(seq: u64) -> u64 {
+        seq * S + 999
+    }
+
+    #[test]
+    fn what_arrives_everywhere_is_not_lost() {
+        let mut run = Run::new();
+        for seq in 0..20 {
+            run.published(seq);
+            assert_eq!(run.arrives(0, seq), Some(Arrival::New));
+            assert_eq!(run.arrives(1, seq), Some(Arrival::New));
+        }
+        assert!(!run.all_arrived(), "it may publish more");
+        run.out.silent();
+        assert!(run.all_arrived());
+        assert_eq!(run.arrives(0, 3), Some(Arrival::Duplicate));
+        assert_eq!(run.lost(), []);
+    }
+
+    #[test]
+    fn what_is_missing_is_lost_in_the_phase_in_which_it_was_due() {
+        let mut run = Run::new();
+        (0..20).for_each(|seq| run.published(seq));
+        for seq in (0..20).filter(|seq| ![0, 5, 15, 16].contains(seq)) {
+            run.arrives(0, seq);
+        }
+        (0..20).filter(|seq| *seq != 5).for_each(|seq| assert_eq!(run.arrives(1, seq), Some(Arrival::New)));
+        run.out.silent();
+        assert!(!run.all_arrived());
+        // The first was due while they were still coming.
+        assert_eq!(run.lost(), [(0, 2), (1, 2)]);
+    }
+
+    #[test]
+    fn what_comes_early_or_unacknowledged_makes_up_for_nothing() {
+        let mut run = Run::new();
+        run.arrives(0, 0);
+        run.published(0);
+        run.unacked(3);
+        run.arrives(0, 3);
+        run.arrives(1, 3);
+        run.unacked(4);
+        run.published(5);
+        run.arrives(1, 5);
+        run.out.silent();
+        assert!(!run.all_arrived(), "3 and 4 may still come");
+        assert_eq!(run.lost(), [(0, 1)], "5 at the first, and nothing else that was acknowledged");
+    }
+
+    #[test]
+    fn what_was_not_subscribed_to_is_not_taken() {
+        let mut run = Run::new();
+        let stamp = Stamp { run: 0, device: 1, stream: 0, seq: 0, due_us: 0 };
+        let inbox = &mut run.inboxes[0];
+        assert_eq!(run.inn.arrived(&run.plan, inbox, (1, 0), &stamp), None);
+        assert!(inbox.is_empty(), "nobody outside makes it grow");
+    }
+}

@@ -1,0 +1,157 @@
+//! Which messages of one stream one subscriber has had: the highest number, and what is missing below it. Filled by `ledger`; a
+//! stream that arrives whole and in order costs two numbers.
+
+/// Gaps that are remembered: of the oldest ones beyond, nothing is known any more.
+const GAPS_MAX: usize = 64;
+
+/// What a message is to a subscriber.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    /// The next, or one further on.
+    New,
+    /// A later one of its stream came first.
+    Reordered,
+    /// It came before, or is too old to tell.
+    Duplicate,
+}
+
+/// The messages of one stream that have arrived.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    /// Below this none has arrived.
+    first: u64,
+    /// From here on none has arrived.
+    next: u64,
+    /// What is missing between, as first and last: in order, apart, and mostly none.
+    #[expect(clippy::box_collection, reason = "one pointer, because most have none")]
+    gaps: Option<Box<Vec<(u64, u64)>>>,
+}
+
+impl Seen {
+    /// That message arrives.
+    pub(crate) fn take(&mut self, seq: u64) -> Arrival {
+        if self.next == 0 {
+            (self.first, self.next) = (seq, seq + 1);
+            return Arrival::New;
+        }
+        if seq >= self.next {
+            self.miss(self.next, seq);
+            self.next = seq + 1;
+            return Arrival::New;
+        }
+        if seq < self.first {
+            let first = std::mem::replace(&mut self.first, seq);
+            self.miss(seq + 1, first);
+            return Arrival::Reordered;
+        }
+        if self.fill(seq) { Arrival::Reordered } else { Arrival::Duplicate }
+    }
+
+    /// Whether that message has arrived; also true where that is not known any more.
+    pub(crate) fn has(&self, seq: u64) -> bool {
+        (self.first..self.next).contains(&seq) && self.gap_of(seq).is_none()
+    }
+
+    fn gap_of(&self, seq: u64) -> Option<usize> {
+        let gaps = self.gaps.as_deref()?;
+        gaps.binary_search_by(|(from, to)| {
+            if *to < seq {
+                std::cmp::Ordering::Less
+            } else if *from > seq {
+                std::cmp::Ordering::Greater
+            } else {
+                std::cmp::Ordering::Equal
+            }
+        })
+        .ok()
+    }
+
+    /// What lies from `from` up to `to` is missing.
+    fn miss(&mut self, from: u64, to: u64) {
+        if from >= to {
+            return;
+        }
+        let gaps = self.gaps.get_or_insert_default();
+        let place = gaps.partition_point(|(_, last)| *last < from);
+        gaps.insert(place, (from, to - 1));
+        if gaps.len() > GAPS_MAX {
+            gaps.remove(0);
+        }
+    }
+
+    /// Takes one out of its gap; false if it was not missing.
+    fn fill(&mut self, seq: u64) -> bool {
+        let Some(place) = self.gap_of(seq) else { return false };
+        let Some(gaps) = self.gaps.as_deref_mut() else { return false };
+        let (from, to) = gaps[place];
+        match (from == seq, to == seq) {
+            (true, true) => drop(gaps.remove(place)),
+            (true, false) => gaps[place].0 = seq + 1,
+            (false, true) => gaps[place].1 = seq - 1,
+            (false, false) => {
+                gaps[place].1 = seq - 1;
+                self.miss(seq + 1, to + 1);
+            }
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn a_stream_in_order_remembers_nothing() {
+        let mut seen = Seen::default();
+        for seq in 7..10_000 {
+            assert_eq!(seen.take(seq), Arrival::New);
+        }
+        assert!(seen.gaps.is_none() && !seen.has(6) && seen.has(7) && !seen.has(10_000));
+        assert_eq!(seen.take(500), Arrival::Duplicate);
+        assert_eq!(seen.take(3), Arrival::Reordered);
+        assert!(seen.has(3) && !seen.has(4) && !seen.has(2));
+    }
+
+    #[test]
+    fn what_is_forgotten_is_not_called_new() {
+        let mut seen = Seen::default();
+        // Every odd one is missing.
+        for seq in (0..400).step_by(2) {
+            seen.take(seq);
+        }
+        assert_eq!(seen.take(1), Arrival::Duplicate, "it is not known any more whether it came");
+        assert_eq!(seen.take(397), Arrival::Reordered);
+        assert!(seen.gaps.as_ref().is_some_and(|gaps| gaps.len() <= GAPS_MAX));
+    }
+
+    proptest! {
+        #[test]
+        fn as_a_set_would_say(seqs in prop::collection::vec(0..100_u64, 0..300)) {
+            let (mut seen, mut set, mut highest) = (Seen::default(), BTreeSet::new(), None);
+            for seq in seqs {
+                let expected = match set.insert(seq) {
+                    false => Arrival::Duplicate,
+                    true if highest > Some(seq) => Arrival::Reordered,
+                    true => Arrival::New,
+                };
+                highest = highest.max(Some(seq));
+                prop_assert_eq!(seen.take(seq), expected);
+                for other in 0..100 {
+                    prop_assert_eq!(seen.has(other), set.contains(&other));
+                }
+            }
+        }
+
+        #[test]
+        fn any_number_is_harmless(seqs in prop::collection::vec(0..1_u64 << 40, 0..300)) {
+            let mut seen = Seen::default();
+            for seq in seqs {
+                seen.take(seq);
+                prop_assert!(seen.has(seq));
+            }
+        }
+    }
+}
