@@ -25,5 +25,7 @@ mod rabbitmq;
 mod regression;
 mod report;
 mod scenario;
+mod schema;
 mod sdk;
 mod secrets;
+mod tokens;

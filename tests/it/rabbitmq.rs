@@ -1,10 +1,13 @@
 //! `run` against Debian's RabbitMQ: a broker with a codec and a TLS written in Erlang. What it does in another way than the standard
 //! stands in `docs/reliability.md`.
 
+use crate::support::client::{Peer, Who};
 use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, all_ok, totals};
 use crate::support::mqtt::Client;
 use crate::support::rabbitmq::{RabbitMq, USER};
 use hubstorm::result::model::RunResult;
+use hubstorm::wire::QoS;
+use hubstorm::wire::encode::WillRef;
 use std::collections::BTreeSet;
 
 const DEVICES: u64 = 10;
@@ -12,12 +15,17 @@ const PASSWORD: &str = "correct-horse";
 
 /// One broker for all: it takes ten seconds to start.
 #[test]
-fn over_tls_qos_0_and_1_pass_and_its_answer_to_qos_2_breaks_the_protocol() {
+fn every_qos_and_what_outlives_a_connection() {
     let broker = RabbitMq::start(PASSWORD);
+    qos_0_and_1_pass_over_tls_and_its_answer_to_qos_2_breaks_the_protocol(&broker);
+    wills_retained_messages_and_kept_sessions(&broker);
+}
+
+fn qos_0_and_1_pass_over_tls_and_its_answer_to_qos_2_breaks_the_protocol(broker: &RabbitMq) {
     let mut listener = Client::connect(broker.plain(), "listener", USER, PASSWORD);
     listener.subscribe(&["sensors/#"]);
 
-    let result = run(&broker, &[0, 1]);
+    let result = run(broker, &[0, 1]);
     let published = all_ok(&result, "publish.qos0") + all_ok(&result, "publish");
     assert_eq!(all_ok(&result, "connect.tls"), DEVICES);
     assert!(result.run.target.tls.is_some_and(|tls| tls.verified));
@@ -30,12 +38,35 @@ fn over_tls_qos_0_and_1_pass_and_its_answer_to_qos_2_breaks_the_protocol() {
     assert_eq!(next(&mut listener).0, "sensors/end");
 
     // MQTT 3.1.1 §4.3.3 wants PUBREC.
-    let result = run(&broker, &[2]);
+    let result = run(broker, &[2]);
     let (due, outcomes) = totals(&result, "publish");
     assert!(due > 0 && !outcomes.contains_key("ok"), "{outcomes:?}");
     let [error] = &result.errors[..] else { panic!("one class is wanted: {:#?}", result.errors) };
     assert_eq!((error.class.as_str(), error.culprit.as_str()), ("protocol_error", "peer"));
     assert!(error.example.contains("PUBACK"), "{error:?}");
+}
+
+fn wills_retained_messages_and_kept_sessions(broker: &RabbitMq) {
+    let who = |id| Who { address: broker.plain(), id, user: USER, password: PASSWORD, will: None };
+    let (mut sender, mut receiver) = (Peer::new(true), Peer::new(false));
+    sender.connect(&who("sender"));
+    assert!(!receiver.connect(&who("receiver")));
+    sender.publish("kept/a", b"first", QoS::AtLeastOnce, true);
+    // MQTT 3.1.1 §3.3.1.3 wants it for every filter that matches; RabbitMQ has it for the topic itself only.
+    receiver.subscribe("kept/#", QoS::AtLeastOnce);
+    receiver.subscribe("kept/a", QoS::AtLeastOnce);
+    receiver.receives("kept/a", b"first", QoS::AtLeastOnce, true);
+
+    let will = WillRef { topic: "kept/will", payload: b"bye", qos: QoS::AtLeastOnce, retain: false };
+    let mut device = Peer::new(true);
+    device.connect(&Who { will: Some(will), ..who("device") });
+    device.reset();
+    receiver.receives("kept/will", b"bye", QoS::AtLeastOnce, false);
+
+    receiver.reset();
+    sender.publish("kept/b", b"second", QoS::AtLeastOnce, false);
+    assert!(receiver.connect(&who("receiver")), "it kept the session");
+    receiver.receives("kept/b", b"second", QoS::AtLeastOnce, false);
 }
 
 /// Topic and payload of the next message.

@@ -101,15 +101,16 @@ impl Device {
     /// Ends the connection once nothing is in flight any more, or has been for too long.
     pub(super) fn say_goodbye(&mut self, now: Instant, out: &mut BytesMut) {
         let waits = self.waits_for_answers() || self.owes_answers();
+        let last_calls = self.last_calls();
         let Stage::Leaving(leaving) = self.stage else { return };
         if leaving.farewell != Farewell::Waiting {
             return;
         }
         let backlog = leaving.why == Leave::Finish
             && self.messages.has_backlog(self.context.load_end_ns(), self.context.ns(now));
-        let last_calls = self.last_calls().filter(|at| leaving.why == Leave::Finish && now < *at);
-        let idle = self.session.in_flight() == 0 && !waits && !backlog;
-        if now >= leaving.by || (idle && last_calls.is_none() && !self.awaits_deliveries()) {
+        let last_calls = last_calls.filter(|at| leaving.why == Leave::Finish && now < *at);
+        let waits = waits || backlog || last_calls.is_some() || self.awaits_deliveries();
+        if now >= leaving.by || (self.session.in_flight() == 0 && !waits) {
             self.stage = Stage::Leaving(Leaving { farewell: Farewell::Said, ..leaving });
             self.session.disconnect(now, out);
             self.wake = None;
