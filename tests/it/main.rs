@@ -26,4 +26,5 @@ mod regression;
 mod report;
 mod scenario;
 mod sdk;
+mod sdk_habits;
 mod secrets;
