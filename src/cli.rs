@@ -72,6 +72,14 @@ Examples:
   mosquitto.conf:  listener 8883 / certfile certs/server.pem / keyfile certs/server-key.pem
   hubstorm run scenarios/mosquitto.toml --target localhost --ca certs/ca.pem";
 
+const SCHEMA_EXAMPLES: &str = "\
+Examples:
+  hubstorm schema scenario > scenario.schema.json
+  In TOML, as the first line:   #:schema ./scenario.schema.json
+  In JSON, as the first key:    \"$schema\": \"./scenario.schema.json\"
+
+An editor that knows JSON Schema then completes and checks the scenario while it is written.";
+
 const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
   hubstorm completions bash > ~/.local/share/bash-completion/completions/hubstorm
@@ -112,6 +120,7 @@ pub enum Command {
     #[command(after_help = CERTS_EXAMPLES)]
     Certs(CertsArgs),
     /// Print the JSON Schema of a file format
+    #[command(after_help = SCHEMA_EXAMPLES)]
     Schema(SchemaArgs),
     /// Print a shell's completions
     #[command(after_help = COMPLETIONS_EXAMPLES)]
@@ -234,6 +243,8 @@ pub struct SchemaArgs {
 pub enum Format {
     /// The result file, hubstorm.result.v1
     Result,
+    /// The scenario file
+    Scenario,
 }
 
 /// `hubstorm doctor`.

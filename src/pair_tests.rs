@@ -3,6 +3,7 @@
 
 use crate::emulator::Config;
 use crate::emulator::directory::{Address, Directory};
+use crate::emulator::service::{Ask, Feedback};
 use crate::emulator::session::{Event as HubEvent, HubError, HubSession};
 use crate::iothub::sas::{self, Key};
 use crate::iothub::{limits, names, topics};
@@ -10,7 +11,7 @@ use crate::sansio::{Closed, Machine};
 use crate::session::{Credentials, Event, Message, Session, SessionError, Settings, State, Tag};
 use crate::wire::QoS;
 use bytes::BytesMut;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -462,6 +463,52 @@ fn a_frozen_hub_does_not_answer_pings_either() {
         "{:?}",
         pair.ends
     );
+}
+
+/// Connections that are lost with messages and acknowledgements on their way: what comes again is the same packet with DUP set, and
+/// nothing is left behind.
+#[test]
+fn messages_to_a_kept_session_arrive_over_any_losses() {
+    let mut pair = Pair::online(Settings { clean_session: false, ..settings() });
+    pair.subscribe();
+    pair.run(seconds(1));
+    let mut asked = Vec::new();
+    for n in 0..40_u64 {
+        let ask = Ask::C2d {
+            message_id: None,
+            properties: BTreeMap::new(),
+            payload: n.to_string(),
+            ttl_ms: None,
+            ack: Feedback::None,
+        };
+        asked.push(pair.directory.ask(pair.now, pair.unix(), DEVICE, ask));
+        pair.hub.wake();
+        // Now the message is lost, now its acknowledgement, now nothing.
+        pair.run(Duration::from_millis(n % 14));
+        if n % 3 != 0 {
+            pair.drop_connection();
+            pair.connect(HOUR);
+        }
+    }
+    pair.run(seconds(200));
+    assert!(asked.iter_mut().all(|asked| asked.answer.try_recv().is_ok_and(|answer| answer.is_ok())));
+    let messages: Vec<(u64, bool)> = pair
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Message(it) => Some((std::str::from_utf8(&it.payload).ok()?.parse().ok()?, it.dup)),
+            _ => None,
+        })
+        .collect();
+    let first: Vec<u64> = (0..40).filter_map(|n| Some(messages.iter().find(|(it, _)| *it == n)?.0)).collect();
+    assert_eq!(first, (0..40).collect::<Vec<_>>(), "each came");
+    assert!(messages.len() > 40, "some came again");
+    for (at, (n, dup)) in messages.iter().enumerate() {
+        let before = messages[..at].iter().any(|(it, _)| it == n);
+        assert!(*dup || !before, "{n} came again without DUP");
+    }
+    let twin = pair.directory.ask(pair.now, pair.unix(), DEVICE, Ask::Twin).answer.try_recv().unwrap();
+    assert_eq!(twin.unwrap().payload.unwrap()["cloudToDeviceMessageCount"], 0);
 }
 
 /// Latency is part of what is measured; the size of the pieces in which bytes come is not.

@@ -3,8 +3,10 @@
 //! Everything is seeded and no step reads a clock, so that a step does the same in every run.
 
 use bytes::BytesMut;
+use hubstorm::fleet::{Arrival, Inbox, Ledger};
 use hubstorm::measure::{Key, Layout, Operation, Recorder, Times};
-use hubstorm::plan::{Arrival, Cursor, Load, Payload, PayloadContext, Span, Spread};
+use hubstorm::plan::{self, Cursor, Load, Payload, PayloadContext, Span, Spread, Stamp};
+use hubstorm::scenario::Input;
 use hubstorm::session::{Credentials, Event, Message, Session, Settings, Tag};
 use hubstorm::wire::{self, Packet, QoS, Strictness, encode};
 use std::hint::black_box;
@@ -20,12 +22,14 @@ pub(crate) struct Hot {
     pub(crate) prepare: fn() -> Step,
 }
 
-pub(crate) const HOT: [Hot; 9] = [
+pub(crate) const HOT: [Hot; 11] = [
     Hot { name: "encode-publish", prepare: encode_publish },
     Hot { name: "decode-puback", prepare: decode_puback },
     Hot { name: "decode-publish", prepare: decode_publish },
     Hot { name: "publish-to-ack", prepare: publish_to_ack },
     Hot { name: "record", prepare: record },
+    Hot { name: "find-stamp", prepare: find_stamp },
+    Hot { name: "publish-to-deliver", prepare: publish_to_deliver },
     Hot { name: "next-arrival-regular", prepare: || next_arrival(Spread::Regular) },
     Hot { name: "next-arrival-poisson", prepare: || next_arrival(Spread::Poisson) },
     Hot { name: "render-template", prepare: || render(&Payload::template(TEMPLATE).expect("a template")) },
@@ -143,13 +147,67 @@ fn record() -> Step {
     Box::new(step)
 }
 
+/// The payload of a message that is tracked, the stamp at its end.
+fn stamped(stamp: &Stamp) -> Vec<u8> {
+    [&PAYLOAD[Stamp::BYTES..], &stamp.to_text()].concat()
+}
+
+fn find_stamp() -> Step {
+    let stamp = Stamp { run: 7, device: 0, stream: 0, seq: 1, due_us: 1 };
+    let payload = stamped(&stamp);
+    Box::new(move || assert_eq!(Stamp::find(black_box(&payload), stamp.run), Some(stamp)))
+}
+
+/// A message that comes back to the run: stamped and encoded, then decoded, its stamp found, its stream's books kept, its time
+/// recorded.
+fn publish_to_deliver() -> Step {
+    let text = "[target]\nkind = \"mqtt\"\nhost = \"127.0.0.1\"\n\
+                [fleet.out]\ndevices = 1\n[[fleet.out.send]]\nevery = \"1s\"\ntopic = \"a\"\npayload = '${stamp}'\n\
+                [fleet.in]\ndevices = 1\nsubscribe = [\"a\"]\n[[phase]]\nname = \"p\"\nduration = \"100d\"\n";
+    let files = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
+    let input = Input { file: "hot.toml", text, overrides: &[], env: &|_| None, files: &files };
+    let plan = plan::load(&input, &mut rand::rng()).expect("a plan");
+    let layout = Layout::new(2, 1, Duration::from_secs(60), Duration::from_millis(100));
+    let key = Key { operation: Operation::Deliver, fleet: 1, phase: 0 };
+    let (mut ledger, mut inbox, mut recorder) = (Ledger::new(&plan), Inbox::default(), Recorder::new(layout));
+    let mut input = BytesMut::with_capacity(64 * 1024);
+    let mut seq = 0;
+    // Due every 100 us, in one second over and over; 1 to 4 ms on the way.
+    let mut step = move || {
+        let due_us = seq % 10_000 * 100;
+        let stamp = Stamp { run: plan.deliveries.run(), device: 0, stream: 0, seq, due_us };
+        let payload = stamped(&stamp);
+        let publish = encode::PublishRef {
+            topic: TOPIC,
+            payload: &payload,
+            qos: QoS::AtMostOnce,
+            dup: false,
+            retain: false,
+            pid: 0,
+        };
+        encode::publish(&mut input, &publish).expect("it fits");
+        let packet = wire::decode(black_box(&mut input), 1024, Strictness::Lenient).expect("a packet");
+        let Some(Packet::Publish(publish)) = packet else { unreachable!("a PUBLISH") };
+        let stamp = Stamp::find(&publish.payload, plan.deliveries.run()).expect("a stamp");
+        let arrival = ledger.arrived(&plan, &mut inbox, (1, 0), &stamp);
+        assert_eq!(arrival, Some(Arrival::New));
+        let due = stamp.due_us * 1_000;
+        let acked = due + 1_000_000 + seq.wrapping_mul(2_654_435_761) % 3_000_000;
+        recorder.due(key, due);
+        recorder.ok(key, &Times { due, picked: due, sent: due, acked });
+        seq += 1;
+    };
+    (0..10_000).for_each(|_| step());
+    Box::new(step)
+}
+
 /// In the steady phase behind a ramp.
 fn next_arrival(spread: Spread) -> Step {
     const S: u64 = 1_000_000_000;
     let mut load = Load::default();
     load.push(10 * S, [0.0, 1.0]);
     load.push(1_000_000_000 * S, [1.0, 1.0]);
-    let arrival = Arrival { spread, rate_hz: 0.1, burst: 1 };
+    let arrival = plan::Arrival { spread, rate_hz: 0.1, burst: 1 };
     let mut cursor = Cursor::new(&arrival, &Arc::new(load), SEED, 1, 0, 1);
     cursor.enter(Span { from_ns: 10 * S, to_ns: 1_000_000_000 * S });
     Box::new(move || {

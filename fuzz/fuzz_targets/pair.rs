@@ -9,6 +9,7 @@
 use bytes::BytesMut;
 use hubstorm::emulator::Config;
 use hubstorm::emulator::directory::{Address, Directory};
+use hubstorm::emulator::service::{Ask, Asked};
 use hubstorm::emulator::session::{Event as HubEvent, HubError, HubSession};
 use hubstorm::iothub::sas::{self, Key};
 use hubstorm::iothub::{names, topics};
@@ -64,6 +65,7 @@ struct Pair {
     hub: HubSession,
     directory: Arc<Directory>,
     connections: u64,
+    asked: Vec<Asked>,
     connected: bool,
     /// On the way, and arrived but not consumed.
     to_hub: (BytesMut, BytesMut),
@@ -111,6 +113,7 @@ impl Pair {
             hub: HubSession::new(Arc::clone(&directory), start, UNIX),
             directory,
             connections: 0,
+            asked: Vec::new(),
             connected: false,
             to_hub: Default::default(),
             to_client: Default::default(),
@@ -138,7 +141,7 @@ impl Pair {
             0 | 1 => {
                 self.publish(if operation % 2 == 0 { QoS::AtLeastOnce } else { QoS::AtMostOnce }, script)
             }
-            2 => self.subscribe(),
+            2 => self.subscribe(operation >> 4),
             3 => self.turn_client(),
             4 => self.turn_hub(),
             5 => deliver(&mut self.to_hub, script.argument()),
@@ -164,7 +167,8 @@ impl Pair {
                 self.hub_misled = true;
                 self.ever_misled = true;
             }
-            13 => self.hub.take_over(),
+            13 if operation & 0x80 == 0 => self.hub.take_over(),
+            13 => self.ask(operation >> 4, script),
             14 => {
                 self.client.abandon();
                 self.take_events();
@@ -211,11 +215,40 @@ impl Pair {
         }
     }
 
-    fn subscribe(&mut self) {
+    fn subscribe(&mut self, which: u8) {
         let c2d = topics::c2d(DEVICE);
-        let filters = [(c2d.as_str(), QoS::AtLeastOnce), (topics::TWIN_RESPONSES, QoS::AtMostOnce)];
+        let others = if which & 1 == 0 { topics::TWIN_RESPONSES } else { topics::METHODS };
+        let qos = if which & 2 == 0 { QoS::AtMostOnce } else { QoS::AtLeastOnce };
+        let filters = [(c2d.as_str(), QoS::AtLeastOnce), (others, qos), (topics::TWIN_DESIRED, qos)];
         // Offline, or with too many under way, it is refused; nothing depends on which.
         self.say(|client, now, out| drop(client.subscribe(now, &filters, out)));
+    }
+
+    /// A back end asks something, and the connection is woken.
+    fn ask(&mut self, what: u8, script: &mut Script<'_>) {
+        let text = "x".repeat(script.argument());
+        let ask = match what % 4 {
+            0 => Ask::Method {
+                name: "m".to_owned(),
+                payload: text.into(),
+                response_timeout_ms: 10_000,
+                connect_timeout_ms: script.argument() as u64 * 100,
+            },
+            1 => Ask::Desired { patch: [("key".to_owned(), text.into())].into_iter().collect() },
+            2 => Ask::C2d {
+                message_id: None,
+                properties: Default::default(),
+                payload: text,
+                ttl_ms: Some(script.argument() as u64 * 1000),
+                ack: Default::default(),
+            },
+            _ => Ask::Close,
+        };
+        let asked = self.directory.ask(self.now, UNIX + (self.now - self.start), DEVICE, ask);
+        if asked.wake.is_some() {
+            self.hub.wake();
+        }
+        self.asked.push(asked);
     }
 
     fn say(&mut self, command: impl FnOnce(&mut Session, Instant, &mut BytesMut)) {
@@ -320,6 +353,12 @@ impl Pair {
         self.take_events();
         assert!(self.open.is_empty(), "{:?} never ended", self.open);
         assert_eq!(self.client.open().count(), 0);
+        for asked in &mut self.asked {
+            if let Some(give_up) = asked.give_up {
+                self.directory.give_up(DEVICE, give_up.call);
+            }
+            assert!(asked.answer.try_recv().is_ok(), "whoever asks is answered, once");
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //! result alike. Called by `run`; pure but for what it reads about this machine.
 
 use super::outcome::run_id;
-use crate::fleet::Finished;
+use crate::fleet::{Finished, StreamTotals};
 use crate::plan::{Plan, TargetKind};
 use crate::report::verdict::{self, Judge, PhaseName};
 use crate::result::{self, Names, model};
@@ -78,10 +78,31 @@ pub(super) fn result(
         fleets: result::fleets(gathered, &names, &devices),
         phases: phases(plan, finished.load_ended),
         operations: result::operations(gathered, &names),
+        streams: streams(plan, &finished.streams),
         series: result::series(gathered),
         errors: result::errors(gathered),
         findings,
     }
+}
+
+/// The tracked streams, in the order of the plan.
+fn streams(plan: &Plan, totals: &[StreamTotals]) -> Vec<model::Stream> {
+    let fleets = plan.fleets.iter().zip(0_u16..);
+    let sends = fleets
+        .flat_map(|(fleet, number)| fleet.sends.iter().zip(0_u16..).map(move |send| (fleet, number, send)));
+    let known = sends.zip(totals);
+    known
+        .filter(|((_, number, (_, stream)), _)| plan.deliveries.is_tracked(*number, *stream))
+        .map(|((fleet, _, (send, stream)), totals)| model::Stream {
+            fleet: fleet.name.clone(),
+            send: stream.into(),
+            topic: send.topic.to_string(),
+            ok: totals.ok,
+            lost: totals.lost,
+            duplicates: totals.duplicates,
+            reordered: totals.reordered,
+        })
+        .collect()
 }
 
 /// Two processes counted the same messages: when they disagree, a reader has to know.

@@ -178,9 +178,12 @@ async fn run_emulator(args: crate::cli::EmulatorArgs, env: &mut Env) -> Result<(
 }
 
 fn schema(args: &SchemaArgs, env: &mut Env) -> Result<(), AppError> {
-    let Format::Result = args.format;
-    let text = serde_json::to_string_pretty(&crate::result::schema())
-        .map_err(|e| environment("cannot render the schema", &e))?;
+    let schema = match args.format {
+        Format::Result => crate::result::schema(),
+        Format::Scenario => crate::scenario::schema(),
+    };
+    let text =
+        serde_json::to_string_pretty(&schema).map_err(|e| environment("cannot render the schema", &e))?;
     print(env, &format!("{text}\n"))
 }
 

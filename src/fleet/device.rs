@@ -6,6 +6,7 @@ mod books;
 mod commands;
 mod connect;
 mod deliver;
+mod events;
 mod hub;
 mod leave;
 mod loss;
@@ -22,12 +23,12 @@ use super::ledger::Inbox;
 use super::messages::Messages;
 use super::trace::Tracer;
 use super::{Context, Control};
-use crate::measure::{Culprit, Operation, Outcome};
+use crate::measure::{Culprit, Outcome};
 use crate::plan::{FleetPlan, Span};
 use crate::policy::backoff::{Loss, Retries};
 use crate::rng::{Purpose, Rng, generator};
 use crate::sansio::{Close, Closed, Machine};
-use crate::session::{Event, Session, SessionError, Settings, State, Tag};
+use crate::session::{Session, SessionError, Settings, State};
 use bytes::BytesMut;
 use connect::{Attempt, Reason, Subscribe};
 use hub::Hub;
@@ -299,100 +300,6 @@ impl Device {
             Stage::Online { since } => Some(since),
             Stage::Leaving(leaving) => leaving.online_since,
             Stage::Offline | Stage::Connecting(_) => None,
-        }
-    }
-
-    fn on_event(&mut self, now: Instant, event: Event) {
-        let context = self.context.clone();
-        let account = Account { context: &context, fleet: self.fleet };
-        let fleet = &context.plan.fleets[usize::from(self.fleet)];
-        match event {
-            Event::Connected { .. } => self.on_connected(now),
-            Event::Refused { code } => {
-                account.error(connect::connack_class(code), Culprit::Peer, now, || {
-                    format!("{}: CONNACK return code {code} ({})", self.id(), connect::connack_meaning(code))
-                });
-                self.refused = code != connect::CONNACK_UNAVAILABLE;
-                self.end_attempt(Outcome::Refused, now);
-            }
-            Event::Acked { tag, sent, .. } => self.acked(tag, sent, now),
-            Event::TimedOut { tag, .. } => {
-                account.error("ack_timeout", Culprit::Peer, now, || {
-                    format!(
-                        "{}: no ack within {}",
-                        self.id(),
-                        crate::units::human_duration(fleet.ack_timeout)
-                    )
-                });
-                self.not_acked(Outcome::TimedOut, tag, now);
-            }
-            Event::Lost { .. } if self.books_closed => {}
-            Event::Lost { tag, .. } => self.not_acked(Outcome::Lost, tag, now),
-            Event::LateAck => account.count(|counts| counts.late_acks += 1),
-            Event::Resent => account.count(|counts| counts.resent += 1),
-            Event::Subscribed { .. } if self.subscribe == Subscribe::Done => {
-                account.count(|counts| counts.late_acks += 1);
-            }
-            Event::Subscribed { sent, granted_all, .. } => {
-                self.subscribe = Subscribe::Done;
-                if granted_all {
-                    account.took(Operation::Subscribe, sent, now);
-                    self.subscribed(now);
-                } else {
-                    let (due_ns, at_ns) = (context.ns(sent), context.ns(now));
-                    account.ended(Operation::Subscribe, Outcome::Refused, due_ns, at_ns);
-                    account.error("subscribe_refused", Culprit::Peer, now, || self.id());
-                }
-            }
-            Event::Pong { sent } => account.took(Operation::Ping, sent, now),
-            Event::Message(publish) => self.on_message(now, &publish),
-            Event::Unsubscribed { .. } => {}
-        }
-    }
-
-    /// A message got its ack. A request has not ended with that: it waits for its answer.
-    fn acked(&mut self, tag: Tag, sent: Instant, now: Instant) {
-        let operation = self.plan().operation(tag.stream);
-        if operation.is_request() {
-            return;
-        }
-        let account = self.account();
-        if operation == Operation::Method {
-            account.ok(operation, &account.times(&tag, sent, now));
-        } else {
-            account.message_ok(operation, &tag, sent, now);
-            self.track_acked(&tag);
-            self.message_ended(tag.stream, now);
-        }
-    }
-
-    /// A message did not get its ack, or will not. For a request only its answer counts.
-    fn not_acked(&mut self, outcome: Outcome, tag: Tag, now: Instant) {
-        let operation = self.plan().operation(tag.stream);
-        if operation.is_request() {
-            return;
-        }
-        let account = self.account();
-        if operation == Operation::Method {
-            account.ended(operation, outcome, self.context.ns(tag.due), self.context.ns(now));
-        } else {
-            account.sent_ended(operation, outcome, &tag, now);
-            self.track_unacked(&tag);
-            self.message_ended(tag.stream, now);
-        }
-    }
-
-    /// In a closed loop it was what the next message waits for.
-    fn message_ended(&mut self, stream: u16, now: Instant) {
-        if let Some(next_ns) = self.messages.ended(stream, self.context.ns(now)) {
-            let next = self.context.at(next_ns);
-            self.wake = Some(self.wake.map_or(next, |wake| wake.min(next)));
-        }
-    }
-
-    fn drain_events(&mut self, now: Instant) {
-        while let Some(event) = self.session.poll_event() {
-            self.on_event(now, event);
         }
     }
 }

@@ -15,7 +15,7 @@ const UNACKED_MAX: usize = 1 << 20;
 
 /// One device's stream: the device's index over all fleets, and which of its fleet's sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Stream {
+pub struct Stream {
     device: u32,
     send: u16,
 }
@@ -27,14 +27,32 @@ struct Cell {
     expected: u64,
     /// Arrived, of those that were to.
     arrived: u64,
+    /// Arrived at all, each once.
+    ok: u64,
+    duplicates: u64,
+    reordered: u64,
+}
+
+impl Cell {
+    fn add(&mut self, other: Cell) {
+        self.expected += other.expected;
+        self.arrived += other.arrived;
+        self.ok += other.ok;
+        self.duplicates += other.duplicates;
+        self.reordered += other.reordered;
+    }
+
+    fn lost(&self) -> u64 {
+        self.expected.saturating_sub(self.arrived)
+    }
 }
 
 /// What one subscriber has had, by stream. Made for its first message.
-pub(crate) type Inbox = HashMap<Stream, Line, BuildHasherDefault<Mix>>;
+pub type Inbox = HashMap<Stream, Line, BuildHasherDefault<Mix>>;
 
 /// What one subscriber has had of one stream.
 #[derive(Debug)]
-pub(crate) struct Line {
+pub struct Line {
     heard: Heard,
     seen: Seen,
 }
@@ -51,7 +69,7 @@ pub(crate) struct Progress {
 
 /// The books of one worker.
 #[derive(Debug)]
-pub(crate) struct Ledger {
+pub struct Ledger {
     fleets: usize,
     phases: usize,
     /// By send, fleet and phase.
@@ -65,7 +83,9 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    pub(crate) fn new(plan: &Plan) -> Ledger {
+    /// Empty books for a run of this plan.
+    #[must_use]
+    pub fn new(plan: &Plan) -> Ledger {
         let (fleets, phases) = (plan.fleets.len(), plan.schedule.phases().len());
         Ledger {
             fleets,
@@ -122,7 +142,8 @@ impl Ledger {
     }
 
     /// A message with a stamp of this run came to a device; `None` if it was not to.
-    pub(crate) fn arrived(
+    #[inline]
+    pub fn arrived(
         &mut self,
         plan: &Plan,
         inbox: &mut Inbox,
@@ -139,11 +160,14 @@ impl Ledger {
         };
         let arrival = line.seen.take(stamp.seq);
         let (heard, due_ns) = (line.heard, stamp.due_us.saturating_mul(1_000));
-        if arrival != Arrival::Duplicate && plan.deliveries.expects(fleet, index, heard.kept, due_ns) {
-            self.progress.arrived += 1;
-            if let Some(cell) = self.cell(plan, heard.send, fleet, due_ns) {
-                cell.arrived += 1;
-            }
+        let once = u64::from(arrival != Arrival::Duplicate);
+        let expected = once * u64::from(plan.deliveries.expects(fleet, index, heard.kept, due_ns));
+        self.progress.arrived += expected;
+        if let Some(cell) = self.cell(plan, heard.send, fleet, due_ns) {
+            cell.ok += once;
+            cell.arrived += expected;
+            cell.duplicates += 1 - once;
+            cell.reordered += u64::from(arrival == Arrival::Reordered);
         }
         Some(arrival)
     }
@@ -175,13 +199,25 @@ pub(crate) struct Lost {
     pub(crate) count: u64,
 }
 
-/// Balances the books of all workers.
-pub(crate) fn balance(plan: &Plan, mut ledgers: Vec<Ledger>) -> Vec<Lost> {
-    let Some(mut sum) = ledgers.pop() else { return Vec::new() };
+/// What became of the messages of one send, over all fleets and phases.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StreamTotals {
+    /// Copies that arrived, each counted once.
+    pub ok: u64,
+    /// Copies that were to arrive and did not.
+    pub lost: u64,
+    /// Copies of what had arrived before.
+    pub duplicates: u64,
+    /// Of `ok`, those that a later one of their stream had overtaken.
+    pub reordered: u64,
+}
+
+/// Balances the books of all workers: what is lost, and each send of the plan in its order.
+pub(crate) fn balance(plan: &Plan, mut ledgers: Vec<Ledger>) -> (Vec<Lost>, Vec<StreamTotals>) {
+    let Some(mut sum) = ledgers.pop() else { return Default::default() };
     for ledger in ledgers {
         for (mine, theirs) in sum.cells.iter_mut().zip(ledger.cells) {
-            mine.expected += theirs.expected;
-            mine.arrived += theirs.arrived;
+            mine.add(theirs);
         }
         // A stream belongs to one device, and a device to one worker.
         sum.unacked.extend(ledger.unacked);
@@ -192,14 +228,21 @@ pub(crate) fn balance(plan: &Plan, mut ledgers: Vec<Ledger>) -> Vec<Lost> {
     for fleet in 0..sum.fleets {
         for phase in 0..sum.phases {
             let cells = sum.cells.iter().skip(fleet * sum.phases + phase).step_by(sum.fleets * sum.phases);
-            let count: u64 = cells.map(|cell| cell.expected.saturating_sub(cell.arrived)).sum();
+            let count: u64 = cells.map(Cell::lost).sum();
             if count > 0 {
                 let [fleet, phase] = [fleet, phase].map(|index| u16::try_from(index).unwrap_or(u16::MAX));
                 lost.push(Lost { fleet, phase, count });
             }
         }
     }
-    lost
+    let sends = sum.cells.chunks(sum.fleets * sum.phases);
+    let streams = sends.map(|cells| StreamTotals {
+        ok: cells.iter().map(|cell| cell.ok).sum(),
+        lost: cells.iter().map(Cell::lost).sum(),
+        duplicates: cells.iter().map(|cell| cell.duplicates).sum(),
+        reordered: cells.iter().map(|cell| cell.reordered).sum(),
+    });
+    (lost, streams.collect())
 }
 
 impl Ledger {
@@ -227,7 +270,7 @@ impl Ledger {
 /// Spreads the few bits of a [`Stream`]: every one that gets into a map was checked against the plan, so nobody outside
 /// chooses them.
 #[derive(Debug, Default)]
-pub(crate) struct Mix(u64);
+pub struct Mix(u64);
 
 impl Hasher for Mix {
     fn finish(&self) -> u64 {
@@ -309,7 +352,9 @@ mod tests {
             for (index, inbox) in (0..).zip(self.inboxes) {
                 self.inn.keep(1, index, inbox);
             }
-            let lost = balance(&self.plan, vec![self.out, self.inn]);
+            let (lost, streams) = balance(&self.plan, vec![self.out, self.inn]);
+            let [stream] = &streams[..] else { panic!("{streams:?}") };
+            assert_eq!(stream.lost, lost.iter().map(|lost| lost.count).sum::<u64>());
             lost.into_iter().map(|lost| (lost.phase, lost.count)).collect()
         }
     }

@@ -23,7 +23,7 @@ use crate::link::{Endpoint, TlsFacts};
 use crate::measure::{Gathered, Key, Layout, Operation, Recorder, Snapshot};
 use crate::plan::Plan;
 use calling::Calling;
-use ledger::{Ledger, Progress};
+use ledger::Progress;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
@@ -32,6 +32,8 @@ pub use caller::{Answered, Ask, Call};
 pub use calling::Service;
 pub use context::{Context, Control};
 pub use device::Device;
+pub use ledger::{Inbox, Ledger, StreamTotals};
+pub use seen::Arrival;
 pub use trace::Tracer;
 pub use usage::{Usage, process as own_usage, raise_descriptor_limit};
 #[cfg(test)]
@@ -63,6 +65,8 @@ pub struct Finished {
     pub load_ended: Duration,
     /// False when it was interrupted, or a worker ended before its time.
     pub complete: bool,
+    /// What became of what the run published for itself, by send in the order of the plan; empty where nobody knows.
+    pub streams: Vec<StreamTotals>,
     /// What TLS agreed on, on the first connection.
     pub tls: Option<TlsFacts>,
     /// What the generator itself used.
@@ -185,15 +189,14 @@ pub async fn run(
     }
     calling.end(&mut gathered, settings.workers);
     let ended = crate::clock::now().saturating_duration_since(zero);
-    if *control.borrow() != Control::Abort {
-        books.balance(&plan, &mut gathered, ended);
-    }
+    let aborted = *control.borrow() == Control::Abort;
+    let streams = if aborted { Vec::new() } else { books.balance(&plan, &mut gathered, ended) };
     close_row(&mut gathered, &plan, &mut usage, second);
     for failed in workers.join() {
         complete = false;
         environment.push(failed.to_string());
     }
-    Ok(Finished { gathered, started_unix, ended, load_ended, complete, tls, usage, environment })
+    Ok(Finished { gathered, started_unix, ended, load_ended, complete, streams, tls, usage, environment })
 }
 
 /// Histograms cover the longest wait that the plan allows; nothing is clipped silently.
@@ -219,18 +222,20 @@ impl Books {
     }
 
     /// Counts as lost what never arrived. Without the books of a worker that died, nobody knows.
-    fn balance(self, plan: &Plan, gathered: &mut Gathered, ended: Duration) {
+    fn balance(self, plan: &Plan, gathered: &mut Gathered, ended: Duration) -> Vec<StreamTotals> {
         let workers = self.progress.len();
         if self.ledgers.len() < workers {
-            return;
+            return Vec::new();
         }
         let mut recorder = Recorder::new(*gathered.layout());
-        for lost in ledger::balance(plan, self.ledgers) {
+        let (lost, streams) = ledger::balance(plan, self.ledgers);
+        for lost in lost {
             let key = Key { operation: Operation::Deliver, fleet: lost.fleet, phase: lost.phase };
             recorder.lost(key, lost.count, nanos(ended));
         }
         // As one more worker, behind the service side's, which has no devices.
         gathered.add(&recorder.swap(), workers + 1);
+        streams
     }
 }
 

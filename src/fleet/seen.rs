@@ -6,7 +6,7 @@ const GAPS_MAX: usize = 64;
 
 /// What a message is to a subscriber.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Arrival {
+pub enum Arrival {
     /// The next, or one further on.
     New,
     /// A later one of its stream came first.

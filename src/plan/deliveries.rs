@@ -216,6 +216,20 @@ impl Deliveries {
         wanted.map(|group| self.size(group)).sum::<u64>() as f64 / tracked.heard.len() as f64
     }
 
+    /// Pairs of a stream and a device that is to hear it.
+    #[must_use]
+    pub fn pairs(&self) -> u64 {
+        let sends = self.fleets.iter().flat_map(|fleet| fleet.sends.iter().map(move |send| (fleet, send)));
+        let pairs = sends.filter_map(|(fleet, send)| {
+            let heard = &send.as_ref()?.heard;
+            // One answer stands for every device.
+            let times = if heard.len() == 1 { u64::from(fleet.devices) } else { 1 };
+            let groups = heard.iter().flat_map(|groups| groups.iter());
+            Some(times * groups.map(|group| self.size(group)).sum::<u64>())
+        });
+        pairs.sum()
+    }
+
     fn size(&self, group: &Group) -> u64 {
         let whole = || self.fleets.get(usize::from(group.fleet)).map_or(0, |fleet| u64::from(fleet.devices));
         group.devices.as_ref().map_or_else(whole, |devices| devices.len() as u64)
@@ -400,7 +414,7 @@ mod tests {
         assert!(deliveries.receives(1) && !deliveries.receives(0));
         assert!(deliveries.sends_tracked(0) && !deliveries.sends_tracked(1));
         assert_eq!(copies(&plan, 7, 5 * S), [(0, 1, 3)], "each device once, however many filters match");
-        assert_eq!(deliveries.copies_planned(0, 0), Some([3, 3]));
+        assert_eq!((deliveries.copies_planned(0, 0), deliveries.pairs()), (Some([3, 3]), 30));
         let heard = Heard { send: 0, kept: false };
         assert_eq!(deliveries.heard(9, 0, 1, 2), Some(heard));
         for (sender, stream, fleet) in [(9, 1, 1), (10, 0, 1), (u32::MAX, 0, 1), (9, 0, 0), (9, u16::MAX, 9)]
@@ -414,7 +428,7 @@ mod tests {
         let plan = between("to/in-${index}", STAMPED, "[\"to/${device}\"]");
         assert_eq!(copies(&plan, 2, 5 * S), [(0, 1, 1)]);
         assert_eq!(copies(&plan, 3, 5 * S), [], "nobody is called in-3");
-        assert_eq!(plan.deliveries.copies_planned(0, 0), Some([0, 1]));
+        assert_eq!((plan.deliveries.copies_planned(0, 0), plan.deliveries.pairs()), (Some([0, 1]), 3));
         assert!((plan.deliveries.copies_mean(0, 0, Some(1)) - 0.3).abs() < 1e-9);
         assert!(plan.deliveries.heard(2, 0, 1, 2).is_some() && plan.deliveries.heard(2, 0, 1, 1).is_none());
     }

@@ -25,6 +25,8 @@ const PORT_RESTS_S: usize = 60;
 const DEVICE_TLS_BYTES: u64 = 16 * 1024;
 /// A device over plain TCP.
 const DEVICE_PLAIN_BYTES: u64 = 4 * 1024;
+/// What a subscriber remembers of one stream, in a table that is half full at worst.
+const HEARD_BYTES: u64 = 112;
 /// The program, its threads and buffers.
 const BASE_BYTES: u64 = 48 * 1024 * 1024;
 /// One histogram at three digits, from 1 us to some minutes.
@@ -111,6 +113,7 @@ impl Plan {
             memory_bytes: BASE_BYTES
                 + devices * per_device
                 + listed.map(|devices| devices.bytes_kept() as u64).sum::<u64>()
+                + self.deliveries.pairs() * HEARD_BYTES
                 + keys * HISTOGRAMS_PER_KEY * COPIES * HISTOGRAM_BYTES,
         }
     }

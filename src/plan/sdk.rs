@@ -25,6 +25,8 @@ pub struct Habits {
     pub reconnect: Reconnect,
     /// The QoS of its subscriptions.
     pub subscribe_qos: SubscribeQos,
+    /// The QoS of its twin requests.
+    pub twin_qos: u8,
     /// The API version that its user name asks for.
     pub api_version: &'static str,
 }
@@ -74,6 +76,7 @@ fn hubstorm() -> Habits {
         tokens: TokenLife::default(),
         reconnect: back_off.into(),
         subscribe_qos: SubscribeQos::KEPT,
+        twin_qos: 0,
         api_version: names::API_VERSION,
     }
 }
@@ -91,6 +94,8 @@ fn python() -> Habits {
             ..BackOff::Fixed { delay: 10 * SECOND }.into()
         },
         subscribe_qos: SubscribeQos::ALL,
+        // [python].
+        twin_qos: 1,
         // [python]: 2020-09-30 only for Plug and Play devices.
         api_version: "2019-10-01",
     }
@@ -111,6 +116,8 @@ fn node() -> Habits {
             ..stepped([Duration::ZERO, 25 * MS], 0, Duration::ZERO)
         },
         subscribe_qos: SubscribeQos::KEPT,
+        // [node].
+        twin_qos: 0,
         api_version: "2021-04-12",
     }
 }
@@ -125,6 +132,8 @@ fn dotnet() -> Habits {
         // it is counted from the end of the first. Not after a refusal.
         reconnect: Reconnect { gives_up_refused: true, ..stepped([80 * MS, 120 * MS], 0, SECOND) },
         subscribe_qos: SubscribeQos::ALL,
+        // [dotnet].
+        twin_qos: 1,
         api_version: "2021-04-12",
     }
 }
@@ -139,6 +148,8 @@ fn java() -> Habits {
         // refused was not read.
         reconnect: Reconnect { immediate_first: true, ..stepped([80 * MS, 120 * MS], 1, Duration::ZERO) },
         subscribe_qos: SubscribeQos::ALL,
+        // No source was read: as hubstorm's.
+        twin_qos: 0,
         api_version: "2020-09-30",
     }
 }
@@ -156,6 +167,8 @@ fn c() -> Habits {
             ..BackOff::Exponential { base: SECOND, max: 30 * SECOND, jitter }.into()
         },
         subscribe_qos: SubscribeQos::KEPT,
+        // [c].
+        twin_qos: 0,
         api_version: "2020-09-30",
     }
 }
@@ -175,14 +188,19 @@ mod tests {
     use crate::policy::backoff::{Loss, Retries};
     use crate::rng::{Purpose, generator};
 
-    /// Keep-alive, minutes until renewal, QoS of c2d, twin and methods, API version.
-    fn facts(sdk: Sdk) -> (u16, u64, [u8; 3], &'static str) {
+    /// Keep-alive, minutes until renewal, QoS of c2d, twin, methods and twin requests, API version.
+    fn facts(sdk: Sdk) -> (u16, u64, [u8; 4], &'static str) {
         let habits = habits(Some(sdk));
         let minutes = habits.tokens.renewed_after().map_or(0, |after| after.as_secs() / 60);
         assert_eq!((habits.tokens.ttl, habits.tokens.clock_skew_us), (60 * MINUTE, 0));
         assert!(habits.tokens.jitter.abs() < f64::EPSILON, "none spreads its renewals");
         let SubscribeQos { c2d, twin, methods } = habits.subscribe_qos;
-        (habits.keep_alive_s, minutes, [c2d as u8, twin as u8, methods as u8], habits.api_version)
+        (
+            habits.keep_alive_s,
+            minutes,
+            [c2d as u8, twin as u8, methods as u8, habits.twin_qos],
+            habits.api_version,
+        )
     }
 
     /// The least and the most, in milliseconds, that devices wait before their first retries at a hub that does not answer.
@@ -214,7 +232,7 @@ mod tests {
 
     #[test]
     fn python_renews_two_minutes_before_the_end_and_retries_at_once_and_every_ten_seconds() {
-        assert_eq!(facts(Sdk::Python), (60, 58, [1, 1, 1], "2019-10-01"));
+        assert_eq!(facts(Sdk::Python), (60, 58, [1, 1, 1, 1], "2019-10-01"));
         let ten = (10_000, 10_000);
         within(waits(Sdk::Python), [(0, 0), ten, ten, ten, ten, ten]);
         assert_eq!(gives_up(Sdk::Python), (None, true));
@@ -222,7 +240,7 @@ mod tests {
 
     #[test]
     fn node_renews_every_45_minutes_and_gives_up_after_four() {
-        assert_eq!(facts(Sdk::Node), (180, 45, [1, 0, 0], "2021-04-12"));
+        assert_eq!(facts(Sdk::Node), (180, 45, [1, 0, 0, 0], "2021-04-12"));
         // At once, then 100 ms + (2^n - 1) * 0..25 ms, n from 0.
         let bounds = [(0, 0), (100, 100), (100, 125), (100, 175), (100, 275), (100, 475)];
         within(waits(Sdk::Node), bounds);
@@ -231,7 +249,7 @@ mod tests {
 
     #[test]
     fn dotnet_waits_a_second_at_least_and_ten_at_most() {
-        assert_eq!(facts(Sdk::DotNet), (300, 51, [1, 1, 1], "2021-04-12"));
+        assert_eq!(facts(Sdk::DotNet), (300, 51, [1, 1, 1, 1], "2021-04-12"));
         // 100 ms + (2^n - 1) * 80..120 ms: below a second until n is 4.
         let second = (1_000, 1_000);
         within(waits(Sdk::DotNet), [second, second, second, second, (1_300, 1_900), (2_580, 3_820)]);
@@ -240,7 +258,7 @@ mod tests {
 
     #[test]
     fn java_retries_at_once_and_then_as_dotnet_without_its_second() {
-        assert_eq!(facts(Sdk::Java), (230, 51, [1, 1, 1], "2020-09-30"));
+        assert_eq!(facts(Sdk::Java), (230, 51, [1, 1, 1, 0], "2020-09-30"));
         let bounds = [(0, 0), (180, 220), (340, 460), (660, 940), (1_300, 1_900), (2_580, 3_820)];
         within(waits(Sdk::Java), bounds);
         assert_eq!(gives_up(Sdk::Java), (None, false));
@@ -248,7 +266,7 @@ mod tests {
 
     #[test]
     fn c_retries_at_once_and_doubles_a_second_up_to_thirty() {
-        assert_eq!(facts(Sdk::C), (240, 48, [1, 0, 0], "2020-09-30"));
+        assert_eq!(facts(Sdk::C), (240, 48, [1, 0, 0, 0], "2020-09-30"));
         let bounds =
             [(0, 0), (1_000, 1_050), (2_000, 2_100), (4_000, 4_200), (8_000, 8_400), (16_000, 16_800)];
         within(waits(Sdk::C), bounds);

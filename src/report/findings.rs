@@ -26,6 +26,7 @@ pub(super) fn findings(gathered: &Gathered) -> Vec<Finding> {
     findings.extend(commands(gathered));
     findings.extend(unreadable(gathered));
     findings.extend(unfinished(gathered, &messages));
+    findings.extend(undelivered(gathered));
     findings.extend(no_ack(&messages));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     findings
@@ -179,6 +180,17 @@ fn unfinished(gathered: &Gathered, messages: &Totals) -> Option<Finding> {
     Some(finding(Severity::Note, text, format!("{open} open, the oldest for {}", human_us(oldest))))
 }
 
+fn undelivered(gathered: &Gathered) -> Option<Finding> {
+    let deliveries = gathered.sum(|key| key.operation == Operation::Deliver);
+    let lost = deliveries.outcome(Outcome::Lost);
+    (lost > 0).then(|| {
+        let text =
+            "messages that the broker took, or that QoS 0 sent on their way, did not reach every subscriber";
+        let due = plural(deliveries.due, "copy", "copies");
+        finding(Severity::Warning, text, format!("{} of {due} lost", human_count(lost)))
+    })
+}
+
 fn no_ack(messages: &Totals) -> Option<Finding> {
     messages.no_ack.then(|| {
         let text =
@@ -214,7 +226,7 @@ mod tests {
     #[test]
     fn each_finding_has_its_cause_and_its_number() {
         type Record = fn(&mut Recorder);
-        let causes: [(Record, Severity, &str, &str); 13] = [
+        let causes: [(Record, Severity, &str, &str); 14] = [
             (
                 |r| r.error("twin_429", Culprit::Peer, 0, String::new),
                 Severity::Warning,
@@ -242,6 +254,12 @@ mod tests {
                 Severity::Warning,
                 "no IoT hub sends",
                 "1 unreadable message, 0 unknown answers",
+            ),
+            (
+                |r| r.lost(Key { operation: Operation::Deliver, ..KEY }, 3, S),
+                Severity::Warning,
+                "did not reach every subscriber",
+                "3 of 3 copies lost",
             ),
             (
                 |r| r.ok(KEY, &Times { acked: 100 * S, ..Times::default() }),

@@ -45,7 +45,8 @@ pub fn html(result: &RunResult) -> Result<String, ReportError> {
         operations: summary.operations.iter().map(OperationView::of).collect(),
         fleets: fleets(result),
         from_hub: from_hub::table(result),
-        deliveries: deliveries(result),
+        streams: streams(result),
+        foreign: human_count(result.fleets.iter().map(|fleet| fleet.foreign).sum()),
         errors: errors(result),
         findings: findings(result),
         health: health(result),
@@ -71,7 +72,8 @@ struct Page<'a> {
     operations: Vec<OperationView>,
     fleets: Vec<[String; 8]>,
     from_hub: from_hub::Table,
-    deliveries: Vec<[String; 4]>,
+    streams: Vec<[String; 6]>,
+    foreign: String,
     errors: Vec<ErrorView>,
     findings: Vec<FindingView>,
     health: Vec<(&'static str, String)>,
@@ -385,18 +387,14 @@ fn fleets(result: &RunResult) -> Vec<[String; 8]> {
     result.fleets.iter().map(row).collect()
 }
 
-/// The fleets that messages of the run came to, and what came otherwise than once and in order.
-fn deliveries(result: &RunResult) -> Vec<[String; 4]> {
-    let row = |fleet: &crate::result::model::Fleet| {
-        let counts = [fleet.duplicates, fleet.reordered, fleet.foreign];
-        let came = result
-            .operations
-            .iter()
-            .any(|part| part.operation == Operation::Deliver.name() && part.fleet == fleet.name);
-        let [duplicates, reordered, foreign] = counts.map(human_count);
-        (came || counts != [0; 3]).then(|| [plain(&fleet.name), duplicates, reordered, foreign])
+/// What became of each tracked stream.
+fn streams(result: &RunResult) -> Vec<[String; 6]> {
+    let row = |stream: &crate::result::model::Stream| {
+        let [ok, lost, duplicates, reordered] =
+            [stream.ok, stream.lost, stream.duplicates, stream.reordered].map(human_count);
+        [plain(&stream.fleet), plain(&stream.topic), ok, lost, duplicates, reordered]
     };
-    result.fleets.iter().filter_map(row).collect()
+    result.streams.iter().map(row).collect()
 }
 
 struct ErrorView {

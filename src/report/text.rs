@@ -6,7 +6,7 @@ use super::summary::{Figures, OperationSummary, Summary};
 use super::verdict::exit;
 use super::{from_hub, margin};
 use crate::measure::Operation;
-use crate::result::model::{Fleet, RunResult, Severity, Status, ThresholdResult};
+use crate::result::model::{Fleet, RunResult, Severity, Status, Stream, ThresholdResult};
 use crate::units::{human_bytes, human_count};
 use anstyle::{AnsiColor, Style};
 
@@ -35,6 +35,7 @@ pub fn text(result: &RunResult, colour: bool) -> String {
             run(&mut out, result, None);
         }
     }
+    streams(&mut out, result);
     errors(&mut out, result);
     findings(&mut out, result);
     out.text
@@ -371,6 +372,21 @@ fn errors(out: &mut Out, result: &RunResult) {
         );
         let count = human_count(error.count);
         out.wrapped(&format!("  {count:>9}  {class:<longest$}  "), "               ", &body);
+    }
+}
+
+/// The streams of which something did not arrive once and in order.
+fn streams(out: &mut Out, result: &RunResult) {
+    let uneven = |stream: &&Stream| [stream.lost, stream.duplicates, stream.reordered] != [0; 3];
+    let mut streams = result.streams.iter().filter(uneven).peekable();
+    if streams.peek().is_some() {
+        out.heading("Streams");
+    }
+    for stream in streams {
+        let [lost, duplicates, reordered, ok] =
+            [stream.lost, stream.duplicates, stream.reordered, stream.ok].map(human_count);
+        let body = format!("{lost} lost, {duplicates} twice, {reordered} out of order, {ok} arrived");
+        out.wrapped(&format!("  {} to {}: ", plain(&stream.fleet), plain(&stream.topic)), "      ", &body);
     }
 }
 

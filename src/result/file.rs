@@ -163,6 +163,7 @@ mod tests {
                 planned_load: [1.0, 1.0],
             }],
             operations: build::operations(&gathered, &names),
+            streams: Vec::new(),
             series: build::series(&gathered),
             errors: build::errors(&gathered),
             findings: vec![Finding {

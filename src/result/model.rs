@@ -33,6 +33,10 @@ pub struct RunResult {
     pub phases: Vec<Phase>,
     /// Outcomes and latencies by operation, fleet and phase.
     pub operations: Vec<OperationResult>,
+    /// What became of messages that the run published for its own subscribers, by `[[fleet.NAME.send]]`; what was not tracked
+    /// is left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub streams: Vec<Stream>,
     /// The run over time.
     pub series: Series,
     /// Errors by class.
@@ -282,6 +286,25 @@ pub struct FromHub {
     pub c2d_reordered: u64,
     /// Messages that no hub sends, or that cannot be read.
     pub unreadable: u64,
+}
+
+/// What became of the copies of one stream's messages that were to reach subscribers of the same run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Stream {
+    /// The fleet that sends it.
+    pub fleet: String,
+    /// Which of its streams, from 0.
+    pub send: u64,
+    /// Its topic, as in the scenario.
+    pub topic: String,
+    /// Copies that arrived, each counted once.
+    pub ok: u64,
+    /// Copies that were to arrive and did not.
+    pub lost: u64,
+    /// Copies of what had arrived before.
+    pub duplicates: u64,
+    /// Of `ok`, those that a later one of their stream had overtaken.
+    pub reordered: u64,
 }
 
 /// A phase as it was applied.

@@ -56,6 +56,10 @@ pub(super) fn scenario(reader: &mut Reader<'_>, root: &Node, out: &mut Scenario)
             out.drives.extend(drives::drive(reader, element));
         }
     }
+    if let Some(node) = fields.take("$schema") {
+        // For the editor that it is written in; what holds here is this program's own.
+        reader.text(node, "where the JSON Schema is");
+    }
     fields.finish(reader, &[]);
 }
 

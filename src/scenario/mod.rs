@@ -11,6 +11,7 @@ mod model;
 mod node;
 mod overrides;
 mod reader;
+mod schema;
 mod sends;
 
 pub use error::{Errors, Origin, Place, Problem, nearest};
@@ -20,6 +21,7 @@ pub use model::{
     ReconnectSpec, ReportSpec, Scenario, Secret, SendSpec, Spacing, SubscribeSpec, TargetKind, TargetSpec,
     ThresholdSpec, Timing, TwinSpec, ValiditySpec, WillSpec, Written,
 };
+pub use schema::schema;
 
 use node::Value;
 use reader::Reader;

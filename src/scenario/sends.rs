@@ -46,7 +46,13 @@ pub(super) fn timing(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Timing
     let arrival = fields.take("arrival").and_then(|node| reader.choice(node, &arrivals, &[]));
     let spacing = match arrival {
         Some(ArrivalKind::Closed) => think_time(reader, fields),
-        _ => spacing(reader, fields),
+        _ => {
+            if let Some(node) = fields.take("think_time") {
+                let problem = reader.errors.add(&node.place, "think_time is for closed loops");
+                problem.allowed("with arrival = \"closed\"").fix("remove it, or every and rate");
+            }
+            spacing(reader, fields)
+        }
     };
     let burst = fields.take("burst").and_then(|node| reader.integer(node, 1..=BURST_MAX));
     Timing { spacing, arrival, burst: burst.map(|burst| burst.value) }
@@ -66,10 +72,6 @@ fn think_time(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<Spacin
 }
 
 pub(super) fn spacing(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<Spacing> {
-    if let Some(node) = fields.take("think_time") {
-        let problem = reader.errors.add(&node.place, "think_time is for closed loops");
-        problem.allowed("with arrival = \"closed\"").fix("remove it, or every and rate");
-    }
     let every = fields.take("every");
     let rate = fields.take("rate");
     match (every, rate) {

@@ -105,6 +105,13 @@ fn the_result_schema_is_json() {
 }
 
 #[test]
+fn the_scenario_schema_is_what_the_library_has() {
+    let finished = hubstorm(&["schema", "scenario"]);
+    let schema: serde_json::Value = serde_json::from_str(&finished.exits(0).stdout).expect("JSON on stdout");
+    assert_eq!(schema, hubstorm::scenario::schema());
+}
+
+#[test]
 fn check_prints_what_the_run_needs_and_starts_nothing() {
     let work = Workplace::new(&built_in("60s"));
     let finished = hubstorm(&["check", work.scenario().to_str().expect("a plain path")]);

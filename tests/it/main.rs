@@ -25,6 +25,8 @@ mod rabbitmq;
 mod regression;
 mod report;
 mod scenario;
+mod schema;
 mod sdk;
 mod sdk_habits;
 mod secrets;
+mod tokens;

@@ -25,9 +25,10 @@ fn says_what_the_preset_says(sdk: Sdk) {
     device.does(json!({"do": "listen", "methods": ["reboot"]}), "listening");
     device.does(json!({"do": "twin"}), "twin");
     device.leave();
-    let Said { keep_alive_s, clean_session, user_name, mut subscribed } = hub.said().remove(0);
+    let Said { keep_alive_s, clean_session, user_name, mut subscribed, twin_qos } = hub.said().remove(0);
     let habits = habits(sdk);
     assert_eq!((keep_alive_s, clean_session), (habits.keep_alive_s, false));
+    assert_eq!(twin_qos, Some(habits.twin_qos));
     let version = format!("/{ID}/?api-version={}&DeviceClientType=", habits.api_version);
     assert!(user_name.contains(&version), "{user_name}");
     subscribed.sort();

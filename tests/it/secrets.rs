@@ -6,12 +6,20 @@ use crate::support::hubstorm::{Finished, WIDE_VALIDITY, Workplace, command, tota
 use crate::support::mosquitto::Mosquitto;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use hubstorm::emulator::control::{Command, ControlConfig, ControlDevice, SecretText};
+use hubstorm::fleet;
 use hubstorm::iothub::sas::Key;
+use hubstorm::link::Endpoint;
+use hubstorm::plan::Plan;
+use hubstorm::policy::backoff::BackOff;
+use hubstorm::scenario::Input;
 use std::fs;
 use std::io::Write;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// Every marked secret begins so. A key is 33 bytes, so that its base64 has no padding that could differ.
 const MARK: &str = "MARKED-SECRET";
@@ -37,7 +45,9 @@ fn looks() -> Vec<String> {
         let text = URL_SAFE_NO_PAD.encode(format!("{}{MARK}", "x".repeat(offset)));
         text[4..text.len() - 2].to_owned()
     });
-    [MARK.to_owned(), hex(true), hex(false)].into_iter().chain(encoded).collect()
+    // As `Debug` shows bytes.
+    let decimal = MARK.bytes().map(|byte| byte.to_string()).collect::<Vec<_>>().join(", ");
+    [MARK.to_owned(), hex(true), hex(false), decimal].into_iter().chain(encoded).collect()
 }
 
 /// Tokens, and the keys that devices of the group sign with.
@@ -124,7 +134,8 @@ fn through_all(work: Workplace, environment: &[(&'static str, String)], code: i3
 fn the_search_finds_what_it_looks_for() {
     let secret = plain(7);
     let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
-    for (offset, text) in [(0, secret.clone()), (0, hex.to_uppercase()), (0, hex)]
+    let bytes = format!("{:?}", secret.as_bytes());
+    for (offset, text) in [(0, secret.clone()), (0, hex.to_uppercase()), (0, hex), (0, bytes)]
         .into_iter()
         .chain((0..3).map(|offset| (offset, STANDARD.encode(format!("{}{secret}", "y".repeat(offset))))))
     {
@@ -279,9 +290,82 @@ fn other_subcommands_say_nothing_of_the_environment() {
     let secret = [("GROUP", plain(3)), ("KEY", key(3))];
     let secrets = secret.each_ref().map(|(name, value)| (*name, value.as_str()));
     clean_words("schema", loud(&["schema", "result"], &secrets, "").exits(0));
+    clean_words("schema", loud(&["schema", "scenario"], &secrets, "").exits(0));
     clean_words("help", loud(&["--help"], &secrets, "").exits(0));
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("result.json");
     fs::write(&file, format!("{{\"{0}\":\"{0}\"}}", plain(4))).expect("the folder is ours");
     clean_words("report", loud(&["report", path(&file)], &secrets, "").exits(1));
+}
+
+/// A plan with a marked secret of every kind that the target takes, and its device files.
+fn marked_plan(target: &str, fleets: &str) -> Plan {
+    let text = format!("{target}\n{fleets}\n[[phase]]\nname = \"p\"\nduration = \"1h\"\n");
+    let env = |name: &str| match name {
+        "GROUP" => Some(key(1)),
+        "POLICY" => Some(key(2)),
+        "PASSWORD" => Some(plain(3)),
+        _ => None,
+    };
+    let files = |path: &Path| match path.to_str() {
+        Some("keys.txt") => Ok(format!("c1,{}\n", key(4)).into_bytes().into()),
+        Some("users.csv") => Ok(format!("u1,{}\n", plain(5)).into_bytes().into()),
+        _ => Err(std::io::ErrorKind::NotFound.into()),
+    };
+    let input = Input { file: "marked.toml", text: &text, overrides: &[], env: &env, files: &files };
+    hubstorm::plan::load(&input, &mut rand::rng()).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+const HUB: &str = "[target]\nkind = \"iot-hub\"\nhost = \"127.0.0.1\"";
+const HUBS_FLEETS: &str = "[fleet.a]\ndevices = 2\nauth = { kind = \"sas\", group_key = \"${env.GROUP}\" }\n\
+                           [fleet.b]\ndevices = 1\nauth = { kind = \"sas\", policy = \"device\", key = \"${env.POLICY}\" }\n\
+                           [fleet.c]\ndevices = 1\nauth = { kind = \"sas\", file = \"keys.txt\" }";
+const BROKER: &str = "[target]\nkind = \"mqtt\"\nhost = \"127.0.0.1\"";
+const BROKERS_FLEETS: &str = "[fleet.d]\ndevices = 1\n\
+                              auth = { kind = \"password\", username = \"u\", password = \"${env.PASSWORD}\" }\n\
+                              [fleet.e]\ndevices = 1\nauth = { kind = \"password\", file = \"users.csv\" }";
+
+/// In a process of its own, whose stderr is read: workers panic in mid-run, and then whatever holds secrets is told by
+/// the panic itself.
+#[test]
+#[ignore = "it panics; a_panic_shows_no_secret runs it"]
+fn panics_with_secrets_at_hand() {
+    let mut plan = marked_plan(HUB, HUBS_FLEETS);
+    for fleet in &mut plan.fleets {
+        // Nobody listens, and the next attempt would be after the end of time.
+        fleet.reconnect = BackOff::Fixed { delay: Duration::MAX }.into();
+    }
+    let free = crate::support::address::listen(crate::support::address::own_address()).local_addr().unwrap();
+    let endpoint = Endpoint { host: free.ip().to_string(), port: free.port(), ..Endpoint::default() };
+    let settings = fleet::Settings { workers: 1, endpoint: Arc::new(endpoint), trace: None };
+    let (_control, controlled) = tokio::sync::watch::channel(fleet::Control::Run);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let finished =
+        runtime.block_on(fleet::run(Arc::new(plan), settings, None, controlled, |_, _| {})).unwrap();
+    eprintln!("the run says {:?}", finished.environment);
+    let group_keys = vec![SecretText::new(key(1).into())];
+    let devices = vec![ControlDevice { id: "c1".to_owned(), key: SecretText::new(key(4).into()) }];
+    let config = ControlConfig { group_keys, devices, ..ControlConfig::default() };
+    let served = config.to_config().unwrap();
+    let plans = [marked_plan(HUB, HUBS_FLEETS), marked_plan(BROKER, BROKERS_FLEETS)];
+    Err::<(), _>((plans, Command::Config(config), served)).expect("no secret is told");
+}
+
+#[test]
+fn a_panic_shows_no_secret() {
+    let this = std::env::current_exe().expect("it runs");
+    let mut child = std::process::Command::new(this);
+    child.args(["--exact", "secrets::panics_with_secrets_at_hand", "--ignored", "--nocapture"]);
+    let output = child.env("RUST_BACKTRACE", "full").output().expect("it can be started");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    for said in [
+        "overflow when adding duration",
+        "worker 0 of the load generator",
+        "no secret is told: (",
+        "api_version",
+    ] {
+        assert!(stderr.contains(said), "{said} is missing: {stderr}");
+    }
+    clean("stdout", &output.stdout);
+    clean("stderr", &output.stderr);
 }

@@ -32,6 +32,8 @@ pub struct Said {
     pub user_name: String,
     /// Filters and their QoS, in order.
     pub subscribed: Vec<(String, u8)>,
+    /// How it asks for its twin.
+    pub twin_qos: Option<u8>,
 }
 
 pub struct Overheard {
@@ -110,6 +112,7 @@ fn introduction(connect: &[u8]) -> Said {
         clean_session: rest[1] & 0b10 != 0,
         user_name: field(fields).0,
         subscribed: Vec::new(),
+        twin_qos: None,
     }
 }
 
@@ -135,21 +138,20 @@ fn answer(frame: &Frame, said: &mut Said) -> Option<Vec<u8>> {
         }
         mqtt::PUBLISH => {
             let (topic, id, _) = frame.publish();
-            if let Some(id) = id {
-                // The SDK for Python asks for its twin at QoS 1.
-                let ack = small_frame(0x40, &id.to_be_bytes());
-                return Some([ack, twin(&topic).unwrap_or_default()].concat());
-            }
-            twin(&topic)
+            let ack = id.map(|id| small_frame(0x40, &id.to_be_bytes())).unwrap_or_default();
+            let twin = topic.strip_prefix("$iothub/twin/GET/?$rid=").map(|request| {
+                said.twin_qos = Some(u8::from(id.is_some()));
+                twin(request)
+            });
+            Some([ack, twin.unwrap_or_default()].concat())
         }
         mqtt::PINGREQ => Some(vec![0xd0, 0]),
         _ => None,
     }
 }
 
-/// An empty twin, to whom asks for one.
-fn twin(topic: &str) -> Option<Vec<u8>> {
-    let request = topic.strip_prefix("$iothub/twin/GET/?$rid=")?;
+/// The answer to a request for a twin: an empty one.
+fn twin(request: &str) -> Vec<u8> {
     let topic = text(&format!("$iothub/twin/res/200/?$rid={request}"));
-    Some(small_frame(mqtt::PUBLISH << 4, &[&topic[..], br#"{"desired":{},"reported":{}}"#].concat()))
+    small_frame(mqtt::PUBLISH << 4, &[&topic[..], br#"{"desired":{},"reported":{}}"#].concat())
 }

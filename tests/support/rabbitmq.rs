@@ -120,6 +120,7 @@ fn start_node(folder: &Path, address: IpAddr, mapper_port: u16) -> Child {
         .env("HOME", folder) // The cookie of Erlang's distribution goes there.
         .env("ERL_EPMD_PORT", mapper_port.to_string())
         .env("RABBITMQ_CONF_ENV_FILE", "/dev/null")
+        .env("ERL_CRASH_DUMP", folder.join("erl_crash.dump")) // Not where the tests happen to run.
         .env("RABBITMQ_CONFIG_FILE", folder.join("rabbitmq.conf"))
         .env("RABBITMQ_DIST_PORT", NODE_PORT.to_string())
         .env("RABBITMQ_ENABLED_PLUGINS_FILE", folder.join("enabled_plugins"))

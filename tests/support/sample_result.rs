@@ -287,6 +287,7 @@ pub(crate) fn pass() -> RunResult {
             phase("evening peak", false, 60, 90, [1.0, 1.0], [1.0, 4.0]),
         ],
         operations: operations(&mut numbers),
+        streams: Vec::new(),
         series: Series { interval_us: 1_000_000, rows: rows(&mut numbers) },
         errors: vec![
             error("ack_timeout", "peer", 76, 70_112_000, 72_918_000, "meter-00421: no PUBACK within 2 s"),

@@ -4,7 +4,7 @@ mod hub;
 
 use super::*;
 use crate::link::{Buffers, Deadlines, End, Endpoint, Link, Transport};
-use crate::measure::{Gathered, Totals};
+use crate::measure::{Gathered, Operation, Totals};
 use crate::plan;
 use crate::scenario::Input;
 use crate::wire::{self, Packet, Strictness, encode};

@@ -1,0 +1,528 @@
+//! The JSON Schema of scenarios against the reader that decides. Nothing else ties the two together, so every table of the
+//! schema is shown to both, with every key, every word and values of every kind: what the schema refuses the reader must
+//! refuse (no false alarm in an editor), and what the reader refuses by its shape the schema must refuse.
+
+use hubstorm::plan;
+use hubstorm::scenario::{self, FileText, Input, Problem};
+use jsonschema::Validator;
+use rand::SeedableRng;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// No key of any table.
+const UNKNOWN: &str = "no-such-key";
+/// What `${env.EXAMPLE}` stands for in a test is what the key was given as an example.
+const REFERENCE: &str = "${env.EXAMPLE}";
+
+/// What is wrong by its meaning: a schema need not see it. Everything else that the reader says, it must.
+const MEANING: [&str; 11] = [
+    "a closed loop sends when the message before has ended",
+    "think_time is for closed loops",
+    "rate and every contradict each other",
+    "answer = false and this contradict each other",
+    "two sources of keys",
+    "shorter than base",
+    "too long",
+    "MQTT counts the keep-alive in 16 bits of seconds",
+    "IoT Hub does not wait for so long",
+    "not an environment reference",
+    "given twice",
+];
+
+/// Begins of such.
+const MEANING_OF: [&str; 2] = ["the environment variable ", "cannot read a secret from "];
+
+/// Texts at the borders of what units, names and addresses may be.
+const TEXTS: &[&str] = &[
+    "",
+    " ",
+    "x",
+    "a b",
+    "zzz",
+    "7",
+    "10",
+    "0s",
+    "0.0s",
+    "10s",
+    " 10s ",
+    "10 s",
+    "1.5s",
+    ".5s",
+    "5.s",
+    "1..5s",
+    "1h30m",
+    "1m1",
+    "1us",
+    "1µs",
+    "100d",
+    "5 parsecs",
+    "-10s",
+    "+10s",
+    "- 10s",
+    "+0s",
+    "400",
+    "400/s",
+    "+400/s",
+    "1e3/s",
+    "0/s",
+    "300/1m",
+    "2.5 / s",
+    "60/m",
+    "1/0s",
+    "1/s/s",
+    "/s",
+    "50",
+    "0%",
+    "0.5%",
+    "50%",
+    "+5%",
+    " 5 % ",
+    "99.95%",
+    "100%",
+    "100.0%",
+    "100.5%",
+    "101%",
+    "1e1%",
+    "10000%",
+    "10001%",
+    "-1%",
+    "%",
+    "0% -> 100%",
+    "0%->50%",
+    "0% ->",
+    "-> 5%",
+    "0% -> 101%",
+    "50% -> 10001%",
+    "0% -> 50% -> 100%",
+    "never",
+    "-2m",
+    "10.0.0.1",
+    "::1",
+    "fe80::1",
+    "10.0.0",
+    "10.0.0.0/8",
+    "1:2",
+    "${env.}",
+    "x${env.EXAMPLE",
+    "${file.key.txt}",
+    "x${file.key.txt}",
+    "${device}",
+];
+
+fn environment(name: &str, example: &str) -> Option<String> {
+    let value = match name {
+        "EXAMPLE" => example,
+        "HOST" | "IOTHUB_HOST" | "BROKER_HOST" => "example.azure-devices.net",
+        "KEY" | "PASSWORD" | "IOTHUB_GROUP_KEY" | "BROKER_PASSWORD" => {
+            "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+        }
+        _ => return None,
+    };
+    Some(value.to_owned())
+}
+
+/// Every file that is asked for holds one secret.
+fn files(_: &Path) -> std::io::Result<FileText> {
+    Ok(b"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n".to_vec().into())
+}
+
+/// All that the reader says about a scenario.
+fn read(file: &str, text: &str, example: &str) -> Vec<Problem> {
+    let env = |name: &str| environment(name, example);
+    let input = Input { file, text, overrides: &[], env: &env, files: &files };
+    let (_, errors) = scenario::read(&input);
+    errors.problems().into_iter().cloned().collect()
+}
+
+fn by_meaning(problem: &Problem) -> bool {
+    MEANING.contains(&problem.what.as_str()) || MEANING_OF.iter().any(|what| problem.what.starts_with(what))
+}
+
+/// The scenario with `value` at a place whose parent is there.
+fn with(document: &Value, pointer: &str, value: Value) -> Value {
+    let mut document = document.clone();
+    let (parent, key) = pointer.rsplit_once('/').expect("not the root");
+    match document.pointer_mut(parent).expect("the parent is there") {
+        Value::Object(table) => {
+            table.insert(key.to_owned(), value);
+        }
+        Value::Array(list) => list.splice(.., [value]).for_each(drop),
+        other => panic!("{pointer}: below {other}"),
+    }
+    document
+}
+
+fn without(document: &Value, pointer: &str, key: &str) -> Value {
+    let mut document = document.clone();
+    table_at(&mut document, pointer).remove(key);
+    document
+}
+
+fn table_at<'v>(document: &'v mut Value, pointer: &str) -> &'v mut Map<String, Value> {
+    document.pointer_mut(pointer).and_then(Value::as_object_mut).expect("a table is there")
+}
+
+/// What a key may be: itself, or one of its alternatives.
+fn alternatives(schema: &Value) -> Vec<&Value> {
+    schema["anyOf"].as_array().map_or_else(|| vec![schema], |any| any.iter().collect())
+}
+
+/// The words of a key that takes one of a few.
+fn words(schema: &Value) -> Vec<Value> {
+    let lists = alternatives(schema).into_iter().filter_map(|alternative| alternative["enum"].as_array());
+    lists.flatten().cloned().collect()
+}
+
+/// A value that the schema gives, or that its type makes obvious.
+fn example(schema: &Value) -> Value {
+    let given = [&schema["examples"][0], &schema["default"], &schema["enum"][0]];
+    if let Some(given) = given.into_iter().find(|given| !given.is_null()) {
+        return given.clone();
+    }
+    match schema["type"].as_str() {
+        Some("integer") => schema["minimum"].clone(),
+        Some("boolean") => json!(true),
+        Some("array") => json!([example(&schema["items"])]),
+        Some("object") => json!({ "probe": example(&schema["additionalProperties"]) }),
+        _ => example(schema["anyOf"].get(0).unwrap_or_else(|| panic!("no example of {schema}"))),
+    }
+}
+
+/// Goes through the schema and notes every difference.
+struct Comparison {
+    validator: Validator,
+    /// What the two said differently, or what keeps them from being compared.
+    differences: BTreeSet<String>,
+    tables: usize,
+    scenarios: usize,
+    /// Each key with a scenario that both take: it is in there.
+    keys: Vec<(String, Value, Value)>,
+}
+
+impl Comparison {
+    fn differ(&mut self, what: String) {
+        self.differences.insert(what);
+    }
+
+    /// Shows a scenario to both; true when both take it.
+    fn agree(&mut self, document: &Value, example: &str, what: &dyn Fn() -> String) -> bool {
+        self.scenarios += 1;
+        let problems = read("x.json", &document.to_string(), example);
+        let valid = self.validator.is_valid(document);
+        match problems.iter().find(|problem| !by_meaning(problem)) {
+            _ if !valid && problems.is_empty() => {
+                self.differ(format!("{}: the schema refuses what the reader takes", what()));
+            }
+            Some(problem) if valid => {
+                let allowed = problem.allowed.as_deref().unwrap_or_default();
+                self.differ(format!(
+                    "{}: the schema takes it; the reader: {} ({allowed})",
+                    what(),
+                    problem.what
+                ));
+            }
+            _ => {}
+        }
+        valid && problems.is_empty()
+    }
+
+    /// A key: `document` has a good value at `pointer`.
+    fn key(&mut self, schema: &Value, pointer: &str, document: &Value) {
+        self.values(schema, pointer, document);
+        for alternative in alternatives(schema) {
+            if alternative["properties"].is_object() {
+                self.table(alternative, pointer, document);
+            } else if alternative["type"] == "object" {
+                // A table whose keys are names.
+                let entry = &alternative["additionalProperties"];
+                let named = with(document, pointer, json!({ "probe": example(entry) }));
+                self.key(entry, &format!("{pointer}/probe"), &named);
+                let odd = with(document, pointer, json!({ "an odd name": example(entry) }));
+                self.agree(&odd, "", &|| format!("{pointer} with an odd name"));
+            } else if alternative["type"] == "array" {
+                let entry = &alternative["items"];
+                let listed = with(document, pointer, json!([example(entry)]));
+                self.key(entry, &format!("{pointer}/0"), &listed);
+            }
+        }
+    }
+
+    /// Values of all kinds, and those at the borders that the schema or the reader name.
+    fn values(&mut self, schema: &Value, pointer: &str, document: &Value) {
+        let mut values =
+            vec![json!(null), json!(true), json!(false), json!(1.5), json!([]), json!([1]), json!(["x"])];
+        values.extend([json!({}), json!({ "probe": 1 }), json!({ "probe": "x" })]);
+        values.extend([-1, 0, 1, 2, 7, i64::MAX].map(|number| json!(number)));
+        values.extend(TEXTS.iter().map(|text| json!(text)));
+        values.extend(words(schema));
+        for wrong in [json!("zzz"), json!(null)] {
+            for problem in read("x.json", &with(document, pointer, wrong).to_string(), "") {
+                let allowed = problem.allowed.unwrap_or_default();
+                values.extend(allowed.split(", ").filter_map(|word| serde_json::from_str(word).ok()));
+                let range =
+                    allowed.strip_prefix("a whole number from ").and_then(|range| range.split_once(" to "));
+                for end in
+                    range.map_or([None, None], |(from, to)| [from, to].map(|end| end.parse::<i64>().ok()))
+                {
+                    let near =
+                        end.map_or([None; 3], |end| [end.checked_sub(1), Some(end), end.checked_add(1)]);
+                    values.extend(near.into_iter().flatten().map(|number| json!(number)));
+                }
+            }
+        }
+        for value in values {
+            self.agree(&with(document, pointer, value.clone()), "", &|| format!("{pointer} = {value}"));
+        }
+        for alternative in alternatives(schema) {
+            let good =
+                [&alternative["enum"][0], &alternative["examples"][0]].into_iter().find_map(Value::as_str);
+            let Some(text) = good else { continue };
+            let expanded = with(document, pointer, json!(REFERENCE));
+            self.agree(&expanded, text, &|| format!("{pointer} = {REFERENCE} for {text}"));
+        }
+    }
+
+    /// A table of which every key is known, in each of its shapes: what keys there are can depend on a word.
+    fn table(&mut self, schema: &Value, pointer: &str, document: &Value) {
+        self.tables += 1;
+        let properties = schema["properties"].as_object().expect("it has keys");
+        let place = |table: Value| if pointer.is_empty() { table } else { with(document, pointer, table) };
+        let shapes: Vec<Value> =
+            schema["examples"].as_array().into_iter().flatten().map(|table| place(table.clone())).collect();
+        if shapes.is_empty() {
+            self.differ(format!("{pointer}: the schema gives no example of this table"));
+        }
+        for shape in &shapes {
+            if !self.agree(shape, "", &|| format!("{pointer}: an example")) {
+                self.differ(format!("{pointer}: an example is refused: {shape}"));
+            }
+        }
+        let mut states = shapes.clone();
+        for (key, property) in properties {
+            for word in words(property) {
+                let worded = |shape| with(shape, &format!("{pointer}/{key}"), word.clone());
+                let worded: Vec<Value> = shapes.iter().map(worded).collect();
+                let good = worded
+                    .iter()
+                    .filter(|state| self.agree(state, "", &|| format!("{pointer}/{key} = {word}")));
+                if good.count() == 0 {
+                    self.differ(format!("{pointer}: no example of this table with {key} = {word}"));
+                }
+                states.extend(worded);
+            }
+        }
+        let mut known = BTreeSet::new();
+        for state in &states {
+            known.extend(self.known_keys(state, pointer));
+            self.each_key(state, pointer, properties);
+        }
+        let described: BTreeSet<String> = properties.keys().cloned().collect();
+        for key in known.symmetric_difference(&described) {
+            let who = if known.contains(key) { "only the reader" } else { "only the schema" };
+            self.differ(format!("{pointer}: {who} knows the key {key}"));
+        }
+        for (key, property) in properties {
+            let below = format!("{pointer}/{key}");
+            let given = shapes.iter().map(|shape| with(shape, &below, example(property)));
+            let good: Vec<Value> =
+                given.filter(|given| self.agree(given, "", &|| format!("{below}: an example"))).collect();
+            match good.first() {
+                Some(document) => {
+                    self.keys.push((below.clone(), property.clone(), document.clone()));
+                    self.key(property, &below, document);
+                }
+                None => self.differ(format!("{pointer}: no example of this table takes {key}")),
+            }
+        }
+    }
+
+    /// The keys that the reader lists when it sees one that it does not know.
+    fn known_keys(&mut self, state: &Value, pointer: &str) -> Vec<String> {
+        let mut odd = state.clone();
+        odd.pointer_mut(pointer)
+            .and_then(Value::as_object_mut)
+            .expect("a table")
+            .insert(UNKNOWN.to_owned(), json!(1));
+        self.agree(&odd, "", &|| format!("{pointer} with an unknown key"));
+        let problems = read("x.json", &odd.to_string(), "");
+        let problem = problems.into_iter().find(|problem| problem.found.as_deref() == Some(UNKNOWN));
+        let allowed = problem.and_then(|problem| problem.allowed).unwrap_or_default();
+        allowed.split(", ").filter(|key| !key.is_empty()).map(str::to_owned).collect()
+    }
+
+    /// Every key added, and every one that is there left out.
+    fn each_key(&mut self, state: &Value, pointer: &str, properties: &Map<String, Value>) {
+        let table = state.pointer(pointer).expect("it is there").clone();
+        for (key, property) in properties {
+            let changed = if table.get(key).is_some() {
+                without(state, pointer, key)
+            } else {
+                with(state, &format!("{pointer}/{key}"), example(property))
+            };
+            self.agree(&changed, "", &|| format!("{pointer}: {key} added or removed in {table}"));
+        }
+    }
+}
+
+fn compared() -> Comparison {
+    let schema = scenario::schema();
+    let mut comparison = Comparison {
+        validator: validator(),
+        differences: BTreeSet::new(),
+        tables: 0,
+        scenarios: 0,
+        keys: Vec::new(),
+    };
+    comparison.table(&schema, "", &schema["examples"][0]);
+    comparison
+}
+
+fn validator() -> Validator {
+    jsonschema::draft202012::meta::validate(&scenario::schema()).expect("it is a schema");
+    jsonschema::draft202012::new(&scenario::schema()).expect("it is a schema")
+}
+
+#[test]
+fn schema_and_reader_agree_on_every_key_word_and_value() {
+    let compared = compared();
+    let differences: Vec<String> = compared.differences.into_iter().collect();
+    assert!(differences.is_empty(), "{} differences:\n{}", differences.len(), differences.join("\n"));
+    assert!(compared.tables >= 15, "{} tables", compared.tables);
+    assert!(compared.scenarios >= 5_000, "{} scenarios", compared.scenarios);
+}
+
+/// A scenario file as the value that editors check.
+fn parsed(path: &Path) -> Option<Value> {
+    let text = fs::read_to_string(path).expect("the file exists");
+    if path.extension().is_some_and(|extension| extension == "json") {
+        return serde_json::from_str(&text).ok();
+    }
+    toml::from_str(&text).ok()
+}
+
+fn folder(name: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).expect("the folder exists");
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("readable").path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml" || extension == "json"));
+    paths.sort();
+    paths
+}
+
+#[test]
+fn the_shipped_scenarios_are_valid() {
+    let (validator, paths) = (validator(), folder("scenarios"));
+    assert!(paths.len() >= 8);
+    for path in paths {
+        let scenario = parsed(&path).expect("it can be parsed");
+        let errors: Vec<String> = validator
+            .iter_errors(&scenario)
+            .map(|error| format!("{}: {error}", error.instance_path()))
+            .collect();
+        assert!(errors.is_empty(), "{}:\n{}", path.display(), errors.join("\n"));
+    }
+}
+
+#[test]
+fn broken_scenarios_are_refused_unless_only_their_meaning_is_wrong() {
+    let validator = validator();
+    let mut refused = 0;
+    for path in folder("tests/scenarios_bad") {
+        // What no parser reads, no schema sees.
+        let Some(scenario) = parsed(&path) else { continue };
+        if !validator.is_valid(&scenario) {
+            refused += 1;
+            continue;
+        }
+        let text = fs::read_to_string(&path).expect("it was read before");
+        let unseen =
+            read(&path.to_string_lossy(), &text, "").into_iter().find(|problem| !by_meaning(problem));
+        assert!(unseen.is_none(), "{}: {unseen:?}", path.display());
+    }
+    assert!(refused >= 15, "{refused}");
+}
+
+/// What a device of an IoT hub can subscribe to is the plan's to know.
+#[test]
+fn the_subscriptions_of_an_iot_hub_are_listed() {
+    let schema = scenario::schema();
+    let subscribe = &schema["properties"]["fleet"]["additionalProperties"]["properties"]["subscribe"];
+    let listed = words(&subscribe["items"]);
+    let mut document = schema["examples"][0].clone();
+    document["fleet"]["meter"]["subscribe"] = json!(listed);
+    planned(&document).expect("the plan knows them");
+    document["fleet"]["meter"]["subscribe"] = json!(["zzz"]);
+    let errors = planned(&document).expect_err("there is no such subscription");
+    let allowed = listed.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    assert!(errors.contains(&format!("allowed: {allowed}\n")) || errors.ends_with(&allowed), "{errors}");
+}
+
+/// What a scenario resolves to, without the text of it.
+fn planned(document: &Value) -> Result<String, String> {
+    let text = document.to_string();
+    let env = |name: &str| environment(name, "");
+    let input = Input { file: "x.json", text: &text, overrides: &[], env: &env, files: &files };
+    let mut plan =
+        plan::load(&input, &mut rand::rngs::StdRng::seed_from_u64(1)).map_err(|errors| errors.to_string())?;
+    plan.source.text.clear();
+    plan.source.sha256.clear();
+    Ok(format!("{plan:?}"))
+}
+
+/// The scenario for a broker, and for a hub whose devices subscribe to all there is: a key may be for one of the two.
+fn for_both_targets(document: &Value) -> [Value; 2] {
+    let [mut broker, mut hub] = [document.clone(), document.clone()];
+    broker["target"]["kind"] = json!("mqtt");
+    broker["target"]["host"] = json!("localhost");
+    for fleet in hub["fleet"].as_object_mut().into_iter().flat_map(Map::values_mut) {
+        fleet["subscribe"] = json!(["c2d", "twin", "methods"]);
+    }
+    [broker, hub]
+}
+
+#[test]
+fn defaults_are_what_a_scenario_gets_that_says_nothing() {
+    let (mut compared_here, mut wrong) = (0, Vec::new());
+    for (pointer, schema, document) in compared().keys {
+        let Some(default) = schema.get("default") else { continue };
+        compared_here += 1;
+        let (table, key) = pointer.rsplit_once('/').expect("a key is in a table");
+        let given = [document.clone(), with(&document, &pointer, default.clone())];
+        let [silent, spoken] = [without(&given[0], table, key), given[1].clone()];
+        let plans = for_both_targets(&silent).into_iter().zip(for_both_targets(&spoken));
+        let plans = plans.map(|(silent, spoken)| (planned(&silent), planned(&spoken)));
+        let (read, unread): (Vec<_>, Vec<_>) =
+            plans.partition(|(silent, spoken)| silent.is_ok() && spoken.is_ok());
+        if read.iter().any(|(silent, spoken)| silent != spoken) {
+            wrong.push(format!("{pointer}: {default} is not the default"));
+        }
+        if read.is_empty() {
+            wrong.push(format!("{pointer}: no plan to compare: {unread:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(compared_here >= 40, "{compared_here} defaults");
+}
+
+#[test]
+fn every_key_is_described_here_and_in_the_documentation() {
+    let documentation = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/scenario.md"));
+    let documentation = documentation.expect("it is there");
+    for (pointer, schema, _) in compared().keys {
+        let description = schema["description"].as_str().unwrap_or_default();
+        assert!(description.ends_with('.'), "{pointer} is not described");
+        let key = pointer.rsplit('/').next().expect("a key");
+        let forms = [
+            format!("`{key}`"),
+            format!("`[{key}]`"),
+            format!("`[[{key}]]`"),
+            format!(".{key}."),
+            format!("{key} = "),
+        ];
+        assert!(
+            forms.iter().any(|form| documentation.contains(form)),
+            "docs/scenario.md does not mention {pointer}"
+        );
+    }
+}

@@ -1,0 +1,93 @@
+//! Tokens and ids against the built-in hub: clocks that are wrong, the habits of SDKs, and two runs with one id.
+
+use crate::support::emulator::Emulator;
+use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, all_ok, totals};
+use hubstorm::result::model::RunResult;
+use std::net::Ipv4Addr;
+
+const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+fn phase(duration: &str) -> String {
+    format!("[[phase]]\nname = \"steady\"\nduration = \"{duration}\"\n{WIDE_VALIDITY}")
+}
+
+fn finding(result: &RunResult, part: &str) -> bool {
+    result.findings.iter().any(|finding| finding.text.contains(part))
+}
+
+/// A hub allows five minutes between the clocks: a token of half a minute that was stamped six minutes ago is over.
+#[test]
+fn a_clock_that_is_too_wrong_lets_nobody_in() {
+    let fleets = [("slow", "-6m"), ("slower", "-4m"), ("fast", "+6m")].map(|(name, skew)| {
+        format!(
+            "[fleet.{name}]\ndevices = 2\nreconnect = {{ kind = \"never\" }}\n\
+             auth = {{ kind = \"sas\", ttl = \"30s\", clock_skew = \"{skew}\" }}\n"
+        )
+    });
+    let work = Workplace::new(&format!("{}{}", fleets.concat(), phase("1s")));
+    work.run().exits(99);
+    let result = work.result();
+    let connects = |fleet: &str| {
+        let rows = result.operations.iter().filter(|row| row.operation == "connect" && row.fleet == fleet);
+        rows.map(|row| (row.due, row.outcomes.clone())).collect::<Vec<_>>()
+    };
+    for (fleet, outcome) in [("slow", "refused"), ("slower", "ok"), ("fast", "ok")] {
+        assert_eq!(connects(fleet), [(2, [(outcome.to_owned(), 2)].into())], "{fleet}");
+    }
+    let [error] = &result.errors[..] else { panic!("one class: {:?}", result.errors) };
+    assert_eq!((error.class.as_str(), error.count), ("connack_5", 2));
+    assert!(
+        finding(&result, "an expired token") && finding(&result, "tried no more"),
+        "{:?}",
+        result.findings
+    );
+}
+
+#[test]
+fn a_hub_takes_devices_with_the_habits_of_every_sdk() {
+    let fleets = ["python", "node", "dotnet", "java", "c"].map(|sdk| {
+        format!(
+            "[fleet.{sdk}]\ndevices = 2\nsdk = \"{sdk}\"\nsubscribe = [\"c2d\", \"twin\", \"methods\"]\n\
+             auth = {{ kind = \"sas\", ttl = \"20m\" }}\n[[fleet.{sdk}.send]]\nevery = \"500ms\"\npayload = \"x\"\n"
+        )
+    });
+    let work = Workplace::new(&format!("{}{}", fleets.concat(), phase("1s")));
+    work.run().exits(0);
+    let result = work.result();
+    assert_eq!((all_ok(&result, "connect"), all_ok(&result, "subscribe")), (10, 10));
+    assert_eq!(all_ok(&result, "telemetry"), 10 * 2);
+    assert!(
+        result.errors.is_empty() && result.findings.is_empty(),
+        "{:?} {:?}",
+        result.errors,
+        result.findings
+    );
+}
+
+/// Each newcomer ends the other's connection, in two runs that know nothing of each other.
+#[test]
+fn two_runs_with_the_same_ids_see_what_it_looks_like() {
+    let hub = Emulator::start(Ipv4Addr::LOCALHOST.into(), &["--group-key", "env:K"], &[("K", KEY)]);
+    let scenario = format!(
+        "[target]\nkind = \"iot-hub\"\nhost = \"127.0.0.1\"\nport = {}\nca = \"{}\"\n\
+         [fleet.meter]\ndevices = 2\nreconnect = {{ kind = \"fixed\", delay = \"50ms\" }}\n\
+         auth = {{ kind = \"sas\", group_key = \"${{env.K}}\" }}\n{}",
+        hub.port(),
+        hub.ca(),
+        phase("4s")
+    );
+    let runs = [0, 1].map(|_| Workplace::new(&scenario).env("K", KEY));
+    let running = [runs[0].start(), runs[1].start()];
+    for running in running {
+        running.wait().exits(0);
+    }
+    for work in &runs {
+        let result = work.result();
+        assert!(result.errors.iter().all(|error| error.class == "closed_by_peer"), "{:?}", result.errors);
+        let (connects, _) = totals(&result, "connect");
+        // A device that was let in four times was closed three times.
+        assert!(connects >= 2 * 4, "{connects} connects");
+        assert!(finding(&result, "share an id"), "{:?}", result.findings);
+    }
+    hub.stop();
+}
