@@ -3,6 +3,7 @@
 //! or not; lag stays near zero; the verdict passes.
 
 use crate::fleet::{Context, Device, layout};
+use crate::iothub::topics;
 use crate::link::{Buffers, Deadlines, Endpoint};
 use crate::measure::{Gathered, Key, Operation, Outcome, Totals};
 use crate::plan::{self, Plan};
@@ -10,7 +11,7 @@ use crate::report::verdict::{self, Judge, PhaseName};
 use crate::result::model::Status;
 use crate::sansio::Machine;
 use crate::scenario::Input;
-use crate::wire::{self, Packet, Strictness};
+use crate::wire::{self, Packet, QoS, Strictness};
 use bytes::BytesMut;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -19,7 +20,11 @@ use std::time::{Duration, Instant};
 const STALL_FROM: Duration = Duration::from_secs(5);
 const STALL_TO: Duration = Duration::from_secs(6);
 
-fn plan_of(devices: u32, window: u16) -> Plan {
+fn plan_of(devices: u32, window: u16, what: Operation) -> Plan {
+    let stream = match what {
+        Operation::TwinReport => "report]]\npayload = '{\"n\":${seq}}'",
+        _ => "send]]\npayload = \"x\"",
+    };
     let text = format!(
         r#"
         name = "golden"
@@ -27,15 +32,15 @@ fn plan_of(devices: u32, window: u16) -> Plan {
         [fleet.meter]
         devices = {devices}
         in_flight = {window}
-        [[fleet.meter.send]]
+        subscribe = ["twin"]
+        [[fleet.meter.{stream}
         rate = "1000/s"
         arrival = "regular"
-        payload = "x"
         [[phase]]
         name = "steady"
         duration = "10s"
         [thresholds]
-        "telemetry" = ["p(50) < 20ms", "p(99) < 1.1s", "count(ok) > 9900", "rate(ok) == 100%"]
+        "{what}" = ["p(50) < 20ms", "p(99) < 1.1s", "count(ok) > 9900", "rate(ok) == 100%"]
         "#
     );
     let input = Input {
@@ -65,11 +70,24 @@ impl Wire {
             let packet = wire::decode(&mut self.to_hub, 1 << 20, Strictness::Strict).unwrap();
             match packet {
                 Some(Packet::Connect(_)) => wire::encode::connack(&mut self.to_device, false, 0),
-                Some(Packet::Publish(publish)) => wire::encode::puback(&mut self.to_device, publish.pid),
+                Some(Packet::Subscribe(subscribe)) => {
+                    wire::encode::suback(&mut self.to_device, subscribe.pid, &[0, 0]);
+                }
+                Some(Packet::Publish(publish)) => match publish.topic.strip_prefix(topics::TWIN_REPORT) {
+                    Some(rid) => self.answer_report(rid),
+                    None => wire::encode::puback(&mut self.to_device, publish.pid),
+                },
                 Some(_) => {}
                 None => return,
             }
         }
+    }
+
+    fn answer_report(&mut self, rid: &str) {
+        let topic = format!("$iothub/twin/res/204/?$rid={rid}&$version=1");
+        let (qos, dup, retain, pid) = (QoS::AtMostOnce, false, false, 0);
+        let answer = wire::encode::PublishRef { topic: &topic, payload: b"", qos, dup, retain, pid };
+        wire::encode::publish(&mut self.to_device, &answer).unwrap();
     }
 
     /// Both sides until nothing moves.
@@ -86,8 +104,8 @@ impl Wire {
     }
 }
 
-fn run(devices: u32, window: u16) -> (Totals, verdict::Judged) {
-    let plan = Arc::new(plan_of(devices, window));
+fn run(devices: u32, window: u16, what: Operation) -> (Totals, verdict::Judged) {
+    let plan = Arc::new(plan_of(devices, window, what));
     let zero = crate::clock::now();
     let (reports, _keep) = tokio::sync::mpsc::unbounded_channel();
     let endpoint = Arc::new(Endpoint { host: "hub".to_owned(), port: 8883, ..Endpoint::default() });
@@ -129,14 +147,16 @@ fn run(devices: u32, window: u16) -> (Totals, verdict::Judged) {
         complete: true,
         environment: &[],
     });
-    let key = Key { operation: Operation::Telemetry, fleet: 0, phase: 0 };
+    let key = Key { operation: what, fleet: 0, phase: 0 };
     (gathered.totals(key).unwrap().clone(), judged)
 }
 
 #[test]
 fn a_stall_of_one_second_shows_in_response_and_not_in_lag() {
-    for (devices, window) in [(100, 16), (10, 4)] {
-        let (totals, judged) = run(devices, window);
+    // What waits is a message at the device, or a twin request whose answer the hub owes.
+    let twins = (100, 16, Operation::TwinReport);
+    for (devices, window, what) in [(100, 16, Operation::Telemetry), (10, 4, Operation::Telemetry), twins] {
+        let (totals, judged) = run(devices, window, what);
         assert_eq!(totals.due, totals.outcome(Outcome::Ok), "{devices} devices: everything arrived");
         assert!((9_990..=10_010).contains(&totals.due), "{} due", totals.due);
         let slow = totals.response.count_above(1_000);
@@ -155,8 +175,8 @@ fn a_stall_of_one_second_shows_in_response_and_not_in_lag() {
 
 #[test]
 fn the_window_changes_where_messages_wait_and_not_what_users_feel() {
-    let (wide, _) = run(100, 16);
-    let (narrow, _) = run(10, 4);
+    let (wide, _) = run(100, 16, Operation::Telemetry);
+    let (narrow, _) = run(10, 4, Operation::Telemetry);
     assert_eq!(wide.response.histogram(), narrow.response.histogram());
     assert!(wide.service.max() > narrow.service.quantile(0.95), "a wide window has them in flight");
     assert!(narrow.wait.max() > Some(900_000), "a narrow one has them waiting");

@@ -7,7 +7,7 @@ use super::twin::TwinError;
 use crate::iothub::{limits, topics};
 use crate::sansio::{Close, Machine};
 use crate::wire::encode;
-use crate::wire::{Packet, QoS};
+use crate::wire::{Packet, QoS, STRING_BYTES_MAX};
 use serde_json::{Value, json};
 use tokio::sync::oneshot::error::TryRecvError;
 
@@ -159,7 +159,8 @@ fn what_cannot_be_called_is_refused_with_its_code() {
     assert_eq!(world.asked(method(0)), Err(ServiceError::NotOnline));
     let mut line = world.online(true, &[]);
     assert_eq!(world.asked(method(0)), Err(ServiceError::NotOnline), "not subscribed");
-    for name in ["", "a/b", "a+", "#", "\0"] {
+    let long = "n".repeat(STRING_BYTES_MAX - topics::method("", "1").len());
+    for name in ["", "a/b", "a+", "#", "\0", &long] {
         let error = world
             .asked(Ask::Method {
                 name: name.to_owned(),
@@ -328,4 +329,25 @@ fn messages_that_cannot_be_sent_are_refused_with_their_code() {
     let purged = world.asked(Ask::Purge).unwrap().payload.unwrap();
     assert_eq!(purged, json!({ "totalMessagesPurged": 50 }));
     assert!(world.directory.is_empty());
+}
+
+#[test]
+fn a_message_that_nobody_wants_any_more_wakes_nobody_and_waits() {
+    let mut world = World::new();
+    let mut line = world.online(false, &[]);
+    line.subscribe_c2d(&world, QoS::AtLeastOnce);
+    world.ask(c2d("1"));
+    line.session.wake();
+    let first = line.messages(&world);
+    assert_eq!(first.len(), 1);
+    line.write(&world, |out| encode::unsubscribe(out, 1, &[&topics::c2d(DEVICE)]).unwrap()).unwrap();
+    world.now += limits::C2D_LOCK;
+    line.turn(&world).unwrap();
+    assert_eq!(line.messages(&world), []);
+    assert!(line.session.poll_timeout().unwrap() > world.now);
+    line.subscribe_c2d(&world, QoS::AtMostOnce);
+    let again = line.messages(&world);
+    assert_eq!((again.len(), again[0].qos), (1, QoS::AtMostOnce));
+    assert!(line.session.poll_timeout().unwrap() > world.now);
+    assert_eq!(world.asked(Ask::Purge).unwrap().payload, Some(json!({ "totalMessagesPurged": 0 })));
 }

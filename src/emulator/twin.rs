@@ -155,7 +155,6 @@ impl Section {
         let mut values = self.values.clone();
         let mut metadata = self.metadata.clone();
         merge(&mut values, &mut metadata, patch, stamp);
-        depth_of(&values, 1)?;
         let bytes = counted_bytes(&values);
         if bytes > limits::TWIN_SECTION_BYTES_MAX {
             return Err(TwinError::TooLarge(bytes));

@@ -3,6 +3,7 @@
 
 use super::fleets::{Setting, shown};
 use super::payload::{Payload, PayloadContext};
+use super::sdk::Habits;
 use super::sends;
 use super::template::Template;
 use super::types::{AnswerPlan, MethodPlan, SendPlan, Subscription, TargetKind, TwinPlan};
@@ -15,8 +16,6 @@ use std::time::Duration;
 
 /// As Azure's .NET and C SDKs wait for the whole twin.
 const TWIN_TIMEOUT: Duration = Duration::from_secs(60);
-/// As Azure's C and Node SDKs send twin requests; those for Python and .NET use 1.
-const TWIN_QOS: u8 = 0;
 /// What a method answers when nothing else is said.
 const STATUS: u32 = 200;
 
@@ -33,14 +32,14 @@ pub(super) fn resolve(
     spec: &FleetSpec,
     devices: u32,
     longest: &str,
-    setting: &Setting,
+    (habits, setting): (&Habits, &Setting),
     errors: &mut Errors,
 ) -> Device {
     if setting.kind == Some(TargetKind::Mqtt) {
         not_of_a_broker(spec, errors);
     }
     let get = spec.twin.as_ref();
-    let qos = get.and_then(|twin| twin.qos).unwrap_or(TWIN_QOS);
+    let qos = get.and_then(|twin| twin.qos).unwrap_or(habits.twin_qos);
     let mut requests = Vec::new();
     for report in &spec.reports {
         let arrival = sends::arrival(&report.timing, &report.place, devices, errors);
@@ -211,10 +210,11 @@ mod tests {
 
     #[test]
     fn a_fleet_that_says_nothing_asks_for_nothing() {
-        let plan = plan("subscribe = [\"twin\", \"methods\"]").unwrap();
-        let fleet = &plan.fleets[0];
+        let quiet = plan("subscribe = [\"twin\", \"methods\"]").unwrap();
+        let fleet = &quiet.fleets[0];
         assert!(!fleet.asks_for_twins() && fleet.sends.is_empty() && fleet.methods.is_empty());
-        assert_eq!(fleet.twin.qos, 0);
+        let qos = |sdk| plan(&format!("sdk = {sdk:?}")).unwrap().fleets[0].twin.qos;
+        assert_eq!((fleet.twin.qos, qos("python"), qos("node")), (0, 1, 0));
     }
 
     #[test]

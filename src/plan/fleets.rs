@@ -67,7 +67,7 @@ fn fleet(spec: &FleetSpec, first: u64, setting: &Setting<'_>, errors: &mut Error
         .iter()
         .filter_map(|send| sends::resolve(send, devices, &longest, setting, errors))
         .collect();
-    let device = device::resolve(spec, devices, &longest, setting, errors);
+    let device = device::resolve(spec, devices, &longest, (&habits, setting), errors);
     sends.extend(device.requests);
     let subscribe = subscriptions(spec, &longest, setting, errors);
     if setting.kind == Some(TargetKind::IotHub) {

@@ -9,7 +9,7 @@
 
 use super::token::{Renew, TokenLife};
 use crate::iothub::names;
-use crate::policy::backoff::{BackOff, Growth, Jitter, Reconnect};
+use crate::policy::backoff::{BackOff, Jitter, Reconnect};
 use crate::scenario::Sdk;
 use crate::wire::QoS;
 use std::time::Duration;
@@ -25,6 +25,8 @@ pub struct Habits {
     pub reconnect: Reconnect,
     /// The QoS of its subscriptions.
     pub subscribe_qos: SubscribeQos,
+    /// The QoS of its twin requests.
+    pub twin_qos: u8,
     /// The API version that its user name asks for.
     pub api_version: &'static str,
 }
@@ -53,7 +55,7 @@ const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// What was measured and what was read of each.
+/// The habits of an SDK's devices; without one, hubstorm's own.
 #[must_use]
 pub fn habits(sdk: Option<Sdk>) -> Habits {
     match sdk {
@@ -74,6 +76,7 @@ fn hubstorm() -> Habits {
         tokens: TokenLife::default(),
         reconnect: back_off.into(),
         subscribe_qos: SubscribeQos::KEPT,
+        twin_qos: 0,
         api_version: names::API_VERSION,
     }
 }
@@ -84,9 +87,15 @@ fn python() -> Habits {
         keep_alive_s: 60,
         // [python]: an hour, renewed 120 s before its end.
         tokens: tokens(Renew::Before(2 * MINUTE)),
-        // [python]: every 10 s, for ever; what it does when it is refused was not read.
-        reconnect: BackOff::Fixed { delay: 10 * SECOND }.into(),
+        // [python], ConnectionStateStage: at once, then every 10 s. A refusal is none of its transient errors, but for code 3.
+        reconnect: Reconnect {
+            immediate_first: true,
+            gives_up_refused: true,
+            ..BackOff::Fixed { delay: 10 * SECOND }.into()
+        },
         subscribe_qos: SubscribeQos::ALL,
+        // [python].
+        twin_qos: 1,
         // [python]: 2020-09-30 only for Plug and Play devices.
         api_version: "2019-10-01",
     }
@@ -98,15 +107,17 @@ fn node() -> Habits {
         keep_alive_s: 180,
         // [node]: an hour, renewed every 45 minutes.
         tokens: tokens(Renew::Before(15 * MINUTE)),
-        // [node], retry_policy.ts: c = 100 ms, jitter down 0.5, up 0.25. Its comment gives another formula than its code, which squares
-        // and draws from 0 to c * (0.5 - 0.25); devices run the code. Not after a refusal, and for four minutes in all.
+        // [node], azure-iot-common 1.13.3: at once, then 2^n - 1 steps of 0 to 25 ms, for four minutes in all. (Its comment says 50 to 75;
+        // devices run the code.) Refused on its first connection it gives up, later it does not: azure-iot-device-mqtt takes that
+        // for a lost connection.
         reconnect: Reconnect {
             immediate_first: true,
             gives_up_after: Some(4 * MINUTE),
-            gives_up_refused: true,
-            ..stepped([Duration::ZERO, 25 * MS], Growth::Squared, Duration::ZERO)
+            ..stepped([Duration::ZERO, 25 * MS], 0, Duration::ZERO)
         },
         subscribe_qos: SubscribeQos::KEPT,
+        // [node].
+        twin_qos: 0,
         api_version: "2021-04-12",
     }
 }
@@ -119,11 +130,10 @@ fn dotnet() -> Habits {
         tokens: tokens(Renew::Share(0.85)),
         // [dotnet], ExponentialBackoffRetryStrategy.cs: 2^n - 1 steps of 80 to 120 ms. Two attempts begin a second apart at least; here
         // it is counted from the end of the first. Not after a refusal.
-        reconnect: Reconnect {
-            gives_up_refused: true,
-            ..stepped([80 * MS, 120 * MS], Growth::Doubled { from: 0 }, SECOND)
-        },
+        reconnect: Reconnect { gives_up_refused: true, ..stepped([80 * MS, 120 * MS], 0, SECOND) },
         subscribe_qos: SubscribeQos::ALL,
+        // [dotnet].
+        twin_qos: 1,
         api_version: "2021-04-12",
     }
 }
@@ -136,11 +146,10 @@ fn java() -> Habits {
         tokens: tokens(Renew::Share(0.85)),
         // [java], ExponentialBackoffWithJitter.java: at once, then 2^n - 1 steps of 80 to 120 ms, n from 1. What it does when it is
         // refused was not read.
-        reconnect: Reconnect {
-            immediate_first: true,
-            ..stepped([80 * MS, 120 * MS], Growth::Doubled { from: 1 }, Duration::ZERO)
-        },
+        reconnect: Reconnect { immediate_first: true, ..stepped([80 * MS, 120 * MS], 1, Duration::ZERO) },
         subscribe_qos: SubscribeQos::ALL,
+        // No source was read: as hubstorm's.
+        twin_qos: 0,
         api_version: "2020-09-30",
     }
 }
@@ -158,6 +167,8 @@ fn c() -> Habits {
             ..BackOff::Exponential { base: SECOND, max: 30 * SECOND, jitter }.into()
         },
         subscribe_qos: SubscribeQos::KEPT,
+        // [c].
+        twin_qos: 0,
         api_version: "2020-09-30",
     }
 }
@@ -167,8 +178,8 @@ fn tokens(renew: Renew) -> TokenLife {
 }
 
 /// From 100 ms to 10 s, as [node], [dotnet] and [java] have it.
-fn stepped(step: [Duration; 2], growth: Growth, floor: Duration) -> Reconnect {
-    BackOff::Stepped { least: 100 * MS, max: 10 * SECOND, step, growth, floor }.into()
+fn stepped(step: [Duration; 2], from: u32, floor: Duration) -> Reconnect {
+    BackOff::Stepped { least: 100 * MS, max: 10 * SECOND, step, from, floor }.into()
 }
 
 #[cfg(test)]
@@ -177,14 +188,19 @@ mod tests {
     use crate::policy::backoff::{Loss, Retries};
     use crate::rng::{Purpose, generator};
 
-    /// Keep-alive, minutes until renewal, QoS of c2d, twin and methods, API version.
-    fn facts(sdk: Sdk) -> (u16, u64, [u8; 3], &'static str) {
+    /// Keep-alive, minutes until renewal, QoS of c2d, twin, methods and twin requests, API version.
+    fn facts(sdk: Sdk) -> (u16, u64, [u8; 4], &'static str) {
         let habits = habits(Some(sdk));
         let minutes = habits.tokens.renewed_after().map_or(0, |after| after.as_secs() / 60);
         assert_eq!((habits.tokens.ttl, habits.tokens.clock_skew_us), (60 * MINUTE, 0));
         assert!(habits.tokens.jitter.abs() < f64::EPSILON, "none spreads its renewals");
         let SubscribeQos { c2d, twin, methods } = habits.subscribe_qos;
-        (habits.keep_alive_s, minutes, [c2d as u8, twin as u8, methods as u8], habits.api_version)
+        (
+            habits.keep_alive_s,
+            minutes,
+            [c2d as u8, twin as u8, methods as u8, habits.twin_qos],
+            habits.api_version,
+        )
     }
 
     /// The least and the most, in milliseconds, that devices wait before their first retries at a hub that does not answer.
@@ -215,24 +231,25 @@ mod tests {
     }
 
     #[test]
-    fn python_renews_two_minutes_before_the_end_and_retries_every_ten_seconds() {
-        assert_eq!(facts(Sdk::Python), (60, 58, [1, 1, 1], "2019-10-01"));
-        within(waits(Sdk::Python), [(10_000, 10_000); 6]);
-        assert_eq!(gives_up(Sdk::Python), (None, false));
+    fn python_renews_two_minutes_before_the_end_and_retries_at_once_and_every_ten_seconds() {
+        assert_eq!(facts(Sdk::Python), (60, 58, [1, 1, 1, 1], "2019-10-01"));
+        let ten = (10_000, 10_000);
+        within(waits(Sdk::Python), [(0, 0), ten, ten, ten, ten, ten]);
+        assert_eq!(gives_up(Sdk::Python), (None, true));
     }
 
     #[test]
     fn node_renews_every_45_minutes_and_gives_up_after_four() {
-        assert_eq!(facts(Sdk::Node), (180, 45, [1, 0, 0], "2021-04-12"));
-        // At once, then 100 ms + (n^2 - 1) * 0..25 ms, n from 0.
-        let bounds = [(0, 0), (75, 100), (100, 100), (100, 175), (100, 300), (100, 475)];
+        assert_eq!(facts(Sdk::Node), (180, 45, [1, 0, 0, 0], "2021-04-12"));
+        // At once, then 100 ms + (2^n - 1) * 0..25 ms, n from 0.
+        let bounds = [(0, 0), (100, 100), (100, 125), (100, 175), (100, 275), (100, 475)];
         within(waits(Sdk::Node), bounds);
-        assert_eq!(gives_up(Sdk::Node), (Some(Duration::from_secs(240)), true));
+        assert_eq!(gives_up(Sdk::Node), (Some(Duration::from_secs(240)), false));
     }
 
     #[test]
     fn dotnet_waits_a_second_at_least_and_ten_at_most() {
-        assert_eq!(facts(Sdk::DotNet), (300, 51, [1, 1, 1], "2021-04-12"));
+        assert_eq!(facts(Sdk::DotNet), (300, 51, [1, 1, 1, 1], "2021-04-12"));
         // 100 ms + (2^n - 1) * 80..120 ms: below a second until n is 4.
         let second = (1_000, 1_000);
         within(waits(Sdk::DotNet), [second, second, second, second, (1_300, 1_900), (2_580, 3_820)]);
@@ -241,7 +258,7 @@ mod tests {
 
     #[test]
     fn java_retries_at_once_and_then_as_dotnet_without_its_second() {
-        assert_eq!(facts(Sdk::Java), (230, 51, [1, 1, 1], "2020-09-30"));
+        assert_eq!(facts(Sdk::Java), (230, 51, [1, 1, 1, 0], "2020-09-30"));
         let bounds = [(0, 0), (180, 220), (340, 460), (660, 940), (1_300, 1_900), (2_580, 3_820)];
         within(waits(Sdk::Java), bounds);
         assert_eq!(gives_up(Sdk::Java), (None, false));
@@ -249,7 +266,7 @@ mod tests {
 
     #[test]
     fn c_retries_at_once_and_doubles_a_second_up_to_thirty() {
-        assert_eq!(facts(Sdk::C), (240, 48, [1, 0, 0], "2020-09-30"));
+        assert_eq!(facts(Sdk::C), (240, 48, [1, 0, 0, 0], "2020-09-30"));
         let bounds =
             [(0, 0), (1_000, 1_050), (2_000, 2_100), (4_000, 4_200), (8_000, 8_400), (16_000, 16_800)];
         within(waits(Sdk::C), bounds);

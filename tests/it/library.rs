@@ -116,13 +116,49 @@ fn token_expiry() {
 #[test]
 fn twins() {
     let short = ["phase.ramp.duration=1s", "phase.steady.duration=3s", "fleet.thermostat.devices=10"];
-    let fast = ["fleet.thermostat.twin.every=1s", "fleet.thermostat.report.0.every=1s"];
+    let fast = ["fleet.thermostat.twin.every=1s", "fleet.thermostat.report.0.every=1s", "drive.0.rate=20/s"];
     let often = ["fleet.thermostat.send.0.every=1s"];
     let result = run("twins.toml", &[&short[..], &fast, &often].concat(), &[], &[]);
-    for operation in ["twin.get", "twin.report", "telemetry"] {
+    for operation in ["twin.get", "twin.report", "telemetry", "service.desired"] {
         assert!(all_ok(&result, operation) > 0, "{operation}");
     }
-    assert_eq!(result.fleets[0].from_hub, None, "nobody changes desired properties");
+    let hub = result.fleets[0].from_hub.expect("desired properties changed");
+    assert!(hub.desired > 0);
+    assert_eq!((hub.desired_missed, hub.late_answers, hub.unknown_answers, hub.unreadable), (0, 0, 0, 0));
+}
+
+#[test]
+fn methods() {
+    let short = ["phase.ramp.duration=500ms", "phase.calls.duration=4s", "fleet.pump.devices=10"];
+    let fast = [
+        "drive.0.rate=10/s",
+        "drive.1.rate=1/s",
+        "drive.1.connect_timeout=20s",
+        "fleet.pump.send.0.every=1s",
+    ];
+    let result = run("methods.toml", &[&short[..], &fast].concat(), &[], &[]);
+    for operation in ["method", "telemetry"] {
+        assert!(all_ok(&result, operation) > 0, "{operation}");
+    }
+    // The last call may come when its device has gone.
+    let (due, outcomes) = totals(&result, "service.method");
+    assert!(due > 30 && due - outcomes["ok"] <= 2, "{outcomes:?}");
+    let fleet = &result.fleets[0];
+    assert!(fleet.reconnects > 0, "reboots");
+    assert_eq!(fleet.from_hub.map(|hub| hub.methods_unknown), None);
+}
+
+#[test]
+fn commands() {
+    let short = ["phase.ramp.duration=500ms", "phase.commands.duration=3s", "fleet.lock.devices=10"];
+    let fast = ["drive.0.rate=20/s", "fleet.lock.send.0.every=1s"];
+    let result = run("commands.toml", &[&short[..], &fast].concat(), &[], &[]);
+    for operation in ["c2d", "service.c2d", "telemetry"] {
+        assert!(all_ok(&result, operation) > 0, "{operation}");
+    }
+    let hub = result.fleets[0].from_hub.expect("commands came");
+    assert!(hub.c2d > 0);
+    assert_eq!((hub.c2d_unstamped, hub.c2d_duplicates, hub.c2d_skipped, hub.unreadable), (0, 0, 0, 0));
 }
 
 #[test]

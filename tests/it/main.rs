@@ -27,5 +27,6 @@ mod report;
 mod scenario;
 mod schema;
 mod sdk;
+mod sdk_habits;
 mod secrets;
 mod tokens;

@@ -122,7 +122,7 @@ fn renews_a_short_token(sdk: Sdk) {
 fn a_wrong_key_is_refused(sdk: Sdk) {
     let hub = LocalHub::start();
     let wrong = hub.connection_string("another").replace("another", ID);
-    let mut device = SdkDevice::start(sdk, &hub, &wrong, &[]);
+    let mut device = SdkDevice::start(sdk, &hub.ca(), &wrong, &[]);
     let why = device.fails(json!({"do": "connect"}));
     assert!(why.contains(refused(sdk)), "{why}");
     let stats = hub.stop();
@@ -223,7 +223,7 @@ fn receives_what_the_cloud_sends_and_completes_it(sdk: Sdk) {
     let properties = json!({"alarm": "high & rising", "größe": "é/?#+%20"});
     send(json!({"payload": "größer", "message_id": "m-1(:)", "properties": properties, "ack": "full"}));
     // It comes right behind CONNACK: who listens only then has missed it. Listening connects.
-    let mut device = SdkDevice::start(sdk, &hub, &hub.connection_string(ID), &[]);
+    let mut device = SdkDevice::start(sdk, &hub.ca(), &hub.connection_string(ID), &[]);
     listens(&mut device);
     let message = device.sees("message");
     assert_eq!((&message["body"], &message["message_id"]), (&json!("größer"), &json!("m-1(:)")));
@@ -278,7 +278,7 @@ fn stays_out_while_it_is_disabled(sdk: Sdk) {
 fn works_under_every_character_that_an_id_may_have(sdk: Sdk) {
     const ID: &str = "Meter-:.%20_*?!(),=@$'1";
     let hub = LocalHub::start();
-    let mut device = SdkDevice::start(sdk, &hub, &hub.connection_string(ID), &[]);
+    let mut device = SdkDevice::start(sdk, &hub.ca(), &hub.connection_string(ID), &[]);
     listens(&mut device);
     device.does(json!({"do": "send", "body": "1", "properties": {"a": "b"}}), "sent");
     device.does(json!({"do": "report", "patch": {"a": 1}}), "reported");

@@ -8,6 +8,7 @@ pub mod hub;
 pub mod hubstorm;
 pub mod mosquitto;
 pub mod mqtt;
+pub mod overheard;
 pub mod proxy;
 pub mod rabbitmq;
 pub mod script;

@@ -68,7 +68,8 @@ pub fn small_frame(first: u8, body: &[u8]) -> Vec<u8> {
     [&[first, length], body].concat()
 }
 
-fn text(value: &str) -> Vec<u8> {
+/// A text with its length before it.
+pub fn text(value: &str) -> Vec<u8> {
     let length = u16::try_from(value.len()).expect("a short text");
     [&length.to_be_bytes(), value.as_bytes()].concat()
 }

@@ -29,12 +29,12 @@ pub struct SdkDevice {
 
 impl SdkDevice {
     /// Starts one that does nothing yet.
-    pub fn start(sdk: Sdk, hub: &LocalHub, connection_string: &str, arguments: &[&str]) -> SdkDevice {
+    pub fn start(sdk: Sdk, ca: &Path, connection_string: &str, arguments: &[&str]) -> SdkDevice {
         let mut command = match sdk {
             Sdk::Python => script(python(), "sdk_device.py"),
             Sdk::Node => script(node(), "node/sdk_device.js"),
         };
-        command.arg("--ca").arg(hub.ca()).args(arguments);
+        command.arg("--ca").arg(ca).args(arguments);
         command.env("DEVICE_CONNECTION_STRING", connection_string);
         let mut child =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it is installed");
@@ -54,7 +54,7 @@ impl SdkDevice {
 
     /// Starts one with the hub's own key for `device`, and waits until it is connected.
     pub fn connected(sdk: Sdk, hub: &LocalHub, device: &str, arguments: &[&str]) -> SdkDevice {
-        let mut device = SdkDevice::start(sdk, hub, &hub.connection_string(device), arguments);
+        let mut device = SdkDevice::start(sdk, &hub.ca(), &hub.connection_string(device), arguments);
         device.does(json!({"do": "connect"}), "connected");
         device
     }

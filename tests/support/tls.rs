@@ -7,6 +7,7 @@ use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use std::io::Write;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tempfile::NamedTempFile;
@@ -20,7 +21,12 @@ pub struct Identity {
 impl Identity {
     /// Nothing is wrong with it.
     pub fn good() -> Identity {
-        let certificate = certificate(&own_address().to_string(), today());
+        Identity::of(own_address())
+    }
+
+    /// That of a server at another address, and a good one.
+    pub fn of(address: IpAddr) -> Identity {
+        let certificate = certificate(&address.to_string(), today());
         Identity::new(&certificate, &certificate.ca_pem)
     }
 

@@ -9,6 +9,10 @@ use std::time::{Duration, Instant};
 /// How long a device that should have said goodbye waits for room to say it: its peer has stopped reading.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// How long a device that the service side calls stays after the load's end, if the drain is not shorter: the last calls are
+/// still on their way to it.
+const LAST_CALLS: Duration = Duration::from_secs(1);
+
 /// Why a device wants its connection to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Leave {
@@ -97,20 +101,30 @@ impl Device {
     /// Ends the connection once nothing is in flight any more, or has been for too long.
     pub(super) fn say_goodbye(&mut self, now: Instant, out: &mut BytesMut) {
         let waits = self.waits_for_answers() || self.owes_answers();
+        let last_calls = self.last_calls();
         let Stage::Leaving(leaving) = self.stage else { return };
         if leaving.farewell != Farewell::Waiting {
             return;
         }
         let backlog = leaving.why == Leave::Finish
             && self.messages.has_backlog(self.context.load_end_ns(), self.context.ns(now));
-        let idle = self.session.in_flight() == 0 && !waits && !backlog;
-        if now >= leaving.by || (idle && !self.awaits_deliveries()) {
+        let last_calls = last_calls.filter(|at| leaving.why == Leave::Finish && now < *at);
+        let waits = waits || backlog || last_calls.is_some() || self.awaits_deliveries();
+        if now >= leaving.by || (self.session.in_flight() == 0 && !waits) {
             self.stage = Stage::Leaving(Leaving { farewell: Farewell::Said, ..leaving });
             self.session.disconnect(now, out);
             self.wake = None;
         } else {
-            self.wake = Some(self.wake.map_or(leaving.by, |wake| wake.min(leaving.by)));
+            let next = last_calls.map_or(leaving.by, |at| at.min(leaving.by));
+            self.wake = Some(self.wake.map_or(next, |wake| wake.min(next)));
         }
+    }
+
+    /// When the last calls of the service side will have come to a device that is called until the load's end.
+    fn last_calls(&self) -> Option<Instant> {
+        let load_end_ns = self.context.load_end_ns();
+        let called = self.context.plan.drives.iter().any(|drive| drive.fleet == self.fleet);
+        (called && self.span.to_ns >= load_end_ns).then(|| self.context.at(load_end_ns) + LAST_CALLS)
     }
 
     /// When `heed_time` has something to do.

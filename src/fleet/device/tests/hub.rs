@@ -419,6 +419,23 @@ fn a_device_that_comes_back_because_it_was_asked_to_was_not_missed() {
 }
 
 #[test]
+fn the_last_calls_are_still_answered() {
+    let called = "\n[[drive]]\ncall = \"method\"\nfleet = \"a\"\nname = \"read\"\nrate = \"1/s\"";
+    for (drive, stays) in [("", false), (called, true)] {
+        let mut wire = Wire::online(5, METHODS, &format!("{NOTHING}{drive}"));
+        wire.suback();
+        wire.pass(5.0).unwrap();
+        assert_eq!(wire.device.poll_close().is_none(), stays, "{drive}");
+        if stays {
+            wire.deliver(&call("read", "1"), "{}");
+            assert_eq!(wire.published().len(), 1);
+            wire.pass(1.0).unwrap();
+            assert_eq!(wire.device.poll_close(), Some(Close::AfterFlush), "and then it goes");
+        }
+    }
+}
+
+#[test]
 fn calls_that_wait_are_lost_with_the_connection_and_bounded() {
     let mut wire = Wire::listening(METHODS);
     for n in 0..1_100 {

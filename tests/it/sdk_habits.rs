@@ -1,0 +1,99 @@
+//! The presets of `plan::sdk` against the SDKs that they are named after, as PyPI and npm have them: what they say when they connect
+//! and subscribe, and how they come back.
+
+use crate::support::overheard::{Overheard, Said, Turn};
+use crate::support::sdk::{Sdk, SdkDevice, node, script};
+use hubstorm::plan::{self, Habits};
+use hubstorm::rng::{Purpose, generator};
+use hubstorm::scenario;
+use serde_json::json;
+
+const ID: &str = "meter-1";
+/// Of each retry.
+const DRAWS: u64 = 1_000;
+
+fn habits(sdk: Sdk) -> Habits {
+    plan::habits(Some(match sdk {
+        Sdk::Python => scenario::Sdk::Python,
+        Sdk::Node => scenario::Sdk::Node,
+    }))
+}
+
+fn says_what_the_preset_says(sdk: Sdk) {
+    let hub = Overheard::start([Turn::Serves]);
+    let mut device = SdkDevice::start(sdk, &hub.ca(), &hub.connection_string(ID), &[]);
+    device.does(json!({"do": "listen", "methods": ["reboot"]}), "listening");
+    device.does(json!({"do": "twin"}), "twin");
+    device.leave();
+    let Said { keep_alive_s, clean_session, user_name, mut subscribed, twin_qos } = hub.said().remove(0);
+    let habits = habits(sdk);
+    assert_eq!((keep_alive_s, clean_session), (habits.keep_alive_s, false));
+    assert_eq!(twin_qos, Some(habits.twin_qos));
+    let version = format!("/{ID}/?api-version={}&DeviceClientType=", habits.api_version);
+    assert!(user_name.contains(&version), "{user_name}");
+    subscribed.sort();
+    let qos = habits.subscribe_qos;
+    let expected = [
+        ("$iothub/methods/POST/#".to_owned(), qos.methods as u8),
+        ("$iothub/twin/PATCH/properties/desired/#".to_owned(), qos.twin as u8),
+        ("$iothub/twin/res/#".to_owned(), qos.twin as u8),
+        (format!("devices/{ID}/messages/devicebound/#"), qos.c2d as u8),
+    ];
+    assert_eq!(subscribed, expected);
+}
+
+#[test]
+fn python_says_what_its_preset_says() {
+    says_what_the_preset_says(Sdk::Python);
+}
+
+#[test]
+fn node_says_what_its_preset_says() {
+    says_what_the_preset_says(Sdk::Node);
+}
+
+/// It would wait for an hour (`tests/support/sdk_device.py`) if it did not come back at once.
+#[test]
+fn python_comes_back_at_once() {
+    let hub = Overheard::start([Turn::ClosesAtMessage, Turn::Serves]);
+    let mut device = SdkDevice::start(Sdk::Python, &hub.ca(), &hub.connection_string(ID), &[]);
+    device.does(json!({"do": "connect"}), "connected");
+    device.tell(json!({"do": "send", "body": "1"}));
+    device.sees("disconnected");
+    device.sees("connected");
+    drop(device);
+    assert_eq!(hub.said().len(), 2);
+    assert!(habits(Sdk::Python).reconnect.immediate_first);
+}
+
+/// A refusal counts for good on its first connection only (`_firstConnection` in azure-iot-device-mqtt).
+#[test]
+fn node_comes_back_after_a_refusal_when_it_was_connected_once() {
+    let hub = Overheard::start([Turn::ClosesAtMessage, Turn::Refuses, Turn::ClosesAtSubscribe]);
+    let mut device = SdkDevice::start(Sdk::Node, &hub.ca(), &hub.connection_string(ID), &[]);
+    device.does(json!({"do": "listen", "methods": ["reboot"]}), "listening");
+    device.tell(json!({"do": "send", "body": "1"}));
+    // It listens for methods: nobody else tells it to subscribe again.
+    assert_eq!(hub.said().len(), 3);
+    assert!(!habits(Sdk::Node).reconnect.gives_up_refused);
+}
+
+#[test]
+fn node_waits_as_long_as_its_preset() {
+    let output = script(node(), "node/retry_delays.js").output().expect("node is installed");
+    let delays: Vec<[f64; 2]> = serde_json::from_slice(&output.stdout).expect("it prints pairs");
+    let back_off = habits(Sdk::Node).reconnect.back_off;
+    let mut rng = generator(1, 1, Purpose::Connection);
+    for (retry, [least_ms, most_ms]) in (0..).zip(delays) {
+        let mut draws: Vec<_> = (0..DRAWS)
+            .map(|_| back_off.delay(retry, &mut rng).expect("it always retries").as_secs_f64() * 1e3)
+            .collect();
+        draws.sort_by(f64::total_cmp);
+        let (least, most, spread) = (draws[0], draws[draws.len() - 1], most_ms - least_ms);
+        assert!(least > least_ms - 0.001 && most < most_ms + 0.001, "retry {retry}: {least} to {most} ms");
+        assert!(
+            most - least >= 0.9 * spread,
+            "retry {retry}: {least} to {most} of {least_ms} to {most_ms} ms"
+        );
+    }
+}

@@ -1,0 +1,14 @@
+// What the SDK for Node waits before its retries: for each of the first ones the least and the most, in milliseconds, as JSON.
+
+'use strict';
+
+const { ExponentialBackOffWithJitter } = require('azure-iot-common');
+
+const policy = new ExponentialBackOffWithJitter();
+const delay = (retry, random) => {
+  Math.random = () => random;
+  return policy.nextRetryTimeout(retry, false);
+};
+// It counts what failed, from 1.
+const delays = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12].map((retry) => [delay(retry, 0), delay(retry, 1)]);
+process.stdout.write(JSON.stringify(delays) + '\n');
