@@ -25,7 +25,6 @@ use super::trace::Tracer;
 use super::{Context, Control};
 use crate::measure::{Culprit, Outcome};
 use crate::plan::{FleetPlan, Span};
-use crate::policy::backoff::{Loss, Retries};
 use crate::rng::{Purpose, Rng, generator};
 use crate::sansio::{Close, Closed, Machine};
 use crate::session::{Session, SessionError, Settings, State};
@@ -237,24 +236,6 @@ impl Device {
     pub(crate) fn give_up(&mut self, now: Instant) {
         self.end_attempt(Outcome::Unfinished, now);
         self.parting = Parting::Finished;
-    }
-
-    /// How long to wait before the next attempt; `None` means never.
-    pub(crate) fn back_off(
-        &mut self,
-        retries: &mut Retries,
-        online_for: Option<Duration>,
-        now: Instant,
-    ) -> Option<Duration> {
-        let offline_since = self.online_due_ns.unwrap_or_else(|| self.context.ns(now));
-        let offline_for = Duration::from_nanos(self.context.ns(now).saturating_sub(offline_since));
-        let loss = Loss { online_for, offline_for, refused: self.refused };
-        let policy = self.plan().reconnect;
-        let delay = retries.next_delay(&policy, loss, &mut self.rng);
-        if delay.is_none() {
-            self.account().count(|counts| counts.gave_up += 1);
-        }
-        delay
     }
 
     /// How the latest attempt or connection ended.

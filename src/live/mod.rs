@@ -75,9 +75,11 @@ fn line(moment: &Moment<'_>, span: &Span) -> String {
         span.mean(span.offered_per_s),
         span.mean(span.achieved_per_s),
     );
-    for (operation, p99_us) in &span.p99_us {
+    let of = |(operation, p99_us): (&Operation, &u64)| format!("{operation} {}", human_us(*p99_us));
+    let p99: Vec<String> = span.p99_us.iter().map(of).collect();
+    if !p99.is_empty() {
         let worst = if span.seconds > 1 { "worst p99" } else { "p99" };
-        write!(out, "  {operation} {worst} {}", human_us(*p99_us)).expect("a string takes everything");
+        write!(out, "  {worst} {}", p99.join(", ")).expect("a string takes everything");
     }
     if live.errors > 0 {
         write!(out, "  errors {}", human_count(live.errors)).expect("a string takes everything");
@@ -192,10 +194,10 @@ mod tests {
         assert_eq!(text.lines().count(), 2);
         assert_eq!(
             text.lines().next().unwrap(),
-            "   5s/60s  steady      online 1,000/1,000  offered 300/s  acked 199/s  telemetry worst p99 99.0 ms"
+            "   5s/60s  steady      online 1,000/1,000  offered 300/s  acked 199/s  worst p99 telemetry 99.0 ms"
         );
         assert!(
-            text.lines().nth(1).unwrap().ends_with("offered 200/s  acked 199/s  telemetry worst p99 12.3 ms")
+            text.lines().nth(1).unwrap().ends_with("offered 200/s  acked 199/s  worst p99 telemetry 12.3 ms")
         );
         assert!(!text.contains('\x1b'));
     }
@@ -209,7 +211,7 @@ mod tests {
         progress.finish().unwrap();
         let text = String::from_utf8(out).unwrap();
         assert!(!text.contains('\n') && text.ends_with("\x1b[2K"));
-        assert!(text.contains("telemetry p99 12.3 ms"));
+        assert!(text.contains("p99 telemetry 12.3 ms"));
     }
 
     #[test]

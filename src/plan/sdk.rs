@@ -55,7 +55,7 @@ const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// What was measured and what was read of each.
+/// The habits of an SDK's devices; without one, hubstorm's own.
 #[must_use]
 pub fn habits(sdk: Option<Sdk>) -> Habits {
     match sdk {

@@ -30,7 +30,7 @@ pub struct Reconnect {
 pub struct Loss {
     /// How long the lost connection had been online; `None` after an attempt that failed.
     pub online_for: Option<Duration>,
-    /// Since when the device ought to be online.
+    /// For how long the device ought to have been online.
     pub offline_for: Duration,
     /// The server refused it for good.
     pub refused: bool,

@@ -133,9 +133,21 @@ mod tests {
     #[test]
     fn a_hub_that_closes_without_being_late_and_one_device_alone_do_not() {
         let evidence = |n| format!("connections closed by the peer: {n}; messages lost: {n}");
-        for (online, times, waited_us) in [(100, 4, 60_000), (100, 2, 8_000_000), (1_000, 9, 8_000_000)] {
+        for (online, times, waited_us) in [(100, 4, 900_000), (100, 2, 8_000_000), (1_000, 9, 8_000_000)] {
             only(&of(online, |r| closed(r, times, waited_us)), "a restart or a failover", &evidence(times));
         }
+    }
+
+    #[test]
+    fn a_hub_that_always_answers_late_does_not() {
+        let findings = of(100, |r| {
+            for _ in 0..1_000 {
+                r.due(KEY, 0);
+                r.ok(KEY, &Times { due: 0, picked: 0, sent: 0, acked: 2_500 * MS });
+            }
+            closed(r, 4, 8_000_000);
+        });
+        only(&findings, "a restart or a failover", "connections closed by the peer: 4; messages lost: 4");
     }
 
     #[test]

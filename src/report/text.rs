@@ -177,7 +177,7 @@ fn operations(out: &mut Out, summary: &Summary) {
 }
 
 fn operation_rows(out: &mut Out, operation: &OperationSummary) {
-    let name = format::shorten(&plain(&operation.name), 14);
+    let name = format::shorten(&plain(&operation.name), 15);
     let (figures, label) = operation.headline();
     let mut rows = vec![(label.to_owned(), figures)];
     let counted = operation.phases.iter().filter(|part| !part.warmup);

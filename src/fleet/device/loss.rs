@@ -1,9 +1,10 @@
-//! How a device loses its connection: which class of error it is as far as the wire and the device's own token tell, and what
-//! findings need to know of it. A part of `device`.
+//! How a device loses its connection: which class of error it is as far as the wire and the device's own token tell, what
+//! findings need to know of it, and when the device tries again. A part of `device`.
 
 use super::{Device, Stage};
 use crate::iothub::limits::EXPIRY_GRACE_MAX;
 use crate::measure::Culprit;
+use crate::policy::backoff::{Loss, Retries};
 use crate::sansio::Closed;
 use crate::units::human_duration;
 use std::time::{Duration, Instant};
@@ -47,6 +48,24 @@ impl Device {
             self.note_waiting(online_since, now);
             self.note_soon(now.saturating_duration_since(online_since) < SOON);
         }
+    }
+
+    /// How long to wait before the next attempt; `None` means never.
+    pub(crate) fn back_off(
+        &mut self,
+        retries: &mut Retries,
+        online_for: Option<Duration>,
+        now: Instant,
+    ) -> Option<Duration> {
+        let offline_since = self.online_due_ns.unwrap_or_else(|| self.context.ns(now));
+        let offline_for = Duration::from_nanos(self.context.ns(now).saturating_sub(offline_since));
+        let loss = Loss { online_for, offline_for, refused: self.refused };
+        let policy = self.plan().reconnect;
+        let delay = retries.next_delay(&policy, loss, &mut self.rng);
+        if delay.is_none() {
+            self.account().count(|counts| counts.gave_up += 1);
+        }
+        delay
     }
 
     /// A connection that lasted, or that ended as it should, breaks a row of those that did not.

@@ -10,7 +10,6 @@ impl Device {
     pub(super) fn on_message(&mut self, now: Instant, publish: &Publish) {
         match self.context.plan.target.kind {
             TargetKind::IotHub => self.on_hub_message(now, publish),
-            // Bytes are counted by the link.
             TargetKind::Mqtt => self.on_delivery(now, publish),
         }
     }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::measure::{ErrorTotals, FleetCounts};
+use crate::policy::backoff::Retries;
 
 const HALF: &str = "auth = { kind = \"sas\", ttl = \"100s\", renew = \"50%\", jitter = \"0%\" }";
 const NEVER: &str = "keep_alive = \"0s\"\nauth = { kind = \"sas\", ttl = \"100s\", renew = \"never\" }";
