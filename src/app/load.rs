@@ -47,6 +47,9 @@ pub(super) fn host_and_port(target: &str) -> Result<(&str, Option<u16>), AppErro
     let wrong = |what: String| {
         AppError::Usage(format!("--target {target}: {what}; write HOST, HOST:PORT or [IPV6]:PORT"))
     };
+    if target.contains('/') {
+        return Err(wrong("a host alone is wanted, without scheme and path".to_owned()));
+    }
     let (host, port) = match target.strip_prefix('[') {
         Some(rest) => {
             match rest.split_once(']').map(|(host, after)| (host, after.strip_prefix(':'), after)) {

@@ -17,6 +17,7 @@ pub(super) fn findings(gathered: &Gathered) -> Vec<Finding> {
     findings.extend(our_errors(gathered));
     findings.extend(closings(gathered, &messages));
     findings.extend(refused(gathered));
+    findings.extend(untrusted(gathered));
     findings.extend(gave_up(gathered));
     findings.extend(expired(&messages));
     findings.extend(late_acks(gathered));
@@ -75,6 +76,15 @@ fn refused(gathered: &Gathered) -> Option<Finding> {
         let text = "connections were refused with code 5. An IoT hub says so for every refusal: a wrong key, an \
                     expired token, an unknown or a disabled device";
         finding(Severity::Warning, text, format!("{} refused", human_count(refused)))
+    })
+}
+
+fn untrusted(gathered: &Gathered) -> Option<Finding> {
+    let untrusted = class(gathered, "tls_certificate");
+    (untrusted > 0).then(|| {
+        let text = "the server's certificate was not accepted: name the root that signed it with --ca FILE, or ca in [target], \
+                    and see that host is a name in the certificate and that it has not expired";
+        finding(Severity::Warning, text, plural(untrusted, "connection", "connections"))
     })
 }
 
