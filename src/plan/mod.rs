@@ -11,6 +11,7 @@ mod drives;
 mod filters;
 mod fixed;
 mod fleets;
+mod lines;
 mod listed;
 mod listing;
 mod needs;

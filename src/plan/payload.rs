@@ -2,10 +2,12 @@
 //! seeded numbers. Called by devices; it knows neither topics nor clocks.
 
 use super::fixed::{Fixed, FixedRange};
+use super::lines::Lines;
 use super::stamp::Stamp;
 use crate::rng::{Purpose, Rng, generator};
 use rand::{Rng as _, RngExt};
 use std::io::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The contents of a stream's messages.
@@ -30,6 +32,12 @@ enum Part {
         start: i64,
         step: i64,
         range: FixedRange,
+    },
+    /// Lines of a file, in order or in any; which is next is kept where walks are.
+    Line {
+        slot: usize,
+        lines: Arc<Lines>,
+        shuffled: bool,
     },
     /// With a stamp at its begin, if it is to be tracked.
     Filler {
@@ -136,6 +144,11 @@ impl Payload {
         Payload { parts: vec![Part::Filler { bytes, stamped: false }], walks: 0 }
     }
 
+    /// Lines of a file: in order, each device from another one on, or any line each time.
+    pub(super) fn lines(lines: Lines, shuffled: bool) -> Payload {
+        Payload { parts: vec![Part::Line { slot: 0, lines: Arc::new(lines), shuffled }], walks: 1 }
+    }
+
     /// Whether it has a `${stamp}`, or room for one: filler has from [`STAMPED_BYTES_MIN`] on.
     #[must_use]
     pub fn can_carry_stamp(&self) -> bool {
@@ -204,6 +217,7 @@ impl Payload {
     pub fn state(&self, seed: u64, device_global: u64, send: u16) -> PayloadState {
         let walks = self.parts.iter().filter_map(|part| match part {
             Part::Walk { start, .. } => Some(*start),
+            Part::Line { lines, .. } => Some((device_global % lines.len() as u64).cast_signed()),
             _ => None,
         });
         PayloadState { rng: generator(seed, device_global, Purpose::Payload(send)), walks: walks.collect() }
@@ -240,6 +254,17 @@ impl Payload {
                     }
                     None => Ok(()),
                 },
+                Part::Line { slot, lines, shuffled } => {
+                    let line = match state.walks.get_mut(*slot) {
+                        Some(next) if !shuffled => {
+                            let line = usize::try_from(*next).unwrap_or(0);
+                            *next = (*next + 1) % i64::try_from(lines.len()).unwrap_or(i64::MAX);
+                            line
+                        }
+                        _ => state.rng.random_range(0..lines.len()),
+                    };
+                    out.write_all(lines.get(line))
+                }
                 Part::Stamp => stamp.map_or(Ok(()), |stamp| out.write_all(&stamp.to_text())),
                 Part::Filler { bytes, stamped } => {
                     fill(out, *bytes, stamp.filter(|_| *stamped), &mut state.rng);
@@ -260,6 +285,7 @@ impl Payload {
             Part::Now => TIME_BYTES,
             Part::Uniform(range) | Part::Walk { range, .. } => range.bytes_max(),
             Part::Stamp => Stamp::BYTES,
+            Part::Line { lines, .. } => lines.longest_bytes(),
             Part::Filler { bytes, .. } => *bytes,
         };
         self.parts.iter().map(size).sum()
@@ -424,6 +450,20 @@ mod tests {
             }
             assert!(bytes < 12 || found[0] != found[1], "{bytes}");
         }
+    }
+
+    #[test]
+    fn lines_come_in_order_from_another_one_for_each_device_or_in_any() {
+        let lines = || Lines::of(b"a\nbb\nccc\n").unwrap();
+        // Device 3 of `messages` is the fourth.
+        assert_eq!(messages(&Payload::lines(lines(), false), 4), ["a", "bb", "ccc", "a"]);
+        let mut fifth = Payload::lines(lines(), false).state(7, 4, 0);
+        let mut out = Vec::new();
+        Payload::lines(lines(), false).render(&mut fifth, &CONTEXT, &mut out);
+        assert_eq!(out, b"bb");
+        let any = messages(&Payload::lines(lines(), true), 300);
+        assert!(["a", "bb", "ccc"].iter().all(|line| any.iter().filter(|found| found == line).count() > 50));
+        assert_eq!(any, messages(&Payload::lines(lines(), true), 300), "the same seed, the same lines");
     }
 
     #[test]

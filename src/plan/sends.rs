@@ -3,13 +3,17 @@
 
 use super::arrival::{Arrival, Spread, Turns};
 use super::fleets::{Setting, fits, parse, shown, told};
+use super::lines::Lines;
 use super::payload::{self, Payload};
 use super::template::{Names, Template};
 use super::types::{SendPlan, TargetKind};
 use crate::iothub::{limits, properties, topics};
 use crate::measure::Operation;
-use crate::scenario::{ArrivalKind, Errors, PayloadSpec, Place, SendSpec, Spacing, Timing, Written, nearest};
+use crate::scenario::{
+    ArrivalKind, Errors, PayloadSpec, Place, SendSpec, Spacing, Timing, Written, located, nearest,
+};
 use crate::wire::{REMAINING_BYTES_MAX, STRING_BYTES_MAX};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// For what a closed loop comes to at most: no ack is thought to come sooner.
@@ -23,14 +27,11 @@ pub(super) fn resolve(
     setting: &Setting,
     errors: &mut Errors,
 ) -> Option<SendPlan> {
-    let payload = spec.payload.as_ref().and_then(|written| {
-        if setting.kind == Some(TargetKind::Mqtt) {
-            any_payload(written, errors)
-        } else {
-            payload(written, errors)
-        }
-    });
     let hub = setting.kind == Some(TargetKind::IotHub);
+    let payload = spec.payload.as_ref().and_then(|written| {
+        let payload = any_payload(written, Some(setting), errors)?;
+        if hub { unstamped(payload, written, errors) } else { Some(payload) }
+    });
     let (topic, bag_bytes) =
         if hub { hub_topic(spec, errors) } else { (broker_topic(spec, setting, errors), 0) };
     if let (Some(payload), true) = (&payload, hub) {
@@ -95,9 +96,14 @@ pub(super) fn arrival(timing: &Timing, place: &Place, devices: u32, errors: &mut
     Some(Arrival { spread: if poisson { Spread::Poisson } else { regular }, rate_hz, burst })
 }
 
-/// A payload that nobody of this run receives.
+/// A payload of something else than a message of a stream.
 pub(super) fn payload(written: &Written<PayloadSpec>, errors: &mut Errors) -> Option<Payload> {
-    let payload = any_payload(written, errors)?;
+    let payload = any_payload(written, None, errors)?;
+    unstamped(payload, written, errors)
+}
+
+/// A payload that nobody of this run receives.
+fn unstamped(payload: Payload, written: &Written<PayloadSpec>, errors: &mut Errors) -> Option<Payload> {
     if payload.has_stamp() {
         let problem = errors.add(&written.place, "${stamp} is for what the devices of a plain broker send");
         problem.fix("remove it; ${seq} and ${now} tell messages apart");
@@ -105,8 +111,22 @@ pub(super) fn payload(written: &Written<PayloadSpec>, errors: &mut Errors) -> Op
     Some(payload)
 }
 
-fn any_payload(written: &Written<PayloadSpec>, errors: &mut Errors) -> Option<Payload> {
+/// Any payload; from a file only where there is a `setting`.
+fn any_payload(
+    written: &Written<PayloadSpec>,
+    setting: Option<&Setting>,
+    errors: &mut Errors,
+) -> Option<Payload> {
     match &written.value {
+        PayloadSpec::File { path, shuffled } => match setting {
+            Some(setting) => lines(path, setting, errors).map(|lines| Payload::lines(lines, *shuffled)),
+            None => {
+                let problem =
+                    errors.add(&path.place, "only messages of [[fleet.NAME.send]] come from a file");
+                problem.fix("write a template, or { size = 256 }");
+                None
+            }
+        },
         PayloadSpec::Size(bytes) => Some(Payload::filler(usize::try_from(*bytes).unwrap_or(usize::MAX))),
         PayloadSpec::Template(text) => match Payload::template(text) {
             Ok(payload) => Some(payload),
@@ -120,6 +140,27 @@ fn any_payload(written: &Written<PayloadSpec>, errors: &mut Errors) -> Option<Pa
                 None
             }
         },
+    }
+}
+
+/// The lines of a file with messages.
+fn lines(path: &Written<PathBuf>, setting: &Setting, errors: &mut Errors) -> Option<Lines> {
+    let file = located(setting.scenario, &path.place, &path.value);
+    match (setting.files)(&file) {
+        Ok(text) => {
+            let lines = Lines::of(&text);
+            if lines.is_none() {
+                let what = format!("{} has no line with something on it", file.display());
+                errors.add(&path.place, what).allowed("a message on each line");
+            }
+            lines
+        }
+        Err(error) => {
+            let problem = errors.add(&path.place, format!("cannot read {}: {error}", file.display()));
+            problem
+                .fix("a path in the scenario is relative to its folder; check the name and who may read it");
+            None
+        }
     }
 }
 

@@ -329,6 +329,13 @@ pub enum PayloadSpec {
     Template(String),
     /// `{ size = N }`, in bytes.
     Size(u32),
+    /// `{ file = ".." }`: a line of it each time.
+    File {
+        /// Its path, as written.
+        path: Written<PathBuf>,
+        /// `order = "random"`.
+        shuffled: bool,
+    },
 }
 
 /// What the service side calls.

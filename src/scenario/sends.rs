@@ -144,7 +144,7 @@ fn subscription(reader: &mut Reader<'_>, node: &Node) -> Option<SubscribeSpec> {
 }
 
 pub(super) fn payload(reader: &mut Reader<'_>, node: &Node) -> Option<Written<PayloadSpec>> {
-    let allowed = "a template such as '{\"seq\":${seq}}', or { size = 256 }";
+    let allowed = "a template such as '{\"seq\":${seq}}', { size = 256 }, or { file = \"messages.txt\" }";
     if !matches!(node.value, Value::Table(_)) {
         let text = reader.string(node, allowed)?;
         return Some(Written {
@@ -154,12 +154,22 @@ pub(super) fn payload(reader: &mut Reader<'_>, node: &Node) -> Option<Written<Pa
         });
     }
     let mut fields = reader.table(node, allowed)?;
+    if let Some(file) = fields.take("file") {
+        let path = reader.path(file, "the path of a file with a message on each line");
+        let orders = [("sequential", false), ("random", true)];
+        let order = fields.take("order").map(|node| reader.choice(node, &orders, &[]));
+        fields.finish(reader, &[]);
+        let path = path?;
+        let (text, place) = (path.text.clone(), node.place.clone());
+        let value = PayloadSpec::File { path, shuffled: order.unwrap_or(Some(false))? };
+        return Some(Written { value, text, place });
+    }
     let size = fields.take("size");
-    if size.is_none() && fields.entry("file").is_none() {
+    if size.is_none() {
         reader.errors.add(&node.place.below("size"), "missing").allowed(allowed).fix("add size = 256");
     }
     let size = size.and_then(|node| reader.integer(node, 0..=SIZE_BYTES_MAX));
-    fields.finish(reader, &[("file", "payloads from a file"), ("order", "payloads from a file")]);
+    fields.finish(reader, &[]);
     let size: Written<u32> = size?;
     Some(Written { value: PayloadSpec::Size(size.value), text: size.text, place: node.place.clone() })
 }

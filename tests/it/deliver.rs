@@ -296,3 +296,21 @@ fn check_says_what_is_tracked() {
     let line = "tracked      each message is delivered in 3 copies with every device online";
     assert!(checked.stdout.contains(line), "{}", checked.stdout);
 }
+
+#[test]
+fn messages_from_a_file_go_as_they_stand() {
+    let broker = Mosquitto::open();
+    let text = scenario(broker.plain(), 1, "")
+        .replace("devices = 5", "devices = 1")
+        .replace(r#"'{"seq":${seq},"stamp":"${stamp}"}'"#, r#"{ file = "said.txt" }"#)
+        .replace("\"deliver\" = [\"rate(ok) == 100%\"]", "");
+    let mut witness = Client::connect(broker.plain(), "witness", "", "");
+    witness.subscribe(&["from/#"]);
+    let work = Workplace::new(&text).file("said.txt", "first\n\n{\"second\":${seq}}\r\nthird");
+    let running = work.start();
+    let heard: Vec<String> = (0..4)
+        .map(|_| String::from_utf8(witness.read().publish().2.to_vec()).expect("it was UTF-8"))
+        .collect();
+    assert_eq!(heard, ["first", "{\"second\":${seq}}", "third", "first"]);
+    running.wait().exits(0);
+}
