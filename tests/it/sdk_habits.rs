@@ -7,6 +7,7 @@ use hubstorm::plan::{self, Habits};
 use hubstorm::rng::{Purpose, generator};
 use hubstorm::scenario;
 use serde_json::json;
+use std::time::Duration;
 
 const ID: &str = "meter-1";
 /// Of each retry.
@@ -60,7 +61,7 @@ fn python_comes_back_at_once() {
     device.does(json!({"do": "connect"}), "connected");
     device.tell(json!({"do": "send", "body": "1"}));
     assert_eq!(hub.said().len(), 2);
-    assert!(habits(Sdk::Python).reconnect.immediate_first);
+    assert_eq!(habits(Sdk::Python).reconnect.first, Some(Duration::from_millis(10)), "as its source has it");
 }
 
 /// A refusal counts for good on its first connection only (`_firstConnection` in azure-iot-device-mqtt).
