@@ -179,12 +179,16 @@ impl Comparison {
             if alternative["properties"].is_object() {
                 self.table(alternative, pointer, document);
             } else if alternative["type"] == "object" {
-                // A table whose keys are names.
+                // A table whose keys are names: any, or some that only the plan knows.
                 let entry = &alternative["additionalProperties"];
-                let named = with(document, pointer, json!({ "probe": example(entry) }));
-                self.key(entry, &format!("{pointer}/probe"), &named);
-                let odd = with(document, pointer, json!({ "an odd name": example(entry) }));
-                self.agree(&odd, "", &|| format!("{pointer} with an odd name"));
+                let known = words(&alternative["propertyNames"]);
+                let name = known.first().and_then(Value::as_str).unwrap_or("probe");
+                let named = with(document, pointer, json!({ name: example(entry) }));
+                self.key(entry, &format!("{pointer}/{name}"), &named);
+                if known.is_empty() {
+                    let odd = with(document, pointer, json!({ "an odd name": example(entry) }));
+                    self.agree(&odd, "", &|| format!("{pointer} with an odd name"));
+                }
             } else if alternative["type"] == "array" {
                 let entry = &alternative["items"];
                 let listed = with(document, pointer, json!([example(entry)]));
@@ -380,19 +384,27 @@ fn broken_scenarios_are_refused_unless_only_their_meaning_is_wrong() {
     assert!(refused >= 15, "{refused}");
 }
 
-/// What a device of an IoT hub can subscribe to is the plan's to know.
+/// The plan knows what a device of an IoT hub can subscribe to, and what is measured.
 #[test]
-fn the_subscriptions_of_an_iot_hub_are_listed() {
+fn subscriptions_and_metrics_are_those_of_the_plan() {
     let schema = scenario::schema();
-    let subscribe = &schema["properties"]["fleet"]["additionalProperties"]["properties"]["subscribe"];
-    let listed = words(&subscribe["items"]);
+    let fleet = &schema["properties"]["fleet"]["additionalProperties"];
+    let subscriptions = words(&fleet["properties"]["subscribe"]["items"]);
     let mut document = schema["examples"][0].clone();
-    document["fleet"]["meter"]["subscribe"] = json!(listed);
+    document["fleet"]["meter"]["subscribe"] = json!(subscriptions);
     planned(&document).expect("the plan knows them");
     document["fleet"]["meter"]["subscribe"] = json!(["zzz"]);
-    let errors = planned(&document).expect_err("there is no such subscription");
-    let allowed = listed.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    assert!(errors.contains(&format!("allowed: {allowed}\n")) || errors.ends_with(&allowed), "{errors}");
+    document["thresholds"] = json!({ "zzz": ["max < 1s"] });
+    let errors = planned(&document).expect_err("there are no such names");
+    let subscriptions = subscriptions.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let metrics = words(&schema["properties"]["thresholds"]["propertyNames"]);
+    let metrics = metrics.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", ");
+    for allowed in [subscriptions, metrics] {
+        assert!(
+            errors.lines().any(|line| line.trim() == format!("allowed: {allowed}")),
+            "{allowed}\n{errors}"
+        );
+    }
 }
 
 /// What a scenario resolves to, without the text of it.

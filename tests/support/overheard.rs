@@ -6,6 +6,7 @@ use super::hub::PORT;
 use super::mqtt::{self, Frame, read_frame, small_frame, text};
 use super::tls::Identity;
 use rustls::{ServerConnection, StreamOwned};
+use socket2::SockRef;
 use std::io::Write;
 use std::net::{IpAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
@@ -47,6 +48,8 @@ impl Overheard {
     pub fn start(turns: impl IntoIterator<Item = Turn> + Send + 'static) -> Overheard {
         let listener = listen_at(PORT);
         listener.set_nonblocking(false).expect("it is a socket");
+        // Linux keeps to it in accept, too.
+        SockRef::from(&listener).set_read_timeout(Some(PATIENCE)).expect("a timeout above zero");
         let address = listener.local_addr().expect("it is bound").ip();
         let identity = Identity::of(address);
         let config = identity.config.clone();
@@ -73,7 +76,7 @@ impl Overheard {
 }
 
 fn hear(listener: &TcpListener, tls: ServerConnection, turn: Turn) -> Said {
-    let (stream, _) = listener.accept().expect("a listener accepts");
+    let (stream, _) = listener.accept().expect("a device comes");
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout above zero");
     let mut line = StreamOwned::new(tls, stream);
     let connect = read_frame(&mut line).expect("TLS").expect("CONNECT");
