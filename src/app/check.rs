@@ -213,7 +213,11 @@ fn reconnects(reconnect: &Reconnect) -> String {
             format!("after {}, growing up to {}", human(least.max(floor)), human(max))
         }
     };
-    let first = if reconnect.immediate_first { "at once, then " } else { "" };
+    let first = match reconnect.first {
+        None => String::new(),
+        Some(Duration::ZERO) => "at once, then ".to_owned(),
+        Some(first) => format!("after {}, then ", human(first)),
+    };
     let gives_up = match (reconnect.gives_up_after, reconnect.gives_up_refused) {
         (None, false) => String::new(),
         (None, true) => " (gives up when refused)".to_owned(),

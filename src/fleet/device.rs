@@ -348,7 +348,9 @@ impl Machine for Device {
             self.account().online(-1);
             self.messages.block(now_ns);
         }
-        self.messages.deafen(now_ns);
+        if let Some(requests) = self.messages.requests_mut() {
+            requests.deafen(now_ns);
+        }
         self.stage = Stage::Offline;
         self.wake = None;
         self.parting = match meant {

@@ -6,7 +6,7 @@
 
 use super::account::Account;
 use super::nanos;
-use super::requests::{Answered, Request, Requests};
+use super::requests::Requests;
 use crate::iothub::topics;
 use crate::measure::{Culprit, Operation, Outcome};
 use crate::plan::{Cursor, Due, GET_ON_CONNECT, Names, PayloadContext, PayloadState, SendPlan, Span, Stamp};
@@ -15,7 +15,7 @@ use crate::session::{Message, PublishError, Session, Tag};
 use crate::wire::QoS;
 use bytes::BytesMut;
 use std::fmt::Write;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// One `[[fleet.x.send]]` of one device.
 struct Stream {
@@ -95,7 +95,7 @@ impl Messages {
         let fleet = &context.plan.fleets[usize::from(account.fleet)];
         let (now_ns, send_by_ns) = (context.ns(now), nanos(fleet.send_by));
         let get_until_ns = self.get(account, session, now, out);
-        let listening = self.is_listening();
+        let listening = self.requests.as_ref().is_some_and(|requests| requests.listening);
         // Once the window is full: when the first message that waits for it expires; and of requests, once it is clear
         // that nobody would hear their answers.
         let (mut full_until_ns, mut deaf_until_ns) = (None, None);
@@ -262,51 +262,14 @@ impl Messages {
         }
     }
 
-    /// No answer comes any more on this connection.
-    pub(crate) fn deafen(&mut self, now_ns: u64) {
-        if let Some(requests) = &mut self.requests {
-            requests.deafen(now_ns);
-        }
+    /// What waits for an answer; `None` as long as none could come.
+    pub(crate) fn requests(&self) -> Option<&Requests> {
+        self.requests.as_deref()
     }
 
-    /// Answers come on this connection.
-    pub(crate) fn is_listening(&self) -> bool {
-        self.requests.as_ref().is_some_and(|requests| requests.listening)
-    }
-
-    /// The device has asked for its whole twin because it came, or is about to.
-    pub(crate) fn is_getting(&self) -> bool {
-        self.requests.as_ref().is_some_and(|requests| requests.is_getting())
-    }
-
-    /// An answer came.
-    pub(crate) fn answered(&mut self, rid: &str) -> Answered {
-        self.requests.as_mut().map_or(Answered::Unknown, |requests| requests.answered(rid))
-    }
-
-    /// The next request whose answer did not come in time.
-    pub(crate) fn expired_request(&mut self, now: Instant, timeout: Duration) -> Option<Request> {
-        self.requests.as_mut()?.expired(now, timeout)
-    }
-
-    /// When there will be such a request.
-    pub(crate) fn request_expires(&self, timeout: Duration) -> Option<Instant> {
-        self.requests.as_ref()?.expires(timeout)
-    }
-
-    /// The next request whose answer cannot come any more.
-    pub(crate) fn lost_request(&mut self) -> Option<Request> {
-        self.requests.as_mut()?.lost()
-    }
-
-    /// When the request for the whole twin was due that was not sent, and will not be.
-    pub(crate) fn give_up_get(&mut self) -> Option<u64> {
-        self.requests.as_mut()?.give_up_get()
-    }
-
-    /// Requests without an answer.
-    pub(crate) fn requests_open(&self) -> usize {
-        self.requests.as_ref().map_or(0, |requests| requests.len())
+    /// The same, to be changed.
+    pub(crate) fn requests_mut(&mut self) -> Option<&mut Requests> {
+        self.requests.as_deref_mut()
     }
 
     /// A message that was sent has ended, in whatever way; returns when the next one is due if it waited for that.

@@ -14,7 +14,7 @@ pub(crate) struct Requests {
     /// In the order in which they were sent, which is that of their ids.
     open: VecDeque<Request>,
     /// Answers come on this connection.
-    pub(super) listening: bool,
+    pub(crate) listening: bool,
     /// Since when none do, as far as requests have waited for that: it is not this generator's doing.
     pub(super) deaf_from_ns: Option<u64>,
     /// When the request for the whole twin was due that a device makes once it has come, while it is not sent.
@@ -44,7 +44,7 @@ pub(crate) enum Answered {
 
 impl Requests {
     /// None was made, and no answer came until now.
-    pub(super) fn new() -> Requests {
+    pub(crate) fn new() -> Requests {
         Requests {
             next_rid: 0,
             open: VecDeque::new(),
@@ -56,41 +56,41 @@ impl Requests {
     }
 
     /// The request for the whole twin is due that comes with a connection.
-    pub(super) fn get(&mut self, due_ns: u64) {
+    pub(crate) fn get(&mut self, due_ns: u64) {
         (self.get_due_ns, self.getting) = (Some(due_ns), true);
     }
 
     /// That request is due, or under way.
-    pub(super) fn is_getting(&self) -> bool {
+    pub(crate) fn is_getting(&self) -> bool {
         self.getting
     }
 
     /// It ended without having been sent; when it was due.
-    pub(super) fn give_up_get(&mut self) -> Option<u64> {
+    pub(crate) fn give_up_get(&mut self) -> Option<u64> {
         let due_ns = self.get_due_ns.take()?;
         self.getting = false;
         Some(due_ns)
     }
 
     /// The connection is gone.
-    pub(super) fn deafen(&mut self, now_ns: u64) {
+    pub(crate) fn deafen(&mut self, now_ns: u64) {
         self.listening = false;
         self.deaf_from_ns.get_or_insert(now_ns);
     }
 
     /// The id that the next request will have.
-    pub(super) fn next_rid(&self) -> u64 {
+    pub(crate) fn next_rid(&self) -> u64 {
         self.next_rid
     }
 
     /// The request with that id was sent.
-    pub(super) fn sent(&mut self, tag: Tag, sent: Instant) {
+    pub(crate) fn sent(&mut self, tag: Tag, sent: Instant) {
         self.open.push_back(Request { rid: self.next_rid, tag, sent });
         self.next_rid += 1;
     }
 
     /// An answer came. Ids come back as they were written: `7`, and not `07` or `+7`.
-    pub(super) fn answered(&mut self, rid: &str) -> Answered {
+    pub(crate) fn answered(&mut self, rid: &str) -> Answered {
         let number = rid.parse::<u64>().ok().filter(|number| *number < self.next_rid);
         let Some(number) = number.filter(|_| rid == "0" || !rid.starts_with(['0', '+'])) else {
             return Answered::Unknown;
@@ -108,25 +108,25 @@ impl Requests {
     }
 
     /// The next request that was sent `timeout` ago, or longer.
-    pub(super) fn expired(&mut self, now: Instant, timeout: Duration) -> Option<Request> {
+    pub(crate) fn expired(&mut self, now: Instant, timeout: Duration) -> Option<Request> {
         let request = self.open.pop_front_if(|request| request.sent + timeout <= now)?;
         Some(self.ended(request))
     }
 
     /// When `expired` will have something to say.
-    pub(super) fn expires(&self, timeout: Duration) -> Option<Instant> {
+    pub(crate) fn expires(&self, timeout: Duration) -> Option<Instant> {
         self.open.front().map(|request| request.sent + timeout)
     }
 
     /// The next request that will not be answered any more.
-    pub(super) fn lost(&mut self) -> Option<Request> {
+    pub(crate) fn lost(&mut self) -> Option<Request> {
         let request = self.open.pop_front()?;
         Some(self.ended(request))
     }
 
-    /// How many have no answer.
-    pub(super) fn len(&self) -> usize {
-        self.open.len()
+    /// None waits for its answer.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.open.is_empty()
     }
 }
 
@@ -151,7 +151,7 @@ mod tests {
             assert_eq!(request.tag.seq.to_string(), rid);
             assert!(matches!(requests.answered(rid), Answered::Late), "{rid} was answered once");
         }
-        assert_eq!(requests.len(), 9);
+        assert_eq!(requests.open.len(), 9);
     }
 
     #[test]
@@ -161,7 +161,7 @@ mod tests {
         for rid in ["3", "-1", "+1", "01", "", "x", "1 ", "18446744073709551615", "ä", huge.as_str()] {
             assert!(matches!(requests.answered(rid), Answered::Unknown), "{rid:.20}");
         }
-        assert_eq!(requests.len(), 3);
+        assert_eq!(requests.open.len(), 3);
     }
 
     #[test]
@@ -176,6 +176,6 @@ mod tests {
         assert_eq!(expired, [0, 1]);
         assert!(matches!(requests.answered("0"), Answered::Late));
         assert_eq!(requests.lost().map(|request| request.rid), Some(2));
-        assert_eq!((requests.len(), requests.expires(minute)), (0, None));
+        assert_eq!((requests.is_empty(), requests.expires(minute)), (true, None));
     }
 }

@@ -1,8 +1,11 @@
 //! The habits of a device: hubstorm's own defaults, and those of Azure's device SDKs, as data. `fleets` takes what a scenario
 //! leaves out from here; whatever it says itself wins. Pure.
 //!
-//! Sources: `[mqtt]` is Azure's "Communicate with an IoT hub using the MQTT protocol"; `[python]`, `[node]`, `[dotnet]`, `[java]` and
-//! `[c]` are the SDKs' own sources (Azure/azure-iot-sdk-*). What no source says is left as hubstorm has it.
+//! Sources: `[mqtt]` is Azure's "Communicate with an IoT hub using the MQTT protocol"; `[python]` is azure-iot-device 2.14.0 as
+//! released, `[node]` azure-iot-device 1.18.4 with azure-iot-common 1.13.3, also as released; `[dotnet]`, `[java]` and `[c]` are
+//! the sources (Azure/azure-iot-sdk-*). What no source says is left as hubstorm has it.
+//!
+//! What a device does when its very first connection fails is up to its application; here it is as after a loss.
 //!
 //! No SDK spreads its renewals, so their jitter is 0. All ask for a session that is kept (clean session off), as hubstorm does.
 //! The user name's `DeviceClientType` is left out: it says platform and version of a program that hubstorm is not.
@@ -87,9 +90,9 @@ fn python() -> Habits {
         keep_alive_s: 60,
         // [python]: an hour, renewed 120 s before its end.
         tokens: tokens(Renew::Before(2 * MINUTE)),
-        // [python], ConnectionStateStage: at once, then every 10 s. A refusal is none of its transient errors, but for code 3.
+        // [python], pipeline_stages_base.py: after 10 ms, then every 10 s, for ever; a refusal is no transient error.
         reconnect: Reconnect {
-            immediate_first: true,
+            first: Some(10 * MS),
             gives_up_refused: true,
             ..BackOff::Fixed { delay: 10 * SECOND }.into()
         },
@@ -107,11 +110,12 @@ fn node() -> Habits {
         keep_alive_s: 180,
         // [node]: an hour, renewed every 45 minutes.
         tokens: tokens(Renew::Before(15 * MINUTE)),
-        // [node], azure-iot-common 1.13.3: at once, then 2^n - 1 steps of 0 to 25 ms, for four minutes in all. (Its comment says 50 to 75;
-        // devices run the code.) Refused on its first connection it gives up, later it does not: azure-iot-device-mqtt takes that
-        // for a lost connection.
+        // [node], internal_client.js: at once (with listeners for methods or the twin; else with the next message), for four
+        // minutes. Refused on its first connection it gives up, later it does not: azure-iot-device-mqtt takes that for a lost
+        // connection. retry_policy.js: c = 100 ms, jitter down 0.5, up 0.25; its comment draws from c * 0.5 to c * 0.75, its code
+        // from 0 to c * 0.25, and devices run the code.
         reconnect: Reconnect {
-            immediate_first: true,
+            first: Some(Duration::ZERO),
             gives_up_after: Some(4 * MINUTE),
             ..stepped([Duration::ZERO, 25 * MS], 0, Duration::ZERO)
         },
@@ -128,9 +132,14 @@ fn dotnet() -> Habits {
         keep_alive_s: 300,
         // [dotnet]: an hour, renewed when 15% are left.
         tokens: tokens(Renew::Share(0.85)),
-        // [dotnet], ExponentialBackoffRetryStrategy.cs: 2^n - 1 steps of 80 to 120 ms. Two attempts begin a second apart at least; here
-        // it is counted from the end of the first. Not after a refusal.
-        reconnect: Reconnect { gives_up_refused: true, ..stepped([80 * MS, 120 * MS], 0, SECOND) },
+        // [dotnet], RetryDelegatingHandler.cs: the first delay alone is not made a second long. ExponentialBackoffRetryStrategy.cs:
+        // 2^n - 1 steps of 80 to 120 ms, n from 0. Attempts begin a second apart at least; here it is counted from an
+        // attempt's end. Not after a refusal.
+        reconnect: Reconnect {
+            first: Some(100 * MS),
+            gives_up_refused: true,
+            ..stepped([80 * MS, 120 * MS], 0, SECOND)
+        },
         subscribe_qos: SubscribeQos::ALL,
         // [dotnet].
         twin_qos: 1,
@@ -144,12 +153,16 @@ fn java() -> Habits {
         keep_alive_s: 230,
         // [java]: an hour, renewed at 85%.
         tokens: tokens(Renew::Share(0.85)),
-        // [java], ExponentialBackoffWithJitter.java: at once, then 2^n - 1 steps of 80 to 120 ms, n from 1. What it does when it is
-        // refused was not read.
-        reconnect: Reconnect { immediate_first: true, ..stepped([80 * MS, 120 * MS], 1, Duration::ZERO) },
+        // [java], ExponentialBackoffWithJitter.java: 2^n - 1 steps of 80 to 120 ms. IotHubTransport.java counts its attempts from 1, so
+        // that the immediate retry that the policy has for n = 0 never comes; four minutes, and not after a refusal.
+        reconnect: Reconnect {
+            gives_up_after: Some(4 * MINUTE),
+            gives_up_refused: true,
+            ..stepped([80 * MS, 120 * MS], 1, Duration::ZERO)
+        },
         subscribe_qos: SubscribeQos::ALL,
-        // No source was read: as hubstorm's.
-        twin_qos: 0,
+        // [java], Mqtt.java: as whatever it publishes.
+        twin_qos: 1,
         api_version: "2020-09-30",
     }
 }
@@ -163,7 +176,7 @@ fn c() -> Habits {
         tokens: tokens(Renew::Share(0.80)),
         // [c], iothub_client_retry_control.c: at once, then 1 s doubled up to 30 s; also after a refusal.
         reconnect: Reconnect {
-            immediate_first: true,
+            first: Some(Duration::ZERO),
             ..BackOff::Exponential { base: SECOND, max: 30 * SECOND, jitter }.into()
         },
         subscribe_qos: SubscribeQos::KEPT,
@@ -178,8 +191,8 @@ fn tokens(renew: Renew) -> TokenLife {
 }
 
 /// From 100 ms to 10 s, as [node], [dotnet] and [java] have it.
-fn stepped(step: [Duration; 2], from: u32, floor: Duration) -> Reconnect {
-    BackOff::Stepped { least: 100 * MS, max: 10 * SECOND, step, from, floor }.into()
+fn stepped(step: [Duration; 2], head_start: u32, floor: Duration) -> Reconnect {
+    BackOff::Stepped { least: 100 * MS, max: 10 * SECOND, step, head_start, floor }.into()
 }
 
 #[cfg(test)]
@@ -231,10 +244,10 @@ mod tests {
     }
 
     #[test]
-    fn python_renews_two_minutes_before_the_end_and_retries_at_once_and_every_ten_seconds() {
+    fn python_renews_two_minutes_before_the_end_and_retries_every_ten_seconds() {
         assert_eq!(facts(Sdk::Python), (60, 58, [1, 1, 1, 1], "2019-10-01"));
-        let ten = (10_000, 10_000);
-        within(waits(Sdk::Python), [(0, 0), ten, ten, ten, ten, ten]);
+        let later = (10_000, 10_000);
+        within(waits(Sdk::Python), [(10, 10), later, later, later, later, later]);
         assert_eq!(gives_up(Sdk::Python), (None, true));
     }
 
@@ -248,20 +261,20 @@ mod tests {
     }
 
     #[test]
-    fn dotnet_waits_a_second_at_least_and_ten_at_most() {
+    fn dotnet_waits_a_second_at_least_but_for_the_first_time() {
         assert_eq!(facts(Sdk::DotNet), (300, 51, [1, 1, 1, 1], "2021-04-12"));
-        // 100 ms + (2^n - 1) * 80..120 ms: below a second until n is 4.
+        // 100 ms, then 100 ms + (2^n - 1) * 80..120 ms, which is below a second until n is 4.
         let second = (1_000, 1_000);
-        within(waits(Sdk::DotNet), [second, second, second, second, (1_300, 1_900), (2_580, 3_820)]);
+        within(waits(Sdk::DotNet), [(100, 100), second, second, second, second, (1_300, 1_900)]);
         assert_eq!(gives_up(Sdk::DotNet), (None, true));
     }
 
     #[test]
-    fn java_retries_at_once_and_then_as_dotnet_without_its_second() {
-        assert_eq!(facts(Sdk::Java), (230, 51, [1, 1, 1, 0], "2020-09-30"));
-        let bounds = [(0, 0), (180, 220), (340, 460), (660, 940), (1_300, 1_900), (2_580, 3_820)];
+    fn java_waits_as_dotnet_without_its_second_and_gives_up_after_four_minutes() {
+        assert_eq!(facts(Sdk::Java), (230, 51, [1, 1, 1, 1], "2020-09-30"));
+        let bounds = [(180, 220), (340, 460), (660, 940), (1_300, 1_900), (2_580, 3_820), (5_140, 7_660)];
         within(waits(Sdk::Java), bounds);
-        assert_eq!(gives_up(Sdk::Java), (None, false));
+        assert_eq!(gives_up(Sdk::Java), (Some(Duration::from_secs(240)), true));
     }
 
     #[test]

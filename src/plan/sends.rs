@@ -10,7 +10,8 @@ use super::types::{SendPlan, TargetKind};
 use crate::iothub::{limits, properties, topics};
 use crate::measure::Operation;
 use crate::scenario::{
-    ArrivalKind, Errors, PayloadSpec, Place, SendSpec, Spacing, Timing, Written, located, nearest,
+    ArrivalKind, Errors, MessageSpec, PayloadSpec, Place, SendSpec, Spacing, Timing, Written, located,
+    nearest,
 };
 use crate::wire::{REMAINING_BYTES_MAX, STRING_BYTES_MAX};
 use std::path::PathBuf;
@@ -29,8 +30,15 @@ pub(super) fn resolve(
 ) -> Option<SendPlan> {
     let hub = setting.kind == Some(TargetKind::IotHub);
     let payload = spec.payload.as_ref().and_then(|written| {
-        let payload = any_payload(written, Some(setting), errors)?;
-        if hub { unstamped(payload, written, errors) } else { Some(payload) }
+        let made = match &written.value {
+            MessageSpec::Lines { path, shuffled } => {
+                return lines(path, setting, errors).map(|lines| Payload::lines(lines, *shuffled));
+            }
+            MessageSpec::Made(value) => {
+                Written { value: value.clone(), text: written.text.clone(), place: written.place.clone() }
+            }
+        };
+        if hub { payload(&made, errors) } else { any_payload(&made, errors) }
     });
     let (topic, bag_bytes) =
         if hub { hub_topic(spec, errors) } else { (broker_topic(spec, setting, errors), 0) };
@@ -96,14 +104,9 @@ pub(super) fn arrival(timing: &Timing, place: &Place, devices: u32, errors: &mut
     Some(Arrival { spread: if poisson { Spread::Poisson } else { regular }, rate_hz, burst })
 }
 
-/// A payload of something else than a message of a stream.
-pub(super) fn payload(written: &Written<PayloadSpec>, errors: &mut Errors) -> Option<Payload> {
-    let payload = any_payload(written, None, errors)?;
-    unstamped(payload, written, errors)
-}
-
 /// A payload that nobody of this run receives.
-fn unstamped(payload: Payload, written: &Written<PayloadSpec>, errors: &mut Errors) -> Option<Payload> {
+pub(super) fn payload(written: &Written<PayloadSpec>, errors: &mut Errors) -> Option<Payload> {
+    let payload = any_payload(written, errors)?;
     if payload.has_stamp() {
         let problem = errors.add(&written.place, "${stamp} is for what the devices of a plain broker send");
         problem.fix("remove it; ${seq} and ${now} tell messages apart");
@@ -111,22 +114,8 @@ fn unstamped(payload: Payload, written: &Written<PayloadSpec>, errors: &mut Erro
     Some(payload)
 }
 
-/// Any payload; from a file only where there is a `setting`.
-fn any_payload(
-    written: &Written<PayloadSpec>,
-    setting: Option<&Setting>,
-    errors: &mut Errors,
-) -> Option<Payload> {
+fn any_payload(written: &Written<PayloadSpec>, errors: &mut Errors) -> Option<Payload> {
     match &written.value {
-        PayloadSpec::File { path, shuffled } => match setting {
-            Some(setting) => lines(path, setting, errors).map(|lines| Payload::lines(lines, *shuffled)),
-            None => {
-                let problem =
-                    errors.add(&path.place, "only messages of [[fleet.NAME.send]] come from a file");
-                problem.fix("write a template, or { size = 256 }");
-                None
-            }
-        },
         PayloadSpec::Size(bytes) => Some(Payload::filler(usize::try_from(*bytes).unwrap_or(usize::MAX))),
         PayloadSpec::Template(text) => match Payload::template(text) {
             Ok(payload) => Some(payload),

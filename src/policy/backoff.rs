@@ -17,8 +17,8 @@ const AFRESH_MIN: Duration = Duration::from_secs(1);
 pub struct Reconnect {
     /// How long it waits.
     pub back_off: BackOff,
-    /// The first retry does not wait; the second waits as long as the first otherwise would.
-    pub immediate_first: bool,
+    /// The first retry waits so long instead, and the second as long as the first otherwise would.
+    pub first: Option<Duration>,
     /// It stays offline when it has not got in for so long.
     pub gives_up_after: Option<Duration>,
     /// It stays offline when the server refuses it for good: another CONNACK code than "unavailable".
@@ -39,7 +39,7 @@ pub struct Loss {
 impl From<BackOff> for Reconnect {
     /// Waits so, and tries for ever.
     fn from(back_off: BackOff) -> Reconnect {
-        Reconnect { back_off, immediate_first: false, gives_up_after: None, gives_up_refused: false }
+        Reconnect { back_off, first: None, gives_up_after: None, gives_up_refused: false }
     }
 }
 
@@ -70,8 +70,8 @@ pub enum BackOff {
         max: Duration,
         /// The step is drawn evenly between these two, anew each time.
         step: [Duration; 2],
-        /// The n-th delay, counted from 0, has 2^(n + `from`) - 1 steps.
-        from: u32,
+        /// The n-th delay, counted from 0, has 2^(n + `head_start`) - 1 steps.
+        head_start: u32,
         /// A shorter delay is made as long as this.
         floor: Duration,
     },
@@ -104,19 +104,17 @@ impl Retries {
     /// Back-off starts afresh only after a connection that lasted as long as the wait before it. A hub that accepts
     /// and closes at once, for ever, is as dead as one that refuses, and must not be hammered either (our choice).
     pub fn next_delay(&mut self, policy: &Reconnect, loss: Loss, rng: &mut Rng) -> Option<Duration> {
-        if loss.refused && policy.gives_up_refused {
+        let too_long = policy.gives_up_after.is_some_and(|most| loss.offline_for >= most);
+        if too_long || (loss.refused && policy.gives_up_refused) {
             return None;
         }
         if loss.online_for.is_some_and(|lasted| lasted >= self.waited.max(AFRESH_MIN)) {
             self.failures = 0;
         }
-        let delay = match (policy.immediate_first, self.failures) {
-            (true, 0) => Duration::ZERO,
-            (immediate, failures) => policy.back_off.delay(failures - u32::from(immediate), rng)?,
+        let delay = match (policy.first, self.failures) {
+            (Some(first), 0) => first,
+            (first, failures) => policy.back_off.delay(failures - u32::from(first.is_some()), rng)?,
         };
-        if policy.gives_up_after.is_some_and(|most| loss.offline_for + delay > most) {
-            return None;
-        }
         *self = Retries { failures: self.failures.saturating_add(1), waited: delay };
         Some(delay)
     }
@@ -140,10 +138,10 @@ impl BackOff {
                     }
                 })
             }
-            BackOff::Stepped { least, max, step: [shortest, longest], from, floor } => {
-                let step_s = rng.random_range(shortest.as_secs_f64()..=longest.as_secs_f64());
-                let steps = f64::from(attempt.saturating_add(from)).exp2() - 1.0;
-                let delay_s = (least.as_secs_f64() + steps * step_s).clamp(0.0, max.as_secs_f64());
+            BackOff::Stepped { least, max, step: [from, to], head_start, floor } => {
+                let step_s = rng.random_range(from.as_secs_f64()..=to.as_secs_f64());
+                let steps = f64::from(attempt.saturating_add(head_start)).exp2() - 1.0;
+                let delay_s = (least.as_secs_f64() + steps * step_s).min(max.as_secs_f64());
                 Some(Duration::from_secs_f64(delay_s).max(floor))
             }
         }
@@ -210,9 +208,9 @@ mod tests {
     }
 
     #[test]
-    fn an_immediate_first_retry_is_followed_by_the_others_and_does_not_loop() {
+    fn a_first_retry_of_its_own_is_followed_by_the_others_and_does_not_loop() {
         let mut rng = generator(1, 1, Purpose::Connection);
-        let policy = Reconnect { immediate_first: true, ..exponential(Jitter::None).into() };
+        let policy = Reconnect { first: Some(Duration::ZERO), ..exponential(Jitter::None).into() };
         let mut retries = Retries::default();
         let mut next = |online_for: Option<u64>| {
             let loss = Loss { online_for: online_for.map(Duration::from_secs), ..Loss::default() };
@@ -242,15 +240,19 @@ mod tests {
         fn every_delay_lies_where_its_formula_puts_it(seed: u64, attempt: u32) {
             let ms = Duration::from_millis;
             let mut rng = generator(seed, 1, Purpose::Connection);
-            let mut stepped = |from, step, floor| {
-                let policy = BackOff::Stepped { least: ms(100), max: ms(10_000), step, from, floor };
+            let mut stepped = |step, head_start, floor| {
+                let policy = BackOff::Stepped { least: ms(100), max: ms(10_000), step, head_start, floor };
                 policy.delay(attempt, &mut rng).expect("it always retries")
             };
-            let at = |steps: f64, step_ms: f64| Duration::from_secs_f64((0.1 + steps * step_ms / 1e3).min(10.0));
-            let doubled = f64::from(attempt.saturating_add(1)).exp2() - 1.0;
-            let delay = stepped(1, [ms(80), ms(120)], Duration::ZERO);
-            proptest::prop_assert!((at(doubled, 80.0)..=at(doubled, 120.0)).contains(&delay), "{:?}", delay);
-            let delay = stepped(0, [ms(80), ms(120)], ms(1_000));
+            let at = |head_start, step_ms: f64| {
+                let steps = f64::from(attempt.saturating_add(head_start)).exp2() - 1.0;
+                Duration::from_secs_f64((0.1 + steps * step_ms / 1e3).min(10.0))
+            };
+            let delay = stepped([ms(80), ms(120)], 1, Duration::ZERO);
+            proptest::prop_assert!((at(1, 80.0)..=at(1, 120.0)).contains(&delay), "{:?}", delay);
+            let delay = stepped([Duration::ZERO, ms(25)], 0, Duration::ZERO);
+            proptest::prop_assert!((at(0, 0.0)..=at(0, 25.0)).contains(&delay), "{:?}", delay);
+            let delay = stepped([ms(80), ms(120)], 0, ms(1_000));
             proptest::prop_assert!((ms(1_000)..=ms(10_000)).contains(&delay), "{:?}", delay);
             let above = exponential(Jitter::Above { percent: 5 }).delay(attempt, &mut rng).expect("it always retries");
             let bare = exponential(Jitter::None).delay(attempt, &mut rng).expect("it always retries");

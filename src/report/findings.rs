@@ -236,7 +236,7 @@ mod tests {
     #[test]
     fn each_finding_has_its_cause_and_its_number() {
         type Record = fn(&mut Recorder);
-        let causes: [(Record, Severity, &str, &str); 14] = [
+        let causes: [(Record, Severity, &str, &str); 15] = [
             (
                 |r| r.error("twin_429", Culprit::Peer, 0, String::new),
                 Severity::Warning,
@@ -288,6 +288,12 @@ mod tests {
                 Severity::Warning,
                 "code 5",
                 "1 refused",
+            ),
+            (
+                |r| r.error("tls_certificate", Culprit::Peer, 0, String::new),
+                Severity::Warning,
+                "--ca FILE",
+                "1 connection",
             ),
             (
                 |r| {

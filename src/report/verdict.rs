@@ -212,11 +212,16 @@ impl Judge<'_> {
         let mut invalid = self.environment.to_vec();
         let mut elsewhere = Vec::new();
         for (index, phase) in (0_u16..).zip(self.phases) {
-            let messages = self.gathered.sum(|key| key.phase == index && key.operation.is_message());
+            let sum = |wanted: fn(Operation) -> bool| {
+                self.gathered.sum(|key| key.phase == index && wanted(key.operation))
+            };
+            let messages = sum(Operation::is_message);
+            let answers = sum(|operation| operation == Operation::Method);
             let faults = [
                 self.starved(index, phase.name),
-                self.lagging(phase.name, &messages),
+                self.lagging(phase.name, "lagged behind its own schedule", &messages),
                 self.late(phase.name, &messages),
+                self.lagging(phase.name, "was late with its answers to methods", &answers),
             ];
             let faults = faults.into_iter().flatten();
             if self.is_used(index) {
@@ -240,14 +245,14 @@ impl Judge<'_> {
 
     /// Lag p99 above what is allowed, or above a share of response p99, whichever is more.
     #[expect(clippy::cast_precision_loss, reason = "microseconds stay far below 2^53")]
-    fn lagging(&self, phase: &str, messages: &Totals) -> Option<Fault> {
-        let lag = messages.lag.quantile(0.99)?;
-        let response = messages.response.quantile(0.99);
+    fn lagging(&self, phase: &str, how: &str, totals: &Totals) -> Option<Fault> {
+        let lag = totals.lag.quantile(0.99)?;
+        let response = totals.response.quantile(0.99);
         let share = self.validity.lag_share * response.unwrap_or(0) as f64;
         let allowed = us(self.validity.lag_p99);
         let beyond = lag > allowed && lag as f64 > share;
         beyond.then(|| Fault {
-            text: format!("phase {phase}: the load generator lagged behind its own schedule"),
+            text: format!("phase {phase}: the load generator {how}"),
             evidence: format!(
                 "lag p99 was {}, over {} and over {} of response p99 ({})",
                 human_us(lag),
@@ -501,6 +506,26 @@ mod tests {
                         lag p99 was 34.0 ms, over 10.0 ms and over 10% of response p99 (40.0 ms)";
         assert_verdict(&judged, Status::Invalid, 120, expected);
         assert!(!judged.thresholds[0].passed, "thresholds are shown all the same");
+    }
+
+    /// What a device takes for an answer is not lag, and the lateness of its timer is.
+    #[test]
+    fn answers_to_methods_that_are_late_make_a_run_invalid_too() {
+        let answers = |lag_ms: u64, takes_ms: u64| {
+            Case::default().judge(|r| {
+                let method = key(Operation::Method, STEADY);
+                for _ in 0..1_000 {
+                    let (picked, sent) = (lag_ms * MS, (lag_ms + takes_ms) * MS);
+                    r.due(method, 0);
+                    r.ok(method, &Times { due: 0, picked, sent, acked: sent });
+                }
+            })
+        };
+        assert_verdict(&answers(9, 20), Status::Pass, 0, "");
+        assert_verdict(&answers(30, 500), Status::Pass, 0, "");
+        let expected = "phase steady: the load generator was late with its answers to methods: \
+                        lag p99 was 34.0 ms, over 10.0 ms and over 10% of response p99 (40.0 ms)";
+        assert_verdict(&answers(34, 6), Status::Invalid, 120, expected);
     }
 
     #[test]

@@ -17,9 +17,9 @@ mod sends;
 pub use error::{Errors, Origin, Place, Problem, nearest};
 pub use identity::{AuthSpec, RenewSpec, Sdk, TokenSpec};
 pub use model::{
-    ArrivalKind, CallKind, DriveSpec, EmulatorSpec, FleetSpec, MethodSpec, PayloadSpec, PhaseSpec,
-    ReconnectSpec, ReportSpec, Scenario, Secret, SendSpec, Spacing, SubscribeSpec, TargetKind, TargetSpec,
-    ThresholdSpec, Timing, TwinSpec, ValiditySpec, WillSpec, Written,
+    ArrivalKind, CallKind, DriveSpec, EmulatorSpec, FleetSpec, MessageSpec, MethodSpec, PayloadSpec,
+    PhaseSpec, ReconnectSpec, ReportSpec, Scenario, Secret, SendSpec, Spacing, SubscribeSpec, TargetKind,
+    TargetSpec, ThresholdSpec, Timing, TwinSpec, ValiditySpec, WillSpec, Written,
 };
 pub use schema::schema;
 

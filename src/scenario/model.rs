@@ -239,7 +239,7 @@ pub struct SendSpec {
     /// `properties`, in the order of the file.
     pub properties: Vec<(String, Written<String>)>,
     /// `payload`; `None` when it is wrong.
-    pub payload: Option<Written<PayloadSpec>>,
+    pub payload: Option<Written<MessageSpec>>,
 }
 
 /// When the messages of a stream are due.
@@ -329,8 +329,15 @@ pub enum PayloadSpec {
     Template(String),
     /// `{ size = N }`, in bytes.
     Size(u32),
+}
+
+/// `payload` of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MessageSpec {
+    /// Made for each message.
+    Made(PayloadSpec),
     /// `{ file = ".." }`: a line of it each time.
-    File {
+    Lines {
         /// Its path, as written.
         path: Written<PathBuf>,
         /// `order = "random"`.

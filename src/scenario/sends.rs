@@ -1,8 +1,10 @@
 //! What a fleet's devices send and receive: the keys of `[[fleet.NAME.send]]` (when messages are due, where they go and
 //! what they contain), of `will` and of `subscribe`.
 
-use super::model::{ArrivalKind, PayloadSpec, SendSpec, Spacing, SubscribeSpec, Timing, WillSpec, Written};
-use super::node::{Node, Value};
+use super::model::{
+    ArrivalKind, MessageSpec, PayloadSpec, SendSpec, Spacing, SubscribeSpec, Timing, WillSpec, Written,
+};
+use super::node::{Entry, Node, Value};
 use super::reader::{Fields, Reader};
 
 /// MQTT's largest packet (MQTT 3.1.1 §2.2.3); what its topic leaves is the plan's business.
@@ -30,7 +32,7 @@ fn send(reader: &mut Reader<'_>, node: &Node) -> Option<SendSpec> {
         retain: fields.take("retain").and_then(|node| reader.boolean(node)).unwrap_or(false),
         topic: fields.take("topic").and_then(|node| reader.text(node, "a topic; ${device} is allowed")),
         properties: properties(reader, &mut fields),
-        payload: payload.and_then(|node| self::payload(reader, node)),
+        payload: payload.and_then(|node| message(reader, node)),
     };
     fields.finish(reader, &[("constant", "fleet rates that do not follow the online share")]);
     Some(spec)
@@ -143,8 +145,26 @@ fn subscription(reader: &mut Reader<'_>, node: &Node) -> Option<SubscribeSpec> {
     Some(SubscribeSpec { filter: filter?, qos })
 }
 
+/// `payload` of a stream: also a file's lines.
+fn message(reader: &mut Reader<'_>, node: &Node) -> Option<Written<MessageSpec>> {
+    let from_file = |entries: &[Entry]| entries.iter().any(|entry| entry.key == "file");
+    if !matches!(&node.value, Value::Table(entries) if from_file(entries)) {
+        let Written { value, text, place } = payload(reader, node)?;
+        return Some(Written { value: MessageSpec::Made(value), text, place });
+    }
+    let mut fields = reader.table(node, "a table such as { file = \"messages.txt\" }")?;
+    let file = fields.take("file")?;
+    let path = reader.path(file, "the path of a file with a message on each line");
+    let orders = [("sequential", false), ("random", true)];
+    let order = fields.take("order").map(|node| reader.choice(node, &orders, &[]));
+    fields.finish(reader, &[]);
+    let (path, shuffled) = (path?, order.unwrap_or(Some(false))?);
+    let (text, place) = (path.text.clone(), node.place.clone());
+    Some(Written { value: MessageSpec::Lines { path, shuffled }, text, place })
+}
+
 pub(super) fn payload(reader: &mut Reader<'_>, node: &Node) -> Option<Written<PayloadSpec>> {
-    let allowed = "a template such as '{\"seq\":${seq}}', { size = 256 }, or { file = \"messages.txt\" }";
+    let allowed = "a template such as '{\"seq\":${seq}}', or { size = 256 }";
     if !matches!(node.value, Value::Table(_)) {
         let text = reader.string(node, allowed)?;
         return Some(Written {
@@ -154,16 +174,6 @@ pub(super) fn payload(reader: &mut Reader<'_>, node: &Node) -> Option<Written<Pa
         });
     }
     let mut fields = reader.table(node, allowed)?;
-    if let Some(file) = fields.take("file") {
-        let path = reader.path(file, "the path of a file with a message on each line");
-        let orders = [("sequential", false), ("random", true)];
-        let order = fields.take("order").map(|node| reader.choice(node, &orders, &[]));
-        fields.finish(reader, &[]);
-        let path = path?;
-        let (text, place) = (path.text.clone(), node.place.clone());
-        let value = PayloadSpec::File { path, shuffled: order.unwrap_or(Some(false))? };
-        return Some(Written { value, text, place });
-    }
     let size = fields.take("size");
     if size.is_none() {
         reader.errors.add(&node.place.below("size"), "missing").allowed(allowed).fix("add size = 256");

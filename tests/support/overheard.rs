@@ -6,6 +6,7 @@ use super::hub::PORT;
 use super::mqtt::{self, Frame, read_frame, small_frame, text};
 use super::tls::Identity;
 use rustls::{ServerConnection, StreamOwned};
+use socket2::SockRef;
 use std::io::Write;
 use std::net::{IpAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
@@ -25,11 +26,13 @@ pub enum Turn {
 }
 
 /// What a device said on a connection.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Said {
     pub keep_alive_s: u16,
     pub clean_session: bool,
     pub user_name: String,
+    /// When its token ends, in seconds since the Unix epoch.
+    pub expiry_unix: u64,
     /// Filters and their QoS, in order.
     pub subscribed: Vec<(String, u8)>,
     /// How it asks for its twin.
@@ -47,6 +50,8 @@ impl Overheard {
     pub fn start(turns: impl IntoIterator<Item = Turn> + Send + 'static) -> Overheard {
         let listener = listen_at(PORT);
         listener.set_nonblocking(false).expect("it is a socket");
+        // Linux keeps to it in accept, too.
+        SockRef::from(&listener).set_read_timeout(Some(PATIENCE)).expect("a timeout above zero");
         let address = listener.local_addr().expect("it is bound").ip();
         let identity = Identity::of(address);
         let config = identity.config.clone();
@@ -73,7 +78,7 @@ impl Overheard {
 }
 
 fn hear(listener: &TcpListener, tls: ServerConnection, turn: Turn) -> Said {
-    let (stream, _) = listener.accept().expect("a listener accepts");
+    let (stream, _) = listener.accept().expect("a device comes");
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout above zero");
     let mut line = StreamOwned::new(tls, stream);
     let connect = read_frame(&mut line).expect("TLS").expect("CONNECT");
@@ -107,10 +112,14 @@ fn introduction(connect: &[u8]) -> Said {
     let (protocol, rest) = field(connect);
     assert_eq!((protocol.as_str(), rest[0], rest[1] & 0b1100_0100), ("MQTT", 4, 0b1100_0000));
     let (_, fields) = field(&rest[4..]);
+    let (user_name, fields) = field(fields);
+    let (token, _) = field(fields);
+    let expiry = token.split(['&', ' ']).find_map(|part| part.strip_prefix("se=")).expect("a token ends");
     Said {
         keep_alive_s: u16::from_be_bytes([rest[2], rest[3]]),
         clean_session: rest[1] & 0b10 != 0,
-        user_name: field(fields).0,
+        user_name,
+        expiry_unix: expiry.parse().expect("a number"),
         subscribed: Vec::new(),
         twin_qos: None,
     }

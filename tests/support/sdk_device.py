@@ -40,6 +40,7 @@ def main() -> None:
     with open(args.ca, encoding="ascii") as ca:
         options["server_verification_cert"] = ca.read()
     client = IoTHubDeviceClient.create_from_connection_string(os.environ["DEVICE_CONNECTION_STRING"], **options)
+    # What it is when the SDK gets round to telling: between two changes that follow each other, this may miss the first.
     client.on_connection_state_change = lambda: say("connected" if client.connected else "disconnected")
     client.on_background_exception = lambda error: say("background", why=repr(error))
 

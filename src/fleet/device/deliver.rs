@@ -31,11 +31,11 @@ impl Device {
     /// A broker delivers a message. What it kept from before comes with RETAIN (MQTT 3.1.1 §3.3.1.3): it answers a
     /// subscription, and is no delivery.
     pub(super) fn on_delivery(&mut self, now: Instant, publish: &Publish) {
-        let context = self.context.clone();
-        let plan = &context.plan;
-        if !plan.deliveries.receives(self.fleet) {
+        if !self.context.plan.deliveries.receives(self.fleet) {
             return;
         }
+        let context = self.context.clone();
+        let plan = &context.plan;
         let account = Account { context: &context, fleet: self.fleet };
         let now_ns = context.ns(now);
         let stamp = Stamp::find(&publish.payload, plan.deliveries.run());

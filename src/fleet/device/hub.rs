@@ -46,14 +46,15 @@ impl Device {
 
     /// When `heed_hub` has something to do.
     pub(super) fn hub_timeout(&self) -> Option<Instant> {
-        let request = self.messages.request_expires(self.plan().twin.timeout);
+        let requests = self.messages.requests();
+        let request = requests.and_then(|requests| requests.expires(self.plan().twin.timeout));
         let call = self.hub.as_ref().and_then(|hub| hub.calls.next());
         request.into_iter().chain(call).min()
     }
 
     /// Requests are open: the answers may still come.
     pub(super) fn waits_for_answers(&self) -> bool {
-        self.messages.requests_open() > 0
+        self.messages.requests().is_some_and(|requests| !requests.is_empty())
     }
 
     /// Methods were called and are not answered.

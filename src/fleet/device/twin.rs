@@ -2,7 +2,7 @@
 //! requests are sent by `messages`.
 
 use super::Device;
-use crate::fleet::requests::{Answered, Request};
+use crate::fleet::requests::{Answered, Request, Requests};
 use crate::iothub::received::{desired_version, refusal};
 use crate::measure::{Culprit, FromHub, Operation, Outcome};
 use crate::plan::GET_ON_CONNECT;
@@ -62,10 +62,10 @@ impl Desired {
 
 impl Device {
     pub(super) fn on_twin_answer(&mut self, now: Instant, status: u16, rid: &str, body: &[u8]) {
-        let request = match self.messages.answered(rid) {
-            Answered::Open(request) => request,
-            Answered::Late => return self.count_hub(|counts| counts.late_answers += 1),
-            Answered::Unknown => return self.count_hub(|counts| counts.unknown_answers += 1),
+        let request = match self.messages.requests_mut().map(|requests| requests.answered(rid)) {
+            Some(Answered::Open(request)) => request,
+            Some(Answered::Late) => return self.count_hub(|counts| counts.late_answers += 1),
+            Some(Answered::Unknown) | None => return self.count_hub(|counts| counts.unknown_answers += 1),
         };
         let operation = self.plan().operation(request.tag.stream);
         // An answer without what was asked for is none.
@@ -102,14 +102,13 @@ impl Device {
     }
 
     pub(super) fn on_desired(&mut self, version: u64) {
-        let getting = self.messages.is_getting() || self.is_about_to_get();
+        let getting = match self.messages.requests() {
+            Some(requests) if requests.listening => requests.is_getting(),
+            // SUBACK has not come; the request for the whole twin goes with it.
+            _ => self.plan().twin.get_on_connect,
+        };
         let counts = self.hub().desired.changed(version, getting);
         self.count_desired(counts);
-    }
-
-    /// SUBACK has not come, and the request for the whole twin goes with it.
-    fn is_about_to_get(&self) -> bool {
-        self.plan().twin.get_on_connect && !self.messages.is_listening()
     }
 
     fn settle_without_the_twin(&mut self) {
@@ -129,7 +128,7 @@ impl Device {
 
     pub(super) fn expire_requests(&mut self, now: Instant) {
         let timeout = self.plan().twin.timeout;
-        while let Some(request) = self.messages.expired_request(now, timeout) {
+        while let Some(request) = self.messages.requests_mut().and_then(|open| open.expired(now, timeout)) {
             self.account().error("twin_timeout", Culprit::Peer, now, || {
                 let operation = self.plan().operation(request.tag.stream);
                 format!("{}: no answer to {operation} within {}", self.id(), human_duration(timeout))
@@ -139,10 +138,10 @@ impl Device {
     }
 
     pub(super) fn lose_requests(&mut self, outcome: Outcome, now: Instant) {
-        while let Some(request) = self.messages.lost_request() {
+        while let Some(request) = self.messages.requests_mut().and_then(Requests::lost) {
             self.request_ended(request, outcome, now);
         }
-        if let Some(due_ns) = self.messages.give_up_get() {
+        if let Some(due_ns) = self.messages.requests_mut().and_then(Requests::give_up_get) {
             self.account().ended(Operation::TwinGet, outcome, due_ns, self.context.ns(now));
         }
         self.settle_without_the_twin();
