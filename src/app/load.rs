@@ -89,5 +89,7 @@ mod tests {
         for wrong in ["hub:", "hub:mqtt", "hub:70000", "[::1", "[::1]:", "[::1]8883"] {
             assert!(matches!(host_and_port(wrong), Err(AppError::Usage(_))), "{wrong}");
         }
+        let url = host_and_port("https://hub.example/").unwrap_err().to_string();
+        assert!(url.contains("without scheme and path"), "{url}");
     }
 }
