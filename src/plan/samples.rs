@@ -60,7 +60,10 @@ impl Plan {
                 })
                 .sum()
             }
-            Operation::Connect | Operation::Online => fleets
+            Operation::Connect => fleets
+                .map(|(fleet, _)| phases.iter().map(|phase| self.connects_in(fleet, phase)).sum::<f64>())
+                .sum(),
+            Operation::Online => fleets
                 .map(|(fleet, _)| phases.iter().map(|phase| self.arrivals_in(fleet, phase)).sum::<f64>())
                 .sum(),
             Operation::Renewal => fleets
@@ -249,8 +252,11 @@ mod tests {
             let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
             Some(if name.ends_with("HOST") { "hub.example" } else { key }.to_owned())
         };
-        for file in ["scenarios/quickstart.toml", "scenarios/real-hub.toml", "scenarios/mosquitto.toml"] {
-            let text = std::fs::read_to_string(file).unwrap();
+        let files: Vec<_> =
+            std::fs::read_dir("scenarios").unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert!(files.len() > 10, "{files:?}");
+        for path in files {
+            let (file, text) = (&path.display().to_string(), std::fs::read_to_string(&path).unwrap());
             let plan = crate::plan::load(
                 &Input { file, text: &text, overrides: &[], env: &env, files: &crate::scenario::no_files },
                 &mut rand::rng(),
