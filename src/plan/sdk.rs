@@ -161,8 +161,8 @@ fn java() -> Habits {
             ..stepped([80 * MS, 120 * MS], 1, Duration::ZERO)
         },
         subscribe_qos: SubscribeQos::ALL,
-        // No source was read: as hubstorm's.
-        twin_qos: 0,
+        // [java], Mqtt.java: as whatever it publishes.
+        twin_qos: 1,
         api_version: "2020-09-30",
     }
 }
@@ -271,7 +271,7 @@ mod tests {
 
     #[test]
     fn java_waits_as_dotnet_without_its_second_and_gives_up_after_four_minutes() {
-        assert_eq!(facts(Sdk::Java), (230, 51, [1, 1, 1, 0], "2020-09-30"));
+        assert_eq!(facts(Sdk::Java), (230, 51, [1, 1, 1, 1], "2020-09-30"));
         let bounds = [(180, 220), (340, 460), (660, 940), (1_300, 1_900), (2_580, 3_820), (5_140, 7_660)];
         within(waits(Sdk::Java), bounds);
         assert_eq!(gives_up(Sdk::Java), (Some(Duration::from_secs(240)), true));

@@ -2,7 +2,7 @@
 //! stands in `docs/reliability.md`.
 
 use crate::support::client::{Peer, Who};
-use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, all_ok, totals};
+use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, all_ok, rows, totals};
 use crate::support::mqtt::Client;
 use crate::support::rabbitmq::{RabbitMq, USER};
 use hubstorm::result::model::RunResult;
@@ -12,12 +12,18 @@ use std::collections::BTreeSet;
 
 const DEVICES: u64 = 10;
 const PASSWORD: &str = "correct-horse";
+const STEADY: &str = r#"
+[[phase]]
+name = "steady"
+duration = "2s"
+"#;
 
 /// One broker for all: it takes ten seconds to start.
 #[test]
 fn every_qos_and_what_outlives_a_connection() {
     let broker = RabbitMq::start(PASSWORD);
     qos_0_and_1_pass_over_tls_and_its_answer_to_qos_2_breaks_the_protocol(&broker);
+    a_collector_hears_every_sensor(&broker);
     wills_retained_messages_and_kept_sessions(&broker);
 }
 
@@ -44,6 +50,30 @@ fn qos_0_and_1_pass_over_tls_and_its_answer_to_qos_2_breaks_the_protocol(broker:
     let [error] = &result.errors[..] else { panic!("one class is wanted: {:#?}", result.errors) };
     assert_eq!((error.class.as_str(), error.culprit.as_str()), ("protocol_error", "peer"));
     assert!(error.example.contains("PUBACK"), "{error:?}");
+}
+
+fn a_collector_hears_every_sensor(broker: &RabbitMq) {
+    // It has the ramp to connect and to subscribe.
+    let collector = format!(
+        r#"
+[fleet.collector]
+devices = 1
+auth = {{ kind = "password", username = "{USER}", password = "${{env.BROKER_PASSWORD}}" }}
+subscribe = [{{ filter = "sensors/+/1", qos = 1 }}]
+
+[[phase]]
+name = "ramp"
+warmup = true
+duration = "3s"
+"#
+    );
+    let result = run_with(broker, &(send(1) + &collector + STEADY));
+    let delivered: Vec<_> =
+        rows(&result, "deliver").into_iter().filter(|row| row.phase == "steady").collect();
+    let [row] = &delivered[..] else { panic!("one fleet listens: {delivered:?}") };
+    // Within one of the integral.
+    assert!(row.due >= DEVICES * 9, "{row:?}");
+    assert_eq!(row.outcomes.get("ok"), Some(&row.due), "{row:?}");
 }
 
 fn wills_retained_messages_and_kept_sessions(broker: &RabbitMq) {
@@ -78,7 +108,25 @@ fn next(listener: &mut Client) -> (String, Vec<u8>) {
 
 /// Two seconds of messages at each of these QoS.
 fn run(broker: &RabbitMq, qos: &[u8]) -> RunResult {
-    let mut scenario = format!(
+    let sends: String = qos.iter().map(|qos| send(*qos)).collect();
+    run_with(broker, &(sends + STEADY))
+}
+
+fn send(qos: u8) -> String {
+    format!(
+        r#"
+[[fleet.sensor.send]]
+every = "200ms"
+qos = {qos}
+topic = "sensors/${{device}}/{qos}"
+payload = '{{"seq":${{seq}},"stamp":"${{stamp}}"}}'
+"#
+    )
+}
+
+/// A fleet of sensors, and what else is said of it.
+fn run_with(broker: &RabbitMq, more: &str) -> RunResult {
+    let scenario = format!(
         r#"
 name = "RabbitMQ"
 seed = 11
@@ -93,26 +141,12 @@ ca = "{ca}"
 devices = {DEVICES}
 id = "dev-{{index:03}}"
 auth = {{ kind = "password", username = "{USER}", password = "${{env.BROKER_PASSWORD}}" }}
-
-[[phase]]
-name = "steady"
-duration = "2s"
-{WIDE_VALIDITY}"#,
+{WIDE_VALIDITY}
+{more}"#,
         host = broker.tls().ip(),
         port = broker.tls().port(),
         ca = broker.ca().display(),
     );
-    for qos in qos {
-        scenario += &format!(
-            r#"
-[[fleet.sensor.send]]
-every = "200ms"
-qos = {qos}
-topic = "sensors/${{device}}/{qos}"
-payload = '{{"seq":${{seq}}}}'
-"#
-        );
-    }
     let work = Workplace::new(&scenario).env("BROKER_PASSWORD", PASSWORD);
     work.run().exits(0);
     work.result()

@@ -22,13 +22,17 @@ fn habits(sdk: Sdk) -> Habits {
 
 fn says_what_the_preset_says(sdk: Sdk) {
     let hub = Overheard::start([Turn::Serves]);
+    let began_unix = hubstorm::clock::unix().as_secs();
     let mut device = SdkDevice::start(sdk, &hub.ca(), &hub.connection_string(ID), &[]);
     device.does(json!({"do": "listen", "methods": ["reboot"]}), "listening");
     device.does(json!({"do": "twin"}), "twin");
     device.leave();
-    let Said { keep_alive_s, clean_session, user_name, mut subscribed, twin_qos } = hub.said().remove(0);
+    let Said { keep_alive_s, clean_session, user_name, expiry_unix, mut subscribed, twin_qos } =
+        hub.said().remove(0);
     let habits = habits(sdk);
     assert_eq!((keep_alive_s, clean_session), (habits.keep_alive_s, false));
+    let made = began_unix..=hubstorm::clock::unix().as_secs();
+    assert!(made.contains(&(expiry_unix - habits.tokens.ttl.as_secs())), "{expiry_unix} from {made:?}");
     assert_eq!(twin_qos, Some(habits.twin_qos));
     let version = format!("/{ID}/?api-version={}&DeviceClientType=", habits.api_version);
     assert!(user_name.contains(&version), "{user_name}");

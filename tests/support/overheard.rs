@@ -26,11 +26,13 @@ pub enum Turn {
 }
 
 /// What a device said on a connection.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Said {
     pub keep_alive_s: u16,
     pub clean_session: bool,
     pub user_name: String,
+    /// When its token ends, in seconds since the Unix epoch.
+    pub expiry_unix: u64,
     /// Filters and their QoS, in order.
     pub subscribed: Vec<(String, u8)>,
     /// How it asks for its twin.
@@ -110,10 +112,14 @@ fn introduction(connect: &[u8]) -> Said {
     let (protocol, rest) = field(connect);
     assert_eq!((protocol.as_str(), rest[0], rest[1] & 0b1100_0100), ("MQTT", 4, 0b1100_0000));
     let (_, fields) = field(&rest[4..]);
+    let (user_name, fields) = field(fields);
+    let (token, _) = field(fields);
+    let expiry = token.split(['&', ' ']).find_map(|part| part.strip_prefix("se=")).expect("a token ends");
     Said {
         keep_alive_s: u16::from_be_bytes([rest[2], rest[3]]),
         clean_session: rest[1] & 0b10 != 0,
-        user_name: field(fields).0,
+        user_name,
+        expiry_unix: expiry.parse().expect("a number"),
         subscribed: Vec::new(),
         twin_qos: None,
     }
