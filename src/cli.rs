@@ -182,11 +182,16 @@ pub struct CheckArgs {
     pub scenario: ScenarioArgs,
 }
 
+/// What the standard library says of a wrong one does not help.
+fn socket_address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "an IP address and a port are wanted, such as 127.0.0.1:8883 or [::1]:8883; port 0 takes a free one")
+}
+
 /// `hubstorm emulator`.
 #[derive(Debug, Args)]
 pub struct EmulatorArgs {
     /// Where to listen; loopback unless you say otherwise
-    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8883")]
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8883", value_parser = socket_address)]
     pub listen: SocketAddr,
     /// A further name that the hub answers to and its certificate names; may be repeated
     #[arg(long, value_name = "NAME")]

@@ -49,10 +49,12 @@ fn write_plan(out: &mut String, plan: &Plan) -> fmt::Result {
         write_phase(out, phase)?;
     }
     writeln!(out, "\nthresholds")?;
+    let longest = plan.thresholds.iter().map(|threshold| threshold.metric.name().len() + 2).max();
+    let width = longest.unwrap_or(0).max(14);
     for threshold in &plan.thresholds {
         let phase = threshold.phase.and_then(|index| plan.schedule.phases().get(usize::from(index)));
         let fleet = threshold.fleet.and_then(|index| plan.fleets.get(usize::from(index)));
-        write!(out, "  {:<14}{}", threshold.metric.name(), threshold.expression)?;
+        write!(out, "  {:<width$}{}", threshold.metric.name(), threshold.expression)?;
         if let Some(phase) = phase {
             write!(out, "  in phase {}", phase.name)?;
         }
@@ -62,23 +64,8 @@ fn write_plan(out: &mut String, plan: &Plan) -> fmt::Result {
         writeln!(out)?;
     }
     writeln!(out, "  every fleet connects at least once")?;
-    out.push_str(&thin_thresholds(plan));
+    out.push_str(&super::notes::notes(plan));
     write_needs(out, plan)
-}
-
-/// A line for each threshold that can only end as "not enough data".
-#[must_use]
-pub(super) fn thin_thresholds(plan: &Plan) -> String {
-    let lines = plan.thin_thresholds().into_iter().map(|(threshold, needed, planned)| {
-        format!(
-            "  note: {} {} wants {} samples and the plan gives about {}: it will fail as \"not enough data\"\n",
-            threshold.metric,
-            threshold.expression,
-            human_count(needed),
-            human_count(planned)
-        )
-    });
-    lines.collect()
 }
 
 /// Said before a run, and in its report: whoever is on the way can read the password.

@@ -164,7 +164,12 @@ async fn reach(args: &DoctorArgs, target: &str, env: &mut Env) -> Result<(), App
         }
         Err(error) => {
             print(env, &took(&error.steps, None))?;
-            let fix = super::canary::dial_fix(&error);
+            let fix = match error.class {
+                "tls" => {
+                    "check that the server speaks TLS 1.2 or 1.3 on this port; if it speaks plain TCP there, say --plain"
+                }
+                _ => super::canary::dial_fix(&error),
+            };
             Err(AppError::Environment(format!("{error}\n  {fix}")))
         }
     }

@@ -47,6 +47,9 @@ pub(super) fn host_and_port(target: &str) -> Result<(&str, Option<u16>), AppErro
     let wrong = |what: String| {
         AppError::Usage(format!("--target {target}: {what}; write HOST, HOST:PORT or [IPV6]:PORT"))
     };
+    if target.contains('/') {
+        return Err(wrong("a host alone is wanted, without scheme and path".to_owned()));
+    }
     let (host, port) = match target.strip_prefix('[') {
         Some(rest) => {
             match rest.split_once(']').map(|(host, after)| (host, after.strip_prefix(':'), after)) {
@@ -86,5 +89,7 @@ mod tests {
         for wrong in ["hub:", "hub:mqtt", "hub:70000", "[::1", "[::1]:", "[::1]8883"] {
             assert!(matches!(host_and_port(wrong), Err(AppError::Usage(_))), "{wrong}");
         }
+        let url = host_and_port("https://hub.example/").unwrap_err().to_string();
+        assert!(url.contains("without scheme and path"), "{url}");
     }
 }

@@ -12,6 +12,7 @@ mod doctor;
 mod emulator;
 mod load;
 mod machine;
+mod notes;
 mod outcome;
 mod preflight;
 mod report;
@@ -174,7 +175,10 @@ async fn run_emulator(args: crate::cli::EmulatorArgs, env: &mut Env) -> Result<(
             std::future::pending::<()>().await;
         }
     };
-    emulator::run(args, &mut env.out, stop).await.map_err(|error| AppError::Environment(error.to_string()))
+    emulator::run(args, &mut env.out, stop).await.map_err(|error| match error {
+        emulator::EmulatorCommandError::Secret(error) => error.into(),
+        error => AppError::Environment(error.to_string()),
+    })
 }
 
 fn schema(args: &SchemaArgs, env: &mut Env) -> Result<(), AppError> {

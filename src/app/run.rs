@@ -253,7 +253,7 @@ async fn announce(plan: &Plan, endpoint: &Endpoint, workers: usize) -> String {
     if consent::bills(plan) {
         text.push_str(&super::cost::line(plan));
     }
-    text.push_str(&super::check::thin_thresholds(plan));
+    text.push_str(&super::notes::notes(plan));
     text.push_str(&preflight::shortfalls(plan).await);
     text.extend(super::check::password_in_clear(plan).map(|warning| format!("warning: {warning}\n")));
     text

@@ -1,5 +1,6 @@
 //! Secrets that a command line names and never holds: `env:NAME` or `file:PATH`. Used by `emulator` and `token`.
 
+use super::AppError;
 use std::io;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
@@ -30,6 +31,18 @@ pub(super) enum SecretError {
         /// Why.
         source: io::Error,
     },
+}
+
+/// A literal is wrong usage; a file or a variable that is not there is the environment's.
+impl From<SecretError> for AppError {
+    fn from(error: SecretError) -> AppError {
+        match error {
+            SecretError::Literal(_) => AppError::Usage(error.to_string()),
+            SecretError::NoVariable { .. } | SecretError::File { .. } => {
+                AppError::Environment(error.to_string())
+            }
+        }
+    }
 }
 
 /// Reads `env:NAME` or `file:PATH`, without white space around it; `what` names the secret in errors.

@@ -1,7 +1,7 @@
 //! `hubstorm token`: makes a SAS token for a device, a policy or a whole hub, or says what one holds and whether a key
 //! made it. Keys and tokens come from the environment or a file, never from the command line.
 
-use super::secret::{self, SecretError};
+use super::secret;
 use super::{AppError, Env, environment, print};
 use crate::cli::TokenArgs;
 use crate::clock;
@@ -32,7 +32,7 @@ pub(super) fn run(args: &TokenArgs, env: &mut Env) -> Result<(), AppError> {
 /// The key that signs: given, or derived for the device.
 fn key(args: &TokenArgs) -> Result<Option<sas::Key>, AppError> {
     let read = |source: &str, what| {
-        let text = secret::read(source, what).map_err(|error| unreadable(&error))?;
+        let text = secret::read(source, what)?;
         sas::Key::from_base64(&text).map_err(|error| usage(&format!("{what}: {error}")))
     };
     match (&args.key, &args.group_key, &args.device) {
@@ -62,7 +62,7 @@ fn make(args: &TokenArgs, key: &sas::Key) -> Result<Zeroizing<String>, AppError>
 fn decode(source: &str, args: &TokenArgs, key: Option<&sas::Key>, env: &mut Env) -> Result<(), AppError> {
     let text = match source {
         "-" => stdin()?,
-        source => secret::read(source, "the token").map_err(|error| unreadable(&error))?,
+        source => secret::read(source, "the token")?,
     };
     let token = sas::Token::parse(&text)
         .map_err(|error| AppError::Environment(format!("not a SAS token: {error}")))?;
@@ -112,14 +112,6 @@ fn stdin() -> Result<Zeroizing<String>, AppError> {
     let read = std::io::stdin().lock().take(TOKEN_BYTES_MAX).read_to_string(&mut text);
     read.map_err(|error| environment("cannot read the token from stdin", &error))?;
     Ok(Zeroizing::new(text.trim().to_owned()))
-}
-
-/// A literal is wrong usage; a file or a variable that is not there is the environment's.
-fn unreadable(error: &SecretError) -> AppError {
-    match error {
-        SecretError::Literal(_) => AppError::Usage(error.to_string()),
-        SecretError::NoVariable { .. } | SecretError::File { .. } => AppError::Environment(error.to_string()),
-    }
 }
 
 fn usage(text: &str) -> AppError {

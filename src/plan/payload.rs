@@ -159,7 +159,8 @@ impl Payload {
     }
 
     /// Whether it was written with a `${stamp}`.
-    pub(super) fn has_stamp(&self) -> bool {
+    #[must_use]
+    pub fn has_stamp(&self) -> bool {
         self.parts.contains(&Part::Stamp)
     }
 

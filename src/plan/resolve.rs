@@ -246,6 +246,7 @@ fn never_measured(
         }
         Some(TargetKind::Mqtt) => {
             never.extend([Telemetry, TelemetryQos0].map(|other| (other, "for a plain broker, use publish")));
+            never.extend(OF_A_HUB.map(|other| (other, "only an IoT hub has these: remove it")));
             (Publish, PublishQos0)
         }
         None => return never,
@@ -279,6 +280,18 @@ fn never_measured(
     }
     never
 }
+
+/// What a plain broker never has.
+const OF_A_HUB: [Operation; 8] = [
+    Operation::Renewal,
+    Operation::TwinGet,
+    Operation::TwinReport,
+    Operation::Method,
+    Operation::C2d,
+    Operation::ServiceMethod,
+    Operation::ServiceDesired,
+    Operation::ServiceC2d,
+];
 
 /// The same, of what devices do besides sending messages.
 fn never_of_a_device(fleets: &[FleetPlan]) -> impl Iterator<Item = (Operation, &'static str)> {

@@ -17,6 +17,7 @@ pub(super) fn findings(gathered: &Gathered) -> Vec<Finding> {
     findings.extend(our_errors(gathered));
     findings.extend(closings(gathered, &messages));
     findings.extend(refused(gathered));
+    findings.extend(untrusted(gathered));
     findings.extend(gave_up(gathered));
     findings.extend(expired(&messages));
     findings.extend(late_acks(gathered));
@@ -75,6 +76,15 @@ fn refused(gathered: &Gathered) -> Option<Finding> {
         let text = "connections were refused with code 5. An IoT hub says so for every refusal: a wrong key, an \
                     expired token, an unknown or a disabled device";
         finding(Severity::Warning, text, format!("{} refused", human_count(refused)))
+    })
+}
+
+fn untrusted(gathered: &Gathered) -> Option<Finding> {
+    let untrusted = class(gathered, "tls_certificate");
+    (untrusted > 0).then(|| {
+        let text = "the server's certificate was not accepted: name the root that signed it with --ca FILE, or ca in [target], \
+                    and see that host is a name in the certificate and that it has not expired";
+        finding(Severity::Warning, text, plural(untrusted, "connection", "connections"))
     })
 }
 
@@ -226,7 +236,7 @@ mod tests {
     #[test]
     fn each_finding_has_its_cause_and_its_number() {
         type Record = fn(&mut Recorder);
-        let causes: [(Record, Severity, &str, &str); 14] = [
+        let causes: [(Record, Severity, &str, &str); 15] = [
             (
                 |r| r.error("twin_429", Culprit::Peer, 0, String::new),
                 Severity::Warning,
@@ -278,6 +288,12 @@ mod tests {
                 Severity::Warning,
                 "code 5",
                 "1 refused",
+            ),
+            (
+                |r| r.error("tls_certificate", Culprit::Peer, 0, String::new),
+                Severity::Warning,
+                "--ca FILE",
+                "1 connection",
             ),
             (
                 |r| {

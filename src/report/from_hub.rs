@@ -24,7 +24,11 @@ pub(super) fn facts(result: &RunResult) -> Vec<(&'static str, String)> {
     ];
     let methods = [
         some(sum(|hub| hub.methods_unanswered), "not answered on purpose", "not answered on purpose"),
-        some(sum(|hub| hub.methods_unknown), "not in the scenario", "not in the scenario"),
+        some(
+            sum(|hub| hub.methods_unknown),
+            "call of a method that no fleet names",
+            "calls of methods that no fleet names",
+        ),
     ];
     let commands = [
         some(sum(|hub| hub.c2d), "cloud-to-device message", "cloud-to-device messages"),

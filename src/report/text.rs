@@ -133,7 +133,7 @@ fn thresholds(out: &mut Out, result: &RunResult) {
         })
         .collect();
     // `not enough data (...)` has no margin beside it: it may run free.
-    let most = [40, 20, 12];
+    let most = [40, 22, 12];
     let widths: [usize; 3] = std::array::from_fn(|i| {
         let widths = rows.iter().map(|row| width(&row[i]));
         widths.filter(|width| *width <= most[i]).max().unwrap_or(0)

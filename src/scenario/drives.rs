@@ -46,7 +46,7 @@ pub(super) fn drive(reader: &mut Reader<'_>, node: &Node) -> Option<DriveSpec> {
                 let node = fields.take(key)?;
                 let timeout = reader.duration_or_zero(node)?;
                 if timeout.subsec_nanos() > 0 || !seconds.contains(&timeout.as_secs()) {
-                    let problem = reader.errors.add(&node.place, "IoT Hub does not wait for so long");
+                    let problem = reader.errors.add(&node.place, "not a time that IoT Hub waits for");
                     let (least, most) = seconds.into_inner();
                     problem.allowed(format!("whole seconds from {least}s to {most}s"));
                 }

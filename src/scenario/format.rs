@@ -66,7 +66,7 @@ pub(super) fn scenario(reader: &mut Reader<'_>, root: &Node, out: &mut Scenario)
 fn target(reader: &mut Reader<'_>, node: &Node) -> Option<TargetSpec> {
     let mut fields = reader.table(node, "a table with kind and host")?;
     let kinds = [("iot-hub", TargetKind::IotHub), ("mqtt", TargetKind::Mqtt)];
-    let kind = fields.require(reader, "kind", "kind = \"iot-hub\" or kind = \"mqtt\"");
+    let kind = fields.require(reader, "kind", "kind = \"iot-hub\" or kind = \"mqtt\" to [target]");
     let host = fields.require(reader, "host", "host = \"example.azure-devices.net\"");
     let spec = TargetSpec {
         place: node.place.clone(),

@@ -26,7 +26,7 @@ const MEANING: [&str; 11] = [
     "shorter than base",
     "too long",
     "MQTT counts the keep-alive in 16 bits of seconds",
-    "IoT Hub does not wait for so long",
+    "not a time that IoT Hub waits for",
     "not an environment reference",
     "given twice",
 ];

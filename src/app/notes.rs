@@ -1,0 +1,125 @@
+//! What a plan can be told beforehand to come to nothing: allowed, and seldom meant. Said by `check`, and by `run` before the
+//! load. It looks at nothing but the plan.
+
+use crate::plan::{CallPlan, DrivePlan, FleetPlan, Plan, Subscription};
+use crate::units::human_count;
+
+/// A line for each, `  note: ..`.
+#[must_use]
+pub(super) fn notes(plan: &Plan) -> String {
+    let fleets = plan.fleets.iter().zip(0..);
+    let notes = thin_thresholds(plan)
+        .chain(plan.drives.iter().filter_map(|drive| unanswered(plan, drive)))
+        .chain(fleets.flat_map(|(fleet, number)| unheard(plan, fleet, number)));
+    notes.map(|note| format!("  note: {note}\n")).collect()
+}
+
+/// Thresholds that can only end as "not enough data".
+fn thin_thresholds(plan: &Plan) -> impl Iterator<Item = String> {
+    plan.thin_thresholds().into_iter().map(|(threshold, needed, planned)| {
+        format!(
+            "{} {} wants {} samples and the plan gives about {}: it will fail as \"not enough data\"",
+            threshold.metric,
+            threshold.expression,
+            human_count(needed),
+            human_count(planned)
+        )
+    })
+}
+
+/// Calls to devices that do not listen to such, or that know no such method.
+fn unanswered(plan: &Plan, drive: &DrivePlan) -> Option<String> {
+    let fleet = plan.fleets.get(usize::from(drive.fleet))?;
+    let listens = |to: &Subscription| fleet.subscribe.contains(to);
+    let name = &fleet.name;
+    match &drive.call {
+        CallPlan::Method { .. } if !listens(&Subscription::Methods) => Some(format!(
+            "fleet {name} does not subscribe to \"methods\": the hub refuses each call as to a device that is not online"
+        )),
+        CallPlan::Method { name: method, .. } if !fleet.methods.iter().any(|known| known.name == *method) => {
+            Some(format!(
+                "fleet {name} has no methods.{method}: its devices answer each call with 501, which counts as an answer"
+            ))
+        }
+        CallPlan::C2d { .. } if !listens(&Subscription::C2d) => Some(format!(
+            "fleet {name} does not subscribe to \"c2d\": messages stay in the hub's queues, which hold 50 for each device"
+        )),
+        CallPlan::Method { .. } | CallPlan::C2d { .. } | CallPlan::Desired => None,
+    }
+}
+
+/// Publishers of stamps that no subscriber reads, and devices that only listen, to what nobody sends.
+fn unheard(plan: &Plan, fleet: &FleetPlan, number: u16) -> Vec<String> {
+    let sends = fleet.sends.iter().zip(0..);
+    let unread = sends
+        .filter(|(send, stream)| send.payload.has_stamp() && !plan.deliveries.is_tracked(number, *stream));
+    let name = &fleet.name;
+    let mut notes: Vec<String> = unread
+        .map(|(send, _)| {
+            format!("fleet {name} sends ${{stamp}} to {}, and no fleet subscribes to that: deliver is not measured", send.topic)
+        })
+        .collect();
+    let filters = fleet.subscribe.iter().filter_map(|subscription| match subscription {
+        Subscription::Filter(filter, _) => Some(filter.to_string()),
+        Subscription::C2d | Subscription::Twin | Subscription::Methods => None,
+    });
+    let filters: Vec<String> = filters.collect();
+    if fleet.sends.is_empty() && !filters.is_empty() && !plan.deliveries.receives(number) {
+        notes.push(format!(
+            "fleet {name} subscribes to {}, and no fleet sends there what can be followed (${{stamp}}, or size = 38 and more): \
+             deliver is not measured",
+            filters.join(", ")
+        ));
+    }
+    notes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng;
+
+    fn notes_of(text: &str) -> String {
+        let text = format!("{text}\n[[phase]]\nname = \"p\"\nduration = \"1s\"\n");
+        let input = crate::scenario::Input {
+            file: "x.toml",
+            text: &text,
+            overrides: &[],
+            env: &|_| None,
+            files: &crate::scenario::no_files,
+        };
+        notes(&crate::plan::load(&input, &mut rand::rngs::StdRng::seed_from_u64(1)).unwrap())
+    }
+
+    #[test]
+    fn calls_that_no_device_is_made_for_are_noted() {
+        let with = |fleet: &str, call: &str| {
+            notes_of(&format!(
+                "[fleet.a]\ndevices = 2\n{fleet}\n[[drive]]\nfleet = \"a\"\nrate = \"1/s\"\n{call}"
+            ))
+        };
+        let reboot = "call = \"method\"\nname = \"reboot\"";
+        assert!(with("", reboot).contains("does not subscribe to \"methods\""));
+        let subscribed = "subscribe = [\"methods\", \"c2d\"]";
+        assert!(with(subscribed, reboot).contains("has no methods.reboot"));
+        assert_eq!(with(&format!("{subscribed}\nmethods = {{ reboot = {{}} }}"), reboot), "");
+        let hello = "call = \"c2d\"\npayload = \"hello\"";
+        assert!(with("", hello).contains("does not subscribe to \"c2d\""));
+        assert_eq!(with(subscribed, hello), "");
+        assert_eq!(with("", "call = \"desired\"\npayload = '{\"a\":1}'"), "");
+    }
+
+    #[test]
+    fn messages_that_nobody_hears_and_listeners_whom_nobody_speaks_to_are_noted() {
+        let between = |topic: &str, filter: &str| {
+            notes_of(&format!(
+                "[target]\nkind = \"mqtt\"\nhost = \"localhost\"\n[fleet.a]\ndevices = 2\n[[fleet.a.send]]\nrate = \"1/s\"\n\
+                 topic = \"{topic}\"\npayload = 'x ${{stamp}}'\n[fleet.b]\ndevices = 2\nsubscribe = [\"{filter}\"]"
+            ))
+        };
+        assert_eq!(between("news/all", "news/#"), "");
+        let apart = between("newz/all", "news/#");
+        assert!(apart.contains("fleet a sends ${stamp} to newz/all"), "{apart}");
+        assert!(apart.contains("fleet b subscribes to news/#"), "{apart}");
+    }
+}
