@@ -149,7 +149,7 @@ impl Payload {
         Payload { parts: vec![Part::Line { slot: 0, lines: Arc::new(lines), shuffled }], walks: 1 }
     }
 
-    /// Whether it has a `${stamp}`, or room for one: filler has from [`STAMPED_BYTES_MIN`] on.
+    /// Whether it has a `${stamp}`, or room for one: filler has from `STAMPED_BYTES_MIN` on.
     #[must_use]
     pub fn can_carry_stamp(&self) -> bool {
         self.parts.iter().any(|part| match part {
