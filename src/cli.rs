@@ -208,8 +208,9 @@ pub struct EmulatorArgs {
     /// How long after its token's expiry a connection is closed
     #[arg(long, value_name = "DURATION", default_value = "5m")]
     pub expiry_grace: String,
-    /// Take configuration and commands as JSON lines on stdin; end with it
-    #[arg(long, hide = true)]
+    /// Take JSON lines on stdin: how to serve, instead of the other options, then calls to devices; the end of stdin ends
+    /// it. See docs/emulator.md
+    #[arg(long, conflicts_with_all = ["listen", "host", "group_key", "ca_out", "shards", "expiry_grace"])]
     pub control: bool,
 }
 

@@ -171,7 +171,7 @@ async fn control(
         tokio::select! {
             served = &mut serving => return Ok(served.map(drop)?),
             Some(answer) = answers.recv() => print(out, &answer)?,
-            line = lines.recv(), if ended.is_some() => match line.map(|line| parse(&line)).transpose()? {
+            line = lines.recv(), if ended.is_some() => match line.map(|line| parse_next(&line)).transpose()? {
                 Some(Command::Stats) => {
                     let (cpu_us, rss_peak_bytes) = crate::fleet::own_usage();
                     print(out, &Answer::Stats { counted: hub.stats(), cpu_us, rss_peak_bytes })?;
@@ -225,10 +225,18 @@ fn sample_connection_string(host: &str, config: &Config) -> SecretText {
 }
 
 fn parse(line: &str) -> Result<Command, EmulatorCommandError> {
-    // The line may hold keys: only where it is wrong is repeated.
+    // The first line holds keys: only where it is wrong is repeated.
     serde_json::from_str(line).map_err(|error| {
         EmulatorCommandError::Control(format!("{:?} error in column {}", error.classify(), error.column()))
     })
+}
+
+/// A line after the first: one that holds keys is out of place, and said to be, without its text.
+fn parse_next(line: &str) -> Result<Command, EmulatorCommandError> {
+    if line.contains("\"config\"") {
+        return parse(line);
+    }
+    serde_json::from_str(line).map_err(|error| EmulatorCommandError::Control(error.to_string()))
 }
 
 fn print(out: &mut dyn Write, line: &impl serde::Serialize) -> io::Result<()> {
@@ -323,7 +331,11 @@ mod tests {
 
     #[test]
     fn a_control_line_is_never_repeated() {
-        let error = parse(r#"{"config":{"group_keys":"c2VjcmV0"}}"#).unwrap_err().to_string();
+        let wrong = r#"{"config":{"group_keys":"c2VjcmV0"}}"#;
+        assert!(!parse_next(wrong).unwrap_err().to_string().contains("c2VjcmV0"));
+        let call = r#"{"call":{"id":5,"device":"d","ask":"reboot"}}"#;
+        assert!(parse_next(call).unwrap_err().to_string().contains("unknown variant `reboot`"));
+        let error = parse(wrong).unwrap_err().to_string();
         assert!(!error.contains("c2VjcmV0"), "{error}");
     }
 }

@@ -270,7 +270,7 @@ fn the_emulators_keys_come_out_nowhere() {
         clean("stderr", hub.stop().as_bytes());
     }
     let secret = plain(2);
-    clean_words("a literal", loud(&["emulator", "--group-key", &secret], &[], "").exits(1));
+    clean_words("a literal", loud(&["emulator", "--group-key", &secret], &[], "").exits(2));
     let bad = [("GROUP", secret.as_str())];
     clean_words("no key", loud(&["emulator", "--group-key", "env:GROUP"], &bad, "").exits(1));
     for line in [
