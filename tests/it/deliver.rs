@@ -204,8 +204,14 @@ fn small(deliver: Deliver) -> String {
 
 #[test]
 fn a_broker_that_drops_every_tenth_is_told_so() {
-    let text = small(|n, packet, _| if n % 10 == 9 { Vec::new() } else { packet.to_vec() });
-    let result = run(&text, 99);
+    let work = Workplace::new(&small(|n, packet, _| if n % 10 == 9 { Vec::new() } else { packet.to_vec() }));
+    let finished = work.run();
+    finished.exits(99);
+    let line = "  out to from/${device}: 6 lost, 0 twice, 0 out of order, 54 arrived";
+    assert!(finished.stdout.contains(line), "{}", finished.stdout);
+    let page = std::fs::read_to_string(&work.outputs("html")[0]).expect("readable");
+    assert!(page.contains("<td>from/${device}</td><td>54</td><td>6</td><td>0</td><td>0</td>"));
+    let result = work.result();
     assert_eq!(all_ok(&result, "publish"), 60, "it acknowledged everything");
     let (due, outcomes) = totals(&result, "deliver");
     assert_eq!((due, outcomes["ok"], outcomes["lost"]), (60, 54, 6));
