@@ -241,7 +241,8 @@ impl Reader<'_> {
         let allowed = "a duration such as 250ms, 30s, 5m or 1h30m";
         if let Value::Integer(number) = node.value {
             let problem = self.errors.add(&node.place, "a duration needs a unit");
-            problem.found(number.to_string()).allowed(allowed).fix(format!("did you mean \"{number}s\"?"));
+            let fix = format!("did you mean \"{number}s\" or \"{number}ms\"?");
+            problem.found(number.to_string()).allowed(allowed).fix(fix);
             return None;
         }
         let value = self.parse(node, allowed, units::parse_duration)?;
