@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use zeroize::Zeroizing;
 
 /// A child that says nothing for so long will never say anything.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
@@ -41,7 +42,7 @@ impl Hub {
             return Err(AppError::Environment("the built-in hub has no pipes".to_owned()));
         };
         let mut hub = Hub { child, stdin, unsaid: BytesMut::new(), stdout: BufReader::new(stdout).lines() };
-        hub.say(&Command::Config(config)).await?;
+        hub.configure(config).await?;
         let line = hub.hear().await?;
         let ready = serde_json::from_str(&line)
             .map_err(|error| environment("the built-in hub's ready line cannot be read", &error))?;
@@ -111,22 +112,27 @@ impl Hub {
         }
     }
 
+    /// Its keys are wiped from this process's memory once they are in the pipe.
+    async fn configure(&mut self, config: ControlConfig) -> Result<(), AppError> {
+        let mut line = serde_json::to_vec(&Command::Config(config)).map(Zeroizing::new).map_err(unsayable)?;
+        line.push(b'\n');
+        self.stdin.write_all(&line).await.map_err(unheard)
+    }
+
     async fn say(&mut self, command: &Command) -> Result<(), AppError> {
         self.put(command)?;
         self.flush().await
     }
 
     fn put(&mut self, command: &Command) -> Result<(), AppError> {
-        let line = serde_json::to_vec(command)
-            .map_err(|error| environment("cannot encode a command for the built-in hub", &error))?;
+        let line = serde_json::to_vec(command).map_err(unsayable)?;
         self.unsaid.extend_from_slice(&line);
         self.unsaid.extend_from_slice(b"\n");
         Ok(())
     }
 
     async fn flush(&mut self) -> Result<(), AppError> {
-        let said = self.stdin.write_all_buf(&mut self.unsaid).await;
-        said.map_err(|error| environment("the built-in hub does not listen to commands", &error))
+        self.stdin.write_all_buf(&mut self.unsaid).await.map_err(unheard)
     }
 
     async fn hear(&mut self) -> Result<String, AppError> {
@@ -140,6 +146,14 @@ impl Hub {
             Err(_) => Err(AppError::Environment("the built-in hub does not answer".to_owned())),
         }
     }
+}
+
+fn unsayable(error: serde_json::Error) -> AppError {
+    environment("cannot encode a command for the built-in hub", &error)
+}
+
+fn unheard(error: std::io::Error) -> AppError {
+    environment("the built-in hub does not listen to commands", &error)
 }
 
 /// A call as a line of the hub's control. What its template made of one device's names may not be JSON after all: that is

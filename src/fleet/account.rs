@@ -1,6 +1,6 @@
-//! From what happened on the wire to what is counted: the only place where the fleet writes to its recorder.
-//! Called by `device`, `messages` and `life`. One rule holds in all of it: what is counted as due is counted
-//! as ended in the same call, so outcomes always add up.
+//! From what happened on the wire to what is counted: devices write to their recorder only here.
+//! Called by `device`, `messages` and `life`. A message or a request is counted as due when it is handled, everything else when it
+//! ends: so outcomes always add up in the end.
 
 use super::{Context, Report, nanos};
 use crate::link::{DialError, Step, Steps};

@@ -129,6 +129,11 @@ impl Caller {
         self.load_end_ns = self.load_end_ns.min(since(self.zero, now));
     }
 
+    /// Whether a call has no answer yet.
+    pub(crate) fn waits_for_answers(&self) -> bool {
+        self.streams.iter().any(|stream| !stream.open.is_empty())
+    }
+
     /// When `poll` has something to do.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let next = self.streams.iter().zip(&self.plan.drives).flat_map(|(stream, drive)| {

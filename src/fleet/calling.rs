@@ -8,6 +8,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
+/// How long the last answers may be on their way after the last device has gone.
+const LAST_ANSWERS: Duration = Duration::from_millis(500);
+
 /// Who carries the calls of the service side to the hub, and brings the answers.
 pub struct Service {
     /// To the hub.
@@ -53,6 +56,18 @@ impl Calling {
                 // A hub that is gone is told by its keeper, and its calls end as unanswered.
                 drop(service.calls.send(call));
             },
+        }
+    }
+
+    /// The devices are gone. The last answers may still be on their way through the hub and its pipe: waits for them a moment,
+    /// and not beyond the drain's end.
+    pub(super) async fn take_last(&mut self, drain_end: Instant) {
+        let until = drain_end.min(crate::clock::now() + LAST_ANSWERS);
+        while self.caller.as_ref().is_some_and(Caller::waits_for_answers) {
+            tokio::select! {
+                () = self.step() => {}
+                () = tokio::time::sleep_until(until.into()) => return,
+            }
         }
     }
 

@@ -324,11 +324,13 @@ impl Machine for Device {
             self.lose_asked(meant.is_some(), now);
         }
         self.subscribe = Subscribe::Done;
+        // A clean session forgets it with the connection.
+        let waiting_since = if meant.is_none() { self.waiting_since() } else { None };
         self.session.handle_closed(now);
         self.drain_events(now);
         let online_for = self.online_since().map(|since| now.saturating_duration_since(since));
         if meant.is_none() {
-            self.blame(why, now);
+            self.blame(why, waiting_since, now);
             let timed_out = matches!(self.stage, Stage::Connecting(attempt) if now >= attempt.deadline);
             self.end_attempt(if timed_out { Outcome::TimedOut } else { Outcome::Lost }, now);
             // What the plan wanted gone is not missed.

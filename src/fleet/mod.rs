@@ -20,7 +20,7 @@ mod usage;
 mod worker;
 
 use crate::link::{Endpoint, TlsFacts};
-use crate::measure::{Gathered, Key, Layout, Operation, Recorder, Snapshot};
+use crate::measure::{Gathered, Key, Layout, Operation, Outcome, Recorder, Snapshot};
 use crate::plan::Plan;
 use calling::Calling;
 use ledger::Progress;
@@ -187,10 +187,13 @@ pub async fn run(
             }
         }
     }
+    if *control.borrow() != Control::Abort {
+        calling.take_last(zero + load_ended + plan.drain).await;
+    }
     calling.end(&mut gathered, settings.workers);
     let ended = crate::clock::now().saturating_duration_since(zero);
     let aborted = *control.borrow() == Control::Abort;
-    let streams = if aborted { Vec::new() } else { books.balance(&plan, &mut gathered, ended) };
+    let streams = books.balance(&plan, &mut gathered, ended, aborted);
     close_row(&mut gathered, &plan, &mut usage, second);
     for failed in workers.join() {
         complete = false;
@@ -221,8 +224,15 @@ impl Books {
         ledger::all_arrived(&self.progress)
     }
 
-    /// Counts as lost what never arrived. Without the books of a worker that died, nobody knows.
-    fn balance(self, plan: &Plan, gathered: &mut Gathered, ended: Duration) -> Vec<StreamTotals> {
+    /// Counts as lost what never arrived; of a run that was cut short, as unfinished, and then no stream is judged. Without
+    /// the books of a worker that died, nobody knows.
+    fn balance(
+        self,
+        plan: &Plan,
+        gathered: &mut Gathered,
+        ended: Duration,
+        aborted: bool,
+    ) -> Vec<StreamTotals> {
         let workers = self.progress.len();
         if self.ledgers.len() < workers {
             return Vec::new();
@@ -231,11 +241,21 @@ impl Books {
         let (lost, streams) = ledger::balance(plan, self.ledgers);
         for lost in lost {
             let key = Key { operation: Operation::Deliver, fleet: lost.fleet, phase: lost.phase };
-            recorder.lost(key, lost.count, nanos(ended));
+            if aborted {
+                // Which of them was due when is not known: they are as old as their phase.
+                let phase = plan.schedule.phases().get(usize::from(lost.phase));
+                let due_ns = phase.map_or(0, |phase| nanos(phase.start));
+                for _ in 0..lost.count {
+                    recorder.due(key, due_ns);
+                    recorder.ended(key, Outcome::Unfinished, due_ns, nanos(ended));
+                }
+            } else {
+                recorder.lost(key, lost.count, nanos(ended));
+            }
         }
         // As one more worker, behind the service side's, which has no devices.
         gathered.add(&recorder.swap(), workers + 1);
-        streams
+        if aborted { Vec::new() } else { streams }
     }
 }
 

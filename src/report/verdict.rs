@@ -217,11 +217,16 @@ impl Judge<'_> {
             };
             let messages = sum(Operation::is_message);
             let answers = sum(|operation| operation == Operation::Method);
+            let calls = sum(|operation| {
+                use Operation::{ServiceC2d, ServiceDesired, ServiceMethod};
+                matches!(operation, ServiceMethod | ServiceDesired | ServiceC2d)
+            });
             let faults = [
                 self.starved(index, phase.name),
                 self.lagging(phase.name, "lagged behind its own schedule", &messages),
                 self.late(phase.name, &messages),
                 self.lagging(phase.name, "was late with its answers to methods", &answers),
+                self.lagging(phase.name, "was late with its calls of the service side", &calls),
             ];
             let faults = faults.into_iter().flatten();
             if self.is_used(index) {
@@ -510,10 +515,10 @@ mod tests {
 
     /// What a device takes for an answer is not lag, and the lateness of its timer is.
     #[test]
-    fn answers_to_methods_that_are_late_make_a_run_invalid_too() {
-        let answers = |lag_ms: u64, takes_ms: u64| {
+    fn answers_to_methods_and_calls_that_are_late_make_a_run_invalid_too() {
+        let late = |operation, lag_ms: u64, takes_ms: u64| {
             Case::default().judge(|r| {
-                let method = key(Operation::Method, STEADY);
+                let method = key(operation, STEADY);
                 for _ in 0..1_000 {
                     let (picked, sent) = (lag_ms * MS, (lag_ms + takes_ms) * MS);
                     r.due(method, 0);
@@ -521,11 +526,20 @@ mod tests {
                 }
             })
         };
-        assert_verdict(&answers(9, 20), Status::Pass, 0, "");
-        assert_verdict(&answers(30, 500), Status::Pass, 0, "");
-        let expected = "phase steady: the load generator was late with its answers to methods: \
-                        lag p99 was 34.0 ms, over 10.0 ms and over 10% of response p99 (40.0 ms)";
-        assert_verdict(&answers(34, 6), Status::Invalid, 120, expected);
+        let late_with = [
+            (Operation::Method, "its answers to methods"),
+            (Operation::ServiceMethod, "its calls of the service side"),
+            (Operation::ServiceC2d, "its calls of the service side"),
+        ];
+        for (operation, what) in late_with {
+            assert_verdict(&late(operation, 9, 20), Status::Pass, 0, "");
+            assert_verdict(&late(operation, 30, 500), Status::Pass, 0, "");
+            let expected = format!(
+                "phase steady: the load generator was late with {what}: \
+                 lag p99 was 34.0 ms, over 10.0 ms and over 10% of response p99 (40.0 ms)"
+            );
+            assert_verdict(&late(operation, 34, 6), Status::Invalid, 120, &expected);
+        }
     }
 
     #[test]

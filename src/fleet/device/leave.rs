@@ -100,12 +100,12 @@ impl Device {
 
     /// Ends the connection once nothing is in flight any more, or has been for too long.
     pub(super) fn say_goodbye(&mut self, now: Instant, out: &mut BytesMut) {
-        let waits = self.waits_for_answers() || self.owes_answers();
-        let last_calls = self.last_calls();
         let Stage::Leaving(leaving) = self.stage else { return };
         if leaving.farewell != Farewell::Waiting {
             return;
         }
+        let waits = self.waits_for_answers() || self.owes_answers();
+        let last_calls = self.last_calls();
         let backlog = leaving.why == Leave::Finish
             && self.messages.has_backlog(self.context.load_end_ns(), self.context.ns(now));
         let last_calls = last_calls.filter(|at| leaving.why == Leave::Finish && now < *at);

@@ -19,8 +19,14 @@ const CLOCKS_APART: Duration = Duration::from_secs(1);
 const SOON_IN_A_ROW: u8 = 3;
 
 impl Device {
-    /// A connection ended that nobody here wanted to end: counts why, as far as the wire tells.
-    pub(super) fn blame(&mut self, why: Closed, now: Instant) {
+    /// When the oldest message without its ack was sent.
+    pub(super) fn waiting_since(&self) -> Option<Instant> {
+        self.session.open().map(|(_, sent)| sent).min()
+    }
+
+    /// A connection ended that nobody here wanted to end: counts why, as far as the wire tells. `waiting_since` is what
+    /// was so when it still stood.
+    pub(super) fn blame(&mut self, why: Closed, waiting_since: Option<Instant>, now: Instant) {
         let expired = self.token_expired_for(now).filter(|_| matches!(why, Closed::Eof | Closed::Reset));
         let (class, culprit) = match why {
             // The token is ours: this much is known, whatever the peer's reason was.
@@ -45,7 +51,9 @@ impl Device {
             None => self.id(),
         });
         if expired.is_none() && why != Closed::TlsAlert {
-            self.note_waiting(online_since, now);
+            if let Some(since) = waiting_since {
+                self.note_waiting(since.max(online_since), now);
+            }
             self.note_soon(now.saturating_duration_since(online_since) < SOON);
         }
     }
@@ -77,9 +85,8 @@ impl Device {
     }
 
     /// How long the peer had kept the oldest unacknowledged message waiting when it closed the connection.
-    fn note_waiting(&self, online_since: Instant, now: Instant) {
-        let Some(oldest) = self.session.open().map(|(_, sent)| sent).min() else { return };
-        let waited = now.saturating_duration_since(oldest.max(online_since));
+    fn note_waiting(&self, since: Instant, now: Instant) {
+        let waited = now.saturating_duration_since(since);
         self.account().count(|counts| {
             counts.closed_waiting += 1;
             counts.closed_waiting_us += u64::try_from(waited.as_micros()).unwrap_or(u64::MAX);

@@ -190,13 +190,17 @@ fn how_long_acks_were_outstanding_when_the_peer_closed_is_known() {
     wire.pass(1.0).unwrap();
     wire.close(Closed::Eof);
     assert_eq!(wire.counts().closed_waiting, 0, "nothing was outstanding");
-    let mut wire = Wire::online(600, "keep_alive = \"0s\"", EACH_SECOND);
-    wire.pass(1.0).unwrap();
-    wire.ack();
-    wire.pass(8.0).unwrap();
-    wire.close(Closed::Eof);
-    let counts = wire.counts();
-    assert_eq!((counts.closed_waiting, counts.closed_waiting_us / 1_000_000), (1, 7), "the oldest of eight");
+    for session in ["false", "true"] {
+        let keys = format!("keep_alive = \"0s\"\nclean_session = {session}");
+        let mut wire = Wire::online(600, &keys, EACH_SECOND);
+        wire.pass(1.0).unwrap();
+        wire.ack();
+        wire.pass(8.0).unwrap();
+        wire.close(Closed::Eof);
+        let counts = wire.counts();
+        let waited = (counts.closed_waiting, counts.closed_waiting_us / 1_000_000);
+        assert_eq!(waited, (1, 7), "the oldest of eight, clean_session = {session}");
+    }
 }
 
 #[test]
