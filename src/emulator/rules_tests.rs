@@ -539,6 +539,24 @@ fn a_will_is_telemetry_with_its_message_type() {
     assert_eq!(world.directory.take_telemetry(), []);
 }
 
+/// The one in between was never online.
+#[test]
+fn of_three_connections_that_take_over_the_one_in_between_leaves_no_will() {
+    let mut world = World::new();
+    let offer = || Offer { will: Some((topics::telemetry(DEVICE), "gone")), ..Offer::of(DEVICE) };
+    let mut first = world.connect(&offer());
+    first.admit(&world);
+    let [mut second, mut third] = [world.connect(&offer()), world.connect(&offer())];
+    assert_eq!(second.session.claim(second.address), Some(first.address));
+    first.session.take_over();
+    assert_eq!(third.session.claim(third.address), Some(second.address));
+    second.session.take_over();
+    assert_eq!((second.drop(&world), first.drop(&world)), (0, 1));
+    third.session.admit(world.now);
+    assert_eq!(third.read(&world), [connack(false)]);
+    assert_eq!(third.drop(&world), 1);
+}
+
 /// Azure's ids may have any of these, and its topics carry them as they are.
 #[test]
 fn a_device_id_with_wildcards_can_do_what_others_can() {
