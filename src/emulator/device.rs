@@ -126,9 +126,12 @@ pub struct Device {
 
 /// What sessions and the directory ask.
 impl Device {
+    /// The packet id of its last cloud-to-device message. Outlives the queue, so that a PUBACK that comes twice completes no other message.
+    last_pid: u16,
     /// True when there is nothing to remember.
     pub(super) fn is_blank(&self) -> bool {
-        let Device { subscriptions, disabled, twin, queue, orders } = self;
+        // A device that has no connection and no session will acknowledge nothing: its packet ids can start anew.
+        let Device { subscriptions, disabled, twin, queue, last_pid: _, orders } = self;
         let idle = queue.is_none() && orders.is_none();
         subscriptions.is_empty() && !disabled && twin.is_none() && idle
     }
@@ -172,7 +175,7 @@ impl Device {
             return order;
         }
         let qos = self.subscriptions.get(Subscription::C2d)?;
-        let delivery = self.queue.as_mut()?.next(now, qos);
+        let delivery = self.queue.as_mut()?.next(now, qos, &mut self.last_pid);
         self.queue.take_if(|queue| queue.is_empty());
         delivery.map(Order::C2d)
     }

@@ -265,14 +265,14 @@ fn rule_10_a_session_that_goes_on_gets_its_messages_before_it_subscribes() {
     line.session.wake();
     assert_eq!(line.read(&world), [connack(false)]);
     line.subscribe_c2d(&world, QoS::AtLeastOnce);
-    assert_eq!(delivered(&mut line, &world), [("2".to_owned(), false, 0x8000)]);
+    assert_eq!(delivered(&mut line, &world), [("2".to_owned(), false, 0x8001)]);
     // It is over with its connection: the next one gets the message as new, once it subscribes.
     line.drop(&world);
     let mut line = world.connect(&Offer::of(DEVICE));
     line.admit(&world);
     assert_eq!(line.read(&world), [connack(false)]);
     line.subscribe_c2d(&world, QoS::AtLeastOnce);
-    assert_eq!(delivered(&mut line, &world), [("2".to_owned(), false, 0x8001)]);
+    assert_eq!(delivered(&mut line, &world), [("2".to_owned(), false, 0x8002)]);
 }
 
 #[test]
