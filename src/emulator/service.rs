@@ -149,6 +149,9 @@ pub enum ServiceError {
     Twin(#[from] TwinError),
 }
 
+/// `ArgumentInvalid`: the code of something that cannot be asked for.
+pub const ARGUMENT_INVALID: u32 = 400_004;
+
 impl ServiceError {
     /// The service's code.
     #[must_use]
@@ -160,7 +163,7 @@ impl ServiceError {
             ServiceError::Answer => 400_012,
             ServiceError::QueueFull => 403_004,
             ServiceError::TooLarge { .. } => 413_001,
-            ServiceError::Argument(_) => 400_004,
+            ServiceError::Argument(_) => ARGUMENT_INVALID,
             ServiceError::Twin(error) => error.code(),
         }
     }
