@@ -109,6 +109,12 @@ struct Orders {
     calls: VecDeque<Call>,
 }
 
+impl Orders {
+    fn is_empty(&self) -> bool {
+        !self.close && self.desired.is_empty() && self.calls.is_empty()
+    }
+}
+
 /// One device.
 #[derive(Debug, Default)]
 pub struct Device {
@@ -120,14 +126,14 @@ pub struct Device {
     twin: Option<Box<Twin>>,
     /// `None` is an empty one.
     queue: Option<Box<Queue>>,
+    /// The packet id of its last cloud-to-device message. Outlives the queue, so that a PUBACK that comes twice completes no other message.
+    last_pid: u16,
     /// `None` is nothing.
     orders: Option<Box<Orders>>,
 }
 
 /// What sessions and the directory ask.
 impl Device {
-    /// The packet id of its last cloud-to-device message. Outlives the queue, so that a PUBACK that comes twice completes no other message.
-    last_pid: u16,
     /// True when there is nothing to remember.
     pub(super) fn is_blank(&self) -> bool {
         // A device that has no connection and no session will acknowledge nothing: its packet ids can start anew.
@@ -192,7 +198,7 @@ impl Device {
         };
         let listens = self.subscriptions.get(Subscription::Methods).is_some();
         let order = order.or_else(|| orders.calls.pop_front_if(|_| listens).map(Order::Call));
-        self.orders.take_if(|orders| !orders.close && orders.desired.is_empty() && orders.calls.is_empty());
+        self.orders.take_if(|orders| orders.is_empty());
         order
     }
 
@@ -251,7 +257,7 @@ impl Device {
             let error = if call.handed { ServiceError::NoAnswer } else { ServiceError::NotOnline };
             call.fail(error);
         }
-        self.orders.take_if(|orders| !orders.close && orders.desired.is_empty() && orders.calls.is_empty());
+        self.orders.take_if(|orders| orders.is_empty());
     }
 
     /// Queues a message; false when there is no room.
