@@ -4,6 +4,7 @@
 use super::secret::{self, SecretError};
 use crate::clock;
 use crate::emulator::control::{Answer, Command, ControlConfig, ControlError, Ready, SecretText};
+use crate::emulator::service::ARGUMENT_INVALID;
 use crate::emulator::{Config, EmulatorError, Hub, Stats, certificate};
 use crate::iothub::sas::Key;
 use crate::link::{listen, tls};
@@ -64,7 +65,7 @@ pub(super) enum EmulatorCommandError {
     /// A configuration that cannot be served.
     #[error("the emulator cannot be set up: {0}")]
     Config(#[from] ControlError),
-    /// The first line on stdin is not a configuration, or a later one is not a command.
+    /// The first line on stdin is not a configuration, or a later one is neither a command nor a call that can be answered.
     #[error("the control line cannot be understood: {0}")]
     Control(String),
     /// The certificate.
@@ -172,11 +173,12 @@ async fn control(
             served = &mut serving => return Ok(served.map(drop)?),
             Some(answer) = answers.recv() => print(out, &answer)?,
             line = lines.recv(), if ended.is_some() => match line.map(|line| parse_next(&line)).transpose()? {
-                Some(Command::Stats) => {
+                Some(Err(answer)) => print(out, &answer)?,
+                Some(Ok(Command::Stats)) => {
                     let (cpu_us, rss_peak_bytes) = crate::fleet::own_usage();
                     print(out, &Answer::Stats { counted: hub.stats(), cpu_us, rss_peak_bytes })?;
                 }
-                Some(Command::Call { id, device, ask }) => {
+                Some(Ok(Command::Call { id, device, ask })) => {
                     let (hub, answered) = (Arc::clone(hub), answered.clone());
                     tokio::task::spawn_local(async move {
                         let answer = match hub.call(&device, ask).await {
@@ -187,8 +189,8 @@ async fn control(
                         let _ = answered.send(answer);
                     });
                 }
-                Some(Command::Start { .. }) => {}
-                Some(Command::Config(_)) => {
+                Some(Ok(Command::Start { .. })) => {}
+                Some(Ok(Command::Config(_))) => {
                     return Err(EmulatorCommandError::Control("config is the first command only".to_owned()));
                 }
                 // Dropping it ends the serving.
@@ -231,12 +233,30 @@ fn parse(line: &str) -> Result<Command, EmulatorCommandError> {
     })
 }
 
-/// A line after the first: one that holds keys is out of place, and said to be, without its text.
-fn parse_next(line: &str) -> Result<Command, EmulatorCommandError> {
-    if line.contains("\"config\"") {
-        return parse(line);
+/// A line after the first: a command, or the answer to a call that is not one but has an id. One that may hold keys is never repeated:
+/// what is wrong with it is said without its text.
+fn parse_next(line: &str) -> Result<Result<Command, Answer>, EmulatorCommandError> {
+    let parsed = match line.contains("\"config\"") {
+        true => parse(line),
+        false => serde_json::from_str(line).map_err(|error| EmulatorCommandError::Control(error.to_string())),
+    };
+    parsed.map(Ok).or_else(|error| match call_id(line) {
+        Some(id) => Ok(Err(Answer::Failed { id, code: ARGUMENT_INVALID, message: error.to_string() })),
+        None => Err(error),
+    })
+}
+
+/// The id of a call, whatever else the line has.
+fn call_id(line: &str) -> Option<u64> {
+    #[derive(serde::Deserialize)]
+    struct Line {
+        call: Call,
     }
-    serde_json::from_str(line).map_err(|error| EmulatorCommandError::Control(error.to_string()))
+    #[derive(serde::Deserialize)]
+    struct Call {
+        id: u64,
+    }
+    serde_json::from_str::<Line>(line).ok().map(|line| line.call.id)
 }
 
 fn print(out: &mut dyn Write, line: &impl serde::Serialize) -> io::Result<()> {
@@ -333,9 +353,37 @@ mod tests {
     fn a_control_line_is_never_repeated() {
         let wrong = r#"{"config":{"group_keys":"c2VjcmV0"}}"#;
         assert!(!parse_next(wrong).unwrap_err().to_string().contains("c2VjcmV0"));
-        let call = r#"{"call":{"id":5,"device":"d","ask":"reboot"}}"#;
-        assert!(parse_next(call).unwrap_err().to_string().contains("unknown variant `reboot`"));
+        let both = r#"{"call":{"id":5,"device":"d","ask":"twin"},"config":{"group_keys":"c2VjcmV0"}}"#;
+        let answer = parse_next(both).unwrap().unwrap_err();
+        assert!(!format!("{answer:?}").contains("c2VjcmV0"), "{answer:?}");
         let error = parse(wrong).unwrap_err().to_string();
         assert!(!error.contains("c2VjcmV0"), "{error}");
+    }
+
+    #[test]
+    fn a_call_that_cannot_be_understood_fails_if_it_has_an_id_and_other_lines_end_the_hub() {
+        for (call, why) in [
+            (r#"{"call":{"id":5,"device":"d","ask":"reboot"}}"#, "unknown variant `reboot`"),
+            (r#"{"call":{"id":5,"ask":"twin"}}"#, "missing field `device`"),
+            (
+                r#"{"call":{"id":5,"device":"d","ask":{"c2d":{"payload":"x","ttl":1}}}}"#,
+                "unknown field `ttl`",
+            ),
+        ] {
+            match parse_next(call).unwrap().unwrap_err() {
+                Answer::Failed { id: 5, code: 400_004, message } if message.contains(why) => {}
+                other => panic!("{call}: {other:?}"),
+            }
+        }
+        for line in [
+            "",
+            "5",
+            "\"stat\"",
+            r#"{"call":{"id":5,"device":"d","ask":"reboot"}"#,
+            r#"{"call":{"id":"5","device":"d","ask":"twin"}}"#,
+            r#"{"call":{"device":"d","ask":"twin"}}"#,
+        ] {
+            assert!(parse_next(line).is_err(), "{line}");
+        }
     }
 }

@@ -51,16 +51,9 @@ struct Waiting {
 }
 
 /// The queue of one device.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Queue {
     waiting: VecDeque<Waiting>,
-    last_pid: u16,
-}
-
-impl Default for Queue {
-    fn default() -> Queue {
-        Queue { waiting: VecDeque::new(), last_pid: u16::MAX }
-    }
 }
 
 impl Queue {
@@ -92,8 +85,10 @@ impl Queue {
         true
     }
 
-    /// The next message to deliver to a subscription of that QoS. At QoS 0 it is gone with that: nothing will acknowledge it.
-    pub fn next(&mut self, now: Instant, qos: QoS) -> Option<Delivery> {
+    /// The next message to deliver to a subscription of that QoS. At QoS 0 it is gone with that, because nothing will acknowledge
+    /// it: our choice. `last_pid` is the packet id of the device's last first delivery, 0 before any: the next one is counted on
+    /// from it.
+    pub fn next(&mut self, now: Instant, qos: QoS, last_pid: &mut u16) -> Option<Delivery> {
         self.expire(now);
         let is_locked = |waiting: &Waiting| waiting.locked_until.is_some_and(|until| now < until);
         let at = self.waiting.iter().position(|waiting| !is_locked(waiting))?;
@@ -105,7 +100,7 @@ impl Queue {
             return None;
         }
         let before = self.waiting.get(at)?.pid;
-        let pid = before.unwrap_or_else(|| self.fresh_pid());
+        let pid = before.unwrap_or_else(|| self.fresh_pid(last_pid));
         let waiting = self.waiting.get_mut(at)?;
         waiting.locked_until = Some(now + limits::C2D_LOCK);
         waiting.pid = Some(pid);
@@ -146,11 +141,11 @@ impl Queue {
         });
     }
 
-    fn fresh_pid(&mut self) -> u16 {
+    fn fresh_pid(&self, last_pid: &mut u16) -> u16 {
         loop {
-            self.last_pid = self.last_pid.checked_add(1).unwrap_or(FIRST_PID);
-            if self.waiting.iter().all(|waiting| waiting.pid != Some(self.last_pid)) {
-                return self.last_pid;
+            *last_pid = last_pid.wrapping_add(1).max(FIRST_PID);
+            if self.waiting.iter().all(|waiting| waiting.pid != Some(*last_pid)) {
+                return *last_pid;
             }
         }
     }
@@ -180,8 +175,8 @@ mod tests {
     }
 
     /// Topic, packet id and DUP of what is delivered now.
-    fn delivered(queue: &mut Queue, now: Instant) -> Vec<(String, u16, bool)> {
-        std::iter::from_fn(|| queue.next(now, QoS::AtLeastOnce))
+    fn delivered(queue: &mut Queue, last_pid: &mut u16, now: Instant) -> Vec<(String, u16, bool)> {
+        std::iter::from_fn(|| queue.next(now, QoS::AtLeastOnce, last_pid))
             .map(|it| (it.message.topic.clone(), it.pid, it.dup))
             .collect()
     }
@@ -189,36 +184,36 @@ mod tests {
     #[test]
     fn fifty_wait_and_ten_are_delivered_at_once_in_order() {
         let now = start();
-        let mut queue = filled(now, 50);
+        let (mut queue, mut last_pid) = (filled(now, 50), 0);
         assert!(!queue.send(now, message(50), SECOND));
-        let first = delivered(&mut queue, now);
+        let first = delivered(&mut queue, &mut last_pid, now);
         assert_eq!(first.len(), 10);
         assert_eq!((first[0].clone(), first[9].0.as_str()), (("t/0".to_owned(), 0x8000, false), "t/9"));
         queue.acknowledge(first[3].1);
         queue.acknowledge(first[3].1);
         queue.acknowledge(7);
         assert_eq!(queue.len(), 49);
-        assert_eq!(delivered(&mut queue, now), [("t/10".to_owned(), 0x800a, false)]);
+        assert_eq!(delivered(&mut queue, &mut last_pid, now), [("t/10".to_owned(), 0x800a, false)]);
         assert!(queue.send(now, message(50), SECOND));
     }
 
     #[test]
     fn what_is_not_acknowledged_comes_again_with_its_id_and_dup() {
         let now = start();
-        let mut queue = filled(now, 2);
-        let first = delivered(&mut queue, now);
+        let (mut queue, mut last_pid) = (filled(now, 2), 0);
+        let first = delivered(&mut queue, &mut last_pid, now);
         assert_eq!(queue.retry_at(), Some(now + limits::C2D_LOCK));
-        assert_eq!(delivered(&mut queue, now + limits::C2D_LOCK - SECOND), []);
-        let again = delivered(&mut queue, now + limits::C2D_LOCK);
+        assert_eq!(delivered(&mut queue, &mut last_pid, now + limits::C2D_LOCK - SECOND), []);
+        let again = delivered(&mut queue, &mut last_pid, now + limits::C2D_LOCK);
         assert_eq!(again, first.iter().map(|(t, pid, _)| (t.clone(), *pid, true)).collect::<Vec<_>>());
         // The session goes on over another connection.
         queue.unlock();
         assert_eq!(queue.retry_at(), None);
-        assert_eq!(delivered(&mut queue, now + limits::C2D_LOCK), again);
+        assert_eq!(delivered(&mut queue, &mut last_pid, now + limits::C2D_LOCK), again);
         // Another session.
         queue.unlock();
         queue.forget_deliveries();
-        let anew = delivered(&mut queue, now + limits::C2D_LOCK);
+        let anew = delivered(&mut queue, &mut last_pid, now + limits::C2D_LOCK);
         assert_eq!(anew, [("t/0".to_owned(), 0x8002, false), ("t/1".to_owned(), 0x8003, false)]);
         queue.acknowledge(0x8000);
         assert_eq!(queue.len(), 2, "an id of the session before");
@@ -229,10 +224,10 @@ mod tests {
         let now = start();
         let mut queue = Queue::default();
         assert!(queue.send(now, message(0), 10 * SECOND) && queue.send(now, message(1), 10 * SECOND));
-        assert_eq!(queue.next(now + 9 * SECOND, QoS::AtLeastOnce).unwrap().message.topic, "t/0");
-        assert!(queue.next(now + 10 * SECOND, QoS::AtLeastOnce).is_none());
+        assert_eq!(queue.next(now + 9 * SECOND, QoS::AtLeastOnce, &mut 0).unwrap().message.topic, "t/0");
+        assert!(queue.next(now + 10 * SECOND, QoS::AtLeastOnce, &mut 0).is_none());
         assert_eq!(queue.len(), 1);
-        assert!(queue.next(now + 9 * SECOND + limits::C2D_LOCK, QoS::AtLeastOnce).is_none());
+        assert!(queue.next(now + 9 * SECOND + limits::C2D_LOCK, QoS::AtLeastOnce, &mut 0).is_none());
         assert!(queue.is_empty());
         assert!(queue.send(now, message(2), Duration::MAX));
     }
@@ -242,7 +237,7 @@ mod tests {
         let now = start();
         let mut queue = filled(now, 20);
         for n in 0..20 {
-            let delivery = queue.next(now, QoS::AtMostOnce).unwrap();
+            let delivery = queue.next(now, QoS::AtMostOnce, &mut 0).unwrap();
             assert_eq!((delivery.message.topic.as_str(), delivery.pid), (format!("t/{n}").as_str(), 0));
         }
         assert!(queue.is_empty());
@@ -251,10 +246,10 @@ mod tests {
     #[test]
     fn packet_ids_that_are_in_use_are_passed_over() {
         let now = start();
-        let mut queue = filled(now, 1);
-        assert_eq!(delivered(&mut queue, now)[0].1, FIRST_PID);
-        queue.last_pid = u16::MAX;
+        let (mut queue, mut last_pid) = (filled(now, 1), 0);
+        assert_eq!(delivered(&mut queue, &mut last_pid, now)[0].1, FIRST_PID);
+        last_pid = u16::MAX;
         assert!(queue.send(now, message(1), SECOND));
-        assert_eq!(delivered(&mut queue, now)[0].1, FIRST_PID + 1);
+        assert_eq!(delivered(&mut queue, &mut last_pid, now)[0].1, FIRST_PID + 1);
     }
 }

@@ -109,6 +109,12 @@ struct Orders {
     calls: VecDeque<Call>,
 }
 
+impl Orders {
+    fn is_empty(&self) -> bool {
+        !self.close && self.desired.is_empty() && self.calls.is_empty()
+    }
+}
+
 /// One device.
 #[derive(Debug, Default)]
 pub struct Device {
@@ -120,6 +126,8 @@ pub struct Device {
     twin: Option<Box<Twin>>,
     /// `None` is an empty one.
     queue: Option<Box<Queue>>,
+    /// The packet id of its last cloud-to-device message. Outlives the queue, so that a PUBACK that comes twice completes no other message.
+    last_pid: u16,
     /// `None` is nothing.
     orders: Option<Box<Orders>>,
 }
@@ -128,7 +136,8 @@ pub struct Device {
 impl Device {
     /// True when there is nothing to remember.
     pub(super) fn is_blank(&self) -> bool {
-        let Device { subscriptions, disabled, twin, queue, orders } = self;
+        // A device that has no connection and no session will acknowledge nothing: its packet ids can start anew.
+        let Device { subscriptions, disabled, twin, queue, last_pid: _, orders } = self;
         let idle = queue.is_none() && orders.is_none();
         subscriptions.is_empty() && !disabled && twin.is_none() && idle
     }
@@ -172,7 +181,7 @@ impl Device {
             return order;
         }
         let qos = self.subscriptions.get(Subscription::C2d)?;
-        let delivery = self.queue.as_mut()?.next(now, qos);
+        let delivery = self.queue.as_mut()?.next(now, qos, &mut self.last_pid);
         self.queue.take_if(|queue| queue.is_empty());
         delivery.map(Order::C2d)
     }
@@ -189,7 +198,7 @@ impl Device {
         };
         let listens = self.subscriptions.get(Subscription::Methods).is_some();
         let order = order.or_else(|| orders.calls.pop_front_if(|_| listens).map(Order::Call));
-        self.orders.take_if(|orders| !orders.close && orders.desired.is_empty() && orders.calls.is_empty());
+        self.orders.take_if(|orders| orders.is_empty());
         order
     }
 
@@ -248,7 +257,7 @@ impl Device {
             let error = if call.handed { ServiceError::NoAnswer } else { ServiceError::NotOnline };
             call.fail(error);
         }
-        self.orders.take_if(|orders| !orders.close && orders.desired.is_empty() && orders.calls.is_empty());
+        self.orders.take_if(|orders| orders.is_empty());
     }
 
     /// Queues a message; false when there is no room.

@@ -265,14 +265,14 @@ fn rule_10_a_session_that_goes_on_gets_its_messages_before_it_subscribes() {
     line.session.wake();
     assert_eq!(line.read(&world), [connack(false)]);
     line.subscribe_c2d(&world, QoS::AtLeastOnce);
-    assert_eq!(delivered(&mut line, &world), [("2".to_owned(), false, 0x8000)]);
+    assert_eq!(delivered(&mut line, &world), [("2".to_owned(), false, 0x8001)]);
     // It is over with its connection: the next one gets the message as new, once it subscribes.
     line.drop(&world);
     let mut line = world.connect(&Offer::of(DEVICE));
     line.admit(&world);
     assert_eq!(line.read(&world), [connack(false)]);
     line.subscribe_c2d(&world, QoS::AtLeastOnce);
-    assert_eq!(delivered(&mut line, &world), [("2".to_owned(), false, 0x8001)]);
+    assert_eq!(delivered(&mut line, &world), [("2".to_owned(), false, 0x8002)]);
 }
 
 #[test]
@@ -537,6 +537,24 @@ fn a_will_is_telemetry_with_its_message_type() {
     line.session.handle_closed(world.now, Closed::Reset);
     assert_eq!(line.session.take_telemetry(), 0);
     assert_eq!(world.directory.take_telemetry(), []);
+}
+
+/// The one in between was never online.
+#[test]
+fn of_three_connections_that_take_over_the_one_in_between_leaves_no_will() {
+    let mut world = World::new();
+    let offer = || Offer { will: Some((topics::telemetry(DEVICE), "gone")), ..Offer::of(DEVICE) };
+    let mut first = world.connect(&offer());
+    first.admit(&world);
+    let [mut second, mut third] = [world.connect(&offer()), world.connect(&offer())];
+    assert_eq!(second.session.claim(second.address), Some(first.address));
+    first.session.take_over();
+    assert_eq!(third.session.claim(third.address), Some(second.address));
+    second.session.take_over();
+    assert_eq!((second.drop(&world), first.drop(&world)), (0, 1));
+    third.session.admit(world.now);
+    assert_eq!(third.read(&world), [connack(false)]);
+    assert_eq!(third.drop(&world), 1);
 }
 
 /// Azure's ids may have any of these, and its topics carry them as they are.

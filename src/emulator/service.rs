@@ -118,7 +118,7 @@ pub struct Called {
 /// Why it did not come about. Codes are those of "Troubleshooting Azure IoT Hub error codes".
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ServiceError {
-    /// No such device, or for a method one that is disabled.
+    /// No such device or, which is our choice, for a method one that is disabled.
     #[error("no device of that id is known, or it is disabled")]
     NotFound,
     /// The device is not connected, not subscribed, or its connection ended before it answered.
@@ -133,7 +133,7 @@ pub enum ServiceError {
     /// Fifty messages wait for the device.
     #[error("{max} messages wait for the device already", max = limits::C2D_QUEUE_MAX)]
     QueueFull,
-    /// More than a message, a call or an answer may have.
+    /// More than a message, a call or an answer may have. That calls and answers share the code of messages is our choice.
     #[error("{bytes} bytes, more than {bytes_max}")]
     TooLarge {
         /// What it has.
@@ -149,6 +149,9 @@ pub enum ServiceError {
     Twin(#[from] TwinError),
 }
 
+/// `ArgumentInvalid`: the code of something that cannot be asked for.
+pub const ARGUMENT_INVALID: u32 = 400_004;
+
 impl ServiceError {
     /// The service's code.
     #[must_use]
@@ -160,7 +163,7 @@ impl ServiceError {
             ServiceError::Answer => 400_012,
             ServiceError::QueueFull => 403_004,
             ServiceError::TooLarge { .. } => 413_001,
-            ServiceError::Argument(_) => 400_004,
+            ServiceError::Argument(_) => ARGUMENT_INVALID,
             ServiceError::Twin(error) => error.code(),
         }
     }

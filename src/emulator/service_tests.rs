@@ -332,6 +332,29 @@ fn messages_that_cannot_be_sent_are_refused_with_their_code() {
 }
 
 #[test]
+fn an_acknowledgement_that_comes_twice_completes_one_message() {
+    let mut world = World::new();
+    let mut line = world.online(false, &[]);
+    line.subscribe_c2d(&world, QoS::AtLeastOnce);
+    line.read(&world);
+    let pids = ["1", "2"].map(|payload| {
+        world.ask(c2d(payload));
+        line.session.wake();
+        let pid = line.messages(&world)[0].pid;
+        line.write(&world, |out| encode::puback(out, pid)).unwrap();
+        pid
+    });
+    world.ask(c2d("3"));
+    line.session.wake();
+    let third = line.messages(&world)[0].pid;
+    assert!(!pids.contains(&third) && pids[0] != pids[1], "{pids:?} {third}");
+    for pid in pids {
+        line.write(&world, |out| encode::puback(out, pid)).unwrap();
+    }
+    assert_eq!(world.asked(Ask::Purge).unwrap().payload, Some(json!({ "totalMessagesPurged": 1 })));
+}
+
+#[test]
 fn a_message_that_nobody_wants_any_more_wakes_nobody_and_waits() {
     let mut world = World::new();
     let mut line = world.online(false, &[]);

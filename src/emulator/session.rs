@@ -228,8 +228,11 @@ impl HubSession {
         }
     }
 
-    /// Another connection of the same device takes over: this one ends.
+    /// Another connection of the same device takes over: this one ends. One that was never admitted has no will.
     pub fn take_over(&mut self) {
+        if self.state == State::Claiming {
+            self.will = None;
+        }
         self.state = State::Closing;
     }
 

@@ -249,16 +249,23 @@ fn depth_of(object: &Properties, depth: usize) -> Result<(), TwinError> {
     object.values().try_for_each(|value| within(value, depth))
 }
 
-/// How large properties are in Azure's way of counting; a null, which only an array can hold, counts nothing.
+/// How large properties are in Azure's way of counting. It says nothing of nulls, which only arrays can hold, and sums what is in an
+/// array. That such a null, and whatever else in an array would count nothing, counts as much as a boolean is our choice: otherwise
+/// an array could be long without end.
 fn counted_bytes(object: &Properties) -> usize {
     fn of(value: &Value) -> usize {
         match value {
-            Value::Null => 0,
-            Value::Bool(_) => 4,
+            Value::Null | Value::Bool(_) => 4,
             Value::Number(_) => 8,
             Value::String(text) => text.len(),
-            Value::Array(values) => values.iter().map(of).sum(),
+            Value::Array(values) => values.iter().map(element).sum(),
             Value::Object(object) => counted_bytes(object),
+        }
+    }
+    fn element(value: &Value) -> usize {
+        match of(value) {
+            0 => of(&Value::Null),
+            bytes => bytes,
         }
     }
     object.iter().map(|(key, value)| key.len() + of(value)).sum()
@@ -389,7 +396,7 @@ mod tests {
     fn the_size_is_counted_as_azure_counts_it_over_the_whole_section() {
         assert_eq!(
             counted_bytes(&object(json!({"ä": "xyz", "n": 1.5, "b": true, "o": {"k": [1, null]}}))),
-            29
+            33
         );
         let mut twin = Twin::default();
         for index in 0..8 {
@@ -399,6 +406,18 @@ mod tests {
         assert_eq!(report(&mut twin, json!({"n": 1})), Err(TwinError::TooLarge(32 * 1024 + 9)));
         report(&mut twin, json!({"0000": null, "n": 1})).unwrap();
         assert_eq!(view(&twin)["reported"]["$version"], 10);
+    }
+
+    #[test]
+    fn an_array_cannot_be_long_for_nothing() {
+        for element in [json!(null), json!([]), json!({}), json!("")] {
+            let array = |n: usize| json!({ "a": vec![element.clone(); n] });
+            let n = limits::TWIN_SECTION_BYTES_MAX / 4;
+            let mut twin = Twin::default();
+            let too_large = Err(TwinError::TooLarge(1 + 4 * n));
+            assert_eq!(report(&mut twin, array(n)), too_large, "{element}");
+            assert_eq!(report(&mut twin, array(n - 1)), Ok(2), "{element}");
+        }
     }
 
     #[test]

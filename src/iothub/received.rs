@@ -3,6 +3,7 @@
 //! `fleet`. All of it comes from outside: what cannot be read is `None`, and nothing here panics.
 
 use super::properties;
+use super::topics::query_value;
 use serde::Deserialize;
 use std::time::Duration;
 
@@ -48,24 +49,21 @@ pub fn received<'a>(device: &str, topic: &'a str) -> Option<Received<'a>> {
     };
     if let Some(rest) = rest.strip_prefix("twin/res/") {
         let (status, query) = rest.split_once("/?")?;
-        return Some(Received::TwinAnswer { status: status.parse().ok()?, rid: field(query, "$rid")? });
+        return Some(Received::TwinAnswer { status: status.parse().ok()?, rid: rid(query)? });
     }
     if let Some(query) = rest.strip_prefix("twin/PATCH/properties/desired/?") {
-        return Some(Received::Desired { version: field(query, "$version")?.parse().ok()? });
+        return Some(Received::Desired { version: query_value(query, "$version")?.parse().ok()? });
     }
     let (name, query) = rest.strip_prefix("methods/POST/")?.split_once("/?")?;
     // It has to stand in a topic's name again (MQTT 3.1.1 §4.7.1, §1.5.3).
     let bad = |c: char| c == '+' || c == '#' || c.is_control();
-    let rid = field(query, "$rid").filter(|rid| rid.len() <= RID_BYTES_MAX && !rid.contains(bad))?;
+    let rid = rid(query).filter(|rid| rid.len() <= RID_BYTES_MAX && !rid.contains(bad))?;
     Some(Received::Method { name, rid })
 }
 
-/// The value of a name in `a=1&b=2`.
-fn field<'a>(query: &'a str, name: &str) -> Option<&'a str> {
-    query
-        .split('&')
-        .find_map(|field| field.strip_prefix(name)?.strip_prefix('='))
-        .filter(|value| !value.is_empty())
+/// The request id. An empty one is none of this device's, nor one that a hub gives.
+fn rid(query: &str) -> Option<&str> {
+    query_value(query, "$rid").filter(|rid| !rid.is_empty())
 }
 
 /// The version of the desired properties in the answer to a request for the whole twin.

@@ -155,7 +155,7 @@ fn commands(gathered: &Gathered) -> Option<Finding> {
     let missing = skipped.saturating_sub(later);
     (missing > 0 || twice > 0).then(|| {
         let text = "not every cloud-to-device message came once: a hub delivers them at least once, and drops what \
-                    has expired or was delivered too often";
+                    has expired";
         finding(
             Severity::Warning,
             text,

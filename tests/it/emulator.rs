@@ -391,6 +391,11 @@ fn a_back_end_calls_over_control_while_devices_are_connected() {
         device.send(|out| encode::publish(out, &publish).unwrap()).await;
     });
     assert_eq!(answer(), r#"{"called":{"id":1,"status":202,"payload":[]}}"#);
+    // A slip of who asks is not the end of the hub.
+    tell(r#"{"call":{"id":6,"device":"meter-1","ask":"clsoe"}}"#);
+    let slip = answer();
+    assert!(slip.starts_with(r#"{"failed":{"id":6,"code":400004,"message":"#), "{slip}");
+    assert!(slip.contains("unknown variant `clsoe`"), "{slip}");
     tell(r#"{"call":{"id":4,"device":"meter-1","ask":"close"}}"#);
     assert_eq!(answer(), r#"{"called":{"id":4}}"#);
     runtime.block_on(device.expect_end());
