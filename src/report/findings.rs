@@ -143,7 +143,7 @@ fn desired_missed(gathered: &Gathered) -> Option<Finding> {
     let missed = from_hub(gathered, |hub| hub.desired_missed);
     (missed > 0).then(|| {
         let text = "devices missed changes of desired properties: a hub tells them only while they are connected and \
-                    subscribed. With get = \"on-connect\" they would have read what they missed";
+                    subscribed";
         finding(Severity::Note, text, plural(missed, "version missed", "versions missed"))
     })
 }
