@@ -305,17 +305,24 @@ fn write_phase(out: &mut String, phase: &PhasePlan) -> fmt::Result {
     writeln!(out, "  {:<14}{duration:<10}online {online:<14}load {load}{warmup}", phase.name)
 }
 
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a count for people; the cast saturates"
+)]
+fn whole(count: f64) -> String {
+    human_count(count.round() as u64)
+}
+
 fn write_needs(out: &mut String, plan: &Plan) -> fmt::Result {
     let Needs { descriptors, ports, ports_closing, memory_bytes } = plan.needs();
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a count for people; the cast saturates"
-    )]
-    let messages = plan.planned_messages().round() as u64;
     let too = if plan.emulator.is_some() { ", and as many for the built-in hub" } else { "" };
     writeln!(out, "\nneeds")?;
-    writeln!(out, "  messages      about {}", human_count(messages))?;
+    writeln!(out, "  messages      about {}", whole(plan.planned_messages()))?;
+    if !plan.drives.is_empty() {
+        let calls: f64 = plan.drives.iter().map(|drive| plan.planned_calls(drive)).sum();
+        writeln!(out, "  calls         about {}", whole(calls))?;
+    }
     writeln!(out, "  descriptors   {}{too}", human_count(descriptors))?;
     let closing = match ports_closing {
         0 => String::new(),
@@ -420,6 +427,8 @@ mod tests {
             text.contains("service.method: the method reboot of fleet meter, regular, taking turns, 5/s"),
             "{text}"
         );
+        assert!(text.contains("  calls         about 275\n"), "{text}");
+        assert!(!described(quickstart, &[]).contains("  calls  "));
     }
 
     #[test]

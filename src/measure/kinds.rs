@@ -127,7 +127,8 @@ impl Operation {
     /// whether the measurement is valid.
     #[must_use]
     pub fn is_message(self) -> bool {
-        matches!(self, Operation::Telemetry | Operation::Publish) || !self.has_ack() || self.is_request()
+        use Operation::{Publish, PublishQos0, Telemetry, TelemetryQos0};
+        matches!(self, Telemetry | TelemetryQos0 | Publish | PublishQos0) || self.is_request()
     }
 
     /// Messages that end with an answer of their own, not with their ack.
@@ -137,11 +138,12 @@ impl Operation {
         matches!(self, Operation::TwinGet | Operation::TwinReport)
     }
 
-    /// False for what nobody answers: it has no service time.
+    /// False for what ends without an answer, as sent with QoS 0 or because it came: it has no service time.
     #[inline]
     #[must_use]
     pub fn has_ack(self) -> bool {
-        !matches!(self, Operation::TelemetryQos0 | Operation::PublishQos0)
+        use Operation::{C2d, Deliver, PublishQos0, TelemetryQos0};
+        !matches!(self, TelemetryQos0 | PublishQos0 | Deliver | C2d)
     }
 }
 

@@ -176,7 +176,8 @@ impl Recorder {
         self.seconds.at(at_ns).errors += count;
     }
 
-    /// A step took so long (TCP, TLS): due and ok at once, response equals service. Not part of the series.
+    /// Something took so long (TCP, TLS, a message's way here): due and ok at once, response equals service where there is
+    /// one. Not part of the series.
     #[inline]
     pub fn duration(&mut self, key: Key, took_ns: u64) {
         let pool = &mut self.totals_pool;
@@ -184,7 +185,9 @@ impl Recorder {
         totals.due += 1;
         totals.outcomes[Outcome::Ok.index()] += 1;
         totals.clipped += u64::from(totals.response.record(us(took_ns), pool));
-        totals.service.record(us(took_ns), pool);
+        if key.operation.has_ack() {
+            totals.service.record(us(took_ns), pool);
+        }
     }
 
     /// Marks a key as QoS 0: its ok means flushed.
@@ -318,6 +321,21 @@ mod tests {
         assert_eq!(max(&totals.service), Some(15));
         assert_eq!(max(&totals.response), Some(20));
         assert_eq!((totals.late, totals.clipped), (0, 0));
+    }
+
+    #[test]
+    fn what_comes_has_no_service_time_and_is_no_load() {
+        for operation in [Operation::Deliver, Operation::C2d] {
+            let (mut recorder, key) = (recorder(), Key { operation, ..SEND });
+            recorder.due(key, 0);
+            recorder.ok(key, &Times { due: 0, picked: MS, sent: MS, acked: MS });
+            recorder.duration(key, MS);
+            let snapshot = recorder.swap();
+            let [(_, totals)] = snapshot.cells.as_slice() else { panic!("one cell is dirty") };
+            assert_eq!((totals.response.count(), totals.service.count()), (2, 0), "{operation}");
+            let loads = snapshot.seconds.iter().map(|(_, second)| (second.offered, second.achieved));
+            assert!(loads.into_iter().all(|load| load == (0, 0)), "{operation}");
+        }
     }
 
     #[test]

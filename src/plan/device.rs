@@ -115,7 +115,7 @@ fn patch(written: &Written<PayloadSpec>, longest: &str, errors: &mut Errors) -> 
 }
 
 /// What a payload looks like in its first message. Numbers and times keep their form, so what is JSON here is JSON always.
-fn rendered(payload: &Payload, device: &str) -> Result<Value, serde_json::Error> {
+pub(super) fn rendered(payload: &Payload, device: &str) -> Result<Value, serde_json::Error> {
     let facts = PayloadContext { device, index: 0, seq: 0, now_unix: Duration::ZERO, uptime: Duration::ZERO };
     let mut text = Vec::new();
     payload.render(&mut payload.state(0, 0, 0), &facts, &mut text);

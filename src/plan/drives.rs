@@ -2,16 +2,16 @@
 //! of `resolve`.
 
 use super::arrival::{Arrival, Spread, Turns};
+use super::device::rendered;
 use super::fleets::{Setting, shown};
-use super::payload::{Payload, PayloadContext};
+use super::payload::Payload;
 use super::sends;
 use super::types::{CallPlan, DrivePlan, FleetPlan, TargetKind};
 use crate::iothub::{limits, names};
 use crate::scenario::{ArrivalKind, CallKind, DriveSpec, Errors, PayloadSpec, Spacing, Written, nearest};
+use serde_json::Value;
 use std::time::Duration;
 
-/// Azure, "Understand and invoke direct methods from IoT Hub": the default.
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 /// What the hub's own work, the pipe and this machine may take on top.
 const MARGIN: Duration = Duration::from_secs(30);
 
@@ -82,7 +82,7 @@ fn call(spec: &DriveSpec, errors: &mut Errors) -> Option<CallPlan> {
     Some(match spec.call? {
         CallKind::Method => CallPlan::Method {
             name: spec.name.as_ref()?.value.clone(),
-            response_timeout: spec.response_timeout.unwrap_or(RESPONSE_TIMEOUT),
+            response_timeout: spec.response_timeout.unwrap_or(limits::METHOD_RESPONSE_TIMEOUT),
             connect_timeout: spec.connect_timeout.unwrap_or(Duration::ZERO),
         },
         CallKind::Desired => CallPlan::Desired,
@@ -132,16 +132,11 @@ fn payload(spec: &DriveSpec, errors: &mut Errors) -> Option<Payload> {
 
 /// A hub takes only JSON here: better told now than by every call.
 fn json(payload: &Payload, written: &Written<PayloadSpec>, object: bool, errors: &mut Errors) {
-    let (now_unix, uptime) = (Duration::ZERO, Duration::ZERO);
-    let sample = PayloadContext { device: "device", index: 0, seq: 0, now_unix, uptime };
-    let mut text = Vec::new();
-    payload.render(&mut payload.state(0, 0, 0), &sample, &mut text);
-    let parsed = serde_json::from_slice::<serde_json::Value>(&text);
-    let what = match parsed {
-        Ok(serde_json::Value::Object(_)) => return,
+    let what = match rendered(payload, "device") {
+        Ok(Value::Object(_)) => return,
         Ok(_) if !object => return,
-        Ok(_) => "not a JSON object",
-        Err(_) => "not JSON once it is filled in",
+        Ok(_) => "not a JSON object".to_owned(),
+        Err(why) => format!("not JSON once it is filled in: {why}"),
     };
     errors.add(&written.place, what).found(shown(&written.text)).fix("payload = '{\"interval\":${index}}'");
 }
@@ -182,7 +177,11 @@ mod tests {
         for (drive, more, expected) in [
             (method.replace("meter", "metre"), "", "did you mean meter?"),
             (method.replace("1/s", "0/s"), "", "nothing would be called"),
-            (format!("{method}payload = 'x'"), "", "not JSON once it is filled in"),
+            (
+                format!("{method}payload = 'x'"),
+                "",
+                "not JSON once it is filled in: expected value at line 1 column 1",
+            ),
             (format!("{method}response_timeout = \"1s\""), "", "whole seconds from 5s to 300s"),
             (format!("{method}payload = {{ size = 200000 }}"), "", "131072 bytes"),
             (method.replace("name = \"m\"\n", ""), "", "name = \"reboot\""),

@@ -3,7 +3,7 @@
 
 use super::types::{Compare, Test, Threshold};
 use crate::measure::{Operation, Outcome};
-use crate::scenario::{Errors, Place, ThresholdSpec, nearest};
+use crate::scenario::{Errors, Place, ThresholdSpec, Written, nearest};
 use crate::units::{Percent, parse_duration};
 
 /// Metrics that later work brings.
@@ -41,11 +41,32 @@ pub(super) fn resolve(specs: &[ThresholdSpec], known: &Known<'_>, errors: &mut E
         last = Some((&spec.metric.place, selected));
         let test = expression(&spec.expression.value, &spec.expression.place, errors);
         if let (Some(Selector { metric, phase, fleet }), Some(test)) = (selected, test) {
+            if metric == Operation::C2d && never_fails(test) {
+                refuse(spec, errors);
+                continue;
+            }
             let expression = spec.expression.value.trim().to_owned();
             found.push(Threshold { metric, phase, fleet, expression, test });
         }
     }
     found
+}
+
+/// Of `c2d`: what would hold whatever happens to the messages.
+fn never_fails(test: Test) -> bool {
+    match test {
+        Test::Rate { .. } => true,
+        Test::Count { outcome, .. } => outcome != Outcome::Ok,
+        Test::Percentile { .. } | Test::Mean { .. } | Test::Max { .. } => false,
+    }
+}
+
+fn refuse(spec: &ThresholdSpec, errors: &mut Errors) {
+    let Written { text, place, .. } = &spec.expression;
+    let what = "a cloud-to-device message that never comes has no outcome, so every c2d is ok";
+    let problem = errors.add(place, what).found(text).allowed("p(99), med, avg, max, count(ok)");
+    problem
+        .fix("ask service.c2d what became of the sends; a finding of the report counts the messages missing");
 }
 
 fn selector(text: &str, place: &Place, known: &Known<'_>, errors: &mut Errors) -> Option<Selector> {
@@ -251,7 +272,6 @@ fn outcomes() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::Written;
 
     fn resolve_one(metric: &str, expression: &str) -> Result<Threshold, String> {
         let written = |text: &str, key: &str| Written {
@@ -297,6 +317,19 @@ mod tests {
             (threshold.metric, threshold.phase, threshold.fleet, threshold.expression.as_str()),
             (Operation::ConnectTls, Some(1), Some(0), "max < 1s")
         );
+    }
+
+    #[test]
+    fn what_every_run_would_meet_is_no_threshold_of_c2d() {
+        for vacuous in ["rate(ok) > 99.9%", "rate(lost) == 0%", "count(lost) == 0"] {
+            let error = resolve_one("c2d", vacuous).unwrap_err();
+            assert!(error.contains("e: a cloud-to-device message that never comes"), "{vacuous}: {error}");
+            assert!(error.contains("ask service.c2d"), "{error}");
+            assert!(resolve_one("service.c2d", vacuous).is_ok(), "{vacuous}");
+        }
+        for told in ["p(99) < 1s", "avg < 1s", "max < 1s", "count(ok) >= 10"] {
+            assert!(resolve_one("c2d", told).is_ok(), "{told}");
+        }
     }
 
     #[test]

@@ -87,6 +87,10 @@ impl OperationSummary {
         Operation::from_name(&self.name).is_some_and(Operation::is_message)
     }
 
+    fn is_request(&self) -> bool {
+        Operation::from_name(&self.name).is_some_and(Operation::is_request)
+    }
+
     /// Where [`headline`](Self::headline) comes from, in words.
     pub(super) fn scope(&self) -> &'static str {
         if self.total.due > 0 { "outside warm-up" } else { "in warm-up" }
@@ -109,6 +113,8 @@ pub(super) struct Summary {
     pub(super) seconds: f64,
     /// True when `messages` are all of the run for want of anything outside warm-up.
     pub(super) warmup_only: bool,
+    /// The name of what the scenario sets a limit to the latency of first, if the run can be about that.
+    asked: Option<String>,
     /// Devices of all fleets.
     pub(super) devices: u64,
     /// The most that were online at once: from the series, which adds the fleets at one instant.
@@ -142,15 +148,19 @@ impl Summary {
             messages: if warmup_only { all } else { messages },
             seconds,
             warmup_only,
+            asked: asked(result),
             devices: result.fleets.iter().map(|fleet| fleet.devices).sum(),
             online_peak,
         })
     }
 
-    /// The operation that the run is about: its messages, or else its connects.
+    /// The operation that the run is about: what the scenario asks for, or else most of its messages, those without an
+    /// answer of their own first, or else its connects.
     pub(super) fn main_operation(&self) -> Option<&OperationSummary> {
-        let message = self.operations.iter().filter(|operation| operation.is_message());
-        message.max_by_key(|operation| operation.all.due).or_else(|| self.operation(Operation::Connect))
+        let asked = || self.operations.iter().find(|operation| Some(&operation.name) == self.asked.as_ref());
+        let messages = self.operations.iter().filter(|operation| operation.is_message());
+        let most = || messages.max_by_key(|operation| (!operation.is_request(), operation.all.due));
+        asked().or_else(most).or_else(|| self.operation(Operation::Connect))
     }
 
     /// That operation, if it was ever due.
@@ -167,6 +177,18 @@ impl Summary {
     pub(super) fn achieved_rate(&self) -> f64 {
         per_second(self.messages.ok(), self.seconds)
     }
+}
+
+/// Only latencies are in `us`.
+fn asked(result: &RunResult) -> Option<String> {
+    let mut limits = result.thresholds.iter().filter(|threshold| threshold.unit == "us");
+    let asked = limits.find(|threshold| {
+        Operation::from_name(&threshold.metric).is_some_and(|operation| {
+            operation.is_message()
+                || matches!(operation, Operation::Deliver | Operation::Method | Operation::C2d)
+        })
+    });
+    asked.map(|threshold| threshold.metric.clone())
 }
 
 fn length<'a>(phases: impl Iterator<Item = &'a Phase>) -> f64 {

@@ -155,6 +155,42 @@ fn headline_numbers_are_those_of_the_result() {
     }
 }
 
+/// A limit to a latency says what the scenario asks; requests are much of a ramp and not what most runs are about.
+#[test]
+fn the_headline_is_of_what_the_run_is_about() {
+    let headline = |asked: Option<(&str, &str)>, renamed: &[(&str, &str)]| {
+        let mut result = sample::pass();
+        result.thresholds.retain(|threshold| threshold.metric == "connect");
+        if let Some((metric, unit)) = asked {
+            let mut threshold = result.thresholds[0].clone();
+            (threshold.metric, threshold.unit) = (metric.to_owned(), unit.to_owned());
+            result.thresholds.push(threshold);
+        }
+        for part in &mut result.operations {
+            if let Some((_, to)) = renamed.iter().find(|(from, _)| *from == part.operation) {
+                part.operation = (*to).to_owned();
+            }
+        }
+        let page = report::html(&result).unwrap();
+        let (_, rest) = page.split_once("Response p99, ").unwrap();
+        let name = rest.split('<').next().unwrap().to_owned();
+        assert!(
+            page.contains(&format!("<span class=\"title\">{name}</span> <span class=\"unit\">latency")),
+            "{name}"
+        );
+        name
+    };
+    let fan_out = [("telemetry", "publish"), ("online", "deliver")];
+    assert_eq!(headline(Some(("deliver", "us")), &fan_out), "deliver");
+    assert_eq!(headline(Some(("deliver", "share")), &fan_out), "publish");
+    assert_eq!(headline(Some(("method", "us")), &fan_out), "publish", "it was never due");
+    let twins = [("telemetry", "twin.get"), ("online", "telemetry")];
+    assert_eq!(headline(None, &twins), "telemetry", "the requests are more");
+    assert_eq!(headline(Some(("twin.get", "us")), &twins), "twin.get");
+    assert_eq!(headline(None, &twins[..1]), "twin.get");
+    assert_eq!(headline(None, &[("telemetry", "method")]), "connect");
+}
+
 #[test]
 fn every_chart_is_named_and_told_in_words_in_every_size() {
     let page = report::html(&sample::pass()).unwrap();

@@ -38,7 +38,7 @@ pub(in crate::report) fn draw(
     let high = service.max_us().map_or(high, |service| service.max(high)).max(low);
     let took = match service.quantile_us(0.99) {
         Some(took) => format!("the hub itself took {} at the 99th percentile", human_us(took)),
-        None => "QoS 0 has no ack, so there is no service time".to_owned(),
+        None => "it ends without an answer, so there is no service time".to_owned(),
     };
     let words = format!(
         "{operation}, {scope}: half of the responses came within {}, 99% within {}, 99.9% within {}; {took}.",

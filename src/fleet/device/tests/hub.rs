@@ -495,6 +495,7 @@ fn commands_have_the_age_that_their_sender_stamped() {
     assert_eq!((counts.c2d_skipped, counts.c2d_duplicates), (0, 0), "an earlier run's numbers are its own");
     let ages = wire.books(Operation::C2d);
     assert_eq!((ages.due, ages.outcome(Outcome::Ok)), (3, 3));
+    assert_eq!(ages.service.count(), 0, "nobody answers");
     let seconds: Vec<_> = [0.3, 0.6, 1.0].map(|q| ages.response.quantile(q).map(|us| us / 100_000)).into();
     assert_eq!(seconds, [Some(5), Some(30), Some(200)]);
 }
