@@ -2,14 +2,14 @@
 #![no_main]
 
 use bytes::BytesMut;
-use hubstorm::iothub::received::{Received, desired_version, received, refusal, stamp};
+use hubstorm::iothub::received::{Received, Refusal, desired_version, received, stamp};
 use hubstorm::wire::{QoS, Strictness, decode, encode};
 
 libfuzzer_sys::fuzz_target!(|message: &[u8]| {
     let end = message.iter().position(|byte| *byte == b'\n').unwrap_or(message.len());
     let (topic, body) = message.split_at(end);
     let body = body.get(1..).unwrap_or_default();
-    let _ = (desired_version(body), refusal(body));
+    let _ = (desired_version(body), Refusal::read(body).to_string());
     let Ok(topic) = std::str::from_utf8(topic) else { return };
     match received("d#1", topic) {
         Some(Received::Method { rid, .. }) => {

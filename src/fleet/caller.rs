@@ -335,6 +335,23 @@ mod tests {
         }
     }
 
+    #[test]
+    fn each_code_has_its_outcome_and_its_class() {
+        for (code, outcome, class) in [
+            (404_103, Outcome::Refused, "call_device_not_online"),
+            (404_001, Outcome::Refused, "call_device_not_found"),
+            (403_004, Outcome::Refused, "call_queue_full"),
+            (504_101, Outcome::TimedOut, "call_no_answer"),
+            (429_001, Outcome::Throttled, "call_throttled"),
+            (400_004, Outcome::Refused, "call_refused"),
+            (413_001, Outcome::Refused, "call_refused"),
+            (500_001, Outcome::Refused, "call_failed"),
+            (7, Outcome::Refused, "call_failed"),
+        ] {
+            assert_eq!(meaning(code), (outcome, class), "{code}");
+        }
+    }
+
     const STEADY: &str = "[[phase]]\nname = \"p\"\nduration = \"10s\"";
     const METHOD: &str = "call = \"method\"\nname = \"reboot\"\nrate = \"5/s\"\n";
 

@@ -5,6 +5,7 @@
 use super::properties;
 use super::topics::query_value;
 use serde::Deserialize;
+use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 /// The longest request id of a method that is taken: it has to be echoed, and kept until then. Our choice; Azure's are short.
@@ -81,22 +82,37 @@ pub fn desired_version(body: &[u8]) -> Option<u64> {
     serde_json::from_slice::<Twin>(body).ok().map(|twin| twin.desired.version)
 }
 
-/// What the body of a refused twin request says, for people: `errorCode 400004, the message`.
-#[must_use]
-pub fn refusal(body: &[u8]) -> Option<String> {
-    /// So much of it is shown.
-    const CHARS_MAX: usize = 160;
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Refusal {
-        error_code: Option<i64>,
-        message: Option<String>,
+/// What the body of a refused twin request says; nothing, if it cannot be read. For people: `: errorCode 400004, the message`.
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Refusal {
+    /// The service's code; its first three digits are those of the status ("Troubleshooting Azure IoT Hub error codes").
+    pub error_code: Option<u32>,
+    /// Its words.
+    pub message: Option<String>,
+}
+
+impl Refusal {
+    /// Reads a body.
+    #[must_use]
+    pub fn read(body: &[u8]) -> Refusal {
+        serde_json::from_slice(body).unwrap_or_default()
     }
-    let Refusal { error_code, message } = serde_json::from_slice(body).ok()?;
-    let code = error_code.map(|code| format!("errorCode {code}"));
-    let message = message.map(|text| text.chars().take(CHARS_MAX).collect::<String>());
-    let said: Vec<String> = code.into_iter().chain(message).collect();
-    (!said.is_empty()).then(|| said.join(", "))
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        /// So much of the words is shown.
+        const CHARS_MAX: usize = 160;
+        if let Some(code) = self.error_code {
+            write!(f, ": errorCode {code}")?;
+        }
+        if let Some(message) = &self.message {
+            f.write_str(if self.error_code.is_some() { ", " } else { ": " })?;
+            message.chars().take(CHARS_MAX).try_for_each(|c| f.write_char(c))?;
+        }
+        Ok(())
+    }
 }
 
 /// What the sender of a cloud-to-device message stamped on it.
@@ -194,12 +210,14 @@ mod tests {
     #[test]
     fn a_refusal_is_told_in_short() {
         let body = br#"{"errorCode":400004,"trackingId":"1","message":"bad \u001b[2J","timestampUtc":"x"}"#;
-        assert_eq!(refusal(body).as_deref(), Some("errorCode 400004, bad \u{1b}[2J"), "the faces clean it");
-        assert_eq!(refusal(br#"{"message":"x"}"#).as_deref(), Some("x"));
+        assert_eq!(Refusal::read(body).error_code, Some(400_004));
+        let said = |body: &[u8]| Refusal::read(body).to_string();
+        assert_eq!(said(body), ": errorCode 400004, bad \u{1b}[2J", "the faces clean it");
+        assert_eq!(said(br#"{"message":"x"}"#), ": x");
         let long = format!("{{\"message\":\"{}\"}}", "ä".repeat(10_000));
-        assert_eq!(refusal(long.as_bytes()).map(|text| text.chars().count()), Some(160));
-        for body in [&b""[..], b"{}", b"\xff", b"{\"errorCode\":\"x\"}", b"[[["] {
-            assert_eq!(refusal(body), None);
+        assert_eq!(said(long.as_bytes()).chars().count(), 162);
+        for body in [&b""[..], b"{}", b"\xff", b"{\"errorCode\":\"x\"}", b"{\"errorCode\":-1}", b"[[["] {
+            assert_eq!(said(body), "");
         }
     }
 
@@ -226,7 +244,7 @@ mod tests {
         fn nothing_from_outside_panics(topic in ".{0,80}", body in proptest::collection::vec(0_u8.., 0..80)) {
             let _ = received("d", &topic);
             let _ = received("d", &format!("$iothub/twin/res/{topic}"));
-            let _ = (desired_version(&body), refusal(&body), stamp(&topic));
+            let _ = (desired_version(&body), Refusal::read(&body).to_string(), stamp(&topic));
         }
     }
 }

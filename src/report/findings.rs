@@ -21,7 +21,7 @@ pub(super) fn findings(gathered: &Gathered) -> Vec<Finding> {
     findings.extend(gave_up(gathered));
     findings.extend(expired(&messages));
     findings.extend(late_acks(gathered));
-    findings.extend(throttled(gathered));
+    findings.extend(throttled(&messages));
     findings.extend(late_answers(gathered));
     findings.extend(desired_missed(gathered));
     findings.extend(commands(gathered));
@@ -99,8 +99,8 @@ fn gave_up(gathered: &Gathered) -> Option<Finding> {
 fn expired(messages: &Totals) -> Option<Finding> {
     let expired = messages.outcome(Outcome::Expired);
     (expired > 0).then(|| {
-        let text = "messages were not sent by send_by: the window was full, the transport did not take them, or \
-                    the device was offline against the plan";
+        let text = "messages were not sent by send_by: the window was full, the transport did not take them, \
+                    the device was offline against the plan, or a twin request had no subscription to its answer";
         let due = plural(messages.due, "message", "messages");
         finding(Severity::Note, text, format!("{} of {due} expired", human_count(expired)))
     })
@@ -120,8 +120,8 @@ fn from_hub(gathered: &Gathered, count: fn(&FromHub) -> u64) -> u64 {
 }
 
 /// Azure, "IoT Hub quotas and throttling": reads and updates of twins have limits of their own.
-fn throttled(gathered: &Gathered) -> Option<Finding> {
-    let throttled = class(gathered, "twin_429");
+fn throttled(messages: &Totals) -> Option<Finding> {
+    let throttled = messages.outcome(Outcome::Throttled);
     (throttled > 0).then(|| {
         let text = "the hub throttled twin requests: it takes so many reads and updates of twins a second, from all \
                     of its devices together";
@@ -241,7 +241,10 @@ mod tests {
         type Record = fn(&mut Recorder);
         let causes: [(Record, Severity, &str, &str); 15] = [
             (
-                |r| r.error("twin_429", Culprit::Peer, 0, String::new),
+                |r| {
+                    r.due(KEY, 0);
+                    r.ended(KEY, Outcome::Throttled, 0, 0);
+                },
                 Severity::Warning,
                 "throttled twin requests",
                 "1 answered 429",

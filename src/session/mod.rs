@@ -240,7 +240,7 @@ impl Session {
                 Ok(None)
             }
             (Packet::PingResp, _) => self.keep_alive.pong(&mut self.timers).map(Some),
-            (Packet::SubAck { pid, granted }, _) => self.subscriptions.suback(pid, &granted).map(Some),
+            (Packet::SubAck { pid, granted }, _) => self.subscriptions.suback(pid, granted).map(Some),
             (Packet::UnsubAck(pid), _) => self.subscriptions.unsuback(pid).map(Some),
             (
                 Packet::Connect(_)

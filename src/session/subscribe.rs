@@ -54,15 +54,14 @@ impl Subscriptions {
     }
 
     /// SUBACK came (MQTT 3.1.1 §3.9): a return code for each filter.
-    pub(super) fn suback(&mut self, pid: u16, granted: &[u8]) -> Result<Event, SessionError> {
+    pub(super) fn suback(&mut self, pid: u16, granted: Vec<u8>) -> Result<Event, SessionError> {
         let unknown = SessionError::Protocol("SUBACK for a packet id that is not in use");
         let (filters, sent) =
             self.take(pid).and_then(|pending| Some((pending.filters?, pending.sent))).ok_or(unknown)?;
         if granted.len() != filters {
             return Err(SessionError::Protocol("SUBACK with another number of return codes than filters"));
         }
-        let granted_all = granted.iter().all(|code| *code != 0x80);
-        Ok(Event::Subscribed { pid, sent, granted_all })
+        Ok(Event::Subscribed { pid, sent, granted })
     }
 
     /// UNSUBACK came (MQTT 3.1.1 §3.11).

@@ -123,8 +123,9 @@ pub enum Event {
         pid: u16,
         /// When SUBSCRIBE was sent.
         sent: Instant,
-        /// No filter was refused; a lower QoS than asked for counts as granted.
-        granted_all: bool,
+        /// A return code for each filter, in their order (MQTT 3.1.1 §3.9.3): the QoS that is granted, or
+        /// [`SUBACK_FAILURE`](crate::wire::SUBACK_FAILURE).
+        granted: Vec<u8>,
     },
     /// UNSUBACK.
     Unsubscribed {

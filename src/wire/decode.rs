@@ -1,7 +1,9 @@
 //! Bytes to packets. Framing, the packets of two bytes and CONNECT are read here; PUBLISH, SUBSCRIBE, SUBACK and
 //! UNSUBSCRIBE by mqttbytes, once their frame is known to be whole and of a size we accept.
 
-use super::{Packet, Publish, QoS, REMAINING_BYTES_MAX, Strictness, Subscribe, connect, strict};
+use super::{
+    Packet, Publish, QoS, REMAINING_BYTES_MAX, SUBACK_FAILURE, Strictness, Subscribe, connect, strict,
+};
 use bytes::{Buf, BytesMut};
 use mqttbytes::v4;
 
@@ -186,7 +188,7 @@ fn long(header: Header, input: &mut BytesMut) -> Result<Packet, DecodeError> {
         v4::Packet::SubAck(suback) => {
             let code = |code| match code {
                 v4::SubscribeReasonCode::Success(qos) => qos as u8,
-                v4::SubscribeReasonCode::Failure => 0x80,
+                v4::SubscribeReasonCode::Failure => SUBACK_FAILURE,
             };
             let granted = suback.return_codes.into_iter().map(code).collect();
             Ok(Packet::SubAck { pid: suback.pkid, granted })

@@ -198,7 +198,7 @@ pub fn subscribe(out: &mut BytesMut, pid: u16, filters: &[(&str, QoS)]) -> Resul
     Ok(())
 }
 
-/// SUBACK, with one return code per filter of the SUBSCRIBE it answers (0, 1, 2 or 0x80).
+/// SUBACK, with one return code per filter of the SUBSCRIBE it answers (0, 1, 2 or [`SUBACK_FAILURE`](super::SUBACK_FAILURE)).
 pub fn suback(out: &mut BytesMut, pid: u16, granted: &[u8]) {
     // A SUBSCRIBE that fitted a frame has fewer filters than a frame has bytes.
     debug_assert!(granted.len() + 2 <= REMAINING_BYTES_MAX);

@@ -30,6 +30,9 @@ pub const STRING_BYTES_MAX: usize = 65_535;
 /// The largest remaining length that four bytes can say (MQTT 3.1.1 §2.2.3).
 pub const REMAINING_BYTES_MAX: usize = 268_435_455;
 
+/// The return code of a filter that was refused (MQTT 3.1.1 §3.9.3).
+pub const SUBACK_FAILURE: u8 = 0x80;
+
 /// Quality of service (MQTT 3.1.1 §4.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
@@ -101,7 +104,7 @@ pub enum Packet {
     SubAck {
         /// The packet id of the SUBSCRIBE.
         pid: u16,
-        /// One return code per filter: the granted QoS 0, 1 or 2, or 0x80 for a failure.
+        /// One return code per filter: the granted QoS 0, 1 or 2, or [`SUBACK_FAILURE`].
         granted: Vec<u8>,
     },
     /// §3.10, client to server.

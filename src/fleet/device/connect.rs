@@ -6,8 +6,8 @@ use crate::measure::{Culprit, Operation, Outcome, Times};
 use crate::plan::{Names, PayloadContext, Subscription, WillPlan};
 use crate::session::Credentials;
 use crate::units::human_duration;
-use crate::wire::QoS;
 use crate::wire::encode::WillRef;
+use crate::wire::{QoS, SUBACK_FAILURE};
 use bytes::BytesMut;
 use std::time::Instant;
 
@@ -126,6 +126,26 @@ impl Device {
         }
     }
 
+    /// SUBACK came. What was granted counts also when the answer is late, or another filter was refused.
+    pub(super) fn on_suback(&mut self, sent: Instant, granted: &[u8], now: Instant) {
+        let account = self.account();
+        if !matches!(self.subscribe, Subscribe::Sent(_)) {
+            account.count(|counts| counts.late_acks += 1);
+        } else if !granted.contains(&SUBACK_FAILURE) {
+            account.took(Operation::Subscribe, sent, now);
+        } else {
+            let (due_ns, at_ns) = (self.context.ns(sent), self.context.ns(now));
+            account.ended(Operation::Subscribe, Outcome::Refused, due_ns, at_ns);
+            account.error("subscribe_refused", Culprit::Peer, now, || {
+                let filters = self.filters();
+                let mut refused = granted.iter().zip(&filters).filter(|(code, _)| **code == SUBACK_FAILURE);
+                format!("{}: {}", self.id(), refused.next().map_or("", |(_, (filter, _))| filter))
+            });
+        }
+        self.subscribe = Subscribe::Done;
+        self.subscribed(granted, now);
+    }
+
     /// SUBACK did not come in time. The connection goes on: what is published may be taken all the same.
     pub(super) fn heed_suback(&mut self, now: Instant) {
         let Subscribe::Sent(sent) = self.subscribe else { return };
@@ -140,10 +160,9 @@ impl Device {
         });
     }
 
-    pub(super) fn subscribe(&mut self, now: Instant, out: &mut BytesMut) {
-        self.subscribe = Subscribe::Done;
-        let context = self.context.clone();
-        let fleet = &context.plan.fleets[usize::from(self.fleet)];
+    /// What a connection subscribes to, in this order.
+    pub(super) fn filters(&self) -> Vec<(String, QoS)> {
+        let fleet = self.plan();
         let id = self.id();
         let names = Names { device: &id, index: self.index };
         let mut filters: Vec<(String, QoS)> = Vec::new();
@@ -163,6 +182,12 @@ impl Device {
                 Subscription::Filter(filter, qos) => filters.push((filter.render(&names), *qos)),
             }
         }
+        filters
+    }
+
+    pub(super) fn subscribe(&mut self, now: Instant, out: &mut BytesMut) {
+        self.subscribe = Subscribe::Done;
+        let filters = self.filters();
         if filters.is_empty() {
             return;
         }
@@ -170,7 +195,7 @@ impl Device {
         match self.session.subscribe(now, &filters, out) {
             Ok(_) => self.subscribe = Subscribe::Sent(now),
             Err(error) => {
-                self.account().error("encode", Culprit::Us, now, || format!("{id}: {error}"));
+                self.account().error("encode", Culprit::Us, now, || format!("{}: {error}", self.id()));
             }
         }
     }

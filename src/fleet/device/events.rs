@@ -1,6 +1,6 @@
 //! What the session tells a device: acks, losses, CONNACK, SUBACK, and what each means for the books. A part of `device`.
 
-use super::connect::{self, Subscribe};
+use super::connect;
 use super::{Account, Device};
 use crate::measure::{Culprit, Operation, Outcome};
 use crate::session::{Event, Tag};
@@ -35,20 +35,7 @@ impl Device {
             Event::Lost { tag, .. } => self.not_acked(Outcome::Lost, tag, now),
             Event::LateAck => account.count(|counts| counts.late_acks += 1),
             Event::Resent => account.count(|counts| counts.resent += 1),
-            Event::Subscribed { .. } if self.subscribe == Subscribe::Done => {
-                account.count(|counts| counts.late_acks += 1);
-            }
-            Event::Subscribed { sent, granted_all, .. } => {
-                self.subscribe = Subscribe::Done;
-                if granted_all {
-                    account.took(Operation::Subscribe, sent, now);
-                    self.subscribed(now);
-                } else {
-                    let (due_ns, at_ns) = (context.ns(sent), context.ns(now));
-                    account.ended(Operation::Subscribe, Outcome::Refused, due_ns, at_ns);
-                    account.error("subscribe_refused", Culprit::Peer, now, || self.id());
-                }
-            }
+            Event::Subscribed { sent, granted, .. } => self.on_suback(sent, &granted, now),
             Event::Pong { sent } => account.took(Operation::Ping, sent, now),
             Event::Message(publish) => self.on_message(now, &publish),
             Event::Unsubscribed { .. } => {}

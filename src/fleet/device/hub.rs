@@ -5,8 +5,9 @@ use super::Device;
 use super::commands::Commands;
 use super::methods::Calls;
 use super::twin::Desired;
+use crate::iothub::topics::TWIN_RESPONSES;
 use crate::measure::{FromHub, Outcome};
-use crate::plan::Subscription;
+use crate::wire::SUBACK_FAILURE;
 use std::time::Instant;
 
 /// Made when the first message of a hub comes.
@@ -27,10 +28,14 @@ impl Device {
         self.account().count(|counts| change(&mut counts.from_hub));
     }
 
-    /// SUBACK came: from now on answers do.
-    pub(super) fn subscribed(&mut self, now: Instant) {
+    /// SUBACK came: from now on answers do, unless their filter was refused.
+    pub(super) fn subscribed(&mut self, granted: &[u8], now: Instant) {
         let plan = self.plan();
-        if plan.asks_for_twins() && plan.subscribe.contains(&Subscription::Twin) {
+        if !plan.asks_for_twins() {
+            return;
+        }
+        let place = self.filters().iter().position(|(filter, _)| filter == TWIN_RESPONSES);
+        if place.and_then(|place| granted.get(place)).is_some_and(|code| *code != SUBACK_FAILURE) {
             let get = plan.twin.get_on_connect;
             self.messages.listen(get, self.context.ns(now));
         }

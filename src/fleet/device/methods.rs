@@ -149,8 +149,8 @@ impl Device {
         let tag = Tag { due: call.arrived, picked: call.arrived + late, stream: METHOD_ANSWERS, seq: 0 };
         let message = Message { topic: &topic, payload: &payload, qos, retain: false };
         if let Err(error) = self.session.publish(now, &message, tag, out) {
-            // Its request id is the hub's: what MQTT cannot carry back.
-            self.account().error("method_rid", Culprit::Peer, now, || format!("{}: {error}", self.id()));
+            // `received` takes no request id that could not be sent back.
+            self.account().error("encode", Culprit::Us, now, || format!("{}: {error}", self.id()));
             self.call_ended(call, Outcome::Lost, now);
         }
     }

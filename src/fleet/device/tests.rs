@@ -108,14 +108,19 @@ impl Wire {
     }
 
     /// The end of the run: how many of an operation ended in each way.
-    fn books(mut self, operation: Operation) -> Totals {
+    fn books(self, operation: Operation) -> Totals {
+        self.books_and_errors(operation).0
+    }
+
+    /// The same, with the classes of errors.
+    fn books_and_errors(mut self, operation: Operation) -> (Totals, Vec<&'static str>) {
         self.device.close_books(self.now);
         let mut gathered = Gathered::new(crate::fleet::layout(&self.context.plan));
         gathered.add(&self.context.recorder.borrow_mut().swap(), 0);
         let totals = gathered.sum(|key| key.operation == operation);
         let ended: u64 = Outcome::ALL.map(|outcome| totals.outcome(outcome)).iter().sum();
         assert_eq!(totals.due, ended, "every due operation ends once");
-        totals
+        (totals, gathered.errors().iter().map(|error| error.class).collect())
     }
 }
 

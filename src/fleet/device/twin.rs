@@ -3,7 +3,7 @@
 
 use super::Device;
 use crate::fleet::requests::{Answered, Request, Requests};
-use crate::iothub::received::{desired_version, refusal};
+use crate::iothub::received::{Refusal, desired_version};
 use crate::measure::{Culprit, FromHub, Operation, Outcome};
 use crate::plan::GET_ON_CONNECT;
 use crate::units::human_duration;
@@ -70,20 +70,16 @@ impl Device {
         let operation = self.plan().operation(request.tag.stream);
         // An answer without what was asked for is none.
         let version = (operation == Operation::TwinGet && status == 200).then(|| desired_version(body));
-        let (outcome, class) = match (status, version) {
-            (200, Some(None)) => (Outcome::Refused, "twin_body"),
-            (200 | 204, _) => (Outcome::Ok, ""),
-            (429, _) => (Outcome::Throttled, "twin_429"),
-            _ => (Outcome::Refused, class(status)),
-        };
-        if outcome == Outcome::Ok {
+        if matches!(status, 200 | 204) && version != Some(None) {
             self.account().message_ok(operation, &request.tag, request.sent, now);
             self.message_ended(request.tag.stream, now);
         } else {
+            let said = Refusal::read(body);
+            let class = if status == 200 { "twin_body" } else { class(status, said.error_code) };
             self.account().error(class, Culprit::Peer, now, || {
-                let said = refusal(body).map(|said| format!(": {said}")).unwrap_or_default();
                 format!("{}: {operation} answered {status}{said}", self.id())
             });
+            let outcome = if status == 429 { Outcome::Throttled } else { Outcome::Refused };
             self.request_ended(request, outcome, now);
         }
         if let Some(version) = version.flatten() {
@@ -148,8 +144,23 @@ impl Device {
     }
 }
 
-/// A stable class for each status that Azure's SDKs know.
-fn class(status: u16) -> &'static str {
+/// A stable class for each status that Azure's SDKs know; a finer one where the body has a code of the service that a twin
+/// request may well meet ("Troubleshooting Azure IoT Hub error codes") and that agrees with the status.
+fn class(status: u16, code: Option<u32>) -> &'static str {
+    match code.filter(|code| code / 1_000 == u32::from(status)) {
+        Some(400_001) => return "twin_400001",
+        Some(400_004) => return "twin_400004",
+        Some(403_002) => return "twin_403002",
+        Some(404_001) => return "twin_404001",
+        Some(412_001) => return "twin_412001",
+        Some(413_001) => return "twin_413001",
+        Some(429_001) => return "twin_429001",
+        Some(429_002) => return "twin_429002",
+        Some(429_003) => return "twin_429003",
+        Some(429_005) => return "twin_429005",
+        Some(503_005) => return "twin_503005",
+        _ => {}
+    }
     match status {
         400 => "twin_400",
         401 => "twin_401",
@@ -160,6 +171,7 @@ fn class(status: u16) -> &'static str {
         412 => "twin_412",
         413 => "twin_413",
         415 => "twin_415",
+        429 => "twin_429",
         499 => "twin_499",
         500 => "twin_500",
         502 => "twin_502",
@@ -198,6 +210,22 @@ mod tests {
         assert_eq!(counts(desired.changed(8, false)), (1, 0, 0));
         assert_eq!(counts(desired.settle(Some(6))), (0, 0, 0), "an older answer changes nothing");
         assert_eq!(counts(desired.changed(9, false)), (1, 0, 0));
+    }
+
+    #[test]
+    fn a_class_is_named_by_what_it_stands_for() {
+        for status in [400, 401, 403, 404, 405, 409, 412, 413, 415, 429, 499, 500, 502, 503, 504] {
+            assert_eq!(class(status, None), format!("twin_{status}"));
+            assert_eq!(class(status, Some(u32::from(status) * 1_000 + 999)), format!("twin_{status}"));
+        }
+        for code in [
+            400_001, 400_004, 403_002, 404_001, 412_001, 413_001, 429_001, 429_002, 429_003, 429_005, 503_005,
+        ] {
+            let status = u16::try_from(code / 1_000).unwrap();
+            assert_eq!(class(status, Some(code)), format!("twin_{code}"));
+            assert_eq!(class(500, Some(code)), "twin_500", "they do not agree");
+        }
+        assert_eq!(class(418, Some(418_000)), "twin_unknown");
     }
 
     #[test]

@@ -20,12 +20,17 @@ impl Wire {
     }
 
     fn suback(&mut self) {
+        self.suback_with(|filters| vec![0; filters]);
+    }
+
+    /// With a return code for each of so many filters.
+    fn suback_with(&mut self, codes: impl FnOnce(usize) -> Vec<u8>) {
         let pid = self.sent().iter().find_map(|packet| match packet {
             Packet::Subscribe(subscribe) => Some((subscribe.pid, subscribe.filters.len())),
             _ => None,
         });
         let (pid, filters) = pid.expect("it subscribes");
-        encode::suback(&mut self.to_device, pid, &vec![0; filters]);
+        encode::suback(&mut self.to_device, pid, &codes(filters));
         self.turn().unwrap();
     }
 
@@ -123,8 +128,22 @@ fn each_status_has_its_outcome_and_each_refusal_its_class() {
             400,
             r#"{"errorCode":400004,"message":"bad"}"#,
             Outcome::Refused,
-            Some("twin_400"),
+            Some("twin_400004"),
             "a-00000: twin.report answered 400: errorCode 400004, bad",
+        ),
+        (
+            429,
+            r#"{"errorCode":429005}"#,
+            Outcome::Throttled,
+            Some("twin_429005"),
+            "a-00000: twin.report answered 429: errorCode 429005",
+        ),
+        (
+            400,
+            r#"{"errorCode":429001}"#,
+            Outcome::Refused,
+            Some("twin_400"),
+            "a-00000: twin.report answered 400: errorCode 429001",
         ),
         (503, "\u{0}not json", Outcome::Refused, Some("twin_503"), "a-00000: twin.report answered 503"),
         (77, "", Outcome::Refused, Some("twin_unknown"), "a-00000: twin.report answered 77"),
@@ -153,7 +172,8 @@ fn a_whole_twin_without_a_version_is_no_answer() {
     for body in ["", "null", "{\"desired\":{}}", "[", "{\"desired\":{\"$version\":\"7\"}}"] {
         let mut wire = Wire::listening(TWIN);
         wire.deliver("$iothub/twin/res/200/?$rid=0", body);
-        let twin = wire.books(Operation::TwinGet);
+        let (twin, errors) = wire.books_and_errors(Operation::TwinGet);
+        assert_eq!(errors, ["twin_body"], "{body}");
         assert_eq!((twin.due, twin.outcome(Outcome::Refused)), (1, 1), "{body}");
     }
 }
@@ -171,8 +191,8 @@ fn no_answer_is_a_timeout_and_what_comes_then_is_late() {
     wire.deliver("$iothub/twin/res/204/?$version=1", "");
     let counts = wire.heard();
     assert_eq!((counts.late_answers, counts.unknown_answers, counts.unreadable), (2, 3, 1));
-    let report = wire.books(Operation::TwinReport);
-    assert_eq!((report.due, report.outcome(Outcome::TimedOut)), (1, 1));
+    let (report, errors) = wire.books_and_errors(Operation::TwinReport);
+    assert_eq!((report.due, report.outcome(Outcome::TimedOut), errors), (1, 1, vec!["twin_timeout"]));
 }
 
 #[test]
@@ -189,6 +209,30 @@ fn what_was_open_is_lost_with_its_connection_and_its_answer_late_on_the_next() {
     assert_eq!(wire.heard().late_answers, 1);
     let twin = wire.books(Operation::TwinGet);
     assert_eq!((twin.due, twin.outcome(Outcome::Lost), twin.outcome(Outcome::Ok)), (2, 1, 1));
+}
+
+#[test]
+fn what_is_granted_late_or_beside_a_refusal_is_granted() {
+    let fleet = format!("{TWIN}\nack_timeout = \"5s\"");
+    let mut late = Wire::online(600, &fleet, NOTHING);
+    late.pass(6.0).unwrap();
+    late.suback();
+    assert_eq!(late.counts().late_acks, 1);
+    assert_eq!(late.published().len(), 1, "the whole twin is asked for");
+
+    let fleet = TWIN.replace("[\"twin\"]", "[\"c2d\", \"twin\"]");
+    for (codes, asks, filter) in [
+        ([0x80, 0, 0], 1, "devices/a-00000/messages/devicebound/#"),
+        ([0, 0x80, 0], 0, "$iothub/twin/res/#"),
+        ([0, 0, 0x80], 1, "$iothub/twin/PATCH/properties/desired/#"),
+    ] {
+        let mut wire = Wire::online(600, &fleet, NOTHING);
+        wire.suback_with(|_| codes.to_vec());
+        assert_eq!(wire.published().len(), asks, "{filter}");
+        let errors = wire.errors();
+        let [error] = &errors[..] else { panic!("one: {errors:?}") };
+        assert_eq!((error.class, &*error.example), ("subscribe_refused", &*format!("a-00000: {filter}")));
+    }
 }
 
 #[test]
@@ -442,8 +486,9 @@ fn calls_that_wait_are_lost_with_the_connection_and_bounded() {
         wire.deliver(&call("slow", &n.to_string()), "{}");
     }
     wire.close(Closed::Reset);
-    let method = wire.books(Operation::Method);
+    let (method, errors) = wire.books_and_errors(Operation::Method);
     assert_eq!((method.due, method.outcome(Outcome::Lost)), (1_100, 1_100));
+    assert_eq!(errors, ["method_overflow", "reset"]);
 }
 
 #[test]
