@@ -35,6 +35,7 @@ fn settings() -> Settings {
         ack_timeout: seconds(30),
         connack_timeout: seconds(30),
         ping_timeout: seconds(30),
+        frame_mib_max: 1,
     }
 }
 

@@ -82,6 +82,7 @@ impl Sender {
             ack_timeout: Duration::from_secs(10),
             connack_timeout: Duration::from_secs(10),
             ping_timeout: Duration::from_secs(10),
+            frame_mib_max: 1,
         };
         #[expect(clippy::disallowed_methods, reason = "some instant for virtual time to start from")]
         let now = Instant::now();

@@ -104,6 +104,7 @@ impl Pair {
             ack_timeout: 10 * SECOND,
             connack_timeout: 10 * SECOND,
             ping_timeout: 5 * SECOND,
+            frame_mib_max: 1,
         };
         let directory = Arc::new(Directory::new(CONFIG.clone()));
         Pair {

@@ -44,6 +44,7 @@ async fn connect(plan: &Plan, fleet: &FleetPlan, endpoint: &Endpoint, device: &s
             ack_timeout: fleet.ack_timeout,
             connack_timeout: fleet.connect_timeout,
             ping_timeout: Duration::from_secs(30),
+            frame_mib_max: plan.packet_mib_max,
         }),
         device: device.to_owned(),
         user_name: credentials.user_name,

@@ -73,9 +73,14 @@ impl Account<'_> {
     /// A message that was counted as due and sent ended otherwise.
     pub(crate) fn sent_ended(&self, operation: Operation, outcome: Outcome, tag: &Tag, at: Instant) {
         let due_ns = self.context.ns(tag.due);
-        let key = self.context.key(operation, self.fleet, due_ns);
-        self.context.recorder.borrow_mut().picked(key, due_ns, self.context.ns(tag.picked));
+        self.picked(operation, due_ns, self.context.ns(tag.picked));
         self.message_ended(operation, outcome, due_ns, self.context.ns(at));
+    }
+
+    /// When a message that did not end well was handled.
+    pub(crate) fn picked(&self, operation: Operation, due_ns: u64, picked_ns: u64) {
+        let key = self.context.key(operation, self.fleet, due_ns);
+        self.context.recorder.borrow_mut().picked(key, due_ns, picked_ns);
     }
 
     /// A message that was counted as due ended otherwise.

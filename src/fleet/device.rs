@@ -118,6 +118,7 @@ impl Device {
             ack_timeout: fleet_plan.ack_timeout,
             connack_timeout: fleet_plan.connect_timeout,
             ping_timeout: PING_TIMEOUT,
+            frame_mib_max: plan.packet_mib_max,
         });
         let messages = Messages::new(Account { context: &context, fleet }, index);
         let is_sender = plan.deliveries.sends_tracked(fleet);
@@ -317,7 +318,10 @@ impl Machine for Device {
             Stage::Leaving(leaving) if leaving.farewell != Farewell::Waiting => Some(leaving.why),
             _ => None,
         };
-        if meant.is_some() && now_ns >= self.context.load_end_ns() {
+        // What we cut and nobody will send again is unfinished. A kept session sends it again when the plan has the device back.
+        let over = now_ns >= self.context.load_end_ns();
+        let cut = meant.is_some() && (over || (meant == Some(Leave::Finish) && self.plan().clean_session));
+        if cut {
             self.close_open(now);
         }
         if !self.books_closed {
@@ -328,6 +332,7 @@ impl Machine for Device {
         let waiting_since = if meant.is_none() { self.waiting_since() } else { None };
         self.session.handle_closed(now);
         self.drain_events(now);
+        self.books_closed &= over;
         let online_for = self.online_since().map(|since| now.saturating_duration_since(since));
         if meant.is_none() {
             self.blame(why, waiting_since, now);

@@ -17,6 +17,9 @@ use bytes::BytesMut;
 use std::fmt::Write;
 use std::time::Instant;
 
+/// So many messages that are too late are ended in one go: the other devices of the worker have their turn in between.
+const GIVEN_UP_MAX: usize = 4096;
+
 /// One `[[fleet.x.send]]` of one device.
 struct Stream {
     cursor: Cursor,
@@ -99,6 +102,7 @@ impl Messages {
         // Once the window is full: when the first message that waits for it expires; and of requests, once it is clear
         // that nobody would hear their answers.
         let (mut full_until_ns, mut deaf_until_ns) = (None, None);
+        let mut given_up = 0;
         let next_ns = loop {
             // What needs no packet id does not wait for one, and what needs no answer not for a subscription.
             let may_go = |number: usize| {
@@ -110,13 +114,19 @@ impl Messages {
             if due.at_ns > now_ns {
                 break Some(due.at_ns);
             }
+            let send = &fleet.sends[number];
             if let Some(outcome) = self.too_late(due, send_by_ns, now_ns) {
-                self.give_up(account, number, due, outcome, now_ns);
+                if given_up == GIVEN_UP_MAX {
+                    break Some(now_ns);
+                }
+                given_up += 1;
+                // One that expires unsent may do so because this generator was late.
+                let picked_ns = (outcome == Outcome::Expired).then(|| self.picked_ns(send, due, now_ns));
+                self.give_up(account, number, due, (outcome, picked_ns), now_ns);
                 // A closed loop without a time to think must not go round at one instant for ever.
                 self.streams[number].cursor.ended(now_ns + 1);
                 continue;
             }
-            let send = &fleet.sends[number];
             let expires_ns = due.at_ns.saturating_add(send_by_ns);
             if out.len() >= OUTPUT_BYTES_MAX {
                 self.block(now_ns);
@@ -132,15 +142,9 @@ impl Messages {
                 full_until_ns = Some(expires_ns);
                 continue;
             }
-            // While it was blocked, the worker had nothing to do for a due message: it was picked at once.
-            let deaf = self.requests.as_ref().filter(|_| send.operation.is_request());
-            let blocked_from_ns =
-                [self.blocked_from_ns[usize::from(send.qos > 0)], deaf.and_then(|deaf| deaf.deaf_from_ns)];
-            let blocked_from_ns = blocked_from_ns.into_iter().flatten().min();
-            let picked_ns = blocked_from_ns.map_or(now_ns, |from| from.max(due.at_ns));
             let tag = Tag {
                 due: context.at(due.at_ns),
-                picked: context.at(picked_ns),
+                picked: context.at(self.picked_ns(send, due, now_ns)),
                 stream: u16::try_from(number).unwrap_or(u16::MAX),
                 seq: due.seq,
             };
@@ -187,6 +191,14 @@ impl Messages {
             account.error("encode", Culprit::Us, now, || error.to_string());
         }
         None
+    }
+
+    /// When the worker handled a due message. While it was blocked there was nothing to do for it: it was picked at once.
+    fn picked_ns(&self, send: &SendPlan, due: Due, now_ns: u64) -> u64 {
+        let deaf = self.requests.as_ref().filter(|_| send.operation.is_request());
+        let blocked_from_ns =
+            [self.blocked_from_ns[usize::from(send.qos > 0)], deaf.and_then(|deaf| deaf.deaf_from_ns)];
+        blocked_from_ns.into_iter().flatten().min().map_or(now_ns, |from| from.max(due.at_ns))
     }
 
     /// How a due message ends that is not to be sent any more.
@@ -285,7 +297,7 @@ impl Messages {
                 break;
             }
             let outcome = self.too_late(due, send_by_ns, now_ns).unwrap_or(Outcome::Unfinished);
-            self.give_up(account, number, due, outcome, now_ns);
+            self.give_up(account, number, due, (outcome, None), now_ns);
             // The next of a closed loop comes with the next span.
             self.streams[number].cursor.ended(u64::MAX);
         }
@@ -297,9 +309,20 @@ impl Messages {
         self.earliest(load_end_ns, |_| true).is_some_and(|(_, due)| due.at_ns <= now_ns)
     }
 
-    fn give_up(&mut self, account: Account<'_>, number: usize, due: Due, outcome: Outcome, now_ns: u64) {
+    /// Ends the next message of a stream unsent, in some way; with when the worker handled it, if it did.
+    fn give_up(
+        &mut self,
+        account: Account<'_>,
+        number: usize,
+        due: Due,
+        (outcome, picked_ns): (Outcome, Option<u64>),
+        now_ns: u64,
+    ) {
         let send = &account.context.plan.fleets[usize::from(account.fleet)].sends[number];
         account.message_due(send, due.at_ns);
+        if let Some(picked_ns) = picked_ns {
+            account.picked(send.operation, due.at_ns, picked_ns);
+        }
         account.message_ended(send.operation, outcome, due.at_ns, now_ns);
         self.streams[number].cursor.advance();
     }

@@ -25,6 +25,7 @@ mod stamp;
 mod template;
 mod threshold;
 mod token;
+mod totals;
 mod types;
 mod will;
 

@@ -7,6 +7,7 @@ use super::fleets;
 use super::schedule::Schedule;
 use super::threshold::{self, Known};
 use super::token::TokenLife;
+use super::totals;
 use super::types::{
     DrivePlan, EmulatorPlan, FleetPlan, Plan, Source, Subscription, Target, TargetKind, TlsPlan, Validity,
 };
@@ -71,6 +72,9 @@ pub fn resolve(
         }
         _ => Deliveries::default(),
     };
+    if errors.is_empty() {
+        totals::check_rate(&scenario.fleets, &fleets, &schedule, &mut errors);
+    }
     let drives = drives::resolve(&scenario.drives, &fleets, &setting, &mut errors);
     let thresholds = {
         let phases: Vec<String> = schedule.phases().iter().map(|phase| phase.name.clone()).collect();
@@ -86,6 +90,7 @@ pub fn resolve(
         seed: scenario.seed.unwrap_or(SEED),
         emulator: emulator(scenario, &mut errors),
         target,
+        packet_mib_max: totals::packet_mib_max(&fleets),
         fleets,
         drives,
         schedule,

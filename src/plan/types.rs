@@ -31,6 +31,8 @@ pub struct Plan {
     pub emulator: Option<EmulatorPlan>,
     /// Who makes the load.
     pub fleets: Vec<FleetPlan>,
+    /// The largest packet that a device takes, in mebibytes.
+    pub packet_mib_max: u16,
     /// What the service side does to their devices.
     pub drives: Vec<DrivePlan>,
     /// Phases, planned online share and load over time.

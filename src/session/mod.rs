@@ -30,9 +30,6 @@ pub use types::{
     Credentials, Event, Message, PublishError, SessionError, Settings, State, SubscribeError, Tag,
 };
 
-/// The largest frame a session accepts. Our choice: well above the 64 KB of a cloud-to-device message.
-pub const FRAME_BYTES_MAX: usize = 1024 * 1024;
-
 /// One device's MQTT session, over any number of connections in turn.
 #[derive(Debug)]
 pub struct Session {
@@ -205,7 +202,9 @@ impl Session {
         if self.event.is_some() {
             return Ok(false);
         }
-        let Some(packet) = wire::decode(input, FRAME_BYTES_MAX, Strictness::Lenient)? else {
+        let Some(packet) =
+            wire::decode(input, usize::from(self.settings.frame_mib_max) << 20, Strictness::Lenient)?
+        else {
             return Ok(false);
         };
         // DISCONNECT may overtake the answer to CONNECT, which then means nothing any more.

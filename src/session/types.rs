@@ -19,6 +19,8 @@ pub struct Settings {
     pub connack_timeout: Duration,
     /// PINGREQ to PINGRESP.
     pub ping_timeout: Duration,
+    /// The largest packet that is accepted, in mebibytes: every device holds these settings.
+    pub frame_mib_max: u16,
 }
 
 /// What the caller wants back when a message ends. Opaque to the session.

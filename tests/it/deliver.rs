@@ -75,6 +75,18 @@ fn every_subscriber_has_every_message_at_every_qos() {
 }
 
 #[test]
+fn a_message_that_a_device_sends_is_not_too_large_for_another() {
+    let broker = Mosquitto::open();
+    let text = scenario(broker.plain(), 1, "");
+    let small = r#"payload = '{"seq":${seq},"stamp":"${stamp}"}'"#;
+    assert!(text.contains(small));
+    let large = text.replace(small, "payload = { size = 1100000 }").replace("50/s", "5/s");
+    let result = run(&large.replace("drain = \"2s\"", "drain = \"100s\""), 0);
+    assert_eq!(all_ok(&result, "deliver"), 3 * all_ok(&result, "publish"));
+    assert!(all_ok(&result, "deliver") > 0);
+}
+
+#[test]
 fn retained_messages_and_those_of_another_run_are_foreign() {
     let broker = Mosquitto::open();
     let retained = scenario(broker.plain(), 1, "retain = true");

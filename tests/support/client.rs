@@ -38,6 +38,7 @@ impl Peer {
             ack_timeout: PATIENCE,
             connack_timeout: PATIENCE,
             ping_timeout: Duration::from_secs(1),
+            frame_mib_max: 1,
         };
         Peer {
             session: Session::new(settings),

@@ -65,6 +65,9 @@ impl Device {
         online_for: Option<Duration>,
         now: Instant,
     ) -> Option<Duration> {
+        if self.context.ns(now) >= self.off_ns() {
+            return None; // The plan has no more use for it: it does not give up.
+        }
         let offline_since = self.online_due_ns.unwrap_or_else(|| self.context.ns(now));
         let offline_for = Duration::from_nanos(self.context.ns(now).saturating_sub(offline_since));
         let loss = Loss { online_for, offline_for, refused: self.refused };

@@ -6,6 +6,7 @@ use super::*;
 use crate::link::{Buffers, Deadlines, End, Endpoint, Link, Transport};
 use crate::measure::{Gathered, Operation, Totals};
 use crate::plan;
+use crate::policy::backoff::Retries;
 use crate::scenario::Input;
 use crate::wire::{self, Packet, Strictness, encode};
 use std::sync::Arc;
@@ -112,11 +113,17 @@ impl Wire {
         self.books_and_errors(operation).0
     }
 
+    /// What was counted since the last call.
+    fn gathered(&self) -> Gathered {
+        let mut gathered = Gathered::new(crate::fleet::layout(&self.context.plan));
+        gathered.add(&self.context.recorder.borrow_mut().swap(), 0);
+        gathered
+    }
+
     /// The same, with the classes of errors.
     fn books_and_errors(mut self, operation: Operation) -> (Totals, Vec<&'static str>) {
         self.device.close_books(self.now);
-        let mut gathered = Gathered::new(crate::fleet::layout(&self.context.plan));
-        gathered.add(&self.context.recorder.borrow_mut().swap(), 0);
+        let gathered = self.gathered();
         let totals = gathered.sum(|key| key.operation == operation);
         let ended: u64 = Outcome::ALL.map(|outcome| totals.outcome(outcome)).iter().sum();
         assert_eq!(totals.due, ended, "every due operation ends once");
@@ -183,13 +190,83 @@ fn online_counts_from_the_plan_over_all_failed_attempts() {
 
 #[test]
 fn a_loss_after_the_plan_wants_the_device_gone_is_no_absence() {
-    let mut wire = Wire::online(3, "", EACH_SECOND);
+    let mut wire = Wire::online(3, "reconnect = { kind = \"never\" }", EACH_SECOND);
     wire.pass(4.0).unwrap();
     assert_eq!(wire.device.poll_close(), None, "three acks are outstanding");
     assert!(matches!(wire.close(Closed::Eof), Parting::Lost { online_for: Some(_) }));
     let context = wire.context.clone();
+    assert_eq!(wire.device.back_off(&mut Retries::default(), Some(Duration::from_secs(4)), wire.now), None);
     assert_eq!(wire.books(Operation::Online).due, 1, "only the planned coming");
-    assert_eq!(context.recorder.borrow_mut().counts(0).reconnects, 0);
+    let counts = *context.recorder.borrow_mut().counts(0);
+    assert_eq!((counts.reconnects, counts.gave_up), (0, 0));
+}
+
+/// The plan has the device for 5 s, and again from 10 s on.
+const TWICE: &str = "every = \"1s\"\npayload = \"x\"\n[[phase]]\nname = \"on\"\nduration = \"5s\"\n\
+                     [[phase]]\nname = \"off\"\nonline = \"0%\"\nduration = \"5s\"";
+
+#[test]
+fn what_the_end_of_a_span_cuts_off_is_unfinished_unless_the_session_is_kept() {
+    for (clean, unfinished, resent) in [(true, 5, 0), (false, 0, 5)] {
+        let fleet = format!("clean_session = {clean}\nack_timeout = \"60s\"\nsubscribe = [\"c2d\"]");
+        let mut wire = Wire::online(60, &fleet, TWICE);
+        wire.pass(7.0).unwrap();
+        assert_eq!(wire.device.poll_close(), Some(Close::AfterFlush), "it has waited for the drain");
+        assert_eq!(wire.close(Closed::Local), Parting::Finished);
+        wire.device.exit(wire.now);
+        let mut gathered = wire.gathered();
+        let telemetry = gathered.sum(|key| key.operation == Operation::Telemetry);
+        assert_eq!(telemetry.outcome(Outcome::Unfinished), unfinished, "{clean}");
+        assert_eq!(telemetry.due, 5);
+
+        wire.now = wire.context.zero + Duration::from_secs(10);
+        wire.device.enter(wire.context.plan.schedule.online_spans(0, 1)[1]);
+        wire.attempt();
+        wire.sent();
+        encode::connack(&mut wire.to_device, !clean, 0);
+        wire.turn().unwrap();
+        let again = |packet: &Packet| matches!(packet, Packet::Publish(publish) if publish.dup);
+        assert_eq!(wire.sent().iter().filter(|packet| again(packet)).count(), resent);
+        assert!(matches!(wire.close(Closed::Eof), Parting::Lost { online_for: Some(_) }));
+        wire.device.close_books(wire.now);
+        gathered.add(&wire.context.recorder.borrow_mut().swap(), 0);
+        let telemetry = gathered.sum(|key| key.operation == Operation::Telemetry);
+        assert_eq!((telemetry.due, telemetry.outcome(Outcome::Unfinished)), (5, 5), "each ends once");
+    }
+}
+
+#[test]
+fn a_late_generator_shows_in_what_expires() {
+    let mut wire = Wire::online(60, "send_by = \"1s\"", EACH_SECOND);
+    wire.pass(2.0).unwrap();
+    assert_eq!(wire.ack(), 2);
+    wire.turn().unwrap();
+    // This process is stopped, and nothing but that keeps messages back.
+    wire.now += Duration::from_secs(5);
+    wire.turn().unwrap();
+    let telemetry = wire.books(Operation::Telemetry);
+    assert!(telemetry.outcome(Outcome::Expired) >= 4, "{telemetry:?}");
+    assert!(telemetry.lag.max().is_some_and(|us| us > 4_000_000), "{:?}", telemetry.lag.max());
+    assert!(telemetry.late >= 4);
+
+    // What waits for a window that the hub keeps full expires because of the hub.
+    let mut wire = Wire::online(60, "send_by = \"1s\"\nin_flight = 1\nack_timeout = \"60s\"", EACH_SECOND);
+    wire.pass(2.0).unwrap();
+    wire.now += Duration::from_secs(5);
+    wire.turn().unwrap();
+    let telemetry = wire.books(Operation::Telemetry);
+    assert!(telemetry.outcome(Outcome::Expired) >= 4, "{telemetry:?}");
+    assert_eq!(telemetry.late, 0);
+}
+
+#[test]
+fn a_backlog_that_is_too_late_leaves_the_others_their_turn() {
+    let mut wire = Wire::new(60, "send_by = \"1s\"", "every = \"1us\"\npayload = \"x\"");
+    wire.now += Duration::from_secs(3);
+    wire.connack(0);
+    let telemetry = wire.gathered().sum(|key| key.operation == Operation::Telemetry);
+    assert_eq!(telemetry.outcome(Outcome::Expired), 4096);
+    assert_eq!(wire.device.poll_timeout(), Some(wire.now), "and goes on at once");
 }
 
 #[test]

@@ -19,6 +19,7 @@ const CLEAN: Settings = Settings {
     ack_timeout: Duration::from_secs(10),
     connack_timeout: Duration::from_secs(30),
     ping_timeout: Duration::from_secs(5),
+    frame_mib_max: 1,
 };
 
 const PERSISTENT: Settings = Settings { clean_session: false, ..CLEAN };

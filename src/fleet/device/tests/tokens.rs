@@ -26,9 +26,7 @@ impl Wire {
 
     /// What was counted as errors since the last call.
     pub(super) fn errors(&self) -> Vec<ErrorTotals> {
-        let mut gathered = Gathered::new(crate::fleet::layout(&self.context.plan));
-        gathered.add(&self.context.recorder.borrow_mut().swap(), 0);
-        gathered.errors().to_vec()
+        self.gathered().errors().to_vec()
     }
 
     fn the_error(&self) -> (&'static str, String) {
