@@ -19,6 +19,8 @@ pub enum Operation {
     Online,
     /// SUBSCRIBE to SUBACK.
     Subscribe,
+    /// UNSUBSCRIBE to UNSUBACK.
+    Unsubscribe,
     /// A device-to-cloud message of an IoT hub, until its ack.
     Telemetry,
     /// One with QoS 0, until it is on its way. Apart, because the two times have nothing in common.
@@ -51,7 +53,7 @@ pub enum Operation {
 
 impl Operation {
     /// Every operation, in the order in which reports list them.
-    pub const ALL: [Operation; 21] = [
+    pub const ALL: [Operation; 22] = [
         Operation::Online,
         Operation::Connect,
         Operation::ConnectDns,
@@ -59,6 +61,7 @@ impl Operation {
         Operation::ConnectTls,
         Operation::ConnectMqtt,
         Operation::Subscribe,
+        Operation::Unsubscribe,
         Operation::Telemetry,
         Operation::TelemetryQos0,
         Operation::Publish,
@@ -86,6 +89,7 @@ impl Operation {
             Operation::ConnectMqtt => "connect.mqtt",
             Operation::Online => "online",
             Operation::Subscribe => "subscribe",
+            Operation::Unsubscribe => "unsubscribe",
             Operation::Telemetry => "telemetry",
             Operation::TelemetryQos0 => "telemetry.qos0",
             Operation::Publish => "publish",

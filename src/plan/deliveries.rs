@@ -249,7 +249,7 @@ fn filters(fleets: &[FleetPlan]) -> Filters<Subscriber> {
     for (fleet_plan, fleet) in fleets.iter().zip(0_u16..) {
         for subscription in &fleet_plan.subscribe {
             let Subscription::Filter(template, qos) = subscription else { continue };
-            let keeps = *qos != QoS::AtMostOnce && !fleet_plan.clean_session;
+            let keeps = *qos != QoS::AtMostOnce && !fleet_plan.clean_session && !fleet_plan.unsubscribe;
             if template.is_fixed() {
                 let text = template.render(&Names { device: "", index: 0 });
                 filters.insert(&text, Subscriber { fleet, device: None, keeps });

@@ -73,6 +73,10 @@ fn fleet(spec: &FleetSpec, first: u64, setting: &Setting<'_>, errors: &mut Error
     if setting.kind == Some(TargetKind::IotHub) {
         device::subscribed(spec, &subscribe, errors);
     }
+    if spec.unsubscribe && spec.subscribe.is_empty() {
+        let problem = errors.add(&spec.place.below("unsubscribe"), "the fleet subscribes to nothing");
+        problem.fix("remove it, or let the fleet subscribe to something");
+    }
     FleetPlan {
         name: spec.name.clone(),
         devices,
@@ -89,6 +93,7 @@ fn fleet(spec: &FleetSpec, first: u64, setting: &Setting<'_>, errors: &mut Error
         offline: if spec.offline_skip == Some(true) { Offline::Skip } else { Offline::Queue },
         in_flight: spec.in_flight.unwrap_or(IN_FLIGHT),
         subscribe,
+        unsubscribe: spec.unsubscribe,
         subscribe_qos: habits.subscribe_qos,
         will: spec.will.as_ref().and_then(|will| will::resolve(will, devices, &longest, setting, errors)),
         sends,

@@ -277,6 +277,9 @@ fn never_measured(
     if fleets.iter().all(|fleet| fleet.subscribe.is_empty()) {
         never.push((Operation::Subscribe, "give a fleet something to subscribe to, or remove it"));
     }
+    if fleets.iter().all(|fleet| !fleet.unsubscribe) {
+        never.push((Operation::Unsubscribe, "give a fleet unsubscribe = true, or remove it"));
+    }
     never.extend(never_of_a_device(fleets));
     for call in [Operation::ServiceMethod, Operation::ServiceDesired, Operation::ServiceC2d] {
         if drives.iter().all(|drive| drive.call.operation() != call) {

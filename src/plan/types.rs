@@ -144,6 +144,8 @@ pub struct FleetPlan {
     pub in_flight: u16,
     /// What each device subscribes to.
     pub subscribe: Vec<Subscription>,
+    /// Whether it ends its subscriptions before it leaves as planned.
+    pub unsubscribe: bool,
     /// At which QoS, with an IoT hub.
     pub subscribe_qos: SubscribeQos,
     /// What the server publishes when a device goes without DISCONNECT.

@@ -126,6 +126,7 @@ fn fleet(reader: &mut Reader<'_>, entry: &Entry) -> Option<FleetSpec> {
         auth: fields.take("auth").map(|node| auth(reader, node)),
         keep_alive_s: fields.take("keep_alive").and_then(|node| keep_alive(reader, node)),
         clean_session: fields.take("clean_session").and_then(|node| reader.boolean(node)),
+        unsubscribe: fields.take("unsubscribe").and_then(|node| reader.boolean(node)).unwrap_or(false),
         reconnect: fields.take("reconnect").and_then(|node| reconnect(reader, node)),
         connect_timeout: fields.take("connect_timeout").and_then(|node| reader.duration(node)),
         ack_timeout: fields.take("ack_timeout").and_then(|node| reader.duration(node)),

@@ -148,6 +148,8 @@ pub struct FleetSpec {
     pub keep_alive_s: Option<u16>,
     /// `clean_session`.
     pub clean_session: Option<bool>,
+    /// `unsubscribe`.
+    pub unsubscribe: bool,
     /// `reconnect`.
     pub reconnect: Option<ReconnectSpec>,
     /// `connect_timeout`.

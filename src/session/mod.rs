@@ -103,6 +103,12 @@ impl Session {
         self.keep_alive.ping_sent()
     }
 
+    /// When the UNSUBSCRIBE was sent that has no answer yet.
+    #[must_use]
+    pub fn unsubscribe_sent(&self) -> Option<Instant> {
+        self.subscriptions.unsubscribe_sent()
+    }
+
     /// What has not ended: unacknowledged or kept, and unflushed QoS 0, with the instant of its first sending.
     pub fn open(&self) -> impl Iterator<Item = (Tag, Instant)> {
         self.window.iter().flat_map(|window| window.open())

@@ -3,10 +3,12 @@
 
 use crate::support::PATIENCE;
 use crate::support::address::{listen, own_address};
+use crate::support::client::{Peer, Who};
 use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, all_ok, totals};
 use crate::support::mosquitto::Mosquitto;
 use crate::support::mqtt::{CONNECT, Client, Frame, PUBLISH, SUBSCRIBE, read_frame};
 use hubstorm::result::model::{Fleet, RunResult, Stream};
+use hubstorm::wire::QoS;
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -84,6 +86,25 @@ fn a_message_that_a_device_sends_is_not_too_large_for_another() {
     let result = run(&large.replace("drain = \"2s\"", "drain = \"100s\""), 0);
     assert_eq!(all_ok(&result, "deliver"), 3 * all_ok(&result, "publish"));
     assert!(all_ok(&result, "deliver") > 0);
+}
+
+#[test]
+fn subscribers_that_unsubscribe_leave_nothing_behind() {
+    let broker = Mosquitto::open();
+    let kept = "unsubscribe = true\nclean_session = false\nid = \"leaver-{index}\"\nsubscribe =";
+    let text = scenario(broker.plain(), 1, "").replace("subscribe =", kept);
+    let result = run(&text.replace("drain = \"2s\"", "drain = \"100s\""), 0);
+    assert_eq!(all_ok(&result, "unsubscribe"), 3);
+    assert_eq!(all_ok(&result, "deliver"), 3 * all_ok(&result, "publish"));
+    // The broker has kept the session, and no subscription in it: the first thing that comes is what it asks for now.
+    let mut leaver = Peer::new(false);
+    let who = Who { address: broker.plain(), id: "leaver-0", user: "", password: "", will: None };
+    assert!(leaver.connect(&who));
+    leaver.subscribe("now/#", QoS::AtMostOnce);
+    for topic in ["from/me", "now/me"] {
+        leaver.send(topic, b"x", QoS::AtMostOnce, false);
+    }
+    leaver.receives("now/me", b"x", QoS::AtMostOnce, false);
 }
 
 #[test]

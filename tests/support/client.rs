@@ -15,6 +15,7 @@ use std::time::Duration;
 pub struct Who<'a> {
     pub address: SocketAddr,
     pub id: &'a str,
+    /// None if it is empty.
     pub user: &'a str,
     pub password: &'a str,
     pub will: Option<WillRef<'a>>,
@@ -58,8 +59,8 @@ impl Peer {
         self.input.clear();
         let credentials = Credentials {
             client_id: who.id,
-            username: Some(who.user),
-            password: Some(who.password.as_bytes()),
+            username: Some(who.user).filter(|user| !user.is_empty()),
+            password: Some(who.password.as_bytes()).filter(|_| !who.user.is_empty()),
         };
         self.session
             .connect_with_will(clock::now(), &credentials, who.will, &mut self.out)

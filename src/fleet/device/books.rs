@@ -53,8 +53,9 @@ impl Device {
             Subscribe::Sent(sent) => Some((Operation::Subscribe, sent)),
             _ => None,
         };
+        let unsubscribe = self.session.unsubscribe_sent().map(|sent| (Operation::Unsubscribe, sent));
         let ping = self.session.ping_sent().map(|sent| (Operation::Ping, sent));
-        subscribe.into_iter().chain(ping)
+        subscribe.into_iter().chain(unsubscribe).chain(ping)
     }
 
     /// Ends the attempt under way, if any.

@@ -42,6 +42,10 @@ pub(super) enum Subscribe {
     Sent(Instant),
     /// Answered, or not in time, or there was nothing to ask.
     Done,
+    /// UNSUBSCRIBE is out, and without its answer.
+    Ending,
+    /// Nothing is subscribed to any more.
+    Ended,
 }
 
 impl Device {
@@ -122,7 +126,7 @@ impl Device {
     pub(super) fn suback_by(&self) -> Option<Instant> {
         match self.subscribe {
             Subscribe::Sent(sent) => Some(sent + self.plan().ack_timeout),
-            Subscribe::Due | Subscribe::Done => None,
+            _ => None,
         }
     }
 
@@ -142,7 +146,9 @@ impl Device {
                 format!("{}: {}", self.id(), refused.next().map_or("", |(_, (filter, _))| filter))
             });
         }
-        self.subscribe = Subscribe::Done;
+        if let Subscribe::Sent(_) = self.subscribe {
+            self.subscribe = Subscribe::Done;
+        }
         self.subscribed(granted, now);
     }
 

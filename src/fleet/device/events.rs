@@ -1,6 +1,6 @@
 //! What the session tells a device: acks, losses, CONNACK, SUBACK, and what each means for the books. A part of `device`.
 
-use super::connect;
+use super::connect::{self, Subscribe};
 use super::{Account, Device};
 use crate::measure::{Culprit, Operation, Outcome};
 use crate::session::{Event, Tag};
@@ -38,7 +38,10 @@ impl Device {
             Event::Subscribed { sent, granted, .. } => self.on_suback(sent, &granted, now),
             Event::Pong { sent } => account.took(Operation::Ping, sent, now),
             Event::Message(publish) => self.on_message(now, &publish),
-            Event::Unsubscribed { .. } => {}
+            Event::Unsubscribed { sent, .. } => {
+                self.subscribe = Subscribe::Ended;
+                account.took(Operation::Unsubscribe, sent, now);
+            }
         }
     }
 

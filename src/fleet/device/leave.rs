@@ -1,7 +1,9 @@
 //! How a device goes: when the plan, the end of the run or its token says so, after what is in flight. A part of
 //! `device`.
 
+use super::connect::Subscribe;
 use super::{Device, Stage};
+use crate::measure::Culprit;
 use crate::session::SessionError;
 use bytes::BytesMut;
 use std::time::{Duration, Instant};
@@ -110,13 +112,37 @@ impl Device {
             && self.messages.has_backlog(self.context.load_end_ns(), self.context.ns(now));
         let last_calls = last_calls.filter(|at| leaving.why == Leave::Finish && now < *at);
         let waits = waits || backlog || last_calls.is_some() || self.awaits_deliveries();
-        if now >= leaving.by || (self.session.in_flight() == 0 && !waits) {
+        let is_done = self.session.in_flight() == 0 && !waits;
+        if now >= leaving.by || (is_done && self.has_unsubscribed(leaving.why, now, out)) {
             self.stage = Stage::Leaving(Leaving { farewell: Farewell::Said, ..leaving });
             self.session.disconnect(now, out);
             self.wake = None;
         } else {
             let next = last_calls.map_or(leaving.by, |at| at.min(leaving.by));
             self.wake = Some(self.wake.map_or(next, |wake| wake.min(next)));
+        }
+    }
+
+    /// Ends the subscriptions of a device that is not coming back at once, if its fleet does so; true when there is nothing to wait
+    /// for.
+    fn has_unsubscribed(&mut self, why: Leave, now: Instant, out: &mut BytesMut) -> bool {
+        match self.subscribe {
+            _ if why != Leave::Finish || !self.plan().unsubscribe => true,
+            Subscribe::Sent(_) | Subscribe::Ending => false,
+            Subscribe::Ended => true,
+            Subscribe::Due | Subscribe::Done => {
+                let filters = self.filters();
+                let filters: Vec<&str> = filters.iter().map(|(filter, _)| filter.as_str()).collect();
+                match self.session.unsubscribe(now, &filters, out) {
+                    Ok(_) => self.subscribe = Subscribe::Ending,
+                    Err(error) => {
+                        self.subscribe = Subscribe::Ended;
+                        self.account()
+                            .error("encode", Culprit::Us, now, || format!("{}: {error}", self.id()));
+                    }
+                }
+                self.subscribe == Subscribe::Ended
+            }
         }
     }
 

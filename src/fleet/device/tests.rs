@@ -236,6 +236,39 @@ fn what_the_end_of_a_span_cuts_off_is_unfinished_unless_the_session_is_kept() {
 }
 
 #[test]
+fn a_device_that_unsubscribes_waits_for_unsuback_before_it_disconnects() {
+    let fleet = "unsubscribe = true\nsubscribe = [\"c2d\"]\nack_timeout = \"60s\"";
+    let unsubscribe = |wire: &mut Wire| {
+        let mut sent = wire.sent().into_iter();
+        sent.find_map(|packet| match packet {
+            Packet::Unsubscribe { pid, filters } => Some((pid, filters)),
+            _ => None,
+        })
+    };
+    for answers in [true, false] {
+        let mut wire = Wire::online(60, fleet, &TWICE.replace("1s", "100d"));
+        wire.suback();
+        wire.pass(4.9).unwrap();
+        assert_eq!(unsubscribe(&mut wire), None, "it is not yet to go");
+        wire.pass(0.2).unwrap();
+        let (pid, filters) = unsubscribe(&mut wire).expect("it is to go");
+        assert_eq!(filters, ["devices/a-00000/messages/devicebound/#"]);
+        assert_eq!(wire.device.poll_close(), None, "UNSUBACK is awaited");
+        if answers {
+            encode::unsuback(&mut wire.to_device, pid);
+            wire.turn().unwrap();
+        } else {
+            wire.pass(2.0).unwrap();
+        }
+        assert_eq!(wire.sent(), [Packet::Disconnect]);
+        assert_eq!(wire.close(Closed::Local), Parting::Finished);
+        let outcome = if answers { Outcome::Ok } else { Outcome::Unfinished };
+        let ends = wire.books(Operation::Unsubscribe);
+        assert_eq!((ends.due, ends.outcome(outcome)), (1, 1));
+    }
+}
+
+#[test]
 fn a_late_generator_shows_in_what_expires() {
     let mut wire = Wire::online(60, "send_by = \"1s\"", EACH_SECOND);
     wire.pass(2.0).unwrap();

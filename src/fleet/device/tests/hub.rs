@@ -19,7 +19,7 @@ impl Wire {
         wire
     }
 
-    fn suback(&mut self) {
+    pub(super) fn suback(&mut self) {
         self.suback_with(|filters| vec![0; filters]);
     }
 
