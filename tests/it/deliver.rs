@@ -97,12 +97,13 @@ fn subscribers_that_unsubscribe_leave_nothing_behind() {
     assert_eq!(all_ok(&result, "unsubscribe"), 3);
     assert_eq!(all_ok(&result, "deliver"), 3 * all_ok(&result, "publish"));
     // The broker has kept the session, and no subscription in it: the first thing that comes is what it asks for now.
-    let mut leaver = Peer::new(false);
-    let who = Who { address: broker.plain(), id: "leaver-0", user: "", password: "", will: None };
-    assert!(leaver.connect(&who));
+    let (mut leaver, mut sender) = (Peer::new(false), Peer::new(true));
+    let who = |id| Who { address: broker.plain(), id, user: "", password: "", will: None };
+    assert!(leaver.connect(&who("leaver-0")));
     leaver.subscribe("now/#", QoS::AtMostOnce);
+    sender.connect(&who("sender"));
     for topic in ["from/me", "now/me"] {
-        leaver.send(topic, b"x", QoS::AtMostOnce, false);
+        sender.publish(topic, b"x", QoS::AtLeastOnce, false);
     }
     leaver.receives("now/me", b"x", QoS::AtMostOnce, false);
 }
