@@ -145,7 +145,7 @@ mod tests {
             generator: Generator {
                 workers: 1,
                 cpu_us: 1,
-                cpu_peak_percent: gathered.cpu_peak_percent(),
+                cpu_peak_percent: 75.0,
                 rss_peak_bytes: 1,
                 fd_peak: 1,
                 heartbeat,
