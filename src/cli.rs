@@ -15,7 +15,7 @@ Exit codes:
    99  ran, and a threshold was crossed
   104  the scenario is invalid; nothing was started
   105  interrupted; what was measured until then was written and says so
-  120  the measurement is invalid: the generator was the bottleneck";
+  120  the measurement is invalid: the generator was late or failed, or the built-in hub died";
 
 /// What a newcomer types first.
 const FIRST_STEPS: &str = "\

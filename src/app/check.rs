@@ -203,15 +203,18 @@ fn habits(sdk: Sdk, fleet: &FleetPlan) -> String {
 
 fn reconnects(reconnect: &Reconnect) -> String {
     let human = human_duration;
-    let waits = match reconnect.back_off {
-        BackOff::Never => return "never reconnects".to_owned(),
-        BackOff::Fixed { delay } => format!("after {}", human(delay)),
-        BackOff::Exponential { base, max, .. } => {
-            format!("after {}, doubled up to {}", human(base), human(max))
-        }
-        BackOff::Stepped { least, max, floor, .. } => {
-            format!("after {}, growing up to {}", human(least.max(floor)), human(max))
-        }
+    let Some([least, most]) = reconnect.back_off.first_between() else {
+        return "never reconnects".to_owned();
+    };
+    let grows = match reconnect.back_off {
+        BackOff::Never | BackOff::Fixed { .. } => String::new(),
+        BackOff::Exponential { max, .. } => format!(", doubled up to {}", human(max)),
+        BackOff::Stepped { max, .. } => format!(", growing up to {}", human(max)),
+    };
+    let waits = match least {
+        least if least == most => format!("after {}{grows}", human(most)),
+        Duration::ZERO => format!("after up to {}{grows}", human(most)),
+        least => format!("after {} to {}{grows}", human(least), human(most)),
     };
     let first = match reconnect.first {
         None => String::new(),

@@ -53,7 +53,6 @@ pub struct Gathered {
     since_tick: Interval,
     rows_pool: Pool,
     live: Live,
-    cpu_peak_percent: f64,
 }
 
 impl Gathered {
@@ -72,7 +71,6 @@ impl Gathered {
             since_tick: Interval::default(),
             rows_pool: Pool::new(DIGITS_ROW, layout.highest_us),
             live: Live::default(),
-            cpu_peak_percent: 0.0,
         }
     }
 
@@ -130,7 +128,6 @@ impl Gathered {
         }
         let online = (0..self.peaks.len()).map(|fleet| self.online_now(fleet)).sum();
         self.series.tick(t_ns, cpu_percent, online, planned_online);
-        self.cpu_peak_percent = self.cpu_peak_percent.max(cpu_percent);
 
         let seconds = (t_ns.saturating_sub(self.live.t_ns) as f64 / 1e9).max(1e-3);
         let messages = Operation::ALL.into_iter().filter(|operation| operation.is_message());
@@ -199,12 +196,6 @@ impl Gathered {
     #[must_use]
     pub fn live(&self) -> &Live {
         &self.live
-    }
-
-    /// The busiest interval, in percent of one core.
-    #[must_use]
-    pub fn cpu_peak_percent(&self) -> f64 {
-        self.cpu_peak_percent
     }
 
     fn online_now(&self, fleet: usize) -> u64 {
@@ -288,7 +279,7 @@ mod tests {
         assert!((live.offered_per_s - 5.0).abs() < 1e-9 && (live.achieved_per_s - 2.0).abs() < 1e-9);
         let [(Operation::Publish, p99_us)] = live.p99_us.as_slice() else { panic!("{live:?}") };
         assert!((7_000..7_100).contains(p99_us), "two digits of 7 ms: {p99_us}");
-        assert!((gathered.cpu_peak_percent() - 30.0).abs() < 1e-9);
+        assert!((gathered.series().rows()[2].cpu_percent() - 30.0).abs() < 1e-9);
     }
 
     #[test]

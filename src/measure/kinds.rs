@@ -127,6 +127,12 @@ impl Operation {
         matches!(self, ConnectDns | ConnectTcp | ConnectTls | ConnectMqtt)
     }
 
+    /// How devices come in: a connection attempt, a part of it, or what lasts until one has worked.
+    #[must_use]
+    pub fn is_of_connects(self) -> bool {
+        self.is_step() || matches!(self, Operation::Connect | Operation::Online | Operation::Renewal)
+    }
+
     /// Messages: what devices send because the plan says that it is due. They are the offered load, and their lag decides
     /// whether the measurement is valid.
     #[must_use]

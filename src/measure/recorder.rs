@@ -180,13 +180,13 @@ impl Recorder {
     /// one. Not part of the series.
     #[inline]
     pub fn duration(&mut self, key: Key, took_ns: u64) {
-        let pool = &mut self.totals_pool;
+        let (took_us, pool) = (us(took_ns), &mut self.totals_pool);
         let totals = self.cells.totals(key);
         totals.due += 1;
         totals.outcomes[Outcome::Ok.index()] += 1;
-        totals.clipped += u64::from(totals.response.record(us(took_ns), pool));
+        totals.clipped += u64::from(totals.response.record(took_us, pool));
         if key.operation.has_ack() {
-            totals.service.record(us(took_ns), pool);
+            totals.clipped += u64::from(totals.service.record(took_us, pool));
         }
     }
 
@@ -389,6 +389,8 @@ mod tests {
         let totals = &recorder.swap().cells[0].1;
         assert_eq!(totals.clipped, 3, "response, service and age");
         assert_eq!(totals.unfinished_age.max(), Some((1 << 26) - 1));
+        recorder.duration(SEND, 3_600 * S);
+        assert_eq!(recorder.swap().cells[0].1.clipped, 2, "response and service");
     }
 
     #[test]

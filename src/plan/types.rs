@@ -363,7 +363,7 @@ pub enum Test {
         /// The limit.
         limit_us: u64,
     },
-    /// `avg < 20ms`: of ok operations.
+    /// `avg < 20ms`: failures count as slower than the limit, so that one of them is enough to fail it.
     Mean {
         /// `<` or `<=`.
         compare: Compare,

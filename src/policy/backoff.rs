@@ -121,6 +121,27 @@ impl Retries {
 }
 
 impl BackOff {
+    /// The shortest and the longest delay before the first retry; `None` when there is none.
+    #[must_use]
+    pub fn first_between(&self) -> Option<[Duration; 2]> {
+        Some(match *self {
+            BackOff::Never => return None,
+            BackOff::Fixed { delay } => [delay, delay],
+            BackOff::Exponential { base, max, jitter } => {
+                let ceiling = base.min(max);
+                match jitter {
+                    Jitter::None => [ceiling, ceiling],
+                    Jitter::Full => [Duration::ZERO, ceiling],
+                    Jitter::Above { percent } => [ceiling, ceiling.mul_f64(1.0 + f64::from(percent) / 100.0)],
+                }
+            }
+            BackOff::Stepped { least, max, step, head_start, floor } => {
+                let steps = 2_u32.saturating_pow(head_start) - 1;
+                step.map(|step| least.saturating_add(step.saturating_mul(steps)).min(max).max(floor))
+            }
+        })
+    }
+
     /// How long to wait before the next attempt, `None` when there is to be none. `attempt` counts the failures
     /// since back-off last started afresh: 0 asks for the delay before the first retry.
     pub fn delay(&self, attempt: u32, rng: &mut Rng) -> Option<Duration> {
@@ -258,12 +279,30 @@ mod tests {
             let bare = exponential(Jitter::None).delay(attempt, &mut rng).expect("it always retries");
             proptest::prop_assert!((bare..=bare.mul_f64(1.05)).contains(&above), "{:?}", above);
         }
+
+        #[test]
+        fn the_first_delay_lies_where_it_is_said_to(seed: u64, head_start in 0..40_u32, floor_ms in 0..3_000_u64) {
+            let ms = Duration::from_millis;
+            let stepped = BackOff::Stepped {
+                least: ms(100), max: ms(10_000), step: [ms(80), ms(120)], head_start, floor: ms(floor_ms),
+            };
+            let jitters = [Jitter::None, Jitter::Full, Jitter::Above { percent: 5 }].map(exponential);
+            let mut rng = generator(seed, 1, Purpose::Connection);
+            for policy in [stepped, BackOff::Fixed { delay: BASE }].into_iter().chain(jitters) {
+                let [least, most] = policy.first_between().expect("it always retries");
+                let delay = policy.delay(0, &mut rng).expect("it always retries");
+                // One is computed in whole nanoseconds and the other is not.
+                let nearly = Duration::from_nanos(2);
+                proptest::prop_assert!(least <= delay + nearly && delay <= most + nearly, "{:?} {:?}", policy, delay);
+            }
+        }
     }
 
     #[test]
     fn never_and_fixed_are_what_they_say() {
         let mut rng = generator(1, 1, Purpose::Connection);
         assert_eq!(BackOff::Never.delay(0, &mut rng), None);
+        assert_eq!(BackOff::Never.first_between(), None);
         assert_eq!(BackOff::Fixed { delay: BASE }.delay(7, &mut rng), Some(BASE));
     }
 }

@@ -107,8 +107,7 @@ impl VerdictView {
                 "invalid",
                 "?",
                 "Invalid",
-                "The load generator was the bottleneck: no latency on this page may be read as the hub’s."
-                    .to_owned(),
+                "No latency on this page may be read as the hub’s. What happened:".to_owned(),
             ),
         };
         if result.verdict.exit_code == exit::INTERRUPTED {

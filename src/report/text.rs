@@ -99,11 +99,7 @@ fn verdict(out: &mut Out, result: &RunResult) {
         out.wrapped("  ", "  ", &format!("Until then: {word}."));
     }
     if result.verdict.status == Status::Invalid {
-        out.wrapped(
-            "  ",
-            "  ",
-            "The load generator was the bottleneck: no latency below may be read as the hub's.",
-        );
+        out.wrapped("  ", "  ", "No latency below may be read as the hub's. What happened:");
     }
     for reason in &result.verdict.reasons {
         out.wrapped("  - ", "    ", &plain(reason));

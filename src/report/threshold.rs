@@ -1,8 +1,8 @@
 //! One threshold against what was measured: what was observed, how far from the limit, whether it held. Called by
 //! [`verdict`](super::verdict) with the sum of the phases and fleets that the threshold covers.
 //!
-//! A percentile counts every operation that ended otherwise than ok, and every unfinished one older than the limit,
-//! as slower than the limit: a hub that fails more must never look faster.
+//! What reads a latency counts every operation that ended otherwise than ok, and every unfinished one older than the limit,
+//! as slower than the limit, by nobody knows how much: a hub that fails more must never look faster.
 
 use crate::measure::{Outcome, Totals, rank};
 use crate::plan::{Compare, Test, samples_needed};
@@ -65,9 +65,12 @@ fn percentile(quantile: f64, compare: Compare, limit_us: u64, totals: &Totals) -
     }
 }
 
+/// One without an end has no bound, and neither has a mean with it.
 fn mean(compare: Compare, limit_us: u64, totals: &Totals) -> Observation {
-    let base = Observation::latency(limit_us, totals.response.count());
+    let slower = slower(totals, limit_us);
+    let base = Observation::latency(limit_us, totals.response.count() + slower);
     match totals.response.mean() {
+        _ if slower > 0 => base.beyond(limit_us),
         Some(us) => {
             let text = human_us(whole(us));
             base.observed(compare, us, text)
@@ -291,9 +294,14 @@ mod tests {
         let max = Test::Max { compare: Compare::Less, limit_us: 1_001 };
         assert_eq!(seen(&max, &all_ok), (Some(1_000.0), "1.00 ms".to_owned(), 1_000, true));
         assert_eq!(seen(&max, &some_lost), (None, "> 1.00 ms".to_owned(), 1_000, false));
-        let mean = Test::Mean { compare: Compare::Less, limit_us: 496 };
-        assert!(evaluate(&mean, &some_lost).passed, "of ok operations: 495.5 us");
-        assert!(!evaluate(&Test::Mean { compare: Compare::Less, limit_us: 495 }, &some_lost).passed);
+        let mean = |limit_us| Test::Mean { compare: Compare::Less, limit_us };
+        assert_eq!(seen(&mean(501), &all_ok), (Some(500.5), "501 µs".to_owned(), 1_000, true));
+        assert!(!evaluate(&mean(500), &all_ok).passed);
+        assert_eq!(seen(&mean(501), &some_lost), (None, "> 501 µs".to_owned(), 1_000, false));
+        let young = totals(1_000, &[], &[501, 400]);
+        assert!(evaluate(&mean(501), &young).passed, "neither is older than the limit");
+        let old = totals(1_000, &[], &[900, 400]);
+        assert_eq!(seen(&mean(501), &old), (None, "> 501 µs".to_owned(), 1_001, false));
         let rate = |compare, limit| Test::Rate { outcome: Outcome::Ok, compare, limit };
         let text = "99% (990 of 1,000)".to_owned();
         assert_eq!(seen(&rate(Compare::Greater, 0.999), &some_lost), (Some(0.99), text, 1_000, false));

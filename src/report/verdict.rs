@@ -26,7 +26,7 @@ pub mod exit {
     pub const CONFIGURATION: u8 = 104;
     /// Interrupted; the partial result was written and says so.
     pub const INTERRUPTED: u8 = 105;
-    /// Measurement invalid: the generator was the bottleneck.
+    /// Measurement invalid: the generator was late or failed, or the built-in hub died.
     pub const INVALID: u8 = 120;
 
     /// Which of several wins, the strongest first.
@@ -112,7 +112,7 @@ pub fn judge(input: &Judge<'_>) -> Judged {
         reasons.insert(0, cause);
     }
 
-    let mut findings: Vec<_> = elsewhere.into_iter().map(Fault::into_finding).collect();
+    let mut findings = elsewhere;
     if !input.complete {
         reasons.push("interrupted: only what was measured until then is judged".to_owned());
     }
@@ -132,7 +132,7 @@ fn crossed(threshold: &ThresholdResult) -> String {
     format!("{metric}{labels} {expression}: {observed_text}")
 }
 
-/// A sign that the generator was the bottleneck.
+/// A sign that the generator was late.
 struct Fault {
     text: String,
     evidence: String,
@@ -143,12 +143,8 @@ impl Fault {
         format!("{}: {}", self.text, self.evidence)
     }
 
-    fn into_finding(self) -> Finding {
-        finding(
-            Severity::Warning,
-            format!("{}, in a phase that no threshold rests on", self.text),
-            self.evidence,
-        )
+    fn into_finding(self, not_used: &str) -> Finding {
+        finding(Severity::Warning, format!("{}, {not_used}", self.text), self.evidence)
     }
 }
 
@@ -199,16 +195,28 @@ impl Judge<'_> {
         self.phases.get(usize::from(phase)).is_some_and(|phase| phase.warmup)
     }
 
-    /// Phases whose latencies somebody reads: the headline reads all but warm-ups, a latency threshold its own.
-    fn is_used(&self, phase: u16) -> bool {
-        let is_latency =
-            |test: &Test| matches!(test, Test::Percentile { .. } | Test::Mean { .. } | Test::Max { .. });
-        let mut named = self.thresholds.iter().filter(|threshold| is_latency(&threshold.test));
-        !self.is_warmup(phase) || named.any(|threshold| threshold.phase == Some(phase))
+    fn latency_thresholds(&self) -> impl Iterator<Item = &Threshold> {
+        self.thresholds.iter().filter(|threshold| {
+            matches!(threshold.test, Test::Percentile { .. } | Test::Mean { .. } | Test::Max { .. })
+        })
     }
 
-    /// What makes the measurement invalid, in words; and the same in phases where it does not matter.
-    fn faults(&self) -> (Vec<String>, Vec<Fault>) {
+    /// Phases whose latencies somebody reads: the headline reads all but warm-ups, a latency threshold its own.
+    fn is_used(&self, phase: u16) -> bool {
+        !self.is_warmup(phase) || self.latency_thresholds().any(|threshold| threshold.phase == Some(phase))
+    }
+
+    /// Phases in which a threshold reads how fast devices connect. Elsewhere a fleet that is to be there at once, and cannot,
+    /// is no fault.
+    fn reads_connects(&self, phase: u16) -> bool {
+        self.latency_thresholds().any(|threshold| {
+            threshold.metric.is_of_connects()
+                && threshold.phase.map_or(!self.is_warmup(phase), |named| named == phase)
+        })
+    }
+
+    /// What makes the measurement invalid, in words; and the same where it does not matter.
+    fn faults(&self) -> (Vec<String>, Vec<Finding>) {
         let mut invalid = self.environment.to_vec();
         let mut elsewhere = Vec::new();
         for (index, phase) in (0_u16..).zip(self.phases) {
@@ -232,7 +240,17 @@ impl Judge<'_> {
             if self.is_used(index) {
                 invalid.extend(faults.map(Fault::reason));
             } else {
-                elsewhere.extend(faults);
+                let elsewhere_from =
+                    |fault: Fault| fault.into_finding("in a phase that no threshold rests on");
+                elsewhere.extend(faults.map(elsewhere_from));
+            }
+            let connects = sum(|operation| operation == Operation::Connect);
+            let late = self.lagging(phase.name, "was late with its connects", &connects);
+            if self.reads_connects(index) {
+                invalid.extend(late.map(Fault::reason));
+            } else {
+                elsewhere
+                    .extend(late.map(|late| late.into_finding("and no threshold reads how long they took")));
             }
         }
         (invalid, elsewhere)
@@ -561,6 +579,55 @@ mod tests {
         assert_verdict(&counting.judge(record), Status::Pass, 0, "");
         let timing = Case { thresholds: vec![latency(Some(WARM), 1_000)], ..Case::default() };
         assert_verdict(&timing.judge(record), Status::Invalid, 120, "phase ramp");
+    }
+
+    /// A thousand devices that are due at one instant are late, and the plan's author knows it, unless a threshold reads it.
+    #[test]
+    fn late_connects_are_invalid_only_where_a_latency_threshold_reads_them() {
+        let record = |phase: u16| {
+            move |r: &mut Recorder| {
+                let connect = key(Operation::Connect, phase);
+                for _ in 0..1_000 {
+                    r.due(connect, 0);
+                    r.ok(connect, &Times { due: 0, picked: 34 * MS, sent: 34 * MS, acked: 40 * MS });
+                    r.duration(key(Operation::ConnectTls, phase), MS);
+                }
+                messages(r, STEADY, 1_000, 1, 20);
+            }
+        };
+        let nobody = Case { thresholds: vec![latency(None, 500)], ..Case::default() };
+        for phase in [WARM, STEADY] {
+            let judged = nobody.judge(record(phase));
+            assert_verdict(&judged, Status::Pass, 0, "");
+            let expected = format!(
+                "phase {}: the load generator was late with its connects, and no threshold reads how long they took",
+                PHASES[usize::from(phase)].name
+            );
+            assert!(judged.findings.iter().any(|finding| finding.text == expected), "{:?}", judged.findings);
+        }
+        use Operation::{Connect, ConnectTls, Online, Renewal};
+        for (metric, read, happened, status) in [
+            (Connect, Some(WARM), WARM, Status::Invalid),
+            (Connect, None, STEADY, Status::Invalid),
+            (ConnectTls, Some(STEADY), STEADY, Status::Invalid),
+            // What did not happen at all fails.
+            (Online, Some(STEADY), STEADY, Status::Invalid),
+            (Renewal, None, STEADY, Status::Invalid),
+            (Connect, None, WARM, Status::Fail),
+            (Connect, Some(LATER), STEADY, Status::Fail),
+            (Operation::Telemetry, Some(STEADY), STEADY, Status::Pass),
+        ] {
+            let reads = Threshold { metric, ..latency(read, 500) };
+            let judged = Case { thresholds: vec![reads], ..Case::default() }.judge(record(happened));
+            assert_eq!(judged.verdict.status, status, "{metric} {read:?} {happened}: {:?}", judged.verdict);
+        }
+        let rate = Threshold {
+            metric: Connect,
+            test: Test::Rate { outcome: Outcome::Ok, compare: Compare::Greater, limit: 0.5 },
+            ..latency(Some(STEADY), 500)
+        };
+        let rate = Case { thresholds: vec![rate], ..Case::default() };
+        assert_verdict(&rate.judge(record(STEADY)), Status::Pass, 0, "");
     }
 
     #[test]

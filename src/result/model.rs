@@ -144,7 +144,7 @@ pub enum Status {
     Pass,
     /// A threshold was crossed.
     Fail,
-    /// The generator was the bottleneck: no latency may be read as the hub's.
+    /// The generator was late or failed, or the built-in hub died: no latency may be read as the hub's.
     Invalid,
 }
 

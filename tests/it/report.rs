@@ -42,9 +42,23 @@ fn a_verdict_is_told_in_words_and_not_by_colour_alone() {
         }
     }
     let invalid = report::html(&sample::invalid()).unwrap();
-    for warning in ["no latency on this page may be read as the hub’s", "TLS certificates were not checked"]
+    for warning in ["No latency on this page may be read as the hub’s", "TLS certificates were not checked"]
     {
         assert!(invalid.contains(warning), "{warning}");
+    }
+}
+
+/// Not every invalid run had a slow generator: the headline leaves it to the reasons to say what it was.
+#[test]
+fn the_headline_of_an_invalid_run_blames_nobody_else() {
+    let mut result = sample::invalid();
+    result.verdict.reasons =
+        vec!["the built-in hub did not live to the end of the run: it was killed".to_owned()];
+    for face in [report::text(&result, false), report::html(&result).unwrap()] {
+        let [headline, reason] =
+            ["may be read as the hub", "did not live"].map(|text| face.find(text).unwrap());
+        assert!(headline < reason, "what happened follows");
+        assert!(!face.contains("bottleneck") && !face.contains("load generator was"), "{face}");
     }
 }
 
