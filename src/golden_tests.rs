@@ -144,6 +144,7 @@ fn run(devices: u32, window: u16, what: Operation) -> (Totals, verdict::Judged) 
         gathered: &gathered,
         phases: &[PhaseName { name: "steady", warmup: false }],
         fleets: &["meter"],
+        devices: u64::from(plan.fleets[0].devices),
         complete: true,
         environment: &[],
     });

@@ -36,6 +36,7 @@ pub(super) fn result(
         gathered,
         phases: &phase_names,
         fleets: &plan.fleets.iter().map(|fleet| fleet.name.as_str()).collect::<Vec<_>>(),
+        devices: devices.iter().sum(),
         complete: !interrupted,
         environment: &finished.environment,
     });

@@ -4,6 +4,7 @@
 use super::child::Hub;
 use super::{AppError, Env, assemble, canary, consent, load, outcome, preflight};
 use crate::cli::RunArgs;
+use crate::emulator::Stats;
 use crate::emulator::control::{Answer, ControlConfig, ControlDevice, ControlPolicy, Ready, SecretText};
 use crate::fleet::{self, Control, Finished, Tracer};
 use crate::iothub::sas;
@@ -272,12 +273,17 @@ async fn retire(mut hub: Hub) -> Result<model::Emulator, AppError> {
         return Err(AppError::Environment("the built-in hub answers what it was not asked".to_owned()));
     };
     hub.stop().await?;
+    let Stats { accepted, refused, telemetry, taken_over, expired, protocol_errors, tls_failed } = counted;
     Ok(model::Emulator {
         cpu_us,
         rss_peak_bytes,
-        accepted: counted.accepted,
-        refused: counted.refused,
-        telemetry: counted.telemetry,
+        accepted,
+        refused,
+        telemetry,
+        taken_over,
+        expired,
+        protocol_errors,
+        tls_failed,
     })
 }
 

@@ -1,8 +1,8 @@
 //! The cloud-to-device messages that wait for a device: their queue, its locks and its expiry. Pure; owned by [`super::device`].
 //!
 //! Rules are those of "Send cloud-to-device messages from an IoT hub". A message is enqueued, invisible while it is delivered and
-//! not acknowledged, and gone with its PUBACK; MQTT cannot reject or abandon one, and only that would raise a delivery count, so
-//! there is none. Feedback is not given yet.
+//! not acknowledged, and gone with its PUBACK. There is no delivery count: that page has it raised by a device that abandons a
+//! message, and MQTT can neither reject nor abandon one, so here it would be 0 for ever. Feedback is not given yet.
 //!
 //! What is delivered again on a session that goes on keeps its packet id and has DUP set, whether its lock ran out or the
 //! connection did (MQTT 3.1.1 §4.4, §3.3.1.1); a new session knows nothing of it, and gets it as new. An acknowledgement that comes
@@ -57,9 +57,9 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// Messages that wait, delivered or not.
-    #[must_use]
-    pub fn len(&self) -> usize {
+    /// Messages that wait, delivered or not, without those that have expired.
+    pub fn count(&mut self, now: Instant) -> usize {
+        self.expire(now);
         self.waiting.len()
     }
 
@@ -192,7 +192,7 @@ mod tests {
         queue.acknowledge(first[3].1);
         queue.acknowledge(first[3].1);
         queue.acknowledge(7);
-        assert_eq!(queue.len(), 49);
+        assert_eq!(queue.waiting.len(), 49);
         assert_eq!(delivered(&mut queue, &mut last_pid, now), [("t/10".to_owned(), 0x800a, false)]);
         assert!(queue.send(now, message(50), SECOND));
     }
@@ -216,7 +216,7 @@ mod tests {
         let anew = delivered(&mut queue, &mut last_pid, now + limits::C2D_LOCK);
         assert_eq!(anew, [("t/0".to_owned(), 0x8002, false), ("t/1".to_owned(), 0x8003, false)]);
         queue.acknowledge(0x8000);
-        assert_eq!(queue.len(), 2, "an id of the session before");
+        assert_eq!(queue.waiting.len(), 2, "an id of the session before");
     }
 
     #[test]
@@ -226,7 +226,7 @@ mod tests {
         assert!(queue.send(now, message(0), 10 * SECOND) && queue.send(now, message(1), 10 * SECOND));
         assert_eq!(queue.next(now + 9 * SECOND, QoS::AtLeastOnce, &mut 0).unwrap().message.topic, "t/0");
         assert!(queue.next(now + 10 * SECOND, QoS::AtLeastOnce, &mut 0).is_none());
-        assert_eq!(queue.len(), 1);
+        assert_eq!(queue.waiting.len(), 1);
         assert!(queue.next(now + 9 * SECOND + limits::C2D_LOCK, QoS::AtLeastOnce, &mut 0).is_none());
         assert!(queue.is_empty());
         assert!(queue.send(now, message(2), Duration::MAX));

@@ -266,13 +266,15 @@ impl Device {
     }
 
     /// How many messages are queued.
-    pub(super) fn queued(&self) -> usize {
-        self.queue.as_ref().map_or(0, |queue| queue.len())
+    pub(super) fn queued(&mut self, now: Instant) -> usize {
+        let queued = self.queue.as_mut().map_or(0, |queue| queue.count(now));
+        self.queue.take_if(|queue| queue.is_empty());
+        queued
     }
 
     /// Drops what is queued, and says how much that was.
-    pub(super) fn purge(&mut self) -> usize {
-        self.queue.take().map_or(0, |queue| queue.len())
+    pub(super) fn purge(&mut self, now: Instant) -> usize {
+        self.queue.take().map_or(0, |mut queue| queue.count(now))
     }
 }
 

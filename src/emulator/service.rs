@@ -237,13 +237,13 @@ impl Directory {
                 Ok((Called::default(), online))
             }),
             Ask::Purge => {
-                let purged = self.visit(device, |entry| entry.device.purge());
+                let purged = self.visit(device, |entry| entry.device.purge(now));
                 Ok((
                     Called { payload: Some(json!({ "totalMessagesPurged": purged })), ..Called::default() },
                     None,
                 ))
             }
-            Ask::Twin => Ok((self.twin(device), None)),
+            Ask::Twin => Ok((self.twin(now, device), None)),
         };
         let result = done.map(|(called, wake)| {
             asked.wake = wake;
@@ -303,13 +303,13 @@ impl Directory {
         })
     }
 
-    fn twin(&self, device: &str) -> Called {
+    fn twin(&self, now: Instant, device: &str) -> Called {
         let mut view = self.visit(device, |entry| {
             let mut view = entry.device.twin_service_view();
             view["connectionState"] =
                 if entry.online.is_some() { "Connected" } else { "Disconnected" }.into();
             view["status"] = if entry.device.disabled { "disabled" } else { "enabled" }.into();
-            view["cloudToDeviceMessageCount"] = entry.device.queued().into();
+            view["cloudToDeviceMessageCount"] = entry.device.queued(now).into();
             view
         });
         view["deviceId"] = device.into();

@@ -9,6 +9,7 @@ use crate::sansio::{Close, Machine};
 use crate::wire::encode;
 use crate::wire::{Packet, QoS, STRING_BYTES_MAX};
 use serde_json::{Value, json};
+use std::time::Duration;
 use tokio::sync::oneshot::error::TryRecvError;
 
 const METHODS: (&str, QoS) = (topics::METHODS, QoS::AtLeastOnce);
@@ -29,11 +30,15 @@ fn desired(patch: Value) -> Ask {
 }
 
 fn c2d(payload: &str) -> Ask {
+    c2d_for(payload, None)
+}
+
+fn c2d_for(payload: &str, ttl_ms: Option<u64>) -> Ask {
     Ask::C2d {
         message_id: None,
         properties: Default::default(),
         payload: payload.to_owned(),
-        ttl_ms: None,
+        ttl_ms,
         ack: Feedback::None,
     }
 }
@@ -329,6 +334,27 @@ fn messages_that_cannot_be_sent_are_refused_with_their_code() {
     let purged = world.asked(Ask::Purge).unwrap().payload.unwrap();
     assert_eq!(purged, json!({ "totalMessagesPurged": 50 }));
     assert!(world.directory.is_empty());
+}
+
+#[test]
+fn messages_that_have_expired_are_neither_counted_nor_purged() {
+    let mut world = World::new();
+    let count = |world: &World| {
+        world.asked(Ask::Twin).unwrap().payload.unwrap()["cloudToDeviceMessageCount"].as_u64().unwrap()
+    };
+    let purged = |world: &World| world.asked(Ask::Purge).unwrap().payload.unwrap();
+    world.ask(c2d_for("1", Some(300)));
+    world.ask(c2d("2"));
+    assert_eq!(count(&world), 2);
+    world.now += Duration::from_millis(800);
+    assert_eq!(count(&world), 1);
+    world.ask(c2d_for("3", Some(300)));
+    world.now += Duration::from_millis(800);
+    assert_eq!(purged(&world), json!({ "totalMessagesPurged": 1 }));
+    world.ask(c2d_for("4", Some(300)));
+    world.now += Duration::from_millis(800);
+    assert_eq!(count(&world), 0);
+    assert!(world.directory.is_empty(), "nothing is left of it");
 }
 
 #[test]

@@ -3,7 +3,12 @@
 //!
 //! Sources: `[mqtt]` is Azure's "Communicate with an IoT hub using the MQTT protocol"; `[python]` is azure-iot-device 2.14.0 as
 //! released, `[node]` azure-iot-device 1.18.4 with azure-iot-common 1.13.3, also as released; `[dotnet]`, `[java]` and `[c]` are
-//! the sources (Azure/azure-iot-sdk-*). What no source says is left as hubstorm has it.
+//! the sources (Azure/azure-iot-sdk-*). What no source says is left as hubstorm has it. Where the SDK's code and its documentation
+//! (its own, or Azure's "Manage device reconnections to create resilient applications") differ, the code wins, because devices run the
+//! code; the comment beside the value says so.
+//!
+//! Not imitated: `[python]` sends SUBSCRIBE again, 30 s later, when SUBACK does not come (pipeline_stages_base.py: 10 s until it is taken for
+//! failed, 20 s until it is tried again); here a connection subscribes once.
 //!
 //! What a device does when its very first connection fails is up to its application; here it is as after a loss.
 //!
@@ -90,7 +95,8 @@ fn python() -> Habits {
         keep_alive_s: 60,
         // [python]: an hour, renewed 120 s before its end.
         tokens: tokens(Renew::Before(2 * MINUTE)),
-        // [python], pipeline_stages_base.py: after 10 ms, then every 10 s, for ever; a refusal is no transient error.
+        // [python], pipeline_stages_base.py: after 10 ms, then every 10 s, for ever; a refusal is no transient error. Documented is
+        // a fixed interval of 10 s: the code wins.
         reconnect: Reconnect {
             first: Some(10 * MS),
             gives_up_refused: true,
@@ -99,7 +105,7 @@ fn python() -> Habits {
         subscribe_qos: SubscribeQos::ALL,
         // [python].
         twin_qos: 1,
-        // [python]: 2020-09-30 only for Plug and Play devices.
+        // [python], constant.py: 2020-09-30 only for Plug and Play devices.
         api_version: "2019-10-01",
     }
 }
@@ -111,9 +117,9 @@ fn node() -> Habits {
         // [node]: an hour, renewed every 45 minutes.
         tokens: tokens(Renew::Before(15 * MINUTE)),
         // [node], internal_client.js: at once (with listeners for methods or the twin; else with the next message), for four
-        // minutes. Refused on its first connection it gives up, later it does not: azure-iot-device-mqtt takes that for a lost
-        // connection. retry_policy.js: c = 100 ms, jitter down 0.5, up 0.25; its comment draws from c * 0.5 to c * 0.75, its code
-        // from 0 to c * 0.25, and devices run the code.
+        // minutes. Refused on its first connection it gives up, later it does not, although retry_error_filter.js excludes
+        // what is unauthorised: azure-iot-device-mqtt takes that for a lost connection, and the code wins. retry_policy.js: c = 100 ms,
+        // jitter down 0.5, up 0.25; its comment draws from c * 0.5 to c * 0.75, its code from 0 to c * 0.25, and the code wins.
         reconnect: Reconnect {
             first: Some(Duration::ZERO),
             gives_up_after: Some(4 * MINUTE),
@@ -122,6 +128,7 @@ fn node() -> Habits {
         subscribe_qos: SubscribeQos::KEPT,
         // [node].
         twin_qos: 0,
+        // [node], endpoint.js.
         api_version: "2021-04-12",
     }
 }
@@ -143,6 +150,7 @@ fn dotnet() -> Habits {
         subscribe_qos: SubscribeQos::ALL,
         // [dotnet].
         twin_qos: 1,
+        // [dotnet], ClientApiVersionHelper.cs.
         api_version: "2021-04-12",
     }
 }
@@ -153,8 +161,9 @@ fn java() -> Habits {
         keep_alive_s: 230,
         // [java]: an hour, renewed at 85%.
         tokens: tokens(Renew::Share(0.85)),
-        // [java], ExponentialBackoffWithJitter.java: 2^n - 1 steps of 80 to 120 ms. IotHubTransport.java counts its attempts from 1, so
-        // that the immediate retry that the policy has for n = 0 never comes; four minutes, and not after a refusal.
+        // [java], ExponentialBackoffWithJitter.java: 2^n - 1 steps of 80 to 120 ms. Documented is an immediate first retry, which the
+        // policy has for n = 0; but IotHubTransport.java counts its attempts from 1, and the code wins: 0.2 s. Four minutes, and not after
+        // a refusal.
         reconnect: Reconnect {
             gives_up_after: Some(4 * MINUTE),
             gives_up_refused: true,
@@ -163,6 +172,7 @@ fn java() -> Habits {
         subscribe_qos: SubscribeQos::ALL,
         // [java], Mqtt.java: as whatever it publishes.
         twin_qos: 1,
+        // [java], TransportUtils.java.
         api_version: "2020-09-30",
     }
 }
@@ -174,7 +184,8 @@ fn c() -> Habits {
         keep_alive_s: 240,
         // [c]: an hour, renewed at 80%.
         tokens: tokens(Renew::Share(0.80)),
-        // [c], iothub_client_retry_control.c: at once, then 1 s doubled up to 30 s; also after a refusal.
+        // [c], iothub_client_retry_control.c: at once, then 1 s doubled up to 30 s; also after a refusal. Documented is a first wait of 1 s:
+        // the code wins.
         reconnect: Reconnect {
             first: Some(Duration::ZERO),
             ..BackOff::Exponential { base: SECOND, max: 30 * SECOND, jitter }.into()
@@ -182,6 +193,7 @@ fn c() -> Habits {
         subscribe_qos: SubscribeQos::KEPT,
         // [c].
         twin_qos: 0,
+        // [c], iothub_internal_consts.h.
         api_version: "2020-09-30",
     }
 }

@@ -15,14 +15,14 @@ const LONG_US: u64 = 1_000_000;
 const TIMES_USUAL: u64 = 4;
 
 /// All that closed connections look like.
-pub(super) fn closings(gathered: &Gathered, messages: &Totals) -> Vec<Finding> {
+pub(super) fn closings(gathered: &Gathered, devices: u64, messages: &Totals) -> Vec<Finding> {
     let (mut counts, mut online) = (FleetCounts::default(), 0);
     for fleet in gathered.fleets() {
         counts.add(&fleet.counts);
         online += fleet.connected_peak;
     }
     let closed = throttled(&counts, online, messages).or_else(|| under_way(gathered, messages));
-    [closed, expired(gathered), shared_id(&counts, online)].into_iter().flatten().collect()
+    [closed, expired(gathered), shared_id(&counts, devices)].into_iter().flatten().collect()
 }
 
 /// Azure, "IoT Hub quotas and throttling": traffic is shaped first, and MQTT 3.1.1 has no code for a throttle.
@@ -32,13 +32,13 @@ fn throttled(counts: &FleetCounts, online: u64, messages: &Totals) -> Option<Fin
     let many = counts.closed_waiting >= MANY.max(online / MANY_SHARE);
     let long = waited_us >= LONG_US && waited_us >= TIMES_USUAL * usual_us.unwrap_or(0);
     (many && long).then(|| {
-        let text = "the peer kept acks waiting and then closed the connections of many devices. An IoT hub that throttles looks \
+        let text = "the peer kept acks waiting and then closed or reset the connections of many devices. An IoT hub that throttles looks \
                     like this, and MQTT 3.1.1 has no code that would say so: compare the load with the limits of the hub's tier \
                     and units, and look at its metrics for throttling errors";
         let usual = usual_us.map_or_else(|| "none came".to_owned(), |us| format!("half of them came within {}", human_us(us)));
         let closed = plural(counts.closed_waiting, "connection", "connections");
         let waited = human_us(waited_us);
-        finding(Severity::Warning, text, format!("{closed} closed, the oldest ack outstanding for {waited} on average; {usual}"))
+        finding(Severity::Warning, text, format!("{closed} closed or reset, the oldest ack outstanding for {waited} on average; {usual}"))
     })
 }
 
@@ -62,14 +62,14 @@ fn expired(gathered: &Gathered) -> Option<Finding> {
 }
 
 /// A new connection of an id ends the one before (MQTT 3.1.1 §3.1.4), and then the two take turns.
-fn shared_id(counts: &FleetCounts, online: u64) -> Option<Finding> {
-    let devices = counts.closed_soon_devices;
-    (devices > 0).then(|| {
-        let text = "devices came online and were closed by the peer within a minute, three times in a row or more. Two clients \
+fn shared_id(counts: &FleetCounts, devices: u64) -> Option<Finding> {
+    let ended = counts.closed_soon_devices;
+    (ended > 0).then(|| {
+        let text = "devices came online and were closed or reset within a minute, three times in a row or more. Two clients \
                     that share an id look like this, each ending the other's connection: look for another run, or for the \
                     real devices. So does a server that does not accept what follows CONNECT: a subscription, a topic, one more message";
-        let devices = plural(devices, "device", "devices");
-        finding(Severity::Warning, text, format!("{devices}, of {} that were online at once", human_count(online)))
+        let evidence = format!("{} of {}", human_count(ended), plural(devices, "device", "devices"));
+        finding(Severity::Warning, text, evidence)
     })
 }
 
@@ -83,7 +83,7 @@ mod tests {
     const KEY: Key = Key { operation: Operation::Telemetry, fleet: 0, phase: 0 };
     const MS: u64 = 1_000_000;
 
-    /// Devices online, acks that take 20 ms, and what else is recorded.
+    /// Of 100 devices so many online, acks that take 20 ms, and what else is recorded.
     fn of(online: i64, record: impl FnOnce(&mut Recorder)) -> Vec<Finding> {
         let layout = Layout::new(1, 1, Duration::from_secs(60), Duration::from_millis(100));
         let (mut recorder, mut gathered) = (Recorder::new(layout), Gathered::new(layout));
@@ -94,7 +94,7 @@ mod tests {
         recorder.online(0, online);
         record(&mut recorder);
         gathered.add(&recorder.swap(), 0);
-        findings(&gathered)
+        findings(&gathered, 100)
     }
 
     fn closed(recorder: &mut Recorder, times: u64, waited_us: u64) {
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn late_acks_and_then_the_end_of_many_look_like_a_throttle() {
-        let evidence = "4 connections closed, the oldest ack outstanding for 8.00 s on average; half of them came within 20.0 ms";
+        let evidence = "4 connections closed or reset, the oldest ack outstanding for 8.00 s on average; half of them came within 20.0 ms";
         only(&of(100, |r| closed(r, 4, 8_000_000)), "throttles", evidence);
     }
 
@@ -162,7 +162,8 @@ mod tests {
 
     #[test]
     fn a_loop_of_short_connections_looks_like_a_shared_id() {
-        let findings = of(100, |r| r.counts(0).closed_soon_devices = 2);
-        only(&findings, "share an id", "2 devices, of 100 that were online at once");
+        // More of them than were ever online at once.
+        let findings = of(2, |r| r.counts(0).closed_soon_devices = 3);
+        only(&findings, "closed or reset within a minute", "3 of 100 devices");
     }
 }

@@ -10,12 +10,12 @@ pub(super) fn finding(severity: Severity, text: impl Into<String>, evidence: imp
     Finding { severity, text: text.into(), evidence: evidence.into() }
 }
 
-/// Findings of the measurement itself, warnings first.
-pub(super) fn findings(gathered: &Gathered) -> Vec<Finding> {
+/// Findings of the measurement of so many devices itself, warnings first.
+pub(super) fn findings(gathered: &Gathered, devices: u64) -> Vec<Finding> {
     let messages = gathered.sum(|key| key.operation.is_message());
     let mut findings = clipped(gathered);
     findings.extend(our_errors(gathered));
-    findings.extend(closings(gathered, &messages));
+    findings.extend(closings(gathered, devices, &messages));
     findings.extend(refused(gathered));
     findings.extend(untrusted(gathered));
     findings.extend(gave_up(gathered));
@@ -228,7 +228,7 @@ mod tests {
         recorder.ok(KEY, &Times::default());
         record(&mut recorder);
         gathered.add(&recorder.swap(), 0);
-        findings(&gathered)
+        findings(&gathered, 1)
     }
 
     #[test]

@@ -461,11 +461,24 @@ fn quantiles(histogram: &Histogram) -> String {
 
 fn emulator(result: &RunResult) -> Vec<(&'static str, String)> {
     let Some(emulator) = &result.emulator else { return Vec::new() };
-    vec![
+    let mut rows = vec![
         ("CPU time", micro(&format::us(Some(emulator.cpu_us)))),
         ("Memory, peak", human_bytes(emulator.rss_peak_bytes)),
         ("CONNECTs accepted", human_count(emulator.accepted)),
         ("CONNECTs refused", human_count(emulator.refused)),
         ("Telemetry taken", human_count(emulator.telemetry)),
-    ]
+    ];
+    // Those that did not happen are not worth a line.
+    rows.extend(
+        [
+            ("Connections taken over", emulator.taken_over),
+            ("Connections ended with their token", emulator.expired),
+            ("Connections that broke a rule", emulator.protocol_errors),
+            ("Connections that failed in TLS", emulator.tls_failed),
+        ]
+        .into_iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(what, count)| (what, human_count(count))),
+    );
+    rows
 }

@@ -72,6 +72,8 @@ pub struct Judge<'a> {
     pub phases: &'a [PhaseName<'a>],
     /// The names of the fleets, in the order of the plan.
     pub fleets: &'a [&'a str],
+    /// How many devices they have.
+    pub devices: u64,
     /// False when the run was interrupted.
     pub complete: bool,
     /// What else breaks the measurement, in words: this machine ran short of something, a worker failed.
@@ -116,7 +118,7 @@ pub fn judge(input: &Judge<'_>) -> Judged {
     if !input.complete {
         reasons.push("interrupted: only what was measured until then is judged".to_owned());
     }
-    findings.extend(self::findings(input.gathered));
+    findings.extend(self::findings(input.gathered, input.devices));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     let verdict = Verdict { status, exit_code: exit_code(status, input.complete), reasons };
     Judged { verdict, thresholds, findings }
@@ -406,6 +408,7 @@ mod tests {
                 gathered: &gathered,
                 phases: &PHASES,
                 fleets: &self.fleets,
+                devices: 1,
                 complete: self.complete,
                 environment: &self.environment,
             })

@@ -155,7 +155,7 @@ mod tests {
                 lag,
                 late,
             },
-            emulator: None,
+            emulator: Some(Emulator { accepted: 1, ..Emulator::default() }),
             fleets: build::fleets(&gathered, &names, &[1]),
             phases: vec![Phase {
                 name: "ramp".to_owned(),
@@ -228,6 +228,21 @@ mod tests {
         newer["recoveries"] = serde_json::json!([]);
         newer["run"]["shards"] = serde_json::json!([1]);
         std::fs::write(&path, newer.to_string()).unwrap();
+        assert_eq!(read(&path).unwrap(), result());
+    }
+
+    /// Version 1 only grows: what it had not from the start may be missing.
+    #[test]
+    fn files_of_before_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("older.json");
+        let mut older = serde_json::to_value(result()).unwrap();
+        let emulator = older["emulator"].as_object_mut().unwrap();
+        emulator.retain(|name, _| {
+            ["cpu_us", "rss_peak_bytes", "accepted", "refused", "telemetry"].contains(&name.as_str())
+        });
+        assert!(jsonschema::validator_for(&schema()).unwrap().is_valid(&older));
+        std::fs::write(&path, older.to_string()).unwrap();
         assert_eq!(read(&path).unwrap(), result());
     }
 

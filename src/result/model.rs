@@ -208,7 +208,7 @@ pub struct Generator {
 }
 
 /// The built-in hub's cost and its own counts.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Emulator {
     /// CPU time of its process.
     pub cpu_us: u64,
@@ -220,6 +220,18 @@ pub struct Emulator {
     pub refused: u64,
     /// Telemetry messages it took.
     pub telemetry: u64,
+    /// Connections it closed because their device connected again.
+    #[serde(default)]
+    pub taken_over: u64,
+    /// Connections it closed because their token ran out.
+    #[serde(default)]
+    pub expired: u64,
+    /// Connections it dropped because the device broke a rule, silence included.
+    #[serde(default)]
+    pub protocol_errors: u64,
+    /// Connections that did not get through TLS.
+    #[serde(default)]
+    pub tls_failed: u64,
 }
 
 /// Totals of a fleet.

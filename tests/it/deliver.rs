@@ -267,6 +267,8 @@ fn a_broker_that_drops_every_tenth_is_told_so() {
 fn a_broker_that_delivers_twice_is_told_so() {
     let result = run(&small(|n, packet, _| packet.repeat(if n % 3 == 0 { 2 } else { 1 })), 0);
     assert_eq!((all_ok(&result, "deliver"), counts(&result, "inn")), (60, [20, 0, 0]));
+    let [stream] = &result.streams[..] else { panic!("one stream: {:?}", result.streams) };
+    assert_eq!((stream.ok, stream.lost, stream.duplicates, stream.reordered), (60, 0, 20, 0));
 }
 
 #[test]

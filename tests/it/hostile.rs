@@ -623,6 +623,16 @@ fn closes_at_once_after_connack_for_ever() {
     assert_eq!(told, attempts >= 3, "{:#?}", seen.result.findings);
 }
 
+#[test]
+fn resets_at_once_after_connack_for_ever() {
+    let seen = is_not_hammered(Case::online([Step::Resets]));
+    seen.errors(&[("reset", "network")]);
+    let (attempts, _) = totals(&seen.result, "connect");
+    let told = seen.result.findings.iter().find(|finding| finding.text.contains("closed or reset within"));
+    let evidence = told.map(|finding| finding.evidence.as_str());
+    assert_eq!(evidence, (attempts >= 3).then_some("1 of 1 device"), "{:#?}", seen.result.findings);
+}
+
 /// A listener whose queue is full: the kernel drops what else would come in.
 struct FullQueue {
     address: SocketAddr,

@@ -2,7 +2,7 @@
 
 use crate::support::emulator::Emulator;
 use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, all_ok, totals};
-use hubstorm::result::model::RunResult;
+use hubstorm::result::model::{self, RunResult};
 use std::net::Ipv4Addr;
 
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
@@ -41,6 +41,26 @@ fn a_clock_that_is_too_wrong_lets_nobody_in() {
         "{:?}",
         result.findings
     );
+}
+
+/// Whose connection ends and why: the fleet and the built-in hub count it apart, and the result has both.
+#[test]
+fn the_hub_counts_the_tokens_that_ran_out_too() {
+    let work = Workplace::new(&format!(
+        "[emulator]\nexpiry_grace = \"0s\"\n[fleet.meter]\ndevices = 2\nreconnect = {{ kind = \"never\" }}\n\
+         auth = {{ kind = \"sas\", ttl = \"1s\", renew = \"never\" }}\n{}",
+        phase("4s")
+    ));
+    work.run().exits(0);
+    let result = work.result();
+    let [error] = &result.errors[..] else { panic!("one class: {:?}", result.errors) };
+    assert_eq!((error.class.as_str(), error.count), ("closed_after_expiry", 2));
+    let model::Emulator { accepted, refused, taken_over, expired, protocol_errors, tls_failed, .. } =
+        result.emulator.expect("it was the target");
+    assert_eq!((accepted, refused, expired), (2, 0, 2));
+    assert_eq!((taken_over, protocol_errors, tls_failed), (0, 0, 0));
+    let page = std::fs::read_to_string(&work.outputs("html")[0]).expect("readable");
+    assert!(page.contains("Connections ended with their token") && !page.contains("Connections taken over"));
 }
 
 #[test]

@@ -265,7 +265,7 @@ pub(crate) fn pass() -> RunResult {
             threshold("telemetry", None, "rate(ok) > 99.5%", 0.995, "share", 0.997_4, "99.74%"),
         ],
         generator: generator(&mut numbers),
-        emulator: Some(Emulator { cpu_us: 24_900_000, rss_peak_bytes: 61 << 20, accepted: 1_038, refused: 2, telemetry: 49_082 }),
+        emulator: Some(Emulator { cpu_us: 24_900_000, rss_peak_bytes: 61 << 20, accepted: 1_038, refused: 2, telemetry: 49_082, taken_over: 3, ..Emulator::default() }),
         fleets: vec![Fleet {
             name: "meter".to_owned(),
             devices: 1_000,
