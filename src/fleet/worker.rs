@@ -154,7 +154,8 @@ impl Thread {
             }
         }
         let beat = crate::clock::now() + HEARTBEAT;
-        let mut clockwork = Clockwork { worker, beat, swaps: 0, spares, progress: None };
+        let (at, cpu) = (crate::clock::now(), crate::clock::thread_cpu());
+        let mut clockwork = Clockwork { worker, beat, swaps: 0, spares, progress: None, at, cpu };
         let mut told = true;
         loop {
             tokio::select! {
@@ -203,12 +204,20 @@ struct Clockwork {
     spares: blocking::Receiver<Snapshot>,
     /// As told last.
     progress: Option<Progress>,
+    /// When the beat before was handled, and what the thread had computed by then.
+    at: Instant,
+    cpu: Duration,
 }
 
 impl Clockwork {
     /// Counts the beat that is due, and those that were missed over it: a worker that stood still for a second was
     /// late a hundred times.
     fn tick(&mut self, context: &Context, now: Instant) {
+        let cpu = crate::clock::thread_cpu();
+        let spent = [now - self.at, cpu.saturating_sub(self.cpu)].map(super::nanos);
+        let phase = context.plan.schedule.phase_at(context.ns(self.at));
+        context.recorder.borrow_mut().busy(phase, spent[1], spent[0]);
+        (self.at, self.cpu) = (now, cpu);
         while self.beat <= now {
             let phase = context.plan.schedule.phase_at(context.ns(self.beat));
             let late = super::nanos(now - self.beat);

@@ -7,7 +7,7 @@ use super::kinds::{Key, Operation};
 use super::latency::{Latency, Pool};
 use super::recorder::Snapshot;
 use super::series::{Interval, Series};
-use super::totals::{ErrorTotals, FleetCounts, Online, Totals};
+use super::totals::{Busy, ErrorTotals, FleetCounts, Online, Totals};
 
 /// What a fleet adds up to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,6 +50,8 @@ pub struct Gathered {
     online: Vec<Vec<Online>>,
     errors: Vec<ErrorTotals>,
     heartbeat: Vec<Latency>,
+    /// By worker and phase.
+    busy: Vec<Vec<Busy>>,
     since_tick: Interval,
     rows_pool: Pool,
     live: Live,
@@ -68,6 +70,7 @@ impl Gathered {
             online: Vec::new(),
             errors: Vec::new(),
             heartbeat: vec![Latency::default(); layout.phases],
+            busy: Vec::new(),
             since_tick: Interval::default(),
             rows_pool: Pool::new(DIGITS_ROW, layout.highest_us),
             live: Live::default(),
@@ -91,6 +94,10 @@ impl Gathered {
         }
         if self.online.len() <= worker {
             self.online.resize(worker + 1, vec![Online::default(); self.layout.fleets]);
+            self.busy.resize(worker + 1, vec![Busy::default(); self.layout.phases]);
+        }
+        for (mine, theirs) in self.busy.get_mut(worker).into_iter().flatten().zip(&snapshot.busy) {
+            mine.add(*theirs);
         }
         let online = self.online.get_mut(worker).into_iter().flatten();
         for ((mine, online), (counts, now)) in self.counts.iter_mut().zip(online).zip(&snapshot.fleets) {
@@ -184,6 +191,13 @@ impl Gathered {
     #[must_use]
     pub fn heartbeat(&self) -> &[Latency] {
         &self.heartbeat
+    }
+
+    /// The share of a phase that its busiest worker has computed; `None` for less than a second of it.
+    #[must_use]
+    pub fn busiest(&self, phase: u16) -> Option<f64> {
+        let shares = self.busy.iter().filter_map(|phases| phases.get(usize::from(phase))?.share());
+        shares.max_by(f64::total_cmp)
     }
 
     /// The run over time.

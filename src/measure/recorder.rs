@@ -5,7 +5,7 @@
 use super::kinds::{Culprit, Key, Outcome, Times};
 use super::latency::{Latency, Pool, us};
 use super::series::Seconds;
-use super::totals::{ErrorTotals, FleetCounts, Online, Totals};
+use super::totals::{Busy, ErrorTotals, FleetCounts, Online, Totals};
 use super::{DIGITS_ROW, DIGITS_TOTAL, Layout};
 
 /// What a worker counted between two swaps. Made by [`Recorder::swap`], added by `Gathered::add`, and best handed
@@ -18,6 +18,8 @@ pub struct Snapshot {
     pub(super) errors: Vec<ErrorTotals>,
     /// By phase.
     pub(super) heartbeat: Vec<Latency>,
+    /// By phase.
+    pub(super) busy: Vec<Busy>,
 }
 
 /// The cells of a recorder, and which of them were touched since the last swap.
@@ -80,6 +82,8 @@ pub struct Recorder {
     errors: Vec<ErrorTotals>,
     /// By phase.
     heartbeat: Vec<Latency>,
+    /// By phase.
+    busy: Vec<Busy>,
     totals_pool: Pool,
     rows_pool: Pool,
     spare: Vec<Snapshot>,
@@ -99,6 +103,7 @@ impl Recorder {
             fleets: vec![Default::default(); layout.fleets],
             errors: Vec::new(),
             heartbeat: vec![Latency::default(); layout.phases],
+            busy: vec![Busy::default(); layout.phases],
             totals_pool: Pool::new(DIGITS_TOTAL, layout.highest_us),
             rows_pool: Pool::new(DIGITS_ROW, layout.highest_us),
             spare: Vec::new(),
@@ -248,6 +253,12 @@ impl Recorder {
         self.heartbeat[usize::from(phase)].record(us(late_ns), &mut self.totals_pool);
     }
 
+    /// This worker has computed for `cpu_ns` of `wall_ns` in that phase.
+    #[inline]
+    pub fn busy(&mut self, phase: u16, cpu_ns: u64, wall_ns: u64) {
+        self.busy[usize::from(phase)].add(Busy { cpu_ns, wall_ns });
+    }
+
     /// Hands out what was counted since the last swap, and starts anew.
     #[must_use]
     pub fn swap(&mut self) -> Snapshot {
@@ -260,6 +271,7 @@ impl Recorder {
         }
         std::mem::swap(&mut self.seconds, &mut snapshot.seconds);
         snapshot.heartbeat.extend(self.heartbeat.iter_mut().map(std::mem::take));
+        snapshot.busy.extend(self.busy.iter_mut().map(std::mem::take));
         for (counts, online) in &mut self.fleets {
             snapshot.fleets.push((std::mem::take(counts), *online));
             online.peak = online.now;
@@ -281,6 +293,7 @@ impl Recorder {
         for mut heartbeat in snapshot.heartbeat.drain(..) {
             self.totals_pool.recycle(&mut heartbeat);
         }
+        snapshot.busy.clear();
         snapshot.fleets.clear();
         snapshot.errors.clear();
         self.spare.push(snapshot);

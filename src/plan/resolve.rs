@@ -330,6 +330,7 @@ fn validity(scenario: &Scenario) -> Validity {
         lag_share: spec.lag_share.map_or(default.lag_share, |share| share.as_fraction()),
         late_after: spec.late_after.unwrap_or(default.late_after),
         late_share: spec.late_share.map_or(default.late_share, |share| share.as_fraction()),
+        busy_share: spec.busy_share.map_or(default.busy_share, |share| share.as_fraction()),
         heartbeat_p999: spec.heartbeat_p999.unwrap_or(default.heartbeat_p999),
     }
 }

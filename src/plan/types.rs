@@ -425,6 +425,8 @@ pub struct Validity {
     pub late_after: Duration,
     /// The share of messages that may be late.
     pub late_share: f64,
+    /// The share of a phase that a worker may compute: with more, what waits may wait for it.
+    pub busy_share: f64,
     /// The heartbeat's own lateness at p99.9.
     pub heartbeat_p999: Duration,
 }
@@ -436,6 +438,7 @@ impl Default for Validity {
             lag_share: 0.10,
             late_after: Duration::from_millis(100),
             late_share: 0.001,
+            busy_share: 0.95,
             heartbeat_p999: Duration::from_millis(50),
         }
     }

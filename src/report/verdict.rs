@@ -233,6 +233,7 @@ impl Judge<'_> {
             });
             let faults = [
                 self.starved(index, phase.name),
+                self.busy(index, phase.name),
                 self.lagging(phase.name, "lagged behind its own schedule", &messages),
                 self.late(phase.name, &messages),
                 self.lagging(phase.name, "was late with its answers to methods", &answers),
@@ -265,6 +266,20 @@ impl Judge<'_> {
         (late > allowed).then(|| Fault {
             text: format!("phase {phase}: the load generator was starved"),
             evidence: format!("heartbeat p99.9 was {} late, over {}", human_us(late), human_us(allowed)),
+        })
+    }
+
+    /// A worker that computes all the time lets things wait that no lag shows: acks that it has not read yet, a window that it
+    /// keeps full itself.
+    fn busy(&self, index: u16, phase: &str) -> Option<Fault> {
+        let share = self.gathered.busiest(index).filter(|share| *share > self.validity.busy_share)?;
+        Some(Fault {
+            text: format!("phase {phase}: the load generator had hardly a moment to spare"),
+            evidence: format!(
+                "its busiest worker computed {} of the time, more than {}",
+                Percent::from_fraction(share),
+                Percent::from_fraction(self.validity.busy_share)
+            ),
         })
     }
 
@@ -662,6 +677,25 @@ mod tests {
     }
 
     #[test]
+    fn a_worker_without_a_moment_to_spare_is_invalid() {
+        let busy = |phase: u16, cpu_ms: u64, wall_ms: u64| {
+            Case::default().judge(|r| {
+                // Its ticks are short.
+                for _ in 0..100 {
+                    r.busy(phase, cpu_ms * MS / 100, wall_ms * MS / 100);
+                }
+            })
+        };
+        assert_verdict(&busy(1, 9_500, 10_000), Status::Pass, 0, "");
+        let expected = "its busiest worker computed 98% of the time, more than 95%";
+        assert_verdict(&busy(1, 9_800, 10_000), Status::Invalid, 120, expected);
+        assert_verdict(&busy(1, 999, 999), Status::Pass, 0, "");
+        let warm_up = busy(0, 9_800, 10_000);
+        assert_verdict(&warm_up, Status::Pass, 0, "");
+        assert!(warm_up.findings[0].text.contains("hardly a moment to spare"), "{:?}", warm_up.findings);
+    }
+
+    #[test]
     fn what_the_machine_lacked_is_invalid() {
         let case = Case {
             environment: vec!["the load generator's machine ran short: EMFILE".to_owned()],
@@ -677,12 +711,14 @@ mod tests {
             lag_share: 0.5,
             late_after: Duration::from_secs(1),
             late_share: 0.5,
+            busy_share: 1.0,
             heartbeat_p999: Duration::from_secs(1),
         };
         let case = Case { validity, ..Case::default() };
         let record = |r: &mut Recorder| {
             messages(r, STEADY, 1_000, 900, 950);
             r.heartbeat(1, 900 * MS);
+            r.busy(1, 5_000 * MS, 5_000 * MS);
         };
         assert_verdict(&case.judge(record), Status::Pass, 0, "");
         assert_verdict(&Case::default().judge(record), Status::Invalid, 120, "");

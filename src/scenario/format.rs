@@ -374,6 +374,7 @@ fn validity(reader: &mut Reader<'_>, node: &Node) -> ValiditySpec {
         lag_share: fields.take("lag_share").and_then(|node| reader.percent(node, 1.0)),
         late_after: fields.take("late_after").and_then(|node| reader.duration(node)),
         late_share: fields.take("late_share").and_then(|node| reader.percent(node, 1.0)),
+        busy_share: fields.take("busy_share").and_then(|node| reader.percent(node, 1.0)),
         heartbeat_p999: fields.take("heartbeat_p999").and_then(|node| reader.duration(node)),
     };
     fields.finish(reader, &[]);

@@ -422,6 +422,8 @@ pub struct ValiditySpec {
     pub late_after: Option<Duration>,
     /// `late_share`.
     pub late_share: Option<Percent>,
+    /// `busy_share`.
+    pub busy_share: Option<Percent>,
     /// `heartbeat_p999`.
     pub heartbeat_p999: Option<Duration>,
 }

@@ -22,6 +22,7 @@ lag_p99 = "30s"
 lag_share = "100%"
 late_after = "30s"
 late_share = "100%"
+busy_share = "100%"
 heartbeat_p999 = "30s"
 "#;
 
