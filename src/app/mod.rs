@@ -61,7 +61,9 @@ impl Env {
             var: |name| std::env::var(name).ok(),
             out: Box::new(anstream::stdout()),
             err: Box::new(anstream::stderr()),
-            terminal: std::io::stderr().is_terminal(),
+            // A dumb terminal cannot redraw a line.
+            terminal: std::io::stderr().is_terminal()
+                && std::env::var_os("TERM").is_none_or(|term| term != "dumb"),
             answer: (std::io::stdin().is_terminal() && std::io::stderr().is_terminal())
                 .then_some(typed as fn() -> std::io::Result<String>),
             interrupts,

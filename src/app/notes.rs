@@ -17,13 +17,23 @@ pub(super) fn notes(plan: &Plan) -> String {
 /// Thresholds that can only end as "not enough data".
 fn thin_thresholds(plan: &Plan) -> impl Iterator<Item = String> {
     plan.thin_thresholds().into_iter().map(|(threshold, needed, planned)| {
-        format!(
-            "{} {} wants {} samples and the plan gives about {}: it will fail as \"not enough data\"",
-            threshold.metric,
-            threshold.expression,
-            human_count(needed),
-            human_count(planned)
-        )
+        let phase = threshold.phase.and_then(|phase| plan.schedule.phases().get(usize::from(phase)));
+        let fleet = threshold.fleet.and_then(|fleet| plan.fleets.get(usize::from(fleet)));
+        let names = [("phase", phase.map(|phase| &phase.name)), ("fleet", fleet.map(|fleet| &fleet.name))];
+        let names: Vec<_> =
+            names.into_iter().filter_map(|(key, name)| Some(format!("{key}:{}", name?))).collect();
+        let labels = if names.is_empty() { String::new() } else { format!("{{{}}}", names.join(",")) };
+        let problem = match (planned, phase) {
+            (0, Some(_)) => "rests on what the plan has none of there".to_owned(),
+            (0, None) => "rests on what the plan has none of outside of warm-ups".to_owned(),
+            _ => format!(
+                "wants {} samples and the plan gives about {}",
+                human_count(needed),
+                human_count(planned)
+            ),
+        };
+        let (metric, expression) = (threshold.metric, &threshold.expression);
+        format!("{metric}{labels} {expression} {problem}: it will fail as \"not enough data\"")
     })
 }
 

@@ -126,7 +126,8 @@ async fn drive(
         } else {
             "drain"
         };
-        let moment = Moment { at, end, phase, devices, live: gathered.live() };
+        let planned_per_s = plan.offered_per_s(now_ns.saturating_sub(1_000_000_000), now_ns);
+        let moment = Moment { at, end, phase, devices, planned_per_s, live: gathered.live() };
         // Progress is talk: a stream that is gone must not end the run.
         drop(progress.borrow_mut().show(&moment));
     };

@@ -33,6 +33,8 @@ pub struct Moment<'a> {
     pub phase: &'a str,
     /// All devices of the plan.
     pub devices: u64,
+    /// Messages a second that the plan has due, where it says so; those that were counted, otherwise.
+    pub planned_per_s: Option<f64>,
     /// The last second's numbers.
     pub live: &'a Live,
 }
@@ -48,9 +50,10 @@ struct Span {
 }
 
 impl Span {
-    fn add(&mut self, live: &Live) {
+    fn add(&mut self, live: &Live, planned_per_s: Option<f64>) {
         self.seconds += 1;
-        self.offered_per_s += live.offered_per_s;
+        // What waits in a backlog is counted when it is handled, too late for this.
+        self.offered_per_s += planned_per_s.unwrap_or(live.offered_per_s);
         self.achieved_per_s += live.achieved_per_s;
         for (operation, p99_us) in &live.p99_us {
             let worst = self.p99_us.entry(*operation).or_default();
@@ -65,7 +68,7 @@ impl Span {
 
 /// The line for a moment and what led to it, without a newline.
 fn line(moment: &Moment<'_>, span: &Span) -> String {
-    let Moment { at, end, phase, devices, live } = moment;
+    let Moment { at, end, phase, devices, live, .. } = moment;
     let mut out = format!(
         "{:>4}s/{}s  {phase:<10}  online {}/{}  offered {}/s  acked {}/s",
         at.as_secs().min(end.as_secs()),
@@ -111,7 +114,7 @@ impl<W: Write> Progress<W> {
     /// # Errors
     /// The stream is gone.
     pub fn show(&mut self, moment: &Moment<'_>) -> std::io::Result<()> {
-        self.span.add(moment.live);
+        self.span.add(moment.live, moment.planned_per_s);
         if self.style == Style::Lines && !moment.at.as_secs().is_multiple_of(LINE_EVERY_S) {
             return Ok(());
         }
@@ -177,7 +180,7 @@ mod tests {
 
     fn moment(live: &Live, second: u64) -> Moment<'_> {
         let (at, end) = (Duration::from_secs(second), Duration::from_secs(60));
-        Moment { at, end, phase: "steady", devices: 1000, live }
+        Moment { at, end, phase: "steady", devices: 1000, planned_per_s: None, live }
     }
 
     #[test]
@@ -200,6 +203,15 @@ mod tests {
             text.lines().nth(1).unwrap().ends_with("offered 200/s  acked 199/s  worst p99 telemetry 12.3 ms")
         );
         assert!(!text.contains('\x1b'));
+    }
+
+    #[test]
+    fn offered_is_what_the_plan_wants_however_little_of_it_was_handled() {
+        let mut out = Vec::new();
+        let live = Live { offered_per_s: 3.0, ..live() };
+        let stalled = Moment { planned_per_s: Some(1_000.0), ..moment(&live, 5) };
+        Progress::new(Style::Lines, &mut out).show(&stalled).unwrap();
+        assert!(String::from_utf8(out).unwrap().contains("offered 1,000/s  acked 199/s"));
     }
 
     #[test]

@@ -18,12 +18,16 @@ pub fn samples_needed(quantile: f64) -> u64 {
 }
 
 impl Plan {
-    /// Thresholds that the plan cannot feed, with how many samples each wants and about how many there will be.
+    /// Thresholds that the plan cannot feed, with how many samples each wants and about how many there will be. Counts want none.
     #[must_use]
     pub fn thin_thresholds(&self) -> Vec<(&Threshold, u64, u64)> {
         let thin = self.thresholds.iter().filter_map(|threshold| {
-            let Test::Percentile { quantile, .. } = threshold.test else { return None };
-            let (needed, planned) = (samples_needed(quantile), self.planned_samples(threshold)?);
+            let needed = match threshold.test {
+                Test::Percentile { quantile, .. } => samples_needed(quantile),
+                Test::Count { .. } => 0,
+                _ => 1,
+            };
+            let planned = self.planned_samples(threshold)?;
             (planned < needed).then_some((threshold, needed, planned))
         });
         thin.collect()
@@ -95,6 +99,23 @@ impl Plan {
     #[must_use]
     pub fn planned_calls(&self, drive: &DrivePlan) -> f64 {
         self.calls_of(drive, &self.schedule.phases().iter().collect::<Vec<_>>())
+    }
+
+    /// Messages a second that the plan has due in a time, which is short; `None` with a closed loop, which has no plan.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a rate")]
+    pub fn offered_per_s(&self, from_ns: u64, to_ns: u64) -> Option<f64> {
+        let sends = self.fleets.iter().flat_map(|fleet| fleet.sends.iter().map(move |send| (fleet, send)));
+        let (mut rate_hz, load) = (0.0, self.schedule.load());
+        for (fleet, send) in sends {
+            if send.arrival.is_closed() {
+                return None;
+            }
+            rate_hz += send.arrival.rate_hz * f64::from(fleet.devices);
+        }
+        let due = load.integral(to_ns) - load.integral(from_ns);
+        let seconds = to_ns.saturating_sub(from_ns).max(1) as f64 / 1e9;
+        Some(rate_hz * self.schedule.planned_online_share(from_ns.midpoint(to_ns)) * due / seconds)
     }
 
     fn connects_in(&self, fleet: &FleetPlan, phase: &PhasePlan) -> f64 {
@@ -200,7 +221,8 @@ mod tests {
             duration = "9s"
             [thresholds]
             "online{phase:ramp}" = ["p(90) < 1s", "p(95) < 1s"]
-            "telemetry" = ["p(95) < 1s", "p(99) < 1s", "rate(ok) > 99%"]
+            "telemetry" = ["p(95) < 1s", "p(99) < 1s", "rate(ok) > 99%", "count(lost) == 0"]
+            "online{phase:steady}" = ["rate(ok) > 99%", "count(ok) == 0"]
             "subscribe" = ["p(99) < 1s"]
         "#;
         let text = text.replace("devices = 100", "devices = 100\nsubscribe = [\"c2d\"]");
@@ -217,7 +239,10 @@ mod tests {
             .into_iter()
             .map(|(threshold, needed, planned)| (threshold.expression.as_str(), needed, planned))
             .collect();
-        assert_eq!(thin, [("p(95) < 1s", 200, 100), ("p(99) < 1s", 1_000, 900)]);
+        let steady = ("rate(ok) > 99%", 1, 0);
+        assert_eq!(thin, [("p(95) < 1s", 200, 100), ("p(99) < 1s", 1_000, 900), steady]);
+        let per_s = |from_s: u64, to_s: u64| plan.offered_per_s(from_s * 1_000_000_000, to_s * 1_000_000_000);
+        assert_eq!((per_s(4, 6), per_s(12, 13), per_s(19, 20)), (Some(50.0), Some(100.0), Some(0.0)));
     }
 
     #[test]
