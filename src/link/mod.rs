@@ -26,6 +26,8 @@ pub use transport::Transport;
 #[cfg(test)]
 mod driver_tests;
 #[cfg(test)]
+mod pressure_tests;
+#[cfg(test)]
 mod records_tests;
 #[cfg(test)]
 mod secure_tests;
