@@ -10,6 +10,7 @@ mod dial;
 mod driver;
 pub mod listen;
 mod records;
+mod resolve;
 mod secure;
 pub mod tls;
 mod transport;
@@ -20,6 +21,7 @@ pub use addresses::{check_source, pairs};
 pub use deadlines::{Alarm, Deadlines};
 pub use dial::{Culprit, DialError, Dialled, Endpoint, Step, Steps, dial};
 pub use driver::{Buffers, End, Link, SharedBuffers};
+pub use resolve::Resolver;
 pub use tls::TlsFacts;
 pub use transport::Transport;
 

@@ -17,8 +17,8 @@ use tokio_rustls::server::TlsStream;
 
 use super::tls::{self, ClientOptions, TlsError};
 use super::{
-    AcceptError, Buffers, Culprit, Deadlines, DialError, Dialled, End, Endpoint, Link, Step, Transport,
-    accept_tls, dial, listen,
+    AcceptError, Buffers, Culprit, Deadlines, DialError, Dialled, End, Endpoint, Link, Resolver, Step,
+    Transport, accept_tls, listen,
 };
 use crate::clock;
 use crate::sansio::{Close, Closed, Machine, OUTPUT_BYTES_MAX};
@@ -101,6 +101,10 @@ async fn meet(
         accept_tls(stream, server, soon()).await
     };
     tokio::join!(dial(&endpoint, 0, soon()), serve)
+}
+
+pub(super) async fn dial(endpoint: &Endpoint, turn: u64, deadline: Instant) -> Result<Dialled, DialError> {
+    super::dial(endpoint, &Resolver::default(), turn, deadline).await
 }
 
 /// Two connected ends, ours first. The other one is driven by tokio-rustls, not by what is tested.
