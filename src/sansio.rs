@@ -12,15 +12,16 @@ pub const OUTPUT_BYTES_MAX: usize = 64 * 1024;
 
 /// A protocol endpoint that touches neither a socket nor a clock.
 ///
-/// In one wake the link reads until the socket has no more (or its budget is spent), calls
-/// [`handle_input`](Machine::handle_input) with what it has, takes one clock reading for all of it, runs
-/// [`handle_timeout`](Machine::handle_timeout), collects [`poll_output`](Machine::poll_output), writes, flushes,
+/// In one wake the link reads until the socket has no more, its budget is spent, or the machine
+/// [wants no more](Machine::wants_input); reads the clock and calls [`handle_input`](Machine::handle_input) after each
+/// read, and goes on with the last reading: runs [`handle_timeout`](Machine::handle_timeout), collects [`poll_output`](Machine::poll_output), writes, flushes,
 /// and arms one timer for [`poll_timeout`](Machine::poll_timeout).
 pub trait Machine {
     /// Why the endpoint cannot go on with this connection. The link drops the socket and returns it.
     type Error;
 
-    /// Consumes whole frames from `input` and leaves a partial one.
+    /// Consumes whole frames from `input` and leaves a partial one, and all that it does not want yet: as long as
+    /// [`wants_input`](Machine::wants_input) is false it is not called, and then with what it left.
     ///
     /// # Errors
     /// The peer broke the protocol.
@@ -35,7 +36,8 @@ pub trait Machine {
     /// Everything that `poll_output` produced so far has been handed to the kernel.
     fn handle_flushed(&mut self, now: Instant);
 
-    /// The connection is over. Called once, whatever the reason, before the link returns.
+    /// The connection is over. Called once, whatever the reason, before the link returns; what the peer sent before has
+    /// been handed over, unless this side ended it.
     fn handle_closed(&mut self, now: Instant, why: Closed);
 
     /// Appends what wants to be sent. Called only while less than [`OUTPUT_BYTES_MAX`] waits in `out`;
@@ -73,6 +75,4 @@ pub enum Close {
     AfterFlush,
     /// RST: zero linger, nothing more is written.
     Reset,
-    /// Stop using the socket without telling the peer.
-    Silent,
 }

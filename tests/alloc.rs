@@ -5,7 +5,7 @@
 use bytes::BytesMut;
 use hubstorm::clock;
 use hubstorm::link::tls::{self, ClientOptions};
-use hubstorm::link::{Endpoint, accept_tls, dial, listen};
+use hubstorm::link::{Endpoint, Resolver, accept_tls, dial, listen};
 use hubstorm::measure::{Gathered, Key, Layout as Cells, Operation, Recorder, Times};
 use hubstorm::session::{Credentials, Event, Message, Session, Settings, Tag};
 use hubstorm::wire::{QoS, encode};
@@ -231,10 +231,11 @@ fn a_tls_connection_that_waits_owns_no_buffers() {
     });
     in_a_runtime(async {
         let mut dialled = Vec::with_capacity(CONNECTIONS + 1);
-        dialled.push(dial(&endpoint, 0, deadline).await.expect("trusted").transport);
+        dialled.push(dial(&endpoint, &Resolver::default(), 0, deadline).await.expect("trusted").transport);
         let before = HELD_BYTES.get();
         for _ in 0..CONNECTIONS {
-            dialled.push(dial(&endpoint, 0, deadline).await.expect("trusted").transport);
+            dialled
+                .push(dial(&endpoint, &Resolver::default(), 0, deadline).await.expect("trusted").transport);
         }
         let each = (HELD_BYTES.get() - before) / CONNECTIONS;
         // Less than rustls's own structure would mean that nothing was counted.

@@ -3,7 +3,7 @@
 
 use super::AppError;
 use crate::clock;
-use crate::link::{self, Buffers, Deadlines, DialError, End, Endpoint, Link};
+use crate::link::{self, Buffers, Deadlines, DialError, End, Endpoint, Link, Resolver};
 use crate::plan::{FleetPlan, Plan, TargetKind};
 use crate::sansio::{Close, Closed, Machine};
 use crate::session::{self, Event, Session, SessionError, Settings};
@@ -33,7 +33,9 @@ struct Trouble {
 
 async fn connect(plan: &Plan, fleet: &FleetPlan, endpoint: &Endpoint, device: &str) -> Result<(), Trouble> {
     let deadline = clock::now() + fleet.connect_timeout;
-    let dialled = link::dial(endpoint, fleet.first, deadline).await.map_err(|error| dial_trouble(&error))?;
+    let dialled = link::dial(endpoint, &Resolver::default(), fleet.first, deadline)
+        .await
+        .map_err(|error| dial_trouble(&error))?;
     let credentials = fleet.auth.credentials(&plan.target, device, 0, clock::unix());
     let mut canary = Canary {
         session: Session::new(Settings {

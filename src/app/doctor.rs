@@ -4,7 +4,7 @@
 use super::{AppError, Env, environment, load, machine, preflight, print};
 use crate::cli::DoctorArgs;
 use crate::clock;
-use crate::link::{self, Dialled, Endpoint, Steps, TlsFacts, tls};
+use crate::link::{self, Dialled, Endpoint, Resolver, Steps, TlsFacts, tls};
 use crate::plan::Needs;
 use crate::units::{human_bytes, human_count, human_us};
 use std::fmt::Write as _;
@@ -158,7 +158,7 @@ async fn reach(args: &DoctorArgs, target: &str, env: &mut Env) -> Result<(), App
         print(env, &format!("  {:<13}{}\n", "addresses", addresses.join(", ")))?;
     }
     let endpoint = Endpoint { host: host.to_owned(), port, tls, ..Endpoint::default() };
-    match link::dial(&endpoint, 0, clock::now() + DIAL_TIMEOUT).await {
+    match link::dial(&endpoint, &Resolver::default(), 0, clock::now() + DIAL_TIMEOUT).await {
         Ok(Dialled { steps, tls, .. }) => {
             print(env, &format!("{}ready for MQTT\n", took(&steps, tls.as_ref())))
         }

@@ -4,7 +4,7 @@
 use super::ledger::Ledger;
 use super::trace::Tracer;
 use super::{Report, nanos, since};
-use crate::link::{Deadlines, Endpoint, SharedBuffers};
+use crate::link::{Deadlines, Endpoint, Resolver, SharedBuffers};
 use crate::measure::{Key, Operation, Recorder};
 use crate::plan::Plan;
 use std::cell::{Cell, RefCell};
@@ -41,6 +41,8 @@ pub struct Context {
     pub recorder: RefCell<Recorder>,
     /// This worker's part of what is published and delivered.
     pub(crate) ledger: RefCell<Ledger>,
+    /// Where devices learn the endpoint's addresses.
+    pub(crate) resolver: Resolver,
     /// Scratch for the links.
     pub buffers: SharedBuffers,
     /// Scratch for payloads.
@@ -77,6 +79,7 @@ impl Context {
             zero_unix,
             recorder,
             ledger,
+            resolver: Resolver::default(),
             buffers,
             payload: RefCell::default(),
             topic: RefCell::default(),

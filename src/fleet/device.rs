@@ -215,10 +215,12 @@ impl Device {
         let account = self.account();
         account.steps(&error.steps, attempt.due_ns);
         account.dial_failed(error, || self.id(), now);
-        let outcome = match error.class {
-            "tcp_refused" => Outcome::Refused,
-            "tcp_timeout" | "tls_timeout" => Outcome::TimedOut,
-            _ => Outcome::Lost,
+        let outcome = if error.is_timeout() {
+            Outcome::TimedOut
+        } else if error.is_refused() {
+            Outcome::Refused
+        } else {
+            Outcome::Lost
         };
         account.step_failed(error.step.into(), outcome, attempt.due_ns, now);
         self.end_attempt(outcome, now);

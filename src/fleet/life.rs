@@ -82,7 +82,7 @@ async fn dial(
     device: &mut Device,
     deadline: Instant,
 ) -> Option<Result<Dialled, link::DialError>> {
-    let mut dialling = pin!(link::dial(&context.endpoint, device.number(), deadline));
+    let mut dialling = pin!(link::dial(&context.endpoint, &context.resolver, device.number(), deadline));
     let alarm = context.deadlines.alarm();
     poll_fn(|cx| {
         if let Poll::Ready(dialled) = dialling.as_mut().poll(cx) {

@@ -21,9 +21,6 @@ const HEARTBEAT: Duration = Duration::from_millis(10);
 /// How long after a second's end the collector closes its row: the workers' snapshots must be in.
 pub(crate) const SWAP_GRACE: Duration = Duration::from_millis(100);
 
-/// Names being resolved at once on one worker: each takes a thread of the system's resolver.
-const RESOLVER_THREADS_MAX: usize = 16;
-
 /// The running workers, as the collector sees them.
 pub(crate) struct Workers {
     threads: Vec<JoinHandle<io::Result<()>>>,
@@ -118,7 +115,7 @@ impl Thread {
         // The runtime is !Send: it is made on its own thread, and whether it could be is told.
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
-            .max_blocking_threads(RESOLVER_THREADS_MAX)
+            .max_blocking_threads(1) // For the target's name: `link::Resolver` looks it up once at a time.
             .build_local(LocalOptions::default());
         tls::warm_up();
         let (runtime, told) = match runtime {

@@ -2,6 +2,7 @@
 //! part of `dial`; `app` counts with it how many local ports there are.
 
 use super::dial::Endpoint;
+use socket2::{Domain, Socket, Type};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
@@ -65,7 +66,7 @@ pub async fn pairs(endpoint: &Endpoint) -> io::Result<u64> {
 pub(super) async fn connect(path: Path) -> io::Result<TcpStream> {
     match path.from {
         None => TcpStream::connect(path.to).await,
-        Some(from) => bound(from)?.connect(path.to).await,
+        Some(from) => TcpSocket::from_std_stream(bound(from)?.into()).connect(path.to).await,
     }
 }
 
@@ -74,29 +75,22 @@ pub(super) async fn connect(path: Path) -> io::Result<TcpStream> {
 /// # Errors
 /// It is not, or there are no descriptors left.
 pub fn check_source(ip: IpAddr) -> io::Result<()> {
-    // Binding needs the driver of a runtime; a plain socket does not.
-    let domain = if ip.is_ipv4() { socket2::Domain::IPV4 } else { socket2::Domain::IPV6 };
-    let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
-    bind(&SocketAddr::new(ip, 0), |address| socket.bind(&(*address).into()))
+    bound(ip).map(drop)
 }
 
-/// A socket that will connect from `ip`.
-fn bound(ip: IpAddr) -> io::Result<TcpSocket> {
-    let socket = if ip.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+/// A socket that will connect from `ip`. A plain one: tokio's would need the driver of a runtime.
+fn bound(ip: IpAddr) -> io::Result<Socket> {
+    let address = SocketAddr::new(ip, 0);
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     // Chosen at connect, a port may be in use towards another destination: otherwise all of them would share one range.
     #[cfg(target_os = "linux")]
     nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::IpBindAddressNoPort, &true)?;
-    bind(&SocketAddr::new(ip, 0), |address| socket.bind(*address))?;
-    Ok(socket)
-}
-
-fn bind(address: &SocketAddr, bind: impl FnOnce(&SocketAddr) -> io::Result<()>) -> io::Result<()> {
-    bind(address).map_err(|error| match error.kind() {
-        io::ErrorKind::AddrNotAvailable => {
-            not_ours(format!("{} is not an address of this machine", address.ip()))
-        }
+    socket.bind(&address.into()).map_err(|error| match error.kind() {
+        io::ErrorKind::AddrNotAvailable => not_ours(format!("{ip} is not an address of this machine")),
         _ => error,
-    })
+    })?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
 }
 
 /// The error for source addresses that cannot serve. Unlike the system's own, it has no number.
@@ -107,8 +101,8 @@ pub(super) fn not_ours(text: String) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::link::tls_tests::{listener, soon};
-    use crate::link::{Culprit, dial};
+    use crate::link::Culprit;
+    use crate::link::tls_tests::{dial, listener, soon};
     use std::collections::BTreeMap;
 
     fn to(ips: &[&str]) -> Vec<SocketAddr> {
@@ -166,10 +160,11 @@ mod tests {
     }
 
     #[cfg(target_os = "linux")]
-    #[tokio::test]
-    async fn a_bound_socket_has_no_port_until_it_connects() {
+    #[test]
+    fn a_bound_socket_has_no_port_until_it_connects() {
         let socket = bound("127.0.0.2".parse().unwrap()).unwrap();
-        assert_eq!(socket.local_addr().unwrap(), "127.0.0.2:0".parse().unwrap());
+        let address = socket.local_addr().unwrap().as_socket();
+        assert_eq!(address, Some("127.0.0.2:0".parse().unwrap()));
     }
 
     #[tokio::test]

@@ -12,11 +12,12 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::net::{TcpStream, lookup_host};
-use tokio::time::{timeout, timeout_at};
+use tokio::net::TcpStream;
+use tokio::time::timeout_at;
 
 use super::addresses::{self, Path};
 use super::records::Records;
+use super::resolve::{self, Resolver};
 use super::secure::{self, Secure};
 use super::tls::TlsFacts;
 use super::transport::Transport;
@@ -46,7 +47,8 @@ pub enum Step {
     Tls,
 }
 
-/// How long each step took that completed. An address needs no DNS, and plain TCP no TLS.
+/// How long each step took that completed. An address needs no DNS, and plain TCP no TLS. Who joins a lookup that others
+/// have begun waits for less than it takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Steps {
     /// Name resolution.
@@ -96,7 +98,7 @@ pub struct DialError {
 }
 
 impl DialError {
-    fn new(step: Step, steps: Steps, source: io::Error) -> DialError {
+    pub(crate) fn new(step: Step, steps: Steps, source: io::Error) -> DialError {
         let kind = Class::of(step, &source);
         DialError { step, steps, class: kind.name(), kind, source }
     }
@@ -105,6 +107,18 @@ impl DialError {
     #[must_use]
     pub fn culprit(&self) -> Culprit {
         self.kind.culprit()
+    }
+
+    /// The step did not finish in time, whichever it was.
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        self.source.kind() == io::ErrorKind::TimedOut
+    }
+
+    /// Nothing listens there, or the connection was refused.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.kind == Class::TcpRefused
     }
 }
 
@@ -227,43 +241,65 @@ fn plain_hint(class: Class, error: &io::Error) -> &'static str {
 ///
 /// # Errors
 /// Any step failed or did not finish in time.
-pub async fn dial(endpoint: &Endpoint, turn: u64, deadline: Instant) -> Result<Dialled, DialError> {
+pub async fn dial(
+    endpoint: &Endpoint,
+    resolver: &Resolver,
+    turn: u64,
+    deadline: Instant,
+) -> Result<Dialled, DialError> {
     let mut steps = Steps::default();
-    let mut step = Step::Dns;
     // Boxed: a device's task would otherwise keep room for a handshake all its life.
-    let connecting = Box::pin(connect(endpoint, turn, deadline, &mut step, &mut steps));
-    let result = match timeout_at(deadline.into(), connecting).await {
-        Ok(result) => result,
-        Err(_) => Err(io::ErrorKind::TimedOut.into()),
-    };
-    match result {
+    let connecting = Box::pin(connect(endpoint, resolver, turn, deadline, &mut steps));
+    match connecting.await {
         Ok(transport) => Ok(Dialled { tls: transport.tls_facts(), transport, steps }),
-        Err(source) => Err(DialError::new(step, steps, source)),
+        Err((step, source)) => Err(DialError::new(step, steps, source)),
     }
 }
 
-/// `step` and `steps` tell the caller how far it came, also when it is dropped at the deadline.
+/// `steps` tell the caller how far it came.
 async fn connect(
     endpoint: &Endpoint,
+    resolver: &Resolver,
     turn: u64,
     deadline: Instant,
-    step: &mut Step,
     steps: &mut Steps,
-) -> io::Result<Transport> {
+) -> Result<Transport, (Step, io::Error)> {
     let mut began = clock::now();
+    let found = if let Ok(address) = endpoint.host.parse::<IpAddr>() {
+        Arc::from([SocketAddr::new(address, endpoint.port)])
+    } else {
+        let answer = by(deadline, resolver.resolve(&endpoint.host, endpoint.port)).await;
+        let answer = answer.map_err(|error| (Step::Dns, error))?;
+        let found = answer.found.map_err(|error| (Step::Dns, resolve::shared(&error)))?;
+        // Not until we had our turn: the others who waited for the same answer had theirs before.
+        steps.dns = Some(answer.at.saturating_duration_since(began));
+        began = clock::now();
+        found
+    };
     let mut lap = || {
         let now = clock::now();
         now.duration_since(std::mem::replace(&mut began, now))
     };
-    let found = if let Ok(address) = endpoint.host.parse::<IpAddr>() {
-        vec![SocketAddr::new(address, endpoint.port)]
-    } else {
-        let found = lookup_host((endpoint.host.as_str(), endpoint.port)).await?.collect();
-        steps.dns = Some(lap());
-        found
-    };
-    *step = Step::Tcp;
-    let paths = addresses::paths(&found, &endpoint.sources, turn);
+    let stream = tcp(endpoint, &found, turn, deadline).await.map_err(|error| (Step::Tcp, error))?;
+    steps.tcp = Some(lap());
+
+    let Some(config) = &endpoint.tls else { return Ok(Transport::Tcp(stream)) };
+    let stream = tls(endpoint, config, stream, deadline).await.map_err(|error| (Step::Tls, error))?;
+    steps.tls = Some(lap());
+    Ok(Transport::Tls(Box::new(stream)))
+}
+
+async fn by<T>(deadline: Instant, step: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    timeout_at(deadline.into(), step).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+async fn tcp(
+    endpoint: &Endpoint,
+    found: &[SocketAddr],
+    turn: u64,
+    deadline: Instant,
+) -> io::Result<TcpStream> {
+    let paths = addresses::paths(found, &endpoint.sources, turn);
     if paths.is_empty() && !found.is_empty() {
         let what = "none is of the kind of the host's addresses, IPv4 or IPv6";
         return Err(addresses::not_ours(what.to_owned()));
@@ -271,32 +307,40 @@ async fn connect(
     let stream = connect_any(&paths, deadline).await?;
     // Acks and small messages must not wait for each other (Nagle).
     stream.set_nodelay(true)?;
-    steps.tcp = Some(lap());
-
-    let Some(config) = &endpoint.tls else { return Ok(Transport::Tcp(stream)) };
-    *step = Step::Tls;
-    let name = ServerName::try_from(endpoint.host.clone())
-        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-    let records = Records::client(Arc::clone(config), name).map_err(secure::failed)?;
-    let stream = Secure::handshake(stream, records).await?;
-    steps.tls = Some(lap());
-    Ok(Transport::Tls(Box::new(stream)))
+    Ok(stream)
 }
 
 /// Tries the paths in their order, each with its share of the time that is left: one that does not answer
-/// must not cost the others their turn.
+/// must not cost the others their turn. The error is the first path's, which is preferred, unless another one shows what
+/// this machine lacks.
 async fn connect_any(paths: &[Path], deadline: Instant) -> io::Result<TcpStream> {
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    let is_ours = |error: &io::Error| Class::of(Step::Tcp, error).culprit() == Culprit::Us;
+    let mut failed: Option<io::Error> = None;
     for (tried, &path) in paths.iter().enumerate() {
-        let left = deadline.saturating_duration_since(clock::now());
+        let now = clock::now();
+        let left = deadline.saturating_duration_since(now);
         let share = left / u32::try_from(paths.len() - tried).unwrap_or(u32::MAX);
-        match timeout(share, addresses::connect(path)).await {
-            Ok(Ok(stream)) => return Ok(stream),
-            Ok(Err(error)) => last = error,
-            Err(_) => last = io::ErrorKind::TimedOut.into(),
+        match by(now + share, addresses::connect(path)).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => match &failed {
+                Some(first) if is_ours(first) || !is_ours(&error) => {}
+                _ => failed = Some(error),
+            },
         }
     }
-    Err(last)
+    Err(failed.unwrap_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address")))
+}
+
+async fn tls(
+    endpoint: &Endpoint,
+    config: &Arc<ClientConfig>,
+    stream: TcpStream,
+    deadline: Instant,
+) -> io::Result<Secure> {
+    let name = ServerName::try_from(endpoint.host.clone())
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    let records = Records::client(Arc::clone(config), name).map_err(secure::failed)?;
+    by(deadline, Secure::handshake(stream, records)).await
 }
 
 #[cfg(test)]
@@ -306,6 +350,29 @@ mod tests {
     fn class(step: Step, errno: Errno) -> (&'static str, Culprit) {
         let class = Class::of(step, &io::Error::from(errno));
         (class.name(), class.culprit())
+    }
+
+    /// What is said of paths that all fail.
+    async fn why_none(paths: &[Path]) -> &'static str {
+        let deadline = clock::now() + Duration::from_secs(60);
+        Class::of(Step::Tcp, &connect_any(paths, deadline).await.unwrap_err()).name()
+    }
+
+    #[tokio::test]
+    async fn of_several_addresses_the_first_ones_error_is_told_unless_this_machine_lacks_something() {
+        let to = |ip: [u8; 4], from: Option<[u8; 4]>| {
+            let port = crate::link::tls_tests::listener().1.port(); // Nobody listens there any more.
+            Path { to: SocketAddr::from((ip, port)), from: from.map(IpAddr::from) }
+        };
+        let refused = to([127, 0, 0, 1], None);
+        // A broadcast is no address for TCP; documentation addresses are nobody's (RFC 5737).
+        let unreachable = to([255; 4], None);
+        let lacking = to([127, 0, 0, 1], Some([192, 0, 2, 1]));
+        assert_eq!(why_none(&[refused, unreachable]).await, "tcp_refused");
+        assert_eq!(why_none(&[unreachable, refused]).await, "tcp_unreachable");
+        assert_eq!(why_none(&[refused, lacking, unreachable]).await, "source_address");
+        assert_eq!(why_none(&[lacking, refused]).await, "source_address");
+        assert_eq!(why_none(&[]).await, "tcp_unreachable");
     }
 
     #[test]
@@ -325,5 +392,8 @@ mod tests {
         assert_eq!(class(Step::Tcp, Errno::EHOSTUNREACH), ("tcp_unreachable", Culprit::Network));
         assert_eq!(class(Step::Tls, Errno::ECONNRESET), ("tls", Culprit::Peer));
         assert_eq!(class(Step::Tls, Errno::ETIMEDOUT), ("tls_timeout", Culprit::Peer));
+        let timed_out = [Step::Dns, Step::Tcp, Step::Tls]
+            .map(|step| DialError::new(step, Steps::default(), io::ErrorKind::TimedOut.into()).is_timeout());
+        assert_eq!(timed_out, [true; 3]);
     }
 }

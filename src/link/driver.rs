@@ -6,7 +6,6 @@
 use bytes::{Buf, BytesMut};
 use std::cell::RefCell;
 use std::io;
-use std::net::TcpStream;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
@@ -28,6 +27,10 @@ const READ_BYTES_MIN: usize = 4 * 1024;
 /// What a worker's shared buffer starts with: a whole TLS record.
 const SHARED_BYTES: usize = 16 * 1024;
 
+/// What is left of a buffer moves between the worker's and the link's own while it is no more than this. More stays where it
+/// is: a large frame that comes a few bytes at a time must not be copied each time.
+const MOVED_BYTES_MAX: usize = 4 * 1024;
+
 /// A shared buffer that one burst made larger than this is given back.
 const SHARED_BYTES_KEPT_MAX: usize = 256 * 1024;
 
@@ -39,8 +42,6 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Buffers {
     input: BytesMut,
     output: BytesMut,
-    /// Sockets whose devices went silent: closing them would tell the peer.
-    silent: Vec<TcpStream>,
 }
 
 /// How a worker shares its [`Buffers`] among its links.
@@ -69,7 +70,8 @@ pub struct Link {
     /// `None` once the link has ended.
     transport: Option<Transport>,
     buffers: SharedBuffers,
-    /// A partial frame, otherwise empty and without memory.
+    /// A partial frame, or what the machine did not want yet, which is no more than one read; otherwise empty and without
+    /// memory.
     input: BytesMut,
     /// What the transport would not take, otherwise empty and without memory.
     output: BytesMut,
@@ -78,8 +80,10 @@ pub struct Link {
     close_by: Option<Instant>,
     /// Written, and perhaps not yet with the kernel.
     unflushed: bool,
-    /// The machine stopped listening while input was left.
+    /// The machine stopped listening: there may be whole frames in `input`.
     unheard: bool,
+    /// A write failed, for this reason: what the peer has said before is still heard.
+    broken: Option<Closed>,
     bytes_in: u64,
     bytes_out: u64,
 }
@@ -87,14 +91,12 @@ pub struct Link {
 /// What a turn of reading came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Read {
-    /// The machine wants no input; nothing will wake us.
+    /// The machine wanted no input from the start; nothing will wake us.
     Off,
     /// The transport has no more and will wake us.
     Drained,
-    /// There may be more.
+    /// The reads are used up, or the machine wants no more for now: there may be more.
     Cut,
-    /// Nothing will come any more.
-    Over(Closed),
 }
 
 impl Link {
@@ -110,6 +112,7 @@ impl Link {
             close_by: None,
             unflushed: false,
             unheard: false,
+            broken: None,
             bytes_in: 0,
             bytes_out: 0,
         }
@@ -131,6 +134,12 @@ impl Link {
     #[cfg(test)]
     pub(super) fn owned_bytes(&self) -> usize {
         self.input.capacity() + self.output.capacity()
+    }
+
+    /// Where it keeps what the machine has not consumed.
+    #[cfg(test)]
+    pub(super) fn input(&mut self) -> &mut BytesMut {
+        &mut self.input
     }
 
     /// Where its timer is kept.
@@ -169,14 +178,17 @@ impl Link {
     /// One wake, in the order that [`Machine`] promises. An error is how the connection ends.
     fn turn<M: Machine>(&mut self, cx: &mut Context<'_>, machine: &mut M) -> Result<(), End<M::Error>> {
         let (read, now) = self.read(cx, machine)?;
+        if let Some(why) = self.broken {
+            return self.hear_on(cx, now, machine, why, read == Read::Cut);
+        }
         machine.handle_timeout(now).map_err(End::Failed)?;
         self.abort(machine.poll_close())?;
         let wrote_all = match self.write(cx, now, machine) {
             Ok(wrote_all) => wrote_all,
             Err(why) => {
                 // The peer's last words, a refusal for instance, explain more than the failed write.
-                self.read(cx, machine)?;
-                return Err(End::Closed(why));
+                self.broken = Some(why);
+                return self.hear_on(cx, now, machine, why, true);
             }
         };
         self.abort(machine.poll_close())?;
@@ -191,8 +203,7 @@ impl Link {
             }
             _ => machine.poll_timeout(),
         };
-        let hears_again = machine.wants_input() && (read == Read::Off || self.unheard);
-        if read == Read::Cut || !wrote_all || hears_again {
+        if !wrote_all || (read != Read::Drained && machine.wants_input()) {
             cx.waker().wake_by_ref();
         } else if let Some(at) = wake_at {
             self.alarm.set(cx, now, at);
@@ -200,7 +211,30 @@ impl Link {
         Ok(())
     }
 
-    /// Reads what there is, then hands all of it to the machine under one clock reading.
+    /// After a failed write, for which there may be a better reason than `why`: goes on while the peer's last words last,
+    /// though no longer than a close may take.
+    fn hear_on<M: Machine>(
+        &mut self,
+        cx: &Context<'_>,
+        now: Instant,
+        machine: &mut M,
+        why: Closed,
+        more: bool,
+    ) -> Result<(), End<M::Error>> {
+        let close_by = *self.close_by.get_or_insert(now + CLOSE_TIMEOUT);
+        if !more || now >= close_by {
+            return Err(End::Closed(why));
+        }
+        if !machine.wants_input() {
+            // It wants to be rid of its answers first, which nobody will read.
+            self.output.clear();
+            collect(now, machine, &mut self.output);
+        }
+        cx.waker().wake_by_ref();
+        Ok(())
+    }
+
+    /// Reads what there is, and as much as the machine wants to hear. With it, the clock's reading for the rest of the turn.
     fn read<M: Machine>(
         &mut self,
         cx: &mut Context<'_>,
@@ -209,36 +243,51 @@ impl Link {
         if !machine.wants_input() {
             return Ok((Read::Off, clock::now()));
         }
-        let mut input = self.take_input();
-        let before = input.len();
-        let read = self.fill(cx, &mut input);
-        let now = clock::now();
-        let mut result = Ok((read, now));
-        if input.len() > before || (self.unheard && before > 0) {
-            if let Err(error) = machine.handle_input(now, &mut input) {
-                result = Err(End::Failed(error));
-            }
-            self.unheard = !input.is_empty() && !machine.wants_input();
-        }
-        self.keep_input(input);
-        match result {
-            Ok((Read::Over(why), _)) => Err(End::Closed(why)),
-            other => other,
-        }
+        let mut input = take(&mut self.buffers.borrow_mut().input, &mut self.input);
+        let heard = self.hear(cx, machine, &mut input);
+        self.input = keep(&mut self.buffers.borrow_mut().input, input);
+        heard
     }
 
-    fn fill(&mut self, cx: &mut Context<'_>, input: &mut BytesMut) -> Read {
-        let Some(transport) = &mut self.transport else { return Read::Over(Closed::Local) };
-        for _ in 0..READS_PER_POLL_MAX {
-            input.reserve(READ_BYTES_MIN);
-            match transport.poll_read(cx, input) {
-                Poll::Ready(Ok(0)) => return Read::Over(Closed::Eof),
-                Poll::Ready(Ok(n)) => self.bytes_in += n as u64,
-                Poll::Ready(Err(error)) => return Read::Over(why_closed(&error)),
-                Poll::Pending => return Read::Drained,
-            }
+    /// Hands over each read before the next one: so the machine hears all that came before an end, and what it does not
+    /// want yet is never more than one read.
+    fn hear<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_>,
+        machine: &mut M,
+        input: &mut BytesMut,
+    ) -> Result<(Read, Instant), End<M::Error>> {
+        let mut heard_at = None;
+        if std::mem::take(&mut self.unheard) && !input.is_empty() {
+            let now = *heard_at.insert(clock::now());
+            machine.handle_input(now, input).map_err(End::Failed)?;
         }
-        Read::Cut
+        for _ in 0..READS_PER_POLL_MAX {
+            if !machine.wants_input() {
+                break;
+            }
+            match self.fill(cx, input) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(why)) => return Err(End::Closed(why)),
+                Poll::Pending => return Ok((Read::Drained, heard_at.unwrap_or_else(clock::now))),
+            }
+            let now = *heard_at.insert(clock::now());
+            machine.handle_input(now, input).map_err(End::Failed)?;
+        }
+        self.unheard = !machine.wants_input();
+        Ok((Read::Cut, heard_at.unwrap_or_else(clock::now)))
+    }
+
+    /// One read. An error is how the connection ended.
+    fn fill(&mut self, cx: &mut Context<'_>, input: &mut BytesMut) -> Poll<Result<(), Closed>> {
+        let Some(transport) = &mut self.transport else { return Poll::Ready(Err(Closed::Local)) };
+        input.reserve(READ_BYTES_MIN);
+        match ready!(transport.poll_read(cx, input)) {
+            Ok(0) => return Poll::Ready(Err(Closed::Eof)),
+            Ok(n) => self.bytes_in += n as u64,
+            Err(error) => return Poll::Ready(Err(why_closed(&error))),
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Collects and writes until the machine has no more (true), the transport takes no more (true: it will wake us),
@@ -249,7 +298,7 @@ impl Link {
         now: Instant,
         machine: &mut M,
     ) -> Result<bool, Closed> {
-        let mut output = self.take_output();
+        let mut output = take(&mut self.buffers.borrow_mut().output, &mut self.output);
         let mut result = Ok(false);
         for _ in 0..WRITES_PER_POLL_MAX {
             collect(now, machine, &mut output);
@@ -269,7 +318,7 @@ impl Link {
                 }
             }
         }
-        self.keep_output(output);
+        self.output = keep(&mut self.buffers.borrow_mut().output, output);
         result
     }
 
@@ -296,19 +345,13 @@ impl Link {
         Poll::Ready(Ok(()))
     }
 
-    /// Closes in the ways that write nothing more.
+    /// Closes in the way that writes nothing more.
     fn abort<E>(&mut self, close: Option<Close>) -> Result<(), End<E>> {
-        match close {
-            None | Some(Close::AfterFlush) => return Ok(()),
-            Some(Close::Reset) => {
-                if let Some(transport) = self.transport.take() {
-                    transport.reset();
-                }
-            }
-            Some(Close::Silent) => {
-                let socket = self.transport.take().and_then(Transport::into_silent);
-                self.buffers.borrow_mut().silent.extend(socket);
-            }
+        if close != Some(Close::Reset) {
+            return Ok(());
+        }
+        if let Some(transport) = self.transport.take() {
+            transport.reset();
         }
         Err(End::Closed(Closed::Local))
     }
@@ -319,30 +362,6 @@ impl Link {
             Some(transport) => transport.poll_shutdown(cx).map(drop),
             None => Poll::Ready(()),
         }
-    }
-
-    /// The worker's buffer to read into, with our partial frame in front.
-    fn take_input(&mut self) -> BytesMut {
-        let mut input = take(&mut self.buffers.borrow_mut().input);
-        input.extend_from_slice(&self.input);
-        input
-    }
-
-    fn keep_input(&mut self, input: BytesMut) {
-        self.input = keep(&mut self.buffers.borrow_mut().input, input);
-    }
-
-    /// The buffer to write from: the worker's, unless our own waits to be written. (It may be 64 KiB: not copied.)
-    fn take_output(&mut self) -> BytesMut {
-        if self.output.is_empty() {
-            take(&mut self.buffers.borrow_mut().output)
-        } else {
-            std::mem::take(&mut self.output)
-        }
-    }
-
-    fn keep_output(&mut self, output: BytesMut) {
-        self.output = keep(&mut self.buffers.borrow_mut().output, output);
     }
 }
 
@@ -357,25 +376,33 @@ fn collect<M: Machine>(now: Instant, machine: &mut M, output: &mut BytesMut) {
     }
 }
 
-/// Borrows the worker's buffer, empty.
-fn take(shared: &mut BytesMut) -> BytesMut {
+/// The buffer to work in: the worker's, with what the link has of its own in front, unless that is too much to be moved.
+fn take(shared: &mut BytesMut, own: &mut BytesMut) -> BytesMut {
+    if own.len() > MOVED_BYTES_MAX {
+        return std::mem::take(own);
+    }
     let mut buffer = std::mem::take(shared);
     if buffer.capacity() == 0 {
         buffer.reserve(SHARED_BYTES);
     }
+    buffer.extend_from_slice(own);
     buffer
 }
 
-/// Gives a buffer back to the worker, and to the link what is left in it.
+/// Gives a buffer back to the worker, if it is the worker's, and to the link what is left in it.
 fn keep(shared: &mut BytesMut, mut buffer: BytesMut) -> BytesMut {
-    if shared.capacity() > 0 {
-        // The worker has its own: this one was the link's.
-        return if buffer.is_empty() { BytesMut::new() } else { buffer };
+    // The worker has its own: this one is the link's.
+    let is_own = shared.capacity() > 0;
+    if is_own && buffer.len() > MOVED_BYTES_MAX {
+        return buffer;
     }
     let rest = if buffer.is_empty() { BytesMut::new() } else { BytesMut::from(&buffer[..]) };
-    buffer.clear();
-    if buffer.capacity() <= SHARED_BYTES_KEPT_MAX {
-        *shared = buffer;
+    if !is_own {
+        buffer.clear();
+        buffer.reserve(SHARED_BYTES); // What was consumed is taken back; a buffer without capacity would look lent.
+        if buffer.capacity() <= SHARED_BYTES_KEPT_MAX {
+            *shared = buffer;
+        }
     }
     rest
 }

@@ -10,6 +10,7 @@ mod dial;
 mod driver;
 pub mod listen;
 mod records;
+mod resolve;
 mod secure;
 pub mod tls;
 mod transport;
@@ -20,11 +21,14 @@ pub use addresses::{check_source, pairs};
 pub use deadlines::{Alarm, Deadlines};
 pub use dial::{Culprit, DialError, Dialled, Endpoint, Step, Steps, dial};
 pub use driver::{Buffers, End, Link, SharedBuffers};
+pub use resolve::Resolver;
 pub use tls::TlsFacts;
 pub use transport::Transport;
 
 #[cfg(test)]
 mod driver_tests;
+#[cfg(test)]
+mod pressure_tests;
 #[cfg(test)]
 mod records_tests;
 #[cfg(test)]

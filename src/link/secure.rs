@@ -65,11 +65,6 @@ impl Secure {
         &self.socket
     }
 
-    /// The socket below, without a goodbye.
-    pub(super) fn into_socket(self) -> TcpStream {
-        self.socket
-    }
-
     /// Memory beside rustls's own that this connection keeps to itself, in bytes.
     #[cfg(test)]
     pub(super) fn owned_bytes(&self) -> usize {

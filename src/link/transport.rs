@@ -94,16 +94,4 @@ impl Transport {
             let _ = socket.set_zero_linger();
         }
     }
-
-    /// Stops using the connection without telling the peer. As long as the socket that is returned lives, the peer's
-    /// kernel gets its acknowledgements and its program no answer: what a device looks like that fell asleep.
-    pub(super) fn into_silent(self) -> Option<std::net::TcpStream> {
-        let stream = match self {
-            Transport::Tcp(stream) => stream,
-            Transport::Tls(stream) => stream.into_socket(),
-            #[cfg(test)]
-            Transport::Duplex(_) => return None,
-        };
-        stream.into_std().ok()
-    }
 }

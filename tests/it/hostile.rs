@@ -7,7 +7,7 @@ use crate::support::address::own_address;
 use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, all_ok, totals};
 use crate::support::mqtt::{CONNECT, PUBLISH, SUBSCRIBE};
 use crate::support::script::{
-    Script, Step, closes, dribbles, floods, hears, receives, sends, sends_raw, serves,
+    Script, Step, closes, dribbles, floods, floods_and_reads, hears, receives, sends, sends_raw, serves,
 };
 use crate::support::tls::Identity;
 use hubstorm::result::model::RunResult;
@@ -24,8 +24,9 @@ const FIRST_ACK: [u8; 4] = [0x40, 2, 0, 1];
 const DUE: u64 = 6;
 /// Ends the wait for what never comes.
 const IMPATIENT: &str = r#"connect_timeout = "400ms""#;
-/// Well above what a run of one device takes, and well below what a peer can send in one.
-const RSS_BYTES_MAX: u64 = 150 * 1024 * 1024;
+/// Twice what a run of one device takes (20 MiB without optimisation), and well below what a peer can send in one, or a device
+/// has to send.
+const RSS_BYTES_MAX: u64 = 48 * 1024 * 1024;
 
 /// One device, one message at a time, which never comes back after a loss; and what is to be different.
 struct Case {
@@ -423,9 +424,13 @@ fn a_reserved_packet_type() {
     breaks_the_protocol(&[0x00, 0]);
 }
 
+/// Were it believed, what follows would be kept until all of it is there.
 #[test]
 fn a_length_beyond_every_message() {
-    breaks_the_protocol(&[0x30, 0xff, 0xff, 0xff, 0x7f]);
+    let announced = sends([0x30, 0xff, 0xff, 0xff, 0x7f]);
+    let seen = Case::online([receives(PUBLISH), announced, floods(vec![0; 64 * 1024])]).run(99);
+    seen.ended("connect", &[("ok", 1)]).ended("publish", &[("lost", 1), ("unfinished", DUE - 1)]);
+    seen.errors(&[("protocol_error", "peer")]).connections(1);
 }
 
 #[test]
@@ -549,13 +554,13 @@ fn an_ack_for_a_quarantined_id_is_late_and_nothing_else() {
 
 // More than it should, and less than it must.
 
-/// More than the socket buffers of both ends hold.
-const BIG: &str = "rate = \"200/s\"\nqos = 1\npayload = { size = 65536 }";
+/// In a second more than the socket buffers of both ends hold, and more than `RSS_BYTES_MAX`.
+const BIG: &str = "rate = \"1000/s\"\nqos = 1\npayload = { size = 262144 }";
 
 #[test]
 fn stops_reading_until_our_buffers_fill() {
     let seen = Case::online([Step::Ignores])
-        .fleet("in_flight = 1000\nkeep_alive = \"1s\"")
+        .fleet("in_flight = 4000\nkeep_alive = \"1s\"")
         .send(BIG)
         .lasts("4s")
         .run(99);
@@ -571,14 +576,24 @@ fn stops_reading_and_keep_alive_is_off() {
         .send(BIG)
         .lasts("1s")
         .run(99);
-    seen.ended("publish", &[("unfinished", 200)]).errors(&[]).connections(1);
+    seen.ended("publish", &[("unfinished", 1000)]).errors(&[]).connections(1);
 }
+
+/// A small one, with QoS 1.
+const MESSAGE: &[u8] = b"\x32\x06\x00\x01t\x00\x01x";
 
 #[test]
 fn sends_without_end_and_reads_nothing() {
-    let message = b"\x32\x06\x00\x01t\x00\x01x";
-    let seen = Case::online([floods(message.repeat(1000))]).fleet("in_flight = 10").run(99);
+    let seen = Case::online([floods(MESSAGE.repeat(1000))]).fleet("in_flight = 10").run(99);
     seen.ended("connect", &[("ok", 1)]).ended("publish", &[("unfinished", DUE)]);
+}
+
+/// Each message is answered, and they come faster than that.
+#[test]
+fn sends_without_end_and_reads_the_answers() {
+    let case = Case::online([floods_and_reads(MESSAGE.repeat(8192))]).fleet("in_flight = 10").lasts("4s");
+    let seen = case.run(99);
+    seen.ended("connect", &[("ok", 1)]).ended("publish", &[("unfinished", 40)]).errors(&[]);
 }
 
 // Back-off: a dead hub is not hammered, in whatever way it is dead.

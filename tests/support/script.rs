@@ -32,6 +32,8 @@ pub enum Step {
     SendsRaw(Vec<u8>),
     /// Sends this again and again, and reads nothing, until the other side is gone.
     Floods(Vec<u8>),
+    /// The same, and reads whatever comes meanwhile. Without TLS.
+    FloodsAndReads(Vec<u8>),
     /// Is a good broker from here on, to the end: acknowledges what comes, in pieces of this many bytes.
     Serves {
         piece: usize,
@@ -75,6 +77,10 @@ pub fn sends_raw(bytes: impl Into<Vec<u8>>) -> Step {
 
 pub fn floods(bytes: impl Into<Vec<u8>>) -> Step {
     Step::Floods(bytes.into())
+}
+
+pub fn floods_and_reads(bytes: impl Into<Vec<u8>>) -> Step {
+    Step::FloodsAndReads(bytes.into())
 }
 
 pub fn serves(piece: usize) -> Step {
@@ -285,6 +291,12 @@ fn perform(line: &mut Line, step: &Step) -> Result<(), String> {
         Step::Floods(bytes) => {
             while line.send(bytes).is_ok() {}
             Ok(())
+        }
+        Step::FloodsAndReads(bytes) => {
+            let socket = line.socket().try_clone().map_err(|error| error.to_string())?;
+            let reading = thread::spawn(move || Line::Tcp(socket).read_to_the_end());
+            while line.send(bytes).is_ok() {}
+            reading.join().expect("the reader does not panic")
         }
         Step::Serves { piece } => {
             // The end may be a FIN, or a reset with data unread.

@@ -134,6 +134,25 @@ impl Wire {
 const EACH_SECOND: &str = "every = \"1s\"\npayload = \"x\"";
 
 #[test]
+fn an_attempt_that_cannot_dial_ends_as_its_step_did() {
+    use crate::link::{DialError, Step, Steps};
+    use std::io::ErrorKind::{ConnectionRefused, ConnectionReset, NotFound, TimedOut};
+    for (step, error, outcome) in [
+        (Step::Dns, TimedOut, Outcome::TimedOut),
+        (Step::Tcp, TimedOut, Outcome::TimedOut),
+        (Step::Tls, TimedOut, Outcome::TimedOut),
+        (Step::Tcp, ConnectionRefused, Outcome::Refused),
+        (Step::Dns, NotFound, Outcome::Lost),
+        (Step::Tls, ConnectionReset, Outcome::Lost),
+    ] {
+        let mut wire = Wire::new(5, "", EACH_SECOND);
+        let error = DialError::new(step, Steps::default(), error.into());
+        wire.device.dial_failed(&error, wire.now);
+        assert_eq!(wire.books(Operation::Connect).outcome(outcome), 1, "{error}");
+    }
+}
+
+#[test]
 fn a_connack_that_comes_in_the_drain_still_lets_due_messages_go() {
     let mut wire = Wire::new(5, "connect_timeout = \"30s\"", EACH_SECOND);
     wire.pass(6.0).unwrap();
