@@ -18,6 +18,7 @@ pub(super) fn findings(gathered: &Gathered, devices: u64) -> Vec<Finding> {
     findings.extend(closings(gathered, devices, &messages));
     findings.extend(refused(gathered));
     findings.extend(untrusted(gathered));
+    findings.extend(absent(gathered));
     findings.extend(gave_up(gathered));
     findings.extend(expired(&messages));
     findings.extend(late_acks(gathered));
@@ -85,6 +86,18 @@ fn untrusted(gathered: &Gathered) -> Option<Finding> {
         let text = "the server's certificate was not accepted: name the root that signed it with --ca FILE, or ca in [target], \
                     and see that host is a name in the certificate and that it has not expired";
         finding(Severity::Warning, text, plural(untrusted, "connection", "connections"))
+    })
+}
+
+/// Each coming that the plan wanted, and each coming back, is one.
+fn absent(gathered: &Gathered) -> Option<Finding> {
+    let online = gathered.sum(|key| key.operation == Operation::Online);
+    let missing = online.due - online.outcome(Outcome::Ok);
+    (missing > 0).then(|| {
+        let text = "devices were to be online and never were, or did not come back before their time was over. What they were to send \
+                    is not ok";
+        let due = plural(online.due, "coming", "comings");
+        finding(Severity::Warning, text, format!("{} of {due} did not happen", human_count(missing)))
     })
 }
 
@@ -183,11 +196,14 @@ fn unreadable(gathered: &Gathered) -> Option<Finding> {
 
 fn unfinished(gathered: &Gathered, messages: &Totals) -> Option<Finding> {
     let oldest = messages.unfinished_age.max()?;
-    let connects = gathered.sum(|key| key.operation == Operation::Connect);
-    let text = if connects.outcome(Outcome::Ok) > 0 {
-        "messages were still open when the run ended; a longer drain would have told how they end"
-    } else {
+    let outcome = |operation, outcome| gathered.sum(|key| key.operation == operation).outcome(outcome);
+    let text = if outcome(Operation::Connect, Outcome::Ok) == 0 {
         "messages were still open when the run ended: no device was ever connected to send them"
+    } else if outcome(Operation::Online, Outcome::Unfinished) > 0 {
+        "messages were still open when the run ended: those of devices that were not online, and those that a longer drain would \
+         have told more of"
+    } else {
+        "messages were still open when the run ended; a longer drain would have told how they end"
     };
     let open = human_count(messages.outcome(Outcome::Unfinished));
     Some(finding(Severity::Note, text, format!("{open} open, the oldest for {}", human_us(oldest))))
@@ -239,7 +255,7 @@ mod tests {
     #[test]
     fn each_finding_has_its_cause_and_its_number() {
         type Record = fn(&mut Recorder);
-        let causes: [(Record, Severity, &str, &str); 15] = [
+        let causes: [(Record, Severity, &str, &str); 16] = [
             (
                 |r| {
                     r.due(KEY, 0);
@@ -309,6 +325,16 @@ mod tests {
                 Severity::Note,
                 "send_by",
                 "1 of 2 messages expired",
+            ),
+            (
+                |r| {
+                    let key = Key { operation: Operation::Online, ..KEY };
+                    r.due(key, 0);
+                    r.ended(key, Outcome::Unfinished, 0, S);
+                },
+                Severity::Warning,
+                "never were",
+                "1 of 1 coming did not happen",
             ),
             (|r| r.counts(0).gave_up = 2, Severity::Note, "tried no more", "2 times"),
             (|r| r.counts(0).late_acks = 3, Severity::Note, "after their timeout", "3 late acks"),

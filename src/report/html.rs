@@ -8,7 +8,7 @@ use super::charts::spectrum::{self, Spectrum};
 use super::charts::theme;
 use super::charts::timeline::{self, Panel};
 use super::format::{self, NONE, plain, plain_lines};
-use super::summary::{Figures, Part, Summary, per_second};
+use super::summary::{Figures, Part, Summary, during, length, per_second};
 use super::text::{blame, cpu_average, metric, target};
 use super::verdict::exit;
 use super::{ReportError, from_hub, margin};
@@ -16,7 +16,6 @@ use crate::measure::Operation;
 use crate::result::model::{Histogram, Phase, RunResult, Severity, Status};
 use crate::units::{human_bytes, human_count};
 use askama::Template;
-use std::time::Duration;
 
 /// The page of a run.
 ///
@@ -277,10 +276,15 @@ fn phase_row(result: &RunResult, summary: &Summary, phase: &Phase) -> PhaseRow {
     let inside = result.series.rows.iter().filter(|row| (phase.start_us..phase.end_us).contains(&row.t_us));
     let online = inside.clone().map(|row| row.online).max();
     let cpu = inside.clone().map(|row| row.cpu_percent).fold(0.0, f64::max);
-    let seconds = Duration::from_micros(length_us).as_secs_f64();
+    let seconds = length(phase);
     let figures = main.map(|part| &part.figures);
-    let per =
-        |count: Option<u64>| count.map_or_else(|| NONE.to_owned(), |n| format::rate(per_second(n, seconds)));
+    let due = figures.map(|figures| per_second(figures.due, seconds));
+    // By when they were acked: an overloaded hub shows here.
+    let acked = summary.main_operation().map(|main| {
+        let acks = during(result, phase, |row| row.response.get(&main.name).map_or(0, |acked| acked.count));
+        if seconds > 0.0 { acks / seconds } else { 0.0 }
+    });
+    let per_s = |rate: Option<f64>| rate.map_or_else(|| NONE.to_owned(), format::rate);
     let at =
         |quantile| micro(&format::us(figures.and_then(|figures| figures.response.quantile_us(quantile))));
     PhaseRow {
@@ -291,8 +295,8 @@ fn phase_row(result: &RunResult, summary: &Summary, phase: &Phase) -> PhaseRow {
             span_percent(phase.planned_online),
             online.map_or_else(|| NONE.to_owned(), human_count),
             span_percent(phase.planned_load),
-            per(figures.map(|figures| figures.due)),
-            per(figures.map(Figures::ok)),
+            per_s(due),
+            per_s(acked),
             figures.map_or_else(|| NONE.to_owned(), |figures| human_count(figures.due - figures.ok())),
             format!("{} / {}", at(0.5), at(0.99)),
             format!("{cpu:.0}%"),

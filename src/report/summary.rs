@@ -4,7 +4,7 @@
 use super::ReportError;
 use super::latency::Latency;
 use crate::measure::{Operation, Outcome};
-use crate::result::model::{OperationResult, Phase, RunResult};
+use crate::result::model::{OperationResult, Phase, Row, RunResult};
 use std::collections::BTreeMap;
 
 /// Outcomes and latencies, added up.
@@ -98,7 +98,12 @@ impl OperationSummary {
 
     /// The total outside warm-up and, where the operation was due in warm-up only, that; with its label.
     pub(super) fn headline(&self) -> (&Figures, &'static str) {
-        if self.total.due > 0 { (&self.total, "total") } else { (&self.all, "warm-up") }
+        match (self.total.due, self.warmup.due) {
+            (0, _) => (&self.all, "warm-up"),
+            (_, 0) => (&self.total, "total"),
+            // The warm-up has a row of its own.
+            _ => (&self.total, "counted"),
+        }
     }
 }
 
@@ -111,6 +116,8 @@ pub(super) struct Summary {
     pub(super) messages: Figures,
     /// How long `messages` were due, in seconds.
     pub(super) seconds: f64,
+    /// How many messages were acked in that time, whenever they were due.
+    acked: f64,
     /// True when `messages` are all of the run for want of anything outside warm-up.
     pub(super) warmup_only: bool,
     /// The name of what the scenario sets a limit to the latency of first, if the run can be about that.
@@ -136,7 +143,8 @@ impl Summary {
         }
         let counted = result.phases.iter().filter(|phase| !phase.warmup);
         let warmup_only = counted.clone().count() == 0 || (messages.due == 0 && all.due > 0);
-        let seconds = if warmup_only { length(result.phases.iter()) } else { length(counted) };
+        let counted: Vec<&Phase> =
+            if warmup_only { result.phases.iter().collect() } else { counted.collect() };
         let seen = result.series.rows.iter().map(|row| row.online).max();
         let peaks = result.fleets.iter().map(|fleet| fleet.connected_peak);
         let highest_fleet = peaks.clone().max().unwrap_or(0);
@@ -146,7 +154,8 @@ impl Summary {
         Ok(Summary {
             operations,
             messages: if warmup_only { all } else { messages },
-            seconds,
+            seconds: counted.iter().map(|phase| length(phase)).sum(),
+            acked: counted.iter().map(|phase| during(result, phase, |row| row.achieved)).sum(),
             warmup_only,
             asked: asked(result),
             devices: result.fleets.iter().map(|fleet| fleet.devices).sum(),
@@ -173,9 +182,9 @@ impl Summary {
         per_second(self.messages.due, self.seconds)
     }
 
-    /// Messages that ended ok per second, by when they were due.
+    /// Messages acked per second, by when that was: what was due before and was late counts when it came.
     pub(super) fn achieved_rate(&self) -> f64 {
-        per_second(self.messages.ok(), self.seconds)
+        if self.seconds > 0.0 { self.acked / self.seconds } else { 0.0 }
     }
 }
 
@@ -191,9 +200,21 @@ fn asked(result: &RunResult) -> Option<String> {
     asked.map(|threshold| threshold.metric.clone())
 }
 
-fn length<'a>(phases: impl Iterator<Item = &'a Phase>) -> f64 {
-    let us: u64 = phases.map(|phase| phase.end_us.saturating_sub(phase.start_us)).sum();
-    std::time::Duration::from_micros(us).as_secs_f64()
+/// In seconds.
+pub(super) fn length(phase: &Phase) -> f64 {
+    std::time::Duration::from_micros(phase.end_us.saturating_sub(phase.start_us)).as_secs_f64()
+}
+
+/// What the series counts during a phase. Of an interval that reaches beyond it, its part.
+#[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+pub(super) fn during(result: &RunResult, phase: &Phase, count: impl Fn(&Row) -> u64) -> f64 {
+    let interval_us = result.series.interval_us.max(1);
+    let parts = result.series.rows.iter().map(|row| {
+        let end_us = row.t_us.saturating_add(interval_us).min(phase.end_us);
+        let inside_us = end_us.saturating_sub(row.t_us.max(phase.start_us));
+        count(row) as f64 * inside_us as f64 / interval_us as f64
+    });
+    parts.sum()
 }
 
 /// `count` over `seconds`; zero over nothing.

@@ -105,6 +105,9 @@ pub fn judge(input: &Judge<'_>) -> Judged {
         (Status::Invalid, faults)
     } else if !failed.is_empty() {
         (Status::Fail, failed.into_iter().map(crossed).collect())
+    } else if input.thresholds.is_empty() {
+        let reason = "the scenario has no thresholds: nothing was asked but that each fleet connected once";
+        (Status::Pass, vec![reason.to_owned()])
     } else {
         (Status::Pass, vec![format!("all thresholds held ({held} of {held})")])
     };
@@ -187,7 +190,12 @@ impl Judge<'_> {
         if connects.outcome(Outcome::Ok) > 0 {
             return None;
         }
-        let error = self.gathered.errors().iter().max_by_key(|error| error.count)?;
+        let Some(error) = self.gathered.errors().iter().max_by_key(|error| error.count) else {
+            let open = plural(connects.outcome(Outcome::Unfinished), "attempt", "attempts");
+            return Some(format!(
+                "no device ever connected: {open} had no answer yet, and no connect_timeout was over"
+            ));
+        };
         let times =
             if error.count == 1 { "once".to_owned() } else { format!("{} times", human_count(error.count)) };
         Some(format!("no device ever connected: {} {times}, e.g. {}", error.class, error.example))

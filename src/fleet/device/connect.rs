@@ -60,6 +60,7 @@ impl Device {
             account.step_ok(Operation::ConnectMqtt, attempt.due_ns, now.saturating_duration_since(sent));
         }
         account.online(1);
+        self.context.understood.set(true);
         match self.reason {
             Reason::Plan => {}
             Reason::Loss | Reason::Method => account.count(|counts| counts.reconnects += 1),

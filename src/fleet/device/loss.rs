@@ -108,6 +108,7 @@ impl Device {
     /// What a peer probably expects that gives no sensible answer to CONNECT over plain TCP.
     pub(super) fn plain_hint(&self) -> &'static str {
         match self.context.endpoint.tls {
+            _ if self.context.understood.get() => "",
             None => ", over plain TCP; a server that expects TLS answers so: then set tls = true in [target]",
             Some(_) => "",
         }
