@@ -17,7 +17,7 @@ fn main() -> ExitCode {
         tokio::select! {
             // The handlers first: a Ctrl-C during the first steps must not end a process that others count on.
             biased;
-            never = app::count_interrupts(sender) => match never {},
+            never = app::count_interrupts(sender), if app::hears_interrupts(&cli) => match never {},
             code = app::run(cli, env) => code,
         }
     });

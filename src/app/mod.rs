@@ -47,7 +47,7 @@ pub struct Env {
     pub terminal: bool,
     /// Reads what a person types in answer to a question; `None` where there is nobody to ask.
     pub answer: Option<fn() -> std::io::Result<String>>,
-    /// How often Ctrl-C was pressed.
+    /// How often Ctrl-C was pressed, for commands that hear it.
     pub interrupts: watch::Receiver<u8>,
 }
 
@@ -119,6 +119,13 @@ fn print(env: &mut Env, text: &str) -> Result<(), AppError> {
         Err(error) if !signals::is_gone(&error) => Err(environment("cannot write to stdout", &error)),
         _ => Ok(()),
     }
+}
+
+/// True for commands with something to finish at Ctrl-C, SIGTERM or SIGHUP. The others are ended by them, as programs are by
+/// default.
+#[must_use]
+pub fn hears_interrupts(cli: &Cli) -> bool {
+    matches!(cli.command, Command::Run(_) | Command::Emulator(_))
 }
 
 /// Runs a command and returns the documented exit code.
