@@ -23,6 +23,7 @@ mod token;
 
 use crate::cli::{self, Cli, Command, Format, SchemaArgs};
 use crate::report::verdict::exit;
+use crate::scenario::masked;
 use crate::units::parse_duration;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -149,7 +150,7 @@ pub async fn run(cli: Cli, mut env: Env) -> u8 {
     };
     result.unwrap_or_else(|error| {
         // Nobody is left to tell if stderr is gone.
-        drop(writeln!(env.err, "error: {error}"));
+        drop(writeln!(env.err, "error: {}", masked(&error.to_string())));
         error.exit_code()
     })
 }
@@ -161,6 +162,7 @@ async fn check_scenario(args: &crate::cli::ScenarioArgs, env: &mut Env) -> Resul
 }
 
 async fn run_emulator(args: crate::cli::EmulatorArgs, env: &mut Env) -> Result<(), AppError> {
+    args.host.iter().try_for_each(|host| load::host("--host", host))?;
     let expiry_grace = parse_duration(&args.expiry_grace)
         .map_err(|error| AppError::Usage(format!("--expiry-grace: {error}")))?;
     crate::fleet::raise_descriptor_limit()
@@ -196,6 +198,14 @@ fn schema(args: &SchemaArgs, env: &mut Env) -> Result<(), AppError> {
     let text =
         serde_json::to_string_pretty(&schema).map_err(|e| environment("cannot render the schema", &e))?;
     print(env, &format!("{text}\n"))
+}
+
+/// Reports on stderr what the command line's parser did not understand; it repeats words that may be secrets.
+#[must_use]
+pub fn not_understood(words: &dyn std::fmt::Display) -> ExitCode {
+    // Nobody is left to tell if stderr is gone.
+    drop(write!(anstream::stderr(), "{}", masked(&words.to_string())));
+    ExitCode::from(exit::USAGE)
 }
 
 /// Reports on stderr that not even a runtime could be made.
