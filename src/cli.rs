@@ -43,7 +43,8 @@ Examples:
 const EMULATOR_EXAMPLES: &str = "\
 Examples:
   hubstorm emulator --ca-out ca.pem
-  GROUP_KEY=$(openssl rand -base64 32) hubstorm emulator --group-key env:GROUP_KEY --listen 127.0.0.1:0
+  export GROUP_KEY=$(openssl rand -base64 32)
+  hubstorm emulator --group-key env:GROUP_KEY --listen 127.0.0.1:0
 
 The first line on stdout is one JSON object: where it listens, and how a device connects.";
 
@@ -86,6 +87,11 @@ Examples:
   hubstorm completions zsh > ~/.zfunc/_hubstorm
   hubstorm completions fish > ~/.config/fish/completions/hubstorm.fish";
 
+const MAN_EXAMPLES: &str = "\
+Examples:
+  hubstorm man --out ~/.local/share/man/man1
+  man hubstorm-run";
+
 /// Load-tests an Azure IoT Hub, or any MQTT 3.1.1 broker, with thousands of faithful devices.
 #[derive(Debug, Parser)]
 #[command(name = "hubstorm", version, about, after_help = format!("{FIRST_STEPS}{EXIT_CODES}"), max_term_width = 100)]
@@ -126,6 +132,7 @@ pub enum Command {
     #[command(after_help = COMPLETIONS_EXAMPLES)]
     Completions(CompletionsArgs),
     /// Write the man pages into a folder
+    #[command(after_help = MAN_EXAMPLES)]
     Man(ManArgs),
 }
 

@@ -6,7 +6,11 @@ use std::process::ExitCode;
 use tokio::sync::watch;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() => return app::not_understood(&error.render().ansi()),
+        Err(help) => help.exit(),
+    };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return app::cannot_start(&error),
@@ -17,7 +21,7 @@ fn main() -> ExitCode {
         tokio::select! {
             // The handlers first: a Ctrl-C during the first steps must not end a process that others count on.
             biased;
-            never = app::count_interrupts(sender) => match never {},
+            never = app::count_interrupts(sender), if app::hears_interrupts(&cli) => match never {},
             code = app::run(cli, env) => code,
         }
     });

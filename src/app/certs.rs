@@ -1,6 +1,6 @@
 //! `hubstorm certs`: an authority and a server certificate as PEM files, for a broker under test.
 
-use super::{AppError, Env, environment, print};
+use super::{AppError, Env, environment, load, print};
 use crate::cli::CertsArgs;
 use crate::clock;
 use crate::emulator::certificate;
@@ -16,6 +16,10 @@ const PRIVATE: u32 = 0o600;
 
 /// Makes the three files; refuses to replace any of them unless told to.
 pub(super) fn run(args: &CertsArgs, env: &mut Env) -> Result<(), AppError> {
+    for name in &args.name {
+        // A certificate may be for all names of a domain.
+        load::host("--name", name.strip_prefix("*.").unwrap_or(name))?;
+    }
     let valid = Duration::from_hours(24 * u64::from(args.days));
     let made = certificate::files(&args.name, clock::unix(), valid).map_err(|error| {
         AppError::Usage(format!("{error}; --name takes DNS names and IP addresses, one each"))

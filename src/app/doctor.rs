@@ -22,13 +22,14 @@ const NAP_LATE_US: u64 = 1_000;
 
 /// Prints what it finds; exit code 1 when the target cannot be reached.
 pub(super) async fn run(args: &DoctorArgs, env: &mut Env) -> Result<(), AppError> {
+    let target = args.target.as_deref().map(load::host_and_port).transpose()?;
     let mut report = Report::default();
     hardware(&mut report);
     timing(&mut report);
     roots(&mut report);
     print(env, &report.text())?;
-    match &args.target {
-        Some(target) => reach(args, target, env).await,
+    match target {
+        Some((host, port)) => reach(args, host, port, env).await,
         None => Ok(()),
     }
 }
@@ -140,8 +141,7 @@ fn roots(report: &mut Report) {
 }
 
 /// Dials the target once, each step timed.
-async fn reach(args: &DoctorArgs, target: &str, env: &mut Env) -> Result<(), AppError> {
-    let (host, port) = load::host_and_port(target)?;
+async fn reach(args: &DoctorArgs, host: &str, port: Option<u16>, env: &mut Env) -> Result<(), AppError> {
     let port = port.unwrap_or(if args.plain { 1883 } else { 8883 });
     let options = tls::ClientOptions { ca: args.ca.clone(), ..tls::ClientOptions::default() };
     let tls = match args.plain {

@@ -3,7 +3,7 @@
 use super::{AppError, Env};
 use crate::cli::ScenarioArgs;
 use crate::plan::{self, Plan};
-use crate::scenario::{FileText, Input};
+use crate::scenario::{FileText, Input, check_host};
 use std::io;
 use std::path::Path;
 
@@ -44,21 +44,21 @@ fn overrides(args: &ScenarioArgs) -> Result<Vec<String>, AppError> {
 
 /// `host`, `host:port`, `::1` or `[::1]:port` (RFC 3986 §3.2.2).
 pub(super) fn host_and_port(target: &str) -> Result<(&str, Option<u16>), AppError> {
-    let wrong = |what: String| {
-        AppError::Usage(format!("--target {target}: {what}; write HOST, HOST:PORT or [IPV6]:PORT"))
-    };
+    // Nothing of it is repeated: it may be a connection string.
+    let wrong =
+        |what: &str| AppError::Usage(format!("--target: {what}; write HOST, HOST:PORT or [IPV6]:PORT"));
     if target.contains('/') {
-        return Err(wrong("a host alone is wanted, without scheme and path".to_owned()));
+        check_host(target).map_err(wrong)?;
     }
     let (host, port) = match target.strip_prefix('[') {
         Some(rest) => {
             match rest.split_once(']').map(|(host, after)| (host, after.strip_prefix(':'), after)) {
                 Some((host, Some(port), _)) => (host, Some(port)),
                 Some((host, None, "")) => (host, None),
-                Some((_, None, after)) => {
-                    return Err(wrong(format!("{after:?} is not a port with its colon")));
+                Some((_, None, _)) => {
+                    return Err(wrong("what follows the bracket is not a port with its colon"));
                 }
-                None => return Err(wrong("a bracket is not closed".to_owned())),
+                None => return Err(wrong("a bracket is not closed")),
             }
         }
         None => match target.split_once(':') {
@@ -66,8 +66,14 @@ pub(super) fn host_and_port(target: &str) -> Result<(&str, Option<u16>), AppErro
             _ => (target, None),
         },
     };
-    let port = port.map(|port| port.parse().map_err(|_| wrong(format!("{port:?} is not a port"))));
+    check_host(host).map_err(wrong)?;
+    let port = port.map(|port| port.parse().map_err(|_| wrong("what follows the colon is not a port")));
     Ok((host, port.transpose()?))
+}
+
+/// Refuses what is no host, given with this option.
+pub(super) fn host(option: &str, host: &str) -> Result<(), AppError> {
+    check_host(host).map_err(|what| AppError::Usage(format!("{option}: {what}")))
 }
 
 #[cfg(test)]
@@ -86,8 +92,11 @@ mod tests {
         ] {
             assert_eq!(host_and_port(target).unwrap(), expected, "{target}");
         }
-        for wrong in ["hub:", "hub:mqtt", "hub:70000", "[::1", "[::1]:", "[::1]8883"] {
-            assert!(matches!(host_and_port(wrong), Err(AppError::Usage(_))), "{wrong}");
+        for wrong in
+            ["", ":8883", "hub:", "hub:mqtt", "hub:70000", "[::1", "[::1]:", "[::1]8883", "HostName=h", "h;p"]
+        {
+            let error = host_and_port(wrong).unwrap_err();
+            assert!(matches!(&error, AppError::Usage(text) if !text.contains("8883")), "{wrong}: {error}");
         }
         let url = host_and_port("https://hub.example/").unwrap_err().to_string();
         assert!(url.contains("without scheme and path"), "{url}");

@@ -23,6 +23,7 @@ mod token;
 
 use crate::cli::{self, Cli, Command, Format, SchemaArgs};
 use crate::report::verdict::exit;
+use crate::scenario::masked;
 use crate::units::parse_duration;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -47,7 +48,7 @@ pub struct Env {
     pub terminal: bool,
     /// Reads what a person types in answer to a question; `None` where there is nobody to ask.
     pub answer: Option<fn() -> std::io::Result<String>>,
-    /// How often Ctrl-C was pressed.
+    /// How often Ctrl-C was pressed, for commands that hear it.
     pub interrupts: watch::Receiver<u8>,
 }
 
@@ -123,6 +124,13 @@ fn print(env: &mut Env, text: &str) -> Result<(), AppError> {
     }
 }
 
+/// True for commands with something to finish at Ctrl-C, SIGTERM or SIGHUP. The others are ended by them, as programs are by
+/// default.
+#[must_use]
+pub fn hears_interrupts(cli: &Cli) -> bool {
+    matches!(cli.command, Command::Run(_) | Command::Emulator(_))
+}
+
 /// Runs a command and returns the documented exit code.
 pub async fn run(cli: Cli, mut env: Env) -> u8 {
     let result = match cli.command {
@@ -144,7 +152,7 @@ pub async fn run(cli: Cli, mut env: Env) -> u8 {
     };
     result.unwrap_or_else(|error| {
         // Nobody is left to tell if stderr is gone.
-        drop(writeln!(env.err, "error: {error}"));
+        drop(writeln!(env.err, "error: {}", masked(&error.to_string())));
         error.exit_code()
     })
 }
@@ -156,6 +164,7 @@ async fn check_scenario(args: &crate::cli::ScenarioArgs, env: &mut Env) -> Resul
 }
 
 async fn run_emulator(args: crate::cli::EmulatorArgs, env: &mut Env) -> Result<(), AppError> {
+    args.host.iter().try_for_each(|host| load::host("--host", host))?;
     let expiry_grace = parse_duration(&args.expiry_grace)
         .map_err(|error| AppError::Usage(format!("--expiry-grace: {error}")))?;
     crate::fleet::raise_descriptor_limit()
@@ -191,6 +200,14 @@ fn schema(args: &SchemaArgs, env: &mut Env) -> Result<(), AppError> {
     let text =
         serde_json::to_string_pretty(&schema).map_err(|e| environment("cannot render the schema", &e))?;
     print(env, &format!("{text}\n"))
+}
+
+/// Reports on stderr what the command line's parser did not understand; it repeats words that may be secrets.
+#[must_use]
+pub fn not_understood(words: &dyn std::fmt::Display) -> ExitCode {
+    // Nobody is left to tell if stderr is gone.
+    drop(write!(anstream::stderr(), "{}", masked(&words.to_string())));
+    ExitCode::from(exit::USAGE)
 }
 
 /// Reports on stderr that not even a runtime could be made.

@@ -25,33 +25,18 @@ use tokio::sync::watch;
 pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
     let mut plan = load::plan(&args.scenario, env)?;
     let (trace, traced) = args.trace.as_ref().map(|id| tracer(&plan, id)).transpose()?.unzip();
-    preflight::machine(&plan).await?;
-    preflight::output(&args.out)?;
     let workers = args.workers.map_or_else(|| default_workers(&plan), usize::from);
-
-    let mut hub = None;
-    let mut roots = None;
-    if plan.emulator.is_some() {
-        let starting = Hub::start(&env.exe, control_config(&plan, workers));
-        let (started, ready) = unless_interrupted(&env.interrupts, starting).await?;
-        roots = Some(point_at(&mut plan, ready)?);
-        hub = Some(started);
-    }
-    let endpoint = Arc::new(endpoint(&plan, roots)?);
-    say(env, args.quiet, &announce(&plan, &endpoint, workers).await);
-
     let interrupts = env.interrupts.clone();
-    unless_interrupted(&interrupts, consent::given(&plan, args.yes, args.quiet, env)).await?;
-    // Load that stays on this machine needs no canary: nobody else pays for its mistakes.
-    if !plan.target.is_loopback() {
-        unless_interrupted(&env.interrupts, canary::fly(&plan, &endpoint)).await?;
-    }
+    let preparing = prepare(args, env, &mut plan, workers);
+    let (mut hub, endpoint) = unless_interrupted(&interrupts, 0, preparing).await?;
+
     let plan = Arc::new(plan);
     let settings = fleet::Settings { workers, endpoint, trace };
     let mut finished = drive(args, env, &plan, settings, hub.as_mut(), traced).await?;
+    let so_far = *interrupts.borrow();
     let emulator = match hub {
         None => None,
-        Some(hub) => match unless_interrupted(&env.interrupts, retire(hub)).await {
+        Some(hub) => match unless_interrupted(&interrupts, so_far, retire(hub)).await {
             Ok(emulator) => Some(emulator),
             Err(AppError::Interrupted) => {
                 finished.complete = false;
@@ -65,9 +50,36 @@ pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
             }
         },
     };
-    let interrupted = !finished.complete && *env.interrupts.borrow() > 0;
+    let interrupted = !finished.complete && *interrupts.borrow() > 0;
     let result = assemble::result(&plan, finished, interrupted, emulator, workers, &env.argv);
     outcome::conclude(&args.out, env, result)
+}
+
+/// All that comes before the load, and may wait: for names to be resolved, for the built-in hub, for an answer, for the canary.
+/// Returns the built-in hub, if it is the target, and where devices connect to.
+async fn prepare(
+    args: &RunArgs,
+    env: &mut Env,
+    plan: &mut Plan,
+    workers: usize,
+) -> Result<(Option<Hub>, Arc<Endpoint>), AppError> {
+    preflight::machine(plan).await?;
+    preflight::output(&args.out)?;
+    let mut hub = None;
+    let mut roots = None;
+    if plan.emulator.is_some() {
+        let (started, ready) = Hub::start(&env.exe, control_config(plan, workers)).await?;
+        roots = Some(point_at(plan, ready)?);
+        hub = Some(started);
+    }
+    let endpoint = Arc::new(endpoint(plan, roots)?);
+    say(env, args.quiet, &announce(plan, &endpoint, workers).await);
+    consent::given(plan, args.yes, args.quiet, env).await?;
+    // Load that stays on this machine needs no canary: nobody else pays for its mistakes.
+    if !plan.target.is_loopback() {
+        canary::fly(plan, &endpoint).await?;
+    }
+    Ok((hub, endpoint))
 }
 
 /// The device whose packets are to be told, and where its lines come out.
@@ -85,17 +97,19 @@ fn tracer(plan: &Plan, id: &str) -> Result<(Tracer, UnboundedReceiver<String>), 
     Ok((Tracer { fleet, index, id, lines }, told))
 }
 
-/// `doing`, unless Ctrl-C is pressed (once more) before it is done.
+/// `doing`, unless Ctrl-C has been pressed more often than `allowed` before it is done.
 async fn unless_interrupted<T>(
     interrupts: &watch::Receiver<u8>,
+    allowed: u8,
     doing: impl Future<Output = Result<T, AppError>>,
 ) -> Result<T, AppError> {
     let mut interrupts = interrupts.clone();
-    let before = *interrupts.borrow();
     tokio::select! {
-        done = doing => done,
+        // Whoever is waited for may be there at once, and Ctrl-C came earlier.
+        biased;
         // In tests nobody can interrupt any more: then only `doing` counts.
-        Ok(_) = interrupts.wait_for(|count| *count > before) => Err(AppError::Interrupted),
+        Ok(_) = interrupts.wait_for(|count| *count > allowed) => Err(AppError::Interrupted),
+        done = doing => done,
     }
 }
 
@@ -340,6 +354,28 @@ mod tests {
             })
         });
         assert_eq!(code.0, 105);
+        runtime.shutdown_background();
+    }
+
+    /// Ctrl-C in the first steps, before anybody listens: no folder is made, and no name is looked up.
+    #[test]
+    fn ctrl_c_is_heard_although_it_came_early() {
+        use clap::Parser as _;
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        std::fs::write(
+            path("s.toml"),
+            "[target]\nkind = \"mqtt\"\nhost = \"broker.invalid\"\n[fleet.a]\ndevices = 1\n[[phase]]\nname = \"p\"\n\
+             duration = \"1s\"\n",
+        )
+        .unwrap();
+        let cli =
+            crate::cli::Cli::try_parse_from(["hubstorm", "run", &path("s.toml"), "--out", &path("out")]);
+        let (_sender, interrupts) = watch::channel(1);
+        let env = Env { err: Box::new(std::io::sink()), ..Env::of_process(interrupts) };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        assert_eq!(runtime.block_on(crate::app::run(cli.unwrap(), env)), 105);
+        assert!(!folder.path().join("out").exists());
         runtime.shutdown_background();
     }
 

@@ -1,11 +1,11 @@
 //! Secrets that a command line names and never holds: `env:NAME` or `file:PATH`. Used by `emulator` and `token`.
 
 use super::AppError;
+use crate::scenario::looks_like_key;
 use std::io;
-use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
-/// A secret cannot be had. No error repeats what was typed unless it is a name or a path.
+/// A secret cannot be had. No error repeats what was typed, but for a variable's name: `env:$KEY` and `file:$KEY` are slips.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SecretError {
     /// A secret given by value.
@@ -22,12 +22,10 @@ pub(super) enum SecretError {
         what: &'static str,
     },
     /// A file with a secret.
-    #[error("{what} cannot be read from {}: {source}", path.display())]
+    #[error("{what} cannot be read from the file that was given as file:PATH: {source}")]
     File {
         /// What should be in it.
         what: &'static str,
-        /// Which file.
-        path: PathBuf,
         /// Why.
         source: io::Error,
     },
@@ -48,14 +46,23 @@ impl From<SecretError> for AppError {
 /// Reads `env:NAME` or `file:PATH`, without white space around it; `what` names the secret in errors.
 pub(super) fn read(reference: &str, what: &'static str) -> Result<Zeroizing<String>, SecretError> {
     let text = if let Some(name) = reference.strip_prefix("env:") {
-        let missing = |_| SecretError::NoVariable { name: name.to_owned(), what };
+        let missing = |_| match is_variable_name(name) {
+            true => SecretError::NoVariable { name: name.to_owned(), what },
+            false => SecretError::Literal(what),
+        };
         Zeroizing::new(std::env::var(name).map_err(missing)?)
     } else {
-        let path = Path::new(reference.strip_prefix("file:").ok_or(SecretError::Literal(what))?);
-        let failed = |source| SecretError::File { what, path: path.to_owned(), source };
+        let path = reference.strip_prefix("file:").ok_or(SecretError::Literal(what))?;
+        let failed = |source| SecretError::File { what, source };
         Zeroizing::new(std::fs::read_to_string(path).map_err(failed)?)
     };
     Ok(Zeroizing::new(text.trim().to_owned()))
+}
+
+/// As a shell knows them, and not by chance a key's.
+fn is_variable_name(name: &str) -> bool {
+    let is_word = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    is_word && !name.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit()) && !looks_like_key(name)
 }
 
 #[cfg(test)]
@@ -72,5 +79,13 @@ mod tests {
         assert_eq!(read(&format!("file:{}", path.display()), "the key").unwrap().as_str(), "AAEC");
         let unset = read("env:HUBSTORM_NO_SUCH_VARIABLE", "the key").unwrap_err();
         assert!(matches!(unset, SecretError::NoVariable { .. }), "{unset}");
+        for expanded in
+            ["", "1A", "A-B", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", "TUFSS0VELVNFQ1JFVC0wMS1h"]
+        {
+            let error = read(&format!("env:{expanded}"), "the key").unwrap_err();
+            assert!(matches!(error, SecretError::Literal(_)), "{expanded}: {error}");
+            let error = read(&format!("file:{expanded}"), "the key").unwrap_err().to_string();
+            assert!(expanded.is_empty() || !error.contains(expanded), "{error}");
+        }
     }
 }

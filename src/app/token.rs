@@ -1,11 +1,11 @@
 //! `hubstorm token`: makes a SAS token for a device, a policy or a whole hub, or says what one holds and whether a key
 //! made it. Keys and tokens come from the environment or a file, never from the command line.
 
-use super::secret;
-use super::{AppError, Env, environment, print};
+use super::{AppError, Env, environment, load, print, secret};
 use crate::cli::TokenArgs;
 use crate::clock;
 use crate::iothub::{names, sas};
+use crate::scenario::is_connection_string;
 use crate::units::{human_duration, parse_duration};
 use jiff::Timestamp;
 use std::fmt::Write as _;
@@ -44,7 +44,17 @@ fn key(args: &TokenArgs) -> Result<Option<sas::Key>, AppError> {
 
 fn make(args: &TokenArgs, key: &sas::Key) -> Result<Zeroizing<String>, AppError> {
     let host = args.host.as_deref().unwrap_or_default();
+    load::host("--host", host)?;
+    if [&args.device, &args.policy].into_iter().flatten().any(|name| is_connection_string(name)) {
+        return Err(usage(
+            "a connection string stands where --device wants an id or --policy a name; give that alone",
+        ));
+    }
     let ttl = parse_duration(&args.ttl).map_err(|error| usage(&format!("--ttl: {error}")))?;
+    if ttl.is_zero() {
+        return Err(usage("--ttl: such a token would be expired at once; give it a while, such as 1h"));
+    }
+    let expiry = clock::unix().checked_add(ttl).ok_or_else(|| usage("--ttl: no clock goes so far"))?;
     let resource = match (&args.device, &args.policy) {
         (Some(device), _) if !names::is_device_id(device) => {
             return Err(usage(&format!("--device {device:?} is not a device id that a hub takes")));
@@ -55,7 +65,7 @@ fn make(args: &TokenArgs, key: &sas::Key) -> Result<Zeroizing<String>, AppError>
             return Err(usage("say whom the token is for: --device ID, or --policy NAME for the hub"));
         }
     };
-    Ok(sas::token(key, &resource, (clock::unix() + ttl).as_secs(), args.policy.as_deref()))
+    Ok(sas::token(key, &resource, expiry.as_secs(), args.policy.as_deref()))
 }
 
 /// Exit code 1 when the token is expired or another key made it: a script may ask.

@@ -1,5 +1,6 @@
-//! One line of a registry export: a JSON object per device, as the job `ExportDevices` writes it (Azure: "Import and export
-//! IoT Hub device identities in bulk"). Read by `plan` from files with credentials.
+//! A hub's device identities as JSON: a line of a registry export, one object per device, as the job `ExportDevices` writes it
+//! (Azure: "Import and export IoT Hub device identities in bulk"), or the list that `az iot hub device-identity list` prints.
+//! Read by `plan` from files with credentials.
 //!
 //! Errors name members and never repeat a value: any of them may be a secret.
 
@@ -34,6 +35,7 @@ pub enum Exported {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Line {
+    #[serde(alias = "deviceId")]
     id: String,
     #[serde(default)]
     module_id: Option<String>,
@@ -62,15 +64,27 @@ struct SymmetricKey {
 /// # Errors
 /// See [`ExportError`].
 pub fn parse_line(line: &str) -> Result<Exported, ExportError> {
-    let line: Line =
-        serde_json::from_str(line).map_err(|error| ExportError::Json { column: error.column() })?;
+    serde_json::from_str(line).map(exported).map_err(|error| ExportError::Json { column: error.column() })
+}
+
+/// Reads a list.
+///
+/// # Errors
+/// The line where the parser stopped, the first being 1, and [`ExportError`].
+pub fn parse_list(text: &str) -> Result<Vec<Exported>, (usize, ExportError)> {
+    let lines: Vec<Line> = serde_json::from_str(text)
+        .map_err(|error| (error.line(), ExportError::Json { column: error.column() }))?;
+    Ok(lines.into_iter().map(exported).collect())
+}
+
+fn exported(line: Line) -> Exported {
     let enabled = line.status.is_none_or(|status| status.eq_ignore_ascii_case("enabled"));
     let module = line.module_id.is_some_and(|id| !id.is_empty());
     let key = line.authentication.and_then(|it| it.symmetric_key).and_then(|it| it.primary_key);
-    Ok(match key.filter(|key| enabled && !module && !key.is_empty()) {
+    match key.filter(|key| enabled && !module && !key.is_empty()) {
         Some(key) => Exported::Device { id: line.id, key },
         None => Exported::Unusable,
-    })
+    }
 }
 
 #[cfg(test)]
@@ -96,6 +110,20 @@ mod tests {
         ] {
             assert!(parse_line(line) == Ok(Exported::Unusable), "{line}");
         }
+    }
+
+    #[test]
+    fn a_list_is_read_whole_or_says_where_it_ends() {
+        let list = "[\n {\"deviceId\":\"a\",\"moduleId\":null,\"authentication\":{\"symmetricKey\":{\"primaryKey\":\"AAEC\"}}},\n\
+                    {\"deviceId\":\"b\",\"status\":\"disabled\"}]\n";
+        let read = parse_list(list);
+        let Ok([Exported::Device { id, .. }, Exported::Unusable]) = read.as_deref() else {
+            panic!("a device, and one that is disabled")
+        };
+        assert_eq!(id, "a");
+        assert!(matches!(parse_list("[]").as_deref(), Ok([])));
+        assert_eq!(parse_list(&list.replace("\"b\"", "hunter2")).err().unwrap().0, 3);
+        assert!(parse_list(&list[..40]).is_err() && parse_list(&format!("{list}x")).is_err());
     }
 
     #[test]

@@ -19,6 +19,8 @@ use std::time::Duration;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
 const ACK_TIMEOUT: Duration = Duration::from_secs(30);
 const IN_FLIGHT: u16 = 16;
+/// A longer id is not repeated in what it could become.
+const ID_CHARS_REPEATED: usize = 40;
 /// Of a `reconnect` that leaves them out.
 const BACKOFF_BASE: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
@@ -144,7 +146,10 @@ fn id(spec: &FleetSpec, devices: u32, setting: &Setting<'_>, errors: &mut Errors
     let render = |index| template.render(&Names { device: "", index });
     if devices > 1 && render(0) == render(1) {
         let problem = errors.add(&place, "every device would have the same id");
-        problem.found(shown(&text)).fix(format!("id = \"{}-{{index:05}}\"", text.trim_end_matches('-')));
+        problem.found(shown(&text)).fix(match text.chars().count() {
+            ..=ID_CHARS_REPEATED => format!("id = \"{}-{{index:05}}\"", text.trim_end_matches('-')),
+            _ => format!("id = \"{default}\""),
+        });
     }
     let longest = render(devices - 1);
     if setting.kind == Some(TargetKind::IotHub) && !names::is_device_id(&longest) {

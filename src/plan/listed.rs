@@ -10,6 +10,7 @@ use crate::iothub::{names, sas};
 use crate::wire::STRING_BYTES_MAX;
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 use zeroize::Zeroizing;
 
@@ -37,7 +38,8 @@ impl Form<'_> {
     pub(super) fn allowed(self) -> &'static str {
         match self {
             Form::Keys { .. } => {
-                "id,key, a connection string (HostName=..;DeviceId=..;SharedAccessKey=..), or a line of a registry export"
+                "id,key, a connection string (HostName=..;DeviceId=..;SharedAccessKey=..), or a line of a registry export; or the file is \
+                 the list that az iot hub device-identity list prints"
             }
             Form::Passwords => "id,username,password, or username,password when the user name is the id",
         }
@@ -156,32 +158,88 @@ pub(super) fn parse(text: &[u8], form: Form<'_>) -> Read {
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     // What is kept of a line is never longer than the line: the block does not move, and leaves no copies behind.
     let listed = Listed::with_capacity(0, text.len());
-    let mut read = Read { listed, bad: Vec::new(), unusable: 0 };
-    let mut first_lines: HashMap<Box<str>, usize> = HashMap::new();
-    for (number, line) in (1..).zip(text.split(|&byte| byte == b'\n')) {
-        let bad = match std::str::from_utf8(line).map(str::trim) {
-            Err(_) => Some("not UTF-8".into()),
-            Ok("") => None,
-            Ok(line) if number == 1 && is_header(line) => None,
-            Ok(line) => match device(line, form) {
-                Ok(Some(device)) => match first_lines.insert(device.id.as_str().into(), number) {
-                    Some(first) => {
-                        first_lines.insert(device.id.as_str().into(), first);
-                        Some(format!("the id of line {first} again").into())
-                    }
-                    None if read.listed.push(device.parts()) => None,
-                    None => Some("the file is longer than 4 GiB".into()),
-                },
-                Ok(None) => {
-                    read.unusable += 1;
-                    None
-                }
-                Err(what) => Some(what),
-            },
-        };
-        read.bad.extend(bad.map(|what| BadLine { line: number, what }));
+    let read = Read { listed, bad: Vec::new(), unusable: 0 };
+    let mut reading = Reading { read, places: HashMap::new() };
+    if let (Form::Keys { .. }, [b'[', ..]) = (form, text.trim_ascii_start()) {
+        reading.list(text);
+    } else {
+        reading.lines(text, form);
     }
-    read
+    reading.read
+}
+
+/// A file that is being read.
+struct Reading {
+    read: Read,
+    /// Where each id stands.
+    places: HashMap<Box<str>, usize>,
+}
+
+impl Reading {
+    fn lines(&mut self, text: &[u8], form: Form<'_>) {
+        let lines = text.split(|&byte| byte == b'\n').map(|line| std::str::from_utf8(line).map(str::trim));
+        let mut lines = (1..).zip(lines).filter(|(_, line)| *line != Ok("")).peekable();
+        if let Some(&(line, Ok(first))) = lines.peek()
+            && has_semicolons(first)
+        {
+            // Every line would be told otherwise.
+            return self.bad(line, "fields are separated by semicolons; separate them by commas".into());
+        }
+        for (number, line) in lines {
+            match line {
+                Err(_) => self.bad(number, "not UTF-8".into()),
+                Ok(line) if number == 1 && is_header(line) => {}
+                Ok(line) => {
+                    if let Err(what) = device(line, form).and_then(|device| self.take(device, "line", number))
+                    {
+                        self.bad(number, what);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A JSON list: where an entry stands is told by its number.
+    fn list(&mut self, text: &[u8]) {
+        let Ok(text) = std::str::from_utf8(text) else { return self.bad(1, "not UTF-8".into()) };
+        let entries = match registry::parse_list(text) {
+            Ok(entries) => entries,
+            Err((line, error)) => return self.bad(line, error.to_string().into()),
+        };
+        for (number, entry) in (1..).zip(entries) {
+            if let Err(what) = exported(entry).and_then(|device| self.take(device, "entry", number)) {
+                self.bad(1, format!("entry {number} of the list: {what}").into());
+            }
+        }
+    }
+
+    fn bad(&mut self, line: usize, what: Fault) {
+        self.read.bad.push(BadLine { line, what });
+    }
+
+    /// Keeps a device, unless it is there already; `None` is one that cannot come in.
+    fn take(&mut self, device: Option<Device>, counted: &str, number: usize) -> Result<(), Fault> {
+        let Some(device) = device else {
+            self.read.unusable += 1;
+            return Ok(());
+        };
+        match self.places.entry(device.id.as_str().into()) {
+            Entry::Occupied(first) => Err(format!("the id of {counted} {} again", first.get()).into()),
+            Entry::Vacant(place) => {
+                place.insert(number);
+                if self.read.listed.push(device.parts()) {
+                    Ok(())
+                } else {
+                    Err("the file is longer than 4 GiB".into())
+                }
+            }
+        }
+    }
+}
+
+/// True for a line of CSV as some spreadsheets write it.
+fn has_semicolons(line: &str) -> bool {
+    line.contains(';') && !line.contains(',') && !line.starts_with('{') && !is_connection_string(line)
 }
 
 fn is_header(line: &str) -> bool {
@@ -210,10 +268,7 @@ fn device(line: &str, form: Form<'_>) -> Result<Option<Device>, Fault> {
     match form {
         Form::Passwords => password(line).map(Some),
         Form::Keys { .. } if line.starts_with('{') => {
-            match registry::parse_line(line).map_err(|error| error.to_string())? {
-                Exported::Device { id, key } => keyed(&id, &key).map(Some),
-                Exported::Unusable => Ok(None),
-            }
+            exported(registry::parse_line(line).map_err(|error| error.to_string())?)
         }
         Form::Keys { host } if is_connection_string(line) => {
             let parsed = ConnectionString::parse(line).map_err(|error| error.to_string())?;
@@ -226,6 +281,13 @@ fn device(line: &str, form: Form<'_>) -> Result<Option<Device>, Fault> {
             [id, key] => keyed(id, key).map(Some),
             fields => Err(format!("{} fields instead of id and key", fields.len()).into()),
         },
+    }
+}
+
+fn exported(identity: Exported) -> Result<Option<Device>, Fault> {
+    match identity {
+        Exported::Device { id, key } => keyed(&id, &key).map(Some),
+        Exported::Unusable => Ok(None),
     }
 }
 
@@ -368,6 +430,39 @@ mod tests {
         }
         assert!(bad(&hub, Form::Keys { host: None }).is_empty(), "the built-in hub answers to any name");
         assert_eq!(parse(b"d1,\xff\n", KEYS).bad[0].what, "not UTF-8");
+    }
+
+    #[test]
+    fn the_list_of_the_azure_command_line_is_read() {
+        let identity = |id: &str, key: &str, status: &str| {
+            format!(
+                "  {{\n    \"authentication\": {{\n      \"symmetricKey\": {{\"primaryKey\": \"{key}\", \"secondaryKey\": \"x\"}},\n      \
+                 \"type\": \"sas\"\n    }},\n    \"deviceId\": \"{id}\",\n    \"status\": \"{status}\"\n  }}"
+            )
+        };
+        let list = |identities: &[String]| format!("\u{feff}[\n{}\n]\n", identities.join(",\n"));
+        let good =
+            [identity("d1", KEY, "enabled"), identity("d2", KEY, "disabled"), identity("d3", KEY, "enabled")];
+        let read = parse(list(&good).as_bytes(), KEYS);
+        assert_eq!((ids(&read.listed), read.bad, read.unusable), (vec!["d1", "d3"], vec![], 1));
+        let wrong = [good[0].clone(), identity("d2", "hunter2", "enabled"), good[0].clone()];
+        let told = bad(&list(&wrong), KEYS);
+        assert!(told[0].1.starts_with("entry 2 of the list: ") && !told[0].1.contains("hunter2"), "{told:?}");
+        assert_eq!(told[1].1, "entry 3 of the list: the id of entry 1 again");
+        let told = bad(&list(&good).replace("\"d3\"", "hunter2"), KEYS);
+        assert!(matches!(&told[..], [(23, what)] if what.contains("not the JSON")), "{told:?}");
+    }
+
+    #[test]
+    fn semicolons_are_told_once() {
+        for (text, form) in [
+            (format!("\ndeviceId;primaryKey\nd1;{KEY}\nd2;{KEY}\n"), KEYS),
+            (format!("\"d1\";\"{KEY}\"\nd2;{KEY}\n"), KEYS),
+            ("c1;u1;hunter2\nc2;u2;hunter2\n".to_owned(), Form::Passwords),
+        ] {
+            let told = bad(&text, form);
+            assert!(matches!(&told[..], [(1 | 2, what)] if what.contains("by commas")), "{told:?}");
+        }
     }
 
     #[test]

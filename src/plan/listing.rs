@@ -1,7 +1,7 @@
 //! The file behind `auth = { file = ".." }`: read, every bad line told, and its devices matched with the fleet's. A part of
 //! `fleets`; what a line means is `listed`'s.
 
-use super::fleets::Setting;
+use super::fleets::{Setting, shown};
 use super::listed::{self, Form, Listed};
 use super::template::{Names, Template};
 use crate::scenario::{Errors, FleetSpec, Written, located};
@@ -63,8 +63,8 @@ pub(super) fn read(
                 let problem =
                     errors.add(&file.place, format!("{} has no line for {missing}", path.display()));
                 problem.found(found).fix(format!(
-                    "add one, or remove id = {:?}: then the fleet takes the first {devices} devices of the file",
-                    written.text
+                    "add one, or remove id = {}: then the fleet takes the first {devices} devices of the file",
+                    shown(&written.text)
                 ));
                 return None;
             }

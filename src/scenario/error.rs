@@ -1,6 +1,7 @@
 //! What is wrong with a scenario, and where: collected while it is read and resolved, shown all at once.
 
-use std::fmt;
+use super::mask::masked;
+use std::fmt::{self, Write};
 
 /// Where a key or value stands.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -119,25 +120,25 @@ impl Errors {
 impl fmt::Display for Errors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.problems.len();
-        write!(f, "{}: {count} error{}", self.file, if count == 1 { "" } else { "s" })?;
+        let mut out = format!("{}: {count} error{}", self.file, if count == 1 { "" } else { "s" });
         for problem in self.problems() {
-            f.write_str("\n\n")?;
+            out.push_str("\n\n");
             match &problem.place.origin {
-                Origin::File { line, column } => write!(f, "{}:{line}:{column}: ", self.file)?,
-                Origin::Set(key) => write!(f, "--set {key}: ")?,
+                Origin::File { line, column } => write!(out, "{}:{line}:{column}: ", self.file)?,
+                Origin::Set(key) => write!(out, "--set {key}: ")?,
             }
             if !problem.place.key.is_empty() {
-                write!(f, "{}: ", problem.place.key)?;
+                write!(out, "{}: ", problem.place.key)?;
             }
-            f.write_str(&problem.what)?;
+            out.push_str(&problem.what);
             let details = [("found", &problem.found), ("allowed", &problem.allowed), ("fix", &problem.fix)];
             for (label, text) in details {
                 if let Some(text) = text {
-                    write!(f, "\n    {:<9}{text}", format!("{label}:"))?;
+                    write!(out, "\n    {:<9}{text}", format!("{label}:"))?;
                 }
             }
         }
-        Ok(())
+        f.write_str(&masked(&out))
     }
 }
 

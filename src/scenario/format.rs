@@ -71,7 +71,7 @@ fn target(reader: &mut Reader<'_>, node: &Node) -> Option<TargetSpec> {
     let spec = TargetSpec {
         place: node.place.clone(),
         kind: kind.and_then(|node| reader.choice(node, &kinds, &[])),
-        host: host.and_then(|node| reader.text(node, "a host name or address")),
+        host: host.and_then(|node| reader.host(node)),
         port: fields.take("port").and_then(|node| reader.integer(node, 1..=65_535)).map(|port| port.value),
         tls: fields.take("tls").and_then(|node| tls(reader, node)),
         ca: fields.take("ca").and_then(|node| reader.path(node, "the path of a PEM file")),

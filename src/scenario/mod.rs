@@ -6,7 +6,9 @@ mod device;
 mod drives;
 mod error;
 mod format;
+mod host;
 mod identity;
+mod mask;
 mod model;
 mod node;
 mod overrides;
@@ -15,7 +17,9 @@ mod schema;
 mod sends;
 
 pub use error::{Errors, Origin, Place, Problem, nearest};
+pub use host::{check_host, is_connection_string};
 pub use identity::{AuthSpec, RenewSpec, Sdk, TokenSpec};
+pub use mask::{looks_like_key, masked};
 pub use model::{
     ArrivalKind, CallKind, DriveSpec, EmulatorSpec, FleetSpec, MessageSpec, MethodSpec, PayloadSpec,
     PhaseSpec, ReconnectSpec, ReportSpec, Scenario, Secret, SendSpec, Spacing, SubscribeSpec, TargetKind,

@@ -2,6 +2,8 @@
 //! be known. Used by `format` and `sends`; it knows no key of the format but those that hold secrets.
 
 use super::error::{Errors, Place, Problem, nearest};
+use super::host::{self, check_host, is_connection_string};
+use super::mask::looks_like_key;
 use super::model::{Secret, Written};
 use super::node::{Entry, Node, Value};
 use super::{DURATION_MAX, FileText, located};
@@ -134,11 +136,17 @@ impl Reader<'_> {
         Some(Written { value, text, place: node.place.clone() })
     }
 
-    /// A string that is not empty.
+    /// A string that is not empty: a name, a topic, a path. What is a connection string is neither, and has a key in it.
     pub(super) fn text(&mut self, node: &Node, allowed: &str) -> Option<Written<String>> {
         let text = self.string(node, allowed)?;
         if text.value.is_empty() {
             self.errors.add(&node.place, "empty").found(quoted(&text.text)).allowed(allowed);
+            return None;
+        }
+        if is_connection_string(&text.value) {
+            let problem =
+                self.errors.add(&node.place, "a connection string does not belong here").allowed(allowed);
+            problem.fix("give the part that is wanted; whole ones go into a file: auth = { kind = \"sas\", file = \"devices.txt\" }");
             return None;
         }
         Some(text)
@@ -148,6 +156,18 @@ impl Reader<'_> {
     pub(super) fn path(&mut self, node: &Node, allowed: &str) -> Option<Written<PathBuf>> {
         let Written { value, text, place } = self.text(node, allowed)?;
         Some(Written { value: PathBuf::from(value), text, place })
+    }
+
+    /// A host. What is none is not repeated: people paste connection strings.
+    pub(super) fn host(&mut self, node: &Node) -> Option<Written<String>> {
+        let host = self.string(node, host::ALLOWED)?;
+        match check_host(&host.value) {
+            Ok(()) => Some(host),
+            Err(what) => {
+                self.errors.add(&node.place, what).allowed(host::ALLOWED);
+                None
+            }
+        }
     }
 
     /// An IP address.
@@ -182,8 +202,8 @@ impl Reader<'_> {
     }
 
     /// The text of a file that holds one secret, without the end of its line.
-    fn secret_file(&mut self, path: &Path, place: &Place) -> Option<Secret> {
-        let path = located(self.errors.file(), place, path);
+    fn secret_file(&mut self, named: &Path, place: &Place) -> Option<Secret> {
+        let path = located(self.errors.file(), place, named);
         let what = match (self.files)(&path) {
             Ok(bytes) => match std::str::from_utf8(&bytes) {
                 Ok(text) if !text.trim().is_empty() => return Some(Secret::new(text.trim().to_owned())),
@@ -192,7 +212,9 @@ impl Reader<'_> {
             },
             Err(error) => error.to_string(),
         };
-        let problem = self.errors.add(place, format!("cannot read a secret from {}: {what}", path.display()));
+        let hidden = named.to_str().is_some_and(looks_like_key);
+        let shown = if hidden { "the file".into() } else { path.to_string_lossy() };
+        let problem = self.errors.add(place, format!("cannot read a secret from {shown}: {what}"));
         problem.allowed("a file with the secret alone; the path is relative to the scenario's folder");
         None
     }
@@ -372,7 +394,8 @@ impl Reader<'_> {
     }
 
     fn unset(&mut self, name: &str, closed: bool, place: &Place) -> &mut Problem {
-        if closed && is_variable_name(name) {
+        // A key in place of its variable's name is not repeated.
+        if closed && is_variable_name(name) && !looks_like_key(name) {
             let problem = self.errors.add(place, format!("the environment variable {name} is not set"));
             return problem.found(format!("${{env.{name}}}")).fix(format!("export {name}=..."));
         }

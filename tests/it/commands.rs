@@ -44,14 +44,16 @@ fn the_examples_of_the_help_can_be_typed() {
     let mut root = hubstorm::cli::Cli::command();
     let texts: Vec<String> = std::iter::once(root.clone())
         .chain(root.get_subcommands_mut().map(|command| command.clone()))
-        .filter_map(|command| Some(command.get_after_help()?.to_string()))
+        .map(|command| command.get_after_help().map(ToString::to_string).unwrap_or_default())
         .collect();
+    assert!(texts.iter().all(|text| text.contains("\n  hubstorm ")), "each has an example: {texts:#?}");
     let mut tried = 0;
     for line in texts.iter().flat_map(|text| text.lines()) {
         let Some(at) = line.find("hubstorm ").filter(|_| line.starts_with("  ") && !line.contains(":  "))
         else {
             continue;
         };
+        assert!(line.len() <= 100, "the help would break it, and with it what is pasted: {line}");
         // Up to a redirection, or to the words behind a column's gap.
         let typed = line[at..].split("  ").next().unwrap_or_default().split('>').next().unwrap_or_default();
         let typed = typed.trim_end_matches(" 2");
@@ -85,6 +87,16 @@ fn doctor_dials_a_target_step_by_step() {
         finished.stdout
     );
     assert!(!finished.stdout.contains("DNS"), "an address needs none: {}", finished.stdout);
+}
+
+#[test]
+fn doctor_refuses_what_is_no_target_before_it_looks_at_anything() {
+    for target in ["", "hub.example:mqtt", "https://hub.example", "HostName=h;SharedAccessKey=k"] {
+        let finished = hubstorm(&["doctor", "--target", target]);
+        finished.exits(2);
+        assert_eq!(finished.stdout, "", "{target}");
+        assert!(finished.stderr.contains("HOST:PORT"), "{}", finished.stderr);
+    }
 }
 
 #[test]
@@ -144,6 +156,13 @@ fn a_key_on_the_command_line_is_refused_and_not_repeated() {
     finished.exits(2);
     assert!(finished.stderr.contains("env:NAME") && !finished.stderr.contains(KEY), "{}", finished.stderr);
     hubstorm(&["token", "--host", "h", "--device", "d"]).exits(2);
+    for (host, ttl, part) in
+        [("h", "0s", "expired at once"), ("h", "213503982334601d", "no clock"), ("", "1h", "--host")]
+    {
+        let make = ["token", "--host", host, "--device", "d", "--key", "env:KEY", "--ttl", ttl];
+        let refused = run(&make, &[("KEY", KEY)], "");
+        assert!(refused.exits(2).stderr.contains(part) && refused.stdout.is_empty(), "{}", refused.stderr);
+    }
     hubstorm(&["token", "--device", "d", "--key", "env:KEY"]).exits(2);
     let unset = hubstorm(&["token", "--host", "h", "--device", "d", "--key", "env:HUBSTORM_TEST_UNSET"]);
     assert!(unset.exits(1).stderr.contains("HUBSTORM_TEST_UNSET"), "{}", unset.stderr);
@@ -165,7 +184,10 @@ fn certs_are_made_and_never_replaced_unasked() {
     assert_eq!(fs::read(&key).expect("it is ours"), before);
     hubstorm(&["certs", "--out", &out, "--force"]).exits(0);
     assert_ne!(fs::read(&key).expect("it is ours"), before);
-    hubstorm(&["certs", "--name", "küche", "--out", &out, "--force"]).exits(2);
+    for nobody in ["küche", "", "a b", "*."] {
+        hubstorm(&["certs", "--name", nobody, "--out", &out, "--force"]).exits(2);
+    }
+    hubstorm(&["certs", "--name", "*.broker.test", "--out", &out, "--force"]).exits(0);
 }
 
 #[test]

@@ -13,6 +13,25 @@ fn derived(device: &str) -> String {
     Key::from_base64(GROUP_KEY).expect("a key").derive(device).to_base64().to_string()
 }
 
+/// What `az iot hub device-identity list` prints, given as it is.
+#[test]
+fn the_built_in_hub_admits_the_devices_of_a_list() {
+    let scenario = format!(
+        "[fleet.meter]\ndevices = 2\nauth = {{ kind = \"sas\", file = \"devices.json\" }}\n{REST}{WIDE_VALIDITY}"
+    );
+    let identity = |id: &str| {
+        format!(
+            "  {{\n    \"authentication\": {{\n      \"symmetricKey\": {{\n        \"primaryKey\": \"{}\"\n      }}\n    }},\n    \
+             \"deviceId\": \"{id}\"\n  }}",
+            derived(id)
+        )
+    };
+    let list = format!("[\n{},\n{}\n]\n", identity("d1"), identity("d2"));
+    let work = Workplace::new(&scenario).file("devices.json", &list);
+    work.run().exits(0);
+    assert_eq!(all_ok(&work.result(), "connect"), 2);
+}
+
 /// The three forms in one file: the built-in hub knows each device's key, and refuses any other.
 #[test]
 fn the_built_in_hub_admits_the_devices_of_a_file() {

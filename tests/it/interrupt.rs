@@ -10,7 +10,9 @@ use crate::support::proxy::Proxy;
 use hubstorm::link::listen;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -159,6 +161,55 @@ fn interrupt_the_canary(times: usize) {
     finished.exits(105);
     assert!(finished.stderr.contains("nothing was measured"), "{}", finished.stderr);
     assert!(work.outputs("json").is_empty(), "nothing was measured");
+}
+
+/// A pipe that a program reads as a file: whoever opens it for writing knows that it is being read.
+fn fifo(path: &Path) -> &str {
+    assert!(Command::new("mkfifo").arg(path).status().expect("coreutils").success());
+    path.to_str().expect("a plain path")
+}
+
+/// A command for which no signal is ignored, whoever started these tests.
+fn attentive(arguments: [&str; 3]) -> Command {
+    let mut command = Command::new("env");
+    command.args(["--default-signal=INT,TERM", env!("CARGO_BIN_EXE_hubstorm")]).args(arguments);
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    command
+}
+
+/// Commands that have nothing to finish are ended by the first signal, as any program, whatever they wait for.
+#[test]
+fn other_commands_end_at_the_first_signal() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let token = format!("file:{}", fifo(&folder.path().join("token")));
+    let scenario = fifo(&folder.path().join("scenario.toml")).to_owned();
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        for (arguments, pipe) in
+            [(["token", "--decode", &token], "token"), (["check", "--seed=1", &scenario], "scenario.toml")]
+        {
+            let mut child = attentive(arguments).spawn().expect("it was built");
+            let writer = File::create(folder.path().join(pipe)).expect("it is being read");
+            kill(Pid::from_raw(i32::try_from(child.id()).expect("it fits")), signal).expect("it is ours");
+            // One that swallows the signal goes on, and ends with a code.
+            drop(writer);
+            assert_eq!(child.wait().expect("it is ours").signal(), Some(signal as i32), "{arguments:?}");
+        }
+    }
+}
+
+#[test]
+fn doctor_ends_at_the_first_signal_while_its_target_is_silent() {
+    let silent = listen::bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
+    silent.set_nonblocking(false).expect("it is ours");
+    let target = silent.local_addr().expect("it is bound").to_string();
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        let mut child = attentive(["doctor", "--target", &target]).spawn().expect("it was built");
+        let (mut peer, _) = silent.accept().expect("it comes");
+        peer.read_exact(&mut [0]).expect("a TLS client speaks first");
+        kill(Pid::from_raw(i32::try_from(child.id()).expect("it fits")), signal).expect("it is ours");
+        drop(peer);
+        assert_eq!(child.wait().expect("it is ours").signal(), Some(signal as i32));
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Marked secrets go in by every way there is, through every subcommand and its errors; then all that came out is searched:
 //! stdout, stderr, result files, pages, command lines and thread names.
 
+use crate::support::address::{listen, own_address};
 use crate::support::emulator::Emulator;
 use crate::support::hubstorm::{Finished, WIDE_VALIDITY, Workplace, command, totals};
 use crate::support::mosquitto::Mosquitto;
@@ -198,6 +199,9 @@ fn secrets_in_the_wrong_place_are_not_repeated() {
         |rest: &str| fleet(&format!("{{ kind = \"password\", {rest} }}")).replace("iot-hub", "mqtt");
     let listed = "{ kind = \"sas\", file = \"d.csv\" }";
     let good = "{ kind = \"sas\", group_key = \"${env.KEY}\" }";
+    // As keys are: of 33 bytes, without padding, and of 32.
+    let (marked, padded) = (key(11), STANDARD.encode(&plain(11)[..32]));
+    let string = format!("HostName=h;DeviceId=d;SharedAccessKey={marked}");
     let cases = [
         (fleet(&format!("{{ kind = \"sas\", group_key = \"{secret}\" }}")), "", vec![]),
         (fleet(&format!("{{ kind = \"sas\", group_key = [\"{secret}\"] }}")), "", vec![]),
@@ -213,7 +217,21 @@ fn secrets_in_the_wrong_place_are_not_repeated() {
         (fleet("{ kind = \"sas\", group_key = \"${env.SECRET}\" }"), "", vec![]),
         (fleet("{ kind = \"sas\", group_key = \"${file.d.csv}\" }"), &secret, vec![]),
         (fleet(good).replace("\"h\"", "\"mqtt://${env.SECRET}@h\""), "", vec![]),
+        (fleet(good).replace("\"h\"", "\"${env.HUB}\""), "", vec![]),
+        (fleet(good).replace("\"h\"", &format!("\"HostName=h;SharedAccessKey={secret}\"")), "", vec![]),
         (fleet(good).replace("devices = 1", "devices = \"${env.SECRET}\""), "", vec![]),
+        (fleet(good).replace("devices = 1", &format!("devices = 2\nid = \"{string}\"")), "", vec![]),
+        (fleet(good).replace("devices = 1", "devices = 1\nid = \"${env.HUB}\""), "", vec![]),
+        (fleet(good).replace("fleet.a", &format!("fleet.\"{string}\"")), "", vec![]),
+        (fleet(good).replace("\"p\"", &format!("\"{string}\"")), "", vec![]),
+        (fleet(&format!("{{ kind = \"sas\", group_key = \"${{env.{marked}}}\" }}")), "", vec![]),
+        (fleet(&format!("{{ kind = \"sas\", group_key = \"${{env.{padded}}}\" }}")), "", vec![]),
+        (fleet(&format!("{{ kind = \"sas\", group_key = \"${{file.{marked}}}\" }}")), "", vec![]),
+        (fleet(&format!("{{ kind = \"sas\", group_key = \"${{file.{padded}}}\" }}")), "", vec![]),
+        (fleet(&format!("{{ kind = \"sas\", file = \"{padded}\" }}")), "", vec![]),
+        (fleet(&format!("{{ kind = \"sas\", policy = \"{string}\", key = \"${{env.KEY}}\" }}")), "", vec![]),
+        (password("username = \"${env.HUB}\", password = \"${env.KEY}\""), "", vec![]),
+        (password(&format!("username = \"${{env.{marked}}}\", password = \"${{env.KEY}}\"")), "", vec![]),
         (password("username = \"${env.SECRET}{\", password = \"${env.SECRET}\""), "", vec![]),
         (password(&format!("username = \"u\", password = \"{secret}\"")), "", vec![]),
         (
@@ -248,7 +266,7 @@ fn secrets_in_the_wrong_place_are_not_repeated() {
             let file = work.scenario();
             let arguments: Vec<&str> =
                 [subcommand, path(&file)].into_iter().chain(arguments.iter().map(String::as_str)).collect();
-            let finished = loud(&arguments, &[("SECRET", &mark), ("KEY", &key)], "");
+            let finished = loud(&arguments, &[("SECRET", &mark), ("KEY", &key), ("HUB", &string)], "");
             clean_words(&format!("{scenario} {arguments:?}"), finished.exits(104));
         }
     }
@@ -284,18 +302,151 @@ fn the_emulators_keys_come_out_nowhere() {
     }
 }
 
-/// They take no secrets; they are here so that every subcommand is.
+/// How each subcommand is run with secrets at hand, and the exit codes. A new one has to be added here.
+fn sessions(subcommand: &str, work: &Workplace, target: &str) -> Vec<(Vec<String>, i32)> {
+    let (scenario, out) = (work.scenario(), work.out());
+    let (scenario, out) = (path(&scenario), path(&out));
+    let result = work.outputs("json").pop().unwrap_or_default();
+    let lines: &[(&[&str], i32)] = match subcommand {
+        "run" => &[(&["run", scenario, "--out", out, "--trace", "a-00000"], 0)],
+        "check" => &[(&["check", scenario], 0)],
+        "emulator" => &[(&["emulator", "--control"], 0)],
+        "report" => &[(&["report", path(&result)], 0), (&["report", path(&result), "--format", "html"], 0)],
+        "doctor" => &[(&["doctor", "--target", target, "--plain"], 0), (&["doctor"], 0)],
+        "token" => &[
+            (&["token", "--host", "h", "--device", "d", "--key", "env:POLICY"], 0),
+            (&["token", "--host", "h", "--device", "d", "--group-key", "env:GROUP", "--ttl", "1m"], 0),
+            (&["token", "--host", "h", "--policy", "service", "--key", "env:POLICY"], 0),
+            (&["token", "--decode", "env:TOKEN", "--device", "d", "--group-key", "env:GROUP"], 1),
+            (&["token", "--decode", "env:TOKEN"], 0),
+            (&["token", "--decode", "-", "--key", "env:POLICY"], 1),
+            (&["token", "--host", "h", "--device", "d", "--key", "env:TOKEN"], 2),
+        ],
+        "certs" => &[(&["certs", "--out", out], 0), (&["certs", "--out", out], 1)],
+        "schema" => &[(&["schema", "result"], 0), (&["schema", "scenario"], 0)],
+        "completions" => &[(&["completions", "bash"], 0), (&["completions", "zsh"], 0)],
+        "man" => &[(&["man", "--out", out], 0)],
+        other => panic!("say here how {other} is run with secrets at hand"),
+    };
+    let owned = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
+    lines.iter().map(|(words, code)| (owned(words), *code)).collect()
+}
+
+/// Every one that clap knows, with its help.
 #[test]
-fn other_subcommands_say_nothing_of_the_environment() {
-    let secret = [("GROUP", plain(3)), ("KEY", key(3))];
-    let secrets = secret.each_ref().map(|(name, value)| (*name, value.as_str()));
-    clean_words("schema", loud(&["schema", "result"], &secrets, "").exits(0));
-    clean_words("schema", loud(&["schema", "scenario"], &secrets, "").exits(0));
-    clean_words("help", loud(&["--help"], &secrets, "").exits(0));
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let file = folder.path().join("result.json");
+fn no_subcommand_says_what_the_environment_holds() {
+    use clap::CommandFactory as _;
+    let scenario = format!(
+        "[fleet.a]\ndevices = 2\nauth = {{ kind = \"sas\", group_key = \"${{env.GROUP}}\" }}\n\
+         [fleet.b]\ndevices = 1\nauth = {{ kind = \"sas\", policy = \"device\", key = \"${{env.POLICY}}\" }}\n\
+         [[fleet.a.send]]\nevery = \"500ms\"\npayload = \"x\"\n\
+         [[phase]]\nname = \"steady\"\nduration = \"1s\"\n{WIDE_VALIDITY}"
+    );
+    let work = Workplace::new(&scenario);
+    let signature = STANDARD.encode(&plain(3)[..32]).replace('=', "%3D");
+    let token = format!("SharedAccessSignature sr=h%2Fdevices%2Fd&sig={signature}&se=4000000000");
+    let secrets = [("GROUP", key(1)), ("POLICY", key(2)), ("TOKEN", token.clone())];
+    let secrets = secrets.each_ref().map(|(name, value)| (*name, value.as_str()));
+    // The kernel takes the connection; nobody has to accept it.
+    let listener = listen(own_address());
+    let target = listener.local_addr().expect("it is bound").to_string();
+    let root = hubstorm::cli::Cli::command();
+    let subcommands: Vec<&str> = root.get_subcommands().map(clap::Command::get_name).collect();
+    assert!(subcommands.starts_with(&["run"]), "the others want its result: {subcommands:?}");
+    for subcommand in subcommands {
+        clean_words(subcommand, loud(&[subcommand, "--help"], &secrets, "").exits(0));
+        for (arguments, code) in sessions(subcommand, &work, &target) {
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            let input = if subcommand == "token" { token.as_str() } else { "" };
+            let mut finished = loud(&arguments, &secrets, input);
+            finished.exits(code);
+            if arguments.starts_with(&["token", "--host"]) && code == 0 {
+                // A token is what was asked for; the key that made it is not.
+                let made = std::mem::take(&mut finished.stdout);
+                assert!(made.starts_with("SharedAccessSignature "), "{made}");
+                assert_eq!(found(made.as_bytes(), &looks()), None, "{arguments:?}");
+            }
+            clean_words(&format!("{arguments:?}"), &finished);
+        }
+    }
+    for entry in fs::read_dir(work.out()).expect("several wrote there") {
+        let file = entry.expect("readable").path();
+        clean(path(&file), &fs::read(&file).expect("readable"));
+    }
+    let file = work.out().join("result.json");
     fs::write(&file, format!("{{\"{0}\":\"{0}\"}}", plain(4))).expect("the folder is ours");
-    clean_words("report", loud(&["report", path(&file)], &secrets, "").exits(1));
+    clean_words("a result that is none", loud(&["report", path(&file)], &secrets, "").exits(1));
+}
+
+/// A connection string where a host is wanted, a key where its name is: what a shell makes of `$HUB` and `env:$KEY`.
+#[test]
+fn slips_of_the_command_line_are_not_repeated() {
+    let work = Workplace::new(
+        "[target]\nkind = \"mqtt\"\nhost = \"localhost\"\n[fleet.a]\ndevices = 1\n[[phase]]\nname = \"p\"\nduration = \"1s\"\n",
+    );
+    let scenario = work.scenario();
+    let scenario = path(&scenario);
+    let out = work.out();
+    let out = path(&out);
+    let padded = STANDARD.encode(&plain(2)[..32]);
+    for key in [&key(1), &padded] {
+        let string = format!("HostName=h;DeviceId=d;SharedAccessKey={key}");
+        let token = format!("SharedAccessSignature sr=h&sig={key}&se=4000000000");
+        let set = format!("target.host={string}");
+        let [env, file, decode] = [format!("env:{key}"), format!("file:{key}"), format!("env:{token}")];
+        let lines: &[(&[&str], i32)] = &[
+            (&["run", scenario, "--out", out, "--target", &string], 2),
+            (&["run", scenario, "--out", out, "--set", &set], 104),
+            (&["run", scenario, "--out", out, "--trace", &string], 2),
+            (&["run", &string], 104),
+            (&["check", scenario, "--target", &string], 2),
+            (&["check", scenario, "--target", &format!("h:{key}")], 2),
+            (&["check", scenario, "--target", &format!("[{key}")], 2),
+            (&["check", scenario, "--seed", &string], 2),
+            (&["doctor", "--target", &string], 2),
+            (&["doctor", &string], 2),
+            (&["emulator", "--host", &string], 2),
+            (&["emulator", "--listen", &string], 2),
+            (&["emulator", "--group-key", &env], 2),
+            (&["emulator", "--group-key", &file], 1),
+            (&["emulator", "--group-key", &string], 2),
+            (&["token", "--host", &string, "--device", "d", "--key", "env:KEY"], 2),
+            (&["token", "--host", "h", "--device", &string, "--key", "env:KEY"], 2),
+            (&["token", "--host", "h", "--device", "d", "--key", &env], 2),
+            (&["token", "--host", "h", "--device", "d", "--key", &file], 1),
+            (&["token", "--host", "h", "--device", "d", "--group-key", &env], 2),
+            (&["token", "--host", "h", "--policy", "p", "--key", &string], 2),
+            (&["token", "--decode", &decode], 2),
+            (&["token", "--decode", &token], 2),
+            (&["certs", "--name", &string, "--out", out], 2),
+            (&["report", &string], 1),
+            (&["report", &string, "--format", &string], 2),
+            (&["schema", &string], 2),
+            (&["completions", &string], 2),
+            (&["man", &string], 2),
+            (&[&string], 2),
+        ];
+        for (arguments, code) in lines {
+            let finished = loud(arguments, &[("KEY", key)], "");
+            clean_words(&format!("{arguments:?}"), finished.exits(*code));
+        }
+    }
+}
+
+#[test]
+fn a_connection_string_for_a_host_is_told_what_to_give() {
+    let scenario = "[target]\nkind = \"mqtt\"\nhost = \"${env.HUB}\"\n[fleet.a]\ndevices = 1\n[[phase]]\nname = \"p\"\nduration = \"1s\"\n";
+    let work = Workplace::new(scenario);
+    let scenario = work.scenario();
+    let hub = format!("HostName=h;DeviceId=d;SharedAccessKey={}", key(1));
+    let advice = "give the host alone (what follows HostName=)";
+    let located = loud(&["check", path(&scenario)], &[("HUB", &hub)], "");
+    clean_words("in a scenario", located.exits(104));
+    for part in ["scenario.toml:3:8: target.host: ", advice] {
+        assert!(located.stderr.contains(part), "{part}: {}", located.stderr);
+    }
+    let typed = loud(&["check", path(&scenario), "--target", &hub], &[("HUB", "h")], "");
+    assert!(typed.exits(2).stderr.contains(advice), "{}", typed.stderr);
 }
 
 /// A plan with a marked secret of every kind that the target takes, and its device files.
