@@ -20,8 +20,8 @@ pub trait Machine {
     /// Why the endpoint cannot go on with this connection. The link drops the socket and returns it.
     type Error;
 
-    /// Consumes whole frames from `input` and leaves a partial one, and all that it does not want yet: as long as
-    /// [`wants_input`](Machine::wants_input) is false it is not called, and then with what it left.
+    /// Consumes whole frames from `input` and leaves a partial one. What it does not want yet it leaves too: it is called again with
+    /// that, and before anything more is read, once [`wants_input`](Machine::wants_input) is true.
     ///
     /// # Errors
     /// The peer broke the protocol.

@@ -96,9 +96,10 @@ mod tests {
     use crate::link::tls_tests::soon;
     use crate::link::{Culprit, Endpoint, Step, dial};
     use nix::errno::Errno;
+    use std::cell::Cell;
     use std::rc::Rc;
-    use std::sync::Mutex;
     use std::sync::atomic::{AtomicU32, Ordering};
+    use tokio::sync::Mutex;
 
     fn endpoint(host: &str, port: u16) -> Endpoint {
         Endpoint { host: host.to_owned(), port, ..Endpoint::default() }
@@ -107,29 +108,31 @@ mod tests {
     #[tokio::test(flavor = "local")]
     async fn all_who_ask_at_once_are_answered_by_one_lookup() {
         static LOOKUPS: AtomicU32 = AtomicU32::new(0);
-        static GATE: Mutex<()> = Mutex::new(());
+        static GATE: Mutex<()> = Mutex::const_new(());
         let resolver = Rc::new(Resolver::new(|_, port| {
             LOOKUPS.fetch_add(1, Ordering::SeqCst);
-            drop(GATE.lock());
+            drop(GATE.blocking_lock());
             Ok(vec![SocketAddr::from(([127, 0, 0, 1], port))])
         }));
-        let gate = GATE.lock().unwrap();
+        let asked = Rc::new(Cell::new(0));
         let ask = |port| {
-            let resolver = Rc::clone(&resolver);
-            tokio::task::spawn_local(async move { resolver.resolve("hub", port).await.unwrap() })
+            let (resolver, asked) = (Rc::clone(&resolver), Rc::clone(&asked));
+            tokio::task::spawn_local(async move {
+                asked.set(asked.get() + 1);
+                resolver.resolve("hub", port).await.unwrap()
+            })
         };
-        let asked: Vec<_> = (0..500).map(|_| ask(1)).collect();
-        // A turn for each of them.
-        while LOOKUPS.load(Ordering::SeqCst) == 0 {
+        let gate = GATE.lock().await;
+        let mut asking: Vec<_> = (0..500).map(|_| ask(1)).collect();
+        while asked.get() < asking.len() {
             tokio::task::yield_now().await;
         }
-        let late = ask(1);
-        tokio::task::yield_now().await;
-        late.abort();
+        // The one who began it may go.
+        asking.remove(0).abort();
         drop(gate);
         let mut answered = Vec::new();
-        for asked in asked {
-            answered.push(asked.await.unwrap());
+        for asking in asking {
+            answered.push(asking.await.unwrap());
         }
         assert_eq!(LOOKUPS.load(Ordering::SeqCst), 1);
         assert!(answered.iter().all(|answer| answer.at == answered[0].at));
@@ -142,11 +145,11 @@ mod tests {
     #[tokio::test]
     async fn a_lookup_without_an_answer_times_out_and_is_not_begun_again_meanwhile() {
         static LOOKUPS: AtomicU32 = AtomicU32::new(0);
-        static GATE: Mutex<()> = Mutex::new(());
-        let gate = GATE.lock().unwrap();
+        static GATE: Mutex<()> = Mutex::const_new(());
+        let gate = GATE.lock().await;
         let resolver = Resolver::new(|_, _| {
             LOOKUPS.fetch_add(1, Ordering::SeqCst);
-            drop(GATE.lock());
+            drop(GATE.blocking_lock());
             Ok(Vec::new())
         });
         for _ in 0..3 {
