@@ -3,24 +3,27 @@
 
 use super::{AppError, Env, cost, environment};
 use crate::plan::{Plan, TargetKind};
+use crate::units::Percent;
 use std::io::Write;
 
 /// The share of one S1 unit's day above which is asked.
 const SHARE_ASKED: f64 = 0.25;
 
-/// Goes on when the hub bills nothing, when it is little, or when a person or `--yes` says so.
+/// Goes on when the hub bills nothing, when it is little, or when a person or `--yes` says so. What it costs is told here only if
+/// it was not before: to whoever wants it `quiet`.
 ///
 /// # Errors
 /// The answer was no, or there is nobody to ask.
-pub(super) async fn given(plan: &Plan, yes: bool, env: &mut Env) -> Result<(), AppError> {
+pub(super) async fn given(plan: &Plan, yes: bool, quiet: bool, env: &mut Env) -> Result<(), AppError> {
     if yes || !bills(plan) || cost::share(plan) <= SHARE_ASKED {
         return Ok(());
     }
-    let cost = cost::line(plan);
+    let asked = Percent::from_fraction(SHARE_ASKED);
+    let cost =
+        if quiet { cost::line(plan) } else { format!("takes more than {asked} of one S1 unit's day\n") };
     let Some(answer) = env.answer else {
         return Err(AppError::Usage(format!(
-            "this run {}  to allow that, say --yes; or make the run shorter, or its fleets smaller",
-            cost
+            "this run {cost}  to allow that, say --yes; or make the run shorter, or its fleets smaller"
         )));
     };
     write!(env.err, "this run {cost}go on? [y/N] ")
@@ -45,14 +48,18 @@ pub(super) fn bills(plan: &Plan) -> bool {
 mod tests {
     use super::*;
     use crate::scenario::Input;
+    use std::io::{Read as _, Seek as _};
+
+    type Answer = Option<fn() -> std::io::Result<String>>;
 
     /// What comes of a plan that needs so many devices, if a person answers so.
-    fn asked(
-        host: &str,
-        devices: u32,
-        yes: bool,
-        answer: Option<fn() -> std::io::Result<String>>,
-    ) -> Result<(), AppError> {
+    fn asked(host: &str, devices: u32, yes: bool, answer: Answer) -> Result<(), AppError> {
+        let (_sender, interrupts) = tokio::sync::watch::channel(0);
+        let env = Env { answer, err: Box::new(std::io::sink()), ..Env::of_process(interrupts) };
+        ask(host, devices, [yes, false], env)
+    }
+
+    fn ask(host: &str, devices: u32, [yes, quiet]: [bool; 2], mut env: Env) -> Result<(), AppError> {
         let text = format!(
             "[target]\nkind = \"iot-hub\"\nhost = \"{host}\"\n[fleet.a]\ndevices = {devices}\n\
              auth = {{ kind = \"sas\", group_key = \"${{env.KEY}}\" }}\n[[fleet.a.send]]\nevery = \"1s\"\npayload = \"x\"\n\
@@ -67,10 +74,8 @@ mod tests {
             files: &crate::scenario::no_files,
         };
         let plan = crate::plan::load(&input, &mut rand::rng()).unwrap();
-        let (_sender, interrupts) = tokio::sync::watch::channel(0);
-        let mut env = Env { answer, err: Box::new(std::io::sink()), ..Env::of_process(interrupts) };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(given(&plan, yes, &mut env))
+        runtime.block_on(given(&plan, yes, quiet, &mut env))
     }
 
     #[test]
@@ -84,5 +89,22 @@ mod tests {
         assert!(asked(hub, 1_010, false, Some(|| Ok("Y\n".to_owned()))).is_ok());
         assert!(matches!(asked(hub, 1_010, false, Some(|| Ok("\n".to_owned()))), Err(AppError::Declined)));
         assert!(asked("localhost", 100_000, false, None).is_ok(), "nobody pays for that");
+    }
+
+    #[test]
+    fn the_question_tells_the_cost_only_to_whoever_was_not_told_before() {
+        let question = |quiet| {
+            let mut said = tempfile::tempfile().unwrap();
+            let (_sender, interrupts) = tokio::sync::watch::channel(0);
+            let err = Box::new(said.try_clone().unwrap());
+            let env = Env { answer: Some(|| Ok("y\n".to_owned())), err, ..Env::of_process(interrupts) };
+            ask("hub.example", 1_200, [false, quiet], env).unwrap();
+            let mut text = String::new();
+            said.rewind().and_then(|()| said.read_to_string(&mut text)).unwrap();
+            text
+        };
+        assert_eq!(question(false), "this run takes more than 25% of one S1 unit's day\ngo on? [y/N] ");
+        let told = "this run sends about 120,000 billed messages, 30.0% of one S1 unit's day\ngo on? [y/N] ";
+        assert_eq!(question(true), told);
     }
 }

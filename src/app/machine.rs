@@ -10,6 +10,11 @@ pub(super) fn ephemeral_ports() -> Option<(u64, u64)> {
     Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }
 
+/// The most descriptors that the hard limit of a process can be raised to.
+pub(super) fn descriptors_max() -> Option<u64> {
+    read_to_string("/proc/sys/fs/nr_open").ok()?.trim().parse().ok()
+}
+
 /// Bytes that this process may still take: the machine's, or what its container leaves.
 pub(super) fn memory_available() -> Option<u64> {
     let machine = available(&read_to_string("/proc/meminfo").ok()?)?;

@@ -7,20 +7,32 @@ use crate::result::{self, model};
 use std::path::{Path, PathBuf};
 
 /// Writes the result, prints the summary and returns the exit code: the verdict's, or that of a folder that failed.
-pub(super) fn conclude(out: &Path, env: &mut Env, mut result: model::RunResult) -> Result<u8, AppError> {
+pub(super) fn conclude(out: &Path, env: &mut Env, result: model::RunResult) -> Result<u8, AppError> {
+    conclude_with(out, &std::env::temp_dir(), env, result)
+}
+
+fn conclude_with(
+    out: &Path,
+    elsewhere: &Path,
+    env: &mut Env,
+    mut result: model::RunResult,
+) -> Result<u8, AppError> {
     let written = match keep(out, &mut result) {
         Ok(json) => Ok((json, None)),
-        Err(error) => {
-            let elsewhere = std::env::temp_dir();
-            keep(&elsewhere, &mut result).map(|json| (json, Some(error)))
-        }
+        Err(first) => match keep(elsewhere, &mut result) {
+            Ok(json) => Ok((json, Some(first))),
+            Err(second) => Err(AppError::Environment(format!(
+                "{first}\n  {second}\n  the result is lost, but for the summary above"
+            ))),
+        },
     };
     let summary = report::text(&result, true);
     let (json, moved) = match written {
         Ok(written) => written,
-        Err(error) => {
-            print(env, &summary)?;
-            return Err(error);
+        Err(lost) => {
+            // Whether or not there is still somebody to read it.
+            drop(print(env, &summary));
+            return Err(lost);
         }
     };
     // The file is safe by now: a page that fails costs the page.
@@ -28,15 +40,24 @@ pub(super) fn conclude(out: &Path, env: &mut Env, mut result: model::RunResult) 
     let page = page(&html, &result);
     let shown = if page.is_ok() { format!("{}\n", html.display()) } else { String::new() };
     print(env, &format!("{summary}\n{}\n{shown}", json.display()))?;
-    if let Some(error) = moved {
-        return Err(AppError::Environment(format!("{error}\n  the result is in {} instead", json.display())));
+    let page = page.map_err(|error| {
+        let (json, html) = (json.display(), html.display());
+        let again = format!("hubstorm report {json} --format html --out {html}");
+        AppError::Environment(format!("{error}\n  the result is in {json}; to make the page again:  {again}"))
+    });
+    match (moved, page) {
+        (None, page) => page.map(|()| result.verdict.exit_code),
+        (Some(error), Ok(())) => {
+            let json = json.display();
+            Err(AppError::Environment(format!("{error}\n  the result is in {json} instead")))
+        }
+        (Some(error), Err(page)) => Err(AppError::Environment(format!("{error}\n  {page}"))),
     }
-    page.map(|()| result.verdict.exit_code)
 }
 
 fn page(path: &Path, result: &model::RunResult) -> Result<(), AppError> {
     let page = report::html(result).map_err(|error| environment("cannot render the report", &error))?;
-    std::fs::write(path, page)
+    result::replace(path, page.as_bytes())
         .map_err(|error| environment(&format!("cannot write {}", path.display()), &error))
 }
 

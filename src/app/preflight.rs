@@ -2,7 +2,7 @@
 //! refusal names the number needed and the command that gives it.
 
 use super::AppError;
-use super::machine::{ephemeral_ports, memory_available};
+use super::machine::{descriptors_max, ephemeral_ports, memory_available};
 use crate::fleet::raise_descriptor_limit;
 use crate::link::{self, Endpoint};
 use crate::plan::{Needs, Plan, Target};
@@ -10,6 +10,10 @@ use crate::units::human_bytes;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::Path;
+
+/// The widest range that the system's own services leave to connections.
+const PORT_FIRST: u64 = 1_024;
+const PORT_LAST: u64 = 65_535;
 
 /// What a common result and its page take; a longer run's take more.
 const RESULT_BYTES: usize = 1024 * 1024;
@@ -63,11 +67,36 @@ struct Offer {
     last: u64,
     /// Pairs of a source and a target address; each has the whole range.
     pairs: u64,
+    /// Source addresses: those that are listed, or the one that the system takes.
+    sources: u64,
+    /// Towards the built-in hub there is but that one.
+    embedded: bool,
 }
 
 impl Offer {
     fn ports(self) -> u64 {
         (self.last + 1).saturating_sub(self.first).saturating_mul(self.pairs)
+    }
+
+    /// What can be done about it, a line for each way; only what would be enough.
+    fn ways_to(self, needed: u64) -> String {
+        let widest = Offer { first: PORT_FIRST, last: PORT_LAST, ..self };
+        let widen = (widest.ports() >= needed.max(self.ports() + 1)).then(|| {
+            format!("widen the range (as root):  sysctl -w net.ipv4.ip_local_port_range=\"{PORT_FIRST} {PORT_LAST}\"")
+        });
+        let addresses = needed.div_ceil((self.ports() / self.sources.max(1)).max(1));
+        let list = if self.embedded {
+            format!(
+                "start a hub by hand (hubstorm emulator --help) and name it in [target], with at least {addresses} source_ips: \
+                 [\"127.0.0.1\", \"127.0.0.2\", ..]"
+            )
+        } else {
+            format!(
+                "give this machine more addresses and list at least {addresses}:  [target] source_ips = [\"10.0.0.2\", \"10.0.0.3\", \
+                 ..]"
+            )
+        };
+        widen.into_iter().chain([list]).map(|way| format!("  {way}\n")).collect()
     }
 }
 
@@ -85,8 +114,9 @@ impl fmt::Display for Offer {
 async fn offered(plan: &Plan, needed: u64) -> Option<Offer> {
     let (first, last) = ephemeral_ports()?;
     let Target { host, port, source_ips, .. } = &plan.target;
-    let offer = Offer { first, last, pairs: source_ips.len().max(1) as u64 };
-    if needed <= offer.ports() || plan.emulator.is_some() {
+    let sources = source_ips.len().max(1) as u64;
+    let offer = Offer { first, last, pairs: sources, sources, embedded: plan.emulator.is_some() };
+    if needed <= offer.ports() || offer.embedded {
         return Some(offer);
     }
     let endpoint =
@@ -104,11 +134,11 @@ fn resting(needs: &Needs, offer: &Offer) -> Option<String> {
     (ports(needs.ports, offer).is_ok() && ports(together, offer).is_err()).then(|| {
         format!(
             "warning: up to {} local ports may rest for a minute after their devices renewed or left, beside {} in use; the \
-             system offers {offer}\n  \
-             widen the range (as root):  sysctl -w net.ipv4.ip_local_port_range=\"1024 65535\"\n  \
-             or give this machine more addresses ([target] source_ips), renew less often (ttl), or let devices come and go more \
-             slowly\n",
-            needs.ports_closing, needs.ports,
+             system offers {offer}; any of these helps:\n{}  \
+             use fewer devices, renew less often (ttl), or let devices come and go more slowly\n",
+            needs.ports_closing,
+            needs.ports,
+            offer.ways_to(together),
         )
     })
 }
@@ -122,9 +152,15 @@ fn descriptors(needed: u64, limit: u64) -> Result<(), AppError> {
 
 /// How many open files are wanted and there are, and what to do.
 pub(super) fn more_descriptors(needed: u64, limit: u64) -> String {
+    let first = match descriptors_max() {
+        Some(most) if most < needed => {
+            format!("first let a process have so many (as root):  sysctl -w fs.nr_open={needed}\n  ")
+        }
+        _ => String::new(),
+    };
     format!(
         "{needed} open files and this process may have {limit}\n  \
-         raise the hard limit in the shell that starts hubstorm (as root):  ulimit -Hn {needed} && ulimit -n {needed}\n  \
+         {first}raise the hard limit in the shell that starts hubstorm (as root):  ulimit -Hn {needed} && ulimit -n {needed}\n  \
          or for good in /etc/security/limits.conf:  * hard nofile {needed}"
     )
 }
@@ -134,10 +170,10 @@ fn ports(needed: u64, offer: &Offer) -> Result<(), AppError> {
         return Ok(());
     }
     Err(AppError::Environment(format!(
-        "this plan needs {needed} local ports towards the target and the system offers {offer}\n  \
-         widen the range (as root):  sysctl -w net.ipv4.ip_local_port_range=\"1024 65535\"\n  \
-         or give this machine more addresses and list them:  [target] source_ips = [\"10.0.0.2\", \"10.0.0.3\"]\n  \
-         or use fewer devices"
+        "this plan needs {needed} local ports towards the target and the system offers {offer}; any of these helps:\n{}  \
+         use {} devices or fewer",
+        offer.ways_to(needed),
+        offer.ports()
     )))
 }
 
@@ -173,7 +209,7 @@ mod tests {
     use super::*;
 
     fn offer(pairs: u64) -> Offer {
-        Offer { first: 32_768, last: 60_999, pairs }
+        Offer { first: 32_768, last: 60_999, pairs, sources: pairs, embedded: false }
     }
 
     #[test]
@@ -181,6 +217,10 @@ mod tests {
         assert!(descriptors(1_000, 1_024).is_ok());
         let message = descriptors(50_000, 20_000).unwrap_err().to_string();
         assert!(message.contains("50000") && message.contains("ulimit -n 50000"), "{message}");
+        assert!(!message.contains("nr_open"), "{message}");
+        // The kernel's own bound is about a million by default; 2^31 is above what it can be set to.
+        let message = descriptors(1 << 31, 20_000).unwrap_err().to_string();
+        assert!(message.contains("sysctl -w fs.nr_open=2147483648"), "{message}");
     }
 
     #[test]
@@ -196,6 +236,29 @@ mod tests {
         assert!(ports(3 * 28_232, &offer(3)).is_ok());
         let message = ports(3 * 28_232 + 1, &offer(3)).unwrap_err().to_string();
         assert!(message.contains("offers 84696 (32768 to 60999, 3 times"), "{message}");
+    }
+
+    #[test]
+    fn only_what_would_be_enough_is_advised() {
+        let widen = "ip_local_port_range=\"1024 65535\"";
+        let advised = |needed, offer: Offer| ports(needed, &offer).unwrap_err().to_string();
+        let message = advised(64_512, offer(1));
+        assert!(message.contains(widen) && message.contains("at least 3:"), "{message}");
+        let message = advised(64_513, offer(1));
+        assert!(!message.contains(widen), "the widest range is not enough: {message}");
+        let wide = Offer { first: 1_024, last: 65_535, ..offer(2) };
+        let message = advised(1_000_000, wide);
+        assert!(!message.contains(widen) && message.contains("list at least 16:"), "{message}");
+        assert!(message.contains("use 129024 devices or fewer"), "{message}");
+        // Two target addresses halve what each source must give.
+        let message = advised(1_000_000, Offer { pairs: 2, sources: 1, ..wide });
+        assert!(message.contains("list at least 8:"), "{message}");
+        let message = advised(1_000_000, Offer { embedded: true, ..offer(1) });
+        assert!(
+            message.contains("hubstorm emulator") && message.contains("at least 36 source_ips"),
+            "{message}"
+        );
+        assert!(!message.contains("10.0.0.2"), "the built-in hub has no [target]: {message}");
     }
 
     #[tokio::test]

@@ -40,7 +40,7 @@ pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
     say(env, args.quiet, &announce(&plan, &endpoint, workers).await);
 
     let interrupts = env.interrupts.clone();
-    unless_interrupted(&interrupts, consent::given(&plan, args.yes, env)).await?;
+    unless_interrupted(&interrupts, consent::given(&plan, args.yes, args.quiet, env)).await?;
     // Load that stays on this machine needs no canary: nobody else pays for its mistakes.
     if !plan.target.is_loopback() {
         unless_interrupted(&env.interrupts, canary::fly(&plan, &endpoint)).await?;

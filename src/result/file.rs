@@ -68,8 +68,11 @@ pub fn write(path: &Path, result: &RunResult) -> Result<(), FileError> {
     written.map_err(|source| FileError::Io { doing: "write", path: path.to_owned(), source })
 }
 
-/// Puts `bytes` in the place of `path`, atomically where the file system can.
-fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+/// Puts `bytes` in the place of `path`, whole or not at all, and atomically where the file system can.
+///
+/// # Errors
+/// The folder cannot be made, or the file not be written; nothing is left of it then.
+pub fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder)?;
     let name = path.file_name().ok_or(std::io::ErrorKind::InvalidFilename)?;

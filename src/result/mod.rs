@@ -10,5 +10,5 @@ pub mod histogram;
 pub mod model;
 
 pub use build::{Names, errors, fleets, meters, operations, series};
-pub use file::{FileError, read, schema, write};
+pub use file::{FileError, read, replace, schema, write};
 pub use histogram::{DecodeError, decode, histogram, latency};

@@ -257,4 +257,8 @@ fn a_run_that_costs_much_is_not_started_without_a_yes() {
         assert!(finished.stderr.contains(part), "{part}: {}", finished.stderr);
     }
     assert!(work.outputs("json").is_empty());
+    let quiet = work.run_command().arg("--quiet").output().expect("the program was built");
+    for stderr in [finished.stderr.as_str(), &String::from_utf8_lossy(&quiet.stderr)] {
+        assert_eq!(stderr.matches("billed messages").count(), 1, "what it costs is told once: {stderr}");
+    }
 }

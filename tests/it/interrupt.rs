@@ -1,16 +1,18 @@
 //! Whatever ends a run early, the result is written, says what happened, and the exit code is right: Ctrl-C once and twice,
-//! SIGTERM, a terminal or a reader that goes away, a folder that fails. (A worker that panics is in `fleet`'s own tests, a
-//! hub that dies in `fleet` here, Ctrl-C before the load in `app::run`'s, and Ctrl-C under full load in `cli`.)
+//! SIGTERM, a terminal or a reader that goes away, a folder that fails, a disk that is full. docs/reliability.md has the table. (A
+//! worker that panics is in `app::outcome`'s own tests, a hub that dies in `fleet` here, Ctrl-C before the load in `app::run`'s,
+//! and Ctrl-C under full load in `cli`.)
 
 use crate::support::address::own_address;
-use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, hubstorm, totals};
+use crate::support::hubstorm::{Finished, Running, WIDE_VALIDITY, Workplace, all_ok, hubstorm, totals};
 use crate::support::mosquitto::Mosquitto;
 use crate::support::proxy::Proxy;
 use hubstorm::link::listen;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
-use std::process::{Child, Stdio};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 const PASSWORD: &str = "interrupted";
@@ -53,10 +55,14 @@ const SHORT: &str = "[[phase]]\nname = \"short\"\nduration = \"3s\"";
 
 /// The result says that it was interrupted, and every operation found its end.
 fn is_partial(work: &Workplace) {
+    is_interrupted(work);
+    assert_eq!(work.outputs("html").len(), 1);
+}
+
+fn is_interrupted(work: &Workplace) {
     let result = work.result();
     assert!(!result.run.complete);
     assert_eq!(result.verdict.exit_code, 105);
-    assert_eq!(work.outputs("html").len(), 1);
     assert!(result.verdict.reasons.iter().any(|reason| reason.contains("interrupted")));
 }
 
@@ -73,6 +79,24 @@ fn ctrl_c_once_in_the_ramp() {
 }
 
 #[test]
+fn ctrl_c_twice_in_the_ramp() {
+    let broker = broker();
+    let proxy = Proxy::start(own_address(), broker.plain());
+    let work = work(&broker, &proxy, RAMP);
+    let running = work.start();
+    proxy.wait_for_upstream_bytes(500);
+    // Now acks are waited for that do not come: the first Ctrl-C does not end it.
+    proxy.freeze_for(Duration::from_secs(3_600));
+    proxy.wait_until_it_holds();
+    let finished = running.interrupt_until_it_ends(Duration::from_millis(500));
+    finished.exits(105);
+    assert!(finished.stderr.contains("interrupted again: stopping now"), "{}", finished.stderr);
+    is_partial(&work);
+    let (_, outcomes) = totals(&work.result(), "publish");
+    assert!(outcomes.get("unfinished").is_some_and(|count| *count > 0), "{outcomes:?}");
+}
+
+#[test]
 fn ctrl_c_twice_while_connects_are_not_answered() {
     let broker = broker();
     let proxy = Proxy::start(own_address(), broker.plain());
@@ -84,6 +108,25 @@ fn ctrl_c_twice_while_connects_are_not_answered() {
     is_partial(&work);
     let (due, outcomes) = totals(&work.result(), "connect");
     assert_eq!(outcomes.get("unfinished"), Some(&due), "{outcomes:?}");
+}
+
+/// There is nothing left to stop: acks are waited for as before, and the run is whole.
+#[test]
+fn ctrl_c_once_in_the_drain_changes_nothing() {
+    let broker = broker();
+    let proxy = Proxy::start(own_address(), broker.plain());
+    let work = work(&broker, &proxy, SHORT);
+    let mut running = work.start();
+    proxy.wait_for_upstream_bytes(500);
+    proxy.freeze_for(Duration::from_secs(3_600));
+    running.says("drain");
+    running.interrupt();
+    running.says("interrupted: draining");
+    proxy.thaw();
+    running.wait().exits(0);
+    let result = work.result();
+    assert!(result.run.complete);
+    all_ok(&result, "publish");
 }
 
 #[test]
@@ -100,8 +143,7 @@ fn ctrl_c_twice_in_the_drain() {
 }
 
 /// The canary flies before load that leaves this machine; as far as the name tells, this one does.
-#[test]
-fn ctrl_c_while_the_canary_waits_for_its_connack() {
+fn interrupt_the_canary(times: usize) {
     // "0.0.0.0" is this machine, and not written as such.
     let silent = listen::bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
     silent.set_nonblocking(false).expect("it is ours");
@@ -112,10 +154,21 @@ fn ctrl_c_while_the_canary_waits_for_its_connack() {
     ));
     let running = work.start();
     let _canary = silent.accept().expect("the canary comes");
-    running.interrupt();
+    (0..times).for_each(|_| running.interrupt());
     let finished = running.wait();
     finished.exits(105);
+    assert!(finished.stderr.contains("nothing was measured"), "{}", finished.stderr);
     assert!(work.outputs("json").is_empty(), "nothing was measured");
+}
+
+#[test]
+fn ctrl_c_once_while_the_canary_waits_for_its_connack() {
+    interrupt_the_canary(1);
+}
+
+#[test]
+fn ctrl_c_twice_while_the_canary_waits_for_its_connack() {
+    interrupt_the_canary(2);
 }
 
 #[test]
@@ -184,14 +237,147 @@ fn a_folder_that_fails_after_the_load_moves_the_result_elsewhere() {
     assert!(finished.stdout.contains("INTERRUPTED"), "the summary is shown: {}", finished.stdout);
 }
 
+/// Nobody writes there, not even root.
 #[test]
 fn a_read_only_folder_is_found_before_the_load() {
-    // Nobody writes there, not even root.
     let work = Workplace::new(&format!("[fleet.a]\ndevices = 1\n{STEADY}\n"));
     let scenario = work.scenario();
-    let finished = hubstorm(&["run", scenario.to_str().expect("a plain path"), "--out", "/proc/hubstorm"]);
+    for (folder, what) in [
+        ("/proc/hubstorm", "cannot make the output folder /proc/hubstorm"),
+        ("/proc", "cannot write to the output folder /proc:"),
+    ] {
+        let finished = hubstorm(&["run", scenario.to_str().expect("a plain path"), "--out", folder]);
+        finished.exits(1);
+        for part in [what, "name another folder with --out"] {
+            assert!(finished.stderr.contains(part), "{part}: {}", finished.stderr);
+        }
+        assert!(!finished.stderr.contains("1 phase"), "it was not announced: {}", finished.stderr);
+    }
+}
+
+/// Starts it where a file that grows too large is an error and not the end: the kernel's signal is ignored, as the kernel passes
+/// it on to what a shell becomes.
+fn start_limited(work: &Workplace, limit: &str) -> Running {
+    let script = format!("trap '' XFSZ; {limit} exec \"$@\"");
+    work.start_under("sh", &["-c", &script, "sh"])
+}
+
+/// Of a run under way: no file may be larger from now on.
+fn limit_files_to(running: &Running, bytes: u64) {
+    let limited = Command::new("prlimit")
+        .args([format!("--pid={}", running.id()), format!("--fsize={bytes}")])
+        .status()
+        .expect("util-linux has prlimit");
+    assert!(limited.success());
+}
+
+fn files_in(folder: &Path) -> Vec<String> {
+    let files = fs::read_dir(folder).expect("it is there");
+    files.map(|file| file.expect("readable").file_name().to_string_lossy().into_owned()).collect()
+}
+
+#[test]
+fn a_disk_without_room_is_found_before_the_load() {
+    let work = Workplace::new(&format!("[fleet.a]\ndevices = 1\n{STEADY}\n"));
+    let finished = start_limited(&work, "ulimit -f 1;").wait();
     finished.exits(1);
-    for part in ["/proc/hubstorm", "name another folder with --out"] {
+    for part in ["cannot write to the output folder", "File too large", "free some space"] {
         assert!(finished.stderr.contains(part), "{part}: {}", finished.stderr);
     }
+    assert_eq!(files_in(&work.out()), [""; 0], "nothing stays");
+}
+
+/// A run of which nothing but the summary can be kept, or what `bytes` leave.
+fn filled_up_to(bytes: u64) -> (Workplace, tempfile::TempDir, Finished) {
+    let broker = broker();
+    let proxy = Proxy::start(own_address(), broker.plain());
+    let elsewhere = tempfile::tempdir().expect("a temporary folder");
+    let path = elsewhere.path().to_str().expect("a plain path");
+    let work = work(&broker, &proxy, STEADY).env("TMPDIR", path);
+    let running = start_limited(&work, "");
+    proxy.wait_for_upstream_bytes(1_000);
+    limit_files_to(&running, bytes);
+    running.interrupt();
+    let finished = running.wait();
+    finished.exits(1);
+    assert!(finished.stdout.contains("INTERRUPTED"), "the summary is shown: {}", finished.stdout);
+    (work, elsewhere, finished)
+}
+
+#[test]
+fn a_disk_that_fills_up_everywhere_leaves_the_summary_and_both_errors() {
+    let (work, elsewhere, finished) = filled_up_to(1);
+    assert_eq!(
+        (files_in(&work.out()), files_in(elsewhere.path())),
+        (vec![], vec![]),
+        "nothing half written stays"
+    );
+    let places =
+        [work.out(), elsewhere.path().to_owned()].map(|folder| format!("cannot write {}/", folder.display()));
+    for part in [places[0].as_str(), &places[1], "the result is lost"] {
+        assert!(finished.stderr.contains(part), "{part}: {}", finished.stderr);
+    }
+}
+
+/// The page is larger than the result of a short run.
+#[test]
+fn a_disk_too_full_for_the_page_costs_the_page_which_can_be_made_again() {
+    let (work, _elsewhere, finished) = filled_up_to(24 * 1024);
+    let [json] = &work.outputs("json")[..] else { panic!("the result is kept: {}", finished.stderr) };
+    assert_eq!(files_in(&work.out()).len(), 1, "no half page stays: {:?}", files_in(&work.out()));
+    is_interrupted(&work);
+    let (json, html) = (json.display().to_string(), json.with_extension("html").display().to_string());
+    let again = format!("hubstorm report {json} --format html --out {html}");
+    for part in [format!("cannot write {html}"), again] {
+        assert!(finished.stderr.contains(&part), "{part}: {}", finished.stderr);
+    }
+    hubstorm(&["report", &json, "--format", "html", "--out", &html]).exits(0);
+}
+
+/// A file system of its own, as small as that, where the run's output goes; `None` where this machine forbids it.
+fn start_on_a_small_disk(work: &Workplace, bytes: u64) -> Option<Running> {
+    fs::create_dir(work.out()).expect("the workplace is ours");
+    let unshare = |script: &str| ["-rm".to_owned(), "sh".into(), "-c".into(), script.to_owned(), "sh".into()];
+    let mount = format!("mount -t tmpfs -o size={bytes} tmpfs '{}'", work.out().display());
+    let may = Command::new("unshare").args(unshare(&mount)).output();
+    if !may.is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: this machine allows no file system of one's own");
+        return None;
+    }
+    let arguments = unshare(&format!("{mount} && exec \"$@\""));
+    Some(work.start_under("unshare", &arguments.each_ref().map(String::as_str)))
+}
+
+#[test]
+fn a_small_disk_is_found_before_the_load() {
+    let work = Workplace::new(&format!("[fleet.a]\ndevices = 1\n{STEADY}\n"));
+    let Some(running) = start_on_a_small_disk(&work, 512 * 1024) else { return };
+    let finished = running.wait();
+    finished.exits(1);
+    for part in ["cannot write to the output folder", "No space left on device", "free some space"] {
+        assert!(finished.stderr.contains(part), "{part}: {}", finished.stderr);
+    }
+}
+
+#[test]
+fn a_disk_that_fills_up_after_the_load_began_moves_the_result_elsewhere() {
+    let broker = broker();
+    let proxy = Proxy::start(own_address(), broker.plain());
+    let elsewhere = tempfile::tempdir().expect("a temporary folder");
+    let path = elsewhere.path().to_str().expect("a plain path");
+    let work = work(&broker, &proxy, STEADY).env("TMPDIR", path);
+    let Some(running) = start_on_a_small_disk(&work, 2 * 1024 * 1024) else { return };
+    proxy.wait_for_upstream_bytes(1_000);
+    // As the run sees it; nobody else does.
+    let seen = format!("/proc/{}/root{}/ballast", running.id(), work.out().display());
+    fs::write(seen, vec![0; 4 * 1024 * 1024]).expect_err("it is full then");
+    running.interrupt();
+    let finished = running.wait();
+    finished.exits(1);
+    for part in ["No space left on device", "the result is in", path] {
+        assert!(finished.stderr.contains(part), "{part}: {}", finished.stderr);
+    }
+    let json = files_in(elsewhere.path()).into_iter().find(|name| name.ends_with(".json")).expect("a result");
+    assert!(hubstorm::result::read(&elsewhere.path().join(json)).is_ok());
+    assert!(finished.stdout.contains("INTERRUPTED"), "the summary is shown: {}", finished.stdout);
 }

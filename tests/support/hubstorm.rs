@@ -106,7 +106,19 @@ impl Workplace {
 
     /// `run SCENARIO --out DIR`, in a process group of its own, as a shell starts it.
     pub fn start(&self) -> Running {
-        let mut command = self.run_command();
+        self.spawn(self.run_command())
+    }
+
+    /// The same by way of another program, which ends by becoming the run: its own arguments go first.
+    pub fn start_under(&self, program: &str, arguments: &[&str]) -> Running {
+        let run = self.run_command();
+        let mut command = Command::new(program);
+        command.args(arguments).arg(run.get_program()).args(run.get_args()).stdin(Stdio::null());
+        command.envs(run.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        self.spawn(command)
+    }
+
+    fn spawn(&self, mut command: Command) -> Running {
         let child = command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         Running::new(child.expect("the program was built"))
     }

@@ -78,6 +78,12 @@ impl Proxy {
     pub fn freeze_for(&self, duration: Duration) {
         self.shared.lock().frozen_until = Some(now() + duration);
     }
+
+    /// Ends a freeze before its time.
+    pub fn thaw(&self) {
+        self.shared.lock().frozen_until = None;
+        self.shared.changed.notify_all();
+    }
 }
 
 impl Shared {
