@@ -318,7 +318,7 @@ fn whole(count: f64) -> String {
 }
 
 fn write_needs(out: &mut String, plan: &Plan) -> fmt::Result {
-    let Needs { descriptors, ports, ports_closing, memory_bytes } = plan.needs();
+    let Needs { descriptors, ports, ports_closing, memory_bytes, memory_max_bytes } = plan.needs();
     let too = if plan.emulator.is_some() { ", and as many for the built-in hub" } else { "" };
     writeln!(out, "\nneeds")?;
     writeln!(out, "  messages      about {}", whole(plan.planned_messages()))?;
@@ -340,7 +340,12 @@ fn write_needs(out: &mut String, plan: &Plan) -> fmt::Result {
         "  ports         {} ephemeral ports towards the target{closing}{sources}",
         human_count(ports)
     )?;
-    writeln!(out, "  memory        about {}", human_bytes(memory_bytes))
+    writeln!(
+        out,
+        "  memory        about {}, up to {} if the hub stops reading and acknowledging",
+        human_bytes(memory_bytes),
+        human_bytes(memory_max_bytes)
+    )
 }
 
 #[cfg(test)]

@@ -7,19 +7,10 @@ use crate::result::{self, model};
 use std::path::{Path, PathBuf};
 
 /// Writes the result, prints the summary and returns the exit code: the verdict's, or that of a folder that failed.
-pub(super) fn conclude(out: &Path, env: &mut Env, result: model::RunResult) -> Result<u8, AppError> {
-    conclude_with(out, &std::env::temp_dir(), env, result)
-}
-
-fn conclude_with(
-    out: &Path,
-    elsewhere: &Path,
-    env: &mut Env,
-    mut result: model::RunResult,
-) -> Result<u8, AppError> {
+pub(super) fn conclude(out: &Path, env: &mut Env, mut result: model::RunResult) -> Result<u8, AppError> {
     let written = match keep(out, &mut result) {
         Ok(json) => Ok((json, None)),
-        Err(first) => match keep(elsewhere, &mut result) {
+        Err(first) => match keep(&std::env::temp_dir(), &mut result) {
             Ok(json) => Ok((json, Some(first))),
             Err(second) => Err(AppError::Environment(format!(
                 "{first}\n  {second}\n  the result is lost, but for the summary above"
@@ -100,7 +91,71 @@ pub(super) fn run_id(file: &str, started: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::assemble;
     use super::*;
+    use crate::fleet::{self, Control};
+    use crate::link::{self, Endpoint};
+    use crate::policy::backoff::BackOff;
+    use std::sync::Arc;
+    use std::time::Duration;
+    use tokio::sync::watch;
+
+    /// A run of two workers, of which the second panics: it has a device that waits for ever, which no clock can hold.
+    async fn with_a_worker_that_panics() -> model::RunResult {
+        let text = "[target]\nkind = \"mqtt\"\nhost = \"127.0.0.1\"\nport = 9\ntls = false\n\
+                    [fleet.a]\ndevices = 1\n[fleet.b]\ndevices = 1\n\
+                    [[phase]]\nname = \"p\"\nduration = \"1h\"\n";
+        let input = crate::scenario::Input {
+            file: "panic.toml",
+            text,
+            overrides: &[],
+            env: &|_| None,
+            files: &crate::scenario::no_files,
+        };
+        let mut plan = crate::plan::load(&input, &mut rand::rng()).unwrap();
+        plan.fleets[1].reconnect = BackOff::Fixed { delay: Duration::MAX }.into();
+        // A port that was free a moment ago refuses.
+        let free = link::listen::bind("127.0.0.1:0".parse().unwrap()).unwrap().local_addr().unwrap();
+        let endpoint = Endpoint { host: free.ip().to_string(), port: free.port(), ..Endpoint::default() };
+        let (plan, workers) = (Arc::new(plan), 2);
+        let settings = fleet::Settings { workers, endpoint: Arc::new(endpoint), trace: None };
+        let (_control, controlled) = watch::channel(Control::Run);
+        let finished = fleet::run(plan.clone(), settings, None, controlled, |_, _| {}).await.unwrap();
+        assemble::result(&plan, finished, false, None, workers, &[])
+    }
+
+    fn env() -> Env {
+        let (_sender, interrupts) = watch::channel(0);
+        let (out, err) = (Box::new(std::io::sink()), Box::new(std::io::sink()));
+        Env { out, err, ..Env::of_process(interrupts) }
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_panics_costs_the_verdict_and_not_the_result() {
+        let folder = tempfile::tempdir().unwrap();
+        let result = with_a_worker_that_panics().await;
+        assert_eq!(conclude(folder.path(), &mut env(), result).unwrap(), 120);
+        let mut files: Vec<_> =
+            std::fs::read_dir(folder.path()).unwrap().map(|f| f.unwrap().path()).collect();
+        files.sort();
+        let [html, json] = &files[..] else { panic!("{files:?}") };
+        let written = result::read(json).unwrap();
+        assert!(!written.run.complete);
+        assert_eq!((written.verdict.status, written.verdict.exit_code), (model::Status::Invalid, 120));
+        let [reason, ..] = &written.verdict.reasons[..] else { panic!("{:?}", written.verdict) };
+        assert!(reason.contains("worker 1") && reason.contains("a defect of hubstorm"), "{reason}");
+        for face in [report::text(&written, false), std::fs::read_to_string(html).unwrap()] {
+            assert!(face.contains("worker 1 of the load generator ended unexpectedly"), "{face}");
+        }
+
+        // The page alone cannot be written.
+        std::fs::remove_file(html).and_then(|()| std::fs::create_dir(html)).unwrap();
+        std::fs::remove_file(json).unwrap();
+        let error = conclude(folder.path(), &mut env(), written).unwrap_err().to_string();
+        let again = format!("hubstorm report {} --format html --out {}", json.display(), html.display());
+        assert!(error.contains("cannot write") && error.contains(&again), "{error}");
+        assert!(result::read(json).is_ok() && std::fs::read_dir(folder.path()).unwrap().count() == 2);
+    }
 
     #[test]
     fn two_runs_of_one_second_keep_their_own_files() {

@@ -45,7 +45,7 @@ pub(super) async fn shortfalls(plan: &Plan) -> String {
     ];
     let lacking = lacking.into_iter().flatten().map(|error| format!("warning: {error}\n"));
     let resting = offer.and_then(|offer| resting(&needs, &offer));
-    let memory = memory_available().and_then(|available| memory(needs.memory_bytes, available));
+    let memory = memory_available().and_then(|available| memory(&needs, available));
     lacking.chain(resting).chain(memory).collect()
 }
 
@@ -178,15 +178,18 @@ fn ports(needed: u64, offer: &Offer) -> Result<(), AppError> {
 }
 
 /// Not enough memory is an estimate: warned of, never refused.
-fn memory(needed: u64, available: u64) -> Option<String> {
-    (needed > available).then(|| {
-        format!(
-            "warning: this plan needs about {} of memory and {} are available; use fewer devices, or split the run over \
-             several machines\n",
-            human_bytes(needed),
-            human_bytes(available)
-        )
-    })
+fn memory(needs: &Needs, available: u64) -> Option<String> {
+    let (about, most) = (needs.memory_bytes, needs.memory_max_bytes);
+    let [about, most] = [about, most].map(|bytes| (bytes > available).then(|| human_bytes(bytes)));
+    let (wants, fewer) = match (about, most) {
+        (Some(about), _) => (format!("needs about {about} of memory"), "fewer devices or smaller messages"),
+        (None, Some(most)) => (
+            format!("needs up to {most} of memory if the hub stops reading and acknowledging"),
+            "smaller messages, a lower in_flight or fewer devices",
+        ),
+        (None, None) => return None,
+    };
+    Some(format!("warning: this plan {wants}, and {} are available; use {fewer}\n", human_bytes(available)))
 }
 
 /// Makes the output folder now, and tries whether a result fits into it: a run must not end with nowhere to put one.
@@ -207,6 +210,9 @@ pub(super) fn output(folder: &Path) -> Result<(), AppError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const NEEDS: Needs =
+        Needs { descriptors: 0, ports: 0, ports_closing: 0, memory_bytes: 0, memory_max_bytes: 0 };
 
     fn offer(pairs: u64) -> Offer {
         Offer { first: 32_768, last: 60_999, pairs, sources: pairs, embedded: false }
@@ -284,14 +290,22 @@ mod tests {
 
     #[test]
     fn too_little_memory_is_warned_of() {
-        assert_eq!(memory(1 << 30, 1 << 30), None);
-        let warning = memory(3 << 30, 1 << 30).unwrap();
-        assert!(warning.contains("3.0 GiB") && warning.contains("1.0 GiB"), "{warning}");
+        let warning = |about: u64, most: u64| {
+            let [memory_bytes, memory_max_bytes] = [about << 30, most << 30];
+            memory(&Needs { memory_bytes, memory_max_bytes, ..NEEDS }, 2 << 30)
+        };
+        assert_eq!(warning(1, 2), None);
+        let at_worst = warning(1, 3).unwrap();
+        for part in ["up to 3.0 GiB", "if the hub stops", "2.0 GiB are available", "in_flight"] {
+            assert!(at_worst.contains(part), "{at_worst}");
+        }
+        let always = warning(3, 4).unwrap();
+        assert!(always.contains("about 3.0 GiB") && !always.contains("if the hub"), "{always}");
     }
 
     #[test]
     fn ports_that_rest_are_warned_of_and_never_refused() {
-        let needs = |ports_closing| Needs { descriptors: 0, ports: 20_000, ports_closing, memory_bytes: 0 };
+        let needs = |ports_closing| Needs { ports: 20_000, ports_closing, ..NEEDS };
         assert_eq!(resting(&needs(8_232), &offer(1)), None);
         assert_eq!(resting(&needs(8_233), &offer(2)), None);
         let warning = resting(&needs(8_233), &offer(1)).unwrap();

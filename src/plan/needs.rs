@@ -1,8 +1,11 @@
 //! What a plan needs of this machine: counted before anything starts, so that running out is an error up front
 //! and not a result that lies. Printed by `check`; held against the real limits by `app`.
 
+use super::payload::Payload;
+use super::template::Names;
 use super::token::TokenLife;
-use super::types::{FleetPlan, Plan};
+use super::types::{FleetPlan, Plan, Subscription};
+use crate::wire::QoS;
 use std::time::Duration;
 
 /// What a plan needs of this machine.
@@ -15,8 +18,10 @@ pub struct Needs {
     /// And those that may be closing meanwhile: devices that renew their tokens, or leave and come back. An estimate
     /// from above; 0 on loopback, where Linux reuses such ports after a second.
     pub ports_closing: u64,
-    /// Memory of this process, roughly.
+    /// Memory of this process, roughly, while the hub answers.
     pub memory_bytes: u64,
+    /// The same at worst: the hub neither reads nor acknowledges, and devices hold what they would send.
+    pub memory_max_bytes: u64,
 }
 
 /// How long a port rests after the side that it belongs to has closed first (TIME_WAIT on Linux).
@@ -27,6 +32,16 @@ const DEVICE_TLS_BYTES: u64 = 16 * 1024;
 const DEVICE_PLAIN_BYTES: u64 = 4 * 1024;
 /// What a subscriber remembers of one stream, in a table that is half full at worst.
 const HEARD_BYTES: u64 = 112;
+/// What a device remembers of a message that is not acknowledged, in tables that grow by doubling.
+const SLOT_BYTES: u64 = 160;
+/// Packet ids for messages; each device has its own.
+const IDS: u64 = 65_279;
+/// While more than this waits to be written, a device encodes no further message.
+const OUTPUT_BYTES: u64 = 64 * 1024;
+/// A packet's header, and the id of a request in its topic.
+const FRAME_BYTES: u64 = 16;
+/// A message on its way is rendered, encoded, kept to be written, and perhaps kept to be sent again.
+const MESSAGE_COPIES: u64 = 4;
 /// The program, its threads and buffers.
 const BASE_BYTES: u64 = 48 * 1024 * 1024;
 /// One histogram at three digits, from 1 us to some minutes.
@@ -106,16 +121,55 @@ impl Plan {
         let per_device = if self.target.tls.is_some() { DEVICE_TLS_BYTES } else { DEVICE_PLAIN_BYTES };
         let listed = self.fleets.iter().filter_map(|fleet| fleet.auth.listed());
         let keys = self.fleets.len() as u64 * self.schedule.phases().len() as u64 * OPERATIONS;
+        let largest =
+            self.fleets.iter().flat_map(FleetPlan::frames).map(|frame| frame.bytes).max().unwrap_or(0);
+        let memory_bytes = BASE_BYTES
+            + devices * per_device
+            + MESSAGE_COPIES * largest
+            + listed.map(|devices| devices.bytes_kept() as u64).sum::<u64>()
+            + self.deliveries.pairs() * HEARD_BYTES
+            + keys * HISTOGRAMS_PER_KEY * COPIES * HISTOGRAM_BYTES;
+        let held = self.fleets.iter().map(|fleet| u64::from(fleet.devices) * self.held_bytes(fleet, largest));
         Needs {
             descriptors: devices + Needs::DESCRIPTORS_BESIDE,
             ports: devices,
             ports_closing: self.ports_closing(),
-            memory_bytes: BASE_BYTES
-                + devices * per_device
-                + listed.map(|devices| devices.bytes_kept() as u64).sum::<u64>()
-                + self.deliveries.pairs() * HEARD_BYTES
-                + keys * HISTOGRAMS_PER_KEY * COPIES * HISTOGRAM_BYTES,
+            memory_bytes,
+            memory_max_bytes: held.fold(memory_bytes, u64::saturating_add),
         }
+    }
+
+    /// What a device of a fleet holds at worst, with a hub that neither reads nor acknowledges.
+    fn held_bytes(&self, fleet: &FleetPlan, largest: u64) -> u64 {
+        let mut frames = fleet.frames();
+        frames.sort_by_key(|frame| std::cmp::Reverse(frame.bytes));
+        // Those that timed out are still in use: up to as many again, less the one that makes the device give up.
+        let mut slots = (2 * u64::from(fleet.in_flight)).saturating_sub(1).clamp(1, IDS);
+        let (mut kept, mut unwritten) = (0_u64, 0_u64);
+        for frame in frames {
+            let due = self.most_due(frame.rate_hz, frame.burst);
+            unwritten = unwritten.saturating_add(due.saturating_mul(frame.bytes)).min(OUTPUT_BYTES + largest);
+            if frame.acked {
+                let count = due.min(slots);
+                slots -= count;
+                // Only a session that is kept sends again what was not acknowledged.
+                kept += count * (SLOT_BYTES + if fleet.clean_session { 0 } else { frame.bytes });
+            }
+        }
+        // A subscriber may wait for the rest of the largest message there is.
+        let hears = fleet.subscribe.iter().any(|to| matches!(to, Subscription::Filter(..)));
+        kept + unwritten + if hears { largest } else { 0 }
+    }
+
+    /// Messages of a stream that are due to a device in the whole run, about; Poisson's may be some more.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a count; the cast saturates"
+    )]
+    fn most_due(&self, rate_hz: f64, burst: u32) -> u64 {
+        let seconds = self.schedule.load().total().max(self.schedule.end().as_secs_f64());
+        ((rate_hz * seconds).ceil() as u64).saturating_add(burst.into())
     }
 
     fn ports_closing(&self) -> u64 {
@@ -163,6 +217,41 @@ impl Plan {
     }
 }
 
+/// A packet that devices of a fleet send again and again.
+struct Frame {
+    bytes: u64,
+    /// At QoS 1 or 2.
+    acked: bool,
+    /// Per second and device.
+    rate_hz: f64,
+    burst: u32,
+}
+
+impl FleetPlan {
+    /// What its devices send: messages and twin requests, and answers to methods, whose number nobody knows.
+    fn frames(&self) -> Vec<Frame> {
+        let id = self.device_id(self.devices.saturating_sub(1));
+        let names = Names { device: &id, index: self.devices.saturating_sub(1) };
+        let bytes = |topic: usize, payload: &Payload| {
+            FRAME_BYTES + (topic as u64).saturating_add(payload.bytes_max(id.len()) as u64)
+        };
+        let sends = self.sends.iter().map(|send| Frame {
+            bytes: bytes(send.topic.render(&names).len(), &send.payload),
+            acked: send.qos > 0,
+            rate_hz: send.arrival.rate_hz,
+            burst: send.arrival.burst,
+        });
+        let answers = self.methods.iter().filter_map(|method| method.answer.as_ref());
+        let answers = answers.map(|answer| Frame {
+            bytes: bytes(0, &answer.payload),
+            acked: answer.qos != QoS::AtMostOnce,
+            rate_hz: f64::INFINITY,
+            burst: 0,
+        });
+        sends.chain(answers).collect()
+    }
+}
+
 /// The largest sum of counts within the time that a port rests, of counts by second in order.
 fn most_within(counts: impl Iterator<Item = (u64, u64)>) -> u64 {
     let mut window = std::collections::VecDeque::new();
@@ -180,6 +269,7 @@ fn most_within(counts: impl Iterator<Item = (u64, u64)>) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::Needs;
     use crate::scenario::Input;
 
     fn closing(ttl: &str, phases: &str) -> u64 {
@@ -187,15 +277,14 @@ mod tests {
             "[target]\nkind = \"iot-hub\"\nhost = \"hub.example\"\n[fleet.a]\ndevices = 1000\n\
              auth = {{ kind = \"sas\", group_key = \"${{env.KEY}}\", ttl = \"{ttl}\", renew = \"50%\" }}\n{phases}"
         );
+        needs(&text).ports_closing
+    }
+
+    fn needs(text: &str) -> Needs {
         let env = |_: &str| Some("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned());
-        let input = Input {
-            file: "needs.toml",
-            text: &text,
-            overrides: &[],
-            env: &env,
-            files: &crate::scenario::no_files,
-        };
-        crate::plan::load(&input, &mut rand::rng()).unwrap_or_else(|e| panic!("{e}")).needs().ports_closing
+        let input =
+            Input { file: "needs.toml", text, overrides: &[], env: &env, files: &crate::scenario::no_files };
+        crate::plan::load(&input, &mut rand::rng()).unwrap_or_else(|e| panic!("{e}")).needs()
     }
 
     const RAMP: &str = "[[phase]]\nname = \"ramp\"\nduration = \"100s\"\nonline = \"0% -> 100%\"\n";
@@ -224,5 +313,51 @@ mod tests {
             )
         };
         assert_eq!((away("30s"), away("90s")), (750, 0));
+    }
+
+    const MIB: u64 = 1024 * 1024;
+
+    /// Of a broker that devices send to for a minute: about and at worst, in MiB.
+    fn memory(devices: u32, fleet: &str, send: &str) -> [u64; 2] {
+        let text = format!(
+            "[target]\nkind = \"mqtt\"\nhost = \"broker.example\"\ntls = false\n[fleet.a]\ndevices = {devices}\n{fleet}\n\
+             [[fleet.a.send]]\ntopic = \"t\"\n{send}\n[[phase]]\nname = \"p\"\nduration = \"60s\"\n"
+        );
+        let Needs { memory_bytes, memory_max_bytes, .. } = needs(&text);
+        [memory_bytes, memory_max_bytes].map(|bytes| bytes / MIB)
+    }
+
+    #[test]
+    fn what_is_kept_to_be_sent_again_is_counted() {
+        let large = "every = \"1s\"\nqos = 1\npayload = { size = 262144 }";
+        let [about, kept] = memory(100, "clean_session = false", large);
+        // 16 in flight, and 15 that timed out: each a quarter of a MiB.
+        assert!((100 * 31 / 4..=100 * 33 / 4 + about).contains(&(kept - about + 1)), "{about} {kept}");
+        // What a clean session holds is what waits to be written.
+        let [same, clean] = memory(100, "clean_session = true", large);
+        assert_eq!(same, about);
+        assert!((100 / 4..=100 / 2).contains(&(clean - about)), "{about} {clean}");
+        let [_, narrow] = memory(100, "clean_session = false\nin_flight = 1", large);
+        assert!((100 / 2..=100).contains(&(narrow - about)), "{about} {narrow}");
+        let [_, unacked] = memory(100, "clean_session = false", &large.replace("qos = 1", "qos = 0"));
+        assert!(unacked <= clean, "nothing is kept at QoS 0: {unacked} {clean}");
+    }
+
+    #[test]
+    fn no_more_is_kept_than_is_due() {
+        // A hundred megabytes, once: seen at 431 MiB.
+        let once = "every = \"1h\"\nqos = 1\npayload = { size = 100000000 }";
+        let [about, most] = memory(1, "clean_session = false", once);
+        assert!((380..=480).contains(&about) && (431..=800).contains(&most), "{about} {most}");
+        let [about, most] = memory(1_000, "", "every = \"10s\"\nqos = 1\npayload = { size = 100 }");
+        assert!(most - about < 5, "{about} {most}");
+    }
+
+    #[test]
+    fn who_listens_may_hold_a_part_of_the_largest_message() {
+        let large = "every = \"1s\"\nqos = 0\npayload = { size = 262144 }";
+        let [_, alone] = memory(100, "", large);
+        let [_, heard] = memory(100, "subscribe = [\"t\"]", large);
+        assert!((25..=26).contains(&(heard - alone)), "{alone} {heard}");
     }
 }

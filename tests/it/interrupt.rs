@@ -322,7 +322,7 @@ fn a_disk_that_fills_up_everywhere_leaves_the_summary_and_both_errors() {
 /// The page is larger than the result of a short run.
 #[test]
 fn a_disk_too_full_for_the_page_costs_the_page_which_can_be_made_again() {
-    let (work, _elsewhere, finished) = filled_up_to(24 * 1024);
+    let (work, _elsewhere, finished) = filled_up_to(64 * 1024);
     let [json] = &work.outputs("json")[..] else { panic!("the result is kept: {}", finished.stderr) };
     assert_eq!(files_in(&work.out()).len(), 1, "no half page stays: {:?}", files_in(&work.out()));
     is_interrupted(&work);
