@@ -341,7 +341,6 @@ fn start_on_a_small_disk(work: &Workplace, bytes: u64) -> Option<Running> {
     let mount = format!("mount -t tmpfs -o size={bytes} tmpfs '{}'", work.out().display());
     let may = Command::new("unshare").args(unshare(&mount)).output();
     if !may.is_ok_and(|output| output.status.success()) {
-        eprintln!("skipped: this machine allows no file system of one's own");
         return None;
     }
     let arguments = unshare(&format!("{mount} && exec \"$@\""));
@@ -351,7 +350,10 @@ fn start_on_a_small_disk(work: &Workplace, bytes: u64) -> Option<Running> {
 #[test]
 fn a_small_disk_is_found_before_the_load() {
     let work = Workplace::new(&format!("[fleet.a]\ndevices = 1\n{STEADY}\n"));
-    let Some(running) = start_on_a_small_disk(&work, 512 * 1024) else { return };
+    let Some(running) = start_on_a_small_disk(&work, 512 * 1024) else {
+        eprintln!("skipped: this machine allows no file system of one's own");
+        return;
+    };
     let finished = running.wait();
     finished.exits(1);
     for part in ["cannot write to the output folder", "No space left on device", "free some space"] {
@@ -366,7 +368,10 @@ fn a_disk_that_fills_up_after_the_load_began_moves_the_result_elsewhere() {
     let elsewhere = tempfile::tempdir().expect("a temporary folder");
     let path = elsewhere.path().to_str().expect("a plain path");
     let work = work(&broker, &proxy, STEADY).env("TMPDIR", path);
-    let Some(running) = start_on_a_small_disk(&work, 2 * 1024 * 1024) else { return };
+    let Some(running) = start_on_a_small_disk(&work, 2 * 1024 * 1024) else {
+        eprintln!("skipped: this machine allows no file system of one's own");
+        return;
+    };
     proxy.wait_for_upstream_bytes(1_000);
     // As the run sees it; nobody else does.
     let seen = format!("/proc/{}/root{}/ballast", running.id(), work.out().display());
