@@ -1,5 +1,5 @@
 //! Sequences of operations through a device's session and the hub's, in virtual time: connections that come and go,
-//! messages, subscriptions, bytes in any pieces, losses, silence, and bytes that neither has written.
+//! messages, subscriptions that begin and end, bytes in any pieces, losses, silence, and bytes that neither has written.
 //!
 //! The model knows which messages are due, and checks that each of them ends exactly once, that the session agrees about
 //! what is open, that an ack means that the hub has the message, and that two ends that hear only each other never
@@ -142,7 +142,8 @@ impl Pair {
             0 | 1 => {
                 self.publish(if operation % 2 == 0 { QoS::AtLeastOnce } else { QoS::AtMostOnce }, script)
             }
-            2 => self.subscribe(operation >> 4),
+            2 if operation & 0x80 == 0 => self.subscribe(operation >> 4),
+            2 => self.unsubscribe(operation >> 4),
             3 => self.turn_client(),
             4 => self.turn_hub(),
             5 => deliver(&mut self.to_hub, script.argument()),
@@ -223,6 +224,14 @@ impl Pair {
         let filters = [(c2d.as_str(), QoS::AtLeastOnce), (others, qos), (topics::TWIN_DESIRED, qos)];
         // Offline, or with too many under way, it is refused; nothing depends on which.
         self.say(|client, now, out| drop(client.subscribe(now, &filters, out)));
+    }
+
+    /// Ends some of the subscriptions that there may be.
+    fn unsubscribe(&mut self, which: u8) {
+        let c2d = topics::c2d(DEVICE);
+        let filters = [c2d.as_str(), topics::TWIN_RESPONSES, topics::METHODS, topics::TWIN_DESIRED];
+        let filters = &filters[usize::from(which & 3)..];
+        self.say(|client, now, out| drop(client.unsubscribe(now, filters, out)));
     }
 
     /// A back end asks something, and the connection is woken.
