@@ -150,8 +150,8 @@ fn dotnet() -> Habits {
         subscribe_qos: SubscribeQos::ALL,
         // [dotnet].
         twin_qos: 1,
-        // [dotnet], ClientApiVersionHelper.cs.
-        api_version: "2021-04-12",
+        // [dotnet], the device's ClientApiVersionHelper.cs; 2021-04-12 is the service SDK's.
+        api_version: "2020-09-30",
     }
 }
 
@@ -274,7 +274,7 @@ mod tests {
 
     #[test]
     fn dotnet_waits_a_second_at_least_but_for_the_first_time() {
-        assert_eq!(facts(Sdk::DotNet), (300, 51, [1, 1, 1, 1], "2021-04-12"));
+        assert_eq!(facts(Sdk::DotNet), (300, 51, [1, 1, 1, 1], "2020-09-30"));
         // 100 ms, then 100 ms + (2^n - 1) * 80..120 ms, which is below a second until n is 4.
         let second = (1_000, 1_000);
         within(waits(Sdk::DotNet), [(100, 100), second, second, second, second, (1_300, 1_900)]);

@@ -65,6 +65,8 @@ impl Device {
         let account = self.account();
         let now_ns = self.context.ns(now);
         account.ended(Operation::Connect, outcome, attempt.due_ns, now_ns);
+        let picked_ns = self.context.ns(attempt.picked).max(attempt.due_ns);
+        account.picked(Operation::Connect, attempt.due_ns, picked_ns);
         if attempt.connect_sent.is_some() {
             account.step_failed(Operation::ConnectMqtt, outcome, attempt.due_ns, now);
         }

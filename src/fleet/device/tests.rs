@@ -187,8 +187,11 @@ fn an_attempt_that_fails_counts_for_its_step_too() {
             None => assert_eq!(wire.pass(6.0), Err(SessionError::ConnackTimeout)),
         }
         assert_eq!(wire.close(Closed::Local), Parting::Lost { online_for: None });
-        let step = wire.books(Operation::ConnectMqtt);
+        let gathered = wire.gathered();
+        let sum = |operation| gathered.sum(|key| key.operation == operation);
+        let (step, connect) = (sum(Operation::ConnectMqtt), sum(Operation::Connect));
         assert_eq!((step.due, step.outcome(outcome)), (1, 1), "{outcome:?}");
+        assert_eq!((connect.due, connect.lag.count()), (1, 1), "how late it began counts also when it fails");
     }
 }
 
