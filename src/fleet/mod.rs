@@ -10,6 +10,7 @@ mod caller;
 mod calling;
 mod context;
 mod device;
+mod idle;
 mod ledger;
 mod life;
 mod messages;

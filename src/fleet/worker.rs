@@ -1,6 +1,7 @@
 //! One worker: a thread with a tokio `LocalRuntime`, its share of the devices, a heartbeat, and a swap of the
 //! recorder each second. Started by `fleet::run`; it decides nothing about devices.
 
+use super::idle::Idle;
 use super::ledger::{Ledger, Progress};
 use super::{Context, Control, FleetError, Report, Settings, life};
 use crate::link::{Buffers, Deadlines, tls};
@@ -112,9 +113,13 @@ impl Thread {
         ready: &blocking::Sender<(usize, io::Result<()>)>,
         zero: &blocking::Receiver<Zero>,
     ) -> io::Result<()> {
+        let idle = Arc::new(Idle::new());
+        let (parks, unparks) = (idle.clone(), idle.clone());
         // The runtime is !Send: it is made on its own thread, and whether it could be is told.
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
+            .on_thread_park(move || parks.begins())
+            .on_thread_unpark(move || unparks.ends())
             .max_blocking_threads(1) // For the target's name: `link::Resolver` looks it up once at a time.
             .build_local(LocalOptions::default());
         tls::warm_up();
@@ -126,7 +131,7 @@ impl Thread {
         drop(ready.send((self.worker, told)));
         let (Some(runtime), Ok(zero)) = (runtime, zero.recv()) else { return Ok(()) };
         let mut unexpected = Unexpected { reports: self.reports.clone(), armed: true };
-        let worked = runtime.block_on(self.work(zero));
+        let worked = runtime.block_on(self.work(zero, idle));
         unexpected.armed = worked.is_err();
         // A name that is still being resolved must not hold up the result.
         runtime.shutdown_background();
@@ -134,7 +139,7 @@ impl Thread {
     }
 
     /// An error is one of the worker's timer: without it nothing would ever be due.
-    async fn work(self, zero: Zero) -> io::Result<()> {
+    async fn work(self, zero: Zero, idle: Arc<Idle>) -> io::Result<()> {
         let Thread { worker, plan, settings, mut control, reports, spares } = self;
         let shared = (Buffers::shared(), Deadlines::precise());
         let mut context = Context::new(plan, settings.endpoint.clone(), zero, shared, reports);
@@ -151,8 +156,8 @@ impl Thread {
             }
         }
         let beat = crate::clock::now() + HEARTBEAT;
-        let (at, cpu) = (crate::clock::now(), crate::clock::thread_cpu());
-        let mut clockwork = Clockwork { worker, beat, swaps: 0, spares, progress: None, at, cpu };
+        let read = (crate::clock::now(), idle.total());
+        let mut clockwork = Clockwork { worker, beat, swaps: 0, spares, progress: None, idle, read };
         let mut told = true;
         loop {
             tokio::select! {
@@ -201,20 +206,19 @@ struct Clockwork {
     spares: blocking::Receiver<Snapshot>,
     /// As told last.
     progress: Option<Progress>,
-    /// When the beat before was handled, and what the thread had computed by then.
-    at: Instant,
-    cpu: Duration,
+    idle: Arc<Idle>,
+    /// When the beat before was handled, and how long the thread had been idle by then.
+    read: (Instant, Duration),
 }
 
 impl Clockwork {
     /// Counts the beat that is due, and those that were missed over it: a worker that stood still for a second was
     /// late a hundred times.
     fn tick(&mut self, context: &Context, now: Instant) {
-        let cpu = crate::clock::thread_cpu();
-        let spent = [now - self.at, cpu.saturating_sub(self.cpu)].map(super::nanos);
-        let phase = context.plan.schedule.phase_at(context.ns(self.at));
-        context.recorder.borrow_mut().busy(phase, spent[1], spent[0]);
-        (self.at, self.cpu) = (now, cpu);
+        let (since, idle) = std::mem::replace(&mut self.read, (now, self.idle.total()));
+        let [passed_ns, idle_ns] = [now - since, self.read.1 - idle].map(super::nanos);
+        let phase = context.plan.schedule.phase_at(context.ns(since));
+        context.recorder.borrow_mut().busy(phase, passed_ns.saturating_sub(idle_ns), passed_ns);
         while self.beat <= now {
             let phase = context.plan.schedule.phase_at(context.ns(self.beat));
             let late = super::nanos(now - self.beat);

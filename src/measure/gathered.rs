@@ -193,7 +193,7 @@ impl Gathered {
         &self.heartbeat
     }
 
-    /// The share of a phase that its busiest worker has computed; `None` for less than a second of it.
+    /// The share of a phase for which its busiest worker had something to do; `None` for less than a second of it.
     #[must_use]
     pub fn busiest(&self, phase: u16) -> Option<f64> {
         let shares = self.busy.iter().filter_map(|phases| phases.get(usize::from(phase))?.share());

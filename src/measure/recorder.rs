@@ -253,10 +253,10 @@ impl Recorder {
         self.heartbeat[usize::from(phase)].record(us(late_ns), &mut self.totals_pool);
     }
 
-    /// This worker has computed for `cpu_ns` of `wall_ns` in that phase.
+    /// This worker had something to do for `busy_ns` of `passed_ns` in that phase.
     #[inline]
-    pub fn busy(&mut self, phase: u16, cpu_ns: u64, wall_ns: u64) {
-        self.busy[usize::from(phase)].add(Busy { cpu_ns, wall_ns });
+    pub fn busy(&mut self, phase: u16, busy_ns: u64, passed_ns: u64) {
+        self.busy[usize::from(phase)].add(Busy { busy_ns, passed_ns });
     }
 
     /// Hands out what was counted since the last swap, and starts anew.

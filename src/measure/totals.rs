@@ -193,23 +193,23 @@ impl Online {
     }
 }
 
-/// How much of a time a worker has computed.
+/// How much of a time a worker had something to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Busy {
-    pub(super) cpu_ns: u64,
-    pub(super) wall_ns: u64,
+    pub(super) busy_ns: u64,
+    pub(super) passed_ns: u64,
 }
 
 impl Busy {
     pub(super) fn add(&mut self, other: Busy) {
-        self.cpu_ns += other.cpu_ns;
-        self.wall_ns += other.wall_ns;
+        self.busy_ns += other.busy_ns;
+        self.passed_ns += other.passed_ns;
     }
 
     /// `None` of less than a second, in which a share says little.
     #[expect(clippy::cast_precision_loss, reason = "a share")]
     pub(super) fn share(self) -> Option<f64> {
-        (self.wall_ns >= 1_000_000_000).then(|| self.cpu_ns as f64 / self.wall_ns as f64)
+        (self.passed_ns >= 1_000_000_000).then(|| self.busy_ns as f64 / self.passed_ns as f64)
     }
 }
 

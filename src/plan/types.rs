@@ -425,7 +425,7 @@ pub struct Validity {
     pub late_after: Duration,
     /// The share of messages that may be late.
     pub late_share: f64,
-    /// The share of a phase that a worker may compute: with more, what waits may wait for it.
+    /// The share of a phase for which a worker may be busy: with more, what waits may wait for it.
     pub busy_share: f64,
     /// The heartbeat's own lateness at p99.9.
     pub heartbeat_p999: Duration,

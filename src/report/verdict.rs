@@ -277,15 +277,15 @@ impl Judge<'_> {
         })
     }
 
-    /// A worker that computes all the time lets things wait that no lag shows: acks that it has not read yet, a window that it
+    /// A worker that has something to do all the time lets things wait that no lag shows: acks that it has not read yet, a window that it
     /// keeps full itself.
     fn busy(&self, index: u16, phase: &str) -> Option<Fault> {
         let share = self.gathered.busiest(index).filter(|share| *share > self.validity.busy_share)?;
         Some(Fault {
             text: format!("phase {phase}: the load generator had hardly a moment to spare"),
             evidence: format!(
-                "its busiest worker computed {} of the time, more than {}",
-                Percent::from_fraction(share),
+                "its busiest worker was busy for {} of the time, more than {}",
+                Percent::from_fraction((share * 1_000.0).round() / 1_000.0),
                 Percent::from_fraction(self.validity.busy_share)
             ),
         })
@@ -695,7 +695,7 @@ mod tests {
             })
         };
         assert_verdict(&busy(1, 9_500, 10_000), Status::Pass, 0, "");
-        let expected = "its busiest worker computed 98% of the time, more than 95%";
+        let expected = "its busiest worker was busy for 98% of the time, more than 95%";
         assert_verdict(&busy(1, 9_800, 10_000), Status::Invalid, 120, expected);
         assert_verdict(&busy(1, 999, 999), Status::Pass, 0, "");
         let warm_up = busy(0, 9_800, 10_000);
