@@ -8,6 +8,7 @@ use crate::emulator::service::ARGUMENT_INVALID;
 use crate::emulator::{Config, EmulatorError, Hub, Stats, certificate};
 use crate::iothub::sas::Key;
 use crate::link::{listen, tls};
+use crate::scenario::looks_like_key;
 use rand::RngExt;
 use std::future::Future;
 use std::io::{self, BufRead, Write};
@@ -227,10 +228,26 @@ fn sample_connection_string(host: &str, config: &Config) -> SecretText {
 }
 
 fn parse(line: &str) -> Result<Command, EmulatorCommandError> {
-    // The first line holds keys: only where it is wrong is repeated.
     serde_json::from_str(line).map_err(|error| {
-        EmulatorCommandError::Control(format!("{:?} error in column {}", error.classify(), error.column()))
+        let what = without_values(&error.to_string());
+        EmulatorCommandError::Control(format!("{what} (column {})", error.column()))
     })
+}
+
+/// What serde says of a line that holds keys: which name is wrong, or what is wanted; of a value only that it is wrong.
+fn without_values(error: &str) -> String {
+    let text = error.rsplit_once(" at line ").map_or(error, |(text, _)| text);
+    let (found, expected) = text.rsplit_once(", expected ").unwrap_or((text, ""));
+    let name = ["unknown field `", "missing field `", "duplicate field `"]
+        .iter()
+        .find_map(|what| found.strip_prefix(what)?.strip_suffix('`'));
+    let found = match name {
+        Some(name) if !looks_like_key(name) => found,
+        Some(_) => "unknown field",
+        None if expected.is_empty() => "it is not one JSON object",
+        None => "a value or a command is not what is wanted",
+    };
+    if expected.is_empty() { found.to_owned() } else { format!("{found}, expected {expected}") }
 }
 
 /// A line after the first: a command, or the answer to a call that is not one but has an id. One that may hold keys is never repeated:
@@ -358,6 +375,30 @@ mod tests {
         assert!(!format!("{answer:?}").contains("c2VjcmV0"), "{answer:?}");
         let error = parse(wrong).unwrap_err().to_string();
         assert!(!error.contains("c2VjcmV0"), "{error}");
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_configuration_is_named_and_no_value_is() {
+        let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+        for (line, expected) in [
+            (
+                r#"{"config":{"listen":"x"}}"#,
+                "unknown field `listen`, expected one of `host`, `port`, `hosts`",
+            ),
+            (r#"{"config":{"port":"c2VjcmV0"}}"#, "is not what is wanted, expected u16 (column"),
+            (r#"{"config":{"devices":[{"id":"c2VjcmV0"}]}}"#, "missing field `key` (column"),
+            (r#"{"confg":{}}"#, "expected one of `config`, "),
+            (r#""c2VjcmV0""#, "expected one of `config`, "),
+            (r#"{"config":{"host":"c2VjcmV0, expected me"}}"#, "(column"),
+            (r#"{"config":{"port":1}"#, "it is not one JSON object (column"),
+            (&format!(r#"{{"config":{{"{key}":1}}}}"#), "unknown field, expected one of `host`"),
+        ] {
+            let error = parse(line).unwrap_err().to_string();
+            assert!(
+                error.contains(expected) && !error.contains("c2VjcmV0") && !error.contains(key),
+                "{error}"
+            );
+        }
     }
 
     #[test]
