@@ -8,7 +8,7 @@ use crate::emulator::service::ARGUMENT_INVALID;
 use crate::emulator::{Config, EmulatorError, Hub, Stats, certificate};
 use crate::iothub::sas::Key;
 use crate::link::{listen, tls};
-use crate::scenario::looks_like_key;
+use crate::scenario::nearest;
 use rand::RngExt;
 use std::future::Future;
 use std::io::{self, BufRead, Write};
@@ -234,20 +234,20 @@ fn parse(line: &str) -> Result<Command, EmulatorCommandError> {
     })
 }
 
-/// What serde says of a line that holds keys: which name is wrong, or what is wanted; of a value only that it is wrong.
+/// What serde says of a line that holds keys: what is wanted; of names only those that it knows, or nearly knows.
 fn without_values(error: &str) -> String {
     let text = error.rsplit_once(" at line ").map_or(error, |(text, _)| text);
     let (found, expected) = text.rsplit_once(", expected ").unwrap_or((text, ""));
-    let name = ["unknown field `", "missing field `", "duplicate field `"]
-        .iter()
-        .find_map(|what| found.strip_prefix(what)?.strip_suffix('`'));
-    let found = match name {
-        Some(name) if !looks_like_key(name) => found,
-        Some(_) => "unknown field",
-        None if expected.is_empty() => "it is not one JSON object",
-        None => "a value or a command is not what is wanted",
+    let found = match found.trim_end_matches('`').split_once('`') {
+        Some(("missing field " | "duplicate field ", _)) => found.to_owned(),
+        Some(("unknown field ", name)) => match nearest(name, expected.split('`').skip(1).step_by(2)) {
+            Some(near) => format!("unknown field `{name}` (did you mean `{near}`?)"),
+            None => "unknown field".to_owned(),
+        },
+        _ if expected.is_empty() => "it is not one JSON object".to_owned(),
+        _ => "a value or a command is not what is wanted".to_owned(),
     };
-    if expected.is_empty() { found.to_owned() } else { format!("{found}, expected {expected}") }
+    if expected.is_empty() { found } else { format!("{found}, expected {expected}") }
 }
 
 /// A line after the first: a command, or the answer to a call that is not one but has an id. One that may hold keys is never repeated:
@@ -381,9 +381,10 @@ mod tests {
     fn what_is_wrong_with_a_configuration_is_named_and_no_value_is() {
         let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
         for (line, expected) in [
+            (r#"{"config":{"listen":"x"}}"#, "unknown field, expected one of `host`, `port`, `hosts`"),
             (
-                r#"{"config":{"listen":"x"}}"#,
-                "unknown field `listen`, expected one of `host`, `port`, `hosts`",
+                r#"{"config":{"grupkeys":1}}"#,
+                "unknown field `grupkeys` (did you mean `group_keys`?), expected one of",
             ),
             (r#"{"config":{"port":"c2VjcmV0"}}"#, "is not what is wanted, expected u16 (column"),
             (r#"{"config":{"devices":[{"id":"c2VjcmV0"}]}}"#, "missing field `key` (column"),

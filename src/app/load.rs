@@ -47,12 +47,9 @@ fn text(file: &str, bytes: Vec<u8>) -> Result<String, AppError> {
         Ok(text) => text,
         Err(error) => {
             let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-            let line = before.split(|byte| *byte == b'\n');
-            let (lines, last) = (line.clone().count(), line.last().unwrap_or_default());
-            return wrong(&format!(
-                "not UTF-8 in line {lines}, at its byte {}; save the file as UTF-8",
-                last.len() + 1
-            ));
+            let line = before.split(|byte| *byte == b'\n').count();
+            let byte = before.rsplit(|byte| *byte == b'\n').next().map_or(0, <[u8]>::len) + 1;
+            return wrong(&format!("not UTF-8 in line {line}, at its byte {byte}; save the file as UTF-8"));
         }
     };
     if text.trim_start().starts_with('<') {

@@ -5,7 +5,7 @@ use crate::units::{human_count, plural};
 use std::fmt::{self, Write};
 
 /// So many errors are shown: a file of another kind has thousands.
-const SHOWN_MAX: usize = 20;
+const SHOWN_MAX: usize = 25;
 
 /// Where a key or value stands.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -200,9 +200,9 @@ mod tests {
             }
             errors.to_string()
         };
-        assert!(shown(20).ends_with("x.toml:20:1: wrong"), "{}", shown(20));
+        assert!(shown(25).ends_with("x.toml:25:1: wrong"), "{}", shown(25));
         let many = shown(1_500);
         assert!(many.starts_with("x.toml: 1,500 errors\n"), "{many}");
-        assert!(many.ends_with("x.toml:20:1: wrong\n\nand 1,480 more"), "{many}");
+        assert!(many.ends_with("x.toml:25:1: wrong\n\nand 1,475 more"), "{many}");
     }
 }
