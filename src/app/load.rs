@@ -53,7 +53,7 @@ fn text(file: &str, bytes: Vec<u8>) -> Result<String, AppError> {
         }
     };
     if text.trim_start().starts_with('<') {
-        return wrong("this is a page, not a scenario; a result's page has its scenario in it, and is none");
+        return wrong("this is a page, not a scenario: give a TOML or JSON file");
     }
     #[derive(serde::Deserialize)]
     struct Head {

@@ -180,8 +180,12 @@ fn a_scenario_on_stdin_is_read_with_paths_of_this_folder_and_nobody_to_ask() {
     piped(&["check", "-"], json).exits(0);
     let wrong = piped(&["check", "-"], "seed = \"x\"\n");
     assert!(wrong.exits(104).stderr.contains("stdin:1:"), "{}", wrong.stderr);
-    let costs = piped(&["run", "-"], scenario);
-    assert!(costs.exits(2).stderr.contains("say --yes"), "{}", costs.stderr);
+    // On a terminal, where a file's run would ask; the last byte is what Ctrl-D types.
+    let mut terminal = Command::new("script");
+    let typed = concat!(env!("CARGO_BIN_EXE_hubstorm"), " run -");
+    terminal.args(["--quiet", "--return", "--command", typed, "/dev/null"]).current_dir(folder.path());
+    let costs = finish(terminal, &format!("{scenario}\x04"));
+    assert!(costs.exits(2).stdout.contains("say --yes"), "{}", costs.stdout);
 }
 
 #[test]
