@@ -38,7 +38,8 @@ Ctrl-C once stops the load, waits for the last acks and writes the result; twice
 const CHECK_EXAMPLES: &str = "\
 Examples:
   hubstorm check scenarios/quickstart.toml
-  hubstorm check meters.toml --set fleet.meter.devices=40000";
+  hubstorm check meters.toml --set fleet.meter.devices=40000
+  sed s/meter/gauge/g meters.toml | hubstorm check -";
 
 const EMULATOR_EXAMPLES: &str = "\
 Examples:
@@ -51,7 +52,7 @@ The first line on stdout is one JSON object: where it listens, and how a device 
 const REPORT_EXAMPLES: &str = "\
 Examples:
   hubstorm report reports/quickstart-20261123T101500Z.json
-  hubstorm report result.json --format html --out result.html";
+  hubstorm report result.json --out result.html";
 
 const DOCTOR_EXAMPLES: &str = "\
 Examples:
@@ -139,7 +140,7 @@ pub enum Command {
 /// What `run` and `check` say about the scenario.
 #[derive(Debug, Args)]
 pub struct ScenarioArgs {
-    /// The scenario file (TOML, or JSON of the same shape)
+    /// The scenario file (TOML, or JSON of the same shape), or - for stdin
     pub scenario: PathBuf,
     /// Override one scenario value, e.g. fleet.meter.devices=500; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
@@ -226,9 +227,9 @@ pub struct EmulatorArgs {
 pub struct ReportArgs {
     /// A result file that `run` wrote
     pub result: PathBuf,
-    /// Which face
-    #[arg(long, value_enum, default_value_t = Face::Text)]
-    pub format: Face,
+    /// Which face [default: by the ending of --out, .html or .txt; otherwise text]
+    #[arg(long, value_enum)]
+    pub format: Option<Face>,
     /// Write to this file instead of stdout
     #[arg(short, long, value_name = "FILE")]
     pub out: Option<PathBuf>,
@@ -280,7 +281,7 @@ pub struct TokenArgs {
     /// The hub's host name
     #[arg(long, value_name = "NAME", required_unless_present = "decode")]
     pub host: Option<String>,
-    /// The token is for this device
+    /// The token is for this device [default with --decode: the one that it names]
     #[arg(long, value_name = "ID")]
     pub device: Option<String>,
     /// The key belongs to this shared access policy; without a device, the token is for the whole hub
@@ -290,12 +291,13 @@ pub struct TokenArgs {
     #[arg(long, value_name = "SOURCE", conflicts_with = "group_key")]
     pub key: Option<String>,
     /// The group key that the device's key is derived from: env:NAME or file:PATH
-    #[arg(long, value_name = "SOURCE", requires = "device")]
+    #[arg(long, value_name = "SOURCE")]
     pub group_key: Option<String>,
     /// How long the token is good for
     #[arg(long, value_name = "DURATION", default_value = "1h")]
     pub ttl: String,
-    /// Decode this token instead, and verify it if a key is given: env:NAME, file:PATH, or - for stdin
+    /// Decode this token instead, and verify it if a key is given: env:NAME, file:PATH, or - for stdin. A token that a hub
+    /// would refuse, because it has expired or another key made it, ends with exit code 1
     #[arg(long, value_name = "SOURCE", conflicts_with_all = ["host", "policy"])]
     pub decode: Option<String>,
 }

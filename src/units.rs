@@ -113,15 +113,21 @@ pub fn human_us(us: u64) -> String {
 /// A count with thin groups for people: `1,234,567`.
 #[must_use]
 pub fn human_count(count: u64) -> String {
-    let digits = count.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    grouped(&count.to_string())
+}
+
+/// A number's digits before its point in groups: `1,803.8`.
+#[must_use]
+pub fn grouped(number: &str) -> String {
+    let (digits, rest) = number.split_at(number.find('.').unwrap_or(number.len()));
+    let mut out = String::with_capacity(number.len() + digits.len() / 3);
     for (i, digit) in digits.chars().enumerate() {
         if i > 0 && (digits.len() - i).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);
     }
-    out
+    out + rest
 }
 
 /// Bytes for people, in binary units: `512 B`, `1.5 KiB`, `3.2 GiB`.
@@ -181,7 +187,7 @@ impl FromStr for Rate {
 impl fmt::Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rounded = (self.0 * 1000.0).round() / 1000.0;
-        write!(f, "{rounded}/s")
+        write!(f, "{}/s", grouped(&rounded.to_string()))
     }
 }
 
@@ -265,7 +271,9 @@ mod tests {
         for text in ["400", "/s", "1/0s", "-1/s", "inf/s", "1/parsec", ""] {
             assert!(text.parse::<Rate>().is_err(), "{text}");
         }
-        assert_eq!("2.50/s".parse::<Rate>().unwrap().to_string(), "2.5/s");
+        for (text, shown) in [("2.50/s", "2.5/s"), ("1000000/s", "1,000,000/s"), ("1234.5/s", "1,234.5/s")] {
+            assert_eq!(text.parse::<Rate>().unwrap().to_string(), shown);
+        }
     }
 
     #[test]

@@ -141,7 +141,7 @@ impl Machine for Canary {
     type Error = SessionError;
 
     fn handle_input(&mut self, now: Instant, input: &mut BytesMut) -> Result<(), SessionError> {
-        while self.session.handle_input(now, input)? {
+        while self.session.wants_input() && self.session.handle_input(now, input)? {
             self.listen();
         }
         Ok(())
@@ -180,7 +180,7 @@ impl Machine for Canary {
     }
 
     fn wants_input(&self) -> bool {
-        true
+        self.session.wants_input()
     }
 
     fn poll_close(&self) -> Option<Close> {
@@ -245,6 +245,33 @@ mod tests {
         assert!(message.contains("a-00000") && message.contains("return code 5"), "{message}");
         assert!(message.contains("group key"), "{message}");
         assert!(!message.contains(other.to_base64().as_str()), "a message never holds a key");
+    }
+
+    #[test]
+    fn a_server_that_floods_is_not_read_without_bound() {
+        let now = clock::now();
+        let mut canary = Canary {
+            session: Session::new(Settings {
+                keep_alive_s: 60,
+                clean_session: true,
+                in_flight: 1,
+                ack_timeout: Duration::from_secs(30),
+                connack_timeout: Duration::from_secs(30),
+                ping_timeout: Duration::from_secs(30),
+                frame_mib_max: 1,
+            }),
+            device: "d".to_owned(),
+            user_name: None,
+            password: None,
+            asked: false,
+            answer: None,
+        };
+        canary.poll_output(now, &mut BytesMut::new());
+        let flood = b"\x32\x06\x00\x01t\x00\x01x".repeat(100_000);
+        let mut input = BytesMut::from([&[0x20, 2, 0, 0], flood.as_slice()].concat().as_slice());
+        canary.handle_input(now, &mut input).unwrap();
+        assert_eq!(canary.answer, Some(0));
+        assert!(!canary.wants_input() && input.len() > flood.len() / 2, "{}", input.len());
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use crate::iothub::limits::Tier;
 use crate::plan::{CallPlan, DrivePlan, FleetPlan, Payload, Plan};
-use crate::units::human_count;
+use crate::units::{grouped, human_count};
 
 /// Messages that a hub bills for the whole plan: it meters in blocks of 4 KB. Of a whole twin, whose size the plan does not
 /// know, one block is counted.
@@ -65,9 +65,9 @@ pub(super) fn share(plan: &Plan) -> f64 {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of messages")]
 pub(super) fn line(plan: &Plan) -> String {
     format!(
-        "sends about {} billed messages, {:.1}% of one S1 unit's day\n",
+        "sends about {} billed messages, {}% of one S1 unit's day\n",
         human_count(billed(plan).round() as u64),
-        share(plan) * 100.0,
+        grouped(&format!("{:.1}", share(plan) * 100.0)),
     )
 }
 
@@ -113,6 +113,8 @@ mod tests {
         let property = "fleet.a.send.0.properties={ a = \"b\" }".to_owned();
         assert!((billed(&load(&[full, property])) - 7_500.0).abs() < 1.0);
         assert!(line(&plan).starts_with("sends about 5,000 billed messages, 1.2% of"), "{}", line(&plan));
+        let much = line(&load(&["fleet.a.devices=100000".to_owned()]));
+        assert!(much.starts_with("sends about 5,000,000 billed messages, 1,250.0% of"), "{much}");
     }
 
     #[test]

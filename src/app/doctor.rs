@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// A target that takes longer is not reached.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(20);
-/// Below this many descriptors the common load of a thousand devices does not fit.
+/// Below this many descriptors a load of a few thousand devices does not fit.
 const DESCRIPTORS_COMFORTABLE: u64 = 4_096;
 /// How often, and how long, the timer is tried.
 const NAPS: u32 = 50;
@@ -86,7 +86,9 @@ fn hardware(report: &mut Report) {
             report.line("descriptors", format!("{} for each process", human_count(limit)));
             room.push((limit.saturating_sub(Needs::DESCRIPTORS_BESIDE), "descriptors"));
             if limit < DESCRIPTORS_COMFORTABLE {
-                report.warnings.push(preflight::more_descriptors(DESCRIPTORS_COMFORTABLE, limit));
+                let wanted = "a load of a few thousand devices needs";
+                let more = preflight::more_descriptors(DESCRIPTORS_COMFORTABLE, limit);
+                report.warnings.push(format!("{wanted} {more}"));
             }
         }
         Err(error) => report.warnings.push(format!("the limit of open files cannot be raised: {error}")),
@@ -96,9 +98,11 @@ fn hardware(report: &mut Report) {
         report.line("ports", format!("{} towards one target ({first} to {last})", human_count(count)));
         room.push((count, "ports"));
     }
-    if let Some((devices, bound)) = room.into_iter().min() {
-        report
-            .line("room for", format!("about {} devices over TLS, bounded by {bound}", human_count(devices)));
+    match room.into_iter().min() {
+        Some((0, bound)) => report.line("room for", format!("no device: too few {bound}")),
+        Some((devices, bound)) => report
+            .line("room for", format!("about {} devices over TLS, bounded by {bound}", human_count(devices))),
+        None => {}
     }
 }
 
@@ -160,7 +164,9 @@ async fn reach(args: &DoctorArgs, host: &str, port: Option<u16>, env: &mut Env) 
     let endpoint = Endpoint { host: host.to_owned(), port, tls, ..Endpoint::default() };
     match link::dial(&endpoint, &Resolver::default(), 0, clock::now() + DIAL_TIMEOUT).await {
         Ok(Dialled { steps, tls, .. }) => {
-            print(env, &format!("{}ready for MQTT\n", took(&steps, tls.as_ref())))
+            // Whatever listens there takes a connection: only a broker answers a CONNECT.
+            let works = if tls.is_some() { "TCP and TLS work" } else { "TCP works" };
+            print(env, &format!("{}{works}; MQTT was not tried\n", took(&steps, tls.as_ref())))
         }
         Err(error) => {
             print(env, &took(&error.steps, None))?;

@@ -8,6 +8,7 @@ use crate::emulator::service::ARGUMENT_INVALID;
 use crate::emulator::{Config, EmulatorError, Hub, Stats, certificate};
 use crate::iothub::sas::Key;
 use crate::link::{listen, tls};
+use crate::scenario::nearest;
 use rand::RngExt;
 use std::future::Future;
 use std::io::{self, BufRead, Write};
@@ -227,10 +228,26 @@ fn sample_connection_string(host: &str, config: &Config) -> SecretText {
 }
 
 fn parse(line: &str) -> Result<Command, EmulatorCommandError> {
-    // The first line holds keys: only where it is wrong is repeated.
     serde_json::from_str(line).map_err(|error| {
-        EmulatorCommandError::Control(format!("{:?} error in column {}", error.classify(), error.column()))
+        let what = without_values(&error.to_string());
+        EmulatorCommandError::Control(format!("{what} (column {})", error.column()))
     })
+}
+
+/// What serde says of a line that holds keys: what is wanted; of names only those that it knows, or nearly knows.
+fn without_values(error: &str) -> String {
+    let text = error.rsplit_once(" at line ").map_or(error, |(text, _)| text);
+    let (found, expected) = text.rsplit_once(", expected ").unwrap_or((text, ""));
+    let found = match found.trim_end_matches('`').split_once('`') {
+        Some(("missing field " | "duplicate field ", _)) => found.to_owned(),
+        Some(("unknown field ", name)) => match nearest(name, expected.split('`').skip(1).step_by(2)) {
+            Some(near) => format!("unknown field `{name}` (did you mean `{near}`?)"),
+            None => "unknown field".to_owned(),
+        },
+        _ if expected.is_empty() => "it is not one JSON object".to_owned(),
+        _ => "a value or a command is not what is wanted".to_owned(),
+    };
+    if expected.is_empty() { found } else { format!("{found}, expected {expected}") }
 }
 
 /// A line after the first: a command, or the answer to a call that is not one but has an id. One that may hold keys is never repeated:
@@ -358,6 +375,31 @@ mod tests {
         assert!(!format!("{answer:?}").contains("c2VjcmV0"), "{answer:?}");
         let error = parse(wrong).unwrap_err().to_string();
         assert!(!error.contains("c2VjcmV0"), "{error}");
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_configuration_is_named_and_no_value_is() {
+        let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+        for (line, expected) in [
+            (r#"{"config":{"listen":"x"}}"#, "unknown field, expected one of `host`, `port`, `hosts`"),
+            (
+                r#"{"config":{"grupkeys":1}}"#,
+                "unknown field `grupkeys` (did you mean `group_keys`?), expected one of",
+            ),
+            (r#"{"config":{"port":"c2VjcmV0"}}"#, "is not what is wanted, expected u16 (column"),
+            (r#"{"config":{"devices":[{"id":"c2VjcmV0"}]}}"#, "missing field `key` (column"),
+            (r#"{"confg":{}}"#, "expected one of `config`, "),
+            (r#""c2VjcmV0""#, "expected one of `config`, "),
+            (r#"{"config":{"host":"c2VjcmV0, expected me"}}"#, "(column"),
+            (r#"{"config":{"port":1}"#, "it is not one JSON object (column"),
+            (&format!(r#"{{"config":{{"{key}":1}}}}"#), "unknown field, expected one of `host`"),
+        ] {
+            let error = parse(line).unwrap_err().to_string();
+            assert!(
+                error.contains(expected) && !error.contains("c2VjcmV0") && !error.contains(key),
+                "{error}"
+            );
+        }
     }
 
     #[test]

@@ -1,23 +1,70 @@
-//! From what was typed to a plan: read the file, apply overrides, resolve. Used by `run` and `check`.
+//! From what was typed to a plan: read the file or stdin, apply overrides, resolve. Used by `run` and `check`.
 
 use super::{AppError, Env};
 use crate::cli::ScenarioArgs;
 use crate::plan::{self, Plan};
+use crate::result::model::SCHEMA;
 use crate::scenario::{FileText, Input, check_host};
-use std::io;
+use std::io::{self, Read as _};
 use std::path::Path;
 
 /// Reads and resolves a scenario.
-pub(super) fn plan(args: &ScenarioArgs, env: &Env) -> Result<Plan, AppError> {
-    let file = args.scenario.display().to_string();
-    let text = std::fs::read_to_string(&args.scenario)
-        .map_err(|error| AppError::Scenario(format!("cannot read the scenario {file}: {error}")))?;
+pub(super) async fn plan(args: &ScenarioArgs, env: &Env) -> Result<Plan, AppError> {
+    let (file, bytes) = match is_stdin(&args.scenario) {
+        true => ("stdin".to_owned(), stdin().await),
+        false => (args.scenario.display().to_string(), std::fs::read(&args.scenario)),
+    };
+    let bytes =
+        bytes.map_err(|error| AppError::Scenario(format!("cannot read the scenario {file}: {error}")))?;
+    let text = text(&file, bytes)?;
     let overrides = overrides(args)?;
     let input =
         Input { file: &file, text: &text, overrides: &overrides, env: &|name| (env.var)(name), files: &read };
     plan::load(&input, &mut rand::rng()).map_err(|errors| {
         AppError::Scenario(format!("the scenario is invalid; nothing was started\n{errors}"))
     })
+}
+
+/// `-`, as in other programs.
+pub(super) fn is_stdin(scenario: &Path) -> bool {
+    scenario.as_os_str() == "-"
+}
+
+/// On a thread of its own: Ctrl-C must be heard while nobody types.
+async fn stdin() -> io::Result<Vec<u8>> {
+    let reading = tokio::task::spawn_blocking(|| {
+        let mut bytes = Vec::new();
+        io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
+    });
+    reading.await.map_err(io::Error::other)?
+}
+
+/// The text of a scenario. Files of other kinds are told apart here: read as a scenario they would only give thousands of
+/// errors.
+fn text(file: &str, bytes: Vec<u8>) -> Result<String, AppError> {
+    let wrong = |what: &str| Err(AppError::Scenario(format!("{file}: {what}")));
+    let text = match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => {
+            let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+            let line = before.split(|byte| *byte == b'\n').count();
+            let byte = before.rsplit(|byte| *byte == b'\n').next().map_or(0, <[u8]>::len) + 1;
+            return wrong(&format!("not UTF-8 in line {line}, at its byte {byte}; save the file as UTF-8"));
+        }
+    };
+    if text.trim_start().starts_with('<') {
+        return wrong("this is a page, not a scenario: give a TOML or JSON file");
+    }
+    #[derive(serde::Deserialize)]
+    struct Head {
+        schema: String,
+    }
+    match serde_json::from_str::<Head>(&text) {
+        Ok(head) if head.schema == SCHEMA => {
+            wrong(&format!("this is a result, not a scenario: hubstorm report {file} renders it"))
+        }
+        _ => Ok(text),
+    }
 }
 
 /// A file that the scenario names. It may hold secrets.
@@ -79,6 +126,19 @@ pub(super) fn host(option: &str, host: &str) -> Result<(), AppError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_no_scenario_is_told_by_what_it_is() {
+        let refused = |bytes: &[u8]| text("x.toml", bytes.to_vec()).unwrap_err().to_string();
+        assert_eq!(text("x.toml", b"seed = 1".to_vec()).unwrap(), "seed = 1");
+        assert_eq!(text("x.json", b"{\"schema\":1}".to_vec()).unwrap(), "{\"schema\":1}");
+        let result = refused(br#"{"verdict": {}, "schema": "hubstorm.result.v1"}"#);
+        assert_eq!(result, "x.toml: this is a result, not a scenario: hubstorm report x.toml renders it");
+        assert!(refused(b"\n<!doctype html>").contains("this is a page"));
+        let latin = refused(b"seed = 1\nname = \"K\xfcche\"\n");
+        assert!(latin.contains("not UTF-8 in line 2, at its byte 10; save"), "{latin}");
+        assert!(refused(b"\xff\xfen").contains("line 1, at its byte 1;"));
+    }
 
     #[test]
     fn targets_are_split_into_host_and_port() {

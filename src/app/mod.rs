@@ -158,7 +158,7 @@ pub async fn run(cli: Cli, mut env: Env) -> u8 {
 }
 
 async fn check_scenario(args: &crate::cli::ScenarioArgs, env: &mut Env) -> Result<u8, AppError> {
-    let plan = load::plan(args, env)?;
+    let plan = load::plan(args, env).await?;
     let text = format!("{}{}", check::describe(&plan), preflight::shortfalls(&plan).await);
     print(env, &text).map(|()| exit::PASSED)
 }

@@ -6,7 +6,7 @@ use super::machine::{descriptors_max, ephemeral_ports, memory_available};
 use crate::fleet::raise_descriptor_limit;
 use crate::link::{self, Endpoint};
 use crate::plan::{Needs, Plan, Target};
-use crate::units::human_bytes;
+use crate::units::{human_bytes, human_count};
 use std::fmt;
 use std::net::IpAddr;
 use std::path::Path;
@@ -102,7 +102,7 @@ impl Offer {
 
 impl fmt::Display for Offer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({} to {}", self.ports(), self.first, self.last)?;
+        write!(f, "{} ({} to {}", human_count(self.ports()), self.first, self.last)?;
         match self.pairs {
             1 => f.write_str(")"),
             pairs => write!(f, ", {pairs} times: once for each pair of a source and a target address)"),
@@ -136,8 +136,8 @@ fn resting(needs: &Needs, offer: &Offer) -> Option<String> {
             "warning: up to {} local ports may rest for a minute after their devices renewed or left, beside {} in use; the \
              system offers {offer}; any of these helps:\n{}  \
              use fewer devices, renew less often (ttl), or let devices come and go more slowly\n",
-            needs.ports_closing,
-            needs.ports,
+            human_count(needs.ports_closing),
+            human_count(needs.ports),
             offer.ways_to(together),
         )
     })
@@ -159,9 +159,11 @@ pub(super) fn more_descriptors(needed: u64, limit: u64) -> String {
         _ => String::new(),
     };
     format!(
-        "{needed} open files and this process may have {limit}\n  \
-         {first}raise the hard limit in the shell that starts hubstorm (as root):  ulimit -Hn {needed} && ulimit -n {needed}\n  \
-         or for good in /etc/security/limits.conf:  * hard nofile {needed}"
+        "{} open files and this process may have {}\n  \
+         {first}raise the limit in the shell that starts hubstorm (as root):  ulimit -n {needed}\n  \
+         or for good in /etc/security/limits.conf:  * hard nofile {needed}",
+        human_count(needed),
+        human_count(limit),
     )
 }
 
@@ -170,10 +172,11 @@ fn ports(needed: u64, offer: &Offer) -> Result<(), AppError> {
         return Ok(());
     }
     Err(AppError::Environment(format!(
-        "this plan needs {needed} local ports towards the target and the system offers {offer}; any of these helps:\n{}  \
+        "this plan needs {} local ports towards the target and the system offers {offer}; any of these helps:\n{}  \
          use {} devices or fewer",
+        human_count(needed),
         offer.ways_to(needed),
-        offer.ports()
+        human_count(offer.ports()),
     )))
 }
 
@@ -222,7 +225,7 @@ mod tests {
     fn too_few_descriptors_name_the_number_and_the_command() {
         assert!(descriptors(1_000, 1_024).is_ok());
         let message = descriptors(50_000, 20_000).unwrap_err().to_string();
-        assert!(message.contains("50000") && message.contains("ulimit -n 50000"), "{message}");
+        assert!(message.contains("50,000 open files") && message.contains("ulimit -n 50000"), "{message}");
         assert!(!message.contains("nr_open"), "{message}");
         // The kernel's own bound is about a million by default; 2^31 is above what it can be set to.
         let message = descriptors(1 << 31, 20_000).unwrap_err().to_string();
@@ -233,15 +236,15 @@ mod tests {
     fn too_few_ports_name_the_number_and_the_command() {
         assert!(ports(28_232, &offer(1)).is_ok());
         let message = ports(28_233, &offer(1)).unwrap_err().to_string();
-        assert!(message.contains("28233") && message.contains("ip_local_port_range"), "{message}");
-        assert!(message.contains("28232 (32768 to 60999)") && message.contains("source_ips"), "{message}");
+        assert!(message.contains("28,233 local") && message.contains("ip_local_port_range"), "{message}");
+        assert!(message.contains("28,232 (32768 to 60999)") && message.contains("source_ips"), "{message}");
     }
 
     #[test]
     fn every_pair_of_addresses_has_the_whole_range() {
         assert!(ports(3 * 28_232, &offer(3)).is_ok());
         let message = ports(3 * 28_232 + 1, &offer(3)).unwrap_err().to_string();
-        assert!(message.contains("offers 84696 (32768 to 60999, 3 times"), "{message}");
+        assert!(message.contains("offers 84,696 (32768 to 60999, 3 times"), "{message}");
     }
 
     #[test]
@@ -255,7 +258,7 @@ mod tests {
         let wide = Offer { first: 1_024, last: 65_535, ..offer(2) };
         let message = advised(1_000_000, wide);
         assert!(!message.contains(widen) && message.contains("list at least 16:"), "{message}");
-        assert!(message.contains("use 129024 devices or fewer"), "{message}");
+        assert!(message.contains("use 129,024 devices or fewer"), "{message}");
         // Two target addresses halve what each source must give.
         let message = advised(1_000_000, Offer { pairs: 2, sources: 1, ..wide });
         assert!(message.contains("list at least 8:"), "{message}");
@@ -309,7 +312,7 @@ mod tests {
         assert_eq!(resting(&needs(8_232), &offer(1)), None);
         assert_eq!(resting(&needs(8_233), &offer(2)), None);
         let warning = resting(&needs(8_233), &offer(1)).unwrap();
-        assert!(warning.contains("8233") && warning.contains("ip_local_port_range"), "{warning}");
+        assert!(warning.contains("8,233") && warning.contains("ip_local_port_range"), "{warning}");
         let too_many = Needs { ports: 30_000, ..needs(1) };
         assert_eq!(resting(&too_many, &offer(1)), None, "that is refused anyway");
     }

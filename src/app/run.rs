@@ -23,10 +23,14 @@ use tokio::sync::watch;
 
 /// Runs the scenario; the exit code is the verdict's.
 pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
-    let mut plan = load::plan(&args.scenario, env)?;
+    let interrupts = env.interrupts.clone();
+    if load::is_stdin(&args.scenario.scenario) {
+        // What is typed there is the scenario: nobody is left to answer.
+        env.answer = None;
+    }
+    let mut plan = unless_interrupted(&interrupts, 0, load::plan(&args.scenario, env)).await?;
     let (trace, traced) = args.trace.as_ref().map(|id| tracer(&plan, id)).transpose()?.unzip();
     let workers = args.workers.map_or_else(|| default_workers(&plan), usize::from);
-    let interrupts = env.interrupts.clone();
     let preparing = prepare(args, env, &mut plan, workers);
     let (mut hub, endpoint) = unless_interrupted(&interrupts, 0, preparing).await?;
 
@@ -141,7 +145,8 @@ async fn drive(
             "drain"
         };
         let planned_per_s = plan.offered_per_s(now_ns.saturating_sub(1_000_000_000), now_ns);
-        let moment = Moment { at, end, phase, devices, planned_per_s, live: gathered.live() };
+        let moment =
+            Moment { at, end, drain: plan.drain, phase, devices, planned_per_s, live: gathered.live() };
         // Progress is talk: a stream that is gone must not end the run.
         drop(progress.borrow_mut().show(&moment));
     };

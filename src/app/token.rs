@@ -18,27 +18,29 @@ const TOKEN_BYTES_MAX: u64 = 16 * 1024;
 
 /// Prints a token, or what a given one holds.
 pub(super) fn run(args: &TokenArgs, env: &mut Env) -> Result<(), AppError> {
-    let key = key(args)?;
     match &args.decode {
-        Some(source) => decode(source, args, key.as_ref(), env),
+        Some(source) => decode(source, args, env),
         None => {
-            let key =
-                key.ok_or_else(|| usage("a key is needed: --key or --group-key, as env:NAME or file:PATH"))?;
+            let key = key(args, args.device.as_deref())?
+                .ok_or_else(|| usage("a key is needed: --key or --group-key, as env:NAME or file:PATH"))?;
             print(env, &format!("{}\n", make(args, &key)?.as_str()))
         }
     }
 }
 
 /// The key that signs: given, or derived for the device.
-fn key(args: &TokenArgs) -> Result<Option<sas::Key>, AppError> {
+fn key(args: &TokenArgs, device: Option<&str>) -> Result<Option<sas::Key>, AppError> {
     let read = |source: &str, what| {
         let text = secret::read(source, what)?;
         sas::Key::from_base64(&text).map_err(|error| usage(&format!("{what}: {error}")))
     };
-    match (&args.key, &args.group_key, &args.device) {
+    match (&args.key, &args.group_key, device) {
         (Some(source), ..) => Ok(Some(read(source, "the key")?)),
         (None, Some(source), Some(device)) => Ok(Some(read(source, "the group key")?.derive(device))),
-        _ => Ok(None),
+        (None, Some(_), None) => {
+            Err(usage("--group-key gives each device a key of its own: say whose with --device ID"))
+        }
+        (None, None, _) => Ok(None),
     }
 }
 
@@ -69,25 +71,25 @@ fn make(args: &TokenArgs, key: &sas::Key) -> Result<Zeroizing<String>, AppError>
 }
 
 /// Exit code 1 when the token is expired or another key made it: a script may ask.
-fn decode(source: &str, args: &TokenArgs, key: Option<&sas::Key>, env: &mut Env) -> Result<(), AppError> {
+fn decode(source: &str, args: &TokenArgs, env: &mut Env) -> Result<(), AppError> {
     let text = match source {
         "-" => stdin()?,
         source => secret::read(source, "the token")?,
     };
     let token = sas::Token::parse(&text)
         .map_err(|error| AppError::Environment(format!("not a SAS token: {error}")))?;
+    let resource = percent_encoding::percent_decode_str(token.sr_raw).decode_utf8_lossy();
+    // What follows is a module's.
+    let named = resource.split_once("/devices/").and_then(|(_, path)| path.split('/').next());
+    let key = key(args, args.device.as_deref().or(named))?;
     let now = clock::unix().as_secs();
     let mut out = String::new();
     // Writing to a String cannot fail.
-    let _ = writeln!(
-        out,
-        "resource   {}",
-        percent_encoding::percent_decode_str(token.sr_raw).decode_utf8_lossy()
-    );
+    let _ = writeln!(out, "resource   {resource}");
     let _ =
         writeln!(out, "signed by  {}", token.policy.as_deref().map_or("the device's key", |policy| policy));
     let _ = writeln!(out, "expires    {}", expiry(token.expiry_unix, now));
-    let verified = key.map(|key| token.verify(key));
+    let verified = key.map(|key| token.verify(&key));
     let _ = writeln!(
         out,
         "signature  {}",
@@ -105,7 +107,10 @@ fn decode(source: &str, args: &TokenArgs, key: Option<&sas::Key>, env: &mut Env)
         )));
     }
     if token.expired(now) {
-        return Err(AppError::Environment("the token has expired; make another one".to_owned()));
+        let signature = if verified.is_some() { "its signature is good, and " } else { "" };
+        return Err(AppError::Environment(format!(
+            "the token has expired: {signature}a hub refuses it all the same; make another one"
+        )));
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{
     CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature, verify_tls13_signature,
 };
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 use rustls::server::{NoServerSessionStorage, VerifierBuilderError};
 use rustls::{
@@ -39,16 +39,16 @@ impl Default for ClientOptions {
 #[non_exhaustive]
 pub enum TlsError {
     /// The `ca` file.
-    #[error("cannot read certificates from {}: {source}", path.display())]
+    #[error("cannot read certificates from {}: {}", path.display(), pem_problem(source))]
     Ca {
         /// Which file.
         path: PathBuf,
         /// Why.
-        source: rustls::pki_types::pem::Error,
+        source: pem::Error,
     },
     /// Roots given in memory.
     #[error("cannot read the given root certificates: {0}")]
-    Pem(rustls::pki_types::pem::Error),
+    Pem(pem::Error),
     /// The system has no roots where they are looked for.
     #[error("no root certificates on this system: install ca-certificates or name a `ca` file{0}")]
     NoSystemRoots(String),
@@ -123,7 +123,7 @@ fn roots(options: &ClientOptions) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     if let Some(path) = &options.ca {
         let failed = |source| TlsError::Ca { path: path.clone(), source };
-        let pem = std::fs::read(path).map_err(|error| failed(rustls::pki_types::pem::Error::Io(error)))?;
+        let pem = std::fs::read(path).map_err(|error| failed(pem::Error::Io(error)))?;
         add_pem(&mut roots, &pem, failed)?;
     }
     if let Some(pem) = &options.roots_pem {
@@ -141,17 +141,27 @@ fn roots(options: &ClientOptions) -> Result<RootCertStore, TlsError> {
     Ok(roots)
 }
 
+/// "No items found" is what a key, a DER file and any other text come to.
+fn pem_problem(error: &pem::Error) -> String {
+    match error {
+        pem::Error::NoItemsFound => {
+            "no PEM certificate in it; one begins with -----BEGIN CERTIFICATE-----".to_owned()
+        }
+        error => error.to_string(),
+    }
+}
+
 fn add_pem(
     roots: &mut RootCertStore,
     pem: &[u8],
-    failed: impl Fn(rustls::pki_types::pem::Error) -> TlsError,
+    failed: impl Fn(pem::Error) -> TlsError,
 ) -> Result<(), TlsError> {
     let mut any = false;
     for certificate in CertificateDer::pem_slice_iter(pem) {
         roots.add(certificate.map_err(&failed)?)?;
         any = true;
     }
-    if any { Ok(()) } else { Err(failed(rustls::pki_types::pem::Error::NoItemsFound)) }
+    if any { Ok(()) } else { Err(failed(pem::Error::NoItemsFound)) }
 }
 
 /// What TLS agreed on, in the field's names.

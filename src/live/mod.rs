@@ -29,6 +29,8 @@ pub struct Moment<'a> {
     pub at: Duration,
     /// When nothing will be due any more.
     pub end: Duration,
+    /// How long the last acks are then waited for.
+    pub drain: Duration,
     /// The phase under way.
     pub phase: &'a str,
     /// All devices of the plan.
@@ -68,11 +70,13 @@ impl Span {
 
 /// The line for a moment and what led to it, without a newline.
 fn line(moment: &Moment<'_>, span: &Span) -> String {
-    let Moment { at, end, phase, devices, live, .. } = moment;
+    let Moment { at, end, drain, phase, devices, live, .. } = moment;
+    // The drain has a clock of its own: the load's would stand still.
+    let (at, of) = if at < end { (*at, end) } else { (*at - *end, drain) };
     let mut out = format!(
         "{:>4}s/{}s  {phase:<10}  online {}/{}  offered {}/s  acked {}/s",
-        at.as_secs().min(end.as_secs()),
-        end.as_secs(),
+        at.as_secs().min(of.as_secs()),
+        of.as_secs(),
         human_count(live.online),
         human_count(*devices),
         span.mean(span.offered_per_s),
@@ -180,7 +184,8 @@ mod tests {
 
     fn moment(live: &Live, second: u64) -> Moment<'_> {
         let (at, end) = (Duration::from_secs(second), Duration::from_secs(60));
-        Moment { at, end, phase: "steady", devices: 1000, planned_per_s: None, live }
+        let drain = Duration::from_secs(10);
+        Moment { at, end, drain, phase: "steady", devices: 1000, planned_per_s: None, live }
     }
 
     #[test]
@@ -212,6 +217,15 @@ mod tests {
         let stalled = Moment { planned_per_s: Some(1_000.0), ..moment(&live, 5) };
         Progress::new(Style::Lines, &mut out).show(&stalled).unwrap();
         assert!(String::from_utf8(out).unwrap().contains("offered 1,000/s  acked 199/s"));
+    }
+
+    #[test]
+    fn the_drain_counts_its_own_seconds() {
+        let line = |second| line(&Moment { phase: "drain", ..moment(&live(), second) }, &Span::default());
+        assert!(line(59).starts_with("  59s/60s  "), "{}", line(59));
+        assert!(line(60).starts_with("   0s/10s  drain "), "{}", line(60));
+        assert!(line(62).starts_with("   2s/10s  drain "), "{}", line(62));
+        assert!(line(99).starts_with("  10s/10s  drain "), "{}", line(99));
     }
 
     #[test]

@@ -17,6 +17,21 @@ pub enum FileError {
         /// Why.
         source: std::io::Error,
     },
+    /// The page that stands beside it.
+    #[error("{} is a page, not a result: give the .json beside it", path.display())]
+    Page {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// Its JSON ends in the middle: `run` writes whole files only.
+    #[error(
+        "{} is cut off: its JSON is incomplete; `hubstorm run` writes whole files, so copy it once more from where it came",
+        path.display()
+    )]
+    CutOff {
+        /// Which file.
+        path: PathBuf,
+    },
     /// It is not JSON, or not of the shape of a result.
     #[error("{} is not a result file: {source}", path.display())]
     Shape {
@@ -45,7 +60,13 @@ pub fn read(path: &Path) -> Result<RunResult, FileError> {
         path: path.to_owned(),
         source,
     })?;
-    let shape = |source| FileError::Shape { path: path.to_owned(), source };
+    if bytes.trim_ascii_start().starts_with(b"<") {
+        return Err(FileError::Page { path: path.to_owned() });
+    }
+    let shape = |source: serde_json::Error| match source.is_eof() {
+        true => FileError::CutOff { path: path.to_owned() },
+        false => FileError::Shape { path: path.to_owned(), source },
+    };
     let json: serde_json::Value = serde_json::from_slice(&bytes).map_err(shape)?;
     let schema = json.get("schema");
     if schema.and_then(|schema| schema.as_str()) != Some(SCHEMA) {
@@ -207,7 +228,9 @@ mod tests {
         let mut lacking = serde_json::to_value(result()).unwrap();
         lacking.as_object_mut().unwrap().remove("verdict");
         for (text, expected) in [
-            ("{".to_owned(), "is not a result file: EOF"),
+            ("{".to_owned(), "is cut off: its JSON is incomplete"),
+            ("\n<!doctype html>".to_owned(), "is a page, not a result: give the .json"),
+            ("{]".to_owned(), "is not a result file: "),
             ("[]".to_owned(), "has schema none"),
             (older.to_string(), "has schema \"hubstorm.compare.v1\""),
             (lacking.to_string(), "missing field `verdict`"),

@@ -1,7 +1,11 @@
 //! What is wrong with a scenario, and where: collected while it is read and resolved, shown all at once.
 
 use super::mask::masked;
+use crate::units::{human_count, plural};
 use std::fmt::{self, Write};
+
+/// So many errors are shown: a file of another kind has thousands.
+const SHOWN_MAX: usize = 25;
 
 /// Where a key or value stands.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -120,8 +124,8 @@ impl Errors {
 impl fmt::Display for Errors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.problems.len();
-        let mut out = format!("{}: {count} error{}", self.file, if count == 1 { "" } else { "s" });
-        for problem in self.problems() {
+        let mut out = format!("{}: {}", self.file, plural(count as u64, "error", "errors"));
+        for problem in self.problems().into_iter().take(SHOWN_MAX) {
             out.push_str("\n\n");
             match &problem.place.origin {
                 Origin::File { line, column } => write!(out, "{}:{line}:{column}: ", self.file)?,
@@ -137,6 +141,9 @@ impl fmt::Display for Errors {
                     write!(out, "\n    {:<9}{text}", format!("{label}:"))?;
                 }
             }
+        }
+        if count > SHOWN_MAX {
+            write!(out, "\n\nand {} more", human_count((count - SHOWN_MAX) as u64))?;
         }
         f.write_str(&masked(&out))
     }
@@ -181,5 +188,21 @@ mod tests {
             "x.toml: 3 errors\n\nx.toml:3:2: a.b: first\n\nx.toml:9:2: a.b: second\n    found:   1\n    \
              allowed: 2\n    fix:     3\n\n--set seed: seed: third"
         );
+    }
+
+    #[test]
+    fn of_thousands_of_errors_the_first_are_shown_and_the_rest_counted() {
+        let shown = |count| {
+            let mut errors = Errors::new("x.toml");
+            for line in 1..=count {
+                let place = Place { origin: Origin::File { line, column: 1 }, key: String::new() };
+                errors.add(&place, "wrong");
+            }
+            errors.to_string()
+        };
+        assert!(shown(25).ends_with("x.toml:25:1: wrong"), "{}", shown(25));
+        let many = shown(1_500);
+        assert!(many.starts_with("x.toml: 1,500 errors\n"), "{many}");
+        assert!(many.ends_with("x.toml:25:1: wrong\n\nand 1,475 more"), "{many}");
     }
 }

@@ -28,6 +28,14 @@ pub fn check_host(text: &str) -> Result<(), &'static str> {
     })
 }
 
+/// The port of a `host:port` where a host alone is wanted. Whatever has another form may hold a key.
+pub(super) fn port_behind(text: &str) -> Option<u16> {
+    let (host, port) = text.rsplit_once(':')?;
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    check_host(host).ok()?;
+    port.parse().ok()
+}
+
 fn is_name(text: &str) -> bool {
     let labels = text.strip_suffix('.').unwrap_or(text);
     labels.len() <= NAME_BYTES_MAX
@@ -62,6 +70,17 @@ mod tests {
             assert_eq!(check_host(other), Err("not a host name"), "{other}");
         }
         assert!(check_host("mqtts://hub.example").unwrap_err().contains("without scheme"));
+    }
+
+    #[test]
+    fn a_port_is_told_from_whatever_else_follows_a_colon() {
+        for text in ["h:8883", "127.0.0.1:8883", "[::1]:8883"] {
+            assert_eq!(port_behind(text), Some(8883), "{text}");
+        }
+        for text in ["h", "h:", "h:mqtt", "h:70000", ":8883", "mqtts://h:8883", "HostName=h:8883", "[h:8883"]
+        {
+            assert_eq!(port_behind(text), None, "{text}");
+        }
     }
 
     #[test]

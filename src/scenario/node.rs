@@ -49,11 +49,12 @@ impl Value {
     }
 }
 
-/// Parses a scenario: JSON if the file's name ends in `.json` or `.jsonc`, TOML otherwise. `None` after a
+/// Parses a scenario: JSON if the file's name ends in `.json` or `.jsonc` or the text begins with a brace, as no TOML does (stdin
+/// has no name); TOML otherwise. `None` after a
 /// syntax error: what a parser guesses behind one would only mislead.
 pub(super) fn parse(file: &str, text: &str, errors: &mut Errors) -> Option<Node> {
     let lines = Lines::of(text);
-    if file.ends_with(".json") || file.ends_with(".jsonc") {
+    if file.ends_with(".json") || file.ends_with(".jsonc") || text.trim_start().starts_with('{') {
         parse_json(text, &lines, errors)
     } else {
         parse_toml(text, &lines, errors)
@@ -274,6 +275,12 @@ mod tests {
         assert!(from_toml.contains(&("phase.ramp.duration".into(), file(8, 1))), "{from_toml:?}");
         assert!(from_toml.contains(&("fleet.a.devices".into(), file(5, 3))), "{from_toml:?}");
         assert!(from_json.contains(&("seed".into(), file(2, 2))), "{from_json:?}");
+    }
+
+    #[test]
+    fn what_begins_with_a_brace_is_json_whatever_its_name() {
+        let mut errors = Errors::new("stdin");
+        assert!(parse("stdin", "\n{\"seed\": 1}", &mut errors).is_some(), "{errors}");
     }
 
     #[test]

@@ -164,7 +164,17 @@ impl Reader<'_> {
         match check_host(&host.value) {
             Ok(()) => Some(host),
             Err(what) => {
-                self.errors.add(&node.place, what).allowed(host::ALLOWED);
+                let variable = host.text.strip_prefix(REFERENCE).and_then(|rest| rest.strip_suffix('}'));
+                let what = match variable.filter(|name| is_variable_name(name)) {
+                    Some(name) => {
+                        format!("the value of the environment variable {name} is not a host alone ({what})")
+                    }
+                    None => what.to_owned(),
+                };
+                let problem = self.errors.add(&node.place, what).allowed(host::ALLOWED);
+                if let Some(port) = host::port_behind(&host.value) {
+                    problem.fix(format!("leave the port out there, and write port = {port} beside host"));
+                }
                 None
             }
         }
@@ -496,6 +506,26 @@ mod tests {
             let (secret, errors) = read(Value::String(literal.into()), |r, n| r.secret(n));
             assert!(secret.is_none() && errors.contains("use ${env.NAME}"), "{errors}");
             assert!(!errors.contains("hunter2"), "{errors}");
+        }
+    }
+
+    #[test]
+    fn a_host_with_a_port_is_told_where_the_port_goes_and_what_holds_a_key_is_not_repeated() {
+        let of = |written: &str, value: &str| {
+            let env = |_: &str| Some(value.to_owned());
+            let mut reader = Reader { env: &env, files: &files, errors: Errors::new("x.toml") };
+            assert!(reader.host(&node(Value::String(written.to_owned()))).is_none(), "{written}");
+            reader.errors.to_string()
+        };
+        let from_env = of("${env.IOTHUB_HOST}", "localhost:8883");
+        for part in ["the value of the environment variable IOTHUB_HOST is not a host alone", "port = 8883"] {
+            assert!(from_env.contains(part), "{from_env}");
+        }
+        let literal = of("localhost:8883", "");
+        assert!(literal.contains("port = 8883") && !literal.contains("environment"), "{literal}");
+        for secret in ["HostName=h;SharedAccessKey=hunter2=:8883", "hunter2=:8883", "hunter2 and more"] {
+            let told = of("${env.IOTHUB_HOST}", secret);
+            assert!(!told.contains("hunter2") && !told.contains("port ="), "{told}");
         }
     }
 

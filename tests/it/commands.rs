@@ -5,10 +5,11 @@ use crate::support::address::{listen, own_address};
 use crate::support::hubstorm::{Finished, WIDE_VALIDITY, Workplace, command, hubstorm};
 use crate::support::mqtt::{CONNECT, DISCONNECT};
 use crate::support::script::{Script, acks, receives, sends};
+use hubstorm::iothub::sas;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 const OTHER_KEY: &str = "ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=";
@@ -16,7 +17,12 @@ const OTHER_KEY: &str = "ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=";
 /// Runs a command with these environment variables and this on stdin.
 fn run(arguments: &[&str], env: &[(&str, &str)], stdin: &str) -> Finished {
     let mut command = command(arguments);
-    command.envs(env.iter().copied()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.envs(env.iter().copied());
+    finish(command, stdin)
+}
+
+fn finish(mut command: Command, stdin: &str) -> Finished {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the program was built");
     // It may end without having read anything.
     drop(child.stdin.take().expect("piped").write_all(stdin.as_bytes()));
@@ -75,6 +81,21 @@ fn doctor_says_what_this_machine_lets_a_load_do() {
 }
 
 #[test]
+fn doctor_says_what_too_few_descriptors_are_too_few_for() {
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "ulimit -n 256 && exec \"$0\" doctor", env!("CARGO_BIN_EXE_hubstorm")]);
+    let output = limited.output().expect("a shell and the program are there");
+    let told = String::from_utf8_lossy(&output.stdout);
+    for part in [
+        "no device: too few descriptors",
+        "warning: a load of a few thousand devices needs 4,096 open files and this process may have 256\n",
+        "ulimit -n 4096\n",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+}
+
+#[test]
 fn doctor_dials_a_target_step_by_step() {
     let script = Script::connection([]);
     let target = script.address().to_string();
@@ -82,8 +103,8 @@ fn doctor_dials_a_target_step_by_step() {
     script.finish();
     finished.exits(0);
     assert!(
-        finished.stdout.contains("TCP") && finished.stdout.contains("ready for MQTT"),
-        "{}",
+        finished.stdout.ends_with("\nTCP works; MQTT was not tried\n"),
+        "a silent socket is no broker: {}",
         finished.stdout
     );
     assert!(!finished.stdout.contains("DNS"), "an address needs none: {}", finished.stdout);
@@ -142,12 +163,116 @@ fn tokens_of_groups_and_policies() {
 }
 
 #[test]
+fn a_scenario_on_stdin_is_read_with_paths_of_this_folder_and_nobody_to_ask() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    fs::write(folder.path().join("key"), KEY).expect("it is ours");
+    let scenario = "[target]\nkind = \"iot-hub\"\nhost = \"hub.invalid\"\n[fleet.a]\ndevices = 1000\n\
+         auth = { kind = \"sas\", group_key = \"${file.key}\" }\n[[fleet.a.send]]\nevery = \"1s\"\npayload = \"x\"\n\
+         [[phase]]\nname = \"p\"\nduration = \"2m\"\n";
+    let piped = |arguments: &[&str], stdin: &str| {
+        let mut command = command(arguments);
+        command.current_dir(folder.path());
+        finish(command, stdin)
+    };
+    let checked = piped(&["check", "-"], scenario);
+    assert!(checked.exits(0).stdout.starts_with("stdin  (stdin, seed 1)\n"), "{}", checked.stdout);
+    let json = "{\"fleet\": {\"a\": {\"devices\": 1}}, \"phase\": [{\"name\": \"p\", \"duration\": \"1s\"}]}";
+    piped(&["check", "-"], json).exits(0);
+    let wrong = piped(&["check", "-"], "seed = \"x\"\n");
+    assert!(wrong.exits(104).stderr.contains("stdin:1:"), "{}", wrong.stderr);
+    // On a terminal, where a file's run would ask; the last byte is what Ctrl-D types.
+    let mut terminal = Command::new("script");
+    let typed = concat!(env!("CARGO_BIN_EXE_hubstorm"), " run -");
+    terminal.args(["--quiet", "--return", "--command", typed, "/dev/null"]).current_dir(folder.path());
+    let costs = finish(terminal, &format!("{scenario}\x04"));
+    assert!(costs.exits(2).stdout.contains("say --yes"), "{}", costs.stdout);
+}
+
+#[test]
+fn what_is_no_scenario_and_what_is_no_result_is_told_by_what_it_is() {
+    let repository = concat!(env!("CARGO_MANIFEST_DIR"), "/reports/example");
+    let (page, result) = (format!("{repository}.html"), format!("{repository}.json"));
+    let told = hubstorm(&["check", &page]);
+    assert!(told.exits(104).stderr.contains("this is a page, not a scenario"), "{}", told.stderr);
+    let told = hubstorm(&["check", &result]);
+    assert!(told.exits(104).stderr.contains(&format!("hubstorm report {result} renders")), "{}", told.stderr);
+    let told = hubstorm(&["report", &page]);
+    assert!(told.exits(1).stderr.contains("give the .json beside it"), "{}", told.stderr);
+    let work =
+        Workplace::new("").file("cut.json", &fs::read_to_string(&result).expect("it is there")[..5000]);
+    let cut = work.scenario().with_file_name("cut.json").display().to_string();
+    let told = hubstorm(&["report", &cut]);
+    assert!(told.exits(1).stderr.contains("is cut off"), "{}", told.stderr);
+}
+
+#[test]
+fn a_report_has_the_face_that_its_ending_says() {
+    let result = concat!(env!("CARGO_MANIFEST_DIR"), "/reports/example.json");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let written = |name: &str, more: &[&str]| {
+        let out = folder.path().join(name).display().to_string();
+        hubstorm(&[&["report", result, "--out", &out], more].concat()).exits(0);
+        fs::read_to_string(out).expect("it was written")
+    };
+    for (name, more, page) in [
+        ("a.html", &[][..], true),
+        ("a.HTM", &[], true),
+        ("a.txt", &[], false),
+        ("a", &[], false),
+        ("b.html", &["--format", "text"], false),
+        ("b.txt", &["--format", "html"], true),
+    ] {
+        assert_eq!(written(name, more).starts_with('<'), page, "{name} {more:?}");
+    }
+}
+
+#[test]
+fn a_file_without_a_certificate_is_told_so() {
+    let work =
+        Workplace::new("").file("key.pem", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n");
+    let folder = work.scenario();
+    for name in ["key.pem", "scenario.toml"] {
+        let ca = folder.with_file_name(name).display().to_string();
+        let told = hubstorm(&["doctor", "--target", "127.0.0.1:1", "--ca", &ca]);
+        assert!(told.exits(1).stderr.contains("no PEM certificate in it"), "{}", told.stderr);
+    }
+}
+
+#[test]
+fn a_group_key_verifies_the_device_that_a_token_names() {
+    let make = ["token", "--host", "h", "--device", "d:1%", "--group-key", "env:KEY"];
+    let token = run(&make, &[("KEY", KEY)], "");
+    let decode = ["token", "--decode", "-", "--group-key", "env:KEY"];
+    let told = run(&decode, &[("KEY", KEY)], &token.exits(0).stdout);
+    assert!(told.exits(0).stdout.contains("made with this key"), "{}", told.stdout);
+    run(&decode, &[("KEY", OTHER_KEY)], &token.stdout).exits(1);
+    let policy = run(&["token", "--host", "h", "--policy", "p", "--key", "env:KEY"], &[("KEY", KEY)], "");
+    for finished in [
+        run(&decode, &[("KEY", KEY)], &policy.exits(0).stdout),
+        run(&["token", "--host", "h", "--group-key", "env:KEY"], &[("KEY", KEY)], ""),
+    ] {
+        assert!(finished.exits(2).stderr.contains("--device ID"), "{}", finished.stderr);
+    }
+}
+
+#[test]
 fn an_expired_token_is_told_and_exits_1() {
     let token = "SharedAccessSignature sr=h%2Fdevices%2Fd&sig=16TMWISNAQHbvHgpFWCXZfRxM42mIGbNiEx6R8VTlLY%3D&se=1000000000";
     let told = run(&["token", "--decode", "-"], &[], token);
     told.exits(1);
     assert!(told.stdout.contains("2001-09-09T01:46:40Z") && told.stdout.contains("ago"), "{}", told.stdout);
-    assert!(told.stderr.contains("expired"), "{}", told.stderr);
+    assert!(told.stderr.contains("has expired: a hub refuses it all the same"), "{}", told.stderr);
+    let key = sas::Key::from_base64(KEY).expect("a key");
+    let told = run(
+        &["token", "--decode", "-", "--key", "env:KEY"],
+        &[("KEY", KEY)],
+        &sas::token(&key, "h/devices/d", 1_000_000_000, None),
+    );
+    assert!(
+        told.exits(1).stderr.contains("has expired: its signature is good, and a hub"),
+        "{}",
+        told.stderr
+    );
 }
 
 #[test]
