@@ -286,6 +286,19 @@ fn every_chart_is_named_and_told_in_words_in_every_size() {
 }
 
 #[test]
+fn every_table_has_a_name_and_every_heading_says_of_what_it_is() {
+    for (name, result) in sample::all() {
+        let page = report::html(&result).unwrap();
+        let [tables, captions] = ["<table", "<caption>"].map(|part| page.matches(part).count());
+        assert_eq!(tables, captions, "{name}");
+        for heading in page.split("<th ").skip(1).map(|rest| rest.split('>').next().unwrap()) {
+            assert!(heading.contains("scope="), "{name}: {heading}");
+        }
+        assert!(!page.contains("<th>"), "{name}");
+    }
+}
+
+#[test]
 fn a_run_without_data_still_renders() {
     let page = report::html(&sample::empty()).unwrap();
     for part in [
