@@ -270,7 +270,7 @@ fn recording_and_swapping_allocate_nothing_once_warm() {
         let allocated = allocations() - before;
         gathered.add(&snapshot, 0);
         recorder.recycle(snapshot);
-        gathered.tick((n + 1) * S, 0.0, 0);
+        gathered.tick((n + 1) * S, Some(0.0), 0);
         allocated
     };
     // The first seconds make the histograms and give the vectors their size.

@@ -3,7 +3,10 @@
 
 use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
 use nix::sys::time::TimeValLike;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// A reading sooner after another than this says nothing of how busy the run was: mostly it is what remains at the end.
+const SLIVER: Duration = Duration::from_millis(500);
 
 /// CPU, memory and descriptors of this process.
 #[derive(Clone, Debug)]
@@ -37,19 +40,26 @@ impl Usage {
         }
     }
 
-    /// Takes a reading; returns the CPU since the last one, in percent of one core.
-    #[expect(clippy::cast_precision_loss, reason = "a percentage")]
-    pub fn interval(&mut self) -> f64 {
+    /// Takes a reading; returns the CPU since the last one, in percent of one core, unless that was just now.
+    pub fn interval(&mut self) -> Option<f64> {
         let (cpu_us, rss) = process();
-        let now = crate::clock::now();
-        let elapsed_us = now.saturating_duration_since(self.last_at).as_micros().max(1) as f64;
-        let percent = cpu_us.saturating_sub(self.last_us) as f64 / elapsed_us * 100.0;
-        self.cpu_us = cpu_us.saturating_sub(self.base_us);
-        self.cpu_peak_percent = self.cpu_peak_percent.max(percent);
         self.rss_peak_bytes = self.rss_peak_bytes.max(rss);
         self.fd_peak = self.fd_peak.max(open_descriptors());
+        self.read(cpu_us, crate::clock::now())
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a percentage")]
+    fn read(&mut self, cpu_us: u64, now: Instant) -> Option<f64> {
+        self.cpu_us = cpu_us.saturating_sub(self.base_us);
+        let elapsed = now.saturating_duration_since(self.last_at);
+        if elapsed < SLIVER && self.cpu_peak_percent > 0.0 {
+            return None;
+        }
+        let elapsed_us = elapsed.as_micros().max(1) as f64;
+        let percent = cpu_us.saturating_sub(self.last_us) as f64 / elapsed_us * 100.0;
+        self.cpu_peak_percent = self.cpu_peak_percent.max(percent);
         (self.last_us, self.last_at) = (cpu_us, now);
-        percent
+        Some(percent)
     }
 }
 
@@ -118,5 +128,21 @@ mod tests {
             usage.interval();
         }
         assert!(usage.cpu_peak_percent > 0.0 && usage.rss_peak_bytes > 0, "{sum}");
+    }
+
+    /// Taking a run down is busy, and not what the run needed.
+    #[test]
+    fn a_sliver_sets_no_peak_but_its_time_counts() {
+        let mut usage = Usage::start();
+        let (zero, cpu_us) = (usage.last_at, usage.base_us);
+        let at = |ms| zero + Duration::from_millis(ms);
+        assert_eq!(usage.read(cpu_us + 100_000, at(1_000)), Some(10.0));
+        assert_eq!(usage.read(cpu_us + 115_000, at(1_030)), None, "it was half a core, for 30 ms");
+        assert_eq!((usage.cpu_us, usage.cpu_peak_percent), (115_000, 10.0));
+        assert_eq!(
+            usage.read(cpu_us + 400_000, at(2_000)),
+            Some(30.0),
+            "what it took is in the next reading"
+        );
     }
 }

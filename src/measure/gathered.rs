@@ -124,9 +124,10 @@ impl Gathered {
         }
     }
 
-    /// Closes an interval at `t_ns`: notes the gauges in the series, and brings the live figures up to date.
+    /// Closes an interval at `t_ns`: notes the gauges in the series, and the CPU where it was read, and brings the live
+    /// figures up to date.
     #[expect(clippy::cast_precision_loss, reason = "rates are for people")]
-    pub fn tick(&mut self, t_ns: u64, cpu_percent: f64, planned_online: u64) {
+    pub fn tick(&mut self, t_ns: u64, cpu_percent: Option<f64>, planned_online: u64) {
         for fleet in 0..self.peaks.len() {
             self.peaks[fleet] = self.peak(fleet);
         }
@@ -253,7 +254,7 @@ mod tests {
         let mut gathered = Gathered::new(layout());
         recorder.due(telemetry, S / 2);
         gathered.add(&recorder.swap(), 0);
-        gathered.tick(S, 10.0, 0);
+        gathered.tick(S, Some(10.0), 0);
         // Due in the first second too, but handled and acked three seconds later.
         recorder.due(telemetry, S / 2 + 1);
         recorder.ok(telemetry, &at(S / 2, 3 * S + MS));
@@ -277,7 +278,7 @@ mod tests {
         recorder.ended(publish, Outcome::TimedOut, 0, MS);
         recorder.online(1, 5);
         gathered.add(&recorder.swap(), 0);
-        gathered.tick(S, 10.0, 8);
+        gathered.tick(S, Some(10.0), 8);
         for n in 0..10 {
             recorder.due(publish, S + n);
         }
@@ -287,13 +288,13 @@ mod tests {
         recorder.ended(publish, Outcome::Lost, S, S);
         recorder.online(1, -1);
         gathered.add(&recorder.swap(), 0);
-        gathered.tick(3 * S, 30.0, 9);
+        gathered.tick(3 * S, Some(30.0), 9);
         let live = gathered.live();
         assert_eq!((live.online, live.planned_online, live.errors), (4, 9, 2));
         assert!((live.offered_per_s - 5.0).abs() < 1e-9 && (live.achieved_per_s - 2.0).abs() < 1e-9);
         let [(Operation::Publish, p99_us)] = live.p99_us.as_slice() else { panic!("{live:?}") };
         assert!((7_000..7_100).contains(p99_us), "two digits of 7 ms: {p99_us}");
-        assert!((gathered.series().rows()[2].cpu_percent() - 30.0).abs() < 1e-9);
+        assert_eq!(gathered.series().rows()[2].cpu_percent(), Some(30.0));
     }
 
     #[test]
@@ -306,10 +307,10 @@ mod tests {
             recorder.counts(0).reconnects += 1;
             gathered.add(&recorder.swap(), n);
         }
-        gathered.tick(S, 0.0, 0);
+        gathered.tick(S, None, 0);
         workers[0].online(0, -7);
         gathered.add(&workers[0].swap(), 0);
-        gathered.tick(2 * S, 0.0, 0);
+        gathered.tick(2 * S, None, 0);
         let fleets: Vec<_> = gathered.fleets().collect();
         assert_eq!((fleets[0].online, fleets[0].connected_peak), (7, 20));
         assert_eq!((fleets[0].counts.reconnects, fleets[1]), (2, FleetTotals::default()));

@@ -127,7 +127,7 @@ pub struct Row {
     pub interval: Interval,
     gauges: Option<Gauges>,
     cpu_percent_sum: f64,
-    ticks: u32,
+    readings: u32,
 }
 
 impl Row {
@@ -137,17 +137,17 @@ impl Row {
         self.gauges.map(|gauges| (gauges.online, gauges.planned_online))
     }
 
-    /// CPU of the generator, in percent of one core, averaged over the ticks in it.
+    /// CPU of the generator, in percent of one core, averaged over the readings in it; `None` without one.
     #[must_use]
-    pub fn cpu_percent(&self) -> f64 {
-        if self.ticks == 0 { 0.0 } else { self.cpu_percent_sum / f64::from(self.ticks) }
+    pub fn cpu_percent(&self) -> Option<f64> {
+        (self.readings > 0).then(|| self.cpu_percent_sum / f64::from(self.readings))
     }
 
     fn merge(&mut self, later: &Row) {
         self.interval.merge(&later.interval);
         self.gauges = later.gauges.or(self.gauges);
         self.cpu_percent_sum += later.cpu_percent_sum;
-        self.ticks += later.ticks;
+        self.readings += later.readings;
     }
 }
 
@@ -183,12 +183,14 @@ impl Series {
     }
 
     /// Notes what was read off at `t_ns`, for the row that ends there; a tick may be half a second off.
-    pub(super) fn tick(&mut self, t_ns: u64, cpu_percent: f64, online: u64, planned_online: u64) {
+    pub(super) fn tick(&mut self, t_ns: u64, cpu_percent: Option<f64>, online: u64, planned_online: u64) {
         let ended = (t_ns.saturating_add(NS_PER_S / 2) / NS_PER_S).saturating_sub(1);
         let row = self.row(ended);
         row.gauges = Some(Gauges { online, planned_online });
-        row.cpu_percent_sum += cpu_percent;
-        row.ticks += 1;
+        if let Some(percent) = cpu_percent {
+            row.cpu_percent_sum += percent;
+            row.readings += 1;
+        }
     }
 
     fn row(&mut self, second: u64) -> &mut Row {
@@ -241,7 +243,7 @@ mod tests {
     fn ticks_belong_to_the_row_that_they_end() {
         let mut series = Series::default();
         for (t_ms, online) in [(1_002, 1), (1_999, 2), (3_003, 3)] {
-            series.tick(t_ms * 1_000_000, 50.0, online, 9);
+            series.tick(t_ms * 1_000_000, Some(50.0), online, 9);
         }
         let online: Vec<_> = series.rows().iter().map(Row::online_and_planned).collect();
         assert_eq!(online, [Some((1, 9)), Some((2, 9)), Some((3, 9))]);
@@ -251,13 +253,15 @@ mod tests {
     fn a_full_series_doubles_its_interval() {
         let mut series = Series::default();
         for second in 0..600 {
-            series.tick((second + 1) * NS_PER_S, if second % 2 == 0 { 10.0 } else { 30.0 }, second, 600);
+            let cpu = if second % 2 == 0 { 10.0 } else { 30.0 };
+            series.tick((second + 1) * NS_PER_S, Some(cpu), second, 600);
         }
         assert_eq!((series.rows().len(), series.interval_us()), (600, 1_000_000));
-        series.tick(601 * NS_PER_S, 10.0, 600, 600);
+        series.tick(601 * NS_PER_S, None, 600, 600);
         assert_eq!((series.rows().len(), series.interval_us()), (301, 2_000_000));
         assert_eq!(series.rows()[7].online_and_planned(), Some((15, 600)), "at the end of the pair");
-        assert!((series.rows()[7].cpu_percent() - 20.0).abs() < 1e-9, "the mean of the pair");
+        assert_eq!(series.rows()[7].cpu_percent(), Some(20.0), "the mean of the pair");
+        assert_eq!(series.rows()[300].cpu_percent(), None, "nothing was read in it");
     }
 
     #[test]

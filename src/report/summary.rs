@@ -145,12 +145,6 @@ impl Summary {
         let warmup_only = counted.clone().count() == 0 || (messages.due == 0 && all.due > 0);
         let counted: Vec<&Phase> =
             if warmup_only { result.phases.iter().collect() } else { counted.collect() };
-        let seen = result.series.rows.iter().map(|row| row.online).max();
-        let peaks = result.fleets.iter().map(|fleet| fleet.connected_peak);
-        let highest_fleet = peaks.clone().max().unwrap_or(0);
-        // One fleet's own peak is exact; rows of the series see only their ends.
-        let online_peak =
-            if result.fleets.len() == 1 { highest_fleet } else { seen.unwrap_or(0).max(highest_fleet) };
         Ok(Summary {
             operations,
             messages: if warmup_only { all } else { messages },
@@ -159,7 +153,7 @@ impl Summary {
             warmup_only,
             asked: asked(result),
             devices: result.fleets.iter().map(|fleet| fleet.devices).sum(),
-            online_peak,
+            online_peak: online_peak(result),
         })
     }
 
@@ -198,6 +192,14 @@ fn asked(result: &RunResult) -> Option<String> {
         })
     });
     asked.map(|threshold| threshold.metric.clone())
+}
+
+/// The most devices that were online at once, as far as the result knows.
+pub(super) fn online_peak(result: &RunResult) -> u64 {
+    let seen = result.series.rows.iter().map(|row| row.online).max().unwrap_or(0);
+    let highest_fleet = result.fleets.iter().map(|fleet| fleet.connected_peak).max().unwrap_or(0);
+    // One fleet's own peak is exact; rows of the series see only their ends.
+    if result.fleets.len() == 1 { highest_fleet } else { seen.max(highest_fleet) }
 }
 
 /// In seconds.

@@ -128,10 +128,11 @@ fn thresholds(out: &mut Out, result: &RunResult) {
             [metric(threshold), plain(&threshold.expression), observed, margin::words(threshold)]
         })
         .collect();
-    // `not enough data (...)` has no margin beside it: it may run free.
-    let most = [40, 22, 12];
+    // `100% (1,000 of 1,000)` and its like; `not enough data (...)` has no margin beside it: it may run free.
+    let most = [40, 22, 28];
     let widths: [usize; 3] = std::array::from_fn(|i| {
-        let widths = rows.iter().map(|row| width(&row[i]));
+        let rows = rows.iter().filter(|row| i < 2 || !row[3].is_empty());
+        let widths = rows.map(|row| width(&row[i]));
         widths.filter(|width| *width <= most[i]).max().unwrap_or(0)
     });
     for (threshold, [metric, expression, observed, margin]) in result.thresholds.iter().zip(&rows) {
@@ -162,7 +163,9 @@ fn operations(out: &mut Out, summary: &Summary) {
         return;
     }
     let head = ["ok / due", "rate(ok)", "p50", "p95", "p99", "p99.9", "max"].map(str::to_owned);
-    let groups = format!("{:53}{:<39}{:>8}", "", "response (due to ack)", "service");
+    let counted = summary.operations.iter().any(|operation| operation.headline().1 == "counted");
+    let key = if counted { "  counted: outside warm-up" } else { "" };
+    let groups = format!("{key:53}{:<39}{:>8}", "response (due to ack)", "service");
     for line in [groups, row("", "", &head, "p99")] {
         let line = out.styled(DIM, &line);
         out.line(&line);
@@ -331,14 +334,16 @@ pub(super) fn target(result: &RunResult) -> String {
 
 fn generator(result: &RunResult) -> String {
     let generator = &result.generator;
+    let lag = match &generator.lag {
+        lag if lag.count == 0 => "nothing picked up".to_owned(),
+        lag => format!("lag p99 {}, worst {}", format::us(lag.p99_us), format::us(lag.max_us)),
+    };
     format!(
-        "{}; CPU {} on average, {:.0}% at peak (of one core); {}; lag p99 {}, worst {}",
+        "{}; CPU {} on average, {:.0}% at peak (of one core); {}; {lag}",
         format::plural(generator.workers.into(), "worker", "workers"),
         cpu_average(result),
         generator.cpu_peak_percent,
         human_bytes(generator.rss_peak_bytes),
-        format::us(generator.lag.p99_us),
-        format::us(generator.lag.max_us),
     )
 }
 
@@ -367,7 +372,8 @@ fn errors(out: &mut Out, result: &RunResult) {
             plain(&error.example)
         );
         let count = human_count(error.count);
-        out.wrapped(&format!("  {count:>9}  {class:<longest$}  "), "               ", &body);
+        let first = format!("  {count:>9}  {class:<longest$}  ");
+        out.wrapped(&first, &" ".repeat(15 + longest), &body);
     }
 }
 
@@ -391,7 +397,7 @@ pub(super) fn blame(culprit: &str) -> String {
     match culprit {
         "peer" => "hub".to_owned(),
         "us" => "this machine".to_owned(),
-        other => plain(other),
+        other => format::shorten(&plain(other), 24),
     }
 }
 

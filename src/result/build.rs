@@ -48,13 +48,15 @@ fn outcomes(totals: &Totals) -> BTreeMap<String, u64> {
     counted.filter(|(_, count)| *count > 0).collect()
 }
 
-/// The run over time. A row without a tick of its own carries the gauges of the one before.
+/// The run over time. A row without a tick of its own carries the gauges of the one before, and its CPU where that was
+/// not read.
 #[must_use]
 pub fn series(gathered: &Gathered) -> Series {
     let series = gathered.series();
-    let (mut online, mut planned_online) = (0, 0);
+    let (mut online, mut planned_online, mut cpu_percent) = (0, 0, 0.0);
     let rows = (0_u64..).zip(series.rows()).map(|(n, measured)| {
         (online, planned_online) = measured.online_and_planned().unwrap_or((online, planned_online));
+        cpu_percent = measured.cpu_percent().unwrap_or(cpu_percent);
         let interval = &measured.interval;
         let by_operation = Operation::ALL.into_iter().filter_map(|operation| {
             row(interval.response(operation)).map(|figures| (operation.name().to_owned(), figures))
@@ -66,7 +68,7 @@ pub fn series(gathered: &Gathered) -> Series {
             offered: interval.offered,
             achieved: interval.achieved,
             errors: interval.errors,
-            cpu_percent: measured.cpu_percent(),
+            cpu_percent,
             lag_max_us: interval.lag_max_us,
             response: by_operation.collect(),
         }
@@ -177,7 +179,7 @@ pub(crate) mod tests {
         recorder.counts(0).bytes_sent = 300;
         recorder.heartbeat(0, MS);
         gathered.add(&recorder.swap(), 0);
-        gathered.tick(S, 25.0, 1);
+        gathered.tick(S, Some(25.0), 1);
         for n in 0..4 {
             recorder.due(telemetry, 2 * S + n * MS);
         }
@@ -192,7 +194,7 @@ pub(crate) mod tests {
             recorder.error("closed_by_peer", Culprit::Peer, 2 * S + MS, || "closed".to_owned());
         }
         gathered.add(&recorder.swap(), 0);
-        gathered.tick(3 * S, 75.0, 1);
+        gathered.tick(3 * S, Some(75.0), 1);
         gathered
     }
 
@@ -225,7 +227,8 @@ pub(crate) mod tests {
             series.rows.iter().map(|r| (r.t_us, r.online, r.offered, r.achieved, r.errors)).collect();
         assert_eq!(rows, [(0, 1, 0, 0, 0), (1_000_000, 1, 0, 0, 0), (2_000_000, 1, 4, 2, 2)]);
         assert_eq!(series.rows[2].response["telemetry"].count, 2);
-        assert!((series.rows[2].cpu_percent - 75.0).abs() < 1e-9);
+        let cpu: Vec<_> = series.rows.iter().map(|row| row.cpu_percent).collect();
+        assert_eq!(cpu, [25.0, 25.0, 75.0]);
     }
 
     #[test]

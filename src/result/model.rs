@@ -420,7 +420,8 @@ pub struct Row {
     pub achieved: u64,
     /// Operations of any kind that ended otherwise than ok in it.
     pub errors: u64,
-    /// CPU of the generator, in percent of one core.
+    /// CPU of the generator, in percent of one core; where it was not read, as in what is left of the last row, that of the
+    /// row before.
     pub cpu_percent: f64,
     /// The worst `picked - due` in it.
     pub lag_max_us: u64,

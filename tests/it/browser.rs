@@ -49,8 +49,16 @@ frame.onload = () => {{
     const scale = svg.getBoundingClientRect().width / svg.viewBox.baseVal.width;
     return [...svg.querySelectorAll('text')].map(one => parseFloat(one.getAttribute('font-size')) * scale);
   }});
+  // One word, on more than one line.
+  const broken = one => {{
+    const range = inner.createRange();
+    range.selectNodeContents(one);
+    return !one.textContent.includes(' ') && range.getClientRects().length > 1;
+  }};
   found.textContent = JSON.stringify({{
     client: root.clientWidth, scroll: root.scrollWidth, charts: shown.length,
+    scenario: inner.querySelector('details pre')?.checkVisibility({{contentVisibilityProperty: true}}) ? 1 : 0,
+    broken: [...inner.querySelectorAll('.errors .culprit, .metric')].filter(broken).length,
     smallest: text.length ? Math.min(...text) : 12, largest: text.length ? Math.max(...text) : 12,
   }});
 }};
@@ -88,6 +96,32 @@ fn the_page_never_scrolls_sideways_and_its_charts_stay_readable() {
                 "{name} at {width}: one size of each"
             );
             assert!(get("smallest") >= 10.0 && get("largest") <= 18.0, "{name} at {width}: {found:?}");
+        }
+    }
+}
+
+/// `network` and `connect{phase:ramp}` are read as one word. On paper, nobody can open what is folded.
+#[test]
+fn words_stay_whole_and_paper_shows_the_scenario() {
+    let chromium = chromium();
+    let folder = tempfile::tempdir().unwrap();
+    let mut result = sample::fail();
+    for error in &mut result.errors {
+        (error.culprit, error.example) = ("network".to_owned(), "reset by peer ".repeat(40));
+    }
+    let screen = report::html(&result).unwrap();
+    // A headless browser cannot be asked what a printed page looks like.
+    let print = screen.replace("@media print", "@media all").replace("@media screen", "@media speech");
+    for (name, page, widths, scenario) in
+        [("screen", screen, [800, 1200], 0.0), ("print", print, [718, 760], 1.0)]
+    {
+        let path = folder.path().join(format!("{name}.html"));
+        std::fs::write(&path, page).unwrap();
+        for width in widths {
+            let found = measured(&chromium, folder.path(), &path, width);
+            let get = |key: &str| found.iter().find(|(name, _)| name == key).unwrap().1;
+            assert_eq!((get("broken"), get("scenario")), (0.0, scenario), "{name} at {width}: {found:?}");
+            assert!(get("scroll") <= get("client"), "{name} at {width}: {found:?}");
         }
     }
 }

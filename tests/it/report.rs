@@ -140,6 +140,76 @@ fn the_online_chart_does_not_show_the_leaving_at_the_end() {
     assert_ne!(first_chart(&result), whole, "anywhere else it is shown");
 }
 
+/// From the first row's begin to the load's end, however short the run.
+#[test]
+fn the_online_chart_covers_the_whole_load() {
+    // Where the line of that colour begins and ends in the first panel's first size.
+    let span = |page: &str, colour: &str| {
+        let chart = page.split("<svg class=\"chart ").nth(1).unwrap().split("</svg>").next().unwrap();
+        let line = chart.rsplit("<polyline ").find(|line| line.contains(colour)).unwrap();
+        let points = line.split("points=\"").nth(1).unwrap().split('"').next().unwrap().trim();
+        let x = |point: &str| point.split(',').next().unwrap().parse::<i32>().unwrap();
+        (x(points.split(' ').next().unwrap()), x(points.split(' ').next_back().unwrap()))
+    };
+    let mut result = sample::pass();
+    // One reading is enough.
+    result.series.rows.drain(2..);
+    result.phases.truncate(1);
+    (result.phases[0].end_us, result.run.duration_us) = (2_000_000, 2_000_000);
+    let page = report::html(&result).unwrap();
+    let (online, planned) = (span(&page, "#1D5FC4"), span(&page, "#6B7584"));
+    assert_eq!(online, planned);
+    // From the axis to the right margin, in drawing units.
+    assert!((250..260).contains(&online.0) && (4_095..4_110).contains(&online.1), "{online:?}");
+}
+
+/// `0 µs` would be praise for nothing.
+#[test]
+fn a_lag_of_nothing_is_told_as_such() {
+    let mut result = sample::pass();
+    assert!(report::html(&result).unwrap().contains("The generator picked up no message later than"));
+    result.generator.lag = hubstorm::result::model::Histogram::default();
+    let page = report::html(&result).unwrap();
+    assert!(page.contains("No message was picked up: none of those that were due could be sent."));
+    result.series.rows.iter_mut().for_each(|row| row.offered = 0);
+    let page = report::html(&result).unwrap();
+    assert!(page.contains("There were no messages.") && !page.contains("no message later than"), "{page}");
+}
+
+/// What is left of the last interval when the run ends is no mean of anything.
+#[test]
+fn a_sliver_at_the_end_sets_no_peak() {
+    let mut result = sample::pass();
+    let busiest = |result: &_| {
+        let page = report::html(result).unwrap();
+        page.split("Busiest interval: ").nth(1).unwrap().split('.').next().unwrap().to_owned()
+    };
+    let before = busiest(&result);
+    let mut last = result.series.rows.last().unwrap().clone();
+    last.t_us += result.series.interval_us;
+    (last.cpu_percent, result.run.duration_us) = (99.0, last.t_us + result.series.interval_us / 10);
+    let row = result.series.rows.len();
+    result.series.rows.push(last);
+    assert_eq!(busiest(&result), before);
+    result.run.duration_us = result.series.rows[row].t_us + result.series.interval_us;
+    assert_ne!(busiest(&result), before, "a whole interval does");
+}
+
+#[test]
+fn thresholds_of_shares_and_of_latencies_stand_in_the_same_columns() {
+    let mut result = sample::pass();
+    let share = result.thresholds.iter_mut().find(|threshold| threshold.unit == "share").unwrap();
+    share.observed_text = "99.74% (45,282 of 45,400)".to_owned();
+    let text = report::text(&result, false);
+    let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("  ✓ ")).collect();
+    let place =
+        |row: &str, words: &str| row.find(words).map(|at| row[..row[..at].rfind("  ").unwrap()].len());
+    let margins: Vec<_> =
+        rows.iter().map(|row| place(row, " to spare").or_else(|| place(row, " of error budget"))).collect();
+    assert_eq!(margins.len(), 4, "{text}");
+    assert!(margins.iter().all(|at| *at == margins[0] && at.is_some()), "{text}");
+}
+
 #[test]
 fn a_threshold_without_data_is_undecided_and_not_crossed() {
     let page = report::html(&sample::fail()).unwrap();
@@ -213,6 +283,19 @@ fn every_chart_is_named_and_told_in_words_in_every_size() {
     assert_eq!(page.matches("<title id=").count(), charts);
     assert_eq!(page.matches("<desc id=").count(), charts);
     assert!(page.contains("118 ended otherwise than ok, from 1:10.0 on."));
+}
+
+#[test]
+fn every_table_has_a_name_and_every_heading_says_of_what_it_is() {
+    for (name, result) in sample::all() {
+        let page = report::html(&result).unwrap();
+        let [tables, captions] = ["<table", "<caption>"].map(|part| page.matches(part).count());
+        assert_eq!(tables, captions, "{name}");
+        for heading in page.split("<th ").skip(1).map(|rest| rest.split('>').next().unwrap()) {
+            assert!(heading.contains("scope="), "{name}: {heading}");
+        }
+        assert!(!page.contains("<th>"), "{name}");
+    }
 }
 
 #[test]

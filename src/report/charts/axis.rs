@@ -46,8 +46,8 @@ impl Axis {
         }
         let high = high.max(low * 10.0);
         let inside: Vec<f64> = steps.into_iter().filter(|step| (low..=high).contains(step)).collect();
-        // Over a wide range label the decades only, else the labels run into each other.
-        let decades_only = high / low > 40.0;
+        // Over a wide range label the decades only, else the labels run into each other. There are two of them at least.
+        let decades_only = high / low > 100.5;
         let is_decade = |step: f64| (step.log10() - step.log10().round()).abs() < 1e-9;
         let ticks = inside
             .into_iter()
@@ -173,6 +173,12 @@ mod tests {
         assert_eq!(labels(&axis), ["1000", "10000", "100000"]);
         assert_eq!(axis.map(&500.0, (0, 100)), 0);
         assert_eq!(axis.map(&1.0, (0, 100)), 0, "below is clamped");
+        let between = Axis::log(110_000.0, 3_000_000.0, |value| format!("{}", value / 1e3));
+        assert_eq!(labels(&between), ["100", "200", "500", "1000", "2000", "5000"]);
+        for (low, high) in (1..60).flat_map(|low| (low..60).map(move |high| (low, high))) {
+            let axis = Axis::log(1.3_f64.powi(low), 1.3_f64.powi(high), |value| format!("{value}"));
+            assert!((2..9).contains(&labels(&axis).len()), "1.3^{low} to 1.3^{high}: {axis:?}");
+        }
         let flat = Axis::log(3.0, 3.0, |value| format!("{value}"));
         assert!(flat.high() / flat.low() >= 10.0, "one value still has room");
     }

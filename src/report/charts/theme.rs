@@ -112,7 +112,8 @@ mod tests {
                 (GOOD, 4.5),
                 (BAD, 4.5),
                 (WARN, 4.5),
-                (FIRST, 3.0),
+                // Of what can be clicked, too.
+                (FIRST, 4.5),
                 (SECOND, 3.0),
                 (THIRD, 3.0),
                 (PLANNED, 3.0),

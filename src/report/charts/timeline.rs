@@ -6,6 +6,7 @@ use super::theme::{self, Role};
 use super::{Area, Chart, Line, ReportError, Size, caption, fitted, frame, in_every_size, line, pixels};
 use crate::report::format::{instant, plain, rate};
 use crate::report::latency::Latency;
+use crate::report::summary::online_peak;
 use crate::result::model::{Row, RowHistogram, RunResult};
 use crate::units::{human_count, human_duration};
 use plotters::prelude::*;
@@ -85,19 +86,28 @@ impl<'a> Time<'a> {
         Time { result, rows, interval, end }
     }
 
-    /// A value at the end of each row that ended before the load did. At the load's end devices leave, as they should:
-    /// a gauge read there or later tells of the leaving.
-    fn at_ends(&self, value: impl Fn(&Row) -> f64) -> Vec<Option<(f64, f64)>> {
+    /// A value from `begin` over the end of each row that ended before the load did, the last one held until then. At the
+    /// load's end devices leave, as they should: a gauge read there or later tells of the leaving.
+    fn at_ends(&self, begin: f64, value: impl Fn(&Row) -> f64) -> Vec<Option<(f64, f64)>> {
         let load_end_us = self.result.phases.iter().map(|phase| phase.end_us).max().unwrap_or(u64::MAX);
         let inside = |row: &&Row| row.t_us.saturating_add(self.result.series.interval_us) < load_end_us;
-        let at = |row: &Row| Some((seconds(row.t_us) + self.interval, value(row)));
-        self.rows.iter().filter(inside).map(at).collect()
+        let at = |row: &Row| (seconds(row.t_us) + self.interval, value(row));
+        let read: Vec<(f64, f64)> = self.rows.iter().filter(inside).map(at).collect();
+        let Some((_, last)) = read.last().copied() else { return Vec::new() };
+        let end = seconds(load_end_us).min(self.end);
+        [(0.0, begin)].into_iter().chain(read).chain([(end, last)]).map(Some).collect()
     }
 
     /// A value over each row, at its middle.
     fn at_middles(&self, value: impl Fn(&Row) -> Option<f64>) -> Vec<Option<(f64, f64)>> {
         let at = |row: &Row| (seconds(row.t_us) + self.interval / 2.0).min(self.end);
         self.rows.iter().map(|row| value(row).map(|value| (at(row), value))).collect()
+    }
+
+    /// How long a row lasted; `None` where the end left so little of it that a mean over it says nothing.
+    fn length(&self, row: &Row) -> Option<f64> {
+        let length = (self.end - seconds(row.t_us)).min(self.interval);
+        (length >= self.interval / 2.0).then_some(length)
     }
 
     fn peak(&self, value: impl Fn(&Row) -> f64) -> f64 {
@@ -126,8 +136,10 @@ fn words_us(us: u64) -> String {
 
 fn online(time: &Time<'_>) -> Draft {
     let (actual, planned) = (|row: &Row| number(row.online), |row: &Row| number(row.planned_online));
-    let peak = time.rows.iter().map(|row| row.online).max().unwrap_or(0);
     let wanted = time.rows.iter().map(|row| row.planned_online).max().unwrap_or(0);
+    let devices: u64 = time.result.fleets.iter().map(|fleet| fleet.devices).sum();
+    let wanted_first =
+        time.result.phases.first().map_or(0.0, |phase| phase.planned_online[0]) * number(devices);
     Draft {
         id: "online",
         title: "Devices online",
@@ -136,11 +148,16 @@ fn online(time: &Time<'_>) -> Draft {
             Key { role: theme::FIRST.name, label: "online" },
             Key { role: theme::PLANNED.name, label: "planned" },
         ],
-        words: format!("At most {} online; the plan wanted {}.", human_count(peak), human_count(wanted)),
-        y: Axis::linear(time.peak(actual).max(time.peak(planned)), 3, tick_label),
+        words: format!(
+            "At most {} online; the plan wanted {}.",
+            human_count(online_peak(time.result)),
+            human_count(wanted)
+        ),
+        y: Axis::linear(time.peak(actual).max(time.peak(planned)).max(wanted_first), 3, tick_label),
         lines: vec![
-            Line { role: theme::FIRST, points: time.at_ends(actual) },
-            Line { role: theme::PLANNED, points: time.at_ends(planned) },
+            // Nobody is there before the run is.
+            Line { role: theme::FIRST, points: time.at_ends(0.0, actual) },
+            Line { role: theme::PLANNED, points: time.at_ends(wanted_first, planned) },
         ],
         bars: Vec::new(),
     }
@@ -156,9 +173,10 @@ fn tick_label(value: f64) -> String {
 }
 
 fn messages(time: &Time<'_>) -> Draft {
-    let offered = |row: &Row| number(row.offered) / time.interval;
-    let achieved = |row: &Row| number(row.achieved) / time.interval;
-    let (most_offered, most_achieved) = (time.peak(offered), time.peak(achieved));
+    let offered = |row: &Row| time.length(row).map(|length| number(row.offered) / length);
+    let achieved = |row: &Row| time.length(row).map(|length| number(row.achieved) / length);
+    let peak = |rate: &dyn Fn(&Row) -> Option<f64>| time.peak(|row| rate(row).unwrap_or(0.0));
+    let (most_offered, most_achieved) = (peak(&offered), peak(&achieved));
     Draft {
         id: "messages",
         title: "Messages",
@@ -170,8 +188,8 @@ fn messages(time: &Time<'_>) -> Draft {
         words: format!("Peak offered {}/s, peak achieved {}/s.", rate(most_offered), rate(most_achieved)),
         y: Axis::linear(most_offered.max(most_achieved), 3, tick_label),
         lines: vec![
-            Line { role: theme::FIRST, points: time.at_middles(|row| Some(achieved(row))) },
-            Line { role: theme::PLANNED, points: time.at_middles(|row| Some(offered(row))) },
+            Line { role: theme::FIRST, points: time.at_middles(achieved) },
+            Line { role: theme::PLANNED, points: time.at_middles(offered) },
         ],
         bars: Vec::new(),
     }
@@ -260,7 +278,8 @@ fn errors(time: &Time<'_>) -> Option<Draft> {
 }
 
 fn processor(time: &Time<'_>) -> Draft {
-    let peak = time.peak(|row| row.cpu_percent);
+    let busy = |row: &Row| time.length(row).map(|_| row.cpu_percent).filter(|percent| percent.is_finite());
+    let peak = time.peak(|row| busy(row).unwrap_or(0.0));
     Draft {
         id: "cpu",
         title: "Load generator: CPU",
@@ -268,10 +287,7 @@ fn processor(time: &Time<'_>) -> Draft {
         legend: Vec::new(),
         words: format!("Busiest interval: {peak:.0}% of one core, of {}.", time.result.run.host.cores),
         y: Axis::linear(peak.max(10.0), 2, |value| format!("{value:.0}%")),
-        lines: vec![Line {
-            role: theme::THIRD,
-            points: time.at_middles(|row| row.cpu_percent.is_finite().then_some(row.cpu_percent)),
-        }],
+        lines: vec![Line { role: theme::THIRD, points: time.at_middles(busy) }],
         bars: Vec::new(),
     }
 }
@@ -280,12 +296,17 @@ fn lag(time: &Time<'_>) -> Draft {
     let worst = time.rows.iter().map(|row| row.lag_max_us).max().unwrap_or(0);
     let least = time.rows.iter().map(|row| row.lag_max_us).filter(|us| *us > 0).min().unwrap_or(100);
     let points = time.at_middles(|row| (row.lag_max_us > 0).then(|| number(row.lag_max_us)));
+    let words = match time.result.generator.lag.count {
+        0 if time.rows.iter().all(|row| row.offered == 0) => "There were no messages.".to_owned(),
+        0 => "No message was picked up: none of those that were due could be sent.".to_owned(),
+        _ => format!("The generator picked up no message later than {} after it was due.", words_us(worst)),
+    };
     Draft {
         id: "lag",
         title: "Load generator: lag",
         unit: "worst per interval, logarithmic",
         legend: Vec::new(),
-        words: format!("The generator picked up no message later than {} after it was due.", words_us(worst)),
+        words,
         y: Axis::log(number(least), number(worst.max(least)), latency_label),
         lines: vec![Line { role: theme::THIRD, points }],
         bars: Vec::new(),
