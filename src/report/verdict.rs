@@ -102,7 +102,8 @@ pub fn judge(input: &Judge<'_>) -> Judged {
     let failed: Vec<_> = thresholds.iter().filter(|threshold| !threshold.passed).collect();
     let held = thresholds.len() - failed.len();
     let (status, mut reasons) = if !faults.is_empty() {
-        (Status::Invalid, faults)
+        let advice = input.advice().filter(|_| faults.len() > input.environment.len());
+        (Status::Invalid, faults.into_iter().chain(advice).collect())
     } else if !failed.is_empty() {
         (Status::Fail, failed.into_iter().map(crossed).collect())
     } else if input.thresholds.is_empty() {
@@ -267,6 +268,25 @@ impl Judge<'_> {
         (invalid, elsewhere)
     }
 
+    /// What to do about a generator that was late; `None` of a run that was too short to tell.
+    fn advice(&self) -> Option<String> {
+        /// A worker that is late although it has little to do was kept from doing it (our choice).
+        const LITTLE: f64 = 0.5;
+        let phases = (0_u16..).zip(self.phases).filter(|(index, _)| self.is_used(*index));
+        let busiest = phases.filter_map(|(index, _)| self.gathered.busiest(index)).max_by(f64::total_cmp)?;
+        let share = rounded(busiest);
+        Some(if busiest < LITTLE {
+            format!(
+                "its workers were busy for {share} of the time at most: something else took this machine's processors; run again \
+                 when it is quiet"
+            )
+        } else {
+            format!(
+                "its workers were busy for up to {share} of the time: a smaller load, or a machine with more cores, is needed"
+            )
+        })
+    }
+
     /// The workers did not get the processor when they wanted it.
     fn starved(&self, index: u16, phase: &str) -> Option<Fault> {
         let late = self.gathered.heartbeat().get(usize::from(index))?.quantile(0.999)?;
@@ -285,7 +305,7 @@ impl Judge<'_> {
             text: format!("phase {phase}: the load generator had hardly a moment to spare"),
             evidence: format!(
                 "its busiest worker was busy for {} of the time, more than {}",
-                Percent::from_fraction((share * 1_000.0).round() / 1_000.0),
+                rounded(share),
                 Percent::from_fraction(self.validity.busy_share)
             ),
         })
@@ -344,6 +364,11 @@ fn threshold_result(metric: Operation, expression: &str, seen: Observation) -> T
         samples: seen.samples,
         passed: seen.passed,
     }
+}
+
+/// To a tenth of a percent.
+fn rounded(share: f64) -> Percent {
+    Percent::from_fraction((share * 1_000.0).round() / 1_000.0)
 }
 
 fn us(duration: Duration) -> u64 {
@@ -682,6 +707,16 @@ mod tests {
         assert_verdict(&beat(2, 900), Status::Pass, 0, "");
         assert_verdict(&beat(3, 49), Status::Pass, 0, "");
         assert_verdict(&beat(3, 60), Status::Invalid, 120, "heartbeat p99.9 was 60.0 ms late, over 50.0 ms");
+        let kept_off = Case::default().judge(|r| {
+            r.heartbeat(STEADY, 60 * MS);
+            r.busy(STEADY, 300 * MS, 2_000 * MS);
+        });
+        assert_verdict(
+            &kept_off,
+            Status::Invalid,
+            120,
+            "busy for 15% of the time at most: something else took",
+        );
     }
 
     #[test]
@@ -697,6 +732,7 @@ mod tests {
         assert_verdict(&busy(1, 9_500, 10_000), Status::Pass, 0, "");
         let expected = "its busiest worker was busy for 98% of the time, more than 95%";
         assert_verdict(&busy(1, 9_800, 10_000), Status::Invalid, 120, expected);
+        assert_verdict(&busy(1, 9_800, 10_000), Status::Invalid, 120, "a machine with more cores");
         assert_verdict(&busy(1, 999, 999), Status::Pass, 0, "");
         let warm_up = busy(0, 9_800, 10_000);
         assert_verdict(&warm_up, Status::Pass, 0, "");
