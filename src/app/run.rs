@@ -14,7 +14,7 @@ use crate::measure::Gathered;
 use crate::plan::{Auth, Keys, Plan};
 use crate::result::model;
 use crate::units::{human_duration, plural};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
@@ -135,16 +135,24 @@ async fn drive(
     };
     // Shared by the ticks and by Ctrl-C, on one thread.
     let progress = RefCell::new(Progress::new(style, &mut env.err));
-    let end = plan.schedule.end();
+    let (load_end, stopped) = (Cell::new(plan.schedule.end()), control.clone());
     let devices = plan.devices();
     let tick = |gathered: &Gathered, at: Duration| {
         let now_ns = u64::try_from(at.as_nanos()).unwrap_or(u64::MAX);
+        if *stopped.borrow() != Control::Run {
+            // Nothing has been due since then, whatever the plan says.
+            load_end.set(load_end.get().min(at));
+        }
+        let end = load_end.get();
         let phase = if at < end {
             plan.schedule.phases()[usize::from(plan.schedule.phase_at(now_ns))].name.as_str()
         } else {
             "drain"
         };
-        let planned_per_s = plan.offered_per_s(now_ns.saturating_sub(1_000_000_000), now_ns);
+        let planned_per_s = match at < end {
+            true => plan.offered_per_s(now_ns.saturating_sub(1_000_000_000), now_ns),
+            false => Some(0.0),
+        };
         let moment =
             Moment { at, end, drain: plan.drain, phase, devices, planned_per_s, live: gathered.live() };
         // Progress is talk: a stream that is gone must not end the run.

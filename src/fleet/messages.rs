@@ -117,7 +117,8 @@ impl Messages {
             let send = &fleet.sends[number];
             if let Some(outcome) = self.too_late(due, send_by_ns, now_ns) {
                 if given_up == GIVEN_UP_MAX {
-                    break Some(now_ns);
+                    // What is left is as it was: blocked, if it was.
+                    return Some(get_until_ns.map_or(now_ns, |until| until.min(now_ns)));
                 }
                 given_up += 1;
                 // One that expires unsent may do so because this generator was late.

@@ -217,8 +217,11 @@ impl Clockwork {
     fn tick(&mut self, context: &Context, now: Instant) {
         let (since, idle) = std::mem::replace(&mut self.read, (now, self.idle.total()));
         let [passed_ns, idle_ns] = [now - since, self.read.1 - idle].map(super::nanos);
-        let phase = context.plan.schedule.phase_at(context.ns(since));
-        context.recorder.borrow_mut().busy(phase, passed_ns.saturating_sub(idle_ns), passed_ns);
+        // The drain belongs to no phase.
+        if context.ns(since) < context.load_end_ns() {
+            let phase = context.plan.schedule.phase_at(context.ns(since));
+            context.recorder.borrow_mut().busy(phase, passed_ns.saturating_sub(idle_ns), passed_ns);
+        }
         while self.beat <= now {
             let phase = context.plan.schedule.phase_at(context.ns(self.beat));
             let late = super::nanos(now - self.beat);

@@ -207,14 +207,15 @@ pub(super) fn length(phase: &Phase) -> f64 {
     std::time::Duration::from_micros(phase.end_us.saturating_sub(phase.start_us)).as_secs_f64()
 }
 
-/// What the series counts during a phase. Of an interval that reaches beyond it, its part.
+/// What the series counts during a phase. Of an interval that reaches beyond it, its part; the last one ends with the load.
 #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
 pub(super) fn during(result: &RunResult, phase: &Phase, count: impl Fn(&Row) -> u64) -> f64 {
-    let interval_us = result.series.interval_us.max(1);
+    let load_end_us = result.phases.iter().map(|phase| phase.end_us).max().unwrap_or(0);
     let parts = result.series.rows.iter().map(|row| {
-        let end_us = row.t_us.saturating_add(interval_us).min(phase.end_us);
-        let inside_us = end_us.saturating_sub(row.t_us.max(phase.start_us));
-        count(row) as f64 * inside_us as f64 / interval_us as f64
+        let end_us = row.t_us.saturating_add(result.series.interval_us).min(load_end_us);
+        let length_us = end_us.saturating_sub(row.t_us).max(1);
+        let inside_us = end_us.min(phase.end_us).saturating_sub(row.t_us.max(phase.start_us));
+        count(row) as f64 * inside_us as f64 / length_us as f64
     });
     parts.sum()
 }
