@@ -4,6 +4,7 @@
 use super::axis::Axis;
 use super::theme;
 use super::{Line, ReportError, frame, in_every_size, line};
+use crate::measure::Operation;
 use crate::report::latency::Latency;
 use crate::report::summary::Figures;
 use crate::units::{human_duration, human_us};
@@ -37,6 +38,10 @@ pub(in crate::report) fn draw(
     let low = service.quantile_us(0.01).map_or(low, |service| service.min(low)).max(1);
     let high = service.max_us().map_or(high, |service| service.max(high)).max(low);
     let took = match service.quantile_us(0.99) {
+        // A method is answered by the device: its service is the sending.
+        Some(took) if operation == Operation::Method.name() => {
+            format!("sending the answer took {} at the 99th percentile", human_us(took))
+        }
         Some(took) => format!("the hub itself took {} at the 99th percentile", human_us(took)),
         None => "it ends without an answer, so there is no service time".to_owned(),
     };
