@@ -5,7 +5,7 @@
 use crate::fleet::{Context, Device, layout};
 use crate::iothub::topics;
 use crate::link::{Buffers, Deadlines, Endpoint};
-use crate::measure::{Gathered, Key, Operation, Outcome, Totals};
+use crate::measure::{Key, Measurement, Operation, Outcome, Totals};
 use crate::plan::{self, Plan};
 use crate::report::verdict::{self, Judge, PhaseName};
 use crate::result::model::Status;
@@ -136,12 +136,12 @@ fn run(devices: u32, window: u16, what: Operation) -> (Totals, verdict::Judged) 
     for wire in &mut wires {
         wire.device.close_books(now);
     }
-    let mut gathered = Gathered::new(layout(&plan));
-    gathered.add(&context.recorder.borrow_mut().swap(), 0);
+    let mut measurement = Measurement::new(layout(&plan));
+    measurement.add(&context.recorder.borrow_mut().swap(), 0);
     let judged = verdict::judge(&Judge {
         thresholds: &plan.thresholds,
         validity: &plan.validity,
-        gathered: &gathered,
+        measurement: &measurement,
         phases: &[PhaseName { name: "steady", warmup: false }],
         fleets: &["meter"],
         devices: u64::from(plan.fleets[0].devices),
@@ -149,7 +149,7 @@ fn run(devices: u32, window: u16, what: Operation) -> (Totals, verdict::Judged) 
         environment: &[],
     });
     let key = Key { operation: what, fleet: 0, phase: 0 };
-    (gathered.totals(key).unwrap().clone(), judged)
+    (measurement.totals(key).unwrap().clone(), judged)
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::emulator::service::{Ask, Asked, Feedback, GiveUp};
 use crate::emulator::session::{Event as HubEvent, HubSession};
 use crate::fleet::{self, Answered, Call, Caller, Context, Device, Parting};
 use crate::link::{Buffers, Deadlines, Endpoint};
-use crate::measure::{FleetCounts, FromHub, Gathered, Operation, Outcome, Totals};
+use crate::measure::{FleetCounts, FromHub, Measurement, Operation, Outcome, Totals};
 use crate::plan::{self, Auth, Keys, Plan};
 use crate::policy::backoff::Retries;
 use crate::sansio::{Closed, Machine};
@@ -443,7 +443,7 @@ fn carried(ask: fleet::Ask) -> Ask {
 
 /// What is left when it is over.
 struct Lived {
-    gathered: Gathered,
+    measurement: Measurement,
     world: World,
     end: Instant,
     counts: FleetCounts,
@@ -451,7 +451,7 @@ struct Lived {
 
 impl Lived {
     fn totals(&self, operation: Operation) -> Totals {
-        self.gathered.sum(|key| key.operation == operation)
+        self.measurement.sum(|key| key.operation == operation)
     }
 
     fn twin_versions(&self) -> (u64, u64) {
@@ -553,18 +553,18 @@ fn live() -> Lived {
         life.device.close_books(end);
     }
     service.caller.close_books(end);
-    let mut gathered = Gathered::new(fleet::layout(&plan));
-    gathered.add(&context.recorder.borrow_mut().swap(), 0);
-    gathered.add(&service.caller.swap(), 1);
-    let counts = gathered.fleets().next().expect("there is one").counts;
-    Lived { gathered, world, end, counts }
+    let mut measurement = Measurement::new(fleet::layout(&plan));
+    measurement.add(&context.recorder.borrow_mut().swap(), 0);
+    measurement.add(&service.caller.swap(), 1);
+    let counts = measurement.fleets().next().expect("there is one").counts;
+    Lived { measurement, world, end, counts }
 }
 
 #[test]
 fn half_an_hour_of_200_devices_balances_to_the_message() {
     let lived = live();
-    for key in lived.gathered.keys() {
-        let totals = lived.gathered.totals(key).expect("it has the key");
+    for key in lived.measurement.keys() {
+        let totals = lived.measurement.totals(key).expect("it has the key");
         assert_eq!(totals.due, totals.outcomes.iter().sum::<u64>(), "{key:?}: each due operation ends once");
     }
     let ok = |operation| lived.totals(operation).outcome(Outcome::Ok);

@@ -6,7 +6,7 @@ use bytes::BytesMut;
 use hubstorm::clock;
 use hubstorm::link::tls::{self, ClientOptions};
 use hubstorm::link::{Endpoint, Resolver, accept_tls, dial, listen};
-use hubstorm::measure::{Gathered, Key, Layout as Cells, Operation, Recorder, Times};
+use hubstorm::measure::{Key, Layout as Cells, Measurement, Operation, Recorder, Times};
 use hubstorm::session::{Credentials, Event, Message, Session, Settings, Tag};
 use hubstorm::wire::{QoS, encode};
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -255,7 +255,7 @@ fn recording_and_swapping_allocate_nothing_once_warm() {
     const S: u64 = 1_000_000_000;
     let layout = Cells::new(1, 1, Duration::from_secs(60), Duration::from_millis(100));
     let key = Key { operation: Operation::Telemetry, fleet: 0, phase: 0 };
-    let (mut recorder, mut gathered) = (Recorder::new(layout), Gathered::new(layout));
+    let (mut recorder, mut measurement) = (Recorder::new(layout), Measurement::new(layout));
     let mut second = |n: u64| {
         let before = allocations();
         for i in 0..1_000 {
@@ -268,9 +268,9 @@ fn recording_and_swapping_allocate_nothing_once_warm() {
         }
         let snapshot = recorder.swap();
         let allocated = allocations() - before;
-        gathered.add(&snapshot, 0);
+        measurement.add(&snapshot, 0);
         recorder.recycle(snapshot);
-        gathered.tick((n + 1) * S, Some(0.0), 0);
+        measurement.tick((n + 1) * S, Some(0.0), 0);
         allocated
     };
     // The first seconds make the histograms and give the vectors their size.

@@ -1,4 +1,4 @@
-//! From what the fleet gathered to the result file's model: the one place that knows the plan, the fleet and the
+//! From what the fleet measured to the result file's model: the one place that knows the plan, the fleet and the
 //! result alike. Called by `run`; pure but for what it reads about this machine.
 
 use super::outcome::run_id;
@@ -23,7 +23,7 @@ pub(super) fn result(
         phases: plan.schedule.phases().iter().map(|phase| phase.name.clone()).collect(),
     };
     let devices: Vec<u64> = plan.fleets.iter().map(|fleet| u64::from(fleet.devices)).collect();
-    let gathered = &finished.gathered;
+    let measurement = &finished.measurement;
     let phase_names: Vec<PhaseName<'_>> = plan
         .schedule
         .phases()
@@ -33,7 +33,7 @@ pub(super) fn result(
     let judged = verdict::judge(&Judge {
         thresholds: &plan.thresholds,
         validity: &plan.validity,
-        gathered,
+        measurement,
         phases: &phase_names,
         fleets: &plan.fleets.iter().map(|fleet| fleet.name.as_str()).collect::<Vec<_>>(),
         devices: devices.iter().sum(),
@@ -46,7 +46,7 @@ pub(super) fn result(
         text,
         evidence: "password over plain TCP".to_owned(),
     }));
-    findings.extend(emulator.as_ref().and_then(|hub| counts_disagree(hub, gathered)));
+    findings.extend(emulator.as_ref().and_then(|hub| counts_disagree(hub, measurement)));
     let started = rfc3339(finished.started_unix);
     model::RunResult {
         schema: model::SCHEMA.to_owned(),
@@ -76,12 +76,12 @@ pub(super) fn result(
         thresholds: judged.thresholds,
         generator: generator(&finished, workers),
         emulator,
-        fleets: result::fleets(gathered, &names, &devices),
+        fleets: result::fleets(measurement, &names, &devices),
         phases: phases(plan, finished.load_ended),
-        operations: result::operations(gathered, &names),
+        operations: result::operations(measurement, &names),
         streams: streams(plan, &finished.streams),
-        series: result::series(gathered),
-        errors: result::errors(gathered),
+        series: result::series(measurement),
+        errors: result::errors(measurement),
         findings,
     }
 }
@@ -107,11 +107,14 @@ fn streams(plan: &Plan, totals: &[StreamTotals]) -> Vec<model::Stream> {
 }
 
 /// Two processes counted the same messages: when they disagree, a reader has to know.
-fn counts_disagree(hub: &model::Emulator, gathered: &crate::measure::Gathered) -> Option<model::Finding> {
-    let acked: u64 = gathered
+fn counts_disagree(
+    hub: &model::Emulator,
+    measurement: &crate::measure::Measurement,
+) -> Option<model::Finding> {
+    let acked: u64 = measurement
         .keys()
         .filter(|key| key.operation == crate::measure::Operation::Telemetry)
-        .filter_map(|key| gathered.totals(key))
+        .filter_map(|key| measurement.totals(key))
         .map(|totals| totals.outcome(crate::measure::Outcome::Ok))
         .sum();
     // The hub may hold messages whose ack never arrived, but never fewer than were acked.
@@ -152,7 +155,7 @@ fn host() -> model::Host {
 }
 
 fn generator(finished: &Finished, workers: usize) -> model::Generator {
-    let (heartbeat, lag, late) = result::meters(&finished.gathered);
+    let (heartbeat, lag, late) = result::meters(&finished.measurement);
     model::Generator {
         workers: u32::try_from(workers).unwrap_or(u32::MAX),
         cpu_us: finished.usage.cpu_us,

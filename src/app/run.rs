@@ -10,7 +10,7 @@ use crate::fleet::{self, Control, Finished, Tracer};
 use crate::iothub::sas;
 use crate::link::{Endpoint, tls};
 use crate::live::{Moment, Progress, Style};
-use crate::measure::Gathered;
+use crate::measure::Measurement;
 use crate::plan::{Auth, Keys, Plan};
 use crate::result::model;
 use crate::units::{human_duration, plural};
@@ -137,7 +137,7 @@ async fn drive(
     let progress = RefCell::new(Progress::new(style, &mut env.err));
     let (load_end, stopped) = (Cell::new(plan.schedule.end()), control.clone());
     let devices = plan.devices();
-    let tick = |gathered: &Gathered, at: Duration| {
+    let tick = |measurement: &Measurement, at: Duration| {
         let now_ns = u64::try_from(at.as_nanos()).unwrap_or(u64::MAX);
         if *stopped.borrow() != Control::Run {
             // Nothing has been due since then, whatever the plan says.
@@ -154,7 +154,7 @@ async fn drive(
             false => Some(0.0),
         };
         let moment =
-            Moment { at, end, drain: plan.drain, phase, devices, planned_per_s, live: gathered.live() };
+            Moment { at, end, drain: plan.drain, phase, devices, planned_per_s, live: measurement.live() };
         // Progress is talk: a stream that is gone must not end the run.
         drop(progress.borrow_mut().show(&moment));
     };

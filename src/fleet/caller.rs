@@ -294,7 +294,7 @@ fn meaning(code: u32) -> (Outcome, &'static str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measure::{Gathered, Operation, Totals};
+    use crate::measure::{Measurement, Operation, Totals};
     use crate::scenario::Input;
 
     const S: Duration = Duration::from_secs(1);
@@ -327,9 +327,9 @@ mod tests {
         }
 
         fn totals(&mut self, operation: Operation) -> Totals {
-            let mut gathered = Gathered::new(super::super::layout(&self.caller.plan));
-            gathered.add(&self.caller.swap(), 0);
-            let totals = gathered.sum(|key| key.operation == operation);
+            let mut measurement = Measurement::new(super::super::layout(&self.caller.plan));
+            measurement.add(&self.caller.swap(), 0);
+            let totals = measurement.sum(|key| key.operation == operation);
             assert_eq!(totals.due, totals.outcomes.iter().sum::<u64>(), "each call ends once");
             totals
         }

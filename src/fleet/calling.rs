@@ -2,7 +2,7 @@
 //! carries them. Called by `fleet::run`.
 
 use super::caller::{Answered, Call, Caller};
-use crate::measure::Gathered;
+use crate::measure::Measurement;
 use crate::plan::Plan;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -78,15 +78,15 @@ impl Calling {
     }
 
     /// Adds what was counted, as one worker more.
-    pub(super) fn tell(&mut self, gathered: &mut Gathered, worker: usize) {
+    pub(super) fn tell(&mut self, measurement: &mut Measurement, worker: usize) {
         if let Some(caller) = &mut self.caller {
             let snapshot = caller.swap();
-            gathered.add(&snapshot, worker);
+            measurement.add(&snapshot, worker);
             caller.recycle(snapshot);
         }
     }
 
-    pub(super) fn end(&mut self, gathered: &mut Gathered, worker: usize) {
+    pub(super) fn end(&mut self, measurement: &mut Measurement, worker: usize) {
         if let Some(caller) = &mut self.caller {
             let answers = self
                 .service
@@ -97,6 +97,6 @@ impl Calling {
             }
             caller.close_books(crate::clock::now());
         }
-        self.tell(gathered, worker);
+        self.tell(measurement, worker);
     }
 }

@@ -1,4 +1,4 @@
-//! Who runs where and when: worker threads, devices, the ramp, the stop, and the gathered numbers even when the
+//! Who runs where and when: worker threads, devices, the ramp, the stop, and the measured numbers even when the
 //! run was cut short. Called by `app`; it knows plans and links, and neither result files nor reports.
 //!
 //! A run is W worker threads, each with one tokio `LocalRuntime`; a device never changes its worker. Workers
@@ -21,7 +21,7 @@ mod usage;
 mod worker;
 
 use crate::link::{Endpoint, TlsFacts};
-use crate::measure::{Gathered, Key, Layout, Operation, Outcome, Recorder, Snapshot};
+use crate::measure::{Key, Layout, Measurement, Operation, Outcome, Recorder, Snapshot};
 use crate::plan::Plan;
 use calling::Calling;
 use ledger::Progress;
@@ -57,7 +57,7 @@ pub struct Settings {
 /// What a run leaves behind, complete or not.
 pub struct Finished {
     /// Everything that was recorded.
-    pub gathered: Gathered,
+    pub measurement: Measurement,
     /// The wall clock when the first phase began.
     pub started_unix: Duration,
     /// When the last worker was done, since the run's zero.
@@ -124,10 +124,10 @@ pub async fn run(
     settings: Settings,
     service: Option<Service>,
     mut control: watch::Receiver<Control>,
-    mut tick: impl FnMut(&Gathered, Duration),
+    mut tick: impl FnMut(&Measurement, Duration),
 ) -> Result<Finished, FleetError> {
     let layout = layout(&plan);
-    let mut gathered = Gathered::new(layout);
+    let mut measurement = Measurement::new(layout);
     let (sender, mut reports) = mpsc::unbounded_channel();
     // What workers are told: what `control` says, or to stop because one of them is gone.
     let (tell, told) = watch::channel(Control::Run);
@@ -149,7 +149,7 @@ pub async fn run(
         tokio::select! {
             report = reports.recv() => match report {
                 Some(Report::Snapshot { worker, snapshot }) => {
-                    gathered.add(&snapshot, worker);
+                    measurement.add(&snapshot, worker);
                     workers.recycle(worker, snapshot);
                 }
                 Some(Report::Progress { worker, progress }) => {
@@ -171,9 +171,9 @@ pub async fn run(
             },
             () = calling.step() => {}
             () = tokio::time::sleep_until(due.into()) => {
-                calling.tell(&mut gathered, settings.workers);
-                close_row(&mut gathered, &plan, &mut usage, second);
-                tick(&gathered, Duration::from_secs(u64::from(second)));
+                calling.tell(&mut measurement, settings.workers);
+                close_row(&mut measurement, &plan, &mut usage, second);
+                tick(&measurement, Duration::from_secs(u64::from(second)));
                 second += 1;
             }
             Ok(()) = control.changed() => {
@@ -191,16 +191,16 @@ pub async fn run(
     if *control.borrow() != Control::Abort {
         calling.take_last(zero + load_ended + plan.drain).await;
     }
-    calling.end(&mut gathered, settings.workers);
+    calling.end(&mut measurement, settings.workers);
     let ended = crate::clock::now().saturating_duration_since(zero);
     let aborted = *control.borrow() == Control::Abort;
-    let streams = books.balance(&plan, &mut gathered, ended, aborted);
-    close_row(&mut gathered, &plan, &mut usage, second);
+    let streams = books.balance(&plan, &mut measurement, ended, aborted);
+    close_row(&mut measurement, &plan, &mut usage, second);
     for failed in workers.join() {
         complete = false;
         environment.push(failed.to_string());
     }
-    Ok(Finished { gathered, started_unix, ended, load_ended, complete, streams, tls, usage, environment })
+    Ok(Finished { measurement, started_unix, ended, load_ended, complete, streams, tls, usage, environment })
 }
 
 /// Histograms cover the longest wait that the plan allows; nothing is clipped silently.
@@ -230,7 +230,7 @@ impl Books {
     fn balance(
         self,
         plan: &Plan,
-        gathered: &mut Gathered,
+        measurement: &mut Measurement,
         ended: Duration,
         aborted: bool,
     ) -> Vec<StreamTotals> {
@@ -238,7 +238,7 @@ impl Books {
         if self.ledgers.len() < workers {
             return Vec::new();
         }
-        let mut recorder = Recorder::new(*gathered.layout());
+        let mut recorder = Recorder::new(*measurement.layout());
         let (lost, streams) = ledger::balance(plan, self.ledgers);
         for lost in lost {
             let key = Key { operation: Operation::Deliver, fleet: lost.fleet, phase: lost.phase };
@@ -255,14 +255,14 @@ impl Books {
             }
         }
         // As one more worker, behind the service side's, which has no devices.
-        gathered.add(&recorder.swap(), workers + 1);
+        measurement.add(&recorder.swap(), workers + 1);
         if aborted { Vec::new() } else { streams }
     }
 }
 
-fn close_row(gathered: &mut Gathered, plan: &Plan, usage: &mut Usage, second: u32) {
+fn close_row(measurement: &mut Measurement, plan: &Plan, usage: &mut Usage, second: u32) {
     let t_ns = u64::from(second) * 1_000_000_000;
-    gathered.tick(t_ns, usage.interval(), plan.planned_online(t_ns));
+    measurement.tick(t_ns, usage.interval(), plan.planned_online(t_ns));
 }
 
 fn remember(environment: &mut Vec<String>, class: &'static str) {
@@ -319,7 +319,7 @@ mod tests {
             finished.environment
         );
         // It may have been stopped before its first attempt; that it was to be online is counted all the same.
-        let online = finished.gathered.sum(|key| key.operation == Operation::Online && key.fleet == 0);
+        let online = finished.measurement.sum(|key| key.operation == Operation::Online && key.fleet == 0);
         assert_eq!(online.due, 1, "what the other worker measured is there");
     }
 }

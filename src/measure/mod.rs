@@ -3,19 +3,19 @@
 //!
 //! In reading order: `kinds` says what exists, `latency` how a duration is kept, `totals` what one
 //! operation of one fleet and phase adds up to, `series` the same over time; a [`Recorder`] fills them on each
-//! worker, a [`Gathered`] adds the workers' snapshots up.
+//! worker, a [`Measurement`] adds the workers' snapshots up.
 
-mod gathered;
 mod kinds;
 mod latency;
+mod measurement;
 mod recorder;
 mod series;
 mod totals;
 
-pub use gathered::{FleetTotals, Gathered, Live};
 pub use kinds::{Culprit, Key, Operation, Outcome, Times};
 pub use latency::Latency;
 pub(crate) use latency::rank;
+pub use measurement::{FleetTotals, Live, Measurement};
 pub use recorder::{Recorder, Snapshot};
 pub use series::{Interval, ROWS_MAX, Row, Series};
 pub use totals::{ErrorTotals, FleetCounts, FromHub, Totals};

@@ -8,7 +8,7 @@ use super::series::Seconds;
 use super::totals::{Busy, ErrorTotals, FleetCounts, Online, Totals};
 use super::{DIGITS_ROW, DIGITS_TOTAL, Layout};
 
-/// What a worker counted between two swaps. Made by [`Recorder::swap`], added by `Gathered::add`, and best handed
+/// What a worker counted between two swaps. Made by [`Recorder::swap`], added by `Measurement::add`, and best handed
 /// back to [`Recorder::recycle`].
 #[derive(Debug, Default)]
 pub struct Snapshot {

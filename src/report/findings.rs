@@ -2,7 +2,7 @@
 //! [`verdict`](super::verdict). What the wire does not say is not guessed: a finding says what it looks like.
 
 use super::closings::closings;
-use crate::measure::{Culprit, FromHub, Gathered, Operation, Outcome, Totals};
+use crate::measure::{Culprit, FromHub, Measurement, Operation, Outcome, Totals};
 use crate::result::model::{Finding, Severity};
 use crate::units::{human_count, human_us, plural};
 
@@ -11,33 +11,34 @@ pub(super) fn finding(severity: Severity, text: impl Into<String>, evidence: imp
 }
 
 /// Findings of the measurement of so many devices itself, warnings first.
-pub(super) fn findings(gathered: &Gathered, devices: u64) -> Vec<Finding> {
-    let messages = gathered.sum(|key| key.operation.is_message());
-    let mut findings = clipped(gathered);
-    findings.extend(our_errors(gathered));
-    findings.extend(closings(gathered, devices, &messages));
-    findings.extend(refused(gathered));
-    findings.extend(untrusted(gathered));
-    findings.extend(absent(gathered));
-    findings.extend(gave_up(gathered));
+pub(super) fn findings(measurement: &Measurement, devices: u64) -> Vec<Finding> {
+    let messages = measurement.sum(|key| key.operation.is_message());
+    let mut findings = clipped(measurement);
+    findings.extend(our_errors(measurement));
+    findings.extend(closings(measurement, devices, &messages));
+    findings.extend(refused(measurement));
+    findings.extend(untrusted(measurement));
+    findings.extend(absent(measurement));
+    findings.extend(gave_up(measurement));
     findings.extend(expired(&messages));
-    findings.extend(late_acks(gathered));
+    findings.extend(late_acks(measurement));
     findings.extend(throttled(&messages));
-    findings.extend(late_answers(gathered));
-    findings.extend(desired_missed(gathered));
-    findings.extend(commands(gathered));
-    findings.extend(unreadable(gathered));
-    findings.extend(unfinished(gathered, &messages));
-    findings.extend(undelivered(gathered));
+    findings.extend(late_answers(measurement));
+    findings.extend(desired_missed(measurement));
+    findings.extend(commands(measurement));
+    findings.extend(unreadable(measurement));
+    findings.extend(unfinished(measurement, &messages));
+    findings.extend(undelivered(measurement));
     findings.extend(no_ack(&messages));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     findings
 }
 
 /// Nothing is clipped silently.
-fn clipped(gathered: &Gathered) -> Vec<Finding> {
-    let top = human_us(gathered.layout().highest_us);
-    let by_operation = gathered.keys().filter_map(|key| Some((key.operation, gathered.totals(key)?.clipped)));
+fn clipped(measurement: &Measurement) -> Vec<Finding> {
+    let top = human_us(measurement.layout().highest_us);
+    let by_operation =
+        measurement.keys().filter_map(|key| Some((key.operation, measurement.totals(key)?.clipped)));
     let mut sums: Vec<(&str, u64)> = Vec::new();
     for (operation, clipped) in by_operation.filter(|(_, clipped)| *clipped > 0) {
         match sums.iter_mut().find(|(name, _)| *name == operation.name()) {
@@ -53,8 +54,8 @@ fn clipped(gathered: &Gathered) -> Vec<Finding> {
     findings.collect()
 }
 
-fn our_errors(gathered: &Gathered) -> Vec<Finding> {
-    let ours = gathered.errors().iter().filter(|error| error.culprit == Culprit::Us);
+fn our_errors(measurement: &Measurement) -> Vec<Finding> {
+    let ours = measurement.errors().iter().filter(|error| error.culprit == Culprit::Us);
     let findings = ours.map(|error| {
         let text = format!("errors of class {} are this machine's own, not the hub's", error.class);
         finding(
@@ -66,13 +67,13 @@ fn our_errors(gathered: &Gathered) -> Vec<Finding> {
     findings.collect()
 }
 
-pub(super) fn class(gathered: &Gathered, class: &str) -> u64 {
-    gathered.errors().iter().filter(|error| error.class == class).map(|error| error.count).sum()
+pub(super) fn class(measurement: &Measurement, class: &str) -> u64 {
+    measurement.errors().iter().filter(|error| error.class == class).map(|error| error.count).sum()
 }
 
 /// An IoT hub refuses with code 5 whatever the reason.
-fn refused(gathered: &Gathered) -> Option<Finding> {
-    let refused = class(gathered, "connack_5");
+fn refused(measurement: &Measurement) -> Option<Finding> {
+    let refused = class(measurement, "connack_5");
     (refused > 0).then(|| {
         let text = "connections were refused with code 5. An IoT hub says so for every refusal: a wrong key, an \
                     expired token, an unknown or a disabled device";
@@ -80,8 +81,8 @@ fn refused(gathered: &Gathered) -> Option<Finding> {
     })
 }
 
-fn untrusted(gathered: &Gathered) -> Option<Finding> {
-    let untrusted = class(gathered, "tls_certificate");
+fn untrusted(measurement: &Measurement) -> Option<Finding> {
+    let untrusted = class(measurement, "tls_certificate");
     (untrusted > 0).then(|| {
         let text = "the server's certificate was not accepted: name the root that signed it with --ca FILE, or ca in [target], \
                     and see that host is a name in the certificate and that it has not expired";
@@ -90,8 +91,8 @@ fn untrusted(gathered: &Gathered) -> Option<Finding> {
 }
 
 /// Each coming that the plan wanted, and each coming back, is one.
-fn absent(gathered: &Gathered) -> Option<Finding> {
-    let online = gathered.sum(|key| key.operation == Operation::Online);
+fn absent(measurement: &Measurement) -> Option<Finding> {
+    let online = measurement.sum(|key| key.operation == Operation::Online);
     let missing = online.due - online.outcome(Outcome::Ok);
     (missing > 0).then(|| {
         let text = "devices were to be online and never were, or did not come back before their time was over. What they were to send \
@@ -101,8 +102,8 @@ fn absent(gathered: &Gathered) -> Option<Finding> {
     })
 }
 
-fn gave_up(gathered: &Gathered) -> Option<Finding> {
-    let gave_up: u64 = gathered.fleets().map(|fleet| fleet.counts.gave_up).sum();
+fn gave_up(measurement: &Measurement) -> Option<Finding> {
+    let gave_up: u64 = measurement.fleets().map(|fleet| fleet.counts.gave_up).sum();
     (gave_up > 0).then(|| {
         let text = "devices were refused or lost and tried no more, as their reconnect or sdk has it: they stayed offline";
         finding(Severity::Note, text, plural(gave_up, "time", "times"))
@@ -119,8 +120,8 @@ fn expired(messages: &Totals) -> Option<Finding> {
     })
 }
 
-fn late_acks(gathered: &Gathered) -> Option<Finding> {
-    let late: u64 = gathered.fleets().map(|fleet| fleet.counts.late_acks).sum();
+fn late_acks(measurement: &Measurement) -> Option<Finding> {
+    let late: u64 = measurement.fleets().map(|fleet| fleet.counts.late_acks).sum();
     (late > 0).then(|| {
         let text = "acks came after their timeout: the hub took what they answer, and it counts as timed out";
         finding(Severity::Note, text, plural(late, "late ack", "late acks"))
@@ -128,8 +129,8 @@ fn late_acks(gathered: &Gathered) -> Option<Finding> {
 }
 
 /// A count of what hubs sent, over all fleets.
-fn from_hub(gathered: &Gathered, count: fn(&FromHub) -> u64) -> u64 {
-    gathered.fleets().map(|fleet| count(&fleet.counts.from_hub)).fold(0, u64::saturating_add)
+fn from_hub(measurement: &Measurement, count: fn(&FromHub) -> u64) -> u64 {
+    measurement.fleets().map(|fleet| count(&fleet.counts.from_hub)).fold(0, u64::saturating_add)
 }
 
 /// Azure, "IoT Hub quotas and throttling": reads and updates of twins have limits of their own.
@@ -142,8 +143,8 @@ fn throttled(messages: &Totals) -> Option<Finding> {
     })
 }
 
-fn late_answers(gathered: &Gathered) -> Option<Finding> {
-    let late = from_hub(gathered, |hub| hub.late_answers);
+fn late_answers(measurement: &Measurement) -> Option<Finding> {
+    let late = from_hub(measurement, |hub| hub.late_answers);
     (late > 0).then(|| {
         let text = "answers to twin requests came after their requests had ended: timed out, or lost with an earlier \
                     connection";
@@ -152,8 +153,8 @@ fn late_answers(gathered: &Gathered) -> Option<Finding> {
 }
 
 /// Azure, "Understand and use device twins in IoT Hub": changes reach devices that are connected and subscribed.
-fn desired_missed(gathered: &Gathered) -> Option<Finding> {
-    let missed = from_hub(gathered, |hub| hub.desired_missed);
+fn desired_missed(measurement: &Measurement) -> Option<Finding> {
+    let missed = from_hub(measurement, |hub| hub.desired_missed);
     (missed > 0).then(|| {
         let text = "devices missed changes of desired properties: a hub tells them only while they are connected and \
                     subscribed";
@@ -161,12 +162,12 @@ fn desired_missed(gathered: &Gathered) -> Option<Finding> {
     })
 }
 
-fn commands(gathered: &Gathered) -> Option<Finding> {
+fn commands(measurement: &Measurement) -> Option<Finding> {
     let [skipped, later, twice]: [fn(&FromHub) -> u64; 3] =
         [|hub| hub.c2d_skipped, |hub| hub.c2d_reordered, |hub| hub.c2d_duplicates];
-    let [skipped, later, twice] = [skipped, later, twice].map(|count| from_hub(gathered, count));
+    let [skipped, later, twice] = [skipped, later, twice].map(|count| from_hub(measurement, count));
     // Each message takes a number before the hub is asked: one that the hub did not confirm may be a gap of our own.
-    let sends = gathered.sum(|key| key.operation == Operation::ServiceC2d);
+    let sends = measurement.sum(|key| key.operation == Operation::ServiceC2d);
     let unconfirmed = sends.due.saturating_sub(sends.outcome(Outcome::Ok));
     let missing = skipped.saturating_sub(later).saturating_sub(unconfirmed);
     (missing > 0 || twice > 0).then(|| {
@@ -180,9 +181,9 @@ fn commands(gathered: &Gathered) -> Option<Finding> {
     })
 }
 
-fn unreadable(gathered: &Gathered) -> Option<Finding> {
-    let unreadable = from_hub(gathered, |hub| hub.unreadable);
-    let unknown = from_hub(gathered, |hub| hub.unknown_answers);
+fn unreadable(measurement: &Measurement) -> Option<Finding> {
+    let unreadable = from_hub(measurement, |hub| hub.unreadable);
+    let unknown = from_hub(measurement, |hub| hub.unknown_answers);
     (unreadable > 0 || unknown > 0).then(|| {
         let text = "the hub sent messages that no IoT hub sends, or answers to requests that nobody made";
         let evidence = format!(
@@ -194,9 +195,9 @@ fn unreadable(gathered: &Gathered) -> Option<Finding> {
     })
 }
 
-fn unfinished(gathered: &Gathered, messages: &Totals) -> Option<Finding> {
+fn unfinished(measurement: &Measurement, messages: &Totals) -> Option<Finding> {
     let oldest = messages.unfinished_age.max()?;
-    let outcome = |operation, outcome| gathered.sum(|key| key.operation == operation).outcome(outcome);
+    let outcome = |operation, outcome| measurement.sum(|key| key.operation == operation).outcome(outcome);
     let text = if outcome(Operation::Connect, Outcome::Ok) == 0 {
         "messages were still open when the run ended: no device was ever connected to send them"
     } else if outcome(Operation::Online, Outcome::Unfinished) > 0 {
@@ -209,8 +210,8 @@ fn unfinished(gathered: &Gathered, messages: &Totals) -> Option<Finding> {
     Some(finding(Severity::Note, text, format!("{open} open, the oldest for {}", human_us(oldest))))
 }
 
-fn undelivered(gathered: &Gathered) -> Option<Finding> {
-    let deliveries = gathered.sum(|key| key.operation == Operation::Deliver);
+fn undelivered(measurement: &Measurement) -> Option<Finding> {
+    let deliveries = measurement.sum(|key| key.operation == Operation::Deliver);
     let lost = deliveries.outcome(Outcome::Lost);
     (lost > 0).then(|| {
         let text =
@@ -239,12 +240,12 @@ mod tests {
 
     fn of(record: impl FnOnce(&mut Recorder)) -> Vec<Finding> {
         let layout = Layout::new(1, 1, Duration::from_secs(60), Duration::from_millis(100));
-        let (mut recorder, mut gathered) = (Recorder::new(layout), Gathered::new(layout));
+        let (mut recorder, mut measurement) = (Recorder::new(layout), Measurement::new(layout));
         recorder.due(KEY, 0);
         recorder.ok(KEY, &Times::default());
         record(&mut recorder);
-        gathered.add(&recorder.swap(), 0);
-        findings(&gathered, 1)
+        measurement.add(&recorder.swap(), 0);
+        findings(&measurement, 1)
     }
 
     #[test]

@@ -182,7 +182,7 @@ fn whole(us: f64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measure::{Gathered, Key, Layout, Operation, Recorder, Times};
+    use crate::measure::{Key, Layout, Measurement, Operation, Recorder, Times};
     use std::time::Duration;
 
     /// Totals with `ok` operations of 1, 2, 3, ... us, others by outcome, and unfinished ones by age in us.
@@ -204,9 +204,9 @@ mod tests {
             recorder.due(key, 0);
             recorder.ended(key, Outcome::Unfinished, 0, age_us * 1_000);
         }
-        let mut gathered = Gathered::new(layout);
-        gathered.add(&recorder.swap(), 0);
-        gathered.sum(|_| true)
+        let mut measurement = Measurement::new(layout);
+        measurement.add(&recorder.swap(), 0);
+        measurement.sum(|_| true)
     }
 
     fn p(quantile: f64, limit_us: u64) -> Test {

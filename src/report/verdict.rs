@@ -6,7 +6,7 @@
 
 use super::findings::{finding, findings};
 use super::threshold::{Observation, evaluate};
-use crate::measure::{Gathered, Operation, Outcome, Totals};
+use crate::measure::{Measurement, Operation, Outcome, Totals};
 use crate::plan::{Compare, Test, Threshold, Validity};
 use crate::result::model::{Finding, Severity, Status, ThresholdResult, Verdict};
 use crate::units::{Percent, human_count, human_duration, human_us, plural};
@@ -67,7 +67,7 @@ pub struct Judge<'a> {
     /// When the measurement counts as the generator's own failure.
     pub validity: &'a Validity,
     /// What was measured.
-    pub gathered: &'a Gathered,
+    pub measurement: &'a Measurement,
     /// The phases, in the order of the plan.
     pub phases: &'a [PhaseName<'a>],
     /// The names of the fleets, in the order of the plan.
@@ -122,7 +122,7 @@ pub fn judge(input: &Judge<'_>) -> Judged {
     if !input.complete {
         reasons.push("interrupted: only what was measured until then is judged".to_owned());
     }
-    findings.extend(self::findings(input.gathered, input.devices));
+    findings.extend(self::findings(input.measurement, input.devices));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     let verdict = Verdict { status, exit_code: exit_code(status, input.complete), reasons };
     Judged { verdict, thresholds, findings }
@@ -157,7 +157,7 @@ impl Fault {
 impl Judge<'_> {
     /// A threshold without a phase covers all phases but warm-ups, by adding histograms and counters.
     fn threshold(&self, threshold: &Threshold) -> ThresholdResult {
-        let covered = self.gathered.sum(|key| {
+        let covered = self.measurement.sum(|key| {
             key.operation == threshold.metric
                 && threshold.fleet.is_none_or(|fleet| fleet == key.fleet)
                 && match threshold.phase {
@@ -176,7 +176,7 @@ impl Judge<'_> {
 
     /// The implicit threshold: every fleet had at least one ok connect, in whatever phase.
     fn connected(&self, fleet: u16, name: &str) -> ThresholdResult {
-        let connects = self.gathered.sum(|key| key.operation == Operation::Connect && key.fleet == fleet);
+        let connects = self.measurement.sum(|key| key.operation == Operation::Connect && key.fleet == fleet);
         let test = Test::Count { outcome: Outcome::Ok, compare: Compare::GreaterOrEqual, limit: 1 };
         let seen = evaluate(&test, &connects);
         ThresholdResult {
@@ -187,11 +187,11 @@ impl Judge<'_> {
 
     /// Why no device of any fleet ever got in: the most frequent error, with its example.
     fn never_connected(&self) -> Option<String> {
-        let connects = self.gathered.sum(|key| key.operation == Operation::Connect);
+        let connects = self.measurement.sum(|key| key.operation == Operation::Connect);
         if connects.outcome(Outcome::Ok) > 0 {
             return None;
         }
-        let Some(error) = self.gathered.errors().iter().max_by_key(|error| error.count) else {
+        let Some(error) = self.measurement.errors().iter().max_by_key(|error| error.count) else {
             let open = plural(connects.outcome(Outcome::Unfinished), "attempt", "attempts");
             return Some(format!(
                 "no device ever connected: {open} had no answer yet, and no connect_timeout was over"
@@ -232,7 +232,7 @@ impl Judge<'_> {
         let mut elsewhere = Vec::new();
         for (index, phase) in (0_u16..).zip(self.phases) {
             let sum = |wanted: fn(Operation) -> bool| {
-                self.gathered.sum(|key| key.phase == index && wanted(key.operation))
+                self.measurement.sum(|key| key.phase == index && wanted(key.operation))
             };
             let messages = sum(Operation::is_message);
             let answers = sum(|operation| operation == Operation::Method);
@@ -273,7 +273,8 @@ impl Judge<'_> {
         /// A worker that is late although it has little to do was kept from doing it (our choice).
         const LITTLE: f64 = 0.5;
         let phases = (0_u16..).zip(self.phases).filter(|(index, _)| self.is_used(*index));
-        let busiest = phases.filter_map(|(index, _)| self.gathered.busiest(index)).max_by(f64::total_cmp)?;
+        let busiest =
+            phases.filter_map(|(index, _)| self.measurement.busiest(index)).max_by(f64::total_cmp)?;
         let share = rounded(busiest);
         Some(if busiest < LITTLE {
             format!(
@@ -289,7 +290,7 @@ impl Judge<'_> {
 
     /// The workers did not get the processor when they wanted it.
     fn starved(&self, index: u16, phase: &str) -> Option<Fault> {
-        let late = self.gathered.heartbeat().get(usize::from(index))?.quantile(0.999)?;
+        let late = self.measurement.heartbeat().get(usize::from(index))?.quantile(0.999)?;
         let allowed = us(self.validity.heartbeat_p999);
         (late > allowed).then(|| Fault {
             text: format!("phase {phase}: the load generator was starved"),
@@ -300,7 +301,7 @@ impl Judge<'_> {
     /// A worker that has something to do all the time lets things wait that no lag shows: acks that it has not read yet, a window that it
     /// keeps full itself.
     fn busy(&self, index: u16, phase: &str) -> Option<Fault> {
-        let share = self.gathered.busiest(index).filter(|share| *share > self.validity.busy_share)?;
+        let share = self.measurement.busiest(index).filter(|share| *share > self.validity.busy_share)?;
         Some(Fault {
             text: format!("phase {phase}: the load generator had hardly a moment to spare"),
             evidence: format!(
@@ -447,13 +448,13 @@ mod tests {
         fn judge_unconnected(&self, record: impl FnOnce(&mut Recorder)) -> Judged {
             let late_after = self.validity.late_after;
             let layout = Layout::new(self.fleets.len(), 3, Duration::from_secs(60), late_after);
-            let (mut recorder, mut gathered) = (Recorder::new(layout), Gathered::new(layout));
+            let (mut recorder, mut measurement) = (Recorder::new(layout), Measurement::new(layout));
             record(&mut recorder);
-            gathered.add(&recorder.swap(), 0);
+            measurement.add(&recorder.swap(), 0);
             judge(&Judge {
                 thresholds: &self.thresholds,
                 validity: &self.validity,
-                gathered: &gathered,
+                measurement: &measurement,
                 phases: &PHASES,
                 fleets: &self.fleets,
                 devices: 1,

@@ -2,7 +2,7 @@
 
 use super::histogram::{latency, row};
 use super::model::{ErrorCount, Fleet, FromHub, Histogram, OperationResult, Row, Series};
-use crate::measure::{Gathered, Latency, Operation, Outcome, Totals};
+use crate::measure::{Latency, Measurement, Operation, Outcome, Totals};
 use std::collections::BTreeMap;
 
 /// What the indices of keys are called.
@@ -22,8 +22,8 @@ impl Names {
 
 /// Outcomes and latencies by phase, fleet and operation; what never happened is left out.
 #[must_use]
-pub fn operations(gathered: &Gathered, names: &Names) -> Vec<OperationResult> {
-    let named = gathered.keys().filter_map(|key| Some((key, gathered.totals(key)?)));
+pub fn operations(measurement: &Measurement, names: &Names) -> Vec<OperationResult> {
+    let named = measurement.keys().filter_map(|key| Some((key, measurement.totals(key)?)));
     named
         .map(|(key, totals)| OperationResult {
             operation: key.operation.name().to_owned(),
@@ -51,8 +51,8 @@ fn outcomes(totals: &Totals) -> BTreeMap<String, u64> {
 /// The run over time. A row without a tick of its own carries the gauges of the one before, and its CPU where that was
 /// not read.
 #[must_use]
-pub fn series(gathered: &Gathered) -> Series {
-    let series = gathered.series();
+pub fn series(measurement: &Measurement) -> Series {
+    let series = measurement.series();
     let (mut online, mut planned_online, mut cpu_percent) = (0, 0, 0.0);
     let rows = (0_u64..).zip(series.rows()).map(|(n, measured)| {
         (online, planned_online) = measured.online_and_planned().unwrap_or((online, planned_online));
@@ -78,8 +78,8 @@ pub fn series(gathered: &Gathered) -> Series {
 
 /// Errors by class, the most frequent first.
 #[must_use]
-pub fn errors(gathered: &Gathered) -> Vec<ErrorCount> {
-    let mut errors: Vec<ErrorCount> = gathered
+pub fn errors(measurement: &Measurement) -> Vec<ErrorCount> {
+    let mut errors: Vec<ErrorCount> = measurement
         .errors()
         .iter()
         .map(|error| ErrorCount {
@@ -97,9 +97,9 @@ pub fn errors(gathered: &Gathered) -> Vec<ErrorCount> {
 
 /// Totals by fleet; `devices` has how many each was planned with, in the order of the plan.
 #[must_use]
-pub fn fleets(gathered: &Gathered, names: &Names, devices: &[u64]) -> Vec<Fleet> {
+pub fn fleets(measurement: &Measurement, names: &Names, devices: &[u64]) -> Vec<Fleet> {
     let planned = names.fleets.iter().zip(devices);
-    let totals = planned.zip(gathered.fleets());
+    let totals = planned.zip(measurement.fleets());
     totals
         .map(|((name, devices), totals)| Fleet {
             name: name.clone(),
@@ -143,10 +143,10 @@ fn from_hub(counts: crate::measure::FromHub) -> Option<FromHub> {
 
 /// The generator's own meters of a run: heartbeat, lag of all messages, and how many of them were late.
 #[must_use]
-pub fn meters(gathered: &Gathered) -> (Histogram, Histogram, u64) {
-    let messages = gathered.sum(|key| key.operation.is_message());
+pub fn meters(measurement: &Measurement) -> (Histogram, Histogram, u64) {
+    let messages = measurement.sum(|key| key.operation.is_message());
     let mut heartbeat = Latency::default();
-    for phase in gathered.heartbeat() {
+    for phase in measurement.heartbeat() {
         heartbeat.add(phase);
     }
     (latency(&heartbeat), latency(&messages.lag), messages.late)
@@ -166,10 +166,10 @@ pub(crate) mod tests {
     }
 
     /// A short run with one of everything.
-    pub(crate) fn gathered() -> Gathered {
+    pub(crate) fn measurement() -> Measurement {
         let layout = Layout::new(1, 2, Duration::from_secs(60), Duration::from_millis(100));
         let mut recorder = Recorder::new(layout);
-        let mut gathered = Gathered::new(layout);
+        let mut measurement = Measurement::new(layout);
         let connect = Key { operation: Operation::Connect, fleet: 0, phase: 0 };
         let telemetry = Key { operation: Operation::Telemetry, fleet: 0, phase: 1 };
         recorder.due(connect, 0);
@@ -178,8 +178,8 @@ pub(crate) mod tests {
         recorder.online(0, 1);
         recorder.counts(0).bytes_sent = 300;
         recorder.heartbeat(0, MS);
-        gathered.add(&recorder.swap(), 0);
-        gathered.tick(S, Some(25.0), 1);
+        measurement.add(&recorder.swap(), 0);
+        measurement.tick(S, Some(25.0), 1);
         for n in 0..4 {
             recorder.due(telemetry, 2 * S + n * MS);
         }
@@ -193,14 +193,14 @@ pub(crate) mod tests {
         for _ in 0..2 {
             recorder.error("closed_by_peer", Culprit::Peer, 2 * S + MS, || "closed".to_owned());
         }
-        gathered.add(&recorder.swap(), 0);
-        gathered.tick(3 * S, Some(75.0), 1);
-        gathered
+        measurement.add(&recorder.swap(), 0);
+        measurement.tick(3 * S, Some(75.0), 1);
+        measurement
     }
 
     #[test]
     fn operations_are_named_and_their_outcomes_sum_up() {
-        let operations = operations(&gathered(), &names());
+        let operations = operations(&measurement(), &names());
         let listed: Vec<_> =
             operations.iter().map(|o| (o.phase.as_str(), o.operation.as_str(), o.fleet.as_str())).collect();
         assert_eq!(
@@ -221,7 +221,7 @@ pub(crate) mod tests {
 
     #[test]
     fn rows_carry_gauges_over_seconds_without_a_tick() {
-        let series = series(&gathered());
+        let series = series(&measurement());
         assert_eq!(series.interval_us, 1_000_000);
         let rows: Vec<_> =
             series.rows.iter().map(|r| (r.t_us, r.online, r.offered, r.achieved, r.errors)).collect();
@@ -233,7 +233,7 @@ pub(crate) mod tests {
 
     #[test]
     fn the_most_frequent_error_comes_first() {
-        let errors = errors(&gathered());
+        let errors = errors(&measurement());
         let listed: Vec<_> = errors.iter().map(|e| (e.class.as_str(), e.culprit.as_str(), e.count)).collect();
         assert_eq!(listed, [("closed_by_peer", "peer", 2), ("tcp_reset", "network", 1)]);
         assert_eq!((errors[0].first_us, errors[0].example.as_str()), (2_001_000, "closed"));
@@ -241,10 +241,10 @@ pub(crate) mod tests {
 
     #[test]
     fn fleets_and_meters() {
-        let fleets = fleets(&gathered(), &names(), &[7]);
+        let fleets = fleets(&measurement(), &names(), &[7]);
         assert_eq!((fleets[0].devices, fleets[0].connected_peak, fleets[0].bytes_sent), (7, 1, 300));
         assert_eq!(fleets[0].from_hub, None, "nothing was heard");
-        let (heartbeat, lag, late) = meters(&gathered());
+        let (heartbeat, lag, late) = meters(&measurement());
         assert_eq!((heartbeat.count, lag.count, late), (1, 2, 0), "lag is that of messages");
     }
 }

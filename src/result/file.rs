@@ -123,8 +123,8 @@ mod tests {
     use super::*;
 
     fn result() -> RunResult {
-        let (gathered, names) = (fixture::gathered(), fixture::names());
-        let (heartbeat, lag, late) = build::meters(&gathered);
+        let (measurement, names) = (fixture::measurement(), fixture::names());
+        let (heartbeat, lag, late) = build::meters(&measurement);
         RunResult {
             schema: SCHEMA.to_owned(),
             tool: Tool { name: "hubstorm".to_owned(), version: "0.1.0".to_owned(), git: None },
@@ -177,7 +177,7 @@ mod tests {
                 late,
             },
             emulator: Some(Emulator { accepted: 1, ..Emulator::default() }),
-            fleets: build::fleets(&gathered, &names, &[1]),
+            fleets: build::fleets(&measurement, &names, &[1]),
             phases: vec![Phase {
                 name: "ramp".to_owned(),
                 warmup: true,
@@ -186,10 +186,10 @@ mod tests {
                 planned_online: [0.0, 1.0],
                 planned_load: [1.0, 1.0],
             }],
-            operations: build::operations(&gathered, &names),
+            operations: build::operations(&measurement, &names),
             streams: Vec::new(),
-            series: build::series(&gathered),
-            errors: build::errors(&gathered),
+            series: build::series(&measurement),
+            errors: build::errors(&measurement),
             findings: vec![Finding {
                 severity: Severity::Note,
                 text: "a thing".to_owned(),

@@ -4,7 +4,7 @@ mod hub;
 
 use super::*;
 use crate::link::{Buffers, Deadlines, End, Endpoint, Link, Transport};
-use crate::measure::{Gathered, Operation, Totals};
+use crate::measure::{Measurement, Operation, Totals};
 use crate::plan;
 use crate::policy::backoff::Retries;
 use crate::scenario::Input;
@@ -114,20 +114,20 @@ impl Wire {
     }
 
     /// What was counted since the last call.
-    fn gathered(&self) -> Gathered {
-        let mut gathered = Gathered::new(crate::fleet::layout(&self.context.plan));
-        gathered.add(&self.context.recorder.borrow_mut().swap(), 0);
-        gathered
+    fn measurement(&self) -> Measurement {
+        let mut measurement = Measurement::new(crate::fleet::layout(&self.context.plan));
+        measurement.add(&self.context.recorder.borrow_mut().swap(), 0);
+        measurement
     }
 
     /// The same, with the classes of errors.
     fn books_and_errors(mut self, operation: Operation) -> (Totals, Vec<&'static str>) {
         self.device.close_books(self.now);
-        let gathered = self.gathered();
-        let totals = gathered.sum(|key| key.operation == operation);
+        let measurement = self.measurement();
+        let totals = measurement.sum(|key| key.operation == operation);
         let ended: u64 = Outcome::ALL.map(|outcome| totals.outcome(outcome)).iter().sum();
         assert_eq!(totals.due, ended, "every due operation ends once");
-        (totals, gathered.errors().iter().map(|error| error.class).collect())
+        (totals, measurement.errors().iter().map(|error| error.class).collect())
     }
 }
 
@@ -187,8 +187,8 @@ fn an_attempt_that_fails_counts_for_its_step_too() {
             None => assert_eq!(wire.pass(6.0), Err(SessionError::ConnackTimeout)),
         }
         assert_eq!(wire.close(Closed::Local), Parting::Lost { online_for: None });
-        let gathered = wire.gathered();
-        let sum = |operation| gathered.sum(|key| key.operation == operation);
+        let measurement = wire.measurement();
+        let sum = |operation| measurement.sum(|key| key.operation == operation);
         let (step, connect) = (sum(Operation::ConnectMqtt), sum(Operation::Connect));
         assert_eq!((step.due, step.outcome(outcome)), (1, 1), "{outcome:?}");
         assert_eq!((connect.due, connect.lag.count()), (1, 1), "how late it began counts also when it fails");
@@ -236,8 +236,8 @@ fn what_the_end_of_a_span_cuts_off_is_unfinished_unless_the_session_is_kept() {
         assert_eq!(wire.device.poll_close(), Some(Close::AfterFlush), "it has waited for the drain");
         assert_eq!(wire.close(Closed::Local), Parting::Finished);
         wire.device.exit(wire.now);
-        let mut gathered = wire.gathered();
-        let telemetry = gathered.sum(|key| key.operation == Operation::Telemetry);
+        let mut measurement = wire.measurement();
+        let telemetry = measurement.sum(|key| key.operation == Operation::Telemetry);
         assert_eq!(telemetry.outcome(Outcome::Unfinished), unfinished, "{clean}");
         assert_eq!(telemetry.due, 5);
 
@@ -251,8 +251,8 @@ fn what_the_end_of_a_span_cuts_off_is_unfinished_unless_the_session_is_kept() {
         assert_eq!(wire.sent().iter().filter(|packet| again(packet)).count(), resent);
         assert!(matches!(wire.close(Closed::Eof), Parting::Lost { online_for: Some(_) }));
         wire.device.close_books(wire.now);
-        gathered.add(&wire.context.recorder.borrow_mut().swap(), 0);
-        let telemetry = gathered.sum(|key| key.operation == Operation::Telemetry);
+        measurement.add(&wire.context.recorder.borrow_mut().swap(), 0);
+        let telemetry = measurement.sum(|key| key.operation == Operation::Telemetry);
         assert_eq!((telemetry.due, telemetry.outcome(Outcome::Unfinished)), (5, 5), "each ends once");
     }
 }
@@ -319,14 +319,14 @@ fn a_backlog_that_is_too_late_leaves_the_others_their_turn() {
     let mut wire = Wire::new(60, "send_by = \"1s\"", "every = \"1us\"\npayload = \"x\"");
     wire.now += Duration::from_secs(3);
     wire.connack(0);
-    let telemetry = wire.gathered().sum(|key| key.operation == Operation::Telemetry);
+    let telemetry = wire.measurement().sum(|key| key.operation == Operation::Telemetry);
     assert_eq!(telemetry.outcome(Outcome::Expired), 4096);
     assert_eq!(wire.device.poll_timeout(), Some(wire.now), "and goes on at once");
     // It was offline, which is the hub's doing, however long it takes to end them all.
     let (mut late, mut expired) = (telemetry.late, telemetry.outcome(Outcome::Expired));
     while expired < 2_000_000 {
         wire.turn().unwrap();
-        let telemetry = wire.gathered().sum(|key| key.operation == Operation::Telemetry);
+        let telemetry = wire.measurement().sum(|key| key.operation == Operation::Telemetry);
         (late, expired) = (late + telemetry.late, expired + telemetry.outcome(Outcome::Expired));
         if wire.device.poll_timeout() != Some(wire.now) {
             break;

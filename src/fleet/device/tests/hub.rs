@@ -663,10 +663,10 @@ proptest! {
             }
         }
         wire.device.close_books(wire.now);
-        let mut gathered = Gathered::new(crate::fleet::layout(&wire.context.plan));
-        gathered.add(&wire.context.recorder.borrow_mut().swap(), 0);
+        let mut measurement = Measurement::new(crate::fleet::layout(&wire.context.plan));
+        measurement.add(&wire.context.recorder.borrow_mut().swap(), 0);
         for operation in Operation::ALL {
-            let totals = gathered.sum(|key| key.operation == operation);
+            let totals = measurement.sum(|key| key.operation == operation);
             prop_assert_eq!(totals.due, totals.ended(), "{}", operation);
         }
     }

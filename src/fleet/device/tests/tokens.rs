@@ -26,7 +26,7 @@ impl Wire {
 
     /// What was counted as errors since the last call.
     pub(super) fn errors(&self) -> Vec<ErrorTotals> {
-        self.gathered().errors().to_vec()
+        self.measurement().errors().to_vec()
     }
 
     fn the_error(&self) -> (&'static str, String) {

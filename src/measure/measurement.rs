@@ -41,7 +41,7 @@ pub struct Live {
 
 /// Everything that a run measured, or has so far.
 #[derive(Debug)]
-pub struct Gathered {
+pub struct Measurement {
     layout: Layout,
     cells: Vec<Totals>,
     series: Series,
@@ -57,11 +57,11 @@ pub struct Gathered {
     live: Live,
 }
 
-impl Gathered {
+impl Measurement {
     /// An empty collector.
     #[must_use]
-    pub fn new(layout: Layout) -> Gathered {
-        Gathered {
+    pub fn new(layout: Layout) -> Measurement {
+        Measurement {
             layout,
             cells: vec![Totals::default(); layout.cells()],
             series: Series::default(),
@@ -251,18 +251,18 @@ mod tests {
     fn offered_counts_by_due_second_and_achieved_by_ack_second() {
         let telemetry = key(Operation::Telemetry, 0, 0);
         let mut recorder = Recorder::new(layout());
-        let mut gathered = Gathered::new(layout());
+        let mut measurement = Measurement::new(layout());
         recorder.due(telemetry, S / 2);
-        gathered.add(&recorder.swap(), 0);
-        gathered.tick(S, Some(10.0), 0);
+        measurement.add(&recorder.swap(), 0);
+        measurement.tick(S, Some(10.0), 0);
         // Due in the first second too, but handled and acked three seconds later.
         recorder.due(telemetry, S / 2 + 1);
         recorder.ok(telemetry, &at(S / 2, 3 * S + MS));
         recorder.ok(telemetry, &at(S / 2 + 1, 3 * S + MS));
         recorder.due(key(Operation::Ping, 0, 0), S);
         recorder.ok(key(Operation::Ping, 0, 0), &at(S, 3 * S));
-        gathered.add(&recorder.swap(), 0);
-        let rows = gathered.series().rows();
+        measurement.add(&recorder.swap(), 0);
+        let rows = measurement.series().rows();
         let figures: Vec<_> = rows.iter().map(|r| (r.interval.offered, r.interval.achieved)).collect();
         assert_eq!(figures, [(2, 0), (0, 0), (0, 0), (0, 2)], "a ping is no message");
         assert_eq!(rows[3].interval.response(Operation::Telemetry).count(), 2);
@@ -273,12 +273,12 @@ mod tests {
     fn live_figures_are_those_of_the_last_interval() {
         let publish = key(Operation::Publish, 1, 0);
         let mut recorder = Recorder::new(layout());
-        let mut gathered = Gathered::new(layout());
+        let mut measurement = Measurement::new(layout());
         recorder.due(publish, 0);
         recorder.ended(publish, Outcome::TimedOut, 0, MS);
         recorder.online(1, 5);
-        gathered.add(&recorder.swap(), 0);
-        gathered.tick(S, Some(10.0), 8);
+        measurement.add(&recorder.swap(), 0);
+        measurement.tick(S, Some(10.0), 8);
         for n in 0..10 {
             recorder.due(publish, S + n);
         }
@@ -287,55 +287,55 @@ mod tests {
         }
         recorder.ended(publish, Outcome::Lost, S, S);
         recorder.online(1, -1);
-        gathered.add(&recorder.swap(), 0);
-        gathered.tick(3 * S, Some(30.0), 9);
-        let live = gathered.live();
+        measurement.add(&recorder.swap(), 0);
+        measurement.tick(3 * S, Some(30.0), 9);
+        let live = measurement.live();
         assert_eq!((live.online, live.planned_online, live.errors), (4, 9, 2));
         assert!((live.offered_per_s - 5.0).abs() < 1e-9 && (live.achieved_per_s - 2.0).abs() < 1e-9);
         let [(Operation::Publish, p99_us)] = live.p99_us.as_slice() else { panic!("{live:?}") };
         assert!((7_000..7_100).contains(p99_us), "two digits of 7 ms: {p99_us}");
-        assert_eq!(gathered.series().rows()[2].cpu_percent(), Some(30.0));
+        assert_eq!(measurement.series().rows()[2].cpu_percent(), Some(30.0));
     }
 
     #[test]
     fn online_adds_over_workers_and_peaks_outlive_the_fall() {
-        let mut gathered = Gathered::new(layout());
+        let mut measurement = Measurement::new(layout());
         let mut workers = [Recorder::new(layout()), Recorder::new(layout())];
         for (n, recorder) in workers.iter_mut().enumerate() {
             recorder.online(0, 10);
             recorder.online(0, -3);
             recorder.counts(0).reconnects += 1;
-            gathered.add(&recorder.swap(), n);
+            measurement.add(&recorder.swap(), n);
         }
-        gathered.tick(S, None, 0);
+        measurement.tick(S, None, 0);
         workers[0].online(0, -7);
-        gathered.add(&workers[0].swap(), 0);
-        gathered.tick(2 * S, None, 0);
-        let fleets: Vec<_> = gathered.fleets().collect();
+        measurement.add(&workers[0].swap(), 0);
+        measurement.tick(2 * S, None, 0);
+        let fleets: Vec<_> = measurement.fleets().collect();
         assert_eq!((fleets[0].online, fleets[0].connected_peak), (7, 20));
         assert_eq!((fleets[0].counts.reconnects, fleets[1]), (2, FleetTotals::default()));
-        assert_eq!(gathered.series().rows()[1].online_and_planned(), Some((7, 0)));
+        assert_eq!(measurement.series().rows()[1].online_and_planned(), Some((7, 0)));
     }
 
     #[test]
     fn errors_keep_first_last_and_an_example() {
-        let mut gathered = Gathered::new(layout());
+        let mut measurement = Measurement::new(layout());
         let mut workers = [Recorder::new(layout()), Recorder::new(layout())];
         workers[0].error("ack_stall", Culprit::Peer, 50, || "first seen".to_owned());
         workers[1].error("ack_stall", Culprit::Peer, 20, || "other".to_owned());
         workers[1].error("ack_stall", Culprit::Peer, 90, || "other".to_owned());
         workers[1].error("tcp_refused", Culprit::Network, 1, String::new);
         for (n, recorder) in workers.iter_mut().enumerate() {
-            gathered.add(&recorder.swap(), n);
+            measurement.add(&recorder.swap(), n);
         }
-        let [stall, refused] = gathered.errors() else { panic!("two classes") };
+        let [stall, refused] = measurement.errors() else { panic!("two classes") };
         assert_eq!((stall.count, stall.first_ns, stall.last_ns), (3, 20, 90));
         assert_eq!((stall.example.as_str(), refused.count), ("first seen", 1));
     }
 
     #[test]
     fn a_sum_adds_what_is_wanted_only() {
-        let mut gathered = Gathered::new(layout());
+        let mut measurement = Measurement::new(layout());
         let mut recorder = Recorder::new(layout());
         for phase in 0..2 {
             for fleet in 0..2 {
@@ -343,11 +343,11 @@ mod tests {
             }
         }
         recorder.due(key(Operation::Ping, 0, 0), 0);
-        gathered.add(&recorder.swap(), 0);
-        assert_eq!(gathered.sum(|k| k.operation == Operation::Telemetry && k.phase == 1).due, 2);
-        assert_eq!(gathered.sum(|_| true).due, 5);
-        assert_eq!(gathered.keys().count(), 5);
-        assert!(gathered.totals(key(Operation::Connect, 0, 0)).is_none());
+        measurement.add(&recorder.swap(), 0);
+        assert_eq!(measurement.sum(|k| k.operation == Operation::Telemetry && k.phase == 1).due, 2);
+        assert_eq!(measurement.sum(|_| true).due, 5);
+        assert_eq!(measurement.keys().count(), 5);
+        assert!(measurement.totals(key(Operation::Connect, 0, 0)).is_none());
     }
 
     proptest! {
@@ -361,14 +361,14 @@ mod tests {
             )
         ) {
             let mut recorders = [Recorder::new(layout()), Recorder::new(layout())];
-            let mut gathered = Gathered::new(layout());
+            let mut measurement = Measurement::new(layout());
             for (worker, operation, fleet, phase, outcome, due, took, swap) in events {
                 let recorder = &mut recorders[worker];
                 let key = key(Operation::ALL[operation], fleet, phase);
                 recorder.due(key, due);
                 if swap {
                     let snapshot = recorder.swap();
-                    gathered.add(&snapshot, worker);
+                    measurement.add(&snapshot, worker);
                     recorder.recycle(snapshot);
                 }
                 match Outcome::ALL[outcome] {
@@ -377,11 +377,11 @@ mod tests {
                 }
             }
             for (worker, recorder) in recorders.iter_mut().enumerate() {
-                gathered.add(&recorder.swap(), worker);
+                measurement.add(&recorder.swap(), worker);
             }
             let (mut offered, mut errors) = (0, 0);
-            for key in gathered.keys() {
-                let totals = gathered.totals(key).unwrap();
+            for key in measurement.keys() {
+                let totals = measurement.totals(key).unwrap();
                 prop_assert_eq!(totals.ended(), totals.due);
                 let ok = totals.outcome(Outcome::Ok);
                 for latency in [&totals.response, &totals.wait, &totals.lag] {
@@ -393,7 +393,7 @@ mod tests {
                 // A step's failure is its attempt's: the series shows it once.
                 errors += if key.operation.is_step() { 0 } else { totals.due - ok };
             }
-            let rows = gathered.series().rows();
+            let rows = measurement.series().rows();
             prop_assert_eq!(rows.iter().map(|row| row.interval.offered).sum::<u64>(), offered);
             prop_assert_eq!(rows.iter().map(|row| row.interval.errors).sum::<u64>(), errors);
         }
