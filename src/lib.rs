@@ -29,6 +29,7 @@ pub mod rng;
 pub mod sansio;
 pub mod scenario;
 pub mod session;
+pub mod stalls;
 pub mod units;
 pub mod wire;
 

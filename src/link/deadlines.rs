@@ -5,7 +5,7 @@
 //! tokio's own timers round up to the next millisecond and cost a wake of the thread for nearly every message. Here a
 //! tick is shorter, exact where the system has timers for that, and shared. It knows neither connections nor machines.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -16,6 +16,10 @@ use std::time::{Duration, Instant};
 use tokio::time::Sleep;
 
 use crate::clock;
+use crate::stalls::Stalls;
+
+/// A deadline that is served this much late was held up by a stall of this thread.
+pub const STALL_AFTER: Duration = Duration::from_millis(2);
 
 /// How far apart deadlines are served: a message is picked half of it late on the average, and just under a millisecond at
 /// worst. Shorter ticks wake the thread more often for fewer messages each: 500 us cost a tenth more CPU at 10,000 messages/s.
@@ -33,6 +37,9 @@ pub struct Deadlines {
     epoch: Instant,
     precise: bool,
     queue: RefCell<Queue>,
+    /// When the first deadline counts as late; `None` without one.
+    late_from: Cell<Option<Instant>>,
+    stalls: Rc<Stalls>,
 }
 
 #[derive(Debug, Default)]
@@ -62,13 +69,47 @@ impl Deadlines {
     /// As exact as tokio's clock, with which it can be paused.
     #[must_use]
     pub fn new() -> Rc<Deadlines> {
-        Rc::new(Deadlines { epoch: clock::now(), precise: false, queue: RefCell::default() })
+        Rc::new(Deadlines::with_precision(false))
     }
 
     /// As exact as the system's timers: Linux's have no granularity worth mentioning.
     #[must_use]
     pub fn precise() -> Rc<Deadlines> {
-        Rc::new(Deadlines { epoch: clock::now(), precise: true, queue: RefCell::default() })
+        Rc::new(Deadlines::with_precision(true))
+    }
+
+    fn with_precision(precise: bool) -> Deadlines {
+        let epoch = clock::now();
+        let (queue, late_from, stalls) = (RefCell::default(), Cell::new(None), Rc::new(Stalls::new(epoch)));
+        Deadlines { epoch, precise, queue, late_from, stalls }
+    }
+
+    /// When this thread had a deadline to serve and did not run.
+    #[must_use]
+    pub fn stalls(&self) -> &Rc<Stalls> {
+        &self.stalls
+    }
+
+    /// Brings the stalls up to date. Called with each reading of the clock, before anything else is done with it: what is handled now
+    /// was held up until now.
+    #[inline]
+    pub fn observe(&self, now: Instant) {
+        if self.late_from.get().is_some_and(|late_from| now > late_from) {
+            self.note_stall(now);
+        }
+    }
+
+    #[cold]
+    fn note_stall(&self, now: Instant) {
+        if let Some(late_from) = self.late_from.get() {
+            self.stalls.note(late_from - STALL_AFTER, now);
+        }
+    }
+
+    /// The first deadline may have changed.
+    fn set_late_from(&self, queue: &Queue) {
+        let first = queue.ticks.first_key_value().map(|(tick, _)| self.instant(*tick) + STALL_AFTER);
+        self.late_from.set(first);
     }
 
     /// A place for one task. It can be set to an instant again and again, and leaves when it is dropped.
@@ -90,6 +131,7 @@ impl Deadlines {
         let alarm = self.alarm();
         poll_fn(|cx| {
             let now = clock::now();
+            self.observe(now);
             if now >= at {
                 return Poll::Ready(());
             }
@@ -108,7 +150,9 @@ impl Deadlines {
         };
         let mut due = Vec::new();
         loop {
-            self.queue.borrow_mut().take_due(self.passed(clock::now()), &mut due);
+            let now = clock::now();
+            self.observe(now);
+            self.take_due(now, &mut due);
             if !due.is_empty() {
                 due.drain(..).for_each(Waker::wake);
                 // Whoever was woken sets its next deadline first.
@@ -131,6 +175,13 @@ impl Deadlines {
                 return error;
             }
         }
+    }
+
+    /// Hands out the wakers of all deadlines that have passed.
+    fn take_due(&self, now: Instant, due: &mut Vec<Waker>) {
+        let mut queue = self.queue.borrow_mut();
+        queue.take_due(self.passed(now), due);
+        self.set_late_from(&queue);
     }
 
     /// The last tick that has passed.
@@ -235,7 +286,14 @@ impl Alarm {
         }
         if tick < place.tick {
             queue.set(self.place, tick);
+            self.deadlines.set_late_from(&queue);
         }
+    }
+
+    /// [`Deadlines::observe`], for the task of this alarm.
+    #[inline]
+    pub fn observe(&self, now: Instant) {
+        self.deadlines.observe(now);
     }
 }
 
@@ -252,6 +310,7 @@ impl Drop for Alarm {
         queue.clear(self.place);
         queue.places[self.place as usize].waker = None;
         queue.free.push(self.place);
+        self.deadlines.set_late_from(&queue);
     }
 }
 
@@ -361,7 +420,7 @@ mod tests {
 
     fn serve(deadlines: &Deadlines, tick: u64) {
         let mut due = Vec::new();
-        deadlines.queue.borrow_mut().take_due(tick, &mut due);
+        deadlines.take_due(deadlines.instant(tick), &mut due);
         due.into_iter().for_each(Waker::wake);
     }
 
@@ -389,6 +448,24 @@ mod tests {
         assert_eq!(task.1.rung(), 0);
         serve(&deadlines, 11);
         assert_eq!(task.1.rung(), 1);
+    }
+
+    #[test]
+    fn a_deadline_served_late_is_a_stall() {
+        let deadlines = Deadlines::new();
+        let task = task(&deadlines);
+        let at = |tick: u64, late: Duration| deadlines.instant(tick) + late;
+        let stalled = || Duration::from_nanos(deadlines.stalls.until_ns(u64::MAX));
+        set(&deadlines, &task, 0, 10.0);
+        deadlines.observe(at(10, STALL_AFTER));
+        assert_eq!(stalled(), Duration::ZERO, "up to 2 ms is no stall");
+        let late = STALL_AFTER + Duration::from_micros(1);
+        deadlines.observe(at(10, late));
+        assert_eq!(stalled(), late, "from the deadline on");
+        deadlines.observe(at(10, 2 * late));
+        deadlines.take_due(at(10, 3 * late), &mut Vec::new());
+        deadlines.observe(at(10, 9 * late));
+        assert_eq!(stalled(), 2 * late, "until it is served");
     }
 
     #[test]

@@ -169,7 +169,7 @@ impl Link {
                     End::Closed(why) => why,
                     End::Failed(_) => Closed::Local,
                 };
-                machine.handle_closed(clock::now(), why);
+                machine.handle_closed(self.now(), why);
                 Poll::Ready(end)
             }
         }
@@ -234,6 +234,13 @@ impl Link {
         Ok(())
     }
 
+    /// Reads the clock. Stalls of this thread are noted before the machine handles what it held up.
+    fn now(&self) -> Instant {
+        let now = clock::now();
+        self.alarm.observe(now);
+        now
+    }
+
     /// Reads what there is, and as much as the machine wants to hear. With it, the clock's reading for the rest of the turn.
     fn read<M: Machine>(
         &mut self,
@@ -241,7 +248,7 @@ impl Link {
         machine: &mut M,
     ) -> Result<(Read, Instant), End<M::Error>> {
         if !machine.wants_input() {
-            return Ok((Read::Off, clock::now()));
+            return Ok((Read::Off, self.now()));
         }
         let mut input = take(&mut self.buffers.borrow_mut().input, &mut self.input);
         let heard = self.hear(cx, machine, &mut input);
@@ -259,7 +266,7 @@ impl Link {
     ) -> Result<(Read, Instant), End<M::Error>> {
         let mut heard_at = None;
         if std::mem::take(&mut self.unheard) && !input.is_empty() {
-            let now = *heard_at.insert(clock::now());
+            let now = *heard_at.insert(self.now());
             machine.handle_input(now, input).map_err(End::Failed)?;
         }
         for _ in 0..READS_PER_POLL_MAX {
@@ -269,13 +276,13 @@ impl Link {
             match self.fill(cx, input) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(why)) => return Err(End::Closed(why)),
-                Poll::Pending => return Ok((Read::Drained, heard_at.unwrap_or_else(clock::now))),
+                Poll::Pending => return Ok((Read::Drained, heard_at.unwrap_or_else(|| self.now()))),
             }
-            let now = *heard_at.insert(clock::now());
+            let now = *heard_at.insert(self.now());
             machine.handle_input(now, input).map_err(End::Failed)?;
         }
         self.unheard = !machine.wants_input();
-        Ok((Read::Cut, heard_at.unwrap_or_else(clock::now)))
+        Ok((Read::Cut, heard_at.unwrap_or_else(|| self.now())))
     }
 
     /// One read. An error is how the connection ended.

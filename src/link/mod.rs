@@ -18,7 +18,7 @@ mod verify;
 
 pub use accept::{AcceptError, accept_tls};
 pub use addresses::{check_source, pairs};
-pub use deadlines::{Alarm, Deadlines};
+pub use deadlines::{Alarm, Deadlines, STALL_AFTER};
 pub use dial::{Culprit, DialError, Dialled, Endpoint, Step, Steps, dial};
 pub use driver::{Buffers, End, Link, SharedBuffers};
 pub use resolve::Resolver;
