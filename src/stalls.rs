@@ -3,6 +3,8 @@
 //!
 //! A pause is counted once, however many deadlines it delayed: stalls are kept as the union of the noted intervals.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -127,6 +129,72 @@ impl Stalls {
     /// The intervals `[from_ns, to_ns]` that were noted since the last call.
     pub fn take(&self) -> Vec<[u64; 2]> {
         std::mem::take(&mut *self.untold.borrow_mut())
+    }
+}
+
+/// A stretch of time and how much of it was stalled, in microseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(from = "[u64; 3]", into = "[u64; 3]")]
+#[schemars(with = "[u64; 3]")]
+pub struct Stretch {
+    /// Its begin.
+    pub from_us: u64,
+    /// Its end.
+    pub to_us: u64,
+    /// How much of it was stalled: all of it, unless neighbours were merged.
+    pub stalled_us: u64,
+}
+
+impl From<[u64; 3]> for Stretch {
+    fn from([from_us, to_us, stalled_us]: [u64; 3]) -> Stretch {
+        Stretch { from_us, to_us, stalled_us }
+    }
+}
+
+impl From<Stretch> for [u64; 3] {
+    fn from(stretch: Stretch) -> [u64; 3] {
+        [stretch.from_us, stretch.to_us, stretch.stalled_us]
+    }
+}
+
+/// Stalls over a whole run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct StallList(Vec<Stretch>);
+
+impl StallList {
+    /// Adds a stall that ended after all others.
+    pub fn add(&mut self, stretch: Stretch) {
+        match self.0.last_mut() {
+            Some(last) if last.to_us >= stretch.from_us => {
+                last.to_us = last.to_us.max(stretch.to_us);
+                last.stalled_us += stretch.stalled_us;
+            }
+            _ => self.0.push(stretch),
+        }
+    }
+
+    /// Adds the stalls of another thread: where both stalled, the time counts once.
+    pub fn merge(&mut self, other: &StallList) {
+        let mut all: Vec<Stretch> = self.0.drain(..).chain(other.0.iter().copied()).collect();
+        all.sort_by_key(|stretch| (stretch.from_us, stretch.to_us, stretch.stalled_us));
+        for stretch in all {
+            match self.0.last_mut() {
+                Some(last) if last.to_us > stretch.from_us => {
+                    let overlap_us = last.to_us.min(stretch.to_us) - stretch.from_us;
+                    last.stalled_us += stretch.stalled_us.saturating_sub(overlap_us);
+                    last.to_us = last.to_us.max(stretch.to_us);
+                    last.stalled_us = last.stalled_us.min(last.to_us - last.from_us);
+                }
+                _ => self.add(stretch),
+            }
+        }
+    }
+
+    /// The stretches in order; they do not overlap.
+    #[must_use]
+    pub fn entries(&self) -> &[Stretch] {
+        &self.0
     }
 }
 

@@ -2,51 +2,32 @@
 //! result alike. Called by `run`; pure but for what it reads about this machine.
 
 use super::outcome::run_id;
-use crate::fleet::{Finished, StreamTotals};
+use crate::fleet::Finished;
+use crate::measure::{Latency, Measurement, Operation};
 use crate::plan::{Plan, TargetKind};
-use crate::report::verdict::{self, Judge, PhaseName};
-use crate::result::{self, Names, model};
+use crate::report::{Judge, judge};
+use crate::result::model::{self, EndedBy};
 use jiff::Timestamp;
 use std::time::Duration;
 
-/// The whole result of a run; `interrupted` by a person, which is one way of not being complete.
+/// The whole result of a run.
 pub(super) fn result(
     plan: &Plan,
     finished: Finished,
-    interrupted: bool,
+    ended_by: EndedBy,
     emulator: Option<model::Emulator>,
     workers: usize,
     argv: &[String],
 ) -> model::RunResult {
-    let names = Names {
-        fleets: plan.fleets.iter().map(|fleet| fleet.name.clone()).collect(),
-        phases: plan.schedule.phases().iter().map(|phase| phase.name.clone()).collect(),
-    };
-    let devices: Vec<u64> = plan.fleets.iter().map(|fleet| u64::from(fleet.devices)).collect();
-    let measurement = &finished.measurement;
-    let phase_names: Vec<PhaseName<'_>> = plan
-        .schedule
-        .phases()
-        .iter()
-        .map(|phase| PhaseName { name: &phase.name, warmup: phase.warmup })
-        .collect();
-    let judged = verdict::judge(&Judge {
-        thresholds: &plan.thresholds,
-        validity: &plan.validity,
-        measurement,
-        phases: &phase_names,
-        fleets: &plan.fleets.iter().map(|fleet| fleet.name.as_str()).collect::<Vec<_>>(),
-        devices: devices.iter().sum(),
-        complete: !interrupted,
-        environment: &finished.environment,
+    let rules = plan.rules();
+    let target = target(plan, &finished);
+    let judged = judge(&Judge {
+        measurement: &finished.measurement,
+        rules: &rules,
+        ended_by,
+        emulator: emulator.as_ref(),
+        cleartext_password: target.cleartext_password,
     });
-    let mut findings = judged.findings;
-    findings.extend(super::check::password_in_clear(plan).map(|text| model::Finding {
-        severity: model::Severity::Warning,
-        text,
-        evidence: "password over plain TCP".to_owned(),
-    }));
-    findings.extend(emulator.as_ref().and_then(|hub| counts_disagree(hub, measurement)));
     let started = rfc3339(finished.started_unix);
     model::RunResult {
         schema: model::SCHEMA.to_owned(),
@@ -62,6 +43,7 @@ pub(super) fn result(
                 name: plan.name.clone(),
                 file: plan.source.file.clone(),
                 sha256: plan.source.sha256.clone(),
+                plan_sha256: plan.fingerprint(),
                 text: plan.source.text.clone(),
             },
             overrides: plan.source.overrides.clone(),
@@ -69,60 +51,37 @@ pub(super) fn result(
             started,
             duration_us: us(finished.ended),
             complete: finished.complete,
-            target: target(plan, &finished),
+            ended_by: Some(ended_by),
+            target,
             host: host(),
         },
         verdict: judged.verdict,
         thresholds: judged.thresholds,
         generator: generator(&finished, workers),
         emulator,
-        fleets: result::fleets(measurement, &names, &devices),
-        phases: phases(plan, finished.load_ended),
-        operations: result::operations(measurement, &names),
-        streams: streams(plan, &finished.streams),
-        series: result::series(measurement),
-        errors: result::errors(measurement),
-        findings,
+        totals: totals(&finished.measurement),
+        measurement: finished.measurement,
+        findings: judged.findings,
+        rules: Some(rules),
     }
 }
 
-/// The tracked streams, in the order of the plan.
-fn streams(plan: &Plan, totals: &[StreamTotals]) -> Vec<model::Stream> {
-    let fleets = plan.fleets.iter().zip(0_u16..);
-    let sends = fleets
-        .flat_map(|(fleet, number)| fleet.sends.iter().zip(0_u16..).map(move |send| (fleet, number, send)));
-    let known = sends.zip(totals);
-    known
-        .filter(|((_, number, (_, stream)), _)| plan.deliveries.is_tracked(*number, *stream))
-        .map(|((fleet, _, (send, stream)), totals)| model::Stream {
-            fleet: fleet.name.clone(),
-            send: stream.into(),
-            topic: send.topic.to_string(),
-            ok: totals.ok,
-            lost: totals.lost,
-            duplicates: totals.duplicates,
-            reordered: totals.reordered,
+/// Operations over all fleets, and over all phases but warm-ups.
+fn totals(measurement: &Measurement) -> Vec<model::OperationSum> {
+    let sum = |operation: Operation| {
+        let sum = measurement.sum(|part| part.operation == operation && !measurement.is_warmup(&part.phase));
+        (sum.due > 0).then(|| model::OperationSum {
+            operation,
+            due: sum.due,
+            outcomes: sum.outcomes,
+            rate_ok: sum.rate_ok(),
+            response: sum.response,
+            service: sum.service,
+            wait: sum.wait,
+            lag: sum.lag,
         })
-        .collect()
-}
-
-/// Two processes counted the same messages: when they disagree, a reader has to know.
-fn counts_disagree(
-    hub: &model::Emulator,
-    measurement: &crate::measure::Measurement,
-) -> Option<model::Finding> {
-    let acked: u64 = measurement
-        .keys()
-        .filter(|key| key.operation == crate::measure::Operation::Telemetry)
-        .filter_map(|key| measurement.totals(key))
-        .map(|totals| totals.outcome(crate::measure::Outcome::Ok))
-        .sum();
-    // The hub may hold messages whose ack never arrived, but never fewer than were acked.
-    (hub.telemetry < acked).then(|| model::Finding {
-        severity: model::Severity::Warning,
-        text: "the built-in hub counted fewer messages than it acknowledged".to_owned(),
-        evidence: format!("{} at the hub, {acked} acked", hub.telemetry),
-    })
+    };
+    Operation::ALL.into_iter().filter_map(sum).collect()
 }
 
 fn target(plan: &Plan, finished: &Finished) -> model::Target {
@@ -142,6 +101,7 @@ fn target(plan: &Plan, finished: &Finished) -> model::Target {
             group: facts.group.to_string(),
             verified,
         }),
+        cleartext_password: super::check::password_in_clear(plan).is_some(),
     }
 }
 
@@ -155,32 +115,22 @@ fn host() -> model::Host {
 }
 
 fn generator(finished: &Finished, workers: usize) -> model::Generator {
-    let (heartbeat, lag, late) = result::meters(&finished.measurement);
+    /// The `late` of the result file counts messages that were picked later than this.
+    const LATE_US: u64 = 100_000;
+    let mut lag = Latency::default();
+    for part in finished.measurement.operations.iter().filter(|part| part.operation.is_message()) {
+        lag.add(&part.totals.lag);
+    }
     model::Generator {
         workers: u32::try_from(workers).unwrap_or(u32::MAX),
         cpu_us: finished.usage.cpu_us,
         cpu_peak_percent: finished.usage.cpu_peak_percent,
         rss_peak_bytes: finished.usage.rss_peak_bytes,
         fd_peak: finished.usage.fd_peak,
-        heartbeat,
+        heartbeat: finished.heartbeat.clone(),
+        late: lag.count_above(LATE_US),
         lag,
-        late,
     }
-}
-
-/// The phases as far as they came.
-fn phases(plan: &Plan, load_ended: Duration) -> Vec<model::Phase> {
-    let phases = plan.schedule.phases().iter().filter(|phase| phase.start < load_ended);
-    phases
-        .map(|phase| model::Phase {
-            name: phase.name.clone(),
-            warmup: phase.warmup,
-            start_us: us(phase.start),
-            end_us: us(phase.end.min(load_ended)),
-            planned_online: phase.online,
-            planned_load: phase.load,
-        })
-        .collect()
 }
 
 fn us(duration: Duration) -> u64 {

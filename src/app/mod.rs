@@ -22,7 +22,7 @@ mod signals;
 mod token;
 
 use crate::cli::{self, Cli, Command, Format, SchemaArgs};
-use crate::report::verdict::exit;
+use crate::report::exit;
 use crate::scenario::masked;
 use crate::units::parse_duration;
 use std::io::{IsTerminal, Write};

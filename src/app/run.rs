@@ -10,9 +10,9 @@ use crate::fleet::{self, Control, Finished, Tracer};
 use crate::iothub::sas;
 use crate::link::{Endpoint, tls};
 use crate::live::{Moment, Progress, Style};
-use crate::measure::Measurement;
+use crate::measure::Collector;
 use crate::plan::{Auth, Keys, Plan};
-use crate::result::model;
+use crate::result::model::{self, EndedBy};
 use crate::units::{human_duration, plural};
 use std::cell::{Cell, RefCell};
 use std::io::Write;
@@ -49,13 +49,17 @@ pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
             // It costs its own counts and the measurement, not the result.
             Err(error) => {
                 let died = format!("the built-in hub did not live to the end of the run: {error}");
-                finished.environment.push(died);
+                finished.measurement.breakdowns.push(died);
                 None
             }
         },
     };
-    let interrupted = !finished.complete && *interrupts.borrow() > 0;
-    let result = assemble::result(&plan, finished, interrupted, emulator, workers, &env.argv);
+    let ended_by = match finished.complete {
+        true => EndedBy::Plan,
+        false if *interrupts.borrow() > 0 => EndedBy::Interrupt,
+        false => EndedBy::Breakdown,
+    };
+    let result = assemble::result(&plan, finished, ended_by, emulator, workers, &env.argv);
     outcome::conclude(&args.out, env, result)
 }
 
@@ -137,7 +141,7 @@ async fn drive(
     let progress = RefCell::new(Progress::new(style, &mut env.err));
     let (load_end, stopped) = (Cell::new(plan.schedule.end()), control.clone());
     let devices = plan.devices();
-    let tick = |measurement: &Measurement, at: Duration| {
+    let tick = |collector: &Collector, at: Duration| {
         let now_ns = u64::try_from(at.as_nanos()).unwrap_or(u64::MAX);
         if *stopped.borrow() != Control::Run {
             // Nothing has been due since then, whatever the plan says.
@@ -154,7 +158,7 @@ async fn drive(
             false => Some(0.0),
         };
         let moment =
-            Moment { at, end, drain: plan.drain, phase, devices, planned_per_s, live: measurement.live() };
+            Moment { at, end, drain: plan.drain, phase, devices, planned_per_s, live: collector.live() };
         // Progress is talk: a stream that is gone must not end the run.
         drop(progress.borrow_mut().show(&moment));
     };

@@ -2,10 +2,10 @@
 //! Called by `device`, `messages` and `life`. A message or a request is counted as due when it is handled, everything else when it
 //! ends: so outcomes always add up in the end.
 
-use super::{Context, Report, nanos};
+use super::{Context, nanos};
 use crate::link::{DialError, Step, Steps};
 use crate::measure::{Culprit, FleetCounts, Operation, Outcome, Times};
-use crate::plan::SendPlan;
+use crate::plan::{SendPlan, Spread};
 use crate::session::Tag;
 use std::time::{Duration, Instant};
 
@@ -41,8 +41,8 @@ impl Account<'_> {
         if !send.operation.has_ack() {
             recorder.no_ack(key);
         }
-        if send.arrival.is_closed() {
-            recorder.closed_loop(key);
+        if let Spread::Closed { think_ns } = send.arrival.spread {
+            recorder.closed_loop(key, think_ns);
         }
     }
 
@@ -94,7 +94,7 @@ impl Account<'_> {
         let sent_ns = self.context.ns(sent);
         let key = self.context.key(operation, self.fleet, sent_ns);
         let took = nanos(acked.saturating_duration_since(sent));
-        self.context.recorder.borrow_mut().duration(key, took);
+        self.context.recorder.borrow_mut().duration(key, self.context.ns(acked), took);
     }
 
     /// Something that came at `at` and whose age is known. What is older than the run has no due instant in it.
@@ -104,24 +104,24 @@ impl Account<'_> {
             Some(due) => self.ok(operation, &Times { due, picked: due, sent: due, acked: at_ns }),
             None => {
                 let key = self.context.key(operation, self.fleet, 0);
-                self.context.recorder.borrow_mut().duration(key, age_ns);
+                self.context.recorder.borrow_mut().duration(key, at_ns, age_ns);
             }
         }
     }
 
     /// The steps of a dial that were completed.
-    pub(crate) fn steps(&self, steps: &Steps, due_ns: u64) {
+    pub(crate) fn steps(&self, steps: &Steps, due_ns: u64, at: Instant) {
         for (step, took) in [(Step::Dns, steps.dns), (Step::Tcp, steps.tcp), (Step::Tls, steps.tls)] {
             if let Some(took) = took {
-                self.step_ok(step.into(), due_ns, took);
+                self.step_ok(step.into(), due_ns, at, took);
             }
         }
     }
 
-    /// A step of the attempt that was due at `due_ns`.
-    pub(crate) fn step_ok(&self, step: Operation, due_ns: u64, took: Duration) {
+    /// A step of the attempt that was due at `due_ns`, completed by `at`.
+    pub(crate) fn step_ok(&self, step: Operation, due_ns: u64, at: Instant, took: Duration) {
         let key = self.context.key(step, self.fleet, due_ns);
-        self.context.recorder.borrow_mut().duration(key, nanos(took));
+        self.context.recorder.borrow_mut().duration(key, self.context.ns(at), nanos(took));
     }
 
     /// The step that the attempt did not get beyond. The age of what is unfinished is that of the attempt.
@@ -137,9 +137,6 @@ impl Account<'_> {
             crate::link::Culprit::Us => Culprit::Us,
         };
         self.error(error.class, culprit, at, || format!("{}: {error}", device()));
-        if culprit == Culprit::Us {
-            self.context.tell(Report::Environment(error.class));
-        }
     }
 
     /// An error of some class, with one example in words.

@@ -8,9 +8,11 @@ use super::{nanos, since};
 use crate::iothub::properties;
 use crate::measure::{Culprit, Key, Outcome, Recorder, Snapshot, Times};
 use crate::plan::{CallPlan, Cursor, DrivePlan, PayloadContext, PayloadState, Plan, Span, Spread};
+use crate::stalls::Stalls;
 use crate::rng::{Purpose, Rng, generator};
 use rand::RngExt;
 use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -98,7 +100,12 @@ struct Open {
 
 impl Caller {
     /// The service side of a plan; `None` if it has none. The run's zero is given on both clocks.
-    pub(crate) fn new(plan: &Arc<Plan>, zero: Instant, zero_unix: Duration) -> Option<Caller> {
+    pub(crate) fn new(
+        plan: &Arc<Plan>,
+        zero: Instant,
+        zero_unix: Duration,
+        stalls: Rc<Stalls>,
+    ) -> Option<Caller> {
         if plan.drives.is_empty() {
             return None;
         }
@@ -118,7 +125,7 @@ impl Caller {
             zero,
             zero_unix,
             numbers: HashMap::new(),
-            recorder: Recorder::new(super::layout(plan)),
+            recorder: Recorder::new(super::layout(plan), stalls),
             next_id: 0,
             load_end_ns: whole.to_ns,
         })

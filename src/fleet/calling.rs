@@ -2,14 +2,23 @@
 //! carries them. Called by `fleet::run`.
 
 use super::caller::{Answered, Call, Caller};
-use crate::measure::Measurement;
+use crate::measure::{Collector, Source};
 use crate::plan::Plan;
+use crate::stalls::Stalls;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 /// How long the last answers may be on their way after the last device has gone.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
+
+/// How often this thread looks whether it is late, while calls have no answer and otherwise.
+const BEAT_WAITING: Duration = Duration::from_millis(2);
+const BEAT: Duration = Duration::from_millis(10);
+
+/// Served this late, a deadline was held up by a stall. tokio's timers round up to the next millisecond.
+const LATE_AFTER: Duration = Duration::from_millis(3);
 
 /// Who carries the calls of the service side to the hub, and brings the answers.
 pub struct Service {
@@ -23,6 +32,10 @@ pub struct Service {
 pub(super) struct Calling {
     caller: Option<Caller>,
     service: Option<Service>,
+    /// When this thread was late.
+    stalls: Rc<Stalls>,
+    /// When it looks whether it is.
+    beat: Instant,
 }
 
 impl Calling {
@@ -32,30 +45,37 @@ impl Calling {
         (zero, unix): (Instant, Duration),
         service: Option<Service>,
     ) -> Calling {
-        Calling { caller: Caller::new(plan, zero, unix), service }
+        let stalls = Rc::new(Stalls::new(zero));
+        Calling { caller: Caller::new(plan, zero, unix, stalls.clone()), service, stalls, beat: zero }
     }
 
     /// Hands out what is due, or takes one answer in; never ends where nothing is called.
     pub(super) async fn step(&mut self) {
         let Some(caller) = &mut self.caller else { return std::future::pending().await };
-        let next = caller.poll_timeout();
-        let due = async {
-            match next {
-                Some(at) => tokio::time::sleep_until(at.into()).await,
-                None => std::future::pending().await,
+        let next = caller.poll_timeout().map_or(self.beat, |at| at.min(self.beat));
+        let answered = async {
+            match &mut self.service {
+                Some(service) => service.answers.recv().await,
+                None => None,
             }
         };
-        let Some(service) = &mut self.service else {
-            due.await;
-            caller.poll(crate::clock::now());
-            return;
+        let answered = tokio::select! {
+            Some(answered) = answered => Some(answered),
+            () = tokio::time::sleep_until(next.into()) => None,
         };
-        tokio::select! {
-            Some(answered) = service.answers.recv() => caller.answered(&answered, crate::clock::now()),
-            () = due => for call in caller.poll(crate::clock::now()) {
-                // A hub that is gone is told by its keeper, and its calls end as unanswered.
-                drop(service.calls.send(call));
-            },
+        let now = crate::clock::now();
+        if now > next + LATE_AFTER {
+            self.stalls.note(next, now);
+        }
+        if now >= self.beat {
+            self.beat = now + if caller.waits_for_answers() { BEAT_WAITING } else { BEAT };
+        }
+        if let Some(answered) = answered {
+            caller.answered(&answered, now);
+        }
+        for call in caller.poll(now) {
+            // A hub that is gone is told by its keeper, and its calls end as unanswered.
+            self.service.as_ref().map(|service| service.calls.send(call));
         }
     }
 
@@ -77,16 +97,16 @@ impl Calling {
         }
     }
 
-    /// Adds what was counted, as one worker more.
-    pub(super) fn tell(&mut self, measurement: &mut Measurement, worker: usize) {
+    /// Adds what was counted.
+    pub(super) fn tell(&mut self, collector: &mut Collector) {
         if let Some(caller) = &mut self.caller {
             let snapshot = caller.swap();
-            measurement.add(&snapshot, worker);
+            collector.add(&snapshot, Source::Service);
             caller.recycle(snapshot);
         }
     }
 
-    pub(super) fn end(&mut self, measurement: &mut Measurement, worker: usize) {
+    pub(super) fn end(&mut self, collector: &mut Collector) {
         if let Some(caller) = &mut self.caller {
             let answers = self
                 .service
@@ -97,6 +117,6 @@ impl Calling {
             }
             caller.close_books(crate::clock::now());
         }
-        self.tell(measurement, worker);
+        self.tell(collector);
     }
 }

@@ -71,7 +71,8 @@ impl Context {
         (buffers, deadlines): (SharedBuffers, Rc<Deadlines>),
         reports: mpsc::UnboundedSender<Report>,
     ) -> Context {
-        let recorder = RefCell::new(Recorder::new(super::layout(&plan)));
+        deadlines.stalls().restart(zero);
+        let recorder = RefCell::new(Recorder::new(super::layout(&plan), deadlines.stalls().clone()));
         let ledger = RefCell::new(Ledger::new(&plan));
         let load_end_ns = Cell::new(nanos(plan.schedule.end()));
         Context {
@@ -98,6 +99,13 @@ impl Context {
     /// The one who tells this device's packets, if somebody asked to see them.
     pub(crate) fn tracer(&self, fleet: u16, index: u32) -> Option<&Tracer> {
         self.trace.as_ref().filter(|trace| (trace.fleet, trace.index) == (fleet, index))
+    }
+
+    /// Reads the clock. Stalls of this worker are noted before anything is done at that instant.
+    pub(crate) fn now(&self) -> Instant {
+        let now = crate::clock::now();
+        self.deadlines.observe(now);
+        now
     }
 
     /// Nanoseconds from the run's zero.

@@ -213,7 +213,7 @@ impl Device {
     pub(crate) fn dial_failed(&mut self, error: &crate::link::DialError, now: Instant) {
         let Stage::Connecting(attempt) = self.stage else { return };
         let account = self.account();
-        account.steps(&error.steps, attempt.due_ns);
+        account.steps(&error.steps, attempt.due_ns, now);
         account.dial_failed(error, || self.id(), now);
         let outcome = if error.is_timeout() {
             Outcome::TimedOut
@@ -227,9 +227,9 @@ impl Device {
     }
 
     /// The attempt got as far as MQTT.
-    pub(crate) fn dialled(&mut self, dialled: &crate::link::Dialled) {
+    pub(crate) fn dialled(&mut self, dialled: &crate::link::Dialled, now: Instant) {
         let Stage::Connecting(attempt) = self.stage else { return };
-        self.account().steps(&dialled.steps, attempt.due_ns);
+        self.account().steps(&dialled.steps, attempt.due_ns, now);
         if let Some(facts) = &dialled.tls {
             self.context.tell_tls(*facts);
         }

@@ -4,7 +4,6 @@
 use super::device::Parting;
 use super::trace::Traced;
 use super::{Context, Control, Device};
-use crate::clock;
 use crate::link::{self, Dialled, End, Link};
 use crate::plan::Span;
 use crate::policy::backoff::Retries;
@@ -26,12 +25,12 @@ pub(crate) async fn live(context: Rc<Context>, fleet: usize, index: u32) {
         }
         device.enter(span);
         // A span may be over before the device has left the one before it: its messages are counted all the same.
-        if context.ns(clock::now()) < device.off_ns() {
+        if context.ns(context.now()) < device.off_ns() {
             stay(&context, &mut device, span).await;
         }
-        device.exit(clock::now());
+        device.exit(context.now());
     }
-    device.close_books(clock::now());
+    device.close_books(context.now());
 }
 
 /// Keeps the device online for one span of the plan.
@@ -39,14 +38,14 @@ async fn stay(context: &Rc<Context>, device: &mut Device, span: Span) {
     let mut due_ns = span.from_ns;
     let mut retries = Retries::default();
     loop {
-        let deadline = device.begin_attempt(due_ns, clock::now());
+        let deadline = device.begin_attempt(due_ns, context.now());
         match dial(context, device, deadline).await {
             Some(Ok(dialled)) => {
-                device.dialled(&dialled);
+                device.dialled(&dialled, context.now());
                 drive(context, device, dialled).await;
             }
             Some(Err(error)) => {
-                let now = clock::now();
+                let now = context.now();
                 if let Some(tracer) = device.tracer(context) {
                     tracer.say(context.ns(now), &format!("cannot connect: {error}"));
                 }
@@ -54,7 +53,7 @@ async fn stay(context: &Rc<Context>, device: &mut Device, span: Span) {
             }
             None => {}
         }
-        let now = clock::now();
+        let now = context.now();
         match device.parting() {
             Parting::Finished => return,
             Parting::Renewal | Parting::Reconnect => {
@@ -70,7 +69,7 @@ async fn stay(context: &Rc<Context>, device: &mut Device, span: Span) {
                 due_ns = again;
             }
         }
-        if context.ns(clock::now()) >= device.off_ns() {
+        if context.ns(context.now()) >= device.off_ns() {
             return;
         }
     }
@@ -88,7 +87,7 @@ async fn dial(
         if let Poll::Ready(dialled) = dialling.as_mut().poll(cx) {
             return Poll::Ready(Some(dialled));
         }
-        let (now, give_up) = (clock::now(), context.at(device.give_up_ns()));
+        let (now, give_up) = (context.now(), context.at(device.give_up_ns()));
         if context.control() == Control::Abort {
             device.abort();
         } else if now >= give_up {
@@ -116,7 +115,7 @@ async fn drive(context: &Rc<Context>, device: &mut Device, dialled: Dialled) {
     .await;
     device.count_bytes(link.bytes_out(), link.bytes_in());
     match end {
-        Some(End::Failed(error)) => device.failed(&error, clock::now()),
+        Some(End::Failed(error)) => device.failed(&error, context.now()),
         Some(End::Closed(_)) => {}
         None => device.abort(),
     }
@@ -126,7 +125,7 @@ async fn drive(context: &Rc<Context>, device: &mut Device, dialled: Dialled) {
 async fn until(context: &Context, at: Instant) -> bool {
     let alarm = context.deadlines.alarm();
     poll_fn(|cx| {
-        let now = clock::now();
+        let now = context.now();
         if now >= at {
             return Poll::Ready(true);
         }

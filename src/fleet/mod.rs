@@ -21,10 +21,14 @@ mod usage;
 mod worker;
 
 use crate::link::{Endpoint, TlsFacts};
-use crate::measure::{Key, Layout, Measurement, Operation, Outcome, Recorder, Snapshot};
+use crate::measure::{
+    Collector, Fleet, Key, Latency, Layout, Measurement, Operation, Outcome, Phase, Recorder, Snapshot, Source, Stream,
+};
 use crate::plan::Plan;
+use crate::stalls::Stalls;
 use calling::Calling;
 use ledger::Progress;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
@@ -58,6 +62,8 @@ pub struct Settings {
 pub struct Finished {
     /// Everything that was recorded.
     pub measurement: Measurement,
+    /// Lateness of the workers' own tick.
+    pub heartbeat: Latency,
     /// The wall clock when the first phase began.
     pub started_unix: Duration,
     /// When the last worker was done, since the run's zero.
@@ -66,14 +72,10 @@ pub struct Finished {
     pub load_ended: Duration,
     /// False when it was interrupted, or a worker ended before its time.
     pub complete: bool,
-    /// What became of what the run published for itself, by send in the order of the plan; empty where nobody knows.
-    pub streams: Vec<StreamTotals>,
     /// What TLS agreed on, on the first connection.
     pub tls: Option<TlsFacts>,
     /// What the generator itself used.
     pub usage: Usage,
-    /// What makes the measurement invalid, in words: this machine ran short of something, or a worker failed.
-    pub environment: Vec<String>,
 }
 
 /// Why a run could not be made.
@@ -108,7 +110,6 @@ pub(crate) enum Report {
     /// A worker's books, when its last device is gone.
     Ledger(Box<Ledger>),
     Tls(TlsFacts),
-    Environment(&'static str),
     /// A worker failed; how it did is known once it is joined.
     Gone,
 }
@@ -124,10 +125,10 @@ pub async fn run(
     settings: Settings,
     service: Option<Service>,
     mut control: watch::Receiver<Control>,
-    mut tick: impl FnMut(&Measurement, Duration),
+    mut tick: impl FnMut(&Collector, Duration),
 ) -> Result<Finished, FleetError> {
     let layout = layout(&plan);
-    let mut measurement = Measurement::new(layout);
+    let mut collector = Collector::new(layout, fleets(&plan), phases(&plan));
     let (sender, mut reports) = mpsc::unbounded_channel();
     // What workers are told: what `control` says, or to stop because one of them is gone.
     let (tell, told) = watch::channel(Control::Run);
@@ -139,7 +140,7 @@ pub async fn run(
     let mut calling = Calling::new(&plan, (zero, started_unix), service);
 
     let end = plan.schedule.end();
-    let (mut tls, mut environment) = (None, Vec::<String>::new());
+    let (mut tls, mut breakdowns) = (None, Vec::<String>::new());
     let mut load_ended = end;
     let mut complete = true;
     let mut books = Books { progress: vec![None; settings.workers], ledgers: Vec::new() };
@@ -149,7 +150,7 @@ pub async fn run(
         tokio::select! {
             report = reports.recv() => match report {
                 Some(Report::Snapshot { worker, snapshot }) => {
-                    measurement.add(&snapshot, worker);
+                    collector.add(&snapshot, Source::Worker(u16::try_from(worker).unwrap_or(u16::MAX)));
                     workers.recycle(worker, snapshot);
                 }
                 Some(Report::Progress { worker, progress }) => {
@@ -159,7 +160,6 @@ pub async fn run(
                 }
                 Some(Report::Ledger(ledger)) => books.ledgers.push(*ledger),
                 Some(Report::Tls(facts)) => tls = tls.or(Some(facts)),
-                Some(Report::Environment(class)) => remember(&mut environment, class),
                 // Half a load measures nothing: the others stop too.
                 Some(Report::Gone) => {
                     let since_zero = crate::clock::now().saturating_duration_since(zero);
@@ -171,9 +171,9 @@ pub async fn run(
             },
             () = calling.step() => {}
             () = tokio::time::sleep_until(due.into()) => {
-                calling.tell(&mut measurement, settings.workers);
-                close_row(&mut measurement, &plan, &mut usage, second);
-                tick(&measurement, Duration::from_secs(u64::from(second)));
+                calling.tell(&mut collector);
+                close_row(&mut collector, &plan, &mut usage, second);
+                tick(&collector, Duration::from_secs(u64::from(second)));
                 second += 1;
             }
             Ok(()) = control.changed() => {
@@ -191,23 +191,71 @@ pub async fn run(
     if *control.borrow() != Control::Abort {
         calling.take_last(zero + load_ended + plan.drain).await;
     }
-    calling.end(&mut measurement, settings.workers);
+    calling.end(&mut collector);
     let ended = crate::clock::now().saturating_duration_since(zero);
     let aborted = *control.borrow() == Control::Abort;
-    let streams = books.balance(&plan, &mut measurement, ended, aborted);
-    close_row(&mut measurement, &plan, &mut usage, second);
+    let streams = books.balance(&plan, &mut collector, ended, aborted);
+    close_row(&mut collector, &plan, &mut usage, second);
     for failed in workers.join() {
         complete = false;
-        environment.push(failed.to_string());
+        breakdowns.push(failed.to_string());
     }
-    Ok(Finished { measurement, started_unix, ended, load_ended, complete, streams, tls, usage, environment })
+    let heartbeat = collector.heartbeat().clone();
+    let load_ended_us = nanos(load_ended) / 1_000;
+    let measurement = collector.finish(load_ended_us, named(&plan, &streams), breakdowns);
+    Ok(Finished { measurement, heartbeat, started_unix, ended, load_ended, complete, tls, usage })
 }
 
 /// Histograms cover the longest wait that the plan allows; nothing is clipped silently.
 #[must_use]
 pub fn layout(plan: &Plan) -> Layout {
     let longest = Duration::from_micros(plan.highest_us());
-    Layout::new(plan.fleets.len(), plan.schedule.phases().len(), longest, plan.validity.late_after)
+    Layout::new(plan.fleets.len(), plan.schedule.phases().len(), longest)
+}
+
+/// The fleets of the plan, with nothing counted.
+#[must_use]
+pub fn fleets(plan: &Plan) -> Vec<Fleet> {
+    let fleet = |fleet: &crate::plan::FleetPlan| Fleet {
+        name: fleet.name.clone(),
+        devices: fleet.devices.into(),
+        ..Fleet::default()
+    };
+    plan.fleets.iter().map(fleet).collect()
+}
+
+/// The phases of the plan.
+#[must_use]
+pub fn phases(plan: &Plan) -> Vec<Phase> {
+    let phase = |phase: &crate::plan::PhasePlan| Phase {
+        name: phase.name.clone(),
+        warmup: phase.warmup,
+        start_us: nanos(phase.start) / 1_000,
+        end_us: nanos(phase.end) / 1_000,
+        planned_online: phase.online,
+        planned_load: phase.load,
+    };
+    plan.schedule.phases().iter().map(phase).collect()
+}
+
+/// The tracked streams with their names, in the order of the plan.
+fn named(plan: &Plan, totals: &[StreamTotals]) -> Vec<Stream> {
+    let fleets = plan.fleets.iter().zip(0_u16..);
+    let sends = fleets
+        .flat_map(|(fleet, number)| fleet.sends.iter().zip(0_u16..).map(move |send| (fleet, number, send)));
+    let known = sends.zip(totals);
+    known
+        .filter(|((_, number, (_, stream)), _)| plan.deliveries.is_tracked(*number, *stream))
+        .map(|((fleet, _, (send, stream)), totals)| Stream {
+            fleet: fleet.name.clone(),
+            send: stream.into(),
+            topic: send.topic.to_string(),
+            ok: totals.ok,
+            lost: totals.lost,
+            duplicates: totals.duplicates,
+            reordered: totals.reordered,
+        })
+        .collect()
 }
 
 /// What was published and delivered, by all workers.
@@ -230,7 +278,7 @@ impl Books {
     fn balance(
         self,
         plan: &Plan,
-        measurement: &mut Measurement,
+        collector: &mut Collector,
         ended: Duration,
         aborted: bool,
     ) -> Vec<StreamTotals> {
@@ -238,7 +286,7 @@ impl Books {
         if self.ledgers.len() < workers {
             return Vec::new();
         }
-        let mut recorder = Recorder::new(*measurement.layout());
+        let mut recorder = Recorder::new(layout(plan), Rc::new(Stalls::new(crate::clock::now())));
         let (lost, streams) = ledger::balance(plan, self.ledgers);
         for lost in lost {
             let key = Key { operation: Operation::Deliver, fleet: lost.fleet, phase: lost.phase };
@@ -254,22 +302,14 @@ impl Books {
                 recorder.lost(key, lost.count, nanos(ended));
             }
         }
-        // As one more worker, behind the service side's, which has no devices.
-        measurement.add(&recorder.swap(), workers + 1);
+        collector.add(&recorder.swap(), Source::Service);
         if aborted { Vec::new() } else { streams }
     }
 }
 
-fn close_row(measurement: &mut Measurement, plan: &Plan, usage: &mut Usage, second: u32) {
+fn close_row(collector: &mut Collector, plan: &Plan, usage: &mut Usage, second: u32) {
     let t_ns = u64::from(second) * 1_000_000_000;
-    measurement.tick(t_ns, usage.interval(), plan.planned_online(t_ns));
-}
-
-fn remember(environment: &mut Vec<String>, class: &'static str) {
-    let text = format!("the load generator's machine ran short: {class}");
-    if !environment.contains(&text) {
-        environment.push(text);
-    }
+    collector.tick(t_ns, usage.interval(), plan.planned_online(t_ns));
 }
 
 /// Nanoseconds of a duration; saturates after 584 years.
@@ -314,12 +354,12 @@ mod tests {
         let finished = run(Arc::new(plan), settings, None, controlled, |_, _| {}).await.unwrap();
         assert!(!finished.complete && finished.load_ended < Duration::from_secs(3_600));
         assert!(
-            finished.environment.iter().any(|text| text.contains("worker 1")),
+            finished.measurement.breakdowns.iter().any(|text| text.contains("worker 1")),
             "{:?}",
-            finished.environment
+            finished.measurement.breakdowns
         );
         // It may have been stopped before its first attempt; that it was to be online is counted all the same.
-        let online = finished.measurement.sum(|key| key.operation == Operation::Online && key.fleet == 0);
+        let online = finished.measurement.sum(|part| part.operation == Operation::Online && part.fleet == "a");
         assert_eq!(online.due, 1, "what the other worker measured is there");
     }
 }

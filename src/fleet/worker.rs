@@ -16,8 +16,15 @@ use std::time::{Duration, Instant};
 use tokio::runtime::LocalOptions;
 use tokio::sync::{mpsc, watch};
 
-/// How late a tick of this may be says whether the worker was starved.
-const HEARTBEAT: Duration = Duration::from_millis(10);
+/// The worker's own tick while operations are open, and otherwise: with it, there always is a deadline whose lateness shows a stall.
+const BEAT_OPEN: Duration = Duration::from_millis(2);
+const BEAT: Duration = Duration::from_millis(10);
+
+/// How long a worker must be busy nearly all of the time before that counts.
+const BUSY_FOR: Duration = Duration::from_secs(1);
+
+/// How often wall clock and monotonic clock are compared.
+const CLOCKS_EVERY: Duration = Duration::from_millis(100);
 
 /// How long after a second's end the collector closes its row: the workers' snapshots must be in.
 pub(crate) const SWAP_GRACE: Duration = Duration::from_millis(100);
@@ -155,13 +162,15 @@ impl Thread {
                 }
             }
         }
-        let beat = crate::clock::now() + HEARTBEAT;
-        let read = (crate::clock::now(), idle.total());
-        let mut clockwork = Clockwork { worker, beat, swaps: 0, spares, progress: None, idle, read };
+        let now = crate::clock::now();
+        let read = (now, idle.total());
+        let clocks = (now, crate::clock::unix());
+        let (beat, busy) = (now + BEAT, (now, Duration::ZERO));
+        let mut clockwork = Clockwork { worker, beat, swaps: 0, spares, progress: None, idle, read, busy, clocks };
         let mut told = true;
         loop {
             tokio::select! {
-                () = context.deadlines.until(clockwork.beat) => clockwork.tick(&context, crate::clock::now()),
+                () = context.deadlines.until(clockwork.beat) => clockwork.tick(&context, context.now()),
                 changed = control.changed(), if told => match changed {
                     Ok(()) => context.apply(*control.borrow_and_update(), crate::clock::now()),
                     Err(_) => told = false,
@@ -209,11 +218,14 @@ struct Clockwork {
     idle: Arc<Idle>,
     /// When the beat before was handled, and how long the thread had been idle by then.
     read: (Instant, Duration),
+    /// Since when the busy time is summed, and how much there is of it.
+    busy: (Instant, Duration),
+    /// When both clocks were read last.
+    clocks: (Instant, Duration),
 }
 
 impl Clockwork {
-    /// Counts the beat that is due, and those that were missed over it: a worker that stood still for a second was
-    /// late a hundred times.
+    /// Counts the beat that is due, and how busy the worker was since the one before.
     fn tick(&mut self, context: &Context, now: Instant) {
         let (since, idle) = std::mem::replace(&mut self.read, (now, self.idle.total()));
         let [passed_ns, idle_ns] = [now - since, self.read.1 - idle].map(super::nanos);
@@ -222,12 +234,13 @@ impl Clockwork {
             let phase = context.plan.schedule.phase_at(context.ns(since));
             context.recorder.borrow_mut().busy(phase, passed_ns.saturating_sub(idle_ns), passed_ns);
         }
-        while self.beat <= now {
-            let phase = context.plan.schedule.phase_at(context.ns(self.beat));
-            let late = super::nanos(now - self.beat);
-            context.recorder.borrow_mut().heartbeat(phase, late);
-            self.beat += HEARTBEAT;
-        }
+        self.note_busy(context, now, Duration::from_nanos(passed_ns.saturating_sub(idle_ns)));
+        self.compare_clocks(context, now);
+        let mut recorder = context.recorder.borrow_mut();
+        let late = now.saturating_duration_since(self.beat);
+        recorder.heartbeat(context.ns(now), super::nanos(late));
+        self.beat = now + if recorder.open() > 0 { BEAT_OPEN } else { BEAT };
+        drop(recorder);
         if context.ns(now) >= context.load_end_ns() {
             self.tell_progress(context);
         }
@@ -235,6 +248,33 @@ impl Clockwork {
             self.swaps += 1;
             self.swap(context);
         }
+    }
+
+    /// A second in which the worker was busy nearly all of the time delays what it does, and no deadline shows by how much.
+    fn note_busy(&mut self, context: &Context, now: Instant, busy: Duration) {
+        self.busy.1 += busy;
+        let (since, sum) = self.busy;
+        let passed = now.saturating_duration_since(since);
+        if passed < BUSY_FOR {
+            return;
+        }
+        if sum.as_secs_f64() > context.plan.validity.busy_share * passed.as_secs_f64() {
+            context.recorder.borrow_mut().saturated(context.ns(since), context.ns(now));
+        }
+        self.busy = (now, Duration::ZERO);
+    }
+
+    /// A clock that is stepped, or a machine that was suspended, shows as two clocks that diverge.
+    fn compare_clocks(&mut self, context: &Context, now: Instant) {
+        let (monotonic, wall) = self.clocks;
+        let passed = now.saturating_duration_since(monotonic);
+        if passed < CLOCKS_EVERY {
+            return;
+        }
+        let unix = crate::clock::unix();
+        let drift = unix.abs_diff(wall + passed);
+        context.recorder.borrow_mut().clock_drift(context.ns(now), super::nanos(drift));
+        self.clocks = (now, unix);
     }
 
     /// What arrived in the drain; once for each change.

@@ -1,7 +1,10 @@
 //! How a duration is kept: a lossless histogram that costs nothing before its first sample, and the pool that
 //! hands out used ones again. Used by everything in this room; it does not know what it counts.
 
+use super::hdr;
 use hdrhistogram::Histogram;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// Nanoseconds as histograms hold them: whole microseconds, rounded up, at least one.
 #[inline]
@@ -10,8 +13,23 @@ pub(super) fn us(ns: u64) -> u64 {
 }
 
 /// A latency distribution in microseconds. Empty, it is one null pointer.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(into = "hdr::Histogram", try_from = "hdr::Histogram")]
+#[schemars(with = "hdr::Histogram")]
 pub struct Latency(Option<Box<Histogram<u64>>>);
+
+/// The same samples, whether or not there is an empty histogram.
+impl PartialEq for Latency {
+    fn eq(&self, other: &Latency) -> bool {
+        self.histogram() == other.histogram()
+    }
+}
+
+impl From<Histogram<u64>> for Latency {
+    fn from(histogram: Histogram<u64>) -> Latency {
+        Latency(Some(Box::new(histogram)))
+    }
+}
 
 impl Latency {
     /// Samples.
@@ -32,9 +50,22 @@ impl Latency {
         self.0.as_deref().filter(|histogram| !histogram.is_empty())
     }
 
-    /// The value that `rank` samples (1 = the smallest) are at or below; `None` without so many samples.
+    /// The value that `rank` samples (1 = the smallest) are at or below: the top of its bucket, and no more than the largest
+    /// sample. `None` without so many samples.
     #[must_use]
     pub fn at_rank(&self, rank: u64) -> Option<u64> {
+        let (histogram, value) = self.bucket_at_rank(rank)?;
+        Some(histogram.highest_equivalent(value).min(histogram.max()))
+    }
+
+    /// The bottom of the bucket of the sample of that rank.
+    #[must_use]
+    pub fn at_rank_low(&self, rank: u64) -> Option<u64> {
+        let (histogram, value) = self.bucket_at_rank(rank)?;
+        Some(histogram.lowest_equivalent(value))
+    }
+
+    fn bucket_at_rank(&self, rank: u64) -> Option<(&Histogram<u64>, u64)> {
         let histogram = self.histogram()?;
         let mut seen = 0;
         histogram
@@ -43,7 +74,7 @@ impl Latency {
                 seen += step.count_since_last_iteration();
                 seen >= rank
             })
-            .map(|step| histogram.highest_equivalent(step.value_iterated_to()))
+            .map(|step| (histogram, step.value_iterated_to()))
     }
 
     /// The value that the share `quantile` of all samples are at or below; `None` when empty.
@@ -81,7 +112,31 @@ impl Latency {
     pub fn add(&mut self, other: &Latency) {
         let Some(source) = other.histogram() else { return };
         let target = self.0.get_or_insert_with(|| Box::new(Histogram::new_from(source)));
-        target.add(source).expect("all histograms of a run have one range, and clip before they record");
+        if target.add(source).is_err() {
+            // All histograms of a run have one range; those of another file may have a larger one.
+            target.auto(true);
+            target.add(source).expect("it grows as it must");
+        }
+    }
+
+    /// These samples with some of them replaced by as many others.
+    #[must_use]
+    pub fn with_replaced(&self, some: &Latency, others: &Latency) -> Latency {
+        let mut replaced = self.clone();
+        if let (Some(target), Some(some)) = (&mut replaced.0, some.histogram()) {
+            // A file that says that it has more of them than there are replaces all.
+            if target.subtract(some).is_err() {
+                target.reset();
+            }
+        }
+        replaced.add(others);
+        replaced
+    }
+
+    /// The smallest.
+    #[must_use]
+    pub fn min(&self) -> Option<u64> {
+        self.histogram().map(Histogram::min)
     }
 
     /// Records one sample; true when it was above the range and went to its top.

@@ -1,401 +1,279 @@
-//! The collector: adds up the snapshots of all workers, keeps the series, and knows the live figures. Fed by
-//! `fleet` once a second, read by `result`, `report` and `live`. It never sees a device.
+//! What a run measured: complete, serializable, and mergeable. Filled by the collector, judged and rendered by `report`, and the body
+//! of the result file. Everything in it is named, so that it can be read without the plan.
 
-use super::DIGITS_ROW;
-use super::Layout;
-use super::kinds::{Key, Operation};
-use super::latency::{Latency, Pool};
-use super::recorder::Snapshot;
-use super::series::{Interval, Series};
-use super::totals::{Busy, ErrorTotals, FleetCounts, Online, Totals};
+use super::errors::{self, ErrorTotals};
+use super::fleet_counts::FleetCounts;
+use super::health::{Health, Source};
+use super::operation::{Key, Operation};
+use super::series::Series;
+use super::totals::Totals;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-/// What a fleet adds up to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FleetTotals {
-    /// What it counted beside its operations.
-    pub counts: FleetCounts,
-    /// Devices online as of the last snapshots.
-    pub online: u64,
+/// What a run measured.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Measurement {
+    /// Totals by fleet, in the order of the scenario.
+    pub fleets: Vec<Fleet>,
+    /// The phases as they were applied.
+    pub phases: Vec<Phase>,
+    /// Outcomes and latencies by operation, fleet and phase: phase by phase, then fleet by fleet.
+    pub operations: Vec<OperationTotals>,
+    /// What became of messages that the run published for its own subscribers, by `[[fleet.NAME.send]]`; what was not tracked
+    /// is left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub streams: Vec<Stream>,
+    /// The run over time.
+    pub series: Series,
+    /// Errors by class, the most frequent first.
+    pub errors: Vec<ErrorTotals>,
+    /// How well the parts of this machine kept up, by source and phase.
+    #[serde(default)]
+    pub health: Vec<Health>,
+    /// What broke the measurement: a worker or the built-in hub that ended before its time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub breakdowns: Vec<String>,
+    /// The top of the histograms; 0 when it is not known.
+    #[serde(default)]
+    pub highest_us: u64,
+}
+
+/// Totals of a fleet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Fleet {
+    /// Its name in the scenario.
+    pub name: String,
+    /// How many devices it has.
+    pub devices: u64,
     /// The most that were online at once.
     pub connected_peak: u64,
+    /// What it counted beside its operations.
+    #[serde(flatten)]
+    pub counts: FleetCounts,
 }
 
-/// What a progress line shows: the last interval, and the errors so far.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Live {
-    /// The end of the interval.
-    pub t_ns: u64,
-    /// Devices online.
-    pub online: u64,
-    /// Devices that the plan wanted online.
-    pub planned_online: u64,
-    /// Messages due per second.
-    pub offered_per_s: f64,
-    /// Messages acked per second.
-    pub achieved_per_s: f64,
-    /// Response p99 of the interval by message operation that had acks in it.
-    pub p99_us: Vec<(Operation, u64)>,
-    /// Operations that ended otherwise than ok, since the run's zero.
-    pub errors: u64,
+/// A phase as it was applied.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Phase {
+    /// Its name in the scenario.
+    pub name: String,
+    /// True leaves it out of thresholds that name no phase.
+    pub warmup: bool,
+    /// Its begin.
+    pub start_us: u64,
+    /// Its end; of a run that ended early, where it was cut.
+    pub end_us: u64,
+    /// Planned connected share at its begin and end, as fractions of 1.
+    pub planned_online: [f64; 2],
+    /// Planned load factor at its begin and end.
+    pub planned_load: [f64; 2],
 }
 
-/// Everything that a run measured, or has so far.
-#[derive(Debug)]
-pub struct Measurement {
-    layout: Layout,
-    cells: Vec<Totals>,
-    series: Series,
-    counts: Vec<FleetCounts>,
-    peaks: Vec<u64>,
-    online: Vec<Vec<Online>>,
-    errors: Vec<ErrorTotals>,
-    heartbeat: Vec<Latency>,
-    /// By worker and phase.
-    busy: Vec<Vec<Busy>>,
-    since_tick: Interval,
-    rows_pool: Pool,
-    live: Live,
+/// One operation of one fleet and phase.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct OperationTotals {
+    /// The operation's name.
+    pub operation: Operation,
+    /// The fleet.
+    pub fleet: String,
+    /// The phase in which it was due.
+    pub phase: String,
+    /// Outcomes and latencies.
+    #[serde(flatten)]
+    pub totals: Totals,
+}
+
+/// What became of the copies of one stream's messages that were to reach subscribers of the same run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Stream {
+    /// The fleet that sends it.
+    pub fleet: String,
+    /// Which of its streams, from 0.
+    pub send: u64,
+    /// Its topic, as in the scenario.
+    pub topic: String,
+    /// Copies that arrived, each counted once.
+    pub ok: u64,
+    /// Copies that were to arrive and did not.
+    pub lost: u64,
+    /// Copies of what had arrived before.
+    pub duplicates: u64,
+    /// Of `ok`, those that a later one of their stream had overtaken.
+    pub reordered: u64,
 }
 
 impl Measurement {
-    /// An empty collector.
+    /// The sum over all parts that `wanted` says: histograms and counters are added, nothing is averaged.
     #[must_use]
-    pub fn new(layout: Layout) -> Measurement {
-        Measurement {
-            layout,
-            cells: vec![Totals::default(); layout.cells()],
-            series: Series::default(),
-            counts: vec![FleetCounts::default(); layout.fleets],
-            peaks: vec![0; layout.fleets],
-            online: Vec::new(),
-            errors: Vec::new(),
-            heartbeat: vec![Latency::default(); layout.phases],
-            busy: Vec::new(),
-            since_tick: Interval::default(),
-            rows_pool: Pool::new(DIGITS_ROW, layout.highest_us),
-            live: Live::default(),
-        }
-    }
-
-    /// The size of this measurement.
-    #[must_use]
-    pub fn layout(&self) -> &Layout {
-        &self.layout
-    }
-
-    /// Adds what a worker (counted from 0) measured since its last snapshot.
-    pub fn add(&mut self, snapshot: &Snapshot, worker: usize) {
-        for (key, totals) in &snapshot.cells {
-            self.cells[self.layout.index(*key)].add(totals);
-        }
-        for (second, interval) in snapshot.seconds.iter() {
-            self.series.add(second, interval);
-            self.since_tick.merge(interval);
-        }
-        if self.online.len() <= worker {
-            self.online.resize(worker + 1, vec![Online::default(); self.layout.fleets]);
-            self.busy.resize(worker + 1, vec![Busy::default(); self.layout.phases]);
-        }
-        for (mine, theirs) in self.busy.get_mut(worker).into_iter().flatten().zip(&snapshot.busy) {
-            mine.add(*theirs);
-        }
-        let online = self.online.get_mut(worker).into_iter().flatten();
-        for ((mine, online), (counts, now)) in self.counts.iter_mut().zip(online).zip(&snapshot.fleets) {
-            mine.add(counts);
-            *online = Online { now: now.now, peak: online.peak.max(now.peak) };
-        }
-        for error in &snapshot.errors {
-            self.add_error(error);
-        }
-        for (mine, theirs) in self.heartbeat.iter_mut().zip(&snapshot.heartbeat) {
-            mine.add(theirs);
-        }
-    }
-
-    fn add_error(&mut self, error: &ErrorTotals) {
-        let known = self.errors.iter_mut();
-        match known.into_iter().find(|k| k.class == error.class && k.culprit == error.culprit) {
-            Some(known) => {
-                known.count += error.count;
-                known.first_ns = known.first_ns.min(error.first_ns);
-                known.last_ns = known.last_ns.max(error.last_ns);
-            }
-            None => self.errors.push(error.clone()),
-        }
-    }
-
-    /// Closes an interval at `t_ns`: notes the gauges in the series, and the CPU where it was read, and brings the live
-    /// figures up to date.
-    #[expect(clippy::cast_precision_loss, reason = "rates are for people")]
-    pub fn tick(&mut self, t_ns: u64, cpu_percent: Option<f64>, planned_online: u64) {
-        for fleet in 0..self.peaks.len() {
-            self.peaks[fleet] = self.peak(fleet);
-        }
-        for online in self.online.iter_mut().flatten() {
-            online.peak = online.now;
-        }
-        let online = (0..self.peaks.len()).map(|fleet| self.online_now(fleet)).sum();
-        self.series.tick(t_ns, cpu_percent, online, planned_online);
-
-        let seconds = (t_ns.saturating_sub(self.live.t_ns) as f64 / 1e9).max(1e-3);
-        let messages = Operation::ALL.into_iter().filter(|operation| operation.is_message());
-        let p99 = |operation| self.since_tick.response(operation).quantile(0.99).map(|us| (operation, us));
-        self.live = Live {
-            t_ns,
-            online,
-            planned_online,
-            offered_per_s: self.since_tick.offered as f64 / seconds,
-            achieved_per_s: self.since_tick.achieved as f64 / seconds,
-            p99_us: messages.filter_map(p99).collect(),
-            errors: self.live.errors + self.since_tick.errors,
-        };
-        self.since_tick.recycle(&mut self.rows_pool);
-        self.since_tick = Interval::default();
-    }
-
-    /// The totals of a key; `None` when nothing was recorded.
-    #[must_use]
-    pub fn totals(&self, key: Key) -> Option<&Totals> {
-        self.cells.get(self.layout.index(key)).filter(|totals| !totals.is_empty())
-    }
-
-    /// The keys that have totals: phase by phase, fleet by fleet, operations in the order of reports.
-    pub fn keys(&self) -> impl Iterator<Item = Key> {
-        self.layout.keys().filter(|key| self.totals(*key).is_some())
-    }
-
-    /// The sum over all keys that `wanted` says: histograms and counters are added, nothing is averaged.
-    pub fn sum(&self, wanted: impl Fn(Key) -> bool) -> Totals {
+    pub fn sum(&self, wanted: impl Fn(&OperationTotals) -> bool) -> Totals {
         let mut sum = Totals::default();
-        for totals in self.keys().filter(|key| wanted(*key)).filter_map(|key| self.totals(key)) {
-            sum.add(totals);
+        for part in self.operations.iter().filter(|part| wanted(part)) {
+            sum.add(&part.totals);
         }
         sum
     }
 
-    /// Each fleet, in the order of the plan.
-    pub fn fleets(&self) -> impl Iterator<Item = FleetTotals> {
-        self.counts.iter().enumerate().map(|(fleet, counts)| FleetTotals {
-            counts: *counts,
-            online: self.online_now(fleet),
-            connected_peak: self.peak(fleet),
-        })
-    }
-
-    /// Errors by class, in the order of their first appearance.
+    /// The sum of an operation over all fleets and phases.
     #[must_use]
-    pub fn errors(&self) -> &[ErrorTotals] {
-        &self.errors
+    pub fn of(&self, operation: Operation) -> Totals {
+        self.sum(|part| part.operation == operation)
     }
 
-    /// Lateness of the workers' own tick, by phase.
+    /// The phase of that name.
     #[must_use]
-    pub fn heartbeat(&self) -> &[Latency] {
-        &self.heartbeat
+    pub fn phase(&self, name: &str) -> Option<&Phase> {
+        self.phases.iter().find(|phase| phase.name == name)
     }
 
-    /// The share of a phase for which its busiest worker had something to do; `None` for less than a second of it.
+    /// True for a phase that thresholds without a phase leave out.
     #[must_use]
-    pub fn busiest(&self, phase: u16) -> Option<f64> {
-        let shares = self.busy.iter().filter_map(|phases| phases.get(usize::from(phase))?.share());
-        shares.max_by(f64::total_cmp)
+    pub fn is_warmup(&self, phase: &str) -> bool {
+        self.phase(phase).is_some_and(|phase| phase.warmup)
     }
 
-    /// The run over time.
+    /// Devices of all fleets.
     #[must_use]
-    pub fn series(&self) -> &Series {
-        &self.series
+    pub fn devices(&self) -> u64 {
+        self.fleets.iter().map(|fleet| fleet.devices).sum()
     }
 
-    /// The figures of the last tick.
+    /// A count of all fleets.
+    pub fn count(&self, count: impl Fn(&FleetCounts) -> u64) -> u64 {
+        self.fleets.iter().map(|fleet| count(&fleet.counts)).fold(0, u64::saturating_add)
+    }
+
+    /// The errors of a class, whoever the culprit.
     #[must_use]
-    pub fn live(&self) -> &Live {
-        &self.live
+    pub fn errors_of(&self, class: &str) -> u64 {
+        self.errors.iter().filter(|error| error.class == class).map(|error| error.count).sum()
     }
 
-    fn online_now(&self, fleet: usize) -> u64 {
-        let now: i64 = self.online.iter().filter_map(|worker| worker.get(fleet)).map(|o| o.now).sum();
-        u64::try_from(now).unwrap_or(0)
+    /// The phase in which an instant lies; before the first and after the last, that one.
+    #[must_use]
+    pub fn phase_at(&self, t_us: u64) -> Option<&Phase> {
+        self.phases.iter().find(|phase| t_us < phase.end_us).or(self.phases.last())
     }
 
-    /// Workers peak together to within an interval, so the sum of their peaks is the fleet's.
-    fn peak(&self, fleet: usize) -> u64 {
-        let peak: i64 = self.online.iter().filter_map(|worker| worker.get(fleet)).map(|o| o.peak).sum();
-        self.peaks[fleet].max(u64::try_from(peak).unwrap_or(0))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::{Culprit, Outcome, Recorder, Times};
-    use super::*;
-    use proptest::prelude::*;
-    use std::time::Duration;
-
-    const S: u64 = 1_000_000_000;
-    const MS: u64 = 1_000_000;
-
-    fn layout() -> Layout {
-        Layout::new(2, 2, Duration::from_secs(60), Duration::from_millis(100))
+    /// The health of a source in a phase; made when there is none yet.
+    pub fn health_mut(&mut self, source: Source, phase: &str) -> &mut Health {
+        let known = self.health.iter().position(|health| health.source == source && health.phase == phase);
+        let place = known.unwrap_or_else(|| {
+            self.health.push(Health::new(source, phase));
+            self.health.len() - 1
+        });
+        &mut self.health[place]
     }
 
-    fn key(operation: Operation, fleet: u16, phase: u16) -> Key {
-        Key { operation, fleet, phase }
+    /// Adds a stall of a source, cut where phases end; instants in microseconds since the run's zero.
+    pub fn add_stall(&mut self, source: Source, from_us: u64, to_us: u64) {
+        self.cut(from_us, to_us, |measurement, phase, from_us, to_us| {
+            let health = measurement.health_mut(source, phase);
+            health.stall_us += to_us - from_us;
+            health.stalls.add(crate::stalls::Stretch { from_us, to_us, stalled_us: to_us - from_us });
+        });
     }
 
-    fn at(due: u64, acked: u64) -> Times {
-        Times { due, picked: due, sent: due, acked }
+    /// Adds an interval in which a source was busy nearly all of the time.
+    pub fn add_saturated(&mut self, source: Source, from_us: u64, to_us: u64) {
+        self.cut(from_us, to_us, |measurement, phase, from_us, to_us| {
+            let stretch = crate::stalls::Stretch { from_us, to_us, stalled_us: to_us - from_us };
+            measurement.health_mut(source, phase).saturated.add(stretch);
+        });
     }
 
-    #[test]
-    fn offered_counts_by_due_second_and_achieved_by_ack_second() {
-        let telemetry = key(Operation::Telemetry, 0, 0);
-        let mut recorder = Recorder::new(layout());
-        let mut measurement = Measurement::new(layout());
-        recorder.due(telemetry, S / 2);
-        measurement.add(&recorder.swap(), 0);
-        measurement.tick(S, Some(10.0), 0);
-        // Due in the first second too, but handled and acked three seconds later.
-        recorder.due(telemetry, S / 2 + 1);
-        recorder.ok(telemetry, &at(S / 2, 3 * S + MS));
-        recorder.ok(telemetry, &at(S / 2 + 1, 3 * S + MS));
-        recorder.due(key(Operation::Ping, 0, 0), S);
-        recorder.ok(key(Operation::Ping, 0, 0), &at(S, 3 * S));
-        measurement.add(&recorder.swap(), 0);
-        let rows = measurement.series().rows();
-        let figures: Vec<_> = rows.iter().map(|r| (r.interval.offered, r.interval.achieved)).collect();
-        assert_eq!(figures, [(2, 0), (0, 0), (0, 0), (0, 2)], "a ping is no message");
-        assert_eq!(rows[3].interval.response(Operation::Telemetry).count(), 2);
-        assert_eq!(rows[3].interval.response(Operation::Ping).count(), 1);
-    }
-
-    #[test]
-    fn live_figures_are_those_of_the_last_interval() {
-        let publish = key(Operation::Publish, 1, 0);
-        let mut recorder = Recorder::new(layout());
-        let mut measurement = Measurement::new(layout());
-        recorder.due(publish, 0);
-        recorder.ended(publish, Outcome::TimedOut, 0, MS);
-        recorder.online(1, 5);
-        measurement.add(&recorder.swap(), 0);
-        measurement.tick(S, Some(10.0), 8);
-        for n in 0..10 {
-            recorder.due(publish, S + n);
+    /// Cuts an interval where phases end. The drain counts with the last phase, whose operations end in it.
+    fn cut(&mut self, from_us: u64, to_us: u64, mut each: impl FnMut(&mut Measurement, &str, u64, u64)) {
+        let last = self.phases.len().saturating_sub(1);
+        let parts: Vec<(String, u64, u64)> = (0..)
+            .zip(&self.phases)
+            .map(|(index, phase)| {
+                let end_us = if index == last { u64::MAX } else { phase.end_us };
+                (phase.name.clone(), from_us.max(phase.start_us), to_us.min(end_us))
+            })
+            .filter(|(_, from_us, to_us)| from_us < to_us)
+            .collect();
+        for (phase, from_us, to_us) in parts {
+            each(self, &phase, from_us, to_us);
         }
-        for n in 0..4 {
-            recorder.ok(publish, &at(S + n, S + n + 7 * MS));
-        }
-        recorder.ended(publish, Outcome::Lost, S, S);
-        recorder.online(1, -1);
-        measurement.add(&recorder.swap(), 0);
-        measurement.tick(3 * S, Some(30.0), 9);
-        let live = measurement.live();
-        assert_eq!((live.online, live.planned_online, live.errors), (4, 9, 2));
-        assert!((live.offered_per_s - 5.0).abs() < 1e-9 && (live.achieved_per_s - 2.0).abs() < 1e-9);
-        let [(Operation::Publish, p99_us)] = live.p99_us.as_slice() else { panic!("{live:?}") };
-        assert!((7_000..7_100).contains(p99_us), "two digits of 7 ms: {p99_us}");
-        assert_eq!(measurement.series().rows()[2].cpu_percent(), Some(30.0));
     }
 
-    #[test]
-    fn online_adds_over_workers_and_peaks_outlive_the_fall() {
-        let mut measurement = Measurement::new(layout());
-        let mut workers = [Recorder::new(layout()), Recorder::new(layout())];
-        for (n, recorder) in workers.iter_mut().enumerate() {
-            recorder.online(0, 10);
-            recorder.online(0, -3);
-            recorder.counts(0).reconnects += 1;
-            measurement.add(&recorder.swap(), n);
-        }
-        measurement.tick(S, None, 0);
-        workers[0].online(0, -7);
-        measurement.add(&workers[0].swap(), 0);
-        measurement.tick(2 * S, None, 0);
-        let fleets: Vec<_> = measurement.fleets().collect();
-        assert_eq!((fleets[0].online, fleets[0].connected_peak), (7, 20));
-        assert_eq!((fleets[0].counts.reconnects, fleets[1]), (2, FleetTotals::default()));
-        assert_eq!(measurement.series().rows()[1].online_and_planned(), Some((7, 0)));
-    }
-
-    #[test]
-    fn errors_keep_first_last_and_an_example() {
-        let mut measurement = Measurement::new(layout());
-        let mut workers = [Recorder::new(layout()), Recorder::new(layout())];
-        workers[0].error("ack_stall", Culprit::Peer, 50, || "first seen".to_owned());
-        workers[1].error("ack_stall", Culprit::Peer, 20, || "other".to_owned());
-        workers[1].error("ack_stall", Culprit::Peer, 90, || "other".to_owned());
-        workers[1].error("tcp_refused", Culprit::Network, 1, String::new);
-        for (n, recorder) in workers.iter_mut().enumerate() {
-            measurement.add(&recorder.swap(), n);
-        }
-        let [stall, refused] = measurement.errors() else { panic!("two classes") };
-        assert_eq!((stall.count, stall.first_ns, stall.last_ns), (3, 20, 90));
-        assert_eq!((stall.example.as_str(), refused.count), ("first seen", 1));
-    }
-
-    #[test]
-    fn a_sum_adds_what_is_wanted_only() {
-        let mut measurement = Measurement::new(layout());
-        let mut recorder = Recorder::new(layout());
-        for phase in 0..2 {
-            for fleet in 0..2 {
-                recorder.due(key(Operation::Telemetry, fleet, phase), 0);
-            }
-        }
-        recorder.due(key(Operation::Ping, 0, 0), 0);
-        measurement.add(&recorder.swap(), 0);
-        assert_eq!(measurement.sum(|k| k.operation == Operation::Telemetry && k.phase == 1).due, 2);
-        assert_eq!(measurement.sum(|_| true).due, 5);
-        assert_eq!(measurement.keys().count(), 5);
-        assert!(measurement.totals(key(Operation::Connect, 0, 0)).is_none());
-    }
-
-    proptest! {
-        /// Whatever happens, spread over workers, swaps and recycled histograms: what is due has ended in exactly
-        /// one way, and every ok and unfinished one left its sample.
-        #[test]
-        fn the_sum_of_outcomes_is_what_was_due(
-            events in prop::collection::vec(
-                (0..2_usize, 0..Operation::ALL.len(), 0..2_u16, 0..2_u16, 0..8_usize, 0..20 * S, 0..70 * S, any::<bool>()),
-                0..200,
-            )
-        ) {
-            let mut recorders = [Recorder::new(layout()), Recorder::new(layout())];
-            let mut measurement = Measurement::new(layout());
-            for (worker, operation, fleet, phase, outcome, due, took, swap) in events {
-                let recorder = &mut recorders[worker];
-                let key = key(Operation::ALL[operation], fleet, phase);
-                recorder.due(key, due);
-                if swap {
-                    let snapshot = recorder.swap();
-                    measurement.add(&snapshot, worker);
-                    recorder.recycle(snapshot);
+    /// Adds what another process of the same run measured. Exact: histograms, counters and stalls merge, nothing is averaged.
+    pub fn merge(&mut self, other: &Measurement) {
+        for theirs in &other.fleets {
+            match self.fleets.iter_mut().find(|mine| mine.name == theirs.name) {
+                Some(mine) => {
+                    mine.devices += theirs.devices;
+                    mine.connected_peak += theirs.connected_peak;
+                    mine.counts.add(&theirs.counts);
                 }
-                match Outcome::ALL[outcome] {
-                    Outcome::Ok => recorder.ok(key, &at(due, due + took)),
-                    outcome => recorder.ended(key, outcome, due, due + took),
-                }
+                None => self.fleets.push(theirs.clone()),
             }
-            for (worker, recorder) in recorders.iter_mut().enumerate() {
-                measurement.add(&recorder.swap(), worker);
-            }
-            let (mut offered, mut errors) = (0, 0);
-            for key in measurement.keys() {
-                let totals = measurement.totals(key).unwrap();
-                prop_assert_eq!(totals.ended(), totals.due);
-                let ok = totals.outcome(Outcome::Ok);
-                for latency in [&totals.response, &totals.wait, &totals.lag] {
-                    prop_assert_eq!(latency.count(), ok);
-                }
-                prop_assert_eq!(totals.service.count(), if key.operation.has_ack() { ok } else { 0 });
-                prop_assert_eq!(totals.unfinished_age.count(), totals.outcome(Outcome::Unfinished));
-                offered += if key.operation.is_message() { totals.due } else { 0 };
-                // A step's failure is its attempt's: the series shows it once.
-                errors += if key.operation.is_step() { 0 } else { totals.due - ok };
-            }
-            let rows = measurement.series().rows();
-            prop_assert_eq!(rows.iter().map(|row| row.interval.offered).sum::<u64>(), offered);
-            prop_assert_eq!(rows.iter().map(|row| row.interval.errors).sum::<u64>(), errors);
         }
+        for theirs in &other.phases {
+            match self.phases.iter_mut().find(|mine| mine.name == theirs.name) {
+                Some(mine) => mine.end_us = mine.end_us.max(theirs.end_us),
+                None => self.phases.push(theirs.clone()),
+            }
+        }
+        for theirs in &other.operations {
+            self.totals_mut(theirs.operation, &theirs.fleet, &theirs.phase).add(&theirs.totals);
+        }
+        for theirs in &other.streams {
+            let same = |mine: &&mut Stream| mine.fleet == theirs.fleet && mine.send == theirs.send;
+            match self.streams.iter_mut().find(same) {
+                Some(mine) => {
+                    mine.ok += theirs.ok;
+                    mine.lost += theirs.lost;
+                    mine.duplicates += theirs.duplicates;
+                    mine.reordered += theirs.reordered;
+                }
+                None => self.streams.push(theirs.clone()),
+            }
+        }
+        self.series.merge(&other.series);
+        other.errors.iter().for_each(|error| errors::merge(&mut self.errors, error));
+        for theirs in &other.health {
+            self.health_mut(theirs.source, &theirs.phase).merge(theirs);
+        }
+        self.breakdowns.extend(other.breakdowns.iter().cloned());
+        self.highest_us = self.highest_us.max(other.highest_us);
+        self.sort();
+    }
+
+    fn totals_mut(&mut self, operation: Operation, fleet: &str, phase: &str) -> &mut Totals {
+        let same =
+            |part: &OperationTotals| part.operation == operation && part.fleet == fleet && part.phase == phase;
+        let place = self.operations.iter().position(same).unwrap_or_else(|| {
+            let (fleet, phase) = (fleet.to_owned(), phase.to_owned());
+            self.operations.push(OperationTotals { operation, fleet, phase, totals: Totals::default() });
+            self.operations.len() - 1
+        });
+        &mut self.operations[place].totals
+    }
+
+    /// Puts everything into the order of files.
+    pub(super) fn sort(&mut self) {
+        let (phases, fleets) = (&self.phases, &self.fleets);
+        let phase_place = |name: &str| phases.iter().position(|phase| phase.name == name);
+        let fleet_place = |name: &str| fleets.iter().position(|fleet| fleet.name == name);
+        self.operations.sort_by_cached_key(|part| {
+            let rank = Operation::ALL.iter().position(|known| *known == part.operation);
+            (phase_place(&part.phase), fleet_place(&part.fleet), rank)
+        });
+        self.health.sort_by_cached_key(|health| (health.source, phase_place(&health.phase)));
+        self.errors.sort_by(|a, b| {
+            (b.count, &a.class, a.culprit.name()).cmp(&(a.count, &b.class, b.culprit.name()))
+        });
+        self.breakdowns.sort();
+    }
+
+    /// The names of a key's fleet and phase.
+    pub(super) fn names(&self, key: Key) -> (String, String) {
+        let fleet = self.fleets.get(usize::from(key.fleet)).map(|fleet| fleet.name.clone());
+        let phase = self.phases.get(usize::from(key.phase)).map(|phase| phase.name.clone());
+        (
+            fleet.unwrap_or_else(|| format!("#{}", key.fleet)),
+            phase.unwrap_or_else(|| format!("#{}", key.phase)),
+        )
     }
 }

@@ -1,24 +1,39 @@
 //! Operations, outcomes and recorders: what is counted and how long it took. Written by `fleet`, read by
 //! `result` and `report`. It knows nanoseconds since the run's zero, and neither MQTT nor the clock.
 //!
-//! In reading order: `kinds` says what exists, `latency` how a duration is kept, `totals` what one
-//! operation of one fleet and phase adds up to, `series` the same over time; a [`Recorder`] fills them on each
-//! worker, a [`Measurement`] adds the workers' snapshots up.
+//! In reading order: `operation` says what exists, `latency` how a duration is kept, `totals` what one operation of one fleet and
+//! phase adds up to, `series` the same over time; a [`Recorder`] fills them on each worker, a [`Collector`] adds the workers'
+//! snapshots up to a [`Measurement`], which is judged by [`Rules`] and is the body of the result file.
 
-mod kinds;
+mod collector;
+mod echo;
+mod errors;
+mod fleet_counts;
+pub mod hdr;
+mod health;
 mod latency;
 mod measurement;
+mod operation;
+mod outcomes;
 mod recorder;
+mod rules;
 mod series;
 mod totals;
 
-pub use kinds::{Culprit, Key, Operation, Outcome, Times};
+pub use collector::{Collector, Live};
+pub use errors::ErrorTotals;
+pub use fleet_counts::{Counts, FleetCounts, FromHub};
+pub use health::{Health, Source};
 pub use latency::Latency;
 pub(crate) use latency::rank;
-pub use measurement::{FleetTotals, Live, Measurement};
+pub use measurement::{Fleet, Measurement, OperationTotals, Phase, Stream};
+pub use operation::{Culprit, Key, Operation, Outcome, Times};
+pub use outcomes::Outcomes;
+pub(crate) use recorder::EXCUSE_SHARE;
 pub use recorder::{Recorder, Snapshot};
-pub use series::{Interval, ROWS_MAX, Row, Series};
-pub use totals::{ErrorTotals, FleetCounts, FromHub, Totals};
+pub use rules::{Compare, Limits, Rule, Rules, Test};
+pub use series::{ByOperation, Interval, ROWS_MAX, Row, Series};
+pub use totals::Totals;
 
 use std::time::Duration;
 
@@ -36,22 +51,19 @@ pub struct Layout {
     pub phases: usize,
     /// Top of every histogram; what lies above is recorded there, and counted as clipped.
     pub highest_us: u64,
-    /// Picked later than this after it was due is late (`validity.late_after`).
-    pub late_after_ns: u64,
 }
 
 impl Layout {
     /// A layout for durations up to `longest` (`send_by` plus the longest timeout of the plan), rounded up to
     /// where a histogram's memory ends anyway: just below a power of two of microseconds.
     #[must_use]
-    pub fn new(fleets: usize, phases: usize, longest: Duration, late_after: Duration) -> Layout {
+    pub fn new(fleets: usize, phases: usize, longest: Duration) -> Layout {
         let longest_us = u64::try_from(longest.as_micros()).unwrap_or(u64::MAX);
         Layout {
             fleets,
             phases,
             highest_us: longest_us.max(2).saturating_add(1).checked_next_power_of_two().unwrap_or(u64::MAX)
                 - 1,
-            late_after_ns: u64::try_from(late_after.as_nanos()).unwrap_or(u64::MAX),
         }
     }
 
@@ -69,18 +81,6 @@ impl Layout {
             + key.operation.index()
     }
 
-    /// Every key, phase by phase, operations in the order of reports.
-    fn keys(&self) -> impl Iterator<Item = Key> + use<> {
-        let (fleets, phases) = (index_u16(self.fleets), index_u16(self.phases));
-        let by_phase = (0..phases).flat_map(move |phase| (0..fleets).map(move |fleet| (fleet, phase)));
-        by_phase.flat_map(|(fleet, phase)| {
-            Operation::ALL.into_iter().map(move |operation| Key { operation, fleet, phase })
-        })
-    }
-}
-
-fn index_u16(count: usize) -> u16 {
-    u16::try_from(count).expect("a plan's fleets and phases are indexed by u16")
 }
 
 #[cfg(test)]
@@ -90,16 +90,17 @@ mod tests {
 
     #[test]
     fn every_key_has_its_own_place() {
-        let layout = Layout::new(3, 4, Duration::from_secs(60), Duration::from_millis(100));
-        assert_eq!(layout.keys().count(), layout.cells());
-        let places: BTreeSet<usize> = layout.keys().map(|key| layout.index(key)).collect();
+        let layout = Layout::new(3, 4, Duration::from_secs(60));
+        let keys = (0..4).flat_map(|phase| (0..3).map(move |fleet| (fleet, phase))).flat_map(|(fleet, phase)| {
+            Operation::ALL.into_iter().map(move |operation| Key { operation, fleet, phase })
+        });
+        let places: BTreeSet<usize> = keys.map(|key| layout.index(key)).collect();
         assert_eq!(places, (0..layout.cells()).collect());
     }
 
     #[test]
     fn the_range_is_rounded_up() {
-        let layout = Layout::new(1, 1, Duration::from_secs(60), Duration::from_millis(100));
+        let layout = Layout::new(1, 1, Duration::from_secs(60));
         assert_eq!(layout.highest_us, (1 << 26) - 1, "60 s lies below 67.1 s");
-        assert_eq!(layout.late_after_ns, 100_000_000);
     }
 }

@@ -2,13 +2,27 @@
 //! Called by `fleet` for every operation. After the first use of a key nothing here allocates: cells lie in a
 //! dense vector, and histograms come back from the collector.
 
-use super::kinds::{Culprit, Key, Outcome, Times};
+use super::echo::Echoes;
+use super::errors::ErrorTotals;
+use super::fleet_counts::FleetCounts;
+use super::health::Busy;
 use super::latency::{Latency, Pool, us};
+use super::operation::{Culprit, Key, Outcome, Times};
 use super::series::Seconds;
-use super::totals::{Busy, ErrorTotals, FleetCounts, Online, Totals};
+use super::totals::Totals;
 use super::{DIGITS_ROW, DIGITS_TOTAL, Layout};
+use crate::stalls::Stalls;
+use std::rc::Rc;
 
-/// What a worker counted between two swaps. Made by [`Recorder::swap`], added by `Measurement::add`, and best handed
+/// A delay by this load generator from which on an operation is kept apart: below it, the bounds are as wide as a tick of the
+/// deadlines anyway.
+const OWN_DELAY_MIN_NS: u64 = 1_000_000;
+
+/// The share of its age, as a divisor, that the generator's own delay must have of an operation that timed out or expired before it
+/// may have caused that. Our choice: with less, every timeout of a minute would be excused by the pauses that any machine has.
+pub(crate) const EXCUSE_SHARE: u64 = 10;
+
+/// What a worker counted between two swaps. Made by [`Recorder::swap`], added by `Collector::add`, and best handed
 /// back to [`Recorder::recycle`].
 #[derive(Debug, Default)]
 pub struct Snapshot {
@@ -16,10 +30,29 @@ pub struct Snapshot {
     pub(super) seconds: Seconds,
     pub(super) fleets: Vec<(FleetCounts, Online)>,
     pub(super) errors: Vec<ErrorTotals>,
-    /// By phase.
-    pub(super) heartbeat: Vec<Latency>,
+    pub(super) heartbeat: Latency,
     /// By phase.
     pub(super) busy: Vec<Busy>,
+    /// `[from_ns, to_ns]`
+    pub(super) stalls: Vec<[u64; 2]>,
+    /// `[from_ns, to_ns]`
+    pub(super) saturated: Vec<[u64; 2]>,
+    /// The largest, with when it was seen.
+    pub(super) clock_drift: Option<(u64, u64)>,
+}
+
+/// Devices online: how many now, and the most since the last snapshot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Online {
+    pub(super) now: i64,
+    pub(super) peak: i64,
+}
+
+impl Online {
+    fn change(&mut self, delta: i64) {
+        self.now += delta;
+        self.peak = self.peak.max(self.now);
+    }
 }
 
 /// The cells of a recorder, and which of them were touched since the last swap.
@@ -76,43 +109,60 @@ impl Cell {
 #[derive(Debug)]
 pub struct Recorder {
     cells: Cells,
-    late_after_ns: u64,
+    /// When this thread did not run although it had something to do.
+    stalls: Rc<Stalls>,
+    echoes: Echoes,
+    /// Operations that are due and have not ended.
+    open: u64,
     seconds: Seconds,
     fleets: Vec<(FleetCounts, Online)>,
     errors: Vec<ErrorTotals>,
-    /// By phase.
-    heartbeat: Vec<Latency>,
+    heartbeat: Latency,
     /// By phase.
     busy: Vec<Busy>,
+    saturated: Vec<[u64; 2]>,
+    clock_drift: Option<(u64, u64)>,
     totals_pool: Pool,
     rows_pool: Pool,
     spare: Vec<Snapshot>,
 }
 
 impl Recorder {
-    /// An empty recorder; it makes no histogram yet.
+    /// An empty recorder of the thread that has these stalls; it makes no histogram yet.
     #[must_use]
-    pub fn new(layout: Layout) -> Recorder {
+    pub fn new(layout: Layout, stalls: Rc<Stalls>) -> Recorder {
         let cells = layout.cells();
         let mut empty = Vec::new();
         empty.resize_with(cells, Cell::default);
         Recorder {
             cells: Cells { layout, cells: empty, dirty: Vec::with_capacity(cells) },
-            late_after_ns: layout.late_after_ns,
+            stalls,
+            echoes: Echoes::default(),
+            open: 0,
             seconds: Seconds::default(),
             fleets: vec![Default::default(); layout.fleets],
             errors: Vec::new(),
-            heartbeat: vec![Latency::default(); layout.phases],
+            heartbeat: Latency::default(),
             busy: vec![Busy::default(); layout.phases],
+            saturated: Vec::new(),
+            clock_drift: None,
             totals_pool: Pool::new(DIGITS_TOTAL, layout.highest_us),
             rows_pool: Pool::new(DIGITS_ROW, layout.highest_us),
             spare: Vec::new(),
         }
     }
 
+    /// Operations that are due and have not ended.
+    #[must_use]
+    pub fn open(&self) -> u64 {
+        self.open
+    }
+
     /// An operation was due. A message counts as offered in the second of `due_ns`, however late this call.
     #[inline]
     pub fn due(&mut self, key: Key, due_ns: u64) {
+        self.echoes.observe(&self.stalls, self.open);
+        self.open += 1;
         self.cells.totals(key).due += 1;
         if key.operation.is_message() {
             self.seconds.at(due_ns).offered += 1;
@@ -122,27 +172,45 @@ impl Recorder {
     /// A due operation ended well.
     #[inline]
     pub fn ok(&mut self, key: Key, times: &Times) {
-        let response_us = us(times.acked.saturating_sub(times.due));
-        let lag_ns = times.picked.saturating_sub(times.due);
-        let lag_us = us(lag_ns);
+        self.echoes.observe(&self.stalls, self.open);
+        self.open = self.open.saturating_sub(1);
+        let response_ns = times.acked.saturating_sub(times.due);
+        let response_us = us(response_ns);
+        let lag_us = us(times.picked.saturating_sub(times.due));
+        let own_ns = self.own_delay_ns(times);
         let pool = &mut self.totals_pool;
         let cell = self.cells.at(key);
         cell.waited(us(times.sent.saturating_sub(times.picked)), pool);
         let totals = &mut cell.totals;
-        totals.outcomes[Outcome::Ok.index()] += 1;
+        totals.outcomes[Outcome::Ok] += 1;
         let mut clipped = u64::from(totals.response.record(response_us, pool));
         if key.operation.has_ack() {
             clipped += u64::from(totals.service.record(us(times.acked.saturating_sub(times.sent)), pool));
         }
         clipped += u64::from(totals.lag.record(lag_us, pool));
         totals.clipped += clipped;
-        totals.late += u64::from(lag_ns > self.late_after_ns);
+        if totals.closed_loop {
+            totals.own_delay_sum_us += own_ns / 1_000;
+        }
+        if own_ns >= OWN_DELAY_MIN_NS {
+            delayed(totals, response_ns, own_ns, pool);
+        }
         let second = self.seconds.at(times.acked);
-        second.response[key.operation.index()].record(response_us, &mut self.rows_pool);
+        second.response.of_mut(key.operation).record(response_us, &mut self.rows_pool);
         if key.operation.is_message() {
             second.achieved += 1;
             self.seconds.at(times.picked).lagged(lag_us);
         }
+    }
+
+    /// How much of a response is this load generator's: its lag, its stalls since, and for what was due in the echo of a stall the
+    /// stalls since that echo's begin.
+    #[inline]
+    fn own_delay_ns(&self, times: &Times) -> u64 {
+        let lag_ns = times.picked.saturating_sub(times.due);
+        let stalled_ns = self.stalls.between_ns(times.picked, times.acked);
+        let echo_ns = self.echoes.delay_ns(&self.stalls, times.due);
+        (lag_ns + stalled_ns + echo_ns).min(times.acked.saturating_sub(times.due))
     }
 
     /// The worker handled a due operation at `picked_ns`. Only for what ended otherwise than ok, so that its lag
@@ -152,7 +220,6 @@ impl Recorder {
         let lag_ns = picked_ns.saturating_sub(due_ns);
         let totals = self.cells.totals(key);
         totals.clipped += u64::from(totals.lag.record(us(lag_ns), &mut self.totals_pool));
-        totals.late += u64::from(lag_ns > self.late_after_ns);
         if key.operation.is_message() {
             self.seconds.at(picked_ns).lagged(us(lag_ns));
         }
@@ -161,12 +228,31 @@ impl Recorder {
     /// A due operation ended otherwise than ok, at `at_ns`. What is unfinished leaves its age.
     #[inline]
     pub fn ended(&mut self, key: Key, outcome: Outcome, due_ns: u64, at_ns: u64) {
+        self.end(key, outcome, due_ns, at_ns, false);
+    }
+
+    /// The same where it is known that this load generator may have caused it: its connection was lost after a stall, or could not be
+    /// made for want of something on this machine.
+    pub fn ended_excused(&mut self, key: Key, outcome: Outcome, due_ns: u64, at_ns: u64) {
+        self.end(key, outcome, due_ns, at_ns, true);
+    }
+
+    fn end(&mut self, key: Key, outcome: Outcome, due_ns: u64, at_ns: u64, known: bool) {
         debug_assert!(outcome != Outcome::Ok, "what ended well has times");
+        self.echoes.observe(&self.stalls, self.open);
+        self.open = self.open.saturating_sub(1);
+        let age_ns = at_ns.saturating_sub(due_ns);
+        let by_delay = matches!(outcome, Outcome::TimedOut | Outcome::Expired | Outcome::Unfinished);
+        let own_ns = if by_delay { self.stalls.between_ns(due_ns, at_ns) } else { 0 };
+        let may_be_ours = known || (own_ns > 0 && own_ns >= age_ns / EXCUSE_SHARE);
         let totals = self.cells.totals(key);
-        totals.outcomes[outcome.index()] += 1;
+        totals.outcomes[outcome] += 1;
+        totals.excused[outcome] += u64::from(may_be_ours);
+        if may_be_ours {
+            totals.own_delay_max_us = totals.own_delay_max_us.max(us(own_ns));
+        }
         if outcome == Outcome::Unfinished {
-            let age_us = us(at_ns.saturating_sub(due_ns));
-            totals.clipped += u64::from(totals.unfinished_age.record(age_us, &mut self.totals_pool));
+            totals.clipped += u64::from(totals.unfinished_age.record(us(age_ns), &mut self.totals_pool));
         }
         if !key.operation.is_step() {
             self.seconds.at(at_ns).errors += 1;
@@ -177,21 +263,25 @@ impl Recorder {
     pub fn lost(&mut self, key: Key, count: u64, at_ns: u64) {
         let totals = self.cells.totals(key);
         totals.due += count;
-        totals.outcomes[Outcome::Lost.index()] += count;
+        totals.outcomes[Outcome::Lost] += count;
         self.seconds.at(at_ns).errors += count;
     }
 
-    /// Something took so long (TCP, TLS, a message's way here): due and ok at once, response equals service where there is
-    /// one. Not part of the series.
+    /// Something took so long until `at_ns` (TCP, TLS, a message's way here): due and ok at once, response equals service where
+    /// there is one. Not part of the series.
     #[inline]
-    pub fn duration(&mut self, key: Key, took_ns: u64) {
+    pub fn duration(&mut self, key: Key, at_ns: u64, took_ns: u64) {
+        let own_ns = self.stalls.between_ns(at_ns.saturating_sub(took_ns), at_ns);
         let (took_us, pool) = (us(took_ns), &mut self.totals_pool);
         let totals = self.cells.totals(key);
         totals.due += 1;
-        totals.outcomes[Outcome::Ok.index()] += 1;
+        totals.outcomes[Outcome::Ok] += 1;
         totals.clipped += u64::from(totals.response.record(took_us, pool));
         if key.operation.has_ack() {
             totals.clipped += u64::from(totals.service.record(took_us, pool));
+        }
+        if own_ns >= OWN_DELAY_MIN_NS {
+            delayed(totals, took_ns, own_ns.min(took_ns), pool);
         }
     }
 
@@ -201,10 +291,12 @@ impl Recorder {
         self.cells.totals(key).no_ack = true;
     }
 
-    /// Marks a key as a closed loop: what was due waited for the answers.
+    /// Marks a key as a closed loop: what was due waited for the answers, and then for so long.
     #[inline]
-    pub fn closed_loop(&mut self, key: Key) {
-        self.cells.totals(key).closed_loop = true;
+    pub fn closed_loop(&mut self, key: Key, think_ns: u64) {
+        let totals = self.cells.totals(key);
+        totals.closed_loop = true;
+        totals.think_sum_us += think_ns / 1_000;
     }
 
     /// Counts an error. `example` is asked once per class and worker, so a storm of errors formats nothing.
@@ -215,21 +307,22 @@ impl Recorder {
         at_ns: u64,
         example: impl FnOnce() -> String,
     ) {
+        let at_us = at_ns / 1_000;
         let known = self.errors.iter_mut().find(|known| known.class == class && known.culprit == culprit);
         match known {
             Some(known) => {
                 if known.count == 0 {
-                    known.first_ns = at_ns;
+                    known.first_us = at_us;
                 }
                 known.count += 1;
-                known.last_ns = at_ns;
+                known.last_us = at_us;
             }
             None => self.errors.push(ErrorTotals {
-                class,
+                class: class.to_owned(),
                 culprit,
                 count: 1,
-                first_ns: at_ns,
-                last_ns: at_ns,
+                first_us: at_us,
+                last_us: at_us,
                 example: example(),
             }),
         }
@@ -247,16 +340,30 @@ impl Recorder {
         self.fleets[usize::from(fleet)].1.change(delta);
     }
 
-    /// This worker's own tick, which was due in that phase, came `late_ns` late.
+    /// This worker's own tick came at `at_ns`, `late_ns` late.
     #[inline]
-    pub fn heartbeat(&mut self, phase: u16, late_ns: u64) {
-        self.heartbeat[usize::from(phase)].record(us(late_ns), &mut self.totals_pool);
+    pub fn heartbeat(&mut self, at_ns: u64, late_ns: u64) {
+        self.heartbeat.record(us(late_ns), &mut self.totals_pool);
+        self.echoes.observe(&self.stalls, self.open);
+        self.echoes.beat(&self.stalls, at_ns, late_ns, self.open);
     }
 
     /// This worker had something to do for `busy_ns` of `passed_ns` in that phase.
     #[inline]
     pub fn busy(&mut self, phase: u16, busy_ns: u64, passed_ns: u64) {
         self.busy[usize::from(phase)].add(Busy { busy_ns, passed_ns });
+    }
+
+    /// This worker was busy nearly all of the time in this interval.
+    pub fn saturated(&mut self, from_ns: u64, to_ns: u64) {
+        self.saturated.push([from_ns, to_ns]);
+    }
+
+    /// Wall clock and monotonic clock had diverged by so much at `at_ns`.
+    pub fn clock_drift(&mut self, at_ns: u64, drift_ns: u64) {
+        if self.clock_drift.is_none_or(|(_, largest)| drift_ns > largest) {
+            self.clock_drift = Some((at_ns, drift_ns));
+        }
     }
 
     /// Hands out what was counted since the last swap, and starts anew.
@@ -267,11 +374,16 @@ impl Recorder {
             let cell = &mut self.cells.cells[self.cells.layout.index(key)];
             cell.dirty = false;
             cell.end_run(&mut self.totals_pool);
+            let closed_loop = cell.totals.closed_loop;
             snapshot.cells.push((key, std::mem::take(&mut cell.totals)));
+            cell.totals.closed_loop = closed_loop;
         }
         std::mem::swap(&mut self.seconds, &mut snapshot.seconds);
-        snapshot.heartbeat.extend(self.heartbeat.iter_mut().map(std::mem::take));
+        snapshot.heartbeat = std::mem::take(&mut self.heartbeat);
         snapshot.busy.extend(self.busy.iter_mut().map(std::mem::take));
+        snapshot.stalls = self.stalls.take();
+        snapshot.saturated = std::mem::take(&mut self.saturated);
+        snapshot.clock_drift = self.clock_drift.take();
         for (counts, online) in &mut self.fleets {
             snapshot.fleets.push((std::mem::take(counts), *online));
             online.peak = online.now;
@@ -290,14 +402,19 @@ impl Recorder {
             totals.recycle(&mut self.totals_pool);
         }
         snapshot.seconds.recycle(&mut self.rows_pool);
-        for mut heartbeat in snapshot.heartbeat.drain(..) {
-            self.totals_pool.recycle(&mut heartbeat);
-        }
+        self.totals_pool.recycle(&mut snapshot.heartbeat);
         snapshot.busy.clear();
         snapshot.fleets.clear();
         snapshot.errors.clear();
         self.spare.push(snapshot);
     }
+}
+
+#[cold]
+fn delayed(totals: &mut Totals, response_ns: u64, own_ns: u64, pool: &mut Pool) {
+    totals.delayed.record(us(response_ns), pool);
+    totals.delayed_lower.record(us(response_ns.saturating_sub(own_ns)), pool);
+    totals.own_delay_max_us = totals.own_delay_max_us.max(own_ns / 1_000);
 }
 
 /// Snapshots travel from a worker to the collector.

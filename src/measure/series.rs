@@ -1,17 +1,22 @@
 //! The run over time: what happened in each second on a worker, and the collector's at most 600 rows, whose
 //! neighbours merge exactly when they run out. Used by the recorder and the collector.
 
-use super::kinds::Operation;
+use super::hdr::RowHistogram;
 use super::latency::{Latency, Pool};
-use std::collections::VecDeque;
+use super::operation::Operation;
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, VecDeque};
 
 /// The most rows that a series has; an even number, so that neighbours pair up.
 pub const ROWS_MAX: usize = 600;
 
 const NS_PER_S: u64 = 1_000_000_000;
+const US_PER_S: u64 = 1_000_000;
 
 /// What happened in one interval. Merging two is exact.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Interval {
     /// Messages due in it.
     pub offered: u64,
@@ -21,25 +26,18 @@ pub struct Interval {
     pub errors: u64,
     /// The worst `picked - due` of a message picked in it.
     pub lag_max_us: u64,
-    pub(super) response: [Latency; Operation::ALL.len()],
+    /// Response time of what was acked in it, by operation; two digits. Steps of a connect are not kept over time.
+    pub response: ByOperation,
 }
 
 impl Interval {
-    /// Response times of what was acked in it, to two digits. Steps of a connect are not kept over time.
-    #[must_use]
-    pub fn response(&self, operation: Operation) -> &Latency {
-        &self.response[operation.index()]
-    }
-
     /// Adds what happened in `other`.
     pub fn merge(&mut self, other: &Interval) {
         self.offered += other.offered;
         self.achieved += other.achieved;
         self.errors += other.errors;
         self.lag_max_us = self.lag_max_us.max(other.lag_max_us);
-        for (mine, theirs) in self.response.iter_mut().zip(&other.response) {
-            mine.add(theirs);
-        }
+        self.response.add(&other.response);
     }
 
     /// A message was picked so late in it.
@@ -49,7 +47,7 @@ impl Interval {
     }
 
     pub(super) fn recycle(&mut self, pool: &mut Pool) {
-        for latency in &mut self.response {
+        for latency in &mut self.response.0 {
             pool.recycle(latency);
         }
     }
@@ -113,100 +111,178 @@ impl Seconds {
     }
 }
 
-/// What was read off at the end of an interval.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Gauges {
-    online: u64,
-    planned_online: u64,
+/// Response times by operation, to two digits. In files: a map of those that have samples.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ByOperation([Latency; Operation::ALL.len()]);
+
+impl ByOperation {
+    /// The response times of an operation.
+    #[must_use]
+    pub fn of(&self, operation: Operation) -> &Latency {
+        &self.0[operation.index()]
+    }
+
+    #[inline]
+    pub(super) fn of_mut(&mut self, operation: Operation) -> &mut Latency {
+        &mut self.0[operation.index()]
+    }
+
+    /// Those that have samples, in the order of reports.
+    pub fn iter(&self) -> impl Iterator<Item = (Operation, &Latency)> {
+        let all = Operation::ALL.into_iter().map(|operation| (operation, self.of(operation)));
+        all.filter(|(_, latency)| !latency.is_empty())
+    }
+
+    fn add(&mut self, other: &ByOperation) {
+        for (mine, theirs) in self.0.iter_mut().zip(&other.0) {
+            mine.add(theirs);
+        }
+    }
 }
 
-/// One row of a [`Series`].
-#[derive(Clone, Debug, Default, PartialEq)]
+impl Serialize for ByOperation {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let named: BTreeMap<&str, RowHistogram> =
+            self.iter().map(|(operation, latency)| (operation.name(), latency.into())).collect();
+        named.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for ByOperation {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ByOperation, D::Error> {
+        let mut found = ByOperation::default();
+        for (operation, row) in BTreeMap::<Operation, RowHistogram>::deserialize(deserializer)? {
+            *found.of_mut(operation) = Latency::try_from(row).map_err(serde::de::Error::custom)?;
+        }
+        Ok(found)
+    }
+}
+
+impl JsonSchema for ByOperation {
+    fn schema_name() -> Cow<'static, str> {
+        "ByOperation".into()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        BTreeMap::<String, RowHistogram>::json_schema(generator)
+    }
+}
+
+/// One interval of a run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Row {
-    /// What happened in it.
+    /// Its begin.
+    pub t_us: u64,
+    /// Devices online at its end.
+    pub online: u64,
+    /// Devices that the plan wanted online at its end.
+    pub planned_online: u64,
+    /// The operations in it.
+    #[serde(flatten)]
     pub interval: Interval,
-    gauges: Option<Gauges>,
-    cpu_percent_sum: f64,
+    /// CPU of the generator, in percent of one core; where it was not read, as in what is left of the last row, that of the
+    /// row before.
+    pub cpu_percent: f64,
+    /// How many readings `cpu_percent` is the mean of.
+    #[serde(skip)]
     readings: u32,
 }
 
 impl Row {
-    /// Devices online at its end, and devices that the plan wanted online; `None` before its first tick.
-    #[must_use]
-    pub fn online_and_planned(&self) -> Option<(u64, u64)> {
-        self.gauges.map(|gauges| (gauges.online, gauges.planned_online))
-    }
-
-    /// CPU of the generator, in percent of one core, averaged over the readings in it; `None` without one.
-    #[must_use]
-    pub fn cpu_percent(&self) -> Option<f64> {
-        (self.readings > 0).then(|| self.cpu_percent_sum / f64::from(self.readings))
-    }
-
     fn merge(&mut self, later: &Row) {
         self.interval.merge(&later.interval);
-        self.gauges = later.gauges.or(self.gauges);
-        self.cpu_percent_sum += later.cpu_percent_sum;
-        self.readings += later.readings;
+        (self.online, self.planned_online) = (later.online, later.planned_online);
+        let readings = self.readings + later.readings;
+        if readings > 0 {
+            let sum = self.cpu_percent * f64::from(self.readings) + later.cpu_percent * f64::from(later.readings);
+            self.cpu_percent = sum / f64::from(readings);
+        }
+        self.readings = readings;
     }
 }
 
-/// A run in rows of equal length: one second at first, doubled whenever [`ROWS_MAX`] are full.
-#[derive(Clone, Debug, PartialEq)]
+/// The run over time, in rows of equal length: one second at first, doubled whenever [`ROWS_MAX`] are full.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Series {
-    seconds_per_row: u64,
-    rows: Vec<Row>,
+    /// The length of a row; doubled whenever the rows grow past 600.
+    pub interval_us: u64,
+    /// At most 600, from the run's zero, without gaps.
+    pub rows: Vec<Row>,
 }
 
 impl Default for Series {
     fn default() -> Series {
-        Series { seconds_per_row: 1, rows: Vec::new() }
+        Series { interval_us: US_PER_S, rows: Vec::new() }
     }
 }
 
 impl Series {
-    /// The length of a row.
-    #[must_use]
-    pub fn interval_us(&self) -> u64 {
-        self.seconds_per_row * 1_000_000
-    }
-
-    /// The rows from the run's zero, without gaps, at most [`ROWS_MAX`].
-    #[must_use]
-    pub fn rows(&self) -> &[Row] {
-        &self.rows
-    }
-
     /// Adds what happened in a second; late additions find the row of their time.
     pub(super) fn add(&mut self, second: u64, interval: &Interval) {
-        self.row(second).interval.merge(interval);
+        let place = self.place(second);
+        self.rows[place].interval.merge(interval);
     }
 
-    /// Notes what was read off at `t_ns`, for the row that ends there; a tick may be half a second off.
+    /// Notes what was read off at `t_ns`, for the row that ends there; a tick may be half a second off. Rows after it carry it until
+    /// they have a tick of their own.
     pub(super) fn tick(&mut self, t_ns: u64, cpu_percent: Option<f64>, online: u64, planned_online: u64) {
         let ended = (t_ns.saturating_add(NS_PER_S / 2) / NS_PER_S).saturating_sub(1);
-        let row = self.row(ended);
-        row.gauges = Some(Gauges { online, planned_online });
-        if let Some(percent) = cpu_percent {
-            row.cpu_percent_sum += percent;
-            row.readings += 1;
+        let place = self.place(ended);
+        for row in &mut self.rows[place..] {
+            (row.online, row.planned_online) = (online, planned_online);
+        }
+        let Some(percent) = cpu_percent else { return };
+        let row = &mut self.rows[place];
+        let sum = if row.readings == 0 { 0.0 } else { row.cpu_percent * f64::from(row.readings) };
+        row.readings += 1;
+        row.cpu_percent = (sum + percent) / f64::from(row.readings);
+        let carried = row.cpu_percent;
+        for later in self.rows[place..].iter_mut().filter(|row| row.readings == 0) {
+            later.cpu_percent = carried;
         }
     }
 
-    fn row(&mut self, second: u64) -> &mut Row {
-        while second / self.seconds_per_row >= ROWS_MAX as u64 {
+    /// Adds another run's rows, aligned by seconds since each run's zero.
+    pub(super) fn merge(&mut self, other: &Series) {
+        let mut other = other.clone();
+        while self.interval_us < other.interval_us {
             self.halve();
         }
-        let place = usize::try_from(second / self.seconds_per_row).expect("below the most rows");
-        if self.rows.len() <= place {
-            self.rows.resize_with(place + 1, Row::default);
+        while other.interval_us < self.interval_us {
+            other.halve();
         }
-        &mut self.rows[place]
+        let seconds_per_row = self.interval_us / US_PER_S;
+        for (index, theirs) in (0_u64..).zip(&other.rows) {
+            let place = self.place(index * seconds_per_row);
+            let mine = &mut self.rows[place];
+            mine.interval.merge(&theirs.interval);
+            mine.online += theirs.online;
+            mine.planned_online += theirs.planned_online;
+            // Each is a share of a core of its own machine.
+            mine.cpu_percent = mine.cpu_percent.max(theirs.cpu_percent);
+            mine.readings = 1;
+        }
+    }
+
+    fn place(&mut self, second: u64) -> usize {
+        while second / (self.interval_us / US_PER_S).max(1) >= ROWS_MAX as u64 {
+            self.halve();
+        }
+        let index = second / (self.interval_us / US_PER_S).max(1);
+        let place = usize::try_from(index).expect("below the most rows");
+        while self.rows.len() <= place {
+            let carried = self.rows.last();
+            let (online, planned_online, cpu_percent) =
+                carried.map_or((0, 0, 0.0), |row| (row.online, row.planned_online, row.cpu_percent));
+            let t_us = self.rows.len() as u64 * self.interval_us;
+            self.rows.push(Row { t_us, online, planned_online, cpu_percent, ..Row::default() });
+        }
+        place
     }
 
     /// Merges neighbours and doubles the interval.
     fn halve(&mut self) {
-        self.seconds_per_row *= 2;
+        self.interval_us *= 2;
         let mut rows = std::mem::take(&mut self.rows).into_iter();
         while let Some(mut row) = rows.next() {
             if let Some(later) = rows.next() {
@@ -225,7 +301,7 @@ mod tests {
     fn interval(pool: &mut Pool, offered: u64, errors: u64, response_us: u64) -> Interval {
         let mut interval = Interval { offered, achieved: 1, errors, ..Interval::default() };
         interval.lag_max_us = response_us / 2;
-        interval.response[Operation::Telemetry.index()].record(response_us, pool);
+        interval.response.of_mut(Operation::Telemetry).record(response_us, pool);
         interval
     }
 
@@ -245,8 +321,8 @@ mod tests {
         for (t_ms, online) in [(1_002, 1), (1_999, 2), (3_003, 3)] {
             series.tick(t_ms * 1_000_000, Some(50.0), online, 9);
         }
-        let online: Vec<_> = series.rows().iter().map(Row::online_and_planned).collect();
-        assert_eq!(online, [Some((1, 9)), Some((2, 9)), Some((3, 9))]);
+        let online: Vec<_> = series.rows.iter().map(|row| (row.t_us, row.online, row.planned_online)).collect();
+        assert_eq!(online, [(0, 1, 9), (1_000_000, 2, 9), (2_000_000, 3, 9)]);
     }
 
     #[test]
@@ -256,12 +332,12 @@ mod tests {
             let cpu = if second % 2 == 0 { 10.0 } else { 30.0 };
             series.tick((second + 1) * NS_PER_S, Some(cpu), second, 600);
         }
-        assert_eq!((series.rows().len(), series.interval_us()), (600, 1_000_000));
+        assert_eq!((series.rows.len(), series.interval_us), (600, 1_000_000));
         series.tick(601 * NS_PER_S, None, 600, 600);
-        assert_eq!((series.rows().len(), series.interval_us()), (301, 2_000_000));
-        assert_eq!(series.rows()[7].online_and_planned(), Some((15, 600)), "at the end of the pair");
-        assert_eq!(series.rows()[7].cpu_percent(), Some(20.0), "the mean of the pair");
-        assert_eq!(series.rows()[300].cpu_percent(), None, "nothing was read in it");
+        assert_eq!((series.rows.len(), series.interval_us), (301, 2_000_000));
+        assert_eq!((series.rows[7].online, series.rows[7].planned_online), (15, 600), "at the end of the pair");
+        assert_eq!(series.rows[7].cpu_percent, 20.0, "the mean of the pair");
+        assert_eq!(series.rows[300].cpu_percent, 20.0, "nothing was read in it");
     }
 
     #[test]
@@ -269,9 +345,9 @@ mod tests {
         let mut series = Series::default();
         series.add(1_300, &Interval { offered: 1, ..Interval::default() });
         series.add(5, &Interval { offered: 7, ..Interval::default() });
-        assert_eq!(series.interval_us(), 4_000_000);
-        assert_eq!(series.rows()[1].interval.offered, 7);
-        assert_eq!(series.rows()[325].interval.offered, 1);
+        assert_eq!(series.interval_us, 4_000_000);
+        assert_eq!(series.rows[1].interval.offered, 7);
+        assert_eq!(series.rows[325].interval.offered, 1);
     }
 
     proptest! {
@@ -288,14 +364,14 @@ mod tests {
                 series.add(*second, &interval);
                 all.merge(&interval);
             }
-            prop_assert!(series.rows().len() <= ROWS_MAX);
+            prop_assert!(series.rows.len() <= ROWS_MAX);
             let mut sum = Interval::default();
-            for (n, row) in (0_u64..).zip(series.rows()) {
+            for (n, row) in (0_u64..).zip(&series.rows) {
                 sum.merge(&row.interval);
                 // Each row is exactly what happened in its seconds.
                 let mut expected = Interval::default();
                 for (second, offered, errors, response_us) in &events {
-                    if second / series.seconds_per_row == n {
+                    if second * US_PER_S / series.interval_us == n {
                         expected.merge(&interval(&mut pool, *offered, *errors, *response_us));
                     }
                 }

@@ -9,6 +9,7 @@ mod deliveries;
 mod device;
 mod drives;
 mod filters;
+mod fingerprint;
 mod fixed;
 mod fleets;
 mod lines;
@@ -18,6 +19,7 @@ mod needs;
 mod payload;
 mod resolve;
 mod samples;
+mod rules;
 mod schedule;
 mod sdk;
 mod sends;
@@ -42,6 +44,7 @@ pub use sdk::{Habits, SubscribeQos, habits};
 pub use stamp::Stamp;
 pub use template::{Names, Template, TemplateError};
 pub use token::{Renew, TokenLife};
+pub use crate::measure::{Compare, Test};
 pub use types::*;
 
 #[cfg(test)]

@@ -2,9 +2,9 @@
 //! is told before the run, not after it. Called by `app`; the rule itself is also `report`'s.
 
 use super::token::TokenLife;
-use super::types::{DrivePlan, FleetPlan, Plan, Test, Threshold};
+use super::types::{DrivePlan, FleetPlan, Plan, Threshold};
 use super::{PhasePlan, Span, ns};
-use crate::measure::Operation;
+use crate::measure::{Operation, Test};
 
 /// 10/(1 - q): a percentile rests on at least ten samples beyond it; below that it is not read.
 #[must_use]

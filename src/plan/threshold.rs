@@ -1,8 +1,8 @@
 //! Thresholds in k6's grammar with units: `"telemetry{phase:steady}" = ["p(99) < 500ms", "rate(ok) > 99.9%"]`. Every
 //! name in them must exist, so that a slip of the finger is an error and not a threshold that always passes.
 
-use super::types::{Compare, Test, Threshold};
-use crate::measure::{Operation, Outcome};
+use super::types::Threshold;
+use crate::measure::{Compare, Operation, Outcome, Test};
 use crate::scenario::{Errors, Place, ThresholdSpec, Written, nearest};
 use crate::units::{Percent, parse_duration};
 

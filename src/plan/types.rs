@@ -1,6 +1,6 @@
 //! What a plan is made of. Filled in by `resolve`; read by everyone above. Data only.
 
-use crate::measure::{Operation, Outcome};
+use crate::measure::{Operation, Test};
 use crate::policy::backoff::Reconnect;
 use crate::wire::QoS;
 use core::net::IpAddr; // Addresses only: sockets live in std::net.
@@ -349,69 +349,6 @@ pub struct Threshold {
     pub expression: String,
     /// What is compared.
     pub test: Test,
-}
-
-/// What a threshold compares.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Test {
-    /// `p(99) < 500ms`, `med < 20ms`: failures count as slower than the limit.
-    Percentile {
-        /// 0.99 for `p(99)`.
-        quantile: f64,
-        /// `<` or `<=`.
-        compare: Compare,
-        /// The limit.
-        limit_us: u64,
-    },
-    /// `avg < 20ms`: failures count as slower than the limit, so that one of them is enough to fail it.
-    Mean {
-        /// `<` or `<=`.
-        compare: Compare,
-        /// The limit.
-        limit_us: u64,
-    },
-    /// `max < 2s`: failures count as slower than the limit.
-    Max {
-        /// `<` or `<=`.
-        compare: Compare,
-        /// The limit.
-        limit_us: u64,
-    },
-    /// `rate(ok) > 99.9%`: an outcome's share of what was due.
-    Rate {
-        /// Whose share.
-        outcome: Outcome,
-        /// Any comparison.
-        compare: Compare,
-        /// As a fraction of 1.
-        limit: f64,
-    },
-    /// `count(lost) == 0`.
-    Count {
-        /// Whose count.
-        outcome: Outcome,
-        /// Any comparison.
-        compare: Compare,
-        /// The limit.
-        limit: u64,
-    },
-}
-
-/// A comparison.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Compare {
-    /// `<`
-    Less,
-    /// `<=`
-    LessOrEqual,
-    /// `>`
-    Greater,
-    /// `>=`
-    GreaterOrEqual,
-    /// `==`
-    Equal,
-    /// `!=`
-    NotEqual,
 }
 
 /// When a measurement counts as the generator's own failure; `[validity]` overrides.

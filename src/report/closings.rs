@@ -1,7 +1,7 @@
 //! What it looks like when a peer closes connections: MQTT 3.1.1 does not say why, so that each finding here names its signs and what
 //! to do, and none is a class of error. A part of `findings`; pure over what was measured.
 
-use super::findings::{class, finding};
+use super::findings::finding;
 use crate::measure::{FleetCounts, Measurement, Outcome, Totals};
 use crate::result::model::{Finding, Severity};
 use crate::units::{human_count, human_us, plural};
@@ -17,7 +17,7 @@ const TIMES_USUAL: u64 = 4;
 /// All that closed connections look like.
 pub(super) fn closings(measurement: &Measurement, devices: u64, messages: &Totals) -> Vec<Finding> {
     let (mut counts, mut online) = (FleetCounts::default(), 0);
-    for fleet in measurement.fleets() {
+    for fleet in &measurement.fleets {
         counts.add(&fleet.counts);
         online += fleet.connected_peak;
     }
@@ -43,7 +43,7 @@ fn throttled(counts: &FleetCounts, online: u64, messages: &Totals) -> Option<Fin
 }
 
 fn under_way(measurement: &Measurement, messages: &Totals) -> Option<Finding> {
-    let (closed, lost) = (class(measurement, "closed_by_peer"), messages.outcome(Outcome::Lost));
+    let (closed, lost) = (measurement.errors_of("closed_by_peer"), messages.outcome(Outcome::Lost));
     (closed > 0 && lost > 0).then(|| {
         let text = "the peer closed connections with messages under way: a restart or a failover of the hub, one of its limits, or \
                     another client with the same id. Its own log may say which";
@@ -54,10 +54,10 @@ fn under_way(measurement: &Measurement, messages: &Totals) -> Option<Finding> {
 
 /// Azure, "Monitor, diagnose, and troubleshoot Azure IoT Hub device connectivity": a connection outlives its token by minutes.
 fn expired(measurement: &Measurement) -> Option<Finding> {
-    let error = measurement.errors().iter().find(|error| error.class == "closed_after_expiry")?;
+    let error = measurement.errors.iter().find(|error| error.class == "closed_after_expiry")?;
     let text = "connections ended in the ten minutes after their token had expired, as an IoT hub ends them. The devices had not \
                 renewed it: look at renew, ttl and clock_skew in their auth";
-    let (count, first) = (plural(error.count, "connection", "connections"), human_us(error.first_ns / 1_000));
+    let (count, first) = (plural(error.count, "connection", "connections"), human_us(error.first_us));
     Some(finding(Severity::Warning, text, format!("{count}, the first {first} into the run")))
 }
 
@@ -77,24 +77,23 @@ fn shared_id(counts: &FleetCounts, devices: u64) -> Option<Finding> {
 mod tests {
     use super::super::findings::findings;
     use super::*;
-    use crate::measure::{Culprit, Key, Layout, Operation, Recorder, Times};
-    use std::time::Duration;
+    use crate::measure::{Culprit, Key, Operation, Recorder, Times};
 
     const KEY: Key = Key { operation: Operation::Telemetry, fleet: 0, phase: 0 };
     const MS: u64 = 1_000_000;
 
     /// Of 100 devices so many online, acks that take 20 ms, and what else is recorded.
     fn of(online: i64, record: impl FnOnce(&mut Recorder)) -> Vec<Finding> {
-        let layout = Layout::new(1, 1, Duration::from_secs(60), Duration::from_millis(100));
-        let (mut recorder, mut measurement) = (Recorder::new(layout), Measurement::new(layout));
-        for _ in 0..100 {
-            recorder.due(KEY, 0);
-            recorder.ok(KEY, &Times { due: 0, picked: 0, sent: 0, acked: 20 * MS });
-        }
-        recorder.online(0, online);
-        record(&mut recorder);
-        measurement.add(&recorder.swap(), 0);
-        findings(&measurement, 100)
+        let mut measurement = crate::report::testing::measured(1, 1, |recorder| {
+            for _ in 0..100 {
+                recorder.due(KEY, 0);
+                recorder.ok(KEY, &Times { due: 0, picked: 0, sent: 0, acked: 20 * MS });
+            }
+            recorder.online(0, online);
+            record(recorder);
+        });
+        measurement.fleets[0].devices = 100;
+        findings(&measurement)
     }
 
     fn closed(recorder: &mut Recorder, times: u64, waited_us: u64) {

@@ -1,21 +1,22 @@
 //! What a reader should know besides the verdict: each finding in words, with the number it rests on. Called by
-//! [`verdict`](super::verdict). What the wire does not say is not guessed: a finding says what it looks like.
+//! [`judge`](super::judge). What the wire does not say is not guessed: a finding says what it looks like.
 
 use super::closings::closings;
-use crate::measure::{Culprit, FromHub, Measurement, Operation, Outcome, Totals};
-use crate::result::model::{Finding, Severity};
+use crate::measure::{Culprit, FromHub, Measurement, Operation, Outcome, Source, Totals};
+use crate::result::model::{Emulator, Finding, Severity};
 use crate::units::{human_count, human_us, plural};
 
 pub(super) fn finding(severity: Severity, text: impl Into<String>, evidence: impl Into<String>) -> Finding {
     Finding { severity, text: text.into(), evidence: evidence.into() }
 }
 
-/// Findings of the measurement of so many devices itself, warnings first.
-pub(super) fn findings(measurement: &Measurement, devices: u64) -> Vec<Finding> {
-    let messages = measurement.sum(|key| key.operation.is_message());
+/// Findings of the measurement itself, warnings first.
+pub(super) fn findings(measurement: &Measurement) -> Vec<Finding> {
+    let messages = measurement.sum(|part| part.operation.is_message());
     let mut findings = clipped(measurement);
+    findings.extend(stalled(measurement));
     findings.extend(our_errors(measurement));
-    findings.extend(closings(measurement, devices, &messages));
+    findings.extend(closings(measurement, measurement.devices(), &messages));
     findings.extend(refused(measurement));
     findings.extend(untrusted(measurement));
     findings.extend(absent(measurement));
@@ -36,9 +37,8 @@ pub(super) fn findings(measurement: &Measurement, devices: u64) -> Vec<Finding> 
 
 /// Nothing is clipped silently.
 fn clipped(measurement: &Measurement) -> Vec<Finding> {
-    let top = human_us(measurement.layout().highest_us);
-    let by_operation =
-        measurement.keys().filter_map(|key| Some((key.operation, measurement.totals(key)?.clipped)));
+    let top = human_us(measurement.highest_us);
+    let by_operation = measurement.operations.iter().map(|part| (part.operation, part.totals.clipped));
     let mut sums: Vec<(&str, u64)> = Vec::new();
     for (operation, clipped) in by_operation.filter(|(_, clipped)| *clipped > 0) {
         match sums.iter_mut().find(|(name, _)| *name == operation.name()) {
@@ -54,8 +54,57 @@ fn clipped(measurement: &Measurement) -> Vec<Finding> {
     findings.collect()
 }
 
+/// A load generator that stalls for this long in one go is told, whether or not that decided anything.
+const STALL_US: u64 = 50_000;
+
+/// When parts of this machine did not run although they had something to do.
+fn stalled(measurement: &Measurement) -> Vec<Finding> {
+    let parts: [(&str, fn(Source) -> bool); 2] = [
+        ("the load generator", |source| !matches!(source, Source::Emulator(_))),
+        ("the built-in hub", |source| matches!(source, Source::Emulator(_))),
+    ];
+    let findings = parts.into_iter().filter_map(|(name, is_of)| {
+        let stalls = || {
+            let health = measurement.health.iter().filter(move |health| is_of(health.source));
+            health.flat_map(|health| health.stalls.entries())
+        };
+        let longest = stalls().max_by_key(|stretch| stretch.stalled_us).filter(|s| s.stalled_us >= STALL_US)?;
+        let total_us: u64 = stalls().map(|stretch| stretch.stalled_us).sum();
+        let text = format!(
+            "{name} did not run for a while although it had something to do: it was stopped, or other programs took this machine's \
+             processors. Its own delay is no part of the hub's lower bounds"
+        );
+        let evidence = format!(
+            "longest {} at {}, {} in all",
+            human_us(longest.stalled_us),
+            super::format::instant(longest.from_us),
+            human_us(total_us)
+        );
+        Some(finding(Severity::Warning, text, evidence))
+    });
+    findings.collect()
+}
+
+/// Passwords over plain TCP can be read by anybody on the way.
+pub(super) fn clear_password(is_sent: bool) -> Option<Finding> {
+    is_sent.then(|| {
+        let text = "passwords were sent in clear: the target is spoken to without TLS. Remove tls = false from [target]";
+        finding(Severity::Warning, text, "password over plain TCP")
+    })
+}
+
+/// Two processes counted the same messages: when they disagree, a reader has to know. The hub may hold messages whose ack never
+/// arrived, but never fewer than were acked.
+pub(super) fn counts_disagree(hub: &Emulator, measurement: &Measurement) -> Option<Finding> {
+    let acked = measurement.of(Operation::Telemetry).outcome(Outcome::Ok);
+    (hub.telemetry < acked).then(|| {
+        let text = "the built-in hub counted fewer messages than it acknowledged";
+        finding(Severity::Warning, text, format!("{} at the hub, {acked} acked", hub.telemetry))
+    })
+}
+
 fn our_errors(measurement: &Measurement) -> Vec<Finding> {
-    let ours = measurement.errors().iter().filter(|error| error.culprit == Culprit::Us);
+    let ours = measurement.errors.iter().filter(|error| error.culprit == Culprit::Us);
     let findings = ours.map(|error| {
         let text = format!("errors of class {} are this machine's own, not the hub's", error.class);
         finding(
@@ -67,13 +116,9 @@ fn our_errors(measurement: &Measurement) -> Vec<Finding> {
     findings.collect()
 }
 
-pub(super) fn class(measurement: &Measurement, class: &str) -> u64 {
-    measurement.errors().iter().filter(|error| error.class == class).map(|error| error.count).sum()
-}
-
 /// An IoT hub refuses with code 5 whatever the reason.
 fn refused(measurement: &Measurement) -> Option<Finding> {
-    let refused = class(measurement, "connack_5");
+    let refused = measurement.errors_of("connack_5");
     (refused > 0).then(|| {
         let text = "connections were refused with code 5. An IoT hub says so for every refusal: a wrong key, an \
                     expired token, an unknown or a disabled device";
@@ -82,7 +127,7 @@ fn refused(measurement: &Measurement) -> Option<Finding> {
 }
 
 fn untrusted(measurement: &Measurement) -> Option<Finding> {
-    let untrusted = class(measurement, "tls_certificate");
+    let untrusted = measurement.errors_of("tls_certificate");
     (untrusted > 0).then(|| {
         let text = "the server's certificate was not accepted: name the root that signed it with --ca FILE, or ca in [target], \
                     and see that host is a name in the certificate and that it has not expired";
@@ -92,7 +137,7 @@ fn untrusted(measurement: &Measurement) -> Option<Finding> {
 
 /// Each coming that the plan wanted, and each coming back, is one.
 fn absent(measurement: &Measurement) -> Option<Finding> {
-    let online = measurement.sum(|key| key.operation == Operation::Online);
+    let online = measurement.of(Operation::Online);
     let missing = online.due - online.outcome(Outcome::Ok);
     (missing > 0).then(|| {
         let text = "devices were to be online and never were, or did not come back before their time was over. What they were to send \
@@ -103,7 +148,7 @@ fn absent(measurement: &Measurement) -> Option<Finding> {
 }
 
 fn gave_up(measurement: &Measurement) -> Option<Finding> {
-    let gave_up: u64 = measurement.fleets().map(|fleet| fleet.counts.gave_up).sum();
+    let gave_up = measurement.count(|counts| counts.gave_up);
     (gave_up > 0).then(|| {
         let text = "devices were refused or lost and tried no more, as their reconnect or sdk has it: they stayed offline";
         finding(Severity::Note, text, plural(gave_up, "time", "times"))
@@ -121,7 +166,7 @@ fn expired(messages: &Totals) -> Option<Finding> {
 }
 
 fn late_acks(measurement: &Measurement) -> Option<Finding> {
-    let late: u64 = measurement.fleets().map(|fleet| fleet.counts.late_acks).sum();
+    let late = measurement.count(|counts| counts.late_acks);
     (late > 0).then(|| {
         let text = "acks came after their timeout: the hub took what they answer, and it counts as timed out";
         finding(Severity::Note, text, plural(late, "late ack", "late acks"))
@@ -130,7 +175,7 @@ fn late_acks(measurement: &Measurement) -> Option<Finding> {
 
 /// A count of what hubs sent, over all fleets.
 fn from_hub(measurement: &Measurement, count: fn(&FromHub) -> u64) -> u64 {
-    measurement.fleets().map(|fleet| count(&fleet.counts.from_hub)).fold(0, u64::saturating_add)
+    measurement.count(|counts| count(&counts.from_hub))
 }
 
 /// Azure, "IoT Hub quotas and throttling": reads and updates of twins have limits of their own.
@@ -167,7 +212,7 @@ fn commands(measurement: &Measurement) -> Option<Finding> {
         [|hub| hub.c2d_skipped, |hub| hub.c2d_reordered, |hub| hub.c2d_duplicates];
     let [skipped, later, twice] = [skipped, later, twice].map(|count| from_hub(measurement, count));
     // Each message takes a number before the hub is asked: one that the hub did not confirm may be a gap of our own.
-    let sends = measurement.sum(|key| key.operation == Operation::ServiceC2d);
+    let sends = measurement.of(Operation::ServiceC2d);
     let unconfirmed = sends.due.saturating_sub(sends.outcome(Outcome::Ok));
     let missing = skipped.saturating_sub(later).saturating_sub(unconfirmed);
     (missing > 0 || twice > 0).then(|| {
@@ -197,7 +242,7 @@ fn unreadable(measurement: &Measurement) -> Option<Finding> {
 
 fn unfinished(measurement: &Measurement, messages: &Totals) -> Option<Finding> {
     let oldest = messages.unfinished_age.max()?;
-    let outcome = |operation, outcome| measurement.sum(|key| key.operation == operation).outcome(outcome);
+    let outcome = |operation, outcome| measurement.of(operation).outcome(outcome);
     let text = if outcome(Operation::Connect, Outcome::Ok) == 0 {
         "messages were still open when the run ended: no device was ever connected to send them"
     } else if outcome(Operation::Online, Outcome::Unfinished) > 0 {
@@ -211,7 +256,7 @@ fn unfinished(measurement: &Measurement, messages: &Totals) -> Option<Finding> {
 }
 
 fn undelivered(measurement: &Measurement) -> Option<Finding> {
-    let deliveries = measurement.sum(|key| key.operation == Operation::Deliver);
+    let deliveries = measurement.of(Operation::Deliver);
     let lost = deliveries.outcome(Outcome::Lost);
     (lost > 0).then(|| {
         let text =
@@ -232,20 +277,17 @@ fn no_ack(messages: &Totals) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measure::{Key, Layout, Recorder, Times};
-    use std::time::Duration;
+    use crate::measure::{Key, Recorder, Times};
 
     const KEY: Key = Key { operation: Operation::Telemetry, fleet: 0, phase: 0 };
     const S: u64 = 1_000_000_000;
 
     fn of(record: impl FnOnce(&mut Recorder)) -> Vec<Finding> {
-        let layout = Layout::new(1, 1, Duration::from_secs(60), Duration::from_millis(100));
-        let (mut recorder, mut measurement) = (Recorder::new(layout), Measurement::new(layout));
-        recorder.due(KEY, 0);
-        recorder.ok(KEY, &Times::default());
-        record(&mut recorder);
-        measurement.add(&recorder.swap(), 0);
-        findings(&measurement, 1)
+        findings(&crate::report::testing::measured(1, 1, |recorder| {
+            recorder.due(KEY, 0);
+            recorder.ok(KEY, &Times::default());
+            record(recorder);
+        }))
     }
 
     #[test]

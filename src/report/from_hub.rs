@@ -2,13 +2,13 @@
 //! there was some. Called by the faces.
 
 use super::format::{plain, plural};
-use crate::result::model::{Fleet, FromHub, RunResult};
+use crate::measure::{Fleet, FromHub};
+use crate::result::model::RunResult;
 use crate::units::human_count;
 
 /// A count of all fleets.
 fn sum(result: &RunResult, count: fn(&FromHub) -> u64) -> u64 {
-    let counts = result.fleets.iter().filter_map(|fleet| fleet.from_hub.as_ref()).map(count);
-    counts.fold(0, u64::saturating_add)
+    result.measurement.count(|counts| count(&counts.from_hub))
 }
 
 /// One line for each kind of thing that came: its name, and what of it.
@@ -71,10 +71,10 @@ pub(super) fn table(result: &RunResult) -> Table {
     ];
     let columns = COLUMNS.iter().filter(|(_, count)| sum(result, *count) > 0);
     let row = |fleet: &Fleet| {
-        let hub = fleet.from_hub.unwrap_or_default();
+        let hub = fleet.counts.from_hub;
         let counts = columns.clone().map(|(_, count)| human_count(count(&hub)));
         std::iter::once(plain(&fleet.name)).chain(counts).collect()
     };
-    let rows = result.fleets.iter().filter(|fleet| fleet.from_hub.is_some()).map(row).collect();
+    let rows = result.measurement.fleets.iter().filter(|fleet| !fleet.counts.from_hub.is_empty()).map(row).collect();
     Table { columns: columns.map(|(name, _)| *name).collect(), rows }
 }

@@ -8,12 +8,11 @@ use super::charts::spectrum::{self, Spectrum};
 use super::charts::theme;
 use super::charts::timeline::{self, Panel};
 use super::format::{self, NONE, plain, plain_lines};
-use super::summary::{Figures, Part, Summary, during, length, per_second};
-use super::text::{blame, cpu_average, metric, target};
-use super::verdict::exit;
-use super::{ReportError, from_hub, margin};
-use crate::measure::Operation;
-use crate::result::model::{Histogram, Phase, RunResult, Severity, Status};
+use super::summary::{Part, Summary, during, length, not_ok, per_second};
+use super::text::{cpu_average, culprit, metric, target};
+use super::{ReportError, exit, from_hub, margin};
+use crate::measure::{Latency, Operation, Phase, Totals};
+use crate::result::model::{RunResult, Severity, Status, ThresholdStatus};
 use crate::units::{human_bytes, human_count};
 use askama::Template;
 
@@ -22,11 +21,12 @@ use askama::Template;
 /// # Errors
 /// A histogram of the result that does not decode.
 pub fn html(result: &RunResult) -> Result<String, ReportError> {
-    let summary = Summary::of(result)?;
+    let summary = Summary::of(result);
     let main = summary.main_operation();
-    let main_name = main.map_or_else(|| Operation::Telemetry.name().to_owned(), |main| main.name.clone());
+    let main_operation = main.map_or(Operation::Telemetry, |main| main.operation);
+    let main_name = main_operation.name();
     let spectrum = match main {
-        Some(main) => spectrum::draw(&plain(&main.name), main.scope(), main.headline().0)?,
+        Some(main) => spectrum::draw(main.operation, main.scope(), main.headline().0)?,
         None => None,
     };
     let page = Page {
@@ -37,15 +37,15 @@ pub fn html(result: &RunResult) -> Result<String, ReportError> {
         thresholds: thresholds(result),
         facts: facts(result),
         scenario: plain_lines(&result.run.scenario.text),
-        panels: timeline::panels(result, &main_name)?,
-        phases: result.phases.iter().map(|phase| phase_row(result, &summary, phase)).collect(),
+        panels: timeline::panels(result, main_operation)?,
+        phases: result.measurement.phases.iter().map(|phase| phase_row(result, &summary, phase)).collect(),
         spectrum,
-        main_name: plain(&main_name),
+        main_name: main_name.to_owned(),
         operations: summary.operations.iter().map(OperationView::of).collect(),
         fleets: fleets(result),
         from_hub: from_hub::table(result),
         streams: streams(result),
-        foreign: human_count(result.fleets.iter().map(|fleet| fleet.foreign).sum()),
+        foreign: human_count(result.measurement.count(|counts| counts.foreign)),
         errors: errors(result),
         findings: findings(result),
         health: health(result),
@@ -94,7 +94,7 @@ struct VerdictView {
 
 impl VerdictView {
     fn of(result: &RunResult) -> VerdictView {
-        let lag = result.generator.lag.p99_us;
+        let lag = result.generator.lag.quantile(0.99);
         let kept_up = lag.map_or_else(
             || "Every threshold held.".to_owned(),
             |lag| format!("The load generator kept up: 99% of messages were picked within {} of when they were due.", format::us(Some(lag))),
@@ -142,16 +142,16 @@ fn headlines(result: &RunResult, summary: &Summary) -> Vec<Headline> {
     let suspect = if result.verdict.status == Status::Invalid { "; not the hub’s" } else { "" };
     let scope = if summary.warmup_only { "in warm-up" } else { "outside warm-up" };
     let messages = &summary.messages;
-    let empty = Figures::default();
+    let empty = Totals::default();
     let main = summary.main_operation().map_or((&empty, scope), |main| (main.headline().0, main.scope()));
     let connect = summary.operation(Operation::Connect).map_or(&empty, |connect| &connect.all);
-    let latency = |label: String, figures: &Figures, scope: &str| {
-        let at = |quantile| figures.response.quantile_us(quantile);
+    let latency = |label: String, totals: &Totals, scope: &str| {
+        let at = |quantile| totals.response.quantile(quantile);
         let (value, unit) = split_unit(&format::us(at(0.99)));
         let note = format!("median {}, {scope}{suspect}", micro(&format::us(at(0.5))));
         Headline { label, value, unit, note }
     };
-    let name = summary.main_operation().map_or("message", |main| main.name.as_str());
+    let name = summary.main_operation().map_or("message", |main| main.name());
     vec![
         Headline {
             label: "Devices online, peak".to_owned(),
@@ -208,10 +208,11 @@ fn thresholds(result: &RunResult) -> Vec<ThresholdView> {
         .thresholds
         .iter()
         .map(|threshold| {
-            let (class, mark, word) = match (threshold.passed, margin::is_undecided(threshold)) {
-                (true, _) => ("held", "✓", "held"),
-                (false, true) => ("crossed", "?", "undecided"),
-                (false, false) => ("crossed", "✗", "crossed"),
+            let (class, mark, word) = match margin::status(threshold) {
+                ThresholdStatus::Passed => ("passed", "✓", "passed"),
+                ThresholdStatus::Undecided => ("undecided", "?", "undecided"),
+                ThresholdStatus::InsufficientSamples => ("failed", "?", "not enough data"),
+                ThresholdStatus::Failed => ("failed", "✗", "failed"),
             };
             ThresholdView {
                 class,
@@ -273,20 +274,20 @@ fn phase_row(result: &RunResult, summary: &Summary, phase: &Phase) -> PhaseRow {
     let length_us = phase.end_us.saturating_sub(phase.start_us);
     let main =
         summary.main_operation().and_then(|main| main.phases.iter().find(|part| part.name == phase.name));
-    let inside = result.series.rows.iter().filter(|row| (phase.start_us..phase.end_us).contains(&row.t_us));
+    let inside = result.measurement.series.rows.iter().filter(|row| (phase.start_us..phase.end_us).contains(&row.t_us));
     let online = inside.clone().map(|row| row.online).max();
     let cpu = inside.clone().map(|row| row.cpu_percent).fold(0.0, f64::max);
     let seconds = length(phase);
-    let figures = main.map(|part| &part.figures);
-    let due = figures.map(|figures| per_second(figures.due, seconds));
+    let totals = main.map(|part| &part.totals);
+    let due = totals.map(|totals| per_second(totals.due, seconds));
     // By when they were acked: an overloaded hub shows here.
     let acked = summary.main_operation().map(|main| {
-        let acks = during(result, phase, |row| row.response.get(&main.name).map_or(0, |acked| acked.count));
+        let acks = during(&result.measurement, phase, |row| row.interval.response.of(main.operation).count());
         if seconds > 0.0 { acks / seconds } else { 0.0 }
     });
     let per_s = |rate: Option<f64>| rate.map_or_else(|| NONE.to_owned(), format::rate);
     let at =
-        |quantile| micro(&format::us(figures.and_then(|figures| figures.response.quantile_us(quantile))));
+        |quantile| micro(&format::us(totals.and_then(|totals| totals.response.quantile(quantile))));
     PhaseRow {
         name: plain(&phase.name),
         warmup: phase.warmup,
@@ -297,7 +298,7 @@ fn phase_row(result: &RunResult, summary: &Summary, phase: &Phase) -> PhaseRow {
             span_percent(phase.planned_load),
             per_s(due),
             per_s(acked),
-            figures.map_or_else(|| NONE.to_owned(), |figures| human_count(figures.due - figures.ok())),
+            totals.map_or_else(|| NONE.to_owned(), |totals| human_count(totals.due - totals.ok())),
             format!("{} / {}", at(0.5), at(0.99)),
             format!("{cpu:.0}%"),
         ],
@@ -336,22 +337,21 @@ impl OperationView {
         if operation.fleets.len() > 1 {
             let fleets = operation.fleets.iter();
             rows.extend(fleets.map(|part| {
-                operation_row(&format!("fleet {}", part.name), "without warm-up", false, &part.figures)
+                operation_row(&format!("fleet {}", part.name), "without warm-up", false, &part.totals)
             }));
         }
         let (no_ack, closed_loop) = (operation.all.no_ack, operation.all.closed_loop);
-        OperationView { name: plain(&operation.name), no_ack, closed_loop, rows }
+        OperationView { name: operation.name().to_owned(), no_ack, closed_loop, rows }
     }
 }
 
 fn part_row(part: &Part) -> OperationRow {
-    operation_row(&part.name, if part.warmup { "warm-up" } else { "" }, false, &part.figures)
+    operation_row(&part.name, if part.warmup { "warm-up" } else { "" }, false, &part.totals)
 }
 
-fn operation_row(label: &str, note: &'static str, total: bool, figures: &Figures) -> OperationRow {
-    let response = |quantile| micro(&format::us(figures.response.quantile_us(quantile)));
-    let not_ok = figures
-        .not_ok()
+fn operation_row(label: &str, note: &'static str, total: bool, totals: &Totals) -> OperationRow {
+    let response = |quantile| micro(&format::us(totals.response.quantile(quantile)));
+    let not_ok = not_ok(totals)
         .iter()
         .map(|(name, count)| format!("{} {name}", human_count(*count)))
         .collect::<Vec<_>>();
@@ -360,44 +360,44 @@ fn operation_row(label: &str, note: &'static str, total: bool, figures: &Figures
         note,
         total,
         cells: [
-            human_count(figures.ok()),
-            human_count(figures.due),
-            format::share(figures.ok(), figures.due),
+            human_count(totals.ok()),
+            human_count(totals.due),
+            format::share(totals.ok(), totals.due),
             response(0.5),
             response(0.95),
             response(0.99),
             response(0.999),
-            micro(&format::us(figures.response.max_us())),
-            micro(&format::us(figures.service.quantile_us(0.99))),
+            micro(&format::us(totals.response.max())),
+            micro(&format::us(totals.service.quantile(0.99))),
         ],
         not_ok: plain(&not_ok.join(", ")),
     }
 }
 
 fn fleets(result: &RunResult) -> Vec<[String; 8]> {
-    let row = |fleet: &crate::result::model::Fleet| {
+    let row = |fleet: &crate::measure::Fleet| {
         [
             plain(&fleet.name),
             human_count(fleet.devices),
             human_count(fleet.connected_peak),
-            human_count(fleet.reconnects),
-            human_count(fleet.renewals),
-            human_count(fleet.late_acks),
-            human_bytes(fleet.bytes_sent),
-            human_bytes(fleet.bytes_received),
+            human_count(fleet.counts.reconnects),
+            human_count(fleet.counts.renewals),
+            human_count(fleet.counts.late_acks),
+            human_bytes(fleet.counts.bytes_sent),
+            human_bytes(fleet.counts.bytes_received),
         ]
     };
-    result.fleets.iter().map(row).collect()
+    result.measurement.fleets.iter().map(row).collect()
 }
 
 /// What became of each tracked stream.
 fn streams(result: &RunResult) -> Vec<[String; 6]> {
-    let row = |stream: &crate::result::model::Stream| {
+    let row = |stream: &crate::measure::Stream| {
         let [ok, lost, duplicates, reordered] =
             [stream.ok, stream.lost, stream.duplicates, stream.reordered].map(human_count);
         [plain(&stream.fleet), plain(&stream.topic), ok, lost, duplicates, reordered]
     };
-    result.streams.iter().map(row).collect()
+    result.measurement.streams.iter().map(row).collect()
 }
 
 struct ErrorView {
@@ -410,15 +410,15 @@ struct ErrorView {
 }
 
 fn errors(result: &RunResult) -> Vec<ErrorView> {
-    let view = |error: &crate::result::model::ErrorCount| ErrorView {
+    let view = |error: &crate::measure::ErrorTotals| ErrorView {
         class: plain(&error.class),
-        culprit: blame(&error.culprit),
+        culprit: culprit(error.culprit).to_owned(),
         count: human_count(error.count),
         first: format::instant(error.first_us),
         last: format::instant(error.last_us),
         example: plain(&error.example),
     };
-    result.errors.iter().map(view).collect()
+    result.measurement.errors.iter().map(view).collect()
 }
 
 struct FindingView {
@@ -438,7 +438,7 @@ fn findings(result: &RunResult) -> Vec<FindingView> {
 
 fn health(result: &RunResult) -> Vec<(&'static str, String)> {
     let generator = &result.generator;
-    let messages = generator.lag.count;
+    let messages = generator.lag.count();
     vec![
         ("Workers", human_count(generator.workers.into())),
         ("CPU, mean", format!("{} of one core", cpu_average(result))),
@@ -454,12 +454,12 @@ fn health(result: &RunResult) -> Vec<(&'static str, String)> {
     ]
 }
 
-fn quantiles(histogram: &Histogram) -> String {
-    if histogram.count == 0 {
+fn quantiles(latency: &Latency) -> String {
+    if latency.is_empty() {
         return "no samples".to_owned();
     }
     let [p99, p999, max] =
-        [histogram.p99_us, histogram.p999_us, histogram.max_us].map(|us| micro(&format::us(us)));
+        [latency.quantile(0.99), latency.quantile(0.999), latency.max()].map(|us| micro(&format::us(us)));
     format!("p99 {p99}, p99.9 {p999}, worst {max}")
 }
 

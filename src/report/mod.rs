@@ -2,34 +2,35 @@
 //! Called by `app`. The faces are made from the result file alone and know nothing of how it came about, so that
 //! a result of last year renders as well as the one of this minute.
 
-pub mod findings;
-pub mod verdict;
+pub mod exit;
 
+mod bounds;
+mod cause;
 mod charts;
 mod closings;
+mod findings;
 mod format;
 mod from_hub;
 mod html;
-mod latency;
+mod judge;
 mod margin;
+mod offered;
+mod reason;
 mod summary;
 mod text;
 mod threshold;
+mod unseen;
 
-use crate::result::DecodeError;
+#[cfg(test)]
+mod testing;
 
 pub use html::html;
+pub use judge::{Judge, Judged, judge, judge_again};
 pub use text::text;
 
 /// A result that cannot be rendered.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
-    /// A histogram of the result file does not decode.
-    #[error("result cannot be read: {0}")]
-    Histogram(#[from] DecodeError),
-    /// Two histograms of the result file do not add up.
-    #[error("histograms in the result do not add up: {0}")]
-    Sum(String),
     /// A chart cannot be drawn.
     #[error("chart cannot be drawn: {0}")]
     Chart(String),

@@ -1,61 +1,15 @@
 //! The figures that the faces share: operations merged over fleets and phases by adding histograms and
 //! counters, never by averaging percentiles. Called by the faces; it knows nothing of how they look.
 
-use super::ReportError;
-use super::latency::Latency;
-use crate::measure::{Operation, Outcome};
-use crate::result::model::{OperationResult, Phase, Row, RunResult};
-use std::collections::BTreeMap;
+use crate::measure::{Measurement, Operation, Outcome, Phase, Row, Totals};
+use crate::result::model::RunResult;
 
-/// Outcomes and latencies, added up.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Figures {
-    pub(super) due: u64,
-    pub(super) outcomes: BTreeMap<String, u64>,
-    pub(super) no_ack: bool,
-    pub(super) closed_loop: bool,
-    pub(super) response: Latency,
-    pub(super) service: Latency,
-}
-
-impl Figures {
-    fn add(&mut self, part: &OperationResult) -> Result<(), ReportError> {
-        self.due += part.due;
-        for (outcome, count) in &part.outcomes {
-            *self.outcomes.entry(outcome.clone()).or_default() += count;
-        }
-        self.no_ack |= part.no_ack;
-        self.closed_loop |= part.closed_loop;
-        self.response.add(&part.response)?;
-        self.service.add(&part.service)
-    }
-
-    fn add_figures(&mut self, other: &Figures) -> Result<(), ReportError> {
-        self.due += other.due;
-        for (outcome, count) in &other.outcomes {
-            *self.outcomes.entry(outcome.clone()).or_default() += count;
-        }
-        self.no_ack |= other.no_ack;
-        self.closed_loop |= other.closed_loop;
-        self.response.merge(&other.response)?;
-        self.service.merge(&other.service)
-    }
-
-    pub(super) fn ok(&self) -> u64 {
-        self.outcomes.get(Outcome::Ok.name()).copied().unwrap_or(0)
-    }
-
-    /// Every outcome but `ok`, the most frequent first.
-    pub(super) fn not_ok(&self) -> Vec<(&str, u64)> {
-        let mut list: Vec<(&str, u64)> = self
-            .outcomes
-            .iter()
-            .filter(|(name, count)| *name != Outcome::Ok.name() && **count > 0)
-            .map(|(name, count)| (name.as_str(), *count))
-            .collect();
-        list.sort_by_key(|(name, count)| (std::cmp::Reverse(*count), *name));
-        list
-    }
+/// Every outcome but `ok`, the most frequent first.
+pub(super) fn not_ok(totals: &Totals) -> Vec<(&'static str, u64)> {
+    let others = totals.outcomes.iter().filter(|(outcome, _)| *outcome != Outcome::Ok);
+    let mut list: Vec<_> = others.map(|(outcome, count)| (outcome.name(), count)).collect();
+    list.sort_by_key(|(name, count)| (std::cmp::Reverse(*count), *name));
+    list
 }
 
 /// A part of an operation: one phase of it, or one fleet outside warm-up.
@@ -63,32 +17,28 @@ impl Figures {
 pub(super) struct Part {
     pub(super) name: String,
     pub(super) warmup: bool,
-    pub(super) figures: Figures,
+    pub(super) totals: Totals,
 }
 
 /// One operation over the whole run.
 #[derive(Clone, Debug)]
 pub(super) struct OperationSummary {
-    pub(super) name: String,
+    pub(super) operation: Operation,
     /// In the order of the run; only those in which it was due.
     pub(super) phases: Vec<Part>,
     /// Outside warm-up, in the order of the scenario; only those for which it was due.
     pub(super) fleets: Vec<Part>,
     /// Outside warm-up: what thresholds without a phase read.
-    pub(super) total: Figures,
+    pub(super) total: Totals,
     /// In warm-up.
-    pub(super) warmup: Figures,
+    pub(super) warmup: Totals,
     /// Warm-up included.
-    pub(super) all: Figures,
+    pub(super) all: Totals,
 }
 
 impl OperationSummary {
-    pub(super) fn is_message(&self) -> bool {
-        Operation::from_name(&self.name).is_some_and(Operation::is_message)
-    }
-
-    fn is_request(&self) -> bool {
-        Operation::from_name(&self.name).is_some_and(Operation::is_request)
+    pub(super) fn name(&self) -> &'static str {
+        self.operation.name()
     }
 
     /// Where [`headline`](Self::headline) comes from, in words.
@@ -97,7 +47,7 @@ impl OperationSummary {
     }
 
     /// The total outside warm-up and, where the operation was due in warm-up only, that; with its label.
-    pub(super) fn headline(&self) -> (&Figures, &'static str) {
+    pub(super) fn headline(&self) -> (&Totals, &'static str) {
         match (self.total.due, self.warmup.due) {
             (0, _) => (&self.all, "warm-up"),
             (_, 0) => (&self.total, "total"),
@@ -113,7 +63,7 @@ pub(super) struct Summary {
     /// In the order in which reports list them.
     pub(super) operations: Vec<OperationSummary>,
     /// Messages outside warm-up, or all of them where there is nothing but warm-up.
-    pub(super) messages: Figures,
+    pub(super) messages: Totals,
     /// How long `messages` were due, in seconds.
     pub(super) seconds: f64,
     /// How many messages were acked in that time, whenever they were due.
@@ -121,7 +71,7 @@ pub(super) struct Summary {
     /// True when `messages` are all of the run for want of anything outside warm-up.
     pub(super) warmup_only: bool,
     /// The name of what the scenario sets a limit to the latency of first, if the run can be about that.
-    asked: Option<String>,
+    asked: Option<Operation>,
     /// Devices of all fleets.
     pub(super) devices: u64,
     /// The most that were online at once: from the series, which adds the fleets at one instant.
@@ -130,45 +80,42 @@ pub(super) struct Summary {
 
 impl Summary {
     /// Adds everything up.
-    ///
-    /// # Errors
-    /// A histogram that does not decode.
-    pub(super) fn of(result: &RunResult) -> Result<Summary, ReportError> {
-        let operations = operations(result)?;
-        let mut messages = Figures::default();
-        let mut all = Figures::default();
-        for operation in operations.iter().filter(|operation| operation.is_message()) {
-            messages.add_figures(&operation.total)?;
-            all.add_figures(&operation.all)?;
+    pub(super) fn of(result: &RunResult) -> Summary {
+        let measurement = &result.measurement;
+        let operations = operations(measurement);
+        let (mut messages, mut all) = (Totals::default(), Totals::default());
+        for operation in operations.iter().filter(|summary| summary.operation.is_message()) {
+            messages.add(&operation.total);
+            all.add(&operation.all);
         }
-        let counted = result.phases.iter().filter(|phase| !phase.warmup);
+        let counted = measurement.phases.iter().filter(|phase| !phase.warmup);
         let warmup_only = counted.clone().count() == 0 || (messages.due == 0 && all.due > 0);
         let counted: Vec<&Phase> =
-            if warmup_only { result.phases.iter().collect() } else { counted.collect() };
-        Ok(Summary {
+            if warmup_only { measurement.phases.iter().collect() } else { counted.collect() };
+        Summary {
             operations,
             messages: if warmup_only { all } else { messages },
             seconds: counted.iter().map(|phase| length(phase)).sum(),
-            acked: counted.iter().map(|phase| during(result, phase, |row| row.achieved)).sum(),
+            acked: counted.iter().map(|phase| during(measurement, phase, |row| row.interval.achieved)).sum(),
             warmup_only,
             asked: asked(result),
-            devices: result.fleets.iter().map(|fleet| fleet.devices).sum(),
-            online_peak: online_peak(result),
-        })
+            devices: measurement.devices(),
+            online_peak: online_peak(measurement),
+        }
     }
 
     /// The operation that the run is about: what the scenario asks for, or else most of its messages, those without an
     /// answer of their own first, or else its connects.
     pub(super) fn main_operation(&self) -> Option<&OperationSummary> {
-        let asked = || self.operations.iter().find(|operation| Some(&operation.name) == self.asked.as_ref());
-        let messages = self.operations.iter().filter(|operation| operation.is_message());
-        let most = || messages.max_by_key(|operation| (!operation.is_request(), operation.all.due));
+        let asked = || self.operations.iter().find(|summary| Some(summary.operation) == self.asked);
+        let messages = self.operations.iter().filter(|summary| summary.operation.is_message());
+        let most = || messages.max_by_key(|summary| (!summary.operation.is_request(), summary.all.due));
         asked().or_else(most).or_else(|| self.operation(Operation::Connect))
     }
 
     /// That operation, if it was ever due.
     pub(super) fn operation(&self, operation: Operation) -> Option<&OperationSummary> {
-        self.operations.iter().find(|summary| summary.name == operation.name())
+        self.operations.iter().find(|summary| summary.operation == operation)
     }
 
     /// Messages due per second.
@@ -183,23 +130,20 @@ impl Summary {
 }
 
 /// Only latencies are in `us`.
-fn asked(result: &RunResult) -> Option<String> {
-    let mut limits = result.thresholds.iter().filter(|threshold| threshold.unit == "us");
-    let asked = limits.find(|threshold| {
-        Operation::from_name(&threshold.metric).is_some_and(|operation| {
-            operation.is_message()
-                || matches!(operation, Operation::Deliver | Operation::Method | Operation::C2d)
-        })
-    });
-    asked.map(|threshold| threshold.metric.clone())
+fn asked(result: &RunResult) -> Option<Operation> {
+    let limits = result.thresholds.iter().filter(|threshold| threshold.unit == "us");
+    let mut metrics = limits.filter_map(|threshold| Operation::from_name(&threshold.metric));
+    metrics.find(|operation| {
+        operation.is_message() || matches!(operation, Operation::Deliver | Operation::Method | Operation::C2d)
+    })
 }
 
 /// The most devices that were online at once, as far as the result knows.
-pub(super) fn online_peak(result: &RunResult) -> u64 {
-    let seen = result.series.rows.iter().map(|row| row.online).max().unwrap_or(0);
-    let highest_fleet = result.fleets.iter().map(|fleet| fleet.connected_peak).max().unwrap_or(0);
+pub(super) fn online_peak(measurement: &Measurement) -> u64 {
+    let seen = measurement.series.rows.iter().map(|row| row.online).max().unwrap_or(0);
+    let highest_fleet = measurement.fleets.iter().map(|fleet| fleet.connected_peak).max().unwrap_or(0);
     // One fleet's own peak is exact; rows of the series see only their ends.
-    if result.fleets.len() == 1 { highest_fleet } else { seen.max(highest_fleet) }
+    if measurement.fleets.len() == 1 { highest_fleet } else { seen.max(highest_fleet) }
 }
 
 /// In seconds.
@@ -209,10 +153,10 @@ pub(super) fn length(phase: &Phase) -> f64 {
 
 /// What the series counts during a phase. Of an interval that reaches beyond it, its part; the last one ends with the load.
 #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
-pub(super) fn during(result: &RunResult, phase: &Phase, count: impl Fn(&Row) -> u64) -> f64 {
-    let load_end_us = result.phases.iter().map(|phase| phase.end_us).max().unwrap_or(0);
-    let parts = result.series.rows.iter().map(|row| {
-        let end_us = row.t_us.saturating_add(result.series.interval_us).min(load_end_us);
+pub(super) fn during(measurement: &Measurement, phase: &Phase, count: impl Fn(&Row) -> u64) -> f64 {
+    let load_end_us = measurement.phases.iter().map(|phase| phase.end_us).max().unwrap_or(0);
+    let parts = measurement.series.rows.iter().map(|row| {
+        let end_us = row.t_us.saturating_add(measurement.series.interval_us).min(load_end_us);
         let length_us = end_us.saturating_sub(row.t_us).max(1);
         let inside_us = end_us.min(phase.end_us).saturating_sub(row.t_us.max(phase.start_us));
         count(row) as f64 * inside_us as f64 / length_us as f64
@@ -226,51 +170,37 @@ pub(super) fn per_second(count: u64, seconds: f64) -> f64 {
     if seconds > 0.0 { count as f64 / seconds } else { 0.0 }
 }
 
-fn operations(result: &RunResult) -> Result<Vec<OperationSummary>, ReportError> {
-    let mut names: Vec<&str> = Vec::new();
-    for part in result.operations.iter().filter(|part| part.due > 0) {
-        if !names.contains(&part.operation.as_str()) {
-            names.push(&part.operation);
-        }
-    }
-    // Operations that this version does not know come last, in the file's order.
-    let rank =
-        |name: &str| Operation::ALL.iter().position(|known| known.name() == name).unwrap_or(usize::MAX);
-    names.sort_by_key(|name| rank(name));
-    names.into_iter().map(|name| operation(result, name)).collect()
+fn operations(measurement: &Measurement) -> Vec<OperationSummary> {
+    let due = |operation: &Operation| {
+        measurement.operations.iter().any(|part| part.operation == *operation && part.totals.due > 0)
+    };
+    let summary = |operation| summary(measurement, operation);
+    Operation::ALL.into_iter().filter(due).map(summary).collect()
 }
 
-fn operation(result: &RunResult, name: &str) -> Result<OperationSummary, ReportError> {
-    let mut summary = OperationSummary {
-        name: name.to_owned(),
-        phases: Vec::new(),
-        fleets: Vec::new(),
-        total: Figures::default(),
-        warmup: Figures::default(),
-        all: Figures::default(),
+fn summary(measurement: &Measurement, operation: Operation) -> OperationSummary {
+    let part = |name: &str, warmup, totals: Totals| {
+        (totals.due > 0).then(|| Part { name: name.to_owned(), warmup, totals })
     };
-    let parts = || result.operations.iter().filter(|part| part.operation == name && part.due > 0);
-    for phase in &result.phases {
-        let mut figures = Figures::default();
-        for part in parts().filter(|part| part.phase == phase.name) {
-            figures.add(part)?;
-        }
-        if figures.due > 0 {
-            summary.all.add_figures(&figures)?;
-            let scope = if phase.warmup { &mut summary.warmup } else { &mut summary.total };
-            scope.add_figures(&figures)?;
-            summary.phases.push(Part { name: phase.name.clone(), warmup: phase.warmup, figures });
-        }
+    let phases = measurement.phases.iter().filter_map(|phase| {
+        let totals = measurement.sum(|part| part.operation == operation && part.phase == phase.name);
+        part(&phase.name, phase.warmup, totals)
+    });
+    let fleets = measurement.fleets.iter().filter_map(|fleet| {
+        let totals = measurement.sum(|part| {
+            part.operation == operation && part.fleet == fleet.name && !measurement.is_warmup(&part.phase)
+        });
+        part(&fleet.name, false, totals)
+    });
+    let scope = |warmup: bool| {
+        measurement.sum(|part| part.operation == operation && measurement.is_warmup(&part.phase) == warmup)
+    };
+    OperationSummary {
+        operation,
+        phases: phases.collect(),
+        fleets: fleets.collect(),
+        total: scope(false),
+        warmup: scope(true),
+        all: measurement.of(operation),
     }
-    let warmup = |name: &str| result.phases.iter().any(|phase| phase.warmup && phase.name == name);
-    for fleet in &result.fleets {
-        let mut figures = Figures::default();
-        for part in parts().filter(|part| part.fleet == fleet.name && !warmup(&part.phase)) {
-            figures.add(part)?;
-        }
-        if figures.due > 0 {
-            summary.fleets.push(Part { name: fleet.name.clone(), warmup: false, figures });
-        }
-    }
-    Ok(summary)
 }

@@ -2,11 +2,10 @@
 //! adds the paths of the files. Lines stay within 100 columns, save for single words that are longer.
 
 use super::format::{self, NONE, plain};
-use super::summary::{Figures, OperationSummary, Summary};
-use super::verdict::exit;
-use super::{from_hub, margin};
-use crate::measure::Operation;
-use crate::result::model::{Fleet, RunResult, Severity, Status, Stream, ThresholdResult};
+use super::summary::{OperationSummary, Summary, not_ok};
+use super::{exit, from_hub, margin};
+use crate::measure::{Culprit, Operation, Stream, Totals};
+use crate::result::model::{RunResult, Severity, Status, ThresholdResult, ThresholdStatus};
 use crate::units::{human_bytes, human_count};
 use anstyle::{AnsiColor, Style};
 
@@ -23,18 +22,9 @@ pub fn text(result: &RunResult, colour: bool) -> String {
     let mut out = Out { text: String::new(), colour };
     verdict(&mut out, result);
     thresholds(&mut out, result);
-    match Summary::of(result) {
-        Ok(summary) => {
-            operations(&mut out, &summary);
-            run(&mut out, result, Some(&summary));
-        }
-        // The verdict was computed from the live histograms: it stands, whatever became of the file.
-        Err(error) => {
-            out.heading("Operations");
-            out.wrapped("  ", "  ", &format!("not shown: {error}"));
-            run(&mut out, result, None);
-        }
-    }
+    let summary = Summary::of(result);
+    operations(&mut out, &summary);
+    run(&mut out, result, &summary);
     streams(&mut out, result);
     errors(&mut out, result);
     findings(&mut out, result);
@@ -136,10 +126,11 @@ fn thresholds(out: &mut Out, result: &RunResult) {
         widths.filter(|width| *width <= most[i]).max().unwrap_or(0)
     });
     for (threshold, [metric, expression, observed, margin]) in result.thresholds.iter().zip(&rows) {
-        let mark = match (threshold.passed, margin::is_undecided(threshold)) {
-            (true, _) => out.styled(GOOD, "✓"),
-            (false, true) => out.styled(BAD, "?"),
-            (false, false) => out.styled(BAD, "✗"),
+        let mark = match margin::status(threshold) {
+            ThresholdStatus::Passed => out.styled(GOOD, "✓"),
+            ThresholdStatus::Undecided => out.styled(WARN, "?"),
+            ThresholdStatus::InsufficientSamples => out.styled(BAD, "?"),
+            ThresholdStatus::Failed => out.styled(BAD, "✗"),
         };
         let [first, second, third] = widths;
         let aligned = format!("{metric:first$}  {expression:second$}  {observed:third$}  {margin}");
@@ -176,20 +167,20 @@ fn operations(out: &mut Out, summary: &Summary) {
 }
 
 fn operation_rows(out: &mut Out, operation: &OperationSummary) {
-    let name = format::shorten(&plain(&operation.name), 15);
-    let (figures, label) = operation.headline();
-    let mut rows = vec![(label.to_owned(), figures)];
+    let name = operation.name();
+    let (totals, label) = operation.headline();
+    let mut rows = vec![(label.to_owned(), totals)];
     let counted = operation.phases.iter().filter(|part| !part.warmup);
-    if counted.clone().count() > 1 && operation.is_message() {
-        rows.extend(counted.map(|part| (format!("- {}", plain(&part.name)), &part.figures)));
+    if counted.clone().count() > 1 && operation.operation.is_message() {
+        rows.extend(counted.map(|part| (format!("- {}", plain(&part.name)), &part.totals)));
     }
     if operation.total.due > 0 && operation.warmup.due > 0 {
         rows.push(("warm-up".to_owned(), &operation.warmup));
     }
-    for (i, (label, figures)) in rows.iter().enumerate() {
-        let line = figures_row(if i == 0 { &name } else { "" }, label, figures);
+    for (i, (label, totals)) in rows.iter().enumerate() {
+        let line = figures_row(if i == 0 { name } else { "" }, label, totals);
         out.line(&line);
-        let outcomes = figures.not_ok();
+        let outcomes = not_ok(totals);
         // The phases add up to the total, which says how they ended; the warm-up is not in it.
         if (i == 0 || label == "warm-up") && !outcomes.is_empty() {
             let outcomes: Vec<String> = outcomes
@@ -199,26 +190,26 @@ fn operation_rows(out: &mut Out, operation: &OperationSummary) {
             out.wrapped("                 not ok: ", "                 ", &plain(&outcomes.join(", ")));
         }
     }
-    if figures.no_ack {
+    if totals.no_ack {
         out.line("                 no ack: QoS 0 counts as ok when flushed");
     }
-    if figures.closed_loop {
+    if totals.closed_loop {
         out.line("                 closed loop, not corrected: each message waited for the one before");
     }
 }
 
-fn figures_row(name: &str, label: &str, figures: &Figures) -> String {
-    let response = |quantile| format::us(figures.response.quantile_us(quantile));
+fn figures_row(name: &str, label: &str, totals: &Totals) -> String {
+    let response = |quantile| format::us(totals.response.quantile(quantile));
     let cells = [
-        format!("{} / {}", human_count(figures.ok()), human_count(figures.due)),
-        format::share(figures.ok(), figures.due),
+        format!("{} / {}", human_count(totals.ok()), human_count(totals.due)),
+        format::share(totals.ok(), totals.due),
         response(0.5),
         response(0.95),
         response(0.99),
         response(0.999),
-        format::us(figures.response.max_us()),
+        format::us(totals.response.max()),
     ];
-    row(name, label, &cells, &format::us(figures.service.quantile_us(0.99)))
+    row(name, label, &cells, &format::us(totals.service.quantile(0.99)))
 }
 
 /// One aligned row of the operations: exactly as wide as a line may be.
@@ -230,7 +221,7 @@ fn row(name: &str, label: &str, cells: &[String; 7], service: &str) -> String {
     format!("  {head:<23} {ok:>17} {rate:>8} {p50:>7} {p95:>7} {p99:>7} {p999:>7} {max:>7} {service:>7}")
 }
 
-fn run(out: &mut Out, result: &RunResult, summary: Option<&Summary>) {
+fn run(out: &mut Out, result: &RunResult, summary: &Summary) {
     out.heading("Run");
     let mut fact =
         |name: &str, value: String| out.wrapped(&format!("  {name:<10} "), "             ", &value);
@@ -242,29 +233,21 @@ fn run(out: &mut Out, result: &RunResult, summary: Option<&Summary>) {
     fact("scenario", format!("{}, seed {}{overrides}", plain(&run.scenario.file), run.seed));
     fact("target", target(result));
     fact("when", format!("{}, for {}", format::date(&run.started), format::span(run.duration_us)));
-    if let Some(summary) = summary {
-        fact(
-            "devices",
-            format!(
-                "{} online at peak, of {}",
-                human_count(summary.online_peak),
-                human_count(summary.devices)
-            ),
-        );
-        if summary.messages.due > 0 {
-            fact("messages", load(summary));
-        }
-        let sum = |count: fn(&Fleet) -> u64| result.fleets.iter().map(count).sum();
-        fact(
-            "sessions",
-            format!(
-                "{}, {}, {}",
-                format::plural(sum(|fleet| fleet.reconnects), "reconnect", "reconnects"),
-                format::plural(sum(|fleet| fleet.renewals), "token renewed", "tokens renewed"),
-                format::plural(sum(|fleet| fleet.late_acks), "late ack", "late acks"),
-            ),
-        );
+    let devices = [summary.online_peak, summary.devices].map(human_count);
+    fact("devices", format!("{} online at peak, of {}", devices[0], devices[1]));
+    if summary.messages.due > 0 {
+        fact("messages", load(summary));
     }
+    let measurement = &result.measurement;
+    fact(
+        "sessions",
+        format!(
+            "{}, {}, {}",
+            format::plural(measurement.count(|counts| counts.reconnects), "reconnect", "reconnects"),
+            format::plural(measurement.count(|counts| counts.renewals), "token renewed", "tokens renewed"),
+            format::plural(measurement.count(|counts| counts.late_acks), "late ack", "late acks"),
+        ),
+    );
     for (name, value) in from_hub::facts(result) {
         fact(name, value);
     }
@@ -302,14 +285,14 @@ fn human_duration_s(seconds: f64) -> String {
 
 /// What arrived otherwise than once and in order; `None` for a run that tracks nothing and received nothing foreign.
 pub(super) fn deliveries(result: &RunResult) -> Option<String> {
-    let tracked = result.operations.iter().any(|part| part.operation == Operation::Deliver.name());
-    let sum = |count: fn(&Fleet) -> u64| result.fleets.iter().map(count).sum::<u64>();
-    let foreign = sum(|fleet| fleet.foreign);
+    let measurement = &result.measurement;
+    let tracked = measurement.operations.iter().any(|part| part.operation == Operation::Deliver);
+    let foreign = measurement.count(|counts| counts.foreign);
     (tracked || foreign > 0).then(|| {
         format!(
             "{}, {} out of order, {} foreign",
-            format::plural(sum(|fleet| fleet.duplicates), "duplicate", "duplicates"),
-            human_count(sum(|fleet| fleet.reordered)),
+            format::plural(measurement.count(|counts| counts.duplicates), "duplicate", "duplicates"),
+            human_count(measurement.count(|counts| counts.reordered)),
             human_count(foreign)
         )
     })
@@ -335,8 +318,8 @@ pub(super) fn target(result: &RunResult) -> String {
 fn generator(result: &RunResult) -> String {
     let generator = &result.generator;
     let lag = match &generator.lag {
-        lag if lag.count == 0 => "nothing picked up".to_owned(),
-        lag => format!("lag p99 {}, worst {}", format::us(lag.p99_us), format::us(lag.max_us)),
+        lag if lag.is_empty() => "nothing picked up".to_owned(),
+        lag => format!("lag p99 {}, worst {}", format::us(lag.quantile(0.99)), format::us(lag.max())),
     };
     format!(
         "{}; CPU {} on average, {:.0}% at peak (of one core); {}; {lag}",
@@ -357,16 +340,16 @@ pub(super) fn cpu_average(result: &RunResult) -> String {
 }
 
 fn errors(out: &mut Out, result: &RunResult) {
-    if result.errors.is_empty() {
+    if result.measurement.errors.is_empty() {
         return;
     }
     out.heading("Errors");
-    let longest = result.errors.iter().map(|error| width(&error.class)).max().unwrap_or(0).min(24);
-    for error in &result.errors {
+    let longest = result.measurement.errors.iter().map(|error| width(&error.class)).max().unwrap_or(0).min(24);
+    for error in &result.measurement.errors {
         let class = plain(&error.class);
         let body = format!(
             "{}, {} to {}, e.g. {}",
-            blame(&error.culprit),
+            culprit(error.culprit),
             format::instant(error.first_us),
             format::instant(error.last_us),
             plain(&error.example)
@@ -380,7 +363,7 @@ fn errors(out: &mut Out, result: &RunResult) {
 /// The streams of which something did not arrive once and in order.
 fn streams(out: &mut Out, result: &RunResult) {
     let uneven = |stream: &&Stream| [stream.lost, stream.duplicates, stream.reordered] != [0; 3];
-    let mut streams = result.streams.iter().filter(uneven).peekable();
+    let mut streams = result.measurement.streams.iter().filter(uneven).peekable();
     if streams.peek().is_some() {
         out.heading("Streams");
     }
@@ -392,12 +375,12 @@ fn streams(out: &mut Out, result: &RunResult) {
     }
 }
 
-/// Whose fault, in words.
-pub(super) fn blame(culprit: &str) -> String {
+/// A culprit, in words.
+pub(super) fn culprit(culprit: Culprit) -> &'static str {
     match culprit {
-        "peer" => "hub".to_owned(),
-        "us" => "this machine".to_owned(),
-        other => format::shorten(&plain(other), 24),
+        Culprit::Peer => "hub",
+        Culprit::Network => "network",
+        Culprit::Us => "this machine",
     }
 }
 

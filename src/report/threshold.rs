@@ -1,11 +1,14 @@
-//! One threshold against what was measured: what was observed, how far from the limit, whether it held. Called by
-//! [`verdict`](super::verdict) with the sum of the phases and fleets that the threshold covers.
+//! One threshold against what was measured: the interval of what the target may have caused, how far from the limit, how it was
+//! decided. Called by [`judge`](super::judge) with the sum of the phases and fleets that the threshold covers.
 //!
-//! What reads a latency counts every operation that ended otherwise than ok, and every unfinished one older than the limit,
-//! as slower than the limit, by nobody knows how much: a hub that fails more must never look faster.
+//! What reads a latency counts every operation that ended otherwise than ok, and every unfinished one older than the limit, as slower
+//! than the limit, by an unknown amount: a hub that fails more must never look faster.
 
-use crate::measure::{Outcome, Totals, rank};
-use crate::plan::{Compare, Test, samples_needed};
+use super::bounds::{End, Interval};
+use super::unseen::Unseen;
+use crate::measure::{Compare, Outcome, Test, Totals, rank};
+use crate::plan::samples_needed;
+use crate::result::model::ThresholdStatus;
 use crate::units::{Percent, human_count, human_us};
 
 /// What a threshold saw.
@@ -15,108 +18,209 @@ pub(super) struct Observation {
     pub(super) limit: f64,
     /// `us`, `share` or `count`.
     pub(super) unit: &'static str,
-    /// In `unit`; `None` when missing or above every limit.
+    /// As measured, in `unit`; `None` when missing or above every limit.
     pub(super) observed: Option<f64>,
+    /// The best that the target may have caused.
+    pub(super) best: Option<f64>,
+    /// The worst.
+    pub(super) worst: Option<f64>,
     /// In words.
     pub(super) text: String,
+    /// The interval in words: `between 310 and 560 ms`. Empty where it is one value.
+    pub(super) interval_text: String,
     /// As a share of the limit; positive is the good side.
     pub(super) margin: Option<f64>,
     /// Operations that it was computed from.
     pub(super) samples: u64,
-    /// Whether the threshold held.
-    pub(super) passed: bool,
+    /// How it was decided.
+    pub(super) status: ThresholdStatus,
 }
 
 /// Evaluates `test` on `totals`.
-pub(super) fn evaluate(test: &Test, totals: &Totals) -> Observation {
+pub(super) fn evaluate(test: &Test, totals: &Totals, unseen: &Unseen) -> Observation {
     match *test {
-        Test::Percentile { quantile, compare, limit_us } => percentile(quantile, compare, limit_us, totals),
-        Test::Mean { compare, limit_us } => mean(compare, limit_us, totals),
-        Test::Max { compare, limit_us } => max(compare, limit_us, totals),
-        Test::Rate { outcome, compare, limit } => rate(outcome, compare, limit, totals),
-        Test::Count { outcome, compare, limit } => count(outcome, compare, limit, totals),
-    }
-}
-
-/// Operations that count as slower than the limit.
-fn slower(totals: &Totals, limit_us: u64) -> u64 {
-    let kept_apart = [Outcome::Ok, Outcome::Unfinished];
-    let otherwise = Outcome::ALL.into_iter().filter(|outcome| !kept_apart.contains(outcome));
-    otherwise.map(|outcome| totals.outcome(outcome)).sum::<u64>()
-        + totals.unfinished_age.count_above(limit_us)
-}
-
-/// With N ok and B slower, quantile q reads the ok histogram at q(N + B)/N.
-fn percentile(quantile: f64, compare: Compare, limit_us: u64, totals: &Totals) -> Observation {
-    let ok = totals.response.count();
-    let samples = ok + slower(totals, limit_us);
-    let base = Observation::latency(limit_us, samples);
-    let needed = samples_needed(quantile);
-    if samples == 0 {
-        return base.missing();
-    }
-    if samples < needed {
-        let text = format!("not enough data ({} of {} samples)", human_count(samples), human_count(needed));
-        return Observation { text, ..base };
-    }
-    match totals.response.at_rank(rank(quantile, samples)) {
-        Some(us) => base.observed_us(compare, us),
-        None => base.beyond(limit_us),
-    }
-}
-
-/// One without an end has no bound, and neither has a mean with it.
-fn mean(compare: Compare, limit_us: u64, totals: &Totals) -> Observation {
-    let slower = slower(totals, limit_us);
-    let base = Observation::latency(limit_us, totals.response.count() + slower);
-    match totals.response.mean() {
-        _ if slower > 0 => base.beyond(limit_us),
-        Some(us) => {
-            let text = human_us(whole(us));
-            base.observed(compare, us, text)
+        Test::Percentile { quantile, compare, limit_us } => {
+            Latencies::of(totals, limit_us, unseen).percentile(quantile, compare)
         }
-        None => base.missing(),
+        Test::Mean { compare, limit_us } => Latencies::of(totals, limit_us, unseen).mean(compare),
+        Test::Max { compare, limit_us } => Latencies::of(totals, limit_us, unseen).max(compare),
+        Test::Rate { outcome, compare, limit } => rate(outcome, compare, limit, totals, unseen),
+        Test::Count { outcome, compare, limit } => count(outcome, compare, limit, totals, unseen),
     }
 }
 
-fn max(compare: Compare, limit_us: u64, totals: &Totals) -> Observation {
-    let slower = slower(totals, limit_us);
-    let base = Observation::latency(limit_us, totals.response.count() + slower);
-    match totals.response.max() {
-        _ if slower > 0 => base.beyond(limit_us),
-        Some(us) => base.observed_us(compare, us),
-        None => base.missing(),
+/// Of how many operations with an outcome it is not known whether the target caused that.
+fn excused(outcome: Outcome, totals: &Totals, unseen: &Unseen) -> u64 {
+    let of = |outcome: Outcome| match outcome {
+        Outcome::Ok => 0,
+        // A code that says so is the target's own word.
+        Outcome::Throttled => totals.excused[outcome],
+        _ if unseen.excuses => totals.outcomes[outcome],
+        _ => totals.excused[outcome].min(totals.outcomes[outcome]),
+    };
+    match outcome {
+        Outcome::Ok => Outcome::ALL.into_iter().map(of).sum(),
+        outcome => of(outcome),
     }
 }
 
-fn rate(outcome: Outcome, compare: Compare, limit: f64, totals: &Totals) -> Observation {
+/// What a latency threshold reads.
+struct Latencies<'a> {
+    totals: &'a Totals,
+    limit_us: u64,
+    ok: u64,
+    /// Operations that count as slower than the limit, and nothing excuses.
+    bad: u64,
+    /// Those that may be as fast as can be, or slower than the limit.
+    excused: u64,
+    /// The most that a latency may owe to stalls that its worker cannot see; `None`: all of it.
+    unseen_us: Option<u64>,
+}
+
+impl Latencies<'_> {
+    fn of<'a>(totals: &'a Totals, limit_us: u64, unseen: &Unseen) -> Latencies<'a> {
+        let kept_apart = [Outcome::Ok, Outcome::Unfinished];
+        let otherwise = || Outcome::ALL.into_iter().filter(|outcome| !kept_apart.contains(outcome));
+        let unfinished = totals.unfinished_age.count_above(limit_us);
+        let slower = otherwise().map(|outcome| totals.outcome(outcome)).sum::<u64>() + unfinished;
+        let excused = otherwise().map(|outcome| excused(outcome, totals, unseen)).sum::<u64>()
+            + excused(Outcome::Unfinished, totals, unseen).min(unfinished);
+        Latencies {
+            totals,
+            limit_us,
+            ok: totals.response.count(),
+            bad: slower - excused.min(slower),
+            excused: excused.min(slower),
+            unseen_us: unseen.most_us(limit_us),
+        }
+    }
+
+    fn samples(&self) -> u64 {
+        self.ok + self.bad + self.excused
+    }
+
+    /// Nothing was added by anybody: both bounds are the observation.
+    fn is_exact(&self) -> bool {
+        self.totals.delayed.is_empty() && self.excused == 0 && self.unseen_us == Some(0)
+    }
+
+    /// A lower bound, without what could not be seen.
+    fn lowered(&self, us: f64) -> End {
+        End::At(self.unseen_us.map_or(0.0, |unseen_us| (us - float(unseen_us)).max(0.0)))
+    }
+
+    /// With N ok and B slower, quantile q reads the ok histogram at q(N + B)/N.
+    fn percentile(&self, quantile: f64, compare: Compare) -> Observation {
+        let (samples, needed) = (self.samples(), samples_needed(quantile));
+        let base = Observation::latency(self.limit_us, samples);
+        if samples == 0 {
+            return base.missing();
+        }
+        if samples < needed {
+            let text =
+                format!("not enough data ({} of {} samples)", human_count(samples), human_count(needed));
+            return Observation { text, ..base };
+        }
+        let rank = rank(quantile, samples);
+        let at_rank = self.totals.response.at_rank(rank);
+        let high = at_rank.map_or(End::Beyond, |us| End::At(float(us)));
+        let low = if self.is_exact() {
+            high
+        } else if rank <= self.excused {
+            End::At(0.0)
+        } else {
+            let at_rank = self.totals.lower().at_rank_low(rank - self.excused);
+            at_rank.map_or(End::Beyond, |us| self.lowered(float(us)))
+        };
+        base.observed_latency(compare, self.limit_us, Interval { low, high })
+    }
+
+    /// One without an end has no bound, and neither has a mean with it.
+    fn mean(&self, compare: Compare) -> Observation {
+        let base = Observation::latency(self.limit_us, self.samples());
+        let Some(mean) = self.totals.response.mean() else { return self.none_ok(base, compare) };
+        let high = if self.bad + self.excused > 0 { End::Beyond } else { End::At(mean) };
+        let low = if self.bad > 0 {
+            End::Beyond
+        } else if self.is_exact() {
+            high
+        } else {
+            let lower = self.totals.lower();
+            let sum = lower.mean().unwrap_or(0.0) * float(lower.count());
+            self.lowered(sum / float(lower.count() + self.excused).max(1.0))
+        };
+        base.observed_latency(compare, self.limit_us, Interval { low, high })
+    }
+
+    fn max(&self, compare: Compare) -> Observation {
+        let base = Observation::latency(self.limit_us, self.samples());
+        let Some(max) = self.totals.response.max() else { return self.none_ok(base, compare) };
+        let high = if self.bad + self.excused > 0 { End::Beyond } else { End::At(float(max)) };
+        let low = if self.bad > 0 {
+            End::Beyond
+        } else if self.is_exact() {
+            high
+        } else {
+            let lower = self.totals.lower();
+            let max = lower.at_rank_low(lower.count()).unwrap_or(0);
+            self.lowered(float(max))
+        };
+        base.observed_latency(compare, self.limit_us, Interval { low, high })
+    }
+
+    /// No operation ended ok.
+    fn none_ok(&self, base: Observation, compare: Compare) -> Observation {
+        let low = match (self.bad, self.excused) {
+            (0, 0) => return base.missing(),
+            (0, _) => End::At(0.0),
+            _ => End::Beyond,
+        };
+        base.observed_latency(compare, self.limit_us, Interval { low, high: End::Beyond })
+    }
+}
+
+/// The interval between "what is excused was not the target's doing" and "it was": fewer failures, and more that is ok.
+fn counted(outcome: Outcome, totals: &Totals, unseen: &Unseen) -> (u64, u64) {
+    let (count, excused) = (totals.outcome(outcome), excused(outcome, totals, unseen));
+    match outcome {
+        Outcome::Ok => (count, (count + excused).min(totals.due.max(count))),
+        _ => (count - excused.min(count), count),
+    }
+}
+
+fn rate(outcome: Outcome, compare: Compare, limit: f64, totals: &Totals, unseen: &Unseen) -> Observation {
     let base = Observation::of(limit, "share", totals.due);
     if totals.due == 0 {
         return base.missing();
     }
+    let share = |count: u64| float(count) / float(totals.due);
+    let percent = |count: u64| Percent::from_fraction(share(count));
+    let (low, high) = counted(outcome, totals, unseen);
     let count = totals.outcome(outcome);
-    let share = float(count) / float(totals.due);
-    let percent = Percent::from_fraction(share);
-    base.observed(
-        compare,
-        share,
-        format!("{percent} ({} of {})", human_count(count), human_count(totals.due)),
-    )
+    let text = format!("{} ({} of {})", percent(count), human_count(count), human_count(totals.due));
+    let interval_text = format!("between {} and {}", percent(low), percent(high));
+    base.observed_count(outcome, compare, (share(low), share(high)), share(count), text, interval_text)
 }
 
-fn count(outcome: Outcome, compare: Compare, limit: u64, totals: &Totals) -> Observation {
+fn count(outcome: Outcome, compare: Compare, limit: u64, totals: &Totals, unseen: &Unseen) -> Observation {
     let base = Observation::of(float(limit), "count", totals.due);
     if totals.due == 0 {
         return base.missing();
     }
+    let (low, high) = counted(outcome, totals, unseen);
     let count = totals.outcome(outcome);
-    base.observed(compare, float(count), human_count(count))
+    let interval_text = format!("between {} and {}", human_count(low), human_count(high));
+    let ends = (float(low), float(high));
+    base.observed_count(outcome, compare, ends, float(count), human_count(count), interval_text)
 }
 
 impl Observation {
     /// Nothing observed yet: which fails.
     fn of(limit: f64, unit: &'static str, samples: u64) -> Observation {
-        Observation { limit, unit, observed: None, text: String::new(), margin: None, samples, passed: false }
+        let (observed, best, worst, margin) = (None, None, None, None);
+        let (text, interval_text) = (String::new(), String::new());
+        let status = ThresholdStatus::InsufficientSamples;
+        Observation { limit, unit, observed, best, worst, text, interval_text, margin, samples, status }
     }
 
     fn latency(limit_us: u64, samples: u64) -> Observation {
@@ -127,34 +231,49 @@ impl Observation {
         Observation { text: "no data".to_owned(), ..self }
     }
 
-    fn beyond(self, limit_us: u64) -> Observation {
-        Observation { text: format!("> {}", human_us(limit_us)), ..self }
-    }
-
-    fn observed_us(self, compare: Compare, us: u64) -> Observation {
-        self.observed(compare, float(us), human_us(us))
-    }
-
-    fn observed(self, compare: Compare, observed: f64, text: String) -> Observation {
+    fn observed_latency(self, compare: Compare, limit_us: u64, interval: Interval) -> Observation {
+        let us = |end: End| match end {
+            End::At(us) => human_us(whole(us)),
+            End::Beyond => format!("> {}", human_us(limit_us)),
+        };
+        let interval_text = match (interval.low, interval.high) {
+            (low, high) if low == high => String::new(),
+            (low, End::Beyond) => format!("between {} and more than the limit", us(low)),
+            (low, high) => format!("between {} and {}", us(low), us(high)),
+        };
+        let observed = interval.high.value();
         Observation {
-            observed: Some(observed),
-            text,
-            margin: margin(compare, observed, self.limit),
-            passed: holds(compare, observed, self.limit),
+            observed,
+            best: interval.low.value(),
+            worst: observed,
+            text: us(interval.high),
+            interval_text,
+            margin: observed.and_then(|observed| margin(compare, observed, self.limit)),
+            status: interval.decide_latency(compare, limit_us),
             ..self
         }
     }
-}
 
-#[expect(clippy::float_cmp, reason = "counts are exact, and a share is compared as it was written")]
-fn holds(compare: Compare, observed: f64, limit: f64) -> bool {
-    match compare {
-        Compare::Less => observed < limit,
-        Compare::LessOrEqual => observed <= limit,
-        Compare::Greater => observed > limit,
-        Compare::GreaterOrEqual => observed >= limit,
-        Compare::Equal => observed == limit,
-        Compare::NotEqual => observed != limit,
+    fn observed_count(
+        self,
+        outcome: Outcome,
+        compare: Compare,
+        (low, high): (f64, f64),
+        observed: f64,
+        text: String,
+        interval_text: String,
+    ) -> Observation {
+        let (best, worst) = if outcome == Outcome::Ok { (high, low) } else { (low, high) };
+        Observation {
+            observed: Some(observed),
+            best: Some(best),
+            worst: Some(worst),
+            text,
+            interval_text: if low < high { interval_text } else { String::new() },
+            margin: margin(compare, observed, self.limit),
+            status: Interval::between(low, high).decide(compare, self.limit),
+            ..self
+        }
     }
 }
 
@@ -174,170 +293,11 @@ fn float(count: u64) -> f64 {
     count as f64
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive mean")]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive latency")]
 fn whole(us: f64) -> u64 {
     us.round() as u64
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::measure::{Key, Layout, Measurement, Operation, Recorder, Times};
-    use std::time::Duration;
-
-    /// Totals with `ok` operations of 1, 2, 3, ... us, others by outcome, and unfinished ones by age in us.
-    fn totals(ok: u64, others: &[(Outcome, u64)], ages_us: &[u64]) -> Totals {
-        let layout = Layout::new(1, 1, Duration::from_secs(60), Duration::from_millis(100));
-        let mut recorder = Recorder::new(layout);
-        let key = Key { operation: Operation::Telemetry, fleet: 0, phase: 0 };
-        for us in 1..=ok {
-            recorder.due(key, 0);
-            recorder.ok(key, &Times { acked: us * 1_000, ..Times::default() });
-        }
-        for (outcome, count) in others {
-            for _ in 0..*count {
-                recorder.due(key, 0);
-                recorder.ended(key, *outcome, 0, 5_000);
-            }
-        }
-        for age_us in ages_us {
-            recorder.due(key, 0);
-            recorder.ended(key, Outcome::Unfinished, 0, age_us * 1_000);
-        }
-        let mut measurement = Measurement::new(layout);
-        measurement.add(&recorder.swap(), 0);
-        measurement.sum(|_| true)
-    }
-
-    fn p(quantile: f64, limit_us: u64) -> Test {
-        Test::Percentile { quantile, compare: Compare::Less, limit_us }
-    }
-
-    /// `(observed, text, samples, passed)`.
-    fn seen(test: &Test, totals: &Totals) -> (Option<f64>, String, u64, bool) {
-        let observation = evaluate(test, totals);
-        (observation.observed, observation.text, observation.samples, observation.passed)
-    }
-
-    #[test]
-    fn failures_push_a_percentile_up_by_hand() {
-        // 950 ok of 1..950 us and 50 lost: p90 is rank 900, p95 rank 950, beyond that only failures.
-        let with_failures = totals(950, &[(Outcome::Lost, 50)], &[]);
-        let us = |value: f64, text: &str, passed| (Some(value), text.to_owned(), 1_000, passed);
-        assert_eq!(seen(&p(0.90, 901), &with_failures), us(900.0, "900 µs", true));
-        assert_eq!(seen(&p(0.90, 900), &with_failures), us(900.0, "900 µs", false));
-        assert_eq!(seen(&p(0.95, 2_000), &with_failures), us(950.0, "950 µs", true));
-        let beyond = (None, "> 60.0 s".to_owned(), 1_000, false);
-        assert_eq!(seen(&p(0.951, 60_000_000), &with_failures), beyond);
-        assert_eq!(seen(&p(0.99, 60_000_000), &with_failures), beyond);
-        // The same without failures: p99 is rank 990.
-        assert_eq!(seen(&p(0.99, 991), &totals(1_000, &[], &[])), us(990.0, "990 µs", true));
-    }
-
-    #[test]
-    fn a_hub_that_fails_more_never_looks_faster() {
-        for outcome in Outcome::ALL.into_iter().filter(|o| ![Outcome::Ok, Outcome::Unfinished].contains(o)) {
-            let mut before = 0.0;
-            for failed in 0..=100 {
-                let observation =
-                    evaluate(&p(0.9, 10_000), &totals(1_000 - failed, &[(outcome, failed)], &[]));
-                // Losing the slowest ones leaves p90 where it was, until more are lost than it allows.
-                let now = observation.observed.unwrap_or(f64::INFINITY);
-                assert!(now >= before && now >= 900.0, "{} {}: {now}", failed, outcome.name());
-                before = now;
-            }
-        }
-    }
-
-    #[test]
-    fn unfinished_ones_count_only_when_older_than_the_limit() {
-        // 990 ok and 10 of 400 us, 30 of 700 us: at a limit of 500 us the young ones are neither good nor bad.
-        let ages: Vec<u64> = std::iter::repeat_n(400, 10).chain(std::iter::repeat_n(700, 30)).collect();
-        let open = totals(990, &[], &ages);
-        assert_eq!(seen(&p(0.5, 500), &open), (Some(510.0), "510 µs".to_owned(), 1_020, false));
-        assert_eq!(seen(&p(0.5, 300), &open), (Some(515.0), "515 µs".to_owned(), 1_030, false));
-        assert_eq!(seen(&p(0.5, 700), &open), (Some(495.0), "495 µs".to_owned(), 990, true));
-        let max = Test::Max { compare: Compare::LessOrEqual, limit_us: 1_000 };
-        assert!(evaluate(&max, &open).passed, "none is older than 1 ms");
-    }
-
-    #[test]
-    fn too_few_samples_is_not_enough_data() {
-        for (quantile, needed) in [(0.5, 20), (0.9, 100), (0.95, 200), (0.99, 1_000), (0.999, 10_000)] {
-            assert_eq!(samples_needed(quantile), needed, "p{quantile}");
-        }
-        let short = seen(&p(0.99, 1_000_000), &totals(999, &[], &[]));
-        assert_eq!(short, (None, "not enough data (999 of 1,000 samples)".to_owned(), 999, false));
-        assert!(evaluate(&p(0.99, 1_000_000), &totals(1_000, &[], &[])).passed);
-        assert!(evaluate(&p(0.99, 1_000_000), &totals(999, &[(Outcome::Lost, 1)], &[])).passed);
-        assert_eq!(samples_needed(1.0), 1, "p(100) is the maximum");
-    }
-
-    #[test]
-    fn missing_data_fails_every_form() {
-        let less = Compare::Less;
-        for test in [
-            p(0.5, 1_000),
-            Test::Mean { compare: less, limit_us: 1_000 },
-            Test::Max { compare: less, limit_us: 1_000 },
-            Test::Rate { outcome: Outcome::Lost, compare: less, limit: 0.5 },
-            Test::Count { outcome: Outcome::Lost, compare: Compare::Equal, limit: 0 },
-        ] {
-            assert_eq!(seen(&test, &Totals::default()), (None, "no data".to_owned(), 0, false), "{test:?}");
-        }
-    }
-
-    #[test]
-    fn maximum_mean_rate_and_count() {
-        let all_ok = totals(1_000, &[], &[]);
-        let some_lost = totals(990, &[(Outcome::Lost, 10)], &[]);
-        let max = Test::Max { compare: Compare::Less, limit_us: 1_001 };
-        assert_eq!(seen(&max, &all_ok), (Some(1_000.0), "1.00 ms".to_owned(), 1_000, true));
-        assert_eq!(seen(&max, &some_lost), (None, "> 1.00 ms".to_owned(), 1_000, false));
-        let mean = |limit_us| Test::Mean { compare: Compare::Less, limit_us };
-        assert_eq!(seen(&mean(501), &all_ok), (Some(500.5), "501 µs".to_owned(), 1_000, true));
-        assert!(!evaluate(&mean(500), &all_ok).passed);
-        assert_eq!(seen(&mean(501), &some_lost), (None, "> 501 µs".to_owned(), 1_000, false));
-        let young = totals(1_000, &[], &[501, 400]);
-        assert!(evaluate(&mean(501), &young).passed, "neither is older than the limit");
-        let old = totals(1_000, &[], &[900, 400]);
-        assert_eq!(seen(&mean(501), &old), (None, "> 501 µs".to_owned(), 1_001, false));
-        let rate = |compare, limit| Test::Rate { outcome: Outcome::Ok, compare, limit };
-        let text = "99% (990 of 1,000)".to_owned();
-        assert_eq!(seen(&rate(Compare::Greater, 0.999), &some_lost), (Some(0.99), text, 1_000, false));
-        assert!(evaluate(&rate(Compare::GreaterOrEqual, 0.99), &some_lost).passed);
-        let lost = |compare, limit| Test::Count { outcome: Outcome::Lost, compare, limit };
-        assert_eq!(seen(&lost(Compare::Equal, 0), &some_lost), (Some(10.0), "10".to_owned(), 1_000, false));
-        assert!(evaluate(&lost(Compare::Equal, 0), &all_ok).passed);
-    }
-
-    #[test]
-    fn comparisons_at_and_around_the_limit() {
-        use Compare::{Equal, Greater, GreaterOrEqual, Less, LessOrEqual, NotEqual};
-        for (compare, below, at, above) in [
-            (Less, true, false, false),
-            (LessOrEqual, true, true, false),
-            (Greater, false, false, true),
-            (GreaterOrEqual, false, true, true),
-            (Equal, false, true, false),
-            (NotEqual, true, false, true),
-        ] {
-            let held = [9.0, 10.0, 11.0].map(|observed| holds(compare, observed, 10.0));
-            assert_eq!(held, [below, at, above], "{compare:?}");
-        }
-    }
-
-    #[test]
-    fn margins_are_shares_of_the_limit_and_positive_when_good() {
-        for (compare, observed, limit, expected) in [
-            (Compare::Less, 400.0, 500.0, Some(0.2)),
-            (Compare::Less, 600.0, 500.0, Some(-0.2)),
-            (Compare::Greater, 0.75, 0.5, Some(0.5)),
-            (Compare::GreaterOrEqual, 0.25, 0.5, Some(-0.5)),
-            (Compare::Equal, 12.0, 10.0, Some(-0.2)),
-            (Compare::Equal, 0.0, 0.0, None),
-        ] {
-            assert_eq!(margin(compare, observed, limit), expected, "{compare:?} {observed} {limit}");
-        }
-    }
-}
+#[path = "threshold_tests.rs"]
+mod tests;

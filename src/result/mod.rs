@@ -1,14 +1,10 @@
 //! The result file: everything else is rendered from it. Assembled by `app`, read by `report`.
 //! It imports `measure` and `units` only: it knows nothing of MQTT, plans or workers.
 //!
-//! [`model`] is the shape; `build` maps what was measured to it; `histogram` keeps distributions lossless;
-//! `file` reads, writes and describes it.
+//! [`model`] is the shape, with the run's [`Measurement`](crate::measure::Measurement) as its body; `file` reads, writes and
+//! describes it.
 
-pub mod build;
 pub mod file;
-pub mod histogram;
 pub mod model;
 
-pub use build::{Names, errors, fleets, meters, operations, series};
 pub use file::{FileError, read, replace, schema, write};
-pub use histogram::{DecodeError, decode, histogram, latency};

@@ -3,9 +3,9 @@
 //! Durations are integers in microseconds, named `_us`, counted from the run's zero where they are instants.
 //! Times are RFC 3339 UTC.
 
+use crate::measure::{Latency, Measurement, Operation, Outcomes, Rules, Test};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// The value of `schema` in a result file.
 pub const SCHEMA: &str = "hubstorm.result.v1";
@@ -27,22 +27,38 @@ pub struct RunResult {
     pub generator: Generator,
     /// The built-in hub's cost and its own counts, when it was the target.
     pub emulator: Option<Emulator>,
-    /// Totals by fleet.
-    pub fleets: Vec<Fleet>,
-    /// The phases as they were applied.
-    pub phases: Vec<Phase>,
-    /// Outcomes and latencies by operation, fleet and phase.
-    pub operations: Vec<OperationResult>,
-    /// What became of messages that the run published for its own subscribers, by `[[fleet.NAME.send]]`; what was not tracked
-    /// is left out.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub streams: Vec<Stream>,
-    /// The run over time.
-    pub series: Series,
-    /// Errors by class.
-    pub errors: Vec<ErrorCount>,
+    /// What was measured.
+    #[serde(flatten)]
+    pub measurement: Measurement,
+    /// Operations over all fleets, and over all phases but warm-ups.
+    #[serde(default)]
+    pub totals: Vec<OperationSum>,
     /// What a reader should know besides the verdict.
     pub findings: Vec<Finding>,
+    /// What the verdict was computed with; null in files of earlier versions, which cannot be judged again.
+    #[serde(default)]
+    pub rules: Option<Rules>,
+}
+
+/// One operation over all fleets, and over all phases but warm-ups.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct OperationSum {
+    /// The operation's name.
+    pub operation: Operation,
+    /// How many were due.
+    pub due: u64,
+    /// How each ended; outcomes that did not happen are left out.
+    pub outcomes: Outcomes,
+    /// The share of due operations that ended ok; null when nothing was due.
+    pub rate_ok: Option<f64>,
+    /// `acked - due` of ok operations.
+    pub response: Latency,
+    /// `acked - sent` of ok operations.
+    pub service: Latency,
+    /// `sent - picked`.
+    pub wait: Latency,
+    /// `picked - due`: the generator's lateness.
+    pub lag: Latency,
 }
 
 /// Which program wrote a result.
@@ -73,12 +89,31 @@ pub struct Run {
     pub started: String,
     /// From the first phase's begin to the end of the drain.
     pub duration_us: u64,
-    /// False when the run was interrupted.
+    /// False when the run was interrupted or broke down.
     pub complete: bool,
+    /// What ended the run; null in files of earlier versions.
+    #[serde(default)]
+    pub ended_by: Option<EndedBy>,
     /// What was loaded.
     pub target: Target,
     /// The machine that made the load.
     pub host: Host,
+}
+
+/// What ended a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EndedBy {
+    /// The plan was over.
+    Plan,
+    /// A person, or a signal.
+    Interrupt,
+    /// A threshold with `abort = true` had failed.
+    Abort,
+    /// Every device was offline for longer than `abort_when_unreachable`.
+    Unreachable,
+    /// A worker or the built-in hub ended before its time.
+    Breakdown,
 }
 
 /// The scenario file of a run.
@@ -90,6 +125,10 @@ pub struct Scenario {
     pub file: String,
     /// SHA-256 of its text, in hex.
     pub sha256: String,
+    /// SHA-256 of the load that it describes, in hex: of the resolved plan without target, seed, names, comments and thresholds.
+    /// Results with the same one can be compared. Empty in files of earlier versions.
+    #[serde(default)]
+    pub plan_sha256: String,
     /// Its text; secrets stay as `${env.NAME}`.
     pub text: String,
 }
@@ -110,6 +149,9 @@ pub struct Target {
     pub tls_wanted: bool,
     /// What TLS agreed on; null over plain TCP, and when no handshake succeeded.
     pub tls: Option<Tls>,
+    /// True when devices sent a password over plain TCP.
+    #[serde(default)]
+    pub cleartext_password: bool,
 }
 
 /// What TLS agreed on, as seen on the first connection.
@@ -140,11 +182,11 @@ pub struct Host {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// Every threshold held.
+    /// Every threshold passed.
     Pass,
-    /// A threshold was crossed.
+    /// A threshold failed, whatever the load generator may have added.
     Fail,
-    /// The generator was late or failed, or the built-in hub died: no latency may be read as the hub's.
+    /// The load generator may have decided a threshold, or did not offer the load, or something broke down.
     Invalid,
 }
 
@@ -157,6 +199,41 @@ pub struct Verdict {
     pub exit_code: u8,
     /// In words, each with its number.
     pub reasons: Vec<String>,
+    /// The same, each with a stable code.
+    #[serde(default)]
+    pub details: Vec<Detail>,
+}
+
+/// A reason of the verdict.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Detail {
+    /// A stable code, such as `threshold_failed`.
+    pub code: String,
+    /// In words, with its number.
+    pub text: String,
+    /// The phase that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<String>,
+    /// The fleet that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fleet: Option<String>,
+    /// The part of this machine that it is about: `worker-0`, `emulator-0` or `service`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+}
+
+/// How a threshold was decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ThresholdStatus {
+    /// It holds for every value that the target may have caused.
+    Passed,
+    /// It holds for none of them.
+    Failed,
+    /// The load generator may have decided it.
+    Undecided,
+    /// There are not enough samples, which fails.
+    InsufficientSamples,
 }
 
 /// A threshold and what was observed.
@@ -176,14 +253,27 @@ pub struct ThresholdResult {
     pub unit: String,
     /// What was observed, in `unit`; null when missing, or when it lies above every limit.
     pub observed: Option<f64>,
+    /// The best value that the target may have caused, in `unit`: the observation without what the load generator may have added.
+    /// Null when missing, or when it lies above every limit.
+    #[serde(default)]
+    pub observed_best: Option<f64>,
+    /// The worst, which is the observation itself.
+    #[serde(default)]
+    pub observed_worst: Option<f64>,
     /// The observation in words: `312 ms`, `> 500 ms`, `not enough data (12 of 1,000 samples)`.
     pub observed_text: String,
     /// How far from the limit, as a share of it; positive is the good side. Null when not observed.
     pub margin: Option<f64>,
     /// Operations that it was computed from.
     pub samples: u64,
-    /// Whether it held.
+    /// Whether it passed.
     pub passed: bool,
+    /// How it was decided; null in files of earlier versions.
+    #[serde(default)]
+    pub status: Option<ThresholdStatus>,
+    /// What it compares, in typed form; null in files of earlier versions.
+    #[serde(default)]
+    pub test: Option<Test>,
 }
 
 /// The load generator's own health.
@@ -199,10 +289,10 @@ pub struct Generator {
     pub rss_peak_bytes: u64,
     /// Peak of open file descriptors.
     pub fd_peak: u64,
-    /// Lateness of a 10 ms tick on every worker.
-    pub heartbeat: Histogram,
+    /// Lateness of a tick on every worker: every 2 ms while operations are open, every 10 ms otherwise.
+    pub heartbeat: Latency,
     /// `picked - due` of every message.
-    pub lag: Histogram,
+    pub lag: Latency,
     /// Messages picked more than 100 ms late.
     pub late: u64,
 }
@@ -232,235 +322,6 @@ pub struct Emulator {
     /// Connections that did not get through TLS.
     #[serde(default)]
     pub tls_failed: u64,
-}
-
-/// Totals of a fleet.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Fleet {
-    /// Its name in the scenario.
-    pub name: String,
-    /// How many devices it has.
-    pub devices: u64,
-    /// The most that were online at once.
-    pub connected_peak: u64,
-    /// Connections made after a loss, or because a method asked for it.
-    pub reconnects: u64,
-    /// Connections made to renew a token.
-    pub renewals: u64,
-    /// Messages sent again after a reconnect.
-    pub resent: u64,
-    /// Acks that came after their timeout.
-    pub late_acks: u64,
-    /// Tracked messages that had arrived before.
-    #[serde(default)]
-    pub duplicates: u64,
-    /// Tracked messages that arrived after a later one of their stream.
-    #[serde(default)]
-    pub reordered: u64,
-    /// Messages that arrived and are not measured: without a stamp of this run, retained, or not subscribed to.
-    #[serde(default)]
-    pub foreign: u64,
-    /// MQTT bytes sent, before TLS.
-    pub bytes_sent: u64,
-    /// MQTT bytes received, after TLS.
-    pub bytes_received: u64,
-    /// What its IoT hub sent, as far as it is no operation; left out when there was nothing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from_hub: Option<FromHub>,
-}
-
-/// What an IoT hub sent to a fleet, as far as it is no operation.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct FromHub {
-    /// Answers to twin requests that had ended before: timed out, lost, or answered once already.
-    pub late_answers: u64,
-    /// Answers to twin requests that nobody made.
-    pub unknown_answers: u64,
-    /// Changes of desired properties.
-    pub desired: u64,
-    /// Of those, with a version that the device already had.
-    pub desired_stale: u64,
-    /// Versions of desired properties that a device never saw: a later one came.
-    pub desired_missed: u64,
-    /// Methods that were not answered, because the scenario says so.
-    pub methods_unanswered: u64,
-    /// Methods that the scenario does not name.
-    pub methods_unknown: u64,
-    /// Cloud-to-device messages.
-    pub c2d: u64,
-    /// Of those, without the instant at which they were sent: they have no age.
-    pub c2d_unstamped: u64,
-    /// Of those with a number, such that had come before.
-    pub c2d_duplicates: u64,
-    /// Numbers that were missing when a later one came.
-    pub c2d_skipped: u64,
-    /// Of those, such that came after all.
-    pub c2d_reordered: u64,
-    /// Messages that no hub sends, or that cannot be read.
-    pub unreadable: u64,
-}
-
-/// What became of the copies of one stream's messages that were to reach subscribers of the same run.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Stream {
-    /// The fleet that sends it.
-    pub fleet: String,
-    /// Which of its streams, from 0.
-    pub send: u64,
-    /// Its topic, as in the scenario.
-    pub topic: String,
-    /// Copies that arrived, each counted once.
-    pub ok: u64,
-    /// Copies that were to arrive and did not.
-    pub lost: u64,
-    /// Copies of what had arrived before.
-    pub duplicates: u64,
-    /// Of `ok`, those that a later one of their stream had overtaken.
-    pub reordered: u64,
-}
-
-/// A phase as it was applied.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Phase {
-    /// Its name in the scenario.
-    pub name: String,
-    /// True leaves it out of thresholds that name no phase.
-    pub warmup: bool,
-    /// Its begin.
-    pub start_us: u64,
-    /// Its end; of an interrupted run, where it was cut.
-    pub end_us: u64,
-    /// Planned connected share at its begin and end, as fractions of 1.
-    pub planned_online: [f64; 2],
-    /// Planned load factor at its begin and end.
-    pub planned_load: [f64; 2],
-}
-
-/// Outcomes and latencies of one operation, fleet and phase.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct OperationResult {
-    /// The operation's name.
-    pub operation: String,
-    /// The fleet.
-    pub fleet: String,
-    /// The phase in which it was due.
-    pub phase: String,
-    /// How many were due.
-    pub due: u64,
-    /// How each ended; the sum equals `due`. Outcomes that did not happen are left out.
-    pub outcomes: BTreeMap<String, u64>,
-    /// True for QoS 0: `ok` means flushed, no ack exists.
-    pub no_ack: bool,
-    /// True for a closed loop: each message was due only once the one before had ended, so the response times are not
-    /// corrected for what was not sent meanwhile.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub closed_loop: bool,
-    /// `acked - due` of ok operations: the headline.
-    pub response: Histogram,
-    /// `acked - sent` of ok operations: what the hub took.
-    pub service: Histogram,
-    /// `sent - picked`: window full, back-pressure, offline against the plan.
-    pub wait: Histogram,
-    /// `picked - due`: the generator's lateness.
-    pub lag: Histogram,
-    /// The age of what was still open at the end.
-    pub unfinished_age: Histogram,
-}
-
-/// A latency distribution. Empty: `count` 0 and null figures.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Histogram {
-    /// Samples.
-    pub count: u64,
-    /// The smallest.
-    pub min_us: Option<u64>,
-    /// The arithmetic mean.
-    pub mean_us: Option<f64>,
-    /// The standard deviation.
-    pub stdev_us: Option<f64>,
-    /// The median.
-    pub p50_us: Option<u64>,
-    /// 90% were at or below.
-    pub p90_us: Option<u64>,
-    /// 95% were at or below.
-    pub p95_us: Option<u64>,
-    /// 99% were at or below.
-    pub p99_us: Option<u64>,
-    /// 99.9% were at or below.
-    pub p999_us: Option<u64>,
-    /// 99.99% were at or below.
-    pub p9999_us: Option<u64>,
-    /// The largest.
-    pub max_us: Option<u64>,
-    /// All of it: HdrHistogram V2, deflated, base64. Null when empty.
-    pub hdr: Option<String>,
-}
-
-/// The run over time, in rows of equal length.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Series {
-    /// The length of a row; doubled whenever the rows grow past 600.
-    pub interval_us: u64,
-    /// At most 600.
-    pub rows: Vec<Row>,
-}
-
-/// One interval of a run.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Row {
-    /// Its begin.
-    pub t_us: u64,
-    /// Devices online at its end.
-    pub online: u64,
-    /// Devices that the plan wanted online at its end.
-    pub planned_online: u64,
-    /// Messages due in it.
-    pub offered: u64,
-    /// Messages acked in it.
-    pub achieved: u64,
-    /// Operations of any kind that ended otherwise than ok in it.
-    pub errors: u64,
-    /// CPU of the generator, in percent of one core; where it was not read, as in what is left of the last row, that of the
-    /// row before.
-    pub cpu_percent: f64,
-    /// The worst `picked - due` in it.
-    pub lag_max_us: u64,
-    /// Response time of what was acked in it, by operation; two digits.
-    pub response: BTreeMap<String, RowHistogram>,
-}
-
-/// A small histogram of one row and operation.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct RowHistogram {
-    /// Samples.
-    pub count: u64,
-    /// The median.
-    pub p50_us: u64,
-    /// 99% were at or below.
-    pub p99_us: u64,
-    /// 99.9% were at or below.
-    pub p999_us: u64,
-    /// The largest.
-    pub max_us: u64,
-    /// All of it, to two digits.
-    pub hdr: String,
-}
-
-/// Errors of one class.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct ErrorCount {
-    /// A stable name: `connack_5`, `closed_by_peer`, `ack_stall`.
-    pub class: String,
-    /// `peer`, `network` or `us`.
-    pub culprit: String,
-    /// How often.
-    pub count: u64,
-    /// The first.
-    pub first_us: u64,
-    /// The last.
-    pub last_us: u64,
-    /// One of them in words.
-    pub example: String,
 }
 
 /// How much a finding matters.

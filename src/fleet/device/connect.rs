@@ -57,7 +57,7 @@ impl Device {
         let picked = self.context.ns(attempt.picked).max(attempt.due_ns);
         account.ok(Operation::Connect, &Times { due: attempt.due_ns, picked, sent: picked, acked });
         if let Some(sent) = attempt.connect_sent {
-            account.step_ok(Operation::ConnectMqtt, attempt.due_ns, now.saturating_duration_since(sent));
+            account.step_ok(Operation::ConnectMqtt, attempt.due_ns, now, now.saturating_duration_since(sent));
         }
         account.online(1);
         self.context.understood.set(true);

@@ -4,9 +4,7 @@
 use super::axis::Axis;
 use super::theme;
 use super::{Line, ReportError, frame, in_every_size, line};
-use crate::measure::Operation;
-use crate::report::latency::Latency;
-use crate::report::summary::Figures;
+use crate::measure::{Latency, Operation, Totals};
 use crate::units::{human_duration, human_us};
 use std::time::Duration;
 
@@ -23,23 +21,23 @@ pub(in crate::report) struct Spectrum {
     pub(in crate::report) svg: String,
 }
 
-/// Response over service; `None` without samples. `scope` says in words what `figures` cover.
+/// Response over service; `None` without samples. `scope` says in words what `totals` cover.
 ///
 /// # Errors
 /// Drawing fails.
 pub(in crate::report) fn draw(
-    operation: &str,
+    operation: Operation,
     scope: &str,
-    figures: &Figures,
+    totals: &Totals,
 ) -> Result<Option<Spectrum>, ReportError> {
-    let (response, service) = (&figures.response, &figures.service);
+    let (response, service) = (&totals.response, &totals.service);
     // From the first percentile on: a lone lucky sample must not flatten the rest.
-    let (Some(low), Some(high)) = (response.quantile_us(0.01), response.max_us()) else { return Ok(None) };
-    let low = service.quantile_us(0.01).map_or(low, |service| service.min(low)).max(1);
-    let high = service.max_us().map_or(high, |service| service.max(high)).max(low);
-    let took = match service.quantile_us(0.99) {
+    let (Some(low), Some(high)) = (response.quantile(0.01), response.max()) else { return Ok(None) };
+    let low = service.quantile(0.01).map_or(low, |service| service.min(low)).max(1);
+    let high = service.max().map_or(high, |service| service.max(high)).max(low);
+    let took = match service.quantile(0.99) {
         // A method is answered by the device: its service is the sending.
-        Some(took) if operation == Operation::Method.name() => {
+        Some(took) if operation == Operation::Method => {
             format!("sending the answer took {} at the 99th percentile", human_us(took))
         }
         Some(took) => format!("the hub itself took {} at the 99th percentile", human_us(took)),
@@ -70,7 +68,7 @@ pub(in crate::report) fn draw(
 }
 
 fn at(latency: &Latency, quantile: f64) -> String {
-    latency.quantile_us(quantile).map_or_else(|| "nothing".to_owned(), human_us)
+    latency.quantile(quantile).map_or_else(|| "nothing".to_owned(), human_us)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a chart shows fewer digits")]
@@ -89,7 +87,7 @@ fn curve(latency: &Latency, nines: f64) -> Vec<Option<(f64, f64)>> {
         .map(|step| {
             let x = nines * f64::from(step) / f64::from(STEPS);
             let quantile = 1.0 - 10_f64.powf(-x);
-            latency.quantile_us(quantile).map(|us| (x, number(us.max(1))))
+            latency.quantile(quantile).map(|us| (x, number(us.max(1))))
         })
         .collect()
 }

@@ -5,9 +5,9 @@ use super::axis::{self, Axis};
 use super::theme::{self, Role};
 use super::{Area, Chart, Line, ReportError, Size, caption, fitted, frame, in_every_size, line, pixels};
 use crate::report::format::{instant, plain, rate};
-use crate::report::latency::Latency;
 use crate::report::summary::online_peak;
-use crate::result::model::{Row, RowHistogram, RunResult};
+use crate::measure::{Latency, Operation, Row};
+use crate::result::model::RunResult;
 use crate::units::{human_count, human_duration};
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
@@ -48,16 +48,19 @@ struct Draft {
 /// Draws all panels; none for a run that recorded nothing. `operation` is the one whose response is shown.
 ///
 /// # Errors
-/// A row's histogram that does not decode.
-pub(in crate::report) fn panels(result: &RunResult, operation: &str) -> Result<Vec<Panel>, ReportError> {
-    if result.series.rows.is_empty() {
+/// Drawing fails.
+pub(in crate::report) fn panels(
+    result: &RunResult,
+    operation: Operation,
+) -> Result<Vec<Panel>, ReportError> {
+    if result.measurement.series.rows.is_empty() {
         return Ok(Vec::new());
     }
     let time = Time::of(result);
     let drafts = [
         Some(online(&time)),
         Some(messages(&time)),
-        Some(response(&time, operation)?),
+        Some(response(&time, operation)),
         errors(&time),
         Some(processor(&time)),
         Some(lag(&time)),
@@ -76,9 +79,9 @@ struct Time<'a> {
 
 impl<'a> Time<'a> {
     fn of(result: &'a RunResult) -> Time<'a> {
-        let rows = result.series.rows.as_slice();
-        let interval = seconds(result.series.interval_us.max(1));
-        let phases_end = result.phases.iter().map(|phase| phase.end_us).max().unwrap_or(0);
+        let rows = result.measurement.series.rows.as_slice();
+        let interval = seconds(result.measurement.series.interval_us.max(1));
+        let phases_end = result.measurement.phases.iter().map(|phase| phase.end_us).max().unwrap_or(0);
         let rows_end = rows.last().map_or(0.0, |row| seconds(row.t_us));
         // The last row may be cut short by the end of the drain.
         let end =
@@ -89,8 +92,8 @@ impl<'a> Time<'a> {
     /// A value from `begin` over the end of each row that ended before the load did, the last one held until then. At the
     /// load's end devices leave, as they should: a gauge read there or later tells of the leaving.
     fn at_ends(&self, begin: f64, value: impl Fn(&Row) -> f64) -> Vec<Option<(f64, f64)>> {
-        let load_end_us = self.result.phases.iter().map(|phase| phase.end_us).max().unwrap_or(u64::MAX);
-        let inside = |row: &&Row| row.t_us.saturating_add(self.result.series.interval_us) < load_end_us;
+        let load_end_us = self.result.measurement.phases.iter().map(|phase| phase.end_us).max().unwrap_or(u64::MAX);
+        let inside = |row: &&Row| row.t_us.saturating_add(self.result.measurement.series.interval_us) < load_end_us;
         let at = |row: &Row| (seconds(row.t_us) + self.interval, value(row));
         let read: Vec<(f64, f64)> = self.rows.iter().filter(inside).map(at).collect();
         let Some((_, last)) = read.last().copied() else { return Vec::new() };
@@ -137,9 +140,9 @@ fn words_us(us: u64) -> String {
 fn online(time: &Time<'_>) -> Draft {
     let (actual, planned) = (|row: &Row| number(row.online), |row: &Row| number(row.planned_online));
     let wanted = time.rows.iter().map(|row| row.planned_online).max().unwrap_or(0);
-    let devices: u64 = time.result.fleets.iter().map(|fleet| fleet.devices).sum();
+    let devices: u64 = time.result.measurement.fleets.iter().map(|fleet| fleet.devices).sum();
     let wanted_first =
-        time.result.phases.first().map_or(0.0, |phase| phase.planned_online[0]) * number(devices);
+        time.result.measurement.phases.first().map_or(0.0, |phase| phase.planned_online[0]) * number(devices);
     Draft {
         id: "online",
         title: "Devices online",
@@ -150,7 +153,7 @@ fn online(time: &Time<'_>) -> Draft {
         ],
         words: format!(
             "At most {} online; the plan wanted {}.",
-            human_count(online_peak(time.result)),
+            human_count(online_peak(&time.result.measurement)),
             human_count(wanted)
         ),
         y: Axis::linear(time.peak(actual).max(time.peak(planned)).max(wanted_first), 3, tick_label),
@@ -173,8 +176,8 @@ fn tick_label(value: f64) -> String {
 }
 
 fn messages(time: &Time<'_>) -> Draft {
-    let offered = |row: &Row| time.length(row).map(|length| number(row.offered) / length);
-    let achieved = |row: &Row| time.length(row).map(|length| number(row.achieved) / length);
+    let offered = |row: &Row| time.length(row).map(|length| number(row.interval.offered) / length);
+    let achieved = |row: &Row| time.length(row).map(|length| number(row.interval.achieved) / length);
     let peak = |rate: &dyn Fn(&Row) -> Option<f64>| time.peak(|row| rate(row).unwrap_or(0.0));
     let (most_offered, most_achieved) = (peak(&offered), peak(&achieved));
     Draft {
@@ -195,35 +198,19 @@ fn messages(time: &Time<'_>) -> Draft {
     }
 }
 
-fn answered<'r>(row: &'r Row, operation: &str) -> Option<&'r RowHistogram> {
-    row.response.get(operation).filter(|small| small.count > 0)
-}
-
-fn response(time: &Time<'_>, operation: &str) -> Result<Draft, ReportError> {
-    type Pick = fn(&RowHistogram) -> u64;
-    let shown: [(Role, &str, Pick); 3] = [
-        (theme::FIRST, "p50", |small| small.p50_us),
-        (theme::SECOND, "p99", |small| small.p99_us),
-        (theme::THIRD, "p99.9", |small| small.p999_us),
-    ];
-    let all = || {
-        time.rows
-            .iter()
-            .filter_map(|row| answered(row, operation))
-            .flat_map(|small| shown.map(|(_, _, pick)| number(pick(small))))
-    };
-    let (low, high) = (all().fold(f64::INFINITY, f64::min), all().fold(0.0, f64::max));
-    let (low, high) = if low.is_finite() { (low, high) } else { (1_000.0, 10_000.0) };
+fn response(time: &Time<'_>, operation: Operation) -> Draft {
+    let shown: [(Role, &str, f64); 3] =
+        [(theme::FIRST, "p50", 0.5), (theme::SECOND, "p99", 0.99), (theme::THIRD, "p99.9", 0.999)];
+    let at = |row: &Row, quantile: f64| row.interval.response.of(operation).quantile(quantile);
+    let all = || time.rows.iter().flat_map(|row| shown.map(|(_, _, quantile)| at(row, quantile))).flatten();
+    let (low, high) = (all().min().map(number), all().max().map(number));
+    let (low, high) = low.zip(high).unwrap_or((1_000.0, 10_000.0));
     let mut whole = Latency::default();
-    for small in time.rows.iter().filter_map(|row| answered(row, operation)) {
-        whole.add_encoded(&small.hdr)?;
+    for row in time.rows {
+        whole.add(row.interval.response.of(operation));
     }
-    let worst = time
-        .rows
-        .iter()
-        .filter_map(|row| Some((answered(row, operation)?.p99_us, row.t_us)))
-        .max_by_key(|(us, _)| *us);
-    let words = match (whole.quantile_us(0.5), worst) {
+    let worst = time.rows.iter().filter_map(|row| Some((at(row, 0.99)?, row.t_us))).max_by_key(|(us, _)| *us);
+    let words = match (whole.quantile(0.5), worst) {
         (Some(median), Some((p99_us, t_us))) => format!(
             "Response of {operation} over the whole run: median {}; the worst interval began at {} with a p99 of {}.",
             words_us(median),
@@ -235,12 +222,12 @@ fn response(time: &Time<'_>, operation: &str) -> Result<Draft, ReportError> {
     let lines = shown
         .iter()
         .rev()
-        .map(|(role, _, pick)| Line {
+        .map(|(role, _, quantile)| Line {
             role: *role,
-            points: time.at_middles(|row| answered(row, operation).map(|small| number(pick(small)))),
+            points: time.at_middles(|row| at(row, *quantile).map(number)),
         })
         .collect();
-    Ok(Draft {
+    Draft {
         id: "response",
         title: "Response time",
         unit: "due to ack, logarithmic",
@@ -249,20 +236,20 @@ fn response(time: &Time<'_>, operation: &str) -> Result<Draft, ReportError> {
         y: Axis::log(low, high, latency_label),
         lines,
         bars: Vec::new(),
-    })
+    }
 }
 
 /// `None` when everything that ended, ended ok: an empty chart says nothing that the list of errors does not.
 fn errors(time: &Time<'_>) -> Option<Draft> {
-    let total: u64 = time.rows.iter().map(|row| row.errors).sum();
-    let first = time.rows.iter().find(|row| row.errors > 0)?;
+    let total: u64 = time.rows.iter().map(|row| row.interval.errors).sum();
+    let first = time.rows.iter().find(|row| row.interval.errors > 0)?;
     let bars = time
         .rows
         .iter()
-        .filter(|row| row.errors > 0)
+        .filter(|row| row.interval.errors > 0)
         .map(|row| {
             let from = seconds(row.t_us);
-            (from, (from + time.interval).min(time.end), number(row.errors))
+            (from, (from + time.interval).min(time.end), number(row.interval.errors))
         })
         .collect();
     Some(Draft {
@@ -271,7 +258,7 @@ fn errors(time: &Time<'_>) -> Option<Draft> {
         unit: "per interval",
         legend: Vec::new(),
         words: format!("{} ended otherwise than ok, from {} on.", human_count(total), instant(first.t_us)),
-        y: Axis::linear(time.peak(|row| number(row.errors)), 2, tick_label),
+        y: Axis::linear(time.peak(|row| number(row.interval.errors)), 2, tick_label),
         lines: Vec::new(),
         bars,
     })
@@ -293,11 +280,11 @@ fn processor(time: &Time<'_>) -> Draft {
 }
 
 fn lag(time: &Time<'_>) -> Draft {
-    let worst = time.rows.iter().map(|row| row.lag_max_us).max().unwrap_or(0);
-    let least = time.rows.iter().map(|row| row.lag_max_us).filter(|us| *us > 0).min().unwrap_or(100);
-    let points = time.at_middles(|row| (row.lag_max_us > 0).then(|| number(row.lag_max_us)));
-    let words = match time.result.generator.lag.count {
-        0 if time.rows.iter().all(|row| row.offered == 0) => "There were no messages.".to_owned(),
+    let worst = time.rows.iter().map(|row| row.interval.lag_max_us).max().unwrap_or(0);
+    let least = time.rows.iter().map(|row| row.interval.lag_max_us).filter(|us| *us > 0).min().unwrap_or(100);
+    let points = time.at_middles(|row| (row.interval.lag_max_us > 0).then(|| number(row.interval.lag_max_us)));
+    let words = match time.result.generator.lag.count() {
+        0 if time.rows.iter().all(|row| row.interval.offered == 0) => "There were no messages.".to_owned(),
         0 => "No message was picked up: none of those that were due could be sent.".to_owned(),
         _ => format!("The generator picked up no message later than {} after it was due.", words_us(worst)),
     };
@@ -336,7 +323,7 @@ fn draw(time: &Time<'_>, draft: Draft, names: bool) -> Result<Panel, ReportError
 
 /// Every second phase is shaded; each begins with a thin line.
 fn bands(time: &Time<'_>, chart: &mut Chart<'_>, (low, high): (f64, f64)) -> Result<(), ReportError> {
-    for (i, phase) in time.result.phases.iter().enumerate() {
+    for (i, phase) in time.result.measurement.phases.iter().enumerate() {
         let (from, to) = (seconds(phase.start_us), seconds(phase.end_us));
         if i % 2 == 1 {
             fill(chart, theme::BAND, [(from, low), (to, high)])?;
@@ -367,7 +354,7 @@ fn phase_names(
     chart: &Chart<'_>,
     y_high: f64,
 ) -> Result<(), ReportError> {
-    for phase in &time.result.phases {
+    for phase in &time.result.measurement.phases {
         let (left, top) = chart.backend_coord(&(seconds(phase.start_us), y_high));
         let (right, _) = chart.backend_coord(&(seconds(phase.end_us), y_high));
         let name = plain(&phase.name);

@@ -1,5 +1,8 @@
-//! The closed sets: which operations exist, and how each can end.
+//! The closed sets: which operations exist, how each can end, and who is the culprit of an error. In files they are their names.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::borrow::Cow;
 use std::fmt;
 
 /// What a device (or the service side) does that is worth timing.
@@ -226,6 +229,43 @@ impl Outcome {
     }
 }
 
+/// A name in a file that this version does not know.
+fn unknown<'de, D: Deserializer<'de>>(what: &str, name: &str) -> D::Error {
+    serde::de::Error::custom(format!("unknown {what} {name:?}"))
+}
+
+macro_rules! serde_by_name {
+    ($type:ident, $what:literal) => {
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.name())
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<$type, D::Error> {
+                let name = Cow::<'_, str>::deserialize(deserializer)?;
+                $type::from_name(&name).ok_or_else(|| unknown::<D>($what, &name))
+            }
+        }
+
+        impl JsonSchema for $type {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($type).into()
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                // A later minor version may know more names.
+                schemars::json_schema!({ "type": "string" })
+            }
+        }
+    };
+}
+
+serde_by_name!(Operation, "operation");
+serde_by_name!(Outcome, "outcome");
+serde_by_name!(Culprit, "culprit");
+
 /// Whose fault an error is, as far as the wire can tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Culprit {
@@ -246,6 +286,12 @@ impl Culprit {
             Culprit::Network => "network",
             Culprit::Us => "us",
         }
+    }
+
+    /// The culprit of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Culprit> {
+        [Culprit::Peer, Culprit::Network, Culprit::Us].into_iter().find(|culprit| culprit.name() == name)
     }
 }
 

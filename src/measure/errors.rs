@@ -1,0 +1,37 @@
+//! Errors by class. Filled by the recorder, merged by the collector.
+
+use super::operation::Culprit;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Errors of one class.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ErrorTotals {
+    /// A stable name: `connack_5`, `closed_by_peer`, `ack_stall`.
+    pub class: String,
+    /// `peer`, `network` or `us`: as far as the wire can tell.
+    pub culprit: Culprit,
+    /// How often.
+    pub count: u64,
+    /// The first, since the run's zero.
+    pub first_us: u64,
+    /// The last, since the run's zero.
+    pub last_us: u64,
+    /// One of them in words.
+    pub example: String,
+}
+
+/// Adds errors to a list with one entry per class and culprit; the example that came first stays.
+pub(super) fn merge(list: &mut Vec<ErrorTotals>, error: &ErrorTotals) {
+    match list.iter_mut().find(|known| known.class == error.class && known.culprit == error.culprit) {
+        Some(known) => {
+            if (error.first_us, &error.example) < (known.first_us, &known.example) && !error.example.is_empty() {
+                known.example.clone_from(&error.example);
+            }
+            known.count = known.count.saturating_add(error.count);
+            known.first_us = known.first_us.min(error.first_us);
+            known.last_us = known.last_us.max(error.last_us);
+        }
+        None => list.push(error.clone()),
+    }
+}

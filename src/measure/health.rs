@@ -1,0 +1,168 @@
+//! How well each part of this machine kept up, by source and phase: the load generator's workers, the service client, and the
+//! shards of the built-in hub. Filled by the collector and by `app`, read by the verdict.
+
+use super::latency::Latency;
+use crate::stalls::StallList;
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::borrow::Cow;
+use std::fmt;
+
+/// A part of this machine that produces load or numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Source {
+    /// A worker of the load generator.
+    Worker(u16),
+    /// The service client, on the collector's thread.
+    Service,
+    /// A shard of the built-in hub.
+    Emulator(u16),
+}
+
+impl Source {
+    /// The source of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Source> {
+        if name == "service" {
+            return Some(Source::Service);
+        }
+        let (kind, number) = name.split_once('-')?;
+        match (kind, number.parse().ok()?) {
+            ("worker", number) => Some(Source::Worker(number)),
+            ("emulator", number) => Some(Source::Emulator(number)),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::Worker(number) => write!(f, "worker-{number}"),
+            Source::Service => f.write_str("service"),
+            Source::Emulator(number) => write!(f, "emulator-{number}"),
+        }
+    }
+}
+
+impl Serialize for Source {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Source {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Source, D::Error> {
+        let name = Cow::<'_, str>::deserialize(deserializer)?;
+        let unknown = || serde::de::Error::custom(format!("unknown source {name:?}"));
+        Source::from_name(&name).ok_or_else(unknown)
+    }
+}
+
+impl JsonSchema for Source {
+    fn schema_name() -> Cow<'static, str> {
+        "Source".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "description": "worker-N, emulator-N or service." })
+    }
+}
+
+/// How well a source kept up in a phase.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Health {
+    /// `worker-0`, `emulator-0` or `service`.
+    pub source: Source,
+    /// The phase.
+    pub phase: String,
+    /// How long it had something to do and did not run.
+    pub stall_us: u64,
+    /// The share of the phase in which it had something to do; null of less than a second, and where it is not known.
+    pub busy_share: Option<f64>,
+    /// Operations that failed for want of something on this machine, such as file descriptors.
+    pub environment_errors: u64,
+    /// Values above the range of the histograms, recorded at their top.
+    pub clipped: u64,
+    /// How far wall clock and monotonic clock diverged.
+    #[serde(default)]
+    pub clock_drift_us: u64,
+    /// `picked - due` of its messages.
+    pub lag: Latency,
+    /// When it stalled: begin, end, and how much of that was stalled, in microseconds since the run's zero.
+    #[serde(default)]
+    pub stalls: StallList,
+    /// Seconds in which it was busy nearly all of the time, in the same form.
+    #[serde(default)]
+    pub saturated: StallList,
+    #[serde(skip)]
+    pub(super) busy: Busy,
+}
+
+/// How much of a time a source had something to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Busy {
+    pub(super) busy_ns: u64,
+    pub(super) passed_ns: u64,
+}
+
+impl Busy {
+    pub(super) fn add(&mut self, other: Busy) {
+        self.busy_ns += other.busy_ns;
+        self.passed_ns += other.passed_ns;
+    }
+
+    /// `None` of less than a second, in which a share says little.
+    #[expect(clippy::cast_precision_loss, reason = "a share")]
+    pub(super) fn share(self) -> Option<f64> {
+        (self.passed_ns >= 1_000_000_000).then(|| self.busy_ns as f64 / self.passed_ns as f64)
+    }
+}
+
+impl Health {
+    /// Nothing is known yet.
+    #[must_use]
+    pub fn new(source: Source, phase: &str) -> Health {
+        Health {
+            source,
+            phase: phase.to_owned(),
+            stall_us: 0,
+            busy_share: None,
+            environment_errors: 0,
+            clipped: 0,
+            clock_drift_us: 0,
+            lag: Latency::default(),
+            stalls: StallList::default(),
+            saturated: StallList::default(),
+            busy: Busy::default(),
+        }
+    }
+
+    /// Adds the same source and phase of another process.
+    pub(super) fn merge(&mut self, other: &Health) {
+        self.stall_us += other.stall_us;
+        self.busy_share = self.busy_share.into_iter().chain(other.busy_share).max_by(f64::total_cmp);
+        self.environment_errors += other.environment_errors;
+        self.clipped += other.clipped;
+        self.clock_drift_us = self.clock_drift_us.max(other.clock_drift_us);
+        self.lag.add(&other.lag);
+        self.stalls.merge(&other.stalls);
+        self.saturated.merge(&other.saturated);
+        self.busy.add(other.busy);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_have_names() {
+        for source in [Source::Worker(0), Source::Worker(17), Source::Service, Source::Emulator(3)] {
+            assert_eq!(Source::from_name(&source.to_string()), Some(source));
+        }
+        for name in ["", "worker", "worker-", "worker-x", "hub-1", "service-1"] {
+            assert_eq!(Source::from_name(name), None, "{name}");
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! What makes two runs the same load: a hash of the resolved plan without its target, seed, names, comments and thresholds. Results
+//! with the same hash can be compared. Called by `app`.
+
+use super::credentials::Auth;
+use super::types::{FleetPlan, Plan};
+use sha2::{Digest, Sha256};
+use std::fmt::Write as _;
+
+impl Plan {
+    /// SHA-256 in hex.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        let _ = self.describe(&mut text);
+        let mut hex = String::new();
+        for byte in Sha256::digest(text.as_bytes()) {
+            let _ = write!(hex, "{byte:02x}");
+        }
+        hex
+    }
+
+    /// One line for each part, in the order of the plan.
+    fn describe(&self, out: &mut String) -> std::fmt::Result {
+        writeln!(out, "kind {:?}, tls {}", self.target.kind, self.target.tls.is_some())?;
+        writeln!(out, "emulator {:?}", self.emulator)?;
+        for phase in self.schedule.phases() {
+            let length = phase.end - phase.start;
+            writeln!(out, "phase {} {length:?} {:?} {:?}", phase.warmup, phase.online, phase.load)?;
+        }
+        for fleet in &self.fleets {
+            describe_fleet(fleet, out)?;
+        }
+        for drive in &self.drives {
+            let what = (drive.fleet, &drive.call, &drive.arrival, &drive.payload, drive.timeout);
+            writeln!(out, "drive {what:?}")?;
+        }
+        writeln!(out, "drain {:?}", self.drain)
+    }
+}
+
+fn describe_fleet(fleet: &FleetPlan, out: &mut String) -> std::fmt::Result {
+    let auth = match &fleet.auth {
+        Auth::None => "none",
+        Auth::Password { .. } | Auth::PasswordFile { .. } => "password",
+        Auth::Sas { .. } => "sas",
+    };
+    writeln!(out, "fleet {} {auth} {:?}", fleet.devices, fleet.auth.tokens())?;
+    let session = (fleet.keep_alive_s, fleet.clean_session, fleet.in_flight, fleet.offline);
+    let timeouts = (fleet.connect_timeout, fleet.ack_timeout, fleet.send_by);
+    writeln!(out, "session {session:?} {timeouts:?} {:?} {:?}", fleet.reconnect, fleet.sdk)?;
+    writeln!(out, "subscribe {:?} {:?} {}", fleet.subscribe, fleet.subscribe_qos, fleet.unsubscribe)?;
+    writeln!(out, "will {:?}, twin {:?}, methods {:?}", fleet.will, fleet.twin, fleet.methods)?;
+    for send in &fleet.sends {
+        writeln!(out, "send {send:?}")?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::scenario::Input;
+
+    const SCENARIO: &str = "name = \"a\"\nseed = 1\n[fleet.m]\ndevices = 10\n[[fleet.m.send]]\nevery = \"1s\"\npayload = \"x\"\n\
+                            [[phase]]\nname = \"p\"\nduration = \"10s\"\n[thresholds]\ntelemetry = [\"p(50) < 1s\"]\n";
+
+    fn fingerprint(text: &str) -> String {
+        let files = &crate::scenario::no_files;
+        let input = Input { file: "s.toml", text, overrides: &[], env: &|_| None, files };
+        crate::plan::load(&input, &mut rand::rng()).unwrap().fingerprint()
+    }
+
+    #[test]
+    fn only_what_changes_the_load_changes_the_hash() {
+        let same = fingerprint(SCENARIO);
+        assert_eq!((same.len(), &same), (64, &fingerprint(SCENARIO)), "a random key is no part of it");
+        for (from, to) in [
+            ("name = \"a\"", "name = \"b\" # a comment"),
+            ("seed = 1", "seed = 2"),
+            ("fleet.m", "fleet.meter"),
+            ("name = \"p\"", "name = \"q\""),
+            ("p(50) < 1s", "p(99) < 2s"),
+        ] {
+            assert_eq!(fingerprint(&SCENARIO.replace(from, to)), same, "{to}");
+        }
+        for (from, to) in [
+            ("devices = 10", "devices = 11"),
+            ("every = \"1s\"", "every = \"2s\""),
+            ("payload = \"x\"", "payload = \"xy\""),
+            ("duration = \"10s\"", "duration = \"11s\""),
+            ("devices = 10", "devices = 10\nkeep_alive = \"7s\""),
+            ("payload = \"x\"", "qos = 0\npayload = \"x\""),
+        ] {
+            assert_ne!(fingerprint(&SCENARIO.replace(from, to)), same, "{to}");
+        }
+    }
+}

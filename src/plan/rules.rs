@@ -1,0 +1,39 @@
+//! What a run of the plan is judged by, with names in place of indices: what the result file stores. Called by `app`.
+
+use super::types::Plan;
+use crate::measure::{Limits, Rule, Rules};
+use std::time::Duration;
+
+impl Plan {
+    /// The thresholds, and when the load counts as really offered.
+    #[must_use]
+    pub fn rules(&self) -> Rules {
+        let phase = |index: u16| self.schedule.phases().get(usize::from(index)).map(|phase| phase.name.clone());
+        let fleet = |index: u16| self.fleets.get(usize::from(index)).map(|fleet| fleet.name.clone());
+        let thresholds = self.thresholds.iter().map(|threshold| Rule {
+            metric: threshold.metric,
+            phase: threshold.phase.and_then(phase),
+            fleet: threshold.fleet.and_then(fleet),
+            expression: threshold.expression.clone(),
+            test: threshold.test,
+            abort_after_us: None,
+        });
+        let timeouts = self.fleets.iter().flat_map(|fleet| [fleet.ack_timeout, fleet.send_by, fleet.connect_timeout]);
+        let keep_alives = self.fleets.iter().map(|fleet| u64::from(fleet.keep_alive_s) * 1_000_000);
+        Rules {
+            thresholds: thresholds.collect(),
+            validity: Limits {
+                late_after_us: us(self.validity.late_after),
+                late_share: self.validity.late_share,
+                busy_share: self.validity.busy_share,
+                ..Limits::default()
+            },
+            shortest_timeout_us: timeouts.min().map_or(0, us),
+            shortest_keep_alive_us: keep_alives.filter(|us| *us > 0).min().unwrap_or(0),
+        }
+    }
+}
+
+fn us(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

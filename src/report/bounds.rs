@@ -1,0 +1,139 @@
+//! Intervals instead of numbers. Every observation is the interval of what the target may have caused: the upper end as measured,
+//! the lower end without what the load generator, or another part of this machine, may have added. A threshold is decided where all
+//! values of the interval agree. Used by `threshold`; pure.
+
+use crate::measure::Compare;
+use crate::result::model::ThresholdStatus;
+
+/// How far a latency can be told from its limit: a stall shorter than this may go unseen. It is the worker's tick while operations
+/// are open (2 ms), and 5 ms for what runs between two ticks.
+pub(super) const RESOLUTION_US: u64 = 7_000;
+
+/// An end of an interval.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum End {
+    /// A value.
+    At(f64),
+    /// Above every limit: failures count as slower than the limit, by an unknown amount.
+    Beyond,
+}
+
+impl End {
+    /// The value, if it is one.
+    pub(super) fn value(self) -> Option<f64> {
+        match self {
+            End::At(value) => Some(value),
+            End::Beyond => None,
+        }
+    }
+
+    fn number(self) -> f64 {
+        self.value().unwrap_or(f64::INFINITY)
+    }
+}
+
+/// What the target may have caused.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Interval {
+    pub(super) low: End,
+    pub(super) high: End,
+}
+
+impl Interval {
+    /// One value: nothing was added.
+    pub(super) fn exactly(end: End) -> Interval {
+        Interval { low: end, high: end }
+    }
+
+    /// All values from one number to another.
+    pub(super) fn between(low: f64, high: f64) -> Interval {
+        Interval { low: End::At(low), high: End::At(high) }
+    }
+
+    /// Whether a count or a rate holds.
+    #[expect(clippy::float_cmp, reason = "counts are exact, and a share is compared as it was written")]
+    pub(super) fn decide(self, compare: Compare, limit: f64) -> ThresholdStatus {
+        let (low, high) = (self.low.number(), self.high.number());
+        let one_value = low == limit && high == limit;
+        let apart = limit < low || limit > high;
+        let (passed, failed) = match compare {
+            Compare::Less => (high < limit, low >= limit),
+            Compare::LessOrEqual => (high <= limit, low > limit),
+            Compare::Greater => (low > limit, high <= limit),
+            Compare::GreaterOrEqual => (low >= limit, high < limit),
+            Compare::Equal => (one_value, apart),
+            Compare::NotEqual => (apart, one_value),
+        };
+        match (passed, failed) {
+            (true, _) => ThresholdStatus::Passed,
+            (_, true) => ThresholdStatus::Failed,
+            _ => ThresholdStatus::Undecided,
+        }
+    }
+
+    /// Whether a latency holds. Beyond the limit because of failures that nothing excuses, it fails whatever the comparison; what is
+    /// nearer to the limit than can be told apart is undecided.
+    #[expect(clippy::cast_precision_loss, reason = "microseconds stay far below 2^53")]
+    pub(super) fn decide_latency(self, compare: Compare, limit_us: u64) -> ThresholdStatus {
+        if self.low == End::Beyond {
+            return ThresholdStatus::Failed;
+        }
+        let limit = limit_us as f64;
+        let decided = self.decide(compare, limit);
+        let is_upper_limit = matches!(compare, Compare::Less | Compare::LessOrEqual);
+        if decided == ThresholdStatus::Failed
+            && is_upper_limit
+            && self.low.number() < limit + RESOLUTION_US as f64
+        {
+            return ThresholdStatus::Undecided;
+        }
+        decided
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ThresholdStatus::{Failed, Passed, Undecided};
+
+    #[test]
+    fn every_comparison_decides_by_the_whole_interval() {
+        use Compare::{Equal, Greater, GreaterOrEqual, Less, LessOrEqual, NotEqual};
+        // The limit is 10: below it, up to it, around it, from it on, above it, exactly it.
+        let intervals = [(5.0, 9.0), (5.0, 10.0), (9.0, 11.0), (10.0, 12.0), (11.0, 12.0), (10.0, 10.0)];
+        for (compare, expected) in [
+            (Less, [Passed, Undecided, Undecided, Failed, Failed, Failed]),
+            (LessOrEqual, [Passed, Passed, Undecided, Undecided, Failed, Passed]),
+            (Greater, [Failed, Failed, Undecided, Undecided, Passed, Failed]),
+            (GreaterOrEqual, [Failed, Undecided, Undecided, Passed, Passed, Passed]),
+            (Equal, [Failed, Undecided, Undecided, Undecided, Failed, Passed]),
+            (NotEqual, [Passed, Undecided, Undecided, Undecided, Passed, Failed]),
+        ] {
+            let decided = intervals.map(|(low, high)| Interval::between(low, high).decide(compare, 10.0));
+            assert_eq!(decided, expected, "{compare:?}");
+        }
+    }
+
+    #[test]
+    fn a_fail_within_the_resolution_is_undecided() {
+        let limit_us = 500_000;
+        for (low, high, expected) in [
+            (499_000.0, 499_999.0, Passed),
+            (400_000.0, 510_000.0, Undecided),
+            (506_999.0, 510_000.0, Undecided),
+            (507_000.0, 510_000.0, Failed),
+        ] {
+            let decided = Interval::between(low, high).decide_latency(Compare::Less, limit_us);
+            assert_eq!(decided, expected, "{low} to {high}");
+        }
+    }
+
+    #[test]
+    fn failures_that_nothing_excuses_fail_a_latency() {
+        for compare in [Compare::Less, Compare::LessOrEqual, Compare::Greater] {
+            assert_eq!(Interval::exactly(End::Beyond).decide_latency(compare, 1), Failed);
+        }
+        let excused = Interval { low: End::At(3.0), high: End::Beyond };
+        assert_eq!(excused.decide_latency(Compare::Less, 1_000_000), Undecided);
+    }
+}

@@ -1,0 +1,109 @@
+//! The cause of a failed run, where there is one: what happened, before which thresholds failed because of it. Called by `judge`;
+//! pure.
+
+use super::format::instant;
+use super::reason::{Code, reason};
+use crate::measure::{Culprit, ErrorTotals, Measurement, Operation, Outcome};
+use crate::result::model::Detail;
+use crate::units::{human_count, plural};
+
+/// A cause concerns this share of what there is, as a divisor: 10%.
+const SHARE: u64 = 10;
+
+/// Why a run failed; `None` where thresholds say all there is.
+pub(super) fn cause(measurement: &Measurement) -> Option<Detail> {
+    never_connected(measurement)
+        .or_else(|| unreachable(measurement))
+        .or_else(|| refused(measurement))
+        .or_else(|| closed(measurement))
+        .or_else(|| acks_missing(measurement))
+}
+
+/// No device of any fleet ever connected: the most frequent error says why.
+fn never_connected(measurement: &Measurement) -> Option<Detail> {
+    let connects = measurement.of(Operation::Connect);
+    if connects.outcome(Outcome::Ok) > 0 {
+        return None;
+    }
+    let text = match measurement.errors.iter().max_by_key(|error| error.count) {
+        Some(error) => {
+            let times =
+                if error.count == 1 { "once".to_owned() } else { format!("{} times", human_count(error.count)) };
+            format!("No device ever connected: {} {times}, e.g. {}", error.class, error.example)
+        }
+        None => {
+            let open = plural(connects.outcome(Outcome::Unfinished), "attempt", "attempts");
+            format!("No device ever connected: {open} still waited for an answer when the run ended")
+        }
+    };
+    Some(reason(Code::NeverConnected, text))
+}
+
+fn online(measurement: &Measurement) -> u64 {
+    measurement.fleets.iter().map(|fleet| fleet.connected_peak).sum()
+}
+
+/// The errors of a kind together: how many, when the first, and the most frequent class.
+fn together<'a>(
+    measurement: &'a Measurement,
+    is_wanted: impl Fn(&ErrorTotals) -> bool,
+) -> Option<(u64, u64, &'a ErrorTotals)> {
+    let wanted = || measurement.errors.iter().filter(|error| error.culprit != Culprit::Us && is_wanted(error));
+    let count = wanted().map(|error| error.count).sum();
+    let first_us = wanted().map(|error| error.first_us).min()?;
+    Some((count, first_us, wanted().max_by_key(|error| error.count)?))
+}
+
+fn is_many(count: u64, whole: u64) -> bool {
+    count > 0 && count >= whole / SHARE
+}
+
+/// Devices were online, and then no connection could be made any more.
+fn unreachable(measurement: &Measurement) -> Option<Detail> {
+    let dial = |error: &ErrorTotals| error.class.starts_with("tcp_") || error.class.starts_with("dns");
+    let (count, first_us, most) = together(measurement, dial)?;
+    is_many(count, online(measurement)).then(|| {
+        let attempts = plural(count, "connection attempt", "connection attempts");
+        let failed = if most.class == "tcp_refused" { "refused" } else { "failed" };
+        let was = if count == 1 { "was" } else { "were" };
+        let how = if failed == "failed" { format!("{attempts} failed ({})", most.class) } else { format!("{attempts} {was} refused") };
+        reason(Code::HubUnreachable, format!("The hub became unreachable at {}: {how}", instant(first_us)))
+    })
+}
+
+/// The hub answered CONNECT with a code other than 0.
+fn refused(measurement: &Measurement) -> Option<Detail> {
+    let (count, first_us, most) = together(measurement, |error| error.class.starts_with("connack_"))?;
+    let attempts = measurement.of(Operation::Connect).due;
+    is_many(count, attempts).then(|| {
+        let text = format!(
+            "The hub refused {} of {}, the first at {}: {}",
+            human_count(count),
+            plural(attempts, "connection attempt", "connection attempts"),
+            instant(first_us),
+            most.example
+        );
+        reason(Code::ConnectionsRefused, text)
+    })
+}
+
+fn closed(measurement: &Measurement) -> Option<Detail> {
+    let is_closed = |error: &ErrorTotals| {
+        matches!(error.class.as_str(), "closed_by_peer" | "closed_after_expiry" | "reset" | "ping_timeout")
+    };
+    let (count, first_us, most) = together(measurement, is_closed)?;
+    is_many(count, online(measurement)).then(|| {
+        let connections = plural(count, "connection", "connections");
+        let text = format!("The hub closed {connections}, the first at {}: {}", instant(first_us), most.example);
+        reason(Code::ConnectionsClosed, text)
+    })
+}
+
+fn acks_missing(measurement: &Measurement) -> Option<Detail> {
+    let messages = measurement.sum(|part| part.operation.is_message());
+    let timed_out = messages.outcome(Outcome::TimedOut) - messages.excused[Outcome::TimedOut].min(messages.outcome(Outcome::TimedOut));
+    is_many(timed_out, messages.due).then(|| {
+        let due = plural(messages.due, "message", "messages");
+        reason(Code::AcksMissing, format!("The hub did not acknowledge {} of {due} in time", human_count(timed_out)))
+    })
+}

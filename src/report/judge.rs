@@ -1,0 +1,285 @@
+//! "May I rely on this, and is it good?" Called by `app` when a run is over, and again with what a result file holds; pure. It knows
+//! neither sockets nor workers.
+//!
+//! Thresholds are decided by intervals: what the target may have caused, as measured and without what the load generator may have
+//! added. A decisive fail is a fail. Otherwise, what the generator may have decided, and a load that was not really offered, make the
+//! measurement invalid.
+
+use super::cause::cause;
+use super::exit;
+use super::findings::{clear_password, counts_disagree, findings};
+use super::offered::shortcomings;
+use super::reason::{Code, of_phase, reason};
+use super::threshold::{Observation, evaluate};
+use super::unseen::Unseen;
+use crate::measure::{Compare, Measurement, Operation, Outcome, Phase, Rule, Rules, Test};
+use crate::result::model::{
+    Detail, Emulator, EndedBy, Finding, RunResult, Severity, Status, ThresholdResult, ThresholdStatus, Verdict,
+};
+use crate::units::{Percent, human_us, plural};
+
+/// What is judged, and by what.
+#[derive(Clone, Copy, Debug)]
+pub struct Judge<'a> {
+    /// What was measured.
+    pub measurement: &'a Measurement,
+    /// What counts as good, and as really offered.
+    pub rules: &'a Rules,
+    /// What ended the run.
+    pub ended_by: EndedBy,
+    /// The built-in hub's own counts, when it was the target.
+    pub emulator: Option<&'a Emulator>,
+    /// Devices sent a password over plain TCP.
+    pub cleartext_password: bool,
+}
+
+/// The answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Judged {
+    /// Status, exit code and reasons in words.
+    pub verdict: Verdict,
+    /// Every threshold, the implicit ones last.
+    pub thresholds: Vec<ThresholdResult>,
+    /// What else a reader should know, warnings first.
+    pub findings: Vec<Finding>,
+}
+
+/// Judges a run by its result file alone; `None` for a file that was written before files held what that takes.
+#[must_use]
+pub fn judge_again(result: &RunResult) -> Option<Judged> {
+    Some(judge(&Judge {
+        measurement: &result.measurement,
+        rules: result.rules.as_ref()?,
+        ended_by: result.run.ended_by?,
+        emulator: result.emulator.as_ref(),
+        cleartext_password: result.run.target.cleartext_password,
+    }))
+}
+
+/// Judges a run.
+#[must_use]
+pub fn judge(input: &Judge<'_>) -> Judged {
+    let thresholds = input.thresholds();
+    let (shortcomings, elsewhere) = input.offered();
+    let with = |status: ThresholdStatus| thresholds.iter().filter(move |threshold| threshold.0.status == Some(status));
+    let mut failed: Vec<Detail> = with(ThresholdStatus::Failed)
+        .map(|(threshold, _)| of_threshold(Code::ThresholdFailed, threshold, crossed(threshold)))
+        .collect();
+    failed.extend(
+        with(ThresholdStatus::InsufficientSamples)
+            .map(|(threshold, _)| of_threshold(Code::InsufficientSamples, threshold, crossed(threshold))),
+    );
+    let undecided: Vec<Detail> = with(ThresholdStatus::Undecided)
+        .map(|(threshold, seen)| of_threshold(Code::ThresholdUndecided, threshold, input.undecided(threshold, seen)))
+        .collect();
+    let broken: Vec<Detail> =
+        input.measurement.breakdowns.iter().map(|text| reason(Code::Breakdown, text)).collect();
+
+    let (status, mut details): (Status, Vec<Detail>) = if !broken.is_empty() {
+        (Status::Invalid, broken.into_iter().chain(failed).collect())
+    } else if !failed.is_empty() {
+        let cause = cause(input.measurement);
+        (Status::Fail, cause.into_iter().chain(failed).chain(undecided).chain(shortcomings).collect())
+    } else if !undecided.is_empty() || !shortcomings.is_empty() {
+        let advice = input.advice();
+        (Status::Invalid, undecided.into_iter().chain(shortcomings).chain(advice).collect())
+    } else if input.rules.thresholds.is_empty() {
+        let text = "No thresholds are defined: the verdict only checks that every fleet connected";
+        (Status::Pass, vec![reason(Code::NoThresholds, text)])
+    } else {
+        let count = thresholds.len();
+        (Status::Pass, vec![reason(Code::Passed, format!("All thresholds passed ({count} of {count})"))])
+    };
+    input.say_how_it_ended(&mut details);
+
+    let mut findings = elsewhere;
+    findings.extend(self::findings(input.measurement));
+    findings.extend(clear_password(input.cleartext_password));
+    findings.extend(input.emulator.and_then(|hub| counts_disagree(hub, input.measurement)));
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    let verdict = Verdict {
+        status,
+        exit_code: exit::of_run(status, input.ended_by == EndedBy::Interrupt),
+        reasons: details.iter().map(|detail| detail.text.clone()).collect(),
+        details,
+    };
+    Judged { verdict, thresholds: thresholds.into_iter().map(|(threshold, _)| threshold).collect(), findings }
+}
+
+/// `telemetry{phase:steady} p(99) < 500ms`
+fn label(threshold: &ThresholdResult) -> String {
+    let ThresholdResult { metric, expression, .. } = threshold;
+    let names = [("phase", &threshold.phase), ("fleet", &threshold.fleet)];
+    let named: Vec<_> =
+        names.into_iter().filter_map(|(key, name)| Some(format!("{key}:{}", name.as_ref()?))).collect();
+    let selectors = if named.is_empty() { String::new() } else { format!("{{{}}}", named.join(",")) };
+    format!("{metric}{selectors} {expression}")
+}
+
+/// A failed threshold in words: `telemetry{phase:steady} p(99) < 500ms: 612 ms`.
+fn crossed(threshold: &ThresholdResult) -> String {
+    format!("{}: {}", label(threshold), threshold.observed_text)
+}
+
+fn of_threshold(code: Code, threshold: &ThresholdResult, text: String) -> Detail {
+    Detail { phase: threshold.phase.clone(), fleet: threshold.fleet.clone(), ..reason(code, text) }
+}
+
+impl Judge<'_> {
+    /// Every threshold, the implicit ones last: every fleet had at least one ok connect, in whatever phase.
+    fn thresholds(&self) -> Vec<(ThresholdResult, Observation)> {
+        let written = self.rules.thresholds.iter().map(|rule| self.threshold(rule, |phase| rule.covers(self.measurement, phase)));
+        let implicit = self.measurement.fleets.iter().map(|fleet| {
+            let rule = Rule {
+                metric: Operation::Connect,
+                phase: None,
+                fleet: Some(fleet.name.clone()),
+                expression: "count(ok) >= 1".to_owned(),
+                test: Test::Count { outcome: Outcome::Ok, compare: Compare::GreaterOrEqual, limit: 1 },
+                abort_after_us: None,
+            };
+            self.threshold(&rule, |_| true)
+        });
+        written.chain(implicit).collect()
+    }
+
+    /// Adds histograms and counters of what a threshold covers, and evaluates it.
+    fn threshold(&self, rule: &Rule, covers: impl Fn(&str) -> bool) -> (ThresholdResult, Observation) {
+        let covered = self.measurement.sum(|part| {
+            part.operation == rule.metric
+                && rule.fleet.as_ref().is_none_or(|fleet| *fleet == part.fleet)
+                && covers(&part.phase)
+        });
+        let rules = self.rules;
+        let unseen =
+            Unseen::of(self.measurement, rules.shortest_timeout_us, rules.shortest_keep_alive_us, covers);
+        let seen = evaluate(&rule.test, &covered, &unseen);
+        let result = ThresholdResult {
+            metric: rule.metric.name().to_owned(),
+            expression: rule.expression.clone(),
+            phase: rule.phase.clone(),
+            fleet: rule.fleet.clone(),
+            limit: seen.limit,
+            unit: seen.unit.to_owned(),
+            observed: seen.observed,
+            observed_best: seen.best,
+            observed_worst: seen.worst,
+            observed_text: seen.text.clone(),
+            margin: seen.margin,
+            samples: seen.samples,
+            passed: seen.status == ThresholdStatus::Passed,
+            status: Some(seen.status),
+            test: Some(rule.test),
+        };
+        (result, seen)
+    }
+
+    /// Why a threshold is undecided: the interval, and what made it one.
+    fn undecided(&self, threshold: &ThresholdResult, seen: &Observation) -> String {
+        let label = label(threshold);
+        if seen.interval_text.is_empty() {
+            let resolution = human_us(super::bounds::RESOLUTION_US);
+            return format!(
+                "{label}: {} is nearer to the limit than this load generator can tell ({resolution})",
+                seen.text
+            );
+        }
+        let part = |phase: &str| match &threshold.phase {
+            Some(named) => named == phase,
+            None => !self.measurement.is_warmup(phase),
+        };
+        let covered = self.measurement.sum(|other| {
+            other.operation.name() == threshold.metric
+                && part(&other.phase)
+                && threshold.fleet.as_ref().is_none_or(|fleet| *fleet == other.fleet)
+        });
+        let mut causes = Vec::new();
+        let delayed = covered.delayed.count() + covered.excused.sum();
+        if delayed > 0 {
+            causes.push(format!(
+                "the load generator delayed {} by up to {}",
+                plural(delayed, "operation", "operations"),
+                human_us(covered.own_delay_max_us)
+            ));
+        }
+        let rest = self.measurement.health.iter().filter(|health| part(&health.phase) && health.stall_us > 0);
+        let of_hub = rest.filter(|health| matches!(health.source, crate::measure::Source::Emulator(_)));
+        let stalled_us: u64 = of_hub.map(|health| health.stall_us).sum();
+        if stalled_us > 0 {
+            causes.push(format!("the built-in hub did not run for {} in all", human_us(stalled_us)));
+        }
+        if causes.is_empty() {
+            causes.push("this machine was busy, or its clock changed".to_owned());
+        }
+        format!("{label} lies {}: {}", seen.interval_text, causes.join(", "))
+    }
+
+    /// Phases that somebody reads: the headline reads all but warm-ups, a latency threshold its own.
+    fn is_read(&self, phase: &Phase) -> bool {
+        let names = |rule: &Rule| {
+            rule.phase.as_ref() == Some(&phase.name) && rule.test.latency_limit_us().is_some()
+        };
+        !phase.warmup || self.rules.thresholds.iter().any(names)
+    }
+
+    /// What keeps the load from counting as offered; and the same, as findings, where nobody reads it.
+    fn offered(&self) -> (Vec<Detail>, Vec<Finding>) {
+        let (mut blocking, mut elsewhere) = (Vec::new(), Vec::new());
+        for phase in &self.measurement.phases {
+            let found = shortcomings(self.measurement, self.rules, phase);
+            if self.is_read(phase) {
+                blocking.extend(found);
+                continue;
+            }
+            elsewhere.extend(found.into_iter().map(|detail| Finding {
+                severity: Severity::Warning,
+                text: detail.text,
+                evidence: "no threshold reads a latency of this phase".to_owned(),
+            }));
+        }
+        (blocking, elsewhere)
+    }
+
+    /// What to do about a generator that was late; `None` of a run that was too short to tell.
+    fn advice(&self) -> Option<Detail> {
+        /// A worker that is late although it has little to do was kept from running (our choice).
+        const LITTLE: f64 = 0.5;
+        let phases = || self.measurement.phases.iter().filter(|phase| self.is_read(phase));
+        let shares = self.measurement.health.iter().filter(|health| phases().any(|phase| phase.name == health.phase));
+        let busiest = shares.filter_map(|health| Some((health.busy_share?, health))).max_by(|a, b| a.0.total_cmp(&b.0));
+        let (share, health) = busiest?;
+        let share_text = Percent::from_fraction((share * 1_000.0).round() / 1_000.0);
+        let text = if share < LITTLE {
+            format!(
+                "{} was busy for {share_text} of the time at most: other programs took this machine's processors. Run again when it \
+                 is idle",
+                health.source
+            )
+        } else {
+            format!(
+                "{} was busy for up to {share_text} of the time. Use a smaller load, or a machine with more cores",
+                health.source
+            )
+        };
+        Some(Detail { source: Some(health.source.to_string()), ..of_phase(Code::Advice, &health.phase, text) })
+    }
+
+    /// A run that ended before its plan says so.
+    fn say_how_it_ended(&self, details: &mut Vec<Detail>) {
+        let (code, text) = match self.ended_by {
+            EndedBy::Plan | EndedBy::Breakdown => return,
+            EndedBy::Interrupt => {
+                (Code::Interrupted, "The run was interrupted: only what was measured until then is judged")
+            }
+            EndedBy::Abort => (Code::Aborted, "The run ended early: a threshold with abort = true had failed"),
+            EndedBy::Unreachable => {
+                (Code::Unreachable, "The run ended early: every device was offline for abort_when_unreachable")
+            }
+        };
+        details.push(reason(code, text));
+    }
+}
+
+#[cfg(test)]
+#[path = "judge_tests.rs"]
+mod tests;

@@ -1,0 +1,82 @@
+//! The reasons of a verdict: words with a number, a stable code, and what each is about. Made by `judge` and its parts.
+
+use crate::result::model::Detail;
+
+/// What a reason says, for programs. The names are part of the result file's format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Code {
+    /// Every threshold passed.
+    Passed,
+    /// The scenario has no thresholds.
+    NoThresholds,
+    /// The cause of a fail: no device ever connected.
+    NeverConnected,
+    /// The cause of a fail: the hub could not be reached any more.
+    HubUnreachable,
+    /// The cause of a fail: the hub refused connections.
+    ConnectionsRefused,
+    /// The cause of a fail: the hub closed connections.
+    ConnectionsClosed,
+    /// The cause of a fail: the hub left messages unacknowledged.
+    AcksMissing,
+    /// A threshold failed.
+    ThresholdFailed,
+    /// A threshold has too few samples.
+    InsufficientSamples,
+    /// The load generator may have decided a threshold.
+    ThresholdUndecided,
+    /// Operations started too late.
+    LateStart,
+    /// Operations were not sent because of the load generator.
+    NotSent,
+    /// The load generator slowed a closed loop.
+    ClosedLoopDelayed,
+    /// This machine ran short of something.
+    MachineShort,
+    /// A worker or the built-in hub ended before its time.
+    Breakdown,
+    /// What to do about a load generator that was late.
+    Advice,
+    /// The run was interrupted.
+    Interrupted,
+    /// A threshold with `abort = true` ended the run.
+    Aborted,
+    /// `abort_when_unreachable` ended the run.
+    Unreachable,
+}
+
+impl Code {
+    fn name(self) -> &'static str {
+        match self {
+            Code::Passed => "passed",
+            Code::NoThresholds => "no_thresholds",
+            Code::NeverConnected => "never_connected",
+            Code::HubUnreachable => "hub_unreachable",
+            Code::ConnectionsRefused => "connections_refused",
+            Code::ConnectionsClosed => "connections_closed",
+            Code::AcksMissing => "acks_missing",
+            Code::ThresholdFailed => "threshold_failed",
+            Code::InsufficientSamples => "insufficient_samples",
+            Code::ThresholdUndecided => "threshold_undecided",
+            Code::LateStart => "late_start",
+            Code::NotSent => "not_sent",
+            Code::ClosedLoopDelayed => "closed_loop_delayed",
+            Code::MachineShort => "machine_short",
+            Code::Breakdown => "breakdown",
+            Code::Advice => "advice",
+            Code::Interrupted => "interrupted",
+            Code::Aborted => "aborted",
+            Code::Unreachable => "unreachable",
+        }
+    }
+}
+
+/// A reason.
+pub(super) fn reason(code: Code, text: impl Into<String>) -> Detail {
+    Detail { code: code.name().to_owned(), text: text.into(), phase: None, fleet: None, source: None }
+}
+
+/// A reason that is about a phase.
+pub(super) fn of_phase(code: Code, phase: &str, text: impl Into<String>) -> Detail {
+    Detail { phase: Some(phase.to_owned()), ..reason(code, text) }
+}
