@@ -4,8 +4,8 @@
 use super::child::Hub;
 use super::{AppError, Env, assemble, canary, consent, load, outcome, preflight};
 use crate::cli::RunArgs;
-use crate::emulator::Stats;
 use crate::emulator::control::{Answer, ControlConfig, ControlDevice, ControlPolicy, Ready, SecretText};
+use crate::emulator::{ShardHealth, Stats};
 use crate::fleet::{self, Control, Finished, Tracer};
 use crate::iothub::sas;
 use crate::link::{Endpoint, tls};
@@ -38,10 +38,10 @@ pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
     let settings = fleet::Settings { workers, endpoint, trace };
     let mut finished = drive(args, env, &plan, settings, hub.as_mut(), traced).await?;
     let so_far = *interrupts.borrow();
-    let emulator = match hub {
+    let retired = match hub {
         None => None,
         Some(hub) => match unless_interrupted(&interrupts, so_far, retire(hub)).await {
-            Ok(emulator) => Some(emulator),
+            Ok(retired) => Some(retired),
             Err(AppError::Interrupted) => {
                 finished.complete = false;
                 None
@@ -55,6 +55,7 @@ pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
         },
     };
     let interrupted = !finished.complete && *interrupts.borrow() > 0;
+    let emulator = retired.map(|retired| retired.emulator);
     let result = assemble::result(&plan, finished, interrupted, emulator, workers, &env.argv);
     outcome::conclude(&args.out, env, result)
 }
@@ -295,14 +296,29 @@ fn say(env: &mut Env, quiet: bool, text: &str) {
     }
 }
 
-/// Asks the built-in hub what it counted, and ends it.
-async fn retire(mut hub: Hub) -> Result<model::Emulator, AppError> {
-    let Answer::Stats { counted, cpu_us, rss_peak_bytes } = hub.stats().await? else {
+/// The last words of the built-in hub.
+struct Retired {
+    /// Its counts and its cost.
+    emulator: model::Emulator,
+    #[expect(dead_code, reason = "the result file has no field for it yet")]
+    health: HubHealth,
+}
+
+/// How well the threads of the built-in hub could run.
+#[derive(Debug)]
+struct HubHealth {
+    #[expect(dead_code, reason = "the result file has no field for it yet")]
+    shards: Vec<ShardHealth>,
+}
+
+/// Asks the built-in hub for its counts and its health, and ends it.
+async fn retire(mut hub: Hub) -> Result<Retired, AppError> {
+    let Answer::Stats { counted, cpu_us, rss_peak_bytes, shards } = hub.stats().await? else {
         return Err(AppError::Environment("the built-in hub answers what it was not asked".to_owned()));
     };
     hub.stop().await?;
     let Stats { accepted, refused, telemetry, taken_over, expired, protocol_errors, tls_failed } = counted;
-    Ok(model::Emulator {
+    let emulator = model::Emulator {
         cpu_us,
         rss_peak_bytes,
         accepted,
@@ -312,7 +328,8 @@ async fn retire(mut hub: Hub) -> Result<model::Emulator, AppError> {
         expired,
         protocol_errors,
         tls_failed,
-    })
+    };
+    Ok(Retired { emulator, health: HubHealth { shards } })
 }
 
 #[cfg(test)]

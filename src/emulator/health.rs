@@ -7,11 +7,12 @@
 use crate::clock;
 use crate::link::{Deadlines, Idle, STALL_AFTER};
 use crate::stalls::{StallEntry, StallList};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
-use tokio::sync::Notify;
 
 /// Between two beats of a shard that has work.
 const BUSY_BEAT: Duration = Duration::from_millis(2);
@@ -21,6 +22,8 @@ const QUIET_BEAT: Duration = Duration::from_millis(10);
 const EMPTY_BEAT: Duration = Duration::from_millis(100);
 /// How long a shard counts as having work after one of its connections did something.
 const BUSY_FOR: Duration = Duration::from_millis(100);
+/// [`Deadlines`] serves in ticks, so a beat may be this much late without a stall.
+const TICK_MAX: Duration = Duration::from_millis(1);
 
 /// How well one shard's thread could run.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -80,8 +83,8 @@ impl Health {
     pub(super) fn read(&self, now: Instant) -> ShardHealth {
         let told = self.told();
         let mut stalls = told.stalls.clone();
-        if let Some(next) = told.next.filter(|next| now > *next + STALL_AFTER) {
-            stalls.add(self.zero.us(next), self.zero.us(now));
+        if let Some(from) = told.next.and_then(|next| overdue_since(next, now)) {
+            stalls.add(self.zero.us(from), self.zero.us(now));
         }
         let origin_us = u64::try_from(self.zero.unix.as_micros()).unwrap_or(u64::MAX);
         let stalls = stalls.entries().iter().map(|entry| entry.after(origin_us)).collect();
@@ -93,7 +96,7 @@ impl Health {
         self.told().next = None;
     }
 
-    /// A shard that panicked leaves what it told before.
+    /// A shard that panicked leaves its last findings.
     fn told(&self) -> MutexGuard<'_, Told> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -108,8 +111,9 @@ pub(super) struct Pulse {
     touched: Cell<bool>,
     /// When a beat last found that.
     busy: Cell<Option<Instant>>,
-    /// Ends the wait for a beat that was set before there was work.
-    hurry: Notify,
+    /// The next beat was set while there was no work.
+    slow: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
     /// When the first connection came, and how long the thread had been idle by then.
     first: Cell<Option<(Instant, Duration)>>,
 }
@@ -130,7 +134,8 @@ impl Pulse {
             connections: Cell::new(0),
             touched: Cell::new(false),
             busy: Cell::new(None),
-            hurry: Notify::new(),
+            slow: Cell::new(true),
+            waker: RefCell::default(),
             first: Cell::new(None),
         }
     }
@@ -148,38 +153,59 @@ impl Pulse {
     /// A connection has something to do. This is called at each wake of each connection, so it reads no clock.
     #[inline]
     pub(super) fn touch(&self) {
-        if !self.touched.replace(true) && self.busy.get().is_none() {
-            self.hurry.notify_one();
+        if !self.touched.replace(true) && self.slow.get() {
+            self.hurry();
+        }
+    }
+
+    /// Beats now, because the next beat was set for a shard without work.
+    #[cold]
+    fn hurry(&self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
         }
     }
 
     /// Beats for as long as the shard runs. [`Deadlines::run`] has to run beside it.
     pub(super) async fn run(&self, deadlines: &Rc<Deadlines>, health: &Health) {
-        // Deadlines notes stalls from its own zero.
         deadlines.stalls().restart(health.zero.at);
-        loop {
-            let next = self.beat(deadlines, health);
-            tokio::select! {
-                () = deadlines.until(next) => {}
-                () = self.hurry.notified() => {}
+        // One alarm for all beats: a deadline that were dropped and set again could hide a stall.
+        let alarm = deadlines.alarm();
+        let mut next = clock::now();
+        poll_fn(|cx| {
+            let now = clock::now();
+            deadlines.observe(now);
+            if let Some(from) = overdue_since(next, now) {
+                // From the wake of this task to its turn there was no deadline that could be late.
+                deadlines.stalls().note(from, now);
             }
-        }
+            if now >= next || (self.touched.get() && self.slow.get()) {
+                next = now + self.interval(now);
+                self.tell(now, next, deadlines, health);
+            }
+            alarm.set(cx, now, next);
+            self.waker.replace(Some(cx.waker().clone()));
+            Poll::<()>::Pending
+        })
+        .await;
     }
 
-    /// Tells what there is to tell; returns when the next beat is due.
-    fn beat(&self, deadlines: &Deadlines, health: &Health) -> Instant {
-        let now = clock::now();
+    /// The time to the next beat.
+    fn interval(&self, now: Instant) -> Duration {
         if self.touched.take() {
             self.busy.set(Some(now));
-        } else if self.busy.get().is_some_and(|busy| now.saturating_duration_since(busy) >= BUSY_FOR) {
-            self.busy.set(None);
         }
-        let next = now
-            + match (self.connections.get(), self.busy.get()) {
-                (0, _) => EMPTY_BEAT,
-                (_, None) => QUIET_BEAT,
-                (_, Some(_)) => BUSY_BEAT,
-            };
+        let busy = self.busy.get().is_some_and(|busy| now.saturating_duration_since(busy) < BUSY_FOR);
+        let interval = match (self.connections.get(), busy) {
+            (0, _) => EMPTY_BEAT,
+            (_, false) => QUIET_BEAT,
+            (_, true) => BUSY_BEAT,
+        };
+        self.slow.set(interval > BUSY_BEAT);
+        interval
+    }
+
+    fn tell(&self, now: Instant, next: Instant, deadlines: &Deadlines, health: &Health) {
         let mut told = health.told();
         for [from_ns, to_ns] in deadlines.stalls().take() {
             told.stalls.add(from_ns / 1000, to_ns / 1000);
@@ -192,7 +218,129 @@ impl Pulse {
                 told.busy_share = (1.0 - idle.as_secs_f64() / passed.as_secs_f64()).clamp(0.0, 1.0);
             }
         }
-        next
     }
 }
 
+/// Since when a beat is overdue, if it is: from the latest instant at which it should have been served.
+fn overdue_since(next: Instant, now: Instant) -> Option<Instant> {
+    let due = next + TICK_MAX;
+    (now > due + STALL_AFTER).then_some(due)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Shard {
+        pulse: Rc<Pulse>,
+        health: Arc<Health>,
+        zero: Zero,
+        tasks: tokio::task::LocalSet,
+    }
+
+    impl Shard {
+        /// The pulse of a shard in virtual time, and its deadlines.
+        fn start() -> Shard {
+            let zero = Zero { at: clock::now(), unix: Duration::from_secs(1000) };
+            let (pulse, health) = (Rc::new(Pulse::new(Arc::default())), Arc::new(Health::new(zero)));
+            let deadlines = Deadlines::new();
+            let tasks = tokio::task::LocalSet::new();
+            let (beating, told, served) = (Rc::clone(&pulse), Arc::clone(&health), Rc::clone(&deadlines));
+            tasks.spawn_local(async move { beating.run(&deadlines, &told).await });
+            tasks.spawn_local(async move { served.run().await });
+            Shard { pulse, health, zero, tasks }
+        }
+
+        async fn runs_for(&self, ms: u64) {
+            self.tasks.run_until(tokio::time::sleep(Duration::from_millis(ms))).await;
+        }
+
+        fn health(&self) -> ShardHealth {
+            self.health.read(clock::now())
+        }
+
+        fn next_beat(&self) -> Duration {
+            self.health.told().next.unwrap() - clock::now()
+        }
+
+        /// Since the epoch of the wall clock, as a test has it.
+        fn unix_us(&self) -> u64 {
+            self.zero.us(clock::now()) + 1_000_000_000
+        }
+    }
+
+    /// Nothing runs while time is advanced: the thread is blocked.
+    async fn blocked_for(ms: u64) {
+        tokio::time::advance(Duration::from_millis(ms)).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn blocked_shard_reports_its_stall() {
+        let shard = Shard::start();
+        let connection = shard.pulse.open(clock::now());
+        shard.runs_for(50).await;
+        assert_eq!(shard.health().stalls, [], "it runs");
+
+        let blocked_us = shard.unix_us();
+        blocked_for(300).await;
+        let [seen] = shard.health().stalls[..] else { panic!("{:?}", shard.health()) };
+        let resumed_us = shard.unix_us();
+        assert_eq!(seen.to_us, resumed_us, "a stall is reported while it lasts");
+        shard.runs_for(50).await;
+
+        let [stall] = shard.health().stalls[..] else { panic!("{:?}", shard.health()) };
+        assert!((blocked_us..blocked_us + 4_000).contains(&stall.from_us), "{stall:?} {blocked_us}");
+        assert!((resumed_us..resumed_us + 4_000).contains(&stall.to_us), "{stall:?} {resumed_us}");
+        assert_eq!(stall.stalled_us, stall.to_us - stall.from_us);
+
+        drop(connection);
+        shard.health.end();
+        blocked_for(5_000).await;
+        assert_eq!(shard.health().stalls, [stall], "a shard that has ended does not stall");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn beats_follow_the_work() {
+        let shard = Shard::start();
+        shard.runs_for(1).await;
+        assert!(shard.next_beat() > QUIET_BEAT, "no connections");
+        let connection = shard.pulse.open(clock::now());
+        shard.runs_for(1).await;
+        assert!(shard.next_beat() <= BUSY_BEAT, "the first connection does not wait for the slow beat");
+        shard.runs_for(200).await;
+        let stalls = shard.health().stalls;
+        assert!(shard.next_beat() > BUSY_BEAT && shard.next_beat() <= QUIET_BEAT, "{:?}", shard.next_beat());
+        shard.pulse.touch();
+        shard.runs_for(1).await;
+        assert!(shard.next_beat() <= BUSY_BEAT, "something to do");
+        drop(connection);
+        shard.runs_for(10).await;
+        assert!(shard.next_beat() > QUIET_BEAT, "no connections again");
+        let _connection = shard.pulse.open(clock::now());
+        shard.runs_for(1).await;
+        assert!(shard.next_beat() <= BUSY_BEAT, "work soon after work");
+        assert_eq!(stalls, []);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn thread_that_never_waits_is_busy() {
+        let shard = Shard::start();
+        let _connection = shard.pulse.open(clock::now());
+        shard.runs_for(50).await;
+        let all = shard.health().busy_share;
+        shard.pulse.idle.begins();
+        tokio::time::advance(Duration::from_millis(1)).await;
+        shard.pulse.idle.ends();
+        shard.runs_for(20).await;
+        let less = shard.health().busy_share;
+        assert!((all - 1.0).abs() < 1e-9 && less > 0.9 && less < 1.0, "{all} {less}");
+    }
+
+    #[test]
+    fn both_clocks_are_read_together() {
+        let zero = Zero::now();
+        let (now, unix) = (clock::now(), clock::unix());
+        assert_eq!(zero.us(zero.at), 0);
+        assert!(zero.at <= now && zero.unix <= unix);
+    }
+}

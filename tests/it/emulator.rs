@@ -322,11 +322,13 @@ fn a_child_is_driven_by_json_lines_and_ends_with_its_stdin() {
     kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGINT).unwrap();
     tell(&Control::Start { unix_us: 0 });
     tell(&Control::Stats);
-    let Answer::Stats { counted, cpu_us, rss_peak_bytes } = serde_json::from_str(&answer()).unwrap() else {
+    let Answer::Stats { counted, cpu_us, rss_peak_bytes, shards } = serde_json::from_str(&answer()).unwrap()
+    else {
         panic!("another answer")
     };
     assert_eq!(counted, Stats::default());
     assert!(cpu_us > 0 && rss_peak_bytes > 0, "it has at least made a certificate");
+    assert_eq!(shards.len(), 1);
     drop(stdin);
     assert!(child.wait().unwrap().success());
 }
