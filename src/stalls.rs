@@ -9,6 +9,9 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::time::Instant;
 
+/// The most entries that a [`StallList`] keeps.
+pub const ENTRIES_MAX: usize = 1024;
+
 /// The most intervals that can be looked up. Older ones count as if the thread had stalled in all of the time before.
 const RECENT_MAX: usize = 4096;
 
@@ -132,69 +135,99 @@ impl Stalls {
     }
 }
 
-/// A stretch of time and how much of it was stalled, in microseconds.
+/// An interval with stalls in it. In JSON it is the array `[from_us, to_us, stalled_us]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(from = "[u64; 3]", into = "[u64; 3]")]
 #[schemars(with = "[u64; 3]")]
-pub struct Stretch {
-    /// Its begin.
+pub struct StallEntry {
+    /// The start of its first stall, in microseconds.
     pub from_us: u64,
-    /// Its end.
+    /// The end of its last stall, in microseconds.
     pub to_us: u64,
-    /// How much of it was stalled: all of it, unless neighbours were merged.
+    /// The length of its stalls together: all of the interval, or less after a merge.
     pub stalled_us: u64,
 }
 
-impl From<[u64; 3]> for Stretch {
-    fn from([from_us, to_us, stalled_us]: [u64; 3]) -> Stretch {
-        Stretch { from_us, to_us, stalled_us }
+impl StallEntry {
+    /// Returns an upper bound of the time stalled in a window.
+    #[must_use]
+    pub fn at_most_us(&self, from_us: u64, to_us: u64) -> u64 {
+        self.stalled_us.min(self.to_us.min(to_us).saturating_sub(self.from_us.max(from_us)))
+    }
+
+    /// Moves the entry to a later origin of time.
+    #[must_use]
+    pub fn after(self, origin_us: u64) -> StallEntry {
+        let [from_us, to_us] = [self.from_us, self.to_us].map(|at_us| at_us.saturating_add(origin_us));
+        StallEntry { from_us, to_us, ..self }
     }
 }
 
-impl From<Stretch> for [u64; 3] {
-    fn from(stretch: Stretch) -> [u64; 3] {
-        [stretch.from_us, stretch.to_us, stretch.stalled_us]
+impl From<[u64; 3]> for StallEntry {
+    fn from([from_us, to_us, stalled_us]: [u64; 3]) -> StallEntry {
+        StallEntry { from_us, to_us, stalled_us }
     }
 }
 
-/// Stalls over a whole run.
+impl From<StallEntry> for [u64; 3] {
+    fn from(entry: StallEntry) -> [u64; 3] {
+        [entry.from_us, entry.to_us, entry.stalled_us]
+    }
+}
+
+/// The stalls of a thread over a run of any length, in at most [`ENTRIES_MAX`] entries. When a new stall finds no room, the two
+/// neighbors that span the shortest time become one entry. The time stalled stays exact in total. For a window it becomes an upper bound.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
-pub struct StallList(Vec<Stretch>);
+pub struct StallList {
+    entries: Vec<StallEntry>,
+}
 
 impl StallList {
-    /// Adds a stall that ended after all others.
-    pub fn add(&mut self, stretch: Stretch) {
-        match self.0.last_mut() {
-            Some(last) if last.to_us >= stretch.from_us => {
-                last.to_us = last.to_us.max(stretch.to_us);
-                last.stalled_us += stretch.stalled_us;
+    /// Adds a stall. Stalls come in the order of time; time that the list already covers is not added again.
+    pub fn add(&mut self, from_us: u64, to_us: u64) {
+        self.add_entry(StallEntry { from_us, to_us, stalled_us: to_us.saturating_sub(from_us) });
+    }
+
+    /// Adds an entry of another list, in the order of time. Of time that the list already covers, no more counts than there is.
+    pub fn add_entry(&mut self, entry: StallEntry) {
+        let from_us = self.entries.last().map_or(entry.from_us, |last| entry.from_us.max(last.to_us));
+        if from_us >= entry.to_us {
+            return;
+        }
+        let (to_us, stalled_us) = (entry.to_us, entry.stalled_us.min(entry.to_us - from_us));
+        match self.entries.last_mut() {
+            Some(last) if last.to_us == from_us => {
+                last.to_us = to_us;
+                last.stalled_us += stalled_us;
             }
-            _ => self.0.push(stretch),
+            _ => self.entries.push(StallEntry { from_us, to_us, stalled_us }),
+        }
+        if self.entries.len() > ENTRIES_MAX {
+            self.merge_nearest();
         }
     }
 
-    /// Adds the stalls of another thread: where both stalled, the time counts once.
+    /// Adds the stalls of another thread: time in which both stalled counts once.
     pub fn merge(&mut self, other: &StallList) {
-        let mut all: Vec<Stretch> = self.0.drain(..).chain(other.0.iter().copied()).collect();
-        all.sort_by_key(|stretch| (stretch.from_us, stretch.to_us, stretch.stalled_us));
-        for stretch in all {
-            match self.0.last_mut() {
-                Some(last) if last.to_us > stretch.from_us => {
-                    let overlap_us = last.to_us.min(stretch.to_us) - stretch.from_us;
-                    last.stalled_us += stretch.stalled_us.saturating_sub(overlap_us);
-                    last.to_us = last.to_us.max(stretch.to_us);
-                    last.stalled_us = last.stalled_us.min(last.to_us - last.from_us);
-                }
-                _ => self.add(stretch),
-            }
-        }
+        let mut all: Vec<StallEntry> = self.entries.drain(..).chain(other.entries.iter().copied()).collect();
+        all.sort_by_key(|entry| (entry.from_us, entry.to_us, entry.stalled_us));
+        all.into_iter().for_each(|entry| self.add_entry(entry));
     }
 
-    /// The stretches in order; they do not overlap.
+    /// The entries, in the order of time. They do not overlap.
     #[must_use]
-    pub fn entries(&self) -> &[Stretch] {
-        &self.0
+    pub fn entries(&self) -> &[StallEntry] {
+        &self.entries
+    }
+
+    fn merge_nearest(&mut self) {
+        let spans = self.entries.windows(2).map(|pair| pair[1].to_us - pair[0].from_us);
+        let Some((first, _)) = spans.enumerate().min_by_key(|(_, span_us)| *span_us) else { return };
+        let second = self.entries.remove(first + 1);
+        let merged = &mut self.entries[first];
+        merged.to_us = second.to_us;
+        merged.stalled_us += second.stalled_us;
     }
 }
 
@@ -253,7 +286,67 @@ mod tests {
         assert_eq!(stalls.take(), [[0, 3]], "what lies before zero is not kept");
     }
 
+    fn list(stalls: impl IntoIterator<Item = (u64, u64)>) -> StallList {
+        let mut list = StallList::default();
+        stalls.into_iter().for_each(|(from_us, to_us)| list.add(from_us, to_us));
+        list
+    }
+
+    #[test]
+    fn a_full_list_merges_the_shortest_span() {
+        // Gaps of 100 us, and one of 40 us.
+        let starts = (0..=ENTRIES_MAX as u64).map(|n| n * 110 + if n > 7 { 0 } else { 60 });
+        let full = list(starts.map(|from_us| (from_us, from_us + 10)));
+        assert_eq!(full.entries().len(), ENTRIES_MAX);
+        let merged: Vec<_> = full.entries().iter().filter(|entry| entry.stalled_us > 10).collect();
+        assert_eq!(merged, [&StallEntry { from_us: 830, to_us: 890, stalled_us: 20 }]);
+        assert_eq!([merged[0].at_most_us(840, 855), merged[0].at_most_us(0, 2000)], [15, 20]);
+    }
+
+    #[test]
+    fn a_stall_told_in_parts_is_one_entry() {
+        let parts = list([(5, 9), (9, 12), (11, 13), (6, 8), (20, 20)]);
+        assert_eq!(parts.entries(), [StallEntry { from_us: 5, to_us: 13, stalled_us: 8 }]);
+        let json = serde_json::to_string(parts.entries()).unwrap();
+        assert_eq!(json, "[[5,13,8]]");
+        assert_eq!(serde_json::from_str::<Vec<StallEntry>>(&json).unwrap(), parts.entries());
+        assert_eq!(parts.entries()[0].after(100), StallEntry::from([105, 113, 8]));
+    }
+
     proptest! {
+        /// Whatever was merged: totals are exact, entries are in order, and no window has more stalls than its bound.
+        #[test]
+        fn merging_keeps_totals_and_upper_bounds(
+            steps in prop::collection::vec((0..300_u64, 1..50_u64), 0..900),
+            windows in prop::collection::vec((0..120_000_u64, 0..20_000_u64), 1..20),
+        ) {
+            let mut at = 0;
+            let stalls: Vec<(u64, u64)> = steps
+                .into_iter()
+                .map(|(gap, length)| {
+                    let from = at + gap;
+                    at = from + length;
+                    (from, at)
+                })
+                .collect();
+            let list = list(stalls.iter().copied());
+            let entries = list.entries();
+            prop_assert!(entries.len() <= ENTRIES_MAX);
+            prop_assert!(entries.is_sorted_by(|a, b| a.to_us < b.from_us));
+            prop_assert!(entries.iter().all(|e| e.stalled_us > 0 && e.stalled_us <= e.to_us - e.from_us));
+            let total: u64 = stalls.iter().map(|(from, to)| to - from).sum();
+            prop_assert_eq!(entries.iter().map(|entry| entry.stalled_us).sum::<u64>(), total);
+            for (from, length) in windows {
+                let to = from + length;
+                let stalled: u64 = stalls.iter().map(|s| s.1.min(to).saturating_sub(s.0.max(from))).sum();
+                let bound: u64 = entries.iter().map(|entry| entry.at_most_us(from, to)).sum();
+                prop_assert!(bound >= stalled, "{bound} us of {stalled} us in {from} to {to}");
+                if stalls.len() <= ENTRIES_MAX {
+                    prop_assert_eq!(bound, stalled, "nothing was merged");
+                }
+            }
+        }
+
         #[test]
         fn the_total_is_the_length_of_the_union(noted in prop::collection::vec((0..200_u64, 1..30_u64), 0..40)) {
             let mut noted: Vec<(u64, u64)> = noted.into_iter().map(|(from, length)| (from, from + length)).collect();

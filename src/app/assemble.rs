@@ -2,24 +2,39 @@
 //! result alike. Called by `run`; pure but for what it reads about this machine.
 
 use super::outcome::run_id;
+use crate::emulator::ShardHealth;
 use crate::fleet::Finished;
-use crate::measure::{Latency, Measurement, Operation};
+use crate::measure::{Latency, Measurement, Operation, Source};
 use crate::plan::{Plan, TargetKind};
 use crate::report::{Judge, judge};
 use crate::result::model::{self, EndedBy};
+use crate::stalls::StallEntry;
 use jiff::Timestamp;
 use std::time::Duration;
+
+/// What the built-in hub said at its end.
+#[derive(Debug)]
+pub(super) struct Retired {
+    /// Its counts and its cost.
+    pub(super) emulator: model::Emulator,
+    /// How well its threads could run.
+    pub(super) shards: Vec<ShardHealth>,
+}
 
 /// The whole result of a run.
 pub(super) fn result(
     plan: &Plan,
-    finished: Finished,
+    mut finished: Finished,
     ended_by: EndedBy,
-    emulator: Option<model::Emulator>,
+    retired: Option<Retired>,
     workers: usize,
     argv: &[String],
 ) -> model::RunResult {
     let rules = plan.rules();
+    let emulator = retired.map(|Retired { emulator, shards }| {
+        add_shards(&mut finished, &shards);
+        emulator
+    });
     let target = target(plan, &finished);
     let judged = judge(&Judge {
         measurement: &finished.measurement,
@@ -63,6 +78,22 @@ pub(super) fn result(
         measurement: finished.measurement,
         findings: judged.findings,
         rules: Some(rules),
+    }
+}
+
+/// The hub's stalls are on the wall clock, those of the result count from the run's zero.
+fn add_shards(finished: &mut Finished, shards: &[ShardHealth]) {
+    let zero_us = us(finished.started_unix);
+    for (number, shard) in (0_u16..).zip(shards) {
+        for entry in shard.stalls.iter().filter(|entry| entry.to_us > zero_us) {
+            let from_us = entry.from_us.saturating_sub(zero_us);
+            let entry = StallEntry { from_us, to_us: entry.to_us - zero_us, ..*entry };
+            finished.measurement.add_stall(Source::Emulator(number), entry);
+        }
+        for phase in finished.measurement.phases.clone() {
+            let health = finished.measurement.health_mut(Source::Emulator(number), &phase.name);
+            health.busy_share = Some(shard.busy_share);
+        }
     }
 }
 

@@ -177,7 +177,8 @@ async fn control(
                 Some(Err(answer)) => print(out, &answer)?,
                 Some(Ok(Command::Stats)) => {
                     let (cpu_us, rss_peak_bytes) = crate::fleet::own_usage();
-                    print(out, &Answer::Stats { counted: hub.stats(), cpu_us, rss_peak_bytes })?;
+                    let (counted, shards) = (hub.stats(), hub.health());
+                    print(out, &Answer::Stats { counted, cpu_us, rss_peak_bytes, shards })?;
                 }
                 Some(Ok(Command::Call { id, device, ask })) => {
                     let (hub, answered) = (Arc::clone(hub), answered.clone());

@@ -2,10 +2,11 @@
 //! each does is theirs.
 
 use super::child::Hub;
+use super::assemble::Retired;
 use super::{AppError, Env, assemble, canary, consent, load, outcome, preflight};
 use crate::cli::RunArgs;
-use crate::emulator::Stats;
 use crate::emulator::control::{Answer, ControlConfig, ControlDevice, ControlPolicy, Ready, SecretText};
+use crate::emulator::Stats;
 use crate::fleet::{self, Control, Finished, Tracer};
 use crate::iothub::sas;
 use crate::link::{Endpoint, tls};
@@ -38,10 +39,10 @@ pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
     let settings = fleet::Settings { workers, endpoint, trace };
     let mut finished = drive(args, env, &plan, settings, hub.as_mut(), traced).await?;
     let so_far = *interrupts.borrow();
-    let emulator = match hub {
+    let retired = match hub {
         None => None,
         Some(hub) => match unless_interrupted(&interrupts, so_far, retire(hub)).await {
-            Ok(emulator) => Some(emulator),
+            Ok(retired) => Some(retired),
             Err(AppError::Interrupted) => {
                 finished.complete = false;
                 None
@@ -59,7 +60,7 @@ pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
         false if *interrupts.borrow() > 0 => EndedBy::Interrupt,
         false => EndedBy::Breakdown,
     };
-    let result = assemble::result(&plan, finished, ended_by, emulator, workers, &env.argv);
+    let result = assemble::result(&plan, finished, ended_by, retired, workers, &env.argv);
     outcome::conclude(&args.out, env, result)
 }
 
@@ -299,14 +300,14 @@ fn say(env: &mut Env, quiet: bool, text: &str) {
     }
 }
 
-/// Asks the built-in hub what it counted, and ends it.
-async fn retire(mut hub: Hub) -> Result<model::Emulator, AppError> {
-    let Answer::Stats { counted, cpu_us, rss_peak_bytes } = hub.stats().await? else {
+/// Asks the built-in hub for its counts and its health, and ends it.
+async fn retire(mut hub: Hub) -> Result<Retired, AppError> {
+    let Answer::Stats { counted, cpu_us, rss_peak_bytes, shards } = hub.stats().await? else {
         return Err(AppError::Environment("the built-in hub answers what it was not asked".to_owned()));
     };
     hub.stop().await?;
     let Stats { accepted, refused, telemetry, taken_over, expired, protocol_errors, tls_failed } = counted;
-    Ok(model::Emulator {
+    let emulator = model::Emulator {
         cpu_us,
         rss_peak_bytes,
         accepted,
@@ -316,7 +317,8 @@ async fn retire(mut hub: Hub) -> Result<model::Emulator, AppError> {
         expired,
         protocol_errors,
         tls_failed,
-    })
+    };
+    Ok(Retired { emulator, shards })
 }
 
 #[cfg(test)]

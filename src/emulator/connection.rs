@@ -64,6 +64,8 @@ impl Mailbox {
 /// Serves `socket` until the connection is over.
 pub(super) async fn run(shard: Rc<Shard>, socket: std::net::TcpStream) {
     let opened = clock::now();
+    let counting = Rc::clone(&shard);
+    let _counted = counting.pulse.open(opened);
     let directory = Arc::clone(shard.directory());
     let connect_by = opened + directory.config().connect_arrival_timeout;
     let Ok(socket) = TcpStream::from_std(socket) else { return };
@@ -92,6 +94,7 @@ struct Connection {
 
 impl Connection {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.shard.pulse.touch();
         self.mailbox.poll(cx, &mut self.session);
         loop {
             let end = self.link.poll(cx, &mut self.session);

@@ -6,7 +6,7 @@
 //! `docs/emulator.md` has the lines.
 
 use super::service::{Ask, Called};
-use super::{Config, Stats};
+use super::{Config, ShardHealth, Stats};
 use crate::iothub::limits::{self, Tier};
 use crate::iothub::sas::{Key, KeyError};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -183,7 +183,7 @@ pub struct Ready {
 }
 
 /// A later line of a child on stdout.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
     /// To [`Command::Stats`]. The child tells its own use of the machine: a parent's account of its children also holds
@@ -195,6 +195,9 @@ pub enum Answer {
         cpu_us: u64,
         /// Its peak of resident memory.
         rss_peak_bytes: u64,
+        /// How well each shard could run; empty from a hub of a time before this field.
+        #[serde(default)]
+        shards: Vec<ShardHealth>,
     },
     /// To a [`Command::Call`] that came about.
     Called {
@@ -281,8 +284,22 @@ mod tests {
         assert_eq!((config.group_keys.len(), config.shards), (1, 3));
         assert_eq!(config.expiry_grace, Duration::from_secs(1));
         let counted = Stats { accepted: 2, ..Stats::default() };
-        let answer = Answer::Stats { counted, cpu_us: 3, rss_peak_bytes: 4 };
+        let shards = vec![
+            ShardHealth { busy_share: 0.25, stalls: vec![[5, 9, 4].into(), [20, 90, 7].into()] },
+            ShardHealth::default(),
+        ];
+        let answer = Answer::Stats { counted, cpu_us: 3, rss_peak_bytes: 4, shards };
         let stats = serde_json::to_string(&answer).unwrap();
+        assert!(
+            stats.ends_with(
+                r#","shards":[{"busy_share":0.25,"stalls":[[5,9,4],[20,90,7]]},{"busy_share":0.0,"stalls":[]}]}}"#
+            ),
+            "{stats}"
+        );
+        assert_eq!(serde_json::from_str::<Answer>(&stats).unwrap(), answer);
+        let (older, _) = stats.split_once(",\"shards\"").unwrap();
+        let older: Answer = serde_json::from_str(&format!("{older}}}}}")).unwrap();
+        assert_eq!(older, Answer::Stats { counted, cpu_us: 3, rss_peak_bytes: 4, shards: Vec::new() });
         assert!(
             stats.starts_with(r#"{"stats":{"counted":{"accepted":2,"refused":0,"telemetry":0"#),
             "{stats}"

@@ -4,10 +4,11 @@
 use super::Config;
 use super::connection::{self, Mailbox};
 use super::directory::Directory;
+use super::health::{Health, Pulse, ShardHealth, Zero};
 use super::service::{Ask, Asked, Called, GiveUp, ServiceError};
 use super::telemetry::Telemetry;
 use crate::clock;
-use crate::link::{self, Buffers, Deadlines, SharedBuffers};
+use crate::link::{self, Buffers, Deadlines, Idle, SharedBuffers};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::Future;
@@ -16,7 +17,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use tokio::runtime::LocalRuntime;
+use tokio::runtime::LocalOptions;
 use tokio::sync::{mpsc, oneshot};
 
 /// How long accepting pauses when the system has no descriptor or memory for another connection.
@@ -105,6 +106,7 @@ pub(super) enum Message {
 pub struct Hub {
     directory: Arc<Directory>,
     counters: Box<[Counters]>,
+    health: Box<[Health]>,
     /// How the shards are reached, once they are there.
     shards: OnceLock<Arc<[mpsc::UnboundedSender<Message>]>>,
 }
@@ -127,8 +129,10 @@ impl Hub {
     #[must_use]
     pub fn new(config: Config) -> Arc<Hub> {
         let counters = (0..config.shards.max(1)).map(|_| Counters::default()).collect();
+        let zero = Zero::now();
+        let health = (0..config.shards.max(1)).map(|_| Health::new(zero)).collect();
         let directory = Arc::new(Directory::new(config));
-        Arc::new(Hub { directory, counters, shards: OnceLock::new() })
+        Arc::new(Hub { directory, counters, health, shards: OnceLock::new() })
     }
 
     /// What was counted so far; from any thread, at any time.
@@ -144,6 +148,13 @@ impl Hub {
             protocol_errors: sum(|c| &c.protocol_errors),
             tls_failed: sum(|c| &c.tls_failed),
         }
+    }
+
+    /// How well each shard's thread could run so far; from any thread, at any time, also when a shard is stuck.
+    #[must_use]
+    pub fn health(&self) -> Vec<ShardHealth> {
+        let now = clock::now();
+        self.health.iter().map(|health| health.read(now)).collect()
     }
 
     /// The last telemetry that was accepted since the last call, as many as [`Config::telemetry_kept`] says.
@@ -213,10 +224,18 @@ impl Hub {
         let (hub, senders, tls) = (Arc::clone(self), Arc::clone(senders), Arc::clone(tls));
         let thread = move || {
             link::tls::warm_up();
-            let served = LocalRuntime::new().and_then(|runtime| {
-                let shard = Rc::new(Shard::new(index, hub, tls, senders));
+            let idle = Arc::new(Idle::default());
+            let (parks, unparks) = (Arc::clone(&idle), Arc::clone(&idle));
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .on_thread_park(move || parks.begins())
+                .on_thread_unpark(move || unparks.ends())
+                .build_local(LocalOptions::default());
+            let served = runtime.and_then(|runtime| {
+                let shard = Rc::new(Shard::new(index, Arc::clone(&hub), tls, senders, idle));
                 runtime.block_on(shard.serve(inbox))
             });
+            hub.health[index].end();
             // Nobody listens when serving itself was dropped.
             let _ = end.send(served);
         };
@@ -269,6 +288,7 @@ pub(super) struct Shard {
     senders: Arc<[mpsc::UnboundedSender<Message>]>,
     mailboxes: RefCell<HashMap<u64, Rc<Mailbox>>>,
     opened: Cell<u64>,
+    pub(super) pulse: Pulse,
 }
 
 impl Shard {
@@ -277,15 +297,21 @@ impl Shard {
         hub: Arc<Hub>,
         tls: Arc<rustls::ServerConfig>,
         senders: Arc<[mpsc::UnboundedSender<Message>]>,
+        idle: Arc<Idle>,
     ) -> Shard {
         let (buffers, deadlines) = (Buffers::shared(), Deadlines::precise());
         let mailboxes = RefCell::default();
-        Shard { index, buffers, deadlines, hub, tls, senders, mailboxes, opened: Cell::new(0) }
+        let (opened, pulse) = (Cell::new(0), Pulse::new(idle));
+        Shard { index, buffers, deadlines, hub, tls, senders, mailboxes, opened, pulse }
     }
 
     /// An error is one of the shard's timer: without it no connection would ever time out.
     async fn serve(self: Rc<Shard>, mut inbox: mpsc::UnboundedReceiver<Message>) -> std::io::Result<()> {
         let mut timer = pin!(self.deadlines.run());
+        let shard = Rc::clone(&self);
+        tokio::task::spawn_local(async move {
+            shard.pulse.run(&shard.deadlines, &shard.hub.health[shard.index]).await;
+        });
         loop {
             let message = tokio::select! {
                 message = inbox.recv() => message,

@@ -10,7 +10,6 @@ mod caller;
 mod calling;
 mod context;
 mod device;
-mod idle;
 mod ledger;
 mod life;
 mod messages;

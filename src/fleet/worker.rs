@@ -1,10 +1,9 @@
 //! One worker: a thread with a tokio `LocalRuntime`, its share of the devices, a heartbeat, and a swap of the
 //! recorder each second. Started by `fleet::run`; it decides nothing about devices.
 
-use super::idle::Idle;
 use super::ledger::{Ledger, Progress};
 use super::{Context, Control, FleetError, Report, Settings, life};
-use crate::link::{Buffers, Deadlines, tls};
+use crate::link::{Buffers, Deadlines, Idle, tls};
 use crate::measure::Snapshot;
 use crate::plan::Plan;
 use std::io;
@@ -120,7 +119,7 @@ impl Thread {
         ready: &blocking::Sender<(usize, io::Result<()>)>,
         zero: &blocking::Receiver<Zero>,
     ) -> io::Result<()> {
-        let idle = Arc::new(Idle::new());
+        let idle = Arc::new(Idle::default());
         let (parks, unparks) = (idle.clone(), idle.clone());
         // The runtime is !Send: it is made on its own thread, and whether it could be is told.
         let runtime = tokio::runtime::Builder::new_current_thread()

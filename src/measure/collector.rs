@@ -11,6 +11,7 @@ use super::operation::{Culprit, Operation};
 use super::recorder::{Online, Snapshot};
 use super::series::Interval;
 use super::totals::Totals;
+use crate::stalls::StallEntry;
 use std::collections::BTreeMap;
 
 /// What a progress line shows: the last interval, and the errors so far.
@@ -136,10 +137,11 @@ impl Collector {
             health.busy_share = health.busy.share();
         }
         for [from_ns, to_ns] in &snapshot.stalls {
-            self.measurement.add_stall(source, from_ns / 1_000, to_ns.div_ceil(1_000));
+            let (from_us, to_us) = (from_ns / 1_000, to_ns / 1_000);
+            self.measurement.add_stall(source, StallEntry { from_us, to_us, stalled_us: to_us - from_us });
         }
         for [from_ns, to_ns] in &snapshot.saturated {
-            self.measurement.add_saturated(source, from_ns / 1_000, to_ns.div_ceil(1_000));
+            self.measurement.add_saturated(source, from_ns / 1_000, to_ns / 1_000);
         }
         if let Some((at_ns, drift_ns)) = snapshot.clock_drift
             && let Some(phase) = self.measurement.phase_at(at_ns / 1_000).map(|phase| phase.name.clone())

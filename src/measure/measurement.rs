@@ -7,6 +7,7 @@ use super::health::{Health, Source};
 use super::operation::{Key, Operation};
 use super::series::Series;
 use super::totals::Totals;
+use crate::stalls::StallEntry;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -164,20 +165,20 @@ impl Measurement {
         &mut self.health[place]
     }
 
-    /// Adds a stall of a source, cut where phases end; instants in microseconds since the run's zero.
-    pub fn add_stall(&mut self, source: Source, from_us: u64, to_us: u64) {
-        self.cut(from_us, to_us, |measurement, phase, from_us, to_us| {
+    /// Adds stalls of a source, cut where phases end; instants in microseconds since the run's zero.
+    pub fn add_stall(&mut self, source: Source, entry: StallEntry) {
+        self.cut(entry.from_us, entry.to_us, |measurement, phase, from_us, to_us| {
             let health = measurement.health_mut(source, phase);
-            health.stall_us += to_us - from_us;
-            health.stalls.add(crate::stalls::Stretch { from_us, to_us, stalled_us: to_us - from_us });
+            let stalled_us = entry.stalled_us.min(to_us - from_us);
+            health.stall_us += stalled_us;
+            health.stalls.add_entry(StallEntry { from_us, to_us, stalled_us });
         });
     }
 
     /// Adds an interval in which a source was busy nearly all of the time.
     pub fn add_saturated(&mut self, source: Source, from_us: u64, to_us: u64) {
         self.cut(from_us, to_us, |measurement, phase, from_us, to_us| {
-            let stretch = crate::stalls::Stretch { from_us, to_us, stalled_us: to_us - from_us };
-            measurement.health_mut(source, phase).saturated.add(stretch);
+            measurement.health_mut(source, phase).saturated.add(from_us, to_us);
         });
     }
 

@@ -3,7 +3,7 @@
 //! stalls add up to in any window of twice the limit. Used by `judge`; pure.
 
 use crate::measure::{EXCUSE_SHARE, Measurement, Source};
-use crate::stalls::{StallList, Stretch};
+use crate::stalls::{StallEntry, StallList};
 
 /// Clocks that diverge by more than this in a phase void its lower bounds.
 const DRIFT_MAX_US: u64 = 100_000;
@@ -11,7 +11,7 @@ const DRIFT_MAX_US: u64 = 100_000;
 /// What lowers the bounds of operations in some phases.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Unseen {
-    stalls: Vec<Stretch>,
+    stalls: Vec<StallEntry>,
     /// The clocks diverged: no instant can be trusted.
     pub(super) is_void: bool,
     /// The built-in hub stalled for so long that operations may have failed because of it.
@@ -40,7 +40,7 @@ impl Unseen {
             all.merge(&health.saturated);
         }
         let hub_at_once_us = most_in_window(hub.entries(), shortest_timeout_us);
-        let longest_us = hub.entries().iter().map(|stretch| stretch.stalled_us).max().unwrap_or(0);
+        let longest_us = hub.entries().iter().map(|entry| entry.stalled_us).max().unwrap_or(0);
         let by_timeout = hub_at_once_us > 0 && hub_at_once_us >= shortest_timeout_us / EXCUSE_SHARE;
         let by_silence = shortest_keep_alive_us > 0 && longest_us >= shortest_keep_alive_us / 2;
         all.merge(&hub);
@@ -55,19 +55,18 @@ impl Unseen {
 }
 
 /// The largest total stall in any window of that length. It begins where a stall begins, or ends where one ends.
-fn most_in_window(stalls: &[Stretch], window_us: u64) -> u64 {
-    let begins = stalls.iter().map(|stretch| stretch.from_us);
-    let ends = stalls.iter().map(|stretch| stretch.to_us.saturating_sub(window_us));
+fn most_in_window(stalls: &[StallEntry], window_us: u64) -> u64 {
+    let begins = stalls.iter().map(|entry| entry.from_us);
+    let ends = stalls.iter().map(|entry| entry.to_us.saturating_sub(window_us));
     let windows = begins.chain(ends).map(|from_us| stalled_in(stalls, from_us, from_us.saturating_add(window_us)));
     windows.max().unwrap_or(0)
 }
 
-fn stalled_in(stalls: &[Stretch], from_us: u64, to_us: u64) -> u64 {
-    let first = stalls.partition_point(|stretch| stretch.to_us <= from_us);
-    let inside = stalls.iter().skip(first).take_while(|stretch| stretch.from_us < to_us);
-    let parts = inside.map(|stretch| {
-        let overlap_us = stretch.to_us.min(to_us) - stretch.from_us.max(from_us);
-        overlap_us.min(stretch.stalled_us)
+fn stalled_in(stalls: &[StallEntry], from_us: u64, to_us: u64) -> u64 {
+    let first = stalls.partition_point(|entry| entry.to_us <= from_us);
+    let inside = stalls.iter().skip(first).take_while(|entry| entry.from_us < to_us);
+    let parts = inside.map(|entry| {
+        entry.at_most_us(from_us, to_us)
     });
     parts.sum()
 }
@@ -76,25 +75,25 @@ fn stalled_in(stalls: &[Stretch], from_us: u64, to_us: u64) -> u64 {
 mod tests {
     use super::*;
 
-    fn stretch(from_us: u64, to_us: u64) -> Stretch {
-        Stretch { from_us, to_us, stalled_us: to_us - from_us }
+    fn entry(from_us: u64, to_us: u64) -> StallEntry {
+        StallEntry { from_us, to_us, stalled_us: to_us - from_us }
     }
 
     #[test]
     fn the_worst_window_counts() {
-        let stalls = [stretch(100, 110), stretch(150, 190), stretch(200, 205), stretch(900, 930)];
+        let stalls = [entry(100, 110), entry(150, 190), entry(200, 205), entry(900, 930)];
         for (window, most) in [(10, 10), (40, 40), (55, 45), (105, 55), (1_000, 85), (0, 0)] {
             assert_eq!(most_in_window(&stalls, window), most, "{window}");
         }
         assert_eq!(most_in_window(&[], 100), 0);
-        let merged = [Stretch { from_us: 0, to_us: 1_000, stalled_us: 30 }];
-        assert_eq!(most_in_window(&merged, 100), 30, "where in the stretch is not known");
+        let merged = [StallEntry { from_us: 0, to_us: 1_000, stalled_us: 30 }];
+        assert_eq!(most_in_window(&merged, 100), 30, "where in the entry is not known");
         assert_eq!(most_in_window(&merged, 20), 20);
     }
 
     #[test]
     fn stalls_beyond_the_limit_void_a_lower_bound() {
-        let unseen = Unseen { stalls: vec![stretch(0, 300)], ..Unseen::default() };
+        let unseen = Unseen { stalls: vec![entry(0, 300)], ..Unseen::default() };
         assert_eq!(unseen.most_us(300), Some(300));
         assert_eq!(unseen.most_us(299), None);
         assert_eq!(Unseen { is_void: true, ..Unseen::default() }.most_us(1_000_000), None);
@@ -106,16 +105,16 @@ mod tests {
             phases: vec![crate::measure::Phase { name: "p".to_owned(), end_us: 1_000_000, ..Default::default() }],
             ..Measurement::default()
         };
-        measurement.add_stall(Source::Worker(0), 10_000, 90_000);
+        measurement.add_stall(Source::Worker(0), entry(10_000, 90_000));
         let unseen = |measurement: &Measurement| Unseen::of(measurement, 300_000, 0, |_| true);
         assert_eq!(unseen(&measurement), Unseen::default(), "its own are in its operations already");
-        measurement.add_stall(Source::Emulator(0), 200_000, 220_000);
+        measurement.add_stall(Source::Emulator(0), entry(200_000, 220_000));
         assert_eq!(unseen(&measurement).most_us(500_000), Some(20_000));
         assert!(!unseen(&measurement).excuses);
-        measurement.add_stall(Source::Emulator(1), 210_000, 240_000);
+        measurement.add_stall(Source::Emulator(1), entry(210_000, 240_000));
         assert_eq!(unseen(&measurement).most_us(500_000), Some(40_000), "what overlaps counts once");
         assert!(unseen(&measurement).excuses, "a tenth of the timeout");
-        measurement.add_stall(Source::Worker(1), 500_000, 510_000);
+        measurement.add_stall(Source::Worker(1), entry(500_000, 510_000));
         assert_eq!(unseen(&measurement).most_us(500_000), Some(130_000), "of several workers, each may slow the others");
     }
 }

@@ -12,12 +12,13 @@ use hubstorm::link::{listen, tls};
 use hubstorm::wire::QoS;
 use hubstorm::wire::encode::{self, ConnectRef, PublishRef};
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use rustls::pki_types::ServerName;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Lines, Write};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -322,42 +323,99 @@ fn a_child_is_driven_by_json_lines_and_ends_with_its_stdin() {
     kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGINT).unwrap();
     tell(&Control::Start { unix_us: 0 });
     tell(&Control::Stats);
-    let Answer::Stats { counted, cpu_us, rss_peak_bytes } = serde_json::from_str(&answer()).unwrap() else {
+    let Answer::Stats { counted, cpu_us, rss_peak_bytes, shards } = serde_json::from_str(&answer()).unwrap()
+    else {
         panic!("another answer")
     };
     assert_eq!(counted, Stats::default());
     assert!(cpu_us > 0 && rss_peak_bytes > 0, "it has at least made a certificate");
+    assert_eq!(shards.len(), 1);
     drop(stdin);
+    assert!(child.wait().unwrap().success());
+}
+
+/// A hub of `--control`, ready to be told more.
+struct ControlledHub {
+    child: Child,
+    stdin: ChildStdin,
+    lines: Lines<BufReader<ChildStdout>>,
+    ready: Ready,
+}
+
+impl ControlledHub {
+    fn start(shards: usize) -> ControlledHub {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_hubstorm"))
+            .args(["emulator", "--control"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let group_keys = vec![SecretText::new(Zeroizing::new(GROUP_KEY.to_owned()))];
+        let config = Control::Config(ControlConfig { group_keys, shards, ..ControlConfig::default() });
+        writeln!(stdin, "{}", serde_json::to_string(&config).unwrap()).unwrap();
+        let ready = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+        ControlledHub { child, stdin, lines, ready }
+    }
+}
+
+/// A device of that hub that is online.
+async fn online(ready: Ready) -> Device {
+    let roots_pem = ready.ca_pem.map(String::into_bytes);
+    let client = tls::client(&tls::ClientOptions { roots_pem, ..tls::ClientOptions::default() }).unwrap();
+    let socket = TcpStream::connect(ready.mqtt.as_str()).await.unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    let mut device = Device(TlsConnector::from(client).connect(name, socket).await.unwrap());
+    device.connect("meter-1", &token("meter-1", now_unix() + 600), true).await;
+    device.expect(CONNACK).await;
+    device
+}
+
+#[test]
+fn stopped_hub_reports_the_stall() {
+    const STOPPED_FOR: Duration = Duration::from_millis(500);
+    // A shard beats every 10 ms while its connections are quiet. The rest is for wall clocks that are corrected.
+    const SLACK_US: u64 = 50_000;
+    let unix_us = || u64::try_from(hubstorm::clock::unix().as_micros()).unwrap();
+    let ControlledHub { mut child, mut stdin, mut lines, ready } = ControlledHub::start(1);
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let device = runtime.block_on(online(ready));
+
+    kill(pid, Signal::SIGSTOP).unwrap();
+    let stopped = waitpid(pid, Some(WaitPidFlag::WUNTRACED)).unwrap();
+    assert_eq!(stopped, WaitStatus::Stopped(pid, Signal::SIGSTOP));
+    let from_us = unix_us();
+    // Nothing can be sent: the time itself is what the test needs.
+    let (_open, silence) = mpsc::channel::<()>();
+    assert_eq!(silence.recv_timeout(STOPPED_FOR), Err(mpsc::RecvTimeoutError::Timeout));
+    let to_us = unix_us();
+    kill(pid, Signal::SIGCONT).unwrap();
+
+    writeln!(stdin, "{}", serde_json::to_string(&Control::Stats).unwrap()).unwrap();
+    let answer = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+    let Answer::Stats { counted: Stats { accepted: 1, .. }, shards, .. } = answer else {
+        panic!("another answer: {answer:?}")
+    };
+    let [shard] = &shards[..] else { panic!("one shard was configured: {shards:?}") };
+    let stalled_us: u64 = shard.stalls.iter().map(|stall| stall.at_most_us(from_us, to_us)).sum();
+    assert!(stalled_us + SLACK_US >= to_us - from_us, "{stalled_us} us of {from_us} to {to_us}: {shard:?}");
+    assert!(shard.busy_share > 0.0 && shard.busy_share <= 1.0, "{shard:?}");
+    drop((device, stdin));
     assert!(child.wait().unwrap().success());
 }
 
 /// A call crosses threads twice: to the shard that has the device, and back to who asked.
 #[test]
 fn a_back_end_calls_over_control_while_devices_are_connected() {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_hubstorm"))
-        .args(["emulator", "--control"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let ControlledHub { mut child, mut stdin, mut lines, ready } = ControlledHub::start(2);
     let mut answer = || lines.next().unwrap().unwrap();
-    let group_keys = vec![SecretText::new(Zeroizing::new(GROUP_KEY.to_owned()))];
-    let config = ControlConfig { group_keys, shards: 2, ..ControlConfig::default() };
     let mut tell = |line: &str| writeln!(stdin, "{line}").unwrap();
-    tell(&serde_json::to_string(&Control::Config(config)).unwrap());
-    let ready: Ready = serde_json::from_str(&answer()).unwrap();
-    let roots_pem = ready.ca_pem.map(String::into_bytes);
-    let client = tls::client(&tls::ClientOptions { roots_pem, ..tls::ClientOptions::default() }).unwrap();
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut device = runtime.block_on(async {
-        let socket = TcpStream::connect(ready.mqtt.as_str()).await.unwrap();
-        let name = ServerName::try_from("localhost").unwrap();
-        let mut device = Device(TlsConnector::from(client).connect(name, socket).await.unwrap());
-        device.connect("meter-1", &token("meter-1", now_unix() + 600), true).await;
-        device.expect(CONNACK).await;
+        let mut device = online(ready).await;
         device.send(|out| encode::subscribe(out, 1, &[(topics::METHODS, QoS::AtMostOnce)]).unwrap()).await;
         device.expect([0x90, 3, 0, 1, 0]).await;
         device

@@ -1,0 +1,346 @@
+//! When a shard was starved, and how busy it is: the [`Pulse`] beats on the shard's thread, and [`Health`] keeps the findings for
+//! other threads. A run reads them at its end, so that it does not report its own starved hub as a slow one.
+//!
+//! [`Deadlines`] can only note a stall while there is a deadline, so the pulse always has one. A stall that begins between two
+//! beats is noted from the next beat on: it can be understated by one interval.
+
+use crate::clock;
+use crate::link::{Deadlines, Idle, STALL_AFTER};
+use crate::stalls::{StallEntry, StallList};
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+use std::time::{Duration, Instant};
+
+/// Between two beats of a shard that has work.
+const BUSY_BEAT: Duration = Duration::from_millis(2);
+/// Between two beats of a shard whose connections are quiet.
+const QUIET_BEAT: Duration = Duration::from_millis(10);
+/// Between two beats of a shard without connections.
+const EMPTY_BEAT: Duration = Duration::from_millis(100);
+/// How long a shard counts as having work after one of its connections did something.
+const BUSY_FOR: Duration = Duration::from_millis(100);
+/// [`Deadlines`] serves in ticks, so a beat may be this much late without a stall.
+const TICK_MAX: Duration = Duration::from_millis(1);
+
+/// How well one shard's thread could run.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct ShardHealth {
+    /// The share of time in which it had something to do, since its first connection.
+    pub busy_share: f64,
+    /// When it had something to do and did not run, on the wall clock: microseconds since the Unix epoch.
+    pub stalls: Vec<StallEntry>,
+}
+
+/// The same instant on both clocks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Zero {
+    at: Instant,
+    unix: Duration,
+}
+
+impl Zero {
+    /// Reads both clocks. A pause between the readings would shift all times, so the closest pair of a few is taken.
+    pub(super) fn now() -> Zero {
+        let pair = || {
+            let (before, unix, after) = (clock::now(), clock::unix(), clock::now());
+            (after - before, Zero { at: before, unix })
+        };
+        let first = pair();
+        (0..4).map(|_| pair()).fold(first, |best, next| if next.0 < best.0 { next } else { best }).1
+    }
+
+    /// Microseconds from zero to `at`.
+    fn us(self, at: Instant) -> u64 {
+        u64::try_from(at.saturating_duration_since(self.at).as_micros()).unwrap_or(u64::MAX)
+    }
+}
+
+/// What other threads may know of a shard.
+#[derive(Debug)]
+pub(super) struct Health {
+    zero: Zero,
+    told: Mutex<Told>,
+}
+
+#[derive(Debug, Default)]
+struct Told {
+    stalls: StallList,
+    /// When the shard is to beat again; `None` while it does not run.
+    next: Option<Instant>,
+    busy_share: f64,
+}
+
+impl Health {
+    pub(super) fn new(zero: Zero) -> Health {
+        Health { zero, told: Mutex::default() }
+    }
+
+    /// Everything up to `now`. A shard whose beat is overdue has stalled since, even if it never runs again.
+    pub(super) fn read(&self, now: Instant) -> ShardHealth {
+        let told = self.told();
+        let mut stalls = told.stalls.clone();
+        if let Some(from) = told.next.and_then(|next| overdue_since(next, now)) {
+            stalls.add(self.zero.us(from), self.zero.us(now));
+        }
+        let origin_us = u64::try_from(self.zero.unix.as_micros()).unwrap_or(u64::MAX);
+        let stalls = stalls.entries().iter().map(|entry| entry.after(origin_us)).collect();
+        ShardHealth { busy_share: told.busy_share, stalls }
+    }
+
+    /// The shard has ended: no beat is due any more.
+    pub(super) fn end(&self) {
+        self.told().next = None;
+    }
+
+    /// A shard that panicked leaves its last findings.
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The heartbeat of a shard, on its own thread.
+#[derive(Debug)]
+pub(super) struct Pulse {
+    idle: Arc<Idle>,
+    connections: Cell<usize>,
+    /// A connection did something since the last beat.
+    touched: Cell<bool>,
+    /// When a beat last found that.
+    busy: Cell<Option<Instant>>,
+    /// The next beat was set while there was no work.
+    slow: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+    /// When the first connection came, and how long the thread had been idle by then.
+    first: Cell<Option<(Instant, Duration)>>,
+}
+
+/// One connection of the shard, for as long as it lives.
+pub(super) struct Counted<'a>(&'a Pulse);
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.connections.set(self.0.connections.get() - 1);
+    }
+}
+
+impl Pulse {
+    pub(super) fn new(idle: Arc<Idle>) -> Pulse {
+        Pulse {
+            idle,
+            connections: Cell::new(0),
+            touched: Cell::new(false),
+            busy: Cell::new(None),
+            slow: Cell::new(true),
+            waker: RefCell::default(),
+            first: Cell::new(None),
+        }
+    }
+
+    /// A connection begins.
+    pub(super) fn open(&self, now: Instant) -> Counted<'_> {
+        self.connections.set(self.connections.get() + 1);
+        if self.first.get().is_none() {
+            self.first.set(Some((now, self.idle.total())));
+        }
+        self.touch();
+        Counted(self)
+    }
+
+    /// A connection has something to do. This is called at each wake of each connection, so it reads no clock.
+    #[inline]
+    pub(super) fn touch(&self) {
+        if !self.touched.replace(true) && self.slow.get() {
+            self.hurry();
+        }
+    }
+
+    /// Beats now, because the next beat was set for a shard without work.
+    #[cold]
+    fn hurry(&self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Beats for as long as the shard runs. [`Deadlines::run`] has to run beside it.
+    pub(super) async fn run(&self, deadlines: &Rc<Deadlines>, health: &Health) {
+        deadlines.stalls().restart(health.zero.at);
+        // One alarm for all beats: a deadline that were dropped and set again could hide a stall.
+        let alarm = deadlines.alarm();
+        let mut next = clock::now();
+        poll_fn(|cx| {
+            let now = clock::now();
+            deadlines.observe(now);
+            if let Some(from) = overdue_since(next, now) {
+                // From the wake of this task to its turn there was no deadline that could be late.
+                deadlines.stalls().note(from, now);
+            }
+            if now >= next || (self.touched.get() && self.slow.get()) {
+                next = now + self.interval(now);
+                self.tell(now, next, deadlines, health);
+            }
+            alarm.set(cx, now, next);
+            self.waker.replace(Some(cx.waker().clone()));
+            Poll::<()>::Pending
+        })
+        .await;
+    }
+
+    /// The time to the next beat.
+    fn interval(&self, now: Instant) -> Duration {
+        if self.touched.take() {
+            self.busy.set(Some(now));
+        }
+        let busy = self.busy.get().is_some_and(|busy| now.saturating_duration_since(busy) < BUSY_FOR);
+        let interval = match (self.connections.get(), busy) {
+            (0, _) => EMPTY_BEAT,
+            (_, false) => QUIET_BEAT,
+            (_, true) => BUSY_BEAT,
+        };
+        self.slow.set(interval > BUSY_BEAT);
+        interval
+    }
+
+    fn tell(&self, now: Instant, next: Instant, deadlines: &Deadlines, health: &Health) {
+        let mut told = health.told();
+        for [from_ns, to_ns] in deadlines.stalls().take() {
+            told.stalls.add(from_ns / 1000, to_ns / 1000);
+        }
+        told.next = Some(next);
+        if let Some((first, idle)) = self.first.get() {
+            let passed = now.saturating_duration_since(first);
+            let idle = self.idle.total().saturating_sub(idle);
+            if !passed.is_zero() {
+                told.busy_share = (1.0 - idle.as_secs_f64() / passed.as_secs_f64()).clamp(0.0, 1.0);
+            }
+        }
+    }
+}
+
+/// Since when a beat is overdue, if it is: from the latest instant at which it should have been served.
+fn overdue_since(next: Instant, now: Instant) -> Option<Instant> {
+    let due = next + TICK_MAX;
+    (now > due + STALL_AFTER).then_some(due)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Shard {
+        pulse: Rc<Pulse>,
+        health: Arc<Health>,
+        zero: Zero,
+        tasks: tokio::task::LocalSet,
+    }
+
+    impl Shard {
+        /// The pulse of a shard in virtual time, and its deadlines.
+        fn start() -> Shard {
+            let zero = Zero { at: clock::now(), unix: Duration::from_secs(1000) };
+            let (pulse, health) = (Rc::new(Pulse::new(Arc::default())), Arc::new(Health::new(zero)));
+            let deadlines = Deadlines::new();
+            let tasks = tokio::task::LocalSet::new();
+            let (beating, told, served) = (Rc::clone(&pulse), Arc::clone(&health), Rc::clone(&deadlines));
+            tasks.spawn_local(async move { beating.run(&deadlines, &told).await });
+            tasks.spawn_local(async move { served.run().await });
+            Shard { pulse, health, zero, tasks }
+        }
+
+        async fn runs_for(&self, ms: u64) {
+            self.tasks.run_until(tokio::time::sleep(Duration::from_millis(ms))).await;
+        }
+
+        fn health(&self) -> ShardHealth {
+            self.health.read(clock::now())
+        }
+
+        fn next_beat(&self) -> Duration {
+            self.health.told().next.unwrap() - clock::now()
+        }
+
+        /// Since the epoch of the wall clock, as a test has it.
+        fn unix_us(&self) -> u64 {
+            self.zero.us(clock::now()) + 1_000_000_000
+        }
+    }
+
+    /// Nothing runs while time is advanced: the thread is blocked.
+    async fn blocked_for(ms: u64) {
+        tokio::time::advance(Duration::from_millis(ms)).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn blocked_shard_reports_its_stall() {
+        let shard = Shard::start();
+        let connection = shard.pulse.open(clock::now());
+        shard.runs_for(50).await;
+        assert_eq!(shard.health().stalls, [], "it runs");
+
+        let blocked_us = shard.unix_us();
+        blocked_for(300).await;
+        let [seen] = shard.health().stalls[..] else { panic!("{:?}", shard.health()) };
+        let resumed_us = shard.unix_us();
+        assert_eq!(seen.to_us, resumed_us, "a stall is reported while it lasts");
+        shard.runs_for(50).await;
+
+        let [stall] = shard.health().stalls[..] else { panic!("{:?}", shard.health()) };
+        assert!((blocked_us..blocked_us + 4_000).contains(&stall.from_us), "{stall:?} {blocked_us}");
+        assert!((resumed_us..resumed_us + 4_000).contains(&stall.to_us), "{stall:?} {resumed_us}");
+        assert_eq!(stall.stalled_us, stall.to_us - stall.from_us);
+
+        drop(connection);
+        shard.health.end();
+        blocked_for(5_000).await;
+        assert_eq!(shard.health().stalls, [stall], "a shard that has ended does not stall");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn beats_follow_the_work() {
+        let shard = Shard::start();
+        shard.runs_for(1).await;
+        assert!(shard.next_beat() > QUIET_BEAT, "no connections");
+        let connection = shard.pulse.open(clock::now());
+        shard.runs_for(1).await;
+        assert!(shard.next_beat() <= BUSY_BEAT, "the first connection does not wait for the slow beat");
+        shard.runs_for(200).await;
+        let stalls = shard.health().stalls;
+        assert!(shard.next_beat() > BUSY_BEAT && shard.next_beat() <= QUIET_BEAT, "{:?}", shard.next_beat());
+        shard.pulse.touch();
+        shard.runs_for(1).await;
+        assert!(shard.next_beat() <= BUSY_BEAT, "something to do");
+        drop(connection);
+        shard.runs_for(10).await;
+        assert!(shard.next_beat() > QUIET_BEAT, "no connections again");
+        let _connection = shard.pulse.open(clock::now());
+        shard.runs_for(1).await;
+        assert!(shard.next_beat() <= BUSY_BEAT, "work soon after work");
+        assert_eq!(stalls, []);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn thread_that_never_waits_is_busy() {
+        let shard = Shard::start();
+        let _connection = shard.pulse.open(clock::now());
+        shard.runs_for(50).await;
+        let all = shard.health().busy_share;
+        shard.pulse.idle.begins();
+        tokio::time::advance(Duration::from_millis(1)).await;
+        shard.pulse.idle.ends();
+        shard.runs_for(20).await;
+        let less = shard.health().busy_share;
+        assert!((all - 1.0).abs() < 1e-9 && less > 0.9 && less < 1.0, "{all} {less}");
+    }
+
+    #[test]
+    fn both_clocks_are_read_together() {
+        let zero = Zero::now();
+        let (now, unix) = (clock::now(), clock::unix());
+        assert_eq!(zero.us(zero.at), 0);
+        assert!(zero.at <= now && zero.unix <= unix);
+    }
+}
