@@ -64,13 +64,20 @@ impl Finished {
 pub struct Workplace {
     folder: TempDir,
     environment: Vec<(&'static str, String)>,
+    preflight: bool,
 }
 
 impl Workplace {
     pub fn new(scenario: &str) -> Workplace {
         let folder = tempfile::tempdir().expect("a temporary folder");
         fs::write(folder.path().join("scenario.toml"), scenario).expect("the folder is ours");
-        Workplace { folder, environment: Vec::new() }
+        Workplace { folder, environment: Vec::new(), preflight: true }
+    }
+
+    /// Starts the load without the preflight check: its connection would play a part of the peer's script, or end a run
+    /// whose failed connections are to be counted.
+    pub fn without_preflight(self) -> Workplace {
+        Workplace { preflight: false, ..self }
     }
 
     /// Sets an environment variable of the run.
@@ -97,6 +104,9 @@ impl Workplace {
     pub fn run_command(&self) -> Command {
         let mut command = command([Path::new("run"), &self.scenario(), Path::new("--out"), &self.out()]);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        if !self.preflight {
+            command.arg("--no-preflight");
+        }
         command
     }
 
