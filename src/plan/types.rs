@@ -41,6 +41,8 @@ pub struct Plan {
     pub deliveries: Deliveries,
     /// How long acks may come in after the last phase.
     pub drain: Duration,
+    /// How long all devices may be offline against the plan before that ends the run; `None`: for ever.
+    pub abort_when_unreachable: Option<Duration>,
     /// What counts as good.
     pub thresholds: Vec<Threshold>,
     /// When a measurement counts as the generator's own failure.
@@ -349,6 +351,9 @@ pub struct Threshold {
     pub expression: String,
     /// What is compared.
     pub test: Test,
+    /// A decisive fail ends the run from this long after the start of the phase that it names, or of the first phase that is no
+    /// warm-up; `None`: it never ends the run. See [`Plan::abort_from`].
+    pub abort_after: Option<Duration>,
 }
 
 /// What a threshold compares.
@@ -414,19 +419,23 @@ pub enum Compare {
     NotEqual,
 }
 
-/// When a measurement counts as the generator's own failure; `[validity]` overrides.
+/// What the load generator may add or leave out before a pass counts as no evidence; `[validity]` overrides.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Validity {
     /// Lag p99 may be this much, or `lag_share` of response p99, whichever is more.
     pub lag_p99: Duration,
     /// See `lag_p99`.
     pub lag_share: f64,
-    /// Picked later than this is late.
+    /// An operation that starts later than this by the generator's own delay is late.
     pub late_after: Duration,
-    /// The share of messages that may be late.
+    /// The largest share of operations that may be late.
     pub late_share: f64,
-    /// The share of a phase for which a worker may be busy: with more, what waits may wait for it.
+    /// The least share of due operations that must have been sent, or held back by the target.
+    pub sent_share: f64,
+    /// The largest share of its time for which a worker may be busy.
     pub busy_share: f64,
+    /// The largest share of response and think time together that may be the generator's own delay, in closed loops.
+    pub closed_loop_share: f64,
     /// The heartbeat's own lateness at p99.9.
     pub heartbeat_p999: Duration,
 }
@@ -438,7 +447,9 @@ impl Default for Validity {
             lag_share: 0.10,
             late_after: Duration::from_millis(100),
             late_share: 0.001,
+            sent_share: 0.98,
             busy_share: 0.95,
+            closed_loop_share: 0.02,
             heartbeat_p999: Duration::from_millis(50),
         }
     }

@@ -412,6 +412,7 @@ mod tests {
             fleet: None,
             expression: format!("p(99) < {limit_ms}ms"),
             test: Test::Percentile { quantile: 0.99, compare: Compare::Less, limit_us: limit_ms * 1_000 },
+            abort_after: None,
         }
     }
 
@@ -758,6 +759,7 @@ mod tests {
             late_share: 0.5,
             busy_share: 1.0,
             heartbeat_p999: Duration::from_secs(1),
+            ..Validity::default()
         };
         let case = Case { validity, ..Case::default() };
         let record = |r: &mut Recorder| {

@@ -18,12 +18,11 @@ use tempfile::TempDir;
 /// Test machines are shared: counts are asserted, and no verdict may hang on their clock.
 pub const WIDE_VALIDITY: &str = r#"
 [validity]
-lag_p99 = "30s"
-lag_share = "100%"
 late_after = "30s"
 late_share = "100%"
+sent_share = "0%"
 busy_share = "100%"
-heartbeat_p999 = "30s"
+closed_loop_share = "100%"
 "#;
 
 /// The built program, with no colour and no terminal.
