@@ -180,6 +180,9 @@ pub struct RunArgs {
     /// Do not ask before a run that costs a large part of a hub's daily messages
     #[arg(short, long)]
     pub yes: bool,
+    /// Start the load without first connecting one device of each fleet to the target
+    #[arg(long)]
+    pub no_preflight: bool,
 }
 
 /// `hubstorm check`.

@@ -15,7 +15,10 @@ pub(crate) fn run(server: &Server, load: Load) -> Result<(Cost, Option<u64>), Fa
     std::fs::create_dir(&folder)?;
     std::fs::write(folder.join("bench.toml"), scenario(server, load))?;
     let mut command = Command::new(env!("CARGO_BIN_EXE_hubstorm"));
-    command.args(["run", "bench.toml", "--workers", "1"]).current_dir(&folder).env("NO_COLOR", "1");
+    command
+        .args(["run", "bench.toml", "--workers", "1", "--no-preflight"])
+        .current_dir(&folder)
+        .env("NO_COLOR", "1");
     // Offered more than fits, it crosses thresholds: the exit code does not matter, the result does.
     let cost = process::run(&mut command, load, &server.client_log())?;
     let Some(path) = result_file(&folder)? else {

@@ -3,7 +3,7 @@
 
 use crate::plan::{
     Auth, CallPlan, Deliveries, DrivePlan, FleetPlan, Keys, MethodPlan, Needs, Offline, PhasePlan, Plan,
-    Renew, Sdk, SendPlan, Spread, SubscribeQos, Subscription, TargetKind, TokenLife,
+    Renew, Sdk, SendPlan, Spread, SubscribeQos, Subscription, TargetKind, Threshold, TokenLife,
 };
 use crate::policy::backoff::{BackOff, Reconnect};
 use crate::units::{Percent, Rate, human_bytes, human_count, human_duration, human_us, plural};
@@ -61,11 +61,31 @@ fn write_plan(out: &mut String, plan: &Plan) -> fmt::Result {
         if let Some(fleet) = fleet {
             write!(out, "  of fleet {}", fleet.name)?;
         }
-        writeln!(out)?;
+        writeln!(out, "{}", aborts(plan, threshold))?;
     }
     writeln!(out, "  every fleet connects at least once")?;
+    if let Some(unreachable) = plan.abort_when_unreachable {
+        let unreachable = human_duration(unreachable);
+        writeln!(
+            out,
+            "  the run ends early when all devices are offline against the plan for {unreachable}"
+        )?;
+    }
     out.push_str(&super::notes::notes(plan));
     write_needs(out, plan)
+}
+
+/// When a failed threshold ends the run early.
+fn aborts(plan: &Plan, threshold: &Threshold) -> String {
+    match (threshold.abort_after, plan.first_judged(threshold)) {
+        (None, _) => String::new(),
+        (Some(after), Some(phase)) if !after.is_zero() => format!(
+            "; a fail ends the run early, at the earliest {} into phase {}",
+            human_duration(after),
+            phase.name
+        ),
+        (Some(_), _) => "; a fail ends the run early".to_owned(),
+    }
 }
 
 /// Said before a run, and in its report: whoever is on the way can read the password.
@@ -417,6 +437,28 @@ mod tests {
             "fleet.meter.auth={ kind = \"sas\", ttl = \"30m\", renew = \"50%\", clock_skew = \"-3m\" }",
         ];
         insta::assert_snapshot!(format!("{all}\n{}", described("node", &explicit)));
+    }
+
+    #[test]
+    fn what_ends_a_run_early_is_described() {
+        let quickstart = include_str!("../../scenarios/quickstart.toml");
+        assert!(!described(quickstart, &[]).contains("early"));
+        let text = described(
+            quickstart,
+            &[
+                "abort_when_unreachable=45s",
+                "thresholds.\"telemetry{phase:steady}\"=[\"med < 1s\", { expr = \"max < 2s\", abort = true, after = \"5s\" }]",
+                "thresholds.\"connect\"=[{ expr = \"max < 3s\", abort = true }]",
+            ],
+        );
+        for line in [
+            "med < 1s  in phase steady\n",
+            "max < 2s  in phase steady; a fail ends the run early, at the earliest 5.00 s into phase steady\n",
+            "max < 3s; a fail ends the run early\n",
+            "  the run ends early when all devices are offline against the plan for 45.0 s\n",
+        ] {
+            assert!(text.contains(line), "{line}: {text}");
+        }
     }
 
     #[test]

@@ -174,7 +174,7 @@ async fn reach(args: &DoctorArgs, host: &str, port: Option<u16>, env: &mut Env) 
                 "tls" => {
                     "check that the server speaks TLS 1.2 or 1.3 on this port; if it speaks plain TCP there, say --plain"
                 }
-                _ => super::canary::dial_fix(&error),
+                _ => preflight::dial_fix(&error),
             };
             Err(AppError::Environment(format!("{error}\n  {fix}")))
         }

@@ -2,7 +2,6 @@
 //! `Env::err`. Called by `main` and, in process, by the tests.
 
 mod assemble;
-mod canary;
 mod certs;
 mod check;
 mod child;

@@ -1,14 +1,15 @@
 //! What a plan can be told beforehand to come to nothing: allowed, and seldom meant. Said by `check`, and by `run` before the
 //! load. It looks at nothing but the plan.
 
-use crate::plan::{CallPlan, DrivePlan, FleetPlan, Plan, Subscription};
-use crate::units::human_count;
+use crate::plan::{CallPlan, DrivePlan, FleetPlan, Plan, Subscription, Threshold};
+use crate::units::{human_count, human_duration};
 
 /// A line for each, `  note: ..`.
 #[must_use]
 pub(super) fn notes(plan: &Plan) -> String {
     let fleets = plan.fleets.iter().zip(0..);
     let notes = thin_thresholds(plan)
+        .chain(late_aborts(plan))
         .chain(plan.drives.iter().filter_map(|drive| unanswered(plan, drive)))
         .chain(fleets.flat_map(|(fleet, number)| unheard(plan, fleet, number)));
     notes.map(|note| format!("  note: {note}\n")).collect()
@@ -17,13 +18,7 @@ pub(super) fn notes(plan: &Plan) -> String {
 /// Thresholds that can only end as "not enough data".
 fn thin_thresholds(plan: &Plan) -> impl Iterator<Item = String> {
     plan.thin_thresholds().into_iter().map(|(threshold, needed, planned)| {
-        let phase = threshold.phase.and_then(|phase| plan.schedule.phases().get(usize::from(phase)));
-        let fleet = threshold.fleet.and_then(|fleet| plan.fleets.get(usize::from(fleet)));
-        let names = [("phase", phase.map(|phase| &phase.name)), ("fleet", fleet.map(|fleet| &fleet.name))];
-        let names: Vec<_> =
-            names.into_iter().filter_map(|(key, name)| Some(format!("{key}:{}", name?))).collect();
-        let labels = if names.is_empty() { String::new() } else { format!("{{{}}}", names.join(",")) };
-        let problem = match (planned, phase) {
+        let problem = match (planned, threshold.phase) {
             (0, Some(_)) => "rests on what the plan has none of there".to_owned(),
             (0, None) => "rests on what the plan has none of outside of warm-ups".to_owned(),
             _ => format!(
@@ -32,9 +27,33 @@ fn thin_thresholds(plan: &Plan) -> impl Iterator<Item = String> {
                 human_count(planned)
             ),
         };
-        let (metric, expression) = (threshold.metric, &threshold.expression);
-        format!("{metric}{labels} {expression} {problem}: it will fail as \"not enough data\"")
+        format!("{} {problem}: it will fail as \"not enough data\"", written(plan, threshold))
     })
+}
+
+/// Thresholds whose `after` is not over before the load ends.
+fn late_aborts(plan: &Plan) -> impl Iterator<Item = String> {
+    plan.thresholds.iter().filter_map(|threshold| {
+        let after = threshold.abort_after?;
+        let too_late = plan.abort_from(threshold).is_none_or(|from| from >= plan.schedule.end());
+        too_late.then(|| {
+            let (threshold, after) = (written(plan, threshold), human_duration(after));
+            format!(
+                "{threshold} cannot end the run early: the load ends before its `after` ({after}) is over"
+            )
+        })
+    })
+}
+
+/// A threshold as a scenario has it, in one line.
+fn written(plan: &Plan, threshold: &Threshold) -> String {
+    let phase = threshold.phase.and_then(|phase| plan.schedule.phases().get(usize::from(phase)));
+    let fleet = threshold.fleet.and_then(|fleet| plan.fleets.get(usize::from(fleet)));
+    let names = [("phase", phase.map(|phase| &phase.name)), ("fleet", fleet.map(|fleet| &fleet.name))];
+    let names: Vec<_> =
+        names.into_iter().filter_map(|(key, name)| Some(format!("{key}:{}", name?))).collect();
+    let labels = if names.is_empty() { String::new() } else { format!("{{{}}}", names.join(",")) };
+    format!("{}{labels} {}", threshold.metric, threshold.expression)
 }
 
 /// Calls to devices that do not listen to such, or that know no such method.
@@ -99,6 +118,21 @@ mod tests {
             files: &crate::scenario::no_files,
         };
         notes(&crate::plan::load(&input, &mut rand::rngs::StdRng::seed_from_u64(1)).unwrap())
+    }
+
+    #[test]
+    fn an_after_beyond_the_end_of_the_load_is_noted() {
+        let with = |after: &str| {
+            notes_of(&format!(
+                "[fleet.a]\ndevices = 1\n\
+                 [thresholds]\n\"connect{{phase:p}}\" = [{{ expr = \"count(lost) == 0\", abort = true, after = \"{after}\" }}]"
+            ))
+        };
+        assert_eq!(with("999ms"), "");
+        assert_eq!(
+            with("1s"),
+            "  note: connect{phase:p} count(lost) == 0 cannot end the run early: the load ends before its `after` (1.00 s) is over\n"
+        );
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use super::child::Hub;
 use super::assemble::Retired;
-use super::{AppError, Env, assemble, canary, consent, load, outcome, preflight};
+use super::{AppError, Env, assemble, consent, load, outcome, preflight};
 use crate::cli::RunArgs;
 use crate::emulator::control::{Answer, ControlConfig, ControlDevice, ControlPolicy, Ready, SecretText};
 use crate::emulator::Stats;
@@ -64,7 +64,7 @@ pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
     outcome::conclude(&args.out, env, result)
 }
 
-/// All that comes before the load, and may wait: for names to be resolved, for the built-in hub, for an answer, for the canary.
+/// All that comes before the load, and may wait: for names to be resolved, for the built-in hub, for an answer, for the preflight connections.
 /// Returns the built-in hub, if it is the target, and where devices connect to.
 async fn prepare(
     args: &RunArgs,
@@ -84,9 +84,8 @@ async fn prepare(
     let endpoint = Arc::new(endpoint(plan, roots)?);
     say(env, args.quiet, &announce(plan, &endpoint, workers).await);
     consent::given(plan, args.yes, args.quiet, env).await?;
-    // Load that stays on this machine needs no canary: nobody else pays for its mistakes.
-    if !plan.target.is_loopback() {
-        canary::fly(plan, &endpoint).await?;
+    if hub.is_none() && !args.no_preflight {
+        preflight::connections(plan, &endpoint).await?;
     }
     Ok((hub, endpoint))
 }

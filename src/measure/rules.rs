@@ -32,9 +32,9 @@ pub struct Rule {
     pub expression: String,
     /// What is compared.
     pub test: Test,
-    /// With `abort = true`: how long after the begin of what it covers a decisive fail ends the run.
+    /// With `abort = true`: from when on, since the run's zero, a decisive fail ends the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub abort_after_us: Option<u64>,
+    pub abort_from_us: Option<u64>,
 }
 
 impl Rule {

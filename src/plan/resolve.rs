@@ -9,12 +9,12 @@ use super::threshold::{self, Known};
 use super::token::TokenLife;
 use super::totals;
 use super::types::{
-    DrivePlan, EmulatorPlan, FleetPlan, Plan, Source, Subscription, Target, TargetKind, TlsPlan, Validity,
+    DrivePlan, EmulatorPlan, FleetPlan, Plan, Source, Subscription, Target, TargetKind, TlsPlan,
 };
 use crate::iothub::{limits, sas};
-use crate::measure::Operation;
+use crate::measure::{Limits, Operation};
 use crate::scenario::{DURATION_MAX, Errors, FileText, Input, Place, Scenario, TargetSpec, located};
-use crate::units::human_duration;
+use crate::units::{Percent, human_duration};
 use core::net::IpAddr;
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
@@ -96,6 +96,7 @@ pub fn resolve(
         schedule,
         deliveries,
         drain: scenario.drain.unwrap_or(longest_ack.min(DRAIN_MAX)),
+        abort_when_unreachable: scenario.abort_when_unreachable,
         thresholds,
         validity: validity(scenario),
     };
@@ -311,16 +312,17 @@ fn never_of_a_device(fleets: &[FleetPlan]) -> impl Iterator<Item = (Operation, &
     .map(|(_, operation, instead)| (operation, instead))
 }
 
-fn validity(scenario: &Scenario) -> Validity {
+fn validity(scenario: &Scenario) -> Limits {
     let spec = &scenario.validity;
-    let default = Validity::default();
-    Validity {
-        lag_p99: spec.lag_p99.unwrap_or(default.lag_p99),
-        lag_share: spec.lag_share.map_or(default.lag_share, |share| share.as_fraction()),
-        late_after: spec.late_after.unwrap_or(default.late_after),
-        late_share: spec.late_share.map_or(default.late_share, |share| share.as_fraction()),
-        busy_share: spec.busy_share.map_or(default.busy_share, |share| share.as_fraction()),
-        heartbeat_p999: spec.heartbeat_p999.unwrap_or(default.heartbeat_p999),
+    let default = Limits::default();
+    let share = |given: Option<Percent>, default| given.map_or(default, Percent::as_fraction);
+    let us = |given: Duration| u64::try_from(given.as_micros()).unwrap_or(u64::MAX);
+    Limits {
+        late_after_us: spec.late_after.map_or(default.late_after_us, us),
+        late_share: share(spec.late_share, default.late_share),
+        sent_share: share(spec.sent_share, default.sent_share),
+        busy_share: share(spec.busy_share, default.busy_share),
+        closed_loop_share: share(spec.closed_loop_share, default.closed_loop_share),
     }
 }
 
@@ -351,7 +353,7 @@ mod tests {
     fn the_defaults_are_those_of_the_reference() {
         let plan = plan(SMALL, &[]).unwrap();
         assert_eq!((plan.name.as_str(), plan.seed, plan.drain), ("small", 1, Duration::from_secs(10)));
-        assert_eq!(plan.validity, Validity::default());
+        assert_eq!(plan.validity, Limits::default());
         let emulator = plan.emulator.unwrap();
         assert_eq!((emulator.tier.as_str(), emulator.units), ("S1", 1));
         assert!(plan.target.tls.is_some_and(|tls| tls.verify && tls.ca.is_none()));
@@ -465,6 +467,53 @@ mod tests {
         let second = format!("{SMALL}[[phase]]\nname = \"more\"\nduration = \"60d\"\n");
         let error = plan(&second, &["phase.steady.duration=50d"]).map(|_| ()).unwrap_err();
         assert!(error.contains("phases together"), "{error}");
+    }
+
+    #[test]
+    fn thresholds_say_from_when_on_they_end_the_run() {
+        let text = "[fleet.a]\ndevices = 1\n[[phase]]\nname = \"ramp\"\nduration = \"10s\"\nwarmup = true\n\
+                    [[phase]]\nname = \"steady\"\nduration = \"1m\"\n[[phase]]\nname = \"peak\"\nduration = \"1m\"\n";
+        let from = |metric: &str, threshold: &str| {
+            let threshold = format!("thresholds.\"{metric}\"=[{threshold}]");
+            let plan = plan(text, &[&threshold]).unwrap();
+            let [threshold] = &plan.thresholds[..] else { panic!("one threshold: {:?}", plan.thresholds) };
+            (
+                threshold.abort_after.map(|after| after.as_secs()),
+                plan.abort_from(threshold).map(|at| at.as_secs()),
+            )
+        };
+        let late = "{ expr = \"max < 1s\", abort = true, after = \"30s\" }";
+        assert_eq!(from("connect", late), (Some(30), Some(40)), "from the first phase that is no warm-up");
+        assert_eq!(from("connect{phase:ramp}", late), (Some(30), Some(30)));
+        assert_eq!(from("connect{phase:peak}", late), (Some(30), Some(100)));
+        assert_eq!(from("connect{phase:peak}", "{ expr = \"max < 1s\", abort = true }"), (Some(0), Some(70)));
+        for never in ["\"max < 1s\"", "{ expr = \"max < 1s\" }", "{ expr = \"max < 1s\", abort = false }"] {
+            assert_eq!(from("connect", never), (None, None), "{never}");
+        }
+    }
+
+    #[test]
+    fn an_unreachable_target_ends_a_run_only_on_request() {
+        let unreachable = |more: &[&str]| plan(SMALL, more).map(|plan| plan.abort_when_unreachable);
+        assert_eq!(unreachable(&[]), Ok(None));
+        assert_eq!(unreachable(&["abort_when_unreachable=never"]), Ok(None));
+        assert_eq!(unreachable(&["abort_when_unreachable=30s"]), Ok(Some(Duration::from_secs(30))));
+        for bad in ["0s", "-1s", "30", "soon"] {
+            let error = unreachable(&[&format!("abort_when_unreachable={bad}")]).unwrap_err();
+            assert!(error.contains("--set abort_when_unreachable: "), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn validity_limits_can_be_overridden() {
+        let given =
+            ["late_after=1s", "late_share=2%", "sent_share=90%", "busy_share=80%", "closed_loop_share=5%"];
+        let given = given.map(|text| format!("validity.{text}"));
+        let given: Vec<&str> = given.iter().map(String::as_str).collect();
+        let Limits { late_after_us, late_share, sent_share, busy_share, closed_loop_share } =
+            plan(SMALL, &given).unwrap().validity;
+        assert_eq!(late_after_us, 1_000_000);
+        assert_eq!([late_share, sent_share, busy_share, closed_loop_share], [0.02, 0.9, 0.8, 0.05]);
     }
 
     #[test]

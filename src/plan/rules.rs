@@ -1,7 +1,7 @@
 //! What a run of the plan is judged by, with names in place of indices: what the result file stores. Called by `app`.
 
 use super::types::Plan;
-use crate::measure::{Limits, Rule, Rules};
+use crate::measure::{Rule, Rules};
 use std::time::Duration;
 
 impl Plan {
@@ -16,18 +16,13 @@ impl Plan {
             fleet: threshold.fleet.and_then(fleet),
             expression: threshold.expression.clone(),
             test: threshold.test,
-            abort_after_us: None,
+            abort_from_us: self.abort_from(threshold).map(us),
         });
         let timeouts = self.fleets.iter().flat_map(|fleet| [fleet.ack_timeout, fleet.send_by, fleet.connect_timeout]);
         let keep_alives = self.fleets.iter().map(|fleet| u64::from(fleet.keep_alive_s) * 1_000_000);
         Rules {
             thresholds: thresholds.collect(),
-            validity: Limits {
-                late_after_us: us(self.validity.late_after),
-                late_share: self.validity.late_share,
-                busy_share: self.validity.busy_share,
-                ..Limits::default()
-            },
+            validity: self.validity,
             shortest_timeout_us: timeouts.min().map_or(0, us),
             shortest_keep_alive_us: keep_alives.filter(|us| *us > 0).min().unwrap_or(0),
         }

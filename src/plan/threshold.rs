@@ -1,10 +1,12 @@
 //! Thresholds in k6's grammar with units: `"telemetry{phase:steady}" = ["p(99) < 500ms", "rate(ok) > 99.9%"]`. Every
 //! name in them must exist, so that a slip of the finger is an error and not a threshold that always passes.
 
-use super::types::Threshold;
+use super::schedule::PhasePlan;
+use super::types::{Plan, Threshold};
 use crate::measure::{Compare, Operation, Outcome, Test};
 use crate::scenario::{Errors, Place, ThresholdSpec, Written, nearest};
 use crate::units::{Percent, parse_duration};
+use std::time::Duration;
 
 /// Metrics that later work brings.
 const LATER_METRICS: [&str; 3] = ["connect.ws", "twin.desired", "register"];
@@ -46,10 +48,30 @@ pub(super) fn resolve(specs: &[ThresholdSpec], known: &Known<'_>, errors: &mut E
                 continue;
             }
             let expression = spec.expression.value.trim().to_owned();
-            found.push(Threshold { metric, phase, fleet, expression, test });
+            let abort_after = spec.abort.then(|| spec.after.unwrap_or_default());
+            found.push(Threshold { metric, phase, fleet, expression, test, abort_after });
         }
     }
     found
+}
+
+impl Plan {
+    /// When a threshold may first end the run, from the run's zero; `None` if it never may.
+    #[must_use]
+    pub fn abort_from(&self, threshold: &Threshold) -> Option<Duration> {
+        let after = threshold.abort_after?;
+        self.first_judged(threshold).map(|phase| phase.start + after)
+    }
+
+    /// The phase that a threshold names, or the first one that is no warm-up.
+    #[must_use]
+    pub fn first_judged(&self, threshold: &Threshold) -> Option<&PhasePlan> {
+        let phases = self.schedule.phases();
+        match threshold.phase {
+            Some(index) => phases.get(usize::from(index)),
+            None => phases.iter().find(|phase| !phase.warmup),
+        }
+    }
 }
 
 /// Of `c2d`: what would hold whatever happens to the messages.
@@ -279,7 +301,8 @@ mod tests {
             text: text.to_owned(),
             place: Place { key: key.to_owned(), ..Place::default() },
         };
-        let spec = ThresholdSpec { metric: written(metric, "m"), expression: written(expression, "e") };
+        let (metric, expression) = (written(metric, "m"), written(expression, "e"));
+        let spec = ThresholdSpec { metric, expression, abort: false, after: None };
         let known = Known {
             phases: &["ramp".to_owned(), "steady".to_owned()],
             fleets: &["meter".to_owned()],

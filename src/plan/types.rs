@@ -1,6 +1,6 @@
 //! What a plan is made of. Filled in by `resolve`; read by everyone above. Data only.
 
-use crate::measure::{Operation, Test};
+use crate::measure::{Limits, Operation, Test};
 use crate::policy::backoff::Reconnect;
 use crate::wire::QoS;
 use core::net::IpAddr; // Addresses only: sockets live in std::net.
@@ -41,10 +41,12 @@ pub struct Plan {
     pub deliveries: Deliveries,
     /// How long acks may come in after the last phase.
     pub drain: Duration,
+    /// How long all devices may be offline against the plan before that ends the run; `None`: for ever.
+    pub abort_when_unreachable: Option<Duration>,
     /// What counts as good.
     pub thresholds: Vec<Threshold>,
-    /// When a measurement counts as the generator's own failure.
-    pub validity: Validity,
+    /// When the load counts as really offered.
+    pub validity: Limits,
 }
 
 /// Where a scenario came from, for the result file. No secret is in it.
@@ -349,34 +351,7 @@ pub struct Threshold {
     pub expression: String,
     /// What is compared.
     pub test: Test,
-}
-
-/// When a measurement counts as the generator's own failure; `[validity]` overrides.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Validity {
-    /// Lag p99 may be this much, or `lag_share` of response p99, whichever is more.
-    pub lag_p99: Duration,
-    /// See `lag_p99`.
-    pub lag_share: f64,
-    /// Picked later than this is late.
-    pub late_after: Duration,
-    /// The share of messages that may be late.
-    pub late_share: f64,
-    /// The share of a phase for which a worker may be busy: with more, what waits may wait for it.
-    pub busy_share: f64,
-    /// The heartbeat's own lateness at p99.9.
-    pub heartbeat_p999: Duration,
-}
-
-impl Default for Validity {
-    fn default() -> Validity {
-        Validity {
-            lag_p99: Duration::from_millis(10),
-            lag_share: 0.10,
-            late_after: Duration::from_millis(100),
-            late_share: 0.001,
-            busy_share: 0.95,
-            heartbeat_p999: Duration::from_millis(50),
-        }
-    }
+    /// A decisive fail ends the run from this long after the start of the phase that it names, or of the first phase that is no
+    /// warm-up; `None`: it never ends the run. See [`Plan::abort_from`].
+    pub abort_after: Option<Duration>,
 }

@@ -136,7 +136,7 @@ impl Judge<'_> {
                 fleet: Some(fleet.name.clone()),
                 expression: "count(ok) >= 1".to_owned(),
                 test: Test::Count { outcome: Outcome::Ok, compare: Compare::GreaterOrEqual, limit: 1 },
-                abort_after_us: None,
+                abort_from_us: None,
             };
             self.threshold(&rule, |_| true)
         });

@@ -4,12 +4,11 @@
 use super::device;
 use super::identity::{AuthSpec, RenewSpec, Sdk, TokenSpec};
 use super::model::{
-    EmulatorSpec, FleetSpec, PhaseSpec, ReconnectSpec, Scenario, TargetKind, TargetSpec, ThresholdSpec,
-    TlsSpec, ValiditySpec, Written,
+    EmulatorSpec, FleetSpec, PhaseSpec, ReconnectSpec, Scenario, TargetKind, TargetSpec, TlsSpec, Written,
 };
 use super::node::{Entry, Node, Value};
 use super::reader::{Fields, Reader, quoted};
-use super::{drives, sends};
+use super::{drives, sends, verdict};
 use crate::policy::backoff::Jitter;
 use crate::units::{self, Percent};
 use core::net::IpAddr; // Addresses only: sockets live in std::net.
@@ -45,11 +44,13 @@ pub(super) fn scenario(reader: &mut Reader<'_>, root: &Node, out: &mut Scenario)
         }
     }
     out.drain = fields.take("drain").and_then(|node| reader.duration_or_zero(node));
+    out.abort_when_unreachable =
+        fields.take("abort_when_unreachable").and_then(|node| reader.duration_or_never(node));
     if let Some(node) = fields.take("thresholds") {
-        out.thresholds = thresholds(reader, node);
+        out.thresholds = verdict::thresholds(reader, node);
     }
     if let Some(node) = fields.take("validity") {
-        out.validity = validity(reader, node);
+        out.validity = verdict::validity(reader, node);
     }
     if let Some(node) = fields.take("drive") {
         for element in reader.list(node, "a list of tables: [[drive]]") {
@@ -345,38 +346,4 @@ fn phase(reader: &mut Reader<'_>, node: &Node) -> Option<PhaseSpec> {
         ],
     );
     Some(spec)
-}
-
-fn thresholds(reader: &mut Reader<'_>, node: &Node) -> Vec<ThresholdSpec> {
-    let mut found = Vec::new();
-    for entry in reader.named(node, "a table: \"telemetry\" = [\"p(99) < 500ms\"]") {
-        let metric =
-            Written { value: entry.key.clone(), text: entry.key.clone(), place: entry.place.clone() };
-        for element in reader.list(&entry.node, "a list of expressions: [\"p(99) < 500ms\"]") {
-            if let Value::Table(_) = element.value {
-                reader.not_built_yet(&element.place, "thresholds that end a run early (expr, abort, after)");
-                continue;
-            }
-            let expression = reader.text(element, "an expression such as \"p(99) < 500ms\"");
-            let Some(expression) = expression else { continue };
-            found.push(ThresholdSpec { metric: metric.clone(), expression });
-        }
-    }
-    found
-}
-
-fn validity(reader: &mut Reader<'_>, node: &Node) -> ValiditySpec {
-    let Some(mut fields) = reader.table(node, "a table such as lag_p99 = \"10ms\"") else {
-        return ValiditySpec::default();
-    };
-    let spec = ValiditySpec {
-        lag_p99: fields.take("lag_p99").and_then(|node| reader.duration(node)),
-        lag_share: fields.take("lag_share").and_then(|node| reader.percent(node, 1.0)),
-        late_after: fields.take("late_after").and_then(|node| reader.duration(node)),
-        late_share: fields.take("late_share").and_then(|node| reader.percent(node, 1.0)),
-        busy_share: fields.take("busy_share").and_then(|node| reader.percent(node, 1.0)),
-        heartbeat_p999: fields.take("heartbeat_p999").and_then(|node| reader.duration(node)),
-    };
-    fields.finish(reader, &[]);
-    spec
 }

@@ -15,6 +15,7 @@ mod overrides;
 mod reader;
 mod schema;
 mod sends;
+mod verdict;
 
 pub use error::{Errors, Origin, Place, Problem, nearest};
 pub use host::{check_host, is_connection_string};

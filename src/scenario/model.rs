@@ -73,6 +73,8 @@ pub struct Scenario {
     pub phases: Vec<PhaseSpec>,
     /// `drain`.
     pub drain: Option<Duration>,
+    /// `abort_when_unreachable`; `None` for `"never"`.
+    pub abort_when_unreachable: Option<Duration>,
     /// `[thresholds]`, one entry per expression.
     pub thresholds: Vec<ThresholdSpec>,
     /// `[validity]`.
@@ -409,23 +411,25 @@ pub struct ThresholdSpec {
     pub metric: Written<String>,
     /// The expression.
     pub expression: Written<String>,
+    /// `abort`.
+    pub abort: bool,
+    /// `after`.
+    pub after: Option<Duration>,
 }
 
 /// `[validity]`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ValiditySpec {
-    /// `lag_p99`.
-    pub lag_p99: Option<Duration>,
-    /// `lag_share`.
-    pub lag_share: Option<Percent>,
     /// `late_after`.
     pub late_after: Option<Duration>,
     /// `late_share`.
     pub late_share: Option<Percent>,
+    /// `sent_share`.
+    pub sent_share: Option<Percent>,
     /// `busy_share`.
     pub busy_share: Option<Percent>,
-    /// `heartbeat_p999`.
-    pub heartbeat_p999: Option<Duration>,
+    /// `closed_loop_share`.
+    pub closed_loop_share: Option<Percent>,
 }
 
 impl Default for Place {

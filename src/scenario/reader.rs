@@ -31,6 +31,7 @@ pub(super) struct Fields<'n> {
     pub(super) place: Place,
     entries: &'n [Entry],
     asked: Vec<&'static str>,
+    retired: Vec<&'static str>,
 }
 
 impl<'n> Fields<'n> {
@@ -59,10 +60,20 @@ impl<'n> Fields<'n> {
         self.entries.iter().find(|entry| entry.key == key)
     }
 
+    /// Refuses keys that an earlier version read. `keys` says what each was.
+    pub(super) fn retire(&mut self, reader: &mut Reader<'_>, keys: &[(&'static str, &str)], fix: &str) {
+        for (key, what) in keys {
+            self.retired.push(key);
+            if let Some(entry) = self.entry(key) {
+                reader.errors.add(&entry.place, format!("no longer used: {what}")).fix(fix);
+            }
+        }
+    }
+
     /// Whatever was not asked for is unknown, or belongs to later work.
     pub(super) fn finish(self, reader: &mut Reader<'_>, later: &[(&str, &str)]) {
         for entry in self.entries {
-            if self.asked.contains(&entry.key.as_str()) {
+            if self.asked.iter().chain(&self.retired).any(|key| *key == entry.key) {
                 continue;
             }
             if let Some((_, what)) = later.iter().find(|(key, _)| *key == entry.key) {
@@ -96,7 +107,9 @@ impl Reader<'_> {
     /// A table, to be read key by key.
     pub(super) fn table<'n>(&mut self, node: &'n Node, allowed: &str) -> Option<Fields<'n>> {
         match &node.value {
-            Value::Table(entries) => Some(Fields { place: node.place.clone(), entries, asked: Vec::new() }),
+            Value::Table(entries) => {
+                Some(Fields { place: node.place.clone(), entries, asked: Vec::new(), retired: Vec::new() })
+            }
             _ => {
                 self.wrong_kind(node, allowed);
                 None
@@ -285,6 +298,29 @@ impl Reader<'_> {
         Some(value)
     }
 
+    /// A duration longer than zero; `None` for `"never"`.
+    pub(super) fn duration_or_never(&mut self, node: &Node) -> Option<Duration> {
+        let allowed = "a duration such as 30s or 5m, or \"never\"";
+        if let Value::Integer(_) = node.value {
+            return self.duration(node);
+        }
+        let value = self.parse(node, allowed, |text| match text {
+            "never" => Ok(None),
+            text => units::parse_duration(text).map(Some),
+        })?;
+        match value {
+            Some(Duration::ZERO) => {
+                self.impossible(node, "must be longer than zero", allowed);
+                None
+            }
+            Some(value) if value > DURATION_MAX => {
+                self.impossible(node, "too long", "up to 100d");
+                None
+            }
+            value => value,
+        }
+    }
+
     /// A duration with its sign, in microseconds: `-3m`, `+6m`.
     pub(super) fn signed_duration_us(&mut self, node: &Node) -> Option<i64> {
         let allowed = "a duration with its sign, such as -3m or +6m";
@@ -358,9 +394,10 @@ impl Reader<'_> {
         None
     }
 
-    fn impossible(&mut self, node: &Node, what: &str, allowed: &str) {
+    /// Refuses a value that was understood and cannot be.
+    pub(super) fn impossible(&mut self, node: &Node, what: &str, allowed: &str) -> &mut Problem {
         let found = written(node).map_or_else(|| node.value.kind().to_owned(), |text| quoted(&text));
-        self.errors.add(&node.place, what).found(found).allowed(allowed);
+        self.errors.add(&node.place, what).found(found).allowed(allowed)
     }
 
     fn parse<T, E: Display>(

@@ -364,7 +364,8 @@ duration = "1s"
         address.ip(),
         address.port()
     ))
-    .env("BROKER_PASSWORD", "hunter2");
+    .env("BROKER_PASSWORD", "hunter2")
+    .without_preflight();
     let output =
         work.run_command().args(["--trace", "one", "--quiet"]).output().expect("the program was built");
     script.finish();

@@ -129,7 +129,8 @@ duration = "{duration}"
             fleet = self.fleet,
             send = self.send,
             duration = self.duration,
-        ));
+        ))
+        .without_preflight();
         let finished = work.run();
         let connections = self.script.map_or(0, Script::finish);
         finished.exits(exit_code);

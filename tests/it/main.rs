@@ -21,6 +21,7 @@ mod library;
 mod mosquitto;
 mod mqttjs;
 mod paho;
+mod preflight;
 mod rabbitmq;
 mod regression;
 mod report;

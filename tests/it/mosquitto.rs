@@ -212,7 +212,7 @@ fn a_kept_session_sends_again_what_was_not_acknowledged_and_qos_2_arrives_once()
 #[test]
 fn a_wrong_password_is_counted_as_refused_and_fails_the_run() {
     let broker = broker();
-    let work = Workplace::new(&scenario(&broker, 1)).env("BROKER_PASSWORD", "wrong");
+    let work = Workplace::new(&scenario(&broker, 1)).env("BROKER_PASSWORD", "wrong").without_preflight();
     work.run().exits(99);
     let result = work.result();
     assert_eq!(result.verdict.status, Status::Fail);
@@ -228,7 +228,7 @@ fn an_unknown_authority_is_a_tls_error_and_not_a_pass() {
     let (broker, other) = (broker(), broker());
     let scenario =
         scenario(&broker, 1).replace(&broker.ca().display().to_string(), &other.ca().display().to_string());
-    let work = Workplace::new(&scenario).env("BROKER_PASSWORD", PASSWORD);
+    let work = Workplace::new(&scenario).env("BROKER_PASSWORD", PASSWORD).without_preflight();
     work.run().exits(99);
     let result = work.result();
     assert!(result.errors.iter().any(|error| error.class == "tls_certificate"), "{:#?}", result.errors);

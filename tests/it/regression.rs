@@ -38,7 +38,8 @@ duration = "1s"
 {WIDE_VALIDITY}"#,
         host = address.ip(),
         port = address.port(),
-    ));
+    ))
+    .without_preflight();
     let finished = work.run();
     script.finish();
     finished.exits(exit_code);

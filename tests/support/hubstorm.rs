@@ -18,12 +18,11 @@ use tempfile::TempDir;
 /// Test machines are shared: counts are asserted, and no verdict may hang on their clock.
 pub const WIDE_VALIDITY: &str = r#"
 [validity]
-lag_p99 = "30s"
-lag_share = "100%"
 late_after = "30s"
 late_share = "100%"
+sent_share = "0%"
 busy_share = "100%"
-heartbeat_p999 = "30s"
+closed_loop_share = "100%"
 "#;
 
 /// The built program, with no colour and no terminal.
@@ -64,13 +63,20 @@ impl Finished {
 pub struct Workplace {
     folder: TempDir,
     environment: Vec<(&'static str, String)>,
+    preflight: bool,
 }
 
 impl Workplace {
     pub fn new(scenario: &str) -> Workplace {
         let folder = tempfile::tempdir().expect("a temporary folder");
         fs::write(folder.path().join("scenario.toml"), scenario).expect("the folder is ours");
-        Workplace { folder, environment: Vec::new() }
+        Workplace { folder, environment: Vec::new(), preflight: true }
+    }
+
+    /// Starts the load without the preflight check: its connection would play a part of the peer's script, or end a run
+    /// whose failed connections are to be counted.
+    pub fn without_preflight(self) -> Workplace {
+        Workplace { preflight: false, ..self }
     }
 
     /// Sets an environment variable of the run.
@@ -97,6 +103,9 @@ impl Workplace {
     pub fn run_command(&self) -> Command {
         let mut command = command([Path::new("run"), &self.scenario(), Path::new("--out"), &self.out()]);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        if !self.preflight {
+            command.arg("--no-preflight");
+        }
         command
     }
 

@@ -1,25 +1,21 @@
-//! Before load: can this machine carry it, and does the reader know what it will cost? Called by `run`; every
-//! refusal names the number needed and the command that gives it.
+//! Whether this machine has what a plan needs: descriptors, local ports, source addresses, memory. Every refusal names
+//! the number needed and the command that gives it.
 
-use super::AppError;
-use super::machine::{descriptors_max, ephemeral_ports, memory_available};
+use super::super::AppError;
+use super::super::machine::{descriptors_max, ephemeral_ports, memory_available};
 use crate::fleet::raise_descriptor_limit;
 use crate::link::{self, Endpoint};
 use crate::plan::{Needs, Plan, Target};
 use crate::units::{human_bytes, human_count};
 use std::fmt;
 use std::net::IpAddr;
-use std::path::Path;
 
 /// The widest range that the system's own services leave to connections.
 const PORT_FIRST: u64 = 1_024;
 const PORT_LAST: u64 = 65_535;
 
-/// What a common result and its page take; a longer run's take more.
-const RESULT_BYTES: usize = 1024 * 1024;
-
 /// Raises the descriptor limit and refuses what cannot work.
-pub(super) async fn machine(plan: &Plan) -> Result<(), AppError> {
+pub(in crate::app) async fn machine(plan: &Plan) -> Result<(), AppError> {
     let needs = plan.needs();
     let limit = raise_descriptor_limit()
         .map_err(|error| AppError::Environment(format!("cannot raise the limit of open files: {error}")))?;
@@ -34,7 +30,7 @@ pub(super) async fn machine(plan: &Plan) -> Result<(), AppError> {
 /// What this machine lacks or may come to lack, in words with what to do; empty when all is well. For `check`, which refuses
 /// nothing, and for what is only an estimate.
 #[must_use]
-pub(super) async fn shortfalls(plan: &Plan) -> String {
+pub(in crate::app) async fn shortfalls(plan: &Plan) -> String {
     let needs = plan.needs();
     let hard_limit = raise_descriptor_limit().unwrap_or(u64::MAX);
     let offer = offered(plan, needs.ports + needs.ports_closing).await;
@@ -123,7 +119,7 @@ async fn offered(plan: &Plan, needed: u64) -> Option<Offer> {
         Endpoint { host: host.clone(), port: *port, sources: source_ips.clone(), ..Endpoint::default() };
     match link::pairs(&endpoint).await {
         Ok(pairs) => Some(Offer { pairs: pairs.max(1), ..offer }),
-        // A name that cannot be resolved is the canary's to tell, or the run's.
+        // The preflight connection reports a name that does not resolve.
         Err(_) => Some(offer),
     }
 }
@@ -151,7 +147,7 @@ fn descriptors(needed: u64, limit: u64) -> Result<(), AppError> {
 }
 
 /// How many open files are wanted and there are, and what to do.
-pub(super) fn more_descriptors(needed: u64, limit: u64) -> String {
+pub(in crate::app) fn more_descriptors(needed: u64, limit: u64) -> String {
     let first = match descriptors_max() {
         Some(most) if most < needed => {
             format!("first let a process have so many (as root):  sysctl -w fs.nr_open={needed}\n  ")
@@ -193,21 +189,6 @@ fn memory(needs: &Needs, available: u64) -> Option<String> {
         (None, None) => return None,
     };
     Some(format!("warning: this plan {wants}, and {} are available; use {fewer}\n", human_bytes(available)))
-}
-
-/// Makes the output folder now, and tries whether a result fits into it: a run must not end with nowhere to put one.
-pub(super) fn output(folder: &Path) -> Result<(), AppError> {
-    let shown = folder.display();
-    let advice = "free some space, mount it writable, or name another folder with --out";
-    std::fs::create_dir_all(folder).map_err(|error| {
-        AppError::Environment(format!("cannot make the output folder {shown}: {error}\n  {advice}"))
-    })?;
-    let probe = folder.join(format!(".hubstorm-{}", std::process::id()));
-    let written = std::fs::write(&probe, vec![0; RESULT_BYTES]);
-    let removed = std::fs::remove_file(&probe);
-    written.and(removed).map_err(|error| {
-        AppError::Environment(format!("cannot write to the output folder {shown}: {error}\n  {advice}"))
-    })
 }
 
 #[cfg(test)]
@@ -315,14 +296,5 @@ mod tests {
         assert!(warning.contains("8,233") && warning.contains("ip_local_port_range"), "{warning}");
         let too_many = Needs { ports: 30_000, ..needs(1) };
         assert_eq!(resting(&too_many, &offer(1)), None, "that is refused anyway");
-    }
-
-    #[test]
-    fn an_output_folder_that_cannot_be_made_is_known_before_the_run() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("taken");
-        std::fs::write(&file, "x").unwrap();
-        assert!(output(&file.join("reports")).is_err());
-        assert!(output(&folder.path().join("new")).is_ok());
     }
 }

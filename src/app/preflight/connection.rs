@@ -1,7 +1,7 @@
-//! One device of each fleet connects before the load does: a wrong name, certificate or key is told at once, with
-//! what to do, instead of after a minute of failures. Called by `run` for every target that is not on this machine.
+//! One device of each fleet connects and disconnects before the load: a wrong name, certificate or key ends the run at
+//! once. These connections are in no operation and no count of the result.
 
-use super::AppError;
+use super::super::AppError;
 use crate::clock;
 use crate::link::{self, Buffers, Deadlines, DialError, End, Endpoint, Link, Resolver};
 use crate::plan::{FleetPlan, Plan, TargetKind};
@@ -13,34 +13,51 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Connects the first device of each fleet and disconnects it again.
-pub(super) async fn fly(plan: &Plan, endpoint: &Arc<Endpoint>) -> Result<(), AppError> {
+///
+/// # Errors
+/// One of them cannot connect: what happened, the evidence, and what to do.
+pub(in crate::app) async fn connections(plan: &Plan, endpoint: &Arc<Endpoint>) -> Result<(), AppError> {
     for fleet in &plan.fleets {
         let device = fleet.device_id(0);
-        connect(plan, fleet, endpoint, &device).await.map_err(|trouble| {
+        connect(plan, fleet, endpoint, &device).await.map_err(|failure| {
             AppError::Environment(format!(
-                "device {device} of fleet {} cannot connect to {} on port {}: {}\n  {}",
-                fleet.name, endpoint.host, endpoint.port, trouble.what, trouble.fix
+                "preflight check failed: device {device} of fleet {} cannot connect to {}\n    \
+                 cause:   {}\n    fix:     {}\n             \
+                 to start the load without this check, add --no-preflight",
+                fleet.name,
+                plan.target.address(),
+                failure.cause,
+                failure.fix
             ))
         })?;
     }
     Ok(())
 }
 
-struct Trouble {
-    what: String,
-    fix: String,
+/// Why a device cannot connect.
+struct Failure {
+    /// The evidence.
+    cause: String,
+    /// What to do about it.
+    fix: &'static str,
 }
 
-async fn connect(plan: &Plan, fleet: &FleetPlan, endpoint: &Endpoint, device: &str) -> Result<(), Trouble> {
+impl Failure {
+    fn new(cause: String, fix: &'static str) -> Failure {
+        Failure { cause, fix }
+    }
+}
+
+async fn connect(plan: &Plan, fleet: &FleetPlan, endpoint: &Endpoint, device: &str) -> Result<(), Failure> {
     let deadline = clock::now() + fleet.connect_timeout;
     let dialled = link::dial(endpoint, &Resolver::default(), fleet.first, deadline)
         .await
-        .map_err(|error| dial_trouble(&error))?;
+        .map_err(|error| Failure::new(error.to_string(), dial_fix(&error)))?;
     let credentials = fleet.auth.credentials(&plan.target, device, 0, clock::unix());
-    let mut canary = Canary {
+    let mut trial = TrialDevice {
         session: Session::new(Settings {
             keep_alive_s: fleet.keep_alive_s,
-            // As the fleet: a clean session would throw away what the server keeps for this device.
+            // As the fleet: a clean session would discard what the server keeps for this device.
             clean_session: fleet.clean_session,
             in_flight: 1,
             ack_timeout: fleet.ack_timeout,
@@ -51,33 +68,27 @@ async fn connect(plan: &Plan, fleet: &FleetPlan, endpoint: &Endpoint, device: &s
         device: device.to_owned(),
         user_name: credentials.user_name,
         password: credentials.password,
-        asked: false,
-        answer: None,
+        connect_sent: false,
+        connack: None,
     };
     let deadlines = Deadlines::new();
     let mut link = Link::new(dialled.transport, Buffers::shared(), &deadlines);
     let end = tokio::select! {
-        end = poll_fn(|cx| link.poll(cx, &mut canary)) => end,
+        end = poll_fn(|cx| link.poll(cx, &mut trial)) => end,
         error = deadlines.run() => {
-            return Err(Trouble { what: error.to_string(), fix: "this machine has no timer left".to_owned() });
+            return Err(Failure::new(error.to_string(), "raise `ulimit -n`: a timer needs a file descriptor"));
         }
     };
-    match (canary.answer, end) {
+    match (trial.connack, end) {
         (Some(0), _) => Ok(()),
         (Some(code), _) => Err(refusal(plan.target.kind, code)),
-        (None, End::Failed(error)) => Err(silent(&error.to_string(), endpoint.tls.is_none())),
-        (None, End::Closed(why)) => {
-            Err(silent(&format!("closed before CONNACK ({why:?})"), endpoint.tls.is_none()))
-        }
+        (None, End::Failed(error)) => Err(no_connack(error.to_string(), endpoint.tls.is_none())),
+        (None, End::Closed(why)) => Err(no_connack(closed(why).to_owned(), endpoint.tls.is_none())),
     }
 }
 
-fn dial_trouble(error: &DialError) -> Trouble {
-    Trouble { what: error.to_string(), fix: dial_fix(error).to_owned() }
-}
-
 /// What to do about a dial that failed.
-pub(super) fn dial_fix(error: &DialError) -> &'static str {
+pub(in crate::app) fn dial_fix(error: &DialError) -> &'static str {
     match error.class {
         "dns" => "check the target's host name, and that this machine can resolve it",
         "tcp_refused" | "tcp_timeout" | "tcp_unreachable" => {
@@ -93,56 +104,65 @@ pub(super) fn dial_fix(error: &DialError) -> &'static str {
     }
 }
 
-fn refusal(kind: TargetKind, code: u8) -> Trouble {
+fn refusal(kind: TargetKind, code: u8) -> Failure {
     let fix = match (kind, code) {
         (TargetKind::IotHub, 5) => {
-            "the hub refuses so for every reason: check that the device exists and is enabled, that its key is the one that the file \
-             has or that is derived from this group key (or that the policy has DeviceConnect), and that this machine's clock is right to five minutes"
+            "the hub does not say why; check that the device exists and is enabled, that its key is right (in the file, derived from \
+             this group key, or of a policy with DeviceConnect), and that this machine's clock is right to five minutes"
         }
         (TargetKind::Mqtt, 4 | 5) => "check the user name and password, and the broker's access rules",
-        (_, 3) => "the server says it is unavailable; try again",
+        (_, 3) => "the server says that it is unavailable; try again",
         _ => "see MQTT 3.1.1 section 3.2.2.3 for the code",
     };
-    Trouble { what: format!("CONNACK return code {code}"), fix: fix.to_owned() }
+    Failure::new(format!("the server refused the connection with CONNACK return code {code}"), fix)
 }
 
-fn silent(what: &str, plain: bool) -> Trouble {
+fn closed(why: Closed) -> &'static str {
+    match why {
+        Closed::Eof => "the server closed the connection before CONNACK",
+        Closed::Reset => "the connection was reset before CONNACK",
+        Closed::TlsAlert => "TLS failed before CONNACK",
+        Closed::Local => "the connection ended before CONNACK",
+    }
+}
+
+fn no_connack(cause: String, plain: bool) -> Failure {
     let fix = if plain {
-        "a server that expects TLS closes so: set tls = true in [target]; or check that an MQTT 3.1.1 server listens on this port"
+        "if the server expects TLS, set tls = true in [target]; else check that an MQTT 3.1.1 server listens on this port"
     } else {
-        "check that an MQTT 3.1.1 server listens on this port; a hub that throttles connects answers late"
+        "check that an MQTT 3.1.1 server listens on this port; a hub that throttles connections answers late"
     };
-    Trouble { what: what.to_owned(), fix: fix.to_owned() }
+    Failure::new(cause, fix)
 }
 
-/// A device that only wants to know whether it may come in.
-struct Canary {
+/// A device that disconnects as soon as the server has accepted it.
+struct TrialDevice {
     session: Session,
     device: String,
     user_name: Option<String>,
     password: Option<zeroize::Zeroizing<Vec<u8>>>,
-    asked: bool,
-    answer: Option<u8>,
+    connect_sent: bool,
+    connack: Option<u8>,
 }
 
-impl Canary {
-    fn listen(&mut self) {
+impl TrialDevice {
+    fn handle_events(&mut self) {
         while let Some(event) = self.session.poll_event() {
             match event {
-                Event::Connected { .. } => self.answer = Some(0),
-                Event::Refused { code } => self.answer = Some(code),
+                Event::Connected { .. } => self.connack = Some(0),
+                Event::Refused { code } => self.connack = Some(code),
                 _ => {}
             }
         }
     }
 }
 
-impl Machine for Canary {
+impl Machine for TrialDevice {
     type Error = SessionError;
 
     fn handle_input(&mut self, now: Instant, input: &mut BytesMut) -> Result<(), SessionError> {
         while self.session.wants_input() && self.session.handle_input(now, input)? {
-            self.listen();
+            self.handle_events();
         }
         Ok(())
     }
@@ -160,7 +180,7 @@ impl Machine for Canary {
     }
 
     fn poll_output(&mut self, now: Instant, out: &mut BytesMut) {
-        if !std::mem::replace(&mut self.asked, true) {
+        if !std::mem::replace(&mut self.connect_sent, true) {
             let offer = session::Credentials {
                 client_id: &self.device,
                 username: self.user_name.as_deref(),
@@ -169,7 +189,7 @@ impl Machine for Canary {
             // The plan has bounded every string of it.
             drop(self.session.connect(now, &offer, out));
         }
-        if self.answer == Some(0) {
+        if self.connack == Some(0) {
             self.session.disconnect(now, out);
         }
         self.session.poll_output(now, out);
@@ -196,7 +216,7 @@ mod tests {
     use crate::link::{listen, tls};
     use crate::scenario::Input;
 
-    /// A hub with one group key, and what a canary with that or another one says of it.
+    /// Runs the check against a hub with one group key, by devices with the same or another key.
     async fn ask(hub_key: &Key, device_key: &Key, trusted: bool) -> Result<(), AppError> {
         let listener = listen::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -216,7 +236,7 @@ mod tests {
         let key = device_key.to_base64();
         let env = |_: &str| Some(key.to_string());
         let input = Input {
-            file: "canary.toml",
+            file: "preflight.toml",
             text: &text,
             overrides: &[],
             env: &env,
@@ -226,7 +246,7 @@ mod tests {
         let options = tls::ClientOptions { roots_pem, ..tls::ClientOptions::default() };
         let tls = tls::client(&options).ok();
         let endpoint = Arc::new(Endpoint { host: "localhost".to_owned(), port, tls, ..Endpoint::default() });
-        let answer = fly(&plan, &endpoint).await;
+        let answer = connections(&plan, &endpoint).await;
         drop(stop);
         serving.await.unwrap().unwrap();
         answer
@@ -238,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn the_right_key_comes_in_and_the_wrong_one_is_told_what_to_check() {
+    fn a_wrong_key_is_refused_with_what_to_check() {
         let (key, other) = (Key::random(&mut rand::rng()), Key::random(&mut rand::rng()));
         runtime().block_on(ask(&key, &key, true)).unwrap();
         let message = runtime().block_on(ask(&key, &other, true)).unwrap_err().to_string();
@@ -248,9 +268,9 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_floods_is_not_read_without_bound() {
+    fn a_flooding_server_is_not_read_without_bound() {
         let now = clock::now();
-        let mut canary = Canary {
+        let mut device = TrialDevice {
             session: Session::new(Settings {
                 keep_alive_s: 60,
                 clean_session: true,
@@ -263,19 +283,19 @@ mod tests {
             device: "d".to_owned(),
             user_name: None,
             password: None,
-            asked: false,
-            answer: None,
+            connect_sent: false,
+            connack: None,
         };
-        canary.poll_output(now, &mut BytesMut::new());
+        device.poll_output(now, &mut BytesMut::new());
         let flood = b"\x32\x06\x00\x01t\x00\x01x".repeat(100_000);
         let mut input = BytesMut::from([&[0x20, 2, 0, 0], flood.as_slice()].concat().as_slice());
-        canary.handle_input(now, &mut input).unwrap();
-        assert_eq!(canary.answer, Some(0));
-        assert!(!canary.wants_input() && input.len() > flood.len() / 2, "{}", input.len());
+        device.handle_input(now, &mut input).unwrap();
+        assert_eq!(device.connack, Some(0));
+        assert!(!device.wants_input() && input.len() > flood.len() / 2, "{}", input.len());
     }
 
     #[test]
-    fn an_unknown_authority_is_told_apart_from_a_refusal() {
+    fn an_unknown_certificate_authority_names_the_ca_option() {
         let key = Key::random(&mut rand::rng());
         let message = runtime().block_on(ask(&key, &key, false)).unwrap_err().to_string();
         assert!(message.contains("--ca FILE"), "{message}");

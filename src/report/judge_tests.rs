@@ -1,0 +1,498 @@
+//! Whole runs against their rules: which verdict, for which reason.
+
+use super::*;
+use crate::measure::{Culprit, Health, Key, Limits, Recorder, Source, Times};
+use crate::report::testing;
+use crate::stalls::{StallEntry, Stalls};
+use std::rc::Rc;
+use std::time::Duration;
+
+const MS: u64 = 1_000_000;
+const WARM: u16 = 0;
+const STEADY: u16 = 1;
+const LATER: u16 = 2;
+const PHASES: [&str; 3] = ["ramp", "steady", "later"];
+
+fn key(operation: Operation, phase: u16) -> Key {
+    Key { operation, fleet: 0, phase }
+}
+
+/// `count` messages of a phase with that lag and response, in milliseconds.
+fn messages(recorder: &mut Recorder, phase: u16, count: u64, lag_ms: u64, response_ms: u64) {
+    for _ in 0..count {
+        let picked = lag_ms * MS;
+        recorder.due(key(Operation::Telemetry, phase), 0);
+        let times = Times { due: 0, picked, sent: picked, acked: response_ms * MS };
+        recorder.ok(key(Operation::Telemetry, phase), &times);
+    }
+}
+
+fn latency(phase: Option<u16>, limit_ms: u64) -> Rule {
+    Rule {
+        metric: Operation::Telemetry,
+        phase: phase.map(|phase| PHASES[usize::from(phase)].to_owned()),
+        fleet: None,
+        expression: format!("p(99) < {limit_ms}ms"),
+        test: Test::Percentile { quantile: 0.99, compare: Compare::Less, limit_us: limit_ms * 1_000 },
+        abort_from_us: None,
+    }
+}
+
+struct Case {
+    thresholds: Vec<Rule>,
+    validity: Limits,
+    fleets: Vec<&'static str>,
+    ended_by: EndedBy,
+    breakdowns: Vec<String>,
+    stalls_ms: Vec<(u64, u64)>,
+    health: fn(&mut Measurement),
+}
+
+impl Default for Case {
+    fn default() -> Case {
+        Case {
+            thresholds: Vec::new(),
+            validity: Limits::default(),
+            fleets: vec!["meter"],
+            ended_by: EndedBy::Plan,
+            breakdowns: Vec::new(),
+            stalls_ms: Vec::new(),
+            health: |_| (),
+        }
+    }
+}
+
+impl Case {
+    /// Judges a run in which every fleet's first device connected, and `record` happened.
+    fn judge(&self, record: impl FnOnce(&mut Recorder)) -> Judged {
+        self.judge_unconnected(|recorder| {
+            recorder.due(key(Operation::Connect, WARM), 0);
+            recorder.ok(key(Operation::Connect, WARM), &Times::default());
+            record(recorder);
+        })
+    }
+
+    fn judge_unconnected(&self, record: impl FnOnce(&mut Recorder)) -> Judged {
+        let zero = crate::clock::now();
+        let stalls = Rc::new(Stalls::new(zero));
+        let at = |ms| zero + Duration::from_millis(ms);
+        self.stalls_ms.iter().for_each(|(from, to)| stalls.note(at(*from), at(*to)));
+        let mut measurement = testing::measured_with_stalls(self.fleets.len(), 3, &stalls, record);
+        let renamed = |name: &mut String, names: &[&str]| {
+            let number = name.rsplit_once('-').and_then(|(_, number)| number.parse::<usize>().ok());
+            *name = number.and_then(|number| names.get(number)).unwrap().to_string();
+        };
+        for part in &mut measurement.operations {
+            renamed(&mut part.phase, &PHASES);
+            renamed(&mut part.fleet, &self.fleets);
+        }
+        measurement.phases.iter_mut().for_each(|phase| renamed(&mut phase.name, &PHASES));
+        measurement.phases[0].warmup = true;
+        measurement.fleets.iter_mut().for_each(|fleet| renamed(&mut fleet.name, &self.fleets));
+        measurement.health.iter_mut().for_each(|health| renamed(&mut health.phase, &PHASES));
+        measurement.breakdowns.clone_from(&self.breakdowns);
+        (self.health)(&mut measurement);
+        let rules = Rules {
+            thresholds: self.thresholds.clone(),
+            validity: self.validity,
+            shortest_timeout_us: 30_000_000,
+            shortest_keep_alive_us: 0,
+        };
+        let (ended_by, emulator, cleartext_password) = (self.ended_by, None, false);
+        judge(&Judge { measurement: &measurement, rules: &rules, ended_by, emulator, cleartext_password })
+    }
+}
+
+#[track_caller]
+fn assert_verdict(judged: &Judged, status: Status, exit_code: u8, reason: &str) {
+    let verdict = &judged.verdict;
+    assert_eq!((verdict.status, verdict.exit_code), (status, exit_code), "{verdict:?}");
+    assert!(verdict.reasons.iter().any(|r| r.contains(reason)), "{reason:?} in {:?}", verdict.reasons);
+}
+
+#[test]
+fn a_good_run_passes() {
+    let case = Case { thresholds: vec![latency(None, 50)], ..Case::default() };
+    let judged = case.judge(|r| messages(r, STEADY, 1_000, 1, 20));
+    assert_verdict(&judged, Status::Pass, 0, "All thresholds passed (2 of 2)");
+    assert_eq!(judged.findings, []);
+    let threshold = &judged.thresholds[0];
+    assert_eq!((threshold.metric.as_str(), threshold.unit.as_str()), ("telemetry", "us"));
+    assert!((threshold.margin.unwrap() - 0.6).abs() < 0.001, "{threshold:?}");
+}
+
+#[test]
+fn a_crossed_threshold_fails_with_its_number() {
+    let case = Case { thresholds: vec![latency(Some(STEADY), 20)], ..Case::default() };
+    let judged = case.judge(|r| messages(r, STEADY, 1_000, 1, 30));
+    assert_verdict(&judged, Status::Fail, 99, "telemetry{phase:steady} p(99) < 20ms: 30.0 ms");
+}
+
+#[test]
+fn a_threshold_without_a_phase_adds_all_but_warm_ups() {
+    let case = Case { thresholds: vec![latency(None, 100)], ..Case::default() };
+    // 600 fast and 400 slow: p99 of the sum is slow, the mean of both p99 would be 105 ms.
+    let record = |warm_ms: u64, slow_ms: u64| {
+        case.judge(|r| {
+            messages(r, WARM, 5_000, 1, warm_ms);
+            messages(r, STEADY, 600, 1, 10);
+            messages(r, LATER, 400, 1, slow_ms);
+        })
+    };
+    let judged = record(5_000, 90);
+    assert_verdict(&judged, Status::Pass, 0, "");
+    assert_eq!(judged.thresholds[0].samples, 1_000, "the warm-up's are not among them");
+    assert_eq!(judged.thresholds[0].observed_text, "90.0 ms");
+    assert_verdict(&record(10, 200), Status::Fail, 99, "telemetry p(99) < 100ms: 200 ms");
+}
+
+#[test]
+fn a_threshold_that_names_a_phase_covers_it_whatever_it_is() {
+    let case = Case { thresholds: vec![latency(Some(WARM), 100)], ..Case::default() };
+    let judged = case.judge(|r| {
+        messages(r, WARM, 1_000, 1, 200);
+        messages(r, STEADY, 5_000, 1, 10);
+    });
+    assert_verdict(&judged, Status::Fail, 99, "telemetry{phase:ramp} p(99) < 100ms: 200 ms");
+}
+
+#[test]
+fn a_threshold_that_names_a_fleet_covers_only_that() {
+    let slow_fleet = Rule { fleet: Some("b".to_owned()), ..latency(None, 100) };
+    let case = Case { thresholds: vec![slow_fleet], fleets: vec!["a", "b"], ..Case::default() };
+    let judged = case.judge(|r| {
+        messages(r, STEADY, 1_000, 1, 200);
+        let connect = Key { fleet: 1, ..key(Operation::Connect, WARM) };
+        r.due(connect, 0);
+        r.ok(connect, &Times::default());
+    });
+    assert_verdict(&judged, Status::Fail, 99, "telemetry{fleet:b} p(99) < 100ms: no data");
+}
+
+#[test]
+fn every_fleet_must_have_connected() {
+    let case = Case { fleets: vec!["meter", "gate"], ..Case::default() };
+    let never = case.judge(|r| messages(r, STEADY, 10, 1, 10));
+    assert_verdict(&never, Status::Fail, 99, "connect{fleet:gate} count(ok) >= 1: no data");
+    let refused = case.judge(|r| {
+        let connect = Key { fleet: 1, ..key(Operation::Connect, STEADY) };
+        r.due(connect, 0);
+        r.ended(connect, Outcome::Refused, 0, MS);
+    });
+    assert_verdict(&refused, Status::Fail, 99, "connect{fleet:gate} count(ok) >= 1: 0");
+}
+
+#[test]
+fn when_nothing_connects_the_cause_comes_first() {
+    let error =
+        |r: &mut Recorder, class| r.error(class, Culprit::Peer, 0, || "port 1 is closed".to_owned());
+    let never = Case::default().judge_unconnected(|r| {
+        error(r, "tls");
+        error(r, "tcp_refused");
+        error(r, "tcp_refused");
+    });
+    assert_eq!(
+        never.verdict.reasons,
+        [
+            "No device ever connected: tcp_refused 2 times, e.g. port 1 is closed",
+            "connect{fleet:meter} count(ok) >= 1: no data"
+        ]
+    );
+    let some = Case { thresholds: vec![latency(None, 1)], ..Case::default() }.judge(|r| error(r, "tls"));
+    assert!(!some.verdict.reasons[0].contains("ever connected"), "{some:?}");
+}
+
+#[test]
+fn a_late_generator_does_not_fail_the_hub() {
+    // The limit lies between what the hub took by itself and what was measured.
+    let case = Case { thresholds: vec![latency(None, 30)], ..Case::default() };
+    let judged = case.judge(|r| messages(r, STEADY, 1_000, 34, 50));
+    let expected = "telemetry p(99) < 30ms lies between 16.0 ms and 50.0 ms: \
+                    the load generator delayed 1,000 operations by up to 34.0 ms";
+    assert_verdict(&judged, Status::Invalid, 120, expected);
+    assert_eq!(judged.thresholds[0].status, Some(ThresholdStatus::Undecided));
+    let codes: Vec<_> = judged.verdict.details.iter().map(|detail| detail.code.as_str()).collect();
+    assert_eq!(codes, ["threshold_undecided", "late_start"]);
+}
+
+#[test]
+fn a_decisive_fail_stands_however_late_the_generator_was() {
+    let case = Case { thresholds: vec![latency(None, 5)], ..Case::default() };
+    let judged = case.judge(|r| messages(r, STEADY, 1_000, 34, 50));
+    assert_verdict(&judged, Status::Fail, 99, "telemetry p(99) < 5ms: 50.0 ms");
+    assert!(judged.verdict.reasons.iter().any(|reason| reason.contains("more than 5.00 ms late")), "{judged:?}");
+}
+
+#[test]
+fn a_fail_nearer_than_the_resolution_is_invalid() {
+    let case = Case { thresholds: vec![latency(None, 20)], ..Case::default() };
+    let judged = case.judge(|r| messages(r, STEADY, 1_000, 0, 25));
+    let expected = "telemetry p(99) < 20ms: 25.0 ms is nearer to the limit than this load generator can tell (7.00 ms)";
+    assert_verdict(&judged, Status::Invalid, 120, expected);
+}
+
+#[test]
+fn one_short_stall_does_not_spoil_a_run() {
+    let case = Case { thresholds: vec![latency(None, 500)], stalls_ms: vec![(5_000, 5_060)], ..Case::default() };
+    let judged = case.judge(|r| {
+        messages(r, STEADY, 10_000, 0, 20);
+        messages(r, STEADY, 60, 60, 80);
+    });
+    assert_verdict(&judged, Status::Pass, 0, "All thresholds passed");
+    let stall = &judged.findings[0];
+    assert!(stall.text.starts_with("the load generator did not run for a while"), "{stall:?}");
+    assert_eq!(stall.evidence, "longest 60.0 ms at 0:05.0, 60.0 ms in all");
+}
+
+#[test]
+fn late_starts_block_a_pass_and_a_starved_hub_is_not_blamed() {
+    let late = |late: u64| {
+        Case { thresholds: vec![latency(None, 500)], ..Case::default() }.judge(move |r| {
+            messages(r, STEADY, 2_000 - late, 1, 20);
+            messages(r, STEADY, late, 101, 150);
+        })
+    };
+    assert_verdict(&late(2), Status::Pass, 0, "");
+    let expected = "Phase steady: the load generator started 3 of 2,000 telemetry operations (0.15%) more than 100 ms late";
+    assert_verdict(&late(3), Status::Invalid, 120, expected);
+    // A stricter limit wants earlier starts.
+    let strict = Case { thresholds: vec![latency(Some(STEADY), 50)], ..Case::default() };
+    let judged = strict.judge(|r| {
+        messages(r, STEADY, 1_990, 1, 20);
+        messages(r, STEADY, 10, 51, 52);
+    });
+    assert_verdict(&judged, Status::Invalid, 120, "more than 50.0 ms late");
+    let hub = Case {
+        thresholds: vec![latency(None, 500)],
+        health: |measurement| {
+            measurement
+                .add_stall(Source::Emulator(0), StallEntry { from_us: 0, to_us: 2_000_000, stalled_us: 2_000_000 });
+        },
+        ..Case::default()
+    };
+    let judged = hub.judge(|r| messages(r, STEADY, 1_000, 0, 1_900));
+    assert_verdict(&judged, Status::Invalid, 120, "the built-in hub did not run for 2.00 s in all");
+}
+
+/// What a device takes for an answer is not lag, and the lateness of its timer is.
+#[test]
+fn late_answers_and_calls_block_a_pass_too() {
+    let late = |operation, lag_ms: u64, takes_ms: u64| {
+        Case::default().judge(|r| {
+            let method = key(operation, STEADY);
+            for _ in 0..1_000 {
+                let (picked, sent) = (lag_ms * MS, (lag_ms + takes_ms) * MS);
+                r.due(method, 0);
+                r.ok(method, &Times { due: 0, picked, sent, acked: sent });
+            }
+        })
+    };
+    for operation in [Operation::Method, Operation::ServiceMethod, Operation::ServiceC2d] {
+        assert_verdict(&late(operation, 90, 2_000), Status::Pass, 0, "");
+        let expected = format!("Phase steady: the load generator started 1,000 of 1,000 {operation} operations (100%)");
+        assert_verdict(&late(operation, 134, 6), Status::Invalid, 120, &expected);
+    }
+}
+
+#[test]
+fn a_late_warm_up_is_a_finding_unless_a_latency_threshold_names_it() {
+    let record = |r: &mut Recorder| {
+        messages(r, WARM, 1_000, 134, 140);
+        messages(r, STEADY, 1_000, 1, 20);
+    };
+    let judged = Case::default().judge(record);
+    assert_verdict(&judged, Status::Pass, 0, "");
+    assert!(judged.findings[0].text.starts_with("Phase ramp: the load generator started"));
+    assert_eq!(judged.findings[0].severity, Severity::Warning);
+
+    let count = Rule {
+        test: Test::Count { outcome: Outcome::Lost, compare: Compare::Equal, limit: 0 },
+        ..latency(Some(WARM), 1_000)
+    };
+    let counting = Case { thresholds: vec![count], ..Case::default() };
+    assert_verdict(&counting.judge(record), Status::Pass, 0, "");
+    let timing = Case { thresholds: vec![latency(Some(WARM), 1_000)], ..Case::default() };
+    assert_verdict(&timing.judge(record), Status::Invalid, 120, "Phase ramp");
+}
+
+/// A thousand devices that are due at one instant are late, and the plan's author knows it, unless a threshold reads it.
+#[test]
+fn late_connects_matter_only_where_a_latency_threshold_reads_them() {
+    let record = |phase: u16| {
+        move |r: &mut Recorder| {
+            let connect = key(Operation::Connect, phase);
+            for _ in 0..1_000 {
+                r.due(connect, 0);
+                r.ok(connect, &Times { due: 0, picked: 134 * MS, sent: 134 * MS, acked: 140 * MS });
+                r.duration(key(Operation::ConnectTls, phase), MS, MS);
+            }
+            messages(r, STEADY, 1_000, 1, 20);
+        }
+    };
+    let nobody = Case { thresholds: vec![latency(None, 500)], ..Case::default() };
+    for phase in [WARM, STEADY] {
+        assert_verdict(&nobody.judge(record(phase)), Status::Pass, 0, "");
+    }
+    use Operation::{Connect, ConnectTls};
+    for (metric, read, happened, status) in [
+        (Connect, Some(WARM), WARM, Status::Invalid),
+        (Connect, None, STEADY, Status::Invalid),
+        (ConnectTls, Some(STEADY), STEADY, Status::Invalid),
+        (Connect, None, WARM, Status::Fail),
+        (Connect, Some(LATER), STEADY, Status::Fail),
+        (Operation::Telemetry, Some(STEADY), STEADY, Status::Pass),
+    ] {
+        let reads = Rule { metric, ..latency(read, 500) };
+        let judged = Case { thresholds: vec![reads], ..Case::default() }.judge(record(happened));
+        assert_eq!(judged.verdict.status, status, "{metric} {read:?} {happened}: {:?}", judged.verdict);
+    }
+    let rate = Rule {
+        metric: Connect,
+        test: Test::Rate { outcome: Outcome::Ok, compare: Compare::Greater, limit: 0.5 },
+        ..latency(Some(STEADY), 500)
+    };
+    let rate = Case { thresholds: vec![rate], ..Case::default() };
+    assert_verdict(&rate.judge(record(STEADY)), Status::Pass, 0, "");
+}
+
+#[test]
+fn messages_that_the_generator_let_expire_block_a_pass() {
+    let expired = |count: u64| {
+        let case = Case { stalls_ms: vec![(1_000, 3_000)], ..Case::default() };
+        case.judge(move |r| {
+            messages(r, STEADY, 1_000 - count, 1, 20);
+            for _ in 0..count {
+                r.due(key(Operation::Telemetry, STEADY), 1_500 * MS);
+                r.ended(key(Operation::Telemetry, STEADY), Outcome::Expired, 1_500 * MS, 3_000 * MS);
+            }
+        })
+    };
+    assert_verdict(&expired(20), Status::Pass, 0, "");
+    let expected = "Phase steady: the load generator did not send 21 of 1,000 due telemetry operations (2.1%)";
+    assert_verdict(&expired(21), Status::Invalid, 120, expected);
+}
+
+#[test]
+fn a_closed_loop_that_the_generator_slowed_blocks_a_pass() {
+    let judged = |lag_ms: u64, think_ms: u64| {
+        Case::default().judge(|r| {
+            for _ in 0..100 {
+                let telemetry = key(Operation::Telemetry, STEADY);
+                r.closed_loop(telemetry, think_ms * MS);
+                r.due(telemetry, 0);
+                let picked = lag_ms * MS;
+                r.ok(telemetry, &Times { due: 0, picked, sent: picked, acked: 10 * MS });
+            }
+        })
+    };
+    assert_verdict(&judged(2, 100), Status::Pass, 0, "");
+    let expected = "the load generator's own delay was 20% of response and think time of the closed loop telemetry; 2% may be";
+    assert_verdict(&judged(2, 0), Status::Invalid, 120, expected);
+}
+
+#[test]
+fn advice_says_what_to_change() {
+    let late = |health: fn(&mut Measurement)| {
+        Case { health, ..Case::default() }.judge(|r| messages(r, STEADY, 100, 150, 200))
+    };
+    let quiet = late(|m| m.health.push(Health { busy_share: Some(0.15), ..Health::new(Source::Worker(0), "steady") }));
+    assert_verdict(&quiet, Status::Invalid, 120, "worker-0 was busy for 15% of the time at most: other programs took");
+    let full = late(|m| m.health.push(Health { busy_share: Some(0.98), ..Health::new(Source::Worker(1), "steady") }));
+    assert_verdict(&full, Status::Invalid, 120, "worker-1 was busy for up to 98% of the time. Use a smaller load");
+}
+
+#[test]
+fn shortages_and_breakdowns_are_invalid() {
+    let short = Case {
+        health: |measurement| measurement.health_mut(Source::Worker(0), "steady").environment_errors = 2,
+        ..Case::default()
+    };
+    let judged = short.judge(|r| r.error("fd_limit", Culprit::Us, 0, || "too many open files".to_owned()));
+    let expected = "Phase steady: 2 operations failed on this machine (fd_limit, e.g. too many open files)";
+    assert_verdict(&judged, Status::Invalid, 120, expected);
+    let broken = Case {
+        breakdowns: vec!["worker 1 ended unexpectedly".to_owned()],
+        thresholds: vec![latency(None, 5)],
+        ended_by: EndedBy::Breakdown,
+        ..Case::default()
+    };
+    let judged = broken.judge(|r| messages(r, STEADY, 1_000, 0, 50));
+    assert_verdict(&judged, Status::Invalid, 120, "worker 1 ended unexpectedly");
+    assert_eq!(judged.verdict.details[0].code, "breakdown");
+}
+
+#[test]
+fn a_clock_that_was_changed_decides_no_latency() {
+    let case = Case {
+        thresholds: vec![latency(None, 5)],
+        health: |measurement| measurement.health_mut(Source::Worker(0), "steady").clock_drift_us = 100_001,
+        ..Case::default()
+    };
+    assert_verdict(&case.judge(|r| messages(r, STEADY, 1_000, 0, 50)), Status::Invalid, 120, "its clock changed");
+}
+
+#[test]
+fn limits_of_validity_can_be_changed() {
+    let validity = Limits { late_after_us: 1_000_000, late_share: 0.5, ..Limits::default() };
+    let case = Case { validity, ..Case::default() };
+    assert_verdict(&case.judge(|r| messages(r, STEADY, 1_000, 900, 950)), Status::Pass, 0, "");
+    assert_verdict(&Case::default().judge(|r| messages(r, STEADY, 1_000, 900, 950)), Status::Invalid, 120, "");
+}
+
+#[test]
+fn the_cause_of_a_fail_comes_first() {
+    let failing = || Case { thresholds: vec![latency(None, 5)], ..Case::default() };
+    let first = |record: &dyn Fn(&mut Recorder)| {
+        let judged = failing().judge(|r| {
+            messages(r, STEADY, 1_000, 0, 50);
+            r.online(0, 100);
+            record(r);
+        });
+        assert_eq!(judged.verdict.status, Status::Fail);
+        (judged.verdict.details[0].code.clone(), judged.verdict.reasons[0].clone())
+    };
+    let (code, text) = first(&|r| {
+        for n in 0..982 {
+            r.error("tcp_refused", Culprit::Peer, 19_700 * MS + n, || "port 8883".to_owned());
+        }
+    });
+    assert_eq!(code, "hub_unreachable");
+    assert_eq!(text, "The hub became unreachable at 0:19.7: 982 connection attempts were refused");
+    let (code, text) = first(&|r| {
+        for _ in 0..50 {
+            r.error("closed_by_peer", Culprit::Peer, 7_000 * MS, || "m-1".to_owned());
+        }
+    });
+    assert_eq!((code.as_str(), text.as_str()), ("connections_closed", "The hub closed 50 connections, the first at 0:07.0: m-1"));
+    let (code, _) = first(&|r| r.error("closed_by_peer", Culprit::Peer, 0, String::new));
+    assert_eq!(code, "threshold_failed", "one of a hundred connections is no cause");
+}
+
+#[test]
+fn a_run_that_ended_early_says_why() {
+    for (ended_by, code, exit_code) in [
+        (EndedBy::Interrupt, "interrupted", 105),
+        (EndedBy::Abort, "aborted", 99),
+        (EndedBy::Unreachable, "unreachable", 99),
+    ] {
+        let case = Case { ended_by, thresholds: vec![latency(None, 5)], ..Case::default() };
+        let judged = case.judge(|r| messages(r, STEADY, 1_000, 0, 50));
+        assert_eq!(judged.verdict.exit_code, exit_code, "{ended_by:?}");
+        assert_eq!(judged.verdict.details.last().unwrap().code, code);
+        assert_eq!(judged.verdict.details.len(), judged.verdict.reasons.len());
+    }
+}
+
+#[test]
+fn an_interrupted_run_keeps_its_verdict_and_exits_105() {
+    let case = Case { ended_by: EndedBy::Interrupt, thresholds: vec![latency(None, 5)], ..Case::default() };
+    let judged = case.judge(|r| messages(r, STEADY, 1_000, 1, 30));
+    assert_verdict(&judged, Status::Fail, 105, "The run was interrupted");
+    assert_verdict(&judged, Status::Fail, 105, "p(99) < 5ms: 30.0 ms");
+}
+
+#[test]
+fn findings_of_the_measurement_come_along() {
+    let judged = Case::default().judge(|r| r.error("connack_5", Culprit::Peer, 0, String::new));
+    assert!(judged.findings.iter().any(|finding| finding.text.contains("code 5")));
+}

@@ -1,0 +1,79 @@
+//! The keys about the verdict: `[thresholds]`, which can end a run early, and `[validity]`. Called by `format`.
+
+use super::model::{ThresholdSpec, ValiditySpec, Written};
+use super::node::{Node, Value};
+use super::reader::Reader;
+use std::time::Duration;
+
+/// Keys of `[validity]` that an earlier version read, and what each was.
+const RETIRED: [(&str, &str); 3] = [
+    ("lag_p99", "a limit on the lag at p99"),
+    ("lag_share", "a limit on the lag as a share of the response"),
+    ("heartbeat_p999", "a limit on the lateness of a timer at p99.9"),
+];
+
+/// Reads `[thresholds]`: one entry per expression.
+pub(super) fn thresholds(reader: &mut Reader<'_>, node: &Node) -> Vec<ThresholdSpec> {
+    let mut found = Vec::new();
+    for entry in reader.named(node, "a table: \"telemetry\" = [\"p(99) < 500ms\"]") {
+        let metric =
+            Written { value: entry.key.clone(), text: entry.key.clone(), place: entry.place.clone() };
+        for element in reader.list(&entry.node, "a list of expressions: [\"p(99) < 500ms\"]") {
+            found.extend(threshold(reader, &metric, element));
+        }
+    }
+    found
+}
+
+/// Reads one threshold: an expression, or a table that says when it ends the run early.
+fn threshold(reader: &mut Reader<'_>, metric: &Written<String>, node: &Node) -> Option<ThresholdSpec> {
+    const EXPRESSION: &str = "an expression such as \"p(99) < 500ms\"";
+    const EITHER: &str = "an expression such as \"p(99) < 500ms\", or a table such as { expr = \"p(99) < 500ms\", abort = true, after = \"30s\" }";
+    if !matches!(node.value, Value::Table(_)) {
+        let expression = reader.text(node, EITHER)?;
+        return Some(ThresholdSpec { metric: metric.clone(), expression, abort: false, after: None });
+    }
+    let mut fields = reader.table(node, EITHER)?;
+    let expression = fields
+        .require(reader, "expr", "expr = \"p(99) < 500ms\"")
+        .and_then(|node| reader.text(node, EXPRESSION));
+    let abort_node = fields.take("abort");
+    let abort = abort_node.and_then(|node| reader.boolean(node));
+    let after = fields.take("after").and_then(|node| after(reader, node));
+    // After an unreadable `abort`, whether `after` belongs to it is unknown.
+    let never_aborts = abort_node.is_none() || abort == Some(false);
+    if let Some(entry) = fields.entry("after").filter(|_| never_aborts) {
+        let problem = reader.errors.add(&entry.place, "after has no effect without abort = true");
+        problem.fix("add abort = true, or remove after");
+    }
+    fields.finish(reader, &[]);
+    let abort = abort.unwrap_or(false);
+    Some(ThresholdSpec { metric: metric.clone(), expression: expression?, abort, after })
+}
+
+fn after(reader: &mut Reader<'_>, node: &Node) -> Option<Duration> {
+    let after = reader.duration_or_zero(node)?;
+    if after.is_zero() {
+        let problem = reader.impossible(node, "must be longer than zero", "a duration such as 30s or 5m");
+        problem.fix("remove after: without it, the threshold can end the run from the start");
+        return None;
+    }
+    Some(after)
+}
+
+/// Reads `[validity]`.
+pub(super) fn validity(reader: &mut Reader<'_>, node: &Node) -> ValiditySpec {
+    let Some(mut fields) = reader.table(node, "a table such as { late_share = \"0.1%\" }") else {
+        return ValiditySpec::default();
+    };
+    let spec = ValiditySpec {
+        late_after: fields.take("late_after").and_then(|node| reader.duration(node)),
+        late_share: fields.take("late_share").and_then(|node| reader.percent(node, 1.0)),
+        sent_share: fields.take("sent_share").and_then(|node| reader.percent(node, 1.0)),
+        busy_share: fields.take("busy_share").and_then(|node| reader.percent(node, 1.0)),
+        closed_loop_share: fields.take("closed_loop_share").and_then(|node| reader.percent(node, 1.0)),
+    };
+    fields.retire(reader, &RETIRED, "remove it; the verdict now rests on bounds, see docs/scenario.md");
+    fields.finish(reader, &[]);
+    spec
+}
