@@ -2,7 +2,7 @@
 //! each does is theirs.
 
 use super::child::Hub;
-use super::{AppError, Env, assemble, canary, consent, load, outcome, preflight};
+use super::{AppError, Env, assemble, canary, consent, exports, load, outcome, preflight};
 use crate::cli::RunArgs;
 use crate::emulator::Stats;
 use crate::emulator::control::{Answer, ControlConfig, ControlDevice, ControlPolicy, Ready, SecretText};
@@ -56,7 +56,7 @@ pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
     };
     let interrupted = !finished.complete && *interrupts.borrow() > 0;
     let result = assemble::result(&plan, finished, interrupted, emulator, workers, &env.argv);
-    outcome::conclude(&args.out, env, result)
+    outcome::conclude(&args.out, &args.export, env, result)
 }
 
 /// All that comes before the load, and may wait: for names to be resolved, for the built-in hub, for an answer, for the canary.
@@ -69,6 +69,7 @@ async fn prepare(
 ) -> Result<(Option<Hub>, Arc<Endpoint>), AppError> {
     preflight::machine(plan).await?;
     preflight::output(&args.out)?;
+    exports::check(&args.export, &args.scenario.scenario)?;
     let mut hub = None;
     let mut roots = None;
     if plan.emulator.is_some() {
