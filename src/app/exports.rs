@@ -17,13 +17,13 @@ pub(super) fn check(exports: &[Export], input: &Path) -> Result<(), AppError> {
         let identity = writable(file)?;
         if Some(&identity) == input.as_ref() {
             return Err(AppError::Usage(format!(
-                "--export {}: this is the file that is read; name another file",
+                "cannot write {}: this is the file that is read; name another file",
                 file.display()
             )));
         }
         if let Some((_, first)) = seen.iter().find(|(other, _)| *other == identity) {
             return Err(AppError::Usage(format!(
-                "--export {} and --export {} are the same file; name a file of its own for each",
+                "{} and {} are the same file; name a different file for each export",
                 first.display(),
                 file.display()
             )));
@@ -37,7 +37,7 @@ pub(super) fn check(exports: &[Export], input: &Path) -> Result<(), AppError> {
 fn writable(file: &Path) -> Result<PathBuf, AppError> {
     let shown = file.display();
     let folder = disk::folder_of(file);
-    let fail = |what: String| AppError::Environment(format!("--export {shown}: {what}"));
+    let fail = |what: String| AppError::Environment(format!("cannot write {shown}: {what}"));
     let folder_shown = folder.display();
     match folder.metadata() {
         Ok(found) if found.is_dir() => {}
@@ -75,7 +75,7 @@ fn writable(file: &Path) -> Result<PathBuf, AppError> {
 fn probe(folder: &Path, file: &Path) -> Result<(), AppError> {
     disk::probe(folder).map_err(|error| {
         AppError::Environment(format!(
-            "--export {}: cannot write to the folder {}: {error}; free some space, mount it writable, or name another folder",
+            "cannot write {}: the folder {} takes no file: {error}; free some space, mount it writable, or name another folder",
             file.display(),
             folder.display()
         ))
@@ -165,7 +165,7 @@ mod tests {
         }
         // No one can create files there, not even root.
         let error = check(&[export(Path::new("/proc"), "x.json")], Path::new("-")).unwrap_err().to_string();
-        assert!(error.contains("cannot write to the folder /proc: "), "{error}");
+        assert!(error.contains("the folder /proc takes no file: "), "{error}");
         check(&[export(Path::new("/dev"), "null")], Path::new("-")).unwrap();
     }
 }

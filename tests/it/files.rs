@@ -69,7 +69,7 @@ fn bad_exports_are_found_before_the_load() {
         (&[&onto_scenario], 2, "the file that is read"),
         (&["none/x.json"], 1, "mkdir -p none"),
         (&["dir.json"], 1, "this is a folder"),
-        (&["json=/proc/x"], 1, "cannot write to the folder /proc"),
+        (&["json=/proc/x"], 1, "the folder /proc takes no file"),
     ];
     for (exports, code, part) in cases {
         let mut run = work.run_command();
