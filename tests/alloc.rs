@@ -296,8 +296,8 @@ fn forged(payload_bytes: u32, digits: u32, highest: u64, payload: &[u8]) -> Stri
     plain.extend(payload);
     let mut deflated = Vec::new();
     let mut deflater = flate2::read::ZlibEncoder::new(plain.as_slice(), flate2::Compression::best());
-    deflater.read_to_end(&mut deflated).unwrap();
-    let length = u32::try_from(deflated.len()).unwrap().to_be_bytes();
+    deflater.read_to_end(&mut deflated).expect("memory takes every byte");
+    let length = u32::try_from(deflated.len()).expect("it is short").to_be_bytes();
     BASE64_STANDARD.encode([&0x1c84_9314_u32.to_be_bytes()[..], &length, &deflated].concat())
 }
 

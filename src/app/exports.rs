@@ -75,7 +75,7 @@ fn writable(file: &Path) -> Result<PathBuf, AppError> {
 fn probe(folder: &Path, file: &Path) -> Result<(), AppError> {
     disk::probe(folder).map_err(|error| {
         AppError::Environment(format!(
-            "cannot write {}: the folder {} takes no file: {error}; free some space, mount it writable, or name another folder",
+            "cannot write {}: cannot create a file in {}: {error}; free some space, mount it writable, or name another folder",
             file.display(),
             folder.display()
         ))
@@ -165,7 +165,7 @@ mod tests {
         }
         // No one can create files there, not even root.
         let error = check(&[export(Path::new("/proc"), "x.json")], Path::new("-")).unwrap_err().to_string();
-        assert!(error.contains("the folder /proc takes no file: "), "{error}");
+        assert!(error.contains("cannot create a file in /proc: "), "{error}");
         check(&[export(Path::new("/dev"), "null")], Path::new("-")).unwrap();
     }
 }

@@ -30,7 +30,11 @@ pub enum FileError {
         source: std::io::Error,
     },
     /// No result is that large.
-    #[error("{} is not a result file: it has more than {} MiB", path.display(), FILE_BYTES_MAX >> 20)]
+    #[error(
+        "{} is larger than any result file, {} MiB; give the .json file that `hubstorm run` wrote",
+        path.display(),
+        FILE_BYTES_MAX >> 20
+    )]
     TooLarge {
         /// Which file.
         path: PathBuf,
