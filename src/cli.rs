@@ -1,7 +1,9 @@
 //! What was typed, nothing more: the clap types, and what clap makes of them (help, completions, man pages). Read
 //! by `app`; it decides nothing.
 
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use crate::report::{Export, Format};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -21,8 +23,9 @@ Exit codes:
 const FIRST_STEPS: &str = "\
 First steps:
   hubstorm doctor                                what this machine lets a load do
-  hubstorm run scenarios/quickstart.toml         1,000 devices against the built-in hub, a minute
-  hubstorm check scenarios/real-hub.toml         what a scenario means and needs; sends nothing
+  hubstorm init                                  writes a first scenario, quickstart.toml
+  hubstorm run quickstart.toml                   1,000 devices against the built-in hub, a minute
+  hubstorm check quickstart.toml                 what a scenario means and needs; sends nothing
 
 ";
 
@@ -31,6 +34,7 @@ Examples:
   hubstorm run scenarios/quickstart.toml
   hubstorm run meters.toml --set fleet.meter.devices=50 --set phase.steady.duration=10s
   hubstorm run meters.toml --target broker.example:8883 --ca certs/ca.pem --yes --quiet
+  hubstorm run meters.toml --export out/result.json --export html=out/index.html
   hubstorm run meters.toml --trace meter-00007 2> trace.txt
 
 Ctrl-C once stops the load, waits for the last acks and writes the result; twice writes it now.";
@@ -52,7 +56,15 @@ The first line on stdout is one JSON object: where it listens, and how a device 
 const REPORT_EXAMPLES: &str = "\
 Examples:
   hubstorm report reports/quickstart-20261123T101500Z.json
-  hubstorm report result.json --out result.html";
+  hubstorm report result.json --out result.html
+  hubstorm report result.json --export result.html --export text=summary
+  cat result.json | hubstorm report -";
+
+const INIT_EXAMPLES: &str = "\
+Examples:
+  hubstorm init
+  hubstorm init load-tests
+  hubstorm run load-tests/quickstart.toml";
 
 const DOCTOR_EXAMPLES: &str = "\
 Examples:
@@ -108,6 +120,9 @@ pub enum Command {
     /// Run a scenario; with no target in it, start the built-in hub and use that
     #[command(after_help = RUN_EXAMPLES)]
     Run(RunArgs),
+    /// Write a first scenario, quickstart.toml, to run and to edit
+    #[command(after_help = INIT_EXAMPLES)]
+    Init(InitArgs),
     /// Validate a scenario; print the resolved plan and what it needs
     #[command(after_help = CHECK_EXAMPLES)]
     Check(CheckArgs),
@@ -165,6 +180,10 @@ pub struct RunArgs {
     /// The folder that the JSON and HTML results go to
     #[arg(short, long, value_name = "DIR", default_value = "reports")]
     pub out: PathBuf,
+    /// Also write the result to this file at the end, replacing it; may be repeated. Formats: json, html, text
+    /// [default: by the file's ending]
+    #[arg(long, value_name = "[FORMAT=]FILE", value_parser = Export::parse, value_hint = ValueHint::FilePath)]
+    pub export: Vec<Export>,
     /// Worker threads [default: one per core; half of them with the built-in hub]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub workers: Option<u16>,
@@ -228,23 +247,36 @@ pub struct EmulatorArgs {
 /// `hubstorm report`.
 #[derive(Debug, Args)]
 pub struct ReportArgs {
-    /// A result file that `run` wrote
+    /// A result file that `run` wrote, or - for stdin
     pub result: PathBuf,
-    /// Which face [default: by the ending of --out, .html or .txt; otherwise text]
-    #[arg(long, value_enum)]
-    pub format: Option<Face>,
+    /// The format of --out or stdout [default: by the ending of --out; otherwise text]
+    #[arg(long, value_parser = formats())]
+    pub format: Option<Format>,
     /// Write to this file instead of stdout
     #[arg(short, long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Write the result to this file, replacing it, and nothing to stdout; may be repeated. Formats as for --format
+    /// [default: by the file's ending]
+    #[arg(long, value_name = "[FORMAT=]FILE", value_parser = Export::parse, value_hint = ValueHint::FilePath)]
+    pub export: Vec<Export>,
 }
 
-/// The faces of a result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Face {
-    /// The summary that `run` prints
-    Text,
-    /// One self-contained page
-    Html,
+/// The names of the formats, for the help and the completions.
+fn formats() -> impl TypedValueParser<Value = Format> {
+    let names = Format::ALL.map(|format| PossibleValue::new(format.name()).help(format.about()));
+    PossibleValuesParser::new(names)
+        .map(|name| Format::from_name(&name).expect("only the names of formats are possible"))
+}
+
+/// `hubstorm init`.
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// The folder for quickstart.toml; created if it is missing
+    #[arg(default_value = ".")]
+    pub dir: PathBuf,
+    /// Replace a file that is already there
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// `hubstorm schema`.
@@ -252,12 +284,12 @@ pub enum Face {
 pub struct SchemaArgs {
     /// Of which format
     #[arg(value_enum)]
-    pub format: Format,
+    pub format: Described,
 }
 
-/// The formats with a schema.
+/// The file formats that have a schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub enum Described {
     /// The result file, hubstorm.result.v1
     Result,
     /// The scenario file

@@ -9,6 +9,8 @@ mod consent;
 mod cost;
 mod doctor;
 mod emulator;
+mod exports;
+mod init;
 mod load;
 mod machine;
 mod notes;
@@ -20,7 +22,7 @@ mod secret;
 mod signals;
 mod token;
 
-use crate::cli::{self, Cli, Command, Format, SchemaArgs};
+use crate::cli::{self, Cli, Command, Described, SchemaArgs};
 use crate::report::exit;
 use crate::scenario::masked;
 use crate::units::parse_duration;
@@ -134,6 +136,7 @@ pub fn hears_interrupts(cli: &Cli) -> bool {
 pub async fn run(cli: Cli, mut env: Env) -> u8 {
     let result = match cli.command {
         Command::Run(args) => run::run(&args, &mut env).await,
+        Command::Init(args) => init::run(&args, &mut env).map(|()| exit::PASSED),
         Command::Check(args) => check_scenario(&args.scenario, &mut env).await,
         Command::Emulator(args) => run_emulator(args, &mut env).await.map(|()| exit::PASSED),
         Command::Report(args) => report::run(&args, &mut env).map(|()| exit::PASSED),
@@ -193,8 +196,8 @@ async fn run_emulator(args: crate::cli::EmulatorArgs, env: &mut Env) -> Result<(
 
 fn schema(args: &SchemaArgs, env: &mut Env) -> Result<(), AppError> {
     let schema = match args.format {
-        Format::Result => crate::result::schema(),
-        Format::Scenario => crate::scenario::schema(),
+        Described::Result => crate::result::schema(),
+        Described::Scenario => crate::scenario::schema(),
     };
     let text =
         serde_json::to_string_pretty(&schema).map_err(|e| environment("cannot render the schema", &e))?;

@@ -1,84 +1,84 @@
-//! The end of a run: both files, the summary, and where they are. A folder that cannot be written any more costs nothing:
-//! the result then goes to the system's folder for temporary files. Called by `run`.
+//! The end of a run: the result file, its page, the exports, the summary, and where the files are. If the output folder cannot be
+//! written any more, the result goes to the system's folder for temporary files. Called by `run`.
 
-use super::{AppError, Env, environment, print};
-use crate::report;
+use super::{AppError, Env, environment, exports, print};
+use crate::report::{self, Export};
 use crate::result::{self, model};
+use crate::scenario::masked;
 use std::path::{Path, PathBuf};
 
-/// Writes the result, prints the summary and returns the exit code: the verdict's, or that of a folder that failed.
-pub(super) fn conclude(out: &Path, env: &mut Env, mut result: model::RunResult) -> Result<u8, AppError> {
-    let written = match keep(out, &mut result) {
-        Ok(json) => Ok((json, None)),
-        Err(first) => match keep(&std::env::temp_dir(), &mut result) {
-            Ok(json) => Ok((json, Some(first))),
-            Err(second) => Err(AppError::Environment(format!(
-                "{first}\n  {second}\n  the result is lost, but for the summary above"
-            ))),
-        },
-    };
-    let summary = report::text(&result, true);
-    let (json, moved) = match written {
-        Ok(written) => written,
-        Err(lost) => {
-            // Whether or not there is still somebody to read it.
-            drop(print(env, &summary));
-            return Err(lost);
+/// Writes the result, prints the summary and returns the exit code: the verdict's, or that of a file that cannot be written.
+pub(super) fn conclude(
+    out: &Path,
+    exports: &[Export],
+    env: &mut Env,
+    mut result: model::RunResult,
+) -> Result<u8, AppError> {
+    let mut errors = Vec::new();
+    let mut files = Vec::new();
+    let json = keep(out, &mut result, &mut errors);
+    // A page or an export that fails costs only itself.
+    if let Some(json) = &json {
+        files.push(json.clone());
+        match page(json, &result) {
+            Ok(html) => files.push(html),
+            Err(error) => errors.push(error),
         }
-    };
-    // The file is safe by now: a page that fails costs the page.
+    }
+    let (written, failed) = exports::write(exports, &result);
+    errors.extend(failed.into_iter().map(|error| match &json {
+        Some(json) => AppError::Environment(format!("{error}\n  the result is in {}", json.display())),
+        None => error,
+    }));
+    if json.is_none() {
+        let lost = if written.is_empty() {
+            "the result is lost, but for the summary above"
+        } else {
+            "the exports were written"
+        };
+        errors.push(AppError::Environment(lost.to_owned()));
+    }
+    let list = |file: &Path| format!("{}\n", file.display());
+    let listed: String = files.iter().map(|file| list(file)).collect();
+    // Their names were typed, and what is typed may hold a secret.
+    let exported: String = written.iter().map(|file| masked(&list(file))).collect();
+    let printed = print(env, &format!("{}\n{listed}{exported}", report::text(&result, true)));
+    exports::all_written(errors)?;
+    printed.map(|()| result.verdict.exit_code)
+}
+
+/// Writes the result into the output folder, or else into the system's folder for temporary files; `None` if it fits nowhere.
+fn keep(out: &Path, result: &mut model::RunResult, errors: &mut Vec<AppError>) -> Option<PathBuf> {
+    let elsewhere = std::env::temp_dir();
+    for folder in [out, &elsewhere] {
+        match result::write_new(folder, result) {
+            Ok(json) => {
+                if !errors.is_empty() {
+                    let moved = format!("the result is in {} instead", json.display());
+                    errors.push(AppError::Environment(moved));
+                }
+                return Some(json);
+            }
+            Err(error) => errors.push(AppError::Environment(error.to_string())),
+        }
+    }
+    None
+}
+
+/// Writes the page beside the result.
+fn page(json: &Path, result: &model::RunResult) -> Result<PathBuf, AppError> {
     let html = json.with_extension("html");
-    let page = page(&html, &result);
-    let shown = if page.is_ok() { format!("{}\n", html.display()) } else { String::new() };
-    print(env, &format!("{summary}\n{}\n{shown}", json.display()))?;
-    let page = page.map_err(|error| {
+    let written = report::html(result)
+        .map_err(|error| environment("cannot render the report", &error))
+        .and_then(|page| {
+            result::replace(&html, page.as_bytes())
+                .map_err(|error| environment(&format!("cannot write {}", html.display()), &error))
+        });
+    written.map(|()| html.clone()).map_err(|error| {
         let (json, html) = (json.display(), html.display());
         let again = format!("hubstorm report {json} --format html --out {html}");
         AppError::Environment(format!("{error}\n  the result is in {json}; to make the page again:  {again}"))
-    });
-    match (moved, page) {
-        (None, page) => page.map(|()| result.verdict.exit_code),
-        (Some(error), Ok(())) => {
-            let json = json.display();
-            Err(AppError::Environment(format!("{error}\n  the result is in {json} instead")))
-        }
-        (Some(error), Err(page)) => Err(AppError::Environment(format!("{error}\n  {page}"))),
-    }
-}
-
-fn page(path: &Path, result: &model::RunResult) -> Result<(), AppError> {
-    let page = report::html(result).map_err(|error| environment("cannot render the report", &error))?;
-    result::replace(path, page.as_bytes())
-        .map_err(|error| environment(&format!("cannot write {}", path.display()), &error))
-}
-
-/// Writes the result under the first free name of the folder.
-fn keep(folder: &Path, result: &mut model::RunResult) -> Result<PathBuf, AppError> {
-    let id = reserve(folder, &result.run.id)?;
-    let path = folder.join(format!("{id}.json"));
-    result.run.id = id;
-    if let Err(error) = result::write(&path, result) {
-        // It was made empty to hold the name.
-        let _ = std::fs::remove_file(&path);
-        return Err(AppError::Environment(error.to_string()));
-    }
-    Ok(path)
-}
-
-/// The first of `id`, `id-2`, `id-3`, .. that no file in the folder has, made empty at once: two runs may begin in the same
-/// second, and neither may overwrite the other's result.
-fn reserve(folder: &Path, id: &str) -> Result<String, AppError> {
-    let (mut free, mut n) = (id.to_owned(), 1);
-    loop {
-        let path = folder.join(format!("{free}.json"));
-        match std::fs::OpenOptions::new().write(true).create_new(true).open(&path) {
-            Ok(_) => return Ok(free),
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(environment(&format!("cannot write {}", path.display()), &error)),
-        }
-        n += 1;
-        free = format!("{id}-{n}");
-    }
+    })
 }
 
 /// The file name of a run: its scenario's file name and the second it began.
@@ -134,7 +134,7 @@ mod tests {
     async fn a_worker_that_panics_costs_the_verdict_and_not_the_result() {
         let folder = tempfile::tempdir().unwrap();
         let result = with_a_worker_that_panics().await;
-        assert_eq!(conclude(folder.path(), &mut env(), result).unwrap(), 120);
+        assert_eq!(conclude(folder.path(), &[], &mut env(), result).unwrap(), 120);
         let mut files: Vec<_> =
             std::fs::read_dir(folder.path()).unwrap().map(|f| f.unwrap().path()).collect();
         files.sort();
@@ -151,17 +151,9 @@ mod tests {
         // The page alone cannot be written.
         std::fs::remove_file(html).and_then(|()| std::fs::create_dir(html)).unwrap();
         std::fs::remove_file(json).unwrap();
-        let error = conclude(folder.path(), &mut env(), written).unwrap_err().to_string();
+        let error = conclude(folder.path(), &[], &mut env(), written).unwrap_err().to_string();
         let again = format!("hubstorm report {} --format html --out {}", json.display(), html.display());
         assert!(error.contains("cannot write") && error.contains(&again), "{error}");
         assert!(result::read(json).is_ok() && std::fs::read_dir(folder.path()).unwrap().count() == 2);
-    }
-
-    #[test]
-    fn two_runs_of_one_second_keep_their_own_files() {
-        let folder = tempfile::tempdir().unwrap();
-        let ids: Vec<String> = (0..3).map(|_| reserve(folder.path(), "quick-Z").unwrap()).collect();
-        assert_eq!(ids, ["quick-Z", "quick-Z-2", "quick-Z-3"]);
-        assert!(reserve(&folder.path().join("gone"), "quick-Z").is_err());
     }
 }

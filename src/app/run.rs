@@ -3,7 +3,7 @@
 
 use super::child::Hub;
 use super::assemble::Retired;
-use super::{AppError, Env, assemble, consent, load, outcome, preflight};
+use super::{AppError, Env, assemble, consent, exports, load, outcome, preflight};
 use crate::cli::RunArgs;
 use crate::emulator::control::{Answer, ControlConfig, ControlDevice, ControlPolicy, Ready, SecretText};
 use crate::emulator::Stats;
@@ -61,7 +61,7 @@ pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
         false => EndedBy::Breakdown,
     };
     let result = assemble::result(&plan, finished, ended_by, retired, workers, &env.argv);
-    outcome::conclude(&args.out, env, result)
+    outcome::conclude(&args.out, &args.export, env, result)
 }
 
 /// All that comes before the load, and may wait: for names to be resolved, for the built-in hub, for an answer, for the preflight connections.
@@ -74,6 +74,7 @@ async fn prepare(
 ) -> Result<(Option<Hub>, Arc<Endpoint>), AppError> {
     preflight::machine(plan).await?;
     preflight::output(&args.out)?;
+    exports::check(&args.export, &args.scenario.scenario)?;
     let mut hub = None;
     let mut roots = None;
     if plan.emulator.is_some() {

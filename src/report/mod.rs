@@ -1,6 +1,5 @@
-//! The verdict, what else a reader should know, and the faces of a result: the terminal summary and the page.
-//! Called by `app`. The faces are made from the result file alone and know nothing of how it came about, so that
-//! a result of last year renders as well as the one of this minute.
+//! The verdict, the findings, and the formats of a result: JSON, the page and the terminal summary. Called by `app`.
+//! Every format is rendered from the result file alone, so that a result of last year renders as well as one of this minute.
 
 pub mod exit;
 
@@ -16,6 +15,7 @@ mod judge;
 mod margin;
 mod offered;
 mod reason;
+mod render;
 mod summary;
 mod text;
 mod threshold;
@@ -26,6 +26,7 @@ mod testing;
 
 pub use html::html;
 pub use judge::{Judge, Judged, judge, judge_again};
+pub use render::{Export, Format};
 pub use text::text;
 
 /// A result that cannot be rendered.
@@ -34,6 +35,9 @@ pub enum ReportError {
     /// A chart cannot be drawn.
     #[error("chart cannot be drawn: {0}")]
     Chart(String),
+    /// The result cannot be serialized.
+    #[error("result cannot be written as JSON: {0}")]
+    Json(#[from] serde_json::Error),
     /// The page's template failed.
     #[error("page cannot be rendered: {0}")]
     Page(#[from] askama::Error),

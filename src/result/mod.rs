@@ -2,9 +2,11 @@
 //! It imports `measure` and `units` only: it knows nothing of MQTT, plans or workers.
 //!
 //! [`model`] is the shape, with the run's [`Measurement`](crate::measure::Measurement) as its body; `file` reads, writes and
-//! describes it.
+//! describes it; `disk` keeps files complete.
 
+pub mod disk;
 pub mod file;
 pub mod model;
 
-pub use file::{FileError, read, replace, schema, write};
+pub use disk::replace;
+pub use file::{FileError, parse, read, read_from, schema, to_json, write_new};

@@ -15,9 +15,19 @@ const README: &str = include_str!("../../README.md");
 fn help_lists_the_commands_and_every_exit_code() {
     let help = hubstorm(&["--help"]);
     help.exits(0);
-    for command in
-        ["run", "check", "emulator", "report", "doctor", "token", "certs", "schema", "completions", "man"]
-    {
+    for command in [
+        "run",
+        "init",
+        "check",
+        "emulator",
+        "report",
+        "doctor",
+        "token",
+        "certs",
+        "schema",
+        "completions",
+        "man",
+    ] {
         let listed = help.stdout.lines().any(|line| line.split_whitespace().next() == Some(command));
         assert!(listed, "{command}: {}", help.stdout);
     }

@@ -35,9 +35,19 @@ fn finish(mut command: Command, stdin: &str) -> Finished {
 fn help_is_what_a_newcomer_can_work_from() {
     let main = command(["--help"]).env_remove("COLUMNS").output().expect("the program was built");
     insta::assert_snapshot!("help", String::from_utf8_lossy(&main.stdout));
-    for name in
-        ["run", "check", "emulator", "report", "doctor", "token", "certs", "schema", "completions", "man"]
-    {
+    for name in [
+        "run",
+        "init",
+        "check",
+        "emulator",
+        "report",
+        "doctor",
+        "token",
+        "certs",
+        "schema",
+        "completions",
+        "man",
+    ] {
         let help = command([name, "--help"]).env_remove("COLUMNS").output().expect("the program was built");
         assert!(help.status.success());
         insta::assert_snapshot!(format!("help_{name}"), String::from_utf8_lossy(&help.stdout));
@@ -206,7 +216,7 @@ fn what_is_no_scenario_and_what_is_no_result_is_told_by_what_it_is() {
 }
 
 #[test]
-fn a_report_has_the_face_that_its_ending_says() {
+fn a_report_has_the_format_that_its_ending_says() {
     let result = concat!(env!("CARGO_MANIFEST_DIR"), "/reports/example.json");
     let folder = tempfile::tempdir().expect("a temporary folder");
     let written = |name: &str, more: &[&str]| {

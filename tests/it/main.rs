@@ -13,6 +13,7 @@ mod credentials;
 mod deliver;
 mod emulator;
 mod errors;
+mod files;
 mod fleet;
 mod frozen;
 mod hostile;

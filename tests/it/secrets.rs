@@ -107,7 +107,7 @@ fn path(path: &Path) -> &str {
     path.to_str().expect("a temporary folder's name is UTF-8")
 }
 
-/// `check`, `run`, and `report` in its faces, searched with all they wrote; `code` is the run's.
+/// `check`, `run`, and `report` in its formats, searched with all they wrote; `code` is the run's.
 #[track_caller]
 fn through_all(work: Workplace, environment: &[(&'static str, String)], code: i32) -> Workplace {
     let secrets: Vec<(&str, &str)> =
@@ -125,8 +125,8 @@ fn through_all(work: Workplace, environment: &[(&'static str, String)], code: i3
         clean(&file.path().display().to_string(), &fs::read(file.path()).expect("readable"));
     }
     let result = &work.outputs("json")[0];
-    for face in ["text", "html"] {
-        clean_words("report", loud(&["report", path(result), "--format", face], &secrets, "").exits(0));
+    for format in ["text", "html", "json"] {
+        clean_words("report", loud(&["report", path(result), "--format", format], &secrets, "").exits(0));
     }
     work
 }
@@ -307,11 +307,21 @@ fn sessions(subcommand: &str, work: &Workplace, target: &str) -> Vec<(Vec<String
     let (scenario, out) = (work.scenario(), work.out());
     let (scenario, out) = (path(&scenario), path(&out));
     let result = work.outputs("json").pop().unwrap_or_default();
+    let (text, html) = (&*format!("text={out}/exported"), &*format!("{out}/exported.html"));
     let lines: &[(&[&str], i32)] = match subcommand {
-        "run" => &[(&["run", scenario, "--out", out, "--trace", "a-00000"], 0)],
+        "run" => &[
+            (&["run", scenario, "--out", out, "--trace", "a-00000", "--export", text, "--export", html], 0),
+            (&["run", scenario, "--out", out, "--export", html, "--export", html], 2),
+        ],
+        "init" => &[(&["init", out], 0), (&["init", out], 1)],
         "check" => &[(&["check", scenario], 0)],
         "emulator" => &[(&["emulator", "--control"], 0)],
-        "report" => &[(&["report", path(&result)], 0), (&["report", path(&result), "--format", "html"], 0)],
+        "report" => &[
+            (&["report", path(&result)], 0),
+            (&["report", path(&result), "--format", "html"], 0),
+            (&["report", path(&result), "--export", text, "--export", html], 0),
+            (&["report", "-"], 1),
+        ],
         "doctor" => &[(&["doctor", "--target", target, "--plain"], 0), (&["doctor"], 0)],
         "token" => &[
             (&["token", "--host", "h", "--device", "d", "--key", "env:POLICY"], 0),
@@ -421,6 +431,12 @@ fn slips_of_the_command_line_are_not_repeated() {
             (&["certs", "--name", &string, "--out", out], 2),
             (&["report", &string], 1),
             (&["report", &string, "--format", &string], 2),
+            (&["report", &string, "--export", &string], 2),
+            (&["run", scenario, "--out", out, "--export", &string], 2),
+            (&["run", scenario, "--out", out, "--export", &format!("{string}/x.json")], 2),
+            (&["run", scenario, "--out", out, "--export", &format!("json={string}/x")], 1),
+            (&["init", &format!("{out}/{string}")], 0),
+            (&["init", &format!("{out}/{string}")], 1),
             (&["schema", &string], 2),
             (&["completions", &string], 2),
             (&["man", &string], 2),

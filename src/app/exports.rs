@@ -1,0 +1,171 @@
+//! `--export`: checked before anything starts, written at the end. Called by `run` and `report`, and by every later command that
+//! writes a result.
+
+use super::{AppError, environment};
+use crate::report::Export;
+use crate::result::disk;
+use crate::result::model::RunResult;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Refuses files that cannot be written, two exports to one file, and an export onto `input`, which the command reads. Nothing
+/// is written, and no folder is created.
+pub(super) fn check(exports: &[Export], input: &Path) -> Result<(), AppError> {
+    let mut seen: Vec<(PathBuf, &Path)> = Vec::new();
+    let input = input.canonicalize().ok();
+    for Export { file, .. } in exports {
+        let identity = writable(file)?;
+        if Some(&identity) == input.as_ref() {
+            return Err(AppError::Usage(format!(
+                "cannot write {}: this is the file that is read; name another file",
+                file.display()
+            )));
+        }
+        if let Some((_, first)) = seen.iter().find(|(other, _)| *other == identity) {
+            return Err(AppError::Usage(format!(
+                "{} and {} are the same file; name a different file for each export",
+                first.display(),
+                file.display()
+            )));
+        }
+        seen.push((identity, file));
+    }
+    Ok(())
+}
+
+/// Checks that `file` can be written. Returns its path without links and dots, which is the same for every spelling.
+fn writable(file: &Path) -> Result<PathBuf, AppError> {
+    let shown = file.display();
+    let folder = disk::folder_of(file);
+    let fail = |what: String| AppError::Environment(format!("cannot write {shown}: {what}"));
+    let folder_shown = folder.display();
+    match folder.metadata() {
+        Ok(found) if found.is_dir() => {}
+        Ok(_) => return Err(fail(format!("{folder_shown} is not a folder; name a file in another folder"))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(fail(format!(
+                "the folder {folder_shown} does not exist; create it:  mkdir -p {folder_shown}"
+            )));
+        }
+        Err(error) => {
+            return Err(fail(format!("cannot use the folder {folder_shown}: {error}; name another file")));
+        }
+    }
+    let unusable = |error: io::Error| fail(format!("{error}; name another file"));
+    match file.metadata() {
+        Ok(found) if found.is_dir() => Err(fail(format!(
+            "this is a folder; name a file in it, such as {}",
+            file.join("result.json").display()
+        ))),
+        // A device or a pipe, such as /dev/stdout, is written to as it is.
+        Ok(found) if !found.is_file() => file.canonicalize().or_else(|_| Ok(file.to_owned())),
+        Ok(_) => {
+            let target = file.canonicalize().map_err(unusable)?;
+            probe(disk::folder_of(&target), file)?;
+            Ok(target)
+        }
+        Err(_) => {
+            let name = file.file_name().ok_or_else(|| fail("this is not the name of a file".to_owned()))?;
+            probe(folder, file)?;
+            Ok(folder.canonicalize().map_err(unusable)?.join(name))
+        }
+    }
+}
+
+fn probe(folder: &Path, file: &Path) -> Result<(), AppError> {
+    disk::probe(folder).map_err(|error| {
+        AppError::Environment(format!(
+            "cannot write {}: cannot create a file in {}: {error}; free some space, mount it writable, or name another folder",
+            file.display(),
+            folder.display()
+        ))
+    })
+}
+
+/// Writes each export and replaces the file that is there. One that fails does not keep the others from being written.
+/// Returns the files that were written, and the errors.
+pub(super) fn write<'a>(exports: &'a [Export], result: &RunResult) -> (Vec<&'a Path>, Vec<AppError>) {
+    let (mut written, mut errors) = (Vec::new(), Vec::new());
+    for export in exports {
+        match write_one(export, result) {
+            Ok(()) => written.push(export.file.as_path()),
+            Err(error) => errors.push(error),
+        }
+    }
+    (written, errors)
+}
+
+/// One error of all that happened.
+pub(super) fn all_written(errors: Vec<AppError>) -> Result<(), AppError> {
+    if errors.is_empty() {
+        return Ok(());
+    }
+    let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    Err(AppError::Environment(texts.join("\n  ")))
+}
+
+/// Writes one export.
+fn write_one(export: &Export, result: &RunResult) -> Result<(), AppError> {
+    let file = export.file.display();
+    let text = export
+        .format
+        .render(result)
+        .map_err(|error| environment(&format!("cannot render {file}"), &error))?;
+    disk::replace(&export.file, text.as_bytes())
+        .map_err(|error| environment(&format!("cannot write {file}"), &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    fn export(folder: &Path, name: &str) -> Export {
+        Export::parse(&format!("json={}", folder.join(name).display())).unwrap()
+    }
+
+    #[test]
+    fn one_file_under_two_spellings_is_a_usage_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        fs::create_dir(path.join("sub")).unwrap();
+        symlink(path.join("sub"), path.join("link")).unwrap();
+        fs::write(path.join("sub/old.json"), "old").unwrap();
+        symlink("sub/old.json", path.join("latest.json")).unwrap();
+        for (first, second) in [
+            ("x.json", "x.json"),
+            ("x.json", "./x.json"),
+            ("x.json", "sub/../x.json"),
+            ("sub/x.json", "link/x.json"),
+            ("sub/old.json", "latest.json"),
+        ] {
+            let error = check(&[export(path, first), export(path, second)], Path::new("-")).unwrap_err();
+            assert!(matches!(&error, AppError::Usage(text) if text.contains("the same file")), "{error}");
+        }
+        check(&[export(path, "x.json"), export(path, "sub/x.json")], Path::new("-")).unwrap();
+        let error = check(&[export(path, "latest.json")], &path.join("sub/old.json")).unwrap_err();
+        assert!(matches!(&error, AppError::Usage(text) if text.contains("the file that is read")), "{error}");
+        assert_eq!(fs::read_to_string(path.join("sub/old.json")).unwrap(), "old");
+        assert_eq!(fs::read_dir(path).unwrap().count(), 3, "nothing was written");
+    }
+
+    #[test]
+    fn files_that_cannot_be_written_are_found() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("file"), "").unwrap();
+        for (name, part) in [
+            ("none/x.json", "none does not exist; create it:  mkdir -p "),
+            ("file/x.json", "is not a folder"),
+            ("", "this is a folder; name a file in it, such as "),
+            ("..", "this is a folder"),
+        ] {
+            let error = check(&[export(folder.path(), name)], Path::new("-")).unwrap_err();
+            assert!(matches!(&error, AppError::Environment(text) if text.contains(part)), "{name}: {error}");
+        }
+        // No one can create files there, not even root.
+        let error = check(&[export(Path::new("/proc"), "x.json")], Path::new("-")).unwrap_err().to_string();
+        assert!(error.contains("cannot create a file in /proc: "), "{error}");
+        check(&[export(Path::new("/dev"), "null")], Path::new("-")).unwrap();
+    }
+}

@@ -1,0 +1,256 @@
+//! Files that exist completely or not at all, also after `kill -9` or a power failure. Called by `file` and `app`; it does not
+//! know what the bytes mean.
+//!
+//! The bytes go to a temporary file in the same folder, which is flushed to the disk before it gets its name. A temporary
+//! file that a killed process leaves behind is named `.hubstorm-PID-N.tmp`, so no reader takes it for a result.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What has just been done, for tests that look at the folder in between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// The temporary file exists and is empty.
+    Created,
+    /// It has half of its bytes.
+    HalfWritten,
+    /// It has all of its bytes, and they are on the disk.
+    Synced,
+    /// The file has its name.
+    Named,
+}
+
+/// Called after each step. An error ends the writing there, as an error of the disk would.
+pub(super) type Watch<'a> = &'a mut dyn FnMut(Step) -> io::Result<()>;
+
+/// Writes `bytes` to `path`, atomically: a reader sees the old file or the new one. Missing folders are created. A symbolic link
+/// stays and its target is replaced; a device or a pipe, such as `/dev/stdout`, is written to.
+///
+/// # Errors
+/// The folder cannot be created, or the file cannot be written. The old file is untouched then, and nothing else is left.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace_watched(path, bytes, &mut |_| Ok(()))
+}
+
+pub(super) fn replace_watched(path: &Path, bytes: &[u8], watch: Watch<'_>) -> io::Result<()> {
+    let target = match fs::metadata(path) {
+        Ok(old) if old.is_dir() => return Err(ErrorKind::IsADirectory.into()),
+        Ok(old) if !old.is_file() => return OpenOptions::new().write(true).open(path)?.write_all(bytes),
+        Ok(_) => path.canonicalize()?,
+        Err(_) => path.to_owned(),
+    };
+    place(&target, bytes, watch, |temporary| fs::rename(temporary, &target))
+}
+
+/// Writes `bytes` to `path`, which must not exist yet. Missing folders are created.
+///
+/// # Errors
+/// [`ErrorKind::AlreadyExists`] when there is something at `path`, however short ago it was created; otherwise as [`replace`].
+pub fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    create_watched(path, bytes, &mut |_| Ok(()))
+}
+
+pub(super) fn create_watched(path: &Path, bytes: &[u8], watch: Watch<'_>) -> io::Result<()> {
+    if path.symlink_metadata().is_ok() {
+        return Err(ErrorKind::AlreadyExists.into());
+    }
+    place(path, bytes, watch, |temporary| name_new(temporary, path, |from, to| fs::hard_link(from, to)))
+}
+
+/// Checks that a file can be created in `folder`, which must exist.
+///
+/// # Errors
+/// It cannot.
+pub fn probe(folder: &Path) -> io::Result<()> {
+    let (temporary, _) = temporary(folder)?;
+    fs::remove_file(temporary)
+}
+
+/// The folder of a file; `.` for a bare name.
+#[must_use]
+pub fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Writes and flushes a temporary file beside `path`, and lets `name` give it its name.
+fn place(
+    path: &Path,
+    bytes: &[u8],
+    watch: Watch<'_>,
+    name: impl FnOnce(&Path) -> io::Result<()>,
+) -> io::Result<()> {
+    if path.file_name().is_none() {
+        return Err(ErrorKind::InvalidFilename.into());
+    }
+    let folder = folder_of(path);
+    fs::create_dir_all(folder).map_err(|error| match error.kind() {
+        // The folder's name is taken by a file, which must not look as if the file's name were.
+        ErrorKind::AlreadyExists => ErrorKind::NotADirectory.into(),
+        _ => error,
+    })?;
+    let (temporary, mut file) = temporary(folder)?;
+    let (first, second) = bytes.split_at(bytes.len() / 2);
+    let written = watch(Step::Created)
+        .and_then(|()| file.write_all(first))
+        .and_then(|()| watch(Step::HalfWritten))
+        .and_then(|()| file.write_all(second))
+        .and_then(|()| file.sync_all())
+        .and_then(|()| watch(Step::Synced))
+        .and_then(|()| name(&temporary));
+    // After a rename there is none. Otherwise the error of the writing is what the caller needs; a leftover is only untidy.
+    let _ = fs::remove_file(&temporary);
+    written?;
+    // Not every file system can flush a folder, and the file is complete without it.
+    let _ = File::open(folder).and_then(|folder| folder.sync_all());
+    watch(Step::Named)
+}
+
+/// Creates a temporary file. It is always a new one: a leftover of a killed process may be a second name of a finished result.
+fn temporary(folder: &Path) -> io::Result<(PathBuf, File)> {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    loop {
+        let n = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = folder.join(format!(".hubstorm-{}-{n}.tmp", std::process::id()));
+        match OpenOptions::new().write(true).create_new(true).open(&path) {
+            Ok(file) => return Ok((path, file)),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Names a temporary file `path` unless that name is taken. A hard link does this in one step. On a file system without hard
+/// links (FAT, some network shares), a claim file keeps other runs of hubstorm from the name during the rename.
+fn name_new(
+    temporary: &Path,
+    path: &Path,
+    link: impl FnOnce(&Path, &Path) -> io::Result<()>,
+) -> io::Result<()> {
+    match link(temporary, path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {}
+        linked => return linked,
+    }
+    let mut claim = path.file_name().unwrap_or_default().to_owned();
+    claim.push(".claim");
+    let claim = path.with_file_name(claim);
+    OpenOptions::new().write(true).create_new(true).open(&claim)?;
+    let renamed = match path.symlink_metadata() {
+        Ok(_) => Err(ErrorKind::AlreadyExists.into()),
+        Err(_) => fs::rename(temporary, path),
+    };
+    let _ = fs::remove_file(claim);
+    renamed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    /// Writes with `writer` and fails after each step in turn: the folder never shows a partial file.
+    fn at_every_step(writer: fn(&Path, &[u8], Watch<'_>) -> io::Result<()>, old: Option<&str>) {
+        for fail in [Some(Step::Created), Some(Step::HalfWritten), Some(Step::Synced), None] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("x.json");
+            if let Some(old) = old {
+                fs::write(&path, old).unwrap();
+            }
+            let mut steps = Vec::new();
+            let written = writer(&path, b"new text", &mut |step| {
+                steps.push(step);
+                let expected = if step == Step::Named { Some("new text") } else { old };
+                assert_eq!(fs::read_to_string(&path).ok().as_deref(), expected, "after {step:?}");
+                let others = names(folder.path()).into_iter().filter(|name| name != "x.json");
+                assert!(others.into_iter().all(|name| name.ends_with(".tmp")), "after {step:?}");
+                if fail == Some(step) { Err(io::Error::other("the disk is full")) } else { Ok(()) }
+            });
+            assert_eq!(written.is_err(), fail.is_some());
+            let expected = if fail.is_some() { old } else { Some("new text") };
+            assert_eq!(fs::read_to_string(&path).ok().as_deref(), expected, "failed after {fail:?}");
+            assert_eq!(names(folder.path()).len(), usize::from(expected.is_some()), "nothing else is left");
+            assert_eq!(steps.len(), fail.map_or(4, |step| step as usize + 1));
+        }
+    }
+
+    #[test]
+    fn no_step_of_a_new_file_shows_a_partial_one() {
+        at_every_step(create_watched, None);
+    }
+
+    #[test]
+    fn no_step_of_a_replacement_shows_a_partial_file() {
+        at_every_step(replace_watched, Some("old"));
+        at_every_step(replace_watched, None);
+    }
+
+    #[test]
+    fn create_never_overwrites() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.json");
+        create(&path, b"first").unwrap();
+        assert_eq!(create(&path, b"second").unwrap_err().kind(), ErrorKind::AlreadyExists);
+        // Another process takes the name in the last moment.
+        let late = folder.path().join("late.json");
+        let mut other = |step| if step == Step::Synced { fs::write(&late, "other") } else { Ok(()) };
+        assert_eq!(create_watched(&late, b"own", &mut other).unwrap_err().kind(), ErrorKind::AlreadyExists);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "first");
+        assert_eq!(fs::read_to_string(&late).unwrap(), "other");
+        assert_eq!(names(folder.path()), ["late.json", "x.json"]);
+        let below_a_file = create(&path.join("y.json"), b"x").unwrap_err().kind();
+        assert_eq!(below_a_file, ErrorKind::NotADirectory, "the name itself is free");
+    }
+
+    #[test]
+    fn without_hard_links_a_claim_guards_the_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let unsupported = |_: &Path, _: &Path| Err(ErrorKind::Unsupported.into());
+        let named = |name: &str| {
+            fs::write(path("temporary"), name).unwrap();
+            name_new(&path("temporary"), &path(name), unsupported)
+        };
+        named("x.json").unwrap();
+        assert_eq!(named("x.json").unwrap_err().kind(), ErrorKind::AlreadyExists);
+        fs::write(path("y.json.claim"), "").unwrap();
+        assert_eq!(named("y.json").unwrap_err().kind(), ErrorKind::AlreadyExists, "another run is about to");
+        assert_eq!(names(folder.path()), ["temporary", "x.json", "y.json.claim"]);
+        assert_eq!(fs::read_to_string(path("x.json")).unwrap(), "x.json");
+    }
+
+    /// It may be a second name of a result: a process was killed between the link and the removal.
+    #[test]
+    fn a_leftover_temporary_file_is_not_written_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let (leftover, _) = temporary(folder.path()).unwrap();
+        fs::write(&leftover, "a result").unwrap();
+        let (next, _) = temporary(folder.path()).unwrap();
+        assert_ne!(next, leftover);
+        replace(&folder.path().join("x.json"), b"another").unwrap();
+        assert_eq!(fs::read_to_string(leftover).unwrap(), "a result");
+    }
+
+    #[test]
+    fn replace_keeps_links_and_devices_what_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::create_dir(path("elsewhere")).unwrap();
+        fs::write(path("elsewhere/real.json"), "old").unwrap();
+        std::os::unix::fs::symlink(path("elsewhere/real.json"), path("latest.json")).unwrap();
+        replace(&path("latest.json"), b"new").unwrap();
+        assert!(path("latest.json").is_symlink());
+        assert_eq!(fs::read_to_string(path("elsewhere/real.json")).unwrap(), "new");
+        std::os::unix::fs::symlink("/dev/null", path("null")).unwrap();
+        replace(&path("null"), b"gone").unwrap();
+        assert!(path("null").is_symlink() && !Path::new("/dev/null").is_file());
+        assert_eq!(replace(&path("elsewhere"), b"x").unwrap_err().kind(), ErrorKind::IsADirectory);
+    }
+}

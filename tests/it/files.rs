@@ -1,0 +1,257 @@
+//! The files of a result: exports, results on stdin, refused files, `init`, and what `kill -9` leaves in the folder.
+
+use crate::report::sample;
+use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, command, hubstorm};
+use hubstorm::result;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use tempfile::TempDir;
+
+const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/reports/example.json");
+
+fn folder() -> TempDir {
+    tempfile::tempdir().expect("a temporary folder")
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).expect("it is there");
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.expect("readable").file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+fn short() -> Workplace {
+    Workplace::new(&format!(
+        "[fleet.meter]\ndevices = 2\n[[fleet.meter.send]]\nevery = \"100ms\"\npayload = \"x\"\n\
+         [[phase]]\nname = \"steady\"\nduration = \"1s\"\n{WIDE_VALIDITY}"
+    ))
+}
+
+#[test]
+fn run_exports_replace_files_beside_the_dated_pair() {
+    let work = short();
+    let folder = folder();
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("ci.json"), "of the last run").expect("it is ours");
+    let mut run = work.run_command();
+    for export in ["html=index", "ci.json", "text=summary"] {
+        run.args(["--export", export]);
+    }
+    let output = run.current_dir(folder.path()).output().expect("the program was built");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let [json] = &work.outputs("json")[..] else { panic!("the dated result is written too") };
+    assert_eq!(work.outputs("html").len(), 1);
+    assert_eq!(result::read(&path("ci.json")).expect("it is a result"), work.result());
+    assert!(fs::read_to_string(path("index")).expect("written").starts_with("<!DOCTYPE html>"));
+    assert!(fs::read_to_string(path("summary")).expect("written").starts_with("PASS"));
+    assert_eq!(names(folder.path()), ["ci.json", "index", "summary"], "nothing temporary is left");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let listed: Vec<&str> = stdout.lines().rev().take(5).collect();
+    let html = json.with_extension("html").display().to_string();
+    assert_eq!(listed, ["summary", "ci.json", "index", &html, json.to_str().expect("plain")]);
+}
+
+#[test]
+fn bad_exports_are_found_before_the_load() {
+    let work = short();
+    let folder = folder();
+    fs::write(folder.path().join("old.json"), "old").expect("it is ours");
+    fs::create_dir(folder.path().join("dir.json")).expect("it is ours");
+    let scenario = work.scenario().display().to_string();
+    let onto_scenario = format!("json={scenario}");
+    let cases: [(&[&str], i32, &str); 7] = [
+        (&["x.pdf"], 2, ".json, .html, .htm, .txt"),
+        (&["junit2=x.xml"], 2, "json, html, text"),
+        (&["old.json", "json=./old.json"], 2, "are the same file"),
+        (&[&onto_scenario], 2, "the file that is read"),
+        (&["none/x.json"], 1, "mkdir -p none"),
+        (&["dir.json"], 1, "this is a folder"),
+        (&["json=/proc/x"], 1, "cannot create a file in /proc"),
+    ];
+    for (exports, code, part) in cases {
+        let mut run = work.run_command();
+        exports.iter().for_each(|export| {
+            run.args(["--export", export]);
+        });
+        let output = run.current_dir(folder.path()).output().expect("the program was built");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{exports:?}: {stderr}");
+        let words = stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains(part) && !words.contains("1 phase"), "{exports:?}: {stderr}");
+        assert!(work.outputs("json").is_empty());
+    }
+    assert_eq!(names(folder.path()), ["dir.json", "old.json"]);
+    assert_eq!(fs::read_to_string(folder.path().join("old.json")).expect("there"), "old");
+    assert!(fs::read_to_string(scenario).expect("there").starts_with("[fleet.meter]"));
+}
+
+/// The folder goes away during the run: the dated pair is still written, and the error says where.
+#[test]
+fn an_export_that_fails_at_the_end_keeps_the_result() {
+    let work = short();
+    let folder = folder();
+    let [gone, kept] = ["gone/x.json", "x.txt"].map(|name| folder.path().join(name));
+    fs::create_dir(folder.path().join("gone")).expect("it is ours");
+    let mut run = work.run_command();
+    for export in [&gone, &kept] {
+        run.arg("--export").arg(export);
+    }
+    let mut child = run.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it was built");
+    let mut stderr = BufReader::new(child.stderr.take().expect("piped"));
+    let mut said = String::new();
+    while !said.contains("1 phase") {
+        assert_ne!(stderr.read_line(&mut said).expect("UTF-8"), 0, "{said}");
+    }
+    fs::remove_dir(folder.path().join("gone")).expect("it is empty");
+    fs::write(folder.path().join("gone"), "a file").expect("it is ours");
+    std::io::Read::read_to_string(&mut stderr, &mut said).expect("UTF-8");
+    assert_eq!(child.wait().expect("it is ours").code(), Some(1), "{said}");
+    let json = work.outputs("json").pop().expect("the result is kept").display().to_string();
+    for part in [format!("cannot write {}", gone.display()), format!("the result is in {json}")] {
+        assert!(said.contains(&part), "{part}: {said}");
+    }
+    assert!(kept.exists(), "the other export is written");
+}
+
+#[test]
+fn report_reads_stdin_and_writes_every_export() {
+    let folder = folder();
+    let report = |arguments: &[&str]| {
+        let mut report = command([&["report"], arguments].concat());
+        report.current_dir(folder.path()).stdin(File::open(EXAMPLE).expect("it is there"));
+        report.output().expect("the program was built")
+    };
+    let printed = report(&["-"]);
+    assert_eq!(String::from_utf8_lossy(&printed.stdout), hubstorm(&["report", EXAMPLE]).exits(0).stdout);
+    let exported = report(&["-", "--export", "html=x", "--export", "copy.json", "--out", "x.txt"]);
+    assert!(exported.status.success(), "{exported:?}");
+    assert_eq!((exported.stdout.len(), exported.stderr.len()), (0, 0), "{exported:?}");
+    assert_eq!(names(folder.path()), ["copy.json", "x", "x.txt"]);
+    let read = |name: &str| fs::read_to_string(folder.path().join(name)).expect("it was written");
+    assert!(read("x").starts_with("<!DOCTYPE html>") && read("x.txt").starts_with("PASS"));
+    let example = result::read(Path::new(EXAMPLE)).expect("a result");
+    assert_eq!(result::read(&folder.path().join("copy.json")).expect("a result"), example);
+    let json = report(&["-", "--format", "json"]);
+    assert_eq!(result::parse(Path::new("stdout"), &json.stdout).expect("a result"), example);
+}
+
+#[test]
+fn report_does_not_overwrite_the_result_that_it_reads() {
+    let folder = folder();
+    let copy = folder.path().join("r.json");
+    fs::copy(EXAMPLE, &copy).expect("it is there");
+    let path = copy.to_str().expect("plain");
+    for arguments in [["--out", path], ["--export", path]] {
+        let refused = hubstorm(&[&["report", path][..], &arguments].concat());
+        assert!(refused.exits(2).stderr.contains("the file that is read"), "{}", refused.stderr);
+    }
+    assert_eq!(fs::read(&copy).expect("there"), fs::read(EXAMPLE).expect("there"));
+}
+
+#[test]
+fn files_that_are_no_result_exit_1_and_write_nothing() {
+    let mut newer = serde_json::to_value(sample::pass()).expect("JSON");
+    newer["schema"] = "hubstorm.result.v2".into();
+    let mut bomb = serde_json::to_value(sample::pass()).expect("JSON");
+    bomb["operations"][0]["response"]["hdr"] = "HISTFAAAABx4nJNpmSzMgAH////////HQMPAgBMAAC0kBEM=".into();
+    for (text, part) in [
+        (newer.to_string(), "version 2, and this hubstorm reads version 1; use a newer hubstorm"),
+        (bomb.to_string(), " is damaged: connect of fleet "),
+        ("{\"schema\":".to_owned(), "is cut off"),
+        (String::new(), "is empty"),
+    ] {
+        let work = Workplace::new("").file("r.json", &text).file("x.html", "old");
+        let path = |name: &str| work.scenario().with_file_name(name).display().to_string();
+        let refused = hubstorm(&["report", &path("r.json"), "--export", &path("x.html")]);
+        refused.exits(1);
+        assert!(refused.stderr.contains(part) && refused.stderr.contains("r.json"), "{}", refused.stderr);
+        assert_eq!(fs::read_to_string(path("x.html")).expect("there"), "old");
+    }
+}
+
+#[test]
+fn init_writes_a_scenario_that_the_printed_command_runs() {
+    let folder = folder();
+    let init = |arguments: &[&str]| {
+        let mut init = command([&["init"], arguments].concat());
+        let output = init.current_dir(folder.path()).output().expect("the program was built");
+        let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let (code, stdout, stderr) = init(&[]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert_eq!(stdout, "quickstart.toml\n\nTo run it:  hubstorm run quickstart.toml\n");
+    let (_, stdout, _) = init(&["made/on demand"]);
+    assert!(stdout.ends_with("hubstorm run 'made/on demand/quickstart.toml'\n"), "{stdout}");
+    for name in ["quickstart.toml", "made/on demand/quickstart.toml"] {
+        let mut check = command(["check", name]);
+        assert!(check.current_dir(folder.path()).output().expect("it was built").status.success());
+    }
+    let file = folder.path().join("quickstart.toml");
+    fs::write(&file, "edited").expect("it is ours");
+    let (code, stdout, stderr) = init(&["."]);
+    assert_eq!((code, stdout.as_str()), (Some(1), ""));
+    assert!(stderr.contains("already exists") && stderr.contains("--force"), "{stderr}");
+    assert_eq!(fs::read_to_string(&file).expect("there"), "edited");
+    assert_eq!(init(&["--force"]).0, Some(0));
+    assert!(fs::read_to_string(&file).expect("there").contains("\n#     hubstorm run quickstart.toml\n"));
+    assert_eq!(names(folder.path()), ["made", "quickstart.toml"]);
+}
+
+/// Runs in a process of its own, which is killed.
+#[test]
+#[ignore = "it never ends; kill_9_leaves_only_complete_results runs it"]
+fn writes_results_until_it_is_killed() {
+    let folder = std::env::var("HUBSTORM_TEST_FOLDER").expect("its parent sets it");
+    let folder = Path::new(&folder);
+    let mut result = sample::pass();
+    let id = result.run.id.clone();
+    // So large that the writing takes a while.
+    result.run.scenario.text = "x".repeat(4 << 20);
+    loop {
+        result.run.id.clone_from(&id);
+        result::write_new(folder, &mut result).expect("it can be written");
+        let text = result::to_json(&result).expect("JSON");
+        result::replace(&folder.join("replaced.json"), text.as_bytes()).expect("it can be written");
+        eprintln!("written");
+    }
+}
+
+/// Every other time the child is killed as soon as a name appears in the folder or disappears from it.
+#[test]
+fn kill_9_leaves_only_complete_results() {
+    let folder = folder();
+    let (mut complete, mut reported) = (0, 0);
+    for round in 0..10 {
+        let mut child = Command::new(std::env::current_exe().expect("it runs"));
+        child.args(["--exact", "files::writes_results_until_it_is_killed", "--ignored", "--nocapture"]);
+        child.env("HUBSTORM_TEST_FOLDER", folder.path()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = child.spawn().expect("it can be started");
+        let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok);
+        assert!(lines.any(|line| line == "written"), "the child ended");
+        if round % 2 == 0 {
+            let before = names(folder.path());
+            while names(folder.path()) == before {
+                assert_eq!(child.try_wait().expect("it is ours"), None, "the child ended");
+            }
+        }
+        child.kill().expect("it is ours");
+        child.wait().expect("it is ours");
+        reported += 1 + lines.filter(|line| line == "written").count();
+        complete = 0;
+        for name in names(folder.path()) {
+            if name.ends_with(".json") {
+                let read = result::read(&folder.path().join(&name));
+                read.unwrap_or_else(|error| panic!("round {round}: {error}"));
+                complete += 1;
+            } else {
+                assert!(name.starts_with(".hubstorm-") && name.ends_with(".tmp"), "{name}");
+            }
+        }
+    }
+    // Beside them there is the one that was replaced.
+    assert!(complete > reported, "no result was lost or overwritten: {complete} of {reported}");
+}
