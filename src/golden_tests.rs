@@ -2,13 +2,13 @@
 //! one second. Response shows about 1,000 samples spread evenly up to 1 s, whether the window held them all
 //! or not; lag stays near zero; the verdict passes.
 
-use crate::fleet::{Context, Device, layout};
+use crate::fleet::{Context, Device, collector};
 use crate::iothub::topics;
 use crate::link::{Buffers, Deadlines, Endpoint};
-use crate::measure::{Key, Measurement, Operation, Outcome, Totals};
+use crate::measure::{Operation, Outcome, Source, Totals};
 use crate::plan::{self, Plan};
-use crate::report::verdict::{self, Judge, PhaseName};
-use crate::result::model::Status;
+use crate::report::{Judge, Judged, judge};
+use crate::result::model::{EndedBy, Status};
 use crate::sansio::Machine;
 use crate::scenario::Input;
 use crate::wire::{self, Packet, QoS, Strictness};
@@ -104,7 +104,7 @@ impl Wire {
     }
 }
 
-fn run(devices: u32, window: u16, what: Operation) -> (Totals, verdict::Judged) {
+fn run(devices: u32, window: u16, what: Operation) -> (Totals, Judged) {
     let plan = Arc::new(plan_of(devices, window, what));
     let zero = crate::clock::now();
     let (reports, _keep) = tokio::sync::mpsc::unbounded_channel();
@@ -136,20 +136,17 @@ fn run(devices: u32, window: u16, what: Operation) -> (Totals, verdict::Judged) 
     for wire in &mut wires {
         wire.device.close_books(now);
     }
-    let mut measurement = Measurement::new(layout(&plan));
-    measurement.add(&context.recorder.borrow_mut().swap(), 0);
-    let judged = verdict::judge(&Judge {
-        thresholds: &plan.thresholds,
-        validity: &plan.validity,
+    let mut collector = collector(&plan);
+    collector.add(&context.recorder.borrow_mut().swap(), Source::Worker(0));
+    let measurement = collector.finish(u64::MAX, Vec::new(), Vec::new());
+    let judged = judge(&Judge {
         measurement: &measurement,
-        phases: &[PhaseName { name: "steady", warmup: false }],
-        fleets: &["meter"],
-        devices: u64::from(plan.fleets[0].devices),
-        complete: true,
-        environment: &[],
+        rules: &plan.rules(),
+        ended_by: EndedBy::Plan,
+        emulator: None,
+        cleartext_password: false,
     });
-    let key = Key { operation: what, fleet: 0, phase: 0 };
-    (measurement.totals(key).unwrap().clone(), judged)
+    (measurement.of(what), judged)
 }
 
 #[test]

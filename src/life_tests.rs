@@ -7,7 +7,7 @@ use crate::emulator::service::{Ask, Asked, Feedback, GiveUp};
 use crate::emulator::session::{Event as HubEvent, HubSession};
 use crate::fleet::{self, Answered, Call, Caller, Context, Device, Parting};
 use crate::link::{Buffers, Deadlines, Endpoint};
-use crate::measure::{FleetCounts, FromHub, Measurement, Operation, Outcome, Totals};
+use crate::measure::{Counts, FleetCounts, FromHub, Measurement, Operation, Outcome, Source, Totals};
 use crate::plan::{self, Auth, Keys, Plan};
 use crate::policy::backoff::Retries;
 use crate::sansio::{Closed, Machine};
@@ -508,7 +508,8 @@ fn live() -> Lived {
             Life { device, retries: Retries::default(), connection: None, next_ns: Some(spans[0].from_ns) }
         })
         .collect();
-    let caller = Caller::new(&plan, zero, UNIX).expect("the plan has a service side");
+    let caller = Caller::new(&plan, zero, UNIX, Rc::new(crate::stalls::Stalls::new(zero)))
+        .expect("the plan has a service side");
     let load_end = zero + Duration::from_secs(29 * 60);
     let mut service = Service { caller, open: HashMap::new(), close_at: zero + CLOSE_EVERY, closed: 0 };
     let end = zero + plan.schedule.end() + plan.drain;
@@ -553,19 +554,19 @@ fn live() -> Lived {
         life.device.close_books(end);
     }
     service.caller.close_books(end);
-    let mut measurement = Measurement::new(fleet::layout(&plan));
-    measurement.add(&context.recorder.borrow_mut().swap(), 0);
-    measurement.add(&service.caller.swap(), 1);
-    let counts = measurement.fleets().next().expect("there is one").counts;
+    let mut collector = fleet::collector(&plan);
+    collector.add(&context.recorder.borrow_mut().swap(), Source::Worker(0));
+    collector.add(&service.caller.swap(), Source::Service);
+    let measurement = collector.finish(u64::MAX, Vec::new(), Vec::new());
+    let counts = measurement.fleets[0].counts;
     Lived { measurement, world, end, counts }
 }
 
 #[test]
 fn half_an_hour_of_200_devices_balances_to_the_message() {
     let lived = live();
-    for key in lived.measurement.keys() {
-        let totals = lived.measurement.totals(key).expect("it has the key");
-        assert_eq!(totals.due, totals.outcomes.iter().sum::<u64>(), "{key:?}: each due operation ends once");
+    for part in &lived.measurement.operations {
+        assert_eq!(part.totals.due, part.totals.ended(), "{}: each due operation ends once", part.operation);
     }
     let ok = |operation| lived.totals(operation).outcome(Outcome::Ok);
     let due = |operation| lived.totals(operation).due;
@@ -584,7 +585,7 @@ fn half_an_hour_of_200_devices_balances_to_the_message() {
     );
 
     // Each connection was somebody's first, a renewal, or a return.
-    let FleetCounts { reconnects, renewals, from_hub, .. } = lived.counts;
+    let FleetCounts { own: Counts { reconnects, renewals, .. }, from_hub } = lived.counts;
     assert_eq!(
         (due(Operation::Connect), ok(Operation::Connect)),
         (lived.world.connections, 200 + reconnects + renewals)

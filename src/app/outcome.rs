@@ -121,7 +121,7 @@ mod tests {
         let settings = fleet::Settings { workers, endpoint: Arc::new(endpoint), trace: None };
         let (_control, controlled) = watch::channel(Control::Run);
         let finished = fleet::run(plan.clone(), settings, None, controlled, |_, _| {}).await.unwrap();
-        assemble::result(&plan, finished, false, None, workers, &[])
+        assemble::result(&plan, finished, model::EndedBy::Breakdown, None, workers, &[])
     }
 
     fn env() -> Env {

@@ -1,12 +1,12 @@
 //! `hubstorm run`: the main job from the scenario file to the exit code. It only puts the rooms in order; what
 //! each does is theirs.
 
-use super::child::Hub;
 use super::assemble::Retired;
+use super::child::Hub;
 use super::{AppError, Env, assemble, consent, exports, load, outcome, preflight};
 use crate::cli::RunArgs;
-use crate::emulator::control::{Answer, ControlConfig, ControlDevice, ControlPolicy, Ready, SecretText};
 use crate::emulator::Stats;
+use crate::emulator::control::{Answer, ControlConfig, ControlDevice, ControlPolicy, Ready, SecretText};
 use crate::fleet::{self, Control, Finished, Tracer};
 use crate::iothub::sas;
 use crate::link::{Endpoint, tls};

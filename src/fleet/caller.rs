@@ -8,8 +8,8 @@ use super::{nanos, since};
 use crate::iothub::properties;
 use crate::measure::{Culprit, Key, Outcome, Recorder, Snapshot, Times};
 use crate::plan::{CallPlan, Cursor, DrivePlan, PayloadContext, PayloadState, Plan, Span, Spread};
-use crate::stalls::Stalls;
 use crate::rng::{Purpose, Rng, generator};
+use crate::stalls::Stalls;
 use rand::RngExt;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
@@ -301,7 +301,7 @@ fn meaning(code: u32) -> (Outcome, &'static str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measure::{Measurement, Operation, Totals};
+    use crate::measure::{Operation, Source, Totals};
     use crate::scenario::Input;
 
     const S: Duration = Duration::from_secs(1);
@@ -319,7 +319,8 @@ mod tests {
         let input = Input { file: "d.toml", text: &text, overrides: &[], env: &|_| None, files };
         let plan = Arc::new(crate::plan::load(&input, &mut rand::rng()).unwrap());
         let zero = crate::clock::now();
-        let caller = Caller::new(&plan, zero, Duration::from_secs(1_800_000_000)).unwrap();
+        let caller =
+            Caller::new(&plan, zero, Duration::from_secs(1_800_000_000), Rc::new(Stalls::new(zero))).unwrap();
         Bench { caller, zero }
     }
 
@@ -334,10 +335,10 @@ mod tests {
         }
 
         fn totals(&mut self, operation: Operation) -> Totals {
-            let mut measurement = Measurement::new(super::super::layout(&self.caller.plan));
-            measurement.add(&self.caller.swap(), 0);
-            let totals = measurement.sum(|key| key.operation == operation);
-            assert_eq!(totals.due, totals.outcomes.iter().sum::<u64>(), "each call ends once");
+            let mut collector = super::super::collector(&self.caller.plan);
+            collector.add(&self.caller.swap(), Source::Service);
+            let totals = collector.measurement().of(operation);
+            assert_eq!(totals.due, totals.ended(), "each call ends once");
             totals
         }
     }

@@ -21,7 +21,8 @@ mod worker;
 
 use crate::link::{Endpoint, TlsFacts};
 use crate::measure::{
-    Collector, Fleet, Key, Latency, Layout, Measurement, Operation, Outcome, Phase, Recorder, Snapshot, Source, Stream,
+    Collector, Fleet, Key, Latency, Layout, Measurement, Operation, Outcome, Phase, Recorder, Snapshot,
+    Source, Stream,
 };
 use crate::plan::Plan;
 use crate::stalls::Stalls;
@@ -126,8 +127,7 @@ pub async fn run(
     mut control: watch::Receiver<Control>,
     mut tick: impl FnMut(&Collector, Duration),
 ) -> Result<Finished, FleetError> {
-    let layout = layout(&plan);
-    let mut collector = Collector::new(layout, fleets(&plan), phases(&plan));
+    let mut collector = collector(&plan);
     let (sender, mut reports) = mpsc::unbounded_channel();
     // What workers are told: what `control` says, or to stop because one of them is gone.
     let (tell, told) = watch::channel(Control::Run);
@@ -212,9 +212,13 @@ pub fn layout(plan: &Plan) -> Layout {
     Layout::new(plan.fleets.len(), plan.schedule.phases().len(), longest)
 }
 
-/// The fleets of the plan, with nothing counted.
+/// A collector for what the plan's fleets do in its phases.
 #[must_use]
-pub fn fleets(plan: &Plan) -> Vec<Fleet> {
+pub fn collector(plan: &Plan) -> Collector {
+    Collector::new(layout(plan), fleets(plan), phases(plan))
+}
+
+fn fleets(plan: &Plan) -> Vec<Fleet> {
     let fleet = |fleet: &crate::plan::FleetPlan| Fleet {
         name: fleet.name.clone(),
         devices: fleet.devices.into(),
@@ -223,9 +227,7 @@ pub fn fleets(plan: &Plan) -> Vec<Fleet> {
     plan.fleets.iter().map(fleet).collect()
 }
 
-/// The phases of the plan.
-#[must_use]
-pub fn phases(plan: &Plan) -> Vec<Phase> {
+fn phases(plan: &Plan) -> Vec<Phase> {
     let phase = |phase: &crate::plan::PhasePlan| Phase {
         name: phase.name.clone(),
         warmup: phase.warmup,
@@ -358,7 +360,8 @@ mod tests {
             finished.measurement.breakdowns
         );
         // It may have been stopped before its first attempt; that it was to be online is counted all the same.
-        let online = finished.measurement.sum(|part| part.operation == Operation::Online && part.fleet == "a");
+        let online =
+            finished.measurement.sum(|part| part.operation == Operation::Online && part.fleet == "a");
         assert_eq!(online.due, 1, "what the other worker measured is there");
     }
 }

@@ -165,7 +165,8 @@ impl Thread {
         let read = (now, idle.total());
         let clocks = (now, crate::clock::unix());
         let (beat, busy) = (now + BEAT, (now, Duration::ZERO));
-        let mut clockwork = Clockwork { worker, beat, swaps: 0, spares, progress: None, idle, read, busy, clocks };
+        let mut clockwork =
+            Clockwork { worker, beat, swaps: 0, spares, progress: None, idle, read, busy, clocks };
         let mut told = true;
         loop {
             tokio::select! {

@@ -4,7 +4,7 @@
 use super::DIGITS_ROW;
 use super::Layout;
 use super::errors;
-use super::health::Source;
+use super::health::{Busy, Source};
 use super::latency::{Latency, Pool};
 use super::measurement::{Fleet, Measurement, OperationTotals, Phase, Stream};
 use super::operation::{Culprit, Operation};
@@ -41,6 +41,8 @@ pub struct Collector {
     /// Where a key's numbers lie in the measurement; `None` as long as there are none.
     places: Vec<Option<u32>>,
     heartbeat: Latency,
+    /// By source and phase.
+    busy: BTreeMap<(Source, usize), Busy>,
     /// By source and fleet.
     online: BTreeMap<Source, Vec<Online>>,
     since_tick: Interval,
@@ -58,6 +60,7 @@ impl Collector {
             measurement: Measurement { fleets, phases, highest_us, ..Measurement::default() },
             places: vec![None; layout.cells()],
             heartbeat: Latency::default(),
+            busy: BTreeMap::new(),
             online: BTreeMap::new(),
             since_tick: Interval::default(),
             rows_pool: Pool::new(DIGITS_ROW, highest_us),
@@ -75,7 +78,11 @@ impl Collector {
             end_us: (number as u64 + 1) * 60_000_000,
             ..Phase::default()
         };
-        Collector::new(layout, (0..layout.fleets).map(fleet).collect(), (0..layout.phases).map(phase).collect())
+        Collector::new(
+            layout,
+            (0..layout.fleets).map(fleet).collect(),
+            (0..layout.phases).map(phase).collect(),
+        )
     }
 
     /// Adds what a source measured since its last snapshot.
@@ -131,10 +138,12 @@ impl Collector {
             }
         }
         let phases: Vec<String> = self.measurement.phases.iter().map(|phase| phase.name.clone()).collect();
-        for (phase, busy) in phases.iter().zip(&snapshot.busy).filter(|(_, busy)| busy.passed_ns > 0) {
-            let health = self.measurement.health_mut(source, phase);
-            health.busy.add(*busy);
-            health.busy_share = health.busy.share();
+        for (number, (phase, busy)) in phases.iter().zip(&snapshot.busy).enumerate() {
+            if busy.passed_ns > 0 {
+                let sum = self.busy.entry((source, number)).or_default();
+                sum.add(*busy);
+                self.measurement.health_mut(source, phase).busy_share = sum.share();
+            }
         }
         for [from_ns, to_ns] in &snapshot.stalls {
             let (from_us, to_us) = (from_ns / 1_000, to_ns / 1_000);
@@ -198,7 +207,12 @@ impl Collector {
 
     /// What was measured, in the order of files. `load_ended_us` cuts the phases: what never began is left out.
     #[must_use]
-    pub fn finish(mut self, load_ended_us: u64, streams: Vec<Stream>, breakdowns: Vec<String>) -> Measurement {
+    pub fn finish(
+        mut self,
+        load_ended_us: u64,
+        streams: Vec<Stream>,
+        breakdowns: Vec<String>,
+    ) -> Measurement {
         self.note_peaks();
         let mut measurement = self.measurement;
         measurement.streams = streams;
@@ -214,7 +228,8 @@ impl Collector {
     /// Sources peak together to within an interval, so the sum of their peaks is the fleet's.
     fn note_peaks(&mut self) {
         for (number, fleet) in self.measurement.fleets.iter_mut().enumerate() {
-            let peak: i64 = self.online.values().filter_map(|source| source.get(number)).map(|o| o.peak).sum();
+            let peak: i64 =
+                self.online.values().filter_map(|source| source.get(number)).map(|o| o.peak).sum();
             fleet.connected_peak = fleet.connected_peak.max(u64::try_from(peak).unwrap_or(0));
         }
     }
@@ -226,176 +241,5 @@ impl Collector {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::{Culprit, Outcome, Recorder, Times};
-    use super::*;
-    use proptest::prelude::*;
-    use std::time::Duration;
-
-    const S: u64 = 1_000_000_000;
-    const MS: u64 = 1_000_000;
-
-    fn layout() -> Layout {
-        Layout::new(2, 2, Duration::from_secs(60), Duration::from_millis(100))
-    }
-
-    fn key(operation: Operation, fleet: u16, phase: u16) -> Key {
-        Key { operation, fleet, phase }
-    }
-
-    fn at(due: u64, acked: u64) -> Times {
-        Times { due, picked: due, sent: due, acked }
-    }
-
-    #[test]
-    fn offered_counts_by_due_second_and_achieved_by_ack_second() {
-        let telemetry = key(Operation::Telemetry, 0, 0);
-        let mut recorder = Recorder::new(layout());
-        let mut measurement = Measurement::new(layout());
-        recorder.due(telemetry, S / 2);
-        measurement.add(&recorder.swap(), 0);
-        measurement.tick(S, Some(10.0), 0);
-        // Due in the first second too, but handled and acked three seconds later.
-        recorder.due(telemetry, S / 2 + 1);
-        recorder.ok(telemetry, &at(S / 2, 3 * S + MS));
-        recorder.ok(telemetry, &at(S / 2 + 1, 3 * S + MS));
-        recorder.due(key(Operation::Ping, 0, 0), S);
-        recorder.ok(key(Operation::Ping, 0, 0), &at(S, 3 * S));
-        measurement.add(&recorder.swap(), 0);
-        let rows = measurement.series().rows();
-        let figures: Vec<_> = rows.iter().map(|r| (r.interval.offered, r.interval.achieved)).collect();
-        assert_eq!(figures, [(2, 0), (0, 0), (0, 0), (0, 2)], "a ping is no message");
-        assert_eq!(rows[3].interval.response(Operation::Telemetry).count(), 2);
-        assert_eq!(rows[3].interval.response(Operation::Ping).count(), 1);
-    }
-
-    #[test]
-    fn live_figures_are_those_of_the_last_interval() {
-        let publish = key(Operation::Publish, 1, 0);
-        let mut recorder = Recorder::new(layout());
-        let mut measurement = Measurement::new(layout());
-        recorder.due(publish, 0);
-        recorder.ended(publish, Outcome::TimedOut, 0, MS);
-        recorder.online(1, 5);
-        measurement.add(&recorder.swap(), 0);
-        measurement.tick(S, Some(10.0), 8);
-        for n in 0..10 {
-            recorder.due(publish, S + n);
-        }
-        for n in 0..4 {
-            recorder.ok(publish, &at(S + n, S + n + 7 * MS));
-        }
-        recorder.ended(publish, Outcome::Lost, S, S);
-        recorder.online(1, -1);
-        measurement.add(&recorder.swap(), 0);
-        measurement.tick(3 * S, Some(30.0), 9);
-        let live = measurement.live();
-        assert_eq!((live.online, live.planned_online, live.errors), (4, 9, 2));
-        assert!((live.offered_per_s - 5.0).abs() < 1e-9 && (live.achieved_per_s - 2.0).abs() < 1e-9);
-        let [(Operation::Publish, p99_us)] = live.p99_us.as_slice() else { panic!("{live:?}") };
-        assert!((7_000..7_100).contains(p99_us), "two digits of 7 ms: {p99_us}");
-        assert_eq!(measurement.series().rows()[2].cpu_percent(), Some(30.0));
-    }
-
-    #[test]
-    fn online_adds_over_workers_and_peaks_outlive_the_fall() {
-        let mut measurement = Measurement::new(layout());
-        let mut workers = [Recorder::new(layout()), Recorder::new(layout())];
-        for (n, recorder) in workers.iter_mut().enumerate() {
-            recorder.online(0, 10);
-            recorder.online(0, -3);
-            recorder.counts(0).reconnects += 1;
-            measurement.add(&recorder.swap(), n);
-        }
-        measurement.tick(S, None, 0);
-        workers[0].online(0, -7);
-        measurement.add(&workers[0].swap(), 0);
-        measurement.tick(2 * S, None, 0);
-        let fleets: Vec<_> = measurement.fleets().collect();
-        assert_eq!((fleets[0].online, fleets[0].connected_peak), (7, 20));
-        assert_eq!((fleets[0].counts.reconnects, fleets[1]), (2, FleetTotals::default()));
-        assert_eq!(measurement.series().rows()[1].online_and_planned(), Some((7, 0)));
-    }
-
-    #[test]
-    fn errors_keep_first_last_and_an_example() {
-        let mut measurement = Measurement::new(layout());
-        let mut workers = [Recorder::new(layout()), Recorder::new(layout())];
-        workers[0].error("ack_stall", Culprit::Peer, 50, || "first seen".to_owned());
-        workers[1].error("ack_stall", Culprit::Peer, 20, || "other".to_owned());
-        workers[1].error("ack_stall", Culprit::Peer, 90, || "other".to_owned());
-        workers[1].error("tcp_refused", Culprit::Network, 1, String::new);
-        for (n, recorder) in workers.iter_mut().enumerate() {
-            measurement.add(&recorder.swap(), n);
-        }
-        let [stall, refused] = measurement.errors() else { panic!("two classes") };
-        assert_eq!((stall.count, stall.first_ns, stall.last_ns), (3, 20, 90));
-        assert_eq!((stall.example.as_str(), refused.count), ("first seen", 1));
-    }
-
-    #[test]
-    fn a_sum_adds_what_is_wanted_only() {
-        let mut measurement = Measurement::new(layout());
-        let mut recorder = Recorder::new(layout());
-        for phase in 0..2 {
-            for fleet in 0..2 {
-                recorder.due(key(Operation::Telemetry, fleet, phase), 0);
-            }
-        }
-        recorder.due(key(Operation::Ping, 0, 0), 0);
-        measurement.add(&recorder.swap(), 0);
-        assert_eq!(measurement.sum(|k| k.operation == Operation::Telemetry && k.phase == 1).due, 2);
-        assert_eq!(measurement.sum(|_| true).due, 5);
-        assert_eq!(measurement.keys().count(), 5);
-        assert!(measurement.totals(key(Operation::Connect, 0, 0)).is_none());
-    }
-
-    proptest! {
-        /// Whatever happens, spread over workers, swaps and recycled histograms: what is due has ended in exactly
-        /// one way, and every ok and unfinished one left its sample.
-        #[test]
-        fn the_sum_of_outcomes_is_what_was_due(
-            events in prop::collection::vec(
-                (0..2_usize, 0..Operation::ALL.len(), 0..2_u16, 0..2_u16, 0..8_usize, 0..20 * S, 0..70 * S, any::<bool>()),
-                0..200,
-            )
-        ) {
-            let mut recorders = [Recorder::new(layout()), Recorder::new(layout())];
-            let mut measurement = Measurement::new(layout());
-            for (worker, operation, fleet, phase, outcome, due, took, swap) in events {
-                let recorder = &mut recorders[worker];
-                let key = key(Operation::ALL[operation], fleet, phase);
-                recorder.due(key, due);
-                if swap {
-                    let snapshot = recorder.swap();
-                    measurement.add(&snapshot, worker);
-                    recorder.recycle(snapshot);
-                }
-                match Outcome::ALL[outcome] {
-                    Outcome::Ok => recorder.ok(key, &at(due, due + took)),
-                    outcome => recorder.ended(key, outcome, due, due + took),
-                }
-            }
-            for (worker, recorder) in recorders.iter_mut().enumerate() {
-                measurement.add(&recorder.swap(), worker);
-            }
-            let (mut offered, mut errors) = (0, 0);
-            for key in measurement.keys() {
-                let totals = measurement.totals(key).unwrap();
-                prop_assert_eq!(totals.ended(), totals.due);
-                let ok = totals.outcome(Outcome::Ok);
-                for latency in [&totals.response, &totals.wait, &totals.lag] {
-                    prop_assert_eq!(latency.count(), ok);
-                }
-                prop_assert_eq!(totals.service.count(), if key.operation.has_ack() { ok } else { 0 });
-                prop_assert_eq!(totals.unfinished_age.count(), totals.outcome(Outcome::Unfinished));
-                offered += if key.operation.is_message() { totals.due } else { 0 };
-                // A step's failure is its attempt's: the series shows it once.
-                errors += if key.operation.is_step() { 0 } else { totals.due - ok };
-            }
-            let rows = measurement.series().rows();
-            prop_assert_eq!(rows.iter().map(|row| row.interval.offered).sum::<u64>(), offered);
-            prop_assert_eq!(rows.iter().map(|row| row.interval.errors).sum::<u64>(), errors);
-        }
-    }
-}
+#[path = "collector_tests.rs"]
+mod tests;

@@ -25,7 +25,9 @@ pub struct ErrorTotals {
 pub(super) fn merge(list: &mut Vec<ErrorTotals>, error: &ErrorTotals) {
     match list.iter_mut().find(|known| known.class == error.class && known.culprit == error.culprit) {
         Some(known) => {
-            if (error.first_us, &error.example) < (known.first_us, &known.example) && !error.example.is_empty() {
+            if (error.first_us, &error.example) < (known.first_us, &known.example)
+                && !error.example.is_empty()
+            {
                 known.example.clone_from(&error.example);
             }
             known.count = known.count.saturating_add(error.count);

@@ -95,8 +95,6 @@ pub struct Health {
     /// Seconds in which it was busy nearly all of the time, in the same form.
     #[serde(default)]
     pub saturated: StallList,
-    #[serde(skip)]
-    pub(super) busy: Busy,
 }
 
 /// How much of a time a source had something to do.
@@ -134,7 +132,6 @@ impl Health {
             lag: Latency::default(),
             stalls: StallList::default(),
             saturated: StallList::default(),
-            busy: Busy::default(),
         }
     }
 
@@ -148,7 +145,6 @@ impl Health {
         self.lag.add(&other.lag);
         self.stalls.merge(&other.stalls);
         self.saturated.merge(&other.saturated);
-        self.busy.add(other.busy);
     }
 }
 

@@ -5,6 +5,7 @@ use super::hdr;
 use hdrhistogram::Histogram;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// Nanoseconds as histograms hold them: whole microseconds, rounded up, at least one.
 #[inline]
@@ -13,10 +14,26 @@ pub(super) fn us(ns: u64) -> u64 {
 }
 
 /// A latency distribution in microseconds. Empty, it is one null pointer.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(into = "hdr::Histogram", try_from = "hdr::Histogram")]
 #[schemars(with = "hdr::Histogram")]
 pub struct Latency(Option<Box<Histogram<u64>>>);
+
+/// All counts would fill pages.
+impl fmt::Debug for Latency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.histogram() {
+            Some(histogram) => write!(
+                f,
+                "Latency({} samples, {} to {} us)",
+                histogram.len(),
+                histogram.min(),
+                histogram.max()
+            ),
+            None => f.write_str("Latency(empty)"),
+        }
+    }
+}
 
 /// The same samples, whether or not there is an empty histogram.
 impl PartialEq for Latency {

@@ -103,6 +103,14 @@ pub struct Stream {
     pub reordered: u64,
 }
 
+impl std::ops::Deref for OperationTotals {
+    type Target = Totals;
+
+    fn deref(&self) -> &Totals {
+        &self.totals
+    }
+}
+
 impl Measurement {
     /// The sum over all parts that `wanted` says: histograms and counters are added, nothing is averaged.
     #[must_use]
@@ -242,8 +250,9 @@ impl Measurement {
     }
 
     fn totals_mut(&mut self, operation: Operation, fleet: &str, phase: &str) -> &mut Totals {
-        let same =
-            |part: &OperationTotals| part.operation == operation && part.fleet == fleet && part.phase == phase;
+        let same = |part: &OperationTotals| {
+            part.operation == operation && part.fleet == fleet && part.phase == phase
+        };
         let place = self.operations.iter().position(same).unwrap_or_else(|| {
             let (fleet, phase) = (fleet.to_owned(), phase.to_owned());
             self.operations.push(OperationTotals { operation, fleet, phase, totals: Totals::default() });

@@ -80,7 +80,6 @@ impl Layout {
         (usize::from(key.phase) * self.fleets + usize::from(key.fleet)) * Operation::ALL.len()
             + key.operation.index()
     }
-
 }
 
 #[cfg(test)]
@@ -91,9 +90,10 @@ mod tests {
     #[test]
     fn every_key_has_its_own_place() {
         let layout = Layout::new(3, 4, Duration::from_secs(60));
-        let keys = (0..4).flat_map(|phase| (0..3).map(move |fleet| (fleet, phase))).flat_map(|(fleet, phase)| {
-            Operation::ALL.into_iter().map(move |operation| Key { operation, fleet, phase })
-        });
+        let keys =
+            (0..4).flat_map(|phase| (0..3).map(move |fleet| (fleet, phase))).flat_map(|(fleet, phase)| {
+                Operation::ALL.into_iter().map(move |operation| Key { operation, fleet, phase })
+            });
         let places: BTreeSet<usize> = keys.map(|key| layout.index(key)).collect();
         assert_eq!(places, (0..layout.cells()).collect());
     }

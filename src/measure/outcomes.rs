@@ -66,7 +66,8 @@ impl FromIterator<(Outcome, u64)> for Outcomes {
 
 impl Serialize for Outcomes {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let named: BTreeMap<&str, u64> = self.iter().map(|(outcome, count)| (outcome.name(), count)).collect();
+        let named: BTreeMap<&str, u64> =
+            self.iter().map(|(outcome, count)| (outcome.name(), count)).collect();
         named.serialize(serializer)
     }
 }
@@ -93,7 +94,8 @@ mod tests {
 
     #[test]
     fn a_file_names_the_outcomes_that_happened() {
-        let outcomes: Outcomes = [(Outcome::Lost, 2), (Outcome::Ok, 5), (Outcome::Lost, 1)].into_iter().collect();
+        let outcomes: Outcomes =
+            [(Outcome::Lost, 2), (Outcome::Ok, 5), (Outcome::Lost, 1)].into_iter().collect();
         let json = serde_json::to_string(&outcomes).unwrap();
         assert_eq!(json, r#"{"lost":3,"ok":5}"#);
         assert_eq!(serde_json::from_str::<Outcomes>(&json).unwrap(), outcomes);

@@ -160,6 +160,12 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { late_after_us: 100_000, late_share: 0.001, sent_share: 0.98, busy_share: 0.95, closed_loop_share: 0.02 }
+        Limits {
+            late_after_us: 100_000,
+            late_share: 0.001,
+            sent_share: 0.98,
+            busy_share: 0.95,
+            closed_loop_share: 0.02,
+        }
     }
 }

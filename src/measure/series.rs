@@ -194,7 +194,8 @@ impl Row {
         (self.online, self.planned_online) = (later.online, later.planned_online);
         let readings = self.readings + later.readings;
         if readings > 0 {
-            let sum = self.cpu_percent * f64::from(self.readings) + later.cpu_percent * f64::from(later.readings);
+            let sum =
+                self.cpu_percent * f64::from(self.readings) + later.cpu_percent * f64::from(later.readings);
             self.cpu_percent = sum / f64::from(readings);
         }
         self.readings = readings;
@@ -260,7 +261,7 @@ impl Series {
             mine.planned_online += theirs.planned_online;
             // Each is a share of a core of its own machine.
             mine.cpu_percent = mine.cpu_percent.max(theirs.cpu_percent);
-            mine.readings = 1;
+            mine.readings = mine.readings.max(theirs.readings);
         }
     }
 
@@ -321,7 +322,8 @@ mod tests {
         for (t_ms, online) in [(1_002, 1), (1_999, 2), (3_003, 3)] {
             series.tick(t_ms * 1_000_000, Some(50.0), online, 9);
         }
-        let online: Vec<_> = series.rows.iter().map(|row| (row.t_us, row.online, row.planned_online)).collect();
+        let online: Vec<_> =
+            series.rows.iter().map(|row| (row.t_us, row.online, row.planned_online)).collect();
         assert_eq!(online, [(0, 1, 9), (1_000_000, 2, 9), (2_000_000, 3, 9)]);
     }
 
@@ -335,7 +337,11 @@ mod tests {
         assert_eq!((series.rows.len(), series.interval_us), (600, 1_000_000));
         series.tick(601 * NS_PER_S, None, 600, 600);
         assert_eq!((series.rows.len(), series.interval_us), (301, 2_000_000));
-        assert_eq!((series.rows[7].online, series.rows[7].planned_online), (15, 600), "at the end of the pair");
+        assert_eq!(
+            (series.rows[7].online, series.rows[7].planned_online),
+            (15, 600),
+            "at the end of the pair"
+        );
         assert_eq!(series.rows[7].cpu_percent, 20.0, "the mean of the pair");
         assert_eq!(series.rows[300].cpu_percent, 20.0, "nothing was read in it");
     }

@@ -89,7 +89,7 @@ mod tests {
             ("payload = \"x\"", "payload = \"xy\""),
             ("duration = \"10s\"", "duration = \"11s\""),
             ("devices = 10", "devices = 10\nkeep_alive = \"7s\""),
-            ("payload = \"x\"", "qos = 0\npayload = \"x\""),
+            ("devices = 10", "devices = 10\nin_flight = 3"),
         ] {
             assert_ne!(fingerprint(&SCENARIO.replace(from, to)), same, "{to}");
         }

@@ -18,8 +18,8 @@ mod listing;
 mod needs;
 mod payload;
 mod resolve;
-mod samples;
 mod rules;
+mod samples;
 mod schedule;
 mod sdk;
 mod sends;
@@ -31,6 +31,7 @@ mod totals;
 mod types;
 mod will;
 
+pub use crate::measure::{Compare, Test};
 pub use arrival::{Arrival, Cursor, Due, Spread, Turns};
 pub use credentials::{Auth, Credentials, Keys, Secret};
 pub use deliveries::{Deliveries, Heard};
@@ -44,7 +45,6 @@ pub use sdk::{Habits, SubscribeQos, habits};
 pub use stamp::Stamp;
 pub use template::{Names, Template, TemplateError};
 pub use token::{Renew, TokenLife};
-pub use crate::measure::{Compare, Test};
 pub use types::*;
 
 #[cfg(test)]

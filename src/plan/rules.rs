@@ -8,7 +8,8 @@ impl Plan {
     /// The thresholds, and when the load counts as really offered.
     #[must_use]
     pub fn rules(&self) -> Rules {
-        let phase = |index: u16| self.schedule.phases().get(usize::from(index)).map(|phase| phase.name.clone());
+        let phase =
+            |index: u16| self.schedule.phases().get(usize::from(index)).map(|phase| phase.name.clone());
         let fleet = |index: u16| self.fleets.get(usize::from(index)).map(|fleet| fleet.name.clone());
         let thresholds = self.thresholds.iter().map(|threshold| Rule {
             metric: threshold.metric,
@@ -18,7 +19,8 @@ impl Plan {
             test: threshold.test,
             abort_from_us: self.abort_from(threshold).map(us),
         });
-        let timeouts = self.fleets.iter().flat_map(|fleet| [fleet.ack_timeout, fleet.send_by, fleet.connect_timeout]);
+        let timeouts =
+            self.fleets.iter().flat_map(|fleet| [fleet.ack_timeout, fleet.send_by, fleet.connect_timeout]);
         let keep_alives = self.fleets.iter().map(|fleet| u64::from(fleet.keep_alive_s) * 1_000_000);
         Rules {
             thresholds: thresholds.collect(),

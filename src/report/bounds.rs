@@ -40,11 +40,6 @@ pub(super) struct Interval {
 }
 
 impl Interval {
-    /// One value: nothing was added.
-    pub(super) fn exactly(end: End) -> Interval {
-        Interval { low: end, high: end }
-    }
-
     /// All values from one number to another.
     pub(super) fn between(low: f64, high: f64) -> Interval {
         Interval { low: End::At(low), high: End::At(high) }
@@ -131,7 +126,7 @@ mod tests {
     #[test]
     fn failures_that_nothing_excuses_fail_a_latency() {
         for compare in [Compare::Less, Compare::LessOrEqual, Compare::Greater] {
-            assert_eq!(Interval::exactly(End::Beyond).decide_latency(compare, 1), Failed);
+            assert_eq!(Interval { low: End::Beyond, high: End::Beyond }.decide_latency(compare, 1), Failed);
         }
         let excused = Interval { low: End::At(3.0), high: End::Beyond };
         assert_eq!(excused.decide_latency(Compare::Less, 1_000_000), Undecided);

@@ -27,8 +27,11 @@ fn never_connected(measurement: &Measurement) -> Option<Detail> {
     }
     let text = match measurement.errors.iter().max_by_key(|error| error.count) {
         Some(error) => {
-            let times =
-                if error.count == 1 { "once".to_owned() } else { format!("{} times", human_count(error.count)) };
+            let times = if error.count == 1 {
+                "once".to_owned()
+            } else {
+                format!("{} times", human_count(error.count))
+            };
             format!("No device ever connected: {} {times}, e.g. {}", error.class, error.example)
         }
         None => {
@@ -48,7 +51,8 @@ fn together<'a>(
     measurement: &'a Measurement,
     is_wanted: impl Fn(&ErrorTotals) -> bool,
 ) -> Option<(u64, u64, &'a ErrorTotals)> {
-    let wanted = || measurement.errors.iter().filter(|error| error.culprit != Culprit::Us && is_wanted(error));
+    let wanted =
+        || measurement.errors.iter().filter(|error| error.culprit != Culprit::Us && is_wanted(error));
     let count = wanted().map(|error| error.count).sum();
     let first_us = wanted().map(|error| error.first_us).min()?;
     Some((count, first_us, wanted().max_by_key(|error| error.count)?))
@@ -66,7 +70,11 @@ fn unreachable(measurement: &Measurement) -> Option<Detail> {
         let attempts = plural(count, "connection attempt", "connection attempts");
         let failed = if most.class == "tcp_refused" { "refused" } else { "failed" };
         let was = if count == 1 { "was" } else { "were" };
-        let how = if failed == "failed" { format!("{attempts} failed ({})", most.class) } else { format!("{attempts} {was} refused") };
+        let how = if failed == "failed" {
+            format!("{attempts} failed ({})", most.class)
+        } else {
+            format!("{attempts} {was} refused")
+        };
         reason(Code::HubUnreachable, format!("The hub became unreachable at {}: {how}", instant(first_us)))
     })
 }
@@ -94,16 +102,21 @@ fn closed(measurement: &Measurement) -> Option<Detail> {
     let (count, first_us, most) = together(measurement, is_closed)?;
     is_many(count, online(measurement)).then(|| {
         let connections = plural(count, "connection", "connections");
-        let text = format!("The hub closed {connections}, the first at {}: {}", instant(first_us), most.example);
+        let text =
+            format!("The hub closed {connections}, the first at {}: {}", instant(first_us), most.example);
         reason(Code::ConnectionsClosed, text)
     })
 }
 
 fn acks_missing(measurement: &Measurement) -> Option<Detail> {
     let messages = measurement.sum(|part| part.operation.is_message());
-    let timed_out = messages.outcome(Outcome::TimedOut) - messages.excused[Outcome::TimedOut].min(messages.outcome(Outcome::TimedOut));
+    let timed_out = messages.outcome(Outcome::TimedOut)
+        - messages.excused[Outcome::TimedOut].min(messages.outcome(Outcome::TimedOut));
     is_many(timed_out, messages.due).then(|| {
         let due = plural(messages.due, "message", "messages");
-        reason(Code::AcksMissing, format!("The hub did not acknowledge {} of {due} in time", human_count(timed_out)))
+        reason(
+            Code::AcksMissing,
+            format!("The hub did not acknowledge {} of {due} in time", human_count(timed_out)),
+        )
     })
 }

@@ -75,6 +75,7 @@ pub(super) fn table(result: &RunResult) -> Table {
         let counts = columns.clone().map(|(_, count)| human_count(count(&hub)));
         std::iter::once(plain(&fleet.name)).chain(counts).collect()
     };
-    let rows = result.measurement.fleets.iter().filter(|fleet| !fleet.counts.from_hub.is_empty()).map(row).collect();
+    let rows =
+        result.measurement.fleets.iter().filter(|fleet| !fleet.counts.from_hub.is_empty()).map(row).collect();
     Table { columns: columns.map(|(name, _)| *name).collect(), rows }
 }

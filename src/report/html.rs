@@ -274,7 +274,12 @@ fn phase_row(result: &RunResult, summary: &Summary, phase: &Phase) -> PhaseRow {
     let length_us = phase.end_us.saturating_sub(phase.start_us);
     let main =
         summary.main_operation().and_then(|main| main.phases.iter().find(|part| part.name == phase.name));
-    let inside = result.measurement.series.rows.iter().filter(|row| (phase.start_us..phase.end_us).contains(&row.t_us));
+    let inside = result
+        .measurement
+        .series
+        .rows
+        .iter()
+        .filter(|row| (phase.start_us..phase.end_us).contains(&row.t_us));
     let online = inside.clone().map(|row| row.online).max();
     let cpu = inside.clone().map(|row| row.cpu_percent).fold(0.0, f64::max);
     let seconds = length(phase);
@@ -286,8 +291,7 @@ fn phase_row(result: &RunResult, summary: &Summary, phase: &Phase) -> PhaseRow {
         if seconds > 0.0 { acks / seconds } else { 0.0 }
     });
     let per_s = |rate: Option<f64>| rate.map_or_else(|| NONE.to_owned(), format::rate);
-    let at =
-        |quantile| micro(&format::us(totals.and_then(|totals| totals.response.quantile(quantile))));
+    let at = |quantile| micro(&format::us(totals.and_then(|totals| totals.response.quantile(quantile))));
     PhaseRow {
         name: plain(&phase.name),
         warmup: phase.warmup,

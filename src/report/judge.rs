@@ -14,7 +14,8 @@ use super::threshold::{Observation, evaluate};
 use super::unseen::Unseen;
 use crate::measure::{Compare, Measurement, Operation, Outcome, Phase, Rule, Rules, Test};
 use crate::result::model::{
-    Detail, Emulator, EndedBy, Finding, RunResult, Severity, Status, ThresholdResult, ThresholdStatus, Verdict,
+    Detail, Emulator, EndedBy, Finding, RunResult, Severity, Status, ThresholdResult, ThresholdStatus,
+    Verdict,
 };
 use crate::units::{Percent, human_us, plural};
 
@@ -61,7 +62,9 @@ pub fn judge_again(result: &RunResult) -> Option<Judged> {
 pub fn judge(input: &Judge<'_>) -> Judged {
     let thresholds = input.thresholds();
     let (shortcomings, elsewhere) = input.offered();
-    let with = |status: ThresholdStatus| thresholds.iter().filter(move |threshold| threshold.0.status == Some(status));
+    let with = |status: ThresholdStatus| {
+        thresholds.iter().filter(move |threshold| threshold.0.status == Some(status))
+    };
     let mut failed: Vec<Detail> = with(ThresholdStatus::Failed)
         .map(|(threshold, _)| of_threshold(Code::ThresholdFailed, threshold, crossed(threshold)))
         .collect();
@@ -70,7 +73,9 @@ pub fn judge(input: &Judge<'_>) -> Judged {
             .map(|(threshold, _)| of_threshold(Code::InsufficientSamples, threshold, crossed(threshold))),
     );
     let undecided: Vec<Detail> = with(ThresholdStatus::Undecided)
-        .map(|(threshold, seen)| of_threshold(Code::ThresholdUndecided, threshold, input.undecided(threshold, seen)))
+        .map(|(threshold, seen)| {
+            of_threshold(Code::ThresholdUndecided, threshold, input.undecided(threshold, seen))
+        })
         .collect();
     let broken: Vec<Detail> =
         input.measurement.breakdowns.iter().map(|text| reason(Code::Breakdown, text)).collect();
@@ -128,7 +133,11 @@ fn of_threshold(code: Code, threshold: &ThresholdResult, text: String) -> Detail
 impl Judge<'_> {
     /// Every threshold, the implicit ones last: every fleet had at least one ok connect, in whatever phase.
     fn thresholds(&self) -> Vec<(ThresholdResult, Observation)> {
-        let written = self.rules.thresholds.iter().map(|rule| self.threshold(rule, |phase| rule.covers(self.measurement, phase)));
+        let written = self
+            .rules
+            .thresholds
+            .iter()
+            .map(|rule| self.threshold(rule, |phase| rule.covers(self.measurement, phase)));
         let implicit = self.measurement.fleets.iter().map(|fleet| {
             let rule = Rule {
                 metric: Operation::Connect,
@@ -216,9 +225,8 @@ impl Judge<'_> {
 
     /// Phases that somebody reads: the headline reads all but warm-ups, a latency threshold its own.
     fn is_read(&self, phase: &Phase) -> bool {
-        let names = |rule: &Rule| {
-            rule.phase.as_ref() == Some(&phase.name) && rule.test.latency_limit_us().is_some()
-        };
+        let names =
+            |rule: &Rule| rule.phase.as_ref() == Some(&phase.name) && rule.test.latency_limit_us().is_some();
         !phase.warmup || self.rules.thresholds.iter().any(names)
     }
 
@@ -245,8 +253,10 @@ impl Judge<'_> {
         /// A worker that is late although it has little to do was kept from running (our choice).
         const LITTLE: f64 = 0.5;
         let phases = || self.measurement.phases.iter().filter(|phase| self.is_read(phase));
-        let shares = self.measurement.health.iter().filter(|health| phases().any(|phase| phase.name == health.phase));
-        let busiest = shares.filter_map(|health| Some((health.busy_share?, health))).max_by(|a, b| a.0.total_cmp(&b.0));
+        let shares =
+            self.measurement.health.iter().filter(|health| phases().any(|phase| phase.name == health.phase));
+        let busiest =
+            shares.filter_map(|health| Some((health.busy_share?, health))).max_by(|a, b| a.0.total_cmp(&b.0));
         let (share, health) = busiest?;
         let share_text = Percent::from_fraction((share * 1_000.0).round() / 1_000.0);
         let text = if share < LITTLE {
@@ -261,7 +271,10 @@ impl Judge<'_> {
                 health.source
             )
         };
-        Some(Detail { source: Some(health.source.to_string()), ..of_phase(Code::Advice, &health.phase, text) })
+        Some(Detail {
+            source: Some(health.source.to_string()),
+            ..of_phase(Code::Advice, &health.phase, text)
+        })
     }
 
     /// A run that ended before its plan says so.
@@ -271,10 +284,13 @@ impl Judge<'_> {
             EndedBy::Interrupt => {
                 (Code::Interrupted, "The run was interrupted: only what was measured until then is judged")
             }
-            EndedBy::Abort => (Code::Aborted, "The run ended early: a threshold with abort = true had failed"),
-            EndedBy::Unreachable => {
-                (Code::Unreachable, "The run ended early: every device was offline for abort_when_unreachable")
+            EndedBy::Abort => {
+                (Code::Aborted, "The run ended early: a threshold with abort = true had failed")
             }
+            EndedBy::Unreachable => (
+                Code::Unreachable,
+                "The run ended early: every device was offline for abort_when_unreachable",
+            ),
         };
         details.push(reason(code, text));
     }

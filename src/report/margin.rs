@@ -97,6 +97,18 @@ fn wants_one_value(compare: Compare) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::measure::Test;
+
+    /// What an expression compares, as far as margins need it.
+    fn test(expression: &str) -> Test {
+        let compare = match expression.split(' ').nth(1) {
+            Some("<") => Compare::Less,
+            Some(">") => Compare::Greater,
+            Some(">=") => Compare::GreaterOrEqual,
+            _ => Compare::Equal,
+        };
+        Test::Count { outcome: crate::measure::Outcome::Ok, compare, limit: 0 }
+    }
 
     fn threshold(expression: &str, unit: &str, limit: f64, observed: Option<f64>) -> ThresholdResult {
         ThresholdResult {
@@ -107,10 +119,14 @@ mod tests {
             limit,
             unit: unit.to_owned(),
             observed,
+            observed_best: observed,
+            observed_worst: observed,
             observed_text: "> 500 ms".to_owned(),
             margin: None,
             samples: 1,
             passed: true,
+            status: Some(ThresholdStatus::Failed),
+            test: Some(test(expression)),
         }
     }
 

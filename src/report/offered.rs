@@ -32,7 +32,10 @@ fn strictest_us(
     phase: &Phase,
     operation: Operation,
 ) -> Option<u64> {
-    let reads = rules.thresholds.iter().filter(|rule| rule.metric == operation && rule.covers(measurement, &phase.name));
+    let reads = rules
+        .thresholds
+        .iter()
+        .filter(|rule| rule.metric == operation && rule.covers(measurement, &phase.name));
     reads.filter_map(|rule| rule.test.latency_limit_us()).min()
 }
 
@@ -133,7 +136,8 @@ fn machine_short(measurement: &Measurement, phase: &Phase) -> Option<Detail> {
     (short > 0).then(|| {
         let ours = measurement.errors.iter().filter(|error| error.culprit == Culprit::Us);
         let first = ours.max_by_key(|error| error.count);
-        let example = first.map_or_else(String::new, |error| format!(" ({}, e.g. {})", error.class, error.example));
+        let example =
+            first.map_or_else(String::new, |error| format!(" ({}, e.g. {})", error.class, error.example));
         let text = format!(
             "Phase {}: {} failed on this machine{example}",
             phase.name,

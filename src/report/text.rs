@@ -344,7 +344,8 @@ fn errors(out: &mut Out, result: &RunResult) {
         return;
     }
     out.heading("Errors");
-    let longest = result.measurement.errors.iter().map(|error| width(&error.class)).max().unwrap_or(0).min(24);
+    let longest =
+        result.measurement.errors.iter().map(|error| width(&error.class)).max().unwrap_or(0).min(24);
     for error in &result.measurement.errors {
         let class = plain(&error.class);
         let body = format!(

@@ -58,16 +58,15 @@ impl Unseen {
 fn most_in_window(stalls: &[StallEntry], window_us: u64) -> u64 {
     let begins = stalls.iter().map(|entry| entry.from_us);
     let ends = stalls.iter().map(|entry| entry.to_us.saturating_sub(window_us));
-    let windows = begins.chain(ends).map(|from_us| stalled_in(stalls, from_us, from_us.saturating_add(window_us)));
+    let windows =
+        begins.chain(ends).map(|from_us| stalled_in(stalls, from_us, from_us.saturating_add(window_us)));
     windows.max().unwrap_or(0)
 }
 
 fn stalled_in(stalls: &[StallEntry], from_us: u64, to_us: u64) -> u64 {
     let first = stalls.partition_point(|entry| entry.to_us <= from_us);
     let inside = stalls.iter().skip(first).take_while(|entry| entry.from_us < to_us);
-    let parts = inside.map(|entry| {
-        entry.at_most_us(from_us, to_us)
-    });
+    let parts = inside.map(|entry| entry.at_most_us(from_us, to_us));
     parts.sum()
 }
 
@@ -102,7 +101,11 @@ mod tests {
     #[test]
     fn the_hubs_stalls_count_and_one_workers_own_do_not() {
         let mut measurement = Measurement {
-            phases: vec![crate::measure::Phase { name: "p".to_owned(), end_us: 1_000_000, ..Default::default() }],
+            phases: vec![crate::measure::Phase {
+                name: "p".to_owned(),
+                end_us: 1_000_000,
+                ..Default::default()
+            }],
             ..Measurement::default()
         };
         measurement.add_stall(Source::Worker(0), entry(10_000, 90_000));
@@ -115,6 +118,10 @@ mod tests {
         assert_eq!(unseen(&measurement).most_us(500_000), Some(40_000), "what overlaps counts once");
         assert!(unseen(&measurement).excuses, "a tenth of the timeout");
         measurement.add_stall(Source::Worker(1), entry(500_000, 510_000));
-        assert_eq!(unseen(&measurement).most_us(500_000), Some(130_000), "of several workers, each may slow the others");
+        assert_eq!(
+            unseen(&measurement).most_us(500_000),
+            Some(130_000),
+            "of several workers, each may slow the others"
+        );
     }
 }

@@ -8,5 +8,8 @@ pub mod disk;
 pub mod file;
 pub mod model;
 
+#[cfg(test)]
+mod testing;
+
 pub use disk::replace;
 pub use file::{FileError, parse, read, read_from, schema, to_json, write_new};

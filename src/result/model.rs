@@ -40,6 +40,15 @@ pub struct RunResult {
     pub rules: Option<Rules>,
 }
 
+/// In the file, the fields of the measurement are the result's own.
+impl std::ops::Deref for RunResult {
+    type Target = Measurement;
+
+    fn deref(&self) -> &Measurement {
+        &self.measurement
+    }
+}
+
 /// One operation over all fleets, and over all phases but warm-ups.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct OperationSum {

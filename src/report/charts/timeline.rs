@@ -4,9 +4,9 @@
 use super::axis::{self, Axis};
 use super::theme::{self, Role};
 use super::{Area, Chart, Line, ReportError, Size, caption, fitted, frame, in_every_size, line, pixels};
+use crate::measure::{Latency, Operation, Row};
 use crate::report::format::{instant, plain, rate};
 use crate::report::summary::online_peak;
-use crate::measure::{Latency, Operation, Row};
 use crate::result::model::RunResult;
 use crate::units::{human_count, human_duration};
 use plotters::prelude::*;
@@ -49,10 +49,7 @@ struct Draft {
 ///
 /// # Errors
 /// Drawing fails.
-pub(in crate::report) fn panels(
-    result: &RunResult,
-    operation: Operation,
-) -> Result<Vec<Panel>, ReportError> {
+pub(in crate::report) fn panels(result: &RunResult, operation: Operation) -> Result<Vec<Panel>, ReportError> {
     if result.measurement.series.rows.is_empty() {
         return Ok(Vec::new());
     }
@@ -92,8 +89,10 @@ impl<'a> Time<'a> {
     /// A value from `begin` over the end of each row that ended before the load did, the last one held until then. At the
     /// load's end devices leave, as they should: a gauge read there or later tells of the leaving.
     fn at_ends(&self, begin: f64, value: impl Fn(&Row) -> f64) -> Vec<Option<(f64, f64)>> {
-        let load_end_us = self.result.measurement.phases.iter().map(|phase| phase.end_us).max().unwrap_or(u64::MAX);
-        let inside = |row: &&Row| row.t_us.saturating_add(self.result.measurement.series.interval_us) < load_end_us;
+        let load_end_us =
+            self.result.measurement.phases.iter().map(|phase| phase.end_us).max().unwrap_or(u64::MAX);
+        let inside =
+            |row: &&Row| row.t_us.saturating_add(self.result.measurement.series.interval_us) < load_end_us;
         let at = |row: &Row| (seconds(row.t_us) + self.interval, value(row));
         let read: Vec<(f64, f64)> = self.rows.iter().filter(inside).map(at).collect();
         let Some((_, last)) = read.last().copied() else { return Vec::new() };
@@ -282,7 +281,8 @@ fn processor(time: &Time<'_>) -> Draft {
 fn lag(time: &Time<'_>) -> Draft {
     let worst = time.rows.iter().map(|row| row.interval.lag_max_us).max().unwrap_or(0);
     let least = time.rows.iter().map(|row| row.interval.lag_max_us).filter(|us| *us > 0).min().unwrap_or(100);
-    let points = time.at_middles(|row| (row.interval.lag_max_us > 0).then(|| number(row.interval.lag_max_us)));
+    let points =
+        time.at_middles(|row| (row.interval.lag_max_us > 0).then(|| number(row.interval.lag_max_us)));
     let words = match time.result.generator.lag.count() {
         0 if time.rows.iter().all(|row| row.interval.offered == 0) => "There were no messages.".to_owned(),
         0 => "No message was picked up: none of those that were due could be sent.".to_owned(),

@@ -26,13 +26,13 @@ impl Wire {
 
     /// What was counted as errors since the last call.
     pub(super) fn errors(&self) -> Vec<ErrorTotals> {
-        self.measurement().errors().to_vec()
+        self.measurement().errors
     }
 
-    fn the_error(&self) -> (&'static str, String) {
+    fn the_error(&self) -> (String, String) {
         let errors = self.errors();
         let [error] = &errors[..] else { panic!("one class: {errors:?}") };
-        (error.class, error.example.clone())
+        (error.class.clone(), error.example.clone())
     }
 
     fn expiry_unix(&mut self) -> u64 {
