@@ -58,6 +58,7 @@ Examples:
   hubstorm report reports/quickstart-20261123T101500Z.json
   hubstorm report result.json --out result.html
   hubstorm report result.json --export result.html --export text=summary
+  hubstorm report result.json --judge             the verdict, and its exit code
   cat result.json | hubstorm report -";
 
 const INIT_EXAMPLES: &str = "\
@@ -259,6 +260,9 @@ pub struct ReportArgs {
     /// [default: by the file's ending]
     #[arg(long, value_name = "[FORMAT=]FILE", value_parser = Export::parse, value_hint = ValueHint::FilePath)]
     pub export: Vec<Export>,
+    /// Judge the result by its file alone: print the verdict and the thresholds, and exit with the verdict's code
+    #[arg(long, conflicts_with_all = ["format", "out"])]
+    pub judge: bool,
 }
 
 /// The names of the formats, for the help and the completions.

@@ -139,7 +139,7 @@ pub async fn run(cli: Cli, mut env: Env) -> u8 {
         Command::Init(args) => init::run(&args, &mut env).map(|()| exit::PASSED),
         Command::Check(args) => check_scenario(&args.scenario, &mut env).await,
         Command::Emulator(args) => run_emulator(args, &mut env).await.map(|()| exit::PASSED),
-        Command::Report(args) => report::run(&args, &mut env).map(|()| exit::PASSED),
+        Command::Report(args) => report::run(&args, &mut env),
         Command::Doctor(args) => doctor::run(&args, &mut env).await.map(|()| exit::PASSED),
         Command::Token(args) => token::run(&args, &mut env).map(|()| exit::PASSED),
         Command::Certs(args) => certs::run(&args, &mut env).map(|()| exit::PASSED),

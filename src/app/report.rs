@@ -1,18 +1,41 @@
-//! `hubstorm report`: renders a result file again.
+//! `hubstorm report`: renders a result file again, or judges it again.
 
 use super::{AppError, Env, environment, exports, load, print};
 use crate::cli::ReportArgs;
-use crate::report::{self, Export, Format};
+use crate::report::{self, Export, Format, exit};
 use crate::result::{self, model::RunResult};
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 
-/// Reads the result, and renders it to the files that are named, or to stdout.
-pub(super) fn run(args: &ReportArgs, env: &mut Env) -> Result<(), AppError> {
+/// Reads the result, and renders it to the files that are named, or to stdout. The exit code is the verdict's if that is asked for.
+pub(super) fn run(args: &ReportArgs, env: &mut Env) -> Result<u8, AppError> {
     let files = files(args);
-    let result = read(&args.result)?;
+    let mut result = read(&args.result)?;
     exports::check(&files, &args.result)?;
-    render(args, &files, &result, env)
+    if !args.judge {
+        return render(args, &files, &result, env).map(|()| exit::PASSED);
+    }
+    judge_again(&mut result, env);
+    print(env, &report::verdict_text(&result, true))?;
+    let (_, errors) = exports::write(&files, &result);
+    exports::all_written(errors).map(|()| result.verdict.exit_code)
+}
+
+/// Replaces verdict, thresholds and findings by what the file's own measurement says. A file of an earlier version keeps those it has.
+fn judge_again(result: &mut RunResult, env: &mut Env) {
+    match report::judge_again(result) {
+        Some(judged) => {
+            result.verdict = judged.verdict;
+            result.thresholds = judged.thresholds;
+            result.findings = judged.findings;
+        }
+        None => {
+            let text = "note: an earlier version of hubstorm wrote this file, without what judging again takes; this is the verdict that it \
+                        stored\n";
+            // Talk: a stream that is gone must not change the verdict.
+            drop(write!(env.err, "{text}"));
+        }
+    }
 }
 
 /// Reads a result file, or stdin if it is `-`.

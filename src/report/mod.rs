@@ -27,7 +27,7 @@ mod testing;
 pub use html::html;
 pub use judge::{Judge, Judged, judge, judge_again};
 pub use render::{Export, Format};
-pub use text::text;
+pub use text::{text, verdict_text};
 
 /// A result that cannot be rendered.
 #[derive(Debug, thiserror::Error)]

@@ -31,6 +31,15 @@ pub fn text(result: &RunResult, colour: bool) -> String {
     out.text
 }
 
+/// The verdict and the thresholds alone.
+#[must_use]
+pub fn verdict_text(result: &RunResult, colour: bool) -> String {
+    let mut out = Out { text: String::new(), colour };
+    verdict(&mut out, result);
+    thresholds(&mut out, result);
+    out.text
+}
+
 /// Collects lines, with or without styles.
 struct Out {
     text: String,
