@@ -5,7 +5,7 @@
 use crate::emulator::directory::{Address, Directory};
 use crate::emulator::service::{Ask, Asked, Feedback, GiveUp};
 use crate::emulator::session::{Event as HubEvent, HubSession};
-use crate::fleet::{self, Answered, Call, Caller, Context, Device, Parting};
+use crate::fleet::{self, Answered, Call, Context, Device, Parting, ServiceDriver};
 use crate::link::{Buffers, Deadlines, Endpoint};
 use crate::measure::{FleetCounts, FromHub, Measurement, Operation, Outcome, Totals};
 use crate::plan::{self, Auth, Keys, Plan};
@@ -366,7 +366,7 @@ impl Connection {
 
 /// The service side: calls under way, by id.
 struct Service {
-    caller: Caller,
+    driver: ServiceDriver,
     open: HashMap<u64, (String, Asked)>,
     close_at: Instant,
     closed: u32,
@@ -375,14 +375,14 @@ struct Service {
 impl Service {
     fn next(&self) -> Option<Instant> {
         let give_ups = self.open.values().filter_map(|(_, asked)| asked.give_up.map(|GiveUp { at, .. }| at));
-        give_ups.chain(self.caller.poll_timeout()).chain([self.close_at]).min()
+        give_ups.chain(self.driver.poll_timeout()).chain([self.close_at]).min()
     }
 
     /// Asks what is due, takes in what is answered; returns the devices that have to be woken.
     fn step(&mut self, world: &mut World, now: Instant, load_end: Instant) -> Vec<Address> {
         let mut wake = Vec::new();
         let unix = world.unix(now);
-        for Call { id, device, ask } in self.caller.poll(now) {
+        for Call { id, device, ask } in self.driver.poll(now) {
             let changes = matches!(ask, fleet::Ask::Desired { .. });
             let asked = world.directory.ask(now, unix, &device, carried(ask));
             world.untold += u64::from(changes && asked.wake.is_none());
@@ -414,7 +414,7 @@ impl Service {
             false
         });
         for answered in answered {
-            self.caller.answered(&answered, now);
+            self.driver.answered(&answered, now);
         }
         wake
     }
@@ -508,9 +508,9 @@ fn live() -> Lived {
             Life { device, retries: Retries::default(), connection: None, next_ns: Some(spans[0].from_ns) }
         })
         .collect();
-    let caller = Caller::new(&plan, zero, UNIX).expect("the plan has a service side");
+    let driver = ServiceDriver::new(&plan, zero, UNIX).expect("the plan has a service side");
     let load_end = zero + Duration::from_secs(29 * 60);
-    let mut service = Service { caller, open: HashMap::new(), close_at: zero + CLOSE_EVERY, closed: 0 };
+    let mut service = Service { driver, open: HashMap::new(), close_at: zero + CLOSE_EVERY, closed: 0 };
     let end = zero + plan.schedule.end() + plan.drain;
 
     // Who has to be looked at next; the service side is looked at at every instant.
@@ -552,10 +552,10 @@ fn live() -> Lived {
         life.end(&mut world, end, Closed::Local);
         life.device.close_books(end);
     }
-    service.caller.close_books(end);
+    service.driver.settle(end);
     let mut measurement = Measurement::new(fleet::layout(&plan));
     measurement.add(&context.recorder.borrow_mut().swap(), 0);
-    measurement.add(&service.caller.swap(), 1);
+    measurement.add(&service.driver.swap(), 1);
     let counts = measurement.fleets().next().expect("there is one").counts;
     Lived { measurement, world, end, counts }
 }

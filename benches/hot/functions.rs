@@ -3,7 +3,7 @@
 //! Everything is seeded and no step reads a clock, so that a step does the same in every run.
 
 use bytes::BytesMut;
-use hubstorm::fleet::{Arrival, Inbox, Ledger};
+use hubstorm::fleet::{Arrival, DeliveryTracker, Inbox};
 use hubstorm::measure::{Key, Layout, Operation, Recorder, Times};
 use hubstorm::plan::{self, Cursor, Load, Payload, PayloadContext, Span, Spread, Stamp};
 use hubstorm::scenario::Input;
@@ -170,7 +170,8 @@ fn publish_to_deliver() -> Step {
     let plan = plan::load(&input, &mut rand::rng()).expect("a plan");
     let layout = Layout::new(2, 1, Duration::from_secs(60), Duration::from_millis(100));
     let key = Key { operation: Operation::Deliver, fleet: 1, phase: 0 };
-    let (mut ledger, mut inbox, mut recorder) = (Ledger::new(&plan), Inbox::default(), Recorder::new(layout));
+    let (mut ledger, mut inbox, mut recorder) =
+        (DeliveryTracker::new(&plan), Inbox::default(), Recorder::new(layout));
     let mut input = BytesMut::with_capacity(64 * 1024);
     let mut seq = 0;
     // Due every 100 us, in one second over and over; 1 to 4 ms on the way.

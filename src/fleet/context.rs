@@ -1,7 +1,7 @@
 //! What the devices of one worker share: the plan, the recorder, buffers, and whether to go on. One per worker,
 //! behind an `Rc`; no lock, no atomic.
 
-use super::ledger::Ledger;
+use super::delivery_tracker::DeliveryTracker;
 use super::trace::Tracer;
 use super::{Report, nanos, since};
 use crate::link::{Deadlines, Endpoint, Resolver, SharedBuffers};
@@ -40,7 +40,7 @@ pub struct Context {
     /// This worker's numbers.
     pub recorder: RefCell<Recorder>,
     /// This worker's part of what is published and delivered.
-    pub(crate) ledger: RefCell<Ledger>,
+    pub(crate) ledger: RefCell<DeliveryTracker>,
     /// Where devices learn the endpoint's addresses.
     pub(crate) resolver: Resolver,
     /// Scratch for the links.
@@ -72,7 +72,7 @@ impl Context {
         reports: mpsc::UnboundedSender<Report>,
     ) -> Context {
         let recorder = RefCell::new(Recorder::new(super::layout(&plan)));
-        let ledger = RefCell::new(Ledger::new(&plan));
+        let ledger = RefCell::new(DeliveryTracker::new(&plan));
         let load_end_ns = Cell::new(nanos(plan.schedule.end()));
         Context {
             plan,

@@ -19,7 +19,7 @@ mod twin;
 mod tests;
 
 use super::account::Account;
-use super::ledger::Inbox;
+use super::delivery_tracker::Inbox;
 use super::messages::Messages;
 use super::trace::Tracer;
 use super::{Context, Control};

@@ -6,16 +6,16 @@
 //! cleared histograms and one small control value.
 
 mod account;
-mod caller;
-mod calling;
 mod context;
+mod delivery_tracker;
 mod device;
 mod idle;
-mod ledger;
 mod life;
 mod messages;
 mod requests;
 mod seen;
+mod service_driver;
+mod service_task;
 mod trace;
 mod usage;
 mod worker;
@@ -23,22 +23,22 @@ mod worker;
 use crate::link::{Endpoint, TlsFacts};
 use crate::measure::{Key, Layout, Measurement, Operation, Outcome, Recorder, Snapshot};
 use crate::plan::Plan;
-use calling::Calling;
-use ledger::Progress;
+use delivery_tracker::Progress;
+use service_task::ServiceTask;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 
-pub use caller::{Answered, Ask, Call};
-pub use calling::Service;
 pub use context::{Context, Control};
+pub use delivery_tracker::{DeliveryTracker, Inbox, StreamTotals};
 pub use device::Device;
-pub use ledger::{Inbox, Ledger, StreamTotals};
 pub use seen::Arrival;
+pub use service_driver::{Answered, Ask, Call};
+pub use service_task::Service;
 pub use trace::Tracer;
 pub use usage::{Usage, process as own_usage, raise_descriptor_limit};
 #[cfg(test)]
-pub(crate) use {caller::Caller, device::Parting};
+pub(crate) use {device::Parting, service_driver::ServiceDriver};
 
 /// How long the workers may take to make their devices before the first phase begins.
 const LEAD: Duration = Duration::from_millis(250);
@@ -105,8 +105,8 @@ pub(crate) enum Report {
         worker: usize,
         progress: Progress,
     },
-    /// A worker's books, when its last device is gone.
-    Ledger(Box<Ledger>),
+    /// A worker's reconciliation, when its last device is gone.
+    Deliveries(Box<DeliveryTracker>),
     Tls(TlsFacts),
     Environment(&'static str),
     /// A worker failed; how it did is known once it is joined.
@@ -136,13 +136,13 @@ pub async fn run(
     let mut usage = Usage::start();
     let (zero, started_unix) = (crate::clock::now() + LEAD, crate::clock::unix() + LEAD);
     workers.go((zero, started_unix));
-    let mut calling = Calling::new(&plan, (zero, started_unix), service);
+    let mut service_task = ServiceTask::new(&plan, (zero, started_unix), service);
 
     let end = plan.schedule.end();
     let (mut tls, mut environment) = (None, Vec::<String>::new());
     let mut load_ended = end;
     let mut complete = true;
-    let mut books = Books { progress: vec![None; settings.workers], ledgers: Vec::new() };
+    let mut reconciliation = Reconciliation { progress: vec![None; settings.workers], trackers: Vec::new() };
     let mut second = 1_u32;
     loop {
         let due = zero + Duration::from_secs(u64::from(second)) + worker::SWAP_GRACE;
@@ -153,25 +153,25 @@ pub async fn run(
                     workers.recycle(worker, snapshot);
                 }
                 Some(Report::Progress { worker, progress }) => {
-                    if books.all_arrived(worker, progress) {
+                    if reconciliation.all_arrived(worker, progress) {
                         tell.send_modify(|told| *told = (*told).max(Control::Arrived));
                     }
                 }
-                Some(Report::Ledger(ledger)) => books.ledgers.push(*ledger),
+                Some(Report::Deliveries(tracker)) => reconciliation.trackers.push(*tracker),
                 Some(Report::Tls(facts)) => tls = tls.or(Some(facts)),
                 Some(Report::Environment(class)) => remember(&mut environment, class),
                 // Half a load measures nothing: the others stop too.
                 Some(Report::Gone) => {
                     let since_zero = crate::clock::now().saturating_duration_since(zero);
                     (complete, load_ended) = (false, load_ended.min(since_zero));
-                    calling.stop();
+                    service_task.stop();
                     tell.send_modify(|told| *told = (*told).max(Control::Stop));
                 }
                 None => break,
             },
-            () = calling.step() => {}
+            () = service_task.step() => {}
             () = tokio::time::sleep_until(due.into()) => {
-                calling.tell(&mut measurement, settings.workers);
+                service_task.tell(&mut measurement, settings.workers);
                 close_row(&mut measurement, &plan, &mut usage, second);
                 tick(&measurement, Duration::from_secs(u64::from(second)));
                 second += 1;
@@ -181,7 +181,7 @@ pub async fn run(
                 let since_zero = crate::clock::now().saturating_duration_since(zero);
                 if complete && since_zero < end {
                     (complete, load_ended) = (false, since_zero);
-                    calling.stop();
+                    service_task.stop();
                 } else if *control.borrow() == Control::Abort {
                     complete = false;
                 }
@@ -189,12 +189,12 @@ pub async fn run(
         }
     }
     if *control.borrow() != Control::Abort {
-        calling.take_last(zero + load_ended + plan.drain).await;
+        service_task.take_last(zero + load_ended + plan.drain).await;
     }
-    calling.end(&mut measurement, settings.workers);
+    service_task.end(&mut measurement, settings.workers);
     let ended = crate::clock::now().saturating_duration_since(zero);
     let aborted = *control.borrow() == Control::Abort;
-    let streams = books.balance(&plan, &mut measurement, ended, aborted);
+    let streams = reconciliation.balance(&plan, &mut measurement, ended, aborted);
     close_row(&mut measurement, &plan, &mut usage, second);
     for failed in workers.join() {
         complete = false;
@@ -211,22 +211,22 @@ pub fn layout(plan: &Plan) -> Layout {
 }
 
 /// What was published and delivered, by all workers.
-struct Books {
+struct Reconciliation {
     progress: Vec<Option<Progress>>,
-    ledgers: Vec<Ledger>,
+    trackers: Vec<DeliveryTracker>,
 }
 
-impl Books {
+impl Reconciliation {
     /// A worker says how far it is: whether all of them now have everything.
     fn all_arrived(&mut self, worker: usize, progress: Progress) -> bool {
         if let Some(known) = self.progress.get_mut(worker) {
             *known = Some(progress);
         }
-        ledger::all_arrived(&self.progress)
+        delivery_tracker::all_arrived(&self.progress)
     }
 
     /// Counts as lost what never arrived; of a run that was cut short, as unfinished, and then no stream is judged. Without
-    /// the books of a worker that died, nobody knows.
+    /// the reconciliation of a worker that died, nobody knows.
     fn balance(
         self,
         plan: &Plan,
@@ -235,11 +235,11 @@ impl Books {
         aborted: bool,
     ) -> Vec<StreamTotals> {
         let workers = self.progress.len();
-        if self.ledgers.len() < workers {
+        if self.trackers.len() < workers {
             return Vec::new();
         }
         let mut recorder = Recorder::new(*measurement.layout());
-        let (lost, streams) = ledger::balance(plan, self.ledgers);
+        let (lost, streams) = delivery_tracker::balance(plan, self.trackers);
         for lost in lost {
             let key = Key { operation: Operation::Deliver, fleet: lost.fleet, phase: lost.phase };
             if aborted {

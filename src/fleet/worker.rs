@@ -1,8 +1,8 @@
 //! One worker: a thread with a tokio `LocalRuntime`, its share of the devices, a heartbeat, and a swap of the
 //! recorder each second. Started by `fleet::run`; it decides nothing about devices.
 
+use super::delivery_tracker::{DeliveryTracker, Progress};
 use super::idle::Idle;
-use super::ledger::{Ledger, Progress};
 use super::{Context, Control, FleetError, Report, Settings, life};
 use crate::link::{Buffers, Deadlines, tls};
 use crate::measure::Snapshot;
@@ -157,11 +157,11 @@ impl Thread {
         }
         let beat = crate::clock::now() + HEARTBEAT;
         let read = (crate::clock::now(), idle.total());
-        let mut clockwork = Clockwork { worker, beat, swaps: 0, spares, progress: None, idle, read };
+        let mut heartbeat = Heartbeat { worker, beat, swaps: 0, spares, progress: None, idle, read };
         let mut told = true;
         loop {
             tokio::select! {
-                () = context.deadlines.until(clockwork.beat) => clockwork.tick(&context, crate::clock::now()),
+                () = context.deadlines.until(heartbeat.beat) => heartbeat.tick(&context, crate::clock::now()),
                 changed = control.changed(), if told => match changed {
                     Ok(()) => context.apply(*control.borrow_and_update(), crate::clock::now()),
                     Err(_) => told = false,
@@ -175,10 +175,10 @@ impl Thread {
                 failed = &mut timer => return Err(failed.unwrap_or_else(io::Error::other)),
             }
         }
-        clockwork.tell_progress(&context);
-        clockwork.swap(&context);
-        let books = Ledger::new(&context.plan);
-        context.tell(Report::Ledger(Box::new(context.ledger.replace(books))));
+        heartbeat.tell_progress(&context);
+        heartbeat.swap(&context);
+        let empty = DeliveryTracker::new(&context.plan);
+        context.tell(Report::Deliveries(Box::new(context.ledger.replace(empty))));
         Ok(())
     }
 }
@@ -199,7 +199,7 @@ impl Drop for Unexpected {
 }
 
 /// The worker's heartbeat, and the swap of the recorder at each second.
-struct Clockwork {
+struct Heartbeat {
     worker: usize,
     beat: Instant,
     swaps: u32,
@@ -211,7 +211,7 @@ struct Clockwork {
     read: (Instant, Duration),
 }
 
-impl Clockwork {
+impl Heartbeat {
     /// Counts the beat that is due, and those that were missed over it: a worker that stood still for a second was
     /// late a hundred times.
     fn tick(&mut self, context: &Context, now: Instant) {

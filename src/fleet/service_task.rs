@@ -1,7 +1,7 @@
-//! The service side on the collector's thread: keeps the [`Caller`]'s time, and passes calls and answers to and from whoever
+//! The service side on the collector's thread: keeps the [`ServiceDriver`]'s time, and passes calls and answers to and from whoever
 //! carries them. Called by `fleet::run`.
 
-use super::caller::{Answered, Call, Caller};
+use super::service_driver::{Answered, Call, ServiceDriver};
 use crate::measure::Measurement;
 use crate::plan::Plan;
 use std::sync::Arc;
@@ -20,25 +20,25 @@ pub struct Service {
 }
 
 /// The service side, on the collector's thread.
-pub(super) struct Calling {
-    caller: Option<Caller>,
+pub(super) struct ServiceTask {
+    driver: Option<ServiceDriver>,
     service: Option<Service>,
 }
 
-impl Calling {
+impl ServiceTask {
     /// The run's zero is given on both clocks.
     pub(super) fn new(
         plan: &Arc<Plan>,
         (zero, unix): (Instant, Duration),
         service: Option<Service>,
-    ) -> Calling {
-        Calling { caller: Caller::new(plan, zero, unix), service }
+    ) -> ServiceTask {
+        ServiceTask { driver: ServiceDriver::new(plan, zero, unix), service }
     }
 
     /// Hands out what is due, or takes one answer in; never ends where nothing is called.
     pub(super) async fn step(&mut self) {
-        let Some(caller) = &mut self.caller else { return std::future::pending().await };
-        let next = caller.poll_timeout();
+        let Some(driver) = &mut self.driver else { return std::future::pending().await };
+        let next = driver.poll_timeout();
         let due = async {
             match next {
                 Some(at) => tokio::time::sleep_until(at.into()).await,
@@ -47,12 +47,12 @@ impl Calling {
         };
         let Some(service) = &mut self.service else {
             due.await;
-            caller.poll(crate::clock::now());
+            driver.poll(crate::clock::now());
             return;
         };
         tokio::select! {
-            Some(answered) = service.answers.recv() => caller.answered(&answered, crate::clock::now()),
-            () = due => for call in caller.poll(crate::clock::now()) {
+            Some(answered) = service.answers.recv() => driver.answered(&answered, crate::clock::now()),
+            () = due => for call in driver.poll(crate::clock::now()) {
                 // A hub that is gone is told by its keeper, and its calls end as unanswered.
                 drop(service.calls.send(call));
             },
@@ -63,7 +63,7 @@ impl Calling {
     /// and not beyond the drain's end.
     pub(super) async fn take_last(&mut self, drain_end: Instant) {
         let until = drain_end.min(crate::clock::now() + LAST_ANSWERS);
-        while self.caller.as_ref().is_some_and(Caller::waits_for_answers) {
+        while self.driver.as_ref().is_some_and(ServiceDriver::waits_for_answers) {
             tokio::select! {
                 () = self.step() => {}
                 () = tokio::time::sleep_until(until.into()) => return,
@@ -72,30 +72,30 @@ impl Calling {
     }
 
     pub(super) fn stop(&mut self) {
-        if let Some(caller) = &mut self.caller {
-            caller.stop(crate::clock::now());
+        if let Some(driver) = &mut self.driver {
+            driver.stop(crate::clock::now());
         }
     }
 
     /// Adds what was counted, as one worker more.
     pub(super) fn tell(&mut self, measurement: &mut Measurement, worker: usize) {
-        if let Some(caller) = &mut self.caller {
-            let snapshot = caller.swap();
+        if let Some(driver) = &mut self.driver {
+            let snapshot = driver.swap();
             measurement.add(&snapshot, worker);
-            caller.recycle(snapshot);
+            driver.recycle(snapshot);
         }
     }
 
     pub(super) fn end(&mut self, measurement: &mut Measurement, worker: usize) {
-        if let Some(caller) = &mut self.caller {
+        if let Some(driver) = &mut self.driver {
             let answers = self
                 .service
                 .iter_mut()
                 .flat_map(|service| std::iter::from_fn(|| service.answers.try_recv().ok()));
             for answered in answers {
-                caller.answered(&answered, crate::clock::now());
+                driver.answered(&answered, crate::clock::now());
             }
-            caller.close_books(crate::clock::now());
+            driver.settle(crate::clock::now());
         }
         self.tell(measurement, worker);
     }

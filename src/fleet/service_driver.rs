@@ -68,7 +68,7 @@ pub struct Answered {
 }
 
 /// The service side of a run.
-pub(crate) struct Caller {
+pub(crate) struct ServiceDriver {
     plan: Arc<Plan>,
     zero: Instant,
     zero_unix: Duration,
@@ -96,9 +96,9 @@ struct Open {
     picked_ns: u64,
 }
 
-impl Caller {
+impl ServiceDriver {
     /// The service side of a plan; `None` if it has none. The run's zero is given on both clocks.
-    pub(crate) fn new(plan: &Arc<Plan>, zero: Instant, zero_unix: Duration) -> Option<Caller> {
+    pub(crate) fn new(plan: &Arc<Plan>, zero: Instant, zero_unix: Duration) -> Option<ServiceDriver> {
         if plan.drives.is_empty() {
             return None;
         }
@@ -112,7 +112,7 @@ impl Caller {
             let payload = drive.payload.state(plan.seed, nobody, number);
             Stream { cursor, payload, rng, open: BTreeMap::new() }
         });
-        Some(Caller {
+        Some(ServiceDriver {
             streams: streams.collect(),
             plan: plan.clone(),
             zero,
@@ -250,7 +250,7 @@ impl Caller {
     }
 
     /// The run is over: what has no answer is unfinished.
-    pub(crate) fn close_books(&mut self, now: Instant) {
+    pub(crate) fn settle(&mut self, now: Instant) {
         let now_ns = since(self.zero, now);
         let plan = self.plan.clone();
         for (number, drive) in plan.drives.iter().enumerate() {
@@ -300,7 +300,7 @@ mod tests {
     const S: Duration = Duration::from_secs(1);
 
     struct Bench {
-        caller: Caller,
+        driver: ServiceDriver,
         zero: Instant,
     }
 
@@ -312,23 +312,23 @@ mod tests {
         let input = Input { file: "d.toml", text: &text, overrides: &[], env: &|_| None, files };
         let plan = Arc::new(crate::plan::load(&input, &mut rand::rng()).unwrap());
         let zero = crate::clock::now();
-        let caller = Caller::new(&plan, zero, Duration::from_secs(1_800_000_000)).unwrap();
-        Bench { caller, zero }
+        let driver = ServiceDriver::new(&plan, zero, Duration::from_secs(1_800_000_000)).unwrap();
+        Bench { driver, zero }
     }
 
     impl Bench {
         /// Every call until `to`, each picked exactly when it was due.
         fn calls(&mut self, to: Duration) -> Vec<Call> {
             let mut found = Vec::new();
-            while let Some(at) = self.caller.poll_timeout().filter(|at| *at <= self.zero + to) {
-                found.extend(self.caller.poll(at));
+            while let Some(at) = self.driver.poll_timeout().filter(|at| *at <= self.zero + to) {
+                found.extend(self.driver.poll(at));
             }
             found
         }
 
         fn totals(&mut self, operation: Operation) -> Totals {
-            let mut measurement = Measurement::new(super::super::layout(&self.caller.plan));
-            measurement.add(&self.caller.swap(), 0);
+            let mut measurement = Measurement::new(super::super::layout(&self.driver.plan));
+            measurement.add(&self.driver.swap(), 0);
             let totals = measurement.sum(|key| key.operation == operation);
             assert_eq!(totals.due, totals.outcomes.iter().sum::<u64>(), "each call ends once");
             totals
@@ -383,15 +383,15 @@ mod tests {
         let now = bench.zero + 3 * S;
         let failed = |code| Err((code, "why".to_owned()));
         for (call, result) in calls.iter().zip([Ok(()), failed(404_103), failed(429_001), failed(504_101)]) {
-            bench.caller.answered(&Answered { id: call.id, result }, now);
+            bench.driver.answered(&Answered { id: call.id, result }, now);
         }
-        bench.caller.answered(&Answered { id: calls[0].id, result: Ok(()) }, now);
-        bench.caller.answered(&Answered { id: u64::MAX, result: Ok(()) }, now);
-        bench.caller.stop(now);
+        bench.driver.answered(&Answered { id: calls[0].id, result: Ok(()) }, now);
+        bench.driver.answered(&Answered { id: u64::MAX, result: Ok(()) }, now);
+        bench.driver.stop(now);
         // What was called by then times out 60 s after it was picked: the answer's 30 s, and 30 s for everyone else.
         let rest = bench.calls(61 * S).len();
         assert_eq!(rest, 5, "due in the third second");
-        bench.caller.close_books(bench.zero + 61 * S + S / 2);
+        bench.driver.settle(bench.zero + 61 * S + S / 2);
         let totals = bench.totals(Operation::ServiceMethod);
         let count = |outcome| totals.outcome(outcome);
         assert_eq!(
