@@ -2,6 +2,7 @@
 //! cloud-to-device messages, renewals, and connections that the hub closes. Every operation ends once, and what the devices
 //! counted agrees with what the hub has, to the message. No sockets: bytes take 5 ms each way.
 
+use crate::clock::RunClock;
 use crate::emulator::directory::{Address, Directory};
 use crate::emulator::service::{Ask, Asked, Feedback, GiveUp};
 use crate::emulator::session::{Event as HubEvent, HubSession};
@@ -200,15 +201,15 @@ struct World {
 
 impl World {
     fn ns(&self, now: Instant) -> u64 {
-        u64::try_from((now - self.context.zero).as_nanos()).expect("it fits")
+        u64::try_from((now - self.context.clock.zero).as_nanos()).expect("it fits")
     }
 
     fn at(&self, ns: u64) -> Instant {
-        self.context.zero + Duration::from_nanos(ns)
+        self.context.clock.zero + Duration::from_nanos(ns)
     }
 
     fn unix(&self, now: Instant) -> Duration {
-        UNIX + (now - self.context.zero)
+        UNIX + (now - self.context.clock.zero)
     }
 }
 
@@ -471,15 +472,11 @@ impl Lived {
 fn live() -> Lived {
     let plan = Arc::new(plan());
     let zero = crate::clock::now();
+    let clock = RunClock { zero, zero_unix: UNIX };
     let (reports, _keep) = tokio::sync::mpsc::unbounded_channel();
     let endpoint = Arc::new(Endpoint { host: HOST.to_owned(), port: 8883, ..Endpoint::default() });
-    let context = Rc::new(Context::new(
-        plan.clone(),
-        endpoint,
-        (zero, UNIX),
-        (Buffers::shared(), Deadlines::new()),
-        reports,
-    ));
+    let context =
+        Rc::new(Context::new(plan.clone(), endpoint, clock, (Buffers::shared(), Deadlines::new()), reports));
     let Auth::Sas { keys: Keys::Group(key), .. } = &plan.fleets[0].auth else { panic!("a group key") };
     let config = crate::emulator::Config {
         host_names: vec![HOST.to_owned()],
@@ -508,7 +505,7 @@ fn live() -> Lived {
             Life { device, retries: Retries::default(), connection: None, next_ns: Some(spans[0].from_ns) }
         })
         .collect();
-    let driver = ServiceDriver::new(&plan, zero, UNIX).expect("the plan has a service side");
+    let driver = ServiceDriver::new(&plan, clock).expect("the plan has a service side");
     let load_end = zero + Duration::from_secs(29 * 60);
     let mut service = Service { driver, open: HashMap::new(), close_at: zero + CLOSE_EVERY, closed: 0 };
     let end = zero + plan.schedule.end() + plan.drain;

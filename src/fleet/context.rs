@@ -3,7 +3,8 @@
 
 use super::delivery_tracker::DeliveryTracker;
 use super::trace::Tracer;
-use super::{Report, nanos, since};
+use super::{Report, nanos};
+use crate::clock::RunClock;
 use crate::link::{Deadlines, Endpoint, Resolver, SharedBuffers};
 use crate::measure::{Key, Operation, Recorder};
 use crate::plan::Plan;
@@ -33,10 +34,8 @@ pub struct Context {
     pub plan: Arc<Plan>,
     /// Where devices connect to.
     pub endpoint: Arc<Endpoint>,
-    /// The run's zero on the monotonic clock.
-    pub zero: Instant,
-    /// The run's zero on the wall clock: token expiry and `${now}`.
-    pub zero_unix: Duration,
+    /// The run's zero on both clocks; the wall clock is for token expiry and `${now}`.
+    pub clock: RunClock,
     /// This worker's numbers.
     pub recorder: RefCell<Recorder>,
     /// This worker's part of what is published and delivered.
@@ -63,11 +62,11 @@ pub struct Context {
 }
 
 impl Context {
-    /// The shared state of a worker. `zero_unix` is the wall clock at `zero`.
+    /// The shared state of a worker.
     pub(crate) fn new(
         plan: Arc<Plan>,
         endpoint: Arc<Endpoint>,
-        (zero, zero_unix): (Instant, Duration),
+        clock: RunClock,
         (buffers, deadlines): (SharedBuffers, Rc<Deadlines>),
         reports: mpsc::UnboundedSender<Report>,
     ) -> Context {
@@ -77,8 +76,7 @@ impl Context {
         Context {
             plan,
             endpoint,
-            zero,
-            zero_unix,
+            clock,
             recorder,
             ledger,
             resolver: Resolver::default(),
@@ -102,17 +100,17 @@ impl Context {
 
     /// Nanoseconds from the run's zero.
     pub(crate) fn ns(&self, at: Instant) -> u64 {
-        since(self.zero, at)
+        self.clock.ns(at)
     }
 
     /// The instant of a time since the run's zero.
     pub(crate) fn at(&self, ns: u64) -> Instant {
-        self.zero + Duration::from_nanos(ns)
+        self.clock.at(ns)
     }
 
-    /// The wall clock at an instant: derived, so that it neither jumps nor costs a second clock reading.
+    /// The wall clock at an instant.
     pub(crate) fn unix(&self, at: Instant) -> Duration {
-        self.zero_unix + at.saturating_duration_since(self.zero)
+        self.clock.unix(at)
     }
 
     /// Where a number belongs that was due at `due_ns`.

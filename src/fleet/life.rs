@@ -110,7 +110,7 @@ async fn drive(context: &Rc<Context>, device: &mut Device, dialled: Dialled) {
         (Control::Abort, _) => Poll::Ready(None),
         (_, None) => link.poll(cx, device).map(Some),
         (_, Some(tracer)) => {
-            link.poll(cx, &mut Traced { machine: &mut *device, tracer, zero: context.zero }).map(Some)
+            link.poll(cx, &mut Traced { machine: &mut *device, tracer, clock: context.clock }).map(Some)
         }
     })
     .await;

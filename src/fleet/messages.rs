@@ -231,7 +231,7 @@ impl Messages {
             index,
             seq: tag.seq,
             now_unix: context.unix(now),
-            uptime: now.saturating_duration_since(context.zero),
+            uptime: context.clock.since(now),
         };
         let due_ns = context.ns(tag.due);
         let stamp = Stamp {

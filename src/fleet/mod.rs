@@ -20,6 +20,7 @@ mod trace;
 mod usage;
 mod worker;
 
+use crate::clock::RunClock;
 use crate::link::{Endpoint, TlsFacts};
 use crate::measure::{Key, Layout, Measurement, Operation, Outcome, Recorder, Snapshot};
 use crate::plan::Plan;
@@ -134,9 +135,9 @@ pub async fn run(
     let mut workers = worker::spawn_all(&plan, &settings, &told, &sender)?;
     drop(sender);
     let mut usage = Usage::start();
-    let (zero, started_unix) = (crate::clock::now() + LEAD, crate::clock::unix() + LEAD);
-    workers.go((zero, started_unix));
-    let mut service_task = ServiceTask::new(&plan, (zero, started_unix), service);
+    let clock = RunClock::starts_in(LEAD);
+    workers.go(clock);
+    let mut service_task = ServiceTask::new(&plan, clock, service);
 
     let end = plan.schedule.end();
     let (mut tls, mut environment) = (None, Vec::<String>::new());
@@ -145,7 +146,7 @@ pub async fn run(
     let mut reconciliation = Reconciliation { progress: vec![None; settings.workers], trackers: Vec::new() };
     let mut second = 1_u32;
     loop {
-        let due = zero + Duration::from_secs(u64::from(second)) + worker::SWAP_GRACE;
+        let due = clock.zero + Duration::from_secs(u64::from(second)) + worker::SWAP_GRACE;
         tokio::select! {
             report = reports.recv() => match report {
                 Some(Report::Snapshot { worker, snapshot }) => {
@@ -162,7 +163,7 @@ pub async fn run(
                 Some(Report::Environment(class)) => remember(&mut environment, class),
                 // Half a load measures nothing: the others stop too.
                 Some(Report::Gone) => {
-                    let since_zero = crate::clock::now().saturating_duration_since(zero);
+                    let since_zero = clock.since(crate::clock::now());
                     (complete, load_ended) = (false, load_ended.min(since_zero));
                     service_task.stop();
                     tell.send_modify(|told| *told = (*told).max(Control::Stop));
@@ -178,7 +179,7 @@ pub async fn run(
             }
             Ok(()) = control.changed() => {
                 tell.send_modify(|told| *told = (*told).max(*control.borrow_and_update()));
-                let since_zero = crate::clock::now().saturating_duration_since(zero);
+                let since_zero = clock.since(crate::clock::now());
                 if complete && since_zero < end {
                     (complete, load_ended) = (false, since_zero);
                     service_task.stop();
@@ -189,10 +190,10 @@ pub async fn run(
         }
     }
     if *control.borrow() != Control::Abort {
-        service_task.take_last(zero + load_ended + plan.drain).await;
+        service_task.take_last(clock.zero + load_ended + plan.drain).await;
     }
     service_task.end(&mut measurement, settings.workers);
-    let ended = crate::clock::now().saturating_duration_since(zero);
+    let ended = clock.since(crate::clock::now());
     let aborted = *control.borrow() == Control::Abort;
     let streams = reconciliation.balance(&plan, &mut measurement, ended, aborted);
     close_row(&mut measurement, &plan, &mut usage, second);
@@ -200,7 +201,17 @@ pub async fn run(
         complete = false;
         environment.push(failed.to_string());
     }
-    Ok(Finished { measurement, started_unix, ended, load_ended, complete, streams, tls, usage, environment })
+    Ok(Finished {
+        measurement,
+        started_unix: clock.zero_unix,
+        ended,
+        load_ended,
+        complete,
+        streams,
+        tls,
+        usage,
+        environment,
+    })
 }
 
 /// Histograms cover the longest wait that the plan allows; nothing is clipped silently.

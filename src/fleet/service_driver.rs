@@ -4,7 +4,8 @@
 //! A call is due to a device, and only while the plan has that device online. Its four instants are those of a message; it
 //! is `ok` once the hub has answered it, whatever a device said in that answer.
 
-use super::{nanos, since};
+use super::nanos;
+use crate::clock::RunClock;
 use crate::iothub::properties;
 use crate::measure::{Culprit, Key, Outcome, Recorder, Snapshot, Times};
 use crate::plan::{CallPlan, Cursor, DrivePlan, PayloadContext, PayloadState, Plan, Span, Spread};
@@ -70,8 +71,7 @@ pub struct Answered {
 /// The service side of a run.
 pub(crate) struct ServiceDriver {
     plan: Arc<Plan>,
-    zero: Instant,
-    zero_unix: Duration,
+    clock: RunClock,
     streams: Vec<Stream>,
     /// Numbers of the cloud-to-device messages to a device, by fleet and index.
     numbers: HashMap<(u16, u32), u64>,
@@ -97,8 +97,8 @@ struct Open {
 }
 
 impl ServiceDriver {
-    /// The service side of a plan; `None` if it has none. The run's zero is given on both clocks.
-    pub(crate) fn new(plan: &Arc<Plan>, zero: Instant, zero_unix: Duration) -> Option<ServiceDriver> {
+    /// The service side of a plan; `None` if it has none.
+    pub(crate) fn new(plan: &Arc<Plan>, clock: RunClock) -> Option<ServiceDriver> {
         if plan.drives.is_empty() {
             return None;
         }
@@ -115,8 +115,7 @@ impl ServiceDriver {
         Some(ServiceDriver {
             streams: streams.collect(),
             plan: plan.clone(),
-            zero,
-            zero_unix,
+            clock,
             numbers: HashMap::new(),
             recorder: Recorder::new(super::layout(plan)),
             next_id: 0,
@@ -126,7 +125,7 @@ impl ServiceDriver {
 
     /// Nothing is due from here on.
     pub(crate) fn stop(&mut self, now: Instant) {
-        self.load_end_ns = self.load_end_ns.min(since(self.zero, now));
+        self.load_end_ns = self.load_end_ns.min(self.clock.ns(now));
     }
 
     /// Whether a call has no answer yet.
@@ -141,12 +140,12 @@ impl ServiceDriver {
             let oldest = stream.open.first_key_value();
             [due, oldest.map(|(_, open)| open.picked_ns.saturating_add(nanos(drive.timeout)))]
         });
-        next.flatten().min().map(|ns| self.zero + Duration::from_nanos(ns))
+        next.flatten().min().map(|ns| self.clock.at(ns))
     }
 
     /// The calls that are due; and those that nobody answered in time end.
     pub(crate) fn poll(&mut self, now: Instant) -> Vec<Call> {
-        let now_ns = since(self.zero, now);
+        let now_ns = self.clock.ns(now);
         let mut calls = Vec::new();
         for number in 0..self.streams.len() {
             self.expire(number, now_ns);
@@ -179,7 +178,7 @@ impl ServiceDriver {
         self.recorder.due(key, due_ns);
         let device = fleet.device_id(index);
         let uptime = Duration::from_nanos(now_ns);
-        let now_unix = self.zero_unix + uptime;
+        let now_unix = self.clock.zero_unix + uptime;
         let mut payload = Vec::new();
         let facts = PayloadContext { device: &device, index, seq: n, now_unix, uptime };
         drive.payload.render(&mut stream.payload, &facts, &mut payload);
@@ -211,7 +210,7 @@ impl ServiceDriver {
 
     /// An answer came. One that is too late, or to nothing, means nothing any more.
     pub(crate) fn answered(&mut self, answered: &Answered, now: Instant) {
-        let now_ns = since(self.zero, now);
+        let now_ns = self.clock.ns(now);
         let found = self
             .streams
             .iter_mut()
@@ -251,7 +250,7 @@ impl ServiceDriver {
 
     /// The run is over: what has no answer is unfinished.
     pub(crate) fn settle(&mut self, now: Instant) {
-        let now_ns = since(self.zero, now);
+        let now_ns = self.clock.ns(now);
         let plan = self.plan.clone();
         for (number, drive) in plan.drives.iter().enumerate() {
             for (_, open) in std::mem::take(&mut self.streams[number].open) {
@@ -312,7 +311,8 @@ mod tests {
         let input = Input { file: "d.toml", text: &text, overrides: &[], env: &|_| None, files };
         let plan = Arc::new(crate::plan::load(&input, &mut rand::rng()).unwrap());
         let zero = crate::clock::now();
-        let driver = ServiceDriver::new(&plan, zero, Duration::from_secs(1_800_000_000)).unwrap();
+        let clock = RunClock { zero, zero_unix: Duration::from_secs(1_800_000_000) };
+        let driver = ServiceDriver::new(&plan, clock).unwrap();
         Bench { driver, zero }
     }
 

@@ -2,6 +2,7 @@
 //! carries them. Called by `fleet::run`.
 
 use super::service_driver::{Answered, Call, ServiceDriver};
+use crate::clock::RunClock;
 use crate::measure::Measurement;
 use crate::plan::Plan;
 use std::sync::Arc;
@@ -26,13 +27,8 @@ pub(super) struct ServiceTask {
 }
 
 impl ServiceTask {
-    /// The run's zero is given on both clocks.
-    pub(super) fn new(
-        plan: &Arc<Plan>,
-        (zero, unix): (Instant, Duration),
-        service: Option<Service>,
-    ) -> ServiceTask {
-        ServiceTask { driver: ServiceDriver::new(plan, zero, unix), service }
+    pub(super) fn new(plan: &Arc<Plan>, clock: RunClock, service: Option<Service>) -> ServiceTask {
+        ServiceTask { driver: ServiceDriver::new(plan, clock), service }
     }
 
     /// Hands out what is due, or takes one answer in; never ends where nothing is called.

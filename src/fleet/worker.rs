@@ -4,6 +4,7 @@
 use super::delivery_tracker::{DeliveryTracker, Progress};
 use super::idle::Idle;
 use super::{Context, Control, FleetError, Report, Settings, life};
+use crate::clock::RunClock;
 use crate::link::{Buffers, Deadlines, tls};
 use crate::measure::Snapshot;
 use crate::plan::Plan;
@@ -26,18 +27,15 @@ pub(crate) const SWAP_GRACE: Duration = Duration::from_millis(100);
 pub(crate) struct Workers {
     threads: Vec<JoinHandle<io::Result<()>>>,
     spares: Vec<blocking::Sender<Snapshot>>,
-    go: Vec<blocking::Sender<Zero>>,
+    go: Vec<blocking::Sender<RunClock>>,
 }
-
-/// The run's zero on both clocks.
-type Zero = (Instant, Duration);
 
 impl Workers {
     /// Tells all of them when the run begins.
-    pub(crate) fn go(&self, zero: Zero) {
+    pub(crate) fn go(&self, clock: RunClock) {
         for go in &self.go {
             // A worker that is gone shows when it is joined.
-            let _ = go.send(zero);
+            let _ = go.send(clock);
         }
     }
 
@@ -68,7 +66,7 @@ pub(crate) fn spawn_all(
     let mut workers = Workers { threads: Vec::new(), spares: Vec::new(), go: Vec::new() };
     let (ready, readiness) = blocking::channel();
     for worker in 0..settings.workers {
-        let ((spare, spares), (go, zero)) = (blocking::channel(), blocking::channel());
+        let ((spare, spares), (go, clock)) = (blocking::channel(), blocking::channel());
         let thread = Thread {
             worker,
             plan: plan.clone(),
@@ -80,7 +78,7 @@ pub(crate) fn spawn_all(
         let ready = ready.clone();
         let handle = std::thread::Builder::new()
             .name(format!("hubstorm-{worker}"))
-            .spawn(move || thread.run(&ready, &zero))
+            .spawn(move || thread.run(&ready, &clock))
             .map_err(|source| FleetError::Worker { worker, source })?;
         workers.threads.push(handle);
         workers.spares.push(spare);
@@ -111,7 +109,7 @@ impl Thread {
     fn run(
         self,
         ready: &blocking::Sender<(usize, io::Result<()>)>,
-        zero: &blocking::Receiver<Zero>,
+        clock: &blocking::Receiver<RunClock>,
     ) -> io::Result<()> {
         let idle = Arc::new(Idle::new());
         let (parks, unparks) = (idle.clone(), idle.clone());
@@ -129,9 +127,9 @@ impl Thread {
         };
         // A collector that is gone needs no worker.
         drop(ready.send((self.worker, told)));
-        let (Some(runtime), Ok(zero)) = (runtime, zero.recv()) else { return Ok(()) };
+        let (Some(runtime), Ok(clock)) = (runtime, clock.recv()) else { return Ok(()) };
         let mut unexpected = Unexpected { reports: self.reports.clone(), armed: true };
-        let worked = runtime.block_on(self.work(zero, idle));
+        let worked = runtime.block_on(self.work(clock, idle));
         unexpected.armed = worked.is_err();
         // A name that is still being resolved must not hold up the result.
         runtime.shutdown_background();
@@ -139,10 +137,10 @@ impl Thread {
     }
 
     /// An error is one of the worker's timer: without it nothing would ever be due.
-    async fn work(self, zero: Zero, idle: Arc<Idle>) -> io::Result<()> {
+    async fn work(self, clock: RunClock, idle: Arc<Idle>) -> io::Result<()> {
         let Thread { worker, plan, settings, mut control, reports, spares } = self;
         let shared = (Buffers::shared(), Deadlines::precise());
-        let mut context = Context::new(plan, settings.endpoint.clone(), zero, shared, reports);
+        let mut context = Context::new(plan, settings.endpoint.clone(), clock, shared, reports);
         context.trace = settings.trace.clone();
         let context = Rc::new(context);
         let deadlines = context.deadlines.clone();
@@ -231,7 +229,7 @@ impl Heartbeat {
         if context.ns(now) >= context.load_end_ns() {
             self.tell_progress(context);
         }
-        if now >= context.zero + Duration::from_secs(u64::from(self.swaps) + 1) {
+        if now >= context.clock.zero + Duration::from_secs(u64::from(self.swaps) + 1) {
             self.swaps += 1;
             self.swap(context);
         }
