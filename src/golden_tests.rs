@@ -6,7 +6,7 @@ use crate::clock::RunClock;
 use crate::fleet::{Context, Device, layout};
 use crate::iothub::topics;
 use crate::link::{Buffers, Deadlines, Endpoint};
-use crate::measure::{Key, Measurement, Operation, Outcome, Totals};
+use crate::measure::{Key, Measurement, Operation, Outcome, Source, Totals};
 use crate::plan::{self, Plan};
 use crate::report::verdict::{self, Judge, PhaseName};
 use crate::result::model::Status;
@@ -138,7 +138,7 @@ fn run(devices: u32, window: u16, what: Operation) -> (Totals, verdict::Judged) 
         wire.device.close_books(now);
     }
     let mut measurement = Measurement::new(layout(&plan));
-    measurement.add(&context.recorder.borrow_mut().swap(), 0);
+    measurement.add(&context.recorder.borrow_mut().swap(), Source::Worker(0));
     let judged = verdict::judge(&Judge {
         thresholds: &plan.thresholds,
         validity: &plan.validity,

@@ -8,7 +8,7 @@ use crate::emulator::service::{Ask, Asked, Feedback, GiveUp};
 use crate::emulator::session::{Event as HubEvent, HubSession};
 use crate::fleet::{self, Answered, Call, Context, Device, Parting, ServiceDriver};
 use crate::link::{Buffers, Deadlines, Endpoint};
-use crate::measure::{FleetCounts, FromHub, Measurement, Operation, Outcome, Totals};
+use crate::measure::{FleetCounts, FromHub, Measurement, Operation, Outcome, Source, Totals};
 use crate::plan::{self, Auth, Keys, Plan};
 use crate::policy::backoff::Retries;
 use crate::sansio::{Closed, Machine};
@@ -551,8 +551,8 @@ fn live() -> Lived {
     }
     service.driver.settle(end);
     let mut measurement = Measurement::new(fleet::layout(&plan));
-    measurement.add(&context.recorder.borrow_mut().swap(), 0);
-    measurement.add(&service.driver.swap(), 1);
+    measurement.add(&context.recorder.borrow_mut().swap(), Source::Worker(0));
+    measurement.add(&service.driver.swap(), Source::Service);
     let counts = measurement.fleets().next().expect("there is one").counts;
     Lived { measurement, world, end, counts }
 }

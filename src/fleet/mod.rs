@@ -22,7 +22,7 @@ mod worker;
 
 use crate::clock::RunClock;
 use crate::link::{Endpoint, TlsFacts};
-use crate::measure::{Key, Layout, Measurement, Operation, Outcome, Recorder, Snapshot};
+use crate::measure::{Key, Layout, Measurement, Operation, Outcome, Recorder, Snapshot, Source};
 use crate::plan::Plan;
 use delivery_tracker::Progress;
 use service_task::ServiceTask;
@@ -98,12 +98,12 @@ pub enum FleetError {
 /// What workers tell the collector.
 pub(crate) enum Report {
     Snapshot {
-        worker: usize,
+        worker: u16,
         snapshot: Snapshot,
     },
     /// How far a worker is with what is to arrive, once nothing is due any more.
     Progress {
-        worker: usize,
+        worker: u16,
         progress: Progress,
     },
     /// A worker's reconciliation, when its last device is gone.
@@ -150,7 +150,7 @@ pub async fn run(
         tokio::select! {
             report = reports.recv() => match report {
                 Some(Report::Snapshot { worker, snapshot }) => {
-                    measurement.add(&snapshot, worker);
+                    measurement.add(&snapshot, Source::Worker(worker));
                     workers.recycle(worker, snapshot);
                 }
                 Some(Report::Progress { worker, progress }) => {
@@ -172,7 +172,7 @@ pub async fn run(
             },
             () = service_task.step() => {}
             () = tokio::time::sleep_until(due.into()) => {
-                service_task.tell(&mut measurement, settings.workers);
+                service_task.tell(&mut measurement);
                 close_row(&mut measurement, &plan, &mut usage, second);
                 tick(&measurement, Duration::from_secs(u64::from(second)));
                 second += 1;
@@ -192,7 +192,7 @@ pub async fn run(
     if *control.borrow() != Control::Abort {
         service_task.take_last(clock.zero + load_ended + plan.drain).await;
     }
-    service_task.end(&mut measurement, settings.workers);
+    service_task.end(&mut measurement);
     let ended = clock.since(crate::clock::now());
     let aborted = *control.borrow() == Control::Abort;
     let streams = reconciliation.balance(&plan, &mut measurement, ended, aborted);
@@ -229,8 +229,8 @@ struct Reconciliation {
 
 impl Reconciliation {
     /// A worker says how far it is: whether all of them now have everything.
-    fn all_arrived(&mut self, worker: usize, progress: Progress) -> bool {
-        if let Some(known) = self.progress.get_mut(worker) {
+    fn all_arrived(&mut self, worker: u16, progress: Progress) -> bool {
+        if let Some(known) = self.progress.get_mut(usize::from(worker)) {
             *known = Some(progress);
         }
         delivery_tracker::all_arrived(&self.progress)
@@ -265,8 +265,7 @@ impl Reconciliation {
                 recorder.lost(key, lost.count, nanos(ended));
             }
         }
-        // As one more worker, behind the service side's, which has no devices.
-        measurement.add(&recorder.swap(), workers + 1);
+        measurement.add(&recorder.swap(), Source::Collector);
         if aborted { Vec::new() } else { streams }
     }
 }

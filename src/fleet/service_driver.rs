@@ -293,7 +293,7 @@ fn meaning(code: u32) -> (Outcome, &'static str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measure::{Measurement, Operation, Totals};
+    use crate::measure::{Measurement, Operation, Source, Totals};
     use crate::scenario::Input;
 
     const S: Duration = Duration::from_secs(1);
@@ -328,7 +328,7 @@ mod tests {
 
         fn totals(&mut self, operation: Operation) -> Totals {
             let mut measurement = Measurement::new(super::super::layout(&self.driver.plan));
-            measurement.add(&self.driver.swap(), 0);
+            measurement.add(&self.driver.swap(), Source::Service);
             let totals = measurement.sum(|key| key.operation == operation);
             assert_eq!(totals.due, totals.outcomes.iter().sum::<u64>(), "each call ends once");
             totals

@@ -3,7 +3,7 @@
 
 use super::service_driver::{Answered, Call, ServiceDriver};
 use crate::clock::RunClock;
-use crate::measure::Measurement;
+use crate::measure::{Measurement, Source};
 use crate::plan::Plan;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -73,16 +73,16 @@ impl ServiceTask {
         }
     }
 
-    /// Adds what was counted, as one worker more.
-    pub(super) fn tell(&mut self, measurement: &mut Measurement, worker: usize) {
+    /// Adds what was counted since the last time.
+    pub(super) fn tell(&mut self, measurement: &mut Measurement) {
         if let Some(driver) = &mut self.driver {
             let snapshot = driver.swap();
-            measurement.add(&snapshot, worker);
+            measurement.add(&snapshot, Source::Service);
             driver.recycle(snapshot);
         }
     }
 
-    pub(super) fn end(&mut self, measurement: &mut Measurement, worker: usize) {
+    pub(super) fn end(&mut self, measurement: &mut Measurement) {
         if let Some(driver) = &mut self.driver {
             let answers = self
                 .service
@@ -93,6 +93,6 @@ impl ServiceTask {
             }
             driver.settle(crate::clock::now());
         }
-        self.tell(measurement, worker);
+        self.tell(measurement);
     }
 }

@@ -40,9 +40,9 @@ impl Workers {
     }
 
     /// Gives cleared histograms back to the worker they came from.
-    pub(crate) fn recycle(&self, worker: usize, snapshot: Snapshot) {
+    pub(crate) fn recycle(&self, worker: u16, snapshot: Snapshot) {
         // A worker that has ended needs no spares.
-        drop(self.spares[worker].send(snapshot));
+        drop(self.spares[usize::from(worker)].send(snapshot));
     }
 
     /// Waits for the threads, which have already dropped their reports; says how those ended that failed.
@@ -65,7 +65,7 @@ pub(crate) fn spawn_all(
 ) -> Result<Workers, FleetError> {
     let mut workers = Workers { threads: Vec::new(), spares: Vec::new(), go: Vec::new() };
     let (ready, readiness) = blocking::channel();
-    for worker in 0..settings.workers {
+    for worker in (0_u16..).take(settings.workers) {
         let ((spare, spares), (go, clock)) = (blocking::channel(), blocking::channel());
         let thread = Thread {
             worker,
@@ -79,16 +79,18 @@ pub(crate) fn spawn_all(
         let handle = std::thread::Builder::new()
             .name(format!("hubstorm-{worker}"))
             .spawn(move || thread.run(&ready, &clock))
-            .map_err(|source| FleetError::Worker { worker, source })?;
+            .map_err(|source| FleetError::Worker { worker: worker.into(), source })?;
         workers.threads.push(handle);
         workers.spares.push(spare);
         workers.go.push(go);
     }
-    for worker in 0..settings.workers {
+    for worker in (0_u16..).take(settings.workers) {
         match readiness.recv() {
             Ok((_, Ok(()))) => {}
-            Ok((worker, Err(source))) => return Err(FleetError::Worker { worker, source }),
-            Err(_) => return Err(FleetError::WorkerGone(worker)),
+            Ok((worker, Err(source))) => {
+                return Err(FleetError::Worker { worker: worker.into(), source });
+            }
+            Err(_) => return Err(FleetError::WorkerGone(worker.into())),
         }
     }
     Ok(workers)
@@ -96,7 +98,7 @@ pub(crate) fn spawn_all(
 
 /// What a worker's thread is started with.
 struct Thread {
-    worker: usize,
+    worker: u16,
     plan: Arc<Plan>,
     settings: Settings,
     control: watch::Receiver<Control>,
@@ -108,7 +110,7 @@ impl Thread {
     /// Gets ready, says so, waits for the run's zero, works.
     fn run(
         self,
-        ready: &blocking::Sender<(usize, io::Result<()>)>,
+        ready: &blocking::Sender<(u16, io::Result<()>)>,
         clock: &blocking::Receiver<RunClock>,
     ) -> io::Result<()> {
         let idle = Arc::new(Idle::new());
@@ -148,7 +150,7 @@ impl Thread {
         let mut devices = tokio::task::JoinSet::new();
         for (fleet, fleet_plan) in context.plan.fleets.iter().enumerate() {
             for index in 0..fleet_plan.devices {
-                if (fleet_plan.first + u64::from(index)) % settings.workers as u64 == worker as u64 {
+                if (fleet_plan.first + u64::from(index)) % settings.workers as u64 == u64::from(worker) {
                     devices.spawn_local(life::live(context.clone(), fleet, index));
                 }
             }
@@ -198,7 +200,7 @@ impl Drop for Unexpected {
 
 /// The worker's heartbeat, and the swap of the recorder at each second.
 struct Heartbeat {
-    worker: usize,
+    worker: u16,
     beat: Instant,
     swaps: u32,
     spares: blocking::Receiver<Snapshot>,

@@ -7,7 +7,9 @@ use super::kinds::{Key, Operation};
 use super::latency::{Latency, Pool};
 use super::recorder::Snapshot;
 use super::series::{Interval, Series};
+use super::source::Source;
 use super::totals::{Busy, ErrorTotals, FleetCounts, Online, Totals};
+use std::collections::BTreeMap;
 
 /// What a fleet adds up to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,11 +49,12 @@ pub struct Measurement {
     series: Series,
     counts: Vec<FleetCounts>,
     peaks: Vec<u64>,
-    online: Vec<Vec<Online>>,
+    /// By source and fleet.
+    online: BTreeMap<Source, Vec<Online>>,
     errors: Vec<ErrorTotals>,
     heartbeat: Vec<Latency>,
-    /// By worker and phase.
-    busy: Vec<Vec<Busy>>,
+    /// By source and phase.
+    busy: BTreeMap<Source, Vec<Busy>>,
     since_tick: Interval,
     rows_pool: Pool,
     live: Live,
@@ -67,10 +70,10 @@ impl Measurement {
             series: Series::default(),
             counts: vec![FleetCounts::default(); layout.fleets],
             peaks: vec![0; layout.fleets],
-            online: Vec::new(),
+            online: BTreeMap::new(),
             errors: Vec::new(),
             heartbeat: vec![Latency::default(); layout.phases],
-            busy: Vec::new(),
+            busy: BTreeMap::new(),
             since_tick: Interval::default(),
             rows_pool: Pool::new(DIGITS_ROW, layout.highest_us),
             live: Live::default(),
@@ -83,8 +86,8 @@ impl Measurement {
         &self.layout
     }
 
-    /// Adds what a worker (counted from 0) measured since its last snapshot.
-    pub fn add(&mut self, snapshot: &Snapshot, worker: usize) {
+    /// Adds what a source measured since its last snapshot.
+    pub fn add(&mut self, snapshot: &Snapshot, source: Source) {
         for (key, totals) in &snapshot.cells {
             self.cells[self.layout.index(*key)].add(totals);
         }
@@ -92,14 +95,12 @@ impl Measurement {
             self.series.add(second, interval);
             self.since_tick.merge(interval);
         }
-        if self.online.len() <= worker {
-            self.online.resize(worker + 1, vec![Online::default(); self.layout.fleets]);
-            self.busy.resize(worker + 1, vec![Busy::default(); self.layout.phases]);
-        }
-        for (mine, theirs) in self.busy.get_mut(worker).into_iter().flatten().zip(&snapshot.busy) {
+        let Layout { fleets, phases, .. } = self.layout;
+        let busy = self.busy.entry(source).or_insert_with(|| vec![Busy::default(); phases]);
+        for (mine, theirs) in busy.iter_mut().zip(&snapshot.busy) {
             mine.add(*theirs);
         }
-        let online = self.online.get_mut(worker).into_iter().flatten();
+        let online = self.online.entry(source).or_insert_with(|| vec![Online::default(); fleets]);
         for ((mine, online), (counts, now)) in self.counts.iter_mut().zip(online).zip(&snapshot.fleets) {
             mine.add(counts);
             *online = Online { now: now.now, peak: online.peak.max(now.peak) };
@@ -131,7 +132,7 @@ impl Measurement {
         for fleet in 0..self.peaks.len() {
             self.peaks[fleet] = self.peak(fleet);
         }
-        for online in self.online.iter_mut().flatten() {
+        for online in self.online.values_mut().flatten() {
             online.peak = online.now;
         }
         let online = (0..self.peaks.len()).map(|fleet| self.online_now(fleet)).sum();
@@ -197,7 +198,7 @@ impl Measurement {
     /// The share of a phase for which its busiest worker had something to do; `None` for less than a second of it.
     #[must_use]
     pub fn busiest(&self, phase: u16) -> Option<f64> {
-        let shares = self.busy.iter().filter_map(|phases| phases.get(usize::from(phase))?.share());
+        let shares = self.busy.values().filter_map(|phases| phases.get(usize::from(phase))?.share());
         shares.max_by(f64::total_cmp)
     }
 
@@ -214,13 +215,13 @@ impl Measurement {
     }
 
     fn online_now(&self, fleet: usize) -> u64 {
-        let now: i64 = self.online.iter().filter_map(|worker| worker.get(fleet)).map(|o| o.now).sum();
+        let now: i64 = self.online.values().filter_map(|fleets| fleets.get(fleet)).map(|o| o.now).sum();
         u64::try_from(now).unwrap_or(0)
     }
 
     /// Workers peak together to within an interval, so the sum of their peaks is the fleet's.
     fn peak(&self, fleet: usize) -> u64 {
-        let peak: i64 = self.online.iter().filter_map(|worker| worker.get(fleet)).map(|o| o.peak).sum();
+        let peak: i64 = self.online.values().filter_map(|fleets| fleets.get(fleet)).map(|o| o.peak).sum();
         self.peaks[fleet].max(u64::try_from(peak).unwrap_or(0))
     }
 }
@@ -253,7 +254,7 @@ mod tests {
         let mut recorder = Recorder::new(layout());
         let mut measurement = Measurement::new(layout());
         recorder.due(telemetry, S / 2);
-        measurement.add(&recorder.swap(), 0);
+        measurement.add(&recorder.swap(), Source::Worker(0));
         measurement.tick(S, Some(10.0), 0);
         // Due in the first second too, but handled and acked three seconds later.
         recorder.due(telemetry, S / 2 + 1);
@@ -261,7 +262,7 @@ mod tests {
         recorder.ok(telemetry, &at(S / 2 + 1, 3 * S + MS));
         recorder.due(key(Operation::Ping, 0, 0), S);
         recorder.ok(key(Operation::Ping, 0, 0), &at(S, 3 * S));
-        measurement.add(&recorder.swap(), 0);
+        measurement.add(&recorder.swap(), Source::Worker(0));
         let rows = measurement.series().rows();
         let figures: Vec<_> = rows.iter().map(|r| (r.interval.offered, r.interval.achieved)).collect();
         assert_eq!(figures, [(2, 0), (0, 0), (0, 0), (0, 2)], "a ping is no message");
@@ -277,7 +278,7 @@ mod tests {
         recorder.due(publish, 0);
         recorder.ended(publish, Outcome::TimedOut, 0, MS);
         recorder.online(1, 5);
-        measurement.add(&recorder.swap(), 0);
+        measurement.add(&recorder.swap(), Source::Worker(0));
         measurement.tick(S, Some(10.0), 8);
         for n in 0..10 {
             recorder.due(publish, S + n);
@@ -287,7 +288,7 @@ mod tests {
         }
         recorder.ended(publish, Outcome::Lost, S, S);
         recorder.online(1, -1);
-        measurement.add(&recorder.swap(), 0);
+        measurement.add(&recorder.swap(), Source::Worker(0));
         measurement.tick(3 * S, Some(30.0), 9);
         let live = measurement.live();
         assert_eq!((live.online, live.planned_online, live.errors), (4, 9, 2));
@@ -301,15 +302,15 @@ mod tests {
     fn online_adds_over_workers_and_peaks_outlive_the_fall() {
         let mut measurement = Measurement::new(layout());
         let mut workers = [Recorder::new(layout()), Recorder::new(layout())];
-        for (n, recorder) in workers.iter_mut().enumerate() {
+        for (n, recorder) in (0..).zip(&mut workers) {
             recorder.online(0, 10);
             recorder.online(0, -3);
             recorder.counts(0).reconnects += 1;
-            measurement.add(&recorder.swap(), n);
+            measurement.add(&recorder.swap(), Source::Worker(n));
         }
         measurement.tick(S, None, 0);
         workers[0].online(0, -7);
-        measurement.add(&workers[0].swap(), 0);
+        measurement.add(&workers[0].swap(), Source::Worker(0));
         measurement.tick(2 * S, None, 0);
         let fleets: Vec<_> = measurement.fleets().collect();
         assert_eq!((fleets[0].online, fleets[0].connected_peak), (7, 20));
@@ -325,8 +326,8 @@ mod tests {
         workers[1].error("ack_stall", Culprit::Peer, 20, || "other".to_owned());
         workers[1].error("ack_stall", Culprit::Peer, 90, || "other".to_owned());
         workers[1].error("tcp_refused", Culprit::Network, 1, String::new);
-        for (n, recorder) in workers.iter_mut().enumerate() {
-            measurement.add(&recorder.swap(), n);
+        for (n, recorder) in (0..).zip(&mut workers) {
+            measurement.add(&recorder.swap(), Source::Worker(n));
         }
         let [stall, refused] = measurement.errors() else { panic!("two classes") };
         assert_eq!((stall.count, stall.first_ns, stall.last_ns), (3, 20, 90));
@@ -343,7 +344,7 @@ mod tests {
             }
         }
         recorder.due(key(Operation::Ping, 0, 0), 0);
-        measurement.add(&recorder.swap(), 0);
+        measurement.add(&recorder.swap(), Source::Worker(0));
         assert_eq!(measurement.sum(|k| k.operation == Operation::Telemetry && k.phase == 1).due, 2);
         assert_eq!(measurement.sum(|_| true).due, 5);
         assert_eq!(measurement.keys().count(), 5);
@@ -356,19 +357,19 @@ mod tests {
         #[test]
         fn the_sum_of_outcomes_is_what_was_due(
             events in prop::collection::vec(
-                (0..2_usize, 0..Operation::ALL.len(), 0..2_u16, 0..2_u16, 0..8_usize, 0..20 * S, 0..70 * S, any::<bool>()),
+                (0..2_u16, 0..Operation::ALL.len(), 0..2_u16, 0..2_u16, 0..8_usize, 0..20 * S, 0..70 * S, any::<bool>()),
                 0..200,
             )
         ) {
             let mut recorders = [Recorder::new(layout()), Recorder::new(layout())];
             let mut measurement = Measurement::new(layout());
             for (worker, operation, fleet, phase, outcome, due, took, swap) in events {
-                let recorder = &mut recorders[worker];
+                let recorder = &mut recorders[usize::from(worker)];
                 let key = key(Operation::ALL[operation], fleet, phase);
                 recorder.due(key, due);
                 if swap {
                     let snapshot = recorder.swap();
-                    measurement.add(&snapshot, worker);
+                    measurement.add(&snapshot, Source::Worker(worker));
                     recorder.recycle(snapshot);
                 }
                 match Outcome::ALL[outcome] {
@@ -376,8 +377,8 @@ mod tests {
                     outcome => recorder.ended(key, outcome, due, due + took),
                 }
             }
-            for (worker, recorder) in recorders.iter_mut().enumerate() {
-                measurement.add(&recorder.swap(), worker);
+            for (worker, recorder) in (0..).zip(&mut recorders) {
+                measurement.add(&recorder.swap(), Source::Worker(worker));
             }
             let (mut offered, mut errors) = (0, 0);
             for key in measurement.keys() {

@@ -10,6 +10,7 @@ mod latency;
 mod measurement;
 mod recorder;
 mod series;
+mod source;
 mod totals;
 
 pub use kinds::{Culprit, Key, Operation, Outcome, Times};
@@ -18,6 +19,7 @@ pub(crate) use latency::rank;
 pub use measurement::{FleetTotals, Live, Measurement};
 pub use recorder::{Recorder, Snapshot};
 pub use series::{Interval, ROWS_MAX, Row, Series};
+pub use source::Source;
 pub use totals::{ErrorTotals, FleetCounts, FromHub, Totals};
 
 use std::time::Duration;

@@ -93,7 +93,7 @@ mod tests {
         }
         recorder.online(0, online);
         record(&mut recorder);
-        measurement.add(&recorder.swap(), 0);
+        measurement.add(&recorder.swap(), crate::measure::Source::Worker(0));
         findings(&measurement, 100)
     }
 

@@ -244,7 +244,7 @@ mod tests {
         recorder.due(KEY, 0);
         recorder.ok(KEY, &Times::default());
         record(&mut recorder);
-        measurement.add(&recorder.swap(), 0);
+        measurement.add(&recorder.swap(), crate::measure::Source::Worker(0));
         findings(&measurement, 1)
     }
 

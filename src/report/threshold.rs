@@ -205,7 +205,7 @@ mod tests {
             recorder.ended(key, Outcome::Unfinished, 0, age_us * 1_000);
         }
         let mut measurement = Measurement::new(layout);
-        measurement.add(&recorder.swap(), 0);
+        measurement.add(&recorder.swap(), crate::measure::Source::Worker(0));
         measurement.sum(|_| true)
     }
 

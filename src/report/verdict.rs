@@ -450,7 +450,7 @@ mod tests {
             let layout = Layout::new(self.fleets.len(), 3, Duration::from_secs(60), late_after);
             let (mut recorder, mut measurement) = (Recorder::new(layout), Measurement::new(layout));
             record(&mut recorder);
-            measurement.add(&recorder.swap(), 0);
+            measurement.add(&recorder.swap(), crate::measure::Source::Worker(0));
             judge(&Judge {
                 thresholds: &self.thresholds,
                 validity: &self.validity,

@@ -178,7 +178,7 @@ pub(crate) mod tests {
         recorder.online(0, 1);
         recorder.counts(0).bytes_sent = 300;
         recorder.heartbeat(0, MS);
-        measurement.add(&recorder.swap(), 0);
+        measurement.add(&recorder.swap(), crate::measure::Source::Worker(0));
         measurement.tick(S, Some(25.0), 1);
         for n in 0..4 {
             recorder.due(telemetry, 2 * S + n * MS);
@@ -193,7 +193,7 @@ pub(crate) mod tests {
         for _ in 0..2 {
             recorder.error("closed_by_peer", Culprit::Peer, 2 * S + MS, || "closed".to_owned());
         }
-        measurement.add(&recorder.swap(), 0);
+        measurement.add(&recorder.swap(), crate::measure::Source::Worker(0));
         measurement.tick(3 * S, Some(75.0), 1);
         measurement
     }

@@ -118,7 +118,7 @@ impl Wire {
     /// What was counted since the last call.
     fn measurement(&self) -> Measurement {
         let mut measurement = Measurement::new(crate::fleet::layout(&self.context.plan));
-        measurement.add(&self.context.recorder.borrow_mut().swap(), 0);
+        measurement.add(&self.context.recorder.borrow_mut().swap(), crate::measure::Source::Worker(0));
         measurement
     }
 
@@ -253,7 +253,7 @@ fn what_the_end_of_a_span_cuts_off_is_unfinished_unless_the_session_is_kept() {
         assert_eq!(wire.sent().iter().filter(|packet| again(packet)).count(), resent);
         assert!(matches!(wire.close(Closed::Eof), Parting::Lost { online_for: Some(_) }));
         wire.device.close_books(wire.now);
-        measurement.add(&wire.context.recorder.borrow_mut().swap(), 0);
+        measurement.add(&wire.context.recorder.borrow_mut().swap(), crate::measure::Source::Worker(0));
         let telemetry = measurement.sum(|key| key.operation == Operation::Telemetry);
         assert_eq!((telemetry.due, telemetry.outcome(Outcome::Unfinished)), (5, 5), "each ends once");
     }

@@ -664,7 +664,7 @@ proptest! {
         }
         wire.device.close_books(wire.now);
         let mut measurement = Measurement::new(crate::fleet::layout(&wire.context.plan));
-        measurement.add(&wire.context.recorder.borrow_mut().swap(), 0);
+        measurement.add(&wire.context.recorder.borrow_mut().swap(), crate::measure::Source::Worker(0));
         for operation in Operation::ALL {
             let totals = measurement.sum(|key| key.operation == operation);
             prop_assert_eq!(totals.due, totals.ended(), "{}", operation);
