@@ -5,12 +5,11 @@
 use bytes::BytesMut;
 use hubstorm::fleet::{Arrival, DeliveryTracker, Inbox};
 use hubstorm::measure::{Key, Layout, Operation, Recorder, Times};
-use hubstorm::plan::{self, Cursor, Load, Payload, PayloadContext, Span, Spread, Stamp};
+use hubstorm::plan::{self, Cursor, Load, Payload, PayloadContext, RunLoad, Span, Spread, Stamp};
 use hubstorm::scenario::Input;
 use hubstorm::session::{Credentials, Event, Message, Session, Settings, Tag};
 use hubstorm::wire::{self, Packet, QoS, Strictness, encode};
 use std::hint::black_box;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// One step of a hot function, ready to be repeated.
@@ -210,7 +209,7 @@ fn next_arrival(spread: Spread) -> Step {
     load.push(10 * S, [0.0, 1.0]);
     load.push(1_000_000_000 * S, [1.0, 1.0]);
     let arrival = plan::Arrival { spread, rate_hz: 0.1, burst: 1 };
-    let mut cursor = Cursor::new(&arrival, &Arc::new(load), SEED, 1, 0, 1);
+    let mut cursor = Cursor::new(&arrival, &RunLoad::new(&load), SEED, 1, 0, 1);
     cursor.enter(Span { from_ns: 10 * S, to_ns: 1_000_000_000 * S });
     Box::new(move || {
         cursor.advance();

@@ -1,31 +1,26 @@
 //! What the devices of one worker share: the plan, the recorder, buffers, and whether to go on. One per worker,
 //! behind an `Rc`; no lock, no atomic.
 
+use super::command::Command;
 use super::delivery_tracker::DeliveryTracker;
 use super::trace::Tracer;
 use super::{Report, nanos};
 use crate::clock::RunClock;
 use crate::link::{Deadlines, Endpoint, Resolver, SharedBuffers};
 use crate::measure::{Key, Operation, Recorder};
-use crate::plan::Plan;
+use crate::plan::{Plan, RunLoad, Segment};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
-/// What a run is told from outside: Ctrl-C once, and twice.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Control {
-    /// Go on.
-    #[default]
-    Run,
-    /// Nothing becomes due any more: send what already is, drain acks, disconnect.
-    Stop,
-    /// Whatever was published has arrived: nobody needs to wait for more.
-    Arrived,
-    /// Count what is open and end now.
-    Abort,
+/// Which commands have come. Flags, so that their order decides nothing: what was aborted stays so.
+#[derive(Clone, Copy, Debug, Default)]
+struct Told {
+    stop: bool,
+    arrived: bool,
+    abort: bool,
 }
 
 /// What the devices of one worker share.
@@ -36,6 +31,8 @@ pub struct Context {
     pub endpoint: Arc<Endpoint>,
     /// The run's zero on both clocks; the wall clock is for token expiry and `${now}`.
     pub clock: RunClock,
+    /// This worker's load: the plan's, and what was appended to it.
+    pub(crate) load: RunLoad,
     /// This worker's numbers.
     pub recorder: RefCell<Recorder>,
     /// This worker's part of what is published and delivered.
@@ -50,10 +47,10 @@ pub struct Context {
     pub topic: RefCell<String>,
     /// Whose packets are told.
     pub trace: Option<Tracer>,
-    /// What the worker's tasks wait for; all of them are woken when `control` changes.
+    /// What the worker's tasks wait for; all of them are woken by a command.
     pub deadlines: Rc<Deadlines>,
-    control: Cell<Control>,
-    /// Nothing is due from here on; moved forward by a stop.
+    told: Cell<Told>,
+    /// Nothing is due from here on: an append moves it back, a stop forward.
     load_end_ns: Cell<u64>,
     reports: mpsc::UnboundedSender<Report>,
     tls_told: Cell<bool>,
@@ -72,11 +69,13 @@ impl Context {
     ) -> Context {
         let recorder = RefCell::new(Recorder::new(super::layout(&plan)));
         let ledger = RefCell::new(DeliveryTracker::new(&plan));
+        let load = RunLoad::new(plan.schedule.load());
         let load_end_ns = Cell::new(nanos(plan.schedule.end()));
         Context {
             plan,
             endpoint,
             clock,
+            load,
             recorder,
             ledger,
             resolver: Resolver::default(),
@@ -85,7 +84,7 @@ impl Context {
             topic: RefCell::default(),
             trace: None,
             deadlines,
-            control: Cell::default(),
+            told: Cell::default(),
             load_end_ns,
             reports,
             tls_told: Cell::new(false),
@@ -118,8 +117,21 @@ impl Context {
         Key { operation, fleet, phase: self.plan.schedule.phase_at(due_ns) }
     }
 
-    pub(crate) fn control(&self) -> Control {
-        self.control.get()
+    /// The run was told to end before its load does.
+    pub(crate) fn is_stopped(&self) -> bool {
+        let Told { stop, abort, .. } = self.told.get();
+        stop || abort
+    }
+
+    /// The run was told to end at once.
+    pub(crate) fn is_aborted(&self) -> bool {
+        self.told.get().abort
+    }
+
+    /// No device needs to wait for deliveries any more.
+    pub(crate) fn has_all_deliveries(&self) -> bool {
+        let Told { arrived, abort, .. } = self.told.get();
+        arrived || abort
     }
 
     /// Nothing is due from here on.
@@ -132,12 +144,29 @@ impl Context {
         self.load_end_ns.get() + nanos(self.plan.drain)
     }
 
-    /// Applies a control value and wakes the devices.
-    pub(crate) fn apply(&self, control: Control, now: Instant) {
-        if control > self.control.get() {
-            self.control.set(control);
+    /// Applies a command and wakes the devices.
+    pub(crate) fn apply(&self, command: Command, now: Instant) {
+        let mut told = self.told.get();
+        match command {
+            Command::Append(segment) => self.append(segment, now),
+            Command::Stop => told.stop = true,
+            Command::Arrived => told.arrived = true,
+            Command::Abort => told.abort = true,
+        }
+        self.told.set(told);
+        if self.is_stopped() {
             self.load_end_ns.set(self.load_end_ns.get().min(self.ns(now)));
-            self.deadlines.wake_all();
+        }
+        self.deadlines.wake_all();
+    }
+
+    /// Extends the load. Devices find their next message when they are woken. Once the load is over, they may have left already:
+    /// the load then stays as it is.
+    fn append(&self, segment: Segment, now: Instant) {
+        if self.ns(now) < self.load_end_ns() && self.load.append(segment) {
+            self.load_end_ns.set(self.load.end_ns());
+        } else {
+            self.tell(Report::LateAppend);
         }
     }
 

@@ -6,12 +6,15 @@
 //! cleared histograms and one small control value.
 
 mod account;
+mod collector;
+mod command;
 mod context;
 mod delivery_tracker;
 mod device;
 mod idle;
 mod life;
 mod messages;
+mod reconciliation;
 mod requests;
 mod seen;
 mod service_driver;
@@ -20,17 +23,17 @@ mod trace;
 mod usage;
 mod worker;
 
-use crate::clock::RunClock;
 use crate::link::{Endpoint, TlsFacts};
-use crate::measure::{Key, Layout, Measurement, Operation, Outcome, Recorder, Snapshot, Source};
-use crate::plan::Plan;
+use crate::measure::{Event, Layout, Measurement, Snapshot};
+use crate::plan::{Plan, Segment};
+use collector::Collector;
 use delivery_tracker::Progress;
-use service_task::ServiceTask;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
-pub use context::{Context, Control};
+pub use command::Command;
+pub use context::Context;
 pub use delivery_tracker::{DeliveryTracker, Inbox, StreamTotals};
 pub use device::Device;
 pub use seen::Arrival;
@@ -40,9 +43,6 @@ pub use trace::Tracer;
 pub use usage::{Usage, process as own_usage, raise_descriptor_limit};
 #[cfg(test)]
 pub(crate) use {device::Parting, service_driver::ServiceDriver};
-
-/// How long the workers may take to make their devices before the first phase begins.
-const LEAD: Duration = Duration::from_millis(250);
 
 /// What a run needs besides its plan.
 #[derive(Clone)]
@@ -63,8 +63,10 @@ pub struct Finished {
     pub started_unix: Duration,
     /// When the last worker was done, since the run's zero.
     pub ended: Duration,
-    /// When nothing was due any more, since the run's zero: the plan's end, or the interruption.
+    /// When nothing was due any more, since the run's zero: the load's end, or the interruption.
     pub load_ended: Duration,
+    /// The segments by which the load was extended beyond the plan's end. They belong to the plan's last phase.
+    pub appended: Vec<Segment>,
     /// False when it was interrupted, or a worker ended before its time.
     pub complete: bool,
     /// What became of what the run published for itself, by send in the order of the plan; empty where nobody knows.
@@ -110,11 +112,13 @@ pub(crate) enum Report {
     Deliveries(Box<DeliveryTracker>),
     Tls(TlsFacts),
     Environment(&'static str),
+    /// A worker heard of more load only after its load had ended.
+    LateAppend,
     /// A worker failed; how it did is known once it is joined.
     Gone,
 }
 
-/// Runs the plan to its end, or until `control` says stop; `tick` is called once a second. A plan with calls of the service
+/// Runs the plan to its end, or until a command ends it; tells `events` what happens meanwhile. A plan with calls of the service
 /// side needs a `service` that carries them: without one they stay unanswered.
 ///
 /// # Errors
@@ -124,94 +128,26 @@ pub async fn run(
     plan: Arc<Plan>,
     settings: Settings,
     service: Option<Service>,
-    mut control: watch::Receiver<Control>,
-    mut tick: impl FnMut(&Measurement, Duration),
+    mut commands: mpsc::UnboundedReceiver<Command>,
+    events: mpsc::UnboundedSender<Event>,
 ) -> Result<Finished, FleetError> {
-    let layout = layout(&plan);
-    let mut measurement = Measurement::new(layout);
     let (sender, mut reports) = mpsc::unbounded_channel();
-    // What workers are told: what `control` says, or to stop because one of them is gone.
-    let (tell, told) = watch::channel(Control::Run);
-    let mut workers = worker::spawn_all(&plan, &settings, &told, &sender)?;
+    let workers = worker::spawn_all(&plan, &settings, &sender)?;
     drop(sender);
-    let mut usage = Usage::start();
-    let clock = RunClock::starts_in(LEAD);
-    workers.go(clock);
-    let mut service_task = ServiceTask::new(&plan, clock, service);
-
-    let end = plan.schedule.end();
-    let (mut tls, mut environment) = (None, Vec::<String>::new());
-    let mut load_ended = end;
-    let mut complete = true;
-    let mut reconciliation = Reconciliation { progress: vec![None; settings.workers], trackers: Vec::new() };
-    let mut second = 1_u32;
+    let mut collector = Collector::start(plan, workers, service, events);
     loop {
-        let due = clock.zero + Duration::from_secs(u64::from(second)) + worker::SWAP_GRACE;
+        let due = collector.next_second();
         tokio::select! {
             report = reports.recv() => match report {
-                Some(Report::Snapshot { worker, snapshot }) => {
-                    measurement.add(&snapshot, Source::Worker(worker));
-                    workers.recycle(worker, snapshot);
-                }
-                Some(Report::Progress { worker, progress }) => {
-                    if reconciliation.all_arrived(worker, progress) {
-                        tell.send_modify(|told| *told = (*told).max(Control::Arrived));
-                    }
-                }
-                Some(Report::Deliveries(tracker)) => reconciliation.trackers.push(*tracker),
-                Some(Report::Tls(facts)) => tls = tls.or(Some(facts)),
-                Some(Report::Environment(class)) => remember(&mut environment, class),
-                // Half a load measures nothing: the others stop too.
-                Some(Report::Gone) => {
-                    let since_zero = clock.since(crate::clock::now());
-                    (complete, load_ended) = (false, load_ended.min(since_zero));
-                    service_task.stop();
-                    tell.send_modify(|told| *told = (*told).max(Control::Stop));
-                }
+                Some(report) => collector.take(report),
                 None => break,
             },
-            () = service_task.step() => {}
-            () = tokio::time::sleep_until(due.into()) => {
-                service_task.tell(&mut measurement);
-                close_row(&mut measurement, &plan, &mut usage, second);
-                tick(&measurement, Duration::from_secs(u64::from(second)));
-                second += 1;
-            }
-            Ok(()) = control.changed() => {
-                tell.send_modify(|told| *told = (*told).max(*control.borrow_and_update()));
-                let since_zero = clock.since(crate::clock::now());
-                if complete && since_zero < end {
-                    (complete, load_ended) = (false, since_zero);
-                    service_task.stop();
-                } else if *control.borrow() == Control::Abort {
-                    complete = false;
-                }
-            }
+            () = collector.service.step() => {}
+            () = tokio::time::sleep_until(due.into()) => collector.close_second(),
+            Some(command) = commands.recv() => collector.obey(command),
         }
     }
-    if *control.borrow() != Control::Abort {
-        service_task.take_last(clock.zero + load_ended + plan.drain).await;
-    }
-    service_task.end(&mut measurement);
-    let ended = clock.since(crate::clock::now());
-    let aborted = *control.borrow() == Control::Abort;
-    let streams = reconciliation.balance(&plan, &mut measurement, ended, aborted);
-    close_row(&mut measurement, &plan, &mut usage, second);
-    for failed in workers.join() {
-        complete = false;
-        environment.push(failed.to_string());
-    }
-    Ok(Finished {
-        measurement,
-        started_unix: clock.zero_unix,
-        ended,
-        load_ended,
-        complete,
-        streams,
-        tls,
-        usage,
-        environment,
-    })
+    Ok(collector.finish(&mut commands).await)
 }
 
 /// Histograms cover the longest wait that the plan allows; nothing is clipped silently.
@@ -219,67 +155,6 @@ pub async fn run(
 pub fn layout(plan: &Plan) -> Layout {
     let longest = Duration::from_micros(plan.highest_us());
     Layout::new(plan.fleets.len(), plan.schedule.phases().len(), longest, plan.validity.late_after)
-}
-
-/// What was published and delivered, by all workers.
-struct Reconciliation {
-    progress: Vec<Option<Progress>>,
-    trackers: Vec<DeliveryTracker>,
-}
-
-impl Reconciliation {
-    /// A worker says how far it is: whether all of them now have everything.
-    fn all_arrived(&mut self, worker: u16, progress: Progress) -> bool {
-        if let Some(known) = self.progress.get_mut(usize::from(worker)) {
-            *known = Some(progress);
-        }
-        delivery_tracker::all_arrived(&self.progress)
-    }
-
-    /// Counts as lost what never arrived; of a run that was cut short, as unfinished, and then no stream is judged. Without
-    /// the reconciliation of a worker that died, nobody knows.
-    fn balance(
-        self,
-        plan: &Plan,
-        measurement: &mut Measurement,
-        ended: Duration,
-        aborted: bool,
-    ) -> Vec<StreamTotals> {
-        let workers = self.progress.len();
-        if self.trackers.len() < workers {
-            return Vec::new();
-        }
-        let mut recorder = Recorder::new(*measurement.layout());
-        let (lost, streams) = delivery_tracker::balance(plan, self.trackers);
-        for lost in lost {
-            let key = Key { operation: Operation::Deliver, fleet: lost.fleet, phase: lost.phase };
-            if aborted {
-                // Which of them was due when is not known: they are as old as their phase.
-                let phase = plan.schedule.phases().get(usize::from(lost.phase));
-                let due_ns = phase.map_or(0, |phase| nanos(phase.start));
-                for _ in 0..lost.count {
-                    recorder.due(key, due_ns);
-                    recorder.ended(key, Outcome::Unfinished, due_ns, nanos(ended));
-                }
-            } else {
-                recorder.lost(key, lost.count, nanos(ended));
-            }
-        }
-        measurement.add(&recorder.swap(), Source::Collector);
-        if aborted { Vec::new() } else { streams }
-    }
-}
-
-fn close_row(measurement: &mut Measurement, plan: &Plan, usage: &mut Usage, second: u32) {
-    let t_ns = u64::from(second) * 1_000_000_000;
-    measurement.tick(t_ns, usage.interval(), plan.planned_online(t_ns));
-}
-
-fn remember(environment: &mut Vec<String>, class: &'static str) {
-    let text = format!("the load generator's machine ran short: {class}");
-    if !environment.contains(&text) {
-        environment.push(text);
-    }
 }
 
 /// Nanoseconds of a duration; saturates after 584 years.
@@ -320,8 +195,9 @@ mod tests {
         let endpoint =
             Arc::new(Endpoint { host: free.ip().to_string(), port: free.port(), ..Endpoint::default() });
         let settings = Settings { workers: 2, endpoint, trace: None };
-        let (_control, controlled) = watch::channel(Control::Run);
-        let finished = run(Arc::new(plan), settings, None, controlled, |_, _| {}).await.unwrap();
+        let ((_commander, commands), (events, _listener)) =
+            (mpsc::unbounded_channel(), mpsc::unbounded_channel());
+        let finished = run(Arc::new(plan), settings, None, commands, events).await.unwrap();
         assert!(!finished.complete && finished.load_ended < Duration::from_secs(3_600));
         assert!(
             finished.environment.iter().any(|text| text.contains("worker 1")),

@@ -8,7 +8,9 @@ use super::nanos;
 use crate::clock::RunClock;
 use crate::iothub::properties;
 use crate::measure::{Culprit, Key, Outcome, Recorder, Snapshot, Times};
-use crate::plan::{CallPlan, Cursor, DrivePlan, PayloadContext, PayloadState, Plan, Span, Spread};
+use crate::plan::{
+    CallPlan, Cursor, DrivePlan, PayloadContext, PayloadState, Plan, RunLoad, Segment, Span, Spread,
+};
 use crate::rng::{Purpose, Rng, generator};
 use rand::RngExt;
 use std::collections::{BTreeMap, HashMap};
@@ -77,6 +79,7 @@ pub(crate) struct ServiceDriver {
     numbers: HashMap<(u16, u32), u64>,
     recorder: Recorder,
     next_id: u64,
+    load: RunLoad,
     load_end_ns: u64,
 }
 
@@ -102,11 +105,13 @@ impl ServiceDriver {
         if plan.drives.is_empty() {
             return None;
         }
-        let whole = Span { from_ns: 0, to_ns: nanos(plan.schedule.end()) };
+        let load = RunLoad::new(plan.schedule.load());
+        // As long as the load, which may be extended.
+        let whole = Span { from_ns: 0, to_ns: u64::MAX };
         let streams = plan.drives.iter().zip(0_u16..).map(|(drive, number)| {
             // Devices are counted from 0: nobody else has these streams of numbers.
             let nobody = u64::MAX;
-            let mut cursor = Cursor::new(&drive.arrival, plan.schedule.load(), plan.seed, nobody, number, 0);
+            let mut cursor = Cursor::new(&drive.arrival, &load, plan.seed, nobody, number, 0);
             cursor.enter(whole);
             let rng = generator(plan.seed, u64::from(number), Purpose::Calls);
             let payload = drive.payload.state(plan.seed, nobody, number);
@@ -119,8 +124,16 @@ impl ServiceDriver {
             numbers: HashMap::new(),
             recorder: Recorder::new(super::layout(plan)),
             next_id: 0,
-            load_end_ns: whole.to_ns,
+            load_end_ns: load.end_ns(),
+            load,
         })
+    }
+
+    /// Appends a segment to the load.
+    pub(crate) fn append(&mut self, segment: Segment) {
+        if self.load.append(segment) {
+            self.load_end_ns = self.load.end_ns();
+        }
     }
 
     /// Nothing is due from here on.

@@ -4,7 +4,7 @@
 use super::service_driver::{Answered, Call, ServiceDriver};
 use crate::clock::RunClock;
 use crate::measure::{Measurement, Source};
-use crate::plan::Plan;
+use crate::plan::{Plan, Segment};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -67,6 +67,13 @@ impl ServiceTask {
         }
     }
 
+    /// Extends the load.
+    pub(super) fn append(&mut self, segment: Segment) {
+        if let Some(driver) = &mut self.driver {
+            driver.append(segment);
+        }
+    }
+
     pub(super) fn stop(&mut self) {
         if let Some(driver) = &mut self.driver {
             driver.stop(crate::clock::now());
@@ -82,7 +89,8 @@ impl ServiceTask {
         }
     }
 
-    pub(super) fn end(&mut self, measurement: &mut Measurement) {
+    /// Takes in the answers that are there, and counts the calls without one as unfinished.
+    pub(super) fn settle(&mut self, measurement: &mut Measurement) {
         if let Some(driver) = &mut self.driver {
             let answers = self
                 .service

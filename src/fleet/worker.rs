@@ -3,7 +3,7 @@
 
 use super::delivery_tracker::{DeliveryTracker, Progress};
 use super::idle::Idle;
-use super::{Context, Control, FleetError, Report, Settings, life};
+use super::{Command, Context, FleetError, Report, Settings, life};
 use crate::clock::RunClock;
 use crate::link::{Buffers, Deadlines, tls};
 use crate::measure::Snapshot;
@@ -15,7 +15,7 @@ use std::sync::mpsc as blocking;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::runtime::LocalOptions;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 /// How late a tick of this may be says whether the worker was starved.
 const HEARTBEAT: Duration = Duration::from_millis(10);
@@ -28,6 +28,7 @@ pub(crate) struct Workers {
     threads: Vec<JoinHandle<io::Result<()>>>,
     spares: Vec<blocking::Sender<Snapshot>>,
     go: Vec<blocking::Sender<RunClock>>,
+    commands: Vec<mpsc::UnboundedSender<Command>>,
 }
 
 impl Workers {
@@ -37,6 +38,19 @@ impl Workers {
             // A worker that is gone shows when it is joined.
             let _ = go.send(clock);
         }
+    }
+
+    /// Sends a command to all of them.
+    pub(crate) fn tell(&self, command: &Command) {
+        for worker in &self.commands {
+            // A worker that has ended obeys no more.
+            drop(worker.send(command.clone()));
+        }
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.commands.len()
     }
 
     /// Gives cleared histograms back to the worker they came from.
@@ -60,18 +74,19 @@ impl Workers {
 pub(crate) fn spawn_all(
     plan: &Arc<Plan>,
     settings: &Settings,
-    control: &watch::Receiver<Control>,
     reports: &mpsc::UnboundedSender<Report>,
 ) -> Result<Workers, FleetError> {
-    let mut workers = Workers { threads: Vec::new(), spares: Vec::new(), go: Vec::new() };
+    let mut workers =
+        Workers { threads: Vec::new(), spares: Vec::new(), go: Vec::new(), commands: Vec::new() };
     let (ready, readiness) = blocking::channel();
     for worker in (0_u16..).take(settings.workers) {
         let ((spare, spares), (go, clock)) = (blocking::channel(), blocking::channel());
+        let (tell, told) = mpsc::unbounded_channel();
         let thread = Thread {
             worker,
             plan: plan.clone(),
             settings: settings.clone(),
-            control: control.clone(),
+            commands: told,
             reports: reports.clone(),
             spares,
         };
@@ -83,6 +98,7 @@ pub(crate) fn spawn_all(
         workers.threads.push(handle);
         workers.spares.push(spare);
         workers.go.push(go);
+        workers.commands.push(tell);
     }
     for worker in (0_u16..).take(settings.workers) {
         match readiness.recv() {
@@ -101,7 +117,7 @@ struct Thread {
     worker: u16,
     plan: Arc<Plan>,
     settings: Settings,
-    control: watch::Receiver<Control>,
+    commands: mpsc::UnboundedReceiver<Command>,
     reports: mpsc::UnboundedSender<Report>,
     spares: blocking::Receiver<Snapshot>,
 }
@@ -140,7 +156,7 @@ impl Thread {
 
     /// An error is one of the worker's timer: without it nothing would ever be due.
     async fn work(self, clock: RunClock, idle: Arc<Idle>) -> io::Result<()> {
-        let Thread { worker, plan, settings, mut control, reports, spares } = self;
+        let Thread { worker, plan, settings, mut commands, reports, spares } = self;
         let shared = (Buffers::shared(), Deadlines::precise());
         let mut context = Context::new(plan, settings.endpoint.clone(), clock, shared, reports);
         context.trace = settings.trace.clone();
@@ -158,14 +174,10 @@ impl Thread {
         let beat = crate::clock::now() + HEARTBEAT;
         let read = (crate::clock::now(), idle.total());
         let mut heartbeat = Heartbeat { worker, beat, swaps: 0, spares, progress: None, idle, read };
-        let mut told = true;
         loop {
             tokio::select! {
                 () = context.deadlines.until(heartbeat.beat) => heartbeat.tick(&context, crate::clock::now()),
-                changed = control.changed(), if told => match changed {
-                    Ok(()) => context.apply(*control.borrow_and_update(), crate::clock::now()),
-                    Err(_) => told = false,
-                },
+                Some(command) = commands.recv() => context.apply(command, crate::clock::now()),
                 ended = devices.join_next() => match ended {
                     // A device that panicked must not look like a quiet one.
                     Some(Err(error)) => std::panic::resume_unwind(error.into_panic()),

@@ -5,6 +5,7 @@
 //! operation of one fleet and phase adds up to, `series` the same over time; a [`Recorder`] fills them on each
 //! worker, a [`Measurement`] adds the workers' snapshots up.
 
+mod event;
 mod kinds;
 mod latency;
 mod measurement;
@@ -13,6 +14,7 @@ mod series;
 mod source;
 mod totals;
 
+pub use event::{Ending, Event, Second};
 pub use kinds::{Culprit, Key, Operation, Outcome, Times};
 pub use latency::Latency;
 pub(crate) use latency::rank;

@@ -1,0 +1,66 @@
+//! Compares what all workers published with what all workers received, once the load is over. Owned by the collector.
+
+use super::delivery_tracker::{self, DeliveryTracker, Progress, StreamTotals};
+use super::nanos;
+use crate::measure::{Key, Measurement, Operation, Outcome, Recorder, Source};
+use crate::plan::Plan;
+use std::time::Duration;
+
+/// What was published and delivered, by all workers.
+pub(super) struct Reconciliation {
+    progress: Vec<Option<Progress>>,
+    trackers: Vec<DeliveryTracker>,
+}
+
+impl Reconciliation {
+    /// Returns an empty reconciliation for so many workers.
+    pub(super) fn new(workers: usize) -> Reconciliation {
+        Reconciliation { progress: vec![None; workers], trackers: Vec::new() }
+    }
+
+    /// A worker's last device is gone.
+    pub(super) fn add(&mut self, tracker: DeliveryTracker) {
+        self.trackers.push(tracker);
+    }
+
+    /// A worker says how far it is: whether all of them now have everything.
+    pub(super) fn all_arrived(&mut self, worker: u16, progress: Progress) -> bool {
+        if let Some(known) = self.progress.get_mut(usize::from(worker)) {
+            *known = Some(progress);
+        }
+        delivery_tracker::all_arrived(&self.progress)
+    }
+
+    /// Counts as lost what never arrived; of a run that was cut short, as unfinished, and then no stream is judged. Without
+    /// the reconciliation of a worker that died, nobody knows.
+    pub(super) fn balance(
+        self,
+        plan: &Plan,
+        measurement: &mut Measurement,
+        ended: Duration,
+        aborted: bool,
+    ) -> Vec<StreamTotals> {
+        let workers = self.progress.len();
+        if self.trackers.len() < workers {
+            return Vec::new();
+        }
+        let mut recorder = Recorder::new(*measurement.layout());
+        let (lost, streams) = delivery_tracker::balance(plan, self.trackers);
+        for lost in lost {
+            let key = Key { operation: Operation::Deliver, fleet: lost.fleet, phase: lost.phase };
+            if aborted {
+                // Which of them was due when is not known: they are as old as their phase.
+                let phase = plan.schedule.phases().get(usize::from(lost.phase));
+                let due_ns = phase.map_or(0, |phase| nanos(phase.start));
+                for _ in 0..lost.count {
+                    recorder.due(key, due_ns);
+                    recorder.ended(key, Outcome::Unfinished, due_ns, nanos(ended));
+                }
+            } else {
+                recorder.lost(key, lost.count, nanos(ended));
+            }
+        }
+        measurement.add(&recorder.swap(), Source::Collector);
+        if aborted { Vec::new() } else { streams }
+    }
+}
