@@ -168,15 +168,17 @@ fn generator(finished: &Finished, workers: usize) -> model::Generator {
     }
 }
 
-/// The phases as far as they came.
+/// The phases as far as they came. The last one lasts as long as the load, which may have been extended.
 fn phases(plan: &Plan, load_ended: Duration) -> Vec<model::Phase> {
-    let phases = plan.schedule.phases().iter().filter(|phase| phase.start < load_ended);
+    let ends = plan.schedule.phases().iter().skip(1).map(|next| next.start.min(load_ended));
+    let phases = plan.schedule.phases().iter().zip(ends.chain([load_ended]));
     phases
-        .map(|phase| model::Phase {
+        .filter(|(phase, _)| phase.start < load_ended)
+        .map(|(phase, end)| model::Phase {
             name: phase.name.clone(),
             warmup: phase.warmup,
             start_us: us(phase.start),
-            end_us: us(phase.end.min(load_ended)),
+            end_us: us(end),
             planned_online: phase.online,
             planned_load: phase.load,
         })

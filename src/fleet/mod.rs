@@ -23,6 +23,9 @@ mod trace;
 mod usage;
 mod worker;
 
+#[cfg(test)]
+mod run_tests;
+
 use crate::link::{Endpoint, TlsFacts};
 use crate::measure::{Event, Layout, Measurement, Snapshot};
 use crate::plan::{Plan, Segment};
@@ -108,7 +111,7 @@ pub(crate) enum Report {
         worker: u16,
         progress: Progress,
     },
-    /// A worker's reconciliation, when its last device is gone.
+    /// A worker's delivery tracker, once its last device is gone.
     Deliveries(Box<DeliveryTracker>),
     Tls(TlsFacts),
     Environment(&'static str),
@@ -165,47 +168,4 @@ pub(crate) fn nanos(duration: Duration) -> u64 {
 /// Nanoseconds from `zero` to `at`; 0 for anything before it.
 pub(crate) fn since(zero: Instant, at: Instant) -> u64 {
     nanos(at.saturating_duration_since(zero))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::measure::Operation;
-    use crate::policy::backoff::BackOff;
-    use crate::scenario::Input;
-
-    /// Two workers with a device each that nobody lets in. The second's back-off ends after the end of time, which
-    /// panics.
-    #[tokio::test]
-    async fn a_worker_that_panics_ends_the_load_and_not_the_result() {
-        let text = "[target]\nkind = \"mqtt\"\nhost = \"127.0.0.1\"\nport = 9\ntls = false\n\
-                    [fleet.a]\ndevices = 1\n[fleet.b]\ndevices = 1\n\
-                    [[phase]]\nname = \"p\"\nduration = \"1h\"\n";
-        let input = Input {
-            file: "panic.toml",
-            text,
-            overrides: &[],
-            env: &|_| None,
-            files: &crate::scenario::no_files,
-        };
-        let mut plan = crate::plan::load(&input, &mut rand::rng()).unwrap();
-        plan.fleets[1].reconnect = BackOff::Fixed { delay: Duration::MAX }.into();
-        // A port that was free a moment ago refuses.
-        let free = crate::link::listen::bind("127.0.0.1:0".parse().unwrap()).unwrap().local_addr().unwrap();
-        let endpoint =
-            Arc::new(Endpoint { host: free.ip().to_string(), port: free.port(), ..Endpoint::default() });
-        let settings = Settings { workers: 2, endpoint, trace: None };
-        let ((_commander, commands), (events, _listener)) =
-            (mpsc::unbounded_channel(), mpsc::unbounded_channel());
-        let finished = run(Arc::new(plan), settings, None, commands, events).await.unwrap();
-        assert!(!finished.complete && finished.load_ended < Duration::from_secs(3_600));
-        assert!(
-            finished.environment.iter().any(|text| text.contains("worker 1")),
-            "{:?}",
-            finished.environment
-        );
-        // It may have been stopped before its first attempt; that it was to be online is counted all the same.
-        let online = finished.measurement.sum(|key| key.operation == Operation::Online && key.fleet == 0);
-        assert_eq!(online.due, 1, "what the other worker measured is there");
-    }
 }

@@ -6,7 +6,7 @@ use crate::measure::{Key, Measurement, Operation, Outcome, Recorder, Source};
 use crate::plan::Plan;
 use std::time::Duration;
 
-/// What was published and delivered, by all workers.
+/// The progress and the delivery trackers of all workers.
 pub(super) struct Reconciliation {
     progress: Vec<Option<Progress>>,
     trackers: Vec<DeliveryTracker>,
@@ -18,12 +18,12 @@ impl Reconciliation {
         Reconciliation { progress: vec![None; workers], trackers: Vec::new() }
     }
 
-    /// A worker's last device is gone.
+    /// Takes the tracker of a worker whose last device is gone.
     pub(super) fn add(&mut self, tracker: DeliveryTracker) {
         self.trackers.push(tracker);
     }
 
-    /// A worker says how far it is: whether all of them now have everything.
+    /// Notes the progress of a worker. Returns true once all workers have received everything that is expected.
     pub(super) fn all_arrived(&mut self, worker: u16, progress: Progress) -> bool {
         if let Some(known) = self.progress.get_mut(usize::from(worker)) {
             *known = Some(progress);
@@ -31,8 +31,8 @@ impl Reconciliation {
         delivery_tracker::all_arrived(&self.progress)
     }
 
-    /// Counts as lost what never arrived; of a run that was cut short, as unfinished, and then no stream is judged. Without
-    /// the reconciliation of a worker that died, nobody knows.
+    /// Counts missing deliveries as lost; as unfinished if the run was aborted, and then no stream is judged. Returns nothing if a
+    /// worker died and its tracker is missing: the comparison would be wrong.
     pub(super) fn balance(
         self,
         plan: &Plan,

@@ -382,6 +382,16 @@ mod tests {
     }
 
     #[test]
+    fn calls_continue_in_appended_load() {
+        let mut bench = bench(METHOD, STEADY);
+        assert!((49..=51).contains(&bench.calls(10 * S).len()));
+        assert_eq!(bench.calls(11 * S).len(), 0, "the load is over");
+        bench.driver.append(Segment { until: 20 * S, factor: [2.0; 2] });
+        assert!((99..=101).contains(&bench.calls(20 * S).len()));
+        assert_eq!(bench.calls(30 * S).len(), 0, "the load is over again");
+    }
+
+    #[test]
     fn a_device_that_the_plan_has_offline_is_not_called() {
         let mut bench = bench(METHOD, &format!("{STEADY}\nonline = \"50% -> 50%\""));
         let calls = bench.calls(10 * S);

@@ -222,10 +222,13 @@ impl Cursor {
     #[must_use]
     #[inline]
     pub fn peek(&self) -> Option<Due> {
-        match self.due {
-            None => self.find(),
-            due => due,
-        }
+        if self.due.is_some() { self.due } else { self.look_again() }
+    }
+
+    /// Apart from `peek` and `advance`, so that these stay small where something is due.
+    #[cold]
+    fn look_again(&self) -> Option<Due> {
+        self.find()
     }
 
     /// Moves on to the message after the one that [`peek`](Cursor::peek) gave.
@@ -253,6 +256,7 @@ impl Cursor {
         self.due.map(|due| due.at_ns)
     }
 
+    #[inline]
     fn find(&self) -> Option<Due> {
         self.position
             .at_ns(&self.load.read(), self.rate_hz)

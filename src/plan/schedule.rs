@@ -276,6 +276,7 @@ impl RunLoad {
 
     /// The load so far.
     #[must_use]
+    #[inline]
     pub fn read(&self) -> Ref<'_, Load> {
         self.0.borrow()
     }
