@@ -243,8 +243,14 @@ impl Load {
         if !(area >= 0.0 && area < self.total()) {
             return None;
         }
-        let index = self.pieces.partition_point(|piece| piece.before <= area).saturating_sub(1);
-        let piece = self.pieces.get(index)?;
+        // The last piece is where a growing load is read most of the time.
+        let piece = match self.pieces.last() {
+            Some(last) if last.before <= area => last,
+            _ => {
+                let index = self.pieces.partition_point(|piece| piece.before <= area).saturating_sub(1);
+                self.pieces.get(index)?
+            }
+        };
         let passed = piece.passed(area - piece.before).min(piece.end - piece.start);
         Some(nanoseconds(piece.start + passed))
     }
