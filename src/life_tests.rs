@@ -2,10 +2,11 @@
 //! cloud-to-device messages, renewals, and connections that the hub closes. Every operation ends once, and what the devices
 //! counted agrees with what the hub has, to the message. No sockets: bytes take 5 ms each way.
 
+use crate::clock::RunClock;
 use crate::emulator::directory::{Address, Directory};
 use crate::emulator::service::{Ask, Asked, Feedback, GiveUp};
 use crate::emulator::session::{Event as HubEvent, HubSession};
-use crate::fleet::{self, Answered, Call, Caller, Context, Device, Parting};
+use crate::fleet::{self, Answered, Call, Context, Device, Parting, ServiceDriver};
 use crate::link::{Buffers, Deadlines, Endpoint};
 use crate::measure::{Counts, FleetCounts, FromHub, Measurement, Operation, Outcome, Source, Totals};
 use crate::plan::{self, Auth, Keys, Plan};
@@ -200,15 +201,15 @@ struct World {
 
 impl World {
     fn ns(&self, now: Instant) -> u64 {
-        u64::try_from((now - self.context.zero).as_nanos()).expect("it fits")
+        u64::try_from((now - self.context.clock.zero).as_nanos()).expect("it fits")
     }
 
     fn at(&self, ns: u64) -> Instant {
-        self.context.zero + Duration::from_nanos(ns)
+        self.context.clock.zero + Duration::from_nanos(ns)
     }
 
     fn unix(&self, now: Instant) -> Duration {
-        UNIX + (now - self.context.zero)
+        UNIX + (now - self.context.clock.zero)
     }
 }
 
@@ -366,7 +367,7 @@ impl Connection {
 
 /// The service side: calls under way, by id.
 struct Service {
-    caller: Caller,
+    driver: ServiceDriver,
     open: HashMap<u64, (String, Asked)>,
     close_at: Instant,
     closed: u32,
@@ -375,14 +376,14 @@ struct Service {
 impl Service {
     fn next(&self) -> Option<Instant> {
         let give_ups = self.open.values().filter_map(|(_, asked)| asked.give_up.map(|GiveUp { at, .. }| at));
-        give_ups.chain(self.caller.poll_timeout()).chain([self.close_at]).min()
+        give_ups.chain(self.driver.poll_timeout()).chain([self.close_at]).min()
     }
 
     /// Asks what is due, takes in what is answered; returns the devices that have to be woken.
     fn step(&mut self, world: &mut World, now: Instant, load_end: Instant) -> Vec<Address> {
         let mut wake = Vec::new();
         let unix = world.unix(now);
-        for Call { id, device, ask } in self.caller.poll(now) {
+        for Call { id, device, ask } in self.driver.poll(now) {
             let changes = matches!(ask, fleet::Ask::Desired { .. });
             let asked = world.directory.ask(now, unix, &device, carried(ask));
             world.untold += u64::from(changes && asked.wake.is_none());
@@ -414,7 +415,7 @@ impl Service {
             false
         });
         for answered in answered {
-            self.caller.answered(&answered, now);
+            self.driver.answered(&answered, now);
         }
         wake
     }
@@ -471,15 +472,11 @@ impl Lived {
 fn live() -> Lived {
     let plan = Arc::new(plan());
     let zero = crate::clock::now();
+    let clock = RunClock { zero, zero_unix: UNIX };
     let (reports, _keep) = tokio::sync::mpsc::unbounded_channel();
     let endpoint = Arc::new(Endpoint { host: HOST.to_owned(), port: 8883, ..Endpoint::default() });
-    let context = Rc::new(Context::new(
-        plan.clone(),
-        endpoint,
-        (zero, UNIX),
-        (Buffers::shared(), Deadlines::new()),
-        reports,
-    ));
+    let context =
+        Rc::new(Context::new(plan.clone(), endpoint, clock, (Buffers::shared(), Deadlines::new()), reports));
     let Auth::Sas { keys: Keys::Group(key), .. } = &plan.fleets[0].auth else { panic!("a group key") };
     let config = crate::emulator::Config {
         host_names: vec![HOST.to_owned()],
@@ -508,10 +505,10 @@ fn live() -> Lived {
             Life { device, retries: Retries::default(), connection: None, next_ns: Some(spans[0].from_ns) }
         })
         .collect();
-    let caller = Caller::new(&plan, zero, UNIX, Rc::new(crate::stalls::Stalls::new(zero)))
+    let driver = ServiceDriver::new(&plan, clock, Rc::new(crate::stalls::Stalls::new(zero)))
         .expect("the plan has a service side");
     let load_end = zero + Duration::from_secs(29 * 60);
-    let mut service = Service { caller, open: HashMap::new(), close_at: zero + CLOSE_EVERY, closed: 0 };
+    let mut service = Service { driver, open: HashMap::new(), close_at: zero + CLOSE_EVERY, closed: 0 };
     let end = zero + plan.schedule.end() + plan.drain;
 
     // Who has to be looked at next; the service side is looked at at every instant.
@@ -553,10 +550,10 @@ fn live() -> Lived {
         life.end(&mut world, end, Closed::Local);
         life.device.close_books(end);
     }
-    service.caller.close_books(end);
+    service.driver.settle(end);
     let mut collector = fleet::collector(&plan);
     collector.add(&context.recorder.borrow_mut().swap(), Source::Worker(0));
-    collector.add(&service.caller.swap(), Source::Service);
+    collector.add(&service.driver.swap(), Source::Service);
     let measurement = collector.finish(u64::MAX, Vec::new(), Vec::new());
     let counts = measurement.fleets[0].counts;
     Lived { measurement, world, end, counts }

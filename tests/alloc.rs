@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use hubstorm::clock;
 use hubstorm::link::tls::{self, ClientOptions};
 use hubstorm::link::{Endpoint, Resolver, accept_tls, dial, listen};
-use hubstorm::measure::{Key, Layout as Cells, Measurement, Operation, Recorder, Times};
+use hubstorm::measure::{Key, Layout as Cells, Measurement, Operation, Recorder, Source, Times};
 use hubstorm::session::{Credentials, Event, Message, Session, Settings, Tag};
 use hubstorm::wire::{QoS, encode};
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -273,7 +273,7 @@ fn recording_and_swapping_allocate_nothing_once_warm() {
         }
         let snapshot = recorder.swap();
         let allocated = allocations() - before;
-        measurement.add(&snapshot, 0);
+        measurement.add(&snapshot, Source::Worker(0));
         recorder.recycle(snapshot);
         measurement.tick((n + 1) * S, Some(0.0), 0);
         allocated

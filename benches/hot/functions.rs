@@ -3,14 +3,13 @@
 //! Everything is seeded and no step reads a clock, so that a step does the same in every run.
 
 use bytes::BytesMut;
-use hubstorm::fleet::{Arrival, Inbox, Ledger};
+use hubstorm::fleet::{Arrival, DeliveryTracker, Inbox};
 use hubstorm::measure::{Key, Layout, Operation, Recorder, Times};
-use hubstorm::plan::{self, Cursor, Load, Payload, PayloadContext, Span, Spread, Stamp};
+use hubstorm::plan::{self, Cursor, Load, Payload, PayloadContext, RunLoad, Span, Spread, Stamp};
 use hubstorm::scenario::Input;
 use hubstorm::session::{Credentials, Event, Message, Session, Settings, Tag};
 use hubstorm::wire::{self, Packet, QoS, Strictness, encode};
 use std::hint::black_box;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// One step of a hot function, ready to be repeated.
@@ -170,7 +169,8 @@ fn publish_to_deliver() -> Step {
     let plan = plan::load(&input, &mut rand::rng()).expect("a plan");
     let layout = Layout::new(2, 1, Duration::from_secs(60), Duration::from_millis(100));
     let key = Key { operation: Operation::Deliver, fleet: 1, phase: 0 };
-    let (mut ledger, mut inbox, mut recorder) = (Ledger::new(&plan), Inbox::default(), Recorder::new(layout));
+    let (mut ledger, mut inbox, mut recorder) =
+        (DeliveryTracker::new(&plan), Inbox::default(), Recorder::new(layout));
     let mut input = BytesMut::with_capacity(64 * 1024);
     let mut seq = 0;
     // Due every 100 us, in one second over and over; 1 to 4 ms on the way.
@@ -209,7 +209,7 @@ fn next_arrival(spread: Spread) -> Step {
     load.push(10 * S, [0.0, 1.0]);
     load.push(1_000_000_000 * S, [1.0, 1.0]);
     let arrival = plan::Arrival { spread, rate_hz: 0.1, burst: 1 };
-    let mut cursor = Cursor::new(&arrival, &Arc::new(load), SEED, 1, 0, 1);
+    let mut cursor = Cursor::new(&arrival, &RunLoad::new(&load), SEED, 1, 0, 1);
     cursor.enter(Span { from_ns: 10 * S, to_ns: 1_000_000_000 * S });
     Box::new(move || {
         cursor.advance();

@@ -93,12 +93,12 @@ pub(super) fn run_id(file: &str, started: &str) -> String {
 mod tests {
     use super::super::assemble;
     use super::*;
-    use crate::fleet::{self, Control};
+    use crate::fleet;
     use crate::link::{self, Endpoint};
     use crate::policy::backoff::BackOff;
     use std::sync::Arc;
     use std::time::Duration;
-    use tokio::sync::watch;
+    use tokio::sync::{mpsc, watch};
 
     /// A run of two workers, of which the second panics: it has a device that waits for ever, which no clock can hold.
     async fn with_a_worker_that_panics() -> model::RunResult {
@@ -119,8 +119,9 @@ mod tests {
         let endpoint = Endpoint { host: free.ip().to_string(), port: free.port(), ..Endpoint::default() };
         let (plan, workers) = (Arc::new(plan), 2);
         let settings = fleet::Settings { workers, endpoint: Arc::new(endpoint), trace: None };
-        let (_control, controlled) = watch::channel(Control::Run);
-        let finished = fleet::run(plan.clone(), settings, None, controlled, |_, _| {}).await.unwrap();
+        let ((_commander, commands), (events, _listener)) =
+            (mpsc::unbounded_channel(), mpsc::unbounded_channel());
+        let finished = fleet::run(plan.clone(), settings, None, commands, events).await.unwrap();
         assemble::result(&plan, finished, model::EndedBy::Breakdown, None, workers, &[])
     }
 

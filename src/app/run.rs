@@ -7,18 +7,16 @@ use super::{AppError, Env, assemble, consent, exports, load, outcome, preflight}
 use crate::cli::RunArgs;
 use crate::emulator::Stats;
 use crate::emulator::control::{Answer, ControlConfig, ControlDevice, ControlPolicy, Ready, SecretText};
-use crate::fleet::{self, Control, Finished, Tracer};
+use crate::fleet::{self, Command, Finished, Tracer};
 use crate::iothub::sas;
 use crate::link::{Endpoint, tls};
-use crate::live::{Moment, Progress, Style};
-use crate::measure::Collector;
+use crate::live::{Console, Outline, Progress, Style};
 use crate::plan::{Auth, Keys, Plan};
 use crate::result::model::{self, EndedBy};
 use crate::units::{human_duration, plural};
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::io::Write;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::sync::watch;
 
@@ -131,50 +129,41 @@ async fn drive(
     hub: Option<&mut Hub>,
     mut traced: Option<UnboundedReceiver<String>>,
 ) -> Result<Finished, AppError> {
-    let (sender, control) = watch::channel(Control::Run);
+    let (commander, commands) = mpsc::unbounded_channel();
+    let (events, mut happened) = mpsc::unbounded_channel();
     let mut interrupts = env.interrupts.clone();
     let style = match (args.quiet, env.terminal && !args.no_tui) {
         (true, _) => Style::Quiet,
         (false, true) => Style::Redrawn,
         (false, false) => Style::Lines,
     };
-    // Shared by the ticks and by Ctrl-C, on one thread.
-    let progress = RefCell::new(Progress::new(style, &mut env.err));
-    let (load_end, stopped) = (Cell::new(plan.schedule.end()), control.clone());
-    let devices = plan.devices();
-    let tick = |collector: &Collector, at: Duration| {
-        let now_ns = u64::try_from(at.as_nanos()).unwrap_or(u64::MAX);
-        if *stopped.borrow() != Control::Run {
-            // Nothing has been due since then, whatever the plan says.
-            load_end.set(load_end.get().min(at));
-        }
-        let end = load_end.get();
-        let phase = if at < end {
-            plan.schedule.phases()[usize::from(plan.schedule.phase_at(now_ns))].name.as_str()
-        } else {
-            "drain"
-        };
-        let planned_per_s = match at < end {
-            true => plan.offered_per_s(now_ns.saturating_sub(1_000_000_000), now_ns),
-            false => Some(0.0),
-        };
-        let moment =
-            Moment { at, end, drain: plan.drain, phase, devices, planned_per_s, live: collector.live() };
-        // Progress is talk: a stream that is gone must not end the run.
-        drop(progress.borrow_mut().show(&moment));
+    let outline = Outline {
+        phases: plan.schedule.phases().iter().map(|phase| phase.name.clone()).collect(),
+        devices: plan.devices(),
+        end: plan.schedule.end(),
+        drain: plan.drain,
     };
+    // Shared by the run's events and by Ctrl-C, on one thread. Progress is talk: a stream that is gone must not end the run.
+    let console = RefCell::new(Console::new(Progress::new(style, &mut env.err), outline));
     let (calls, mut carried) = mpsc::unbounded_channel();
     let (answering, answers) = mpsc::unbounded_channel();
     let service = fleet::Service { calls, answers };
-    let running = fleet::run(plan.clone(), settings, Some(service), control, tick);
+    let running = fleet::run(plan.clone(), settings, Some(service), commands, events);
+    let showing = async {
+        while let Some(event) = happened.recv().await {
+            drop(console.borrow_mut().hear(&event));
+        }
+        std::future::pending::<()>().await;
+    };
     let listening = async {
         while interrupts.changed().await.is_ok() {
-            let (wanted, text) = match *interrupts.borrow_and_update() {
-                0 | 1 => (Control::Stop, "interrupted: draining; press Ctrl-C again to stop now"),
-                _ => (Control::Abort, "interrupted again: stopping now"),
+            let (command, text) = match *interrupts.borrow_and_update() {
+                0 | 1 => (Command::Stop, "interrupted: draining; press Ctrl-C again to stop now"),
+                _ => (Command::Abort, "interrupted again: stopping now"),
             };
-            drop(progress.borrow_mut().say(text));
-            sender.send_modify(|control| *control = (*control).max(wanted));
+            drop(console.borrow_mut().progress().say(text));
+            // A run that has ended needs no command.
+            drop(commander.send(command));
         }
         std::future::pending::<()>().await;
     };
@@ -182,26 +171,30 @@ async fn drive(
         let Some(hub) = hub else { return std::future::pending().await };
         hub.carry(&mut carried, &answering).await;
         // Without it nothing is measured any more.
-        drop(progress.borrow_mut().say("the built-in hub has ended: stopping"));
-        sender.send_modify(|control| *control = (*control).max(Control::Stop));
+        drop(console.borrow_mut().progress().say("the built-in hub has ended: stopping"));
+        drop(commander.send(Command::Stop));
         std::future::pending::<()>().await;
     };
     let tracing = async {
         while let Some(line) = next(&mut traced).await {
-            drop(progress.borrow_mut().print(&line));
+            drop(console.borrow_mut().progress().print(&line));
         }
         std::future::pending::<()>().await;
     };
     let finished = tokio::select! {
         finished = running => finished,
+        () = showing => unreachable!("it waits for ever once nothing happens any more"),
         () = listening => unreachable!("it waits for ever once nobody can interrupt"),
         () = outliving => unreachable!("it waits for ever once the hub has ended"),
         () = tracing => unreachable!("it waits for ever once nothing is traced"),
     };
-    while let Some(Ok(line)) = traced.as_mut().map(UnboundedReceiver::try_recv) {
-        drop(progress.borrow_mut().print(&line));
+    while let Ok(event) = happened.try_recv() {
+        drop(console.borrow_mut().hear(&event));
     }
-    drop(progress.borrow_mut().finish());
+    while let Some(Ok(line)) = traced.as_mut().map(UnboundedReceiver::try_recv) {
+        drop(console.borrow_mut().progress().print(&line));
+    }
+    drop(console.borrow_mut().progress().finish());
     finished.map_err(|error| AppError::Environment(error.to_string()))
 }
 

@@ -1,30 +1,26 @@
 //! What the devices of one worker share: the plan, the recorder, buffers, and whether to go on. One per worker,
 //! behind an `Rc`; no lock, no atomic.
 
-use super::ledger::Ledger;
+use super::command::Command;
+use super::delivery_tracker::DeliveryTracker;
 use super::trace::Tracer;
-use super::{Report, nanos, since};
+use super::{Report, nanos};
+use crate::clock::RunClock;
 use crate::link::{Deadlines, Endpoint, Resolver, SharedBuffers};
 use crate::measure::{Key, Operation, Recorder};
-use crate::plan::Plan;
+use crate::plan::{Plan, RunLoad, Segment};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
-/// What a run is told from outside: Ctrl-C once, and twice.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Control {
-    /// Go on.
-    #[default]
-    Run,
-    /// Nothing becomes due any more: send what already is, drain acks, disconnect.
-    Stop,
-    /// Whatever was published has arrived: nobody needs to wait for more.
-    Arrived,
-    /// Count what is open and end now.
-    Abort,
+/// Which commands have come. Flags, so that their order decides nothing: what was aborted stays so.
+#[derive(Clone, Copy, Debug, Default)]
+struct Told {
+    stop: bool,
+    arrived: bool,
+    abort: bool,
 }
 
 /// What the devices of one worker share.
@@ -33,14 +29,14 @@ pub struct Context {
     pub plan: Arc<Plan>,
     /// Where devices connect to.
     pub endpoint: Arc<Endpoint>,
-    /// The run's zero on the monotonic clock.
-    pub zero: Instant,
-    /// The run's zero on the wall clock: token expiry and `${now}`.
-    pub zero_unix: Duration,
+    /// The run's zero on both clocks; the wall clock is for token expiry and `${now}`.
+    pub clock: RunClock,
+    /// This worker's load: the plan's, and what was appended to it.
+    pub(crate) load: RunLoad,
     /// This worker's numbers.
     pub recorder: RefCell<Recorder>,
     /// This worker's part of what is published and delivered.
-    pub(crate) ledger: RefCell<Ledger>,
+    pub(crate) ledger: RefCell<DeliveryTracker>,
     /// Where devices learn the endpoint's addresses.
     pub(crate) resolver: Resolver,
     /// Scratch for the links.
@@ -51,10 +47,10 @@ pub struct Context {
     pub topic: RefCell<String>,
     /// Whose packets are told.
     pub trace: Option<Tracer>,
-    /// What the worker's tasks wait for; all of them are woken when `control` changes.
+    /// What the worker's tasks wait for; all of them are woken by a command.
     pub deadlines: Rc<Deadlines>,
-    control: Cell<Control>,
-    /// Nothing is due from here on; moved forward by a stop.
+    told: Cell<Told>,
+    /// Nothing is due from here on: an append moves it back, a stop forward.
     load_end_ns: Cell<u64>,
     reports: mpsc::UnboundedSender<Report>,
     tls_told: Cell<bool>,
@@ -63,23 +59,24 @@ pub struct Context {
 }
 
 impl Context {
-    /// The shared state of a worker. `zero_unix` is the wall clock at `zero`.
+    /// The shared state of a worker.
     pub(crate) fn new(
         plan: Arc<Plan>,
         endpoint: Arc<Endpoint>,
-        (zero, zero_unix): (Instant, Duration),
+        clock: RunClock,
         (buffers, deadlines): (SharedBuffers, Rc<Deadlines>),
         reports: mpsc::UnboundedSender<Report>,
     ) -> Context {
-        deadlines.stalls().restart(zero);
+        deadlines.stalls().restart(clock.zero);
         let recorder = RefCell::new(Recorder::new(super::layout(&plan), deadlines.stalls().clone()));
-        let ledger = RefCell::new(Ledger::new(&plan));
+        let ledger = RefCell::new(DeliveryTracker::new(&plan));
+        let load = RunLoad::new(plan.schedule.load());
         let load_end_ns = Cell::new(nanos(plan.schedule.end()));
         Context {
             plan,
             endpoint,
-            zero,
-            zero_unix,
+            clock,
+            load,
             recorder,
             ledger,
             resolver: Resolver::default(),
@@ -88,7 +85,7 @@ impl Context {
             topic: RefCell::default(),
             trace: None,
             deadlines,
-            control: Cell::default(),
+            told: Cell::default(),
             load_end_ns,
             reports,
             tls_told: Cell::new(false),
@@ -110,17 +107,17 @@ impl Context {
 
     /// Nanoseconds from the run's zero.
     pub(crate) fn ns(&self, at: Instant) -> u64 {
-        since(self.zero, at)
+        self.clock.ns(at)
     }
 
     /// The instant of a time since the run's zero.
     pub(crate) fn at(&self, ns: u64) -> Instant {
-        self.zero + Duration::from_nanos(ns)
+        self.clock.at(ns)
     }
 
-    /// The wall clock at an instant: derived, so that it neither jumps nor costs a second clock reading.
+    /// The wall clock at an instant.
     pub(crate) fn unix(&self, at: Instant) -> Duration {
-        self.zero_unix + at.saturating_duration_since(self.zero)
+        self.clock.unix(at)
     }
 
     /// Where a number belongs that was due at `due_ns`.
@@ -128,8 +125,21 @@ impl Context {
         Key { operation, fleet, phase: self.plan.schedule.phase_at(due_ns) }
     }
 
-    pub(crate) fn control(&self) -> Control {
-        self.control.get()
+    /// The run was told to end before its load does.
+    pub(crate) fn is_stopped(&self) -> bool {
+        let Told { stop, abort, .. } = self.told.get();
+        stop || abort
+    }
+
+    /// The run was told to end at once.
+    pub(crate) fn is_aborted(&self) -> bool {
+        self.told.get().abort
+    }
+
+    /// No device needs to wait for deliveries any more.
+    pub(crate) fn has_all_deliveries(&self) -> bool {
+        let Told { arrived, abort, .. } = self.told.get();
+        arrived || abort
     }
 
     /// Nothing is due from here on.
@@ -142,12 +152,29 @@ impl Context {
         self.load_end_ns.get() + nanos(self.plan.drain)
     }
 
-    /// Applies a control value and wakes the devices.
-    pub(crate) fn apply(&self, control: Control, now: Instant) {
-        if control > self.control.get() {
-            self.control.set(control);
+    /// Applies a command and wakes the devices.
+    pub(crate) fn apply(&self, command: Command, now: Instant) {
+        let mut told = self.told.get();
+        match command {
+            Command::Append(segment) => self.append(segment, now),
+            Command::Stop => told.stop = true,
+            Command::Arrived => told.arrived = true,
+            Command::Abort => told.abort = true,
+        }
+        self.told.set(told);
+        if self.is_stopped() {
             self.load_end_ns.set(self.load_end_ns.get().min(self.ns(now)));
-            self.deadlines.wake_all();
+        }
+        self.deadlines.wake_all();
+    }
+
+    /// Extends the load. Devices find their next message when they are woken. Once the load is over, they may have left already:
+    /// the load then stays as it is.
+    fn append(&self, segment: Segment, now: Instant) {
+        if self.ns(now) < self.load_end_ns() && self.load.append(segment) {
+            self.load_end_ns.set(self.load.end_ns());
+        } else {
+            self.tell(Report::LateAppend);
         }
     }
 
@@ -161,5 +188,87 @@ impl Context {
     /// The collector outlives the workers unless it panicked, and then nobody is left to tell.
     pub(crate) fn tell(&self, report: Report) {
         drop(self.reports.send(report));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::link::Buffers;
+    use crate::scenario::Input;
+
+    /// A worker's context in a load of 10 s, and what it reports.
+    fn context() -> (Context, mpsc::UnboundedReceiver<Report>) {
+        let text = "[target]\nkind = \"mqtt\"\nhost = \"127.0.0.1\"\n[fleet.a]\ndevices = 1\n\
+                    [[phase]]\nname = \"p\"\nduration = \"10s\"\n";
+        let files = &crate::scenario::no_files;
+        let input = Input { file: "context.toml", text, overrides: &[], env: &|_| None, files };
+        let plan = Arc::new(crate::plan::load(&input, &mut rand::rng()).unwrap());
+        let clock = RunClock { zero: crate::clock::now(), zero_unix: Duration::ZERO };
+        let (reports, reported) = mpsc::unbounded_channel();
+        let shared = (Buffers::shared(), Deadlines::new());
+        (Context::new(plan, Arc::new(Endpoint::default()), clock, shared, reports), reported)
+    }
+
+    const S: u64 = 1_000_000_000;
+
+    fn until(seconds: u64) -> Command {
+        Command::Append(Segment { until: Duration::from_secs(seconds), factor: [1.0; 2] })
+    }
+
+    #[test]
+    fn abort_holds_in_whatever_order_commands_come() {
+        use Command::{Abort, Arrived, Stop};
+        for commands in
+            [vec![Stop, Abort], vec![Abort, Stop], vec![Abort, Arrived], vec![Arrived, Abort], vec![Abort]]
+        {
+            let (context, _reported) = context();
+            for command in &commands {
+                context.apply(command.clone(), context.at(3 * S));
+            }
+            assert!(context.is_aborted() && context.is_stopped(), "{commands:?}");
+            assert!(context.has_all_deliveries(), "{commands:?}");
+            assert_eq!(context.load_end_ns(), 3 * S, "{commands:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_stop_ends_the_load() {
+        let (context, _reported) = context();
+        context.apply(Command::Stop, context.at(3 * S));
+        context.apply(Command::Stop, context.at(5 * S));
+        assert!(context.is_stopped() && !context.is_aborted() && !context.has_all_deliveries());
+        assert_eq!(context.load_end_ns(), 3 * S);
+    }
+
+    #[test]
+    fn deliveries_that_are_all_in_do_not_stop_the_load() {
+        let (context, _reported) = context();
+        context.apply(Command::Arrived, context.at(3 * S));
+        assert!(context.has_all_deliveries() && !context.is_stopped());
+        assert_eq!(context.load_end_ns(), 10 * S);
+    }
+
+    #[test]
+    fn append_extends_the_load_and_its_drain() {
+        let (context, mut reported) = context();
+        let drain_ns = context.drain_end_ns() - context.load_end_ns();
+        context.apply(until(15), context.at(9 * S));
+        context.apply(until(20), context.at(12 * S));
+        assert_eq!((context.load_end_ns(), context.drain_end_ns()), (20 * S, 20 * S + drain_ns));
+        assert_eq!(context.key(Operation::Telemetry, 0, 19 * S).phase, 0);
+        assert!(reported.try_recv().is_err());
+    }
+
+    #[test]
+    fn append_after_the_load_is_reported_and_ignored() {
+        let (context, mut reported) = context();
+        context.apply(until(15), context.at(10 * S));
+        assert_eq!((context.load_end_ns(), context.load.end_ns()), (10 * S, 10 * S));
+        assert!(matches!(reported.try_recv(), Ok(Report::LateAppend)));
+        context.apply(Command::Stop, context.at(3 * S));
+        context.apply(until(15), context.at(4 * S));
+        assert_eq!(context.load_end_ns(), 3 * S);
+        assert!(matches!(reported.try_recv(), Ok(Report::LateAppend)));
     }
 }

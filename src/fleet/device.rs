@@ -18,11 +18,11 @@ mod twin;
 #[cfg(test)]
 mod tests;
 
+use super::Context;
 use super::account::Account;
-use super::ledger::Inbox;
+use super::delivery_tracker::Inbox;
 use super::messages::Messages;
 use super::trace::Tracer;
-use super::{Context, Control};
 use crate::measure::{Culprit, Outcome};
 use crate::plan::{FleetPlan, Span};
 use crate::rng::{Purpose, Rng, generator};

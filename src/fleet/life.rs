@@ -3,7 +3,7 @@
 
 use super::device::Parting;
 use super::trace::Traced;
-use super::{Context, Control, Device};
+use super::{Context, Device};
 use crate::link::{self, Dialled, End, Link};
 use crate::plan::Span;
 use crate::policy::backoff::Retries;
@@ -17,7 +17,7 @@ use std::time::Instant;
 pub(crate) async fn live(context: Rc<Context>, fleet: usize, index: u32) {
     let plan = &context.plan.fleets[fleet];
     let number = u16::try_from(fleet).unwrap_or(u16::MAX);
-    let spans = context.plan.schedule.online_spans(u64::from(index), u64::from(plan.devices));
+    let spans = context.plan.schedule.open_spans(u64::from(index), u64::from(plan.devices));
     let mut device = Device::new(context.clone(), number, index);
     for span in spans {
         if !until(&context, context.at(span.from_ns)).await {
@@ -88,7 +88,7 @@ async fn dial(
             return Poll::Ready(Some(dialled));
         }
         let (now, give_up) = (context.now(), context.at(device.give_up_ns()));
-        if context.control() == Control::Abort {
+        if context.is_aborted() {
             device.abort();
         } else if now >= give_up {
             device.give_up(now);
@@ -105,11 +105,11 @@ async fn dial(
 async fn drive(context: &Rc<Context>, device: &mut Device, dialled: Dialled) {
     let mut link = Link::new(dialled.transport, context.buffers.clone(), &context.deadlines);
     let tracer = device.tracer(context);
-    let end = poll_fn(|cx| match (context.control(), tracer) {
-        (Control::Abort, _) => Poll::Ready(None),
-        (_, None) => link.poll(cx, device).map(Some),
-        (_, Some(tracer)) => {
-            link.poll(cx, &mut Traced { machine: &mut *device, tracer, zero: context.zero }).map(Some)
+    let end = poll_fn(|cx| match (context.is_aborted(), tracer) {
+        (true, _) => Poll::Ready(None),
+        (false, None) => link.poll(cx, device).map(Some),
+        (false, Some(tracer)) => {
+            link.poll(cx, &mut Traced { machine: &mut *device, tracer, clock: context.clock }).map(Some)
         }
     })
     .await;
@@ -129,7 +129,7 @@ async fn until(context: &Context, at: Instant) -> bool {
         if now >= at {
             return Poll::Ready(true);
         }
-        if context.control() != Control::Run {
+        if context.is_stopped() {
             return Poll::Ready(false);
         }
         alarm.set(cx, now, at);

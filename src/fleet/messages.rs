@@ -48,7 +48,7 @@ impl Messages {
         let fleet = &plan.fleets[usize::from(account.fleet)];
         let global = fleet.first + u64::from(index);
         let streams = fleet.sends.iter().zip(0_u16..).map(|(send, number)| Stream {
-            cursor: Cursor::new(&send.arrival, plan.schedule.load(), plan.seed, global, number, index),
+            cursor: Cursor::new(&send.arrival, &account.context.load, plan.seed, global, number, index),
             payload: send.payload.state(plan.seed, global, number),
             topic: None,
         });
@@ -231,7 +231,7 @@ impl Messages {
             index,
             seq: tag.seq,
             now_unix: context.unix(now),
-            uptime: now.saturating_duration_since(context.zero),
+            uptime: context.clock.since(now),
         };
         let due_ns = context.ns(tag.due);
         let stamp = Stamp {

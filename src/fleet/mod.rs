@@ -6,46 +6,47 @@
 //! cleared histograms and one small control value.
 
 mod account;
-mod caller;
-mod calling;
+mod command;
 mod context;
+mod coordinator;
+mod delivery_tracker;
 mod device;
-mod ledger;
+mod frame;
 mod life;
 mod messages;
+mod reconciliation;
 mod requests;
 mod seen;
+mod service_driver;
+mod service_task;
 mod trace;
 mod usage;
 mod worker;
 
-use crate::link::{Endpoint, TlsFacts};
-use crate::measure::{
-    Collector, Fleet, Key, Latency, Layout, Measurement, Operation, Outcome, Phase, Recorder, Snapshot,
-    Source, Stream,
-};
-use crate::plan::Plan;
-use crate::stalls::Stalls;
-use calling::Calling;
-use ledger::Progress;
-use std::rc::Rc;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, watch};
+#[cfg(test)]
+mod run_tests;
 
-pub use caller::{Answered, Ask, Call};
-pub use calling::Service;
-pub use context::{Context, Control};
+use crate::link::{Endpoint, TlsFacts};
+use crate::measure::{Event, Latency, Measurement, Snapshot};
+use crate::plan::{Plan, Segment};
+use coordinator::Coordinator;
+use delivery_tracker::Progress;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+pub use command::Command;
+pub use context::Context;
+pub use delivery_tracker::{DeliveryTracker, Inbox, StreamTotals};
 pub use device::Device;
-pub use ledger::{Inbox, Ledger, StreamTotals};
+pub use frame::{collector, layout};
 pub use seen::Arrival;
+pub use service_driver::{Answered, Ask, Call};
+pub use service_task::Service;
 pub use trace::Tracer;
 pub use usage::{Usage, process as own_usage, raise_descriptor_limit};
 #[cfg(test)]
-pub(crate) use {caller::Caller, device::Parting};
-
-/// How long the workers may take to make their devices before the first phase begins.
-const LEAD: Duration = Duration::from_millis(250);
+pub(crate) use {device::Parting, service_driver::ServiceDriver};
 
 /// What a run needs besides its plan.
 #[derive(Clone)]
@@ -68,8 +69,10 @@ pub struct Finished {
     pub started_unix: Duration,
     /// When the last worker was done, since the run's zero.
     pub ended: Duration,
-    /// When nothing was due any more, since the run's zero: the plan's end, or the interruption.
+    /// When nothing was due any more, since the run's zero: the load's end, or the interruption.
     pub load_ended: Duration,
+    /// The segments by which the load was extended beyond the plan's end. They belong to the plan's last phase.
+    pub appended: Vec<Segment>,
     /// False when it was interrupted, or a worker ended before its time.
     pub complete: bool,
     /// What TLS agreed on, on the first connection.
@@ -99,22 +102,24 @@ pub enum FleetError {
 /// What workers tell the collector.
 pub(crate) enum Report {
     Snapshot {
-        worker: usize,
+        worker: u16,
         snapshot: Snapshot,
     },
     /// How far a worker is with what is to arrive, once nothing is due any more.
     Progress {
-        worker: usize,
+        worker: u16,
         progress: Progress,
     },
-    /// A worker's books, when its last device is gone.
-    Ledger(Box<Ledger>),
+    /// A worker's delivery tracker, once its last device is gone.
+    Deliveries(Box<DeliveryTracker>),
     Tls(TlsFacts),
+    /// A worker heard of more load only after its load had ended.
+    LateAppend,
     /// A worker failed; how it did is known once it is joined.
     Gone,
 }
 
-/// Runs the plan to its end, or until `control` says stop; `tick` is called once a second. A plan with calls of the service
+/// Runs the plan to its end, or until a command ends it; tells `events` what happens meanwhile. A plan with calls of the service
 /// side needs a `service` that carries them: without one they stay unanswered.
 ///
 /// # Errors
@@ -124,244 +129,29 @@ pub async fn run(
     plan: Arc<Plan>,
     settings: Settings,
     service: Option<Service>,
-    mut control: watch::Receiver<Control>,
-    mut tick: impl FnMut(&Collector, Duration),
+    mut commands: mpsc::UnboundedReceiver<Command>,
+    events: mpsc::UnboundedSender<Event>,
 ) -> Result<Finished, FleetError> {
-    let mut collector = collector(&plan);
     let (sender, mut reports) = mpsc::unbounded_channel();
-    // What workers are told: what `control` says, or to stop because one of them is gone.
-    let (tell, told) = watch::channel(Control::Run);
-    let mut workers = worker::spawn_all(&plan, &settings, &told, &sender)?;
+    let workers = worker::spawn_all(&plan, &settings, &sender)?;
     drop(sender);
-    let mut usage = Usage::start();
-    let (zero, started_unix) = (crate::clock::now() + LEAD, crate::clock::unix() + LEAD);
-    workers.go((zero, started_unix));
-    let mut calling = Calling::new(&plan, (zero, started_unix), service);
-
-    let end = plan.schedule.end();
-    let (mut tls, mut breakdowns) = (None, Vec::<String>::new());
-    let mut load_ended = end;
-    let mut complete = true;
-    let mut books = Books { progress: vec![None; settings.workers], ledgers: Vec::new() };
-    let mut second = 1_u32;
+    let mut coordinator = Coordinator::start(plan, workers, service, events);
     loop {
-        let due = zero + Duration::from_secs(u64::from(second)) + worker::SWAP_GRACE;
+        let due = coordinator.next_second();
         tokio::select! {
             report = reports.recv() => match report {
-                Some(Report::Snapshot { worker, snapshot }) => {
-                    collector.add(&snapshot, Source::Worker(u16::try_from(worker).unwrap_or(u16::MAX)));
-                    workers.recycle(worker, snapshot);
-                }
-                Some(Report::Progress { worker, progress }) => {
-                    if books.all_arrived(worker, progress) {
-                        tell.send_modify(|told| *told = (*told).max(Control::Arrived));
-                    }
-                }
-                Some(Report::Ledger(ledger)) => books.ledgers.push(*ledger),
-                Some(Report::Tls(facts)) => tls = tls.or(Some(facts)),
-                // Half a load measures nothing: the others stop too.
-                Some(Report::Gone) => {
-                    let since_zero = crate::clock::now().saturating_duration_since(zero);
-                    (complete, load_ended) = (false, load_ended.min(since_zero));
-                    calling.stop();
-                    tell.send_modify(|told| *told = (*told).max(Control::Stop));
-                }
+                Some(report) => coordinator.take(report),
                 None => break,
             },
-            () = calling.step() => {}
-            () = tokio::time::sleep_until(due.into()) => {
-                calling.tell(&mut collector);
-                close_row(&mut collector, &plan, &mut usage, second);
-                tick(&collector, Duration::from_secs(u64::from(second)));
-                second += 1;
-            }
-            Ok(()) = control.changed() => {
-                tell.send_modify(|told| *told = (*told).max(*control.borrow_and_update()));
-                let since_zero = crate::clock::now().saturating_duration_since(zero);
-                if complete && since_zero < end {
-                    (complete, load_ended) = (false, since_zero);
-                    calling.stop();
-                } else if *control.borrow() == Control::Abort {
-                    complete = false;
-                }
-            }
+            () = coordinator.service.step() => {}
+            () = tokio::time::sleep_until(due.into()) => coordinator.close_second(),
+            Some(command) = commands.recv() => coordinator.obey(command),
         }
     }
-    if *control.borrow() != Control::Abort {
-        calling.take_last(zero + load_ended + plan.drain).await;
-    }
-    calling.end(&mut collector);
-    let ended = crate::clock::now().saturating_duration_since(zero);
-    let aborted = *control.borrow() == Control::Abort;
-    let streams = books.balance(&plan, &mut collector, ended, aborted);
-    close_row(&mut collector, &plan, &mut usage, second);
-    for failed in workers.join() {
-        complete = false;
-        breakdowns.push(failed.to_string());
-    }
-    let heartbeat = collector.heartbeat().clone();
-    let load_ended_us = nanos(load_ended) / 1_000;
-    let measurement = collector.finish(load_ended_us, named(&plan, &streams), breakdowns);
-    Ok(Finished { measurement, heartbeat, started_unix, ended, load_ended, complete, tls, usage })
-}
-
-/// Histograms cover the longest wait that the plan allows; nothing is clipped silently.
-#[must_use]
-pub fn layout(plan: &Plan) -> Layout {
-    let longest = Duration::from_micros(plan.highest_us());
-    Layout::new(plan.fleets.len(), plan.schedule.phases().len(), longest)
-}
-
-/// A collector for what the plan's fleets do in its phases.
-#[must_use]
-pub fn collector(plan: &Plan) -> Collector {
-    Collector::new(layout(plan), fleets(plan), phases(plan))
-}
-
-fn fleets(plan: &Plan) -> Vec<Fleet> {
-    let fleet = |fleet: &crate::plan::FleetPlan| Fleet {
-        name: fleet.name.clone(),
-        devices: fleet.devices.into(),
-        ..Fleet::default()
-    };
-    plan.fleets.iter().map(fleet).collect()
-}
-
-fn phases(plan: &Plan) -> Vec<Phase> {
-    let phase = |phase: &crate::plan::PhasePlan| Phase {
-        name: phase.name.clone(),
-        warmup: phase.warmup,
-        start_us: nanos(phase.start) / 1_000,
-        end_us: nanos(phase.end) / 1_000,
-        planned_online: phase.online,
-        planned_load: phase.load,
-    };
-    plan.schedule.phases().iter().map(phase).collect()
-}
-
-/// The tracked streams with their names, in the order of the plan.
-fn named(plan: &Plan, totals: &[StreamTotals]) -> Vec<Stream> {
-    let fleets = plan.fleets.iter().zip(0_u16..);
-    let sends = fleets
-        .flat_map(|(fleet, number)| fleet.sends.iter().zip(0_u16..).map(move |send| (fleet, number, send)));
-    let known = sends.zip(totals);
-    known
-        .filter(|((_, number, (_, stream)), _)| plan.deliveries.is_tracked(*number, *stream))
-        .map(|((fleet, _, (send, stream)), totals)| Stream {
-            fleet: fleet.name.clone(),
-            send: stream.into(),
-            topic: send.topic.to_string(),
-            ok: totals.ok,
-            lost: totals.lost,
-            duplicates: totals.duplicates,
-            reordered: totals.reordered,
-        })
-        .collect()
-}
-
-/// What was published and delivered, by all workers.
-struct Books {
-    progress: Vec<Option<Progress>>,
-    ledgers: Vec<Ledger>,
-}
-
-impl Books {
-    /// A worker says how far it is: whether all of them now have everything.
-    fn all_arrived(&mut self, worker: usize, progress: Progress) -> bool {
-        if let Some(known) = self.progress.get_mut(worker) {
-            *known = Some(progress);
-        }
-        ledger::all_arrived(&self.progress)
-    }
-
-    /// Counts as lost what never arrived; of a run that was cut short, as unfinished, and then no stream is judged. Without
-    /// the books of a worker that died, nobody knows.
-    fn balance(
-        self,
-        plan: &Plan,
-        collector: &mut Collector,
-        ended: Duration,
-        aborted: bool,
-    ) -> Vec<StreamTotals> {
-        let workers = self.progress.len();
-        if self.ledgers.len() < workers {
-            return Vec::new();
-        }
-        let mut recorder = Recorder::new(layout(plan), Rc::new(Stalls::new(crate::clock::now())));
-        let (lost, streams) = ledger::balance(plan, self.ledgers);
-        for lost in lost {
-            let key = Key { operation: Operation::Deliver, fleet: lost.fleet, phase: lost.phase };
-            if aborted {
-                // Which of them was due when is not known: they are as old as their phase.
-                let phase = plan.schedule.phases().get(usize::from(lost.phase));
-                let due_ns = phase.map_or(0, |phase| nanos(phase.start));
-                for _ in 0..lost.count {
-                    recorder.due(key, due_ns);
-                    recorder.ended(key, Outcome::Unfinished, due_ns, nanos(ended));
-                }
-            } else {
-                recorder.lost(key, lost.count, nanos(ended));
-            }
-        }
-        collector.add(&recorder.swap(), Source::Service);
-        if aborted { Vec::new() } else { streams }
-    }
-}
-
-fn close_row(collector: &mut Collector, plan: &Plan, usage: &mut Usage, second: u32) {
-    let t_ns = u64::from(second) * 1_000_000_000;
-    collector.tick(t_ns, usage.interval(), plan.planned_online(t_ns));
+    Ok(coordinator.finish(&mut commands).await)
 }
 
 /// Nanoseconds of a duration; saturates after 584 years.
 pub(crate) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// Nanoseconds from `zero` to `at`; 0 for anything before it.
-pub(crate) fn since(zero: Instant, at: Instant) -> u64 {
-    nanos(at.saturating_duration_since(zero))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::measure::Operation;
-    use crate::policy::backoff::BackOff;
-    use crate::scenario::Input;
-
-    /// Two workers with a device each that nobody lets in. The second's back-off ends after the end of time, which
-    /// panics.
-    #[tokio::test]
-    async fn a_worker_that_panics_ends_the_load_and_not_the_result() {
-        let text = "[target]\nkind = \"mqtt\"\nhost = \"127.0.0.1\"\nport = 9\ntls = false\n\
-                    [fleet.a]\ndevices = 1\n[fleet.b]\ndevices = 1\n\
-                    [[phase]]\nname = \"p\"\nduration = \"1h\"\n";
-        let input = Input {
-            file: "panic.toml",
-            text,
-            overrides: &[],
-            env: &|_| None,
-            files: &crate::scenario::no_files,
-        };
-        let mut plan = crate::plan::load(&input, &mut rand::rng()).unwrap();
-        plan.fleets[1].reconnect = BackOff::Fixed { delay: Duration::MAX }.into();
-        // A port that was free a moment ago refuses.
-        let free = crate::link::listen::bind("127.0.0.1:0".parse().unwrap()).unwrap().local_addr().unwrap();
-        let endpoint =
-            Arc::new(Endpoint { host: free.ip().to_string(), port: free.port(), ..Endpoint::default() });
-        let settings = Settings { workers: 2, endpoint, trace: None };
-        let (_control, controlled) = watch::channel(Control::Run);
-        let finished = run(Arc::new(plan), settings, None, controlled, |_, _| {}).await.unwrap();
-        assert!(!finished.complete && finished.load_ended < Duration::from_secs(3_600));
-        assert!(
-            finished.measurement.breakdowns.iter().any(|text| text.contains("worker 1")),
-            "{:?}",
-            finished.measurement.breakdowns
-        );
-        // It may have been stopped before its first attempt; that it was to be online is counted all the same.
-        let online =
-            finished.measurement.sum(|part| part.operation == Operation::Online && part.fleet == "a");
-        assert_eq!(online.due, 1, "what the other worker measured is there");
-    }
 }

@@ -1,4 +1,4 @@
-//! Which messages of one stream one subscriber has had: the highest number, and what is missing below it. Filled by `ledger`; a
+//! Which messages of one stream one subscriber has had: the highest number, and what is missing below it. Filled by `delivery_tracker`; a
 //! stream that arrives whole and in order costs two numbers.
 
 /// Gaps that are remembered: of the oldest ones beyond, nothing is known any more.

@@ -3,6 +3,7 @@
 //!
 //! Secrets stay out: a password is named and not shown.
 
+use crate::clock::RunClock;
 use crate::sansio::{Close, Closed, Machine};
 use crate::wire::{self, Packet, Strictness};
 use bytes::BytesMut;
@@ -38,14 +39,14 @@ impl Tracer {
 pub(crate) struct Traced<'a, M> {
     pub(crate) machine: &'a mut M,
     pub(crate) tracer: &'a Tracer,
-    /// The run's zero.
-    pub(crate) zero: Instant,
+    /// Lines show the time since the run's zero.
+    pub(crate) clock: RunClock,
 }
 
 impl<M: Machine> Traced<'_, M> {
     fn tell(&self, now: Instant, arrow: &str, bytes: &[u8]) {
         let mut bytes = BytesMut::from(bytes);
-        let at_ns = super::since(self.zero, now);
+        let at_ns = self.clock.ns(now);
         while !bytes.is_empty() {
             match wire::decode(&mut bytes, usize::MAX, Strictness::Lenient) {
                 Ok(Some(packet)) => self.tracer.say(at_ns, &format!("{arrow} {}", describe(&packet))),
@@ -83,7 +84,7 @@ impl<M: Machine> Machine for Traced<'_, M> {
             Closed::TlsAlert => "ended by a TLS alert",
             Closed::Local => "closed by the device",
         };
-        self.tracer.say(super::since(self.zero, now), text);
+        self.tracer.say(self.clock.ns(now), text);
         self.machine.handle_closed(now, why);
     }
 
@@ -203,7 +204,8 @@ mod tests {
         let (lines, mut told) = mpsc::unbounded_channel();
         let tracer = Tracer { fleet: 0, index: 7, id: "dev-7".to_owned(), lines };
         let zero = crate::clock::now();
-        let mut traced = Traced { machine: &mut Frames, tracer: &tracer, zero };
+        let clock = RunClock { zero, zero_unix: std::time::Duration::ZERO };
+        let mut traced = Traced { machine: &mut Frames, tracer: &tracer, clock };
         let mut out = BytesMut::from(&b"before"[..]);
         traced.poll_output(zero, &mut out);
         // A CONNACK in two parts, and a PUBACK behind it.

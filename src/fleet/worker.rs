@@ -1,8 +1,9 @@
 //! One worker: a thread with a tokio `LocalRuntime`, its share of the devices, a heartbeat, and a swap of the
 //! recorder each second. Started by `fleet::run`; it decides nothing about devices.
 
-use super::ledger::{Ledger, Progress};
-use super::{Context, Control, FleetError, Report, Settings, life};
+use super::delivery_tracker::{DeliveryTracker, Progress};
+use super::{Command, Context, FleetError, Report, Settings, life};
+use crate::clock::RunClock;
 use crate::link::{Buffers, Deadlines, Idle, tls};
 use crate::measure::Snapshot;
 use crate::plan::Plan;
@@ -13,7 +14,7 @@ use std::sync::mpsc as blocking;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::runtime::LocalOptions;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 /// The worker's own tick while operations are open, and otherwise: with it, there always is a deadline whose lateness shows a stall.
 const BEAT_OPEN: Duration = Duration::from_millis(2);
@@ -32,25 +33,36 @@ pub(crate) const SWAP_GRACE: Duration = Duration::from_millis(100);
 pub(crate) struct Workers {
     threads: Vec<JoinHandle<io::Result<()>>>,
     spares: Vec<blocking::Sender<Snapshot>>,
-    go: Vec<blocking::Sender<Zero>>,
+    go: Vec<blocking::Sender<RunClock>>,
+    commands: Vec<mpsc::UnboundedSender<Command>>,
 }
-
-/// The run's zero on both clocks.
-type Zero = (Instant, Duration);
 
 impl Workers {
     /// Tells all of them when the run begins.
-    pub(crate) fn go(&self, zero: Zero) {
+    pub(crate) fn go(&self, clock: RunClock) {
         for go in &self.go {
             // A worker that is gone shows when it is joined.
-            let _ = go.send(zero);
+            let _ = go.send(clock);
         }
     }
 
+    /// Sends a command to all of them.
+    pub(crate) fn tell(&self, command: &Command) {
+        for worker in &self.commands {
+            // A worker that has ended obeys no more.
+            drop(worker.send(command.clone()));
+        }
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.commands.len()
+    }
+
     /// Gives cleared histograms back to the worker they came from.
-    pub(crate) fn recycle(&self, worker: usize, snapshot: Snapshot) {
+    pub(crate) fn recycle(&self, worker: u16, snapshot: Snapshot) {
         // A worker that has ended needs no spares.
-        drop(self.spares[worker].send(snapshot));
+        drop(self.spares[usize::from(worker)].send(snapshot));
     }
 
     /// Waits for the threads, which have already dropped their reports; says how those ended that failed.
@@ -68,35 +80,39 @@ impl Workers {
 pub(crate) fn spawn_all(
     plan: &Arc<Plan>,
     settings: &Settings,
-    control: &watch::Receiver<Control>,
     reports: &mpsc::UnboundedSender<Report>,
 ) -> Result<Workers, FleetError> {
-    let mut workers = Workers { threads: Vec::new(), spares: Vec::new(), go: Vec::new() };
+    let mut workers =
+        Workers { threads: Vec::new(), spares: Vec::new(), go: Vec::new(), commands: Vec::new() };
     let (ready, readiness) = blocking::channel();
-    for worker in 0..settings.workers {
-        let ((spare, spares), (go, zero)) = (blocking::channel(), blocking::channel());
+    for worker in (0_u16..).take(settings.workers) {
+        let ((spare, spares), (go, clock)) = (blocking::channel(), blocking::channel());
+        let (tell, told) = mpsc::unbounded_channel();
         let thread = Thread {
             worker,
             plan: plan.clone(),
             settings: settings.clone(),
-            control: control.clone(),
+            commands: told,
             reports: reports.clone(),
             spares,
         };
         let ready = ready.clone();
         let handle = std::thread::Builder::new()
             .name(format!("hubstorm-{worker}"))
-            .spawn(move || thread.run(&ready, &zero))
-            .map_err(|source| FleetError::Worker { worker, source })?;
+            .spawn(move || thread.run(&ready, &clock))
+            .map_err(|source| FleetError::Worker { worker: worker.into(), source })?;
         workers.threads.push(handle);
         workers.spares.push(spare);
         workers.go.push(go);
+        workers.commands.push(tell);
     }
-    for worker in 0..settings.workers {
+    for worker in (0_u16..).take(settings.workers) {
         match readiness.recv() {
             Ok((_, Ok(()))) => {}
-            Ok((worker, Err(source))) => return Err(FleetError::Worker { worker, source }),
-            Err(_) => return Err(FleetError::WorkerGone(worker)),
+            Ok((worker, Err(source))) => {
+                return Err(FleetError::Worker { worker: worker.into(), source });
+            }
+            Err(_) => return Err(FleetError::WorkerGone(worker.into())),
         }
     }
     Ok(workers)
@@ -104,10 +120,10 @@ pub(crate) fn spawn_all(
 
 /// What a worker's thread is started with.
 struct Thread {
-    worker: usize,
+    worker: u16,
     plan: Arc<Plan>,
     settings: Settings,
-    control: watch::Receiver<Control>,
+    commands: mpsc::UnboundedReceiver<Command>,
     reports: mpsc::UnboundedSender<Report>,
     spares: blocking::Receiver<Snapshot>,
 }
@@ -116,8 +132,8 @@ impl Thread {
     /// Gets ready, says so, waits for the run's zero, works.
     fn run(
         self,
-        ready: &blocking::Sender<(usize, io::Result<()>)>,
-        zero: &blocking::Receiver<Zero>,
+        ready: &blocking::Sender<(u16, io::Result<()>)>,
+        clock: &blocking::Receiver<RunClock>,
     ) -> io::Result<()> {
         let idle = Arc::new(Idle::default());
         let (parks, unparks) = (idle.clone(), idle.clone());
@@ -135,9 +151,9 @@ impl Thread {
         };
         // A collector that is gone needs no worker.
         drop(ready.send((self.worker, told)));
-        let (Some(runtime), Ok(zero)) = (runtime, zero.recv()) else { return Ok(()) };
+        let (Some(runtime), Ok(clock)) = (runtime, clock.recv()) else { return Ok(()) };
         let mut unexpected = Unexpected { reports: self.reports.clone(), armed: true };
-        let worked = runtime.block_on(self.work(zero, idle));
+        let worked = runtime.block_on(self.work(clock, idle));
         unexpected.armed = worked.is_err();
         // A name that is still being resolved must not hold up the result.
         runtime.shutdown_background();
@@ -145,10 +161,10 @@ impl Thread {
     }
 
     /// An error is one of the worker's timer: without it nothing would ever be due.
-    async fn work(self, zero: Zero, idle: Arc<Idle>) -> io::Result<()> {
-        let Thread { worker, plan, settings, mut control, reports, spares } = self;
+    async fn work(self, clock: RunClock, idle: Arc<Idle>) -> io::Result<()> {
+        let Thread { worker, plan, settings, mut commands, reports, spares } = self;
         let shared = (Buffers::shared(), Deadlines::precise());
-        let mut context = Context::new(plan, settings.endpoint.clone(), zero, shared, reports);
+        let mut context = Context::new(plan, settings.endpoint.clone(), clock, shared, reports);
         context.trace = settings.trace.clone();
         let context = Rc::new(context);
         let deadlines = context.deadlines.clone();
@@ -156,7 +172,7 @@ impl Thread {
         let mut devices = tokio::task::JoinSet::new();
         for (fleet, fleet_plan) in context.plan.fleets.iter().enumerate() {
             for index in 0..fleet_plan.devices {
-                if (fleet_plan.first + u64::from(index)) % settings.workers as u64 == worker as u64 {
+                if (fleet_plan.first + u64::from(index)) % settings.workers as u64 == u64::from(worker) {
                     devices.spawn_local(life::live(context.clone(), fleet, index));
                 }
             }
@@ -165,16 +181,12 @@ impl Thread {
         let read = (now, idle.total());
         let clocks = (now, crate::clock::unix());
         let (beat, busy) = (now + BEAT, (now, Duration::ZERO));
-        let mut clockwork =
-            Clockwork { worker, beat, swaps: 0, spares, progress: None, idle, read, busy, clocks };
-        let mut told = true;
+        let mut heartbeat =
+            Heartbeat { worker, beat, swaps: 0, spares, progress: None, idle, read, busy, clocks };
         loop {
             tokio::select! {
-                () = context.deadlines.until(clockwork.beat) => clockwork.tick(&context, context.now()),
-                changed = control.changed(), if told => match changed {
-                    Ok(()) => context.apply(*control.borrow_and_update(), crate::clock::now()),
-                    Err(_) => told = false,
-                },
+                () = context.deadlines.until(heartbeat.beat) => heartbeat.tick(&context, context.now()),
+                Some(command) = commands.recv() => context.apply(command, crate::clock::now()),
                 ended = devices.join_next() => match ended {
                     // A device that panicked must not look like a quiet one.
                     Some(Err(error)) => std::panic::resume_unwind(error.into_panic()),
@@ -184,10 +196,10 @@ impl Thread {
                 failed = &mut timer => return Err(failed.unwrap_or_else(io::Error::other)),
             }
         }
-        clockwork.tell_progress(&context);
-        clockwork.swap(&context);
-        let books = Ledger::new(&context.plan);
-        context.tell(Report::Ledger(Box::new(context.ledger.replace(books))));
+        heartbeat.tell_progress(&context);
+        heartbeat.swap(&context);
+        let empty = DeliveryTracker::new(&context.plan);
+        context.tell(Report::Deliveries(Box::new(context.ledger.replace(empty))));
         Ok(())
     }
 }
@@ -208,8 +220,8 @@ impl Drop for Unexpected {
 }
 
 /// The worker's heartbeat, and the swap of the recorder at each second.
-struct Clockwork {
-    worker: usize,
+struct Heartbeat {
+    worker: u16,
     beat: Instant,
     swaps: u32,
     spares: blocking::Receiver<Snapshot>,
@@ -224,7 +236,7 @@ struct Clockwork {
     clocks: (Instant, Duration),
 }
 
-impl Clockwork {
+impl Heartbeat {
     /// Counts the beat that is due, and how busy the worker was since the one before.
     fn tick(&mut self, context: &Context, now: Instant) {
         let (since, idle) = std::mem::replace(&mut self.read, (now, self.idle.total()));
@@ -244,7 +256,7 @@ impl Clockwork {
         if context.ns(now) >= context.load_end_ns() {
             self.tell_progress(context);
         }
-        if now >= context.zero + Duration::from_secs(u64::from(self.swaps) + 1) {
+        if now >= context.clock.zero + Duration::from_secs(u64::from(self.swaps) + 1) {
             self.swaps += 1;
             self.swap(context);
         }

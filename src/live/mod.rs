@@ -1,6 +1,10 @@
 //! What is seen while a run goes on: one plain line every few seconds, which greps well in a CI log, or one line
 //! redrawn in place on a terminal. Called by `app` once a second; it reads measured numbers and changes nothing.
 
+mod console;
+
+pub use console::{Console, Outline};
+
 use crate::measure::{Live, Operation};
 use crate::units::{human_count, human_us};
 use std::collections::BTreeMap;

@@ -13,8 +13,10 @@ use std::fmt;
 pub enum Source {
     /// A worker of the load generator.
     Worker(u16),
-    /// The service client, on the collector's thread.
+    /// The service client, on the coordinator's thread.
     Service,
+    /// The coordinator itself: deliveries that reconciliation found missing.
+    Collector,
     /// A shard of the built-in hub.
     Emulator(u16),
 }
@@ -23,8 +25,10 @@ impl Source {
     /// The source of that name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Source> {
-        if name == "service" {
-            return Some(Source::Service);
+        match name {
+            "service" => return Some(Source::Service),
+            "collector" => return Some(Source::Collector),
+            _ => {}
         }
         let (kind, number) = name.split_once('-')?;
         match (kind, number.parse().ok()?) {
@@ -40,6 +44,7 @@ impl fmt::Display for Source {
         match self {
             Source::Worker(number) => write!(f, "worker-{number}"),
             Source::Service => f.write_str("service"),
+            Source::Collector => f.write_str("collector"),
             Source::Emulator(number) => write!(f, "emulator-{number}"),
         }
     }
@@ -154,7 +159,9 @@ mod tests {
 
     #[test]
     fn sources_have_names() {
-        for source in [Source::Worker(0), Source::Worker(17), Source::Service, Source::Emulator(3)] {
+        for source in
+            [Source::Worker(0), Source::Worker(17), Source::Service, Source::Collector, Source::Emulator(3)]
+        {
             assert_eq!(Source::from_name(&source.to_string()), Some(source));
         }
         for name in ["", "worker", "worker-", "worker-x", "hub-1", "service-1"] {

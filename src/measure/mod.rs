@@ -8,6 +8,7 @@
 mod collector;
 mod echo;
 mod errors;
+mod event;
 mod fleet_counts;
 pub mod hdr;
 mod health;
@@ -22,6 +23,7 @@ mod totals;
 
 pub use collector::{Collector, Live};
 pub use errors::ErrorTotals;
+pub use event::{Ending, Event, Second};
 pub use fleet_counts::{Counts, FleetCounts, FromHub};
 pub use health::{Health, Source};
 pub use latency::Latency;

@@ -8,10 +8,9 @@
 //! A closed loop is the exception: its next message is due when the one before has ended, plus the time to think. What
 //! slows the answers slows the load with them, and the load does not follow the phases.
 
-use super::schedule::{Load, Span};
+use super::schedule::{Load, RunLoad, Span};
 use crate::rng::{Purpose, Rng, generator};
 use rand::RngExt;
-use std::sync::Arc;
 
 /// How the messages of a stream are spread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +59,7 @@ pub struct Due {
 /// One device's place in one stream. It advances only inside the [`Span`]s that it is told to enter.
 #[derive(Clone, Debug)]
 pub struct Cursor {
-    load: Arc<Load>,
+    load: RunLoad,
     /// Of bursts.
     rate_hz: f64,
     position: Position,
@@ -183,7 +182,7 @@ impl Cursor {
     #[must_use]
     pub fn new(
         arrival: &Arrival,
-        load: &Arc<Load>,
+        load: &RunLoad,
         seed: u64,
         device_global: u64,
         send: u16,
@@ -199,7 +198,7 @@ impl Cursor {
             }
         };
         Cursor {
-            load: Arc::clone(load),
+            load: load.clone(),
             rate_hz: arrival.rate_hz / f64::from(arrival.burst),
             position,
             burst: arrival.burst,
@@ -213,27 +212,35 @@ impl Cursor {
     /// The plan has the device online for this span; spans come in order.
     pub fn enter(&mut self, span: Span) {
         self.span = span;
-        self.position.skip_to(span.from_ns, self.rate_hz * self.load.integral(span.from_ns));
+        self.position.skip_to(span.from_ns, self.rate_hz * self.load.read().integral(span.from_ns));
         self.left = self.burst;
-        self.find();
+        self.due = self.find();
     }
 
-    /// The next message, `None` when nothing more is due in this span.
+    /// The next message; `None` when nothing more is due in this span, as far as the load is known. Where nothing was due, this
+    /// looks again: the load may have been extended since.
     #[must_use]
+    #[inline]
     pub fn peek(&self) -> Option<Due> {
-        self.due
+        if self.due.is_some() { self.due } else { self.look_again() }
+    }
+
+    /// Apart from `peek` and `advance`, so that these stay small where something is due.
+    #[cold]
+    fn look_again(&self) -> Option<Due> {
+        self.find()
     }
 
     /// Moves on to the message after the one that [`peek`](Cursor::peek) gave.
     pub fn advance(&mut self) {
-        if self.due.is_some() {
+        if self.peek().is_some() {
             self.seq += 1;
             self.left -= 1;
             if self.left == 0 {
                 self.left = self.burst;
                 self.position.advance();
             }
-            self.find();
+            self.due = self.find();
         }
     }
 
@@ -245,43 +252,43 @@ impl Cursor {
             return None;
         }
         (*next_ns, *under_way) = (Some(at_ns.saturating_add(*think_ns)), false);
-        self.find();
+        self.due = self.find();
         self.due.map(|due| due.at_ns)
     }
 
-    fn find(&mut self) {
-        self.due = self
-            .position
-            .at_ns(&self.load, self.rate_hz)
+    #[inline]
+    fn find(&self) -> Option<Due> {
+        self.position
+            .at_ns(&self.load.read(), self.rate_hz)
             .map(|at_ns| Due { seq: self.seq, at_ns: at_ns.max(self.span.from_ns) })
-            .filter(|due| due.at_ns < self.span.to_ns);
+            .filter(|due| due.at_ns < self.span.to_ns)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::schedule::Schedule;
+    use crate::plan::schedule::{Schedule, Segment};
     use proptest::prelude::*;
     use std::time::Duration;
 
     const S: u64 = 1_000_000_000;
 
-    fn load(parts: &[(u64, [f64; 2])]) -> Arc<Load> {
+    fn load(parts: &[(u64, [f64; 2])]) -> RunLoad {
         let mut load = Load::default();
         let mut end = 0;
         for &(duration_ns, factor) in parts {
             end += duration_ns;
             load.push(end, factor);
         }
-        Arc::new(load)
+        RunLoad::new(&load)
     }
 
-    fn cursor(spread: Spread, rate_hz: f64, load: &Arc<Load>, device: u64) -> Cursor {
+    fn cursor(spread: Spread, rate_hz: f64, load: &RunLoad, device: u64) -> Cursor {
         in_bursts(spread, rate_hz, 1, load, device)
     }
 
-    fn in_bursts(spread: Spread, rate_hz: f64, burst: u32, load: &Arc<Load>, device: u64) -> Cursor {
+    fn in_bursts(spread: Spread, rate_hz: f64, burst: u32, load: &RunLoad, device: u64) -> Cursor {
         let index = u32::try_from(device % 10).unwrap();
         Cursor::new(&Arrival { spread, rate_hz, burst }, load, 7, device, 0, index)
     }
@@ -312,7 +319,7 @@ mod tests {
         let steady = load(&[(10 * S, [1.0; 2])]);
         let ramp = load(&[(10 * S, [0.0, 1.0])]);
         let pause = load(&[(S, [1.0; 2]), (S, [0.0; 2]), (S, [1.0; 2])]);
-        let rows: [(&str, f64, &Arc<Load>, Vec<u64>); 8] = [
+        let rows: [(&str, f64, &RunLoad, Vec<u64>); 8] = [
             (
                 "one in a second",
                 0.5,
@@ -445,7 +452,7 @@ mod tests {
         assert_eq!(spans.len(), 2);
         for spread in [Spread::Regular, Spread::Poisson] {
             // `all` asserts that every instant lies in its span and that the sequence has no gap.
-            let due = all(&mut cursor(spread, 1.0, schedule.load(), 5), &spans);
+            let due = all(&mut cursor(spread, 1.0, &RunLoad::new(schedule.load()), 5), &spans);
             assert!(due.len() > 80, "{}", due.len());
         }
     }
@@ -466,7 +473,7 @@ mod tests {
             let due = all(&mut cursor(Spread::Regular, rate_hz, &load, device), &whole(end));
             let (from, to) = ((f64::min(a, b) * end as f64) as u64, (f64::max(a, b) * end as f64) as u64);
             let count = due.iter().filter(|&&at| from <= at && at < to).count() as f64;
-            let planned = rate_hz * (load.integral(to) - load.integral(from));
+            let planned = rate_hz * (load.read().integral(to) - load.read().integral(from));
             prop_assert!((count - planned).abs() <= 1.0 + 1e-6, "{count} against {planned}");
         }
 
@@ -478,13 +485,66 @@ mod tests {
             let end: u64 = parts.iter().map(|(duration, _)| duration).sum();
             let from = (a * end as f64) as u64;
             let due = all(&mut cursor(Spread::Regular, rate_hz, &load, device), &[Span { from_ns: from, to_ns: end }]);
-            let planned = rate_hz * (load.integral(end) - load.integral(from));
+            let planned = rate_hz * (load.read().integral(end) - load.read().integral(from));
             prop_assert!((due.len() as f64 - planned).abs() <= 1.0 + 1e-6);
         }
     }
 
+    fn shapes() -> impl Strategy<Value = Spread> {
+        prop_oneof![Just(Spread::Regular), Just(Spread::Stratified(Turns::of(10))), Just(Spread::Poisson)]
+    }
+
+    proptest! {
+        /// Whatever a cursor has done by the time of each append: it may wait in the middle of a burst, or have run dry.
+        #[test]
+        fn appended_load_gives_the_same_arrivals(
+            parts in ramps(), spread in shapes(), rate_hz in 0.01..20.0, burst in 1u32..4, device in 0u64..1000,
+            entered in 0.0..1.0, taken in prop::collection::vec(0..200_usize, 5),
+        ) {
+            let whole_load = load(&parts);
+            let span = Span { from_ns: (entered * parts[0].0 as f64) as u64, to_ns: u64::MAX };
+            let expected = all(&mut in_bursts(spread, rate_hz, burst, &whole_load, device), &[span]);
+
+            let mut end_ns = parts[0].0;
+            let growing = load(&parts[..1]);
+            let mut cursor = in_bursts(spread, rate_hz, burst, &growing, device);
+            cursor.enter(span);
+            let mut found = Vec::new();
+            let mut take = |cursor: &mut Cursor, at_most: usize| {
+                for _ in 0..at_most {
+                    let Some(due) = cursor.peek() else { break };
+                    assert_eq!(due.seq, found.len() as u64);
+                    found.push(due.at_ns);
+                    cursor.advance();
+                }
+            };
+            for ((duration_ns, factor), at_most) in parts[1..].iter().zip(taken) {
+                take(&mut cursor, at_most);
+                end_ns += duration_ns;
+                let segment = Segment { until: Duration::from_nanos(end_ns), factor: *factor };
+                prop_assert!(growing.append(segment));
+            }
+            take(&mut cursor, usize::MAX);
+            prop_assert_eq!(found, expected);
+        }
+    }
+
+    #[test]
+    fn exhausted_cursor_resumes_after_an_append() {
+        let growing = load(&[(S, [1.0; 2])]);
+        let mut cursor = cursor(Spread::Stratified(Turns::of(10)), 1.0, &growing, 0);
+        cursor.enter(Span { from_ns: 0, to_ns: u64::MAX });
+        cursor.advance();
+        cursor.advance();
+        assert_eq!(cursor.peek(), None);
+        assert!(growing.append(Segment { until: Duration::from_secs(2), factor: [0.0; 2] }));
+        assert_eq!(cursor.peek(), None, "a pause was appended");
+        assert!(growing.append(Segment { until: Duration::from_secs(3), factor: [1.0; 2] }));
+        assert_eq!(cursor.peek(), Some(Due { seq: 1, at_ns: 2 * S + S / 20 }));
+    }
+
     /// Many devices across a pause and two ramps: what a Poisson stream must look like wherever the load moves.
-    fn poisson_run() -> (Arc<Load>, u64, Vec<Vec<u64>>) {
+    fn poisson_run() -> (RunLoad, u64, Vec<Vec<u64>>) {
         let parts = [(60 * S, [1.0; 2]), (60 * S, [1.0, 4.0]), (30 * S, [0.0; 2]), (60 * S, [4.0, 0.5])];
         let load = load(&parts);
         let end = 210 * S;
@@ -500,7 +560,7 @@ mod tests {
         for window in 0..21 {
             let (from, to) = (end / 21 * window, end / 21 * (window + 1));
             let count = devices.iter().flatten().filter(|&&at| from <= at && at < to).count() as f64;
-            let mean = 200.0 * 0.5 * (load.integral(to) - load.integral(from));
+            let mean = 200.0 * 0.5 * (load.read().integral(to) - load.read().integral(from));
             assert!((count - mean).abs() <= 5.0 * mean.sqrt(), "window {window}: {count} against {mean}");
         }
     }
@@ -512,7 +572,7 @@ mod tests {
         for device in &devices {
             let mut last = 0.0;
             for &at in device {
-                let here = 0.5 * load.integral(at);
+                let here = 0.5 * load.read().integral(at);
                 gaps.push(here - last);
                 last = here;
             }
@@ -541,7 +601,7 @@ mod tests {
         let mut counts = vec![0.0_f64; windows * devices.len()];
         for (device, due) in devices.iter().enumerate() {
             for &at in due {
-                let window = (load.integral(at) / load.integral(end) * windows as f64) as usize;
+                let window = (load.read().integral(at) / load.read().integral(end) * windows as f64) as usize;
                 counts[device * windows + window.min(windows - 1)] += 1.0;
             }
         }

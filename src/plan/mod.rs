@@ -40,7 +40,7 @@ pub use needs::Needs;
 pub use payload::{Payload, PayloadContext, PayloadError, PayloadState};
 pub use resolve::{load, resolve};
 pub use samples::samples_needed;
-pub use schedule::{Load, PhasePlan, Schedule, Span, ns};
+pub use schedule::{Load, PhasePlan, RunLoad, Schedule, Segment, Span, ns};
 pub use sdk::{Habits, SubscribeQos, habits};
 pub use stamp::Stamp;
 pub use template::{Names, Template, TemplateError};

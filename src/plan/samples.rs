@@ -3,7 +3,7 @@
 
 use super::token::TokenLife;
 use super::types::{DrivePlan, FleetPlan, Plan, Threshold};
-use super::{PhasePlan, Span, ns};
+use super::{Load, PhasePlan, Span, ns};
 use crate::measure::{Operation, Test};
 
 /// 10/(1 - q): a percentile rests on at least ten samples beyond it; below that it is not read.
@@ -105,12 +105,13 @@ impl Plan {
         self.calls_of(drive, &self.schedule.phases().iter().collect::<Vec<_>>())
     }
 
-    /// Messages a second that the plan has due in a time, which is short; `None` with a closed loop, which has no plan.
+    /// Messages a second that the plan has due in a time, which is short, under a load that may have been extended; `None` with a
+    /// closed loop, which has no plan.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a rate")]
-    pub fn offered_per_s(&self, from_ns: u64, to_ns: u64) -> Option<f64> {
+    pub fn offered_per_s(&self, load: &Load, from_ns: u64, to_ns: u64) -> Option<f64> {
         let sends = self.fleets.iter().flat_map(|fleet| fleet.sends.iter().map(move |send| (fleet, send)));
-        let (mut rate_hz, load) = (0.0, self.schedule.load());
+        let mut rate_hz = 0.0;
         for (fleet, send) in sends {
             if send.arrival.is_closed() {
                 return None;
@@ -250,7 +251,9 @@ mod tests {
             .collect();
         let quiet = ("rate(ok) > 99%", 1, 0);
         assert_eq!(thin, [("p(95) < 1s", 200, 100), ("p(99) < 1s", 1_000, 900), quiet]);
-        let per_s = |from_s: u64, to_s: u64| plan.offered_per_s(from_s * 1_000_000_000, to_s * 1_000_000_000);
+        let load = plan.schedule.load();
+        let per_s =
+            |from_s: u64, to_s: u64| plan.offered_per_s(load, from_s * 1_000_000_000, to_s * 1_000_000_000);
         assert_eq!((per_s(4, 6), per_s(12, 13), per_s(19, 20)), (Some(50.0), Some(100.0), Some(0.0)));
     }
 

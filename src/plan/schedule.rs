@@ -1,7 +1,8 @@
 //! What the plan wants over time: phases, the planned online share, the load in operational time. Pure functions
 //! of nanoseconds since the run's zero; read by `arrival`, by every device, and by the report.
 
-use std::sync::Arc;
+use std::cell::{Ref, RefCell};
+use std::rc::Rc;
 use std::time::Duration;
 
 /// One phase, as resolved.
@@ -34,7 +35,7 @@ pub struct Span {
 #[derive(Clone, Debug)]
 pub struct Schedule {
     phases: Vec<PhasePlan>,
-    load: Arc<Load>,
+    load: Load,
 }
 
 impl Schedule {
@@ -50,7 +51,7 @@ impl Schedule {
             phases.push(PhasePlan { name, warmup, start, end, online, load: factor });
             start = end;
         }
-        Schedule { phases, load: Arc::new(load) }
+        Schedule { phases, load }
     }
 
     /// The phases in order.
@@ -96,9 +97,8 @@ impl Schedule {
     /// When the plan has the device of that rank (its index within its fleet) online, in order. Low ranks come
     /// first and go last; the device is online while the planned count, rounded, is above its rank.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "device counts are far below 2^52")]
     pub fn online_spans(&self, rank: u64, devices: u64) -> Vec<Span> {
-        let bar = (rank as f64 + 0.5) / devices as f64;
+        let bar = bar(rank, devices);
         let mut spans: Vec<Span> = Vec::new();
         for phase in &self.phases {
             let [from, to] = phase.online;
@@ -120,23 +120,53 @@ impl Schedule {
         spans
     }
 
-    /// The load in operational time.
+    /// Returns the same spans, but the one that lasts until the plan's end has no end. A running device uses these: the load may
+    /// be extended, and the device then stays online.
     #[must_use]
-    pub fn load(&self) -> &Arc<Load> {
+    pub fn open_spans(&self, rank: u64, devices: u64) -> Vec<Span> {
+        let mut spans = self.online_spans(rank, devices);
+        let stays = self.phases.last().is_some_and(|phase| phase.online[1] >= bar(rank, devices));
+        if let Some(last) = spans.last_mut().filter(|last| stays && last.to_ns == ns(self.end())) {
+            last.to_ns = u64::MAX;
+        }
+        spans
+    }
+
+    /// The load in operational time, as the plan has it.
+    #[must_use]
+    pub fn load(&self) -> &Load {
         &self.load
     }
 }
 
-/// The load factor over time: an append-only list of linear segments from the run's zero, with the exact
+/// The share of a fleet that must be online for the device of that rank to be online.
+#[expect(clippy::cast_precision_loss, reason = "device counts are far below 2^52")]
+fn bar(rank: u64, devices: u64) -> f64 {
+    (rank as f64 + 0.5) / devices as f64
+}
+
+/// A stretch of load that is appended to a running plan. It begins where the load ends so far.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Segment {
+    /// Its end, since the run's zero.
+    pub until: Duration,
+    /// Load factor at its begin and end; linear between.
+    pub factor: [f64; 2],
+}
+
+/// The load factor over time: an append-only list of linear pieces from the run's zero, with the exact
 /// integral `L(t)` and its inverse. `L` counts seconds at a load of 100%.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Load {
-    segments: Vec<Segment>,
+    pieces: Vec<Piece>,
+    end_ns: u64,
+    /// `L` at the end.
+    total: f64,
 }
 
 /// A stretch in which the load factor is linear.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Segment {
+struct Piece {
     /// Seconds since the run's zero.
     start: f64,
     /// Seconds since the run's zero.
@@ -147,7 +177,7 @@ struct Segment {
     before: f64,
 }
 
-impl Segment {
+impl Piece {
     fn area(&self, passed: f64) -> f64 {
         let slope = (self.factor[1] - self.factor[0]) / (self.end - self.start);
         passed * (self.factor[0] + slope * passed / 2.0)
@@ -162,33 +192,47 @@ impl Segment {
 }
 
 impl Load {
-    /// Appends a segment from the end of the last one.
+    /// Appends a piece from the end of the last one.
     pub fn push(&mut self, end_ns: u64, factor: [f64; 2]) {
-        let (start, before) = (self.end(), self.total());
-        let end = seconds(end_ns);
-        if end > start {
-            self.segments.push(Segment { start, end, factor, before });
+        let piece = Piece { start: seconds(self.end_ns), end: seconds(end_ns), factor, before: self.total };
+        if piece.end > piece.start {
+            self.total += piece.area(piece.end - piece.start);
+            self.end_ns = end_ns;
+            self.pieces.push(piece);
         }
     }
 
-    fn end(&self) -> f64 {
-        self.segments.last().map_or(0.0, |segment| segment.end)
+    /// Appends a segment. Returns false, and changes nothing, if it ends no later than the load does so far, or its factors are
+    /// not numbers from 0 up.
+    #[must_use]
+    pub fn append(&mut self, segment: Segment) -> bool {
+        let until_ns = ns(segment.until);
+        let fits = until_ns > self.end_ns
+            && segment.factor.iter().all(|factor| factor.is_finite() && *factor >= 0.0);
+        if fits {
+            self.push(until_ns, segment.factor);
+        }
+        fits
     }
 
-    /// `L` at the end of the last segment.
+    /// Where the last piece ends, in nanoseconds since the run's zero.
+    #[must_use]
+    pub fn end_ns(&self) -> u64 {
+        self.end_ns
+    }
+
+    /// `L` at the end of the last piece.
     #[must_use]
     pub fn total(&self) -> f64 {
-        self.segments.last().map_or(0.0, |segment| segment.before + segment.area(segment.end - segment.start))
+        self.total
     }
 
     /// `L(t)`.
     #[must_use]
     pub fn integral(&self, t_ns: u64) -> f64 {
         let t = seconds(t_ns);
-        let index = self.segments.partition_point(|segment| segment.start <= t).saturating_sub(1);
-        self.segments
-            .get(index)
-            .map_or(0.0, |segment| segment.before + segment.area(t.min(segment.end) - segment.start))
+        let index = self.pieces.partition_point(|piece| piece.start <= t).saturating_sub(1);
+        self.pieces.get(index).map_or(0.0, |piece| piece.before + piece.area(t.min(piece.end) - piece.start))
     }
 
     /// The latest instant with `L(t) <= area`, so that an event on the edge of a pause falls behind it. `None`
@@ -199,10 +243,48 @@ impl Load {
         if !(area >= 0.0 && area < self.total()) {
             return None;
         }
-        let index = self.segments.partition_point(|segment| segment.before <= area).saturating_sub(1);
-        let segment = self.segments.get(index)?;
-        let passed = segment.passed(area - segment.before).min(segment.end - segment.start);
-        Some(nanoseconds(segment.start + passed))
+        // The last piece is where a growing load is read most of the time.
+        let piece = match self.pieces.last() {
+            Some(last) if last.before <= area => last,
+            _ => {
+                let index = self.pieces.partition_point(|piece| piece.before <= area).saturating_sub(1);
+                self.pieces.get(index)?
+            }
+        };
+        let passed = piece.passed(area - piece.before).min(piece.end - piece.start);
+        Some(nanoseconds(piece.start + passed))
+    }
+}
+
+/// A load that grows while cursors read it. All cursors of a thread share one; it belongs to that thread, so reading it takes no
+/// lock. Appending changes only what lies beyond the end so far: every arrival that a cursor has found stays as it is.
+#[derive(Clone, Debug)]
+pub struct RunLoad(Rc<RefCell<Load>>);
+
+impl RunLoad {
+    /// Returns a load that begins as the plan has it.
+    #[must_use]
+    pub fn new(planned: &Load) -> RunLoad {
+        RunLoad(Rc::new(RefCell::new(planned.clone())))
+    }
+
+    /// Appends a segment; see [`Load::append`].
+    #[must_use]
+    pub fn append(&self, segment: Segment) -> bool {
+        self.0.borrow_mut().append(segment)
+    }
+
+    /// Where the load ends so far, in nanoseconds since the run's zero.
+    #[must_use]
+    pub fn end_ns(&self) -> u64 {
+        self.read().end_ns()
+    }
+
+    /// The load so far.
+    #[must_use]
+    #[inline]
+    pub fn read(&self) -> Ref<'_, Load> {
+        self.0.borrow()
     }
 }
 
@@ -275,6 +357,35 @@ mod tests {
             schedule.online_spans(0, 1),
             [Span { from_ns: 0, to_ns: 15 * S }, Span { from_ns: 30 * S, to_ns: 35 * S }]
         );
+    }
+
+    #[test]
+    fn open_spans_last_as_long_as_the_load() {
+        let schedule = schedule(&[(10, [0.0, 1.0], [1.0; 2]), (10, [1.0, 0.5], [1.0; 2])]);
+        assert_eq!(schedule.open_spans(0, 2), [Span { from_ns: 2 * S + S / 2, to_ns: u64::MAX }]);
+        assert_eq!(schedule.open_spans(1, 2), schedule.online_spans(1, 2), "it leaves before the end");
+        let off = self::schedule(&[(10, [1.0; 2], [1.0; 2]), (5, [0.0; 2], [1.0; 2])]);
+        assert_eq!(off.open_spans(0, 1), [Span { from_ns: 0, to_ns: 10 * S }]);
+    }
+
+    #[test]
+    fn append_refuses_the_past_and_impossible_factors() {
+        let mut load = Load::default();
+        load.push(10 * S, [1.0; 2]);
+        let before = load.clone();
+        let segment = |until_s, factor| Segment { until: Duration::from_secs(until_s), factor };
+        for refused in [
+            segment(10, [1.0; 2]),
+            segment(9, [1.0; 2]),
+            segment(11, [-1.0, 1.0]),
+            segment(11, [1.0, f64::NAN]),
+            segment(11, [f64::INFINITY, 1.0]),
+        ] {
+            assert!(!load.append(refused), "{refused:?}");
+        }
+        assert_eq!(load, before);
+        assert!(load.append(segment(12, [1.0, 0.0])));
+        assert_eq!((load.end_ns(), load.total()), (12 * S, 11.0));
     }
 
     #[test]

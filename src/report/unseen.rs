@@ -35,7 +35,7 @@ impl Unseen {
             match health.source {
                 Source::Emulator(_) => hub.merge(&health.stalls),
                 Source::Worker(_) if several => all.merge(&health.stalls),
-                Source::Worker(_) | Source::Service => {}
+                Source::Worker(_) | Source::Service | Source::Collector => {}
             }
             all.merge(&health.saturated);
         }

@@ -48,7 +48,7 @@ impl Commands {
 impl Device {
     pub(super) fn on_c2d(&mut self, now: Instant, bag: &str) {
         let Stamp { sent, seq } = stamp(bag);
-        let (now_unix, zero_unix) = (self.context.unix(now), self.context.zero_unix);
+        let (now_unix, zero_unix) = (self.context.unix(now), self.context.clock.zero_unix);
         match sent.map(|sent| now_unix.checked_sub(sent)) {
             Some(Some(age)) => self.account().aged(Operation::C2d, now, age),
             Some(None) => self.account().error("clock_ahead", Culprit::Peer, now, || {

@@ -114,7 +114,7 @@ impl Device {
             index: self.index,
             seq: 0,
             now_unix: context.unix(now),
-            uptime: now.saturating_duration_since(context.zero),
+            uptime: context.clock.since(now),
         };
         let mut payload = Vec::new();
         // No stream has this number: a fleet's are counted from 0.

@@ -2,7 +2,7 @@
 //! published, recognises those that it receives, and stays until they are in. A part of `device`.
 
 use super::super::seen::Arrival;
-use super::{Account, Control, Device};
+use super::{Account, Device};
 use crate::measure::{FleetCounts, Operation, Times};
 use crate::plan::Stamp;
 use crate::session::Tag;
@@ -67,7 +67,7 @@ impl Device {
         if over && self.session.open().next().is_none() {
             self.fall_silent();
         }
-        over && self.context.plan.deliveries.receives(self.fleet) && self.context.control() < Control::Arrived
+        over && self.context.plan.deliveries.receives(self.fleet) && !self.context.has_all_deliveries()
     }
 
     /// It has published its last message; told once.

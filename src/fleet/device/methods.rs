@@ -134,7 +134,7 @@ impl Device {
                 index,
                 seq: *calls,
                 now_unix: context.unix(now),
-                uptime: now.saturating_duration_since(context.zero),
+                uptime: context.clock.since(now),
             };
             answer.payload.render(state, &facts, &mut payload);
             *calls += 1;

@@ -3,6 +3,7 @@
 mod hub;
 
 use super::*;
+use crate::clock::RunClock;
 use crate::link::{Buffers, Deadlines, End, Endpoint, Link, Transport};
 use crate::measure::{Measurement, Operation, Source, Totals};
 use crate::plan;
@@ -29,8 +30,9 @@ fn context(load_s: u64, fleet: &str, send: &str) -> Rc<Context> {
     let plan = Arc::new(plan::load(&input, &mut rand::rng()).unwrap());
     let endpoint = Arc::new(Endpoint { host: "hub".to_owned(), port: 8883, ..Endpoint::default() });
     let (reports, _) = tokio::sync::mpsc::unbounded_channel();
-    let zero = (crate::clock::now(), Duration::from_secs(1_800_000_000));
-    Rc::new(Context::new(plan, endpoint, zero, (Buffers::shared(), Deadlines::new()), reports))
+    let (zero, zero_unix) = (crate::clock::now(), Duration::from_secs(1_800_000_000));
+    let clock = RunClock { zero, zero_unix };
+    Rc::new(Context::new(plan, endpoint, clock, (Buffers::shared(), Deadlines::new()), reports))
 }
 
 /// A device that is to be online, and the bytes between it and the hub.
@@ -47,7 +49,7 @@ impl Wire {
         let context = context(load_s, fleet, send);
         let mut device = Device::new(context.clone(), 0, 0);
         device.enter(context.plan.schedule.online_spans(0, 1)[0]);
-        let now = context.zero;
+        let now = context.clock.zero;
         let mut wire = Wire { context, device, now, out: BytesMut::new(), to_device: BytesMut::new() };
         wire.attempt();
         wire
@@ -241,7 +243,7 @@ fn what_the_end_of_a_span_cuts_off_is_unfinished_unless_the_session_is_kept() {
         assert_eq!(telemetry.outcome(Outcome::Unfinished), unfinished, "{clean}");
         assert_eq!(telemetry.due, 5);
 
-        wire.now = wire.context.zero + Duration::from_secs(10);
+        wire.now = wire.context.clock.zero + Duration::from_secs(10);
         wire.device.enter(wire.context.plan.schedule.online_spans(0, 1)[1]);
         wire.attempt();
         wire.sent();
@@ -509,7 +511,7 @@ async fn against_a_frozen_hub(load_s: u64, fleet: &str) -> (End<SessionError>, P
         () = hub => unreachable!("it never ends"),
         error = context.deadlines.run() => panic!("{error}"),
     };
-    let lasted = crate::clock::now() - context.zero;
+    let lasted = crate::clock::now() - context.clock.zero;
     let parting = device.parting();
     let wire =
         Wire { context, device, now: crate::clock::now(), out: BytesMut::new(), to_device: BytesMut::new() };

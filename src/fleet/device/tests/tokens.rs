@@ -12,7 +12,7 @@ const QUIET: &str = "every = \"10000s\"\npayload = \"x\"";
 impl Wire {
     /// Lets time pass at a hub that acknowledges what comes.
     fn run_to(&mut self, seconds: f64) {
-        let until = self.context.zero + Duration::from_secs_f64(seconds);
+        let until = self.context.clock.zero + Duration::from_secs_f64(seconds);
         while self.now < until {
             self.pass(0.5).unwrap();
             self.ack();
@@ -97,7 +97,7 @@ fn jitter_makes_renewals_earlier_and_never_later() {
     for (jitter, earliest) in [("0%", 50), ("10%", 45), ("100%", 0)] {
         let auth = HALF.replace("0%\" }", &format!("{jitter}\" }}"));
         let wire = Wire::online(600, &auth, EACH_SECOND);
-        let after = wire.device.renew_at.expect("it renews") - wire.context.zero;
+        let after = wire.device.renew_at.expect("it renews") - wire.context.clock.zero;
         assert!((earliest..=50).contains(&after.as_secs()), "{jitter}: {after:?}");
         instants.push(after);
     }
@@ -216,6 +216,6 @@ fn a_device_with_an_sdks_habits_gives_up_when_it_is_refused_for_good() {
     // Once it has been away for four minutes, anything is too much.
     wire.connack(3);
     wire.close(Closed::Local);
-    let later = wire.context.zero + Duration::from_secs(240);
+    let later = wire.context.clock.zero + Duration::from_secs(240);
     assert_eq!(wire.device.back_off(&mut retries, None, later), None);
 }

@@ -4,10 +4,13 @@
 //! A call is due to a device, and only while the plan has that device online. Its four instants are those of a message; it
 //! is `ok` once the hub has answered it, whatever a device said in that answer.
 
-use super::{nanos, since};
+use super::nanos;
+use crate::clock::RunClock;
 use crate::iothub::properties;
 use crate::measure::{Culprit, Key, Outcome, Recorder, Snapshot, Times};
-use crate::plan::{CallPlan, Cursor, DrivePlan, PayloadContext, PayloadState, Plan, Span, Spread};
+use crate::plan::{
+    CallPlan, Cursor, DrivePlan, PayloadContext, PayloadState, Plan, RunLoad, Segment, Span, Spread,
+};
 use crate::rng::{Purpose, Rng, generator};
 use crate::stalls::Stalls;
 use rand::RngExt;
@@ -70,15 +73,15 @@ pub struct Answered {
 }
 
 /// The service side of a run.
-pub(crate) struct Caller {
+pub(crate) struct ServiceDriver {
     plan: Arc<Plan>,
-    zero: Instant,
-    zero_unix: Duration,
+    clock: RunClock,
     streams: Vec<Stream>,
     /// Numbers of the cloud-to-device messages to a device, by fleet and index.
     numbers: HashMap<(u16, u32), u64>,
     recorder: Recorder,
     next_id: u64,
+    load: RunLoad,
     load_end_ns: u64,
 }
 
@@ -98,42 +101,46 @@ struct Open {
     picked_ns: u64,
 }
 
-impl Caller {
-    /// The service side of a plan; `None` if it has none. The run's zero is given on both clocks.
-    pub(crate) fn new(
-        plan: &Arc<Plan>,
-        zero: Instant,
-        zero_unix: Duration,
-        stalls: Rc<Stalls>,
-    ) -> Option<Caller> {
+impl ServiceDriver {
+    /// The service side of a plan; `None` if it has none.
+    pub(crate) fn new(plan: &Arc<Plan>, clock: RunClock, stalls: Rc<Stalls>) -> Option<ServiceDriver> {
         if plan.drives.is_empty() {
             return None;
         }
-        let whole = Span { from_ns: 0, to_ns: nanos(plan.schedule.end()) };
+        let load = RunLoad::new(plan.schedule.load());
+        // As long as the load, which may be extended.
+        let whole = Span { from_ns: 0, to_ns: u64::MAX };
         let streams = plan.drives.iter().zip(0_u16..).map(|(drive, number)| {
             // Devices are counted from 0: nobody else has these streams of numbers.
             let nobody = u64::MAX;
-            let mut cursor = Cursor::new(&drive.arrival, plan.schedule.load(), plan.seed, nobody, number, 0);
+            let mut cursor = Cursor::new(&drive.arrival, &load, plan.seed, nobody, number, 0);
             cursor.enter(whole);
             let rng = generator(plan.seed, u64::from(number), Purpose::Calls);
             let payload = drive.payload.state(plan.seed, nobody, number);
             Stream { cursor, payload, rng, open: BTreeMap::new() }
         });
-        Some(Caller {
+        Some(ServiceDriver {
             streams: streams.collect(),
             plan: plan.clone(),
-            zero,
-            zero_unix,
+            clock,
             numbers: HashMap::new(),
             recorder: Recorder::new(super::layout(plan), stalls),
             next_id: 0,
-            load_end_ns: whole.to_ns,
+            load_end_ns: load.end_ns(),
+            load,
         })
+    }
+
+    /// Appends a segment to the load.
+    pub(crate) fn append(&mut self, segment: Segment) {
+        if self.load.append(segment) {
+            self.load_end_ns = self.load.end_ns();
+        }
     }
 
     /// Nothing is due from here on.
     pub(crate) fn stop(&mut self, now: Instant) {
-        self.load_end_ns = self.load_end_ns.min(since(self.zero, now));
+        self.load_end_ns = self.load_end_ns.min(self.clock.ns(now));
     }
 
     /// Whether a call has no answer yet.
@@ -148,12 +155,12 @@ impl Caller {
             let oldest = stream.open.first_key_value();
             [due, oldest.map(|(_, open)| open.picked_ns.saturating_add(nanos(drive.timeout)))]
         });
-        next.flatten().min().map(|ns| self.zero + Duration::from_nanos(ns))
+        next.flatten().min().map(|ns| self.clock.at(ns))
     }
 
     /// The calls that are due; and those that nobody answered in time end.
     pub(crate) fn poll(&mut self, now: Instant) -> Vec<Call> {
-        let now_ns = since(self.zero, now);
+        let now_ns = self.clock.ns(now);
         let mut calls = Vec::new();
         for number in 0..self.streams.len() {
             self.expire(number, now_ns);
@@ -186,7 +193,7 @@ impl Caller {
         self.recorder.due(key, due_ns);
         let device = fleet.device_id(index);
         let uptime = Duration::from_nanos(now_ns);
-        let now_unix = self.zero_unix + uptime;
+        let now_unix = self.clock.zero_unix + uptime;
         let mut payload = Vec::new();
         let facts = PayloadContext { device: &device, index, seq: n, now_unix, uptime };
         drive.payload.render(&mut stream.payload, &facts, &mut payload);
@@ -218,7 +225,7 @@ impl Caller {
 
     /// An answer came. One that is too late, or to nothing, means nothing any more.
     pub(crate) fn answered(&mut self, answered: &Answered, now: Instant) {
-        let now_ns = since(self.zero, now);
+        let now_ns = self.clock.ns(now);
         let found = self
             .streams
             .iter_mut()
@@ -257,8 +264,8 @@ impl Caller {
     }
 
     /// The run is over: what has no answer is unfinished.
-    pub(crate) fn close_books(&mut self, now: Instant) {
-        let now_ns = since(self.zero, now);
+    pub(crate) fn settle(&mut self, now: Instant) {
+        let now_ns = self.clock.ns(now);
         let plan = self.plan.clone();
         for (number, drive) in plan.drives.iter().enumerate() {
             for (_, open) in std::mem::take(&mut self.streams[number].open) {
@@ -307,7 +314,7 @@ mod tests {
     const S: Duration = Duration::from_secs(1);
 
     struct Bench {
-        caller: Caller,
+        driver: ServiceDriver,
         zero: Instant,
     }
 
@@ -319,24 +326,24 @@ mod tests {
         let input = Input { file: "d.toml", text: &text, overrides: &[], env: &|_| None, files };
         let plan = Arc::new(crate::plan::load(&input, &mut rand::rng()).unwrap());
         let zero = crate::clock::now();
-        let caller =
-            Caller::new(&plan, zero, Duration::from_secs(1_800_000_000), Rc::new(Stalls::new(zero))).unwrap();
-        Bench { caller, zero }
+        let clock = RunClock { zero, zero_unix: Duration::from_secs(1_800_000_000) };
+        let driver = ServiceDriver::new(&plan, clock, Rc::new(Stalls::new(clock.zero))).unwrap();
+        Bench { driver, zero }
     }
 
     impl Bench {
         /// Every call until `to`, each picked exactly when it was due.
         fn calls(&mut self, to: Duration) -> Vec<Call> {
             let mut found = Vec::new();
-            while let Some(at) = self.caller.poll_timeout().filter(|at| *at <= self.zero + to) {
-                found.extend(self.caller.poll(at));
+            while let Some(at) = self.driver.poll_timeout().filter(|at| *at <= self.zero + to) {
+                found.extend(self.driver.poll(at));
             }
             found
         }
 
         fn totals(&mut self, operation: Operation) -> Totals {
-            let mut collector = super::super::collector(&self.caller.plan);
-            collector.add(&self.caller.swap(), Source::Service);
+            let mut collector = super::super::collector(&self.driver.plan);
+            collector.add(&self.driver.swap(), Source::Service);
             let totals = collector.measurement().of(operation);
             assert_eq!(totals.due, totals.ended(), "each call ends once");
             totals
@@ -377,6 +384,16 @@ mod tests {
     }
 
     #[test]
+    fn calls_continue_in_appended_load() {
+        let mut bench = bench(METHOD, STEADY);
+        assert!((49..=51).contains(&bench.calls(10 * S).len()));
+        assert_eq!(bench.calls(11 * S).len(), 0, "the load is over");
+        bench.driver.append(Segment { until: 20 * S, factor: [2.0; 2] });
+        assert!((99..=101).contains(&bench.calls(20 * S).len()));
+        assert_eq!(bench.calls(30 * S).len(), 0, "the load is over again");
+    }
+
+    #[test]
     fn a_device_that_the_plan_has_offline_is_not_called() {
         let mut bench = bench(METHOD, &format!("{STEADY}\nonline = \"50% -> 50%\""));
         let calls = bench.calls(10 * S);
@@ -391,15 +408,15 @@ mod tests {
         let now = bench.zero + 3 * S;
         let failed = |code| Err((code, "why".to_owned()));
         for (call, result) in calls.iter().zip([Ok(()), failed(404_103), failed(429_001), failed(504_101)]) {
-            bench.caller.answered(&Answered { id: call.id, result }, now);
+            bench.driver.answered(&Answered { id: call.id, result }, now);
         }
-        bench.caller.answered(&Answered { id: calls[0].id, result: Ok(()) }, now);
-        bench.caller.answered(&Answered { id: u64::MAX, result: Ok(()) }, now);
-        bench.caller.stop(now);
+        bench.driver.answered(&Answered { id: calls[0].id, result: Ok(()) }, now);
+        bench.driver.answered(&Answered { id: u64::MAX, result: Ok(()) }, now);
+        bench.driver.stop(now);
         // What was called by then times out 60 s after it was picked: the answer's 30 s, and 30 s for everyone else.
         let rest = bench.calls(61 * S).len();
         assert_eq!(rest, 5, "due in the third second");
-        bench.caller.close_books(bench.zero + 61 * S + S / 2);
+        bench.driver.settle(bench.zero + 61 * S + S / 2);
         let totals = bench.totals(Operation::ServiceMethod);
         let count = |outcome| totals.outcome(outcome);
         assert_eq!(

@@ -1,9 +1,10 @@
-//! The service side on the collector's thread: keeps the [`Caller`]'s time, and passes calls and answers to and from whoever
+//! The service side on the collector's thread: keeps the [`ServiceDriver`]'s time, and passes calls and answers to and from whoever
 //! carries them. Called by `fleet::run`.
 
-use super::caller::{Answered, Call, Caller};
+use super::service_driver::{Answered, Call, ServiceDriver};
+use crate::clock::RunClock;
 use crate::measure::{Collector, Source};
-use crate::plan::Plan;
+use crate::plan::{Plan, Segment};
 use crate::stalls::Stalls;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -29,8 +30,8 @@ pub struct Service {
 }
 
 /// The service side, on the collector's thread.
-pub(super) struct Calling {
-    caller: Option<Caller>,
+pub(super) struct ServiceTask {
+    driver: Option<ServiceDriver>,
     service: Option<Service>,
     /// When this thread was late.
     stalls: Rc<Stalls>,
@@ -38,21 +39,21 @@ pub(super) struct Calling {
     beat: Instant,
 }
 
-impl Calling {
-    /// The run's zero is given on both clocks.
-    pub(super) fn new(
-        plan: &Arc<Plan>,
-        (zero, unix): (Instant, Duration),
-        service: Option<Service>,
-    ) -> Calling {
-        let stalls = Rc::new(Stalls::new(zero));
-        Calling { caller: Caller::new(plan, zero, unix, stalls.clone()), service, stalls, beat: zero }
+impl ServiceTask {
+    pub(super) fn new(plan: &Arc<Plan>, clock: RunClock, service: Option<Service>) -> ServiceTask {
+        let stalls = Rc::new(Stalls::new(clock.zero));
+        ServiceTask {
+            driver: ServiceDriver::new(plan, clock, stalls.clone()),
+            service,
+            stalls,
+            beat: clock.zero,
+        }
     }
 
     /// Hands out what is due, or takes one answer in; never ends where nothing is called.
     pub(super) async fn step(&mut self) {
-        let Some(caller) = &mut self.caller else { return std::future::pending().await };
-        let next = caller.poll_timeout().map_or(self.beat, |at| at.min(self.beat));
+        let Some(driver) = &mut self.driver else { return std::future::pending().await };
+        let next = driver.poll_timeout().map_or(self.beat, |at| at.min(self.beat));
         let answered = async {
             match &mut self.service {
                 Some(service) => service.answers.recv().await,
@@ -68,14 +69,14 @@ impl Calling {
             self.stalls.note(next, now);
         }
         if now >= self.beat {
-            self.beat = now + if caller.waits_for_answers() { BEAT_WAITING } else { BEAT };
+            self.beat = now + if driver.waits_for_answers() { BEAT_WAITING } else { BEAT };
         }
         if let Some(answered) = answered {
-            caller.answered(&answered, now);
+            driver.answered(&answered, now);
         }
-        for call in caller.poll(now) {
+        for call in driver.poll(now) {
             // A hub that is gone is told by its keeper, and its calls end as unanswered.
-            self.service.as_ref().map(|service| service.calls.send(call));
+            drop(self.service.as_ref().map(|service| service.calls.send(call)));
         }
     }
 
@@ -83,7 +84,7 @@ impl Calling {
     /// and not beyond the drain's end.
     pub(super) async fn take_last(&mut self, drain_end: Instant) {
         let until = drain_end.min(crate::clock::now() + LAST_ANSWERS);
-        while self.caller.as_ref().is_some_and(Caller::waits_for_answers) {
+        while self.driver.as_ref().is_some_and(ServiceDriver::waits_for_answers) {
             tokio::select! {
                 () = self.step() => {}
                 () = tokio::time::sleep_until(until.into()) => return,
@@ -91,31 +92,39 @@ impl Calling {
         }
     }
 
+    /// Extends the load.
+    pub(super) fn append(&mut self, segment: Segment) {
+        if let Some(driver) = &mut self.driver {
+            driver.append(segment);
+        }
+    }
+
     pub(super) fn stop(&mut self) {
-        if let Some(caller) = &mut self.caller {
-            caller.stop(crate::clock::now());
+        if let Some(driver) = &mut self.driver {
+            driver.stop(crate::clock::now());
         }
     }
 
-    /// Adds what was counted.
+    /// Adds what was counted since the last time.
     pub(super) fn tell(&mut self, collector: &mut Collector) {
-        if let Some(caller) = &mut self.caller {
-            let snapshot = caller.swap();
+        if let Some(driver) = &mut self.driver {
+            let snapshot = driver.swap();
             collector.add(&snapshot, Source::Service);
-            caller.recycle(snapshot);
+            driver.recycle(snapshot);
         }
     }
 
-    pub(super) fn end(&mut self, collector: &mut Collector) {
-        if let Some(caller) = &mut self.caller {
+    /// Takes in the answers that are there, and counts the calls without one as unfinished.
+    pub(super) fn settle(&mut self, collector: &mut Collector) {
+        if let Some(driver) = &mut self.driver {
             let answers = self
                 .service
                 .iter_mut()
                 .flat_map(|service| std::iter::from_fn(|| service.answers.try_recv().ok()));
             for answered in answers {
-                caller.answered(&answered, crate::clock::now());
+                driver.answered(&answered, crate::clock::now());
             }
-            caller.close_books(crate::clock::now());
+            driver.settle(crate::clock::now());
         }
         self.tell(collector);
     }

@@ -1,4 +1,4 @@
-//! The books of what is published on one side of a broker and delivered on the other. Each worker keeps its own while
+//! Tracks what is published on one side of a broker and delivered on the other. Each worker keeps its own tracker while
 //! the load runs; the collector balances them when it is over. Written by `device`.
 //!
 //! Publisher and subscriber may live on different workers and share nothing. So the one counts how many copies of what was
@@ -67,9 +67,9 @@ pub(crate) struct Progress {
     unacked: bool,
 }
 
-/// The books of one worker.
+/// The published and delivered messages of one worker.
 #[derive(Debug)]
-pub struct Ledger {
+pub struct DeliveryTracker {
     fleets: usize,
     phases: usize,
     /// By send, fleet and phase.
@@ -82,12 +82,12 @@ pub struct Ledger {
     progress: Progress,
 }
 
-impl Ledger {
-    /// Empty books for a run of this plan.
+impl DeliveryTracker {
+    /// Returns an empty tracker for a run of this plan.
     #[must_use]
-    pub fn new(plan: &Plan) -> Ledger {
+    pub fn new(plan: &Plan) -> DeliveryTracker {
         let (fleets, phases) = (plan.fleets.len(), plan.schedule.phases().len());
-        Ledger {
+        DeliveryTracker {
             fleets,
             phases,
             cells: vec![Cell::default(); plan.deliveries.sends() * fleets * phases],
@@ -98,7 +98,7 @@ impl Ledger {
         }
     }
 
-    /// A device of this worker will publish what is tracked, until it says [`silent`](Ledger::silent).
+    /// A device of this worker will publish what is tracked, until it says [`silent`](DeliveryTracker::silent).
     pub(crate) fn sender(&mut self) {
         self.progress.sending += 1;
     }
@@ -212,16 +212,16 @@ pub struct StreamTotals {
     pub reordered: u64,
 }
 
-/// Balances the books of all workers: what is lost, and each send of the plan in its order.
-pub(crate) fn balance(plan: &Plan, mut ledgers: Vec<Ledger>) -> (Vec<Lost>, Vec<StreamTotals>) {
-    let Some(mut sum) = ledgers.pop() else { return Default::default() };
-    for ledger in ledgers {
-        for (mine, theirs) in sum.cells.iter_mut().zip(ledger.cells) {
+/// Compares the trackers of all workers: what is lost, and each send of the plan in its order.
+pub(crate) fn balance(plan: &Plan, mut trackers: Vec<DeliveryTracker>) -> (Vec<Lost>, Vec<StreamTotals>) {
+    let Some(mut sum) = trackers.pop() else { return Default::default() };
+    for tracker in trackers {
+        for (mine, theirs) in sum.cells.iter_mut().zip(tracker.cells) {
             mine.add(theirs);
         }
         // A stream belongs to one device, and a device to one worker.
-        sum.unacked.extend(ledger.unacked);
-        sum.inboxes.extend(ledger.inboxes);
+        sum.unacked.extend(tracker.unacked);
+        sum.inboxes.extend(tracker.inboxes);
     }
     sum.forget_unacked(plan);
     let mut lost = Vec::new();
@@ -245,7 +245,7 @@ pub(crate) fn balance(plan: &Plan, mut ledgers: Vec<Ledger>) -> (Vec<Lost>, Vec<
     (lost, streams.collect())
 }
 
-impl Ledger {
+impl DeliveryTracker {
     /// What arrived without having been acknowledged is none of what was to arrive.
     fn forget_unacked(&mut self, plan: &Plan) {
         if self.unacked.is_empty() {
@@ -317,15 +317,15 @@ mod tests {
     /// The sender's worker and the listeners' worker.
     struct Run {
         plan: Plan,
-        out: Ledger,
-        inn: Ledger,
+        out: DeliveryTracker,
+        inn: DeliveryTracker,
         inboxes: [Box<Inbox>; 2],
     }
 
     impl Run {
         fn new() -> Run {
             let plan = plan();
-            let [mut out, inn] = [Ledger::new(&plan), Ledger::new(&plan)];
+            let [mut out, inn] = [DeliveryTracker::new(&plan), DeliveryTracker::new(&plan)];
             out.sender();
             Run { plan, out, inn, inboxes: Default::default() }
         }

@@ -1,0 +1,270 @@
+//! The coordinator of a run: collects what workers and the service driver measured, passes commands on, and sends events. Made and
+//! driven by `fleet::run` on its own thread; it alone knows the whole run while it goes on.
+
+use super::reconciliation::Reconciliation;
+use super::service_task::{Service, ServiceTask};
+use super::usage::Usage;
+use super::worker::{SWAP_GRACE, Workers};
+use super::{Command, Finished, Report, frame, nanos};
+use crate::clock::{self, RunClock};
+use crate::link::TlsFacts;
+use crate::measure::{Collector, Ending, Event, Second, Source};
+use crate::plan::{Load, Plan, Segment};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+
+/// How long the workers may take to make their devices before the first phase begins.
+const LEAD: Duration = Duration::from_millis(250);
+
+/// A segment must come this long before the load's end, so that every worker has it before its devices leave.
+const APPEND_LEAD: Duration = Duration::from_millis(100);
+
+/// The state of a run while it goes on.
+pub(super) struct Coordinator {
+    plan: Arc<Plan>,
+    clock: RunClock,
+    workers: Workers,
+    pub(super) service: ServiceTask,
+    events: mpsc::UnboundedSender<Event>,
+    collector: Collector,
+    reconciliation: Reconciliation,
+    usage: Usage,
+    /// The second that is closed next.
+    second: u32,
+    /// The plan's load, and what was appended to it.
+    load: Load,
+    appended: Vec<Segment>,
+    /// Nothing is due from here on.
+    load_end: Duration,
+    /// Phases whose begin was told.
+    phases_told: u16,
+    drain_told: bool,
+    complete: bool,
+    aborted: bool,
+    worker_failed: bool,
+    tls: Option<TlsFacts>,
+    breakdowns: Vec<String>,
+}
+
+impl Coordinator {
+    /// Begins the run: its zero is a moment from now.
+    pub(super) fn start(
+        plan: Arc<Plan>,
+        workers: Workers,
+        service: Option<Service>,
+        events: mpsc::UnboundedSender<Event>,
+    ) -> Coordinator {
+        let usage = Usage::start();
+        let clock = RunClock::starts_in(LEAD);
+        workers.go(clock);
+        let mut coordinator = Coordinator {
+            service: ServiceTask::new(&plan, clock, service),
+            collector: frame::collector(&plan),
+            reconciliation: Reconciliation::new(workers.count()),
+            load: plan.schedule.load().clone(),
+            load_end: plan.schedule.end(),
+            plan,
+            clock,
+            workers,
+            events,
+            usage,
+            second: 1,
+            appended: Vec::new(),
+            phases_told: 0,
+            drain_told: false,
+            complete: true,
+            aborted: false,
+            worker_failed: false,
+            tls: None,
+            breakdowns: Vec::new(),
+        };
+        coordinator.say(Event::Started { unix: clock.zero_unix });
+        coordinator.tell_phases(Duration::ZERO);
+        coordinator
+    }
+
+    /// When the next second's numbers are in.
+    pub(super) fn next_second(&self) -> Instant {
+        self.clock.zero + Duration::from_secs(self.second.into()) + SWAP_GRACE
+    }
+
+    /// Takes in what a worker reports.
+    pub(super) fn take(&mut self, report: Report) {
+        match report {
+            Report::Snapshot { worker, snapshot } => {
+                self.collector.add(&snapshot, Source::Worker(worker));
+                self.workers.recycle(worker, snapshot);
+            }
+            Report::Progress { worker, progress } => {
+                if self.reconciliation.all_arrived(worker, progress) {
+                    self.workers.tell(&Command::Arrived);
+                }
+            }
+            Report::Deliveries(tracker) => self.reconciliation.add(*tracker),
+            Report::Tls(facts) => self.tls = self.tls.or(Some(facts)),
+            Report::LateAppend => {
+                self.remember("a worker received more load only after its load had ended".to_owned());
+            }
+            // Half a load measures nothing: the others stop too.
+            Report::Gone => {
+                self.worker_failed = true;
+                self.stop();
+                self.complete = false;
+                self.workers.tell(&Command::Stop);
+            }
+        }
+    }
+
+    /// Obeys a command, and passes it on.
+    pub(super) fn obey(&mut self, command: Command) {
+        match command {
+            Command::Append(segment) => return self.append(segment),
+            Command::Stop => self.stop(),
+            Command::Abort => {
+                self.stop();
+                (self.complete, self.aborted) = (false, true);
+            }
+            Command::Arrived => {}
+        }
+        self.workers.tell(&command);
+    }
+
+    /// Nothing is due from now on, unless that is so already.
+    fn stop(&mut self) {
+        let now = self.clock.since(clock::now());
+        if now < self.load_end {
+            (self.complete, self.load_end) = (false, now);
+            self.service.stop();
+            self.tell_drain(now);
+        }
+    }
+
+    fn append(&mut self, segment: Segment) {
+        let Segment { until, factor } = segment;
+        let in_time = self.clock.since(clock::now()) + APPEND_LEAD < self.load_end;
+        if !in_time || !self.load.append(segment) {
+            let text = format!(
+                "the load could not be extended to {until:?}: the segment came too late, ends too early, or has no valid load"
+            );
+            return self.say(Event::Noted { text });
+        }
+        self.load_end = until;
+        self.appended.push(segment);
+        self.service.append(segment);
+        self.workers.tell(&Command::Append(segment));
+        self.say(Event::LoadAppended { until, factor });
+    }
+
+    /// A second is over, and the workers' snapshots of it are in.
+    pub(super) fn close_second(&mut self) {
+        let at = self.close_row();
+        self.second += 1;
+        self.tell_phases(at);
+        if at >= self.load_end {
+            self.tell_drain(self.load_end);
+        }
+        let at_ns = nanos(at);
+        let from_ns = at_ns.saturating_sub(1_000_000_000);
+        self.say(Event::Second(Second {
+            at,
+            phase: self.plan.schedule.phase_at(at_ns),
+            planned_per_s: self.plan.offered_per_s(&self.load, from_ns, at_ns),
+            live: self.collector.live().clone(),
+        }));
+    }
+
+    fn close_row(&mut self) -> Duration {
+        self.service.tell(&mut self.collector);
+        let at = Duration::from_secs(self.second.into());
+        let planned_online = self.plan.planned_online(nanos(at));
+        self.collector.tick(nanos(at), self.usage.interval(), planned_online);
+        at
+    }
+
+    /// The workers have ended.
+    pub(super) async fn finish(mut self, commands: &mut mpsc::UnboundedReceiver<Command>) -> Finished {
+        if !self.aborted {
+            let drain_end = self.clock.zero + self.load_end + self.plan.drain;
+            tokio::select! {
+                () = self.service.take_last(drain_end) => {}
+                () = abort(commands) => self.aborted = true,
+            }
+        }
+        while let Ok(command) = commands.try_recv() {
+            self.aborted |= command == Command::Abort;
+        }
+        self.service.settle(&mut self.collector);
+        let ended = self.clock.since(clock::now());
+        let reconciliation = std::mem::replace(&mut self.reconciliation, Reconciliation::new(0));
+        let streams = reconciliation.balance(&self.plan, &mut self.collector, ended, self.aborted);
+        self.close_row();
+        for failed in self.workers.join() {
+            (self.complete, self.worker_failed) = (false, true);
+            self.remember(failed.to_string());
+        }
+        self.tell_drain(ended.min(self.load_end));
+        let why = match (self.worker_failed, self.aborted, self.complete) {
+            (true, ..) => Ending::WorkerFailed,
+            (_, true, _) => Ending::Aborted,
+            (.., false) => Ending::Stopped,
+            (.., true) => Ending::Complete,
+        };
+        self.say(Event::Stopped { at: ended, why });
+        let heartbeat = self.collector.heartbeat().clone();
+        let streams = frame::named_streams(&self.plan, &streams);
+        let measurement = self.collector.finish(nanos(self.load_end) / 1_000, streams, self.breakdowns);
+        Finished {
+            measurement,
+            heartbeat,
+            started_unix: self.clock.zero_unix,
+            ended,
+            load_ended: self.load_end,
+            appended: self.appended,
+            complete: self.complete,
+            tls: self.tls,
+            usage: self.usage,
+        }
+    }
+
+    fn remember(&mut self, text: String) {
+        if !self.breakdowns.contains(&text) {
+            self.say(Event::Noted { text: text.clone() });
+            self.breakdowns.push(text);
+        }
+    }
+
+    fn tell_phases(&mut self, by: Duration) {
+        let plan = self.plan.clone();
+        for phase in plan.schedule.phases().iter().skip(self.phases_told.into()) {
+            if phase.start > by || phase.start >= self.load_end {
+                break;
+            }
+            self.say(Event::PhaseStarted { phase: self.phases_told, at: phase.start });
+            self.phases_told += 1;
+        }
+    }
+
+    /// Once: the load is over.
+    fn tell_drain(&mut self, at: Duration) {
+        if !std::mem::replace(&mut self.drain_told, true) {
+            self.tell_phases(at);
+            self.say(Event::Draining { at });
+        }
+    }
+
+    fn say(&self, event: Event) {
+        // The run goes on when nobody listens.
+        drop(self.events.send(event));
+    }
+}
+
+/// Waits for the command to end at once; for ever, if it does not come.
+async fn abort(commands: &mut mpsc::UnboundedReceiver<Command>) {
+    while let Some(command) = commands.recv().await {
+        if command == Command::Abort {
+            return;
+        }
+    }
+    std::future::pending().await
+}

@@ -1,0 +1,55 @@
+//! What a plan's measurement is made of: the size of its recorders, and the names that its numbers get. Called by workers, the
+//! coordinator and tests.
+
+use super::delivery_tracker::StreamTotals;
+use super::nanos;
+use crate::measure::{Collector, Fleet, Layout, Phase, Stream};
+use crate::plan::{FleetPlan, PhasePlan, Plan};
+use std::time::Duration;
+
+/// Histograms cover the longest wait that the plan allows; nothing is clipped silently.
+#[must_use]
+pub fn layout(plan: &Plan) -> Layout {
+    let longest = Duration::from_micros(plan.highest_us());
+    Layout::new(plan.fleets.len(), plan.schedule.phases().len(), longest)
+}
+
+/// A collector for what the plan's fleets do in its phases.
+#[must_use]
+pub fn collector(plan: &Plan) -> Collector {
+    let fleet = |fleet: &FleetPlan| Fleet {
+        name: fleet.name.clone(),
+        devices: fleet.devices.into(),
+        ..Fleet::default()
+    };
+    let phase = |phase: &PhasePlan| Phase {
+        name: phase.name.clone(),
+        warmup: phase.warmup,
+        start_us: nanos(phase.start) / 1_000,
+        end_us: nanos(phase.end) / 1_000,
+        planned_online: phase.online,
+        planned_load: phase.load,
+    };
+    let fleets = plan.fleets.iter().map(fleet).collect();
+    Collector::new(layout(plan), fleets, plan.schedule.phases().iter().map(phase).collect())
+}
+
+/// The tracked streams with their names, in the order of the plan.
+pub(super) fn named_streams(plan: &Plan, totals: &[StreamTotals]) -> Vec<Stream> {
+    let fleets = plan.fleets.iter().zip(0_u16..);
+    let sends = fleets
+        .flat_map(|(fleet, number)| fleet.sends.iter().zip(0_u16..).map(move |send| (fleet, number, send)));
+    let tracked = sends
+        .zip(totals)
+        .filter(|((_, number, (_, stream)), _)| plan.deliveries.is_tracked(*number, *stream));
+    let named = tracked.map(|((fleet, _, (send, stream)), totals)| Stream {
+        fleet: fleet.name.clone(),
+        send: stream.into(),
+        topic: send.topic.to_string(),
+        ok: totals.ok,
+        lost: totals.lost,
+        duplicates: totals.duplicates,
+        reordered: totals.reordered,
+    });
+    named.collect()
+}

@@ -1,0 +1,68 @@
+//! Compares what all workers published with what all workers received, once the load is over. Owned by the coordinator.
+
+use super::delivery_tracker::{self, DeliveryTracker, Progress, StreamTotals};
+use super::nanos;
+use crate::measure::{Collector, Key, Operation, Outcome, Recorder, Source};
+use crate::plan::Plan;
+use crate::stalls::Stalls;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// The progress and the delivery trackers of all workers.
+pub(super) struct Reconciliation {
+    progress: Vec<Option<Progress>>,
+    trackers: Vec<DeliveryTracker>,
+}
+
+impl Reconciliation {
+    /// Returns an empty reconciliation for so many workers.
+    pub(super) fn new(workers: usize) -> Reconciliation {
+        Reconciliation { progress: vec![None; workers], trackers: Vec::new() }
+    }
+
+    /// Takes the tracker of a worker whose last device is gone.
+    pub(super) fn add(&mut self, tracker: DeliveryTracker) {
+        self.trackers.push(tracker);
+    }
+
+    /// Notes the progress of a worker. Returns true once all workers have received everything that is expected.
+    pub(super) fn all_arrived(&mut self, worker: u16, progress: Progress) -> bool {
+        if let Some(known) = self.progress.get_mut(usize::from(worker)) {
+            *known = Some(progress);
+        }
+        delivery_tracker::all_arrived(&self.progress)
+    }
+
+    /// Counts missing deliveries as lost; as unfinished if the run was aborted, and then no stream is judged. Returns nothing if a
+    /// worker died and its tracker is missing: the comparison would be wrong.
+    pub(super) fn balance(
+        self,
+        plan: &Plan,
+        collector: &mut Collector,
+        ended: Duration,
+        aborted: bool,
+    ) -> Vec<StreamTotals> {
+        let workers = self.progress.len();
+        if self.trackers.len() < workers {
+            return Vec::new();
+        }
+        let mut recorder = Recorder::new(super::layout(plan), Rc::new(Stalls::new(crate::clock::now())));
+        let (lost, streams) = delivery_tracker::balance(plan, self.trackers);
+        for lost in lost {
+            let key = Key { operation: Operation::Deliver, fleet: lost.fleet, phase: lost.phase };
+            if aborted {
+                // Which of them was due when is not known: they are as old as their phase.
+                let phase = plan.schedule.phases().get(usize::from(lost.phase));
+                let due_ns = phase.map_or(0, |phase| nanos(phase.start));
+                for _ in 0..lost.count {
+                    recorder.due(key, due_ns);
+                    recorder.ended(key, Outcome::Unfinished, due_ns, nanos(ended));
+                }
+            } else {
+                recorder.lost(key, lost.count, nanos(ended));
+            }
+        }
+        collector.add(&recorder.swap(), Source::Collector);
+        if aborted { Vec::new() } else { streams }
+    }
+}

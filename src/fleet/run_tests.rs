@@ -1,0 +1,167 @@
+//! Whole runs over loopback: what commands do to them, and which events they send.
+
+use super::*;
+use crate::measure::{Ending, Operation};
+use crate::policy::backoff::BackOff;
+use crate::scenario::Input;
+use std::io::{Read as _, Write as _};
+
+fn plan(text: &str) -> Plan {
+    let files = &crate::scenario::no_files;
+    let input = Input { file: "run.toml", text, overrides: &[], env: &|_| None, files };
+    crate::plan::load(&input, &mut rand::rng()).unwrap()
+}
+
+/// Runs a plan with these commands waiting from the start.
+async fn run_with(
+    plan: Plan,
+    workers: usize,
+    address: std::net::SocketAddr,
+    commands: Vec<Command>,
+) -> (Finished, Vec<Event>) {
+    let endpoint = Endpoint { host: address.ip().to_string(), port: address.port(), ..Endpoint::default() };
+    let settings = Settings { workers, endpoint: Arc::new(endpoint), trace: None };
+    let (commander, obeyed) = mpsc::unbounded_channel();
+    for command in commands {
+        commander.send(command).unwrap();
+    }
+    let (events, mut happened) = mpsc::unbounded_channel();
+    let finished = run(Arc::new(plan), settings, None, obeyed, events).await.unwrap();
+    let events = std::iter::from_fn(|| happened.try_recv().ok()).collect();
+    (finished, events)
+}
+
+/// An address where nobody listens: a port that was free a moment ago refuses.
+fn nobody() -> std::net::SocketAddr {
+    crate::link::listen::bind("127.0.0.1:0".parse().unwrap()).unwrap().local_addr().unwrap()
+}
+
+/// A broker that accepts every connection, and takes what it is sent.
+fn broker() -> std::net::SocketAddr {
+    let listener = crate::link::listen::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = listener.local_addr().unwrap();
+    listener.set_nonblocking(false).unwrap();
+    std::thread::spawn(move || {
+        while let Ok((mut socket, _)) = listener.accept() {
+            std::thread::spawn(move || {
+                let mut buffer = [0; 4096];
+                // CONNECT comes first, and whole: it is short.
+                if socket.read(&mut buffer).is_ok_and(|read| read > 0) {
+                    drop(socket.write_all(&[0x20, 2, 0, 0]));
+                }
+                while socket.read(&mut buffer).is_ok_and(|read| read > 0) {}
+            });
+        }
+    });
+    address
+}
+
+/// Two devices that send ten messages per second each at a load of 100%.
+fn sending(phases: &str) -> Plan {
+    plan(&format!(
+        "seed = 3\ndrain = \"1s\"\n[target]\nkind = \"mqtt\"\nhost = \"127.0.0.1\"\ntls = false\n\
+         [fleet.a]\ndevices = 2\n[[fleet.a.send]]\nevery = \"100ms\"\nqos = 0\ntopic = \"t\"\npayload = \"x\"\n{phases}"
+    ))
+}
+
+const ONE_SECOND: &str = "[[phase]]\nname = \"p\"\nduration = \"1s\"\n";
+const ONE_HOUR: &str = "[[phase]]\nname = \"p\"\nduration = \"1h\"\n";
+
+fn append(until_ms: u64, factor: f64) -> Command {
+    Command::Append(Segment { until: Duration::from_millis(until_ms), factor: [factor; 2] })
+}
+
+/// Two workers with a device each that nobody lets in. The second's back-off ends after the end of time, which
+/// panics.
+#[tokio::test]
+async fn a_worker_that_panics_ends_the_load_and_not_the_result() {
+    let mut plan = plan(
+        "[target]\nkind = \"mqtt\"\nhost = \"127.0.0.1\"\nport = 9\ntls = false\n\
+         [fleet.a]\ndevices = 1\n[fleet.b]\ndevices = 1\n\
+         [[phase]]\nname = \"p\"\nduration = \"1h\"\n",
+    );
+    plan.fleets[1].reconnect = BackOff::Fixed { delay: Duration::MAX }.into();
+    let (finished, events) = run_with(plan, 2, nobody(), Vec::new()).await;
+    assert!(!finished.complete && finished.load_ended < Duration::from_secs(3_600));
+    let failed = |text: &String| text.contains("worker 1");
+    assert!(finished.measurement.breakdowns.iter().any(failed), "{:?}", finished.measurement.breakdowns);
+    // It may have been stopped before its first attempt; that it was to be online is counted all the same.
+    let online = finished.measurement.sum(|part| part.operation == Operation::Online && part.fleet == "a");
+    assert_eq!(online.due, 1, "what the other worker measured is there");
+    let noted = |event: &Event| matches!(event, Event::Noted { text } if failed(text));
+    assert!(events.iter().any(noted), "{events:?}");
+    assert!(matches!(events.last(), Some(Event::Stopped { why: Ending::WorkerFailed, .. })), "{events:?}");
+}
+
+#[tokio::test]
+async fn appended_load_is_offered_by_every_device() {
+    let commands = vec![append(1_500, 2.0), append(2_500, 0.0), append(3_000, 4.0)];
+    let (finished, events) = run_with(sending(ONE_SECOND), 2, broker(), commands).await;
+    assert!(finished.complete, "{:?}", finished.measurement.breakdowns);
+    assert_eq!((finished.load_ended, finished.appended.len()), (Duration::from_secs(3), 3));
+    // 10 in the plan's second, 10 in half a second at 200%, none in the pause, 20 in half a second at 400%; each device
+    // within 1.
+    let sent = finished.measurement.sum(|key| key.operation.is_message());
+    assert!((78..=82).contains(&sent.due), "{} due", sent.due);
+    assert_eq!(sent.ended(), sent.due);
+    let online = finished.measurement.sum(|key| key.operation == Operation::Online);
+    assert_eq!(online.due, 2, "both devices stayed online");
+    let appended = events.iter().filter(|event| matches!(event, Event::LoadAppended { .. })).count();
+    assert_eq!(appended, 3, "{events:?}");
+    let planned = events.iter().filter_map(|event| match event {
+        Event::Second(second) => {
+            Some((second.at.as_secs(), second.phase, second.planned_per_s?.round() as u64))
+        }
+        _ => None,
+    });
+    let planned: Vec<_> = planned.take(2).collect();
+    assert_eq!(planned, [(1, 0, 20), (2, 0, 20)]);
+}
+
+#[tokio::test]
+async fn events_tell_a_run_from_its_start_to_its_end() {
+    let phases =
+        "[[phase]]\nname = \"a\"\nduration = \"600ms\"\n[[phase]]\nname = \"b\"\nduration = \"600ms\"\n";
+    let (finished, events) = run_with(sending(phases), 1, broker(), Vec::new()).await;
+    let ms = Duration::from_millis;
+    let told: Vec<&Event> = events
+        .iter()
+        .filter(|event| !matches!(event, Event::Second(second) if second.at > ms(1_000)))
+        .collect();
+    let [started, first, second_phase, Event::Second(second), draining, stopped] = told[..] else {
+        panic!("{events:?}")
+    };
+    assert_eq!(*started, Event::Started { unix: finished.started_unix });
+    assert_eq!(*first, Event::PhaseStarted { phase: 0, at: ms(0) });
+    assert_eq!(*second_phase, Event::PhaseStarted { phase: 1, at: ms(600) });
+    assert_eq!((second.at, second.phase, second.live.t_ns), (ms(1_000), 1, 1_000_000_000));
+    assert_eq!(*draining, Event::Draining { at: ms(1_200) });
+    assert_eq!(*stopped, Event::Stopped { at: finished.ended, why: Ending::Complete });
+}
+
+#[tokio::test]
+async fn stop_drains_and_abort_wins_in_any_order() {
+    use Command::{Abort, Stop};
+    for (commands, why) in [
+        (vec![Stop], Ending::Stopped),
+        (vec![Stop, Abort], Ending::Aborted),
+        (vec![Abort, Stop], Ending::Aborted),
+    ] {
+        let (finished, events) = run_with(sending(ONE_HOUR), 2, nobody(), commands).await;
+        assert!(!finished.complete && finished.load_ended < Duration::from_secs(3_600));
+        assert!(
+            matches!(&events[..], [.., Event::Draining { at }, Event::Stopped { why: ended, .. }]
+                if *at == finished.load_ended && *ended == why),
+            "{events:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn load_is_not_appended_after_a_stop() {
+    let commands = vec![Command::Stop, append(7_200_000, 1.0)];
+    let (finished, events) = run_with(sending(ONE_HOUR), 1, nobody(), commands).await;
+    assert_eq!(finished.appended, []);
+    assert!(events.iter().any(|event| matches!(event, Event::Noted { .. })), "{events:?}");
+    assert!(finished.measurement.breakdowns.is_empty(), "{:?}", finished.measurement.breakdowns);
+}
