@@ -7,7 +7,7 @@ use hubstorm::clock;
 use hubstorm::link::tls::{self, ClientOptions};
 use hubstorm::link::{Endpoint, Resolver, accept_tls, dial, listen};
 use hubstorm::measure::{Key, Layout as Cells, Measurement, Operation, Recorder, Times};
-use hubstorm::session::{Credentials, Event, Message, Session, Settings, Tag};
+use hubstorm::session::{Credentials, Event, Message, Session, Settings};
 use hubstorm::wire::{QoS, encode};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -66,7 +66,7 @@ const WINDOW: u16 = 8;
 
 /// One session and the buffers of its link.
 struct Sender {
-    session: Session,
+    session: Session<u64>,
     now: Instant,
     input: BytesMut,
     out: BytesMut,
@@ -114,10 +114,9 @@ impl Sender {
         self.out.clear();
         self.session.poll_output(self.now, &mut self.out);
         for _ in 0..WINDOW {
-            let tag = Tag { due: self.now, picked: self.now, stream: 0, seq: self.seq };
             let message =
                 Message { topic: "devices/meter-1/messages/events/", payload: &[7; 256], qos, retain: false };
-            self.session.publish(self.now, &message, tag, &mut self.out).expect("room");
+            self.session.publish(self.now, &message, self.seq, &mut self.out).expect("room");
             self.seq += 1;
         }
         assert!(self.out.len() > 256 * usize::from(WINDOW));

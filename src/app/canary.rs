@@ -117,7 +117,7 @@ fn silent(what: &str, plain: bool) -> Trouble {
 
 /// A device that only wants to know whether it may come in.
 struct Canary {
-    session: Session,
+    session: Session<()>,
     device: String,
     user_name: Option<String>,
     password: Option<zeroize::Zeroizing<Vec<u8>>>,

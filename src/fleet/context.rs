@@ -3,7 +3,7 @@
 
 use super::ledger::Ledger;
 use super::trace::Tracer;
-use super::{Report, nanos, since};
+use super::{DeviceRef, Report, nanos, since};
 use crate::link::{Deadlines, Endpoint, Resolver, SharedBuffers};
 use crate::measure::{Key, Operation, Recorder};
 use crate::plan::Plan;
@@ -96,8 +96,8 @@ impl Context {
     }
 
     /// The one who tells this device's packets, if somebody asked to see them.
-    pub(crate) fn tracer(&self, fleet: u16, index: u32) -> Option<&Tracer> {
-        self.trace.as_ref().filter(|trace| (trace.fleet, trace.index) == (fleet, index))
+    pub(crate) fn tracer(&self, device: DeviceRef) -> Option<&Tracer> {
+        self.trace.as_ref().filter(|trace| trace.device == device)
     }
 
     /// Nanoseconds from the run's zero.

@@ -5,15 +5,17 @@
 //! send what they recorded once a second; the collector (this thread) merges it. Nothing flows back but
 //! cleared histograms and one small control value.
 
-mod account;
 mod caller;
 mod calling;
 mod context;
 mod device;
+mod device_recorder;
+mod device_ref;
 mod idle;
 mod ledger;
 mod life;
 mod messages;
+mod open;
 mod requests;
 mod seen;
 mod trace;
@@ -33,6 +35,7 @@ pub use caller::{Answered, Ask, Call};
 pub use calling::Service;
 pub use context::{Context, Control};
 pub use device::Device;
+pub use device_ref::DeviceRef;
 pub use ledger::{Inbox, Ledger, StreamTotals};
 pub use seen::Arrival;
 pub use trace::Tracer;

@@ -87,6 +87,7 @@ pub struct Recorder {
     totals_pool: Pool,
     rows_pool: Pool,
     spare: Vec<Snapshot>,
+    open: u64,
 }
 
 impl Recorder {
@@ -107,12 +108,20 @@ impl Recorder {
             totals_pool: Pool::new(DIGITS_TOTAL, layout.highest_us),
             rows_pool: Pool::new(DIGITS_ROW, layout.highest_us),
             spare: Vec::new(),
+            open: 0,
         }
+    }
+
+    /// Operations that were due and have not ended, over all swaps.
+    #[must_use]
+    pub fn open(&self) -> u64 {
+        self.open
     }
 
     /// An operation was due. A message counts as offered in the second of `due_ns`, however late this call.
     #[inline]
     pub fn due(&mut self, key: Key, due_ns: u64) {
+        self.open = self.open.wrapping_add(1);
         self.cells.totals(key).due += 1;
         if key.operation.is_message() {
             self.seconds.at(due_ns).offered += 1;
@@ -122,6 +131,7 @@ impl Recorder {
     /// A due operation ended well.
     #[inline]
     pub fn ok(&mut self, key: Key, times: &Times) {
+        self.open = self.open.wrapping_sub(1);
         let response_us = us(times.acked.saturating_sub(times.due));
         let lag_ns = times.picked.saturating_sub(times.due);
         let lag_us = us(lag_ns);
@@ -162,6 +172,7 @@ impl Recorder {
     #[inline]
     pub fn ended(&mut self, key: Key, outcome: Outcome, due_ns: u64, at_ns: u64) {
         debug_assert!(outcome != Outcome::Ok, "what ended well has times");
+        self.open = self.open.wrapping_sub(1);
         let totals = self.cells.totals(key);
         totals.outcomes[outcome.index()] += 1;
         if outcome == Outcome::Unfinished {

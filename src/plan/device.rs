@@ -170,7 +170,6 @@ impl super::FleetPlan {
 
 #[cfg(test)]
 mod tests {
-    use super::super::GET_ON_CONNECT;
     use super::*;
     use crate::plan::Plan;
     use crate::scenario::Input;
@@ -204,7 +203,6 @@ mod tests {
         );
         let timeout = Duration::from_secs(60);
         assert_eq!(fleet.twin, TwinPlan { get_on_connect: true, qos: 1, timeout });
-        assert_eq!(fleet.operation(GET_ON_CONNECT), Operation::TwinGet);
         assert!(fleet.asks_for_twins());
     }
 

@@ -50,8 +50,8 @@ impl Device {
         let Stamp { sent, seq } = stamp(bag);
         let (now_unix, zero_unix) = (self.context.unix(now), self.context.zero_unix);
         match sent.map(|sent| now_unix.checked_sub(sent)) {
-            Some(Some(age)) => self.account().aged(Operation::C2d, now, age),
-            Some(None) => self.account().error("clock_ahead", Culprit::Peer, now, || {
+            Some(Some(age)) => self.recorder().aged(Operation::C2d, now, age),
+            Some(None) => self.recorder().error("clock_ahead", Culprit::Peer, now, || {
                 format!("{}: a cloud-to-device message was stamped later than it came", self.id())
             }),
             None => {}

@@ -6,7 +6,7 @@ use super::commands::Commands;
 use super::methods::Calls;
 use super::twin::Desired;
 use crate::iothub::topics::TWIN_RESPONSES;
-use crate::measure::{FromHub, Outcome};
+use crate::measure::{FromHub, Operation, Outcome};
 use crate::wire::SUBACK_FAILURE;
 use std::time::Instant;
 
@@ -25,7 +25,7 @@ impl Device {
 
     /// Changes what the fleet counts of its hub.
     pub(super) fn count_hub(&self, change: impl FnOnce(&mut FromHub)) {
-        self.account().count(|counts| change(&mut counts.from_hub));
+        self.recorder().count(|counts| change(&mut counts.from_hub));
     }
 
     /// SUBACK came: from now on answers do, unless their filter was refused.
@@ -37,7 +37,8 @@ impl Device {
         let place = self.filters().iter().position(|(filter, _)| filter == TWIN_RESPONSES);
         if place.and_then(|place| granted.get(place)).is_some_and(|code| *code != SUBACK_FAILURE) {
             let get = plan.twin.get_on_connect;
-            self.messages.listen(get, self.context.ns(now));
+            let get = get.then(|| self.recorder().due(Operation::TwinGet, self.context.ns(now)));
+            self.messages.listen(get);
         }
     }
 

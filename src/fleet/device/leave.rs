@@ -3,7 +3,7 @@
 
 use super::connect::Subscribe;
 use super::{Device, Stage};
-use crate::measure::Culprit;
+use crate::measure::{Culprit, Operation};
 use crate::session::SessionError;
 use bytes::BytesMut;
 use std::time::{Duration, Instant};
@@ -53,7 +53,7 @@ impl Device {
     pub(super) fn heed_time(&mut self, now: Instant) -> Result<(), SessionError> {
         let off = self.context.ns(now) >= self.off_ns();
         self.heed_suback(now);
-        match self.stage {
+        match &self.stage {
             Stage::Connecting(attempt) if now >= attempt.deadline => {
                 return Err(SessionError::ConnackTimeout);
             }
@@ -70,7 +70,7 @@ impl Device {
                 if off && leaving.why != Leave::Finish {
                     self.leave(Leave::Finish, now);
                 } else if now >= leaving.by + FAREWELL_TIMEOUT {
-                    self.stage = Stage::Leaving(Leaving { farewell: Farewell::Cut, ..leaving });
+                    self.stage = Stage::Leaving(Leaving { farewell: Farewell::Cut, ..*leaving });
                 }
             }
             _ => {}
@@ -97,7 +97,7 @@ impl Device {
 
     /// It is about to go, and will be back at once.
     pub(super) fn is_coming_back(&self) -> bool {
-        matches!(self.stage, Stage::Leaving(leaving) if leaving.why != Leave::Finish)
+        matches!(&self.stage, Stage::Leaving(leaving) if leaving.why != Leave::Finish)
     }
 
     /// Ends the connection once nothing is in flight any more, or has been for too long.
@@ -126,22 +126,25 @@ impl Device {
     /// Ends the subscriptions of a device that is not coming back at once, if its fleet does so; true when there is nothing to wait
     /// for.
     fn has_unsubscribed(&mut self, why: Leave, now: Instant, out: &mut BytesMut) -> bool {
-        match self.subscribe {
+        match &self.subscribe {
             _ if why != Leave::Finish || !self.plan().unsubscribe => true,
-            Subscribe::Sent(_) | Subscribe::Ending => false,
+            Subscribe::Sent(_) | Subscribe::Ending(_) => false,
             Subscribe::Ended => true,
             Subscribe::Due | Subscribe::Done => {
                 let filters = self.filters();
                 let filters: Vec<&str> = filters.iter().map(|(filter, _)| filter.as_str()).collect();
                 match self.session.unsubscribe(now, &filters, out) {
-                    Ok(_) => self.subscribe = Subscribe::Ending,
+                    Ok(_) => {
+                        let open = self.recorder().due(Operation::Unsubscribe, self.context.ns(now));
+                        self.subscribe = Subscribe::Ending(Box::new(open));
+                    }
                     Err(error) => {
                         self.subscribe = Subscribe::Ended;
-                        self.account()
+                        self.recorder()
                             .error("encode", Culprit::Us, now, || format!("{}: {error}", self.id()));
                     }
                 }
-                self.subscribe == Subscribe::Ended
+                matches!(self.subscribe, Subscribe::Ended)
             }
         }
     }
@@ -149,14 +152,14 @@ impl Device {
     /// When the last calls of the service side will have come to a device that is called until the load's end.
     fn last_calls(&self) -> Option<Instant> {
         let load_end_ns = self.context.load_end_ns();
-        let called = self.context.plan.drives.iter().any(|drive| drive.fleet == self.fleet);
+        let called = self.context.plan.drives.iter().any(|drive| drive.fleet == self.device.fleet);
         (called && self.span.to_ns >= load_end_ns).then(|| self.context.at(load_end_ns) + LAST_CALLS)
     }
 
     /// When `heed_time` has something to do.
     pub(super) fn next_boundary(&self) -> Option<Instant> {
         let off = || self.context.at(self.off_ns());
-        match self.stage {
+        match &self.stage {
             Stage::Offline => None,
             Stage::Connecting(attempt) => Some(attempt.deadline.min(self.context.at(self.give_up_ns()))),
             Stage::Online { .. } => {

@@ -1,0 +1,133 @@
+//! From what happened on the wire to what is counted: devices write to their recorder only here. Called by `device`, `messages`
+//! and `life`.
+//!
+//! What becomes due gets an [`Open`] at that instant and ends with it. What is known only once it is over is recorded at once.
+
+use super::open::Open;
+use super::{Context, DeviceRef, Report, nanos};
+use crate::link::{DialError, Step, Steps};
+use crate::measure::{Culprit, FleetCounts, Operation, Outcome};
+use crate::plan::SendPlan;
+use std::time::{Duration, Instant};
+
+/// A device's way to the recorder of its worker.
+#[derive(Clone, Copy)]
+pub(crate) struct DeviceRecorder<'a> {
+    pub(crate) context: &'a Context,
+    pub(crate) device: DeviceRef,
+}
+
+impl DeviceRecorder<'_> {
+    /// An operation is due.
+    pub(crate) fn due(&self, operation: Operation, due_ns: u64) -> Open {
+        let key = self.context.key(operation, self.device.fleet, due_ns);
+        Open::due(&mut self.context.recorder.borrow_mut(), key, due_ns)
+    }
+
+    /// A message is due.
+    pub(crate) fn message_due(&self, send: &SendPlan, due_ns: u64) -> Open {
+        let key = self.context.key(send.operation, self.device.fleet, due_ns);
+        let mut recorder = self.context.recorder.borrow_mut();
+        if !send.operation.has_ack() {
+            recorder.no_ack(key);
+        }
+        if send.arrival.is_closed() {
+            recorder.closed_loop(key);
+        }
+        Open::due(&mut recorder, key, due_ns)
+    }
+
+    /// An operation ended well.
+    pub(crate) fn ok(&self, open: Open, sent: Instant, acked: Instant) {
+        let (sent_ns, acked_ns) = (self.context.ns(sent), self.context.ns(acked));
+        open.ok(&mut self.context.recorder.borrow_mut(), sent_ns, acked_ns);
+    }
+
+    /// An operation without anything between picking and sending ended well.
+    pub(crate) fn done(&self, open: Open, at: Instant) {
+        let picked_ns = open.picked_ns();
+        open.ok(&mut self.context.recorder.borrow_mut(), picked_ns, self.context.ns(at));
+    }
+
+    /// An operation ended otherwise.
+    pub(crate) fn ended(&self, open: Open, outcome: Outcome, at: Instant) {
+        open.ended(&mut self.context.recorder.borrow_mut(), outcome, self.context.ns(at));
+    }
+
+    /// Something that came at `at` and whose age is known. What is older than the run has no due instant in it.
+    pub(crate) fn aged(&self, operation: Operation, at: Instant, age: Duration) {
+        let (at_ns, age_ns) = (self.context.ns(at), nanos(age));
+        match at_ns.checked_sub(age_ns) {
+            Some(due_ns) => self.done(self.due(operation, due_ns), at),
+            None => {
+                let key = self.context.key(operation, self.device.fleet, 0);
+                self.context.recorder.borrow_mut().duration(key, age_ns);
+            }
+        }
+    }
+
+    /// The steps of a dial that were completed.
+    pub(crate) fn steps(&self, steps: &Steps, due_ns: u64) {
+        for (step, took) in [(Step::Dns, steps.dns), (Step::Tcp, steps.tcp), (Step::Tls, steps.tls)] {
+            if let Some(took) = took {
+                self.step_ok(step.into(), due_ns, took);
+            }
+        }
+    }
+
+    /// A step of the attempt that was due at `due_ns`.
+    pub(crate) fn step_ok(&self, step: Operation, due_ns: u64, took: Duration) {
+        let key = self.context.key(step, self.device.fleet, due_ns);
+        self.context.recorder.borrow_mut().duration(key, nanos(took));
+    }
+
+    /// The step that the attempt did not get beyond. The age of what is unfinished is that of the attempt.
+    pub(crate) fn step_failed(&self, step: Operation, outcome: Outcome, due_ns: u64, at: Instant) {
+        self.ended(self.due(step, due_ns), outcome, at);
+    }
+
+    /// A connection that could not be made.
+    pub(crate) fn dial_failed(&self, error: &DialError, device: impl FnOnce() -> String, at: Instant) {
+        let culprit = match error.culprit() {
+            crate::link::Culprit::Peer => Culprit::Peer,
+            crate::link::Culprit::Network => Culprit::Network,
+            crate::link::Culprit::Us => Culprit::Us,
+        };
+        self.error(error.class, culprit, at, || format!("{}: {error}", device()));
+        if culprit == Culprit::Us {
+            self.context.tell(Report::Environment(error.class));
+        }
+    }
+
+    /// An error of some class, with one example in words.
+    pub(crate) fn error(
+        &self,
+        class: &'static str,
+        culprit: Culprit,
+        at: Instant,
+        example: impl FnOnce() -> String,
+    ) {
+        let at_ns = self.context.ns(at);
+        self.context.recorder.borrow_mut().error(class, culprit, at_ns, example);
+    }
+
+    /// Changes the fleet's counts.
+    pub(crate) fn count(&self, change: impl FnOnce(&mut FleetCounts)) {
+        change(self.context.recorder.borrow_mut().counts(self.device.fleet));
+    }
+
+    /// A device came online (1) or went (-1).
+    pub(crate) fn online(&self, delta: i64) {
+        self.context.recorder.borrow_mut().online(self.device.fleet, delta);
+    }
+}
+
+impl From<Step> for Operation {
+    fn from(step: Step) -> Operation {
+        match step {
+            Step::Dns => Operation::ConnectDns,
+            Step::Tcp => Operation::ConnectTcp,
+            Step::Tls => Operation::ConnectTls,
+        }
+    }
+}
