@@ -5,7 +5,7 @@
 use crate::emulator::directory::{Address, Directory};
 use crate::emulator::service::{Ask, Asked, Feedback, GiveUp};
 use crate::emulator::session::{Event as HubEvent, HubSession};
-use crate::fleet::{self, Answered, Call, Caller, Context, Device, Parting};
+use crate::fleet::{self, Answered, Call, Caller, ConnectionEnd, Context, Device};
 use crate::link::{Buffers, Deadlines, Endpoint};
 use crate::measure::{FleetCounts, FromHub, Measurement, Operation, Outcome, Totals};
 use crate::plan::{self, Auth, Keys, Plan};
@@ -269,14 +269,14 @@ impl Life {
         connection.hub.handle_closed(now, Closed::Eof);
         connection.hub.release();
         self.device.handle_closed(now, why);
-        let again = match self.device.parting() {
-            Parting::Finished => None,
-            Parting::Renewal | Parting::Reconnect => {
+        let again = match self.device.connection_end() {
+            ConnectionEnd::Finished => None,
+            ConnectionEnd::Renewal | ConnectionEnd::Method => {
                 self.retries = Retries::default();
                 Some(now)
             }
-            Parting::Lost { online_for } => {
-                self.device.back_off(&mut self.retries, online_for, now).map(|delay| now + delay)
+            ConnectionEnd::Lost | ConnectionEnd::Failed => {
+                self.device.back_off(&mut self.retries, now).map(|delay| now + delay)
             }
         };
         self.next_ns = again.map(|at| world.ns(at)).filter(|ns| *ns < self.device.off_ns());

@@ -30,9 +30,9 @@ use crate::rng::{Purpose, Rng, generator};
 use crate::sansio::{Close, Closed, Machine};
 use crate::session::{Session, SessionError, Settings, State};
 use bytes::BytesMut;
-use connect::{Attempt, Reason, Subscribe};
+use connect::{Attempt, Subscribe};
 use hub::Hub;
-use leave::{Farewell, Leave, Leaving};
+use leave::Leaving;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -52,20 +52,19 @@ enum Stage {
     Leaving(Leaving),
 }
 
-/// How the latest attempt or connection ended, for `life` to go on from.
+/// How a connection ends: while it is up, why its device leaves; afterwards, how it ended, which is also why the next one is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Parting {
-    /// The plan has no more use for it.
+pub(crate) enum ConnectionEnd {
+    /// The plan takes the device offline, or the run is over.
     Finished,
-    /// A new token needs a new connection.
+    /// Its token is about to expire: the device connects again at once, with a new one.
     Renewal,
-    /// A method asked it to go and come back.
-    Reconnect,
-    /// It could not be made, or went away.
-    Lost {
-        /// How long it was online, if it was.
-        online_for: Option<Duration>,
-    },
+    /// A method asked the device to disconnect and to connect again.
+    Method,
+    /// It was lost.
+    Lost,
+    /// It was never made: the attempt failed.
+    Failed,
 }
 
 /// One simulated device. Operations that are open for moments only are boxed: there are tens of thousands of devices.
@@ -77,9 +76,12 @@ pub struct Device {
     rng: Rng,
     span: Span,
     stage: Stage,
-    parting: Parting,
-    /// Why the next connection will be made.
-    reason: Reason,
+    /// How the latest attempt or connection ended.
+    end: ConnectionEnd,
+    /// How the latest connection ended: what the next one is made for. `Finished` before the first of a span.
+    cause: ConnectionEnd,
+    /// How long the latest connection was online; none after an attempt that failed.
+    online_for: Option<Duration>,
     /// Open since it ought to be online, while it is not.
     online: Option<Open>,
     renew_at: Option<Instant>,
@@ -134,8 +136,9 @@ impl Device {
             rng,
             span: Span { from_ns: 0, to_ns: 0 },
             stage: Stage::Offline,
-            parting: Parting::Lost { online_for: None },
-            reason: Reason::Plan,
+            end: ConnectionEnd::Failed,
+            cause: ConnectionEnd::Finished,
+            online_for: None,
             online: None,
             renew_at: None,
             token_expiry_unix: 0,
@@ -179,7 +182,7 @@ impl Device {
     /// The plan has the device online for this span.
     pub(crate) fn enter(&mut self, span: Span) {
         self.span = span;
-        self.reason = Reason::Plan;
+        self.cause = ConnectionEnd::Finished;
         self.online = Some(self.recorder().due(Operation::Online, span.from_ns));
         self.messages.enter(span);
     }
@@ -205,7 +208,7 @@ impl Device {
         let picked_ns = self.context.ns(now).max(due_ns);
         let open = self.recorder().due(Operation::Connect, due_ns).picked(picked_ns);
         self.stage = Stage::Connecting(Attempt { open, deadline, connect_sent: None });
-        self.parting = Parting::Lost { online_for: None };
+        (self.end, self.online_for) = (ConnectionEnd::Failed, None);
         self.refused = false;
         deadline
     }
@@ -239,12 +242,12 @@ impl Device {
     /// The attempt under way came too late for the plan.
     pub(crate) fn give_up(&mut self, now: Instant) {
         self.end_attempt(Outcome::Unfinished, now);
-        self.parting = Parting::Finished;
+        self.end = ConnectionEnd::Finished;
     }
 
     /// How the latest attempt or connection ended.
-    pub(crate) fn parting(&self) -> Parting {
-        self.parting
+    pub(crate) fn connection_end(&self) -> ConnectionEnd {
+        self.end
     }
 
     /// The run is cut short: what is open stays open, and is counted by `close_books`.
@@ -255,7 +258,7 @@ impl Device {
         if !matches!(self.stage, Stage::Connecting(_)) {
             self.stage = Stage::Offline;
         }
-        self.parting = Parting::Finished;
+        self.end = ConnectionEnd::Finished;
     }
 
     /// What went over the wire.
@@ -270,10 +273,7 @@ impl Device {
     pub(crate) fn failed(&self, error: &SessionError, now: Instant) {
         self.recorder().error(error.class(), Culprit::Peer, now, || {
             let nonsense = matches!(error, SessionError::Decode(_) | SessionError::Protocol(_));
-            let hint = match self.parting {
-                Parting::Lost { online_for: None } if nonsense => self.plain_hint(),
-                _ => "",
-            };
+            let hint = if nonsense && self.end == ConnectionEnd::Failed { self.plain_hint() } else { "" };
             format!("{}: {error}{hint}", self.id())
         });
     }
@@ -326,12 +326,13 @@ impl Machine for Device {
         let now_ns = self.context.ns(now);
         let meant = match &self.stage {
             // After DISCONNECT the peer may be faster to close than we are (MQTT 3.1.1 §3.14.4).
-            Stage::Leaving(leaving) if leaving.farewell != Farewell::Waiting => Some(leaving.why),
+            Stage::Leaving(leaving) if leaving.close.is_some() => Some(leaving.why),
             _ => None,
         };
         // What we cut and nobody will send again is unfinished. A kept session sends it again when the plan has the device back.
         let over = now_ns >= self.context.load_end_ns();
-        let cut = meant.is_some() && (over || (meant == Some(Leave::Finish) && self.plan().clean_session));
+        let cut = meant.is_some()
+            && (over || (meant == Some(ConnectionEnd::Finished) && self.plan().clean_session));
         if cut {
             self.close_open(now);
         }
@@ -349,15 +350,11 @@ impl Machine for Device {
             // What the plan wanted gone is not missed.
             if online_for.is_some() && now_ns < self.off_ns() {
                 self.online = Some(self.recorder().due(Operation::Online, now_ns));
-                self.reason = Reason::Loss;
+                self.cause = ConnectionEnd::Lost;
             }
         } else {
             self.note_soon(false);
-            match meant {
-                Some(Leave::Renew) => self.reason = Reason::Renewal,
-                Some(Leave::Reconnect) => self.reason = Reason::Method,
-                _ => {}
-            }
+            self.cause = meant.unwrap_or(self.cause);
         }
         if online_for.is_some() {
             self.recorder().online(-1);
@@ -368,12 +365,8 @@ impl Machine for Device {
         }
         self.stage = Stage::Offline;
         self.wake = None;
-        self.parting = match meant {
-            Some(Leave::Finish) => Parting::Finished,
-            Some(Leave::Renew) => Parting::Renewal,
-            Some(Leave::Reconnect) => Parting::Reconnect,
-            None => Parting::Lost { online_for },
-        };
+        let unmeant = if online_for.is_some() { ConnectionEnd::Lost } else { ConnectionEnd::Failed };
+        (self.end, self.online_for) = (meant.unwrap_or(unmeant), online_for);
     }
 
     fn poll_output(&mut self, now: Instant, out: &mut BytesMut) {
@@ -409,8 +402,7 @@ impl Machine for Device {
 
     fn poll_close(&self) -> Option<Close> {
         match &self.stage {
-            Stage::Leaving(Leaving { farewell: Farewell::Cut, .. }) => Some(Close::Reset),
-            Stage::Leaving(Leaving { farewell: Farewell::Said, .. }) => Some(Close::AfterFlush),
+            Stage::Leaving(Leaving { close: Some(close), .. }) => Some(*close),
             _ => self.session.poll_close(),
         }
     }

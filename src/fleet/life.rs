@@ -1,7 +1,7 @@
 //! The life of one device: wait for the plan, connect, stay, renew, come back after a loss, go. One task per
 //! device on its worker's runtime; started by `worker`.
 
-use super::device::Parting;
+use super::device::ConnectionEnd;
 use super::trace::Traced;
 use super::{Context, Control, Device};
 use crate::clock;
@@ -55,14 +55,14 @@ async fn stay(context: &Rc<Context>, device: &mut Device, span: Span) {
             None => {}
         }
         let now = clock::now();
-        match device.parting() {
-            Parting::Finished => return,
-            Parting::Renewal | Parting::Reconnect => {
+        match device.connection_end() {
+            ConnectionEnd::Finished => return,
+            ConnectionEnd::Renewal | ConnectionEnd::Method => {
                 retries = Retries::default();
                 due_ns = context.ns(now);
             }
-            Parting::Lost { online_for } => {
-                let delay = device.back_off(&mut retries, online_for, now);
+            ConnectionEnd::Lost | ConnectionEnd::Failed => {
+                let delay = device.back_off(&mut retries, now);
                 let again = delay.map_or(u64::MAX, |delay| context.ns(now + delay));
                 if !until(context, context.at(again.min(device.off_ns()))).await {
                     return;

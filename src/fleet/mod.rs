@@ -41,7 +41,7 @@ pub use seen::Arrival;
 pub use trace::Tracer;
 pub use usage::{Usage, process as own_usage, raise_descriptor_limit};
 #[cfg(test)]
-pub(crate) use {caller::Caller, device::Parting};
+pub(crate) use {caller::Caller, device::ConnectionEnd};
 
 /// How long the workers may take to make their devices before the first phase begins.
 const LEAD: Duration = Duration::from_millis(250);

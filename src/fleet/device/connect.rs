@@ -1,7 +1,7 @@
 //! How a device comes online: credentials, CONNECT, what CONNACK means for the books, subscriptions. A part of
 //! `device`.
 
-use super::{Device, DeviceRecorder, Stage};
+use super::{ConnectionEnd, Device, DeviceRecorder, Stage};
 use crate::fleet::open::Open;
 use crate::measure::{Culprit, Operation, Outcome};
 use crate::plan::{Names, PayloadContext, Subscription, WillPlan};
@@ -19,19 +19,6 @@ pub(super) struct Attempt {
     /// When it has taken too long, CONNACK included.
     pub(super) deadline: Instant,
     pub(super) connect_sent: Option<Instant>,
-}
-
-/// Why a connection is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reason {
-    /// The plan wants the device online.
-    Plan,
-    /// The one before went away.
-    Loss,
-    /// Its token was about to expire.
-    Renewal,
-    /// A method asked for it.
-    Method,
 }
 
 /// How far the connection's subscriptions are.
@@ -60,10 +47,10 @@ impl Device {
         }
         recorder.online(1);
         self.context.understood.set(true);
-        match self.reason {
-            Reason::Plan => {}
-            Reason::Loss | Reason::Method => recorder.count(|counts| counts.reconnects += 1),
-            Reason::Renewal => recorder.count(|counts| counts.renewals += 1),
+        match self.cause {
+            ConnectionEnd::Finished | ConnectionEnd::Failed => {}
+            ConnectionEnd::Lost | ConnectionEnd::Method => recorder.count(|counts| counts.reconnects += 1),
+            ConnectionEnd::Renewal => recorder.count(|counts| counts.renewals += 1),
         }
         self.end_renewal(picked_ns, now);
         self.subscribe = Subscribe::Due;

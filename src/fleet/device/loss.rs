@@ -60,18 +60,13 @@ impl Device {
     }
 
     /// How long to wait before the next attempt; `None` means never.
-    pub(crate) fn back_off(
-        &mut self,
-        retries: &mut Retries,
-        online_for: Option<Duration>,
-        now: Instant,
-    ) -> Option<Duration> {
+    pub(crate) fn back_off(&mut self, retries: &mut Retries, now: Instant) -> Option<Duration> {
         if self.context.ns(now) >= self.off_ns() {
             return None; // The plan has no more use for it: it does not give up.
         }
         let offline_since = self.online.as_ref().map_or_else(|| self.context.ns(now), Open::due_ns);
         let offline_for = Duration::from_nanos(self.context.ns(now).saturating_sub(offline_since));
-        let loss = Loss { online_for, offline_for, refused: self.refused };
+        let loss = Loss { online_for: self.online_for, offline_for, refused: self.refused };
         let policy = self.plan().reconnect;
         let delay = retries.next_delay(&policy, loss, &mut self.rng);
         if delay.is_none() {

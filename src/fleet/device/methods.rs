@@ -3,8 +3,7 @@
 //! A call is due when it arrives. What the device takes for it is its wait, what its own timer is late is lag, and it has
 //! ended when the answer is on its way.
 
-use super::leave::Leave;
-use super::{Device, Stage};
+use super::{ConnectionEnd, Device, Stage};
 use crate::fleet::nanos;
 use crate::fleet::open::{Open, Outgoing};
 use crate::iothub::topics;
@@ -121,7 +120,7 @@ impl Device {
                 None => self.count_hub(|counts| counts.methods_unanswered += 1),
             }
             if reconnect && matches!(self.stage, Stage::Online { .. }) {
-                self.leave_to_return(Leave::Reconnect, now);
+                self.leave_to_return(ConnectionEnd::Method, now);
             }
         }
     }
