@@ -6,6 +6,7 @@ use bytes::BytesMut;
 use hubstorm::fleet::{Arrival, DeviceRef, Inbox, Ledger};
 use hubstorm::measure::{Key, Layout, Operation, Recorder, Times};
 use hubstorm::plan::{self, Cursor, Load, Payload, PayloadContext, Span, Spread, Stamp};
+use hubstorm::rng::Purpose;
 use hubstorm::scenario::Input;
 use hubstorm::session::{Credentials, Event, Message, Session, Settings};
 use hubstorm::wire::{self, Packet, QoS, Strictness, encode};
@@ -210,7 +211,7 @@ fn next_arrival(spread: Spread) -> Step {
     load.push(10 * S, [0.0, 1.0]);
     load.push(1_000_000_000 * S, [1.0, 1.0]);
     let arrival = plan::Arrival { spread, rate_hz: 0.1, burst: 1 };
-    let mut cursor = Cursor::new(&arrival, &Arc::new(load), SEED, 1, 0, 1);
+    let mut cursor = Cursor::new(&arrival, &Arc::new(load), SEED, 1, Purpose::Arrivals(0), 1);
     cursor.enter(Span { from_ns: 10 * S, to_ns: 1_000_000_000 * S });
     Box::new(move || {
         cursor.advance();
@@ -220,7 +221,7 @@ fn next_arrival(spread: Spread) -> Step {
 
 fn render(payload: &Payload) -> Step {
     let payload = payload.clone();
-    let mut state = payload.state(SEED, 1, 0);
+    let mut state = payload.state(SEED, 1, Purpose::Payload(0));
     let mut out = Vec::with_capacity(payload.bytes_max(DEVICE.len()));
     let mut seq = 0;
     Box::new(move || {

@@ -99,12 +99,11 @@ impl Caller {
         }
         let whole = Span { from_ns: 0, to_ns: nanos(plan.schedule.end()) };
         let streams = plan.drives.iter().zip(0_u16..).map(|(drive, number)| {
-            // Devices are counted from 0: nobody else has these streams of numbers.
-            let nobody = u64::MAX;
-            let mut cursor = Cursor::new(&drive.arrival, plan.schedule.load(), plan.seed, nobody, number, 0);
+            let arrivals = Purpose::ServiceArrivals(number);
+            let mut cursor = Cursor::new(&drive.arrival, plan.schedule.load(), plan.seed, 0, arrivals, 0);
             cursor.enter(whole);
-            let rng = generator(plan.seed, u64::from(number), Purpose::Calls);
-            let payload = drive.payload.state(plan.seed, nobody, number);
+            let rng = generator(plan.seed, 0, Purpose::ServiceDevice(number));
+            let payload = drive.payload.state(plan.seed, 0, Purpose::ServicePayload(number));
             Stream { cursor, payload, rng, open: BTreeMap::new() }
         });
         Some(Caller {

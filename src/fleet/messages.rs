@@ -11,6 +11,7 @@ use super::{DeviceRef, nanos};
 use crate::iothub::topics;
 use crate::measure::{Culprit, Operation, Outcome};
 use crate::plan::{Cursor, Due, Names, PayloadContext, PayloadState, Plan, SendPlan, Span, Stamp};
+use crate::rng::Purpose;
 use crate::sansio::OUTPUT_BYTES_MAX;
 use crate::session::{Message, NotPublished, PublishError, Session};
 use crate::wire::QoS;
@@ -47,8 +48,15 @@ impl Messages {
     pub(crate) fn new(plan: &Plan, device: DeviceRef) -> Messages {
         let (fleet, global) = (device.fleet(plan), device.global(plan));
         let streams = fleet.sends.iter().zip(0_u16..).map(|(send, number)| Stream {
-            cursor: Cursor::new(&send.arrival, plan.schedule.load(), plan.seed, global, number, device.index),
-            payload: send.payload.state(plan.seed, global, number),
+            cursor: Cursor::new(
+                &send.arrival,
+                plan.schedule.load(),
+                plan.seed,
+                global,
+                Purpose::Arrivals(number),
+                device.index,
+            ),
+            payload: send.payload.state(plan.seed, global, Purpose::Payload(number)),
             topic: None,
         });
         Messages {

@@ -5,6 +5,7 @@ use super::{ConnectionEnd, Device, DeviceRecorder, Stage};
 use crate::fleet::open::Open;
 use crate::measure::{Culprit, Operation, Outcome};
 use crate::plan::{Names, PayloadContext, Subscription, WillPlan};
+use crate::rng::Purpose;
 use crate::session::Credentials;
 use crate::units::human_duration;
 use crate::wire::encode::WillRef;
@@ -104,8 +105,7 @@ impl Device {
             uptime: now.saturating_duration_since(context.zero),
         };
         let mut payload = Vec::new();
-        // No stream has this number: a fleet's are counted from 0.
-        let mut state = will.payload.state(context.plan.seed, global, u16::MAX);
+        let mut state = will.payload.state(context.plan.seed, global, Purpose::Will);
         will.payload.render(&mut state, &facts, &mut payload);
         (will, will.topic.render(&Names { device: id, index: self.device.index }), payload)
     }

@@ -9,6 +9,7 @@ use crate::fleet::open::{Open, Outgoing};
 use crate::iothub::topics;
 use crate::measure::{Culprit, Operation, Outcome};
 use crate::plan::{MethodPlan, PayloadContext, PayloadState};
+use crate::rng::Purpose;
 use crate::sansio::OUTPUT_BYTES_MAX;
 use crate::session::{Message, NotPublished};
 use crate::wire::QoS;
@@ -164,17 +165,16 @@ impl Device {
     /// What the payloads of a method remember, and how often it was answered.
     fn answer_state(&mut self, method: usize) -> &mut (PayloadState, u64) {
         let context = self.context.clone();
-        let number = self.number();
+        let global = self.number();
         let fleet = self.device.fleet(&context.plan);
         let states = &mut self.hub().calls.states;
         if states.is_empty() {
-            // Streams of messages are counted from 0, and the will's is the highest.
-            let streams = (0..u16::MAX).rev();
-            let methods = fleet.methods.iter().zip(streams);
+            let empty = crate::plan::Payload::empty();
+            let methods = fleet.methods.iter().zip(0_u16..);
             *states = methods
-                .map(|(method, stream)| match &method.answer {
-                    Some(answer) => (answer.payload.state(context.plan.seed, number, stream), 0),
-                    None => (crate::plan::Payload::empty().state(context.plan.seed, number, stream), 0),
+                .map(|(method, number)| {
+                    let payload = method.answer.as_ref().map_or(&empty, |answer| &answer.payload);
+                    (payload.state(context.plan.seed, global, Purpose::MethodAnswer(number)), 0)
                 })
                 .collect();
         }
