@@ -2,7 +2,7 @@
 //! one second. Response shows about 1,000 samples spread evenly up to 1 s, whether the window held them all
 //! or not; lag stays near zero; the verdict passes.
 
-use crate::fleet::{Context, Device, layout};
+use crate::fleet::{Context, Device, DeviceRef, layout};
 use crate::iothub::topics;
 use crate::link::{Buffers, Deadlines, Endpoint};
 use crate::measure::{Key, Measurement, Operation, Outcome, Totals};
@@ -114,7 +114,7 @@ fn run(devices: u32, window: u16, what: Operation) -> (Totals, verdict::Judged) 
         Rc::new(Context::new(plan.clone(), endpoint, clocks, (Buffers::shared(), Deadlines::new()), reports));
     let mut wires: Vec<Wire> = (0..devices)
         .map(|index| {
-            let mut device = Device::new(context.clone(), 0, index);
+            let mut device = Device::new(context.clone(), DeviceRef { fleet: 0, index });
             let spans = plan.schedule.online_spans(u64::from(index), u64::from(devices));
             device.enter(spans[0]);
             device.begin_attempt(0, zero);
@@ -134,7 +134,7 @@ fn run(devices: u32, window: u16, what: Operation) -> (Totals, verdict::Judged) 
         now = next;
     }
     for wire in &mut wires {
-        wire.device.close_books(now);
+        wire.device.settle(now);
     }
     let mut measurement = Measurement::new(layout(&plan));
     measurement.add(&context.recorder.borrow_mut().swap(), 0);

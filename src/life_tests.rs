@@ -5,7 +5,7 @@
 use crate::emulator::directory::{Address, Directory};
 use crate::emulator::service::{Ask, Asked, Feedback, GiveUp};
 use crate::emulator::session::{Event as HubEvent, HubSession};
-use crate::fleet::{self, Answered, Call, Caller, ConnectionEnd, Context, Device};
+use crate::fleet::{self, Answered, Call, Caller, ConnectionEnd, Context, Device, DeviceRef};
 use crate::link::{Buffers, Deadlines, Endpoint};
 use crate::measure::{FleetCounts, FromHub, Measurement, Operation, Outcome, Totals};
 use crate::plan::{self, Auth, Keys, Plan};
@@ -501,7 +501,7 @@ fn live() -> Lived {
     };
     let mut lives: Vec<Life> = (0..200_u32)
         .map(|index| {
-            let mut device = Device::new(context.clone(), 0, index);
+            let mut device = Device::new(context.clone(), DeviceRef { fleet: 0, index });
             let spans = plan.schedule.online_spans(u64::from(index), 200);
             assert_eq!(spans.len(), 1);
             device.enter(spans[0]);
@@ -550,9 +550,9 @@ fn live() -> Lived {
     }
     for life in &mut lives {
         life.end(&mut world, end, Closed::Local);
-        life.device.close_books(end);
+        life.device.settle(end);
     }
-    service.caller.close_books(end);
+    service.caller.settle(end);
     let mut measurement = Measurement::new(fleet::layout(&plan));
     measurement.add(&context.recorder.borrow_mut().swap(), 0);
     measurement.add(&service.caller.swap(), 1);

@@ -235,7 +235,7 @@ impl Caller {
     }
 
     /// The run is over: what has no answer is unfinished.
-    pub(crate) fn close_books(&mut self, now: Instant) {
+    pub(crate) fn settle(&mut self, now: Instant) {
         let now_ns = since(self.zero, now);
         for stream in &mut self.streams {
             for (_, open) in std::mem::take(&mut stream.open) {
@@ -301,7 +301,7 @@ mod tests {
     impl Drop for Bench {
         fn drop(&mut self) {
             if !std::thread::panicking() {
-                self.caller.close_books(self.zero);
+                self.caller.settle(self.zero);
             }
         }
     }
@@ -381,7 +381,7 @@ mod tests {
         // What was called by then times out 60 s after it was picked: the answer's 30 s, and 30 s for everyone else.
         let rest = bench.calls(61 * S).len();
         assert_eq!(rest, 5, "due in the third second");
-        bench.caller.close_books(bench.zero + 61 * S + S / 2);
+        bench.caller.settle(bench.zero + 61 * S + S / 2);
         let totals = bench.totals(Operation::ServiceMethod);
         let count = |outcome| totals.outcome(outcome);
         assert_eq!(

@@ -95,7 +95,7 @@ impl Calling {
             for answered in answers {
                 caller.answered(&answered, crate::clock::now());
             }
-            caller.close_books(crate::clock::now());
+            caller.settle(crate::clock::now());
         }
         self.tell(measurement, worker);
     }

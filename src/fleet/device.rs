@@ -2,8 +2,7 @@
 //! decides when this connection should end. Driven by `link`, which `life` starts; it touches neither socket
 //! nor clock, so a whole fleet of them runs in virtual time in tests.
 
-mod books;
-mod commands;
+mod c2d;
 mod connect;
 mod deliver;
 mod events;
@@ -13,6 +12,7 @@ mod loss;
 mod methods;
 mod receive;
 mod renewal;
+mod settle;
 mod twin;
 
 #[cfg(test)]
@@ -31,7 +31,7 @@ use crate::sansio::{Close, Closed, Machine};
 use crate::session::{Session, SessionError, Settings, State};
 use bytes::BytesMut;
 use connect::{Attempt, Subscribe};
-use hub::Hub;
+use hub::IotHubState;
 use leave::Leaving;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -52,7 +52,7 @@ enum Stage {
     Leaving(Leaving),
 }
 
-/// How a connection ends: while it is up, why its device leaves; afterwards, how it ended, which is also why the next one is made.
+/// Why a connection ends. While it is open, this is why its device leaves; later, it is why the device makes the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ConnectionEnd {
     /// The plan takes the device offline, or the run is over.
@@ -78,7 +78,7 @@ pub struct Device {
     stage: Stage,
     /// How the latest attempt or connection ended.
     end: ConnectionEnd,
-    /// How the latest connection ended: what the next one is made for. `Finished` before the first of a span.
+    /// How the latest connection ended, and so why the next one is made. `Finished` before the first one of a span.
     cause: ConnectionEnd,
     /// How long the latest connection was online; none after an attempt that failed.
     online_for: Option<Duration>,
@@ -93,7 +93,7 @@ pub struct Device {
     /// A PINGREQ without its answer.
     ping: Option<Box<Open>>,
     /// What it has to do with an IoT hub besides its messages; made when there is something.
-    hub: Option<Box<Hub>>,
+    hub: Option<Box<IotHubState>>,
     /// How many connections in a row the peer has closed soon after CONNACK.
     closed_soon: u8,
     /// The latest attempt was refused, for good as far as CONNACK says.
@@ -107,11 +107,10 @@ pub struct Device {
 }
 
 impl Device {
-    /// The device of that index within its fleet; offline.
+    /// A device of the plan; offline.
     #[must_use]
-    pub fn new(context: Rc<Context>, fleet: u16, index: u32) -> Device {
+    pub fn new(context: Rc<Context>, device: DeviceRef) -> Device {
         let plan = context.plan.clone();
-        let device = DeviceRef { fleet, index };
         let fleet_plan = device.fleet(&plan);
         let session = Session::new(Settings {
             keep_alive_s: fleet_plan.keep_alive_s,
@@ -123,7 +122,7 @@ impl Device {
             frame_mib_max: plan.packet_mib_max,
         });
         let messages = Messages::new(&plan, device);
-        let is_sender = plan.deliveries.sends_tracked(fleet);
+        let is_sender = plan.deliveries.sends_tracked(device.fleet);
         if is_sender {
             context.ledger.borrow_mut().sender();
         }
@@ -250,7 +249,7 @@ impl Device {
         self.end
     }
 
-    /// The run is cut short: what is open stays open, and is counted by `close_books`.
+    /// The run is cut short: open operations stay open, and end in `settle`.
     pub(crate) fn abort(&mut self) {
         if self.online_since().is_some() {
             self.recorder().online(-1);
@@ -311,10 +310,10 @@ impl Machine for Device {
         let result = self.session.handle_timeout(now);
         self.drain_events(now);
         result?;
-        self.heed_hub(now);
+        self.on_timeout_hub(now);
         // Also when there is no room for output: time is decided here, and only bytes are made in `poll_output`.
         self.wake.take_if(|at| *at <= now);
-        self.heed_time(now)
+        self.on_timeout_connection(now)
     }
 
     fn handle_flushed(&mut self, now: Instant) {
@@ -334,7 +333,7 @@ impl Machine for Device {
         let cut = meant.is_some()
             && (over || (meant == Some(ConnectionEnd::Finished) && self.plan().clean_session));
         if cut {
-            self.close_open(now);
+            self.settle_open(now);
         }
         self.lose_asked(meant.is_some(), now);
         self.subscribe = Subscribe::Done;
@@ -344,7 +343,7 @@ impl Machine for Device {
         self.drain_events(now);
         let online_for = self.online_since().map(|since| now.saturating_duration_since(since));
         if meant.is_none() {
-            self.blame(why, waiting_since, now);
+            self.record_loss(why, waiting_since, now);
             let timed_out = matches!(&self.stage, Stage::Connecting(attempt) if now >= attempt.deadline);
             self.end_attempt(if timed_out { Outcome::TimedOut } else { Outcome::Lost }, now);
             // What the plan wanted gone is not missed.

@@ -1,7 +1,7 @@
-//! From what happened on the wire to what is counted: devices write to their recorder only here. Called by `device`, `messages`
-//! and `life`.
+//! The way from a device to its worker's recorder. Called by `device`, `messages` and `life`.
 //!
-//! What becomes due gets an [`Open`] at that instant and ends with it. What is known only once it is over is recorded at once.
+//! An operation gets its [`Open`] at the instant it is due. Steps, ages and deliveries are known only afterwards: they are due and
+//! end at once.
 
 use super::open::Open;
 use super::{Context, DeviceRef, Report, nanos};
@@ -43,7 +43,7 @@ impl DeviceRecorder<'_> {
         open.ok(&mut self.context.recorder.borrow_mut(), sent_ns, acked_ns);
     }
 
-    /// An operation without anything between picking and sending ended well.
+    /// An operation that never waits to be sent ended well.
     pub(crate) fn done(&self, open: Open, at: Instant) {
         let picked_ns = open.picked_ns();
         open.ok(&mut self.context.recorder.borrow_mut(), picked_ns, self.context.ns(at));

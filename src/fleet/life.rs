@@ -3,7 +3,7 @@
 
 use super::device::ConnectionEnd;
 use super::trace::Traced;
-use super::{Context, Control, Device};
+use super::{Context, Control, Device, DeviceRef};
 use crate::clock;
 use crate::link::{self, Dialled, End, Link};
 use crate::plan::Span;
@@ -17,9 +17,9 @@ use std::time::Instant;
 /// Lives the device's part of the plan to its end.
 pub(crate) async fn live(context: Rc<Context>, fleet: usize, index: u32) {
     let plan = &context.plan.fleets[fleet];
-    let number = u16::try_from(fleet).unwrap_or(u16::MAX);
     let spans = context.plan.schedule.online_spans(u64::from(index), u64::from(plan.devices));
-    let mut device = Device::new(context.clone(), number, index);
+    let mut device =
+        Device::new(context.clone(), DeviceRef { fleet: u16::try_from(fleet).unwrap_or(u16::MAX), index });
     for span in spans {
         if !until(&context, context.at(span.from_ns)).await {
             break;
@@ -31,7 +31,7 @@ pub(crate) async fn live(context: Rc<Context>, fleet: usize, index: u32) {
         }
         device.exit(clock::now());
     }
-    device.close_books(clock::now());
+    device.settle(clock::now());
 }
 
 /// Keeps the device online for one span of the plan.

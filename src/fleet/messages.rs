@@ -291,8 +291,8 @@ impl Messages {
         self.streams.get_mut(usize::from(stream))?.cursor.ended(at_ns)
     }
 
-    /// The end of a span's books: what is due by `until_ns` and unsent is unfinished, unless it was too late before.
-    pub(crate) fn close_books(&mut self, recorder: DeviceRecorder<'_>, until_ns: u64, now: Instant) {
+    /// The span is over: what is due by `until_ns` and unsent is unfinished, unless it was too late before.
+    pub(crate) fn settle(&mut self, recorder: DeviceRecorder<'_>, until_ns: u64, now: Instant) {
         let context = recorder.context;
         let send_by_ns = nanos(recorder.device.fleet(&context.plan).send_by);
         let now_ns = context.ns(now);

@@ -1,7 +1,7 @@
-//! An operation from the instant it is due until it ends. Made by `device_recorder` and `caller`; whoever holds it has to end it.
+//! Operations from the instant they are due until they end. Made by `device_recorder` and `caller`.
 //!
-//! Due operations and outcomes are counted only here, so they cannot diverge: an [`Open`] counts as due when it is made, and
-//! ending it consumes it. The key is decided once, by the instant the operation was due.
+//! `fleet` counts due operations and outcomes only here, so the two cannot diverge: making an [`Open`] counts a due operation, and
+//! ending it consumes the token. The instant it was due decides, once, which phase it belongs to.
 
 use crate::measure::{Key, Operation, Outcome, Recorder, Times};
 use std::mem::ManuallyDrop;
@@ -13,7 +13,7 @@ pub(crate) struct Open {
     due_ns: u64,
     picked_ns: u64,
     key: Key,
-    /// Until then `picked_ns` is the instant it was due.
+    /// The worker handled it at `picked_ns`; before, that is the instant it was due.
     is_picked: bool,
 }
 
@@ -24,7 +24,7 @@ impl Open {
         Open { due_ns, picked_ns: due_ns, key, is_picked: false }
     }
 
-    /// The same operation, which the worker handled at that instant: from there on its lag counts, however it ends.
+    /// The worker handled the operation at that instant. Its lag is recorded with every outcome from here on.
     pub(crate) fn picked(mut self, picked_ns: u64) -> Open {
         (self.picked_ns, self.is_picked) = (picked_ns, true);
         self
@@ -62,8 +62,8 @@ impl Open {
     }
 }
 
-/// Finds the paths that forget an operation. Only for builds that are tested: what a worker that fails leaves behind is no
-/// defect, and reaches nobody.
+/// Panics where a path forgets an operation; debug builds only. A worker that fails drops its devices with their open
+/// operations: while it panics that is no defect, and tokio catches panics of tasks that it drops.
 #[cfg(debug_assertions)]
 impl Drop for Open {
     fn drop(&mut self) {

@@ -1,4 +1,4 @@
-//! How a device comes online: credentials, CONNECT, what CONNACK means for the books, subscriptions. A part of
+//! How a device comes online: credentials, CONNECT, what is recorded at CONNACK, subscriptions. A part of
 //! `device`.
 
 use super::{ConnectionEnd, Device, DeviceRecorder, Stage};
@@ -150,7 +150,7 @@ impl Device {
     }
 
     /// SUBACK did not come in time. The connection goes on: what is published may be taken all the same.
-    pub(super) fn heed_suback(&mut self, now: Instant) {
+    pub(super) fn on_timeout_suback(&mut self, now: Instant) {
         if self.suback_by().is_none_or(|by| now < by) {
             return;
         }

@@ -1,4 +1,4 @@
-//! What the session tells a device: acks, losses, CONNACK, SUBACK, and what each means for the books. A part of `device`.
+//! What the session tells a device: acks, losses, CONNACK, SUBACK, and what is recorded for each. A part of `device`.
 
 use super::connect::{self, Subscribe};
 use super::{Device, DeviceRecorder};

@@ -30,9 +30,9 @@ pub(super) struct Leaving {
 
 impl Device {
     /// What the passing of time means to the connection. An attempt that is over its deadline is an error.
-    pub(super) fn heed_time(&mut self, now: Instant) -> Result<(), SessionError> {
+    pub(super) fn on_timeout_connection(&mut self, now: Instant) -> Result<(), SessionError> {
         let off = self.context.ns(now) >= self.off_ns();
-        self.heed_suback(now);
+        self.on_timeout_suback(now);
         match &self.stage {
             Stage::Connecting(attempt) if now >= attempt.deadline => {
                 return Err(SessionError::ConnackTimeout);
@@ -137,7 +137,7 @@ impl Device {
         (called && self.span.to_ns >= load_end_ns).then(|| self.context.at(load_end_ns) + LAST_CALLS)
     }
 
-    /// When `heed_time` has something to do.
+    /// When `on_timeout_connection` has something to do.
     pub(super) fn next_boundary(&self) -> Option<Instant> {
         let off = || self.context.at(self.off_ns());
         match &self.stage {

@@ -27,7 +27,7 @@ impl Device {
 
     /// A connection ended that nobody here wanted to end: counts why, as far as the wire tells. `waiting_since` is what
     /// was so when it still stood.
-    pub(super) fn blame(&mut self, why: Closed, waiting_since: Option<Instant>, now: Instant) {
+    pub(super) fn record_loss(&mut self, why: Closed, waiting_since: Option<Instant>, now: Instant) {
         let expired = self.token_expired_for(now).filter(|_| matches!(why, Closed::Eof | Closed::Reset));
         let (class, culprit) = match why {
             // The token is ours: this much is known, whatever the peer's reason was.

@@ -57,7 +57,7 @@ impl Calls {
         self.waiting.insert(place, call);
     }
 
-    pub(super) fn heed_time(&mut self, now: Instant) {
+    pub(super) fn on_timeout(&mut self, now: Instant) {
         for call in self.waiting.iter_mut().take_while(|call| call.at <= now) {
             call.picked.get_or_insert(now);
         }
@@ -89,7 +89,7 @@ impl Device {
             let call = Call { open, at: now + after, picked: None, method, rid: rid.into() };
             let calls = &mut self.hub().calls;
             calls.add(call);
-            calls.heed_time(now);
+            calls.on_timeout(now);
         } else {
             self.recorder().error("method_overflow", Culprit::Peer, now, || {
                 format!("{}: more than {WAITING_MAX} calls waited for their answers", self.id())

@@ -45,7 +45,7 @@ struct Wire {
 impl Wire {
     fn new(load_s: u64, fleet: &str, send: &str) -> Wire {
         let context = context(load_s, fleet, send);
-        let mut device = Device::new(context.clone(), 0, 0);
+        let mut device = Device::new(context.clone(), DeviceRef { fleet: 0, index: 0 });
         device.enter(context.plan.schedule.online_spans(0, 1)[0]);
         let now = context.zero;
         let mut wire = Wire { context, device, now, out: BytesMut::new(), to_device: BytesMut::new() };
@@ -122,7 +122,7 @@ impl Wire {
 
     /// The same, with the classes of errors.
     fn books_and_errors(mut self, operation: Operation) -> (Totals, Vec<&'static str>) {
-        self.device.close_books(self.now);
+        self.device.settle(self.now);
         let measurement = self.measurement();
         let totals = measurement.sum(|key| key.operation == operation);
         let ended: u64 = Outcome::ALL.map(|outcome| totals.outcome(outcome)).iter().sum();
@@ -135,7 +135,7 @@ impl Wire {
 impl Drop for Wire {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            self.device.close_books(self.now);
+            self.device.settle(self.now);
             assert_eq!(self.context.recorder.borrow().open(), 0, "every due operation ends");
         }
     }
@@ -260,7 +260,7 @@ fn what_the_end_of_a_span_cuts_off_is_unfinished_unless_the_session_is_kept() {
         let again = |packet: &Packet| matches!(packet, Packet::Publish(publish) if publish.dup);
         assert_eq!(wire.sent().iter().filter(|packet| again(packet)).count(), resent);
         assert_eq!(wire.close(Closed::Eof), ConnectionEnd::Lost);
-        wire.device.close_books(wire.now);
+        wire.device.settle(wire.now);
         measurement.add(&wire.context.recorder.borrow_mut().swap(), 0);
         let telemetry = measurement.sum(|key| key.operation == Operation::Telemetry);
         assert_eq!((telemetry.due, telemetry.outcome(Outcome::Unfinished)), (5, 5), "each ends once");
@@ -498,7 +498,7 @@ async fn against_a_frozen_hub(
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let big = "rate = \"100/s\"\nqos = 0\npayload = { size = 4096 }";
     let context = context(load_s, fleet, big);
-    let mut device = Device::new(context.clone(), 0, 0);
+    let mut device = Device::new(context.clone(), DeviceRef { fleet: 0, index: 0 });
     device.enter(context.plan.schedule.online_spans(0, 1)[0]);
     device.begin_attempt(0, crate::clock::now());
     let (ours, mut theirs) = tokio::io::duplex(1024);

@@ -662,7 +662,7 @@ proptest! {
                 }
             }
         }
-        wire.device.close_books(wire.now);
+        wire.device.settle(wire.now);
         let mut measurement = Measurement::new(crate::fleet::layout(&wire.context.plan));
         measurement.add(&wire.context.recorder.borrow_mut().swap(), 0);
         for operation in Operation::ALL {

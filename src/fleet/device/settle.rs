@@ -1,4 +1,4 @@
-//! How what a device has open ends when its connection, its span or the run does: each thing once. A part of `device`.
+//! Ends the operations of a device that are open when its connection, its span or the run ends. A part of `device`.
 
 use super::connect::{Attempt, Subscribe};
 use super::{Device, DeviceRecorder, PING_TIMEOUT, Stage};
@@ -7,7 +7,7 @@ use crate::plan::Offline;
 use std::time::{Duration, Instant};
 
 impl Device {
-    /// The plan's span is over: what is open in it will not be done any more.
+    /// The span is over: operations of it that are open are unfinished.
     pub(crate) fn exit(&mut self, now: Instant) {
         let context = self.context.clone();
         let recorder = DeviceRecorder { context: &context, device: self.device };
@@ -21,21 +21,21 @@ impl Device {
         if let Some(open) = self.renewal.take() {
             recorder.ended(*open, Outcome::Unfinished, now);
         }
-        self.messages.close_books(recorder, self.off_ns(), now);
+        self.messages.settle(recorder, self.off_ns(), now);
     }
 
-    /// The run is over: everything that is still open is counted as such.
-    pub(crate) fn close_books(&mut self, now: Instant) {
+    /// The run is over: all operations that are open are unfinished.
+    pub(crate) fn settle(&mut self, now: Instant) {
         self.exit(now);
-        self.close_open(now);
+        self.settle_open(now);
         self.fall_silent();
         if let Some(inbox) = self.inbox.take() {
             self.context.ledger.borrow_mut().keep(self.device, inbox);
         }
     }
 
-    /// Counts what was sent and has no ack as unfinished.
-    pub(super) fn close_open(&mut self, now: Instant) {
+    /// Ends operations that wait for the peer as unfinished.
+    pub(super) fn settle_open(&mut self, now: Instant) {
         for outgoing in self.session.take_open() {
             self.not_acked(Outcome::Unfinished, outgoing, now);
         }
