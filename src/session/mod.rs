@@ -84,8 +84,8 @@ impl<T> Session<T> {
     }
 
     /// Packet ids of messages that timed out on this connection and are still in use.
-    #[must_use]
-    pub fn quarantined(&self) -> usize {
+    #[cfg(test)]
+    pub(crate) fn quarantined(&self) -> usize {
         self.window.as_ref().map_or(0, |window| window.quarantined())
     }
 
@@ -99,12 +99,6 @@ impl<T> Session<T> {
     #[must_use]
     pub fn ping_sent(&self) -> Option<Instant> {
         self.keep_alive.ping_sent()
-    }
-
-    /// When the UNSUBSCRIBE was sent that has no answer yet.
-    #[must_use]
-    pub fn unsubscribe_sent(&self) -> Option<Instant> {
-        self.subscriptions.unsubscribe_sent()
     }
 
     /// What has not ended: unacknowledged or kept, and unflushed QoS 0, with the instant of its first sending.

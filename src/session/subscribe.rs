@@ -71,10 +71,6 @@ impl Subscriptions {
         pending.map(|pending| Event::Unsubscribed { pid, sent: pending.sent }).ok_or(unknown)
     }
 
-    pub(super) fn unsubscribe_sent(&self) -> Option<Instant> {
-        self.pending.iter().find(|pending| pending.filters.is_none()).map(|pending| pending.sent)
-    }
-
     fn take(&mut self, pid: u16) -> Option<Pending> {
         let index = self.pending.iter().position(|pending| pending.pid == pid)?;
         let pending = self.pending.swap_remove(index);

@@ -179,7 +179,7 @@ pub enum PublishError {
     Encode(#[from] wire::encode::EncodeError),
 }
 
-/// A message that was not taken, with what came with it: the caller has to end it in another way.
+/// A message that was not taken. The caller gets its tag back.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{error}")]
 pub struct NotPublished<T> {

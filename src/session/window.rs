@@ -107,6 +107,7 @@ impl<T> Window<T> {
         usize::from(self.live_count)
     }
 
+    #[cfg(test)]
     pub(super) fn quarantined(&self) -> usize {
         usize::from(self.quarantined_count)
     }
