@@ -3,7 +3,7 @@
 //! or not; lag stays near zero; the verdict passes.
 
 use crate::clock::RunClock;
-use crate::fleet::{Context, Device, collector};
+use crate::fleet::{Context, Device, DeviceRef, collector};
 use crate::iothub::topics;
 use crate::link::{Buffers, Deadlines, Endpoint};
 use crate::measure::{Operation, Outcome, Source, Totals};
@@ -115,7 +115,7 @@ fn run(devices: u32, window: u16, what: Operation) -> (Totals, Judged) {
         Rc::new(Context::new(plan.clone(), endpoint, clock, (Buffers::shared(), Deadlines::new()), reports));
     let mut wires: Vec<Wire> = (0..devices)
         .map(|index| {
-            let mut device = Device::new(context.clone(), 0, index);
+            let mut device = Device::new(context.clone(), DeviceRef { fleet: 0, index });
             let spans = plan.schedule.online_spans(u64::from(index), u64::from(devices));
             device.enter(spans[0]);
             device.begin_attempt(0, zero);
@@ -135,7 +135,7 @@ fn run(devices: u32, window: u16, what: Operation) -> (Totals, Judged) {
         now = next;
     }
     for wire in &mut wires {
-        wire.device.close_books(now);
+        wire.device.settle(now);
     }
     let mut collector = collector(&plan);
     collector.add(&context.recorder.borrow_mut().swap(), Source::Worker(0));

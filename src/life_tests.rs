@@ -6,7 +6,7 @@ use crate::clock::RunClock;
 use crate::emulator::directory::{Address, Directory};
 use crate::emulator::service::{Ask, Asked, Feedback, GiveUp};
 use crate::emulator::session::{Event as HubEvent, HubSession};
-use crate::fleet::{self, Answered, Call, Context, Device, Parting, ServiceDriver};
+use crate::fleet::{self, Answered, Call, ConnectionEnd, Context, Device, DeviceRef, ServiceDriver};
 use crate::link::{Buffers, Deadlines, Endpoint};
 use crate::measure::{Counts, FleetCounts, FromHub, Measurement, Operation, Outcome, Source, Totals};
 use crate::plan::{self, Auth, Keys, Plan};
@@ -270,14 +270,14 @@ impl Life {
         connection.hub.handle_closed(now, Closed::Eof);
         connection.hub.release();
         self.device.handle_closed(now, why);
-        let again = match self.device.parting() {
-            Parting::Finished => None,
-            Parting::Renewal | Parting::Reconnect => {
+        let again = match self.device.connection_end() {
+            ConnectionEnd::Finished => None,
+            ConnectionEnd::Renewal | ConnectionEnd::Method => {
                 self.retries = Retries::default();
                 Some(now)
             }
-            Parting::Lost { online_for } => {
-                self.device.back_off(&mut self.retries, online_for, now).map(|delay| now + delay)
+            ConnectionEnd::Lost | ConnectionEnd::Failed => {
+                self.device.back_off(&mut self.retries, now).map(|delay| now + delay)
             }
         };
         self.next_ns = again.map(|at| world.ns(at)).filter(|ns| *ns < self.device.off_ns());
@@ -472,9 +472,9 @@ impl Lived {
 fn live() -> Lived {
     let plan = Arc::new(plan());
     let zero = crate::clock::now();
-    let clock = RunClock { zero, zero_unix: UNIX };
     let (reports, _keep) = tokio::sync::mpsc::unbounded_channel();
     let endpoint = Arc::new(Endpoint { host: HOST.to_owned(), port: 8883, ..Endpoint::default() });
+    let clock = RunClock { zero, zero_unix: UNIX };
     let context =
         Rc::new(Context::new(plan.clone(), endpoint, clock, (Buffers::shared(), Deadlines::new()), reports));
     let Auth::Sas { keys: Keys::Group(key), .. } = &plan.fleets[0].auth else { panic!("a group key") };
@@ -498,15 +498,15 @@ fn live() -> Lived {
     };
     let mut lives: Vec<Life> = (0..200_u32)
         .map(|index| {
-            let mut device = Device::new(context.clone(), 0, index);
+            let mut device = Device::new(context.clone(), DeviceRef { fleet: 0, index });
             let spans = plan.schedule.online_spans(u64::from(index), 200);
             assert_eq!(spans.len(), 1);
             device.enter(spans[0]);
             Life { device, retries: Retries::default(), connection: None, next_ns: Some(spans[0].from_ns) }
         })
         .collect();
-    let driver = ServiceDriver::new(&plan, clock, Rc::new(crate::stalls::Stalls::new(zero)))
-        .expect("the plan has a service side");
+    let stalls = Rc::new(crate::stalls::Stalls::new(zero));
+    let driver = ServiceDriver::new(&plan, clock, stalls).expect("the plan has a service side");
     let load_end = zero + Duration::from_secs(29 * 60);
     let mut service = Service { driver, open: HashMap::new(), close_at: zero + CLOSE_EVERY, closed: 0 };
     let end = zero + plan.schedule.end() + plan.drain;
@@ -548,7 +548,7 @@ fn live() -> Lived {
     }
     for life in &mut lives {
         life.end(&mut world, end, Closed::Local);
-        life.device.close_books(end);
+        life.device.settle(end);
     }
     service.driver.settle(end);
     let mut collector = fleet::collector(&plan);

@@ -3,11 +3,12 @@
 //! Everything is seeded and no step reads a clock, so that a step does the same in every run.
 
 use bytes::BytesMut;
-use hubstorm::fleet::{Arrival, DeliveryTracker, Inbox};
+use hubstorm::fleet::{Arrival, DeliveryTracker, DeviceRef, Inbox};
 use hubstorm::measure::{Key, Layout, Operation, Recorder, Times};
 use hubstorm::plan::{self, Cursor, Load, Payload, PayloadContext, RunLoad, Span, Spread, Stamp};
+use hubstorm::rng::Purpose;
 use hubstorm::scenario::Input;
-use hubstorm::session::{Credentials, Event, Message, Session, Settings, Tag};
+use hubstorm::session::{Credentials, Event, Message, Session, Settings};
 use hubstorm::wire::{self, Packet, QoS, Strictness, encode};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -101,7 +102,8 @@ fn publish_to_ack() -> Step {
     };
     #[expect(clippy::disallowed_methods, reason = "some instant for virtual time to start from")]
     let mut now = Instant::now();
-    let mut session = Session::new(settings);
+    // As large as what a device keeps of a message.
+    let mut session: Session<[u64; 5]> = Session::new(settings);
     let (mut input, mut out) = (BytesMut::with_capacity(1024), BytesMut::with_capacity(1024));
     let credentials = Credentials { client_id: DEVICE, username: None, password: None };
     session.connect(now, &credentials, &mut out).expect("short fields");
@@ -113,14 +115,14 @@ fn publish_to_ack() -> Step {
         now += Duration::from_micros(100);
         out.clear();
         session.poll_output(now, &mut out);
-        let tag = Tag { due: now, picked: now, stream: 0, seq };
+        let tag = [seq; 5];
         let message = Message { topic: TOPIC, payload: &PAYLOAD, qos: QoS::AtLeastOnce, retain: false };
         session.publish(now, black_box(&message), tag, &mut out).expect("room");
         let pid = &out[out.len() - PAYLOAD.len() - 2..][..2];
         input.extend_from_slice(&[0x40, 2, pid[0], pid[1]]);
         session.handle_timeout(now).expect("no timeout");
         session.handle_input(now, black_box(&mut input)).expect("a PUBACK");
-        assert!(matches!(session.poll_event(), Some(Event::Acked { tag, .. }) if tag.seq == seq));
+        assert!(matches!(session.poll_event(), Some(Event::Acked { tag, .. }) if tag[0] == seq));
         black_box(session.poll_timeout());
         seq += 1;
     })
@@ -190,7 +192,7 @@ fn publish_to_deliver() -> Step {
         let packet = wire::decode(black_box(&mut input), 1024, Strictness::Lenient).expect("a packet");
         let Some(Packet::Publish(publish)) = packet else { unreachable!("a PUBLISH") };
         let stamp = Stamp::find(&publish.payload, plan.deliveries.run()).expect("a stamp");
-        let arrival = ledger.arrived(&plan, &mut inbox, (1, 0), &stamp);
+        let arrival = ledger.arrived(&plan, &mut inbox, DeviceRef { fleet: 1, index: 0 }, &stamp);
         assert_eq!(arrival, Some(Arrival::New));
         let due = stamp.due_us * 1_000;
         let acked = due + 1_000_000 + seq.wrapping_mul(2_654_435_761) % 3_000_000;
@@ -209,7 +211,7 @@ fn next_arrival(spread: Spread) -> Step {
     load.push(10 * S, [0.0, 1.0]);
     load.push(1_000_000_000 * S, [1.0, 1.0]);
     let arrival = plan::Arrival { spread, rate_hz: 0.1, burst: 1 };
-    let mut cursor = Cursor::new(&arrival, &RunLoad::new(&load), SEED, 1, 0, 1);
+    let mut cursor = Cursor::new(&arrival, &RunLoad::new(&load), SEED, 1, Purpose::Arrivals(0), 1);
     cursor.enter(Span { from_ns: 10 * S, to_ns: 1_000_000_000 * S });
     Box::new(move || {
         cursor.advance();
@@ -219,7 +221,7 @@ fn next_arrival(spread: Spread) -> Step {
 
 fn render(payload: &Payload) -> Step {
     let payload = payload.clone();
-    let mut state = payload.state(SEED, 1, 0);
+    let mut state = payload.state(SEED, 1, Purpose::Payload(0));
     let mut out = Vec::with_capacity(payload.bytes_max(DEVICE.len()));
     let mut seq = 0;
     Box::new(move || {

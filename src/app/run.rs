@@ -7,7 +7,7 @@ use super::{AppError, Env, assemble, consent, exports, load, outcome, preflight}
 use crate::cli::RunArgs;
 use crate::emulator::Stats;
 use crate::emulator::control::{Answer, ControlConfig, ControlDevice, ControlPolicy, Ready, SecretText};
-use crate::fleet::{self, Command, Finished, Tracer};
+use crate::fleet::{self, Command, DeviceRef, Finished, Tracer};
 use crate::iothub::sas;
 use crate::link::{Endpoint, tls};
 use crate::live::{Console, Outline, Progress, Style};
@@ -101,7 +101,7 @@ fn tracer(plan: &Plan, id: &str) -> Result<(Tracer, UnboundedReceiver<String>), 
         ))
     })?;
     let (lines, told) = mpsc::unbounded_channel();
-    Ok((Tracer { fleet, index, id, lines }, told))
+    Ok((Tracer { device: DeviceRef { fleet, index }, id, lines }, told))
 }
 
 /// `doing`, unless Ctrl-C has been pressed more often than `allowed` before it is done.

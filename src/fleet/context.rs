@@ -4,7 +4,7 @@
 use super::command::Command;
 use super::delivery_tracker::DeliveryTracker;
 use super::trace::Tracer;
-use super::{Report, nanos};
+use super::{DeviceRef, Report, nanos};
 use crate::clock::RunClock;
 use crate::link::{Deadlines, Endpoint, Resolver, SharedBuffers};
 use crate::measure::{Key, Operation, Recorder};
@@ -94,8 +94,8 @@ impl Context {
     }
 
     /// The one who tells this device's packets, if somebody asked to see them.
-    pub(crate) fn tracer(&self, fleet: u16, index: u32) -> Option<&Tracer> {
-        self.trace.as_ref().filter(|trace| (trace.fleet, trace.index) == (fleet, index))
+    pub(crate) fn tracer(&self, device: DeviceRef) -> Option<&Tracer> {
+        self.trace.as_ref().filter(|trace| trace.device == device)
     }
 
     /// Reads the clock. Stalls of this worker are noted before anything is done at that instant.

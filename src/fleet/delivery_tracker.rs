@@ -5,6 +5,7 @@
 //! acknowledged are to arrive, the other what arrived, both by the instant at which a message was due; what is missing in the end
 //! is lost. A message that arrives although its ack never came is told apart by name, so that it makes up for no other.
 
+use super::DeviceRef;
 use super::seen::{Arrival, Seen};
 use crate::plan::{Heard, Plan, Stamp};
 use std::collections::HashMap;
@@ -77,8 +78,8 @@ pub struct DeliveryTracker {
     /// Messages that were sent and not acknowledged: number, and when they were due.
     unacked: HashMap<Stream, Vec<(u64, u64)>>,
     unacked_count: usize,
-    /// What subscribers have had that are gone, by fleet and index.
-    inboxes: Vec<(u16, u32, Box<Inbox>)>,
+    /// What subscribers have had that are gone.
+    inboxes: Vec<(DeviceRef, Box<Inbox>)>,
     progress: Progress,
 }
 
@@ -118,10 +119,10 @@ impl DeliveryTracker {
     }
 
     /// A tracked message was acknowledged: its copies are to arrive.
-    pub(crate) fn published(&mut self, plan: &Plan, (fleet, index): (u16, u32), stream: u16, due_ns: u64) {
+    pub(crate) fn published(&mut self, plan: &Plan, from: DeviceRef, stream: u16, due_ns: u64) {
         // As its stamp says it.
         let due_ns = due_ns / 1_000 * 1_000;
-        for (send, to, copies) in plan.deliveries.copies(fleet, stream, index, due_ns) {
+        for (send, to, copies) in plan.deliveries.copies(from.fleet, stream, from.index, due_ns) {
             self.progress.expected += copies;
             if let Some(cell) = self.cell(plan, send, to, due_ns) {
                 cell.expected += copies;
@@ -130,12 +131,11 @@ impl DeliveryTracker {
     }
 
     /// A tracked message was sent, and nobody knows whether the broker has it.
-    pub(crate) fn unacked(&mut self, plan: &Plan, from: (u16, u32), stream: u16, (seq, due_ns): (u64, u64)) {
+    pub(crate) fn unacked(&mut self, plan: &Plan, from: DeviceRef, stream: u16, (seq, due_ns): (u64, u64)) {
         if self.unacked_count >= UNACKED_MAX {
             return self.published(plan, from, stream, due_ns);
         }
-        let fleet = &plan.fleets[usize::from(from.0)];
-        let Ok(device) = u32::try_from(fleet.first + u64::from(from.1)) else { return };
+        let Ok(device) = u32::try_from(from.global(plan)) else { return };
         self.unacked.entry(Stream { device, send: stream }).or_default().push((seq, due_ns / 1_000 * 1_000));
         self.unacked_count += 1;
         self.progress.unacked = true;
@@ -147,23 +147,23 @@ impl DeliveryTracker {
         &mut self,
         plan: &Plan,
         inbox: &mut Inbox,
-        (fleet, index): (u16, u32),
+        to: DeviceRef,
         stamp: &Stamp,
     ) -> Option<Arrival> {
         let stream = Stream { device: stamp.device, send: stamp.stream };
         let line = match inbox.entry(stream) {
             std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
             std::collections::hash_map::Entry::Vacant(vacant) => {
-                let heard = plan.deliveries.heard(stamp.device, stamp.stream, fleet, index)?;
+                let heard = plan.deliveries.heard(stamp.device, stamp.stream, to.fleet, to.index)?;
                 vacant.insert(Line { heard, seen: Seen::default() })
             }
         };
         let arrival = line.seen.take(stamp.seq);
         let (heard, due_ns) = (line.heard, stamp.due_us.saturating_mul(1_000));
         let once = u64::from(arrival != Arrival::Duplicate);
-        let expected = once * u64::from(plan.deliveries.expects(fleet, index, heard.kept, due_ns));
+        let expected = once * u64::from(plan.deliveries.expects(to.fleet, to.index, heard.kept, due_ns));
         self.progress.arrived += expected;
-        if let Some(cell) = self.cell(plan, heard.send, fleet, due_ns) {
+        if let Some(cell) = self.cell(plan, heard.send, to.fleet, due_ns) {
             cell.ok += once;
             cell.arrived += expected;
             cell.duplicates += 1 - once;
@@ -173,8 +173,8 @@ impl DeliveryTracker {
     }
 
     /// A subscriber is gone for good.
-    pub(crate) fn keep(&mut self, fleet: u16, index: u32, inbox: Box<Inbox>) {
-        self.inboxes.push((fleet, index, inbox));
+    pub(crate) fn keep(&mut self, device: DeviceRef, inbox: Box<Inbox>) {
+        self.inboxes.push((device, inbox));
     }
 }
 
@@ -251,14 +251,15 @@ impl DeliveryTracker {
         if self.unacked.is_empty() {
             return;
         }
-        for (fleet, index, inbox) in std::mem::take(&mut self.inboxes) {
+        for (device, inbox) in std::mem::take(&mut self.inboxes) {
             for (stream, line) in *inbox {
                 let unacked = self.unacked.get(&stream).cloned().unwrap_or_default();
                 let arrived = unacked.iter().filter(|(seq, due_ns)| {
-                    line.seen.has(*seq) && plan.deliveries.expects(fleet, index, line.heard.kept, *due_ns)
+                    line.seen.has(*seq)
+                        && plan.deliveries.expects(device.fleet, device.index, line.heard.kept, *due_ns)
                 });
                 for (_, due_ns) in arrived {
-                    if let Some(cell) = self.cell(plan, line.heard.send, fleet, *due_ns) {
+                    if let Some(cell) = self.cell(plan, line.heard.send, device.fleet, *due_ns) {
                         cell.arrived = cell.arrived.saturating_sub(1);
                     }
                 }
@@ -302,6 +303,7 @@ mod tests {
     use crate::scenario::Input;
 
     const S: u64 = 1_000_000_000;
+    const OUT: DeviceRef = DeviceRef { fleet: 0, index: 0 };
 
     /// One sender, two listeners, two phases of 10 s.
     fn plan() -> Plan {
@@ -331,17 +333,17 @@ mod tests {
         }
 
         fn published(&mut self, seq: u64) {
-            self.out.published(&self.plan, (0, 0), 0, due_ns(seq));
+            self.out.published(&self.plan, OUT, 0, due_ns(seq));
         }
 
         fn unacked(&mut self, seq: u64) {
-            self.out.unacked(&self.plan, (0, 0), 0, (seq, due_ns(seq)));
+            self.out.unacked(&self.plan, OUT, 0, (seq, due_ns(seq)));
         }
 
         fn arrives(&mut self, index: u32, seq: u64) -> Option<Arrival> {
             let stamp = Stamp { run: 0, device: 0, stream: 0, seq, due_us: due_ns(seq) / 1_000 };
             let inbox = &mut self.inboxes[index as usize];
-            self.inn.arrived(&self.plan, inbox, (1, index), &stamp)
+            self.inn.arrived(&self.plan, inbox, DeviceRef { fleet: 1, index }, &stamp)
         }
 
         fn all_arrived(&self) -> bool {
@@ -350,7 +352,7 @@ mod tests {
 
         fn lost(mut self) -> Vec<(u16, u64)> {
             for (index, inbox) in (0..).zip(self.inboxes) {
-                self.inn.keep(1, index, inbox);
+                self.inn.keep(DeviceRef { fleet: 1, index }, inbox);
             }
             let (lost, streams) = balance(&self.plan, vec![self.out, self.inn]);
             let [stream] = &streams[..] else { panic!("{streams:?}") };
@@ -414,7 +416,7 @@ mod tests {
         let mut run = Run::new();
         let stamp = Stamp { run: 0, device: 1, stream: 0, seq: 0, due_us: 0 };
         let inbox = &mut run.inboxes[0];
-        assert_eq!(run.inn.arrived(&run.plan, inbox, (1, 0), &stamp), None);
+        assert_eq!(run.inn.arrived(&run.plan, inbox, DeviceRef { fleet: 1, index: 0 }, &stamp), None);
         assert!(inbox.is_empty(), "nobody outside makes it grow");
     }
 }

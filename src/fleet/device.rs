@@ -2,8 +2,7 @@
 //! decides when this connection should end. Driven by `link`, which `life` starts; it touches neither socket
 //! nor clock, so a whole fleet of them runs in virtual time in tests.
 
-mod books;
-mod commands;
+mod c2d;
 mod connect;
 mod deliver;
 mod events;
@@ -13,26 +12,27 @@ mod loss;
 mod methods;
 mod receive;
 mod renewal;
+mod settle;
 mod twin;
 
 #[cfg(test)]
 mod tests;
 
-use super::Context;
-use super::account::Account;
 use super::delivery_tracker::Inbox;
+use super::device_recorder::DeviceRecorder;
 use super::messages::Messages;
+use super::open::{Open, Outgoing};
 use super::trace::Tracer;
-use crate::measure::{Culprit, Outcome};
+use super::{Context, DeviceRef};
+use crate::measure::{Culprit, Operation, Outcome};
 use crate::plan::{FleetPlan, Span};
 use crate::rng::{Purpose, Rng, generator};
 use crate::sansio::{Close, Closed, Machine};
 use crate::session::{Session, SessionError, Settings, State};
 use bytes::BytesMut;
-use connect::{Attempt, Reason, Subscribe};
-use hub::Hub;
-use leave::{Farewell, Leave, Leaving};
-use renewal::Renewal;
+use connect::{Attempt, Subscribe};
+use hub::IotHubState;
+use leave::Leaving;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -40,7 +40,7 @@ use std::time::{Duration, Instant};
 const PING_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Where a device stands with its connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 enum Stage {
     /// It has none, and none is under way.
     Offline,
@@ -52,51 +52,52 @@ enum Stage {
     Leaving(Leaving),
 }
 
-/// How the latest attempt or connection ended, for `life` to go on from.
+/// Why a connection ends. While it is open, this is why its device leaves; later, it is why the device makes the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Parting {
-    /// The plan has no more use for it.
+pub(crate) enum ConnectionEnd {
+    /// The plan takes the device offline, or the run is over.
     Finished,
-    /// A new token needs a new connection.
+    /// Its token is about to expire: the device connects again at once, with a new one.
     Renewal,
-    /// A method asked it to go and come back.
-    Reconnect,
-    /// It could not be made, or went away.
-    Lost {
-        /// How long it was online, if it was.
-        online_for: Option<Duration>,
-    },
+    /// A method asked the device to disconnect and to connect again.
+    Method,
+    /// It was lost.
+    Lost,
+    /// It was never made: the attempt failed.
+    Failed,
 }
 
-/// One simulated device.
+/// One simulated device. Operations that are open for moments only are boxed: there are tens of thousands of devices.
 pub struct Device {
     context: Rc<Context>,
-    fleet: u16,
-    index: u32,
-    session: Session,
+    device: DeviceRef,
+    session: Session<Outgoing>,
     messages: Messages,
     rng: Rng,
     span: Span,
     stage: Stage,
-    parting: Parting,
-    /// Why the next connection will be made.
-    reason: Reason,
-    /// Since when it ought to be online and is not.
-    online_due_ns: Option<u64>,
+    /// How the latest attempt or connection ended.
+    end: ConnectionEnd,
+    /// How the latest connection ended, and so why the next one is made. `Finished` before the first one of a span.
+    cause: ConnectionEnd,
+    /// How long the latest connection was online; none after an attempt that failed.
+    online_for: Option<Duration>,
+    /// Open since it ought to be online, while it is not.
+    online: Option<Open>,
     renew_at: Option<Instant>,
     /// What the latest token says of its end, in seconds since the Unix epoch; 0 without one.
     token_expiry_unix: u64,
     /// The renewal that is due, until the device is online again.
-    renewal: Option<Renewal>,
+    renewal: Option<Box<Open>>,
     subscribe: Subscribe,
+    /// A PINGREQ without its answer.
+    ping: Option<Box<Open>>,
     /// What it has to do with an IoT hub besides its messages; made when there is something.
-    hub: Option<Box<Hub>>,
+    hub: Option<Box<IotHubState>>,
     /// How many connections in a row the peer has closed soon after CONNACK.
     closed_soon: u8,
     /// The latest attempt was refused, for good as far as CONNACK says.
     refused: bool,
-    /// Open messages have been counted as unfinished: that the session then loses them is not news.
-    books_closed: bool,
     /// It may still publish what the run's own subscribers are to receive.
     is_sender: bool,
     /// What came to it of what the run has published.
@@ -106,11 +107,11 @@ pub struct Device {
 }
 
 impl Device {
-    /// The device of that index within its fleet; offline.
+    /// A device of the plan; offline.
     #[must_use]
-    pub fn new(context: Rc<Context>, fleet: u16, index: u32) -> Device {
+    pub fn new(context: Rc<Context>, device: DeviceRef) -> Device {
         let plan = context.plan.clone();
-        let fleet_plan = &plan.fleets[usize::from(fleet)];
+        let fleet_plan = device.fleet(&plan);
         let session = Session::new(Settings {
             keep_alive_s: fleet_plan.keep_alive_s,
             clean_session: fleet_plan.clean_session,
@@ -120,68 +121,68 @@ impl Device {
             ping_timeout: PING_TIMEOUT,
             frame_mib_max: plan.packet_mib_max,
         });
-        let messages = Messages::new(Account { context: &context, fleet }, index);
-        let is_sender = plan.deliveries.sends_tracked(fleet);
+        let messages = Messages::new(&plan, &context.load, device);
+        let is_sender = plan.deliveries.sends_tracked(device.fleet);
         if is_sender {
             context.ledger.borrow_mut().sender();
         }
-        let rng = generator(plan.seed, fleet_plan.first + u64::from(index), Purpose::Connection);
+        let rng = generator(plan.seed, device.global(&plan), Purpose::Connection);
         Device {
             context,
-            fleet,
-            index,
+            device,
             session,
             messages,
             rng,
             span: Span { from_ns: 0, to_ns: 0 },
             stage: Stage::Offline,
-            parting: Parting::Lost { online_for: None },
-            reason: Reason::Plan,
-            online_due_ns: None,
+            end: ConnectionEnd::Failed,
+            cause: ConnectionEnd::Finished,
+            online_for: None,
+            online: None,
             renew_at: None,
             token_expiry_unix: 0,
             renewal: None,
             subscribe: Subscribe::Done,
+            ping: None,
             hub: None,
             closed_soon: 0,
             refused: false,
-            books_closed: false,
             is_sender,
             inbox: None,
             wake: None,
         }
     }
 
-    fn account(&self) -> Account<'_> {
-        Account { context: &self.context, fleet: self.fleet }
+    fn recorder(&self) -> DeviceRecorder<'_> {
+        DeviceRecorder { context: &self.context, device: self.device }
     }
 
     /// Made when it is needed: a device that waits has no strings.
     fn id(&self) -> String {
-        self.plan().device_id(self.index)
+        self.plan().device_id(self.device.index)
     }
 
     /// Its number among the devices of all fleets.
     pub(crate) fn number(&self) -> u64 {
-        self.plan().first + u64::from(self.index)
+        self.device.global(&self.context.plan)
     }
 
     fn plan(&self) -> &FleetPlan {
-        &self.context.plan.fleets[usize::from(self.fleet)]
+        self.device.fleet(&self.context.plan)
     }
 
     // What `life` asks and says between connections.
 
     /// The one who tells this device's packets, if somebody asked to see them.
     pub(crate) fn tracer<'a>(&self, context: &'a Context) -> Option<&'a Tracer> {
-        context.tracer(self.fleet, self.index)
+        context.tracer(self.device)
     }
 
     /// The plan has the device online for this span.
     pub(crate) fn enter(&mut self, span: Span) {
         self.span = span;
-        self.reason = Reason::Plan;
-        self.online_due_ns = Some(span.from_ns);
+        self.cause = ConnectionEnd::Finished;
+        self.online = Some(self.recorder().due(Operation::Online, span.from_ns));
         self.messages.enter(span);
     }
 
@@ -203,18 +204,20 @@ impl Device {
     /// An attempt to connect begins; it was due at `due_ns`.
     pub(crate) fn begin_attempt(&mut self, due_ns: u64, now: Instant) -> Instant {
         let deadline = now + self.plan().connect_timeout;
-        self.stage = Stage::Connecting(Attempt { due_ns, picked: now, deadline, connect_sent: None });
-        self.parting = Parting::Lost { online_for: None };
+        let picked_ns = self.context.ns(now).max(due_ns);
+        let open = self.recorder().due(Operation::Connect, due_ns).picked(picked_ns);
+        self.stage = Stage::Connecting(Attempt { open, deadline, connect_sent: None });
+        (self.end, self.online_for) = (ConnectionEnd::Failed, None);
         self.refused = false;
         deadline
     }
 
     /// The attempt did not get as far as MQTT.
     pub(crate) fn dial_failed(&mut self, error: &crate::link::DialError, now: Instant) {
-        let Stage::Connecting(attempt) = self.stage else { return };
-        let account = self.account();
-        account.steps(&error.steps, attempt.due_ns, now);
-        account.dial_failed(error, || self.id(), now);
+        let Some(due_ns) = self.attempt_due_ns() else { return };
+        let recorder = self.recorder();
+        recorder.steps(&error.steps, due_ns, now);
+        recorder.dial_failed(error, || self.id(), now);
         let outcome = if error.is_timeout() {
             Outcome::TimedOut
         } else if error.is_refused() {
@@ -222,14 +225,14 @@ impl Device {
         } else {
             Outcome::Lost
         };
-        account.step_failed(error.step.into(), outcome, attempt.due_ns, now);
+        recorder.step_failed(error.step.into(), outcome, due_ns, now);
         self.end_attempt(outcome, now);
     }
 
     /// The attempt got as far as MQTT.
     pub(crate) fn dialled(&mut self, dialled: &crate::link::Dialled, now: Instant) {
-        let Stage::Connecting(attempt) = self.stage else { return };
-        self.account().steps(&dialled.steps, attempt.due_ns, now);
+        let Some(due_ns) = self.attempt_due_ns() else { return };
+        self.recorder().steps(&dialled.steps, due_ns, now);
         if let Some(facts) = &dialled.tls {
             self.context.tell_tls(*facts);
         }
@@ -238,28 +241,28 @@ impl Device {
     /// The attempt under way came too late for the plan.
     pub(crate) fn give_up(&mut self, now: Instant) {
         self.end_attempt(Outcome::Unfinished, now);
-        self.parting = Parting::Finished;
+        self.end = ConnectionEnd::Finished;
     }
 
     /// How the latest attempt or connection ended.
-    pub(crate) fn parting(&self) -> Parting {
-        self.parting
+    pub(crate) fn connection_end(&self) -> ConnectionEnd {
+        self.end
     }
 
-    /// The run is cut short: what is open stays open, and is counted by `close_books`.
+    /// The run is cut short: open operations stay open, and end in `settle`.
     pub(crate) fn abort(&mut self) {
         if self.online_since().is_some() {
-            self.account().online(-1);
+            self.recorder().online(-1);
         }
         if !matches!(self.stage, Stage::Connecting(_)) {
             self.stage = Stage::Offline;
         }
-        self.parting = Parting::Finished;
+        self.end = ConnectionEnd::Finished;
     }
 
     /// What went over the wire.
     pub(crate) fn count_bytes(&self, sent: u64, received: u64) {
-        self.account().count(|counts| {
+        self.recorder().count(|counts| {
             counts.bytes_sent += sent;
             counts.bytes_received += received;
         });
@@ -267,21 +270,26 @@ impl Device {
 
     /// The connection failed in a way that only the session could see.
     pub(crate) fn failed(&self, error: &SessionError, now: Instant) {
-        self.account().error(error.class(), Culprit::Peer, now, || {
+        self.recorder().error(error.class(), Culprit::Peer, now, || {
             let nonsense = matches!(error, SessionError::Decode(_) | SessionError::Protocol(_));
-            let hint = match self.parting {
-                Parting::Lost { online_for: None } if nonsense => self.plain_hint(),
-                _ => "",
-            };
+            let hint = if nonsense && self.end == ConnectionEnd::Failed { self.plain_hint() } else { "" };
             format!("{}: {error}{hint}", self.id())
         });
     }
 
     // What happens on a connection.
 
+    /// When the attempt under way was due.
+    fn attempt_due_ns(&self) -> Option<u64> {
+        match &self.stage {
+            Stage::Connecting(attempt) => Some(attempt.open.due_ns()),
+            _ => None,
+        }
+    }
+
     fn online_since(&self) -> Option<Instant> {
-        match self.stage {
-            Stage::Online { since } => Some(since),
+        match &self.stage {
+            Stage::Online { since } => Some(*since),
             Stage::Leaving(leaving) => leaving.online_since,
             Stage::Offline | Stage::Connecting(_) => None,
         }
@@ -302,10 +310,10 @@ impl Machine for Device {
         let result = self.session.handle_timeout(now);
         self.drain_events(now);
         result?;
-        self.heed_hub(now);
+        self.on_timeout_hub(now);
         // Also when there is no room for output: time is decided here, and only bytes are made in `poll_output`.
         self.wake.take_if(|at| *at <= now);
-        self.heed_time(now)
+        self.on_timeout_connection(now)
     }
 
     fn handle_flushed(&mut self, now: Instant) {
@@ -315,46 +323,40 @@ impl Machine for Device {
 
     fn handle_closed(&mut self, now: Instant, why: Closed) {
         let now_ns = self.context.ns(now);
-        let meant = match self.stage {
+        let meant = match &self.stage {
             // After DISCONNECT the peer may be faster to close than we are (MQTT 3.1.1 §3.14.4).
-            Stage::Leaving(leaving) if leaving.farewell != Farewell::Waiting => Some(leaving.why),
+            Stage::Leaving(leaving) if leaving.close.is_some() => Some(leaving.why),
             _ => None,
         };
         // What we cut and nobody will send again is unfinished. A kept session sends it again when the plan has the device back.
         let over = now_ns >= self.context.load_end_ns();
-        let cut = meant.is_some() && (over || (meant == Some(Leave::Finish) && self.plan().clean_session));
+        let cut = meant.is_some()
+            && (over || (meant == Some(ConnectionEnd::Finished) && self.plan().clean_session));
         if cut {
-            self.close_open(now);
+            self.settle_open(now);
         }
-        if !self.books_closed {
-            self.lose_asked(meant.is_some(), now);
-        }
+        self.lose_asked(meant.is_some(), now);
         self.subscribe = Subscribe::Done;
         // A clean session forgets it with the connection.
         let waiting_since = if meant.is_none() { self.waiting_since() } else { None };
         self.session.handle_closed(now);
         self.drain_events(now);
-        self.books_closed &= over;
         let online_for = self.online_since().map(|since| now.saturating_duration_since(since));
         if meant.is_none() {
-            self.blame(why, waiting_since, now);
-            let timed_out = matches!(self.stage, Stage::Connecting(attempt) if now >= attempt.deadline);
+            self.record_loss(why, waiting_since, now);
+            let timed_out = matches!(&self.stage, Stage::Connecting(attempt) if now >= attempt.deadline);
             self.end_attempt(if timed_out { Outcome::TimedOut } else { Outcome::Lost }, now);
             // What the plan wanted gone is not missed.
             if online_for.is_some() && now_ns < self.off_ns() {
-                self.online_due_ns = Some(now_ns);
-                self.reason = Reason::Loss;
+                self.online = Some(self.recorder().due(Operation::Online, now_ns));
+                self.cause = ConnectionEnd::Lost;
             }
         } else {
             self.note_soon(false);
-            match meant {
-                Some(Leave::Renew) => self.reason = Reason::Renewal,
-                Some(Leave::Reconnect) => self.reason = Reason::Method,
-                _ => {}
-            }
+            self.cause = meant.unwrap_or(self.cause);
         }
         if online_for.is_some() {
-            self.account().online(-1);
+            self.recorder().online(-1);
             self.messages.block(now_ns);
         }
         if let Some(requests) = self.messages.requests_mut() {
@@ -362,30 +364,27 @@ impl Machine for Device {
         }
         self.stage = Stage::Offline;
         self.wake = None;
-        self.parting = match meant {
-            Some(Leave::Finish) => Parting::Finished,
-            Some(Leave::Renew) => Parting::Renewal,
-            Some(Leave::Reconnect) => Parting::Reconnect,
-            None => Parting::Lost { online_for },
-        };
+        let unmeant = if online_for.is_some() { ConnectionEnd::Lost } else { ConnectionEnd::Failed };
+        (self.end, self.online_for) = (meant.unwrap_or(unmeant), online_for);
     }
 
     fn poll_output(&mut self, now: Instant, out: &mut BytesMut) {
-        if matches!(self.stage, Stage::Connecting(attempt) if attempt.connect_sent.is_none()) {
+        if matches!(&self.stage, Stage::Connecting(attempt) if attempt.connect_sent.is_none()) {
             self.connect(now, out);
         }
         self.session.poll_output(now, out);
         if self.session.state() != State::Online {
             return;
         }
-        if self.subscribe == Subscribe::Due {
+        self.note_ping();
+        if matches!(self.subscribe, Subscribe::Due) {
             self.subscribe(now, out);
         }
         self.wake = None;
         self.answer_methods(now, out);
         if !self.is_coming_back() {
-            let account = Account { context: &self.context, fleet: self.fleet };
-            let wake = self.messages.pump(account, self.index, &mut self.session, now, out);
+            let recorder = DeviceRecorder { context: &self.context, device: self.device };
+            let wake = self.messages.pump(recorder, &mut self.session, now, out);
             self.wake = wake.map(|ns| self.context.at(ns));
         }
         self.say_goodbye(now, out);
@@ -401,9 +400,8 @@ impl Machine for Device {
     }
 
     fn poll_close(&self) -> Option<Close> {
-        match self.stage {
-            Stage::Leaving(Leaving { farewell: Farewell::Cut, .. }) => Some(Close::Reset),
-            Stage::Leaving(Leaving { farewell: Farewell::Said, .. }) => Some(Close::AfterFlush),
+        match &self.stage {
+            Stage::Leaving(Leaving { close: Some(close), .. }) => Some(*close),
             _ => self.session.poll_close(),
         }
     }

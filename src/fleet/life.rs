@@ -1,9 +1,9 @@
 //! The life of one device: wait for the plan, connect, stay, renew, come back after a loss, go. One task per
 //! device on its worker's runtime; started by `worker`.
 
-use super::device::Parting;
+use super::device::ConnectionEnd;
 use super::trace::Traced;
-use super::{Context, Device};
+use super::{Context, Device, DeviceRef};
 use crate::link::{self, Dialled, End, Link};
 use crate::plan::Span;
 use crate::policy::backoff::Retries;
@@ -16,9 +16,9 @@ use std::time::Instant;
 /// Lives the device's part of the plan to its end.
 pub(crate) async fn live(context: Rc<Context>, fleet: usize, index: u32) {
     let plan = &context.plan.fleets[fleet];
-    let number = u16::try_from(fleet).unwrap_or(u16::MAX);
     let spans = context.plan.schedule.open_spans(u64::from(index), u64::from(plan.devices));
-    let mut device = Device::new(context.clone(), number, index);
+    let mut device =
+        Device::new(context.clone(), DeviceRef { fleet: u16::try_from(fleet).unwrap_or(u16::MAX), index });
     for span in spans {
         if !until(&context, context.at(span.from_ns)).await {
             break;
@@ -30,7 +30,7 @@ pub(crate) async fn live(context: Rc<Context>, fleet: usize, index: u32) {
         }
         device.exit(context.now());
     }
-    device.close_books(context.now());
+    device.settle(context.now());
 }
 
 /// Keeps the device online for one span of the plan.
@@ -54,14 +54,14 @@ async fn stay(context: &Rc<Context>, device: &mut Device, span: Span) {
             None => {}
         }
         let now = context.now();
-        match device.parting() {
-            Parting::Finished => return,
-            Parting::Renewal | Parting::Reconnect => {
+        match device.connection_end() {
+            ConnectionEnd::Finished => return,
+            ConnectionEnd::Renewal | ConnectionEnd::Method => {
                 retries = Retries::default();
                 due_ns = context.ns(now);
             }
-            Parting::Lost { online_for } => {
-                let delay = device.back_off(&mut retries, online_for, now);
+            ConnectionEnd::Lost | ConnectionEnd::Failed => {
+                let delay = device.back_off(&mut retries, now);
                 let again = delay.map_or(u64::MAX, |delay| context.ns(now + delay));
                 if !until(context, context.at(again.min(device.off_ns()))).await {
                     return;

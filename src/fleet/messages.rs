@@ -4,14 +4,16 @@
 //! The backlog is a cursor into computed arrivals, not a queue: a stalled hub costs no memory, and nothing is
 //! dropped until its `send_by`. Twin requests are messages whose end is an answer: until then they are `requests`' business.
 
-use super::account::Account;
-use super::nanos;
+use super::device_recorder::DeviceRecorder;
+use super::open::{Open, Outgoing};
 use super::requests::Requests;
+use super::{DeviceRef, nanos};
 use crate::iothub::topics;
 use crate::measure::{Culprit, Operation, Outcome};
-use crate::plan::{Cursor, Due, GET_ON_CONNECT, Names, PayloadContext, PayloadState, SendPlan, Span, Stamp};
+use crate::plan::{Cursor, Due, Names, PayloadContext, PayloadState, Plan, RunLoad, SendPlan, Span, Stamp};
+use crate::rng::Purpose;
 use crate::sansio::OUTPUT_BYTES_MAX;
-use crate::session::{Message, PublishError, Session, Tag};
+use crate::session::{Message, NotPublished, PublishError, Session};
 use crate::wire::QoS;
 use bytes::BytesMut;
 use std::fmt::Write;
@@ -43,13 +45,18 @@ pub(crate) struct Messages {
 }
 
 impl Messages {
-    pub(crate) fn new(account: Account<'_>, index: u32) -> Messages {
-        let plan = &account.context.plan;
-        let fleet = &plan.fleets[usize::from(account.fleet)];
-        let global = fleet.first + u64::from(index);
+    pub(crate) fn new(plan: &Plan, load: &RunLoad, device: DeviceRef) -> Messages {
+        let (fleet, global) = (device.fleet(plan), device.global(plan));
         let streams = fleet.sends.iter().zip(0_u16..).map(|(send, number)| Stream {
-            cursor: Cursor::new(&send.arrival, &account.context.load, plan.seed, global, number, index),
-            payload: send.payload.state(plan.seed, global, number),
+            cursor: Cursor::new(
+                &send.arrival,
+                load,
+                plan.seed,
+                global,
+                Purpose::Arrivals(number),
+                device.index,
+            ),
+            payload: send.payload.state(plan.seed, global, Purpose::Payload(number)),
             topic: None,
         });
         Messages {
@@ -88,16 +95,15 @@ impl Messages {
     /// Sends what is due and may go; returns when to look again.
     pub(crate) fn pump(
         &mut self,
-        account: Account<'_>,
-        index: u32,
-        session: &mut Session,
+        recorder: DeviceRecorder<'_>,
+        session: &mut Session<Outgoing>,
         now: Instant,
         out: &mut BytesMut,
     ) -> Option<u64> {
-        let context = account.context;
-        let fleet = &context.plan.fleets[usize::from(account.fleet)];
+        let context = recorder.context;
+        let fleet = recorder.device.fleet(&context.plan);
         let (now_ns, send_by_ns) = (context.ns(now), nanos(fleet.send_by));
-        let get_until_ns = self.get(account, session, now, out);
+        let get_until_ns = self.get(recorder, session, now, out);
         let listening = self.requests.as_ref().is_some_and(|requests| requests.listening);
         // Once the window is full: when the first message that waits for it expires; and of requests, once it is clear
         // that nobody would hear their answers.
@@ -123,7 +129,7 @@ impl Messages {
                 given_up += 1;
                 // One that expires unsent may do so because this generator was late.
                 let picked_ns = (outcome == Outcome::Expired).then(|| self.picked_ns(send, due, now_ns));
-                self.give_up(account, number, due, (outcome, picked_ns), now_ns);
+                self.give_up(recorder, number, due, (outcome, picked_ns), now);
                 // A closed loop without a time to think must not go round at one instant for ever.
                 self.streams[number].cursor.ended(now_ns + 1);
                 continue;
@@ -143,13 +149,8 @@ impl Messages {
                 full_until_ns = Some(expires_ns);
                 continue;
             }
-            let tag = Tag {
-                due: context.at(due.at_ns),
-                picked: context.at(self.picked_ns(send, due, now_ns)),
-                stream: u16::try_from(number).unwrap_or(u16::MAX),
-                seq: due.seq,
-            };
-            self.publish(account, send, index, session, (now, tag), out);
+            let picked_ns = self.picked_ns(send, due, now_ns);
+            self.publish(recorder, (number, due, picked_ns), session, now, out);
         };
         self.blocked_from_ns[0] = None;
         if full_until_ns.is_none() {
@@ -164,32 +165,31 @@ impl Messages {
     /// Sends the request for the whole twin that comes with a connection, if it waits; returns when to look again.
     fn get(
         &mut self,
-        account: Account<'_>,
-        session: &mut Session,
+        recorder: DeviceRecorder<'_>,
+        session: &mut Session<Outgoing>,
         now: Instant,
         out: &mut BytesMut,
     ) -> Option<u64> {
-        let context = account.context;
-        let fleet = &context.plan.fleets[usize::from(account.fleet)];
+        let context = recorder.context;
+        let fleet = recorder.device.fleet(&context.plan);
         let requests = self.requests.as_mut()?;
-        let due_ns = requests.get_due_ns?;
-        let expires_ns = due_ns.saturating_add(nanos(fleet.send_by));
+        let expires_ns = requests.get_due_ns()?.saturating_add(nanos(fleet.send_by));
         if expires_ns <= context.ns(now) {
-            requests.give_up_get();
-            account.ended(Operation::TwinGet, Outcome::Expired, due_ns, context.ns(now));
+            if let Some(open) = requests.give_up_get() {
+                recorder.ended(open, Outcome::Expired, now);
+            }
             return None;
         }
         if out.len() >= OUTPUT_BYTES_MAX || (fleet.twin.qos > 0 && !session.has_room()) {
             return Some(expires_ns);
         }
-        let due = context.at(due_ns);
-        let tag = Tag { due, picked: due, stream: GET_ON_CONNECT, seq: 0 };
-        requests.get_due_ns = None;
-        account.request_due(Operation::TwinGet, due_ns);
-        let message = (Operation::TwinGet, &[][..], fleet.twin.qos);
-        if let Err(error) = request(account, requests, message, session, (now, tag), out) {
-            account.message_ended(Operation::TwinGet, Outcome::Lost, due_ns, context.ns(now));
-            account.error("encode", Culprit::Us, now, || error.to_string());
+        let open = requests.take_get()?;
+        let picked_ns = open.due_ns();
+        let due = (open.picked(picked_ns), None);
+        if let Err((error, open)) = request(recorder, requests, due, (&[], fleet.twin.qos), session, now, out)
+        {
+            recorder.ended(open, Outcome::Lost, now);
+            recorder.error("encode", Culprit::Us, now, || error.to_string());
         }
         None
     }
@@ -213,41 +213,41 @@ impl Messages {
 
     fn publish(
         &mut self,
-        account: Account<'_>,
-        send: &SendPlan,
-        index: u32,
-        session: &mut Session,
-        (now, tag): (Instant, Tag),
+        recorder: DeviceRecorder<'_>,
+        (number, due, picked_ns): (usize, Due, u64),
+        session: &mut Session<Outgoing>,
+        now: Instant,
         out: &mut BytesMut,
     ) {
-        let context = account.context;
-        let fleet = &context.plan.fleets[usize::from(account.fleet)];
+        let DeviceRecorder { context, device: DeviceRef { index, .. } } = recorder;
+        let fleet = recorder.device.fleet(&context.plan);
+        let (send, seq) = (&fleet.sends[number], due.seq);
         let device = &**self.id.get_or_insert_with(|| fleet.device_id(index).into_boxed_str());
-        let stream = &mut self.streams[usize::from(tag.stream)];
+        let stream = &mut self.streams[number];
+        let number = u16::try_from(number).unwrap_or(u16::MAX);
         let mut payload = context.payload.borrow_mut();
         payload.clear();
         let facts = PayloadContext {
             device,
             index,
-            seq: tag.seq,
+            seq,
             now_unix: context.unix(now),
             uptime: context.clock.since(now),
         };
-        let due_ns = context.ns(tag.due);
         let stamp = Stamp {
             run: context.plan.deliveries.run(),
             device: u32::try_from(fleet.first + u64::from(index)).unwrap_or(u32::MAX),
-            stream: tag.stream,
-            seq: tag.seq,
-            due_us: due_ns / 1_000,
+            stream: number,
+            seq,
+            due_us: due.at_ns / 1_000,
         };
         send.payload.render_stamped(&mut stream.payload, &facts, Some(&stamp), &mut payload);
-        account.message_due(send, due_ns);
+        let open = recorder.message_due(send, due.at_ns).picked(picked_ns);
         stream.cursor.advance();
         let published = match &mut self.requests {
             Some(requests) if send.operation.is_request() => {
-                let message = (send.operation, &payload[..], send.qos);
-                request(account, requests, message, session, (now, tag), out)
+                let message = (&payload[..], send.qos);
+                request(recorder, requests, (open, Some(number)), message, session, now, out)
             }
             _ => {
                 let topic = stream
@@ -255,23 +255,24 @@ impl Messages {
                     .get_or_insert_with(|| send.topic.render(&Names { device, index }).into_boxed_str());
                 let qos = QoS::from_u8(send.qos).unwrap_or(QoS::AtLeastOnce);
                 let message = Message { topic, payload: &payload, qos, retain: send.retain };
-                session.publish(now, &message, tag, out)
+                let outgoing = Outgoing::Message { open, send: number, seq };
+                session.publish(now, &message, outgoing, out).map_err(refused)
             }
         };
-        if let Err(error) = published {
+        if let Err((error, open)) = published {
             // The plan bounds what a message may hold and the caller asked for room: this is our defect.
-            account.message_ended(send.operation, Outcome::Lost, due_ns, context.ns(now));
-            account.error("encode", Culprit::Us, now, || format!("{device}: {error}"));
+            recorder.ended(open, Outcome::Lost, now);
+            recorder.error("encode", Culprit::Us, now, || format!("{device}: {error}"));
             stream.cursor.ended(context.ns(now) + 1);
         }
     }
 
-    /// The device has subscribed to the answers to its requests; with `get`, it asks for its whole twin now.
-    pub(crate) fn listen(&mut self, get: bool, now_ns: u64) {
+    /// The device has subscribed to the answers to its requests; with `get`, its request for the whole twin is due.
+    pub(crate) fn listen(&mut self, get: Option<Open>) {
         let requests = self.requests.get_or_insert_with(|| Box::new(Requests::new()));
         requests.listening = true;
-        if get {
-            requests.get(now_ns);
+        if let Some(get) = get {
+            requests.get(get);
         }
     }
 
@@ -290,15 +291,17 @@ impl Messages {
         self.streams.get_mut(usize::from(stream))?.cursor.ended(at_ns)
     }
 
-    /// The end of a span's books: what is due by `until_ns` and unsent is unfinished, unless it was too late before.
-    pub(crate) fn close_books(&mut self, account: Account<'_>, until_ns: u64, now_ns: u64) {
-        let send_by_ns = nanos(account.context.plan.fleets[usize::from(account.fleet)].send_by);
-        while let Some((number, due)) = self.earliest(account.context.load_end_ns(), |_| true) {
+    /// The span is over: what is due by `until_ns` and unsent is unfinished, unless it was too late before.
+    pub(crate) fn settle(&mut self, recorder: DeviceRecorder<'_>, until_ns: u64, now: Instant) {
+        let context = recorder.context;
+        let send_by_ns = nanos(recorder.device.fleet(&context.plan).send_by);
+        let now_ns = context.ns(now);
+        while let Some((number, due)) = self.earliest(context.load_end_ns(), |_| true) {
             if due.at_ns > until_ns.min(now_ns) {
                 break;
             }
             let outcome = self.too_late(due, send_by_ns, now_ns).unwrap_or(Outcome::Unfinished);
-            self.give_up(account, number, due, (outcome, None), now_ns);
+            self.give_up(recorder, number, due, (outcome, None), now);
             // The next of a closed loop comes with the next span.
             self.streams[number].cursor.ended(u64::MAX);
         }
@@ -313,18 +316,18 @@ impl Messages {
     /// Ends the next message of a stream unsent, in some way; with when the worker handled it, if it did.
     fn give_up(
         &mut self,
-        account: Account<'_>,
+        recorder: DeviceRecorder<'_>,
         number: usize,
         due: Due,
         (outcome, picked_ns): (Outcome, Option<u64>),
-        now_ns: u64,
+        now: Instant,
     ) {
-        let send = &account.context.plan.fleets[usize::from(account.fleet)].sends[number];
-        account.message_due(send, due.at_ns);
+        let send = &recorder.device.fleet(&recorder.context.plan).sends[number];
+        let mut open = recorder.message_due(send, due.at_ns);
         if let Some(picked_ns) = picked_ns {
-            account.picked(send.operation, due.at_ns, picked_ns);
+            open = open.picked(picked_ns);
         }
-        account.message_ended(send.operation, outcome, due.at_ns, now_ns);
+        recorder.ended(open, outcome, now);
         self.streams[number].cursor.advance();
     }
 
@@ -339,22 +342,39 @@ impl Messages {
     }
 }
 
-/// Publishes a twin request (what it is, its body, its QoS), which then waits for its answer.
+/// A message that the session did not take: why, and the operation that has to end.
+type Refused = (PublishError, Open);
+
+fn refused(refused: NotPublished<Outgoing>) -> Refused {
+    match refused.tag {
+        Outgoing::Message { open, .. } | Outgoing::MethodAnswer(open) => (refused.error, open),
+        Outgoing::Request => unreachable!("a request keeps its operation to itself"),
+    }
+}
+
+/// Publishes a twin request (its body, its QoS), which then waits for its answer.
 fn request(
-    account: Account<'_>,
+    recorder: DeviceRecorder<'_>,
     requests: &mut Requests,
-    (operation, payload, qos): (Operation, &[u8], u8),
-    session: &mut Session,
-    (now, tag): (Instant, Tag),
+    (open, send): (Open, Option<u16>),
+    (payload, qos): (&[u8], u8),
+    session: &mut Session<Outgoing>,
+    now: Instant,
     out: &mut BytesMut,
-) -> Result<(), PublishError> {
-    let mut text = account.context.topic.borrow_mut();
+) -> Result<(), Refused> {
+    let mut text = recorder.context.topic.borrow_mut();
     text.clear();
-    text.push_str(if operation == Operation::TwinGet { topics::TWIN_GET } else { topics::TWIN_REPORT });
+    let is_get = open.operation() == Operation::TwinGet;
+    text.push_str(if is_get { topics::TWIN_GET } else { topics::TWIN_REPORT });
     // Writing to a String cannot fail.
     let _ = write!(text, "{}", requests.next_rid());
     let qos = QoS::from_u8(qos).unwrap_or(QoS::AtMostOnce);
-    session.publish(now, &Message { topic: &text, payload, qos, retain: false }, tag, out)?;
-    requests.sent(tag, now);
-    Ok(())
+    let message = Message { topic: &text, payload, qos, retain: false };
+    match session.publish(now, &message, Outgoing::Request, out) {
+        Ok(()) => {
+            requests.sent(open, send, now);
+            Ok(())
+        }
+        Err(NotPublished { error, .. }) => Err((error, open)),
+    }
 }

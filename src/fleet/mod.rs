@@ -5,15 +5,17 @@
 //! send what they recorded once a second; the collector (this thread) merges it. Nothing flows back but
 //! cleared histograms and one small control value.
 
-mod account;
 mod command;
 mod context;
 mod coordinator;
 mod delivery_tracker;
 mod device;
+mod device_recorder;
+mod device_ref;
 mod frame;
 mod life;
 mod messages;
+mod open;
 mod reconciliation;
 mod requests;
 mod seen;
@@ -39,6 +41,7 @@ pub use command::Command;
 pub use context::Context;
 pub use delivery_tracker::{DeliveryTracker, Inbox, StreamTotals};
 pub use device::Device;
+pub use device_ref::DeviceRef;
 pub use frame::{collector, layout};
 pub use seen::Arrival;
 pub use service_driver::{Answered, Ask, Call};
@@ -46,7 +49,7 @@ pub use service_task::Service;
 pub use trace::Tracer;
 pub use usage::{Usage, process as own_usage, raise_descriptor_limit};
 #[cfg(test)]
-pub(crate) use {device::Parting, service_driver::ServiceDriver};
+pub(crate) use {device::ConnectionEnd, service_driver::ServiceDriver};
 
 /// What a run needs besides its plan.
 #[derive(Clone)]

@@ -1,8 +1,7 @@
 //! Requests of one device that wait for an answer of their own: each has an id, and ends once. Owned by `messages`, made when
 //! the device first has subscribed to the answers.
 
-use crate::plan::GET_ON_CONNECT;
-use crate::session::Tag;
+use super::open::Open;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -17,22 +16,24 @@ pub(crate) struct Requests {
     pub(crate) listening: bool,
     /// Since when none do, as far as requests have waited for that: it is not this generator's doing.
     pub(super) deaf_from_ns: Option<u64>,
-    /// When the request for the whole twin was due that a device makes once it has come, while it is not sent.
-    pub(super) get_due_ns: Option<u64>,
+    /// The request for the whole twin that comes with a connection, while it is due and not sent.
+    get: Option<Open>,
     /// That request has not ended yet.
     getting: bool,
 }
 
 /// A request that was sent.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct Request {
     rid: u64,
-    pub(crate) tag: Tag,
+    pub(crate) open: Open,
+    /// Which of the fleet's sends; none for the request for the whole twin that comes with a connection.
+    pub(crate) send: Option<u16>,
     pub(crate) sent: Instant,
 }
 
 /// What an answer is for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) enum Answered {
     /// For this request, which has ended with it.
     Open(Request),
@@ -50,14 +51,24 @@ impl Requests {
             open: VecDeque::new(),
             listening: false,
             deaf_from_ns: Some(0),
-            get_due_ns: None,
+            get: None,
             getting: false,
         }
     }
 
     /// The request for the whole twin is due that comes with a connection.
-    pub(crate) fn get(&mut self, due_ns: u64) {
-        (self.get_due_ns, self.getting) = (Some(due_ns), true);
+    pub(crate) fn get(&mut self, open: Open) {
+        (self.get, self.getting) = (Some(open), true);
+    }
+
+    /// When that request was due, while it is not sent.
+    pub(super) fn get_due_ns(&self) -> Option<u64> {
+        self.get.as_ref().map(Open::due_ns)
+    }
+
+    /// It is sent now.
+    pub(super) fn take_get(&mut self) -> Option<Open> {
+        self.get.take()
     }
 
     /// That request is due, or under way.
@@ -65,11 +76,11 @@ impl Requests {
         self.getting
     }
 
-    /// It ended without having been sent; when it was due.
-    pub(crate) fn give_up_get(&mut self) -> Option<u64> {
-        let due_ns = self.get_due_ns.take()?;
+    /// It ends without having been sent.
+    pub(crate) fn give_up_get(&mut self) -> Option<Open> {
+        let open = self.get.take()?;
         self.getting = false;
-        Some(due_ns)
+        Some(open)
     }
 
     /// The connection is gone.
@@ -84,8 +95,8 @@ impl Requests {
     }
 
     /// The request with that id was sent.
-    pub(crate) fn sent(&mut self, tag: Tag, sent: Instant) {
-        self.open.push_back(Request { rid: self.next_rid, tag, sent });
+    pub(crate) fn sent(&mut self, open: Open, send: Option<u16>, sent: Instant) {
+        self.open.push_back(Request { rid: self.next_rid, open, send, sent });
         self.next_rid += 1;
     }
 
@@ -103,7 +114,7 @@ impl Requests {
     }
 
     fn ended(&mut self, request: Request) -> Request {
-        self.getting &= request.tag.stream != GET_ON_CONNECT;
+        self.getting &= request.send.is_some();
         request
     }
 
@@ -133,30 +144,57 @@ impl Requests {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::measure::{Key, Layout, Operation, Outcome, Recorder};
 
-    fn requests(count: u64, now: Instant) -> Requests {
-        let mut requests = Requests::new();
-        for seq in 0..count {
-            let sent = now + Duration::from_secs(seq);
-            requests.sent(Tag { due: now, picked: now, stream: 0, seq }, sent);
+    /// Requests of a device, each due at a nanosecond of its own. All of them end with the test.
+    struct Asked {
+        requests: Requests,
+        recorder: Recorder,
+    }
+
+    impl Drop for Asked {
+        fn drop(&mut self) {
+            while let Some(request) = self.requests.lost() {
+                request.open.ended(&mut self.recorder, Outcome::Unfinished, 0);
+            }
         }
-        requests
+    }
+
+    impl Asked {
+        fn new(count: u64, now: Instant) -> Asked {
+            let layout = Layout::new(1, 1, Duration::from_secs(60));
+            let (mut requests, mut recorder) =
+                (Requests::new(), Recorder::new(layout, std::rc::Rc::new(crate::stalls::Stalls::new(now))));
+            let key = Key { operation: Operation::TwinReport, fleet: 0, phase: 0 };
+            for seq in 0..count {
+                let sent = now + Duration::from_secs(seq);
+                requests.sent(Open::due(&mut recorder, key, seq), Some(0), sent);
+            }
+            Asked { requests, recorder }
+        }
+
+        fn end(&mut self, request: Request) -> u64 {
+            request.open.ended(&mut self.recorder, Outcome::Lost, 0);
+            request.rid
+        }
     }
 
     #[test]
     fn an_answer_ends_its_request_and_no_other() {
-        let mut requests = requests(12, crate::clock::now());
+        let mut asked = Asked::new(12, crate::clock::now());
         for rid in ["11", "0", "5"] {
-            let Answered::Open(request) = requests.answered(rid) else { panic!("{rid}") };
-            assert_eq!(request.tag.seq.to_string(), rid);
-            assert!(matches!(requests.answered(rid), Answered::Late), "{rid} was answered once");
+            let Answered::Open(request) = asked.requests.answered(rid) else { panic!("{rid}") };
+            assert_eq!(request.open.due_ns().to_string(), rid);
+            asked.end(request);
+            assert!(matches!(asked.requests.answered(rid), Answered::Late), "{rid} was answered once");
         }
-        assert_eq!(requests.open.len(), 9);
+        assert_eq!(asked.requests.open.len(), 9);
     }
 
     #[test]
     fn what_was_never_asked_is_unknown() {
-        let mut requests = requests(3, crate::clock::now());
+        let mut asked = Asked::new(3, crate::clock::now());
+        let requests = &mut asked.requests;
         let huge = "9".repeat(70_000);
         for rid in ["3", "-1", "+1", "01", "", "x", "1 ", "18446744073709551615", "ä", huge.as_str()] {
             assert!(matches!(requests.answered(rid), Answered::Unknown), "{rid:.20}");
@@ -167,15 +205,18 @@ mod tests {
     #[test]
     fn requests_expire_in_their_order() {
         let now = crate::clock::now();
-        let mut requests = requests(3, now);
+        let mut asked = Asked::new(3, now);
         let minute = Duration::from_secs(60);
-        assert_eq!(requests.expires(minute), Some(now + minute));
+        assert_eq!(asked.requests.expires(minute), Some(now + minute));
         let at = now + minute + Duration::from_secs(1);
-        let expired: Vec<u64> =
-            std::iter::from_fn(|| requests.expired(at, minute)).map(|request| request.rid).collect();
-        assert_eq!(expired, [0, 1]);
-        assert!(matches!(requests.answered("0"), Answered::Late));
-        assert_eq!(requests.lost().map(|request| request.rid), Some(2));
-        assert_eq!((requests.is_empty(), requests.expires(minute)), (true, None));
+        for rid in [0, 1] {
+            let request = asked.requests.expired(at, minute).unwrap();
+            assert_eq!(asked.end(request), rid);
+        }
+        assert!(asked.requests.expired(at, minute).is_none());
+        assert!(matches!(asked.requests.answered("0"), Answered::Late));
+        let request = asked.requests.lost().unwrap();
+        assert_eq!(asked.end(request), 2);
+        assert_eq!((asked.requests.is_empty(), asked.requests.expires(minute)), (true, None));
     }
 }

@@ -4,10 +4,11 @@
 //! A call is due to a device, and only while the plan has that device online. Its four instants are those of a message; it
 //! is `ok` once the hub has answered it, whatever a device said in that answer.
 
-use super::nanos;
+use super::open::Open;
+use super::{DeviceRef, nanos};
 use crate::clock::RunClock;
 use crate::iothub::properties;
-use crate::measure::{Culprit, Key, Outcome, Recorder, Snapshot, Times};
+use crate::measure::{Culprit, Key, Outcome, Recorder, Snapshot};
 use crate::plan::{
     CallPlan, Cursor, DrivePlan, PayloadContext, PayloadState, Plan, RunLoad, Segment, Span, Spread,
 };
@@ -77,8 +78,8 @@ pub(crate) struct ServiceDriver {
     plan: Arc<Plan>,
     clock: RunClock,
     streams: Vec<Stream>,
-    /// Numbers of the cloud-to-device messages to a device, by fleet and index.
-    numbers: HashMap<(u16, u32), u64>,
+    /// Numbers of the cloud-to-device messages to a device, by device.
+    numbers: HashMap<DeviceRef, u64>,
     recorder: Recorder,
     next_id: u64,
     load: RunLoad,
@@ -95,12 +96,6 @@ struct Stream {
     open: BTreeMap<u64, Open>,
 }
 
-/// A call without its answer.
-struct Open {
-    due_ns: u64,
-    picked_ns: u64,
-}
-
 impl ServiceDriver {
     /// The service side of a plan; `None` if it has none.
     pub(crate) fn new(plan: &Arc<Plan>, clock: RunClock, stalls: Rc<Stalls>) -> Option<ServiceDriver> {
@@ -111,12 +106,11 @@ impl ServiceDriver {
         // As long as the load, which may be extended.
         let whole = Span { from_ns: 0, to_ns: u64::MAX };
         let streams = plan.drives.iter().zip(0_u16..).map(|(drive, number)| {
-            // Devices are counted from 0: nobody else has these streams of numbers.
-            let nobody = u64::MAX;
-            let mut cursor = Cursor::new(&drive.arrival, &load, plan.seed, nobody, number, 0);
+            let arrivals = Purpose::ServiceArrivals(number);
+            let mut cursor = Cursor::new(&drive.arrival, &load, plan.seed, 0, arrivals, 0);
             cursor.enter(whole);
-            let rng = generator(plan.seed, u64::from(number), Purpose::Calls);
-            let payload = drive.payload.state(plan.seed, nobody, number);
+            let rng = generator(plan.seed, 0, Purpose::ServiceDevice(number));
+            let payload = drive.payload.state(plan.seed, 0, Purpose::ServicePayload(number));
             Stream { cursor, payload, rng, open: BTreeMap::new() }
         });
         Some(ServiceDriver {
@@ -153,7 +147,7 @@ impl ServiceDriver {
         let next = self.streams.iter().zip(&self.plan.drives).flat_map(|(stream, drive)| {
             let due = stream.cursor.peek().map(|due| due.at_ns).filter(|due| *due < self.load_end_ns);
             let oldest = stream.open.first_key_value();
-            [due, oldest.map(|(_, open)| open.picked_ns.saturating_add(nanos(drive.timeout)))]
+            [due, oldest.map(|(_, open)| open.picked_ns().saturating_add(nanos(drive.timeout)))]
         });
         next.flatten().min().map(|ns| self.clock.at(ns))
     }
@@ -190,7 +184,7 @@ impl ServiceDriver {
             return None;
         }
         let key = key(&plan, drive, due_ns);
-        self.recorder.due(key, due_ns);
+        let open = Open::due(&mut self.recorder, key, due_ns).picked(now_ns);
         let device = fleet.device_id(index);
         let uptime = Duration::from_nanos(now_ns);
         let now_unix = self.clock.zero_unix + uptime;
@@ -208,7 +202,7 @@ impl ServiceDriver {
             },
             CallPlan::Desired => Ask::Desired { patch: payload },
             CallPlan::C2d { properties, ttl } => {
-                let number = self.numbers.entry((drive.fleet, index)).or_default();
+                let number = self.numbers.entry(DeviceRef { fleet: drive.fleet, index }).or_default();
                 let stamps = [
                     (properties::SENT.to_owned(), now_unix.as_micros().to_string()),
                     (properties::SEQ.to_owned(), number.to_string()),
@@ -219,28 +213,21 @@ impl ServiceDriver {
             }
         };
         self.next_id += 1;
-        stream.open.insert(self.next_id, Open { due_ns, picked_ns: now_ns });
+        stream.open.insert(self.next_id, open);
         Some(Call { id: self.next_id, device, ask })
     }
 
     /// An answer came. One that is too late, or to nothing, means nothing any more.
     pub(crate) fn answered(&mut self, answered: &Answered, now: Instant) {
         let now_ns = self.clock.ns(now);
-        let found = self
-            .streams
-            .iter_mut()
-            .enumerate()
-            .find_map(|(number, stream)| stream.open.remove(&answered.id).map(|open| (number, open)));
-        let Some((number, open)) = found else { return };
-        let key = key(&self.plan, &self.plan.drives[number], open.due_ns);
-        let Open { due_ns: due, picked_ns: picked } = open;
+        let found = self.streams.iter_mut().find_map(|stream| stream.open.remove(&answered.id));
+        let Some(open) = found else { return };
+        let (operation, sent_ns) = (open.operation(), open.picked_ns());
         match &answered.result {
-            Ok(()) => self.recorder.ok(key, &Times { due, picked, sent: picked, acked: now_ns }),
+            Ok(()) => open.ok(&mut self.recorder, sent_ns, now_ns),
             Err((code, text)) => {
                 let (outcome, class) = meaning(*code);
-                self.recorder.picked(key, due, picked);
-                self.recorder.ended(key, outcome, due, now_ns);
-                let operation = key.operation;
+                open.ended(&mut self.recorder, outcome, now_ns);
                 self.recorder.error(class, Culprit::Peer, now_ns, || format!("{operation}: {code} {text}"));
             }
         }
@@ -251,13 +238,11 @@ impl ServiceDriver {
         let drive = &plan.drives[number];
         let timeout_ns = nanos(drive.timeout);
         while let Some(oldest) = self.streams[number].open.first_entry()
-            && oldest.get().picked_ns.saturating_add(timeout_ns) <= now_ns
+            && oldest.get().picked_ns().saturating_add(timeout_ns) <= now_ns
         {
-            let Open { due_ns, picked_ns } = oldest.remove();
-            let key = key(&plan, drive, due_ns);
-            self.recorder.picked(key, due_ns, picked_ns);
-            self.recorder.ended(key, Outcome::TimedOut, due_ns, now_ns);
-            let operation = key.operation;
+            let open = oldest.remove();
+            let operation = open.operation();
+            open.ended(&mut self.recorder, Outcome::TimedOut, now_ns);
             let example = || format!("{operation}: no answer at all");
             self.recorder.error("call_timeout", Culprit::Peer, now_ns, example);
         }
@@ -266,12 +251,9 @@ impl ServiceDriver {
     /// The run is over: what has no answer is unfinished.
     pub(crate) fn settle(&mut self, now: Instant) {
         let now_ns = self.clock.ns(now);
-        let plan = self.plan.clone();
-        for (number, drive) in plan.drives.iter().enumerate() {
-            for (_, open) in std::mem::take(&mut self.streams[number].open) {
-                let key = key(&plan, drive, open.due_ns);
-                self.recorder.picked(key, open.due_ns, open.picked_ns);
-                self.recorder.ended(key, Outcome::Unfinished, open.due_ns, now_ns);
+        for stream in &mut self.streams {
+            for (_, open) in std::mem::take(&mut stream.open) {
+                open.ended(&mut self.recorder, Outcome::Unfinished, now_ns);
             }
         }
     }
@@ -329,6 +311,14 @@ mod tests {
         let clock = RunClock { zero, zero_unix: Duration::from_secs(1_800_000_000) };
         let driver = ServiceDriver::new(&plan, clock, Rc::new(Stalls::new(clock.zero))).unwrap();
         Bench { driver, zero }
+    }
+
+    impl Drop for Bench {
+        fn drop(&mut self) {
+            if !std::thread::panicking() {
+                self.driver.settle(self.zero);
+            }
+        }
     }
 
     impl Bench {

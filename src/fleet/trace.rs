@@ -3,6 +3,7 @@
 //!
 //! Secrets stay out: a password is named and not shown.
 
+use super::DeviceRef;
 use crate::clock::RunClock;
 use crate::sansio::{Close, Closed, Machine};
 use crate::wire::{self, Packet, Strictness};
@@ -16,10 +17,8 @@ const PAYLOAD_SHOWN: usize = 120;
 /// Who is traced, and where the lines go.
 #[derive(Clone, Debug)]
 pub struct Tracer {
-    /// The fleet's index.
-    pub fleet: u16,
-    /// The device's index within it.
-    pub index: u32,
+    /// The device.
+    pub device: DeviceRef,
     /// The device's name.
     pub id: String,
     /// Takes each line, without its newline.
@@ -202,7 +201,7 @@ mod tests {
     #[test]
     fn each_packet_is_told_once_and_no_secret_with_it() {
         let (lines, mut told) = mpsc::unbounded_channel();
-        let tracer = Tracer { fleet: 0, index: 7, id: "dev-7".to_owned(), lines };
+        let tracer = Tracer { device: DeviceRef { fleet: 0, index: 7 }, id: "dev-7".to_owned(), lines };
         let zero = crate::clock::now();
         let clock = RunClock { zero, zero_unix: std::time::Duration::ZERO };
         let mut traced = Traced { machine: &mut Frames, tracer: &tracer, clock };

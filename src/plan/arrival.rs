@@ -177,18 +177,18 @@ fn exponential(rng: &mut Rng) -> f64 {
 }
 
 impl Cursor {
-    /// The cursor of a device (global index over all fleets, and index within its fleet) for its fleet's
-    /// `send`-th stream. Nothing is due before [`enter`](Cursor::enter).
+    /// The cursor of a device (global index over all fleets, and index within its fleet) for a stream whose random numbers are
+    /// for `purpose`. Nothing is due before [`enter`](Cursor::enter).
     #[must_use]
     pub fn new(
         arrival: &Arrival,
         load: &RunLoad,
         seed: u64,
         device_global: u64,
-        send: u16,
+        purpose: Purpose,
         index: u32,
     ) -> Cursor {
-        let mut rng = generator(seed, device_global, Purpose::Arrivals(send));
+        let mut rng = generator(seed, device_global, purpose);
         let position = match arrival.spread {
             Spread::Regular => Position::Regular { n: 0, phase: rng.random() },
             Spread::Stratified(turns) => Position::Regular { n: 0, phase: turns.phase(index) },
@@ -290,7 +290,7 @@ mod tests {
 
     fn in_bursts(spread: Spread, rate_hz: f64, burst: u32, load: &RunLoad, device: u64) -> Cursor {
         let index = u32::try_from(device % 10).unwrap();
-        Cursor::new(&Arrival { spread, rate_hz, burst }, load, 7, device, 0, index)
+        Cursor::new(&Arrival { spread, rate_hz, burst }, load, 7, device, Purpose::Arrivals(0), index)
     }
 
     fn all(cursor: &mut Cursor, spans: &[Span]) -> Vec<u64> {

@@ -9,6 +9,7 @@ use super::template::Template;
 use super::types::{AnswerPlan, MethodPlan, SendPlan, Subscription, TargetKind, TwinPlan};
 use crate::iothub::{limits, topics};
 use crate::measure::Operation;
+use crate::rng::Purpose;
 use crate::scenario::{Errors, FleetSpec, MethodSpec, PayloadSpec, Place, Written};
 use crate::wire::QoS;
 use serde_json::Value;
@@ -118,7 +119,7 @@ fn patch(written: &Written<PayloadSpec>, longest: &str, errors: &mut Errors) -> 
 pub(super) fn rendered(payload: &Payload, device: &str) -> Result<Value, serde_json::Error> {
     let facts = PayloadContext { device, index: 0, seq: 0, now_unix: Duration::ZERO, uptime: Duration::ZERO };
     let mut text = Vec::new();
-    payload.render(&mut payload.state(0, 0, 0), &facts, &mut text);
+    payload.render(&mut payload.state(0, 0, Purpose::Payload(0)), &facts, &mut text);
     serde_json::from_slice(&text)
 }
 
@@ -170,7 +171,6 @@ impl super::FleetPlan {
 
 #[cfg(test)]
 mod tests {
-    use super::super::GET_ON_CONNECT;
     use super::*;
     use crate::plan::Plan;
     use crate::scenario::Input;
@@ -204,7 +204,6 @@ mod tests {
         );
         let timeout = Duration::from_secs(60);
         assert_eq!(fleet.twin, TwinPlan { get_on_connect: true, qos: 1, timeout });
-        assert_eq!(fleet.operation(GET_ON_CONNECT), Operation::TwinGet);
         assert!(fleet.asks_for_twins());
     }
 

@@ -213,15 +213,15 @@ impl Payload {
         }
     }
 
-    /// A device's state before its first message of its fleet's `send`-th stream.
+    /// A device's state before the first message of a stream, whose random numbers are for `purpose`.
     #[must_use]
-    pub fn state(&self, seed: u64, device_global: u64, send: u16) -> PayloadState {
+    pub fn state(&self, seed: u64, device_global: u64, purpose: Purpose) -> PayloadState {
         let walks = self.parts.iter().filter_map(|part| match part {
             Part::Walk { start, .. } => Some(*start),
             Part::Line { lines, .. } => Some((device_global % lines.len() as u64).cast_signed()),
             _ => None,
         });
-        PayloadState { rng: generator(seed, device_global, Purpose::Payload(send)), walks: walks.collect() }
+        PayloadState { rng: generator(seed, device_global, purpose), walks: walks.collect() }
     }
 
     /// Appends a message to `out`. Nothing is allocated once `out` is large enough.
@@ -391,7 +391,7 @@ mod tests {
     };
 
     fn messages(payload: &Payload, count: usize) -> Vec<String> {
-        let mut state = payload.state(7, 3, 0);
+        let mut state = payload.state(7, 3, Purpose::Payload(0));
         let message = |_| {
             let mut out = Vec::new();
             payload.render(&mut state, &CONTEXT, &mut out);
@@ -458,7 +458,7 @@ mod tests {
         let lines = || Lines::of(b"a\nbb\nccc\n").unwrap();
         // Device 3 of `messages` is the fourth.
         assert_eq!(messages(&Payload::lines(lines(), false), 4), ["a", "bb", "ccc", "a"]);
-        let mut fifth = Payload::lines(lines(), false).state(7, 4, 0);
+        let mut fifth = Payload::lines(lines(), false).state(7, 4, Purpose::Payload(0));
         let mut out = Vec::new();
         Payload::lines(lines(), false).render(&mut fifth, &CONTEXT, &mut out);
         assert_eq!(out, b"bb");
@@ -471,7 +471,7 @@ mod tests {
     fn the_same_seed_gives_the_same_messages() {
         let payload = Payload::template("${uniform(min=0, max=1000000)}").unwrap();
         assert_eq!(messages(&payload, 5), messages(&payload, 5));
-        let mut other = payload.state(7, 4, 0);
+        let mut other = payload.state(7, 4, Purpose::Payload(0));
         let mut out = Vec::new();
         payload.render(&mut other, &CONTEXT, &mut out);
         assert_ne!(messages(&payload, 1)[0].as_bytes(), out);
@@ -480,7 +480,7 @@ mod tests {
     #[test]
     fn rendering_fills_a_buffer_that_is_reused() {
         let payload = Payload::template("${device} ${now} ${uniform(min=0.0, max=9.0)}").unwrap();
-        let mut state = payload.state(1, 1, 1);
+        let mut state = payload.state(1, 1, Purpose::Payload(1));
         let mut out = Vec::with_capacity(payload.bytes_max(7));
         let (pointer, capacity) = (out.as_ptr(), out.capacity());
         for _ in 0..100 {

@@ -160,11 +160,6 @@ pub struct FleetPlan {
     pub methods: Vec<MethodPlan>,
 }
 
-/// The stream of the request for the whole twin that a device makes when it has come: it has no schedule.
-pub const GET_ON_CONNECT: u16 = u16::MAX - 1;
-/// The stream of a device's answers to direct methods.
-pub const METHOD_ANSWERS: u16 = u16::MAX;
-
 impl FleetPlan {
     /// The id of the device of that index within the fleet.
     #[must_use]
@@ -172,16 +167,6 @@ impl FleetPlan {
         match self.auth.listed() {
             Some(devices) => devices.id(index).to_owned(),
             None => self.id.render(&Names { device: "", index }),
-        }
-    }
-
-    /// What is measured of a stream: one of `sends`, or one of those without a schedule.
-    #[must_use]
-    pub fn operation(&self, stream: u16) -> Operation {
-        match stream {
-            GET_ON_CONNECT => Operation::TwinGet,
-            METHOD_ANSWERS => Operation::Method,
-            stream => self.sends[usize::from(stream)].operation,
         }
     }
 }

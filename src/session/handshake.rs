@@ -8,7 +8,7 @@ use crate::wire::encode::{self, ConnectRef, EncodeError, WillRef};
 use bytes::BytesMut;
 use std::time::Instant;
 
-impl Session {
+impl<T> Session<T> {
     /// Opens the session on a new connection: writes CONNECT. One that was closed may connect again.
     ///
     /// # Errors
@@ -53,7 +53,7 @@ impl Session {
     }
 
     /// CONNACK came while it was awaited.
-    pub(super) fn connack(&mut self, now: Instant, session_present: bool, code: u8) -> Event {
+    pub(super) fn connack(&mut self, now: Instant, session_present: bool, code: u8) -> Event<T> {
         self.timers.clear_all();
         if code != 0 {
             self.state = State::Closed;

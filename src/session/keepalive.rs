@@ -82,7 +82,7 @@ impl KeepAlive {
     }
 
     /// PINGRESP came.
-    pub(super) fn pong(&mut self, timers: &mut Timers) -> Result<Event, SessionError> {
+    pub(super) fn pong<T>(&mut self, timers: &mut Timers) -> Result<Event<T>, SessionError> {
         let Ping::Sent(sent) = self.ping else {
             return Err(SessionError::Protocol("PINGRESP without PINGREQ"));
         };

@@ -27,36 +27,34 @@ use timers::{Timer, Timers};
 use window::{Answer, Window};
 
 pub use types::{
-    Credentials, Event, Message, PublishError, SessionError, Settings, State, SubscribeError, Tag,
+    Credentials, Event, Message, NotPublished, PublishError, SessionError, Settings, State, SubscribeError,
 };
 
-/// One device's MQTT session, over any number of connections in turn.
+/// One device's MQTT session, over any number of connections in turn. `T` is what the caller gives with a message, and gets back
+/// when the message ends.
 #[derive(Debug)]
-pub struct Session {
+pub struct Session<T> {
     settings: Settings,
     state: State,
     close: Option<Close>,
-    /// The run is over: nothing is kept any more.
-    abandoned: bool,
     timers: Timers,
     keep_alive: KeepAlive,
     subscriptions: Subscriptions,
     receive: Receive,
-    window: Option<Box<Window>>,
+    window: Option<Box<Window<T>>>,
     /// What the last frame meant.
-    event: Option<Event>,
+    event: Option<Event<T>>,
 }
 
 /// Getters.
-impl Session {
+impl<T> Session<T> {
     /// A session that has not connected. It owns no memory beyond itself.
     #[must_use]
-    pub fn new(settings: Settings) -> Session {
+    pub fn new(settings: Settings) -> Session<T> {
         Session {
             settings: Settings { in_flight: settings.in_flight.max(1), ..settings },
             state: State::Idle,
             close: None,
-            abandoned: false,
             timers: Timers::default(),
             keep_alive: KeepAlive::default(),
             subscriptions: Subscriptions::default(),
@@ -86,8 +84,8 @@ impl Session {
     }
 
     /// Packet ids of messages that timed out on this connection and are still in use.
-    #[must_use]
-    pub fn quarantined(&self) -> usize {
+    #[cfg(test)]
+    pub(crate) fn quarantined(&self) -> usize {
         self.window.as_ref().map_or(0, |window| window.quarantined())
     }
 
@@ -103,21 +101,16 @@ impl Session {
         self.keep_alive.ping_sent()
     }
 
-    /// When the UNSUBSCRIBE was sent that has no answer yet.
-    #[must_use]
-    pub fn unsubscribe_sent(&self) -> Option<Instant> {
-        self.subscriptions.unsubscribe_sent()
-    }
-
     /// What has not ended: unacknowledged or kept, and unflushed QoS 0, with the instant of its first sending.
-    pub fn open(&self) -> impl Iterator<Item = (Tag, Instant)> {
+    pub fn open(&self) -> impl Iterator<Item = (&T, Instant)> {
         self.window.iter().flat_map(|window| window.open())
     }
 }
 
 /// Commands: they write to `out`, and are called from inside `Machine::poll_output`. `connect` is with the handshake.
-impl Session {
-    /// Sends a message. It ends in exactly one of [`Event::Acked`], [`Event::TimedOut`] and [`Event::Lost`].
+impl<T> Session<T> {
+    /// Sends a message. It ends in exactly one of [`Event::Acked`], [`Event::TimedOut`] and [`Event::Lost`], which carries `tag`
+    /// back, unless [`take_open`](Session::take_open) does.
     ///
     /// # Errors
     /// Not online, no room (QoS 1 and 2), or what MQTT cannot carry; nothing was written.
@@ -125,11 +118,11 @@ impl Session {
         &mut self,
         now: Instant,
         message: &Message<'_>,
-        tag: Tag,
+        tag: T,
         out: &mut BytesMut,
-    ) -> Result<(), PublishError> {
+    ) -> Result<(), NotPublished<T>> {
         if self.state != State::Online {
-            return Err(PublishError::NotOnline);
+            return Err(NotPublished { error: PublishError::NotOnline, tag });
         }
         let Settings { in_flight, clean_session, ack_timeout, .. } = self.settings;
         let window = self.window.get_or_insert_with(|| Box::new(Window::new(in_flight, !clean_session)));
@@ -188,17 +181,15 @@ impl Session {
         }
     }
 
-    /// The run is over for this device: nothing will be sent again, and what is kept for that becomes [`Event::Lost`].
-    pub fn abandon(&mut self) {
-        self.abandoned = true;
-        if let Some(window) = &mut self.window {
-            window.lose_kept();
-        }
+    /// Takes the tags of all messages that have not ended, in the order of [`open`](Session::open): no event will tell how they
+    /// end. Those that are kept are sent again all the same.
+    pub fn take_open(&mut self) -> Vec<T> {
+        self.window.as_mut().map_or_else(Vec::new, |window| window.take_open())
     }
 }
 
 /// What happened outside.
-impl Session {
+impl<T> Session<T> {
     /// Consumes at most one frame; true if it did: poll the events, then call again. While an event waits that a
     /// frame caused, nothing is consumed.
     ///
@@ -221,7 +212,7 @@ impl Session {
     }
 
     /// What a packet means to the caller; those in the middle of an exchange at QoS 2 mean nothing.
-    fn route(&mut self, now: Instant, packet: Packet) -> Result<Option<Event>, SessionError> {
+    fn route(&mut self, now: Instant, packet: Packet) -> Result<Option<Event<T>>, SessionError> {
         match (packet, self.state) {
             (Packet::ConnAck { session_present, code }, State::Connecting) => {
                 Ok(Some(self.connack(now, session_present, code)))
@@ -258,7 +249,7 @@ impl Session {
         }
     }
 
-    fn ack(&mut self, answer: Answer, pid: u16) -> Result<Event, SessionError> {
+    fn ack(&mut self, answer: Answer, pid: u16) -> Result<Event<T>, SessionError> {
         let unknown = SessionError::Protocol(match answer {
             Answer::Ack => "PUBACK for a packet id that does not wait for it",
             Answer::Rec | Answer::Comp => "PUBCOMP for a packet id that does not wait for it",
@@ -302,7 +293,7 @@ impl Session {
         self.timers.clear_all();
         self.keep_alive = KeepAlive::default();
         self.subscriptions.clear();
-        let keep = !self.settings.clean_session && !self.abandoned;
+        let keep = !self.settings.clean_session;
         self.receive.handle_closed(keep);
         if let Some(window) = &mut self.window {
             window.handle_closed(keep);
@@ -311,9 +302,9 @@ impl Session {
 }
 
 /// What the session wants.
-impl Session {
+impl<T> Session<T> {
     /// The next thing that happened.
-    pub fn poll_event(&mut self) -> Option<Event> {
+    pub fn poll_event(&mut self) -> Option<Event<T>> {
         self.event.take().or_else(|| self.window.as_mut()?.poll_event())
     }
 

@@ -31,7 +31,7 @@ pub(super) enum Reply {
 
 impl Receive {
     /// A message came: what it means, or `None` if it came before.
-    pub(super) fn publish(&mut self, publish: Publish) -> Option<Event> {
+    pub(super) fn publish<T>(&mut self, publish: Publish) -> Option<Event<T>> {
         match publish.qos {
             QoS::AtMostOnce => {}
             QoS::AtLeastOnce => self.owe(Reply::Ack, publish.pid),

@@ -54,7 +54,7 @@ impl Subscriptions {
     }
 
     /// SUBACK came (MQTT 3.1.1 §3.9): a return code for each filter.
-    pub(super) fn suback(&mut self, pid: u16, granted: Vec<u8>) -> Result<Event, SessionError> {
+    pub(super) fn suback<T>(&mut self, pid: u16, granted: Vec<u8>) -> Result<Event<T>, SessionError> {
         let unknown = SessionError::Protocol("SUBACK for a packet id that is not in use");
         let (filters, sent) =
             self.take(pid).and_then(|pending| Some((pending.filters?, pending.sent))).ok_or(unknown)?;
@@ -65,14 +65,10 @@ impl Subscriptions {
     }
 
     /// UNSUBACK came (MQTT 3.1.1 §3.11).
-    pub(super) fn unsuback(&mut self, pid: u16) -> Result<Event, SessionError> {
+    pub(super) fn unsuback<T>(&mut self, pid: u16) -> Result<Event<T>, SessionError> {
         let pending = self.take(pid).filter(|pending| pending.filters.is_none());
         let unknown = SessionError::Protocol("UNSUBACK for a packet id that is not in use");
         pending.map(|pending| Event::Unsubscribed { pid, sent: pending.sent }).ok_or(unknown)
-    }
-
-    pub(super) fn unsubscribe_sent(&self) -> Option<Instant> {
-        self.pending.iter().find(|pending| pending.filters.is_none()).map(|pending| pending.sent)
     }
 
     fn take(&mut self, pid: u16) -> Option<Pending> {

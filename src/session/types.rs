@@ -23,19 +23,6 @@ pub struct Settings {
     pub frame_mib_max: u16,
 }
 
-/// What the caller wants back when a message ends. Opaque to the session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tag {
-    /// When the message was planned.
-    pub due: Instant,
-    /// When the worker handled it.
-    pub picked: Instant,
-    /// Which of the device's streams it belongs to.
-    pub stream: u16,
-    /// Its number in that stream.
-    pub seq: u64,
-}
-
 /// Where a session stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
@@ -79,9 +66,9 @@ pub struct Message<'a> {
     pub retain: bool,
 }
 
-/// What happened, in the order in which it is polled.
+/// What happened, in the order in which it is polled. `T` is what the caller gave with a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
+pub enum Event<T> {
     /// CONNACK accepted.
     Connected {
         /// The server had kept the session.
@@ -95,7 +82,7 @@ pub enum Event {
     /// A message ended well: QoS 2 completed, QoS 1 acknowledged, QoS 0 flushed.
     Acked {
         /// As given to `publish`.
-        tag: Tag,
+        tag: T,
         /// When it was first sent.
         sent: Instant,
         /// It was sent more than once.
@@ -104,7 +91,7 @@ pub enum Event {
     /// A message was not acknowledged (QoS 2: completed) in time. Told once; its id stays in use.
     TimedOut {
         /// As given to `publish`.
-        tag: Tag,
+        tag: T,
         /// When it was first sent.
         sent: Instant,
     },
@@ -113,7 +100,7 @@ pub enum Event {
     /// The connection went away, and the message will not be sent again.
     Lost {
         /// As given to `publish`.
-        tag: Tag,
+        tag: T,
         /// When it was first sent.
         sent: Instant,
     },
@@ -190,6 +177,16 @@ pub enum PublishError {
     /// MQTT cannot say it.
     #[error(transparent)]
     Encode(#[from] wire::encode::EncodeError),
+}
+
+/// A message that was not taken. The caller gets its tag back.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{error}")]
+pub struct NotPublished<T> {
+    /// Why.
+    pub error: PublishError,
+    /// As given to `publish`.
+    pub tag: T,
 }
 
 /// Why nothing was subscribed. Nothing was written.

@@ -8,10 +8,12 @@
 //! At QoS 2 the id is in use until PUBCOMP, and in a session that the server keeps over connections as well: a new message
 //! under an id whose exchange is not complete would be taken for the old one. So what timed out there is sent again like
 //! what did not, and only its outcome is not told a second time.
+//!
+//! A slot holds the caller's tag until its outcome is told: an event carries the tag away, so no message can end twice.
 
 use super::list::{Links, List, NONE, Node};
 use super::subscribe;
-use super::types::{Event, Message, PublishError, Tag};
+use super::types::{Event, Message, NotPublished, PublishError};
 use crate::sansio::OUTPUT_BYTES_MAX;
 use crate::wire::{QoS, encode};
 use bytes::BytesMut;
@@ -23,11 +25,11 @@ pub(super) const IDS: u16 = subscribe::FIRST_PID - 1;
 
 /// Made at the first message: an idle session has none.
 #[derive(Debug)]
-pub(super) struct Window {
+pub(super) struct Window<T> {
     in_flight_max: u16,
     /// Kept over a reconnect.
     persistent: bool,
-    slots: Vec<Slot>,
+    slots: Vec<Slot<T>>,
     /// What each slot has to send again: its PUBLISH, or its PUBREL once PUBREC came; by slot, only if persistent.
     frames: Vec<Vec<u8>>,
     live: List,
@@ -38,14 +40,16 @@ pub(super) struct Window {
     /// The first live slot that waits to be sent again; all behind it wait as well.
     kept: u16,
     /// QoS 0: written, not yet flushed.
-    unflushed: VecDeque<(Tag, Instant)>,
+    unflushed: VecDeque<(T, Instant)>,
     /// Not yet polled.
-    events: VecDeque<Event>,
+    events: VecDeque<Event<T>>,
 }
 
 #[derive(Debug)]
-struct Slot {
-    tag: Tag,
+struct Slot<T> {
+    /// What goes with the outcome; none once that is told. A message that timed out may live on without it, to complete
+    /// its exchange.
+    tag: Option<T>,
     /// When it was first sent.
     sent: Instant,
     /// When it was last sent: the ack timeout counts from here.
@@ -54,8 +58,6 @@ struct Slot {
     place: Place,
     awaits: Answer,
     resent: bool,
-    /// Its outcome was told: it timed out, and lives on only to complete its exchange.
-    told: bool,
 }
 
 /// What the server says next about a message.
@@ -76,14 +78,14 @@ enum Place {
     Quarantined,
 }
 
-impl Node for Slot {
+impl<T> Node for Slot<T> {
     fn links(&mut self) -> &mut Links {
         &mut self.links
     }
 }
 
-impl Window {
-    pub(super) fn new(in_flight_max: u16, persistent: bool) -> Window {
+impl<T> Window<T> {
+    pub(super) fn new(in_flight_max: u16, persistent: bool) -> Window<T> {
         Window {
             // More than there are ids would never be full.
             in_flight_max: in_flight_max.min(IDS),
@@ -105,6 +107,7 @@ impl Window {
         usize::from(self.live_count)
     }
 
+    #[cfg(test)]
     pub(super) fn quarantined(&self) -> usize {
         usize::from(self.quarantined_count)
     }
@@ -133,26 +136,32 @@ impl Window {
         &mut self,
         now: Instant,
         message: &Message<'_>,
-        tag: Tag,
+        tag: T,
         out: &mut BytesMut,
-    ) -> Result<(), PublishError> {
+    ) -> Result<(), NotPublished<T>> {
         let Message { topic, payload, qos, retain } = *message;
         let mut publish = encode::PublishRef { topic, payload, qos, dup: false, retain, pid: 0 };
         let awaits = match qos {
             QoS::AtMostOnce => {
-                encode::publish(out, &publish)?;
+                if let Err(error) = encode::publish(out, &publish) {
+                    return Err(NotPublished { error: error.into(), tag });
+                }
                 self.unflushed.push_back((tag, now));
                 return Ok(());
             }
             QoS::AtLeastOnce => Answer::Ack,
             QoS::ExactlyOnce => Answer::Rec,
         };
-        let index = self.next_free().filter(|_| self.has_room()).ok_or(PublishError::WindowFull)?;
+        let Some(index) = self.next_free().filter(|_| self.has_room()) else {
+            return Err(NotPublished { error: PublishError::WindowFull, tag });
+        };
         publish.pid = index + 1;
         let start = out.len();
-        encode::publish(out, &publish)?;
-        let (links, place) = (Links::NONE, Place::Live);
-        let slot = Slot { tag, sent: now, last_sent: now, links, place, awaits, resent: false, told: false };
+        if let Err(error) = encode::publish(out, &publish) {
+            return Err(NotPublished { error: error.into(), tag });
+        }
+        let (tag, links, place) = (Some(tag), Links::NONE, Place::Live);
+        let slot = Slot { tag, sent: now, last_sent: now, links, place, awaits, resent: false };
         self.occupy(index, slot);
         if self.persistent {
             let frame = &mut self.frames[usize::from(index)];
@@ -164,7 +173,7 @@ impl Window {
     }
 
     /// Makes [`next_free`](Window::next_free) live.
-    fn occupy(&mut self, index: u16, slot: Slot) {
+    fn occupy(&mut self, index: u16, slot: Slot<T>) {
         if self.free.head() == index {
             self.free.remove(&mut self.slots, index);
             self.slots[usize::from(index)] = slot;
@@ -179,16 +188,16 @@ impl Window {
     }
 
     /// PUBACK or PUBCOMP came: what it means, or `None` if that is not what the id waits for.
-    pub(super) fn ack(&mut self, answer: Answer, pid: u16) -> Option<Event> {
+    pub(super) fn ack(&mut self, answer: Answer, pid: u16) -> Option<Event<T>> {
         let index = self.awaiting(pid, |awaits| awaits == answer)?;
-        let Slot { tag, sent, resent, told, place, .. } = self.slots[usize::from(index)];
+        let slot = &mut self.slots[usize::from(index)];
+        let (tag, sent, resent, place) = (slot.tag.take(), slot.sent, slot.resent, slot.place);
         if place == Place::Live {
             self.end(index, Place::Free);
         } else {
             self.discharge(index);
         }
-        let late = told || place == Place::Quarantined;
-        Some(if late { Event::LateAck } else { Event::Acked { tag, sent, resent } })
+        Some(tag.map_or(Event::LateAck, |tag| Event::Acked { tag, sent, resent }))
     }
 
     /// PUBREC came, perhaps again: from here on PUBREL is what is sent. False if that is not what the id waits for.
@@ -246,12 +255,14 @@ impl Window {
             if index == NONE || index == self.kept {
                 return None; // What waits to be sent again has no clock.
             }
-            let Slot { tag, sent, last_sent, told, .. } = self.slots[usize::from(index)];
-            if last_sent + ack_timeout > now {
-                return Some(last_sent + ack_timeout);
+            let slot = &mut self.slots[usize::from(index)];
+            let expires = slot.last_sent + ack_timeout;
+            if expires > now {
+                return Some(expires);
             }
+            let (tag, sent) = (slot.tag.take(), slot.sent);
             self.end(index, Place::Quarantined);
-            if !told {
+            if let Some(tag) = tag {
                 self.events.push_back(Event::TimedOut { tag, sent });
             }
         }
@@ -286,7 +297,7 @@ impl Window {
             let index = self.quarantine.head();
             let slot = &mut self.slots[usize::from(index)];
             if keep && slot.awaits != Answer::Ack {
-                (slot.place, slot.told) = (Place::Live, true);
+                slot.place = Place::Live;
                 self.quarantine.remove(&mut self.slots, index);
                 self.live.push(&mut self.slots, index);
                 self.live_count += 1;
@@ -306,27 +317,39 @@ impl Window {
         }
     }
 
-    /// Nothing that waits to be sent again will be.
+    /// Nothing that waits to be sent again will be: the server has no session.
     pub(super) fn lose_kept(&mut self) {
         while self.kept != NONE {
-            let Slot { tag, sent, told, .. } = self.slots[usize::from(self.kept)];
+            let slot = &mut self.slots[usize::from(self.kept)];
+            let (tag, sent) = (slot.tag.take(), slot.sent);
             self.end(self.kept, Place::Free);
-            if !told {
+            if let Some(tag) = tag {
                 self.events.push_back(Event::Lost { tag, sent });
             }
         }
     }
 
     /// Messages without an outcome, in the order in which they were sent; unflushed QoS 0 last.
-    pub(super) fn open(&self) -> impl Iterator<Item = (Tag, Instant)> {
+    pub(super) fn open(&self) -> impl Iterator<Item = (&T, Instant)> {
         let some = |index: u16| self.slots.get(usize::from(index));
         std::iter::successors(some(self.live.head()), move |slot| some(slot.links.next))
-            .filter(|slot| !slot.told)
-            .map(|slot| (slot.tag, slot.sent))
-            .chain(self.unflushed.iter().copied())
+            .filter_map(|slot| Some((slot.tag.as_ref()?, slot.sent)))
+            .chain(self.unflushed.iter().map(|(tag, sent)| (tag, *sent)))
     }
 
-    pub(super) fn poll_event(&mut self) -> Option<Event> {
+    /// Takes the tags of [`open`](Window::open): no event tells how these messages end.
+    pub(super) fn take_open(&mut self) -> Vec<T> {
+        let mut tags = Vec::new();
+        let mut index = self.live.head();
+        while let Some(slot) = self.slots.get_mut(usize::from(index)) {
+            tags.extend(slot.tag.take());
+            index = slot.links.next;
+        }
+        tags.extend(self.unflushed.drain(..).map(|(tag, _)| tag));
+        tags
+    }
+
+    pub(super) fn poll_event(&mut self) -> Option<Event<T>> {
         self.events.pop_front()
     }
 }

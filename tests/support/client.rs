@@ -3,7 +3,7 @@
 use super::PATIENCE;
 use bytes::BytesMut;
 use hubstorm::clock;
-use hubstorm::session::{Credentials, Event, Message, Session, Settings, State, Tag};
+use hubstorm::session::{Credentials, Event, Message, Session, Settings, State};
 use hubstorm::wire::encode::WillRef;
 use hubstorm::wire::{QoS, SUBACK_FAILURE};
 use std::collections::VecDeque;
@@ -22,11 +22,11 @@ pub struct Who<'a> {
 }
 
 pub struct Peer {
-    pub session: Session,
+    pub session: Session<u64>,
     stream: Option<TcpStream>,
     input: BytesMut,
     out: BytesMut,
-    events: VecDeque<Event>,
+    events: VecDeque<Event<u64>>,
     seq: u64,
 }
 
@@ -88,9 +88,8 @@ impl Peer {
     pub fn send(&mut self, topic: &str, payload: &[u8], qos: QoS, retain: bool) -> u64 {
         let now = clock::now();
         self.seq += 1;
-        let tag = Tag { due: now, picked: now, stream: 0, seq: self.seq };
         let message = Message { topic, payload, qos, retain };
-        self.session.publish(now, &message, tag, &mut self.out).expect("room");
+        self.session.publish(now, &message, self.seq, &mut self.out).expect("room");
         self.flush();
         self.seq
     }
@@ -99,7 +98,7 @@ impl Peer {
     pub fn publish(&mut self, topic: &str, payload: &[u8], qos: QoS, retain: bool) {
         let seq = self.send(topic, payload, qos, retain);
         let event = self.event();
-        assert!(matches!(event, Event::Acked { tag, .. } if tag.seq == seq), "{event:?}");
+        assert!(matches!(event, Event::Acked { tag, .. } if tag == seq), "{event:?}");
     }
 
     /// The next message, which must be this one.
@@ -114,7 +113,7 @@ impl Peer {
     }
 
     /// The next event, however long the broker takes.
-    pub fn event(&mut self) -> Event {
+    pub fn event(&mut self) -> Event<u64> {
         loop {
             if let Some(event) = self.events.pop_front() {
                 return event;

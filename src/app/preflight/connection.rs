@@ -137,7 +137,7 @@ fn no_connack(cause: String, plain: bool) -> Failure {
 
 /// A device that disconnects as soon as the server has accepted it.
 struct TrialDevice {
-    session: Session,
+    session: Session<()>,
     device: String,
     user_name: Option<String>,
     password: Option<zeroize::Zeroizing<Vec<u8>>>,

@@ -1,9 +1,11 @@
-//! How a device comes online: credentials, CONNECT, what CONNACK means for the books, subscriptions. A part of
+//! How a device comes online: credentials, CONNECT, what is recorded at CONNACK, subscriptions. A part of
 //! `device`.
 
-use super::{Account, Device, Stage};
-use crate::measure::{Culprit, Operation, Outcome, Times};
+use super::{ConnectionEnd, Device, DeviceRecorder, Stage};
+use crate::fleet::open::Open;
+use crate::measure::{Culprit, Operation, Outcome};
 use crate::plan::{Names, PayloadContext, Subscription, WillPlan};
+use crate::rng::Purpose;
 use crate::session::Credentials;
 use crate::units::human_duration;
 use crate::wire::encode::WillRef;
@@ -12,74 +14,60 @@ use bytes::BytesMut;
 use std::time::Instant;
 
 /// The connection attempt under way.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Attempt {
-    pub(super) due_ns: u64,
-    pub(super) picked: Instant,
+    pub(super) open: Open,
     /// When it has taken too long, CONNACK included.
     pub(super) deadline: Instant,
     pub(super) connect_sent: Option<Instant>,
 }
 
-/// Why a connection is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reason {
-    /// The plan wants the device online.
-    Plan,
-    /// The one before went away.
-    Loss,
-    /// Its token was about to expire.
-    Renewal,
-    /// A method asked for it.
-    Method,
-}
-
 /// How far the connection's subscriptions are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Subscribe {
     Due,
     /// SUBSCRIBE is out, and without its answer.
-    Sent(Instant),
+    Sent(Box<Open>),
     /// Answered, or not in time, or there was nothing to ask.
     Done,
     /// UNSUBSCRIBE is out, and without its answer.
-    Ending,
+    Ending(Box<Open>),
     /// Nothing is subscribed to any more.
     Ended,
 }
 
 impl Device {
     pub(super) fn on_connected(&mut self, now: Instant) {
-        let Stage::Connecting(attempt) = self.stage else { return };
+        let Some(Attempt { open, connect_sent, .. }) = self.take_attempt() else { return };
         self.stage = Stage::Online { since: now };
-        let account = self.account();
-        let acked = self.context.ns(now);
-        let picked = self.context.ns(attempt.picked).max(attempt.due_ns);
-        account.ok(Operation::Connect, &Times { due: attempt.due_ns, picked, sent: picked, acked });
-        if let Some(sent) = attempt.connect_sent {
-            account.step_ok(Operation::ConnectMqtt, attempt.due_ns, now, now.saturating_duration_since(sent));
+        let recorder = self.recorder();
+        let (due_ns, picked_ns) = (open.due_ns(), open.picked_ns());
+        recorder.done(open, now);
+        if let Some(sent) = connect_sent {
+            recorder.step_ok(Operation::ConnectMqtt, due_ns, now, now.saturating_duration_since(sent));
         }
-        account.online(1);
+        recorder.online(1);
         self.context.understood.set(true);
-        match self.reason {
-            Reason::Plan => {}
-            Reason::Loss | Reason::Method => account.count(|counts| counts.reconnects += 1),
-            Reason::Renewal => account.count(|counts| counts.renewals += 1),
+        match self.cause {
+            ConnectionEnd::Finished | ConnectionEnd::Failed => {}
+            ConnectionEnd::Lost | ConnectionEnd::Method => recorder.count(|counts| counts.reconnects += 1),
+            ConnectionEnd::Renewal => recorder.count(|counts| counts.renewals += 1),
         }
-        self.end_renewal(picked, acked);
+        self.end_renewal(picked_ns, now);
         self.subscribe = Subscribe::Due;
-        if let Some(due) = self.online_due_ns.take() {
-            self.account().ok(Operation::Online, &Times { due, picked: due, sent: due, acked });
-            self.miss(due, acked);
+        if let Some(open) = self.online.take() {
+            let due_ns = open.due_ns();
+            self.recorder().done(open, now);
+            self.miss(due_ns, self.context.ns(now));
         }
     }
 
     pub(super) fn connect(&mut self, now: Instant, out: &mut BytesMut) {
         let context = self.context.clone();
         let plan = &context.plan;
-        let fleet = &plan.fleets[usize::from(self.fleet)];
+        let fleet = &plan.fleets[usize::from(self.device.fleet)];
         let id = self.id();
-        let credentials = fleet.auth.credentials(&plan.target, &id, self.index, context.unix(now));
+        let credentials = fleet.auth.credentials(&plan.target, &id, self.device.index, context.unix(now));
         self.token_expiry_unix = credentials.expiry_unix.unwrap_or(0);
         if let Some(life) = fleet.auth.tokens() {
             self.plan_renewal(life, now);
@@ -97,8 +85,8 @@ impl Device {
             retain: plan.retain,
         });
         if let Err(error) = self.session.connect_with_will(now, &offer, will, out) {
-            let account = Account { context: &context, fleet: self.fleet };
-            account.error("encode", Culprit::Us, now, || format!("{id}: {error}"));
+            let recorder = DeviceRecorder { context: &context, device: self.device };
+            recorder.error("encode", Culprit::Us, now, || format!("{id}: {error}"));
         }
         if let Stage::Connecting(attempt) = &mut self.stage {
             attempt.connect_sent = Some(now);
@@ -108,61 +96,68 @@ impl Device {
     /// Its topic and payload for this connection. Made anew each time: most devices connect once.
     fn will<'a>(&self, will: &'a WillPlan, id: &str, now: Instant) -> (&'a WillPlan, String, Vec<u8>) {
         let context = &self.context;
-        let global = self.plan().first + u64::from(self.index);
+        let global = self.plan().first + u64::from(self.device.index);
         let facts = PayloadContext {
             device: id,
-            index: self.index,
+            index: self.device.index,
             seq: 0,
             now_unix: context.unix(now),
             uptime: context.clock.since(now),
         };
         let mut payload = Vec::new();
-        // No stream has this number: a fleet's are counted from 0.
-        let mut state = will.payload.state(context.plan.seed, global, u16::MAX);
+        let mut state = will.payload.state(context.plan.seed, global, Purpose::Will);
         will.payload.render(&mut state, &facts, &mut payload);
-        (will, will.topic.render(&Names { device: id, index: self.index }), payload)
+        (will, will.topic.render(&Names { device: id, index: self.device.index }), payload)
+    }
+
+    /// SUBSCRIBE is answered, or will not be; the operation that was open, if it was.
+    fn take_subscribe(&mut self) -> Option<Open> {
+        match std::mem::replace(&mut self.subscribe, Subscribe::Done) {
+            Subscribe::Sent(open) => Some(*open),
+            other => {
+                self.subscribe = other;
+                None
+            }
+        }
     }
 
     /// When SUBACK ought to have come, if it is awaited.
     pub(super) fn suback_by(&self) -> Option<Instant> {
-        match self.subscribe {
-            Subscribe::Sent(sent) => Some(sent + self.plan().ack_timeout),
+        match &self.subscribe {
+            Subscribe::Sent(open) => Some(self.context.at(open.due_ns()) + self.plan().ack_timeout),
             _ => None,
         }
     }
 
     /// SUBACK came. What was granted counts also when the answer is late, or another filter was refused.
-    pub(super) fn on_suback(&mut self, sent: Instant, granted: &[u8], now: Instant) {
-        let account = self.account();
-        if !matches!(self.subscribe, Subscribe::Sent(_)) {
-            account.count(|counts| counts.late_acks += 1);
-        } else if !granted.contains(&SUBACK_FAILURE) {
-            account.took(Operation::Subscribe, sent, now);
-        } else {
-            let (due_ns, at_ns) = (self.context.ns(sent), self.context.ns(now));
-            account.ended(Operation::Subscribe, Outcome::Refused, due_ns, at_ns);
-            account.error("subscribe_refused", Culprit::Peer, now, || {
-                let filters = self.filters();
-                let mut refused = granted.iter().zip(&filters).filter(|(code, _)| **code == SUBACK_FAILURE);
-                format!("{}: {}", self.id(), refused.next().map_or("", |(_, (filter, _))| filter))
-            });
-        }
-        if let Subscribe::Sent(_) = self.subscribe {
-            self.subscribe = Subscribe::Done;
+    pub(super) fn on_suback(&mut self, granted: &[u8], now: Instant) {
+        let open = self.take_subscribe();
+        let recorder = self.recorder();
+        match open {
+            None => recorder.count(|counts| counts.late_acks += 1),
+            Some(open) if !granted.contains(&SUBACK_FAILURE) => recorder.done(open, now),
+            Some(open) => {
+                recorder.ended(open, Outcome::Refused, now);
+                recorder.error("subscribe_refused", Culprit::Peer, now, || {
+                    let filters = self.filters();
+                    let mut refused =
+                        granted.iter().zip(&filters).filter(|(code, _)| **code == SUBACK_FAILURE);
+                    format!("{}: {}", self.id(), refused.next().map_or("", |(_, (filter, _))| filter))
+                });
+            }
         }
         self.subscribed(granted, now);
     }
 
     /// SUBACK did not come in time. The connection goes on: what is published may be taken all the same.
-    pub(super) fn heed_suback(&mut self, now: Instant) {
-        let Subscribe::Sent(sent) = self.subscribe else { return };
+    pub(super) fn on_timeout_suback(&mut self, now: Instant) {
         if self.suback_by().is_none_or(|by| now < by) {
             return;
         }
-        self.subscribe = Subscribe::Done;
-        let account = self.account();
-        account.ended(Operation::Subscribe, Outcome::TimedOut, self.context.ns(sent), self.context.ns(now));
-        account.error("subscribe_timeout", Culprit::Peer, now, || {
+        let Some(open) = self.take_subscribe() else { return };
+        let recorder = self.recorder();
+        recorder.ended(open, Outcome::TimedOut, now);
+        recorder.error("subscribe_timeout", Culprit::Peer, now, || {
             format!("{}: no SUBACK within {}", self.id(), human_duration(self.plan().ack_timeout))
         });
     }
@@ -171,7 +166,7 @@ impl Device {
     pub(super) fn filters(&self) -> Vec<(String, QoS)> {
         let fleet = self.plan();
         let id = self.id();
-        let names = Names { device: &id, index: self.index };
+        let names = Names { device: &id, index: self.device.index };
         let mut filters: Vec<(String, QoS)> = Vec::new();
         for subscription in &fleet.subscribe {
             match subscription {
@@ -200,9 +195,12 @@ impl Device {
         }
         let filters: Vec<(&str, QoS)> = filters.iter().map(|(filter, qos)| (filter.as_str(), *qos)).collect();
         match self.session.subscribe(now, &filters, out) {
-            Ok(_) => self.subscribe = Subscribe::Sent(now),
+            Ok(_) => {
+                let open = self.recorder().due(Operation::Subscribe, self.context.ns(now));
+                self.subscribe = Subscribe::Sent(Box::new(open));
+            }
             Err(error) => {
-                self.account().error("encode", Culprit::Us, now, || format!("{}: {error}", self.id()));
+                self.recorder().error("encode", Culprit::Us, now, || format!("{}: {error}", self.id()));
             }
         }
     }

@@ -2,62 +2,57 @@
 //! published, recognises those that it receives, and stays until they are in. A part of `device`.
 
 use super::super::seen::Arrival;
-use super::{Account, Device};
-use crate::measure::{FleetCounts, Operation, Times};
+use super::{Device, DeviceRecorder};
+use crate::measure::{FleetCounts, Operation};
 use crate::plan::Stamp;
-use crate::session::Tag;
 use crate::wire::Publish;
 use std::time::Instant;
 
 impl Device {
-    /// A message was acknowledged.
-    pub(super) fn track_acked(&self, tag: &Tag) {
-        let (context, plan) = (&self.context, &self.context.plan);
-        if plan.deliveries.is_tracked(self.fleet, tag.stream) {
-            let due_ns = context.ns(tag.due);
-            context.ledger.borrow_mut().published(plan, (self.fleet, self.index), tag.stream, due_ns);
+    /// A message (which send of its fleet, when it was due) was acknowledged.
+    pub(super) fn track_acked(&self, send: u16, due_ns: u64) {
+        let plan = &self.context.plan;
+        if plan.deliveries.is_tracked(self.device.fleet, send) {
+            self.context.ledger.borrow_mut().published(plan, self.device, send, due_ns);
         }
     }
 
-    /// A message was sent and not acknowledged.
-    pub(super) fn track_unacked(&self, tag: &Tag) {
-        let (context, plan) = (&self.context, &self.context.plan);
-        if plan.deliveries.is_tracked(self.fleet, tag.stream) {
-            let message = (tag.seq, context.ns(tag.due));
-            context.ledger.borrow_mut().unacked(plan, (self.fleet, self.index), tag.stream, message);
+    /// A message (its number, when it was due) was sent and not acknowledged.
+    pub(super) fn track_unacked(&self, send: u16, message: (u64, u64)) {
+        let plan = &self.context.plan;
+        if plan.deliveries.is_tracked(self.device.fleet, send) {
+            self.context.ledger.borrow_mut().unacked(plan, self.device, send, message);
         }
     }
 
     /// A broker delivers a message. What it kept from before comes with RETAIN (MQTT 3.1.1 §3.3.1.3): it answers a
     /// subscription, and is no delivery.
     pub(super) fn on_delivery(&mut self, now: Instant, publish: &Publish) {
-        if !self.context.plan.deliveries.receives(self.fleet) {
+        if !self.context.plan.deliveries.receives(self.device.fleet) {
             return;
         }
         let context = self.context.clone();
         let plan = &context.plan;
-        let account = Account { context: &context, fleet: self.fleet };
+        let recorder = DeviceRecorder { context: &context, device: self.device };
         let now_ns = context.ns(now);
         let stamp = Stamp::find(&publish.payload, plan.deliveries.run());
         let stamp = stamp.filter(|stamp| !publish.retain && stamp.due_us.saturating_mul(1_000) <= now_ns);
         let arrival = stamp.and_then(|stamp| {
             let inbox = self.inbox.get_or_insert_default();
-            let to = (self.fleet, self.index);
-            Some((stamp, context.ledger.borrow_mut().arrived(plan, inbox, to, &stamp)?))
+            Some((stamp, context.ledger.borrow_mut().arrived(plan, inbox, self.device, &stamp)?))
         });
         let Some((stamp, arrival)) = arrival else {
-            return account.count(|counts| counts.foreign += 1);
+            return recorder.count(|counts| counts.foreign += 1);
         };
         let count: fn(&mut FleetCounts) = match arrival {
             Arrival::New => |_| {},
             Arrival::Reordered => |counts| counts.reordered += 1,
             Arrival::Duplicate => |counts| counts.duplicates += 1,
         };
-        account.count(count);
+        recorder.count(count);
         if arrival != Arrival::Duplicate {
-            let due = stamp.due_us * 1_000;
             // Its lateness and its wait are those of `publish`.
-            account.ok(Operation::Deliver, &Times { due, picked: due, sent: due, acked: now_ns });
+            recorder.done(recorder.due(Operation::Deliver, stamp.due_us * 1_000), now);
         }
     }
 
@@ -67,7 +62,7 @@ impl Device {
         if over && self.session.open().next().is_none() {
             self.fall_silent();
         }
-        over && self.context.plan.deliveries.receives(self.fleet) && !self.context.has_all_deliveries()
+        over && self.context.plan.deliveries.receives(self.device.fleet) && !self.context.has_all_deliveries()
     }
 
     /// It has published its last message; told once.

@@ -1,20 +1,21 @@
-//! What the session tells a device: acks, losses, CONNACK, SUBACK, and what each means for the books. A part of `device`.
+//! What the session tells a device: acks, losses, CONNACK, SUBACK, and what is recorded for each. A part of `device`.
 
 use super::connect::{self, Subscribe};
-use super::{Account, Device};
+use super::{Device, DeviceRecorder};
+use crate::fleet::open::Outgoing;
 use crate::measure::{Culprit, Operation, Outcome};
-use crate::session::{Event, Tag};
+use crate::session::Event;
 use std::time::Instant;
 
 impl Device {
-    fn on_event(&mut self, now: Instant, event: Event) {
+    fn on_event(&mut self, now: Instant, event: Event<Outgoing>) {
         let context = self.context.clone();
-        let account = Account { context: &context, fleet: self.fleet };
-        let fleet = &context.plan.fleets[usize::from(self.fleet)];
+        let recorder = DeviceRecorder { context: &context, device: self.device };
+        let fleet = self.device.fleet(&context.plan);
         match event {
             Event::Connected { .. } => self.on_connected(now),
             Event::Refused { code } => {
-                account.error(connect::connack_class(code), Culprit::Peer, now, || {
+                recorder.error(connect::connack_class(code), Culprit::Peer, now, || {
                     format!("{}: CONNACK return code {code} ({})", self.id(), connect::connack_meaning(code))
                 });
                 self.refused = code != connect::CONNACK_UNAVAILABLE;
@@ -22,7 +23,7 @@ impl Device {
             }
             Event::Acked { tag, sent, .. } => self.acked(tag, sent, now),
             Event::TimedOut { tag, .. } => {
-                account.error("ack_timeout", Culprit::Peer, now, || {
+                recorder.error("ack_timeout", Culprit::Peer, now, || {
                     format!(
                         "{}: no ack within {}",
                         self.id(),
@@ -31,55 +32,64 @@ impl Device {
                 });
                 self.not_acked(Outcome::TimedOut, tag, now);
             }
-            Event::Lost { .. } if self.books_closed => {}
             Event::Lost { tag, .. } => self.not_acked(Outcome::Lost, tag, now),
-            Event::LateAck => account.count(|counts| counts.late_acks += 1),
-            Event::Resent => account.count(|counts| counts.resent += 1),
-            Event::Subscribed { sent, granted, .. } => self.on_suback(sent, &granted, now),
-            Event::Pong { sent } => account.took(Operation::Ping, sent, now),
+            Event::LateAck => recorder.count(|counts| counts.late_acks += 1),
+            Event::Resent => recorder.count(|counts| counts.resent += 1),
+            Event::Subscribed { granted, .. } => self.on_suback(&granted, now),
+            Event::Pong { .. } => {
+                if let Some(ping) = self.ping.take() {
+                    recorder.done(*ping, now);
+                }
+            }
             Event::Message(publish) => self.on_message(now, &publish),
-            Event::Unsubscribed { sent, .. } => {
-                self.subscribe = Subscribe::Ended;
-                account.took(Operation::Unsubscribe, sent, now);
+            Event::Unsubscribed { .. } => {
+                if let Subscribe::Ending(open) = std::mem::replace(&mut self.subscribe, Subscribe::Ended) {
+                    recorder.done(*open, now);
+                }
             }
         }
     }
 
     /// A message got its ack. A request has not ended with that: it waits for its answer.
-    fn acked(&mut self, tag: Tag, sent: Instant, now: Instant) {
-        let operation = self.plan().operation(tag.stream);
-        if operation.is_request() {
-            return;
-        }
-        let account = self.account();
-        if operation == Operation::Method {
-            account.ok(operation, &account.times(&tag, sent, now));
-        } else {
-            account.message_ok(operation, &tag, sent, now);
-            self.track_acked(&tag);
-            self.message_ended(tag.stream, now);
+    fn acked(&mut self, outgoing: Outgoing, sent: Instant, now: Instant) {
+        match outgoing {
+            Outgoing::Request => {}
+            Outgoing::MethodAnswer(open) => self.recorder().ok(open, sent, now),
+            Outgoing::Message { open, send, .. } => {
+                let due_ns = open.due_ns();
+                self.recorder().ok(open, sent, now);
+                self.track_acked(send, due_ns);
+                self.message_ended(send, now);
+            }
         }
     }
 
     /// A message did not get its ack, or will not. For a request only its answer counts.
-    pub(super) fn not_acked(&mut self, outcome: Outcome, tag: Tag, now: Instant) {
-        let operation = self.plan().operation(tag.stream);
-        if operation.is_request() {
-            return;
+    pub(super) fn not_acked(&mut self, outcome: Outcome, outgoing: Outgoing, now: Instant) {
+        match outgoing {
+            Outgoing::Request => {}
+            Outgoing::MethodAnswer(open) => self.recorder().ended(open, outcome, now),
+            Outgoing::Message { open, send, seq } => {
+                let due_ns = open.due_ns();
+                self.recorder().ended(open, outcome, now);
+                self.track_unacked(send, (seq, due_ns));
+                self.message_ended(send, now);
+            }
         }
-        let account = self.account();
-        if operation == Operation::Method {
-            account.ended(operation, outcome, self.context.ns(tag.due), self.context.ns(now));
-        } else {
-            account.sent_ended(operation, outcome, &tag, now);
-            self.track_unacked(&tag);
-            self.message_ended(tag.stream, now);
+    }
+
+    /// The session may have written a PINGREQ.
+    pub(super) fn note_ping(&mut self) {
+        if self.ping.is_none()
+            && let Some(sent) = self.session.ping_sent()
+        {
+            self.ping = Some(Box::new(self.recorder().due(Operation::Ping, self.context.ns(sent))));
         }
     }
 
     /// In a closed loop it was what the next message waits for.
-    pub(super) fn message_ended(&mut self, stream: u16, now: Instant) {
-        if let Some(next_ns) = self.messages.ended(stream, self.context.ns(now)) {
+    pub(super) fn message_ended(&mut self, send: u16, now: Instant) {
+        if let Some(next_ns) = self.messages.ended(send, self.context.ns(now)) {
             let next = self.context.at(next_ns);
             self.wake = Some(self.wake.map_or(next, |wake| wake.min(next)));
         }

@@ -1,31 +1,31 @@
 //! What a device has to do with an IoT hub besides its messages, and when: answers that it waits for, answers that it owes,
-//! what it knows of its twin and of commands. A part of `device`; a device that has nothing of it owns nothing for it.
+//! what it knows of its twin and of cloud-to-device messages. A part of `device`; a device that has nothing of it owns nothing for it.
 
 use super::Device;
-use super::commands::Commands;
+use super::c2d::C2dNumbers;
 use super::methods::Calls;
 use super::twin::Desired;
 use crate::iothub::topics::TWIN_RESPONSES;
-use crate::measure::{FromHub, Outcome};
+use crate::measure::{FromHub, Operation, Outcome};
 use crate::wire::SUBACK_FAILURE;
 use std::time::Instant;
 
 /// Made when the first message of a hub comes.
 #[derive(Debug, Default)]
-pub(super) struct Hub {
+pub(super) struct IotHubState {
     pub(super) desired: Desired,
     pub(super) calls: Calls,
-    pub(super) commands: Commands,
+    pub(super) c2d: C2dNumbers,
 }
 
 impl Device {
-    pub(super) fn hub(&mut self) -> &mut Hub {
+    pub(super) fn hub(&mut self) -> &mut IotHubState {
         self.hub.get_or_insert_default()
     }
 
     /// Changes what the fleet counts of its hub.
     pub(super) fn count_hub(&self, change: impl FnOnce(&mut FromHub)) {
-        self.account().count(|counts| change(&mut counts.from_hub));
+        self.recorder().count(|counts| change(&mut counts.from_hub));
     }
 
     /// SUBACK came: from now on answers do, unless their filter was refused.
@@ -37,19 +37,20 @@ impl Device {
         let place = self.filters().iter().position(|(filter, _)| filter == TWIN_RESPONSES);
         if place.and_then(|place| granted.get(place)).is_some_and(|code| *code != SUBACK_FAILURE) {
             let get = plan.twin.get_on_connect;
-            self.messages.listen(get, self.context.ns(now));
+            let get = get.then(|| self.recorder().due(Operation::TwinGet, self.context.ns(now)));
+            self.messages.listen(get);
         }
     }
 
     /// What the passing of time means.
-    pub(super) fn heed_hub(&mut self, now: Instant) {
+    pub(super) fn on_timeout_hub(&mut self, now: Instant) {
         self.expire_requests(now);
         if let Some(hub) = &mut self.hub {
-            hub.calls.heed_time(now);
+            hub.calls.on_timeout(now);
         }
     }
 
-    /// When `heed_hub` has something to do.
+    /// When `on_timeout_hub` has something to do.
     pub(super) fn hub_timeout(&self) -> Option<Instant> {
         let requests = self.messages.requests();
         let request = requests.and_then(|requests| requests.expires(self.plan().twin.timeout));

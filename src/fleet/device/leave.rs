@@ -2,8 +2,9 @@
 //! `device`.
 
 use super::connect::Subscribe;
-use super::{Device, Stage};
-use crate::measure::Culprit;
+use super::{ConnectionEnd, Device, Stage};
+use crate::measure::{Culprit, Operation};
+use crate::sansio::Close;
 use crate::session::SessionError;
 use bytes::BytesMut;
 use std::time::{Duration, Instant};
@@ -15,62 +16,41 @@ const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
 /// still on their way to it.
 const LAST_CALLS: Duration = Duration::from_secs(1);
 
-/// Why a device wants its connection to end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Leave {
-    /// Its token is about to expire.
-    Renew,
-    /// A method asked it to go and come back.
-    Reconnect,
-    /// The plan takes it offline, or the run is over.
-    Finish,
-}
-
 /// A connection on its way to its end.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Leaving {
-    pub(super) why: Leave,
+    pub(super) why: ConnectionEnd,
     /// Since when it is online, if it is.
     pub(super) online_since: Option<Instant>,
-    pub(super) farewell: Farewell,
+    /// How it is closed, once DISCONNECT is in the output or cannot be said: the peer does not take the output.
+    pub(super) close: Option<Close>,
     /// When it stops waiting for acks.
     by: Instant,
 }
 
-/// How far the goodbye is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Farewell {
-    /// Acks are outstanding, or messages wait to be sent.
-    Waiting,
-    /// DISCONNECT is in the output, or there was nobody to say it to.
-    Said,
-    /// The peer does not take the output: nothing can be said.
-    Cut,
-}
-
 impl Device {
     /// What the passing of time means to the connection. An attempt that is over its deadline is an error.
-    pub(super) fn heed_time(&mut self, now: Instant) -> Result<(), SessionError> {
+    pub(super) fn on_timeout_connection(&mut self, now: Instant) -> Result<(), SessionError> {
         let off = self.context.ns(now) >= self.off_ns();
-        self.heed_suback(now);
-        match self.stage {
+        self.on_timeout_suback(now);
+        match &self.stage {
             Stage::Connecting(attempt) if now >= attempt.deadline => {
                 return Err(SessionError::ConnackTimeout);
             }
             Stage::Connecting(_) if self.context.ns(now) >= self.give_up_ns() => {
                 self.give_up(now);
-                self.leave(Leave::Finish, now);
+                self.leave(ConnectionEnd::Finished, now);
             }
-            Stage::Online { .. } if off => self.leave(Leave::Finish, now),
+            Stage::Online { .. } if off => self.leave(ConnectionEnd::Finished, now),
             Stage::Online { .. } if self.renewal_is_due(now) => {
                 self.begin_renewal(now);
-                self.leave_to_return(Leave::Renew, now);
+                self.leave_to_return(ConnectionEnd::Renewal, now);
             }
-            Stage::Leaving(leaving) if leaving.farewell == Farewell::Waiting => {
-                if off && leaving.why != Leave::Finish {
-                    self.leave(Leave::Finish, now);
+            Stage::Leaving(leaving) if leaving.close.is_none() => {
+                if off && leaving.why != ConnectionEnd::Finished {
+                    self.leave(ConnectionEnd::Finished, now);
                 } else if now >= leaving.by + FAREWELL_TIMEOUT {
-                    self.stage = Stage::Leaving(Leaving { farewell: Farewell::Cut, ..leaving });
+                    self.stage = Stage::Leaving(Leaving { close: Some(Close::Reset), ..*leaving });
                 }
             }
             _ => {}
@@ -79,42 +59,43 @@ impl Device {
     }
 
     /// Goes in order to come back at once; messages wait until then.
-    pub(super) fn leave_to_return(&mut self, why: Leave, now: Instant) {
+    pub(super) fn leave_to_return(&mut self, why: ConnectionEnd, now: Instant) {
         self.leave(why, now);
         self.messages.block(self.context.ns(now));
     }
 
-    fn leave(&mut self, why: Leave, now: Instant) {
+    fn leave(&mut self, why: ConnectionEnd, now: Instant) {
         let online_since = self.online_since();
-        let farewell = if online_since.is_some() { Farewell::Waiting } else { Farewell::Said };
+        // Without a session there is nobody to say DISCONNECT to.
+        let close = if online_since.is_some() { None } else { Some(Close::AfterFlush) };
         let patience = match why {
-            Leave::Renew | Leave::Reconnect => now + self.plan().ack_timeout,
-            Leave::Finish => now + self.context.plan.drain,
+            ConnectionEnd::Finished => now + self.context.plan.drain,
+            _ => now + self.plan().ack_timeout,
         };
         let by = patience.min(self.context.at(self.context.drain_end_ns()));
-        self.stage = Stage::Leaving(Leaving { why, online_since, farewell, by });
+        self.stage = Stage::Leaving(Leaving { why, online_since, close, by });
     }
 
     /// It is about to go, and will be back at once.
     pub(super) fn is_coming_back(&self) -> bool {
-        matches!(self.stage, Stage::Leaving(leaving) if leaving.why != Leave::Finish)
+        matches!(&self.stage, Stage::Leaving(leaving) if leaving.why != ConnectionEnd::Finished)
     }
 
     /// Ends the connection once nothing is in flight any more, or has been for too long.
     pub(super) fn say_goodbye(&mut self, now: Instant, out: &mut BytesMut) {
         let Stage::Leaving(leaving) = self.stage else { return };
-        if leaving.farewell != Farewell::Waiting {
+        if leaving.close.is_some() {
             return;
         }
         let waits = self.waits_for_answers() || self.owes_answers();
         let last_calls = self.last_calls();
-        let backlog = leaving.why == Leave::Finish
+        let backlog = leaving.why == ConnectionEnd::Finished
             && self.messages.has_backlog(self.context.load_end_ns(), self.context.ns(now));
-        let last_calls = last_calls.filter(|at| leaving.why == Leave::Finish && now < *at);
+        let last_calls = last_calls.filter(|at| leaving.why == ConnectionEnd::Finished && now < *at);
         let waits = waits || backlog || last_calls.is_some() || self.awaits_deliveries();
         let is_done = self.session.in_flight() == 0 && !waits;
         if now >= leaving.by || (is_done && self.has_unsubscribed(leaving.why, now, out)) {
-            self.stage = Stage::Leaving(Leaving { farewell: Farewell::Said, ..leaving });
+            self.stage = Stage::Leaving(Leaving { close: Some(Close::AfterFlush), ..leaving });
             self.session.disconnect(now, out);
             self.wake = None;
         } else {
@@ -125,23 +106,26 @@ impl Device {
 
     /// Ends the subscriptions of a device that is not coming back at once, if its fleet does so; true when there is nothing to wait
     /// for.
-    fn has_unsubscribed(&mut self, why: Leave, now: Instant, out: &mut BytesMut) -> bool {
-        match self.subscribe {
-            _ if why != Leave::Finish || !self.plan().unsubscribe => true,
-            Subscribe::Sent(_) | Subscribe::Ending => false,
+    fn has_unsubscribed(&mut self, why: ConnectionEnd, now: Instant, out: &mut BytesMut) -> bool {
+        match &self.subscribe {
+            _ if why != ConnectionEnd::Finished || !self.plan().unsubscribe => true,
+            Subscribe::Sent(_) | Subscribe::Ending(_) => false,
             Subscribe::Ended => true,
             Subscribe::Due | Subscribe::Done => {
                 let filters = self.filters();
                 let filters: Vec<&str> = filters.iter().map(|(filter, _)| filter.as_str()).collect();
                 match self.session.unsubscribe(now, &filters, out) {
-                    Ok(_) => self.subscribe = Subscribe::Ending,
+                    Ok(_) => {
+                        let open = self.recorder().due(Operation::Unsubscribe, self.context.ns(now));
+                        self.subscribe = Subscribe::Ending(Box::new(open));
+                    }
                     Err(error) => {
                         self.subscribe = Subscribe::Ended;
-                        self.account()
+                        self.recorder()
                             .error("encode", Culprit::Us, now, || format!("{}: {error}", self.id()));
                     }
                 }
-                self.subscribe == Subscribe::Ended
+                matches!(self.subscribe, Subscribe::Ended)
             }
         }
     }
@@ -149,22 +133,22 @@ impl Device {
     /// When the last calls of the service side will have come to a device that is called until the load's end.
     fn last_calls(&self) -> Option<Instant> {
         let load_end_ns = self.context.load_end_ns();
-        let called = self.context.plan.drives.iter().any(|drive| drive.fleet == self.fleet);
+        let called = self.context.plan.drives.iter().any(|drive| drive.fleet == self.device.fleet);
         (called && self.span.to_ns >= load_end_ns).then(|| self.context.at(load_end_ns) + LAST_CALLS)
     }
 
-    /// When `heed_time` has something to do.
+    /// When `on_timeout_connection` has something to do.
     pub(super) fn next_boundary(&self) -> Option<Instant> {
         let off = || self.context.at(self.off_ns());
-        match self.stage {
+        match &self.stage {
             Stage::Offline => None,
             Stage::Connecting(attempt) => Some(attempt.deadline.min(self.context.at(self.give_up_ns()))),
             Stage::Online { .. } => {
                 [self.renew_at, self.suback_by(), Some(off())].into_iter().flatten().min()
             }
-            Stage::Leaving(leaving) if leaving.farewell == Farewell::Waiting => {
+            Stage::Leaving(leaving) if leaving.close.is_none() => {
                 let cut = leaving.by + FAREWELL_TIMEOUT;
-                Some(if leaving.why == Leave::Finish { cut } else { cut.min(off()) })
+                Some(if leaving.why == ConnectionEnd::Finished { cut } else { cut.min(off()) })
             }
             Stage::Leaving(_) => None,
         }

@@ -2,6 +2,7 @@
 //! findings need to know of it, and when the device tries again. A part of `device`.
 
 use super::{Device, Stage};
+use crate::fleet::open::Open;
 use crate::iothub::limits::EXPIRY_GRACE_MAX;
 use crate::measure::Culprit;
 use crate::policy::backoff::{Loss, Retries};
@@ -26,7 +27,7 @@ impl Device {
 
     /// A connection ended that nobody here wanted to end: counts why, as far as the wire tells. `waiting_since` is what
     /// was so when it still stood.
-    pub(super) fn blame(&mut self, why: Closed, waiting_since: Option<Instant>, now: Instant) {
+    pub(super) fn record_loss(&mut self, why: Closed, waiting_since: Option<Instant>, now: Instant) {
         let expired = self.token_expired_for(now).filter(|_| matches!(why, Closed::Eof | Closed::Reset));
         let (class, culprit) = match why {
             // The token is ours: this much is known, whatever the peer's reason was.
@@ -40,13 +41,13 @@ impl Device {
         let Some(online_since) = self.online_since() else {
             // A peer that closes after it refused has already been counted.
             if matches!(self.stage, Stage::Connecting(_)) {
-                self.account().error(class, culprit, now, || {
+                self.recorder().error(class, culprit, now, || {
                     format!("{}: before CONNACK{}", self.id(), self.plain_hint())
                 });
             }
             return;
         };
-        self.account().error(class, culprit, now, || match expired {
+        self.recorder().error(class, culprit, now, || match expired {
             Some(ago) => format!("{}: its token had expired {} before", self.id(), human_duration(ago)),
             None => self.id(),
         });
@@ -59,22 +60,17 @@ impl Device {
     }
 
     /// How long to wait before the next attempt; `None` means never.
-    pub(crate) fn back_off(
-        &mut self,
-        retries: &mut Retries,
-        online_for: Option<Duration>,
-        now: Instant,
-    ) -> Option<Duration> {
+    pub(crate) fn back_off(&mut self, retries: &mut Retries, now: Instant) -> Option<Duration> {
         if self.context.ns(now) >= self.off_ns() {
             return None; // The plan has no more use for it: it does not give up.
         }
-        let offline_since = self.online_due_ns.unwrap_or_else(|| self.context.ns(now));
+        let offline_since = self.online.as_ref().map_or_else(|| self.context.ns(now), Open::due_ns);
         let offline_for = Duration::from_nanos(self.context.ns(now).saturating_sub(offline_since));
-        let loss = Loss { online_for, offline_for, refused: self.refused };
+        let loss = Loss { online_for: self.online_for, offline_for, refused: self.refused };
         let policy = self.plan().reconnect;
         let delay = retries.next_delay(&policy, loss, &mut self.rng);
         if delay.is_none() {
-            self.account().count(|counts| counts.gave_up += 1);
+            self.recorder().count(|counts| counts.gave_up += 1);
         }
         delay
     }
@@ -83,14 +79,14 @@ impl Device {
     pub(super) fn note_soon(&mut self, soon: bool) {
         self.closed_soon = if soon { self.closed_soon.saturating_add(1) } else { 0 };
         if self.closed_soon == SOON_IN_A_ROW {
-            self.account().count(|counts| counts.closed_soon_devices += 1);
+            self.recorder().count(|counts| counts.closed_soon_devices += 1);
         }
     }
 
     /// How long the peer had kept the oldest unacknowledged message waiting when it closed the connection.
     fn note_waiting(&self, since: Instant, now: Instant) {
         let waited = now.saturating_duration_since(since);
-        self.account().count(|counts| {
+        self.recorder().count(|counts| {
             counts.closed_waiting += 1;
             counts.closed_waiting_us += u64::try_from(waited.as_micros()).unwrap_or(u64::MAX);
         });

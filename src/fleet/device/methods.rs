@@ -3,13 +3,15 @@
 //! A call is due when it arrives. What the device takes for it is its wait, what its own timer is late is lag, and it has
 //! ended when the answer is on its way.
 
-use super::leave::Leave;
-use super::{Device, Stage};
+use super::{ConnectionEnd, Device, Stage};
+use crate::fleet::nanos;
+use crate::fleet::open::{Open, Outgoing};
 use crate::iothub::topics;
 use crate::measure::{Culprit, Operation, Outcome};
-use crate::plan::{METHOD_ANSWERS, MethodPlan, PayloadContext, PayloadState};
+use crate::plan::{MethodPlan, PayloadContext, PayloadState};
+use crate::rng::Purpose;
 use crate::sansio::OUTPUT_BYTES_MAX;
-use crate::session::{Message, Tag};
+use crate::session::{Message, NotPublished};
 use crate::wire::QoS;
 use bytes::BytesMut;
 use std::fmt::Write;
@@ -34,7 +36,8 @@ pub(super) struct Calls {
 /// One call.
 #[derive(Debug)]
 struct Call {
-    arrived: Instant,
+    /// Due when the call arrived; none if the device is not to answer it.
+    open: Option<Open>,
     /// When it is to be answered.
     at: Instant,
     /// When that was noticed.
@@ -54,7 +57,7 @@ impl Calls {
         self.waiting.insert(place, call);
     }
 
-    pub(super) fn heed_time(&mut self, now: Instant) {
+    pub(super) fn on_timeout(&mut self, now: Instant) {
         for call in self.waiting.iter_mut().take_while(|call| call.at <= now) {
             call.picked.get_or_insert(now);
         }
@@ -75,20 +78,24 @@ impl Device {
     pub(super) fn on_method(&mut self, now: Instant, name: &str, rid: &str) {
         let methods = &self.plan().methods;
         let method = methods.iter().position(|method| method.name == name);
-        let after = method.and_then(|method| methods.get(method)).map_or(Duration::ZERO, |plan| plan.after);
+        let plan = method.and_then(|method| methods.get(method));
+        let after = plan.map_or(Duration::ZERO, |plan| plan.after);
+        let answers = plan.is_none_or(|plan| plan.answer.is_some());
         if method.is_none() {
             self.count_hub(|counts| counts.methods_unknown += 1);
         }
-        let call = Call { arrived: now, at: now + after, picked: None, method, rid: rid.into() };
         if self.hub().calls.waiting.len() < WAITING_MAX {
+            let open = answers.then(|| self.recorder().due(Operation::Method, self.context.ns(now)));
+            let call = Call { open, at: now + after, picked: None, method, rid: rid.into() };
             let calls = &mut self.hub().calls;
             calls.add(call);
-            calls.heed_time(now);
+            calls.on_timeout(now);
         } else {
-            self.account().error("method_overflow", Culprit::Peer, now, || {
+            self.recorder().error("method_overflow", Culprit::Peer, now, || {
                 format!("{}: more than {WAITING_MAX} calls waited for their answers", self.id())
             });
-            self.call_ended(&call, Outcome::Lost, now);
+            let open = self.recorder().due(Operation::Method, self.context.ns(now));
+            self.recorder().ended(open, Outcome::Lost, now);
         }
     }
 
@@ -103,31 +110,30 @@ impl Device {
         {
             let plan = self.method(call);
             let reconnect = plan.is_some_and(|plan| plan.then_reconnect);
-            let answer = plan.is_none_or(|plan| plan.answer.is_some());
+            let answer = call.open.is_some();
             let qos = plan.and_then(|plan| plan.answer.as_ref()).map_or(QoS::AtMostOnce, |answer| answer.qos);
             if answer && qos > QoS::AtMostOnce && !self.session.has_room() {
                 return;
             }
-            let call = self.hub().calls.waiting.remove(0);
-            if answer {
-                self.answer(&call, now, out);
-            } else {
-                self.count_hub(|counts| counts.methods_unanswered += 1);
+            let mut call = self.hub().calls.waiting.remove(0);
+            match call.open.take() {
+                Some(open) => self.answer(&call, open, now, out),
+                None => self.count_hub(|counts| counts.methods_unanswered += 1),
             }
             if reconnect && matches!(self.stage, Stage::Online { .. }) {
-                self.leave_to_return(Leave::Reconnect, now);
+                self.leave_to_return(ConnectionEnd::Method, now);
             }
         }
     }
 
-    fn answer(&mut self, call: &Call, now: Instant, out: &mut BytesMut) {
+    fn answer(&mut self, call: &Call, open: Open, now: Instant, out: &mut BytesMut) {
         let context = self.context.clone();
-        let fleet = &context.plan.fleets[usize::from(self.fleet)];
+        let fleet = self.device.fleet(&context.plan);
         let answer = call.method.and_then(|method| fleet.methods.get(method)?.answer.as_ref());
         let mut payload = context.payload.borrow_mut();
         payload.clear();
         if let (Some(method), Some(answer)) = (call.method, answer) {
-            let (device, index) = (self.id(), self.index);
+            let (device, index) = (self.id(), self.device.index);
             let (state, calls) = self.answer_state(method);
             let facts = PayloadContext {
                 device: &device,
@@ -146,48 +152,42 @@ impl Device {
         let _ = write!(topic, "{}{status}/?$rid={}", topics::METHOD_ANSWER, call.rid);
         let qos = answer.map_or(QoS::AtMostOnce, |answer| answer.qos);
         let late = call.picked.unwrap_or(now).saturating_duration_since(call.at);
-        let tag = Tag { due: call.arrived, picked: call.arrived + late, stream: METHOD_ANSWERS, seq: 0 };
+        let picked_ns = open.due_ns() + nanos(late);
+        let outgoing = Outgoing::MethodAnswer(open.picked(picked_ns));
         let message = Message { topic: &topic, payload: &payload, qos, retain: false };
-        if let Err(error) = self.session.publish(now, &message, tag, out) {
+        if let Err(NotPublished { error, tag }) = self.session.publish(now, &message, outgoing, out) {
             // `received` takes no request id that could not be sent back.
-            self.account().error("encode", Culprit::Us, now, || format!("{}: {error}", self.id()));
-            self.call_ended(call, Outcome::Lost, now);
+            self.recorder().error("encode", Culprit::Us, now, || format!("{}: {error}", self.id()));
+            self.not_acked(Outcome::Lost, tag, now);
         }
     }
 
     /// What the payloads of a method remember, and how often it was answered.
     fn answer_state(&mut self, method: usize) -> &mut (PayloadState, u64) {
         let context = self.context.clone();
-        let number = self.number();
-        let fleet = &context.plan.fleets[usize::from(self.fleet)];
+        let global = self.number();
+        let fleet = self.device.fleet(&context.plan);
         let states = &mut self.hub().calls.states;
         if states.is_empty() {
-            // Streams of messages are counted from 0, and the will's is the highest.
-            let streams = (0..u16::MAX).rev();
-            let methods = fleet.methods.iter().zip(streams);
+            let empty = crate::plan::Payload::empty();
+            let methods = fleet.methods.iter().zip(0_u16..);
             *states = methods
-                .map(|(method, stream)| match &method.answer {
-                    Some(answer) => (answer.payload.state(context.plan.seed, number, stream), 0),
-                    None => (crate::plan::Payload::empty().state(context.plan.seed, number, stream), 0),
+                .map(|(method, number)| {
+                    let payload = method.answer.as_ref().map_or(&empty, |answer| &answer.payload);
+                    (payload.state(context.plan.seed, global, Purpose::MethodAnswer(number)), 0)
                 })
                 .collect();
         }
         &mut states[method]
     }
 
-    fn call_ended(&self, call: &Call, outcome: Outcome, now: Instant) {
-        let (due_ns, at_ns) = (self.context.ns(call.arrived), self.context.ns(now));
-        self.account().ended(Operation::Method, outcome, due_ns, at_ns);
-    }
-
     /// Calls that cannot be answered any more. Those that were not to be answered miss nothing.
     pub(super) fn lose_calls(&mut self, outcome: Outcome, now: Instant) {
         let Some(hub) = &mut self.hub else { return };
         for call in std::mem::take(&mut hub.calls.waiting) {
-            if self.method(&call).is_some_and(|plan| plan.answer.is_none()) {
-                self.count_hub(|counts| counts.methods_unanswered += 1);
-            } else {
-                self.call_ended(&call, outcome, now);
+            match call.open {
+                Some(open) => self.recorder().ended(open, outcome, now),
+                None => self.count_hub(|counts| counts.methods_unanswered += 1),
             }
         }
     }

@@ -1,18 +1,11 @@
 //! The renewal of a device's token: a new connection, measured from the instant at which it was due until the device is online
 //! again. A part of `device`.
 
-use super::{Account, Device};
-use crate::measure::{Operation, Outcome, Times};
+use super::Device;
+use crate::measure::Operation;
 use crate::plan::TokenLife;
 use rand::RngExt;
 use std::time::Instant;
-
-/// A renewal under way.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Renewal {
-    due_ns: u64,
-    picked_ns: u64,
-}
 
 impl Device {
     /// CONNECT carries a token that was made now: when it is to be renewed, by the device's own dice.
@@ -28,20 +21,14 @@ impl Device {
     /// The renewal that is due begins; the device goes, and comes back with a new token.
     pub(super) fn begin_renewal(&mut self, now: Instant) {
         let Some(at) = self.renew_at.take() else { return };
-        self.renewal = Some(Renewal { due_ns: self.context.ns(at), picked_ns: self.context.ns(now) });
+        let open = self.recorder().due(Operation::Renewal, self.context.ns(at));
+        self.renewal = Some(Box::new(open.picked(self.context.ns(now))));
     }
 
     /// CONNACK: whatever happened on the way, the token is new. `begun_ns` is when this attempt began.
-    pub(super) fn end_renewal(&mut self, begun_ns: u64, acked: u64) {
-        let Some(Renewal { due_ns: due, picked_ns: picked }) = self.renewal.take() else { return };
-        let sent = begun_ns.max(picked);
-        self.account().ok(Operation::Renewal, &Times { due, picked, sent, acked });
-    }
-
-    /// The span or the run is over before it ended.
-    pub(super) fn leave_renewal(&mut self, account: Account<'_>, now_ns: u64) {
-        if let Some(renewal) = self.renewal.take() {
-            account.ended(Operation::Renewal, Outcome::Unfinished, renewal.due_ns, now_ns);
-        }
+    pub(super) fn end_renewal(&mut self, begun_ns: u64, now: Instant) {
+        let Some(open) = self.renewal.take() else { return };
+        let sent_ns = begun_ns.max(open.picked_ns());
+        self.recorder().ok(*open, self.context.at(sent_ns), now);
     }
 }

@@ -47,7 +47,7 @@ struct Wire {
 impl Wire {
     fn new(load_s: u64, fleet: &str, send: &str) -> Wire {
         let context = context(load_s, fleet, send);
-        let mut device = Device::new(context.clone(), 0, 0);
+        let mut device = Device::new(context.clone(), DeviceRef { fleet: 0, index: 0 });
         device.enter(context.plan.schedule.online_spans(0, 1)[0]);
         let now = context.clock.zero;
         let mut wire = Wire { context, device, now, out: BytesMut::new(), to_device: BytesMut::new() };
@@ -105,9 +105,9 @@ impl Wire {
         published.map(|pid| encode::puback(&mut self.to_device, pid)).count()
     }
 
-    fn close(&mut self, why: Closed) -> Parting {
+    fn close(&mut self, why: Closed) -> ConnectionEnd {
         self.device.handle_closed(self.now, why);
-        self.device.parting()
+        self.device.connection_end()
     }
 
     /// The end of the run: how many of an operation ended in each way.
@@ -124,12 +124,22 @@ impl Wire {
 
     /// The same, with the classes of errors.
     fn books_and_errors(mut self, operation: Operation) -> (Totals, Vec<&'static str>) {
-        self.device.close_books(self.now);
+        self.device.settle(self.now);
         let measurement = self.measurement();
         let totals = measurement.sum(|key| key.operation == operation);
         let ended: u64 = Outcome::ALL.map(|outcome| totals.outcome(outcome)).iter().sum();
         assert_eq!(totals.due, ended, "every due operation ends once");
         (totals, measurement.errors.iter().map(|error| &*error.class.clone().leak()).collect())
+    }
+}
+
+/// A test may end while operations are open. Their end is that of a run.
+impl Drop for Wire {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.device.settle(self.now);
+            assert_eq!(self.context.recorder.borrow().open(), 0, "every due operation ends");
+        }
     }
 }
 
@@ -164,7 +174,7 @@ fn a_connack_that_comes_in_the_drain_still_lets_due_messages_go() {
     assert_eq!(wire.device.poll_close(), None, "acks are outstanding");
     wire.turn().unwrap();
     assert_eq!(wire.device.poll_close(), Some(Close::AfterFlush));
-    assert_eq!(wire.close(Closed::Local), Parting::Finished);
+    assert_eq!(wire.close(Closed::Local), ConnectionEnd::Finished);
     assert_eq!(wire.books(Operation::Telemetry).outcome(Outcome::Ok), 5);
 }
 
@@ -175,7 +185,7 @@ fn an_attempt_that_hangs_ends_with_the_drain_and_is_unfinished() {
     assert_eq!(wire.device.poll_close(), None);
     wire.pass(0.2).unwrap();
     assert_eq!(wire.device.poll_close(), Some(Close::AfterFlush));
-    assert_eq!(wire.close(Closed::Local), Parting::Finished);
+    assert_eq!(wire.close(Closed::Local), ConnectionEnd::Finished);
     let connect = wire.books(Operation::Connect);
     assert_eq!((connect.due, connect.outcome(Outcome::Unfinished)), (1, 1));
 }
@@ -188,7 +198,7 @@ fn an_attempt_that_fails_counts_for_its_step_too() {
             Some(code) => wire.connack(code),
             None => assert_eq!(wire.pass(6.0), Err(SessionError::ConnackTimeout)),
         }
-        assert_eq!(wire.close(Closed::Local), Parting::Lost { online_for: None });
+        assert_eq!(wire.close(Closed::Local), ConnectionEnd::Failed);
         let measurement = wire.measurement();
         let sum = |operation| measurement.sum(|key| key.operation == operation);
         let (step, connect) = (sum(Operation::ConnectMqtt), sum(Operation::Connect));
@@ -217,9 +227,9 @@ fn a_loss_after_the_plan_wants_the_device_gone_is_no_absence() {
     let mut wire = Wire::online(3, "reconnect = { kind = \"never\" }", EACH_SECOND);
     wire.pass(4.0).unwrap();
     assert_eq!(wire.device.poll_close(), None, "three acks are outstanding");
-    assert!(matches!(wire.close(Closed::Eof), Parting::Lost { online_for: Some(_) }));
+    assert_eq!(wire.close(Closed::Eof), ConnectionEnd::Lost);
     let context = wire.context.clone();
-    assert_eq!(wire.device.back_off(&mut Retries::default(), Some(Duration::from_secs(4)), wire.now), None);
+    assert_eq!(wire.device.back_off(&mut Retries::default(), wire.now), None);
     assert_eq!(wire.books(Operation::Online).due, 1, "only the planned coming");
     let counts = *context.recorder.borrow_mut().counts(0);
     assert_eq!((counts.reconnects, counts.gave_up), (0, 0));
@@ -236,7 +246,7 @@ fn what_the_end_of_a_span_cuts_off_is_unfinished_unless_the_session_is_kept() {
         let mut wire = Wire::online(60, &fleet, TWICE);
         wire.pass(7.0).unwrap();
         assert_eq!(wire.device.poll_close(), Some(Close::AfterFlush), "it has waited for the drain");
-        assert_eq!(wire.close(Closed::Local), Parting::Finished);
+        assert_eq!(wire.close(Closed::Local), ConnectionEnd::Finished);
         wire.device.exit(wire.now);
         let mut measurement = wire.measurement();
         let telemetry = measurement.sum(|key| key.operation == Operation::Telemetry);
@@ -251,8 +261,8 @@ fn what_the_end_of_a_span_cuts_off_is_unfinished_unless_the_session_is_kept() {
         wire.turn().unwrap();
         let again = |packet: &Packet| matches!(packet, Packet::Publish(publish) if publish.dup);
         assert_eq!(wire.sent().iter().filter(|packet| again(packet)).count(), resent);
-        assert!(matches!(wire.close(Closed::Eof), Parting::Lost { online_for: Some(_) }));
-        wire.device.close_books(wire.now);
+        assert_eq!(wire.close(Closed::Eof), ConnectionEnd::Lost);
+        wire.device.settle(wire.now);
         measurement.merge(&wire.measurement());
         let telemetry = measurement.sum(|key| key.operation == Operation::Telemetry);
         assert_eq!((telemetry.due, telemetry.outcome(Outcome::Unfinished)), (5, 5), "each ends once");
@@ -285,7 +295,7 @@ fn a_device_that_unsubscribes_waits_for_unsuback_before_it_disconnects() {
             wire.pass(2.0).unwrap();
         }
         assert_eq!(wire.sent(), [Packet::Disconnect]);
-        assert_eq!(wire.close(Closed::Local), Parting::Finished);
+        assert_eq!(wire.close(Closed::Local), ConnectionEnd::Finished);
         let outcome = if answers { Outcome::Ok } else { Outcome::Unfinished };
         let ends = wire.books(Operation::Unsubscribe);
         assert_eq!((ends.due, ends.outcome(outcome)), (1, 1));
@@ -352,7 +362,7 @@ fn a_connection_that_fails_while_it_drains_for_a_renewal_is_lost_and_not_renewed
         wire.pass(0.1).unwrap();
     }
     assert_eq!(wire.device.poll_close(), None, "an ack is outstanding");
-    assert!(matches!(wire.close(Closed::Local), Parting::Lost { online_for: Some(_) }));
+    assert_eq!(wire.close(Closed::Local), ConnectionEnd::Lost);
     wire.attempt();
     wire.connack(0);
     let counts = *wire.context.recorder.borrow_mut().counts(0);
@@ -366,7 +376,7 @@ fn a_device_that_skips_sends_its_backlog_and_not_what_fell_due_while_it_was_offl
     let mut wire = Wire::online(60, fleet, EACH_SECOND);
     // Message 0 is in flight; 1, 2 and 3 wait for the window; then the connection goes.
     wire.pass(4.0).unwrap();
-    assert!(matches!(wire.close(Closed::Eof), Parting::Lost { online_for: Some(_) }));
+    assert_eq!(wire.close(Closed::Eof), ConnectionEnd::Lost);
     wire.now += Duration::from_secs(10);
     wire.attempt();
     wire.sent();
@@ -489,11 +499,14 @@ fn the_will_goes_with_connect() {
 }
 
 /// A link over a pipe whose other end answers CONNECT and then reads nothing any more.
-async fn against_a_frozen_hub(load_s: u64, fleet: &str) -> (End<SessionError>, Parting, Totals, Duration) {
+async fn against_a_frozen_hub(
+    load_s: u64,
+    fleet: &str,
+) -> (End<SessionError>, ConnectionEnd, Totals, Duration) {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let big = "rate = \"100/s\"\nqos = 0\npayload = { size = 4096 }";
     let context = context(load_s, fleet, big);
-    let mut device = Device::new(context.clone(), 0, 0);
+    let mut device = Device::new(context.clone(), DeviceRef { fleet: 0, index: 0 });
     device.enter(context.plan.schedule.online_spans(0, 1)[0]);
     device.begin_attempt(0, crate::clock::now());
     let (ours, mut theirs) = tokio::io::duplex(1024);
@@ -512,26 +525,26 @@ async fn against_a_frozen_hub(load_s: u64, fleet: &str) -> (End<SessionError>, P
         error = context.deadlines.run() => panic!("{error}"),
     };
     let lasted = crate::clock::now() - context.clock.zero;
-    let parting = device.parting();
+    let connection = device.connection_end();
     let wire =
         Wire { context, device, now: crate::clock::now(), out: BytesMut::new(), to_device: BytesMut::new() };
     let sent = wire.context.plan.fleets[0].sends[0].operation;
-    (end, parting, wire.books(sent), lasted)
+    (end, connection, wire.books(sent), lasted)
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_hub_that_stops_reading_does_not_hold_up_the_end() {
-    let (end, parting, telemetry, lasted) = against_a_frozen_hub(5, "keep_alive = \"1000s\"").await;
-    assert_eq!((end, parting), (End::Closed(Closed::Local), Parting::Finished));
+    let (end, connection, telemetry, lasted) = against_a_frozen_hub(5, "keep_alive = \"1000s\"").await;
+    assert_eq!((end, connection), (End::Closed(Closed::Local), ConnectionEnd::Finished));
     assert_eq!((telemetry.due, telemetry.outcome(Outcome::Unfinished)), (500, 500));
     assert!(lasted < Duration::from_secs(5 + 2 + 2), "{lasted:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_hub_that_stops_reading_is_missed_by_keep_alive() {
-    let (end, parting, telemetry, lasted) = against_a_frozen_hub(600, "keep_alive = \"20s\"").await;
+    let (end, connection, telemetry, lasted) = against_a_frozen_hub(600, "keep_alive = \"20s\"").await;
     assert_eq!(end, End::Failed(SessionError::PingTimeout));
-    assert!(matches!(parting, Parting::Lost { online_for: Some(_) }), "{parting:?}");
+    assert_eq!(connection, ConnectionEnd::Lost);
     assert_eq!(telemetry.outcome(Outcome::Ok), 0);
     assert!(lasted < Duration::from_secs(20 + 20 + 31), "{lasted:?}");
 }

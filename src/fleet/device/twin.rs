@@ -5,7 +5,6 @@ use super::Device;
 use crate::fleet::requests::{Answered, Request, Requests};
 use crate::iothub::received::{Refusal, desired_version};
 use crate::measure::{Culprit, FromHub, Operation, Outcome};
-use crate::plan::GET_ON_CONNECT;
 use crate::units::human_duration;
 use std::time::Instant;
 
@@ -67,16 +66,18 @@ impl Device {
             Some(Answered::Late) => return self.count_hub(|counts| counts.late_answers += 1),
             Some(Answered::Unknown) | None => return self.count_hub(|counts| counts.unknown_answers += 1),
         };
-        let operation = self.plan().operation(request.tag.stream);
+        let operation = request.open.operation();
         // An answer without what was asked for is none.
         let version = (operation == Operation::TwinGet && status == 200).then(|| desired_version(body));
         if matches!(status, 200 | 204) && version != Some(None) {
-            self.account().message_ok(operation, &request.tag, request.sent, now);
-            self.message_ended(request.tag.stream, now);
+            self.recorder().ok(request.open, request.sent, now);
+            if let Some(send) = request.send {
+                self.message_ended(send, now);
+            }
         } else {
             let said = Refusal::read(body);
             let class = if status == 200 { "twin_body" } else { class(status, said.error_code) };
-            self.account().error(class, Culprit::Peer, now, || {
+            self.recorder().error(class, Culprit::Peer, now, || {
                 format!("{}: {operation} answered {status}{said}", self.id())
             });
             let outcome = if status == 429 { Outcome::Throttled } else { Outcome::Refused };
@@ -89,11 +90,10 @@ impl Device {
     }
 
     fn request_ended(&mut self, request: Request, outcome: Outcome, now: Instant) {
-        let stream = request.tag.stream;
-        self.account().sent_ended(self.plan().operation(stream), outcome, &request.tag, now);
-        self.message_ended(stream, now);
-        if stream == GET_ON_CONNECT {
-            self.settle_without_the_twin();
+        self.recorder().ended(request.open, outcome, now);
+        match request.send {
+            Some(send) => self.message_ended(send, now),
+            None => self.settle_without_the_twin(),
         }
     }
 
@@ -125,8 +125,8 @@ impl Device {
     pub(super) fn expire_requests(&mut self, now: Instant) {
         let timeout = self.plan().twin.timeout;
         while let Some(request) = self.messages.requests_mut().and_then(|open| open.expired(now, timeout)) {
-            self.account().error("twin_timeout", Culprit::Peer, now, || {
-                let operation = self.plan().operation(request.tag.stream);
+            self.recorder().error("twin_timeout", Culprit::Peer, now, || {
+                let operation = request.open.operation();
                 format!("{}: no answer to {operation} within {}", self.id(), human_duration(timeout))
             });
             self.request_ended(request, Outcome::TimedOut, now);
@@ -137,8 +137,8 @@ impl Device {
         while let Some(request) = self.messages.requests_mut().and_then(Requests::lost) {
             self.request_ended(request, outcome, now);
         }
-        if let Some(due_ns) = self.messages.requests_mut().and_then(Requests::give_up_get) {
-            self.account().ended(Operation::TwinGet, outcome, due_ns, self.context.ns(now));
+        if let Some(open) = self.messages.requests_mut().and_then(Requests::give_up_get) {
+            self.recorder().ended(open, outcome, now);
         }
         self.settle_without_the_twin();
     }

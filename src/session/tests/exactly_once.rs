@@ -113,11 +113,11 @@ impl World {
         for event in events {
             match event {
                 Event::Acked { tag, .. } => {
-                    assert!(self.open.remove(&tag.seq), "message {} ended twice", tag.seq);
-                    self.acked.insert(tag.seq);
+                    assert!(self.open.remove(&tag), "message {} ended twice", tag);
+                    self.acked.insert(tag);
                 }
                 Event::TimedOut { tag, .. } => {
-                    assert!(self.open.remove(&tag.seq), "message {} ended twice", tag.seq);
+                    assert!(self.open.remove(&tag), "message {} ended twice", tag);
                 }
                 Event::Message(publish) => *self.told.entry(number(&publish)).or_default() += 1,
                 Event::Resent | Event::LateAck | Event::Connected { session_present: true } => {}
@@ -170,7 +170,7 @@ impl World {
             Step::Publish if self.bench.session.has_room() => {
                 let (seq, now) = (self.bench.seq, self.bench.now);
                 self.bench.seq += 1;
-                let tag = Tag { due: now, picked: now, stream: 0, seq };
+                let tag = seq;
                 let payload = seq.to_be_bytes();
                 let message = Message { topic: "t", payload: &payload, qos: QoS::ExactlyOnce, retain: false };
                 self.bench.session.publish(now, &message, tag, &mut self.bench.out).unwrap();

@@ -10,6 +10,11 @@ mod window;
 use super::*;
 use std::time::Duration;
 
+/// What comes back with a message is its number.
+type Tag = u64;
+type Session = super::Session<Tag>;
+type Event = super::Event<Tag>;
+
 const SECOND: Duration = Duration::from_secs(1);
 
 const CLEAN: Settings = Settings {
@@ -58,6 +63,10 @@ impl Bench {
         events
     }
 
+    fn open(&self) -> Vec<(Tag, Instant)> {
+        self.session.open().map(|(tag, sent)| (*tag, sent)).collect()
+    }
+
     fn events(&mut self) -> Vec<Event> {
         std::iter::from_fn(|| self.session.poll_event()).collect()
     }
@@ -72,9 +81,13 @@ impl Bench {
     }
 
     fn publish_at(&mut self, qos: QoS) -> Result<Tag, PublishError> {
-        let tag = Tag { due: self.now, picked: self.now, stream: 0, seq: self.seq };
+        let tag = self.seq;
         let message = Message { topic: "t", payload: b"x", qos, retain: false };
-        self.session.publish(self.now, &message, tag, &mut self.out)?;
+        let refused = |refused: NotPublished<Tag>| {
+            assert_eq!(refused.tag, tag, "a message that is not taken comes back");
+            refused.error
+        };
+        self.session.publish(self.now, &message, tag, &mut self.out).map_err(refused)?;
         self.seq += 1;
         Ok(tag)
     }

@@ -15,7 +15,6 @@ enum Step {
     Reconnect {
         session_present: bool,
     },
-    Abandon,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -42,7 +41,7 @@ impl World {
     fn take(&mut self, events: Vec<Event>) {
         for event in events {
             if let Event::Acked { tag, .. } | Event::TimedOut { tag, .. } | Event::Lost { tag, .. } = event {
-                assert!(self.open.remove(&tag.seq), "message {} ended twice", tag.seq);
+                assert!(self.open.remove(&tag), "message {} ended twice", tag);
             }
         }
     }
@@ -63,7 +62,7 @@ impl World {
     fn run(&mut self, bench: &mut Bench, step: Step) {
         match step {
             Step::Publish(qos) => match bench.publish_at(qos) {
-                Ok(tag) => assert!(self.open.insert(tag.seq)),
+                Ok(tag) => assert!(self.open.insert(tag)),
                 Err(error) => {
                     assert_eq!((error, bench.session.has_room()), (PublishError::WindowFull, false));
                 }
@@ -88,7 +87,6 @@ impl World {
                 self.owed.clear();
                 self.take(bench.connect(session_present));
             }
-            Step::Abandon => bench.session.abandon(),
         }
         self.read(bench);
     }
@@ -105,16 +103,16 @@ proptest! {
         let mut world = World::default();
         for step in steps {
             world.run(&mut bench, step);
-            let open: BTreeSet<u64> = bench.session.open().map(|(tag, _)| tag.seq).collect();
+            let open: BTreeSet<u64> = bench.session.open().map(|(tag, _)| *tag).collect();
             prop_assert_eq!(&open, &world.open);
             prop_assert!(bench.session.in_flight() <= usize::from(in_flight));
             prop_assert!(bench.session.quarantined() < usize::from(in_flight));
             // What is live or quarantined is what the server owes.
             prop_assert_eq!(bench.session.in_flight() + bench.session.quarantined(), world.owed.len());
         }
-        world.run(&mut bench, Step::Abandon);
-        bench.session.handle_closed(bench.now);
-        world.take(bench.events());
-        prop_assert!(world.open.is_empty());
+        let taken: BTreeSet<u64> = bench.session.take_open().into_iter().collect();
+        prop_assert_eq!(taken, std::mem::take(&mut world.open));
+        world.run(&mut bench, Step::Reconnect { session_present: false });
+        prop_assert_eq!(bench.session.open().count(), 0);
     }
 }

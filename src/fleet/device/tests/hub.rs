@@ -199,7 +199,7 @@ fn no_answer_is_a_timeout_and_what_comes_then_is_late() {
 fn what_was_open_is_lost_with_its_connection_and_its_answer_late_on_the_next() {
     let mut wire = Wire::listening(TWIN);
     wire.pass(1.0).unwrap();
-    assert!(matches!(wire.close(Closed::Eof), Parting::Lost { online_for: Some(_) }));
+    assert_eq!(wire.close(Closed::Eof), ConnectionEnd::Lost);
     wire.now += Duration::from_secs(1);
     wire.comes_back();
     wire.suback();
@@ -337,7 +337,7 @@ fn a_request_under_way_is_waited_for_before_a_renewal() {
     assert_eq!(wire.device.poll_close(), None);
     wire.deliver("$iothub/twin/res/200/?$rid=0", WHOLE);
     assert_eq!(wire.device.poll_close(), Some(Close::AfterFlush));
-    assert_eq!(wire.close(Closed::Local), Parting::Renewal);
+    assert_eq!(wire.close(Closed::Local), ConnectionEnd::Renewal);
     assert_eq!(wire.books(Operation::TwinGet).outcome(Outcome::Ok), 1);
 }
 
@@ -348,7 +348,7 @@ fn what_is_open_at_the_end_is_unfinished() {
     wire.pass(6.9).unwrap();
     assert_eq!(wire.device.poll_close(), None, "the drain waits for it");
     wire.pass(0.2).unwrap();
-    assert_eq!(wire.close(Closed::Local), Parting::Finished);
+    assert_eq!(wire.close(Closed::Local), ConnectionEnd::Finished);
     let twin = wire.books(Operation::TwinGet);
     assert_eq!((twin.due, twin.outcome(Outcome::Unfinished)), (1, 1));
 }
@@ -445,7 +445,7 @@ fn a_method_may_make_the_device_go_and_come_back() {
     assert!(matches!(&sent[..], [Packet::Publish(_), Packet::Disconnect]), "{sent:?}");
     wire.device.handle_flushed(wire.now);
     assert_eq!(wire.device.poll_close(), Some(Close::AfterFlush));
-    assert_eq!(wire.close(Closed::Local), Parting::Reconnect);
+    assert_eq!(wire.close(Closed::Local), ConnectionEnd::Method);
     wire.comes_back();
     let counts = wire.counts();
     assert_eq!((counts.reconnects, counts.renewals), (1, 0));
@@ -662,7 +662,7 @@ proptest! {
                 }
             }
         }
-        wire.device.close_books(wire.now);
+        wire.device.settle(wire.now);
         let measurement = wire.measurement();
         for operation in Operation::ALL {
             let totals = measurement.sum(|key| key.operation == operation);

@@ -48,12 +48,12 @@ fn a_renewal_lasts_from_its_instant_until_online_again_whatever_happens_on_the_w
     let mut wire = Wire::online(600, HALF, QUIET);
     wire.pass(50.0).unwrap();
     assert_eq!(wire.device.poll_close(), Some(Close::AfterFlush), "nothing is in flight");
-    assert_eq!(wire.close(Closed::Local), Parting::Renewal);
+    assert_eq!(wire.close(Closed::Local), ConnectionEnd::Renewal);
     // Refused once, then in.
     wire.now += Duration::from_secs(1);
     wire.attempt();
     wire.connack(5);
-    assert!(matches!(wire.close(Closed::Local), Parting::Lost { online_for: None }));
+    assert_eq!(wire.close(Closed::Local), ConnectionEnd::Failed);
     wire.now += Duration::from_secs(2);
     wire.attempt();
     wire.connack(0);
@@ -72,7 +72,7 @@ fn a_renewal_whose_connection_is_lost_meanwhile_still_ends_when_the_device_is_ba
     wire.run_to(49.5);
     wire.pass(1.0).unwrap();
     assert_eq!(wire.device.poll_close(), None, "an ack is outstanding");
-    assert!(matches!(wire.close(Closed::Eof), Parting::Lost { online_for: Some(_) }));
+    assert_eq!(wire.close(Closed::Eof), ConnectionEnd::Lost);
     wire.now += Duration::from_secs(4);
     wire.attempt();
     wire.connack(0);
@@ -209,7 +209,7 @@ fn a_device_with_an_sdks_habits_gives_up_when_it_is_refused_for_good() {
         wire.connack(code);
         wire.close(Closed::Local);
         let now = wire.now;
-        assert_eq!(wire.device.back_off(&mut retries, None, now).is_some(), goes_on, "code {code}");
+        assert_eq!(wire.device.back_off(&mut retries, now).is_some(), goes_on, "code {code}");
         wire.attempt();
     }
     assert_eq!(wire.counts().gave_up, 1);
@@ -217,5 +217,5 @@ fn a_device_with_an_sdks_habits_gives_up_when_it_is_refused_for_good() {
     wire.connack(3);
     wire.close(Closed::Local);
     let later = wire.context.clock.zero + Duration::from_secs(240);
-    assert_eq!(wire.device.back_off(&mut retries, None, later), None);
+    assert_eq!(wire.device.back_off(&mut retries, later), None);
 }

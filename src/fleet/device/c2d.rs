@@ -15,14 +15,14 @@ const SKIPPED_MAX: u64 = u32::MAX as u64;
 
 /// Which numbers have come.
 #[derive(Debug, Default)]
-pub(super) struct Commands {
+pub(super) struct C2dNumbers {
     /// The one that comes next if all is well.
     next: u64,
     /// Of the numbers below it: the lowest bit is the one just below.
     seen: u64,
 }
 
-impl Commands {
+impl C2dNumbers {
     /// A numbered message came; what of that is to be counted.
     fn came(&mut self, seq: u64) -> FromHub {
         let mut counts = FromHub::default();
@@ -50,21 +50,21 @@ impl Device {
         let Stamp { sent, seq } = stamp(bag);
         let (now_unix, zero_unix) = (self.context.unix(now), self.context.clock.zero_unix);
         match sent.map(|sent| now_unix.checked_sub(sent)) {
-            Some(Some(age)) => self.account().aged(Operation::C2d, now, age),
-            Some(None) => self.account().error("clock_ahead", Culprit::Peer, now, || {
+            Some(Some(age)) => self.recorder().aged(Operation::C2d, now, age),
+            Some(None) => self.recorder().error("clock_ahead", Culprit::Peer, now, || {
                 format!("{}: a cloud-to-device message was stamped later than it came", self.id())
             }),
             None => {}
         }
         // What an earlier run left behind was numbered by that.
         let seq = seq.filter(|_| sent.is_none_or(|sent| sent >= zero_unix));
-        let numbers = seq.map(|seq| self.hub().commands.came(seq)).unwrap_or_default();
+        let counted = seq.map(|seq| self.hub().c2d.came(seq)).unwrap_or_default();
         self.count_hub(|counts| {
             counts.c2d += 1;
             counts.c2d_unstamped += u64::from(sent.is_none());
-            counts.c2d_duplicates += numbers.c2d_duplicates;
-            counts.c2d_skipped = counts.c2d_skipped.saturating_add(numbers.c2d_skipped);
-            counts.c2d_reordered += numbers.c2d_reordered;
+            counts.c2d_duplicates += counted.c2d_duplicates;
+            counts.c2d_skipped = counts.c2d_skipped.saturating_add(counted.c2d_skipped);
+            counts.c2d_reordered += counted.c2d_reordered;
         });
     }
 }
@@ -75,10 +75,10 @@ mod tests {
     use proptest::prelude::*;
 
     fn came(seqs: impl IntoIterator<Item = u64>) -> (u64, u64, u64) {
-        let mut commands = Commands::default();
+        let mut numbers = C2dNumbers::default();
         let mut sum = (0, 0, 0);
         for seq in seqs {
-            let counts = commands.came(seq);
+            let counts = numbers.came(seq);
             sum.0 += counts.c2d_skipped;
             sum.1 += counts.c2d_duplicates;
             sum.2 += counts.c2d_reordered;

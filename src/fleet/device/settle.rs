@@ -1,0 +1,96 @@
+//! Ends the operations of a device that are open when its connection, its span or the run ends. A part of `device`.
+
+use super::connect::{Attempt, Subscribe};
+use super::{Device, DeviceRecorder, PING_TIMEOUT, Stage};
+use crate::measure::{Operation, Outcome};
+use crate::plan::Offline;
+use std::time::{Duration, Instant};
+
+impl Device {
+    /// The span is over: operations of it that are open are unfinished.
+    pub(crate) fn exit(&mut self, now: Instant) {
+        let context = self.context.clone();
+        let recorder = DeviceRecorder { context: &context, device: self.device };
+        let now_ns = context.ns(now);
+        self.end_attempt(Outcome::Unfinished, now);
+        if let Some(open) = self.online.take() {
+            let due_ns = open.due_ns();
+            recorder.ended(open, Outcome::Unfinished, now);
+            self.miss(due_ns, now_ns);
+        }
+        if let Some(open) = self.renewal.take() {
+            recorder.ended(*open, Outcome::Unfinished, now);
+        }
+        self.messages.settle(recorder, self.off_ns(), now);
+    }
+
+    /// The run is over: all operations that are open are unfinished.
+    pub(crate) fn settle(&mut self, now: Instant) {
+        self.exit(now);
+        self.settle_open(now);
+        self.fall_silent();
+        if let Some(inbox) = self.inbox.take() {
+            self.context.ledger.borrow_mut().keep(self.device, inbox);
+        }
+    }
+
+    /// Ends operations that wait for the peer as unfinished.
+    pub(super) fn settle_open(&mut self, now: Instant) {
+        for outgoing in self.session.take_open() {
+            self.not_acked(Outcome::Unfinished, outgoing, now);
+        }
+        self.lose_asked(true, now);
+    }
+
+    /// Ends the attempt under way, if any.
+    pub(super) fn end_attempt(&mut self, outcome: Outcome, now: Instant) {
+        let Some(Attempt { open, connect_sent, .. }) = self.take_attempt() else { return };
+        let recorder = self.recorder();
+        let due_ns = open.due_ns();
+        recorder.ended(open, outcome, now);
+        if connect_sent.is_some() {
+            recorder.step_failed(Operation::ConnectMqtt, outcome, due_ns, now);
+        }
+        // A renewal that fails leaves the device offline against the plan, from when it was due.
+        if self.online.is_none() {
+            self.online = Some(self.recorder().due(Operation::Online, due_ns));
+        }
+        self.messages.block(due_ns);
+    }
+
+    /// Takes the attempt under way, if any; the device is offline then.
+    pub(super) fn take_attempt(&mut self) -> Option<Attempt> {
+        match std::mem::replace(&mut self.stage, Stage::Offline) {
+            Stage::Connecting(attempt) => Some(attempt),
+            stage => {
+                self.stage = stage;
+                None
+            }
+        }
+    }
+
+    /// The device was offline against the plan: whether it makes up for what fell due meanwhile is the fleet's policy.
+    pub(super) fn miss(&mut self, from_ns: u64, to_ns: u64) {
+        if self.plan().offline == Offline::Skip {
+            self.messages.miss(from_ns, to_ns);
+        }
+    }
+
+    /// Requests whose answers will not come any more. What the plan ends early is nobody's failure.
+    pub(super) fn lose_asked(&mut self, meant: bool, now: Instant) {
+        let outcome = if meant { Outcome::Unfinished } else { Outcome::Lost };
+        self.lose_answers(outcome, now);
+        if let Subscribe::Sent(open) | Subscribe::Ending(open) =
+            std::mem::replace(&mut self.subscribe, Subscribe::Done)
+        {
+            self.recorder().ended(*open, outcome, now);
+        }
+        if let Some(ping) = self.ping.take() {
+            // The session gives up on a ping when the next one would be due, if that is sooner.
+            let patience = PING_TIMEOUT.min(Duration::from_secs(self.plan().keep_alive_s.into()));
+            let late = now >= self.context.at(ping.due_ns()) + patience;
+            let outcome = if late && !meant { Outcome::TimedOut } else { outcome };
+            self.recorder().ended(*ping, outcome, now);
+        }
+    }
+}

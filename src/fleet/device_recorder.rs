@@ -1,0 +1,130 @@
+//! The way from a device to its worker's recorder. Called by `device`, `messages` and `life`.
+//!
+//! An operation gets its [`Open`] at the instant it is due. Steps, ages and deliveries are known only afterwards: they are due and
+//! end at once.
+
+use super::open::Open;
+use super::{Context, DeviceRef, nanos};
+use crate::link::{DialError, Step, Steps};
+use crate::measure::{Culprit, FleetCounts, Operation, Outcome};
+use crate::plan::{SendPlan, Spread};
+use std::time::{Duration, Instant};
+
+/// A device's way to the recorder of its worker.
+#[derive(Clone, Copy)]
+pub(crate) struct DeviceRecorder<'a> {
+    pub(crate) context: &'a Context,
+    pub(crate) device: DeviceRef,
+}
+
+impl DeviceRecorder<'_> {
+    /// An operation is due.
+    pub(crate) fn due(&self, operation: Operation, due_ns: u64) -> Open {
+        let key = self.context.key(operation, self.device.fleet, due_ns);
+        Open::due(&mut self.context.recorder.borrow_mut(), key, due_ns)
+    }
+
+    /// A message is due.
+    pub(crate) fn message_due(&self, send: &SendPlan, due_ns: u64) -> Open {
+        let key = self.context.key(send.operation, self.device.fleet, due_ns);
+        let mut recorder = self.context.recorder.borrow_mut();
+        if !send.operation.has_ack() {
+            recorder.no_ack(key);
+        }
+        if let Spread::Closed { think_ns } = send.arrival.spread {
+            recorder.closed_loop(key, think_ns);
+        }
+        Open::due(&mut recorder, key, due_ns)
+    }
+
+    /// An operation ended well.
+    pub(crate) fn ok(&self, open: Open, sent: Instant, acked: Instant) {
+        let (sent_ns, acked_ns) = (self.context.ns(sent), self.context.ns(acked));
+        open.ok(&mut self.context.recorder.borrow_mut(), sent_ns, acked_ns);
+    }
+
+    /// An operation that never waits to be sent ended well.
+    pub(crate) fn done(&self, open: Open, at: Instant) {
+        let picked_ns = open.picked_ns();
+        open.ok(&mut self.context.recorder.borrow_mut(), picked_ns, self.context.ns(at));
+    }
+
+    /// An operation ended otherwise.
+    pub(crate) fn ended(&self, open: Open, outcome: Outcome, at: Instant) {
+        open.ended(&mut self.context.recorder.borrow_mut(), outcome, self.context.ns(at));
+    }
+
+    /// Something that came at `at` and whose age is known. What is older than the run has no due instant in it.
+    pub(crate) fn aged(&self, operation: Operation, at: Instant, age: Duration) {
+        let (at_ns, age_ns) = (self.context.ns(at), nanos(age));
+        match at_ns.checked_sub(age_ns) {
+            Some(due_ns) => self.done(self.due(operation, due_ns), at),
+            None => {
+                let key = self.context.key(operation, self.device.fleet, 0);
+                self.context.recorder.borrow_mut().duration(key, at_ns, age_ns);
+            }
+        }
+    }
+
+    /// The steps of a dial that were completed.
+    pub(crate) fn steps(&self, steps: &Steps, due_ns: u64, at: Instant) {
+        for (step, took) in [(Step::Dns, steps.dns), (Step::Tcp, steps.tcp), (Step::Tls, steps.tls)] {
+            if let Some(took) = took {
+                self.step_ok(step.into(), due_ns, at, took);
+            }
+        }
+    }
+
+    /// A step of the attempt that was due at `due_ns`, completed by `at`.
+    pub(crate) fn step_ok(&self, step: Operation, due_ns: u64, at: Instant, took: Duration) {
+        let key = self.context.key(step, self.device.fleet, due_ns);
+        self.context.recorder.borrow_mut().duration(key, self.context.ns(at), nanos(took));
+    }
+
+    /// The step that the attempt did not get beyond. The age of what is unfinished is that of the attempt.
+    pub(crate) fn step_failed(&self, step: Operation, outcome: Outcome, due_ns: u64, at: Instant) {
+        self.ended(self.due(step, due_ns), outcome, at);
+    }
+
+    /// A connection that could not be made.
+    pub(crate) fn dial_failed(&self, error: &DialError, device: impl FnOnce() -> String, at: Instant) {
+        let culprit = match error.culprit() {
+            crate::link::Culprit::Peer => Culprit::Peer,
+            crate::link::Culprit::Network => Culprit::Network,
+            crate::link::Culprit::Us => Culprit::Us,
+        };
+        self.error(error.class, culprit, at, || format!("{}: {error}", device()));
+    }
+
+    /// An error of some class, with one example in words.
+    pub(crate) fn error(
+        &self,
+        class: &'static str,
+        culprit: Culprit,
+        at: Instant,
+        example: impl FnOnce() -> String,
+    ) {
+        let at_ns = self.context.ns(at);
+        self.context.recorder.borrow_mut().error(class, culprit, at_ns, example);
+    }
+
+    /// Changes the fleet's counts.
+    pub(crate) fn count(&self, change: impl FnOnce(&mut FleetCounts)) {
+        change(self.context.recorder.borrow_mut().counts(self.device.fleet));
+    }
+
+    /// A device came online (1) or went (-1).
+    pub(crate) fn online(&self, delta: i64) {
+        self.context.recorder.borrow_mut().online(self.device.fleet, delta);
+    }
+}
+
+impl From<Step> for Operation {
+    fn from(step: Step) -> Operation {
+        match step {
+            Step::Dns => Operation::ConnectDns,
+            Step::Tcp => Operation::ConnectTcp,
+            Step::Tls => Operation::ConnectTls,
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Operations from the instant they are due until they end. Made by `device_recorder` and `service_driver`.
+//!
+//! `fleet` counts due operations and outcomes only here, so the two cannot diverge: making an [`Open`] counts a due operation, and
+//! ending it consumes the token. The instant it was due decides, once, which phase it belongs to.
+
+use crate::measure::{Key, Operation, Outcome, Recorder, Times};
+use std::mem::ManuallyDrop;
+
+/// An operation that was counted as due and has not ended.
+#[must_use = "an operation that is due has to end"]
+#[derive(Debug)]
+pub(crate) struct Open {
+    due_ns: u64,
+    picked_ns: u64,
+    key: Key,
+    /// The worker handled it at `picked_ns`; before, that is the instant it was due.
+    is_picked: bool,
+}
+
+impl Open {
+    /// Counts an operation as due.
+    pub(crate) fn due(recorder: &mut Recorder, key: Key, due_ns: u64) -> Open {
+        recorder.due(key, due_ns);
+        Open { due_ns, picked_ns: due_ns, key, is_picked: false }
+    }
+
+    /// The worker handled the operation at that instant. Its lag is recorded with every outcome from here on.
+    pub(crate) fn picked(mut self, picked_ns: u64) -> Open {
+        (self.picked_ns, self.is_picked) = (picked_ns, true);
+        self
+    }
+
+    /// What is to be done.
+    pub(crate) fn operation(&self) -> Operation {
+        self.key.operation
+    }
+
+    /// When it was due.
+    pub(crate) fn due_ns(&self) -> u64 {
+        self.due_ns
+    }
+
+    /// When the worker handled it; until it has, the instant it was due.
+    pub(crate) fn picked_ns(&self) -> u64 {
+        self.picked_ns
+    }
+
+    /// It ended well.
+    pub(crate) fn ok(self, recorder: &mut Recorder, sent_ns: u64, acked_ns: u64) {
+        let open = ManuallyDrop::new(self);
+        let times = Times { due: open.due_ns, picked: open.picked_ns, sent: sent_ns, acked: acked_ns };
+        recorder.ok(open.key, &times);
+    }
+
+    /// It ended otherwise.
+    pub(crate) fn ended(self, recorder: &mut Recorder, outcome: Outcome, at_ns: u64) {
+        let open = ManuallyDrop::new(self);
+        if open.is_picked {
+            recorder.picked(open.key, open.due_ns, open.picked_ns);
+        }
+        recorder.ended(open.key, outcome, open.due_ns, at_ns);
+    }
+}
+
+/// Panics where a path forgets an operation; debug builds only. A worker that fails drops its devices with their open
+/// operations: while it panics that is no defect, and tokio catches panics of tasks that it drops.
+#[cfg(debug_assertions)]
+impl Drop for Open {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            panic!("an operation was due and did not end: {:?} of {} ns", self.key, self.due_ns);
+        }
+    }
+}
+
+/// What the session hands back when a message of a device ends.
+#[derive(Debug)]
+pub(crate) enum Outgoing {
+    /// A message of one of the fleet's sends, with its number.
+    Message {
+        /// Ends with the acknowledgment.
+        open: Open,
+        /// Which of the fleet's sends.
+        send: u16,
+        /// Its number in that stream.
+        seq: u64,
+    },
+    /// A twin request: the operation ends with the answer, not with the acknowledgment.
+    Request,
+    /// The answer to a method call, which ends with it.
+    MethodAnswer(Open),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::{Collector, Layout, Source, Totals};
+    use std::rc::Rc;
+    use std::time::Duration;
+
+    const KEY: Key = Key { operation: Operation::Telemetry, fleet: 0, phase: 0 };
+
+    fn layout() -> Layout {
+        Layout::new(1, 1, Duration::from_secs(60))
+    }
+
+    fn recorder() -> Recorder {
+        Recorder::new(layout(), Rc::new(crate::stalls::Stalls::new(crate::clock::now())))
+    }
+
+    fn totals(recorder: &mut Recorder) -> Totals {
+        let mut collector = Collector::unnamed(layout());
+        collector.add(&recorder.swap(), Source::Worker(0));
+        collector.measurement().of(KEY.operation)
+    }
+
+    #[test]
+    fn open_operations_are_due_and_have_no_outcome() {
+        let mut recorder = recorder();
+        let (first, second) = (Open::due(&mut recorder, KEY, 1), Open::due(&mut recorder, KEY, 2));
+        assert_eq!(recorder.open(), 2);
+        first.ok(&mut recorder, 3, 4);
+        assert_eq!(recorder.open(), 1);
+        second.ended(&mut recorder, Outcome::Lost, 5);
+        assert_eq!(recorder.open(), 0);
+        let totals = totals(&mut recorder);
+        assert_eq!((totals.due, totals.outcome(Outcome::Ok), totals.outcome(Outcome::Lost)), (2, 1, 1));
+    }
+
+    #[test]
+    fn lag_counts_once_an_operation_is_picked() {
+        let mut recorder = recorder();
+        Open::due(&mut recorder, KEY, 0).ended(&mut recorder, Outcome::Offline, 9);
+        assert!(totals(&mut recorder).lag.is_empty(), "it was never picked");
+        Open::due(&mut recorder, KEY, 0).picked(7_000).ended(&mut recorder, Outcome::Expired, 9_000);
+        assert_eq!(totals(&mut recorder).lag.max(), Some(7));
+    }
+
+    #[test]
+    fn a_message_in_flight_stays_small() {
+        assert!(size_of::<Open>() <= 24, "{} bytes", size_of::<Open>());
+        assert!(size_of::<Option<Outgoing>>() <= 40, "{} bytes", size_of::<Option<Outgoing>>());
+    }
+
+    #[test]
+    #[should_panic(expected = "did not end")]
+    fn an_operation_that_is_forgotten_is_found() {
+        drop(Open::due(&mut recorder(), KEY, 0));
+    }
+}
