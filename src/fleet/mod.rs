@@ -5,6 +5,7 @@
 //! send what they recorded once a second; the collector (this thread) merges it. Nothing flows back but
 //! cleared histograms and one small control value.
 
+mod beat;
 mod command;
 mod context;
 mod coordinator;
