@@ -32,7 +32,7 @@ pub(super) struct Echoes {
     recent: VecDeque<Echo>,
     /// The end of the latest stall that was seen.
     seen_to_ns: u64,
-    /// What is due from here on is in no echo.
+    /// What is due from here on is in no echo, and no stall came after it.
     until_ns: u64,
 }
 
@@ -76,14 +76,14 @@ impl Echoes {
         }
     }
 
-    /// Of an operation that was due in an echo: the stalls from that echo's start to the due time.
+    /// Whether the stalls and echoes that were observed may have delayed an operation that was due then. An echo ends after its stalls.
     #[inline]
-    pub(super) fn delay_ns(&self, stalls: &Stalls, due_ns: u64) -> u64 {
-        if due_ns >= self.until_ns { 0 } else { self.find_delay_ns(stalls, due_ns) }
+    pub(super) fn may_delay(&self, due_ns: u64) -> bool {
+        due_ns < self.until_ns
     }
 
-    #[cold]
-    fn find_delay_ns(&self, stalls: &Stalls, due_ns: u64) -> u64 {
+    /// Of an operation that was due in an echo: the stalls from that echo's start to the due time.
+    pub(super) fn delay_ns(&self, stalls: &Stalls, due_ns: u64) -> u64 {
         let found = self.recent.iter().rev().find(|echo| echo.from_ns <= due_ns);
         let echo = found.filter(|echo| due_ns < echo.to_ns);
         echo.map_or(0, |echo| stalls.until_ns(due_ns).saturating_sub(echo.stalled_before_ns))

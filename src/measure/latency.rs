@@ -10,7 +10,8 @@ use std::fmt;
 /// Nanoseconds as histograms hold them: whole microseconds, rounded up, at least one.
 #[inline]
 pub(super) fn us(ns: u64) -> u64 {
-    ns.div_ceil(1_000).max(1)
+    // Cheaper than div_ceil, and this is called for every time of every operation.
+    (ns.saturating_add(999) / 1_000).max(1)
 }
 
 /// A latency distribution in microseconds. Empty, it is one null pointer.

@@ -176,8 +176,8 @@ impl Recorder {
         self.open = self.open.saturating_sub(1);
         let response_ns = times.acked.saturating_sub(times.due);
         let response_us = us(response_ns);
-        let lag_us = us(times.picked.saturating_sub(times.due));
-        let own_ns = self.own_delay_ns(times);
+        let lag_ns = times.picked.saturating_sub(times.due);
+        let lag_us = us(lag_ns);
         let pool = &mut self.totals_pool;
         let cell = self.cells.at(key);
         cell.waited(us(times.sent.saturating_sub(times.picked)), pool);
@@ -189,11 +189,8 @@ impl Recorder {
         }
         clipped += u64::from(totals.lag.record(lag_us, pool));
         totals.clipped += clipped;
-        if totals.closed_loop {
-            totals.own_delay_sum_us += own_ns / 1_000;
-        }
-        if own_ns >= OWN_DELAY_MIN_NS {
-            delayed(totals, response_ns, own_ns, pool);
+        if lag_ns >= OWN_DELAY_MIN_NS || totals.closed_loop || self.echoes.may_delay(times.due) {
+            self.delayed(key, times);
         }
         let second = self.seconds.at(times.acked);
         second.response.of_mut(key.operation).record(response_us, &mut self.rows_pool);
@@ -203,14 +200,22 @@ impl Recorder {
         }
     }
 
-    /// How much of a response is this load generator's: its lag, its stalls since, and for what was due in the echo of a stall the
-    /// stalls since that echo's begin.
-    #[inline]
-    fn own_delay_ns(&self, times: &Times) -> u64 {
+    /// Keeps how much of a response is this load generator's: its lag, its stalls since, and for what was due in the echo of a stall
+    /// the stalls since that echo's begin.
+    #[cold]
+    fn delayed(&mut self, key: Key, times: &Times) {
         let lag_ns = times.picked.saturating_sub(times.due);
         let stalled_ns = self.stalls.between_ns(times.picked, times.acked);
         let echo_ns = self.echoes.delay_ns(&self.stalls, times.due);
-        (lag_ns + stalled_ns + echo_ns).min(times.acked.saturating_sub(times.due))
+        let response_ns = times.acked.saturating_sub(times.due);
+        let own_ns = (lag_ns + stalled_ns + echo_ns).min(response_ns);
+        let totals = self.cells.totals(key);
+        if totals.closed_loop {
+            totals.own_delay_sum_us += own_ns / 1_000;
+        }
+        if own_ns >= OWN_DELAY_MIN_NS {
+            delayed(totals, response_ns, own_ns, &mut self.totals_pool);
+        }
     }
 
     /// The worker handled a due operation at `picked_ns`. Only for what ended otherwise than ok, so that its lag
