@@ -1,7 +1,7 @@
 //! The head of a report: the verdict in a word, what it means, and the reasons. Called by the text and the page; pure.
 
 use super::{exit, format, margin};
-use crate::result::model::{RunResult, Status, ThresholdStatus};
+use crate::result::model::{RunResult, Status, ThresholdResult, ThresholdStatus};
 
 /// The verdict as readers see it first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,46 +74,41 @@ fn pass(result: &RunResult) -> Option<String> {
 }
 
 fn fail(result: &RunResult) -> Option<String> {
-    let first = result.verdict.details.first()?;
-    let of_threshold = ["threshold_failed", "insufficient_samples"].contains(&first.code.as_str());
+    let is_threshold = |code: &str| ["threshold_failed", "insufficient_samples"].contains(&code);
+    let of_threshold = result.verdict.details.first().is_none_or(|first| is_threshold(&first.code));
     let text = if of_threshold { "Thresholds failed:" } else { "Thresholds failed. The cause comes first:" };
     Some(text.to_owned())
 }
 
 /// What cannot be trusted, and what can.
 fn invalid(result: &RunResult) -> Option<String> {
-    let undecided = result
-        .thresholds
-        .iter()
-        .filter(|threshold| margin::status(threshold) == ThresholdStatus::Undecided)
-        .count();
-    let what = if has_code(result, &["breakdown"]) {
-        "The run is incomplete: a part of hubstorm stopped before the end. Fix the cause and run again:"
-            .to_owned()
-    } else if undecided > 0 {
-        let undecided = format::plural(
-            u64::try_from(undecided).unwrap_or(u64::MAX),
-            "threshold is undecided",
-            "thresholds are undecided",
-        );
-        format!(
-            "{undecided}: delays on this machine may have decided the outcome. The other thresholds are valid. {}",
-            advice(result)
-        )
-    } else if has_code(result, &["late_start", "not_sent", "closed_loop_delayed", "machine_short"]) {
-        format!(
-            "The load generator did not produce the planned load. Passed thresholds hold for the smaller load only. {}",
-            advice(result)
-        )
+    let is_undecided = |threshold: &&ThresholdResult| margin::status(threshold) == ThresholdStatus::Undecided;
+    let undecided = u64::try_from(result.thresholds.iter().filter(is_undecided).count()).unwrap_or(u64::MAX);
+    let is_short = has_code(result, &["late_start", "not_sent", "closed_loop_delayed", "machine_short"]);
+    if has_code(result, &["breakdown"]) {
+        let text =
+            "The run is incomplete: a part of hubstorm stopped before the end. Fix the cause and run again:";
+        return Some(text.to_owned());
+    }
+    if undecided == 0 && !is_short {
+        return Some("The measurement is not valid:".to_owned());
+    }
+    let undecided = (undecided > 0).then(|| {
+        let undecided = format::plural(undecided, "threshold is undecided", "thresholds are undecided");
+        format!("{undecided}: delays on this machine may have decided the outcome.")
+    });
+    let others = if is_short {
+        "The load generator did not produce the load as planned: passed thresholds do not prove that the target can handle that load."
     } else {
-        "The measurement is not valid:".to_owned()
+        "The other thresholds are valid."
     };
-    Some(what)
+    let parts = [undecided.as_deref(), Some(others), Some(advice(result))];
+    Some(parts.into_iter().flatten().collect::<Vec<_>>().join(" "))
 }
 
 fn advice(result: &RunResult) -> &'static str {
     if has_code(result, &["advice"]) {
-        "See the last reason for what to do:"
+        "The last reason says what to do:"
     } else {
         "Run again on an idle machine, or with a smaller load:"
     }
@@ -166,10 +161,10 @@ mod tests {
     fn an_invalid_run_says_what_stays_valid_and_what_to_do() {
         let late = ("late_start", "Phase steady: late");
         let meaning = of(Status::Invalid, 120, &[late]).meaning;
-        assert!(meaning.contains("did not produce the planned load"), "{meaning}");
+        assert!(meaning.contains("did not produce the load as planned"), "{meaning}");
         assert!(meaning.ends_with("with a smaller load:"), "{meaning}");
         let meaning = of(Status::Invalid, 120, &[late, ("advice", "Use a smaller load")]).meaning;
-        assert!(meaning.ends_with("See the last reason for what to do:"), "{meaning}");
+        assert!(meaning.ends_with("The last reason says what to do:"), "{meaning}");
         let meaning = of(Status::Invalid, 120, &[("breakdown", "a worker panicked")]).meaning;
         assert!(meaning.starts_with("The run is incomplete"), "{meaning}");
         let mut result = sample();
@@ -177,6 +172,7 @@ mod tests {
         result.thresholds[0].status = Some(ThresholdStatus::Undecided);
         let meaning = Banner::of(&result).meaning;
         assert!(meaning.starts_with("1 threshold is undecided: delays on this machine"), "{meaning}");
+        assert!(meaning.contains("The other thresholds are valid."), "{meaning}");
     }
 
     #[test]
@@ -187,5 +183,7 @@ mod tests {
         result.thresholds.clear();
         let banner = Banner::of(&result);
         assert_eq!((banner.meaning.as_str(), banner.reasons.len()), ("The measurement is not valid:", 1));
+        result.verdict.status = Status::Fail;
+        assert_eq!(Banner::of(&result).meaning, "Thresholds failed:");
     }
 }

@@ -9,10 +9,12 @@ use crate::units::{Percent, human_count, human_us};
 /// Where the limit stands on the bar, as a share of its length. The rest is room for values beyond the limit.
 pub(super) const LIMIT_AT: f64 = 0.75;
 
-/// Returns how a threshold was decided. Files of earlier versions only say whether it passed.
+/// Returns how a threshold was decided. Files of earlier versions only say whether it passed, and tell `> 500 ms` from missing data
+/// in words.
 pub(super) fn status(threshold: &ThresholdResult) -> ThresholdStatus {
     threshold.status.unwrap_or(match (threshold.passed, threshold.observed) {
         (true, _) => ThresholdStatus::Passed,
+        (false, None) if threshold.observed_text.starts_with('>') => ThresholdStatus::Failed,
         (false, Some(_)) => ThresholdStatus::Failed,
         (false, None) => ThresholdStatus::InsufficientSamples,
     })
@@ -255,6 +257,20 @@ mod tests {
             let threshold = between(unit, 500_000.0, best, worst);
             assert_eq!(observed(&threshold), expected, "{unit} {best:?} {worst:?}");
             assert_eq!(words(&threshold), "", "an undecided threshold has no margin");
+        }
+    }
+
+    #[test]
+    fn files_of_earlier_versions_have_a_status() {
+        for (passed, observed, text, expected) in [
+            (true, Some(1.0), "312 ms", ThresholdStatus::Passed),
+            (false, Some(1.0), "612 ms", ThresholdStatus::Failed),
+            (false, None, "> 500 ms", ThresholdStatus::Failed),
+            (false, None, "no data", ThresholdStatus::InsufficientSamples),
+        ] {
+            let base = threshold("p(99) < 500ms", "us", 5e5, observed);
+            let earlier = ThresholdResult { status: None, passed, observed_text: text.to_owned(), ..base };
+            assert_eq!(status(&earlier), expected, "{text}");
         }
     }
 

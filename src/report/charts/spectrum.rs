@@ -5,7 +5,7 @@ use super::axis::Axis;
 use super::theme;
 use super::{Line, ReportError, frame, in_every_size, line};
 use crate::measure::{Latency, Operation, Totals};
-use crate::report::format::NONE;
+use crate::report::format::{NONE, share};
 use crate::units::{human_duration, human_us};
 use std::time::Duration;
 
@@ -45,7 +45,8 @@ pub(in crate::report) fn draw(
         None => "It ends without an answer, so there is no service time.".to_owned(),
     };
     let words = format!(
-        "Response of {operation}, {scope}, operations that ended ok: 50% within {}, 99% within {}, 99.9% within {}. {service_p99}",
+        "Response of {operation}, {scope}, of the {} that ended ok: 50% within {}, 99% within {}, 99.9% within {}. {service_p99}",
+        share(totals.ok(), totals.due),
         at(response, 0.5),
         at(response, 0.99),
         at(response, 0.999),

@@ -229,7 +229,7 @@ fn response(time: &Time<'_>, operation: Operation) -> Draft {
     Draft {
         id: "response",
         title: "Response time",
-        unit: "due to ack, logarithmic",
+        unit: "due to ack, of operations that ended ok, logarithmic",
         legend: shown.iter().map(|(role, label, _)| Key { role: role.name, label }).collect(),
         words,
         y: Axis::log(low, high, latency_label),

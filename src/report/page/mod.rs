@@ -39,6 +39,7 @@ pub fn html(result: &RunResult) -> Result<String, ReportError> {
         Some(main) => spectrum::draw(main.operation, main.scope(), main.headline().0)?,
         None => None,
     };
+    let thresholds = thresholds::thresholds(result);
     let page = Page {
         palette: theme::css(),
         result,
@@ -48,7 +49,8 @@ pub fn html(result: &RunResult) -> Result<String, ReportError> {
         started: format::date(&result.run.started),
         lasted: format::span(result.run.duration_us),
         tiles: tiles::tiles(result, &summary),
-        thresholds: thresholds::thresholds(result),
+        thresholds_caption: thresholds::caption(&thresholds),
+        thresholds,
         undecided: margin::undecided_note(&result.thresholds),
         facts: facts(result),
         scenario: plain_lines(&result.run.scenario.text),
@@ -83,6 +85,7 @@ struct Page<'a> {
     lasted: String,
     tiles: Vec<Tile>,
     thresholds: Vec<ThresholdView>,
+    thresholds_caption: &'static str,
     undecided: Option<String>,
     facts: Vec<(&'static str, String)>,
     scenario: String,

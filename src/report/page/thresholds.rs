@@ -44,6 +44,18 @@ pub(super) fn thresholds(result: &RunResult) -> Vec<ThresholdView> {
     result.thresholds.iter().map(view).collect()
 }
 
+/// What the bars show, for the caption of the table.
+pub(super) fn caption(views: &[ThresholdView]) -> &'static str {
+    if views.iter().any(|view| view.bar.contains("class=\"range\"")) {
+        "The mark on each bar is the limit. A bar is solid up to the best value that the target may have caused, and pale up to the worst: \
+         the difference is delay on this machine."
+    } else if views.iter().any(|view| !view.bar.is_empty()) {
+        "The mark on each bar is the limit."
+    } else {
+        "Limits and observed values."
+    }
+}
+
 /// The observed range on a track with the limit marked: solid up to the best value, pale from there to the worst. The words for it
 /// stand beside it. Empty where nothing can be drawn.
 fn bar(used: Option<(f64, f64)>, status: ThresholdStatus) -> String {

@@ -167,8 +167,13 @@ fn latency(thresholds: &[ThresholdResult], operation: Operation, totals: &Totals
         };
     }
     if rate_ok < FEW {
+        let tone = match tone(own()) {
+            // A threshold such as `count(ok) >= 1` can pass although most operations failed.
+            Tone::Good => Tone::Neutral,
+            tone => tone,
+        };
         return Tile {
-            tone: tone(own()),
+            tone,
             label: format!("Not ok, {}", operation.name()),
             value: human_count(totals.due - totals.ok()),
             unit: "",
@@ -285,6 +290,8 @@ mod tests {
         let tile = telemetry(&[], &messages(40, 60));
         assert_eq!((tile.label.as_str(), tile.value.as_str()), ("Not ok, telemetry", "60"));
         assert_eq!(tile.tone, Tone::Neutral);
+        let at_least_one = threshold("telemetry", "count", Some(40.0), Passed);
+        assert_eq!(telemetry(&[at_least_one], &messages(40, 60)).tone, Tone::Neutral, "not good");
         let tile = telemetry(&[], &messages(90, 10));
         assert_eq!(tile.note, "of the 90.00% that were ok, outside warm-up");
         assert_eq!((tile.value.as_str(), tile.unit), ("20.0", "ms"));
