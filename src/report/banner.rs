@@ -95,10 +95,10 @@ fn invalid(result: &RunResult) -> Option<String> {
     }
     let undecided = (undecided > 0).then(|| {
         let undecided = format::plural(undecided, "threshold is undecided", "thresholds are undecided");
-        format!("{undecided}: delays on this machine may have decided the outcome.")
+        format!("{undecided}: delays on this machine may have decided the result.")
     });
     let others = if is_short {
-        "The load generator did not produce the load as planned: passed thresholds do not prove that the target can handle that load."
+        "The load was not produced as planned: passed thresholds say nothing about the planned load."
     } else {
         "The other thresholds are valid."
     };
@@ -161,7 +161,7 @@ mod tests {
     fn an_invalid_run_says_what_stays_valid_and_what_to_do() {
         let late = ("late_start", "Phase steady: late");
         let meaning = of(Status::Invalid, 120, &[late]).meaning;
-        assert!(meaning.contains("did not produce the load as planned"), "{meaning}");
+        assert!(meaning.contains("not produced as planned"), "{meaning}");
         assert!(meaning.ends_with("with a smaller load:"), "{meaning}");
         let meaning = of(Status::Invalid, 120, &[late, ("advice", "Use a smaller load")]).meaning;
         assert!(meaning.ends_with("The last reason says what to do:"), "{meaning}");

@@ -77,7 +77,7 @@ pub(super) fn emulator(result: &RunResult) -> Vec<(&'static str, String)> {
         ("Memory, peak", human_bytes(emulator.rss_peak_bytes)),
         ("CONNECTs accepted", human_count(emulator.accepted)),
         ("CONNECTs refused", human_count(emulator.refused)),
-        ("Telemetry messages received", human_count(emulator.telemetry)),
+        ("Telemetry received", human_count(emulator.telemetry)),
     ];
     let rare = [
         ("Session takeovers", emulator.taken_over),

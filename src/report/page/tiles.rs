@@ -182,11 +182,13 @@ fn latency(thresholds: &[ThresholdResult], operation: Operation, totals: &Totals
     }
     let at = |quantile| format::us(totals.response.quantile(quantile));
     let (value, unit) = split(&at(0.99));
-    let note = match rate_ok < NEARLY_ALL {
+    let tone = tone(latencies());
+    let what = match rate_ok < NEARLY_ALL {
         true => format!("of the {share} that were ok, {scope}"),
         false => format!("median {}, {scope}", keep_together(&at(0.5))),
     };
-    Tile { tone: tone(latencies()), label, value, unit, note }
+    let delays = if tone == Tone::Undecided { "; may include delays of this machine" } else { "" };
+    Tile { tone, label, value, unit, note: what + delays }
 }
 
 #[cfg(test)]
@@ -297,6 +299,14 @@ mod tests {
         assert_eq!((tile.value.as_str(), tile.unit), ("20.0", "ms"));
         let tile = telemetry(&[], &messages(100, 0));
         assert_eq!(tile.note, "median 20.0\u{a0}ms, outside warm-up");
+    }
+
+    #[test]
+    fn an_undecided_latency_is_not_shown_as_the_targets() {
+        let undecided = [threshold("telemetry", "us", Some(612_000.0), Undecided)];
+        let tile = telemetry(&undecided, &messages(100, 0));
+        assert_eq!(tile.tone, Tone::Undecided);
+        assert!(tile.note.ends_with("may include delays of this machine"), "{tile:?}");
     }
 
     #[test]
