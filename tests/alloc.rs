@@ -6,11 +6,13 @@ use bytes::BytesMut;
 use hubstorm::clock;
 use hubstorm::link::tls::{self, ClientOptions};
 use hubstorm::link::{Endpoint, Resolver, accept_tls, dial, listen};
-use hubstorm::measure::{Key, Layout as Cells, Measurement, Operation, Recorder, Times};
+use hubstorm::measure::{Collector, Fleet, Key, Layout as Cells, Operation, Phase, Recorder, Source, Times};
 use hubstorm::session::{Credentials, Event, Message, Session, Settings};
+use hubstorm::stalls::Stalls;
 use hubstorm::wire::{QoS, encode};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 /// Counts on the thread that allocates, so that tests beside each other do not disturb each other.
@@ -252,9 +254,10 @@ fn in_a_runtime<T>(work: impl Future<Output = T>) -> T {
 #[test]
 fn recording_and_swapping_allocate_nothing_once_warm() {
     const S: u64 = 1_000_000_000;
-    let layout = Cells::new(1, 1, Duration::from_secs(60), Duration::from_millis(100));
+    let layout = Cells::new(1, 1, Duration::from_secs(60));
     let key = Key { operation: Operation::Telemetry, fleet: 0, phase: 0 };
-    let (mut recorder, mut measurement) = (Recorder::new(layout), Measurement::new(layout));
+    let mut recorder = Recorder::new(layout, Rc::new(Stalls::new(clock::now())));
+    let mut collector = Collector::new(layout, vec![Fleet::default()], vec![Phase::default()]);
     let mut second = |n: u64| {
         let before = allocations();
         for i in 0..1_000 {
@@ -267,9 +270,9 @@ fn recording_and_swapping_allocate_nothing_once_warm() {
         }
         let snapshot = recorder.swap();
         let allocated = allocations() - before;
-        measurement.add(&snapshot, 0);
+        collector.add(&snapshot, Source::Worker(0));
         recorder.recycle(snapshot);
-        measurement.tick((n + 1) * S, Some(0.0), 0);
+        collector.tick((n + 1) * S, Some(0.0), 0);
         allocated
     };
     // The first seconds make the histograms and give the vectors their size.

@@ -3,14 +3,17 @@
 //! Everything is seeded and no step reads a clock, so that a step does the same in every run.
 
 use bytes::BytesMut;
+use hubstorm::clock;
 use hubstorm::fleet::{Arrival, DeliveryTracker, DeviceRef, Inbox};
 use hubstorm::measure::{Key, Layout, Operation, Recorder, Times};
 use hubstorm::plan::{self, Cursor, Load, Payload, PayloadContext, RunLoad, Span, Spread, Stamp};
 use hubstorm::rng::Purpose;
 use hubstorm::scenario::Input;
 use hubstorm::session::{Credentials, Event, Message, Session, Settings};
+use hubstorm::stalls::Stalls;
 use hubstorm::wire::{self, Packet, QoS, Strictness, encode};
 use std::hint::black_box;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 /// One step of a hot function, ready to be repeated.
@@ -131,9 +134,9 @@ fn publish_to_ack() -> Step {
 /// An operation is due and ends well: five histograms, two counters, the series. One second at 10,000/s, over and over.
 fn record() -> Step {
     const PER_SECOND: u64 = 10_000;
-    let layout = Layout::new(1, 1, Duration::from_secs(60), Duration::from_millis(100));
+    let layout = Layout::new(1, 1, Duration::from_secs(60));
     let key = Key { operation: Operation::Telemetry, fleet: 0, phase: 0 };
-    let mut recorder = Recorder::new(layout);
+    let mut recorder = Recorder::new(layout, Rc::new(Stalls::new(clock::now())));
     let mut n = 0_u64;
     let mut step = move || {
         let due = n % PER_SECOND * (1_000_000_000 / PER_SECOND);
@@ -169,10 +172,13 @@ fn publish_to_deliver() -> Step {
     let files = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
     let input = Input { file: "hot.toml", text, overrides: &[], env: &|_| None, files: &files };
     let plan = plan::load(&input, &mut rand::rng()).expect("a plan");
-    let layout = Layout::new(2, 1, Duration::from_secs(60), Duration::from_millis(100));
+    let layout = Layout::new(2, 1, Duration::from_secs(60));
     let key = Key { operation: Operation::Deliver, fleet: 1, phase: 0 };
-    let (mut ledger, mut inbox, mut recorder) =
-        (DeliveryTracker::new(&plan), Inbox::default(), Recorder::new(layout));
+    let (mut ledger, mut inbox, mut recorder) = (
+        DeliveryTracker::new(&plan),
+        Inbox::default(),
+        Recorder::new(layout, Rc::new(Stalls::new(clock::now()))),
+    );
     let mut input = BytesMut::with_capacity(64 * 1024);
     let mut seq = 0;
     // Due every 100 us, in one second over and over; 1 to 4 ms on the way.

@@ -1,5 +1,6 @@
 //! hubstorm under the same load: the built binary with a scenario made for it.
 
+use hubstorm::measure::Operation;
 use hubstorm::result::model::RunResult;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -27,8 +28,7 @@ pub(crate) fn run(server: &Server, load: Load) -> Result<(Cost, Option<u64>), Fa
         );
     };
     let result: RunResult = serde_json::from_slice(&std::fs::read(path)?)?;
-    let lag =
-        result.operations.iter().filter(|row| row.operation == "publish").find_map(|row| row.lag.p99_us);
+    let lag = result.of(Operation::Publish).lag.quantile(0.99);
     Ok((cost, lag))
 }
 

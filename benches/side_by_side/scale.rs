@@ -4,6 +4,7 @@
 use super::Failure;
 use super::hubstorm_run::result_file;
 use super::tables::{header, row};
+use hubstorm::measure::Operation;
 use hubstorm::result::model::RunResult;
 use std::process::{Command, Stdio};
 
@@ -103,21 +104,16 @@ fn run(load: Load) -> Result<Run, Failure> {
     if online != u64::from(load.devices) {
         return Err(format!("{online} of {} devices came online", load.devices).into());
     }
-    let hub = result.emulator.ok_or("the hub did not live")?;
-    let sent = result.operations.iter().filter(|row| row.operation == "telemetry");
-    let (mut due, mut ok, mut lag_p99_us) = (0, 0, 0);
-    for row in sent {
-        due += row.due;
-        ok += row.outcomes.get("ok").copied().unwrap_or(0);
-        lag_p99_us = lag_p99_us.max(row.lag.p99_us.unwrap_or(0));
-    }
+    let hub = result.emulator.as_ref().ok_or("the hub did not live")?;
+    let sent = result.of(Operation::Telemetry);
+    let (due, ok, lag_p99_us) = (sent.due, sent.ok(), sent.lag.quantile(0.99).unwrap_or(0));
     let work_us = u64::from(ramp_s(load.devices)) * 1_000_000;
     let inner = work_us + 1_000_000..work_us + u64::from(load.work_s.saturating_sub(1)) * 1_000_000;
     let rows = result.series.rows.iter().filter(|row| inner.contains(&row.t_us));
     let (mut busy_us, mut achieved) = (0.0, 0.0);
     for row in rows {
         busy_us += row.cpu_percent / 100.0 * result.series.interval_us as f64;
-        achieved += row.achieved as f64;
+        achieved += row.interval.achieved as f64;
     }
     Ok(Run {
         us_per_message: busy_us / achieved,

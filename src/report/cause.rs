@@ -47,10 +47,10 @@ fn online(measurement: &Measurement) -> u64 {
 }
 
 /// The errors of a kind together: how many, when the first, and the most frequent class.
-fn together<'a>(
-    measurement: &'a Measurement,
+fn together(
+    measurement: &Measurement,
     is_wanted: impl Fn(&ErrorTotals) -> bool,
-) -> Option<(u64, u64, &'a ErrorTotals)> {
+) -> Option<(u64, u64, &ErrorTotals)> {
     let wanted =
         || measurement.errors.iter().filter(|error| error.culprit != Culprit::Us && is_wanted(error));
     let count = wanted().map(|error| error.count).sum();

@@ -8,6 +8,7 @@ mod bounds;
 mod cause;
 mod charts;
 mod closings;
+mod early;
 mod findings;
 mod format;
 mod from_hub;
@@ -26,6 +27,7 @@ mod unseen;
 #[cfg(test)]
 mod testing;
 
+pub use early::failed_early;
 pub use judge::{Judge, Judged, judge, judge_again};
 pub use page::html;
 pub use render::{Export, Format};

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper of tests: a panic is a failed test")]
 
 use crate::report::sample;
+use hubstorm::measure::Culprit;
 use hubstorm::report;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -106,8 +107,8 @@ fn words_stay_whole_and_paper_shows_the_scenario() {
     let chromium = chromium();
     let folder = tempfile::tempdir().unwrap();
     let mut result = sample::fail();
-    for error in &mut result.errors {
-        (error.culprit, error.example) = ("network".to_owned(), "reset by peer ".repeat(40));
+    for error in &mut result.measurement.errors {
+        (error.culprit, error.example) = (Culprit::Network, "reset by peer ".repeat(40));
     }
     let screen = report::html(&result).unwrap();
     // A headless browser cannot be asked what a printed page looks like.

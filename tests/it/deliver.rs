@@ -7,7 +7,8 @@ use crate::support::client::{Peer, Who};
 use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, all_ok, totals};
 use crate::support::mosquitto::Mosquitto;
 use crate::support::mqtt::{CONNECT, Client, Frame, PUBLISH, SUBSCRIBE, read_frame};
-use hubstorm::result::model::{Fleet, RunResult, Stream};
+use hubstorm::measure::{Fleet, Stream};
+use hubstorm::result::model::RunResult;
 use hubstorm::wire::QoS;
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -59,7 +60,7 @@ fn run(scenario: &str, exit_code: i32) -> RunResult {
 /// Duplicates, reordered, foreign.
 fn counts(result: &RunResult, fleet: &str) -> [u64; 3] {
     let fleet: &Fleet = result.fleets.iter().find(|known| known.name == fleet).expect("a fleet of the run");
-    [fleet.duplicates, fleet.reordered, fleet.foreign]
+    [fleet.counts.duplicates, fleet.counts.reordered, fleet.counts.foreign]
 }
 
 #[test]
@@ -152,7 +153,7 @@ fn fleets_that_only_listen_pay_and_count_nothing() {
         .replace("\"deliver\" = [\"rate(ok) == 100%\"]", "");
     let result = run(&text, 0);
     assert_eq!((totals(&result, "deliver").0, counts(&result, "inn")), (0, [0, 0, 0]));
-    assert!(result.fleets[1].bytes_received > 0);
+    assert!(result.fleets[1].counts.bytes_received > 0);
 }
 
 /// What a scripted broker does with the n-th message that it was given, for its subscribers.
@@ -326,7 +327,7 @@ fn a_subscriber_that_is_away_against_the_plan_loses_what_it_did_not_hear() {
     let (due, outcomes) = totals(&result, "deliver");
     assert_eq!(due, all_ok(&result, "publish"), "all of them were for it");
     assert!(outcomes["lost"] > 0 && outcomes["ok"] > 0, "{outcomes:?}");
-    assert_eq!(result.fleets[1].reconnects, 1);
+    assert_eq!(result.fleets[1].counts.reconnects, 1);
 }
 
 #[test]

@@ -27,9 +27,9 @@ duration = "7s"
     assert_eq!(all_ok(&result, "telemetry"), 5 * 70, "regular arrivals over whole periods");
     let meter = &result.fleets[0];
     // Each device renews in the last tenth before 2 s, so at least three times in 7 s; its token never runs out.
-    assert!(meter.renewals >= 15, "{} renewals", meter.renewals);
-    assert_eq!(meter.reconnects, 0);
-    assert_eq!(all_ok(&result, "connect"), 5 + meter.renewals);
+    assert!(meter.counts.renewals >= 15, "{} renewals", meter.counts.renewals);
+    assert_eq!(meter.counts.reconnects, 0);
+    assert_eq!(all_ok(&result, "connect"), 5 + meter.counts.renewals);
     assert_eq!(all_ok(&result, "online"), 5, "a renewal that succeeds is no absence");
     assert!(result.errors.is_empty(), "{:?}", result.errors);
 }
@@ -58,7 +58,7 @@ online = "0% -> 100%"
     // 10 devices for 1 s, and on the average for half of 4 s; each stay may begin and end within a period.
     let due = all_ok(&result, "telemetry");
     assert!((300 - 30..=300 + 30).contains(&due), "{due} messages");
-    assert_eq!(result.fleets[0].reconnects, 0, "nothing was lost");
+    assert_eq!(result.fleets[0].counts.reconnects, 0, "nothing was lost");
     assert_eq!(all_ok(&result, "online"), 20, "each came twice");
     assert!(result.errors.is_empty(), "{:?}", result.errors);
 }
@@ -78,10 +78,10 @@ name = "steady"
 duration = "2s"
 "#);
     assert_eq!(all_ok(&result, "telemetry.qos0"), 5 * 20);
-    assert!(result.operations.iter().all(|row| row.no_ack == (row.operation == "telemetry.qos0")));
+    assert!(result.operations.iter().all(|row| row.no_ack == (row.operation.name() == "telemetry.qos0")));
     for row in rows(&result, "telemetry.qos0") {
         assert_eq!(
-            (row.response.count, row.service.count),
+            (row.response.count(), row.service.count()),
             (row.due, 0),
             "nobody serves what nobody answers"
         );

@@ -165,7 +165,7 @@ impl Seen {
     #[track_caller]
     fn errors(&self, wanted: &[(&str, &str)]) -> &Seen {
         let seen: BTreeMap<&str, &str> =
-            self.result.errors.iter().map(|error| (&*error.class, &*error.culprit)).collect();
+            self.result.errors.iter().map(|error| (&*error.class, error.culprit.name())).collect();
         assert_eq!(seen, BTreeMap::from_iter(wanted.iter().copied()), "{:#?}", self.result.errors);
         self
     }
@@ -547,7 +547,7 @@ fn an_ack_for_a_quarantined_id_is_late_and_nothing_else() {
         .send("every = \"500ms\"\nqos = 1\npayload = \"x\"")
         .lasts("4s")
         .run(99);
-    let late = seen.result.fleets[0].late_acks;
+    let late = seen.result.fleets[0].counts.late_acks;
     assert!(late >= 1, "{late}");
     seen.ended("publish", &[("ok", 8 - late), ("timed_out", late)]).errors(&[("ack_timeout", "peer")]);
     seen.connections(1);

@@ -5,6 +5,7 @@ use crate::support::client::{Peer, Who};
 use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, all_ok, rows};
 use crate::support::mosquitto::Mosquitto;
 use crate::support::mqtt::Client;
+use hubstorm::measure::Outcome;
 use hubstorm::result::model::{RunResult, Status};
 use hubstorm::session::Event;
 use hubstorm::wire::QoS;
@@ -149,7 +150,7 @@ fn a_closed_loop_is_labelled_wherever_its_times_are_shown() {
     // One in the time to think, and then at most one in each 200 ms.
     let published = all_ok(&result, "publish");
     assert!((DEVICES..=DEVICES * 26).contains(&published), "{published}");
-    assert!(result.operations.iter().all(|row| row.closed_loop == (row.operation == "publish")));
+    assert!(result.operations.iter().all(|row| row.closed_loop == (row.operation.name() == "publish")));
 }
 
 fn who<'a>(broker: &Mosquitto, id: &'a str) -> Who<'a> {
@@ -216,7 +217,7 @@ fn a_wrong_password_is_counted_as_refused_and_fails_the_run() {
     work.run().exits(99);
     let result = work.result();
     assert_eq!(result.verdict.status, Status::Fail);
-    let refused: u64 = rows(&result, "connect").iter().filter_map(|row| row.outcomes.get("refused")).sum();
+    let refused: u64 = rows(&result, "connect").iter().map(|row| row.outcome(Outcome::Refused)).sum();
     assert!(refused >= DEVICES, "each tried at least once: {refused}");
     let error = result.errors.iter().find(|error| error.class == "connack_5").expect("the code is named");
     assert_eq!(error.count, refused);

@@ -52,7 +52,7 @@ fn a_refusal_is_counted_by_its_code_and_fails_the_run() {
     assert_eq!(result.verdict.status, Status::Fail);
     let (_, outcomes) = totals(&result, "connect");
     assert_eq!(outcomes.get("refused"), Some(&1), "{outcomes:?}");
-    assert_eq!(error(&result, "connack_3").culprit, "peer");
+    assert_eq!(error(&result, "connack_3").culprit.name(), "peer");
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn a_connection_closed_before_the_ack_is_lost_not_ok() {
         run(Script::connection([receives(CONNECT), sends(ACCEPTED), receives(PUBLISH), closes()]), 99);
     let (_, outcomes) = totals(&result, "publish");
     assert_eq!(outcomes.get("lost"), Some(&1), "{outcomes:?}");
-    assert_eq!(error(&result, "closed_by_peer").culprit, "peer");
+    assert_eq!(error(&result, "closed_by_peer").culprit.name(), "peer");
 }
 
 /// The script itself: what was not played fails the test.
@@ -74,7 +74,7 @@ fn a_script_that_is_not_played_to_its_end_fails() {
 }
 
 #[track_caller]
-fn error<'a>(result: &'a RunResult, class: &str) -> &'a hubstorm::result::model::ErrorCount {
+fn error<'a>(result: &'a RunResult, class: &str) -> &'a hubstorm::measure::ErrorTotals {
     let found = result.errors.iter().find(|error| error.class == class);
     found.unwrap_or_else(|| panic!("no {class}: {:#?}", result.errors))
 }

@@ -504,12 +504,12 @@ fn panics_with_secrets_at_hand() {
     }
     let free = crate::support::address::listen(crate::support::address::own_address()).local_addr().unwrap();
     let endpoint = Endpoint { host: free.ip().to_string(), port: free.port(), ..Endpoint::default() };
-    let settings = fleet::Settings { workers: 1, endpoint: Arc::new(endpoint), trace: None };
+    let settings = fleet::Settings { workers: 1, endpoint: Arc::new(endpoint), trace: None, measured: false };
     let (_commander, commands) = tokio::sync::mpsc::unbounded_channel();
     let (events, _listener) = tokio::sync::mpsc::unbounded_channel();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let finished = runtime.block_on(fleet::run(Arc::new(plan), settings, None, commands, events)).unwrap();
-    eprintln!("the run says {:?}", finished.environment);
+    eprintln!("the run says {:?}", finished.measurement);
     let group_keys = vec![SecretText::new(key(1).into())];
     let devices = vec![ControlDevice { id: "c1".to_owned(), key: SecretText::new(key(4).into()) }];
     let config = ControlConfig { group_keys, devices, ..ControlConfig::default() };

@@ -2,6 +2,7 @@
 
 use crate::support::emulator::Emulator;
 use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, all_ok, totals};
+use hubstorm::measure::{Outcome, Outcomes};
 use hubstorm::result::model::{self, RunResult};
 use std::net::Ipv4Addr;
 
@@ -28,11 +29,12 @@ fn a_clock_that_is_too_wrong_lets_nobody_in() {
     work.run().exits(99);
     let result = work.result();
     let connects = |fleet: &str| {
-        let rows = result.operations.iter().filter(|row| row.operation == "connect" && row.fleet == fleet);
-        rows.map(|row| (row.due, row.outcomes.clone())).collect::<Vec<_>>()
+        let rows =
+            result.operations.iter().filter(|row| row.operation.name() == "connect" && row.fleet == fleet);
+        rows.map(|row| (row.due, row.outcomes)).collect::<Vec<_>>()
     };
-    for (fleet, outcome) in [("slow", "refused"), ("slower", "ok"), ("fast", "ok")] {
-        assert_eq!(connects(fleet), [(2, [(outcome.to_owned(), 2)].into())], "{fleet}");
+    for (fleet, outcome) in [("slow", Outcome::Refused), ("slower", Outcome::Ok), ("fast", Outcome::Ok)] {
+        assert_eq!(connects(fleet), [(2, Outcomes::from_iter([(outcome, 2)]))], "{fleet}");
     }
     let [error] = &result.errors[..] else { panic!("one class: {:?}", result.errors) };
     assert_eq!((error.class.as_str(), error.count), ("connack_5", 2));

@@ -1,7 +1,10 @@
 //! Drives the built program: scenarios in, exit codes, output and result files out.
 
 use super::PATIENCE;
-use hubstorm::result::model::{OperationResult, RunResult};
+use hubstorm::measure::OperationTotals;
+use hubstorm::report::{self, Judged};
+use hubstorm::result;
+use hubstorm::result::model::RunResult;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use std::collections::BTreeMap;
@@ -145,17 +148,29 @@ impl Workplace {
         let [file] = &self.outputs("json")[..] else {
             panic!("one result is wanted: {:?}", self.outputs("json"))
         };
-        let text = fs::read_to_string(file).expect("the result is readable");
-        let result: RunResult = serde_json::from_str(&text).expect("the result has its model's shape");
-        for operation in &result.operations {
-            assert_eq!(
-                operation.outcomes.values().sum::<u64>(),
-                operation.due,
-                "outcomes add up: {operation:?}"
-            );
-        }
-        result
+        read_result(file)
     }
+}
+
+/// Reads the result of a run, after what holds for every result.
+#[track_caller]
+pub fn read_result(file: &Path) -> RunResult {
+    let result = result::read(file).expect("it is a result");
+    for operation in &result.operations {
+        assert_eq!(operation.outcomes.sum(), operation.due, "outcomes add up: {operation:?}");
+    }
+    is_judged_alike(&result);
+    result
+}
+
+/// Verdict, thresholds and findings are functions of the result file alone.
+#[track_caller]
+pub fn is_judged_alike(result: &RunResult) {
+    let Judged { verdict, thresholds, findings } =
+        report::judge_again(result).expect("a result of this version says what it was judged by");
+    assert_eq!(verdict, result.verdict);
+    assert_eq!(thresholds, result.thresholds);
+    assert_eq!(findings, result.findings);
 }
 
 /// A run under way.
@@ -269,16 +284,16 @@ fn left(until: Instant) -> Duration {
 }
 
 /// All rows of an operation, over fleets and phases.
-pub fn rows<'a>(result: &'a RunResult, operation: &str) -> Vec<&'a OperationResult> {
-    result.operations.iter().filter(|row| row.operation == operation).collect()
+pub fn rows<'a>(result: &'a RunResult, operation: &str) -> Vec<&'a OperationTotals> {
+    result.operations.iter().filter(|row| row.operation.name() == operation).collect()
 }
 
 /// How many were due, and how each ended, over fleets and phases.
 pub fn totals(result: &RunResult, operation: &str) -> (u64, BTreeMap<String, u64>) {
     let mut outcomes = BTreeMap::new();
     let rows = rows(result, operation);
-    for (outcome, count) in rows.iter().flat_map(|row| &row.outcomes).filter(|(_, count)| **count > 0) {
-        *outcomes.entry(outcome.clone()).or_insert(0) += count;
+    for (outcome, count) in rows.iter().flat_map(|row| row.outcomes.iter()) {
+        *outcomes.entry(outcome.name().to_owned()).or_insert(0) += count;
     }
     (rows.iter().map(|row| row.due).sum(), outcomes)
 }
