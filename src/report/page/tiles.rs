@@ -91,6 +91,7 @@ pub(super) fn tiles(result: &RunResult, summary: &Summary) -> Vec<Tile> {
     let main_operation = main.map_or(Operation::Telemetry, |main| main.operation);
     let (main_totals, main_scope) = main.map_or((&empty, scope), |main| (main.headline().0, main.scope()));
     let connect = summary.operation(Operation::Connect).map_or(&empty, |connect| &connect.all);
+    let response = format!("Response p99, {}", main_operation.name());
     let online = |threshold: &&ThresholdResult| threshold.metric == Operation::Online.name();
     let mut tiles = vec![
         Tile {
@@ -108,11 +109,11 @@ pub(super) fn tiles(result: &RunResult, summary: &Summary) -> Vec<Tile> {
             unit: "/s",
             note: format!("of {}/s offered, mean {scope}", format::rate(summary.offered_rate())),
         },
-        latency(thresholds, main_operation, main_totals, main_scope),
+        latency(thresholds, main_operation, &response, main_totals, main_scope),
     ];
     // A run without messages is about its connects.
     if main_operation != Operation::Connect {
-        tiles.push(latency(thresholds, Operation::Connect, connect, "whole run"));
+        tiles.push(latency(thresholds, Operation::Connect, "Connect p99", connect, "whole run"));
     }
     tiles
 }
@@ -142,15 +143,18 @@ fn is_beyond(threshold: &ThresholdResult) -> bool {
         && margin::status(threshold) != ThresholdStatus::InsufficientSamples
 }
 
-/// The p99 of an operation, or what failures made of it.
-fn latency(thresholds: &[ThresholdResult], operation: Operation, totals: &Totals, scope: &str) -> Tile {
+/// The p99 of an operation under that label, or what failures made of it.
+fn latency(
+    thresholds: &[ThresholdResult],
+    operation: Operation,
+    label: &str,
+    totals: &Totals,
+    scope: &str,
+) -> Tile {
     let own = || thresholds.iter().filter(|threshold| threshold.metric == operation.name());
     let latencies = || own().filter(|threshold| threshold.unit == "us");
     let rate_ok = totals.rate_ok().unwrap_or(1.0);
     let share = format::share(totals.ok(), totals.due);
-    let label = format!("{} p99", if operation == Operation::Connect { "Connect" } else { "Response" });
-    let label =
-        if operation == Operation::Connect { label } else { format!("{label}, {}", operation.name()) };
     // A failed one says more than an undecided one.
     let beyond = latencies()
         .filter(|threshold| is_beyond(threshold))
@@ -188,7 +192,7 @@ fn latency(thresholds: &[ThresholdResult], operation: Operation, totals: &Totals
         false => format!("median {}, {scope}", keep_together(&at(0.5))),
     };
     let delays = if tone == Tone::Undecided { "; may include delays of this machine" } else { "" };
-    Tile { tone, label, value, unit, note: what + delays }
+    Tile { tone, label: label.to_owned(), value, unit, note: what + delays }
 }
 
 #[cfg(test)]
@@ -240,7 +244,7 @@ mod tests {
     }
 
     fn telemetry(thresholds: &[ThresholdResult], totals: &Totals) -> Tile {
-        latency(thresholds, Operation::Telemetry, totals, "outside warm-up")
+        latency(thresholds, Operation::Telemetry, "Response p99, telemetry", totals, "outside warm-up")
     }
 
     #[test]
