@@ -1,5 +1,5 @@
-//! What a hub sent to its devices, as far as it is no operation: in words for the text, as a table for the page. Shown only where
-//! there was some. Called by the faces.
+//! What a hub sent to its devices apart from operations: in words for the text, as a table for the page. Counts of zero are left out.
+//! Called by the text and the page.
 
 use super::format::{plain, plural};
 use crate::measure::{Fleet, FromHub};
@@ -11,7 +11,7 @@ fn sum(result: &RunResult, count: fn(&FromHub) -> u64) -> u64 {
     result.measurement.count(|counts| count(&counts.from_hub))
 }
 
-/// One line for each kind of thing that came: its name, and what of it.
+/// Returns a name and its counts in words, for each kind of message.
 pub(super) fn facts(result: &RunResult) -> Vec<(&'static str, String)> {
     let some = |count: u64, one: &str, many: &str| (count > 0).then(|| plural(count, one, many));
     let sum = |count: fn(&FromHub) -> u64| sum(result, count);
@@ -20,25 +20,21 @@ pub(super) fn facts(result: &RunResult) -> Vec<(&'static str, String)> {
         some(sum(|hub| hub.desired_stale), "stale", "stale"),
         some(sum(|hub| hub.desired_missed), "version missed", "versions missed"),
         some(sum(|hub| hub.late_answers), "late answer", "late answers"),
-        some(sum(|hub| hub.unknown_answers), "answer to nothing", "answers to nothing"),
+        some(sum(|hub| hub.unknown_answers), "unmatched answer", "unmatched answers"),
     ];
     let methods = [
-        some(sum(|hub| hub.methods_unanswered), "not answered on purpose", "not answered on purpose"),
-        some(
-            sum(|hub| hub.methods_unknown),
-            "call of a method that no fleet names",
-            "calls of methods that no fleet names",
-        ),
+        some(sum(|hub| hub.methods_unanswered), "deliberately not answered", "deliberately not answered"),
+        some(sum(|hub| hub.methods_unknown), "call of an unknown method", "calls of unknown methods"),
     ];
     let commands = [
         some(sum(|hub| hub.c2d), "cloud-to-device message", "cloud-to-device messages"),
         some(sum(|hub| hub.c2d_unstamped), "without a stamp", "without a stamp"),
         some(sum(|hub| hub.c2d_duplicates), "duplicate", "duplicates"),
         some(sum(|hub| hub.c2d_skipped), "skipped", "skipped"),
-        some(sum(|hub| hub.c2d_reordered), "of them came later", "of them came later"),
+        some(sum(|hub| hub.c2d_reordered), "of them delivered later", "of them delivered later"),
     ];
-    let others = [some(sum(|hub| hub.unreadable), "message that no hub sends", "messages that no hub sends")];
-    [("twins", &twins[..]), ("methods", &methods), ("commands", &commands), ("unreadable", &others)]
+    let others = [some(sum(|hub| hub.unreadable), "unreadable message", "unreadable messages")];
+    [("twins", &twins[..]), ("methods", &methods), ("commands", &commands), ("other", &others)]
         .into_iter()
         .map(|(name, parts)| (name, parts.iter().flatten().cloned().collect::<Vec<_>>().join(", ")))
         .filter(|(_, text)| !text.is_empty())
@@ -51,7 +47,7 @@ pub(super) struct Table {
     pub(super) rows: Vec<Vec<String>>,
 }
 
-/// What the page shows.
+/// Returns the table of the page.
 pub(super) fn table(result: &RunResult) -> Table {
     type Column = (&'static str, fn(&FromHub) -> u64);
     const COLUMNS: [Column; 13] = [
@@ -59,7 +55,7 @@ pub(super) fn table(result: &RunResult) -> Table {
         ("Stale", |hub| hub.desired_stale),
         ("Missed", |hub| hub.desired_missed),
         ("Late answers", |hub| hub.late_answers),
-        ("Unknown answers", |hub| hub.unknown_answers),
+        ("Unmatched answers", |hub| hub.unknown_answers),
         ("Methods not answered", |hub| hub.methods_unanswered),
         ("Methods unknown", |hub| hub.methods_unknown),
         ("C2D", |hub| hub.c2d),

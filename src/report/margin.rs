@@ -1,47 +1,127 @@
-//! How far a threshold was from its limit, for the faces: in words and as a bar. It reads results only.
+//! How far a threshold was from its limit: in words, as numbers for a bar, and the observed range. Reads results only. Called by the
+//! text and the page.
 
+use super::bounds::RESOLUTION_US;
 use crate::measure::Compare;
 use crate::result::model::{ThresholdResult, ThresholdStatus};
-use crate::units::human_count;
+use crate::units::{Percent, human_count, human_us};
 
-/// Where the limit stands on the bar, as a share of its length: what is beyond must be seen as beyond.
+/// Where the limit stands on the bar, as a share of its length. The rest is room for values beyond the limit.
 pub(super) const LIMIT_AT: f64 = 0.75;
 
-/// How a threshold was decided. Files of earlier versions only say whether it passed.
+/// Returns how a threshold was decided. Files of earlier versions only say whether it passed, and tell `> 500 ms` from missing data
+/// in words.
 pub(super) fn status(threshold: &ThresholdResult) -> ThresholdStatus {
     threshold.status.unwrap_or(match (threshold.passed, threshold.observed) {
         (true, _) => ThresholdStatus::Passed,
+        (false, None) if threshold.observed_text.starts_with('>') => ThresholdStatus::Failed,
         (false, Some(_)) => ThresholdStatus::Failed,
         (false, None) => ThresholdStatus::InsufficientSamples,
     })
 }
 
-/// How much of what the limit allows was used: 1 is exactly the limit, above 1 is beyond. `None` when nothing was
-/// observed, and in files of earlier versions; infinite when it lies above every limit.
-pub(super) fn used(threshold: &ThresholdResult) -> Option<f64> {
+/// A status in one word or two.
+pub(super) fn status_word(status: ThresholdStatus) -> &'static str {
+    match status {
+        ThresholdStatus::Passed => "passed",
+        ThresholdStatus::Failed => "failed",
+        ThresholdStatus::Undecided => "undecided",
+        ThresholdStatus::InsufficientSamples => "not enough data",
+    }
+}
+
+/// The mark beside it.
+pub(super) fn status_mark(status: ThresholdStatus) -> &'static str {
+    match status {
+        ThresholdStatus::Passed => "✓",
+        ThresholdStatus::Failed | ThresholdStatus::InsufficientSamples => "✗",
+        ThresholdStatus::Undecided => "?",
+    }
+}
+
+/// Says what undecided means and how precise the load generator is; `None` where every threshold is decided.
+pub(super) fn undecided_note(thresholds: &[ThresholdResult]) -> Option<String> {
+    thresholds.iter().any(|threshold| status(threshold) == ThresholdStatus::Undecided).then(|| {
+        let resolution_ms = RESOLUTION_US / 1_000;
+        format!(
+            "Undecided: part of the observed range meets the limit and part does not. A latency that exceeds its limit by less \
+             than {resolution_ms} ms is undecided too: the load generator cannot measure more precisely."
+        )
+    })
+}
+
+/// Returns the best and the worst value that the target may have caused, where they differ. An end that lies above every limit is
+/// infinite. Latencies that differ by less than the load generator can measure are one value.
+fn range(threshold: &ThresholdResult) -> Option<(f64, f64)> {
+    let beyond = |end: Option<f64>| end.unwrap_or(f64::INFINITY);
+    let (best, worst) = match (threshold.observed_best, threshold.observed_worst) {
+        // Missing, above every limit, or a file of an earlier version.
+        (None, None) => return None,
+        (best, worst) => (beyond(best), beyond(worst)),
+    };
+    #[expect(clippy::cast_precision_loss, reason = "a small constant")]
+    let precision = if threshold.unit == "us" { RESOLUTION_US as f64 } else { 0.0 };
+    ((worst - best).abs() > precision).then_some((best, worst))
+}
+
+/// The observation in words: `312 ms`, or a range such as `310 ms to 560 ms`.
+pub(super) fn observed(threshold: &ThresholdResult) -> String {
+    let Some((best, worst)) = range(threshold) else { return threshold.observed_text.clone() };
+    let value = |value: f64| match threshold.unit.as_str() {
+        // `observed_text` is of the worst latency, and the only text that says `> 500 ms`.
+        "us" if !value.is_finite() => threshold.observed_text.clone(),
+        "us" if value < 0.5 => "0".to_owned(),
+        "us" => human_us(whole(value)),
+        "share" => Percent::from_fraction(value).to_string(),
+        _ => human_count(whole(value)),
+    };
+    format!("{} to {}", value(best.min(worst)), value(best.max(worst)))
+}
+
+/// How much of what the limit allows was used, from the best to the worst value: 1 is exactly the limit, above 1 is beyond. `None`
+/// when nothing was observed, and in files of earlier versions. Infinite when a value lies above every limit.
+pub(super) fn used_range(threshold: &ThresholdResult) -> Option<(f64, f64)> {
+    let worst = used(threshold)?;
+    let Some((best, _)) = range(threshold) else { return Some((worst, worst)) };
+    let best = if best.is_finite() { used_by(threshold, threshold.test?.compare(), best) } else { worst };
+    Some((best.min(worst), best.max(worst)))
+}
+
+/// The same of the observation itself.
+fn used(threshold: &ThresholdResult) -> Option<f64> {
     let compare = threshold.test?.compare();
     if status(threshold) == ThresholdStatus::InsufficientSamples {
         return None;
     }
-    // Slower than can be told.
+    // An observation above every limit has no number.
     let Some(observed) = threshold.observed else { return Some(f64::INFINITY) };
-    if wants_one_value(compare) {
-        return Some(if threshold.passed { 0.0 } else { f64::INFINITY });
-    }
+    Some(used_by(threshold, compare, observed))
+}
+
+fn used_by(threshold: &ThresholdResult, compare: Compare, value: f64) -> f64 {
     let limit = threshold.limit;
+    if wants_one_value(compare) {
+        return if threshold.passed { 0.0 } else { f64::INFINITY };
+    }
     let used = if !wants_more(compare) {
-        ratio(observed, limit)
+        ratio(value, limit)
     } else if threshold.unit == "share" {
-        // `rate(ok) > 99.9%` allows 0.1% to go wrong: that allowance is what gets used.
-        ratio(1.0 - observed, 1.0 - limit)
+        // `rate(ok) > 99.9%` allows 0.1% of failures: the error budget.
+        ratio(1.0 - value, 1.0 - limit)
     } else {
-        ratio(limit, observed)
+        ratio(limit, value)
     };
-    Some(used.max(0.0))
+    used.max(0.0)
+}
+
+/// A latency or a count: never negative.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive, rounded for people")]
+fn whole(value: f64) -> u64 {
+    value.round() as u64
 }
 
 fn ratio(part: f64, whole: f64) -> f64 {
-    // Nothing of nothing is within it.
+    // Zero of zero is within the limit.
     if part.abs() < 1e-12 { 0.0 } else { part / whole }
 }
 
@@ -50,42 +130,42 @@ fn wants_more(compare: Compare) -> bool {
     matches!(compare, Compare::Greater | Compare::GreaterOrEqual)
 }
 
-/// `38% below the limit`, `24% over`, `at 2.4 times the limit`; empty where a margin says nothing.
+/// `38% below the limit`, `24% over the limit`, `2.4 times the limit`; empty where a margin says nothing.
 pub(super) fn words(threshold: &ThresholdResult) -> String {
     let (Some(used), Some(test)) = (used(threshold), threshold.test) else { return String::new() };
     let compare = test.compare();
-    // Between one value and another there is no margin; nor may what failed for want of data look good.
-    if wants_one_value(compare) || (!threshold.passed && used < 1.0) {
+    // An equality has no margin, and neither has a range with the limit inside.
+    if wants_one_value(compare) || status(threshold) == ThresholdStatus::Undecided {
+        return String::new();
+    }
+    // A failed threshold must not look like a passed one.
+    if !threshold.passed && used < 1.0 {
         return String::new();
     }
     let budget = threshold.unit == "share" && wants_more(compare);
+    let limit = if budget { "error budget" } else { "limit" };
     match used {
-        // Of what should be many, `5,000 where 1 was wanted` is no distance, and `none` says all.
+        // `count(ok) >= 1` with 5,000 observed: the distance says nothing.
         _ if threshold.unit == "count" && wants_more(compare) => String::new(),
-        _ if threshold.observed.is_none() => "over, how far is unknown".to_owned(),
-        // The limit allows nothing at all.
-        _ if !used.is_finite() => "over".to_owned(),
-        _ if used > 2.0 && budget => format!("{} times the error budget", times(used)),
-        _ if used > 2.0 => format!("{} times the limit", times(used)),
-        _ if used > 1.0 && budget => format!("error budget {:.0}% over", over(used)),
-        _ if used > 1.0 => format!("{:.0}% over", over(used)),
+        _ if !used.is_finite() => "over the limit".to_owned(),
+        _ if used > 2.0 => format!("{} times the {limit}", times(used)),
+        _ if used > 1.0 => format!("{:.0}% over the {limit}", over(used)),
         _ if budget => format!("{:.0}% of error budget left", left(used)),
         _ => format!("{:.0}% below the limit", left(used)),
     }
 }
 
 /// `2.4`, `12`, `1,000`.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive, rounded for people")]
 fn times(used: f64) -> String {
-    if used < 9.95 { format!("{used:.1}") } else { human_count(used.round() as u64) }
+    if used < 9.95 { format!("{used:.1}") } else { human_count(whole(used)) }
 }
 
-/// Percent beyond, never told as less than it is.
+/// Percent beyond the limit, rounded up.
 fn over(used: f64) -> f64 {
     ((used - 1.0) * 100.0 - 1e-9).ceil()
 }
 
-/// Percent left, never told as more than it is.
+/// Percent left, rounded down.
 fn left(used: f64) -> f64 {
     ((1.0 - used) * 100.0 + 1e-9).floor()
 }
@@ -134,9 +214,9 @@ mod tests {
     fn margins_read_as_people_think_of_them() {
         for (expression, unit, limit, observed, expected) in [
             ("p(99) < 500ms", "us", 500_000.0, Some(310_000.0), "38% below the limit"),
-            ("p(99) < 500ms", "us", 500_000.0, Some(501_000.0), "1% over"),
+            ("p(99) < 500ms", "us", 500_000.0, Some(501_000.0), "1% over the limit"),
             ("p(99) < 500ms", "us", 500_000.0, Some(1_500_000.0), "3.0 times the limit"),
-            ("p(99) < 500ms", "us", 500_000.0, None, "over, how far is unknown"),
+            ("p(99) < 500ms", "us", 500_000.0, None, "over the limit"),
             ("rate(ok) > 99.9%", "share", 0.999, Some(0.9995), "50% of error budget left"),
             ("rate(ok) > 99.9%", "share", 0.999, Some(1.0), "100% of error budget left"),
             ("rate(ok) >= 100%", "share", 1.0, Some(1.0), "100% of error budget left"),
@@ -147,12 +227,62 @@ mod tests {
             ("count(ok) > 100", "count", 100.0, Some(200.0), ""),
             ("count(ok) >= 1", "count", 1.0, Some(1000.0), ""),
             ("count(ok) >= 1", "count", 1.0, Some(0.0), ""),
-            ("rate(ok) >= 100%", "share", 1.0, Some(0.99), "over"),
+            ("rate(ok) >= 100%", "share", 1.0, Some(0.99), "over the limit"),
             ("count(ok) == 100", "count", 100.0, Some(90.0), ""),
-            ("p(99) < 40ms", "us", 40_000.0, Some(51_200.0), "28% over"),
+            ("p(99) < 40ms", "us", 40_000.0, Some(51_200.0), "28% over the limit"),
         ] {
             let found = words(&threshold(expression, unit, limit, observed));
             assert_eq!(found, expected, "{expression} {observed:?}");
         }
+    }
+
+    fn between(unit: &str, limit: f64, best: Option<f64>, worst: Option<f64>) -> ThresholdResult {
+        let expression = if unit == "us" { "p(99) < 500ms" } else { "rate(ok) > 99%" };
+        let status = Some(ThresholdStatus::Undecided);
+        let (observed_best, observed_worst) = (best, worst);
+        ThresholdResult { observed_best, observed_worst, status, ..threshold(expression, unit, limit, worst) }
+    }
+
+    #[test]
+    fn ranges_are_told_where_they_can_be_measured() {
+        for (unit, best, worst, expected) in [
+            ("us", Some(310_000.0), Some(560_000.0), "310 ms to 560 ms"),
+            ("us", Some(0.0), Some(560_000.0), "0 to 560 ms"),
+            ("us", Some(310_000.0), None, "310 ms to > 500 ms"),
+            ("us", None, None, "> 500 ms"),
+            ("us", Some(553_000.0), Some(560_000.0), "> 500 ms"),
+            ("share", Some(1.0), Some(0.985), "98.5% to 100%"),
+            ("count", Some(3.0), Some(1_204.0), "3 to 1,204"),
+        ] {
+            let threshold = between(unit, 500_000.0, best, worst);
+            assert_eq!(observed(&threshold), expected, "{unit} {best:?} {worst:?}");
+            assert_eq!(words(&threshold), "", "an undecided threshold has no margin");
+        }
+    }
+
+    #[test]
+    fn files_of_earlier_versions_have_a_status() {
+        for (passed, observed, text, expected) in [
+            (true, Some(1.0), "312 ms", ThresholdStatus::Passed),
+            (false, Some(1.0), "612 ms", ThresholdStatus::Failed),
+            (false, None, "> 500 ms", ThresholdStatus::Failed),
+            (false, None, "no data", ThresholdStatus::InsufficientSamples),
+        ] {
+            let base = threshold("p(99) < 500ms", "us", 5e5, observed);
+            let earlier = ThresholdResult { status: None, passed, observed_text: text.to_owned(), ..base };
+            assert_eq!(status(&earlier), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn bars_reach_from_the_best_to_the_worst_value() {
+        let used = |unit, limit, best, worst| used_range(&between(unit, limit, best, worst));
+        assert_eq!(used("us", 500_000.0, Some(250_000.0), Some(1_000_000.0)), Some((0.5, 2.0)));
+        assert_eq!(used("us", 500_000.0, Some(250_000.0), None), Some((0.5, f64::INFINITY)));
+        assert_eq!(used("us", 500_000.0, Some(499_000.0), Some(500_000.0)), Some((1.0, 1.0)));
+        let (low, high) = used("share", 0.99, Some(1.0), Some(0.98)).unwrap();
+        assert!(low == 0.0 && (high - 2.0).abs() < 1e-9, "{low} {high}");
+        let earlier = ThresholdResult { test: None, ..between("us", 5.0, None, None) };
+        assert_eq!(used_range(&earlier), None);
     }
 }

@@ -3,6 +3,7 @@
 
 pub mod exit;
 
+mod banner;
 mod bounds;
 mod cause;
 mod charts;
@@ -11,12 +12,13 @@ mod early;
 mod findings;
 mod format;
 mod from_hub;
-mod html;
 mod judge;
 mod margin;
 mod offered;
+mod page;
 mod reason;
 mod render;
+mod sources;
 mod summary;
 mod text;
 mod threshold;
@@ -26,8 +28,8 @@ mod unseen;
 mod testing;
 
 pub use early::failed_early;
-pub use html::html;
 pub use judge::{Judge, Judged, judge, judge_again};
+pub use page::html;
 pub use render::{Export, Format};
 pub use text::{text, verdict_text};
 

@@ -1,5 +1,5 @@
-//! The figures that the faces share: operations merged over fleets and phases by adding histograms and
-//! counters, never by averaging percentiles. Called by the faces; it knows nothing of how they look.
+//! The numbers that the text and the page share: operations merged over fleets and phases by adding histograms and counters, never by
+//! averaging percentiles. Independent of any format.
 
 use crate::measure::{Measurement, Operation, Outcome, Phase, Row, Totals};
 use crate::result::model::RunResult;
@@ -41,7 +41,7 @@ impl OperationSummary {
         self.operation.name()
     }
 
-    /// Where [`headline`](Self::headline) comes from, in words.
+    /// The scope of [`headline`](Self::headline) in words.
     pub(super) fn scope(&self) -> &'static str {
         if self.total.due > 0 { "outside warm-up" } else { "in warm-up" }
     }
@@ -57,10 +57,10 @@ impl OperationSummary {
     }
 }
 
-/// What the faces show besides the result itself.
+/// Numbers derived from a result.
 #[derive(Clone, Debug)]
 pub(super) struct Summary {
-    /// In the order in which reports list them.
+    /// In the order of reports.
     pub(super) operations: Vec<OperationSummary>,
     /// Messages outside warm-up, or all of them where there is nothing but warm-up.
     pub(super) messages: Totals,
@@ -68,13 +68,13 @@ pub(super) struct Summary {
     pub(super) seconds: f64,
     /// How many messages were acked in that time, whenever they were due.
     acked: f64,
-    /// True when `messages` are all of the run for want of anything outside warm-up.
+    /// True when no message was due outside warm-up: then `messages` are those of the warm-up.
     pub(super) warmup_only: bool,
-    /// The name of what the scenario sets a limit to the latency of first, if the run can be about that.
+    /// The operation of the first latency threshold, if a run can be about it.
     asked: Option<Operation>,
     /// Devices of all fleets.
     pub(super) devices: u64,
-    /// The most that were online at once: from the series, which adds the fleets at one instant.
+    /// The most that were online at once, over all fleets.
     pub(super) online_peak: u64,
 }
 
@@ -104,8 +104,8 @@ impl Summary {
         }
     }
 
-    /// The operation that the run is about: what the scenario asks for, or else most of its messages, those without an
-    /// answer of their own first, or else its connects.
+    /// Returns the operation that the run is about: the one with the first latency threshold, else the most frequent message (twin
+    /// requests only if there is no other), else connects.
     pub(super) fn main_operation(&self) -> Option<&OperationSummary> {
         let asked = || self.operations.iter().find(|summary| Some(summary.operation) == self.asked);
         let messages = self.operations.iter().filter(|summary| summary.operation.is_message());
@@ -123,7 +123,7 @@ impl Summary {
         per_second(self.messages.due, self.seconds)
     }
 
-    /// Messages acked per second, by when that was: what was due before and was late counts when it came.
+    /// Messages acknowledged per second, by the time of the ack.
     pub(super) fn achieved_rate(&self) -> f64 {
         if self.seconds > 0.0 { self.acked / self.seconds } else { 0.0 }
     }
@@ -138,11 +138,11 @@ fn asked(result: &RunResult) -> Option<Operation> {
     })
 }
 
-/// The most devices that were online at once, as far as the result knows.
+/// The most devices that were online at once.
 pub(super) fn online_peak(measurement: &Measurement) -> u64 {
     let seen = measurement.series.rows.iter().map(|row| row.online).max().unwrap_or(0);
     let highest_fleet = measurement.fleets.iter().map(|fleet| fleet.connected_peak).max().unwrap_or(0);
-    // One fleet's own peak is exact; rows of the series see only their ends.
+    // The peak of a fleet is exact. Rows of the series only hold the number at their end.
     if measurement.fleets.len() == 1 { highest_fleet } else { seen.max(highest_fleet) }
 }
 
@@ -151,7 +151,8 @@ pub(super) fn length(phase: &Phase) -> f64 {
     std::time::Duration::from_micros(phase.end_us.saturating_sub(phase.start_us)).as_secs_f64()
 }
 
-/// What the series counts during a phase. Of an interval that reaches beyond it, its part; the last one ends with the load.
+/// Sums a count of the series over a phase. An interval that reaches beyond the phase counts in proportion; the last one ends with
+/// the load.
 #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
 pub(super) fn during(measurement: &Measurement, phase: &Phase, count: impl Fn(&Row) -> u64) -> f64 {
     let load_end_us = measurement.phases.iter().map(|phase| phase.end_us).max().unwrap_or(0);

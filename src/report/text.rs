@@ -1,15 +1,20 @@
-//! The summary on the terminal: the verdict first, then what it rests on. Called by `app`, which prints it and
-//! adds the paths of the files. Lines stay within 100 columns, save for single words that are longer.
+//! The summary on the terminal: first the verdict, then the numbers behind it. Called by `app`, which prints it and adds the paths of
+//! the files. Sentences wrap at 80 columns; tables are up to 100 columns wide.
 
+use super::banner::Banner;
 use super::format::{self, NONE, plain};
+use super::sources::{is_emulator, sources, stalls};
 use super::summary::{OperationSummary, Summary, not_ok};
-use super::{exit, from_hub, margin};
+use super::{from_hub, margin};
 use crate::measure::{Culprit, Operation, Stream, Totals};
-use crate::result::model::{RunResult, Severity, Status, ThresholdResult, ThresholdStatus};
+use crate::result::model::{RunResult, Severity, ThresholdResult, ThresholdStatus};
 use crate::units::{human_bytes, human_count};
 use anstyle::{AnsiColor, Style};
 
-const COLUMNS: usize = 100;
+/// Of sentences.
+const PROSE: usize = 80;
+/// Of rows of tables.
+const TABLE: usize = 100;
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
 const GOOD: Style = AnsiColor::Green.on_default().bold();
@@ -67,7 +72,7 @@ impl Out {
         let mut line = first.to_owned();
         let mut empty = true;
         for word in body.split(' ').filter(|word| !word.is_empty()) {
-            if !empty && line.chars().count() + 1 + word.chars().count() > COLUMNS {
+            if !empty && line.chars().count() + 1 + word.chars().count() > PROSE {
                 self.line(&line);
                 rest.clone_into(&mut line);
                 empty = true;
@@ -83,25 +88,22 @@ impl Out {
 }
 
 fn verdict(out: &mut Out, result: &RunResult) {
-    let (word, style) = match result.verdict.status {
-        Status::Pass => ("PASS", GOOD),
-        Status::Fail => ("FAIL", BAD),
-        Status::Invalid => ("INVALID", WARN),
+    let banner = Banner::of(result);
+    let style = match banner.class {
+        "pass" => GOOD,
+        "fail" => BAD,
+        _ => WARN,
     };
+    let word = out.styled(style, &banner.word.to_uppercase());
     let name = out.styled(BOLD, &plain(&result.run.scenario.name));
-    if result.verdict.exit_code != exit::INTERRUPTED {
-        let word = out.styled(style, word);
-        out.line(&format!("{word}  {name}"));
-    } else {
-        let banner = out.styled(WARN, "INTERRUPTED");
-        out.line(&format!("{banner}  {name}"));
-        out.wrapped("  ", "  ", &format!("Until then: {word}."));
+    out.line(&format!("{word}  {name}"));
+    // What the load generator achieved stands under "Run".
+    let is_told = banner.class != "pass";
+    if is_told && !banner.meaning.is_empty() {
+        out.wrapped("  ", "  ", &banner.meaning);
     }
-    if result.verdict.status == Status::Invalid {
-        out.wrapped("  ", "  ", "No latency below may be read as the hub's. What happened:");
-    }
-    for reason in &result.verdict.reasons {
-        out.wrapped("  - ", "    ", &plain(reason));
+    for reason in &banner.reasons {
+        out.wrapped("  - ", "    ", reason);
     }
 }
 
@@ -123,11 +125,13 @@ fn thresholds(out: &mut Out, result: &RunResult) {
         .thresholds
         .iter()
         .map(|threshold| {
-            let observed = plain(&threshold.observed_text);
-            [metric(threshold), plain(&threshold.expression), observed, margin::words(threshold)]
+            let observed = plain(&margin::observed(threshold));
+            let undecided = margin::status(threshold) == ThresholdStatus::Undecided;
+            let words = if undecided { "undecided".to_owned() } else { margin::words(threshold) };
+            [metric(threshold), plain(&threshold.expression), observed, words]
         })
         .collect();
-    // `100% (1,000 of 1,000)` and its like; `not enough data (...)` has no margin beside it: it may run free.
+    // Wide enough for `100% (1,000 of 1,000)`. Long text without a margin beside it, such as `not enough data (...)`, sets no width.
     let most = [40, 22, 28];
     let widths: [usize; 3] = std::array::from_fn(|i| {
         let rows = rows.iter().filter(|row| i < 2 || !row[3].is_empty());
@@ -135,20 +139,25 @@ fn thresholds(out: &mut Out, result: &RunResult) {
         widths.filter(|width| *width <= most[i]).max().unwrap_or(0)
     });
     for (threshold, [metric, expression, observed, margin]) in result.thresholds.iter().zip(&rows) {
-        let mark = match margin::status(threshold) {
-            ThresholdStatus::Passed => out.styled(GOOD, "✓"),
-            ThresholdStatus::Undecided => out.styled(WARN, "?"),
-            ThresholdStatus::InsufficientSamples => out.styled(BAD, "?"),
-            ThresholdStatus::Failed => out.styled(BAD, "✗"),
+        let status = margin::status(threshold);
+        let style = match status {
+            ThresholdStatus::Passed => GOOD,
+            ThresholdStatus::Undecided => WARN,
+            ThresholdStatus::Failed | ThresholdStatus::InsufficientSamples => BAD,
         };
+        let mark = out.styled(style, margin::status_mark(status));
         let [first, second, third] = widths;
         let aligned = format!("{metric:first$}  {expression:second$}  {observed:third$}  {margin}");
-        if width(&aligned) + 4 <= COLUMNS {
+        if width(&aligned) + 4 <= TABLE {
             out.line(&format!("  {mark} {aligned}"));
         } else {
             out.line(&format!("  {mark} {metric}"));
-            out.wrapped("      ", "      ", &format!("{expression}, observed {observed} {margin}"));
+            let margin = if margin.is_empty() { String::new() } else { format!(", {margin}") };
+            out.wrapped("      ", "      ", &format!("{expression}: {observed}{margin}"));
         }
+    }
+    if let Some(note) = margin::undecided_note(&result.thresholds) {
+        out.wrapped("    ", "    ", &note);
     }
 }
 
@@ -159,7 +168,7 @@ fn width(text: &str) -> usize {
 fn operations(out: &mut Out, summary: &Summary) {
     out.heading("Operations");
     if summary.operations.is_empty() {
-        out.line("  nothing was due");
+        out.line("  no operations were due");
         return;
     }
     let head = ["ok / due", "rate(ok)", "p50", "p95", "p99", "p99.9", "max"].map(str::to_owned);
@@ -190,7 +199,7 @@ fn operation_rows(out: &mut Out, operation: &OperationSummary) {
         let line = figures_row(if i == 0 { name } else { "" }, label, totals);
         out.line(&line);
         let outcomes = not_ok(totals);
-        // The phases add up to the total, which says how they ended; the warm-up is not in it.
+        // The total lists the outcomes of its phases. It does not include the warm-up.
         if (i == 0 || label == "warm-up") && !outcomes.is_empty() {
             let outcomes: Vec<String> = outcomes
                 .iter()
@@ -203,7 +212,7 @@ fn operation_rows(out: &mut Out, operation: &OperationSummary) {
         out.line("                 no ack: QoS 0 counts as ok when flushed");
     }
     if totals.closed_loop {
-        out.line("                 closed loop, not corrected: each message waited for the one before");
+        out.line("                 closed loop, not corrected: each message waited for the previous one");
     }
 }
 
@@ -221,11 +230,11 @@ fn figures_row(name: &str, label: &str, totals: &Totals) -> String {
     row(name, label, &cells, &format::us(totals.service.quantile(0.99)))
 }
 
-/// One aligned row of the operations: exactly as wide as a line may be.
+/// One aligned row of the operations: exactly as wide as a table may be.
 fn row(name: &str, label: &str, cells: &[String; 7], service: &str) -> String {
     let [ok, rate, p50, p95, p99, p999, max] = cells;
     let label = format::shorten(label, 10);
-    // `telemetry.qos0` takes some of its label's room.
+    // A long name such as `telemetry.qos0` takes some room of its label.
     let head = if width(name) > 12 { format!("{name} {label}") } else { format!("{name:<12} {label}") };
     format!("  {head:<23} {ok:>17} {rate:>8} {p50:>7} {p95:>7} {p99:>7} {p999:>7} {max:>7} {service:>7}")
 }
@@ -243,7 +252,7 @@ fn run(out: &mut Out, result: &RunResult, summary: &Summary) {
     fact("target", target(result));
     fact("when", format!("{}, for {}", format::date(&run.started), format::span(run.duration_us)));
     let devices = [summary.online_peak, summary.devices].map(human_count);
-    fact("devices", format!("{} online at peak, of {}", devices[0], devices[1]));
+    fact("devices", format!("{} of {} online at peak", devices[0], devices[1]));
     if summary.messages.due > 0 {
         fact("messages", load(summary));
     }
@@ -263,7 +272,13 @@ fn run(out: &mut Out, result: &RunResult, summary: &Summary) {
     if let Some(deliveries) = deliveries(result) {
         fact("delivered", deliveries);
     }
-    fact("generator", generator(result));
+    let sources = sources(measurement);
+    let stalled = |emulator| stalls(sources.iter().filter(|health| is_emulator(health.source) == emulator));
+    let of_generator = stalled(false).map(|stalled| format!("; {stalled}")).unwrap_or_default();
+    fact("generator", generator(result) + &of_generator);
+    if let Some(stalled) = stalled(true) {
+        fact("emulator", stalled);
+    }
     fact(
         "host",
         format!(
@@ -279,7 +294,7 @@ fn run(out: &mut Out, result: &RunResult, summary: &Summary) {
 
 fn load(summary: &Summary) -> String {
     format!(
-        "{}/s offered, {}/s achieved over {}{}",
+        "{}/s offered, {}/s acknowledged over {}{}",
         format::rate(summary.offered_rate()),
         format::rate(summary.achieved_rate()),
         human_duration_s(summary.seconds),
@@ -292,7 +307,7 @@ fn human_duration_s(seconds: f64) -> String {
     format::span(u64::try_from(span.as_micros()).unwrap_or(u64::MAX))
 }
 
-/// What arrived otherwise than once and in order; `None` for a run that tracks nothing and received nothing foreign.
+/// Duplicates, reordered and foreign messages; `None` for a run that tracks no deliveries and received no foreign message.
 pub(super) fn deliveries(result: &RunResult) -> Option<String> {
     let measurement = &result.measurement;
     let tracked = measurement.operations.iter().any(|part| part.operation == Operation::Deliver);
@@ -327,11 +342,11 @@ pub(super) fn target(result: &RunResult) -> String {
 fn generator(result: &RunResult) -> String {
     let generator = &result.generator;
     let lag = match &generator.lag {
-        lag if lag.is_empty() => "nothing picked up".to_owned(),
-        lag => format!("lag p99 {}, worst {}", format::us(lag.quantile(0.99)), format::us(lag.max())),
+        lag if lag.is_empty() => "no message started".to_owned(),
+        lag => format!("lag p99 {}, max {}", format::us(lag.quantile(0.99)), format::us(lag.max())),
     };
     format!(
-        "{}; CPU {} on average, {:.0}% at peak (of one core); {}; {lag}",
+        "{}; CPU mean {}, peak {:.0}% of one core; memory {}; {lag}",
         format::plural(generator.workers.into(), "worker", "workers"),
         cpu_average(result),
         generator.cpu_peak_percent,
@@ -370,7 +385,7 @@ fn errors(out: &mut Out, result: &RunResult) {
     }
 }
 
-/// The streams of which something did not arrive once and in order.
+/// The streams with lost, duplicate or reordered messages.
 fn streams(out: &mut Out, result: &RunResult) {
     let uneven = |stream: &&Stream| [stream.lost, stream.duplicates, stream.reordered] != [0; 3];
     let mut streams = result.measurement.streams.iter().filter(uneven).peekable();
@@ -380,7 +395,7 @@ fn streams(out: &mut Out, result: &RunResult) {
     for stream in streams {
         let [lost, duplicates, reordered, ok] =
             [stream.lost, stream.duplicates, stream.reordered, stream.ok].map(human_count);
-        let body = format!("{lost} lost, {duplicates} twice, {reordered} out of order, {ok} arrived");
+        let body = format!("{lost} lost, {duplicates} duplicates, {reordered} out of order, {ok} arrived");
         out.wrapped(&format!("  {} to {}: ", plain(&stream.fleet), plain(&stream.topic)), "      ", &body);
     }
 }
@@ -405,5 +420,37 @@ fn findings(out: &mut Out, result: &RunResult) {
             Severity::Note => "  - ",
         };
         out.wrapped(mark, "    ", &format!("{} ({})", plain(&finding.text), plain(&finding.evidence)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::result::testing::result as sample;
+
+    #[test]
+    fn sentences_fit_80_columns_and_tables_100() {
+        let mut result = sample();
+        result.verdict.reasons = vec!["word ".repeat(60)];
+        result.findings[0].text = "word ".repeat(60);
+        let text = text(&result, false);
+        for line in text.lines() {
+            let most = if line.contains("word") { PROSE } else { TABLE };
+            assert!(width(line) <= most, "{line}");
+        }
+        assert!(text.contains("word word"));
+    }
+
+    #[test]
+    fn undecided_thresholds_say_so_and_stalls_are_summed() {
+        let mut result = sample();
+        let threshold = &mut result.thresholds[0];
+        threshold.status = Some(ThresholdStatus::Undecided);
+        (threshold.observed_best, threshold.observed_worst) = (Some(310_000.0), Some(560_000.0));
+        let text = text(&result, false);
+        assert!(text.contains("  ? telemetry  p(99) < 500ms  310 ms to 560 ms  undecided\n"), "{text}");
+        assert!(text.contains("less\n    than 7 ms") || text.contains("less than 7 ms"), "{text}");
+        let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains("no stalls") || words.contains("in all, longest"), "{words}");
     }
 }

@@ -9,7 +9,7 @@ pub mod file;
 pub mod model;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub use disk::replace;
 pub use file::{FileError, parse, read, read_from, schema, to_json, write_new};

@@ -1,4 +1,4 @@
-//! A small result with one of everything, for the tests of this room.
+//! A small result with one of everything, for tests.
 
 use super::model::*;
 use crate::measure::{
@@ -59,7 +59,7 @@ pub(super) fn measurement() -> Measurement {
 }
 
 /// The result of that run.
-pub(super) fn result() -> RunResult {
+pub(crate) fn result() -> RunResult {
     RunResult {
         schema: SCHEMA.to_owned(),
         tool: Tool { name: "hubstorm".to_owned(), version: "0.1.0".to_owned(), git: None },

@@ -1,10 +1,11 @@
-//! The percentile spectrum: latency over a horizontal axis on which every further nine takes the same room, so that
-//! the tail is as wide as it is important. Called by the page.
+//! The percentile spectrum: latency over a horizontal axis on which every further nine has the same width, so that the tail is
+//! visible. Called by the page.
 
 use super::axis::Axis;
 use super::theme;
 use super::{Line, ReportError, frame, in_every_size, line};
 use crate::measure::{Latency, Operation, Totals};
+use crate::report::format::{NONE, share};
 use crate::units::{human_duration, human_us};
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ pub(in crate::report) struct Spectrum {
     pub(in crate::report) svg: String,
 }
 
-/// Response over service; `None` without samples. `scope` says in words what `totals` cover.
+/// Draws response and service time; `None` without samples. `scope` describes in words what `totals` cover.
 ///
 /// # Errors
 /// Drawing fails.
@@ -31,20 +32,21 @@ pub(in crate::report) fn draw(
     totals: &Totals,
 ) -> Result<Option<Spectrum>, ReportError> {
     let (response, service) = (&totals.response, &totals.service);
-    // From the first percentile on: a lone lucky sample must not flatten the rest.
+    // From the first percentile on, so that a single fast sample does not flatten the chart.
     let (Some(low), Some(high)) = (response.quantile(0.01), response.max()) else { return Ok(None) };
     let low = service.quantile(0.01).map_or(low, |service| service.min(low)).max(1);
     let high = service.max().map_or(high, |service| service.max(high)).max(low);
-    let took = match service.quantile(0.99) {
-        // A method is answered by the device: its service is the sending.
-        Some(took) if operation == Operation::Method => {
-            format!("sending the answer took {} at the 99th percentile", human_us(took))
+    let service_p99 = match service.quantile(0.99) {
+        // A device answers a method call itself, so that the service time is the sending of its answer.
+        Some(us) if operation == Operation::Method => {
+            format!("Sending the answer took {} at the 99th percentile.", human_us(us))
         }
-        Some(took) => format!("the hub itself took {} at the 99th percentile", human_us(took)),
-        None => "it ends without an answer, so there is no service time".to_owned(),
+        Some(us) => format!("Service time at the 99th percentile: {}.", human_us(us)),
+        None => "It ends without an answer, so there is no service time.".to_owned(),
     };
     let words = format!(
-        "{operation}, {scope}: half of the responses came within {}, 99% within {}, 99.9% within {}; {took}.",
+        "Response of {operation}, {scope}, of the {} that ended ok: 50% within {}, 99% within {}, 99.9% within {}. {service_p99}",
+        share(totals.ok(), totals.due),
         at(response, 0.5),
         at(response, 0.99),
         at(response, 0.999),
@@ -68,7 +70,7 @@ pub(in crate::report) fn draw(
 }
 
 fn at(latency: &Latency, quantile: f64) -> String {
-    latency.quantile(quantile).map_or_else(|| "nothing".to_owned(), human_us)
+    latency.quantile(quantile).map_or_else(|| NONE.to_owned(), human_us)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a chart shows fewer digits")]

@@ -8,7 +8,7 @@ use crate::measure::{Latency, Operation, Row};
 use crate::report::format::{instant, plain, rate};
 use crate::report::summary::online_peak;
 use crate::result::model::RunResult;
-use crate::units::{human_count, human_duration};
+use crate::units::{human_count, human_duration, plural};
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 use std::time::Duration;
@@ -27,7 +27,7 @@ pub(in crate::report) struct Panel {
     pub(in crate::report) title: &'static str,
     pub(in crate::report) unit: &'static str,
     pub(in crate::report) legend: Vec<Key>,
-    /// What it shows, in words.
+    /// A description in words.
     pub(in crate::report) words: String,
     pub(in crate::report) svg: String,
 }
@@ -45,7 +45,7 @@ struct Draft {
     bars: Vec<(f64, f64, f64)>,
 }
 
-/// Draws all panels; none for a run that recorded nothing. `operation` is the one whose response is shown.
+/// Draws all panels; none for a run without a series. The response panel shows `operation`.
 ///
 /// # Errors
 /// Drawing fails.
@@ -86,8 +86,8 @@ impl<'a> Time<'a> {
         Time { result, rows, interval, end }
     }
 
-    /// A value from `begin` over the end of each row that ended before the load did, the last one held until then. At the
-    /// load's end devices leave, as they should: a gauge read there or later tells of the leaving.
+    /// A gauge at time zero (`begin`) and at the end of each row that ended before the load did. The last value is extended to the end
+    /// of the load: devices disconnect then, as planned, and the chart must not show that as a loss.
     fn at_ends(&self, begin: f64, value: impl Fn(&Row) -> f64) -> Vec<Option<(f64, f64)>> {
         let load_end_us =
             self.result.measurement.phases.iter().map(|phase| phase.end_us).max().unwrap_or(u64::MAX);
@@ -106,7 +106,7 @@ impl<'a> Time<'a> {
         self.rows.iter().map(|row| value(row).map(|value| (at(row), value))).collect()
     }
 
-    /// How long a row lasted; `None` where the end left so little of it that a mean over it says nothing.
+    /// The length of a row; `None` where the end of the run left less than half of it, too little for a mean.
     fn length(&self, row: &Row) -> Option<f64> {
         let length = (self.end - seconds(row.t_us)).min(self.interval);
         (length >= self.interval / 2.0).then_some(length)
@@ -151,13 +151,13 @@ fn online(time: &Time<'_>) -> Draft {
             Key { role: theme::PLANNED.name, label: "planned" },
         ],
         words: format!(
-            "At most {} online; the plan wanted {}.",
+            "Peak: {} devices online, {} planned.",
             human_count(online_peak(&time.result.measurement)),
             human_count(wanted)
         ),
         y: Axis::linear(time.peak(actual).max(time.peak(planned)).max(wanted_first), 3, tick_label),
         lines: vec![
-            // Nobody is there before the run is.
+            // No device is online before the run starts.
             Line { role: theme::FIRST, points: time.at_ends(0.0, actual) },
             Line { role: theme::PLANNED, points: time.at_ends(wanted_first, planned) },
         ],
@@ -184,10 +184,10 @@ fn messages(time: &Time<'_>) -> Draft {
         title: "Messages",
         unit: "per second",
         legend: vec![
-            Key { role: theme::FIRST.name, label: "achieved (acked)" },
+            Key { role: theme::FIRST.name, label: "acknowledged" },
             Key { role: theme::PLANNED.name, label: "offered (due)" },
         ],
-        words: format!("Peak offered {}/s, peak achieved {}/s.", rate(most_offered), rate(most_achieved)),
+        words: format!("Peak offered {}/s, peak acknowledged {}/s.", rate(most_offered), rate(most_achieved)),
         y: Axis::linear(most_offered.max(most_achieved), 3, tick_label),
         lines: vec![
             Line { role: theme::FIRST, points: time.at_middles(achieved) },
@@ -211,12 +211,12 @@ fn response(time: &Time<'_>, operation: Operation) -> Draft {
     let worst = time.rows.iter().filter_map(|row| Some((at(row, 0.99)?, row.t_us))).max_by_key(|(us, _)| *us);
     let words = match (whole.quantile(0.5), worst) {
         (Some(median), Some((p99_us, t_us))) => format!(
-            "Response of {operation} over the whole run: median {}; the worst interval began at {} with a p99 of {}.",
+            "Response of {operation} over the whole run: median {}. The slowest interval started at {}, with a p99 of {}.",
             words_us(median),
             instant(t_us),
             words_us(p99_us),
         ),
-        _ => format!("No {operation} was answered."),
+        _ => format!("No {operation} operation ended ok."),
     };
     let lines = shown
         .iter()
@@ -229,7 +229,7 @@ fn response(time: &Time<'_>, operation: Operation) -> Draft {
     Draft {
         id: "response",
         title: "Response time",
-        unit: "due to ack, logarithmic",
+        unit: "due to ack, of operations that ended ok, logarithmic",
         legend: shown.iter().map(|(role, label, _)| Key { role: role.name, label }).collect(),
         words,
         y: Axis::log(low, high, latency_label),
@@ -238,7 +238,7 @@ fn response(time: &Time<'_>, operation: Operation) -> Draft {
     }
 }
 
-/// `None` when everything that ended, ended ok: an empty chart says nothing that the list of errors does not.
+/// `None` when every operation ended ok: an empty chart would add nothing to the list of errors.
 fn errors(time: &Time<'_>) -> Option<Draft> {
     let total: u64 = time.rows.iter().map(|row| row.interval.errors).sum();
     let first = time.rows.iter().find(|row| row.interval.errors > 0)?;
@@ -256,7 +256,11 @@ fn errors(time: &Time<'_>) -> Option<Draft> {
         title: "Operations not ok",
         unit: "per interval",
         legend: Vec::new(),
-        words: format!("{} ended otherwise than ok, from {} on.", human_count(total), instant(first.t_us)),
+        words: format!(
+            "{} did not end ok, the first at {}.",
+            plural(total, "operation", "operations"),
+            instant(first.t_us)
+        ),
         y: Axis::linear(time.peak(|row| number(row.interval.errors)), 2, tick_label),
         lines: Vec::new(),
         bars,
@@ -284,14 +288,14 @@ fn lag(time: &Time<'_>) -> Draft {
     let points =
         time.at_middles(|row| (row.interval.lag_max_us > 0).then(|| number(row.interval.lag_max_us)));
     let words = match time.result.generator.lag.count() {
-        0 if time.rows.iter().all(|row| row.interval.offered == 0) => "There were no messages.".to_owned(),
-        0 => "No message was picked up: none of those that were due could be sent.".to_owned(),
-        _ => format!("The generator picked up no message later than {} after it was due.", words_us(worst)),
+        0 if time.rows.iter().all(|row| row.interval.offered == 0) => "No messages were due.".to_owned(),
+        0 => "The load generator could not start any message.".to_owned(),
+        _ => format!("The load generator started every message within {} of its due time.", words_us(worst)),
     };
     Draft {
         id: "lag",
         title: "Load generator: lag",
-        unit: "worst per interval, logarithmic",
+        unit: "maximum per interval, logarithmic",
         legend: Vec::new(),
         words,
         y: Axis::log(number(least), number(worst.max(least)), latency_label),
@@ -305,7 +309,7 @@ fn draw(time: &Time<'_>, draft: Draft, names: bool) -> Result<Panel, ReportError
     let svg = in_every_size(draft.id, draft.title, &draft.words, None, |size, area| {
         let x = axis::time(time.end, size.time_ticks);
         let (y_low, y_high) = (draft.y.low(), draft.y.high());
-        // The bands lie under the rules, so they are drawn first, on axes of their own.
+        // The bands lie under the grid, so they are drawn first.
         let mut chart = frame(size, area, header, x.clone(), draft.y.clone())?;
         bands(time, &mut chart, (y_low, y_high))?;
         super::rules(size, &mut chart)?;
@@ -321,7 +325,7 @@ fn draw(time: &Time<'_>, draft: Draft, names: bool) -> Result<Panel, ReportError
     Ok(Panel { title: draft.title, unit: draft.unit, legend: draft.legend, words: draft.words, svg })
 }
 
-/// Every second phase is shaded; each begins with a thin line.
+/// Shades every second phase and draws a thin line at each start.
 fn bands(time: &Time<'_>, chart: &mut Chart<'_>, (low, high): (f64, f64)) -> Result<(), ReportError> {
     for (i, phase) in time.result.measurement.phases.iter().enumerate() {
         let (from, to) = (seconds(phase.start_us), seconds(phase.end_us));

@@ -1,0 +1,189 @@
+//! The head of a report: the verdict in a word, what it means, and the reasons. Called by the text and the page; pure.
+
+use super::{exit, format, margin};
+use crate::result::model::{RunResult, Status, ThresholdResult, ThresholdStatus};
+
+/// The verdict as readers see it first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Banner {
+    /// The CSS class: `pass`, `fail`, `invalid` or `interrupted`.
+    pub(super) class: &'static str,
+    pub(super) mark: &'static str,
+    pub(super) word: &'static str,
+    /// How the run ended, unless by plan, and what the verdict means. Empty when the reasons say it all.
+    pub(super) meaning: String,
+    /// Without the one that `meaning` starts with.
+    pub(super) reasons: Vec<String>,
+}
+
+impl Banner {
+    pub(super) fn of(result: &RunResult) -> Banner {
+        let verdict = &result.verdict;
+        let (ended, reasons) = split_off_ending(result);
+        let (class, mark, word) = match verdict.status {
+            _ if is_interrupted(result) => ("interrupted", "!", "Interrupted"),
+            Status::Pass => ("pass", "✓", "Pass"),
+            Status::Fail => ("fail", "✗", "Fail"),
+            Status::Invalid => ("invalid", "?", "Invalid"),
+        };
+        let until_then = match verdict.status {
+            _ if !is_interrupted(result) => None,
+            Status::Pass => Some("Verdict until then: Pass."),
+            Status::Fail => Some("Verdict until then: Fail."),
+            Status::Invalid => Some("Verdict until then: Invalid."),
+        };
+        let meaning = match verdict.status {
+            Status::Pass => pass(result),
+            Status::Fail => fail(result),
+            Status::Invalid => invalid(result),
+        };
+        let ended = ended.map(|text| format!("{text}."));
+        let parts = [ended.as_deref(), until_then, meaning.as_deref()];
+        Banner {
+            class,
+            mark,
+            word,
+            meaning: parts.into_iter().flatten().collect::<Vec<_>>().join(" "),
+            reasons: reasons.iter().map(|reason| format::plain(reason)).collect(),
+        }
+    }
+}
+
+fn is_interrupted(result: &RunResult) -> bool {
+    result.verdict.exit_code == exit::INTERRUPTED
+}
+
+fn has_code(result: &RunResult, codes: &[&str]) -> bool {
+    result.verdict.details.iter().any(|detail| codes.contains(&detail.code.as_str()))
+}
+
+/// Takes the reason that says how the run ended off the list. Files of earlier versions have no codes: their list stays whole.
+fn split_off_ending(result: &RunResult) -> (Option<String>, Vec<&String>) {
+    let verdict = &result.verdict;
+    let says_ending = |code: &str| matches!(code, "interrupted" | "aborted" | "unreachable");
+    let ending = verdict.details.iter().find(|detail| says_ending(&detail.code));
+    let is_other = |reason: &&String| ending.is_none_or(|ending| ending.text != **reason);
+    let reasons = verdict.reasons.iter().filter(is_other).collect();
+    (ending.map(|detail| format::plain(&detail.text)), reasons)
+}
+
+fn pass(result: &RunResult) -> Option<String> {
+    let lag = result.generator.lag.quantile(0.99)?;
+    let lag = format::us(Some(lag));
+    Some(format!("The load generator started 99% of messages within {lag} of their due time."))
+}
+
+fn fail(result: &RunResult) -> Option<String> {
+    let is_threshold = |code: &str| ["threshold_failed", "insufficient_samples"].contains(&code);
+    let of_threshold = result.verdict.details.first().is_none_or(|first| is_threshold(&first.code));
+    let text = if of_threshold { "Thresholds failed:" } else { "Thresholds failed. The cause comes first:" };
+    Some(text.to_owned())
+}
+
+/// What cannot be trusted, and what can.
+fn invalid(result: &RunResult) -> Option<String> {
+    let is_undecided = |threshold: &&ThresholdResult| margin::status(threshold) == ThresholdStatus::Undecided;
+    let undecided = u64::try_from(result.thresholds.iter().filter(is_undecided).count()).unwrap_or(u64::MAX);
+    let is_short = has_code(result, &["late_start", "not_sent", "closed_loop_delayed", "machine_short"]);
+    if has_code(result, &["breakdown"]) {
+        let text =
+            "The run is incomplete: a part of hubstorm stopped before the end. Fix the cause and run again:";
+        return Some(text.to_owned());
+    }
+    if undecided == 0 && !is_short {
+        return Some("The measurement is not valid:".to_owned());
+    }
+    let undecided = (undecided > 0).then(|| {
+        let undecided = format::plural(undecided, "threshold is undecided", "thresholds are undecided");
+        format!("{undecided}: delays on this machine may have decided the result.")
+    });
+    let others = if is_short {
+        "The load was not produced as planned: passed thresholds say nothing about the planned load."
+    } else {
+        "The other thresholds are valid."
+    };
+    let parts = [undecided.as_deref(), Some(others), Some(advice(result))];
+    Some(parts.into_iter().flatten().collect::<Vec<_>>().join(" "))
+}
+
+fn advice(result: &RunResult) -> &'static str {
+    if has_code(result, &["advice"]) {
+        "The last reason says what to do:"
+    } else {
+        "Run again on an idle machine, or with a smaller load:"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::result::model::Detail;
+    use crate::result::testing::result as sample;
+
+    fn of(status: Status, exit_code: u8, details: &[(&str, &str)]) -> Banner {
+        let mut result = sample();
+        let detail = |(code, text): &(&str, &str)| Detail {
+            code: (*code).to_owned(),
+            text: (*text).to_owned(),
+            phase: None,
+            fleet: None,
+            source: None,
+        };
+        result.verdict.status = status;
+        result.verdict.exit_code = exit_code;
+        result.verdict.details = details.iter().map(detail).collect();
+        result.verdict.reasons = details.iter().map(|(_, text)| (*text).to_owned()).collect();
+        Banner::of(&result)
+    }
+
+    #[test]
+    fn a_fail_announces_its_cause() {
+        let threshold = ("threshold_failed", "p(99): 2 s");
+        let banner = of(Status::Fail, 99, &[("hub_unreachable", "refused"), threshold]);
+        assert_eq!((banner.word, banner.class), ("Fail", "fail"));
+        assert_eq!(banner.meaning, "Thresholds failed. The cause comes first:");
+        assert_eq!(banner.reasons, ["refused", "p(99): 2 s"]);
+        assert_eq!(of(Status::Fail, 99, &[threshold]).meaning, "Thresholds failed:");
+    }
+
+    #[test]
+    fn the_end_of_a_run_is_told_once_and_first() {
+        let threshold = ("threshold_failed", "p(99): 2 s");
+        let banner = of(Status::Fail, 99, &[threshold, ("aborted", "The run ended early")]);
+        assert_eq!(banner.meaning, "The run ended early. Thresholds failed:");
+        assert_eq!(banner.reasons, ["p(99): 2 s"]);
+        let banner = of(Status::Fail, 105, &[threshold, ("interrupted", "The run was interrupted")]);
+        assert_eq!((banner.word, banner.class), ("Interrupted", "interrupted"));
+        assert_eq!(banner.meaning, "The run was interrupted. Verdict until then: Fail. Thresholds failed:");
+    }
+
+    #[test]
+    fn an_invalid_run_says_what_stays_valid_and_what_to_do() {
+        let late = ("late_start", "Phase steady: late");
+        let meaning = of(Status::Invalid, 120, &[late]).meaning;
+        assert!(meaning.contains("not produced as planned"), "{meaning}");
+        assert!(meaning.ends_with("with a smaller load:"), "{meaning}");
+        let meaning = of(Status::Invalid, 120, &[late, ("advice", "Use a smaller load")]).meaning;
+        assert!(meaning.ends_with("The last reason says what to do:"), "{meaning}");
+        let meaning = of(Status::Invalid, 120, &[("breakdown", "a worker panicked")]).meaning;
+        assert!(meaning.starts_with("The run is incomplete"), "{meaning}");
+        let mut result = sample();
+        result.verdict.status = Status::Invalid;
+        result.thresholds[0].status = Some(ThresholdStatus::Undecided);
+        let meaning = Banner::of(&result).meaning;
+        assert!(meaning.starts_with("1 threshold is undecided: delays on this machine"), "{meaning}");
+        assert!(meaning.contains("The other thresholds are valid."), "{meaning}");
+    }
+
+    #[test]
+    fn files_without_codes_keep_their_reasons() {
+        let mut result = sample();
+        result.verdict.details.clear();
+        result.verdict.status = Status::Invalid;
+        result.thresholds.clear();
+        let banner = Banner::of(&result);
+        assert_eq!((banner.meaning.as_str(), banner.reasons.len()), ("The measurement is not valid:", 1));
+        result.verdict.status = Status::Fail;
+        assert_eq!(Banner::of(&result).meaning, "Thresholds failed:");
+    }
+}

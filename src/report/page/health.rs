@@ -1,0 +1,91 @@
+//! How the load generator and the built-in hub did: facts of the process, and a row for each source. Called by the page.
+
+use super::super::format;
+use super::super::sources::sources;
+use super::super::text::cpu_average;
+use super::unit::keep_together;
+use crate::measure::{Latency, Source};
+use crate::result::model::RunResult;
+use crate::units::{human_bytes, human_count};
+
+/// A clock that drifts by more than this is worth a line (our choice).
+const DRIFT_TOLD_US: u64 = 10_000;
+
+/// Name, stalled time, longest stall, busy share, local errors, lag p99, lag max.
+pub(super) type SourceRow = [String; 7];
+
+/// Returns a row for each source; none in files of earlier versions.
+pub(super) fn source_rows(result: &RunResult) -> Vec<SourceRow> {
+    let time = |us: u64| if us == 0 { "0".to_owned() } else { keep_together(&format::us(Some(us))) };
+    let row = |health: &super::super::sources::SourceHealth| {
+        let lag = |us: Option<u64>| keep_together(&format::us(us));
+        // The built-in hub only reports when it stalls and how busy it is.
+        let errors = match health.source {
+            Source::Emulator(_) => format::NONE.to_owned(),
+            _ => human_count(health.environment_errors),
+        };
+        [
+            health.source.to_string(),
+            time(health.stall_us),
+            time(health.longest_us),
+            health
+                .busy_share
+                .map_or_else(|| format::NONE.to_owned(), |share| format!("{:.0}%", share * 100.0)),
+            errors,
+            lag(health.lag.quantile(0.99)),
+            lag(health.lag.max()),
+        ]
+    };
+    sources(&result.measurement).iter().map(row).collect()
+}
+
+/// Facts of the load generator's process.
+pub(super) fn generator(result: &RunResult) -> Vec<(&'static str, String)> {
+    let generator = &result.generator;
+    let messages = format::plural(generator.lag.count(), "message", "messages");
+    let drift_us = result.measurement.health.iter().map(|health| health.clock_drift_us).max().unwrap_or(0);
+    let mut facts = vec![
+        ("Workers", human_count(generator.workers.into())),
+        ("CPU, mean", format!("{} of one core", cpu_average(result))),
+        ("CPU, peak", format!("{:.0}% of one core", generator.cpu_peak_percent)),
+        ("Memory, peak", human_bytes(generator.rss_peak_bytes)),
+        ("Open descriptors, peak", human_count(generator.fd_peak)),
+        ("Lag of messages", quantiles(&generator.lag)),
+        ("Lag over 100 ms", format!("{} of {messages}", human_count(generator.late))),
+        ("Heartbeat lateness", quantiles(&generator.heartbeat)),
+    ];
+    if drift_us > DRIFT_TOLD_US {
+        facts.push(("Clock drift", keep_together(&format::us(Some(drift_us)))));
+    }
+    facts
+}
+
+fn quantiles(latency: &Latency) -> String {
+    if latency.is_empty() {
+        return "no samples".to_owned();
+    }
+    let [p99, p999, max] = [latency.quantile(0.99), latency.quantile(0.999), latency.max()]
+        .map(|us| keep_together(&format::us(us)));
+    format!("p99 {p99}, p99.9 {p999}, max {max}")
+}
+
+/// Facts of the built-in hub; none for another target.
+pub(super) fn emulator(result: &RunResult) -> Vec<(&'static str, String)> {
+    let Some(emulator) = &result.emulator else { return Vec::new() };
+    let mut rows = vec![
+        ("CPU time", keep_together(&format::us(Some(emulator.cpu_us)))),
+        ("Memory, peak", human_bytes(emulator.rss_peak_bytes)),
+        ("CONNECTs accepted", human_count(emulator.accepted)),
+        ("CONNECTs refused", human_count(emulator.refused)),
+        ("Telemetry received", human_count(emulator.telemetry)),
+    ];
+    let rare = [
+        ("Session takeovers", emulator.taken_over),
+        ("Closed at token expiry", emulator.expired),
+        ("Closed for protocol errors", emulator.protocol_errors),
+        ("TLS handshakes failed", emulator.tls_failed),
+    ];
+    let happened = rare.into_iter().filter(|(_, count)| *count > 0);
+    rows.extend(happened.map(|(what, count)| (what, human_count(count))));
+    rows
+}

@@ -1,0 +1,104 @@
+//! The table of thresholds: status, observed range, and a bar with the limit marked. Called by the page.
+
+use super::super::format::plain;
+use super::super::margin;
+use super::super::text::metric;
+use super::unit::keep_together;
+use crate::result::model::{RunResult, ThresholdResult, ThresholdStatus};
+use crate::units::human_count;
+
+/// A row.
+pub(super) struct ThresholdView {
+    pub(super) class: &'static str,
+    pub(super) mark: &'static str,
+    pub(super) word: &'static str,
+    pub(super) metric: String,
+    pub(super) expression: String,
+    pub(super) observed: String,
+    pub(super) words: String,
+    pub(super) samples: String,
+    pub(super) bar: String,
+}
+
+/// Returns a row for each threshold.
+pub(super) fn thresholds(result: &RunResult) -> Vec<ThresholdView> {
+    let view = |threshold: &ThresholdResult| {
+        let status = margin::status(threshold);
+        ThresholdView {
+            class: match status {
+                ThresholdStatus::Passed => "passed",
+                ThresholdStatus::Undecided => "undecided",
+                ThresholdStatus::Failed | ThresholdStatus::InsufficientSamples => "failed",
+            },
+            mark: margin::status_mark(status),
+            word: margin::status_word(status),
+            metric: metric(threshold),
+            // In one piece, unless it is longer than a line.
+            expression: plain(&threshold.expression).replace(' ', "\u{a0}"),
+            observed: keep_together(&plain(&margin::observed(threshold))),
+            words: margin::words(threshold),
+            samples: human_count(threshold.samples),
+            bar: bar(margin::used_range(threshold), status),
+        }
+    };
+    result.thresholds.iter().map(view).collect()
+}
+
+/// What the bars show, for the caption of the table.
+pub(super) fn caption(views: &[ThresholdView]) -> &'static str {
+    if views.iter().any(|view| view.bar.contains("class=\"range\"")) {
+        "The mark on each bar is the limit. A bar is solid up to the best value that the target may have caused, and pale up to the worst: \
+         the difference is delay on this machine."
+    } else if views.iter().any(|view| !view.bar.is_empty()) {
+        "The mark on each bar is the limit."
+    } else {
+        "Limits and observed values."
+    }
+}
+
+/// The observed range on a track with the limit marked: solid up to the best value, pale from there to the worst. The words for it
+/// stand beside it. Empty where nothing can be drawn.
+fn bar(used: Option<(f64, f64)>, status: ThresholdStatus) -> String {
+    let Some((best, worst)) = used else { return String::new() };
+    let at = margin::LIMIT_AT * 100.0;
+    let place = |used: f64| (used * at).clamp(0.0, 100.0);
+    let (best, worst) = (place(best), place(worst));
+    let color = match status {
+        ThresholdStatus::Passed => "good",
+        ThresholdStatus::Undecided => "warn",
+        ThresholdStatus::Failed | ThresholdStatus::InsufficientSamples => "bad",
+    };
+    let range = match worst - best {
+        width if width > 0.0 => {
+            format!("<rect class=\"range\" x=\"{best:.1}\" y=\"3\" width=\"{width:.1}\" height=\"4\"/>")
+        }
+        _ => String::new(),
+    };
+    format!(
+        "<svg class=\"bar {color}\" viewBox=\"0 0 100 10\" preserveAspectRatio=\"none\" aria-hidden=\"true\">\
+         <rect class=\"track\" fill=\"#D9DEE5\" y=\"3\" width=\"100\" height=\"4\"/>\
+         <rect class=\"used\" y=\"3\" width=\"{best:.1}\" height=\"4\"/>{range}\
+         <rect class=\"limit\" x=\"{at:.1}\" width=\"0.8\" height=\"10\"/></svg>"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bar_is_solid_up_to_the_best_value_and_pale_up_to_the_worst() {
+        let drawn = bar(Some((0.4, 2.0)), ThresholdStatus::Undecided);
+        assert!(drawn.contains("class=\"bar warn\""), "{drawn}");
+        assert!(drawn.contains("class=\"used\" y=\"3\" width=\"30.0\""), "{drawn}");
+        assert!(drawn.contains("class=\"range\" x=\"30.0\" y=\"3\" width=\"70.0\""), "{drawn}");
+        assert!(drawn.contains("class=\"limit\" x=\"75.0\""), "{drawn}");
+    }
+
+    #[test]
+    fn one_value_has_no_pale_part_and_nothing_has_no_bar() {
+        let drawn = bar(Some((f64::INFINITY, f64::INFINITY)), ThresholdStatus::Failed);
+        assert!(drawn.contains("width=\"100.0\"") && !drawn.contains("range"), "{drawn}");
+        assert_eq!(bar(None, ThresholdStatus::Passed), "");
+    }
+}

@@ -1,0 +1,16 @@
+//! Numbers with units, as the page sets them. Called by the parts of the page.
+
+/// `67.8 ms` as its number and its unit. Text without a unit stays whole.
+pub(super) fn split(text: &str) -> (String, &'static str) {
+    for (suffix, unit) in [(" µs", "µs"), (" ms", "ms"), (" s", "s")] {
+        if let Some(number) = text.strip_suffix(suffix) {
+            return (number.to_owned(), unit);
+        }
+    }
+    (text.to_owned(), "")
+}
+
+/// Number and unit on one line.
+pub(super) fn keep_together(text: &str) -> String {
+    text.replace(" µs", "\u{a0}µs").replace(" ms", "\u{a0}ms").replace(" s", "\u{a0}s")
+}
