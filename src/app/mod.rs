@@ -8,6 +8,7 @@ mod child;
 mod consent;
 mod cost;
 mod doctor;
+mod early_end;
 mod emulator;
 mod exports;
 mod init;

@@ -118,7 +118,8 @@ mod tests {
         let free = link::listen::bind("127.0.0.1:0".parse().unwrap()).unwrap().local_addr().unwrap();
         let endpoint = Endpoint { host: free.ip().to_string(), port: free.port(), ..Endpoint::default() };
         let (plan, workers) = (Arc::new(plan), 2);
-        let settings = fleet::Settings { workers, endpoint: Arc::new(endpoint), trace: None };
+        let settings =
+            fleet::Settings { workers, endpoint: Arc::new(endpoint), trace: None, measured: false };
         let ((_commander, commands), (events, _listener)) =
             (mpsc::unbounded_channel(), mpsc::unbounded_channel());
         let finished = fleet::run(plan.clone(), settings, None, commands, events).await.unwrap();

@@ -3,6 +3,7 @@
 
 use super::assemble::Retired;
 use super::child::Hub;
+use super::early_end::{Early, Watch};
 use super::{AppError, Env, assemble, consent, exports, load, outcome, preflight};
 use crate::cli::RunArgs;
 use crate::emulator::Stats;
@@ -34,8 +35,9 @@ pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
     let (mut hub, endpoint) = unless_interrupted(&interrupts, 0, preparing).await?;
 
     let plan = Arc::new(plan);
-    let settings = fleet::Settings { workers, endpoint, trace };
-    let mut finished = drive(args, env, &plan, settings, hub.as_mut(), traced).await?;
+    let watch = Watch::new(&plan);
+    let settings = fleet::Settings { workers, endpoint, trace, measured: watch.needs_measurement() };
+    let (mut finished, early) = drive(args, env, &plan, (settings, watch), hub.as_mut(), traced).await?;
     let so_far = *interrupts.borrow();
     let retired = match hub {
         None => None,
@@ -53,11 +55,14 @@ pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
             }
         },
     };
-    let ended_by = match finished.complete {
-        true => EndedBy::Plan,
-        false if *interrupts.borrow() > 0 => EndedBy::Interrupt,
-        false => EndedBy::Breakdown,
+    let ended_by = match (finished.complete, early) {
+        (true, _) => EndedBy::Plan,
+        (false, _) if *interrupts.borrow() > 0 => EndedBy::Interrupt,
+        (false, Some(early)) => early.ended_by,
+        (false, None) => EndedBy::Breakdown,
     };
+    // It ended as its scenario says.
+    finished.complete |= matches!(ended_by, EndedBy::Abort | EndedBy::Unreachable);
     let result = assemble::result(&plan, finished, ended_by, retired, workers, &env.argv);
     outcome::conclude(&args.out, &args.export, env, result)
 }
@@ -125,10 +130,10 @@ async fn drive(
     args: &RunArgs,
     env: &mut Env,
     plan: &Arc<Plan>,
-    settings: fleet::Settings,
+    (settings, mut watch): (fleet::Settings, Watch),
     hub: Option<&mut Hub>,
     mut traced: Option<UnboundedReceiver<String>>,
-) -> Result<Finished, AppError> {
+) -> Result<(Finished, Option<Early>), AppError> {
     let (commander, commands) = mpsc::unbounded_channel();
     let (events, mut happened) = mpsc::unbounded_channel();
     let mut interrupts = env.interrupts.clone();
@@ -144,6 +149,7 @@ async fn drive(
         drain: plan.drain,
     };
     // Shared by the run's events and by Ctrl-C, on one thread. Progress is talk: a stream that is gone must not end the run.
+    let ended_early = RefCell::new(None);
     let console = RefCell::new(Console::new(Progress::new(style, &mut env.err), outline));
     let (calls, mut carried) = mpsc::unbounded_channel();
     let (answering, answers) = mpsc::unbounded_channel();
@@ -152,6 +158,11 @@ async fn drive(
     let showing = async {
         while let Some(event) = happened.recv().await {
             drop(console.borrow_mut().hear(&event));
+            if let Some(early) = watch.on(&event) {
+                drop(console.borrow_mut().progress().say(&early.text));
+                drop(commander.send(Command::Stop));
+                ended_early.replace(Some(early));
+            }
         }
         std::future::pending::<()>().await;
     };
@@ -195,7 +206,8 @@ async fn drive(
         drop(console.borrow_mut().progress().print(&line));
     }
     drop(console.borrow_mut().progress().finish());
-    finished.map_err(|error| AppError::Environment(error.to_string()))
+    let finished = finished.map_err(|error| AppError::Environment(error.to_string()))?;
+    Ok((finished, ended_early.take()))
 }
 
 /// The next line of a trace; `None` without one.

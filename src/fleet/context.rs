@@ -1,6 +1,7 @@
 //! What the devices of one worker share: the plan, the recorder, buffers, and whether to go on. One per worker,
 //! behind an `Rc`; no lock, no atomic.
 
+use super::beat::Beat;
 use super::command::Command;
 use super::delivery_tracker::DeliveryTracker;
 use super::trace::Tracer;
@@ -49,6 +50,8 @@ pub struct Context {
     pub trace: Option<Tracer>,
     /// What the worker's tasks wait for; all of them are woken by a command.
     pub deadlines: Rc<Deadlines>,
+    /// When the worker's heartbeat is due.
+    pub(super) beat: Beat,
     told: Cell<Told>,
     /// Nothing is due from here on: an append moves it back, a stop forward.
     load_end_ns: Cell<u64>,
@@ -68,6 +71,7 @@ impl Context {
         reports: mpsc::UnboundedSender<Report>,
     ) -> Context {
         deadlines.stalls().restart(clock.zero);
+        let beat = Beat::new(&deadlines, crate::clock::now());
         let recorder = RefCell::new(Recorder::new(super::layout(&plan), deadlines.stalls().clone()));
         let ledger = RefCell::new(DeliveryTracker::new(&plan));
         let load = RunLoad::new(plan.schedule.load());
@@ -85,6 +89,7 @@ impl Context {
             topic: RefCell::default(),
             trace: None,
             deadlines,
+            beat,
             told: Cell::default(),
             load_end_ns,
             reports,

@@ -5,7 +5,7 @@ use super::reconciliation::Reconciliation;
 use super::service_task::{Service, ServiceTask};
 use super::usage::Usage;
 use super::worker::{SWAP_GRACE, Workers};
-use super::{Command, Finished, Report, frame, nanos};
+use super::{Command, Finished, Report, Settings, frame, nanos};
 use crate::clock::{self, RunClock};
 use crate::link::TlsFacts;
 use crate::measure::{Collector, Ending, Event, Second, Source};
@@ -27,6 +27,8 @@ pub(super) struct Coordinator {
     workers: Workers,
     pub(super) service: ServiceTask,
     events: mpsc::UnboundedSender<Event>,
+    /// Whether each second sends what was measured so far.
+    measured: bool,
     collector: Collector,
     reconciliation: Reconciliation,
     usage: Usage,
@@ -51,6 +53,7 @@ impl Coordinator {
     /// Begins the run: its zero is a moment from now.
     pub(super) fn start(
         plan: Arc<Plan>,
+        settings: &Settings,
         workers: Workers,
         service: Option<Service>,
         events: mpsc::UnboundedSender<Event>,
@@ -68,6 +71,7 @@ impl Coordinator {
             clock,
             workers,
             events,
+            measured: settings.measured,
             usage,
             second: 1,
             appended: Vec::new(),
@@ -163,6 +167,10 @@ impl Coordinator {
         self.tell_phases(at);
         if at >= self.load_end {
             self.tell_drain(self.load_end);
+        }
+        if self.measured {
+            let measurement = Box::new(self.collector.measurement().clone());
+            self.say(Event::Measured { at, measurement });
         }
         let at_ns = nanos(at);
         let from_ns = at_ns.saturating_sub(1_000_000_000);

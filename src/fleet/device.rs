@@ -98,6 +98,9 @@ pub struct Device {
     closed_soon: u8,
     /// The latest attempt was refused, for good as far as CONNACK says.
     refused: bool,
+    /// Its connection was lost soon after a long stall of this worker, or could not be made for want of something on this machine.
+    /// Until the device is online again and has no backlog, its failures may be the load generator's.
+    excused: bool,
     /// It may still publish what the run's own subscribers are to receive.
     is_sender: bool,
     /// What came to it of what the run has published.
@@ -147,6 +150,7 @@ impl Device {
             hub: None,
             closed_soon: 0,
             refused: false,
+            excused: false,
             is_sender,
             inbox: None,
             wake: None,
@@ -154,7 +158,7 @@ impl Device {
     }
 
     fn recorder(&self) -> DeviceRecorder<'_> {
-        DeviceRecorder { context: &self.context, device: self.device }
+        DeviceRecorder { context: &self.context, device: self.device, excused: self.excused }
     }
 
     /// Made when it is needed: a device that waits has no strings.
@@ -226,6 +230,7 @@ impl Device {
             Outcome::Lost
         };
         recorder.step_failed(error.step.into(), outcome, due_ns, now);
+        self.excused |= error.culprit() == crate::link::Culprit::Us;
         self.end_attempt(outcome, now);
     }
 
@@ -287,6 +292,10 @@ impl Device {
         }
     }
 
+    fn has_backlog(&self, now: Instant) -> bool {
+        self.messages.has_backlog(self.context.load_end_ns(), self.context.ns(now))
+    }
+
     fn online_since(&self) -> Option<Instant> {
         match &self.stage {
             Stage::Online { since } => Some(*since),
@@ -328,6 +337,7 @@ impl Machine for Device {
             Stage::Leaving(leaving) if leaving.close.is_some() => Some(leaving.why),
             _ => None,
         };
+        self.excused |= meant.is_none() && self.stalled_before(now_ns);
         // What we cut and nobody will send again is unfinished. A kept session sends it again when the plan has the device back.
         let over = now_ns >= self.context.load_end_ns();
         let cut = meant.is_some()
@@ -383,9 +393,11 @@ impl Machine for Device {
         self.wake = None;
         self.answer_methods(now, out);
         if !self.is_coming_back() {
-            let recorder = DeviceRecorder { context: &self.context, device: self.device };
+            let recorder =
+                DeviceRecorder { context: &self.context, device: self.device, excused: self.excused };
             let wake = self.messages.pump(recorder, &mut self.session, now, out);
             self.wake = wake.map(|ns| self.context.at(ns));
+            self.excused = self.excused && self.has_backlog(now);
         }
         self.say_goodbye(now, out);
     }

@@ -6,7 +6,7 @@
 use super::open::Open;
 use super::{Context, DeviceRef, nanos};
 use crate::link::{DialError, Step, Steps};
-use crate::measure::{Culprit, FleetCounts, Operation, Outcome};
+use crate::measure::{Culprit, FleetCounts, Key, Operation, Outcome, Recorder};
 use crate::plan::{SendPlan, Spread};
 use std::time::{Duration, Instant};
 
@@ -15,13 +15,22 @@ use std::time::{Duration, Instant};
 pub(crate) struct DeviceRecorder<'a> {
     pub(crate) context: &'a Context,
     pub(crate) device: DeviceRef,
+    /// This load generator may have caused what goes wrong for this device at the moment.
+    pub(crate) excused: bool,
 }
 
 impl DeviceRecorder<'_> {
     /// An operation is due.
     pub(crate) fn due(&self, operation: Operation, due_ns: u64) -> Open {
         let key = self.context.key(operation, self.device.fleet, due_ns);
-        Open::due(&mut self.context.recorder.borrow_mut(), key, due_ns)
+        self.open(&mut self.context.recorder.borrow_mut(), key, due_ns)
+    }
+
+    fn open(&self, recorder: &mut Recorder, key: Key, due_ns: u64) -> Open {
+        if recorder.open() == 0 {
+            self.context.beat.hasten();
+        }
+        Open::due(recorder, key, due_ns)
     }
 
     /// A message is due.
@@ -34,7 +43,7 @@ impl DeviceRecorder<'_> {
         if let Spread::Closed { think_ns } = send.arrival.spread {
             recorder.closed_loop(key, think_ns);
         }
-        Open::due(&mut recorder, key, due_ns)
+        self.open(&mut recorder, key, due_ns)
     }
 
     /// An operation ended well.
@@ -51,7 +60,8 @@ impl DeviceRecorder<'_> {
 
     /// An operation ended otherwise.
     pub(crate) fn ended(&self, open: Open, outcome: Outcome, at: Instant) {
-        open.ended(&mut self.context.recorder.borrow_mut(), outcome, self.context.ns(at));
+        let excused = self.excused && outcome != Outcome::Throttled;
+        open.ended(&mut self.context.recorder.borrow_mut(), outcome, self.context.ns(at), excused);
     }
 
     /// Something that came at `at` and whose age is known. What is older than the run has no due instant in it.

@@ -219,7 +219,7 @@ impl Messages {
         now: Instant,
         out: &mut BytesMut,
     ) {
-        let DeviceRecorder { context, device: DeviceRef { index, .. } } = recorder;
+        let DeviceRecorder { context, device: DeviceRef { index, .. }, .. } = recorder;
         let fleet = recorder.device.fleet(&context.plan);
         let (send, seq) = (&fleet.sends[number], due.seq);
         let device = &**self.id.get_or_insert_with(|| fleet.device_id(index).into_boxed_str());

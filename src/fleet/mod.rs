@@ -5,6 +5,7 @@
 //! send what they recorded once a second; the collector (this thread) merges it. Nothing flows back but
 //! cleared histograms and one small control value.
 
+mod beat;
 mod command;
 mod context;
 mod coordinator;
@@ -60,6 +61,8 @@ pub struct Settings {
     pub endpoint: Arc<Endpoint>,
     /// Whose packets are told, if anybody's.
     pub trace: Option<Tracer>,
+    /// Whether the measurement so far is an event of each second.
+    pub measured: bool,
 }
 
 /// What a run leaves behind, complete or not.
@@ -138,7 +141,7 @@ pub async fn run(
     let (sender, mut reports) = mpsc::unbounded_channel();
     let workers = worker::spawn_all(&plan, &settings, &sender)?;
     drop(sender);
-    let mut coordinator = Coordinator::start(plan, workers, service, events);
+    let mut coordinator = Coordinator::start(plan, &settings, workers, service, events);
     loop {
         let due = coordinator.next_second();
         tokio::select! {

@@ -52,13 +52,17 @@ impl Open {
         recorder.ok(open.key, &times);
     }
 
-    /// It ended otherwise.
-    pub(crate) fn ended(self, recorder: &mut Recorder, outcome: Outcome, at_ns: u64) {
+    /// It ended otherwise; excused where it is known that this load generator may have caused that.
+    pub(crate) fn ended(self, recorder: &mut Recorder, outcome: Outcome, at_ns: u64, excused: bool) {
         let open = ManuallyDrop::new(self);
         if open.is_picked {
             recorder.picked(open.key, open.due_ns, open.picked_ns);
         }
-        recorder.ended(open.key, outcome, open.due_ns, at_ns);
+        if excused {
+            recorder.ended_excused(open.key, outcome, open.due_ns, at_ns);
+        } else {
+            recorder.ended(open.key, outcome, open.due_ns, at_ns);
+        }
     }
 }
 
@@ -121,7 +125,7 @@ mod tests {
         assert_eq!(recorder.open(), 2);
         first.ok(&mut recorder, 3, 4);
         assert_eq!(recorder.open(), 1);
-        second.ended(&mut recorder, Outcome::Lost, 5);
+        second.ended(&mut recorder, Outcome::Lost, 5, false);
         assert_eq!(recorder.open(), 0);
         let totals = totals(&mut recorder);
         assert_eq!((totals.due, totals.outcome(Outcome::Ok), totals.outcome(Outcome::Lost)), (2, 1, 1));
@@ -130,9 +134,9 @@ mod tests {
     #[test]
     fn lag_counts_once_an_operation_is_picked() {
         let mut recorder = recorder();
-        Open::due(&mut recorder, KEY, 0).ended(&mut recorder, Outcome::Offline, 9);
+        Open::due(&mut recorder, KEY, 0).ended(&mut recorder, Outcome::Offline, 9, false);
         assert!(totals(&mut recorder).lag.is_empty(), "it was never picked");
-        Open::due(&mut recorder, KEY, 0).picked(7_000).ended(&mut recorder, Outcome::Expired, 9_000);
+        Open::due(&mut recorder, KEY, 0).picked(7_000).ended(&mut recorder, Outcome::Expired, 9_000, false);
         assert_eq!(totals(&mut recorder).lag.max(), Some(7));
     }
 

@@ -155,7 +155,7 @@ mod tests {
     impl Drop for Asked {
         fn drop(&mut self) {
             while let Some(request) = self.requests.lost() {
-                request.open.ended(&mut self.recorder, Outcome::Unfinished, 0);
+                request.open.ended(&mut self.recorder, Outcome::Unfinished, 0, false);
             }
         }
     }
@@ -174,7 +174,7 @@ mod tests {
         }
 
         fn end(&mut self, request: Request) -> u64 {
-            request.open.ended(&mut self.recorder, Outcome::Lost, 0);
+            request.open.ended(&mut self.recorder, Outcome::Lost, 0, false);
             request.rid
         }
     }

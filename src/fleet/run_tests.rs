@@ -20,7 +20,7 @@ async fn run_with(
     commands: Vec<Command>,
 ) -> (Finished, Vec<Event>) {
     let endpoint = Endpoint { host: address.ip().to_string(), port: address.port(), ..Endpoint::default() };
-    let settings = Settings { workers, endpoint: Arc::new(endpoint), trace: None };
+    let settings = Settings { workers, endpoint: Arc::new(endpoint), trace: None, measured: false };
     let (commander, obeyed) = mpsc::unbounded_channel();
     for command in commands {
         commander.send(command).unwrap();

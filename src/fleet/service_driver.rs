@@ -227,7 +227,7 @@ impl ServiceDriver {
             Ok(()) => open.ok(&mut self.recorder, sent_ns, now_ns),
             Err((code, text)) => {
                 let (outcome, class) = meaning(*code);
-                open.ended(&mut self.recorder, outcome, now_ns);
+                open.ended(&mut self.recorder, outcome, now_ns, false);
                 self.recorder.error(class, Culprit::Peer, now_ns, || format!("{operation}: {code} {text}"));
             }
         }
@@ -242,7 +242,7 @@ impl ServiceDriver {
         {
             let open = oldest.remove();
             let operation = open.operation();
-            open.ended(&mut self.recorder, Outcome::TimedOut, now_ns);
+            open.ended(&mut self.recorder, Outcome::TimedOut, now_ns, false);
             let example = || format!("{operation}: no answer at all");
             self.recorder.error("call_timeout", Culprit::Peer, now_ns, example);
         }
@@ -253,7 +253,7 @@ impl ServiceDriver {
         let now_ns = self.clock.ns(now);
         for stream in &mut self.streams {
             for (_, open) in std::mem::take(&mut stream.open) {
-                open.ended(&mut self.recorder, Outcome::Unfinished, now_ns);
+                open.ended(&mut self.recorder, Outcome::Unfinished, now_ns, false);
             }
         }
     }

@@ -16,10 +16,6 @@ use std::time::{Duration, Instant};
 use tokio::runtime::LocalOptions;
 use tokio::sync::mpsc;
 
-/// The worker's own tick while operations are open, and otherwise: with it, there always is a deadline whose lateness shows a stall.
-const BEAT_OPEN: Duration = Duration::from_millis(2);
-const BEAT: Duration = Duration::from_millis(10);
-
 /// How long a worker must be busy nearly all of the time before that counts.
 const BUSY_FOR: Duration = Duration::from_secs(1);
 
@@ -180,12 +176,11 @@ impl Thread {
         let now = crate::clock::now();
         let read = (now, idle.total());
         let clocks = (now, crate::clock::unix());
-        let (beat, busy) = (now + BEAT, (now, Duration::ZERO));
-        let mut heartbeat =
-            Heartbeat { worker, beat, swaps: 0, spares, progress: None, idle, read, busy, clocks };
+        let busy = (now, Duration::ZERO);
+        let mut heartbeat = Heartbeat { worker, swaps: 0, spares, progress: None, idle, read, busy, clocks };
         loop {
             tokio::select! {
-                () = context.deadlines.until(heartbeat.beat) => heartbeat.tick(&context, context.now()),
+                (due, now) = context.beat.wait() => heartbeat.tick(&context, due, now),
                 Some(command) = commands.recv() => context.apply(command, crate::clock::now()),
                 ended = devices.join_next() => match ended {
                     // A device that panicked must not look like a quiet one.
@@ -222,7 +217,6 @@ impl Drop for Unexpected {
 /// The worker's heartbeat, and the swap of the recorder at each second.
 struct Heartbeat {
     worker: u16,
-    beat: Instant,
     swaps: u32,
     spares: blocking::Receiver<Snapshot>,
     /// As told last.
@@ -238,7 +232,7 @@ struct Heartbeat {
 
 impl Heartbeat {
     /// Counts the beat that is due, and how busy the worker was since the one before.
-    fn tick(&mut self, context: &Context, now: Instant) {
+    fn tick(&mut self, context: &Context, due: Instant, now: Instant) {
         let (since, idle) = std::mem::replace(&mut self.read, (now, self.idle.total()));
         let [passed_ns, idle_ns] = [now - since, self.read.1 - idle].map(super::nanos);
         // The drain belongs to no phase.
@@ -249,9 +243,8 @@ impl Heartbeat {
         self.note_busy(context, now, Duration::from_nanos(passed_ns.saturating_sub(idle_ns)));
         self.compare_clocks(context, now);
         let mut recorder = context.recorder.borrow_mut();
-        let late = now.saturating_duration_since(self.beat);
-        recorder.heartbeat(context.ns(now), super::nanos(late));
-        self.beat = now + if recorder.open() > 0 { BEAT_OPEN } else { BEAT };
+        recorder.heartbeat(context.ns(now), super::nanos(now.saturating_duration_since(due)));
+        context.beat.next(now, recorder.open() > 0);
         drop(recorder);
         if context.ns(now) >= context.load_end_ns() {
             self.tell_progress(context);

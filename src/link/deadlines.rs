@@ -290,6 +290,17 @@ impl Alarm {
         }
     }
 
+    /// Has the task woken at `at`, if that is earlier than what was asked for before and the task has ever set this alarm.
+    pub fn bring_forward(&self, at: Instant) {
+        let tick = self.deadlines.tick(at);
+        let mut queue = self.deadlines.queue.borrow_mut();
+        let place = &queue.places[self.place as usize];
+        if place.waker.is_some() && tick < place.tick {
+            queue.set(self.place, tick);
+            self.deadlines.set_late_from(&queue);
+        }
+    }
+
     /// [`Deadlines::observe`], for the task of this alarm.
     #[inline]
     pub fn observe(&self, now: Instant) {

@@ -42,6 +42,7 @@ impl<W: Write> Console<W> {
             Event::Draining { .. } => self.draining = true,
             Event::Started { .. }
             | Event::PhaseStarted { .. }
+            | Event::Measured { .. }
             | Event::Noted { .. }
             | Event::Stopped { .. } => {}
         }

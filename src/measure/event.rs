@@ -2,6 +2,7 @@
 //! and by whatever else follows a run. Events know phases by their index; names are the plan's.
 
 use super::collector::Live;
+use super::measurement::Measurement;
 use std::time::Duration;
 
 /// Something that happened in a run. All times count from the run's zero.
@@ -25,6 +26,13 @@ pub enum Event {
         until: Duration,
         /// Load factor at the segment's begin and end.
         factor: [f64; 2],
+    },
+    /// Everything that was measured so far. Sent before each second's event, if `fleet::Settings` ask for it.
+    Measured {
+        /// The end of the second.
+        at: Duration,
+        /// What was measured up to then.
+        measurement: Box<Measurement>,
     },
     /// A second is over, and its numbers are in.
     Second(Second),

@@ -82,7 +82,7 @@ pub fn judge(input: &Judge<'_>) -> Judged {
 
     let (status, mut details): (Status, Vec<Detail>) = if !broken.is_empty() {
         (Status::Invalid, broken.into_iter().chain(failed).collect())
-    } else if !failed.is_empty() {
+    } else if !failed.is_empty() || input.ended_by == EndedBy::Unreachable {
         let cause = cause(input.measurement);
         (Status::Fail, cause.into_iter().chain(failed).chain(undecided).chain(shortcomings).collect())
     } else if !undecided.is_empty() || !shortcomings.is_empty() {

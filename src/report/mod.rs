@@ -7,6 +7,7 @@ mod bounds;
 mod cause;
 mod charts;
 mod closings;
+mod early;
 mod findings;
 mod format;
 mod from_hub;
@@ -24,6 +25,7 @@ mod unseen;
 #[cfg(test)]
 mod testing;
 
+pub use early::failed_early;
 pub use html::html;
 pub use judge::{Judge, Judged, judge, judge_again};
 pub use render::{Export, Format};

@@ -31,4 +31,5 @@ mod schema;
 mod sdk;
 mod sdk_habits;
 mod secrets;
+mod stalls;
 mod tokens;

@@ -25,6 +25,17 @@ impl Device {
         self.session.open().map(|(_, sent)| sent).min()
     }
 
+    /// Whether this worker stalled for half the keep-alive or longer, no longer than a keep-alive ago: the peer may have closed the
+    /// connection because it heard nothing.
+    pub(super) fn stalled_before(&self, now_ns: u64) -> bool {
+        let keep_alive_ns = u64::from(self.plan().keep_alive_s) * 1_000_000_000;
+        let stalls = self.context.deadlines.stalls();
+        let recent_ns = now_ns.saturating_sub(keep_alive_ns);
+        keep_alive_ns > 0
+            && stalls.last_to_ns() > recent_ns
+            && stalls.longest_ns(recent_ns.saturating_sub(keep_alive_ns), now_ns) >= keep_alive_ns / 2
+    }
+
     /// A connection ended that nobody here wanted to end: counts why, as far as the wire tells. `waiting_since` is what
     /// was so when it still stood.
     pub(super) fn record_loss(&mut self, why: Closed, waiting_since: Option<Instant>, now: Instant) {

@@ -1,0 +1,125 @@
+//! Ends a run early: when a threshold with `abort = true` has failed, and when every device has been offline for as long as
+//! `abort_when_unreachable` says. Fed with the run's events by `run`.
+
+use crate::measure::{Event, Measurement, Rules};
+use crate::plan::Plan;
+use crate::report::failed_early;
+use crate::result::model::EndedBy;
+use std::time::Duration;
+
+/// What is watched while a run goes on.
+pub(super) struct Watch {
+    rules: Rules,
+    abort_when_unreachable: Option<Duration>,
+    /// Since when no device is online although the plan wants some.
+    offline_since: Option<Duration>,
+    fired: bool,
+}
+
+/// Why a run ends early: the cause for the result, and the sentence for the person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Early {
+    pub(super) ended_by: EndedBy,
+    pub(super) text: String,
+}
+
+impl Watch {
+    pub(super) fn new(plan: &Plan) -> Watch {
+        let abort_when_unreachable = plan.abort_when_unreachable;
+        Watch { rules: plan.rules(), abort_when_unreachable, offline_since: None, fired: false }
+    }
+
+    /// Whether the measurement itself is needed each second.
+    pub(super) fn needs_measurement(&self) -> bool {
+        self.rules.thresholds.iter().any(|rule| rule.abort_from_us.is_some())
+    }
+
+    /// Takes an event in; returns why the run should end, once.
+    pub(super) fn on(&mut self, event: &Event) -> Option<Early> {
+        let early = match event {
+            _ if self.fired => None,
+            Event::Measured { at, measurement } => self.thresholds(*at, measurement),
+            Event::Second(second) => {
+                self.reachable(second.at, second.live.online, second.live.planned_online)
+            }
+            _ => None,
+        };
+        self.fired |= early.is_some();
+        early
+    }
+
+    fn thresholds(&self, at: Duration, measurement: &Measurement) -> Option<Early> {
+        let at_us = u64::try_from(at.as_micros()).unwrap_or(u64::MAX);
+        let (rule, observed) = failed_early(measurement, &self.rules, at_us)?;
+        let text = format!(
+            "{} {} failed ({observed}): ending the run, as its abort = true says",
+            rule.metric, rule.expression
+        );
+        Some(Early { ended_by: EndedBy::Abort, text })
+    }
+
+    fn reachable(&mut self, at: Duration, online: u64, planned_online: u64) -> Option<Early> {
+        let limit = self.abort_when_unreachable?;
+        if online > 0 || planned_online == 0 {
+            self.offline_since = None;
+            return None;
+        }
+        // The second that ends at `at` is the first without anybody online.
+        let since = *self.offline_since.get_or_insert(at.saturating_sub(Duration::from_secs(1)));
+        let offline = at - since;
+        (offline >= limit).then(|| Early {
+            ended_by: EndedBy::Unreachable,
+            text: format!(
+                "every device has been offline for {} s: ending the run, as abort_when_unreachable says",
+                offline.as_secs()
+            ),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::{Live, Second};
+
+    fn second(at_s: u64, online: u64, planned_online: u64) -> Event {
+        let live = Live { online, planned_online, ..Live::default() };
+        Event::Second(Second { at: Duration::from_secs(at_s), phase: 0, planned_per_s: None, live })
+    }
+
+    fn watch(limit_s: Option<u64>) -> Watch {
+        Watch {
+            rules: Rules::default(),
+            abort_when_unreachable: limit_s.map(Duration::from_secs),
+            offline_since: None,
+            fired: false,
+        }
+    }
+
+    #[test]
+    fn a_fleet_that_is_offline_for_long_ends_the_run_once() {
+        let mut watch = watch(Some(3));
+        let seen: Vec<bool> = [
+            second(1, 0, 0),
+            second(2, 5, 5),
+            second(3, 0, 5),
+            second(4, 0, 5),
+            second(5, 1, 5),
+            second(6, 0, 5),
+            second(7, 0, 5),
+            second(8, 0, 5),
+            second(9, 0, 5),
+        ]
+        .iter()
+        .map(|event| watch.on(event).is_some())
+        .collect();
+        assert_eq!(seen, [false, false, false, false, false, false, false, true, false]);
+    }
+
+    #[test]
+    fn without_the_key_nothing_ends_a_run() {
+        let mut watch = watch(None);
+        assert!((1..100).all(|at| watch.on(&second(at, 0, 5)).is_none()));
+        assert!(!watch.needs_measurement());
+    }
+}
