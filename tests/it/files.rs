@@ -155,7 +155,7 @@ fn judging_again_reads_stdin_and_exports_the_new_verdict() {
     let folder = folder();
     let sample = sample::fail();
     let file = misjudged(folder.path(), "fail", sample.clone());
-    let mut judge = command(["report", "-", "--judge", "--export", "again.json", "--out", "again.html"]);
+    let mut judge = command(["report", "-", "--judge", "--export", "again.json", "--export", "again.html"]);
     judge.current_dir(folder.path()).stdin(File::open(&file).expect("it was written"));
     let judged = judge.output().expect("the program was built");
     assert_eq!((judged.status.code(), judged.stderr.len()), (Some(99), 0), "{judged:?}");
