@@ -191,7 +191,7 @@ fn a_starved_built_in_hub_is_not_a_slow_hub() {
 #[test]
 fn a_stopped_hub_of_somebody_else_fails_and_is_blamed() {
     let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
-    let hub = Emulator::start(Ipv4Addr::LOCALHOST, &["--group-key", "env:HUB_KEY"], &[("HUB_KEY", key)]);
+    let hub = Emulator::start(Ipv4Addr::LOCALHOST.into(), &["--group-key", "env:HUB_KEY"], &[("HUB_KEY", key)]);
     let head = format!(
         "[target]\nkind = \"iot-hub\"\nhost = \"localhost\"\nport = {}\nca = \"{}\"\n[fleet.meter]\ndevices = 50\n\
          auth = {{ kind = \"sas\", group_key = \"${{env.HUB_KEY}}\" }}",
