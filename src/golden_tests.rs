@@ -140,13 +140,22 @@ fn run(devices: u32, window: u16, what: Operation) -> (Totals, Judged) {
     let mut collector = collector(&plan);
     collector.add(&context.recorder.borrow_mut().swap(), Source::Worker(0));
     let measurement = collector.finish(u64::MAX, Vec::new(), Vec::new());
+    let rules = plan.rules();
     let judged = judge(&Judge {
         measurement: &measurement,
-        rules: &plan.rules(),
+        rules: &rules,
         ended_by: EndedBy::Plan,
         emulator: None,
         cleartext_password: false,
     });
+    let again = judge(&Judge {
+        measurement: &as_in_a_file(&measurement),
+        rules: &as_in_a_file(&rules),
+        ended_by: EndedBy::Plan,
+        emulator: None,
+        cleartext_password: false,
+    });
+    assert_eq!(again, judged, "a file says no less than the run knew");
     (measurement.of(what), judged)
 }
 
@@ -179,4 +188,9 @@ fn the_window_changes_where_messages_wait_and_not_what_users_feel() {
     assert_eq!(wide.response.histogram(), narrow.response.histogram());
     assert!(wide.service.max() > narrow.service.quantile(0.95), "a wide window has them in flight");
     assert!(narrow.wait.max() > Some(900_000), "a narrow one has them waiting");
+}
+
+/// What a reader of the result file has.
+fn as_in_a_file<T: serde::Serialize + serde::de::DeserializeOwned>(value: &T) -> T {
+    serde_json::from_str(&serde_json::to_string(value).unwrap()).unwrap()
 }

@@ -143,6 +143,9 @@ mod tests {
         let [html, json] = &files[..] else { panic!("{files:?}") };
         let written = result::read(json).unwrap();
         assert!(!written.run.complete);
+        let again = report::judge_again(&written).unwrap();
+        assert_eq!((again.verdict, again.thresholds), (written.verdict.clone(), written.thresholds.clone()));
+        assert_eq!(again.findings, written.findings);
         assert_eq!((written.verdict.status, written.verdict.exit_code), (model::Status::Invalid, 120));
         let [reason, ..] = &written.verdict.reasons[..] else { panic!("{:?}", written.verdict) };
         assert!(reason.contains("worker 1") && reason.contains("a defect of hubstorm"), "{reason}");

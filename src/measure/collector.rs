@@ -241,5 +241,4 @@ impl Collector {
 }
 
 #[cfg(test)]
-#[path = "collector_tests.rs"]
 mod tests;

@@ -297,5 +297,4 @@ impl Judge<'_> {
 }
 
 #[cfg(test)]
-#[path = "judge_tests.rs"]
 mod tests;

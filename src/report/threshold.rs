@@ -299,5 +299,4 @@ fn whole(us: f64) -> u64 {
 }
 
 #[cfg(test)]
-#[path = "threshold_tests.rs"]
 mod tests;

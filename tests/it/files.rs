@@ -2,7 +2,9 @@
 
 use crate::report::sample;
 use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, command, hubstorm};
+use hubstorm::report;
 use hubstorm::result;
+use hubstorm::result::model::{RunResult, Status, Verdict};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -10,6 +12,9 @@ use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/reports/example.json");
+
+/// A result of the first version, which does not say what it was judged by.
+const OLD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/old-result.json");
 
 fn folder() -> TempDir {
     tempfile::tempdir().expect("a temporary folder")
@@ -114,6 +119,75 @@ fn an_export_that_fails_at_the_end_keeps_the_result() {
         assert!(said.contains(&part), "{part}: {said}");
     }
     assert!(kept.exists(), "the other export is written");
+}
+
+/// A result as a file, with a verdict that its measurement does not give.
+fn misjudged(folder: &Path, name: &str, mut result: RunResult) -> String {
+    result.verdict = Verdict { status: Status::Pass, exit_code: 7, reasons: Vec::new(), details: Vec::new() };
+    result.thresholds.clear();
+    result.findings.clear();
+    let file = folder.join(format!("{name}.json"));
+    fs::write(&file, result::to_json(&result).expect("it is a result")).expect("it is ours");
+    file.display().to_string()
+}
+
+#[test]
+fn judging_again_exits_with_the_code_of_the_verdict() {
+    let folder = folder();
+    for (name, sample, code) in [
+        ("pass", sample::pass(), 0),
+        ("fail", sample::fail(), 99),
+        ("invalid", sample::invalid(), 120),
+        ("interrupted", sample::interrupted(), 105),
+    ] {
+        assert_eq!(i32::from(sample.verdict.exit_code), code, "{name}");
+        let file = misjudged(folder.path(), name, sample.clone());
+        hubstorm(&["report", &file]).exits(0);
+        let judged = hubstorm(&["report", &file, "--judge"]);
+        judged.exits(code);
+        assert_eq!(judged.stdout, report::verdict_text(&sample, false), "{name}");
+        assert_eq!(judged.stderr, "", "{name}");
+    }
+}
+
+#[test]
+fn judging_again_reads_stdin_and_exports_the_new_verdict() {
+    let folder = folder();
+    let sample = sample::fail();
+    let file = misjudged(folder.path(), "fail", sample.clone());
+    let mut judge = command(["report", "-", "--judge", "--export", "again.json", "--export", "again.html"]);
+    judge.current_dir(folder.path()).stdin(File::open(&file).expect("it was written"));
+    let judged = judge.output().expect("the program was built");
+    assert_eq!((judged.status.code(), judged.stderr.len()), (Some(99), 0), "{judged:?}");
+    assert_eq!(String::from_utf8_lossy(&judged.stdout), report::verdict_text(&sample, false));
+    assert_eq!(names(folder.path()), ["again.html", "again.json", "fail.json"]);
+    assert_eq!(result::read(&folder.path().join("again.json")).expect("a result"), sample);
+    let page = fs::read_to_string(folder.path().join("again.html")).expect("it was written");
+    assert_eq!(page, report::html(&sample).expect("it can be rendered"));
+    assert_eq!(result::read(Path::new(&file)).expect("a result").verdict.exit_code, 7, "it is only read");
+}
+
+#[test]
+fn a_result_of_an_earlier_version_keeps_its_verdict() {
+    let old = result::read(Path::new(OLD)).expect("version 1 only grows");
+    assert!(report::judge_again(&old).is_none());
+    assert!(old.operations.iter().all(|part| part.outcomes.sum() == part.due));
+    let text = hubstorm(&["report", OLD]).exits(0).stdout.clone();
+    assert_eq!(text, report::text(&old, false));
+    assert!(text.starts_with("PASS") && text.contains("telemetry    counted"), "{text}");
+    let page = report::html(&old).expect("it can be rendered");
+    assert!(page.contains("<title>Pass: ") && !page.contains("NaN"));
+    let folder = folder();
+    let mut refused = old.clone();
+    (refused.verdict.status, refused.verdict.exit_code) = (Status::Fail, 99);
+    let file = folder.path().join("refused.json");
+    fs::write(&file, result::to_json(&refused).expect("it is a result")).expect("it is ours");
+    for (file, code, word) in [(OLD, 0, "PASS"), (file.to_str().expect("plain"), 99, "FAIL")] {
+        let judged = hubstorm(&["report", file, "--judge"]);
+        judged.exits(code);
+        assert!(judged.stdout.starts_with(word), "{}", judged.stdout);
+        assert!(judged.stderr.contains("this is the verdict that it stored"), "{}", judged.stderr);
+    }
 }
 
 #[test]

@@ -34,7 +34,8 @@ const BUILT_IN: &str = "[fleet.meter]\ndevices = 50";
 
 /// Stops processes for a time that is all the test is about.
 fn stop(processes: &[i32], length: Duration) {
-    let signal = |signal| processes.iter().for_each(|pid| kill(Pid::from_raw(*pid), signal).unwrap());
+    let signal =
+        |signal| processes.iter().for_each(|pid| kill(Pid::from_raw(*pid), signal).expect("it is ours"));
     signal(Signal::SIGSTOP);
     let (_open, silence) = mpsc::channel::<()>();
     assert_eq!(silence.recv_timeout(length), Err(mpsc::RecvTimeoutError::Timeout));
@@ -54,7 +55,7 @@ fn run(work: &Workplace, which: Which, stops_ms: &[u64]) -> RunResult {
     running.says("5s/12s");
     for length in stops_ms {
         let pids = match which {
-            Which::Generator => vec![i32::try_from(running.id()).unwrap()],
+            Which::Generator => vec![i32::try_from(running.id()).expect("a process id")],
             Which::BuiltInHub => running.children(),
         };
         stop(&pids, Duration::from_millis(*length));
@@ -163,7 +164,8 @@ struct Hogs(Vec<Child>);
 
 impl Hogs {
     fn start(count: usize) -> Hogs {
-        let hog = |_| Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
+        let hog =
+            |_| Command::new("sh").args(["-c", "while :; do :; done"]).spawn().expect("there is a shell");
         Hogs((0..count).map(hog).collect())
     }
 }
@@ -191,7 +193,8 @@ fn a_starved_built_in_hub_is_not_a_slow_hub() {
 #[test]
 fn a_stopped_hub_of_somebody_else_fails_and_is_blamed() {
     let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
-    let hub = Emulator::start(Ipv4Addr::LOCALHOST.into(), &["--group-key", "env:HUB_KEY"], &[("HUB_KEY", key)]);
+    let hub =
+        Emulator::start(Ipv4Addr::LOCALHOST.into(), &["--group-key", "env:HUB_KEY"], &[("HUB_KEY", key)]);
     let head = format!(
         "[target]\nkind = \"iot-hub\"\nhost = \"localhost\"\nport = {}\nca = \"{}\"\n[fleet.meter]\ndevices = 50\n\
          auth = {{ kind = \"sas\", group_key = \"${{env.HUB_KEY}}\" }}",
@@ -201,9 +204,14 @@ fn a_stopped_hub_of_somebody_else_fails_and_is_blamed() {
     let work = Workplace::new(&scenario(&head, r#""p(99) < 500ms""#)).env("HUB_KEY", key);
     let mut running = work.start();
     running.says("5s/12s");
-    stop(&[i32::try_from(hub.id()).unwrap()], Duration::from_secs(2));
+    stop(&[i32::try_from(hub.id()).expect("a process id")], Duration::from_secs(2));
     let result = finish(&work, running);
-    assert_eq!((result.verdict.status, result.verdict.exit_code), (Status::Fail, 99), "{:#?}", result.verdict);
+    assert_eq!(
+        (result.verdict.status, result.verdict.exit_code),
+        (Status::Fail, 99),
+        "{:#?}",
+        result.verdict
+    );
     assert_eq!(codes(&result)[0], "threshold_failed");
     assert_eq!(result.thresholds[0].status, Some(ThresholdStatus::Failed));
     hub.stop();

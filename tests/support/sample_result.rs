@@ -407,7 +407,7 @@ pub(crate) fn fail() -> RunResult {
     thresholds.extend([
         rule(Telemetry, Some("evening peak"), "p(99.9) < 1s", percentile(0.999, 1_000_000)),
         rule(Connect, Some("evening peak"), "p(99) < 2s", percentile(0.99, 2_000_000)),
-        rule(Telemetry, Some("steady"), "max < 60ms", Test::Max { compare: Compare::Less, limit_us: 60_000 }),
+        rule(Telemetry, Some("steady"), "p(99.9) < 30ms", percentile(0.999, 30_000)),
     ]);
     judged(result)
 }
