@@ -32,31 +32,31 @@ fn throttled(counts: &FleetCounts, online: u64, messages: &Totals) -> Option<Fin
     let many = counts.closed_waiting >= MANY.max(online / MANY_SHARE);
     let long = waited_us >= LONG_US && waited_us >= TIMES_USUAL * usual_us.unwrap_or(0);
     (many && long).then(|| {
-        let text = "the peer kept acks waiting and then closed or reset the connections of many devices. An IoT hub that throttles looks \
-                    like this, and MQTT 3.1.1 has no code that would say so: compare the load with the limits of the hub's tier \
-                    and units, and look at its metrics for throttling errors";
-        let usual = usual_us.map_or_else(|| "none came".to_owned(), |us| format!("half of them came within {}", human_us(us)));
+        let text = "The hub delayed acknowledgments and then closed or reset the connections of many devices. This is how an IoT hub \
+                    throttles MQTT 3.1.1, which has no code for it. Compare the load with the limits of the hub's tier and units, and \
+                    check its metrics for throttling errors";
+        let usual = usual_us.map_or_else(|| "none arrived".to_owned(), |us| format!("the median was {}", human_us(us)));
         let closed = plural(counts.closed_waiting, "connection", "connections");
         let waited = human_us(waited_us);
-        finding(Severity::Warning, text, format!("{closed} closed or reset, the oldest ack outstanding for {waited} on average; {usual}"))
+        finding(Severity::Warning, text, format!("{closed} closed or reset, the oldest acknowledgment was delayed by {waited} on average; {usual}"))
     })
 }
 
 fn under_way(measurement: &Measurement, messages: &Totals) -> Option<Finding> {
     let (closed, lost) = (measurement.errors_of("closed_by_peer"), messages.outcome(Outcome::Lost));
     (closed > 0 && lost > 0).then(|| {
-        let text = "the peer closed connections with messages under way: a restart or a failover of the hub, one of its limits, or \
-                    another client with the same id. Its own log may say which";
+        let text = "The hub closed connections that had unacknowledged messages: because of a restart, a failover, one of its limits, or \
+                    another client with the same id. Its log may say which";
         let (closed, lost) = (human_count(closed), human_count(lost));
-        finding(Severity::Warning, text, format!("connections closed by the peer: {closed}; messages lost: {lost}"))
+        finding(Severity::Warning, text, format!("connections closed by the hub: {closed}; messages lost: {lost}"))
     })
 }
 
 /// Azure, "Monitor, diagnose, and troubleshoot Azure IoT Hub device connectivity": a connection outlives its token by minutes.
 fn expired(measurement: &Measurement) -> Option<Finding> {
     let error = measurement.errors.iter().find(|error| error.class == "closed_after_expiry")?;
-    let text = "connections ended in the ten minutes after their token had expired, as an IoT hub ends them. The devices had not \
-                renewed it: look at renew, ttl and clock_skew in their auth";
+    let text = "Connections ended within ten minutes after their token expired, as an IoT hub ends them. The devices had not renewed \
+                it: check renew, ttl and clock_skew in their auth";
     let (count, first) = (plural(error.count, "connection", "connections"), human_us(error.first_us));
     Some(finding(Severity::Warning, text, format!("{count}, the first {first} into the run")))
 }
@@ -65,9 +65,9 @@ fn expired(measurement: &Measurement) -> Option<Finding> {
 fn shared_id(counts: &FleetCounts, devices: u64) -> Option<Finding> {
     let ended = counts.closed_soon_devices;
     (ended > 0).then(|| {
-        let text = "devices came online and were closed or reset within a minute, three times in a row or more. Two clients \
-                    that share an id look like this, each ending the other's connection: look for another run, or for the \
-                    real devices. So does a server that does not accept what follows CONNECT: a subscription, a topic, one more message";
+        let text = "Devices connected and were closed or reset within a minute, at least three times in a row. One cause is two clients \
+                    that share an id: each ends the other's connection. Look for another run, or for the real devices. Another is a \
+                    server that does not accept what follows CONNECT: a subscription, a topic, or a further message";
         let evidence = format!("{} of {}", human_count(ended), plural(devices, "device", "devices"));
         finding(Severity::Warning, text, evidence)
     })
@@ -125,15 +125,15 @@ mod tests {
 
     #[test]
     fn late_acks_and_then_the_end_of_many_look_like_a_throttle() {
-        let evidence = "4 connections closed or reset, the oldest ack outstanding for 8.00 s on average; half of them came within 20.0 ms";
+        let evidence = "4 connections closed or reset, the oldest acknowledgment was delayed by 8.00 s on average; the median was 20.0 ms";
         only(&of(100, |r| closed(r, 4, 8_000_000)), "throttles", evidence);
     }
 
     #[test]
     fn a_hub_that_closes_without_being_late_and_one_device_alone_do_not() {
-        let evidence = |n| format!("connections closed by the peer: {n}; messages lost: {n}");
+        let evidence = |n| format!("connections closed by the hub: {n}; messages lost: {n}");
         for (online, times, waited_us) in [(100, 4, 900_000), (100, 2, 8_000_000), (1_000, 9, 8_000_000)] {
-            only(&of(online, |r| closed(r, times, waited_us)), "a restart or a failover", &evidence(times));
+            only(&of(online, |r| closed(r, times, waited_us)), "a restart, a failover", &evidence(times));
         }
     }
 
@@ -146,7 +146,7 @@ mod tests {
             }
             closed(r, 4, 8_000_000);
         });
-        only(&findings, "a restart or a failover", "connections closed by the peer: 4; messages lost: 4");
+        only(&findings, "a restart, a failover", "connections closed by the hub: 4; messages lost: 4");
     }
 
     #[test]
@@ -156,7 +156,7 @@ mod tests {
                 r.error("closed_after_expiry", Culprit::Peer, at, String::new);
             }
         });
-        only(&findings, "token had expired", "2 connections, the first 5m into the run");
+        only(&findings, "token expired", "2 connections, the first 5m into the run");
     }
 
     #[test]

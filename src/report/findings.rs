@@ -48,7 +48,7 @@ fn clipped(measurement: &Measurement) -> Vec<Finding> {
     }
     let findings = sums.into_iter().map(|(name, clipped)| {
         let text =
-            format!("some times of {name} lay above the histograms' range and are kept at its top, {top}");
+            format!("Some times of {name} exceeded the range of the histograms. They are recorded as {top}");
         finding(Severity::Warning, text, format!("{} above {top}", plural(clipped, "value", "values")))
     });
     findings.collect()
@@ -59,7 +59,7 @@ const STALL_US: u64 = 50_000;
 
 /// When parts of this machine did not run although they had something to do.
 fn stalled(measurement: &Measurement) -> Vec<Finding> {
-    let parts = [("the load generator", false), ("the built-in hub", true)];
+    let parts = [("The load generator", false), ("The built-in hub", true)];
     let findings = parts.into_iter().filter_map(|(name, is_hub)| {
         let stalls = || {
             let is_of = move |source| matches!(source, Source::Emulator(_)) == is_hub;
@@ -69,8 +69,8 @@ fn stalled(measurement: &Measurement) -> Vec<Finding> {
         let longest = stalls().max_by_key(|stretch| stretch.stalled_us).filter(|s| s.stalled_us >= STALL_US)?;
         let total_us: u64 = stalls().map(|stretch| stretch.stalled_us).sum();
         let text = format!(
-            "{name} did not run for a while although it had something to do: it was stopped, or other programs took this machine's \
-             processors. Its own delay is no part of the hub's lower bounds"
+            "{name} stalled: it had work to do and did not run. It was stopped, or other programs used this machine's processors. \
+             Lower bounds exclude this delay"
         );
         let evidence = format!(
             "longest {} at {}, {} in all",
@@ -86,7 +86,7 @@ fn stalled(measurement: &Measurement) -> Vec<Finding> {
 /// Passwords over plain TCP can be read by anybody on the way.
 pub(super) fn clear_password(is_sent: bool) -> Option<Finding> {
     is_sent.then(|| {
-        let text = "passwords were sent in clear: the target is spoken to without TLS. Remove tls = false from [target]";
+        let text = "Passwords were sent unencrypted, because [target] sets tls = false. Remove it";
         finding(Severity::Warning, text, "password over plain TCP")
     })
 }
@@ -96,7 +96,7 @@ pub(super) fn clear_password(is_sent: bool) -> Option<Finding> {
 pub(super) fn counts_disagree(hub: &Emulator, measurement: &Measurement) -> Option<Finding> {
     let acked = measurement.of(Operation::Telemetry).outcome(Outcome::Ok);
     (hub.telemetry < acked).then(|| {
-        let text = "the built-in hub counted fewer messages than it acknowledged";
+        let text = "The built-in hub counted fewer messages than it acknowledged";
         finding(Severity::Warning, text, format!("{} at the hub, {acked} acked", hub.telemetry))
     })
 }
@@ -104,7 +104,7 @@ pub(super) fn counts_disagree(hub: &Emulator, measurement: &Measurement) -> Opti
 fn our_errors(measurement: &Measurement) -> Vec<Finding> {
     let ours = measurement.errors.iter().filter(|error| error.culprit == Culprit::Us);
     let findings = ours.map(|error| {
-        let text = format!("errors of class {} are this machine's own, not the hub's", error.class);
+        let text = format!("Errors of class {} come from this machine, not from the hub", error.class);
         finding(
             Severity::Warning,
             text,
@@ -118,8 +118,8 @@ fn our_errors(measurement: &Measurement) -> Vec<Finding> {
 fn refused(measurement: &Measurement) -> Option<Finding> {
     let refused = measurement.errors_of("connack_5");
     (refused > 0).then(|| {
-        let text = "connections were refused with code 5. An IoT hub says so for every refusal: a wrong key, an \
-                    expired token, an unknown or a disabled device";
+        let text = "The hub refused connections with code 5. An IoT hub sends this code for every refusal: a wrong key, an expired token, an \
+                    unknown or a disabled device";
         finding(Severity::Warning, text, format!("{} refused", human_count(refused)))
     })
 }
@@ -127,28 +127,27 @@ fn refused(measurement: &Measurement) -> Option<Finding> {
 fn untrusted(measurement: &Measurement) -> Option<Finding> {
     let untrusted = measurement.errors_of("tls_certificate");
     (untrusted > 0).then(|| {
-        let text = "the server's certificate was not accepted: name the root that signed it with --ca FILE, or ca in [target], \
-                    and see that host is a name in the certificate and that it has not expired";
+        let text = "The server's certificate was not accepted. Name its root certificate with --ca FILE or with ca in [target], and check \
+                    that the certificate names the host and has not expired";
         finding(Severity::Warning, text, plural(untrusted, "connection", "connections"))
     })
 }
 
-/// Each coming that the plan wanted, and each coming back, is one.
+/// Each planned connection is one, and each reconnect.
 fn absent(measurement: &Measurement) -> Option<Finding> {
     let online = measurement.of(Operation::Online);
     let missing = online.due - online.outcome(Outcome::Ok);
     (missing > 0).then(|| {
-        let text = "devices were to be online and never were, or did not come back before their time was over. What they were to send \
-                    is not ok";
-        let due = plural(online.due, "coming", "comings");
-        finding(Severity::Warning, text, format!("{} of {due} did not happen", human_count(missing)))
+        let text = "Some devices never connected, or did not reconnect before the end of the run. Their messages count as failed";
+        let due = plural(online.due, "planned connection", "planned connections");
+        finding(Severity::Warning, text, format!("{} of {due} failed", human_count(missing)))
     })
 }
 
 fn gave_up(measurement: &Measurement) -> Option<Finding> {
     let gave_up = measurement.count(|counts| counts.gave_up);
     (gave_up > 0).then(|| {
-        let text = "devices were refused or lost and tried no more, as their reconnect or sdk has it: they stayed offline";
+        let text = "Devices gave up reconnecting, as their reconnect policy or sdk preset specifies. They stayed offline";
         finding(Severity::Note, text, plural(gave_up, "time", "times"))
     })
 }
@@ -156,8 +155,8 @@ fn gave_up(measurement: &Measurement) -> Option<Finding> {
 fn expired(messages: &Totals) -> Option<Finding> {
     let expired = messages.outcome(Outcome::Expired);
     (expired > 0).then(|| {
-        let text = "messages were not sent by send_by: the window was full, the transport did not take them, \
-                    the device was offline against the plan, or a twin request had no subscription to its answer";
+        let text = "Messages were not sent before their send_by: the in-flight window was full, the connection accepted no more data, the \
+                    device was offline unexpectedly, or a twin request had no subscription for its answer";
         let due = plural(messages.due, "message", "messages");
         finding(Severity::Note, text, format!("{} of {due} expired", human_count(expired)))
     })
@@ -166,8 +165,8 @@ fn expired(messages: &Totals) -> Option<Finding> {
 fn late_acks(measurement: &Measurement) -> Option<Finding> {
     let late = measurement.count(|counts| counts.late_acks);
     (late > 0).then(|| {
-        let text = "acks came after their timeout: the hub took what they answer, and it counts as timed out";
-        finding(Severity::Note, text, plural(late, "late ack", "late acks"))
+        let text = "Acknowledgments arrived after their timeout. Those messages reached the hub and count as timed out";
+        finding(Severity::Note, text, plural(late, "late acknowledgment", "late acknowledgments"))
     })
 }
 
@@ -180,8 +179,7 @@ fn from_hub(measurement: &Measurement, count: fn(&FromHub) -> u64) -> u64 {
 fn throttled(messages: &Totals) -> Option<Finding> {
     let throttled = messages.outcome(Outcome::Throttled);
     (throttled > 0).then(|| {
-        let text = "the hub throttled twin requests: it takes so many reads and updates of twins a second, from all \
-                    of its devices together";
+        let text = "The hub throttled twin requests. It limits twin reads and updates per second, over all of its devices";
         finding(Severity::Warning, text, format!("{} answered 429", human_count(throttled)))
     })
 }
@@ -189,8 +187,7 @@ fn throttled(messages: &Totals) -> Option<Finding> {
 fn late_answers(measurement: &Measurement) -> Option<Finding> {
     let late = from_hub(measurement, |hub| hub.late_answers);
     (late > 0).then(|| {
-        let text = "answers to twin requests came after their requests had ended: timed out, or lost with an earlier \
-                    connection";
+        let text = "Answers to twin requests arrived after their requests had timed out, or had been lost with an earlier connection";
         finding(Severity::Note, text, plural(late, "late answer", "late answers"))
     })
 }
@@ -199,8 +196,7 @@ fn late_answers(measurement: &Measurement) -> Option<Finding> {
 fn desired_missed(measurement: &Measurement) -> Option<Finding> {
     let missed = from_hub(measurement, |hub| hub.desired_missed);
     (missed > 0).then(|| {
-        let text = "devices missed changes of desired properties: a hub tells them only while they are connected and \
-                    subscribed";
+        let text = "Devices missed changes of desired properties. A hub sends them only to devices that are connected and subscribed";
         finding(Severity::Note, text, plural(missed, "version missed", "versions missed"))
     })
 }
@@ -214,8 +210,8 @@ fn commands(measurement: &Measurement) -> Option<Finding> {
     let unconfirmed = sends.due.saturating_sub(sends.outcome(Outcome::Ok));
     let missing = skipped.saturating_sub(later).saturating_sub(unconfirmed);
     (missing > 0 || twice > 0).then(|| {
-        let text = "not every cloud-to-device message came once: a hub delivers them at least once, and drops what \
-                    has expired";
+        let text = "Some cloud-to-device messages arrived more than once or not at all. A hub delivers them at least once, and drops those \
+                    that expired";
         finding(
             Severity::Warning,
             text,
@@ -228,7 +224,7 @@ fn unreadable(measurement: &Measurement) -> Option<Finding> {
     let unreadable = from_hub(measurement, |hub| hub.unreadable);
     let unknown = from_hub(measurement, |hub| hub.unknown_answers);
     (unreadable > 0 || unknown > 0).then(|| {
-        let text = "the hub sent messages that no IoT hub sends, or answers to requests that nobody made";
+        let text = "The hub sent messages that an IoT hub does not send, or answers without a request";
         let evidence = format!(
             "{}, {}",
             plural(unreadable, "unreadable message", "unreadable messages"),
@@ -242,12 +238,12 @@ fn unfinished(measurement: &Measurement, messages: &Totals) -> Option<Finding> {
     let oldest = messages.unfinished_age.max()?;
     let outcome = |operation, outcome| measurement.of(operation).outcome(outcome);
     let text = if outcome(Operation::Connect, Outcome::Ok) == 0 {
-        "messages were still open when the run ended: no device was ever connected to send them"
+        "Messages were still unsent when the run ended: no device ever connected"
     } else if outcome(Operation::Online, Outcome::Unfinished) > 0 {
-        "messages were still open when the run ended: those of devices that were not online, and those that a longer drain would \
-         have told more of"
+        "Messages were still unsent or unacknowledged when the run ended, some of them of devices that were not online. Increase drain \
+         to see their outcome"
     } else {
-        "messages were still open when the run ended; a longer drain would have told how they end"
+        "Messages were still unacknowledged when the run ended. Increase drain to see their outcome"
     };
     let open = human_count(messages.outcome(Outcome::Unfinished));
     Some(finding(Severity::Note, text, format!("{open} open, the oldest for {}", human_us(oldest))))
@@ -258,7 +254,7 @@ fn undelivered(measurement: &Measurement) -> Option<Finding> {
     let lost = deliveries.outcome(Outcome::Lost);
     (lost > 0).then(|| {
         let text =
-            "messages that the broker took, or that QoS 0 sent on their way, did not reach every subscriber";
+            "Messages that the broker acknowledged, or that were sent with QoS 0, did not reach every subscriber";
         let due = plural(deliveries.due, "copy", "copies");
         finding(Severity::Warning, text, format!("{} of {due} lost", human_count(lost)))
     })
@@ -267,7 +263,7 @@ fn undelivered(measurement: &Measurement) -> Option<Finding> {
 fn no_ack(messages: &Totals) -> Option<Finding> {
     messages.no_ack.then(|| {
         let text =
-            "messages with QoS 0 have no ack: their ok means handed to the network, not taken by the hub";
+            "Messages with QoS 0 are not acknowledged. Their ok means sent to the network, not accepted by the hub";
         finding(Severity::Note, text, "QoS 0 in the scenario")
     })
 }
@@ -306,7 +302,7 @@ mod tests {
                 "throttled twin requests",
                 "1 answered 429",
             ),
-            (|r| r.counts(0).from_hub.late_answers = 2, Severity::Note, "had ended", "2 late answers"),
+            (|r| r.counts(0).from_hub.late_answers = 2, Severity::Note, "had timed out", "2 late answers"),
             (
                 |r| r.counts(0).from_hub.desired_missed = 1,
                 Severity::Note,
@@ -337,7 +333,7 @@ mod tests {
             (
                 |r| r.ok(KEY, &Times { acked: 100 * S, ..Times::default() }),
                 Severity::Warning,
-                "above the histograms' range",
+                "exceeded the range of the histograms",
                 "2 values above 67.1 s",
             ),
             (
@@ -374,15 +370,15 @@ mod tests {
                     r.ended(key, Outcome::Unfinished, 0, S);
                 },
                 Severity::Warning,
-                "never were",
-                "1 of 1 coming did not happen",
+                "never connected",
+                "1 of 1 planned connection failed",
             ),
-            (|r| r.counts(0).gave_up = 2, Severity::Note, "tried no more", "2 times"),
-            (|r| r.counts(0).late_acks = 3, Severity::Note, "after their timeout", "3 late acks"),
+            (|r| r.counts(0).gave_up = 2, Severity::Note, "gave up reconnecting", "2 times"),
+            (|r| r.counts(0).late_acks = 3, Severity::Note, "after their timeout", "3 late acknowledgments"),
             (
                 |r| r.ended(KEY, Outcome::Unfinished, 0, 2 * S),
                 Severity::Note,
-                "no device was ever connected",
+                "no device ever connected",
                 "1 open, the oldest for 2.00 s",
             ),
             (|r| r.no_ack(KEY), Severity::Note, "QoS 0", "QoS 0 in the scenario"),
@@ -425,7 +421,7 @@ mod tests {
             r.ok(connect, &Times::default());
             r.ended(KEY, Outcome::Unfinished, 0, 2 * S);
         });
-        assert!(findings[0].text.contains("a longer drain"), "{findings:?}");
+        assert!(findings[0].text.contains("Increase drain"), "{findings:?}");
     }
 
     #[test]

@@ -215,7 +215,7 @@ impl Judge<'_> {
         let of_hub = rest.filter(|health| matches!(health.source, crate::measure::Source::Emulator(_)));
         let stalled_us: u64 = of_hub.map(|health| health.stall_us).sum();
         if stalled_us > 0 {
-            causes.push(format!("the built-in hub did not run for {} in all", human_us(stalled_us)));
+            causes.push(format!("the built-in hub stalled for {} in all", human_us(stalled_us)));
         }
         if causes.is_empty() {
             causes.push("this machine was busy, or its clock changed".to_owned());
@@ -261,13 +261,13 @@ impl Judge<'_> {
         let share_text = Percent::from_fraction((share * 1_000.0).round() / 1_000.0);
         let text = if share < LITTLE {
             format!(
-                "{} was busy for {share_text} of the time at most: other programs took this machine's processors. Run again when it \
-                 is idle",
+                "{} was busy for at most {share_text} of the time: other programs used this machine's processors. Run again when the \
+                 machine is idle",
                 health.source
             )
         } else {
             format!(
-                "{} was busy for up to {share_text} of the time. Use a smaller load, or a machine with more cores",
+                "{} was busy for up to {share_text} of the time. Reduce the load, or use a machine with more cores",
                 health.source
             )
         };

@@ -73,8 +73,8 @@ impl Kind<'_> {
         let share = ratio(late, started);
         (share > self.limits.late_share).then(|| {
             let text = format!(
-                "Phase {}: the load generator started {} of {} {} operations ({}) more than {} late; {} may be. The slowest start \
-                 was {} late",
+                "Phase {}: the load generator started {} of {} {} operations ({}) more than {} late; at most {} is allowed. The \
+                 latest started {} late",
                 self.phase.name,
                 human_count(late),
                 human_count(started),
@@ -95,7 +95,7 @@ impl Kind<'_> {
         let sent = 1.0 - ratio(not_sent, self.totals.due);
         (sent < self.limits.sent_share).then(|| {
             let text = format!(
-                "Phase {}: the load generator did not send {} of {} due {} operations ({}); at most {} may be missing",
+                "Phase {}: the load generator did not send {} of {} due {} operations ({}); at most {} is allowed",
                 self.phase.name,
                 human_count(not_sent),
                 human_count(self.totals.due),
@@ -118,7 +118,7 @@ impl Kind<'_> {
         let share = if cycles_us > 0.0 { self.totals.own_delay_sum_us as f64 / cycles_us } else { 0.0 };
         (share > self.limits.closed_loop_share).then(|| {
             let text = format!(
-                "Phase {}: the load generator's own delay was {} of response and think time of the closed loop {}; {} may be",
+                "Phase {}: the load generator's own delay was {} of the response and think time of the closed loop {}; at most {} is allowed",
                 self.phase.name,
                 rounded(share),
                 self.operation,
