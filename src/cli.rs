@@ -12,28 +12,33 @@ use std::path::{Path, PathBuf};
 pub const EXIT_CODES: &str = "\
 Exit codes:
     0  passed
-    1  the environment failed: cannot bind, cannot connect, cannot write, too few descriptors, bad certificate file
+    1  the environment failed: cannot bind, cannot connect, cannot write,
+       too few descriptors, bad certificate file
     2  wrong command-line usage
-   99  ran, and a threshold was crossed
+   99  a threshold failed, or every device was offline for
+       abort_when_unreachable
   104  the scenario is invalid; nothing was started
   105  interrupted; what was measured until then was written and says so
-  120  the measurement is invalid: the generator was late or failed, or the built-in hub died";
+  120  the measurement is invalid: the load generator may have decided a
+       threshold or produced too little load, or part of hubstorm died
+
+If several apply, the first of 2, 104, 1, 105, 99, 120 wins.";
 
 /// What a newcomer types first.
 const FIRST_STEPS: &str = "\
 First steps:
-  hubstorm doctor                                what this machine lets a load do
-  hubstorm init                                  writes a first scenario, quickstart.toml
-  hubstorm run quickstart.toml                   1,000 devices against the built-in hub, a minute
-  hubstorm check quickstart.toml                 what a scenario means and needs; sends nothing
+  hubstorm doctor                 checks what load this machine can generate
+  hubstorm init                   writes a first scenario, quickstart.toml
+  hubstorm check quickstart.toml  prints its plan and needs; sends nothing
+  hubstorm run quickstart.toml    1,000 devices, the built-in hub, a minute
 
 ";
 
 const RUN_EXAMPLES: &str = "\
 Examples:
   hubstorm run scenarios/quickstart.toml
-  hubstorm run meters.toml --set fleet.meter.devices=50 --set phase.steady.duration=10s
-  hubstorm run meters.toml --target broker.example:8883 --ca certs/ca.pem --yes --quiet
+  hubstorm run meters.toml --set phase.steady.duration=10s
+  hubstorm run meters.toml --target broker.example:8883 --ca ca.pem --quiet
   hubstorm run meters.toml --export out/result.json --export html=out/index.html
   hubstorm run meters.toml --trace meter-00007 2> trace.txt
 
@@ -58,7 +63,7 @@ Examples:
   hubstorm report reports/quickstart-20261123T101500Z.json
   hubstorm report result.json --out result.html
   hubstorm report result.json --export result.html --export text=summary
-  hubstorm report result.json --judge             the verdict, and its exit code
+  hubstorm report result.json --judge
   cat result.json | hubstorm report -";
 
 const INIT_EXAMPLES: &str = "\
@@ -130,7 +135,7 @@ pub enum Command {
     /// An IoT Hub on this machine: MQTT over TLS
     #[command(after_help = EMULATOR_EXAMPLES)]
     Emulator(EmulatorArgs),
-    /// Render a result file again
+    /// Render a result file again, or judge it again
     #[command(after_help = REPORT_EXAMPLES)]
     Report(ReportArgs),
     /// What this machine lets a load do, and whether a target can be reached
@@ -256,11 +261,12 @@ pub struct ReportArgs {
     /// Write to this file instead of stdout
     #[arg(short, long, value_name = "FILE")]
     pub out: Option<PathBuf>,
-    /// Write the result to this file, replacing it, and nothing to stdout; may be repeated. Formats as for --format
+    /// Write the result to this file, replacing it, and not to stdout; may be repeated. Formats as for --format
     /// [default: by the file's ending]
     #[arg(long, value_name = "[FORMAT=]FILE", value_parser = Export::parse, value_hint = ValueHint::FilePath)]
     pub export: Vec<Export>,
-    /// Judge the result by its file alone: print the verdict and the thresholds, and exit with the verdict's code
+    /// Compute the verdict again from the file: print it with the thresholds, and exit with its code. Without this option,
+    /// `report` exits with 0
     #[arg(long, conflicts_with_all = ["format", "out"])]
     pub judge: bool,
 }
