@@ -37,8 +37,8 @@ First steps:
 const RUN_EXAMPLES: &str = "\
 Examples:
   hubstorm run scenarios/quickstart.toml
-  hubstorm run meters.toml --set phase.steady.duration=10s
-  hubstorm run meters.toml --target broker.example:8883 --ca ca.pem --quiet
+  hubstorm run meters.toml --set fleet.meter.devices=50 --set phase.steady.duration=10s
+  hubstorm run meters.toml --target broker.example:8883 --ca certs/ca.pem --yes --quiet
   hubstorm run meters.toml --export out/result.json --export html=out/index.html
   hubstorm run meters.toml --trace meter-00007 2> trace.txt
 
@@ -63,7 +63,7 @@ Examples:
   hubstorm report reports/quickstart-20261123T101500Z.json
   hubstorm report result.json --out result.html
   hubstorm report result.json --export result.html --export text=summary
-  hubstorm report result.json --judge
+  hubstorm report result.json --judge             the verdict, and its exit code
   cat result.json | hubstorm report -";
 
 const INIT_EXAMPLES: &str = "\
@@ -135,7 +135,7 @@ pub enum Command {
     /// An IoT Hub on this machine: MQTT over TLS
     #[command(after_help = EMULATOR_EXAMPLES)]
     Emulator(EmulatorArgs),
-    /// Render a result file again, or judge it again
+    /// Render a result file again
     #[command(after_help = REPORT_EXAMPLES)]
     Report(ReportArgs),
     /// What this machine lets a load do, and whether a target can be reached
@@ -261,12 +261,11 @@ pub struct ReportArgs {
     /// Write to this file instead of stdout
     #[arg(short, long, value_name = "FILE")]
     pub out: Option<PathBuf>,
-    /// Write the result to this file, replacing it, and not to stdout; may be repeated. Formats as for --format
+    /// Write the result to this file, replacing it, and nothing to stdout; may be repeated. Formats as for --format
     /// [default: by the file's ending]
     #[arg(long, value_name = "[FORMAT=]FILE", value_parser = Export::parse, value_hint = ValueHint::FilePath)]
     pub export: Vec<Export>,
-    /// Compute the verdict again from the file: print it with the thresholds, and exit with its code. Without this option,
-    /// `report` exits with 0
+    /// Judge the result by its file alone: print the verdict and the thresholds, and exit with the verdict's code
     #[arg(long, conflicts_with_all = ["format", "out"])]
     pub judge: bool,
 }
