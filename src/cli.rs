@@ -20,7 +20,8 @@ Exit codes:
   104  the scenario is invalid; nothing was started
   105  interrupted; what was measured until then was written and says so
   120  the measurement is invalid: the load generator may have decided a
-       threshold or produced too little load, or part of hubstorm died
+       threshold or produced too little load, or a worker or the built-in
+       hub died
 
 If several apply, the first of 2, 104, 1, 105, 99, 120 wins.";
 
