@@ -12,20 +12,26 @@ use std::path::{Path, PathBuf};
 pub const EXIT_CODES: &str = "\
 Exit codes:
     0  passed
-    1  the environment failed: cannot bind, cannot connect, cannot write, too few descriptors, bad certificate file
+    1  the environment failed: cannot bind, cannot connect, cannot write,
+       too few descriptors, bad certificate file
     2  wrong command-line usage
-   99  ran, and a threshold was crossed
+   99  a threshold failed, or every device was offline for
+       abort_when_unreachable
   104  the scenario is invalid; nothing was started
   105  interrupted; what was measured until then was written and says so
-  120  the measurement is invalid: the generator was late or failed, or the built-in hub died";
+  120  the measurement is invalid: the load generator may have decided a
+       threshold or produced too little load, or a worker or the built-in
+       hub died
+
+If several apply, the first of 2, 104, 1, 105, 99, 120 wins.";
 
 /// What a newcomer types first.
 const FIRST_STEPS: &str = "\
 First steps:
-  hubstorm doctor                                what this machine lets a load do
-  hubstorm init                                  writes a first scenario, quickstart.toml
-  hubstorm run quickstart.toml                   1,000 devices against the built-in hub, a minute
-  hubstorm check quickstart.toml                 what a scenario means and needs; sends nothing
+  hubstorm doctor                 checks what load this machine can generate
+  hubstorm init                   writes a first scenario, quickstart.toml
+  hubstorm check quickstart.toml  prints its plan and needs; sends nothing
+  hubstorm run quickstart.toml    1,000 devices, the built-in hub, a minute
 
 ";
 
