@@ -75,6 +75,11 @@ fn pass(result: &RunResult) -> Option<String> {
 
 fn fail(result: &RunResult) -> Option<String> {
     let is_threshold = |code: &str| ["threshold_failed", "insufficient_samples"].contains(&code);
+    if !result.verdict.details.is_empty() && !has_code(result, &["threshold_failed", "insufficient_samples"])
+    {
+        // The hub became unreachable, and that alone ended the run.
+        return None;
+    }
     let of_threshold = result.verdict.details.first().is_none_or(|first| is_threshold(&first.code));
     let text = if of_threshold { "Thresholds failed:" } else { "Thresholds failed. The cause comes first:" };
     Some(text.to_owned())

@@ -321,7 +321,7 @@ mod tests {
             (
                 |r| r.counts(0).from_hub.unreadable = 1,
                 Severity::Warning,
-                "no IoT hub sends",
+                "an IoT hub does not send",
                 "1 unreadable message, 0 unknown answers",
             ),
             (

@@ -12,12 +12,15 @@ use super::offered::shortcomings;
 use super::reason::{Code, of_phase, reason};
 use super::threshold::{Observation, evaluate};
 use super::unseen::Unseen;
-use crate::measure::{Compare, Measurement, Operation, Outcome, Phase, Rule, Rules, Test};
+use crate::measure::{Compare, Measurement, Operation, Outcome, Phase, Rule, Rules, Source, Test};
 use crate::result::model::{
     Detail, Emulator, EndedBy, Finding, RunResult, Severity, Status, ThresholdResult, ThresholdStatus,
     Verdict,
 };
 use crate::units::{Percent, human_us, plural};
+
+/// The causes of an undecided threshold that are told have at least this share of the largest one's time, as a divisor.
+const CAUSE_SHARE: u64 = 10;
 
 /// What is judged, and by what.
 #[derive(Clone, Copy, Debug)]
@@ -202,24 +205,35 @@ impl Judge<'_> {
                 && part(&other.phase)
                 && threshold.fleet.as_ref().is_none_or(|fleet| *fleet == other.fleet)
         });
-        let mut causes = Vec::new();
+        let stalled_us = |is_wanted: fn(Source) -> bool| -> u64 {
+            let rest = self.measurement.health.iter().filter(|health| part(&health.phase));
+            rest.filter(|health| is_wanted(health.source)).map(|health| health.stall_us).sum()
+        };
         let delayed = covered.delayed.count() + covered.excused.sum();
-        if delayed > 0 {
-            causes.push(format!(
-                "the load generator delayed {} by up to {}",
-                plural(delayed, "operation", "operations"),
-                human_us(covered.own_delay_max_us)
-            ));
-        }
-        let rest = self.measurement.health.iter().filter(|health| part(&health.phase) && health.stall_us > 0);
-        let of_hub = rest.filter(|health| matches!(health.source, crate::measure::Source::Emulator(_)));
-        let stalled_us: u64 = of_hub.map(|health| health.stall_us).sum();
-        if stalled_us > 0 {
-            causes.push(format!("the built-in hub stalled for {} in all", human_us(stalled_us)));
-        }
+        let generator = (delayed > 0).then(|| {
+            let operations = plural(delayed, "operation", "operations");
+            let longest = human_us(covered.own_delay_max_us);
+            (covered.own_delay_max_us, format!("the load generator delayed {operations} by up to {longest}"))
+        });
+        let stalled = [
+            ("the built-in hub", stalled_us(|source| matches!(source, Source::Emulator(_)))),
+            ("the service client", stalled_us(|source| matches!(source, Source::Service))),
+        ];
+        let stalled = stalled
+            .map(|(name, us)| (us > 0).then(|| (us, format!("{name} stalled for {} in all", human_us(us)))));
+        let mut causes: Vec<(u64, String)> =
+            generator.into_iter().chain(stalled.into_iter().flatten()).collect();
+        causes.sort_by_key(|(us, _)| std::cmp::Reverse(*us));
+        // What every machine has is no cause beside a large one.
+        let largest_us = causes.first().map_or(0, |(us, _)| *us);
+        causes.retain(|(us, _)| *us >= largest_us / CAUSE_SHARE);
         if causes.is_empty() {
-            causes.push("this machine was busy, or its clock changed".to_owned());
+            return format!(
+                "{label} lies {}: this machine was busy, or its clock changed",
+                seen.interval_text
+            );
         }
+        let causes: Vec<String> = causes.into_iter().map(|(_, text)| text).collect();
         format!("{label} lies {}: {}", seen.interval_text, causes.join(", "))
     }
 

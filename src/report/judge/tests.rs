@@ -394,7 +394,7 @@ fn a_closed_loop_that_the_generator_slowed_blocks_a_pass() {
         })
     };
     assert_verdict(&judged(2, 100), Status::Pass, 0, "");
-    let expected = "the load generator's own delay was 19.99% of response and think time of the closed loop telemetry; 2% may be";
+    let expected = "the load generator's own delay was 19.99% of the response and think time of the closed loop telemetry; at most 2% is allowed";
     assert_verdict(&judged(2, 0), Status::Invalid, 120, expected);
 }
 
@@ -410,7 +410,7 @@ fn advice_says_what_to_change() {
         &quiet,
         Status::Invalid,
         120,
-        "worker-0 was busy for 15% of the time at most: other programs took",
+        "worker-0 was busy for at most 15% of the time: other programs used",
     );
     let full = late(|m| {
         m.health.push(Health { busy_share: Some(0.98), ..Health::new(Source::Worker(1), "steady") })
@@ -419,7 +419,7 @@ fn advice_says_what_to_change() {
         &full,
         Status::Invalid,
         120,
-        "worker-1 was busy for up to 98% of the time. Use a smaller load",
+        "worker-1 was busy for up to 98% of the time. Reduce the load",
     );
 }
 
