@@ -11,6 +11,7 @@ mod cli;
 mod commands;
 mod credentials;
 mod deliver;
+mod early_end;
 mod emulator;
 mod errors;
 mod files;

@@ -195,13 +195,7 @@ fn a_stopped_hub_of_somebody_else_fails_and_is_blamed() {
     let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
     let hub =
         Emulator::start(Ipv4Addr::LOCALHOST.into(), &["--group-key", "env:HUB_KEY"], &[("HUB_KEY", key)]);
-    let head = format!(
-        "[target]\nkind = \"iot-hub\"\nhost = \"localhost\"\nport = {}\nca = \"{}\"\n[fleet.meter]\ndevices = 50\n\
-         auth = {{ kind = \"sas\", group_key = \"${{env.HUB_KEY}}\" }}",
-        hub.port(),
-        hub.ca()
-    );
-    let work = Workplace::new(&scenario(&head, r#""p(99) < 500ms""#)).env("HUB_KEY", key);
+    let work = Workplace::new(&scenario(&hub.meters(), r#""p(99) < 500ms""#)).env("HUB_KEY", key);
     let mut running = work.start();
     running.says("5s/12s");
     stop(&[i32::try_from(hub.id()).expect("a process id")], Duration::from_secs(2));

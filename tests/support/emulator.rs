@@ -51,6 +51,16 @@ impl Emulator {
         self.ready.ca_file.as_deref().expect("alone, it writes one")
     }
 
+    /// What a scenario starts with to point 50 devices at it. It was started with `--group-key env:HUB_KEY`.
+    pub fn meters(&self) -> String {
+        format!(
+            "[target]\nkind = \"iot-hub\"\nhost = \"localhost\"\nport = {}\nca = \"{}\"\n[fleet.meter]\ndevices = 50\n\
+             auth = {{ kind = \"sas\", group_key = \"${{env.HUB_KEY}}\" }}",
+            self.port(),
+            self.ca()
+        )
+    }
+
     /// Ends it; what it said on stderr.
     pub fn stop(mut self) -> String {
         let pid = i32::try_from(self.child.id()).expect("a process id fits");

@@ -1,0 +1,82 @@
+//! Runs that end before their plan: a threshold has failed for certain, or every device was offline for too long. The phases here last
+//! an hour, so that a run that did not end early would be noticed.
+
+use crate::support::emulator::Emulator;
+use crate::support::hubstorm::Workplace;
+use hubstorm::result::model::{EndedBy, RunResult, Status};
+use std::net::Ipv4Addr;
+
+const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+fn scenario(top: &str, head: &str, threshold: &str) -> String {
+    format!(
+        r#"
+seed = 7
+{top}
+{head}
+[[fleet.meter.send]]
+rate = "200/s"
+qos = 1
+payload = "x"
+[[phase]]
+name = "steady"
+duration = "1h"
+[thresholds]
+"telemetry" = [{threshold}]
+"#
+    )
+}
+
+fn codes(result: &RunResult) -> Vec<&str> {
+    result.verdict.details.iter().map(|detail| detail.code.as_str()).collect()
+}
+
+#[track_caller]
+fn is_failed_by(result: &RunResult, ended_by: EndedBy) {
+    assert_eq!(
+        (result.verdict.status, result.verdict.exit_code),
+        (Status::Fail, 99),
+        "{:#?}",
+        result.verdict
+    );
+    assert_eq!(result.run.ended_by, Some(ended_by));
+    assert!(
+        result.measurement.operations.iter().all(|part| part.outcomes.sum() == part.due),
+        "nothing is left out"
+    );
+}
+
+#[test]
+fn a_threshold_with_abort_ends_the_run_once_it_has_failed() {
+    let threshold = r#"{ expr = "count(ok) < 100", abort = true, after = "2s" }"#;
+    let work = Workplace::new(&scenario("", "[fleet.meter]\ndevices = 50", threshold));
+    work.run().exits(99);
+    let result = work.result();
+    is_failed_by(&result, EndedBy::Abort);
+    assert_eq!(codes(&result), ["threshold_failed", "aborted"]);
+    let text = &result.verdict.reasons[0];
+    assert!(text.starts_with("telemetry count(ok) < 100: "), "{text}");
+    let rows = &result.measurement.series.rows;
+    assert!(rows.len() >= 2 && rows.len() < 600, "not before `after`: {}", rows.len());
+}
+
+#[test]
+fn a_run_whose_hub_is_gone_ends_and_says_since_when() {
+    let hub =
+        Emulator::start(Ipv4Addr::LOCALHOST.into(), &["--group-key", "env:HUB_KEY"], &[("HUB_KEY", KEY)]);
+    let top = "abort_when_unreachable = \"2s\"";
+    let work = Workplace::new(&scenario(top, &hub.meters(), "\"count(ok) >= 1\"")).env("HUB_KEY", KEY);
+    let mut running = work.start();
+    running.says("5s/");
+    hub.stop();
+    running.wait().exits(99);
+    let result = work.result();
+    is_failed_by(&result, EndedBy::Unreachable);
+    assert_eq!(codes(&result), ["hub_unreachable", "unreachable"]);
+    let text = &result.verdict.reasons[0];
+    assert!(
+        text.starts_with("The hub became unreachable at 0:0")
+            && text.ends_with("connection attempts were refused"),
+        "{text}"
+    );
+}
