@@ -2,8 +2,8 @@
 //! run was cut short. Called by `app`; it knows plans and links, and neither result files nor reports.
 //!
 //! A run is W worker threads, each with one tokio `LocalRuntime`; a device never changes its worker. Workers
-//! send what they recorded once a second; the collector (this thread) merges it. Nothing flows back but
-//! cleared histograms and one small control value.
+//! send what they recorded once a second; the coordinator merges it on this thread. Cleared histograms and
+//! commands flow back.
 
 mod beat;
 mod command;

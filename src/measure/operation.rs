@@ -136,8 +136,7 @@ impl Operation {
         self.is_step() || matches!(self, Operation::Connect | Operation::Online | Operation::Renewal)
     }
 
-    /// Messages: what devices send because the plan says that it is due. They are the offered load, and their lag decides
-    /// whether the measurement is valid.
+    /// Messages: what devices send because the plan says that it is due. They are the offered load.
     #[must_use]
     pub fn is_message(self) -> bool {
         use Operation::{Publish, PublishQos0, Telemetry, TelemetryQos0};
