@@ -8,16 +8,16 @@ use crate::result::model::RunResult;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Refuses files that cannot be written, two exports to one file, and an export onto `input`, which the command reads. Nothing
-/// is written, and no folder is created.
-pub(super) fn check(exports: &[Export], input: &Path) -> Result<(), AppError> {
+/// Refuses files that cannot be written, two exports to one file, and an export onto one of `inputs`, which the command reads.
+/// Nothing is written, and no folder is created.
+pub(super) fn check<P: AsRef<Path>>(exports: &[Export], inputs: &[P]) -> Result<(), AppError> {
     let mut seen: Vec<(PathBuf, &Path)> = Vec::new();
-    let input = input.canonicalize().ok();
+    let inputs: Vec<PathBuf> = inputs.iter().filter_map(|input| input.as_ref().canonicalize().ok()).collect();
     for Export { file, .. } in exports {
         let identity = writable(file)?;
-        if Some(&identity) == input.as_ref() {
+        if inputs.contains(&identity) {
             return Err(AppError::Usage(format!(
-                "cannot write {}: this is the file that is read; name another file",
+                "cannot write {}: this file is read by this command; name another file",
                 file.display()
             )));
         }
@@ -73,7 +73,7 @@ fn writable(file: &Path) -> Result<PathBuf, AppError> {
 }
 
 fn probe(folder: &Path, file: &Path) -> Result<(), AppError> {
-    disk::probe(folder).map_err(|error| {
+    disk::probe(folder, 0).map_err(|error| {
         AppError::Environment(format!(
             "cannot write {}: cannot create a file in {}: {error}; free some space, mount it writable, or name another folder",
             file.display(),
@@ -140,12 +140,12 @@ mod tests {
             ("sub/x.json", "link/x.json"),
             ("sub/old.json", "latest.json"),
         ] {
-            let error = check(&[export(path, first), export(path, second)], Path::new("-")).unwrap_err();
+            let error = check(&[export(path, first), export(path, second)], &[Path::new("-")]).unwrap_err();
             assert!(matches!(&error, AppError::Usage(text) if text.contains("the same file")), "{error}");
         }
-        check(&[export(path, "x.json"), export(path, "sub/x.json")], Path::new("-")).unwrap();
-        let error = check(&[export(path, "latest.json")], &path.join("sub/old.json")).unwrap_err();
-        assert!(matches!(&error, AppError::Usage(text) if text.contains("the file that is read")), "{error}");
+        check(&[export(path, "x.json"), export(path, "sub/x.json")], &[Path::new("-")]).unwrap();
+        let error = check(&[export(path, "latest.json")], &[path.join("sub/old.json")]).unwrap_err();
+        assert!(matches!(&error, AppError::Usage(text) if text.contains("read by this command")), "{error}");
         assert_eq!(fs::read_to_string(path.join("sub/old.json")).unwrap(), "old");
         assert_eq!(fs::read_dir(path).unwrap().count(), 3, "nothing was written");
     }
@@ -160,12 +160,13 @@ mod tests {
             ("", "this is a folder; name a file in it, such as "),
             ("..", "this is a folder"),
         ] {
-            let error = check(&[export(folder.path(), name)], Path::new("-")).unwrap_err();
+            let error = check(&[export(folder.path(), name)], &[Path::new("-")]).unwrap_err();
             assert!(matches!(&error, AppError::Environment(text) if text.contains(part)), "{name}: {error}");
         }
         // No one can create files there, not even root.
-        let error = check(&[export(Path::new("/proc"), "x.json")], Path::new("-")).unwrap_err().to_string();
+        let error =
+            check(&[export(Path::new("/proc"), "x.json")], &[Path::new("-")]).unwrap_err().to_string();
         assert!(error.contains("cannot create a file in /proc: "), "{error}");
-        check(&[export(Path::new("/dev"), "null")], Path::new("-")).unwrap();
+        check(&[export(Path::new("/dev"), "null")], &[Path::new("-")]).unwrap();
     }
 }

@@ -5,6 +5,7 @@ use crate::cli::ScenarioArgs;
 use crate::plan::{self, Plan};
 use crate::result::model::SCHEMA;
 use crate::scenario::{FileText, Input, check_host};
+use std::cell::RefCell;
 use std::io::{self, Read as _};
 use std::path::Path;
 
@@ -18,11 +19,19 @@ pub(super) async fn plan(args: &ScenarioArgs, env: &Env) -> Result<Plan, AppErro
         bytes.map_err(|error| AppError::Scenario(format!("cannot read the scenario {file}: {error}")))?;
     let text = text(&file, bytes)?;
     let overrides = overrides(args)?;
+    let files = RefCell::new(vec![args.scenario.clone()]);
+    let read = |path: &Path| {
+        files.borrow_mut().push(path.to_owned());
+        read(path)
+    };
     let input =
         Input { file: &file, text: &text, overrides: &overrides, env: &|name| (env.var)(name), files: &read };
-    plan::load(&input, &mut rand::rng()).map_err(|errors| {
+    let mut plan = plan::load(&input, &mut rand::rng()).map_err(|errors| {
         AppError::Scenario(format!("the scenario is invalid; nothing was started\n{errors}"))
-    })
+    })?;
+    plan.source.files = files.into_inner();
+    plan.source.files.extend(plan.target.tls.iter().filter_map(|tls| tls.ca.clone()));
+    Ok(plan)
 }
 
 /// `-`, as in other programs.

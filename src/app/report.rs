@@ -11,7 +11,7 @@ use std::path::Path;
 pub(super) fn run(args: &ReportArgs, env: &mut Env) -> Result<u8, AppError> {
     let files = files(args);
     let mut result = read(&args.result)?;
-    exports::check(&files, &args.result)?;
+    exports::check(&files, &[&args.result])?;
     if !args.judge {
         return render(args, &files, &result, env).map(|()| exit::PASSED);
     }

@@ -45,6 +45,9 @@ pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
             Ok(retired) => Some(retired),
             Err(AppError::Interrupted) => {
                 finished.complete = false;
+                let text =
+                    "the built-in hub was not asked for its stalls: the run was interrupted again".to_owned();
+                finished.measurement.breakdowns.push(text);
                 None
             }
             // It costs its own counts and the measurement, not the result.
@@ -77,7 +80,7 @@ async fn prepare(
 ) -> Result<(Option<Hub>, Arc<Endpoint>), AppError> {
     preflight::machine(plan).await?;
     preflight::output(&args.out)?;
-    exports::check(&args.export, &args.scenario.scenario)?;
+    exports::check(&args.export, &plan.source.files)?;
     let mut hub = None;
     let mut roots = None;
     if plan.emulator.is_some() {

@@ -119,6 +119,7 @@ fn source(scenario: &Scenario) -> Source {
         file: scenario.file.clone(),
         text: scenario.text.clone(),
         sha256,
+        files: Vec::new(),
         overrides: scenario.overrides.clone(),
     }
 }

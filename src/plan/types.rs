@@ -60,6 +60,8 @@ pub struct Source {
     pub sha256: String,
     /// `--set` overrides as `key=value`.
     pub overrides: Vec<String>,
+    /// The files that were read: the scenario, and those that it names. Nothing may be written over them.
+    pub files: Vec<PathBuf>,
 }
 
 /// What is loaded.

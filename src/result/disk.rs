@@ -63,9 +63,10 @@ pub(super) fn create_watched(path: &Path, bytes: &[u8], watch: Watch<'_>) -> io:
 ///
 /// # Errors
 /// It cannot.
-pub fn probe(folder: &Path) -> io::Result<()> {
-    let (temporary, _) = temporary(folder)?;
-    fs::remove_file(temporary)
+pub fn probe(folder: &Path, length: usize) -> io::Result<()> {
+    let (temporary, mut file) = temporary(folder)?;
+    let written = file.write_all(&vec![0; length]);
+    written.and(fs::remove_file(temporary))
 }
 
 /// The folder of a file; `.` for a bare name.

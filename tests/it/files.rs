@@ -71,7 +71,7 @@ fn bad_exports_are_found_before_the_load() {
         (&["x.pdf"], 2, ".json, .html, .htm, .txt"),
         (&["junit2=x.xml"], 2, "json, html, text"),
         (&["old.json", "json=./old.json"], 2, "are the same file"),
-        (&[&onto_scenario], 2, "the file that is read"),
+        (&[&onto_scenario], 2, "read by this command"),
         (&["none/x.json"], 1, "mkdir -p none"),
         (&["dir.json"], 1, "this is a folder"),
         (&["json=/proc/x"], 1, "cannot create a file in /proc"),
@@ -220,7 +220,7 @@ fn report_does_not_overwrite_the_result_that_it_reads() {
     let path = copy.to_str().expect("plain");
     for arguments in [["--out", path], ["--export", path]] {
         let refused = hubstorm(&[&["report", path][..], &arguments].concat());
-        assert!(refused.exits(2).stderr.contains("the file that is read"), "{}", refused.stderr);
+        assert!(refused.exits(2).stderr.contains("read by this command"), "{}", refused.stderr);
     }
     assert_eq!(fs::read(&copy).expect("there"), fs::read(EXAMPLE).expect("there"));
 }

@@ -1,6 +1,7 @@
 //! Whether a result can be written, tried before the load: a run must not end with nowhere to put one.
 
 use super::super::AppError;
+use crate::result::disk;
 use std::path::Path;
 
 /// What a common result and its page take; a longer run's take more.
@@ -13,10 +14,7 @@ pub(in crate::app) fn output(folder: &Path) -> Result<(), AppError> {
     std::fs::create_dir_all(folder).map_err(|error| {
         AppError::Environment(format!("cannot make the output folder {shown}: {error}\n  {advice}"))
     })?;
-    let probe = folder.join(format!(".hubstorm-{}", std::process::id()));
-    let written = std::fs::write(&probe, vec![0; RESULT_BYTES]);
-    let removed = std::fs::remove_file(&probe);
-    written.and(removed).map_err(|error| {
+    disk::probe(folder, RESULT_BYTES).map_err(|error| {
         AppError::Environment(format!("cannot write to the output folder {shown}: {error}\n  {advice}"))
     })
 }
