@@ -15,7 +15,7 @@ impl Outcomes {
     /// All of them together.
     #[must_use]
     pub fn sum(&self) -> u64 {
-        self.0.iter().sum()
+        self.0.iter().fold(0, |sum, count| sum.saturating_add(*count))
     }
 
     /// Those that happened, in the order of [`Outcome::ALL`].

@@ -136,7 +136,7 @@ fn untrusted(measurement: &Measurement) -> Option<Finding> {
 /// Each planned connection is one, and each reconnect.
 fn absent(measurement: &Measurement) -> Option<Finding> {
     let online = measurement.of(Operation::Online);
-    let missing = online.due - online.outcome(Outcome::Ok);
+    let missing = online.due.saturating_sub(online.outcome(Outcome::Ok));
     (missing > 0).then(|| {
         let text = "Some devices never connected, or did not reconnect before the end of the run. Their messages count as failed";
         let due = plural(online.due, "planned connection", "planned connections");

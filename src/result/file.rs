@@ -92,6 +92,16 @@ pub enum FileError {
         /// A JSON value, shortened, or `missing`.
         found: String,
     },
+    /// A count is larger than that of any run: sums of them would overflow.
+    #[error("{} is damaged: {place} is {found}, more than any run counts; copy it again from its source", path.display())]
+    Count {
+        /// Which file.
+        path: PathBuf,
+        /// Which field.
+        place: String,
+        /// What it holds.
+        found: u64,
+    },
     /// One of its histograms is damaged.
     #[error("{} is damaged: {place}: {source}; copy it again from its source", path.display())]
     Histogram {
@@ -156,6 +166,10 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Result<RunResult, FileError> {
         place,
         source,
     })?;
+    for part in ["operations", "totals", "errors", "fleets", "health", "phases", "series"] {
+        let found = value.get(part).map_or(Ok(()), |value| check_counts(value, part));
+        found.map_err(|(place, found)| FileError::Count { path: path.to_owned(), place, found })?;
+    }
     match drop_unknown_operations(&mut value) {
         true => serde_json::from_value(value).map_err(shape),
         // From the text, so that an error has its line and column.
@@ -208,6 +222,24 @@ fn check_histograms(value: &Value, place: &str) -> Result<(), (String, DecodeErr
             let mut items = items.iter().enumerate();
             items.try_for_each(|(index, item)| check_histograms(item, &format!("{place}[{index}]")))
         }
+        _ => Ok(()),
+    }
+}
+
+/// Sums of 2^15 of these cannot overflow.
+const COUNT_MAX: u64 = 1 << 48;
+
+/// Refuses numbers that no run counts to. Returns the field and the number.
+fn check_counts(value: &Value, place: &str) -> Result<(), (String, u64)> {
+    match value {
+        Value::Object(fields) => {
+            fields.iter().try_for_each(|(key, field)| check_counts(field, &within(place, key)))
+        }
+        Value::Array(items) => items.iter().try_for_each(|item| check_counts(item, place)),
+        Value::Number(number) => match number.as_u64() {
+            Some(found) if found > COUNT_MAX => Err((place.to_owned(), found)),
+            _ => Ok(()),
+        },
         _ => Ok(()),
     }
 }
@@ -368,7 +400,13 @@ mod tests {
         row["series"]["rows"][2]["response"]["telemetry"]["hdr"] = "%".into();
         let mut lacking = serde_json::to_value(result()).unwrap();
         lacking.as_object_mut().unwrap().remove("verdict");
+        let mut absurd = serde_json::to_value(result()).unwrap();
+        absurd["operations"][1]["outcomes"]["lost"] = u64::MAX.into();
         for (text, expected) in [
+            (
+                absurd.to_string(),
+                "operations, outcomes, lost is 18446744073709551615, more than any run counts",
+            ),
             ("{".to_owned(), "is cut off: its JSON is incomplete"),
             ("\n<!doctype html>".to_owned(), "is a page, not a result: give the .json"),
             ("{]".to_owned(), "is not a result file: "),
