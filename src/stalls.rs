@@ -189,19 +189,20 @@ impl StallList {
         self.add_entry(StallEntry { from_us, to_us, stalled_us: to_us.saturating_sub(from_us) });
     }
 
-    /// Adds an entry of another list, in the order of time. Of time that the list already covers, no more counts than there is.
+    /// Adds an entry of another list, in the order of time. Where two overlap, they become one: both may have stalled at different
+    /// times, and never for longer than there is time.
     pub fn add_entry(&mut self, entry: StallEntry) {
-        let from_us = self.entries.last().map_or(entry.from_us, |last| entry.from_us.max(last.to_us));
-        if from_us >= entry.to_us {
+        if entry.from_us >= entry.to_us {
             return;
         }
-        let (to_us, stalled_us) = (entry.to_us, entry.stalled_us.min(entry.to_us - from_us));
         match self.entries.last_mut() {
-            Some(last) if last.to_us == from_us => {
-                last.to_us = to_us;
-                last.stalled_us += stalled_us;
+            Some(last) if entry.from_us <= last.to_us => {
+                last.from_us = last.from_us.min(entry.from_us);
+                last.to_us = last.to_us.max(entry.to_us);
+                last.stalled_us =
+                    last.stalled_us.saturating_add(entry.stalled_us).min(last.to_us - last.from_us);
             }
-            _ => self.entries.push(StallEntry { from_us, to_us, stalled_us }),
+            _ => self.entries.push(entry),
         }
         if self.entries.len() > ENTRIES_MAX {
             self.merge_nearest();
@@ -311,6 +312,23 @@ mod tests {
         assert_eq!(json, "[[5,13,8]]");
         assert_eq!(serde_json::from_str::<Vec<StallEntry>>(&json).unwrap(), parts.entries());
         assert_eq!(parts.entries()[0].after(100), StallEntry::from([105, 113, 8]));
+    }
+
+    /// An entry of which only a part stalled hides nothing of another.
+    #[test]
+    fn merging_never_makes_less() {
+        let entry = |[from_us, to_us, stalled_us]: [u64; 3]| StallEntry { from_us, to_us, stalled_us };
+        for (one, other, merged) in [
+            ([0, 100, 10], [50, 60, 10], [0, 100, 20]),
+            ([0, 20, 1], [0, 20, 20], [0, 20, 20]),
+            ([0, 10, 10], [5, 20, 15], [0, 20, 20]),
+        ] {
+            for (first, second) in [(one, other), (other, one)] {
+                let mut list = StallList { entries: vec![entry(first)] };
+                list.merge(&StallList { entries: vec![entry(second)] });
+                assert_eq!(list.entries(), [entry(merged)], "{first:?} {second:?}");
+            }
+        }
     }
 
     proptest! {

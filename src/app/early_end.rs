@@ -7,12 +7,17 @@ use crate::report::failed_early;
 use crate::result::model::EndedBy;
 use std::time::Duration;
 
+/// A stall of the load generator from which on devices may be offline because of it (our choice).
+const LONG_STALL_US: u64 = 100_000;
+
 /// What is watched while a run goes on.
 pub(super) struct Watch {
     rules: Rules,
     abort_when_unreachable: Option<Duration>,
     /// Since when no device is online although the plan wants some.
     offline_since: Option<Duration>,
+    /// The end of the load generator's latest long stall: devices that are offline after it need time to reconnect.
+    stalled_until: Duration,
     fired: bool,
 }
 
@@ -26,19 +31,30 @@ pub(super) struct Early {
 impl Watch {
     pub(super) fn new(plan: &Plan) -> Watch {
         let abort_when_unreachable = plan.abort_when_unreachable;
-        Watch { rules: plan.rules(), abort_when_unreachable, offline_since: None, fired: false }
+        let stalled_until = Duration::ZERO;
+        Watch {
+            rules: plan.rules(),
+            abort_when_unreachable,
+            offline_since: None,
+            stalled_until,
+            fired: false,
+        }
     }
 
     /// Whether the measurement itself is needed each second.
     pub(super) fn needs_measurement(&self) -> bool {
-        self.rules.thresholds.iter().any(|rule| rule.abort_from_us.is_some())
+        self.abort_when_unreachable.is_some()
+            || self.rules.thresholds.iter().any(|rule| rule.abort_from_us.is_some())
     }
 
     /// Takes an event in; returns why the run should end, once.
     pub(super) fn on(&mut self, event: &Event) -> Option<Early> {
         let early = match event {
             _ if self.fired => None,
-            Event::Measured { at, measurement } => self.thresholds(*at, measurement),
+            Event::Measured { at, measurement } => {
+                self.note_stalls(measurement);
+                self.thresholds(*at, measurement)
+            }
             Event::Second(second) => {
                 self.reachable(second.at, second.live.online, second.live.planned_online)
             }
@@ -58,15 +74,20 @@ impl Watch {
         Some(Early { ended_by: EndedBy::Abort, text })
     }
 
+    fn note_stalls(&mut self, measurement: &Measurement) {
+        let entries = measurement.health.iter().flat_map(|health| health.stalls.entries());
+        let long = entries.filter(|stall| stall.stalled_us >= LONG_STALL_US).map(|stall| stall.to_us).max();
+        self.stalled_until = self.stalled_until.max(Duration::from_micros(long.unwrap_or(0)));
+    }
+
     fn reachable(&mut self, at: Duration, online: u64, planned_online: u64) -> Option<Early> {
         let limit = self.abort_when_unreachable?;
         if online > 0 || planned_online == 0 {
             self.offline_since = None;
             return None;
         }
-        // The second that ends at `at` is the first without anybody online.
-        let since = *self.offline_since.get_or_insert(at.saturating_sub(Duration::from_secs(1)));
-        let offline = at - since;
+        let since = *self.offline_since.get_or_insert(at);
+        let offline = at.saturating_sub(since.max(self.stalled_until));
         (offline >= limit).then(|| Early {
             ended_by: EndedBy::Unreachable,
             text: format!(
@@ -80,7 +101,8 @@ impl Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measure::{Live, Second};
+    use crate::measure::{Live, Second, Source};
+    use crate::stalls::StallEntry;
 
     fn second(at_s: u64, online: u64, planned_online: u64) -> Event {
         let live = Live { online, planned_online, ..Live::default() };
@@ -92,6 +114,7 @@ mod tests {
             rules: Rules::default(),
             abort_when_unreachable: limit_s.map(Duration::from_secs),
             offline_since: None,
+            stalled_until: Duration::ZERO,
             fired: false,
         }
     }
@@ -109,11 +132,25 @@ mod tests {
             second(7, 0, 5),
             second(8, 0, 5),
             second(9, 0, 5),
+            second(10, 0, 5),
         ]
         .iter()
         .map(|event| watch.on(event).is_some())
         .collect();
-        assert_eq!(seen, [false, false, false, false, false, false, false, true, false]);
+        assert_eq!(seen, [false, false, false, false, false, false, false, false, true, false]);
+    }
+
+    #[test]
+    fn a_stall_of_the_load_generator_starts_the_wait_anew() {
+        let mut watch = watch(Some(3));
+        let mut measurement = crate::report::testing::measured(1, 1, |_| ());
+        let stall = StallEntry { from_us: 4_000_000, to_us: 6_500_000, stalled_us: 2_500_000 };
+        measurement.add_stall(Source::Worker(0), stall);
+        assert!(watch.on(&second(4, 0, 5)).is_none());
+        let measured = Event::Measured { at: Duration::from_secs(7), measurement: Box::new(measurement) };
+        assert!(watch.on(&measured).is_none());
+        let fired: Vec<bool> = (7..11).map(|at| watch.on(&second(at, 0, 5)).is_some()).collect();
+        assert_eq!(fired, [false, false, false, true]);
     }
 
     #[test]

@@ -15,6 +15,9 @@ const OPEN: Duration = Duration::from_millis(2);
 /// Between two heartbeats while none are.
 const QUIET: Duration = Duration::from_millis(10);
 
+/// A heartbeat that is served later than this was held up by a stall: the timer's tick, and what [`Deadlines`] take as one.
+const LATE: Duration = Duration::from_millis(3);
+
 /// When the next heartbeat is due.
 #[derive(Debug)]
 pub(super) struct Beat {
@@ -34,6 +37,10 @@ impl Beat {
             let (now, at) = (clock::now(), self.at.get());
             self.deadlines.observe(now);
             if now >= at {
+                // From the wake of this task to its turn there may have been no deadline that could be late.
+                if now > at + LATE {
+                    self.deadlines.stalls().note(at + LATE, now);
+                }
                 return Poll::Ready((at, now));
             }
             self.alarm.set(cx, now, at);

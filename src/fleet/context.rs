@@ -32,6 +32,8 @@ pub struct Context {
     pub endpoint: Arc<Endpoint>,
     /// The run's zero on both clocks; the wall clock is for token expiry and `${now}`.
     pub clock: RunClock,
+    /// Until when a connection that was lost after a stall excuses failures.
+    pub(super) stall_excuse_ns: Cell<u64>,
     /// This worker's load: the plan's, and what was appended to it.
     pub(crate) load: RunLoad,
     /// This worker's numbers.
@@ -80,6 +82,7 @@ impl Context {
             plan,
             endpoint,
             clock,
+            stall_excuse_ns: Cell::default(),
             load,
             recorder,
             ledger,

@@ -19,7 +19,7 @@ mod twin;
 mod tests;
 
 use super::delivery_tracker::Inbox;
-use super::device_recorder::DeviceRecorder;
+use super::device_recorder::{DeviceRecorder, Excuse};
 use super::messages::Messages;
 use super::open::{Open, Outgoing};
 use super::trace::Tracer;
@@ -100,7 +100,7 @@ pub struct Device {
     refused: bool,
     /// Its connection was lost soon after a long stall of this worker, or could not be made for want of something on this machine.
     /// Until the device is online again and has no backlog, its failures may be the load generator's.
-    excused: bool,
+    excuse: Excuse,
     /// It may still publish what the run's own subscribers are to receive.
     is_sender: bool,
     /// What came to it of what the run has published.
@@ -150,7 +150,7 @@ impl Device {
             hub: None,
             closed_soon: 0,
             refused: false,
-            excused: false,
+            excuse: Excuse::None,
             is_sender,
             inbox: None,
             wake: None,
@@ -158,7 +158,7 @@ impl Device {
     }
 
     fn recorder(&self) -> DeviceRecorder<'_> {
-        DeviceRecorder { context: &self.context, device: self.device, excused: self.excused }
+        DeviceRecorder { context: &self.context, device: self.device, excuse: self.excuse }
     }
 
     /// Made when it is needed: a device that waits has no strings.
@@ -230,7 +230,9 @@ impl Device {
             Outcome::Lost
         };
         recorder.step_failed(error.step.into(), outcome, due_ns, now);
-        self.excused |= error.culprit() == crate::link::Culprit::Us;
+        if error.culprit() == crate::link::Culprit::Us {
+            self.excuse = Excuse::Machine;
+        }
         self.end_attempt(outcome, now);
     }
 
@@ -337,7 +339,9 @@ impl Machine for Device {
             Stage::Leaving(leaving) if leaving.close.is_some() => Some(leaving.why),
             _ => None,
         };
-        self.excused |= meant.is_none() && self.stalled_before(now_ns);
+        if meant.is_none() && self.excuse != Excuse::Machine && self.is_excused_by_a_stall(now_ns) {
+            self.excuse = Excuse::Stall;
+        }
         // What we cut and nobody will send again is unfinished. A kept session sends it again when the plan has the device back.
         let over = now_ns >= self.context.load_end_ns();
         let cut = meant.is_some()
@@ -394,10 +398,12 @@ impl Machine for Device {
         self.answer_methods(now, out);
         if !self.is_coming_back() {
             let recorder =
-                DeviceRecorder { context: &self.context, device: self.device, excused: self.excused };
+                DeviceRecorder { context: &self.context, device: self.device, excuse: self.excuse };
             let wake = self.messages.pump(recorder, &mut self.session, now, out);
             self.wake = wake.map(|ns| self.context.at(ns));
-            self.excused = self.excused && self.has_backlog(now);
+            if self.excuse != Excuse::None && !self.has_backlog(now) {
+                self.excuse = Excuse::None;
+            }
         }
         self.say_goodbye(now, out);
     }

@@ -15,8 +15,19 @@ use std::time::{Duration, Instant};
 pub(crate) struct DeviceRecorder<'a> {
     pub(crate) context: &'a Context,
     pub(crate) device: DeviceRef,
-    /// This load generator may have caused what goes wrong for this device at the moment.
-    pub(crate) excused: bool,
+    /// Whether this load generator may have caused what goes wrong for this device.
+    pub(crate) excuse: Excuse,
+}
+
+/// Why failures of a device may be the load generator's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Excuse {
+    /// They are not.
+    None,
+    /// Its connection was lost soon after a long stall of its worker. This ends with [`Context::stall_excuse_ns`].
+    Stall,
+    /// This machine lacked something that a connection needs.
+    Machine,
 }
 
 impl DeviceRecorder<'_> {
@@ -60,8 +71,14 @@ impl DeviceRecorder<'_> {
 
     /// An operation ended otherwise.
     pub(crate) fn ended(&self, open: Open, outcome: Outcome, at: Instant) {
-        let excused = self.excused && outcome != Outcome::Throttled;
-        open.ended(&mut self.context.recorder.borrow_mut(), outcome, self.context.ns(at), excused);
+        let at_ns = self.context.ns(at);
+        let excused = match self.excuse {
+            _ if outcome == Outcome::Throttled => false,
+            Excuse::None => false,
+            Excuse::Stall => at_ns < self.context.stall_excuse_ns.get(),
+            Excuse::Machine => true,
+        };
+        open.ended(&mut self.context.recorder.borrow_mut(), outcome, at_ns, excused);
     }
 
     /// Something that came at `at` and whose age is known. What is older than the run has no due instant in it.

@@ -247,8 +247,14 @@ impl Recorder {
         self.echoes.observe(&self.stalls, self.open);
         self.open = self.open.saturating_sub(1);
         let age_ns = at_ns.saturating_sub(due_ns);
-        let by_delay = matches!(outcome, Outcome::TimedOut | Outcome::Expired | Outcome::Unfinished);
-        let own_ns = if by_delay { self.stalls.between_ns(due_ns, at_ns) } else { 0 };
+        // A peer that waits for a handshake in vain closes the connection.
+        let by_delay = matches!(outcome, Outcome::TimedOut | Outcome::Expired | Outcome::Unfinished)
+            || (outcome == Outcome::Lost && key.operation.is_of_connects());
+        let own_ns = if by_delay {
+            self.stalls.between_ns(due_ns, at_ns) + self.echoes.delay_ns(&self.stalls, due_ns)
+        } else {
+            0
+        };
         let may_be_ours = known || (own_ns > 0 && own_ns >= age_ns / EXCUSE_SHARE);
         let totals = self.cells.totals(key);
         totals.outcomes[outcome] += 1;

@@ -9,6 +9,9 @@ use crate::result::model::ThresholdStatus;
 /// are open (2 ms), and 5 ms for what runs between two ticks.
 pub(super) const RESOLUTION_US: u64 = 7_000;
 
+/// Histograms of three digits tell values apart to a thousandth: of limits above 7 s, that is coarser.
+const BUCKET: f64 = 0.001;
+
 /// An end of an interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum End {
@@ -78,7 +81,7 @@ impl Interval {
         let is_upper_limit = matches!(compare, Compare::Less | Compare::LessOrEqual);
         if decided == ThresholdStatus::Failed
             && is_upper_limit
-            && self.low.number() < limit + RESOLUTION_US as f64
+            && self.low.number() < limit + (RESOLUTION_US as f64).max(limit * BUCKET)
         {
             return ThresholdStatus::Undecided;
         }

@@ -12,11 +12,21 @@ const SHARE: u64 = 10;
 
 /// Why a run failed; `None` where thresholds say all there is.
 pub(super) fn cause(measurement: &Measurement) -> Option<Detail> {
-    never_connected(measurement)
-        .or_else(|| unreachable(measurement))
+    let cause = never_connected(measurement);
+    if cause.is_some() || is_mostly_excused(measurement) {
+        return cause;
+    }
+    unreachable(measurement)
         .or_else(|| refused(measurement))
         .or_else(|| closed(measurement))
         .or_else(|| acks_missing(measurement))
+}
+
+/// Most of what failed may be the load generator's: no sentence about the hub is its cause.
+fn is_mostly_excused(measurement: &Measurement) -> bool {
+    let all = measurement.sum(|_| true);
+    let failed = all.ended().saturating_sub(all.ok());
+    failed > 0 && all.excused.sum() > failed / 2
 }
 
 /// No device of any fleet ever connected: the most frequent error says why.

@@ -12,7 +12,7 @@ use super::offered::shortcomings;
 use super::reason::{Code, of_phase, reason};
 use super::threshold::{Observation, evaluate};
 use super::unseen::Unseen;
-use crate::measure::{Compare, Measurement, Operation, Outcome, Phase, Rule, Rules, Source, Test};
+use crate::measure::{Compare, Culprit, Measurement, Operation, Outcome, Phase, Rule, Rules, Source, Test};
 use crate::result::model::{
     Detail, Emulator, EndedBy, Finding, RunResult, Severity, Status, ThresholdResult, ThresholdStatus,
     Verdict,
@@ -85,10 +85,10 @@ pub fn judge(input: &Judge<'_>) -> Judged {
 
     let (status, mut details): (Status, Vec<Detail>) = if !broken.is_empty() {
         (Status::Invalid, broken.into_iter().chain(failed).collect())
-    } else if !failed.is_empty() || input.ended_by == EndedBy::Unreachable {
+    } else if !failed.is_empty() || input.is_unreachable() {
         let cause = cause(input.measurement);
         (Status::Fail, cause.into_iter().chain(failed).chain(undecided).chain(shortcomings).collect())
-    } else if !undecided.is_empty() || !shortcomings.is_empty() {
+    } else if !undecided.is_empty() || !shortcomings.is_empty() || input.ended_by == EndedBy::Unreachable {
         let advice = input.advice();
         (Status::Invalid, undecided.into_iter().chain(shortcomings).chain(advice).collect())
     } else if input.rules.thresholds.is_empty() {
@@ -209,11 +209,16 @@ impl Judge<'_> {
             let rest = self.measurement.health.iter().filter(|health| part(&health.phase));
             rest.filter(|health| is_wanted(health.source)).map(|health| health.stall_us).sum()
         };
-        let delayed = covered.delayed.count() + covered.excused.sum();
-        let generator = (delayed > 0).then(|| {
+        let longest_us = covered.own_delay_max_us;
+        let (delayed, excused) = (covered.delayed.count(), covered.excused.sum());
+        let delayed = (delayed > 0).then(|| {
             let operations = plural(delayed, "operation", "operations");
-            let longest = human_us(covered.own_delay_max_us);
-            (covered.own_delay_max_us, format!("the load generator delayed {operations} by up to {longest}"))
+            let longest = human_us(longest_us);
+            (longest_us, format!("the load generator delayed {operations} by up to {longest}"))
+        });
+        let excused = (excused > 0).then(|| {
+            let failures = plural(excused, "failure", "failures");
+            (longest_us, format!("the load generator may have caused {failures}"))
         });
         let stalled = [
             ("the built-in hub", stalled_us(|source| matches!(source, Source::Emulator(_)))),
@@ -222,7 +227,7 @@ impl Judge<'_> {
         let stalled = stalled
             .map(|(name, us)| (us > 0).then(|| (us, format!("{name} stalled for {} in all", human_us(us)))));
         let mut causes: Vec<(u64, String)> =
-            generator.into_iter().chain(stalled.into_iter().flatten()).collect();
+            delayed.into_iter().chain(excused).chain(stalled.into_iter().flatten()).collect();
         causes.sort_by_key(|(us, _)| std::cmp::Reverse(*us));
         // What every machine has is no cause beside a large one.
         let largest_us = causes.first().map_or(0, |(us, _)| *us);
@@ -306,7 +311,18 @@ impl Judge<'_> {
                 "The run ended early: every device was offline for abort_when_unreachable",
             ),
         };
-        details.push(reason(code, text));
+        // What ended the run is the cause where nothing else is.
+        let is_cause = self.ended_by == EndedBy::Unreachable
+            && details.iter().all(|detail| detail.code != Code::HubUnreachable.name());
+        details.insert(if is_cause { 0 } else { details.len() }, reason(code, text));
+    }
+
+    /// Every device was offline for too long, and neither this machine nor the built-in hub's own stalls explain it.
+    fn is_unreachable(&self) -> bool {
+        let (timeout_us, keep_alive_us) = (self.rules.shortest_timeout_us, self.rules.shortest_keep_alive_us);
+        self.ended_by == EndedBy::Unreachable
+            && self.measurement.errors.iter().any(|error| error.culprit != Culprit::Us)
+            && !Unseen::of(self.measurement, timeout_us, keep_alive_us, |_| true).excuses
     }
 }
 

@@ -25,7 +25,7 @@ mod threshold;
 mod unseen;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub use early::failed_early;
 pub use judge::{Judge, Judged, judge, judge_again};

@@ -46,7 +46,7 @@ pub(super) enum Code {
 }
 
 impl Code {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Code::Passed => "passed",
             Code::NoThresholds => "no_thresholds",

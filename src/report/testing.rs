@@ -6,12 +6,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 /// What a recorder makes of a run of so many fleets (`fleet-0`, ..) and phases (`phase-0`, .., of a minute each).
-pub(super) fn measured(fleets: usize, phases: usize, record: impl FnOnce(&mut Recorder)) -> Measurement {
+pub(crate) fn measured(fleets: usize, phases: usize, record: impl FnOnce(&mut Recorder)) -> Measurement {
     measured_with_stalls(fleets, phases, &Rc::new(Stalls::new(crate::clock::now())), record)
 }
 
 /// The same on a thread with these stalls.
-pub(super) fn measured_with_stalls(
+pub(crate) fn measured_with_stalls(
     fleets: usize,
     phases: usize,
     stalls: &Rc<Stalls>,

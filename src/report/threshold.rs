@@ -75,6 +75,8 @@ struct Latencies<'a> {
     excused: u64,
     /// The most that a latency may owe to stalls that its worker cannot see; `None`: all of it.
     unseen_us: Option<u64>,
+    /// Operations that may have been due without the load generator's delays.
+    never_due: u64,
 }
 
 impl Latencies<'_> {
@@ -92,6 +94,7 @@ impl Latencies<'_> {
             bad: slower - excused.min(slower),
             excused: excused.min(slower),
             unseen_us: unseen.most_us(limit_us),
+            never_due: never_due(totals, unseen),
         }
     }
 
@@ -119,7 +122,16 @@ impl Latencies<'_> {
         if samples < needed {
             let text =
                 format!("not enough data ({} of {} samples)", human_count(samples), human_count(needed));
-            return Observation { text, ..base };
+            if samples.saturating_add(self.never_due) < needed {
+                return Observation { text, ..base };
+            }
+            let most = human_count(samples.saturating_add(self.never_due));
+            let interval_text = format!(
+                "between {} and {most} samples, and {} are needed",
+                human_count(samples),
+                human_count(needed)
+            );
+            return Observation { text, interval_text, status: ThresholdStatus::Undecided, ..base };
         }
         let rank = rank(quantile, samples);
         let at_rank = self.totals.response.at_rank(rank);
@@ -179,11 +191,28 @@ impl Latencies<'_> {
     }
 }
 
+/// How many more operations of a closed loop may have been due without the load generator's delays, and without stalls that its
+/// workers cannot see: each cycle would have been shorter by that share.
+fn never_due(totals: &Totals, unseen: &Unseen) -> u64 {
+    if !totals.closed_loop || (totals.delayed.is_empty() && unseen.share == 0.0) {
+        return 0;
+    }
+    let ok = float(totals.response.count());
+    let cycles_us = totals.response.mean().unwrap_or(0.0) * ok + float(totals.think_sum_us);
+    let own = if cycles_us > 0.0 { float(totals.own_delay_sum_us) / cycles_us } else { 0.0 };
+    // As a whole: nearly all of the time means any number.
+    let lost = (own + unseen.share).min(0.999);
+    whole((ok * lost / (1.0 - lost)).ceil())
+}
+
 /// The interval between "what is excused was not the target's doing" and "it was": fewer failures, and more that is ok.
 fn counted(outcome: Outcome, totals: &Totals, unseen: &Unseen) -> (u64, u64) {
     let (count, excused) = (totals.outcome(outcome), excused(outcome, totals, unseen));
     match outcome {
-        Outcome::Ok => (count, (count + excused).min(totals.due.max(count))),
+        Outcome::Ok => {
+            let all = count.saturating_add(excused).min(totals.due.max(count));
+            (count, all.saturating_add(never_due(totals, unseen)))
+        }
         _ => (count - excused.min(count), count),
     }
 }
@@ -196,6 +225,7 @@ fn rate(outcome: Outcome, compare: Compare, limit: f64, totals: &Totals, unseen:
     let share = |count: u64| float(count) / float(totals.due);
     let percent = |count: u64| Percent::from_fraction(share(count));
     let (low, high) = counted(outcome, totals, unseen);
+    let high = high.min(totals.due);
     let count = totals.outcome(outcome);
     let text = format!("{} ({} of {})", percent(count), human_count(count), human_count(totals.due));
     let interval_text = format!("between {} and {}", percent(low), percent(high));

@@ -2,7 +2,7 @@
 //! busy nearly all of the time. They are no part of an operation's own delay, so that lower bounds are lowered by the most that such
 //! stalls add up to in any window of twice the limit. Used by `judge`; pure.
 
-use crate::measure::{EXCUSE_SHARE, Measurement, Source};
+use crate::measure::{EXCUSE_SHARE, Measurement, Phase, Source};
 use crate::stalls::{StallEntry, StallList};
 
 /// Clocks that diverge by more than this in a phase void its lower bounds.
@@ -14,6 +14,8 @@ pub(super) struct Unseen {
     stalls: Vec<StallEntry>,
     /// The clocks diverged: no instant can be trusted.
     pub(super) is_void: bool,
+    /// The share of the time that such stalls took.
+    pub(super) share: f64,
     /// The built-in hub stalled for so long that operations may have failed because of it.
     pub(super) excuses: bool,
 }
@@ -30,7 +32,12 @@ impl Unseen {
         let several = workers.clone().any(|health| health.source != Source::Worker(0));
         let (mut all, mut hub) = (StallList::default(), StallList::default());
         let mut is_void = false;
-        for health in measurement.health.iter().filter(|health| covers(&health.phase)) {
+        // What was due at the end of a phase may meet a stall in the next.
+        let follows = |name: &str| {
+            measurement.phases.windows(2).any(|pair| pair[1].name == name && covers(&pair[0].name))
+        };
+        let counts = |name: &str| covers(name) || follows(name);
+        for health in measurement.health.iter().filter(|health| counts(&health.phase)) {
             is_void |= health.clock_drift_us > DRIFT_MAX_US;
             match health.source {
                 Source::Emulator(_) => hub.merge(&health.stalls),
@@ -44,7 +51,16 @@ impl Unseen {
         let by_timeout = hub_at_once_us > 0 && hub_at_once_us >= shortest_timeout_us / EXCUSE_SHARE;
         let by_silence = shortest_keep_alive_us > 0 && longest_us >= shortest_keep_alive_us / 2;
         all.merge(&hub);
-        Unseen { stalls: all.entries().to_vec(), is_void, excuses: by_timeout || by_silence }
+        let share = ratio(
+            all.entries().iter().map(|entry| entry.stalled_us).sum(),
+            measurement.phases.iter().filter(|phase| counts(&phase.name)).map(length_us).sum(),
+        );
+        Unseen {
+            stalls: all.entries().to_vec(),
+            is_void,
+            share,
+            excuses: is_void || by_timeout || by_silence,
+        }
     }
 
     /// The most that a latency near `limit_us` may owe to these stalls; `None`: all of it.
@@ -52,6 +68,15 @@ impl Unseen {
         let most_us = most_in_window(&self.stalls, limit_us.saturating_mul(2));
         (!self.is_void && most_us <= limit_us).then_some(most_us)
     }
+}
+
+fn length_us(phase: &Phase) -> u64 {
+    phase.end_us.saturating_sub(phase.start_us)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "microseconds of a run stay far below 2^53")]
+fn ratio(part: u64, whole: u64) -> f64 {
+    part as f64 / whole.max(1) as f64
 }
 
 /// The largest total stall in any window of that length. It begins where a stall begins, or ends where one ends.

@@ -85,7 +85,7 @@ impl Device {
             retain: plan.retain,
         });
         if let Err(error) = self.session.connect_with_will(now, &offer, will, out) {
-            let recorder = DeviceRecorder { context: &context, device: self.device, excused: self.excused };
+            let recorder = DeviceRecorder { context: &context, device: self.device, excuse: self.excuse };
             recorder.error("encode", Culprit::Us, now, || format!("{id}: {error}"));
         }
         if let Stage::Connecting(attempt) = &mut self.stage {

@@ -33,7 +33,7 @@ impl Device {
         }
         let context = self.context.clone();
         let plan = &context.plan;
-        let recorder = DeviceRecorder { context: &context, device: self.device, excused: self.excused };
+        let recorder = DeviceRecorder { context: &context, device: self.device, excuse: self.excuse };
         let now_ns = context.ns(now);
         let stamp = Stamp::find(&publish.payload, plan.deliveries.run());
         let stamp = stamp.filter(|stamp| !publish.retain && stamp.due_us.saturating_mul(1_000) <= now_ns);

@@ -10,7 +10,7 @@ use std::time::Instant;
 impl Device {
     fn on_event(&mut self, now: Instant, event: Event<Outgoing>) {
         let context = self.context.clone();
-        let recorder = DeviceRecorder { context: &context, device: self.device, excused: self.excused };
+        let recorder = DeviceRecorder { context: &context, device: self.device, excuse: self.excuse };
         let fleet = self.device.fleet(&context.plan);
         match event {
             Event::Connected { .. } => self.on_connected(now),

@@ -16,6 +16,10 @@ const SOON: Duration = Duration::from_secs(60);
 /// This machine's clock and the hub's are never quite the same (our choice).
 const CLOCKS_APART: Duration = Duration::from_secs(1);
 
+/// A device that lost its connection because of a stall is excused for so many times the stall: a target has worked off by then
+/// that all devices reconnect at once (our choice, the same as for an echo).
+const EXCUSED_STALLS: u64 = 20;
+
 /// So many of those in a row are no accident (our choice).
 const SOON_IN_A_ROW: u8 = 3;
 
@@ -25,15 +29,23 @@ impl Device {
         self.session.open().map(|(_, sent)| sent).min()
     }
 
-    /// Whether this worker stalled for half the keep-alive or longer, no longer than a keep-alive ago: the peer may have closed the
-    /// connection because it heard nothing.
-    pub(super) fn stalled_before(&self, now_ns: u64) -> bool {
+    /// Where this worker stalled for half the keep-alive or longer, no longer than a keep-alive ago, the peer may have closed the
+    /// connection because it heard nothing: an excuse until the target can have worked off that all devices reconnect.
+    pub(super) fn is_excused_by_a_stall(&self, now_ns: u64) -> bool {
         let keep_alive_ns = u64::from(self.plan().keep_alive_s) * 1_000_000_000;
         let stalls = self.context.deadlines.stalls();
         let recent_ns = now_ns.saturating_sub(keep_alive_ns);
-        keep_alive_ns > 0
-            && stalls.last_to_ns() > recent_ns
-            && stalls.longest_ns(recent_ns.saturating_sub(keep_alive_ns), now_ns) >= keep_alive_ns / 2
+        if keep_alive_ns == 0 || stalls.last_to_ns() <= recent_ns {
+            return false;
+        }
+        let longest_ns = stalls.longest_ns(recent_ns.saturating_sub(keep_alive_ns), now_ns);
+        if longest_ns < keep_alive_ns / 2 {
+            return false;
+        }
+        let until_ns = now_ns.saturating_add(longest_ns.saturating_mul(EXCUSED_STALLS));
+        // The worker's stalls are those of all its devices.
+        self.context.stall_excuse_ns.set(until_ns.max(self.context.stall_excuse_ns.get()));
+        true
     }
 
     /// A connection ended that nobody here wanted to end: counts why, as far as the wire tells. `waiting_since` is what

@@ -10,7 +10,7 @@ impl Device {
     /// The span is over: operations of it that are open are unfinished.
     pub(crate) fn exit(&mut self, now: Instant) {
         let context = self.context.clone();
-        let recorder = DeviceRecorder { context: &context, device: self.device, excused: self.excused };
+        let recorder = DeviceRecorder { context: &context, device: self.device, excuse: self.excuse };
         let now_ns = context.ns(now);
         self.end_attempt(Outcome::Unfinished, now);
         if let Some(open) = self.online.take() {

@@ -604,6 +604,24 @@ fn a_loss_after_a_long_stall_is_excused() {
     }
 }
 
+/// A hub that stays away for long after a stall is the cause itself.
+#[test]
+fn an_excuse_for_a_stall_ends() {
+    for (away_s, is_excused) in [(59, true), (61, false)] {
+        let mut wire =
+            Wire::online(300, "clean_session = true\nkeep_alive = \"5s\"\nsend_by = \"1s\"", EACH_SECOND);
+        let from = wire.now;
+        wire.now += Duration::from_secs(3);
+        wire.context.deadlines.stalls().note(from, wire.now);
+        wire.turn().unwrap();
+        wire.close(Closed::Eof);
+        let lost_ns = wire.context.ns(wire.now);
+        assert_eq!(wire.device.excuse, Excuse::Stall);
+        let ends_ns = wire.context.stall_excuse_ns.get();
+        assert_eq!(lost_ns + away_s * 1_000_000_000 < ends_ns, is_excused, "{away_s}");
+    }
+}
+
 #[test]
 fn what_a_local_failure_delays_is_excused_until_it_is_sent() {
     let mut wire = Wire::new(60, "send_by = \"2s\"", EACH_SECOND);
@@ -624,6 +642,6 @@ fn what_a_local_failure_delays_is_excused_until_it_is_sent() {
     wire.now += Duration::from_secs(1);
     wire.turn().unwrap();
     wire.close(Closed::Eof);
-    assert!(!wire.device.excused);
+    assert_eq!(wire.device.excuse, Excuse::None);
     wire.device.settle(wire.now);
 }

@@ -513,9 +513,49 @@ fn a_run_that_ended_early_says_why() {
         let case = Case { ended_by, thresholds: vec![latency(None, 5)], ..Case::default() };
         let judged = case.judge(|r| messages(r, STEADY, 1_000, 0, 50));
         assert_eq!(judged.verdict.exit_code, exit_code, "{ended_by:?}");
-        assert_eq!(judged.verdict.details.last().unwrap().code, code);
+        let details = &judged.verdict.details;
+        let told = if ended_by == EndedBy::Unreachable { details.first() } else { details.last() };
+        assert_eq!(told.unwrap().code, code);
         assert_eq!(judged.verdict.details.len(), judged.verdict.reasons.len());
     }
+}
+
+#[test]
+fn a_stalled_built_in_hub_is_not_an_unreachable_one() {
+    let stalled: fn(&mut Measurement) = |m| {
+        let stall = StallEntry { from_us: 61_000_000, to_us: 65_000_000, stalled_us: 4_000_000 };
+        m.add_stall(Source::Emulator(0), stall);
+    };
+    for (health, status, exit_code) in
+        [(stalled, Status::Invalid, 120), (|_: &mut Measurement| (), Status::Fail, 99)]
+    {
+        let case = Case { ended_by: EndedBy::Unreachable, health, ..Case::default() };
+        let judged = case.judge(|r| r.error("tcp_refused", Culprit::Peer, 0, String::new));
+        assert_verdict(&judged, status, exit_code, "every device was offline");
+    }
+}
+
+/// 100 cycles of a closed loop, half of whose time was the load generator's.
+#[test]
+fn counts_of_a_slowed_closed_loop_are_undecided() {
+    let judged = |lag_ms: u64, limit: u64| {
+        let test = Test::Count { outcome: Outcome::Ok, compare: Compare::Greater, limit };
+        let count = Rule { test, expression: format!("count(ok) > {limit}"), ..latency(None, 500) };
+        let case = Case { thresholds: vec![count], ..Case::default() };
+        case.judge(|r| {
+            for _ in 0..100 {
+                let (telemetry, picked) = (key(Operation::Telemetry, STEADY), lag_ms * MS);
+                r.closed_loop(telemetry, 0);
+                r.due(telemetry, 0);
+                r.ok(telemetry, &Times { due: 0, picked, sent: picked, acked: 10 * MS });
+            }
+        })
+    };
+    let undecided = judged(5, 150);
+    assert_verdict(&undecided, Status::Invalid, 120, "count(ok) > 150 lies between 100 and 200");
+    assert_eq!(undecided.thresholds[0].status, Some(ThresholdStatus::Undecided));
+    assert_verdict(&judged(5, 250), Status::Fail, 99, "count(ok) > 250: 100");
+    assert_verdict(&judged(0, 150), Status::Fail, 99, "count(ok) > 150: 100");
 }
 
 #[test]
