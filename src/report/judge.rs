@@ -280,8 +280,8 @@ impl Judge<'_> {
         let share_text = Percent::from_fraction((share * 1_000.0).round() / 1_000.0);
         let text = if share < LITTLE {
             format!(
-                "{} was busy for at most {share_text} of the time: other programs used this machine's processors. Run again when the \
-                 machine is idle",
+                "{} was busy for at most {share_text} of the time: it was stopped, or other programs used this machine's processors. Run \
+                 again when the machine is idle",
                 health.source
             )
         } else {

@@ -410,7 +410,7 @@ fn advice_says_what_to_change() {
         &quiet,
         Status::Invalid,
         120,
-        "worker-0 was busy for at most 15% of the time: other programs used",
+        "worker-0 was busy for at most 15% of the time: it was stopped, or other programs used",
     );
     let full = late(|m| {
         m.health.push(Health { busy_share: Some(0.98), ..Health::new(Source::Worker(1), "steady") })
