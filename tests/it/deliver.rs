@@ -242,7 +242,7 @@ fn a_broker_that_drops_every_tenth_is_told_so() {
     let work = Workplace::new(&small(|n, packet, _| if n % 10 == 9 { Vec::new() } else { packet.to_vec() }));
     let finished = work.run();
     finished.exits(99);
-    let line = "  out to from/${device}: 6 lost, 0 twice, 0 out of order, 54 arrived";
+    let line = "  out to from/${device}: 6 lost, 0 duplicates, 0 out of order, 54 arrived";
     assert!(finished.stdout.contains(line), "{}", finished.stdout);
     let page = std::fs::read_to_string(&work.outputs("html")[0]).expect("readable");
     assert!(page.contains("<td>from/${device}</td><td>54</td><td>6</td><td>0</td><td>0</td>"));
