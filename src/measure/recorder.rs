@@ -594,6 +594,26 @@ mod tests {
     }
 
     #[test]
+    fn an_echo_excuses_a_time_out() {
+        let mut recorder = stalled(100, 200);
+        recorder.heartbeat(200 * MS, 98 * MS);
+        recorder.due(SEND, 205 * MS);
+        recorder.ended(SEND, Outcome::TimedOut, 205 * MS, 405 * MS);
+        assert_eq!(recorder.swap().cells[0].1.excused[Outcome::TimedOut], 1);
+    }
+
+    #[test]
+    fn a_handshake_that_a_stall_delayed_is_excused() {
+        for (operation, excused) in [(Operation::Connect, 1), (Operation::Telemetry, 0)] {
+            let (mut recorder, key) = (stalled(100, 200), Key { operation, ..SEND });
+            recorder.heartbeat(250 * MS, 0);
+            recorder.due(key, 50 * MS);
+            recorder.ended(key, Outcome::Lost, 50 * MS, 300 * MS);
+            assert_eq!(recorder.swap().cells[0].1.excused[Outcome::Lost], excused, "{operation}");
+        }
+    }
+
+    #[test]
     fn only_a_large_part_of_the_age_excuses_a_bad_end() {
         for (outcome, at_ms, excused) in [
             (Outcome::TimedOut, 900, 1),

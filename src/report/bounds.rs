@@ -126,6 +126,15 @@ mod tests {
         }
     }
 
+    /// At 60 s, a bucket of the histogram is 33 ms wide.
+    #[test]
+    fn long_limits_are_as_coarse_as_histograms() {
+        for (low, expected) in [(60_059_000.0, Undecided), (60_060_000.0, Failed)] {
+            let interval = Interval::between(low, low);
+            assert_eq!(interval.decide_latency(Compare::Less, 60_000_000), expected, "{low}");
+        }
+    }
+
     #[test]
     fn failures_that_nothing_excuses_fail_a_latency() {
         for compare in [Compare::Less, Compare::LessOrEqual, Compare::Greater] {

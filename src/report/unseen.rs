@@ -124,6 +124,13 @@ mod tests {
     }
 
     #[test]
+    fn clocks_that_diverge_excuse_failures() {
+        let mut measurement = Measurement::default();
+        measurement.health_mut(Source::Worker(0), "p").clock_drift_us = DRIFT_MAX_US + 1;
+        assert!(Unseen::of(&measurement, 300_000, 0, |_| true).excuses);
+    }
+
+    #[test]
     fn the_hubs_stalls_count_and_one_workers_own_do_not() {
         let mut measurement = Measurement {
             phases: vec![crate::measure::Phase {

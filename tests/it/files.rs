@@ -329,3 +329,38 @@ fn kill_9_leaves_only_complete_results() {
     // Beside them there is the one that was replaced.
     assert!(complete > reported, "no result was lost or overwritten: {complete} of {reported}");
 }
+
+/// The key, the payload and the root that a scenario reads are as dear as the scenario.
+#[test]
+fn exports_never_replace_what_the_scenario_reads() {
+    let folder = folder();
+    let write = |name: &str, text: &str| {
+        let file = folder.path().join(name);
+        fs::write(&file, text).expect("it is ours");
+        file.display().to_string()
+    };
+    let kept = [
+        write("key", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="),
+        write("pay.txt", "x"),
+        write("ca.pem", "not read before the exports are checked"),
+    ];
+    let scenario = write(
+        "s.toml",
+        "[target]\nkind = \"iot-hub\"\nhost = \"127.0.0.1\"\nport = 1\nca = \"ca.pem\"\n[fleet.meter]\ndevices = 1\n\
+         auth = { kind = \"sas\", group_key = \"${file.key}\" }\n[[fleet.meter.send]]\nevery = \"1s\"\n\
+         payload = { file = \"pay.txt\" }\n[[phase]]\nname = \"p\"\nduration = \"1s\"\n",
+    );
+    for file in &kept {
+        let before = fs::read(file).expect("it was written");
+        let export = format!("json={file}");
+        let mut run = command(["run", &scenario, "--yes", "--export", &export]);
+        let refused = run.current_dir(folder.path()).output().expect("the program was built");
+        let stderr = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(
+            (refused.status.code(), stderr.contains("read by this command")),
+            (Some(2), true),
+            "{stderr}"
+        );
+        assert_eq!(fs::read(file).expect("it is kept"), before, "{file}");
+    }
+}

@@ -520,6 +520,46 @@ fn a_run_that_ended_early_says_why() {
     }
 }
 
+/// The hub closed what it had heard nothing from: the load generator's stall is the cause, and no sentence about the hub.
+#[test]
+fn no_cause_is_named_where_most_failures_are_excused() {
+    let first = |is_excused: bool| {
+        let case = Case { thresholds: vec![latency(None, 5)], ..Case::default() };
+        let judged = case.judge(|r| {
+            messages(r, STEADY, 1_000, 0, 50);
+            for _ in 0..50 {
+                r.error("closed_by_peer", Culprit::Peer, 7_000 * MS, || "m-1".to_owned());
+                let telemetry = key(Operation::Telemetry, STEADY);
+                r.due(telemetry, 0);
+                match is_excused {
+                    true => r.ended_excused(telemetry, Outcome::Lost, 0, MS),
+                    false => r.ended(telemetry, Outcome::Lost, 0, MS),
+                }
+            }
+        });
+        judged.verdict.details[0].code.clone()
+    };
+    assert_eq!((first(true).as_str(), first(false).as_str()), ("threshold_failed", "connections_closed"));
+}
+
+/// What was due at the end of a phase meets a stall that began there and lasts into the next.
+#[test]
+fn a_hub_that_stalls_across_phases_is_not_slow() {
+    let judged = |health: fn(&mut Measurement)| {
+        let case = Case { thresholds: vec![latency(Some(STEADY), 500)], health, ..Case::default() };
+        case.judge(|r| messages(r, STEADY, 1_000, 0, 2_100)).verdict.status
+    };
+    assert_eq!(judged(|_| ()), Status::Fail);
+    let stalled: fn(&mut Measurement) = |m| {
+        let from_us = m.phases[usize::from(STEADY)].end_us - 100_000;
+        m.add_stall(
+            Source::Emulator(0),
+            StallEntry { from_us, to_us: from_us + 2_100_000, stalled_us: 2_100_000 },
+        );
+    };
+    assert_eq!(judged(stalled), Status::Invalid);
+}
+
 #[test]
 fn a_stalled_built_in_hub_is_not_an_unreachable_one() {
     let stalled: fn(&mut Measurement) = |m| {
