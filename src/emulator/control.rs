@@ -338,6 +338,7 @@ mod tests {
         assert!(
             matches!(ask(r#"{"desired":{"patch":{"a":null}}}"#), Ask::Desired { patch } if patch.len() == 1)
         );
+        assert!(matches!(ask(r#"{"tags":{"patch":{"a":null}}}"#), Ask::Tags { patch } if patch.len() == 1));
         let c2d =
             r#"{"c2d":{"message_id":"m","properties":{"a":"b"},"payload":"text","ttl_ms":5,"ack":"full"}}"#;
         assert_eq!(serde_json::to_string(&ask(c2d)).unwrap(), c2d);

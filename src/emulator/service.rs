@@ -39,6 +39,11 @@ pub enum Ask {
         /// Merged into them.
         patch: Properties,
     },
+    /// Changes tags.
+    Tags {
+        /// Merged into them.
+        patch: Properties,
+    },
     /// Sends a message.
     C2d {
         /// Its id: 1 to 128 characters, those of a device id.
@@ -107,7 +112,7 @@ pub struct Called {
     /// Of a method: what the device says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<i32>,
-    /// Of desired properties: the new version.
+    /// Of desired properties: their new version. Of tags: the twin's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<u64>,
     /// What a method answered; the twin; how many messages were purged.
@@ -218,6 +223,7 @@ impl Directory {
                 }
             }
             Ask::Desired { patch } => self.desire(unix, device, patch),
+            Ask::Tags { patch } => self.tag(device, patch),
             Ask::C2d { message_id, properties, payload, ttl_ms, ack } => {
                 let ttl = ttl_ms.map_or(limits::C2D_TTL, Duration::from_millis);
                 message(device, message_id, properties, payload, ack)
@@ -301,6 +307,12 @@ impl Directory {
             }
             Ok((Called { version: Some(version), ..Called::default() }, online))
         })
+    }
+
+    fn tag(&self, device: &str, patch: Properties) -> Done {
+        twin::check_patch(&patch)?;
+        let version = self.visit(device, |entry| entry.device.twin_mut().tag(patch))?;
+        Ok((Called { version: Some(version), ..Called::default() }, None))
     }
 
     fn twin(&self, now: Instant, device: &str) -> Called {

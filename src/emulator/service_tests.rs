@@ -234,9 +234,31 @@ fn desired_properties_reach_the_device_with_their_version_and_deletions() {
         line.write(&world, |out| encode::puback(out, message.pid)).unwrap();
     }
     assert_eq!(world.asked(desired(json!({"a.b": 1}))), Err(TwinError::KeyCharacter.into()));
+    assert_eq!(world.asked(desired(json!({"a": [null]}))), Err(TwinError::NullInArray.into()));
     let twin = world.asked(Ask::Twin).unwrap().payload.unwrap();
     assert_eq!((&twin["version"], &twin["properties"]["desired"]["a"]), (&json!(3), &json!({"b": 1})));
     assert_eq!((&twin["deviceId"], &twin["connectionState"]), (&json!("d1"), &json!("Connected")));
+}
+
+#[test]
+fn tags_are_for_back_ends_only() {
+    let tags = |patch: Value| {
+        let Value::Object(patch) = patch else { panic!("{patch}") };
+        Ask::Tags { patch }
+    };
+    let mut world = World::new();
+    let mut line = world.online(true, &[DESIRED, (topics::TWIN_RESPONSES, QoS::AtMostOnce)]);
+    let mut asked = world.ask(tags(json!({"site": "b43", "floor": 1})));
+    assert_eq!((asked.answer.try_recv().unwrap().unwrap().version, asked.wake), (Some(2), None));
+    assert_eq!(world.asked(tags(json!({"floor": null}))).unwrap().version, Some(3));
+    let error = world.asked(tags(json!({"site": [null]}))).unwrap_err();
+    assert_eq!((error.clone(), error.code()), (TwinError::NullInArray.into(), 400_004));
+    let error = world.asked(tags(json!({"a": "v".repeat(4096), "b": "v".repeat(4096)}))).unwrap_err();
+    assert_eq!(error, TwinError::TooLarge { bytes: 8 * 1024 + 9, bytes_max: 8 * 1024 }.into());
+    assert_eq!(world.asked(Ask::Twin).unwrap().payload.unwrap()["tags"], json!({"site": "b43"}));
+    line.publish(&world, "$iothub/twin/GET/?$rid=1", "", QoS::AtMostOnce).unwrap();
+    let messages = line.messages(&world);
+    assert_eq!(&messages[0].payload[..], br#"{"desired":{"$version":1},"reported":{"$version":1}}"#);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! A device's twin: desired and reported properties with their versions, how a patch merges, and what is refused. Pure; owned by
+//! A device's twin: tags, desired and reported properties, how a patch merges, and what is refused. Pure; owned by
 //! [`super::directory`], asked by sessions (the device's view) and by [`super::service`] (a back end's).
 //!
 //! Rules are those of "Understand and use device twins in IoT Hub" and "Communicate with an IoT hub using the MQTT protocol". How a
@@ -28,8 +28,8 @@ pub enum TwinError {
     /// A key with a character that keys must not have.
     #[error("a key has a control character, a dot, a dollar sign or a space")]
     KeyCharacter,
-    /// A key that is empty or too long.
-    #[error("a key of {0} bytes, not 1 to {max}", max = limits::TWIN_KEY_BYTES_MAX)]
+    /// A key that is too long.
+    #[error("a key of {0} bytes, more than {max}", max = limits::TWIN_KEY_BYTES_MAX)]
     KeyLength(usize),
     /// A string that is too long.
     #[error("a string of {0} bytes, more than {max}", max = limits::TWIN_STRING_BYTES_MAX)]
@@ -40,9 +40,18 @@ pub enum TwinError {
     /// Too many objects within objects.
     #[error("more than {max} levels of objects", max = limits::TWIN_DEPTH_MAX)]
     Depth,
-    /// More properties than a twin holds.
-    #[error("properties of {0} bytes, more than {max}", max = limits::TWIN_SECTION_BYTES_MAX)]
-    TooLarge(usize),
+    /// A null inside an array, or in an object inside one. Azure's pages do not mention it; the service refuses it with 400004 and
+    /// says that it is by design (Azure/azure-iot-sdk-csharp, "Exception while handling a null value in the array").
+    #[error("a null inside an array")]
+    NullInArray,
+    /// More properties or tags than a twin holds.
+    #[error("properties of {bytes} bytes, more than {bytes_max}")]
+    TooLarge {
+        /// How large they would be, as Azure counts it.
+        bytes: usize,
+        /// How large they may be.
+        bytes_max: usize,
+    },
     /// The change was for another version. That a hub answers so is inferred, not documented.
     #[error("the version is {actual}, not {expected}")]
     Version {
@@ -94,6 +103,9 @@ impl TwinError {
 /// A twin. A new one is empty, and both its versions are 1.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Twin {
+    /// For back ends only.
+    tags: Properties,
+    tags_changed: u64,
     desired: Section,
     reported: Section,
 }
@@ -134,7 +146,26 @@ impl Twin {
         self.desired.merge(patch, &json!({ "$lastUpdated": rfc3339(unix), "$lastUpdatedVersion": version }))
     }
 
-    /// What the device gets: both sections with their versions, and nothing around them.
+    /// Merges a back end's patch into the tags. Returns the version of the whole twin: tags have none of their own.
+    ///
+    /// # Errors
+    /// Tags that are too large; the twin is unchanged.
+    pub fn tag(&mut self, patch: Properties) -> Result<u64, TwinError> {
+        let mut tags = self.tags.clone();
+        // Azure keeps no time of the last update for tags.
+        merge(&mut tags, &mut Map::new(), patch, &Value::Null);
+        within(&tags, limits::TWIN_TAGS_BYTES_MAX)?;
+        self.tags = tags;
+        self.tags_changed += 1;
+        Ok(self.version())
+    }
+
+    /// Counts every change.
+    fn version(&self) -> u64 {
+        self.desired.version + self.reported.version + self.tags_changed - 1
+    }
+
+    /// What the device gets: both sections with their versions, and nothing around them. Tags are not for devices.
     #[must_use]
     pub fn device_view(&self) -> String {
         json!({ "desired": self.desired.versioned(), "reported": self.reported.versioned() }).to_string()
@@ -144,7 +175,8 @@ impl Twin {
     #[must_use]
     pub fn service_view(&self) -> Value {
         json!({
-            "version": self.desired.version + self.reported.version - 1,
+            "version": self.version(),
+            "tags": self.tags,
             "properties": { "desired": self.desired.with_metadata(), "reported": self.reported.with_metadata() },
         })
     }
@@ -155,10 +187,7 @@ impl Section {
         let mut values = self.values.clone();
         let mut metadata = self.metadata.clone();
         merge(&mut values, &mut metadata, patch, stamp);
-        let bytes = counted_bytes(&values);
-        if bytes > limits::TWIN_SECTION_BYTES_MAX {
-            return Err(TwinError::TooLarge(bytes));
-        }
+        within(&values, limits::TWIN_SECTION_BYTES_MAX)?;
         *self = Section { values, metadata, version: self.version + 1 };
         Ok(self.version)
     }
@@ -192,20 +221,28 @@ pub fn parse_patch(body: &[u8]) -> Result<Properties, TwinError> {
     Ok(patch)
 }
 
-/// Checks keys, strings, integers and depth.
+/// Checks keys, strings, integers, depth and nulls.
 ///
 /// # Errors
 /// Something that a twin does not hold.
 pub fn check_patch(patch: &Properties) -> Result<(), TwinError> {
-    depth_of(patch, 1)?;
-    patch.iter().try_for_each(|(key, value)| {
+    check_object(patch, 0, false)
+}
+
+/// `level` counts the objects around this one. That an array is no level is our choice: Azure's page counts objects, IoT Edge's hub
+/// (`ReportedPropertiesValidator`) arrays too.
+fn check_object(object: &Properties, level: usize, in_array: bool) -> Result<(), TwinError> {
+    if level > limits::TWIN_DEPTH_MAX {
+        return Err(TwinError::Depth);
+    }
+    object.iter().try_for_each(|(key, value)| {
         check_key(key)?;
-        check_value(value)
+        check_value(value, level, in_array)
     })
 }
 
 fn check_key(key: &str) -> Result<(), TwinError> {
-    if !(1..=limits::TWIN_KEY_BYTES_MAX).contains(&key.len()) {
+    if key.len() > limits::TWIN_KEY_BYTES_MAX {
         return Err(TwinError::KeyLength(key.len()));
     }
     if key.contains(|c: char| c.is_control() || matches!(c, '.' | '$' | ' ')) {
@@ -214,8 +251,9 @@ fn check_key(key: &str) -> Result<(), TwinError> {
     Ok(())
 }
 
-fn check_value(value: &Value) -> Result<(), TwinError> {
+fn check_value(value: &Value, level: usize, in_array: bool) -> Result<(), TwinError> {
     match value {
+        Value::Null if in_array => Err(TwinError::NullInArray),
         Value::Null | Value::Bool(_) => Ok(()),
         Value::Number(number) => match (number.as_i64(), number.is_u64()) {
             (Some(integer), _) if limits::TWIN_INTEGERS.contains(&integer) => Ok(()),
@@ -226,49 +264,43 @@ fn check_value(value: &Value) -> Result<(), TwinError> {
             Err(TwinError::StringLength(text.len()))
         }
         Value::String(_) => Ok(()),
-        Value::Array(values) => values.iter().try_for_each(check_value),
-        Value::Object(object) => object.iter().try_for_each(|(key, value)| {
-            check_key(key)?;
-            check_value(value)
-        }),
+        Value::Array(values) => values.iter().try_for_each(|value| check_value(value, level, true)),
+        Value::Object(object) => check_object(object, level + 1, in_array),
     }
 }
 
-/// Objects within objects; that an array is no level is our choice.
-fn depth_of(object: &Properties, depth: usize) -> Result<(), TwinError> {
-    fn within(value: &Value, depth: usize) -> Result<(), TwinError> {
-        match value {
-            Value::Object(object) => depth_of(object, depth + 1),
-            Value::Array(values) => values.iter().try_for_each(|value| within(value, depth)),
-            _ => Ok(()),
-        }
-    }
-    if depth > limits::TWIN_DEPTH_MAX {
-        return Err(TwinError::Depth);
-    }
-    object.values().try_for_each(|value| within(value, depth))
+fn within(object: &Properties, bytes_max: usize) -> Result<(), TwinError> {
+    let bytes = counted_bytes(object);
+    if bytes > bytes_max { Err(TwinError::TooLarge { bytes, bytes_max }) } else { Ok(()) }
 }
 
-/// How large properties are in Azure's way of counting. It says nothing of nulls, which only arrays can hold, and sums what is in an
-/// array. That such a null, and whatever else in an array would count nothing, counts as much as a boolean is our choice: otherwise
-/// an array could be long without end.
+/// How large properties are in Azure's way of counting, which sums the elements of an array. That an element which would count nothing
+/// counts as much as a boolean is our choice: otherwise an array could be long without end.
 fn counted_bytes(object: &Properties) -> usize {
+    const BOOLEAN: usize = 4;
     fn of(value: &Value) -> usize {
         match value {
-            Value::Null | Value::Bool(_) => 4,
+            // A twin keeps none.
+            Value::Null => 0,
+            Value::Bool(_) => BOOLEAN,
             Value::Number(_) => 8,
-            Value::String(text) => text.len(),
+            Value::String(text) => counted_text(text),
             Value::Array(values) => values.iter().map(element).sum(),
             Value::Object(object) => counted_bytes(object),
         }
     }
     fn element(value: &Value) -> usize {
         match of(value) {
-            0 => of(&Value::Null),
+            0 => BOOLEAN,
             bytes => bytes,
         }
     }
-    object.iter().map(|(key, value)| key.len() + of(value)).sum()
+    object.iter().map(|(key, value)| counted_text(key) + of(value)).sum()
+}
+
+/// The UTF-8 bytes of everything but control characters (C0 and C1; DEL, which Azure's page does not name, counts as one of them).
+fn counted_text(text: &str) -> usize {
+    text.chars().filter(|c| !c.is_control()).map(char::len_utf8).sum()
 }
 
 /// Objects merge, null deletes, everything else replaces. Every level that was touched gets the `stamp`.
@@ -342,7 +374,7 @@ mod tests {
             (json!({"a": 1, "o": {"x": 1, "y": {"z": 2}}}), json!({"a": 1, "o": {"x": 1, "y": {"z": 2}}})),
             (json!({"o": {"x": null, "y": {"w": 3}}}), json!({"a": 1, "o": {"y": {"z": 2, "w": 3}}})),
             (json!({"a": {"n": 1, "gone": null}}), json!({"a": {"n": 1}, "o": {"y": {"z": 2, "w": 3}}})),
-            (json!({"o": [1, null, {"k": 2}], "b": null}), json!({"a": {"n": 1}, "o": [1, null, {"k": 2}]})),
+            (json!({"o": [1, [], {"k": 2}], "b": null}), json!({"a": {"n": 1}, "o": [1, [], {"k": 2}]})),
             (json!({"o": "text", "a": null}), json!({"o": "text"})),
             (json!({}), json!({"o": "text"})),
         ] {
@@ -357,7 +389,6 @@ mod tests {
 
     #[test]
     fn what_a_twin_does_not_hold_is_refused_and_changes_nothing() {
-        let nested = |levels: usize| (1..levels).fold(json!({}), |inner, _| json!({ "a": inner }));
         let mut twin = Twin::default();
         report(&mut twin, json!({"kept": true})).unwrap();
         let before = twin.clone();
@@ -367,14 +398,19 @@ mod tests {
             (json!({"a": {"b c": 1}}), TwinError::KeyCharacter),
             (json!({"a.b": 1}), TwinError::KeyCharacter),
             (json!({"a": [{"\u{7}": 1}]}), TwinError::KeyCharacter),
-            (json!({"": 1}), TwinError::KeyLength(0)),
+            (json!({"a": {"\u{85}": 1}}), TwinError::KeyCharacter),
             (json!({"k".repeat(1025): 1}), TwinError::KeyLength(1025)),
+            (json!({"ä".repeat(513): 1}), TwinError::KeyLength(1026)),
             (json!({"a": "v".repeat(4097)}), TwinError::StringLength(4097)),
+            (json!({"a": ["ä".repeat(2049)]}), TwinError::StringLength(4098)),
             (json!({"a": 4_503_599_627_370_496_i64}), TwinError::Integer),
             (json!({"a": -4_503_599_627_370_497_i64}), TwinError::Integer),
             (json!({"a": u64::MAX}), TwinError::Integer),
-            (nested(11), TwinError::Depth),
-            (json!({"a": [nested(10)]}), TwinError::Depth),
+            (json!({"a": [[4_503_599_627_370_496_i64]]}), TwinError::Integer),
+            (json!({"a": [null]}), TwinError::NullInArray),
+            (json!({"a": {"b": [1, [null]]}}), TwinError::NullInArray),
+            (json!({"a": [{"b": null}]}), TwinError::NullInArray),
+            (json!({"a": [{"b": {"c": null}}]}), TwinError::NullInArray),
         ] {
             assert_eq!(report(&mut twin, patch.clone()), Err(error), "{patch}");
             assert_eq!((error.status(), error.code()), (400, 400_004));
@@ -384,18 +420,60 @@ mod tests {
         }
         assert_eq!(twin, before);
         for patch in [
-            nested(10),
+            json!({"": 1}),
             json!({"k".repeat(1024): "v".repeat(4096)}),
+            json!({"ä".repeat(512): ["ä".repeat(2048), true, {}]}),
             json!({"a": [4_503_599_627_370_495_i64, -4_503_599_627_370_496_i64, 1e300, -0.5]}),
         ] {
             report(&mut twin, patch).unwrap();
         }
     }
 
+    /// The example of "Understand and use device twins in IoT Hub", which is valid there.
+    const TEN_LEVELS: &str = r#"{"one":{"two":{"three":{"four":{"five":{"six":{"seven":{"eight":{"nine":{"ten":
+        {"property":"value"}}}}}}}}}}}"#;
+
+    #[test]
+    fn ten_levels_of_objects_are_allowed_and_eleven_are_not() {
+        let ten = parse_patch(TEN_LEVELS.as_bytes()).unwrap();
+        let mut twin = Twin::default();
+        assert_eq!(twin.report(ten.clone(), None, UNIX), Ok(2));
+        assert_eq!(twin.desire(ten.clone(), UNIX), Ok(2));
+        assert_eq!(twin.tag(ten.clone()), Ok(4));
+        for eleven in [json!({ "zero": ten }), json!({ "zero": [ten] }), json!({ "a": [[{ "zero": ten }]] })]
+        {
+            assert_eq!(check_patch(&object(eleven.clone())), Err(TwinError::Depth), "{eleven}");
+        }
+        let below = TEN_LEVELS.replace("\"value\"", "[1, [2]]");
+        assert!(parse_patch(below.as_bytes()).is_ok(), "an array is no level");
+    }
+
+    #[test]
+    fn control_characters_do_not_count_towards_the_size() {
+        let control: String = ('\0'..='\u{1f}').chain('\u{80}'..='\u{9f}').collect();
+        let patch = object(json!({"a": format!("{control}xyz\u{a0}"), "b": [control]}));
+        assert_eq!(counted_bytes(&patch), 1 + 5 + 1 + 4);
+        // Each string has as many control characters as it has others.
+        let values = |n: usize| (0..n).map(|i| (format!("{i:04}"), "v\n".repeat(2044).into()));
+        let patch = |n: usize, more: usize| {
+            Properties::from_iter(values(n).chain([("more".to_owned(), "m".repeat(more).into())]))
+        };
+        let mut twin = Twin::default();
+        let (full, tags_full) = (patch(15, 2044), patch(3, 2044));
+        check_patch(&full).unwrap();
+        assert_eq!(twin.report(full.clone(), None, UNIX), Ok(2));
+        assert_eq!(twin.desire(full, UNIX), Ok(2));
+        assert_eq!(twin.tag(tags_full), Ok(4));
+        let too_large = |bytes_max| Err(TwinError::TooLarge { bytes: bytes_max + 1, bytes_max });
+        assert_eq!(twin.report(patch(0, 2045), None, UNIX), too_large(32 * 1024));
+        assert_eq!(twin.desire(patch(0, 2045), UNIX), too_large(32 * 1024));
+        assert_eq!(twin.tag(patch(0, 2045)), too_large(8 * 1024));
+    }
+
     #[test]
     fn the_size_is_counted_as_azure_counts_it_over_the_whole_section() {
         assert_eq!(
-            counted_bytes(&object(json!({"ä": "xyz", "n": 1.5, "b": true, "o": {"k": [1, null]}}))),
+            counted_bytes(&object(json!({"ä": "xyz", "n": 1.5, "b": true, "o": {"k": [1, false]}}))),
             33
         );
         let mut twin = Twin::default();
@@ -403,18 +481,20 @@ mod tests {
             let key = format!("{index}").repeat(4);
             assert!(report(&mut twin, json!({ key: "v".repeat(4092) })).is_ok());
         }
-        assert_eq!(report(&mut twin, json!({"n": 1})), Err(TwinError::TooLarge(32 * 1024 + 9)));
+        let (bytes, bytes_max) = (32 * 1024 + 9, 32 * 1024);
+        assert_eq!(report(&mut twin, json!({"n": 1})), Err(TwinError::TooLarge { bytes, bytes_max }));
         report(&mut twin, json!({"0000": null, "n": 1})).unwrap();
         assert_eq!(view(&twin)["reported"]["$version"], 10);
     }
 
     #[test]
     fn an_array_cannot_be_long_for_nothing() {
-        for element in [json!(null), json!([]), json!({}), json!("")] {
+        for element in [json!([]), json!({}), json!(""), json!("\u{1}")] {
             let array = |n: usize| json!({ "a": vec![element.clone(); n] });
             let n = limits::TWIN_SECTION_BYTES_MAX / 4;
             let mut twin = Twin::default();
-            let too_large = Err(TwinError::TooLarge(1 + 4 * n));
+            let bytes_max = limits::TWIN_SECTION_BYTES_MAX;
+            let too_large = Err(TwinError::TooLarge { bytes: 1 + 4 * n, bytes_max });
             assert_eq!(report(&mut twin, array(n)), too_large, "{element}");
             assert_eq!(report(&mut twin, array(n - 1)), Ok(2), "{element}");
         }
@@ -441,9 +521,10 @@ mod tests {
         let leaf = desired.clone();
         desired["a"] = leaf.clone();
         desired["a"]["b"] = leaf;
+        assert_eq!(twin.tag(object(json!({"site": {"floor": 1}, "gone": null}))), Ok(4));
         assert_eq!(
             twin.service_view(),
-            json!({"version": 3, "properties": {
+            json!({"version": 4, "tags": {"site": {"floor": 1}}, "properties": {
                 "desired": {"a": {"b": 1}, "$metadata": desired, "$version": 2},
                 "reported": {"r": 1, "$metadata": {"$lastUpdated": TIME, "r": stamp}, "$version": 2},
             }})

@@ -14,13 +14,17 @@ pub const C2D_BYTES_MAX: usize = 64 * 1024;
 pub const METHOD_BYTES_MAX: usize = 128 * 1024;
 
 /// Desired properties of one twin, and reported ones, counted in a way of its own: the UTF-8 bytes of keys
-/// and strings, 8 for a number, 4 for a boolean (Azure: "Understand and use device twins in IoT Hub").
+/// and strings without control characters, 8 for a number, 4 for a boolean (Azure: "Understand and use device twins in IoT Hub").
 pub const TWIN_SECTION_BYTES_MAX: usize = 32 * 1024;
 
-/// Objects within objects in a twin (Azure: "Understand and use device twins in IoT Hub").
+/// The tags of one twin, counted in the same way (Azure: "Understand and use device twins in IoT Hub").
+pub const TWIN_TAGS_BYTES_MAX: usize = 8 * 1024;
+
+/// Objects within objects in a section of a twin. The section itself is no level: the page's example has the objects "one" to "ten"
+/// within "tags" (Azure: "Understand and use device twins in IoT Hub").
 pub const TWIN_DEPTH_MAX: usize = 10;
 
-/// A string in a twin (Azure: "Understand and use device twins in IoT Hub").
+/// A string in a twin, control characters included (Azure: "Understand and use device twins in IoT Hub").
 pub const TWIN_STRING_BYTES_MAX: usize = 4 * 1024;
 
 /// A key in a twin (Azure: "Understand and use device twins in IoT Hub").
