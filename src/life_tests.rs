@@ -427,7 +427,7 @@ fn carried(ask: fleet::Ask) -> Ask {
     match ask {
         fleet::Ask::Method { name, payload, response_timeout, connect_timeout } => Ask::Method {
             name,
-            payload: json(payload),
+            payload: (!payload.is_empty()).then(|| json(payload)),
             response_timeout_ms: ms(response_timeout),
             connect_timeout_ms: ms(connect_timeout),
         },

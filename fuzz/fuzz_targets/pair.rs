@@ -242,7 +242,7 @@ impl Pair {
         let ask = match what % 4 {
             0 => Ask::Method {
                 name: "m".to_owned(),
-                payload: text.into(),
+                payload: (!text.is_empty()).then(|| text.into()),
                 response_timeout_ms: 10_000,
                 connect_timeout_ms: script.argument() as u64 * 100,
             },

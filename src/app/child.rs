@@ -164,7 +164,8 @@ fn control_call(call: Call) -> Result<Command, Answered> {
     let ask = match ask {
         Ask::Method { name, payload, response_timeout, connect_timeout } => service::Ask::Method {
             name,
-            payload: json(id, &payload)?,
+            // Without one the device gets an empty body, not `null`.
+            payload: if payload.is_empty() { None } else { Some(json(id, &payload)?) },
             response_timeout_ms: ms(response_timeout),
             connect_timeout_ms: ms(connect_timeout),
         },

@@ -321,20 +321,24 @@ mod tests {
             ),
             Ask::Method {
                 name: "reboot".to_owned(),
-                payload: json!({"s": 1}),
+                payload: Some(json!({"s": 1})),
                 response_timeout_ms: 1000,
                 connect_timeout_ms: 5,
             }
         );
-        assert_eq!(
-            ask(r#"{"method":{"name":"reboot"}}"#),
-            Ask::Method {
-                name: "reboot".to_owned(),
-                payload: json!(null),
-                response_timeout_ms: 30_000,
-                connect_timeout_ms: 0,
-            }
-        );
+        let method = |payload| Ask::Method {
+            name: "reboot".to_owned(),
+            payload,
+            response_timeout_ms: 30_000,
+            connect_timeout_ms: 0,
+        };
+        for (line, payload) in [
+            (r#"{"method":{"name":"reboot"}}"#, None),
+            (r#"{"method":{"name":"reboot","payload":null}}"#, Some(json!(null))),
+        ] {
+            assert_eq!(ask(line), method(payload.clone()));
+            assert_eq!(ask(&serde_json::to_string(&method(payload.clone())).unwrap()), method(payload));
+        }
         assert!(
             matches!(ask(r#"{"desired":{"patch":{"a":null}}}"#), Ask::Desired { patch } if patch.len() == 1)
         );

@@ -63,7 +63,7 @@ pub struct Call {
     pub(super) number: u64,
     /// The method's name.
     pub(super) name: String,
-    /// JSON.
+    /// JSON, or nothing.
     pub(super) payload: String,
     /// How long the answer is waited for.
     pub(super) response_timeout: Duration,

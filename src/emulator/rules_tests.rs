@@ -392,7 +392,7 @@ fn rule_18_methods_come_at_qos_0_and_an_offline_device_is_404103() {
     let mut world = World::new();
     let method = || Ask::Method {
         name: "m".to_owned(),
-        payload: json!({}),
+        payload: Some(json!({})),
         response_timeout_ms: 30_000,
         connect_timeout_ms: 0,
     };
@@ -490,7 +490,7 @@ fn rule_25_a_disabled_device_is_refused_with_5_and_closed_without_a_word_when_li
     line.drop(&world);
     let call = Ask::Method {
         name: "m".to_owned(),
-        payload: json!(1),
+        payload: Some(json!(1)),
         response_timeout_ms: 1,
         connect_timeout_ms: 9,
     };

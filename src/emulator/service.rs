@@ -10,7 +10,7 @@ use super::twin::{self, Properties, TwinError};
 use crate::iothub::topics::Subscription;
 use crate::iothub::{limits, names, properties, topics};
 use crate::wire::{STRING_BYTES_MAX, topic};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -24,9 +24,10 @@ pub enum Ask {
     Method {
         /// Its name: a topic level that is not empty.
         name: String,
-        /// JSON for it.
-        #[serde(default)]
-        payload: Value,
+        /// JSON for it; `None` is an empty body, which is not the JSON `null` ("Communicate with an IoT hub using the MQTT protocol":
+        /// "either a valid JSON or an empty body").
+        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+        payload: Option<Value>,
         /// How long its answer is waited for. Azure's bounds, 5 to 300 seconds, are the REST API's.
         #[serde(default = "response_timeout_ms")]
         response_timeout_ms: u64,
@@ -69,6 +70,11 @@ pub enum Ask {
     Purge,
     /// Reads its twin.
     Twin,
+}
+
+/// A value that is there, `null` included: serde's own reading of an `Option` takes `null` for nothing.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
 }
 
 fn response_timeout_ms() -> u64 {
@@ -205,7 +211,7 @@ impl Directory {
         let done = match ask {
             _ if !self.knows(device) => Err(ServiceError::NotFound),
             Ask::Method { name, payload, response_timeout_ms, connect_timeout_ms } => {
-                match checked_call(name, &payload) {
+                match checked_call(name, payload.as_ref()) {
                     Err(error) => Err(error),
                     Ok((name, payload)) => {
                         let response_timeout = Duration::from_millis(response_timeout_ms);
@@ -336,15 +342,15 @@ fn send(entry: &mut Entry, now: Instant, message: Message, ttl: Duration) -> Don
     Ok((Called::default(), entry.online))
 }
 
-/// A method's name, and its payload as text.
-fn checked_call(name: String, payload: &Value) -> Result<(String, String), ServiceError> {
+/// A method's name, and its payload as text; without one, none.
+fn checked_call(name: String, payload: Option<&Value>) -> Result<(String, String), ServiceError> {
     let longest = topics::method(&name, &format!("{:x}", u64::MAX));
     if name.contains('/') || name.is_empty() || !topic::is_name(&longest) {
         return Err(ServiceError::Argument(
             "a method's name is a topic level that is not empty, without wildcards",
         ));
     }
-    let payload = payload.to_string();
+    let payload = payload.map(Value::to_string).unwrap_or_default();
     within(payload.len(), limits::METHOD_BYTES_MAX)?;
     Ok((name, payload))
 }

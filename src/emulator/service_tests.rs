@@ -18,7 +18,7 @@ const DESIRED: (&str, QoS) = (topics::TWIN_DESIRED, QoS::AtLeastOnce);
 fn method(connect_timeout_ms: u64) -> Ask {
     Ask::Method {
         name: "reboot".to_owned(),
-        payload: json!({"delay": 1}),
+        payload: Some(json!({"delay": 1})),
         response_timeout_ms: 30_000,
         connect_timeout_ms,
     }
@@ -80,6 +80,24 @@ fn a_method_is_called_and_its_answer_matched_by_its_request_id() {
     answer(&mut line, &world, &first_rid, "");
     let nothing = Called { status: Some(200), version: None, payload: Some(json!(null)) };
     assert_eq!(first.answer.try_recv(), Ok(Ok(nothing)));
+}
+
+#[test]
+fn a_call_without_payload_has_an_empty_body_and_null_has_four_bytes() {
+    let mut world = World::new();
+    let mut line = world.online(true, &[METHODS]);
+    for (payload, body) in [(None, ""), (Some(json!(null)), "null"), (Some(json!("")), "\"\"")] {
+        world.ask(Ask::Method {
+            name: "m".to_owned(),
+            payload,
+            response_timeout_ms: 30_000,
+            connect_timeout_ms: 0,
+        });
+        line.session.wake();
+        let messages = line.messages(&world);
+        let [message] = &messages[..] else { panic!("{messages:?}") };
+        assert_eq!(std::str::from_utf8(&message.payload).unwrap(), body);
+    }
 }
 
 #[test]
@@ -169,7 +187,7 @@ fn what_cannot_be_called_is_refused_with_its_code() {
         let error = world
             .asked(Ask::Method {
                 name: name.to_owned(),
-                payload: Value::Null,
+                payload: None,
                 response_timeout_ms: 1,
                 connect_timeout_ms: 1,
             })
@@ -179,7 +197,7 @@ fn what_cannot_be_called_is_refused_with_its_code() {
     let large = "x".repeat(limits::METHOD_BYTES_MAX - 1);
     let call = Ask::Method {
         name: "m".to_owned(),
-        payload: large.into(),
+        payload: Some(large.into()),
         response_timeout_ms: 30_000,
         connect_timeout_ms: 0,
     };

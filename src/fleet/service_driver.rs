@@ -41,7 +41,7 @@ pub enum Ask {
     Method {
         /// Its name.
         name: String,
-        /// JSON.
+        /// JSON; empty without one.
         payload: String,
         /// How long the hub is to wait for the device's answer.
         response_timeout: Duration,
@@ -369,7 +369,7 @@ mod tests {
         first.sort_unstable();
         assert_eq!(first, ["d0", "d1", "d2", "d3", "d4", "d5", "d6", "d7", "d8", "d9"]);
         let (response_timeout, connect_timeout) = (30 * S, Duration::ZERO);
-        let (name, payload) = ("reboot".to_owned(), "null".to_owned());
+        let (name, payload) = ("reboot".to_owned(), String::new());
         assert_eq!(calls[0].ask, Ask::Method { name, payload, response_timeout, connect_timeout });
     }
 

@@ -101,8 +101,9 @@ fn call(spec: &DriveSpec, errors: &mut Errors) -> Option<CallPlan> {
 fn payload(spec: &DriveSpec, errors: &mut Errors) -> Option<Payload> {
     let kind = spec.call?;
     let Some(written) = &spec.payload else {
+        // A method without one reaches the device with an empty body.
         if kind == CallKind::Method {
-            return Payload::template("null").ok();
+            return Some(Payload::empty());
         }
         let problem = errors.add(&spec.place.below("payload"), "missing");
         problem.fix(if kind == CallKind::C2d {
@@ -143,7 +144,7 @@ fn json(payload: &Payload, written: &Written<PayloadSpec>, object: bool, errors:
 
 #[cfg(test)]
 mod tests {
-    use crate::plan::{CallPlan, Plan};
+    use crate::plan::{CallPlan, Payload, Plan};
     use crate::scenario::Input;
     use std::time::Duration;
 
@@ -166,6 +167,7 @@ mod tests {
         assert_eq!(drive.call, CallPlan::Method { name, response_timeout, connect_timeout });
         assert!((drive.arrival.rate_hz - 2.0).abs() < 1e-9, "ten devices, each every 5 s");
         assert_eq!(drive.timeout, Duration::from_secs(60));
+        assert_eq!(drive.payload, Payload::empty());
     }
 
     #[test]

@@ -384,8 +384,11 @@ fn call(name: &str, rid: &str) -> String {
 #[test]
 fn methods_are_answered_as_the_scenario_says() {
     let mut wire = Wire::listening(METHODS);
-    for (name, rid) in [("read", "1f"), ("read", "a/b"), ("other", "3"), ("never", "4")] {
-        wire.deliver(&call(name, rid), "{}");
+    // A call without payload has an empty body.
+    for (name, rid, body) in
+        [("read", "1f", ""), ("read", "a/b", "null"), ("other", "3", ""), ("never", "4", "{}")]
+    {
+        wire.deliver(&call(name, rid), body);
     }
     let answers: Vec<(String, String)> =
         wire.published().into_iter().map(|(topic, payload, ..)| (topic, payload)).collect();
