@@ -101,9 +101,8 @@ pub(super) fn password_in_clear(plan: &Plan) -> Option<String> {
 }
 
 fn target(plan: &Plan) -> String {
-    if let Some(emulator) = &plan.emulator {
-        let units = plural(emulator.units.into(), "unit", "units");
-        return format!("the built-in IoT hub on this machine, over TLS ({}, {units})", emulator.tier);
+    if plan.emulator.is_some() {
+        return "the built-in IoT hub on this machine, over TLS (no throttles, no quotas)".to_owned();
     }
     let kind = match plan.target.kind {
         TargetKind::IotHub => "IoT hub",

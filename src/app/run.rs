@@ -230,8 +230,6 @@ fn control_config(plan: &Plan, workers: usize) -> ControlConfig {
     let mut config =
         ControlConfig { shards: cores.saturating_sub(workers).max(1), ..ControlConfig::default() };
     if let Some(emulator) = &plan.emulator {
-        config.tier.clone_from(&emulator.tier);
-        config.units = emulator.units;
         config.expiry_grace_ms = u64::try_from(emulator.expiry_grace.as_millis()).unwrap_or(u64::MAX);
     }
     for fleet in &plan.fleets {

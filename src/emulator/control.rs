@@ -7,7 +7,7 @@
 
 use super::service::{Ask, Called};
 use super::{Config, ShardHealth, Stats};
-use crate::iothub::limits::{self, Tier};
+use crate::iothub::limits::{self, Tier, UNLIMITED};
 use crate::iothub::sas::{Key, KeyError};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
@@ -55,10 +55,11 @@ pub struct ControlConfig {
     pub devices: Vec<ControlDevice>,
     /// Policies that let devices connect.
     pub policies: Vec<ControlPolicy>,
-    /// `S1` and the like. Its throttles and quotas are not emulated yet.
+    /// [`UNLIMITED`]. Throttles and quotas are not emulated yet, so every other tier is refused.
     pub tier: String,
-    /// Units of that tier.
-    pub units: u32,
+    /// Units of a tier: refused for the same reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub units: Option<u32>,
     /// From a token's expiry to the end of the connection, in milliseconds.
     pub expiry_grace_ms: u64,
     /// Threads; 0 means one per core.
@@ -74,8 +75,8 @@ impl Default for ControlConfig {
             group_keys: Vec::new(),
             devices: Vec::new(),
             policies: Vec::new(),
-            tier: Tier::S1.name().to_owned(),
-            units: 1,
+            tier: UNLIMITED.to_owned(),
+            units: None,
             expiry_grace_ms: u64::try_from(limits::EXPIRY_GRACE.as_millis()).unwrap_or(u64::MAX),
             shards: 0,
         }
@@ -107,19 +108,15 @@ pub enum ControlError {
     /// A key that is not one.
     #[error("{0}")]
     Key(#[from] KeyError),
-    /// A tier that does not exist.
-    #[error("{0:?} is not a tier: F1, B1, B2, B3, S1, S2 or S3")]
-    Tier(String),
-    /// Units that the tier does not have.
-    #[error("tier {tier} has 1 to {units_max} units, not {units}")]
-    Units {
-        /// The tier.
-        tier: &'static str,
-        /// What was asked for.
-        units: u32,
-        /// What there is.
-        units_max: u32,
-    },
+    /// A tier that does not exist. It is not repeated: whatever it is, it came in the line with the keys.
+    #[error("unknown tier: only {UNLIMITED:?} is built yet")]
+    UnknownTier,
+    /// A tier with throttles and quotas.
+    #[error("not built yet: tier {0:?} and its throttles and quotas; leave tier out, or set {UNLIMITED:?}")]
+    Tier(&'static str),
+    /// Units of a tier.
+    #[error("not built yet: units, because throttles and quotas are not emulated; leave units out")]
+    Units,
 }
 
 impl ControlConfig {
@@ -132,12 +129,16 @@ impl ControlConfig {
     /// As the hub takes it.
     ///
     /// # Errors
-    /// A key, a tier or a number of units that cannot be.
+    /// A key that is not one, a tier or units.
     pub fn to_config(&self) -> Result<Config, ControlError> {
-        let tier = Tier::from_name(&self.tier).ok_or_else(|| ControlError::Tier(self.tier.clone()))?;
-        let units_max = tier.units_max();
-        if !(1..=units_max).contains(&self.units) {
-            return Err(ControlError::Units { tier: tier.name(), units: self.units, units_max });
+        if self.tier != UNLIMITED {
+            return Err(match Tier::from_name(&self.tier) {
+                Some(tier) => ControlError::Tier(tier.name()),
+                None => ControlError::UnknownTier,
+            });
+        }
+        if self.units.is_some() {
+            return Err(ControlError::Units);
         }
         let mut config =
             Config { expiry_grace: Duration::from_millis(self.expiry_grace_ms), ..Config::default() };
@@ -267,7 +268,7 @@ mod tests {
         assert_eq!(parse(r#""stats""#), Command::Stats);
         assert_eq!(parse(r#"{"start":{"unix_us":5}}"#), Command::Start { unix_us: 5 });
         let line = format!(
-            r#"{{"config":{{"group_keys":["{KEY}"],"tier":"S3","units":2,"expiry_grace_ms":1000,"shards":3,"hosts":["hub.test"]}}}}"#
+            r#"{{"config":{{"group_keys":["{KEY}"],"tier":"unlimited","expiry_grace_ms":1000,"shards":3,"hosts":["hub.test"]}}}}"#
         );
         let Command::Config(config) = parse(&line) else { panic!("{line}") };
         assert_eq!(config.listen(), "127.0.0.1:0".parse().unwrap());
@@ -386,8 +387,14 @@ mod tests {
             change(&mut config);
             config.to_config().unwrap_err()
         };
-        assert_eq!(with(|c| c.tier = "S9".to_owned()), ControlError::Tier("S9".to_owned()));
-        assert_eq!(with(|c| c.units = 201), ControlError::Units { tier: "S1", units: 201, units_max: 200 });
+        assert_eq!(with(|c| c.tier = "S9".to_owned()), ControlError::UnknownTier);
+        for tier in Tier::ALL {
+            let mut config = ControlConfig { tier: tier.name().to_lowercase(), ..ControlConfig::default() };
+            assert_eq!(config.to_config().unwrap_err(), ControlError::Tier(tier.name()));
+            config.tier = UNLIMITED.to_owned();
+            assert!(config.to_config().is_ok());
+        }
+        assert_eq!(with(|c| c.units = Some(1)), ControlError::Units);
         assert_eq!(
             with(|c| c.group_keys = vec![SecretText::new(Zeroizing::new("?".to_owned()))]),
             ControlError::Key(KeyError::NotBase64)

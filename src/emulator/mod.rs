@@ -5,8 +5,8 @@
 //! [`device`], [`twin`] and [`c2d`] (what outlives a connection), [`service`] (what a back end asks), [`server`] (sockets and
 //! shards) with `health`, [`certificate`] and [`control`]. It must not know the client's `session`: they meet in `pair_tests` and over a socket.
 //!
-//! `docs/emulator.md` says what is emulated and what is not. Modules are refused; tiers, throttles and quotas do not limit
-//! anything.
+//! `docs/emulator.md` says what is emulated and what is not. Modules are refused. Throttles and quotas are not built: the only
+//! tier is `unlimited`.
 
 pub mod admission;
 pub mod c2d;

@@ -82,6 +82,9 @@ pub fn keep_alive_timeout(keep_alive_s: u16) -> Duration {
     }
 }
 
+/// The tier of an emulator without throttles and quotas: our own, and no tier of Azure's.
+pub const UNLIMITED: &str = "unlimited";
+
 /// An IoT hub's tier (Azure: "Choose the right IoT Hub tier and size for your solution").
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Tier {
@@ -123,16 +126,6 @@ impl Tier {
     #[must_use]
     pub fn from_name(name: &str) -> Option<Tier> {
         Tier::ALL.into_iter().find(|tier| tier.name().eq_ignore_ascii_case(name))
-    }
-
-    /// Units that one hub can have (Azure: "IoT Hub quotas and throttling").
-    #[must_use]
-    pub fn units_max(self) -> u32 {
-        match self {
-            Tier::F1 => 1,
-            Tier::B1 | Tier::B2 | Tier::S1 | Tier::S2 => 200,
-            Tier::B3 | Tier::S3 => 10,
-        }
     }
 
     /// Billed messages a day and unit (Azure: "IoT Hub quotas and throttling").

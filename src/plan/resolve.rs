@@ -88,7 +88,7 @@ pub fn resolve(
         name: scenario.name.clone().unwrap_or_else(|| stem(&scenario.file)),
         source: source(scenario),
         seed: scenario.seed.unwrap_or(SEED),
-        emulator: emulator(scenario, &mut errors),
+        emulator: emulator(scenario),
         target,
         packet_mib_max: totals::packet_mib_max(&fleets),
         fleets,
@@ -180,18 +180,12 @@ fn source_ips(spec: &TargetSpec, errors: &mut Errors) -> Vec<IpAddr> {
     found
 }
 
-fn emulator(scenario: &Scenario, errors: &mut Errors) -> Option<EmulatorPlan> {
+fn emulator(scenario: &Scenario) -> Option<EmulatorPlan> {
     let spec = &scenario.emulator;
-    let tier = spec.tier.and_then(limits::Tier::from_name).unwrap_or(limits::Tier::S1);
-    if let Some(units) = spec.units.as_ref().filter(|units| units.value > tier.units_max()) {
-        let problem = errors.add(&units.place, "more units than the tier has");
-        problem.found(units.text.clone()).allowed(format!("1 to {} of {}", tier.units_max(), tier.name()));
-    }
-    scenario.target.is_none().then(|| EmulatorPlan {
-        tier: tier.name().to_owned(),
-        units: spec.units.as_ref().map_or(1, |units| units.value),
-        expiry_grace: spec.expiry_grace.unwrap_or(limits::EXPIRY_GRACE),
-    })
+    scenario
+        .target
+        .is_none()
+        .then(|| EmulatorPlan { expiry_grace: spec.expiry_grace.unwrap_or(limits::EXPIRY_GRACE) })
 }
 
 fn schedule(scenario: &Scenario, errors: &mut Errors) -> Schedule {
@@ -351,12 +345,24 @@ mod tests {
     }
 
     #[test]
+    fn any_tier_but_unlimited_is_refused_as_not_built_yet() {
+        for tier in limits::Tier::ALL {
+            let error = plan(SMALL, &[&format!("emulator.tier={}", tier.name())]).unwrap_err();
+            let expected = format!("not built yet: \"{}\" (the throttles and quotas of a tier)", tier.name());
+            assert!(error.contains(&expected), "{error}");
+        }
+        let error = plan(SMALL, &["emulator.units=1"]).unwrap_err();
+        assert!(error.contains("not built yet: the throttles and quotas of a tier"), "{error}");
+        assert!(plan(SMALL, &["emulator.tier=unlimited"]).is_ok());
+    }
+
+    #[test]
     fn the_defaults_are_those_of_the_reference() {
         let plan = plan(SMALL, &[]).unwrap();
         assert_eq!((plan.name.as_str(), plan.seed, plan.drain), ("small", 1, Duration::from_secs(10)));
         assert_eq!(plan.validity, Limits::default());
         let emulator = plan.emulator.unwrap();
-        assert_eq!((emulator.tier.as_str(), emulator.units), ("S1", 1));
+        assert_eq!(emulator.expiry_grace, Duration::from_secs(300));
         assert!(plan.target.tls.is_some_and(|tls| tls.verify && tls.ca.is_none()));
         let fleet = &plan.fleets[0];
         assert_eq!(fleet.device_id(7), "meter-00007");

@@ -107,10 +107,6 @@ pub struct TlsPlan {
 /// How the built-in hub behaves.
 #[derive(Clone, Debug)]
 pub struct EmulatorPlan {
-    /// Its tier: `S1`.
-    pub tier: String,
-    /// Units of that tier.
-    pub units: u32,
     /// How long after its token's expiry a connection is closed.
     pub expiry_grace: Duration,
 }

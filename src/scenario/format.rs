@@ -17,6 +17,8 @@ use core::net::IpAddr; // Addresses only: sockets live in std::net.
 const DEVICES_MAX: i64 = 1_000_000;
 /// A load of 10,000% is a hundred times the written rates: beyond it, a typing error is likelier.
 const LOAD_MAX: f64 = 100.0;
+/// What a tier and its units would limit.
+const THROTTLES: &str = "the throttles and quotas of a tier";
 
 /// Reads the top level.
 pub(super) fn scenario(reader: &mut Reader<'_>, root: &Node, out: &mut Scenario) {
@@ -99,16 +101,19 @@ fn tls(reader: &mut Reader<'_>, node: &Node) -> Option<TlsSpec> {
 }
 
 fn emulator(reader: &mut Reader<'_>, node: &Node) -> EmulatorSpec {
-    let Some(mut fields) = reader.table(node, "a table with tier and units") else {
+    let Some(mut fields) = reader.table(node, "a table such as { expiry_grace = \"5m\" }") else {
         return EmulatorSpec::default();
     };
-    let tiers = ["F1", "B1", "B2", "B3", "S1", "S2", "S3"].map(|tier| (tier, tier));
+    if let Some(node) = fields.take("tier") {
+        let later = ["F1", "B1", "B2", "B3", "S1", "S2", "S3"].map(|tier| (tier, THROTTLES));
+        // It is the built-in hub's default: nothing has to be kept.
+        reader.choice(node, &[("unlimited", ())], &later);
+    }
     let spec = EmulatorSpec {
-        tier: fields.take("tier").and_then(|node| reader.choice(node, &tiers, &[])),
-        units: fields.take("units").and_then(|node| reader.integer(node, 1..=200)),
         expiry_grace: fields.take("expiry_grace").and_then(|node| reader.duration_or_zero(node)),
     };
-    fields.finish(reader, &[("faults", "faults of the built-in hub")]);
+    let later = [("units", THROTTLES), ("faults", "faults of the built-in hub")];
+    fields.finish(reader, &later);
     spec
 }
 

@@ -123,10 +123,6 @@ pub struct TlsSpec {
 /// `[emulator]`.
 #[derive(Clone, Debug, Default)]
 pub struct EmulatorSpec {
-    /// `tier`.
-    pub tier: Option<&'static str>,
-    /// `units`.
-    pub units: Option<Written<u32>>,
     /// `expiry_grace`.
     pub expiry_grace: Option<Duration>,
 }
