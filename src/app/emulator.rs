@@ -39,6 +39,8 @@ pub(super) struct EmulatorArgs {
     pub shards: Option<usize>,
     /// From a token's expiry to the end of its connection.
     pub expiry_grace: Option<Duration>,
+    /// Property bags may have `#`, `+` and `/` unescaped.
+    pub lenient_properties: bool,
     /// Driven by JSON lines on stdin; everything above then comes from there.
     pub control: bool,
 }
@@ -52,6 +54,7 @@ impl Default for EmulatorArgs {
             ca_out: None,
             shards: None,
             expiry_grace: None,
+            lenient_properties: false,
             control: false,
         }
     }
@@ -208,6 +211,7 @@ fn control_config(args: &EmulatorArgs) -> Result<ControlConfig, EmulatorCommandE
         port: args.listen.port(),
         hosts: args.hosts.clone(),
         shards: args.shards.unwrap_or_default(),
+        lenient_properties: args.lenient_properties,
         ..ControlConfig::default()
     };
     if let Some(grace) = args.expiry_grace {

@@ -179,6 +179,7 @@ async fn run_emulator(args: crate::cli::EmulatorArgs, env: &mut Env) -> Result<(
         ca_out: args.ca_out,
         shards: args.shards.map(usize::from),
         expiry_grace: Some(expiry_grace),
+        lenient_properties: args.lenient_properties,
         control: args.control,
     };
     let mut interrupts = env.interrupts.clone();

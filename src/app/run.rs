@@ -230,6 +230,7 @@ fn control_config(plan: &Plan, workers: usize) -> ControlConfig {
     let mut config =
         ControlConfig { shards: cores.saturating_sub(workers).max(1), ..ControlConfig::default() };
     if let Some(emulator) = &plan.emulator {
+        config.lenient_properties = emulator.lenient_properties;
         config.expiry_grace_ms = u64::try_from(emulator.expiry_grace.as_millis()).unwrap_or(u64::MAX);
     }
     for fleet in &plan.fleets {
@@ -330,6 +331,22 @@ async fn retire(mut hub: Hub) -> Result<Retired, AppError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_scenario_says_how_the_built_in_hub_behaves() {
+        for (key, lenient, grace_ms) in [
+            ("", false, 300_000),
+            ("[emulator]\nlenient_properties = true\nexpiry_grace = \"1s\"", true, 1_000),
+        ] {
+            let text = format!("{key}\n[fleet.a]\ndevices = 1\n[[phase]]\nname = \"p\"\nduration = \"1s\"");
+            let files = &crate::scenario::no_files;
+            let input =
+                crate::scenario::Input { file: "s.toml", text: &text, overrides: &[], env: &|_| None, files };
+            let plan = crate::plan::load(&input, &mut rand::rng()).unwrap();
+            let config = control_config(&plan, 1);
+            assert_eq!((config.lenient_properties, config.expiry_grace_ms), (lenient, grace_ms));
+        }
+    }
 
     /// A person who is asked whether a run may cost so much, and presses Ctrl-C instead of answering.
     #[test]

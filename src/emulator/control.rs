@@ -62,6 +62,8 @@ pub struct ControlConfig {
     pub units: Option<u32>,
     /// From a token's expiry to the end of the connection, in milliseconds.
     pub expiry_grace_ms: u64,
+    /// Property bags may have `#`, `+` and `/` unescaped.
+    pub lenient_properties: bool,
     /// Threads; 0 means one per core.
     pub shards: usize,
 }
@@ -78,6 +80,7 @@ impl Default for ControlConfig {
             tier: UNLIMITED.to_owned(),
             units: None,
             expiry_grace_ms: u64::try_from(limits::EXPIRY_GRACE.as_millis()).unwrap_or(u64::MAX),
+            lenient_properties: false,
             shards: 0,
         }
     }
@@ -140,8 +143,11 @@ impl ControlConfig {
         if self.units.is_some() {
             return Err(ControlError::Units);
         }
-        let mut config =
-            Config { expiry_grace: Duration::from_millis(self.expiry_grace_ms), ..Config::default() };
+        let mut config = Config {
+            expiry_grace: Duration::from_millis(self.expiry_grace_ms),
+            lenient_properties: self.lenient_properties,
+            ..Config::default()
+        };
         for host in std::iter::once(&self.host.to_string()).chain(&self.hosts) {
             if !config.host_names.contains(host) {
                 config.host_names.push(host.clone());
@@ -268,7 +274,7 @@ mod tests {
         assert_eq!(parse(r#""stats""#), Command::Stats);
         assert_eq!(parse(r#"{"start":{"unix_us":5}}"#), Command::Start { unix_us: 5 });
         let line = format!(
-            r#"{{"config":{{"group_keys":["{KEY}"],"tier":"unlimited","expiry_grace_ms":1000,"shards":3,"hosts":["hub.test"]}}}}"#
+            r#"{{"config":{{"group_keys":["{KEY}"],"tier":"unlimited","expiry_grace_ms":1000,"lenient_properties":true,"shards":3,"hosts":["hub.test"]}}}}"#
         );
         let Command::Config(config) = parse(&line) else { panic!("{line}") };
         assert_eq!(config.listen(), "127.0.0.1:0".parse().unwrap());
@@ -283,7 +289,7 @@ mod tests {
         let config = config.to_config().unwrap();
         assert_eq!(config.host_names, ["localhost", "127.0.0.1", "hub.test"]);
         assert_eq!((config.group_keys.len(), config.shards), (1, 3));
-        assert_eq!(config.expiry_grace, Duration::from_secs(1));
+        assert_eq!((config.expiry_grace, config.lenient_properties), (Duration::from_secs(1), true));
         let counted = Stats { accepted: 2, ..Stats::default() };
         let shards = vec![
             ShardHealth { busy_share: 0.25, stalls: vec![[5, 9, 4].into(), [20, 90, 7].into()] },

@@ -52,6 +52,8 @@ pub struct Config {
     pub expiry_grace: Duration,
     /// From accepting a connection to CONNECT, TLS included.
     pub connect_arrival_timeout: Duration,
+    /// Property bags may have `#`, `+` and `/` unescaped, which otherwise end the connection.
+    pub lenient_properties: bool,
     /// Threads that serve connections.
     pub shards: usize,
     /// How many accepted messages are kept for whoever wants to look at them; 0 keeps none, and costs nothing.
@@ -68,6 +70,7 @@ impl Default for Config {
             policies: Vec::new(),
             expiry_grace: limits::EXPIRY_GRACE,
             connect_arrival_timeout: limits::CONNECT_ARRIVAL_TIMEOUT,
+            lenient_properties: false,
             shards: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             telemetry_kept: 0,
         }

@@ -158,9 +158,9 @@ fn rule_05_property_bags_are_read_in_every_spelling() {
     for (tail, properties) in [
         ("", vec![]),
         ("/", vec![]),
-        ("/%24.ct=application%2Fjson&a=1+%202", system.clone()),
-        ("/?$.ct=application%2fjson&a=1+%202/", system.clone()),
-        ("/%24.ct=application%2Fjson&a=1+%202/", system),
+        ("/%24.ct=application%2Fjson&a=1%2B%202", system.clone()),
+        ("/?$.ct=application%2fjson&a=1%2b%202/", system.clone()),
+        ("/%24.ct=application%2Fjson&a=1%2B%202/", system),
         ("/none&empty=", vec![pair("none", None), pair("empty", Some(""))]),
     ] {
         line.publish(&world, &format!("devices/d1/messages/events{tail}"), "{}", QoS::AtLeastOnce).unwrap();
@@ -171,6 +171,38 @@ fn rule_05_property_bags_are_read_in_every_spelling() {
         assert_eq!(kept[0].properties().unwrap(), properties, "{tail}");
     }
     assert_eq!(line.session.take_telemetry(), 6);
+}
+
+/// Of the same kind: what an SDK escapes and a hand-written client may not.
+#[test]
+fn unescaped_wildcards_and_slashes_in_a_bag_close() {
+    for (bag, c) in [("a=1#2", '#'), ("a+b=1", '+'), ("a=b/c", '/'), ("?$.ct=a/b&x=1", '/'), ("a=1//", '/')] {
+        let topic = format!("devices/d1/messages/events/{bag}");
+        let world = |lenient_properties| {
+            World::with(Config {
+                group_keys: vec![group()],
+                telemetry_kept: 1,
+                lenient_properties,
+                ..config()
+            })
+        };
+        let mut strict = world(false);
+        let mut line = strict.online(true, &[]);
+        assert_eq!(line.publish(&strict, &topic, "", QoS::AtLeastOnce), Err(HubError::Unescaped(c)), "{bag}");
+        assert_eq!((line.read(&strict), strict.directory.take_telemetry()), (vec![], vec![]));
+        line.drop(&strict);
+        let will = || Some((topic.clone(), "gone"));
+        let mut line = strict.connect(&Offer { will: will(), ..Offer::of(DEVICE) });
+        line.admit(&strict);
+        assert_eq!(line.drop(&strict), 0, "{bag}");
+
+        let mut lenient = world(true);
+        let mut line = lenient.connect(&Offer { will: will(), ..Offer::of(DEVICE) });
+        line.admit(&lenient);
+        line.publish(&lenient, &topic, "", QoS::AtMostOnce).unwrap();
+        assert_eq!(line.drop(&lenient), 2, "{bag}");
+        lenient.directory.take_telemetry()[0].properties().unwrap();
+    }
 }
 
 #[test]

@@ -14,8 +14,8 @@ use exchange::InFlight;
 use super::admission::{self, Refusal};
 use super::directory::{Address, Directory};
 use super::telemetry::Telemetry;
-use crate::iothub::limits;
 use crate::iothub::topics::{self, Inbound};
+use crate::iothub::{limits, properties};
 use crate::sansio::{Close, Closed, Machine, OUTPUT_BYTES_MAX};
 use crate::wire::{self, DecodeError, Packet, QoS, Strictness, encode};
 use bytes::BytesMut;
@@ -60,6 +60,9 @@ pub enum HubError {
     /// More than a message may have.
     #[error("a message of {0} bytes")]
     TooLarge(usize),
+    /// A character in a property bag that has to be escaped.
+    #[error("a property bag with {0:?}, which has to be percent-encoded")]
+    Unescaped(char),
     /// A request id so long that its answer has no topic.
     #[error("a request id that leaves no room for an answer")]
     RequestId,
@@ -124,7 +127,8 @@ pub struct HubSession {
     address: Option<Address>,
     clean_session: bool,
     has_api_version: bool,
-    /// A will that is telemetry, until there is a DISCONNECT. What Azure does with another topic is not documented: nothing, here.
+    /// A will that is telemetry, until there is a DISCONNECT. What Azure does with another topic, or with a property bag that would end
+    /// a connection, is not documented: nothing, here.
     will: Option<Box<Telemetry>>,
     keep_alive_timeout: Duration,
     heard: Instant,
@@ -292,6 +296,9 @@ impl HubSession {
         let Some(Inbound::Telemetry { bag }) = topics::inbound(&self.device, &will.topic) else {
             return None;
         };
+        if self.unescaped(bag).is_some() {
+            return None;
+        }
         Some(Box::new(Telemetry {
             device: self.device.to_string(),
             bag: bag.to_owned(),
@@ -314,6 +321,9 @@ impl HubSession {
         }
         let inbound = topics::inbound(&self.device, &publish.topic).ok_or(HubError::ForeignTopic)?;
         if let Inbound::Telemetry { bag } = inbound {
+            if let Some(c) = self.unescaped(bag) {
+                return Err(HubError::Unescaped(c));
+            }
             let bytes = publish.payload.len() + bag.len();
             if bytes > limits::TELEMETRY_BYTES_MAX {
                 return Err(HubError::TooLarge(bytes));
@@ -332,6 +342,11 @@ impl HubSession {
             Inbound::TwinReported { query } => self.handle_twin_reported(now, query, &publish.payload),
             Inbound::MethodResponse { answer } => self.handle_method_response(answer, &publish.payload),
         }
+    }
+
+    /// What must not stand in a bag as it is, unless the hub is told to take it.
+    fn unescaped(&self, bag: &str) -> Option<char> {
+        properties::unescaped(bag).filter(|_| !self.directory.config().lenient_properties)
     }
 
     #[cold]

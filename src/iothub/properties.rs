@@ -34,6 +34,14 @@ pub fn encode<N: AsRef<str>, V: AsRef<str>>(properties: &[(N, V)]) -> String {
     bag
 }
 
+/// The first of `#`, `+` and `/` that stands unescaped in a bag without the leading `?` and the trailing `/` that are no part of it. In a
+/// topic they are wildcards and the level separator. A hub ends the connection of a device that sends one (Azure/azure-iot-sdk-c, "Cannot
+/// send certain ASCII characters to IoTHub when using MQTT"); its page says that both sides are URL-encoded.
+#[must_use]
+pub fn unescaped(bag: &str) -> Option<char> {
+    bag.chars().find(|c| matches!(c, '#' | '+' | '/'))
+}
+
 /// Reads a bag: names and values in order. `name` has no value, `name=` an empty one. A leading `?` and a trailing
 /// `/`, which some SDKs send, are not part of it; empty fields are skipped.
 ///
@@ -68,6 +76,21 @@ mod tests {
             "%24.mid=42&%24.ct=application%2Fjson&%24.ce=utf-8&temp=high"
         );
         assert_eq!(encode::<&str, &str>(&[]), "");
+    }
+
+    #[test]
+    fn wildcards_and_separators_in_a_bag_are_found_unless_escaped() {
+        for (bag, found) in [
+            ("a=1#2", Some('#')),
+            ("a+b=1", Some('+')),
+            ("a=b/c", Some('/')),
+            ("a=%23%2B%2F&$.ct=x%2fy", None),
+            ("2019-02-15T13:14:15Z=$!'()*,;@ ?", None),
+            ("", None),
+        ] {
+            assert_eq!(unescaped(bag), found, "{bag}");
+        }
+        assert_eq!(unescaped(&encode(&[("#+/", "/+#"), ("$.ct", "a/b+c")])), None);
     }
 
     #[test]

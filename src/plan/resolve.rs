@@ -182,10 +182,10 @@ fn source_ips(spec: &TargetSpec, errors: &mut Errors) -> Vec<IpAddr> {
 
 fn emulator(scenario: &Scenario) -> Option<EmulatorPlan> {
     let spec = &scenario.emulator;
-    scenario
-        .target
-        .is_none()
-        .then(|| EmulatorPlan { expiry_grace: spec.expiry_grace.unwrap_or(limits::EXPIRY_GRACE) })
+    scenario.target.is_none().then(|| EmulatorPlan {
+        expiry_grace: spec.expiry_grace.unwrap_or(limits::EXPIRY_GRACE),
+        lenient_properties: spec.lenient_properties.unwrap_or(false),
+    })
 }
 
 fn schedule(scenario: &Scenario, errors: &mut Errors) -> Schedule {
@@ -362,7 +362,7 @@ mod tests {
         assert_eq!((plan.name.as_str(), plan.seed, plan.drain), ("small", 1, Duration::from_secs(10)));
         assert_eq!(plan.validity, Limits::default());
         let emulator = plan.emulator.unwrap();
-        assert_eq!(emulator.expiry_grace, Duration::from_secs(300));
+        assert_eq!((emulator.expiry_grace, emulator.lenient_properties), (Duration::from_secs(300), false));
         assert!(plan.target.tls.is_some_and(|tls| tls.verify && tls.ca.is_none()));
         let fleet = &plan.fleets[0];
         assert_eq!(fleet.device_id(7), "meter-00007");

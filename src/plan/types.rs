@@ -109,6 +109,8 @@ pub struct TlsPlan {
 pub struct EmulatorPlan {
     /// How long after its token's expiry a connection is closed.
     pub expiry_grace: Duration,
+    /// Property bags may have `#`, `+` and `/` unescaped.
+    pub lenient_properties: bool,
 }
 
 /// A group of devices that behave alike.

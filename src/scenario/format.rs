@@ -111,6 +111,7 @@ fn emulator(reader: &mut Reader<'_>, node: &Node) -> EmulatorSpec {
     }
     let spec = EmulatorSpec {
         expiry_grace: fields.take("expiry_grace").and_then(|node| reader.duration_or_zero(node)),
+        lenient_properties: fields.take("lenient_properties").and_then(|node| reader.boolean(node)),
     };
     let later = [("units", THROTTLES), ("faults", "faults of the built-in hub")];
     fields.finish(reader, &later);

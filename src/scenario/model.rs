@@ -125,6 +125,8 @@ pub struct TlsSpec {
 pub struct EmulatorSpec {
     /// `expiry_grace`.
     pub expiry_grace: Option<Duration>,
+    /// `lenient_properties`.
+    pub lenient_properties: Option<bool>,
 }
 
 /// `[fleet.NAME]`.

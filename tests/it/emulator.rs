@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+use crate::support::emulator::Emulator;
 use bytes::BytesMut;
 use hubstorm::emulator::control::{Answer, Command as Control, ControlConfig, Ready, SecretText};
 use hubstorm::emulator::{Config, EmulatorError, Stats, certificate, serve};
@@ -464,4 +465,33 @@ fn a_back_end_calls_over_control_while_devices_are_connected() {
     assert_eq!(answer(), failed.replace(r#""id":2"#, r#""id":5"#));
     drop(stdin);
     assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn an_unescaped_bag_ends_the_connection_unless_the_flag_is_set() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    for (flags, accepted) in [(&[][..], false), (&["--lenient-properties"], true)] {
+        let arguments = [&["--group-key", "env:HUB_KEY", "--shards", "1"], flags].concat();
+        let hub = Emulator::start(Ipv4Addr::LOCALHOST.into(), &arguments, &[("HUB_KEY", GROUP_KEY)]);
+        let mut ready: Ready = serde_json::from_str(&hub.ready_line).unwrap();
+        ready.ca_pem = Some(std::fs::read_to_string(hub.ca()).unwrap());
+        runtime.block_on(async {
+            let mut device = online(ready).await;
+            let topic = format!("{}at=a/b+c", topics::telemetry("meter-1"));
+            let publish = PublishRef {
+                topic: &topic,
+                payload: b"{}",
+                qos: QoS::AtLeastOnce,
+                dup: false,
+                retain: false,
+                pid: 1,
+            };
+            device.send(|out| encode::publish(out, &publish).unwrap()).await;
+            match accepted {
+                true => device.expect([0x40, 2, 0, 1]).await,
+                false => device.expect_end().await,
+            }
+        });
+        hub.stop();
+    }
 }
