@@ -4,10 +4,12 @@
 use super::c2d::{Delivery, Message, Queue};
 use super::service::{Called, ServiceError};
 use super::twin::Twin;
+use crate::iothub::limits;
 use crate::iothub::topics::Subscription;
 use crate::wire::QoS;
 use serde_json::Value;
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
@@ -69,13 +71,22 @@ pub struct Call {
     pub(super) response_timeout: Duration,
     /// A connection is there to take it; otherwise it waits for one.
     pub(super) handed: bool,
+    /// Its place among the calls that the device has not answered.
+    pub(super) place: Option<Place>,
     /// Who asked; may be gone.
     pub(super) answer: oneshot::Sender<Result<Called, ServiceError>>,
 }
 
+/// A place among the calls that a device has not answered, whether they wait here or the device was told of them. Dropping it makes room for
+/// another call.
+#[derive(Debug)]
+pub struct Place(#[expect(dead_code, reason = "it is counted, by its references")] Arc<()>);
+
 impl Call {
     /// Answers it with an error.
     pub(super) fn fail(self, error: ServiceError) {
+        // First: who has the answer may call again at once.
+        drop(self.place);
         // Who has gone needs no answer.
         let _ = self.answer.send(Err(error));
     }
@@ -130,6 +141,8 @@ pub struct Device {
     last_pid: u16,
     /// `None` is nothing.
     orders: Option<Box<Orders>>,
+    /// One reference, and one for each [`Place`]; `None` is no place.
+    places: Option<Arc<()>>,
 }
 
 /// What sessions and the directory ask.
@@ -137,7 +150,8 @@ impl Device {
     /// True when there is nothing to remember.
     pub(super) fn is_blank(&self) -> bool {
         // A device that has no connection and no session will acknowledge nothing: its packet ids can start anew.
-        let Device { subscriptions, disabled, twin, queue, last_pid: _, orders } = self;
+        // Places are those of orders, or of a connection.
+        let Device { subscriptions, disabled, twin, queue, last_pid: _, orders, places: _ } = self;
         let idle = queue.is_none() && orders.is_none();
         subscriptions.is_empty() && !disabled && twin.is_none() && idle
     }
@@ -244,9 +258,21 @@ impl Device {
         self.orders.get_or_insert_default().desired.push_back((version, patch));
     }
 
-    /// Has its connection call a method, this one or the next.
-    pub(super) fn call(&mut self, call: Call) {
+    /// How many changes its connection has not told yet.
+    pub(super) fn changes_waiting(&self) -> usize {
+        self.orders.as_ref().map_or(0, |orders| orders.desired.len())
+    }
+
+    /// Has its connection call a method, this one or the next. False when too many calls are not answered: then this one has failed.
+    pub(super) fn call(&mut self, mut call: Call) -> bool {
+        let places = self.places.get_or_insert_default();
+        if Arc::strong_count(places) > limits::METHODS_IN_FLIGHT_MAX {
+            call.fail(ServiceError::TooManyCalls);
+            return false;
+        }
+        call.place = Some(Place(Arc::clone(places)));
         self.orders.get_or_insert_default().calls.push_back(call);
+        true
     }
 
     /// Answers a call that no connection has taken: what it waited for did not come.

@@ -144,6 +144,12 @@ pub enum ServiceError {
     /// Fifty messages wait for the device.
     #[error("{max} messages wait for the device already", max = limits::C2D_QUEUE_MAX)]
     QueueFull,
+    /// So many changes of desired properties wait for the device. That they share the code of messages is our choice.
+    #[error("{max} changes of desired properties wait for the device already", max = limits::DESIRED_QUEUE_MAX)]
+    TooManyChanges,
+    /// So many calls of the device's methods are not answered.
+    #[error("{max} calls of the device's methods are not answered yet", max = limits::METHODS_IN_FLIGHT_MAX)]
+    TooManyCalls,
     /// More than a message, a call or an answer may have. That calls and answers share the code of messages is our choice.
     #[error("{bytes} bytes, more than {bytes_max}")]
     TooLarge {
@@ -172,7 +178,8 @@ impl ServiceError {
             ServiceError::NotOnline => 404_103,
             ServiceError::NoAnswer => 504_101,
             ServiceError::Answer => 400_012,
-            ServiceError::QueueFull => 403_004,
+            ServiceError::QueueFull | ServiceError::TooManyChanges => 403_004,
+            ServiceError::TooManyCalls => 403_800,
             ServiceError::TooLarge { .. } => 413_001,
             ServiceError::Argument(_) => ARGUMENT_INVALID,
             ServiceError::Twin(error) => error.code(),
@@ -221,6 +228,7 @@ impl Directory {
                             payload,
                             response_timeout,
                             handed: false,
+                            place: None,
                             answer: sender,
                         };
                         self.call(now, device, call, Duration::from_millis(connect_timeout_ms), &mut asked);
@@ -293,7 +301,9 @@ impl Directory {
                 call.fail(ServiceError::NotOnline);
                 return (None, None);
             }
-            entry.device.call(call);
+            if !entry.device.call(call) {
+                return (None, None);
+            }
             (online, Some(wait))
         });
         asked.wake = wake;
@@ -304,10 +314,13 @@ impl Directory {
     fn desire(&self, unix: Duration, device: &str, patch: Properties) -> Done {
         twin::check_patch(&patch)?;
         self.visit(device, |entry| {
-            let version = entry.device.twin_mut().desire(patch.clone(), unix)?;
             // "Understand and use device twins in IoT Hub": a device that is not connected gets none later.
             let listens = entry.device.subscriptions.get(Subscription::TwinDesired).is_some();
             let online = entry.online.filter(|_| listens);
+            if online.is_some() && entry.device.changes_waiting() >= limits::DESIRED_QUEUE_MAX {
+                return Err(ServiceError::TooManyChanges);
+            }
+            let version = entry.device.twin_mut().desire(patch.clone(), unix)?;
             if online.is_some() {
                 entry.device.notify(version, twin::with_version(patch, version).to_string());
             }

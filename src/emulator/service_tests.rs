@@ -7,7 +7,7 @@ use super::twin::TwinError;
 use crate::iothub::{limits, topics};
 use crate::sansio::{Close, Machine};
 use crate::wire::encode;
-use crate::wire::{Packet, QoS, STRING_BYTES_MAX};
+use crate::wire::{Packet, Publish, QoS, STRING_BYTES_MAX};
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::sync::oneshot::error::TryRecvError;
@@ -213,6 +213,72 @@ fn what_cannot_be_called_is_refused_with_its_code() {
     }
     for topic in ["$iothub/methods/res/x/?$rid=1", "$iothub/methods/res/200"] {
         assert!(line.publish(&world, topic, "", QoS::AtMostOnce).is_err(), "{topic}");
+    }
+}
+
+#[test]
+fn unanswered_calls_of_a_device_are_bounded_with_403800() {
+    let mut world = World::new();
+    let refused = |world: &World| {
+        let mut asked = world.ask(method(60_000));
+        let error = asked.answer.try_recv().unwrap().unwrap_err();
+        assert_eq!((error.clone(), error.code()), (ServiceError::TooManyCalls, 403_800));
+        assert_eq!((asked.wake, asked.give_up), (None, None));
+    };
+    let asks = |world: &World, n| (0..n).map(|_| world.ask(method(60_000))).collect::<Vec<_>>();
+    let rid = |message: &Publish| message.topic.rsplit_once("$rid=").unwrap().1.to_owned();
+
+    // Calls that wait for the device, and then calls that it was told of.
+    let mut asked = asks(&world, limits::METHODS_IN_FLIGHT_MAX);
+    refused(&world);
+    let mut line = world.online(true, &[]);
+    line.subscribe(&world, &[METHODS]).unwrap();
+    let told = line.messages(&world);
+    assert_eq!(told.len(), limits::METHODS_IN_FLIGHT_MAX);
+    refused(&world);
+
+    // An answer, a timeout and the end of the connection make room.
+    answer(&mut line, &world, &rid(&told[0]), "{}");
+    assert_eq!(asked[0].answer.try_recv().unwrap().unwrap().status, Some(200));
+    asked.extend(asks(&world, 1));
+    refused(&world);
+    line.session.wake();
+    assert_eq!(line.messages(&world).len(), 1);
+    world.now += seconds(30);
+    line.turn(&world).unwrap();
+    assert_eq!(asked[1].answer.try_recv().unwrap(), Err(ServiceError::NoAnswer));
+    let again = asks(&world, limits::METHODS_IN_FLIGHT_MAX);
+    refused(&world);
+    line.drop(&world);
+    drop(again);
+    let waiting = asks(&world, limits::METHODS_IN_FLIGHT_MAX);
+    refused(&world);
+    for asked in &waiting {
+        world.directory.give_up(DEVICE, asked.give_up.unwrap().call);
+    }
+    assert!(world.directory.is_empty(), "nothing is left of them");
+    asks(&world, 1);
+}
+
+#[test]
+fn changes_that_a_device_does_not_read_are_bounded_with_403004() {
+    let mut world = World::new();
+    let change = |world: &World| world.asked(desired(json!({"a": 1}))).map(|called| called.version.unwrap());
+    let mut line = world.online(true, &[DESIRED]);
+    for version in (2..).take(limits::DESIRED_QUEUE_MAX) {
+        assert_eq!(change(&world), Ok(version));
+    }
+    let error = change(&world).unwrap_err();
+    assert_eq!((error.clone(), error.code()), (ServiceError::TooManyChanges, 403_004));
+    let twin = world.asked(Ask::Twin).unwrap().payload.unwrap();
+    assert_eq!(twin["properties"]["desired"]["$version"], 51, "the refused change left the twin as it was");
+    line.session.wake();
+    assert_eq!(line.messages(&world).len(), limits::DESIRED_QUEUE_MAX);
+    assert_eq!(change(&world), Ok(52));
+    // Nothing is kept for a device that is not connected.
+    line.drop(&world);
+    for version in (53..).take(2 * limits::DESIRED_QUEUE_MAX) {
+        assert_eq!(change(&world), Ok(version));
     }
 }
 

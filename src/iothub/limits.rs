@@ -46,6 +46,15 @@ pub const C2D_LOCK: Duration = Duration::from_secs(60);
 /// Cloud-to-device messages that are delivered and not yet acknowledged. Our choice: Azure publishes none.
 pub const C2D_WINDOW: usize = 10;
 
+/// Calls of one device's methods that are not answered yet, those that wait for it to connect included. The service has such a limit (403800
+/// `DeviceMaximumInflightMethodExceeded` of "Troubleshoot Azure IoT Hub error codes") and publishes no figure: as many as cloud-to-device
+/// messages is our choice.
+pub const METHODS_IN_FLIGHT_MAX: usize = 50;
+
+/// Changes of desired properties that wait to be sent to one device. Azure publishes nothing: that there is such a limit, as large as the
+/// documented one of cloud-to-device messages and with its code, is our choice.
+pub const DESIRED_QUEUE_MAX: usize = 50;
+
 /// How long a method's answer is waited for unless its caller says otherwise
 /// (Azure: "Understand and invoke direct methods from IoT Hub").
 pub const METHOD_RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);

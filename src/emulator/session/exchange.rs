@@ -3,7 +3,7 @@
 
 use super::{HubError, HubSession, Reply, State};
 use crate::emulator::c2d::FIRST_PID;
-use crate::emulator::device::{Call, Order};
+use crate::emulator::device::{Call, Order, Place};
 use crate::emulator::service::{Called, ServiceError};
 use crate::emulator::twin::{self, TwinError};
 use crate::iothub::limits;
@@ -21,11 +21,14 @@ pub(super) struct InFlight {
     number: u64,
     /// `None`: beyond what the clock can say.
     answer_by: Option<Instant>,
+    place: Option<Place>,
     answer: oneshot::Sender<Result<Called, ServiceError>>,
 }
 
 impl InFlight {
     fn end(self, result: Result<Called, ServiceError>) {
+        // First: who has the answer may call again at once.
+        drop(self.place);
         // Who has gone needs no answer.
         let _ = self.answer.send(result);
     }
@@ -151,10 +154,11 @@ impl HubSession {
                 let pid = self.next_pid(qos);
                 publish(out, &topics::twin_desired(version), patch.as_bytes(), qos, false, pid);
             }
-            Some(Order::Call(Call { number, name, payload, response_timeout, answer, .. })) => {
+            Some(Order::Call(Call { number, name, payload, response_timeout, place, answer, .. })) => {
                 let topic = topics::method(&name, &format!("{number:x}"));
                 publish(out, &topic, payload.as_bytes(), QoS::AtMostOnce, false, 0);
-                self.calls.push(InFlight { number, answer_by: now.checked_add(response_timeout), answer });
+                let answer_by = now.checked_add(response_timeout);
+                self.calls.push(InFlight { number, answer_by, place, answer });
             }
             Some(Order::C2d(delivery)) => {
                 let message = &delivery.message;
