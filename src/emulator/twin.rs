@@ -270,32 +270,37 @@ fn check_value(value: &Value, level: usize, in_array: bool) -> Result<(), TwinEr
 }
 
 fn within(object: &Properties, bytes_max: usize) -> Result<(), TwinError> {
-    let bytes = counted_bytes(object);
+    let bytes = sum(object, counted_text);
+    if bytes > bytes_max {
+        return Err(TwinError::TooLarge { bytes, bytes_max });
+    }
+    // What does not count is stored and sent all the same.
+    let (bytes, bytes_max) = (sum(object, str::len), bytes_max * limits::TWIN_STORED_FACTOR);
     if bytes > bytes_max { Err(TwinError::TooLarge { bytes, bytes_max }) } else { Ok(()) }
 }
 
-/// How large properties are in Azure's way of counting, which sums the elements of an array. That an element which would count nothing
-/// counts as much as a boolean is our choice: otherwise an array could be long without end.
-fn counted_bytes(object: &Properties) -> usize {
+/// How large properties are in Azure's way of counting, which sums the elements of an array, with `text` for keys and strings. That an
+/// element which would count nothing counts as much as a boolean is our choice: otherwise an array could be long without end.
+fn sum(object: &Properties, text: fn(&str) -> usize) -> usize {
     const BOOLEAN: usize = 4;
-    fn of(value: &Value) -> usize {
+    fn element(value: &Value, text: fn(&str) -> usize) -> usize {
+        match sum_of(value, text) {
+            0 => BOOLEAN,
+            bytes => bytes,
+        }
+    }
+    fn sum_of(value: &Value, text: fn(&str) -> usize) -> usize {
         match value {
             // A twin keeps none.
             Value::Null => 0,
             Value::Bool(_) => BOOLEAN,
             Value::Number(_) => 8,
-            Value::String(text) => counted_text(text),
-            Value::Array(values) => values.iter().map(element).sum(),
-            Value::Object(object) => counted_bytes(object),
+            Value::String(value) => text(value),
+            Value::Array(values) => values.iter().map(|value| element(value, text)).sum(),
+            Value::Object(object) => sum(object, text),
         }
     }
-    fn element(value: &Value) -> usize {
-        match of(value) {
-            0 => BOOLEAN,
-            bytes => bytes,
-        }
-    }
-    object.iter().map(|(key, value)| counted_text(key) + of(value)).sum()
+    object.iter().map(|(key, value)| text(key) + sum_of(value, text)).sum()
 }
 
 /// The UTF-8 bytes of everything but control characters (C0 and C1; DEL, which Azure's page does not name, counts as one of them).
@@ -452,7 +457,7 @@ mod tests {
     fn control_characters_do_not_count_towards_the_size() {
         let control: String = ('\0'..='\u{1f}').chain('\u{80}'..='\u{9f}').collect();
         let patch = object(json!({"a": format!("{control}xyz\u{a0}"), "b": [control]}));
-        assert_eq!(counted_bytes(&patch), 1 + 5 + 1 + 4);
+        assert_eq!(sum(&patch, counted_text), 1 + 5 + 1 + 4);
         // Each string has as many control characters as it has others.
         let values = |n: usize| (0..n).map(|i| (format!("{i:04}"), "v\n".repeat(2044).into()));
         let patch = |n: usize, more: usize| {
@@ -473,7 +478,7 @@ mod tests {
     #[test]
     fn the_size_is_counted_as_azure_counts_it_over_the_whole_section() {
         assert_eq!(
-            counted_bytes(&object(json!({"ä": "xyz", "n": 1.5, "b": true, "o": {"k": [1, false]}}))),
+            sum(&object(json!({"ä": "xyz", "n": 1.5, "b": true, "o": {"k": [1, false]}})), counted_text),
             33
         );
         let mut twin = Twin::default();
@@ -498,6 +503,17 @@ mod tests {
             assert_eq!(report(&mut twin, array(n)), too_large, "{element}");
             assert_eq!(report(&mut twin, array(n - 1)), Ok(2), "{element}");
         }
+    }
+
+    #[test]
+    fn what_does_not_count_is_bounded_as_well() {
+        let stored_max = limits::TWIN_SECTION_BYTES_MAX * limits::TWIN_STORED_FACTOR;
+        let control = |n: usize| json!({ "a": vec!["\u{1}".repeat(4096); n] });
+        let mut twin = Twin::default();
+        let n = stored_max / 4096;
+        assert_eq!(report(&mut twin, control(n - 1)), Ok(2));
+        let too_large = TwinError::TooLarge { bytes: stored_max + 1, bytes_max: stored_max };
+        assert_eq!(report(&mut twin, control(n)), Err(too_large));
     }
 
     #[test]

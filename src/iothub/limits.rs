@@ -20,6 +20,10 @@ pub const TWIN_SECTION_BYTES_MAX: usize = 32 * 1024;
 /// The tags of one twin, counted in the same way (Azure: "Understand and use device twins in IoT Hub").
 pub const TWIN_TAGS_BYTES_MAX: usize = 8 * 1024;
 
+/// So many times its limit may a section of a twin have in keys and strings with their control characters, which do not count towards the
+/// limit. Our choice: Azure publishes none, and without one a device could store thousands of strings of 4 KiB for nothing.
+pub const TWIN_STORED_FACTOR: usize = 8;
+
 /// Objects within objects in a section of a twin. The section itself is no level: the page's example has the objects "one" to "ten"
 /// within "tags" (Azure: "Understand and use device twins in IoT Hub").
 pub const TWIN_DEPTH_MAX: usize = 10;
