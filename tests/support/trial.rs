@@ -1,0 +1,249 @@
+//! What hubstorm and a broker go through together, whichever broker it is: traffic, resets, a `kill -9`. Paho counts beside them.
+
+use super::address::own_address;
+use super::conversation::Conversation;
+use super::hubstorm::{WIDE_VALIDITY, Workplace, all_ok, rows};
+use super::local_broker::LocalBroker;
+use super::proxy::Proxy;
+use super::subscriber::{Report, Subscriber};
+use hubstorm::measure::Outcome;
+use hubstorm::result::model::RunResult;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+/// Far beyond the run: a reset ends the freeze.
+const FREEZE: Duration = Duration::from_secs(600);
+
+fn scenario(address: SocketAddr, ca: Option<&Path>, more: &str) -> String {
+    format!(
+        r#"
+seed = 11
+drain = "60s"
+[target]
+kind = "mqtt"
+host = "{host}"
+port = {port}
+{ca}
+{more}
+[[phase]]
+name = "ramp"
+warmup = true
+duration = "1s"
+online = "0% -> 100%"
+load = "0%"
+[[phase]]
+name = "steady"
+duration = "4s"
+{WIDE_VALIDITY}"#,
+        host = address.ip(),
+        port = address.port(),
+        ca = ca.map(|file| format!("ca = \"{}\"", file.display())).unwrap_or_default(),
+    )
+}
+
+/// Runs every QoS up to `qos_max` from sensors to collectors, over TLS. The sensors' acknowledged messages, the collectors' and
+/// Paho's are the same.
+pub fn counts_agree(broker: &LocalBroker, qos_max: u8) {
+    let sends: String =
+        (1..=qos_max).map(|qos| send("sensor", &format!("up/q{qos}"), qos, "200ms")).collect();
+    let fleets = format!(
+        "[fleet.sensor]\ndevices = 10\n{sends}{zero}\n\
+         [fleet.zeros]\ndevices = 2\nsubscribe = [{{ filter = \"zero/+\", qos = 0 }}]\n\
+         [fleet.ups]\ndevices = 2\nsubscribe = [{{ filter = \"up/+/+\", qos = {qos_max} }}]",
+        zero = send("sensor", "zero", 0, "200ms"),
+    );
+    let ca = broker.ca();
+    let [mut zeros, mut ups] = subscribers(broker, qos_max);
+    let work = Workplace::new(&scenario(broker.address(), ca.as_deref(), &fleets));
+    work.run().exits(0);
+    let result = work.result();
+    assert!(result.run.target.tls.as_ref().is_some_and(|tls| tls.verified));
+    assert_eq!(all_ok(&result, "connect.tls"), 14);
+    let [handed_over, acked] = [all_ok(&result, "publish.qos0"), all_ok(&result, "publish")];
+    // Regular arrivals are within one of the integral.
+    assert!(handed_over >= 10 * 19 && acked >= u64::from(qos_max) * 10 * 19, "{handed_over}, {acked}");
+    assert_eq!(all_ok(&result, "deliver"), 2 * (handed_over + acked));
+    assert!(result.errors.is_empty(), "{:#?}", result.errors);
+
+    for (subscriber, count) in [(&mut zeros, handed_over), (&mut ups, acked)] {
+        let report = subscriber.report(count);
+        assert_eq!(report.messages(""), count, "{report:?}");
+        assert_eq!([report.duplicates("zero/"), report.duplicates("up/q2/")], [0, 0], "{report:?}");
+        assert!(report.topics.values().all(|topic| gaps(&topic.seqs) == 0), "{report:?}");
+    }
+}
+
+/// A scenario of ten devices that send at one QoS, over plain TCP.
+pub fn one_stream(address: SocketAddr, qos: u8) -> String {
+    scenario(
+        address,
+        None,
+        &("[fleet.sensor]\ndevices = 10\n".to_owned() + &send("sensor", "up/one", qos, "200ms")),
+    )
+}
+
+/// For QoS 0, and for what is acknowledged.
+fn subscribers(broker: &LocalBroker, qos: u8) -> [Subscriber; 2] {
+    let ca = broker.ca();
+    [("zero/+", 0), ("up/+/+", qos)]
+        .map(|(filter, qos)| Subscriber::start(broker.address(), ca.as_deref(), filter, qos))
+}
+
+/// Resets every connection of devices with kept sessions three times while messages are unacknowledged. Paho has each message; the
+/// wire shows that each unacknowledged one was sent again, as the standard wants it.
+pub fn resets_lose_nothing(broker: &LocalBroker) {
+    let proxy = Proxy::recording(own_address(), broker.address());
+    let address = SocketAddr::new(broker.address().ip(), proxy.port());
+    let [_, mut subscriber] = subscribers(broker, 1);
+    let work = Workplace::new(&scenario(address, None, &kept_fleet(10, 16, 1))).without_preflight();
+    let running = work.start();
+    // Some of each device: all of them have subscribed.
+    let mut arrived = subscriber.waits_for(50);
+    let mut resets = 0;
+    for answers_only in [false, true, false] {
+        arrived = subscriber.waits_for(arrived + 60);
+        if answers_only {
+            // These the broker has, and nobody knows.
+            proxy.hold_answers();
+            arrived = subscriber.waits_for(arrived + 50);
+        } else {
+            // These not even the broker has.
+            proxy.freeze_for(FREEZE);
+            proxy.wait_until_it_holds();
+        }
+        resets += proxy.reset();
+    }
+    running.wait().exits(0);
+    let result = work.result();
+    let published = all_ok(&result, "publish");
+    assert!(published >= 10 * 39, "{published}");
+    let [error] = &result.errors[..] else { panic!("one class is wanted: {:#?}", result.errors) };
+    assert_eq!((error.class.as_str(), error.culprit.name()), ("reset", "network"), "{error:?}");
+    assert_eq!(error.count, resets as u64, "{error:?}");
+
+    let report = subscriber.report(published);
+    assert_eq!(report.messages("up/kept/"), published, "{report:?}");
+    assert!(report.topics.values().all(|topic| gaps(&topic.seqs) == 0), "{report:?}");
+    let wire = Conversation::read(&proxy.recorded());
+    judge_wire(&wire, published);
+    assert!(wire.duplicates() > wire.repeated(), "what the proxy swallowed was sent again, too");
+    let duplicates = report.duplicates("up/kept/");
+    assert!((1..=wire.repeated()).contains(&duplicates), "{duplicates} of {}", wire.repeated());
+}
+
+/// MQTT 3.1.1 §4.4: after a reset the session goes on, and what was not acknowledged is sent again, with DUP and its packet id.
+fn judge_wire(wire: &Conversation, published: u64) {
+    assert_eq!(wire.sessions.len(), 10);
+    for (device, sessions) in &wire.sessions {
+        assert!(sessions.len() > 1, "{device} was never reset");
+        assert!(
+            sessions.iter().enumerate().all(|(number, present)| *present == (number > 0)),
+            "{sessions:?}"
+        );
+    }
+    assert_eq!(wire.messages.len() as u64, published);
+    for (message, sendings) in &wire.messages {
+        let (first, again) = sendings.split_first().expect("it was sent");
+        let as_a_duplicate = again.iter().all(|one| one.duplicate && one.packet_id == first.packet_id);
+        let acked_at_last = sendings.last().is_some_and(|last| last.acked);
+        assert!(as_a_duplicate && acked_at_last, "{message:?}: {sendings:?}");
+    }
+}
+
+/// Kills the broker in mid-run while devices wait for acknowledgments at `qos`, and starts it again. A device that keeps its session
+/// has one message in flight. Returns what of their messages Paho has; all of them were acknowledged.
+pub fn kill_in_mid_run(broker: &mut LocalBroker, qos: u8) -> Report {
+    const KEPT: usize = 4;
+    const CLEAN: usize = 6;
+    const QOS_0: usize = 4;
+    let fleets = [
+        kept_fleet(KEPT, 1, qos),
+        format!("[fleet.clean]\ndevices = {CLEAN}\nreconnect = {RECONNECT}\n"),
+        send("clean", "up/clean", qos, "100ms"),
+        format!("[fleet.zero]\ndevices = {QOS_0}\nreconnect = {RECONNECT}\n"),
+        send("zero", "zero", 0, "100ms"),
+    ];
+    let [mut zeros, mut ups] = subscribers(broker, qos);
+    let work = Workplace::new(&scenario(broker.address(), None, &fleets.concat())).without_preflight();
+    let running = work.start();
+    ups.waits_for(100);
+    // More than the two other fleets have: a clean session waits for an acknowledgment.
+    broker.kill_with_unread(CLEAN + QOS_0);
+    broker.restart();
+    running.wait().exits(0);
+    let result = work.result();
+    judge_errors(&result, (KEPT + CLEAN + QOS_0) as u64);
+
+    // A kept session ends all its messages well. Without one, those without an acknowledgment are lost: Paho may have them.
+    let kept = outcomes(&result, "publish", "kept");
+    assert!(kept.due >= KEPT as u64 * 39 && kept.ok == kept.due, "{kept:?}");
+    let clean = outcomes(&result, "publish", "clean");
+    assert!(clean.due >= CLEAN as u64 * 39 && clean.lost > 0, "{clean:?}");
+    assert_eq!(clean.ok + clean.lost, clean.due, "{clean:?}");
+    let report = ups.report(kept.ok + clean.ok);
+    assert_eq!(report.sessions, [false, true], "Paho's session outlived the broker");
+    let heard = report.messages("up/clean/");
+    assert!((clean.ok..=clean.due).contains(&heard), "{heard}, {clean:?}: {report:?}");
+    assert!(report.messages("up/kept/") <= kept.ok, "{report:?}");
+
+    // Who sends at QoS 0 does not know what arrives.
+    let zero = outcomes(&result, "publish.qos0", "zero");
+    assert_eq!(zero.ok, zero.due, "{zero:?}");
+    let heard = zeros.report(0);
+    assert!((1..=zero.ok).contains(&heard.messages("zero/")), "{zero:?}: {heard:?}");
+    assert_eq!(heard.duplicates("zero/"), 0, "{heard:?}");
+    report
+}
+
+/// Each connection broke once, and nothing of it is the generator's.
+fn judge_errors(result: &RunResult, connections: u64) {
+    let errors = &result.errors;
+    assert!(errors.iter().all(|error| error.culprit.name() != "us"), "{errors:#?}");
+    let broken = errors.iter().filter(|error| ["reset", "closed_by_peer"].contains(&error.class.as_str()));
+    assert_eq!(broken.map(|error| error.count).sum::<u64>(), connections, "{errors:#?}");
+    assert!(errors.iter().any(|error| (error.class.as_str(), error.culprit.name()) == ("reset", "network")));
+}
+
+const RECONNECT: &str = r#"{ kind = "fixed", delay = "200ms" }"#;
+
+/// A subscription makes a session that is worth keeping, for Aedes; nobody publishes there.
+fn kept_fleet(devices: usize, in_flight: usize, qos: u8) -> String {
+    format!(
+        "[fleet.kept]\ndevices = {devices}\nclean_session = false\nin_flight = {in_flight}\n\
+         reconnect = {RECONNECT}\nsubscribe = [\"command/${{device}}\"]\n{}",
+        send("kept", "up/kept", qos, "100ms")
+    )
+}
+
+fn send(fleet: &str, topic: &str, qos: u8, every: &str) -> String {
+    format!(
+        r#"
+[[fleet.{fleet}.send]]
+every = "{every}"
+qos = {qos}
+topic = "{topic}/${{device}}"
+payload = '{{"seq":${{seq}},"stamp":"${{stamp}}"}}'
+"#
+    )
+}
+
+/// How a fleet's operations ended, over the phases.
+#[derive(Debug)]
+struct Outcomes {
+    due: u64,
+    ok: u64,
+    lost: u64,
+}
+
+fn outcomes(result: &RunResult, operation: &str, fleet: &str) -> Outcomes {
+    let rows: Vec<_> = rows(result, operation).into_iter().filter(|row| row.fleet == fleet).collect();
+    let sum = |outcome| rows.iter().map(|row| row.outcome(outcome)).sum();
+    let due = rows.iter().map(|row| row.due).sum();
+    Outcomes { due, ok: sum(Outcome::Ok), lost: sum(Outcome::Lost) }
+}
+
+/// Numbers up to the highest that are missing.
+pub fn gaps(seqs: &[u64]) -> u64 {
+    seqs.last().map_or(0, |last| last + 1 - seqs.len() as u64)
+}
