@@ -7,7 +7,7 @@
 //!   packet id, then the message, and acknowledges then: only a message that is sent again for a lack of that answer may be missing.
 
 use crate::support::aedes::aedes;
-use crate::support::trial;
+use crate::support::trial::{self, Paho};
 
 #[test]
 fn every_qos_over_tls_counts_as_many_as_paho_hears() {
@@ -21,7 +21,7 @@ fn kept_sessions_lose_nothing_when_connections_are_reset() {
 
 #[test]
 fn nothing_acknowledged_is_missing_after_a_kill_in_mid_run() {
-    let report = trial::kill_in_mid_run(&mut aedes(false), 2);
+    let report = trial::kill_in_mid_run(&mut aedes(false), 2, Paho::IsAway);
     // A device has one message in flight: the one whose id Aedes may have stored, and not yet the message.
     assert!(report.of("up/kept/").all(|arrivals| trial::gaps(&arrivals.seqs) <= 1), "{report:?}");
     assert_eq!(report.duplicates("up/"), 0, "{report:?}");

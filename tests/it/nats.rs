@@ -3,7 +3,7 @@
 
 use crate::support::hubstorm::{Workplace, totals};
 use crate::support::nats::nats;
-use crate::support::trial;
+use crate::support::trial::{self, Paho};
 
 #[test]
 fn qos_0_and_1_over_tls_count_as_many_as_paho_hears() {
@@ -17,7 +17,7 @@ fn kept_sessions_lose_nothing_when_connections_are_reset() {
 
 #[test]
 fn nothing_acknowledged_is_missing_after_a_kill_in_mid_run() {
-    let report = trial::kill_in_mid_run(&mut nats(false), 1);
+    let report = trial::kill_in_mid_run(&mut nats(false), 1, Paho::Stays);
     let complete = report.of("up/kept/").all(|arrivals| trial::gaps(&arrivals.seqs) == 0);
     assert!(complete, "{report:?}");
 }

@@ -22,7 +22,7 @@ pub struct Conversation {
     /// For each client id, the SessionPresent of each CONNACK.
     pub sessions: BTreeMap<String, Vec<bool>>,
     /// For each topic and payload at QoS 1, every sending in order.
-    pub messages: BTreeMap<(String, Vec<u8>), Vec<Sending>>,
+    pub messages: BTreeMap<(String, String), Vec<Sending>>,
 }
 
 impl Conversation {
@@ -68,7 +68,8 @@ impl Conversation {
             let ack = acks.get_mut(&packet_id).filter(|left| **left > 0);
             let acked = ack.map(|left| *left -= 1).is_some();
             let sending = Sending { packet_id, duplicate: frame.first & DUP != 0, acked };
-            self.messages.entry((topic, payload.to_vec())).or_default().push(sending);
+            let payload = String::from_utf8(payload.to_vec()).expect("the scenario's payloads are text");
+            self.messages.entry((topic, payload)).or_default().push(sending);
         }
     }
 }

@@ -1,7 +1,12 @@
 """A subscriber on paho-mqtt that counts what a broker delivers, for tests/support/subscriber.rs. It shares no line with hubstorm.
 
 It keeps its session, connects again by itself, and counts a message by its topic and payload: the first arrival, and each further one
-as a duplicate. Reads one JSON command per line on stdin, and prints one JSON fact per line.
+as a duplicate. Reads one JSON command per line on stdin, and prints one JSON fact per line:
+
+    {"do": "wait", "messages": 5}                         until so many have arrived
+    {"do": "reach", "prefix": "a/", "topics": 3, "seq": 7}  until so many topics have a sequence number at least as high
+    {"do": "leave"}, {"do": "return"}                     the session stays at the broker
+    {"do": "report", "messages": 5}                       waits, and tells what has arrived
 """
 
 import argparse
@@ -30,9 +35,17 @@ class Counts:
             self.arrivals[topic, payload] = self.arrivals.get((topic, payload), 0) + 1
             self.changed.notify_all()
 
-    def wait(self, is_there) -> None:
+    def wait(self, is_there) -> bool:
         with self.changed:
-            self.changed.wait_for(is_there, WAIT_S)
+            return self.changed.wait_for(is_there, WAIT_S)
+
+    def has(self, messages: int) -> bool:
+        return len(self.arrivals) >= messages
+
+    def have_reached(self, prefix: str, seq: int) -> int:
+        """How many topics with that prefix have a sequence number at least as high."""
+        high = (topic for topic, payload in self.arrivals if topic.startswith(prefix) and json.loads(payload)["seq"] >= seq)
+        return len(set(high))
 
     def report(self) -> dict:
         """The sequence numbers that arrived on each topic, and how many messages arrived again."""
@@ -58,7 +71,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--ca", help="the PEM file to trust; without it, plain TCP")
     parser.add_argument("--id", required=True, help="the client id")
-    parser.add_argument("--filter", required=True)
+    parser.add_argument("--filter", required=True, action="append")
     parser.add_argument("--qos", type=int, required=True)
     args = parser.parse_args()
     counts = Counts()
@@ -71,7 +84,7 @@ def main() -> None:
         with counts.changed:
             counts.connections.append(flags.session_present)
         if not flags.session_present:
-            client.subscribe([(args.filter, args.qos), (marker, 1)])
+            client.subscribe([(filter, args.qos) for filter in args.filter] + [(marker, 1)])
 
     def on_subscribe(client, userdata, mid, reason_codes, properties):
         say("subscribed", granted=[code.value for code in reason_codes])
@@ -96,10 +109,24 @@ def main() -> None:
 
     for number, line in enumerate(sys.stdin):
         command = json.loads(line)
-        counts.wait(lambda: len(counts.arrivals) >= command["messages"])
-        if command["do"] == "wait":
+        do = command["do"]
+        if do == "wait":
+            counts.wait(lambda: counts.has(command["messages"]))
             say("waited", messages=len(counts.arrivals))
-        elif command["do"] == "report":
+        elif do == "reach":
+            prefix, topics, seq = command["prefix"], command["topics"], command["seq"]
+            reached = counts.wait(lambda: counts.have_reached(prefix, seq) >= topics)
+            say("reached" if reached else "failed", why=f"{counts.have_reached(prefix, seq)} of {topics} topics")
+        elif do == "leave":
+            client.disconnect()
+            client.loop_stop()
+            say("left")
+        elif do == "return":
+            client.reconnect()
+            client.loop_start()
+            say("returned")
+        elif do == "report":
+            counts.wait(lambda: counts.has(command["messages"]))
             # What comes too often would come before this.
             mark = str(number).encode()
             client.publish(marker, mark, qos=1)

@@ -29,16 +29,18 @@ pub struct Arrivals {
 
 impl Subscriber {
     /// Starts one with a kept session, and waits until it has subscribed. Its messages are JSON objects with `seq`.
-    pub fn start(address: SocketAddr, ca: Option<&Path>, filter: &str, qos: u8) -> Subscriber {
+    pub fn start(address: SocketAddr, ca: Option<&Path>, filters: &[&str], qos: u8) -> Subscriber {
         let python = std::env::var_os("HUBSTORM_TEST_PYTHON").expect(
             "HUBSTORM_TEST_PYTHON names no Python that has paho-mqtt: run the tests with tests/run, which makes one",
         );
         let mut command = script(python, "paho_subscriber.py");
         command.args(["--host", &address.ip().to_string(), "--port", &address.port().to_string()]);
-        command.args(["--filter", filter, "--qos", &qos.to_string(), "--id", &format!("paho-{qos}")]);
+        command.args(["--qos", &qos.to_string(), "--id", &format!("paho-{qos}")]);
+        command.args(filters.iter().flat_map(|filter| ["--filter", filter]));
         command.args(ca.into_iter().flat_map(|file| [Path::new("--ca"), file]));
         let mut subscriber = Talker::start(command);
-        assert_eq!(subscriber.sees("subscribed")["granted"], json!([qos, 1]));
+        let granted: Vec<_> = filters.iter().map(|_| qos).chain([1]).collect();
+        assert_eq!(subscriber.sees("subscribed")["granted"], json!(granted));
         Subscriber(subscriber)
     }
 
@@ -49,6 +51,22 @@ impl Subscriber {
         let arrived = seen["messages"].as_u64().expect("it is a number");
         assert!(arrived >= messages, "{arrived} of {messages}");
         arrived
+    }
+
+    /// Waits until so many topics that begin so have a `seq` at least as high.
+    #[track_caller]
+    pub fn reaches(&mut self, prefix: &str, topics: usize, seq: u64) {
+        self.0.does(json!({"do": "reach", "prefix": prefix, "topics": topics, "seq": seq}), "reached");
+    }
+
+    /// Disconnects; its session stays.
+    pub fn leaves(&mut self) {
+        self.0.does(json!({"do": "leave"}), "left");
+    }
+
+    /// Connects again.
+    pub fn returns(&mut self) {
+        self.0.does(json!({"do": "return"}), "returned");
     }
 
     /// What has arrived by the time that so many messages have, or whatever there is when they never do.

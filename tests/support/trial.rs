@@ -2,7 +2,7 @@
 
 use super::address::own_address;
 use super::conversation::Conversation;
-use super::hubstorm::{WIDE_VALIDITY, Workplace, all_ok, rows};
+use super::hubstorm::{Running, WIDE_VALIDITY, Workplace, all_ok, rows};
 use super::local_broker::LocalBroker;
 use super::proxy::Proxy;
 use super::subscriber::{Report, Subscriber};
@@ -15,7 +15,8 @@ use std::time::Duration;
 /// Far beyond the run: a reset ends the freeze.
 const FREEZE: Duration = Duration::from_secs(600);
 
-fn scenario(address: SocketAddr, ca: Option<&Path>, more: &str) -> String {
+/// A second to connect and to subscribe, and then the load.
+fn scenario(address: SocketAddr, ca: Option<&Path>, steady: &str, more: &str) -> String {
     format!(
         r#"
 seed = 11
@@ -34,7 +35,7 @@ online = "0% -> 100%"
 load = "0%"
 [[phase]]
 name = "steady"
-duration = "4s"
+duration = "{steady}"
 {WIDE_VALIDITY}"#,
         host = address.ip(),
         port = address.port(),
@@ -54,15 +55,16 @@ pub fn counts_agree(broker: &LocalBroker, qos_max: u8) {
         zero = send("sensor", "zero", 0, "200ms"),
     );
     let ca = broker.ca();
-    let [mut zeros, mut ups] = subscribers(broker, qos_max);
-    let work = Workplace::new(&scenario(broker.address(), ca.as_deref(), &fleets));
+    let [mut zeros, mut ups] = [("zero/+", 0), ("up/+/+", qos_max)]
+        .map(|(filter, qos)| Subscriber::start(broker.address(), ca.as_deref(), &[filter], qos));
+    let work = Workplace::new(&scenario(broker.address(), ca.as_deref(), "3s", &fleets));
     work.run().exits(0);
     let result = work.result();
     assert!(result.run.target.tls.as_ref().is_some_and(|tls| tls.verified));
     assert_eq!(all_ok(&result, "connect.tls"), 14);
     let [handed_over, acked] = [all_ok(&result, "publish.qos0"), all_ok(&result, "publish")];
     // Regular arrivals are within one of the integral.
-    assert!(handed_over >= 10 * 19 && acked >= u64::from(qos_max) * 10 * 19, "{handed_over}, {acked}");
+    assert!(handed_over >= 10 * 14 && acked >= u64::from(qos_max) * 10 * 14, "{handed_over}, {acked}");
     assert_eq!(all_ok(&result, "deliver"), 2 * (handed_over + acked));
     assert!(result.errors.is_empty(), "{:#?}", result.errors);
 
@@ -79,15 +81,9 @@ pub fn one_stream(address: SocketAddr, qos: u8) -> String {
     scenario(
         address,
         None,
+        "3s",
         &("[fleet.sensor]\ndevices = 10\n".to_owned() + &send("sensor", "up/one", qos, "200ms")),
     )
-}
-
-/// For QoS 0, and for what is acknowledged.
-fn subscribers(broker: &LocalBroker, qos: u8) -> [Subscriber; 2] {
-    let ca = broker.ca();
-    [("zero/+", 0), ("up/+/+", qos)]
-        .map(|(filter, qos)| Subscriber::start(broker.address(), ca.as_deref(), filter, qos))
 }
 
 /// Resets every connection of devices with kept sessions three times while messages are unacknowledged. Paho has each message; the
@@ -95,14 +91,15 @@ fn subscribers(broker: &LocalBroker, qos: u8) -> [Subscriber; 2] {
 pub fn resets_lose_nothing(broker: &LocalBroker) {
     let proxy = Proxy::recording(own_address(), broker.address());
     let address = SocketAddr::new(broker.address().ip(), proxy.port());
-    let [_, mut subscriber] = subscribers(broker, 1);
-    let work = Workplace::new(&scenario(address, None, &kept_fleet(10, 16, 1))).without_preflight();
+    let mut subscriber = Subscriber::start(broker.address(), None, &["up/+/+"], 1);
+    let work = Workplace::new(&scenario(address, None, "1h", &kept_fleet(10, 16, 1))).without_preflight();
     let running = work.start();
-    // Some of each device: all of them have subscribed.
-    let mut arrived = subscriber.waits_for(50);
+    // All of them have subscribed.
+    subscriber.reaches("up/kept/", 10, 3);
+    let mut arrived = subscriber.waits_for(0);
     let mut resets = 0;
     for answers_only in [false, true, false] {
-        arrived = subscriber.waits_for(arrived + 60);
+        arrived = subscriber.waits_for(arrived + 50);
         if answers_only {
             // These the broker has, and nobody knows.
             proxy.hold_answers();
@@ -114,10 +111,10 @@ pub fn resets_lose_nothing(broker: &LocalBroker) {
         }
         resets += proxy.reset();
     }
-    running.wait().exits(0);
-    let result = work.result();
+    subscriber.reaches("up/kept/", 10, 30);
+    let result = ctrl_c(&work, running);
     let published = all_ok(&result, "publish");
-    assert!(published >= 10 * 39, "{published}");
+    assert!(published >= 10 * 30, "{published}");
     let [error] = &result.errors[..] else { panic!("one class is wanted: {:#?}", result.errors) };
     assert_eq!((error.class.as_str(), error.culprit.name()), ("reset", "network"), "{error:?}");
     assert_eq!(error.count, resets as u64, "{error:?}");
@@ -151,9 +148,18 @@ fn judge_wire(wire: &Conversation, published: u64) {
     }
 }
 
+/// Where Paho is while the broker is killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Paho {
+    /// It subscribes, and connects again by itself.
+    Stays,
+    /// It has subscribed, and comes back after the run for what its session has kept.
+    IsAway,
+}
+
 /// Kills the broker in mid-run while devices wait for acknowledgments at `qos`, and starts it again. A device that keeps its session
 /// has one message in flight. Returns what of their messages Paho has; all of them were acknowledged.
-pub fn kill_in_mid_run(broker: &mut LocalBroker, qos: u8) -> Report {
+pub fn kill_in_mid_run(broker: &mut LocalBroker, qos: u8, paho: Paho) -> Report {
     const KEPT: usize = 4;
     const CLEAN: usize = 6;
     const QOS_0: usize = 4;
@@ -164,25 +170,33 @@ pub fn kill_in_mid_run(broker: &mut LocalBroker, qos: u8) -> Report {
         format!("[fleet.zero]\ndevices = {QOS_0}\nreconnect = {RECONNECT}\n"),
         send("zero", "zero", 0, "100ms"),
     ];
-    let [mut zeros, mut ups] = subscribers(broker, qos);
-    let work = Workplace::new(&scenario(broker.address(), None, &fleets.concat())).without_preflight();
+    let mut watcher = Subscriber::start(broker.address(), None, &["zero/+", "up/kept/+"], 0);
+    let mut subscriber = Subscriber::start(broker.address(), None, &["up/+/+"], qos);
+    if paho == Paho::IsAway {
+        subscriber.leaves();
+    }
+    let work = Workplace::new(&scenario(broker.address(), None, "1h", &fleets.concat())).without_preflight();
     let running = work.start();
-    ups.waits_for(100);
+    watcher.reaches("", KEPT + QOS_0, 10);
     // More than the two other fleets have: a clean session waits for an acknowledgment.
     broker.kill_with_unread(CLEAN + QOS_0);
     broker.restart();
-    running.wait().exits(0);
-    let result = work.result();
+    watcher.reaches("", KEPT + QOS_0, 30);
+    let result = ctrl_c(&work, running);
     judge_errors(&result, (KEPT + CLEAN + QOS_0) as u64);
 
     // A kept session ends all its messages well. Without one, those without an acknowledgment are lost: Paho may have them.
     let kept = outcomes(&result, "publish", "kept");
-    assert!(kept.due >= KEPT as u64 * 39 && kept.ok == kept.due, "{kept:?}");
+    assert!(kept.due >= KEPT as u64 * 30 && kept.ok == kept.due, "{kept:?}: {:#?}", result.errors);
     let clean = outcomes(&result, "publish", "clean");
-    assert!(clean.due >= CLEAN as u64 * 39 && clean.lost > 0, "{clean:?}");
+    assert!(clean.due >= CLEAN as u64 * 10 && clean.lost > 0, "{clean:?}");
     assert_eq!(clean.ok + clean.lost, clean.due, "{clean:?}");
-    let report = ups.report(kept.ok + clean.ok);
-    assert_eq!(report.sessions, [false, true], "Paho's session outlived the broker");
+    if paho == Paho::IsAway {
+        subscriber.returns();
+    }
+    let report = subscriber.report(kept.ok + clean.ok);
+    let (first, later) = report.sessions.split_first().expect("Paho connected");
+    assert!(!first && !later.is_empty() && later.iter().all(|kept| *kept), "{:?}", report.sessions);
     let heard = report.messages("up/clean/");
     assert!((clean.ok..=clean.due).contains(&heard), "{heard}, {clean:?}: {report:?}");
     assert!(report.messages("up/kept/") <= kept.ok, "{report:?}");
@@ -190,10 +204,17 @@ pub fn kill_in_mid_run(broker: &mut LocalBroker, qos: u8) -> Report {
     // Who sends at QoS 0 does not know what arrives.
     let zero = outcomes(&result, "publish.qos0", "zero");
     assert_eq!(zero.ok, zero.due, "{zero:?}");
-    let heard = zeros.report(0);
+    let heard = watcher.report(0);
     assert!((1..=zero.ok).contains(&heard.messages("zero/")), "{zero:?}: {heard:?}");
     assert_eq!(heard.duplicates("zero/"), 0, "{heard:?}");
     report
+}
+
+/// Ends a run whose phase would be too long, and lets its last acknowledgments come in.
+fn ctrl_c(work: &Workplace, running: Running) -> RunResult {
+    running.interrupt();
+    running.wait().exits(105);
+    work.result()
 }
 
 /// Each connection broke once, and nothing of it is the generator's.
