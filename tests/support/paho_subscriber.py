@@ -3,7 +3,7 @@
 It keeps its session, connects again by itself, and counts a message by its topic and payload: the first arrival, and each further one
 as a duplicate. Reads one JSON command per line on stdin, and prints one JSON fact per line:
 
-    {"do": "wait", "messages": 5}                         until so many have arrived
+    {"do": "wait", "messages": 5}                         until so many have arrived; tells the highest sequence number
     {"do": "reach", "prefix": "a/", "topics": 3, "seq": 7}  until so many topics have a sequence number at least as high
     {"do": "leave"}, {"do": "return"}                     the session stays at the broker
     {"do": "report", "messages": 5}                       waits, and tells what has arrived
@@ -41,6 +41,9 @@ class Counts:
 
     def has(self, messages: int) -> bool:
         return len(self.arrivals) >= messages
+
+    def highest(self) -> int:
+        return max((json.loads(payload)["seq"] for _, payload in self.arrivals), default=0)
 
     def have_reached(self, prefix: str, seq: int) -> int:
         """How many topics with that prefix have a sequence number at least as high."""
@@ -112,11 +115,12 @@ def main() -> None:
         do = command["do"]
         if do == "wait":
             counts.wait(lambda: counts.has(command["messages"]))
-            say("waited", messages=len(counts.arrivals))
+            with counts.changed:
+                say("waited", messages=len(counts.arrivals), highest=counts.highest())
         elif do == "reach":
             prefix, topics, seq = command["prefix"], command["topics"], command["seq"]
             reached = counts.wait(lambda: counts.have_reached(prefix, seq) >= topics)
-            say("reached" if reached else "failed", why=f"{counts.have_reached(prefix, seq)} of {topics} topics")
+            say("reached" if reached else "failed", why=f"not all of {topics} topics {prefix}... have {seq}")
         elif do == "leave":
             client.disconnect()
             client.loop_stop()

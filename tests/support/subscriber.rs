@@ -53,6 +53,12 @@ impl Subscriber {
         arrived
     }
 
+    /// The highest `seq` so far.
+    pub fn highest(&mut self) -> u64 {
+        let seen = self.0.does(json!({"do": "wait", "messages": 0}), "waited");
+        seen["highest"].as_u64().expect("it is a number")
+    }
+
     /// Waits until so many topics that begin so have a `seq` at least as high.
     #[track_caller]
     pub fn reaches(&mut self, prefix: &str, topics: usize, seq: u64) {
