@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod aedes;
 mod browser;
 mod cli;
 mod commands;
@@ -22,6 +23,7 @@ mod interrupt;
 mod library;
 mod mosquitto;
 mod mqttjs;
+mod nats;
 mod paho;
 mod preflight;
 mod rabbitmq;

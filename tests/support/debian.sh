@@ -17,7 +17,7 @@ install_debian() (
         tail -n 20 "$log"
         exit 1
     fi
-    for service in mosquitto rabbitmq-server; do
+    for service in mosquitto rabbitmq-server nats-server; do
         case " $* " in *" $service "*)
             if command -v systemctl >/dev/null; then $sudo systemctl disable "$service" >/dev/null 2>&1 || true; fi ;;
         esac

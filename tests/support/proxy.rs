@@ -1,7 +1,9 @@
-//! A TCP proxy that can freeze: both directions stand still, no connection breaks, nothing is lost.
+//! A TCP proxy that can freeze: both directions stand still, no connection breaks, nothing is lost. It can also reset its
+//! connections, and record what they carried.
 
 use super::PATIENCE;
 use super::address::listen;
+use socket2::SockRef;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -13,7 +15,6 @@ pub struct Proxy {
     shared: Arc<Shared>,
 }
 
-#[derive(Default)]
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
@@ -22,20 +23,53 @@ struct Shared {
 #[derive(Default)]
 struct State {
     frozen_until: Option<Instant>,
+    /// What comes from the server does not pass.
+    answers_held: bool,
     /// Something from a client has met a freeze.
     holds: bool,
     /// Bytes from clients that went on to the server.
     upstream_bytes: u64,
     stopped: bool,
     streams: Vec<TcpStream>,
+    /// How often the open connections were reset.
+    resets: u64,
+    /// Every connection so far, in the order of arrival, if they are recorded.
+    recorded: Option<Vec<Recorded>>,
+}
+
+/// The bytes that a connection carried through the proxy.
+#[derive(Clone, Debug, Default)]
+pub struct Recorded {
+    pub from_client: Vec<u8>,
+    pub from_server: Vec<u8>,
+}
+
+/// One direction of a connection.
+struct Pipe {
+    from: TcpStream,
+    to: TcpStream,
+    upstream: bool,
+    /// The connection's place in the record.
+    number: usize,
+    /// How many resets there had been before it.
+    resets: u64,
 }
 
 impl Proxy {
     /// Listens on `address`, on a port that the kernel picks, and forwards to `upstream`.
     pub fn start(address: IpAddr, upstream: SocketAddr) -> Proxy {
+        Proxy::launch(address, upstream, State::default())
+    }
+
+    /// The same, and records what passes.
+    pub fn recording(address: IpAddr, upstream: SocketAddr) -> Proxy {
+        Proxy::launch(address, upstream, State { recorded: Some(Vec::new()), ..State::default() })
+    }
+
+    fn launch(address: IpAddr, upstream: SocketAddr, state: State) -> Proxy {
         let listener = listen(address);
         let address = listener.local_addr().expect("it is bound");
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
         let accepting = Arc::clone(&shared);
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
@@ -43,8 +77,7 @@ impl Proxy {
                     return;
                 }
                 let Ok(server) = TcpStream::connect(upstream) else { return };
-                accepting.forward(&client, &server, true);
-                accepting.forward(&server, &client, false);
+                accepting.connect(&client, &server);
             }
         });
         Proxy { address, shared }
@@ -79,6 +112,34 @@ impl Proxy {
         self.shared.lock().frozen_until = Some(now() + duration);
     }
 
+    /// From now on, what the server says does not pass.
+    pub fn hold_answers(&self) {
+        self.shared.lock().answers_held = true;
+    }
+
+    /// Resets every open connection on both sides (RST). What was held back is lost; later connections
+    /// pass. Returns how many connections it reset.
+    pub fn reset(&self) -> usize {
+        let mut state = self.shared.lock();
+        let streams = std::mem::take(&mut state.streams);
+        let open = streams.iter().filter(|stream| stream.peer_addr().is_ok()).count();
+        for stream in &streams {
+            // The last close of a socket that does not linger sends RST; its readers wake up, and close it.
+            SockRef::from(stream).set_linger(Some(Duration::ZERO)).expect("it is a TCP socket");
+            drop(stream.shutdown(Shutdown::Read));
+        }
+        state.resets += 1;
+        (state.frozen_until, state.holds, state.answers_held) = (None, false, false);
+        drop(state);
+        self.shared.changed.notify_all();
+        open / 2
+    }
+
+    /// What the connections carried, in the order of their arrival.
+    pub fn recorded(&self) -> Vec<Recorded> {
+        self.shared.lock().recorded.clone().expect("it records")
+    }
+
     /// Ends a freeze before its time.
     pub fn thaw(&self) {
         self.shared.lock().frozen_until = None;
@@ -91,40 +152,67 @@ impl Shared {
         self.state.lock().expect("no thread panics with the lock")
     }
 
-    fn forward(self: &Arc<Shared>, from: &TcpStream, to: &TcpStream, upstream: bool) {
+    fn connect(self: &Arc<Shared>, client: &TcpStream, server: &TcpStream) {
         let clone = |stream: &TcpStream| stream.try_clone().expect("descriptors are left");
-        let (mut from, mut to) = (clone(from), clone(to));
-        to.set_nodelay(true).expect("a TCP socket");
-        let shared = Arc::clone(self);
-        shared.lock().streams.push(clone(&from));
-        thread::spawn(move || {
-            let mut buffer = vec![0; 16 * 1024];
-            while let Ok(length @ 1..) = from.read(&mut buffer) {
-                shared.wait_for_thaw(upstream);
-                if to.write_all(&buffer[..length]).is_err() {
-                    break;
-                }
-                if upstream {
-                    shared.lock().upstream_bytes += length as u64;
-                    shared.changed.notify_all();
-                }
-            }
-            // Either may be gone already.
-            let _ = to.shutdown(Shutdown::Write);
+        let mut state = self.lock();
+        state.streams.extend([clone(client), clone(server)]);
+        let number = state.recorded.as_mut().map_or(0, |recorded| {
+            recorded.push(Recorded::default());
+            recorded.len() - 1
         });
+        let resets = state.resets;
+        for (from, to, upstream) in [(client, server, true), (server, client, false)] {
+            to.set_nodelay(true).expect("a TCP socket");
+            let pipe = Pipe { from: clone(from), to: clone(to), upstream, number, resets };
+            let shared = Arc::clone(self);
+            thread::spawn(move || shared.forward(pipe));
+        }
+    }
+
+    fn forward(&self, mut pipe: Pipe) {
+        let mut buffer = vec![0; 16 * 1024];
+        while let Ok(length @ 1..) = pipe.from.read(&mut buffer) {
+            self.wait_for_thaw(pipe.upstream);
+            let bytes = &buffer[..length];
+            if self.lock().resets > pipe.resets || pipe.to.write_all(bytes).is_err() {
+                break;
+            }
+            self.lock().count(&pipe, bytes);
+            self.changed.notify_all();
+        }
+        if self.lock().resets == pipe.resets {
+            // Either may be gone already.
+            let _ = pipe.to.shutdown(Shutdown::Write);
+        }
     }
 
     fn wait_for_thaw(&self, upstream: bool) {
         let mut state = self.lock();
-        while let Some(left) = state.frozen_until.and_then(|until| until.checked_duration_since(now())) {
-            if state.stopped {
-                return;
+        let resets = state.resets;
+        while !state.stopped && state.resets == resets {
+            if state.answers_held && !upstream {
+                state = self.changed.wait(state).expect("no thread panics with the lock");
+                continue;
             }
+            let left = state.frozen_until.and_then(|until| until.checked_duration_since(now()));
+            let Some(left) = left else { return };
             if upstream && !state.holds {
                 state.holds = true;
                 self.changed.notify_all();
             }
             state = self.changed.wait_timeout(state, left).expect("no thread panics with the lock").0;
+        }
+    }
+}
+
+impl State {
+    fn count(&mut self, pipe: &Pipe, bytes: &[u8]) {
+        if pipe.upstream {
+            self.upstream_bytes += bytes.len() as u64;
+        }
+        if let Some(recorded) = &mut self.recorded {
+            let Recorded { from_client, from_server } = &mut recorded[pipe.number];
+            if pipe.upstream { from_client } else { from_server }.extend_from_slice(bytes);
         }
     }
 }

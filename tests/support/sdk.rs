@@ -1,16 +1,12 @@
 //! A device on one of Azure's own SDKs, unmodified, as a child process: told what to do, and asked what it saw.
 
-use super::PATIENCE;
 use super::hub::LocalHub;
+use super::talker::Talker;
 use serde_json::{Value, json};
-use std::collections::VecDeque;
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{self, Receiver};
-use std::thread;
+use std::process::Command;
 
 /// Whose SDK.
 #[derive(Clone, Copy, Debug)]
@@ -19,13 +15,7 @@ pub enum Sdk {
     Node,
 }
 
-pub struct SdkDevice {
-    child: Child,
-    stdin: ChildStdin,
-    facts: Receiver<Value>,
-    /// What it said and nobody has asked for yet.
-    unread: VecDeque<Value>,
-}
+pub struct SdkDevice(Talker);
 
 impl SdkDevice {
     /// Starts one that does nothing yet.
@@ -36,20 +26,7 @@ impl SdkDevice {
         };
         command.arg("--ca").arg(ca).args(arguments);
         command.env("DEVICE_CONNECTION_STRING", connection_string);
-        let mut child =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it is installed");
-        let stdin = child.stdin.take().expect("piped");
-        let stdout = BufReader::new(child.stdout.take().expect("piped"));
-        let (sender, facts) = mpsc::channel();
-        thread::spawn(move || {
-            for line in stdout.lines().map_while(Result::ok) {
-                let fact = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
-                if sender.send(fact).is_err() {
-                    return;
-                }
-            }
-        });
-        SdkDevice { child, stdin, facts, unread: VecDeque::new() }
+        SdkDevice(Talker::start(command))
     }
 
     /// Starts one with the hub's own key for `device`, and waits until it is connected.
@@ -61,14 +38,13 @@ impl SdkDevice {
 
     /// Gives it a command.
     pub fn tell(&mut self, command: Value) {
-        writeln!(self.stdin, "{command}").expect("it reads its commands");
+        self.0.tell(command);
     }
 
     /// Gives it a command and waits for what shows that it was carried out.
     #[track_caller]
     pub fn does(&mut self, command: Value, fact: &str) -> Value {
-        self.tell(command);
-        self.sees(fact)
+        self.0.does(command, fact)
     }
 
     /// Gives it a command that the SDK cannot carry out; its error.
@@ -80,30 +56,12 @@ impl SdkDevice {
     /// Waits for a fact of that name, and takes it. A command that failed is reported at once.
     #[track_caller]
     pub fn sees(&mut self, fact: &str) -> Value {
-        if let Some(place) = self.unread.iter().position(|seen| seen["fact"] == fact) {
-            return self.unread.remove(place).expect("it was just found");
-        }
-        loop {
-            match self.facts.recv_timeout(PATIENCE) {
-                Ok(seen) if seen["fact"] == fact => return seen,
-                Ok(seen) if seen["fact"] == "failed" => panic!("waiting for {fact:?}: {seen}"),
-                Ok(seen) => self.unread.push_back(seen),
-                Err(why) => panic!("never saw {fact:?} ({why}), but {:?}", self.unread),
-            }
-        }
+        self.0.sees(fact)
     }
 
     /// Ends it, as its user would.
     pub fn leave(mut self) {
         self.does(json!({"do": "disconnect"}), "disconnected");
-    }
-}
-
-impl Drop for SdkDevice {
-    fn drop(&mut self) {
-        // It may have ended of itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

@@ -1,0 +1,41 @@
+//! `run` against Debian's nats-server 2.9, and Paho beside it. NATS stores a message at QoS 1 before it acknowledges it, so an
+//! acknowledged message outlives a `kill -9`. A subscriber may then receive messages again: NATS stores its progress later.
+
+use crate::support::hubstorm::{Workplace, totals};
+use crate::support::nats::nats;
+use crate::support::trial::{self, Paho};
+
+#[test]
+fn qos_0_and_1_over_tls_count_as_many_as_paho_hears() {
+    trial::counts_agree(&nats(true), 1);
+}
+
+#[test]
+fn kept_sessions_lose_nothing_when_connections_are_reset() {
+    trial::resets_lose_nothing(&nats(false));
+}
+
+#[test]
+fn nothing_acknowledged_is_missing_after_a_kill_in_mid_run() {
+    let report = trial::kill_in_mid_run(&mut nats(false), 1, Paho::Stays);
+    let complete = report.of("up/kept/").all(|arrivals| trial::gaps(&arrivals.seqs) == 0);
+    assert!(complete, "{report:?}");
+}
+
+/// NATS 2.9 has no QoS 2, and MQTT 3.1.1 has no word for that: it closes.
+#[test]
+fn qos_2_is_answered_by_a_close_which_is_the_hubs() {
+    let broker = nats(false);
+    let work = Workplace::new(&trial::one_stream(broker.address(), 2));
+    work.run().exits(0);
+    let result = work.result();
+    let (due, outcomes) = totals(&result, "publish");
+    assert!(due > 0 && !outcomes.contains_key("ok"), "{outcomes:?}");
+    let closed = |class: &str| result.errors.iter().any(|error| error.class == class);
+    assert!(closed("closed_by_peer") && !closed("protocol_error"), "{:#?}", result.errors);
+    assert!(
+        result.findings.iter().any(|finding| finding.text.contains("what follows CONNECT")),
+        "{:#?}",
+        result.findings
+    );
+}

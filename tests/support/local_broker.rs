@@ -1,0 +1,129 @@
+//! A broker in a child process, with a folder for what it keeps: on a port that it chose, killed in the middle of its work and
+//! started again at the same address. It ends with the test.
+
+use super::PATIENCE;
+use super::address::own_address;
+use hubstorm::emulator::certificate;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::Child;
+use std::thread;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+const CERTIFICATE_VALID: Duration = Duration::from_secs(86_400);
+
+/// Where and how a broker is to listen.
+pub struct Place<'a> {
+    /// Port 0: any.
+    pub address: SocketAddr,
+    /// For what it keeps, and with `cert.pem` and `key.pem` for TLS.
+    pub folder: &'a Path,
+    pub tls: bool,
+}
+
+impl Place<'_> {
+    pub fn certificate(&self) -> PathBuf {
+        self.folder.join("cert.pem")
+    }
+
+    pub fn key(&self) -> PathBuf {
+        self.folder.join("key.pem")
+    }
+}
+
+/// Starts a broker's process and returns it with its port, once it listens.
+pub type Launch = fn(&Place<'_>) -> (Child, u16);
+
+pub struct LocalBroker {
+    child: Child,
+    launch: Launch,
+    address: SocketAddr,
+    folder: TempDir,
+    tls: bool,
+}
+
+impl LocalBroker {
+    pub fn start(launch: Launch, tls: bool) -> LocalBroker {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let address = own_address();
+        write_certificate(folder.path(), address);
+        let address = SocketAddr::new(address, 0);
+        let (child, port) = launch(&Place { address, folder: folder.path(), tls });
+        LocalBroker { child, launch, address: SocketAddr::new(address.ip(), port), folder, tls }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// For `ca = ".."`, if it speaks TLS.
+    pub fn ca(&self) -> Option<PathBuf> {
+        self.tls.then(|| self.folder.path().join("ca.pem"))
+    }
+
+    /// Kills it (`kill -9`) when it has left unread what `connections` of its clients have sent: it is stopped before, so that
+    /// nobody gets an answer to that.
+    pub fn kill_with_unread(&mut self, connections: usize) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).expect("a process id fits"));
+        let signal = |signal| kill(pid, signal).expect("it is ours and not yet reaped");
+        signal(Signal::SIGSTOP);
+        let began = now();
+        while unread(self.address) < connections {
+            assert!(now() - began < PATIENCE, "only {} clients send", unread(self.address));
+            thread::yield_now();
+        }
+        signal(Signal::SIGKILL);
+        self.child.wait().expect("it is our child");
+    }
+
+    /// Starts it again, at the same address and with what it has kept.
+    pub fn restart(&mut self) {
+        let place = Place { address: self.address, folder: self.folder.path(), tls: self.tls };
+        let (child, port) = (self.launch)(&place);
+        self.child = child;
+        assert_eq!(port, self.address.port());
+    }
+}
+
+impl Drop for LocalBroker {
+    fn drop(&mut self) {
+        // It may have died already; that would have failed the test elsewhere.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn write_certificate(folder: &Path, address: IpAddr) {
+    let names = [address.to_string()];
+    let certificate =
+        certificate::files(&names, hubstorm::clock::unix(), CERTIFICATE_VALID).expect("an address is a name");
+    let parts =
+        [("ca.pem", &certificate.ca), ("cert.pem", &certificate.server), ("key.pem", &certificate.key)];
+    for (name, text) in parts {
+        fs::write(folder.join(name), text.as_str()).expect("the folder is ours");
+    }
+}
+
+/// Connections at that local address with received bytes that its process has not read (`man 5 proc`, /proc/net/tcp).
+fn unread(address: SocketAddr) -> usize {
+    let IpAddr::V4(ip) = address.ip() else { panic!("loopback here is IPv4") };
+    // The kernel prints the address as a number in its own byte order.
+    let local = format!("{:08X}:{:04X}", u32::from_ne_bytes(ip.octets()), address.port());
+    let table = fs::read_to_string("/proc/net/tcp").expect("Linux has it");
+    let has_unread = |line: &&str| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        let [_, own, _, state, queues, ..] = &fields[..] else { return false };
+        // 01: established. Its queues are what waits to be sent, and what waits to be read.
+        *own == local && *state == "01" && !queues.ends_with(":00000000")
+    };
+    table.lines().filter(has_unread).count()
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test's patience, in real time")]
+fn now() -> Instant {
+    Instant::now()
+}

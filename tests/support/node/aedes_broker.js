@@ -1,0 +1,38 @@
+// Aedes as a broker that keeps its sessions in a folder, for tests/support/aedes.rs:
+//   node aedes_broker.js ADDRESS PORT FOLDER [CERTIFICATE KEY]
+// Port 0 lets the kernel pick one. Prints the port once it listens. LevelDB hands every write to the kernel at once, so what
+// was stored before a `kill -9` is there after it.
+'use strict';
+
+const fs = require('node:fs');
+const net = require('node:net');
+const tls = require('node:tls');
+const { ClassicLevel } = require('classic-level');
+const persistence = require('aedes-persistence-level');
+
+// Aedes takes a message for a duplicate when a later one overtakes it, and drops it (its issues 955 and 994). LevelDB's writes end in
+// any order, so here each waits for those before it.
+function inOrder(store) {
+  const enqueue = store.outgoingEnqueueCombi.bind(store);
+  let before = Promise.resolve();
+  store.outgoingEnqueueCombi = (subscriptions, packet) => {
+    const written = enqueue(subscriptions, packet);
+    before = before.then(() => written);
+    return before;
+  };
+  return store;
+}
+
+async function main() {
+  const [address, port, folder, certificate, key] = process.argv.slice(2);
+  const { Aedes } = await import('aedes');
+  const database = new ClassicLevel(folder);
+  await database.open();
+  const broker = await Aedes.createBroker({ persistence: inOrder(persistence(database)) });
+  const server = certificate
+    ? tls.createServer({ cert: fs.readFileSync(certificate), key: fs.readFileSync(key) }, broker.handle)
+    : net.createServer(broker.handle);
+  server.listen(Number(port), address, () => console.log(server.address().port));
+}
+
+main();

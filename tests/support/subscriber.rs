@@ -1,0 +1,101 @@
+//! A subscriber that nobody here wrote, Paho's for Python, as an independent count of what a broker delivers.
+
+use super::sdk::script;
+use super::talker::Talker;
+use serde::Deserialize;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+
+pub struct Subscriber(Talker);
+
+/// What has arrived.
+#[derive(Debug, Deserialize)]
+pub struct Report {
+    pub topics: BTreeMap<String, Arrivals>,
+    /// SessionPresent of each of its connections.
+    pub sessions: Vec<bool>,
+}
+
+/// What has arrived on a topic.
+#[derive(Debug, Deserialize)]
+pub struct Arrivals {
+    /// The `seq` of each message, in ascending order.
+    pub seqs: Vec<u64>,
+    /// Arrivals of messages that had arrived before.
+    pub duplicates: u64,
+}
+
+impl Subscriber {
+    /// Starts one with a kept session, and waits until it has subscribed. Its messages are JSON objects with `seq`.
+    pub fn start(address: SocketAddr, ca: Option<&Path>, filters: &[&str], qos: u8) -> Subscriber {
+        let python = std::env::var_os("HUBSTORM_TEST_PYTHON").expect(
+            "HUBSTORM_TEST_PYTHON names no Python that has paho-mqtt: run the tests with tests/run, which makes one",
+        );
+        let mut command = script(python, "paho_subscriber.py");
+        command.args(["--host", &address.ip().to_string(), "--port", &address.port().to_string()]);
+        command.args(["--qos", &qos.to_string(), "--id", &format!("paho-{qos}")]);
+        command.args(filters.iter().flat_map(|filter| ["--filter", filter]));
+        command.args(ca.into_iter().flat_map(|file| [Path::new("--ca"), file]));
+        let mut subscriber = Talker::start(command);
+        let granted: Vec<_> = filters.iter().map(|_| qos).chain([1]).collect();
+        assert_eq!(subscriber.sees("subscribed")["granted"], json!(granted));
+        Subscriber(subscriber)
+    }
+
+    /// Waits until so many messages have arrived, duplicates not counted. Returns how many have.
+    #[track_caller]
+    pub fn waits_for(&mut self, messages: u64) -> u64 {
+        let seen = self.0.does(json!({"do": "wait", "messages": messages}), "waited");
+        let arrived = seen["messages"].as_u64().expect("it is a number");
+        assert!(arrived >= messages, "{arrived} of {messages}");
+        arrived
+    }
+
+    /// The highest `seq` so far.
+    pub fn highest(&mut self) -> u64 {
+        let seen = self.0.does(json!({"do": "wait", "messages": 0}), "waited");
+        seen["highest"].as_u64().expect("it is a number")
+    }
+
+    /// Waits until so many topics that begin so have a `seq` at least as high.
+    #[track_caller]
+    pub fn reaches(&mut self, prefix: &str, topics: usize, seq: u64) {
+        self.0.does(json!({"do": "reach", "prefix": prefix, "topics": topics, "seq": seq}), "reached");
+    }
+
+    /// Disconnects; its session stays.
+    pub fn leaves(&mut self) {
+        self.0.does(json!({"do": "leave"}), "left");
+    }
+
+    /// Connects again.
+    pub fn returns(&mut self) {
+        self.0.does(json!({"do": "return"}), "returned");
+    }
+
+    /// What has arrived by the time that so many messages have, or whatever there is when they never do.
+    #[track_caller]
+    pub fn report(&mut self, messages: u64) -> Report {
+        let report = self.0.does(json!({"do": "report", "messages": messages}), "report");
+        serde_json::from_value(report).expect("it is a report")
+    }
+}
+
+impl Report {
+    /// Messages on topics that begin so, each counted once.
+    pub fn messages(&self, prefix: &str) -> u64 {
+        self.of(prefix).map(|arrivals| arrivals.seqs.len() as u64).sum()
+    }
+
+    /// Arrivals on these topics of messages that had arrived before.
+    pub fn duplicates(&self, prefix: &str) -> u64 {
+        self.of(prefix).map(|arrivals| arrivals.duplicates).sum()
+    }
+
+    /// Topics that begin so.
+    pub fn of<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a Arrivals> {
+        self.topics.iter().filter(move |(topic, _)| topic.starts_with(prefix)).map(|(_, arrivals)| arrivals)
+    }
+}

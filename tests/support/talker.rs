@@ -1,0 +1,72 @@
+//! A child process that reads one JSON command per line and prints one JSON fact per line: an SDK's device, a subscriber.
+
+use super::PATIENCE;
+use serde_json::Value;
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+
+pub struct Talker {
+    child: Child,
+    stdin: ChildStdin,
+    facts: Receiver<Value>,
+    /// What it said and nobody has asked for yet.
+    unread: VecDeque<Value>,
+}
+
+impl Talker {
+    pub fn start(mut command: Command) -> Talker {
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it is installed");
+        let stdin = child.stdin.take().expect("piped");
+        let stdout = BufReader::new(child.stdout.take().expect("piped"));
+        let (sender, facts) = mpsc::channel();
+        thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                let fact = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+                if sender.send(fact).is_err() {
+                    return;
+                }
+            }
+        });
+        Talker { child, stdin, facts, unread: VecDeque::new() }
+    }
+
+    /// Gives it a command.
+    pub fn tell(&mut self, command: Value) {
+        writeln!(self.stdin, "{command}").expect("it reads its commands");
+    }
+
+    /// Gives it a command and waits for what shows that it was carried out.
+    #[track_caller]
+    pub fn does(&mut self, command: Value, fact: &str) -> Value {
+        self.tell(command);
+        self.sees(fact)
+    }
+
+    /// Waits for a fact of that name, and takes it. A command that failed is reported at once.
+    #[track_caller]
+    pub fn sees(&mut self, fact: &str) -> Value {
+        if let Some(place) = self.unread.iter().position(|seen| seen["fact"] == fact) {
+            return self.unread.remove(place).expect("it was just found");
+        }
+        loop {
+            match self.facts.recv_timeout(PATIENCE) {
+                Ok(seen) if seen["fact"] == fact => return seen,
+                Ok(seen) if seen["fact"] == "failed" => panic!("waiting for {fact:?}: {seen}"),
+                Ok(seen) => self.unread.push_back(seen),
+                Err(why) => panic!("never saw {fact:?} ({why}), but {:?}", self.unread),
+            }
+        }
+    }
+}
+
+impl Drop for Talker {
+    fn drop(&mut self) {
+        // It may have ended of itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
