@@ -6,7 +6,9 @@ use crate::clock::RunClock;
 use crate::emulator::directory::{Address, Directory};
 use crate::emulator::service::{Ask, Asked, Feedback, GiveUp};
 use crate::emulator::session::{Event as HubEvent, HubSession};
-use crate::fleet::{self, Answered, Call, ConnectionEnd, Context, Device, DeviceRef, ServiceDriver};
+use crate::fleet::{
+    self, Answered, Call, CallError, ConnectionEnd, Context, Device, DeviceRef, ServiceDriver,
+};
 use crate::link::{Buffers, Deadlines, Endpoint};
 use crate::measure::{Counts, FleetCounts, FromHub, Measurement, Operation, Outcome, Source, Totals};
 use crate::plan::{self, Auth, Keys, Plan};
@@ -406,10 +408,14 @@ impl Service {
                 world.directory.give_up(device, call);
             }
             let result = match asked.answer.try_recv() {
-                Ok(result) => result.map(drop).map_err(|error| (error.code(), error.to_string())),
+                Ok(result) => {
+                    result.map(drop).map_err(|error| CallError::Hub(error.code(), error.to_string()))
+                }
                 Err(tokio::sync::oneshot::error::TryRecvError::Empty) => return true,
                 // Nobody can answer any more: the connection is gone.
-                Err(tokio::sync::oneshot::error::TryRecvError::Closed) => Err((404_103, String::new())),
+                Err(tokio::sync::oneshot::error::TryRecvError::Closed) => {
+                    Err(CallError::Hub(404_103, String::new()))
+                }
             };
             answered.push(Answered { id: *id, result });
             false

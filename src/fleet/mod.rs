@@ -45,7 +45,7 @@ pub use device::Device;
 pub use device_ref::DeviceRef;
 pub use frame::{collector, layout};
 pub use seen::Arrival;
-pub use service_driver::{Answered, Ask, Call};
+pub use service_driver::{Answered, Ask, Call, CallError};
 pub use service_task::Service;
 pub use trace::Tracer;
 pub use usage::{Usage, process as own_usage, raise_descriptor_limit};

@@ -69,8 +69,19 @@ pub enum Ask {
 pub struct Answered {
     /// Of which call.
     pub id: u64,
-    /// Well, or with a code of the hub ("Troubleshoot Azure IoT Hub error codes") and a text.
-    pub result: Result<(), (u32, String)>,
+    /// Well, or why not.
+    pub result: Result<(), CallError>,
+}
+
+/// Why a call did not end well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CallError {
+    /// The hub answered with a code ("Troubleshoot Azure IoT Hub error codes") and a text.
+    Hub(u32, String),
+    /// The load generator did not send it: the filled-in payload is not what the call carries.
+    Payload(String),
+    /// The load generator did not send it: it could not be encoded.
+    Encode(String),
 }
 
 /// The service side of a run.
@@ -225,12 +236,21 @@ impl ServiceDriver {
         let (operation, sent_ns) = (open.operation(), open.picked_ns());
         match &answered.result {
             Ok(()) => open.ok(&mut self.recorder, sent_ns, now_ns),
-            Err((code, text)) => {
+            Err(CallError::Hub(code, text)) => {
                 let (outcome, class) = meaning(*code);
                 open.ended(&mut self.recorder, outcome, now_ns, false);
                 self.recorder.error(class, Culprit::Peer, now_ns, || format!("{operation}: {code} {text}"));
             }
+            Err(CallError::Payload(text)) => self.not_sent(open, "call_payload", text, now_ns),
+            Err(CallError::Encode(text)) => self.not_sent(open, "encode", text, now_ns),
         }
+    }
+
+    /// The hub never received the call: its failure is the load generator's.
+    fn not_sent(&mut self, open: Open, class: &'static str, text: &str, now_ns: u64) {
+        let operation = open.operation();
+        open.ended(&mut self.recorder, Outcome::Lost, now_ns, true);
+        self.recorder.error(class, Culprit::Us, now_ns, || format!("{operation}: {text}"));
     }
 
     fn expire(&mut self, number: usize, now_ns: u64) {
@@ -396,7 +416,7 @@ mod tests {
         let mut bench = bench(METHOD, STEADY);
         let calls = bench.calls(2 * S);
         let now = bench.zero + 3 * S;
-        let failed = |code| Err((code, "why".to_owned()));
+        let failed = |code| Err(CallError::Hub(code, "why".to_owned()));
         for (call, result) in calls.iter().zip([Ok(()), failed(404_103), failed(429_001), failed(504_101)]) {
             bench.driver.answered(&Answered { id: call.id, result }, now);
         }
@@ -415,6 +435,26 @@ mod tests {
             "{totals:?}"
         );
         assert!(count(Outcome::TimedOut) > 1 && count(Outcome::Unfinished) > 0);
+    }
+
+    #[test]
+    fn calls_that_were_not_sent_are_the_generators() {
+        let mut bench = bench(METHOD, STEADY);
+        let calls = bench.calls(S);
+        let why = [CallError::Payload("not JSON".to_owned()), CallError::Encode("too deep".to_owned())];
+        for (call, why) in calls.iter().zip(why) {
+            bench.driver.answered(&Answered { id: call.id, result: Err(why) }, bench.zero + S);
+        }
+        bench.driver.settle(bench.zero + S);
+        let mut collector = super::super::collector(&bench.driver.plan);
+        collector.add(&bench.driver.swap(), Source::Service);
+        let measurement = collector.measurement();
+        let totals = measurement.of(Operation::ServiceMethod);
+        assert_eq!((totals.outcome(Outcome::Lost), totals.excused[Outcome::Lost]), (2, 2));
+        assert_eq!(totals.outcome(Outcome::Refused), 0, "the hub refused nothing");
+        let errors: Vec<_> =
+            measurement.errors.iter().map(|e| (e.class.as_str(), e.culprit, e.count)).collect();
+        assert_eq!(errors, [("call_payload", Culprit::Us, 1), ("encode", Culprit::Us, 1)]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! How a device comes online: credentials, CONNECT, what is recorded at CONNACK, subscriptions. A part of
 //! `device`.
 
-use super::{ConnectionEnd, Device, DeviceRecorder, Stage};
+use super::{ConnectionEnd, Device, DeviceRecorder, Excuse, Stage};
 use crate::fleet::open::Open;
 use crate::measure::{Culprit, Operation, Outcome};
 use crate::plan::{Names, PayloadContext, Subscription, WillPlan};
@@ -87,6 +87,7 @@ impl Device {
         if let Err(error) = self.session.connect_with_will(now, &offer, will, out) {
             let recorder = DeviceRecorder { context: &context, device: self.device, excuse: self.excuse };
             recorder.error("encode", Culprit::Us, now, || format!("{id}: {error}"));
+            self.excuse = Excuse::Machine;
         }
         if let Stage::Connecting(attempt) = &mut self.stage {
             attempt.connect_sent = Some(now);
