@@ -170,9 +170,12 @@ async fn drive(
         std::future::pending::<()>().await;
     };
     let listening = async {
+        let mut before = *interrupts.borrow();
         while interrupts.changed().await.is_ok() {
-            let (command, text) = match *interrupts.borrow_and_update() {
-                0 | 1 => (Command::Stop, "interrupted: draining; press Ctrl-C again to stop now"),
+            let count = *interrupts.borrow_and_update();
+            let (command, text) = match (std::mem::replace(&mut before, count), count) {
+                (_, 0 | 1) => (Command::Stop, "interrupted: draining; press Ctrl-C again to stop now"),
+                (0, _) => (Command::Abort, "interrupted: stopping now"),
                 _ => (Command::Abort, "interrupted again: stopping now"),
             };
             drop(console.borrow_mut().progress().say(text));
