@@ -6,6 +6,7 @@ use super::child::Hub;
 use super::early_end::{Early, Watch};
 use super::{AppError, Env, assemble, consent, exports, load, outcome, preflight};
 use crate::cli::RunArgs;
+use crate::clock::WallClock;
 use crate::emulator::Stats;
 use crate::emulator::control::{Answer, ControlConfig, ControlDevice, ControlPolicy, Ready, SecretText};
 use crate::fleet::{self, Command, DeviceRef, Finished, Tracer};
@@ -36,7 +37,13 @@ pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
 
     let plan = Arc::new(plan);
     let watch = Watch::new(&plan);
-    let settings = fleet::Settings { workers, endpoint, trace, measured: watch.needs_measurement() };
+    let settings = fleet::Settings {
+        workers,
+        endpoint,
+        trace,
+        measured: watch.needs_measurement(),
+        wall: WallClock::default(),
+    };
     let (mut finished, early) = drive(args, env, &plan, (settings, watch), hub.as_mut(), traced).await?;
     let so_far = *interrupts.borrow();
     let retired = match hub {

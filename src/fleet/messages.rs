@@ -17,7 +17,7 @@ use crate::session::{Message, NotPublished, PublishError, Session};
 use crate::wire::QoS;
 use bytes::BytesMut;
 use std::fmt::Write;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// So many messages that are too late are ended in one go: the other devices of the worker have their turn in between.
 const GIVEN_UP_MAX: usize = 4096;
@@ -231,7 +231,7 @@ impl Messages {
             device,
             index,
             seq,
-            now_unix: context.unix(now),
+            now_unix: if send.payload.has_now() { context.unix(now) } else { Duration::ZERO },
             uptime: context.clock.since(now),
         };
         let stamp = Stamp {

@@ -6,7 +6,7 @@
 
 use super::open::Open;
 use super::{DeviceRef, nanos};
-use crate::clock::RunClock;
+use crate::clock::{RunClock, WallClock};
 use crate::iothub::properties;
 use crate::measure::{Culprit, Key, Outcome, Recorder, Snapshot};
 use crate::plan::{
@@ -88,6 +88,7 @@ pub enum CallError {
 pub(crate) struct ServiceDriver {
     plan: Arc<Plan>,
     clock: RunClock,
+    wall: WallClock,
     streams: Vec<Stream>,
     /// Numbers of the cloud-to-device messages to a device, by device.
     numbers: HashMap<DeviceRef, u64>,
@@ -109,7 +110,11 @@ struct Stream {
 
 impl ServiceDriver {
     /// The service side of a plan; `None` if it has none.
-    pub(crate) fn new(plan: &Arc<Plan>, clock: RunClock, stalls: Rc<Stalls>) -> Option<ServiceDriver> {
+    pub(crate) fn new(
+        plan: &Arc<Plan>,
+        (clock, wall): (RunClock, WallClock),
+        stalls: Rc<Stalls>,
+    ) -> Option<ServiceDriver> {
         if plan.drives.is_empty() {
             return None;
         }
@@ -128,6 +133,7 @@ impl ServiceDriver {
             streams: streams.collect(),
             plan: plan.clone(),
             clock,
+            wall,
             numbers: HashMap::new(),
             recorder: Recorder::new(super::layout(plan), stalls),
             next_id: 0,
@@ -198,7 +204,8 @@ impl ServiceDriver {
         let open = Open::due(&mut self.recorder, key, due_ns).picked(now_ns);
         let device = fleet.device_id(index);
         let uptime = Duration::from_nanos(now_ns);
-        let now_unix = self.clock.zero_unix + uptime;
+        let now = self.clock.at(now_ns);
+        let now_unix = if drive.payload.has_now() { self.wall.unix(now) } else { Duration::ZERO };
         let mut payload = Vec::new();
         let facts = PayloadContext { device: &device, index, seq: n, now_unix, uptime };
         drive.payload.render(&mut stream.payload, &facts, &mut payload);
@@ -214,8 +221,10 @@ impl ServiceDriver {
             CallPlan::Desired => Ask::Desired { patch: payload },
             CallPlan::C2d { properties, ttl } => {
                 let number = self.numbers.entry(DeviceRef { fleet: drive.fleet, index }).or_default();
+                // The run's own devices count its age, on the same clock: a step of the wall clock must not be an age.
+                let sent_unix = self.clock.unstepped_unix(now);
                 let stamps = [
-                    (properties::SENT.to_owned(), now_unix.as_micros().to_string()),
+                    (properties::SENT.to_owned(), sent_unix.as_micros().to_string()),
                     (properties::SEQ.to_owned(), number.to_string()),
                 ];
                 *number += 1;
@@ -329,7 +338,8 @@ mod tests {
         let plan = Arc::new(crate::plan::load(&input, &mut rand::rng()).unwrap());
         let zero = crate::clock::now();
         let clock = RunClock { zero, zero_unix: Duration::from_secs(1_800_000_000) };
-        let driver = ServiceDriver::new(&plan, clock, Rc::new(Stalls::new(clock.zero))).unwrap();
+        let clocks = (clock, WallClock::of(zero, clock.zero_unix));
+        let driver = ServiceDriver::new(&plan, clocks, Rc::new(Stalls::new(zero))).unwrap();
         Bench { driver, zero }
     }
 

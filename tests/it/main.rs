@@ -8,6 +8,7 @@ mod support;
 
 mod browser;
 mod cli;
+mod clock_steps;
 mod commands;
 mod credentials;
 mod deliver;

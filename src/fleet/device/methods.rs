@@ -139,7 +139,7 @@ impl Device {
                 device: &device,
                 index,
                 seq: *calls,
-                now_unix: context.unix(now),
+                now_unix: if answer.payload.has_now() { context.unix(now) } else { Duration::ZERO },
                 uptime: context.clock.since(now),
             };
             answer.payload.render(state, &facts, &mut payload);
