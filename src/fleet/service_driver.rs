@@ -327,6 +327,7 @@ mod tests {
     struct Bench {
         driver: ServiceDriver,
         zero: Instant,
+        wall: WallClock,
     }
 
     fn bench(drive: &str, phases: &str) -> Bench {
@@ -338,9 +339,9 @@ mod tests {
         let plan = Arc::new(crate::plan::load(&input, &mut rand::rng()).unwrap());
         let zero = crate::clock::now();
         let clock = RunClock { zero, zero_unix: Duration::from_secs(1_800_000_000) };
-        let clocks = (clock, WallClock::of(zero, clock.zero_unix));
-        let driver = ServiceDriver::new(&plan, clocks, Rc::new(Stalls::new(zero))).unwrap();
-        Bench { driver, zero }
+        let wall = WallClock::of(zero, clock.zero_unix);
+        let driver = ServiceDriver::new(&plan, (clock, wall.clone()), Rc::new(Stalls::new(zero))).unwrap();
+        Bench { driver, zero, wall }
     }
 
     impl Drop for Bench {
@@ -445,6 +446,20 @@ mod tests {
             "{totals:?}"
         );
         assert!(count(Outcome::TimedOut) > 1 && count(Outcome::Unfinished) > 0);
+    }
+
+    #[test]
+    fn now_follows_a_step_of_the_clock_and_stamps_do_not() {
+        let mut bench = bench("call = \"c2d\"\nevery = \"1s\"\npayload = \"${now}\"", STEADY);
+        bench.wall.step(-7_200_000_000);
+        let calls = bench.calls(3 * S);
+        assert!(!calls.is_empty());
+        for call in &calls {
+            let Ask::C2d { properties, payload, .. } = &call.ask else { panic!("{call:?}") };
+            assert!(payload.starts_with("2027-01-15T06:00:0"), "{payload}");
+            let sent = properties.iter().find(|(name, _)| name == properties::SENT).unwrap();
+            assert!(sent.1.starts_with("180000000"), "{sent:?}");
+        }
     }
 
     #[test]
