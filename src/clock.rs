@@ -159,6 +159,15 @@ impl StepWatch {
     }
 }
 
+/// What the wall clock would show without the last step, without the last two, and so on. Each with the first step that it lacks,
+/// and with the microseconds that it lacks in all.
+pub fn without(steps: &[Step], unix: Duration) -> impl Iterator<Item = (Step, i64, Duration)> {
+    steps.iter().rev().scan(0_i64, move |by_us, step| {
+        *by_us = by_us.saturating_add(step.by_us);
+        Some((*step, *by_us, moved(unix, by_us.saturating_neg())))
+    })
+}
+
 /// Whether such a difference of the clocks is a step.
 #[must_use]
 pub fn is_step(by_us: i64) -> bool {
@@ -277,6 +286,15 @@ mod tests {
             noticed.extend(is_step(by_us).then_some(Step { at, by_us }));
         }
         assert_eq!((watch.steps(), noticed.len()), (&noticed[..], 3), "one second is none");
+    }
+
+    #[test]
+    fn the_clock_without_its_last_steps() {
+        let at = now();
+        let steps = [5_000_000, -2_000_000].map(|by_us| Step { at, by_us });
+        let found: Vec<_> = without(&steps, UNIX).map(|(_, by_us, unix)| (by_us, unix)).collect();
+        let second = Duration::from_secs(1);
+        assert_eq!(found, [(-2_000_000, UNIX + 2 * second), (3_000_000, UNIX - 3 * second)]);
     }
 
     #[test]

@@ -221,9 +221,12 @@ impl Device {
     /// The attempt did not get as far as MQTT.
     pub(crate) fn dial_failed(&mut self, error: &crate::link::DialError, now: Instant) {
         let Some(due_ns) = self.attempt_due_ns() else { return };
+        match self.untrusted_by_step(error, now) {
+            Some(by_us) => self.blame_step(by_us, || error.to_string(), now),
+            None => self.recorder().dial_failed(error, || self.id(), now),
+        }
         let recorder = self.recorder();
         recorder.steps(&error.steps, due_ns, now);
-        recorder.dial_failed(error, || self.id(), now);
         let outcome = if error.is_timeout() {
             Outcome::TimedOut
         } else if error.is_refused() {

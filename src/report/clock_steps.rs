@@ -27,12 +27,13 @@ pub(super) fn stepped(measurement: &Measurement) -> Option<Finding> {
     })
 }
 
-/// The last step forward before which the hub refused connections: until then this machine's clock was behind, so that the tokens
-/// may have expired when they were made. The built-in hub has the same clock.
+/// The last step forward before which the hub refused connections, or its certificate was not accepted: until then this machine's
+/// clock was behind, so that tokens may have expired when they were made, and a certificate may not have been valid yet. The
+/// built-in hub has the same clock.
 pub(super) fn refused_before(measurement: &Measurement) -> Option<&ClockStep> {
     let is_built_in = measurement.health.iter().any(|health| matches!(health.source, Source::Emulator(_)));
-    let refused =
-        measurement.errors.iter().filter(|error| matches!(&*error.class, "connack_4" | "connack_5"));
+    let is_dated = |class: &str| matches!(class, "connack_4" | "connack_5" | "tls_certificate");
+    let refused = measurement.errors.iter().filter(|error| is_dated(&error.class));
     let first_us = refused.map(|error| error.first_us).min().filter(|_| !is_built_in)?;
     measurement.clock_steps.iter().rev().find(|step| step.by_us > 0 && step.at_us > first_us)
 }

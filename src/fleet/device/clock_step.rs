@@ -2,8 +2,9 @@
 //! generator's then. A part of `device`.
 
 use super::{Device, Excuse, Stage};
-use crate::clock::{Step, moved};
+use crate::clock::{Step, without};
 use crate::iothub::limits::EXPIRY_GRACE_MAX;
+use crate::link::DialError;
 use crate::measure::Culprit;
 use std::time::{Duration, Instant};
 
@@ -33,10 +34,7 @@ impl Judged {
     /// this machine's would show without its last steps. Either clock may be the right one, so what counts is that they disagree.
     fn by_step(&self, steps: &[Step]) -> Option<i64> {
         let expired = |unix: Duration| self.expiry <= unix + CLOCKS_APART;
-        let mut by_us = 0_i64;
-        for step in steps.iter().rev() {
-            by_us = by_us.saturating_add(step.by_us);
-            let without = moved(self.unix, by_us.saturating_neg());
+        for (step, by_us, without) in without(steps, self.unix) {
             let disagreed = match (expired(self.unix), expired(without)) {
                 // A token from before the step; one that was made later knew better.
                 (true, false) => (step.at > self.made).then_some(self.unix),
@@ -89,6 +87,16 @@ impl Device {
             .by_step(self.context.steps.borrow().steps())
     }
 
+    /// By how much this machine's clock moved, if the server's certificate would be valid without that.
+    pub(super) fn untrusted_by_step(&self, error: &DialError, now: Instant) -> Option<i64> {
+        if error.class != "tls_certificate" {
+            return None;
+        }
+        let unix = self.context.compare_clocks(now);
+        let watch = self.context.steps.borrow();
+        without(watch.steps(), unix).find(|(_, _, unix)| error.is_valid_at(*unix)).map(|(_, by_us, _)| by_us)
+    }
+
     /// Counts a failure as the load generator's: its clock moved by `by_us`.
     pub(super) fn blame_step(&mut self, by_us: i64, what: impl FnOnce() -> String, now: Instant) {
         self.excuse = Excuse::Machine;
@@ -102,6 +110,7 @@ impl Device {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::moved;
 
     const HOUR: Duration = Duration::from_secs(3_600);
     const MINUTE: Duration = Duration::from_secs(60);

@@ -158,3 +158,34 @@ fn a_hub_that_steps_too_is_not_excused() {
     classes.sort();
     assert_eq!(classes, ["closed_by_peer", "connack_5"]);
 }
+
+/// A certificate that was valid until an hour after the run's zero, or is from an hour before it on.
+#[test]
+fn a_certificate_that_a_step_made_invalid_is_the_generators() {
+    use crate::link::{DialError, Step, Steps};
+    use rustls::CertificateError::{ExpiredContext, NotValidYetContext};
+    use rustls::pki_types::UnixTime;
+    let time = |seconds: u64| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+    let (zero_s, hour_s) = (1_800_000_000, HOUR_S);
+    let expired = || ExpiredContext { time: time(zero_s), not_after: time(zero_s + hour_s) };
+    let early = || NotValidYetContext { time: time(zero_s), not_before: time(zero_s - hour_s) };
+    let long_expired = || ExpiredContext { time: time(zero_s), not_after: time(zero_s - 100 * hour_s) };
+    for (by_us, error, is_step) in [
+        (FORTH_US, expired(), true),
+        (BACK_US, early(), true),
+        (FORTH_US, long_expired(), false),
+        (BACK_US, long_expired(), false),
+        (FORTH_US, rustls::CertificateError::UnknownIssuer, false),
+        (0, expired(), false),
+    ] {
+        let mut wire = Wire::stepped_at_the_start(by_us, &tokens("1h"), SELDOM);
+        let source = std::io::Error::other(rustls::Error::InvalidCertificate(error));
+        let error = DialError::new(Step::Tls, Steps::default(), source);
+        wire.device.dial_failed(&error, wire.now);
+        let expected = if is_step { ("clock_step", Culprit::Us) } else { ("tls_certificate", Culprit::Peer) };
+        let measurement = wire.measurement();
+        let errors: Vec<_> = measurement.errors.iter().map(|error| (&*error.class, error.culprit)).collect();
+        assert_eq!(errors, [expected], "{error} {by_us}");
+        assert_eq!(measurement.of(Operation::Connect).excused.sum(), u64::from(is_step), "{error} {by_us}");
+    }
+}
