@@ -43,7 +43,8 @@ Examples:
   hubstorm run meters.toml --export out/result.json --export html=out/index.html
   hubstorm run meters.toml --trace meter-00007 2> trace.txt
 
-Ctrl-C once stops the load, waits for the last acks and writes the result; twice writes it now.";
+Ctrl-C once stops the load, waits for the last acks and writes the result; twice writes it now.
+SIGTERM, SIGHUP, SIGALRM and SIGUSR1 count as one Ctrl-C, SIGQUIT (Ctrl-\\) as two.";
 
 const CHECK_EXAMPLES: &str = "\
 Examples:

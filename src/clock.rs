@@ -1,8 +1,25 @@
 //! The one place that reads clocks. Drivers ask here and hand the answer down; nothing below `link` does.
 //!
-//! `now` goes through tokio's clock, so that a test with paused time moves every part of the program.
+//! `now` goes through tokio's clock, so that a test with paused time moves every part of the program. Durations are measured on the
+//! monotonic clock. The wall clock is read where a date is needed: it can be set at any time, so nothing is derived from an
+//! earlier reading of it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// The clocks diverged by more than this between two readings: the wall clock was set, or the machine was suspended. NTP corrects
+/// smaller errors by a slower or faster clock (our choice).
+pub const STEP_MIN: Duration = Duration::from_secs(1);
+
+/// Both clocks were read within this time: closer than any step.
+const PAIR_MAX: Duration = Duration::from_micros(100);
+
+/// So many attempts to read both clocks within [`PAIR_MAX`].
+const PAIRS_MAX: usize = 5;
+
+/// The steps of a run that a [`StepWatch`] remembers. A clock that moves more often has no time to tell.
+const STEPS_MAX: usize = 64;
 
 /// The monotonic clock (tokio's, so that paused tests work).
 #[expect(clippy::disallowed_methods, reason = "the one clock")]
@@ -11,14 +28,154 @@ pub fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-/// Wall-clock time since the Unix epoch: token expiry, the result's `started`, `${now}` in payloads.
+/// Wall-clock time since the Unix epoch, for what happens once: a certificate, a token on the command line.
 #[expect(clippy::disallowed_methods, reason = "the one clock")]
 #[must_use]
 pub fn unix() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-/// A run's zero on both clocks. Every time in a run is counted from it, so that a wall clock that is set meanwhile moves nothing.
+/// The same instant on both clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// On the monotonic clock.
+    pub at: Instant,
+    /// On the wall clock, since the Unix epoch.
+    pub unix: Duration,
+}
+
+/// The wall clock of a run or of a hub: this machine's, or one that a test sets.
+#[derive(Clone, Debug, Default)]
+pub struct WallClock(Option<Arc<SetClock>>);
+
+#[derive(Debug)]
+struct SetClock {
+    zero: Reading,
+    stepped_us: AtomicI64,
+}
+
+impl WallClock {
+    /// Returns a clock that shows `unix` at `at`, follows the monotonic clock, and can be stepped.
+    #[must_use]
+    pub fn of(at: Instant, unix: Duration) -> WallClock {
+        WallClock(Some(Arc::new(SetClock { zero: Reading { at, unix }, stepped_us: AtomicI64::new(0) })))
+    }
+
+    /// Steps a clock made by [`WallClock::of`], and every clone of it. This machine's clock stays as it is.
+    pub fn step(&self, by_us: i64) {
+        if let Some(clock) = &self.0 {
+            clock.stepped_us.fetch_add(by_us, Ordering::Relaxed);
+        }
+    }
+
+    /// Reads the clock. `now` is the present instant: a clock that is not this machine's follows it.
+    #[must_use]
+    pub fn unix(&self, now: Instant) -> Duration {
+        match &self.0 {
+            None => unix(),
+            Some(clock) => clock.unix(now),
+        }
+    }
+
+    /// Reads both clocks. A pause between the readings would look like a step, so the closest pair of a few is taken.
+    #[must_use]
+    pub fn read(&self, now: Instant) -> Reading {
+        if let Some(clock) = &self.0 {
+            return Reading { at: now, unix: clock.unix(now) };
+        }
+        let pair = || {
+            let (before, unix, after) = (self::now(), unix(), self::now());
+            (after - before, Reading { at: before, unix })
+        };
+        let mut best = pair();
+        for _ in 1..PAIRS_MAX {
+            if best.0 <= PAIR_MAX {
+                break;
+            }
+            best = [best, pair()].into_iter().min_by_key(|(took, _)| *took).unwrap_or(best);
+        }
+        best.1
+    }
+}
+
+impl SetClock {
+    fn unix(&self, now: Instant) -> Duration {
+        let Reading { at, unix } = self.zero;
+        let shown =
+            (unix + now.saturating_duration_since(at)).saturating_sub(at.saturating_duration_since(now));
+        moved(shown, self.stepped_us.load(Ordering::Relaxed))
+    }
+}
+
+/// A time since the Unix epoch, moved by so many microseconds; not before the epoch.
+#[must_use]
+pub fn moved(unix: Duration, by_us: i64) -> Duration {
+    let by = Duration::from_micros(by_us.unsigned_abs());
+    if by_us < 0 { unix.saturating_sub(by) } else { unix.saturating_add(by) }
+}
+
+/// A step of the wall clock against the monotonic clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// When it was noticed.
+    pub at: Instant,
+    /// By how much the wall clock moved; negative when it was set back.
+    pub by_us: i64,
+}
+
+/// Notices steps of the wall clock: it compares both clocks with the reading before.
+#[derive(Debug)]
+pub struct StepWatch {
+    last: Reading,
+    steps: Vec<Step>,
+}
+
+impl StepWatch {
+    /// Begins with a reading of both clocks.
+    #[must_use]
+    pub fn new(first: Reading) -> StepWatch {
+        StepWatch { last: first, steps: Vec::new() }
+    }
+
+    /// Takes in a new reading; returns by how much the wall clock moved against the monotonic clock since the last one, in
+    /// microseconds. More than [`STEP_MIN`] is a step.
+    pub fn compare(&mut self, reading: Reading) -> i64 {
+        let last = std::mem::replace(&mut self.last, reading);
+        let us = |time: Duration| i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
+        let wall_us = us(reading.unix) - us(last.unix);
+        let passed_us = us(reading.at.saturating_duration_since(last.at))
+            - us(last.at.saturating_duration_since(reading.at));
+        let by_us = wall_us.saturating_sub(passed_us);
+        if is_step(by_us) && self.steps.len() < STEPS_MAX {
+            self.steps.push(Step { at: reading.at, by_us });
+        }
+        by_us
+    }
+
+    /// The steps so far, the oldest first.
+    #[must_use]
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+}
+
+/// What the wall clock would show without the last step, without the last two, and so on. Each with the first step that it lacks,
+/// and with the microseconds that it lacks in all.
+pub fn without(steps: &[Step], unix: Duration) -> impl Iterator<Item = (Step, i64, Duration)> {
+    steps.iter().rev().scan(0_i64, move |by_us, step| {
+        *by_us = by_us.saturating_add(step.by_us);
+        Some((*step, *by_us, moved(unix, by_us.saturating_neg())))
+    })
+}
+
+/// Whether such a difference of the clocks is a step.
+#[must_use]
+pub fn is_step(by_us: i64) -> bool {
+    u128::from(by_us.unsigned_abs()) > STEP_MIN.as_micros()
+}
+
+/// A run's zero on both clocks. Every time in a run is counted from it on the monotonic clock, so that a wall clock that is set
+/// meanwhile moves nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunClock {
     /// The zero on the monotonic clock.
@@ -30,8 +187,15 @@ pub struct RunClock {
 impl RunClock {
     /// Returns a clock whose zero is `lead` from now.
     #[must_use]
-    pub fn starts_in(lead: Duration) -> RunClock {
-        RunClock { zero: now() + lead, zero_unix: unix() + lead }
+    pub fn starts_in(lead: Duration, wall: &WallClock) -> RunClock {
+        let Reading { at, unix } = wall.read(now());
+        RunClock { zero: at + lead, zero_unix: unix + lead }
+    }
+
+    /// Returns the zero, as a reading of both clocks.
+    #[must_use]
+    pub fn reading(&self) -> Reading {
+        Reading { at: self.zero, unix: self.zero_unix }
     }
 
     /// Returns the time from the zero to `at`; zero for anything before it.
@@ -52,9 +216,10 @@ impl RunClock {
         self.zero + Duration::from_nanos(ns)
     }
 
-    /// Returns the wall clock at an instant. It is derived, so that it neither jumps nor costs another clock reading.
+    /// Returns the date of an instant as the wall clock would show it if nobody had set it since the zero. For ages of messages
+    /// that the run itself sends and receives: a step is no age.
     #[must_use]
-    pub fn unix(&self, at: Instant) -> Duration {
+    pub fn unstepped_unix(&self, at: Instant) -> Duration {
         self.zero_unix + self.since(at)
     }
 }
@@ -63,19 +228,84 @@ impl RunClock {
 mod tests {
     use super::*;
 
+    const UNIX: Duration = Duration::from_secs(1_800_000_000);
+    const MINUTE: Duration = Duration::from_secs(60);
+    const TWO_HOURS_US: i64 = 7_200_000_000;
+
     #[test]
     fn run_clock_converts_between_its_clocks() {
-        let clock = RunClock { zero: now(), zero_unix: Duration::from_secs(1_800_000_000) };
+        let clock = RunClock { zero: now(), zero_unix: UNIX };
         let at = clock.at(1_500_000_000);
         assert_eq!((clock.ns(at), clock.since(at)), (1_500_000_000, Duration::from_millis(1_500)));
-        assert_eq!(clock.unix(at), Duration::from_millis(1_800_000_001_500));
+        assert_eq!(clock.unstepped_unix(at), Duration::from_millis(1_800_000_001_500));
     }
 
     #[test]
     fn times_before_the_zero_count_as_the_zero() {
-        let clock = RunClock::starts_in(Duration::from_secs(60));
+        let clock = RunClock::starts_in(MINUTE, &WallClock::default());
         let before = now();
         assert_eq!((clock.ns(before), clock.since(before)), (0, Duration::ZERO));
-        assert_eq!(clock.unix(before), clock.zero_unix);
+        assert_eq!(clock.unstepped_unix(before), clock.zero_unix);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_follows_time_and_its_steps() {
+        let start = now();
+        let clock = WallClock::of(start, UNIX);
+        let copy = clock.clone();
+        assert_eq!(clock.unix(start + MINUTE), UNIX + MINUTE);
+        copy.step(-TWO_HOURS_US);
+        assert_eq!(clock.unix(start + MINUTE), UNIX + MINUTE - Duration::from_secs(7_200));
+        copy.step(2 * TWO_HOURS_US);
+        assert_eq!(clock.unix(start), UNIX + Duration::from_secs(7_200));
+    }
+
+    #[test]
+    fn this_machines_clocks_are_read_as_a_pair() {
+        let clock = WallClock::default();
+        clock.step(TWO_HOURS_US);
+        let (before, unix_before) = (now(), unix());
+        let Reading { at, unix: read } = clock.read(before);
+        assert!(before <= at && at <= now() && unix_before <= read && read <= unix(), "nobody can step it");
+    }
+
+    #[test]
+    fn steps_are_noticed_with_instant_and_signed_size() {
+        let start = now();
+        let clock = WallClock::of(start, UNIX);
+        // The first reading may lie ahead, as a run's zero does.
+        let mut watch = StepWatch::new(clock.read(start + MINUTE));
+        assert_eq!(watch.compare(clock.read(start)), 0);
+        let mut noticed = Vec::new();
+        for (minute, by_us) in
+            [(1, 0), (2, TWO_HOURS_US), (3, 0), (4, -TWO_HOURS_US), (5, 1_000_000), (6, -1_000_001)]
+        {
+            clock.step(by_us);
+            let at = start + minute * MINUTE;
+            assert_eq!(watch.compare(clock.read(at)), by_us);
+            noticed.extend(is_step(by_us).then_some(Step { at, by_us }));
+        }
+        assert_eq!((watch.steps(), noticed.len()), (&noticed[..], 3), "one second is none");
+    }
+
+    #[test]
+    fn the_clock_without_its_last_steps() {
+        let at = now();
+        let steps = [5_000_000, -2_000_000].map(|by_us| Step { at, by_us });
+        let found: Vec<_> = without(&steps, UNIX).map(|(_, by_us, unix)| (by_us, unix)).collect();
+        let second = Duration::from_secs(1);
+        assert_eq!(found, [(-2_000_000, UNIX + 2 * second), (3_000_000, UNIX - 3 * second)]);
+    }
+
+    #[test]
+    fn a_clock_that_never_rests_fills_no_memory() {
+        let start = now();
+        let clock = WallClock::of(start, UNIX);
+        let mut watch = StepWatch::new(clock.read(start));
+        for _ in 0..1_000 {
+            clock.step(TWO_HOURS_US);
+            watch.compare(clock.read(start));
+        }
+        assert_eq!(watch.steps().len(), STEPS_MAX);
     }
 }

@@ -2,7 +2,7 @@
 //! one second. Response shows about 1,000 samples spread evenly up to 1 s, whether the window held them all
 //! or not; lag stays near zero; the verdict passes.
 
-use crate::clock::RunClock;
+use crate::clock::{RunClock, WallClock};
 use crate::fleet::{Context, Device, DeviceRef, collector};
 use crate::iothub::topics;
 use crate::link::{Buffers, Deadlines, Endpoint};
@@ -111,8 +111,9 @@ fn run(devices: u32, window: u16, what: Operation) -> (Totals, Judged) {
     let (reports, _keep) = tokio::sync::mpsc::unbounded_channel();
     let endpoint = Arc::new(Endpoint { host: "hub".to_owned(), port: 8883, ..Endpoint::default() });
     let clock = RunClock { zero, zero_unix: Duration::from_secs(1_800_000_000) };
-    let context =
-        Rc::new(Context::new(plan.clone(), endpoint, clock, (Buffers::shared(), Deadlines::new()), reports));
+    let clocks = (clock, WallClock::of(zero, clock.zero_unix));
+    let shared = (Buffers::shared(), Deadlines::new());
+    let context = Rc::new(Context::new(plan.clone(), endpoint, clocks, shared, reports));
     let mut wires: Vec<Wire> = (0..devices)
         .map(|index| {
             let mut device = Device::new(context.clone(), DeviceRef { fleet: 0, index });

@@ -2,11 +2,13 @@
 //! cloud-to-device messages, renewals, and connections that the hub closes. Every operation ends once, and what the devices
 //! counted agrees with what the hub has, to the message. No sockets: bytes take 5 ms each way.
 
-use crate::clock::RunClock;
+use crate::clock::{RunClock, WallClock};
 use crate::emulator::directory::{Address, Directory};
 use crate::emulator::service::{Ask, Asked, Feedback, GiveUp};
 use crate::emulator::session::{Event as HubEvent, HubSession};
-use crate::fleet::{self, Answered, Call, ConnectionEnd, Context, Device, DeviceRef, ServiceDriver};
+use crate::fleet::{
+    self, Answered, Call, CallError, ConnectionEnd, Context, Device, DeviceRef, ServiceDriver,
+};
 use crate::link::{Buffers, Deadlines, Endpoint};
 use crate::measure::{Counts, FleetCounts, FromHub, Measurement, Operation, Outcome, Source, Totals};
 use crate::plan::{self, Auth, Keys, Plan};
@@ -247,7 +249,7 @@ impl Life {
         self.device.begin_attempt(due_ns, now);
         world.connections += 1;
         self.connection = Some(Connection {
-            hub: HubSession::new(world.directory.clone(), now, world.unix(now)),
+            hub: HubSession::new(world.directory.clone(), now),
             address: Address { shard: number, connection: world.connections },
             to_hub: Pipe::default(),
             to_device: Pipe::default(),
@@ -406,10 +408,14 @@ impl Service {
                 world.directory.give_up(device, call);
             }
             let result = match asked.answer.try_recv() {
-                Ok(result) => result.map(drop).map_err(|error| (error.code(), error.to_string())),
+                Ok(result) => {
+                    result.map(drop).map_err(|error| CallError::Hub(error.code(), error.to_string()))
+                }
                 Err(tokio::sync::oneshot::error::TryRecvError::Empty) => return true,
                 // Nobody can answer any more: the connection is gone.
-                Err(tokio::sync::oneshot::error::TryRecvError::Closed) => Err((404_103, String::new())),
+                Err(tokio::sync::oneshot::error::TryRecvError::Closed) => {
+                    Err(CallError::Hub(404_103, String::new()))
+                }
             };
             answered.push(Answered { id: *id, result });
             false
@@ -475,12 +481,14 @@ fn live() -> Lived {
     let (reports, _keep) = tokio::sync::mpsc::unbounded_channel();
     let endpoint = Arc::new(Endpoint { host: HOST.to_owned(), port: 8883, ..Endpoint::default() });
     let clock = RunClock { zero, zero_unix: UNIX };
-    let context =
-        Rc::new(Context::new(plan.clone(), endpoint, clock, (Buffers::shared(), Deadlines::new()), reports));
+    let clocks = (clock, WallClock::of(zero, UNIX));
+    let shared = (Buffers::shared(), Deadlines::new());
+    let context = Rc::new(Context::new(plan.clone(), endpoint, clocks.clone(), shared, reports));
     let Auth::Sas { keys: Keys::Group(key), .. } = &plan.fleets[0].auth else { panic!("a group key") };
     let config = crate::emulator::Config {
         host_names: vec![HOST.to_owned()],
         group_keys: vec![key.clone()],
+        wall: clocks.1.clone(),
         ..crate::emulator::Config::default()
     };
     let directory = Arc::new(Directory::new(config));
@@ -506,7 +514,7 @@ fn live() -> Lived {
         })
         .collect();
     let stalls = Rc::new(crate::stalls::Stalls::new(zero));
-    let driver = ServiceDriver::new(&plan, clock, stalls).expect("the plan has a service side");
+    let driver = ServiceDriver::new(&plan, clocks, stalls).expect("the plan has a service side");
     let load_end = zero + Duration::from_secs(29 * 60);
     let mut service = Service { driver, open: HashMap::new(), close_at: zero + CLOSE_EVERY, closed: 0 };
     let end = zero + plan.schedule.end() + plan.drain;

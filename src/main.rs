@@ -1,4 +1,4 @@
-//! The `hubstorm` command: parse, listen for Ctrl-C, run, exit with the documented code.
+//! The `hubstorm` command: parse, listen for signals, run, exit with the documented code.
 
 use clap::Parser;
 use hubstorm::{app, cli::Cli};
@@ -16,6 +16,7 @@ fn main() -> ExitCode {
         Err(error) => return app::cannot_start(&error),
     };
     let code = runtime.block_on(async {
+        app::survive_file_size_limit();
         let (sender, interrupts) = watch::channel(0);
         let env = app::Env::of_process(interrupts);
         tokio::select! {

@@ -1,6 +1,7 @@
 //! The client's session and the hub's, joined by two pipes in virtual time. No sockets, no sleeping: hours pass in
 //! milliseconds, and the two meet nowhere else but over a real socket.
 
+use crate::clock::WallClock;
 use crate::emulator::Config;
 use crate::emulator::directory::{Address, Directory};
 use crate::emulator::service::{Ask, Feedback};
@@ -111,13 +112,15 @@ impl Pair {
     #[expect(clippy::disallowed_methods, reason = "any instant will do: time is what the test says")]
     fn with(settings: Settings, group_keys: Vec<Key>) -> Pair {
         let start = Instant::now();
-        let config = Config { host_names: vec![HOST.to_owned()], group_keys, ..Config::default() };
+        let wall = WallClock::of(start, seconds(UNIX_S));
+        let host_names = vec![HOST.to_owned()];
+        let config = Config { host_names, group_keys, wall, ..Config::default() };
         let directory = Arc::new(Directory::new(config));
         Pair {
             start,
             now: start,
             client: Session::new(settings),
-            hub: HubSession::new(Arc::clone(&directory), start, seconds(UNIX_S)),
+            hub: HubSession::new(Arc::clone(&directory), start),
             directory,
             to_hub: Pipe::default(),
             to_client: Pipe::default(),
@@ -142,7 +145,7 @@ impl Pair {
     }
 
     fn unix(&self) -> Duration {
-        seconds(UNIX_S) + (self.now - self.start)
+        self.directory.config().wall.unix(self.now)
     }
 
     /// A new connection, with a token for `ttl` from now.
@@ -153,7 +156,7 @@ impl Pair {
         let name = names::user_name(HOST, DEVICE);
         let credentials =
             Credentials { client_id: DEVICE, username: Some(&name), password: Some(token.as_bytes()) };
-        self.hub = HubSession::new(Arc::clone(&self.directory), self.now, self.unix());
+        self.hub = HubSession::new(Arc::clone(&self.directory), self.now);
         self.to_hub = Pipe::default();
         self.to_client = Pipe::default();
         self.connected = true;

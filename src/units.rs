@@ -110,6 +110,13 @@ pub fn human_us(us: u64) -> String {
     human_duration(Duration::from_micros(us))
 }
 
+/// Signed microseconds for people: `+2h`, `-6m`.
+#[must_use]
+pub fn human_signed_us(us: i64) -> String {
+    let sign = if us < 0 { '-' } else { '+' };
+    format!("{sign}{}", human_us(us.unsigned_abs()))
+}
+
 /// A count with thin groups for people: `1,234,567`.
 #[must_use]
 pub fn human_count(count: u64) -> String {
@@ -258,6 +265,15 @@ mod tests {
         }
         for text in ["", "3m", "-", "+-3m", "--3m", "3", "- 3m x", "+99999999999999999999d"] {
             assert!(parse_signed_us(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn signed_durations_are_shown_with_their_sign() {
+        for (us, shown) in
+            [(7_200_000_000, "+2h"), (-180_000_000, "-3m"), (1_500_000, "+1.50 s"), (i64::MIN, "-")]
+        {
+            assert!(human_signed_us(us).starts_with(shown), "{us}");
         }
     }
 

@@ -7,6 +7,7 @@
 #![no_main]
 
 use bytes::BytesMut;
+use hubstorm::clock::WallClock;
 use hubstorm::emulator::Config;
 use hubstorm::emulator::directory::{Address, Directory};
 use hubstorm::emulator::service::{Ask, Asked};
@@ -107,12 +108,13 @@ impl Pair {
             ping_timeout: 5 * SECOND,
             frame_mib_max: 1,
         };
-        let directory = Arc::new(Directory::new(CONFIG.clone()));
+        let wall = WallClock::of(start, UNIX);
+        let directory = Arc::new(Directory::new(Config { wall, ..CONFIG.clone() }));
         Pair {
             start,
             now: start,
             client: Session::new(settings),
-            hub: HubSession::new(Arc::clone(&directory), start, UNIX),
+            hub: HubSession::new(Arc::clone(&directory), start),
             directory,
             connections: 0,
             asked: Vec::new(),
@@ -197,7 +199,7 @@ impl Pair {
         let name = names::user_name(HOST, DEVICE);
         let offer =
             Credentials { client_id: DEVICE, username: Some(&name), password: Some(token.as_bytes()) };
-        self.hub = HubSession::new(Arc::clone(&self.directory), self.now, unix);
+        self.hub = HubSession::new(Arc::clone(&self.directory), self.now);
         self.connections += 1;
         (self.to_hub, self.to_client) = Default::default();
         (self.client_misled, self.hub_misled) = (false, false);

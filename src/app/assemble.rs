@@ -81,9 +81,9 @@ pub(super) fn result(
     }
 }
 
-/// The hub's stalls are on the wall clock, those of the result count from the run's zero.
+/// The hub counts its stalls back from the wall clock at the end, as the run does its zero: those of the result count from there.
 fn add_shards(finished: &mut Finished, shards: &[ShardHealth]) {
-    let zero_us = us(finished.started_unix);
+    let zero_us = us(finished.zero_unix_at_end);
     for (number, shard) in (0_u16..).zip(shards) {
         for entry in shard.stalls.iter().filter(|entry| entry.to_us > zero_us) {
             let from_us = entry.from_us.saturating_sub(zero_us);

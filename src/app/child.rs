@@ -4,7 +4,7 @@
 use super::{AppError, environment};
 use crate::emulator::control::{Answer, Command, ControlConfig, Ready};
 use crate::emulator::service;
-use crate::fleet::{Answered, Ask, Call};
+use crate::fleet::{Answered, Ask, Call, CallError};
 use bytes::BytesMut;
 use std::path::Path;
 use std::process::Stdio;
@@ -61,11 +61,11 @@ impl Hub {
                     let more = std::iter::from_fn(|| calls.try_recv().ok());
                     for call in std::iter::once(call).chain(more) {
                         let id = call.id;
-                        let unsaid = |error: AppError| Answered { id, result: Err((500_001, error.to_string())) };
+                        let unsaid = |error: AppError| CallError::Encode(error.to_string());
                         let put = control_call(call).and_then(|command| self.put(&command).map_err(unsaid));
-                        if let Err(failed) = put {
+                        if let Err(error) = put {
                             // The load may be over.
-                            drop(answers.send(failed));
+                            drop(answers.send(Answered { id, result: Err(error) }));
                         }
                     }
                     if self.flush().await.is_err() {
@@ -156,20 +156,20 @@ fn unheard(error: std::io::Error) -> AppError {
     environment("the built-in hub does not listen to commands", &error)
 }
 
-/// A call as a line of the hub's control. What its template made of one device's names may not be JSON after all: that is
-/// answered as a hub answers it ("Troubleshoot Azure IoT Hub error codes").
-fn control_call(call: Call) -> Result<Command, Answered> {
+/// A call as a line of the hub's control. The plan checks each payload for one device only: filled in for another one, it may not
+/// be JSON. The hub never receives such a call.
+fn control_call(call: Call) -> Result<Command, CallError> {
     let Call { id, device, ask } = call;
     let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let ask = match ask {
         Ask::Method { name, payload, response_timeout, connect_timeout } => service::Ask::Method {
             name,
             // Without one the device gets an empty body, not `null`.
-            payload: if payload.is_empty() { None } else { Some(json(id, &payload)?) },
+            payload: if payload.is_empty() { None } else { Some(json(&payload)?) },
             response_timeout_ms: ms(response_timeout),
             connect_timeout_ms: ms(connect_timeout),
         },
-        Ask::Desired { patch } => service::Ask::Desired { patch: json(id, &patch)? },
+        Ask::Desired { patch } => service::Ask::Desired { patch: json(&patch)? },
         Ask::C2d { properties, payload, ttl } => service::Ask::C2d {
             message_id: None,
             properties: properties.into_iter().collect(),
@@ -181,16 +181,54 @@ fn control_call(call: Call) -> Result<Command, Answered> {
     Ok(Command::Call { id, device, ask })
 }
 
-fn json<T: serde::de::DeserializeOwned>(id: u64, text: &str) -> Result<T, Answered> {
-    serde_json::from_str(text)
-        .map_err(|error| Answered { id, result: Err((400_004, format!("the payload is not JSON: {error}"))) })
+fn json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, CallError> {
+    serde_json::from_str(text).map_err(|error| {
+        let what = match error.classify() {
+            // serde would repeat the value, which may hold a secret.
+            serde_json::error::Category::Data => "not a JSON object".to_owned(),
+            _ => format!("not JSON: {error}"),
+        };
+        CallError::Payload(format!("the payload, filled in for its device, is {what}"))
+    })
 }
 
 /// How a call ended; `None` for answers to something else.
 fn answered(answer: Answer) -> Option<Answered> {
     match answer {
         Answer::Called { id, .. } => Some(Answered { id, result: Ok(()) }),
-        Answer::Failed { id, code, message } => Some(Answered { id, result: Err((code, message)) }),
+        Answer::Failed { id, code, message } => {
+            Some(Answered { id, result: Err(CallError::Hub(code, message)) })
+        }
         Answer::Stats { .. } => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn why(ask: Ask) -> CallError {
+        control_call(Call { id: 1, device: "d".to_owned(), ask }).unwrap_err()
+    }
+
+    /// The hub never sees them: none of its codes may stand for them.
+    #[test]
+    fn a_payload_that_is_not_json_is_the_generators() {
+        let method = |payload: &str| Ask::Method {
+            name: "m".to_owned(),
+            payload: payload.to_owned(),
+            response_timeout: Duration::from_secs(30),
+            connect_timeout: Duration::ZERO,
+        };
+        let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+        for (ask, part) in [
+            (method("{\"a\":"), "not JSON: EOF"),
+            (method(&deep), "not JSON: recursion limit"),
+            (Ask::Desired { patch: "\"hidden\"".to_owned() }, "not a JSON object"),
+            (Ask::Desired { patch: "x".to_owned() }, "not JSON: expected value"),
+        ] {
+            let CallError::Payload(text) = why(ask) else { panic!("{part}") };
+            assert!(text.contains(part) && !text.contains("hidden"), "{text}");
+        }
     }
 }

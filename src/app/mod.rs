@@ -32,7 +32,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use tokio::sync::watch;
 
-pub use signals::count_interrupts;
+pub use signals::{count_interrupts, survive_file_size_limit};
 
 /// What a command sees of the world: tests bring their own.
 pub struct Env {
@@ -50,7 +50,7 @@ pub struct Env {
     pub terminal: bool,
     /// Reads what a person types in answer to a question; `None` where there is nobody to ask.
     pub answer: Option<fn() -> std::io::Result<String>>,
-    /// How often Ctrl-C was pressed, for commands that hear it.
+    /// How often Ctrl-C was pressed, or a signal came that counts as such, for commands that hear it.
     pub interrupts: watch::Receiver<u8>,
 }
 
@@ -126,7 +126,7 @@ fn print(env: &mut Env, text: &str) -> Result<(), AppError> {
     }
 }
 
-/// True for commands with something to finish at Ctrl-C, SIGTERM or SIGHUP. The others are ended by them, as programs are by
+/// True for commands with something to finish at Ctrl-C or a signal that counts as such. The others are ended by them, as programs are by
 /// default.
 #[must_use]
 pub fn hears_interrupts(cli: &Cli) -> bool {

@@ -93,6 +93,7 @@ pub(super) fn run_id(file: &str, started: &str) -> String {
 mod tests {
     use super::super::assemble;
     use super::*;
+    use crate::clock::WallClock;
     use crate::fleet;
     use crate::link::{self, Endpoint};
     use crate::policy::backoff::BackOff;
@@ -118,8 +119,13 @@ mod tests {
         let free = link::listen::bind("127.0.0.1:0".parse().unwrap()).unwrap().local_addr().unwrap();
         let endpoint = Endpoint { host: free.ip().to_string(), port: free.port(), ..Endpoint::default() };
         let (plan, workers) = (Arc::new(plan), 2);
-        let settings =
-            fleet::Settings { workers, endpoint: Arc::new(endpoint), trace: None, measured: false };
+        let settings = fleet::Settings {
+            workers,
+            endpoint: Arc::new(endpoint),
+            trace: None,
+            measured: false,
+            wall: WallClock::default(),
+        };
         let ((_commander, commands), (events, _listener)) =
             (mpsc::unbounded_channel(), mpsc::unbounded_channel());
         let finished = fleet::run(plan.clone(), settings, None, commands, events).await.unwrap();

@@ -6,6 +6,7 @@ use super::child::Hub;
 use super::early_end::{Early, Watch};
 use super::{AppError, Env, assemble, consent, exports, load, outcome, preflight};
 use crate::cli::RunArgs;
+use crate::clock::WallClock;
 use crate::emulator::Stats;
 use crate::emulator::control::{Answer, ControlConfig, ControlDevice, ControlPolicy, Ready, SecretText};
 use crate::fleet::{self, Command, DeviceRef, Finished, Tracer};
@@ -36,7 +37,13 @@ pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
 
     let plan = Arc::new(plan);
     let watch = Watch::new(&plan);
-    let settings = fleet::Settings { workers, endpoint, trace, measured: watch.needs_measurement() };
+    let settings = fleet::Settings {
+        workers,
+        endpoint,
+        trace,
+        measured: watch.needs_measurement(),
+        wall: WallClock::default(),
+    };
     let (mut finished, early) = drive(args, env, &plan, (settings, watch), hub.as_mut(), traced).await?;
     let so_far = *interrupts.borrow();
     let retired = match hub {
@@ -170,9 +177,12 @@ async fn drive(
         std::future::pending::<()>().await;
     };
     let listening = async {
+        let mut before = *interrupts.borrow();
         while interrupts.changed().await.is_ok() {
-            let (command, text) = match *interrupts.borrow_and_update() {
-                0 | 1 => (Command::Stop, "interrupted: draining; press Ctrl-C again to stop now"),
+            let count = *interrupts.borrow_and_update();
+            let (command, text) = match (std::mem::replace(&mut before, count), count) {
+                (_, 0 | 1) => (Command::Stop, "interrupted: draining; press Ctrl-C again to stop now"),
+                (0, _) => (Command::Abort, "interrupted: stopping now"),
                 _ => (Command::Abort, "interrupted again: stopping now"),
             };
             drop(console.borrow_mut().progress().say(text));

@@ -1,42 +1,70 @@
-//! Who wants the program to end, and streams whose reader is gone. `main` starts the counting; commands read the count.
+//! Signals that end the program, signals that must not, and streams whose reader is gone. `main` starts the counting; commands
+//! read the count.
 
+use nix::sys::signal::Signal as Number;
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
+use std::task::{Context, Poll};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-/// Counts Ctrl-C, SIGTERM and a terminal that goes away (SIGHUP) until the process ends.
+/// Signals for which this process always has a handler.
+const ALWAYS: [Number; 2] = [Number::SIGINT, Number::SIGTERM];
+
+/// Signals that stay ignored if the parent process ignores them, as `nohup` does with SIGHUP. SIGALRM and SIGUSR1 are what service
+/// managers and batch systems send as an advance warning of the end.
+const UNLESS_IGNORED: [Number; 4] = [Number::SIGHUP, Number::SIGQUIT, Number::SIGALRM, Number::SIGUSR1];
+
+/// How many presses of Ctrl-C a signal stands for. SIGQUIT asks for an immediate end.
+fn presses(number: Number) -> u8 {
+    if number == Number::SIGQUIT { 2 } else { 1 }
+}
+
+/// Counts Ctrl-C, SIGTERM, SIGALRM, SIGUSR1 and a terminal that goes away (SIGHUP) until the process ends. SIGQUIT counts twice.
 pub async fn count_interrupts(sender: watch::Sender<u8>) -> Infallible {
-    let (Ok(mut interrupt), Ok(mut terminate)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
+    let ignored = ignored_signals();
+    let Some(mut heard) = ALWAYS.into_iter().map(handler).collect::<Option<Vec<_>>>() else {
         // Without handlers the signals end the process, as they do by default.
         return std::future::pending().await;
     };
-    // Who started this with `nohup` wants it to go on.
-    let mut hangup = if hangup_is_ignored() { None } else { signal(SignalKind::hangup()).ok() };
+    let wanted = UNLESS_IGNORED.into_iter().filter(|number| !is_in(ignored, *number));
+    heard.extend(wanted.filter_map(handler));
     loop {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            () = hung_up(&mut hangup) => {}
+        let pressed = poll_fn(|cx| next(&mut heard, cx)).await;
+        sender.send_modify(|count| *count = count.saturating_add(pressed));
+    }
+}
+
+fn handler(number: Number) -> Option<(Signal, u8)> {
+    signal(SignalKind::from_raw(number as i32)).ok().map(|signal| (signal, presses(number)))
+}
+
+fn next(heard: &mut [(Signal, u8)], cx: &mut Context<'_>) -> Poll<u8> {
+    for (signal, presses) in heard {
+        if signal.poll_recv(cx) == Poll::Ready(Some(())) {
+            return Poll::Ready(*presses);
         }
-        sender.send_modify(|count| *count = count.saturating_add(1));
     }
+    Poll::Pending
 }
 
-async fn hung_up(hangup: &mut Option<Signal>) {
-    match hangup {
-        Some(signal) => drop(signal.recv().await),
-        None => std::future::pending().await,
-    }
+/// Makes a file that would exceed the limit of this process (`ulimit -f`) a failed write, as on a full disk. By default the kernel
+/// ends the process with SIGXFSZ, and the result is lost. tokio keeps the handler for as long as the process lives.
+pub fn survive_file_size_limit() {
+    // Where no handler can be installed, the kernel's default remains.
+    drop(signal(SignalKind::from_raw(Number::SIGXFSZ as i32)));
 }
 
-/// Linux lists what a process ignores as a mask; signal 1 is its lowest bit.
-fn hangup_is_ignored() -> bool {
+/// Linux lists the ignored signals of a process as a mask; signal 1 is its lowest bit.
+fn ignored_signals() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+}
+
+fn is_in(mask: u64, number: Number) -> bool {
+    mask >> (number as i32 - 1) & 1 == 1
 }
 
 /// True when nobody reads a stream any more: a closed pipe, or a terminal that went away (EIO).

@@ -73,7 +73,7 @@ pub(super) async fn run(shard: Rc<Shard>, socket: std::net::TcpStream) {
         shard.stats().tls_failed.add(1);
         return;
     };
-    let session = HubSession::new(directory, opened, clock::unix());
+    let session = HubSession::new(directory, opened);
     let link = Link::new(transport, Rc::clone(&shard.buffers), &shard.deadlines);
     let (connection, mailbox) = shard.open_mailbox();
     let address = Address { shard: shard.index, connection };

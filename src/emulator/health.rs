@@ -4,7 +4,7 @@
 //! [`Deadlines`] can only note a stall while there is a deadline, so the pulse always has one. A stall that begins between two
 //! beats is noted from the next beat on: it can be understated by one interval.
 
-use crate::clock;
+use crate::clock::{self, Reading};
 use crate::link::{Deadlines, Idle, STALL_AFTER};
 use crate::stalls::{StallEntry, StallList};
 use std::cell::{Cell, RefCell};
@@ -31,38 +31,15 @@ const TICK_MAX: Duration = Duration::from_millis(1);
 pub struct ShardHealth {
     /// The share of time in which it had something to do, since its first connection.
     pub busy_share: f64,
-    /// When it had something to do and did not run, on the wall clock: microseconds since the Unix epoch.
+    /// When it had something to do and did not run: microseconds since the Unix epoch, counted back from the wall clock at the
+    /// time of reading. Both clocks are read then, so that steps of the wall clock before shift nothing.
     pub stalls: Vec<StallEntry>,
-}
-
-/// The same instant on both clocks.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Zero {
-    at: Instant,
-    unix: Duration,
-}
-
-impl Zero {
-    /// Reads both clocks. A pause between the readings would shift all times, so the closest pair of a few is taken.
-    pub(super) fn now() -> Zero {
-        let pair = || {
-            let (before, unix, after) = (clock::now(), clock::unix(), clock::now());
-            (after - before, Zero { at: before, unix })
-        };
-        let first = pair();
-        (0..4).map(|_| pair()).fold(first, |best, next| if next.0 < best.0 { next } else { best }).1
-    }
-
-    /// Microseconds from zero to `at`.
-    fn us(self, at: Instant) -> u64 {
-        u64::try_from(at.saturating_duration_since(self.at).as_micros()).unwrap_or(u64::MAX)
-    }
 }
 
 /// What other threads may know of a shard.
 #[derive(Debug)]
 pub(super) struct Health {
-    zero: Zero,
+    zero: Instant,
     told: Mutex<Told>,
 }
 
@@ -75,18 +52,25 @@ struct Told {
 }
 
 impl Health {
-    pub(super) fn new(zero: Zero) -> Health {
+    /// Of a hub that began at `zero`.
+    pub(super) fn new(zero: Instant) -> Health {
         Health { zero, told: Mutex::default() }
     }
 
-    /// Everything up to `now`. A shard whose beat is overdue has stalled since, even if it never runs again.
-    pub(super) fn read(&self, now: Instant) -> ShardHealth {
+    /// Microseconds from zero to `at`.
+    fn us(&self, at: Instant) -> u64 {
+        u64::try_from(at.saturating_duration_since(self.zero).as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// Everything up to the reading. A shard whose beat is overdue has stalled since, even if it never runs again.
+    pub(super) fn read(&self, Reading { at: now, unix }: Reading) -> ShardHealth {
         let told = self.told();
         let mut stalls = told.stalls.clone();
         if let Some(from) = told.next.and_then(|next| overdue_since(next, now)) {
-            stalls.add(self.zero.us(from), self.zero.us(now));
+            stalls.add(self.us(from), self.us(now));
         }
-        let origin_us = u64::try_from(self.zero.unix.as_micros()).unwrap_or(u64::MAX);
+        let origin = unix.saturating_sub(now.saturating_duration_since(self.zero));
+        let origin_us = u64::try_from(origin.as_micros()).unwrap_or(u64::MAX);
         let stalls = stalls.entries().iter().map(|entry| entry.after(origin_us)).collect();
         ShardHealth { busy_share: told.busy_share, stalls }
     }
@@ -168,7 +152,7 @@ impl Pulse {
 
     /// Beats for as long as the shard runs. [`Deadlines::run`] has to run beside it.
     pub(super) async fn run(&self, deadlines: &Rc<Deadlines>, health: &Health) {
-        deadlines.stalls().restart(health.zero.at);
+        deadlines.stalls().restart(health.zero);
         // One alarm for all beats: a deadline that were dropped and set again could hide a stall.
         let alarm = deadlines.alarm();
         let mut next = clock::now();
@@ -230,25 +214,27 @@ fn overdue_since(next: Instant, now: Instant) -> Option<Instant> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::WallClock;
 
     struct Shard {
         pulse: Rc<Pulse>,
         health: Arc<Health>,
-        zero: Zero,
+        wall: WallClock,
         tasks: tokio::task::LocalSet,
     }
 
     impl Shard {
         /// The pulse of a shard in virtual time, and its deadlines.
         fn start() -> Shard {
-            let zero = Zero { at: clock::now(), unix: Duration::from_secs(1000) };
+            let zero = clock::now();
+            let wall = WallClock::of(zero, Duration::from_secs(1000));
             let (pulse, health) = (Rc::new(Pulse::new(Arc::default())), Arc::new(Health::new(zero)));
             let deadlines = Deadlines::new();
             let tasks = tokio::task::LocalSet::new();
             let (beating, told, served) = (Rc::clone(&pulse), Arc::clone(&health), Rc::clone(&deadlines));
             tasks.spawn_local(async move { beating.run(&deadlines, &told).await });
             tasks.spawn_local(async move { served.run().await });
-            Shard { pulse, health, zero, tasks }
+            Shard { pulse, health, wall, tasks }
         }
 
         async fn runs_for(&self, ms: u64) {
@@ -256,7 +242,7 @@ mod tests {
         }
 
         fn health(&self) -> ShardHealth {
-            self.health.read(clock::now())
+            self.health.read(self.wall.read(clock::now()))
         }
 
         fn next_beat(&self) -> Duration {
@@ -265,7 +251,7 @@ mod tests {
 
         /// Since the epoch of the wall clock, as a test has it.
         fn unix_us(&self) -> u64 {
-            self.zero.us(clock::now()) + 1_000_000_000
+            u64::try_from(self.wall.unix(clock::now()).as_micros()).unwrap()
         }
     }
 
@@ -336,11 +322,18 @@ mod tests {
         assert!((all - 1.0).abs() < 1e-9 && less > 0.9 && less < 1.0, "{all} {less}");
     }
 
-    #[test]
-    fn both_clocks_are_read_together() {
-        let zero = Zero::now();
-        let (now, unix) = (clock::now(), clock::unix());
-        assert_eq!(zero.us(zero.at), 0);
-        assert!(zero.at <= now && zero.unix <= unix);
+    /// The run counts its zero back from the same clock at the same time.
+    #[tokio::test(start_paused = true)]
+    async fn stalls_move_with_the_clock_by_which_they_are_read() {
+        let shard = Shard::start();
+        let _connection = shard.pulse.open(clock::now());
+        shard.runs_for(50).await;
+        blocked_for(300).await;
+        shard.runs_for(50).await;
+        let [before] = shard.health().stalls[..] else { panic!("{:?}", shard.health()) };
+        shard.wall.step(-500_000_000);
+        let [after] = shard.health().stalls[..] else { panic!("{:?}", shard.health()) };
+        assert_eq!(before.from_us - after.from_us, 500_000_000);
+        assert_eq!(before.stalled_us, after.stalled_us);
     }
 }

@@ -23,6 +23,8 @@ pub mod telemetry;
 pub mod twin;
 
 #[cfg(test)]
+mod clock_tests;
+#[cfg(test)]
 mod rules_tests;
 #[cfg(test)]
 mod service_tests;
@@ -32,6 +34,7 @@ mod test_support;
 pub use health::ShardHealth;
 pub use server::{EmulatorError, Hub, Stats, serve};
 
+use crate::clock::WallClock;
 use crate::iothub::limits;
 use crate::iothub::sas::Key;
 use std::collections::HashMap;
@@ -58,6 +61,9 @@ pub struct Config {
     pub shards: usize,
     /// How many accepted messages are kept for whoever wants to look at them; 0 keeps none, and costs nothing.
     pub telemetry_kept: usize,
+    /// For what a date decides: whether a token is valid, when a twin changed. What lasts for a while (a connection until its token's
+    /// expiry, a queued message, a lock) does not follow its steps.
+    pub wall: WallClock,
 }
 
 impl Default for Config {
@@ -73,6 +79,7 @@ impl Default for Config {
             lenient_properties: false,
             shards: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             telemetry_kept: 0,
+            wall: WallClock::default(),
         }
     }
 }

@@ -4,7 +4,7 @@
 use super::Config;
 use super::connection::{self, Mailbox};
 use super::directory::Directory;
-use super::health::{Health, Pulse, ShardHealth, Zero};
+use super::health::{Health, Pulse, ShardHealth};
 use super::service::{Ask, Asked, Called, GiveUp, ServiceError};
 use super::telemetry::Telemetry;
 use crate::clock;
@@ -129,7 +129,7 @@ impl Hub {
     #[must_use]
     pub fn new(config: Config) -> Arc<Hub> {
         let counters = (0..config.shards.max(1)).map(|_| Counters::default()).collect();
-        let zero = Zero::now();
+        let zero = clock::now();
         let health = (0..config.shards.max(1)).map(|_| Health::new(zero)).collect();
         let directory = Arc::new(Directory::new(config));
         Arc::new(Hub { directory, counters, health, shards: OnceLock::new() })
@@ -153,8 +153,8 @@ impl Hub {
     /// How well each shard's thread could run so far; from any thread, at any time, also when a shard is stuck.
     #[must_use]
     pub fn health(&self) -> Vec<ShardHealth> {
-        let now = clock::now();
-        self.health.iter().map(|health| health.read(now)).collect()
+        let reading = self.directory.config().wall.read(clock::now());
+        self.health.iter().map(|health| health.read(reading)).collect()
     }
 
     /// The last telemetry that was accepted since the last call, as many as [`Config::telemetry_kept`] says.
@@ -167,8 +167,10 @@ impl Hub {
     /// # Errors
     /// See [`ServiceError`]; a hub that does not serve has nobody online.
     pub async fn call(&self, device: &str, ask: Ask) -> Result<Called, ServiceError> {
-        let Asked { wake, give_up, mut answer } =
-            self.directory.ask(clock::now(), clock::unix(), device, ask);
+        let Asked { wake, give_up, mut answer } = {
+            let now = clock::now();
+            self.directory.ask(now, self.directory.config().wall.unix(now), device, ask)
+        };
         if let (Some(address), Some(shards)) = (wake, self.shards.get()) {
             send(shards, address.shard, Message::Wake { connection: address.connection });
         }

@@ -122,7 +122,6 @@ pub struct HubSession {
     directory: Arc<Directory>,
     state: State,
     opened: Instant,
-    opened_unix: Duration,
     device: Box<str>,
     address: Option<Address>,
     clean_session: bool,
@@ -150,14 +149,13 @@ pub struct HubSession {
 }
 
 impl HubSession {
-    /// For a connection that was accepted at `now`, which is `unix` since the Unix epoch.
+    /// For a connection that was accepted at `now`.
     #[must_use]
-    pub fn new(directory: Arc<Directory>, now: Instant, unix: Duration) -> HubSession {
+    pub fn new(directory: Arc<Directory>, now: Instant) -> HubSession {
         HubSession {
             directory,
             state: State::Opening,
             opened: now,
-            opened_unix: unix,
             device: Box::default(),
             address: None,
             clean_session: true,
@@ -284,6 +282,7 @@ impl HubSession {
                 self.has_api_version = admitted.has_api_version;
                 self.will = connect.will.as_ref().and_then(|will| self.will_of(will));
                 self.keep_alive_timeout = limits::keep_alive_timeout(connect.keep_alive_s);
+                // From here on it is a duration: a clock that steps later must not end every connection, or none any more.
                 let end = Duration::from_secs(admitted.expiry_unix).saturating_add(config.expiry_grace);
                 self.expires = now.checked_add(end.saturating_sub(unix));
                 self.event = Some(Event::Authorised);
@@ -361,7 +360,7 @@ impl HubSession {
     }
 
     fn unix(&self, now: Instant) -> Duration {
-        self.opened_unix + now.saturating_duration_since(self.opened)
+        self.directory.config().wall.unix(now)
     }
 }
 
@@ -462,6 +461,7 @@ impl Machine for HubSession {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::WallClock;
     use crate::emulator::Config;
     use crate::emulator::device::Subscriptions;
     use crate::iothub::sas::{self, Key};
@@ -497,13 +497,14 @@ mod tests {
             let config = Config {
                 host_names: vec!["hub.test".to_owned()],
                 group_keys: vec![group],
+                wall: WallClock::of(opened, seconds(UNIX)),
                 ..Config::default()
             };
             Hub::of(Arc::new(Directory::new(config)), opened)
         }
 
         fn of(directory: Arc<Directory>, opened: Instant) -> Hub {
-            let session = HubSession::new(directory, opened, seconds(UNIX));
+            let session = HubSession::new(directory, opened);
             Hub { session, opened, now: opened }
         }
 

@@ -5,6 +5,7 @@ use super::Config;
 use super::directory::{Address, Directory};
 use super::service::{Ask, Asked, Called, ServiceError};
 use super::session::{Event, HubError, HubSession};
+use crate::clock::WallClock;
 use crate::iothub::sas::{self, Key};
 use crate::iothub::{names, topics};
 use crate::sansio::{Closed, Machine};
@@ -61,7 +62,7 @@ impl Offer {
 /// The hub, and what time it is.
 pub(super) struct World {
     pub(super) directory: Arc<Directory>,
-    pub(super) start: Instant,
+    pub(super) wall: WallClock,
     pub(super) now: Instant,
     connections: u64,
 }
@@ -74,12 +75,14 @@ impl World {
     #[expect(clippy::disallowed_methods, reason = "any instant will do: time is what the test says")]
     pub(super) fn with(config: Config) -> World {
         let start = Instant::now();
+        let wall = WallClock::of(start, seconds(UNIX_S));
+        let config = Config { wall: wall.clone(), ..config };
         let directory = Arc::new(Directory::new(config));
-        World { directory, start, now: start, connections: 0 }
+        World { directory, wall, now: start, connections: 0 }
     }
 
     pub(super) fn unix(&self) -> Duration {
-        seconds(UNIX_S) + (self.now - self.start)
+        self.wall.unix(self.now)
     }
 
     pub(super) fn ask(&self, ask: Ask) -> Asked {
@@ -95,7 +98,7 @@ impl World {
     pub(super) fn open(&mut self) -> Line {
         self.connections += 1;
         Line {
-            session: HubSession::new(Arc::clone(&self.directory), self.now, self.unix()),
+            session: HubSession::new(Arc::clone(&self.directory), self.now),
             address: Address { shard: 0, connection: self.connections },
         }
     }
@@ -103,21 +106,7 @@ impl World {
     /// One that has sent its CONNECT, and has the device as soon as it is free.
     pub(super) fn connect(&mut self, offer: &Offer) -> Line {
         let mut line = self.open();
-        let will = offer.will.as_ref().map(|(topic, payload)| WillRef {
-            topic,
-            payload: payload.as_bytes(),
-            qos: QoS::AtMostOnce,
-            retain: false,
-        });
-        let connect = ConnectRef {
-            client_id: &offer.client_id,
-            keep_alive_s: offer.keep_alive_s,
-            clean_session: offer.clean_session,
-            username: Some(&offer.user_name),
-            password: offer.token.as_deref().map(str::as_bytes),
-            will,
-        };
-        line.write(self, |out| encode::connect(out, &connect).unwrap()).unwrap();
+        line.connect(self, offer);
         line
     }
 
@@ -147,6 +136,25 @@ impl Line {
         assert_eq!(self.session.poll_event(), Some(Event::Authorised));
         self.session.claim(self.address);
         self.session.admit(world.now);
+    }
+
+    /// Sends CONNECT.
+    pub(super) fn connect(&mut self, world: &World, offer: &Offer) {
+        let will = offer.will.as_ref().map(|(topic, payload)| WillRef {
+            topic,
+            payload: payload.as_bytes(),
+            qos: QoS::AtMostOnce,
+            retain: false,
+        });
+        let connect = ConnectRef {
+            client_id: &offer.client_id,
+            keep_alive_s: offer.keep_alive_s,
+            clean_session: offer.clean_session,
+            username: Some(&offer.user_name),
+            password: offer.token.as_deref().map(str::as_bytes),
+            will,
+        };
+        self.write(world, |out| encode::connect(out, &connect).unwrap()).unwrap();
     }
 
     pub(super) fn write(&mut self, world: &World, write: impl FnOnce(&mut BytesMut)) -> Result<(), HubError> {

@@ -6,7 +6,7 @@ use super::command::Command;
 use super::delivery_tracker::DeliveryTracker;
 use super::trace::Tracer;
 use super::{DeviceRef, Report, nanos};
-use crate::clock::RunClock;
+use crate::clock::{RunClock, StepWatch, WallClock, is_step};
 use crate::link::{Deadlines, Endpoint, Resolver, SharedBuffers};
 use crate::measure::{Key, Operation, Recorder};
 use crate::plan::{Plan, RunLoad, Segment};
@@ -30,8 +30,15 @@ pub struct Context {
     pub plan: Arc<Plan>,
     /// Where devices connect to.
     pub endpoint: Arc<Endpoint>,
-    /// The run's zero on both clocks; the wall clock is for token expiry and `${now}`.
+    /// The run's zero on both clocks.
     pub clock: RunClock,
+    /// For token expiry and `${now}`: read where it is needed.
+    pub wall: WallClock,
+    /// The steps of that clock.
+    pub(super) steps: RefCell<StepWatch>,
+    /// Until then, every step of the wall clock is known to be one of the hub's clock too: it took a token that only such a clock
+    /// finds valid.
+    pub(super) hub_stepped_too: Cell<Option<Instant>>,
     /// Until when a connection that was lost after a stall excuses failures.
     pub(super) stall_excuse_ns: Cell<u64>,
     /// This worker's load: the plan's, and what was appended to it.
@@ -68,7 +75,7 @@ impl Context {
     pub(crate) fn new(
         plan: Arc<Plan>,
         endpoint: Arc<Endpoint>,
-        clock: RunClock,
+        (clock, wall): (RunClock, WallClock),
         (buffers, deadlines): (SharedBuffers, Rc<Deadlines>),
         reports: mpsc::UnboundedSender<Report>,
     ) -> Context {
@@ -82,6 +89,9 @@ impl Context {
             plan,
             endpoint,
             clock,
+            wall,
+            steps: RefCell::new(StepWatch::new(clock.reading())),
+            hub_stepped_too: Cell::default(),
             stall_excuse_ns: Cell::default(),
             load,
             recorder,
@@ -123,9 +133,18 @@ impl Context {
         self.clock.at(ns)
     }
 
-    /// The wall clock at an instant.
-    pub(crate) fn unix(&self, at: Instant) -> Duration {
-        self.clock.unix(at)
+    /// Reads the wall clock. `now` is the present instant.
+    pub(crate) fn unix(&self, now: Instant) -> Duration {
+        self.wall.unix(now)
+    }
+
+    /// Reads both clocks and compares them with the reading before: a wall clock that was set, or a machine that was suspended,
+    /// shows as two clocks that diverge. Returns the wall clock.
+    pub(crate) fn compare_clocks(&self, now: Instant) -> Duration {
+        let reading = self.wall.read(now);
+        let by_us = self.steps.borrow_mut().compare(reading);
+        self.recorder.borrow_mut().clocks_diverged(self.ns(now), by_us, is_step(by_us));
+        reading.unix
     }
 
     /// Where a number belongs that was due at `due_ns`.
@@ -215,7 +234,8 @@ mod tests {
         let clock = RunClock { zero: crate::clock::now(), zero_unix: Duration::ZERO };
         let (reports, reported) = mpsc::unbounded_channel();
         let shared = (Buffers::shared(), Deadlines::new());
-        (Context::new(plan, Arc::new(Endpoint::default()), clock, shared, reports), reported)
+        let clocks = (clock, WallClock::of(clock.zero, clock.zero_unix));
+        (Context::new(plan, Arc::new(Endpoint::default()), clocks, shared, reports), reported)
     }
 
     const S: u64 = 1_000_000_000;

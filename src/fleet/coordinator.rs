@@ -6,7 +6,7 @@ use super::service_task::{Service, ServiceTask};
 use super::usage::Usage;
 use super::worker::{SWAP_GRACE, Workers};
 use super::{Command, Finished, Report, Settings, frame, nanos};
-use crate::clock::{self, RunClock};
+use crate::clock::{self, RunClock, WallClock};
 use crate::link::TlsFacts;
 use crate::measure::{Collector, Ending, Event, Second, Source};
 use crate::plan::{Load, Plan, Segment};
@@ -24,6 +24,7 @@ const APPEND_LEAD: Duration = Duration::from_millis(100);
 pub(super) struct Coordinator {
     plan: Arc<Plan>,
     clock: RunClock,
+    wall: WallClock,
     workers: Workers,
     pub(super) service: ServiceTask,
     events: mpsc::UnboundedSender<Event>,
@@ -59,16 +60,18 @@ impl Coordinator {
         events: mpsc::UnboundedSender<Event>,
     ) -> Coordinator {
         let usage = Usage::start();
-        let clock = RunClock::starts_in(LEAD);
+        let wall = settings.wall.clone();
+        let clock = RunClock::starts_in(LEAD, &wall);
         workers.go(clock);
         let mut coordinator = Coordinator {
-            service: ServiceTask::new(&plan, clock, service),
+            service: ServiceTask::new(&plan, (clock, wall.clone()), service),
             collector: frame::collector(&plan),
             reconciliation: Reconciliation::new(workers.count()),
             load: plan.schedule.load().clone(),
             load_end: plan.schedule.end(),
             plan,
             clock,
+            wall,
             workers,
             events,
             measured: settings.measured,
@@ -219,6 +222,7 @@ impl Coordinator {
             (.., true) => Ending::Complete,
         };
         self.say(Event::Stopped { at: ended, why });
+        let reading = self.wall.read(clock::now());
         let heartbeat = self.collector.heartbeat().clone();
         let streams = frame::named_streams(&self.plan, &streams);
         let measurement = self.collector.finish(nanos(self.load_end) / 1_000, streams, self.breakdowns);
@@ -226,6 +230,7 @@ impl Coordinator {
             measurement,
             heartbeat,
             started_unix: self.clock.zero_unix,
+            zero_unix_at_end: reading.unix.saturating_sub(self.clock.since(reading.at)),
             ended,
             load_ended: self.load_end,
             appended: self.appended,

@@ -3,6 +3,7 @@
 //! nor clock, so a whole fleet of them runs in virtual time in tests.
 
 mod c2d;
+mod clock_step;
 mod connect;
 mod deliver;
 mod events;
@@ -98,7 +99,8 @@ pub struct Device {
     closed_soon: u8,
     /// The latest attempt was refused, for good as far as CONNACK says.
     refused: bool,
-    /// Its connection was lost soon after a long stall of this worker, or could not be made for want of something on this machine.
+    /// Its connection was lost soon after a long stall of this worker, could not be made for want of something on this machine, or
+    /// was refused or lost because this machine's clock had stepped.
     /// Until the device is online again and has no backlog, its failures may be the load generator's.
     excuse: Excuse,
     /// It may still publish what the run's own subscribers are to receive.
@@ -219,9 +221,12 @@ impl Device {
     /// The attempt did not get as far as MQTT.
     pub(crate) fn dial_failed(&mut self, error: &crate::link::DialError, now: Instant) {
         let Some(due_ns) = self.attempt_due_ns() else { return };
+        match self.untrusted_by_step(error, now) {
+            Some(by_us) => self.blame_step(by_us, || error.to_string(), now),
+            None => self.recorder().dial_failed(error, || self.id(), now),
+        }
         let recorder = self.recorder();
         recorder.steps(&error.steps, due_ns, now);
-        recorder.dial_failed(error, || self.id(), now);
         let outcome = if error.is_timeout() {
             Outcome::TimedOut
         } else if error.is_refused() {
@@ -339,7 +344,14 @@ impl Machine for Device {
             Stage::Leaving(leaving) if leaving.close.is_some() => Some(leaving.why),
             _ => None,
         };
-        if meant.is_none() && self.excuse != Excuse::Machine && self.is_excused_by_a_stall(now_ns) {
+        let stepped = match why {
+            _ if meant.is_some() => None,
+            Closed::Eof | Closed::Reset => self.closed_by_step(now),
+            Closed::TlsAlert | Closed::Local => None,
+        };
+        if stepped.is_some() {
+            self.excuse = Excuse::Machine;
+        } else if meant.is_none() && self.excuse != Excuse::Machine && self.is_excused_by_a_stall(now_ns) {
             self.excuse = Excuse::Stall;
         }
         // What we cut and nobody will send again is unfinished. A kept session sends it again when the plan has the device back.
@@ -357,7 +369,7 @@ impl Machine for Device {
         self.drain_events(now);
         let online_for = self.online_since().map(|since| now.saturating_duration_since(since));
         if meant.is_none() {
-            self.record_loss(why, waiting_since, now);
+            self.record_loss(why, stepped, waiting_since, now);
             let timed_out = matches!(&self.stage, Stage::Connecting(attempt) if now >= attempt.deadline);
             self.end_attempt(if timed_out { Outcome::TimedOut } else { Outcome::Lost }, now);
             // What the plan wanted gone is not missed.

@@ -26,7 +26,7 @@ pub(crate) enum Excuse {
     None,
     /// Its connection was lost soon after a long stall of its worker. This ends with [`Context::stall_excuse_ns`].
     Stall,
-    /// This machine lacked something that a connection needs.
+    /// This machine lacked something that a connection needs, or its clock stepped.
     Machine,
 }
 

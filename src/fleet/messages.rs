@@ -4,7 +4,7 @@
 //! The backlog is a cursor into computed arrivals, not a queue: a stalled hub costs no memory, and nothing is
 //! dropped until its `send_by`. Twin requests are messages whose end is an answer: until then they are `requests`' business.
 
-use super::device_recorder::DeviceRecorder;
+use super::device_recorder::{DeviceRecorder, Excuse};
 use super::open::{Open, Outgoing};
 use super::requests::Requests;
 use super::{DeviceRef, nanos};
@@ -17,7 +17,7 @@ use crate::session::{Message, NotPublished, PublishError, Session};
 use crate::wire::QoS;
 use bytes::BytesMut;
 use std::fmt::Write;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// So many messages that are too late are ended in one go: the other devices of the worker have their turn in between.
 const GIVEN_UP_MAX: usize = 4096;
@@ -231,7 +231,7 @@ impl Messages {
             device,
             index,
             seq,
-            now_unix: context.unix(now),
+            now_unix: if send.payload.has_now() { context.unix(now) } else { Duration::ZERO },
             uptime: context.clock.since(now),
         };
         let stamp = Stamp {
@@ -261,7 +261,7 @@ impl Messages {
         };
         if let Err((error, open)) = published {
             // The plan bounds what a message may hold and the caller asked for room: this is our defect.
-            recorder.ended(open, Outcome::Lost, now);
+            DeviceRecorder { excuse: Excuse::Machine, ..recorder }.ended(open, Outcome::Lost, now);
             recorder.error("encode", Culprit::Us, now, || format!("{device}: {error}"));
             stream.cursor.ended(context.ns(now) + 1);
         }

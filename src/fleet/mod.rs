@@ -29,6 +29,7 @@ mod worker;
 #[cfg(test)]
 mod run_tests;
 
+use crate::clock::WallClock;
 use crate::link::{Endpoint, TlsFacts};
 use crate::measure::{Event, Latency, Measurement, Snapshot};
 use crate::plan::{Plan, Segment};
@@ -45,7 +46,7 @@ pub use device::Device;
 pub use device_ref::DeviceRef;
 pub use frame::{collector, layout};
 pub use seen::Arrival;
-pub use service_driver::{Answered, Ask, Call};
+pub use service_driver::{Answered, Ask, Call, CallError};
 pub use service_task::Service;
 pub use trace::Tracer;
 pub use usage::{Usage, process as own_usage, raise_descriptor_limit};
@@ -63,6 +64,8 @@ pub struct Settings {
     pub trace: Option<Tracer>,
     /// Whether the measurement so far is an event of each second.
     pub measured: bool,
+    /// This machine's wall clock; tests bring their own.
+    pub wall: WallClock,
 }
 
 /// What a run leaves behind, complete or not.
@@ -73,6 +76,9 @@ pub struct Finished {
     pub heartbeat: Latency,
     /// The wall clock when the first phase began.
     pub started_unix: Duration,
+    /// The same instant, counted back from the wall clock at the run's end. Another process of this machine that counts back from
+    /// then agrees with it, however often the clock was set in between.
+    pub zero_unix_at_end: Duration,
     /// When the last worker was done, since the run's zero.
     pub ended: Duration,
     /// When nothing was due any more, since the run's zero: the load's end, or the interruption.

@@ -20,7 +20,8 @@ async fn run_with(
     commands: Vec<Command>,
 ) -> (Finished, Vec<Event>) {
     let endpoint = Endpoint { host: address.ip().to_string(), port: address.port(), ..Endpoint::default() };
-    let settings = Settings { workers, endpoint: Arc::new(endpoint), trace: None, measured: false };
+    let wall = WallClock::default();
+    let settings = Settings { workers, endpoint: Arc::new(endpoint), trace: None, measured: false, wall };
     let (commander, obeyed) = mpsc::unbounded_channel();
     for command in commands {
         commander.send(command).unwrap();

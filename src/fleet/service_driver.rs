@@ -6,7 +6,7 @@
 
 use super::open::Open;
 use super::{DeviceRef, nanos};
-use crate::clock::RunClock;
+use crate::clock::{RunClock, WallClock};
 use crate::iothub::properties;
 use crate::measure::{Culprit, Key, Outcome, Recorder, Snapshot};
 use crate::plan::{
@@ -69,14 +69,26 @@ pub enum Ask {
 pub struct Answered {
     /// Of which call.
     pub id: u64,
-    /// Well, or with a code of the hub ("Troubleshoot Azure IoT Hub error codes") and a text.
-    pub result: Result<(), (u32, String)>,
+    /// Well, or why not.
+    pub result: Result<(), CallError>,
+}
+
+/// Why a call did not end well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CallError {
+    /// The hub answered with a code ("Troubleshoot Azure IoT Hub error codes") and a text.
+    Hub(u32, String),
+    /// The load generator did not send it: the filled-in payload is not what the call carries.
+    Payload(String),
+    /// The load generator did not send it: it could not be encoded.
+    Encode(String),
 }
 
 /// The service side of a run.
 pub(crate) struct ServiceDriver {
     plan: Arc<Plan>,
     clock: RunClock,
+    wall: WallClock,
     streams: Vec<Stream>,
     /// Numbers of the cloud-to-device messages to a device, by device.
     numbers: HashMap<DeviceRef, u64>,
@@ -98,7 +110,11 @@ struct Stream {
 
 impl ServiceDriver {
     /// The service side of a plan; `None` if it has none.
-    pub(crate) fn new(plan: &Arc<Plan>, clock: RunClock, stalls: Rc<Stalls>) -> Option<ServiceDriver> {
+    pub(crate) fn new(
+        plan: &Arc<Plan>,
+        (clock, wall): (RunClock, WallClock),
+        stalls: Rc<Stalls>,
+    ) -> Option<ServiceDriver> {
         if plan.drives.is_empty() {
             return None;
         }
@@ -117,6 +133,7 @@ impl ServiceDriver {
             streams: streams.collect(),
             plan: plan.clone(),
             clock,
+            wall,
             numbers: HashMap::new(),
             recorder: Recorder::new(super::layout(plan), stalls),
             next_id: 0,
@@ -187,7 +204,8 @@ impl ServiceDriver {
         let open = Open::due(&mut self.recorder, key, due_ns).picked(now_ns);
         let device = fleet.device_id(index);
         let uptime = Duration::from_nanos(now_ns);
-        let now_unix = self.clock.zero_unix + uptime;
+        let now = self.clock.at(now_ns);
+        let now_unix = if drive.payload.has_now() { self.wall.unix(now) } else { Duration::ZERO };
         let mut payload = Vec::new();
         let facts = PayloadContext { device: &device, index, seq: n, now_unix, uptime };
         drive.payload.render(&mut stream.payload, &facts, &mut payload);
@@ -203,8 +221,10 @@ impl ServiceDriver {
             CallPlan::Desired => Ask::Desired { patch: payload },
             CallPlan::C2d { properties, ttl } => {
                 let number = self.numbers.entry(DeviceRef { fleet: drive.fleet, index }).or_default();
+                // The run's own devices count its age, on the same clock: a step of the wall clock must not be an age.
+                let sent_unix = self.clock.unstepped_unix(now);
                 let stamps = [
-                    (properties::SENT.to_owned(), now_unix.as_micros().to_string()),
+                    (properties::SENT.to_owned(), sent_unix.as_micros().to_string()),
                     (properties::SEQ.to_owned(), number.to_string()),
                 ];
                 *number += 1;
@@ -225,12 +245,21 @@ impl ServiceDriver {
         let (operation, sent_ns) = (open.operation(), open.picked_ns());
         match &answered.result {
             Ok(()) => open.ok(&mut self.recorder, sent_ns, now_ns),
-            Err((code, text)) => {
+            Err(CallError::Hub(code, text)) => {
                 let (outcome, class) = meaning(*code);
                 open.ended(&mut self.recorder, outcome, now_ns, false);
                 self.recorder.error(class, Culprit::Peer, now_ns, || format!("{operation}: {code} {text}"));
             }
+            Err(CallError::Payload(text)) => self.not_sent(open, "call_payload", text, now_ns),
+            Err(CallError::Encode(text)) => self.not_sent(open, "encode", text, now_ns),
         }
+    }
+
+    /// The hub never received the call: its failure is the load generator's.
+    fn not_sent(&mut self, open: Open, class: &'static str, text: &str, now_ns: u64) {
+        let operation = open.operation();
+        open.ended(&mut self.recorder, Outcome::Lost, now_ns, true);
+        self.recorder.error(class, Culprit::Us, now_ns, || format!("{operation}: {text}"));
     }
 
     fn expire(&mut self, number: usize, now_ns: u64) {
@@ -299,6 +328,7 @@ mod tests {
     struct Bench {
         driver: ServiceDriver,
         zero: Instant,
+        wall: WallClock,
     }
 
     fn bench(drive: &str, phases: &str) -> Bench {
@@ -310,8 +340,9 @@ mod tests {
         let plan = Arc::new(crate::plan::load(&input, &mut rand::rng()).unwrap());
         let zero = crate::clock::now();
         let clock = RunClock { zero, zero_unix: Duration::from_secs(1_800_000_000) };
-        let driver = ServiceDriver::new(&plan, clock, Rc::new(Stalls::new(clock.zero))).unwrap();
-        Bench { driver, zero }
+        let wall = WallClock::of(zero, clock.zero_unix);
+        let driver = ServiceDriver::new(&plan, (clock, wall.clone()), Rc::new(Stalls::new(zero))).unwrap();
+        Bench { driver, zero, wall }
     }
 
     impl Drop for Bench {
@@ -398,7 +429,7 @@ mod tests {
         let mut bench = bench(METHOD, STEADY);
         let calls = bench.calls(2 * S);
         let now = bench.zero + 3 * S;
-        let failed = |code| Err((code, "why".to_owned()));
+        let failed = |code| Err(CallError::Hub(code, "why".to_owned()));
         for (call, result) in calls.iter().zip([Ok(()), failed(404_103), failed(429_001), failed(504_101)]) {
             bench.driver.answered(&Answered { id: call.id, result }, now);
         }
@@ -417,6 +448,40 @@ mod tests {
             "{totals:?}"
         );
         assert!(count(Outcome::TimedOut) > 1 && count(Outcome::Unfinished) > 0);
+    }
+
+    #[test]
+    fn now_follows_a_step_of_the_clock_and_stamps_do_not() {
+        let mut bench = bench("call = \"c2d\"\nevery = \"1s\"\npayload = \"${now}\"", STEADY);
+        bench.wall.step(-7_200_000_000);
+        let calls = bench.calls(3 * S);
+        assert!(!calls.is_empty());
+        for call in &calls {
+            let Ask::C2d { properties, payload, .. } = &call.ask else { panic!("{call:?}") };
+            assert!(payload.starts_with("2027-01-15T06:00:0"), "{payload}");
+            let sent = properties.iter().find(|(name, _)| name == properties::SENT).unwrap();
+            assert!(sent.1.starts_with("180000000"), "{sent:?}");
+        }
+    }
+
+    #[test]
+    fn calls_that_were_not_sent_are_the_generators() {
+        let mut bench = bench(METHOD, STEADY);
+        let calls = bench.calls(S);
+        let why = [CallError::Payload("not JSON".to_owned()), CallError::Encode("too deep".to_owned())];
+        for (call, why) in calls.iter().zip(why) {
+            bench.driver.answered(&Answered { id: call.id, result: Err(why) }, bench.zero + S);
+        }
+        bench.driver.settle(bench.zero + S);
+        let mut collector = super::super::collector(&bench.driver.plan);
+        collector.add(&bench.driver.swap(), Source::Service);
+        let measurement = collector.measurement();
+        let totals = measurement.of(Operation::ServiceMethod);
+        assert_eq!((totals.outcome(Outcome::Lost), totals.excused[Outcome::Lost]), (2, 2));
+        assert_eq!(totals.outcome(Outcome::Refused), 0, "the hub refused nothing");
+        let errors: Vec<_> =
+            measurement.errors.iter().map(|e| (e.class.as_str(), e.culprit, e.count)).collect();
+        assert_eq!(errors, [("call_payload", Culprit::Us, 1), ("encode", Culprit::Us, 1)]);
     }
 
     #[test]

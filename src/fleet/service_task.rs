@@ -2,7 +2,7 @@
 //! carries them. Called by `fleet::run`.
 
 use super::service_driver::{Answered, Call, ServiceDriver};
-use crate::clock::RunClock;
+use crate::clock::{RunClock, WallClock};
 use crate::measure::{Collector, Source};
 use crate::plan::{Plan, Segment};
 use crate::stalls::Stalls;
@@ -40,10 +40,14 @@ pub(super) struct ServiceTask {
 }
 
 impl ServiceTask {
-    pub(super) fn new(plan: &Arc<Plan>, clock: RunClock, service: Option<Service>) -> ServiceTask {
+    pub(super) fn new(
+        plan: &Arc<Plan>,
+        (clock, wall): (RunClock, WallClock),
+        service: Option<Service>,
+    ) -> ServiceTask {
         let stalls = Rc::new(Stalls::new(clock.zero));
         ServiceTask {
-            driver: ServiceDriver::new(plan, clock, stalls.clone()),
+            driver: ServiceDriver::new(plan, (clock, wall), stalls.clone()),
             service,
             stalls,
             beat: clock.zero,

@@ -160,7 +160,8 @@ impl Thread {
     async fn work(self, clock: RunClock, idle: Arc<Idle>) -> io::Result<()> {
         let Thread { worker, plan, settings, mut commands, reports, spares } = self;
         let shared = (Buffers::shared(), Deadlines::precise());
-        let mut context = Context::new(plan, settings.endpoint.clone(), clock, shared, reports);
+        let clocks = (clock, settings.wall.clone());
+        let mut context = Context::new(plan, settings.endpoint.clone(), clocks, shared, reports);
         context.trace = settings.trace.clone();
         let context = Rc::new(context);
         let deadlines = context.deadlines.clone();
@@ -175,9 +176,11 @@ impl Thread {
         }
         let now = crate::clock::now();
         let read = (now, idle.total());
-        let clocks = (now, crate::clock::unix());
         let busy = (now, Duration::ZERO);
-        let mut heartbeat = Heartbeat { worker, swaps: 0, spares, progress: None, idle, read, busy, clocks };
+        // Against the reading at which the run's zero was planned.
+        context.compare_clocks(now);
+        let mut heartbeat =
+            Heartbeat { worker, swaps: 0, spares, progress: None, idle, read, busy, compared: now };
         loop {
             tokio::select! {
                 (due, now) = context.beat.wait() => heartbeat.tick(&context, due, now),
@@ -226,8 +229,8 @@ struct Heartbeat {
     read: (Instant, Duration),
     /// Since when the busy time is summed, and how much there is of it.
     busy: (Instant, Duration),
-    /// When both clocks were read last.
-    clocks: (Instant, Duration),
+    /// When both clocks were compared last.
+    compared: Instant,
 }
 
 impl Heartbeat {
@@ -269,17 +272,11 @@ impl Heartbeat {
         self.busy = (now, Duration::ZERO);
     }
 
-    /// A clock that is stepped, or a machine that was suspended, shows as two clocks that diverge.
     fn compare_clocks(&mut self, context: &Context, now: Instant) {
-        let (monotonic, wall) = self.clocks;
-        let passed = now.saturating_duration_since(monotonic);
-        if passed < CLOCKS_EVERY {
-            return;
+        if now.saturating_duration_since(self.compared) >= CLOCKS_EVERY {
+            context.compare_clocks(now);
+            self.compared = now;
         }
-        let unix = crate::clock::unix();
-        let drift = unix.abs_diff(wall + passed);
-        context.recorder.borrow_mut().clock_drift(context.ns(now), super::nanos(drift));
-        self.clocks = (now, unix);
     }
 
     /// What arrived in the drain; once for each change.

@@ -115,6 +115,21 @@ impl DialError {
         self.source.kind() == io::ErrorKind::TimedOut
     }
 
+    /// The server's certificate has expired or is not valid yet, and would be valid at this time since the Unix epoch.
+    #[must_use]
+    pub fn is_valid_at(&self, unix: Duration) -> bool {
+        use rustls::CertificateError::{ExpiredContext, NotValidYetContext};
+        match tls_error(&self.source) {
+            Some(rustls::Error::InvalidCertificate(ExpiredContext { not_after, .. })) => {
+                unix.as_secs() <= not_after.as_secs()
+            }
+            Some(rustls::Error::InvalidCertificate(NotValidYetContext { not_before, .. })) => {
+                unix.as_secs() >= not_before.as_secs()
+            }
+            _ => false,
+        }
+    }
+
     /// Nothing listens there, or the connection was refused.
     #[must_use]
     pub fn is_refused(&self) -> bool {

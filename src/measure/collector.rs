@@ -4,11 +4,11 @@
 use super::DIGITS_ROW;
 use super::Layout;
 use super::errors;
-use super::health::{Busy, Source};
+use super::health::{Busy, ClockStep, Source};
 use super::latency::{Latency, Pool};
 use super::measurement::{Fleet, Measurement, OperationTotals, Phase, Stream};
 use super::operation::{Culprit, Operation};
-use super::recorder::{Online, Snapshot};
+use super::recorder::{Divergence, Online, Snapshot};
 use super::series::Interval;
 use super::totals::Totals;
 use crate::stalls::StallEntry;
@@ -152,11 +152,15 @@ impl Collector {
         for [from_ns, to_ns] in &snapshot.saturated {
             self.measurement.add_saturated(source, from_ns / 1_000, to_ns / 1_000);
         }
-        if let Some((at_ns, drift_ns)) = snapshot.clock_drift
-            && let Some(phase) = self.measurement.phase_at(at_ns / 1_000).map(|phase| phase.name.clone())
-        {
-            let health = self.measurement.health_mut(source, &phase);
-            health.clock_drift_us = health.clock_drift_us.max(drift_ns / 1_000);
+        for Divergence { at_ns, by_us, is_step } in &snapshot.divergences {
+            let at_us = at_ns / 1_000;
+            if let Some(phase) = self.measurement.phase_at(at_us).map(|phase| phase.name.clone()) {
+                let health = self.measurement.health_mut(source, &phase);
+                health.clock_drift_us = health.clock_drift_us.max(by_us.unsigned_abs());
+            }
+            if *is_step {
+                self.measurement.add_clock_step(ClockStep { at_us, by_us: *by_us });
+            }
         }
     }
 

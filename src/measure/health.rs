@@ -102,6 +102,22 @@ pub struct Health {
     pub saturated: StallList,
 }
 
+/// A step of this machine's wall clock: somebody set it, or the machine was suspended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ClockStep {
+    /// When it was noticed, since the run's zero.
+    pub at_us: u64,
+    /// By how much the wall clock moved against the monotonic clock; negative when it was set back.
+    pub by_us: i64,
+}
+
+impl ClockStep {
+    /// Every worker notices the same step, each a moment later and by its own readings.
+    pub(super) fn is_the_same(&self, other: &ClockStep) -> bool {
+        self.at_us.abs_diff(other.at_us) <= 1_000_000 && self.by_us.abs_diff(other.by_us) <= 500_000
+    }
+}
+
 /// How much of a time a source had something to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Busy {

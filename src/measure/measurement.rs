@@ -3,13 +3,16 @@
 
 use super::errors::{self, ErrorTotals};
 use super::fleet_counts::FleetCounts;
-use super::health::{Health, Source};
+use super::health::{ClockStep, Health, Source};
 use super::operation::{Key, Operation};
 use super::series::Series;
 use super::totals::Totals;
 use crate::stalls::StallEntry;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+/// A clock that steps more often is as bad as one can be.
+const CLOCK_STEPS_MAX: usize = 64;
 
 /// What a run measured.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -31,6 +34,9 @@ pub struct Measurement {
     /// How well the parts of this machine kept up, by source and phase.
     #[serde(default)]
     pub health: Vec<Health>,
+    /// Steps of this machine's wall clock.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clock_steps: Vec<ClockStep>,
     /// What broke the measurement: a worker or the built-in hub that ended before its time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub breakdowns: Vec<String>,
@@ -183,6 +189,15 @@ impl Measurement {
         });
     }
 
+    /// Adds a step of the wall clock, unless it is known.
+    pub fn add_clock_step(&mut self, step: ClockStep) {
+        if self.clock_steps.len() < CLOCK_STEPS_MAX
+            && !self.clock_steps.iter().any(|known| known.is_the_same(&step))
+        {
+            self.clock_steps.push(step);
+        }
+    }
+
     /// Adds an interval in which a source was busy nearly all of the time.
     pub fn add_saturated(&mut self, source: Source, from_us: u64, to_us: u64) {
         self.cut(from_us, to_us, |measurement, phase, from_us, to_us| {
@@ -244,6 +259,7 @@ impl Measurement {
         for theirs in &other.health {
             self.health_mut(theirs.source, &theirs.phase).merge(theirs);
         }
+        other.clock_steps.iter().for_each(|step| self.add_clock_step(*step));
         self.breakdowns.extend(other.breakdowns.iter().cloned());
         self.highest_us = self.highest_us.max(other.highest_us);
         self.sort();
@@ -274,6 +290,7 @@ impl Measurement {
         self.errors.sort_by(|a, b| {
             (b.count, &a.class, a.culprit.name()).cmp(&(a.count, &b.class, b.culprit.name()))
         });
+        self.clock_steps.sort_by_key(|step| step.at_us);
         self.breakdowns.sort();
     }
 

@@ -25,7 +25,7 @@ pub use collector::{Collector, Live};
 pub use errors::ErrorTotals;
 pub use event::{Ending, Event, Second};
 pub use fleet_counts::{Counts, FleetCounts, FromHub};
-pub use health::{Health, Source};
+pub use health::{ClockStep, Health, Source};
 pub use latency::Latency;
 pub(crate) use latency::rank;
 pub use measurement::{Fleet, Measurement, OperationTotals, Phase, Stream};

@@ -37,8 +37,19 @@ pub struct Snapshot {
     pub(super) stalls: Vec<[u64; 2]>,
     /// `[from_ns, to_ns]`
     pub(super) saturated: Vec<[u64; 2]>,
-    /// The largest, with when it was seen.
-    pub(super) clock_drift: Option<(u64, u64)>,
+    /// Each larger than the one before, or a step.
+    pub(super) divergences: Vec<Divergence>,
+}
+
+/// By how much the wall clock moved against the monotonic clock between two readings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Divergence {
+    /// When it was noticed.
+    pub(super) at_ns: u64,
+    /// Negative when the wall clock fell behind.
+    pub(super) by_us: i64,
+    /// Somebody set the clock, or the machine was suspended.
+    pub(super) is_step: bool,
 }
 
 /// Devices online: how many now, and the most since the last snapshot.
@@ -121,7 +132,7 @@ pub struct Recorder {
     /// By phase.
     busy: Vec<Busy>,
     saturated: Vec<[u64; 2]>,
-    clock_drift: Option<(u64, u64)>,
+    divergences: Vec<Divergence>,
     totals_pool: Pool,
     rows_pool: Pool,
     spare: Vec<Snapshot>,
@@ -145,7 +156,7 @@ impl Recorder {
             heartbeat: Latency::default(),
             busy: vec![Busy::default(); layout.phases],
             saturated: Vec::new(),
-            clock_drift: None,
+            divergences: Vec::new(),
             totals_pool: Pool::new(DIGITS_TOTAL, layout.highest_us),
             rows_pool: Pool::new(DIGITS_ROW, layout.highest_us),
             spare: Vec::new(),
@@ -370,10 +381,11 @@ impl Recorder {
         self.saturated.push([from_ns, to_ns]);
     }
 
-    /// Wall clock and monotonic clock had diverged by so much at `at_ns`.
-    pub fn clock_drift(&mut self, at_ns: u64, drift_ns: u64) {
-        if self.clock_drift.is_none_or(|(_, largest)| drift_ns > largest) {
-            self.clock_drift = Some((at_ns, drift_ns));
+    /// The wall clock had moved by so many microseconds against the monotonic clock since the last reading, as was noticed at `at_ns`.
+    pub fn clocks_diverged(&mut self, at_ns: u64, by_us: i64, is_step: bool) {
+        let size = |divergence: &Divergence| divergence.by_us.unsigned_abs();
+        if is_step || self.divergences.iter().map(size).max().is_none_or(|most| most < by_us.unsigned_abs()) {
+            self.divergences.push(Divergence { at_ns, by_us, is_step });
         }
     }
 
@@ -394,7 +406,7 @@ impl Recorder {
         snapshot.busy.extend(self.busy.iter_mut().map(std::mem::take));
         snapshot.stalls = self.stalls.take();
         snapshot.saturated = std::mem::take(&mut self.saturated);
-        snapshot.clock_drift = self.clock_drift.take();
+        std::mem::swap(&mut self.divergences, &mut snapshot.divergences);
         for (counts, online) in &mut self.fleets {
             snapshot.fleets.push((std::mem::take(counts), *online));
             online.peak = online.now;
@@ -417,6 +429,7 @@ impl Recorder {
         snapshot.busy.clear();
         snapshot.fleets.clear();
         snapshot.errors.clear();
+        snapshot.divergences.clear();
         self.spare.push(snapshot);
     }
 }

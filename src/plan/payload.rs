@@ -15,6 +15,7 @@ use std::time::Duration;
 pub struct Payload {
     parts: Vec<Part>,
     walks: usize,
+    has_now: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -62,7 +63,7 @@ pub struct PayloadContext<'a> {
     pub index: u32,
     /// The message's number in its stream: `${seq}`.
     pub seq: u64,
-    /// Time since the Unix epoch: `${now}`.
+    /// Time since the Unix epoch: `${now}`. Anything, where [`Payload::has_now`] is false.
     pub now_unix: Duration,
     /// Time since the run's zero: `${uptime}`.
     pub uptime: Duration,
@@ -115,7 +116,7 @@ impl Payload {
     /// # Errors
     /// An unknown placeholder or argument.
     pub fn template(text: &str) -> Result<Payload, PayloadError> {
-        let mut payload = Payload { parts: Vec::new(), walks: 0 };
+        let mut payload = Payload::empty();
         let mut rest = text;
         while let Some(start) = rest.find("${") {
             let end = start + rest[start..].find('}').ok_or(PayloadError::Unclosed)?;
@@ -135,18 +136,19 @@ impl Payload {
     /// Nothing.
     #[must_use]
     pub fn empty() -> Payload {
-        Payload { parts: Vec::new(), walks: 0 }
+        Payload { parts: Vec::new(), walks: 0, has_now: false }
     }
 
     /// `bytes` bytes that do not compress and are valid JSON (a string) from two bytes on.
     #[must_use]
     pub fn filler(bytes: usize) -> Payload {
-        Payload { parts: vec![Part::Filler { bytes, stamped: false }], walks: 0 }
+        Payload { parts: vec![Part::Filler { bytes, stamped: false }], ..Payload::empty() }
     }
 
     /// Lines of a file: in order, each device from another one on, or any line each time.
     pub(super) fn lines(lines: Lines, shuffled: bool) -> Payload {
-        Payload { parts: vec![Part::Line { slot: 0, lines: Arc::new(lines), shuffled }], walks: 1 }
+        let parts = vec![Part::Line { slot: 0, lines: Arc::new(lines), shuffled }];
+        Payload { parts, walks: 1, ..Payload::empty() }
     }
 
     /// Whether it has a `${stamp}`, or room for one: filler has from `STAMPED_BYTES_MIN` on.
@@ -156,6 +158,12 @@ impl Payload {
             Part::Filler { bytes, .. } => *bytes >= STAMPED_BYTES_MIN,
             part => *part == Part::Stamp,
         })
+    }
+
+    /// Whether it has a `${now}`: without one, nobody has to read a clock for it.
+    #[must_use]
+    pub fn has_now(&self) -> bool {
+        self.has_now
     }
 
     /// Whether it was written with a `${stamp}`.
@@ -185,7 +193,10 @@ impl Payload {
             "device" => arguments.none(Part::Device),
             "index" => arguments.none(Part::Index),
             "seq" => arguments.none(Part::Seq),
-            "now" => arguments.none(Part::Now),
+            "now" => {
+                self.has_now = true;
+                arguments.none(Part::Now)
+            }
             "uptime" => arguments.none(Part::Uptime),
             "stamp" => arguments.none(Part::Stamp),
             "uniform" => {

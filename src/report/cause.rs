@@ -16,8 +16,9 @@ pub(super) fn cause(measurement: &Measurement) -> Option<Detail> {
     if cause.is_some() || is_mostly_excused(measurement) {
         return cause;
     }
+    let is_clocks = super::clock_steps::refused_before(measurement).is_some();
     unreachable(measurement)
-        .or_else(|| refused(measurement))
+        .or_else(|| refused(measurement).filter(|_| !is_clocks))
         .or_else(|| closed(measurement))
         .or_else(|| acks_missing(measurement))
 }

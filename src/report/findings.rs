@@ -1,6 +1,7 @@
 //! What a reader should know besides the verdict: each finding in words, with the number it rests on. Called by
 //! [`judge`](super::judge). What the wire does not say is not guessed: a finding says what it looks like.
 
+use super::clock_steps;
 use super::closings::closings;
 use crate::measure::{Culprit, FromHub, Measurement, Operation, Outcome, Source, Totals};
 use crate::result::model::{Emulator, Finding, Severity};
@@ -14,6 +15,7 @@ pub(super) fn finding(severity: Severity, text: impl Into<String>, evidence: imp
 pub(super) fn findings(measurement: &Measurement) -> Vec<Finding> {
     let messages = measurement.sum(|part| part.operation.is_message());
     let mut findings = clipped(measurement);
+    findings.extend(clock_steps::stepped(measurement));
     findings.extend(stalled(measurement));
     findings.extend(our_errors(measurement));
     findings.extend(closings(measurement, measurement.devices(), &messages));
@@ -118,8 +120,13 @@ fn our_errors(measurement: &Measurement) -> Vec<Finding> {
 fn refused(measurement: &Measurement) -> Option<Finding> {
     let refused = measurement.errors_of("connack_5");
     (refused > 0).then(|| {
-        let text = "The hub refused connections with code 5. An IoT hub sends this code for every refusal: a wrong key, an expired token, an \
-                    unknown or a disabled device";
+        let text = if clock_steps::refused_before(measurement).is_some() {
+            "The hub refused connections with code 5, some before this machine's clock was set forward: the tokens may have been out of \
+             date when they were made"
+        } else {
+            "The hub refused connections with code 5. An IoT hub sends this code for every refusal: a wrong key, an expired token, an \
+             unknown or a disabled device"
+        };
         finding(Severity::Warning, text, format!("{} refused", human_count(refused)))
     })
 }

@@ -7,6 +7,7 @@ mod banner;
 mod bounds;
 mod cause;
 mod charts;
+mod clock_steps;
 mod closings;
 mod early;
 mod findings;

@@ -2,6 +2,7 @@
 //! busy nearly all of the time. They are no part of an operation's own delay, so that lower bounds are lowered by the most that such
 //! stalls add up to in any window of twice the limit. Used by `judge`; pure.
 
+use super::clock_steps;
 use crate::measure::{EXCUSE_SHARE, Measurement, Phase, Source};
 use crate::stalls::{StallEntry, StallList};
 
@@ -16,7 +17,7 @@ pub(super) struct Unseen {
     pub(super) is_void: bool,
     /// The share of the time that such stalls took.
     pub(super) share: f64,
-    /// The built-in hub stalled for so long that operations may have failed because of it.
+    /// The built-in hub stalled for so long, or this machine's clock was so wrong, that operations may have failed because of it.
     pub(super) excuses: bool,
 }
 
@@ -46,6 +47,10 @@ impl Unseen {
             }
             all.merge(&health.saturated);
         }
+        // Nobody knows for how long the clock had been wrong.
+        let by_clock = clock_steps::refused_before(measurement).is_some_and(|step| {
+            measurement.phases.iter().any(|phase| phase.start_us < step.at_us && counts(&phase.name))
+        });
         let hub_at_once_us = most_in_window(hub.entries(), shortest_timeout_us);
         let longest_us = hub.entries().iter().map(|entry| entry.stalled_us).max().unwrap_or(0);
         let by_timeout = hub_at_once_us > 0 && hub_at_once_us >= shortest_timeout_us / EXCUSE_SHARE;
@@ -59,7 +64,7 @@ impl Unseen {
             stalls: all.entries().to_vec(),
             is_void,
             share,
-            excuses: is_void || by_timeout || by_silence,
+            excuses: is_void || by_clock || by_timeout || by_silence,
         }
     }
 

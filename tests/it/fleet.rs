@@ -2,6 +2,7 @@
 //! and every message finds its end. Counts are asserted, never times.
 
 use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, all_ok, rows};
+use hubstorm::measure::{Culprit, Outcome};
 use hubstorm::result::model::RunResult;
 
 fn run(scenario: &str) -> RunResult {
@@ -116,4 +117,41 @@ duration = "1h"
     assert!(result.emulator.is_none() && !result.run.complete);
     let reasons = &result.verdict.reasons;
     assert!(reasons.iter().any(|reason| reason.contains("did not live to the end")), "{reasons:?}");
+}
+
+/// The plan fills a payload in once. A number that may be negative shows only when a call is due: 1-1 is not JSON.
+#[test]
+fn a_call_whose_payload_is_not_json_is_this_machines_failure() {
+    let work = Workplace::new(&format!(
+        r#"
+seed = 3
+[fleet.meter]
+devices = 2
+subscribe = ["methods"]
+[fleet.meter.methods.reboot]
+status = 200
+[[drive]]
+call = "method"
+fleet = "meter"
+name = "reboot"
+rate = "10/s"
+payload = '{{"a":1${{uniform(min=-1, max=1)}}}}'
+[[phase]]
+name = "ramp"
+warmup = true
+duration = "1s"
+load = "0% -> 0%"
+[[phase]]
+name = "steady"
+duration = "2s"
+{WIDE_VALIDITY}"#
+    ));
+    work.run().exits(120);
+    let result = work.result();
+    let calls = result.totals.iter().find(|sum| sum.operation.name() == "service.method").expect("calls");
+    let (ok, lost) = (calls.outcomes[Outcome::Ok], calls.outcomes[Outcome::Lost]);
+    assert!(ok > 0 && lost > 0 && ok + lost == calls.due, "{calls:?}");
+    let errors: Vec<_> =
+        result.errors.iter().map(|error| (&*error.class, error.culprit, error.count)).collect();
+    assert_eq!(errors, [("call_payload", Culprit::Us, lost)]);
 }

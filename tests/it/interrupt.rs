@@ -223,16 +223,60 @@ fn ctrl_c_twice_ends_the_preflight_check() {
     interrupt_the_preflight_check(2);
 }
 
+/// Starts it with these signals as every program finds them, whoever started these tests.
+fn start_with_default(work: &Workplace, signals: &str) -> Running {
+    work.start_under("env", &[&format!("--default-signal={signals}")])
+}
+
 #[test]
-fn sigterm_is_like_ctrl_c() {
+fn signals_that_ask_for_an_end_are_like_ctrl_c() {
+    let broker = broker();
+    for signal in [Signal::SIGTERM, Signal::SIGALRM, Signal::SIGUSR1] {
+        let proxy = Proxy::start(own_address(), broker.plain());
+        let work = work(&broker, &proxy, STEADY);
+        let running = start_with_default(&work, "TERM,ALRM,USR1");
+        proxy.wait_for_upstream_bytes(1_000);
+        running.signal(signal);
+        let finished = running.wait();
+        finished.exits(105);
+        assert!(finished.stderr.contains("interrupted: draining"), "{signal}: {}", finished.stderr);
+        is_partial(&work);
+    }
+}
+
+/// With the drain of half an hour that one Ctrl-C would wait for.
+#[test]
+fn sigquit_writes_the_result_now() {
     let broker = broker();
     let proxy = Proxy::start(own_address(), broker.plain());
     let work = work(&broker, &proxy, STEADY);
-    let running = work.start();
-    proxy.wait_for_upstream_bytes(1_000);
-    running.signal(Signal::SIGTERM);
-    running.wait().exits(105);
+    let running = start_with_default(&work, "QUIT");
+    proxy.wait_for_upstream_bytes(500);
+    proxy.freeze_for(Duration::from_secs(3_600));
+    proxy.wait_until_it_holds();
+    running.signal(Signal::SIGQUIT);
+    let finished = running.wait();
+    finished.exits(105);
+    assert!(finished.stderr.contains("interrupted: stopping now"), "{}", finished.stderr);
     is_partial(&work);
+    let (_, outcomes) = totals(&work.result(), "publish");
+    assert!(outcomes.get("unfinished").is_some_and(|count| *count > 0), "{outcomes:?}");
+}
+
+#[test]
+fn signals_that_the_parent_ignores_stay_ignored() {
+    let broker = broker();
+    let proxy = Proxy::start(own_address(), broker.plain());
+    let work = work(&broker, &proxy, SHORT);
+    let running = work.start_under("env", &["--ignore-signal=HUP,QUIT,ALRM,USR1"]);
+    proxy.wait_for_upstream_bytes(500);
+    for signal in [Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGALRM, Signal::SIGUSR1] {
+        running.signal(signal);
+    }
+    let finished = running.wait();
+    finished.exits(0);
+    assert!(!finished.stderr.contains("interrupted"), "{}", finished.stderr);
+    assert!(work.result().run.complete);
 }
 
 /// Starts it with pipes that nobody reads.
@@ -307,10 +351,10 @@ fn a_read_only_folder_is_found_before_the_load() {
     }
 }
 
-/// Starts it where a file that grows too large is an error and not the end: the kernel's signal is ignored, as the kernel passes
-/// it on to what a shell becomes.
+/// Starts it with a limit of the shell, and with SIGXFSZ as every program finds it: the kernel then ends a process whose file
+/// grows too large.
 fn start_limited(work: &Workplace, limit: &str) -> Running {
-    let script = format!("trap '' XFSZ; {limit} exec \"$@\"");
+    let script = format!("{limit} exec env --default-signal=XFSZ \"$@\"");
     work.start_under("sh", &["-c", &script, "sh"])
 }
 
@@ -384,6 +428,22 @@ fn a_disk_too_full_for_the_page_costs_the_page_which_can_be_made_again() {
         assert!(finished.stderr.contains(&part), "{part}: {}", finished.stderr);
     }
     hubstorm(&["report", &json, "--format", "html", "--out", &html]).exits(0);
+}
+
+/// The same for commands that only write a file.
+#[test]
+fn a_file_size_limit_fails_a_report_with_its_words() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let page = folder.path().join("schema.json");
+    let script = "ulimit -f 1; exec env --default-signal=XFSZ \"$@\"";
+    let output = Command::new("sh")
+        .args(["-c", script, "sh", env!("CARGO_BIN_EXE_hubstorm"), "schema", "result"])
+        .stdout(File::create(&page).expect("the folder is ours"))
+        .output()
+        .expect("it was built");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("cannot write to stdout") && stderr.contains("File too large"), "{stderr}");
 }
 
 /// A file system of its own, as small as that, where the run's output goes; `None` where this machine forbids it.

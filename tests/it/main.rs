@@ -9,6 +9,7 @@ mod support;
 mod aedes;
 mod browser;
 mod cli;
+mod clock_steps;
 mod commands;
 mod credentials;
 mod deliver;

@@ -504,7 +504,13 @@ fn panics_with_secrets_at_hand() {
     }
     let free = crate::support::address::listen(crate::support::address::own_address()).local_addr().unwrap();
     let endpoint = Endpoint { host: free.ip().to_string(), port: free.port(), ..Endpoint::default() };
-    let settings = fleet::Settings { workers: 1, endpoint: Arc::new(endpoint), trace: None, measured: false };
+    let settings = fleet::Settings {
+        workers: 1,
+        endpoint: Arc::new(endpoint),
+        trace: None,
+        measured: false,
+        wall: hubstorm::clock::WallClock::default(),
+    };
     let (_commander, commands) = tokio::sync::mpsc::unbounded_channel();
     let (events, _listener) = tokio::sync::mpsc::unbounded_channel();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -1,6 +1,7 @@
 //! The emulator in this very process, for peers that do not let their port be chosen: at 8883, on an address of its own.
 
 use super::address::listen_at;
+use hubstorm::clock::WallClock;
 use hubstorm::emulator::service::{Called, ServiceError};
 use hubstorm::emulator::telemetry::Telemetry;
 use hubstorm::emulator::{Config, EmulatorError, Hub, Stats, certificate};
@@ -31,6 +32,11 @@ pub struct LocalHub {
 
 impl LocalHub {
     pub fn start() -> LocalHub {
+        LocalHub::start_by(WallClock::default())
+    }
+
+    /// One that goes by that clock.
+    pub fn start_by(wall: WallClock) -> LocalHub {
         let listener = listen_at(PORT);
         let address = listener.local_addr().expect("it is bound").ip();
         let config = Config {
@@ -38,6 +44,7 @@ impl LocalHub {
             group_keys: vec![group_key()],
             shards: 1,
             telemetry_kept: TELEMETRY_KEPT,
+            wall,
             ..Config::default()
         };
         let certificate = certificate::make(&config.host_names, hubstorm::clock::unix()).expect("names");

@@ -1,11 +1,14 @@
 //! Cloud-to-device messages: their age, and whether all of them came, once each and in order. A part of `device`.
 //!
-//! An age needs one clock: the sender's and this machine's must agree, as they do when `hubstorm` sends them itself.
+//! An age needs one clock: the sender's and this machine's must agree. Where the run sends the messages itself, both stamps come from
+//! a clock that has no steps.
 
 use super::Device;
+use crate::clock::Step;
 use crate::iothub::received::{Stamp, stamp};
 use crate::measure::{Culprit, FromHub, Operation};
-use std::time::Instant;
+use crate::plan::CallPlan;
+use std::time::{Duration, Instant};
 
 /// How many numbers back a message can be told from one that came before.
 const WINDOW: u64 = 64;
@@ -48,11 +51,17 @@ impl C2dNumbers {
 impl Device {
     pub(super) fn on_c2d(&mut self, now: Instant, bag: &str) {
         let Stamp { sent, seq } = stamp(bag);
-        let (now_unix, zero_unix) = (self.context.unix(now), self.context.clock.zero_unix);
-        match sent.map(|sent| now_unix.checked_sub(sent)) {
-            Some(Some(age)) => self.recorder().aged(Operation::C2d, now, age),
-            Some(None) => self.recorder().error("clock_ahead", Culprit::Peer, now, || {
+        let zero_unix = self.context.clock.zero_unix;
+        match sent.map(|sent| self.age(sent, now)) {
+            Some(Age::Known(age)) => self.recorder().aged(Operation::C2d, now, age),
+            Some(Age::Ahead) => self.recorder().error("clock_ahead", Culprit::Peer, now, || {
                 format!("{}: a cloud-to-device message was stamped later than it came", self.id())
+            }),
+            Some(Age::Stepped) => self.recorder().error("clock_step", Culprit::Us, now, || {
+                format!(
+                    "{}: this machine's clock moved during the age of a cloud-to-device message",
+                    self.id()
+                )
             }),
             None => {}
         }
@@ -66,6 +75,33 @@ impl Device {
             counts.c2d_skipped = counts.c2d_skipped.saturating_add(counted.c2d_skipped);
             counts.c2d_reordered += counted.c2d_reordered;
         });
+    }
+}
+
+/// How long a message took, as far as it is known.
+enum Age {
+    Known(Duration),
+    /// It was stamped later than it came.
+    Ahead,
+    /// This machine's clock stepped meanwhile.
+    Stepped,
+}
+
+impl Device {
+    /// The age of a message that was stamped with `sent`, since the Unix epoch.
+    fn age(&self, sent: Duration, now: Instant) -> Age {
+        let context = &self.context;
+        if context.plan.drives.iter().any(|drive| matches!(drive.call, CallPlan::C2d { .. })) {
+            return context.clock.unstepped_unix(now).checked_sub(sent).map_or(Age::Ahead, Age::Known);
+        }
+        let age = context.compare_clocks(now).checked_sub(sent);
+        let watch = context.steps.borrow();
+        let reaches = |step: &Step| age.is_none_or(|age| now.saturating_duration_since(step.at) <= age);
+        match age {
+            _ if watch.steps().iter().any(reaches) => Age::Stepped,
+            Some(age) => Age::Known(age),
+            None => Age::Ahead,
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! How a device comes online: credentials, CONNECT, what is recorded at CONNACK, subscriptions. A part of
 //! `device`.
 
-use super::{ConnectionEnd, Device, DeviceRecorder, Stage};
+use super::{ConnectionEnd, Device, DeviceRecorder, Excuse, Stage};
 use crate::fleet::open::Open;
 use crate::measure::{Culprit, Operation, Outcome};
 use crate::plan::{Names, PayloadContext, Subscription, WillPlan};
@@ -11,7 +11,7 @@ use crate::units::human_duration;
 use crate::wire::encode::WillRef;
 use crate::wire::{QoS, SUBACK_FAILURE};
 use bytes::BytesMut;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The connection attempt under way.
 #[derive(Debug)]
@@ -38,6 +38,7 @@ pub(super) enum Subscribe {
 
 impl Device {
     pub(super) fn on_connected(&mut self, now: Instant) {
+        self.note_accepted(now);
         let Some(Attempt { open, connect_sent, .. }) = self.take_attempt() else { return };
         self.stage = Stage::Online { since: now };
         let recorder = self.recorder();
@@ -67,7 +68,8 @@ impl Device {
         let plan = &context.plan;
         let fleet = &plan.fleets[usize::from(self.device.fleet)];
         let id = self.id();
-        let credentials = fleet.auth.credentials(&plan.target, &id, self.device.index, context.unix(now));
+        let credentials =
+            fleet.auth.credentials(&plan.target, &id, self.device.index, context.compare_clocks(now));
         self.token_expiry_unix = credentials.expiry_unix.unwrap_or(0);
         if let Some(life) = fleet.auth.tokens() {
             self.plan_renewal(life, now);
@@ -87,6 +89,7 @@ impl Device {
         if let Err(error) = self.session.connect_with_will(now, &offer, will, out) {
             let recorder = DeviceRecorder { context: &context, device: self.device, excuse: self.excuse };
             recorder.error("encode", Culprit::Us, now, || format!("{id}: {error}"));
+            self.excuse = Excuse::Machine;
         }
         if let Stage::Connecting(attempt) = &mut self.stage {
             attempt.connect_sent = Some(now);
@@ -101,7 +104,7 @@ impl Device {
             device: id,
             index: self.device.index,
             seq: 0,
-            now_unix: context.unix(now),
+            now_unix: if will.payload.has_now() { context.unix(now) } else { Duration::ZERO },
             uptime: context.clock.since(now),
         };
         let mut payload = Vec::new();
@@ -208,6 +211,11 @@ impl Device {
 
 /// The one CONNACK code that asks to try again (MQTT 3.1.1 §3.2.2.3).
 pub(super) const CONNACK_UNAVAILABLE: u8 = 3;
+
+/// Whether a CONNACK code may mean the token (MQTT 3.1.1 §3.2.2.3).
+pub(super) fn is_about_credentials(code: u8) -> bool {
+    matches!(code, 4 | 5)
+}
 
 /// A stable class for each CONNACK return code (MQTT 3.1.1 §3.2.2.3).
 pub(super) fn connack_class(code: u8) -> &'static str {

@@ -15,6 +15,12 @@ impl Device {
         match event {
             Event::Connected { .. } => self.on_connected(now),
             Event::Refused { code } => {
+                let stepped = self.refused_by_step(now).filter(|_| connect::is_about_credentials(code));
+                if let Some(by_us) = stepped {
+                    self.blame_step(by_us, || format!("CONNACK return code {code}"), now);
+                    self.refused = true;
+                    return self.end_attempt(Outcome::Refused, now);
+                }
                 recorder.error(connect::connack_class(code), Culprit::Peer, now, || {
                     format!("{}: CONNACK return code {code} ({})", self.id(), connect::connack_meaning(code))
                 });

@@ -1,6 +1,7 @@
 //! How a device loses its connection: which class of error it is as far as the wire and the device's own token tell, what
 //! findings need to know of it, and when the device tries again. A part of `device`.
 
+use super::clock_step::CLOCKS_APART;
 use super::{Device, Stage};
 use crate::fleet::open::Open;
 use crate::iothub::limits::EXPIRY_GRACE_MAX;
@@ -12,9 +13,6 @@ use std::time::{Duration, Instant};
 
 /// A connection that the peer closes sooner than this after CONNACK was hardly of use (our choice).
 const SOON: Duration = Duration::from_secs(60);
-
-/// This machine's clock and the hub's are never quite the same (our choice).
-const CLOCKS_APART: Duration = Duration::from_secs(1);
 
 /// A device that lost its connection because of a stall is excused for so many times the stall: a target has worked off by then
 /// that all devices reconnect at once (our choice, the same as for an echo).
@@ -48,9 +46,21 @@ impl Device {
         true
     }
 
-    /// A connection ended that nobody here wanted to end: counts why, as far as the wire tells. `waiting_since` is what
-    /// was so when it still stood.
-    pub(super) fn record_loss(&mut self, why: Closed, waiting_since: Option<Instant>, now: Instant) {
+    /// A connection ended that nobody here wanted to end: counts why, as far as the wire tells. `stepped` is by how much this
+    /// machine's clock moved, if that may be why; `waiting_since` is what was so when it still stood.
+    pub(super) fn record_loss(
+        &mut self,
+        why: Closed,
+        stepped: Option<i64>,
+        waiting_since: Option<Instant>,
+        now: Instant,
+    ) {
+        if let Some(by_us) = stepped {
+            let is_counted = self.online_since().is_some() || matches!(self.stage, Stage::Connecting(_));
+            return if is_counted {
+                self.blame_step(by_us, || "the hub closed the connection".to_owned(), now)
+            };
+        }
         let expired = self.token_expired_for(now).filter(|_| matches!(why, Closed::Eof | Closed::Reset));
         let (class, culprit) = match why {
             // The token is ours: this much is known, whatever the peer's reason was.

@@ -3,7 +3,7 @@
 //! A call is due when it arrives. What the device takes for it is its wait, what its own timer is late is lag, and it has
 //! ended when the answer is on its way.
 
-use super::{ConnectionEnd, Device, Stage};
+use super::{ConnectionEnd, Device, DeviceRecorder, Excuse, Stage};
 use crate::fleet::nanos;
 use crate::fleet::open::{Open, Outgoing};
 use crate::iothub::topics;
@@ -139,7 +139,7 @@ impl Device {
                 device: &device,
                 index,
                 seq: *calls,
-                now_unix: context.unix(now),
+                now_unix: if answer.payload.has_now() { context.unix(now) } else { Duration::ZERO },
                 uptime: context.clock.since(now),
             };
             answer.payload.render(state, &facts, &mut payload);
@@ -158,7 +158,10 @@ impl Device {
         if let Err(NotPublished { error, tag }) = self.session.publish(now, &message, outgoing, out) {
             // `received` takes no request id that could not be sent back.
             self.recorder().error("encode", Culprit::Us, now, || format!("{}: {error}", self.id()));
-            self.not_acked(Outcome::Lost, tag, now);
+            if let Outgoing::MethodAnswer(open) = tag {
+                let ours = DeviceRecorder { excuse: Excuse::Machine, ..self.recorder() };
+                ours.ended(open, Outcome::Lost, now);
+            }
         }
     }
 

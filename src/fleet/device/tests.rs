@@ -3,7 +3,7 @@
 mod hub;
 
 use super::*;
-use crate::clock::RunClock;
+use crate::clock::{RunClock, WallClock};
 use crate::link::{Buffers, Deadlines, End, Endpoint, Link, Transport};
 use crate::measure::{Measurement, Operation, Source, Totals};
 use crate::plan;
@@ -12,6 +12,7 @@ use crate::scenario::Input;
 use crate::wire::{self, Packet, Strictness, encode};
 use std::sync::Arc;
 
+mod clock_steps;
 mod tokens;
 
 /// A plan of one fleet with one phase of `load_s` seconds; `fleet` is what it says beside its name.
@@ -32,7 +33,8 @@ fn context(load_s: u64, fleet: &str, send: &str) -> Rc<Context> {
     let (reports, _) = tokio::sync::mpsc::unbounded_channel();
     let (zero, zero_unix) = (crate::clock::now(), Duration::from_secs(1_800_000_000));
     let clock = RunClock { zero, zero_unix };
-    Rc::new(Context::new(plan, endpoint, clock, (Buffers::shared(), Deadlines::new()), reports))
+    let wall = WallClock::of(zero, zero_unix);
+    Rc::new(Context::new(plan, endpoint, (clock, wall), (Buffers::shared(), Deadlines::new()), reports))
 }
 
 /// A device that is to be online, and the bytes between it and the hub.
@@ -46,7 +48,17 @@ struct Wire {
 
 impl Wire {
     fn new(load_s: u64, fleet: &str, send: &str) -> Wire {
-        let context = context(load_s, fleet, send);
+        Wire::of(context(load_s, fleet, send))
+    }
+
+    /// The wall clock steps between the run's zero and the first attempt, in a load of twelve hours.
+    fn stepped_at_the_start(by_us: i64, fleet: &str, send: &str) -> Wire {
+        let context = context(12 * 3_600, fleet, send);
+        context.wall.step(by_us);
+        Wire::of(context)
+    }
+
+    fn of(context: Rc<Context>) -> Wire {
         let mut device = Device::new(context.clone(), DeviceRef { fleet: 0, index: 0 });
         device.enter(context.plan.schedule.online_spans(0, 1)[0]);
         let now = context.clock.zero;

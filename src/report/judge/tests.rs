@@ -1,7 +1,7 @@
 //! Whole runs against their rules: which verdict, for which reason.
 
 use super::*;
-use crate::measure::{Culprit, Health, Key, Limits, Recorder, Source, Times};
+use crate::measure::{ClockStep, Culprit, Health, Key, Limits, Recorder, Source, Times};
 use crate::report::testing;
 use crate::stalls::{StallEntry, Stalls};
 use std::rc::Rc;
@@ -456,6 +456,41 @@ fn a_clock_that_was_changed_decides_no_latency() {
         120,
         "its clock changed",
     );
+}
+
+/// A hundred refused connections, and a step of this machine's clock in a later phase.
+#[test]
+fn refusals_before_a_step_forward_are_undecided() {
+    let test = Test::Rate { outcome: Outcome::Ok, compare: Compare::Greater, limit: 0.9 };
+    let connect = Rule {
+        metric: Operation::Connect,
+        test,
+        expression: "rate(ok) > 90%".to_owned(),
+        ..latency(Some(STEADY), 5)
+    };
+    let judged = |health: fn(&mut Measurement)| {
+        Case { thresholds: vec![connect.clone()], health, ..Case::default() }.judge(|r| {
+            messages(r, STEADY, 1_000, 0, 1);
+            for _ in 0..100 {
+                r.due(key(Operation::Connect, STEADY), 0);
+                r.ended(key(Operation::Connect, STEADY), Outcome::Refused, 0, MS);
+                r.error("connack_5", Culprit::Peer, MS, || "m-1: CONNACK return code 5".to_owned());
+            }
+        })
+    };
+    let refused = "The hub refused 100 of 101 connection attempts";
+    assert_verdict(&judged(|_| ()), Status::Fail, 99, refused);
+    let back = judged(|m| m.add_clock_step(ClockStep { at_us: 1_000_000_000, by_us: -7_200_000_000 }));
+    assert_verdict(&back, Status::Fail, 99, refused);
+    let forward = judged(|m| m.add_clock_step(ClockStep { at_us: 1_000_000_000, by_us: 7_200_000_000 }));
+    assert_verdict(&forward, Status::Invalid, 120, "rate(ok) > 90%");
+    assert!(
+        forward.verdict.reasons.iter().all(|reason| !reason.contains("The hub")),
+        "{:?}",
+        forward.verdict
+    );
+    let told = |part: &str| forward.findings.iter().any(|finding| finding.text.contains(part));
+    assert!(told("This machine's wall clock was set") && told("before this machine's clock was set forward"));
 }
 
 #[test]

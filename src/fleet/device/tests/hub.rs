@@ -548,6 +548,31 @@ fn commands_have_the_age_that_their_sender_stamped() {
     assert_eq!(seconds, [Some(5), Some(30), Some(200)]);
 }
 
+/// The clock steps ten seconds in; a message was sent five seconds before, another comes five seconds after.
+#[test]
+fn an_age_never_contains_a_step() {
+    let drive = "\n[[drive]]\ncall = \"c2d\"\nfleet = \"a\"\nrate = \"1/m\"\npayload = \"x\"";
+    for by_us in [7_200_000_000, -7_200_000_000] {
+        let stepped = |send: &str, sent: [i64; 2]| {
+            let mut wire = Wire::online(60, C2D, send);
+            wire.pass(10.0).unwrap();
+            wire.context.wall.step(by_us);
+            wire.deliver(&c2d(&format!("hubstorm-sent={}", sent[0])), "{}");
+            wire.pass(5.0).unwrap();
+            wire.deliver(&c2d(&format!("hubstorm-sent={}", sent[1])), "{}");
+            let (ages, errors) = wire.books_and_errors(Operation::C2d);
+            (ages.outcome(Outcome::Ok), ages.response.max().map(|us| us / 1_000_000), errors)
+        };
+        let (five_s, twelve_s) = (1_800_000_005_000_000, 1_800_000_012_000_000);
+        // The run's own stamps know no steps: ages of five and of three seconds.
+        let own = stepped(&format!("{NOTHING}{drive}"), [five_s, twelve_s]);
+        assert_eq!(own, (2, Some(5), vec![]), "{by_us}");
+        // Another sender's clock is this machine's wall clock: the first age is not known, the second is.
+        let foreign = stepped(NOTHING, [five_s, twelve_s + by_us]);
+        assert_eq!(foreign, (1, Some(3), vec!["clock_step"]), "{by_us}");
+    }
+}
+
 #[test]
 fn a_command_stamped_later_than_it_came_has_no_age_and_an_error() {
     let mut wire = Wire::online(60, C2D, NOTHING);

@@ -35,7 +35,8 @@ impl Wire {
         (error.class.clone(), error.example.clone())
     }
 
-    fn expiry_unix(&mut self) -> u64 {
+    /// The expiry in the token of the CONNECT that the device has sent.
+    pub(super) fn expiry_unix(&mut self) -> u64 {
         let sent = self.sent();
         let Some(Packet::Connect(connect)) = sent.first() else { panic!("{sent:?}") };
         let password = connect.password.as_ref().expect("a token");

@@ -1,0 +1,142 @@
+//! The hub on a machine whose wall clock steps, forward and back by two hours, before a connection and during one: what a date decides
+//! follows the clock, and what lasts for a while does not.
+
+use super::admission::Refusal;
+use super::service::{Ask, Called, Feedback};
+use super::session::Event;
+use super::test_support::{DEVICE, HOST, Line, Offer, World, group, seconds};
+use crate::iothub::topics;
+use crate::iothub::{names, sas};
+use crate::wire::{QoS, encode};
+use serde_json::{Value, json};
+
+const FORTH_US: i64 = 7_200_000_000;
+const BACK_US: i64 = -FORTH_US;
+const HOUR_S: u64 = 3_600;
+/// A hub tolerates clocks that differ by five minutes, and ends a connection five minutes after its token's expiry.
+const TOLERANCE_S: u64 = 300;
+
+/// With a token that the device makes now.
+fn offer(world: &World, ttl_s: u64) -> Offer {
+    let expiry = world.unix().as_secs() + ttl_s;
+    let token = sas::token(&group().derive(DEVICE), &names::resource(HOST, DEVICE), expiry, None);
+    Offer { token: Some(token.to_string()), ..Offer::of(DEVICE) }
+}
+
+fn online(world: &mut World, ttl_s: u64) -> Line {
+    let offer = offer(world, ttl_s);
+    let mut line = world.connect(&offer);
+    line.admit(world);
+    line.read(world);
+    line
+}
+
+fn message(payload: &str, ttl_ms: u64) -> Ask {
+    let (properties, payload) = (Default::default(), payload.to_owned());
+    Ask::C2d { message_id: None, properties, payload, ttl_ms: Some(ttl_ms), ack: Feedback::None }
+}
+
+fn bodies(line: &mut Line, world: &World) -> Vec<String> {
+    line.session.wake();
+    line.messages(world)
+        .iter()
+        .map(|message| String::from_utf8_lossy(&message.payload).into_owned())
+        .collect()
+}
+
+#[test]
+fn a_connect_is_checked_by_the_clock_of_its_instant() {
+    for (by_us, ttl_s, refusal) in [
+        (FORTH_US, HOUR_S, Some(Refusal::Expired)),
+        (FORTH_US, 12 * HOUR_S, None),
+        (BACK_US, HOUR_S, None),
+        (0, HOUR_S, None),
+    ] {
+        let mut world = World::new();
+        let early = offer(&world, ttl_s);
+        // The connection is open already when the clock steps.
+        let mut line = world.open();
+        world.wall.step(by_us);
+        line.connect(&world, &early);
+        let found = match line.session.poll_event() {
+            Some(Event::Refused(refusal)) => Some(refusal),
+            _ => None,
+        };
+        assert_eq!(found, refusal, "{by_us} {ttl_s}");
+        // Whoever makes a token now is let in, whatever happened before.
+        online(&mut world, HOUR_S);
+    }
+}
+
+#[test]
+fn a_step_neither_ends_a_connection_nor_keeps_it() {
+    for by_us in [FORTH_US, BACK_US] {
+        for ttl_s in [HOUR_S, 12 * HOUR_S] {
+            let mut world = World::new();
+            let mut line = online(&mut world, ttl_s);
+            world.now += seconds(60);
+            world.wall.step(by_us);
+            let end = world.now + seconds(ttl_s + TOLERANCE_S - 61);
+            while world.now < end {
+                // A device that says nothing for half an hour is gone.
+                world.now = end.min(world.now + seconds(1_200));
+                line.write(&world, encode::pingreq).unwrap();
+                line.turn(&world).unwrap();
+            }
+            assert!(line.session.is_online(), "{by_us} {ttl_s}");
+            world.now += seconds(1);
+            line.turn(&world).unwrap();
+            assert_eq!(line.session.poll_event(), Some(Event::Expired), "{by_us} {ttl_s}");
+        }
+    }
+}
+
+#[test]
+fn queued_messages_and_their_locks_follow_no_step() {
+    for by_us in [FORTH_US, BACK_US] {
+        let mut world = World::new();
+        assert_eq!(world.asked(message("short", 30_000)), Ok(Called::default()));
+        assert_eq!(world.asked(message("long", 600_000)), Ok(Called::default()));
+        world.now += seconds(29);
+        world.wall.step(by_us);
+        let mut line = online(&mut world, HOUR_S);
+        line.subscribe_c2d(&world, QoS::AtLeastOnce);
+        assert_eq!(bodies(&mut line, &world), ["short", "long"], "{by_us}: neither has expired");
+        world.wall.step(-by_us);
+        world.now += seconds(59);
+        line.turn(&world).unwrap();
+        assert_eq!(bodies(&mut line, &world), [""; 0], "{by_us}: both are locked for a minute");
+        world.now += seconds(1);
+        line.turn(&world).unwrap();
+        assert_eq!(
+            bodies(&mut line, &world),
+            ["long"],
+            "{by_us}: the lock is over, and so is the short one's life"
+        );
+    }
+}
+
+#[test]
+fn twins_are_dated_by_the_clock_of_the_change() {
+    let mut world = World::new();
+    let mut line = online(&mut world, 12 * HOUR_S);
+    line.subscribe(&world, &[(topics::TWIN_RESPONSES, QoS::AtMostOnce)]).unwrap();
+    world.now += seconds(60);
+    world.wall.step(BACK_US);
+    world.asked(Ask::Desired { patch: serde_json::from_value(json!({"a": 1})).unwrap() }).unwrap();
+    line.publish(&world, "$iothub/twin/PATCH/properties/reported/?$rid=1", "{\"b\":1}", QoS::AtMostOnce)
+        .unwrap();
+    let twin: Value = world.asked(Ask::Twin).unwrap().payload.unwrap();
+    for section in ["desired", "reported"] {
+        // Two hours before the world began, and a minute.
+        assert_eq!(
+            twin["properties"][section]["$metadata"]["$lastUpdated"], "2027-01-15T06:01:00Z",
+            "{twin}"
+        );
+    }
+    // An error is dated too.
+    line.read(&world);
+    line.publish(&world, "$iothub/twin/PATCH/properties/reported/?$rid=2", "[]", QoS::AtMostOnce).unwrap();
+    let body: Value = serde_json::from_slice(&line.messages(&world)[0].payload).unwrap();
+    assert!(body["timestampUtc"].as_str().unwrap().starts_with("2027-01-15T06:01"), "{body}");
+}

@@ -1,0 +1,207 @@
+//! Whether a step of this machine's wall clock may be why a hub does not accept a device's token: the failure is the load
+//! generator's then. A part of `device`.
+
+use super::{Device, Excuse, Stage};
+use crate::clock::{Step, without};
+use crate::iothub::limits::EXPIRY_GRACE_MAX;
+use crate::link::DialError;
+use crate::measure::Culprit;
+use std::time::{Duration, Instant};
+
+/// This machine's clock and the hub's are never quite the same (our choice).
+pub(super) const CLOCKS_APART: Duration = Duration::from_secs(1);
+
+/// A hub ends a connection this long after the expiry of its token, at the latest.
+const LATELY: Duration = EXPIRY_GRACE_MAX.saturating_add(CLOCKS_APART);
+
+/// A token, and what was known of the clocks when the hub judged it.
+struct Judged {
+    /// What the token says.
+    expiry: Duration,
+    /// When it was made.
+    made: Instant,
+    now: Instant,
+    /// The wall clock now.
+    unix: Duration,
+    /// Until then, the hub's clock is known to have made the same steps.
+    hub_stepped_too: Option<Instant>,
+    /// Only an expiry or a step of the last minutes counts: a connection outlives its token by no more.
+    lately: bool,
+}
+
+impl Judged {
+    /// The step that changes the token's validity: by how much the wall clock moved, in microseconds. The hub's clock may show what
+    /// this machine's would show without its last steps. Either clock may be the right one, so what counts is that they disagree.
+    fn by_step(&self, steps: &[Step]) -> Option<i64> {
+        let expired = |unix: Duration| self.expiry <= unix + CLOCKS_APART;
+        for (step, by_us, without) in without(steps, self.unix) {
+            let disagreed = match (expired(self.unix), expired(without)) {
+                // A token from before the step; one that was made later knew better.
+                (true, false) => (step.at > self.made).then_some(self.unix),
+                (false, true) => self.hub_stepped_too.is_none_or(|until| step.at > until).then_some(without),
+                _ => None,
+            };
+            let is_recent = |expired_at: Duration| {
+                expired_at.saturating_sub(self.expiry) <= LATELY
+                    || self.now.saturating_duration_since(step.at) <= LATELY
+            };
+            if disagreed.is_some_and(|unix| !self.lately || is_recent(unix)) {
+                return Some(by_us);
+            }
+        }
+        None
+    }
+}
+
+impl Device {
+    /// By how much this machine's clock moved, if that may be why the hub did not accept the token of this attempt.
+    pub(super) fn refused_by_step(&self, now: Instant) -> Option<i64> {
+        let Stage::Connecting(attempt) = &self.stage else { return None };
+        self.by_step(attempt.connect_sent?, now, false)
+    }
+
+    /// The same for a connection that the hub closed.
+    pub(super) fn closed_by_step(&self, now: Instant) -> Option<i64> {
+        match self.online_since() {
+            Some(since) => self.by_step(since, now, true),
+            None => self.refused_by_step(now),
+        }
+    }
+
+    /// The hub has accepted a token. One that is valid only by a clock that made the steps of this machine's shows that the hub's
+    /// clock made them too: later refusals have another reason.
+    pub(super) fn note_accepted(&self, now: Instant) {
+        if !self.context.steps.borrow().steps().is_empty() && self.refused_by_step(now).is_some() {
+            self.context.hub_stepped_too.set(Some(now));
+        }
+    }
+
+    fn by_step(&self, made: Instant, now: Instant, lately: bool) -> Option<i64> {
+        if self.token_expiry_unix == 0 {
+            return None; // No token.
+        }
+        let unix = self.context.compare_clocks(now);
+        let expiry = Duration::from_secs(self.token_expiry_unix);
+        let hub_stepped_too = self.context.hub_stepped_too.get();
+        Judged { expiry, made, now, unix, hub_stepped_too, lately }
+            .by_step(self.context.steps.borrow().steps())
+    }
+
+    /// By how much this machine's clock moved, if the server's certificate would be valid without that.
+    pub(super) fn untrusted_by_step(&self, error: &DialError, now: Instant) -> Option<i64> {
+        if error.class != "tls_certificate" {
+            return None;
+        }
+        let unix = self.context.compare_clocks(now);
+        let watch = self.context.steps.borrow();
+        without(watch.steps(), unix).find(|(_, _, unix)| error.is_valid_at(*unix)).map(|(_, by_us, _)| by_us)
+    }
+
+    /// Counts a failure as the load generator's: its clock moved by `by_us`.
+    pub(super) fn blame_step(&mut self, by_us: i64, what: impl FnOnce() -> String, now: Instant) {
+        self.excuse = Excuse::Machine;
+        self.recorder().error("clock_step", Culprit::Us, now, || {
+            let moved = crate::units::human_signed_us(by_us);
+            format!("{}: {} after this machine's clock moved by {moved}", self.id(), what())
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::moved;
+
+    const HOUR: Duration = Duration::from_secs(3_600);
+    const MINUTE: Duration = Duration::from_secs(60);
+    const UNIX: Duration = Duration::from_secs(1_800_000_000);
+    const FORTH_US: i64 = 7_200_000_000;
+    const BACK_US: i64 = -FORTH_US;
+
+    /// A step of so many microseconds ten minutes after the start; the token's life, when it was made and when the hub judged it, in
+    /// minutes since the start.
+    fn by_step(
+        by_us: i64,
+        ttl: Duration,
+        made: u32,
+        judged: u32,
+        change: impl FnOnce(&mut Judged, Instant),
+    ) -> Option<i64> {
+        let start = crate::clock::now();
+        let at = |minutes: u32| start + minutes * MINUTE;
+        let unix = |minutes: u32| {
+            let unstepped = UNIX + minutes * MINUTE;
+            if minutes < 10 { unstepped } else { moved(unstepped, by_us) }
+        };
+        let mut token = Judged {
+            expiry: unix(made) + ttl,
+            made: at(made),
+            now: at(judged),
+            unix: unix(judged),
+            hub_stepped_too: None,
+            lately: false,
+        };
+        change(&mut token, start);
+        token.by_step(&[Step { at: at(10), by_us }])
+    }
+
+    #[test]
+    fn a_step_is_to_blame_where_the_clocks_disagree() {
+        let same = |_: &mut Judged, _| {};
+        // Forward: a token from before the step, which the new clock finds expired.
+        assert_eq!(by_step(FORTH_US, HOUR, 5, 11, same), Some(FORTH_US));
+        assert_eq!(by_step(FORTH_US, 12 * HOUR, 5, 11, same), None, "it lives longer than the step");
+        assert_eq!(by_step(FORTH_US, HOUR, 12, 13, same), None, "it was made after the step");
+        assert_eq!(by_step(FORTH_US, HOUR, 12, 80, same), None, "and expired by itself");
+        // Back: a token from after the step, which the old clock finds expired.
+        assert_eq!(by_step(BACK_US, HOUR, 12, 13, same), Some(BACK_US));
+        assert_eq!(by_step(BACK_US, 12 * HOUR, 12, 13, same), None);
+        assert_eq!(by_step(BACK_US, HOUR, 5, 13, same), None, "both clocks find it valid");
+        assert_eq!(by_step(BACK_US, HOUR, 5, 80, same), Some(BACK_US), "it expired by the old clock only");
+    }
+
+    #[test]
+    fn a_hub_that_accepted_such_a_token_has_another_reason() {
+        let accepted_at = |minutes: u32| {
+            move |judged: &mut Judged, start: Instant| {
+                judged.hub_stepped_too = Some(start + minutes * MINUTE);
+            }
+        };
+        assert_eq!(by_step(BACK_US, HOUR, 12, 14, accepted_at(13)), None);
+        assert_eq!(by_step(BACK_US, HOUR, 12, 14, accepted_at(9)), Some(BACK_US), "that was before the step");
+    }
+
+    #[test]
+    fn a_loss_long_after_step_and_expiry_has_another_reason() {
+        let lately = |judged: &mut Judged, _| judged.lately = true;
+        assert_eq!(by_step(FORTH_US, HOUR, 5, 11, lately), Some(FORTH_US), "the step was lately");
+        assert_eq!(by_step(FORTH_US, HOUR, 5, 21, lately), None);
+        assert_eq!(
+            by_step(BACK_US, 3 * HOUR, 12, 74, lately),
+            Some(BACK_US),
+            "expired two minutes ago by the old clock"
+        );
+        assert_eq!(by_step(BACK_US, 3 * HOUR, 12, 90, lately), None);
+    }
+
+    #[test]
+    fn several_steps_are_looked_at_together() {
+        let start = crate::clock::now();
+        let at = |minutes: u32| start + minutes * MINUTE;
+        // An hour and a half forward, in two steps, for a token of an hour.
+        let steps =
+            [Step { at: at(10), by_us: FORTH_US / 8 * 3 }, Step { at: at(11), by_us: FORTH_US / 8 * 3 }];
+        let (made, now, hub_stepped_too, lately) = (at(5), at(12), None, false);
+        let judged = Judged {
+            expiry: UNIX + 5 * MINUTE + HOUR,
+            made,
+            now,
+            unix: UNIX + 12 * MINUTE + HOUR + HOUR / 2,
+            hub_stepped_too,
+            lately,
+        };
+        assert_eq!(judged.by_step(&steps), Some(FORTH_US / 8 * 3), "the last one alone decides");
+        let judged = Judged { expiry: UNIX + 5 * MINUTE + HOUR / 2, ..judged };
+        assert_eq!(judged.by_step(&steps), Some(FORTH_US / 4 * 3), "both decide");
+    }
+}

@@ -1,0 +1,191 @@
+//! A device whose machine's wall clock steps, in virtual time: at the start and in mid-run, forward and back by two hours, with short
+//! and long tokens.
+
+use super::*;
+use crate::units::human_signed_us;
+
+const FORTH_US: i64 = 7_200_000_000;
+const BACK_US: i64 = -FORTH_US;
+const HOUR_S: u64 = 3_600;
+
+/// Tokens of that life; messages are due every ten minutes.
+fn tokens(ttl: &str) -> String {
+    let quiet = "clean_session = true\nkeep_alive = \"0s\"\nack_timeout = \"3h\"";
+    format!("{quiet}\nauth = {{ kind = \"sas\", ttl = \"{ttl}\", renew = \"never\" }}")
+}
+
+const SELDOM: &str = "every = \"10m\"\npayload = \"${now}\"";
+
+impl Wire {
+    fn culprits(&self) -> Vec<(String, Culprit)> {
+        self.measurement().errors.into_iter().map(|error| (error.class, error.culprit)).collect()
+    }
+
+    fn unix_s(&self) -> u64 {
+        self.context.wall.unix(self.now).as_secs()
+    }
+}
+
+#[test]
+fn a_token_is_stamped_by_the_clock_of_its_instant() {
+    for by_us in [FORTH_US, BACK_US] {
+        for ttl_s in [HOUR_S, 12 * HOUR_S] {
+            // The step comes between the plan and the first attempt.
+            let mut wire = Wire::stepped_at_the_start(by_us, &tokens(&format!("{ttl_s}s")), SELDOM);
+            assert_eq!(wire.expiry_unix(), wire.unix_s() + ttl_s, "{by_us}");
+            wire.connack(0);
+            wire.pass(600.0).unwrap();
+            wire.close(Closed::Eof);
+            // In mid-run, back to where it was.
+            wire.context.wall.step(-by_us);
+            wire.pass(60.0).unwrap();
+            wire.out.clear();
+            wire.attempt();
+            assert_eq!(wire.expiry_unix(), wire.unix_s() + ttl_s, "{by_us}");
+        }
+    }
+}
+
+#[test]
+fn now_in_a_payload_follows_the_clock() {
+    let mut wire = Wire::online(2 * HOUR_S, &tokens("12h"), "every = \"10m\"\npayload = \"${now}\"");
+    wire.context.wall.step(BACK_US);
+    wire.pass(1_200.0).unwrap();
+    let published = wire.sent();
+    let payloads: Vec<String> = published
+        .iter()
+        .filter_map(|packet| match packet {
+            Packet::Publish(publish) => Some(String::from_utf8_lossy(&publish.payload).into_owned()),
+            _ => None,
+        })
+        .collect();
+    // 1,800,000,000 is 2027-01-15T08:00:00Z.
+    assert!(
+        !payloads.is_empty() && payloads.iter().all(|text| text.starts_with("2027-01-15T06:")),
+        "{payloads:?}"
+    );
+}
+
+/// The hub's clock stays: it finds the token of a clock that was set back expired.
+#[test]
+fn refusals_after_a_step_back_are_the_generators() {
+    for (ttl, by_us, code, is_step) in [
+        ("1h", BACK_US, 5, true),
+        ("1h", BACK_US, 4, true),
+        ("1h", BACK_US, 3, false),
+        ("12h", BACK_US, 5, false),
+        ("1h", FORTH_US, 5, false),
+        ("1h", 0, 5, false),
+    ] {
+        let mut wire = Wire::stepped_at_the_start(by_us, &tokens(ttl), SELDOM);
+        wire.connack(code);
+        wire.close(Closed::Eof);
+        let case = format!("{ttl} {} {code}", human_signed_us(by_us));
+        let measurement = wire.measurement();
+        let connect = measurement.of(Operation::Connect);
+        assert_eq!(
+            (connect.outcome(Outcome::Refused), connect.excused[Outcome::Refused]),
+            (1, u64::from(is_step)),
+            "{case}"
+        );
+        let errors: Vec<_> = measurement.errors.iter().map(|error| (&*error.class, error.culprit)).collect();
+        let refused = connect::connack_class(code);
+        assert_eq!(
+            errors,
+            [if is_step { ("clock_step", Culprit::Us) } else { (refused, Culprit::Peer) }],
+            "{case}"
+        );
+        let stepped: Vec<_> = measurement.clock_steps.iter().map(|step| step.by_us).collect();
+        assert_eq!(stepped, if by_us == 0 { vec![] } else { vec![by_us] }, "{case}");
+    }
+}
+
+/// The hub's clock steps too, as the built-in hub's does: it finds the token expired at once.
+#[test]
+fn connections_closed_after_a_step_forward_are_the_generators() {
+    for (ttl, is_step) in [("1h", true), ("12h", false)] {
+        let mut wire = Wire::online(12 * HOUR_S, &tokens(ttl), SELDOM);
+        wire.pass(1_200.0).unwrap();
+        let sent = wire.ack();
+        wire.turn().unwrap();
+        assert!(sent > 0);
+        wire.context.wall.step(FORTH_US);
+        wire.pass(600.0).unwrap();
+        let open = wire.sent().len() as u64;
+        assert_eq!(wire.close(Closed::Eof), ConnectionEnd::Lost);
+        let measurement = wire.measurement();
+        let telemetry = measurement.of(Operation::Telemetry);
+        assert_eq!(
+            (telemetry.outcome(Outcome::Lost), telemetry.excused[Outcome::Lost]),
+            (open, if is_step { open } else { 0 })
+        );
+        let class = if is_step { "clock_step" } else { "closed_by_peer" };
+        assert_eq!(measurement.errors.iter().map(|error| &*error.class).collect::<Vec<_>>(), [class]);
+        // The next token is good again, and so is the device.
+        wire.out.clear();
+        wire.attempt();
+        let ttl_s = if is_step { HOUR_S } else { 12 * HOUR_S };
+        assert_eq!(wire.expiry_unix(), wire.unix_s() + ttl_s);
+        wire.connack(0);
+        wire.ack();
+        wire.turn().unwrap();
+        assert_eq!(wire.device.excuse, Excuse::None, "online, and nothing waits");
+    }
+}
+
+/// Of a clock that was set back and stays so, the hub ends each connection at the token's expiry by its own clock.
+#[test]
+fn a_connection_that_ends_two_hours_early_is_the_generators() {
+    let mut wire = Wire::stepped_at_the_start(BACK_US, &tokens("3h"), SELDOM);
+    wire.connack(0);
+    wire.pass(3_600.0 + 120.0).unwrap();
+    wire.close(Closed::Eof);
+    assert_eq!(wire.culprits(), [("clock_step".to_owned(), Culprit::Us)]);
+}
+
+/// A hub that has accepted a token of the clock that was set back has that clock too: a later refusal is about something else.
+#[test]
+fn a_hub_that_steps_too_is_not_excused() {
+    let mut wire = Wire::stepped_at_the_start(BACK_US, &tokens("1h"), SELDOM);
+    wire.connack(0);
+    wire.pass(60.0).unwrap();
+    wire.close(Closed::Eof);
+    wire.pass(1.0).unwrap();
+    wire.out.clear();
+    wire.attempt();
+    wire.connack(5);
+    let mut classes: Vec<_> = wire.culprits().into_iter().map(|(class, _)| class).collect();
+    classes.sort();
+    assert_eq!(classes, ["closed_by_peer", "connack_5"]);
+}
+
+/// A certificate that was valid until an hour after the run's zero, or is from an hour before it on.
+#[test]
+fn a_certificate_that_a_step_made_invalid_is_the_generators() {
+    use crate::link::{DialError, Step, Steps};
+    use rustls::CertificateError::{ExpiredContext, NotValidYetContext};
+    use rustls::pki_types::UnixTime;
+    let time = |seconds: u64| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+    let (zero_s, hour_s) = (1_800_000_000, HOUR_S);
+    let expired = || ExpiredContext { time: time(zero_s), not_after: time(zero_s + hour_s) };
+    let early = || NotValidYetContext { time: time(zero_s), not_before: time(zero_s - hour_s) };
+    let long_expired = || ExpiredContext { time: time(zero_s), not_after: time(zero_s - 100 * hour_s) };
+    for (by_us, error, is_step) in [
+        (FORTH_US, expired(), true),
+        (BACK_US, early(), true),
+        (FORTH_US, long_expired(), false),
+        (BACK_US, long_expired(), false),
+        (FORTH_US, rustls::CertificateError::UnknownIssuer, false),
+        (0, expired(), false),
+    ] {
+        let mut wire = Wire::stepped_at_the_start(by_us, &tokens("1h"), SELDOM);
+        let source = std::io::Error::other(rustls::Error::InvalidCertificate(error));
+        let error = DialError::new(Step::Tls, Steps::default(), source);
+        wire.device.dial_failed(&error, wire.now);
+        let expected = if is_step { ("clock_step", Culprit::Us) } else { ("tls_certificate", Culprit::Peer) };
+        let measurement = wire.measurement();
+        let errors: Vec<_> = measurement.errors.iter().map(|error| (&*error.class, error.culprit)).collect();
+        assert_eq!(errors, [expected], "{error} {by_us}");
+        assert_eq!(measurement.of(Operation::Connect).excused.sum(), u64::from(is_step), "{error} {by_us}");
+    }
+}

@@ -1,0 +1,81 @@
+//! Steps of this machine's wall clock: what a reader must know of them, and which refusals they may explain. Called by `findings`,
+//! `cause` and `unseen`; pure.
+
+use super::findings::finding;
+use super::format::instant;
+use crate::measure::{ClockStep, Measurement, Source};
+use crate::result::model::{Finding, Severity};
+use crate::units::human_signed_us;
+
+/// So many steps are listed.
+const LISTED: usize = 3;
+
+/// A finding about this machine, not about the hub.
+pub(super) fn stepped(measurement: &Measurement) -> Option<Finding> {
+    let steps = &measurement.clock_steps;
+    (!steps.is_empty()).then(|| {
+        let text = "This machine's wall clock was set during the run, or the machine was suspended. Tokens, ${now} and certificates \
+                    depend on this clock. Synchronize it before the next run: timedatectl shows its state";
+        let listed = steps.iter().take(LISTED);
+        let listed: Vec<_> =
+            listed.map(|step| format!("{} at {}", human_signed_us(step.by_us), instant(step.at_us))).collect();
+        let more = match steps.len().saturating_sub(LISTED) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        finding(Severity::Warning, text, format!("{}{more}", listed.join(", ")))
+    })
+}
+
+/// The last step forward before which the hub refused connections, or its certificate was not accepted: until then this machine's
+/// clock was behind, so that tokens may have expired when they were made, and a certificate may not have been valid yet. The
+/// built-in hub has the same clock.
+pub(super) fn refused_before(measurement: &Measurement) -> Option<&ClockStep> {
+    let is_built_in = measurement.health.iter().any(|health| matches!(health.source, Source::Emulator(_)));
+    let is_dated = |class: &str| matches!(class, "connack_4" | "connack_5" | "tls_certificate");
+    let refused = measurement.errors.iter().filter(|error| is_dated(&error.class));
+    let first_us = refused.map(|error| error.first_us).min().filter(|_| !is_built_in)?;
+    measurement.clock_steps.iter().rev().find(|step| step.by_us > 0 && step.at_us > first_us)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::{Culprit, Recorder};
+    use crate::report::testing;
+
+    const S: u64 = 1_000_000_000;
+    const TWO_HOURS_US: i64 = 7_200_000_000;
+
+    fn of(record: impl FnOnce(&mut Recorder)) -> Measurement {
+        testing::measured(1, 1, record)
+    }
+
+    #[test]
+    fn a_step_is_a_finding_about_this_machine() {
+        assert_eq!(stepped(&of(|_| ())), None);
+        let one = stepped(&of(|r| r.clocks_diverged(12 * S, -TWO_HOURS_US, true))).unwrap();
+        assert!(one.text.contains("This machine's wall clock") && !one.text.contains("hub"), "{one:?}");
+        assert_eq!((one.severity, one.evidence.as_str()), (Severity::Warning, "-2h at 0:12.0"));
+        let five =
+            stepped(&of(|r| (0..5).for_each(|n| r.clocks_diverged(10 * n * S, TWO_HOURS_US, true)))).unwrap();
+        assert_eq!(five.evidence, "+2h at 0:00.0, +2h at 0:10.0, +2h at 0:20.0 and 2 more");
+    }
+
+    #[test]
+    fn only_a_clock_that_was_behind_explains_earlier_refusals() {
+        let refused_at = |seconds: u64, by_us: i64| {
+            of(|r| {
+                r.error("connack_5", Culprit::Peer, seconds * S, String::new);
+                r.clocks_diverged(10 * S, by_us, true);
+            })
+        };
+        assert!(refused_before(&refused_at(5, TWO_HOURS_US)).is_some());
+        assert_eq!(refused_before(&refused_at(11, TWO_HOURS_US)), None, "the clock was set by then");
+        assert_eq!(refused_before(&refused_at(5, -TWO_HOURS_US)), None, "it was ahead: tokens lived longer");
+        let mut built_in = refused_at(5, TWO_HOURS_US);
+        let phase = built_in.phases[0].name.clone();
+        built_in.health_mut(Source::Emulator(0), &phase);
+        assert_eq!(refused_before(&built_in), None);
+    }
+}
