@@ -7,6 +7,7 @@ use hubstorm::clock;
 use hubstorm::link::tls::{self, ClientOptions};
 use hubstorm::link::{Endpoint, Resolver, accept_tls, dial, listen};
 use hubstorm::measure::{Collector, Fleet, Key, Layout as Cells, Operation, Phase, Recorder, Source, Times};
+use hubstorm::policy::ping::PingPolicy;
 use hubstorm::session::{Credentials, Event, Message, Session, Settings};
 use hubstorm::stalls::Stalls;
 use hubstorm::wire::{QoS, encode};
@@ -83,7 +84,7 @@ impl Sender {
             in_flight: WINDOW,
             ack_timeout: Duration::from_secs(10),
             connack_timeout: Duration::from_secs(10),
-            ping_timeout: Duration::from_secs(10),
+            pings: PingPolicy::OWN,
             frame_mib_max: 1,
         };
         #[expect(clippy::disallowed_methods, reason = "some instant for virtual time to start from")]

@@ -36,9 +36,6 @@ use leave::Leaving;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-/// A lost PINGRESP ends a connection after this long.
-const PING_TIMEOUT: Duration = Duration::from_secs(30);
-
 /// Where a device stands with its connection.
 #[derive(Debug)]
 enum Stage {
@@ -121,7 +118,7 @@ impl Device {
             in_flight: fleet_plan.in_flight,
             ack_timeout: fleet_plan.ack_timeout,
             connack_timeout: fleet_plan.connect_timeout,
-            ping_timeout: PING_TIMEOUT,
+            pings: fleet_plan.pings,
             frame_mib_max: plan.packet_mib_max,
         });
         let messages = Messages::new(&plan, &context.load, device);

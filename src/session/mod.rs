@@ -199,6 +199,9 @@ impl<T> Session<T> {
         if self.event.is_some() {
             return Ok(false);
         }
+        if !input.is_empty() {
+            self.keep_alive.received(now);
+        }
         let Some(packet) =
             wire::decode(input, usize::from(self.settings.frame_mib_max) << 20, Strictness::Lenient)?
         else {
@@ -262,9 +265,6 @@ impl<T> Session<T> {
     /// # Errors
     /// [`SessionError::ConnackTimeout`], [`SessionError::PingTimeout`], [`SessionError::AckStall`].
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), SessionError> {
-        if self.timers.expired(Timer::Connack, now) {
-            return Err(SessionError::ConnackTimeout);
-        }
         if self.timers.expired(Timer::Ack, now)
             && let Some(window) = &mut self.window
         {
@@ -275,7 +275,14 @@ impl<T> Session<T> {
                 return Err(SessionError::AckStall);
             }
         }
-        self.keep_alive.handle_timeout(now, &self.settings, &mut self.timers)
+        if self.timers.expired(Timer::Answer, now) {
+            return Err(match self.state {
+                State::Connecting => SessionError::ConnackTimeout,
+                _ => SessionError::PingTimeout,
+            });
+        }
+        self.keep_alive.handle_timeout(now, &self.settings, &mut self.timers);
+        Ok(())
     }
 
     /// Everything written so far is with the kernel: QoS 0 messages among it have ended well.
