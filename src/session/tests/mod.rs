@@ -6,6 +6,7 @@ mod keep_alive;
 mod outcomes;
 mod persistent;
 mod qos_2;
+mod repeats;
 mod window;
 
 use super::*;
