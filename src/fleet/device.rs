@@ -93,6 +93,8 @@ pub struct Device {
     hub: Option<Box<IotHubState>>,
     /// How many connections in a row the peer has closed soon after CONNACK.
     closed_soon: u8,
+    /// Messages with QoS 0 that were handed to the network since anything was received.
+    qos0_unheard: u32,
     /// The latest attempt was refused, for good as far as CONNACK says.
     refused: bool,
     /// Its connection was lost soon after a long stall of this worker, or could not be made for want of something on this machine.
@@ -146,6 +148,7 @@ impl Device {
             ping: None,
             hub: None,
             closed_soon: 0,
+            qos0_unheard: 0,
             refused: false,
             excuse: Excuse::None,
             is_sender,
@@ -308,6 +311,9 @@ impl Machine for Device {
     type Error = SessionError;
 
     fn handle_input(&mut self, now: Instant, input: &mut BytesMut) -> Result<(), SessionError> {
+        if !input.is_empty() {
+            self.qos0_unheard = 0;
+        }
         while self.session.wants_input() && self.session.handle_input(now, input)? {
             self.drain_events(now);
         }
@@ -317,6 +323,9 @@ impl Machine for Device {
     fn handle_timeout(&mut self, now: Instant) -> Result<(), SessionError> {
         let result = self.session.handle_timeout(now);
         self.drain_events(now);
+        if matches!(result, Err(SessionError::PingTimeout | SessionError::AckStall)) {
+            self.note_dead();
+        }
         result?;
         self.on_timeout_hub(now);
         // Also when there is no room for output: time is decided here, and only bytes are made in `poll_output`.
@@ -375,6 +384,7 @@ impl Machine for Device {
         }
         self.stage = Stage::Offline;
         self.wake = None;
+        self.qos0_unheard = 0;
         let unmeant = if online_for.is_some() { ConnectionEnd::Lost } else { ConnectionEnd::Failed };
         (self.end, self.online_for) = (meant.unwrap_or(unmeant), online_for);
     }

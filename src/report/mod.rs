@@ -8,6 +8,7 @@ mod bounds;
 mod cause;
 mod charts;
 mod closings;
+mod connections;
 mod early;
 mod findings;
 mod format;

@@ -51,6 +51,9 @@ impl Device {
     /// A connection ended that nobody here wanted to end: counts why, as far as the wire tells. `waiting_since` is what
     /// was so when it still stood.
     pub(super) fn record_loss(&mut self, why: Closed, waiting_since: Option<Instant>, now: Instant) {
+        if why == Closed::Reset {
+            self.note_dead();
+        }
         let expired = self.token_expired_for(now).filter(|_| matches!(why, Closed::Eof | Closed::Reset));
         let (class, culprit) = match why {
             // The token is ours: this much is known, whatever the peer's reason was.
@@ -79,6 +82,15 @@ impl Device {
                 self.note_waiting(since.max(online_since), now);
             }
             self.note_soon(now.saturating_duration_since(online_since) < SOON);
+        }
+    }
+
+    /// The connection turned out to be dead: nothing tells whether the peer got what was sent with QoS 0 since it was last heard. A
+    /// peer that closes in order has read what came before, as far as TCP can tell.
+    pub(super) fn note_dead(&mut self) {
+        let unheard = std::mem::take(&mut self.qos0_unheard);
+        if unheard > 0 {
+            self.recorder().count(|counts| counts.qos0_on_dead_connections += u64::from(unheard));
         }
     }
 
