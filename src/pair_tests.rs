@@ -8,6 +8,7 @@ use crate::emulator::service::{Ask, Feedback};
 use crate::emulator::session::{Event as HubEvent, HubError, HubSession};
 use crate::iothub::sas::{self, Key};
 use crate::iothub::{limits, names, topics};
+use crate::policy::ping::PingPolicy;
 use crate::sansio::{Closed, Machine};
 use crate::session::{Credentials, Event, Message, Session, SessionError, Settings, State};
 use crate::wire::QoS;
@@ -35,7 +36,7 @@ fn settings() -> Settings {
         in_flight: 8,
         ack_timeout: seconds(30),
         connack_timeout: seconds(30),
-        ping_timeout: seconds(30),
+        pings: PingPolicy::OWN,
         frame_mib_max: 1,
     }
 }

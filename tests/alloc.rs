@@ -7,6 +7,7 @@ use hubstorm::clock;
 use hubstorm::link::tls::{self, ClientOptions};
 use hubstorm::link::{Endpoint, Resolver, accept_tls, dial, listen};
 use hubstorm::measure::{Collector, Fleet, Key, Layout as Cells, Operation, Phase, Recorder, Source, Times};
+use hubstorm::policy::ping::PingPolicy;
 use hubstorm::session::{Credentials, Event, Message, Session, Settings};
 use hubstorm::stalls::Stalls;
 use hubstorm::wire::{QoS, encode};
@@ -65,6 +66,7 @@ fn allocations() -> u64 {
 }
 
 const WINDOW: u16 = 8;
+const TOPIC: &str = "devices/meter-1/messages/events/";
 
 /// One session and the buffers of its link.
 struct Sender {
@@ -83,7 +85,7 @@ impl Sender {
             in_flight: WINDOW,
             ack_timeout: Duration::from_secs(10),
             connack_timeout: Duration::from_secs(10),
-            ping_timeout: Duration::from_secs(10),
+            pings: PingPolicy::OWN,
             frame_mib_max: 1,
         };
         #[expect(clippy::disallowed_methods, reason = "some instant for virtual time to start from")]
@@ -109,6 +111,17 @@ impl Sender {
         events
     }
 
+    /// The packet ids of the messages that were written, which are equally long. Without an id at QoS 0, what stands in its place.
+    fn pids(&self) -> [u16; WINDOW as usize] {
+        let length = self.out.len() / usize::from(WINDOW);
+        // After a fixed header of three bytes and the topic with its length.
+        let at = 3 + 2 + TOPIC.len();
+        std::array::from_fn(|n| {
+            let bytes = &self.out[n * length + at..];
+            u16::from_be_bytes([bytes[0], bytes[1]])
+        })
+    }
+
     /// A full window out, its acks in, in one turn of a link.
     fn turn(&mut self, qos: QoS) {
         self.now += Duration::from_millis(5);
@@ -116,32 +129,32 @@ impl Sender {
         self.out.clear();
         self.session.poll_output(self.now, &mut self.out);
         for _ in 0..WINDOW {
-            let message =
-                Message { topic: "devices/meter-1/messages/events/", payload: &[7; 256], qos, retain: false };
+            let message = Message { topic: TOPIC, payload: &[7; 256], qos, retain: false };
             self.session.publish(self.now, &message, self.seq, &mut self.out).expect("room");
             self.seq += 1;
         }
         assert!(self.out.len() > 256 * usize::from(WINDOW));
+        let pids = self.pids();
         let acked = match qos {
             QoS::AtMostOnce => {
                 self.session.handle_flushed(self.now);
                 std::iter::from_fn(|| self.session.poll_event()).count()
             }
             QoS::AtLeastOnce => {
-                for pid in 1..=WINDOW {
+                for pid in pids {
                     encode::puback(&mut self.input, pid);
                 }
                 self.events()
             }
             QoS::ExactlyOnce => {
-                for pid in 1..=WINDOW {
+                for pid in pids {
                     encode::pubrec(&mut self.input, pid);
                 }
                 assert_eq!(self.events(), 0);
                 self.out.clear();
                 self.session.poll_output(self.now, &mut self.out);
                 assert_eq!(self.out.len(), 4 * usize::from(WINDOW), "a PUBREL for each");
-                for pid in 1..=WINDOW {
+                for pid in pids {
                     encode::pubcomp(&mut self.input, pid);
                 }
                 self.events()

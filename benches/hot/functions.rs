@@ -7,6 +7,7 @@ use hubstorm::clock;
 use hubstorm::fleet::{Arrival, DeliveryTracker, DeviceRef, Inbox};
 use hubstorm::measure::{Key, Layout, Operation, Recorder, Times};
 use hubstorm::plan::{self, Cursor, Load, Payload, PayloadContext, RunLoad, Span, Spread, Stamp};
+use hubstorm::policy::ping::PingPolicy;
 use hubstorm::rng::Purpose;
 use hubstorm::scenario::Input;
 use hubstorm::session::{Credentials, Event, Message, Session, Settings};
@@ -100,7 +101,7 @@ fn publish_to_ack() -> Step {
         in_flight: 32,
         ack_timeout: Duration::from_secs(10),
         connack_timeout: Duration::from_secs(10),
-        ping_timeout: Duration::from_secs(10),
+        pings: PingPolicy::OWN,
         frame_mib_max: 1,
     };
     #[expect(clippy::disallowed_methods, reason = "some instant for virtual time to start from")]

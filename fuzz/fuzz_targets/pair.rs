@@ -14,6 +14,7 @@ use hubstorm::emulator::service::{Ask, Asked};
 use hubstorm::emulator::session::{Event as HubEvent, HubError, HubSession};
 use hubstorm::iothub::sas::{self, Key};
 use hubstorm::iothub::{names, topics};
+use hubstorm::policy::ping::PingPolicy;
 use hubstorm::sansio::{Closed, Machine, OUTPUT_BYTES_MAX};
 use hubstorm::session::{Credentials, Event, Message, Session, SessionError, Settings, State};
 use hubstorm::wire::QoS;
@@ -105,7 +106,7 @@ impl Pair {
             in_flight: 1 + (flags >> 3 & 7) as u16,
             ack_timeout: 10 * SECOND,
             connack_timeout: 10 * SECOND,
-            ping_timeout: 5 * SECOND,
+            pings: PingPolicy::OWN,
             frame_mib_max: 1,
         };
         let wall = WallClock::of(start, UNIX);

@@ -37,9 +37,6 @@ use leave::Leaving;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-/// A lost PINGRESP ends a connection after this long.
-const PING_TIMEOUT: Duration = Duration::from_secs(30);
-
 /// Where a device stands with its connection.
 #[derive(Debug)]
 enum Stage {
@@ -97,6 +94,8 @@ pub struct Device {
     hub: Option<Box<IotHubState>>,
     /// How many connections in a row the peer has closed soon after CONNACK.
     closed_soon: u8,
+    /// Messages with QoS 0 that were handed to the network since anything was received.
+    qos0_unheard: u32,
     /// The latest attempt was refused, for good as far as CONNACK says.
     refused: bool,
     /// Its connection was lost soon after a long stall of this worker, could not be made for want of something on this machine, or
@@ -123,7 +122,7 @@ impl Device {
             in_flight: fleet_plan.in_flight,
             ack_timeout: fleet_plan.ack_timeout,
             connack_timeout: fleet_plan.connect_timeout,
-            ping_timeout: PING_TIMEOUT,
+            pings: fleet_plan.pings,
             frame_mib_max: plan.packet_mib_max,
         });
         let messages = Messages::new(&plan, &context.load, device);
@@ -151,6 +150,7 @@ impl Device {
             ping: None,
             hub: None,
             closed_soon: 0,
+            qos0_unheard: 0,
             refused: false,
             excuse: Excuse::None,
             is_sender,
@@ -316,6 +316,9 @@ impl Machine for Device {
     type Error = SessionError;
 
     fn handle_input(&mut self, now: Instant, input: &mut BytesMut) -> Result<(), SessionError> {
+        if !input.is_empty() {
+            self.qos0_unheard = 0;
+        }
         while self.session.wants_input() && self.session.handle_input(now, input)? {
             self.drain_events(now);
         }
@@ -325,6 +328,9 @@ impl Machine for Device {
     fn handle_timeout(&mut self, now: Instant) -> Result<(), SessionError> {
         let result = self.session.handle_timeout(now);
         self.drain_events(now);
+        if matches!(result, Err(SessionError::PingTimeout | SessionError::AckStall)) {
+            self.note_dead();
+        }
         result?;
         self.on_timeout_hub(now);
         // Also when there is no room for output: time is decided here, and only bytes are made in `poll_output`.
@@ -390,6 +396,7 @@ impl Machine for Device {
         }
         self.stage = Stage::Offline;
         self.wake = None;
+        self.qos0_unheard = 0;
         let unmeant = if online_for.is_some() { ConnectionEnd::Lost } else { ConnectionEnd::Failed };
         (self.end, self.online_for) = (meant.unwrap_or(unmeant), online_for);
     }

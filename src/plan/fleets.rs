@@ -87,6 +87,7 @@ fn fleet(spec: &FleetSpec, first: u64, setting: &Setting<'_>, errors: &mut Error
         id,
         auth,
         keep_alive_s: spec.keep_alive_s.unwrap_or(habits.keep_alive_s),
+        pings: habits.pings,
         clean_session: spec.clean_session.unwrap_or(setting.kind == Some(TargetKind::Mqtt)),
         reconnect: spec.reconnect.map_or(habits.reconnect, reconnect),
         connect_timeout: spec.connect_timeout.unwrap_or(CONNECT_TIMEOUT),

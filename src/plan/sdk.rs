@@ -3,12 +3,14 @@
 //!
 //! Sources: `[mqtt]` is Azure's "Communicate with an IoT hub using the MQTT protocol"; `[python]` is azure-iot-device 2.14.0 as
 //! released, `[node]` azure-iot-device 1.18.4 with azure-iot-common 1.13.3, also as released; `[dotnet]`, `[java]` and `[c]` are
-//! the sources (Azure/azure-iot-sdk-*). What no source says is left as hubstorm has it. Where the SDK's code and its documentation
-//! (its own, or Azure's "Manage device reconnections to create resilient applications") differ, the code wins, because devices run the
-//! code; the comment beside the value says so.
+//! the sources (Azure/azure-iot-sdk-*). How they ping is up to their MQTT libraries: `[paho.py]` is paho-mqtt 1.6.1, `[mqtt.js]`
+//! npm's mqtt 4.3.8, `[paho.java]` eclipse/paho.mqtt.java, `[umqtt]` Azure/azure-umqtt-c; .NET's pings are in its SDK. What no
+//! source says is left as hubstorm has it. Where the SDK's code and its documentation (its own, or Azure's "Manage device
+//! reconnections to create resilient applications") differ, the code wins, because devices run the code; the comment beside the
+//! value says so.
 //!
 //! Not imitated: `[python]` sends SUBSCRIBE again, 30 s later, when SUBACK does not come (pipeline_stages_base.py: 10 s until it is taken for
-//! failed, 20 s until it is tried again); here a connection subscribes once.
+//! failed, 20 s until it is tried again); here a connection subscribes once. `[paho.java]` takes any packet as the answer to a PINGREQ.
 //!
 //! What a device does when its very first connection fails is up to its application; here it is as after a loss.
 //!
@@ -18,6 +20,7 @@
 use super::token::{Renew, TokenLife};
 use crate::iothub::names;
 use crate::policy::backoff::{BackOff, Jitter, Reconnect};
+use crate::policy::ping::{PingPolicy, PingTimeout, Silence};
 use crate::scenario::Sdk;
 use crate::wire::QoS;
 use std::time::Duration;
@@ -27,6 +30,8 @@ use std::time::Duration;
 pub struct Habits {
     /// CONNECT's keep-alive.
     pub keep_alive_s: u16,
+    /// When it sends PINGREQ, and when it gives up on the answer.
+    pub pings: PingPolicy,
     /// How its tokens live.
     pub tokens: TokenLife,
     /// What it does after a loss.
@@ -81,6 +86,7 @@ fn hubstorm() -> Habits {
     let back_off = BackOff::Exponential { base: SECOND, max: MINUTE, jitter: Jitter::Full };
     Habits {
         keep_alive_s: 240,
+        pings: PingPolicy::OWN,
         tokens: TokenLife::default(),
         reconnect: back_off.into(),
         subscribe_qos: SubscribeQos::KEPT,
@@ -93,6 +99,8 @@ fn python() -> Habits {
     Habits {
         // [mqtt], [python].
         keep_alive_s: 60,
+        // [paho.py], `_check_keepalive` and `loop_misc`, which run once a second: it gives up within a second after that.
+        pings: PingPolicy { timeout: PingTimeout::KeepAlive, ..PingPolicy::OWN },
         // [python]: an hour, renewed 120 s before its end.
         tokens: tokens(Renew::Before(2 * MINUTE)),
         // [python], pipeline_stages_base.py: after 10 ms, then every 10 s, for ever; a refusal is no transient error. Documented is
@@ -114,6 +122,9 @@ fn node() -> Habits {
     Habits {
         // [mqtt], [node].
         keep_alive_s: 180,
+        // [node], azure-iot-mqtt-base's mqtt_base.js: `reschedulePings: false`, so what is sent in between changes nothing.
+        // [mqtt.js], `_checkPing`: it gives up when the next ping is due.
+        pings: PingPolicy { after: Silence::Any, timeout: PingTimeout::KeepAlive, ..PingPolicy::OWN },
         // [node]: an hour, renewed every 45 minutes.
         tokens: tokens(Renew::Before(15 * MINUTE)),
         // [node], internal_client.js: at once (with listeners for methods or the twin; else with the next message), for four
@@ -137,6 +148,9 @@ fn dotnet() -> Habits {
     Habits {
         // [mqtt], [dotnet].
         keep_alive_s: 300,
+        // [dotnet], MqttIotHubAdapter.cs: a quarter of the keep-alive after a packet came, as it looks once in that time up to
+        // twice as long; what is sent in between changes nothing.
+        pings: PingPolicy { after: Silence::Received, divisor: 4, timeout: PingTimeout::Fixed { s: 30 } },
         // [dotnet]: an hour, renewed when 15% are left.
         tokens: tokens(Renew::Share(0.85)),
         // [dotnet], RetryDelegatingHandler.cs: the first delay alone is not made a second long. ExponentialBackoffRetryStrategy.cs:
@@ -159,6 +173,8 @@ fn java() -> Habits {
     Habits {
         // [mqtt], [java].
         keep_alive_s: 230,
+        // [paho.java], ClientState.java, `checkForActivity`; there another packet than PINGRESP is an answer too.
+        pings: PingPolicy { timeout: PingTimeout::KeepAlive, ..PingPolicy::OWN },
         // [java]: an hour, renewed at 85%.
         tokens: tokens(Renew::Share(0.85)),
         // [java], ExponentialBackoffWithJitter.java: 2^n - 1 steps of 80 to 120 ms. Documented is an immediate first retry, which the
@@ -182,6 +198,13 @@ fn c() -> Habits {
     Habits {
         // [mqtt], [c].
         keep_alive_s: 240,
+        // [umqtt], mqtt_client.c, `mqtt_client_dowork`: it looks at what it sent only, so a device that sends QoS 0 messages often enough
+        // never finds a dead hub. It counts whole seconds: it gives up within a second after that.
+        pings: PingPolicy {
+            after: Silence::Sent,
+            timeout: PingTimeout::AtMost { divisor: 2, max_s: 80 },
+            ..PingPolicy::OWN
+        },
         // [c]: an hour, renewed at 80%.
         tokens: tokens(Renew::Share(0.80)),
         // [c], iothub_client_retry_control.c: at once, then 1 s doubled up to 30 s; also after a refusal. Documented is a first wait of 1 s:
@@ -253,6 +276,26 @@ mod tests {
     fn gives_up(sdk: Sdk) -> (Option<Duration>, bool) {
         let Reconnect { gives_up_after, gives_up_refused, .. } = habits(Some(sdk)).reconnect;
         (gives_up_after, gives_up_refused)
+    }
+
+    /// What a PINGREQ waits for, after how many seconds, and for how many PINGRESP is waited for; by the preset's own keep-alive,
+    /// and by 20 s.
+    fn pings(sdk: Sdk) -> (Silence, [(f64, f64); 2]) {
+        let Habits { pings, keep_alive_s, .. } = habits(Some(sdk));
+        let seconds = |keep_alive_s| {
+            let interval = pings.interval(keep_alive_s).expect("pings are on");
+            (interval.as_secs_f64(), pings.timeout(keep_alive_s).as_secs_f64())
+        };
+        (pings.after, [seconds(keep_alive_s), seconds(20)])
+    }
+
+    #[test]
+    fn each_sdk_pings_and_gives_up_as_its_source_does() {
+        assert_eq!(pings(Sdk::Python), (Silence::SentOrReceived, [(60.0, 60.0), (20.0, 20.0)]));
+        assert_eq!(pings(Sdk::Node), (Silence::Any, [(180.0, 180.0), (20.0, 20.0)]));
+        assert_eq!(pings(Sdk::DotNet), (Silence::Received, [(75.0, 30.0), (5.0, 30.0)]));
+        assert_eq!(pings(Sdk::Java), (Silence::SentOrReceived, [(230.0, 230.0), (20.0, 20.0)]));
+        assert_eq!(pings(Sdk::C), (Silence::Sent, [(240.0, 80.0), (20.0, 10.0)]));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::measure::{Limits, Operation, Test};
 use crate::policy::backoff::Reconnect;
+use crate::policy::ping::PingPolicy;
 use crate::wire::QoS;
 use core::net::IpAddr; // Addresses only: sockets live in std::net.
 use std::path::PathBuf;
@@ -130,6 +131,8 @@ pub struct FleetPlan {
     pub auth: Auth,
     /// CONNECT's keep-alive; 0 turns it off.
     pub keep_alive_s: u16,
+    /// When it sends PINGREQ, and when it gives up.
+    pub pings: PingPolicy,
     /// CONNECT's clean-session flag.
     pub clean_session: bool,
     /// What it does after a loss.

@@ -1,4 +1,5 @@
-//! How devices behave when things go wrong, as data and pure functions. Made by `plan`, read by `fleet`; it knows
-//! neither sockets nor clocks.
+//! How devices behave when things go wrong, as data and pure functions. Made by `plan`, read by `fleet` and
+//! `session`; it knows neither sockets nor clocks.
 
 pub mod backoff;
+pub mod ping;

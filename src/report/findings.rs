@@ -3,6 +3,7 @@
 
 use super::clock_steps;
 use super::closings::closings;
+use super::connections::connections;
 use crate::measure::{Culprit, FromHub, Measurement, Operation, Outcome, Source, Totals};
 use crate::result::model::{Emulator, Finding, Severity};
 use crate::units::{human_count, human_us, plural};
@@ -19,6 +20,7 @@ pub(super) fn findings(measurement: &Measurement) -> Vec<Finding> {
     findings.extend(stalled(measurement));
     findings.extend(our_errors(measurement));
     findings.extend(closings(measurement, measurement.devices(), &messages));
+    findings.extend(connections(measurement));
     findings.extend(refused(measurement));
     findings.extend(untrusted(measurement));
     findings.extend(absent(measurement));

@@ -9,6 +9,7 @@ mod cause;
 mod charts;
 mod clock_steps;
 mod closings;
+mod connections;
 mod early;
 mod findings;
 mod format;

@@ -48,7 +48,7 @@ impl<T> Session<T> {
         self.close = None;
         self.keep_alive.sent(now);
         self.timers.clear_all();
-        self.timers.set(Timer::Connack, now + self.settings.connack_timeout);
+        self.timers.set(Timer::Answer, now + self.settings.connack_timeout);
         Ok(())
     }
 

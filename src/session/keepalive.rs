@@ -1,17 +1,20 @@
-//! Keep-alive (MQTT 3.1.1 §3.1.2.10): PINGREQ when nothing was sent for the keep-alive time, and a PINGRESP in time.
+//! Keep-alive (MQTT 3.1.1 §3.1.2.10): PINGREQ after the silence that [`PingPolicy`](crate::policy::ping::PingPolicy) names, and
+//! a PINGRESP in time.
 //!
-//! One ping at a time: when the next would be due and the last is unanswered, it has timed out.
+//! One ping at a time.
 
 use super::timers::{Timer, Timers};
 use super::types::{Event, SessionError, Settings};
+use crate::policy::ping::Silence;
 use crate::wire::encode;
 use bytes::BytesMut;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// When something was last sent, and how the ping stands.
+/// When something was last sent and received, and how the ping stands.
 #[derive(Debug, Default)]
 pub(super) struct KeepAlive {
     last_sent: Option<Instant>,
+    last_received: Option<Instant>,
     ping: Ping,
 }
 
@@ -31,6 +34,11 @@ impl KeepAlive {
         self.last_sent = Some(now);
     }
 
+    /// Bytes were read.
+    pub(super) fn received(&mut self, now: Instant) {
+        self.last_received = Some(now);
+    }
+
     pub(super) fn ping_sent(&self) -> Option<Instant> {
         match self.ping {
             Ping::Sent(sent) => Some(sent),
@@ -38,37 +46,46 @@ impl KeepAlive {
         }
     }
 
-    /// Online: the clock runs from what was last written, CONNECT included.
+    /// Online: the clock runs from what was last written and read, CONNECT and CONNACK included.
     pub(super) fn start(&mut self, now: Instant, settings: &Settings, timers: &mut Timers) {
         self.ping = Ping::None;
-        if settings.keep_alive_s > 0 {
-            timers.set(Timer::KeepAlive, self.last_sent.unwrap_or(now) + interval(settings));
+        if let Some(interval) = settings.pings.interval(settings.keep_alive_s) {
+            timers.set(Timer::KeepAlive, self.silent_since(now, settings) + interval);
         }
     }
 
-    pub(super) fn handle_timeout(
-        &mut self,
-        now: Instant,
-        settings: &Settings,
-        timers: &mut Timers,
-    ) -> Result<(), SessionError> {
-        if timers.expired(Timer::Ping, now) {
-            return Err(SessionError::PingTimeout);
+    /// When the silence began that a PINGREQ is to end.
+    fn silent_since(&self, now: Instant, settings: &Settings) -> Instant {
+        let sent = self.last_sent.unwrap_or(now);
+        let received = self.last_received.unwrap_or(now);
+        match settings.pings.after {
+            Silence::SentOrReceived => sent.min(received),
+            Silence::Sent => sent,
+            Silence::Received => received,
+            Silence::Any => now,
         }
-        if timers.expired(Timer::KeepAlive, now) {
-            let due = self.last_sent.unwrap_or(now) + interval(settings);
-            if due > now {
-                timers.set(Timer::KeepAlive, due);
-            } else if self.ping == Ping::None {
-                self.ping = Ping::Due;
-                // From here, not from the writing: a peer that reads nothing never lets us write it.
-                timers.set(Timer::Ping, now + settings.ping_timeout);
-                timers.set(Timer::KeepAlive, now + interval(settings));
-            } else {
-                return Err(SessionError::PingTimeout);
-            }
+    }
+
+    /// Makes a PINGREQ due when the silence has lasted long enough.
+    pub(super) fn handle_timeout(&mut self, now: Instant, settings: &Settings, timers: &mut Timers) {
+        let Some(interval) = settings.pings.interval(settings.keep_alive_s) else { return };
+        if !timers.expired(Timer::KeepAlive, now) {
+            return;
         }
-        Ok(())
+        let due = match settings.pings.after {
+            Silence::Any => now,
+            _ => self.silent_since(now, settings) + interval,
+        };
+        if due > now {
+            timers.set(Timer::KeepAlive, due);
+            return;
+        }
+        if self.ping == Ping::None {
+            self.ping = Ping::Due;
+            // From here, not from the writing: a peer that reads nothing never lets us write it.
+            timers.set(Timer::Answer, now + settings.pings.timeout(settings.keep_alive_s));
+        }
+        timers.set(Timer::KeepAlive, now + interval);
     }
 
     /// Writes the PINGREQ that is due; true if it did.
@@ -87,11 +104,7 @@ impl KeepAlive {
             return Err(SessionError::Protocol("PINGRESP without PINGREQ"));
         };
         self.ping = Ping::None;
-        timers.clear(Timer::Ping);
+        timers.clear(Timer::Answer);
         Ok(Event::Pong { sent })
     }
-}
-
-fn interval(settings: &Settings) -> Duration {
-    Duration::from_secs(u64::from(settings.keep_alive_s))
 }

@@ -24,7 +24,7 @@ use receive::{Receive, Reply};
 use std::time::Instant;
 use subscribe::Subscriptions;
 use timers::{Timer, Timers};
-use window::{Answer, Window};
+use window::{Answer, Unasked, Window};
 
 pub use types::{
     Credentials, Event, Message, NotPublished, PublishError, SessionError, Settings, State, SubscribeError,
@@ -199,6 +199,9 @@ impl<T> Session<T> {
         if self.event.is_some() {
             return Ok(false);
         }
+        if !input.is_empty() {
+            self.keep_alive.received(now);
+        }
         let Some(packet) =
             wire::decode(input, usize::from(self.settings.frame_mib_max) << 20, Strictness::Lenient)?
         else {
@@ -221,15 +224,16 @@ impl<T> Session<T> {
                 Err(SessionError::Protocol("another packet than CONNACK first"))
             }
             (Packet::ConnAck { .. }, _) => Err(SessionError::Protocol("a second CONNACK")),
-            (Packet::PubAck(pid), _) => self.ack(Answer::Ack, pid).map(Some),
+            (Packet::PubAck(pid), _) => self.ack(Answer::Ack, pid),
             (Packet::PubRec(pid), _) => {
-                if !self.window.as_mut().is_some_and(|window| window.pubrec(pid)) {
-                    return Err(SessionError::Protocol("PUBREC for a packet id that is not in use"));
+                let known = self.window.as_mut().is_some_and(|window| window.pubrec(pid).is_ok());
+                if !known {
+                    return Err(SessionError::Protocol("PUBREC for a packet id without a message at QoS 2"));
                 }
                 self.receive.owe(Reply::Rel, pid);
                 Ok(None)
             }
-            (Packet::PubComp(pid), _) => self.ack(Answer::Comp, pid).map(Some),
+            (Packet::PubComp(pid), _) => self.ack(Answer::Comp, pid),
             (Packet::Publish(publish), _) => Ok(self.receive.publish(publish)),
             (Packet::PubRel(pid), _) => {
                 self.receive.pubrel(pid);
@@ -249,12 +253,13 @@ impl<T> Session<T> {
         }
     }
 
-    fn ack(&mut self, answer: Answer, pid: u16) -> Result<Event<T>, SessionError> {
+    fn ack(&mut self, answer: Answer, pid: u16) -> Result<Option<Event<T>>, SessionError> {
         let unknown = SessionError::Protocol(match answer {
             Answer::Ack => "PUBACK for a packet id that does not wait for it",
             Answer::Rec | Answer::Comp => "PUBCOMP for a packet id that does not wait for it",
         });
-        self.window.as_mut().and_then(|window| window.ack(answer, pid)).ok_or(unknown)
+        let Some(window) = &mut self.window else { return Err(unknown) };
+        window.ack(answer, pid).map_err(|Unasked| unknown)
     }
 
     /// Runs the timers that are due. Early calls are harmless. Poll the events after an error, too.
@@ -262,9 +267,6 @@ impl<T> Session<T> {
     /// # Errors
     /// [`SessionError::ConnackTimeout`], [`SessionError::PingTimeout`], [`SessionError::AckStall`].
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), SessionError> {
-        if self.timers.expired(Timer::Connack, now) {
-            return Err(SessionError::ConnackTimeout);
-        }
         if self.timers.expired(Timer::Ack, now)
             && let Some(window) = &mut self.window
         {
@@ -275,7 +277,14 @@ impl<T> Session<T> {
                 return Err(SessionError::AckStall);
             }
         }
-        self.keep_alive.handle_timeout(now, &self.settings, &mut self.timers)
+        if self.timers.expired(Timer::Answer, now) {
+            return Err(match self.state {
+                State::Connecting => SessionError::ConnackTimeout,
+                _ => SessionError::PingTimeout,
+            });
+        }
+        self.keep_alive.handle_timeout(now, &self.settings, &mut self.timers);
+        Ok(())
     }
 
     /// Everything written so far is with the kernel: QoS 0 messages among it have ended well.

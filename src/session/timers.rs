@@ -9,17 +9,15 @@ use std::time::Instant;
 /// What a deadline is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Timer {
-    /// CONNECT was sent, CONNACK is awaited.
-    Connack,
-    /// Nothing may have been sent for the keep-alive time.
+    /// CONNECT was sent and CONNACK is awaited, or PINGREQ was due and PINGRESP is awaited: there is never both.
+    Answer,
+    /// The silence may have lasted for as long as one may before PINGREQ.
     KeepAlive,
-    /// PINGREQ was due, PINGRESP is awaited.
-    Ping,
     /// The oldest PUBLISH may have waited too long for its ack.
     Ack,
 }
 
-const COUNT: usize = 4;
+const COUNT: usize = 3;
 
 /// The table.
 #[derive(Debug, Default)]

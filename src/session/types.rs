@@ -1,5 +1,6 @@
 //! What a session is given and what it gives back. Plain data.
 
+use crate::policy::ping::PingPolicy;
 use crate::wire::{self, QoS};
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -17,8 +18,8 @@ pub struct Settings {
     pub ack_timeout: Duration,
     /// CONNECT sent to CONNACK.
     pub connack_timeout: Duration,
-    /// PINGREQ to PINGRESP.
-    pub ping_timeout: Duration,
+    /// When PINGREQ is sent, and how long PINGRESP is waited for.
+    pub pings: PingPolicy,
     /// The largest packet that is accepted, in mebibytes: every device holds these settings.
     pub frame_mib_max: u16,
 }

@@ -9,6 +9,11 @@
 //! under an id whose exchange is not complete would be taken for the old one. So what timed out there is sent again like
 //! what did not, and only its outcome is not told a second time.
 //!
+//! The server may answer every packet that it got (MQTT 3.1.1 §4.3.2, §4.3.3), so what is sent twice may be answered twice: a
+//! PUBREL for each PUBREC, a PUBLISH or PUBREL that a new connection repeated. Each slot counts the answers that may still come beyond
+//! the one that its message waits for. Such an id, and any of a message at QoS 2, rests while others can be used: what comes late
+//! must not be taken for the answer to another message.
+//!
 //! A slot holds the caller's tag until its outcome is told: an event carries the tag away, so no message can end twice.
 
 use super::list::{Links, List, NONE, Node};
@@ -23,6 +28,9 @@ use std::time::{Duration, Instant};
 /// How many packet ids messages have.
 pub(super) const IDS: u16 = subscribe::FIRST_PID - 1;
 
+/// So many ids rest at most (our choice): each of them costs a device with a kept session the memory of a message.
+const RESTING_MAX: u16 = 8;
+
 /// Made at the first message: an idle session has none.
 #[derive(Debug)]
 pub(super) struct Window<T> {
@@ -35,8 +43,11 @@ pub(super) struct Window<T> {
     live: List,
     quarantine: List,
     free: List,
+    /// Slots without a message whose ids may still be answered, in the order in which they came to rest.
+    resting: List,
     live_count: u16,
     quarantined_count: u16,
+    resting_count: u16,
     /// The first live slot that waits to be sent again; all behind it wait as well.
     kept: u16,
     /// QoS 0: written, not yet flushed.
@@ -58,6 +69,21 @@ struct Slot<T> {
     place: Place,
     awaits: Answer,
     resent: bool,
+    /// What may be answered besides the message that is in it now.
+    repeats: Repeats,
+}
+
+/// Answers of the server to packets that were sent before, under the same id and on the same connection or, in a kept session, an
+/// earlier one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Repeats {
+    /// PUBACKs: so many PUBLISHes were sent again.
+    acks: u16,
+    /// PUBCOMPs: so many PUBRELs were sent again.
+    comps: u16,
+    /// A message at QoS 2 had the id on this connection. Its PUBREC may come again at any time, and each wants a PUBREL
+    /// [MQTT-4.3.3-1].
+    recs: bool,
 }
 
 /// What the server says next about a message.
@@ -71,11 +97,25 @@ pub(super) enum Answer {
     Comp,
 }
 
+/// An answer that no packet of ours can have caused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Unasked;
+
+/// Those in use come last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Place {
     Free,
+    /// Without a message, and to be used again late.
+    Resting,
     Live,
     Quarantined,
+}
+
+impl Repeats {
+    /// Something may still come under this id.
+    fn any(self) -> bool {
+        self != Repeats::default()
+    }
 }
 
 impl<T> Node for Slot<T> {
@@ -95,8 +135,10 @@ impl<T> Window<T> {
             live: List::EMPTY,
             quarantine: List::EMPTY,
             free: List::EMPTY,
+            resting: List::EMPTY,
             live_count: 0,
             quarantined_count: 0,
+            resting_count: 0,
             kept: NONE,
             unflushed: VecDeque::new(),
             events: VecDeque::new(),
@@ -126,10 +168,9 @@ impl<T> Window<T> {
     }
 
     fn next_free(&self) -> Option<u16> {
-        match self.free.head() {
-            NONE => u16::try_from(self.slots.len()).ok().filter(|index| *index < IDS),
-            index => Some(index),
-        }
+        let some = |index| (index != NONE).then_some(index);
+        let new = || u16::try_from(self.slots.len()).ok().filter(|index| *index < IDS);
+        some(self.free.head()).or_else(new).or_else(|| some(self.resting.head()))
     }
 
     pub(super) fn publish(
@@ -161,7 +202,9 @@ impl<T> Window<T> {
             return Err(NotPublished { error: error.into(), tag });
         }
         let (tag, links, place) = (Some(tag), Links::NONE, Place::Live);
-        let slot = Slot { tag, sent: now, last_sent: now, links, place, awaits, resent: false };
+        let mut repeats = self.slots.get(usize::from(index)).map(|slot| slot.repeats).unwrap_or_default();
+        repeats.recs |= awaits == Answer::Rec;
+        let slot = Slot { tag, sent: now, last_sent: now, links, place, awaits, resent: false, repeats };
         self.occupy(index, slot);
         if self.persistent {
             let frame = &mut self.frames[usize::from(index)];
@@ -174,6 +217,9 @@ impl<T> Window<T> {
 
     /// Makes [`next_free`](Window::next_free) live.
     fn occupy(&mut self, index: u16, slot: Slot<T>) {
+        if self.slots.get(usize::from(index)).is_some_and(|slot| slot.place == Place::Resting) {
+            self.wake(index);
+        }
         if self.free.head() == index {
             self.free.remove(&mut self.slots, index);
             self.slots[usize::from(index)] = slot;
@@ -187,37 +233,73 @@ impl<T> Window<T> {
         self.live_count += 1;
     }
 
-    /// PUBACK or PUBCOMP came: what it means, or `None` if that is not what the id waits for.
-    pub(super) fn ack(&mut self, answer: Answer, pid: u16) -> Option<Event<T>> {
-        let index = self.awaiting(pid, |awaits| awaits == answer)?;
+    /// PUBACK or PUBCOMP came: what it means, if anything.
+    ///
+    /// # Errors
+    /// It answers nothing that was sent.
+    pub(super) fn ack(&mut self, answer: Answer, pid: u16) -> Result<Option<Event<T>>, Unasked> {
+        let index = self.index(pid)?;
         let slot = &mut self.slots[usize::from(index)];
+        if slot.place < Place::Live || slot.awaits != answer {
+            return self.repeated(answer, index).map(|()| None);
+        }
         let (tag, sent, resent, place) = (slot.tag.take(), slot.sent, slot.resent, slot.place);
         if place == Place::Live {
             self.end(index, Place::Free);
         } else {
             self.discharge(index);
         }
-        Some(tag.map_or(Event::LateAck, |tag| Event::Acked { tag, sent, resent }))
+        Ok(Some(tag.map_or(Event::LateAck, |tag| Event::Acked { tag, sent, resent })))
     }
 
-    /// PUBREC came, perhaps again: from here on PUBREL is what is sent. False if that is not what the id waits for.
-    pub(super) fn pubrec(&mut self, pid: u16) -> bool {
-        let Some(index) = self.awaiting(pid, |awaits| awaits != Answer::Ack).map(usize::from) else {
-            return false;
+    /// PUBACK or PUBCOMP came for an id that does not wait for it: the answer to a packet that was sent twice, or an error.
+    #[cold]
+    fn repeated(&mut self, answer: Answer, index: u16) -> Result<(), Unasked> {
+        let slot = &mut self.slots[usize::from(index)];
+        let left = match answer {
+            Answer::Ack => &mut slot.repeats.acks,
+            Answer::Rec | Answer::Comp => &mut slot.repeats.comps,
         };
-        self.slots[index].awaits = Answer::Comp;
-        if let Some(frame) = self.frames.get_mut(index) {
+        *left = left.checked_sub(1).ok_or(Unasked)?;
+        if slot.place == Place::Resting && !slot.repeats.any() {
+            self.wake(index);
+        }
+        Ok(())
+    }
+
+    /// PUBREC came, perhaps again: from here on PUBREL is what is sent.
+    ///
+    /// # Errors
+    /// No message at QoS 2 had this id.
+    pub(super) fn pubrec(&mut self, pid: u16) -> Result<(), Unasked> {
+        let index = self.index(pid)?;
+        let slot = &mut self.slots[usize::from(index)];
+        if slot.place < Place::Live || slot.awaits != Answer::Rec {
+            return self.pubrec_again(index);
+        }
+        slot.awaits = Answer::Comp;
+        if let Some(frame) = self.frames.get_mut(usize::from(index)) {
             frame.clear();
             frame.extend_from_slice(&encode::pubrel(pid));
         }
-        true
+        Ok(())
     }
 
-    /// The slot of an id that is in use and waits for such an ack.
-    fn awaiting(&self, pid: u16, wanted: impl Fn(Answer) -> bool) -> Option<u16> {
-        let index = pid.checked_sub(1)?;
-        let slot = self.slots.get(usize::from(index))?;
-        (slot.place != Place::Free && wanted(slot.awaits)).then_some(index)
+    /// PUBREC came for an id that does not wait for it. PUBREL is sent once more, and may be answered once more.
+    #[cold]
+    fn pubrec_again(&mut self, index: u16) -> Result<(), Unasked> {
+        let slot = &mut self.slots[usize::from(index)];
+        if !slot.repeats.recs {
+            return Err(Unasked);
+        }
+        slot.repeats.comps = slot.repeats.comps.saturating_add(1);
+        Ok(())
+    }
+
+    /// The slot of an id that was used.
+    fn index(&self, pid: u16) -> Result<u16, Unasked> {
+        let index = pid.checked_sub(1).ok_or(Unasked)?;
+        if usize::from(index) < self.slots.len() { Ok(index) } else { Err(Unasked) }
     }
 
     /// Takes a live slot out of the send order, to be free or quarantined.
@@ -244,6 +326,28 @@ impl<T> Window<T> {
     }
 
     fn release(&mut self, index: u16) {
+        let slot = &mut self.slots[usize::from(index)];
+        if slot.repeats.any() {
+            return self.rest(index);
+        }
+        slot.place = Place::Free;
+        self.free.push(&mut self.slots, index);
+    }
+
+    /// Puts a slot aside that is in no list. When too many rest, the first of them may be used again.
+    fn rest(&mut self, index: u16) {
+        self.slots[usize::from(index)].place = Place::Resting;
+        self.resting.push(&mut self.slots, index);
+        self.resting_count += 1;
+        if self.resting_count > RESTING_MAX {
+            self.wake(self.resting.head());
+        }
+    }
+
+    /// Lets a slot that rests be used again.
+    fn wake(&mut self, index: u16) {
+        self.resting.remove(&mut self.slots, index);
+        self.resting_count -= 1;
         self.slots[usize::from(index)].place = Place::Free;
         self.free.push(&mut self.slots, index);
     }
@@ -276,6 +380,11 @@ impl<T> Window<T> {
             out.extend_from_slice(&self.frames[index]);
             let slot = &mut self.slots[index];
             (slot.last_sent, slot.resent) = (now, true);
+            match slot.awaits {
+                Answer::Ack => slot.repeats.acks = slot.repeats.acks.saturating_add(1),
+                Answer::Comp => slot.repeats.comps = slot.repeats.comps.saturating_add(1),
+                Answer::Rec => {} // Any number of PUBRECs is answered.
+            }
             self.kept = slot.links.next;
             self.events.push_back(Event::Resent);
         }
@@ -311,14 +420,24 @@ impl<T> Window<T> {
             live.remove(&mut self.slots, index);
             self.live.push(&mut self.slots, index);
         }
+        while self.resting_count > 0 {
+            self.wake(self.resting.head());
+        }
+        // The next connection brings only answers to what it is about.
+        for slot in self.slots.iter_mut().filter(|slot| slot.place == Place::Free) {
+            slot.repeats = Repeats::default();
+        }
         self.kept = self.live.head();
         if !keep {
             self.lose_kept();
         }
     }
 
-    /// Nothing that waits to be sent again will be: the server has no session.
+    /// Nothing that waits to be sent again will be: the server has no session. Neither will it answer anything from before.
     pub(super) fn lose_kept(&mut self) {
+        for slot in &mut self.slots {
+            slot.repeats = Repeats::default();
+        }
         while self.kept != NONE {
             let slot = &mut self.slots[usize::from(self.kept)];
             let (tag, sent) = (slot.tag.take(), slot.sent);

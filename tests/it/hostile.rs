@@ -5,7 +5,7 @@
 
 use crate::support::address::own_address;
 use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, all_ok, totals};
-use crate::support::mqtt::{CONNECT, PUBLISH, SUBSCRIBE};
+use crate::support::mqtt::{CONNECT, PUBLISH, PUBREL, SUBSCRIBE};
 use crate::support::script::{
     Script, Step, closes, dribbles, floods, floods_and_reads, hears, receives, sends, sends_raw, serves,
 };
@@ -406,6 +406,36 @@ fn an_ack_for_id_0() {
 #[test]
 fn an_ack_of_qos_2() {
     breaks_the_protocol(&[0x50, 2, 0, 1]);
+}
+
+/// At once for the first message, and again when that is long complete: each wants a PUBREL, and may answer each with PUBCOMP.
+#[test]
+fn repeats_pubrec() {
+    let [rec, comp] = [0x50, 0x70].map(|first| move |id: u8| [first, 2, 0, id]);
+    let at_once = [sends([rec(1), rec(1)].concat()), receives(PUBREL), receives(PUBREL)];
+    let late = [sends([rec(1), rec(2)].concat()), receives(PUBREL), receives(PUBREL)];
+    let mut steps = vec![receives(PUBLISH)];
+    steps.extend(at_once);
+    steps.extend([sends([comp(1), comp(1)].concat()), receives(PUBLISH)]);
+    steps.extend(late);
+    steps.push(sends([comp(1), comp(2)].concat()));
+    for id in 3..=6 {
+        steps.extend([receives(PUBLISH), sends(rec(id)), receives(PUBREL), sends(comp(id))]);
+    }
+    steps.push(serves(usize::MAX));
+    let seen = Case::online(steps).send("every = \"100ms\"\nqos = 2\npayload = \"x\"").run(0);
+    seen.ended("publish", &[("ok", DUE)]).errors(&[]).connections(1);
+}
+
+/// Session Present on a clean session (MQTT 3.1.1 §3.2.2.2): the connection goes on, and the report says so.
+#[test]
+fn announces_a_session_on_a_clean_connection() {
+    let case = Case::plain([receives(CONNECT), sends([0x20, 2, 1, 0]), serves(usize::MAX)]);
+    let seen = case.run(0);
+    seen.ended("publish", &[("ok", DUE)]).errors(&[]).connections(1);
+    assert_eq!(seen.result.fleets[0].counts.clean_sessions_present, 1);
+    let findings = &seen.result.findings;
+    assert!(findings.iter().any(|finding| finding.text.contains("3.2.2.2")), "{findings:#?}");
 }
 
 #[test]

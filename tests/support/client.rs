@@ -3,13 +3,13 @@
 use super::PATIENCE;
 use bytes::BytesMut;
 use hubstorm::clock;
+use hubstorm::policy::ping::PingPolicy;
 use hubstorm::session::{Credentials, Event, Message, Session, Settings, State};
 use hubstorm::wire::encode::WillRef;
 use hubstorm::wire::{QoS, SUBACK_FAILURE};
 use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
 
 /// Who it is, and what it leaves behind.
 pub struct Who<'a> {
@@ -38,7 +38,7 @@ impl Peer {
             in_flight: 16,
             ack_timeout: PATIENCE,
             connack_timeout: PATIENCE,
-            ping_timeout: Duration::from_secs(1),
+            pings: PingPolicy::OWN,
             frame_mib_max: 1,
         };
         Peer {

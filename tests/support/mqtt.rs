@@ -9,6 +9,7 @@ use std::net::{SocketAddr, TcpStream};
 pub const CONNECT: u8 = 1;
 pub const CONNACK: u8 = 2;
 pub const PUBLISH: u8 = 3;
+pub const PUBREL: u8 = 6;
 pub const SUBSCRIBE: u8 = 8;
 pub const SUBACK: u8 = 9;
 pub const PINGREQ: u8 = 12;

@@ -5,12 +5,13 @@ use super::super::AppError;
 use crate::clock;
 use crate::link::{self, Buffers, Deadlines, DialError, End, Endpoint, Link, Resolver};
 use crate::plan::{FleetPlan, Plan, TargetKind};
+use crate::policy::ping::PingPolicy;
 use crate::sansio::{Close, Closed, Machine};
 use crate::session::{self, Event, Session, SessionError, Settings};
 use bytes::BytesMut;
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Connects the first device of each fleet and disconnects it again.
 ///
@@ -62,7 +63,7 @@ async fn connect(plan: &Plan, fleet: &FleetPlan, endpoint: &Endpoint, device: &s
             in_flight: 1,
             ack_timeout: fleet.ack_timeout,
             connack_timeout: fleet.connect_timeout,
-            ping_timeout: Duration::from_secs(30),
+            pings: PingPolicy::OWN,
             frame_mib_max: plan.packet_mib_max,
         }),
         device: device.to_owned(),
@@ -215,6 +216,7 @@ mod tests {
     use crate::iothub::sas::Key;
     use crate::link::{listen, tls};
     use crate::scenario::Input;
+    use std::time::Duration;
 
     /// Runs the check against a hub with one group key, by devices with the same or another key.
     async fn ask(hub_key: &Key, device_key: &Key, trusted: bool) -> Result<(), AppError> {
@@ -277,7 +279,7 @@ mod tests {
                 in_flight: 1,
                 ack_timeout: Duration::from_secs(30),
                 connack_timeout: Duration::from_secs(30),
-                ping_timeout: Duration::from_secs(30),
+                pings: PingPolicy::OWN,
                 frame_mib_max: 1,
             }),
             device: "d".to_owned(),

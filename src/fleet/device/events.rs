@@ -13,7 +13,13 @@ impl Device {
         let recorder = DeviceRecorder { context: &context, device: self.device, excuse: self.excuse };
         let fleet = self.device.fleet(&context.plan);
         match event {
-            Event::Connected { .. } => self.on_connected(now),
+            Event::Connected { session_present } => {
+                // A client may go on with it (MQTT 3.1.1 §3.2.2.2). This one does: the load is measured all the same.
+                if session_present && fleet.clean_session {
+                    recorder.count(|counts| counts.clean_sessions_present += 1);
+                }
+                self.on_connected(now);
+            }
             Event::Refused { code } => {
                 let stepped = self.refused_by_step(now).filter(|_| connect::is_about_credentials(code));
                 if let Some(by_us) = stepped {
@@ -63,6 +69,9 @@ impl Device {
             Outgoing::MethodAnswer(open) => self.recorder().ok(open, sent, now),
             Outgoing::Message { open, send, .. } => {
                 let due_ns = open.due_ns();
+                if !open.operation().has_ack() {
+                    self.qos0_unheard = self.qos0_unheard.saturating_add(1);
+                }
                 self.recorder().ok(open, sent, now);
                 self.track_acked(send, due_ns);
                 self.message_ended(send, now);

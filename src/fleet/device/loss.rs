@@ -55,6 +55,9 @@ impl Device {
         waiting_since: Option<Instant>,
         now: Instant,
     ) {
+        if why == Closed::Reset {
+            self.note_dead();
+        }
         if let Some(by_us) = stepped {
             let is_counted = self.online_since().is_some() || matches!(self.stage, Stage::Connecting(_));
             return if is_counted {
@@ -89,6 +92,15 @@ impl Device {
                 self.note_waiting(since.max(online_since), now);
             }
             self.note_soon(now.saturating_duration_since(online_since) < SOON);
+        }
+    }
+
+    /// The connection turned out to be dead: nothing tells whether the peer got what was sent with QoS 0 since it was last heard. A
+    /// peer that closes in order has read what came before, as far as TCP can tell.
+    pub(super) fn note_dead(&mut self) {
+        let unheard = std::mem::take(&mut self.qos0_unheard);
+        if unheard > 0 {
+            self.recorder().count(|counts| counts.qos0_on_dead_connections += u64::from(unheard));
         }
     }
 

@@ -1,10 +1,10 @@
 //! Ends the operations of a device that are open when its connection, its span or the run ends. A part of `device`.
 
 use super::connect::{Attempt, Subscribe};
-use super::{Device, DeviceRecorder, PING_TIMEOUT, Stage};
+use super::{Device, DeviceRecorder, Stage};
 use crate::measure::{Operation, Outcome};
 use crate::plan::Offline;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 impl Device {
     /// The span is over: operations of it that are open are unfinished.
@@ -86,8 +86,7 @@ impl Device {
             self.recorder().ended(*open, outcome, now);
         }
         if let Some(ping) = self.ping.take() {
-            // The session gives up on a ping when the next one would be due, if that is sooner.
-            let patience = PING_TIMEOUT.min(Duration::from_secs(self.plan().keep_alive_s.into()));
+            let patience = self.plan().pings.timeout(self.plan().keep_alive_s);
             let late = now >= self.context.at(ping.due_ns()) + patience;
             let outcome = if late && !meant { Outcome::TimedOut } else { outcome };
             self.recorder().ended(*ping, outcome, now);

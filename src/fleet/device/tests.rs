@@ -1,5 +1,6 @@
 //! One device against a scripted hub, in virtual time: how it comes, stays and goes, and what is counted.
 
+mod dead;
 mod hub;
 
 use super::*;

@@ -1,66 +1,6 @@
-//! Keep-alive, subscriptions, messages from the server, DISCONNECT.
+//! Subscriptions, messages from the server, DISCONNECT.
 
 use super::*;
-
-#[test]
-fn an_hour_of_keep_alive() {
-    let mut bench = Bench::online(CLEAN);
-    bench.out.clear();
-    let mut pings = 0;
-    for _ in 0..3600 {
-        bench.advance(SECOND).unwrap();
-        if bench.out.split().as_ref() == [0xc0, 0] {
-            pings += 1;
-            let sent = bench.now;
-            bench.advance(SECOND / 4).unwrap();
-            assert_eq!(bench.receive(&[0xd0, 0]).unwrap(), [Event::Pong { sent }]);
-            bench.now -= SECOND / 4;
-        }
-        assert!(bench.out.is_empty());
-    }
-    assert_eq!(pings, 60);
-}
-
-#[test]
-fn no_ping_while_something_is_sent() {
-    let mut bench = Bench::online(CLEAN);
-    for _ in 0..100 {
-        bench.publish_at(QoS::AtMostOnce).unwrap();
-        bench.session.handle_flushed(bench.now);
-        bench.out.clear();
-        bench.advance(59 * SECOND).unwrap();
-        assert!(bench.out.is_empty(), "what was sent moves the ping");
-    }
-    bench.advance(SECOND).unwrap();
-    assert_eq!(bench.written(), [0xc0, 0], "to 60 s after the last of it");
-    // What is received does not: it counts what is sent (§3.1.2.10).
-    bench.receive(&[0xd0, 0]).unwrap();
-    bench.advance(59 * SECOND).unwrap();
-    bench.receive(b"\x30\x04\x00\x01tx").unwrap();
-    bench.advance(SECOND).unwrap();
-    assert_eq!(bench.written(), [0xc0, 0]);
-}
-
-#[test]
-fn an_unanswered_ping_times_out() {
-    let mut bench = Bench::online(CLEAN);
-    bench.advance(64 * SECOND).unwrap();
-    assert_eq!(bench.advance(SECOND), Err(SessionError::PingTimeout));
-
-    // A ping that cannot even be written: the peer reads nothing.
-    let mut bench = Bench::online(CLEAN);
-    bench.session.handle_timeout(bench.now + 60 * SECOND).unwrap();
-    assert_eq!(bench.session.handle_timeout(bench.now + 65 * SECOND), Err(SessionError::PingTimeout));
-
-    // The next ping would be due before the timeout of the last.
-    let mut bench = Bench::online(Settings { keep_alive_s: 2, ..CLEAN });
-    bench.advance(3 * SECOND).unwrap();
-    assert_eq!(bench.advance(SECOND), Err(SessionError::PingTimeout));
-
-    let mut bench = Bench::online(Settings { keep_alive_s: 0, ..CLEAN });
-    bench.advance(86_400 * SECOND).unwrap();
-    assert_eq!(bench.written(), b"", "0 turns it off");
-}
 
 #[test]
 fn subscribing() {

@@ -1,5 +1,5 @@
-//! QoS 2 against a model of a server that keeps its session: whatever is dropped on the way, and however often, a message
-//! arrives once. The model goes by §4.3.3 of the standard and shares nothing with the session but the codec.
+//! QoS 2 against a model of a server that keeps its session: whatever is dropped on the way or said again, and however
+//! often, a message arrives once. The model goes by §4.3.3 of the standard and shares nothing with the session but the codec.
 
 use super::*;
 use crate::wire::{Packet, Publish, encode};
@@ -15,6 +15,8 @@ struct Server {
     /// Messages to the client, by id: not yet answered by PUBREC (its number), or by PUBCOMP.
     sending: BTreeMap<u16, Option<u64>>,
     next: u64,
+    /// The id of the latest message on this connection.
+    latest: Option<u16>,
 }
 
 impl Server {
@@ -35,6 +37,13 @@ impl Server {
         }
     }
 
+    /// Says PUBREC again, also when the exchange is complete; as servers do that send again what they think is lost.
+    fn repeat(&self, out: &mut BytesMut) {
+        if let Some(pid) = self.latest {
+            encode::pubrec(out, pid);
+        }
+    }
+
     fn handle(&mut self, packet: Packet, out: &mut BytesMut) {
         match packet {
             Packet::Publish(publish) => {
@@ -43,6 +52,7 @@ impl Server {
                 } else {
                     assert!(publish.dup, "id {} is used twice at a time", publish.pid);
                 }
+                self.latest = Some(publish.pid);
                 encode::pubrec(out, publish.pid);
             }
             Packet::PubRel(pid) => {
@@ -76,6 +86,7 @@ fn number(publish: &Publish) -> u64 {
 enum Step {
     Publish,
     ServerPublishes,
+    ServerRepeats,
     /// So many packets reach the server.
     ToServer(usize),
     /// So many packets reach the client.
@@ -89,6 +100,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => Just(Step::Publish),
         2 => Just(Step::ServerPublishes),
+        2 => Just(Step::ServerRepeats),
         5 => (1usize..4).prop_map(Step::ToServer),
         5 => (1usize..4).prop_map(Step::ToClient),
         1 => (1u64..12).prop_map(Step::Wait),
@@ -161,6 +173,7 @@ impl World {
         self.bench.session.handle_closed(self.bench.now);
         let events = self.bench.connect(true);
         self.take(events);
+        self.server.latest = None;
         (self.to_server, self.to_client) = (BytesMut::new(), BytesMut::new());
         self.server.resume(&mut self.to_client);
     }
@@ -177,6 +190,7 @@ impl World {
                 self.open.insert(seq);
             }
             Step::Publish => {}
+            Step::ServerRepeats => self.server.repeat(&mut self.to_client),
             Step::ServerPublishes => self.server.publish(&mut self.to_client),
             Step::ToServer(packets) => drop(self.serve(*packets)),
             Step::ToClient(packets) => drop(self.deliver(*packets)),

@@ -2,12 +2,15 @@
 
 mod control;
 mod exactly_once;
+mod keep_alive;
 mod outcomes;
 mod persistent;
 mod qos_2;
+mod repeats;
 mod window;
 
 use super::*;
+use crate::policy::ping::{PingPolicy, PingTimeout};
 use std::time::Duration;
 
 /// What comes back with a message is its number.
@@ -23,7 +26,7 @@ const CLEAN: Settings = Settings {
     in_flight: 3,
     ack_timeout: Duration::from_secs(10),
     connack_timeout: Duration::from_secs(30),
-    ping_timeout: Duration::from_secs(5),
+    pings: PingPolicy { timeout: PingTimeout::AtMost { divisor: 1, max_s: 5 }, ..PingPolicy::OWN },
     frame_mib_max: 1,
 };
 

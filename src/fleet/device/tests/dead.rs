@@ -1,0 +1,78 @@
+//! A device whose peer is gone: when it finds out while it sends, and what it counts of messages that nothing acknowledges.
+
+use super::*;
+
+const QOS_0: &str = "every = \"1s\"\nqos = 0\npayload = \"x\"";
+const PINGRESP: [u8; 2] = [0xd0, 0];
+
+/// Passes so many seconds on a link that takes everything; how many PUBLISHes and PINGREQs that were.
+fn flow(wire: &mut Wire, seconds: usize) -> Result<[usize; 2], SessionError> {
+    let mut seen = [0; 2];
+    for _ in 0..seconds {
+        wire.pass(1.0)?;
+        wire.device.handle_flushed(wire.now);
+        for packet in wire.sent() {
+            seen[0] += usize::from(matches!(packet, Packet::Publish(_)));
+            seen[1] += usize::from(packet == Packet::PingReq);
+        }
+    }
+    Ok(seen)
+}
+
+/// What ended as ok, what of it may be lost, and the pings that timed out.
+fn counted(wire: &Wire) -> [u64; 3] {
+    let measurement = wire.measurement();
+    let [sent, pings] =
+        [Operation::TelemetryQos0, Operation::Ping].map(|operation| measurement.of(operation));
+    [sent.ok(), measurement.count(|counts| counts.qos0_on_dead_connections), pings.outcome(Outcome::TimedOut)]
+}
+
+#[test]
+fn a_dead_peer_is_found_while_qos_0_messages_are_sent() {
+    let mut wire = Wire::online(60, "keep_alive = \"5s\"", QOS_0);
+    wire.sent();
+    assert_eq!(flow(&mut wire, 9), Ok([9, 1]));
+    assert_eq!(flow(&mut wire, 1), Err(SessionError::PingTimeout));
+    wire.close(Closed::Local);
+    wire.device.settle(wire.now);
+    assert_eq!(counted(&wire), [9, 9, 1], "nothing was heard since CONNACK");
+}
+
+#[test]
+fn only_what_follows_the_last_sign_of_life_may_be_lost() {
+    for (why, lost) in [(Closed::Reset, 3), (Closed::Eof, 0), (Closed::TlsAlert, 0)] {
+        let mut wire = Wire::online(60, "keep_alive = \"5s\"", QOS_0);
+        wire.sent();
+        assert_eq!(flow(&mut wire, 6).map(|seen| seen[1]), Ok(1));
+        wire.to_device.extend_from_slice(&PINGRESP);
+        wire.turn().unwrap();
+        assert_eq!(flow(&mut wire, 3), Ok([3, 0]));
+        wire.close(why);
+        wire.device.settle(wire.now);
+        assert_eq!(counted(&wire), [9, lost, 0], "{why:?}");
+    }
+}
+
+#[test]
+fn acknowledged_messages_are_not_counted_as_unheard() {
+    let mut wire = Wire::online(60, "keep_alive = \"5s\"", EACH_SECOND);
+    assert!(flow(&mut wire, 3).is_ok());
+    wire.close(Closed::Reset);
+    wire.device.settle(wire.now);
+    assert_eq!(counted(&wire)[1], 0);
+}
+
+#[test]
+fn a_session_on_a_clean_connection_is_counted_and_used() {
+    for (clean_session, present, counted) in [(true, true, 1), (true, false, 0), (false, true, 0)] {
+        let mut wire = Wire::new(60, &format!("clean_session = {clean_session}"), EACH_SECOND);
+        encode::connack(&mut wire.to_device, present, 0);
+        wire.turn().unwrap();
+        assert_eq!(wire.counts().clean_sessions_present, counted, "{clean_session} {present}");
+        wire.pass(3.0).unwrap();
+        assert!(wire.ack() > 0, "the connection goes on");
+        wire.turn().unwrap();
+        wire.close(Closed::Eof);
+        wire.device.settle(wire.now);
+    }
+}

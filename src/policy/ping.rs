@@ -1,0 +1,101 @@
+//! When a client sends PINGREQ, and when it takes a connection without PINGRESP for dead, as data. `plan` chooses one
+//! [`PingPolicy`] per fleet; `session` follows it. It reads no clock and knows no packets.
+//!
+//! MQTT 3.1.1 §3.1.2.10 obliges a client to send something within the keep-alive, and allows PINGREQ at any time. A client that
+//! looks only at what it sends never finds out that its peer is gone while it publishes with QoS 0.
+
+use std::time::Duration;
+
+/// How a client keeps a connection alive and finds out that it is dead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PingPolicy {
+    /// What a PINGREQ waits for.
+    pub after: Silence,
+    /// The keep-alive, divided by this, is how long the silence lasts before the PINGREQ. At least 1.
+    pub divisor: u8,
+    /// PINGREQ to PINGRESP.
+    pub timeout: PingTimeout,
+}
+
+/// The silence that a PINGREQ ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Silence {
+    /// Nothing was sent, or nothing was received.
+    SentOrReceived,
+    /// Nothing was sent.
+    Sent,
+    /// Nothing was received.
+    Received,
+    /// None: a PINGREQ is due at every interval.
+    Any,
+}
+
+/// How long a client waits for PINGRESP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PingTimeout {
+    /// The keep-alive.
+    KeepAlive,
+    /// As many seconds, whatever the keep-alive.
+    Fixed {
+        /// Seconds.
+        s: u16,
+    },
+    /// The keep-alive divided by `divisor`, but at most `max_s` seconds.
+    AtMost {
+        /// At least 1.
+        divisor: u8,
+        /// Seconds.
+        max_s: u16,
+    },
+}
+
+impl PingPolicy {
+    /// hubstorm's own (our choice): PINGREQ also when nothing was received, so that a device that only sends finds a dead peer;
+    /// and half a minute for the answer, or the keep-alive if that is shorter.
+    pub const OWN: PingPolicy = PingPolicy {
+        after: Silence::SentOrReceived,
+        divisor: 1,
+        timeout: PingTimeout::AtMost { divisor: 1, max_s: 30 },
+    };
+
+    /// How long a silence lasts before PINGREQ. `None` if the keep-alive is 0, which turns pings off.
+    #[must_use]
+    pub fn interval(&self, keep_alive_s: u16) -> Option<Duration> {
+        (keep_alive_s > 0).then(|| part(keep_alive_s, self.divisor))
+    }
+
+    /// How long PINGRESP is waited for.
+    #[must_use]
+    pub fn timeout(&self, keep_alive_s: u16) -> Duration {
+        let seconds = |s: u16| Duration::from_secs(s.into());
+        match self.timeout {
+            PingTimeout::KeepAlive => seconds(keep_alive_s),
+            PingTimeout::Fixed { s } => seconds(s),
+            PingTimeout::AtMost { divisor, max_s } => part(keep_alive_s, divisor).min(seconds(max_s)),
+        }
+    }
+}
+
+fn part(keep_alive_s: u16, divisor: u8) -> Duration {
+    Duration::from_secs(keep_alive_s.into()) / u32::from(divisor.max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interval_and_timeout_follow_the_keep_alive() {
+        let seconds = Duration::from_secs;
+        let own = PingPolicy::OWN;
+        assert_eq!((own.interval(240), own.timeout(240)), (Some(seconds(240)), seconds(30)));
+        assert_eq!((own.interval(2), own.timeout(2)), (Some(seconds(2)), seconds(2)));
+        assert_eq!(own.interval(0), None, "0 turns it off");
+        let quarter = PingPolicy { divisor: 4, timeout: PingTimeout::Fixed { s: 30 }, ..own };
+        assert_eq!((quarter.interval(10), quarter.timeout(10)), (Some(seconds(10) / 4), seconds(30)));
+        let half = PingPolicy { timeout: PingTimeout::AtMost { divisor: 2, max_s: 80 }, ..own };
+        assert_eq!([half.timeout(240), half.timeout(60)], [seconds(80), seconds(30)]);
+        let equal = PingPolicy { timeout: PingTimeout::KeepAlive, ..own };
+        assert_eq!(equal.timeout(180), seconds(180));
+    }
+}

@@ -1,0 +1,165 @@
+//! Answers that come more often than a message waits for them: those that our own packets caused, and those that nothing did
+//! (MQTT 3.1.1 §4.3.2, §4.3.3).
+
+use super::*;
+
+const UNASKED: &str = "protocol_error";
+
+fn pubrec(pid: u8) -> [u8; 4] {
+    [0x50, 2, 0, pid]
+}
+
+fn pubrel(pid: u8) -> [u8; 4] {
+    [0x62, 2, 0, pid]
+}
+
+fn pubcomp(pid: u8) -> [u8; 4] {
+    [0x70, 2, 0, pid]
+}
+
+fn publish(bench: &mut Bench) -> (Tag, Instant) {
+    (bench.publish_at(QoS::ExactlyOnce).unwrap(), bench.now)
+}
+
+/// The packet id of the message that was written last. Its payload is one byte.
+fn written_pid(bench: &mut Bench) -> u8 {
+    bench.session.poll_output(bench.now, &mut bench.out);
+    let bytes = bench.out.split();
+    bytes[bytes.len() - 2]
+}
+
+fn resent((tag, sent): (Tag, Instant)) -> Event {
+    Event::Acked { tag, sent, resent: true }
+}
+
+/// The next answer is one too many.
+fn ends(bench: &mut Bench, answer: &[u8]) {
+    let error = bench.receive(answer).unwrap_err();
+    assert_eq!(error.class(), UNASKED, "{answer:02x?}");
+}
+
+#[test]
+fn each_pubrec_has_its_pubrel_and_each_pubrel_a_pubcomp() {
+    let mut bench = Bench::online(CLEAN);
+    let first = publish(&mut bench);
+    bench.out.clear();
+    bench.receive(&[pubrec(1), pubrec(1), pubrec(1)].concat()).unwrap();
+    assert_eq!(bench.written(), [pubrel(1), pubrel(1), pubrel(1)].concat());
+    let events = bench.receive(&[pubcomp(1), pubcomp(1), pubcomp(1)].concat()).unwrap();
+    assert_eq!(events, [acked(first)], "it ends once");
+    assert_eq!((bench.session.in_flight(), bench.written()), (0, vec![]));
+    ends(&mut bench, &pubcomp(1));
+}
+
+#[test]
+fn a_pubrec_that_comes_again_after_pubcomp_is_answered() {
+    let mut bench = Bench::online(CLEAN);
+    let first = publish(&mut bench);
+    bench.receive(&pubrec(1)).unwrap();
+    assert_eq!(bench.receive(&pubcomp(1)).unwrap(), [acked(first)]);
+    bench.written();
+    bench.advance(SECOND).unwrap();
+    assert_eq!(bench.receive(&pubrec(1)).unwrap(), []);
+    assert_eq!(bench.written(), pubrel(1));
+    assert_eq!(bench.receive(&pubcomp(1)).unwrap(), []);
+    ends(&mut bench, &pubcomp(1));
+}
+
+#[test]
+fn a_late_pubrec_is_not_taken_for_the_next_message() {
+    let mut bench = Bench::online(PERSISTENT);
+    publish(&mut bench);
+    bench.receive(&[pubrec(1), pubcomp(1)].concat()).unwrap();
+    bench.written();
+    let second = publish(&mut bench);
+    bench.written();
+    bench.receive(&pubrec(1)).unwrap();
+    bench.session.handle_closed(bench.now);
+    bench.connect(true);
+    // Had it been, PUBREL would be sent here, and the message would be gone.
+    assert_eq!(bench.written(), b"\x3c\x06\x00\x01t\x00\x02x");
+    assert_eq!(bench.open(), [second]);
+}
+
+#[test]
+fn a_publish_that_was_sent_again_may_be_acked_twice() {
+    let mut bench = Bench::online(PERSISTENT);
+    let first = bench.publish();
+    bench.session.handle_closed(bench.now);
+    bench.connect(true);
+    bench.written();
+    bench.events();
+    assert_eq!(bench.receive(&puback(1)).unwrap(), [resent(first)]);
+    let second = bench.publish();
+    assert_eq!(bench.receive(&puback(1)).unwrap(), [], "it answers the first message, not the second");
+    assert_eq!(bench.receive(&puback(2)).unwrap(), [acked(second)]);
+    ends(&mut bench, &puback(1));
+}
+
+#[test]
+fn a_pubrel_that_was_sent_again_may_be_answered_twice() {
+    let mut bench = Bench::online(PERSISTENT);
+    let first = publish(&mut bench);
+    bench.receive(&pubrec(1)).unwrap();
+    bench.session.handle_closed(bench.now);
+    bench.connect(true);
+    assert_eq!(bench.written(), pubrel(1));
+    bench.events();
+    assert_eq!(bench.receive(&[pubcomp(1), pubcomp(1)].concat()).unwrap(), [resent(first)]);
+    ends(&mut bench, &pubcomp(1));
+}
+
+#[test]
+fn an_answer_is_expected_no_longer_than_its_connection() {
+    let mut bench = Bench::online(CLEAN);
+    publish(&mut bench);
+    bench.receive(&[pubrec(1), pubrec(1), pubcomp(1)].concat()).unwrap();
+    bench.session.handle_closed(bench.now);
+    bench.connect(false);
+    ends(&mut bench, &pubcomp(1));
+    // A server that forgot the session answers nothing of it.
+    let mut bench = Bench::online(PERSISTENT);
+    bench.publish();
+    bench.session.handle_closed(bench.now);
+    bench.connect(true);
+    bench.written();
+    bench.session.handle_closed(bench.now);
+    bench.connect(false);
+    ends(&mut bench, &puback(1));
+}
+
+#[test]
+fn pubrec_is_for_ids_that_had_a_message_at_qos_2() {
+    let mut bench = Bench::online(CLEAN);
+    bench.publish();
+    bench.receive(&puback(1)).unwrap();
+    ends(&mut bench, &pubrec(1));
+    // An id has had one at QoS 2, and has one at QoS 1: both go on.
+    let mut bench = Bench::online(CLEAN);
+    for pid in 1..=9 {
+        publish(&mut bench);
+        bench.receive(&[pubrec(pid), pubcomp(pid)].concat()).unwrap();
+    }
+    bench.written();
+    let message = bench.publish();
+    assert_eq!(written_pid(&mut bench), 1, "after eight others");
+    bench.receive(&pubrec(1)).unwrap();
+    assert_eq!(bench.written(), pubrel(1));
+    assert_eq!(bench.receive(&pubcomp(1)).unwrap(), []);
+    assert_eq!(bench.receive(&puback(1)).unwrap(), [acked(message)]);
+}
+
+#[test]
+fn ids_that_may_be_answered_again_cost_bounded_memory() {
+    let mut bench = Bench::online(CLEAN);
+    for n in 0..1000 {
+        let message = publish(&mut bench);
+        let pid = written_pid(&mut bench);
+        assert!(pid <= 16, "message {n} has id {pid}");
+        // Each PUBREC comes twice, and only one PUBREL is answered.
+        bench.receive(&[pubrec(pid), pubrec(pid)].concat()).unwrap();
+        assert_eq!(bench.receive(&pubcomp(pid)).unwrap(), [acked(message)]);
+        bench.written();
+    }
+    assert!(bench.session.has_room());
+}
