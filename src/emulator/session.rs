@@ -15,6 +15,7 @@ use super::admission::{self, Refusal};
 use super::directory::{Address, Directory};
 use super::telemetry::Telemetry;
 use crate::iothub::limits;
+use crate::iothub::size::message_bytes;
 use crate::iothub::topics::{self, Inbound};
 use crate::sansio::{Close, Closed, Machine, OUTPUT_BYTES_MAX};
 use crate::wire::{self, DecodeError, Packet, QoS, Strictness, encode};
@@ -314,10 +315,7 @@ impl HubSession {
         }
         let inbound = topics::inbound(&self.device, &publish.topic).ok_or(HubError::ForeignTopic)?;
         if let Inbound::Telemetry { bag } = inbound {
-            let bytes = publish.payload.len() + bag.len();
-            if bytes > limits::TELEMETRY_BYTES_MAX {
-                return Err(HubError::TooLarge(bytes));
-            }
+            HubSession::check_size(publish.payload.len(), bag)?;
             self.telemetry += 1;
             if self.directory.telemetry().is_on() {
                 self.keep(publish, bag);
@@ -332,6 +330,15 @@ impl HubSession {
             Inbound::TwinReported { query } => self.handle_twin_reported(now, query, &publish.payload),
             Inbound::MethodResponse { answer } => self.handle_method_response(answer, &publish.payload),
         }
+    }
+
+    /// The exact size is computed only where body and encoded bag together exceed the limit, because it is never more than that.
+    fn check_size(body_bytes: usize, bag: &str) -> Result<(), HubError> {
+        if body_bytes + bag.len() <= limits::TELEMETRY_BYTES_MAX {
+            return Ok(());
+        }
+        let bytes = message_bytes(body_bytes, bag);
+        if bytes > limits::TELEMETRY_BYTES_MAX { Err(HubError::TooLarge(bytes)) } else { Ok(()) }
     }
 
     #[cold]
@@ -704,7 +711,7 @@ mod tests {
             (hub.publish("a/b", b"", QoS::AtMostOnce), HubError::ForeignTopic),
             (
                 hub.publish("devices/d1/messages/events/a=1", &body, QoS::AtLeastOnce),
-                HubError::TooLarge(limits::TELEMETRY_BYTES_MAX + 3),
+                HubError::TooLarge(limits::TELEMETRY_BYTES_MAX + 2),
             ),
             (hub.subscribe(&[("a/b", QoS::AtMostOnce)]), HubError::ForeignFilter),
             (hub.connect(60, true, "d1"), HubError::Unexpected("second CONNECT")),
@@ -719,6 +726,21 @@ mod tests {
         }
         let frame = vec![0; FRAME_BYTES_MAX];
         assert!(matches!(hub.publish(&topic, &frame, QoS::AtMostOnce), Err(HubError::Decode(_))));
+    }
+
+    #[test]
+    fn a_message_of_262_144_bytes_passes_and_one_more_does_not() {
+        // Two bytes of a user property; 16 and 5 of values of system properties; 5 that are 11 when they are encoded.
+        for (bag, bytes) in
+            [("", 0), ("a=1", 2), ("%24.ct=application%2Fjson&$.ce=utf-8", 21), ("n%C3%A4=%26%20", 5)]
+        {
+            let mut hub = Hub::online(60, true);
+            let topic = format!("devices/d1/messages/events/{bag}");
+            let body = vec![0; 262_145 - bytes];
+            hub.publish(&topic, &body[1..], QoS::AtLeastOnce).unwrap();
+            let error = hub.publish(&topic, &body, QoS::AtLeastOnce).unwrap_err();
+            assert_eq!(error, HubError::TooLarge(262_145), "{bag}");
+        }
     }
 
     #[test]
