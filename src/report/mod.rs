@@ -8,6 +8,7 @@ mod bounds;
 mod cause;
 mod charts;
 mod closings;
+mod connecting;
 mod early;
 mod findings;
 mod format;
@@ -28,6 +29,7 @@ mod unseen;
 pub(crate) mod testing;
 
 pub use early::failed_early;
+pub use findings::TargetFacts;
 pub use judge::{Judge, Judged, judge, judge_again};
 pub use page::html;
 pub use render::{Export, Format};

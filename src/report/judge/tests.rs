@@ -98,8 +98,8 @@ impl Case {
             shortest_timeout_us: 30_000_000,
             shortest_keep_alive_us: 0,
         };
-        let (ended_by, emulator, cleartext_password) = (self.ended_by, None, false);
-        judge(&Judge { measurement: &measurement, rules: &rules, ended_by, emulator, cleartext_password })
+        let (ended_by, emulator, target) = (self.ended_by, None, TargetFacts::default());
+        judge(&Judge { measurement: &measurement, rules: &rules, ended_by, emulator, target })
     }
 }
 
