@@ -77,6 +77,12 @@ impl Secure {
         &self.socket
     }
 
+    /// The server has asked for a client certificate.
+    #[cfg(test)]
+    pub(super) fn certificate_asked(&self) -> bool {
+        self.records.certificate_asked()
+    }
+
     /// Memory beside rustls's own that this connection keeps to itself, in bytes.
     #[cfg(test)]
     pub(super) fn owned_bytes(&self) -> usize {

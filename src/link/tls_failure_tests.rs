@@ -169,6 +169,39 @@ async fn a_server_that_demands_a_client_certificate_is_understood() {
     }
 }
 
+/// Servers that ask and do without, and one that does not ask, in turn on one thread.
+#[tokio::test]
+async fn a_connection_knows_whether_it_was_asked_for_a_certificate() {
+    let pem = self_signed(|_| ());
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(pem.as_bytes()).expect("PEM")).expect("a root");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let versions: [&'static SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::version::TLS13];
+    for version in versions {
+        for asks in [true, false, true] {
+            let builder = ServerConfig::builder_with_provider(provider.clone())
+                .with_protocol_versions(&[version])
+                .expect("supported");
+            let verifier =
+                WebPkiClientVerifier::builder_with_provider(Arc::new(roots.clone()), provider.clone());
+            let verifier = verifier.allow_unauthenticated().build().expect("there is a root");
+            let builder = if asks {
+                builder.with_client_cert_verifier(verifier)
+            } else {
+                builder.with_no_client_auth()
+            };
+            let chain = vec![CertificateDer::from_pem_slice(pem.as_bytes()).expect("PEM")];
+            let key = PrivateKeyDer::from_pem_slice(pem.as_bytes()).expect("PEM");
+            let config = builder.with_single_cert(chain, key).expect("the key belongs to the certificate");
+            let (dialled, _held) = meet(Arc::new(config), &pem).await;
+            match dialled.expect("it does without").transport {
+                Transport::Tls(secure) => assert_eq!(secure.certificate_asked(), asks, "{version:?}"),
+                other => panic!("not TLS: {other:?}"),
+            }
+        }
+    }
+}
+
 #[test]
 fn an_alert_means_a_client_certificate_only_if_one_was_asked_for() {
     let failure = |asked| TlsFailure::new(Error::AlertReceived(AlertDescription::HandshakeFailure), asked);
