@@ -3,7 +3,7 @@
 
 use super::tls::{self, ClientOptions};
 use super::tls_tests::{dial, listener, soon};
-use super::{Buffers, Culprit, Deadlines, DialError, Dialled, End, Endpoint, Link, Step, Transport};
+use super::{Buffers, Culprit, Deadlines, DialError, Dialled, End, Endpoint, Link, Step, Transport, listen};
 use crate::sansio::{Close, Closed, Machine};
 use bytes::BytesMut;
 use socket2::SockRef;
@@ -17,6 +17,13 @@ fn endpoint(address: SocketAddr, tls: bool) -> Endpoint {
     let options = ClientOptions { verify: false, ..ClientOptions::default() };
     let tls = tls.then(|| tls::client(&options).expect("options are valid"));
     Endpoint { host: address.ip().to_string(), port: address.port(), tls, ..Endpoint::default() }
+}
+
+/// For peers that act at once, whatever the runtime does.
+fn blocking_listener() -> TcpListener {
+    let listener = listen::bind(([127, 0, 0, 1], 0).into()).expect("a free port");
+    listener.set_nonblocking(false).expect("a socket");
+    listener
 }
 
 /// How a peer ends a connection.
@@ -54,7 +61,7 @@ impl Ending {
 
 /// Dials, and lets the peer end the connection before this side has looked at it.
 async fn dial_ended(tls: bool, ending: Ending) -> Result<Dialled, DialError> {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let listener = blocking_listener();
     let endpoint = endpoint(listener.local_addr().expect("bound"), tls);
     let mut dialling = pin!(dial(&endpoint, 0, soon()));
     poll_fn(|cx| {
@@ -82,7 +89,7 @@ async fn an_end_before_the_dial_returns_is_no_refusal() {
 #[tokio::test]
 async fn a_peer_that_resets_at_once_is_one_class_in_a_hundred_tries() {
     for tls in [false, true] {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let listener = blocking_listener();
         let endpoint = endpoint(listener.local_addr().expect("bound"), tls);
         let peer = std::thread::spawn(move || {
             for _ in 0..100 {
