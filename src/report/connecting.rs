@@ -69,10 +69,8 @@ fn other_protocol(measurement: &Measurement, target: TargetFacts) -> Option<Find
 
 /// The server lets devices in, and ends the connections of others before it has answered CONNECT.
 fn turned_away(measurement: &Measurement) -> Option<Finding> {
-    let lost = |operation| {
-        let totals = measurement.of(operation);
-        totals.outcome(Outcome::Lost).saturating_sub(totals.excused[Outcome::Lost])
-    };
+    // Also those that a stall of the generator excuses: the finding says what was seen, and decides nothing.
+    let lost = |operation| measurement.of(operation).outcome(Outcome::Lost);
     let in_tls = measurement.errors_of("tls") + measurement.errors_of("tls_certificate");
     let count = lost(Operation::ConnectMqtt) + lost(Operation::ConnectTls).saturating_sub(in_tls);
     if count == 0 || !has_worked(measurement, Operation::Connect) {
