@@ -8,7 +8,7 @@ use crate::iothub::topics;
 use crate::link::{Buffers, Deadlines, Endpoint};
 use crate::measure::{Operation, Outcome, Source, Totals};
 use crate::plan::{self, Plan};
-use crate::report::{Judge, Judged, judge};
+use crate::report::{Judge, Judged, TargetFacts, judge};
 use crate::result::model::{EndedBy, Status};
 use crate::sansio::Machine;
 use crate::scenario::Input;
@@ -147,14 +147,14 @@ fn run(devices: u32, window: u16, what: Operation) -> (Totals, Judged) {
         rules: &rules,
         ended_by: EndedBy::Plan,
         emulator: None,
-        cleartext_password: false,
+        target: TargetFacts::default(),
     });
     let again = judge(&Judge {
         measurement: &as_in_a_file(&measurement),
         rules: &as_in_a_file(&rules),
         ended_by: EndedBy::Plan,
         emulator: None,
-        cleartext_password: false,
+        target: TargetFacts::default(),
     });
     assert_eq!(again, judged, "a file says no less than the run knew");
     (measurement.of(what), judged)

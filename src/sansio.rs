@@ -60,12 +60,23 @@ pub trait Machine {
 pub enum Closed {
     /// The peer closed its side.
     Eof,
-    /// The peer or the network reset the connection.
+    /// The peer or the network reset the connection (RST).
     Reset,
+    /// The system gave the connection up: what was sent was not acknowledged, or the network says that there is no way.
+    Unreachable,
     /// TLS failed after the handshake.
-    TlsAlert,
+    TlsAlert(&'static TlsEnd),
     /// This side ended it: `poll_close` or an error of the machine.
     Local,
+}
+
+/// Why TLS failed after the handshake, in words. Behind a reference: every connection has room for it.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub struct TlsEnd {
+    /// The cause.
+    pub cause: &'static str,
+    /// What to do about it.
+    pub fix: &'static str,
 }
 
 /// How a machine wants its connection to end.

@@ -6,7 +6,7 @@ use crate::emulator::ShardHealth;
 use crate::fleet::Finished;
 use crate::measure::{Latency, Measurement, Operation, Source};
 use crate::plan::{Plan, TargetKind};
-use crate::report::{Judge, judge};
+use crate::report::{Judge, TargetFacts, judge};
 use crate::result::model::{self, EndedBy};
 use crate::stalls::StallEntry;
 use jiff::Timestamp;
@@ -41,7 +41,7 @@ pub(super) fn result(
         rules: &rules,
         ended_by,
         emulator: emulator.as_ref(),
-        cleartext_password: target.cleartext_password,
+        target: TargetFacts::of(&target),
     });
     let started = rfc3339(finished.started_unix);
     model::RunResult {

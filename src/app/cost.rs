@@ -46,9 +46,9 @@ fn call_blocks(fleet: &FleetPlan, drive: &DrivePlan) -> f64 {
             blocks(fleet, &drive.payload, 0) + answer
         }
         CallPlan::Desired => 2.0 * blocks(fleet, &drive.payload, 0),
-        CallPlan::C2d { properties, .. } => {
-            let bytes = properties.iter().map(|(name, value)| name.len() + value.len()).sum();
-            blocks(fleet, &drive.payload, bytes)
+        CallPlan::C2d { .. } => {
+            let id_bytes = fleet.device_id(fleet.devices.saturating_sub(1)).len();
+            blocks(fleet, &drive.payload, drive.call.properties_bytes_max(id_bytes))
         }
     }
 }

@@ -161,7 +161,8 @@ async fn reach(args: &DoctorArgs, host: &str, port: Option<u16>, env: &mut Env) 
         addresses.dedup();
         print(env, &format!("  {:<13}{}\n", "addresses", addresses.join(", ")))?;
     }
-    let endpoint = Endpoint { host: host.to_owned(), port, tls, ..Endpoint::default() };
+    let own_roots = args.ca.is_some();
+    let endpoint = Endpoint { host: host.to_owned(), port, tls, own_roots, ..Endpoint::default() };
     match link::dial(&endpoint, &Resolver::default(), 0, clock::now() + DIAL_TIMEOUT).await {
         Ok(Dialled { steps, tls, .. }) => {
             // Whatever listens there takes a connection: only a broker answers a CONNECT.
@@ -170,11 +171,10 @@ async fn reach(args: &DoctorArgs, host: &str, port: Option<u16>, env: &mut Env) 
         }
         Err(error) => {
             print(env, &took(&error.steps, None))?;
-            let fix = match error.class {
-                "tls" => {
-                    "check that the server speaks TLS 1.2 or 1.3 on this port; if it speaks plain TCP there, say --plain"
-                }
-                _ => preflight::dial_fix(&error),
+            let fix = if error.may_lack_tls() {
+                "check that the server speaks TLS 1.2 or 1.3 on this port; if it speaks plain TCP there, say --plain"
+            } else {
+                preflight::dial_fix(&error, &endpoint)
             };
             Err(AppError::Environment(format!("{error}\n  {fix}")))
         }

@@ -285,7 +285,14 @@ fn endpoint(plan: &Plan, roots: Option<Vec<u8>>) -> Result<Endpoint, AppError> {
         }
         None => None,
     };
-    Ok(Endpoint { host: target.host.clone(), port: target.port, tls, sources: target.source_ips.clone() })
+    let own_roots = target.tls.as_ref().is_some_and(|tls| tls.ca.is_some());
+    Ok(Endpoint {
+        host: target.host.clone(),
+        port: target.port,
+        tls,
+        own_roots,
+        sources: target.source_ips.clone(),
+    })
 }
 
 /// One line on what is about to happen, and for a hub that bills, what it will cost.

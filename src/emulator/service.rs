@@ -7,6 +7,7 @@ use super::c2d::Message;
 use super::device::Call;
 use super::directory::{Address, Directory, Entry};
 use super::twin::{self, Properties, TwinError};
+use crate::iothub::size::message_bytes;
 use crate::iothub::topics::Subscription;
 use crate::iothub::{limits, names, properties, topics};
 use crate::wire::{STRING_BYTES_MAX, topic};
@@ -382,13 +383,12 @@ fn message(
     }
     let mut bag: Vec<(String, String)> = Vec::new();
     bag.extend(message_id.map(|id| ("$.mid".to_owned(), id)));
-    bag.push(("$.to".to_owned(), format!("/devices/{device}/messages/deviceBound")));
+    bag.push(("$.to".to_owned(), topics::c2d_to(device)));
     bag.extend(ack.name().map(|ack| ("iothub-ack".to_owned(), ack.to_owned())));
-    let bytes =
-        payload.len() + application.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
-    within(bytes, limits::C2D_BYTES_MAX)?;
     bag.extend(application);
-    let topic = topics::c2d_message(device, &properties::encode(&bag));
+    let bag = properties::encode(&bag);
+    within(message_bytes(payload.len(), &bag), limits::C2D_BYTES_MAX)?;
+    let topic = topics::c2d_message(device, &bag);
     // Escaped, they may still be more than a topic can carry.
     within(topic.len(), STRING_BYTES_MAX)?;
     Ok(Message { topic, payload: payload.into_bytes() })

@@ -14,6 +14,7 @@ use exchange::InFlight;
 use super::admission::{self, Refusal};
 use super::directory::{Address, Directory};
 use super::telemetry::Telemetry;
+use crate::iothub::size::message_bytes;
 use crate::iothub::topics::{self, Inbound};
 use crate::iothub::{limits, properties};
 use crate::sansio::{Close, Closed, Machine, OUTPUT_BYTES_MAX};
@@ -323,10 +324,7 @@ impl HubSession {
             if let Some(c) = self.unescaped(bag) {
                 return Err(HubError::Unescaped(c));
             }
-            let bytes = publish.payload.len() + bag.len();
-            if bytes > limits::TELEMETRY_BYTES_MAX {
-                return Err(HubError::TooLarge(bytes));
-            }
+            HubSession::check_size(publish.payload.len(), bag)?;
             self.telemetry += 1;
             if self.directory.telemetry().is_on() {
                 self.keep(publish, bag);
@@ -346,6 +344,15 @@ impl HubSession {
     /// What must not stand in a bag as it is, unless the hub is told to take it.
     fn unescaped(&self, bag: &str) -> Option<char> {
         properties::unescaped(bag).filter(|_| !self.directory.config().lenient_properties)
+    }
+
+    /// The exact size is computed only where body and encoded bag together exceed the limit, because it is never more than that.
+    fn check_size(body_bytes: usize, bag: &str) -> Result<(), HubError> {
+        if body_bytes + bag.len() <= limits::TELEMETRY_BYTES_MAX {
+            return Ok(());
+        }
+        let bytes = message_bytes(body_bytes, bag);
+        if bytes > limits::TELEMETRY_BYTES_MAX { Err(HubError::TooLarge(bytes)) } else { Ok(()) }
     }
 
     #[cold]
@@ -720,7 +727,7 @@ mod tests {
             (hub.publish("a/b", b"", QoS::AtMostOnce), HubError::ForeignTopic),
             (
                 hub.publish("devices/d1/messages/events/a=1", &body, QoS::AtLeastOnce),
-                HubError::TooLarge(limits::TELEMETRY_BYTES_MAX + 3),
+                HubError::TooLarge(limits::TELEMETRY_BYTES_MAX + 2),
             ),
             (hub.subscribe(&[("a/b", QoS::AtMostOnce)]), HubError::ForeignFilter),
             (hub.connect(60, true, "d1"), HubError::Unexpected("second CONNECT")),
@@ -735,6 +742,21 @@ mod tests {
         }
         let frame = vec![0; FRAME_BYTES_MAX];
         assert!(matches!(hub.publish(&topic, &frame, QoS::AtMostOnce), Err(HubError::Decode(_))));
+    }
+
+    #[test]
+    fn a_message_of_262_144_bytes_passes_and_one_more_does_not() {
+        // Two bytes of a user property; 16 and 5 of values of system properties; 5 that are 11 when they are encoded.
+        for (bag, bytes) in
+            [("", 0), ("a=1", 2), ("%24.ct=application%2Fjson&$.ce=utf-8", 21), ("n%C3%A4=%26%20", 5)]
+        {
+            let mut hub = Hub::online(60, true);
+            let topic = format!("devices/d1/messages/events/{bag}");
+            let body = vec![0; 262_145 - bytes];
+            hub.publish(&topic, &body[1..], QoS::AtLeastOnce).unwrap();
+            let error = hub.publish(&topic, &body, QoS::AtLeastOnce).unwrap_err();
+            assert_eq!(error, HubError::TooLarge(262_145), "{bag}");
+        }
     }
 
     #[test]

@@ -66,8 +66,6 @@ pub struct Context {
     load_end_ns: Cell<u64>,
     reports: mpsc::UnboundedSender<Report>,
     tls_told: Cell<bool>,
-    /// A device of this worker has been online: the target speaks what it is spoken to.
-    pub(crate) understood: Cell<bool>,
 }
 
 impl Context {
@@ -107,7 +105,6 @@ impl Context {
             load_end_ns,
             reports,
             tls_told: Cell::new(false),
-            understood: Cell::new(false),
         }
     }
 

@@ -31,7 +31,7 @@ use crate::rng::{Purpose, Rng, generator};
 use crate::sansio::{Close, Closed, Machine};
 use crate::session::{Session, SessionError, Settings, State};
 use bytes::BytesMut;
-use connect::{Attempt, Subscribe};
+use connect::{Attempt, Reached, Subscribe};
 use hub::IotHubState;
 use leave::Leaving;
 use std::rc::Rc;
@@ -212,7 +212,7 @@ impl Device {
         let deadline = now + self.plan().connect_timeout;
         let picked_ns = self.context.ns(now).max(due_ns);
         let open = self.recorder().due(Operation::Connect, due_ns).picked(picked_ns);
-        self.stage = Stage::Connecting(Attempt { open, deadline, connect_sent: None });
+        self.stage = Stage::Connecting(Attempt { open, deadline, reached: Reached::Nothing });
         (self.end, self.online_for) = (ConnectionEnd::Failed, None);
         self.refused = false;
         deadline
@@ -245,6 +245,9 @@ impl Device {
     pub(crate) fn dialled(&mut self, dialled: &crate::link::Dialled, now: Instant) {
         let Some(due_ns) = self.attempt_due_ns() else { return };
         self.recorder().steps(&dialled.steps, due_ns, now);
+        if let Stage::Connecting(attempt) = &mut self.stage {
+            attempt.reached = Reached::Dialled;
+        }
         if let Some(facts) = &dialled.tls {
             self.context.tell_tls(*facts);
         }
@@ -282,11 +285,7 @@ impl Device {
 
     /// The connection failed in a way that only the session could see.
     pub(crate) fn failed(&self, error: &SessionError, now: Instant) {
-        self.recorder().error(error.class(), Culprit::Peer, now, || {
-            let nonsense = matches!(error, SessionError::Decode(_) | SessionError::Protocol(_));
-            let hint = if nonsense && self.end == ConnectionEnd::Failed { self.plain_hint() } else { "" };
-            format!("{}: {error}{hint}", self.id())
-        });
+        self.recorder().error(error.class(), Culprit::Peer, now, || format!("{}: {error}", self.id()));
     }
 
     // What happens on a connection.
@@ -353,7 +352,7 @@ impl Machine for Device {
         let stepped = match why {
             _ if meant.is_some() => None,
             Closed::Eof | Closed::Reset => self.closed_by_step(now),
-            Closed::TlsAlert | Closed::Local => None,
+            Closed::Unreachable | Closed::TlsAlert(_) | Closed::Local => None,
         };
         if stepped.is_some() {
             self.excuse = Excuse::Machine;
@@ -370,12 +369,12 @@ impl Machine for Device {
         self.lose_asked(meant.is_some(), now);
         self.subscribe = Subscribe::Done;
         // A clean session forgets it with the connection.
-        let waiting_since = if meant.is_none() { self.waiting_since() } else { None };
+        let unacknowledged = if meant.is_none() { self.unacknowledged() } else { Default::default() };
         self.session.handle_closed(now);
         self.drain_events(now);
         let online_for = self.online_since().map(|since| now.saturating_duration_since(since));
         if meant.is_none() {
-            self.record_loss(why, stepped, waiting_since, now);
+            self.record_loss(why, stepped, unacknowledged, now);
             let timed_out = matches!(&self.stage, Stage::Connecting(attempt) if now >= attempt.deadline);
             self.end_attempt(if timed_out { Outcome::TimedOut } else { Outcome::Lost }, now);
             // What the plan wanted gone is not missed.
@@ -402,7 +401,8 @@ impl Machine for Device {
     }
 
     fn poll_output(&mut self, now: Instant, out: &mut BytesMut) {
-        if matches!(&self.stage, Stage::Connecting(attempt) if attempt.connect_sent.is_none()) {
+        if matches!(&self.stage, Stage::Connecting(attempt) if !matches!(attempt.reached, Reached::Connect(_)))
+        {
             self.connect(now, out);
         }
         self.session.poll_output(now, out);

@@ -120,7 +120,11 @@ impl DeviceRecorder<'_> {
             crate::link::Culprit::Network => Culprit::Network,
             crate::link::Culprit::Us => Culprit::Us,
         };
-        self.error(error.class, culprit, at, || format!("{}: {error}", device()));
+        self.error(error.class, culprit, at, || {
+            let fix = error.tls_fix(self.context.endpoint.own_roots);
+            let fix = fix.map_or_else(String::new, |fix| format!("; {fix}"));
+            format!("{}: {error}{fix}", device())
+        });
     }
 
     /// An error of some class, with one example in words.
@@ -152,6 +156,7 @@ impl From<Step> for Operation {
             Step::Dns => Operation::ConnectDns,
             Step::Tcp => Operation::ConnectTcp,
             Step::Tls => Operation::ConnectTls,
+            Step::After => Operation::ConnectMqtt,
         }
     }
 }

@@ -189,7 +189,8 @@ impl Messages {
         if let Err((error, open)) = request(recorder, requests, due, (&[], fleet.twin.qos), session, now, out)
         {
             recorder.ended(open, Outcome::Lost, now);
-            recorder.error("encode", Culprit::Us, now, || error.to_string());
+            let id = || fleet.device_id(recorder.device.index);
+            recorder.error("encode", Culprit::Us, now, || format!("{}: {error}", id()));
         }
         None
     }

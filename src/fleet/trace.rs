@@ -80,7 +80,8 @@ impl<M: Machine> Machine for Traced<'_, M> {
         let text = match why {
             Closed::Eof => "closed by the peer",
             Closed::Reset => "reset by the peer or the network",
-            Closed::TlsAlert => "ended by a TLS alert",
+            Closed::Unreachable => "given up by the system: the network does not answer",
+            Closed::TlsAlert(end) => end.cause,
             Closed::Local => "closed by the device",
         };
         self.tracer.say(self.clock.ns(now), text);

@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-/// Body, property names and values of one device-to-cloud message
+/// One device-to-cloud message, as [`message_bytes`](super::size::message_bytes) counts it
 /// (Azure: "Create and read IoT Hub messages").
 pub const TELEMETRY_BYTES_MAX: usize = 256 * 1024;
 
-/// A cloud-to-device message ("Send cloud-to-device messages from IoT Hub").
+/// A cloud-to-device message, counted in the same way ("Send cloud-to-device messages from IoT Hub").
 pub const C2D_BYTES_MAX: usize = 64 * 1024;
 
 /// A direct method's payload, each way ("Understand and invoke direct methods from IoT Hub").

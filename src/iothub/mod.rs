@@ -11,6 +11,7 @@ pub mod properties;
 pub mod received;
 pub mod registry;
 pub mod sas;
+pub mod size;
 pub mod topics;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};

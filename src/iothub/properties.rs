@@ -48,21 +48,23 @@ pub fn unescaped(bag: &str) -> Option<char> {
 /// # Errors
 /// Escapes that are not UTF-8.
 pub fn decode(bag: &str) -> Result<Vec<(String, Option<String>)>, PropertiesError> {
-    let bag = bag.strip_prefix('?').unwrap_or(bag);
-    let bag = bag.strip_suffix('/').unwrap_or(bag);
     let text = |escaped: &str| {
         percent_decode_str(escaped)
             .decode_utf8()
             .map(std::borrow::Cow::into_owned)
             .map_err(|_| PropertiesError)
     };
-    bag.split('&')
-        .filter(|field| !field.is_empty())
-        .map(|field| match field.split_once('=') {
-            Some((name, value)) => Ok((text(name)?, Some(text(value)?))),
-            None => Ok((text(field)?, None)),
-        })
-        .collect()
+    fields(bag).map(|(name, value)| Ok((text(name)?, value.map(text).transpose()?))).collect()
+}
+
+/// The names and values of a bag as they stand in it, still encoded; see [`decode`].
+pub(super) fn fields(bag: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
+    let bag = bag.strip_prefix('?').unwrap_or(bag);
+    let bag = bag.strip_suffix('/').unwrap_or(bag);
+    bag.split('&').filter(|field| !field.is_empty()).map(|field| match field.split_once('=') {
+        Some((name, value)) => (name, Some(value)),
+        None => (field, None),
+    })
 }
 
 #[cfg(test)]

@@ -54,6 +54,12 @@ pub fn c2d_message(device: &str, bag: &str) -> String {
     format!("devices/{device}/messages/devicebound/{bag}")
 }
 
+/// The destination of a cloud-to-device message, the value of its system property `$.to`.
+#[must_use]
+pub fn c2d_to(device: &str) -> String {
+    format!("/devices/{device}/messages/deviceBound")
+}
+
 /// Status and request id of a method's answer, as [`Inbound::MethodResponse`] carries it; `None` if it is not `{status}/?$rid={rid}`.
 #[must_use]
 pub fn method_answer(answer: &str) -> Option<(i32, &str)> {

@@ -35,7 +35,9 @@ pub async fn accept_tls(
 ) -> Result<Transport, AcceptError> {
     // Acks must not wait for each other (Nagle).
     stream.set_nodelay(true).map_err(AcceptError::Tls)?;
-    let records = Records::server(Arc::clone(config)).map_err(secure::failed).map_err(AcceptError::Tls)?;
+    let records = Records::server(Arc::clone(config))
+        .map_err(|error| secure::failed(error, false))
+        .map_err(AcceptError::Tls)?;
     // Boxed: a connection's task would otherwise keep room for a handshake all its life.
     let accepting = Box::pin(Secure::handshake(stream, records));
     match timeout_at(deadline.into(), accepting).await {

@@ -20,6 +20,7 @@ use super::records::Records;
 use super::resolve::{self, Resolver};
 use super::secure::{self, Secure};
 use super::tls::TlsFacts;
+use super::tls_failure::TlsFailure;
 use super::transport::Transport;
 use crate::clock;
 
@@ -32,6 +33,8 @@ pub struct Endpoint {
     pub port: u16,
     /// TLS, one configuration for the whole fleet; `None` speaks plain TCP.
     pub tls: Option<Arc<ClientConfig>>,
+    /// The trusted roots are those of a `ca` file: advice does not ask for one then.
+    pub own_roots: bool,
     /// This machine's addresses to connect from, in turn; empty lets the system choose.
     pub sources: Vec<IpAddr>,
 }
@@ -45,6 +48,8 @@ pub enum Step {
     Tcp,
     /// The TLS handshake.
     Tls,
+    /// What follows a dial. A dial fails in it when a connection that needs no TLS is gone as soon as it is made.
+    After,
 }
 
 /// How long each step took that completed. An address needs no DNS, and plain TCP no TLS. Who joins a lookup that others
@@ -83,15 +88,15 @@ pub enum Culprit {
 
 /// A dial that failed.
 #[derive(Debug, thiserror::Error)]
-#[error("{} {}{}", .kind.what(), Cause(.source), plain_hint(*.kind, .source))]
+#[error("{}", InWords(self))]
 #[non_exhaustive]
 pub struct DialError {
     /// The step that failed.
     pub step: Step,
     /// How long the earlier steps took.
     pub steps: Steps,
-    /// A stable name for counting: `dns`, `tcp_refused`, `tcp_timeout`, `tcp_unreachable`, `tls`, `tls_timeout`,
-    /// `tls_certificate`, `fd_limit`, `ports_exhausted`, `source_address`, `no_memory`.
+    /// A stable name for counting: `dns`, `tcp_refused`, `tcp_timeout`, `tcp_unreachable`, `reset`, `closed_by_peer`, `tls`,
+    /// `tls_timeout`, `tls_certificate`, `fd_limit`, `ports_exhausted`, `source_address`, `no_memory`.
     pub class: &'static str,
     kind: Class,
     source: io::Error,
@@ -101,6 +106,12 @@ impl DialError {
     pub(crate) fn new(step: Step, steps: Steps, source: io::Error) -> DialError {
         let kind = Class::of(step, &source);
         DialError { step, steps, class: kind.name(), kind, source }
+    }
+
+    /// A TLS handshake that failed so.
+    #[cfg(test)]
+    pub(crate) fn of_tls(error: rustls::Error) -> DialError {
+        DialError::new(Step::Tls, Steps::default(), io::Error::other(TlsFailure::new(error, false)))
     }
 
     /// Whose fault it is.
@@ -118,22 +129,26 @@ impl DialError {
     /// The server's certificate has expired or is not valid yet, and would be valid at this time since the Unix epoch.
     #[must_use]
     pub fn is_valid_at(&self, unix: Duration) -> bool {
-        use rustls::CertificateError::{ExpiredContext, NotValidYetContext};
-        match tls_error(&self.source) {
-            Some(rustls::Error::InvalidCertificate(ExpiredContext { not_after, .. })) => {
-                unix.as_secs() <= not_after.as_secs()
-            }
-            Some(rustls::Error::InvalidCertificate(NotValidYetContext { not_before, .. })) => {
-                unix.as_secs() >= not_before.as_secs()
-            }
-            _ => false,
-        }
+        TlsFailure::of(&self.source).is_some_and(|failure| failure.is_valid_at(unix))
     }
 
     /// Nothing listens there, or the connection was refused.
     #[must_use]
     pub fn is_refused(&self) -> bool {
         self.kind == Class::TcpRefused
+    }
+
+    /// What to do about a failure of TLS, if it was one; `own_roots` as in [`Endpoint`].
+    #[must_use]
+    pub fn tls_fix(&self, own_roots: bool) -> Option<&'static str> {
+        TlsFailure::of(&self.source).map(|failure| failure.fix(own_roots))
+    }
+
+    /// The server may have no TLS on this port: it answered in its own protocol, or ended the connection in the handshake.
+    #[must_use]
+    pub fn may_lack_tls(&self) -> bool {
+        let gone = matches!(self.kind, Class::Reset | Class::ClosedByPeer) && self.step == Step::Tls;
+        gone || TlsFailure::of(&self.source).is_some_and(TlsFailure::is_not_tls)
     }
 }
 
@@ -144,6 +159,8 @@ enum Class {
     TcpRefused,
     TcpTimeout,
     TcpUnreachable,
+    Reset,
+    ClosedByPeer,
     Tls,
     TlsTimeout,
     TlsCertificate,
@@ -160,6 +177,8 @@ impl Class {
             Class::TcpRefused => "tcp_refused",
             Class::TcpTimeout => "tcp_timeout",
             Class::TcpUnreachable => "tcp_unreachable",
+            Class::Reset => "reset",
+            Class::ClosedByPeer => "closed_by_peer",
             Class::Tls => "tls",
             Class::TlsTimeout => "tls_timeout",
             Class::TlsCertificate => "tls_certificate",
@@ -172,8 +191,12 @@ impl Class {
 
     fn culprit(self) -> Culprit {
         match self {
-            Class::TcpRefused | Class::Tls | Class::TlsTimeout | Class::TlsCertificate => Culprit::Peer,
-            Class::Dns | Class::TcpTimeout | Class::TcpUnreachable => Culprit::Network,
+            Class::TcpRefused
+            | Class::ClosedByPeer
+            | Class::Tls
+            | Class::TlsTimeout
+            | Class::TlsCertificate => Culprit::Peer,
+            Class::Dns | Class::TcpTimeout | Class::TcpUnreachable | Class::Reset => Culprit::Network,
             Class::FdLimit | Class::PortsExhausted | Class::SourceAddress | Class::NoMemory => Culprit::Us,
         }
     }
@@ -184,6 +207,8 @@ impl Class {
             Class::TcpRefused => "the TCP connection was refused:",
             Class::TcpTimeout => "the TCP handshake did not finish:",
             Class::TcpUnreachable => "the host could not be reached:",
+            Class::Reset => "the connection was reset",
+            Class::ClosedByPeer => "the server closed the connection",
             Class::Tls => "the TLS handshake failed:",
             Class::TlsTimeout => "the TLS handshake did not finish:",
             Class::TlsCertificate => "the server's certificate was not accepted:",
@@ -207,48 +232,41 @@ impl Class {
             // Without a number it is not the system's: see `addresses`.
             (Step::Tcp, io::ErrorKind::AddrNotAvailable) => Class::SourceAddress,
             (Step::Dns, _) => Class::Dns,
-            (Step::Tcp, io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset) => {
-                Class::TcpRefused
-            }
+            // How a connection ends means the same in every step, as it does later on: how far it was by then is chance.
+            (_, io::ErrorKind::ConnectionReset) => Class::Reset,
+            (_, io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof) => Class::ClosedByPeer,
+            (Step::Tcp, io::ErrorKind::ConnectionRefused) => Class::TcpRefused,
             (Step::Tcp, io::ErrorKind::TimedOut) => Class::TcpTimeout,
-            (Step::Tcp, _) => Class::TcpUnreachable,
+            (Step::Tcp | Step::After, _) => Class::TcpUnreachable,
             (Step::Tls, io::ErrorKind::TimedOut) => Class::TlsTimeout,
-            (Step::Tls, _) => match tls_error(error) {
-                Some(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented) => {
-                    Class::TlsCertificate
-                }
-                _ => Class::Tls,
-            },
+            (Step::Tls, _) if TlsFailure::of(error).is_some_and(TlsFailure::is_certificate) => {
+                Class::TlsCertificate
+            }
+            (Step::Tls, _) => Class::Tls,
         }
     }
 }
 
-/// rustls's error inside the one that `secure` gives.
-fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
-    error.get_ref()?.downcast_ref()
-}
+/// What happened, and the cause. How a connection ended needs no words of the system's.
+struct InWords<'a>(&'a DialError);
 
-/// The cause in words; the certificate's case without the words that `Class::what` has already said.
-struct Cause<'a>(&'a io::Error);
-
-impl fmt::Display for Cause<'_> {
+impl fmt::Display for InWords<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match tls_error(self.0) {
-            Some(rustls::Error::InvalidCertificate(error)) => write!(f, "{error}"),
-            _ => write!(f, "{}", self.0),
+        let DialError { kind, step, source, .. } = self.0;
+        match (kind, step) {
+            (Class::Reset | Class::ClosedByPeer, Step::Tls) => {
+                write!(f, "{} during the TLS handshake", kind.what())
+            }
+            (Class::Reset | Class::ClosedByPeer, _) => write!(f, "{} as soon as it was made", kind.what()),
+            _ => write!(f, "{} {source}", kind.what()),
         }
     }
 }
 
-/// What a server without TLS does to a handshake: it answers in its own protocol, or goes.
-fn plain_hint(class: Class, error: &io::Error) -> &'static str {
-    let gone = matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset);
-    let strange = matches!(tls_error(error), Some(rustls::Error::InvalidMessage(_)));
-    if class == Class::Tls && (gone || strange) {
-        "; a server without TLS on this port answers so"
-    } else {
-        ""
-    }
+/// TCP's handshake was done, and then the connection ended before this side looked. A reset that answers the handshake itself is
+/// told as a refusal instead (RFC 9293 §3.10.7.3).
+fn was_made(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
 }
 
 /// Connects to `endpoint`; all steps together may take until `deadline`. `turn` is the caller's number among all: source and
@@ -295,8 +313,15 @@ async fn connect(
         let now = clock::now();
         now.duration_since(std::mem::replace(&mut began, now))
     };
-    let stream = tcp(endpoint, &found, turn, deadline).await.map_err(|error| (Step::Tcp, error))?;
-    steps.tcp = Some(lap());
+    let connected = tcp(endpoint, &found, turn, deadline).await;
+    if connected.as_ref().err().is_none_or(was_made) {
+        steps.tcp = Some(lap());
+    }
+    let stream = connected.map_err(|error| match &endpoint.tls {
+        _ if !was_made(&error) => (Step::Tcp, error),
+        Some(_) => (Step::Tls, error),
+        None => (Step::After, error),
+    })?;
 
     let Some(config) = &endpoint.tls else { return Ok(Transport::Tcp(stream)) };
     let stream = tls(endpoint, config, stream, deadline).await.map_err(|error| (Step::Tls, error))?;
@@ -337,6 +362,7 @@ async fn connect_any(paths: &[Path], deadline: Instant) -> io::Result<TcpStream>
         let share = left / u32::try_from(paths.len() - tried).unwrap_or(u32::MAX);
         match by(now + share, addresses::connect(path)).await {
             Ok(stream) => return Ok(stream),
+            Err(error) if was_made(&error) => return Err(error),
             Err(error) => match &failed {
                 Some(first) if is_ours(first) || !is_ours(&error) => {}
                 _ => failed = Some(error),
@@ -354,7 +380,7 @@ async fn tls(
 ) -> io::Result<Secure> {
     let name = ServerName::try_from(endpoint.host.clone())
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-    let records = Records::client(Arc::clone(config), name).map_err(secure::failed)?;
+    let records = Records::client(Arc::clone(config), name).map_err(|error| secure::failed(error, false))?;
     by(deadline, Secure::handshake(stream, records)).await
 }
 
@@ -405,8 +431,12 @@ mod tests {
         assert_eq!(class(Step::Tcp, Errno::ECONNREFUSED), ("tcp_refused", Culprit::Peer));
         assert_eq!(class(Step::Tcp, Errno::ETIMEDOUT), ("tcp_timeout", Culprit::Network));
         assert_eq!(class(Step::Tcp, Errno::EHOSTUNREACH), ("tcp_unreachable", Culprit::Network));
-        assert_eq!(class(Step::Tls, Errno::ECONNRESET), ("tls", Culprit::Peer));
         assert_eq!(class(Step::Tls, Errno::ETIMEDOUT), ("tls_timeout", Culprit::Peer));
+        // How far the connection was by then is chance.
+        for step in [Step::Tcp, Step::Tls, Step::After] {
+            assert_eq!(class(step, Errno::ECONNRESET), ("reset", Culprit::Network));
+            assert_eq!(class(step, Errno::EPIPE), ("closed_by_peer", Culprit::Peer));
+        }
         let timed_out = [Step::Dns, Step::Tcp, Step::Tls]
             .map(|step| DialError::new(step, Steps::default(), io::ErrorKind::TimedOut.into()).is_timeout());
         assert_eq!(timed_out, [true; 3]);

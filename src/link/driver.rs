@@ -11,6 +11,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use super::deadlines::{Alarm, Deadlines};
+use super::tls_failure::TlsFailure;
 use super::transport::Transport;
 use crate::clock;
 use crate::sansio::{Close, Closed, Machine, OUTPUT_BYTES_MAX};
@@ -83,9 +84,37 @@ pub struct Link {
     /// The machine stopped listening: there may be whole frames in `input`.
     unheard: bool,
     /// A write failed, for this reason: what the peer has said before is still heard.
-    broken: Option<Closed>,
+    broken: Option<Broken>,
     bytes_in: u64,
     bytes_out: u64,
+}
+
+/// What a failed write met. Smaller than [`Closed`]: every connection has room for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Broken {
+    Eof,
+    Reset,
+    Unreachable,
+}
+
+impl Broken {
+    /// `None`: TLS itself failed, after which there is nothing to hear.
+    fn of(why: Closed) -> Option<Broken> {
+        match why {
+            Closed::Eof => Some(Broken::Eof),
+            Closed::Reset => Some(Broken::Reset),
+            Closed::Unreachable => Some(Broken::Unreachable),
+            Closed::TlsAlert(_) | Closed::Local => None,
+        }
+    }
+
+    fn closed(self) -> Closed {
+        match self {
+            Broken::Eof => Closed::Eof,
+            Broken::Reset => Closed::Reset,
+            Broken::Unreachable => Closed::Unreachable,
+        }
+    }
 }
 
 /// What a turn of reading came to.
@@ -177,9 +206,14 @@ impl Link {
 
     /// One wake, in the order that [`Machine`] promises. An error is how the connection ends.
     fn turn<M: Machine>(&mut self, cx: &mut Context<'_>, machine: &mut M) -> Result<(), End<M::Error>> {
-        let (read, now) = self.read(cx, machine)?;
-        if let Some(why) = self.broken {
-            return self.hear_on(cx, now, machine, why, read == Read::Cut);
+        let broken = self.broken;
+        let (read, now) = self.read(cx, machine).map_err(|end| match (end, broken) {
+            // A write has met the reset; what a read meets after it looks like an end of stream.
+            (End::Closed(Closed::Eof), Some(Broken::Reset)) => End::Closed(Closed::Reset),
+            (end, _) => end,
+        })?;
+        if let Some(broken) = self.broken {
+            return self.hear_on(cx, now, machine, broken, read == Read::Cut);
         }
         machine.handle_timeout(now).map_err(End::Failed)?;
         self.abort(machine.poll_close())?;
@@ -187,8 +221,9 @@ impl Link {
             Ok(wrote_all) => wrote_all,
             Err(why) => {
                 // The peer's last words, a refusal for instance, explain more than the failed write.
-                self.broken = Some(why);
-                return self.hear_on(cx, now, machine, why, true);
+                let broken = Broken::of(why).ok_or(End::Closed(why))?;
+                self.broken = Some(broken);
+                return self.hear_on(cx, now, machine, broken, true);
             }
         };
         self.abort(machine.poll_close())?;
@@ -211,19 +246,19 @@ impl Link {
         Ok(())
     }
 
-    /// After a failed write, for which there may be a better reason than `why`: goes on while the peer's last words last,
+    /// After a failed write, for which there may be a better reason than `broken`: goes on while the peer's last words last,
     /// though no longer than a close may take.
     fn hear_on<M: Machine>(
         &mut self,
         cx: &Context<'_>,
         now: Instant,
         machine: &mut M,
-        why: Closed,
+        broken: Broken,
         more: bool,
     ) -> Result<(), End<M::Error>> {
         let close_by = *self.close_by.get_or_insert(now + CLOSE_TIMEOUT);
         if !more || now >= close_by {
-            return Err(End::Closed(why));
+            return Err(End::Closed(broken.closed()));
         }
         if !machine.wants_input() {
             // It wants to be rid of its answers first, which nobody will read.
@@ -414,12 +449,19 @@ fn keep(shared: &mut BytesMut, mut buffer: BytesMut) -> BytesMut {
     rest
 }
 
-/// What an error of an established connection means.
+/// What an error of an established connection means. Each event on the wire has one meaning, whether a read or a write meets it
+/// first: Linux reports a reset once, as `ECONNRESET`, and one that follows the peer's end of stream as `EPIPE`.
 fn why_closed(error: &io::Error) -> Closed {
     match error.kind() {
         // TLS was cut off without its goodbye; brokers do that.
-        io::ErrorKind::UnexpectedEof => Closed::Eof,
-        io::ErrorKind::InvalidData => Closed::TlsAlert,
-        _ => Closed::Reset,
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe => Closed::Eof,
+        io::ErrorKind::TimedOut
+        | io::ErrorKind::HostUnreachable
+        | io::ErrorKind::NetworkUnreachable
+        | io::ErrorKind::NetworkDown => Closed::Unreachable,
+        _ => match TlsFailure::of(error) {
+            Some(failure) => Closed::TlsAlert(failure.end()),
+            None => Closed::Reset,
+        },
     }
 }

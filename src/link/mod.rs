@@ -14,6 +14,7 @@ mod records;
 mod resolve;
 mod secure;
 pub mod tls;
+mod tls_failure;
 mod transport;
 mod verify;
 
@@ -30,11 +31,15 @@ pub use transport::Transport;
 #[cfg(test)]
 mod driver_tests;
 #[cfg(test)]
+mod ending_tests;
+#[cfg(test)]
 mod pressure_tests;
 #[cfg(test)]
 mod records_tests;
 #[cfg(test)]
 mod secure_tests;
+#[cfg(test)]
+mod tls_failure_tests;
 #[cfg(test)]
 mod tls_tests;
 #[cfg(test)]

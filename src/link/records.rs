@@ -15,6 +15,8 @@ use rustls::unbuffered::{
 use rustls::{ClientConfig, CommonState, Error, ServerConfig};
 use std::sync::Arc;
 
+use super::tls::NoCertificate;
+
 /// The most that is kept of the input. A record is smaller; a handshake message may be as large.
 const KEPT_BYTES_MAX: usize = 64 * 1024;
 
@@ -24,6 +26,8 @@ pub(super) struct Records {
     session: Result<Session, Error>,
     /// Ciphertext that waits for its rest: of a record, or of a handshake message of several.
     kept: Vec<u8>,
+    /// The server asked for a certificate, and got none.
+    certificate_asked: bool,
     /// Ciphertext to be sent, in its order. Handshake messages and alerts come here; the caller takes it and may add to it.
     pub(super) unsent: BytesMut,
     ended: bool,
@@ -74,12 +78,23 @@ impl Records {
     }
 
     fn new(session: Session) -> Records {
-        Records { session: Ok(session), kept: Vec::new(), unsent: BytesMut::new(), ended: false }
+        Records {
+            session: Ok(session),
+            kept: Vec::new(),
+            certificate_asked: false,
+            unsent: BytesMut::new(),
+            ended: false,
+        }
     }
 
     /// Why TLS is over, once it has failed.
     pub(super) fn failure(&self) -> Option<&Error> {
         self.session.as_ref().err()
+    }
+
+    /// The server has asked for a client certificate.
+    pub(super) fn certificate_asked(&self) -> bool {
+        self.certificate_asked
     }
 
     /// What rustls knows of the connection; `None` once it has failed.
@@ -122,6 +137,7 @@ impl Records {
         let mut rest = input;
         loop {
             let (used, step) = session.step(rest, plaintext, &mut self.unsent);
+            self.certificate_asked |= NoCertificate::was_asked();
             rest = rest.get_mut(used..).unwrap_or_default();
             match step {
                 Ok(Step::More) => {}

@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::records::{Outgoing, Records};
+use super::tls_failure::TlsFailure;
 
 /// What one read takes from the socket, and what one write encrypts. A peer that floods us gets no more memory, and one
 /// that stops reading is felt after so much.
@@ -39,20 +40,31 @@ impl Secure {
     /// Does the handshake on `socket`; `records` say from which side.
     ///
     /// # Errors
-    /// `InvalidData` around a [`rustls::Error`]: TLS failed. `UnexpectedEof`: the peer hung up. Otherwise the socket's.
+    /// `InvalidData` around a [`TlsFailure`]: TLS failed. `UnexpectedEof`: the peer hung up. Otherwise the socket's.
     pub(super) async fn handshake(socket: TcpStream, records: Records) -> io::Result<Secure> {
         let mut this = Secure { socket, records, early: BytesMut::new(), left: false };
         let mut early = BytesMut::new();
         while this.records.is_handshaking() {
-            poll_fn(|cx| this.poll_flush(cx)).await?;
+            this.flush_or_hear(&mut early).await?;
             if poll_fn(|cx| this.poll_receive(cx, &mut early)).await? == 0 {
-                let why = "the peer hung up during the TLS handshake";
-                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, why));
+                return Err(hung_up());
             }
         }
-        poll_fn(|cx| this.poll_flush(cx)).await?;
+        this.flush_or_hear(&mut early).await?;
         this.early = early;
         Ok(this)
+    }
+
+    /// Flushes. When the peer is gone, its last words are heard first: an alert explains more than the failed write, and which of
+    /// the two this side meets first is chance.
+    async fn flush_or_hear(&mut self, early: &mut BytesMut) -> io::Result<()> {
+        let Err(failed) = poll_fn(|cx| self.poll_flush(cx)).await else { return Ok(()) };
+        if !matches!(failed.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) {
+            return Err(failed);
+        }
+        // After a reset the kernel has an end for the reader, so that this ends.
+        while poll_fn(|cx| self.poll_receive(cx, early)).await? > 0 {}
+        Err(if failed.kind() == io::ErrorKind::ConnectionReset { failed } else { hung_up() })
     }
 
     /// What rustls knows of the connection; `None` once TLS has failed.
@@ -63,6 +75,12 @@ impl Secure {
     /// The socket below.
     pub(super) fn socket(&self) -> &TcpStream {
         &self.socket
+    }
+
+    /// The server has asked for a client certificate.
+    #[cfg(test)]
+    pub(super) fn certificate_asked(&self) -> bool {
+        self.records.certificate_asked()
     }
 
     /// Memory beside rustls's own that this connection keeps to itself, in bytes.
@@ -131,7 +149,7 @@ impl Secure {
     /// Reads once from the socket and decrypts what came. How many bytes the socket had; 0 is its end.
     fn poll_receive(&mut self, cx: &mut Context<'_>, plaintext: &mut BytesMut) -> Poll<io::Result<usize>> {
         if let Some(error) = self.records.failure() {
-            return Poll::Ready(Err(failed(error.clone())));
+            return Poll::Ready(Err(failed(error.clone(), self.records.certificate_asked())));
         }
         SCRATCH.with_borrow_mut(|scratch| {
             let kept = self.records.kept_bytes();
@@ -169,7 +187,7 @@ impl Secure {
         if let Ok(n) = self.socket.try_write(&self.records.unsent) {
             self.records.unsent.advance(n);
         }
-        failed(error)
+        failed(error, self.records.certificate_asked())
     }
 }
 
@@ -180,6 +198,10 @@ impl fmt::Debug for Secure {
 }
 
 /// TLS's error as one of the transport's.
-pub(super) fn failed(error: rustls::Error) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, error)
+pub(super) fn failed(error: rustls::Error, certificate_asked: bool) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, TlsFailure::new(error, certificate_asked))
+}
+
+fn hung_up() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the peer hung up during the TLS handshake")
 }

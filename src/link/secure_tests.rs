@@ -92,7 +92,7 @@ async fn an_error_does_not_swallow_what_came_before_it_and_stays() {
     for _ in 0..2 {
         let error = read(&mut ours).await.expect_err("garbage");
         assert_eq!(error.kind(), ErrorKind::InvalidData);
-        assert!(error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()));
+        assert!(error.get_ref().is_some_and(|inner| inner.is::<super::tls_failure::TlsFailure>()));
     }
     let error = poll_fn(|cx| ours.poll_write(cx, b"more")).await.expect_err("it is over");
     assert_eq!(error.kind(), ErrorKind::InvalidData);

@@ -1,20 +1,23 @@
 //! TLS configurations: one for a whole fleet, one for the emulator. The provider is always passed explicitly.
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::client::{ResolvesClientCert, Resumption, WebPkiServerVerifier};
 use rustls::crypto::{
     CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature, verify_tls13_signature,
 };
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 use rustls::server::{NoServerSessionStorage, VerifierBuilderError};
+use rustls::sign::CertifiedKey;
 use rustls::{
     CipherSuite, ClientConfig, CommonState, DigitallySignedStruct, ProtocolVersion, RootCertStore,
     ServerConfig, SignatureScheme,
 };
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::tls_failure::setup_in_words;
 use super::verify::Remembering;
 
 /// Whom a fleet trusts.
@@ -47,13 +50,23 @@ pub enum TlsError {
         source: pem::Error,
     },
     /// Roots given in memory.
-    #[error("cannot read the given root certificates: {0}")]
+    #[error("cannot read the given root certificates: {}", pem_problem(.0))]
     Pem(pem::Error),
+    /// A certificate of a `ca` file, or of roots in memory, counted from 1.
+    #[error("cannot use certificate {number}{}: {}", in_file(path.as_ref()), setup_in_words(source))]
+    Root {
+        /// Which one.
+        number: usize,
+        /// Of which file.
+        path: Option<PathBuf>,
+        /// Why.
+        source: rustls::Error,
+    },
     /// The system has no roots where they are looked for.
     #[error("no root certificates on this system: install ca-certificates or name a `ca` file{0}")]
     NoSystemRoots(String),
     /// rustls refuses what it was given.
-    #[error("cannot set up TLS: {0}")]
+    #[error("cannot set up TLS: {}", setup_in_words(.0))]
     Setup(#[from] rustls::Error),
     /// rustls cannot verify against the roots.
     #[error("cannot set up the verification of certificates: {0}")]
@@ -81,7 +94,7 @@ pub fn client(options: &ClientOptions) -> Result<Arc<ClientConfig>, TlsError> {
         .with_safe_default_protocol_versions()?
         .dangerous()
         .with_custom_certificate_verifier(verifier)
-        .with_no_client_auth();
+        .with_client_cert_resolver(Arc::new(NoCertificate));
     config.resumption = Resumption::disabled();
     Ok(Arc::new(config))
 }
@@ -102,11 +115,16 @@ pub fn server(chain: Vec<Vec<u8>>, key: Vec<u8>) -> Result<Arc<ServerConfig>, Tl
     Ok(Arc::new(config))
 }
 
-/// aws-lc-rs with X25519 first, as devices do. P-256 stays offered: a TLS 1.2 server with a P-256 certificate cannot be
-/// talked to without it. The post-quantum hybrid would cost what devices do not spend.
+/// aws-lc-rs with X25519 first, as devices do: the key share of the first flight is for it alone. P-256 stays offered, because a
+/// TLS 1.2 server with a P-256 certificate cannot be talked to without it, and P-384 last, for servers that accept nothing else. The
+/// post-quantum hybrid would cost what devices do not spend.
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(CryptoProvider {
-        kx_groups: vec![aws_lc_rs::kx_group::X25519, aws_lc_rs::kx_group::SECP256R1],
+        kx_groups: vec![
+            aws_lc_rs::kx_group::X25519,
+            aws_lc_rs::kx_group::SECP256R1,
+            aws_lc_rs::kx_group::SECP384R1,
+        ],
         ..aws_lc_rs::default_provider()
     })
 }
@@ -124,10 +142,10 @@ fn roots(options: &ClientOptions) -> Result<RootCertStore, TlsError> {
     if let Some(path) = &options.ca {
         let failed = |source| TlsError::Ca { path: path.clone(), source };
         let pem = std::fs::read(path).map_err(|error| failed(pem::Error::Io(error)))?;
-        add_pem(&mut roots, &pem, failed)?;
+        add_pem(&mut roots, &pem, Some(path), failed)?;
     }
     if let Some(pem) = &options.roots_pem {
-        add_pem(&mut roots, pem, TlsError::Pem)?;
+        add_pem(&mut roots, pem, None, TlsError::Pem)?;
     }
     if options.ca.is_none() && options.roots_pem.is_none() {
         let found = rustls_native_certs::load_native_certs();
@@ -141,12 +159,22 @@ fn roots(options: &ClientOptions) -> Result<RootCertStore, TlsError> {
     Ok(roots)
 }
 
-/// "No items found" is what a key, a DER file and any other text come to.
+fn in_file(path: Option<&PathBuf>) -> String {
+    path.map_or_else(String::new, |path| format!(" in {}", path.display()))
+}
+
+/// "No items found" is what a key, a DER file and any other text come to. Two of the others would print bytes of the file as numbers.
 fn pem_problem(error: &pem::Error) -> String {
     match error {
         pem::Error::NoItemsFound => {
             "no PEM certificate in it; one begins with -----BEGIN CERTIFICATE-----".to_owned()
         }
+        pem::Error::MissingSectionEnd { .. } => {
+            "a certificate in it is cut off: its -----END CERTIFICATE----- is missing".to_owned()
+        }
+        pem::Error::IllegalSectionStart { .. } => "a line that begins with ----- is damaged".to_owned(),
+        pem::Error::Base64Decode(_) => "a certificate in it is damaged: it is not base64".to_owned(),
+        pem::Error::Io(error) => error.to_string(),
         error => error.to_string(),
     }
 }
@@ -154,14 +182,43 @@ fn pem_problem(error: &pem::Error) -> String {
 fn add_pem(
     roots: &mut RootCertStore,
     pem: &[u8],
+    path: Option<&PathBuf>,
     failed: impl Fn(pem::Error) -> TlsError,
 ) -> Result<(), TlsError> {
-    let mut any = false;
-    for certificate in CertificateDer::pem_slice_iter(pem) {
-        roots.add(certificate.map_err(&failed)?)?;
-        any = true;
+    let before = roots.len();
+    for (number, certificate) in (1..).zip(CertificateDer::pem_slice_iter(pem)) {
+        let added = roots.add(certificate.map_err(&failed)?);
+        added.map_err(|source| TlsError::Root { number, path: path.cloned(), source })?;
     }
-    if any { Ok(()) } else { Err(failed(pem::Error::NoItemsFound)) }
+    if roots.len() > before { Ok(()) } else { Err(failed(pem::Error::NoItemsFound)) }
+}
+
+thread_local! {
+    /// A server has asked for a certificate since this was last looked at.
+    static ASKED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Answers that there is no client certificate, and notes the question: without it, the refusal that follows says too little.
+#[derive(Debug)]
+pub(super) struct NoCertificate;
+
+impl NoCertificate {
+    /// True once after rustls was asked on this thread. To be looked at after each step of a handshake, which is one call on one
+    /// thread: so it belongs to that handshake.
+    pub(super) fn was_asked() -> bool {
+        ASKED.replace(false)
+    }
+}
+
+impl ResolvesClientCert for NoCertificate {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        ASKED.set(true);
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        false
+    }
 }
 
 /// What TLS agreed on, in the field's names.

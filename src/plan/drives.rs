@@ -41,7 +41,7 @@ pub(super) fn resolve(
 
 fn drive(spec: &DriveSpec, fleets: &[FleetPlan], errors: &mut Errors) -> Option<DrivePlan> {
     let call = call(spec, errors);
-    let payload = payload(spec, errors);
+    let payload = payload(spec, call.as_ref(), errors);
     let name = spec.fleet.as_ref()?;
     let Some((fleet, number)) = fleets.iter().zip(0_u16..).find(|(fleet, _)| fleet.name == name.value) else {
         let names = || fleets.iter().map(|fleet| fleet.name.as_str());
@@ -98,7 +98,7 @@ fn call(spec: &DriveSpec, errors: &mut Errors) -> Option<CallPlan> {
 }
 
 /// Methods and desired properties carry JSON, and no more than a hub takes.
-fn payload(spec: &DriveSpec, errors: &mut Errors) -> Option<Payload> {
+fn payload(spec: &DriveSpec, call: Option<&CallPlan>, errors: &mut Errors) -> Option<Payload> {
     let kind = spec.call?;
     let Some(written) = &spec.payload else {
         // A method without one reaches the device with an empty body.
@@ -120,10 +120,12 @@ fn payload(spec: &DriveSpec, errors: &mut Errors) -> Option<Payload> {
         CallKind::Desired => usize::MAX,
         CallKind::C2d => limits::C2D_BYTES_MAX,
     };
-    let bytes = payload.bytes_max(names::DEVICE_ID_CHARS_MAX);
+    let properties_bytes = call.map_or(0, |call| call.properties_bytes_max(names::DEVICE_ID_CHARS_MAX));
+    let bytes = payload.bytes_max(names::DEVICE_ID_CHARS_MAX) + properties_bytes;
     if bytes > limit {
+        let with = if kind == CallKind::C2d { " with properties" } else { "" };
         let problem = errors.add(&written.place, "too large for an IoT hub");
-        problem.found(format!("up to {bytes} bytes")).allowed(format!("{limit} bytes"));
+        problem.found(format!("up to {bytes} bytes{with}")).allowed(format!("{limit} bytes"));
     }
     if kind != CallKind::C2d {
         json(&payload, written, kind == CallKind::Desired, errors);
@@ -168,6 +170,24 @@ mod tests {
         assert!((drive.arrival.rate_hz - 2.0).abs() < 1e-9, "ten devices, each every 5 s");
         assert_eq!(drive.timeout, Duration::from_secs(60));
         assert_eq!(drive.payload, Payload::empty());
+    }
+
+    /// Beside the body: the property, when it was sent and its number, and the destination with the longest device id.
+    #[test]
+    fn c2d_messages_count_their_properties() {
+        let counted = (1 + 2) + (13 + 20) + (12 + 20) + (128 + 30);
+        let load = |bytes: usize| {
+            let properties = "properties = { a = \"b&\", \"$.ct\" = \"\" }";
+            load(
+                &format!(
+                    "call = \"c2d\"\nfleet = \"meter\"\nrate = \"1/s\"\npayload = {{ size = {bytes} }}\n{properties}"
+                ),
+                "",
+            )
+        };
+        assert!(load(65_536 - counted).is_ok());
+        let error = load(65_537 - counted).unwrap_err();
+        assert!(error.contains("up to 65537 bytes with properties"), "{error}");
     }
 
     #[test]

@@ -567,6 +567,27 @@ mod tests {
     }
 
     #[test]
+    fn a_message_of_262_144_bytes_is_planned_and_one_more_is_not() {
+        // Names and values of user properties, values of system properties; escapes and separators count nothing.
+        for (properties, bytes) in [
+            ("{}", 0),
+            ("{ unit = \"k W&h\" }", 9),
+            ("{ \"$.ct\" = \"application/json\", \"$.ce\" = \"utf-8\" }", 21),
+            ("{ \"ü\" = \"ü\", \"$.mid\" = \"1\" }", 5),
+        ] {
+            let of = |size: usize| {
+                let properties = format!("fleet.meter.send.0.properties={properties}");
+                let size = format!("fleet.meter.send.0.payload={{ size = {size} }}");
+                plan(SMALL, &[&properties, &size]).map(|plan| plan.fleets[0].sends[0].properties_bytes)
+            };
+            assert_eq!(of(262_144 - bytes), Ok(bytes), "{properties}");
+            let error = of(262_145 - bytes).unwrap_err();
+            let expected = "found:   up to 262145 bytes with properties";
+            assert!(error.contains("too large for an IoT hub") && error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
     fn what_mqtt_cannot_carry_is_refused() {
         let broker = ["target.kind=mqtt", "target.host=localhost"];
         let long = "x".repeat(65_536);

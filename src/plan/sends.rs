@@ -7,6 +7,7 @@ use super::lines::Lines;
 use super::payload::{self, Payload};
 use super::template::{Names, Template};
 use super::types::{SendPlan, TargetKind};
+use crate::iothub::size::message_bytes;
 use crate::iothub::{limits, properties, topics};
 use crate::measure::Operation;
 use crate::scenario::{
@@ -40,10 +41,10 @@ pub(super) fn resolve(
         };
         if hub { payload(&made, errors) } else { any_payload(&made, errors) }
     });
-    let (topic, bag_bytes) =
-        if hub { hub_topic(spec, errors) } else { (broker_topic(spec, setting, errors), 0) };
+    let (topic, bag) =
+        if hub { hub_topic(spec, errors) } else { (broker_topic(spec, setting, errors), String::new()) };
     if let (Some(payload), true) = (&payload, hub) {
-        let bytes = payload.bytes_max(longest.len()) + bag_bytes;
+        let bytes = message_bytes(payload.bytes_max(longest.len()), &bag);
         if bytes > limits::TELEMETRY_BYTES_MAX {
             let place = spec.payload.as_ref().map_or(&spec.place, |payload| &payload.place);
             let problem = errors.add(place, "too large for an IoT hub");
@@ -76,7 +77,7 @@ pub(super) fn resolve(
         qos,
         retain: spec.retain,
         payload: payload?,
-        properties_bytes: bag_bytes,
+        properties_bytes: message_bytes(0, &bag),
     })
 }
 
@@ -161,8 +162,8 @@ pub(super) fn qos(qos: &Written<u8>, kind: Option<TargetKind>, errors: &mut Erro
     qos.value
 }
 
-/// The topic of telemetry with its bag, and how much of the hub's limit the bag takes.
-fn hub_topic(spec: &SendSpec, errors: &mut Errors) -> (Option<Template>, usize) {
+/// The topic of telemetry with its bag, and the encoded bag.
+fn hub_topic(spec: &SendSpec, errors: &mut Errors) -> (Option<Template>, String) {
     if let Some(topic) = &spec.topic {
         let problem =
             errors.add(&topic.place, "an IoT hub has one topic for telemetry: it is chosen for you");
@@ -179,9 +180,9 @@ fn hub_topic(spec: &SendSpec, errors: &mut Errors) -> (Option<Template>, usize) 
         }
         bag.push((name.as_str(), value.value.as_str()));
     }
-    let bytes = bag.iter().map(|(name, value)| name.len() + value.len()).sum();
-    let topic = format!("{}{}", topics::telemetry("${device}"), properties::encode(&bag));
-    (Template::parse(&topic).ok(), bytes)
+    let bag = properties::encode(&bag);
+    let topic = format!("{}{bag}", topics::telemetry("${device}"));
+    (Template::parse(&topic).ok(), bag)
 }
 
 fn broker_topic(spec: &SendSpec, setting: &Setting, errors: &mut Errors) -> Option<Template> {

@@ -1,5 +1,7 @@
 //! What a plan is made of. Filled in by `resolve`; read by everyone above. Data only.
 
+use crate::iothub::size::message_bytes;
+use crate::iothub::{properties, topics};
 use crate::measure::{Limits, Operation, Test};
 use crate::policy::backoff::Reconnect;
 use crate::policy::ping::PingPolicy;
@@ -234,7 +236,7 @@ pub struct SendPlan {
     pub retain: bool,
     /// What they contain.
     pub payload: Payload,
-    /// Names and values of their properties, which an IoT hub bills like the payload.
+    /// What their properties add to the size that an IoT hub limits and bills.
     pub properties_bytes: usize,
 }
 
@@ -323,6 +325,16 @@ impl CallPlan {
             CallPlan::Desired => Operation::ServiceDesired,
             CallPlan::C2d { .. } => Operation::ServiceC2d,
         }
+    }
+
+    /// What the properties of a call add at most to its size, as an IoT hub counts it, for a device id of that many bytes.
+    #[must_use]
+    pub fn properties_bytes_max(&self, device_bytes: usize) -> usize {
+        let CallPlan::C2d { properties, .. } = self else { return 0 };
+        let stamps = [properties::SENT, properties::SEQ].map(|name| (name.to_owned(), u64::MAX.to_string()));
+        let to = ("$.to".to_owned(), topics::c2d_to(&"x".repeat(device_bytes)));
+        let all: Vec<_> = properties.iter().cloned().chain(stamps).chain([to]).collect();
+        message_bytes(0, &properties::encode(&all))
     }
 }
 

@@ -113,8 +113,13 @@ fn closed(measurement: &Measurement) -> Option<Detail> {
     let (count, first_us, most) = together(measurement, is_closed)?;
     is_many(count, online(measurement)).then(|| {
         let connections = plural(count, "connection", "connections");
-        let text =
-            format!("The hub closed {connections}, the first at {}: {}", instant(first_us), most.example);
+        // Who reset a connection is not known.
+        let happened = match (most.class.as_str(), count) {
+            ("reset", 1) => format!("{connections} was reset"),
+            ("reset", _) => format!("{connections} were reset"),
+            _ => format!("The hub closed {connections}"),
+        };
+        let text = format!("{happened}, the first at {}: {}", instant(first_us), most.example);
         reason(Code::ConnectionsClosed, text)
     })
 }

@@ -1,7 +1,7 @@
 //! What it looks like when a peer closes connections: MQTT 3.1.1 does not say why, so that each finding here names its signs and what
 //! to do, and none is a class of error. A part of `findings`; pure over what was measured.
 
-use super::findings::finding;
+use super::findings::{TargetFacts, finding};
 use crate::measure::{FleetCounts, Measurement, Outcome, Totals};
 use crate::result::model::{Finding, Severity};
 use crate::units::{human_count, human_us, plural};
@@ -15,26 +15,31 @@ const LONG_US: u64 = 1_000_000;
 const TIMES_USUAL: u64 = 4;
 
 /// All that closed connections look like.
-pub(super) fn closings(measurement: &Measurement, devices: u64, messages: &Totals) -> Vec<Finding> {
+pub(super) fn closings(measurement: &Measurement, target: TargetFacts, messages: &Totals) -> Vec<Finding> {
+    let devices = measurement.devices();
     let (mut counts, mut online) = (FleetCounts::default(), 0);
     for fleet in &measurement.fleets {
         counts.add(&fleet.counts);
         online += fleet.connected_peak;
     }
-    let closed = throttled(&counts, online, messages).or_else(|| under_way(measurement, messages));
+    let closed =
+        throttled(&counts, online, target, messages).or_else(|| under_way(measurement, &counts, messages));
     [closed, expired(measurement), shared_id(&counts, devices)].into_iter().flatten().collect()
 }
 
 /// Azure, "IoT Hub quotas and throttling": traffic is shaped first, and MQTT 3.1.1 has no code for a throttle.
-fn throttled(counts: &FleetCounts, online: u64, messages: &Totals) -> Option<Finding> {
+fn throttled(counts: &FleetCounts, online: u64, target: TargetFacts, messages: &Totals) -> Option<Finding> {
     let waited_us = counts.closed_waiting_us.checked_div(counts.closed_waiting)?;
     let usual_us = messages.service.quantile(0.5);
     let many = counts.closed_waiting >= MANY.max(online / MANY_SHARE);
     let long = waited_us >= LONG_US && waited_us >= TIMES_USUAL * usual_us.unwrap_or(0);
     (many && long).then(|| {
-        let text = "The hub delayed acknowledgments and then closed or reset the connections of many devices. This is how an IoT hub \
-                    throttles MQTT 3.1.1, which has no code for it. Compare the load with the limits of the hub's tier and units, and \
-                    check its metrics for throttling errors";
+        let hub = "The hub delayed acknowledgments and then closed or reset the connections of many devices. This is how an IoT hub \
+                   throttles MQTT 3.1.1, which has no code for it. Compare the load with the limits of the hub's tier and units, and \
+                   check its metrics for throttling errors";
+        let broker = "The broker delayed acknowledgments and then closed or reset the connections of many devices. An overloaded broker \
+                      does so. Compare the load with its limits, and look at its log";
+        let text = if target.is_hub { hub } else { broker };
         let usual = usual_us.map_or_else(|| "none arrived".to_owned(), |us| format!("the median was {}", human_us(us)));
         let closed = plural(counts.closed_waiting, "connection", "connections");
         let waited = human_us(waited_us);
@@ -42,8 +47,10 @@ fn throttled(counts: &FleetCounts, online: u64, messages: &Totals) -> Option<Fin
     })
 }
 
-fn under_way(measurement: &Measurement, messages: &Totals) -> Option<Finding> {
-    let (closed, lost) = (measurement.errors_of("closed_by_peer"), messages.outcome(Outcome::Lost));
+/// Connections that ended before CONNACK are no part of it: they had no messages.
+fn under_way(measurement: &Measurement, counts: &FleetCounts, messages: &Totals) -> Option<Finding> {
+    let closed = measurement.errors_of("closed_by_peer").min(counts.closed_waiting);
+    let lost = messages.outcome(Outcome::Lost);
     (closed > 0 && lost > 0).then(|| {
         let text = "The hub closed connections that had unacknowledged messages: because of a restart, a failover, one of its limits, or \
                     another client with the same id. Its log may say which";
@@ -93,7 +100,7 @@ mod tests {
             record(recorder);
         });
         measurement.fleets[0].devices = 100;
-        findings(&measurement)
+        findings(&measurement, TargetFacts { is_hub: true, ..TargetFacts::default() })
     }
 
     fn closed(recorder: &mut Recorder, times: u64, waited_us: u64) {

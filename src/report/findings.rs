@@ -3,26 +3,49 @@
 
 use super::clock_steps;
 use super::closings::closings;
-use super::connections::connections;
+use super::connecting::connecting;
+use super::sessions::sessions;
 use crate::measure::{Culprit, FromHub, Measurement, Operation, Outcome, Source, Totals};
-use crate::result::model::{Emulator, Finding, Severity};
+use crate::result::model::{self, Emulator, Finding, Severity};
 use crate::units::{human_count, human_us, plural};
+
+/// What findings need to know of the target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TargetFacts {
+    /// It is an IoT hub, not a plain broker.
+    pub is_hub: bool,
+    /// Devices were to speak TLS.
+    pub tls_wanted: bool,
+    /// Devices sent a password over plain TCP.
+    pub cleartext_password: bool,
+}
+
+impl TargetFacts {
+    /// As a result file has them.
+    #[must_use]
+    pub fn of(target: &model::Target) -> TargetFacts {
+        TargetFacts {
+            is_hub: target.kind == "iot-hub",
+            tls_wanted: target.tls_wanted,
+            cleartext_password: target.cleartext_password,
+        }
+    }
+}
 
 pub(super) fn finding(severity: Severity, text: impl Into<String>, evidence: impl Into<String>) -> Finding {
     Finding { severity, text: text.into(), evidence: evidence.into() }
 }
 
 /// Findings of the measurement itself, warnings first.
-pub(super) fn findings(measurement: &Measurement) -> Vec<Finding> {
+pub(super) fn findings(measurement: &Measurement, target: TargetFacts) -> Vec<Finding> {
     let messages = measurement.sum(|part| part.operation.is_message());
     let mut findings = clipped(measurement);
     findings.extend(clock_steps::stepped(measurement));
     findings.extend(stalled(measurement));
     findings.extend(our_errors(measurement));
-    findings.extend(closings(measurement, measurement.devices(), &messages));
-    findings.extend(connections(measurement));
-    findings.extend(refused(measurement));
-    findings.extend(untrusted(measurement));
+    findings.extend(closings(measurement, target, &messages));
+    findings.extend(connecting(measurement, target));
+    findings.extend(sessions(measurement));
     findings.extend(absent(measurement));
     findings.extend(gave_up(measurement));
     findings.extend(expired(&messages));
@@ -116,30 +139,6 @@ fn our_errors(measurement: &Measurement) -> Vec<Finding> {
         )
     });
     findings.collect()
-}
-
-/// An IoT hub refuses with code 5 whatever the reason.
-fn refused(measurement: &Measurement) -> Option<Finding> {
-    let refused = measurement.errors_of("connack_5");
-    (refused > 0).then(|| {
-        let text = if clock_steps::refused_before(measurement).is_some() {
-            "The hub refused connections with code 5, some before this machine's clock was set forward: the tokens may have been out of \
-             date when they were made"
-        } else {
-            "The hub refused connections with code 5. An IoT hub sends this code for every refusal: a wrong key, an expired token, an \
-             unknown or a disabled device"
-        };
-        finding(Severity::Warning, text, format!("{} refused", human_count(refused)))
-    })
-}
-
-fn untrusted(measurement: &Measurement) -> Option<Finding> {
-    let untrusted = measurement.errors_of("tls_certificate");
-    (untrusted > 0).then(|| {
-        let text = "The server's certificate was not accepted. Name its root certificate with --ca FILE or with ca in [target], and check \
-                    that the certificate names the host and has not expired";
-        finding(Severity::Warning, text, plural(untrusted, "connection", "connections"))
-    })
 }
 
 /// Each planned connection is one, and each reconnect.
@@ -286,11 +285,12 @@ mod tests {
     const S: u64 = 1_000_000_000;
 
     fn of(record: impl FnOnce(&mut Recorder)) -> Vec<Finding> {
-        findings(&crate::report::testing::measured(1, 1, |recorder| {
+        let measurement = crate::report::testing::measured(1, 1, |recorder| {
             recorder.due(KEY, 0);
             recorder.ok(KEY, &Times::default());
             record(recorder);
-        }))
+        });
+        findings(&measurement, TargetFacts::default())
     }
 
     #[test]
@@ -360,8 +360,8 @@ mod tests {
             (
                 |r| r.error("tls_certificate", Culprit::Peer, 0, String::new),
                 Severity::Warning,
-                "--ca FILE",
-                "1 connection",
+                "certificate was not accepted",
+                "1 connection, e.g. ",
             ),
             (
                 |r| {

@@ -7,7 +7,7 @@
 
 use super::cause::cause;
 use super::exit;
-use super::findings::{clear_password, counts_disagree, findings};
+use super::findings::{TargetFacts, clear_password, counts_disagree, findings};
 use super::offered::shortcomings;
 use super::reason::{Code, of_phase, reason};
 use super::threshold::{Observation, evaluate};
@@ -33,8 +33,8 @@ pub struct Judge<'a> {
     pub ended_by: EndedBy,
     /// The built-in hub's own counts, when it was the target.
     pub emulator: Option<&'a Emulator>,
-    /// Devices sent a password over plain TCP.
-    pub cleartext_password: bool,
+    /// What was loaded.
+    pub target: TargetFacts,
 }
 
 /// The answer.
@@ -56,7 +56,7 @@ pub fn judge_again(result: &RunResult) -> Option<Judged> {
         rules: result.rules.as_ref()?,
         ended_by: result.run.ended_by?,
         emulator: result.emulator.as_ref(),
-        cleartext_password: result.run.target.cleartext_password,
+        target: TargetFacts::of(&result.run.target),
     }))
 }
 
@@ -101,8 +101,8 @@ pub fn judge(input: &Judge<'_>) -> Judged {
     input.say_how_it_ended(&mut details);
 
     let mut findings = elsewhere;
-    findings.extend(self::findings(input.measurement));
-    findings.extend(clear_password(input.cleartext_password));
+    findings.extend(self::findings(input.measurement, input.target));
+    findings.extend(clear_password(input.target.cleartext_password));
     findings.extend(input.emulator.and_then(|hub| counts_disagree(hub, input.measurement)));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     let verdict = Verdict {

@@ -7,7 +7,7 @@ use hubstorm::clock::{self, WallClock};
 use hubstorm::fleet;
 use hubstorm::link::{Endpoint, tls};
 use hubstorm::measure::{Culprit, Event, Measurement, Operation, Outcome};
-use hubstorm::report::{Judge, Judged, judge};
+use hubstorm::report::{Judge, Judged, TargetFacts, judge};
 use hubstorm::result::model::{EndedBy, Status};
 use hubstorm::scenario::Input;
 use std::sync::Arc;
@@ -98,7 +98,7 @@ fn run(hub: &LocalHub, wall: &WallClock, life: &str, (when, by_us): (When, i64))
         rules: &plan.rules(),
         ended_by: EndedBy::Plan,
         emulator: None,
-        cleartext_password: false,
+        target: TargetFacts { is_hub: true, tls_wanted: true, cleartext_password: false },
     });
     (measurement, judged)
 }

@@ -64,6 +64,27 @@ online = "0% -> 100%"
     assert!(result.errors.is_empty(), "{:?}", result.errors);
 }
 
+/// Devices and hub count alike: names and values of user properties, values of system properties, no escapes or separators.
+#[test]
+fn the_largest_messages_pass_whatever_their_properties() {
+    let send = |size: usize, properties: &str| {
+        format!(
+            "[[fleet.meter.send]]\nevery = \"500ms\"\npayload = {{ size = {size} }}\nproperties = {properties}\n"
+        )
+    };
+    let sends = [
+        send(262_144, "{}"),
+        send(262_144 - 9, r#"{ unit = "k W&h" }"#),
+        send(262_144 - 21, r#"{ "$.ct" = "application/json", "$.ce" = "utf-8" }"#),
+    ];
+    let result = run(&format!(
+        "[fleet.meter]\ndevices = 1\n{}[[phase]]\nname = \"steady\"\nduration = \"1s\"\n",
+        sends.concat()
+    ));
+    assert_eq!(all_ok(&result, "telemetry"), 6);
+    assert!(result.errors.is_empty(), "{:?}", result.errors);
+}
+
 #[test]
 fn qos_0_is_ok_when_flushed_and_says_that_it_has_no_ack() {
     let result = run(r#"

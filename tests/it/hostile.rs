@@ -190,9 +190,18 @@ impl Seen {
 
     /// The one error's example says this.
     #[track_caller]
-    fn example(&self, part: &str) {
+    fn example(&self, part: &str) -> &Seen {
         let [error] = &self.result.errors[..] else { panic!("{:#?}", self.result.errors) };
         assert!(error.example.contains(part), "{}", error.example);
+        self
+    }
+
+    /// A finding says this.
+    #[track_caller]
+    fn finding(&self, part: &str) -> &Seen {
+        let findings = &self.result.findings;
+        assert!(findings.iter().any(|finding| finding.text.contains(part)), "{findings:#?}");
+        self
     }
 
     #[track_caller]
@@ -239,20 +248,48 @@ fn accepts_and_is_silent_where_tls_is_wanted() {
 
 #[test]
 fn resets_in_the_handshake() {
-    cannot_connect(Case::without_tls([hears(), Step::Resets]), "lost", "tls", "peer")
-        .example("a server without TLS");
+    cannot_connect(Case::without_tls([hears(), Step::Resets]), "lost", "reset", "network")
+        .example("the connection was reset during the TLS handshake")
+        .finding("set tls = false");
 }
 
 #[test]
 fn closes_in_the_handshake() {
-    cannot_connect(Case::without_tls([hears(), Step::Ends]), "lost", "tls", "peer")
-        .example("a server without TLS");
+    cannot_connect(Case::without_tls([hears(), Step::Ends]), "lost", "closed_by_peer", "peer")
+        .example("the server closed the connection during the TLS handshake")
+        .finding("set tls = false");
+}
+
+/// Whether the reset meets the dial, the first read or the first write is chance: every attempt has one class and one outcome.
+#[test]
+fn a_reset_at_once_is_one_class_however_it_is_met() {
+    let patient = r#"reconnect = { kind = "fixed", delay = "20ms" }"#;
+    for (case, step) in
+        [(Case::plain([Step::Resets]), "connect.mqtt"), (Case::without_tls([Step::Resets]), "connect.tls")]
+    {
+        // On a busy machine the verdict may be invalid: the counts are what matters.
+        let seen = case.fleet(patient).run_to(&[99, 120]);
+        let (attempts, outcomes) = totals(&seen.result, "connect");
+        assert!(attempts >= 2, "{attempts} attempts");
+        let lost = outcomes.get("lost").copied().unwrap_or_default();
+        assert!(
+            lost >= attempts - 1 && outcomes.keys().all(|name| name == "lost" || name == "unfinished"),
+            "{outcomes:?}"
+        );
+        assert_eq!(totals(&seen.result, step).1.get("lost").copied(), Some(lost), "{step}");
+        let (_, tcp) = totals(&seen.result, "connect.tcp");
+        assert!(
+            tcp.keys().all(|name| name == "ok" || name == "unfinished"),
+            "TCP's handshake was done: {tcp:?}"
+        );
+        seen.errors(&[("reset", "network")]);
+    }
 }
 
 #[test]
 fn answers_the_handshake_with_something_else() {
     let case = Case::without_tls([hears(), sends(*b"HTTP/1.1 400 Bad Request\r\n\r\n"), Step::Holds]);
-    cannot_connect(case, "lost", "tls", "peer").example("a server without TLS");
+    cannot_connect(case, "lost", "tls", "peer").example("the answer is not TLS");
 }
 
 #[test]
@@ -363,19 +400,21 @@ fn another_packet_than_connack_first() {
 #[test]
 fn answers_with_a_tls_alert() {
     let case = Case::plain([receives(CONNECT), sends([0x15, 3, 3, 0, 2, 2, 70]), Step::Holds]);
-    cannot_connect(case, "lost", "protocol_error", "peer").example("set tls = true");
+    cannot_connect(case, "lost", "protocol_error", "peer").finding("set tls = true");
 }
 
 #[test]
 fn closes_instead_of_connack() {
     cannot_connect(Case::plain([receives(CONNECT), Step::Ends]), "lost", "closed_by_peer", "peer")
-        .example("set tls = true");
+        .example("the server closed the connection before CONNACK")
+        .finding("set tls = true");
 }
 
 #[test]
 fn resets_instead_of_connack() {
     cannot_connect(Case::plain([receives(CONNECT), Step::Resets]), "lost", "reset", "network")
-        .example("set tls = true");
+        .example("the connection was reset before CONNACK")
+        .finding("set tls = true");
 }
 
 // What no server may send.

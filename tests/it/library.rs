@@ -104,7 +104,10 @@ fn token_expiry() {
     let [error] = &result.errors[..] else { panic!("one class: {:?}", result.errors) };
     assert_eq!((error.class.as_str(), error.culprit.name()), ("closed_after_expiry", "peer"));
     assert!(error.count >= forgetful.counts.reconnects && error.first_us > 0, "{error:?}");
-    assert!(error.example.contains("forgetful-") && error.example.contains("token had expired"), "{error:?}");
+    assert!(
+        error.example.contains("forgetful-") && error.example.contains("after its token expired"),
+        "{error:?}"
+    );
     let texts: Vec<&str> = result.findings.iter().map(|finding| finding.text.as_str()).collect();
     assert!(texts.iter().any(|text| text.contains("after their token expired")), "{texts:?}");
     assert!(

@@ -250,3 +250,27 @@ fn the_witness_counts() {
     client.publish("a/b", b"x");
     assert_eq!(witness.counts(4).published, 4);
 }
+
+/// The first devices connect, over plain TCP: whatever happens to the others, TLS is not what they lack.
+#[test]
+fn a_broker_at_its_connection_limit_is_not_explained_by_tls() {
+    let broker = Mosquitto::open_with("max_connections 5");
+    let work = Workplace::new(&format!(
+        "[target]\nkind = \"mqtt\"\nhost = \"{}\"\nport = {}\ntls = false\n\
+         [fleet.one]\ndevices = 20\nauth = {{ kind = \"none\" }}\nreconnect = {{ kind = \"never\" }}\n\
+         [[phase]]\nname = \"only\"\nduration = \"1s\"\n[thresholds]\n\"connect\" = [\"rate(ok) == 100%\"]\n{WIDE_VALIDITY}",
+        broker.host(),
+        broker.plain().port()
+    ));
+    let finished = work.without_preflight();
+    let code = finished.run().code;
+    assert!(matches!(code, Some(99 | 120)), "{code:?}");
+    let result = finished.result();
+    assert_eq!(result.fleets[0].connected_peak, 5);
+    let texts: Vec<_> = result.findings.iter().map(|finding| &*finding.text).collect();
+    assert!(texts.iter().any(|text| text.contains("A limit of connections does so")), "{texts:?}");
+    let examples: Vec<_> = result.errors.iter().map(|error| &*error.example).collect();
+    for text in texts.iter().chain(&examples) {
+        assert!(!text.contains("tls = "), "{text}");
+    }
+}

@@ -1,7 +1,7 @@
 //! The preflight connections of `run`: one device of each fleet connects before any load, and nothing of it is counted.
 
 use crate::support::address::{listen, own_address};
-use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, all_ok};
+use crate::support::hubstorm::{Finished, WIDE_VALIDITY, Workplace, all_ok};
 use crate::support::mosquitto::Mosquitto;
 use crate::support::mqtt::{CONNECT, DISCONNECT};
 use crate::support::script::{Script, receives, sends};
@@ -39,13 +39,14 @@ fn a_preflight_connection_is_counted_nowhere() {
 
 /// Runs it; it must end with exit code 1, without a result, and say all of this.
 #[track_caller]
-fn fails(work: &Workplace, parts: &[&str]) {
+fn fails(work: &Workplace, parts: &[&str]) -> Finished {
     let finished = work.run();
     finished.exits(1);
     for part in parts.iter().chain(&["preflight check failed", "cause: ", "fix: ", "--no-preflight"]) {
         assert!(finished.stderr.contains(part), "{part}: {}", finished.stderr);
     }
     assert!(work.outputs("json").is_empty(), "nothing was measured");
+    finished
 }
 
 #[test]
@@ -61,7 +62,16 @@ fn a_dead_port_ends_the_run_before_the_load() {
 fn a_wrong_ca_ends_the_run_before_the_load() {
     let (broker, other) = (Mosquitto::open(), Mosquitto::open());
     let work = Workplace::new(&scenario(broker.tls(), Some(&other.ca()), ONE_DEVICE));
-    fails(&work, &["the server's certificate was not accepted", "--ca FILE"]);
+    let finished = fails(&work, &["the server's certificate was not accepted", "check that the ca file"]);
+    assert!(!finished.stderr.contains("--ca FILE"), "a ca file was given: {}", finished.stderr);
+}
+
+/// OpenSSL demands it in TLS 1.3: the alert comes when the handshake is over for the client.
+#[test]
+fn a_demanded_client_certificate_is_named_with_what_to_do() {
+    let broker = Mosquitto::open_with("require_certificate true");
+    let work = Workplace::new(&scenario(broker.tls(), Some(&broker.ca()), ONE_DEVICE));
+    fails(&work, &["the server demands a client certificate", "does not demand client certificates"]);
 }
 
 #[test]

@@ -159,6 +159,10 @@ pub fn read_result(file: &Path) -> RunResult {
     for operation in &result.operations {
         assert_eq!(operation.outcomes.sum(), operation.due, "outcomes add up: {operation:?}");
     }
+    for error in &result.errors {
+        let words = error.example.split_once(": ").map_or("", |(_who, what)| what);
+        assert!(words.split_whitespace().count() >= 2, "an example says in words what happened: {error:?}");
+    }
     is_judged_alike(&result);
     result
 }

@@ -33,18 +33,24 @@ impl Mosquitto {
 
     /// Starts one that admits users with their passwords, and a witness with `password`.
     pub fn start_with(users: impl IntoIterator<Item = (String, String)>, password: &str) -> Mosquitto {
-        Mosquitto::launch(users, password, false)
+        Mosquitto::launch(users, password, false, "")
     }
 
     /// Starts one that admits anybody, as one without settings does.
     pub fn open() -> Mosquitto {
-        Mosquitto::launch([], "the witness's", true)
+        Mosquitto::launch([], "the witness's", true, "")
+    }
+
+    /// The same with one more setting on each listener.
+    pub fn open_with(setting: &str) -> Mosquitto {
+        Mosquitto::launch([], "the witness's", true, setting)
     }
 
     fn launch(
         users: impl IntoIterator<Item = (String, String)>,
         password: &str,
         anonymous: bool,
+        setting: &str,
     ) -> Mosquitto {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let address = own_address();
@@ -53,7 +59,8 @@ impl Mosquitto {
         write_certificate(folder.path(), address);
         let witness = (WITNESS.to_owned(), password.to_owned());
         write_passwords(folder.path(), users.into_iter().chain([witness]));
-        let child = start(folder.path(), &config(folder.path(), address, (plain_port, tls_port), anonymous));
+        let ports = (plain_port, tls_port);
+        let child = start(folder.path(), &config(folder.path(), address, ports, anonymous, setting));
         Mosquitto { child, folder, address, plain_port, tls_port, password: password.to_owned() }
     }
 
@@ -111,7 +118,13 @@ fn write_passwords(folder: &Path, users: impl Iterator<Item = (String, String)>)
     assert!(status.expect("mosquitto is installed; tests/run does that").success(), "mosquitto_passwd");
 }
 
-fn config(folder: &Path, address: IpAddr, (plain_port, tls_port): (u16, u16), anonymous: bool) -> String {
+fn config(
+    folder: &Path,
+    address: IpAddr,
+    (plain_port, tls_port): (u16, u16),
+    anonymous: bool,
+    setting: &str,
+) -> String {
     let folder = folder.display();
     // "user root" keeps root from becoming a user who may not read the folder; others ignore it.
     format!(
@@ -123,7 +136,9 @@ fn config(folder: &Path, address: IpAddr, (plain_port, tls_port): (u16, u16), an
          log_dest stderr\n\
          connection_messages false\n\
          listener {plain_port} {address}\n\
+         {setting}\n\
          listener {tls_port} {address}\n\
+         {setting}\n\
          certfile {folder}/cert.pem\n\
          keyfile {folder}/key.pem\n"
     )

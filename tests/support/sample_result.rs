@@ -278,6 +278,8 @@ fn measurement(numbers: &mut Numbers) -> Measurement {
     let own = Counts {
         reconnects: 38,
         late_acks: 61,
+        closed_waiting: 38,
+        closed_waiting_us: 1_900_000,
         bytes_sent: 9_840_112,
         bytes_received: 214_020,
         ..Counts::default()

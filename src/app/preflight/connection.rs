@@ -18,9 +18,9 @@ use std::time::Instant;
 /// # Errors
 /// One of them cannot connect: what happened, the evidence, and what to do.
 pub(in crate::app) async fn connections(plan: &Plan, endpoint: &Arc<Endpoint>) -> Result<(), AppError> {
-    for fleet in &plan.fleets {
+    for (before, fleet) in plan.fleets.iter().enumerate() {
         let device = fleet.device_id(0);
-        connect(plan, fleet, endpoint, &device).await.map_err(|failure| {
+        connect(plan, fleet, endpoint, &device, before > 0).await.map_err(|failure| {
             AppError::Environment(format!(
                 "preflight check failed: device {device} of fleet {} cannot connect to {}\n    \
                  cause:   {}\n    fix:     {}\n             \
@@ -49,11 +49,18 @@ impl Failure {
     }
 }
 
-async fn connect(plan: &Plan, fleet: &FleetPlan, endpoint: &Endpoint, device: &str) -> Result<(), Failure> {
+/// `others`: devices of other fleets were accepted before.
+async fn connect(
+    plan: &Plan,
+    fleet: &FleetPlan,
+    endpoint: &Endpoint,
+    device: &str,
+    others: bool,
+) -> Result<(), Failure> {
     let deadline = clock::now() + fleet.connect_timeout;
     let dialled = link::dial(endpoint, &Resolver::default(), fleet.first, deadline)
         .await
-        .map_err(|error| Failure::new(error.to_string(), dial_fix(&error)))?;
+        .map_err(|error| Failure::new(error.to_string(), dial_fix(&error, endpoint)))?;
     let credentials = fleet.auth.credentials(&plan.target, device, 0, clock::unix());
     let mut trial = TrialDevice {
         session: Session::new(Settings {
@@ -83,25 +90,37 @@ async fn connect(plan: &Plan, fleet: &FleetPlan, endpoint: &Endpoint, device: &s
     match (trial.connack, end) {
         (Some(0), _) => Ok(()),
         (Some(code), _) => Err(refusal(plan.target.kind, code)),
-        (None, End::Failed(error)) => Err(no_connack(error.to_string(), endpoint.tls.is_none())),
-        (None, End::Closed(why)) => Err(no_connack(closed(why).to_owned(), endpoint.tls.is_none())),
+        (None, End::Closed(Closed::TlsAlert(end))) => {
+            Err(Failure::new(format!("TLS failed before CONNACK: {}", end.cause), end.fix))
+        }
+        (None, End::Closed(why)) => {
+            Err(Failure::new(closed(why).to_owned(), no_connack_fix(plan.target.kind, endpoint, others)))
+        }
+        (None, End::Failed(error)) => {
+            Err(Failure::new(error.to_string(), no_connack_fix(plan.target.kind, endpoint, others)))
+        }
     }
 }
 
 /// What to do about a dial that failed.
-pub(in crate::app) fn dial_fix(error: &DialError) -> &'static str {
+pub(in crate::app) fn dial_fix(error: &DialError, endpoint: &Endpoint) -> &'static str {
+    if let Some(fix) = error.tls_fix(endpoint.own_roots) {
+        return fix;
+    }
     match error.class {
         "dns" => "check the target's host name, and that this machine can resolve it",
         "tcp_refused" | "tcp_timeout" | "tcp_unreachable" => {
             "check the host, the port, and firewalls between here and there (MQTT over TLS uses 8883)"
         }
-        "tls_certificate" => {
-            "give the root that signed the server's certificate with --ca FILE or [target] ca, and check the host name"
-        }
         "source_address" => {
             "check source_ips in [target]: addresses of this machine, of the same kind as the host's"
         }
-        _ => "check that the server speaks TLS 1.2 or 1.3 on this port",
+        "reset" | "closed_by_peer" if endpoint.tls.is_none() => {
+            "check that an MQTT 3.1.1 server listens on this port; its log may say why it ended the connection"
+        }
+        _ => {
+            "check that the server speaks TLS 1.2 or 1.3 on this port; for a server without TLS set tls = false in [target]"
+        }
     }
 }
 
@@ -122,18 +141,29 @@ fn closed(why: Closed) -> &'static str {
     match why {
         Closed::Eof => "the server closed the connection before CONNACK",
         Closed::Reset => "the connection was reset before CONNACK",
-        Closed::TlsAlert => "TLS failed before CONNACK",
+        Closed::Unreachable => "the network did not answer before CONNACK",
+        Closed::TlsAlert(end) => end.cause,
         Closed::Local => "the connection ended before CONNACK",
     }
 }
 
-fn no_connack(cause: String, plain: bool) -> Failure {
-    let fix = if plain {
-        "if the server expects TLS, set tls = true in [target]; else check that an MQTT 3.1.1 server listens on this port"
-    } else {
-        "check that an MQTT 3.1.1 server listens on this port; a hub that throttles connections answers late"
-    };
-    Failure::new(cause, fix)
+/// What to do where CONNECT had no answer. Once the server has accepted a device, port and TLS are right.
+fn no_connack_fix(kind: TargetKind, endpoint: &Endpoint, others: bool) -> &'static str {
+    match kind {
+        _ if others => {
+            "the server accepted devices of other fleets: compare this fleet's ids and auth with theirs, and look at the server's limit \
+             of connections and at its log"
+        }
+        TargetKind::Mqtt if endpoint.tls.is_none() => {
+            "if the server expects TLS, set tls = true in [target]; else check that an MQTT 3.1.1 server listens on this port"
+        }
+        TargetKind::Mqtt => {
+            "check that an MQTT 3.1.1 server listens on this port; its log may say why it ended the connection"
+        }
+        TargetKind::IotHub => {
+            "check that an IoT hub listens on this port; one that throttles connections answers late"
+        }
+    }
 }
 
 /// A device that disconnects as soon as the server has accepted it.

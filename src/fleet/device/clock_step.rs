@@ -1,6 +1,7 @@
 //! Whether a step of this machine's wall clock may be why a hub does not accept a device's token: the failure is the load
 //! generator's then. A part of `device`.
 
+use super::connect::Reached;
 use super::{Device, Excuse, Stage};
 use crate::clock::{Step, without};
 use crate::iothub::limits::EXPIRY_GRACE_MAX;
@@ -57,7 +58,8 @@ impl Device {
     /// By how much this machine's clock moved, if that may be why the hub did not accept the token of this attempt.
     pub(super) fn refused_by_step(&self, now: Instant) -> Option<i64> {
         let Stage::Connecting(attempt) = &self.stage else { return None };
-        self.by_step(attempt.connect_sent?, now, false)
+        let Reached::Connect(sent) = attempt.reached else { return None };
+        self.by_step(sent, now, false)
     }
 
     /// The same for a connection that the hub closed.

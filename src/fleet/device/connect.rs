@@ -19,7 +19,18 @@ pub(super) struct Attempt {
     pub(super) open: Open,
     /// When it has taken too long, CONNACK included.
     pub(super) deadline: Instant,
-    pub(super) connect_sent: Option<Instant>,
+    pub(super) reached: Reached,
+}
+
+/// How far an attempt is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reached {
+    /// It is dialling.
+    Nothing,
+    /// The rest is MQTT's: also when the connection ends before CONNECT is out.
+    Dialled,
+    /// CONNECT is out, since then.
+    Connect(Instant),
 }
 
 /// How far the connection's subscriptions are.
@@ -39,16 +50,15 @@ pub(super) enum Subscribe {
 impl Device {
     pub(super) fn on_connected(&mut self, now: Instant) {
         self.note_accepted(now);
-        let Some(Attempt { open, connect_sent, .. }) = self.take_attempt() else { return };
+        let Some(Attempt { open, reached, .. }) = self.take_attempt() else { return };
         self.stage = Stage::Online { since: now };
         let recorder = self.recorder();
         let (due_ns, picked_ns) = (open.due_ns(), open.picked_ns());
         recorder.done(open, now);
-        if let Some(sent) = connect_sent {
+        if let Reached::Connect(sent) = reached {
             recorder.step_ok(Operation::ConnectMqtt, due_ns, now, now.saturating_duration_since(sent));
         }
         recorder.online(1);
-        self.context.understood.set(true);
         match self.cause {
             ConnectionEnd::Finished | ConnectionEnd::Failed => {}
             ConnectionEnd::Lost | ConnectionEnd::Method => recorder.count(|counts| counts.reconnects += 1),
@@ -92,7 +102,7 @@ impl Device {
             self.excuse = Excuse::Machine;
         }
         if let Stage::Connecting(attempt) = &mut self.stage {
-            attempt.connect_sent = Some(now);
+            attempt.reached = Reached::Connect(now);
         }
     }
 
@@ -145,7 +155,8 @@ impl Device {
                     let filters = self.filters();
                     let mut refused =
                         granted.iter().zip(&filters).filter(|(code, _)| **code == SUBACK_FAILURE);
-                    format!("{}: {}", self.id(), refused.next().map_or("", |(_, (filter, _))| filter))
+                    let filter = refused.next().map_or("", |(_, (filter, _))| filter);
+                    format!("{}: the server refused the subscription to {filter}", self.id())
                 });
             }
         }

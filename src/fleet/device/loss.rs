@@ -8,7 +8,8 @@ use crate::iothub::limits::EXPIRY_GRACE_MAX;
 use crate::measure::Culprit;
 use crate::policy::backoff::{Loss, Retries};
 use crate::sansio::Closed;
-use crate::units::human_duration;
+use crate::units::{human_duration, human_us, plural};
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 /// A connection that the peer closes sooner than this after CONNACK was hardly of use (our choice).
@@ -21,10 +22,19 @@ const EXCUSED_STALLS: u64 = 20;
 /// So many of those in a row are no accident (our choice).
 const SOON_IN_A_ROW: u8 = 3;
 
+/// Messages that wait for their ack.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Unacknowledged {
+    count: usize,
+    /// When the oldest was sent.
+    since: Option<Instant>,
+}
+
 impl Device {
-    /// When the oldest message without its ack was sent.
-    pub(super) fn waiting_since(&self) -> Option<Instant> {
-        self.session.open().map(|(_, sent)| sent).min()
+    /// What waits for its ack.
+    pub(super) fn unacknowledged(&self) -> Unacknowledged {
+        let since = self.session.open().map(|(_, sent)| sent).min();
+        Unacknowledged { count: self.session.open().count(), since }
     }
 
     /// Where this worker stalled for half the keep-alive or longer, no longer than a keep-alive ago, the peer may have closed the
@@ -47,15 +57,15 @@ impl Device {
     }
 
     /// A connection ended that nobody here wanted to end: counts why, as far as the wire tells. `stepped` is by how much this
-    /// machine's clock moved, if that may be why; `waiting_since` is what was so when it still stood.
+    /// machine's clock moved, if that may be why; `open` is what was so when it still stood.
     pub(super) fn record_loss(
         &mut self,
         why: Closed,
         stepped: Option<i64>,
-        waiting_since: Option<Instant>,
+        open: Unacknowledged,
         now: Instant,
     ) {
-        if why == Closed::Reset {
+        if matches!(why, Closed::Reset | Closed::Unreachable) {
             self.note_dead();
         }
         if let Some(by_us) = stepped {
@@ -70,25 +80,33 @@ impl Device {
             _ if expired.is_some() => ("closed_after_expiry", Culprit::Peer),
             Closed::Eof => ("closed_by_peer", Culprit::Peer),
             Closed::Reset => ("reset", Culprit::Network),
-            Closed::TlsAlert => ("tls_alert", Culprit::Peer),
+            Closed::Unreachable => ("tcp_timeout", Culprit::Network),
+            Closed::TlsAlert(_) => ("tls_alert", Culprit::Peer),
             // An error of the session, which `failed` counts.
             Closed::Local => return,
         };
         let Some(online_since) = self.online_since() else {
             // A peer that closes after it refused has already been counted.
             if matches!(self.stage, Stage::Connecting(_)) {
-                self.recorder().error(class, culprit, now, || {
-                    format!("{}: before CONNACK{}", self.id(), self.plain_hint())
-                });
+                let words = in_words(why);
+                self.recorder()
+                    .error(class, culprit, now, || format!("{}: {words} before CONNACK", self.id()));
             }
             return;
         };
-        self.recorder().error(class, culprit, now, || match expired {
-            Some(ago) => format!("{}: its token had expired {} before", self.id(), human_duration(ago)),
-            None => self.id(),
+        let online_for = now.saturating_duration_since(online_since);
+        self.recorder().error(class, culprit, now, || {
+            let (id, words) = (self.id(), in_words(why));
+            let expired = expired.map(|ago| format!(", {} after its token expired", human_duration(ago)));
+            format!(
+                "{id}: {words} {} after CONNACK{}, {} unacknowledged",
+                human_us(u64::try_from(online_for.as_micros()).unwrap_or(u64::MAX)),
+                expired.unwrap_or_default(),
+                plural(open.count as u64, "message", "messages"),
+            )
         });
-        if expired.is_none() && why != Closed::TlsAlert {
-            if let Some(since) = waiting_since {
+        if expired.is_none() && matches!(why, Closed::Eof | Closed::Reset) {
+            if let Some(since) = open.since {
                 self.note_waiting(since.max(online_since), now);
             }
             self.note_soon(now.saturating_duration_since(online_since) < SOON);
@@ -145,13 +163,15 @@ impl Device {
         let lately = ago <= EXPIRY_GRACE_MAX + CLOCKS_APART && self.online_since().is_some();
         lately.then_some(ago.saturating_sub(CLOCKS_APART))
     }
+}
 
-    /// What a peer probably expects that gives no sensible answer to CONNECT over plain TCP.
-    pub(super) fn plain_hint(&self) -> &'static str {
-        match self.context.endpoint.tls {
-            _ if self.context.understood.get() => "",
-            None => ", over plain TCP; a server that expects TLS answers so: then set tls = true in [target]",
-            Some(_) => "",
-        }
+/// What happened to a connection; when is to be added.
+fn in_words(why: Closed) -> Cow<'static, str> {
+    match why {
+        Closed::Eof => "the server closed the connection".into(),
+        Closed::Reset => "the connection was reset".into(),
+        Closed::Unreachable => "the network did not answer, and the system gave the connection up".into(),
+        Closed::TlsAlert(end) => format!("TLS failed ({})", end.cause).into(),
+        Closed::Local => "the device closed the connection".into(),
     }
 }

@@ -1,6 +1,6 @@
 //! Ends the operations of a device that are open when its connection, its span or the run ends. A part of `device`.
 
-use super::connect::{Attempt, Subscribe};
+use super::connect::{Attempt, Reached, Subscribe};
 use super::{Device, DeviceRecorder, Stage};
 use crate::measure::{Operation, Outcome};
 use crate::plan::Offline;
@@ -44,11 +44,11 @@ impl Device {
 
     /// Ends the attempt under way, if any.
     pub(super) fn end_attempt(&mut self, outcome: Outcome, now: Instant) {
-        let Some(Attempt { open, connect_sent, .. }) = self.take_attempt() else { return };
+        let Some(Attempt { open, reached, .. }) = self.take_attempt() else { return };
         let recorder = self.recorder();
         let due_ns = open.due_ns();
         recorder.ended(open, outcome, now);
-        if connect_sent.is_some() {
+        if reached != Reached::Nothing {
             recorder.step_failed(Operation::ConnectMqtt, outcome, due_ns, now);
         }
         // A renewal that fails leaves the device offline against the plan, from when it was due.

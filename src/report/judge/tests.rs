@@ -98,8 +98,8 @@ impl Case {
             shortest_timeout_us: 30_000_000,
             shortest_keep_alive_us: 0,
         };
-        let (ended_by, emulator, cleartext_password) = (self.ended_by, None, false);
-        judge(&Judge { measurement: &measurement, rules: &rules, ended_by, emulator, cleartext_password })
+        let (ended_by, emulator, target) = (self.ended_by, None, TargetFacts::default());
+        judge(&Judge { measurement: &measurement, rules: &rules, ended_by, emulator, target })
     }
 }
 
@@ -534,6 +534,12 @@ fn the_cause_of_a_fail_comes_first() {
         (code.as_str(), text.as_str()),
         ("connections_closed", "The hub closed 50 connections, the first at 0:07.0: m-1")
     );
+    let (_, text) = first(&|r| {
+        for _ in 0..50 {
+            r.error("reset", Culprit::Network, 7_000 * MS, || "m-1".to_owned());
+        }
+    });
+    assert_eq!(text, "50 connections were reset, the first at 0:07.0: m-1");
     let (code, _) = first(&|r| r.error("closed_by_peer", Culprit::Peer, 0, String::new));
     assert_eq!(code, "threshold_failed", "one of a hundred connections is no cause");
 }

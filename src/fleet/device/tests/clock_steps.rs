@@ -162,7 +162,7 @@ fn a_hub_that_steps_too_is_not_excused() {
 /// A certificate that was valid until an hour after the run's zero, or is from an hour before it on.
 #[test]
 fn a_certificate_that_a_step_made_invalid_is_the_generators() {
-    use crate::link::{DialError, Step, Steps};
+    use crate::link::DialError;
     use rustls::CertificateError::{ExpiredContext, NotValidYetContext};
     use rustls::pki_types::UnixTime;
     let time = |seconds: u64| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
@@ -179,8 +179,7 @@ fn a_certificate_that_a_step_made_invalid_is_the_generators() {
         (0, expired(), false),
     ] {
         let mut wire = Wire::stepped_at_the_start(by_us, &tokens("1h"), SELDOM);
-        let source = std::io::Error::other(rustls::Error::InvalidCertificate(error));
-        let error = DialError::new(Step::Tls, Steps::default(), source);
+        let error = DialError::of_tls(rustls::Error::InvalidCertificate(error));
         wire.device.dial_failed(&error, wire.now);
         let expected = if is_step { ("clock_step", Culprit::Us) } else { ("tls_certificate", Culprit::Peer) };
         let measurement = wire.measurement();

@@ -1,6 +1,7 @@
 //! A device whose peer is gone: when it finds out while it sends, and what it counts of messages that nothing acknowledges.
 
 use super::*;
+use crate::sansio::TlsEnd;
 
 const QOS_0: &str = "every = \"1s\"\nqos = 0\npayload = \"x\"";
 const PINGRESP: [u8; 2] = [0xd0, 0];
@@ -38,9 +39,11 @@ fn a_dead_peer_is_found_while_qos_0_messages_are_sent() {
     assert_eq!(counted(&wire), [9, 9, 1], "nothing was heard since CONNACK");
 }
 
+const ALERT: TlsEnd = TlsEnd { cause: "", fix: "" };
+
 #[test]
 fn only_what_follows_the_last_sign_of_life_may_be_lost() {
-    for (why, lost) in [(Closed::Reset, 3), (Closed::Eof, 0), (Closed::TlsAlert, 0)] {
+    for (why, lost) in [(Closed::Reset, 3), (Closed::Eof, 0), (Closed::TlsAlert(&ALERT), 0)] {
         let mut wire = Wire::online(60, "keep_alive = \"5s\"", QOS_0);
         wire.sent();
         assert_eq!(flow(&mut wire, 6).map(|seen| seen[1]), Ok(1));

@@ -231,7 +231,8 @@ fn what_is_granted_late_or_beside_a_refusal_is_granted() {
         assert_eq!(wire.published().len(), asks, "{filter}");
         let errors = wire.errors();
         let [error] = &errors[..] else { panic!("one: {errors:?}") };
-        assert_eq!((&*error.class, &*error.example), ("subscribe_refused", &*format!("a-00000: {filter}")));
+        let example = format!("a-00000: the server refused the subscription to {filter}");
+        assert_eq!((&*error.class, &*error.example), ("subscribe_refused", &*example));
     }
 }
 

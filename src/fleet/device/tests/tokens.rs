@@ -114,7 +114,7 @@ fn a_token_that_is_never_renewed_stays_until_the_peer_ends_it() {
     wire.close(Closed::Eof);
     let (class, example) = wire.the_error();
     assert_eq!(class, "closed_after_expiry");
-    assert!(example.contains("its token had expired 4m 59s before"), "{example}");
+    assert!(example.contains("after CONNACK, 4m 59s after its token expired"), "{example}");
     assert_eq!(wire.counts(), FleetCounts::default(), "no other finding rests on it");
     assert_eq!(wire.books(Operation::Renewal).due, 0);
 }

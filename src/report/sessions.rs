@@ -7,7 +7,7 @@ use crate::result::model::{Finding, Severity};
 use crate::units::{human_count, plural};
 
 /// Both, as far as there is something to say.
-pub(super) fn connections(measurement: &Measurement) -> Vec<Finding> {
+pub(super) fn sessions(measurement: &Measurement) -> Vec<Finding> {
     [unheard(measurement), unwanted_sessions(measurement)].into_iter().flatten().collect()
 }
 
@@ -51,8 +51,8 @@ mod tests {
                 recorder.counts(0).qos0_on_dead_connections = unheard;
             })
         };
-        assert_eq!(connections(&measured(0)), []);
-        let findings = connections(&measured(1));
+        assert_eq!(sessions(&measured(0)), []);
+        let findings = sessions(&measured(1));
         let [finding] = findings.as_slice() else { panic!("one finding: {findings:?}") };
         assert_eq!(
             (finding.severity, finding.evidence.as_str()),
@@ -66,7 +66,7 @@ mod tests {
         let measured = crate::report::testing::measured(1, 1, |recorder| {
             recorder.counts(0).clean_sessions_present = 3;
         });
-        let findings = connections(&measured);
+        let findings = sessions(&measured);
         let [finding] = findings.as_slice() else { panic!("one finding: {findings:?}") };
         assert_eq!((finding.severity, finding.evidence.as_str()), (Severity::Warning, "3 connections"));
         assert!(finding.text.contains("3.2.2.2"), "{finding:?}");

@@ -1,0 +1,183 @@
+//! One event on the wire has one meaning, however early it comes and whichever system call meets it: a reset, and an end of stream,
+//! in every step of a dial and on an open connection.
+
+use super::tls::{self, ClientOptions};
+use super::tls_tests::{dial, listener, soon};
+use super::{Buffers, Culprit, Deadlines, DialError, Dialled, End, Endpoint, Link, Step, Transport, listen};
+use crate::sansio::{Close, Closed, Machine};
+use bytes::BytesMut;
+use socket2::SockRef;
+use std::future::poll_fn;
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+fn endpoint(address: SocketAddr, tls: bool) -> Endpoint {
+    let options = ClientOptions { verify: false, ..ClientOptions::default() };
+    let tls = tls.then(|| tls::client(&options).expect("options are valid"));
+    Endpoint { host: address.ip().to_string(), port: address.port(), tls, ..Endpoint::default() }
+}
+
+/// For peers that act at once, whatever the runtime does.
+fn blocking_listener() -> TcpListener {
+    let listener = listen::bind(([127, 0, 0, 1], 0).into()).expect("a free port");
+    listener.set_nonblocking(false).expect("a socket");
+    listener
+}
+
+/// How a peer ends a connection.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Ending {
+    Reset,
+    Fin,
+    /// An end of stream, and a reset behind it.
+    FinAndReset,
+}
+
+impl Ending {
+    const ALL: [Ending; 3] = [Ending::Reset, Ending::Fin, Ending::FinAndReset];
+
+    fn perform(self, socket: TcpStream) {
+        if self == Ending::FinAndReset {
+            socket.shutdown(Shutdown::Write).expect("it is connected");
+        }
+        if self != Ending::Fin {
+            SockRef::from(&socket).set_linger(Some(Duration::ZERO)).expect("a socket");
+        }
+    }
+
+    fn class(self) -> (&'static str, Culprit) {
+        match self {
+            Ending::Reset => ("reset", Culprit::Network),
+            Ending::Fin | Ending::FinAndReset => ("closed_by_peer", Culprit::Peer),
+        }
+    }
+
+    fn closed(self) -> Closed {
+        if self == Ending::Reset { Closed::Reset } else { Closed::Eof }
+    }
+}
+
+/// Dials, and lets the peer end the connection before this side has looked at it.
+async fn dial_ended(tls: bool, ending: Ending) -> Result<Dialled, DialError> {
+    let listener = blocking_listener();
+    let endpoint = endpoint(listener.local_addr().expect("bound"), tls);
+    let mut dialling = pin!(dial(&endpoint, 0, soon()));
+    poll_fn(|cx| {
+        assert!(dialling.as_mut().poll(cx).is_pending(), "the runtime has not seen the connection yet");
+        Poll::Ready(())
+    })
+    .await;
+    ending.perform(listener.accept().expect("it is connecting").0);
+    dialling.await
+}
+
+#[tokio::test]
+async fn an_end_before_the_dial_returns_is_no_refusal() {
+    for (tls, step) in [(false, Step::After), (true, Step::Tls)] {
+        for ending in [Ending::Reset, Ending::FinAndReset] {
+            let error = dial_ended(tls, ending).await.expect_err("the connection is gone");
+            assert_eq!((error.class, error.culprit()), ending.class(), "{tls} {ending:?}: {error}");
+            assert_eq!((error.step, error.is_refused()), (step, false), "{tls} {ending:?}");
+            assert!(error.steps.tcp.is_some() && error.steps.tls.is_none(), "TCP's handshake was done");
+        }
+    }
+}
+
+/// Dials a peer that accepts and ends each connection at once, as a thread of its own; the class, and what is wrong.
+#[tokio::test]
+async fn a_peer_that_resets_at_once_is_one_class_in_a_hundred_tries() {
+    for tls in [false, true] {
+        let listener = blocking_listener();
+        let endpoint = endpoint(listener.local_addr().expect("bound"), tls);
+        let peer = std::thread::spawn(move || {
+            for _ in 0..100 {
+                Ending::Reset.perform(listener.accept().expect("a client comes").0);
+            }
+        });
+        for _ in 0..100 {
+            match dial(&endpoint, 0, soon()).await {
+                Ok(dialled) => {
+                    assert_eq!((tls, drive(dialled.transport, Talk::default()).await), (false, Closed::Reset))
+                }
+                Err(error) => assert_eq!((error.class, error.culprit()), Ending::Reset.class(), "{error}"),
+            }
+        }
+        peer.join().expect("it has played its part");
+    }
+}
+
+/// Writes; when it is first asked for output, its peer ends the connection in between the read and the write.
+#[derive(Default)]
+struct Talk {
+    peer: Option<(TcpStream, Ending)>,
+    writes: usize,
+    closed: Vec<Closed>,
+}
+
+impl Machine for Talk {
+    type Error = std::convert::Infallible;
+    fn handle_input(&mut self, _: Instant, input: &mut BytesMut) -> Result<(), Self::Error> {
+        input.clear();
+        Ok(())
+    }
+    fn handle_timeout(&mut self, _: Instant) -> Result<(), Self::Error> {
+        Ok(())
+    }
+    fn handle_flushed(&mut self, _: Instant) {}
+    fn handle_closed(&mut self, _: Instant, why: Closed) {
+        self.closed.push(why);
+    }
+    fn poll_output(&mut self, _: Instant, out: &mut BytesMut) {
+        if let Some((socket, ending)) = self.peer.take() {
+            ending.perform(socket);
+        }
+        if self.writes < 3 && out.is_empty() {
+            self.writes += 1;
+            out.extend_from_slice(b"x");
+        }
+    }
+    fn poll_timeout(&self) -> Option<Instant> {
+        None
+    }
+    fn wants_input(&self) -> bool {
+        true
+    }
+    fn poll_close(&self) -> Option<Close> {
+        None
+    }
+}
+
+async fn drive(transport: Transport, mut machine: Talk) -> Closed {
+    let deadlines = Deadlines::new();
+    let mut link = Link::new(transport, Buffers::shared(), &deadlines);
+    let end = tokio::select! {
+        end = poll_fn(|cx| link.poll(cx, &mut machine)) => end,
+        error = deadlines.run() => panic!("{error}"),
+    };
+    let End::Closed(why) = end;
+    assert_eq!(machine.closed, [why]);
+    why
+}
+
+#[tokio::test]
+async fn a_write_that_meets_the_end_says_what_a_read_says() {
+    for ending in Ending::ALL {
+        for write_meets_it in [false, true] {
+            let (listener, address) = listener();
+            let endpoint = endpoint(address, false);
+            let (dialled, accepted) = tokio::join!(dial(&endpoint, 0, soon()), listener.accept());
+            let transport = dialled.expect("it listens").transport;
+            let peer = accepted.expect("a client came").0.into_std().expect("a socket");
+            let peer = if write_meets_it {
+                Some((peer, ending))
+            } else {
+                ending.perform(peer);
+                None
+            };
+            let why = drive(transport, Talk { peer, ..Talk::default() }).await;
+            assert_eq!(why, ending.closed(), "{ending:?}, met by a write: {write_meets_it}");
+        }
+    }
+}

@@ -1,0 +1,348 @@
+//! Why TLS failed, in words: the cause for examples and messages, and what to do about it. Made by `secure`, read by `dial` and
+//! `driver`. rustls's own texts print names of Rust enums, so no message may contain them.
+
+use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible};
+use std::borrow::Cow;
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use crate::sansio::TlsEnd;
+
+/// A failure of TLS, before or after the handshake.
+#[derive(Debug)]
+pub(super) struct TlsFailure {
+    error: Error,
+    /// The server has asked for a client certificate on this connection, and got none.
+    certificate_asked: bool,
+}
+
+static NO_CLIENT_CERTIFICATE: TlsEnd = TlsEnd {
+    cause: "the server demands a client certificate, and devices with certificates are not built yet",
+    fix: "use a port of the server that does not demand client certificates",
+};
+
+const COMPARE: &str = "compare the server's TLS settings with what is offered: TLS 1.2 and 1.3 with AES-GCM or ChaCha20, and the groups \
+                       X25519, P-256, and P-384. The server's log may say more";
+
+const LOOK_AT_THE_LOG: &str = "look at the server's log; the server's TLS library may be at fault";
+
+const CHECK_THE_PORT: &str = "check the port; for a server without TLS set tls = false in [target]";
+
+impl TlsFailure {
+    pub(super) fn new(error: Error, certificate_asked: bool) -> TlsFailure {
+        TlsFailure { error, certificate_asked }
+    }
+
+    /// The failure inside an error that `secure` made.
+    pub(super) fn of(error: &io::Error) -> Option<&TlsFailure> {
+        error.get_ref()?.downcast_ref()
+    }
+
+    /// The server's certificate is not accepted.
+    pub(super) fn is_certificate(&self) -> bool {
+        matches!(self.error, Error::InvalidCertificate(_) | Error::NoCertificatesPresented)
+    }
+
+    /// The certificate has expired or is not valid yet, and would be valid at this time since the Unix epoch.
+    pub(super) fn is_valid_at(&self, unix: Duration) -> bool {
+        use CertificateError::{ExpiredContext, NotValidYetContext};
+        match &self.error {
+            Error::InvalidCertificate(ExpiredContext { not_after, .. }) => {
+                unix.as_secs() <= not_after.as_secs()
+            }
+            Error::InvalidCertificate(NotValidYetContext { not_before, .. }) => {
+                unix.as_secs() >= not_before.as_secs()
+            }
+            _ => false,
+        }
+    }
+
+    /// What came is not TLS.
+    pub(super) fn is_not_tls(&self) -> bool {
+        matches!(self.error, Error::InvalidMessage(_))
+    }
+
+    /// The cause, without details such as names and times, and what to do. For an error of a certificate the cause is
+    /// [`certificate_kind`]'s, and what to do [`certificate_fix`]'s.
+    pub(super) fn end(&self) -> &'static TlsEnd {
+        macro_rules! end {
+            ($cause:literal, $fix:expr) => {
+                &TlsEnd { cause: $cause, fix: $fix }
+            };
+        }
+        if self.demands_certificate() {
+            return &NO_CLIENT_CERTIFICATE;
+        }
+        match &self.error {
+            Error::AlertReceived(alert) => alert_in_words(*alert),
+            Error::InvalidMessage(_) => end!("the answer is not TLS", CHECK_THE_PORT),
+            Error::DecryptError => {
+                end!("the server sent a TLS record that cannot be decrypted", LOOK_AT_THE_LOG)
+            }
+            Error::PeerSentOversizedRecord => {
+                end!("the server sent a TLS record that is too large", LOOK_AT_THE_LOG)
+            }
+            Error::PeerIncompatible(PeerIncompatible::ServerDoesNotSupportTls12Or13) => {
+                end!("the server speaks neither TLS 1.2 nor TLS 1.3", COMPARE)
+            }
+            Error::PeerIncompatible(_) => end!("server and client have no TLS parameters in common", COMPARE),
+            Error::InappropriateMessage { .. }
+            | Error::InappropriateHandshakeMessage { .. }
+            | Error::PeerMisbehaved(_) => end!("the server broke the TLS protocol", LOOK_AT_THE_LOG),
+            Error::NoCertificatesPresented => end!("the server presented no certificate", LOOK_AT_THE_LOG),
+            Error::EncryptError => {
+                end!("this connection has encrypted all that its TLS keys allow", LOOK_AT_THE_LOG)
+            }
+            Error::FailedToGetCurrentTime => {
+                end!("this machine's clock cannot be read", "check this machine")
+            }
+            Error::FailedToGetRandomBytes => {
+                end!("this machine's random generator cannot be read", "check this machine")
+            }
+            _ => end!("TLS failed", LOOK_AT_THE_LOG),
+        }
+    }
+
+    /// What to do; `own_roots`: the trusted roots are those of a `ca` file.
+    pub(super) fn fix(&self, own_roots: bool) -> &'static str {
+        match &self.error {
+            Error::InvalidCertificate(error) => certificate_fix(error, own_roots),
+            _ => self.end().fix,
+        }
+    }
+
+    /// TLS 1.3 has an alert for it (RFC 8446 §6.2). In TLS 1.2 a server refuses an empty answer to its request with another one.
+    fn demands_certificate(&self) -> bool {
+        use AlertDescription::{
+            AccessDenied, BadCertificate, CertificateUnknown, HandshakeFailure, UnknownCA,
+        };
+        match &self.error {
+            Error::AlertReceived(AlertDescription::CertificateRequired) => true,
+            Error::AlertReceived(
+                AccessDenied | BadCertificate | CertificateUnknown | HandshakeFailure | UnknownCA,
+            ) => self.certificate_asked,
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for TlsFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Error::InvalidCertificate(error) = &self.error {
+            return write!(f, "{}{}", certificate_kind(error), certificate_details(error));
+        }
+        f.write_str(self.end().cause)?;
+        match &self.error {
+            Error::InvalidMessage(what) => write!(f, " ({})", spelled(&format!("{what:?}"))),
+            Error::PeerIncompatible(why) => write!(f, " ({})", spelled(&format!("{why:?}"))),
+            Error::PeerMisbehaved(why) => write!(f, " ({})", spelled(&format!("{why:?}"))),
+            Error::General(why) => write!(f, ": {why}"),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for TlsFailure {}
+
+/// rustls's text for one of its errors that is no connection's, in words. Roots and keys come to these.
+pub(super) fn setup_in_words(error: &Error) -> String {
+    match error {
+        Error::InvalidCertificate(CertificateError::BadEncoding) => {
+            "it is not an X.509 certificate: its contents are damaged".to_owned()
+        }
+        Error::InvalidCertificate(error) => {
+            format!("{}{}", certificate_kind(error), certificate_details(error))
+        }
+        Error::InconsistentKeys(_) => "the key does not belong to the certificate".to_owned(),
+        Error::General(why) => why.clone(),
+        other => spelled(&format!("{other:?}")),
+    }
+}
+
+/// The names of alerts are those of RFC 8446 §6 and RFC 5246 §7.2.
+fn alert_in_words(alert: AlertDescription) -> &'static TlsEnd {
+    macro_rules! alerts {
+        ($($name:ident => $text:literal, $fix:expr;)+) => {
+            match alert {
+                $(AlertDescription::$name => &TlsEnd {
+                    cause: concat!("the server ended TLS with the alert ", $text),
+                    fix: $fix,
+                },)+
+                _ => &TlsEnd { cause: "the server ended TLS with an unknown alert", fix: LOOK_AT_THE_LOG },
+            }
+        };
+    }
+    alerts! {
+        CloseNotify => "close_notify", LOOK_AT_THE_LOG;
+        UnexpectedMessage => "unexpected_message", LOOK_AT_THE_LOG;
+        BadRecordMac => "bad_record_mac", LOOK_AT_THE_LOG;
+        DecryptionFailed => "decryption_failed", LOOK_AT_THE_LOG;
+        RecordOverflow => "record_overflow", LOOK_AT_THE_LOG;
+        DecompressionFailure => "decompression_failure", LOOK_AT_THE_LOG;
+        HandshakeFailure => "handshake_failure: it accepts none of the offered TLS parameters", COMPARE;
+        NoCertificate => "no_certificate", LOOK_AT_THE_LOG;
+        BadCertificate => "bad_certificate", LOOK_AT_THE_LOG;
+        UnsupportedCertificate => "unsupported_certificate", LOOK_AT_THE_LOG;
+        CertificateRevoked => "certificate_revoked", LOOK_AT_THE_LOG;
+        CertificateExpired => "certificate_expired", LOOK_AT_THE_LOG;
+        CertificateUnknown => "certificate_unknown", LOOK_AT_THE_LOG;
+        IllegalParameter => "illegal_parameter", COMPARE;
+        UnknownCA => "unknown_ca", LOOK_AT_THE_LOG;
+        AccessDenied => "access_denied", LOOK_AT_THE_LOG;
+        DecodeError => "decode_error", COMPARE;
+        DecryptError => "decrypt_error", LOOK_AT_THE_LOG;
+        ExportRestriction => "export_restriction", LOOK_AT_THE_LOG;
+        ProtocolVersion => "protocol_version: it accepts neither TLS 1.2 nor TLS 1.3", COMPARE;
+        InsufficientSecurity => "insufficient_security: it demands stronger parameters than those offered", COMPARE;
+        InternalError => "internal_error", "look at the server's log";
+        InappropriateFallback => "inappropriate_fallback", LOOK_AT_THE_LOG;
+        UserCanceled => "user_canceled", LOOK_AT_THE_LOG;
+        NoRenegotiation => "no_renegotiation", LOOK_AT_THE_LOG;
+        MissingExtension => "missing_extension", COMPARE;
+        UnsupportedExtension => "unsupported_extension", COMPARE;
+        CertificateUnobtainable => "certificate_unobtainable", LOOK_AT_THE_LOG;
+        UnrecognisedName => "unrecognized_name: it does not know the host name", "check host in [target]: the server was asked for that name (SNI)";
+        BadCertificateStatusResponse => "bad_certificate_status_response", LOOK_AT_THE_LOG;
+        BadCertificateHashValue => "bad_certificate_hash_value", LOOK_AT_THE_LOG;
+        UnknownPSKIdentity => "unknown_psk_identity", LOOK_AT_THE_LOG;
+        NoApplicationProtocol => "no_application_protocol", LOOK_AT_THE_LOG;
+        EncryptedClientHelloRequired => "ech_required", LOOK_AT_THE_LOG;
+    }
+}
+
+/// What rustls's verifier says in an error of webpki's that it has no name for.
+fn webpki_error(error: &CertificateError) -> Option<&webpki::Error> {
+    let CertificateError::Other(other) = error else { return None };
+    other.0.downcast_ref()
+}
+
+fn certificate_kind(error: &CertificateError) -> &'static str {
+    match error {
+        CertificateError::BadEncoding => "it is damaged, or not an X.509 certificate",
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired",
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => "it is not valid yet",
+        CertificateError::Revoked => "it has been revoked",
+        CertificateError::UnhandledCriticalExtension => "it has a critical extension that is not understood",
+        CertificateError::UnknownIssuer => "no trusted root signed it",
+        CertificateError::BadSignature => "a signature in its chain, or of the handshake, is wrong",
+        CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            "it is signed with an algorithm that is not supported"
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "it is another host's"
+        }
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            "its extended key usage does not allow it for a server"
+        }
+        other => match webpki_error(other) {
+            Some(webpki::Error::CaUsedAsEndEntity) => {
+                "it is marked as a certificate authority's (CA:TRUE), and a server may not present such a certificate as its own"
+            }
+            Some(webpki::Error::EndEntityUsedAsCa) => {
+                "a certificate in its chain that signs another one is not marked as an authority's"
+            }
+            Some(webpki::Error::UnsupportedCertVersion) => {
+                "it is of X.509 version 1 or 2, and version 3 is needed"
+            }
+            Some(webpki::Error::UnsupportedCriticalExtension) => {
+                "it has a critical extension that is not understood"
+            }
+            Some(webpki::Error::NameConstraintViolation) => {
+                "an authority in its chain may not sign for this name"
+            }
+            Some(webpki::Error::PathLenConstraintViolated) => {
+                "its chain is longer than an authority in it allows"
+            }
+            _ => "its chain cannot be verified",
+        },
+    }
+}
+
+/// What differs from certificate to certificate, as a continuation of its kind.
+fn certificate_details(error: &CertificateError) -> String {
+    let date = |unix: rustls::pki_types::UnixTime| {
+        let second = i64::try_from(unix.as_secs()).unwrap_or(i64::MAX);
+        jiff::Timestamp::from_second(second).unwrap_or(jiff::Timestamp::MAX).to_string()
+    };
+    match error {
+        CertificateError::ExpiredContext { not_after, .. } => {
+            format!(": it was valid until {}", date(*not_after))
+        }
+        CertificateError::NotValidYetContext { not_before, .. } => {
+            format!(": it is valid from {}", date(*not_before))
+        }
+        CertificateError::NotValidForNameContext { expected, presented } => {
+            let expected = expected.to_str();
+            if presented.is_empty() {
+                return format!(": it has no subjectAltName, and {expected} is wanted");
+            }
+            let names: Vec<_> = presented.iter().map(|name| bare_name(name)).collect();
+            format!(": it names {}, and {expected} is wanted", names.join(", "))
+        }
+        CertificateError::InvalidPurposeContext { required, presented } if !presented.is_empty() => {
+            let presented: Vec<_> = presented.iter().map(ToString::to_string).collect();
+            format!(": it allows {}, and {required} is wanted", presented.join(", "))
+        }
+        other => match webpki_error(other) {
+            Some(error) if certificate_kind(other) == "its chain cannot be verified" => {
+                format!(" ({})", spelled(&format!("{error:?}")))
+            }
+            _ => String::new(),
+        },
+    }
+}
+
+fn certificate_fix(error: &CertificateError, own_roots: bool) -> &'static str {
+    match error {
+        CertificateError::UnknownIssuer if own_roots => {
+            "the ca file lacks the root of the server's chain: add the certificate that signed the last one the server presents \
+             (openssl s_client -showcerts), or check that this is the right server"
+        }
+        CertificateError::UnknownIssuer => "name the root that signed it with --ca FILE or ca in [target]",
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "renew the server's certificate, or check this machine's clock"
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "check this machine's clock, and the server's certificate"
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "connect by a name that it has in its subjectAltName (host in [target]), or make the server one for this name"
+        }
+        CertificateError::BadSignature if own_roots => {
+            "check that the ca file is of the authority that signed it: another one of the same name may be in it"
+        }
+        other => match webpki_error(other) {
+            Some(webpki::Error::CaUsedAsEndEntity) => {
+                "make the server a certificate of its own: sign one with that authority, or make a self-signed one with \
+                 openssl req -x509 -addext basicConstraints=critical,CA:FALSE -addext subjectAltName=DNS:HOST, and trust it with --ca FILE"
+            }
+            _ => {
+                "make the server a certificate of X.509 version 3, with subjectAltName, signed with ECDSA or RSA and SHA-256 or better"
+            }
+        },
+    }
+}
+
+/// `hub.example` of `DnsName("hub.example")`, as webpki presents names.
+fn bare_name(presented: &str) -> Cow<'_, str> {
+    let inner = presented.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+    let bare = inner.unwrap_or(presented).trim_matches('"');
+    Cow::Owned(bare.chars().filter(|c| !c.is_control()).collect())
+}
+
+/// The name of a Rust variant as words: `NoKxGroupsInCommon` is "no kx groups in common". What it holds is left out.
+fn spelled(name: &str) -> String {
+    let name = name.split(['(', '{', ' ']).next().unwrap_or(name);
+    let mut words = String::new();
+    let mut before_lower = false;
+    for c in name.chars() {
+        if c.is_ascii_uppercase() && before_lower {
+            words.push(' ');
+        }
+        before_lower = c.is_ascii_lowercase() || c.is_ascii_digit();
+        words.push(if c == '_' { ' ' } else { c.to_ascii_lowercase() });
+    }
+    words
+}

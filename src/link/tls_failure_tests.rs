@@ -1,0 +1,293 @@
+//! Failures of TLS in words: the cause and the fix of what users meet, and no name of a Rust enum in any of them.
+
+use super::tls::{self, ClientOptions};
+use super::tls_failure::TlsFailure;
+use super::tls_tests::{Presents, dial, identity, listener, soon};
+use super::{Buffers, Deadlines, DialError, Dialled, End, Endpoint, Link, Transport, accept_tls};
+use crate::sansio::{Close, Closed, Machine};
+use bytes::BytesMut;
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::WebPkiClientVerifier;
+use rustls::sign::CertifiedKey;
+use rustls::{
+    AlertDescription, CertificateError, Error, InvalidMessage, OtherError, PeerIncompatible, PeerMisbehaved,
+    RootCertStore, ServerConfig, SupportedProtocolVersion,
+};
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Made with `openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=127.0.0.1 -keyout v1.key -out v1.csr` and
+/// `openssl x509 -req -in v1.csr -signkey v1.key -days 36500 -out v1.pem`: without extensions, openssl makes version 1. It is its own
+/// root, and nothing trusts it.
+const VERSION_1: &str = "-----BEGIN CERTIFICATE-----
+MIIBIzCBywIUdekQw4ebnLiwbEn5NVDu2GCfYjIwCgYIKoZIzj0EAwIwFDESMBAG
+A1UEAwwJMTI3LjAuMC4xMCAXDTI2MTEyNzE4MzIyN1oYDzIxMjYxMTAzMTgzMjI3
+WjAUMRIwEAYDVQQDDAkxMjcuMC4wLjEwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNC
+AASxDHWum1sHmpnFhQbtgsqzAJMNOkDiGiSGDgljPgUYOlagKKhI9kz7Gq+E116M
+ODNTfUtS82l/wYCvqlrwZbX1MAoGCCqGSM49BAMCA0cAMEQCIEuKNcbOq9hJ67Gi
+UOwDW2y/CB58Cplnr/7H7RYQxcGKAiAHRYxUyLBr04DeEMa+hoaHvPNyChxS08FG
+qsV91PaH+A==
+-----END CERTIFICATE-----
+-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgD49Nx8Mxh32W5Pvx
+QrOkW2W2Qs5wTsRlNEVWHzHaYiqhRANCAASxDHWum1sHmpnFhQbtgsqzAJMNOkDi
+GiSGDgljPgUYOlagKKhI9kz7Gq+E116MODNTfUtS82l/wYCvqlrwZbX1
+-----END PRIVATE KEY-----
+";
+
+/// A self-signed certificate for 127.0.0.1 with its key, as PEM.
+fn self_signed(change: impl FnOnce(&mut CertificateParams)) -> String {
+    let key = KeyPair::generate().expect("randomness");
+    let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("a name");
+    change(&mut params);
+    let certificate = params.self_signed(&key).expect("the key signs");
+    certificate.pem() + &key.serialize_pem()
+}
+
+/// A server that presents whatever it is given: rustls itself would refuse version 1.
+fn server(pem: &str) -> Arc<ServerConfig> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let chain = vec![CertificateDer::from_pem_slice(pem.as_bytes()).expect("PEM")];
+    let key = PrivateKeyDer::from_pem_slice(pem.as_bytes()).expect("PEM");
+    let key = provider.key_provider.load_private_key(key).expect("a key");
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("supported")
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(Presents(Arc::new(CertifiedKey::new(chain, key)))));
+    Arc::new(config)
+}
+
+/// Dials a server of that configuration with these roots.
+async fn meet(server: Arc<ServerConfig>, roots: &str) -> (Result<Dialled, DialError>, Option<Transport>) {
+    let options = ClientOptions { roots_pem: Some(roots.as_bytes().to_vec()), ..ClientOptions::default() };
+    let (listener, address) = listener();
+    let endpoint = Endpoint {
+        host: "127.0.0.1".to_owned(),
+        port: address.port(),
+        tls: Some(tls::client(&options).expect("PEM")),
+        own_roots: true,
+        ..Endpoint::default()
+    };
+    let serve = async {
+        let (stream, _) = listener.accept().await.expect("a client comes");
+        accept_tls(stream, &server, soon()).await
+    };
+    let (dialled, accepted) = tokio::join!(dial(&endpoint, 0, soon()), serve);
+    (dialled, accepted.ok())
+}
+
+#[tokio::test]
+async fn certificates_that_never_work_are_explained_though_ca_has_them() {
+    let authority = self_signed(|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained));
+    let unnamed = self_signed(|params| params.subject_alt_names.clear());
+    let other = self_signed(|params| params.distinguished_name.push(DnType::CommonName, "another authority"));
+    for (presented, roots, cause, fix) in [
+        (&authority, &authority, "it is marked as a certificate authority's (CA:TRUE)", "CA:FALSE"),
+        (&VERSION_1.to_owned(), &VERSION_1.to_owned(), "it is of X.509 version 1 or 2", "X.509 version 3"),
+        (&unnamed, &unnamed, "it has no subjectAltName, and 127.0.0.1 is wanted", "subjectAltName"),
+        (&self_signed(|_| ()), &other, "no trusted root signed it", "the ca file lacks the root"),
+    ] {
+        let (dialled, _) = meet(server(presented), roots).await;
+        let error = dialled.expect_err("not acceptable");
+        assert_eq!(error.class, "tls_certificate", "{error}");
+        let text = error.to_string();
+        assert!(
+            text.starts_with("the server's certificate was not accepted: ") && text.contains(cause),
+            "{text}"
+        );
+        let told = error.tls_fix(true).expect("TLS failed");
+        assert!(told.contains(fix) && !told.contains("name the root that signed it with --ca"), "{told}");
+    }
+}
+
+/// Waits for the end, and says what it was.
+struct Waits;
+
+impl Machine for Waits {
+    type Error = std::convert::Infallible;
+    fn handle_input(&mut self, _: Instant, input: &mut BytesMut) -> Result<(), Self::Error> {
+        input.clear();
+        Ok(())
+    }
+    fn handle_timeout(&mut self, _: Instant) -> Result<(), Self::Error> {
+        Ok(())
+    }
+    fn handle_flushed(&mut self, _: Instant) {}
+    fn handle_closed(&mut self, _: Instant, _: Closed) {}
+    fn poll_output(&mut self, _: Instant, _: &mut BytesMut) {}
+    fn poll_timeout(&self) -> Option<Instant> {
+        None
+    }
+    fn wants_input(&self) -> bool {
+        true
+    }
+    fn poll_close(&self) -> Option<Close> {
+        None
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_demands_a_client_certificate_is_understood() {
+    let pem = self_signed(|_| ());
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(pem.as_bytes()).expect("PEM")).expect("a root");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let versions: [&'static SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::version::TLS13];
+    for version in versions {
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots.clone()), provider.clone());
+        let config = ServerConfig::builder_with_provider(provider.clone())
+            .with_protocol_versions(&[version])
+            .expect("supported")
+            .with_client_cert_verifier(verifier.build().expect("there is a root"))
+            .with_single_cert(
+                vec![CertificateDer::from_pem_slice(pem.as_bytes()).expect("PEM")],
+                PrivateKeyDer::from_pem_slice(pem.as_bytes()).expect("PEM"),
+            )
+            .expect("the key belongs to the certificate");
+        let (cause, fix) = match meet(Arc::new(config), &pem).await.0 {
+            // TLS 1.2: in the handshake.
+            Err(error) => {
+                assert_eq!(error.class, "tls", "{error}");
+                (error.to_string(), error.tls_fix(true).expect("TLS failed"))
+            }
+            // TLS 1.3: when the client thinks that it is through.
+            Ok(dialled) => {
+                let deadlines = Deadlines::new();
+                let mut link = Link::new(dialled.transport, Buffers::shared(), &deadlines);
+                match poll_fn(|cx| link.poll(cx, &mut Waits)).await {
+                    End::Closed(Closed::TlsAlert(end)) => (end.cause.to_owned(), end.fix),
+                    other => panic!("{other:?}"),
+                }
+            }
+        };
+        assert!(cause.contains("the server demands a client certificate"), "{version:?}: {cause}");
+        assert!(fix.contains("does not demand client certificates"), "{version:?}: {fix}");
+    }
+}
+
+/// Servers that ask and do without, and one that does not ask, in turn on one thread.
+#[tokio::test]
+async fn a_connection_knows_whether_it_was_asked_for_a_certificate() {
+    let pem = self_signed(|_| ());
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(pem.as_bytes()).expect("PEM")).expect("a root");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let versions: [&'static SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::version::TLS13];
+    for version in versions {
+        for asks in [true, false, true] {
+            let builder = ServerConfig::builder_with_provider(provider.clone())
+                .with_protocol_versions(&[version])
+                .expect("supported");
+            let verifier =
+                WebPkiClientVerifier::builder_with_provider(Arc::new(roots.clone()), provider.clone());
+            let verifier = verifier.allow_unauthenticated().build().expect("there is a root");
+            let builder = if asks {
+                builder.with_client_cert_verifier(verifier)
+            } else {
+                builder.with_no_client_auth()
+            };
+            let chain = vec![CertificateDer::from_pem_slice(pem.as_bytes()).expect("PEM")];
+            let key = PrivateKeyDer::from_pem_slice(pem.as_bytes()).expect("PEM");
+            let config = builder.with_single_cert(chain, key).expect("the key belongs to the certificate");
+            let (dialled, _held) = meet(Arc::new(config), &pem).await;
+            match dialled.expect("it does without").transport {
+                Transport::Tls(secure) => assert_eq!(secure.certificate_asked(), asks, "{version:?}"),
+                other => panic!("not TLS: {other:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn an_alert_means_a_client_certificate_only_if_one_was_asked_for() {
+    let failure = |asked| TlsFailure::new(Error::AlertReceived(AlertDescription::HandshakeFailure), asked);
+    assert!(failure(true).to_string().contains("client certificate"));
+    assert!(failure(false).to_string().contains("the alert handshake_failure"));
+    assert!(failure(false).fix(false).contains("P-384"));
+    let required = TlsFailure::new(Error::AlertReceived(AlertDescription::CertificateRequired), false);
+    assert!(required.to_string().contains("client certificate"));
+}
+
+/// A word such as `UnknownIssuer`, or what `{:?}` puts around a value.
+fn looks_like_rust(text: &str) -> bool {
+    let is_variant = |word: &str| {
+        let mut before = ' ';
+        word.chars().any(|c| {
+            let inner = c.is_ascii_uppercase() && before.is_ascii_lowercase();
+            before = c;
+            inner
+        })
+    };
+    let known = ["subjectAltName"];
+    let mut words = text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !known.contains(word));
+    words.any(is_variant) || text.contains(['"', '{', '[', '\\'])
+}
+
+#[test]
+fn no_message_of_tls_is_rusts_debug_text() {
+    let at = |s| UnixTime::since_unix_epoch(Duration::from_secs(s));
+    let other = |error: webpki::Error| CertificateError::Other(OtherError(Arc::new(error)));
+    let certificates = [
+        CertificateError::BadEncoding,
+        CertificateError::UnknownIssuer,
+        CertificateError::ExpiredContext { time: at(2), not_after: at(1) },
+        CertificateError::NotValidYetContext { time: at(1), not_before: at(u64::MAX) },
+        CertificateError::NotValidForNameContext {
+            expected: ServerName::try_from("hub.example").expect("a name"),
+            presented: vec!["DnsName(\"other.example\")".to_owned(), "IpAddress(127.0.0.1)".to_owned()],
+        },
+        CertificateError::InvalidPurpose,
+        CertificateError::ApplicationVerificationFailure,
+        other(webpki::Error::CaUsedAsEndEntity),
+        other(webpki::Error::UnsupportedCertVersion),
+        other(webpki::Error::MaximumPathDepthExceeded),
+        other(webpki::Error::EmptyEkuExtension),
+    ];
+    let alerts = (0..=u8::MAX).map(|code| Error::AlertReceived(AlertDescription::from(code)));
+    let errors = certificates.into_iter().map(Error::InvalidCertificate).chain(alerts).chain([
+        Error::NoCertificatesPresented,
+        Error::DecryptError,
+        Error::PeerSentOversizedRecord,
+        Error::InvalidMessage(InvalidMessage::InvalidContentType),
+        Error::InvalidMessage(InvalidMessage::MissingData("ServerHello")),
+        Error::PeerIncompatible(PeerIncompatible::NoKxGroupsInCommon),
+        Error::PeerIncompatible(PeerIncompatible::ServerRejectedEncryptedClientHello(None)),
+        Error::PeerMisbehaved(PeerMisbehaved::SelectedUnofferedKxGroup),
+        Error::InappropriateMessage { expect_types: vec![], got_type: rustls::ContentType::Alert },
+        Error::FailedToGetRandomBytes,
+    ]);
+    for error in errors {
+        for asked in [false, true] {
+            let failure = TlsFailure::new(error.clone(), asked);
+            let text = failure.to_string();
+            assert!(!looks_like_rust(&text) && text.len() > 10, "{error:?}: {text}");
+            assert!(!failure.fix(false).is_empty() && !failure.fix(true).is_empty());
+        }
+    }
+    assert!(looks_like_rust("received fatal alert: HandshakeFailure"), "a test that cannot fail is a defect");
+}
+
+#[test]
+fn what_a_ca_file_lacks_is_said_in_words() {
+    let damaged = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    let good = String::from_utf8(identity(&["a.example"]).pem).expect("PEM is text");
+    for (pem, expected) in [
+        (damaged.to_owned(), "certificate 1: it is not an X.509 certificate"),
+        (good + damaged, "certificate 2: it is not an X.509 certificate"),
+        ("-----BEGIN CERTIFICATE-----\nAAAA\n".to_owned(), "END CERTIFICATE----- is missing"),
+        (damaged.replace("AAAA", "A!"), "it is not base64"),
+        (
+            damaged.replace("BEGIN CERTIFICATE-----", "BEGIN CERTIFICATE"),
+            "a line that begins with ----- is damaged",
+        ),
+        ("nothing".to_owned(), "no PEM certificate"),
+    ] {
+        let options = ClientOptions { roots_pem: Some(pem.into_bytes()), ..ClientOptions::default() };
+        let error = tls::client(&options).expect_err("unusable").to_string();
+        assert!(error.contains(expected) && !looks_like_rust(&error), "{error}");
+    }
+}

@@ -1,0 +1,187 @@
+//! What it looks like when devices cannot connect: refusals, certificates, a port with another protocol, a server that turns some
+//! devices away. A part of `findings`; pure over what was measured. No advice contradicts what the run has seen: where a device
+//! connected, port and TLS are right.
+
+use super::clock_steps;
+use super::findings::{TargetFacts, finding};
+use crate::measure::{Measurement, Operation, Outcome};
+use crate::result::model::{Finding, Severity};
+use crate::units::{human_count, plural};
+
+/// All that failed attempts look like.
+pub(super) fn connecting(measurement: &Measurement, target: TargetFacts) -> Vec<Finding> {
+    let mut findings = refused(measurement, target);
+    findings.extend(untrusted(measurement));
+    findings.extend(other_protocol(measurement, target));
+    findings.extend(turned_away(measurement));
+    findings
+}
+
+/// An IoT hub refuses with code 5 whatever the reason; a broker may mean what MQTT 3.1.1 §3.2.2.3 says.
+fn refused(measurement: &Measurement, target: TargetFacts) -> Vec<Finding> {
+    let hub_5 = "The hub refused connections with code 5. An IoT hub sends this code for every refusal: a wrong key, an expired token, an \
+                 unknown or a disabled device";
+    let broker_5 = "The broker refused connections with code 5, not authorized. Check the user name and password in auth, the client ids, \
+                    and the broker's access rules";
+    let stepped_5 = "The server refused connections with code 5, some before this machine's clock was set forward: the tokens may have been \
+                     out of date when they were made";
+    let code_4 = "The server refused connections with code 4, bad user name or password. Check auth, and the server's users";
+    let code_5 = match target.is_hub {
+        _ if clock_steps::refused_before(measurement).is_some() => stepped_5,
+        true => hub_5,
+        false => broker_5,
+    };
+    let texts = [("connack_4", code_4), ("connack_5", code_5)];
+    let refused = texts.into_iter().map(|(class, text)| (measurement.errors_of(class), text));
+    let refused = refused.filter(|(count, _)| *count > 0);
+    refused
+        .map(|(count, text)| finding(Severity::Warning, text, format!("{} refused", human_count(count))))
+        .collect()
+}
+
+/// The example says why, and what to do: that depends on the certificate, and on whether there was a `ca` file.
+fn untrusted(measurement: &Measurement) -> Option<Finding> {
+    let untrusted = measurement.errors.iter().find(|error| error.class == "tls_certificate")?;
+    let connections = plural(untrusted.count, "connection", "connections");
+    let evidence = format!("{connections}, e.g. {}", untrusted.example);
+    Some(finding(Severity::Warning, "The server's certificate was not accepted", evidence))
+}
+
+fn has_worked(measurement: &Measurement, operation: Operation) -> bool {
+    measurement.of(operation).outcome(Outcome::Ok) > 0
+}
+
+/// A server that expects TLS where there is none, or has none where it is expected: only as long as no device shows otherwise.
+fn other_protocol(measurement: &Measurement, target: TargetFacts) -> Option<Finding> {
+    let (step, classes): (Operation, &[&str]) = if target.tls_wanted {
+        (Operation::ConnectTls, &["closed_by_peer", "reset"])
+    } else {
+        (Operation::Connect, &["closed_by_peer", "reset", "protocol_error"])
+    };
+    let count: u64 = classes.iter().map(|class| measurement.errors_of(class)).sum();
+    if count == 0 || has_worked(measurement, step) || (target.is_hub && !target.tls_wanted) {
+        return None;
+    }
+    let text = if target.is_hub {
+        "No TLS handshake succeeded: the server ended the connections during the handshake. Check host and port in [target]: an IoT hub \
+         has MQTT over TLS on 8883"
+    } else if target.tls_wanted {
+        "No TLS handshake succeeded: the server ended the connections during the handshake. A server without TLS on this port does so: \
+         then use its port for TLS, or set tls = false in [target]"
+    } else {
+        "No device connected over plain TCP: the server ended the connections, or answered with something other than MQTT. A server that \
+         expects TLS does so: then set tls = true in [target]"
+    };
+    Some(finding(Severity::Warning, text, plural(count, "connection attempt", "connection attempts")))
+}
+
+/// The server lets devices in, and ends the connections of others before it has answered CONNECT.
+fn turned_away(measurement: &Measurement) -> Option<Finding> {
+    // Also those that a stall of the generator excuses: the finding says what was seen, and decides nothing.
+    let lost = |operation| measurement.of(operation).outcome(Outcome::Lost);
+    let in_tls = measurement.errors_of("tls") + measurement.errors_of("tls_certificate");
+    let count = lost(Operation::ConnectMqtt) + lost(Operation::ConnectTls).saturating_sub(in_tls);
+    if count == 0 || !has_worked(measurement, Operation::Connect) {
+        return None;
+    }
+    let text = "The server accepted devices, and ended other connections before CONNACK. A limit of connections does so (max_connections of \
+                mosquitto), and so does a restart. Look at the server's limits and its log";
+    let attempts =
+        plural(measurement.of(Operation::Connect).due, "connection attempt", "connection attempts");
+    Some(finding(Severity::Warning, text, format!("{} of {attempts}", human_count(count))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::findings::findings;
+    use super::*;
+    use crate::measure::{Culprit, Key, Recorder, Times};
+
+    const HUB: TargetFacts = TargetFacts { is_hub: true, tls_wanted: true, cleartext_password: false };
+    const BROKER: TargetFacts = TargetFacts { is_hub: false, tls_wanted: false, cleartext_password: false };
+    const BROKER_TLS: TargetFacts = TargetFacts { tls_wanted: true, ..BROKER };
+
+    fn key(operation: Operation) -> Key {
+        Key { operation, fleet: 0, phase: 0 }
+    }
+
+    fn ok(recorder: &mut Recorder, operation: Operation) {
+        recorder.due(key(operation), 0);
+        recorder.ok(key(operation), &Times::default());
+    }
+
+    /// An attempt whose connection ended in that step.
+    fn ended(recorder: &mut Recorder, step: Operation, class: &'static str) {
+        for operation in [Operation::Connect, step] {
+            recorder.due(key(operation), 0);
+            recorder.ended(key(operation), Outcome::Lost, 0, 0);
+        }
+        recorder.error(class, Culprit::Peer, 0, || format!("d-1: {class}"));
+    }
+
+    fn texts(target: TargetFacts, record: impl FnOnce(&mut Recorder)) -> Vec<String> {
+        let measurement = crate::report::testing::measured(1, 1, record);
+        let found = findings(&measurement, target).into_iter();
+        found.map(|finding| format!("{} ({})", finding.text, finding.evidence)).collect()
+    }
+
+    #[test]
+    fn tls_is_advised_only_while_no_device_has_connected() {
+        for class in ["closed_by_peer", "reset", "protocol_error"] {
+            let alone = texts(BROKER, |r| ended(r, Operation::ConnectMqtt, class));
+            assert!(alone.len() == 1 && alone[0].contains("set tls = true"), "{alone:?}");
+            let beside = texts(BROKER, |r| {
+                // Whichever came first.
+                ended(r, Operation::ConnectMqtt, class);
+                ok(r, Operation::Connect);
+            });
+            assert!(beside.len() == 1 && beside[0].contains("(1 of 2 connection attempts)"), "{beside:?}");
+            assert!(beside[0].contains("limit of connections") && !beside[0].contains("tls ="), "{beside:?}");
+        }
+    }
+
+    #[test]
+    fn plain_tcp_is_advised_only_while_no_handshake_has_succeeded() {
+        let alone = |target| texts(target, |r| ended(r, Operation::ConnectTls, "closed_by_peer"));
+        assert!(alone(BROKER_TLS)[0].contains("set tls = false"), "{:?}", alone(BROKER_TLS));
+        assert!(alone(HUB)[0].contains("8883") && !alone(HUB)[0].contains("tls = "), "{:?}", alone(HUB));
+        for target in [BROKER_TLS, HUB] {
+            let beside = texts(target, |r| {
+                ended(r, Operation::ConnectTls, "reset");
+                ok(r, Operation::ConnectTls);
+                ok(r, Operation::Connect);
+            });
+            assert!(beside.len() == 1 && beside[0].contains("limit of connections"), "{beside:?}");
+        }
+        let alerts = texts(BROKER_TLS, |r| ended(r, Operation::ConnectTls, "tls"));
+        assert_eq!(alerts, [] as [&str; 0], "an alert comes from a server with TLS");
+    }
+
+    #[test]
+    fn refusals_of_a_broker_do_not_speak_of_iot_hubs() {
+        let refused = |target, class| {
+            let texts = texts(target, |r| r.error(class, Culprit::Peer, 0, String::new));
+            let [text] = texts.try_into().unwrap_or_else(|texts| panic!("one finding: {texts:?}"));
+            text
+        };
+        let broker = refused(BROKER, "connack_5");
+        assert!(broker.contains("access rules") && !broker.contains("IoT hub"), "{broker}");
+        assert!(refused(HUB, "connack_5").contains("An IoT hub sends this code for every refusal"));
+        assert!(refused(BROKER, "connack_4").contains("bad user name or password"));
+    }
+
+    #[test]
+    fn a_certificate_is_explained_by_its_example() {
+        let texts = texts(HUB, |r| {
+            r.error("tls_certificate", Culprit::Peer, 0, || {
+                "d-1: no trusted root signed it; name the root".to_owned()
+            });
+        });
+        assert_eq!(
+            texts,
+            [
+                "The server's certificate was not accepted (1 connection, e.g. d-1: no trusted root signed it; name the root)"
+            ]
+        );
+    }
+}
