@@ -241,24 +241,23 @@ fn without_values(error: &str) -> String {
     let (found, expected) = text.rsplit_once(", expected ").unwrap_or((text, ""));
     let found = match found.trim_end_matches('`').split_once('`') {
         Some(("missing field " | "duplicate field ", _)) => found.to_owned(),
-        Some(("unknown field ", name)) => match nearest(name, expected.split('`').skip(1).step_by(2)) {
-            Some(near) => format!("unknown field `{name}` (did you mean `{near}`?)"),
-            None => "unknown field".to_owned(),
-        },
+        Some((what @ ("unknown field " | "unknown variant "), name)) => {
+            let what = what.trim_end();
+            match nearest(name, expected.split('`').skip(1).step_by(2)) {
+                Some(near) => format!("{what} `{name}` (did you mean `{near}`?)"),
+                None => what.to_owned(),
+            }
+        }
         _ if expected.is_empty() => "it is not one JSON object".to_owned(),
         _ => "a value or a command is not what is wanted".to_owned(),
     };
     if expected.is_empty() { found } else { format!("{found}, expected {expected}") }
 }
 
-/// A line after the first: a command, or the answer to a call that is not one but has an id. One that may hold keys is never repeated:
-/// what is wrong with it is said without its text.
+/// A line after the first: a command, or the answer to a call that is not one but has an id. The answer does not repeat the
+/// line's text: any of it may be a key in the wrong place.
 fn parse_next(line: &str) -> Result<Result<Command, Answer>, EmulatorCommandError> {
-    let parsed = match line.contains("\"config\"") {
-        true => parse(line),
-        false => serde_json::from_str(line).map_err(|error| EmulatorCommandError::Control(error.to_string())),
-    };
-    parsed.map(Ok).or_else(|error| match call_id(line) {
+    parse(line).map(Ok).or_else(|error| match call_id(line) {
         Some(id) => Ok(Err(Answer::Failed { id, code: ARGUMENT_INVALID, message: error.to_string() })),
         None => Err(error),
     })
@@ -371,6 +370,18 @@ mod tests {
     fn a_control_line_is_never_repeated() {
         let wrong = r#"{"config":{"group_keys":"c2VjcmV0"}}"#;
         assert!(!parse_next(wrong).unwrap_err().to_string().contains("c2VjcmV0"));
+        for ask in [
+            r#""c2VjcmV0""#,
+            r#"{"c2VjcmV0":{}}"#,
+            r#"{"method":{"name":"m","c2VjcmV0":1}}"#,
+            r#"{"method":{"name":"m","response_timeout_ms":"c2VjcmV0"}}"#,
+            r#"{"c2d":{"payload":"x","ack":"c2VjcmV0"}}"#,
+            r#"{"disable":"c2VjcmV0"}"#,
+        ] {
+            let line = format!(r#"{{"call":{{"id":5,"device":"d","ask":{ask}}}}}"#);
+            let answer = parse_next(&line).unwrap().unwrap_err();
+            assert!(!format!("{answer:?}").contains("c2VjcmV0"), "{answer:?}");
+        }
         let both = r#"{"call":{"id":5,"device":"d","ask":"twin"},"config":{"group_keys":"c2VjcmV0"}}"#;
         let answer = parse_next(both).unwrap().unwrap_err();
         assert!(!format!("{answer:?}").contains("c2VjcmV0"), "{answer:?}");
@@ -406,11 +417,18 @@ mod tests {
     #[test]
     fn a_call_that_cannot_be_understood_fails_if_it_has_an_id_and_other_lines_end_the_hub() {
         for (call, why) in [
-            (r#"{"call":{"id":5,"device":"d","ask":"reboot"}}"#, "unknown variant `reboot`"),
+            (
+                r#"{"call":{"id":5,"device":"d","ask":"reboot"}}"#,
+                "unknown variant, expected one of `method`,",
+            ),
+            (
+                r#"{"call":{"id":5,"device":"d","ask":"clsoe"}}"#,
+                "unknown variant `clsoe` (did you mean `close`?)",
+            ),
             (r#"{"call":{"id":5,"ask":"twin"}}"#, "missing field `device`"),
             (
                 r#"{"call":{"id":5,"device":"d","ask":{"c2d":{"payload":"x","ttl":1}}}}"#,
-                "unknown field `ttl`",
+                "unknown field, expected one of `message_id`, `properties`, `payload`, `ttl_ms`, `ack`",
             ),
         ] {
             match parse_next(call).unwrap().unwrap_err() {

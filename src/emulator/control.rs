@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 /// A line to the child.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Command {
     /// How to serve; the first line, and only the first.
     Config(ControlConfig),
@@ -94,6 +94,7 @@ pub struct ControlDevice {
 
 /// A shared access policy that lets devices connect.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ControlPolicy {
     /// Its name, as in `skn`.
     pub name: String,
@@ -389,9 +390,24 @@ mod tests {
         );
         let random = ControlConfig::default().to_config().unwrap();
         assert_eq!(random.group_keys.len(), 1, "one is made");
-        assert!(
-            serde_json::from_str::<Command>(r#"{"config":{"group_key":"x"}}"#).is_err(),
-            "a misspelt key is said"
-        );
+    }
+
+    #[test]
+    fn unknown_keys_are_refused_in_every_part_of_a_line() {
+        for (line, extra) in [
+            (r#"{"config":{EXTRA"port":1}}"#, r#""group_key":"x","#),
+            (r#"{"config":{"devices":[{EXTRA"id":"d","key":"a"}]}}"#, r#""name":"x","#),
+            (r#"{"config":{"policies":[{EXTRA"name":"n","key":"a"}]}}"#, r#""rights":["ServiceConnect"],"#),
+            (r#"{"start":{EXTRA"unix_us":5}}"#, r#""at":5,"#),
+            (r#"{"call":{EXTRA"id":1,"device":"d","ask":"twin"}}"#, r#""timeout_ms":5,"#),
+            (r#"{"call":{"id":1,"device":"d","ask":{"method":{EXTRA"name":"m"}}}}"#, r#""timeout_ms":5,"#),
+            (r#"{"call":{"id":1,"device":"d","ask":{"desired":{EXTRA"patch":{}}}}}"#, r#""etag":"*","#),
+            (r#"{"call":{"id":1,"device":"d","ask":{"c2d":{EXTRA"payload":"x"}}}}"#, r#""ttl":5,"#),
+        ] {
+            let parse = |extra: &str| serde_json::from_str::<Command>(&line.replace("EXTRA", extra));
+            assert!(parse("").is_ok(), "{line}");
+            let error = parse(extra).unwrap_err().to_string();
+            assert!(error.contains("unknown field"), "{line}: {error}");
+        }
     }
 }
