@@ -1,6 +1,7 @@
 //! `hubstorm emulator`: the hub on this machine, alone until a signal comes, or as the child of a run, driven by JSON lines on
 //! stdin. The first line on stdout is one JSON object that says how to connect.
 
+use super::ca_file::CaFile;
 use super::secret::{self, SecretError};
 use crate::clock;
 use crate::emulator::control::{Answer, Command, ControlConfig, ControlError, Ready, SecretText};
@@ -9,11 +10,10 @@ use crate::emulator::{Config, EmulatorError, Hub, Stats, certificate};
 use crate::iothub::sas::Key;
 use crate::link::{listen, tls};
 use crate::scenario::nearest;
-use rand::RngExt;
 use std::future::Future;
 use std::io::{self, BufRead, Write};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +33,7 @@ pub(super) struct EmulatorArgs {
     pub hosts: Vec<String>,
     /// `env:NAME` or `file:PATH` of the group key; without it one is made at random.
     pub group_key: Option<String>,
-    /// Where to write the certificate authority; without it, into a temporary folder.
+    /// Where to write the certificate authority; without it, into the temporary directory.
     pub ca_out: Option<PathBuf>,
     /// Threads; one per core without it.
     pub shards: Option<usize>,
@@ -128,11 +128,18 @@ pub(super) async fn run(
     let tls = tls::server(certificate.chain, certificate.key)?;
     let ca_file = match args.control {
         true => None,
-        false => Some(CaFile::write(args.ca_out.as_deref(), &certificate.ca_pem)?),
+        false => Some(match &args.ca_out {
+            Some(path) => CaFile::at(path, &certificate.ca_pem),
+            None => CaFile::temporary(&std::env::temp_dir(), &certificate.ca_pem),
+        }),
+    };
+    let ca_file = match ca_file.transpose() {
+        Ok(file) => file,
+        Err((path, source)) => return Err(EmulatorCommandError::CaFile { path, source }),
     };
     let ready = Ready {
         mqtt: listener.local_addr()?.to_string(),
-        ca_file: ca_file.as_ref().map(|file| file.path.display().to_string()),
+        ca_file: ca_file.as_ref().map(|file| file.path().display().to_string()),
         ca_pem: args.control.then_some(certificate.ca_pem),
         sample_connection_string: sample_connection_string(&host, &config),
         host,
@@ -298,46 +305,10 @@ fn stdin_lines() -> io::Result<mpsc::UnboundedReceiver<Zeroizing<String>>> {
     Ok(lines)
 }
 
-/// The certificate authority on disk. One in a temporary folder goes when the emulator goes.
-struct CaFile {
-    path: PathBuf,
-    temporary: Option<PathBuf>,
-}
-
-impl CaFile {
-    fn write(wanted: Option<&Path>, pem: &str) -> Result<CaFile, EmulatorCommandError> {
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |source| EmulatorCommandError::CaFile { path, source }
-        };
-        if let Some(path) = wanted {
-            std::fs::write(path, pem).map_err(failed(path))?;
-            let path = std::path::absolute(path).map_err(failed(path))?;
-            return Ok(CaFile { path, temporary: None });
-        }
-        // A folder that was not there a moment ago: nobody can have put a link into it.
-        let name = format!("hubstorm-{}-{:08x}", std::process::id(), rand::rng().random::<u32>());
-        let folder = std::env::temp_dir().join(name);
-        std::fs::create_dir(&folder).map_err(failed(&folder))?;
-        let path = folder.join("ca.pem");
-        let written = CaFile { path: path.clone(), temporary: Some(folder) };
-        std::fs::write(&path, pem).map_err(failed(&path))?;
-        Ok(written)
-    }
-}
-
-impl Drop for CaFile {
-    fn drop(&mut self) {
-        if let Some(folder) = &self.temporary {
-            // What cannot be removed is a public certificate in a temporary folder.
-            let _ = std::fs::remove_dir_all(folder);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
 
     #[tokio::test]
     async fn the_ready_line_is_one_json_object_and_the_file_goes_with_the_emulator() {

@@ -465,3 +465,40 @@ fn a_back_end_calls_over_control_while_devices_are_connected() {
     drop(stdin);
     assert!(child.wait().unwrap().success());
 }
+
+/// The certificate of an emulator that was killed is removed by the next one.
+#[test]
+fn a_killed_emulator_leaves_nothing_for_good() {
+    let folder = tempfile::tempdir().unwrap();
+    let start = || {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_hubstorm"))
+            .args(["emulator", "--listen", "127.0.0.1:0"])
+            .env("TMPDIR", folder.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let ready: Ready = serde_json::from_str(&line).unwrap();
+        (child, std::path::PathBuf::from(ready.ca_file.unwrap()))
+    };
+    let left =
+        || std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+    let (mut killed, stale) = start();
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    assert_eq!(left(), [stale], "nobody could remove it");
+    let (mut first, live) = start();
+    assert_eq!(left(), [live.clone()]);
+    let (mut second, other) = start();
+    let mut both = left();
+    both.sort();
+    let mut wanted = vec![live, other];
+    wanted.sort();
+    assert_eq!(both, wanted, "the file of a live emulator stays");
+    for child in [&mut first, &mut second] {
+        kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGTERM).unwrap();
+        assert!(child.wait().unwrap().success());
+    }
+    assert!(left().is_empty());
+}
