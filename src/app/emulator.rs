@@ -125,7 +125,13 @@ pub(super) async fn run(
     let config = config.to_config()?;
     let listener = listen::bind(listen)?;
     let certificate = certificate::make(&config.host_names, clock::unix())?;
-    let tls = tls::server(certificate.chain, certificate.key)?;
+    let rsa = Arc::clone(&certificate.rsa);
+    let tls = tls::server_with_rsa((certificate.chain, certificate.key), Box::new(move || rsa.get()))?;
+    if !args.control {
+        // The devices of a run do not need it, and its cost would count as the hub's. Others should not wait for it.
+        let rsa = certificate.rsa;
+        std::thread::Builder::new().name("rsa".to_owned()).spawn(move || rsa.get())?;
+    }
     let ca_file = match args.control {
         true => None,
         false => Some(match &args.ca_out {

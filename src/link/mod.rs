@@ -5,6 +5,7 @@
 
 mod accept;
 mod addresses;
+mod certificates;
 mod deadlines;
 mod dial;
 mod driver;

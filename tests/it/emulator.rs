@@ -52,7 +52,9 @@ impl Hub {
     fn start(config: Config) -> Hub {
         let config = Config { group_keys: vec![group()], shards: 2, ..config };
         let certificate = certificate::make(&config.host_names, hubstorm::clock::unix()).unwrap();
-        let server = tls::server(certificate.chain, certificate.key).unwrap();
+        let rsa = certificate.rsa;
+        let identity = (certificate.chain, certificate.key);
+        let server = tls::server_with_rsa(identity, Box::new(move || rsa.get())).unwrap();
         let roots_pem = Some(certificate.ca_pem.into_bytes());
         let client = tls::client(&tls::ClientOptions { roots_pem, ..tls::ClientOptions::default() }).unwrap();
         let listener = listen::bind(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0)).unwrap();

@@ -22,6 +22,7 @@ mod interrupt;
 mod library;
 mod mosquitto;
 mod mqttjs;
+mod openssl;
 mod paho;
 mod preflight;
 mod rabbitmq;
