@@ -2,6 +2,7 @@
 //! stdin. The first line on stdout is one JSON object that says how to connect.
 
 use super::ca_file::CaFile;
+use super::notices;
 use super::secret::{self, SecretError};
 use crate::clock;
 use crate::emulator::control::{Answer, Command, ControlConfig, ControlError, Ready, SecretText};
@@ -153,6 +154,7 @@ pub(super) async fn run(
     print(out, &ready)?;
 
     let hub = Hub::new(config);
+    let notices = notices::print_from(hub.notices(), io::stderr())?;
     let (ended, end) = oneshot::channel::<()>();
     let stop = async {
         tokio::select! {
@@ -161,14 +163,17 @@ pub(super) async fn run(
         }
     };
     let serving = hub.serve(listener, tls, stop);
-    match lines {
-        None => Ok(serving.await.map(drop)?),
+    let served = match lines {
+        None => serving.await.map(drop).map_err(EmulatorCommandError::from),
         Some(lines) => {
             // Each call waits on a task of its own.
             let controlled = control(&hub, lines, ended, serving, out);
             tokio::task::LocalSet::new().run_until(controlled).await
         }
-    }
+    };
+    drop(hub);
+    notices.finish();
+    served
 }
 
 /// Does what the lines on stdin say, until they end and the serving with them.
@@ -190,8 +195,8 @@ async fn control(
                 Some(Err(answer)) => print(out, &answer)?,
                 Some(Ok(Command::Stats)) => {
                     let (cpu_us, rss_peak_bytes) = crate::fleet::own_usage();
-                    let (counted, shards) = (hub.stats(), hub.health());
-                    print(out, &Answer::Stats { counted, cpu_us, rss_peak_bytes, shards })?;
+                    let (counted, refused_by, shards) = (hub.stats(), hub.refused_by(), hub.health());
+                    print(out, &Answer::Stats { counted, refused_by, cpu_us, rss_peak_bytes, shards })?;
                 }
                 Some(Ok(Command::Call { id, device, ask })) => {
                     let (hub, answered) = (Arc::clone(hub), answered.clone());

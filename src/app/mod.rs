@@ -16,6 +16,7 @@ mod init;
 mod load;
 mod machine;
 mod notes;
+mod notices;
 mod outcome;
 mod preflight;
 mod report;

@@ -3,13 +3,16 @@
 //!
 //! What a packet means is the session's business.
 
+use super::admission::Refusal;
 use super::directory::Address;
+use super::notice::Notice;
 use super::server::{Message, Shard};
-use super::session::{Event, HubSession};
+use super::session::{Event, HubError, HubSession};
 use crate::clock;
 use crate::link::{End, Link, accept_tls};
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -62,7 +65,7 @@ impl Mailbox {
 }
 
 /// Serves `socket` until the connection is over.
-pub(super) async fn run(shard: Rc<Shard>, socket: std::net::TcpStream) {
+pub(super) async fn run(shard: Rc<Shard>, socket: std::net::TcpStream, peer: SocketAddr) {
     let opened = clock::now();
     let counting = Rc::clone(&shard);
     let _counted = counting.pulse.open(opened);
@@ -77,13 +80,14 @@ pub(super) async fn run(shard: Rc<Shard>, socket: std::net::TcpStream) {
     let link = Link::new(transport, Rc::clone(&shard.buffers), &shard.deadlines);
     let (connection, mailbox) = shard.open_mailbox();
     let address = Address { shard: shard.index, connection };
-    let mut connection = Connection { shard, session, link, address, mailbox, previous: None };
+    let mut connection = Connection { shard, peer, session, link, address, mailbox, previous: None };
     poll_fn(|cx| connection.poll(cx)).await;
     connection.end().await;
 }
 
 struct Connection {
     shard: Rc<Shard>,
+    peer: SocketAddr,
     session: HubSession,
     link: Link,
     address: Address,
@@ -104,12 +108,12 @@ impl Connection {
             match event {
                 Some(Event::Authorised) if end.is_pending() => self.claim(),
                 Some(Event::Authorised) | None => {}
-                Some(Event::Refused(_)) => stats.refused.add(1),
+                Some(Event::Refused(refusal)) => self.refused(refusal),
                 Some(Event::Expired) => stats.expired.add(1),
             }
             if let Poll::Ready(end) = end {
-                if matches!(end, End::Failed(_)) {
-                    self.shard.stats().protocol_errors.add(1);
+                if let End::Failed(error) = end {
+                    self.failed(error);
                 }
                 return Poll::Ready(());
             }
@@ -117,6 +121,26 @@ impl Connection {
             if event.is_none() && !admitted {
                 return Poll::Pending;
             }
+        }
+    }
+
+    #[cold]
+    fn refused(&self, refusal: Refusal) {
+        let stats = self.shard.stats();
+        stats.refused.add(1);
+        if let Some(reason) = stats.refused_by.get(refusal.reason()) {
+            reason.add(1);
+        }
+        let client_id = || self.session.device().into();
+        self.shard.tell(|| Notice::Refused { peer: self.peer, client_id: client_id(), refusal });
+    }
+
+    #[cold]
+    fn failed(&self, error: HubError) {
+        self.shard.stats().protocol_errors.add(1);
+        // Without a device there was no CONNECT. Silence is no packet.
+        if self.session.device().is_empty() && error != HubError::ConnectTimeout {
+            self.shard.tell(|| Notice::NoConnect { peer: self.peer, error });
         }
     }
 

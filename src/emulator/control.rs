@@ -10,6 +10,7 @@ use super::{Config, ShardHealth, Stats};
 use crate::iothub::limits::{self, Tier};
 use crate::iothub::sas::{Key, KeyError};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -192,6 +193,9 @@ pub enum Answer {
     Stats {
         /// What the hub counted.
         counted: Stats,
+        /// Refused CONNECTs by reason (`Refusal::REASONS`).
+        #[serde(default)]
+        refused_by: BTreeMap<String, u64>,
         /// CPU time of the child, user and system.
         cpu_us: u64,
         /// Its peak of resident memory.
@@ -289,7 +293,8 @@ mod tests {
             ShardHealth { busy_share: 0.25, stalls: vec![[5, 9, 4].into(), [20, 90, 7].into()] },
             ShardHealth::default(),
         ];
-        let answer = Answer::Stats { counted, cpu_us: 3, rss_peak_bytes: 4, shards };
+        let refused_by = BTreeMap::from([("expired".to_owned(), 7)]);
+        let answer = Answer::Stats { counted, refused_by, cpu_us: 3, rss_peak_bytes: 4, shards };
         let stats = serde_json::to_string(&answer).unwrap();
         assert!(
             stats.ends_with(
@@ -300,7 +305,12 @@ mod tests {
         assert_eq!(serde_json::from_str::<Answer>(&stats).unwrap(), answer);
         let (older, _) = stats.split_once(",\"shards\"").unwrap();
         let older: Answer = serde_json::from_str(&format!("{older}}}}}")).unwrap();
-        assert_eq!(older, Answer::Stats { counted, cpu_us: 3, rss_peak_bytes: 4, shards: Vec::new() });
+        let refused_by = BTreeMap::from([("expired".to_owned(), 7)]);
+        assert_eq!(
+            older,
+            Answer::Stats { counted, refused_by, cpu_us: 3, rss_peak_bytes: 4, shards: Vec::new() }
+        );
+        assert!(stats.contains(r#"},"refused_by":{"expired":7},"cpu_us":3,"#), "{stats}");
         assert!(
             stats.starts_with(r#"{"stats":{"counted":{"accepted":2,"refused":0,"telemetry":0"#),
             "{stats}"

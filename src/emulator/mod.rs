@@ -3,7 +3,7 @@
 //!
 //! Read [`admission`] (who may connect), [`session`] (one connection, sans-I/O), [`directory`] (who is connected where) with
 //! [`device`], [`twin`] and [`c2d`] (what outlives a connection), [`service`] (what a back end asks), [`server`] (sockets and
-//! shards) with `health`, [`certificate`] and [`control`]. It must not know the client's `session`: they meet in `pair_tests` and over a socket.
+//! shards) with `health` and [`notice`], [`certificate`] and [`control`]. It must not know the client's `session`: they meet in `pair_tests` and over a socket.
 //!
 //! `docs/emulator.md` says what is emulated and what is not. Modules are refused; tiers, throttles and quotas do not limit
 //! anything.
@@ -16,6 +16,7 @@ pub mod control;
 pub mod device;
 pub mod directory;
 mod health;
+pub mod notice;
 pub mod server;
 pub mod service;
 pub mod session;

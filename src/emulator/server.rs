@@ -2,19 +2,23 @@
 //! Called by `app` and by tests. Shards share the directory, and talk to each other by message.
 
 use super::Config;
+use super::admission::Refusal;
 use super::connection::{self, Mailbox};
 use super::directory::Directory;
 use super::health::{Health, Pulse, ShardHealth, Zero};
+use super::notice::{NOTICES_MAX, Notice};
 use super::service::{Ask, Asked, Called, GiveUp, ServiceError};
 use super::telemetry::Telemetry;
 use crate::clock;
 use crate::link::{self, Buffers, Deadlines, Idle, SharedBuffers};
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self as mpsc_std, Receiver, SyncSender};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::runtime::LocalOptions;
@@ -81,6 +85,7 @@ impl Counter {
 pub(super) struct Counters {
     pub(super) accepted: Counter,
     pub(super) refused: Counter,
+    pub(super) refused_by: [Counter; Refusal::REASONS.len()],
     pub(super) telemetry: Counter,
     pub(super) taken_over: Counter,
     pub(super) expired: Counter,
@@ -92,7 +97,7 @@ pub(super) struct Counters {
 #[derive(Debug)]
 pub(super) enum Message {
     /// A new connection to serve.
-    Accepted(std::net::TcpStream),
+    Accepted(std::net::TcpStream, SocketAddr),
     /// Close a connection of yours, then drop `gone`. One that is over already is closed.
     TakeOver { connection: u64, gone: oneshot::Sender<()> },
     /// A connection of yours has something to tell its device.
@@ -107,6 +112,8 @@ pub struct Hub {
     directory: Arc<Directory>,
     counters: Box<[Counters]>,
     health: Box<[Health]>,
+    /// Where notices go, once somebody wants them.
+    notices: OnceLock<SyncSender<Notice>>,
     /// How the shards are reached, once they are there.
     shards: OnceLock<Arc<[mpsc::UnboundedSender<Message>]>>,
 }
@@ -132,7 +139,7 @@ impl Hub {
         let zero = Zero::now();
         let health = (0..config.shards.max(1)).map(|_| Health::new(zero)).collect();
         let directory = Arc::new(Directory::new(config));
-        Arc::new(Hub { directory, counters, health, shards: OnceLock::new() })
+        Arc::new(Hub { directory, counters, health, notices: OnceLock::new(), shards: OnceLock::new() })
     }
 
     /// What was counted so far; from any thread, at any time.
@@ -147,6 +154,33 @@ impl Hub {
             expired: sum(|c| &c.expired),
             protocol_errors: sum(|c| &c.protocol_errors),
             tls_failed: sum(|c| &c.tls_failed),
+        }
+    }
+
+    /// Refused CONNECTs by reason, without the reasons that did not occur; from any thread, at any time.
+    #[must_use]
+    pub fn refused_by(&self) -> BTreeMap<String, u64> {
+        let sum = |reason: usize| {
+            self.counters.iter().filter_map(|c| c.refused_by.get(reason)).map(Counter::get).sum()
+        };
+        let counted =
+            Refusal::REASONS.iter().enumerate().map(|(reason, name)| ((*name).to_owned(), sum(reason)));
+        counted.filter(|(_, count)| *count > 0).collect()
+    }
+
+    /// What a person may want to know, from now on; for the first caller. The channel ends with the hub.
+    #[must_use]
+    pub fn notices(&self) -> Receiver<Notice> {
+        let (sender, receiver) = mpsc_std::sync_channel(NOTICES_MAX);
+        // A second caller gets a channel that has ended.
+        let _ = self.notices.set(sender);
+        receiver
+    }
+
+    /// Says something to a person, if somebody listens and keeps up.
+    pub(super) fn tell(&self, notice: impl FnOnce() -> Notice) {
+        if let Some(notices) = self.notices.get() {
+            let _ = notices.try_send(notice());
         }
     }
 
@@ -255,18 +289,18 @@ async fn accept(
 ) -> Result<(), EmulatorError> {
     let mut stop = pin!(stop);
     for sender in senders.iter().cycle() {
-        let socket = loop {
+        let (socket, peer) = loop {
             let accepted = tokio::select! {
                 () = &mut stop => return Ok(()),
-                accepted = listener.accept() => accepted.and_then(|(socket, _)| socket.into_std()),
+                accepted = listener.accept() => accepted.and_then(|(socket, peer)| Ok((socket.into_std()?, peer))),
             };
             match accepted {
-                Ok(socket) => break socket,
+                Ok(accepted) => break accepted,
                 // Out of descriptors, or the peer gave up while it waited: neither is a reason to stop.
                 Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
             }
         };
-        sender.send(Message::Accepted(socket)).map_err(|_| EmulatorError::Died)?;
+        sender.send(Message::Accepted(socket, peer)).map_err(|_| EmulatorError::Died)?;
     }
     Ok(())
 }
@@ -318,8 +352,8 @@ impl Shard {
                 error = &mut timer => return Err(error),
             };
             match message {
-                Some(Message::Accepted(socket)) => {
-                    tokio::task::spawn_local(connection::run(Rc::clone(&self), socket));
+                Some(Message::Accepted(socket, peer)) => {
+                    tokio::task::spawn_local(connection::run(Rc::clone(&self), socket, peer));
                 }
                 Some(Message::TakeOver { connection, gone }) => {
                     if let Some(mailbox) = self.mailboxes.borrow().get(&connection) {
@@ -342,6 +376,10 @@ impl Shard {
 
     pub(super) fn tls(&self) -> &Arc<rustls::ServerConfig> {
         &self.tls
+    }
+
+    pub(super) fn tell(&self, notice: impl FnOnce() -> Notice) {
+        self.hub.tell(notice);
     }
 
     pub(super) fn stats(&self) -> &Counters {

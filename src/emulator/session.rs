@@ -15,6 +15,7 @@ use super::admission::{self, Refusal};
 use super::directory::{Address, Directory};
 use super::telemetry::Telemetry;
 use crate::iothub::limits;
+use crate::iothub::names::DEVICE_ID_CHARS_MAX;
 use crate::iothub::topics::{self, Inbound};
 use crate::sansio::{Close, Closed, Machine, OUTPUT_BYTES_MAX};
 use crate::wire::{self, DecodeError, Packet, QoS, Strictness, encode};
@@ -173,7 +174,7 @@ impl HubSession {
         }
     }
 
-    /// The device id; empty before [`Event::Authorised`].
+    /// The device id; empty before [`Event::Authorised`]. With [`Event::Refused`] the client id, cut at the length of a device id.
     #[must_use]
     pub fn device(&self) -> &str {
         &self.device
@@ -284,7 +285,10 @@ impl HubSession {
                 self.expires = now.checked_add(end.saturating_sub(unix));
                 self.event = Some(Event::Authorised);
             }
-            Err(refusal) => self.refuse(refusal),
+            Err(refusal) => {
+                self.device = connect.client_id.chars().take(DEVICE_ID_CHARS_MAX).collect();
+                self.refuse(refusal);
+            }
         }
     }
 

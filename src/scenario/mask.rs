@@ -55,7 +55,7 @@ pub fn looks_like_key(text: &str) -> bool {
 /// True for an unknown word that must not be repeated, because it may be a key, whole or without its padding. A name that is known
 /// may look like this, too.
 #[must_use]
-pub(super) fn may_be_key(word: &str) -> bool {
+pub fn may_be_key(word: &str) -> bool {
     let key = word.trim_end_matches('=');
     key.chars().all(is_base64) && is_long_and_mixed(key)
 }
