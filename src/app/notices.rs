@@ -2,9 +2,9 @@
 //! `emulator`. A thread of its own prints, because stderr may be a pipe that nobody reads: the hub must not wait for it.
 
 use crate::clock;
-use crate::emulator::notice::Notice;
+use crate::emulator::notice::{Notice, Shortage};
 use crate::scenario::{masked, may_be_key};
-use crate::units::plural;
+use crate::units::{human_count, plural};
 use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
@@ -117,6 +117,25 @@ fn line(notice: &Notice) -> String {
         }
         Notice::NoConnect { peer, error } => {
             format!("hub: closed a connection from {peer} before a CONNECT: {error}\n")
+        }
+        Notice::Short(shortage) => {
+            let what = match shortage {
+                Shortage::Memory => {
+                    "too many connections without a CONNECT; look for their sender with `ss -tn`".to_owned()
+                }
+                Shortage::Descriptors(limit) => format!(
+                    "out of file descriptors: {} may be open; start the hub with more, such as `ulimit -n {}`",
+                    human_count(*limit),
+                    (limit * 4).max(65_536)
+                ),
+                Shortage::SystemDescriptors => {
+                    "the system is out of file descriptors; increase fs.file-max (`sysctl fs.file-max`)"
+                        .to_owned()
+                }
+            };
+            format!(
+                "hub: {what}. Connected devices are served. New ones wait, and the oldest connections without a CONNECT are closed for them\n"
+            )
         }
     }
 }

@@ -314,7 +314,8 @@ async fn retire(mut hub: Hub) -> Result<Retired, AppError> {
         return Err(AppError::Environment("the built-in hub answers what it was not asked".to_owned()));
     };
     hub.stop().await?;
-    let Stats { accepted, refused, telemetry, taken_over, expired, protocol_errors, tls_failed } = counted;
+    let Stats { accepted, refused, telemetry, taken_over, expired, protocol_errors, tls_failed, .. } =
+        counted;
     let emulator = model::Emulator {
         cpu_us,
         rss_peak_bytes,

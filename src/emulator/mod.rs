@@ -3,11 +3,12 @@
 //!
 //! Read [`admission`] (who may connect), [`session`] (one connection, sans-I/O), [`directory`] (who is connected where) with
 //! [`device`], [`twin`] and [`c2d`] (what outlives a connection), [`service`] (what a back end asks), [`server`] (sockets and
-//! shards) with `health` and [`notice`], [`certificate`] and [`control`]. It must not know the client's `session`: they meet in `pair_tests` and over a socket.
+//! shards) with `accept`, [`unadmitted`], `health` and [`notice`], [`certificate`] and [`control`]. It must not know the client's `session`: they meet in `pair_tests` and over a socket.
 //!
 //! `docs/emulator.md` says what is emulated and what is not. Modules are refused; tiers, throttles and quotas do not limit
 //! anything.
 
+mod accept;
 pub mod admission;
 pub mod c2d;
 pub mod certificate;
@@ -22,6 +23,7 @@ pub mod service;
 pub mod session;
 pub mod telemetry;
 pub mod twin;
+pub mod unadmitted;
 
 #[cfg(test)]
 mod rules_tests;
@@ -38,6 +40,9 @@ use crate::iothub::sas::Key;
 use std::collections::HashMap;
 use std::time::Duration;
 
+/// A device that connects with thousands of others on a busy machine may not get to send for seconds.
+const SILENCE_MAX: Duration = Duration::from_secs(10);
+
 /// How the hub behaves.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -53,6 +58,8 @@ pub struct Config {
     pub expiry_grace: Duration,
     /// From accepting a connection to CONNECT, TLS included.
     pub connect_arrival_timeout: Duration,
+    /// How long a connection that is not admitted may be silent while others need its memory or descriptor. Our choice.
+    pub silence_max: Duration,
     /// Threads that serve connections.
     pub shards: usize,
     /// How many accepted messages are kept for whoever wants to look at them; 0 keeps none, and costs nothing.
@@ -69,6 +76,7 @@ impl Default for Config {
             policies: Vec::new(),
             expiry_grace: limits::EXPIRY_GRACE,
             connect_arrival_timeout: limits::CONNECT_ARRIVAL_TIMEOUT,
+            silence_max: SILENCE_MAX,
             shards: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             telemetry_kept: 0,
         }

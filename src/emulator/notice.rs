@@ -27,4 +27,17 @@ pub enum Notice {
         /// Why.
         error: HubError,
     },
+    /// New connections wait, and silent ones without a CONNECT are closed for them.
+    Short(Shortage),
+}
+
+/// What the hub has too little of for another connection. Told once a minute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shortage {
+    /// Connections without a CONNECT hold all the memory that they may hold.
+    Memory,
+    /// The process has no descriptor left of so many.
+    Descriptors(u64),
+    /// The system has no descriptor left.
+    SystemDescriptors,
 }

@@ -18,7 +18,7 @@ pub mod tls;
 mod transport;
 mod verify;
 
-pub use accept::{AcceptError, accept_tls};
+pub use accept::{AcceptError, accept_tls, accept_tls_watched};
 pub use addresses::{check_source, pairs};
 pub use deadlines::{Alarm, Deadlines, STALL_AFTER};
 pub use dial::{Culprit, DialError, Dialled, Endpoint, Step, Steps, dial};

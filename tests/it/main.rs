@@ -34,4 +34,5 @@ mod sdk;
 mod sdk_habits;
 mod secrets;
 mod stalls;
+mod strangers;
 mod tokens;
