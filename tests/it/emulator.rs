@@ -557,7 +557,7 @@ fn a_killed_emulator_leaves_nothing_for_good() {
     killed.wait().unwrap();
     assert_eq!(left(), [stale], "nobody could remove it");
     let (mut first, live) = start();
-    assert_eq!(left(), [live.clone()]);
+    assert_eq!(left(), std::slice::from_ref(&live));
     let (mut second, other) = start();
     let mut both = left();
     both.sort();
