@@ -58,6 +58,8 @@ pub struct Config {
     pub expiry_grace: Duration,
     /// From accepting a connection to CONNECT, TLS included.
     pub connect_arrival_timeout: Duration,
+    /// What connections that are not admitted may hold together, in bytes. Our choice.
+    pub unadmitted_bytes_max: usize,
     /// How long a connection that is not admitted may be silent while others need its memory or descriptor. Our choice.
     pub silence_max: Duration,
     /// Threads that serve connections.
@@ -76,6 +78,7 @@ impl Default for Config {
             policies: Vec::new(),
             expiry_grace: limits::EXPIRY_GRACE,
             connect_arrival_timeout: limits::CONNECT_ARRIVAL_TIMEOUT,
+            unadmitted_bytes_max: unadmitted::BYTES_MAX,
             silence_max: SILENCE_MAX,
             shards: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             telemetry_kept: 0,

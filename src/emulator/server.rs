@@ -142,7 +142,7 @@ impl Hub {
         let counters = (0..config.shards.max(1)).map(|_| Counters::default()).collect();
         let zero = Zero::now();
         let health = (0..config.shards.max(1)).map(|_| Health::new(zero)).collect();
-        let unadmitted = Unadmitted::new(config.silence_max);
+        let unadmitted = Unadmitted::new(config.unadmitted_bytes_max, config.silence_max);
         let directory = Arc::new(Directory::new(config));
         Arc::new(Hub {
             directory,

@@ -28,9 +28,6 @@ pub const CONNECT_BYTES_MAX: usize = 48 * 1024;
 /// rest is for the memory of aws-lc, which is not Rust's, and for what the allocator adds.
 pub const BASE_BYTES: usize = 8 * 1024;
 
-/// From here on nothing more is accepted. What is left to [`BYTES_MAX`] is for the buffers of connections that are accepted.
-const ACCEPT_BYTES_MAX: usize = 12 * 1024 * 1024;
-
 /// How often a shard looks which of its connections have been silent. Silence is counted in these, on the shard itself: a hub that
 /// does not get to run must not mistake its own delay for its peers' silence.
 pub(super) const SWEEP: Duration = Duration::from_millis(250);
@@ -41,6 +38,7 @@ const AGE_FACTOR: u32 = 3;
 /// All connections that have not been admitted.
 #[derive(Debug)]
 pub(super) struct Unadmitted {
+    bytes_max: usize,
     /// Sweeps without a byte after which a connection may be closed for others.
     silent_max: u32,
     held_bytes: AtomicUsize,
@@ -73,10 +71,11 @@ pub(super) struct Ticket {
 }
 
 impl Unadmitted {
-    /// None yet; `silence_max` is how long one may be silent while others wait.
-    pub(super) fn new(silence_max: Duration) -> Arc<Unadmitted> {
+    /// None yet. They may hold `bytes_max` together, and one may be silent for `silence_max` while others wait.
+    pub(super) fn new(bytes_max: usize, silence_max: Duration) -> Arc<Unadmitted> {
         let sweeps = silence_max.as_millis().div_ceil(SWEEP.as_millis());
         Arc::new(Unadmitted {
+            bytes_max,
             silent_max: u32::try_from(sweeps).unwrap_or(u32::MAX).max(1),
             held_bytes: AtomicUsize::new(0),
             entries: Mutex::default(),
@@ -102,9 +101,9 @@ impl Unadmitted {
         Ticket { all: Arc::clone(self), entry }
     }
 
-    /// True if another connection has to wait.
+    /// True if another connection has to wait: a quarter of the room is for the buffers of those that are accepted.
     pub(super) fn is_full(&self) -> bool {
-        self.held_bytes() + BASE_BYTES > ACCEPT_BYTES_MAX
+        self.held_bytes() + BASE_BYTES > self.bytes_max / 4 * 3
     }
 
     /// What they hold, without those that are being closed.
@@ -145,7 +144,7 @@ impl Unadmitted {
 
     /// Chooses the oldest one, if they hold too much. Its shard has to be told.
     fn close_excess(&self) -> Option<Address> {
-        if self.held_bytes() <= BYTES_MAX { None } else { self.close(|_| true) }
+        if self.held_bytes() <= self.bytes_max { None } else { self.close(|_| true) }
     }
 
     fn close(&self, may_go: impl Fn(&Entry) -> bool) -> Option<Address> {
@@ -214,7 +213,7 @@ mod tests {
 
     #[test]
     fn beyond_the_bound_the_oldest_connections_are_closed() {
-        let all = Unadmitted::new(Duration::from_secs(10));
+        let all = Unadmitted::new(BYTES_MAX, Duration::from_secs(10));
         let each = CONNECTION_BYTES_MAX - BASE_BYTES;
         let fit = BYTES_MAX / CONNECTION_BYTES_MAX;
         let mut tickets: Vec<Ticket> = (0..fit + 3).map(|_| all.enter(0)).collect();
@@ -231,7 +230,7 @@ mod tests {
 
     #[test]
     fn silent_connections_are_closed_before_devices_wait() {
-        let all = Unadmitted::new(SWEEP * 2);
+        let all = Unadmitted::new(BYTES_MAX, SWEEP * 2);
         let (silent, talking, other_shard) = (all.enter(0), all.enter(0), all.enter(1));
         all.sweep(0);
         assert_eq!(all.close_idle(), None);
@@ -252,7 +251,7 @@ mod tests {
 
     #[test]
     fn accepting_stops_before_the_bound_and_goes_on() {
-        let all = Unadmitted::new(SWEEP);
+        let all = Unadmitted::new(BYTES_MAX, SWEEP);
         let mut tickets = Vec::new();
         while !all.is_full() {
             tickets.push(all.enter(0));
@@ -265,7 +264,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_place_that_becomes_free_is_told() {
-        let all = Unadmitted::new(SWEEP);
+        let all = Unadmitted::new(BYTES_MAX, SWEEP);
         let ticket = all.enter(0);
         drop(ticket);
         all.freed().await;

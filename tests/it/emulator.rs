@@ -271,6 +271,39 @@ async fn the_certificate_has_the_names_of_the_hub_and_no_others() {
     hub.stop();
 }
 
+/// Strangers leave room for six handshakes at a time, and none of them is closed: the devices wait for each other.
+#[tokio::test]
+async fn a_storm_of_devices_waits_for_room_and_none_is_closed() {
+    const STRANGERS: usize = 500;
+    const DEVICES: usize = 2_000;
+    let room = (STRANGERS + 6) * hubstorm::emulator::unadmitted::BASE_BYTES;
+    hubstorm::fleet::raise_descriptor_limit().unwrap();
+    let hub = Hub::start(Config {
+        unadmitted_bytes_max: room.div_ceil(3) * 4,
+        silence_max: Duration::from_secs(3600),
+        connect_arrival_timeout: Duration::from_secs(3600),
+        ..Config::default()
+    });
+    let mut strangers = Vec::new();
+    for _ in 0..STRANGERS {
+        strangers.push(hub.device().await);
+    }
+    let mut connecting = tokio::task::JoinSet::new();
+    let hub = Arc::new(hub);
+    for index in 0..DEVICES {
+        let hub = Arc::clone(&hub);
+        connecting.spawn(async move {
+            let mut device = hub.connecting(&format!("d{index}"), true).await;
+            device.expect(CONNACK).await;
+            device
+        });
+    }
+    let online = connecting.join_all().await;
+    assert_eq!(online.len(), DEVICES);
+    let stats = Arc::into_inner(hub).unwrap().stop();
+    assert_eq!(stats, Stats { accepted: DEVICES as u64, ..Stats::default() });
+}
+
 #[tokio::test]
 async fn many_devices_are_served_at_once() {
     let hub = Hub::start(Config::default());
