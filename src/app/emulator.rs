@@ -1,6 +1,8 @@
 //! `hubstorm emulator`: the hub on this machine, alone until a signal comes, or as the child of a run, driven by JSON lines on
 //! stdin. The first line on stdout is one JSON object that says how to connect.
 
+use super::ca_file::CaFile;
+use super::notices;
 use super::secret::{self, SecretError};
 use crate::clock;
 use crate::emulator::control::{Answer, Command, ControlConfig, ControlError, Ready, SecretText};
@@ -9,11 +11,10 @@ use crate::emulator::{Config, EmulatorError, Hub, Stats, certificate};
 use crate::iothub::sas::Key;
 use crate::link::{listen, tls};
 use crate::scenario::nearest;
-use rand::RngExt;
 use std::future::Future;
 use std::io::{self, BufRead, Write};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +34,7 @@ pub(super) struct EmulatorArgs {
     pub hosts: Vec<String>,
     /// `env:NAME` or `file:PATH` of the group key; without it one is made at random.
     pub group_key: Option<String>,
-    /// Where to write the certificate authority; without it, into a temporary folder.
+    /// Where to write the certificate authority; without it, into the temporary directory.
     pub ca_out: Option<PathBuf>,
     /// Threads; one per core without it.
     pub shards: Option<usize>,
@@ -128,14 +129,27 @@ pub(super) async fn run(
     let config = config.to_config()?;
     let listener = listen::bind(listen)?;
     let certificate = certificate::make(&config.host_names, clock::unix())?;
-    let tls = tls::server(certificate.chain, certificate.key)?;
+    let rsa = Arc::clone(&certificate.rsa);
+    let tls = tls::server_with_rsa((certificate.chain, certificate.key), Box::new(move || rsa.get()))?;
+    if !args.control {
+        // The devices of a run do not need it, and its cost would count as the hub's. Others should not wait for it.
+        let rsa = certificate.rsa;
+        std::thread::Builder::new().name("rsa".to_owned()).spawn(move || rsa.get())?;
+    }
     let ca_file = match args.control {
         true => None,
-        false => Some(CaFile::write(args.ca_out.as_deref(), &certificate.ca_pem)?),
+        false => Some(match &args.ca_out {
+            Some(path) => CaFile::at(path, &certificate.ca_pem),
+            None => CaFile::temporary(&std::env::temp_dir(), &certificate.ca_pem),
+        }),
+    };
+    let ca_file = match ca_file.transpose() {
+        Ok(file) => file,
+        Err((path, source)) => return Err(EmulatorCommandError::CaFile { path, source }),
     };
     let ready = Ready {
         mqtt: listener.local_addr()?.to_string(),
-        ca_file: ca_file.as_ref().map(|file| file.path.display().to_string()),
+        ca_file: ca_file.as_ref().map(|file| file.path().display().to_string()),
         ca_pem: args.control.then_some(certificate.ca_pem),
         sample_connection_string: sample_connection_string(&host, &config),
         host,
@@ -143,6 +157,7 @@ pub(super) async fn run(
     print(out, &ready)?;
 
     let hub = Hub::new(config);
+    let notices = notices::print_from(hub.notices(), io::stderr())?;
     let (ended, end) = oneshot::channel::<()>();
     let stop = async {
         tokio::select! {
@@ -151,14 +166,17 @@ pub(super) async fn run(
         }
     };
     let serving = hub.serve(listener, tls, stop);
-    match lines {
-        None => Ok(serving.await.map(drop)?),
+    let served = match lines {
+        None => serving.await.map(drop).map_err(EmulatorCommandError::from),
         Some(lines) => {
             // Each call waits on a task of its own.
             let controlled = control(&hub, lines, ended, serving, out);
             tokio::task::LocalSet::new().run_until(controlled).await
         }
-    }
+    };
+    drop(hub);
+    notices.finish();
+    served
 }
 
 /// Does what the lines on stdin say, until they end and the serving with them.
@@ -180,8 +198,8 @@ async fn control(
                 Some(Err(answer)) => print(out, &answer)?,
                 Some(Ok(Command::Stats)) => {
                     let (cpu_us, rss_peak_bytes) = crate::fleet::own_usage();
-                    let (counted, shards) = (hub.stats(), hub.health());
-                    print(out, &Answer::Stats { counted, cpu_us, rss_peak_bytes, shards })?;
+                    let (counted, refused_by, shards) = (hub.stats(), hub.refused_by(), hub.health());
+                    print(out, &Answer::Stats { counted, refused_by, cpu_us, rss_peak_bytes, shards })?;
                 }
                 Some(Ok(Command::Call { id, device, ask })) => {
                     let (hub, answered) = (Arc::clone(hub), answered.clone());
@@ -245,24 +263,23 @@ fn without_values(error: &str) -> String {
     let (found, expected) = text.rsplit_once(", expected ").unwrap_or((text, ""));
     let found = match found.trim_end_matches('`').split_once('`') {
         Some(("missing field " | "duplicate field ", _)) => found.to_owned(),
-        Some(("unknown field ", name)) => match nearest(name, expected.split('`').skip(1).step_by(2)) {
-            Some(near) => format!("unknown field `{name}` (did you mean `{near}`?)"),
-            None => "unknown field".to_owned(),
-        },
+        Some((what @ ("unknown field " | "unknown variant "), name)) => {
+            let what = what.trim_end();
+            match nearest(name, expected.split('`').skip(1).step_by(2)) {
+                Some(near) => format!("{what} `{name}` (did you mean `{near}`?)"),
+                None => what.to_owned(),
+            }
+        }
         _ if expected.is_empty() => "it is not one JSON object".to_owned(),
         _ => "a value or a command is not what is wanted".to_owned(),
     };
     if expected.is_empty() { found } else { format!("{found}, expected {expected}") }
 }
 
-/// A line after the first: a command, or the answer to a call that is not one but has an id. One that may hold keys is never repeated:
-/// what is wrong with it is said without its text.
+/// A line after the first: a command, or the answer to a call that is not one but has an id. The answer does not repeat the
+/// line's text: any of it may be a key in the wrong place.
 fn parse_next(line: &str) -> Result<Result<Command, Answer>, EmulatorCommandError> {
-    let parsed = match line.contains("\"config\"") {
-        true => parse(line),
-        false => serde_json::from_str(line).map_err(|error| EmulatorCommandError::Control(error.to_string())),
-    };
-    parsed.map(Ok).or_else(|error| match call_id(line) {
+    parse(line).map(Ok).or_else(|error| match call_id(line) {
         Some(id) => Ok(Err(Answer::Failed { id, code: ARGUMENT_INVALID, message: error.to_string() })),
         None => Err(error),
     })
@@ -303,46 +320,10 @@ fn stdin_lines() -> io::Result<mpsc::UnboundedReceiver<Zeroizing<String>>> {
     Ok(lines)
 }
 
-/// The certificate authority on disk. One in a temporary folder goes when the emulator goes.
-struct CaFile {
-    path: PathBuf,
-    temporary: Option<PathBuf>,
-}
-
-impl CaFile {
-    fn write(wanted: Option<&Path>, pem: &str) -> Result<CaFile, EmulatorCommandError> {
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |source| EmulatorCommandError::CaFile { path, source }
-        };
-        if let Some(path) = wanted {
-            std::fs::write(path, pem).map_err(failed(path))?;
-            let path = std::path::absolute(path).map_err(failed(path))?;
-            return Ok(CaFile { path, temporary: None });
-        }
-        // A folder that was not there a moment ago: nobody can have put a link into it.
-        let name = format!("hubstorm-{}-{:08x}", std::process::id(), rand::rng().random::<u32>());
-        let folder = std::env::temp_dir().join(name);
-        std::fs::create_dir(&folder).map_err(failed(&folder))?;
-        let path = folder.join("ca.pem");
-        let written = CaFile { path: path.clone(), temporary: Some(folder) };
-        std::fs::write(&path, pem).map_err(failed(&path))?;
-        Ok(written)
-    }
-}
-
-impl Drop for CaFile {
-    fn drop(&mut self) {
-        if let Some(folder) = &self.temporary {
-            // What cannot be removed is a public certificate in a temporary folder.
-            let _ = std::fs::remove_dir_all(folder);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
 
     #[tokio::test]
     async fn the_ready_line_is_one_json_object_and_the_file_goes_with_the_emulator() {
@@ -375,6 +356,18 @@ mod tests {
     fn a_control_line_is_never_repeated() {
         let wrong = r#"{"config":{"group_keys":"c2VjcmV0"}}"#;
         assert!(!parse_next(wrong).unwrap_err().to_string().contains("c2VjcmV0"));
+        for ask in [
+            r#""c2VjcmV0""#,
+            r#"{"c2VjcmV0":{}}"#,
+            r#"{"method":{"name":"m","c2VjcmV0":1}}"#,
+            r#"{"method":{"name":"m","response_timeout_ms":"c2VjcmV0"}}"#,
+            r#"{"c2d":{"payload":"x","ack":"c2VjcmV0"}}"#,
+            r#"{"disable":"c2VjcmV0"}"#,
+        ] {
+            let line = format!(r#"{{"call":{{"id":5,"device":"d","ask":{ask}}}}}"#);
+            let answer = parse_next(&line).unwrap().unwrap_err();
+            assert!(!format!("{answer:?}").contains("c2VjcmV0"), "{answer:?}");
+        }
         let both = r#"{"call":{"id":5,"device":"d","ask":"twin"},"config":{"group_keys":"c2VjcmV0"}}"#;
         let answer = parse_next(both).unwrap().unwrap_err();
         assert!(!format!("{answer:?}").contains("c2VjcmV0"), "{answer:?}");
@@ -410,11 +403,18 @@ mod tests {
     #[test]
     fn a_call_that_cannot_be_understood_fails_if_it_has_an_id_and_other_lines_end_the_hub() {
         for (call, why) in [
-            (r#"{"call":{"id":5,"device":"d","ask":"reboot"}}"#, "unknown variant `reboot`"),
+            (
+                r#"{"call":{"id":5,"device":"d","ask":"reboot"}}"#,
+                "unknown variant, expected one of `method`,",
+            ),
+            (
+                r#"{"call":{"id":5,"device":"d","ask":"clsoe"}}"#,
+                "unknown variant `clsoe` (did you mean `close`?)",
+            ),
             (r#"{"call":{"id":5,"ask":"twin"}}"#, "missing field `device`"),
             (
                 r#"{"call":{"id":5,"device":"d","ask":{"c2d":{"payload":"x","ttl":1}}}}"#,
-                "unknown field `ttl`",
+                "unknown field, expected one of `message_id`, `properties`, `payload`, `ttl_ms`, `ack`",
             ),
         ] {
             match parse_next(call).unwrap().unwrap_err() {

@@ -2,6 +2,7 @@
 //! `Env::err`. Called by `main` and, in process, by the tests.
 
 mod assemble;
+mod ca_file;
 mod certs;
 mod check;
 mod child;
@@ -15,6 +16,7 @@ mod init;
 mod load;
 mod machine;
 mod notes;
+mod notices;
 mod outcome;
 mod preflight;
 mod report;

@@ -326,11 +326,12 @@ fn say(env: &mut Env, quiet: bool, text: &str) {
 
 /// Asks the built-in hub for its counts and its health, and ends it.
 async fn retire(mut hub: Hub) -> Result<Retired, AppError> {
-    let Answer::Stats { counted, cpu_us, rss_peak_bytes, shards } = hub.stats().await? else {
+    let Answer::Stats { counted, cpu_us, rss_peak_bytes, shards, .. } = hub.stats().await? else {
         return Err(AppError::Environment("the built-in hub answers what it was not asked".to_owned()));
     };
     hub.stop().await?;
-    let Stats { accepted, refused, telemetry, taken_over, expired, protocol_errors, tls_failed } = counted;
+    let Stats { accepted, refused, telemetry, taken_over, expired, protocol_errors, tls_failed, .. } =
+        counted;
     let emulator = model::Emulator {
         cpu_us,
         rss_peak_bytes,

@@ -36,7 +36,7 @@ pub enum Refusal {
     /// The user name addresses another hub.
     #[error("the user name's host is not this hub")]
     Host,
-    /// Modules are not emulated.
+    /// A module, by its user name or its client id. Modules are not emulated.
     #[error("modules are not emulated")]
     Module,
     /// Client id and user name differ.
@@ -66,6 +66,65 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// The names of all reasons, as `stats` counts them.
+    pub const REASONS: [&str; 13] = [
+        "protocol_level",
+        "no_user_name",
+        "user_name",
+        "host",
+        "module",
+        "client_id",
+        "no_password",
+        "token",
+        "audience",
+        "expired",
+        "policy",
+        "signature",
+        "disabled",
+    ];
+
+    /// Which of [`Refusal::REASONS`] it is.
+    #[must_use]
+    pub fn reason(self) -> usize {
+        match self {
+            Refusal::Level(_) => 0,
+            Refusal::NoUserName => 1,
+            Refusal::UserName(_) => 2,
+            Refusal::Host => 3,
+            Refusal::Module => 4,
+            Refusal::ClientId => 5,
+            Refusal::NoPassword => 6,
+            Refusal::Token(_) => 7,
+            Refusal::Audience => 8,
+            Refusal::Expired => 9,
+            Refusal::Policy => 10,
+            Refusal::Signature => 11,
+            Refusal::Disabled => 12,
+        }
+    }
+
+    /// What its user can do about it.
+    #[must_use]
+    pub fn fix(self) -> &'static str {
+        match self {
+            Refusal::Level(_) => "set the client to MQTT 3.1.1",
+            Refusal::NoUserName | Refusal::UserName(_) => {
+                "the user name is {host}/{device}/?api-version=2021-04-12"
+            }
+            Refusal::Host => "start the emulator with --host NAME, or use localhost",
+            Refusal::Module => "connect as a device",
+            Refusal::ClientId => "use the device id as the client id",
+            Refusal::NoPassword | Refusal::Token(_) => {
+                "the password is a SAS token; certificates of devices are not emulated"
+            }
+            Refusal::Audience => "the token's sr is {host}/devices/{device}",
+            Refusal::Expired => "renew the token, and check the clock of the device",
+            Refusal::Policy => "leave skn out of the token: the device's own key signs it",
+            Refusal::Signature => "sign with the device's key, which is derived from the group key",
+            Refusal::Disabled => "enable the device",
+        }
+    }
+
     /// The return code of CONNACK: 5 for whatever has to do with authorisation
     /// (`connection_and_messaging_reliability.md` of Azure's C SDK). A wrong protocol level is 1, as MQTT 3.1.1
     /// §3.1.2.2 demands; what Azure says to that is not documented.
@@ -94,6 +153,10 @@ pub fn admit(config: &Config, connect: &Connect, now_unix: u64) -> Result<Admitt
         return Err(Refusal::Module);
     }
     if connect.client_id != name.device {
+        // A module's client id is {device}/{module}; a device id has no slash.
+        if connect.client_id.strip_prefix(name.device).is_some_and(|rest| rest.starts_with('/')) {
+            return Err(Refusal::Module);
+        }
         return Err(Refusal::ClientId);
     }
     let password = connect.password.as_deref().ok_or(Refusal::NoPassword)?;
@@ -213,6 +276,32 @@ mod tests {
     }
 
     #[test]
+    fn every_reason_has_a_name_of_its_own() {
+        let names = UserNameError::Form;
+        let all = [
+            Refusal::Level(3),
+            Refusal::NoUserName,
+            Refusal::UserName(names),
+            Refusal::Host,
+            Refusal::Module,
+            Refusal::ClientId,
+            Refusal::NoPassword,
+            Refusal::Token(TokenError::Form),
+            Refusal::Audience,
+            Refusal::Expired,
+            Refusal::Policy,
+            Refusal::Signature,
+            Refusal::Disabled,
+        ];
+        let numbers: Vec<usize> = all.iter().map(|refusal| refusal.reason()).collect();
+        assert_eq!(numbers, (0..Refusal::REASONS.len()).collect::<Vec<_>>());
+        let mut names = Refusal::REASONS.to_vec();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), all.len());
+    }
+
+    #[test]
     fn every_other_name_is_refused() {
         let good = connect("d1", &token(&key(1).derive("d1"), "hub.test/devices/d1", NOW + 60, None));
         let with = |change: fn(&mut Connect)| {
@@ -225,6 +314,9 @@ mod tests {
         assert_eq!(with(|c| c.username = Some("other.test/d1".to_owned())), Refusal::Host);
         assert_eq!(with(|c| c.username = Some("d1".to_owned())), Refusal::UserName(UserNameError::Form));
         assert_eq!(with(|c| c.username = Some("hub.test/d1/m/?api-version=1".to_owned())), Refusal::Module);
+        assert_eq!(with(|c| c.client_id = "d1/m".to_owned()), Refusal::Module);
+        assert_eq!(with(|c| c.client_id = "d1m".to_owned()), Refusal::ClientId);
+        assert_eq!(Refusal::Module.to_string(), "modules are not emulated");
         assert_eq!(with(|c| c.username = None), Refusal::NoUserName);
         assert_eq!(with(|c| c.password = None), Refusal::NoPassword);
         assert_eq!(with(|c| c.password = Some(Zeroizing::new(vec![0xff]))), Refusal::NoPassword);

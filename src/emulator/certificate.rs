@@ -2,12 +2,18 @@
 //! because an RSA handshake costs the server several times as much. [`make`] makes the hub's, at every start; [`files`]
 //! that of another broker under test, for `hubstorm certs`.
 //!
-//! The authority's private key is dropped as soon as it has signed.
+//! The hub also has an RSA certificate, for devices that cannot check another one. Finding its key takes from a tenth of a second to
+//! several, so it is made when it is first needed. The authority is ECDSA for both.
+//!
+//! The authority's private key is dropped as soon as it has signed: of the hub, once the RSA certificate is made.
 
+use crate::link::tls::Identity;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, date_time_ymd,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, RsaKeySize, date_time_ymd,
 };
+use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use zeroize::Zeroizing;
 
@@ -35,6 +41,34 @@ pub struct Certificate {
     pub chain: Vec<Vec<u8>>,
     /// The server's private key, as PKCS#8 DER. Never written to disk.
     pub key: Vec<u8>,
+    /// The RSA certificate beside it, of the same authority.
+    pub rsa: Arc<RsaCertificate>,
+}
+
+/// The hub's RSA certificate with 2,048 bits, made when it is first asked for.
+pub struct RsaCertificate {
+    maker: Mutex<Option<(CertificateParams, Issuer<'static, KeyPair>)>>,
+    made: OnceLock<Option<Identity>>,
+}
+
+impl RsaCertificate {
+    /// The chain as DER and the private key as PKCS#8 DER. The first call makes them and takes its time; other calls wait for it.
+    /// `None` if the certificate cannot be made.
+    pub fn get(&self) -> Option<Identity> {
+        let make = || {
+            let (params, issuer) = self.maker.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+            let key = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).ok()?;
+            let certificate = params.signed_by(&key, &issuer).ok()?;
+            Some((vec![certificate.der().to_vec()], key.serialize_der()))
+        };
+        self.made.get_or_init(make).clone()
+    }
+}
+
+impl fmt::Debug for RsaCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RsaCertificate").finish_non_exhaustive()
+    }
 }
 
 /// The same for a server that reads files, all PEM.
@@ -52,8 +86,14 @@ pub struct Files {
 /// # Errors
 /// A name that cannot stand in a certificate; a clock that is off.
 pub fn make(names: &[String], unix: Duration) -> Result<Certificate, CertificateError> {
-    let (authority, server, key) = issue("hubstorm emulator", names, unix, VALID)?;
-    Ok(Certificate { ca_pem: authority.pem(), chain: vec![server.der().to_vec()], key: key.serialize_der() })
+    let Issued { root, certificate, key, params, issuer } = issue("hubstorm emulator", names, unix, VALID)?;
+    let rsa = RsaCertificate { maker: Mutex::new(Some((params, issuer))), made: OnceLock::new() };
+    Ok(Certificate {
+        ca_pem: root.pem(),
+        chain: vec![certificate.der().to_vec()],
+        key: key.serialize_der(),
+        rsa: Arc::new(rsa),
+    })
 }
 
 /// Makes a certificate for another server with these `names`, valid from two days before `unix` to `valid` after it.
@@ -61,17 +101,21 @@ pub fn make(names: &[String], unix: Duration) -> Result<Certificate, Certificate
 /// # Errors
 /// A name that cannot stand in a certificate; a clock that is off.
 pub fn files(names: &[String], unix: Duration, valid: Duration) -> Result<Files, CertificateError> {
-    let (authority, server, key) = issue("hubstorm test", names, unix, valid)?;
-    Ok(Files { ca: authority.pem(), server: server.pem(), key: Zeroizing::new(key.serialize_pem()) })
+    let Issued { root, certificate, key, .. } = issue("hubstorm test", names, unix, valid)?;
+    Ok(Files { ca: root.pem(), server: certificate.pem(), key: Zeroizing::new(key.serialize_pem()) })
 }
 
-/// An authority called `title CA` and a certificate called `title` that it has signed, with its key.
-fn issue(
-    title: &str,
-    names: &[String],
-    unix: Duration,
-    valid: Duration,
-) -> Result<(rcgen::Certificate, rcgen::Certificate, KeyPair), CertificateError> {
+/// An authority's certificate, one that it has signed with its key, and what it takes to sign another.
+struct Issued {
+    root: rcgen::Certificate,
+    certificate: rcgen::Certificate,
+    key: KeyPair,
+    params: CertificateParams,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+/// An authority called `title CA` and a certificate called `title` that it has signed.
+fn issue(title: &str, names: &[String], unix: Duration, valid: Duration) -> Result<Issued, CertificateError> {
     let mut names = names.to_vec();
     names.dedup();
     let mut server = CertificateParams::new(names)?;
@@ -92,10 +136,11 @@ fn issue(
     }
 
     let authority_key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-    let server_key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
     let root = authority.self_signed(&authority_key)?;
-    let certificate = server.signed_by(&server_key, &Issuer::new(authority, authority_key))?;
-    Ok((root, certificate, server_key))
+    let issuer = Issuer::new(authority, authority_key);
+    let certificate = server.signed_by(&key, &issuer)?;
+    Ok(Issued { root, certificate, key, params: server, issuer })
 }
 
 /// The day in UTC.
@@ -121,6 +166,15 @@ mod tests {
         assert_ne!(made.ca_pem, other.ca_pem, "made anew at every start");
         assert!(make(&["hüb".to_owned()], Duration::ZERO).is_err());
         assert!(make(&names, Duration::MAX).is_err());
+    }
+
+    #[test]
+    fn the_rsa_certificate_is_made_once() {
+        let made = make(&["localhost".to_owned()], Duration::from_secs(1_800_000_000)).unwrap();
+        let (chain, key) = made.rsa.get().unwrap();
+        assert_eq!(made.rsa.get(), Some((chain.clone(), key.clone())));
+        assert!(made.rsa.maker.lock().unwrap().is_none(), "the authority's key is gone");
+        tls::server(chain, key).unwrap();
     }
 
     #[test]

@@ -3,13 +3,17 @@
 //!
 //! What a packet means is the session's business.
 
+use super::admission::Refusal;
 use super::directory::Address;
+use super::notice::Notice;
 use super::server::{Message, Shard};
-use super::session::{Event, HubSession};
+use super::session::{Event, HubError, HubSession};
+use super::unadmitted::Ticket;
 use crate::clock;
-use crate::link::{End, Link, accept_tls};
+use crate::link::{End, Link, accept_tls_watched};
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -40,7 +44,17 @@ impl Mailbox {
         self.wake();
     }
 
-    fn wake(&self) {
+    /// Ready once the connection has to go for another one, before it is admitted.
+    fn poll_closing(&self, cx: &Context<'_>, ticket: &Ticket) -> Poll<()> {
+        if ticket.is_closing() {
+            return Poll::Ready(());
+        }
+        self.listen(cx);
+        Poll::Pending
+    }
+
+    /// Lets the connection look for what has changed.
+    pub(super) fn wake(&self) {
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
@@ -54,6 +68,10 @@ impl Mailbox {
         if self.rung.take() {
             session.wake();
         }
+        self.listen(cx);
+    }
+
+    fn listen(&self, cx: &Context<'_>) {
         let mut waker = self.waker.borrow_mut();
         if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             *waker = Some(cx.waker().clone());
@@ -61,31 +79,50 @@ impl Mailbox {
     }
 }
 
-/// Serves `socket` until the connection is over.
-pub(super) async fn run(shard: Rc<Shard>, socket: std::net::TcpStream) {
+/// Serves `socket` until the connection is over. The ticket is given back after the socket is closed.
+pub(super) async fn run(ticket: Ticket, shard: Rc<Shard>, socket: std::net::TcpStream, peer: SocketAddr) {
     let opened = clock::now();
     let counting = Rc::clone(&shard);
     let _counted = counting.pulse.open(opened);
     let directory = Arc::clone(shard.directory());
     let connect_by = opened + directory.config().connect_arrival_timeout;
     let Ok(socket) = TcpStream::from_std(socket) else { return };
-    let Ok(transport) = accept_tls(socket, shard.tls(), connect_by).await else {
-        shard.stats().tls_failed.add(1);
-        return;
+    let address = ticket.address();
+    let mailbox = shard.open_mailbox(address.connection);
+    let watch = |buffers_bytes| {
+        ticket.heard();
+        shard.hold(&ticket, buffers_bytes);
+    };
+    let accepted = tokio::select! {
+        biased;
+        () = poll_fn(|cx| mailbox.poll_closing(cx, &ticket)) => None,
+        accepted = accept_tls_watched(socket, shard.tls(), connect_by, watch) => Some(accepted),
+    };
+    let transport = match accepted {
+        Some(Ok(transport)) => transport,
+        failed => {
+            shard.stats().tls_failed.add(u64::from(failed.is_some()));
+            return shard.close_mailbox(address.connection);
+        }
     };
     let session = HubSession::new(directory, opened);
     let link = Link::new(transport, Rc::clone(&shard.buffers), &shard.deadlines);
-    let (connection, mailbox) = shard.open_mailbox();
-    let address = Address { shard: shard.index, connection };
-    let mut connection = Connection { shard, session, link, address, mailbox, previous: None };
+    let (ticket, heard_bytes, previous) = (Some(ticket), 0, None);
+    let mut connection =
+        Connection { link, ticket, heard_bytes, shard, peer, session, address, mailbox, previous };
     poll_fn(|cx| connection.poll(cx)).await;
     connection.end().await;
 }
 
 struct Connection {
-    shard: Rc<Shard>,
-    session: HubSession,
     link: Link,
+    /// `None` once it is admitted.
+    ticket: Option<Ticket>,
+    /// What was received when the ticket was last told of it.
+    heard_bytes: u64,
+    shard: Rc<Shard>,
+    peer: SocketAddr,
+    session: HubSession,
     address: Address,
     mailbox: Rc<Mailbox>,
     /// Resolves once the connection that had the device before is closed.
@@ -96,6 +133,17 @@ impl Connection {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.shard.pulse.touch();
         self.mailbox.poll(cx, &mut self.session);
+        if self.ticket.as_ref().is_some_and(Ticket::is_closing) {
+            self.session.abandon();
+        }
+        let polled = self.serve(cx);
+        if self.ticket.is_some() {
+            self.account();
+        }
+        polled
+    }
+
+    fn serve(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             let end = self.link.poll(cx, &mut self.session);
             let stats = self.shard.stats();
@@ -104,12 +152,12 @@ impl Connection {
             match event {
                 Some(Event::Authorised) if end.is_pending() => self.claim(),
                 Some(Event::Authorised) | None => {}
-                Some(Event::Refused(_)) => stats.refused.add(1),
+                Some(Event::Refused(refusal)) => self.refused(refusal),
                 Some(Event::Expired) => stats.expired.add(1),
             }
             if let Poll::Ready(end) = end {
-                if matches!(end, End::Failed(_)) {
-                    self.shard.stats().protocol_errors.add(1);
+                if let End::Failed(error) = end {
+                    self.failed(error);
                 }
                 return Poll::Ready(());
             }
@@ -117,6 +165,40 @@ impl Connection {
             if event.is_none() && !admitted {
                 return Poll::Pending;
             }
+        }
+    }
+
+    /// Says what the connection holds, until it is admitted.
+    fn account(&mut self) {
+        if self.session.is_online() {
+            self.ticket = None;
+        }
+        if let Some(ticket) = &self.ticket {
+            if self.link.bytes_in() > self.heard_bytes {
+                self.heard_bytes = self.link.bytes_in();
+                ticket.heard();
+            }
+            self.shard.hold(ticket, self.link.held_bytes());
+        }
+    }
+
+    #[cold]
+    fn refused(&self, refusal: Refusal) {
+        let stats = self.shard.stats();
+        stats.refused.add(1);
+        if let Some(reason) = stats.refused_by.get(refusal.reason()) {
+            reason.add(1);
+        }
+        let client_id = || self.session.device().into();
+        self.shard.tell(|| Notice::Refused { peer: self.peer, client_id: client_id(), refusal });
+    }
+
+    #[cold]
+    fn failed(&self, error: HubError) {
+        self.shard.stats().protocol_errors.add(1);
+        // Without a device there was no CONNECT. Silence is no packet.
+        if self.session.device().is_empty() && error != HubError::ConnectTimeout {
+            self.shard.tell(|| Notice::NoConnect { peer: self.peer, error });
         }
     }
 

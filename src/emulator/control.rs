@@ -10,6 +10,7 @@ use super::{Config, ShardHealth, Stats};
 use crate::iothub::limits::{self, Tier, UNLIMITED};
 use crate::iothub::sas::{Key, KeyError};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -17,7 +18,7 @@ use zeroize::Zeroizing;
 
 /// A line to the child.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Command {
     /// How to serve; the first line, and only the first.
     Config(ControlConfig),
@@ -98,6 +99,7 @@ pub struct ControlDevice {
 
 /// A shared access policy that lets devices connect.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ControlPolicy {
     /// Its name, as in `skn`.
     pub name: String,
@@ -198,6 +200,9 @@ pub enum Answer {
     Stats {
         /// What the hub counted.
         counted: Stats,
+        /// Refused CONNECTs by reason (`Refusal::REASONS`).
+        #[serde(default)]
+        refused_by: BTreeMap<String, u64>,
         /// CPU time of the child, user and system.
         cpu_us: u64,
         /// Its peak of resident memory.
@@ -295,7 +300,8 @@ mod tests {
             ShardHealth { busy_share: 0.25, stalls: vec![[5, 9, 4].into(), [20, 90, 7].into()] },
             ShardHealth::default(),
         ];
-        let answer = Answer::Stats { counted, cpu_us: 3, rss_peak_bytes: 4, shards };
+        let refused_by = BTreeMap::from([("expired".to_owned(), 7)]);
+        let answer = Answer::Stats { counted, refused_by, cpu_us: 3, rss_peak_bytes: 4, shards };
         let stats = serde_json::to_string(&answer).unwrap();
         assert!(
             stats.ends_with(
@@ -306,7 +312,12 @@ mod tests {
         assert_eq!(serde_json::from_str::<Answer>(&stats).unwrap(), answer);
         let (older, _) = stats.split_once(",\"shards\"").unwrap();
         let older: Answer = serde_json::from_str(&format!("{older}}}}}")).unwrap();
-        assert_eq!(older, Answer::Stats { counted, cpu_us: 3, rss_peak_bytes: 4, shards: Vec::new() });
+        let refused_by = BTreeMap::from([("expired".to_owned(), 7)]);
+        assert_eq!(
+            older,
+            Answer::Stats { counted, refused_by, cpu_us: 3, rss_peak_bytes: 4, shards: Vec::new() }
+        );
+        assert!(stats.contains(r#"},"refused_by":{"expired":7},"cpu_us":3,"#), "{stats}");
         assert!(
             stats.starts_with(r#"{"stats":{"counted":{"accepted":2,"refused":0,"telemetry":0"#),
             "{stats}"
@@ -407,9 +418,24 @@ mod tests {
         );
         let random = ControlConfig::default().to_config().unwrap();
         assert_eq!(random.group_keys.len(), 1, "one is made");
-        assert!(
-            serde_json::from_str::<Command>(r#"{"config":{"group_key":"x"}}"#).is_err(),
-            "a misspelt key is said"
-        );
+    }
+
+    #[test]
+    fn unknown_keys_are_refused_in_every_part_of_a_line() {
+        for (line, extra) in [
+            (r#"{"config":{EXTRA"port":1}}"#, r#""group_key":"x","#),
+            (r#"{"config":{"devices":[{EXTRA"id":"d","key":"a"}]}}"#, r#""name":"x","#),
+            (r#"{"config":{"policies":[{EXTRA"name":"n","key":"a"}]}}"#, r#""rights":["ServiceConnect"],"#),
+            (r#"{"start":{EXTRA"unix_us":5}}"#, r#""at":5,"#),
+            (r#"{"call":{EXTRA"id":1,"device":"d","ask":"twin"}}"#, r#""timeout_ms":5,"#),
+            (r#"{"call":{"id":1,"device":"d","ask":{"method":{EXTRA"name":"m"}}}}"#, r#""timeout_ms":5,"#),
+            (r#"{"call":{"id":1,"device":"d","ask":{"desired":{EXTRA"patch":{}}}}}"#, r#""etag":"*","#),
+            (r#"{"call":{"id":1,"device":"d","ask":{"c2d":{EXTRA"payload":"x"}}}}"#, r#""ttl":5,"#),
+        ] {
+            let parse = |extra: &str| serde_json::from_str::<Command>(&line.replace("EXTRA", extra));
+            assert!(parse("").is_ok(), "{line}");
+            let error = parse(extra).unwrap_err().to_string();
+            assert!(error.contains("unknown field"), "{line}: {error}");
+        }
     }
 }

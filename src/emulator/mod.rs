@@ -3,11 +3,12 @@
 //!
 //! Read [`admission`] (who may connect), [`session`] (one connection, sans-I/O), [`directory`] (who is connected where) with
 //! [`device`], [`twin`] and [`c2d`] (what outlives a connection), [`service`] (what a back end asks), [`server`] (sockets and
-//! shards) with `health`, [`certificate`] and [`control`]. It must not know the client's `session`: they meet in `pair_tests` and over a socket.
+//! shards) with `accept`, [`unadmitted`], `health` and [`notice`], [`certificate`] and [`control`]. It must not know the client's `session`: they meet in `pair_tests` and over a socket.
 //!
 //! `docs/emulator.md` says what is emulated and what is not. Modules are refused. Throttles and quotas are not built: the only
 //! tier is `unlimited`.
 
+mod accept;
 pub mod admission;
 pub mod c2d;
 pub mod certificate;
@@ -16,11 +17,13 @@ pub mod control;
 pub mod device;
 pub mod directory;
 mod health;
+pub mod notice;
 pub mod server;
 pub mod service;
 pub mod session;
 pub mod telemetry;
 pub mod twin;
+pub mod unadmitted;
 
 #[cfg(test)]
 mod clock_tests;
@@ -40,6 +43,9 @@ use crate::iothub::sas::Key;
 use std::collections::HashMap;
 use std::time::Duration;
 
+/// A device that connects with thousands of others on a busy machine may not get to send for seconds.
+const SILENCE_MAX: Duration = Duration::from_secs(10);
+
 /// How the hub behaves.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -57,6 +63,10 @@ pub struct Config {
     pub connect_arrival_timeout: Duration,
     /// Property bags may have `#`, `+` and `/` unescaped, which otherwise end the connection.
     pub lenient_properties: bool,
+    /// What connections that are not admitted may hold together, in bytes. Our choice.
+    pub unadmitted_bytes_max: usize,
+    /// How long a connection that is not admitted may be silent while others need its memory or descriptor. Our choice.
+    pub silence_max: Duration,
     /// Threads that serve connections.
     pub shards: usize,
     /// How many accepted messages are kept for whoever wants to look at them; 0 keeps none, and costs nothing.
@@ -77,6 +87,8 @@ impl Default for Config {
             expiry_grace: limits::EXPIRY_GRACE,
             connect_arrival_timeout: limits::CONNECT_ARRIVAL_TIMEOUT,
             lenient_properties: false,
+            unadmitted_bytes_max: unadmitted::BYTES_MAX,
+            silence_max: SILENCE_MAX,
             shards: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             telemetry_kept: 0,
             wall: WallClock::default(),

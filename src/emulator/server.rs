@@ -2,26 +2,28 @@
 //! Called by `app` and by tests. Shards share the directory, and talk to each other by message.
 
 use super::Config;
+use super::accept::Acceptor;
+use super::admission::Refusal;
 use super::connection::{self, Mailbox};
-use super::directory::Directory;
+use super::directory::{Address, Directory};
 use super::health::{Health, Pulse, ShardHealth};
+use super::notice::{NOTICES_MAX, Notice};
 use super::service::{Ask, Asked, Called, GiveUp, ServiceError};
 use super::telemetry::Telemetry;
+use super::unadmitted::{SWEEP, Ticket, Unadmitted};
 use crate::clock;
 use crate::link::{self, Buffers, Deadlines, Idle, SharedBuffers};
-use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self as mpsc_std, Receiver, SyncSender};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 use tokio::runtime::LocalOptions;
 use tokio::sync::{mpsc, oneshot};
-
-/// How long accepting pauses when the system has no descriptor or memory for another connection.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// The hub cannot serve.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +59,9 @@ pub struct Stats {
     pub protocol_errors: u64,
     /// Connections that did not get through TLS.
     pub tls_failed: u64,
+    /// Connections without an admitted device that were closed because others needed their memory or descriptor.
+    #[serde(default)]
+    pub closed_for_others: u64,
 }
 
 /// Written by one shard, read by whoever asks.
@@ -81,6 +86,7 @@ impl Counter {
 pub(super) struct Counters {
     pub(super) accepted: Counter,
     pub(super) refused: Counter,
+    pub(super) refused_by: [Counter; Refusal::REASONS.len()],
     pub(super) telemetry: Counter,
     pub(super) taken_over: Counter,
     pub(super) expired: Counter,
@@ -92,7 +98,9 @@ pub(super) struct Counters {
 #[derive(Debug)]
 pub(super) enum Message {
     /// A new connection to serve.
-    Accepted(std::net::TcpStream),
+    Accepted { socket: std::net::TcpStream, peer: SocketAddr, ticket: Ticket },
+    /// Another connection needs the place of this one, which is not admitted yet: its ticket says so.
+    Close { connection: u64 },
     /// Close a connection of yours, then drop `gone`. One that is over already is closed.
     TakeOver { connection: u64, gone: oneshot::Sender<()> },
     /// A connection of yours has something to tell its device.
@@ -105,8 +113,11 @@ pub(super) enum Message {
 #[derive(Debug)]
 pub struct Hub {
     directory: Arc<Directory>,
+    unadmitted: Arc<Unadmitted>,
     counters: Box<[Counters]>,
     health: Box<[Health]>,
+    /// Where notices go, once somebody wants them.
+    notices: OnceLock<SyncSender<Notice>>,
     /// How the shards are reached, once they are there.
     shards: OnceLock<Arc<[mpsc::UnboundedSender<Message>]>>,
 }
@@ -131,8 +142,16 @@ impl Hub {
         let counters = (0..config.shards.max(1)).map(|_| Counters::default()).collect();
         let zero = clock::now();
         let health = (0..config.shards.max(1)).map(|_| Health::new(zero)).collect();
+        let unadmitted = Unadmitted::new(config.unadmitted_bytes_max, config.silence_max);
         let directory = Arc::new(Directory::new(config));
-        Arc::new(Hub { directory, counters, health, shards: OnceLock::new() })
+        Arc::new(Hub {
+            directory,
+            unadmitted,
+            counters,
+            health,
+            notices: OnceLock::new(),
+            shards: OnceLock::new(),
+        })
     }
 
     /// What was counted so far; from any thread, at any time.
@@ -147,6 +166,34 @@ impl Hub {
             expired: sum(|c| &c.expired),
             protocol_errors: sum(|c| &c.protocol_errors),
             tls_failed: sum(|c| &c.tls_failed),
+            closed_for_others: self.unadmitted.closed(),
+        }
+    }
+
+    /// Refused CONNECTs by reason, without the reasons that did not occur; from any thread, at any time.
+    #[must_use]
+    pub fn refused_by(&self) -> BTreeMap<String, u64> {
+        let sum = |reason: usize| {
+            self.counters.iter().filter_map(|c| c.refused_by.get(reason)).map(Counter::get).sum()
+        };
+        let counted =
+            Refusal::REASONS.iter().enumerate().map(|(reason, name)| ((*name).to_owned(), sum(reason)));
+        counted.filter(|(_, count)| *count > 0).collect()
+    }
+
+    /// What a person may want to know, from now on; for the first caller. The channel ends with the hub.
+    #[must_use]
+    pub fn notices(&self) -> Receiver<Notice> {
+        let (sender, receiver) = mpsc_std::sync_channel(NOTICES_MAX);
+        // A second caller gets a channel that has ended.
+        let _ = self.notices.set(sender);
+        receiver
+    }
+
+    /// Says something to a person, if somebody listens and keeps up.
+    pub(super) fn tell(&self, notice: impl FnOnce() -> Notice) {
+        if let Some(notices) = self.notices.get() {
+            let _ = notices.try_send(notice());
         }
     }
 
@@ -183,6 +230,23 @@ impl Hub {
         answer.await.unwrap_or(Err(ServiceError::NotOnline))
     }
 
+    /// What the connections hold that are not admitted yet, in bytes: at most [`super::unadmitted::BYTES_MAX`].
+    #[must_use]
+    pub fn unadmitted_bytes(&self) -> usize {
+        self.unadmitted.held_bytes()
+    }
+
+    pub(super) fn unadmitted(&self) -> &Arc<Unadmitted> {
+        &self.unadmitted
+    }
+
+    /// Tells the shard of a connection that it has to go.
+    pub(super) fn close(&self, address: Address) {
+        if let Some(shards) = self.shards.get() {
+            send(shards, address.shard, Message::Close { connection: address.connection });
+        }
+    }
+
     /// Serves what `listener` (not blocking) accepts until `stop` resolves; then every connection is dropped. Runs on the
     /// caller's runtime, which only accepts: the work is done by the shards' threads.
     ///
@@ -203,7 +267,7 @@ impl Hub {
         for (index, inbox) in inboxes.into_iter().enumerate() {
             ended.push(self.start_shard(index, inbox, &senders, &tls)?);
         }
-        let accepted = accept(&listener, &senders, stop).await;
+        let accepted = Acceptor::new(self, &senders).run(&listener, stop).await;
         for sender in senders.iter() {
             // A shard that is gone needs no telling.
             let _ = sender.send(Message::Stop);
@@ -249,30 +313,6 @@ impl Hub {
     }
 }
 
-/// Hands new connections to the shards in turn, until `stop` resolves.
-async fn accept(
-    listener: &tokio::net::TcpListener,
-    senders: &[mpsc::UnboundedSender<Message>],
-    stop: impl Future<Output = ()>,
-) -> Result<(), EmulatorError> {
-    let mut stop = pin!(stop);
-    for sender in senders.iter().cycle() {
-        let socket = loop {
-            let accepted = tokio::select! {
-                () = &mut stop => return Ok(()),
-                accepted = listener.accept() => accepted.and_then(|(socket, _)| socket.into_std()),
-            };
-            match accepted {
-                Ok(socket) => break socket,
-                // Out of descriptors, or the peer gave up while it waited: neither is a reason to stop.
-                Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
-            }
-        };
-        sender.send(Message::Accepted(socket)).map_err(|_| EmulatorError::Died)?;
-    }
-    Ok(())
-}
-
 /// A shard that is gone has closed its connections: the message is dropped, and its `gone` with it.
 fn send(shards: &[mpsc::UnboundedSender<Message>], shard: usize, message: Message) {
     if let Some(sender) = shards.get(shard) {
@@ -289,7 +329,6 @@ pub(super) struct Shard {
     tls: Arc<rustls::ServerConfig>,
     senders: Arc<[mpsc::UnboundedSender<Message>]>,
     mailboxes: RefCell<HashMap<u64, Rc<Mailbox>>>,
-    opened: Cell<u64>,
     pub(super) pulse: Pulse,
 }
 
@@ -303,8 +342,8 @@ impl Shard {
     ) -> Shard {
         let (buffers, deadlines) = (Buffers::shared(), Deadlines::precise());
         let mailboxes = RefCell::default();
-        let (opened, pulse) = (Cell::new(0), Pulse::new(idle));
-        Shard { index, buffers, deadlines, hub, tls, senders, mailboxes, opened, pulse }
+        let pulse = Pulse::new(idle);
+        Shard { index, buffers, deadlines, hub, tls, senders, mailboxes, pulse }
     }
 
     /// An error is one of the shard's timer: without it no connection would ever time out.
@@ -314,14 +353,27 @@ impl Shard {
         tokio::task::spawn_local(async move {
             shard.pulse.run(&shard.deadlines, &shard.hub.health[shard.index]).await;
         });
+        let shard = Rc::clone(&self);
+        tokio::task::spawn_local(async move {
+            // A task like those of the connections: whatever reached them before it runs has been handled.
+            loop {
+                tokio::time::sleep(SWEEP).await;
+                shard.hub.unadmitted.sweep(shard.index);
+            }
+        });
         loop {
             let message = tokio::select! {
                 message = inbox.recv() => message,
                 error = &mut timer => return Err(error),
             };
             match message {
-                Some(Message::Accepted(socket)) => {
-                    tokio::task::spawn_local(connection::run(Rc::clone(&self), socket));
+                Some(Message::Accepted { socket, peer, ticket }) => {
+                    tokio::task::spawn_local(connection::run(ticket, Rc::clone(&self), socket, peer));
+                }
+                Some(Message::Close { connection }) => {
+                    if let Some(mailbox) = self.mailboxes.borrow().get(&connection) {
+                        mailbox.wake();
+                    }
                 }
                 Some(Message::TakeOver { connection, gone }) => {
                     if let Some(mailbox) = self.mailboxes.borrow().get(&connection) {
@@ -346,6 +398,17 @@ impl Shard {
         &self.tls
     }
 
+    pub(super) fn tell(&self, notice: impl FnOnce() -> Notice) {
+        self.hub.tell(notice);
+    }
+
+    /// A connection that is not admitted holds so much in its buffers. Another one may have to go for it.
+    pub(super) fn hold(&self, ticket: &Ticket, buffers_bytes: usize) {
+        if let Some(closed) = ticket.hold(buffers_bytes) {
+            self.hub.close(closed);
+        }
+    }
+
     pub(super) fn stats(&self) -> &Counters {
         &self.hub.counters[self.index]
     }
@@ -354,12 +417,10 @@ impl Shard {
         send(&self.senders, shard, message);
     }
 
-    pub(super) fn open_mailbox(&self) -> (u64, Rc<Mailbox>) {
-        let connection = self.opened.get();
-        self.opened.set(connection + 1);
+    pub(super) fn open_mailbox(&self, connection: u64) -> Rc<Mailbox> {
         let mailbox = Rc::<Mailbox>::default();
         self.mailboxes.borrow_mut().insert(connection, Rc::clone(&mailbox));
-        (connection, mailbox)
+        mailbox
     }
 
     pub(super) fn close_mailbox(&self, connection: u64) {

@@ -14,6 +14,8 @@ use exchange::InFlight;
 use super::admission::{self, Refusal};
 use super::directory::{Address, Directory};
 use super::telemetry::Telemetry;
+use super::unadmitted::CONNECT_BYTES_MAX;
+use crate::iothub::names::DEVICE_ID_CHARS_MAX;
 use crate::iothub::size::message_bytes;
 use crate::iothub::topics::{self, Inbound};
 use crate::iothub::{limits, properties};
@@ -27,6 +29,12 @@ use std::time::{Duration, Instant};
 /// The largest frame: a message of the largest size with the longest topic. Larger ones end the connection; that and how
 /// Azure ends it is not documented.
 const FRAME_BYTES_MAX: usize = limits::TELEMETRY_BYTES_MAX + wire::STRING_BYTES_MAX + 16;
+
+/// The first byte of CONNECT (MQTT 3.1.1 §3.1.1).
+const CONNECT: u8 = 0x10;
+
+/// Room behind the largest part of a CONNECT, for the next read.
+const FIT_SLACK_BYTES: usize = 4 * 1024;
 
 /// Replies that may wait to be written before nothing more is read.
 const REPLIES_MAX: usize = 1024;
@@ -146,6 +154,7 @@ pub struct HubSession {
     /// When a cloud-to-device message is to be delivered again.
     retry_at: Option<Instant>,
     event: Option<Event>,
+    abandoned: bool,
     telemetry: u64,
 }
 
@@ -172,11 +181,12 @@ impl HubSession {
             calls: Vec::new(),
             retry_at: None,
             event: None,
+            abandoned: false,
             telemetry: 0,
         }
     }
 
-    /// The device id; empty before [`Event::Authorised`].
+    /// The device id; empty before [`Event::Authorised`]. With [`Event::Refused`] the client id, cut at the length of a device id.
     #[must_use]
     pub fn device(&self) -> &str {
         &self.device
@@ -239,6 +249,13 @@ impl HubSession {
         self.state = State::Closing;
     }
 
+    /// The connection goes for another one, before it was admitted: nothing more is written.
+    pub fn abandon(&mut self) {
+        self.state = State::Closing;
+        self.will = None;
+        self.abandoned = true;
+    }
+
     /// The next thing to act on.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.event.take()
@@ -288,7 +305,10 @@ impl HubSession {
                 self.expires = now.checked_add(end.saturating_sub(unix));
                 self.event = Some(Event::Authorised);
             }
-            Err(refusal) => self.refuse(refusal),
+            Err(refusal) => {
+                self.device = connect.client_id.chars().take(DEVICE_ID_CHARS_MAX).collect();
+                self.refuse(refusal);
+            }
         }
     }
 
@@ -371,14 +391,32 @@ impl HubSession {
     }
 }
 
+/// Gives back what a buffer with a part of a CONNECT has too much: growing doubles it, and strangers are to hold little.
+fn fit(input: &mut BytesMut) {
+    if input.len() > FIT_SLACK_BYTES && input.capacity() > CONNECT_BYTES_MAX + FIT_SLACK_BYTES {
+        let mut fitting = BytesMut::with_capacity(CONNECT_BYTES_MAX + FIT_SLACK_BYTES);
+        fitting.extend_from_slice(input);
+        *input = fitting;
+    }
+}
+
 impl Machine for HubSession {
     type Error = HubError;
 
     fn handle_input(&mut self, now: Instant, input: &mut BytesMut) -> Result<(), HubError> {
         while self.state != State::Closing && self.wants_input() {
+            let opening = self.state == State::Opening;
+            if opening && input.first().is_some_and(|&first| first != CONNECT) {
+                return Err(HubError::NotConnect);
+            }
+            let frame_bytes_max = if opening { CONNECT_BYTES_MAX } else { FRAME_BYTES_MAX };
             // Device ids may have `#` and `+` and are raw in topics, which are read by known prefix.
-            match wire::decode(input, FRAME_BYTES_MAX, Strictness::StrictButWildcards)? {
+            match wire::decode(input, frame_bytes_max, Strictness::StrictButWildcards)? {
                 Some(packet) => self.handle_packet(now, packet)?,
+                None if opening => {
+                    fit(input);
+                    return Ok(());
+                }
                 None => return Ok(()),
             }
         }
@@ -461,7 +499,8 @@ impl Machine for HubSession {
     }
 
     fn poll_close(&self) -> Option<Close> {
-        (self.state == State::Closing).then_some(Close::AfterFlush)
+        let close = if self.abandoned { Close::Reset } else { Close::AfterFlush };
+        (self.state == State::Closing).then_some(close)
     }
 }
 
@@ -713,6 +752,33 @@ mod tests {
         assert_eq!(end(&telemetry, true, true), 0);
         assert_eq!(end(&telemetry, false, false), 0, "it was never online");
         assert_eq!(end("gone/d1", true, false), 0, "what Azure does with another topic is not documented");
+    }
+
+    /// What a new connection makes of these bytes.
+    fn begins_with(bytes: &[u8]) -> Result<(), HubError> {
+        let mut hub = Hub::new();
+        hub.session.handle_input(hub.now, &mut BytesMut::from(bytes))
+    }
+
+    #[test]
+    fn a_first_byte_that_is_not_connects_ends_the_connection() {
+        for first in (0..=u8::MAX).filter(|&first| first != CONNECT) {
+            assert_eq!(begins_with(&[first]), Err(HubError::NotConnect), "{first:#x}");
+        }
+        assert_eq!(begins_with(&[CONNECT]), Ok(()));
+    }
+
+    #[test]
+    fn a_connect_that_is_too_large_ends_with_its_header() {
+        let announce = |frame_bytes: usize| {
+            let remaining = frame_bytes - 4;
+            let byte = |shift: usize| u8::try_from(remaining >> shift & 0x7f).unwrap();
+            begins_with(&[CONNECT, byte(0) | 0x80, byte(7) | 0x80, byte(14)])
+        };
+        assert_eq!(announce(CONNECT_BYTES_MAX), Ok(()));
+        let (frame_bytes, frame_bytes_max) = (CONNECT_BYTES_MAX + 1, CONNECT_BYTES_MAX);
+        let too_large = DecodeError::TooLarge { frame_bytes, frame_bytes_max };
+        assert_eq!(announce(frame_bytes), Err(HubError::Decode(too_large)));
     }
 
     #[test]

@@ -33,13 +33,26 @@ pub async fn accept_tls(
     config: &Arc<ServerConfig>,
     deadline: Instant,
 ) -> Result<Transport, AcceptError> {
+    accept_tls_watched(stream, config, deadline, |_| {}).await
+}
+
+/// The same; after each read `watch` is told how many bytes the connection's buffers hold. TLS's own state is not in it.
+///
+/// # Errors
+/// As [`accept_tls`].
+pub async fn accept_tls_watched(
+    stream: TcpStream,
+    config: &Arc<ServerConfig>,
+    deadline: Instant,
+    watch: impl FnMut(usize),
+) -> Result<Transport, AcceptError> {
     // Acks must not wait for each other (Nagle).
     stream.set_nodelay(true).map_err(AcceptError::Tls)?;
     let records = Records::server(Arc::clone(config))
         .map_err(|error| secure::failed(error, false))
         .map_err(AcceptError::Tls)?;
     // Boxed: a connection's task would otherwise keep room for a handshake all its life.
-    let accepting = Box::pin(Secure::handshake(stream, records));
+    let accepting = Box::pin(Secure::handshake(stream, records, watch));
     match timeout_at(deadline.into(), accepting).await {
         Ok(Ok(stream)) => Ok(Transport::Tls(Box::new(stream))),
         Ok(Err(error)) => Err(AcceptError::Tls(error)),

@@ -159,8 +159,13 @@ impl Link {
         self.bytes_out
     }
 
+    /// Memory that this connection keeps to itself, that of its transport included, in bytes. TLS's own state is not in it.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.owned_bytes() + self.transport.as_ref().map_or(0, Transport::owned_bytes)
+    }
+
     /// Memory that this link keeps to itself, in bytes.
-    #[cfg(test)]
     pub(super) fn owned_bytes(&self) -> usize {
         self.input.capacity() + self.output.capacity()
     }
@@ -323,7 +328,10 @@ impl Link {
     /// One read. An error is how the connection ended.
     fn fill(&mut self, cx: &mut Context<'_>, input: &mut BytesMut) -> Poll<Result<(), Closed>> {
         let Some(transport) = &mut self.transport else { return Poll::Ready(Err(Closed::Local)) };
-        input.reserve(READ_BYTES_MIN);
+        // TLS makes room itself, once it has plaintext: a part of a record must not make the buffer grow.
+        if !matches!(transport, Transport::Tls(_)) {
+            input.reserve(READ_BYTES_MIN);
+        }
         match ready!(transport.poll_read(cx, input)) {
             Ok(0) => return Poll::Ready(Err(Closed::Eof)),
             Ok(n) => self.bytes_in += n as u64,

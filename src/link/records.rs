@@ -17,8 +17,12 @@ use std::sync::Arc;
 
 use super::tls::NoCertificate;
 
-/// The most that is kept of the input. A record is smaller; a handshake message may be as large.
+/// The most that is kept of the input during the handshake, whose messages may be as large.
 const KEPT_BYTES_MAX: usize = 64 * 1024;
+
+/// The most that is kept after the handshake: less than the largest record, which is one of TLS 1.2 (RFC 5246 §6.2.3). What handshake
+/// messages there are then is smaller.
+const RECORD_BYTES_MAX: usize = 5 + 16 * 1024 + 2048;
 
 /// One end of a TLS connection.
 pub(super) struct Records {
@@ -121,7 +125,6 @@ impl Records {
     }
 
     /// Memory beside rustls's own, in bytes.
-    #[cfg(test)]
     pub(super) fn owned_bytes(&self) -> usize {
         self.kept.capacity() + self.unsent.capacity()
     }
@@ -141,7 +144,7 @@ impl Records {
             rest = rest.get_mut(used..).unwrap_or_default();
             match step {
                 Ok(Step::More) => {}
-                Ok(Step::Starved) if rest.len() >= KEPT_BYTES_MAX => {
+                Ok(Step::Starved) if rest.len() >= session.kept_bytes_max() => {
                     return Err(self.fail(rustls::InvalidMessage::HandshakePayloadTooLarge.into()));
                 }
                 Ok(Step::Starved) => {
@@ -197,6 +200,14 @@ impl Session {
             Session::Client(session) => seal(session.process_tls_records(kept), outgoing, room),
             Session::Server(session) => seal(session.process_tls_records(kept), outgoing, room),
         }
+    }
+
+    fn kept_bytes_max(&self) -> usize {
+        let common: &CommonState = match self {
+            Session::Client(session) => session,
+            Session::Server(session) => session,
+        };
+        if common.is_handshaking() { KEPT_BYTES_MAX } else { RECORD_BYTES_MAX }
     }
 
     fn wants_write(&self) -> bool {

@@ -37,11 +37,16 @@ pub struct Secure {
 }
 
 impl Secure {
-    /// Does the handshake on `socket`; `records` say from which side.
+    /// Does the handshake on `socket`; `records` say from which side. After each read `watch` is told how many bytes the
+    /// connection keeps to itself.
     ///
     /// # Errors
     /// `InvalidData` around a [`TlsFailure`]: TLS failed. `UnexpectedEof`: the peer hung up. Otherwise the socket's.
-    pub(super) async fn handshake(socket: TcpStream, records: Records) -> io::Result<Secure> {
+    pub(super) async fn handshake(
+        socket: TcpStream,
+        records: Records,
+        mut watch: impl FnMut(usize),
+    ) -> io::Result<Secure> {
         let mut this = Secure { socket, records, early: BytesMut::new(), left: false };
         let mut early = BytesMut::new();
         while this.records.is_handshaking() {
@@ -49,6 +54,7 @@ impl Secure {
             if poll_fn(|cx| this.poll_receive(cx, &mut early)).await? == 0 {
                 return Err(hung_up());
             }
+            watch(this.owned_bytes() + early.capacity());
         }
         this.flush_or_hear(&mut early).await?;
         this.early = early;
@@ -84,7 +90,6 @@ impl Secure {
     }
 
     /// Memory beside rustls's own that this connection keeps to itself, in bytes.
-    #[cfg(test)]
     pub(super) fn owned_bytes(&self) -> usize {
         self.records.owned_bytes() + self.early.capacity()
     }

@@ -17,8 +17,11 @@ use std::cell::Cell;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::certificates::Certificates;
 use super::tls_failure::setup_in_words;
 use super::verify::Remembering;
+
+pub use super::certificates::{Identity, MakeRsa};
 
 /// Whom a fleet trusts.
 #[derive(Clone, Debug)]
@@ -99,20 +102,39 @@ pub fn client(options: &ClientOptions) -> Result<Arc<ClientConfig>, TlsError> {
     Ok(Arc::new(config))
 }
 
-/// For the emulator: `chain` as DER, the end certificate first, and its key as PKCS#8 DER. No client certificate is
-/// asked for, and nothing is resumed, so that every connection costs what a device's first one does.
+/// For a server with one certificate: `chain` as DER, the end certificate first, and its key as PKCS#8 DER. No client
+/// certificate is asked for, and nothing is resumed, so that every connection costs what a device's first one does.
 ///
 /// # Errors
 /// The key is unusable or does not belong to the certificate.
 pub fn server(chain: Vec<Vec<u8>>, key: Vec<u8>) -> Result<Arc<ServerConfig>, TlsError> {
     let chain = chain.into_iter().map(CertificateDer::from).collect();
-    let mut config = ServerConfig::builder_with_provider(provider())
+    let config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_single_cert(chain, PrivatePkcs8KeyDer::from(key).into())?;
+    Ok(unresumed(config))
+}
+
+/// The same for the emulator, which has an RSA certificate beside the ECDSA one, for clients that cannot check that one.
+/// `make_rsa` is called when the first of them connects, on the thread that serves it.
+///
+/// # Errors
+/// The ECDSA key is unusable or does not belong to the certificate.
+pub fn server_with_rsa(ecdsa: Identity, make_rsa: MakeRsa) -> Result<Arc<ServerConfig>, TlsError> {
+    let provider = provider();
+    let certificates = Certificates::new(ecdsa, make_rsa, Arc::clone(&provider))?;
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(certificates));
+    Ok(unresumed(config))
+}
+
+fn unresumed(mut config: ServerConfig) -> Arc<ServerConfig> {
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
-    Ok(Arc::new(config))
+    Arc::new(config)
 }
 
 /// aws-lc-rs with X25519 first, as devices do: the key share of the first flight is for it alone. P-256 stays offered, because a

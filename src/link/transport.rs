@@ -37,6 +37,14 @@ impl Transport {
         }
     }
 
+    /// Memory for bytes that this connection keeps to itself, in bytes.
+    pub(super) fn owned_bytes(&self) -> usize {
+        match self {
+            Transport::Tls(stream) => stream.owned_bytes(),
+            _ => 0,
+        }
+    }
+
     /// The socket, where there is one.
     fn socket(&self) -> Option<&TcpStream> {
         match self {

@@ -2,7 +2,7 @@
 //! of it; this is for the keys that people put where nobody expects one. Used by `error` for every message about a scenario,
 //! and by `app` for every message that ends a command.
 
-const HIDDEN: &str = "<hidden>";
+pub(super) const HIDDEN: &str = "<hidden>";
 
 /// What a secret follows, in connection strings and tokens.
 const NAMES: [&str; 2] = ["sharedaccesskey=", "sig="];
@@ -50,6 +50,14 @@ pub fn looks_like_key(text: &str) -> bool {
     key.chars().all(is_base64)
         && is_long_and_mixed(key)
         && (key.len() < text.len() || key.len().is_multiple_of(4))
+}
+
+/// True for an unknown word that must not be repeated, because it may be a key, whole or without its padding. A name that is known
+/// may look like this, too.
+#[must_use]
+pub fn may_be_key(word: &str) -> bool {
+    let key = word.trim_end_matches('=');
+    key.chars().all(is_base64) && is_long_and_mixed(key)
 }
 
 fn is_base64(c: char) -> bool {
@@ -102,6 +110,16 @@ mod tests {
             ["fleet.meter.devices=500", "/home/Someone/projects/hubstorm/scenarios", "x=", "=", "a==b", "ü="]
         {
             assert_eq!(masked(text), text);
+        }
+    }
+
+    #[test]
+    fn a_key_without_its_padding_may_be_a_key() {
+        for length in KEY_CHARS_MIN..=KEY.len() {
+            assert!(may_be_key(&KEY[..length]), "{length} characters");
+        }
+        for name in ["devices", "fleet", "HUBSTORM_GROUP_KEY", "meter-With-A-Name-Of-Many-Words", ""] {
+            assert!(!may_be_key(name), "{name}");
         }
     }
 

@@ -20,7 +20,7 @@ mod verdict;
 pub use error::{Errors, Origin, Place, Problem, nearest};
 pub use host::{check_host, is_connection_string};
 pub use identity::{AuthSpec, RenewSpec, Sdk, TokenSpec};
-pub use mask::{looks_like_key, masked};
+pub use mask::{looks_like_key, masked, may_be_key};
 pub use model::{
     ArrivalKind, CallKind, DriveSpec, EmulatorSpec, FleetSpec, MessageSpec, MethodSpec, PayloadSpec,
     PhaseSpec, ReconnectSpec, ReportSpec, Scenario, Secret, SendSpec, Spacing, SubscribeSpec, TargetKind,

@@ -2,6 +2,7 @@
 //! Lists are entered by the `name` of an element or by its index: `phase.steady.duration=10s`.
 
 use super::error::{Errors, Origin, Place, nearest};
+use super::mask::{HIDDEN, may_be_key};
 use super::node::{Entry, Node, Value, parse_override};
 use super::reader::SECRET_KEYS;
 
@@ -9,12 +10,19 @@ use super::reader::SECRET_KEYS;
 pub(super) fn apply(root: &mut Node, text: &str, errors: &mut Errors) {
     let (key, value) = text.split_once('=').unwrap_or((text, ""));
     let key = key.trim();
+    let path = split(key);
+    if path.iter().any(|part| may_be_key(part) && !names(root, part)) {
+        let place = Place { origin: Origin::Set(HIDDEN.to_owned()), key: String::new() };
+        errors
+            .add(&place, "a part of this key looks like a secret, which must not stand on a command line")
+            .allowed("key=value, such as fleet.meter.devices=500");
+        return;
+    }
     let place = Place { origin: Origin::Set(key.to_owned()), key: String::new() };
     if !text.contains('=') || key.is_empty() {
         errors.add(&place, "not an override").allowed("key=value, such as fleet.meter.devices=500");
         return;
     }
-    let path = split(key);
     let new = parse_override(value.trim(), &Place { key: key.to_owned(), ..place.clone() });
     if path.last().is_some_and(|last| SECRET_KEYS.contains(&last.as_str())) || holds_secret(&new) {
         errors
@@ -33,6 +41,17 @@ fn split(key: &str) -> Vec<String> {
     match key.split_once('.') {
         Some(("thresholds", metric)) => vec!["thresholds".to_owned(), unquote(metric)],
         _ => key.split('.').map(unquote).collect(),
+    }
+}
+
+/// True if the scenario has a key or an element with that name.
+fn names(node: &Node, name: &str) -> bool {
+    match &node.value {
+        Value::Table(entries) => entries.iter().any(|entry| entry.key == name || names(&entry.node, name)),
+        Value::Array(elements) => {
+            elements.iter().any(|element| name_of(element) == Some(name) || names(element, name))
+        }
+        _ => false,
     }
 }
 
@@ -179,6 +198,33 @@ mod tests {
             let (_, errors) = set(&[text]);
             assert!(errors.contains(expected), "{text}: {errors}");
         }
+    }
+
+    #[test]
+    fn what_may_be_a_key_is_not_repeated_unless_it_is_a_name_of_the_scenario() {
+        const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
+        for text in [
+            format!("{KEY}=1"),
+            format!("{KEY}=="),
+            KEY.to_owned(),
+            format!("fleet.{KEY}.devices=1"),
+            format!("fleet.meter.auth.{KEY}=1"),
+            format!("phase.{KEY}.duration=1s"),
+            format!("fleet.meter.devices.\"{KEY}\"=1"),
+        ] {
+            let (_, errors) = set(&[&text]);
+            assert!(errors.contains("looks like a secret"), "{text}: {errors}");
+            assert!(!errors.contains("AwQFBgcICQ"), "{errors}");
+        }
+        let (scenario, errors) = set(&["name=x"]);
+        assert_eq!((scenario.name.as_deref(), errors.as_str()), (Some("x"), ""));
+        let file = FILE.replace("meter", "MetersOfTheNorthernPlant");
+        let overrides = ["fleet.MetersOfTheNorthernPlant.devices=7".to_owned()];
+        let files = &crate::scenario::no_files;
+        let input = Input { file: "x.toml", text: &file, overrides: &overrides, env: &|_| None, files };
+        let (scenario, errors) = read(&input);
+        assert!(errors.is_empty(), "{errors}");
+        assert_eq!(scenario.fleets[0].devices, Some(7));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use super::error::{Errors, Place, Problem, nearest};
 use super::host::{self, check_host, is_connection_string};
-use super::mask::looks_like_key;
+use super::mask::{HIDDEN, looks_like_key, may_be_key};
 use super::model::{Secret, Written};
 use super::node::{Entry, Node, Value};
 use super::{DURATION_MAX, FileText, located};
@@ -80,8 +80,9 @@ impl<'n> Fields<'n> {
                 reader.not_built_yet(&entry.place, what);
                 continue;
             }
-            let problem = reader.errors.add(&entry.place, "unknown key");
-            problem.found(entry.key.clone()).allowed(self.asked.join(", "));
+            let (place, found) = shown(entry);
+            let problem = reader.errors.add(&place, "unknown key");
+            problem.found(found).allowed(self.asked.join(", "));
             let known = self.asked.iter().copied().chain(later.iter().map(|(key, _)| *key));
             match nearest(&entry.key, known) {
                 Some(near) => problem.fix(format!("did you mean `{near}`?")),
@@ -89,6 +90,15 @@ impl<'n> Fields<'n> {
             };
         }
     }
+}
+
+/// The place and the name of an unknown entry. A name that may be a key is left out of both.
+fn shown(entry: &Entry) -> (Place, String) {
+    if !may_be_key(&entry.key) {
+        return (entry.place.clone(), entry.key.clone());
+    }
+    let parent = entry.place.key.strip_suffix(&entry.key).unwrap_or_default();
+    (Place { key: format!("{parent}{HIDDEN}"), origin: entry.place.origin.clone() }, HIDDEN.to_owned())
 }
 
 impl Reader<'_> {

@@ -53,7 +53,9 @@ impl Hub {
     fn start(config: Config) -> Hub {
         let config = Config { group_keys: vec![group()], shards: 2, ..config };
         let certificate = certificate::make(&config.host_names, hubstorm::clock::unix()).unwrap();
-        let server = tls::server(certificate.chain, certificate.key).unwrap();
+        let rsa = certificate.rsa;
+        let identity = (certificate.chain, certificate.key);
+        let server = tls::server_with_rsa(identity, Box::new(move || rsa.get())).unwrap();
         let roots_pem = Some(certificate.ca_pem.into_bytes());
         let client = tls::client(&tls::ClientOptions { roots_pem, ..tls::ClientOptions::default() }).unwrap();
         let listener = listen::bind(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0)).unwrap();
@@ -270,6 +272,39 @@ async fn the_certificate_has_the_names_of_the_hub_and_no_others() {
     hub.stop();
 }
 
+/// Strangers leave room for six handshakes at a time, and none of them is closed: the devices wait for each other.
+#[tokio::test]
+async fn a_storm_of_devices_waits_for_room_and_none_is_closed() {
+    const STRANGERS: usize = 500;
+    const DEVICES: usize = 2_000;
+    let room = (STRANGERS + 6) * hubstorm::emulator::unadmitted::BASE_BYTES;
+    hubstorm::fleet::raise_descriptor_limit().unwrap();
+    let hub = Hub::start(Config {
+        unadmitted_bytes_max: room.div_ceil(3) * 4,
+        silence_max: Duration::from_secs(3600),
+        connect_arrival_timeout: Duration::from_secs(3600),
+        ..Config::default()
+    });
+    let mut strangers = Vec::new();
+    for _ in 0..STRANGERS {
+        strangers.push(hub.device().await);
+    }
+    let mut connecting = tokio::task::JoinSet::new();
+    let hub = Arc::new(hub);
+    for index in 0..DEVICES {
+        let hub = Arc::clone(&hub);
+        connecting.spawn(async move {
+            let mut device = hub.connecting(&format!("d{index}"), true).await;
+            device.expect(CONNACK).await;
+            device
+        });
+    }
+    let online = connecting.join_all().await;
+    assert_eq!(online.len(), DEVICES);
+    let stats = Arc::into_inner(hub).unwrap().stop();
+    assert_eq!(stats, Stats { accepted: DEVICES as u64, ..Stats::default() });
+}
+
 #[tokio::test]
 async fn many_devices_are_served_at_once() {
     let hub = Hub::start(Config::default());
@@ -324,11 +359,13 @@ fn a_child_is_driven_by_json_lines_and_ends_with_its_stdin() {
     kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGINT).unwrap();
     tell(&Control::Start { unix_us: 0 });
     tell(&Control::Stats);
-    let Answer::Stats { counted, cpu_us, rss_peak_bytes, shards } = serde_json::from_str(&answer()).unwrap()
+    let Answer::Stats { counted, refused_by, cpu_us, rss_peak_bytes, shards } =
+        serde_json::from_str(&answer()).unwrap()
     else {
         panic!("another answer")
     };
     assert_eq!(counted, Stats::default());
+    assert!(refused_by.is_empty());
     assert!(cpu_us > 0 && rss_peak_bytes > 0, "it has at least made a certificate");
     assert_eq!(shards.len(), 1);
     drop(stdin);
@@ -361,16 +398,80 @@ impl ControlledHub {
     }
 }
 
-/// A device of that hub that is online.
-async fn online(ready: Ready) -> Device {
-    let roots_pem = ready.ca_pem.map(String::into_bytes);
-    let client = tls::client(&tls::ClientOptions { roots_pem, ..tls::ClientOptions::default() }).unwrap();
+/// A connection to that hub that has not sent anything over TLS.
+async fn stranger(ready: &Ready) -> Device {
+    let roots_pem = ready.ca_pem.clone().map(String::into_bytes);
+    let ca = ready.ca_file.as_ref().map(std::path::PathBuf::from);
+    let client = tls::client(&tls::ClientOptions { roots_pem, ca, verify: true }).unwrap();
     let socket = TcpStream::connect(ready.mqtt.as_str()).await.unwrap();
     let name = ServerName::try_from("localhost").unwrap();
-    let mut device = Device(TlsConnector::from(client).connect(name, socket).await.unwrap());
+    Device(TlsConnector::from(client).connect(name, socket).await.unwrap())
+}
+
+/// A device of that hub that is online.
+async fn online(ready: Ready) -> Device {
+    let mut device = stranger(&ready).await;
     device.connect("meter-1", &token("meter-1", now_unix() + 600), true).await;
     device.expect(CONNACK).await;
     device
+}
+
+/// On stderr one line for each, and in `stats` their number by reason.
+#[test]
+fn refusals_are_told_with_their_reason() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_hubstorm"))
+        .args(["emulator", "--control"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    writeln!(stdin, r#"{{"config":{{"group_keys":["{GROUP_KEY}"]}}}}"#).unwrap();
+    let ready: Ready = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let good = token("d1", now_unix() + 600);
+    runtime.block_on(async {
+        for (client_id, name, password) in [
+            ("d1", "localhost/d1/?api-version=2021-04-12", "SharedAccessSignature sr=a&sig=c2VjcmV0&se=1"),
+            ("d1/m", "localhost/d1/m/?api-version=2021-04-12", &good),
+            ("d1/m", "localhost/d1/?api-version=2021-04-12", &good),
+            ("d1", "elsewhere/d1/?api-version=2021-04-12", &good),
+            ("d1", "localhost/d1/?api-version=2021-04-12", &token("d1", now_unix() - 3600)),
+        ] {
+            let mut device = stranger(&ready).await;
+            let connect = ConnectRef {
+                client_id,
+                keep_alive_s: 60,
+                clean_session: true,
+                username: Some(name),
+                password: Some(password.as_bytes()),
+                will: None,
+            };
+            device.send(|out| encode::connect(out, &connect).unwrap()).await;
+            device.expect(REFUSED).await;
+            device.expect_end().await;
+        }
+        let mut other = stranger(&ready).await;
+        other.send(|out| out.extend_from_slice(b"GET / HTTP/1.1\r\n\r\n")).await;
+        other.expect_end().await;
+    });
+    writeln!(stdin, "\"stats\"").unwrap();
+    let answer = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+    let Answer::Stats { counted, refused_by, .. } = answer else { panic!("another answer: {answer:?}") };
+    assert_eq!((counted.refused, counted.protocol_errors), (5, 1));
+    let wanted = [("expired", 1), ("host", 1), ("module", 2), ("token", 1)];
+    assert_eq!(refused_by, wanted.map(|(reason, count)| (reason.to_owned(), count)).into());
+    drop(stdin);
+    let said = String::from_utf8(child.wait_with_output().unwrap().stderr).unwrap();
+    assert_eq!(said.lines().count(), 6, "{said}");
+    assert_eq!(said.matches("modules are not emulated").count(), 2, "{said}");
+    for words in ["client id \"d1/m\"", "the token has expired", "--host NAME", "is not CONNECT"] {
+        assert!(said.contains(words), "{words} is missing: {said}");
+    }
+    let signature = good.split("sig=").nth(1).unwrap().split('&').next().unwrap();
+    assert!(!said.contains("c2VjcmV0") && !said.contains(signature), "{said}");
 }
 
 #[test]
@@ -494,4 +595,41 @@ fn an_unescaped_bag_ends_the_connection_unless_the_flag_is_set() {
         });
         hub.stop();
     }
+}
+
+/// The certificate of an emulator that was killed is removed by the next one.
+#[test]
+fn a_killed_emulator_leaves_nothing_for_good() {
+    let folder = tempfile::tempdir().unwrap();
+    let start = || {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_hubstorm"))
+            .args(["emulator", "--listen", "127.0.0.1:0"])
+            .env("TMPDIR", folder.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let ready: Ready = serde_json::from_str(&line).unwrap();
+        (child, std::path::PathBuf::from(ready.ca_file.unwrap()))
+    };
+    let left =
+        || std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+    let (mut killed, stale) = start();
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    assert_eq!(left(), [stale], "nobody could remove it");
+    let (mut first, live) = start();
+    assert_eq!(left(), std::slice::from_ref(&live));
+    let (mut second, other) = start();
+    let mut both = left();
+    both.sort();
+    let mut wanted = vec![live, other];
+    wanted.sort();
+    assert_eq!(both, wanted, "the file of a live emulator stays");
+    for child in [&mut first, &mut second] {
+        kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGTERM).unwrap();
+        assert!(child.wait().unwrap().success());
+    }
+    assert!(left().is_empty());
 }

@@ -407,6 +407,9 @@ fn slips_of_the_command_line_are_not_repeated() {
         let lines: &[(&[&str], i32)] = &[
             (&["run", scenario, "--out", out, "--target", &string], 2),
             (&["run", scenario, "--out", out, "--set", &set], 104),
+            (&["check", scenario, "--set", &format!("{key}=1")], 104),
+            (&["check", scenario, "--set", key], 104),
+            (&["check", scenario, "--set", &format!("fleet.a.{key}=1")], 104),
             (&["run", scenario, "--out", out, "--trace", &string], 2),
             (&["run", &string], 104),
             (&["check", scenario, "--target", &string], 2),

@@ -1,0 +1,215 @@
+//! Prints the notices of the built-in hub: one line each, at most so many in a while, and then how many more there were. Used by
+//! `emulator`. A thread of its own prints, because stderr may be a pipe that nobody reads: the hub must not wait for it.
+
+use crate::clock;
+use crate::emulator::notice::{Notice, Shortage};
+use crate::scenario::{masked, may_be_key};
+use crate::units::{human_count, plural};
+use std::io::{self, Write};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+/// So many lines are printed of what happens within [`WINDOW`].
+const LINES_MAX: u64 = 20;
+const WINDOW: Duration = Duration::from_secs(10);
+
+/// How long the end of the program waits for the last lines.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The thread that prints.
+pub(super) struct Printing {
+    /// Ends when the thread has printed everything.
+    ended: Receiver<()>,
+}
+
+impl Printing {
+    /// Waits for the last lines, unless nobody reads them. The hub has to be gone.
+    pub(super) fn finish(self) {
+        // Either way there is nothing more to do.
+        let _ = self.ended.recv_timeout(FINISH_TIMEOUT);
+    }
+}
+
+/// Prints to `out` until the hub is gone.
+///
+/// # Errors
+/// The system has no thread left.
+pub(super) fn print_from(
+    notices: Receiver<Notice>,
+    mut out: impl Write + Send + 'static,
+) -> io::Result<Printing> {
+    let (end, ended): (SyncSender<()>, _) = sync_channel(0);
+    let print = move || {
+        let _end = end;
+        let mut limit = Limit::new(clock::now());
+        loop {
+            let notice = notices.recv_timeout(limit.wait(clock::now()));
+            let text = match &notice {
+                Ok(notice) => limit.add(clock::now(), || line(notice)),
+                Err(RecvTimeoutError::Timeout) => limit.roll(clock::now()),
+                Err(RecvTimeoutError::Disconnected) => limit.rest(),
+            };
+            let written = text.map_or(Ok(()), |text| out.write_all(text.as_bytes()));
+            if written.is_err() || notice == Err(RecvTimeoutError::Disconnected) {
+                return;
+            }
+        }
+    };
+    std::thread::Builder::new().name("notices".to_owned()).spawn(print)?;
+    Ok(Printing { ended })
+}
+
+/// Which lines are printed.
+struct Limit {
+    from: Instant,
+    printed: u64,
+    unprinted: u64,
+}
+
+impl Limit {
+    fn new(now: Instant) -> Limit {
+        Limit { from: now, printed: 0, unprinted: 0 }
+    }
+
+    /// How long nothing has to be printed.
+    fn wait(&self, now: Instant) -> Duration {
+        match self.unprinted {
+            0 => Duration::from_secs(3600),
+            _ => (self.from + WINDOW).saturating_duration_since(now),
+        }
+    }
+
+    /// One more line; what is to be printed now.
+    fn add(&mut self, now: Instant, line: impl FnOnce() -> String) -> Option<String> {
+        let rest = self.roll(now);
+        if self.printed == LINES_MAX {
+            self.unprinted += 1;
+            return rest;
+        }
+        self.printed += 1;
+        Some(rest.unwrap_or_default() + &line())
+    }
+
+    /// Begins a new window if the old one is over; what is to be said about that one.
+    fn roll(&mut self, now: Instant) -> Option<String> {
+        if now < self.from + WINDOW {
+            return None;
+        }
+        let rest = self.rest();
+        *self = Limit::new(now);
+        rest
+    }
+
+    fn rest(&self) -> Option<String> {
+        let more = plural(self.unprinted, "line", "lines");
+        (self.unprinted > 0)
+            .then(|| format!("hub: {more} more like these; `stats` of --control counts them\n"))
+    }
+}
+
+/// One line. Its text from the network is shown without control characters, and without what may be a secret.
+fn line(notice: &Notice) -> String {
+    match notice {
+        Notice::Refused { peer, client_id, refusal } => {
+            let id = if may_be_key(client_id) { "<hidden>".to_owned() } else { masked(client_id) };
+            let fix = refusal.fix();
+            format!("hub: refused CONNECT of client id {id:?} from {peer}: {refusal}; {fix}\n")
+        }
+        Notice::NoConnect { peer, error } => {
+            format!("hub: closed a connection from {peer} before a CONNECT: {error}\n")
+        }
+        Notice::Short(shortage) => {
+            let what = match shortage {
+                Shortage::Memory => {
+                    "too many connections without a CONNECT; look for their sender with `ss -tn`".to_owned()
+                }
+                Shortage::Descriptors(limit) => format!(
+                    "out of file descriptors: {} may be open; start the hub with more, such as `ulimit -n {}`",
+                    human_count(*limit),
+                    (limit * 4).max(65_536)
+                ),
+                Shortage::SystemDescriptors => {
+                    "the system is out of file descriptors; increase fs.file-max (`sysctl fs.file-max`)"
+                        .to_owned()
+                }
+            };
+            format!(
+                "hub: {what}. Connected devices are served. New ones wait, and the oldest connections without a CONNECT are closed for them\n"
+            )
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::emulator::admission::Refusal;
+    use crate::emulator::session::HubError;
+
+    fn refused(client_id: &str, refusal: Refusal) -> Notice {
+        Notice::Refused { peer: ([127, 0, 0, 1], 7).into(), client_id: client_id.into(), refusal }
+    }
+
+    #[test]
+    fn a_refusal_is_one_line_with_its_reason_and_a_fix() {
+        assert_eq!(
+            line(&refused("d1", Refusal::Module)),
+            "hub: refused CONNECT of client id \"d1\" from 127.0.0.1:7: modules are not emulated; connect as a device\n"
+        );
+        let error = HubError::NotConnect;
+        assert_eq!(
+            line(&Notice::NoConnect { peer: ([127, 0, 0, 1], 7).into(), error }),
+            "hub: closed a connection from 127.0.0.1:7 before a CONNECT: the first packet is not CONNECT\n"
+        );
+    }
+
+    #[test]
+    fn text_from_the_network_stays_on_its_line_and_hides_secrets() {
+        const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+        for id in
+            [KEY, KEY.trim_end_matches('='), &format!("HostName=h;SharedAccessKey={KEY}"), "x&sig=abcdef"]
+        {
+            let line = line(&refused(id, Refusal::ClientId));
+            assert!(!line.contains("AwQFBgcI") && !line.contains("abcdef"), "{line}");
+        }
+        let line = line(&refused("a\nb\u{1b}[2J\u{202e}", Refusal::ClientId));
+        assert!(line.ends_with('\n') && line.lines().count() == 1, "{line:?}");
+        assert!(!line.contains('\u{1b}') && !line.contains('\u{202e}'), "{line:?}");
+    }
+
+    #[test]
+    fn a_flood_of_notices_is_counted_and_not_printed() {
+        let start = clock::now();
+        let mut limit = Limit::new(start);
+        let at = |s| start + Duration::from_secs(s);
+        let printed = (0..1_000).filter_map(|_| limit.add(at(1), || "x\n".to_owned())).count();
+        assert_eq!(printed, 20);
+        assert_eq!(limit.wait(at(4)), Duration::from_secs(6));
+        assert_eq!(limit.roll(at(9)), None);
+        let more = "hub: 980 lines more like these; `stats` of --control counts them\n";
+        assert_eq!(limit.rest().as_deref(), Some(more));
+        assert_eq!(limit.add(at(10), || "y\n".to_owned()), Some(format!("{more}y\n")));
+        assert_eq!((limit.roll(at(30)), limit.rest()), (None, None));
+    }
+
+    #[test]
+    fn the_last_lines_are_printed_before_the_end() {
+        let (sender, notices) = sync_channel(8);
+        let (out, printed) = std::sync::mpsc::channel::<Vec<u8>>();
+        struct Lines(std::sync::mpsc::Sender<Vec<u8>>);
+        impl Write for Lines {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0.send(bytes.to_vec()).map_err(io::Error::other)?;
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let printing = print_from(notices, Lines(out)).unwrap();
+        sender.send(refused("d1", Refusal::Expired)).unwrap();
+        drop(sender);
+        printing.finish();
+        assert!(String::from_utf8(printed.try_recv().unwrap()).unwrap().contains("expired"));
+    }
+}

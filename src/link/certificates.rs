@@ -1,0 +1,80 @@
+//! Which certificate a server shows: ECDSA to a client that can check it, RSA to the others. `tls` puts it into a server's
+//! configuration. It decides by the client's hello alone.
+
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::{CipherSuite, Error, NamedGroup, SignatureScheme, crypto::CryptoProvider};
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+/// A chain as DER, the end certificate first, and its key as PKCS#8 DER.
+pub type Identity = (Vec<Vec<u8>>, Vec<u8>);
+
+/// Makes the RSA certificate when the first client needs it. `None` if it cannot be made.
+pub type MakeRsa = Box<dyn Fn() -> Option<Identity> + Send + Sync>;
+
+/// An ECDSA P-256 certificate and the RSA certificate beside it.
+pub(super) struct Certificates {
+    ecdsa: Arc<CertifiedKey>,
+    rsa: OnceLock<Option<Arc<CertifiedKey>>>,
+    make_rsa: MakeRsa,
+    provider: Arc<CryptoProvider>,
+}
+
+impl Certificates {
+    pub(super) fn new(
+        ecdsa: Identity,
+        make_rsa: MakeRsa,
+        provider: Arc<CryptoProvider>,
+    ) -> Result<Certificates, Error> {
+        let ecdsa = Arc::new(certified(ecdsa, &provider)?);
+        Ok(Certificates { ecdsa, rsa: OnceLock::new(), make_rsa, provider })
+    }
+
+    fn rsa(&self) -> Option<Arc<CertifiedKey>> {
+        let make = || (self.make_rsa)().and_then(|made| certified(made, &self.provider).ok()).map(Arc::new);
+        self.rsa.get_or_init(make).clone()
+    }
+}
+
+impl ResolvesServerCert for Certificates {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        // Of the schemes that a client names, rustls has left those that go with a suite that both have.
+        let schemes = hello.signature_schemes();
+        if schemes.contains(&SignatureScheme::ECDSA_NISTP256_SHA256)
+            && knows_p256(hello.cipher_suites(), hello.named_groups())
+        {
+            return Some(Arc::clone(&self.ecdsa));
+        }
+        match self.rsa().filter(|rsa| rsa.key.choose_scheme(schemes).is_some()) {
+            Some(rsa) => Some(rsa),
+            // A client may check more than it says; otherwise it is refused for its schemes, which is the better alert.
+            None => Some(Arc::clone(&self.ecdsa)),
+        }
+    }
+}
+
+/// In TLS 1.2 the supported groups are also those of the server's key (RFC 8422 §5.1). In TLS 1.3 they are not (RFC 8446 §4.2.7).
+fn knows_p256(suites: &[CipherSuite], groups: Option<&[NamedGroup]>) -> bool {
+    let is_tls13 = |suite: &CipherSuite| {
+        matches!(
+            suite,
+            CipherSuite::TLS13_AES_128_GCM_SHA256
+                | CipherSuite::TLS13_AES_256_GCM_SHA384
+                | CipherSuite::TLS13_CHACHA20_POLY1305_SHA256
+        )
+    };
+    groups.is_none_or(|groups| groups.contains(&NamedGroup::secp256r1)) || suites.iter().any(is_tls13)
+}
+
+fn certified((chain, key): Identity, provider: &CryptoProvider) -> Result<CertifiedKey, Error> {
+    let chain = chain.into_iter().map(CertificateDer::from).collect();
+    CertifiedKey::from_der(chain, PrivatePkcs8KeyDer::from(key).into(), provider)
+}
+
+impl fmt::Debug for Certificates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Certificates").finish_non_exhaustive()
+    }
+}

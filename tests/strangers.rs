@@ -1,0 +1,291 @@
+//! What connections hold of the emulator's memory before they are admitted, counted by the allocator: for each state that a stranger
+//! can leave a connection in, no more than the emulator counts for it, and no more than it may.
+#![expect(unsafe_code, reason = "a global allocator that counts can only be written so")]
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+
+use hubstorm::emulator::unadmitted::{BASE_BYTES, BYTES_MAX, CONNECT_BYTES_MAX, CONNECTION_BYTES_MAX};
+use hubstorm::emulator::{Config, EmulatorError, Hub, Stats, certificate};
+use hubstorm::link::{listen, tls};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, SupportedProtocolVersion};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// Counts on every thread but those of the tests, which play the clients.
+struct Counting;
+
+static HELD_BYTES: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    static IS_CLIENT: Cell<bool> = const { Cell::new(false) };
+}
+
+fn count(allocated: usize, freed: usize) {
+    if !IS_CLIENT.try_with(Cell::get).unwrap_or(true) {
+        HELD_BYTES.fetch_add(allocated.wrapping_sub(freed), Ordering::SeqCst);
+    }
+}
+
+// SAFETY: every call goes to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size(), 0);
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count(layout.size(), 0);
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count(size, layout.size());
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count(0, layout.size());
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// A hub with one shard, which these tests fill with strangers.
+struct Target {
+    hub: Arc<Hub>,
+    address: SocketAddr,
+    roots_pem: Vec<u8>,
+    stop: oneshot::Sender<()>,
+    serving: std::thread::JoinHandle<Result<Stats, EmulatorError>>,
+}
+
+impl Target {
+    fn start() -> Target {
+        IS_CLIENT.set(true);
+        let config =
+            Config { shards: 1, connect_arrival_timeout: Duration::from_secs(600), ..Config::default() };
+        let certificate = certificate::make(&config.host_names, hubstorm::clock::unix()).unwrap();
+        let rsa = certificate.rsa;
+        let server =
+            tls::server_with_rsa((certificate.chain, certificate.key), Box::new(move || rsa.get())).unwrap();
+        let listener = listen::bind(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let hub = Hub::new(config);
+        let (stop, stopped) = oneshot::channel();
+        let served = Arc::clone(&hub);
+        let serving = std::thread::spawn(move || {
+            let runtime = tokio::runtime::LocalRuntime::new().unwrap();
+            runtime.block_on(served.serve(listener, server, async { drop(stopped.await) }))
+        });
+        Target { hub, address, roots_pem: certificate.ca_pem.into_bytes(), stop, serving }
+    }
+
+    fn stranger(&self, version: Option<&'static SupportedProtocolVersion>) -> Stranger {
+        let socket = TcpStream::connect(self.address).unwrap();
+        let Some(version) = version else { return Stranger { socket, tls: None } };
+        let mut roots = rustls::RootCertStore::empty();
+        use rustls::pki_types::pem::PemObject as _;
+        roots.add(rustls::pki_types::CertificateDer::from_pem_slice(&self.roots_pem).unwrap()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider).with_protocol_versions(&[version]);
+        let config = config.unwrap().with_root_certificates(roots).with_no_client_auth();
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut tls = ClientConnection::new(Arc::new(config), name).unwrap();
+        let mut stranger = Stranger { socket, tls: None };
+        while tls.is_handshaking() {
+            tls.complete_io(&mut stranger.socket).unwrap();
+        }
+        stranger.tls = Some(tls);
+        stranger
+    }
+
+    /// Waits until what the connections count for is at least this.
+    #[track_caller]
+    fn counts(&self, bytes: usize) {
+        wait_until(|| self.hub.unadmitted_bytes() >= bytes);
+    }
+
+    fn stop(self) {
+        self.stop.send(()).unwrap();
+        self.serving.join().unwrap().unwrap();
+    }
+}
+
+#[track_caller]
+fn wait_until(done: impl Fn() -> bool) {
+    let deadline = hubstorm::clock::now() + Duration::from_secs(60);
+    while !done() {
+        assert!(hubstorm::clock::now() < deadline, "it never happened");
+        std::thread::yield_now();
+    }
+}
+
+/// A client without credentials.
+struct Stranger {
+    socket: TcpStream,
+    tls: Option<ClientConnection>,
+}
+
+impl Stranger {
+    /// Sends these bytes over TLS; the hub may have closed the connection.
+    fn says(&mut self, plaintext: &[u8]) {
+        let tls = self.tls.as_mut().unwrap();
+        tls.set_buffer_limit(None);
+        tls.writer().write_all(plaintext).unwrap();
+        while tls.wants_write() && tls.write_tls(&mut self.socket).is_ok() {}
+    }
+
+    /// Sends a record of that much plaintext without its last byte.
+    fn says_almost(&mut self, plaintext: &[u8]) {
+        let tls = self.tls.as_mut().unwrap();
+        tls.writer().write_all(plaintext).unwrap();
+        let mut record = Vec::new();
+        tls.write_tls(&mut record).unwrap();
+        let _ = self.socket.write_all(&record[..record.len() - 1]);
+    }
+}
+
+/// The largest CONNECT that is read, without its last byte.
+fn almost_connect() -> Vec<u8> {
+    let mut connect = vec![0; CONNECT_BYTES_MAX - 1];
+    let remaining = CONNECT_BYTES_MAX - 4;
+    let byte = |shift: usize| u8::try_from(remaining >> shift & 0x7f).unwrap();
+    connect[..4].copy_from_slice(&[0x10, byte(0) | 0x80, byte(7) | 0x80, byte(14)]);
+    connect
+}
+
+/// Most of a ClientHello of 60 KiB, in records of 15 KiB.
+fn almost_hello() -> Vec<u8> {
+    let mut hello = vec![1, 0, 0xf0, 0];
+    hello.resize(4 + 0xf000 - 1, 0);
+    hello
+        .chunks(15 * 1024)
+        .flat_map(|part| {
+            let length = u16::try_from(part.len()).unwrap().to_be_bytes();
+            [&[22, 3, 1, length[0], length[1]][..], part].concat()
+        })
+        .collect()
+}
+
+const PART: usize = 16 * 1024;
+
+/// Brings a connection into a state.
+type Leave = fn(&Target) -> Stranger;
+
+/// States that a stranger can leave a connection in, and the least that its buffers hold then.
+const STATES: [(&str, usize, Leave); 6] = [
+    ("a part of a ClientHello", 60 * 1024 - 1, |target| {
+        let mut stranger = target.stranger(None);
+        stranger.socket.write_all(&almost_hello()).unwrap();
+        stranger
+    }),
+    ("TLS 1.3 and one byte", 1, |target| {
+        let mut stranger = target.stranger(Some(&rustls::version::TLS13));
+        stranger.says(&[0x10]);
+        stranger
+    }),
+    ("TLS 1.2 and one byte", 1, |target| {
+        let mut stranger = target.stranger(Some(&rustls::version::TLS12));
+        stranger.says(&[0x10]);
+        stranger
+    }),
+    ("a part of a CONNECT", CONNECT_BYTES_MAX - 1, |target| {
+        let mut stranger = target.stranger(Some(&rustls::version::TLS13));
+        stranger.says(&almost_connect());
+        stranger
+    }),
+    ("a part of a CONNECT, byte by byte to where buffers grow", 16 * 1024 + 2, |target| {
+        let mut stranger = target.stranger(Some(&rustls::version::TLS13));
+        for part in almost_connect()[..16 * 1024 + 2].chunks(4 * 1024 + 1) {
+            stranger.says(part);
+        }
+        stranger
+    }),
+    ("parts of a CONNECT and of a record", CONNECT_BYTES_MAX - 1 + PART - 1, |target| {
+        let mut stranger = target.stranger(Some(&rustls::version::TLS12));
+        stranger.says(&almost_connect());
+        stranger.says_almost(&[0; PART]);
+        stranger
+    }),
+];
+
+#[test]
+fn before_admission_a_connection_holds_at_most_80_kib() {
+    const CONNECTIONS: usize = 40;
+    assert_eq!((CONNECTION_BYTES_MAX, BYTES_MAX), (80 * 1024, 16 * 1024 * 1024));
+    let _alone = alone();
+    let target = Target::start();
+    for (state, buffers_bytes, leave) in STATES {
+        // The first one pays for what all share.
+        let first = leave(&target);
+        target.counts(BASE_BYTES + buffers_bytes);
+        drop(first);
+        wait_until(|| target.hub.unadmitted_bytes() == 0);
+        let before = HELD_BYTES.load(Ordering::SeqCst);
+        let strangers: Vec<Stranger> = (0..CONNECTIONS).map(|_| leave(&target)).collect();
+        target.counts(CONNECTIONS * (BASE_BYTES + buffers_bytes));
+        let held = (HELD_BYTES.load(Ordering::SeqCst) - before) / CONNECTIONS;
+        let counted = target.hub.unadmitted_bytes() / CONNECTIONS;
+        eprintln!("{state}: holds {held}, counts for {counted}");
+        assert!(held >= buffers_bytes, "{state}: {held} bytes held: not all was counted");
+        assert!(held <= counted, "{state}: {held} bytes held, {counted} counted");
+        assert!(counted <= CONNECTION_BYTES_MAX, "{state}: {counted} bytes");
+        drop(strangers);
+        wait_until(|| target.hub.unadmitted_bytes() == 0);
+    }
+    target.stop();
+}
+
+#[test]
+fn all_together_hold_at_most_16_mib_and_the_oldest_go() {
+    const CONNECTIONS: usize = 320;
+    let _alone = alone();
+    let target = Target::start();
+    let before = HELD_BYTES.load(Ordering::SeqCst);
+    let mut strangers: Vec<Stranger> =
+        (0..CONNECTIONS).map(|_| target.stranger(Some(&rustls::version::TLS13))).collect();
+    let buffers_bytes = CONNECT_BYTES_MAX - 1 + PART - 1;
+    for stranger in &mut strangers {
+        let (bytes, closed) = (target.hub.unadmitted_bytes(), target.hub.stats().closed_for_others);
+        stranger.says(&almost_connect());
+        stranger.says_almost(&[0; PART]);
+        wait_until(|| {
+            target.hub.stats().closed_for_others > closed
+                || target.hub.unadmitted_bytes() >= bytes + buffers_bytes
+        });
+        assert!(target.hub.unadmitted_bytes() <= BYTES_MAX + CONNECTION_BYTES_MAX);
+    }
+    let closed = usize::try_from(target.hub.stats().closed_for_others).unwrap();
+    let fit = BYTES_MAX / (BASE_BYTES + buffers_bytes);
+    assert!((CONNECTIONS - fit..=CONNECTIONS - fit / 2).contains(&closed), "{closed} closed, {fit} fit");
+    for stranger in strangers.iter_mut().take(closed) {
+        assert!(matches!(stranger.socket.read(&mut [0; 64]), Ok(0) | Err(_)), "the oldest are closed");
+    }
+    for stranger in strangers.iter_mut().skip(closed) {
+        stranger.socket.set_nonblocking(true).unwrap();
+        let left = stranger.socket.read(&mut [0; 64]).unwrap_err();
+        assert_eq!(left.kind(), std::io::ErrorKind::WouldBlock, "the others are open");
+    }
+    let held = HELD_BYTES.load(Ordering::SeqCst) - before;
+    eprintln!("{closed} of {CONNECTIONS} closed; the others hold {held}");
+    assert!(held <= BYTES_MAX, "{held} bytes held");
+    target.stop();
+}
+
+/// The tests of this file count all memory, so one runs at a time.
+fn alone() -> std::sync::MutexGuard<'static, ()> {
+    static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
