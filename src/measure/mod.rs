@@ -16,6 +16,7 @@ mod latency;
 mod measurement;
 mod operation;
 mod outcomes;
+mod packed;
 mod recorder;
 mod rules;
 mod series;
