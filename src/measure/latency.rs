@@ -44,7 +44,7 @@ impl fmt::Debug for Latency {
 /// The same samples, however they are kept.
 impl PartialEq for Latency {
     fn eq(&self, other: &Latency) -> bool {
-        self.histogram() == other.histogram()
+        self.packed() == other.packed()
     }
 }
 
@@ -215,6 +215,13 @@ impl Latency {
         if us > top { count } else { 0 }
     }
 
+    /// The same into a histogram that grows with its values; for what is rare.
+    pub(super) fn record_rare(&mut self, us: u64, pool: &mut Pool) -> bool {
+        let top = pool.highest_us;
+        self.full(pool).record(us.min(top)).expect("it grows as it must");
+        us > top
+    }
+
     #[inline]
     fn full(&mut self, pool: &mut Pool) -> &mut Histogram<u64> {
         if !matches!(self.0, Kept::Full(_)) {
@@ -261,25 +268,39 @@ pub(crate) fn rank(quantile: f64, count: u64) -> u64 {
     (rank as u64).max(1)
 }
 
+/// The range of a histogram of rare values before it grows: 16 ms, in 40 KiB at three digits.
+pub(super) const RARE_FIRST_US: u64 = (1 << 14) - 1;
+
 /// Makes histograms of one kind, and hands out cleared ones first.
 #[derive(Debug)]
 pub(super) struct Pool {
     digits: u8,
     highest_us: u64,
+    /// The range of a new histogram.
+    first_us: u64,
     #[expect(clippy::vec_box, reason = "the boxes wander between cells, snapshots and here")]
     spare: Vec<Box<Histogram<u64>>>,
 }
 
 impl Pool {
     pub(super) fn new(digits: u8, highest_us: u64) -> Pool {
-        Pool { digits, highest_us: highest_us.max(2), spare: Vec::new() }
+        let highest_us = highest_us.max(2);
+        Pool { digits, highest_us, first_us: highest_us, spare: Vec::new() }
+    }
+
+    /// A pool of histograms for [`Latency::record_rare`], of a small range at first.
+    pub(super) fn growing(digits: u8, highest_us: u64) -> Pool {
+        let pool = Pool::new(digits, highest_us);
+        Pool { first_us: pool.highest_us.min(RARE_FIRST_US), ..pool }
     }
 
     #[cold]
     fn take(&mut self) -> Box<Histogram<u64>> {
         self.spare.pop().unwrap_or_else(|| {
-            let made = Histogram::new_with_max(self.highest_us, self.digits);
-            Box::new(made.expect("the top is at least 2 and the digits are 2 or 3"))
+            let made = Histogram::new_with_max(self.first_us, self.digits);
+            let mut made = made.expect("the top is at least 2 and the digits are 2 or 3");
+            made.auto(self.first_us < self.highest_us);
+            Box::new(made)
         })
     }
 

@@ -16,6 +16,13 @@ pub(super) struct Packed {
     bytes: Box<[u8]>,
 }
 
+/// The same samples to the same precision, whatever range there was room for.
+impl PartialEq for Packed {
+    fn eq(&self, other: &Packed) -> bool {
+        (self.digits, &self.bytes) == (other.digits, &other.bytes)
+    }
+}
+
 impl Packed {
     pub(super) fn of(histogram: &Histogram<u64>) -> Packed {
         let mut writer = Writer::default();

@@ -14,7 +14,7 @@ pub const ROWS_MAX: usize = 600;
 
 /// The most memory that the rows of a series take (our choice). A row takes two to four bytes for each bucket with samples, so only a
 /// run with many operations whose response times scatter over the whole range comes near it.
-const ROWS_BYTES_MAX: usize = 64 * 1024 * 1024;
+pub(super) const ROWS_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 const NS_PER_S: u64 = 1_000_000_000;
 const US_PER_S: u64 = 1_000_000;
