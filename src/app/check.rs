@@ -338,7 +338,8 @@ fn whole(count: f64) -> String {
 }
 
 fn write_needs(out: &mut String, plan: &Plan) -> fmt::Result {
-    let Needs { descriptors, ports, ports_closing, memory_bytes, memory_max_bytes } = plan.needs();
+    let Needs { descriptors, ports, ports_closing, memory_bytes, memory_max_bytes } =
+        plan.needs(super::run::default_workers(plan));
     let too = if plan.emulator.is_some() { ", and as many for the built-in hub" } else { "" };
     writeln!(out, "\nneeds")?;
     writeln!(out, "  messages      about {}", whole(plan.planned_messages()))?;

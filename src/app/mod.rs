@@ -162,7 +162,11 @@ pub async fn run(cli: Cli, mut env: Env) -> u8 {
 
 async fn check_scenario(args: &crate::cli::ScenarioArgs, env: &mut Env) -> Result<u8, AppError> {
     let plan = load::plan(args, env).await?;
-    let text = format!("{}{}", check::describe(&plan), preflight::shortfalls(&plan).await);
+    let text = format!(
+        "{}{}",
+        check::describe(&plan),
+        preflight::shortfalls(&plan, run::default_workers(&plan)).await
+    );
     print(env, &text).map(|()| exit::PASSED)
 }
 

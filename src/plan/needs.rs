@@ -1,6 +1,7 @@
 //! What a plan needs of this machine: counted before anything starts, so that running out is an error up front
 //! and not a result that lies. Printed by `check`; held against the real limits by `app`.
 
+use super::memory::DEVICE_TLS_BYTES;
 use super::payload::Payload;
 use super::template::Names;
 use super::token::TokenLife;
@@ -26,33 +27,16 @@ pub struct Needs {
 
 /// How long a port rests after the side that it belongs to has closed first (TIME_WAIT on Linux).
 const PORT_RESTS_S: usize = 60;
-/// A device with its TLS stream: measured at about 10 KiB idle; what is on the way comes on top.
-const DEVICE_TLS_BYTES: u64 = 16 * 1024;
-/// A device over plain TCP.
-const DEVICE_PLAIN_BYTES: u64 = 4 * 1024;
-/// What a subscriber remembers of one stream, in a table that is half full at worst.
-const HEARD_BYTES: u64 = 112;
 /// What a device remembers of a message that is not acknowledged, in tables that grow by doubling.
 const SLOT_BYTES: u64 = 160;
 /// Packet ids for messages; each device has its own.
 const IDS: u64 = 65_279;
+/// The program with its threads, and what measuring a plan of a few operations takes.
+const PROGRAM_BYTES: u64 = 48 * 1024 * 1024;
 /// While more than this waits to be written, a device encodes no further message.
 const OUTPUT_BYTES: u64 = 64 * 1024;
 /// A packet's header, and the id of a request in its topic.
 const FRAME_BYTES: u64 = 16;
-/// A message on its way is rendered, encoded, kept to be written, and perhaps kept to be sent again.
-const MESSAGE_COPIES: u64 = 4;
-/// The program, its threads and buffers.
-const BASE_BYTES: u64 = 48 * 1024 * 1024;
-/// One histogram at three digits, from 1 us to some minutes.
-const HISTOGRAM_BYTES: u64 = 160 * 1024;
-/// Histograms per operation, fleet and phase: response, service, wait, lag.
-const HISTOGRAMS_PER_KEY: u64 = 4;
-/// Operations that a fleet commonly records.
-const OPERATIONS: u64 = 8;
-/// Every histogram exists on a worker, as its spare, and in the collector.
-const COPIES: u64 = 3;
-
 impl Needs {
     /// Descriptors beside the sockets: the runtimes, the result, pipes to the built-in hub; and sockets of connections
     /// that are still closing while their successors open.
@@ -61,7 +45,7 @@ impl Needs {
     /// How many devices over TLS fit into that much memory, beside the program itself.
     #[must_use]
     pub fn devices_in(memory_bytes: u64) -> u64 {
-        memory_bytes.saturating_sub(BASE_BYTES) / DEVICE_TLS_BYTES
+        memory_bytes.saturating_sub(PROGRAM_BYTES) / DEVICE_TLS_BYTES
     }
 }
 
@@ -114,21 +98,13 @@ impl Plan {
         spans.map(|span| load.integral(span.to_ns) - load.integral(span.from_ns)).sum()
     }
 
-    /// What the plan needs of this machine.
+    /// What the plan needs of this machine, with so many workers.
     #[must_use]
-    pub fn needs(&self) -> Needs {
+    pub fn needs(&self, workers: usize) -> Needs {
         let devices = self.devices();
-        let per_device = if self.target.tls.is_some() { DEVICE_TLS_BYTES } else { DEVICE_PLAIN_BYTES };
-        let listed = self.fleets.iter().filter_map(|fleet| fleet.auth.listed());
-        let keys = self.fleets.len() as u64 * self.schedule.phases().len() as u64 * OPERATIONS;
         let largest =
             self.fleets.iter().flat_map(FleetPlan::frames).map(|frame| frame.bytes).max().unwrap_or(0);
-        let memory_bytes = BASE_BYTES
-            + devices * per_device
-            + MESSAGE_COPIES * largest
-            + listed.map(|devices| devices.bytes_kept() as u64).sum::<u64>()
-            + self.deliveries.pairs() * HEARD_BYTES
-            + keys * HISTOGRAMS_PER_KEY * COPIES * HISTOGRAM_BYTES;
+        let memory_bytes = self.memory_bytes(workers, largest);
         let held = self.fleets.iter().map(|fleet| u64::from(fleet.devices) * self.held_bytes(fleet, largest));
         Needs {
             descriptors: devices + Needs::DESCRIPTORS_BESIDE,
@@ -228,6 +204,12 @@ struct Frame {
 }
 
 impl FleetPlan {
+    /// The largest packet that waits for an acknowledgment.
+    pub(super) fn largest_acked_bytes(&self) -> u64 {
+        let acked = self.frames().into_iter().filter(|frame| frame.acked);
+        acked.map(|frame| frame.bytes).max().unwrap_or(0)
+    }
+
     /// What its devices send: messages and twin requests, and answers to methods, whose number nobody knows.
     fn frames(&self) -> Vec<Frame> {
         let id = self.device_id(self.devices.saturating_sub(1));
@@ -284,7 +266,7 @@ mod tests {
         let env = |_: &str| Some("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned());
         let input =
             Input { file: "needs.toml", text, overrides: &[], env: &env, files: &crate::scenario::no_files };
-        crate::plan::load(&input, &mut rand::rng()).unwrap_or_else(|e| panic!("{e}")).needs()
+        crate::plan::load(&input, &mut rand::rng()).unwrap_or_else(|e| panic!("{e}")).needs(1)
     }
 
     const RAMP: &str = "[[phase]]\nname = \"ramp\"\nduration = \"100s\"\nonline = \"0% -> 100%\"\n";
