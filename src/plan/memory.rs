@@ -11,11 +11,11 @@ const BASE_BYTES: u64 = 256 * 1024;
 /// A worker's thread: its runtime, and the buffers that its links share.
 const WORKER_BYTES: u64 = 128 * 1024;
 /// A device with its TLS stream.
-pub(super) const DEVICE_TLS_BYTES: u64 = 8 * 1024;
+const DEVICE_TLS_BYTES: u64 = 5_500;
 /// A device over plain TCP.
-const DEVICE_PLAIN_BYTES: u64 = 4 * 1024;
-/// A message on its way is rendered, encoded, kept to be written, and perhaps kept to be sent again.
-const MESSAGE_COPIES: u64 = 4;
+const DEVICE_PLAIN_BYTES: u64 = 3_000;
+/// The largest message on its way is rendered, encoded and kept to be written.
+const MESSAGE_COPIES: u64 = 3;
 /// What a subscriber remembers of one stream, in a table that is half full at worst.
 const HEARD_BYTES: u64 = 112;
 
@@ -38,7 +38,7 @@ impl Plan {
     }
 
     /// What sessions that are kept have of the latest message, to send it again: each its own, also once it is acknowledged.
-    fn kept_bytes(&self) -> u64 {
+    pub(super) fn kept_bytes(&self) -> u64 {
         let fleets = self.fleets.iter().filter(|fleet| !fleet.clean_session);
         fleets.map(|fleet| u64::from(fleet.devices) * fleet.largest_acked_bytes()).sum()
     }

@@ -1,16 +1,15 @@
 //! The shapes of load whose memory is forecast and counted. Used by `tests/memory.rs`.
 
-use super::address::own_address;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
-use std::net::IpAddr;
+use std::net::Ipv4Addr;
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
 /// A scenario without its target, and how many workers run it.
-pub struct Shape {
-    pub name: &'static str,
-    pub workers: u16,
+pub(crate) struct Shape {
+    pub(crate) name: &'static str,
+    pub(crate) workers: u16,
     /// Against mosquitto over plain TCP, instead of the built-in hub.
     plain: bool,
     fleets: String,
@@ -30,24 +29,30 @@ impl Shape {
         Shape { workers, ..self }
     }
 
-    pub fn scenario(&self, target: Option<&Mosquitto>) -> String {
+    pub(crate) fn scenario(&self, target: Option<&Mosquitto>) -> String {
         let target = target.map(Mosquitto::target).unwrap_or_default();
         ["seed = 1\ndrain = \"5s\"\n", &target, &self.fleets, "\n", &self.phases].concat()
     }
 
-    pub fn broker(&self) -> Option<Mosquitto> {
+    pub(crate) fn broker(&self) -> Option<Mosquitto> {
         self.plain.then(Mosquitto::start)
     }
 }
 
 /// A plain broker that admits anybody.
-pub struct Mosquitto {
+pub(crate) struct Mosquitto {
     child: Child,
-    address: IpAddr,
+    address: Ipv4Addr,
     _folder: TempDir,
 }
 
 const PORT: u16 = 18_830;
+
+/// A loopback address of this process's own, where a fixed port is free.
+fn own_address() -> Ipv4Addr {
+    let [_, high, middle, low] = std::process::id().to_be_bytes();
+    Ipv4Addr::new(127, 64 + high % 64, middle, low)
+}
 
 impl Mosquitto {
     fn start() -> Mosquitto {
@@ -140,7 +145,7 @@ fn many(fleets: u32, devices: u32, count: u32, each: &str) -> (String, String) {
 }
 
 /// The shape that is soaked, for so long.
-pub fn soak(duration: &str) -> Shape {
+pub(crate) fn soak(duration: &str) -> Shape {
     Shape::new(
         "1,500 devices, 11 operations, short tokens",
         &everything(1_500, "2m"),
@@ -149,7 +154,7 @@ pub fn soak(duration: &str) -> Shape {
 }
 
 /// What takes seconds.
-pub fn quick() -> Vec<Shape> {
+pub(crate) fn quick() -> Vec<Shape> {
     let (fleets, times) = many(10, 3, 12, "1s");
     let large = sends("1s", "qos = 1\npayload = { size = 200000 }");
     vec![
@@ -162,7 +167,7 @@ pub fn quick() -> Vec<Shape> {
 }
 
 /// All of them.
-pub fn all() -> Vec<Shape> {
+pub(crate) fn all() -> Vec<Shape> {
     let (fleets, times) = many(10, 100, 12, "5s");
     let large = sends("5s", "qos = 1\npayload = { size = 200000 }");
     let fan = "[fleet.meter]\ndevices = 200\n[[fleet.meter.send]]\nevery = \"1s\"\nqos = 1\ntopic = \"news/${device}\"\n\
@@ -173,10 +178,10 @@ pub fn all() -> Vec<Shape> {
         Shape::new(
             "1,500 devices, 11 operations, short tokens",
             &everything(1_500, "2m"),
-            &phases("20s", "3m"),
+            &phases("20s", "2m"),
         ),
         Shape::new("10 fleets of 100 devices, 12 phases", &fleets, &times),
-        Shape::new("8,000 devices, TLS, idle", &meters(8_000, ""), &phases("60s", "10s")),
+        Shape::new("4,000 devices, TLS, idle", &meters(4_000, ""), &phases("40s", "10s")),
         Shape::new(
             "10,000 devices, plain",
             &[meters(10_000, ""), sends("10s", plain)].concat(),
@@ -190,15 +195,15 @@ pub fn all() -> Vec<Shape> {
         ),
         Shape::new("8 workers, 11 operations", &everything(1_000, "1m"), &phases("10s", "60s")).workers(8),
         Shape::new(
-            "500 devices, 10,000 messages/s",
-            &[meters(500, ""), sends("50ms", "")].concat(),
+            "500 devices, 2,500 messages/s",
+            &[meters(500, ""), sends("200ms", "")].concat(),
             &phases("5s", "30s"),
         ),
         Shape::new("200 publishers, 20 subscribers", fan, &phases("5s", "30s")).plain(),
         Shape::new(
-            "100 devices for 20 minutes",
+            "100 devices for 12 minutes",
             &[meters(100, ""), sends("2s", "")].concat(),
-            &phases("10s", "20m"),
+            &phases("10s", "12m"),
         ),
     ]);
     shapes
