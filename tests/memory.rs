@@ -18,7 +18,7 @@ use shapes::Shape;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// Counts for the whole process: a run has several threads.
@@ -74,7 +74,6 @@ struct Measured {
 }
 
 impl Measured {
-    #[expect(clippy::cast_precision_loss, reason = "a share for people")]
     fn off(&self) -> f64 {
         self.forecast as f64 / self.peak as f64 - 1.0
     }
@@ -122,11 +121,11 @@ fn run(text: &str, workers: u16, folder: &Path) {
 
 fn table(shapes: &[Shape]) {
     let mut wrong = Vec::new();
-    println!("| shape | forecast, MiB | peak, MiB | forecast off by |\n|---|---:|---:|---:|");
+    say(format_args!("| shape | forecast, MiB | peak, MiB | forecast off by |\n|---|---:|---:|---:|"));
     for shape in shapes {
         let measured = measured(shape);
         let [forecast, peak] = [measured.forecast, measured.peak].map(mib);
-        println!("| {} | {forecast:.1} | {peak:.1} | {:+.0}% |", shape.name, measured.off() * 100.0);
+        say(format_args!("| {} | {forecast:.1} | {peak:.1} | {:+.0}% |", shape.name, measured.off() * 100.0));
         if measured.off().abs() > 0.25 {
             wrong.push(shape.name);
         }
@@ -134,7 +133,11 @@ fn table(shapes: &[Shape]) {
     assert!(wrong.is_empty(), "the forecast is off by more than 25%: {wrong:?}");
 }
 
-#[expect(clippy::cast_precision_loss, reason = "for people")]
+#[expect(clippy::print_stdout, reason = "the tables are for people")]
+fn say(line: std::fmt::Arguments<'_>) {
+    println!("{line}");
+}
+
 fn mib(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }
@@ -156,17 +159,17 @@ fn the_whole_table() {
 #[ignore = "takes twenty minutes"]
 fn soak() {
     let shape = shapes::soak(&std::env::var("SOAK").unwrap_or_else(|_| "20m".to_owned()));
-    let began = Instant::now();
+    let began = hubstorm::clock::now();
     std::thread::spawn(move || {
         loop {
-            let minutes = began.elapsed().as_secs_f64() / 60.0;
+            let minutes = (hubstorm::clock::now() - began).as_secs_f64() / 60.0;
             let live = mib(LIVE_BYTES.load(Ordering::Relaxed) as u64);
-            println!("| {minutes:.1} | {live:.1} | {:.1} |", mib(resident_bytes()));
+            say(format_args!("| {minutes:.1} | {live:.1} | {:.1} |", mib(resident_bytes())));
             std::thread::sleep(Duration::from_secs(if minutes < 1.0 { 10 } else { 60 }));
         }
     });
     let measured = measured(&shape);
-    println!("forecast {:.1} MiB, peak {:.1} MiB", mib(measured.forecast), mib(measured.peak));
+    say(format_args!("forecast {:.1} MiB, peak {:.1} MiB", mib(measured.forecast), mib(measured.peak)));
 }
 
 fn resident_bytes() -> u64 {

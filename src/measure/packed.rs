@@ -113,7 +113,8 @@ fn next_of(
     match (mine.peek(), theirs.peek()) {
         (Some((my_bucket, my_count)), Some((bucket, count))) if my_bucket == bucket => {
             let both = (*bucket, my_count.saturating_add(*count));
-            (mine.next(), theirs.next());
+            mine.next();
+            theirs.next();
             Some(both)
         }
         (Some((my_bucket, _)), Some((bucket, _))) if bucket < my_bucket => theirs.next(),
@@ -177,7 +178,6 @@ fn put(bytes: &mut Vec<u8>, mut number: u64) {
     bytes.push(low_bits(number));
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "masked")]
 fn low_bits(number: u64) -> u8 {
     (number & 0x7f) as u8
 }

@@ -12,6 +12,8 @@ const BASE_BYTES: u64 = 256 * 1024;
 const WORKER_BYTES: u64 = 128 * 1024;
 /// A device with its TLS stream.
 const DEVICE_TLS_BYTES: u64 = 5_500;
+/// What a device remembers of the messages that wait for an acknowledgment, from its first one on.
+const WINDOW_BYTES: u64 = 1024;
 /// A device over plain TCP.
 const DEVICE_PLAIN_BYTES: u64 = 3_000;
 /// The largest message on its way is rendered, encoded and kept to be written.
@@ -30,6 +32,13 @@ impl Plan {
         BASE_BYTES
             + workers * (WORKER_BYTES + MESSAGE_COPIES * largest_message)
             + self.kept_bytes()
+            + WINDOW_BYTES
+                * self
+                    .fleets
+                    .iter()
+                    .filter(|fleet| fleet.largest_acked_bytes() > 0)
+                    .map(|fleet| u64::from(fleet.devices))
+                    .sum::<u64>()
             + devices * per_device
             + listed.map(|devices| devices.bytes_kept() as u64).sum::<u64>()
             + self.deliveries.pairs() * HEARD_BYTES

@@ -4,7 +4,7 @@ use super::token::TokenLife;
 use super::types::{CallPlan, FleetPlan, Plan, Subscription};
 use crate::measure::Operation;
 
-/// Connections that a worker makes in a second when they are all due at once, about.
+/// Connections that are made in a second when they are all due at once, about.
 const CONNECTS_PER_S: f64 = 300.0;
 
 /// Of so many messages a second, most phases have one that is open at their end: it is recorded beside those of the next phase.
@@ -77,13 +77,11 @@ impl Plan {
             .iter()
             .map(|phase| {
                 let (arrivals, renewals) = (self.arrivals_in(fleet, phase), self.renewals_in(fleet, phase));
-                let lasts = (phase.end - phase.start).as_secs_f64().max(1.0);
-                let rises = phase.online[1] > phase.online[0];
-                let at_once = arrivals / CONNECTS_PER_S;
-                (
-                    arrivals + renewals,
-                    if rises || renewals > 0.0 { lasts.max(at_once) } else { at_once.max(1.0) },
-                )
+                let spread = phase.online[1] > phase.online[0] || renewals > 0.0;
+                let at_once: f64 = self.fleets.iter().map(|fleet| self.arrivals_in(fleet, phase)).sum();
+                let at_once_s = (at_once / CONNECTS_PER_S).max(1.0);
+                let lasts_s = (phase.end - phase.start).as_secs_f64();
+                (arrivals + renewals, if spread { lasts_s.max(at_once_s) } else { at_once_s })
             })
             .collect();
         let renewed = phases

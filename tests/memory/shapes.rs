@@ -195,8 +195,8 @@ pub(crate) fn all() -> Vec<Shape> {
         ),
         Shape::new("8 workers, 11 operations", &everything(1_000, "1m"), &phases("10s", "60s")).workers(8),
         Shape::new(
-            "500 devices, 2,500 messages/s",
-            &[meters(500, ""), sends("200ms", "")].concat(),
+            "500 devices, 1,000 messages/s",
+            &[meters(500, ""), sends("500ms", "")].concat(),
             &phases("5s", "30s"),
         ),
         Shape::new("200 publishers, 20 subscribers", fan, &phases("5s", "30s")).plain(),
