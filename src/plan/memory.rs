@@ -15,7 +15,7 @@ const DEVICE_TLS_BYTES: u64 = 5_500;
 /// What a device remembers of the messages that wait for an acknowledgment, from its first one on.
 const WINDOW_BYTES: u64 = 1024;
 /// A device over plain TCP.
-const DEVICE_PLAIN_BYTES: u64 = 3_000;
+const DEVICE_PLAIN_BYTES: u64 = 2_000;
 /// The largest message on its way is rendered, encoded and kept to be written.
 const MESSAGE_COPIES: u64 = 3;
 /// What a subscriber remembers of one stream, in a table that is half full at worst.
