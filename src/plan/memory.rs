@@ -1,7 +1,7 @@
 //! How much memory a run will take, as the allocator counts it: a model of what the rooms above hold, from the plan alone. Used by
 //! `needs`. What it forecasts is checked against real runs by `tests/memory.rs`.
 
-use super::types::Plan;
+use super::types::{Plan, Subscription};
 use super::uses::Use;
 use crate::measure::{Layout, kept_bytes, series_bytes};
 use std::time::Duration;
@@ -14,6 +14,8 @@ const WORKER_BYTES: u64 = 128 * 1024;
 const DEVICE_TLS_BYTES: u64 = 5_500;
 /// What a device remembers of the messages that wait for an acknowledgment, from its first one on.
 const WINDOW_BYTES: u64 = 1024;
+/// What a device of an IoT hub remembers of its twin, its method calls and its messages from the cloud.
+const HUB_BYTES: u64 = 3 * 1024;
 /// A device over plain TCP.
 const DEVICE_PLAIN_BYTES: u64 = 2_000;
 /// The largest message on its way is rendered, encoded and kept to be written.
@@ -32,18 +34,23 @@ impl Plan {
         BASE_BYTES
             + workers * (WORKER_BYTES + MESSAGE_COPIES * largest_message)
             + self.kept_bytes()
-            + WINDOW_BYTES
-                * self
-                    .fleets
-                    .iter()
-                    .filter(|fleet| fleet.largest_acked_bytes() > 0)
-                    .map(|fleet| u64::from(fleet.devices))
-                    .sum::<u64>()
+            + self.remembered_bytes()
             + devices * per_device
             + listed.map(|devices| devices.bytes_kept() as u64).sum::<u64>()
             + self.deliveries.pairs() * HEARD_BYTES
             + self.recorders_bytes(&uses, workers)
             + self.collector_bytes(&uses)
+    }
+
+    /// What devices come to remember that do more than to connect.
+    fn remembered_bytes(&self) -> u64 {
+        let each = self.fleets.iter().map(|fleet| {
+            let window = if fleet.largest_acked_bytes() > 0 { WINDOW_BYTES } else { 0 };
+            let hears = |to: &Subscription| !matches!(to, Subscription::Filter(..));
+            let hub = if fleet.subscribe.iter().any(hears) { HUB_BYTES } else { 0 };
+            u64::from(fleet.devices) * (window + hub)
+        });
+        each.sum()
     }
 
     /// What sessions that are kept have of the latest message, to send it again: each its own, also once it is acknowledged.
