@@ -166,15 +166,20 @@ fn the_whole_table() {
 fn soak() {
     let shape = shapes::soak(&std::env::var("SOAK").unwrap_or_else(|_| "20m".to_owned()));
     let began = hubstorm::clock::now();
+    let (ends, ended) = std::sync::mpsc::channel::<()>();
     std::thread::spawn(move || {
         loop {
             let minutes = (hubstorm::clock::now() - began).as_secs_f64() / 60.0;
             let live = mib(LIVE_BYTES.load(Ordering::Relaxed) as u64);
             say(format_args!("| {minutes:.1} | {live:.1} | {:.1} |", mib(resident_bytes())));
-            std::thread::sleep(Duration::from_secs(if minutes < 1.0 { 10 } else { 60 }));
+            if ended.recv_timeout(Duration::from_secs(60)) != Err(std::sync::mpsc::RecvTimeoutError::Timeout)
+            {
+                break;
+            }
         }
     });
     let measured = measured(&shape);
+    drop(ends);
     say(format_args!("forecast {:.1} MiB, peak {:.1} MiB", mib(measured.forecast), mib(measured.peak)));
 }
 
