@@ -293,3 +293,38 @@ fn recording_and_swapping_allocate_nothing_once_warm() {
     assert!(warming > 0);
     assert_eq!((5..20).map(second).sum::<u64>(), 0);
 }
+
+/// The collector keeps rows over time, at most 600 of them, and nothing else that grows with a run.
+#[test]
+fn a_collector_stops_growing_once_its_rows_are_full() {
+    const S: u64 = 1_000_000_000;
+    const OPERATIONS: [Operation; 3] = [Operation::Telemetry, Operation::TwinReport, Operation::Ping];
+    let layout = Cells::new(1, 1, Duration::from_secs(60));
+    let mut recorder = Recorder::new(layout, Rc::new(Stalls::new(clock::now())));
+    let mut collector = Collector::new(layout, vec![Fleet::default()], vec![Phase::default()]);
+    let mut held_after = |seconds: std::ops::Range<u64>| {
+        let before = HELD_BYTES.get();
+        for n in seconds {
+            for i in 0..60 {
+                let due = n * S + i * S / 60;
+                let key = Key { operation: OPERATIONS[i as usize % 3], fleet: 0, phase: 0 };
+                recorder.due(key, due);
+                let acked = due + 200_000 + (n * 7 + i * 13) % 97 * 90_000;
+                recorder.ok(key, &Times { due, picked: due + 40_000, sent: due + 55_000, acked });
+            }
+            let snapshot = recorder.swap();
+            collector.add(&snapshot, Source::Worker(0));
+            recorder.recycle(snapshot);
+            collector.tick((n + 1) * S, Some(0.0), 0);
+        }
+        HELD_BYTES.get().wrapping_sub(before).cast_signed()
+    };
+    // Warm-up, one minute, and twice the time that fills 600 rows: with rows of 1 s, of 2 s and of 4 s.
+    held_after(0..10);
+    let minute = held_after(10..70);
+    let (full, twice) = (held_after(70..590), held_after(590..1_190));
+    assert!((1_000..60 * 3_000).contains(&minute), "{minute} bytes in a minute of three operations");
+    assert!(full < 10 * 60 * 3_000, "{full} bytes of 600 rows");
+    // Rows of two seconds have up to twice as many buckets.
+    assert!(twice < full, "{twice} bytes after {full}");
+}

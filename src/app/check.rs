@@ -11,16 +11,16 @@ use crate::wire::QoS;
 use std::fmt::{self, Write};
 use std::time::Duration;
 
-/// The resolved plan and its needs. No secret is in it.
+/// The resolved plan and its needs with so many workers. No secret is in it.
 #[must_use]
-pub(super) fn describe(plan: &Plan) -> String {
+pub(super) fn describe(plan: &Plan, workers: usize) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
-    let _ = write_plan(&mut out, plan);
+    let _ = write_plan(&mut out, plan, workers);
     out
 }
 
-fn write_plan(out: &mut String, plan: &Plan) -> fmt::Result {
+fn write_plan(out: &mut String, plan: &Plan, workers: usize) -> fmt::Result {
     writeln!(out, "{}  ({}, seed {})", plan.name, plan.source.file, plan.seed)?;
     for text in &plan.source.overrides {
         writeln!(out, "  with {text}")?;
@@ -72,7 +72,7 @@ fn write_plan(out: &mut String, plan: &Plan) -> fmt::Result {
         )?;
     }
     out.push_str(&super::notes::notes(plan));
-    write_needs(out, plan)
+    write_needs(out, plan, workers)
 }
 
 /// When a failed threshold ends the run early.
@@ -336,8 +336,8 @@ fn whole(count: f64) -> String {
     human_count(count.round() as u64)
 }
 
-fn write_needs(out: &mut String, plan: &Plan) -> fmt::Result {
-    let Needs { descriptors, ports, ports_closing, memory_bytes, memory_max_bytes } = plan.needs();
+fn write_needs(out: &mut String, plan: &Plan, workers: usize) -> fmt::Result {
+    let Needs { descriptors, ports, ports_closing, memory_bytes, memory_max_bytes } = plan.needs(workers);
     let too = if plan.emulator.is_some() { ", and as many for the built-in hub" } else { "" };
     writeln!(out, "\nneeds")?;
     writeln!(out, "  messages      about {}", whole(plan.planned_messages()))?;
@@ -385,7 +385,7 @@ mod tests {
             files: &crate::scenario::no_files,
         };
         let plan = crate::plan::load(&input, &mut rand::rngs::StdRng::seed_from_u64(1));
-        describe(&plan.unwrap_or_else(|errors| panic!("{errors}")))
+        describe(&plan.unwrap_or_else(|errors| panic!("{errors}")), 1)
     }
 
     #[test]

@@ -164,7 +164,8 @@ pub async fn run(cli: Cli, mut env: Env) -> u8 {
 
 async fn check_scenario(args: &crate::cli::ScenarioArgs, env: &mut Env) -> Result<u8, AppError> {
     let plan = load::plan(args, env).await?;
-    let text = format!("{}{}", check::describe(&plan), preflight::shortfalls(&plan).await);
+    let workers = run::default_workers(&plan);
+    let text = format!("{}{}", check::describe(&plan, workers), preflight::shortfalls(&plan, workers).await);
     print(env, &text).map(|()| exit::PASSED)
 }
 

@@ -85,7 +85,7 @@ async fn prepare(
     plan: &mut Plan,
     workers: usize,
 ) -> Result<(Option<Hub>, Arc<Endpoint>), AppError> {
-    preflight::machine(plan).await?;
+    preflight::machine(plan, workers).await?;
     preflight::output(&args.out)?;
     exports::check(&args.export, &plan.source.files)?;
     let mut hub = None;
@@ -229,7 +229,7 @@ async fn next(traced: &mut Option<UnboundedReceiver<String>>) -> Option<String> 
 }
 
 /// Half the cores with the built-in hub, which needs the others; all of them otherwise.
-fn default_workers(plan: &Plan) -> usize {
+pub(super) fn default_workers(plan: &Plan) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     if plan.emulator.is_some() { (cores / 2).max(1) } else { cores }
 }
@@ -299,10 +299,10 @@ fn endpoint(plan: &Plan, roots: Option<Vec<u8>>) -> Result<Endpoint, AppError> {
 async fn announce(plan: &Plan, endpoint: &Endpoint, workers: usize) -> String {
     let devices = plural(plan.devices(), "device", "devices");
     let phases = plural(plan.schedule.phases().len() as u64, "phase", "phases");
-    let workers = plural(workers as u64, "worker", "workers");
+    let running = plural(workers as u64, "worker", "workers");
     let place = if plan.emulator.is_some() { "the built-in hub" } else { endpoint.host.as_str() };
     let mut text = format!(
-        "{}: {devices} against {place} on port {}, {} in {phases}, {workers}, seed {}\n",
+        "{}: {devices} against {place} on port {}, {} in {phases}, {running}, seed {}\n",
         plan.name,
         endpoint.port,
         human_duration(plan.schedule.end()),
@@ -312,7 +312,7 @@ async fn announce(plan: &Plan, endpoint: &Endpoint, workers: usize) -> String {
         text.push_str(&super::cost::line(plan));
     }
     text.push_str(&super::notes::notes(plan));
-    text.push_str(&preflight::shortfalls(plan).await);
+    text.push_str(&preflight::shortfalls(plan, workers).await);
     text.extend(super::check::password_in_clear(plan).map(|warning| format!("warning: {warning}\n")));
     text
 }

@@ -112,6 +112,10 @@ pub enum FleetError {
 }
 
 /// What workers tell the collector.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are snapshots, and a box would be an allocation for each"
+)]
 pub(crate) enum Report {
     Snapshot {
         worker: u16,

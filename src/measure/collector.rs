@@ -1,11 +1,10 @@
 //! The collector: adds up the snapshots of all sources into a [`Measurement`], and knows the live figures. Fed by
 //! `fleet` once a second. It never sees a device.
 
-use super::DIGITS_ROW;
 use super::Layout;
 use super::errors;
 use super::health::{Busy, ClockStep, Source};
-use super::latency::{Latency, Pool};
+use super::latency::Latency;
 use super::measurement::{Fleet, Measurement, OperationTotals, Phase, Stream};
 use super::operation::{Culprit, Operation};
 use super::recorder::{Divergence, Online, Snapshot};
@@ -46,7 +45,6 @@ pub struct Collector {
     /// By source and fleet.
     online: BTreeMap<Source, Vec<Online>>,
     since_tick: Interval,
-    rows_pool: Pool,
     live: Live,
 }
 
@@ -63,7 +61,6 @@ impl Collector {
             busy: BTreeMap::new(),
             online: BTreeMap::new(),
             since_tick: Interval::default(),
-            rows_pool: Pool::new(DIGITS_ROW, highest_us),
             live: Live::default(),
         }
     }
@@ -187,7 +184,6 @@ impl Collector {
             p99_us: p99.collect(),
             errors: self.live.errors + self.since_tick.errors,
         };
-        self.since_tick.recycle(&mut self.rows_pool);
         self.since_tick = Interval::default();
     }
 

@@ -17,6 +17,8 @@ const PLAIN: u32 = 0x1c84_9313;
 const HEADER_BYTES: usize = 40;
 /// The most digits that hubstorm records.
 const DIGITS_MAX: u32 = 3;
+/// Where the buckets of hubstorm's histograms begin.
+const LOWEST_US: u64 = 1;
 /// 35 years in microseconds; no run lasts longer. With [`DIGITS_MAX`], the counts of one histogram take 336 KiB.
 const HIGHEST_US_MAX: u64 = 1 << 50;
 /// More samples than any run has. Sums of 2^16 such histograms cannot overflow.
@@ -117,7 +119,7 @@ impl From<Latency> for Histogram {
             p999_us: at(0.999),
             p9999_us: at(0.9999),
             max_us: Some(hdr.max()),
-            hdr: Some(encode(hdr)),
+            hdr: Some(encode(&hdr)),
         }
     }
 }
@@ -140,7 +142,7 @@ impl From<&Latency> for RowHistogram {
             p99_us: hdr.value_at_quantile(0.99),
             p999_us: hdr.value_at_quantile(0.999),
             max_us: hdr.max(),
-            hdr: encode(hdr),
+            hdr: encode(&hdr),
         }
     }
 }
@@ -196,7 +198,7 @@ fn check_plain(plain: &[u8]) -> Result<(), DecodeError> {
     let _conversion_ratio = take_u64(&mut rest)?;
     at_most("its number of significant digits", digits.into(), DIGITS_MAX.into())?;
     at_most("its highest value", highest, HIGHEST_US_MAX)?;
-    at_most("its lowest value", lowest, HIGHEST_US_MAX)?;
+    at_most("its lowest value", lowest, LOWEST_US)?;
     at_most("its payload length", payload_bytes.into(), PAYLOAD_BYTES_MAX as u64)?;
     at_most("its inflated length", plain.len() as u64, (HEADER_BYTES + PAYLOAD_BYTES_MAX) as u64)?;
     let payload = usize::try_from(payload_bytes).ok().and_then(|length| rest.get(..length));
@@ -374,7 +376,7 @@ mod tests {
             let json = serde_json::to_string(&Latency::from(hdr.clone())).unwrap();
             let back: Latency = serde_json::from_str(&json).unwrap();
             let back = back.histogram().unwrap();
-            prop_assert_eq!(back, &hdr);
+            prop_assert_eq!(&*back, &hdr);
             prop_assert_eq!((back.high(), back.sigfig()), (hdr.high(), hdr.sigfig()));
         }
     }

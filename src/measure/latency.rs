@@ -2,9 +2,11 @@
 //! hands out used ones again. Used by everything in this room; it does not know what it counts.
 
 use super::hdr;
+use super::packed::Packed;
 use hdrhistogram::Histogram;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::fmt;
 
 /// Nanoseconds as histograms hold them: whole microseconds, rounded up, at least one.
@@ -14,38 +16,50 @@ pub(super) fn us(ns: u64) -> u64 {
     (ns.saturating_add(999) / 1_000).max(1)
 }
 
-/// A latency distribution in microseconds. Empty, it is one null pointer.
+/// A latency distribution in microseconds. A recorder keeps it in full, at the cost of its whole range; added up, or read from a
+/// file, it takes a few bytes for each bucket with samples.
 #[derive(Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(into = "hdr::Histogram", try_from = "hdr::Histogram")]
 #[schemars(with = "hdr::Histogram")]
-pub struct Latency(Option<Box<Histogram<u64>>>);
+pub struct Latency(Kept);
+
+#[derive(Clone, Default)]
+enum Kept {
+    #[default]
+    Empty,
+    Full(Box<Histogram<u64>>),
+    Packed(Box<Packed>),
+}
 
 /// All counts would fill pages.
 impl fmt::Debug for Latency {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.histogram() {
-            Some(histogram) => write!(
-                f,
-                "Latency({} samples, {} to {} us)",
-                histogram.len(),
-                histogram.min(),
-                histogram.max()
-            ),
-            None => f.write_str("Latency(empty)"),
+        match (self.min(), self.max()) {
+            (Some(min), Some(max)) => write!(f, "Latency({} samples, {min} to {max} us)", self.count()),
+            _ => f.write_str("Latency(empty)"),
         }
     }
 }
 
-/// The same samples, whether or not there is an empty histogram.
+/// The same samples, however they are kept.
 impl PartialEq for Latency {
     fn eq(&self, other: &Latency) -> bool {
-        self.histogram() == other.histogram()
+        self.packed() == other.packed()
+    }
+}
+
+impl From<&Histogram<u64>> for Latency {
+    fn from(histogram: &Histogram<u64>) -> Latency {
+        if histogram.is_empty() {
+            return Latency::default();
+        }
+        Latency(Kept::Packed(Box::new(Packed::of(histogram))))
     }
 }
 
 impl From<Histogram<u64>> for Latency {
     fn from(histogram: Histogram<u64>) -> Latency {
-        Latency(Some(Box::new(histogram)))
+        Latency::from(&histogram)
     }
 }
 
@@ -53,7 +67,11 @@ impl Latency {
     /// Samples.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.histogram().map_or(0, Histogram::len)
+        match &self.0 {
+            Kept::Empty => 0,
+            Kept::Full(histogram) => histogram.len(),
+            Kept::Packed(packed) => packed.count(),
+        }
     }
 
     /// True before the first sample.
@@ -64,35 +82,37 @@ impl Latency {
 
     /// The histogram, once it has a sample.
     #[must_use]
-    pub fn histogram(&self) -> Option<&Histogram<u64>> {
-        self.0.as_deref().filter(|histogram| !histogram.is_empty())
+    pub fn histogram(&self) -> Option<Cow<'_, Histogram<u64>>> {
+        match &self.0 {
+            _ if self.is_empty() => None,
+            Kept::Empty => None,
+            Kept::Full(histogram) => Some(Cow::Borrowed(histogram)),
+            Kept::Packed(packed) => Some(Cow::Owned(packed.unpacked())),
+        }
     }
 
-    /// The value that `rank` samples (1 = the smallest) are at or below: the top of its bucket, and no more than the largest
-    /// sample. `None` without so many samples.
+    /// As it is kept once it is added up.
+    fn packed(&self) -> Option<Cow<'_, Packed>> {
+        match &self.0 {
+            _ if self.is_empty() => None,
+            Kept::Empty => None,
+            Kept::Full(histogram) => Some(Cow::Owned(Packed::of(histogram))),
+            Kept::Packed(packed) => Some(Cow::Borrowed(packed)),
+        }
+    }
+
+    /// The value that `rank` samples (1 = the smallest) are at or below: the top of its bucket. `None` without so many samples.
     #[must_use]
     pub fn at_rank(&self, rank: u64) -> Option<u64> {
-        let (histogram, value) = self.bucket_at_rank(rank)?;
-        Some(histogram.highest_equivalent(value).min(histogram.max()))
+        let packed = self.packed()?;
+        Some(packed.highest_in_us(bucket_at_rank(&packed, rank)?))
     }
 
     /// The bottom of the bucket of the sample of that rank.
     #[must_use]
     pub fn at_rank_low(&self, rank: u64) -> Option<u64> {
-        let (histogram, value) = self.bucket_at_rank(rank)?;
-        Some(histogram.lowest_equivalent(value))
-    }
-
-    fn bucket_at_rank(&self, rank: u64) -> Option<(&Histogram<u64>, u64)> {
-        let histogram = self.histogram()?;
-        let mut seen = 0;
-        histogram
-            .iter_recorded()
-            .find(|step| {
-                seen += step.count_since_last_iteration();
-                seen >= rank
-            })
-            .map(|step| (histogram, step.value_iterated_to()))
+        let packed = self.packed()?;
+        Some(packed.lowest_us(bucket_at_rank(&packed, rank)?))
     }
 
     /// The value that the share `quantile` of all samples are at or below; `None` when empty.
@@ -104,49 +124,58 @@ impl Latency {
     /// The largest.
     #[must_use]
     pub fn max(&self) -> Option<u64> {
-        self.histogram().map(Histogram::max)
+        self.packed().map(|packed| packed.max_us())
     }
 
     /// The arithmetic mean.
     #[must_use]
     pub fn mean(&self) -> Option<f64> {
-        self.histogram().map(Histogram::mean)
+        self.histogram().map(|histogram| histogram.mean())
     }
 
     /// Samples above `limit_us`, as far as the histogram tells them apart.
     #[must_use]
     pub fn count_above(&self, limit_us: u64) -> u64 {
-        let above = limit_us.saturating_add(1);
-        self.histogram().filter(|histogram| histogram.max() >= above).map_or(0, |histogram| {
-            histogram
-                .iter_recorded()
-                .filter(|step| step.value_iterated_to() >= above)
-                .map(|step| step.count_at_value())
-                .sum()
-        })
+        let Some(packed) = self.packed() else { return 0 };
+        let above = packed.buckets().filter(|(bucket, _)| packed.highest_in_us(*bucket) > limit_us);
+        above.map(|(_, count)| count).sum()
     }
 
     /// Adds every sample of `other`: quantiles of the sum are those of both together.
     pub fn add(&mut self, other: &Latency) {
-        let Some(source) = other.histogram() else { return };
-        let target = self.0.get_or_insert_with(|| Box::new(Histogram::new_from(source)));
-        if target.add(source).is_err() {
-            // All histograms of a run have one range; those of another file may have a larger one.
-            target.auto(true);
-            target.add(source).expect("it grows as it must");
+        if other.is_empty() {
+            return;
         }
+        let added = match (&mut self.0, &other.0) {
+            (Kept::Packed(mine), Kept::Packed(theirs)) => mine.add(theirs),
+            (Kept::Packed(mine), Kept::Full(theirs)) => mine.add_histogram(theirs),
+            _ => false,
+        };
+        if added {
+            return;
+        }
+        let (Some(mine), Some(theirs)) = (self.histogram(), other.histogram()) else {
+            self.0 = other.packed().map_or(Kept::Empty, |packed| Kept::Packed(Box::new(packed.into_owned())));
+            return;
+        };
+        // Of another precision, as a file may be; or still in full.
+        let mut sum = mine.into_owned();
+        sum.auto(true);
+        sum.add(&*theirs).expect("it grows as it must");
+        *self = Latency::from(sum);
     }
 
     /// These samples with some of them replaced by as many others.
     #[must_use]
     pub fn with_replaced(&self, some: &Latency, others: &Latency) -> Latency {
-        let mut replaced = self.clone();
-        if let (Some(target), Some(some)) = (&mut replaced.0, some.histogram()) {
-            // A file that says that it has more of them than there are replaces all.
-            if target.subtract(some).is_err() {
-                target.reset();
+        let mut replaced = match (self.histogram(), some.histogram()) {
+            (Some(all), Some(some)) => {
+                let mut rest = all.into_owned();
+                // A file that says that it has more of them than there are replaces all.
+                if rest.subtract(&*some).is_ok() { Latency::from(rest) } else { Latency::default() }
             }
-        }
+            _ => self.clone(),
+        };
         replaced.add(others);
         replaced
     }
@@ -154,14 +183,26 @@ impl Latency {
     /// The smallest.
     #[must_use]
     pub fn min(&self) -> Option<u64> {
-        self.histogram().map(Histogram::min)
+        let packed = self.packed()?;
+        packed.buckets().next().map(|(bucket, _)| packed.lowest_us(bucket))
+    }
+
+    /// What it takes beside itself, without the memory allocator's own.
+    pub(super) fn held_bytes(&self) -> usize {
+        match &self.0 {
+            Kept::Empty => 0,
+            Kept::Full(histogram) => {
+                size_of::<Histogram<u64>>() + histogram.distinct_values() * size_of::<u64>()
+            }
+            Kept::Packed(packed) => packed.held_bytes(),
+        }
     }
 
     /// Records one sample; true when it was above the range and went to its top.
     #[inline]
     pub(super) fn record(&mut self, us: u64, pool: &mut Pool) -> bool {
         let top = pool.highest_us;
-        self.0.get_or_insert_with(|| pool.take()).saturating_record(us.min(top));
+        self.full(pool).saturating_record(us.min(top));
         us > top
     }
 
@@ -169,10 +210,49 @@ impl Latency {
     pub(super) fn record_run(&mut self, us: u64, count: u64, pool: &mut Pool) -> u64 {
         let top = pool.highest_us;
         if count > 0 {
-            self.0.get_or_insert_with(|| pool.take()).saturating_record_n(us.min(top), count);
+            self.full(pool).saturating_record_n(us.min(top), count);
         }
         if us > top { count } else { 0 }
     }
+
+    /// The same into a histogram that grows with its values; for what is rare.
+    pub(super) fn record_rare(&mut self, us: u64, pool: &mut Pool) -> bool {
+        let top = pool.highest_us;
+        self.full(pool).record(us.min(top)).expect("it grows as it must");
+        us > top
+    }
+
+    #[inline]
+    fn full(&mut self, pool: &mut Pool) -> &mut Histogram<u64> {
+        if !matches!(self.0, Kept::Full(_)) {
+            self.start(pool);
+        }
+        match &mut self.0 {
+            Kept::Full(histogram) => histogram,
+            Kept::Empty | Kept::Packed(_) => unreachable!("it was just made so"),
+        }
+    }
+
+    #[cold]
+    fn start(&mut self, pool: &mut Pool) {
+        let mut taken = pool.take();
+        if let Some(before) = self.histogram() {
+            taken.auto(true);
+            taken.add(&*before).expect("it grows as it must");
+        }
+        self.0 = Kept::Full(taken);
+    }
+}
+
+/// The bucket of the sample of that rank.
+fn bucket_at_rank(packed: &Packed, rank: u64) -> Option<u32> {
+    let mut seen = 0_u64;
+    let mut buckets = packed.buckets();
+    let found = buckets.find(|(_, count)| {
+        seen = seen.saturating_add(*count);
+        seen >= rank
+    });
+    found.map(|(bucket, _)| bucket)
 }
 
 /// Of `count` samples, how many must be at or below the value at `quantile`: at least one.
@@ -188,31 +268,45 @@ pub(crate) fn rank(quantile: f64, count: u64) -> u64 {
     (rank as u64).max(1)
 }
 
+/// The range of a histogram of rare values before it grows: 16 ms, in 40 KiB at three digits.
+pub(super) const RARE_FIRST_US: u64 = (1 << 14) - 1;
+
 /// Makes histograms of one kind, and hands out cleared ones first.
 #[derive(Debug)]
 pub(super) struct Pool {
     digits: u8,
     highest_us: u64,
+    /// The range of a new histogram.
+    first_us: u64,
     #[expect(clippy::vec_box, reason = "the boxes wander between cells, snapshots and here")]
     spare: Vec<Box<Histogram<u64>>>,
 }
 
 impl Pool {
     pub(super) fn new(digits: u8, highest_us: u64) -> Pool {
-        Pool { digits, highest_us: highest_us.max(2), spare: Vec::new() }
+        let highest_us = highest_us.max(2);
+        Pool { digits, highest_us, first_us: highest_us, spare: Vec::new() }
+    }
+
+    /// A pool of histograms for [`Latency::record_rare`], of a small range at first.
+    pub(super) fn growing(digits: u8, highest_us: u64) -> Pool {
+        let pool = Pool::new(digits, highest_us);
+        Pool { first_us: pool.highest_us.min(RARE_FIRST_US), ..pool }
     }
 
     #[cold]
     fn take(&mut self) -> Box<Histogram<u64>> {
         self.spare.pop().unwrap_or_else(|| {
-            let made = Histogram::new_with_max(self.highest_us, self.digits);
-            Box::new(made.expect("the top is at least 2 and the digits are 2 or 3"))
+            let made = Histogram::new_with_max(self.first_us, self.digits);
+            let mut made = made.expect("the top is at least 2 and the digits are 2 or 3");
+            made.auto(self.first_us < self.highest_us);
+            Box::new(made)
         })
     }
 
     /// Takes what `latency` holds for the next first record, cleared.
     pub(super) fn recycle(&mut self, latency: &mut Latency) {
-        if let Some(mut histogram) = latency.0.take() {
+        if let Kept::Full(mut histogram) = std::mem::take(&mut latency.0) {
             if !histogram.is_empty() {
                 histogram.reset();
             }
@@ -247,7 +341,7 @@ mod tests {
     #[test]
     fn nothing_is_made_before_the_first_sample() {
         let empty = Latency::default();
-        assert!(empty.0.is_none());
+        assert!(matches!(empty.0, Kept::Empty));
         assert_eq!((empty.count(), empty.quantile(0.5), empty.max()), (0, None, None));
     }
 

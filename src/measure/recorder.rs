@@ -134,11 +134,16 @@ pub struct Recorder {
     saturated: Vec<[u64; 2]>,
     divergences: Vec<Divergence>,
     totals_pool: Pool,
+    /// For operations that this load generator delayed, and unfinished ones.
+    rare_pool: Pool,
     rows_pool: Pool,
     spare: Vec<Snapshot>,
 }
 
 impl Recorder {
+    /// What a key takes before its first record.
+    pub(super) const CELL_BYTES: usize = size_of::<Cell>() + size_of::<Key>();
+
     /// An empty recorder of the thread that has these stalls; it makes no histogram yet.
     #[must_use]
     pub fn new(layout: Layout, stalls: Rc<Stalls>) -> Recorder {
@@ -158,6 +163,7 @@ impl Recorder {
             saturated: Vec::new(),
             divergences: Vec::new(),
             totals_pool: Pool::new(DIGITS_TOTAL, layout.highest_us),
+            rare_pool: Pool::growing(DIGITS_TOTAL, layout.highest_us),
             rows_pool: Pool::new(DIGITS_ROW, layout.highest_us),
             spare: Vec::new(),
         }
@@ -225,7 +231,7 @@ impl Recorder {
             totals.own_delay_sum_us += own_ns / 1_000;
         }
         if own_ns >= OWN_DELAY_MIN_NS {
-            delayed(totals, response_ns, own_ns, &mut self.totals_pool);
+            delayed(totals, response_ns, own_ns, &mut self.rare_pool);
         }
     }
 
@@ -274,7 +280,7 @@ impl Recorder {
             totals.own_delay_max_us = totals.own_delay_max_us.max(us(own_ns));
         }
         if outcome == Outcome::Unfinished {
-            totals.clipped += u64::from(totals.unfinished_age.record(us(age_ns), &mut self.totals_pool));
+            totals.clipped += u64::from(totals.unfinished_age.record_rare(us(age_ns), &mut self.rare_pool));
         }
         if !key.operation.is_step() {
             self.seconds.at(at_ns).errors += 1;
@@ -303,7 +309,7 @@ impl Recorder {
             totals.clipped += u64::from(totals.service.record(took_us, pool));
         }
         if own_ns >= OWN_DELAY_MIN_NS {
-            delayed(totals, took_ns, own_ns.min(took_ns), pool);
+            delayed(totals, took_ns, own_ns.min(took_ns), &mut self.rare_pool);
         }
     }
 
@@ -422,7 +428,7 @@ impl Recorder {
     /// Takes back a snapshot that was added up: its histograms, cleared, serve again.
     pub fn recycle(&mut self, mut snapshot: Snapshot) {
         for (_, mut totals) in snapshot.cells.drain(..) {
-            totals.recycle(&mut self.totals_pool);
+            totals.recycle(&mut self.totals_pool, &mut self.rare_pool);
         }
         snapshot.seconds.recycle(&mut self.rows_pool);
         self.totals_pool.recycle(&mut snapshot.heartbeat);
@@ -436,8 +442,8 @@ impl Recorder {
 
 #[cold]
 fn delayed(totals: &mut Totals, response_ns: u64, own_ns: u64, pool: &mut Pool) {
-    totals.delayed.record(us(response_ns), pool);
-    totals.delayed_lower.record(us(response_ns.saturating_sub(own_ns)), pool);
+    totals.delayed.record_rare(us(response_ns), pool);
+    totals.delayed_lower.record_rare(us(response_ns.saturating_sub(own_ns)), pool);
     totals.own_delay_max_us = totals.own_delay_max_us.max(own_ns / 1_000);
 }
 

@@ -1,5 +1,5 @@
-//! The run over time: what happened in each second on a worker, and the collector's at most 600 rows, whose
-//! neighbours merge exactly when they run out. Used by the recorder and the collector.
+//! The run over time: what happened in each second on a worker, and the collector's rows, at most 600 and at most 64 MiB, whose
+//! neighbors merge exactly when there is no more room. Used by the recorder and the collector.
 
 use super::hdr::RowHistogram;
 use super::latency::{Latency, Pool};
@@ -11,6 +11,10 @@ use std::collections::{BTreeMap, VecDeque};
 
 /// The most rows that a series has; an even number, so that neighbours pair up.
 pub const ROWS_MAX: usize = 600;
+
+/// The most memory that the rows of a series take (our choice). A row takes two to four bytes for each bucket with samples, so only a
+/// run with many operations whose response times scatter over the whole range comes near it.
+pub(super) const ROWS_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 const NS_PER_S: u64 = 1_000_000_000;
 const US_PER_S: u64 = 1_000_000;
@@ -46,7 +50,7 @@ impl Interval {
         self.lag_max_us = self.lag_max_us.max(lag_us);
     }
 
-    pub(super) fn recycle(&mut self, pool: &mut Pool) {
+    fn recycle(&mut self, pool: &mut Pool) {
         for latency in &mut self.response.0 {
             pool.recycle(latency);
         }
@@ -133,6 +137,10 @@ impl ByOperation {
         all.filter(|(_, latency)| !latency.is_empty())
     }
 
+    fn held_bytes(&self) -> usize {
+        self.0.iter().map(Latency::held_bytes).sum()
+    }
+
     fn add(&mut self, other: &ByOperation) {
         for (mine, theirs) in self.0.iter_mut().zip(&other.0) {
             mine.add(theirs);
@@ -202,18 +210,28 @@ impl Row {
     }
 }
 
-/// The run over time, in rows of equal length: one second at first, doubled whenever [`ROWS_MAX`] are full.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+/// The run over time, in rows of equal length: one second at first, doubled whenever [`ROWS_MAX`] are full, or take 64 MiB.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Series {
-    /// The length of a row; doubled whenever the rows grow past 600.
+    /// The length of a row; doubled whenever the rows grow past 600, or past 64 MiB in memory.
     pub interval_us: u64,
     /// At most 600, from the run's zero, without gaps.
     pub rows: Vec<Row>,
+    /// What the response times in the rows take, as far as this series was added to.
+    #[serde(skip)]
+    held_bytes: usize,
 }
 
 impl Default for Series {
     fn default() -> Series {
-        Series { interval_us: US_PER_S, rows: Vec::new() }
+        Series { interval_us: US_PER_S, rows: Vec::new(), held_bytes: 0 }
+    }
+}
+
+/// The same rows, whatever they take.
+impl PartialEq for Series {
+    fn eq(&self, other: &Series) -> bool {
+        (self.interval_us, &self.rows) == (other.interval_us, &other.rows)
     }
 }
 
@@ -221,7 +239,11 @@ impl Series {
     /// Adds what happened in a second; late additions find the row of their time.
     pub(super) fn add(&mut self, second: u64, interval: &Interval) {
         let place = self.place(second);
-        self.rows[place].interval.merge(interval);
+        let row = &mut self.rows[place].interval;
+        let before = row.response.held_bytes();
+        row.merge(interval);
+        self.held_bytes = self.held_bytes + row.response.held_bytes() - before;
+        self.keep_within(ROWS_BYTES_MAX);
     }
 
     /// Notes what was read off at `t_ns`, for the row that ends there; a tick may be half a second off. Rows after it carry it until
@@ -240,6 +262,13 @@ impl Series {
         let carried = row.cpu_percent;
         for later in self.rows[place..].iter_mut().filter(|row| row.readings == 0) {
             later.cpu_percent = carried;
+        }
+    }
+
+    /// Merges neighbors until the rows take no more than that. A single row stays, which takes 2 MiB at most.
+    fn keep_within(&mut self, bytes_max: usize) {
+        while self.held_bytes + self.rows.capacity() * size_of::<Row>() > bytes_max && self.rows.len() > 1 {
+            self.halve();
         }
     }
 
@@ -263,6 +292,12 @@ impl Series {
             mine.cpu_percent = mine.cpu_percent.max(theirs.cpu_percent);
             mine.readings = mine.readings.max(theirs.readings);
         }
+        self.count_held();
+        self.keep_within(ROWS_BYTES_MAX);
+    }
+
+    fn count_held(&mut self) {
+        self.held_bytes = self.rows.iter().map(|row| row.interval.response.held_bytes()).sum();
     }
 
     fn place(&mut self, second: u64) -> usize {
@@ -291,6 +326,7 @@ impl Series {
             }
             self.rows.push(row);
         }
+        self.count_held();
     }
 }
 
@@ -354,6 +390,58 @@ mod tests {
         assert_eq!(series.interval_us, 4_000_000);
         assert_eq!(series.rows[1].interval.offered, 7);
         assert_eq!(series.rows[325].interval.offered, 1);
+    }
+
+    /// Samples in so many buckets of every operation, each so often.
+    fn scattered(pool: &mut Pool, buckets: u64, times: u64) -> Interval {
+        let mut interval = Interval::default();
+        for latency in &mut interval.response.0 {
+            // Buckets of two digits are at most a hundredth of their values wide.
+            let mut us = 1;
+            for _ in 0..buckets {
+                latency.record_run(us, times, pool);
+                us += 1 + us / 100;
+            }
+        }
+        interval
+    }
+
+    #[test]
+    fn a_row_costs_a_few_bytes_per_bucket() {
+        let mut pool = Pool::new(2, 1 << 29);
+        let interval = scattered(&mut pool, 50, 1);
+        let mut series = Series::default();
+        (0..600).for_each(|second| series.add(second, &interval));
+        assert_eq!(series.rows.len(), ROWS_MAX);
+        let each = series.held_bytes / (ROWS_MAX * Operation::ALL.len());
+        // In full they would be 23 KiB each.
+        assert!((50..=200).contains(&each), "{each} bytes for each row and operation");
+    }
+
+    #[test]
+    fn rows_never_take_more_than_64_mib() {
+        // More samples in every bucket of every operation than any run has: seven bytes a count.
+        const BUCKETS: u64 = 2_400;
+        const TIMES: u64 = 1 << 42;
+        let mut pool = Pool::new(2, 1 << 44);
+        let interval = scattered(&mut pool, BUCKETS, TIMES);
+        let mut series = Series::default();
+        let mut most = 0;
+        for second in 0..200 {
+            series.add(second, &interval);
+            most = most.max(series.held_bytes);
+        }
+        assert!((ROWS_BYTES_MAX / 2..=ROWS_BYTES_MAX).contains(&most), "{most} bytes");
+        assert_eq!(
+            (series.interval_us, series.rows.len()),
+            (2 * US_PER_S, 100),
+            "merged before 600 are full"
+        );
+        let known = series.held_bytes;
+        series.count_held();
+        assert_eq!(series.held_bytes, known);
+        let pings = series.rows.iter().map(|row| row.interval.response.of(Operation::Ping).count());
+        assert_eq!(pings.sum::<u64>(), 200 * BUCKETS * TIMES, "nothing is lost");
     }
 
     proptest! {

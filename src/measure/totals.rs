@@ -118,10 +118,13 @@ impl Totals {
     }
 
     /// Gives every histogram back.
-    pub(super) fn recycle(&mut self, pool: &mut Pool) {
+    pub(super) fn recycle(&mut self, pool: &mut Pool, rare: &mut Pool) {
         let Totals { response, service, wait, lag, unfinished_age, delayed, delayed_lower, .. } = self;
-        for latency in [response, service, wait, lag, unfinished_age, delayed, delayed_lower] {
+        for latency in [response, service, wait, lag] {
             pool.recycle(latency);
+        }
+        for latency in [unfinished_age, delayed, delayed_lower] {
+            rare.recycle(latency);
         }
     }
 }

@@ -15,6 +15,7 @@ mod fleets;
 mod lines;
 mod listed;
 mod listing;
+mod memory;
 mod needs;
 mod payload;
 mod resolve;
@@ -29,6 +30,7 @@ mod threshold;
 mod token;
 mod totals;
 mod types;
+mod uses;
 mod will;
 
 pub use crate::measure::{Compare, Test};

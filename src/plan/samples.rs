@@ -123,18 +123,23 @@ impl Plan {
         Some(rate_hz * self.schedule.planned_online_share(from_ns.midpoint(to_ns)) * due / seconds)
     }
 
-    fn connects_in(&self, fleet: &FleetPlan, phase: &PhasePlan) -> f64 {
+    pub(super) fn connects_in(&self, fleet: &FleetPlan, phase: &PhasePlan) -> f64 {
         self.arrivals_in(fleet, phase) + self.renewals_in(fleet, phase)
     }
 
-    fn messages_in(&self, fleet: &FleetPlan, operation: Operation, phase: &PhasePlan) -> f64 {
+    pub(super) fn messages_in(&self, fleet: &FleetPlan, operation: Operation, phase: &PhasePlan) -> f64 {
         let sends = fleet.sends.iter().filter(|send| send.operation == operation);
         let rate_hz: f64 = sends.map(|send| send.arrival.rate_hz).sum();
         rate_hz * self.load_seconds_in(fleet, phase)
     }
 
     /// Copies of what a fleet sends that are to arrive at another, or at all, with every device online.
-    fn copies_in(&self, (fleet, number): (&FleetPlan, u16), to: Option<u16>, phase: &PhasePlan) -> f64 {
+    pub(super) fn copies_in(
+        &self,
+        (fleet, number): (&FleetPlan, u16),
+        to: Option<u16>,
+        phase: &PhasePlan,
+    ) -> f64 {
         let sends = fleet.sends.iter().zip(0_u16..);
         let rate_hz: f64 = sends
             .map(|(send, stream)| send.arrival.rate_hz * self.deliveries.copies_mean(number, stream, to))
@@ -143,7 +148,7 @@ impl Plan {
     }
 
     /// Seconds at a load of 100% that the devices of a fleet are planned to send for in a phase, all of them together.
-    fn load_seconds_in(&self, fleet: &FleetPlan, phase: &PhasePlan) -> f64 {
+    pub(super) fn load_seconds_in(&self, fleet: &FleetPlan, phase: &PhasePlan) -> f64 {
         let load = self.schedule.load();
         let (start, end) = (ns(phase.start), ns(phase.end));
         let devices = u64::from(fleet.devices);
@@ -157,7 +162,7 @@ impl Plan {
 
     /// Renewals that are due in a phase, as if each were without jitter and took no time.
     #[expect(clippy::cast_precision_loss, reason = "a count of renewals")]
-    fn renewals_in(&self, fleet: &FleetPlan, phase: &PhasePlan) -> f64 {
+    pub(super) fn renewals_in(&self, fleet: &FleetPlan, phase: &PhasePlan) -> f64 {
         let Some(after) = fleet.auth.tokens().and_then(TokenLife::renewed_after) else { return 0.0 };
         let (start, end, after) = (ns(phase.start), ns(phase.end), ns(after).max(1));
         let devices = u64::from(fleet.devices);
@@ -168,7 +173,7 @@ impl Plan {
     }
 
     /// Calls to the devices that the plan has online: their share at the middle of a phase is that of the whole.
-    fn calls_of(&self, drive: &DrivePlan, phases: &[&PhasePlan]) -> f64 {
+    pub(super) fn calls_of(&self, drive: &DrivePlan, phases: &[&PhasePlan]) -> f64 {
         let load = self.schedule.load();
         let calls = phases.iter().map(|phase| {
             let (start, end) = (ns(phase.start), ns(phase.end));
@@ -180,7 +185,7 @@ impl Plan {
 
     /// Devices that the plan brings online in a phase.
     #[expect(clippy::cast_precision_loss, reason = "a count of devices")]
-    fn arrivals_in(&self, fleet: &FleetPlan, phase: &PhasePlan) -> f64 {
+    pub(super) fn arrivals_in(&self, fleet: &FleetPlan, phase: &PhasePlan) -> f64 {
         let devices = u64::from(fleet.devices);
         let spans = (0..devices).flat_map(|rank| self.schedule.online_spans(rank, devices));
         spans.filter(|span| (ns(phase.start)..ns(phase.end)).contains(&span.from_ns)).count() as f64

@@ -39,6 +39,12 @@ pub(crate) fn latency(values: impl IntoIterator<Item = u64>) -> Latency {
     hdr.into()
 }
 
+fn series(numbers: &mut Numbers) -> Series {
+    let mut series = Series::default();
+    series.rows = rows(numbers);
+    series
+}
+
 /// What files hold for a row of the series.
 fn by_operation(operation: Operation, values: Vec<u64>) -> ByOperation {
     let latency = serde_json::to_value(latency(values)).unwrap();
@@ -297,7 +303,7 @@ fn measurement(numbers: &mut Numbers) -> Measurement {
             phase("evening peak", false, 60, 90, [1.0, 1.0], [1.0, 4.0]),
         ],
         operations: operations(numbers),
-        series: Series { interval_us: 1_000_000, rows: rows(numbers) },
+        series: series(numbers),
         errors: vec![
             error(
                 "ack_timeout",

@@ -1,0 +1,264 @@
+//! A histogram in little memory: only the buckets that have samples, as variable-length integers. What is kept for long is kept so: the
+//! rows of the series, the collector's totals, and histograms from files. Used by `latency` only; independent of what is measured.
+
+use hdrhistogram::Histogram;
+use std::iter::Peekable;
+
+/// A distribution that takes two to four bytes for each bucket with samples. Adding two is exact.
+#[derive(Clone)]
+pub(super) struct Packed {
+    digits: u8,
+    highest_us: u64,
+    count: u64,
+    /// The last bucket that has samples.
+    last: u32,
+    /// For each bucket with samples: how many buckets after the one before it lies, and how many samples it has; both in LEB128.
+    bytes: Box<[u8]>,
+}
+
+/// The same samples to the same precision, whatever range there was room for.
+impl PartialEq for Packed {
+    fn eq(&self, other: &Packed) -> bool {
+        (self.digits, &self.bytes) == (other.digits, &other.bytes)
+    }
+}
+
+impl Packed {
+    pub(super) fn of(histogram: &Histogram<u64>) -> Packed {
+        let mut writer = Writer::default();
+        buckets(histogram).for_each(|(bucket, count)| writer.push(bucket, count));
+        writer.end(histogram.sigfig(), histogram.high())
+    }
+
+    /// The same samples, in full.
+    pub(super) fn unpacked(&self) -> Histogram<u64> {
+        let made = Histogram::new_with_bounds(1, self.highest_us.max(2), self.digits);
+        let mut histogram = made.expect("it was packed from a histogram of this range and precision");
+        for (bucket, count) in self.buckets() {
+            histogram.saturating_record_n(self.lowest_us(bucket), count);
+        }
+        histogram
+    }
+
+    /// Adds the samples of another distribution; false, and nothing is added, if its precision differs.
+    pub(super) fn add(&mut self, other: &Packed) -> bool {
+        let same = self.digits == other.digits;
+        if same {
+            *self = self.sum(other.buckets(), other.highest_us);
+        }
+        same
+    }
+
+    /// The same for a histogram.
+    pub(super) fn add_histogram(&mut self, other: &Histogram<u64>) -> bool {
+        let same = self.digits == other.sigfig();
+        if same {
+            *self = self.sum(buckets(other), other.high());
+        }
+        same
+    }
+
+    fn sum(&self, others: impl Iterator<Item = (u32, u64)>, highest_us: u64) -> Packed {
+        // Most buckets of both are the same ones.
+        let mut writer = Writer { bytes: Vec::with_capacity(self.bytes.len() + 64), ..Writer::default() };
+        let (mut mine, mut theirs) = (self.buckets().peekable(), others.peekable());
+        while let Some((bucket, count)) = next_of(&mut mine, &mut theirs) {
+            writer.push(bucket, count);
+        }
+        writer.end(self.digits, self.highest_us.max(highest_us))
+    }
+
+    pub(super) fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// The top of the last bucket with samples.
+    pub(super) fn max_us(&self) -> u64 {
+        self.highest_in_us(self.last)
+    }
+
+    /// Each bucket with samples, and how many.
+    pub(super) fn buckets(&self) -> impl Iterator<Item = (u32, u64)> + '_ {
+        let (mut rest, mut bucket) = (&*self.bytes, 0_u32);
+        std::iter::from_fn(move || {
+            if rest.is_empty() {
+                return None;
+            }
+            bucket += u32::try_from(take(&mut rest)).expect("a bucket's number was written");
+            Some((bucket, take(&mut rest)))
+        })
+    }
+
+    /// The smallest value of a bucket.
+    pub(super) fn lowest_us(&self, bucket: u32) -> u64 {
+        lowest_us(bucket, bits(self.digits))
+    }
+
+    /// The largest value of a bucket.
+    pub(super) fn highest_in_us(&self, bucket: u32) -> u64 {
+        self.lowest_us(bucket + 1) - 1
+    }
+
+    /// What it takes, without the memory allocator's own.
+    pub(super) fn held_bytes(&self) -> usize {
+        size_of::<Packed>() + self.bytes.len()
+    }
+}
+
+/// The next bucket of two sequences, with the samples of both.
+fn next_of(
+    mine: &mut Peekable<impl Iterator<Item = (u32, u64)>>,
+    theirs: &mut Peekable<impl Iterator<Item = (u32, u64)>>,
+) -> Option<(u32, u64)> {
+    match (mine.peek(), theirs.peek()) {
+        (Some((my_bucket, my_count)), Some((bucket, count))) if my_bucket == bucket => {
+            let both = (*bucket, my_count.saturating_add(*count));
+            mine.next();
+            theirs.next();
+            Some(both)
+        }
+        (Some((my_bucket, _)), Some((bucket, _))) if bucket < my_bucket => theirs.next(),
+        (Some(_), _) => mine.next(),
+        (None, _) => theirs.next(),
+    }
+}
+
+#[derive(Default)]
+struct Writer {
+    bytes: Vec<u8>,
+    last: u32,
+    count: u64,
+}
+
+impl Writer {
+    fn push(&mut self, bucket: u32, count: u64) {
+        put(&mut self.bytes, u64::from(bucket - self.last));
+        put(&mut self.bytes, count);
+        self.last = bucket;
+        self.count = self.count.saturating_add(count);
+    }
+
+    fn end(self, digits: u8, highest_us: u64) -> Packed {
+        let Writer { bytes, last, count } = self;
+        Packed { digits, highest_us, count, last, bytes: bytes.into_boxed_slice() }
+    }
+}
+
+fn buckets(histogram: &Histogram<u64>) -> impl Iterator<Item = (u32, u64)> + '_ {
+    debug_assert_eq!(histogram.low(), 1, "`hdr` refuses others, and nothing else makes them");
+    let bits = bits(histogram.sigfig());
+    histogram.iter_recorded().map(move |step| (bucket(step.value_iterated_to(), bits), step.count_at_value()))
+}
+
+/// How many bits of a value tell it apart: HdrHistogram keeps twice ten to the power of `digits` values exact, rounded up to a power
+/// of two.
+fn bits(digits: u8) -> u32 {
+    (2 * 10_u32.pow(digits.into())).next_power_of_two().trailing_zeros()
+}
+
+/// The number of the bucket in which a value lies, as HdrHistogram numbers its counts.
+fn bucket(us: u64, bits: u32) -> u32 {
+    let doubled = (u64::BITS - us.leading_zeros()).saturating_sub(bits);
+    // Below 2^bits, as all higher bits are shifted out.
+    (doubled << (bits - 1)) + u32::try_from(us >> doubled).unwrap_or(u32::MAX)
+}
+
+/// The smallest value in a bucket.
+fn lowest_us(bucket: u32, bits: u32) -> u64 {
+    let doubled = (bucket >> (bits - 1)).saturating_sub(1);
+    u64::from(bucket - (doubled << (bits - 1))) << doubled
+}
+
+/// LEB128: seven bits a byte, the lowest first.
+fn put(bytes: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        bytes.push(low_bits(number) | 0x80);
+        number >>= 7;
+    }
+    bytes.push(low_bits(number));
+}
+
+fn low_bits(number: u64) -> u8 {
+    (number & 0x7f) as u8
+}
+
+fn take(rest: &mut &[u8]) -> u64 {
+    let (mut number, mut place) = (0, 0);
+    while let [byte, after @ ..] = rest {
+        *rest = after;
+        number |= u64::from(byte & 0x7f) << place;
+        if byte & 0x80 == 0 {
+            break;
+        }
+        place += 7;
+    }
+    number
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn buckets_are_those_of_hdrhistogram() {
+        for digits in 0..=3 {
+            let bits = bits(digits);
+            let histogram = Histogram::<u64>::new_with_bounds(1, 1 << 50, digits).unwrap();
+            for us in (0..5_000).chain((12..50).flat_map(|bit| [(1 << bit) - 1, 1 << bit, (1 << bit) + 7])) {
+                let (bucket, next) = (bucket(us, bits), bucket(us, bits) + 1);
+                assert_eq!(
+                    lowest_us(bucket, bits),
+                    histogram.lowest_equivalent(us),
+                    "{us} us, {digits} digits"
+                );
+                assert_eq!(
+                    lowest_us(next, bits),
+                    histogram.next_non_equivalent(us),
+                    "{us} us, {digits} digits"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn few_samples_take_few_bytes() {
+        let mut histogram = Histogram::<u64>::new_with_bounds(1, 60_000_000, 2).unwrap();
+        assert!(Packed::of(&histogram).bytes.is_empty());
+        for us in [40, 1_000, 1_003, 2_000_000] {
+            histogram.record(us).unwrap();
+        }
+        let packed = Packed::of(&histogram);
+        assert_eq!((packed.count(), packed.buckets().count()), (4, 3), "1,000 and 1,003 us are one bucket");
+        assert!(packed.bytes.len() <= 8, "{:?}", packed.bytes);
+    }
+
+    fn histogram(digits: u8, highest_us: u64, samples: &[(u64, u64)]) -> Histogram<u64> {
+        let mut histogram = Histogram::new_with_bounds(1, highest_us, digits).unwrap();
+        samples.iter().for_each(|(us, count)| histogram.record_n(*us, *count).unwrap());
+        histogram
+    }
+
+    proptest! {
+        #[test]
+        fn packed_sums_equal_sums_of_histograms(
+            digits in 0_u8..=3,
+            one in prop::collection::vec((1..60_000_000_u64, 1..1_000_u64), 0..100),
+            other in prop::collection::vec((1..60_000_000_u64, 1..u64::MAX >> 8), 0..100),
+            by_histogram in any::<bool>(),
+        ) {
+            let [one, other] = [one, other].map(|samples| histogram(digits, 60_000_000, &samples));
+            let mut packed = Packed::of(&one);
+            prop_assert_eq!(&packed.unpacked(), &one);
+            let added =
+                if by_histogram { packed.add_histogram(&other) } else { packed.add(&Packed::of(&other)) };
+            let mut sum = one;
+            sum.add(&other).unwrap();
+            prop_assert!(added);
+            prop_assert_eq!((packed.unpacked(), packed.count()), (sum.clone(), sum.len()));
+            if !sum.is_empty() {
+                prop_assert_eq!(packed.max_us(), sum.max());
+            }
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! How much memory a run will take, as the allocator counts it: a model of what the rooms above hold, from the plan alone. Used by
+//! `needs`. What it forecasts is checked against real runs by `tests/memory.rs`.
+
+use super::types::{Plan, Subscription};
+use super::uses::Use;
+use crate::measure::{Layout, kept_bytes, series_bytes};
+use std::time::Duration;
+
+/// The program, its command line, roots and threads, without what the plan adds.
+const BASE_BYTES: u64 = 256 * 1024;
+/// A worker's thread: its runtime, and the buffers that its links share.
+const WORKER_BYTES: u64 = 128 * 1024;
+/// A device with its TLS stream.
+const DEVICE_TLS_BYTES: u64 = 5_500;
+/// What a device remembers of the messages that wait for an acknowledgment, from its first one on.
+const WINDOW_BYTES: u64 = 1024;
+/// What a device of an IoT hub remembers of its twin, its method calls and its messages from the cloud.
+const HUB_BYTES: u64 = 3 * 1024;
+/// A device over plain TCP.
+const DEVICE_PLAIN_BYTES: u64 = 2_000;
+/// The largest message on its way is rendered, encoded and kept to be written.
+const MESSAGE_COPIES: u64 = 3;
+/// What a subscriber remembers of one stream, in a table that is half full at worst.
+const HEARD_BYTES: u64 = 112;
+
+impl Plan {
+    /// What a run on so many workers takes while the hub answers.
+    pub(super) fn memory_bytes(&self, workers: usize, largest_message: u64) -> u64 {
+        let devices = self.devices();
+        let per_device = if self.target.tls.is_some() { DEVICE_TLS_BYTES } else { DEVICE_PLAIN_BYTES };
+        let listed = self.fleets.iter().filter_map(|fleet| fleet.auth.listed());
+        let uses = self.uses();
+        let workers = workers.max(1) as u64;
+        BASE_BYTES
+            + workers * (WORKER_BYTES + MESSAGE_COPIES * largest_message)
+            + self.kept_bytes()
+            + self.remembered_bytes()
+            + devices * per_device
+            + listed.map(|devices| devices.bytes_kept() as u64).sum::<u64>()
+            + self.deliveries.pairs() * HEARD_BYTES
+            + self.recorders_bytes(&uses, workers)
+            + self.collector_bytes(&uses)
+    }
+
+    /// What devices come to remember that do more than to connect.
+    fn remembered_bytes(&self) -> u64 {
+        let each = self.fleets.iter().map(|fleet| {
+            let window = if fleet.largest_acked_bytes() > 0 { WINDOW_BYTES } else { 0 };
+            let hears = |to: &Subscription| !matches!(to, Subscription::Filter(..));
+            let hub = if fleet.subscribe.iter().any(hears) { HUB_BYTES } else { 0 };
+            u64::from(fleet.devices) * (window + hub)
+        });
+        each.sum()
+    }
+
+    /// What sessions that are kept have of the latest message, to send it again: each its own, also once it is acknowledged.
+    pub(super) fn kept_bytes(&self) -> u64 {
+        let fleets = self.fleets.iter().filter(|fleet| !fleet.clean_session);
+        fleets.map(|fleet| u64::from(fleet.devices) * fleet.largest_acked_bytes()).sum()
+    }
+
+    fn layout(&self) -> Layout {
+        let longest = Duration::from_micros(self.highest_us());
+        Layout::new(self.fleets.len(), self.schedule.phases().len(), longest)
+    }
+
+    /// The recorders of all workers, and of the service side.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates")]
+    fn recorders_bytes(&self, uses: &[Use], workers: u64) -> u64 {
+        let layout = self.layout();
+        let [total, second, rare] = [layout.total_bytes(), layout.second_bytes(), layout.rare_bytes()];
+        let each: Vec<f64> = uses
+            .iter()
+            .map(|used| {
+                let [totals, seconds] = used.operation.histograms();
+                // Of most operations, the load generator delays one now and then by 1 ms or more.
+                (totals * total + seconds * second + rare) as f64
+            })
+            .collect();
+        let sum = |copies: &dyn Fn(&Use) -> f64| {
+            uses.iter().zip(&each).map(|(used, bytes)| copies(used) * bytes).sum::<f64>()
+        };
+        let wide = workers as f64;
+        let phases = self.schedule.phases();
+        let taken = (0..phases.len()).map(|phase| {
+            let first = sum(&|used| used.first(phase, wide) + used.late(phase, wide));
+            // What was recorded in a second is on its way to the collector and back in the next one.
+            let lasts = (phases[phase].end - phases[phase].start).as_secs_f64();
+            let next = if lasts >= 2.0 {
+                sum(&|used| used.again(phase, wide))
+            } else {
+                sum(&|used| used.first(phase + 1, wide) + used.late(phase + 1, wide))
+            };
+            first + next
+        });
+        let recorders = workers + u64::from(!self.drives.is_empty());
+        // Two for the heartbeat of each worker.
+        recorders * layout.recorder_bytes() + workers * 2 * total + taken.fold(0.0, f64::max) as u64
+    }
+
+    /// The sums of all workers, and the series.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates")]
+    fn collector_bytes(&self, uses: &[Use]) -> u64 {
+        let keys = uses.iter().flat_map(|used| used.phases.iter().map(|(count, _)| (used.operation, *count)));
+        let kept: f64 = keys
+            .filter(|(_, count)| *count > 0.0)
+            .map(|(operation, count)| kept_bytes(operation, count))
+            .sum();
+        let over_time = uses.iter().filter(|used| used.operation.histograms()[1] > 0);
+        let samples = over_time.map(|used| used.count());
+        (kept + series_bytes(self.schedule.end().as_secs_f64(), samples)) as u64
+    }
+}

@@ -1,0 +1,189 @@
+//! What a run takes of memory, by the allocator's own count, beside what `check` says that it will: whole runs in this process against
+//! the built-in hub, which is a process of its own, or against mosquitto. The quick shapes run with the other tests; the whole table
+//! of `docs/performance.md` and the soak of `docs/reliability.md` by hand:
+//!
+//!     cargo test --release --test memory -- --ignored --nocapture the_whole_table
+//!     cargo test --release --test memory -- --ignored --nocapture soak
+#![expect(unsafe_code, reason = "a global allocator that counts can only be written so")]
+
+#[path = "memory/shapes.rs"]
+mod shapes;
+
+use clap::Parser as _;
+use hubstorm::app::{self, Env};
+use hubstorm::cli::Cli;
+use hubstorm::plan::{self, Needs};
+use hubstorm::scenario::{Input, no_files};
+use shapes::Shape;
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Counts for the whole process: a run has several threads.
+struct Counting;
+
+static LIVE_BYTES: AtomicUsize = AtomicUsize::new(0);
+static PEAK_BYTES: AtomicUsize = AtomicUsize::new(0);
+
+fn allocated(bytes: usize) {
+    let live = LIVE_BYTES.fetch_add(bytes, Ordering::Relaxed) + bytes;
+    PEAK_BYTES.fetch_max(live, Ordering::Relaxed);
+}
+
+fn freed(bytes: usize) {
+    LIVE_BYTES.fetch_sub(bytes, Ordering::Relaxed);
+}
+
+// SAFETY: every call goes to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        allocated(layout.size());
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        allocated(layout.size());
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        allocated(size);
+        freed(layout.size());
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        freed(layout.size());
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// The forecast of a shape, and what its run took.
+struct Measured {
+    forecast: u64,
+    peak: u64,
+}
+
+impl Measured {
+    fn off(&self) -> f64 {
+        self.forecast as f64 / self.peak as f64 - 1.0
+    }
+}
+
+fn forecast(text: &str, workers: u16) -> Needs {
+    let files = &no_files;
+    let input = Input { file: "memory.toml", text, overrides: &[], env: &|_| None, files };
+    plan::load(&input, &mut rand::rng()).unwrap_or_else(|errors| panic!("{errors}")).needs(workers.into())
+}
+
+fn measured(shape: &Shape) -> Measured {
+    hubstorm::fleet::raise_descriptor_limit().expect("this process may have more descriptors");
+    let broker = shape.broker();
+    let text = shape.scenario(broker.as_ref());
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let forecast = forecast(&text, shape.workers).memory_bytes;
+    let before = LIVE_BYTES.load(Ordering::Relaxed);
+    PEAK_BYTES.store(before, Ordering::Relaxed);
+    run(&text, shape.workers, folder.path());
+    let peak = PEAK_BYTES.load(Ordering::Relaxed) - before;
+    Measured { forecast, peak: peak as u64 }
+}
+
+/// Runs a scenario in this process, as `main` does.
+fn run(text: &str, workers: u16, folder: &Path) {
+    let path = |name: &str| folder.join(name).display().to_string();
+    std::fs::write(path("memory.toml"), text).expect("the folder is ours");
+    let workers = workers.to_string();
+    let (scenario, out) = (path("memory.toml"), path("out"));
+    let arguments = ["hubstorm", "run", &scenario, "--workers", &workers, "--quiet", "--yes", "--out", &out];
+    let cli = Cli::try_parse_from(arguments).expect("such a command line exists");
+    let (_sender, interrupts) = watch::channel(0);
+    let env = Env {
+        exe: env!("CARGO_BIN_EXE_hubstorm").into(),
+        out: Box::new(std::io::sink()),
+        err: Box::new(std::io::stderr()),
+        ..Env::of_process(interrupts)
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let code = runtime.block_on(app::run(cli, env));
+    // A shared machine may void the measurement of times, never that of memory.
+    assert!([0, 99, 120].contains(&code), "exit code {code}");
+}
+
+/// Prints the table. A machine that is busy with other things stalls the load, which takes more histograms and longer windows: only
+/// by hand, on a quiet one, is the bound as narrow as a quarter.
+fn table(shapes: &[Shape], ratio_max: f64) {
+    let mut wrong = Vec::new();
+    say(format_args!("| shape | forecast, MiB | peak, MiB | forecast off by |\n|---|---:|---:|---:|"));
+    for shape in shapes {
+        let measured = measured(shape);
+        let [forecast, peak] = [measured.forecast, measured.peak].map(mib);
+        say(format_args!("| {} | {forecast:.1} | {peak:.1} | {:+.0}% |", shape.name, measured.off() * 100.0));
+        let ratio = 1.0 + measured.off();
+        if ratio > ratio_max || ratio < 1.0 / ratio_max {
+            wrong.push(shape.name);
+        }
+    }
+    assert!(wrong.is_empty(), "the forecast is off by more than a factor of {ratio_max}: {wrong:?}");
+}
+
+#[expect(clippy::print_stdout, reason = "the tables are for people")]
+fn say(line: std::fmt::Arguments<'_>) {
+    println!("{line}");
+}
+
+fn mib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
+
+#[test]
+fn the_forecast_is_what_the_allocator_counts() {
+    table(&shapes::quick(), 2.0);
+}
+
+#[test]
+#[ignore = "takes a quarter of an hour, and mosquitto"]
+fn the_whole_table() {
+    let wanted = std::env::var("SHAPE").unwrap_or_default();
+    table(
+        &shapes::all().into_iter().filter(|shape| shape.name.contains(&wanted)).collect::<Vec<_>>(),
+        1.0 / 0.75,
+    );
+}
+
+/// Tells what is allocated, each minute.
+#[test]
+#[ignore = "takes twenty minutes"]
+fn soak() {
+    let shape = shapes::soak(&std::env::var("SOAK").unwrap_or_else(|_| "20m".to_owned()));
+    let began = hubstorm::clock::now();
+    let (ends, ended) = std::sync::mpsc::channel::<()>();
+    std::thread::spawn(move || {
+        loop {
+            let minutes = (hubstorm::clock::now() - began).as_secs_f64() / 60.0;
+            let live = mib(LIVE_BYTES.load(Ordering::Relaxed) as u64);
+            say(format_args!("| {minutes:.1} | {live:.1} | {:.1} |", mib(resident_bytes())));
+            if ended.recv_timeout(Duration::from_secs(60)) != Err(std::sync::mpsc::RecvTimeoutError::Timeout)
+            {
+                break;
+            }
+        }
+    });
+    let measured = measured(&shape);
+    drop(ends);
+    say(format_args!("forecast {:.1} MiB, peak {:.1} MiB", mib(measured.forecast), mib(measured.peak)));
+}
+
+fn resident_bytes() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    text.split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * 4096
+}
