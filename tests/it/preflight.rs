@@ -71,7 +71,7 @@ fn a_wrong_ca_ends_the_run_before_the_load() {
 fn a_demanded_client_certificate_is_named_with_what_to_do() {
     let broker = Mosquitto::open_with("require_certificate true");
     let work = Workplace::new(&scenario(broker.tls(), Some(&broker.ca()), ONE_DEVICE));
-    fails(&work, &["the server demands a client certificate", "does not demand client certificates"]);
+    fails(&work, &["the server requires a client certificate", "does not require client certificates"]);
 }
 
 #[test]
