@@ -251,7 +251,7 @@ fn the_witness_counts() {
     assert_eq!(witness.counts(4).published, 4);
 }
 
-/// The first devices connect, over plain TCP: whatever happens to the others, TLS is not what they lack.
+/// The first devices connect over plain TCP, so TLS cannot be why the others fail.
 #[test]
 fn a_broker_at_its_connection_limit_is_not_explained_by_tls() {
     let broker = Mosquitto::open_with("max_connections 5");
