@@ -14,7 +14,7 @@ use exchange::InFlight;
 use super::admission::{self, Refusal};
 use super::directory::{Address, Directory};
 use super::telemetry::Telemetry;
-use super::unadmitted::CONNECT_BYTES_MAX;
+use super::unadmitted::{CONNECT_BYTES_MAX, fit};
 use crate::iothub::names::DEVICE_ID_CHARS_MAX;
 use crate::iothub::size::message_bytes;
 use crate::iothub::topics::{self, Inbound};
@@ -32,9 +32,6 @@ const FRAME_BYTES_MAX: usize = limits::TELEMETRY_BYTES_MAX + wire::STRING_BYTES_
 
 /// The first byte of CONNECT (MQTT 3.1.1 §3.1.1).
 const CONNECT: u8 = 0x10;
-
-/// Room behind the largest part of a CONNECT, for the next read.
-const FIT_SLACK_BYTES: usize = 4 * 1024;
 
 /// Replies that may wait to be written before nothing more is read.
 const REPLIES_MAX: usize = 1024;
@@ -388,15 +385,6 @@ impl HubSession {
 
     fn unix(&self, now: Instant) -> Duration {
         self.directory.config().wall.unix(now)
-    }
-}
-
-/// Shrinks a buffer with an incomplete CONNECT. Growing doubles it, and clients that are not admitted must not hold much memory.
-fn fit(input: &mut BytesMut) {
-    if input.len() > FIT_SLACK_BYTES && input.capacity() > CONNECT_BYTES_MAX + FIT_SLACK_BYTES {
-        let mut fitting = BytesMut::with_capacity(CONNECT_BYTES_MAX + FIT_SLACK_BYTES);
-        fitting.extend_from_slice(input);
-        *input = fitting;
     }
 }
 

@@ -6,6 +6,7 @@
 //! the limit, and new connections wait in the kernel's queue while others are admitted. To make room, connections are closed, the
 //! oldest first, if they have been silent for long, or if memory exceeds the limit anyway.
 
+use bytes::BytesMut;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,6 +24,9 @@ pub const BYTES_MAX: usize = 16 * 1024 * 1024;
 /// The largest CONNECT with its header, in bytes. Together with one incomplete TLS record and [`BASE_BYTES`] it stays below
 /// [`CONNECTION_BYTES_MAX`].
 pub const CONNECT_BYTES_MAX: usize = 48 * 1024;
+
+/// Space after an incomplete CONNECT for the next read, in bytes.
+const FIT_SLACK_BYTES: usize = 4 * 1024;
 
 /// What a connection counts for besides its buffers, in bytes: its task, socket and TLS state. Of this, 5 KiB are ours and rustls's. The
 /// rest is for aws-lc, which does not use Rust's allocator, and for the allocator's overhead.
@@ -199,6 +203,15 @@ impl Drop for Ticket {
         self.all.entries().remove(&self.entry.address.connection);
         self.all.release(&self.entry);
         self.all.freed.notify_one();
+    }
+}
+
+/// Shrinks a buffer with an incomplete CONNECT. Growing doubles it, and clients that are not admitted must not hold much memory.
+pub(super) fn fit(input: &mut BytesMut) {
+    if input.len() > FIT_SLACK_BYTES && input.capacity() > CONNECT_BYTES_MAX + FIT_SLACK_BYTES {
+        let mut fitting = BytesMut::with_capacity(CONNECT_BYTES_MAX + FIT_SLACK_BYTES);
+        fitting.extend_from_slice(input);
+        *input = fitting;
     }
 }
 
