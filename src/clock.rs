@@ -18,7 +18,7 @@ const PAIR_MAX: Duration = Duration::from_micros(100);
 /// The most attempts to read both clocks within [`PAIR_MAX`].
 const PAIRS_MAX: usize = 5;
 
-/// The most steps that a [`StepWatch`] remembers. Further steps would not change what can be said about a run.
+/// The most steps that a [`StepWatch`] remembers. Further steps would not change the verdict.
 const STEPS_MAX: usize = 64;
 
 /// The monotonic clock (tokio's, so that paused tests work).

@@ -102,7 +102,7 @@ pub struct Health {
     pub saturated: StallList,
 }
 
-/// A step of this machine's wall clock: somebody set it, or the machine was suspended.
+/// A step of this machine's wall clock: it was set, or the machine was suspended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ClockStep {
     /// When it was noticed, since the run's zero.

@@ -17,7 +17,7 @@ pub(super) fn connecting(measurement: &Measurement, target: TargetFacts) -> Vec<
     findings
 }
 
-/// An IoT hub refuses with code 5 whatever the reason; a broker may mean what MQTT 3.1.1 §3.2.2.3 says.
+/// An IoT hub sends code 5 for every refusal. For a broker the codes mean what MQTT 3.1.1 §3.2.2.3 says.
 fn refused(measurement: &Measurement, target: TargetFacts) -> Vec<Finding> {
     let hub_5 = "The hub refused connections with code 5. An IoT hub sends this code for every refusal: a wrong key, an expired token, an \
                  unknown or a disabled device";

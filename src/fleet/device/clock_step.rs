@@ -152,7 +152,7 @@ mod tests {
         let same = |_: &mut Judged, _| {};
         // Forward: a token from before the step, which the new clock finds expired.
         assert_eq!(by_step(FORTH_US, HOUR, 5, 11, same), Some(FORTH_US));
-        assert_eq!(by_step(FORTH_US, 12 * HOUR, 5, 11, same), None, "it lives longer than the step");
+        assert_eq!(by_step(FORTH_US, 12 * HOUR, 5, 11, same), None, "it outlives the step");
         assert_eq!(by_step(FORTH_US, HOUR, 12, 13, same), None, "it was made after the step");
         assert_eq!(by_step(FORTH_US, HOUR, 12, 80, same), None, "and expired by itself");
         // Back: a token from after the step, which the old clock finds expired.
