@@ -246,7 +246,7 @@ pub struct EmulatorArgs {
     /// How long after its token's expiry a connection is closed
     #[arg(long, value_name = "DURATION", default_value = "5m")]
     pub expiry_grace: String,
-    /// Accept `#`, `+` and `/` unescaped in property bags, for which an IoT hub closes the connection
+    /// Accept unescaped `#`, `+` and `/` in property bags; an IoT hub closes the connection
     #[arg(long)]
     pub lenient_properties: bool,
     /// Take JSON lines on stdin: how to serve, instead of the other options, then calls to devices; the end of stdin ends

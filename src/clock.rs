@@ -1,24 +1,24 @@
 //! The one place that reads clocks. Drivers ask here and hand the answer down; nothing below `link` does.
 //!
-//! `now` goes through tokio's clock, so that a test with paused time moves every part of the program. Durations are measured on the
-//! monotonic clock. The wall clock is read where a date is needed: it can be set at any time, so nothing is derived from an
-//! earlier reading of it.
+//! `now` uses tokio's clock, so that a test with paused time controls every part of the program. Durations are measured on the
+//! monotonic clock. The wall clock is read whenever a date is needed: it can be set at any time, so nothing is derived from an
+//! earlier reading.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// The clocks diverged by more than this between two readings: the wall clock was set, or the machine was suspended. NTP corrects
-/// smaller errors by a slower or faster clock (our choice).
+/// If the clocks diverge by more than this between two readings, the wall clock was set or the machine was suspended. NTP corrects smaller
+/// errors by slowing or speeding up the clock (our choice).
 pub const STEP_MIN: Duration = Duration::from_secs(1);
 
-/// Both clocks were read within this time: closer than any step.
+/// A pair of readings taken within this time is close enough: it is far below [`STEP_MIN`].
 const PAIR_MAX: Duration = Duration::from_micros(100);
 
-/// So many attempts to read both clocks within [`PAIR_MAX`].
+/// The most attempts to read both clocks within [`PAIR_MAX`].
 const PAIRS_MAX: usize = 5;
 
-/// The steps of a run that a [`StepWatch`] remembers. A clock that moves more often has no time to tell.
+/// The most steps that a [`StepWatch`] remembers. Further steps would not change the verdict.
 const STEPS_MAX: usize = 64;
 
 /// The monotonic clock (tokio's, so that paused tests work).
@@ -28,7 +28,7 @@ pub fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-/// Wall-clock time since the Unix epoch, for what happens once: a certificate, a token on the command line.
+/// The wall clock since the Unix epoch, for one-time uses: a certificate, a token on the command line.
 #[expect(clippy::disallowed_methods, reason = "the one clock")]
 #[must_use]
 pub fn unix() -> Duration {
@@ -68,7 +68,7 @@ impl WallClock {
         }
     }
 
-    /// Reads the clock. `now` is the present instant: a clock that is not this machine's follows it.
+    /// Reads the clock. `now` is the present instant, from which a test's clock is computed.
     #[must_use]
     pub fn unix(&self, now: Instant) -> Duration {
         match &self.0 {
@@ -77,7 +77,7 @@ impl WallClock {
         }
     }
 
-    /// Reads both clocks. A pause between the readings would look like a step, so the closest pair of a few is taken.
+    /// Reads both clocks. A pause between the two readings would look like a step, so the closest of several pairs is returned.
     #[must_use]
     pub fn read(&self, now: Instant) -> Reading {
         if let Some(clock) = &self.0 {
@@ -107,7 +107,7 @@ impl SetClock {
     }
 }
 
-/// A time since the Unix epoch, moved by so many microseconds; not before the epoch.
+/// A time since the Unix epoch, moved by `by_us` microseconds, but not before the epoch.
 #[must_use]
 pub fn moved(unix: Duration, by_us: i64) -> Duration {
     let by = Duration::from_micros(by_us.unsigned_abs());
@@ -123,7 +123,7 @@ pub struct Step {
     pub by_us: i64,
 }
 
-/// Notices steps of the wall clock: it compares both clocks with the reading before.
+/// Detects steps of the wall clock by comparing each reading of both clocks with the one before.
 #[derive(Debug)]
 pub struct StepWatch {
     last: Reading,
@@ -131,14 +131,14 @@ pub struct StepWatch {
 }
 
 impl StepWatch {
-    /// Begins with a reading of both clocks.
+    /// Starts with a reading of both clocks.
     #[must_use]
     pub fn new(first: Reading) -> StepWatch {
         StepWatch { last: first, steps: Vec::new() }
     }
 
-    /// Takes in a new reading; returns by how much the wall clock moved against the monotonic clock since the last one, in
-    /// microseconds. More than [`STEP_MIN`] is a step.
+    /// Adds a reading. Returns by how much the wall clock moved against the monotonic clock since the last one, in microseconds. More
+    /// than [`STEP_MIN`] is a step.
     pub fn compare(&mut self, reading: Reading) -> i64 {
         let last = std::mem::replace(&mut self.last, reading);
         let us = |time: Duration| i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
@@ -159,8 +159,8 @@ impl StepWatch {
     }
 }
 
-/// What the wall clock would show without the last step, without the last two, and so on. Each with the first step that it lacks,
-/// and with the microseconds that it lacks in all.
+/// Iterates over what the wall clock would show without the last step, without the last two, and so on. Each item has the earliest step
+/// left out, the sum of the steps left out in microseconds, and the resulting time.
 pub fn without(steps: &[Step], unix: Duration) -> impl Iterator<Item = (Step, i64, Duration)> {
     steps.iter().rev().scan(0_i64, move |by_us, step| {
         *by_us = by_us.saturating_add(step.by_us);
@@ -168,14 +168,14 @@ pub fn without(steps: &[Step], unix: Duration) -> impl Iterator<Item = (Step, i6
     })
 }
 
-/// Whether such a difference of the clocks is a step.
+/// True if a divergence of the clocks is a step.
 #[must_use]
 pub fn is_step(by_us: i64) -> bool {
     u128::from(by_us.unsigned_abs()) > STEP_MIN.as_micros()
 }
 
-/// A run's zero on both clocks. Every time in a run is counted from it on the monotonic clock, so that a wall clock that is set
-/// meanwhile moves nothing.
+/// A run's zero on both clocks. Every time in a run is counted from it on the monotonic clock, so setting the wall clock does not affect
+/// them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunClock {
     /// The zero on the monotonic clock.
@@ -216,8 +216,8 @@ impl RunClock {
         self.zero + Duration::from_nanos(ns)
     }
 
-    /// Returns the date of an instant as the wall clock would show it if nobody had set it since the zero. For ages of messages
-    /// that the run itself sends and receives: a step is no age.
+    /// Returns the date of an instant by a wall clock without steps since the zero. Used for the age of messages that the run itself sends
+    /// and receives, which must not contain a step.
     #[must_use]
     pub fn unstepped_unix(&self, at: Instant) -> Duration {
         self.zero_unix + self.since(at)
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_set_follows_time_and_its_steps() {
+    fn a_test_clock_follows_time_and_its_steps() {
         let start = now();
         let clock = WallClock::of(start, UNIX);
         let copy = clock.clone();
@@ -266,14 +266,17 @@ mod tests {
         clock.step(TWO_HOURS_US);
         let (before, unix_before) = (now(), unix());
         let Reading { at, unix: read } = clock.read(before);
-        assert!(before <= at && at <= now() && unix_before <= read && read <= unix(), "nobody can step it");
+        assert!(
+            before <= at && at <= now() && unix_before <= read && read <= unix(),
+            "this machine's clock ignores `step`"
+        );
     }
 
     #[test]
     fn steps_are_noticed_with_instant_and_signed_size() {
         let start = now();
         let clock = WallClock::of(start, UNIX);
-        // The first reading may lie ahead, as a run's zero does.
+        // The first reading may be in the future, as a run's zero is.
         let mut watch = StepWatch::new(clock.read(start + MINUTE));
         assert_eq!(watch.compare(clock.read(start)), 0);
         let mut noticed = Vec::new();
@@ -285,7 +288,7 @@ mod tests {
             assert_eq!(watch.compare(clock.read(at)), by_us);
             noticed.extend(is_step(by_us).then_some(Step { at, by_us }));
         }
-        assert_eq!((watch.steps(), noticed.len()), (&noticed[..], 3), "one second is none");
+        assert_eq!((watch.steps(), noticed.len()), (&noticed[..], 3), "exactly one second is not a step");
     }
 
     #[test]
@@ -298,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_never_rests_fills_no_memory() {
+    fn remembered_steps_are_bounded() {
         let start = now();
         let clock = WallClock::of(start, UNIX);
         let mut watch = StepWatch::new(clock.read(start));

@@ -1,4 +1,4 @@
-//! The `hubstorm` command: parse, listen for signals, run, exit with the documented code.
+//! The `hubstorm` command: parse, handle signals, run, exit with the documented code.
 
 use clap::Parser;
 use hubstorm::{app, cli::Cli};

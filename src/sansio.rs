@@ -62,7 +62,7 @@ pub enum Closed {
     Eof,
     /// The peer or the network reset the connection (RST).
     Reset,
-    /// The system gave the connection up: what was sent was not acknowledged, or the network says that there is no way.
+    /// The connection timed out, or the network reports the host as unreachable.
     Unreachable,
     /// TLS failed after the handshake.
     TlsAlert(&'static TlsEnd),
@@ -70,12 +70,12 @@ pub enum Closed {
     Local,
 }
 
-/// Why TLS failed after the handshake, in words. Behind a reference: every connection has room for it.
+/// Why TLS failed after the handshake. [`Closed`] holds a reference to keep every connection small.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub struct TlsEnd {
     /// The cause.
     pub cause: &'static str,
-    /// What to do about it.
+    /// What the user can do about it.
     pub fix: &'static str,
 }
 

@@ -110,7 +110,7 @@ pub fn human_us(us: u64) -> String {
     human_duration(Duration::from_micros(us))
 }
 
-/// Signed microseconds for people: `+2h`, `-6m`.
+/// A signed duration for people: `+2h`, `-6m`.
 #[must_use]
 pub fn human_signed_us(us: i64) -> String {
     let sign = if us < 0 { '-' } else { '+' };

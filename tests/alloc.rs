@@ -111,10 +111,10 @@ impl Sender {
         events
     }
 
-    /// The packet ids of the messages that were written, which are equally long. Without an id at QoS 0, what stands in its place.
+    /// The packet ids of the written messages, which have equal lengths. Meaningless at QoS 0, which has no packet ids.
     fn pids(&self) -> [u16; WINDOW as usize] {
         let length = self.out.len() / usize::from(WINDOW);
-        // After a fixed header of three bytes and the topic with its length.
+        // A packet id follows the fixed header of three bytes and the topic with its length.
         let at = 3 + 2 + TOPIC.len();
         std::array::from_fn(|n| {
             let bytes = &self.out[n * length + at..];
@@ -294,7 +294,7 @@ fn recording_and_swapping_allocate_nothing_once_warm() {
     assert_eq!((5..20).map(second).sum::<u64>(), 0);
 }
 
-/// The collector keeps rows over time, at most 600 of them, and nothing else that grows with a run.
+/// The collector keeps at most 600 rows over time, and nothing else that grows with a run.
 #[test]
 fn a_collector_stops_growing_once_its_rows_are_full() {
     const S: u64 = 1_000_000_000;

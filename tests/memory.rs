@@ -1,6 +1,6 @@
-//! What a run takes of memory, by the allocator's own count, beside what `check` says that it will: whole runs in this process against
-//! the built-in hub, which is a process of its own, or against mosquitto. The quick shapes run with the other tests; the whole table
-//! of `docs/performance.md` and the soak of `docs/reliability.md` by hand:
+//! The memory of runs as the allocator counts it, compared with the forecast of `check`: whole runs in this process against the built-in
+//! hub (a separate process) or mosquitto. The quick shapes run with the other tests. Run the whole table of `docs/performance.md` and the
+//! soak of `docs/reliability.md` by hand:
 //!
 //!     cargo test --release --test memory -- --ignored --nocapture the_whole_table
 //!     cargo test --release --test memory -- --ignored --nocapture soak
@@ -67,7 +67,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-/// The forecast of a shape, and what its run took.
+/// The forecast of a shape, and the peak of its run, in bytes.
 struct Measured {
     forecast: u64,
     peak: u64,
@@ -115,12 +115,12 @@ fn run(text: &str, workers: u16, folder: &Path) {
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let code = runtime.block_on(app::run(cli, env));
-    // A shared machine may void the measurement of times, never that of memory.
+    // On a shared machine the verdict may be invalid; the memory is still right.
     assert!([0, 99, 120].contains(&code), "exit code {code}");
 }
 
-/// Prints the table. A machine that is busy with other things stalls the load, which takes more histograms and longer windows: only
-/// by hand, on a quiet one, is the bound as narrow as a quarter.
+/// Prints the table. Stalls on a busy machine need more histograms and longer windows, so `ratio_max` is small only for a run by hand on a
+/// quiet machine.
 fn table(shapes: &[Shape], ratio_max: f64) {
     let mut wrong = Vec::new();
     say(format_args!("| shape | forecast, MiB | peak, MiB | forecast off by |\n|---|---:|---:|---:|"));
@@ -146,12 +146,12 @@ fn mib(bytes: u64) -> f64 {
 }
 
 #[test]
-fn the_forecast_is_what_the_allocator_counts() {
+fn the_forecast_agrees_with_the_allocator() {
     table(&shapes::quick(), 2.0);
 }
 
 #[test]
-#[ignore = "takes a quarter of an hour, and mosquitto"]
+#[ignore = "takes a quarter of an hour and needs mosquitto"]
 fn the_whole_table() {
     let wanted = std::env::var("SHAPE").unwrap_or_default();
     table(
@@ -160,7 +160,7 @@ fn the_whole_table() {
     );
 }
 
-/// Tells what is allocated, each minute.
+/// Prints the allocated memory each minute.
 #[test]
 #[ignore = "takes twenty minutes"]
 fn soak() {

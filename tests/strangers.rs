@@ -1,5 +1,5 @@
-//! What connections hold of the emulator's memory before they are admitted, counted by the allocator: for each state that a stranger
-//! can leave a connection in, no more than the emulator counts for it, and no more than it may.
+//! The memory of the emulator's connections before they are admitted, as the allocator counts it. In each state that a client can leave a
+//! connection in, it must be at most what the emulator counts for it, and at most the limit.
 #![expect(unsafe_code, reason = "a global allocator that counts can only be written so")]
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// Counts on every thread but those of the tests, which play the clients.
+/// Counts on every thread except those of the tests, which act as clients.
 struct Counting;
 
 static HELD_BYTES: AtomicUsize = AtomicUsize::new(0);
@@ -62,7 +62,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-/// A hub with one shard, which these tests fill with strangers.
+/// A hub with one shard.
 struct Target {
     hub: Arc<Hub>,
     address: SocketAddr,
@@ -111,7 +111,7 @@ impl Target {
         stranger
     }
 
-    /// Waits until what the connections count for is at least this.
+    /// Waits until the hub counts at least `bytes`.
     #[track_caller]
     fn counts(&self, bytes: usize) {
         wait_until(|| self.hub.unadmitted_bytes() >= bytes);
@@ -139,7 +139,7 @@ struct Stranger {
 }
 
 impl Stranger {
-    /// Sends these bytes over TLS; the hub may have closed the connection.
+    /// Sends bytes over TLS. The hub may have closed the connection.
     fn says(&mut self, plaintext: &[u8]) {
         let tls = self.tls.as_mut().unwrap();
         tls.set_buffer_limit(None);
@@ -147,7 +147,7 @@ impl Stranger {
         while tls.wants_write() && tls.write_tls(&mut self.socket).is_ok() {}
     }
 
-    /// Sends a record of that much plaintext without its last byte.
+    /// Sends a record with this plaintext, without its last byte.
     fn says_almost(&mut self, plaintext: &[u8]) {
         let tls = self.tls.as_mut().unwrap();
         tls.writer().write_all(plaintext).unwrap();
@@ -157,7 +157,7 @@ impl Stranger {
     }
 }
 
-/// The largest CONNECT that is read, without its last byte.
+/// The largest accepted CONNECT, without its last byte.
 fn almost_connect() -> Vec<u8> {
     let mut connect = vec![0; CONNECT_BYTES_MAX - 1];
     let remaining = CONNECT_BYTES_MAX - 4;
@@ -181,10 +181,10 @@ fn almost_hello() -> Vec<u8> {
 
 const PART: usize = 16 * 1024;
 
-/// Brings a connection into a state.
+/// Opens a connection and leaves it in a state.
 type Leave = fn(&Target) -> Stranger;
 
-/// States that a stranger can leave a connection in, and the least that its buffers hold then.
+/// States that a client can leave a connection in, and the least bytes in its buffers then.
 const STATES: [(&str, usize, Leave); 6] = [
     ("a part of a ClientHello", 60 * 1024 - 1, |target| {
         let mut stranger = target.stranger(None);
@@ -228,7 +228,7 @@ fn before_admission_a_connection_holds_at_most_80_kib() {
     let _alone = alone();
     let target = Target::start();
     for (state, buffers_bytes, leave) in STATES {
-        // The first one pays for what all share.
+        // The first connection also allocates shared memory.
         let first = leave(&target);
         target.counts(BASE_BYTES + buffers_bytes);
         drop(first);
@@ -239,7 +239,7 @@ fn before_admission_a_connection_holds_at_most_80_kib() {
         let held = (HELD_BYTES.load(Ordering::SeqCst) - before) / CONNECTIONS;
         let counted = target.hub.unadmitted_bytes() / CONNECTIONS;
         eprintln!("{state}: holds {held}, counts for {counted}");
-        assert!(held >= buffers_bytes, "{state}: {held} bytes held: not all was counted");
+        assert!(held >= buffers_bytes, "{state}: {held} bytes held: the test did not count all of it");
         assert!(held <= counted, "{state}: {held} bytes held, {counted} counted");
         assert!(counted <= CONNECTION_BYTES_MAX, "{state}: {counted} bytes");
         drop(strangers);
@@ -249,7 +249,7 @@ fn before_admission_a_connection_holds_at_most_80_kib() {
 }
 
 #[test]
-fn all_together_hold_at_most_16_mib_and_the_oldest_go() {
+fn above_16_mib_together_the_oldest_are_closed() {
     const CONNECTIONS: usize = 320;
     let _alone = alone();
     let target = Target::start();

@@ -81,7 +81,8 @@ pub(super) fn result(
     }
 }
 
-/// The hub counts its stalls back from the wall clock at the end, as the run does its zero: those of the result count from there.
+/// The hub converts its stalls to wall-clock times at the end of the run. `zero_unix_at_end` is converted in the same way, so clock
+/// steps during the run cancel out.
 fn add_shards(finished: &mut Finished, shards: &[ShardHealth]) {
     let zero_us = us(finished.zero_unix_at_end);
     for (number, shard) in (0_u16..).zip(shards) {

@@ -1,8 +1,8 @@
-//! The file with the certificate authority of a stand-alone emulator, for the devices to trust. Used by `emulator` alone.
+//! The CA file of a stand-alone emulator, for devices to trust. Used only by `emulator`.
 //!
-//! Without `--ca-out` it is a file in the temporary directory that is removed when the emulator ends. An emulator that is
-//! killed cannot remove its file: the next one does. The kernel's lock on the file tells it that the owner is gone. A process
-//! id cannot, because another process may have it by then.
+//! Without `--ca-out` the file is in the temporary directory and is removed when the emulator ends. A killed emulator cannot
+//! remove its file, so the next one does. It recognizes an abandoned file by the missing kernel lock. A process id would not do,
+//! because another process may have it by then.
 
 use rand::RngExt;
 use std::fs::{self, File, OpenOptions};
@@ -10,18 +10,18 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// The names of the temporary files: between these two are eight hexadecimal digits.
+/// Temporary file names are PREFIX, eight hexadecimal digits, SUFFIX.
 const PREFIX: &str = "hubstorm-emulator-";
 const SUFFIX: &str = ".ca.pem";
 
-/// A cleaner may take a file between its creation and its locking; then another name is tried.
+/// Another emulator may remove a file between its creation and its lock; then another name is tried.
 const ATTEMPTS_MAX: usize = 16;
 
-/// A file with the certificate authority. A temporary one is removed when this is dropped.
+/// A file with the CA certificate. A temporary file is removed on drop.
 #[derive(Debug)]
 pub(super) struct CaFile {
     path: PathBuf,
-    /// The lock on a temporary file, held for as long as this exists.
+    /// A temporary file, which is locked while this is open.
     lock: Option<File>,
 }
 
@@ -37,7 +37,7 @@ impl CaFile {
         Ok(CaFile { path, lock: None })
     }
 
-    /// Writes `pem` to a new file in `folder`, and removes the files there that killed emulators of this user left behind.
+    /// Writes `pem` to a new file in `folder`, and removes files that killed emulators of this user left there.
     ///
     /// # Errors
     /// The path and why it cannot be written.
@@ -60,7 +60,7 @@ impl CaFile {
         Err((path, io::ErrorKind::AlreadyExists.into()))
     }
 
-    /// Where it is.
+    /// The file's path.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
@@ -69,14 +69,14 @@ impl CaFile {
 impl Drop for CaFile {
     fn drop(&mut self) {
         if self.lock.is_some() {
-            // A file that cannot be removed is a public certificate in a temporary directory.
+            // If this fails, the leftover is only a public certificate in a temporary directory.
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-/// Creates a file that did not exist, so that nobody can have put a link there, and locks it. `None` if a cleaner was faster
-/// than the lock. Everybody may read it; on a file system without locks it is never taken for stale.
+/// Creates and locks a new file. `create_new` fails on an existing link, so an attacker cannot redirect the write. `None` if
+/// another emulator removed the file before it was locked.
 fn create_locked(path: &Path) -> io::Result<Option<File>> {
     let file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(path)?;
     if let Err(fs::TryLockError::WouldBlock) = file.try_lock() {
@@ -85,7 +85,7 @@ fn create_locked(path: &Path) -> io::Result<Option<File>> {
     Ok((file.metadata()?.nlink() > 0).then_some(file))
 }
 
-/// Removes the temporary files of `user` whose emulator is gone. A file that cannot be judged stays.
+/// Removes the temporary files of `user` whose emulator is gone. Keeps files whose state cannot be determined.
 fn remove_stale(folder: &Path, user: u32) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
@@ -93,14 +93,14 @@ fn remove_stale(folder: &Path, user: u32) {
         if number.is_some_and(|n| n.len() == 8 && n.bytes().all(|byte| byte.is_ascii_hexdigit())) {
             let path = entry.path();
             if let Some(_locked) = stale(&path, user) {
-                // Names are not used twice: nobody can have made another file of this name meanwhile.
+                // Names are random, so no other emulator has created a file with this name meanwhile.
                 let _ = fs::remove_file(&path);
             }
         }
     }
 }
 
-/// The file, locked, if it is a file of `user` and its emulator is gone. Links are not followed, and a pipe is not waited for.
+/// Opens and locks the file if it belongs to `user` and its emulator is gone. Does not follow links or block on a pipe.
 fn stale(path: &Path, user: u32) -> Option<File> {
     let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
@@ -130,7 +130,7 @@ mod tests {
         assert!(files(folder.path()).is_empty());
         let kept = folder.path().join("ca.pem");
         drop(CaFile::at(&kept, "pem").unwrap());
-        assert_eq!(fs::read_to_string(&kept).unwrap(), "pem", "a file that was asked for stays");
+        assert_eq!(fs::read_to_string(&kept).unwrap(), "pem", "a file from --ca-out stays");
     }
 
     #[test]
@@ -139,7 +139,7 @@ mod tests {
         let live = CaFile::temporary(folder.path(), "live").unwrap();
         let stale = format!("{PREFIX}0123abcd{SUFFIX}");
         fs::write(folder.path().join(&stale), "").unwrap();
-        // Names of others, a link to a file of ours, a folder and a pipe of the right name.
+        // Other names, and a link, a folder and a pipe with a matching name.
         let target = folder.path().join("hubstorm-emulator-0123abcd");
         fs::write(&target, "not ours").unwrap();
         fs::write(folder.path().join(format!("{PREFIX}0123abcx{SUFFIX}")), "").unwrap();

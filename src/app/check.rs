@@ -11,7 +11,7 @@ use crate::wire::QoS;
 use std::fmt::{self, Write};
 use std::time::Duration;
 
-/// The resolved plan and its needs with so many workers. No secret is in it.
+/// Describes the resolved plan and its needs with `workers` workers. Contains no secrets.
 #[must_use]
 pub(super) fn describe(plan: &Plan, workers: usize) -> String {
     let mut out = String::new();

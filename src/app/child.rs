@@ -156,15 +156,15 @@ fn unheard(error: std::io::Error) -> AppError {
     environment("the built-in hub does not listen to commands", &error)
 }
 
-/// A call as a line of the hub's control. The plan checks each payload for one device only: filled in for another one, it may not
-/// be JSON. The hub never receives such a call.
+/// A call as a control line for the hub. The plan checks each payload for one device only; for another device it may not be
+/// JSON. Such a call is not sent to the hub.
 fn control_call(call: Call) -> Result<Command, CallError> {
     let Call { id, device, ask } = call;
     let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let ask = match ask {
         Ask::Method { name, payload, response_timeout, connect_timeout } => service::Ask::Method {
             name,
-            // Without one the device gets an empty body, not `null`.
+            // Without a payload the device gets an empty body, not `null`.
             payload: if payload.is_empty() { None } else { Some(json(&payload)?) },
             response_timeout_ms: ms(response_timeout),
             connect_timeout_ms: ms(connect_timeout),
@@ -188,7 +188,7 @@ fn json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, CallError> {
             serde_json::error::Category::Data => "not a JSON object".to_owned(),
             _ => format!("not JSON: {error}"),
         };
-        CallError::Payload(format!("the payload, filled in for its device, is {what}"))
+        CallError::Payload(format!("the payload for this device is {what}"))
     })
 }
 
@@ -211,9 +211,9 @@ mod tests {
         control_call(Call { id: 1, device: "d".to_owned(), ask }).unwrap_err()
     }
 
-    /// The hub never sees them: none of its codes may stand for them.
+    /// The hub never receives these calls, so none of its error codes may appear.
     #[test]
-    fn a_payload_that_is_not_json_is_the_generators() {
+    fn a_payload_that_is_not_json_is_the_generators_error() {
         let method = |payload: &str| Ask::Method {
             name: "m".to_owned(),
             payload: payload.to_owned(),

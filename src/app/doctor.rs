@@ -172,7 +172,7 @@ async fn reach(args: &DoctorArgs, host: &str, port: Option<u16>, env: &mut Env) 
         Err(error) => {
             print(env, &took(&error.steps, None))?;
             let fix = if error.may_lack_tls() {
-                "check that the server speaks TLS 1.2 or 1.3 on this port; if it speaks plain TCP there, say --plain"
+                "check that the server speaks TLS 1.2 or 1.3 on this port; if it uses plain TCP there, pass --plain"
             } else {
                 preflight::dial_fix(&error, &endpoint)
             };

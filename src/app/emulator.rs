@@ -34,13 +34,13 @@ pub(super) struct EmulatorArgs {
     pub hosts: Vec<String>,
     /// `env:NAME` or `file:PATH` of the group key; without it one is made at random.
     pub group_key: Option<String>,
-    /// Where to write the certificate authority; without it, into the temporary directory.
+    /// Where to write the CA file; `None` is the temporary directory.
     pub ca_out: Option<PathBuf>,
     /// Threads; one per core without it.
     pub shards: Option<usize>,
     /// From a token's expiry to the end of its connection.
     pub expiry_grace: Option<Duration>,
-    /// Property bags may have `#`, `+` and `/` unescaped.
+    /// Accept unescaped `#`, `+` and `/` in property bags.
     pub lenient_properties: bool,
     /// Driven by JSON lines on stdin; everything above then comes from there.
     pub control: bool,
@@ -132,7 +132,8 @@ pub(super) async fn run(
     let rsa = Arc::clone(&certificate.rsa);
     let tls = tls::server_with_rsa((certificate.chain, certificate.key), Box::new(move || rsa.get()))?;
     if !args.control {
-        // The devices of a run do not need it, and its cost would count as the hub's. Others should not wait for it.
+        // Make it now, so that the first device that needs it does not wait. As the child of a run the hub makes it on demand: the
+        // run's devices do not need it, and its CPU time would count as the hub's.
         let rsa = certificate.rsa;
         std::thread::Builder::new().name("rsa".to_owned()).spawn(move || rsa.get())?;
     }
@@ -276,8 +277,8 @@ fn without_values(error: &str) -> String {
     if expected.is_empty() { found } else { format!("{found}, expected {expected}") }
 }
 
-/// A line after the first: a command, or the answer to a call that is not one but has an id. The answer does not repeat the
-/// line's text: any of it may be a key in the wrong place.
+/// Parses a line after the first: a command, or the answer to an invalid call that has an id. The answer never repeats text
+/// from the line, because any of it may be a misplaced key.
 fn parse_next(line: &str) -> Result<Result<Command, Answer>, EmulatorCommandError> {
     parse(line).map(Ok).or_else(|error| match call_id(line) {
         Some(id) => Ok(Err(Answer::Failed { id, code: ARGUMENT_INVALID, message: error.to_string() })),

@@ -52,7 +52,7 @@ pub struct Env {
     pub terminal: bool,
     /// Reads what a person types in answer to a question; `None` where there is nobody to ask.
     pub answer: Option<fn() -> std::io::Result<String>>,
-    /// How often Ctrl-C was pressed, or a signal came that counts as such, for commands that hear it.
+    /// How often Ctrl-C was pressed, or a signal arrived that counts as Ctrl-C, for commands that handle it.
     pub interrupts: watch::Receiver<u8>,
 }
 
@@ -128,8 +128,8 @@ fn print(env: &mut Env, text: &str) -> Result<(), AppError> {
     }
 }
 
-/// True for commands with something to finish at Ctrl-C or a signal that counts as such. The others are ended by them, as programs are by
-/// default.
+/// True for commands that finish their work on Ctrl-C or a signal that counts as Ctrl-C. Other commands end at once, as programs do
+/// by default.
 #[must_use]
 pub fn hears_interrupts(cli: &Cli) -> bool {
     matches!(cli.command, Command::Run(_) | Command::Emulator(_))

@@ -1,5 +1,5 @@
-//! Prints the notices of the built-in hub: one line each, at most so many in a while, and then how many more there were. Used by
-//! `emulator`. A thread of its own prints, because stderr may be a pipe that nobody reads: the hub must not wait for it.
+//! Prints the notices of the built-in hub, one line each, with a rate limit. Used by `emulator`. A separate thread prints them,
+//! because stderr may be a pipe that is not read, and the hub must not block on it.
 
 use crate::clock;
 use crate::emulator::notice::{Notice, Shortage};
@@ -9,23 +9,23 @@ use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-/// So many lines are printed of what happens within [`WINDOW`].
+/// The most lines printed within one [`WINDOW`].
 const LINES_MAX: u64 = 20;
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// How long the end of the program waits for the last lines.
+/// How long the program waits at its end for the last lines.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The thread that prints.
+/// A handle to the printing thread.
 pub(super) struct Printing {
-    /// Ends when the thread has printed everything.
+    /// Disconnected once the thread has printed everything.
     ended: Receiver<()>,
 }
 
 impl Printing {
-    /// Waits for the last lines, unless nobody reads them. The hub has to be gone.
+    /// Waits up to [`FINISH_TIMEOUT`] for the last lines. Drop the hub first: it holds the sender.
     pub(super) fn finish(self) {
-        // Either way there is nothing more to do.
+        // A timeout means that stderr is not read.
         let _ = self.ended.recv_timeout(FINISH_TIMEOUT);
     }
 }
@@ -59,7 +59,7 @@ pub(super) fn print_from(
     Ok(Printing { ended })
 }
 
-/// Which lines are printed.
+/// A rate limit: [`LINES_MAX`] lines per [`WINDOW`].
 struct Limit {
     from: Instant,
     printed: u64,
@@ -71,7 +71,7 @@ impl Limit {
         Limit { from: now, printed: 0, unprinted: 0 }
     }
 
-    /// How long nothing has to be printed.
+    /// How long until suppressed lines must be reported.
     fn wait(&self, now: Instant) -> Duration {
         match self.unprinted {
             0 => Duration::from_secs(3600),
@@ -79,7 +79,7 @@ impl Limit {
         }
     }
 
-    /// One more line; what is to be printed now.
+    /// Adds a line. Returns the text to print now.
     fn add(&mut self, now: Instant, line: impl FnOnce() -> String) -> Option<String> {
         let rest = self.roll(now);
         if self.printed == LINES_MAX {
@@ -90,7 +90,7 @@ impl Limit {
         Some(rest.unwrap_or_default() + &line())
     }
 
-    /// Begins a new window if the old one is over; what is to be said about that one.
+    /// Begins a new window if the old one is over. Returns the old one's report of suppressed lines.
     fn roll(&mut self, now: Instant) -> Option<String> {
         if now < self.from + WINDOW {
             return None;
@@ -101,27 +101,27 @@ impl Limit {
     }
 
     fn rest(&self) -> Option<String> {
-        let more = plural(self.unprinted, "line", "lines");
+        let more = plural(self.unprinted, "more line", "more lines");
         (self.unprinted > 0)
-            .then(|| format!("hub: {more} more like these; `stats` of --control counts them\n"))
+            .then(|| format!("hub: {more} not shown; `stats` of --control counts all of them\n"))
     }
 }
 
-/// One line. Its text from the network is shown without control characters, and without what may be a secret.
+/// The line for a notice. Control characters and possible secrets in text from the network are not shown.
 fn line(notice: &Notice) -> String {
     match notice {
         Notice::Refused { peer, client_id, refusal } => {
             let id = if may_be_key(client_id) { "<hidden>".to_owned() } else { masked(client_id) };
             let fix = refusal.fix();
-            format!("hub: refused CONNECT of client id {id:?} from {peer}: {refusal}; {fix}\n")
+            format!("hub: refused CONNECT from {peer} with client id {id:?}: {refusal}; {fix}\n")
         }
         Notice::NoConnect { peer, error } => {
-            format!("hub: closed a connection from {peer} before a CONNECT: {error}\n")
+            format!("hub: closed a connection from {peer} before CONNECT: {error}\n")
         }
         Notice::Short(shortage) => {
             let what = match shortage {
                 Shortage::Memory => {
-                    "too many connections without a CONNECT; look for their sender with `ss -tn`".to_owned()
+                    "too many connections have sent no CONNECT; find their source with `ss -tn`".to_owned()
                 }
                 Shortage::Descriptors(limit) => format!(
                     "out of file descriptors: {} may be open; start the hub with more, such as `ulimit -n {}`",
@@ -134,7 +134,7 @@ fn line(notice: &Notice) -> String {
                 }
             };
             format!(
-                "hub: {what}. Connected devices are served. New ones wait, and the oldest connections without a CONNECT are closed for them\n"
+                "hub: {what}. Connected devices are not affected. New connections wait, and the hub closes the oldest ones that have sent no CONNECT\n"
             )
         }
     }
@@ -154,12 +154,12 @@ mod tests {
     fn a_refusal_is_one_line_with_its_reason_and_a_fix() {
         assert_eq!(
             line(&refused("d1", Refusal::Module)),
-            "hub: refused CONNECT of client id \"d1\" from 127.0.0.1:7: modules are not emulated; connect as a device\n"
+            "hub: refused CONNECT from 127.0.0.1:7 with client id \"d1\": modules are not emulated; connect as a device\n"
         );
         let error = HubError::NotConnect;
         assert_eq!(
             line(&Notice::NoConnect { peer: ([127, 0, 0, 1], 7).into(), error }),
-            "hub: closed a connection from 127.0.0.1:7 before a CONNECT: the first packet is not CONNECT\n"
+            "hub: closed a connection from 127.0.0.1:7 before CONNECT: the first packet is not CONNECT\n"
         );
     }
 
@@ -186,7 +186,7 @@ mod tests {
         assert_eq!(printed, 20);
         assert_eq!(limit.wait(at(4)), Duration::from_secs(6));
         assert_eq!(limit.roll(at(9)), None);
-        let more = "hub: 980 lines more like these; `stats` of --control counts them\n";
+        let more = "hub: 980 more lines not shown; `stats` of --control counts all of them\n";
         assert_eq!(limit.rest().as_deref(), Some(more));
         assert_eq!(limit.add(at(10), || "y\n".to_owned()), Some(format!("{more}y\n")));
         assert_eq!((limit.roll(at(30)), limit.rest()), (None, None));

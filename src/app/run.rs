@@ -351,7 +351,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_scenario_says_how_the_built_in_hub_behaves() {
+    fn the_scenario_configures_the_built_in_hub() {
         for (key, lenient, grace_ms) in [
             ("", false, 300_000),
             ("[emulator]\nlenient_properties = true\nexpiry_grace = \"1s\"", true, 1_000),

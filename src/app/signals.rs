@@ -1,4 +1,4 @@
-//! Signals that end the program, signals that must not, and streams whose reader is gone. `main` starts the counting; commands
+//! Signals that end the program, signals that must not, and output streams without a reader. `main` starts the counting; commands
 //! read the count.
 
 use nix::sys::signal::Signal as Number;
@@ -9,19 +9,19 @@ use std::task::{Context, Poll};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-/// Signals for which this process always has a handler.
+/// Signals that this process always handles.
 const ALWAYS: [Number; 2] = [Number::SIGINT, Number::SIGTERM];
 
-/// Signals that stay ignored if the parent process ignores them, as `nohup` does with SIGHUP. SIGALRM and SIGUSR1 are what service
-/// managers and batch systems send as an advance warning of the end.
+/// Signals that stay ignored if the parent process ignores them, as `nohup` does with SIGHUP. Service managers and batch systems send
+/// SIGALRM and SIGUSR1 as a warning before they end a process.
 const UNLESS_IGNORED: [Number; 4] = [Number::SIGHUP, Number::SIGQUIT, Number::SIGALRM, Number::SIGUSR1];
 
-/// How many presses of Ctrl-C a signal stands for. SIGQUIT asks for an immediate end.
+/// How many presses of Ctrl-C a signal counts as. SIGQUIT asks for an immediate end.
 fn presses(number: Number) -> u8 {
     if number == Number::SIGQUIT { 2 } else { 1 }
 }
 
-/// Counts Ctrl-C, SIGTERM, SIGALRM, SIGUSR1 and a terminal that goes away (SIGHUP) until the process ends. SIGQUIT counts twice.
+/// Counts Ctrl-C, SIGTERM, SIGALRM, SIGUSR1 and SIGHUP (a closed terminal) until the process ends. SIGQUIT counts twice.
 pub async fn count_interrupts(sender: watch::Sender<u8>) -> Infallible {
     let ignored = ignored_signals();
     let Some(mut heard) = ALWAYS.into_iter().map(handler).collect::<Option<Vec<_>>>() else {
@@ -49,14 +49,14 @@ fn next(heard: &mut [(Signal, u8)], cx: &mut Context<'_>) -> Poll<u8> {
     Poll::Pending
 }
 
-/// Makes a file that would exceed the limit of this process (`ulimit -f`) a failed write, as on a full disk. By default the kernel
-/// ends the process with SIGXFSZ, and the result is lost. tokio keeps the handler for as long as the process lives.
+/// Lets a write beyond the file-size limit (`ulimit -f`) fail, as on a full disk. By default the kernel ends the process with SIGXFSZ,
+/// and the result is lost. tokio keeps the handler until the process ends.
 pub fn survive_file_size_limit() {
-    // Where no handler can be installed, the kernel's default remains.
+    // If no handler can be installed, the kernel's default remains.
     drop(signal(SignalKind::from_raw(Number::SIGXFSZ as i32)));
 }
 
-/// Linux lists the ignored signals of a process as a mask; signal 1 is its lowest bit.
+/// The ignored signals of this process as Linux's mask; signal 1 is the lowest bit.
 fn ignored_signals() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

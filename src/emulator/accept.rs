@@ -1,5 +1,5 @@
-//! Accepts connections and hands them to the shards in turn, while there is room: memory for connections that are not admitted
-//! yet, and descriptors. Used by `server`, on the thread that serves the hub.
+//! Accepts connections and passes them to the shards in turn, as far as memory for connections that are not admitted yet and file
+//! descriptors allow. Used by `server`, on the thread that serves the hub.
 
 use super::notice::{Notice, Shortage};
 use super::server::{EmulatorError, Hub, Message};
@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
-/// How long accepting pauses when there is no room and nothing becomes free.
+/// How long accepting pauses when there is no room.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Between two notices about the same shortage.
+/// The least time between two notices about the same shortage.
 const NOTICE_INTERVAL: Duration = Duration::from_secs(60);
 
 pub(super) struct Acceptor<'a> {
@@ -25,7 +25,7 @@ pub(super) struct Acceptor<'a> {
     senders: &'a [mpsc::UnboundedSender<Message>],
     /// The shard that gets the next connection.
     shard: usize,
-    /// The last attempt to accept failed: the system lacks something.
+    /// The last `accept` failed for lack of a system resource.
     lacking: bool,
     told: [Option<Instant>; 2],
 }
@@ -66,7 +66,7 @@ impl<'a> Acceptor<'a> {
         }
     }
 
-    /// Closes a connection that others need not wait for, if there is no room. True if there is room now.
+    /// If there is no room, closes an idle connection. Returns true if there is room.
     fn make_room(&mut self) -> bool {
         let unadmitted = self.hub.unadmitted();
         if !self.lacking && !unadmitted.is_full() {
@@ -78,7 +78,7 @@ impl<'a> Acceptor<'a> {
                 self.tell(Shortage::Memory);
             }
         }
-        // A descriptor is free once the shard has closed the connection.
+        // The descriptor is free only once the shard has closed the connection.
         !self.lacking && !unadmitted.is_full()
     }
 
@@ -90,7 +90,8 @@ impl<'a> Acceptor<'a> {
         sender.send(Message::Accepted { socket, peer, ticket }).map_err(|_| EmulatorError::Died)
     }
 
-    /// The peer may have given up while it waited: then the next one is accepted. Everything else may pass.
+    /// ECONNABORTED means that the peer gave up in the queue: accepting goes on at once. After other errors it pauses, because they
+    /// may pass.
     fn failed(&mut self, error: &io::Error) {
         match error.raw_os_error().map(Errno::from_raw) {
             Some(Errno::ECONNABORTED) => {}

@@ -66,7 +66,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// The names of all reasons, as `stats` counts them.
+    /// The names of all reasons, as in `stats`.
     pub const REASONS: [&str; 13] = [
         "protocol_level",
         "no_user_name",
@@ -83,7 +83,7 @@ impl Refusal {
         "disabled",
     ];
 
-    /// Which of [`Refusal::REASONS`] it is.
+    /// The index into [`Refusal::REASONS`].
     #[must_use]
     pub fn reason(self) -> usize {
         match self {
@@ -103,24 +103,26 @@ impl Refusal {
         }
     }
 
-    /// What its user can do about it.
+    /// What the user can do about it.
     #[must_use]
     pub fn fix(self) -> &'static str {
         match self {
             Refusal::Level(_) => "set the client to MQTT 3.1.1",
             Refusal::NoUserName | Refusal::UserName(_) => {
-                "the user name is {host}/{device}/?api-version=2021-04-12"
+                "set the user name to {host}/{device}/?api-version=2021-04-12"
             }
             Refusal::Host => "start the emulator with --host NAME, or use localhost",
             Refusal::Module => "connect as a device",
             Refusal::ClientId => "use the device id as the client id",
             Refusal::NoPassword | Refusal::Token(_) => {
-                "the password is a SAS token; certificates of devices are not emulated"
+                "use a SAS token as the password; device certificates are not emulated"
             }
-            Refusal::Audience => "the token's sr is {host}/devices/{device}",
-            Refusal::Expired => "renew the token, and check the clock of the device",
-            Refusal::Policy => "leave skn out of the token: the device's own key signs it",
-            Refusal::Signature => "sign with the device's key, which is derived from the group key",
+            Refusal::Audience => "set sr in the token to {host}/devices/{device}",
+            Refusal::Expired => "renew the token, and check the device's clock",
+            Refusal::Policy => "leave skn out of the token, and sign it with the device's key",
+            Refusal::Signature => {
+                "sign the token with the device's key: its own, or the one derived from the group key"
+            }
             Refusal::Disabled => "enable the device",
         }
     }

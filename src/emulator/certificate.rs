@@ -2,10 +2,10 @@
 //! because an RSA handshake costs the server several times as much. [`make`] makes the hub's, at every start; [`files`]
 //! that of another broker under test, for `hubstorm certs`.
 //!
-//! The hub also has an RSA certificate, for devices that cannot check another one. Finding its key takes from a tenth of a second to
-//! several, so it is made when it is first needed. The authority is ECDSA for both.
+//! The hub also has an RSA certificate, for devices that cannot verify ECDSA. Generating its key takes 0.1 s to several seconds, so
+//! it is made when it is first needed. The CA is ECDSA for both certificates.
 //!
-//! The authority's private key is dropped as soon as it has signed: of the hub, once the RSA certificate is made.
+//! The CA's private key is dropped after its last signature: for the hub, that of the RSA certificate.
 
 use crate::link::tls::Identity;
 use rcgen::{
@@ -41,19 +41,19 @@ pub struct Certificate {
     pub chain: Vec<Vec<u8>>,
     /// The server's private key, as PKCS#8 DER. Never written to disk.
     pub key: Vec<u8>,
-    /// The RSA certificate beside it, of the same authority.
+    /// The RSA certificate of the same CA.
     pub rsa: Arc<RsaCertificate>,
 }
 
-/// The hub's RSA certificate with 2,048 bits, made when it is first asked for.
+/// The hub's RSA certificate with 2,048 bits, made on first use.
 pub struct RsaCertificate {
     maker: Mutex<Option<(CertificateParams, Issuer<'static, KeyPair>)>>,
     made: OnceLock<Option<Identity>>,
 }
 
 impl RsaCertificate {
-    /// The chain as DER and the private key as PKCS#8 DER. The first call makes them and takes its time; other calls wait for it.
-    /// `None` if the certificate cannot be made.
+    /// Returns the chain as DER and the private key as PKCS#8 DER, or `None` if they cannot be made. The first call makes them and
+    /// may take seconds; other calls wait for it.
     pub fn get(&self) -> Option<Identity> {
         let make = || {
             let (params, issuer) = self.maker.lock().unwrap_or_else(PoisonError::into_inner).take()?;
@@ -105,7 +105,7 @@ pub fn files(names: &[String], unix: Duration, valid: Duration) -> Result<Files,
     Ok(Files { ca: root.pem(), server: certificate.pem(), key: Zeroizing::new(key.serialize_pem()) })
 }
 
-/// An authority's certificate, one that it has signed with its key, and what it takes to sign another.
+/// A CA certificate, a certificate that it signed with the key of that one, and everything needed to sign another.
 struct Issued {
     root: rcgen::Certificate,
     certificate: rcgen::Certificate,
@@ -114,7 +114,7 @@ struct Issued {
     issuer: Issuer<'static, KeyPair>,
 }
 
-/// An authority called `title CA` and a certificate called `title` that it has signed.
+/// Makes a CA named `title CA` and a certificate named `title` that it signs.
 fn issue(title: &str, names: &[String], unix: Duration, valid: Duration) -> Result<Issued, CertificateError> {
     let mut names = names.to_vec();
     names.dedup();

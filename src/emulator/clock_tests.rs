@@ -1,5 +1,5 @@
-//! The hub on a machine whose wall clock steps, forward and back by two hours, before a connection and during one: what a date decides
-//! follows the clock, and what lasts for a while does not.
+//! The hub when the machine's wall clock steps by two hours, forward and back, before and during a connection: dates follow the
+//! clock, durations do not.
 
 use super::admission::Refusal;
 use super::service::{Ask, Called, Feedback};
@@ -16,7 +16,7 @@ const HOUR_S: u64 = 3_600;
 /// A hub tolerates clocks that differ by five minutes, and ends a connection five minutes after its token's expiry.
 const TOLERANCE_S: u64 = 300;
 
-/// With a token that the device makes now.
+/// A CONNECT with a token that the device makes now.
 fn offer(world: &World, ttl_s: u64) -> Offer {
     let expiry = world.unix().as_secs() + ttl_s;
     let token = sas::token(&group().derive(DEVICE), &names::resource(HOST, DEVICE), expiry, None);
@@ -45,7 +45,7 @@ fn bodies(line: &mut Line, world: &World) -> Vec<String> {
 }
 
 #[test]
-fn a_connect_is_checked_by_the_clock_of_its_instant() {
+fn a_connect_is_checked_by_the_present_clock() {
     for (by_us, ttl_s, refusal) in [
         (FORTH_US, HOUR_S, Some(Refusal::Expired)),
         (FORTH_US, 12 * HOUR_S, None),
@@ -63,13 +63,13 @@ fn a_connect_is_checked_by_the_clock_of_its_instant() {
             _ => None,
         };
         assert_eq!(found, refusal, "{by_us} {ttl_s}");
-        // Whoever makes a token now is let in, whatever happened before.
+        // A device with a token made now is accepted in any case.
         online(&mut world, HOUR_S);
     }
 }
 
 #[test]
-fn a_step_neither_ends_a_connection_nor_keeps_it() {
+fn a_step_neither_ends_nor_extends_a_connection() {
     for by_us in [FORTH_US, BACK_US] {
         for ttl_s in [HOUR_S, 12 * HOUR_S] {
             let mut world = World::new();
@@ -78,7 +78,7 @@ fn a_step_neither_ends_a_connection_nor_keeps_it() {
             world.wall.step(by_us);
             let end = world.now + seconds(ttl_s + TOLERANCE_S - 61);
             while world.now < end {
-                // A device that says nothing for half an hour is gone.
+                // Below the keep-alive timeout, or the hub closes the connection.
                 world.now = end.min(world.now + seconds(1_200));
                 line.write(&world, encode::pingreq).unwrap();
                 line.turn(&world).unwrap();
@@ -92,7 +92,7 @@ fn a_step_neither_ends_a_connection_nor_keeps_it() {
 }
 
 #[test]
-fn queued_messages_and_their_locks_follow_no_step() {
+fn clock_steps_do_not_affect_queued_messages_or_locks() {
     for by_us in [FORTH_US, BACK_US] {
         let mut world = World::new();
         assert_eq!(world.asked(message("short", 30_000)), Ok(Called::default()));
@@ -111,13 +111,13 @@ fn queued_messages_and_their_locks_follow_no_step() {
         assert_eq!(
             bodies(&mut line, &world),
             ["long"],
-            "{by_us}: the lock is over, and so is the short one's life"
+            "{by_us}: the lock is over, and the short one has expired"
         );
     }
 }
 
 #[test]
-fn twins_are_dated_by_the_clock_of_the_change() {
+fn twins_are_dated_by_the_clock_at_the_change() {
     let mut world = World::new();
     let mut line = online(&mut world, 12 * HOUR_S);
     line.subscribe(&world, &[(topics::TWIN_RESPONSES, QoS::AtMostOnce)]).unwrap();
@@ -128,13 +128,13 @@ fn twins_are_dated_by_the_clock_of_the_change() {
         .unwrap();
     let twin: Value = world.asked(Ask::Twin).unwrap().payload.unwrap();
     for section in ["desired", "reported"] {
-        // Two hours before the world began, and a minute.
+        // Two hours before the start, plus a minute.
         assert_eq!(
             twin["properties"][section]["$metadata"]["$lastUpdated"], "2027-01-15T06:01:00Z",
             "{twin}"
         );
     }
-    // An error is dated too.
+    // Errors have a date too.
     line.read(&world);
     line.publish(&world, "$iothub/twin/PATCH/properties/reported/?$rid=2", "[]", QoS::AtMostOnce).unwrap();
     let body: Value = serde_json::from_slice(&line.messages(&world)[0].payload).unwrap();

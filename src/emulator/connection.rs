@@ -44,7 +44,7 @@ impl Mailbox {
         self.wake();
     }
 
-    /// Ready once the connection has to go for another one, before it is admitted.
+    /// Ready once the connection must be closed to make room for another one, before it is admitted.
     fn poll_closing(&self, cx: &Context<'_>, ticket: &Ticket) -> Poll<()> {
         if ticket.is_closing() {
             return Poll::Ready(());
@@ -53,7 +53,7 @@ impl Mailbox {
         Poll::Pending
     }
 
-    /// Lets the connection look for what has changed.
+    /// Wakes the connection's task.
     pub(super) fn wake(&self) {
         if let Some(waker) = self.waker.take() {
             waker.wake();
@@ -79,7 +79,7 @@ impl Mailbox {
     }
 }
 
-/// Serves `socket` until the connection is over. The ticket is given back after the socket is closed.
+/// Serves `socket` until the connection is over. Drops the ticket after the socket is closed.
 pub(super) async fn run(ticket: Ticket, shard: Rc<Shard>, socket: std::net::TcpStream, peer: SocketAddr) {
     let opened = clock::now();
     let counting = Rc::clone(&shard);
@@ -118,7 +118,7 @@ struct Connection {
     link: Link,
     /// `None` once it is admitted.
     ticket: Option<Ticket>,
-    /// What was received when the ticket was last told of it.
+    /// Bytes received at the last [`Ticket::heard`].
     heard_bytes: u64,
     shard: Rc<Shard>,
     peer: SocketAddr,
@@ -168,7 +168,7 @@ impl Connection {
         }
     }
 
-    /// Says what the connection holds, until it is admitted.
+    /// Reports the memory of the connection until it is admitted.
     fn account(&mut self) {
         if self.session.is_online() {
             self.ticket = None;
@@ -196,7 +196,7 @@ impl Connection {
     #[cold]
     fn failed(&self, error: HubError) {
         self.shard.stats().protocol_errors.add(1);
-        // Without a device there was no CONNECT. Silence is no packet.
+        // Without a device there was no CONNECT. Silent connections are not worth a notice.
         if self.session.device().is_empty() && error != HubError::ConnectTimeout {
             self.shard.tell(|| Notice::NoConnect { peer: self.peer, error });
         }

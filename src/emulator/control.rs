@@ -56,14 +56,14 @@ pub struct ControlConfig {
     pub devices: Vec<ControlDevice>,
     /// Policies that let devices connect.
     pub policies: Vec<ControlPolicy>,
-    /// [`UNLIMITED`]. Throttles and quotas are not emulated yet, so every other tier is refused.
+    /// Always [`UNLIMITED`]: throttles and quotas are not emulated yet, so other tiers are refused.
     pub tier: String,
-    /// Units of a tier: refused for the same reason.
+    /// Units of a tier, refused for the same reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub units: Option<u32>,
     /// From a token's expiry to the end of the connection, in milliseconds.
     pub expiry_grace_ms: u64,
-    /// Property bags may have `#`, `+` and `/` unescaped.
+    /// Accept unescaped `#`, `+` and `/` in property bags.
     pub lenient_properties: bool,
     /// Threads; 0 means one per core.
     pub shards: usize,
@@ -113,11 +113,11 @@ pub enum ControlError {
     /// A key that is not one.
     #[error("{0}")]
     Key(#[from] KeyError),
-    /// A tier that does not exist. It is not repeated: whatever it is, it came in the line with the keys.
-    #[error("unknown tier: only {UNLIMITED:?} is built yet")]
+    /// A tier that does not exist. Its name is not repeated, because the line also holds keys.
+    #[error("unknown tier: set {UNLIMITED:?}, or leave tier out")]
     UnknownTier,
     /// A tier with throttles and quotas.
-    #[error("not built yet: tier {0:?} and its throttles and quotas; leave tier out, or set {UNLIMITED:?}")]
+    #[error("not built yet: tier {0:?} with its throttles and quotas; set {UNLIMITED:?}, or leave tier out")]
     Tier(&'static str),
     /// Units of a tier.
     #[error("not built yet: units, because throttles and quotas are not emulated; leave units out")]
@@ -134,7 +134,7 @@ impl ControlConfig {
     /// As the hub takes it.
     ///
     /// # Errors
-    /// A key that is not one, a tier or units.
+    /// An invalid key, a tier or units.
     pub fn to_config(&self) -> Result<Config, ControlError> {
         if self.tier != UNLIMITED {
             return Err(match Tier::from_name(&self.tier) {
@@ -421,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_keys_are_refused_in_every_part_of_a_line() {
+    fn unknown_fields_are_refused_in_every_part_of_a_line() {
         for (line, extra) in [
             (r#"{"config":{EXTRA"port":1}}"#, r#""group_key":"x","#),
             (r#"{"config":{"devices":[{EXTRA"id":"d","key":"a"}]}}"#, r#""name":"x","#),

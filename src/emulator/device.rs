@@ -65,27 +65,27 @@ pub struct Call {
     pub(super) number: u64,
     /// The method's name.
     pub(super) name: String,
-    /// JSON, or nothing.
+    /// JSON, or empty.
     pub(super) payload: String,
     /// How long the answer is waited for.
     pub(super) response_timeout: Duration,
     /// A connection is there to take it; otherwise it waits for one.
     pub(super) handed: bool,
-    /// Its place among the calls that the device has not answered.
+    /// Its place in the limit of unanswered calls.
     pub(super) place: Option<Place>,
     /// Who asked; may be gone.
     pub(super) answer: oneshot::Sender<Result<Called, ServiceError>>,
 }
 
-/// A place among the calls that a device has not answered, whether they wait here or the device was told of them. Dropping it makes room for
-/// another call.
+/// A place in the limit of a device's unanswered calls, both those that wait here and those sent to the device. Dropping it makes
+/// room for another call.
 #[derive(Debug)]
-pub struct Place(#[expect(dead_code, reason = "it is counted, by its references")] Arc<()>);
+pub struct Place(#[expect(dead_code, reason = "only its reference count is used")] Arc<()>);
 
 impl Call {
     /// Answers it with an error.
     pub(super) fn fail(self, error: ServiceError) {
-        // First: who has the answer may call again at once.
+        // Free the place first: the caller may call again as soon as it has the answer.
         drop(self.place);
         // Who has gone needs no answer.
         let _ = self.answer.send(Err(error));
@@ -141,7 +141,7 @@ pub struct Device {
     last_pid: u16,
     /// `None` is nothing.
     orders: Option<Box<Orders>>,
-    /// One reference, and one for each [`Place`]; `None` is no place.
+    /// Has one reference for itself and one for each [`Place`]. `None` if there was no call yet.
     places: Option<Arc<()>>,
 }
 
@@ -150,7 +150,7 @@ impl Device {
     /// True when there is nothing to remember.
     pub(super) fn is_blank(&self) -> bool {
         // A device that has no connection and no session will acknowledge nothing: its packet ids can start anew.
-        // Places are those of orders, or of a connection.
+        // Places need no check: each belongs to an order or to a connection.
         let Device { subscriptions, disabled, twin, queue, last_pid: _, orders, places: _ } = self;
         let idle = queue.is_none() && orders.is_none();
         subscriptions.is_empty() && !disabled && twin.is_none() && idle
@@ -258,12 +258,12 @@ impl Device {
         self.orders.get_or_insert_default().desired.push_back((version, patch));
     }
 
-    /// How many changes its connection has not told yet.
+    /// Changes of desired properties that were not sent to the device yet.
     pub(super) fn changes_waiting(&self) -> usize {
         self.orders.as_ref().map_or(0, |orders| orders.desired.len())
     }
 
-    /// Has its connection call a method, this one or the next. False when too many calls are not answered: then this one has failed.
+    /// Queues a method call for this connection or the next one. Returns false, and fails the call, if too many calls are unanswered.
     pub(super) fn call(&mut self, mut call: Call) -> bool {
         let places = self.places.get_or_insert_default();
         if Arc::strong_count(places) > limits::METHODS_IN_FLIGHT_MAX {

@@ -31,8 +31,8 @@ const TICK_MAX: Duration = Duration::from_millis(1);
 pub struct ShardHealth {
     /// The share of time in which it had something to do, since its first connection.
     pub busy_share: f64,
-    /// When it had something to do and did not run: microseconds since the Unix epoch, counted back from the wall clock at the
-    /// time of reading. Both clocks are read then, so that steps of the wall clock before shift nothing.
+    /// When it had something to do and did not run, in microseconds since the Unix epoch. The times are monotonic ones, converted with
+    /// the wall clock at the time of reading, so earlier clock steps do not shift them.
     pub stalls: Vec<StallEntry>,
 }
 
@@ -52,7 +52,7 @@ struct Told {
 }
 
 impl Health {
-    /// Of a hub that began at `zero`.
+    /// The health of a hub that started at `zero`.
     pub(super) fn new(zero: Instant) -> Health {
         Health { zero, told: Mutex::default() }
     }
@@ -62,7 +62,8 @@ impl Health {
         u64::try_from(at.saturating_duration_since(self.zero).as_micros()).unwrap_or(u64::MAX)
     }
 
-    /// Everything up to the reading. A shard whose beat is overdue has stalled since, even if it never runs again.
+    /// Returns the health up to this reading. A shard whose heartbeat is overdue counts as stalled since then, even if it never runs
+    /// again.
     pub(super) fn read(&self, Reading { at: now, unix }: Reading) -> ShardHealth {
         let told = self.told();
         let mut stalls = told.stalls.clone();
@@ -322,9 +323,9 @@ mod tests {
         assert!((all - 1.0).abs() < 1e-9 && less > 0.9 && less < 1.0, "{all} {less}");
     }
 
-    /// The run counts its zero back from the same clock at the same time.
+    /// The run converts its zero with the same clock at the same time.
     #[tokio::test(start_paused = true)]
-    async fn stalls_move_with_the_clock_by_which_they_are_read() {
+    async fn stalls_are_dated_by_the_clock_at_reading() {
         let shard = Shard::start();
         let _connection = shard.pulse.open(clock::now());
         shard.runs_for(50).await;

@@ -43,7 +43,7 @@ use crate::iothub::sas::Key;
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// A device that connects with thousands of others on a busy machine may not get to send for seconds.
+/// Long enough for a device that connects with thousands of others: on a busy machine it may not be able to send for seconds.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 
 /// How the hub behaves.
@@ -61,9 +61,9 @@ pub struct Config {
     pub expiry_grace: Duration,
     /// From accepting a connection to CONNECT, TLS included.
     pub connect_arrival_timeout: Duration,
-    /// Property bags may have `#`, `+` and `/` unescaped, which otherwise end the connection.
+    /// Accept unescaped `#`, `+` and `/` in property bags, which otherwise end the connection.
     pub lenient_properties: bool,
-    /// What connections that are not admitted may hold together, in bytes. Our choice.
+    /// The memory limit of all connections that are not admitted, in bytes. Our choice.
     pub unadmitted_bytes_max: usize,
     /// How long a connection that is not admitted may be silent while others need its memory or descriptor. Our choice.
     pub silence_max: Duration,
@@ -71,8 +71,8 @@ pub struct Config {
     pub shards: usize,
     /// How many accepted messages are kept for whoever wants to look at them; 0 keeps none, and costs nothing.
     pub telemetry_kept: usize,
-    /// For what a date decides: whether a token is valid, when a twin changed. What lasts for a while (a connection until its token's
-    /// expiry, a queued message, a lock) does not follow its steps.
+    /// The clock for dates: whether a token is valid, when a twin changed. Durations (until a token's expiry, of a queued message, of a
+    /// lock) do not follow its steps.
     pub wall: WallClock,
 }
 

@@ -173,7 +173,7 @@ fn rule_05_property_bags_are_read_in_every_spelling() {
     assert_eq!(line.session.take_telemetry(), 6);
 }
 
-/// Of the same kind: what an SDK escapes and a hand-written client may not.
+/// SDKs escape these characters; a hand-written client may not.
 #[test]
 fn unescaped_wildcards_and_slashes_in_a_bag_close() {
     for (bag, c) in [("a=1#2", '#'), ("a+b=1", '+'), ("a=b/c", '/'), ("?$.ct=a/b&x=1", '/'), ("a=1//", '/')] {

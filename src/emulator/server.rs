@@ -59,7 +59,7 @@ pub struct Stats {
     pub protocol_errors: u64,
     /// Connections that did not get through TLS.
     pub tls_failed: u64,
-    /// Connections without an admitted device that were closed because others needed their memory or descriptor.
+    /// Connections that were not admitted yet and were closed because others needed their memory or file descriptor.
     #[serde(default)]
     pub closed_for_others: u64,
 }
@@ -99,7 +99,7 @@ pub(super) struct Counters {
 pub(super) enum Message {
     /// A new connection to serve.
     Accepted { socket: std::net::TcpStream, peer: SocketAddr, ticket: Ticket },
-    /// Another connection needs the place of this one, which is not admitted yet: its ticket says so.
+    /// Close this connection, which is not admitted yet, to make room for another one. Its ticket is marked as closing.
     Close { connection: u64 },
     /// Close a connection of yours, then drop `gone`. One that is over already is closed.
     TakeOver { connection: u64, gone: oneshot::Sender<()> },
@@ -116,7 +116,7 @@ pub struct Hub {
     unadmitted: Arc<Unadmitted>,
     counters: Box<[Counters]>,
     health: Box<[Health]>,
-    /// Where notices go, once somebody wants them.
+    /// The channel of [`Hub::notices`], once it was called.
     notices: OnceLock<SyncSender<Notice>>,
     /// How the shards are reached, once they are there.
     shards: OnceLock<Arc<[mpsc::UnboundedSender<Message>]>>,
@@ -170,7 +170,7 @@ impl Hub {
         }
     }
 
-    /// Refused CONNECTs by reason, without the reasons that did not occur; from any thread, at any time.
+    /// Refused CONNECTs by reason, without reasons that did not occur. Can be called from any thread at any time.
     #[must_use]
     pub fn refused_by(&self) -> BTreeMap<String, u64> {
         let sum = |reason: usize| {
@@ -181,16 +181,16 @@ impl Hub {
         counted.filter(|(_, count)| *count > 0).collect()
     }
 
-    /// What a person may want to know, from now on; for the first caller. The channel ends with the hub.
+    /// Returns a channel of the notices from now on. It ends with the hub. Only the first caller gets notices.
     #[must_use]
     pub fn notices(&self) -> Receiver<Notice> {
         let (sender, receiver) = mpsc_std::sync_channel(NOTICES_MAX);
-        // A second caller gets a channel that has ended.
+        // A second caller gets a channel that has already ended.
         let _ = self.notices.set(sender);
         receiver
     }
 
-    /// Says something to a person, if somebody listens and keeps up.
+    /// Sends a notice, or drops it if there is no reader or the channel is full.
     pub(super) fn tell(&self, notice: impl FnOnce() -> Notice) {
         if let Some(notices) = self.notices.get() {
             let _ = notices.try_send(notice());
@@ -230,7 +230,7 @@ impl Hub {
         answer.await.unwrap_or(Err(ServiceError::NotOnline))
     }
 
-    /// What the connections hold that are not admitted yet, in bytes: at most [`super::unadmitted::BYTES_MAX`].
+    /// The memory of all connections that are not admitted yet, in bytes; at most [`super::unadmitted::BYTES_MAX`].
     #[must_use]
     pub fn unadmitted_bytes(&self) -> usize {
         self.unadmitted.held_bytes()
@@ -240,7 +240,7 @@ impl Hub {
         &self.unadmitted
     }
 
-    /// Tells the shard of a connection that it has to go.
+    /// Tells a connection's shard to close it.
     pub(super) fn close(&self, address: Address) {
         if let Some(shards) = self.shards.get() {
             send(shards, address.shard, Message::Close { connection: address.connection });
@@ -355,7 +355,7 @@ impl Shard {
         });
         let shard = Rc::clone(&self);
         tokio::task::spawn_local(async move {
-            // A task like those of the connections: whatever reached them before it runs has been handled.
+            // A task beside those of the connections, so that bytes which arrived before a sweep are handled before it.
             loop {
                 tokio::time::sleep(SWEEP).await;
                 shard.hub.unadmitted.sweep(shard.index);
@@ -402,7 +402,7 @@ impl Shard {
         self.hub.tell(notice);
     }
 
-    /// A connection that is not admitted holds so much in its buffers. Another one may have to go for it.
+    /// Reports the buffer memory of a connection that is not admitted, and closes another one if all hold too much.
     pub(super) fn hold(&self, ticket: &Ticket, buffers_bytes: usize) {
         if let Some(closed) = ticket.hold(buffers_bytes) {
             self.hub.close(closed);

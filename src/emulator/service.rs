@@ -25,8 +25,8 @@ pub enum Ask {
     Method {
         /// Its name: a topic level that is not empty.
         name: String,
-        /// JSON for it; `None` is an empty body, which is not the JSON `null` ("Communicate with an IoT hub using the MQTT protocol":
-        /// "either a valid JSON or an empty body").
+        /// Its JSON payload. `None` is an empty body, which differs from the JSON `null` ("Communicate with an IoT hub using the MQTT
+        /// protocol": "either a valid JSON or an empty body").
         #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
         payload: Option<Value>,
         /// How long its answer is waited for. Azure's bounds, 5 to 300 seconds, are the REST API's.
@@ -73,7 +73,7 @@ pub enum Ask {
     Twin,
 }
 
-/// A value that is there, `null` included: serde's own reading of an `Option` takes `null` for nothing.
+/// Reads `null` as `Some(Value::Null)`. By default serde reads it as `None`.
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
     Value::deserialize(deserializer).map(Some)
 }
@@ -143,13 +143,13 @@ pub enum ServiceError {
     #[error("the device's answer is not JSON")]
     Answer,
     /// Fifty messages wait for the device.
-    #[error("{max} messages wait for the device already", max = limits::C2D_QUEUE_MAX)]
+    #[error("{max} messages already wait for the device", max = limits::C2D_QUEUE_MAX)]
     QueueFull,
-    /// So many changes of desired properties wait for the device. That they share the code of messages is our choice.
-    #[error("{max} changes of desired properties wait for the device already", max = limits::DESIRED_QUEUE_MAX)]
+    /// Too many changes of desired properties wait for the device. Their code, that of messages, is our choice.
+    #[error("{max} changes of desired properties already wait for the device", max = limits::DESIRED_QUEUE_MAX)]
     TooManyChanges,
-    /// So many calls of the device's methods are not answered.
-    #[error("{max} calls of the device's methods are not answered yet", max = limits::METHODS_IN_FLIGHT_MAX)]
+    /// Too many method calls of the device are unanswered.
+    #[error("{max} method calls of the device are unanswered", max = limits::METHODS_IN_FLIGHT_MAX)]
     TooManyCalls,
     /// More than a message, a call or an answer may have. That calls and answers share the code of messages is our choice.
     #[error("{bytes} bytes, more than {bytes_max}")]
@@ -356,7 +356,7 @@ fn send(entry: &mut Entry, now: Instant, message: Message, ttl: Duration) -> Don
     Ok((Called::default(), entry.online))
 }
 
-/// A method's name, and its payload as text; without one, none.
+/// A method's name, and its payload as text, which is empty without a payload.
 fn checked_call(name: String, payload: Option<&Value>) -> Result<(String, String), ServiceError> {
     let longest = topics::method(&name, &format!("{:x}", u64::MAX));
     if name.contains('/') || name.is_empty() || !topic::is_name(&longest) {

@@ -83,7 +83,7 @@ fn a_method_is_called_and_its_answer_matched_by_its_request_id() {
 }
 
 #[test]
-fn a_call_without_payload_has_an_empty_body_and_null_has_four_bytes() {
+fn a_call_without_payload_has_an_empty_body_unlike_null() {
     let mut world = World::new();
     let mut line = world.online(true, &[METHODS]);
     for (payload, body) in [(None, ""), (Some(json!(null)), "null"), (Some(json!("")), "\"\"")] {
@@ -228,7 +228,7 @@ fn unanswered_calls_of_a_device_are_bounded_with_403800() {
     let asks = |world: &World, n| (0..n).map(|_| world.ask(method(60_000))).collect::<Vec<_>>();
     let rid = |message: &Publish| message.topic.rsplit_once("$rid=").unwrap().1.to_owned();
 
-    // Calls that wait for the device, and then calls that it was told of.
+    // First calls that wait for the device, then calls that were sent to it.
     let mut asked = asks(&world, limits::METHODS_IN_FLIGHT_MAX);
     refused(&world);
     let mut line = world.online(true, &[]);
@@ -261,7 +261,7 @@ fn unanswered_calls_of_a_device_are_bounded_with_403800() {
 }
 
 #[test]
-fn changes_that_a_device_does_not_read_are_bounded_with_403004() {
+fn unread_changes_of_a_device_are_bounded_with_403004() {
     let mut world = World::new();
     let change = |world: &World| world.asked(desired(json!({"a": 1}))).map(|called| called.version.unwrap());
     let mut line = world.online(true, &[DESIRED]);
@@ -430,7 +430,7 @@ fn messages_that_cannot_be_sent_are_refused_with_their_code() {
     };
     assert_eq!(with("", "n".to_owned(), 1), Err(400_004));
     assert_eq!(with("m", " ".repeat(30_000), 1), Err(413_001), "no topic can carry it");
-    // What counts beside the body: the message id, the destination, and the property's name.
+    // Besides the body, the message id, the destination, and the property's name count.
     let counted = 1 + topics::c2d_to("d1").len() + 1;
     assert_eq!(with("m", "n".to_owned(), limits::C2D_BYTES_MAX - counted + 1), Err(413_001));
     assert_eq!(with("m", "n".to_owned(), limits::C2D_BYTES_MAX - counted), Ok(Called::default()));

@@ -14,7 +14,7 @@ use exchange::InFlight;
 use super::admission::{self, Refusal};
 use super::directory::{Address, Directory};
 use super::telemetry::Telemetry;
-use super::unadmitted::CONNECT_BYTES_MAX;
+use super::unadmitted::{CONNECT_BYTES_MAX, fit};
 use crate::iothub::names::DEVICE_ID_CHARS_MAX;
 use crate::iothub::size::message_bytes;
 use crate::iothub::topics::{self, Inbound};
@@ -32,9 +32,6 @@ const FRAME_BYTES_MAX: usize = limits::TELEMETRY_BYTES_MAX + wire::STRING_BYTES_
 
 /// The first byte of CONNECT (MQTT 3.1.1 §3.1.1).
 const CONNECT: u8 = 0x10;
-
-/// Room behind the largest part of a CONNECT, for the next read.
-const FIT_SLACK_BYTES: usize = 4 * 1024;
 
 /// Replies that may wait to be written before nothing more is read.
 const REPLIES_MAX: usize = 1024;
@@ -69,8 +66,8 @@ pub enum HubError {
     /// More than a message may have.
     #[error("a message of {0} bytes")]
     TooLarge(usize),
-    /// A character in a property bag that has to be escaped.
-    #[error("a property bag with {0:?}, which has to be percent-encoded")]
+    /// A character in a property bag that must be percent-encoded.
+    #[error("a property bag with {0:?}, which must be percent-encoded")]
     Unescaped(char),
     /// A request id so long that its answer has no topic.
     #[error("a request id that leaves no room for an answer")]
@@ -135,8 +132,8 @@ pub struct HubSession {
     address: Option<Address>,
     clean_session: bool,
     has_api_version: bool,
-    /// A will that is telemetry, until there is a DISCONNECT. What Azure does with another topic, or with a property bag that would end
-    /// a connection, is not documented: nothing, here.
+    /// A will that is telemetry, until DISCONNECT. Azure does not document what it does with another topic, or with a property bag that
+    /// would end a connection. Here such a will is not published.
     will: Option<Box<Telemetry>>,
     keep_alive_timeout: Duration,
     heard: Instant,
@@ -159,7 +156,7 @@ pub struct HubSession {
 }
 
 impl HubSession {
-    /// For a connection that was accepted at `now`.
+    /// The session of a connection that was accepted at `now`.
     #[must_use]
     pub fn new(directory: Arc<Directory>, now: Instant) -> HubSession {
         HubSession {
@@ -186,7 +183,7 @@ impl HubSession {
         }
     }
 
-    /// The device id; empty before [`Event::Authorised`]. With [`Event::Refused`] the client id, cut at the length of a device id.
+    /// The device id; empty before [`Event::Authorised`]. After [`Event::Refused`] the client id, cut to the length of a device id.
     #[must_use]
     pub fn device(&self) -> &str {
         &self.device
@@ -249,7 +246,7 @@ impl HubSession {
         self.state = State::Closing;
     }
 
-    /// The connection goes for another one, before it was admitted: nothing more is written.
+    /// Resets the connection to make room for another one, before it was admitted.
     pub fn abandon(&mut self) {
         self.state = State::Closing;
         self.will = None;
@@ -300,7 +297,7 @@ impl HubSession {
                 self.has_api_version = admitted.has_api_version;
                 self.will = connect.will.as_ref().and_then(|will| self.will_of(will));
                 self.keep_alive_timeout = limits::keep_alive_timeout(connect.keep_alive_s);
-                // From here on it is a duration: a clock that steps later must not end every connection, or none any more.
+                // From here on it is a duration, so that a later clock step neither ends all connections nor keeps them open.
                 let end = Duration::from_secs(admitted.expiry_unix).saturating_add(config.expiry_grace);
                 self.expires = now.checked_add(end.saturating_sub(unix));
                 self.event = Some(Event::Authorised);
@@ -361,12 +358,12 @@ impl HubSession {
         }
     }
 
-    /// What must not stand in a bag as it is, unless the hub is told to take it.
+    /// The first character in a bag that must be escaped; `None` if the hub is lenient.
     fn unescaped(&self, bag: &str) -> Option<char> {
         properties::unescaped(bag).filter(|_| !self.directory.config().lenient_properties)
     }
 
-    /// The exact size is computed only where body and encoded bag together exceed the limit, because it is never more than that.
+    /// Computes the exact size only if body and encoded bag exceed the limit: it is never larger than their sum.
     fn check_size(body_bytes: usize, bag: &str) -> Result<(), HubError> {
         if body_bytes + bag.len() <= limits::TELEMETRY_BYTES_MAX {
             return Ok(());
@@ -388,15 +385,6 @@ impl HubSession {
 
     fn unix(&self, now: Instant) -> Duration {
         self.directory.config().wall.unix(now)
-    }
-}
-
-/// Gives back what a buffer with a part of a CONNECT has too much: growing doubles it, and strangers are to hold little.
-fn fit(input: &mut BytesMut) {
-    if input.len() > FIT_SLACK_BYTES && input.capacity() > CONNECT_BYTES_MAX + FIT_SLACK_BYTES {
-        let mut fitting = BytesMut::with_capacity(CONNECT_BYTES_MAX + FIT_SLACK_BYTES);
-        fitting.extend_from_slice(input);
-        *input = fitting;
     }
 }
 
@@ -754,14 +742,14 @@ mod tests {
         assert_eq!(end("gone/d1", true, false), 0, "what Azure does with another topic is not documented");
     }
 
-    /// What a new connection makes of these bytes.
+    /// The result of these bytes on a new connection.
     fn begins_with(bytes: &[u8]) -> Result<(), HubError> {
         let mut hub = Hub::new();
         hub.session.handle_input(hub.now, &mut BytesMut::from(bytes))
     }
 
     #[test]
-    fn a_first_byte_that_is_not_connects_ends_the_connection() {
+    fn a_first_byte_other_than_connects_ends_the_connection() {
         for first in (0..=u8::MAX).filter(|&first| first != CONNECT) {
             assert_eq!(begins_with(&[first]), Err(HubError::NotConnect), "{first:#x}");
         }
@@ -812,7 +800,7 @@ mod tests {
 
     #[test]
     fn a_message_of_262_144_bytes_passes_and_one_more_does_not() {
-        // Two bytes of a user property; 16 and 5 of values of system properties; 5 that are 11 when they are encoded.
+        // 2 bytes of a user property; 16 and 5 bytes of system property values; 5 bytes whose encoding is longer.
         for (bag, bytes) in
             [("", 0), ("a=1", 2), ("%24.ct=application%2Fjson&$.ce=utf-8", 21), ("n%C3%A4=%26%20", 5)]
         {

@@ -40,16 +40,16 @@ pub enum TwinError {
     /// Too many objects within objects.
     #[error("more than {max} levels of objects", max = limits::TWIN_DEPTH_MAX)]
     Depth,
-    /// A null inside an array, or in an object inside one. Azure's pages do not mention it; the service refuses it with 400004 and
-    /// says that it is by design (Azure/azure-iot-sdk-csharp, "Exception while handling a null value in the array").
+    /// A null inside an array, or in an object inside one. Azure's pages do not mention it. The service refuses it with 400004, by design
+    /// (Azure/azure-iot-sdk-csharp, "Exception while handling a null value in the array").
     #[error("a null inside an array")]
     NullInArray,
-    /// More properties or tags than a twin holds.
+    /// Properties or tags that are too large.
     #[error("properties of {bytes} bytes, more than {bytes_max}")]
     TooLarge {
-        /// How large they would be, as Azure counts it.
+        /// Their size, as Azure counts it.
         bytes: usize,
-        /// How large they may be.
+        /// The limit.
         bytes_max: usize,
     },
     /// The change was for another version. That a hub answers so is inferred, not documented.
@@ -103,7 +103,7 @@ impl TwinError {
 /// A twin. A new one is empty, and both its versions are 1.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Twin {
-    /// For back ends only.
+    /// Visible to back ends only.
     tags: Properties,
     tags_changed: u64,
     desired: Section,
@@ -160,7 +160,7 @@ impl Twin {
         Ok(self.version())
     }
 
-    /// Counts every change.
+    /// The version of the whole twin: it counts every change.
     fn version(&self) -> u64 {
         self.desired.version + self.reported.version + self.tags_changed - 1
     }
@@ -224,13 +224,13 @@ pub fn parse_patch(body: &[u8]) -> Result<Properties, TwinError> {
 /// Checks keys, strings, integers, depth and nulls.
 ///
 /// # Errors
-/// Something that a twin does not hold.
+/// A key or value that a twin does not accept.
 pub fn check_patch(patch: &Properties) -> Result<(), TwinError> {
     check_object(patch, 0, false)
 }
 
-/// `level` counts the objects around this one. That an array is no level is our choice: Azure's page counts objects, IoT Edge's hub
-/// (`ReportedPropertiesValidator`) arrays too.
+/// `level` counts the objects around this one. Not counting arrays is our choice: Azure's page counts objects, IoT Edge's hub
+/// (`ReportedPropertiesValidator`) counts arrays too.
 fn check_object(object: &Properties, level: usize, in_array: bool) -> Result<(), TwinError> {
     if level > limits::TWIN_DEPTH_MAX {
         return Err(TwinError::Depth);
@@ -274,13 +274,13 @@ fn within(object: &Properties, bytes_max: usize) -> Result<(), TwinError> {
     if bytes > bytes_max {
         return Err(TwinError::TooLarge { bytes, bytes_max });
     }
-    // What does not count is stored and sent all the same.
+    // Characters that do not count are stored and sent too, so they need a limit of their own.
     let (bytes, bytes_max) = (sum(object, str::len), bytes_max * limits::TWIN_STORED_FACTOR);
     if bytes > bytes_max { Err(TwinError::TooLarge { bytes, bytes_max }) } else { Ok(()) }
 }
 
-/// How large properties are in Azure's way of counting, which sums the elements of an array, with `text` for keys and strings. That an
-/// element which would count nothing counts as much as a boolean is our choice: otherwise an array could be long without end.
+/// The size of properties as Azure counts it, with `text` for the size of keys and strings. An array counts as the sum of its elements.
+/// That an element of size 0 counts as a boolean is our choice: otherwise an array could have any length.
 fn sum(object: &Properties, text: fn(&str) -> usize) -> usize {
     const BOOLEAN: usize = 4;
     fn element(value: &Value, text: fn(&str) -> usize) -> usize {
@@ -291,7 +291,7 @@ fn sum(object: &Properties, text: fn(&str) -> usize) -> usize {
     }
     fn sum_of(value: &Value, text: fn(&str) -> usize) -> usize {
         match value {
-            // A twin keeps none.
+            // A twin stores no nulls.
             Value::Null => 0,
             Value::Bool(_) => BOOLEAN,
             Value::Number(_) => 8,
@@ -303,7 +303,7 @@ fn sum(object: &Properties, text: fn(&str) -> usize) -> usize {
     object.iter().map(|(key, value)| text(key) + sum_of(value, text)).sum()
 }
 
-/// The UTF-8 bytes of everything but control characters (C0 and C1; DEL, which Azure's page does not name, counts as one of them).
+/// The UTF-8 bytes of a text without its control characters (C0, C1, and DEL, which Azure's page does not name).
 fn counted_text(text: &str) -> usize {
     text.chars().filter(|c| !c.is_control()).map(char::len_utf8).sum()
 }
@@ -450,7 +450,7 @@ mod tests {
             assert_eq!(check_patch(&object(eleven.clone())), Err(TwinError::Depth), "{eleven}");
         }
         let below = TEN_LEVELS.replace("\"value\"", "[1, [2]]");
-        assert!(parse_patch(below.as_bytes()).is_ok(), "an array is no level");
+        assert!(parse_patch(below.as_bytes()).is_ok(), "an array is not a level");
     }
 
     #[test]
@@ -458,7 +458,7 @@ mod tests {
         let control: String = ('\0'..='\u{1f}').chain('\u{80}'..='\u{9f}').collect();
         let patch = object(json!({"a": format!("{control}xyz\u{a0}"), "b": [control]}));
         assert_eq!(sum(&patch, counted_text), 1 + 5 + 1 + 4);
-        // Each string has as many control characters as it has others.
+        // Half of each string's characters are control characters.
         let values = |n: usize| (0..n).map(|i| (format!("{i:04}"), "v\n".repeat(2044).into()));
         let patch = |n: usize, more: usize| {
             Properties::from_iter(values(n).chain([("more".to_owned(), "m".repeat(more).into())]))
@@ -493,7 +493,7 @@ mod tests {
     }
 
     #[test]
-    fn an_array_cannot_be_long_for_nothing() {
+    fn array_elements_of_size_0_count_as_booleans() {
         for element in [json!([]), json!({}), json!(""), json!("\u{1}")] {
             let array = |n: usize| json!({ "a": vec![element.clone(); n] });
             let n = limits::TWIN_SECTION_BYTES_MAX / 4;
@@ -506,7 +506,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_count_is_bounded_as_well() {
+    fn control_characters_have_a_limit_of_their_own() {
         let stored_max = limits::TWIN_SECTION_BYTES_MAX * limits::TWIN_STORED_FACTOR;
         let control = |n: usize| json!({ "a": vec!["\u{1}".repeat(4096); n] });
         let mut twin = Twin::default();

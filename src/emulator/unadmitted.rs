@@ -1,11 +1,12 @@
-//! Connections that have not been admitted yet, and the memory that they may hold: [`CONNECTION_BYTES_MAX`] each and [`BYTES_MAX`]
-//! together. All of it is our choice; what Azure does is not documented. `accept` asks it for room, and a connection says
-//! what it holds until its device is admitted.
+//! Limits the memory of connections that have not been admitted yet: [`CONNECTION_BYTES_MAX`] each and [`BYTES_MAX`] together.
+//! These limits are our choice; Azure's are not documented. `accept` asks for room here, and each connection reports its memory until
+//! its device is admitted.
 //!
-//! Devices that connect all at once must not suffer from strangers, nor from each other. So nothing more is accepted well before the
-//! bound, and the devices wait in the kernel's queue while others are admitted. Connections are closed for others, the oldest
-//! first, if they have been silent for long, or if what they hold goes beyond the bound after all.
+//! Unknown clients must not harm devices, and devices that connect all at once must not harm each other. So accepting stops well below
+//! the limit, and new connections wait in the kernel's queue while others are admitted. To make room, connections are closed, the
+//! oldest first, if they have been silent for long, or if memory exceeds the limit anyway.
 
+use bytes::BytesMut;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,35 +15,38 @@ use tokio::sync::Notify;
 
 use super::directory::Address;
 
-/// What one connection may hold. `tests/strangers.rs` shows that it does not hold more.
+/// The memory limit of one connection, in bytes. `tests/strangers.rs` checks it.
 pub const CONNECTION_BYTES_MAX: usize = 80 * 1024;
 
-/// What all of them may hold together.
+/// The memory limit of all of them together, in bytes.
 pub const BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// The largest CONNECT, its header included. With a whole TLS record that waits for its rest, and [`BASE_BYTES`], it stays below
+/// The largest CONNECT with its header, in bytes. Together with one incomplete TLS record and [`BASE_BYTES`] it stays below
 /// [`CONNECTION_BYTES_MAX`].
 pub const CONNECT_BYTES_MAX: usize = 48 * 1024;
 
-/// What a connection counts for beside its buffers: its task, its socket, and the state of TLS. 5 KiB of it are ours and rustls's; the
-/// rest is for the memory of aws-lc, which is not Rust's, and for what the allocator adds.
+/// Space after an incomplete CONNECT for the next read, in bytes.
+const FIT_SLACK_BYTES: usize = 4 * 1024;
+
+/// What a connection counts for besides its buffers, in bytes: its task, socket and TLS state. Of this, 5 KiB are ours and rustls's. The
+/// rest is for aws-lc, which does not use Rust's allocator, and for the allocator's overhead.
 pub const BASE_BYTES: usize = 8 * 1024;
 
-/// How often a shard looks which of its connections have been silent. Silence is counted in these, on the shard itself: a hub that
-/// does not get to run must not mistake its own delay for its peers' silence.
+/// How often a shard checks which of its connections have been silent. The shard itself counts silence, in sweeps, so that a stalled hub
+/// does not mistake its own delay for silence of its peers.
 pub(super) const SWEEP: Duration = Duration::from_millis(250);
 
-/// A connection that keeps sending without a CONNECT may be closed for others after so many times the silence that is allowed.
+/// A connection that keeps sending but is not admitted may be closed after this many times the allowed silence.
 const AGE_FACTOR: u32 = 3;
 
 /// All connections that have not been admitted.
 #[derive(Debug)]
 pub(super) struct Unadmitted {
     bytes_max: usize,
-    /// Sweeps without a byte after which a connection may be closed for others.
+    /// Sweeps without a byte after which a connection may be closed.
     silent_max: u32,
     held_bytes: AtomicUsize,
-    /// By number: in the order of arrival.
+    /// By connection number, which is the order of arrival.
     entries: Mutex<BTreeMap<u64, Arc<Entry>>>,
     next: AtomicU64,
     closed: AtomicU64,
@@ -59,11 +63,11 @@ struct Entry {
     /// Sweeps since it received something, and since it was accepted.
     silent: AtomicU32,
     age: AtomicU32,
-    /// It has to go.
+    /// It must be closed.
     closing: AtomicBool,
 }
 
-/// A connection's place among them, until it is admitted or over.
+/// A connection's entry, until it is admitted or over.
 #[derive(Debug)]
 pub(super) struct Ticket {
     all: Arc<Unadmitted>,
@@ -71,7 +75,7 @@ pub(super) struct Ticket {
 }
 
 impl Unadmitted {
-    /// None yet. They may hold `bytes_max` together, and one may be silent for `silence_max` while others wait.
+    /// Without connections. All together may hold `bytes_max`, and one may be silent for `silence_max` while others wait.
     pub(super) fn new(bytes_max: usize, silence_max: Duration) -> Arc<Unadmitted> {
         let sweeps = silence_max.as_millis().div_ceil(SWEEP.as_millis());
         Arc::new(Unadmitted {
@@ -85,7 +89,7 @@ impl Unadmitted {
         })
     }
 
-    /// A place for a connection of that shard.
+    /// Adds a connection of a shard.
     pub(super) fn enter(self: &Arc<Unadmitted>, shard: usize) -> Ticket {
         let connection = self.next.fetch_add(1, Ordering::Relaxed);
         let entry = Arc::new(Entry {
@@ -101,27 +105,27 @@ impl Unadmitted {
         Ticket { all: Arc::clone(self), entry }
     }
 
-    /// True if another connection has to wait: a quarter of the room is for the buffers of those that are accepted.
+    /// True if another connection must wait. A quarter of the memory is reserved for the buffers of accepted connections.
     pub(super) fn is_full(&self) -> bool {
         self.held_bytes() + BASE_BYTES > self.bytes_max / 4 * 3
     }
 
-    /// What they hold, without those that are being closed.
+    /// Their memory in bytes, without connections that are being closed.
     pub(super) fn held_bytes(&self) -> usize {
         self.held_bytes.load(Ordering::Relaxed)
     }
 
-    /// How many were closed for others.
+    /// How many were closed to make room.
     pub(super) fn closed(&self) -> u64 {
         self.closed.load(Ordering::Relaxed)
     }
 
-    /// Resolves when one was admitted or has gone, perhaps since the last call.
+    /// Resolves once a connection has been admitted or has ended since the last call.
     pub(super) async fn freed(&self) {
         self.freed.notified().await;
     }
 
-    /// Counts silence and age of one shard's connections. To be called by the shard, once in each [`SWEEP`].
+    /// Counts silence and age of one shard's connections. The shard calls it every [`SWEEP`].
     pub(super) fn sweep(&self, shard: usize) {
         for entry in self.entries().values().filter(|entry| entry.address.shard == shard) {
             entry.age.fetch_add(1, Ordering::Relaxed);
@@ -133,8 +137,7 @@ impl Unadmitted {
         }
     }
 
-    /// Chooses the oldest one that others need not wait for: it has been silent for too long, or has kept its place for longer still.
-    /// Its shard has to be told.
+    /// Marks the oldest connection that was silent for too long, or not admitted for even longer. The caller must tell its shard.
     pub(super) fn close_idle(&self) -> Option<Address> {
         self.close(|entry| {
             entry.silent.load(Ordering::Relaxed) >= self.silent_max
@@ -142,7 +145,7 @@ impl Unadmitted {
         })
     }
 
-    /// Chooses the oldest one, if they hold too much. Its shard has to be told.
+    /// Marks the oldest connection if they hold too much memory. The caller must tell its shard.
     fn close_excess(&self) -> Option<Address> {
         if self.held_bytes() <= self.bytes_max { None } else { self.close(|_| true) }
     }
@@ -156,7 +159,7 @@ impl Unadmitted {
         Some(entry.address)
     }
 
-    /// What the entry counts for is free.
+    /// Subtracts the entry's memory from the sum.
     fn release(&self, entry: &Entry) {
         self.held_bytes.fetch_sub(entry.held_bytes.swap(0, Ordering::Relaxed), Ordering::Relaxed);
     }
@@ -167,29 +170,29 @@ impl Unadmitted {
 }
 
 impl Ticket {
-    /// Where the connection is; the number is never used again.
+    /// The connection's address; its number is never reused.
     pub(super) fn address(&self) -> Address {
         self.entry.address
     }
 
-    /// True once the connection has to go, for others.
+    /// True once the connection must be closed to make room.
     pub(super) fn is_closing(&self) -> bool {
         self.entry.closing.load(Ordering::Acquire)
     }
 
-    /// The connection received something.
+    /// Records that the connection received something.
     pub(super) fn heard(&self) {
         self.entry.heard.store(true, Ordering::Relaxed);
     }
 
-    /// The connection's buffers hold so much now. Returns a connection that has to go for it: its shard has to be told.
+    /// Sets the bytes in the connection's buffers. May return a connection to be closed; the caller must tell its shard.
     pub(super) fn hold(&self, buffers_bytes: usize) -> Option<Address> {
         if self.is_closing() {
             return None;
         }
         let bytes = BASE_BYTES + buffers_bytes;
         let before = self.entry.held_bytes.swap(bytes, Ordering::Relaxed);
-        // Two's complement: a difference below zero is added as well.
+        // Wrapping arithmetic also adds a negative difference correctly.
         self.all.held_bytes.fetch_add(bytes.wrapping_sub(before), Ordering::Relaxed);
         if bytes > before { self.all.close_excess() } else { None }
     }
@@ -203,6 +206,15 @@ impl Drop for Ticket {
     }
 }
 
+/// Shrinks a buffer with an incomplete CONNECT. Growing doubles it, and clients that are not admitted must not hold much memory.
+pub(super) fn fit(input: &mut BytesMut) {
+    if input.len() > FIT_SLACK_BYTES && input.capacity() > CONNECT_BYTES_MAX + FIT_SLACK_BYTES {
+        let mut fitting = BytesMut::with_capacity(CONNECT_BYTES_MAX + FIT_SLACK_BYTES);
+        fitting.extend_from_slice(input);
+        *input = fitting;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -212,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn beyond_the_bound_the_oldest_connections_are_closed() {
+    fn above_the_memory_limit_the_oldest_are_closed() {
         let all = Unadmitted::new(BYTES_MAX, Duration::from_secs(10));
         let each = CONNECTION_BYTES_MAX - BASE_BYTES;
         let fit = BYTES_MAX / CONNECTION_BYTES_MAX;
@@ -221,9 +233,9 @@ mod tests {
         assert_eq!(numbers(&closed), [Some(0), Some(1), Some(2)]);
         assert!(all.held_bytes() <= BYTES_MAX, "{}", all.held_bytes());
         assert!(tickets[2].is_closing() && !tickets[3].is_closing());
-        assert_eq!(tickets[0].hold(each), None, "it is being closed, and counts for nothing");
-        assert_eq!(tickets.last().unwrap().hold(0), None, "less is never too much");
-        // Admitted or over: either way its place is free.
+        assert_eq!(tickets[0].hold(each), None, "it is being closed, and does not count");
+        assert_eq!(tickets.last().unwrap().hold(0), None, "a smaller buffer closes no other");
+        // A ticket is dropped when its connection is admitted or over.
         tickets.clear();
         assert_eq!((all.held_bytes(), all.closed()), (0, 3));
     }
@@ -240,8 +252,8 @@ mod tests {
         }
         assert_eq!(all.close_idle(), Some(silent.address()));
         assert_eq!(all.close_idle(), None);
-        assert!(!other_shard.is_closing(), "its shard did not get to run: that is not its silence");
-        // One that sends a byte now and then has its place for three times as long.
+        assert!(!other_shard.is_closing(), "its shard did not run, so it was not silent");
+        // A connection that keeps sending may stay three times as long.
         for _ in 0..3 {
             talking.heard();
             all.sweep(0);
@@ -250,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn accepting_stops_before_the_bound_and_goes_on() {
+    fn accepting_stops_below_the_limit_and_resumes() {
         let all = Unadmitted::new(BYTES_MAX, SWEEP);
         let mut tickets = Vec::new();
         while !all.is_full() {
@@ -263,7 +275,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_place_that_becomes_free_is_told() {
+    async fn a_dropped_ticket_is_signaled() {
         let all = Unadmitted::new(BYTES_MAX, SWEEP);
         let ticket = all.enter(0);
         drop(ticket);

@@ -32,12 +32,12 @@ pub struct Context {
     pub endpoint: Arc<Endpoint>,
     /// The run's zero on both clocks.
     pub clock: RunClock,
-    /// For token expiry and `${now}`: read where it is needed.
+    /// The wall clock, for token expiry and `${now}`.
     pub wall: WallClock,
-    /// The steps of that clock.
+    /// The steps of `wall`.
     pub(super) steps: RefCell<StepWatch>,
-    /// Until then, every step of the wall clock is known to be one of the hub's clock too: it took a token that only such a clock
-    /// finds valid.
+    /// The hub's clock is known to have made every step before this instant too, because it accepted a token that is valid only by such
+    /// a clock.
     pub(super) hub_stepped_too: Cell<Option<Instant>>,
     /// Until when a connection that was lost after a stall excuses failures.
     pub(super) stall_excuse_ns: Cell<u64>,
@@ -135,8 +135,8 @@ impl Context {
         self.wall.unix(now)
     }
 
-    /// Reads both clocks and compares them with the reading before: a wall clock that was set, or a machine that was suspended,
-    /// shows as two clocks that diverge. Returns the wall clock.
+    /// Reads both clocks and compares them with the last reading: they diverge if the wall clock was set or the machine was suspended.
+    /// Returns the wall clock.
     pub(crate) fn compare_clocks(&self, now: Instant) -> Duration {
         let reading = self.wall.read(now);
         let by_us = self.steps.borrow_mut().compare(reading);

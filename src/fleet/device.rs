@@ -94,12 +94,12 @@ pub struct Device {
     hub: Option<Box<IotHubState>>,
     /// How many connections in a row the peer has closed soon after CONNACK.
     closed_soon: u8,
-    /// Messages with QoS 0 that were handed to the network since anything was received.
+    /// QoS 0 messages that were handed to the kernel since the last byte was received.
     qos0_unheard: u32,
     /// The latest attempt was refused, for good as far as CONNACK says.
     refused: bool,
-    /// Its connection was lost soon after a long stall of this worker, could not be made for want of something on this machine, or
-    /// was refused or lost because this machine's clock had stepped.
+    /// Its connection was lost soon after a long stall of this worker, failed for lack of a resource of this machine, or was refused or
+    /// lost because this machine's clock had stepped.
     /// Until the device is online again and has no backlog, its failures may be the load generator's.
     excuse: Excuse,
     /// It may still publish what the run's own subscribers are to receive.

@@ -26,7 +26,7 @@ pub(crate) enum Excuse {
     None,
     /// Its connection was lost soon after a long stall of its worker. This ends with [`Context::stall_excuse_ns`].
     Stall,
-    /// This machine lacked something that a connection needs, or its clock stepped.
+    /// This machine lacked a resource for a connection, or its clock stepped.
     Machine,
 }
 

@@ -64,7 +64,7 @@ pub struct Settings {
     pub trace: Option<Tracer>,
     /// Whether the measurement so far is an event of each second.
     pub measured: bool,
-    /// This machine's wall clock; tests bring their own.
+    /// This machine's wall clock, or a test's.
     pub wall: WallClock,
 }
 
@@ -76,8 +76,8 @@ pub struct Finished {
     pub heartbeat: Latency,
     /// The wall clock when the first phase began.
     pub started_unix: Duration,
-    /// The same instant, counted back from the wall clock at the run's end. Another process of this machine that counts back from
-    /// then agrees with it, however often the clock was set in between.
+    /// The same instant, computed from the wall clock at the run's end. Another process on this machine that computes it in the same way
+    /// gets the same value, even if the clock was set in between.
     pub zero_unix_at_end: Duration,
     /// When the last worker was done, since the run's zero.
     pub ended: Duration,
@@ -114,7 +114,7 @@ pub enum FleetError {
 /// What workers tell the collector.
 #[expect(
     clippy::large_enum_variant,
-    reason = "nearly all are snapshots, and a box would be an allocation for each"
+    reason = "nearly all are snapshots, and each box would be an allocation"
 )]
 pub(crate) enum Report {
     Snapshot {

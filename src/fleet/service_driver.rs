@@ -41,7 +41,7 @@ pub enum Ask {
     Method {
         /// Its name.
         name: String,
-        /// JSON; empty without one.
+        /// JSON, or empty.
         payload: String,
         /// How long the hub is to wait for the device's answer.
         response_timeout: Duration,
@@ -67,18 +67,18 @@ pub enum Ask {
 /// How a call ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answered {
-    /// Of which call.
+    /// The call's id.
     pub id: u64,
-    /// Well, or why not.
+    /// Whether it succeeded.
     pub result: Result<(), CallError>,
 }
 
-/// Why a call did not end well.
+/// Why a call failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CallError {
     /// The hub answered with a code ("Troubleshoot Azure IoT Hub error codes") and a text.
     Hub(u32, String),
-    /// The load generator did not send it: the filled-in payload is not what the call carries.
+    /// The load generator did not send it: the payload for this device is not valid JSON, or not a JSON object.
     Payload(String),
     /// The load generator did not send it: it could not be encoded.
     Encode(String),
@@ -221,7 +221,7 @@ impl ServiceDriver {
             CallPlan::Desired => Ask::Desired { patch: payload },
             CallPlan::C2d { properties, ttl } => {
                 let number = self.numbers.entry(DeviceRef { fleet: drive.fleet, index }).or_default();
-                // The run's own devices count its age, on the same clock: a step of the wall clock must not be an age.
+                // The run's own devices compute the age with this clock, so that a step of the wall clock does not affect it.
                 let sent_unix = self.clock.unstepped_unix(now);
                 let stamps = [
                     (properties::SENT.to_owned(), sent_unix.as_micros().to_string()),
@@ -255,7 +255,7 @@ impl ServiceDriver {
         }
     }
 
-    /// The hub never received the call: its failure is the load generator's.
+    /// Ends a call that the hub never received: the failure is the load generator's.
     fn not_sent(&mut self, open: Open, class: &'static str, text: &str, now_ns: u64) {
         let operation = open.operation();
         open.ended(&mut self.recorder, Outcome::Lost, now_ns, true);
@@ -451,7 +451,7 @@ mod tests {
     }
 
     #[test]
-    fn now_follows_a_step_of_the_clock_and_stamps_do_not() {
+    fn now_follows_clock_steps_and_stamps_do_not() {
         let mut bench = bench("call = \"c2d\"\nevery = \"1s\"\npayload = \"${now}\"", STEADY);
         bench.wall.step(-7_200_000_000);
         let calls = bench.calls(3 * S);
@@ -465,7 +465,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_that_were_not_sent_are_the_generators() {
+    fn calls_that_were_not_sent_are_the_generators_error() {
         let mut bench = bench(METHOD, STEADY);
         let calls = bench.calls(S);
         let why = [CallError::Payload("not JSON".to_owned()), CallError::Encode("too deep".to_owned())];

@@ -80,7 +80,7 @@ impl<M: Machine> Machine for Traced<'_, M> {
         let text = match why {
             Closed::Eof => "closed by the peer",
             Closed::Reset => "reset by the peer or the network",
-            Closed::Unreachable => "given up by the system: the network does not answer",
+            Closed::Unreachable => "failed: no answer from the network",
             Closed::TlsAlert(end) => end.cause,
             Closed::Local => "closed by the device",
         };

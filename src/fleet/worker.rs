@@ -177,7 +177,7 @@ impl Thread {
         let now = crate::clock::now();
         let read = (now, idle.total());
         let busy = (now, Duration::ZERO);
-        // Against the reading at which the run's zero was planned.
+        // Compares with the reading from which the run's zero was planned.
         context.compare_clocks(now);
         let mut heartbeat =
             Heartbeat { worker, swaps: 0, spares, progress: None, idle, read, busy, compared: now };
@@ -229,7 +229,7 @@ struct Heartbeat {
     read: (Instant, Duration),
     /// Since when the busy time is summed, and how much there is of it.
     busy: (Instant, Duration),
-    /// When both clocks were compared last.
+    /// When both clocks were last compared.
     compared: Instant,
 }
 

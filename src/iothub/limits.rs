@@ -20,11 +20,11 @@ pub const TWIN_SECTION_BYTES_MAX: usize = 32 * 1024;
 /// The tags of one twin, counted in the same way (Azure: "Understand and use device twins in IoT Hub").
 pub const TWIN_TAGS_BYTES_MAX: usize = 8 * 1024;
 
-/// So many times its limit may a section of a twin have in keys and strings with their control characters, which do not count towards the
-/// limit. Our choice: Azure publishes none, and without one a device could store thousands of strings of 4 KiB for nothing.
+/// A section of a twin may have this many times its limit, if control characters are counted too. Our choice: Azure publishes no such
+/// limit, and without one a device could store thousands of strings of 4 KiB that count nothing.
 pub const TWIN_STORED_FACTOR: usize = 8;
 
-/// Objects within objects in a section of a twin. The section itself is no level: the page's example has the objects "one" to "ten"
+/// Levels of nested objects in a section of a twin. The section itself does not count: the page's example has the objects "one" to "ten"
 /// within "tags" (Azure: "Understand and use device twins in IoT Hub").
 pub const TWIN_DEPTH_MAX: usize = 10;
 
@@ -50,13 +50,13 @@ pub const C2D_LOCK: Duration = Duration::from_secs(60);
 /// Cloud-to-device messages that are delivered and not yet acknowledged. Our choice: Azure publishes none.
 pub const C2D_WINDOW: usize = 10;
 
-/// Calls of one device's methods that are not answered yet, those that wait for it to connect included. The service has such a limit (403800
-/// `DeviceMaximumInflightMethodExceeded` of "Troubleshoot Azure IoT Hub error codes") and publishes no figure: as many as cloud-to-device
-/// messages is our choice.
+/// Unanswered method calls of one device, including calls that wait for it to connect. The service has such a limit (403800
+/// `DeviceMaximumInflightMethodExceeded` of "Troubleshoot Azure IoT Hub error codes") but publishes no figure. This one, the limit of
+/// cloud-to-device messages, is our choice.
 pub const METHODS_IN_FLIGHT_MAX: usize = 50;
 
-/// Changes of desired properties that wait to be sent to one device. Azure publishes nothing: that there is such a limit, as large as the
-/// documented one of cloud-to-device messages and with its code, is our choice.
+/// Changes of desired properties that wait to be sent to one device. Azure documents no such limit. The limit and its code, those of
+/// cloud-to-device messages, are our choice.
 pub const DESIRED_QUEUE_MAX: usize = 50;
 
 /// How long a method's answer is waited for unless its caller says otherwise
@@ -95,7 +95,7 @@ pub fn keep_alive_timeout(keep_alive_s: u16) -> Duration {
     }
 }
 
-/// The tier of an emulator without throttles and quotas: our own, and no tier of Azure's.
+/// The emulator's tier without throttles and quotas. Azure has no such tier.
 pub const UNLIMITED: &str = "unlimited";
 
 /// An IoT hub's tier (Azure: "Choose the right IoT Hub tier and size for your solution").

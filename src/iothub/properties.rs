@@ -34,9 +34,9 @@ pub fn encode<N: AsRef<str>, V: AsRef<str>>(properties: &[(N, V)]) -> String {
     bag
 }
 
-/// The first of `#`, `+` and `/` that stands unescaped in a bag without the leading `?` and the trailing `/` that are no part of it. In a
-/// topic they are wildcards and the level separator. A hub ends the connection of a device that sends one (Azure/azure-iot-sdk-c, "Cannot
-/// send certain ASCII characters to IoTHub when using MQTT"); its page says that both sides are URL-encoded.
+/// Returns the first unescaped `#`, `+` or `/` in a bag. In a topic they are wildcards and the level separator. A hub ends the connection
+/// of a device that sends one (Azure/azure-iot-sdk-c, "Cannot send certain ASCII characters to IoTHub when using MQTT"); Azure's page
+/// says that names and values are URL-encoded.
 #[must_use]
 pub fn unescaped(bag: &str) -> Option<char> {
     bag.chars().find(|c| matches!(c, '#' | '+' | '/'))
@@ -57,7 +57,7 @@ pub fn decode(bag: &str) -> Result<Vec<(String, Option<String>)>, PropertiesErro
     fields(bag).map(|(name, value)| Ok((text(name)?, value.map(text).transpose()?))).collect()
 }
 
-/// The names and values of a bag as they stand in it, still encoded; see [`decode`].
+/// The names and values of a bag, still encoded; see [`decode`].
 pub(super) fn fields(bag: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
     let bag = bag.strip_prefix('?').unwrap_or(bag);
     let bag = bag.strip_suffix('/').unwrap_or(bag);

@@ -1,11 +1,11 @@
-//! The size of a message as an IoT hub counts it. `plan` refuses larger messages with it, the emulator closes on them, and the
-//! cost estimate bills by it, so that all three agree to the byte.
+//! The size of a message as an IoT hub counts it. Used by `plan`, which refuses larger messages, by the emulator, which closes the
+//! connection on them, and by the cost estimate, so that all three agree.
 
 use super::properties;
 use percent_encoding::percent_decode_str;
 
-/// The names of system properties in a bag, as Azure's SDKs write them once their escapes are resolved. `iothub-ack` is the one
-/// without `$.`. A name that is not among them is a user property's: what a hub makes of an unknown `$.` name is not documented.
+/// The decoded names of system properties, as Azure's SDKs write them. Any other name counts as a user property: Azure does not document
+/// how a hub treats an unknown `$.` name.
 const SYSTEM: [&str; 17] = [
     "$.mid",
     "$.cid",
@@ -29,7 +29,7 @@ const SYSTEM: [&str; 17] = [
 /// The size of a message in bytes: its body, the names and values of its user properties, and the **values** of its system
 /// properties (Azure: "Create and read IoT Hub messages"). `bag` is encoded; separators and percent-encoding do not count.
 ///
-/// The page states this for device-to-cloud messages. That cloud-to-device messages are counted alike is our choice.
+/// The page states this for device-to-cloud messages. Counting cloud-to-device messages in the same way is our choice.
 ///
 /// Never more than `body_bytes + bag.len()`. Nothing is allocated.
 #[must_use]
@@ -60,9 +60,9 @@ mod tests {
             ("%24.mid=42&temp=high", 10),
             ("iothub-ack=full", 4),
             ("$.unknown=1", 10),
-            // An application property, for all its name (Azure: "Create and read IoT Hub messages").
+            // An application property in spite of its name (Azure: "Create and read IoT Hub messages").
             ("iothub-creation-time-utc=x", 25),
-            // Two bytes of UTF-8 in six characters; a byte that is not UTF-8; an escape that is none.
+            // Two bytes of UTF-8 in six characters; a byte that is not UTF-8; an invalid escape.
             ("%C3%BC=%C3%BC", 4),
             ("a=%FF", 2),
             ("a=%zz", 4),

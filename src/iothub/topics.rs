@@ -54,7 +54,7 @@ pub fn c2d_message(device: &str, bag: &str) -> String {
     format!("devices/{device}/messages/devicebound/{bag}")
 }
 
-/// The destination of a cloud-to-device message, the value of its system property `$.to`.
+/// The destination of a cloud-to-device message: the value of its system property `$.to`.
 #[must_use]
 pub fn c2d_to(device: &str) -> String {
     format!("/devices/{device}/messages/deviceBound")

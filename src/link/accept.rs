@@ -36,7 +36,7 @@ pub async fn accept_tls(
     accept_tls_watched(stream, config, deadline, |_| {}).await
 }
 
-/// The same; after each read `watch` is told how many bytes the connection's buffers hold. TLS's own state is not in it.
+/// As [`accept_tls`]. After each read calls `watch` with the bytes in the connection's buffers, without rustls's own state.
 ///
 /// # Errors
 /// As [`accept_tls`].

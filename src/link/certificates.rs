@@ -1,5 +1,5 @@
-//! Which certificate a server shows: ECDSA to a client that can check it, RSA to the others. `tls` puts it into a server's
-//! configuration. It decides by the client's hello alone.
+//! Chooses a server's certificate: ECDSA for clients that can verify it, RSA for others. Used by `tls` for a server's configuration.
+//! The choice depends only on the ClientHello.
 
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 /// A chain as DER, the end certificate first, and its key as PKCS#8 DER.
 pub type Identity = (Vec<Vec<u8>>, Vec<u8>);
 
-/// Makes the RSA certificate when the first client needs it. `None` if it cannot be made.
+/// Makes the RSA certificate, which the first client that needs it triggers. Returns `None` if that fails.
 pub type MakeRsa = Box<dyn Fn() -> Option<Identity> + Send + Sync>;
 
 /// An ECDSA P-256 certificate and the RSA certificate beside it.
@@ -40,7 +40,7 @@ impl Certificates {
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        // Of the schemes that a client names, rustls has left those that go with a suite that both have.
+        // rustls has already removed the schemes that match no common cipher suite.
         let schemes = hello.signature_schemes();
         if schemes.contains(&SignatureScheme::ECDSA_NISTP256_SHA256)
             && knows_p256(hello.cipher_suites(), hello.named_groups())
@@ -49,13 +49,13 @@ impl ResolvesServerCert for Certificates {
         }
         match self.rsa().filter(|rsa| rsa.key.choose_scheme(schemes).is_some()) {
             Some(rsa) => Some(rsa),
-            // A client may check more than it says; otherwise it is refused for its schemes, which is the better alert.
+            // The client may support more than it says. If not, rustls's alert about its schemes is the better one.
             None => Some(Arc::clone(&self.ecdsa)),
         }
     }
 }
 
-/// In TLS 1.2 the supported groups are also those of the server's key (RFC 8422 §5.1). In TLS 1.3 they are not (RFC 8446 §4.2.7).
+/// In TLS 1.2 the client's groups also limit the server's key (RFC 8422 §5.1). In TLS 1.3 they do not (RFC 8446 §4.2.7).
 fn knows_p256(suites: &[CipherSuite], groups: Option<&[NamedGroup]>) -> bool {
     let is_tls13 = |suite: &CipherSuite| {
         matches!(

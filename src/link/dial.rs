@@ -33,7 +33,7 @@ pub struct Endpoint {
     pub port: u16,
     /// TLS, one configuration for the whole fleet; `None` speaks plain TCP.
     pub tls: Option<Arc<ClientConfig>>,
-    /// The trusted roots are those of a `ca` file: advice does not ask for one then.
+    /// The trusted roots come from a `ca` file, so advice must not ask for one.
     pub own_roots: bool,
     /// This machine's addresses to connect from, in turn; empty lets the system choose.
     pub sources: Vec<IpAddr>,
@@ -48,7 +48,7 @@ pub enum Step {
     Tcp,
     /// The TLS handshake.
     Tls,
-    /// What follows a dial. A dial fails in it when a connection that needs no TLS is gone as soon as it is made.
+    /// After the TCP handshake, without TLS. A dial fails here if the connection ends before the dial returns.
     After,
 }
 
@@ -108,7 +108,7 @@ impl DialError {
         DialError { step, steps, class: kind.name(), kind, source }
     }
 
-    /// A TLS handshake that failed so.
+    /// A TLS handshake that failed with `error`.
     #[cfg(test)]
     pub(crate) fn of_tls(error: rustls::Error) -> DialError {
         DialError::new(Step::Tls, Steps::default(), io::Error::other(TlsFailure::new(error, false)))
@@ -126,7 +126,7 @@ impl DialError {
         self.source.kind() == io::ErrorKind::TimedOut
     }
 
-    /// The server's certificate has expired or is not valid yet, and would be valid at this time since the Unix epoch.
+    /// True if the server's certificate has expired or is not valid yet, but would be valid at `unix`, a time since the Unix epoch.
     #[must_use]
     pub fn is_valid_at(&self, unix: Duration) -> bool {
         TlsFailure::of(&self.source).is_some_and(|failure| failure.is_valid_at(unix))
@@ -138,13 +138,13 @@ impl DialError {
         self.kind == Class::TcpRefused
     }
 
-    /// What to do about a failure of TLS, if it was one; `own_roots` as in [`Endpoint`].
+    /// The fix, if TLS failed; `own_roots` as in [`Endpoint`].
     #[must_use]
     pub fn tls_fix(&self, own_roots: bool) -> Option<&'static str> {
         TlsFailure::of(&self.source).map(|failure| failure.fix(own_roots))
     }
 
-    /// The server may have no TLS on this port: it answered in its own protocol, or ended the connection in the handshake.
+    /// True if the port may not use TLS: the answer was not TLS, or the connection ended during the handshake.
     #[must_use]
     pub fn may_lack_tls(&self) -> bool {
         let gone = matches!(self.kind, Class::Reset | Class::ClosedByPeer) && self.step == Step::Tls;
@@ -232,7 +232,7 @@ impl Class {
             // Without a number it is not the system's: see `addresses`.
             (Step::Tcp, io::ErrorKind::AddrNotAvailable) => Class::SourceAddress,
             (Step::Dns, _) => Class::Dns,
-            // How a connection ends means the same in every step, as it does later on: how far it was by then is chance.
+            // The same end of a connection has the same class in every step, because it is chance which step meets it.
             (_, io::ErrorKind::ConnectionReset) => Class::Reset,
             (_, io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof) => Class::ClosedByPeer,
             (Step::Tcp, io::ErrorKind::ConnectionRefused) => Class::TcpRefused,
@@ -247,7 +247,7 @@ impl Class {
     }
 }
 
-/// What happened, and the cause. How a connection ended needs no words of the system's.
+/// What happened, and the cause. The system's error text adds nothing to a reset or a close, so it is left out there.
 struct InWords<'a>(&'a DialError);
 
 impl fmt::Display for InWords<'_> {
@@ -257,14 +257,16 @@ impl fmt::Display for InWords<'_> {
             (Class::Reset | Class::ClosedByPeer, Step::Tls) => {
                 write!(f, "{} during the TLS handshake", kind.what())
             }
-            (Class::Reset | Class::ClosedByPeer, _) => write!(f, "{} as soon as it was made", kind.what()),
+            (Class::Reset | Class::ClosedByPeer, _) => {
+                write!(f, "{} right after the TCP handshake", kind.what())
+            }
             _ => write!(f, "{} {source}", kind.what()),
         }
     }
 }
 
-/// TCP's handshake was done, and then the connection ended before this side looked. A reset that answers the handshake itself is
-/// told as a refusal instead (RFC 9293 §3.10.7.3).
+/// True if the connection ended after TCP's handshake. The system reports a reset in answer to the handshake itself as a refusal
+/// (RFC 9293 §3.10.7.3).
 fn was_made(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
 }
@@ -432,7 +434,7 @@ mod tests {
         assert_eq!(class(Step::Tcp, Errno::ETIMEDOUT), ("tcp_timeout", Culprit::Network));
         assert_eq!(class(Step::Tcp, Errno::EHOSTUNREACH), ("tcp_unreachable", Culprit::Network));
         assert_eq!(class(Step::Tls, Errno::ETIMEDOUT), ("tls_timeout", Culprit::Peer));
-        // How far the connection was by then is chance.
+        // The class does not depend on the step.
         for step in [Step::Tcp, Step::Tls, Step::After] {
             assert_eq!(class(step, Errno::ECONNRESET), ("reset", Culprit::Network));
             assert_eq!(class(step, Errno::EPIPE), ("closed_by_peer", Culprit::Peer));

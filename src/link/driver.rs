@@ -89,7 +89,7 @@ pub struct Link {
     bytes_out: u64,
 }
 
-/// What a failed write met. Smaller than [`Closed`]: every connection has room for it.
+/// Why a write failed. Smaller than [`Closed`], because every connection stores one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Broken {
     Eof,
@@ -98,7 +98,7 @@ enum Broken {
 }
 
 impl Broken {
-    /// `None`: TLS itself failed, after which there is nothing to hear.
+    /// `None` if TLS itself failed: after that nothing more can be read.
     fn of(why: Closed) -> Option<Broken> {
         match why {
             Closed::Eof => Some(Broken::Eof),
@@ -159,7 +159,7 @@ impl Link {
         self.bytes_out
     }
 
-    /// Memory that this connection keeps to itself, that of its transport included, in bytes. TLS's own state is not in it.
+    /// Buffer memory of this connection and its transport, in bytes, without rustls's own state.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
         self.owned_bytes() + self.transport.as_ref().map_or(0, Transport::owned_bytes)
@@ -213,7 +213,7 @@ impl Link {
     fn turn<M: Machine>(&mut self, cx: &mut Context<'_>, machine: &mut M) -> Result<(), End<M::Error>> {
         let broken = self.broken;
         let (read, now) = self.read(cx, machine).map_err(|end| match (end, broken) {
-            // A write has met the reset; what a read meets after it looks like an end of stream.
+            // A write has reported the reset; after that, a read reports an end of stream.
             (End::Closed(Closed::Eof), Some(Broken::Reset)) => End::Closed(Closed::Reset),
             (end, _) => end,
         })?;
@@ -251,8 +251,8 @@ impl Link {
         Ok(())
     }
 
-    /// After a failed write, for which there may be a better reason than `broken`: goes on while the peer's last words last,
-    /// though no longer than a close may take.
+    /// After a failed write, reads what the peer sent before the end: it may give a better reason than `broken`. Takes no longer than
+    /// a close may take.
     fn hear_on<M: Machine>(
         &mut self,
         cx: &Context<'_>,
@@ -328,7 +328,7 @@ impl Link {
     /// One read. An error is how the connection ended.
     fn fill(&mut self, cx: &mut Context<'_>, input: &mut BytesMut) -> Poll<Result<(), Closed>> {
         let Some(transport) = &mut self.transport else { return Poll::Ready(Err(Closed::Local)) };
-        // TLS makes room itself, once it has plaintext: a part of a record must not make the buffer grow.
+        // TLS reserves space itself once it has plaintext: an incomplete record must not grow the buffer.
         if !matches!(transport, Transport::Tls(_)) {
             input.reserve(READ_BYTES_MIN);
         }
@@ -457,8 +457,8 @@ fn keep(shared: &mut BytesMut, mut buffer: BytesMut) -> BytesMut {
     rest
 }
 
-/// What an error of an established connection means. Each event on the wire has one meaning, whether a read or a write meets it
-/// first: Linux reports a reset once, as `ECONNRESET`, and one that follows the peer's end of stream as `EPIPE`.
+/// Why an established connection ended. The result is the same whether a read or a write fails first: Linux reports a reset once, as
+/// `ECONNRESET`, and a reset after the peer's end of stream as `EPIPE`.
 fn why_closed(error: &io::Error) -> Closed {
     match error.kind() {
         // TLS was cut off without its goodbye; brokers do that.

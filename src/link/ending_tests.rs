@@ -1,5 +1,5 @@
-//! One event on the wire has one meaning, however early it comes and whichever system call meets it: a reset, and an end of stream,
-//! in every step of a dial and on an open connection.
+//! A reset and an end of stream each have one class, in every step of a dial and on an open connection, whichever system call
+//! reports them.
 
 use super::tls::{self, ClientOptions};
 use super::tls_tests::{dial, listener, soon};
@@ -19,7 +19,7 @@ fn endpoint(address: SocketAddr, tls: bool) -> Endpoint {
     Endpoint { host: address.ip().to_string(), port: address.port(), tls, ..Endpoint::default() }
 }
 
-/// For peers that act at once, whatever the runtime does.
+/// A listener for peers that act without waiting for the runtime.
 fn blocking_listener() -> TcpListener {
     let listener = listen::bind(([127, 0, 0, 1], 0).into()).expect("a free port");
     listener.set_nonblocking(false).expect("a socket");
@@ -31,7 +31,7 @@ fn blocking_listener() -> TcpListener {
 enum Ending {
     Reset,
     Fin,
-    /// An end of stream, and a reset behind it.
+    /// An end of stream followed by a reset.
     FinAndReset,
 }
 
@@ -59,7 +59,7 @@ impl Ending {
     }
 }
 
-/// Dials, and lets the peer end the connection before this side has looked at it.
+/// Dials a peer that ends the connection before this side has polled it.
 async fn dial_ended(tls: bool, ending: Ending) -> Result<Dialled, DialError> {
     let listener = blocking_listener();
     let endpoint = endpoint(listener.local_addr().expect("bound"), tls);
@@ -85,9 +85,9 @@ async fn an_end_before_the_dial_returns_is_no_refusal() {
     }
 }
 
-/// Dials a peer that accepts and ends each connection at once, as a thread of its own; the class, and what is wrong.
+/// The peer runs on its own thread and resets each connection as soon as it is accepted.
 #[tokio::test]
-async fn a_peer_that_resets_at_once_is_one_class_in_a_hundred_tries() {
+async fn an_immediate_reset_has_one_class_in_a_hundred_tries() {
     for tls in [false, true] {
         let listener = blocking_listener();
         let endpoint = endpoint(listener.local_addr().expect("bound"), tls);
@@ -104,11 +104,11 @@ async fn a_peer_that_resets_at_once_is_one_class_in_a_hundred_tries() {
                 Err(error) => assert_eq!((error.class, error.culprit()), Ending::Reset.class(), "{error}"),
             }
         }
-        peer.join().expect("it has played its part");
+        peer.join().expect("the peer does not panic");
     }
 }
 
-/// Writes; when it is first asked for output, its peer ends the connection in between the read and the write.
+/// A machine that writes. Its peer ends the connection between the first read and the first write.
 #[derive(Default)]
 struct Talk {
     peer: Option<(TcpStream, Ending)>,
@@ -162,7 +162,7 @@ async fn drive(transport: Transport, mut machine: Talk) -> Closed {
 }
 
 #[tokio::test]
-async fn a_write_that_meets_the_end_says_what_a_read_says() {
+async fn reads_and_writes_report_the_same_end() {
     for ending in Ending::ALL {
         for write_meets_it in [false, true] {
             let (listener, address) = listener();

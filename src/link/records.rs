@@ -17,11 +17,11 @@ use std::sync::Arc;
 
 use super::tls::NoCertificate;
 
-/// The most that is kept of the input during the handshake, whose messages may be as large.
+/// The most input kept during the handshake: its messages may be this large.
 const KEPT_BYTES_MAX: usize = 64 * 1024;
 
-/// The most that is kept after the handshake: less than the largest record, which is one of TLS 1.2 (RFC 5246 §6.2.3). What handshake
-/// messages there are then is smaller.
+/// The most input kept after the handshake: the largest record, that of TLS 1.2 (RFC 5246 §6.2.3). Handshake messages are smaller by
+/// then.
 const RECORD_BYTES_MAX: usize = 5 + 16 * 1024 + 2048;
 
 /// One end of a TLS connection.
@@ -30,7 +30,7 @@ pub(super) struct Records {
     session: Result<Session, Error>,
     /// Ciphertext that waits for its rest: of a record, or of a handshake message of several.
     kept: Vec<u8>,
-    /// The server asked for a certificate, and got none.
+    /// The server requested a client certificate.
     certificate_asked: bool,
     /// Ciphertext to be sent, in its order. Handshake messages and alerts come here; the caller takes it and may add to it.
     pub(super) unsent: BytesMut,
@@ -96,7 +96,7 @@ impl Records {
         self.session.as_ref().err()
     }
 
-    /// The server has asked for a client certificate.
+    /// True if the server has requested a client certificate.
     pub(super) fn certificate_asked(&self) -> bool {
         self.certificate_asked
     }
@@ -124,7 +124,7 @@ impl Records {
         self.kept.len()
     }
 
-    /// Memory beside rustls's own, in bytes.
+    /// Buffer memory in bytes, without rustls's own state.
     pub(super) fn owned_bytes(&self) -> usize {
         self.kept.capacity() + self.unsent.capacity()
     }

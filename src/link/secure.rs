@@ -37,8 +37,8 @@ pub struct Secure {
 }
 
 impl Secure {
-    /// Does the handshake on `socket`; `records` say from which side. After each read `watch` is told how many bytes the
-    /// connection keeps to itself.
+    /// Does the handshake on `socket`, as the side of `records`. After each read calls `watch` with the bytes in the connection's
+    /// buffers.
     ///
     /// # Errors
     /// `InvalidData` around a [`TlsFailure`]: TLS failed. `UnexpectedEof`: the peer hung up. Otherwise the socket's.
@@ -61,14 +61,14 @@ impl Secure {
         Ok(this)
     }
 
-    /// Flushes. When the peer is gone, its last words are heard first: an alert explains more than the failed write, and which of
-    /// the two this side meets first is chance.
+    /// Flushes. If the peer is gone, reads what it sent before: an alert explains more than the failed write, and it is chance which
+    /// of the two comes first.
     async fn flush_or_hear(&mut self, early: &mut BytesMut) -> io::Result<()> {
         let Err(failed) = poll_fn(|cx| self.poll_flush(cx)).await else { return Ok(()) };
         if !matches!(failed.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) {
             return Err(failed);
         }
-        // After a reset the kernel has an end for the reader, so that this ends.
+        // This ends: after a reset, reading returns an error or the end of the stream.
         while poll_fn(|cx| self.poll_receive(cx, early)).await? > 0 {}
         Err(if failed.kind() == io::ErrorKind::ConnectionReset { failed } else { hung_up() })
     }
@@ -83,13 +83,13 @@ impl Secure {
         &self.socket
     }
 
-    /// The server has asked for a client certificate.
+    /// True if the server has requested a client certificate.
     #[cfg(test)]
     pub(super) fn certificate_asked(&self) -> bool {
         self.records.certificate_asked()
     }
 
-    /// Memory beside rustls's own that this connection keeps to itself, in bytes.
+    /// Buffer memory of this connection in bytes, without rustls's own state.
     pub(super) fn owned_bytes(&self) -> usize {
         self.records.owned_bytes() + self.early.capacity()
     }
@@ -202,7 +202,7 @@ impl fmt::Debug for Secure {
     }
 }
 
-/// TLS's error as one of the transport's.
+/// A TLS error as an I/O error.
 pub(super) fn failed(error: rustls::Error, certificate_asked: bool) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, TlsFailure::new(error, certificate_asked))
 }

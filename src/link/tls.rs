@@ -55,12 +55,12 @@ pub enum TlsError {
     /// Roots given in memory.
     #[error("cannot read the given root certificates: {}", pem_problem(.0))]
     Pem(pem::Error),
-    /// A certificate of a `ca` file, or of roots in memory, counted from 1.
+    /// A certificate in a `ca` file, or in roots in memory, is unusable.
     #[error("cannot use certificate {number}{}: {}", in_file(path.as_ref()), setup_in_words(source))]
     Root {
-        /// Which one.
+        /// Its number, from 1.
         number: usize,
-        /// Of which file.
+        /// The file; `None` for roots in memory.
         path: Option<PathBuf>,
         /// Why.
         source: rustls::Error,
@@ -102,8 +102,8 @@ pub fn client(options: &ClientOptions) -> Result<Arc<ClientConfig>, TlsError> {
     Ok(Arc::new(config))
 }
 
-/// For a server with one certificate: `chain` as DER, the end certificate first, and its key as PKCS#8 DER. No client
-/// certificate is asked for, and nothing is resumed, so that every connection costs what a device's first one does.
+/// The configuration of a server with one certificate: `chain` as DER, the end certificate first, and its key as PKCS#8 DER. It does
+/// not request client certificates. Resumption is off, so that every connection costs as much as a device's first.
 ///
 /// # Errors
 /// The key is unusable or does not belong to the certificate.
@@ -116,8 +116,8 @@ pub fn server(chain: Vec<Vec<u8>>, key: Vec<u8>) -> Result<Arc<ServerConfig>, Tl
     Ok(unresumed(config))
 }
 
-/// The same for the emulator, which has an RSA certificate beside the ECDSA one, for clients that cannot check that one.
-/// `make_rsa` is called when the first of them connects, on the thread that serves it.
+/// As [`server`], with an additional RSA certificate for clients that cannot verify the ECDSA one. The first such client causes one
+/// call of `make_rsa`, on the thread that serves it.
 ///
 /// # Errors
 /// The ECDSA key is unusable or does not belong to the certificate.
@@ -137,9 +137,9 @@ fn unresumed(mut config: ServerConfig) -> Arc<ServerConfig> {
     Arc::new(config)
 }
 
-/// aws-lc-rs with X25519 first, as devices do: the key share of the first flight is for it alone. P-256 stays offered, because a
-/// TLS 1.2 server with a P-256 certificate cannot be talked to without it, and P-384 last, for servers that accept nothing else. The
-/// post-quantum hybrid would cost what devices do not spend.
+/// aws-lc-rs with X25519 first, as devices do: the ClientHello has a key share for it only. P-256 is required by TLS 1.2 servers with
+/// a P-256 certificate. P-384 comes last, for servers that accept nothing else. The post-quantum hybrid is left out, because devices do
+/// not spend its cost.
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(CryptoProvider {
         kx_groups: vec![
@@ -185,7 +185,8 @@ fn in_file(path: Option<&PathBuf>) -> String {
     path.map_or_else(String::new, |path| format!(" in {}", path.display()))
 }
 
-/// "No items found" is what a key, a DER file and any other text come to. Two of the others would print bytes of the file as numbers.
+/// Describes a PEM error. Keys, DER files and any other text give "no items found". Two of the other errors would print the file's
+/// bytes as numbers.
 fn pem_problem(error: &pem::Error) -> String {
     match error {
         pem::Error::NoItemsFound => {
@@ -216,17 +217,17 @@ fn add_pem(
 }
 
 thread_local! {
-    /// A server has asked for a certificate since this was last looked at.
+    /// A server has requested a certificate since this was last read.
     static ASKED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Answers that there is no client certificate, and notes the question: without it, the refusal that follows says too little.
+/// Offers no client certificate and records the request, which explains the refusal that may follow.
 #[derive(Debug)]
 pub(super) struct NoCertificate;
 
 impl NoCertificate {
-    /// True once after rustls was asked on this thread. To be looked at after each step of a handshake, which is one call on one
-    /// thread: so it belongs to that handshake.
+    /// Returns true once after a request on this thread. Read it after each step of a handshake: a step is one call on one thread, so
+    /// the request belongs to that handshake.
     pub(super) fn was_asked() -> bool {
         ASKED.replace(false)
     }

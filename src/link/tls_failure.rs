@@ -1,5 +1,5 @@
-//! Why TLS failed, in words: the cause for examples and messages, and what to do about it. Made by `secure`, read by `dial` and
-//! `driver`. rustls's own texts print names of Rust enums, so no message may contain them.
+//! Describes TLS failures: the cause, for examples and messages, and the fix. Created by `secure`, read by `dial` and `driver`.
+//! rustls's own error texts print names of Rust enums, so messages must not contain them.
 
 use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible};
 use std::borrow::Cow;
@@ -9,23 +9,23 @@ use std::time::Duration;
 
 use crate::sansio::TlsEnd;
 
-/// A failure of TLS, before or after the handshake.
+/// A TLS failure, during or after the handshake.
 #[derive(Debug)]
 pub(super) struct TlsFailure {
     error: Error,
-    /// The server has asked for a client certificate on this connection, and got none.
+    /// The server requested a client certificate on this connection.
     certificate_asked: bool,
 }
 
 static NO_CLIENT_CERTIFICATE: TlsEnd = TlsEnd {
-    cause: "the server demands a client certificate, and devices with certificates are not built yet",
-    fix: "use a port of the server that does not demand client certificates",
+    cause: "the server requires a client certificate, and device certificates are not built yet",
+    fix: "use a port of the server that does not require client certificates",
 };
 
-const COMPARE: &str = "compare the server's TLS settings with what is offered: TLS 1.2 and 1.3 with AES-GCM or ChaCha20, and the groups \
-                       X25519, P-256, and P-384. The server's log may say more";
+const COMPARE: &str = "check that the server supports TLS 1.2 or 1.3 with AES-GCM or ChaCha20-Poly1305, and one of the groups X25519, \
+                       P-256 and P-384. Its log may say more";
 
-const LOOK_AT_THE_LOG: &str = "look at the server's log; the server's TLS library may be at fault";
+const LOOK_AT_THE_LOG: &str = "check the server's log; its TLS library may be at fault";
 
 const CHECK_THE_PORT: &str = "check the port; for a server without TLS set tls = false in [target]";
 
@@ -39,12 +39,12 @@ impl TlsFailure {
         error.get_ref()?.downcast_ref()
     }
 
-    /// The server's certificate is not accepted.
+    /// True if the server's certificate was not accepted.
     pub(super) fn is_certificate(&self) -> bool {
         matches!(self.error, Error::InvalidCertificate(_) | Error::NoCertificatesPresented)
     }
 
-    /// The certificate has expired or is not valid yet, and would be valid at this time since the Unix epoch.
+    /// True if the certificate has expired or is not valid yet, but would be valid at `unix`, a time since the Unix epoch.
     pub(super) fn is_valid_at(&self, unix: Duration) -> bool {
         use CertificateError::{ExpiredContext, NotValidYetContext};
         match &self.error {
@@ -58,13 +58,13 @@ impl TlsFailure {
         }
     }
 
-    /// What came is not TLS.
+    /// True if the server's answer is not TLS.
     pub(super) fn is_not_tls(&self) -> bool {
         matches!(self.error, Error::InvalidMessage(_))
     }
 
-    /// The cause, without details such as names and times, and what to do. For an error of a certificate the cause is
-    /// [`certificate_kind`]'s, and what to do [`certificate_fix`]'s.
+    /// The cause, without details such as names and times, and the fix. Certificate errors have [`certificate_kind`] and
+    /// [`certificate_fix`] instead.
     pub(super) fn end(&self) -> &'static TlsEnd {
         macro_rules! end {
             ($cause:literal, $fix:expr) => {
@@ -89,22 +89,22 @@ impl TlsFailure {
             Error::PeerIncompatible(_) => end!("server and client have no TLS parameters in common", COMPARE),
             Error::InappropriateMessage { .. }
             | Error::InappropriateHandshakeMessage { .. }
-            | Error::PeerMisbehaved(_) => end!("the server broke the TLS protocol", LOOK_AT_THE_LOG),
+            | Error::PeerMisbehaved(_) => end!("the server violated the TLS protocol", LOOK_AT_THE_LOG),
             Error::NoCertificatesPresented => end!("the server presented no certificate", LOOK_AT_THE_LOG),
             Error::EncryptError => {
-                end!("this connection has encrypted all that its TLS keys allow", LOOK_AT_THE_LOG)
+                end!("this connection reached the limit of its TLS keys", LOOK_AT_THE_LOG)
             }
             Error::FailedToGetCurrentTime => {
                 end!("this machine's clock cannot be read", "check this machine")
             }
             Error::FailedToGetRandomBytes => {
-                end!("this machine's random generator cannot be read", "check this machine")
+                end!("this machine's random number generator cannot be read", "check this machine")
             }
             _ => end!("TLS failed", LOOK_AT_THE_LOG),
         }
     }
 
-    /// What to do; `own_roots`: the trusted roots are those of a `ca` file.
+    /// The fix. `own_roots`: the trusted roots come from a `ca` file.
     pub(super) fn fix(&self, own_roots: bool) -> &'static str {
         match &self.error {
             Error::InvalidCertificate(error) => certificate_fix(error, own_roots),
@@ -112,7 +112,7 @@ impl TlsFailure {
         }
     }
 
-    /// TLS 1.3 has an alert for it (RFC 8446 §6.2). In TLS 1.2 a server refuses an empty answer to its request with another one.
+    /// TLS 1.3 has an alert for a missing client certificate (RFC 8446 §6.2). TLS 1.2 servers send one of several other alerts.
     fn demands_certificate(&self) -> bool {
         use AlertDescription::{
             AccessDenied, BadCertificate, CertificateUnknown, HandshakeFailure, UnknownCA,
@@ -145,7 +145,7 @@ impl fmt::Display for TlsFailure {
 
 impl std::error::Error for TlsFailure {}
 
-/// rustls's text for one of its errors that is no connection's, in words. Roots and keys come to these.
+/// Describes a rustls error about roots or keys, outside of any connection.
 pub(super) fn setup_in_words(error: &Error) -> String {
     match error {
         Error::InvalidCertificate(CertificateError::BadEncoding) => {
@@ -160,7 +160,7 @@ pub(super) fn setup_in_words(error: &Error) -> String {
     }
 }
 
-/// The names of alerts are those of RFC 8446 §6 and RFC 5246 §7.2.
+/// Alert names are those of RFC 8446 §6 and RFC 5246 §7.2.
 fn alert_in_words(alert: AlertDescription) -> &'static TlsEnd {
     macro_rules! alerts {
         ($($name:ident => $text:literal, $fix:expr;)+) => {
@@ -195,14 +195,14 @@ fn alert_in_words(alert: AlertDescription) -> &'static TlsEnd {
         ExportRestriction => "export_restriction", LOOK_AT_THE_LOG;
         ProtocolVersion => "protocol_version: it accepts neither TLS 1.2 nor TLS 1.3", COMPARE;
         InsufficientSecurity => "insufficient_security: it demands stronger parameters than those offered", COMPARE;
-        InternalError => "internal_error", "look at the server's log";
+        InternalError => "internal_error", "check the server's log";
         InappropriateFallback => "inappropriate_fallback", LOOK_AT_THE_LOG;
         UserCanceled => "user_canceled", LOOK_AT_THE_LOG;
         NoRenegotiation => "no_renegotiation", LOOK_AT_THE_LOG;
         MissingExtension => "missing_extension", COMPARE;
         UnsupportedExtension => "unsupported_extension", COMPARE;
         CertificateUnobtainable => "certificate_unobtainable", LOOK_AT_THE_LOG;
-        UnrecognisedName => "unrecognized_name: it does not know the host name", "check host in [target]: the server was asked for that name (SNI)";
+        UnrecognisedName => "unrecognized_name: it does not know the host name", "check host in [target]: it is sent to the server as the server name (SNI)";
         BadCertificateStatusResponse => "bad_certificate_status_response", LOOK_AT_THE_LOG;
         BadCertificateHashValue => "bad_certificate_hash_value", LOOK_AT_THE_LOG;
         UnknownPSKIdentity => "unknown_psk_identity", LOOK_AT_THE_LOG;
@@ -211,7 +211,7 @@ fn alert_in_words(alert: AlertDescription) -> &'static TlsEnd {
     }
 }
 
-/// What rustls's verifier says in an error of webpki's that it has no name for.
+/// The webpki error inside a rustls error that has no variant of its own for it.
 fn webpki_error(error: &CertificateError) -> Option<&webpki::Error> {
     let CertificateError::Other(other) = error else { return None };
     other.0.downcast_ref()
@@ -223,7 +223,7 @@ fn certificate_kind(error: &CertificateError) -> &'static str {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired",
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => "it is not valid yet",
         CertificateError::Revoked => "it has been revoked",
-        CertificateError::UnhandledCriticalExtension => "it has a critical extension that is not understood",
+        CertificateError::UnhandledCriticalExtension => "it has an unsupported critical extension",
         CertificateError::UnknownIssuer => "no trusted root signed it",
         CertificateError::BadSignature => "a signature in its chain, or of the handshake, is wrong",
         CertificateError::UnsupportedSignatureAlgorithmContext { .. }
@@ -231,36 +231,30 @@ fn certificate_kind(error: &CertificateError) -> &'static str {
             "it is signed with an algorithm that is not supported"
         }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            "it is another host's"
+            "it is not valid for this host"
         }
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
-            "its extended key usage does not allow it for a server"
+            "its extended key usage does not include server authentication"
         }
         other => match webpki_error(other) {
             Some(webpki::Error::CaUsedAsEndEntity) => {
-                "it is marked as a certificate authority's (CA:TRUE), and a server may not present such a certificate as its own"
+                "it is a CA certificate (CA:TRUE), which a server must not present as its own"
             }
             Some(webpki::Error::EndEntityUsedAsCa) => {
-                "a certificate in its chain that signs another one is not marked as an authority's"
+                "a certificate in its chain signed another one but is not a CA certificate"
             }
             Some(webpki::Error::UnsupportedCertVersion) => {
-                "it is of X.509 version 1 or 2, and version 3 is needed"
+                "it has X.509 version 1 or 2, and version 3 is required"
             }
-            Some(webpki::Error::UnsupportedCriticalExtension) => {
-                "it has a critical extension that is not understood"
-            }
-            Some(webpki::Error::NameConstraintViolation) => {
-                "an authority in its chain may not sign for this name"
-            }
-            Some(webpki::Error::PathLenConstraintViolated) => {
-                "its chain is longer than an authority in it allows"
-            }
+            Some(webpki::Error::UnsupportedCriticalExtension) => "it has an unsupported critical extension",
+            Some(webpki::Error::NameConstraintViolation) => "a CA in its chain may not sign for this name",
+            Some(webpki::Error::PathLenConstraintViolated) => "its chain is longer than a CA in it allows",
             _ => "its chain cannot be verified",
         },
     }
 }
 
-/// What differs from certificate to certificate, as a continuation of its kind.
+/// Details of this certificate, to be appended to [`certificate_kind`].
 fn certificate_details(error: &CertificateError) -> String {
     let date = |unix: rustls::pki_types::UnixTime| {
         let second = i64::try_from(unix.as_secs()).unwrap_or(i64::MAX);
@@ -276,14 +270,14 @@ fn certificate_details(error: &CertificateError) -> String {
         CertificateError::NotValidForNameContext { expected, presented } => {
             let expected = expected.to_str();
             if presented.is_empty() {
-                return format!(": it has no subjectAltName, and {expected} is wanted");
+                return format!(": it has no subjectAltName for {expected}");
             }
             let names: Vec<_> = presented.iter().map(|name| bare_name(name)).collect();
-            format!(": it names {}, and {expected} is wanted", names.join(", "))
+            format!(": it names {}, not {expected}", names.join(", "))
         }
         CertificateError::InvalidPurposeContext { required, presented } if !presented.is_empty() => {
             let presented: Vec<_> = presented.iter().map(ToString::to_string).collect();
-            format!(": it allows {}, and {required} is wanted", presented.join(", "))
+            format!(": it allows {}, not {required}", presented.join(", "))
         }
         other => match webpki_error(other) {
             Some(error) if certificate_kind(other) == "its chain cannot be verified" => {
@@ -297,8 +291,8 @@ fn certificate_details(error: &CertificateError) -> String {
 fn certificate_fix(error: &CertificateError, own_roots: bool) -> &'static str {
     match error {
         CertificateError::UnknownIssuer if own_roots => {
-            "the ca file lacks the root of the server's chain: add the certificate that signed the last one the server presents \
-             (openssl s_client -showcerts), or check that this is the right server"
+            "the ca file lacks the root of the server's chain: add the CA certificate that signed the last certificate in the chain \
+             (see openssl s_client -showcerts), or check that this is the right server"
         }
         CertificateError::UnknownIssuer => "name the root that signed it with --ca FILE or ca in [target]",
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
@@ -308,31 +302,31 @@ fn certificate_fix(error: &CertificateError, own_roots: bool) -> &'static str {
             "check this machine's clock, and the server's certificate"
         }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            "connect by a name that it has in its subjectAltName (host in [target]), or make the server one for this name"
+            "set host in [target] to a name in its subjectAltName, or give the server a certificate for this host"
         }
         CertificateError::BadSignature if own_roots => {
-            "check that the ca file is of the authority that signed it: another one of the same name may be in it"
+            "check that the ca file has the CA that signed it: it may have another CA with the same name"
         }
         other => match webpki_error(other) {
             Some(webpki::Error::CaUsedAsEndEntity) => {
-                "make the server a certificate of its own: sign one with that authority, or make a self-signed one with \
+                "give the server a certificate of its own: sign one with that CA, or create a self-signed one with \
                  openssl req -x509 -addext basicConstraints=critical,CA:FALSE -addext subjectAltName=DNS:HOST, and trust it with --ca FILE"
             }
             _ => {
-                "make the server a certificate of X.509 version 3, with subjectAltName, signed with ECDSA or RSA and SHA-256 or better"
+                "give the server an X.509 version 3 certificate with a subjectAltName, signed with ECDSA or RSA and SHA-256 or better"
             }
         },
     }
 }
 
-/// `hub.example` of `DnsName("hub.example")`, as webpki presents names.
+/// Returns `hub.example` for `DnsName("hub.example")`, webpki's form of a name.
 fn bare_name(presented: &str) -> Cow<'_, str> {
     let inner = presented.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
     let bare = inner.unwrap_or(presented).trim_matches('"');
     Cow::Owned(bare.chars().filter(|c| !c.is_control()).collect())
 }
 
-/// The name of a Rust variant as words: `NoKxGroupsInCommon` is "no kx groups in common". What it holds is left out.
+/// The name of a Rust enum variant as words, without its fields: `NoKxGroupsInCommon` becomes "no kx groups in common".
 fn spelled(name: &str) -> String {
     let name = name.split(['(', '{', ' ']).next().unwrap_or(name);
     let mut words = String::new();

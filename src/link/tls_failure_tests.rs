@@ -1,4 +1,4 @@
-//! Failures of TLS in words: the cause and the fix of what users meet, and no name of a Rust enum in any of them.
+//! Messages about TLS failures: cause and fix, and no name of a Rust enum in any of them.
 
 use super::tls::{self, ClientOptions};
 use super::tls_failure::TlsFailure;
@@ -20,8 +20,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Made with `openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=127.0.0.1 -keyout v1.key -out v1.csr` and
-/// `openssl x509 -req -in v1.csr -signkey v1.key -days 36500 -out v1.pem`: without extensions, openssl makes version 1. It is its own
-/// root, and nothing trusts it.
+/// `openssl x509 -req -in v1.csr -signkey v1.key -days 36500 -out v1.pem`: without extensions, openssl makes version 1. It is
+/// self-signed.
 const VERSION_1: &str = "-----BEGIN CERTIFICATE-----
 MIIBIzCBywIUdekQw4ebnLiwbEn5NVDu2GCfYjIwCgYIKoZIzj0EAwIwFDESMBAG
 A1UEAwwJMTI3LjAuMC4xMCAXDTI2MTEyNzE4MzIyN1oYDzIxMjYxMTAzMTgzMjI3
@@ -47,7 +47,7 @@ fn self_signed(change: impl FnOnce(&mut CertificateParams)) -> String {
     certificate.pem() + &key.serialize_pem()
 }
 
-/// A server that presents whatever it is given: rustls itself would refuse version 1.
+/// A server that presents any certificate. rustls's own resolver would reject version 1.
 fn server(pem: &str) -> Arc<ServerConfig> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let chain = vec![CertificateDer::from_pem_slice(pem.as_bytes()).expect("PEM")];
@@ -61,7 +61,7 @@ fn server(pem: &str) -> Arc<ServerConfig> {
     Arc::new(config)
 }
 
-/// Dials a server of that configuration with these roots.
+/// Dials a server with this configuration, trusting `roots`.
 async fn meet(server: Arc<ServerConfig>, roots: &str) -> (Result<Dialled, DialError>, Option<Transport>) {
     let options = ClientOptions { roots_pem: Some(roots.as_bytes().to_vec()), ..ClientOptions::default() };
     let (listener, address) = listener();
@@ -81,14 +81,14 @@ async fn meet(server: Arc<ServerConfig>, roots: &str) -> (Result<Dialled, DialEr
 }
 
 #[tokio::test]
-async fn certificates_that_never_work_are_explained_though_ca_has_them() {
+async fn unusable_certificates_are_explained_even_if_ca_has_them() {
     let authority = self_signed(|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained));
     let unnamed = self_signed(|params| params.subject_alt_names.clear());
     let other = self_signed(|params| params.distinguished_name.push(DnType::CommonName, "another authority"));
     for (presented, roots, cause, fix) in [
-        (&authority, &authority, "it is marked as a certificate authority's (CA:TRUE)", "CA:FALSE"),
-        (&VERSION_1.to_owned(), &VERSION_1.to_owned(), "it is of X.509 version 1 or 2", "X.509 version 3"),
-        (&unnamed, &unnamed, "it has no subjectAltName, and 127.0.0.1 is wanted", "subjectAltName"),
+        (&authority, &authority, "it is a CA certificate (CA:TRUE)", "CA:FALSE"),
+        (&VERSION_1.to_owned(), &VERSION_1.to_owned(), "it has X.509 version 1 or 2", "X.509 version 3"),
+        (&unnamed, &unnamed, "it has no subjectAltName for 127.0.0.1", "subjectAltName"),
         (&self_signed(|_| ()), &other, "no trusted root signed it", "the ca file lacks the root"),
     ] {
         let (dialled, _) = meet(server(presented), roots).await;
@@ -104,7 +104,7 @@ async fn certificates_that_never_work_are_explained_though_ca_has_them() {
     }
 }
 
-/// Waits for the end, and says what it was.
+/// Sends nothing and waits for the end of the connection.
 struct Waits;
 
 impl Machine for Waits {
@@ -131,7 +131,7 @@ impl Machine for Waits {
 }
 
 #[tokio::test]
-async fn a_server_that_demands_a_client_certificate_is_understood() {
+async fn a_required_client_certificate_is_named_as_the_cause() {
     let pem = self_signed(|_| ());
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(pem.as_bytes()).expect("PEM")).expect("a root");
@@ -149,12 +149,12 @@ async fn a_server_that_demands_a_client_certificate_is_understood() {
             )
             .expect("the key belongs to the certificate");
         let (cause, fix) = match meet(Arc::new(config), &pem).await.0 {
-            // TLS 1.2: in the handshake.
+            // TLS 1.2 refuses during the handshake.
             Err(error) => {
                 assert_eq!(error.class, "tls", "{error}");
                 (error.to_string(), error.tls_fix(true).expect("TLS failed"))
             }
-            // TLS 1.3: when the client thinks that it is through.
+            // TLS 1.3 refuses after the client has finished its handshake.
             Ok(dialled) => {
                 let deadlines = Deadlines::new();
                 let mut link = Link::new(dialled.transport, Buffers::shared(), &deadlines);
@@ -164,14 +164,14 @@ async fn a_server_that_demands_a_client_certificate_is_understood() {
                 }
             }
         };
-        assert!(cause.contains("the server demands a client certificate"), "{version:?}: {cause}");
-        assert!(fix.contains("does not demand client certificates"), "{version:?}: {fix}");
+        assert!(cause.contains("the server requires a client certificate"), "{version:?}: {cause}");
+        assert!(fix.contains("does not require client certificates"), "{version:?}: {fix}");
     }
 }
 
-/// Servers that ask and do without, and one that does not ask, in turn on one thread.
+/// In turn on one thread: servers that request a certificate without requiring it, and one that does not request it.
 #[tokio::test]
-async fn a_connection_knows_whether_it_was_asked_for_a_certificate() {
+async fn a_certificate_request_belongs_to_its_connection() {
     let pem = self_signed(|_| ());
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(pem.as_bytes()).expect("PEM")).expect("a root");
@@ -194,7 +194,7 @@ async fn a_connection_knows_whether_it_was_asked_for_a_certificate() {
             let key = PrivateKeyDer::from_pem_slice(pem.as_bytes()).expect("PEM");
             let config = builder.with_single_cert(chain, key).expect("the key belongs to the certificate");
             let (dialled, _held) = meet(Arc::new(config), &pem).await;
-            match dialled.expect("it does without").transport {
+            match dialled.expect("the certificate is optional").transport {
                 Transport::Tls(secure) => assert_eq!(secure.certificate_asked(), asks, "{version:?}"),
                 other => panic!("not TLS: {other:?}"),
             }
@@ -203,7 +203,7 @@ async fn a_connection_knows_whether_it_was_asked_for_a_certificate() {
 }
 
 #[test]
-fn an_alert_means_a_client_certificate_only_if_one_was_asked_for() {
+fn an_alert_means_a_client_certificate_only_after_a_request() {
     let failure = |asked| TlsFailure::new(Error::AlertReceived(AlertDescription::HandshakeFailure), asked);
     assert!(failure(true).to_string().contains("client certificate"));
     assert!(failure(false).to_string().contains("the alert handshake_failure"));
@@ -212,7 +212,7 @@ fn an_alert_means_a_client_certificate_only_if_one_was_asked_for() {
     assert!(required.to_string().contains("client certificate"));
 }
 
-/// A word such as `UnknownIssuer`, or what `{:?}` puts around a value.
+/// True if a text has a word such as `UnknownIssuer`, or punctuation of `{:?}`.
 fn looks_like_rust(text: &str) -> bool {
     let is_variant = |word: &str| {
         let mut before = ' ';
@@ -228,7 +228,7 @@ fn looks_like_rust(text: &str) -> bool {
 }
 
 #[test]
-fn no_message_of_tls_is_rusts_debug_text() {
+fn tls_messages_contain_no_rust_debug_text() {
     let at = |s| UnixTime::since_unix_epoch(Duration::from_secs(s));
     let other = |error: webpki::Error| CertificateError::Other(OtherError(Arc::new(error)));
     let certificates = [
@@ -268,11 +268,11 @@ fn no_message_of_tls_is_rusts_debug_text() {
             assert!(!failure.fix(false).is_empty() && !failure.fix(true).is_empty());
         }
     }
-    assert!(looks_like_rust("received fatal alert: HandshakeFailure"), "a test that cannot fail is a defect");
+    assert!(looks_like_rust("received fatal alert: HandshakeFailure"), "this test can fail");
 }
 
 #[test]
-fn what_a_ca_file_lacks_is_said_in_words() {
+fn unusable_ca_files_are_explained() {
     let damaged = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     let good = String::from_utf8(identity(&["a.example"]).pem).expect("PEM is text");
     for (pem, expected) in [

@@ -217,7 +217,7 @@ async fn older_servers_are_spoken_to_in_their_way() {
     }
 }
 
-/// The first group is the one whose key share goes out unasked: what devices and servers agree on stays as it is.
+/// The ClientHello has a key share for the first group only, so adding P-384 last changes no handshake that worked before.
 #[test]
 fn p_384_is_offered_last() {
     let client = tls::client(&identity(&["a.example"]).trusted()).expect("options are valid");
@@ -329,7 +329,7 @@ async fn a_server_that_hangs_up_fails_tls() {
     let hang_up = async { drop(listener.accept().await) };
     let (result, ()) = tokio::join!(dial(&endpoint, 0, soon()), hang_up);
     let error = result.expect_err("it hangs up");
-    // A FIN, or a RST where the peer has not read the client's first message.
+    // A FIN, or an RST if the peer has not read the client's first message.
     let told = (error.step, error.class, error.culprit());
     let ends = [(Step::Tls, "closed_by_peer", Culprit::Peer), (Step::Tls, "reset", Culprit::Network)];
     assert!(ends.contains(&told) && error.may_lack_tls(), "{told:?}");

@@ -37,7 +37,7 @@ impl Transport {
         }
     }
 
-    /// Memory for bytes that this connection keeps to itself, in bytes.
+    /// Buffer memory of this connection, in bytes.
     pub(super) fn owned_bytes(&self) -> usize {
         match self {
             Transport::Tls(stream) => stream.owned_bytes(),

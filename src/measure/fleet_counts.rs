@@ -58,12 +58,11 @@ counters! {
         /// Devices that stayed offline because their policy was to try no more.
         #[serde(default, skip_serializing_if = "is_zero")]
         pub gave_up,
-        /// Messages with QoS 0 that are `ok` and may not have arrived: they were handed to the network after the last byte that came
-        /// over a connection which then turned out to be dead.
+        /// QoS 0 messages that are `ok` but may not have arrived: they were handed to the kernel after the last byte received on a
+        /// connection that turned out to be dead.
         #[serde(default, skip_serializing_if = "is_zero")]
         pub qos0_on_dead_connections,
-        /// Connections for which the server announced a stored session, although a clean one was asked for
-        /// (MQTT 3.1.1 §3.2.2.2).
+        /// Connections with a clean session for which the server set Session Present (MQTT 3.1.1 §3.2.2.2).
         #[serde(default, skip_serializing_if = "is_zero")]
         pub clean_sessions_present,
         /// MQTT bytes sent, before TLS.

@@ -1,4 +1,4 @@
-//! What measurements take of memory, as the allocator counts it. Used by `plan` for its forecast; it allocates nothing.
+//! Memory sizes of measurements, in bytes as the allocator counts them. Used by `plan` for its forecast. Allocates nothing.
 
 use super::latency::{Latency, RARE_FIRST_US};
 use super::operation::Operation;
@@ -7,35 +7,33 @@ use super::recorder::Recorder;
 use super::series::{ROWS_BYTES_MAX, ROWS_MAX, Row};
 use super::{DIGITS_ROW, DIGITS_TOTAL, Layout, OperationTotals};
 
-/// A packed histogram takes about so much for a bucket with samples: a byte or two for its place, one or two for its count.
+/// Bytes of a packed histogram per bucket with samples, about: one or two for its number, one or two for its count.
 const BUCKET_BYTES: f64 = 3.0;
 
-/// The most buckets that are commonly used: response times of a run lie within one or two powers of ten.
+/// The most buckets that are used in practice: response times of a run span one or two powers of ten.
 const BUCKETS_TOTAL: f64 = 1_500.0;
 const BUCKETS_ROW: f64 = 150.0;
 
 impl Layout {
-    /// What the cells of one recorder take, without histograms.
+    /// The cells of one recorder, without histograms.
     #[must_use]
     pub fn recorder_bytes(&self) -> u64 {
         (self.cells() * Recorder::CELL_BYTES) as u64
     }
 
-    /// A histogram of a recorder's totals.
+    /// One histogram of a recorder's totals.
     #[must_use]
     pub fn total_bytes(&self) -> u64 {
         histogram_bytes(self.highest_us, DIGITS_TOTAL)
     }
 
-    /// A histogram of a recorder's second.
+    /// One histogram of a recorder's second.
     #[must_use]
     pub fn second_bytes(&self) -> u64 {
         histogram_bytes(self.highest_us, DIGITS_ROW)
     }
-}
 
-impl Layout {
-    /// A histogram of what is rare, as a rule.
+    /// One histogram of rare values, before it grows.
     #[must_use]
     pub fn rare_bytes(&self) -> u64 {
         histogram_bytes(self.highest_us.min(RARE_FIRST_US), DIGITS_TOTAL)
@@ -43,7 +41,7 @@ impl Layout {
 }
 
 impl Operation {
-    /// How many histograms a recorder's totals of this operation have, and its second.
+    /// How many histograms a recorder has for this operation, in its totals and in its second.
     #[must_use]
     pub fn histograms(self) -> [u64; 2] {
         match self {
@@ -55,18 +53,18 @@ impl Operation {
     }
 }
 
-/// What the collector keeps of one operation, fleet and phase with so many samples.
+/// What the collector keeps for one operation, fleet and phase with this many samples.
 #[must_use]
 pub fn kept_bytes(operation: Operation, samples: f64) -> f64 {
     let [histograms, _] = operation.histograms();
     size_of::<OperationTotals>() as f64 + histograms as f64 * packed_bytes(samples, BUCKETS_TOTAL)
 }
 
-/// What a series takes of a run of so many seconds, with operations that have so many samples each in all of it.
+/// The series of a run of `seconds`. `samples` has the samples of each operation in the whole run.
 #[must_use]
 pub fn series_bytes(seconds: f64, samples: impl Iterator<Item = f64>) -> f64 {
     let most = ROWS_MAX as f64;
-    // Of a long run, rows merge: on average three quarters of the most.
+    // In a long run rows merge: on average three quarters of the maximum exist.
     let rows = if seconds > most { 0.75 * most } else { seconds }.max(1.0);
     let kept: f64 =
         samples.map(|samples| rows.min(samples) * packed_bytes(samples / rows, BUCKETS_ROW)).sum();
@@ -74,12 +72,12 @@ pub fn series_bytes(seconds: f64, samples: impl Iterator<Item = f64>) -> f64 {
 }
 
 fn packed_bytes(samples: f64, buckets: f64) -> f64 {
-    // The more samples, the more of them share a bucket.
+    // With more samples, more of them share a bucket.
     let used = buckets * (1.0 - (-samples / buckets).exp());
     (size_of::<Latency>() + size_of::<Packed>()) as f64 + BUCKET_BYTES * used
 }
 
-/// HdrHistogram's counts: half as many for each doubling of the range as it keeps values exact.
+/// HdrHistogram's counts. Each doubling of the range has half as many counts as the range of exact values.
 fn histogram_bytes(highest_us: u64, digits: u8) -> u64 {
     let bits = (2 * 10_u64.pow(digits.into())).next_power_of_two().trailing_zeros();
     let doublings = (u64::BITS - highest_us.leading_zeros()).saturating_sub(bits);
@@ -93,7 +91,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn histograms_take_what_their_counts_take() {
+    fn computed_histogram_sizes_match_hdrhistogram() {
         for seconds in [1, 60, 500, 100_000] {
             let layout = Layout::new(1, 1, Duration::from_secs(seconds));
             for (digits, expected) in [(2, layout.second_bytes()), (3, layout.total_bytes())] {

@@ -17,7 +17,7 @@ const PLAIN: u32 = 0x1c84_9313;
 const HEADER_BYTES: usize = 40;
 /// The most digits that hubstorm records.
 const DIGITS_MAX: u32 = 3;
-/// Where the buckets of hubstorm's histograms begin.
+/// The lowest discernible value of hubstorm's histograms.
 const LOWEST_US: u64 = 1;
 /// 35 years in microseconds; no run lasts longer. With [`DIGITS_MAX`], the counts of one histogram take 336 KiB.
 const HIGHEST_US_MAX: u64 = 1 << 50;

@@ -102,7 +102,7 @@ pub struct Health {
     pub saturated: StallList,
 }
 
-/// A step of this machine's wall clock: somebody set it, or the machine was suspended.
+/// A step of this machine's wall clock: it was set, or the machine was suspended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ClockStep {
     /// When it was noticed, since the run's zero.
@@ -112,7 +112,7 @@ pub struct ClockStep {
 }
 
 impl ClockStep {
-    /// Every worker notices the same step, each a moment later and by its own readings.
+    /// True if both are the same step: every worker detects it, at slightly different times and sizes.
     pub(super) fn is_the_same(&self, other: &ClockStep) -> bool {
         self.at_us.abs_diff(other.at_us) <= 1_000_000 && self.by_us.abs_diff(other.by_us) <= 500_000
     }

@@ -16,8 +16,8 @@ pub(super) fn us(ns: u64) -> u64 {
     (ns.saturating_add(999) / 1_000).max(1)
 }
 
-/// A latency distribution in microseconds. A recorder keeps it in full, at the cost of its whole range; added up, or read from a
-/// file, it takes a few bytes for each bucket with samples.
+/// A latency distribution in microseconds. A recorder stores counts for the whole range. Sums, and distributions from files, are packed:
+/// they take a few bytes for each bucket with samples.
 #[derive(Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(into = "hdr::Histogram", try_from = "hdr::Histogram")]
 #[schemars(with = "hdr::Histogram")]
@@ -41,7 +41,7 @@ impl fmt::Debug for Latency {
     }
 }
 
-/// The same samples, however they are kept.
+/// Compares the samples, independent of the representation.
 impl PartialEq for Latency {
     fn eq(&self, other: &Latency) -> bool {
         self.packed() == other.packed()
@@ -91,7 +91,7 @@ impl Latency {
         }
     }
 
-    /// As it is kept once it is added up.
+    /// The packed representation.
     fn packed(&self) -> Option<Cow<'_, Packed>> {
         match &self.0 {
             _ if self.is_empty() => None,
@@ -101,7 +101,7 @@ impl Latency {
         }
     }
 
-    /// The value that `rank` samples (1 = the smallest) are at or below: the top of its bucket. `None` without so many samples.
+    /// The value that `rank` samples (1 = the smallest) are at or below: the top of its bucket. `None` if there are fewer samples.
     #[must_use]
     pub fn at_rank(&self, rank: u64) -> Option<u64> {
         let packed = self.packed()?;
@@ -158,7 +158,7 @@ impl Latency {
             self.0 = other.packed().map_or(Kept::Empty, |packed| Kept::Packed(Box::new(packed.into_owned())));
             return;
         };
-        // Of another precision, as a file may be; or still in full.
+        // The precisions differ, as with some files, or `self` is not packed yet.
         let mut sum = mine.into_owned();
         sum.auto(true);
         sum.add(&*theirs).expect("it grows as it must");
@@ -171,7 +171,7 @@ impl Latency {
         let mut replaced = match (self.histogram(), some.histogram()) {
             (Some(all), Some(some)) => {
                 let mut rest = all.into_owned();
-                // A file that says that it has more of them than there are replaces all.
+                // A file may claim more of them than there are: then all are replaced.
                 if rest.subtract(&*some).is_ok() { Latency::from(rest) } else { Latency::default() }
             }
             _ => self.clone(),
@@ -187,7 +187,7 @@ impl Latency {
         packed.buckets().next().map(|(bucket, _)| packed.lowest_us(bucket))
     }
 
-    /// What it takes beside itself, without the memory allocator's own.
+    /// Heap bytes, without the allocator's overhead.
     pub(super) fn held_bytes(&self) -> usize {
         match &self.0 {
             Kept::Empty => 0,
@@ -215,7 +215,7 @@ impl Latency {
         if us > top { count } else { 0 }
     }
 
-    /// The same into a histogram that grows with its values; for what is rare.
+    /// As [`Latency::record`], into a histogram that grows with its values. For rare values.
     pub(super) fn record_rare(&mut self, us: u64, pool: &mut Pool) -> bool {
         let top = pool.highest_us;
         self.full(pool).record(us.min(top)).expect("it grows as it must");
@@ -244,7 +244,7 @@ impl Latency {
     }
 }
 
-/// The bucket of the sample of that rank.
+/// The bucket of the sample with this rank.
 fn bucket_at_rank(packed: &Packed, rank: u64) -> Option<u32> {
     let mut seen = 0_u64;
     let mut buckets = packed.buckets();
@@ -288,7 +288,7 @@ impl Pool {
         Pool { digits, highest_us, first_us: highest_us, spare: Vec::new() }
     }
 
-    /// A pool of histograms for [`Latency::record_rare`], of a small range at first.
+    /// A pool for [`Latency::record_rare`]: its histograms start with a small range.
     pub(super) fn growing(digits: u8, highest_us: u64) -> Pool {
         let pool = Pool::new(digits, highest_us);
         Pool { first_us: pool.highest_us.min(RARE_FIRST_US), ..pool }

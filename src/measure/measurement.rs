@@ -11,7 +11,7 @@ use crate::stalls::StallEntry;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A clock that steps more often is as bad as one can be.
+/// The most clock steps kept. Further ones would not change the verdict.
 const CLOCK_STEPS_MAX: usize = 64;
 
 /// What a run measured.
@@ -189,7 +189,7 @@ impl Measurement {
         });
     }
 
-    /// Adds a step of the wall clock, unless it is known.
+    /// Adds a step of the wall clock, unless another worker has already reported it.
     pub fn add_clock_step(&mut self, step: ClockStep) {
         if self.clock_steps.len() < CLOCK_STEPS_MAX
             && !self.clock_steps.iter().any(|known| known.is_the_same(&step))

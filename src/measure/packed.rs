@@ -1,5 +1,5 @@
-//! A histogram in little memory: only the buckets that have samples, as variable-length integers. What is kept for long is kept so: the
-//! rows of the series, the collector's totals, and histograms from files. Used by `latency` only; independent of what is measured.
+//! A compact histogram: only the buckets with samples, as variable-length integers. It stores everything that is kept for long: the rows of
+//! the series, the collector's totals, and histograms from files. Used by `latency` only.
 
 use hdrhistogram::Histogram;
 use std::iter::Peekable;
@@ -12,11 +12,11 @@ pub(super) struct Packed {
     count: u64,
     /// The last bucket that has samples.
     last: u32,
-    /// For each bucket with samples: how many buckets after the one before it lies, and how many samples it has; both in LEB128.
+    /// For each bucket with samples: its distance from the one before, and its count; both in LEB128.
     bytes: Box<[u8]>,
 }
 
-/// The same samples to the same precision, whatever range there was room for.
+/// Compares samples and precision, not the range.
 impl PartialEq for Packed {
     fn eq(&self, other: &Packed) -> bool {
         (self.digits, &self.bytes) == (other.digits, &other.bytes)
@@ -30,7 +30,7 @@ impl Packed {
         writer.end(histogram.sigfig(), histogram.high())
     }
 
-    /// The same samples, in full.
+    /// Returns the same samples as an HdrHistogram.
     pub(super) fn unpacked(&self) -> Histogram<u64> {
         let made = Histogram::new_with_bounds(1, self.highest_us.max(2), self.digits);
         let mut histogram = made.expect("it was packed from a histogram of this range and precision");
@@ -40,7 +40,7 @@ impl Packed {
         histogram
     }
 
-    /// Adds the samples of another distribution; false, and nothing is added, if its precision differs.
+    /// Adds the samples of another distribution. Returns false, and adds nothing, if the precisions differ.
     pub(super) fn add(&mut self, other: &Packed) -> bool {
         let same = self.digits == other.digits;
         if same {
@@ -49,7 +49,7 @@ impl Packed {
         same
     }
 
-    /// The same for a histogram.
+    /// As [`Packed::add`], for an HdrHistogram.
     pub(super) fn add_histogram(&mut self, other: &Histogram<u64>) -> bool {
         let same = self.digits == other.sigfig();
         if same {
@@ -59,7 +59,7 @@ impl Packed {
     }
 
     fn sum(&self, others: impl Iterator<Item = (u32, u64)>, highest_us: u64) -> Packed {
-        // Most buckets of both are the same ones.
+        // Most buckets are in both, so the sum needs little more memory than `self`.
         let mut writer = Writer { bytes: Vec::with_capacity(self.bytes.len() + 64), ..Writer::default() };
         let (mut mine, mut theirs) = (self.buckets().peekable(), others.peekable());
         while let Some((bucket, count)) = next_of(&mut mine, &mut theirs) {
@@ -77,7 +77,7 @@ impl Packed {
         self.highest_in_us(self.last)
     }
 
-    /// Each bucket with samples, and how many.
+    /// The buckets with samples, and their counts.
     pub(super) fn buckets(&self) -> impl Iterator<Item = (u32, u64)> + '_ {
         let (mut rest, mut bucket) = (&*self.bytes, 0_u32);
         std::iter::from_fn(move || {
@@ -99,7 +99,7 @@ impl Packed {
         self.lowest_us(bucket + 1) - 1
     }
 
-    /// What it takes, without the memory allocator's own.
+    /// Memory in bytes, without the allocator's overhead.
     pub(super) fn held_bytes(&self) -> usize {
         size_of::<Packed>() + self.bytes.len()
     }
@@ -145,18 +145,17 @@ impl Writer {
 }
 
 fn buckets(histogram: &Histogram<u64>) -> impl Iterator<Item = (u32, u64)> + '_ {
-    debug_assert_eq!(histogram.low(), 1, "`hdr` refuses others, and nothing else makes them");
+    debug_assert_eq!(histogram.low(), 1, "`hdr` refuses other lowest values, and hubstorm makes none");
     let bits = bits(histogram.sigfig());
     histogram.iter_recorded().map(move |step| (bucket(step.value_iterated_to(), bits), step.count_at_value()))
 }
 
-/// How many bits of a value tell it apart: HdrHistogram keeps twice ten to the power of `digits` values exact, rounded up to a power
-/// of two.
+/// The significant bits of a value: HdrHistogram stores 2 * 10^digits values exactly, rounded up to a power of two.
 fn bits(digits: u8) -> u32 {
     (2 * 10_u32.pow(digits.into())).next_power_of_two().trailing_zeros()
 }
 
-/// The number of the bucket in which a value lies, as HdrHistogram numbers its counts.
+/// The number of a value's bucket, as HdrHistogram numbers its counts.
 fn bucket(us: u64, bits: u32) -> u32 {
     let doubled = (u64::BITS - us.leading_zeros()).saturating_sub(bits);
     // Below 2^bits, as all higher bits are shifted out.
@@ -169,7 +168,7 @@ fn lowest_us(bucket: u32, bits: u32) -> u64 {
     u64::from(bucket - (doubled << (bits - 1))) << doubled
 }
 
-/// LEB128: seven bits a byte, the lowest first.
+/// Appends a number as LEB128: seven bits per byte, the lowest first.
 fn put(bytes: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         bytes.push(low_bits(number) | 0x80);

@@ -37,7 +37,7 @@ pub struct Snapshot {
     pub(super) stalls: Vec<[u64; 2]>,
     /// `[from_ns, to_ns]`
     pub(super) saturated: Vec<[u64; 2]>,
-    /// Each larger than the one before, or a step.
+    /// Each is a step, or larger than all before it.
     pub(super) divergences: Vec<Divergence>,
 }
 
@@ -48,7 +48,7 @@ pub(super) struct Divergence {
     pub(super) at_ns: u64,
     /// Negative when the wall clock fell behind.
     pub(super) by_us: i64,
-    /// Somebody set the clock, or the machine was suspended.
+    /// The clock was set, or the machine was suspended.
     pub(super) is_step: bool,
 }
 
@@ -134,14 +134,14 @@ pub struct Recorder {
     saturated: Vec<[u64; 2]>,
     divergences: Vec<Divergence>,
     totals_pool: Pool,
-    /// For operations that this load generator delayed, and unfinished ones.
+    /// For unfinished operations, and those that the load generator delayed.
     rare_pool: Pool,
     rows_pool: Pool,
     spare: Vec<Snapshot>,
 }
 
 impl Recorder {
-    /// What a key takes before its first record.
+    /// Bytes of a key before its first record.
     pub(super) const CELL_BYTES: usize = size_of::<Cell>() + size_of::<Key>();
 
     /// An empty recorder of the thread that has these stalls; it makes no histogram yet.
@@ -387,7 +387,7 @@ impl Recorder {
         self.saturated.push([from_ns, to_ns]);
     }
 
-    /// The wall clock had moved by so many microseconds against the monotonic clock since the last reading, as was noticed at `at_ns`.
+    /// Records that at `at_ns` the wall clock had moved by `by_us` against the monotonic clock since the last reading.
     pub fn clocks_diverged(&mut self, at_ns: u64, by_us: i64, is_step: bool) {
         let size = |divergence: &Divergence| divergence.by_us.unsigned_abs();
         if is_step || self.divergences.iter().map(size).max().is_none_or(|most| most < by_us.unsigned_abs()) {

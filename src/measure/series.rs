@@ -1,5 +1,5 @@
-//! The run over time: what happened in each second on a worker, and the collector's rows, at most 600 and at most 64 MiB, whose
-//! neighbors merge exactly when there is no more room. Used by the recorder and the collector.
+//! The run over time: each second on a worker, and the collector's rows. There are at most 600 rows in at most 64 MiB; beyond that,
+//! neighbors merge without loss. Used by the recorder and the collector.
 
 use super::hdr::RowHistogram;
 use super::latency::{Latency, Pool};
@@ -12,8 +12,8 @@ use std::collections::{BTreeMap, VecDeque};
 /// The most rows that a series has; an even number, so that neighbours pair up.
 pub const ROWS_MAX: usize = 600;
 
-/// The most memory that the rows of a series take (our choice). A row takes two to four bytes for each bucket with samples, so only a
-/// run with many operations whose response times scatter over the whole range comes near it.
+/// The memory limit of a series's rows, in bytes (our choice). A row takes two to four bytes for each bucket with samples, so only a run
+/// with many operations and response times over the whole range comes near it.
 pub(super) const ROWS_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 const NS_PER_S: u64 = 1_000_000_000;
@@ -210,14 +210,14 @@ impl Row {
     }
 }
 
-/// The run over time, in rows of equal length: one second at first, doubled whenever [`ROWS_MAX`] are full, or take 64 MiB.
+/// The run over time, in rows of equal length: 1 s at first, doubled when there are more than 600 rows or they take more than 64 MiB.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Series {
-    /// The length of a row; doubled whenever the rows grow past 600, or past 64 MiB in memory.
+    /// The length of a row in microseconds.
     pub interval_us: u64,
     /// At most 600, from the run's zero, without gaps.
     pub rows: Vec<Row>,
-    /// What the response times in the rows take, as far as this series was added to.
+    /// Heap bytes of the response times that were added. Rows from a file are not counted before a merge.
     #[serde(skip)]
     held_bytes: usize,
 }
@@ -228,7 +228,7 @@ impl Default for Series {
     }
 }
 
-/// The same rows, whatever they take.
+/// Compares the rows, not their memory.
 impl PartialEq for Series {
     fn eq(&self, other: &Series) -> bool {
         (self.interval_us, &self.rows) == (other.interval_us, &other.rows)
@@ -265,7 +265,7 @@ impl Series {
         }
     }
 
-    /// Merges neighbors until the rows take no more than that. A single row stays, which takes 2 MiB at most.
+    /// Merges neighbors until the rows take at most `bytes_max`. Keeps at least one row, which takes at most 2 MiB.
     fn keep_within(&mut self, bytes_max: usize) {
         while self.held_bytes + self.rows.capacity() * size_of::<Row>() > bytes_max && self.rows.len() > 1 {
             self.halve();
@@ -392,7 +392,7 @@ mod tests {
         assert_eq!(series.rows[325].interval.offered, 1);
     }
 
-    /// Samples in so many buckets of every operation, each so often.
+    /// An interval with `times` samples in each of `buckets` buckets of every operation.
     fn scattered(pool: &mut Pool, buckets: u64, times: u64) -> Interval {
         let mut interval = Interval::default();
         for latency in &mut interval.response.0 {
@@ -414,13 +414,13 @@ mod tests {
         (0..600).for_each(|second| series.add(second, &interval));
         assert_eq!(series.rows.len(), ROWS_MAX);
         let each = series.held_bytes / (ROWS_MAX * Operation::ALL.len());
-        // In full they would be 23 KiB each.
+        // Unpacked they would take 23 KiB each.
         assert!((50..=200).contains(&each), "{each} bytes for each row and operation");
     }
 
     #[test]
     fn rows_never_take_more_than_64_mib() {
-        // More samples in every bucket of every operation than any run has: seven bytes a count.
+        // More samples in every bucket of every operation than any run has: each count takes seven bytes.
         const BUCKETS: u64 = 2_400;
         const TIMES: u64 = 1 << 42;
         let mut pool = Pool::new(2, 1 << 44);

@@ -101,7 +101,7 @@ fn call(spec: &DriveSpec, errors: &mut Errors) -> Option<CallPlan> {
 fn payload(spec: &DriveSpec, call: Option<&CallPlan>, errors: &mut Errors) -> Option<Payload> {
     let kind = spec.call?;
     let Some(written) = &spec.payload else {
-        // A method without one reaches the device with an empty body.
+        // A method call without a payload has an empty body.
         if kind == CallKind::Method {
             return Some(Payload::empty());
         }
@@ -172,7 +172,7 @@ mod tests {
         assert_eq!(drive.payload, Payload::empty());
     }
 
-    /// Beside the body: the property, when it was sent and its number, and the destination with the longest device id.
+    /// Besides the body, these count: the property, the two stamps, and the destination with the longest device id.
     #[test]
     fn c2d_messages_count_their_properties() {
         let counted = (1 + 2) + (13 + 20) + (12 + 20) + (128 + 30);

@@ -1,30 +1,30 @@
-//! How much memory a run will take, as the allocator counts it: a model of what the rooms above hold, from the plan alone. Used by
-//! `needs`. What it forecasts is checked against real runs by `tests/memory.rs`.
+//! Forecasts the memory of a run, as the allocator counts it: a model of what the rooms above hold, computed from the plan alone. Used by
+//! `needs`. `tests/memory.rs` checks the forecast against real runs.
 
 use super::types::{Plan, Subscription};
 use super::uses::Use;
 use crate::measure::{Layout, kept_bytes, series_bytes};
 use std::time::Duration;
 
-/// The program, its command line, roots and threads, without what the plan adds.
+/// The program, its command line, roots and threads, independent of the plan.
 const BASE_BYTES: u64 = 256 * 1024;
-/// A worker's thread: its runtime, and the buffers that its links share.
+/// A worker thread: its runtime, and the buffers that its links share.
 const WORKER_BYTES: u64 = 128 * 1024;
 /// A device with its TLS stream.
 const DEVICE_TLS_BYTES: u64 = 5_500;
-/// What a device remembers of the messages that wait for an acknowledgment, from its first one on.
+/// A device's window of unacknowledged messages, which exists from the first one on.
 const WINDOW_BYTES: u64 = 1024;
-/// What a device of an IoT hub remembers of its twin, its method calls and its messages from the cloud.
+/// An IoT hub device's state of its twin, method calls and cloud-to-device messages.
 const HUB_BYTES: u64 = 3 * 1024;
 /// A device over plain TCP.
 const DEVICE_PLAIN_BYTES: u64 = 2_000;
-/// The largest message on its way is rendered, encoded and kept to be written.
+/// While the largest message is sent, there are three copies of it: rendered, encoded, and waiting to be written.
 const MESSAGE_COPIES: u64 = 3;
-/// What a subscriber remembers of one stream, in a table that is half full at worst.
+/// A subscriber's entry for one stream, in a table that is at least half full.
 const HEARD_BYTES: u64 = 112;
 
 impl Plan {
-    /// What a run on so many workers takes while the hub answers.
+    /// The memory of a run with `workers` workers, in bytes, while the hub answers.
     pub(super) fn memory_bytes(&self, workers: usize, largest_message: u64) -> u64 {
         let devices = self.devices();
         let per_device = if self.target.tls.is_some() { DEVICE_TLS_BYTES } else { DEVICE_PLAIN_BYTES };
@@ -42,7 +42,7 @@ impl Plan {
             + self.collector_bytes(&uses)
     }
 
-    /// What devices come to remember that do more than to connect.
+    /// The state of devices that do more than connect.
     fn remembered_bytes(&self) -> u64 {
         let each = self.fleets.iter().map(|fleet| {
             let window = if fleet.largest_acked_bytes() > 0 { WINDOW_BYTES } else { 0 };
@@ -53,7 +53,7 @@ impl Plan {
         each.sum()
     }
 
-    /// What sessions that are kept have of the latest message, to send it again: each its own, also once it is acknowledged.
+    /// Copies of the latest message in kept sessions, for sending it again. A session keeps its buffer after the acknowledgment.
     pub(super) fn kept_bytes(&self) -> u64 {
         let fleets = self.fleets.iter().filter(|fleet| !fleet.clean_session);
         fleets.map(|fleet| u64::from(fleet.devices) * fleet.largest_acked_bytes()).sum()
@@ -73,7 +73,7 @@ impl Plan {
             .iter()
             .map(|used| {
                 let [totals, seconds] = used.operation.histograms();
-                // Of most operations, the load generator delays one now and then by 1 ms or more.
+                // In most operations some samples are delayed by the load generator by 1 ms or more.
                 (totals * total + seconds * second + rare) as f64
             })
             .collect();
@@ -84,7 +84,7 @@ impl Plan {
         let phases = self.schedule.phases();
         let taken = (0..phases.len()).map(|phase| {
             let first = sum(&|used| used.first(phase, wide) + used.late(phase, wide));
-            // What was recorded in a second is on its way to the collector and back in the next one.
+            // Histograms of one second are on their way to the collector and back during the next one.
             let lasts = (phases[phase].end - phases[phase].start).as_secs_f64();
             let next = if lasts >= 2.0 {
                 sum(&|used| used.again(phase, wide))
@@ -98,7 +98,7 @@ impl Plan {
         recorders * layout.recorder_bytes() + workers * 2 * total + taken.fold(0.0, f64::max) as u64
     }
 
-    /// The sums of all workers, and the series.
+    /// The collector's totals, and the series.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates")]
     fn collector_bytes(&self, uses: &[Use]) -> u64 {
         let keys = uses.iter().flat_map(|used| used.phases.iter().map(|(count, _)| (used.operation, *count)));

@@ -30,9 +30,9 @@ const PORT_RESTS_S: usize = 60;
 const SLOT_BYTES: u64 = 160;
 /// Packet ids for messages; each device has its own.
 const IDS: u64 = 65_279;
-/// Room for a device over TLS under load: what it takes of this process, what is on its way, and the kernel's buffers (our choice).
+/// Memory of a device over TLS under load: in this process, for messages on their way, and in the kernel's buffers (our choice).
 const DEVICE_ROOM_BYTES: u64 = 16 * 1024;
-/// The program with its threads, and what measuring a plan of a few operations takes.
+/// The program with its threads, and measurements of a few operations.
 const PROGRAM_BYTES: u64 = 48 * 1024 * 1024;
 /// While more than this waits to be written, a device encodes no further message.
 const OUTPUT_BYTES: u64 = 64 * 1024;
@@ -99,7 +99,7 @@ impl Plan {
         spans.map(|span| load.integral(span.to_ns) - load.integral(span.from_ns)).sum()
     }
 
-    /// What the plan needs of this machine, with so many workers.
+    /// The resources of this machine that the plan needs with `workers` workers.
     #[must_use]
     pub fn needs(&self, workers: usize) -> Needs {
         let devices = self.devices();
@@ -207,7 +207,7 @@ struct Frame {
 }
 
 impl FleetPlan {
-    /// The largest packet that waits for an acknowledgment.
+    /// The size of the largest packet that waits for an acknowledgment.
     pub(super) fn largest_acked_bytes(&self) -> u64 {
         let acked = self.frames().into_iter().filter(|frame| frame.acked);
         acked.map(|frame| frame.bytes).max().unwrap_or(0)
@@ -316,7 +316,7 @@ mod tests {
     fn what_is_kept_to_be_sent_again_is_counted() {
         let large = "every = \"1s\"\nqos = 1\npayload = { size = 262144 }";
         let [about, kept] = memory(100, "clean_session = false", large);
-        // 16 in flight, and 15 that timed out: each a quarter of a MiB. One of them stays in each session.
+        // 16 messages in flight and 15 that timed out, each a quarter of a MiB. `about` already has one of them per session.
         assert!((100 * 30 / 4..=100 * 33 / 4).contains(&(kept - about)), "{about} {kept}");
         // What a clean session holds is what waits to be written.
         let [same, clean] = memory(100, "clean_session = true", large);

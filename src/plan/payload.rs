@@ -63,7 +63,7 @@ pub struct PayloadContext<'a> {
     pub index: u32,
     /// The message's number in its stream: `${seq}`.
     pub seq: u64,
-    /// Time since the Unix epoch: `${now}`. Anything, where [`Payload::has_now`] is false.
+    /// Time since the Unix epoch: `${now}`. Ignored if [`Payload::has_now`] is false.
     pub now_unix: Duration,
     /// Time since the run's zero: `${uptime}`.
     pub uptime: Duration,
@@ -160,7 +160,7 @@ impl Payload {
         })
     }
 
-    /// Whether it has a `${now}`: without one, nobody has to read a clock for it.
+    /// True if it has a `${now}`. Without one, the caller need not read a clock.
     #[must_use]
     pub fn has_now(&self) -> bool {
         self.has_now

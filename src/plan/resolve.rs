@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn any_tier_but_unlimited_is_refused_as_not_built_yet() {
+    fn tiers_other_than_unlimited_are_not_built_yet() {
         for tier in limits::Tier::ALL {
             let error = plan(SMALL, &[&format!("emulator.tier={}", tier.name())]).unwrap_err();
             let expected = format!("not built yet: \"{}\" (the throttles and quotas of a tier)", tier.name());
@@ -568,7 +568,7 @@ mod tests {
 
     #[test]
     fn a_message_of_262_144_bytes_is_planned_and_one_more_is_not() {
-        // Names and values of user properties, values of system properties; escapes and separators count nothing.
+        // Names and values of user properties and values of system properties count; escapes and separators do not.
         for (properties, bytes) in [
             ("{}", 0),
             ("{ unit = \"k W&h\" }", 9),

@@ -3,14 +3,13 @@
 //!
 //! Sources: `[mqtt]` is Azure's "Communicate with an IoT hub using the MQTT protocol"; `[python]` is azure-iot-device 2.14.0 as
 //! released, `[node]` azure-iot-device 1.18.4 with azure-iot-common 1.13.3, also as released; `[dotnet]`, `[java]` and `[c]` are
-//! the sources (Azure/azure-iot-sdk-*). How they ping is up to their MQTT libraries: `[paho.py]` is paho-mqtt 1.6.1, `[mqtt.js]`
-//! npm's mqtt 4.3.8, `[paho.java]` eclipse/paho.mqtt.java, `[umqtt]` Azure/azure-umqtt-c; .NET's pings are in its SDK. What no
-//! source says is left as hubstorm has it. Where the SDK's code and its documentation (its own, or Azure's "Manage device
-//! reconnections to create resilient applications") differ, the code wins, because devices run the code; the comment beside the
-//! value says so.
+//! the sources (Azure/azure-iot-sdk-*). Their MQTT libraries decide when they ping: `[paho.py]` is paho-mqtt 1.6.1, `[mqtt.js]`
+//! npm's mqtt 4.3.8, `[paho.java]` eclipse/paho.mqtt.java, `[umqtt]` Azure/azure-umqtt-c; .NET's pings are in its SDK. Values that no
+//! source gives are hubstorm's own. If an SDK's code and its documentation (its own, or Azure's "Manage device reconnections to create
+//! resilient applications") differ, the code wins, because devices run the code. The comment beside the value says so.
 //!
-//! Not imitated: `[python]` sends SUBSCRIBE again, 30 s later, when SUBACK does not come (pipeline_stages_base.py: 10 s until it is taken for
-//! failed, 20 s until it is tried again); here a connection subscribes once. `[paho.java]` takes any packet as the answer to a PINGREQ.
+//! Not imitated: `[python]` sends SUBSCRIBE again after 30 s without a SUBACK (pipeline_stages_base.py: it fails after 10 s and is retried
+//! 20 s later); here a connection subscribes once. `[paho.java]` accepts any packet as the answer to a PINGREQ.
 //!
 //! What a device does when its very first connection fails is up to its application; here it is as after a loss.
 //!
@@ -30,7 +29,7 @@ use std::time::Duration;
 pub struct Habits {
     /// CONNECT's keep-alive.
     pub keep_alive_s: u16,
-    /// When it sends PINGREQ, and when it gives up on the answer.
+    /// When it sends PINGREQ, and how long it waits for PINGRESP.
     pub pings: PingPolicy,
     /// How its tokens live.
     pub tokens: TokenLife,
@@ -99,7 +98,7 @@ fn python() -> Habits {
     Habits {
         // [mqtt], [python].
         keep_alive_s: 60,
-        // [paho.py], `_check_keepalive` and `loop_misc`, which run once a second: it gives up within a second after that.
+        // [paho.py], `_check_keepalive` and `loop_misc`. They run once a second, so it gives up at most 1 s later.
         pings: PingPolicy { timeout: PingTimeout::KeepAlive, ..PingPolicy::OWN },
         // [python]: an hour, renewed 120 s before its end.
         tokens: tokens(Renew::Before(2 * MINUTE)),
@@ -122,7 +121,7 @@ fn node() -> Habits {
     Habits {
         // [mqtt], [node].
         keep_alive_s: 180,
-        // [node], azure-iot-mqtt-base's mqtt_base.js: `reschedulePings: false`, so what is sent in between changes nothing.
+        // [node], azure-iot-mqtt-base's mqtt_base.js: `reschedulePings: false`, so packets sent in between do not delay a ping.
         // [mqtt.js], `_checkPing`: it gives up when the next ping is due.
         pings: PingPolicy { after: Silence::Any, timeout: PingTimeout::KeepAlive, ..PingPolicy::OWN },
         // [node]: an hour, renewed every 45 minutes.
@@ -148,8 +147,8 @@ fn dotnet() -> Habits {
     Habits {
         // [mqtt], [dotnet].
         keep_alive_s: 300,
-        // [dotnet], MqttIotHubAdapter.cs: a quarter of the keep-alive after a packet came, as it looks once in that time up to
-        // twice as long; what is sent in between changes nothing.
+        // [dotnet], MqttIotHubAdapter.cs: a quarter of the keep-alive after the last received packet. It checks once per such interval,
+        // so it may take twice as long. Packets sent in between do not delay a ping.
         pings: PingPolicy { after: Silence::Received, divisor: 4, timeout: PingTimeout::Fixed { s: 30 } },
         // [dotnet]: an hour, renewed when 15% are left.
         tokens: tokens(Renew::Share(0.85)),
@@ -173,7 +172,7 @@ fn java() -> Habits {
     Habits {
         // [mqtt], [java].
         keep_alive_s: 230,
-        // [paho.java], ClientState.java, `checkForActivity`; there another packet than PINGRESP is an answer too.
+        // [paho.java], ClientState.java, `checkForActivity`, which accepts any packet as an answer.
         pings: PingPolicy { timeout: PingTimeout::KeepAlive, ..PingPolicy::OWN },
         // [java]: an hour, renewed at 85%.
         tokens: tokens(Renew::Share(0.85)),
@@ -198,8 +197,8 @@ fn c() -> Habits {
     Habits {
         // [mqtt], [c].
         keep_alive_s: 240,
-        // [umqtt], mqtt_client.c, `mqtt_client_dowork`: it looks at what it sent only, so a device that sends QoS 0 messages often enough
-        // never finds a dead hub. It counts whole seconds: it gives up within a second after that.
+        // [umqtt], mqtt_client.c, `mqtt_client_dowork`: only sent packets matter, so a device that sends QoS 0 messages often enough never
+        // detects a dead hub. It counts whole seconds, so it gives up at most 1 s later.
         pings: PingPolicy {
             after: Silence::Sent,
             timeout: PingTimeout::AtMost { divisor: 2, max_s: 80 },
@@ -278,8 +277,7 @@ mod tests {
         (gives_up_after, gives_up_refused)
     }
 
-    /// What a PINGREQ waits for, after how many seconds, and for how many PINGRESP is waited for; by the preset's own keep-alive,
-    /// and by 20 s.
+    /// The silence before a PINGREQ, and its interval and timeout in seconds, for the preset's own keep-alive and for 20 s.
     fn pings(sdk: Sdk) -> (Silence, [(f64, f64); 2]) {
         let Habits { pings, keep_alive_s, .. } = habits(Some(sdk));
         let seconds = |keep_alive_s| {
@@ -290,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn each_sdk_pings_and_gives_up_as_its_source_does() {
+    fn each_sdk_preset_pings_as_its_source_does() {
         assert_eq!(pings(Sdk::Python), (Silence::SentOrReceived, [(60.0, 60.0), (20.0, 20.0)]));
         assert_eq!(pings(Sdk::Node), (Silence::Any, [(180.0, 180.0), (20.0, 20.0)]));
         assert_eq!(pings(Sdk::DotNet), (Silence::Received, [(75.0, 30.0), (5.0, 30.0)]));

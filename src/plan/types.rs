@@ -112,7 +112,7 @@ pub struct TlsPlan {
 pub struct EmulatorPlan {
     /// How long after its token's expiry a connection is closed.
     pub expiry_grace: Duration,
-    /// Property bags may have `#`, `+` and `/` unescaped.
+    /// Accept unescaped `#`, `+` and `/` in property bags.
     pub lenient_properties: bool,
 }
 
@@ -133,7 +133,7 @@ pub struct FleetPlan {
     pub auth: Auth,
     /// CONNECT's keep-alive; 0 turns it off.
     pub keep_alive_s: u16,
-    /// When it sends PINGREQ, and when it gives up.
+    /// When it sends PINGREQ, and how long it waits for PINGRESP.
     pub pings: PingPolicy,
     /// CONNECT's clean-session flag.
     pub clean_session: bool,
@@ -236,7 +236,7 @@ pub struct SendPlan {
     pub retain: bool,
     /// What they contain.
     pub payload: Payload,
-    /// What their properties add to the size that an IoT hub limits and bills.
+    /// Bytes that their properties add to the size that an IoT hub limits and bills.
     pub properties_bytes: usize,
 }
 
@@ -327,7 +327,7 @@ impl CallPlan {
         }
     }
 
-    /// What the properties of a call add at most to its size, as an IoT hub counts it, for a device id of that many bytes.
+    /// The most bytes that the properties of a call add to its size as an IoT hub counts it, for a device id of `device_bytes`.
     #[must_use]
     pub fn properties_bytes_max(&self, device_bytes: usize) -> usize {
         let CallPlan::C2d { properties, .. } = self else { return 0 };

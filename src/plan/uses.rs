@@ -1,21 +1,21 @@
-//! Which operations a plan has, how often in each phase, and how many histograms a recorder needs for them. Used by `memory`.
+//! The operations of a plan, how often each is due in each phase, and how many recorders need histograms for it. Used by `memory`.
 
 use super::token::TokenLife;
 use super::types::{CallPlan, FleetPlan, Plan, Subscription};
 use crate::measure::Operation;
 
-/// Connections that are made in a second when they are all due at once, about.
+/// About how many connections are made per second when all are due at once.
 const CONNECTS_PER_S: f64 = 300.0;
 
-/// Of so many messages a second, most phases have one that is open at their end: it is recorded beside those of the next phase.
+/// At this rate, most phases end with an open message, which is recorded while those of the next phase are.
 const OPEN_PER_S: f64 = 10.0;
 
 /// An operation of a fleet.
 pub(super) struct Use {
     pub(super) operation: Operation,
-    /// How many recorders share it at most: one of the service side, and no more workers than the fleet has devices.
+    /// The most recorders that share it: one for the service client, otherwise at most one per device of the fleet.
     recorders_max: f64,
-    /// In each phase: how many, and in how many of its seconds.
+    /// For each phase: how many are due, and in how many seconds.
     pub(super) phases: Vec<(f64, f64)>,
 }
 
@@ -25,7 +25,7 @@ impl Use {
         self.phases.iter().map(|(count, _)| count).sum()
     }
 
-    /// How many recorders, of so many workers, have one in the first second of a phase.
+    /// The expected number of recorders with a sample in the first second of a phase.
     pub(super) fn first(&self, phase: usize, workers: f64) -> f64 {
         let recorders = workers.min(self.recorders_max);
         self.phases
@@ -33,16 +33,16 @@ impl Use {
             .map_or(0.0, |(count, seconds)| recorders * (count / recorders / seconds).min(1.0))
     }
 
-    /// How many have one in two seconds of a phase that follow each other: in the longest run of luck, and so more than on average.
+    /// The expected number of recorders with a sample in two consecutive seconds of a phase, at its busiest moment.
     pub(super) fn again(&self, phase: usize, workers: f64) -> f64 {
         let recorders = workers.min(self.recorders_max);
         let (count, seconds) = self.phases[phase];
-        // The service side's recorder has its histograms back at once.
+        // The service client's recorder gets its histograms back at once.
         let comes_back = if self.is_of_service() { 0.0 } else { (seconds - 1.0).clamp(0.0, 1.0) };
         recorders * (3.0 * count / recorders / seconds).min(1.0) * comes_back
     }
 
-    /// How many have a message of the phase before in the first second of a phase.
+    /// The expected number of recorders with a message of the previous phase in the first second of a phase.
     pub(super) fn late(&self, phase: usize, workers: f64) -> f64 {
         let recorders = workers.min(self.recorders_max);
         let before = phase.checked_sub(1).filter(|_| self.operation.is_message());
@@ -57,7 +57,7 @@ impl Use {
 }
 
 impl Plan {
-    /// Every operation that the plan makes or expects.
+    /// Every operation of the plan.
     pub(super) fn uses(&self) -> Vec<Use> {
         let mut uses = Vec::new();
         for (fleet, number) in self.fleets.iter().zip(0_u16..) {
@@ -119,7 +119,7 @@ impl Plan {
             };
             self.add(operation, fleet.devices.into(), count, uses);
         }
-        // Who sends nothing for so long pings.
+        // A device that sends nothing for the keep-alive pings.
         let keep_alive_s = f64::from(fleet.keep_alive_s);
         let rate_hz: f64 = fleet.sends.iter().map(|send| send.arrival.rate_hz).sum();
         if keep_alive_s > 0.0 && rate_hz * keep_alive_s < 1.0 {
@@ -161,7 +161,7 @@ impl Plan {
         }
     }
 
-    /// Copies of what all fleets send that are to arrive at this one.
+    /// Copies of all fleets' messages that this fleet should receive.
     fn copies_to(&self, to: u16, phase: &super::PhasePlan) -> f64 {
         self.fleets.iter().zip(0_u16..).map(|from| self.copies_in(from, Some(to), phase)).sum()
     }

@@ -1,5 +1,5 @@
-//! How devices behave when things go wrong, as data and pure functions. Made by `plan`, read by `fleet` and
-//! `session`; it knows neither sockets nor clocks.
+//! How devices reconnect and keep connections alive, as data and pure functions. Made by `plan`, read by `fleet` and `session`.
+//! Independent of sockets and clocks.
 
 pub mod backoff;
 pub mod ping;

@@ -1,19 +1,19 @@
-//! When a client sends PINGREQ, and when it takes a connection without PINGRESP for dead, as data. `plan` chooses one
-//! [`PingPolicy`] per fleet; `session` follows it. It reads no clock and knows no packets.
+//! When a client sends PINGREQ, and how long it waits for PINGRESP, as data. `plan` chooses one [`PingPolicy`] per fleet; `session`
+//! follows it. Independent of clocks and packets.
 //!
-//! MQTT 3.1.1 §3.1.2.10 obliges a client to send something within the keep-alive, and allows PINGREQ at any time. A client that
-//! looks only at what it sends never finds out that its peer is gone while it publishes with QoS 0.
+//! MQTT 3.1.1 §3.1.2.10 requires a client to send something within the keep-alive, and allows PINGREQ at any time. A client that pings
+//! only when it sends nothing else never detects a dead peer while it publishes with QoS 0.
 
 use std::time::Duration;
 
-/// How a client keeps a connection alive and finds out that it is dead.
+/// How a client keeps a connection alive and detects a dead one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PingPolicy {
-    /// What a PINGREQ waits for.
+    /// The silence after which PINGREQ is sent.
     pub after: Silence,
-    /// The keep-alive, divided by this, is how long the silence lasts before the PINGREQ. At least 1.
+    /// The silence lasts for the keep-alive divided by this number. At least 1.
     pub divisor: u8,
-    /// PINGREQ to PINGRESP.
+    /// From PINGREQ to PINGRESP.
     pub timeout: PingTimeout,
 }
 
@@ -26,7 +26,7 @@ pub enum Silence {
     Sent,
     /// Nothing was received.
     Received,
-    /// None: a PINGREQ is due at every interval.
+    /// No silence is needed: a PINGREQ is due at every interval.
     Any,
 }
 
@@ -35,7 +35,7 @@ pub enum Silence {
 pub enum PingTimeout {
     /// The keep-alive.
     KeepAlive,
-    /// As many seconds, whatever the keep-alive.
+    /// A fixed time, independent of the keep-alive.
     Fixed {
         /// Seconds.
         s: u16,
@@ -50,21 +50,21 @@ pub enum PingTimeout {
 }
 
 impl PingPolicy {
-    /// hubstorm's own (our choice): PINGREQ also when nothing was received, so that a device that only sends finds a dead peer;
-    /// and half a minute for the answer, or the keep-alive if that is shorter.
+    /// hubstorm's own policy (our choice): PINGREQ also when nothing was received, so that a device that only sends detects a dead peer.
+    /// The timeout is 30 s, or the keep-alive if that is shorter.
     pub const OWN: PingPolicy = PingPolicy {
         after: Silence::SentOrReceived,
         divisor: 1,
         timeout: PingTimeout::AtMost { divisor: 1, max_s: 30 },
     };
 
-    /// How long a silence lasts before PINGREQ. `None` if the keep-alive is 0, which turns pings off.
+    /// The silence before PINGREQ. `None` if the keep-alive is 0, which turns pings off.
     #[must_use]
     pub fn interval(&self, keep_alive_s: u16) -> Option<Duration> {
         (keep_alive_s > 0).then(|| part(keep_alive_s, self.divisor))
     }
 
-    /// How long PINGRESP is waited for.
+    /// The time from PINGREQ to PINGRESP after which the connection counts as dead.
     #[must_use]
     pub fn timeout(&self, keep_alive_s: u16) -> Duration {
         let seconds = |s: u16| Duration::from_secs(s.into());

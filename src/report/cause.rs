@@ -113,7 +113,7 @@ fn closed(measurement: &Measurement) -> Option<Detail> {
     let (count, first_us, most) = together(measurement, is_closed)?;
     is_many(count, online(measurement)).then(|| {
         let connections = plural(count, "connection", "connections");
-        // Who reset a connection is not known.
+        // It is not known who reset a connection.
         let happened = match (most.class.as_str(), count) {
             ("reset", 1) => format!("{connections} was reset"),
             ("reset", _) => format!("{connections} were reset"),

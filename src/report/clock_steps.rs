@@ -1,5 +1,5 @@
-//! Steps of this machine's wall clock: what a reader must know of them, and which refusals they may explain. Called by `findings`,
-//! `cause` and `unseen`; pure.
+//! Steps of this machine's wall clock: the finding about them, and the refusals that they may explain. Called by `findings`, `cause`
+//! and `unseen`; pure.
 
 use super::findings::finding;
 use super::format::instant;
@@ -7,15 +7,15 @@ use crate::measure::{ClockStep, Measurement, Source};
 use crate::result::model::{Finding, Severity};
 use crate::units::human_signed_us;
 
-/// So many steps are listed.
+/// How many steps a finding lists.
 const LISTED: usize = 3;
 
-/// A finding about this machine, not about the hub.
+/// The finding about clock steps. It is about this machine, not about the hub.
 pub(super) fn stepped(measurement: &Measurement) -> Option<Finding> {
     let steps = &measurement.clock_steps;
     (!steps.is_empty()).then(|| {
-        let text = "This machine's wall clock was set during the run, or the machine was suspended. Tokens, ${now} and certificates \
-                    depend on this clock. Synchronize it before the next run: timedatectl shows its state";
+        let text = "This machine's wall clock was set during the run, or the machine was suspended. Tokens, ${now} and certificate \
+                    checks depend on this clock. Synchronize it before the next run: timedatectl shows its state";
         let listed = steps.iter().take(LISTED);
         let listed: Vec<_> =
             listed.map(|step| format!("{} at {}", human_signed_us(step.by_us), instant(step.at_us))).collect();
@@ -27,9 +27,9 @@ pub(super) fn stepped(measurement: &Measurement) -> Option<Finding> {
     })
 }
 
-/// The last step forward before which the hub refused connections, or its certificate was not accepted: until then this machine's
-/// clock was behind, so that tokens may have expired when they were made, and a certificate may not have been valid yet. The
-/// built-in hub has the same clock.
+/// The last step forward that came after a refused connection or a rejected certificate. Until that step this machine's clock was
+/// behind: new tokens may already have expired, and a certificate may have looked as if it were not valid yet. The built-in hub
+/// shares this clock, so there the step explains nothing.
 pub(super) fn refused_before(measurement: &Measurement) -> Option<&ClockStep> {
     let is_built_in = measurement.health.iter().any(|health| matches!(health.source, Source::Emulator(_)));
     let is_dated = |class: &str| matches!(class, "connack_4" | "connack_5" | "tls_certificate");

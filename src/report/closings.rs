@@ -14,7 +14,7 @@ const MANY_SHARE: u64 = 100;
 const LONG_US: u64 = 1_000_000;
 const TIMES_USUAL: u64 = 4;
 
-/// All that closed connections look like.
+/// The findings about closed connections.
 pub(super) fn closings(measurement: &Measurement, target: TargetFacts, messages: &Totals) -> Vec<Finding> {
     let devices = measurement.devices();
     let (mut counts, mut online) = (FleetCounts::default(), 0);
@@ -37,8 +37,8 @@ fn throttled(counts: &FleetCounts, online: u64, target: TargetFacts, messages: &
         let hub = "The hub delayed acknowledgments and then closed or reset the connections of many devices. This is how an IoT hub \
                    throttles MQTT 3.1.1, which has no code for it. Compare the load with the limits of the hub's tier and units, and \
                    check its metrics for throttling errors";
-        let broker = "The broker delayed acknowledgments and then closed or reset the connections of many devices. An overloaded broker \
-                      does so. Compare the load with its limits, and look at its log";
+        let broker = "The broker delayed acknowledgments and then closed or reset the connections of many devices. It may be overloaded. \
+                      Compare the load with its limits, and check its log";
         let text = if target.is_hub { hub } else { broker };
         let usual = usual_us.map_or_else(|| "none arrived".to_owned(), |us| format!("the median was {}", human_us(us)));
         let closed = plural(counts.closed_waiting, "connection", "connections");
@@ -47,7 +47,7 @@ fn throttled(counts: &FleetCounts, online: u64, target: TargetFacts, messages: &
     })
 }
 
-/// Connections that ended before CONNACK are no part of it: they had no messages.
+/// Connections that ended before CONNACK do not count: they had no messages.
 fn under_way(measurement: &Measurement, counts: &FleetCounts, messages: &Totals) -> Option<Finding> {
     let closed = measurement.errors_of("closed_by_peer").min(counts.closed_waiting);
     let lost = messages.outcome(Outcome::Lost);

@@ -1,6 +1,6 @@
-//! What it looks like when devices cannot connect: refusals, certificates, a port with another protocol, a server that turns some
-//! devices away. A part of `findings`; pure over what was measured. No advice contradicts what the run has seen: where a device
-//! connected, port and TLS are right.
+//! Findings about devices that cannot connect: refusals, certificates, a port with another protocol, a server that turns some
+//! devices away. A part of `findings`; pure over the measurement. No advice contradicts the run: once a device has connected,
+//! port and TLS are right.
 
 use super::clock_steps;
 use super::findings::{TargetFacts, finding};
@@ -8,7 +8,7 @@ use crate::measure::{Measurement, Operation, Outcome};
 use crate::result::model::{Finding, Severity};
 use crate::units::{human_count, plural};
 
-/// All that failed attempts look like.
+/// The findings about failed connection attempts.
 pub(super) fn connecting(measurement: &Measurement, target: TargetFacts) -> Vec<Finding> {
     let mut findings = refused(measurement, target);
     findings.extend(untrusted(measurement));
@@ -17,14 +17,14 @@ pub(super) fn connecting(measurement: &Measurement, target: TargetFacts) -> Vec<
     findings
 }
 
-/// An IoT hub refuses with code 5 whatever the reason; a broker may mean what MQTT 3.1.1 §3.2.2.3 says.
+/// An IoT hub sends code 5 for every refusal. For a broker the codes mean what MQTT 3.1.1 §3.2.2.3 says.
 fn refused(measurement: &Measurement, target: TargetFacts) -> Vec<Finding> {
     let hub_5 = "The hub refused connections with code 5. An IoT hub sends this code for every refusal: a wrong key, an expired token, an \
                  unknown or a disabled device";
     let broker_5 = "The broker refused connections with code 5, not authorized. Check the user name and password in auth, the client ids, \
                     and the broker's access rules";
-    let stepped_5 = "The server refused connections with code 5, some before this machine's clock was set forward: the tokens may have been \
-                     out of date when they were made";
+    let stepped_5 = "The server refused connections with code 5, some of them before this machine's clock was set forward. Tokens made \
+                     before that may already have expired. Synchronize the clock and run again";
     let code_4 = "The server refused connections with code 4, bad user name or password. Check auth, and the server's users";
     let code_5 = match target.is_hub {
         _ if clock_steps::refused_before(measurement).is_some() => stepped_5,
@@ -39,7 +39,7 @@ fn refused(measurement: &Measurement, target: TargetFacts) -> Vec<Finding> {
         .collect()
 }
 
-/// The example says why, and what to do: that depends on the certificate, and on whether there was a `ca` file.
+/// The example gives the cause and the fix, because they depend on the certificate and on the `ca` file.
 fn untrusted(measurement: &Measurement) -> Option<Finding> {
     let untrusted = measurement.errors.iter().find(|error| error.class == "tls_certificate")?;
     let connections = plural(untrusted.count, "connection", "connections");
@@ -51,7 +51,7 @@ fn has_worked(measurement: &Measurement, operation: Operation) -> bool {
     measurement.of(operation).outcome(Outcome::Ok) > 0
 }
 
-/// A server that expects TLS where there is none, or has none where it is expected: only as long as no device shows otherwise.
+/// Advice to turn TLS on or off, only if no device has shown that the present setting works.
 fn other_protocol(measurement: &Measurement, target: TargetFacts) -> Option<Finding> {
     let (step, classes): (Operation, &[&str]) = if target.tls_wanted {
         (Operation::ConnectTls, &["closed_by_peer", "reset"])
@@ -64,28 +64,28 @@ fn other_protocol(measurement: &Measurement, target: TargetFacts) -> Option<Find
     }
     let text = if target.is_hub {
         "No TLS handshake succeeded: the server ended the connections during the handshake. Check host and port in [target]: an IoT hub \
-         has MQTT over TLS on 8883"
+         serves MQTT over TLS on port 8883"
     } else if target.tls_wanted {
-        "No TLS handshake succeeded: the server ended the connections during the handshake. A server without TLS on this port does so: \
-         then use its port for TLS, or set tls = false in [target]"
+        "No TLS handshake succeeded: the server ended the connections during the handshake. The port may not use TLS. Use the server's \
+         TLS port, or set tls = false in [target]"
     } else {
-        "No device connected over plain TCP: the server ended the connections, or answered with something other than MQTT. A server that \
-         expects TLS does so: then set tls = true in [target]"
+        "No device connected over plain TCP: the server ended the connections, or its answer was not MQTT. The port may expect TLS. If \
+         so, set tls = true in [target]"
     };
     Some(finding(Severity::Warning, text, plural(count, "connection attempt", "connection attempts")))
 }
 
-/// The server lets devices in, and ends the connections of others before it has answered CONNECT.
+/// The server accepts some devices, and ends the connections of others before it answers CONNECT.
 fn turned_away(measurement: &Measurement) -> Option<Finding> {
-    // Also those that a stall of the generator excuses: the finding says what was seen, and decides nothing.
+    // Excused attempts count too: a finding does not affect the verdict.
     let lost = |operation| measurement.of(operation).outcome(Outcome::Lost);
     let in_tls = measurement.errors_of("tls") + measurement.errors_of("tls_certificate");
     let count = lost(Operation::ConnectMqtt) + lost(Operation::ConnectTls).saturating_sub(in_tls);
     if count == 0 || !has_worked(measurement, Operation::Connect) {
         return None;
     }
-    let text = "The server accepted devices, and ended other connections before CONNACK. A limit of connections does so (max_connections of \
-                mosquitto), and so does a restart. Look at the server's limits and its log";
+    let text = "The server accepted some devices and ended other connections before CONNACK. It may have a connection limit (such as \
+                mosquitto's max_connections), or it restarted. Check the server's limits and log";
     let attempts =
         plural(measurement.of(Operation::Connect).due, "connection attempt", "connection attempts");
     Some(finding(Severity::Warning, text, format!("{} of {attempts}", human_count(count))))
@@ -110,7 +110,7 @@ mod tests {
         recorder.ok(key(operation), &Times::default());
     }
 
-    /// An attempt whose connection ended in that step.
+    /// An attempt whose connection ended in `step`.
     fn ended(recorder: &mut Recorder, step: Operation, class: &'static str) {
         for operation in [Operation::Connect, step] {
             recorder.due(key(operation), 0);
@@ -131,12 +131,12 @@ mod tests {
             let alone = texts(BROKER, |r| ended(r, Operation::ConnectMqtt, class));
             assert!(alone.len() == 1 && alone[0].contains("set tls = true"), "{alone:?}");
             let beside = texts(BROKER, |r| {
-                // Whichever came first.
+                // The failure comes first: the order must not matter.
                 ended(r, Operation::ConnectMqtt, class);
                 ok(r, Operation::Connect);
             });
             assert!(beside.len() == 1 && beside[0].contains("(1 of 2 connection attempts)"), "{beside:?}");
-            assert!(beside[0].contains("limit of connections") && !beside[0].contains("tls ="), "{beside:?}");
+            assert!(beside[0].contains("connection limit") && !beside[0].contains("tls ="), "{beside:?}");
         }
     }
 
@@ -151,14 +151,14 @@ mod tests {
                 ok(r, Operation::ConnectTls);
                 ok(r, Operation::Connect);
             });
-            assert!(beside.len() == 1 && beside[0].contains("limit of connections"), "{beside:?}");
+            assert!(beside.len() == 1 && beside[0].contains("connection limit"), "{beside:?}");
         }
         let alerts = texts(BROKER_TLS, |r| ended(r, Operation::ConnectTls, "tls"));
         assert_eq!(alerts, [] as [&str; 0], "an alert comes from a server with TLS");
     }
 
     #[test]
-    fn refusals_of_a_broker_do_not_speak_of_iot_hubs() {
+    fn refusals_by_a_broker_do_not_mention_iot_hubs() {
         let refused = |target, class| {
             let texts = texts(target, |r| r.error(class, Culprit::Peer, 0, String::new));
             let [text] = texts.try_into().unwrap_or_else(|texts| panic!("one finding: {texts:?}"));
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_is_explained_by_its_example() {
+    fn the_example_explains_the_certificate() {
         let texts = texts(HUB, |r| {
             r.error("tls_certificate", Culprit::Peer, 0, || {
                 "d-1: no trusted root signed it; name the root".to_owned()

@@ -9,19 +9,19 @@ use crate::measure::{Culprit, FromHub, Measurement, Operation, Outcome, Source, 
 use crate::result::model::{self, Emulator, Finding, Severity};
 use crate::units::{human_count, human_us, plural};
 
-/// What findings need to know of the target.
+/// What findings need to know about the target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TargetFacts {
     /// It is an IoT hub, not a plain broker.
     pub is_hub: bool,
-    /// Devices were to speak TLS.
+    /// Devices use TLS.
     pub tls_wanted: bool,
     /// Devices sent a password over plain TCP.
     pub cleartext_password: bool,
 }
 
 impl TargetFacts {
-    /// As a result file has them.
+    /// Reads them from a result file's target.
     #[must_use]
     pub fn of(target: &model::Target) -> TargetFacts {
         TargetFacts {

@@ -33,7 +33,7 @@ pub struct Judge<'a> {
     pub ended_by: EndedBy,
     /// The built-in hub's own counts, when it was the target.
     pub emulator: Option<&'a Emulator>,
-    /// What was loaded.
+    /// The target under load.
     pub target: TargetFacts,
 }
 

@@ -1,22 +1,22 @@
-//! What the result says about connections that turned out to be dead, and about brokers that break the rules for sessions. A part
-//! of `findings`; pure over what was measured.
+//! Findings about dead connections, and about brokers that violate MQTT's session rules. A part of `findings`; pure over the
+//! measurement.
 
 use super::findings::finding;
 use crate::measure::Measurement;
 use crate::result::model::{Finding, Severity};
 use crate::units::{human_count, plural};
 
-/// Both, as far as there is something to say.
+/// The findings of this module.
 pub(super) fn sessions(measurement: &Measurement) -> Vec<Finding> {
     [unheard(measurement), unwanted_sessions(measurement)].into_iter().flatten().collect()
 }
 
-/// A QoS 0 message is ok when it is handed to the network. On a dead connection that is all that is known of it.
+/// A QoS 0 message is ok when the kernel takes it. On a dead connection nothing more is known about it.
 fn unheard(measurement: &Measurement) -> Option<Finding> {
     let unheard = measurement.count(|counts| counts.qos0_on_dead_connections);
     (unheard > 0).then(|| {
-        let text = "Messages with QoS 0 count as ok although their connection turned out to be dead and nothing was received after \
-                    them. They may not have arrived. Send with QoS 1 to know, or set a shorter keep_alive to find dead connections sooner";
+        let text = "QoS 0 messages count as ok although their connection turned out to be dead: nothing was received after they were \
+                    sent. They may not have arrived. Use QoS 1 to be sure, or a shorter keep_alive to find dead connections sooner";
         let ok = measurement.sum(|part| part.operation.is_message() && !part.operation.has_ack()).ok();
         let ok = plural(ok, "ok message", "ok messages");
         finding(Severity::Warning, text, format!("{} of {ok} with QoS 0", human_count(unheard)))
@@ -27,9 +27,9 @@ fn unheard(measurement: &Measurement) -> Option<Finding> {
 fn unwanted_sessions(measurement: &Measurement) -> Option<Finding> {
     let sessions = measurement.count(|counts| counts.clean_sessions_present);
     (sessions > 0).then(|| {
-        let text = "The broker violates MQTT 3.1.1 (section 3.2.2.2): for connections with a clean session it set Session Present to 1. \
-                    These connections went on, but clients may disconnect in this case. Check how the broker or a proxy in front \
-                    of it stores sessions";
+        let text = "The broker violates MQTT 3.1.1 (section 3.2.2.2): it set Session Present to 1 on connections with a clean session. \
+                    hubstorm continued, but other clients may disconnect. Check how the broker, or a proxy in front of it, stores \
+                    sessions";
         finding(Severity::Warning, text, plural(sessions, "connection", "connections"))
     })
 }
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_that_nobody_wanted_names_its_rule() {
+    fn session_present_on_a_clean_session_names_its_rule() {
         let measured = crate::report::testing::measured(1, 1, |recorder| {
             recorder.counts(0).clean_sessions_present = 3;
         });

@@ -17,7 +17,7 @@ pub(super) struct Unseen {
     pub(super) is_void: bool,
     /// The share of the time that such stalls took.
     pub(super) share: f64,
-    /// The built-in hub stalled for so long, or this machine's clock was so wrong, that operations may have failed because of it.
+    /// Operations may have failed because the built-in hub stalled, or because this machine's clock was wrong.
     pub(super) excuses: bool,
 }
 
@@ -47,7 +47,7 @@ impl Unseen {
             }
             all.merge(&health.saturated);
         }
-        // Nobody knows for how long the clock had been wrong.
+        // It is not known how long the clock had been wrong.
         let by_clock = clock_steps::refused_before(measurement).is_some_and(|step| {
             measurement.phases.iter().any(|phase| phase.start_us < step.at_us && counts(&phase.name))
         });

@@ -17,7 +17,7 @@ use core::net::IpAddr; // Addresses only: sockets live in std::net.
 const DEVICES_MAX: i64 = 1_000_000;
 /// A load of 10,000% is a hundred times the written rates: beyond it, a typing error is likelier.
 const LOAD_MAX: f64 = 100.0;
-/// What a tier and its units would limit.
+/// The feature that `tier` and `units` need, for the "not built yet" message.
 const THROTTLES: &str = "the throttles and quotas of a tier";
 
 /// Reads the top level.
@@ -106,7 +106,7 @@ fn emulator(reader: &mut Reader<'_>, node: &Node) -> EmulatorSpec {
     };
     if let Some(node) = fields.take("tier") {
         let later = ["F1", "B1", "B2", "B3", "S1", "S2", "S3"].map(|tier| (tier, THROTTLES));
-        // It is the built-in hub's default: nothing has to be kept.
+        // "unlimited" is the built-in hub's default, so the value need not be kept.
         reader.choice(node, &[("unlimited", ())], &later);
     }
     let spec = EmulatorSpec {

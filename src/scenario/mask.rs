@@ -52,8 +52,8 @@ pub fn looks_like_key(text: &str) -> bool {
         && (key.len() < text.len() || key.len().is_multiple_of(4))
 }
 
-/// True for an unknown word that must not be repeated, because it may be a key, whole or without its padding. A name that is known
-/// may look like this, too.
+/// True if a word may be a base64 key, with or without its padding, so that messages must not repeat it. Known names can match too:
+/// check unknown words only.
 #[must_use]
 pub fn may_be_key(word: &str) -> bool {
     let key = word.trim_end_matches('=');

@@ -14,7 +14,7 @@ pub(super) fn apply(root: &mut Node, text: &str, errors: &mut Errors) {
     if path.iter().any(|part| may_be_key(part) && !names(root, part)) {
         let place = Place { origin: Origin::Set(HIDDEN.to_owned()), key: String::new() };
         errors
-            .add(&place, "a part of this key looks like a secret, which must not stand on a command line")
+            .add(&place, "part of this key looks like a secret, which must not stand on a command line")
             .allowed("key=value, such as fleet.meter.devices=500");
         return;
     }
@@ -44,7 +44,7 @@ fn split(key: &str) -> Vec<String> {
     }
 }
 
-/// True if the scenario has a key or an element with that name.
+/// True if the scenario has a key or an element with this name.
 fn names(node: &Node, name: &str) -> bool {
     match &node.value {
         Value::Table(entries) => entries.iter().any(|entry| entry.key == name || names(&entry.node, name)),
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_a_key_is_not_repeated_unless_it_is_a_name_of_the_scenario() {
+    fn a_possible_key_is_repeated_only_if_the_scenario_has_it() {
         const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
         for text in [
             format!("{KEY}=1"),

@@ -92,7 +92,7 @@ impl<'n> Fields<'n> {
     }
 }
 
-/// The place and the name of an unknown entry. A name that may be a key is left out of both.
+/// The place and the name of an unknown entry. A name that may be a secret is hidden in both.
 fn shown(entry: &Entry) -> (Place, String) {
     if !may_be_key(&entry.key) {
         return (entry.place.clone(), entry.key.clone());

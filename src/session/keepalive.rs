@@ -1,7 +1,5 @@
-//! Keep-alive (MQTT 3.1.1 §3.1.2.10): PINGREQ after the silence that [`PingPolicy`](crate::policy::ping::PingPolicy) names, and
-//! a PINGRESP in time.
-//!
-//! One ping at a time.
+//! Keep-alive (MQTT 3.1.1 §3.1.2.10): sends PINGREQ as [`PingPolicy`](crate::policy::ping::PingPolicy) specifies, and expects PINGRESP
+//! in time. There is at most one ping at a time.
 
 use super::timers::{Timer, Timers};
 use super::types::{Event, SessionError, Settings};
@@ -10,7 +8,7 @@ use crate::wire::encode;
 use bytes::BytesMut;
 use std::time::Instant;
 
-/// When something was last sent and received, and how the ping stands.
+/// When something was last sent and received, and the state of the ping.
 #[derive(Debug, Default)]
 pub(super) struct KeepAlive {
     last_sent: Option<Instant>,
@@ -34,7 +32,7 @@ impl KeepAlive {
         self.last_sent = Some(now);
     }
 
-    /// Bytes were read.
+    /// Records that bytes were received.
     pub(super) fn received(&mut self, now: Instant) {
         self.last_received = Some(now);
     }
@@ -46,7 +44,7 @@ impl KeepAlive {
         }
     }
 
-    /// Online: the clock runs from what was last written and read, CONNECT and CONNACK included.
+    /// Starts the keep-alive timer. It counts from the last sent and received bytes, including CONNECT and CONNACK.
     pub(super) fn start(&mut self, now: Instant, settings: &Settings, timers: &mut Timers) {
         self.ping = Ping::None;
         if let Some(interval) = settings.pings.interval(settings.keep_alive_s) {
@@ -54,7 +52,7 @@ impl KeepAlive {
         }
     }
 
-    /// When the silence began that a PINGREQ is to end.
+    /// The beginning of the present silence.
     fn silent_since(&self, now: Instant, settings: &Settings) -> Instant {
         let sent = self.last_sent.unwrap_or(now);
         let received = self.last_received.unwrap_or(now);
@@ -66,7 +64,7 @@ impl KeepAlive {
         }
     }
 
-    /// Makes a PINGREQ due when the silence has lasted long enough.
+    /// Makes a PINGREQ due once the silence has lasted long enough.
     pub(super) fn handle_timeout(&mut self, now: Instant, settings: &Settings, timers: &mut Timers) {
         let Some(interval) = settings.pings.interval(settings.keep_alive_s) else { return };
         if !timers.expired(Timer::KeepAlive, now) {
@@ -82,7 +80,7 @@ impl KeepAlive {
         }
         if self.ping == Ping::None {
             self.ping = Ping::Due;
-            // From here, not from the writing: a peer that reads nothing never lets us write it.
+            // The timeout starts when the ping is due, not when it is written: a peer that reads nothing may block the write forever.
             timers.set(Timer::Answer, now + settings.pings.timeout(settings.keep_alive_s));
         }
         timers.set(Timer::KeepAlive, now + interval);

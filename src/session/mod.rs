@@ -228,7 +228,7 @@ impl<T> Session<T> {
             (Packet::PubRec(pid), _) => {
                 let known = self.window.as_mut().is_some_and(|window| window.pubrec(pid).is_ok());
                 if !known {
-                    return Err(SessionError::Protocol("PUBREC for a packet id without a message at QoS 2"));
+                    return Err(SessionError::Protocol("PUBREC for a packet id without a QoS 2 message"));
                 }
                 self.receive.owe(Reply::Rel, pid);
                 Ok(None)

@@ -9,9 +9,9 @@ use std::time::Instant;
 /// What a deadline is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Timer {
-    /// CONNECT was sent and CONNACK is awaited, or PINGREQ was due and PINGRESP is awaited: there is never both.
+    /// CONNACK or PINGRESP is overdue. They are never awaited at the same time.
     Answer,
-    /// The silence may have lasted for as long as one may before PINGREQ.
+    /// A PINGREQ may be due.
     KeepAlive,
     /// The oldest PUBLISH may have waited too long for its ack.
     Ack,

@@ -18,7 +18,7 @@ pub struct Settings {
     pub ack_timeout: Duration,
     /// CONNECT sent to CONNACK.
     pub connack_timeout: Duration,
-    /// When PINGREQ is sent, and how long PINGRESP is waited for.
+    /// When PINGREQ is sent, and the timeout of PINGRESP.
     pub pings: PingPolicy,
     /// The largest packet that is accepted, in mebibytes: every device holds these settings.
     pub frame_mib_max: u16,

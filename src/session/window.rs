@@ -9,10 +9,9 @@
 //! under an id whose exchange is not complete would be taken for the old one. So what timed out there is sent again like
 //! what did not, and only its outcome is not told a second time.
 //!
-//! The server may answer every packet that it got (MQTT 3.1.1 §4.3.2, §4.3.3), so what is sent twice may be answered twice: a
-//! PUBREL for each PUBREC, a PUBLISH or PUBREL that a new connection repeated. Each slot counts the answers that may still come beyond
-//! the one that its message waits for. Such an id, and any of a message at QoS 2, rests while others can be used: what comes late
-//! must not be taken for the answer to another message.
+//! The server may answer every packet that it received (MQTT 3.1.1 §4.3.2, §4.3.3), so a packet that is sent twice may be answered
+//! twice: a PUBREL for each PUBREC, and a PUBLISH or PUBREL resent on a new connection. Each slot counts such extra answers. Its id, and
+//! any id of a QoS 2 message, rests while other ids are available, so that a late answer is not matched to another message.
 //!
 //! A slot holds the caller's tag until its outcome is told: an event carries the tag away, so no message can end twice.
 
@@ -28,7 +27,7 @@ use std::time::{Duration, Instant};
 /// How many packet ids messages have.
 pub(super) const IDS: u16 = subscribe::FIRST_PID - 1;
 
-/// So many ids rest at most (our choice): each of them costs a device with a kept session the memory of a message.
+/// The most ids that rest (our choice). Each costs a device with a kept session the memory of a message.
 const RESTING_MAX: u16 = 8;
 
 /// Made at the first message: an idle session has none.
@@ -43,7 +42,7 @@ pub(super) struct Window<T> {
     live: List,
     quarantine: List,
     free: List,
-    /// Slots without a message whose ids may still be answered, in the order in which they came to rest.
+    /// Slots without a message whose ids may still be answered, the oldest first.
     resting: List,
     live_count: u16,
     quarantined_count: u16,
@@ -69,19 +68,18 @@ struct Slot<T> {
     place: Place,
     awaits: Answer,
     resent: bool,
-    /// What may be answered besides the message that is in it now.
+    /// Answers that may arrive in addition to that of its present message.
     repeats: Repeats,
 }
 
-/// Answers of the server to packets that were sent before, under the same id and on the same connection or, in a kept session, an
-/// earlier one.
+/// Extra answers that may still arrive for an id, to packets sent earlier on this connection or, in a kept session, an earlier one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Repeats {
-    /// PUBACKs: so many PUBLISHes were sent again.
+    /// PUBACKs: the number of resent PUBLISHes.
     acks: u16,
-    /// PUBCOMPs: so many PUBRELs were sent again.
+    /// PUBCOMPs: the number of resent PUBRELs.
     comps: u16,
-    /// A message at QoS 2 had the id on this connection. Its PUBREC may come again at any time, and each wants a PUBREL
+    /// A QoS 2 message had the id on this connection. Its PUBREC may be repeated at any time, and each requires a PUBREL
     /// [MQTT-4.3.3-1].
     recs: bool,
 }
@@ -97,22 +95,22 @@ pub(super) enum Answer {
     Comp,
 }
 
-/// An answer that no packet of ours can have caused.
+/// An answer without a packet that may have caused it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Unasked;
 
-/// Those in use come last.
+/// The list that a slot is in. Those of slots in use come last, because the order is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Place {
     Free,
-    /// Without a message, and to be used again late.
+    /// Without a message; its id is reused only after others.
     Resting,
     Live,
     Quarantined,
 }
 
 impl Repeats {
-    /// Something may still come under this id.
+    /// True if an answer may still arrive for this id.
     fn any(self) -> bool {
         self != Repeats::default()
     }
@@ -233,10 +231,10 @@ impl<T> Window<T> {
         self.live_count += 1;
     }
 
-    /// PUBACK or PUBCOMP came: what it means, if anything.
+    /// Handles a PUBACK or PUBCOMP. Returns its event; `None` for a repeated answer.
     ///
     /// # Errors
-    /// It answers nothing that was sent.
+    /// It answers no packet that was sent.
     pub(super) fn ack(&mut self, answer: Answer, pid: u16) -> Result<Option<Event<T>>, Unasked> {
         let index = self.index(pid)?;
         let slot = &mut self.slots[usize::from(index)];
@@ -252,7 +250,7 @@ impl<T> Window<T> {
         Ok(Some(tag.map_or(Event::LateAck, |tag| Event::Acked { tag, sent, resent })))
     }
 
-    /// PUBACK or PUBCOMP came for an id that does not wait for it: the answer to a packet that was sent twice, or an error.
+    /// Handles a PUBACK or PUBCOMP for an id that does not wait for it: a repeated answer, or an error.
     #[cold]
     fn repeated(&mut self, answer: Answer, index: u16) -> Result<(), Unasked> {
         let slot = &mut self.slots[usize::from(index)];
@@ -267,10 +265,10 @@ impl<T> Window<T> {
         Ok(())
     }
 
-    /// PUBREC came, perhaps again: from here on PUBREL is what is sent.
+    /// Handles a PUBREC, which may be a repeated one: from here on PUBREL is resent instead of PUBLISH.
     ///
     /// # Errors
-    /// No message at QoS 2 had this id.
+    /// No QoS 2 message had this id.
     pub(super) fn pubrec(&mut self, pid: u16) -> Result<(), Unasked> {
         let index = self.index(pid)?;
         let slot = &mut self.slots[usize::from(index)];
@@ -285,7 +283,7 @@ impl<T> Window<T> {
         Ok(())
     }
 
-    /// PUBREC came for an id that does not wait for it. PUBREL is sent once more, and may be answered once more.
+    /// Handles a PUBREC for an id that does not wait for it. PUBREL is sent once more, and may be answered once more.
     #[cold]
     fn pubrec_again(&mut self, index: u16) -> Result<(), Unasked> {
         let slot = &mut self.slots[usize::from(index)];
@@ -296,7 +294,7 @@ impl<T> Window<T> {
         Ok(())
     }
 
-    /// The slot of an id that was used.
+    /// The slot of an id that has been used.
     fn index(&self, pid: u16) -> Result<u16, Unasked> {
         let index = pid.checked_sub(1).ok_or(Unasked)?;
         if usize::from(index) < self.slots.len() { Ok(index) } else { Err(Unasked) }
@@ -334,7 +332,7 @@ impl<T> Window<T> {
         self.free.push(&mut self.slots, index);
     }
 
-    /// Puts a slot aside that is in no list. When too many rest, the first of them may be used again.
+    /// Lets the id of a slot that is in no list rest. If too many rest, the oldest becomes free.
     fn rest(&mut self, index: u16) {
         self.slots[usize::from(index)].place = Place::Resting;
         self.resting.push(&mut self.slots, index);
@@ -344,7 +342,7 @@ impl<T> Window<T> {
         }
     }
 
-    /// Lets a slot that rests be used again.
+    /// Frees a resting slot.
     fn wake(&mut self, index: u16) {
         self.resting.remove(&mut self.slots, index);
         self.resting_count -= 1;
@@ -383,7 +381,7 @@ impl<T> Window<T> {
             match slot.awaits {
                 Answer::Ack => slot.repeats.acks = slot.repeats.acks.saturating_add(1),
                 Answer::Comp => slot.repeats.comps = slot.repeats.comps.saturating_add(1),
-                Answer::Rec => {} // Any number of PUBRECs is answered.
+                Answer::Rec => {} // `recs` already allows any number of PUBRECs.
             }
             self.kept = slot.links.next;
             self.events.push_back(Event::Resent);
@@ -423,7 +421,7 @@ impl<T> Window<T> {
         while self.resting_count > 0 {
             self.wake(self.resting.head());
         }
-        // The next connection brings only answers to what it is about.
+        // On the next connection there are no answers for free slots.
         for slot in self.slots.iter_mut().filter(|slot| slot.place == Place::Free) {
             slot.repeats = Repeats::default();
         }
@@ -433,7 +431,7 @@ impl<T> Window<T> {
         }
     }
 
-    /// Nothing that waits to be sent again will be: the server has no session. Neither will it answer anything from before.
+    /// The server has no session: no message is resent, and no answer to an earlier packet can arrive.
     pub(super) fn lose_kept(&mut self) {
         for slot in &mut self.slots {
             slot.repeats = Repeats::default();

@@ -1,19 +1,19 @@
 //! `run` against npm's Aedes 1.2, whose sessions are kept in LevelDB, and Paho beside it.
 //!
-//! - Aedes keeps a session only if it has a subscription: the devices here subscribe.
-//! - It drops a message as a duplicate when a later one overtakes it (its issues 955 and 994). Here QoS 0 has subscribers of its own,
+//! - Aedes keeps a session only if it has a subscription, so the devices here subscribe.
+//! - It drops a message as a duplicate if a later one overtakes it (its issues 955 and 994). So QoS 0 has separate subscribers here,
 //!   and `tests/support/node/aedes_broker.js` keeps the other messages in order.
 //! - It may drop new messages while it sends stored ones to a subscriber that has reconnected. So Paho is not connected while Aedes
 //!   is killed, and connects after the run.
 //! - At QoS 1 it acknowledges a message before it stores it, so a `kill -9` may lose acknowledged messages. At QoS 2 it stores the
-//!   packet id, then the message, and then acknowledges. If it is killed in between, it takes the message for a duplicate later:
+//!   packet id, then the message, and then acknowledges. If it is killed in between, it later drops the message as a duplicate:
 //!   a device with one message in flight loses at most that one.
 
 use crate::support::aedes::aedes;
 use crate::support::trial::{self, Paho};
 
 #[test]
-fn every_qos_over_tls_counts_as_many_as_paho_hears() {
+fn counts_at_every_qos_over_tls_agree_with_paho() {
     trial::counts_agree(&aedes(true), 2);
 }
 

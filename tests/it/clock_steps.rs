@@ -1,5 +1,5 @@
-//! Whole runs over loopback while the wall clock steps, against a hub that has the same clock and against one that has its own. What
-//! a device and the hub make of each single step is in their rooms' own tests.
+//! Whole runs over loopback while the wall clock steps, against a hub with the same clock and against one with its own. Unit tests of
+//! `fleet` and `emulator` cover single devices and connections.
 
 use crate::support::hub::{GROUP_KEY, LocalHub};
 use crate::support::hubstorm::WIDE_VALIDITY;
@@ -16,16 +16,16 @@ use std::time::Duration;
 const FORTH_US: i64 = 7_200_000_000;
 const BACK_US: i64 = -FORTH_US;
 
-/// Shorter than a step, and longer than one. Both are renewed every second or two.
+/// Token lifetimes shorter and longer than a step. Both are renewed every second or two.
 const SHORT: &str = "ttl = \"4s\", renew = \"50%\"";
 const LONG: &str = "ttl = \"12h\", renew = \"-43198s\"";
 
 /// When the clock steps.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum When {
-    /// After the run's zero was planned, and before it.
+    /// Between planning the run's zero and the zero itself.
     AtTheStart,
-    /// After a second.
+    /// After one second.
     InMidRun,
 }
 
@@ -60,7 +60,7 @@ duration = "5s"
     hubstorm::plan::load(&input, &mut rand::rng()).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
-/// A run of two workers by this clock, which steps.
+/// Runs two workers with this clock, which steps during the run.
 fn run(hub: &LocalHub, wall: &WallClock, life: &str, (when, by_us): (When, i64)) -> (Measurement, Judged) {
     let plan = Arc::new(plan(hub, life));
     let target = &plan.target;
@@ -103,9 +103,9 @@ fn run(hub: &LocalHub, wall: &WallClock, life: &str, (when, by_us): (When, i64))
     (measurement, judged)
 }
 
-/// The step is told once, although two workers saw it, as a finding about this machine.
+/// Asserts that the step is reported once, although two workers detect it, and as a finding about this machine.
 #[track_caller]
-fn is_told(measurement: &Measurement, judged: &Judged, by_us: i64) {
+fn is_reported(measurement: &Measurement, judged: &Judged, by_us: i64) {
     let [step] = measurement.clock_steps[..] else { panic!("one step: {:?}", measurement.clock_steps) };
     assert!(step.by_us.abs_diff(by_us) < 500_000, "{step:?}");
     let told =
@@ -126,9 +126,9 @@ fn all_is_well(case: &str, (measurement, judged): &(Measurement, Judged)) {
     assert_eq!(judged.verdict.status, Status::Pass, "{case}: {:?}", judged.verdict);
 }
 
-/// As with the built-in hub: every later token is right by the clock that both have.
+/// As with the built-in hub: every later token is valid by the clock that both share.
 #[test]
-fn a_step_costs_nothing_where_the_hub_has_the_same_clock() {
+fn a_step_is_harmless_if_the_hub_has_the_same_clock() {
     std::thread::scope(|cases| {
         for when in [When::AtTheStart, When::InMidRun] {
             for by_us in [FORTH_US, BACK_US] {
@@ -137,7 +137,7 @@ fn a_step_costs_nothing_where_the_hub_has_the_same_clock() {
                         let wall = WallClock::of(clock::now(), clock::unix());
                         let hub = LocalHub::start_by(wall.clone());
                         let ran = run(&hub, &wall, life, (when, by_us));
-                        is_told(&ran.0, &ran.1, by_us);
+                        is_reported(&ran.0, &ran.1, by_us);
                         all_is_well(&format!("{when:?} {by_us} {life}"), &ran);
                         hub.stop();
                     });
@@ -147,18 +147,18 @@ fn a_step_costs_nothing_where_the_hub_has_the_same_clock() {
     });
 }
 
-/// A run against a hub that keeps the time; the clock of the load generator is right until it steps.
+/// A run against a hub whose clock does not step; the load generator's clock is right until it steps.
 fn beside_a_hub_with_its_own_clock(when: When, by_us: i64, life: &str) -> (String, Measurement, Judged) {
     let hub = LocalHub::start();
     let wall = WallClock::of(clock::now(), clock::unix());
     let (measurement, judged) = run(&hub, &wall, life, (when, by_us));
-    is_told(&measurement, &judged, by_us);
+    is_reported(&measurement, &judged, by_us);
     hub.stop();
     (format!("{when:?} {by_us} {life}"), measurement, judged)
 }
 
 #[test]
-fn a_hub_with_its_own_clock_takes_tokens_that_outlive_a_step() {
+fn a_hub_with_its_own_clock_accepts_tokens_longer_than_a_step() {
     std::thread::scope(|cases| {
         for (by_us, life) in [(FORTH_US, SHORT), (FORTH_US, LONG), (BACK_US, LONG)] {
             cases.spawn(move || {
@@ -195,13 +195,17 @@ fn a_hub_with_its_own_clock_is_not_blamed_for_a_step() {
 
 /// A machine that boots with a clock that is two hours behind, until NTP sets it.
 #[test]
-fn a_clock_that_was_behind_and_is_set_makes_good_tokens() {
+fn tokens_are_valid_once_a_slow_clock_is_set() {
     let hub = LocalHub::start();
     let behind = clock::unix() - Duration::from_secs(7_200);
     let wall = WallClock::of(clock::now(), behind);
     let (measurement, judged) = run(&hub, &wall, SHORT, (When::InMidRun, FORTH_US));
-    is_told(&measurement, &judged, FORTH_US);
-    assert_eq!(measurement.devices(), measurement.fleets[0].connected_peak, "all were let in after the step");
+    is_reported(&measurement, &judged, FORTH_US);
+    assert_eq!(
+        measurement.devices(),
+        measurement.fleets[0].connected_peak,
+        "all were accepted after the step"
+    );
     assert!(measurement.errors_of("connack_5") > 0, "they were refused before");
     assert_eq!(judged.verdict.status, Status::Invalid, "{:?}", judged.verdict);
     assert!(judged.verdict.reasons.iter().all(|reason| !reason.contains("The hub")), "{:?}", judged.verdict);

@@ -272,7 +272,7 @@ async fn the_certificate_has_the_names_of_the_hub_and_no_others() {
     hub.stop();
 }
 
-/// Strangers leave room for six handshakes at a time, and none of them is closed: the devices wait for each other.
+/// Idle connections leave room for only six handshakes at a time. The devices wait for each other, and no connection is closed.
 #[tokio::test]
 async fn a_storm_of_devices_waits_for_room_and_none_is_closed() {
     const STRANGERS: usize = 500;
@@ -398,7 +398,7 @@ impl ControlledHub {
     }
 }
 
-/// A connection to that hub that has not sent anything over TLS.
+/// A connection to a hub that has sent nothing over TLS.
 async fn stranger(ready: &Ready) -> Device {
     let roots_pem = ready.ca_pem.clone().map(String::into_bytes);
     let ca = ready.ca_file.as_ref().map(std::path::PathBuf::from);
@@ -408,7 +408,7 @@ async fn stranger(ready: &Ready) -> Device {
     Device(TlsConnector::from(client).connect(name, socket).await.unwrap())
 }
 
-/// A device of that hub that is online.
+/// A connected device of a hub.
 async fn online(ready: Ready) -> Device {
     let mut device = stranger(&ready).await;
     device.connect("meter-1", &token("meter-1", now_unix() + 600), true).await;
@@ -416,9 +416,9 @@ async fn online(ready: Ready) -> Device {
     device
 }
 
-/// On stderr one line for each, and in `stats` their number by reason.
+/// One line on stderr for each, and their number by reason in `stats`.
 #[test]
-fn refusals_are_told_with_their_reason() {
+fn refusals_are_reported_with_their_reason() {
     let mut child = Command::new(env!("CARGO_BIN_EXE_hubstorm"))
         .args(["emulator", "--control"])
         .stdin(Stdio::piped())
@@ -597,9 +597,9 @@ fn an_unescaped_bag_ends_the_connection_unless_the_flag_is_set() {
     }
 }
 
-/// The certificate of an emulator that was killed is removed by the next one.
+/// The next emulator removes the CA file of a killed one.
 #[test]
-fn a_killed_emulator_leaves_nothing_for_good() {
+fn the_ca_file_of_a_killed_emulator_is_removed() {
     let folder = tempfile::tempdir().unwrap();
     let start = || {
         let mut child = Command::new(env!("CARGO_BIN_EXE_hubstorm"))
@@ -618,7 +618,7 @@ fn a_killed_emulator_leaves_nothing_for_good() {
     let (mut killed, stale) = start();
     killed.kill().unwrap();
     killed.wait().unwrap();
-    assert_eq!(left(), [stale], "nobody could remove it");
+    assert_eq!(left(), [stale], "a killed emulator cannot remove it");
     let (mut first, live) = start();
     assert_eq!(left(), std::slice::from_ref(&live));
     let (mut second, other) = start();

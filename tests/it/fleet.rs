@@ -64,9 +64,9 @@ online = "0% -> 100%"
     assert!(result.errors.is_empty(), "{:?}", result.errors);
 }
 
-/// Devices and hub count alike: names and values of user properties, values of system properties, no escapes or separators.
+/// Plan and hub count sizes in the same way: names and values of user properties, values of system properties, no escapes or separators.
 #[test]
-fn the_largest_messages_pass_whatever_their_properties() {
+fn the_largest_messages_pass_with_any_properties() {
     let send = |size: usize, properties: &str| {
         format!(
             "[[fleet.meter.send]]\nevery = \"500ms\"\npayload = {{ size = {size} }}\nproperties = {properties}\n"
@@ -140,9 +140,9 @@ duration = "1h"
     assert!(reasons.iter().any(|reason| reason.contains("did not live to the end")), "{reasons:?}");
 }
 
-/// The plan fills a payload in once. A number that may be negative shows only when a call is due: 1-1 is not JSON.
+/// The plan checks the payload once. A negative number occurs only in some calls: 1-1 is not JSON.
 #[test]
-fn a_call_whose_payload_is_not_json_is_this_machines_failure() {
+fn a_call_payload_that_is_not_json_is_the_generators_error() {
     let work = Workplace::new(&format!(
         r#"
 seed = 3

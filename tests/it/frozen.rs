@@ -46,16 +46,16 @@ fn a_hub_frozen_for_two_seconds_shows_in_the_response_and_loses_nothing() {
     assert!(lag < p99 / 4, "lag p99 {lag} us, response p99 {p99} us");
 }
 
-/// Messages with QoS 0 come more often than the keep-alive, and nothing comes back: only a ping can tell.
+/// Devices send QoS 0 messages more often than the keep-alive and receive nothing, so only a ping detects the dead connection.
 #[test]
-fn a_frozen_hub_is_found_by_devices_that_send_qos_0() {
+fn devices_that_send_qos_0_detect_a_frozen_hub() {
     let broker = Mosquitto::start((0..DEVICES).map(|index| format!("dev-{index:03}")), PASSWORD);
     let proxy = Proxy::start(broker.host(), broker.tls());
     let work =
         Workplace::new(&scenario(&broker, &proxy, "keep_alive = \"1s\"", 0)).env("BROKER_PASSWORD", PASSWORD);
     let running = work.start();
     proxy.wait_for_upstream_bytes(QUARTER_BYTES);
-    // For longer than the run lasts.
+    // Longer than the run.
     proxy.freeze_for(FREEZE * 60);
     running.wait().exits(0);
 
@@ -64,14 +64,14 @@ fn a_frozen_hub_is_found_by_devices_that_send_qos_0() {
     assert_eq!(lost.sum::<u64>(), DEVICES, "{:#?}", result.errors);
     let unheard = result.fleets[0].counts.qos0_on_dead_connections;
     let (_, outcomes) = totals(&result, "publish.qos0");
-    // Each device sends for most of the keep-alive at least before its ping is given up.
+    // Each device sends for at least most of the keep-alive before its ping times out.
     assert!((DEVICES * 5..=outcomes["ok"]).contains(&unheard), "{unheard} of {outcomes:?}");
     let findings = &result.findings;
     assert!(findings.iter().any(|finding| finding.text.contains("turned out to be dead")), "{findings:#?}");
 }
 
 fn scenario(broker: &Mosquitto, proxy: &Proxy, fleet: &str, qos: u8) -> String {
-    // Messages that the freeze delays may be this machine's failures, too, while other tests run.
+    // While other tests run, this machine's stalls may also make messages fail.
     let threshold = match qos {
         0 => r#""publish.qos0" = ["rate(ok) >= 0%"]"#,
         _ => r#""publish" = ["rate(ok) == 100%"]"#,

@@ -188,7 +188,7 @@ impl Seen {
         self
     }
 
-    /// The one error's example says this.
+    /// Asserts that the only error's example contains `part`.
     #[track_caller]
     fn example(&self, part: &str) -> &Seen {
         let [error] = &self.result.errors[..] else { panic!("{:#?}", self.result.errors) };
@@ -196,7 +196,7 @@ impl Seen {
         self
     }
 
-    /// A finding says this.
+    /// Asserts that a finding contains `part`.
     #[track_caller]
     fn finding(&self, part: &str) -> &Seen {
         let findings = &self.result.findings;
@@ -260,15 +260,15 @@ fn closes_in_the_handshake() {
         .finding("set tls = false");
 }
 
-/// Whether the reset meets the dial, the first read or the first write is chance: every attempt has one class and one outcome.
+/// It is chance whether the dial, the first read or the first write reports the reset. Every attempt has the same class and outcome.
 #[test]
-fn a_reset_at_once_is_one_class_however_it_is_met() {
-    let patient = r#"reconnect = { kind = "fixed", delay = "20ms" }"#;
+fn an_immediate_reset_always_has_the_same_class() {
+    let reconnect = r#"reconnect = { kind = "fixed", delay = "20ms" }"#;
     for (case, step) in
         [(Case::plain([Step::Resets]), "connect.mqtt"), (Case::without_tls([Step::Resets]), "connect.tls")]
     {
-        // On a busy machine the verdict may be invalid: the counts are what matters.
-        let seen = case.fleet(patient).run_to(&[99, 120]);
+        // On a busy machine the verdict may be invalid. Only the counts matter here.
+        let seen = case.fleet(reconnect).run_to(&[99, 120]);
         let (attempts, outcomes) = totals(&seen.result, "connect");
         assert!(attempts >= 2, "{attempts} attempts");
         let lost = outcomes.get("lost").copied().unwrap_or_default();
@@ -447,7 +447,7 @@ fn an_ack_of_qos_2() {
     breaks_the_protocol(&[0x50, 2, 0, 1]);
 }
 
-/// At once for the first message, and again when that is long complete: each wants a PUBREL, and may answer each with PUBCOMP.
+/// For the first message at once, and again long after it is complete. Each PUBREC gets a PUBREL, and each PUBREL may get a PUBCOMP.
 #[test]
 fn repeats_pubrec() {
     let [rec, comp] = [0x50, 0x70].map(|first| move |id: u8| [first, 2, 0, id]);
@@ -466,7 +466,7 @@ fn repeats_pubrec() {
     seen.ended("publish", &[("ok", DUE)]).errors(&[]).connections(1);
 }
 
-/// Session Present on a clean session (MQTT 3.1.1 §3.2.2.2): the connection goes on, and the report says so.
+/// Session Present on a clean session (MQTT 3.1.1 §3.2.2.2): the connection continues, and there is a finding.
 #[test]
 fn announces_a_session_on_a_clean_connection() {
     let case = Case::plain([receives(CONNECT), sends([0x20, 2, 1, 0]), serves(usize::MAX)]);

@@ -223,13 +223,13 @@ fn ctrl_c_twice_ends_the_preflight_check() {
     interrupt_the_preflight_check(2);
 }
 
-/// Starts it with these signals as every program finds them, whoever started these tests.
+/// Starts it with the default action for these signals, even if the parent of these tests ignores them.
 fn start_with_default(work: &Workplace, signals: &str) -> Running {
     work.start_under("env", &[&format!("--default-signal={signals}")])
 }
 
 #[test]
-fn signals_that_ask_for_an_end_are_like_ctrl_c() {
+fn termination_signals_act_like_ctrl_c() {
     let broker = broker();
     for signal in [Signal::SIGTERM, Signal::SIGALRM, Signal::SIGUSR1] {
         let proxy = Proxy::start(own_address(), broker.plain());
@@ -244,7 +244,7 @@ fn signals_that_ask_for_an_end_are_like_ctrl_c() {
     }
 }
 
-/// With the drain of half an hour that one Ctrl-C would wait for.
+/// The drain is half an hour, for which one Ctrl-C would wait.
 #[test]
 fn sigquit_writes_the_result_now() {
     let broker = broker();
@@ -351,8 +351,8 @@ fn a_read_only_folder_is_found_before_the_load() {
     }
 }
 
-/// Starts it with a limit of the shell, and with SIGXFSZ as every program finds it: the kernel then ends a process whose file
-/// grows too large.
+/// Starts it with a limit of the shell and the default action for SIGXFSZ, with which the kernel ends a process whose file grows too
+/// large.
 fn start_limited(work: &Workplace, limit: &str) -> Running {
     let script = format!("{limit} exec env --default-signal=XFSZ \"$@\"");
     work.start_under("sh", &["-c", &script, "sh"])
@@ -430,9 +430,9 @@ fn a_disk_too_full_for_the_page_costs_the_page_which_can_be_made_again() {
     hubstorm(&["report", &json, "--format", "html", "--out", &html]).exits(0);
 }
 
-/// The same for commands that only write a file.
+/// The same for commands that only write to stdout.
 #[test]
-fn a_file_size_limit_fails_a_report_with_its_words() {
+fn a_file_size_limit_fails_a_command_with_an_error() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let page = folder.path().join("schema.json");
     let script = "ulimit -f 1; exec env --default-signal=XFSZ \"$@\"";

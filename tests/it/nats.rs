@@ -6,7 +6,7 @@ use crate::support::nats::nats;
 use crate::support::trial::{self, Paho};
 
 #[test]
-fn qos_0_and_1_over_tls_count_as_many_as_paho_hears() {
+fn counts_at_qos_0_and_1_over_tls_agree_with_paho() {
     trial::counts_agree(&nats(true), 1);
 }
 
@@ -22,9 +22,9 @@ fn nothing_acknowledged_is_missing_after_a_kill_in_mid_run() {
     assert!(complete, "{report:?}");
 }
 
-/// NATS 2.9 has no QoS 2, and MQTT 3.1.1 has no word for that: it closes.
+/// NATS 2.9 does not support QoS 2, and MQTT 3.1.1 has no error code for that, so it closes the connection.
 #[test]
-fn qos_2_is_answered_by_a_close_which_is_the_hubs() {
+fn a_close_at_qos_2_is_the_servers_error() {
     let broker = nats(false);
     let work = Workplace::new(&trial::one_stream(broker.address(), 2));
     work.run().exits(0);

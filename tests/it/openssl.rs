@@ -1,5 +1,5 @@
-//! The emulator's TLS as another implementation sees it: `openssl s_client` connects with what a device may offer, checks the
-//! certificate, and is let in as a device.
+//! The emulator's TLS against another implementation: `openssl s_client` connects with offers that a device may make, verifies the
+//! certificate, and is accepted as a device.
 
 use crate::support::emulator::Emulator;
 use bytes::BytesMut;
@@ -36,7 +36,7 @@ fn packets() -> BytesMut {
     out
 }
 
-/// What the hub answered over TLS, and what openssl says of the handshake, in lower case.
+/// The hub's answer over TLS, and openssl's description of the handshake in lower case.
 fn s_client(hub: &Emulator, offer: &[&str]) -> (Vec<u8>, String) {
     let mut client = Command::new("openssl")
         .args(["s_client", "-brief", "-ign_eof", "-connect", &format!("127.0.0.1:{}", hub.port())])
@@ -49,7 +49,7 @@ fn s_client(hub: &Emulator, offer: &[&str]) -> (Vec<u8>, String) {
         .spawn()
         .expect("tests/run installs openssl");
     let mut stdin = client.stdin.take().expect("piped");
-    // After a failed handshake nobody reads it.
+    // After a failed handshake this may fail too.
     let _ = stdin.write_all(&packets());
     let mut answer = Vec::new();
     client.stdout.take().expect("piped").read_to_end(&mut answer).expect("a pipe");
@@ -59,22 +59,22 @@ fn s_client(hub: &Emulator, offer: &[&str]) -> (Vec<u8>, String) {
 }
 
 #[test]
-fn devices_get_the_certificate_that_they_can_check() {
+fn devices_get_a_certificate_that_they_can_verify() {
     let hub = emulator();
     for (offer, protocol, key) in [
-        // Without a wish: ECDSA, which costs less.
+        // By default ECDSA, which costs less.
         (&[][..], "tlsv1.3", "ecdsa"),
         (&["-tls1_2"], "tlsv1.2", "ecdsa"),
-        // Suites, which name the key's kind in TLS 1.2.
+        // In TLS 1.2 the suites determine the type of the key.
         (&["-tls1_2", "-cipher", "ECDHE-RSA-AES128-GCM-SHA256"], "tlsv1.2", "rsa"),
         (&["-tls1_2", "-cipher", "ECDHE-RSA-AES256-GCM-SHA384"], "tlsv1.2", "rsa"),
         (&["-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-GCM-SHA256"], "tlsv1.2", "ecdsa"),
         (&["-tls1_2", "-cipher", "ECDHE-ECDSA-AES256-GCM-SHA384"], "tlsv1.2", "ecdsa"),
-        // Signature algorithms, which name it in TLS 1.3.
+        // In TLS 1.3 the signature algorithms do.
         (&["-sigalgs", "rsa_pss_rsae_sha256:rsa_pkcs1_sha256"], "tlsv1.3", "rsa"),
         (&["-tls1_2", "-sigalgs", "rsa_pkcs1_sha256"], "tlsv1.2", "rsa"),
         (&["-sigalgs", "ecdsa_secp256r1_sha256"], "tlsv1.3", "ecdsa"),
-        // A client of P-384 alone: in TLS 1.2 it cannot check a key on P-256.
+        // With P-384 alone, a TLS 1.2 client cannot verify a P-256 key.
         (&["-tls1_3", "-groups", "P-384"], "tlsv1.3", "ecdsa"),
         (&["-tls1_2", "-groups", "P-384"], "tlsv1.2", "rsa"),
         (&["-tls1_2", "-groups", "P-256"], "tlsv1.2", "ecdsa"),
@@ -91,7 +91,7 @@ fn devices_get_the_certificate_that_they_can_check() {
     hub.stop();
 }
 
-/// What a hub of Azure takes, and the emulator does not: `docs/emulator.md` says so.
+/// An Azure hub accepts CBC suites, the emulator does not: see `docs/emulator.md`.
 #[test]
 fn cbc_suites_and_old_versions_are_refused() {
     let hub = emulator();

@@ -206,7 +206,7 @@ fn answers_methods(sdk: Sdk) {
         let method = device.sees("method");
         assert_eq!((&method["name"], &method["payload"]), (&json!("reboot"), &payload));
     }
-    // A call without payload has an empty body, which is no JSON: Python's SDK reads it as None, that for Node.js answers 400 itself.
+    // A call without a payload has an empty body, which is not JSON. The SDK for Python reads it as None; that for Node.js answers 400.
     let called = hub.ask(ID, json!({"method": {"name": "reboot"}})).expect("it answers");
     match sdk {
         Sdk::Python => {

@@ -1,5 +1,5 @@
-//! Connections without credentials beside devices: devices connect all the same, and are served. What strangers may hold of the
-//! emulator's memory is counted in `tests/strangers.rs`.
+//! Clients without credentials beside devices: the devices still connect, and are served. `tests/strangers.rs` checks how much of the
+//! emulator's memory such clients can use.
 
 use crate::support::PATIENCE;
 use crate::support::emulator::Emulator;
@@ -23,7 +23,7 @@ const GROUP_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
 type Tls = StreamOwned<ClientConnection, TcpStream>;
 
-/// Where the emulator is, and how its clients trust it.
+/// The emulator's port, and a client configuration that trusts it.
 struct Place {
     port: u16,
     client: Arc<rustls::ClientConfig>,
@@ -47,7 +47,7 @@ impl Place {
         StreamOwned::new(tls, socket)
     }
 
-    /// A device that is connected.
+    /// A connected device.
     fn device(&self, id: &str) -> Tls {
         let key = Key::from_base64(GROUP_KEY).expect("a key").derive(id);
         let expiry = hubstorm::clock::unix().as_secs() + 600;
@@ -107,10 +107,10 @@ fn a_first_byte_that_is_not_connect_closes_the_connection() {
     stranger.flush().expect("it is open");
     is_closed(&mut stranger);
     let said = hub.stop();
-    assert!(said.contains("before a CONNECT: the first packet is not CONNECT"), "{said}");
+    assert!(said.contains("before CONNECT: the first packet is not CONNECT"), "{said}");
 }
 
-/// As a run does it. `emulator::a_storm_of_devices_waits_for_room_and_none_is_closed` leaves them less room.
+/// With a whole run. `emulator::a_storm_of_devices_waits_for_room_and_none_is_closed` has less room.
 #[test]
 fn a_storm_of_devices_connects_while_strangers_are_silent() {
     let key = [("HUB_KEY", GROUP_KEY)];
@@ -126,7 +126,7 @@ fn a_storm_of_devices_connects_while_strangers_are_silent() {
     let work = Workplace::new(&scenario).env("HUB_KEY", GROUP_KEY).without_preflight();
     work.run().exits(0);
     assert_eq!(all_ok(&work.result(), "connect"), 2_000);
-    // The bounds were not reached for them: nobody had to go.
+    // The limits were not reached, so none of them was closed.
     let last = strangers.last_mut().expect("some");
     send(last, encode::pingreq);
     is_closed(last);
@@ -134,9 +134,9 @@ fn a_storm_of_devices_connects_while_strangers_are_silent() {
     assert!(!said.contains("too many connections"), "{said}");
 }
 
-/// A limit that strangers reach, between devices that were there before and one that comes after.
+/// Silent connections use up the descriptors after some devices have connected and before another one does.
 #[test]
-fn without_descriptors_devices_are_served_and_strangers_go() {
+fn without_descriptors_silent_connections_are_closed() {
     let program = env!("CARGO_BIN_EXE_hubstorm");
     let mut hub = std::process::Command::new("sh")
         .args(["-c", "ulimit -n 64; exec \"$@\"", "sh", program])
@@ -150,10 +150,10 @@ fn without_descriptors_devices_are_served_and_strangers_go() {
     BufReader::new(hub.stdout.take().expect("piped")).read_line(&mut line).expect("UTF-8");
     let ready: Ready = serde_json::from_str(&line).expect("its ready line");
     let port = ready.mqtt.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("a port");
-    let place = Place::new(port, ready.ca_file.as_deref().expect("alone, it writes one"));
+    let place = Place::new(port, ready.ca_file.as_deref().expect("without --control it writes one"));
     let ids: Vec<String> = (0..10).map(|n| format!("d{n}")).collect();
     let mut devices: Vec<Tls> = ids.iter().map(|id| place.device(id)).collect();
-    // The kernel takes what the hub does not: these have sent nothing, so that nobody has to answer.
+    // The kernel queues connections that the hub has not accepted. These send nothing, so they need no answer.
     let silent: Vec<TcpStream> = (0..64)
         .map(|_| TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("the kernel's queue has room"))
         .collect();
@@ -184,16 +184,16 @@ fn without_descriptors_devices_are_served_and_strangers_go() {
 
 /// Each connection announces a CONNECT of 300 KiB and sends all but its end.
 #[test]
-fn strangers_cannot_fill_the_memory() {
+fn large_connects_cannot_fill_the_memory() {
     const RSS_BYTES_MAX: u64 = 64 * 1024 * 1024;
     let hub = Emulator::start(Ipv4Addr::LOCALHOST.into(), &[], &[]);
     let place = Place::new(hub.port(), hub.ca());
-    // 300 KiB are announced: less than the largest message.
+    // 300 KiB, as announced, is more than a CONNECT may have.
     let connect = [&[0x10, 0x80, 0xe0, 0x12][..], &vec![0; 300 * 1024 - 1]].concat();
     let mut strangers = Vec::new();
     for _ in 0..500 {
         let mut stranger = place.stranger();
-        // The hub closes it meanwhile.
+        // The hub may close it during the write.
         let _ = stranger.write_all(&connect).and_then(|()| stranger.flush());
         strangers.push(stranger);
     }
@@ -208,7 +208,7 @@ fn strangers_cannot_fill_the_memory() {
 }
 
 #[test]
-fn the_program_counts_what_it_closes_for_others() {
+fn stats_have_the_connections_closed_for_others() {
     let mut hub = command(["emulator", "--control"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

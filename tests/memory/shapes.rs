@@ -39,7 +39,7 @@ impl Shape {
     }
 }
 
-/// A plain broker that admits anybody.
+/// A broker over plain TCP that accepts every client.
 pub(crate) struct Mosquitto {
     child: Child,
     address: Ipv4Addr,
@@ -48,7 +48,7 @@ pub(crate) struct Mosquitto {
 
 const PORT: u16 = 18_830;
 
-/// A loopback address of this process's own, where a fixed port is free.
+/// A loopback address for this process alone, so that a fixed port is free.
 fn own_address() -> Ipv4Addr {
     let [_, high, middle, low] = std::process::id().to_be_bytes();
     Ipv4Addr::new(127, 64 + high % 64, middle, low)
@@ -102,7 +102,7 @@ fn phases(ramp: &str, steady: &str) -> String {
     )
 }
 
-/// Telemetry, twins, methods, messages from the cloud and tokens that are renewed: eleven operations that are kept over time.
+/// Telemetry, twins, methods, cloud-to-device messages and renewed tokens: eleven operations in the series.
 fn everything(devices: u32, ttl: &str) -> String {
     let per_s = |share: f64| format!("{}/s", (f64::from(devices) * share).max(1.0));
     let fleet = format!(
@@ -128,7 +128,7 @@ fn everything(devices: u32, ttl: &str) -> String {
     .concat()
 }
 
-/// So many fleets with so many phases.
+/// Fleets and phases of the given numbers.
 fn many(fleets: u32, devices: u32, count: u32, each: &str) -> (String, String) {
     let (mut text, mut phases) = (String::new(), String::new());
     for fleet in 0..fleets {
@@ -144,7 +144,7 @@ fn many(fleets: u32, devices: u32, count: u32, each: &str) -> (String, String) {
     (text, phases)
 }
 
-/// The shape that is soaked, for so long.
+/// The shape of the soak.
 pub(crate) fn soak(duration: &str) -> Shape {
     Shape::new(
         "1,500 devices, 11 operations, short tokens",
@@ -153,7 +153,7 @@ pub(crate) fn soak(duration: &str) -> Shape {
     )
 }
 
-/// What takes seconds.
+/// Shapes that take seconds.
 pub(crate) fn quick() -> Vec<Shape> {
     let (fleets, times) = many(10, 3, 12, "1s");
     let large = sends("1s", "qos = 1\npayload = { size = 200000 }");
@@ -166,7 +166,7 @@ pub(crate) fn quick() -> Vec<Shape> {
     ]
 }
 
-/// All of them.
+/// All shapes.
 pub(crate) fn all() -> Vec<Shape> {
     let (fleets, times) = many(10, 100, 12, "5s");
     let large = sends("5s", "qos = 1\npayload = { size = 200000 }");

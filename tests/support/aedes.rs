@@ -5,7 +5,7 @@ use super::sdk::{node, script};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
 
-/// Starts one that admits everybody.
+/// Starts a broker that accepts every client.
 pub fn aedes(tls: bool) -> LocalBroker {
     LocalBroker::start(launch, tls)
 }
@@ -20,7 +20,7 @@ fn launch(place: &Place<'_>) -> (Child, u16) {
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("Node.js is installed");
     let mut line = String::new();
-    // It prints nothing else.
+    // It prints only its port.
     BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("a port is text");
     let port =
         line.trim_end().parse().unwrap_or_else(|error| panic!("Aedes did not start ({error}): {line:?}"));

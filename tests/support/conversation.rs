@@ -1,4 +1,4 @@
-//! What devices and a broker said to each other, read from a proxy's record with the tests' own codec. QoS 0 and 1.
+//! The packets between devices and a broker, read from a proxy's record with the tests' own codec. QoS 0 and 1.
 
 use super::mqtt::{CONNACK, CONNECT, Frame, PUBLISH, read_frame};
 use super::proxy::Recorded;
@@ -16,7 +16,7 @@ pub struct Sending {
     pub acked: bool,
 }
 
-/// What all connections together carried.
+/// The packets of all connections.
 #[derive(Debug, Default)]
 pub struct Conversation {
     /// For each client id, the SessionPresent of each CONNACK.
@@ -34,12 +34,12 @@ impl Conversation {
         conversation
     }
 
-    /// Sendings after the first of each message.
+    /// The number of sendings after the first of each message.
     pub fn repeated(&self) -> u64 {
         self.messages.values().map(|sendings| sendings.len() as u64 - 1).sum()
     }
 
-    /// Sendings that say of themselves that they are not the first: the first may not have passed the proxy.
+    /// The number of sendings with DUP. The first sending of such a message may not have passed the proxy.
     pub fn duplicates(&self) -> u64 {
         self.messages.values().flatten().filter(|sending| sending.duplicate).count() as u64
     }
@@ -64,7 +64,7 @@ impl Conversation {
         }
         for frame in up.iter().filter(|frame| frame.kind() == PUBLISH) {
             let (topic, Some(packet_id), payload) = frame.publish() else { continue };
-            // A packet id is in use until its ack: the first ack with it belongs to the first message with it.
+            // A packet id is in use until its ack, so the first ack with it belongs to the first message with it.
             let ack = acks.get_mut(&packet_id).filter(|left| **left > 0);
             let acked = ack.map(|left| *left -= 1).is_some();
             let sending = Sending { packet_id, duplicate: frame.first & DUP != 0, acked };

@@ -35,7 +35,7 @@ impl LocalHub {
         LocalHub::start_by(WallClock::default())
     }
 
-    /// One that goes by that clock.
+    /// Starts a hub with this wall clock.
     pub fn start_by(wall: WallClock) -> LocalHub {
         let listener = listen_at(PORT);
         let address = listener.local_addr().expect("it is bound").ip();

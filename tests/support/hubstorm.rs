@@ -161,7 +161,7 @@ pub fn read_result(file: &Path) -> RunResult {
     }
     for error in &result.errors {
         let words = error.example.split_once(": ").map_or("", |(_who, what)| what);
-        assert!(words.split_whitespace().count() >= 2, "an example says in words what happened: {error:?}");
+        assert!(words.split_whitespace().count() >= 2, "an example describes what happened: {error:?}");
     }
     is_judged_alike(&result);
     result

@@ -1,5 +1,5 @@
-//! A broker in a child process, with a folder for what it keeps: on a port that it chose, killed in the middle of its work and
-//! started again at the same address. It ends with the test.
+//! A broker in a child process with a folder for its data. It listens on a port that it chose, and can be killed and started again at the
+//! same address. It ends with the test.
 
 use super::PATIENCE;
 use super::address::own_address;
@@ -16,11 +16,11 @@ use tempfile::TempDir;
 
 const CERTIFICATE_VALID: Duration = Duration::from_secs(86_400);
 
-/// Where and how a broker is to listen.
+/// Where and how a broker listens.
 pub struct Place<'a> {
-    /// Port 0: any.
+    /// Port 0 lets the broker choose.
     pub address: SocketAddr,
-    /// For what it keeps, and with `cert.pem` and `key.pem` for TLS.
+    /// For its data; has `cert.pem` and `key.pem` for TLS.
     pub folder: &'a Path,
     pub tls: bool,
 }
@@ -65,8 +65,8 @@ impl LocalBroker {
         self.tls.then(|| self.folder.path().join("ca.pem"))
     }
 
-    /// Kills it (`kill -9`) when it has left unread what `connections` of its clients have sent: it is stopped before, so that
-    /// nobody gets an answer to that.
+    /// Kills it (`kill -9`) once `connections` of its clients have sent data that it has not read. It is stopped (SIGSTOP) before, so that
+    /// it answers none of that.
     pub fn kill_with_unread(&mut self, connections: usize) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).expect("a process id fits"));
         let signal = |signal| kill(pid, signal).expect("it is ours and not yet reaped");
@@ -80,7 +80,7 @@ impl LocalBroker {
         self.child.wait().expect("it is our child");
     }
 
-    /// Starts it again, at the same address and with what it has kept.
+    /// Starts it again at the same address with its data.
     pub fn restart(&mut self) {
         let place = Place { address: self.address, folder: self.folder.path(), tls: self.tls };
         let (child, port) = (self.launch)(&place);
@@ -108,7 +108,7 @@ fn write_certificate(folder: &Path, address: IpAddr) {
     }
 }
 
-/// Connections at that local address with received bytes that its process has not read (`man 5 proc`, /proc/net/tcp).
+/// The number of connections at a local address with received bytes that their process has not read (`man 5 proc`, /proc/net/tcp).
 fn unread(address: SocketAddr) -> usize {
     let IpAddr::V4(ip) = address.ip() else { panic!("loopback here is IPv4") };
     // The kernel prints the address as a number in its own byte order.
@@ -117,7 +117,7 @@ fn unread(address: SocketAddr) -> usize {
     let has_unread = |line: &&str| {
         let fields: Vec<_> = line.split_whitespace().collect();
         let [_, own, _, state, queues, ..] = &fields[..] else { return false };
-        // 01: established. Its queues are what waits to be sent, and what waits to be read.
+        // 01 means established. The queues are the bytes to be sent and the bytes to be read.
         *own == local && *state == "01" && !queues.ends_with(":00000000")
     };
     table.lines().filter(has_unread).count()

@@ -41,7 +41,7 @@ impl Mosquitto {
         Mosquitto::launch([], "the witness's", true, "")
     }
 
-    /// The same with one more setting on each listener.
+    /// As [`Mosquitto::open`], with one more setting on each listener.
     pub fn open_with(setting: &str) -> Mosquitto {
         Mosquitto::launch([], "the witness's", true, setting)
     }

@@ -1,4 +1,4 @@
-//! Debian's nats-server as an MQTT broker: a codec and a TLS written in Go, sessions and messages at QoS 1 in JetStream's files.
+//! Debian's nats-server as an MQTT broker, with a codec and TLS in Go. It keeps sessions and QoS 1 messages in JetStream's files.
 
 use super::local_broker::{LocalBroker, Place};
 use std::fs;
@@ -6,12 +6,12 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
-/// Starts one that admits everybody.
+/// Starts a broker that accepts every client.
 pub fn nats(tls: bool) -> LocalBroker {
     LocalBroker::start(launch, tls)
 }
 
-/// `tests/run` says where it is; by hand, Debian's place.
+/// The program that `tests/run` names, or Debian's.
 fn program() -> std::ffi::OsString {
     std::env::var_os("HUBSTORM_TEST_NATS").unwrap_or_else(|| "/usr/sbin/nats-server".into())
 }
@@ -38,7 +38,7 @@ fn launch(place: &Place<'_>) -> (Child, u16) {
 
 fn text(place: &Place<'_>) -> String {
     let (host, folder) = (place.address.ip(), place.folder.display());
-    // Its -1 is what 0 is elsewhere. It has no MQTT without a name and JetStream.
+    // -1 lets NATS choose a port. MQTT needs a server name and JetStream.
     let port = match place.address.port() {
         0 => "-1".to_owned(),
         port => port.to_string(),

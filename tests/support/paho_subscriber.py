@@ -1,12 +1,12 @@
-"""A subscriber on paho-mqtt that counts what a broker delivers, for tests/support/subscriber.rs. It shares no line with hubstorm.
+"""A subscriber with paho-mqtt that counts what a broker delivers, for tests/support/subscriber.rs. It shares no code with hubstorm.
 
-It keeps its session, connects again by itself, and counts a message by its topic and payload: the first arrival, and each further one
-as a duplicate. Reads one JSON command per line on stdin, and prints one JSON fact per line:
+It keeps its session, reconnects by itself, and identifies a message by its topic and payload: further arrivals count as duplicates.
+Reads one JSON command per line on stdin, and prints one JSON fact per line:
 
-    {"do": "wait", "messages": 5}                         until so many have arrived; tells the highest sequence number
-    {"do": "reach", "prefix": "a/", "topics": 3, "seq": 7}  until so many topics have a sequence number at least as high
-    {"do": "leave"}, {"do": "return"}                     the session stays at the broker
-    {"do": "report", "messages": 5}                       waits, and tells what has arrived
+    {"do": "wait", "messages": 5}                         waits for this many messages; prints the highest sequence number
+    {"do": "reach", "prefix": "a/", "topics": 3, "seq": 7}  waits until this many topics have reached this sequence number
+    {"do": "leave"}, {"do": "return"}                     disconnects and connects again; the broker keeps the session
+    {"do": "report", "messages": 5}                       waits for this many messages; prints everything that has arrived
 """
 
 import argparse
@@ -17,7 +17,7 @@ import threading
 import paho.mqtt.client as mqtt
 
 RECONNECT_S = 0.1
-# Longer than any broker here takes to send again what was not acknowledged. Then it reports what it has.
+# Longer than any broker here takes to resend unacknowledged messages.
 WAIT_S = 40
 
 
@@ -46,7 +46,7 @@ class Counts:
         return max((json.loads(payload)["seq"] for _, payload in self.arrivals), default=0)
 
     def have_reached(self, prefix: str, seq: int) -> int:
-        """How many topics with that prefix have a sequence number at least as high."""
+        """The number of topics with this prefix that have reached this sequence number."""
         high = (topic for topic, payload in self.arrivals if topic.startswith(prefix) and json.loads(payload)["seq"] >= seq)
         return len(set(high))
 
@@ -131,7 +131,7 @@ def main() -> None:
             say("returned")
         elif do == "report":
             counts.wait(lambda: counts.has(command["messages"]))
-            # What comes too often would come before this.
+            # Duplicates would arrive before this message.
             mark = str(number).encode()
             client.publish(marker, mark, qos=1)
             counts.wait(lambda: mark in counts.marks)

@@ -23,7 +23,7 @@ struct Shared {
 #[derive(Default)]
 struct State {
     frozen_until: Option<Instant>,
-    /// What comes from the server does not pass.
+    /// Data from the server does not pass.
     answers_held: bool,
     /// Something from a client has met a freeze.
     holds: bool,
@@ -31,7 +31,7 @@ struct State {
     upstream_bytes: u64,
     stopped: bool,
     streams: Vec<TcpStream>,
-    /// How often the open connections were reset.
+    /// How many times the open connections were reset.
     resets: u64,
     /// Every connection so far, in the order of arrival, if they are recorded.
     recorded: Option<Vec<Recorded>>,
@@ -49,9 +49,9 @@ struct Pipe {
     from: TcpStream,
     to: TcpStream,
     upstream: bool,
-    /// The connection's place in the record.
+    /// The connection's index in the record.
     number: usize,
-    /// How many resets there had been before it.
+    /// The number of resets before it.
     resets: u64,
 }
 
@@ -61,7 +61,7 @@ impl Proxy {
         Proxy::launch(address, upstream, State::default())
     }
 
-    /// The same, and records what passes.
+    /// As [`Proxy::start`], and records the bytes that pass.
     pub fn recording(address: IpAddr, upstream: SocketAddr) -> Proxy {
         Proxy::launch(address, upstream, State { recorded: Some(Vec::new()), ..State::default() })
     }
@@ -112,7 +112,7 @@ impl Proxy {
         self.shared.lock().frozen_until = Some(now() + duration);
     }
 
-    /// From now on, what the server says does not pass.
+    /// From now on, data from the server does not pass.
     pub fn hold_answers(&self) {
         self.shared.lock().answers_held = true;
     }
@@ -124,7 +124,7 @@ impl Proxy {
         let streams = std::mem::take(&mut state.streams);
         let open = streams.iter().filter(|stream| stream.peer_addr().is_ok()).count();
         for stream in &streams {
-            // The last close of a socket that does not linger sends RST; its readers wake up, and close it.
+            // The last close of a socket with zero linger sends RST. The shutdown wakes its readers, which close it.
             SockRef::from(stream).set_linger(Some(Duration::ZERO)).expect("it is a TCP socket");
             drop(stream.shutdown(Shutdown::Read));
         }
@@ -135,7 +135,7 @@ impl Proxy {
         open / 2
     }
 
-    /// What the connections carried, in the order of their arrival.
+    /// The bytes of the connections, in the order of arrival.
     pub fn recorded(&self) -> Vec<Recorded> {
         self.shared.lock().recorded.clone().expect("it records")
     }

@@ -1,4 +1,4 @@
-//! A subscriber that nobody here wrote, Paho's for Python, as an independent count of what a broker delivers.
+//! A third-party subscriber, Paho for Python, as an independent count of what a broker delivers.
 
 use super::sdk::script;
 use super::talker::Talker;
@@ -14,7 +14,7 @@ pub struct Subscriber(Talker);
 #[derive(Debug, Deserialize)]
 pub struct Report {
     pub topics: BTreeMap<String, Arrivals>,
-    /// SessionPresent of each of its connections.
+    /// Session Present of each of its connections.
     pub sessions: Vec<bool>,
 }
 
@@ -23,12 +23,12 @@ pub struct Report {
 pub struct Arrivals {
     /// The `seq` of each message, in ascending order.
     pub seqs: Vec<u64>,
-    /// Arrivals of messages that had arrived before.
+    /// The number of repeated arrivals.
     pub duplicates: u64,
 }
 
 impl Subscriber {
-    /// Starts one with a kept session, and waits until it has subscribed. Its messages are JSON objects with `seq`.
+    /// Starts a subscriber with a kept session, and waits until it has subscribed. Its messages are JSON objects with `seq`.
     pub fn start(address: SocketAddr, ca: Option<&Path>, filters: &[&str], qos: u8) -> Subscriber {
         let python = std::env::var_os("HUBSTORM_TEST_PYTHON").expect(
             "HUBSTORM_TEST_PYTHON names no Python that has paho-mqtt: run the tests with tests/run, which makes one",
@@ -44,7 +44,7 @@ impl Subscriber {
         Subscriber(subscriber)
     }
 
-    /// Waits until so many messages have arrived, duplicates not counted. Returns how many have.
+    /// Waits until this many messages have arrived, without duplicates. Returns how many have.
     #[track_caller]
     pub fn waits_for(&mut self, messages: u64) -> u64 {
         let seen = self.0.does(json!({"do": "wait", "messages": messages}), "waited");
@@ -59,13 +59,13 @@ impl Subscriber {
         seen["highest"].as_u64().expect("it is a number")
     }
 
-    /// Waits until so many topics that begin so have a `seq` at least as high.
+    /// Waits until `topics` topics with this prefix have reached `seq`.
     #[track_caller]
     pub fn reaches(&mut self, prefix: &str, topics: usize, seq: u64) {
         self.0.does(json!({"do": "reach", "prefix": prefix, "topics": topics, "seq": seq}), "reached");
     }
 
-    /// Disconnects; its session stays.
+    /// Disconnects; the broker keeps the session.
     pub fn leaves(&mut self) {
         self.0.does(json!({"do": "leave"}), "left");
     }
@@ -75,7 +75,7 @@ impl Subscriber {
         self.0.does(json!({"do": "return"}), "returned");
     }
 
-    /// What has arrived by the time that so many messages have, or whatever there is when they never do.
+    /// Waits for this many messages, or until its timeout, and returns what has arrived.
     #[track_caller]
     pub fn report(&mut self, messages: u64) -> Report {
         let report = self.0.does(json!({"do": "report", "messages": messages}), "report");
@@ -84,17 +84,17 @@ impl Subscriber {
 }
 
 impl Report {
-    /// Messages on topics that begin so, each counted once.
+    /// The number of messages on topics with this prefix, without duplicates.
     pub fn messages(&self, prefix: &str) -> u64 {
         self.of(prefix).map(|arrivals| arrivals.seqs.len() as u64).sum()
     }
 
-    /// Arrivals on these topics of messages that had arrived before.
+    /// The number of repeated arrivals on topics with this prefix.
     pub fn duplicates(&self, prefix: &str) -> u64 {
         self.of(prefix).map(|arrivals| arrivals.duplicates).sum()
     }
 
-    /// Topics that begin so.
+    /// The topics with this prefix.
     pub fn of<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a Arrivals> {
         self.topics.iter().filter(move |(topic, _)| topic.starts_with(prefix)).map(|(_, arrivals)| arrivals)
     }

@@ -12,7 +12,7 @@ pub struct Talker {
     child: Child,
     stdin: ChildStdin,
     facts: Receiver<Value>,
-    /// What it said and nobody has asked for yet.
+    /// Facts that no test has waited for yet.
     unread: VecDeque<Value>,
 }
 
@@ -34,19 +34,19 @@ impl Talker {
         Talker { child, stdin, facts, unread: VecDeque::new() }
     }
 
-    /// Gives it a command.
+    /// Sends it a command.
     pub fn tell(&mut self, command: Value) {
         writeln!(self.stdin, "{command}").expect("it reads its commands");
     }
 
-    /// Gives it a command and waits for what shows that it was carried out.
+    /// Sends it a command and waits for the fact that shows that it was executed.
     #[track_caller]
     pub fn does(&mut self, command: Value, fact: &str) -> Value {
         self.tell(command);
         self.sees(fact)
     }
 
-    /// Waits for a fact of that name, and takes it. A command that failed is reported at once.
+    /// Waits for a fact with this name and removes it. Panics at once if a command fails.
     #[track_caller]
     pub fn sees(&mut self, fact: &str) -> Value {
         if let Some(place) = self.unread.iter().position(|seen| seen["fact"] == fact) {
@@ -65,7 +65,7 @@ impl Talker {
 
 impl Drop for Talker {
     fn drop(&mut self) {
-        // It may have ended of itself.
+        // It may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,4 +1,4 @@
-//! Trials that any broker goes through with hubstorm: traffic, resets, a `kill -9`. Paho, as a subscriber, counts independently.
+//! Tests for any broker: traffic, resets, a `kill -9`. Paho, as a subscriber, counts independently.
 
 use super::address::own_address;
 use super::conversation::Conversation;
@@ -12,10 +12,10 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-/// Longer than the run: a reset ends the freeze.
+/// Longer than the run, because a reset ends the freeze.
 const FREEZE: Duration = Duration::from_secs(600);
 
-/// Time to connect and to subscribe, and then the load.
+/// A scenario with time to connect and subscribe before the load.
 fn scenario(address: SocketAddr, ca: Option<&Path>, steady: &str, more: &str) -> String {
     format!(
         r#"
@@ -68,7 +68,7 @@ pub fn counts_agree(broker: &LocalBroker, qos_max: u8) {
     assert!(result.run.target.tls.as_ref().is_some_and(|tls| tls.verified));
     assert_eq!(all_ok(&result, "connect.tls"), 14);
     let [handed_over, acked] = [all_ok(&result, "publish.qos0"), all_ok(&result, "publish")];
-    // Regular arrivals are within one of the integral.
+    // 3 s at 5/s, minus one: regular arrivals are within one of the planned number.
     assert!(handed_over >= 10 * 14 && acked >= u64::from(qos_max) * 10 * 14, "{handed_over}, {acked}");
     assert_eq!(all_ok(&result, "deliver"), 2 * (handed_over + acked));
     assert!(result.errors.is_empty(), "{:#?}", result.errors);
@@ -91,8 +91,8 @@ pub fn one_stream(address: SocketAddr, qos: u8) -> String {
     )
 }
 
-/// Resets every connection of devices with kept sessions three times while messages are unacknowledged. Paho has each message; the
-/// wire shows that devices sent each unacknowledged message again, as the standard requires.
+/// Resets every connection of devices with kept sessions three times while messages are unacknowledged. Paho receives each message. The
+/// recorded packets show that devices resend each unacknowledged message as the standard requires.
 pub fn resets_lose_nothing(broker: &LocalBroker) {
     let proxy = Proxy::recording(own_address(), broker.address());
     let address = SocketAddr::new(broker.address().ip(), proxy.port());
@@ -117,12 +117,12 @@ pub fn resets_lose_nothing(broker: &LocalBroker) {
         }
         resets += proxy.reset();
     }
-    // A device may send a whole window again. A later message shows that the device has reconnected.
+    // A device may resend a whole window. Only a later message shows that the device has reconnected.
     let after = subscriber.highest() + 20;
     subscriber.reaches("up/kept/", 10, after);
     let result = ctrl_c(&work, running);
     let published = all_ok(&result, "publish");
-    let [error] = &result.errors[..] else { panic!("one class is wanted: {:#?}", result.errors) };
+    let [error] = &result.errors[..] else { panic!("one class expected: {:#?}", result.errors) };
     assert_eq!((error.class.as_str(), error.culprit.name()), ("reset", "network"), "{error:?}");
     assert_eq!(error.count, resets as u64, "{error:?}");
 
@@ -136,7 +136,7 @@ pub fn resets_lose_nothing(broker: &LocalBroker) {
     assert!((1..=wire.repeated()).contains(&duplicates), "{duplicates} of {}", wire.repeated());
 }
 
-/// MQTT 3.1.1 §4.4: the session outlives a reset, and the device sends unacknowledged messages again with DUP and the same packet id.
+/// MQTT 3.1.1 §4.4: the session survives a reset, and the device resends unacknowledged messages with DUP and the same packet id.
 fn judge_wire(wire: &Conversation, published: u64) {
     assert_eq!(wire.sessions.len(), 10);
     for (device, sessions) in &wire.sessions {
@@ -160,12 +160,12 @@ fn judge_wire(wire: &Conversation, published: u64) {
 pub enum Paho {
     /// It is connected, and reconnects by itself.
     Stays,
-    /// It has subscribed and disconnected. It connects after the run and receives the messages in its session.
+    /// It has subscribed and disconnected. After the run it connects and receives the messages stored in its session.
     IsAway,
 }
 
 /// Kills the broker in mid-run while devices wait for acknowledgments at `qos`, and starts it again. Devices with kept sessions have at
-/// most one message in flight, and all their messages end `ok`. Returns Paho's report: the caller checks those on `up/kept/`.
+/// most one message in flight, and all their messages end `ok`. Returns Paho's report; the caller checks the topics `up/kept/`.
 pub fn kill_in_mid_run(broker: &mut LocalBroker, qos: u8, paho: Paho) -> Report {
     const KEPT: usize = 4;
     const CLEAN: usize = 6;
@@ -185,16 +185,16 @@ pub fn kill_in_mid_run(broker: &mut LocalBroker, qos: u8, paho: Paho) -> Report 
     let work = Workplace::new(&scenario(broker.address(), None, "1h", &fleets.concat())).without_preflight();
     let running = work.start();
     watcher.reaches("", KEPT + CLEAN + QOS_0, 10);
-    // More connections than the two other fleets have: at least one is of a clean session.
+    // More than the connections of the two other fleets, so at least one has a clean session.
     broker.kill_with_unread(CLEAN + QOS_0);
     broker.restart();
-    // A device may send one message again. The second new message shows that the device has reconnected.
+    // A device may resend one message. Only the second new message shows that the device has reconnected.
     let after = watcher.highest() + 2;
     watcher.reaches("", KEPT + CLEAN + QOS_0, after);
     let result = ctrl_c(&work, running);
     judge_errors(&result, (KEPT + CLEAN + QOS_0) as u64);
 
-    // Without a kept session, unacknowledged messages are lost for hubstorm. Paho may have them.
+    // Without a kept session, unacknowledged messages are lost for hubstorm; Paho may have received them.
     let kept = outcomes(&result, "publish", "kept");
     assert!(kept.due >= KEPT as u64 * 10 && kept.ok == kept.due, "{kept:?}: {:#?}", result.errors);
     let clean = outcomes(&result, "publish", "clean");
@@ -219,14 +219,14 @@ pub fn kill_in_mid_run(broker: &mut LocalBroker, qos: u8, paho: Paho) -> Report 
     report
 }
 
-/// Ends a run before the end of its long phase, and waits for its last acknowledgments.
+/// Interrupts a run in its long phase, and waits for its last acknowledgments.
 fn ctrl_c(work: &Workplace, running: Running) -> RunResult {
     running.interrupt();
     running.wait().exits(105);
     work.result()
 }
 
-/// Each connection broke once, and the load generator is the culprit of no error.
+/// Asserts that each connection broke once, and that no error is the load generator's.
 fn judge_errors(result: &RunResult, connections: u64) {
     let errors = &result.errors;
     assert!(errors.iter().all(|error| error.culprit.name() != "us"), "{errors:#?}");
@@ -237,7 +237,7 @@ fn judge_errors(result: &RunResult, connections: u64) {
 
 const RECONNECT: &str = r#"{ kind = "fixed", delay = "200ms" }"#;
 
-/// Devices with kept sessions. They subscribe because Aedes keeps no session without a subscription; nobody publishes to it.
+/// Devices with kept sessions. They subscribe because Aedes keeps no session without a subscription; the topic has no publisher.
 fn kept_fleet(devices: usize, in_flight: usize, qos: u8) -> String {
     format!(
         "[fleet.kept]\ndevices = {devices}\nclean_session = false\nin_flight = {in_flight}\n\
@@ -273,7 +273,7 @@ fn outcomes(result: &RunResult, operation: &str, fleet: &str) -> Outcomes {
     Outcomes { due, ok: sum(Outcome::Ok), lost: sum(Outcome::Lost) }
 }
 
-/// How many numbers from 0 to the highest are missing.
+/// The number of missing sequence numbers from 0 to the highest.
 pub fn gaps(seqs: &[u64]) -> u64 {
     seqs.last().map_or(0, |last| last + 1 - seqs.len() as u64)
 }

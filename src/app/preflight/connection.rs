@@ -49,7 +49,7 @@ impl Failure {
     }
 }
 
-/// `others`: devices of other fleets were accepted before.
+/// Connects one device. `others`: the server has already accepted devices of other fleets.
 async fn connect(
     plan: &Plan,
     fleet: &FleetPlan,
@@ -141,27 +141,27 @@ fn closed(why: Closed) -> &'static str {
     match why {
         Closed::Eof => "the server closed the connection before CONNACK",
         Closed::Reset => "the connection was reset before CONNACK",
-        Closed::Unreachable => "the network did not answer before CONNACK",
+        Closed::Unreachable => "the server became unreachable before CONNACK",
         Closed::TlsAlert(end) => end.cause,
         Closed::Local => "the connection ended before CONNACK",
     }
 }
 
-/// What to do where CONNECT had no answer. Once the server has accepted a device, port and TLS are right.
+/// What to do if CONNECT was not answered. Once the server has accepted a device, port and TLS are right.
 fn no_connack_fix(kind: TargetKind, endpoint: &Endpoint, others: bool) -> &'static str {
     match kind {
         _ if others => {
-            "the server accepted devices of other fleets: compare this fleet's ids and auth with theirs, and look at the server's limit \
-             of connections and at its log"
+            "the server accepted devices of other fleets: compare this fleet's ids and auth with theirs, and check the server's \
+             connection limit and its log"
         }
         TargetKind::Mqtt if endpoint.tls.is_none() => {
-            "if the server expects TLS, set tls = true in [target]; else check that an MQTT 3.1.1 server listens on this port"
+            "if the server expects TLS, set tls = true in [target]; otherwise check that an MQTT 3.1.1 server listens on this port"
         }
         TargetKind::Mqtt => {
             "check that an MQTT 3.1.1 server listens on this port; its log may say why it ended the connection"
         }
         TargetKind::IotHub => {
-            "check that an IoT hub listens on this port; one that throttles connections answers late"
+            "check that an IoT hub listens on this port; a hub that throttles connections answers late"
         }
     }
 }

@@ -27,7 +27,7 @@ pub(super) struct InFlight {
 
 impl InFlight {
     fn end(self, result: Result<Called, ServiceError>) {
-        // First: who has the answer may call again at once.
+        // Free the place first: the caller may call again as soon as it has the answer.
         drop(self.place);
         // Who has gone needs no answer.
         let _ = self.answer.send(result);

@@ -1,7 +1,7 @@
 //! Cloud-to-device messages: their age, and whether all of them came, once each and in order. A part of `device`.
 //!
-//! An age needs one clock: the sender's and this machine's must agree. Where the run sends the messages itself, both stamps come from
-//! a clock that has no steps.
+//! An age requires that the sender's clock and this machine's agree. If the run sends the messages itself, both stamps come from a clock
+//! without steps.
 
 use super::Device;
 use crate::clock::Step;
@@ -59,7 +59,7 @@ impl Device {
             }),
             Some(Age::Stepped) => self.recorder().error("clock_step", Culprit::Us, now, || {
                 format!(
-                    "{}: this machine's clock moved during the age of a cloud-to-device message",
+                    "{}: this machine's clock stepped while a cloud-to-device message was under way",
                     self.id()
                 )
             }),
@@ -78,12 +78,12 @@ impl Device {
     }
 }
 
-/// How long a message took, as far as it is known.
+/// The age of a message, as far as it is known.
 enum Age {
     Known(Duration),
-    /// It was stamped later than it came.
+    /// Its stamp is later than its arrival.
     Ahead,
-    /// This machine's clock stepped meanwhile.
+    /// This machine's clock stepped while the message was under way.
     Stepped,
 }
 

@@ -1,5 +1,5 @@
-//! Whether a step of this machine's wall clock may be why a hub does not accept a device's token: the failure is the load
-//! generator's then. A part of `device`.
+//! Determines whether a step of this machine's wall clock may be why a hub does not accept a device's token. If so, the failure is the
+//! load generator's. A part of `device`.
 
 use super::connect::Reached;
 use super::{Device, Excuse, Stage};
@@ -9,35 +9,35 @@ use crate::link::DialError;
 use crate::measure::Culprit;
 use std::time::{Duration, Instant};
 
-/// This machine's clock and the hub's are never quite the same (our choice).
+/// The tolerated difference between this machine's clock and the hub's (our choice).
 pub(super) const CLOCKS_APART: Duration = Duration::from_secs(1);
 
 /// A hub ends a connection this long after the expiry of its token, at the latest.
 const LATELY: Duration = EXPIRY_GRACE_MAX.saturating_add(CLOCKS_APART);
 
-/// A token, and what was known of the clocks when the hub judged it.
+/// A token, and the clocks when the hub checked it.
 struct Judged {
-    /// What the token says.
+    /// The token's expiry, since the Unix epoch.
     expiry: Duration,
     /// When it was made.
     made: Instant,
     now: Instant,
     /// The wall clock now.
     unix: Duration,
-    /// Until then, the hub's clock is known to have made the same steps.
+    /// The hub's clock is known to have made all steps before this instant.
     hub_stepped_too: Option<Instant>,
-    /// Only an expiry or a step of the last minutes counts: a connection outlives its token by no more.
+    /// Only a recent expiry or step counts, because a connection outlives its token by at most [`LATELY`].
     lately: bool,
 }
 
 impl Judged {
-    /// The step that changes the token's validity: by how much the wall clock moved, in microseconds. The hub's clock may show what
-    /// this machine's would show without its last steps. Either clock may be the right one, so what counts is that they disagree.
+    /// Returns the sum of the steps that change the token's validity, in microseconds. The hub's clock may show what this machine's clock
+    /// would show without its last steps. Either clock may be right, so only their disagreement counts.
     fn by_step(&self, steps: &[Step]) -> Option<i64> {
         let expired = |unix: Duration| self.expiry <= unix + CLOCKS_APART;
         for (step, by_us, without) in without(steps, self.unix) {
             let disagreed = match (expired(self.unix), expired(without)) {
-                // A token from before the step; one that was made later knew better.
+                // Only for a token from before the step: a later one was stamped by the new clock.
                 (true, false) => (step.at > self.made).then_some(self.unix),
                 (false, true) => self.hub_stepped_too.is_none_or(|until| step.at > until).then_some(without),
                 _ => None,
@@ -55,14 +55,14 @@ impl Judged {
 }
 
 impl Device {
-    /// By how much this machine's clock moved, if that may be why the hub did not accept the token of this attempt.
+    /// Returns by how much this machine's clock stepped, if that may be why the hub refused the token of this attempt.
     pub(super) fn refused_by_step(&self, now: Instant) -> Option<i64> {
         let Stage::Connecting(attempt) = &self.stage else { return None };
         let Reached::Connect(sent) = attempt.reached else { return None };
         self.by_step(sent, now, false)
     }
 
-    /// The same for a connection that the hub closed.
+    /// As [`Device::refused_by_step`], for a connection that the hub closed.
     pub(super) fn closed_by_step(&self, now: Instant) -> Option<i64> {
         match self.online_since() {
             Some(since) => self.by_step(since, now, true),
@@ -70,8 +70,8 @@ impl Device {
         }
     }
 
-    /// The hub has accepted a token. One that is valid only by a clock that made the steps of this machine's shows that the hub's
-    /// clock made them too: later refusals have another reason.
+    /// Records that the hub accepted a token. If the token is valid only by a clock with this machine's steps, the hub's clock made them
+    /// too, and later refusals have another reason.
     pub(super) fn note_accepted(&self, now: Instant) {
         if !self.context.steps.borrow().steps().is_empty() && self.refused_by_step(now).is_some() {
             self.context.hub_stepped_too.set(Some(now));
@@ -89,7 +89,7 @@ impl Device {
             .by_step(self.context.steps.borrow().steps())
     }
 
-    /// By how much this machine's clock moved, if the server's certificate would be valid without that.
+    /// Returns by how much this machine's clock stepped, if the server's certificate would be valid without that.
     pub(super) fn untrusted_by_step(&self, error: &DialError, now: Instant) -> Option<i64> {
         if error.class != "tls_certificate" {
             return None;
@@ -99,12 +99,12 @@ impl Device {
         without(watch.steps(), unix).find(|(_, _, unix)| error.is_valid_at(*unix)).map(|(_, by_us, _)| by_us)
     }
 
-    /// Counts a failure as the load generator's: its clock moved by `by_us`.
+    /// Counts a failure as the load generator's, because its clock stepped by `by_us`.
     pub(super) fn blame_step(&mut self, by_us: i64, what: impl FnOnce() -> String, now: Instant) {
         self.excuse = Excuse::Machine;
         self.recorder().error("clock_step", Culprit::Us, now, || {
             let moved = crate::units::human_signed_us(by_us);
-            format!("{}: {} after this machine's clock moved by {moved}", self.id(), what())
+            format!("{}: {} after this machine's clock stepped by {moved}", self.id(), what())
         });
     }
 }
@@ -120,8 +120,8 @@ mod tests {
     const FORTH_US: i64 = 7_200_000_000;
     const BACK_US: i64 = -FORTH_US;
 
-    /// A step of so many microseconds ten minutes after the start; the token's life, when it was made and when the hub judged it, in
-    /// minutes since the start.
+    /// The clock steps by `by_us` ten minutes after the start. The token was made, and the hub checked it, at these minutes after the
+    /// start.
     fn by_step(
         by_us: i64,
         ttl: Duration,
@@ -148,11 +148,11 @@ mod tests {
     }
 
     #[test]
-    fn a_step_is_to_blame_where_the_clocks_disagree() {
+    fn a_step_is_the_cause_if_the_clocks_disagree() {
         let same = |_: &mut Judged, _| {};
         // Forward: a token from before the step, which the new clock finds expired.
         assert_eq!(by_step(FORTH_US, HOUR, 5, 11, same), Some(FORTH_US));
-        assert_eq!(by_step(FORTH_US, 12 * HOUR, 5, 11, same), None, "it lives longer than the step");
+        assert_eq!(by_step(FORTH_US, 12 * HOUR, 5, 11, same), None, "it outlives the step");
         assert_eq!(by_step(FORTH_US, HOUR, 12, 13, same), None, "it was made after the step");
         assert_eq!(by_step(FORTH_US, HOUR, 12, 80, same), None, "and expired by itself");
         // Back: a token from after the step, which the old clock finds expired.
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hub_that_accepted_such_a_token_has_another_reason() {
+    fn a_hub_that_stepped_too_has_another_reason() {
         let accepted_at = |minutes: u32| {
             move |judged: &mut Judged, start: Instant| {
                 judged.hub_stepped_too = Some(start + minutes * MINUTE);
@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn a_loss_long_after_step_and_expiry_has_another_reason() {
         let lately = |judged: &mut Judged, _| judged.lately = true;
-        assert_eq!(by_step(FORTH_US, HOUR, 5, 11, lately), Some(FORTH_US), "the step was lately");
+        assert_eq!(by_step(FORTH_US, HOUR, 5, 11, lately), Some(FORTH_US), "the step was recent");
         assert_eq!(by_step(FORTH_US, HOUR, 5, 21, lately), None);
         assert_eq!(
             by_step(BACK_US, 3 * HOUR, 12, 74, lately),
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn several_steps_are_looked_at_together() {
+    fn several_steps_are_considered_together() {
         let start = crate::clock::now();
         let at = |minutes: u32| start + minutes * MINUTE;
         // An hour and a half forward, in two steps, for a token of an hour.

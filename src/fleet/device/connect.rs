@@ -22,14 +22,14 @@ pub(super) struct Attempt {
     pub(super) reached: Reached,
 }
 
-/// How far an attempt is.
+/// How far an attempt has got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reached {
-    /// It is dialling.
+    /// It is dialing.
     Nothing,
-    /// The rest is MQTT's: also when the connection ends before CONNECT is out.
+    /// TCP and TLS are done: from here on a failure is one of MQTT, even before CONNECT is sent.
     Dialled,
-    /// CONNECT is out, since then.
+    /// CONNECT was sent at this instant.
     Connect(Instant),
 }
 
@@ -223,7 +223,7 @@ impl Device {
 /// The one CONNACK code that asks to try again (MQTT 3.1.1 §3.2.2.3).
 pub(super) const CONNACK_UNAVAILABLE: u8 = 3;
 
-/// Whether a CONNACK code may mean the token (MQTT 3.1.1 §3.2.2.3).
+/// True if a CONNACK code may be about the token (MQTT 3.1.1 §3.2.2.3).
 pub(super) fn is_about_credentials(code: u8) -> bool {
     matches!(code, 4 | 5)
 }

@@ -14,7 +14,7 @@ impl Device {
         let fleet = self.device.fleet(&context.plan);
         match event {
             Event::Connected { session_present } => {
-                // A client may go on with it (MQTT 3.1.1 §3.2.2.2). This one does: the load is measured all the same.
+                // A client may continue in this case (MQTT 3.1.1 §3.2.2.2). This one does, to go on measuring.
                 if session_present && fleet.clean_session {
                     recorder.count(|counts| counts.clean_sessions_present += 1);
                 }

@@ -22,7 +22,7 @@ const EXCUSED_STALLS: u64 = 20;
 /// So many of those in a row are no accident (our choice).
 const SOON_IN_A_ROW: u8 = 3;
 
-/// Messages that wait for their ack.
+/// Unacknowledged messages.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Unacknowledged {
     count: usize,
@@ -31,7 +31,7 @@ pub(super) struct Unacknowledged {
 }
 
 impl Device {
-    /// What waits for its ack.
+    /// The unacknowledged messages.
     pub(super) fn unacknowledged(&self) -> Unacknowledged {
         let since = self.session.open().map(|(_, sent)| sent).min();
         Unacknowledged { count: self.session.open().count(), since }
@@ -56,8 +56,8 @@ impl Device {
         true
     }
 
-    /// A connection ended that nobody here wanted to end: counts why, as far as the wire tells. `stepped` is by how much this
-    /// machine's clock moved, if that may be why; `open` is what was so when it still stood.
+    /// Counts an unexpected end of the connection by its cause, as far as the wire shows it. `stepped` is the step of this machine's clock
+    /// that may be the cause; `open` are the messages that were unacknowledged before the end.
     pub(super) fn record_loss(
         &mut self,
         why: Closed,
@@ -113,8 +113,8 @@ impl Device {
         }
     }
 
-    /// The connection turned out to be dead: nothing tells whether the peer got what was sent with QoS 0 since it was last heard. A
-    /// peer that closes in order has read what came before, as far as TCP can tell.
+    /// The connection turned out to be dead, so QoS 0 messages since the last received byte may not have arrived. Not used when the peer
+    /// closes the connection normally: it has then read everything before, as far as TCP can tell.
     pub(super) fn note_dead(&mut self) {
         let unheard = std::mem::take(&mut self.qos0_unheard);
         if unheard > 0 {
@@ -165,12 +165,12 @@ impl Device {
     }
 }
 
-/// What happened to a connection; when is to be added.
+/// How a connection ended, to be followed by the time.
 fn in_words(why: Closed) -> Cow<'static, str> {
     match why {
         Closed::Eof => "the server closed the connection".into(),
         Closed::Reset => "the connection was reset".into(),
-        Closed::Unreachable => "the network did not answer, and the system gave the connection up".into(),
+        Closed::Unreachable => "the connection failed (no answer from the network)".into(),
         Closed::TlsAlert(end) => format!("TLS failed ({})", end.cause).into(),
         Closed::Local => "the device closed the connection".into(),
     }

@@ -86,8 +86,8 @@ impl Device {
             self.recorder().ended(*open, outcome, now);
         }
         if let Some(ping) = self.ping.take() {
-            let patience = self.plan().pings.timeout(self.plan().keep_alive_s);
-            let late = now >= self.context.at(ping.due_ns()) + patience;
+            let timeout = self.plan().pings.timeout(self.plan().keep_alive_s);
+            let late = now >= self.context.at(ping.due_ns()) + timeout;
             let outcome = if late && !meant { Outcome::TimedOut } else { outcome };
             self.recorder().ended(*ping, outcome, now);
         }

@@ -1,5 +1,5 @@
-//! QoS 2 against a model of a server that keeps its session: whatever is dropped on the way or said again, and however
-//! often, a message arrives once. The model goes by §4.3.3 of the standard and shares nothing with the session but the codec.
+//! QoS 2 against a model of a server that keeps its session: a message arrives exactly once, however often packets are dropped or
+//! repeated. The model follows §4.3.3 of the standard and shares only the codec with the session.
 
 use super::*;
 use crate::wire::{Packet, Publish, encode};
@@ -37,7 +37,7 @@ impl Server {
         }
     }
 
-    /// Says PUBREC again, also when the exchange is complete; as servers do that send again what they think is lost.
+    /// Repeats PUBREC, also after the exchange is complete, as servers do that assume that it was lost.
     fn repeat(&self, out: &mut BytesMut) {
         if let Some(pid) = self.latest {
             encode::pubrec(out, pid);

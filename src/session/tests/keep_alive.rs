@@ -1,4 +1,4 @@
-//! Keep-alive: when PINGREQ is sent, and when a connection without PINGRESP is given up, for each policy.
+//! Keep-alive: when PINGREQ is sent, and when a connection without PINGRESP ends, for each policy.
 
 use super::*;
 use crate::policy::ping::Silence;
@@ -25,20 +25,21 @@ fn an_hour_of_keep_alive() {
     assert_eq!(pings, 60);
 }
 
-/// One message out at QoS 1 and its ack in.
+/// Sends a QoS 1 message and receives its acknowledgment.
 fn exchange(bench: &mut Bench) {
     bench.publish();
     bench.receive(&puback(1)).unwrap();
     bench.out.clear();
 }
 
-/// One message out at QoS 0.
+/// Sends a QoS 0 message.
 fn send(bench: &mut Bench) {
     bench.publish_at(QoS::AtMostOnce).unwrap();
     bench.session.handle_flushed(bench.now);
 }
 
-/// Sends a message at QoS 0 each second and hears nothing; the second of each PINGREQ, and of the end, if there was one in `seconds`.
+/// Sends a QoS 0 message each second and receives nothing. Returns the second of each PINGREQ, and that of the end, if it came within
+/// `seconds`.
 fn sends_each_second(settings: Settings, seconds: u64) -> (Vec<u64>, Option<u64>) {
     let mut bench = Bench::online(settings);
     bench.out.clear();
@@ -66,16 +67,16 @@ fn no_ping_while_packets_go_both_ways() {
     for _ in 0..100 {
         exchange(&mut bench);
         bench.advance(59 * SECOND).unwrap();
-        assert!(bench.out.is_empty(), "what is sent and received moves the ping");
+        assert!(bench.out.is_empty(), "sent and received packets delay the ping");
     }
     bench.advance(SECOND).unwrap();
-    assert_eq!(bench.written(), PINGREQ, "to 60 s after the last of it");
+    assert_eq!(bench.written(), PINGREQ, "60 s after the last packet");
 }
 
 #[test]
-fn a_peer_that_died_is_found_while_messages_are_sent() {
+fn a_dead_peer_is_detected_while_messages_are_sent() {
     assert_eq!(sends_each_second(CLEAN, 600), (vec![60], Some(65)));
-    // The last sign of life counts, not the connection's age.
+    // The time since the last received byte counts, not the connection's age.
     let mut bench = Bench::online(CLEAN);
     bench.advance(30 * SECOND).unwrap();
     exchange(&mut bench);
@@ -106,7 +107,7 @@ fn a_peer_that_answers_pings_is_kept_while_sending() {
 }
 
 #[test]
-fn a_peer_that_only_receives_is_pinged_too() {
+fn a_client_that_only_receives_pings_too() {
     let mut bench = Bench::online(CLEAN);
     bench.out.clear();
     for _ in 0..59 {
@@ -123,7 +124,7 @@ fn an_unanswered_ping_times_out() {
     bench.advance(64 * SECOND).unwrap();
     assert_eq!(bench.advance(SECOND), Err(SessionError::PingTimeout));
 
-    // A ping that cannot even be written: the peer reads nothing.
+    // A ping that cannot be written, because the peer reads nothing.
     let mut bench = Bench::online(CLEAN);
     bench.session.handle_timeout(bench.now + 60 * SECOND).unwrap();
     assert_eq!(bench.session.handle_timeout(bench.now + 65 * SECOND), Err(SessionError::PingTimeout));
@@ -141,15 +142,15 @@ fn an_unanswered_ping_times_out() {
 #[test]
 fn each_silence_has_its_own_pings() {
     let policy = |after, divisor, timeout| with(PingPolicy { after, divisor, timeout });
-    // Nothing is received, and something sent: it never pings.
+    // Something is sent and nothing received: it never pings.
     let sent = policy(Silence::Sent, 1, PingTimeout::KeepAlive);
     assert_eq!(sends_each_second(sent, 600), (vec![], None));
-    // A quarter of 60 s, and 30 s for the answer, longer than the next interval: there is one ping at a time.
+    // A ping after 15 s, with a timeout of 30 s. The next interval ends before that, but there is one ping at a time.
     let received = policy(Silence::Received, 4, PingTimeout::Fixed { s: 30 });
     assert_eq!(sends_each_second(received, 600), (vec![15], Some(45)));
     let any = policy(Silence::Any, 1, PingTimeout::KeepAlive);
     assert_eq!(sends_each_second(any, 600), (vec![60], Some(120)));
-    // Whatever comes and goes.
+    // It pings at every interval, whatever is sent and received.
     let mut bench = Bench::online(any);
     for n in 1..=5 {
         bench.advance(59 * SECOND).unwrap();
@@ -158,7 +159,7 @@ fn each_silence_has_its_own_pings() {
         assert_eq!(bench.written(), PINGREQ, "interval {n}");
         bench.receive(&PINGRESP).unwrap();
     }
-    // What is sent does not move the ping of those who look at what they receive, and the other way around.
+    // Received packets do not delay a ping that follows sent ones, and the other way around.
     let mut bench = Bench::online(sent);
     bench.out.clear();
     bench.advance(30 * SECOND).unwrap();

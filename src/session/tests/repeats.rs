@@ -1,5 +1,4 @@
-//! Answers that come more often than a message waits for them: those that our own packets caused, and those that nothing did
-//! (MQTT 3.1.1 §4.3.2, §4.3.3).
+//! Repeated acknowledgments: those that our own packets caused, and those without a cause (MQTT 3.1.1 §4.3.2, §4.3.3).
 
 use super::*;
 
@@ -21,7 +20,7 @@ fn publish(bench: &mut Bench) -> (Tag, Instant) {
     (bench.publish_at(QoS::ExactlyOnce).unwrap(), bench.now)
 }
 
-/// The packet id of the message that was written last. Its payload is one byte.
+/// The packet id of the last written message, whose payload is one byte.
 fn written_pid(bench: &mut Bench) -> u8 {
     bench.session.poll_output(bench.now, &mut bench.out);
     let bytes = bench.out.split();
@@ -32,7 +31,7 @@ fn resent((tag, sent): (Tag, Instant)) -> Event {
     Event::Acked { tag, sent, resent: true }
 }
 
-/// The next answer is one too many.
+/// Asserts that one more answer ends the connection.
 fn ends(bench: &mut Bench, answer: &[u8]) {
     let error = bench.receive(answer).unwrap_err();
     assert_eq!(error.class(), UNASKED, "{answer:02x?}");
@@ -52,7 +51,7 @@ fn each_pubrec_has_its_pubrel_and_each_pubrel_a_pubcomp() {
 }
 
 #[test]
-fn a_pubrec_that_comes_again_after_pubcomp_is_answered() {
+fn a_repeated_pubrec_after_pubcomp_is_answered() {
     let mut bench = Bench::online(CLEAN);
     let first = publish(&mut bench);
     bench.receive(&pubrec(1)).unwrap();
@@ -66,7 +65,7 @@ fn a_pubrec_that_comes_again_after_pubcomp_is_answered() {
 }
 
 #[test]
-fn a_late_pubrec_is_not_taken_for_the_next_message() {
+fn a_late_pubrec_is_not_matched_to_the_next_message() {
     let mut bench = Bench::online(PERSISTENT);
     publish(&mut bench);
     bench.receive(&[pubrec(1), pubcomp(1)].concat()).unwrap();
@@ -76,13 +75,13 @@ fn a_late_pubrec_is_not_taken_for_the_next_message() {
     bench.receive(&pubrec(1)).unwrap();
     bench.session.handle_closed(bench.now);
     bench.connect(true);
-    // Had it been, PUBREL would be sent here, and the message would be gone.
+    // If it were matched, PUBREL would be sent here, and the message would be lost.
     assert_eq!(bench.written(), b"\x3c\x06\x00\x01t\x00\x02x");
     assert_eq!(bench.open(), [second]);
 }
 
 #[test]
-fn a_publish_that_was_sent_again_may_be_acked_twice() {
+fn a_resent_publish_may_be_acked_twice() {
     let mut bench = Bench::online(PERSISTENT);
     let first = bench.publish();
     bench.session.handle_closed(bench.now);
@@ -97,7 +96,7 @@ fn a_publish_that_was_sent_again_may_be_acked_twice() {
 }
 
 #[test]
-fn a_pubrel_that_was_sent_again_may_be_answered_twice() {
+fn a_resent_pubrel_may_be_answered_twice() {
     let mut bench = Bench::online(PERSISTENT);
     let first = publish(&mut bench);
     bench.receive(&pubrec(1)).unwrap();
@@ -110,14 +109,14 @@ fn a_pubrel_that_was_sent_again_may_be_answered_twice() {
 }
 
 #[test]
-fn an_answer_is_expected_no_longer_than_its_connection() {
+fn repeated_answers_are_not_expected_on_a_new_connection() {
     let mut bench = Bench::online(CLEAN);
     publish(&mut bench);
     bench.receive(&[pubrec(1), pubrec(1), pubcomp(1)].concat()).unwrap();
     bench.session.handle_closed(bench.now);
     bench.connect(false);
     ends(&mut bench, &pubcomp(1));
-    // A server that forgot the session answers nothing of it.
+    // A server that has lost the session answers nothing from it.
     let mut bench = Bench::online(PERSISTENT);
     bench.publish();
     bench.session.handle_closed(bench.now);
@@ -129,12 +128,12 @@ fn an_answer_is_expected_no_longer_than_its_connection() {
 }
 
 #[test]
-fn pubrec_is_for_ids_that_had_a_message_at_qos_2() {
+fn pubrec_is_accepted_for_ids_of_qos_2_messages_only() {
     let mut bench = Bench::online(CLEAN);
     bench.publish();
     bench.receive(&puback(1)).unwrap();
     ends(&mut bench, &pubrec(1));
-    // An id has had one at QoS 2, and has one at QoS 1: both go on.
+    // An id had a QoS 2 message and now has a QoS 1 message: both continue.
     let mut bench = Bench::online(CLEAN);
     for pid in 1..=9 {
         publish(&mut bench);
@@ -142,7 +141,7 @@ fn pubrec_is_for_ids_that_had_a_message_at_qos_2() {
     }
     bench.written();
     let message = bench.publish();
-    assert_eq!(written_pid(&mut bench), 1, "after eight others");
+    assert_eq!(written_pid(&mut bench), 1, "used again after eight others");
     bench.receive(&pubrec(1)).unwrap();
     assert_eq!(bench.written(), pubrel(1));
     assert_eq!(bench.receive(&pubcomp(1)).unwrap(), []);
@@ -150,13 +149,13 @@ fn pubrec_is_for_ids_that_had_a_message_at_qos_2() {
 }
 
 #[test]
-fn ids_that_may_be_answered_again_cost_bounded_memory() {
+fn ids_that_may_be_answered_again_take_bounded_memory() {
     let mut bench = Bench::online(CLEAN);
     for n in 0..1000 {
         let message = publish(&mut bench);
         let pid = written_pid(&mut bench);
         assert!(pid <= 16, "message {n} has id {pid}");
-        // Each PUBREC comes twice, and only one PUBREL is answered.
+        // Each PUBREC arrives twice, and only one PUBREL is answered.
         bench.receive(&[pubrec(pid), pubrec(pid)].concat()).unwrap();
         assert_eq!(bench.receive(&pubcomp(pid)).unwrap(), [acked(message)]);
         bench.written();

@@ -1,7 +1,7 @@
-// Aedes as a broker that keeps its sessions in a folder, for tests/support/aedes.rs:
+// An Aedes broker that keeps its sessions in a folder, for tests/support/aedes.rs:
 //   node aedes_broker.js ADDRESS PORT FOLDER [CERTIFICATE KEY]
-// Port 0 lets the kernel pick one. Prints the port once it listens. LevelDB hands every write to the kernel at once, so what
-// was stored before a `kill -9` is there after it.
+// Port 0 lets the kernel choose one. Prints the port once it listens. LevelDB passes every write to the kernel at once, so stored
+// data survives a `kill -9`.
 'use strict';
 
 const fs = require('node:fs');
@@ -10,8 +10,8 @@ const tls = require('node:tls');
 const { ClassicLevel } = require('classic-level');
 const persistence = require('aedes-persistence-level');
 
-// Aedes takes a message for a duplicate when a later one overtakes it, and drops it (its issues 955 and 994). LevelDB's writes end in
-// any order, so here each waits for those before it.
+// Aedes drops a message as a duplicate if a later one overtakes it (its issues 955 and 994). LevelDB's writes end in any order, so here
+// each waits for those before it.
 function inOrder(store) {
   const enqueue = store.outgoingEnqueueCombi.bind(store);
   let before = Promise.resolve();

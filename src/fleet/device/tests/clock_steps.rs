@@ -1,4 +1,4 @@
-//! A device whose machine's wall clock steps, in virtual time: at the start and in mid-run, forward and back by two hours, with short
+//! A device on a machine whose wall clock steps, in virtual time: at the start and in mid-run, forward and back by two hours, with short
 //! and long tokens.
 
 use super::*;
@@ -8,7 +8,7 @@ const FORTH_US: i64 = 7_200_000_000;
 const BACK_US: i64 = -FORTH_US;
 const HOUR_S: u64 = 3_600;
 
-/// Tokens of that life; messages are due every ten minutes.
+/// A fleet with tokens of this lifetime, and a keep-alive and ack timeout that do not interfere.
 fn tokens(ttl: &str) -> String {
     let quiet = "clean_session = true\nkeep_alive = \"0s\"\nack_timeout = \"3h\"";
     format!("{quiet}\nauth = {{ kind = \"sas\", ttl = \"{ttl}\", renew = \"never\" }}")
@@ -27,16 +27,16 @@ impl Wire {
 }
 
 #[test]
-fn a_token_is_stamped_by_the_clock_of_its_instant() {
+fn a_token_is_stamped_by_the_present_clock() {
     for by_us in [FORTH_US, BACK_US] {
         for ttl_s in [HOUR_S, 12 * HOUR_S] {
-            // The step comes between the plan and the first attempt.
+            // The clock steps between the plan and the first attempt.
             let mut wire = Wire::stepped_at_the_start(by_us, &tokens(&format!("{ttl_s}s")), SELDOM);
             assert_eq!(wire.expiry_unix(), wire.unix_s() + ttl_s, "{by_us}");
             wire.connack(0);
             wire.pass(600.0).unwrap();
             wire.close(Closed::Eof);
-            // In mid-run, back to where it was.
+            // Then it steps back in mid-run.
             wire.context.wall.step(-by_us);
             wire.pass(60.0).unwrap();
             wire.out.clear();
@@ -66,9 +66,9 @@ fn now_in_a_payload_follows_the_clock() {
     );
 }
 
-/// The hub's clock stays: it finds the token of a clock that was set back expired.
+/// The hub's clock does not step, so tokens from a clock that was set back look expired to it.
 #[test]
-fn refusals_after_a_step_back_are_the_generators() {
+fn refusals_after_a_step_back_are_the_generators_error() {
     for (ttl, by_us, code, is_step) in [
         ("1h", BACK_US, 5, true),
         ("1h", BACK_US, 4, true),
@@ -100,9 +100,9 @@ fn refusals_after_a_step_back_are_the_generators() {
     }
 }
 
-/// The hub's clock steps too, as the built-in hub's does: it finds the token expired at once.
+/// The hub's clock steps too, as the built-in hub's does, so the token expires at once.
 #[test]
-fn connections_closed_after_a_step_forward_are_the_generators() {
+fn closings_after_a_step_forward_are_the_generators_error() {
     for (ttl, is_step) in [("1h", true), ("12h", false)] {
         let mut wire = Wire::online(12 * HOUR_S, &tokens(ttl), SELDOM);
         wire.pass(1_200.0).unwrap();
@@ -121,7 +121,7 @@ fn connections_closed_after_a_step_forward_are_the_generators() {
         );
         let class = if is_step { "clock_step" } else { "closed_by_peer" };
         assert_eq!(measurement.errors.iter().map(|error| &*error.class).collect::<Vec<_>>(), [class]);
-        // The next token is good again, and so is the device.
+        // The next token is valid, and the device recovers.
         wire.out.clear();
         wire.attempt();
         let ttl_s = if is_step { HOUR_S } else { 12 * HOUR_S };
@@ -133,9 +133,9 @@ fn connections_closed_after_a_step_forward_are_the_generators() {
     }
 }
 
-/// Of a clock that was set back and stays so, the hub ends each connection at the token's expiry by its own clock.
+/// If the clock stays set back, the hub ends each connection when the token expires by the hub's own clock.
 #[test]
-fn a_connection_that_ends_two_hours_early_is_the_generators() {
+fn a_connection_closed_two_hours_early_is_the_generators_error() {
     let mut wire = Wire::stepped_at_the_start(BACK_US, &tokens("3h"), SELDOM);
     wire.connack(0);
     wire.pass(3_600.0 + 120.0).unwrap();
@@ -143,7 +143,7 @@ fn a_connection_that_ends_two_hours_early_is_the_generators() {
     assert_eq!(wire.culprits(), [("clock_step".to_owned(), Culprit::Us)]);
 }
 
-/// A hub that has accepted a token of the clock that was set back has that clock too: a later refusal is about something else.
+/// A hub that accepts a token from a clock that was set back has stepped too, so a later refusal has another reason.
 #[test]
 fn a_hub_that_steps_too_is_not_excused() {
     let mut wire = Wire::stepped_at_the_start(BACK_US, &tokens("1h"), SELDOM);
@@ -159,9 +159,9 @@ fn a_hub_that_steps_too_is_not_excused() {
     assert_eq!(classes, ["closed_by_peer", "connack_5"]);
 }
 
-/// A certificate that was valid until an hour after the run's zero, or is from an hour before it on.
+/// Certificates that are valid until an hour after the run's zero, or from an hour before it on.
 #[test]
-fn a_certificate_that_a_step_made_invalid_is_the_generators() {
+fn a_certificate_invalidated_by_a_step_is_the_generators_error() {
     use crate::link::DialError;
     use rustls::CertificateError::{ExpiredContext, NotValidYetContext};
     use rustls::pki_types::UnixTime;

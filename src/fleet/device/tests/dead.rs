@@ -1,4 +1,4 @@
-//! A device whose peer is gone: when it finds out while it sends, and what it counts of messages that nothing acknowledges.
+//! A device whose peer is gone: when it notices while it sends, and how it counts QoS 0 messages.
 
 use super::*;
 use crate::sansio::TlsEnd;
@@ -6,7 +6,7 @@ use crate::sansio::TlsEnd;
 const QOS_0: &str = "every = \"1s\"\nqos = 0\npayload = \"x\"";
 const PINGRESP: [u8; 2] = [0xd0, 0];
 
-/// Passes so many seconds on a link that takes everything; how many PUBLISHes and PINGREQs that were.
+/// Advances time on a link that accepts all output. Returns the numbers of PUBLISH and PINGREQ packets.
 fn flow(wire: &mut Wire, seconds: usize) -> Result<[usize; 2], SessionError> {
     let mut seen = [0; 2];
     for _ in 0..seconds {
@@ -20,7 +20,7 @@ fn flow(wire: &mut Wire, seconds: usize) -> Result<[usize; 2], SessionError> {
     Ok(seen)
 }
 
-/// What ended as ok, what of it may be lost, and the pings that timed out.
+/// The numbers of ok messages, of those that may be lost, and of pings that timed out.
 fn counted(wire: &Wire) -> [u64; 3] {
     let measurement = wire.measurement();
     let [sent, pings] =
@@ -36,13 +36,13 @@ fn a_dead_peer_is_found_while_qos_0_messages_are_sent() {
     assert_eq!(flow(&mut wire, 1), Err(SessionError::PingTimeout));
     wire.close(Closed::Local);
     wire.device.settle(wire.now);
-    assert_eq!(counted(&wire), [9, 9, 1], "nothing was heard since CONNACK");
+    assert_eq!(counted(&wire), [9, 9, 1], "nothing was received since CONNACK");
 }
 
 const ALERT: TlsEnd = TlsEnd { cause: "", fix: "" };
 
 #[test]
-fn only_what_follows_the_last_sign_of_life_may_be_lost() {
+fn only_messages_after_the_last_received_byte_may_be_lost() {
     for (why, lost) in [(Closed::Reset, 3), (Closed::Eof, 0), (Closed::TlsAlert(&ALERT), 0)] {
         let mut wire = Wire::online(60, "keep_alive = \"5s\"", QOS_0);
         wire.sent();
@@ -66,7 +66,7 @@ fn acknowledged_messages_are_not_counted_as_unheard() {
 }
 
 #[test]
-fn a_session_on_a_clean_connection_is_counted_and_used() {
+fn session_present_on_a_clean_session_is_only_counted() {
     for (clean_session, present, counted) in [(true, true, 1), (true, false, 0), (false, true, 0)] {
         let mut wire = Wire::new(60, &format!("clean_session = {clean_session}"), EACH_SECOND);
         encode::connack(&mut wire.to_device, present, 0);

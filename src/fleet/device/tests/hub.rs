@@ -385,7 +385,7 @@ fn call(name: &str, rid: &str) -> String {
 #[test]
 fn methods_are_answered_as_the_scenario_says() {
     let mut wire = Wire::listening(METHODS);
-    // A call without payload has an empty body.
+    // The call without a payload has an empty body.
     for (name, rid, body) in
         [("read", "1f", ""), ("read", "a/b", "null"), ("other", "3", ""), ("never", "4", "{}")]
     {
@@ -549,7 +549,7 @@ fn commands_have_the_age_that_their_sender_stamped() {
     assert_eq!(seconds, [Some(5), Some(30), Some(200)]);
 }
 
-/// The clock steps ten seconds in; a message was sent five seconds before, another comes five seconds after.
+/// The clock steps after 10 s. One message was sent 5 s before that and arrives at the step; another arrives 5 s after it.
 #[test]
 fn an_age_never_contains_a_step() {
     let drive = "\n[[drive]]\ncall = \"c2d\"\nfleet = \"a\"\nrate = \"1/m\"\npayload = \"x\"";
@@ -565,10 +565,10 @@ fn an_age_never_contains_a_step() {
             (ages.outcome(Outcome::Ok), ages.response.max().map(|us| us / 1_000_000), errors)
         };
         let (five_s, twelve_s) = (1_800_000_005_000_000, 1_800_000_012_000_000);
-        // The run's own stamps know no steps: ages of five and of three seconds.
+        // The run's own stamps have no steps: the ages are 5 s and 3 s.
         let own = stepped(&format!("{NOTHING}{drive}"), [five_s, twelve_s]);
         assert_eq!(own, (2, Some(5), vec![]), "{by_us}");
-        // Another sender's clock is this machine's wall clock: the first age is not known, the second is.
+        // Other senders use a wall clock like this machine's: only the second age is known.
         let foreign = stepped(NOTHING, [five_s, twelve_s + by_us]);
         assert_eq!(foreign, (1, Some(3), vec!["clock_step"]), "{by_us}");
     }
