@@ -402,11 +402,9 @@ impl Shard {
         self.hub.tell(notice);
     }
 
-    /// A connection that is not admitted holds so much in its buffers. Another one may have to go for it.
+    /// A connection that is not admitted holds so much in its buffers. Others may have to go for it.
     pub(super) fn hold(&self, ticket: &Ticket, buffers_bytes: usize) {
-        if let Some(closed) = ticket.hold(buffers_bytes) {
-            self.hub.close(closed);
-        }
+        ticket.hold(buffers_bytes, |closed| self.hub.close(closed));
     }
 
     pub(super) fn stats(&self) -> &Counters {

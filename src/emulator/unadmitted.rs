@@ -182,16 +182,19 @@ impl Ticket {
         self.entry.heard.store(true, Ordering::Relaxed);
     }
 
-    /// The connection's buffers hold so much now. Returns a connection that has to go for it: its shard has to be told.
-    pub(super) fn hold(&self, buffers_bytes: usize) -> Option<Address> {
+    /// The connection's buffers hold so much now. Calls `close` with each connection that has to go for it: its shard has to be told.
+    /// One that grows may take the place of several that are small.
+    pub(super) fn hold(&self, buffers_bytes: usize, close: impl FnMut(Address)) {
         if self.is_closing() {
-            return None;
+            return;
         }
         let bytes = BASE_BYTES + buffers_bytes;
         let before = self.entry.held_bytes.swap(bytes, Ordering::Relaxed);
         // Two's complement: a difference below zero is added as well.
         self.all.held_bytes.fetch_add(bytes.wrapping_sub(before), Ordering::Relaxed);
-        if bytes > before { self.all.close_excess() } else { None }
+        if bytes > before {
+            std::iter::from_fn(|| self.all.close_excess()).for_each(close);
+        }
     }
 }
 
@@ -207,25 +210,34 @@ impl Drop for Ticket {
 mod tests {
     use super::*;
 
-    fn numbers(closed: &[Option<Address>]) -> Vec<Option<u64>> {
-        closed.iter().map(|address| address.map(|address| address.connection)).collect()
-    }
-
     #[test]
     fn beyond_the_bound_the_oldest_connections_are_closed() {
         let all = Unadmitted::new(BYTES_MAX, Duration::from_secs(10));
         let each = CONNECTION_BYTES_MAX - BASE_BYTES;
         let fit = BYTES_MAX / CONNECTION_BYTES_MAX;
         let mut tickets: Vec<Ticket> = (0..fit + 3).map(|_| all.enter(0)).collect();
-        let closed: Vec<_> = tickets.iter().map(|ticket| ticket.hold(each)).filter(Option::is_some).collect();
-        assert_eq!(numbers(&closed), [Some(0), Some(1), Some(2)]);
+        let mut closed = Vec::new();
+        tickets.iter().for_each(|ticket| ticket.hold(each, |address| closed.push(address.connection)));
+        assert_eq!(closed, [0, 1, 2]);
         assert!(all.held_bytes() <= BYTES_MAX, "{}", all.held_bytes());
         assert!(tickets[2].is_closing() && !tickets[3].is_closing());
-        assert_eq!(tickets[0].hold(each), None, "it is being closed, and counts for nothing");
-        assert_eq!(tickets.last().unwrap().hold(0), None, "less is never too much");
+        tickets[0].hold(each, |_| panic!("it is being closed, and counts for nothing"));
+        tickets.last().unwrap().hold(0, |_| panic!("less is never too much"));
         // Admitted or over: either way its place is free.
         tickets.clear();
         assert_eq!((all.held_bytes(), all.closed()), (0, 3));
+    }
+
+    #[test]
+    fn connections_that_grow_late_stay_within_the_bound() {
+        let all = Unadmitted::new(BYTES_MAX, Duration::from_secs(10));
+        let tickets: Vec<Ticket> = std::iter::from_fn(|| (!all.is_full()).then(|| all.enter(0))).collect();
+        // The youngest first: what the oldest hold is little.
+        for ticket in tickets.iter().rev() {
+            ticket.hold(CONNECTION_BYTES_MAX - BASE_BYTES, |_| ());
+            assert!(all.held_bytes() <= BYTES_MAX, "{}", all.held_bytes());
+        }
+        assert!(!tickets.last().unwrap().is_closing());
     }
 
     #[test]
