@@ -285,7 +285,9 @@ impl<T> Session<T> {
                 _ => SessionError::PingTimeout,
             });
         }
-        self.keep_alive.handle_timeout(now, &self.settings, &mut self.timers);
+        if self.timers.expired(Timer::KeepAlive, now) {
+            self.keep_alive.on_timer(now, &self.settings, &mut self.timers);
+        }
         Ok(())
     }
 

@@ -154,7 +154,7 @@ impl<T> Window<T> {
             return Err(NotPublished { error: error.into(), tag });
         }
         let (tag, links, place) = (Some(tag), Links::NONE, Place::Live);
-        let repeats = Repeats { recs: awaits == Answer::Rec, ..Repeats::NONE };
+        let repeats = if awaits == Answer::Rec { Repeats::RECS } else { Repeats::NONE };
         let slot = Slot { tag, sent: now, last_sent: now, links, place, awaits, resent: false, repeats };
         self.occupy(index, slot);
         if self.persistent {
@@ -176,9 +176,7 @@ impl<T> Window<T> {
         }
         self.free.remove(&mut self.slots, index);
         let free = &mut self.slots[usize::from(index)];
-        if free.repeats.any() {
-            slot.repeats = Repeats { recs: slot.repeats.recs || free.repeats.recs, ..free.repeats };
-        }
+        slot.repeats = slot.repeats.or(free.repeats);
         *free = slot;
         self.live.push(&mut self.slots, index);
         self.live_count += 1;
@@ -220,11 +218,7 @@ impl<T> Window<T> {
     #[cold]
     fn repeated(&mut self, answer: Answer, index: u16) -> Result<(), Unasked> {
         let slot = &mut self.slots[usize::from(index)];
-        let left = match answer {
-            Answer::Ack => &mut slot.repeats.acks,
-            Answer::Rec | Answer::Comp => &mut slot.repeats.comps,
-        };
-        *left = left.checked_sub(1).ok_or(Unasked)?;
+        slot.repeats.take_one(answer)?;
         if slot.place == Place::Resting && !slot.repeats.any() {
             self.wake(index);
         }
@@ -253,10 +247,10 @@ impl<T> Window<T> {
     #[cold]
     fn pubrec_again(&mut self, index: u16) -> Result<(), Unasked> {
         let slot = &mut self.slots[usize::from(index)];
-        if !slot.repeats.recs {
+        if !slot.repeats.has_recs() {
             return Err(Unasked);
         }
-        slot.repeats.comps = slot.repeats.comps.saturating_add(1);
+        slot.repeats.expect_one_more(Answer::Comp);
         Ok(())
     }
 
@@ -345,10 +339,9 @@ impl<T> Window<T> {
             out.extend_from_slice(&self.frames[index]);
             let slot = &mut self.slots[index];
             (slot.last_sent, slot.resent) = (now, true);
-            match slot.awaits {
-                Answer::Ack => slot.repeats.acks = slot.repeats.acks.saturating_add(1),
-                Answer::Comp => slot.repeats.comps = slot.repeats.comps.saturating_add(1),
-                Answer::Rec => {} // Any number of PUBRECs is answered.
+            // Any number of PUBRECs is answered.
+            if slot.awaits != Answer::Rec {
+                slot.repeats.expect_one_more(slot.awaits);
             }
             self.kept = slot.links.next;
             self.events.push_back(Event::Resent);
