@@ -46,10 +46,7 @@ fn call_blocks(fleet: &FleetPlan, drive: &DrivePlan) -> f64 {
             blocks(fleet, &drive.payload, 0) + answer
         }
         CallPlan::Desired => 2.0 * blocks(fleet, &drive.payload, 0),
-        CallPlan::C2d { .. } => {
-            let id_bytes = fleet.device_id(fleet.devices.saturating_sub(1)).len();
-            blocks(fleet, &drive.payload, drive.call.properties_bytes_max(id_bytes))
-        }
+        CallPlan::C2d { .. } => blocks(fleet, &drive.payload, drive.call.properties_bytes_max()),
     }
 }
 

@@ -126,7 +126,7 @@ fn line(notice: &Notice) -> String {
                 Shortage::Descriptors(limit) => format!(
                     "out of file descriptors: {} may be open; start the hub with more, such as `ulimit -n {}`",
                     human_count(*limit),
-                    (limit * 4).max(65_536)
+                    limit.saturating_mul(4).max(65_536)
                 ),
                 Shortage::SystemDescriptors => {
                     "the system is out of file descriptors; increase fs.file-max (`sysctl fs.file-max`)"

@@ -404,9 +404,7 @@ impl Shard {
 
     /// Reports the buffer memory of a connection that is not admitted, and closes another one if all hold too much.
     pub(super) fn hold(&self, ticket: &Ticket, buffers_bytes: usize) {
-        if let Some(closed) = ticket.hold(buffers_bytes) {
-            self.hub.close(closed);
-        }
+        ticket.hold(buffers_bytes, |closed| self.hub.close(closed));
     }
 
     pub(super) fn stats(&self) -> &Counters {

@@ -382,12 +382,14 @@ fn message(
         return Err(ServiceError::Argument("a message id has 1 to 128 characters, those of a device id"));
     }
     let mut bag: Vec<(String, String)> = Vec::new();
+    let to_at = usize::from(message_id.is_some());
     bag.extend(message_id.map(|id| ("$.mid".to_owned(), id)));
-    bag.push(("$.to".to_owned(), topics::c2d_to(device)));
     bag.extend(ack.name().map(|ack| ("iothub-ack".to_owned(), ack.to_owned())));
     bag.extend(application);
+    within(message_bytes(payload.len(), &properties::encode(&bag)), limits::C2D_BYTES_MAX)?;
+    // The hub's own: it takes nothing from what the sender may write.
+    bag.insert(to_at, ("$.to".to_owned(), topics::c2d_to(device)));
     let bag = properties::encode(&bag);
-    within(message_bytes(payload.len(), &bag), limits::C2D_BYTES_MAX)?;
     let topic = topics::c2d_message(device, &bag);
     // Escaped, they may still be more than a topic can carry.
     within(topic.len(), STRING_BYTES_MAX)?;

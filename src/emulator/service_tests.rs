@@ -9,6 +9,7 @@ use crate::sansio::{Close, Machine};
 use crate::wire::encode;
 use crate::wire::{Packet, Publish, QoS, STRING_BYTES_MAX};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::oneshot::error::TryRecvError;
 
@@ -417,24 +418,23 @@ fn a_message_comes_with_its_system_properties_first() {
 #[test]
 fn messages_that_cannot_be_sent_are_refused_with_their_code() {
     let world = World::new();
+    let sent = |message_id: Option<String>, properties: BTreeMap<String, String>, payload: usize| {
+        let (payload, ttl_ms, ack) = ("x".repeat(payload), None, Feedback::None);
+        let asked = world.asked(Ask::C2d { message_id, properties, payload, ttl_ms, ack });
+        asked.map_err(|error| error.code())
+    };
     let with = |id: &str, name: String, payload: usize| {
-        world
-            .asked(Ask::C2d {
-                message_id: Some(id.to_owned()),
-                properties: [(name, String::new())].into(),
-                payload: "x".repeat(payload),
-                ttl_ms: None,
-                ack: Feedback::None,
-            })
-            .map_err(|error| error.code())
+        sent(Some(id.to_owned()), [(name, String::new())].into(), payload)
     };
     assert_eq!(with("", "n".to_owned(), 1), Err(400_004));
     assert_eq!(with("m", " ".repeat(30_000), 1), Err(413_001), "no topic can carry it");
-    // Besides the body, the message id, the destination, and the property's name count.
-    let counted = 1 + topics::c2d_to("d1").len() + 1;
+    // Besides the body, the message id and the property's name count. The destination is the hub's own.
+    let counted = 1 + 1;
     assert_eq!(with("m", "n".to_owned(), limits::C2D_BYTES_MAX - counted + 1), Err(413_001));
     assert_eq!(with("m", "n".to_owned(), limits::C2D_BYTES_MAX - counted), Ok(Called::default()));
-    for _ in 1..limits::C2D_QUEUE_MAX {
+    assert_eq!(sent(None, BTreeMap::new(), limits::C2D_BYTES_MAX + 1), Err(413_001));
+    assert_eq!(sent(None, BTreeMap::new(), limits::C2D_BYTES_MAX), Ok(Called::default()));
+    for _ in 2..limits::C2D_QUEUE_MAX {
         assert_eq!(world.asked(c2d("x")), Ok(Called::default()));
     }
     let error = world.asked(c2d("x")).unwrap_err();

@@ -185,16 +185,19 @@ impl Ticket {
         self.entry.heard.store(true, Ordering::Relaxed);
     }
 
-    /// Sets the bytes in the connection's buffers. May return a connection to be closed; the caller must tell its shard.
-    pub(super) fn hold(&self, buffers_bytes: usize) -> Option<Address> {
+    /// Sets the bytes in the connection's buffers. Calls `close` with each connection that has to go for it; the
+    /// caller must tell its shard. One that grows may take the place of several small ones.
+    pub(super) fn hold(&self, buffers_bytes: usize, close: impl FnMut(Address)) {
         if self.is_closing() {
-            return None;
+            return;
         }
         let bytes = BASE_BYTES + buffers_bytes;
         let before = self.entry.held_bytes.swap(bytes, Ordering::Relaxed);
         // Wrapping arithmetic also adds a negative difference correctly.
         self.all.held_bytes.fetch_add(bytes.wrapping_sub(before), Ordering::Relaxed);
-        if bytes > before { self.all.close_excess() } else { None }
+        if bytes > before {
+            std::iter::from_fn(|| self.all.close_excess()).for_each(close);
+        }
     }
 }
 
@@ -219,25 +222,34 @@ pub(super) fn fit(input: &mut BytesMut) {
 mod tests {
     use super::*;
 
-    fn numbers(closed: &[Option<Address>]) -> Vec<Option<u64>> {
-        closed.iter().map(|address| address.map(|address| address.connection)).collect()
-    }
-
     #[test]
     fn above_the_memory_limit_the_oldest_are_closed() {
         let all = Unadmitted::new(BYTES_MAX, Duration::from_secs(10));
         let each = CONNECTION_BYTES_MAX - BASE_BYTES;
         let fit = BYTES_MAX / CONNECTION_BYTES_MAX;
         let mut tickets: Vec<Ticket> = (0..fit + 3).map(|_| all.enter(0)).collect();
-        let closed: Vec<_> = tickets.iter().map(|ticket| ticket.hold(each)).filter(Option::is_some).collect();
-        assert_eq!(numbers(&closed), [Some(0), Some(1), Some(2)]);
+        let mut closed = Vec::new();
+        tickets.iter().for_each(|ticket| ticket.hold(each, |address| closed.push(address.connection)));
+        assert_eq!(closed, [0, 1, 2]);
         assert!(all.held_bytes() <= BYTES_MAX, "{}", all.held_bytes());
         assert!(tickets[2].is_closing() && !tickets[3].is_closing());
-        assert_eq!(tickets[0].hold(each), None, "it is being closed, and does not count");
-        assert_eq!(tickets.last().unwrap().hold(0), None, "a smaller buffer closes no other");
+        tickets[0].hold(each, |_| panic!("it is being closed, and does not count"));
+        tickets.last().unwrap().hold(0, |_| panic!("a smaller buffer closes no other"));
         // A ticket is dropped when its connection is admitted or over.
         tickets.clear();
         assert_eq!((all.held_bytes(), all.closed()), (0, 3));
+    }
+
+    #[test]
+    fn connections_that_grow_late_stay_within_the_bound() {
+        let all = Unadmitted::new(BYTES_MAX, Duration::from_secs(10));
+        let tickets: Vec<Ticket> = std::iter::from_fn(|| (!all.is_full()).then(|| all.enter(0))).collect();
+        // The youngest first: what the oldest hold is little.
+        for ticket in tickets.iter().rev() {
+            ticket.hold(CONNECTION_BYTES_MAX - BASE_BYTES, |_| ());
+            assert!(all.held_bytes() <= BYTES_MAX, "{}", all.held_bytes());
+        }
+        assert!(!tickets.last().unwrap().is_closing());
     }
 
     #[test]

@@ -29,7 +29,8 @@ const SYSTEM: [&str; 17] = [
 /// The size of a message in bytes: its body, the names and values of its user properties, and the **values** of its system
 /// properties (Azure: "Create and read IoT Hub messages"). `bag` is encoded; separators and percent-encoding do not count.
 ///
-/// The page states this for device-to-cloud messages. Counting cloud-to-device messages in the same way is our choice.
+/// The page states this for device-to-cloud messages. Counting cloud-to-device messages in the same way is our choice, and so is that
+/// their destination does not count: the hub adds `$.to`, and callers leave it out of `bag`.
 ///
 /// Never more than `body_bytes + bag.len()`. Nothing is allocated.
 #[must_use]

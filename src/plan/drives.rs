@@ -120,7 +120,7 @@ fn payload(spec: &DriveSpec, call: Option<&CallPlan>, errors: &mut Errors) -> Op
         CallKind::Desired => usize::MAX,
         CallKind::C2d => limits::C2D_BYTES_MAX,
     };
-    let properties_bytes = call.map_or(0, |call| call.properties_bytes_max(names::DEVICE_ID_CHARS_MAX));
+    let properties_bytes = call.map_or(0, CallPlan::properties_bytes_max);
     let bytes = payload.bytes_max(names::DEVICE_ID_CHARS_MAX) + properties_bytes;
     if bytes > limit {
         let with = if kind == CallKind::C2d { " with properties" } else { "" };
@@ -172,10 +172,10 @@ mod tests {
         assert_eq!(drive.payload, Payload::empty());
     }
 
-    /// Besides the body, these count: the property, the two stamps, and the destination with the longest device id.
+    /// Besides the body, these count: the property and the two stamps. The destination is the hub's own.
     #[test]
     fn c2d_messages_count_their_properties() {
-        let counted = (1 + 2) + (13 + 20) + (12 + 20) + (128 + 30);
+        let counted = (1 + 2) + (13 + 20) + (12 + 20);
         let load = |bytes: usize| {
             let properties = "properties = { a = \"b&\", \"$.ct\" = \"\" }";
             load(

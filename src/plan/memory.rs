@@ -14,6 +14,8 @@ const WORKER_BYTES: u64 = 128 * 1024;
 const DEVICE_TLS_BYTES: u64 = 5_500;
 /// A device's window of unacknowledged messages, which exists from the first one on.
 const WINDOW_BYTES: u64 = 1024;
+/// Packet ids that rest after messages at QoS 2: at most eight more, in a table that doubles.
+const RESTING_BYTES: u64 = 1_152;
 /// An IoT hub device's state of its twin, method calls and cloud-to-device messages.
 const HUB_BYTES: u64 = 3 * 1024;
 /// A device over plain TCP.
@@ -48,7 +50,8 @@ impl Plan {
             let window = if fleet.largest_acked_bytes() > 0 { WINDOW_BYTES } else { 0 };
             let hears = |to: &Subscription| !matches!(to, Subscription::Filter(..));
             let hub = if fleet.subscribe.iter().any(hears) { HUB_BYTES } else { 0 };
-            u64::from(fleet.devices) * (window + hub)
+            let resting = if fleet.sends.iter().any(|send| send.qos == 2) { RESTING_BYTES } else { 0 };
+            u64::from(fleet.devices) * (window + resting + hub)
         });
         each.sum()
     }

@@ -329,6 +329,19 @@ mod tests {
     }
 
     #[test]
+    fn ids_that_rest_at_qos_2_are_counted() {
+        let about = |qos: u8| {
+            memory(10_000, "clean_session = false", &format!("every = \"10s\"\nqos = {qos}\npayload = \"x\""))
+                [0]
+        };
+        let more = about(2) - about(1);
+        assert!(
+            (10..=12).contains(&more),
+            "a kibibyte for each of 10,000 devices, and no messages: {more} MiB"
+        );
+    }
+
+    #[test]
     fn no_more_is_kept_than_is_due() {
         // A hundred megabytes, once: seen at 431 MiB.
         let once = "every = \"1h\"\nqos = 1\npayload = { size = 100000000 }";

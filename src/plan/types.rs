@@ -1,7 +1,7 @@
 //! What a plan is made of. Filled in by `resolve`; read by everyone above. Data only.
 
+use crate::iothub::properties;
 use crate::iothub::size::message_bytes;
-use crate::iothub::{properties, topics};
 use crate::measure::{Limits, Operation, Test};
 use crate::policy::backoff::Reconnect;
 use crate::policy::ping::PingPolicy;
@@ -327,13 +327,13 @@ impl CallPlan {
         }
     }
 
-    /// The most bytes that the properties of a call add to its size as an IoT hub counts it, for a device id of `device_bytes`.
+    /// The most bytes that the properties of a call add to its size as an IoT hub counts it. The destination is the hub's own, and does
+    /// not count.
     #[must_use]
-    pub fn properties_bytes_max(&self, device_bytes: usize) -> usize {
+    pub fn properties_bytes_max(&self) -> usize {
         let CallPlan::C2d { properties, .. } = self else { return 0 };
         let stamps = [properties::SENT, properties::SEQ].map(|name| (name.to_owned(), u64::MAX.to_string()));
-        let to = ("$.to".to_owned(), topics::c2d_to(&"x".repeat(device_bytes)));
-        let all: Vec<_> = properties.iter().cloned().chain(stamps).chain([to]).collect();
+        let all: Vec<_> = properties.iter().cloned().chain(stamps).collect();
         message_bytes(0, &properties::encode(&all))
     }
 }

@@ -64,12 +64,10 @@ impl KeepAlive {
         }
     }
 
-    /// Makes a PINGREQ due once the silence has lasted long enough.
-    pub(super) fn handle_timeout(&mut self, now: Instant, settings: &Settings, timers: &mut Timers) {
+    /// The timer has expired: makes a PINGREQ due once the silence has lasted long enough.
+    #[cold]
+    pub(super) fn on_timer(&mut self, now: Instant, settings: &Settings, timers: &mut Timers) {
         let Some(interval) = settings.pings.interval(settings.keep_alive_s) else { return };
-        if !timers.expired(Timer::KeepAlive, now) {
-            return;
-        }
         let due = match settings.pings.after {
             Silence::Any => now,
             _ => self.silent_since(now, settings) + interval,

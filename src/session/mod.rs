@@ -8,6 +8,7 @@ mod handshake;
 mod keepalive;
 mod list;
 mod receive;
+mod slot;
 mod subscribe;
 mod timers;
 mod types;
@@ -21,10 +22,11 @@ use crate::wire::{self, Packet, QoS, Strictness, encode};
 use bytes::BytesMut;
 use keepalive::KeepAlive;
 use receive::{Receive, Reply};
+use slot::{Answer, Unasked};
 use std::time::Instant;
 use subscribe::Subscriptions;
 use timers::{Timer, Timers};
-use window::{Answer, Unasked, Window};
+use window::Window;
 
 pub use types::{
     Credentials, Event, Message, NotPublished, PublishError, SessionError, Settings, State, SubscribeError,
@@ -283,7 +285,9 @@ impl<T> Session<T> {
                 _ => SessionError::PingTimeout,
             });
         }
-        self.keep_alive.handle_timeout(now, &self.settings, &mut self.timers);
+        if self.timers.expired(Timer::KeepAlive, now) {
+            self.keep_alive.on_timer(now, &self.settings, &mut self.timers);
+        }
         Ok(())
     }
 

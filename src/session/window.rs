@@ -15,7 +15,8 @@
 //!
 //! A slot holds the caller's tag until its outcome is told: an event carries the tag away, so no message can end twice.
 
-use super::list::{Links, List, NONE, Node};
+use super::list::{Links, List, NONE};
+use super::slot::{Answer, Place, Repeats, Slot, Unasked};
 use super::subscribe;
 use super::types::{Event, Message, NotPublished, PublishError};
 use crate::sansio::OUTPUT_BYTES_MAX;
@@ -27,7 +28,7 @@ use std::time::{Duration, Instant};
 /// How many packet ids messages have.
 pub(super) const IDS: u16 = subscribe::FIRST_PID - 1;
 
-/// The most ids that rest (our choice). Each costs a device with a kept session the memory of a message.
+/// The most ids that rest (our choice). Each costs a device the memory of a slot.
 const RESTING_MAX: u16 = 8;
 
 /// Made at the first message: an idle session has none.
@@ -39,6 +40,8 @@ pub(super) struct Window<T> {
     slots: Vec<Slot<T>>,
     /// What each slot has to send again: its PUBLISH, or its PUBREL once PUBREC came; by slot, only if persistent.
     frames: Vec<Vec<u8>>,
+    /// The buffers of slots that rest, for the next messages: ids that rest take no memory for messages.
+    spare: Vec<Vec<u8>>,
     live: List,
     quarantine: List,
     free: List,
@@ -55,73 +58,6 @@ pub(super) struct Window<T> {
     events: VecDeque<Event<T>>,
 }
 
-#[derive(Debug)]
-struct Slot<T> {
-    /// What goes with the outcome; none once that is told. A message that timed out may live on without it, to complete
-    /// its exchange.
-    tag: Option<T>,
-    /// When it was first sent.
-    sent: Instant,
-    /// When it was last sent: the ack timeout counts from here.
-    last_sent: Instant,
-    links: Links,
-    place: Place,
-    awaits: Answer,
-    resent: bool,
-    /// Answers that may arrive in addition to that of its present message.
-    repeats: Repeats,
-}
-
-/// Extra answers that may still arrive for an id, to packets sent earlier on this connection or, in a kept session, an earlier one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Repeats {
-    /// PUBACKs: the number of resent PUBLISHes.
-    acks: u16,
-    /// PUBCOMPs: the number of resent PUBRELs.
-    comps: u16,
-    /// A QoS 2 message had the id on this connection. Its PUBREC may be repeated at any time, and each requires a PUBREL
-    /// [MQTT-4.3.3-1].
-    recs: bool,
-}
-
-/// What the server says next about a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
-    /// PUBACK, the end at QoS 1.
-    Ack,
-    /// PUBREC: it has the message, at QoS 2.
-    Rec,
-    /// PUBCOMP, the end at QoS 2.
-    Comp,
-}
-
-/// An answer without a packet that may have caused it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Unasked;
-
-/// The list that a slot is in. Those of slots in use come last, because the order is used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Place {
-    Free,
-    /// Without a message; its id is reused only after others.
-    Resting,
-    Live,
-    Quarantined,
-}
-
-impl Repeats {
-    /// True if an answer may still arrive for this id.
-    fn any(self) -> bool {
-        self != Repeats::default()
-    }
-}
-
-impl<T> Node for Slot<T> {
-    fn links(&mut self) -> &mut Links {
-        &mut self.links
-    }
-}
-
 impl<T> Window<T> {
     pub(super) fn new(in_flight_max: u16, persistent: bool) -> Window<T> {
         Window {
@@ -130,6 +66,7 @@ impl<T> Window<T> {
             persistent,
             slots: Vec::new(),
             frames: Vec::new(),
+            spare: Vec::new(),
             live: List::EMPTY,
             quarantine: List::EMPTY,
             free: List::EMPTY,
@@ -147,6 +84,12 @@ impl<T> Window<T> {
         usize::from(self.live_count)
     }
 
+    /// What the buffers of kept messages take.
+    #[cfg(test)]
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.frames.iter().chain(&self.spare).map(Vec::capacity).sum()
+    }
+
     #[cfg(test)]
     pub(super) fn quarantined(&self) -> usize {
         usize::from(self.quarantined_count)
@@ -159,16 +102,26 @@ impl<T> Window<T> {
 
     /// What is kept goes first, and quarantined ids do not count, but for their number.
     pub(super) fn has_room(&self) -> bool {
-        self.live_count < self.in_flight_max
-            && !self.is_stalled()
-            && self.kept == NONE
-            && self.next_free().is_some()
+        self.next_free().is_some()
     }
 
+    /// The slot of the next message, if there is room for one.
     fn next_free(&self) -> Option<u16> {
-        let some = |index| (index != NONE).then_some(index);
-        let new = || u16::try_from(self.slots.len()).ok().filter(|index| *index < IDS);
-        some(self.free.head()).or_else(new).or_else(|| some(self.resting.head()))
+        if self.live_count >= self.in_flight_max || self.is_stalled() || self.kept != NONE {
+            return None;
+        }
+        match self.free.head() {
+            NONE => self.next_unused(),
+            index => Some(index),
+        }
+    }
+
+    /// No slot is free: a new one, or the one that has rested for longest.
+    #[cold]
+    fn next_unused(&self) -> Option<u16> {
+        let new = u16::try_from(self.slots.len()).ok().filter(|index| *index < IDS);
+        let resting = self.resting.head();
+        new.or((resting != NONE).then_some(resting))
     }
 
     pub(super) fn publish(
@@ -191,7 +144,7 @@ impl<T> Window<T> {
             QoS::AtLeastOnce => Answer::Ack,
             QoS::ExactlyOnce => Answer::Rec,
         };
-        let Some(index) = self.next_free().filter(|_| self.has_room()) else {
+        let Some(index) = self.next_free() else {
             return Err(NotPublished { error: PublishError::WindowFull, tag });
         };
         publish.pid = index + 1;
@@ -200,12 +153,14 @@ impl<T> Window<T> {
             return Err(NotPublished { error: error.into(), tag });
         }
         let (tag, links, place) = (Some(tag), Links::NONE, Place::Live);
-        let mut repeats = self.slots.get(usize::from(index)).map(|slot| slot.repeats).unwrap_or_default();
-        repeats.recs |= awaits == Answer::Rec;
+        let repeats = if awaits == Answer::Rec { Repeats::RECS } else { Repeats::NONE };
         let slot = Slot { tag, sent: now, last_sent: now, links, place, awaits, resent: false, repeats };
         self.occupy(index, slot);
         if self.persistent {
             let frame = &mut self.frames[usize::from(index)];
+            if frame.capacity() == 0 {
+                *frame = self.spare.pop().unwrap_or_default();
+            }
             frame.clear();
             frame.extend_from_slice(&out[start..]);
             encode::mark_dup(frame);
@@ -214,21 +169,29 @@ impl<T> Window<T> {
     }
 
     /// Makes [`next_free`](Window::next_free) live.
-    fn occupy(&mut self, index: u16, slot: Slot<T>) {
-        if self.slots.get(usize::from(index)).is_some_and(|slot| slot.place == Place::Resting) {
-            self.wake(index);
+    fn occupy(&mut self, index: u16, mut slot: Slot<T>) {
+        if self.free.head() != index {
+            self.make_free(index, slot.sent);
         }
-        if self.free.head() == index {
-            self.free.remove(&mut self.slots, index);
-            self.slots[usize::from(index)] = slot;
-        } else {
-            self.slots.push(slot);
-            if self.persistent {
-                self.frames.push(Vec::new());
-            }
-        }
+        self.free.remove(&mut self.slots, index);
+        let free = &mut self.slots[usize::from(index)];
+        slot.repeats = slot.repeats.or(free.repeats);
+        *free = slot;
         self.live.push(&mut self.slots, index);
         self.live_count += 1;
+    }
+
+    /// Makes a slot free that is new or rests.
+    #[cold]
+    fn make_free(&mut self, index: u16, now: Instant) {
+        if usize::from(index) < self.slots.len() {
+            return self.wake(index);
+        }
+        self.slots.push(Slot::free(now));
+        self.free.push(&mut self.slots, index);
+        if self.persistent {
+            self.frames.push(Vec::new());
+        }
     }
 
     /// Handles a PUBACK or PUBCOMP. Returns its event; `None` for a repeated answer.
@@ -254,11 +217,7 @@ impl<T> Window<T> {
     #[cold]
     fn repeated(&mut self, answer: Answer, index: u16) -> Result<(), Unasked> {
         let slot = &mut self.slots[usize::from(index)];
-        let left = match answer {
-            Answer::Ack => &mut slot.repeats.acks,
-            Answer::Rec | Answer::Comp => &mut slot.repeats.comps,
-        };
-        *left = left.checked_sub(1).ok_or(Unasked)?;
+        slot.repeats.take_one(answer)?;
         if slot.place == Place::Resting && !slot.repeats.any() {
             self.wake(index);
         }
@@ -287,10 +246,10 @@ impl<T> Window<T> {
     #[cold]
     fn pubrec_again(&mut self, index: u16) -> Result<(), Unasked> {
         let slot = &mut self.slots[usize::from(index)];
-        if !slot.repeats.recs {
+        if !slot.repeats.has_recs() {
             return Err(Unasked);
         }
-        slot.repeats.comps = slot.repeats.comps.saturating_add(1);
+        slot.repeats.expect_one_more(Answer::Comp);
         Ok(())
     }
 
@@ -337,6 +296,7 @@ impl<T> Window<T> {
         self.slots[usize::from(index)].place = Place::Resting;
         self.resting.push(&mut self.slots, index);
         self.resting_count += 1;
+        self.spare.extend(self.frames.get_mut(usize::from(index)).map(std::mem::take));
         if self.resting_count > RESTING_MAX {
             self.wake(self.resting.head());
         }
@@ -378,10 +338,9 @@ impl<T> Window<T> {
             out.extend_from_slice(&self.frames[index]);
             let slot = &mut self.slots[index];
             (slot.last_sent, slot.resent) = (now, true);
-            match slot.awaits {
-                Answer::Ack => slot.repeats.acks = slot.repeats.acks.saturating_add(1),
-                Answer::Comp => slot.repeats.comps = slot.repeats.comps.saturating_add(1),
-                Answer::Rec => {} // `recs` already allows any number of PUBRECs.
+            // Any number of PUBRECs is allowed anyway.
+            if slot.awaits != Answer::Rec {
+                slot.repeats.expect_one_more(slot.awaits);
             }
             self.kept = slot.links.next;
             self.events.push_back(Event::Resent);
@@ -423,7 +382,7 @@ impl<T> Window<T> {
         }
         // On the next connection there are no answers for free slots.
         for slot in self.slots.iter_mut().filter(|slot| slot.place == Place::Free) {
-            slot.repeats = Repeats::default();
+            slot.repeats = Repeats::NONE;
         }
         self.kept = self.live.head();
         if !keep {
@@ -434,7 +393,7 @@ impl<T> Window<T> {
     /// The server has no session: no message is resent, and no answer to an earlier packet can arrive.
     pub(super) fn lose_kept(&mut self) {
         for slot in &mut self.slots {
-            slot.repeats = Repeats::default();
+            slot.repeats = Repeats::NONE;
         }
         while self.kept != NONE {
             let slot = &mut self.slots[usize::from(self.kept)];

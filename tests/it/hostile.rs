@@ -4,7 +4,7 @@
 //! `docs/reliability.md` lists them beside what was promised.
 
 use crate::support::address::own_address;
-use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, all_ok, totals};
+use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, all_ok, is_undecided_by_stalls, totals};
 use crate::support::mqtt::{CONNECT, PUBLISH, PUBREL, SUBSCRIBE};
 use crate::support::script::{
     Script, Step, closes, dribbles, floods, floods_and_reads, hears, receives, sends, sends_raw, serves,
@@ -145,14 +145,17 @@ duration = "{duration}"
         .without_preflight();
         let finished = work.run();
         let connections = self.script.map_or(0, Script::finish);
+        let result = work.result();
+        // A busy machine may keep the verdict from being a fail. What was counted stays.
+        let is_undecided =
+            finished.code == Some(120) && exit_codes.contains(&99) && is_undecided_by_stalls(&result);
         assert!(
-            finished.code.is_some_and(|code| exit_codes.contains(&code)),
+            is_undecided || finished.code.is_some_and(|code| exit_codes.contains(&code)),
             "{:?}, stdout:\n{}\nstderr:\n{}",
             finished.code,
             finished.stdout,
             finished.stderr
         );
-        let result = work.result();
         assert!(result.generator.rss_peak_bytes < RSS_BYTES_MAX, "{} bytes", result.generator.rss_peak_bytes);
         Seen { result, connections }
     }

@@ -2,7 +2,7 @@
 //! a stopped hub elsewhere does. Codes and counts are asserted, never times.
 
 use crate::support::emulator::Emulator;
-use crate::support::hubstorm::{Running, Workplace};
+use crate::support::hubstorm::{Running, Workplace, is_undecided_by_stalls};
 use hubstorm::result::model::{RunResult, Status, ThresholdStatus};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -200,6 +200,11 @@ fn a_stopped_hub_of_somebody_else_fails_and_is_blamed() {
     running.says("5s/12s");
     stop(&[i32::try_from(hub.id()).expect("a process id")], Duration::from_secs(2));
     let result = finish(&work, running);
+    hub.stop();
+    assert!(result.thresholds[0].observed_worst > Some(1_000_000.0), "{:?}", result.thresholds);
+    if stalled_us(&result, "worker") >= 200_000 && is_undecided_by_stalls(&result) {
+        return; // On a machine that is busy with other things, the file says so.
+    }
     assert_eq!(
         (result.verdict.status, result.verdict.exit_code),
         (Status::Fail, 99),
@@ -208,5 +213,4 @@ fn a_stopped_hub_of_somebody_else_fails_and_is_blamed() {
     );
     assert_eq!(codes(&result)[0], "threshold_failed");
     assert_eq!(result.thresholds[0].status, Some(ThresholdStatus::Failed));
-    hub.stop();
 }

@@ -4,7 +4,7 @@ use super::PATIENCE;
 use hubstorm::measure::OperationTotals;
 use hubstorm::report::{self, Judged};
 use hubstorm::result;
-use hubstorm::result::model::RunResult;
+use hubstorm::result::model::{RunResult, Status};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use std::collections::BTreeMap;
@@ -27,6 +27,21 @@ sent_share = "0%"
 busy_share = "100%"
 closed_loop_share = "100%"
 "#;
+
+/// True if this machine kept a process of the run waiting, as the result says. What the run counted is right all the same; its verdict
+/// and its findings depend on the machine then.
+pub fn is_stalled(result: &RunResult) -> bool {
+    result.health.iter().any(|health| health.stall_us > 0)
+}
+
+/// True if the verdict is `invalid` for such stalls, and for nothing else.
+pub fn is_undecided_by_stalls(result: &RunResult) -> bool {
+    const BY_STALLS: [&str; 4] = ["threshold_undecided", "late_start", "not_sent", "advice"];
+    let mut codes = result.verdict.details.iter().map(|detail| detail.code.as_str());
+    result.verdict.status == Status::Invalid
+        && is_stalled(result)
+        && codes.all(|code| BY_STALLS.contains(&code))
+}
 
 /// The built program, with no colour and no terminal.
 pub fn command<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {

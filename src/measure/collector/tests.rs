@@ -140,6 +140,26 @@ fn a_sum_adds_what_is_wanted_only() {
     assert_eq!(measurement.operations.len(), 5);
 }
 
+#[test]
+fn merged_parts_tell_each_clock_step_once_and_add_the_new_counts() {
+    let part = |steps: &[(u64, i64)], dead: u64, present: u64| {
+        let (mut collector, mut recorder) = (Collector::unnamed(layout()), recorder());
+        steps.iter().for_each(|(at, by_us)| recorder.clocks_diverged(*at, *by_us, true));
+        let counts = recorder.counts(0);
+        (counts.qos0_on_dead_connections, counts.clean_sessions_present) = (dead, present);
+        collector.add(&recorder.swap(), Source::Worker(0));
+        collector.measurement().clone()
+    };
+    const HOUR_US: i64 = 3_600_000_000;
+    // Another process notices the first step a little later, and reads it a little differently.
+    let mut whole = part(&[(40 * S, HOUR_US), (50 * S, -HOUR_US)], 2, 1);
+    whole.merge(&part(&[(10 * S, HOUR_US), (40 * S + S / 2, HOUR_US + 1_000)], 3, 0));
+    let steps: Vec<_> = whole.clock_steps.iter().map(|step| (step.at_us / 1_000_000, step.by_us)).collect();
+    assert_eq!(steps, [(10, HOUR_US), (40, HOUR_US), (50, -HOUR_US)]);
+    let counts = &whole.fleets[0].counts;
+    assert_eq!((counts.qos0_on_dead_connections, counts.clean_sessions_present), (5, 1));
+}
+
 proptest! {
     /// Whatever happens, spread over workers, swaps and recycled histograms: what is due has ended in exactly
     /// one way, and every ok and unfinished one left its sample.

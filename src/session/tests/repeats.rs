@@ -162,3 +162,20 @@ fn ids_that_may_be_answered_again_take_bounded_memory() {
     }
     assert!(bench.session.has_room());
 }
+
+#[test]
+fn ids_that_rest_keep_no_memory_for_messages() {
+    let mut bench = Bench::online(PERSISTENT);
+    let kept = |bench: &Bench| bench.session.window.as_ref().unwrap().kept_bytes();
+    publish(&mut bench);
+    let one = kept(&bench);
+    bench.receive(&[pubrec(1), pubcomp(1)].concat()).unwrap();
+    for _ in 0..100 {
+        bench.written();
+        publish(&mut bench);
+        let pid = written_pid(&mut bench);
+        bench.receive(&[pubrec(pid), pubcomp(pid)].concat()).unwrap();
+    }
+    assert!(one > 0);
+    assert_eq!(kept(&bench), one, "the buffer of one message, however many ids it has had");
+}

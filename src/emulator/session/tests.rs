@@ -1,0 +1,521 @@
+//! The hub's side of one connection, in virtual time.
+
+use super::*;
+use crate::clock::WallClock;
+use crate::emulator::Config;
+use crate::emulator::device::Subscriptions;
+use crate::iothub::sas::{self, Key};
+use crate::iothub::topics::Subscription;
+use crate::iothub::{names, topics};
+use crate::wire::encode::{ConnectRef, PublishRef, WillRef};
+
+const UNIX: u64 = 1_800_000_000;
+const TTL_S: u64 = 3600;
+
+const ADDRESS: Address = Address { shard: 0, connection: 0 };
+
+#[expect(clippy::disallowed_methods, reason = "any instant will do: time is what the test says")]
+fn start() -> Instant {
+    Instant::now()
+}
+
+fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+/// A session, the time, and what it wrote.
+struct Hub {
+    session: HubSession,
+    opened: Instant,
+    now: Instant,
+}
+
+impl Hub {
+    fn new() -> Hub {
+        let opened = start();
+        let group = Key::from_base64("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").unwrap();
+        let config = Config {
+            host_names: vec!["hub.test".to_owned()],
+            group_keys: vec![group],
+            wall: WallClock::of(opened, seconds(UNIX)),
+            ..Config::default()
+        };
+        Hub::of(Arc::new(Directory::new(config)), opened)
+    }
+
+    fn of(directory: Arc<Directory>, opened: Instant) -> Hub {
+        let session = HubSession::new(directory, opened);
+        Hub { session, opened, now: opened }
+    }
+
+    fn admit(&mut self) {
+        assert_eq!(self.session.claim(ADDRESS), None);
+        self.session.admit(self.now);
+    }
+
+    /// The connection ends, and another one begins.
+    fn again(mut self) -> Hub {
+        self.session.handle_closed(self.now, Closed::Eof);
+        self.session.release();
+        Hub::of(Arc::clone(&self.session.directory), self.now)
+    }
+
+    fn subscriptions(&self) -> Subscriptions {
+        self.session.directory.visit("d1", |entry| entry.device.subscriptions)
+    }
+
+    /// Connected, with CONNACK taken.
+    fn online(keep_alive_s: u16, clean_session: bool) -> Hub {
+        let mut hub = Hub::new();
+        hub.connect(keep_alive_s, clean_session, "d1").unwrap();
+        assert_eq!(hub.session.poll_event(), Some(Event::Authorised));
+        hub.admit();
+        assert_eq!(hub.output(), [0x20, 2, 0, 0]);
+        hub
+    }
+
+    fn connect(&mut self, keep_alive_s: u16, clean_session: bool, key_of: &str) -> Result<(), HubError> {
+        let key = self.session.directory.config().group_keys[0].derive(key_of);
+        let token = sas::token(&key, "hub.test/devices/d1", UNIX + TTL_S, None);
+        let name = names::user_name("hub.test", "d1");
+        let connect = ConnectRef {
+            client_id: "d1",
+            keep_alive_s,
+            clean_session,
+            username: Some(&name),
+            password: Some(token.as_bytes()),
+            will: None,
+        };
+        self.input(|out| encode::connect(out, &connect).unwrap())
+    }
+
+    /// Online, with a will for that topic.
+    fn with_will(topic: &str) -> Hub {
+        let mut hub = Hub::new();
+        let key = hub.session.directory.config().group_keys[0].derive("d1");
+        let token = sas::token(&key, "hub.test/devices/d1", UNIX + TTL_S, None);
+        let name = names::user_name("hub.test", "d1");
+        let will = WillRef { topic, payload: b"gone", qos: QoS::AtLeastOnce, retain: true };
+        let connect = ConnectRef {
+            client_id: "d1",
+            keep_alive_s: 60,
+            clean_session: true,
+            username: Some(&name),
+            password: Some(token.as_bytes()),
+            will: Some(will),
+        };
+        hub.input(|out| encode::connect(out, &connect).unwrap()).unwrap();
+        hub
+    }
+
+    fn input(&mut self, write: impl FnOnce(&mut BytesMut)) -> Result<(), HubError> {
+        let mut bytes = BytesMut::new();
+        write(&mut bytes);
+        self.session.handle_input(self.now, &mut bytes)?;
+        assert!(bytes.is_empty() || self.session.is_claiming());
+        Ok(())
+    }
+
+    fn publish(&mut self, topic: &str, payload: &[u8], qos: QoS) -> Result<(), HubError> {
+        let publish = PublishRef { topic, payload, qos, dup: false, retain: false, pid: 7 };
+        self.input(|out| encode::publish(out, &publish).unwrap())
+    }
+
+    fn subscribe(&mut self, filters: &[(&str, QoS)]) -> Result<(), HubError> {
+        self.input(|out| encode::subscribe(out, 3, filters).unwrap())
+    }
+
+    fn output(&mut self) -> Vec<u8> {
+        let mut out = BytesMut::new();
+        self.session.poll_output(self.now, &mut out);
+        out.to_vec()
+    }
+
+    /// Moves the time and runs what is due.
+    fn at(&mut self, since_opened: Duration) -> Result<(), HubError> {
+        self.now = self.opened + since_opened;
+        self.session.handle_timeout(self.now)
+    }
+}
+
+#[test]
+fn a_good_connect_is_answered_when_the_identity_is_free_and_not_before() {
+    let mut hub = Hub::new();
+    hub.connect(60, true, "d1").unwrap();
+    assert_eq!((hub.session.poll_event(), hub.session.device()), (Some(Event::Authorised), "d1"));
+    assert!(!hub.session.wants_input() && hub.output().is_empty());
+    // What is sent behind CONNECT without waiting is read later, not lost and not refused.
+    let mut early = BytesMut::from(&[0xC0, 0][..]);
+    hub.session.handle_input(hub.now, &mut early).unwrap();
+    assert_eq!(early.len(), 2);
+    hub.admit();
+    hub.session.handle_input(hub.now, &mut early).unwrap();
+    assert_eq!(hub.output(), [0x20, 2, 0, 0, 0xD0, 0]);
+    assert!(hub.session.is_online());
+}
+
+#[test]
+fn a_bad_connect_is_answered_with_5_and_closed() {
+    let mut hub = Hub::new();
+    hub.connect(60, true, "d2").unwrap();
+    assert_eq!(hub.session.poll_event(), Some(Event::Refused(Refusal::Signature)));
+    assert_eq!(hub.output(), [0x20, 2, 0, 5]);
+    assert_eq!(hub.session.poll_close(), Some(Close::AfterFlush));
+    hub.input(|out| out.extend_from_slice(b"whatever comes behind it")).unwrap();
+    assert!(hub.output().is_empty());
+}
+
+#[test]
+fn session_present_needs_something_stored_and_a_session_that_is_not_clean() {
+    let mut hub = Hub::online(60, false);
+    for (clean_session, subscribe, present) in
+        [(false, true, 0), (false, true, 1), (true, true, 0), (false, false, 0), (false, false, 0)]
+    {
+        hub = hub.again();
+        hub.connect(60, clean_session, "d1").unwrap();
+        hub.admit();
+        assert_eq!(hub.output(), [0x20, 2, present, 0]);
+        if subscribe {
+            hub.subscribe(&[(topics::METHODS, QoS::AtMostOnce)]).unwrap();
+            hub.output();
+        }
+    }
+    let directory = Arc::clone(&hub.session.directory);
+    drop(hub.again());
+    assert!(directory.is_empty());
+}
+
+#[test]
+fn telemetry_is_counted_and_acknowledged_in_order() {
+    let mut hub = Hub::online(60, true);
+    let topic = topics::telemetry("d1");
+    hub.publish(&topic, b"x", QoS::AtMostOnce).unwrap();
+    assert!(hub.output().is_empty());
+    for pid in [9, 4] {
+        let publish =
+            PublishRef { topic: &topic, payload: b"x", qos: QoS::AtLeastOnce, dup: true, retain: true, pid };
+        hub.input(|out| encode::publish(out, &publish).unwrap()).unwrap();
+    }
+    hub.input(encode::pingreq).unwrap();
+    assert_eq!(hub.output(), [0x40, 2, 0, 9, 0x40, 2, 0, 4, 0xD0, 0]);
+    assert_eq!((hub.session.take_telemetry(), hub.session.take_telemetry()), (3, 0));
+    // Accepted, and not telemetry; nobody listens for the answer.
+    hub.publish("$iothub/twin/GET/?$rid=1", b"", QoS::AtLeastOnce).unwrap();
+    assert_eq!((hub.output(), hub.session.take_telemetry()), (vec![0x40, 2, 0, 7], 0));
+}
+
+#[test]
+fn a_retained_message_is_telemetry_like_any_other() {
+    let mut hub = Hub::online(60, true);
+    let topic = topics::telemetry("d1");
+    let publish =
+        PublishRef { topic: &topic, payload: b"", qos: QoS::AtLeastOnce, dup: false, retain: true, pid: 7 };
+    hub.input(|out| encode::publish(out, &publish).unwrap()).unwrap();
+    assert_eq!((hub.output(), hub.session.take_telemetry()), (vec![0x40, 2, 0, 7], 1));
+}
+
+#[test]
+fn a_will_is_telemetry_once_the_device_is_gone_without_a_goodbye() {
+    let telemetry = topics::telemetry("d1");
+    let end = |topic: &str, admitted: bool, goodbye: bool| {
+        let mut hub = Hub::with_will(topic);
+        if admitted {
+            hub.admit();
+        }
+        if goodbye {
+            hub.input(encode::disconnect).unwrap();
+        }
+        assert_eq!(hub.session.take_telemetry(), 0);
+        hub.session.handle_closed(hub.now, Closed::Reset);
+        hub.session.handle_closed(hub.now, Closed::Reset);
+        hub.session.take_telemetry()
+    };
+    assert_eq!(end(&telemetry, true, false), 1);
+    assert_eq!(end(&telemetry, true, true), 0);
+    assert_eq!(end(&telemetry, false, false), 0, "it was never online");
+    assert_eq!(end("gone/d1", true, false), 0, "what Azure does with another topic is not documented");
+}
+
+/// The result of these bytes on a new connection.
+fn begins_with(bytes: &[u8]) -> Result<(), HubError> {
+    let mut hub = Hub::new();
+    hub.session.handle_input(hub.now, &mut BytesMut::from(bytes))
+}
+
+#[test]
+fn a_first_byte_other_than_connects_ends_the_connection() {
+    for first in (0..=u8::MAX).filter(|&first| first != CONNECT) {
+        assert_eq!(begins_with(&[first]), Err(HubError::NotConnect), "{first:#x}");
+    }
+    assert_eq!(begins_with(&[CONNECT]), Ok(()));
+}
+
+#[test]
+fn a_connect_that_is_too_large_ends_with_its_header() {
+    let announce = |frame_bytes: usize| {
+        let remaining = frame_bytes - 4;
+        let byte = |shift: usize| u8::try_from(remaining >> shift & 0x7f).unwrap();
+        begins_with(&[CONNECT, byte(0) | 0x80, byte(7) | 0x80, byte(14)])
+    };
+    assert_eq!(announce(CONNECT_BYTES_MAX), Ok(()));
+    let (frame_bytes, frame_bytes_max) = (CONNECT_BYTES_MAX + 1, CONNECT_BYTES_MAX);
+    let too_large = DecodeError::TooLarge { frame_bytes, frame_bytes_max };
+    assert_eq!(announce(frame_bytes), Err(HubError::Decode(too_large)));
+}
+
+#[test]
+fn what_azure_answers_by_closing_closes() {
+    let mut hub = Hub::online(60, true);
+    let topic = topics::telemetry("d1");
+    let body = vec![0; limits::TELEMETRY_BYTES_MAX];
+    hub.publish(&topic, &body, QoS::AtLeastOnce).unwrap();
+    for (result, error) in [
+        (hub.publish(&topic, b"", QoS::ExactlyOnce), HubError::QosTwo),
+        (hub.publish("devices/d2/messages/events/", b"", QoS::AtLeastOnce), HubError::ForeignTopic),
+        (hub.publish("a/b", b"", QoS::AtMostOnce), HubError::ForeignTopic),
+        (
+            hub.publish("devices/d1/messages/events/a=1", &body, QoS::AtLeastOnce),
+            HubError::TooLarge(limits::TELEMETRY_BYTES_MAX + 2),
+        ),
+        (hub.subscribe(&[("a/b", QoS::AtMostOnce)]), HubError::ForeignFilter),
+        (hub.connect(60, true, "d1"), HubError::Unexpected("second CONNECT")),
+        (hub.input(|out| encode::connack(out, false, 0)), HubError::Unexpected("packet of a server")),
+        (hub.input(|out| out.extend_from_slice(&[0x62, 2, 0, 1])), HubError::Unexpected("packet of QoS 2")),
+        (Hub::new().input(encode::pingreq), HubError::NotConnect),
+    ] {
+        assert_eq!(result.unwrap_err(), error);
+    }
+    let frame = vec![0; FRAME_BYTES_MAX];
+    assert!(matches!(hub.publish(&topic, &frame, QoS::AtMostOnce), Err(HubError::Decode(_))));
+}
+
+#[test]
+fn a_message_of_262_144_bytes_passes_and_one_more_does_not() {
+    // 2 bytes of a user property; 16 and 5 bytes of system property values; 5 bytes whose encoding is longer.
+    for (bag, bytes) in
+        [("", 0), ("a=1", 2), ("%24.ct=application%2Fjson&$.ce=utf-8", 21), ("n%C3%A4=%26%20", 5)]
+    {
+        let mut hub = Hub::online(60, true);
+        let topic = format!("devices/d1/messages/events/{bag}");
+        let body = vec![0; 262_145 - bytes];
+        hub.publish(&topic, &body[1..], QoS::AtLeastOnce).unwrap();
+        let error = hub.publish(&topic, &body, QoS::AtLeastOnce).unwrap_err();
+        assert_eq!(error, HubError::TooLarge(262_145), "{bag}");
+    }
+}
+
+#[test]
+fn the_filters_of_a_device_are_granted_with_qos_1_at_most() {
+    let mut hub = Hub::online(60, false);
+    let c2d = topics::c2d("d1");
+    hub.subscribe(&[(&c2d, QoS::ExactlyOnce), (topics::TWIN_RESPONSES, QoS::AtMostOnce)]).unwrap();
+    assert_eq!(hub.output(), [0x90, 4, 0, 3, 1, 0]);
+    let stored = hub.subscriptions();
+    assert_eq!(stored.get(Subscription::C2d), Some(QoS::AtLeastOnce));
+    assert_eq!(stored.get(Subscription::TwinResponses), Some(QoS::AtMostOnce));
+    // UNSUBSCRIBE of both, and of one that was never there (MQTT 3.1.1 §3.10.4: acknowledged all the same).
+    let mut body = vec![0, 9];
+    for filter in [c2d.as_str(), topics::TWIN_RESPONSES, "x"] {
+        body.extend_from_slice(&u16::try_from(filter.len()).unwrap().to_be_bytes());
+        body.extend_from_slice(filter.as_bytes());
+    }
+    let length = u8::try_from(body.len()).unwrap();
+    hub.input(|out| {
+        out.extend_from_slice(&[0xA2, length]);
+        out.extend_from_slice(&body);
+    })
+    .unwrap();
+    assert_eq!(hub.output(), [0xB0, 2, 0, 9]);
+    assert!(hub.subscriptions().is_empty());
+}
+
+#[test]
+fn five_subscriptions_are_counted_over_the_connections_life() {
+    let mut hub = Hub::online(60, true);
+    let at_most_once = |filter| [(filter, QoS::AtMostOnce)];
+    hub.subscribe(&[(topics::METHODS, QoS::AtMostOnce); 6]).unwrap();
+    for filter in [
+        "devices/d1/messages/devicebound/#",
+        "devices/+/messages/devicebound/#",
+        topics::TWIN_RESPONSES,
+        topics::TWIN_DESIRED,
+    ] {
+        hub.subscribe(&at_most_once(filter)).unwrap();
+    }
+    let sixth = hub.subscribe(&at_most_once("$iothub/credential/#"));
+    assert_eq!(sixth.unwrap_err(), HubError::TooManySubscriptions(6));
+    assert_eq!(hub.subscriptions().len(), 5);
+}
+
+const GET: &str = "$iothub/twin/GET/?$rid=";
+const PATCH: &str = "$iothub/twin/PATCH/properties/reported/?$rid=";
+
+/// What the hub published since, as topic, payload and QoS.
+fn published(hub: &mut Hub) -> Vec<(String, String, QoS)> {
+    let mut out = BytesMut::from(&hub.output()[..]);
+    let mut published = Vec::new();
+    while let Some(packet) = wire::decode(&mut out, FRAME_BYTES_MAX, Strictness::Strict).unwrap() {
+        if let Packet::Publish(publish) = packet {
+            let payload = String::from_utf8(publish.payload.to_vec()).unwrap();
+            published.push((publish.topic, payload, publish.qos));
+        }
+    }
+    published
+}
+
+#[test]
+fn a_twin_is_read_and_changed_at_the_qos_of_the_subscription() {
+    let mut hub = Hub::online(60, false);
+    for qos in [QoS::AtMostOnce, QoS::AtLeastOnce] {
+        hub.subscribe(&[(topics::TWIN_RESPONSES, qos)]).unwrap();
+        hub.publish(&format!("{GET}0a&x=%20"), b"ignored", QoS::AtMostOnce).unwrap();
+        hub.publish(PATCH, br#"{"a":1}"#, QoS::AtMostOnce).unwrap();
+        let (view, version) = match qos {
+            QoS::AtMostOnce => (r#"{"desired":{"$version":1},"reported":{"$version":1}}"#, 2),
+            _ => (r#"{"desired":{"$version":1},"reported":{"$version":2,"a":1}}"#, 3),
+        };
+        assert_eq!(
+            published(&mut hub),
+            [
+                ("$iothub/twin/res/200/?$rid=0a".to_owned(), view.to_owned(), qos),
+                (format!("$iothub/twin/res/204/?$rid=&$version={version}"), String::new(), qos),
+            ]
+        );
+    }
+    // The twin outlives the connection and the session.
+    let mut hub = hub.again();
+    hub.connect(60, true, "d1").unwrap();
+    hub.admit();
+    hub.subscribe(&[(topics::TWIN_RESPONSES, QoS::AtMostOnce)]).unwrap();
+    hub.publish(&format!("{GET}1"), b"", QoS::AtMostOnce).unwrap();
+    assert_eq!(published(&mut hub)[0].1, r#"{"desired":{"$version":1},"reported":{"$version":3,"a":1}}"#);
+}
+
+#[test]
+fn a_twin_request_that_cannot_be_met_is_answered_with_its_error_if_somebody_listens() {
+    let mut hub = Hub::online(60, true);
+    hub.publish(&format!("{PATCH}1"), b"{", QoS::AtMostOnce).unwrap();
+    hub.publish(&format!("{GET}1"), b"", QoS::AtMostOnce).unwrap();
+    assert_eq!(published(&mut hub), []);
+    hub.subscribe(&[(topics::TWIN_RESPONSES, QoS::AtMostOnce)]).unwrap();
+    for (query, body, status, code) in [
+        ("1", "{", 400, 400_004),
+        ("1", "[]", 400, 400_004),
+        ("1", r#"{"$version":1}"#, 400, 400_004),
+        ("1", r#"{"a":[{"b":null}]}"#, 400, 400_004),
+        ("1&$version=9", "{}", 412, 412_001),
+        ("1&$version=x", "{}", 412, 412_001),
+    ] {
+        hub.publish(&format!("{PATCH}{query}"), body.as_bytes(), QoS::AtMostOnce).unwrap();
+        let answers = published(&mut hub);
+        let [(topic, answer, _)] = &answers[..] else { panic!("{answers:?}") };
+        assert_eq!(*topic, format!("$iothub/twin/res/{status}/?$rid=1"));
+        let answer: serde_json::Value = serde_json::from_str(answer).unwrap();
+        assert_eq!(answer["errorCode"], code, "{body}");
+    }
+    hub.session.has_api_version = false;
+    hub.publish(&format!("{PATCH}1"), b"{}", QoS::AtMostOnce).unwrap();
+    assert!(published(&mut hub)[0].1.contains("400001"));
+    let nowhere = hub.publish("$iothub/twin/GET/?rid=1", b"", QoS::AtMostOnce);
+    assert_eq!(nowhere, Err(HubError::ForeignTopic));
+    let long = format!("{GET}{}", "r".repeat(wire::STRING_BYTES_MAX - GET.len()));
+    assert_eq!(hub.publish(&long, b"", QoS::AtMostOnce), Err(HubError::RequestId));
+}
+
+#[test]
+fn answers_that_nobody_reads_stop_the_reading() {
+    let mut hub = Hub::online(60, true);
+    hub.subscribe(&[(topics::TWIN_RESPONSES, QoS::AtMostOnce)]).unwrap();
+    for key in 0..7 {
+        let patch = format!(r#"{{"{key}":"{}"}}"#, "v".repeat(4000));
+        hub.publish(&format!("{PATCH}1"), patch.as_bytes(), QoS::AtMostOnce).unwrap();
+    }
+    let mut gets = BytesMut::new();
+    for _ in 0..100 {
+        let topic = format!("{GET}1");
+        let publish = PublishRef {
+            topic: &topic,
+            payload: b"",
+            qos: QoS::AtMostOnce,
+            dup: false,
+            retain: false,
+            pid: 0,
+        };
+        encode::publish(&mut gets, &publish).unwrap();
+    }
+    hub.session.handle_input(hub.now, &mut gets).unwrap();
+    assert!(!hub.session.wants_input() && !gets.is_empty());
+    assert!(hub.session.reply_bytes < REPLY_BYTES_MAX + 32 * 1024, "{}", hub.session.reply_bytes);
+    let mut answers = 0;
+    while !gets.is_empty() || hub.session.reply_bytes > 0 {
+        answers += published(&mut hub).len();
+        hub.session.handle_input(hub.now, &mut gets).unwrap();
+    }
+    assert_eq!(answers, 7 + 100);
+}
+
+#[test]
+fn connect_has_to_come_in_time() {
+    let mut hub = Hub::new();
+    let limit = limits::CONNECT_ARRIVAL_TIMEOUT;
+    assert_eq!(hub.session.poll_timeout(), Some(hub.opened + limit));
+    hub.at(limit - Duration::from_millis(1)).unwrap();
+    assert_eq!(hub.at(limit), Err(HubError::ConnectTimeout));
+}
+
+#[test]
+fn silence_ends_at_one_and_a_half_times_the_keep_alive() {
+    let mut hub = Hub::online(60, true);
+    hub.at(seconds(89)).unwrap();
+    hub.input(encode::pingreq).unwrap();
+    hub.at(seconds(89 + 90) - Duration::from_millis(1)).unwrap();
+    assert_eq!(hub.session.poll_timeout(), Some(hub.opened + seconds(89 + 90)));
+    assert_eq!(hub.at(seconds(89 + 90)), Err(HubError::KeepAlive));
+    assert_eq!(Hub::online(0, true).at(seconds(1767)), Err(HubError::KeepAlive));
+}
+
+#[test]
+fn the_connection_ends_when_its_token_and_the_grace_have_run_out() {
+    let mut hub = Hub::online(1000, true);
+    let end = seconds(TTL_S) + limits::EXPIRY_GRACE;
+    for minute in (10..65).step_by(10) {
+        hub.at(seconds(minute * 60)).unwrap();
+        hub.input(encode::pingreq).unwrap();
+    }
+    assert_eq!(hub.session.poll_timeout(), Some(hub.opened + end));
+    hub.at(end - Duration::from_millis(1)).unwrap();
+    assert!(hub.session.is_online());
+    hub.at(end).unwrap();
+    assert_eq!(hub.session.poll_event(), Some(Event::Expired));
+    assert_eq!(hub.session.poll_close(), Some(Close::AfterFlush));
+}
+
+#[test]
+fn takeover_and_goodbye_close_in_order() {
+    let mut hub = Hub::online(60, true);
+    hub.publish(&topics::telemetry("d1"), b"", QoS::AtLeastOnce).unwrap();
+    hub.session.take_over();
+    assert_eq!(hub.session.poll_close(), Some(Close::AfterFlush));
+    assert_eq!(hub.output(), [0x40, 2, 0, 7], "what was accepted is still acknowledged");
+    let mut hub = Hub::online(60, true);
+    hub.input(encode::disconnect).unwrap();
+    assert_eq!(hub.session.poll_close(), Some(Close::AfterFlush));
+    // Taken over before it was admitted: it never gets a CONNACK.
+    let mut hub = Hub::new();
+    hub.connect(60, true, "d1").unwrap();
+    hub.session.take_over();
+    hub.admit();
+    assert!(hub.output().is_empty());
+}
+
+#[test]
+fn a_peer_that_reads_nothing_is_not_read_for_ever() {
+    let mut hub = Hub::online(60, true);
+    for _ in 0..REPLIES_MAX {
+        assert!(hub.session.wants_input());
+        hub.input(encode::pingreq).unwrap();
+    }
+    assert!(!hub.session.wants_input());
+    hub.output();
+    assert!(hub.session.wants_input());
+}
