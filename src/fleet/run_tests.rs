@@ -125,17 +125,18 @@ async fn events_tell_a_run_from_its_start_to_its_end() {
         "[[phase]]\nname = \"a\"\nduration = \"600ms\"\n[[phase]]\nname = \"b\"\nduration = \"600ms\"\n";
     let (finished, events) = run_with(sending(phases), 1, broker(), Vec::new()).await;
     let ms = Duration::from_millis;
-    let told: Vec<&Event> = events
-        .iter()
-        .filter(|event| !matches!(event, Event::Second(second) if second.at > ms(1_000)))
-        .collect();
-    let [started, first, second_phase, Event::Second(second), draining, stopped] = told[..] else {
-        panic!("{events:?}")
-    };
+    let (seconds, told): (Vec<&Event>, Vec<&Event>) =
+        events.iter().partition(|event| matches!(event, Event::Second(_)));
+    let [started, first, second_phase, draining, stopped] = told[..] else { panic!("{events:?}") };
     assert_eq!(*started, Event::Started { unix: finished.started_unix });
     assert_eq!(*first, Event::PhaseStarted { phase: 0, at: ms(0) });
     assert_eq!(*second_phase, Event::PhaseStarted { phase: 1, at: ms(600) });
-    assert_eq!((second.at, second.phase, second.live.t_ns), (ms(1_000), 1, 1_000_000_000));
+    // A machine that is busy with other things may miss it.
+    for second in seconds {
+        let Event::Second(second) = second else { unreachable!("{second:?}") };
+        assert_eq!(u128::from(second.live.t_ns), second.at.as_nanos());
+        assert!(second.at >= ms(1_000) && second.phase == 1, "{second:?}");
+    }
     assert_eq!(*draining, Event::Draining { at: ms(1_200) });
     assert_eq!(*stopped, Event::Stopped { at: finished.ended, why: Ending::Complete });
 }

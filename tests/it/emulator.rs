@@ -245,7 +245,8 @@ async fn who_says_nothing_is_closed() {
     let mut byte = [0];
     assert!(matches!(tcp.read(&mut byte).await, Ok(0) | Err(_)));
     let stats = hub.stop();
-    assert_eq!((stats.protocol_errors, stats.tls_failed), (1, 1));
+    // On a machine that is busy with other things, the first one may not even have got through TLS.
+    assert!(matches!((stats.protocol_errors, stats.tls_failed), (1, 1) | (0, 2)), "{stats:?}");
 }
 
 #[tokio::test]

@@ -28,18 +28,13 @@ busy_share = "100%"
 closed_loop_share = "100%"
 "#;
 
-/// True if this machine kept a process of the run waiting, as the result says. What the run counted is right all the same; its verdict
-/// and its findings depend on the machine then.
-pub fn is_stalled(result: &RunResult) -> bool {
-    result.health.iter().any(|health| health.stall_us > 0)
-}
-
-/// True if the verdict is `invalid` for such stalls, and for nothing else.
+/// True if the verdict is `invalid` because this machine kept a process of the run waiting, and for nothing else. What the run counted
+/// is right all the same.
 pub fn is_undecided_by_stalls(result: &RunResult) -> bool {
     const BY_STALLS: [&str; 4] = ["threshold_undecided", "late_start", "not_sent", "advice"];
     let mut codes = result.verdict.details.iter().map(|detail| detail.code.as_str());
     result.verdict.status == Status::Invalid
-        && is_stalled(result)
+        && result.health.iter().any(|health| health.stall_us > 0)
         && codes.all(|code| BY_STALLS.contains(&code))
 }
 
