@@ -1,6 +1,6 @@
 //! Memory sizes of measurements, in bytes as the allocator counts them. Used by `plan` for its forecast. Allocates nothing.
 
-use super::latency::{Latency, RARE_FIRST_US};
+use super::latency::Latency;
 use super::operation::Operation;
 use super::packed::Packed;
 use super::recorder::Recorder;
@@ -31,12 +31,6 @@ impl Layout {
     #[must_use]
     pub fn second_bytes(&self) -> u64 {
         histogram_bytes(self.highest_us, DIGITS_ROW)
-    }
-
-    /// One histogram of rare values, before it grows.
-    #[must_use]
-    pub fn rare_bytes(&self) -> u64 {
-        histogram_bytes(self.highest_us.min(RARE_FIRST_US), DIGITS_TOTAL)
     }
 }
 

@@ -269,7 +269,7 @@ pub(crate) fn rank(quantile: f64, count: u64) -> u64 {
 }
 
 /// The range of a histogram of rare values before it grows: 16 ms, in 40 KiB at three digits.
-pub(super) const RARE_FIRST_US: u64 = (1 << 14) - 1;
+const RARE_FIRST_US: u64 = (1 << 14) - 1;
 
 /// Makes histograms of one kind, and hands out cleared ones first.
 #[derive(Debug)]

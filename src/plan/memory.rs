@@ -2,7 +2,7 @@
 //! `needs`. `tests/memory.rs` checks the forecast against real runs.
 
 use super::types::{Plan, Subscription};
-use super::uses::Use;
+use super::uses::{STILL_AWAY, Use};
 use crate::measure::{Layout, kept_bytes, series_bytes};
 use std::time::Duration;
 
@@ -71,30 +71,28 @@ impl Plan {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates")]
     fn recorders_bytes(&self, uses: &[Use], workers: u64) -> u64 {
         let layout = self.layout();
-        let [total, second, rare] = [layout.total_bytes(), layout.second_bytes(), layout.rare_bytes()];
-        let each: Vec<f64> = uses
-            .iter()
-            .map(|used| {
-                let [totals, seconds] = used.operation.histograms();
-                // In most operations some samples are delayed by the load generator by 1 ms or more.
-                (totals * total + seconds * second + rare) as f64
-            })
-            .collect();
+        let [total, second] = [layout.total_bytes(), layout.second_bytes()];
+        // Without those of delayed operations, of which there are few unless this machine stalls.
+        let each = uses.iter().map(|used| {
+            let [totals, seconds] = used.operation.histograms();
+            (totals * total + seconds * second) as f64
+        });
+        let each: Vec<f64> = each.collect();
         let sum = |copies: &dyn Fn(&Use) -> f64| {
             uses.iter().zip(&each).map(|(used, bytes)| copies(used) * bytes).sum::<f64>()
         };
         let wide = workers as f64;
         let phases = self.schedule.phases();
         let taken = (0..phases.len()).map(|phase| {
-            let first = sum(&|used| used.first(phase, wide) + used.late(phase, wide));
-            // Histograms of one second are on their way to the collector and back during the next one.
             let lasts = (phases[phase].end - phases[phase].start).as_secs_f64();
-            let next = if lasts >= 2.0 {
-                sum(&|used| used.again(phase, wide))
+            // Histograms of one second are on their way to the collector and back during the next one. Those of a phase's last
+            // second are back when the next phase needs as many for its late messages.
+            if lasts >= 2.0 {
+                sum(&|used| used.first(phase, wide) + used.again(phase, wide).max(used.late(phase, wide)))
             } else {
-                sum(&|used| used.first(phase + 1, wide) + used.late(phase + 1, wide))
-            };
-            first + next
+                let both = |used: &Use, phase| used.first(phase, wide) + used.late(phase, wide);
+                sum(&|used| both(used, phase) + STILL_AWAY * both(used, phase + 1))
+            }
         });
         let recorders = workers + u64::from(!self.drives.is_empty());
         // Two for the heartbeat of each worker.
