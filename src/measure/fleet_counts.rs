@@ -52,6 +52,14 @@ counters! {
         /// For how long the oldest of those messages had waited, summed over these connections.
         #[serde(default, skip_serializing_if = "is_zero")]
         pub closed_waiting_us,
+        /// Connection attempts that the server ended with a FIN after the TCP handshake and before CONNACK. These are the errors of
+        /// class `closed_by_peer` that are not about an open connection.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        pub closed_before_connack,
+        /// Connection attempts that were reset after the TCP handshake and before CONNACK, by the server or by the network. These are the
+        /// errors of class `reset` that are not about an open connection.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        pub reset_before_connack,
         /// Devices that came online and were closed soon, several times in a row.
         #[serde(default, skip_serializing_if = "is_zero")]
         pub closed_soon_devices,

@@ -75,17 +75,16 @@ fn other_protocol(measurement: &Measurement, target: TargetFacts) -> Option<Find
     Some(finding(Severity::Warning, text, plural(count, "connection attempt", "connection attempts")))
 }
 
-/// The server accepts some devices, and ends the connections of others before it answers CONNECT.
+/// The server accepts some devices, and connections of others are closed or reset before CONNACK. Attempts that the load generator
+/// ended do not count: a certificate that it rejected, an answer that was not CONNACK.
 fn turned_away(measurement: &Measurement) -> Option<Finding> {
     // Excused attempts count too: a finding does not affect the verdict.
-    let lost = |operation| measurement.of(operation).outcome(Outcome::Lost);
-    let in_tls = measurement.errors_of("tls") + measurement.errors_of("tls_certificate");
-    let count = lost(Operation::ConnectMqtt) + lost(Operation::ConnectTls).saturating_sub(in_tls);
+    let count = measurement.count(|counts| counts.closed_before_connack + counts.reset_before_connack);
     if count == 0 || !has_worked(measurement, Operation::Connect) {
         return None;
     }
-    let text = "The server accepted some devices and ended other connections before CONNACK. It may have a connection limit (such as \
-                mosquitto's max_connections), or it restarted. Check the server's limits and log";
+    let text = "The server accepted some devices. Other connections were closed or reset before CONNACK. The server may have a connection \
+                limit (such as mosquitto's max_connections), or it restarted. Check its limits and log";
     let attempts =
         plural(measurement.of(Operation::Connect).due, "connection attempt", "connection attempts");
     Some(finding(Severity::Warning, text, format!("{} of {attempts}", human_count(count))))
@@ -117,6 +116,11 @@ mod tests {
             recorder.ended(key(operation), Outcome::Lost, 0, 0);
         }
         recorder.error(class, Culprit::Peer, 0, || format!("d-1: {class}"));
+        match class {
+            "closed_by_peer" => recorder.counts(0).closed_before_connack += 1,
+            "reset" => recorder.counts(0).reset_before_connack += 1,
+            _ => {}
+        }
     }
 
     fn texts(target: TargetFacts, record: impl FnOnce(&mut Recorder)) -> Vec<String> {
@@ -127,7 +131,7 @@ mod tests {
 
     #[test]
     fn tls_is_advised_only_while_no_device_has_connected() {
-        for class in ["closed_by_peer", "reset", "protocol_error"] {
+        for (class, is_limit) in [("closed_by_peer", true), ("reset", true), ("protocol_error", false)] {
             let alone = texts(BROKER, |r| ended(r, Operation::ConnectMqtt, class));
             assert!(alone.len() == 1 && alone[0].contains("set tls = true"), "{alone:?}");
             let beside = texts(BROKER, |r| {
@@ -135,8 +139,33 @@ mod tests {
                 ended(r, Operation::ConnectMqtt, class);
                 ok(r, Operation::Connect);
             });
-            assert!(beside.len() == 1 && beside[0].contains("(1 of 2 connection attempts)"), "{beside:?}");
-            assert!(beside[0].contains("connection limit") && !beside[0].contains("tls ="), "{beside:?}");
+            assert_eq!(beside.len(), usize::from(is_limit), "{beside:?}");
+            for text in beside {
+                assert!(text.contains("(1 of 2 connection attempts)"), "{text}");
+                assert!(text.contains("connection limit") && !text.contains("tls ="), "{text}");
+            }
+        }
+    }
+
+    /// The load generator ends these connections itself: it does not accept the certificate, or the answer is not CONNACK.
+    #[test]
+    fn attempts_that_the_generator_ended_are_not_the_servers() {
+        for (step, class, culprit) in [
+            (Operation::ConnectTls, "clock_step", Culprit::Us),
+            (Operation::ConnectTls, "tls_certificate", Culprit::Peer),
+            (Operation::ConnectMqtt, "protocol_error", Culprit::Peer),
+            (Operation::ConnectMqtt, "encode", Culprit::Us),
+        ] {
+            let texts = texts(BROKER_TLS, |r| {
+                ok(r, Operation::ConnectTls);
+                ok(r, Operation::Connect);
+                for operation in [Operation::Connect, step] {
+                    r.due(key(operation), 0);
+                    r.ended(key(operation), Outcome::Lost, 0, 0);
+                }
+                r.error(class, culprit, 0, || "d-1".to_owned());
+            });
+            assert!(!texts.iter().any(|text| text.contains("before CONNACK")), "{class}: {texts:?}");
         }
     }
 
