@@ -540,8 +540,68 @@ fn the_cause_of_a_fail_comes_first() {
         }
     });
     assert_eq!(text, "50 connections were reset, the first at 0:07.0: m-1");
+    let (code, text) = first(&|r| {
+        for _ in 0..50 {
+            r.error("ping_timeout", Culprit::Peer, 6_000 * MS, || "m-1: no PINGRESP in time".to_owned());
+        }
+    });
+    assert_eq!(
+        (code.as_str(), text.as_str()),
+        (
+            "hub_silent",
+            "The hub stopped answering on 50 connections, the first at 0:06.0: m-1: no PINGRESP in time"
+        )
+    );
     let (code, _) = first(&|r| r.error("closed_by_peer", Culprit::Peer, 0, String::new));
     assert_eq!(code, "threshold_failed", "one of a hundred connections is no cause");
+}
+
+/// A hub restarts: 23 connections are closed, and then 30 attempts are reset, 4 closed.
+#[test]
+fn ended_attempts_are_not_called_connections() {
+    let cause = |closed: u64, reset: u64| {
+        let case = Case { thresholds: vec![latency(None, 5)], ..Case::default() };
+        let judged = case.judge(|r| {
+            messages(r, STEADY, 1_000, 0, 50);
+            r.online(0, 23);
+            for _ in 0..closed {
+                r.error("closed_by_peer", Culprit::Peer, 7_000 * MS, || "m-1".to_owned());
+            }
+            for _ in 0..reset {
+                r.error("reset", Culprit::Network, 8_000 * MS, || "m-2".to_owned());
+            }
+            (r.counts(0).closed_before_connack, r.counts(0).reset_before_connack) = (4, reset);
+        });
+        judged.verdict.reasons[0].clone()
+    };
+    assert_eq!(
+        cause(27, 7),
+        "The hub closed 23 connections and 4 connection attempts, the first at 0:07.0: m-1"
+    );
+    assert_eq!(cause(27, 30), "30 connection attempts were reset, the first at 0:08.0: m-2");
+}
+
+#[test]
+fn excused_timeouts_are_told_beside_the_missing_acks() {
+    let cause = |excused: u64| {
+        let case = Case { thresholds: vec![latency(None, 5)], ..Case::default() };
+        let judged = case.judge(|r| {
+            messages(r, STEADY, 1_000, 0, 50);
+            for n in 0..800 {
+                let telemetry = key(Operation::Telemetry, STEADY);
+                r.due(telemetry, 0);
+                match n < excused {
+                    true => r.ended_excused(telemetry, Outcome::TimedOut, 0, MS),
+                    false => r.ended(telemetry, Outcome::TimedOut, 0, MS),
+                }
+            }
+        });
+        judged.verdict.reasons[0].clone()
+    };
+    assert_eq!(cause(0), "The hub did not acknowledge 800 of 1,800 messages in time");
+    let told = "The hub did not acknowledge 570 of 1,800 messages in time. 230 more timed out, but a delay of the load generator may be the \
+                cause";
+    assert_eq!(cause(230), told);
 }
 
 #[test]
