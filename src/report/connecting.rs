@@ -13,7 +13,7 @@ pub(super) fn connecting(measurement: &Measurement, target: TargetFacts) -> Vec<
     let mut findings = refused(measurement, target);
     findings.extend(untrusted(measurement));
     findings.extend(other_protocol(measurement, target));
-    findings.extend(turned_away(measurement));
+    findings.extend(turned_away(measurement, target));
     findings
 }
 
@@ -51,7 +51,7 @@ fn has_worked(measurement: &Measurement, operation: Operation) -> bool {
     measurement.of(operation).outcome(Outcome::Ok) > 0
 }
 
-/// Advice to turn TLS on or off, only if no device has shown that the present setting works.
+/// Advice to turn TLS on or off, only if no device has shown that the present setting works, in the preflight check or later.
 fn other_protocol(measurement: &Measurement, target: TargetFacts) -> Option<Finding> {
     let (step, classes): (Operation, &[&str]) = if target.tls_wanted {
         (Operation::ConnectTls, &["closed_by_peer", "reset"])
@@ -59,7 +59,8 @@ fn other_protocol(measurement: &Measurement, target: TargetFacts) -> Option<Find
         (Operation::Connect, &["closed_by_peer", "reset", "protocol_error"])
     };
     let count: u64 = classes.iter().map(|class| measurement.errors_of(class)).sum();
-    if count == 0 || has_worked(measurement, step) || (target.is_hub && !target.tls_wanted) {
+    let has_worked = target.preflight_passed || has_worked(measurement, step);
+    if count == 0 || has_worked || (target.is_hub && !target.tls_wanted) {
         return None;
     }
     let text = if target.is_hub {
@@ -77,14 +78,18 @@ fn other_protocol(measurement: &Measurement, target: TargetFacts) -> Option<Find
 
 /// The server accepts some devices, and connections of others are closed or reset before CONNACK. Attempts that the load generator
 /// ended do not count: a certificate that it rejected, an answer that was not CONNACK.
-fn turned_away(measurement: &Measurement) -> Option<Finding> {
+fn turned_away(measurement: &Measurement, target: TargetFacts) -> Option<Finding> {
     // Excused attempts count too: a finding does not affect the verdict.
     let count = measurement.count(|counts| counts.closed_before_connack + counts.reset_before_connack);
-    if count == 0 || !has_worked(measurement, Operation::Connect) {
+    let has_worked = has_worked(measurement, Operation::Connect);
+    if count == 0 || !(has_worked || target.preflight_passed) {
         return None;
     }
-    let text = "The server accepted some devices. Other connections were closed or reset before CONNACK. The server may have a connection \
-                limit (such as mosquitto's max_connections), or it restarted. Check its limits and log";
+    let accepted = if has_worked { "some devices" } else { "the devices of the preflight check" };
+    let text = format!(
+        "The server accepted {accepted}. Other connections were closed or reset before CONNACK. The server may have a connection limit \
+         (such as mosquitto's max_connections), or it restarted. Check its limits and log"
+    );
     let attempts =
         plural(measurement.of(Operation::Connect).due, "connection attempt", "connection attempts");
     Some(finding(Severity::Warning, text, format!("{} of {attempts}", human_count(count))))
@@ -96,8 +101,9 @@ mod tests {
     use super::*;
     use crate::measure::{Culprit, Key, Recorder, Times};
 
-    const HUB: TargetFacts = TargetFacts { is_hub: true, tls_wanted: true, cleartext_password: false };
-    const BROKER: TargetFacts = TargetFacts { is_hub: false, tls_wanted: false, cleartext_password: false };
+    const HUB: TargetFacts =
+        TargetFacts { is_hub: true, tls_wanted: true, cleartext_password: false, preflight_passed: false };
+    const BROKER: TargetFacts = TargetFacts { is_hub: false, tls_wanted: false, ..HUB };
     const BROKER_TLS: TargetFacts = TargetFacts { tls_wanted: true, ..BROKER };
 
     fn key(operation: Operation) -> Key {
@@ -166,6 +172,24 @@ mod tests {
                 r.error(class, culprit, 0, || "d-1".to_owned());
             });
             assert!(!texts.iter().any(|text| text.contains("before CONNACK")), "{class}: {texts:?}");
+        }
+    }
+
+    /// The broker takes one connection, and then ends all others.
+    #[test]
+    fn tls_is_not_advised_against_a_passed_preflight_check() {
+        for (target, step) in [
+            (BROKER, Operation::ConnectMqtt),
+            (BROKER_TLS, Operation::ConnectTls),
+            (HUB, Operation::ConnectTls),
+        ] {
+            let target = TargetFacts { preflight_passed: true, ..target };
+            let found = texts(target, |r| ended(r, step, "closed_by_peer"));
+            assert!(found.len() == 1 && found[0].contains("connection limit"), "{found:?}");
+            assert!(
+                found[0].starts_with("The server accepted the devices of the preflight check"),
+                "{found:?}"
+            );
         }
     }
 

@@ -18,6 +18,8 @@ pub struct TargetFacts {
     pub tls_wanted: bool,
     /// Devices sent a password over plain TCP.
     pub cleartext_password: bool,
+    /// A device of each fleet connected before the load.
+    pub preflight_passed: bool,
 }
 
 impl TargetFacts {
@@ -28,6 +30,7 @@ impl TargetFacts {
             is_hub: target.kind == "iot-hub",
             tls_wanted: target.tls_wanted,
             cleartext_password: target.cleartext_password,
+            preflight_passed: target.preflight_passed,
         }
     }
 }
