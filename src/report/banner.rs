@@ -100,7 +100,7 @@ fn invalid(result: &RunResult) -> Option<String> {
     }
     let undecided = (undecided > 0).then(|| {
         let undecided = format::plural(undecided, "threshold is undecided", "thresholds are undecided");
-        format!("{undecided}: delays on this machine may have decided the result.")
+        format!("{undecided}: this machine may have decided the result.")
     });
     let others = if is_short {
         "The load was not produced as planned: passed thresholds say nothing about the planned load."
@@ -176,7 +176,7 @@ mod tests {
         result.verdict.status = Status::Invalid;
         result.thresholds[0].status = Some(ThresholdStatus::Undecided);
         let meaning = Banner::of(&result).meaning;
-        assert!(meaning.starts_with("1 threshold is undecided: delays on this machine"), "{meaning}");
+        assert!(meaning.starts_with("1 threshold is undecided: this machine may"), "{meaning}");
         assert!(meaning.contains("The other thresholds are valid."), "{meaning}");
     }
 
