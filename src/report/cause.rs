@@ -45,6 +45,7 @@ fn never_connected(measurement: &Measurement) -> Option<Detail> {
             };
             format!("No device ever connected: {} {times}, e.g. {}", error.class, error.example)
         }
+        None if connects.due == 0 => "No device ever connected: no connection attempt was due".to_owned(),
         None => {
             let open = plural(connects.outcome(Outcome::Unfinished), "attempt", "attempts");
             format!("No device ever connected: {open} still waited for an answer when the run ended")

@@ -84,6 +84,9 @@ pub fn judge(input: &Judge<'_>) -> Judged {
 
     let (status, mut details): (Status, Vec<Detail>) = if !broken.is_empty() {
         (Status::Invalid, broken.into_iter().chain(failed).collect())
+    } else if input.is_interrupted_before_the_load() {
+        // The thresholds have no data because nothing was tried.
+        (Status::Invalid, Vec::new())
     } else if !failed.is_empty() || input.is_unreachable() {
         let cause = cause(input.measurement);
         (Status::Fail, cause.into_iter().chain(failed).chain(undecided).chain(shortcomings).collect())
@@ -260,10 +263,20 @@ impl Judge<'_> {
         advice::advice(self.measurement, &causes, is_read)
     }
 
+    /// No connection attempt was due before the interrupt.
+    fn is_interrupted_before_the_load(&self) -> bool {
+        self.ended_by == EndedBy::Interrupt && self.measurement.of(Operation::Connect).due == 0
+    }
+
     /// A run that ended before its plan says so.
     fn say_how_it_ended(&self, details: &mut Vec<Detail>) {
         let (code, text) = match self.ended_by {
             EndedBy::Plan | EndedBy::Breakdown => return,
+            EndedBy::Interrupt if self.is_interrupted_before_the_load() => {
+                let text =
+                    "The run was interrupted before the first connection attempt: nothing was measured";
+                (Code::Interrupted, text)
+            }
             EndedBy::Interrupt => {
                 (Code::Interrupted, "The run was interrupted: only what was measured until then is judged")
             }

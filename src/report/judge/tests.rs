@@ -454,7 +454,7 @@ fn a_clock_that_was_changed_decides_no_latency() {
         &case.judge(|r| messages(r, STEADY, 1_000, 0, 50)),
         Status::Invalid,
         120,
-        "its clock changed",
+        "this machine's clock changed",
     );
 }
 
@@ -705,6 +705,30 @@ fn an_interrupted_run_keeps_its_verdict_and_exits_105() {
     let judged = case.judge(|r| messages(r, STEADY, 1_000, 1, 30));
     assert_verdict(&judged, Status::Fail, 105, "The run was interrupted");
     assert_verdict(&judged, Status::Fail, 105, "p(99) < 5ms: 30.0 ms");
+}
+
+#[test]
+fn a_run_interrupted_before_its_first_attempt_measured_nothing() {
+    let judged = |ended_by: EndedBy, attempts: u64| {
+        let case = Case { ended_by, thresholds: vec![latency(None, 5)], ..Case::default() };
+        case.judge_unconnected(|r| {
+            for _ in 0..attempts {
+                r.due(key(Operation::Connect, WARM), 0);
+                r.ended(key(Operation::Connect, WARM), Outcome::Unfinished, 0, MS);
+            }
+        })
+    };
+    let at_once = judged(EndedBy::Interrupt, 0);
+    assert_eq!((at_once.verdict.status, at_once.verdict.exit_code), (Status::Invalid, 105));
+    let told = "The run was interrupted before the first connection attempt: nothing was measured";
+    assert_eq!(at_once.verdict.reasons, [told]);
+    assert_eq!(at_once.verdict.details[0].code, "interrupted");
+    let waiting = judged(EndedBy::Interrupt, 2);
+    let told = "No device ever connected: 2 attempts still waited for an answer when the run ended";
+    assert_verdict(&waiting, Status::Fail, 105, told);
+    let to_its_end = judged(EndedBy::Plan, 0);
+    let told = "No device ever connected: no connection attempt was due";
+    assert_verdict(&to_its_end, Status::Fail, 99, told);
 }
 
 #[test]
