@@ -37,6 +37,9 @@ counters! {
         pub resent,
         /// Acks that came after their timeout.
         pub late_acks,
+        /// SUBACKs that came after their timeout.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        pub late_subacks,
         /// Tracked messages that had arrived before.
         #[serde(default)]
         pub duplicates,
