@@ -110,11 +110,16 @@ pub fn human_us(us: u64) -> String {
     human_duration(Duration::from_micros(us))
 }
 
-/// A signed duration for people: `+2h`, `-6m`.
+/// A signed duration for people: `+2h`, `-6m`. Longer than 10 s, it is rounded to seconds, so that two readings of one step look the same.
 #[must_use]
 pub fn human_signed_us(us: i64) -> String {
+    const SECOND: u64 = 1_000_000;
     let sign = if us < 0 { '-' } else { '+' };
-    format!("{sign}{}", human_us(us.unsigned_abs()))
+    let us = match us.unsigned_abs() {
+        long if long > 10 * SECOND => (long + SECOND / 2) / SECOND * SECOND,
+        short => short,
+    };
+    format!("{sign}{}", human_us(us))
 }
 
 /// A count with thin groups for people: `1,234,567`.
@@ -266,6 +271,14 @@ mod tests {
         for text in ["", "3m", "-", "+-3m", "--3m", "3", "- 3m x", "+99999999999999999999d"] {
             assert!(parse_signed_us(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn two_readings_of_a_clock_step_look_the_same() {
+        for us in [-7_199_999_600, -7_200_000_000, -7_200_000_400] {
+            assert_eq!(human_signed_us(us), "-2h", "{us}");
+        }
+        assert_eq!(human_signed_us(1_499_000), "+1.50 s", "short steps keep their digits");
     }
 
     #[test]

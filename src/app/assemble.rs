@@ -28,6 +28,7 @@ pub(super) fn result(
     ended_by: EndedBy,
     retired: Option<Retired>,
     workers: usize,
+    preflight_passed: bool,
     argv: &[String],
 ) -> model::RunResult {
     let rules = plan.rules();
@@ -35,7 +36,7 @@ pub(super) fn result(
         add_shards(&mut finished, &shards);
         emulator
     });
-    let target = target(plan, &finished);
+    let target = model::Target { preflight_passed, ..target(plan, &finished) };
     let judged = judge(&Judge {
         measurement: &finished.measurement,
         rules: &rules,
@@ -134,6 +135,7 @@ fn target(plan: &Plan, finished: &Finished) -> model::Target {
             verified,
         }),
         cleartext_password: super::check::password_in_clear(plan).is_some(),
+        preflight_passed: false,
     }
 }
 

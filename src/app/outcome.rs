@@ -129,7 +129,7 @@ mod tests {
         let ((_commander, commands), (events, _listener)) =
             (mpsc::unbounded_channel(), mpsc::unbounded_channel());
         let finished = fleet::run(plan.clone(), settings, None, commands, events).await.unwrap();
-        assemble::result(&plan, finished, model::EndedBy::Breakdown, None, workers, &[])
+        assemble::result(&plan, finished, model::EndedBy::Breakdown, None, workers, false, &[])
     }
 
     fn env() -> Env {

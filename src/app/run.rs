@@ -34,6 +34,7 @@ pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
     let workers = args.workers.map_or_else(|| default_workers(&plan), usize::from);
     let preparing = prepare(args, env, &mut plan, workers);
     let (mut hub, endpoint) = unless_interrupted(&interrupts, 0, preparing).await?;
+    let preflight_passed = hub.is_none() && !args.no_preflight;
 
     let plan = Arc::new(plan);
     let watch = Watch::new(&plan);
@@ -73,7 +74,7 @@ pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
     };
     // It ended as its scenario says.
     finished.complete |= matches!(ended_by, EndedBy::Abort | EndedBy::Unreachable);
-    let result = assemble::result(&plan, finished, ended_by, retired, workers, &env.argv);
+    let result = assemble::result(&plan, finished, ended_by, retired, workers, preflight_passed, &env.argv);
     outcome::conclude(&args.out, &args.export, env, result)
 }
 

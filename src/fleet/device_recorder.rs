@@ -125,6 +125,16 @@ impl DeviceRecorder<'_> {
             let fix = fix.map_or_else(String::new, |fix| format!("; {fix}"));
             format!("{}: {error}{fix}", device())
         });
+        self.ended_before_connack(error.class);
+    }
+
+    /// Keeps connection attempts apart from open connections: both have the same classes of errors.
+    pub(crate) fn ended_before_connack(&self, class: &str) {
+        match class {
+            "closed_by_peer" => self.count(|counts| counts.closed_before_connack += 1),
+            "reset" => self.count(|counts| counts.reset_before_connack += 1),
+            _ => {}
+        }
     }
 
     /// An error of some class, with one example in words.

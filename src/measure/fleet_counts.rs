@@ -37,6 +37,9 @@ counters! {
         pub resent,
         /// Acks that came after their timeout.
         pub late_acks,
+        /// SUBACKs that came after their timeout.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        pub late_subacks,
         /// Tracked messages that had arrived before.
         #[serde(default)]
         pub duplicates,
@@ -52,6 +55,14 @@ counters! {
         /// For how long the oldest of those messages had waited, summed over these connections.
         #[serde(default, skip_serializing_if = "is_zero")]
         pub closed_waiting_us,
+        /// Connection attempts that the server ended with a FIN after the TCP handshake and before CONNACK. These are the errors of
+        /// class `closed_by_peer` that are not about an open connection.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        pub closed_before_connack,
+        /// Connection attempts that were reset after the TCP handshake and before CONNACK, by the server or by the network. These are the
+        /// errors of class `reset` that are not about an open connection.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        pub reset_before_connack,
         /// Devices that came online and were closed soon, several times in a row.
         #[serde(default, skip_serializing_if = "is_zero")]
         pub closed_soon_devices,

@@ -95,12 +95,18 @@ fn invalid(result: &RunResult) -> Option<String> {
             "The run is incomplete: a part of hubstorm stopped before the end. Fix the cause and run again:";
         return Some(text.to_owned());
     }
+    if !result.verdict.details.is_empty()
+        && result.verdict.details.iter().all(|detail| detail.code == "interrupted")
+    {
+        // It was interrupted before there was something to measure.
+        return None;
+    }
     if undecided == 0 && !is_short {
         return Some("The measurement is not valid:".to_owned());
     }
     let undecided = (undecided > 0).then(|| {
         let undecided = format::plural(undecided, "threshold is undecided", "thresholds are undecided");
-        format!("{undecided}: delays on this machine may have decided the result.")
+        format!("{undecided}: this machine may have decided the result.")
     });
     let others = if is_short {
         "The load was not produced as planned: passed thresholds say nothing about the planned load."
@@ -176,8 +182,19 @@ mod tests {
         result.verdict.status = Status::Invalid;
         result.thresholds[0].status = Some(ThresholdStatus::Undecided);
         let meaning = Banner::of(&result).meaning;
-        assert!(meaning.starts_with("1 threshold is undecided: delays on this machine"), "{meaning}");
+        assert!(meaning.starts_with("1 threshold is undecided: this machine may"), "{meaning}");
         assert!(meaning.contains("The other thresholds are valid."), "{meaning}");
+    }
+
+    #[test]
+    fn a_run_interrupted_before_the_load_announces_no_reasons() {
+        let banner =
+            of(Status::Invalid, 105, &[("interrupted", "The run was interrupted: nothing was measured")]);
+        assert_eq!(
+            banner.meaning,
+            "The run was interrupted: nothing was measured. Verdict until then: Invalid."
+        );
+        assert_eq!(banner.reasons, [] as [&str; 0]);
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub(super) fn cause(measurement: &Measurement) -> Option<Detail> {
     let is_clocks = super::clock_steps::refused_before(measurement).is_some();
     unreachable(measurement)
         .or_else(|| refused(measurement).filter(|_| !is_clocks))
-        .or_else(|| closed(measurement))
+        .or_else(|| ended(measurement))
         .or_else(|| acks_missing(measurement))
 }
 
@@ -45,6 +45,7 @@ fn never_connected(measurement: &Measurement) -> Option<Detail> {
             };
             format!("No device ever connected: {} {times}, e.g. {}", error.class, error.example)
         }
+        None if connects.due == 0 => "No device ever connected: no connection attempt was due".to_owned(),
         None => {
             let open = plural(connects.outcome(Outcome::Unfinished), "attempt", "attempts");
             format!("No device ever connected: {open} still waited for an answer when the run ended")
@@ -106,21 +107,66 @@ fn refused(measurement: &Measurement) -> Option<Detail> {
     })
 }
 
-fn closed(measurement: &Measurement) -> Option<Detail> {
-    let is_closed = |error: &ErrorTotals| {
-        matches!(error.class.as_str(), "closed_by_peer" | "closed_after_expiry" | "reset" | "ping_timeout")
-    };
-    let (count, first_us, most) = together(measurement, is_closed)?;
-    is_many(count, online(measurement)).then(|| {
-        let connections = plural(count, "connection", "connections");
-        // It is not known who reset a connection.
-        let happened = match (most.class.as_str(), count) {
-            ("reset", 1) => format!("{connections} was reset"),
-            ("reset", _) => format!("{connections} were reset"),
-            _ => format!("The hub closed {connections}"),
-        };
+/// How connections ended: what the errors of these classes mean, and which code says so.
+#[derive(Clone, Copy, PartialEq)]
+enum Ending {
+    Closed,
+    Expired,
+    Reset,
+    Silent,
+}
+
+impl Ending {
+    fn of(class: &str) -> Option<Ending> {
+        match class {
+            "closed_by_peer" => Some(Ending::Closed),
+            "closed_after_expiry" => Some(Ending::Expired),
+            "reset" => Some(Ending::Reset),
+            "ping_timeout" | "ack_stall" => Some(Ending::Silent),
+            _ => None,
+        }
+    }
+
+    /// Attempts that ended before CONNACK have the same classes of errors.
+    fn attempts(self, measurement: &Measurement) -> u64 {
+        match self {
+            Ending::Closed => measurement.count(|counts| counts.closed_before_connack),
+            Ending::Reset => measurement.count(|counts| counts.reset_before_connack),
+            Ending::Expired | Ending::Silent => 0,
+        }
+    }
+
+    fn in_words(self, count: u64, connections: &str) -> String {
+        match (self, count) {
+            (Ending::Closed, _) => format!("The hub closed {connections}"),
+            (Ending::Expired, 1) => format!("{connections} ended after its token expired"),
+            (Ending::Expired, _) => format!("{connections} ended after their tokens expired"),
+            // It is not known who reset a connection.
+            (Ending::Reset, 1) => format!("{connections} was reset"),
+            (Ending::Reset, _) => format!("{connections} were reset"),
+            // The device closed it.
+            (Ending::Silent, _) => format!("The hub stopped answering on {connections}"),
+        }
+    }
+}
+
+/// Connections ended, most of them in this way.
+fn ended(measurement: &Measurement) -> Option<Detail> {
+    let (all, _, most) = together(measurement, |error| Ending::of(&error.class).is_some())?;
+    let ending = Ending::of(&most.class)?;
+    let (count, first_us, most) = together(measurement, |error| Ending::of(&error.class) == Some(ending))?;
+    is_many(all, online(measurement)).then(|| {
+        let attempts = ending.attempts(measurement).min(count);
+        let parts = [
+            (count - attempts, "connection", "connections"),
+            (attempts, "connection attempt", "connection attempts"),
+        ];
+        let parts = parts.into_iter().filter(|(count, ..)| *count > 0);
+        let parts: Vec<_> = parts.map(|(count, one, many)| plural(count, one, many)).collect();
+        let happened = ending.in_words(count, &parts.join(" and "));
         let text = format!("{happened}, the first at {}: {}", instant(first_us), most.example);
-        reason(Code::ConnectionsClosed, text)
+        let code = if ending == Ending::Silent { Code::HubSilent } else { Code::ConnectionsClosed };
+        reason(code, text)
     })
 }
 
@@ -130,9 +176,14 @@ fn acks_missing(measurement: &Measurement) -> Option<Detail> {
         - messages.excused[Outcome::TimedOut].min(messages.outcome(Outcome::TimedOut));
     is_many(timed_out, messages.due).then(|| {
         let due = plural(messages.due, "message", "messages");
-        reason(
-            Code::AcksMissing,
-            format!("The hub did not acknowledge {} of {due} in time", human_count(timed_out)),
-        )
+        let text = format!("The hub did not acknowledge {} of {due} in time", human_count(timed_out));
+        let excused = match messages.outcome(Outcome::TimedOut) - timed_out {
+            0 => String::new(),
+            count => {
+                let count = human_count(count);
+                format!(". {count} more timed out, but a delay of the load generator may be the cause")
+            }
+        };
+        reason(Code::AcksMissing, text + &excused)
     })
 }

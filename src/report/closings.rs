@@ -49,7 +49,8 @@ fn throttled(counts: &FleetCounts, online: u64, target: TargetFacts, messages: &
 
 /// Connections that ended before CONNACK do not count: they had no messages.
 fn under_way(measurement: &Measurement, counts: &FleetCounts, messages: &Totals) -> Option<Finding> {
-    let closed = measurement.errors_of("closed_by_peer").min(counts.closed_waiting);
+    let closed = measurement.errors_of("closed_by_peer").saturating_sub(counts.closed_before_connack);
+    let closed = closed.min(counts.closed_waiting);
     let lost = messages.outcome(Outcome::Lost);
     (closed > 0 && lost > 0).then(|| {
         let text = "The hub closed connections that had unacknowledged messages: because of a restart, a failover, one of its limits, or \
@@ -142,6 +143,16 @@ mod tests {
         for (online, times, waited_us) in [(100, 4, 900_000), (100, 2, 8_000_000), (1_000, 9, 8_000_000)] {
             only(&of(online, |r| closed(r, times, waited_us)), "a restart, a failover", &evidence(times));
         }
+    }
+
+    /// Connections with messages were reset, and attempts to reconnect were closed.
+    #[test]
+    fn closed_attempts_are_no_closed_connections_with_messages() {
+        let findings = of(100, |r| {
+            closed(r, 2, 0);
+            r.counts(0).closed_before_connack = 2;
+        });
+        assert_eq!(findings.iter().filter(|finding| finding.text.contains("unacknowledged")).count(), 0);
     }
 
     #[test]

@@ -13,7 +13,7 @@ pub(super) fn connecting(measurement: &Measurement, target: TargetFacts) -> Vec<
     let mut findings = refused(measurement, target);
     findings.extend(untrusted(measurement));
     findings.extend(other_protocol(measurement, target));
-    findings.extend(turned_away(measurement));
+    findings.extend(turned_away(measurement, target));
     findings
 }
 
@@ -51,7 +51,7 @@ fn has_worked(measurement: &Measurement, operation: Operation) -> bool {
     measurement.of(operation).outcome(Outcome::Ok) > 0
 }
 
-/// Advice to turn TLS on or off, only if no device has shown that the present setting works.
+/// Advice to turn TLS on or off, only if no device has shown that the present setting works, in the preflight check or later.
 fn other_protocol(measurement: &Measurement, target: TargetFacts) -> Option<Finding> {
     let (step, classes): (Operation, &[&str]) = if target.tls_wanted {
         (Operation::ConnectTls, &["closed_by_peer", "reset"])
@@ -59,7 +59,8 @@ fn other_protocol(measurement: &Measurement, target: TargetFacts) -> Option<Find
         (Operation::Connect, &["closed_by_peer", "reset", "protocol_error"])
     };
     let count: u64 = classes.iter().map(|class| measurement.errors_of(class)).sum();
-    if count == 0 || has_worked(measurement, step) || (target.is_hub && !target.tls_wanted) {
+    let has_worked = target.preflight_passed || has_worked(measurement, step);
+    if count == 0 || has_worked || (target.is_hub && !target.tls_wanted) {
         return None;
     }
     let text = if target.is_hub {
@@ -75,17 +76,20 @@ fn other_protocol(measurement: &Measurement, target: TargetFacts) -> Option<Find
     Some(finding(Severity::Warning, text, plural(count, "connection attempt", "connection attempts")))
 }
 
-/// The server accepts some devices, and ends the connections of others before it answers CONNECT.
-fn turned_away(measurement: &Measurement) -> Option<Finding> {
+/// The server accepts some devices, and connections of others are closed or reset before CONNACK. Attempts that the load generator
+/// ended do not count: a certificate that it rejected, an answer that was not CONNACK.
+fn turned_away(measurement: &Measurement, target: TargetFacts) -> Option<Finding> {
     // Excused attempts count too: a finding does not affect the verdict.
-    let lost = |operation| measurement.of(operation).outcome(Outcome::Lost);
-    let in_tls = measurement.errors_of("tls") + measurement.errors_of("tls_certificate");
-    let count = lost(Operation::ConnectMqtt) + lost(Operation::ConnectTls).saturating_sub(in_tls);
-    if count == 0 || !has_worked(measurement, Operation::Connect) {
+    let count = measurement.count(|counts| counts.closed_before_connack + counts.reset_before_connack);
+    let has_worked = has_worked(measurement, Operation::Connect);
+    if count == 0 || !(has_worked || target.preflight_passed) {
         return None;
     }
-    let text = "The server accepted some devices and ended other connections before CONNACK. It may have a connection limit (such as \
-                mosquitto's max_connections), or it restarted. Check the server's limits and log";
+    let accepted = if has_worked { "some devices" } else { "the devices of the preflight check" };
+    let text = format!(
+        "The server accepted {accepted}. Other connections were closed or reset before CONNACK. The server may have a connection limit \
+         (such as mosquitto's max_connections), or it restarted. Check its limits and log"
+    );
     let attempts =
         plural(measurement.of(Operation::Connect).due, "connection attempt", "connection attempts");
     Some(finding(Severity::Warning, text, format!("{} of {attempts}", human_count(count))))
@@ -97,8 +101,9 @@ mod tests {
     use super::*;
     use crate::measure::{Culprit, Key, Recorder, Times};
 
-    const HUB: TargetFacts = TargetFacts { is_hub: true, tls_wanted: true, cleartext_password: false };
-    const BROKER: TargetFacts = TargetFacts { is_hub: false, tls_wanted: false, cleartext_password: false };
+    const HUB: TargetFacts =
+        TargetFacts { is_hub: true, tls_wanted: true, cleartext_password: false, preflight_passed: false };
+    const BROKER: TargetFacts = TargetFacts { is_hub: false, tls_wanted: false, ..HUB };
     const BROKER_TLS: TargetFacts = TargetFacts { tls_wanted: true, ..BROKER };
 
     fn key(operation: Operation) -> Key {
@@ -117,6 +122,11 @@ mod tests {
             recorder.ended(key(operation), Outcome::Lost, 0, 0);
         }
         recorder.error(class, Culprit::Peer, 0, || format!("d-1: {class}"));
+        match class {
+            "closed_by_peer" => recorder.counts(0).closed_before_connack += 1,
+            "reset" => recorder.counts(0).reset_before_connack += 1,
+            _ => {}
+        }
     }
 
     fn texts(target: TargetFacts, record: impl FnOnce(&mut Recorder)) -> Vec<String> {
@@ -127,7 +137,7 @@ mod tests {
 
     #[test]
     fn tls_is_advised_only_while_no_device_has_connected() {
-        for class in ["closed_by_peer", "reset", "protocol_error"] {
+        for (class, is_limit) in [("closed_by_peer", true), ("reset", true), ("protocol_error", false)] {
             let alone = texts(BROKER, |r| ended(r, Operation::ConnectMqtt, class));
             assert!(alone.len() == 1 && alone[0].contains("set tls = true"), "{alone:?}");
             let beside = texts(BROKER, |r| {
@@ -135,8 +145,51 @@ mod tests {
                 ended(r, Operation::ConnectMqtt, class);
                 ok(r, Operation::Connect);
             });
-            assert!(beside.len() == 1 && beside[0].contains("(1 of 2 connection attempts)"), "{beside:?}");
-            assert!(beside[0].contains("connection limit") && !beside[0].contains("tls ="), "{beside:?}");
+            assert_eq!(beside.len(), usize::from(is_limit), "{beside:?}");
+            for text in beside {
+                assert!(text.contains("(1 of 2 connection attempts)"), "{text}");
+                assert!(text.contains("connection limit") && !text.contains("tls ="), "{text}");
+            }
+        }
+    }
+
+    /// The load generator ends these connections itself: it does not accept the certificate, or the answer is not CONNACK.
+    #[test]
+    fn attempts_that_the_generator_ended_are_not_the_servers() {
+        for (step, class, culprit) in [
+            (Operation::ConnectTls, "clock_step", Culprit::Us),
+            (Operation::ConnectTls, "tls_certificate", Culprit::Peer),
+            (Operation::ConnectMqtt, "protocol_error", Culprit::Peer),
+            (Operation::ConnectMqtt, "encode", Culprit::Us),
+        ] {
+            let texts = texts(BROKER_TLS, |r| {
+                ok(r, Operation::ConnectTls);
+                ok(r, Operation::Connect);
+                for operation in [Operation::Connect, step] {
+                    r.due(key(operation), 0);
+                    r.ended(key(operation), Outcome::Lost, 0, 0);
+                }
+                r.error(class, culprit, 0, || "d-1".to_owned());
+            });
+            assert!(!texts.iter().any(|text| text.contains("before CONNACK")), "{class}: {texts:?}");
+        }
+    }
+
+    /// The broker takes one connection, and then ends all others.
+    #[test]
+    fn tls_is_not_advised_against_a_passed_preflight_check() {
+        for (target, step) in [
+            (BROKER, Operation::ConnectMqtt),
+            (BROKER_TLS, Operation::ConnectTls),
+            (HUB, Operation::ConnectTls),
+        ] {
+            let target = TargetFacts { preflight_passed: true, ..target };
+            let found = texts(target, |r| ended(r, step, "closed_by_peer"));
+            assert!(found.len() == 1 && found[0].contains("connection limit"), "{found:?}");
+            assert!(
+                found[0].starts_with("The server accepted the devices of the preflight check"),
+                "{found:?}"
+            );
         }
     }
 

@@ -18,6 +18,8 @@ pub struct TargetFacts {
     pub tls_wanted: bool,
     /// Devices sent a password over plain TCP.
     pub cleartext_password: bool,
+    /// A device of each fleet connected before the load.
+    pub preflight_passed: bool,
 }
 
 impl TargetFacts {
@@ -28,6 +30,7 @@ impl TargetFacts {
             is_hub: target.kind == "iot-hub",
             tls_wanted: target.tls_wanted,
             cleartext_password: target.cleartext_password,
+            preflight_passed: target.preflight_passed,
         }
     }
 }
@@ -50,6 +53,7 @@ pub(super) fn findings(measurement: &Measurement, target: TargetFacts) -> Vec<Fi
     findings.extend(gave_up(measurement));
     findings.extend(expired(&messages));
     findings.extend(late_acks(measurement));
+    findings.extend(late_subacks(measurement));
     findings.extend(throttled(&messages));
     findings.extend(late_answers(measurement));
     findings.extend(desired_missed(measurement));
@@ -178,6 +182,16 @@ fn late_acks(measurement: &Measurement) -> Option<Finding> {
     })
 }
 
+/// A late SUBACK counts for the connection, but not for the operation.
+fn late_subacks(measurement: &Measurement) -> Option<Finding> {
+    let late = measurement.count(|counts| counts.late_subacks);
+    (late > 0).then(|| {
+        let text =
+            "SUBACKs arrived after their timeout. Those subscriptions count as timed out, but are in effect";
+        finding(Severity::Note, text, plural(late, "late SUBACK", "late SUBACKs"))
+    })
+}
+
 /// A count of what hubs sent, over all fleets.
 fn from_hub(measurement: &Measurement, count: fn(&FromHub) -> u64) -> u64 {
     measurement.count(|counts| count(&counts.from_hub))
@@ -301,7 +315,13 @@ mod tests {
     #[test]
     fn each_finding_has_its_cause_and_its_number() {
         type Record = fn(&mut Recorder);
-        let causes: [(Record, Severity, &str, &str); 16] = [
+        let causes: [(Record, Severity, &str, &str); 17] = [
+            (
+                |r| r.counts(0).late_subacks = 5,
+                Severity::Note,
+                "Those subscriptions count as timed out",
+                "5 late SUBACKs",
+            ),
             (
                 |r| {
                     r.due(KEY, 0);

@@ -5,22 +5,20 @@
 //! added. A decisive fail is a fail. Otherwise, what the generator may have decided, and a load that was not really offered, make the
 //! measurement invalid.
 
+use super::advice;
 use super::cause::cause;
 use super::exit;
 use super::findings::{TargetFacts, clear_password, counts_disagree, findings};
 use super::offered::shortcomings;
-use super::reason::{Code, of_phase, reason};
+use super::reason::{Code, reason};
 use super::threshold::{Observation, evaluate};
+use super::undecided::{Cause, Undecided};
 use super::unseen::Unseen;
-use crate::measure::{Compare, Culprit, Measurement, Operation, Outcome, Phase, Rule, Rules, Source, Test};
+use crate::measure::{Compare, Culprit, Measurement, Operation, Outcome, Phase, Rule, Rules, Test, Totals};
 use crate::result::model::{
     Detail, Emulator, EndedBy, Finding, RunResult, Severity, Status, ThresholdResult, ThresholdStatus,
     Verdict,
 };
-use crate::units::{Percent, human_us, plural};
-
-/// The causes of an undecided threshold that are told have at least this share of the largest one's time, as a divisor.
-const CAUSE_SHARE: u64 = 10;
 
 /// What is judged, and by what.
 #[derive(Clone, Copy, Debug)]
@@ -66,30 +64,34 @@ pub fn judge(input: &Judge<'_>) -> Judged {
     let thresholds = input.thresholds();
     let (shortcomings, elsewhere) = input.offered();
     let with = |status: ThresholdStatus| {
-        thresholds.iter().filter(move |threshold| threshold.0.status == Some(status))
+        thresholds.iter().filter(move |threshold| threshold.result.status == Some(status))
     };
     let mut failed: Vec<Detail> = with(ThresholdStatus::Failed)
-        .map(|(threshold, _)| of_threshold(Code::ThresholdFailed, threshold, crossed(threshold)))
+        .map(|Evaluated { result, .. }| of_threshold(Code::ThresholdFailed, result, crossed(result)))
         .collect();
-    failed.extend(
-        with(ThresholdStatus::InsufficientSamples)
-            .map(|(threshold, _)| of_threshold(Code::InsufficientSamples, threshold, crossed(threshold))),
-    );
-    let undecided: Vec<Detail> = with(ThresholdStatus::Undecided)
-        .map(|(threshold, seen)| {
-            of_threshold(Code::ThresholdUndecided, threshold, input.undecided(threshold, seen))
-        })
-        .collect();
+    failed
+        .extend(with(ThresholdStatus::InsufficientSamples).map(|Evaluated { result, .. }| {
+            of_threshold(Code::InsufficientSamples, result, crossed(result))
+        }));
+    let (mut undecided, mut causes): (Vec<Detail>, Vec<Cause>) = Default::default();
+    for threshold in with(ThresholdStatus::Undecided) {
+        let (text, because) = input.undecided(threshold);
+        undecided.push(of_threshold(Code::ThresholdUndecided, &threshold.result, text));
+        causes.extend(because);
+    }
     let broken: Vec<Detail> =
         input.measurement.breakdowns.iter().map(|text| reason(Code::Breakdown, text)).collect();
 
     let (status, mut details): (Status, Vec<Detail>) = if !broken.is_empty() {
         (Status::Invalid, broken.into_iter().chain(failed).collect())
+    } else if input.is_interrupted_before_the_load() {
+        // The thresholds have no data because nothing was tried.
+        (Status::Invalid, Vec::new())
     } else if !failed.is_empty() || input.is_unreachable() {
         let cause = cause(input.measurement);
         (Status::Fail, cause.into_iter().chain(failed).chain(undecided).chain(shortcomings).collect())
     } else if !undecided.is_empty() || !shortcomings.is_empty() || input.ended_by == EndedBy::Unreachable {
-        let advice = input.advice();
+        let advice = input.advice(causes, &shortcomings);
         (Status::Invalid, undecided.into_iter().chain(shortcomings).chain(advice).collect())
     } else if input.rules.thresholds.is_empty() {
         let text = "No thresholds are defined: the verdict only checks that every fleet connected";
@@ -111,7 +113,23 @@ pub fn judge(input: &Judge<'_>) -> Judged {
         reasons: details.iter().map(|detail| detail.text.clone()).collect(),
         details,
     };
-    Judged { verdict, thresholds: thresholds.into_iter().map(|(threshold, _)| threshold).collect(), findings }
+    Judged {
+        verdict,
+        thresholds: thresholds.into_iter().map(|threshold| threshold.result).collect(),
+        findings,
+    }
+}
+
+/// A threshold and what decided it.
+struct Evaluated {
+    result: ThresholdResult,
+    rule: Rule,
+    seen: Observation,
+    /// The sum of what it covers.
+    covered: Totals,
+    unseen: Unseen,
+    /// The covered phases.
+    phases: Vec<String>,
 }
 
 /// `telemetry{phase:steady} p(99) < 500ms`
@@ -135,7 +153,7 @@ fn of_threshold(code: Code, threshold: &ThresholdResult, text: String) -> Detail
 
 impl Judge<'_> {
     /// Every threshold, the implicit ones last: every fleet had at least one ok connect, in whatever phase.
-    fn thresholds(&self) -> Vec<(ThresholdResult, Observation)> {
+    fn thresholds(&self) -> Vec<Evaluated> {
         let written = self
             .rules
             .thresholds
@@ -156,15 +174,17 @@ impl Judge<'_> {
     }
 
     /// Adds histograms and counters of what a threshold covers, and evaluates it.
-    fn threshold(&self, rule: &Rule, covers: impl Fn(&str) -> bool) -> (ThresholdResult, Observation) {
+    fn threshold(&self, rule: &Rule, covers: impl Fn(&str) -> bool) -> Evaluated {
         let covered = self.measurement.sum(|part| {
             part.operation == rule.metric
                 && rule.fleet.as_ref().is_none_or(|fleet| *fleet == part.fleet)
                 && covers(&part.phase)
         });
         let rules = self.rules;
-        let unseen =
-            Unseen::of(self.measurement, rules.shortest_timeout_us, rules.shortest_keep_alive_us, covers);
+        let (timeout_us, keep_alive_us) = (rules.shortest_timeout_us, rules.shortest_keep_alive_us);
+        let unseen = Unseen::of(self.measurement, timeout_us, keep_alive_us, &covers);
+        let phases = self.measurement.phases.iter().map(|phase| phase.name.clone());
+        let phases = phases.filter(|name| covers(name)).collect();
         let seen = evaluate(&rule.test, &covered, &unseen);
         let result = ThresholdResult {
             metric: rule.metric.name().to_owned(),
@@ -183,63 +203,23 @@ impl Judge<'_> {
             status: Some(seen.status),
             test: Some(rule.test),
         };
-        (result, seen)
+        Evaluated { result, rule: rule.clone(), seen, covered, unseen, phases }
     }
 
-    /// Why a threshold is undecided: the interval, and what made it one.
-    fn undecided(&self, threshold: &ThresholdResult, seen: &Observation) -> String {
-        let label = label(threshold);
-        if seen.interval_text.is_empty() {
-            let resolution = human_us(super::bounds::RESOLUTION_US);
-            return format!(
-                "{label}: {} is nearer to the limit than this load generator can tell ({resolution})",
-                seen.text
-            );
-        }
-        let part = |phase: &str| match &threshold.phase {
-            Some(named) => named == phase,
-            None => !self.measurement.is_warmup(phase),
+    /// Why a threshold is undecided.
+    fn undecided(&self, threshold: &Evaluated) -> (String, Vec<Cause>) {
+        let undecided = Undecided {
+            measurement: self.measurement,
+            rules: self.rules,
+            label: label(&threshold.result),
+            operation: threshold.rule.metric,
+            test: threshold.rule.test,
+            seen: &threshold.seen,
+            covered: &threshold.covered,
+            unseen: &threshold.unseen,
+            phases: &threshold.phases,
         };
-        let covered = self.measurement.sum(|other| {
-            other.operation.name() == threshold.metric
-                && part(&other.phase)
-                && threshold.fleet.as_ref().is_none_or(|fleet| *fleet == other.fleet)
-        });
-        let stalled_us = |is_wanted: fn(Source) -> bool| -> u64 {
-            let rest = self.measurement.health.iter().filter(|health| part(&health.phase));
-            rest.filter(|health| is_wanted(health.source)).map(|health| health.stall_us).sum()
-        };
-        let longest_us = covered.own_delay_max_us;
-        let (delayed, excused) = (covered.delayed.count(), covered.excused.sum());
-        let delayed = (delayed > 0).then(|| {
-            let operations = plural(delayed, "operation", "operations");
-            let longest = human_us(longest_us);
-            (longest_us, format!("the load generator delayed {operations} by up to {longest}"))
-        });
-        let excused = (excused > 0).then(|| {
-            let failures = plural(excused, "failure", "failures");
-            (longest_us, format!("the load generator may have caused {failures}"))
-        });
-        let stalled = [
-            ("the built-in hub", stalled_us(|source| matches!(source, Source::Emulator(_)))),
-            ("the service client", stalled_us(|source| matches!(source, Source::Service))),
-        ];
-        let stalled = stalled
-            .map(|(name, us)| (us > 0).then(|| (us, format!("{name} stalled for {} in all", human_us(us)))));
-        let mut causes: Vec<(u64, String)> =
-            delayed.into_iter().chain(excused).chain(stalled.into_iter().flatten()).collect();
-        causes.sort_by_key(|(us, _)| std::cmp::Reverse(*us));
-        // What every machine has is no cause beside a large one.
-        let largest_us = causes.first().map_or(0, |(us, _)| *us);
-        causes.retain(|(us, _)| *us >= largest_us / CAUSE_SHARE);
-        if causes.is_empty() {
-            return format!(
-                "{label} lies {}: this machine was busy, or its clock changed",
-                seen.interval_text
-            );
-        }
-        let causes: Vec<String> = causes.into_iter().map(|(_, text)| text).collect();
-        format!("{label} lies {}: {}", seen.interval_text, causes.join(", "))
+        undecided.reason()
     }
 
     /// Phases that somebody reads: the headline reads all but warm-ups, a latency threshold its own.
@@ -267,39 +247,36 @@ impl Judge<'_> {
         (blocking, elsewhere)
     }
 
-    /// What to do about a generator that was late; `None` of a run that was too short to tell.
-    fn advice(&self) -> Option<Detail> {
-        /// A worker that is late although it has little to do was kept from running (our choice).
-        const LITTLE: f64 = 0.5;
-        let phases = || self.measurement.phases.iter().filter(|phase| self.is_read(phase));
-        let shares =
-            self.measurement.health.iter().filter(|health| phases().any(|phase| phase.name == health.phase));
-        let busiest =
-            shares.filter_map(|health| Some((health.busy_share?, health))).max_by(|a, b| a.0.total_cmp(&b.0));
-        let (share, health) = busiest?;
-        let share_text = Percent::from_fraction((share * 1_000.0).round() / 1_000.0);
-        let text = if share < LITTLE {
-            format!(
-                "{} was busy for at most {share_text} of the time: it was stopped, or other programs used this machine's processors. Run \
-                 again when the machine is idle",
-                health.source
-            )
-        } else {
-            format!(
-                "{} was busy for up to {share_text} of the time. Reduce the load, or use a machine with more cores",
-                health.source
-            )
+    /// What to do about an invalid run.
+    fn advice(&self, mut causes: Vec<Cause>, shortcomings: &[Detail]) -> Option<Detail> {
+        causes.extend(advice::causes_of(self.measurement, shortcomings));
+        if causes.is_empty() {
+            // Every device was offline, which may not be the target's doing.
+            causes.extend(advice::own_errors(self.measurement));
+        }
+        if causes.is_empty() {
+            causes.push(Cause::Delay);
+        }
+        let is_read = |name: &str| {
+            self.measurement.phases.iter().any(|phase| phase.name == name && self.is_read(phase))
         };
-        Some(Detail {
-            source: Some(health.source.to_string()),
-            ..of_phase(Code::Advice, &health.phase, text)
-        })
+        advice::advice(self.measurement, &causes, is_read)
+    }
+
+    /// No connection attempt was due before the interrupt.
+    fn is_interrupted_before_the_load(&self) -> bool {
+        self.ended_by == EndedBy::Interrupt && self.measurement.of(Operation::Connect).due == 0
     }
 
     /// A run that ended before its plan says so.
     fn say_how_it_ended(&self, details: &mut Vec<Detail>) {
         let (code, text) = match self.ended_by {
             EndedBy::Plan | EndedBy::Breakdown => return,
+            EndedBy::Interrupt if self.is_interrupted_before_the_load() => {
+                let text =
+                    "The run was interrupted before the first connection attempt: nothing was measured";
+                (Code::Interrupted, text)
+            }
             EndedBy::Interrupt => {
                 (Code::Interrupted, "The run was interrupted: only what was measured until then is judged")
             }

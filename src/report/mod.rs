@@ -3,6 +3,7 @@
 
 pub mod exit;
 
+mod advice;
 mod banner;
 mod bounds;
 mod cause;
@@ -25,6 +26,7 @@ mod sources;
 mod summary;
 mod text;
 mod threshold;
+mod undecided;
 mod unseen;
 
 #[cfg(test)]

@@ -15,8 +15,10 @@ pub(super) enum Code {
     HubUnreachable,
     /// The cause of a fail: the hub refused connections.
     ConnectionsRefused,
-    /// The cause of a fail: the hub closed connections.
+    /// The cause of a fail: connections were closed or reset.
     ConnectionsClosed,
+    /// The cause of a fail: the hub stopped answering on connections, and devices closed them.
+    HubSilent,
     /// The cause of a fail: the hub left messages unacknowledged.
     AcksMissing,
     /// A threshold failed.
@@ -54,6 +56,7 @@ impl Code {
             Code::HubUnreachable => "hub_unreachable",
             Code::ConnectionsRefused => "connections_refused",
             Code::ConnectionsClosed => "connections_closed",
+            Code::HubSilent => "hub_silent",
             Code::AcksMissing => "acks_missing",
             Code::ThresholdFailed => "threshold_failed",
             Code::InsufficientSamples => "insufficient_samples",

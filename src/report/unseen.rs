@@ -19,6 +19,10 @@ pub(super) struct Unseen {
     pub(super) share: f64,
     /// Operations may have failed because the built-in hub stalled, or because this machine's clock was wrong.
     pub(super) excuses: bool,
+    /// They may have because of stalls of the built-in hub.
+    pub(super) by_hub: bool,
+    /// They may have because this machine's clock was behind.
+    pub(super) by_clock: bool,
 }
 
 impl Unseen {
@@ -65,6 +69,8 @@ impl Unseen {
             is_void,
             share,
             excuses: is_void || by_clock || by_timeout || by_silence,
+            by_hub: by_timeout || by_silence,
+            by_clock,
         }
     }
 

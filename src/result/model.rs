@@ -161,6 +161,9 @@ pub struct Target {
     /// True when devices sent a password over plain TCP.
     #[serde(default)]
     pub cleartext_password: bool,
+    /// True when the preflight check connected a device of each fleet before the load.
+    #[serde(default)]
+    pub preflight_passed: bool,
 }
 
 /// What TLS agreed on, as seen on the first connection.

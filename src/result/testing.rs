@@ -134,6 +134,7 @@ fn run() -> Run {
             tls_wanted: false,
             tls: None,
             cleartext_password: false,
+            preflight_passed: false,
         },
         host: Host { os: "linux x86_64".to_owned(), cpu: "a processor".to_owned(), cores: 2 },
     }

@@ -98,7 +98,7 @@ fn run(hub: &LocalHub, wall: &WallClock, life: &str, (when, by_us): (When, i64))
         rules: &plan.rules(),
         ended_by: EndedBy::Plan,
         emulator: None,
-        target: TargetFacts { is_hub: true, tls_wanted: true, cleartext_password: false },
+        target: TargetFacts { is_hub: true, tls_wanted: true, ..TargetFacts::default() },
     });
     (measurement, judged)
 }

@@ -271,6 +271,7 @@ fn run() -> Run {
                 verified: true,
             }),
             cleartext_password: false,
+            preflight_passed: false,
         },
         host: Host {
             os: "linux x86_64".to_owned(),

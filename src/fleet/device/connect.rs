@@ -147,7 +147,7 @@ impl Device {
         let open = self.take_subscribe();
         let recorder = self.recorder();
         match open {
-            None => recorder.count(|counts| counts.late_acks += 1),
+            None => recorder.count(|counts| counts.late_subacks += 1),
             Some(open) if !granted.contains(&SUBACK_FAILURE) => recorder.done(open, now),
             Some(open) => {
                 recorder.ended(open, Outcome::Refused, now);

@@ -89,8 +89,9 @@ impl Device {
             // A peer that closes after it refused has already been counted.
             if matches!(self.stage, Stage::Connecting(_)) {
                 let words = in_words(why);
-                self.recorder()
-                    .error(class, culprit, now, || format!("{}: {words} before CONNACK", self.id()));
+                let recorder = self.recorder();
+                recorder.error(class, culprit, now, || format!("{}: {words} before CONNACK", self.id()));
+                recorder.ended_before_connack(class);
             }
             return;
         };

@@ -177,6 +177,36 @@ fn an_attempt_that_cannot_dial_ends_as_its_step_did() {
     }
 }
 
+/// A server's FIN or RST is told apart from what the device ended itself, and from the end of an open connection.
+#[test]
+fn only_the_peers_ends_count_as_before_connack() {
+    use crate::link::{DialError, Step, Steps};
+    let counted = |end: &dyn Fn(&mut Wire)| {
+        let mut wire = Wire::new(60, "", EACH_SECOND);
+        end(&mut wire);
+        let counts = wire.counts();
+        (counts.closed_before_connack, counts.reset_before_connack)
+    };
+    let closes = |why: Closed| counted(&|wire: &mut Wire| assert_ne!(wire.close(why), ConnectionEnd::Lost));
+    assert_eq!(closes(Closed::Eof), (1, 0));
+    assert_eq!(closes(Closed::Reset), (0, 1));
+    assert_eq!(closes(Closed::Local), (0, 0), "the device ended it");
+    let dials = |kind: std::io::ErrorKind| {
+        counted(&|wire: &mut Wire| {
+            let error = DialError::new(Step::Tls, Steps::default(), kind.into());
+            wire.device.dial_failed(&error, wire.now);
+        })
+    };
+    assert_eq!(dials(std::io::ErrorKind::ConnectionReset), (0, 1));
+    assert_eq!(dials(std::io::ErrorKind::UnexpectedEof), (1, 0));
+    assert_eq!(dials(std::io::ErrorKind::TimedOut), (0, 0));
+    let online = counted(&|wire: &mut Wire| {
+        wire.connack(0);
+        wire.close(Closed::Eof);
+    });
+    assert_eq!(online, (0, 0), "an open connection");
+}
+
 #[test]
 fn a_connack_that_comes_in_the_drain_still_lets_due_messages_go() {
     let mut wire = Wire::new(5, "connect_timeout = \"30s\"", EACH_SECOND);

@@ -454,7 +454,7 @@ fn a_clock_that_was_changed_decides_no_latency() {
         &case.judge(|r| messages(r, STEADY, 1_000, 0, 50)),
         Status::Invalid,
         120,
-        "its clock changed",
+        "this machine's clock changed",
     );
 }
 
@@ -540,8 +540,68 @@ fn the_cause_of_a_fail_comes_first() {
         }
     });
     assert_eq!(text, "50 connections were reset, the first at 0:07.0: m-1");
+    let (code, text) = first(&|r| {
+        for _ in 0..50 {
+            r.error("ping_timeout", Culprit::Peer, 6_000 * MS, || "m-1: no PINGRESP in time".to_owned());
+        }
+    });
+    assert_eq!(
+        (code.as_str(), text.as_str()),
+        (
+            "hub_silent",
+            "The hub stopped answering on 50 connections, the first at 0:06.0: m-1: no PINGRESP in time"
+        )
+    );
     let (code, _) = first(&|r| r.error("closed_by_peer", Culprit::Peer, 0, String::new));
     assert_eq!(code, "threshold_failed", "one of a hundred connections is no cause");
+}
+
+/// A hub restarts: 23 connections are closed, and then 30 attempts are reset, 4 closed.
+#[test]
+fn ended_attempts_are_not_called_connections() {
+    let cause = |closed: u64, reset: u64| {
+        let case = Case { thresholds: vec![latency(None, 5)], ..Case::default() };
+        let judged = case.judge(|r| {
+            messages(r, STEADY, 1_000, 0, 50);
+            r.online(0, 23);
+            for _ in 0..closed {
+                r.error("closed_by_peer", Culprit::Peer, 7_000 * MS, || "m-1".to_owned());
+            }
+            for _ in 0..reset {
+                r.error("reset", Culprit::Network, 8_000 * MS, || "m-2".to_owned());
+            }
+            (r.counts(0).closed_before_connack, r.counts(0).reset_before_connack) = (4, reset);
+        });
+        judged.verdict.reasons[0].clone()
+    };
+    assert_eq!(
+        cause(27, 7),
+        "The hub closed 23 connections and 4 connection attempts, the first at 0:07.0: m-1"
+    );
+    assert_eq!(cause(27, 30), "30 connection attempts were reset, the first at 0:08.0: m-2");
+}
+
+#[test]
+fn excused_timeouts_are_told_beside_the_missing_acks() {
+    let cause = |excused: u64| {
+        let case = Case { thresholds: vec![latency(None, 5)], ..Case::default() };
+        let judged = case.judge(|r| {
+            messages(r, STEADY, 1_000, 0, 50);
+            for n in 0..800 {
+                let telemetry = key(Operation::Telemetry, STEADY);
+                r.due(telemetry, 0);
+                match n < excused {
+                    true => r.ended_excused(telemetry, Outcome::TimedOut, 0, MS),
+                    false => r.ended(telemetry, Outcome::TimedOut, 0, MS),
+                }
+            }
+        });
+        judged.verdict.reasons[0].clone()
+    };
+    assert_eq!(cause(0), "The hub did not acknowledge 800 of 1,800 messages in time");
+    let told = "The hub did not acknowledge 570 of 1,800 messages in time. 230 more timed out, but a delay of the load generator may be the \
+                cause";
+    assert_eq!(cause(230), told);
 }
 
 #[test]
@@ -648,7 +708,123 @@ fn an_interrupted_run_keeps_its_verdict_and_exits_105() {
 }
 
 #[test]
+fn a_run_interrupted_before_its_first_attempt_measured_nothing() {
+    let judged = |ended_by: EndedBy, attempts: u64| {
+        let case = Case { ended_by, thresholds: vec![latency(None, 5)], ..Case::default() };
+        case.judge_unconnected(|r| {
+            for _ in 0..attempts {
+                r.due(key(Operation::Connect, WARM), 0);
+                r.ended(key(Operation::Connect, WARM), Outcome::Unfinished, 0, MS);
+            }
+        })
+    };
+    let at_once = judged(EndedBy::Interrupt, 0);
+    assert_eq!((at_once.verdict.status, at_once.verdict.exit_code), (Status::Invalid, 105));
+    let told = "The run was interrupted before the first connection attempt: nothing was measured";
+    assert_eq!(at_once.verdict.reasons, [told]);
+    assert_eq!(at_once.verdict.details[0].code, "interrupted");
+    let waiting = judged(EndedBy::Interrupt, 2);
+    let told = "No device ever connected: 2 attempts still waited for an answer when the run ended";
+    assert_verdict(&waiting, Status::Fail, 105, told);
+    let to_its_end = judged(EndedBy::Plan, 0);
+    let told = "No device ever connected: no connection attempt was due";
+    assert_verdict(&to_its_end, Status::Fail, 99, told);
+}
+
+#[test]
 fn findings_of_the_measurement_come_along() {
     let judged = Case::default().judge(|r| r.error("connack_5", Culprit::Peer, 0, String::new));
     assert!(judged.findings.iter().any(|finding| finding.text.contains("code 5")));
+}
+
+/// A run with these errors of this machine, in which 46 operations failed because of them. The machine was idle and a little late.
+fn with_own_errors(class: &'static str, operation: Operation) -> Judged {
+    let rate = Rule {
+        metric: operation,
+        phase: None,
+        fleet: None,
+        expression: "rate(ok) > 99%".to_owned(),
+        test: Test::Rate { outcome: Outcome::Ok, compare: Compare::Greater, limit: 0.99 },
+        abort_from_us: None,
+    };
+    let health: fn(&mut Measurement) = |measurement| {
+        for source in [Source::Worker(0), Source::Service, Source::Emulator(0)] {
+            let health = measurement.health_mut(source, "steady");
+            (health.busy_share, health.stall_us) = (Some(0.04), 148_000);
+        }
+        measurement.health_mut(Source::Worker(0), "steady").environment_errors = 46;
+    };
+    let case = Case { thresholds: vec![rate], health, ..Case::default() };
+    case.judge(|r| {
+        for _ in 0..46 {
+            r.due(key(operation, STEADY), 0);
+            r.ended_excused(key(operation, STEADY), Outcome::Lost, 0, MS);
+            r.error(class, Culprit::Us, 60_000 * MS, || "the example".to_owned());
+        }
+    })
+}
+
+#[test]
+fn an_undecided_rate_names_the_errors_that_excuse_it() {
+    let judged = with_own_errors("call_payload", Operation::ServiceDesired);
+    assert_eq!(
+        judged.verdict.reasons[0],
+        "service.desired rate(ok) > 99% lies between 0% and 100%: this machine may have caused 46 failures (call_payload)"
+    );
+}
+
+#[test]
+fn the_last_reason_fixes_what_excused_the_failures() {
+    for (class, operation, fix) in [
+        ("call_payload", Operation::ServiceDesired, "Correct payload in [[drive]]"),
+        ("clock_step", Operation::Telemetry, "Synchronize this machine's clock"),
+        ("fd_limit", Operation::Telemetry, "ulimit -n"),
+        ("ports_exhausted", Operation::Connect, "Set source_ips"),
+        ("source_address", Operation::Connect, "Correct source_ips"),
+        ("no_memory", Operation::Connect, "more memory"),
+        ("encode", Operation::Telemetry, "report it"),
+    ] {
+        let judged = with_own_errors(class, operation);
+        let last = judged.verdict.details.last().unwrap();
+        assert_eq!((judged.verdict.status, last.code.as_str()), (Status::Invalid, "advice"), "{class}");
+        assert!(last.text.contains(fix), "{class}: {}", last.text);
+        assert!(!last.text.contains("busy") && !last.text.contains("idle"), "{class}: {}", last.text);
+    }
+}
+
+#[test]
+fn delays_beside_own_errors_have_their_advice_too() {
+    let health: fn(&mut Measurement) = |measurement| {
+        let health = measurement.health_mut(Source::Worker(0), "steady");
+        (health.busy_share, health.environment_errors) = (Some(0.04), 1);
+    };
+    let judged = Case { health, ..Case::default() }.judge(|r| {
+        messages(r, STEADY, 1_000, 900, 950);
+        r.error("fd_limit", Culprit::Us, 60_000 * MS, String::new);
+    });
+    let last = judged.verdict.reasons.last().unwrap();
+    assert!(last.contains("ulimit -n") && last.contains("when the machine is idle"), "{last}");
+}
+
+#[test]
+fn a_latency_at_its_limit_is_not_blamed_on_a_busy_machine() {
+    let case = Case { thresholds: vec![latency(None, 50)], ..Case::default() };
+    let judged = case.judge(|r| messages(r, STEADY, 1_000, 0, 53));
+    assert_verdict(&judged, Status::Invalid, 120, "nearer to the limit");
+    let last = judged.verdict.reasons.last().unwrap();
+    assert!(last.contains("hubstorm measures to 7.00 ms") && !last.contains("busy"), "{last}");
+}
+
+/// Set back and forth, with no failure and no delay in it.
+#[test]
+fn a_changed_clock_is_named_as_the_cause() {
+    let health: fn(&mut Measurement) = |measurement| {
+        let health = measurement.health_mut(Source::Worker(0), "steady");
+        (health.busy_share, health.clock_drift_us) = (Some(0.04), 7_200_000_000);
+    };
+    let case = Case { thresholds: vec![latency(None, 5)], health, ..Case::default() };
+    let judged = case.judge(|r| messages(r, STEADY, 1_000, 0, 50));
+    assert_verdict(&judged, Status::Invalid, 120, "this machine's clock changed");
+    let last = judged.verdict.reasons.last().unwrap();
+    assert!(last.starts_with("Synchronize") && !last.contains("busy"), "{last}");
 }
