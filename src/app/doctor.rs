@@ -6,12 +6,15 @@ use crate::cli::DoctorArgs;
 use crate::clock;
 use crate::link::{self, Dialled, Endpoint, Resolver, Steps, TlsFacts, tls};
 use crate::plan::Needs;
+use crate::sansio::TlsEnd;
 use crate::units::{human_bytes, human_count, human_us};
 use std::fmt::Write as _;
 use std::time::Duration;
 
 /// A target that takes longer is not reached.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a server that requested a client certificate has to refuse the connection without one.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(2);
 /// Below this many descriptors a load of a few thousand devices does not fit.
 const DESCRIPTORS_COMFORTABLE: u64 = 4_096;
 /// How often, and how long, the timer is tried.
@@ -164,7 +167,12 @@ async fn reach(args: &DoctorArgs, host: &str, port: Option<u16>, env: &mut Env) 
     let own_roots = args.ca.is_some();
     let endpoint = Endpoint { host: host.to_owned(), port, tls, own_roots, ..Endpoint::default() };
     match link::dial(&endpoint, &Resolver::default(), 0, clock::now() + DIAL_TIMEOUT).await {
-        Ok(Dialled { steps, tls, .. }) => {
+        Ok(Dialled { mut transport, steps, tls }) => {
+            if let Err(end) = transport.await_refusal(clock::now() + REFUSAL_TIMEOUT).await {
+                print(env, &took(&steps, tls.as_ref()))?;
+                let TlsEnd { cause, fix } = end;
+                return Err(AppError::Environment(format!("{cause}\n  {fix}")));
+            }
             // Whatever listens there takes a connection: only a broker answers a CONNECT.
             let works = if tls.is_some() { "TCP and TLS work" } else { "TCP works" };
             print(env, &format!("{}{works}; MQTT was not tried\n", took(&steps, tls.as_ref())))

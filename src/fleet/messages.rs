@@ -246,10 +246,14 @@ impl Messages {
         let open = recorder.message_due(send, due.at_ns).picked(picked_ns);
         stream.cursor.advance();
         let published = match &mut self.requests {
-            Some(requests) if send.operation.is_request() => {
-                let message = (&payload[..], send.qos);
-                request(recorder, requests, (open, Some(number)), message, session, now, out)
-            }
+            Some(requests) if send.operation.is_request() => match send.payload.json_problem(&payload) {
+                Some(what) => Err(("payload", format!("the payload for this device is {what}"), open)),
+                None => {
+                    let message = (&payload[..], send.qos);
+                    request(recorder, requests, (open, Some(number)), message, session, now, out)
+                        .map_err(encode)
+                }
+            },
             _ => {
                 let topic = stream
                     .topic
@@ -257,13 +261,12 @@ impl Messages {
                 let qos = QoS::from_u8(send.qos).unwrap_or(QoS::AtLeastOnce);
                 let message = Message { topic, payload: &payload, qos, retain: send.retain };
                 let outgoing = Outgoing::Message { open, send: number, seq };
-                session.publish(now, &message, outgoing, out).map_err(refused)
+                session.publish(now, &message, outgoing, out).map_err(|error| encode(refused(error)))
             }
         };
-        if let Err((error, open)) = published {
-            // The plan bounds what a message may hold and the caller asked for room: this is our defect.
+        if let Err((class, error, open)) = published {
             DeviceRecorder { excuse: Excuse::Machine, ..recorder }.ended(open, Outcome::Lost, now);
-            recorder.error("encode", Culprit::Us, now, || format!("{device}: {error}"));
+            recorder.error(class, Culprit::Us, now, || format!("{device}: {error}"));
             stream.cursor.ended(context.ns(now) + 1);
         }
     }
@@ -354,6 +357,11 @@ fn refused(refused: NotPublished<Outgoing>) -> Refused {
 }
 
 /// Publishes a twin request (its body, its QoS), which then waits for its answer.
+/// Why a message was not sent. The plan bounds what a message may hold and the caller asked for room, so this is our defect.
+fn encode((error, open): Refused) -> (&'static str, String, Open) {
+    ("encode", error.to_string(), open)
+}
+
 fn request(
     recorder: DeviceRecorder<'_>,
     requests: &mut Requests,

@@ -89,7 +89,8 @@ pub(crate) enum Outgoing {
         /// Its number in that stream.
         seq: u64,
     },
-    /// A twin request: the operation ends with the answer, not with the acknowledgment.
+    /// A message without an operation of its own: a twin request, which ends with its answer, or the answer to a method call that has
+    /// already failed.
     Request,
     /// The answer to a method call, which ends with it.
     MethodAnswer(Open),

@@ -11,6 +11,7 @@ mod dial;
 mod driver;
 mod idle;
 pub mod listen;
+mod public_key;
 mod records;
 mod resolve;
 mod secure;

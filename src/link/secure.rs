@@ -84,7 +84,6 @@ impl Secure {
     }
 
     /// True if the server has requested a client certificate.
-    #[cfg(test)]
     pub(super) fn certificate_asked(&self) -> bool {
         self.records.certificate_asked()
     }

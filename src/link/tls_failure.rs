@@ -7,6 +7,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use super::public_key::{RSA_BITS_MIN, SignatureProblem};
 use crate::sansio::TlsEnd;
 
 /// A TLS failure, during or after the handshake.
@@ -17,7 +18,8 @@ pub(super) struct TlsFailure {
     certificate_asked: bool,
 }
 
-static NO_CLIENT_CERTIFICATE: TlsEnd = TlsEnd {
+/// The end of a connection whose server requires a client certificate.
+pub(super) static NO_CLIENT_CERTIFICATE: TlsEnd = TlsEnd {
     cause: "the server requires a client certificate, and device certificates are not built yet",
     fix: "use a port of the server that does not require client certificates",
 };
@@ -218,6 +220,12 @@ fn webpki_error(error: &CertificateError) -> Option<&webpki::Error> {
 }
 
 fn certificate_kind(error: &CertificateError) -> &'static str {
+    match SignatureProblem::of(error) {
+        Some(SignatureProblem::ShortKey { .. }) => return "its RSA key is too short",
+        Some(SignatureProblem::ShortCaKey { .. }) => return "the RSA key of a CA in its chain is too short",
+        Some(SignatureProblem::Handshake) => return "the server did not sign the handshake with its key",
+        None => {}
+    }
     match error {
         CertificateError::BadEncoding => "it is damaged, or not an X.509 certificate",
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired",
@@ -225,10 +233,15 @@ fn certificate_kind(error: &CertificateError) -> &'static str {
         CertificateError::Revoked => "it has been revoked",
         CertificateError::UnhandledCriticalExtension => "it has an unsupported critical extension",
         CertificateError::UnknownIssuer => "no trusted root signed it",
-        CertificateError::BadSignature => "a signature in its chain, or of the handshake, is wrong",
-        CertificateError::UnsupportedSignatureAlgorithmContext { .. }
-        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+        CertificateError::BadSignature => {
+            "no trusted root signed it: a trusted root has the name of its issuer, but another key"
+        }
+        CertificateError::UnsupportedSignatureAlgorithmContext { .. } => {
             "it is signed with an algorithm that is not supported"
+        }
+        // For example an ECDSA signature, and a root with the issuer's name and an RSA key.
+        CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            "no trusted root signed it: a trusted root has the name of its issuer, but a key of another type"
         }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             "it is not valid for this host"
@@ -256,6 +269,11 @@ fn certificate_kind(error: &CertificateError) -> &'static str {
 
 /// Details of this certificate, to be appended to [`certificate_kind`].
 fn certificate_details(error: &CertificateError) -> String {
+    if let Some(SignatureProblem::ShortKey { bits } | SignatureProblem::ShortCaKey { bits }) =
+        SignatureProblem::of(error)
+    {
+        return format!(": it has {bits} bits, and at least {RSA_BITS_MIN} are required");
+    }
     let date = |unix: rustls::pki_types::UnixTime| {
         let second = i64::try_from(unix.as_secs()).unwrap_or(i64::MAX);
         jiff::Timestamp::from_second(second).unwrap_or(jiff::Timestamp::MAX).to_string()
@@ -289,6 +307,21 @@ fn certificate_details(error: &CertificateError) -> String {
 }
 
 fn certificate_fix(error: &CertificateError, own_roots: bool) -> &'static str {
+    match SignatureProblem::of(error) {
+        Some(SignatureProblem::ShortKey { .. }) => {
+            "give the server a certificate with an RSA key of at least 2048 bits, or with an ECDSA key (P-256 or P-384)"
+        }
+        Some(SignatureProblem::ShortCaKey { .. }) => {
+            "sign the server's certificate with a CA that has an RSA key of at least 2048 bits, or an ECDSA key (P-256 or P-384)"
+        }
+        Some(SignatureProblem::Handshake) => {
+            "give the server the private key that belongs to its certificate"
+        }
+        None => other_certificate_fix(error, own_roots),
+    }
+}
+
+fn other_certificate_fix(error: &CertificateError, own_roots: bool) -> &'static str {
     match error {
         CertificateError::UnknownIssuer if own_roots => {
             "the ca file lacks the root of the server's chain: add the CA certificate that signed the last certificate in the chain \
@@ -304,13 +337,32 @@ fn certificate_fix(error: &CertificateError, own_roots: bool) -> &'static str {
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             "set host in [target] to a name in its subjectAltName, or give the server a certificate for this host"
         }
-        CertificateError::BadSignature if own_roots => {
-            "check that the ca file has the CA that signed it: it may have another CA with the same name"
+        CertificateError::BadSignature
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            if own_roots {
+                "put the CA certificate that signed it into the ca file: the CA with the same name there has another key"
+            } else {
+                "name the CA that signed it (for a self-signed certificate: itself) with --ca FILE or ca in [target]: this system \
+                 trusts another one with the same name"
+            }
+        }
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            "give the server a certificate whose extendedKeyUsage has serverAuth, or one without extendedKeyUsage"
         }
         other => match webpki_error(other) {
             Some(webpki::Error::CaUsedAsEndEntity) => {
                 "give the server a certificate of its own: sign one with that CA, or create a self-signed one with \
                  openssl req -x509 -addext basicConstraints=critical,CA:FALSE -addext subjectAltName=DNS:HOST, and trust it with --ca FILE"
+            }
+            Some(webpki::Error::NameConstraintViolation) => {
+                "give the server a certificate whose subjectAltName and subject are within the name constraints of each CA in its chain \
+                 (see openssl x509 -text), or one of another CA"
+            }
+            Some(webpki::Error::PathLenConstraintViolated) => {
+                "sign the server's certificate with a CA that may have this many CAs below it (pathlen in its basicConstraints)"
+            }
+            Some(webpki::Error::EndEntityUsedAsCa) => {
+                "sign the server's certificate with a CA certificate: one with basicConstraints CA:TRUE"
             }
             _ => {
                 "give the server an X.509 version 3 certificate with a subjectAltName, signed with ECDSA or RSA and SHA-256 or better"

@@ -6,7 +6,10 @@ use super::tls_tests::{Presents, dial, identity, listener, soon};
 use super::{Buffers, Deadlines, DialError, Dialled, End, Endpoint, Link, Transport, accept_tls};
 use crate::sansio::{Close, Closed, Machine};
 use bytes::BytesMut;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, CidrSubnet, DnType, ExtendedKeyUsagePurpose,
+    GeneralSubtree, IsCa, KeyPair, NameConstraints,
+};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::WebPkiClientVerifier;
@@ -64,11 +67,18 @@ fn server(pem: &str) -> Arc<ServerConfig> {
 /// Dials a server with this configuration, trusting `roots`.
 async fn meet(server: Arc<ServerConfig>, roots: &str) -> (Result<Dialled, DialError>, Option<Transport>) {
     let options = ClientOptions { roots_pem: Some(roots.as_bytes().to_vec()), ..ClientOptions::default() };
+    meet_with(server, &options).await
+}
+
+async fn meet_with(
+    server: Arc<ServerConfig>,
+    options: &ClientOptions,
+) -> (Result<Dialled, DialError>, Option<Transport>) {
     let (listener, address) = listener();
     let endpoint = Endpoint {
         host: "127.0.0.1".to_owned(),
         port: address.port(),
-        tls: Some(tls::client(&options).expect("PEM")),
+        tls: Some(tls::client(options).expect("PEM")),
         own_roots: true,
         ..Endpoint::default()
     };
@@ -101,6 +111,102 @@ async fn unusable_certificates_are_explained_even_if_ca_has_them() {
         );
         let told = error.tls_fix(true).expect("TLS failed");
         assert!(told.contains(fix) && !told.contains("name the root that signed it with --ca"), "{told}");
+    }
+}
+
+/// A CA named "our CA" with a new key, and its certificate as PEM.
+fn authority(change: impl FnOnce(&mut CertificateParams)) -> (String, CertifiedIssuer<'static, KeyPair>) {
+    let mut params = CertificateParams::new(vec![]).expect("no name");
+    params.distinguished_name.push(DnType::CommonName, "our CA");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    change(&mut params);
+    let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("randomness"));
+    let issuer = issuer.expect("the key signs");
+    (issuer.pem(), issuer)
+}
+
+fn signed(by: &CertifiedIssuer<'_, KeyPair>, change: impl FnOnce(&mut CertificateParams)) -> String {
+    let key = KeyPair::generate().expect("randomness");
+    let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("a name");
+    change(&mut params);
+    params.signed_by(&key, by).expect("the key signs").pem() + &key.serialize_pem()
+}
+
+#[tokio::test]
+async fn the_fix_names_what_the_certificate_lacks() {
+    let (roots, ca) = authority(|_| ());
+    let for_clients =
+        signed(&ca, |params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth]);
+    let (narrow_roots, narrow) = authority(|params| {
+        params.name_constraints = Some(NameConstraints {
+            permitted_subtrees: vec![GeneralSubtree::DnsName("example.com".to_owned())],
+            excluded_subtrees: vec![GeneralSubtree::IpAddress(CidrSubnet::V4(
+                [127, 0, 0, 0],
+                [255, 0, 0, 0],
+            ))],
+        });
+    });
+    let outside = signed(&narrow, |_| ());
+    for (presented, roots, cause, fix) in [
+        (&for_clients, &roots, "extended key usage does not include server", "serverAuth"),
+        (&outside, &narrow_roots, "may not sign for this name", "name constraints"),
+    ] {
+        let error = meet(server(presented), roots).await.0.expect_err("not acceptable");
+        let told = error.tls_fix(true).expect("TLS failed");
+        assert!(error.to_string().contains(cause) && told.contains(fix), "{error}: {told}");
+        assert!(!told.contains("version 3"), "the certificate has version 3: {told}");
+    }
+}
+
+#[tokio::test]
+async fn a_root_with_the_same_name_and_another_key_is_explained() {
+    let (_, ca) = authority(|_| ());
+    let presented = signed(&ca, |_| ());
+    let (same_name, _) = authority(|_| ());
+    // As above with a key of another type.
+    let mut params = CertificateParams::new(vec![]).expect("no name");
+    params.distinguished_name.push(DnType::CommonName, "our CA");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let other_type = KeyPair::generate_for(&rcgen::PKCS_ED25519).expect("randomness");
+    let other_type = params.self_signed(&other_type).expect("the key signs").pem();
+    for (roots, cause) in [(&same_name, "but another key"), (&other_type, "but a key of another type")] {
+        let error = meet(server(&presented), roots).await.0.expect_err("not acceptable");
+        assert!(error.to_string().contains(cause), "{error}");
+        let fix = |own_roots| error.tls_fix(own_roots).expect("TLS failed");
+        assert!(fix(true).contains("into the ca file"), "{}", fix(true));
+        // The system's roots.
+        assert!(fix(false).contains("--ca FILE or ca in [target]"), "{}", fix(false));
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_without_its_key_is_told_from_a_wrong_chain() {
+    let pem = self_signed(|_| ());
+    let other = self_signed(|_| ());
+    let (certificate, _) = pem.split_at(pem.find("-----BEGIN PRIVATE").expect("a key"));
+    let (_, key) = other.split_at(other.find("-----BEGIN PRIVATE").expect("a key"));
+    let error = meet(server(&(certificate.to_owned() + key)), &pem).await.0.expect_err("not acceptable");
+    assert!(error.to_string().contains("did not sign the handshake with its key"), "{error}");
+    assert!(error.tls_fix(true).is_some_and(|fix| fix.contains("private key")));
+}
+
+#[tokio::test]
+async fn verify_false_accepts_x509_version_1() {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let chain = vec![CertificateDer::from_pem_slice(VERSION_1.as_bytes()).expect("PEM")];
+    let versions: [&'static SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::version::TLS13];
+    for version in versions {
+        let key = PrivateKeyDer::from_pem_slice(VERSION_1.as_bytes()).expect("PEM");
+        let key = provider.key_provider.load_private_key(key).expect("a key");
+        let presents = Presents(Arc::new(CertifiedKey::new(chain.clone(), key)));
+        let config = ServerConfig::builder_with_provider(provider.clone())
+            .with_protocol_versions(&[version])
+            .expect("supported")
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(presents));
+        let options = ClientOptions { verify: false, ..ClientOptions::default() };
+        let (dialled, _) = meet_with(Arc::new(config), &options).await;
+        dialled.expect("no certificate is checked");
     }
 }
 

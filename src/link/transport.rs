@@ -2,15 +2,19 @@
 //! socket for resets. Made by `dial` and `accept`, driven by `driver`; it knows neither machines nor timers.
 
 use bytes::{BufMut, BytesMut};
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
+use std::time::Instant;
 use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::time::timeout_at;
 
 use super::secure::Secure;
 use super::tls::TlsFacts;
+use super::tls_failure::{NO_CLIENT_CERTIFICATE, TlsFailure};
+use crate::sansio::TlsEnd;
 
 /// The most that one read takes, as under TLS. Without it a peer that floods us grows the buffer with every read.
 const READ_BYTES_MAX: usize = 16 * 1024;
@@ -34,6 +38,26 @@ impl Transport {
         match self {
             Transport::Tls(stream) => stream.common().map(TlsFacts::of),
             _ => None,
+        }
+    }
+
+    /// Waits until `deadline` for a TLS server that has requested a client certificate to refuse the connection without one. In TLS 1.3
+    /// the refusal follows the handshake (RFC 8446 §4.4.2.4). Returns at once if the server requested none. For a connection that has no
+    /// other use: data is discarded.
+    ///
+    /// # Errors
+    /// The cause and the fix, if the server ended the connection.
+    pub async fn await_refusal(&mut self, deadline: Instant) -> Result<(), &'static TlsEnd> {
+        let Transport::Tls(secure) = self else { return Ok(()) };
+        if !secure.certificate_asked() {
+            return Ok(());
+        }
+        let mut data = BytesMut::new();
+        let read = timeout_at(deadline.into(), poll_fn(|cx| secure.poll_read(cx, &mut data))).await;
+        match read {
+            Err(_) | Ok(Ok(1..)) => Ok(()),
+            Ok(Ok(0)) => Err(&NO_CLIENT_CERTIFICATE),
+            Ok(Err(error)) => Err(TlsFailure::of(&error).map_or(&NO_CLIENT_CERTIFICATE, TlsFailure::end)),
         }
     }
 

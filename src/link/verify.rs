@@ -13,8 +13,10 @@
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+use rustls::{DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
 use std::sync::{Arc, RwLock};
+
+use super::public_key::{explain_chain, explain_handshake};
 
 /// The most successes that are remembered: a hub shows one chain, behind a balancer perhaps a few.
 pub(super) const KNOWN_MAX: usize = 8;
@@ -23,6 +25,8 @@ pub(super) const KNOWN_MAX: usize = 8;
 #[derive(Debug)]
 pub(super) struct Remembering {
     inner: Arc<dyn ServerCertVerifier>,
+    /// The roots of `inner`, to explain its failures.
+    roots: Arc<RootCertStore>,
     /// The oldest first.
     known: RwLock<Vec<Known>>,
 }
@@ -38,9 +42,9 @@ struct Known {
 }
 
 impl Remembering {
-    /// Remembers for `inner`, which must decide by chain, name and second alone.
-    pub(super) fn new(inner: Arc<dyn ServerCertVerifier>) -> Remembering {
-        Remembering { inner, known: RwLock::default() }
+    /// Remembers for `inner`, which must decide by chain, name and second alone, and which trusts `roots`.
+    pub(super) fn new(inner: Arc<dyn ServerCertVerifier>, roots: Arc<RootCertStore>) -> Remembering {
+        Remembering { inner, roots, known: RwLock::default() }
     }
 
     fn remember(&self, success: Known) {
@@ -71,8 +75,10 @@ impl ServerCertVerifier for Remembering {
         if self.known.read().is_ok_and(|known| known.iter().any(is_this)) {
             return Ok(ServerCertVerified::assertion());
         }
-        let verified =
-            self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)?;
+        let verified = self
+            .inner
+            .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+            .map_err(|error| explain_chain(error, end_entity, intermediates, &self.roots.roots))?;
         let chain = std::iter::once(end_entity).chain(intermediates);
         let chain = chain.map(|certificate| certificate.clone().into_owned()).collect();
         self.remember(Known { chain, name: server_name.to_owned(), at: now });
@@ -85,7 +91,8 @@ impl ServerCertVerifier for Remembering {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.inner.verify_tls12_signature(message, certificate, signature)
+        let verified = self.inner.verify_tls12_signature(message, certificate, signature);
+        verified.map_err(|error| explain_handshake(error, certificate))
     }
 
     fn verify_tls13_signature(
@@ -94,7 +101,8 @@ impl ServerCertVerifier for Remembering {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.inner.verify_tls13_signature(message, certificate, signature)
+        let verified = self.inner.verify_tls13_signature(message, certificate, signature);
+        verified.map_err(|error| explain_handshake(error, certificate))
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -71,7 +71,7 @@ impl Authority {
 
     fn remembering(&self) -> (Remembering, Arc<Counting>) {
         let inner = Arc::new(Counting { webpki: self.webpki(), chains: AtomicUsize::new(0) });
-        (Remembering::new(inner.clone()), inner)
+        (Remembering::new(inner.clone(), Arc::new(rustls::RootCertStore::empty())), inner)
     }
 }
 

@@ -22,6 +22,10 @@ const OWN_DELAY_MIN_NS: u64 = 1_000_000;
 /// may have caused that. Our choice: with less, every timeout of a minute would be excused by the pauses that any machine has.
 pub(crate) const EXCUSE_SHARE: u64 = 10;
 
+/// The shortest time that a server is assumed to wait for a client's next step in a handshake: NATS has 2 s (its `authorization` and
+/// `tls` timeouts), other brokers more. Only an own delay that is large for such a server may have made it close a connection attempt.
+const SERVER_WAITS_NS: u64 = 2_000_000_000;
+
 /// What a worker counted between two swaps. Made by [`Recorder::swap`], added by `Collector::add`, and best handed
 /// back to [`Recorder::recycle`].
 #[derive(Debug, Default)]
@@ -264,15 +268,18 @@ impl Recorder {
         self.echoes.observe(&self.stalls, self.open);
         self.open = self.open.saturating_sub(1);
         let age_ns = at_ns.saturating_sub(due_ns);
-        // A peer that waits for a handshake in vain closes the connection.
-        let by_delay = matches!(outcome, Outcome::TimedOut | Outcome::Expired | Outcome::Unfinished)
-            || (outcome == Outcome::Lost && key.operation.is_of_connects());
-        let own_ns = if by_delay {
-            self.stalls.between_ns(due_ns, at_ns) + self.echoes.delay_ns(&self.stalls, due_ns)
-        } else {
-            0
+        // The shortest timeout that may have led to this end.
+        let timeout_ns = match outcome {
+            Outcome::TimedOut | Outcome::Expired | Outcome::Unfinished => Some(age_ns),
+            // A server that waits for a handshake in vain closes the connection. If it does so at once, it did not wait for us.
+            Outcome::Lost if key.operation.is_of_connects() => Some(age_ns.max(SERVER_WAITS_NS)),
+            _ => None,
         };
-        let may_be_ours = known || (own_ns > 0 && own_ns >= age_ns / EXCUSE_SHARE);
+        let own_ns = timeout_ns.map_or(0, |_| {
+            self.stalls.between_ns(due_ns, at_ns) + self.echoes.delay_ns(&self.stalls, due_ns)
+        });
+        let by_delay = timeout_ns.is_some_and(|timeout_ns| own_ns > 0 && own_ns >= timeout_ns / EXCUSE_SHARE);
+        let may_be_ours = known || by_delay;
         let totals = self.cells.totals(key);
         totals.outcomes[outcome] += 1;
         totals.excused[outcome] += u64::from(may_be_ours);
@@ -622,13 +629,27 @@ mod tests {
     }
 
     #[test]
-    fn a_handshake_that_a_stall_delayed_is_excused() {
-        for (operation, excused) in [(Operation::Connect, 1), (Operation::Telemetry, 0)] {
-            let (mut recorder, key) = (stalled(100, 200), Key { operation, ..SEND });
-            recorder.heartbeat(250 * MS, 0);
+    fn only_a_stall_that_a_server_feels_excuses_a_lost_attempt() {
+        for (operation, stall_ms, at_ms, excused) in [
+            // Half of the shortest server timeout, and a tenth of it.
+            (Operation::Connect, 1_000, 2_100, 1),
+            (Operation::ConnectTls, 200, 400, 1),
+            // Half of a server's timeout of 10 s.
+            (Operation::Connect, 5_000, 10_100, 1),
+            // The server closed the connection at once: it waited for no one.
+            (Operation::Connect, 5, 150, 0),
+            (Operation::Connect, 199, 310, 0),
+            // A tenth of the shortest timeout, but not of the time that this server waited.
+            (Operation::Connect, 200, 10_000, 0),
+            (Operation::Telemetry, 1_000, 2_100, 0),
+        ] {
+            let (mut recorder, key) = (stalled(100, 100 + stall_ms), Key { operation, ..SEND });
+            // With it, the echo of the stall has ended.
+            recorder.heartbeat((100 + 2 * stall_ms) * MS, 0);
             recorder.due(key, 50 * MS);
-            recorder.ended(key, Outcome::Lost, 50 * MS, 300 * MS);
-            assert_eq!(recorder.swap().cells[0].1.excused[Outcome::Lost], excused, "{operation}");
+            recorder.ended(key, Outcome::Lost, 50 * MS, (50 + at_ms) * MS);
+            let told = recorder.swap().cells[0].1.excused[Outcome::Lost];
+            assert_eq!(told, excused, "{operation}: {stall_ms} ms of {at_ms} ms");
         }
     }
 

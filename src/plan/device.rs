@@ -102,11 +102,14 @@ pub(super) fn subscribed(spec: &FleetSpec, subscriptions: &[Subscription], error
     }
 }
 
-/// A change of reported properties: a JSON object, whatever its placeholders become.
+/// A change of reported properties: a JSON object.
 fn patch(written: &Written<PayloadSpec>, longest: &str, errors: &mut Errors) -> Option<Payload> {
-    let payload = sends::payload(written, errors)?;
+    let mut payload = sends::payload(written, errors)?;
     let why = match rendered(&payload, longest) {
-        Ok(Value::Object(_)) => return Some(payload),
+        Ok(Value::Object(_)) => {
+            payload.require_json(true);
+            return Some(payload);
+        }
         Ok(_) => String::new(),
         Err(why) => format!(", and this does not become JSON: {why}"),
     };
@@ -115,7 +118,7 @@ fn patch(written: &Written<PayloadSpec>, longest: &str, errors: &mut Errors) -> 
     None
 }
 
-/// What a payload looks like in its first message. Numbers and times keep their form, so what is JSON here is JSON always.
+/// A payload's first message. Others may still not be JSON: see [`Payload::require_json`].
 pub(super) fn rendered(payload: &Payload, device: &str) -> Result<Value, serde_json::Error> {
     let facts = PayloadContext { device, index: 0, seq: 0, now_unix: Duration::ZERO, uptime: Duration::ZERO };
     let mut text = Vec::new();
@@ -146,7 +149,7 @@ fn method(spec: &MethodSpec, longest: &str, errors: &mut Errors) -> Option<Metho
 }
 
 fn answer(written: &Written<PayloadSpec>, longest: &str, errors: &mut Errors) -> Option<Payload> {
-    let payload = sends::payload(written, errors)?;
+    let mut payload = sends::payload(written, errors)?;
     let (bytes, place): (usize, &Place) = (payload.bytes_max(longest.len()), &written.place);
     if bytes > limits::METHOD_BYTES_MAX {
         let problem = errors.add(place, "too large for the answer to a direct method");
@@ -158,6 +161,7 @@ fn answer(written: &Written<PayloadSpec>, longest: &str, errors: &mut Errors) ->
         problem.found(shown(&written.text)).allowed("JSON such as '{\"ok\":true}', or no payload");
         return None;
     }
+    payload.require_json(false);
     Some(payload)
 }
 

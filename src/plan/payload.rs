@@ -6,6 +6,7 @@ use super::lines::Lines;
 use super::stamp::Stamp;
 use crate::rng::{Purpose, Rng, generator};
 use rand::{Rng as _, RngExt};
+use serde::de::IgnoredAny;
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,17 @@ pub struct Payload {
     parts: Vec<Part>,
     walks: usize,
     has_now: bool,
+    json: JsonCheck,
+}
+
+/// What each message must be checked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum JsonCheck {
+    /// Nothing: any bytes will do, or every rendering is JSON.
+    #[default]
+    None,
+    Value,
+    Object,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -136,7 +148,7 @@ impl Payload {
     /// Nothing.
     #[must_use]
     pub fn empty() -> Payload {
-        Payload { parts: Vec::new(), walks: 0, has_now: false }
+        Payload { parts: Vec::new(), walks: 0, has_now: false, json: JsonCheck::None }
     }
 
     /// `bytes` bytes that do not compress and are valid JSON (a string) from two bytes on.
@@ -157,6 +169,60 @@ impl Payload {
         self.parts.iter().any(|part| match part {
             Part::Filler { bytes, .. } => *bytes >= STAMPED_BYTES_MIN,
             part => *part == Part::Stamp,
+        })
+    }
+
+    /// Requires messages that are JSON, or even a JSON object. The caller has checked one rendering: from here on they are checked only
+    /// if others may not be JSON.
+    pub(super) fn require_json(&mut self, object: bool) {
+        self.json = match (self.is_always_json(), object) {
+            (true, _) => JsonCheck::None,
+            (false, true) => JsonCheck::Object,
+            (false, false) => JsonCheck::Value,
+        };
+    }
+
+    /// Describes a rendered message that is not JSON although it must be.
+    #[must_use]
+    pub fn json_problem(&self, message: &[u8]) -> Option<&'static str> {
+        let is_json = || serde_json::from_slice::<IgnoredAny>(message).is_ok();
+        let is_object = || message.trim_ascii_start().starts_with(b"{");
+        match self.json {
+            JsonCheck::None => None,
+            _ if !is_json() => Some("not JSON"),
+            JsonCheck::Object if !is_object() => Some("not a JSON object"),
+            JsonCheck::Object | JsonCheck::Value => None,
+        }
+    }
+
+    /// True if every rendering is JSON as soon as one is: if placeholders stand only in strings, where their characters need no escape,
+    /// or are numbers that are a whole JSON value. `1${seq}` is not proved, because a number may be negative, nor is a file's line.
+    fn is_always_json(&self) -> bool {
+        let literal = |at: Option<usize>| match at.and_then(|at| self.parts.get(at)) {
+            Some(Part::Literal(bytes)) => Some(bytes.trim_ascii()),
+            Some(_) => None,
+            None => Some(&[][..]),
+        };
+        let mut in_string = false;
+        self.parts.iter().enumerate().all(|(at, part)| match part {
+            Part::Literal(bytes) => {
+                let quotes = bytes.iter().filter(|&&byte| byte == b'"').count();
+                in_string ^= quotes % 2 == 1;
+                !bytes.contains(&b'\\')
+            }
+            Part::Index | Part::Seq | Part::Uptime | Part::Uniform(_) | Part::Walk { .. } if !in_string => {
+                let before = literal(at.checked_sub(1)).map(|text| text.last().copied());
+                let after = literal(Some(at + 1)).map(|text| text.first().copied());
+                matches!(before, Some(None | Some(b':' | b'[' | b',')))
+                    && matches!(after, Some(None | Some(b',' | b']' | b'}')))
+            }
+            Part::Index | Part::Seq | Part::Uptime | Part::Uniform(_) | Part::Walk { .. } | Part::Now => {
+                in_string
+            }
+            // Devices of an IoT hub have no quotes and backslashes in their ids, and stamps have none.
+            Part::Device | Part::Stamp => in_string,
+            Part::Filler { bytes, .. } => *bytes >= 2,
+            Part::Line { .. } => false,
         })
     }
 
@@ -486,6 +552,35 @@ mod tests {
         let mut out = Vec::new();
         payload.render(&mut other, &CONTEXT, &mut out);
         assert_ne!(messages(&payload, 1)[0].as_bytes(), out);
+    }
+
+    #[test]
+    fn only_payloads_that_may_not_be_json_are_checked() {
+        for (text, checked) in [
+            ("{}", false),
+            (
+                r#"{"id":"${device}","n":[${seq}, ${index}],"t":"${now}","v": ${uniform(min=-5,max=5)} }"#,
+                false,
+            ),
+            ("${walk(start=0, step=1)}", false),
+            (r#"{"v":1${uniform(min=-5,max=5)}}"#, true),
+            (r#"{"v":${index}${seq}}"#, true),
+            (r#"{"v":-${uniform(min=-5,max=5)}}"#, true),
+            // An escape, such as \n, is JSON for some ids only.
+            (r#"{"v":"\${device}"}"#, true),
+            (r#"{"v":"a\"${now}"}"#, true),
+        ] {
+            let mut payload = Payload::template(text).unwrap();
+            payload.require_json(true);
+            assert_eq!(payload.json == JsonCheck::Object, checked, "{text}");
+        }
+        let mut payload = Payload::template(r#"{"v":1${uniform(min=-5,max=5)}}"#).unwrap();
+        assert_eq!(payload.json_problem(b"1-1"), None, "no one requires JSON");
+        payload.require_json(true);
+        let problems = [&br#"{"v":11}"#[..], br#"{"v":1-1}"#, b" [1]"].map(|text| payload.json_problem(text));
+        assert_eq!(problems, [None, Some("not JSON"), Some("not a JSON object")]);
+        payload.require_json(false);
+        assert_eq!(payload.json_problem(b" [1]"), None);
     }
 
     #[test]

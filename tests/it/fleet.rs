@@ -176,3 +176,50 @@ duration = "2s"
         result.errors.iter().map(|error| (&*error.class, error.culprit, error.count)).collect();
     assert_eq!(errors, [("call_payload", Culprit::Us, lost)]);
 }
+
+/// The plan checks a payload once. 1-1 is not JSON, and occurs only in some messages.
+#[test]
+fn a_report_or_answer_that_is_not_json_is_the_generators_error() {
+    let work = Workplace::new(&format!(
+        r#"
+seed = 3
+[fleet.meter]
+devices = 2
+subscribe = ["twin", "methods"]
+[[fleet.meter.report]]
+every = "200ms"
+payload = '{{"v":1${{uniform(min=-5,max=5)}}}}'
+[fleet.meter.methods.read]
+payload = '{{"v":1${{uniform(min=-5,max=5)}}}}'
+[[drive]]
+call = "method"
+fleet = "meter"
+name = "read"
+rate = "10/s"
+[[phase]]
+name = "ramp"
+warmup = true
+duration = "1s"
+load = "0% -> 0%"
+[[phase]]
+name = "steady"
+duration = "2s"
+{WIDE_VALIDITY}"#
+    ));
+    work.run().exits(120);
+    let result = work.result();
+    let total = |name| {
+        let mut totals = result.totals.iter().filter(|sum| sum.operation.name() == name);
+        totals.next().expect("it happened").outcomes
+    };
+    let (reports, answers, calls) = (total("twin.report"), total("method"), total("service.method"));
+    for outcomes in [&reports, &answers] {
+        assert!(outcomes[Outcome::Ok] > 0 && outcomes[Outcome::Lost] > 0, "{outcomes:?}");
+        assert_eq!(outcomes[Outcome::Refused], 0, "{outcomes:?}");
+    }
+    // The caller gets an answer all the same.
+    assert_eq!((calls[Outcome::Lost], calls[Outcome::Refused], calls[Outcome::TimedOut]), (0, 0, 0));
+    let errors: Vec<_> =
+        result.errors.iter().map(|error| (&*error.class, error.culprit, error.count)).collect();
+    assert_eq!(errors, [("payload", Culprit::Us, reports[Outcome::Lost] + answers[Outcome::Lost])]);
+}

@@ -1,14 +1,17 @@
 //! The emulator's TLS against another implementation: `openssl s_client` connects with offers that a device may make, verifies the
-//! certificate, and is accepted as a device.
+//! certificate, and is accepted as a device. And the program's TLS against `openssl s_server`, with certificates that rustls cannot make.
 
 use crate::support::emulator::Emulator;
+use crate::support::hubstorm::{Finished, command, finish};
 use bytes::BytesMut;
 use hubstorm::iothub::names;
 use hubstorm::iothub::sas::{self, Key};
 use hubstorm::wire::encode::{self, ConnectRef};
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::Ipv4Addr;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use tempfile::TempDir;
 
 const GROUP_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
@@ -104,4 +107,122 @@ fn cbc_suites_and_old_versions_are_refused() {
         assert!(answer.is_empty() && said.contains("alert"), "{offer:?}: {said}");
     }
     hub.stop();
+}
+
+/// Certificates that openssl makes.
+struct Pki {
+    folder: TempDir,
+}
+
+impl Pki {
+    fn new() -> Pki {
+        Pki { folder: tempfile::tempdir().expect("a temporary folder") }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Makes `NAME.key` and the self-signed `NAME.pem`, or with `-CA` in `options` one that a CA signs.
+    fn certificate(&self, name: &str, key: &[&str], subject: &str, options: &[&str]) {
+        let mut openssl = Command::new("openssl");
+        openssl.current_dir(self.folder.path()).args(["req", "-x509", "-nodes", "-days", "2", "-newkey"]);
+        openssl.args(key).args(["-keyout", &format!("{name}.key"), "-out", &format!("{name}.pem")]);
+        openssl.args(["-subj", subject, "-addext", "subjectAltName=IP:127.0.0.1"]).args(options);
+        let made = openssl.output().expect("tests/run installs openssl");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    }
+}
+
+const P256: &[&str] = &["ec", "-pkeyopt", "ec_paramgen_curve:P-256"];
+const LEAF: &[&str] = &["-addext", "basicConstraints=critical,CA:FALSE"];
+
+/// `openssl s_server` on a free port of 127.0.0.1.
+struct Server {
+    process: Child,
+    target: String,
+}
+
+impl Server {
+    fn start(pki: &Pki, name: &str, options: &[&str]) -> Server {
+        let mut openssl = Command::new("openssl");
+        openssl.current_dir(pki.folder.path()).args(["s_server", "-accept", "127.0.0.1:0"]);
+        openssl.args(["-cert", &format!("{name}.pem"), "-key", &format!("{name}.key")]).args(options);
+        openssl.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut process = openssl.spawn().expect("tests/run installs openssl");
+        let lines = BufReader::new(process.stdout.as_mut().expect("piped")).lines();
+        let target =
+            lines.map_while(Result::ok).find_map(|line| Some(line.strip_prefix("ACCEPT ")?.to_owned()));
+        Server { process, target: target.expect("s_server prints its address") }
+    }
+
+    fn doctor(&self, ca: Option<&Path>, roots: Option<&Path>) -> Finished {
+        let mut doctor = command(["doctor", "--target", &self.target]);
+        if let Some(ca) = ca {
+            doctor.arg("--ca").arg(ca);
+        }
+        if let Some(roots) = roots {
+            doctor.env("SSL_CERT_FILE", roots);
+        }
+        finish(doctor)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn an_rsa_key_below_2048_bits_is_named_as_the_cause() {
+    let pki = Pki::new();
+    let anyone = ["-cipher", "DEFAULT@SECLEVEL=0"];
+    pki.certificate("ca", P256, "/CN=a CA", &[]);
+    pki.certificate("short-ca", &["rsa:1024"], "/CN=a CA with a short key", &[]);
+    for (name, key, ca, cause) in [
+        ("leaf", &["rsa:1024"][..], "ca", "its RSA key is too short: it has 1024 bits"),
+        ("below", P256, "short-ca", "the RSA key of a CA in its chain is too short: it has 1024 bits"),
+    ] {
+        let (ca_pem, ca_key) = (format!("{ca}.pem"), format!("{ca}.key"));
+        pki.certificate(name, key, "/CN=server", &[LEAF, &["-CA", &ca_pem, "-CAkey", &ca_key]].concat());
+        let server = Server::start(&pki, name, &anyone);
+        let finished = server.doctor(Some(&pki.path(&ca_pem)), None);
+        let told = &finished.exits(1).stderr;
+        assert!(told.contains(cause) && told.contains("at least 2048 bits"), "{told}");
+        assert!(!told.contains("ca file"), "the ca file is right: {told}");
+    }
+}
+
+/// Debian's ssl-cert-snakeoil is such a root: a self-signed certificate with this host's name.
+#[test]
+fn a_system_root_with_the_servers_name_leads_to_ca() {
+    let pki = Pki::new();
+    for (name, key) in [("ec", P256), ("rsa", &["rsa:2048"]), ("snakeoil", &["rsa:2048"])] {
+        pki.certificate(name, key, "/CN=localhost", LEAF);
+    }
+    for name in ["ec", "rsa"] {
+        let server = Server::start(&pki, name, &[]);
+        let finished = server.doctor(None, Some(&pki.path("snakeoil.pem")));
+        let told = &finished.exits(1).stderr;
+        assert!(told.contains("no trusted root signed it") && told.contains("--ca FILE"), "{name}: {told}");
+        server.doctor(Some(&pki.path(&format!("{name}.pem"))), None).exits(0);
+    }
+}
+
+#[test]
+fn doctor_notices_that_a_client_certificate_is_required() {
+    let pki = Pki::new();
+    pki.certificate("server", P256, "/CN=localhost", LEAF);
+    let ca = pki.path("server.pem");
+    for version in ["-tls1_3", "-tls1_2"] {
+        let finished = Server::start(&pki, "server", &[version, "-Verify", "1"]).doctor(Some(&ca), None);
+        let told = &finished.exits(1).stderr;
+        assert!(told.contains("the server requires a client certificate"), "{version}: {told}");
+        // Requested, but not required.
+        let finished = Server::start(&pki, "server", &[version, "-verify", "1"]).doctor(Some(&ca), None);
+        assert!(finished.exits(0).stdout.contains("TCP and TLS work"), "{version}");
+    }
 }

@@ -47,7 +47,12 @@ pub fn command<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>
 
 /// Runs it to its end.
 pub fn hubstorm(arguments: &[&str]) -> Finished {
-    let output = command(arguments).output().expect("the program was built");
+    finish(command(arguments))
+}
+
+/// Runs a [`command`] to its end.
+pub fn finish(mut command: Command) -> Finished {
+    let output = command.output().expect("the program was built");
     Finished {
         code: output.status.code(),
         stdout: String::from_utf8(output.stdout).expect("stdout is UTF-8"),

@@ -24,6 +24,9 @@ const WAITING_MAX: usize = 1024;
 /// `MethodNotImplemented`); other SDKs leave it to the program, or do not answer.
 const NOT_IMPLEMENTED: u32 = 501;
 
+/// The status of the answer if the scenario's payload is not JSON for this device: the caller does not wait for an answer in vain.
+const INTERNAL_ERROR: u32 = 500;
+
 /// Calls that wait for their answers, and what the payloads of these remember.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
@@ -145,23 +148,39 @@ impl Device {
             answer.payload.render(state, &facts, &mut payload);
             *calls += 1;
         }
+        let problem = answer.and_then(|answer| answer.payload.json_problem(&payload));
+        let status = match (answer, problem) {
+            (None, _) => NOT_IMPLEMENTED,
+            (Some(_), Some(_)) => {
+                payload.clear();
+                INTERNAL_ERROR
+            }
+            (Some(answer), None) => answer.status,
+        };
         let mut topic = context.topic.borrow_mut();
         topic.clear();
-        let status = answer.map_or(NOT_IMPLEMENTED, |answer| answer.status);
         // Writing to a String cannot fail.
         let _ = write!(topic, "{}{status}/?$rid={}", topics::METHOD_ANSWER, call.rid);
         let qos = answer.map_or(QoS::AtMostOnce, |answer| answer.qos);
         let late = call.picked.unwrap_or(now).saturating_duration_since(call.at);
         let picked_ns = open.due_ns() + nanos(late);
-        let outgoing = Outgoing::MethodAnswer(open.picked(picked_ns));
+        let mut outgoing = Outgoing::MethodAnswer(open.picked(picked_ns));
+        if let Some(what) = problem {
+            let what = format!("the payload for this device is {what}");
+            self.not_answered(std::mem::replace(&mut outgoing, Outgoing::Request), "payload", &what, now);
+        }
         let message = Message { topic: &topic, payload: &payload, qos, retain: false };
         if let Err(NotPublished { error, tag }) = self.session.publish(now, &message, outgoing, out) {
             // `received` takes no request id that could not be sent back.
-            self.recorder().error("encode", Culprit::Us, now, || format!("{}: {error}", self.id()));
-            if let Outgoing::MethodAnswer(open) = tag {
-                let ours = DeviceRecorder { excuse: Excuse::Machine, ..self.recorder() };
-                ours.ended(open, Outcome::Lost, now);
-            }
+            self.not_answered(tag, "encode", &error.to_string(), now);
+        }
+    }
+
+    /// Ends a call without its answer: the failure is the load generator's.
+    fn not_answered(&self, outgoing: Outgoing, class: &'static str, text: &str, now: Instant) {
+        self.recorder().error(class, Culprit::Us, now, || format!("{}: {text}", self.id()));
+        if let Outgoing::MethodAnswer(open) = outgoing {
+            DeviceRecorder { excuse: Excuse::Machine, ..self.recorder() }.ended(open, Outcome::Lost, now);
         }
     }
 

@@ -1,0 +1,192 @@
+//! Explains rejected signatures of server certificates. rustls reports an RSA key that is too short as a wrong signature, and does not
+//! say whether a signature of the chain or of the handshake was wrong. `verify` asks here after a failure, `tls_failure` has the words.
+//!
+//! The certificates come from the network: every length is checked, and an unreadable certificate only costs the explanation.
+
+use rustls::pki_types::{CertificateDer, TrustAnchor};
+use rustls::{CertificateError, Error, OtherError};
+use std::fmt;
+use std::sync::Arc;
+
+/// rustls's verifier accepts no signature of a shorter RSA key.
+pub(super) const RSA_BITS_MIN: usize = 2048;
+
+/// The cause of a rejected signature, where rustls reports only that it is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SignatureProblem {
+    /// The server's own RSA key has too few bits.
+    ShortKey { bits: usize },
+    /// The RSA key of a CA in the chain has too few bits.
+    ShortCaKey { bits: usize },
+    /// The server signed the handshake with another key than the certificate's.
+    Handshake,
+}
+
+impl fmt::Display for SignatureProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // `OtherError` demands it. Messages come from `tls_failure`.
+        write!(f, "{self:?}")
+    }
+}
+
+impl std::error::Error for SignatureProblem {}
+
+impl SignatureProblem {
+    /// The problem inside an error of [`explain_handshake`] or [`explain_chain`].
+    pub(super) fn of(error: &CertificateError) -> Option<SignatureProblem> {
+        let CertificateError::Other(other) = error else { return None };
+        other.0.downcast_ref().copied()
+    }
+
+    fn into_error(self) -> Error {
+        Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(self))))
+    }
+}
+
+/// Returns `error`, of a handshake's signature by the key of `certificate`, with its cause where that is known.
+pub(super) fn explain_handshake(error: Error, certificate: &[u8]) -> Error {
+    if !is_bad_signature(&error) {
+        return error;
+    }
+    match Parts::of(certificate).and_then(|parts| short_rsa(parts.key)) {
+        Some(bits) => SignatureProblem::ShortKey { bits }.into_error(),
+        None => SignatureProblem::Handshake.into_error(),
+    }
+}
+
+/// Returns `error`, of a chain that was verified against `roots`, with its cause where that is known.
+pub(super) fn explain_chain(
+    error: Error,
+    end_entity: &[u8],
+    intermediates: &[CertificateDer<'_>],
+    roots: &[TrustAnchor<'_>],
+) -> Error {
+    if !is_bad_signature(&error) {
+        return error;
+    }
+    let signers = intermediates.iter().filter_map(|certificate| Parts::of(certificate));
+    let issued = signers.clone().chain(Parts::of(end_entity));
+    let issuers: Vec<&[u8]> = issued.map(|parts| parts.issuer).collect();
+    let roots = roots.iter().filter(|root| issuers.contains(&root.subject.as_ref()));
+    let keys = signers.map(|parts| parts.key).chain(roots.map(|root| root.subject_public_key_info.as_ref()));
+    let short = keys.filter_map(|key| Some((key, short_rsa(key)?))).next();
+    match short {
+        // A self-signed certificate is its own root.
+        Some((key, bits)) if Parts::of(end_entity).is_some_and(|parts| parts.key == key) => {
+            SignatureProblem::ShortKey { bits }.into_error()
+        }
+        Some((_, bits)) => SignatureProblem::ShortCaKey { bits }.into_error(),
+        None => error,
+    }
+}
+
+fn is_bad_signature(error: &Error) -> bool {
+    matches!(error, Error::InvalidCertificate(CertificateError::BadSignature))
+}
+
+const INTEGER: u8 = 0x02;
+const BIT_STRING: u8 = 0x03;
+const OID: u8 = 0x06;
+const SEQUENCE: u8 = 0x30;
+/// The version of a certificate, explicitly tagged `[0]`; version 1 has none.
+const VERSION: u8 = 0xa0;
+/// 1.2.840.113549.1.1.1, `rsaEncryption` (RFC 3279 §2.3.1).
+const RSA_ENCRYPTION: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
+
+/// Two fields of a certificate (RFC 5280 §4.1), as the contents of their SEQUENCE.
+struct Parts<'a> {
+    issuer: &'a [u8],
+    key: &'a [u8],
+}
+
+impl Parts<'_> {
+    fn of(certificate: &[u8]) -> Option<Parts<'_>> {
+        let (certificate, _) = element(certificate, SEQUENCE)?;
+        let (mut rest, _) = element(certificate, SEQUENCE)?;
+        if let Some((_, after)) = element(rest, VERSION) {
+            rest = after;
+        }
+        let (_serial, rest) = element(rest, INTEGER)?;
+        let (_algorithm, rest) = element(rest, SEQUENCE)?;
+        let (issuer, rest) = element(rest, SEQUENCE)?;
+        let (_validity, rest) = element(rest, SEQUENCE)?;
+        let (_subject, rest) = element(rest, SEQUENCE)?;
+        let (key, _) = element(rest, SEQUENCE)?;
+        Some(Parts { issuer, key })
+    }
+}
+
+/// The size in bits of an RSA key that is too short. `key`: the contents of a SubjectPublicKeyInfo.
+fn short_rsa(key: &[u8]) -> Option<usize> {
+    let (algorithm, rest) = element(key, SEQUENCE)?;
+    if element(algorithm, OID)?.0 != RSA_ENCRYPTION {
+        return None;
+    }
+    let (bits, _) = element(rest, BIT_STRING)?;
+    // The first byte counts the unused bits: 0 before DER.
+    let (numbers, _) = element(bits.strip_prefix(&[0])?, SEQUENCE)?;
+    let (modulus, _) = element(numbers, INTEGER)?;
+    let zeros = modulus.iter().take_while(|&&byte| byte == 0).count();
+    let modulus = &modulus[zeros..];
+    let bits = modulus.len() * 8 - modulus.first()?.leading_zeros() as usize;
+    (bits < RSA_BITS_MIN).then_some(bits)
+}
+
+/// The contents of the DER element with this tag at the start of `input`, and the bytes behind it.
+fn element(input: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
+    let (&[first, length], rest) = input.split_first_chunk()?;
+    if first != tag {
+        return None;
+    }
+    let (length, rest) = match length {
+        0..=0x7f => (usize::from(length), rest),
+        0x81..=0x84 => {
+            let (bytes, rest) = rest.split_at_checked(usize::from(length - 0x80))?;
+            (bytes.iter().fold(0, |length, &byte| length << 8 | usize::from(byte)), rest)
+        }
+        _ => return None,
+    };
+    rest.split_at_checked(length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cut_certificates_are_read_without_panic() {
+        let made = rcgen::generate_simple_self_signed(vec!["hub.example".to_owned()]).expect("a name");
+        let whole = made.cert.der();
+        assert!(Parts::of(whole).is_some_and(|parts| short_rsa(parts.key).is_none()), "P-256");
+        for length in 0..whole.len() {
+            assert!(Parts::of(&whole[..length]).is_none());
+        }
+        let mut changed = whole.to_vec();
+        for at in 0..changed.len() {
+            let before = std::mem::replace(&mut changed[at], 0x84);
+            let _ = Parts::of(&changed).and_then(|parts| short_rsa(parts.key));
+            changed[at] = before;
+        }
+    }
+
+    #[test]
+    fn the_size_of_a_short_rsa_key_is_known() {
+        let key = |modulus: &[u8]| {
+            let wrap = |tag: u8, contents: &[u8]| {
+                let length = u16::try_from(contents.len()).expect("short").to_be_bytes();
+                [&[tag, 0x82, length[0], length[1]], contents].concat()
+            };
+            let numbers = wrap(SEQUENCE, &[wrap(INTEGER, modulus), wrap(INTEGER, &[1, 0, 1])].concat());
+            let algorithm = wrap(SEQUENCE, &wrap(OID, RSA_ENCRYPTION));
+            [algorithm, wrap(BIT_STRING, &[&[0], &numbers[..]].concat())].concat()
+        };
+        for (modulus, bits) in [
+            ([&[0], &[0xff; 128][..]].concat(), Some(1024)),
+            ([&[0x7f], &[0xff; 255][..]].concat(), Some(2047)),
+            ([&[0], &[0xff; 256][..]].concat(), None),
+            (vec![0], None),
+        ] {
+            assert_eq!(short_rsa(&key(&modulus)), bits);
+        }
+    }
+}
