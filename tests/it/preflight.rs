@@ -31,6 +31,7 @@ fn a_preflight_connection_is_counted_nowhere() {
         assert_eq!(script.finish(), connections);
         let result = work.result();
         assert_eq!((all_ok(&result, "connect"), all_ok(&result, "online")), (1, 1));
+        assert_eq!(result.run.target.preflight_passed, preflight);
         assert_eq!((result.fleets[0].connected_peak, result.fleets[0].counts.reconnects), (1, 0));
         // One CONNACK.
         assert_eq!(result.fleets[0].counts.bytes_received, 4);
