@@ -373,7 +373,11 @@ fn a_refusal_carries_its_code() {
     let mut pair = Pair::with(settings(), Vec::new());
     pair.connect(HOUR);
     pair.run(seconds(1));
-    assert!(matches!(pair.events[..], [Event::Refused { code: 5 }]), "{:?}", pair.events);
+    assert!(
+        matches!(pair.events[..], [Event::Refused { code: 5, session_present: false }]),
+        "{:?}",
+        pair.events
+    );
     assert_eq!(pair.ends.len(), 1);
 }
 

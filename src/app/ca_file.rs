@@ -10,6 +10,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::result::replace;
+
 /// Temporary file names are PREFIX, eight hexadecimal digits, SUFFIX.
 const PREFIX: &str = "hubstorm-emulator-";
 const SUFFIX: &str = ".ca.pem";
@@ -26,13 +28,13 @@ pub(super) struct CaFile {
 }
 
 impl CaFile {
-    /// Writes `pem` to `path` and leaves it there.
+    /// Writes `pem` to `path` and leaves it there. If that fails, an older file is untouched.
     ///
     /// # Errors
     /// The path and why it cannot be written.
     pub(super) fn at(path: &Path, pem: &str) -> Result<CaFile, (PathBuf, io::Error)> {
         let failed = |source| (path.to_owned(), source);
-        fs::write(path, pem).map_err(failed)?;
+        replace(path, pem.as_bytes()).map_err(failed)?;
         let path = std::path::absolute(path).map_err(failed)?;
         Ok(CaFile { path, lock: None })
     }

@@ -38,11 +38,7 @@ pub(super) fn run(args: &CertsArgs, env: &mut Env) -> Result<(), AppError> {
             path.display()
         )));
     }
-    for (name, text, mode) in files {
-        let path = args.out.join(name);
-        write(&path, text, mode)
-            .map_err(|error| environment(&format!("cannot write {}", path.display()), &error))?;
-    }
+    place(&args.out, &files)?;
     let out = args.out.display();
     let text = format!(
         "{out}/ca.pem          what clients trust: hubstorm run .. --ca {out}/ca.pem\n\
@@ -55,7 +51,29 @@ pub(super) fn run(args: &CertsArgs, env: &mut Env) -> Result<(), AppError> {
     print(env, &text)
 }
 
-/// Made anew, so that a key is never in a file that others may already read.
+/// Writes the files in `folder`: all of them under temporary names, and then gives them their names. If one cannot be written, older
+/// files are untouched and nothing is left.
+fn place(folder: &Path, files: &[(&str, &str, u32)]) -> Result<(), AppError> {
+    let temporary = |name| folder.join(format!(".{name}.{}.tmp", std::process::id()));
+    let placed = files.iter().try_for_each(|&(name, text, mode)| {
+        write(&temporary(name), text, mode).map_err(|error| (name, error))
+    });
+    let placed = placed.and_then(|()| {
+        let mut names = files.iter().map(|&(name, ..)| name);
+        names.try_for_each(|name| {
+            std::fs::rename(temporary(name), folder.join(name)).map_err(|error| (name, error))
+        })
+    });
+    placed.map_err(|(name, error)| {
+        for (name, ..) in files {
+            // Those that were renamed or never made are not there.
+            let _ = std::fs::remove_file(temporary(name));
+        }
+        environment(&format!("cannot write {}", folder.join(name).display()), &error)
+    })
+}
+
+/// Writes a new file, so that a key is never in a file that others may already read.
 fn write(path: &Path, text: &str, mode: u32) -> std::io::Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),

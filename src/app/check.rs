@@ -361,8 +361,9 @@ fn write_needs(out: &mut String, plan: &Plan, workers: usize) -> fmt::Result {
     )?;
     writeln!(
         out,
-        "  memory        about {}, up to {} if the hub stops reading and acknowledging",
+        "  memory        about {} with {}, up to {} if the hub stops reading and acknowledging",
         human_bytes(memory_bytes),
+        plural(workers as u64, "worker", "workers"),
         human_bytes(memory_max_bytes)
     )
 }

@@ -140,7 +140,7 @@ pub async fn run(cli: Cli, mut env: Env) -> u8 {
     let result = match cli.command {
         Command::Run(args) => run::run(&args, &mut env).await,
         Command::Init(args) => init::run(&args, &mut env).map(|()| exit::PASSED),
-        Command::Check(args) => check_scenario(&args.scenario, &mut env).await,
+        Command::Check(args) => check_scenario(&args, &mut env).await,
         Command::Emulator(args) => run_emulator(args, &mut env).await.map(|()| exit::PASSED),
         Command::Report(args) => report::run(&args, &mut env),
         Command::Doctor(args) => doctor::run(&args, &mut env).await.map(|()| exit::PASSED),
@@ -162,9 +162,9 @@ pub async fn run(cli: Cli, mut env: Env) -> u8 {
     })
 }
 
-async fn check_scenario(args: &crate::cli::ScenarioArgs, env: &mut Env) -> Result<u8, AppError> {
-    let plan = load::plan(args, env).await?;
-    let workers = run::default_workers(&plan);
+async fn check_scenario(args: &crate::cli::CheckArgs, env: &mut Env) -> Result<u8, AppError> {
+    let plan = load::plan(&args.scenario, env).await?;
+    let workers = run::workers(args.workers, &plan);
     let text = format!("{}{}", check::describe(&plan, workers), preflight::shortfalls(&plan, workers).await);
     print(env, &text).map(|()| exit::PASSED)
 }

@@ -31,7 +31,7 @@ pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
     }
     let mut plan = unless_interrupted(&interrupts, 0, load::plan(&args.scenario, env)).await?;
     let (trace, traced) = args.trace.as_ref().map(|id| tracer(&plan, id)).transpose()?.unzip();
-    let workers = args.workers.map_or_else(|| default_workers(&plan), usize::from);
+    let workers = workers(args.workers, &plan);
     let preparing = prepare(args, env, &mut plan, workers);
     let (mut hub, endpoint) = unless_interrupted(&interrupts, 0, preparing).await?;
     let preflight_passed = hub.is_none() && !args.no_preflight;
@@ -229,8 +229,11 @@ async fn next(traced: &mut Option<UnboundedReceiver<String>>) -> Option<String> 
     traced.as_mut()?.recv().await
 }
 
-/// Half the cores with the built-in hub, which needs the others; all of them otherwise.
-pub(super) fn default_workers(plan: &Plan) -> usize {
+/// The number of workers: as given, or half the cores with the built-in hub, which needs the others, and all of them otherwise.
+pub(super) fn workers(given: Option<u16>, plan: &Plan) -> usize {
+    if let Some(given) = given {
+        return usize::from(given);
+    }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     if plan.emulator.is_some() { (cores / 2).max(1) } else { cores }
 }

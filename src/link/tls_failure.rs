@@ -234,14 +234,14 @@ fn certificate_kind(error: &CertificateError) -> &'static str {
         CertificateError::UnhandledCriticalExtension => "it has an unsupported critical extension",
         CertificateError::UnknownIssuer => "no trusted root signed it",
         CertificateError::BadSignature => {
-            "no trusted root signed it: a trusted root has the name of its issuer, but another key"
+            "no trusted root signed it: the CA with the name of its issuer has another key"
         }
         CertificateError::UnsupportedSignatureAlgorithmContext { .. } => {
             "it is signed with an algorithm that is not supported"
         }
         // For example an ECDSA signature, and a root with the issuer's name and an RSA key.
         CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
-            "no trusted root signed it: a trusted root has the name of its issuer, but a key of another type"
+            "no trusted root signed it: the CA with the name of its issuer has a key of another type"
         }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             "it is not valid for this host"

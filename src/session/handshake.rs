@@ -58,7 +58,7 @@ impl<T> Session<T> {
         if code != 0 {
             self.state = State::Closed;
             self.close = Some(Close::AfterFlush);
-            return Event::Refused { code };
+            return Event::Refused { code, session_present };
         }
         self.state = State::Online;
         self.keep_alive.start(now, &self.settings, &mut self.timers);

@@ -79,6 +79,8 @@ pub enum Event<T> {
     Refused {
         /// The return code.
         code: u8,
+        /// Session Present, which must be 0 here [MQTT-3.2.2-4].
+        session_present: bool,
     },
     /// A message ended well: QoS 2 completed, QoS 1 acknowledged, QoS 0 flushed.
     Acked {

@@ -420,3 +420,45 @@ fn a_run_that_costs_much_is_not_started_without_a_yes() {
         assert_eq!(stderr.matches("billed messages").count(), 1, "what it costs is told once: {stderr}");
     }
 }
+
+#[test]
+fn check_forecasts_the_memory_of_any_number_of_workers() {
+    let scenario = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/quickstart.toml");
+    let memory = |workers: &str| {
+        let checked = hubstorm(&["check", scenario, "--workers", workers]);
+        let line = checked.exits(0).stdout.lines().find(|line| line.contains("  memory ")).map(str::to_owned);
+        line.expect("a line about memory")
+    };
+    let (one, many) = (memory("1"), memory("16"));
+    assert!(one.contains("with 1 worker,") && many.contains("with 16 workers,"), "{one}\n{many}");
+    let bytes = |line: &str| line.split(" with ").next().map(str::to_owned);
+    assert_ne!(bytes(&one), bytes(&many));
+}
+
+/// With a limit of 0 no file can be written, as on a full disk.
+#[test]
+fn files_that_cannot_be_written_leave_nothing_and_keep_older_ones() {
+    let work = tempfile::tempdir().expect("a temporary folder");
+    let limited = |arguments: &str| {
+        let mut shell = Command::new("sh");
+        let script = format!("ulimit -f 0 && exec \"$0\" {arguments}");
+        shell.args(["-c", &script, env!("CARGO_BIN_EXE_hubstorm")]).current_dir(work.path());
+        finish(shell, "")
+    };
+    let files = || {
+        let entries = std::fs::read_dir(work.path().join("certs")).into_iter().flatten();
+        let mut files: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
+        files.sort();
+        files.into_iter().map(|path| (std::fs::read(&path).expect("our file"), path)).collect::<Vec<_>>()
+    };
+    assert!(limited("certs --out certs").exits(1).stderr.contains("cannot write"));
+    assert_eq!(files(), []);
+    let out = work.path().join("certs");
+    hubstorm(&["certs", "--out", out.to_str().expect("UTF-8")]).exits(0);
+    let before = files();
+    assert_eq!(before.len(), 3);
+    limited("certs --out certs --force").exits(1);
+    limited("emulator --listen 127.0.0.1:0 --ca-out certs/ca.pem").exits(1);
+    limited("emulator --listen 127.0.0.1:0 --ca-out certs/new.pem").exits(1);
+    assert_eq!(files(), before);
+}

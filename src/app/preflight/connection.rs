@@ -181,7 +181,7 @@ impl TrialDevice {
         while let Some(event) = self.session.poll_event() {
             match event {
                 Event::Connected { .. } => self.connack = Some(0),
-                Event::Refused { code } => self.connack = Some(code),
+                Event::Refused { code, .. } => self.connack = Some(code),
                 _ => {}
             }
         }

@@ -20,7 +20,7 @@ impl Device {
                 }
                 self.on_connected(now);
             }
-            Event::Refused { code } => {
+            Event::Refused { code, session_present } => {
                 let stepped = self.refused_by_step(now).filter(|_| connect::is_about_credentials(code));
                 if let Some(by_us) = stepped {
                     self.blame_step(by_us, || format!("CONNACK return code {code}"), now);
@@ -28,7 +28,14 @@ impl Device {
                     return self.end_attempt(Outcome::Refused, now);
                 }
                 recorder.error(connect::connack_class(code), Culprit::Peer, now, || {
-                    format!("{}: CONNACK return code {code} ({})", self.id(), connect::connack_meaning(code))
+                    // [MQTT-3.2.2-4]
+                    let violation = if session_present {
+                        "; the broker set Session Present to 1, which MQTT 3.1.1 (section 3.2.2.2) forbids with this code"
+                    } else {
+                        ""
+                    };
+                    let meaning = connect::connack_meaning(code);
+                    format!("{}: CONNACK return code {code} ({meaning}){violation}", self.id())
                 });
                 self.refused = code != connect::CONNACK_UNAVAILABLE;
                 self.end_attempt(Outcome::Refused, now);

@@ -170,7 +170,10 @@ fn a_refusal_is_data_and_ends_the_connection() {
     let mut bench = Bench::new(CLEAN);
     let credentials = Credentials { client_id: "d", username: None, password: None };
     bench.session.connect(bench.now, &credentials, &mut bench.out).unwrap();
-    assert_eq!(bench.receive(&[0x20, 2, 0, 5]).unwrap(), [Event::Refused { code: 5 }]);
+    assert_eq!(
+        bench.receive(&[0x20, 2, 0, 5]).unwrap(),
+        [Event::Refused { code: 5, session_present: false }]
+    );
     assert_eq!(bench.session.poll_close(), Some(Close::AfterFlush));
     assert_eq!(bench.session.poll_timeout(), None);
     bench.session.handle_closed(bench.now);

@@ -65,7 +65,10 @@ fn a_refusal_between_two_connections_keeps_what_is_kept() {
     bench.session.handle_closed(bench.now);
     let credentials = Credentials { client_id: "d", username: None, password: None };
     bench.session.connect(bench.now, &credentials, &mut bench.out).unwrap();
-    assert_eq!(bench.receive(&[0x20, 2, 0, 3]).unwrap(), [Event::Refused { code: 3 }]);
+    assert_eq!(
+        bench.receive(&[0x20, 2, 0, 3]).unwrap(),
+        [Event::Refused { code: 3, session_present: false }]
+    );
     bench.session.handle_closed(bench.now);
     bench.connect(true);
     assert_eq!(bench.written(), PUBLISH_1_DUP);

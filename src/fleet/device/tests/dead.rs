@@ -79,3 +79,19 @@ fn session_present_on_a_clean_session_is_only_counted() {
         wire.device.settle(wire.now);
     }
 }
+
+#[test]
+fn session_present_with_a_refusal_is_named() {
+    for present in [true, false] {
+        let mut wire = Wire::new(60, "", EACH_SECOND);
+        encode::connack(&mut wire.to_device, present, 5);
+        let _ = wire.turn();
+        let errors = wire.errors();
+        let [crate::measure::ErrorTotals { example, .. }] = errors.as_slice() else {
+            panic!("one class: {errors:?}")
+        };
+        assert!(example.contains("CONNACK return code 5"), "{example}");
+        assert_eq!(example.contains("section 3.2.2.2"), present, "{example}");
+        wire.device.settle(wire.now);
+    }
+}
