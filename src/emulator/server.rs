@@ -22,6 +22,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self as mpsc_std, Receiver, SyncSender};
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 use tokio::runtime::LocalOptions;
 use tokio::sync::{mpsc, oneshot};
 
@@ -230,7 +231,8 @@ impl Hub {
         answer.await.unwrap_or(Err(ServiceError::NotOnline))
     }
 
-    /// What the connections hold that are not admitted yet, in bytes: at most [`super::unadmitted::BYTES_MAX`].
+    /// What the connections hold that are not admitted yet, in bytes, those included that are being closed: at most
+    /// [`Config::unadmitted_bytes_max`].
     #[must_use]
     pub fn unadmitted_bytes(&self) -> usize {
         self.unadmitted.held_bytes()
@@ -402,9 +404,14 @@ impl Shard {
         self.hub.tell(notice);
     }
 
-    /// A connection that is not admitted holds so much in its buffers. Others may have to go for it.
-    pub(super) fn hold(&self, ticket: &Ticket, buffers_bytes: usize) {
-        ticket.hold(buffers_bytes, |closed| self.hub.close(closed));
+    /// Ready once a connection that is not admitted may grow by `bytes`. Others may have to go for it.
+    pub(super) fn poll_room(&self, cx: &Context<'_>, ticket: &Ticket, bytes: usize) -> Poll<()> {
+        ticket.poll_room(cx, bytes, |closed| self.hub.close(closed))
+    }
+
+    /// A connection that is not admitted may have read, and holds so much in its buffers.
+    pub(super) fn hold(&self, ticket: &Ticket, received: bool, buffers_bytes: usize) {
+        ticket.hold(received, buffers_bytes, |closed| self.hub.close(closed));
     }
 
     pub(super) fn stats(&self) -> &Counters {

@@ -97,10 +97,12 @@ pub enum Event {
 /// Where a connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// CONNECT has not come.
-    Opening,
+    /// CONNECT has not arrived, and must not be read yet.
+    Waiting,
     /// CONNECT was good; the identity may still belong to another connection.
     Claiming,
+    /// CONNECT has not arrived.
+    Opening,
     /// CONNACK 0 was given.
     Online,
     /// The end is decided; whatever still comes is thrown away.
@@ -196,6 +198,21 @@ impl HubSession {
     #[must_use]
     pub fn is_online(&self) -> bool {
         self.state == State::Online
+    }
+
+    /// True until a CONNECT arrived.
+    #[must_use]
+    pub fn is_opening(&self) -> bool {
+        matches!(self.state, State::Opening | State::Waiting)
+    }
+
+    /// Whether a CONNECT may be read. At first it may.
+    pub fn may_read(&mut self, may: bool) {
+        self.state = match (self.state, may) {
+            (State::Waiting, true) => State::Opening,
+            (State::Opening, false) => State::Waiting,
+            (other, _) => other,
+        };
     }
 
     /// True between [`Event::Authorised`] and [`HubSession::admit`].
@@ -428,7 +445,9 @@ impl Machine for HubSession {
 
     fn handle_timeout(&mut self, now: Instant) -> Result<(), HubError> {
         match self.state {
-            State::Opening if now >= self.opened + self.directory.config().connect_arrival_timeout => {
+            State::Opening | State::Waiting
+                if now >= self.opened + self.directory.config().connect_arrival_timeout =>
+            {
                 Err(HubError::ConnectTimeout)
             }
             State::Online if now >= self.heard + self.keep_alive_timeout => Err(HubError::KeepAlive),
@@ -483,7 +502,9 @@ impl Machine for HubSession {
 
     fn poll_timeout(&self) -> Option<Instant> {
         match self.state {
-            State::Opening => Some(self.opened + self.directory.config().connect_arrival_timeout),
+            State::Opening | State::Waiting => {
+                Some(self.opened + self.directory.config().connect_arrival_timeout)
+            }
             State::Online => {
                 let keep_alive = self.heard + self.keep_alive_timeout;
                 [Some(keep_alive), self.expires, self.exchange_timeout()].into_iter().flatten().min()
@@ -493,7 +514,7 @@ impl Machine for HubSession {
     }
 
     fn wants_input(&self) -> bool {
-        self.state != State::Claiming
+        !matches!(self.state, State::Waiting | State::Claiming)
             && self.replies.len() < REPLIES_MAX
             && self.reply_bytes < REPLY_BYTES_MAX
     }
