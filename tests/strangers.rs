@@ -3,8 +3,9 @@
 #![expect(unsafe_code, reason = "a global allocator that counts can only be written so")]
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
-use hubstorm::emulator::unadmitted::{BASE_BYTES, BYTES_MAX, CONNECT_BYTES_MAX, CONNECTION_BYTES_MAX};
+use hubstorm::emulator::unadmitted::{BASE_BYTES, BYTES_MAX, CONNECTION_BYTES_MAX};
 use hubstorm::emulator::{Config, EmulatorError, Hub, Stats, certificate};
+use hubstorm::iothub::limits::CONNECT_BYTES_MAX;
 use hubstorm::link::{listen, tls};
 use rustls::pki_types::ServerName;
 use rustls::server::{ClientHello, ResolvesServerCert};

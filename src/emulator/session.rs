@@ -14,7 +14,6 @@ use exchange::InFlight;
 use super::admission::{self, Refusal};
 use super::directory::{Address, Directory};
 use super::telemetry::Telemetry;
-use super::unadmitted::CONNECT_BYTES_MAX;
 use crate::iothub::names::DEVICE_ID_CHARS_MAX;
 use crate::iothub::size::message_bytes;
 use crate::iothub::topics::{self, Inbound};
@@ -410,8 +409,8 @@ impl HubSession {
 
 /// Gives back what a buffer with a part of a CONNECT has too much: growing doubles it, and strangers are to hold little.
 fn fit(input: &mut BytesMut) {
-    if input.len() > FIT_SLACK_BYTES && input.capacity() > CONNECT_BYTES_MAX + FIT_SLACK_BYTES {
-        let mut fitting = BytesMut::with_capacity(CONNECT_BYTES_MAX + FIT_SLACK_BYTES);
+    if input.len() > FIT_SLACK_BYTES && input.capacity() > limits::CONNECT_BYTES_MAX + FIT_SLACK_BYTES {
+        let mut fitting = BytesMut::with_capacity(limits::CONNECT_BYTES_MAX + FIT_SLACK_BYTES);
         fitting.extend_from_slice(input);
         *input = fitting;
     }
@@ -426,7 +425,7 @@ impl Machine for HubSession {
             if opening && input.first().is_some_and(|&first| first != CONNECT) {
                 return Err(HubError::NotConnect);
             }
-            let frame_bytes_max = if opening { CONNECT_BYTES_MAX } else { FRAME_BYTES_MAX };
+            let frame_bytes_max = if opening { limits::CONNECT_BYTES_MAX } else { FRAME_BYTES_MAX };
             // Device ids may have `#` and `+` and are raw in topics, which are read by known prefix.
             match wire::decode(input, frame_bytes_max, Strictness::StrictButWildcards)? {
                 Some(packet) => self.handle_packet(now, packet)?,
