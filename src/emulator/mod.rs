@@ -35,7 +35,7 @@ mod service_tests;
 mod test_support;
 
 pub use health::ShardHealth;
-pub use server::{EmulatorError, Hub, Stats, serve};
+pub use server::{EmulatorError, Hub, Started, Stats, serve};
 
 use crate::clock::WallClock;
 use crate::iothub::limits;
@@ -45,6 +45,9 @@ use std::time::Duration;
 
 /// A device that connects with thousands of others on a busy machine may not get to send for seconds.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
+
+/// A client sends its ClientHello right after the handshake of TCP.
+const FIRST_BYTE_MAX: Duration = Duration::from_secs(1);
 
 /// How the hub behaves.
 #[derive(Clone, Debug)]
@@ -67,6 +70,8 @@ pub struct Config {
     pub unadmitted_bytes_max: usize,
     /// How long a connection that is not admitted may be silent while others need its memory or descriptor. Our choice.
     pub silence_max: Duration,
+    /// The same for one that has not sent a byte. Our choice.
+    pub first_byte_max: Duration,
     /// Threads that serve connections.
     pub shards: usize,
     /// How many accepted messages are kept for whoever wants to look at them; 0 keeps none, and costs nothing.
@@ -89,6 +94,7 @@ impl Default for Config {
             lenient_properties: false,
             unadmitted_bytes_max: unadmitted::BYTES_MAX,
             silence_max: SILENCE_MAX,
+            first_byte_max: FIRST_BYTE_MAX,
             shards: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             telemetry_kept: 0,
             wall: WallClock::default(),

@@ -13,9 +13,11 @@ use super::telemetry::Telemetry;
 use super::unadmitted::{SWEEP, Ticket, Unadmitted};
 use crate::clock;
 use crate::link::{self, Buffers, Deadlines, Idle, SharedBuffers};
+use nix::errno::Errno;
+use nix::sys::resource::{Resource, getrlimit};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
@@ -35,12 +37,26 @@ pub enum EmulatorError {
     /// A thread or its runtime cannot be made.
     #[error("the emulator cannot start a shard: {0}")]
     Shard(#[source] std::io::Error),
+    /// There are not enough descriptors for the shards.
+    #[error(
+        "the emulator cannot start a shard: {0} file descriptors may be open, and none is left; start it with more, such as `ulimit -n 65536`"
+    )]
+    Descriptors(u64),
     /// A hub serves once.
     #[error("the emulator was started twice")]
     Twice,
     /// A shard's thread is gone.
     #[error("a shard of the emulator died")]
     Died,
+}
+
+impl EmulatorError {
+    fn shard(error: std::io::Error) -> EmulatorError {
+        if error.raw_os_error().map(Errno::from_raw) != Some(Errno::EMFILE) {
+            return EmulatorError::Shard(error);
+        }
+        EmulatorError::Descriptors(getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft))
+    }
 }
 
 /// What the hub counted, over all shards.
@@ -143,7 +159,8 @@ impl Hub {
         let counters = (0..config.shards.max(1)).map(|_| Counters::default()).collect();
         let zero = clock::now();
         let health = (0..config.shards.max(1)).map(|_| Health::new(zero)).collect();
-        let unadmitted = Unadmitted::new(config.unadmitted_bytes_max, config.silence_max);
+        let unadmitted =
+            Unadmitted::new(config.unadmitted_bytes_max, config.silence_max, config.first_byte_max);
         let directory = Arc::new(Directory::new(config));
         Arc::new(Hub {
             directory,
@@ -260,24 +277,32 @@ impl Hub {
         tls: Arc<rustls::ServerConfig>,
         stop: impl Future<Output = ()>,
     ) -> Result<Stats, EmulatorError> {
-        let listener = tokio::net::TcpListener::from_std(listener).map_err(EmulatorError::Listen)?;
+        self.start(&tls).await?.serve(listener, stop).await
+    }
+
+    /// Starts the shards.
+    ///
+    /// # Errors
+    /// A shard cannot be started; the hub was started before.
+    pub async fn start(self: &Arc<Hub>, tls: &Arc<rustls::ServerConfig>) -> Result<Started, EmulatorError> {
         let (senders, inboxes): (Vec<_>, Vec<_>) =
             self.counters.iter().map(|_| mpsc::unbounded_channel()).unzip();
         let senders: Arc<[_]> = senders.into();
         self.shards.set(Arc::clone(&senders)).map_err(|_| EmulatorError::Twice)?;
-        let mut ended = Vec::with_capacity(inboxes.len());
+        let mut started =
+            Started { hub: Arc::clone(self), senders, ended: Vec::with_capacity(inboxes.len()) };
+        let mut starting = Vec::with_capacity(inboxes.len());
         for (index, inbox) in inboxes.into_iter().enumerate() {
-            ended.push(self.start_shard(index, inbox, &senders, &tls)?);
+            let (start, is_started) = oneshot::channel();
+            started.ended.push(self.start_shard(index, inbox, &started.senders, tls, start)?);
+            starting.push(is_started);
         }
-        let accepted = Acceptor::new(self, &senders).run(&listener, stop).await;
-        for sender in senders.iter() {
-            // A shard that is gone needs no telling.
-            let _ = sender.send(Message::Stop);
+        for (index, is_started) in starting.into_iter().enumerate() {
+            if is_started.await.is_err() {
+                started.end(index).await?;
+            }
         }
-        for end in ended {
-            end.await.map_err(|_| EmulatorError::Died)?.map_err(EmulatorError::Shard)?;
-        }
-        accepted.map(|()| self.stats())
+        Ok(started)
     }
 
     /// Starts a shard's thread; what it returns resolves when the thread is through.
@@ -287,6 +312,7 @@ impl Hub {
         inbox: mpsc::UnboundedReceiver<Message>,
         senders: &Arc<[mpsc::UnboundedSender<Message>]>,
         tls: &Arc<rustls::ServerConfig>,
+        started: oneshot::Sender<()>,
     ) -> Result<oneshot::Receiver<std::io::Result<()>>, EmulatorError> {
         let (end, ended) = oneshot::channel();
         let (hub, senders, tls) = (Arc::clone(self), Arc::clone(senders), Arc::clone(tls));
@@ -301,7 +327,7 @@ impl Hub {
                 .build_local(LocalOptions::default());
             let served = runtime.and_then(|runtime| {
                 let shard = Rc::new(Shard::new(index, Arc::clone(&hub), tls, senders, idle));
-                runtime.block_on(shard.serve(inbox))
+                runtime.block_on(shard.serve(inbox, started))
             });
             hub.health[index].end();
             // Nobody listens when serving itself was dropped.
@@ -310,8 +336,56 @@ impl Hub {
         std::thread::Builder::new()
             .name(format!("hub-{index}"))
             .spawn(thread)
-            .map_err(EmulatorError::Shard)?;
+            .map_err(EmulatorError::shard)?;
         Ok(ended)
+    }
+}
+
+/// A hub whose shards run. They end with it.
+#[derive(Debug)]
+pub struct Started {
+    hub: Arc<Hub>,
+    senders: Arc<[mpsc::UnboundedSender<Message>]>,
+    /// Each resolves when that shard's thread is through.
+    ended: Vec<oneshot::Receiver<std::io::Result<()>>>,
+}
+
+impl Started {
+    /// As [`Hub::serve`].
+    ///
+    /// # Errors
+    /// The listener cannot be used; a shard died.
+    pub async fn serve(
+        mut self,
+        listener: std::net::TcpListener,
+        stop: impl Future<Output = ()>,
+    ) -> Result<Stats, EmulatorError> {
+        let listener = tokio::net::TcpListener::from_std(listener).map_err(EmulatorError::Listen)?;
+        let accepted = Acceptor::new(&self.hub, &self.senders).run(&listener, stop).await;
+        self.stop();
+        for index in 0..self.ended.len() {
+            self.end(index).await?;
+        }
+        accepted.map(|()| self.hub.stats())
+    }
+
+    fn stop(&self) {
+        for sender in self.senders.iter() {
+            // A shard that is gone needs no telling.
+            let _ = sender.send(Message::Stop);
+        }
+    }
+
+    /// How a shard ended.
+    async fn end(&mut self, index: usize) -> Result<(), EmulatorError> {
+        let Some(ended) = self.ended.get_mut(index) else { return Ok(()) };
+        ended.await.map_err(|_| EmulatorError::Died)?.map_err(EmulatorError::shard)
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 
@@ -349,8 +423,18 @@ impl Shard {
     }
 
     /// An error is one of the shard's timer: without it no connection would ever time out.
-    async fn serve(self: Rc<Shard>, mut inbox: mpsc::UnboundedReceiver<Message>) -> std::io::Result<()> {
+    async fn serve(
+        self: Rc<Shard>,
+        mut inbox: mpsc::UnboundedReceiver<Message>,
+        started: oneshot::Sender<()>,
+    ) -> std::io::Result<()> {
         let mut timer = pin!(self.deadlines.run());
+        // Its first poll takes the timer's descriptor.
+        if let Poll::Ready(error) = poll_fn(|cx| Poll::Ready(timer.as_mut().poll(cx))).await {
+            return Err(error);
+        }
+        // Nobody waits for it when starting itself was dropped.
+        let _ = started.send(());
         let shard = Rc::clone(&self);
         tokio::task::spawn_local(async move {
             shard.pulse.run(&shard.deadlines, &shard.hub.health[shard.index]).await;

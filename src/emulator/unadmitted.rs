@@ -17,15 +17,12 @@ use tokio::sync::Notify;
 
 use super::directory::Address;
 
-/// What one connection may hold. `tests/strangers.rs` shows that it does not hold more.
+/// What one connection may hold: the largest CONNECT, a whole TLS record that waits for its rest, and [`BASE_BYTES`].
+/// `tests/strangers.rs` shows that it does not hold more.
 pub const CONNECTION_BYTES_MAX: usize = 80 * 1024;
 
 /// What all of them may hold together.
 pub const BYTES_MAX: usize = 16 * 1024 * 1024;
-
-/// The largest CONNECT, its header included. With a whole TLS record that waits for its rest, and [`BASE_BYTES`], it stays below
-/// [`CONNECTION_BYTES_MAX`].
-pub const CONNECT_BYTES_MAX: usize = 48 * 1024;
 
 /// What a connection counts for beside its buffers: its task, its socket, and the state of TLS. 5 KiB of it are ours and rustls's; the
 /// rest is for the memory of aws-lc, which is not Rust's, and for what the allocator adds.
@@ -34,10 +31,6 @@ pub const BASE_BYTES: usize = 8 * 1024;
 /// How often a shard looks which of its connections have been silent. Silence is counted in these, on the shard itself: a hub that
 /// does not get to run must not mistake its own delay for its peers' silence.
 pub(super) const SWEEP: Duration = Duration::from_millis(250);
-
-/// A connection that has not sent a byte may be closed for others after this time: a client sends its ClientHello right after the
-/// handshake of TCP. Our choice.
-const FIRST_BYTE_MAX: Duration = Duration::from_secs(1);
 
 /// A connection that keeps sending without a CONNECT may be closed for others after so many times the silence that is allowed.
 const AGE_FACTOR: u32 = 3;
@@ -98,15 +91,16 @@ pub(super) struct Ticket {
 }
 
 impl Unadmitted {
-    /// None yet. They may hold `bytes_max` together, and one may be silent for `silence_max` while others wait.
-    pub(super) fn new(bytes_max: usize, silence_max: Duration) -> Arc<Unadmitted> {
+    /// None yet. They may hold `bytes_max` together, and one may be silent for `silence_max` while others wait,
+    /// or for `first_byte_max` if it has not sent a byte.
+    pub(super) fn new(bytes_max: usize, silence_max: Duration, first_byte_max: Duration) -> Arc<Unadmitted> {
         let sweeps = |time: Duration| {
             u32::try_from(time.as_millis().div_ceil(SWEEP.as_millis())).unwrap_or(u32::MAX).max(1)
         };
         Arc::new(Unadmitted {
             bytes_max,
             silent_max: sweeps(silence_max),
-            unsent_max: sweeps(silence_max.min(FIRST_BYTE_MAX)),
+            unsent_max: sweeps(silence_max.min(first_byte_max)),
             places: Mutex::default(),
             freed: Notify::new(),
         })
@@ -296,6 +290,12 @@ impl Drop for Ticket {
 mod tests {
     use super::*;
 
+    const FIRST_BYTE: Duration = Duration::from_secs(1);
+
+    fn places(bytes_max: usize, silence_max: Duration) -> Arc<Unadmitted> {
+        Unadmitted::new(bytes_max, silence_max, FIRST_BYTE)
+    }
+
     /// Asks for a read that fills a connection; the connections that are closed for it.
     fn fill(ticket: &Ticket) -> Result<(), Vec<u64>> {
         let mut closed = Vec::new();
@@ -312,7 +312,7 @@ mod tests {
 
     #[test]
     fn beyond_the_bound_the_oldest_connections_are_closed() {
-        let all = Unadmitted::new(BYTES_MAX, Duration::from_secs(10));
+        let all = places(BYTES_MAX, Duration::from_secs(10));
         let fit = BYTES_MAX / CONNECTION_BYTES_MAX;
         let mut tickets: Vec<Ticket> = (0..fit).map(|_| all.enter(0)).collect();
         assert!(tickets.iter().all(|ticket| fill(ticket).is_ok()));
@@ -334,7 +334,7 @@ mod tests {
     #[test]
     fn connections_that_all_read_at_once_stay_within_the_bound() {
         let bytes_max = BYTES_MAX / 16;
-        let all = Unadmitted::new(bytes_max, Duration::from_secs(10));
+        let all = places(bytes_max, Duration::from_secs(10));
         let mut tickets: Vec<Ticket> =
             std::iter::from_fn(|| (!all.is_full()).then(|| all.enter(0))).collect();
         let mut unread: Vec<u64> = tickets.iter().map(|ticket| ticket.address.connection).collect();
@@ -362,7 +362,7 @@ mod tests {
                 self.0.store(true, Ordering::Relaxed);
             }
         }
-        let all = Unadmitted::new(CONNECTION_BYTES_MAX, SWEEP);
+        let all = places(CONNECTION_BYTES_MAX, SWEEP);
         let (first, second) = (all.enter(0), all.enter(0));
         let woken = Arc::new(Woken(AtomicBool::new(false)));
         let waker = Waker::from(Arc::clone(&woken));
@@ -383,17 +383,17 @@ mod tests {
 
     #[test]
     fn one_that_never_sent_a_byte_is_closed_after_a_second() {
-        let all = Unadmitted::new(BYTES_MAX, Duration::from_secs(10));
+        let all = places(BYTES_MAX, Duration::from_secs(10));
         let (sent, unsent) = (all.enter(0), all.enter(0));
         sent.hold(true, 0, |_| ());
         let sweeps = |time: Duration| time.as_millis() / SWEEP.as_millis();
-        for _ in 0..sweeps(FIRST_BYTE_MAX) {
+        for _ in 0..sweeps(FIRST_BYTE) {
             all.sweep(0);
         }
         assert_eq!(all.close_idle(), None, "not before the time is over: the first sweep comes at any time");
         all.sweep(0);
         assert_eq!(all.close_idle(), Some(unsent.address()));
-        for _ in sweeps(FIRST_BYTE_MAX) + 1..sweeps(Duration::from_secs(10)) {
+        for _ in sweeps(FIRST_BYTE) + 1..sweeps(Duration::from_secs(10)) {
             all.sweep(0);
             assert_eq!(all.close_idle(), None);
         }
@@ -403,7 +403,7 @@ mod tests {
 
     #[test]
     fn silent_connections_are_closed_before_devices_wait() {
-        let all = Unadmitted::new(BYTES_MAX, SWEEP * 2);
+        let all = places(BYTES_MAX, SWEEP * 2);
         let (silent, talking, other_shard) = (all.enter(0), all.enter(0), all.enter(1));
         all.sweep(0);
         assert_eq!(all.close_idle(), None);
@@ -424,7 +424,7 @@ mod tests {
 
     #[test]
     fn accepting_stops_before_the_bound_and_goes_on() {
-        let all = Unadmitted::new(BYTES_MAX, SWEEP);
+        let all = places(BYTES_MAX, SWEEP);
         let mut tickets = Vec::new();
         while !all.is_full() {
             tickets.push(all.enter(0));
@@ -437,7 +437,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_place_that_becomes_free_is_told() {
-        let all = Unadmitted::new(BYTES_MAX, SWEEP);
+        let all = places(BYTES_MAX, SWEEP);
         let ticket = all.enter(0);
         drop(ticket);
         all.freed().await;
