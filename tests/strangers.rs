@@ -357,7 +357,6 @@ fn peak_of_all_at_once(
     wait_until(|| target.hub.stats().closed_for_others >= u64::try_from(CONNECTIONS - fit).unwrap());
     wait_until(|| target.hub.unadmitted_bytes() <= bytes_max);
     let peak = PEAK_BYTES.load(Ordering::SeqCst) - before;
-    eprintln!("{CONNECTIONS} connections hold {peak} of {bytes_max} at most");
     // One connection at a time is read, in memory of the shard's own.
     assert!(peak <= bytes_max + 256 * 1024, "{peak} bytes held, {bytes_max} allowed");
     drop(strangers);
