@@ -3,7 +3,7 @@
 //!
 //! Read [`admission`] (who may connect), [`session`] (one connection, sans-I/O), [`directory`] (who is connected where) with
 //! [`device`], [`twin`] and [`c2d`] (what outlives a connection), [`service`] (what a back end asks), [`server`] (sockets and
-//! shards) with `accept`, [`unadmitted`], `health` and [`notice`], [`certificate`] and [`control`]. It must not know the client's `session`: they meet in `pair_tests` and over a socket.
+//! shards) with `accept`, [`unadmitted`], `counts`, `health` and [`notice`], [`certificate`] and [`control`]. It must not know the client's `session`: they meet in `pair_tests` and over a socket.
 //!
 //! `docs/emulator.md` says what is emulated and what is not. Modules are refused. Throttles and quotas are not built: the only
 //! tier is `unlimited`.
@@ -14,6 +14,7 @@ pub mod c2d;
 pub mod certificate;
 mod connection;
 pub mod control;
+mod counts;
 pub mod device;
 pub mod directory;
 mod health;
@@ -34,8 +35,9 @@ mod service_tests;
 #[cfg(test)]
 mod test_support;
 
+pub use counts::Stats;
 pub use health::ShardHealth;
-pub use server::{EmulatorError, Hub, Started, Stats, serve};
+pub use server::{EmulatorError, Hub, Started, serve};
 
 use crate::clock::WallClock;
 use crate::iothub::limits;

@@ -7,7 +7,10 @@
 //!
 //! What outlives a connection is in the [`Directory`]; what goes on over it besides telemetry is in `exchange`.
 
+mod error;
 mod exchange;
+
+pub use error::HubError;
 
 use exchange::InFlight;
 
@@ -19,7 +22,7 @@ use crate::iothub::size::message_bytes;
 use crate::iothub::topics::{self, Inbound};
 use crate::iothub::{limits, properties};
 use crate::sansio::{Close, Closed, Machine, OUTPUT_BYTES_MAX};
-use crate::wire::{self, DecodeError, Packet, QoS, Strictness, encode};
+use crate::wire::{self, Packet, QoS, Strictness, encode};
 use bytes::BytesMut;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -40,47 +43,6 @@ const REPLIES_MAX: usize = 1024;
 
 /// The same in bytes, of those that are not of a few bytes.
 const REPLY_BYTES_MAX: usize = 256 * 1024;
-
-/// Why the hub drops a connection without a word; MQTT 3.1.1 has none.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum HubError {
-    /// What came is not MQTT 3.1.1.
-    #[error("{0}")]
-    Decode(#[from] DecodeError),
-    /// The first packet is not CONNECT (MQTT 3.1.1 §3.1).
-    #[error("the first packet is not CONNECT")]
-    NotConnect,
-    /// CONNECT did not come in time.
-    #[error("no CONNECT came in time")]
-    ConnectTimeout,
-    /// A packet that this client may not send, or not now.
-    #[error("a {0} that a device must not send here")]
-    Unexpected(&'static str),
-    /// Nothing was heard for one and a half times the keep-alive.
-    #[error("nothing was heard within the keep-alive time")]
-    KeepAlive,
-    /// A publish with QoS 2.
-    #[error("a publish with QoS 2")]
-    QosTwo,
-    /// A publish to a topic that is not the device's.
-    #[error("a publish to a topic that is not the device's")]
-    ForeignTopic,
-    /// More than a message may have.
-    #[error("a message of {0} bytes")]
-    TooLarge(usize),
-    /// A character in a property bag that has to be escaped.
-    #[error("a property bag with {0:?}, which has to be percent-encoded")]
-    Unescaped(char),
-    /// A request id so long that its answer has no topic.
-    #[error("a request id that leaves no room for an answer")]
-    RequestId,
-    /// A subscription to a filter that a hub does not grant.
-    #[error("a subscription to a filter that a hub does not grant")]
-    ForeignFilter,
-    /// More than five subscriptions.
-    #[error("{0} subscriptions")]
-    TooManySubscriptions(usize),
-}
 
 /// What the owner has to act on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
