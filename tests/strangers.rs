@@ -3,17 +3,20 @@
 #![expect(unsafe_code, reason = "a global allocator that counts can only be written so")]
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
-use hubstorm::emulator::unadmitted::{BASE_BYTES, BYTES_MAX, CONNECT_BYTES_MAX, CONNECTION_BYTES_MAX};
+use hubstorm::emulator::unadmitted::{BASE_BYTES, BYTES_MAX, CONNECTION_BYTES_MAX};
 use hubstorm::emulator::{Config, EmulatorError, Hub, Stats, certificate};
+use hubstorm::iothub::limits::CONNECT_BYTES_MAX;
 use hubstorm::link::{listen, tls};
 use rustls::pki_types::ServerName;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, ClientConnection, SupportedProtocolVersion};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -22,13 +25,18 @@ struct Counting;
 
 static HELD_BYTES: AtomicUsize = AtomicUsize::new(0);
 
+/// The most that was held.
+static PEAK_BYTES: AtomicUsize = AtomicUsize::new(0);
+
 thread_local! {
     static IS_CLIENT: Cell<bool> = const { Cell::new(false) };
 }
 
 fn count(allocated: usize, freed: usize) {
     if !IS_CLIENT.try_with(Cell::get).unwrap_or(true) {
-        HELD_BYTES.fetch_add(allocated.wrapping_sub(freed), Ordering::SeqCst);
+        let change = allocated.wrapping_sub(freed);
+        let held = HELD_BYTES.fetch_add(change, Ordering::SeqCst).wrapping_add(change);
+        PEAK_BYTES.fetch_max(held, Ordering::SeqCst);
     }
 }
 
@@ -67,19 +75,33 @@ struct Target {
     hub: Arc<Hub>,
     address: SocketAddr,
     roots_pem: Vec<u8>,
+    /// While this is locked, the shard stops at the next ClientHello.
+    gate: Arc<Mutex<()>>,
     stop: oneshot::Sender<()>,
     serving: std::thread::JoinHandle<Result<Stats, EmulatorError>>,
 }
 
 impl Target {
     fn start() -> Target {
+        Target::start_within(BYTES_MAX)
+    }
+
+    fn start_within(unadmitted_bytes_max: usize) -> Target {
         IS_CLIENT.set(true);
-        let config =
-            Config { shards: 1, connect_arrival_timeout: Duration::from_secs(600), ..Config::default() };
+        let config = Config {
+            shards: 1,
+            connect_arrival_timeout: Duration::from_secs(600),
+            unadmitted_bytes_max,
+            ..Config::default()
+        };
         let certificate = certificate::make(&config.host_names, hubstorm::clock::unix()).unwrap();
         let rsa = certificate.rsa;
         let server =
             tls::server_with_rsa((certificate.chain, certificate.key), Box::new(move || rsa.get())).unwrap();
+        let gate = Arc::new(Mutex::new(()));
+        let mut server = Arc::unwrap_or_clone(server);
+        server.cert_resolver = Arc::new(Gated(Arc::clone(&gate), server.cert_resolver));
+        let server = Arc::new(server);
         let listener = listen::bind(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let hub = Hub::new(config);
@@ -89,12 +111,31 @@ impl Target {
             let runtime = tokio::runtime::LocalRuntime::new().unwrap();
             runtime.block_on(served.serve(listener, server, async { drop(stopped.await) }))
         });
-        Target { hub, address, roots_pem: certificate.ca_pem.into_bytes(), stop, serving }
+        Target { hub, address, roots_pem: certificate.ca_pem.into_bytes(), gate, stop, serving }
     }
 
     fn stranger(&self, version: Option<&'static SupportedProtocolVersion>) -> Stranger {
         let socket = TcpStream::connect(self.address).unwrap();
         let Some(version) = version else { return Stranger { socket, tls: None } };
+        let mut tls = self.tls(version);
+        let mut stranger = Stranger { socket, tls: None };
+        while tls.is_handshaking() {
+            tls.complete_io(&mut stranger.socket).unwrap();
+        }
+        stranger.tls = Some(tls);
+        stranger
+    }
+
+    /// Stops the shard while `act` runs.
+    fn frozen(&self, act: impl FnOnce()) {
+        let gate = self.gate.lock().unwrap();
+        let mut hello = TcpStream::connect(self.address).unwrap();
+        self.tls(&rustls::version::TLS13).write_tls(&mut hello).unwrap();
+        act();
+        drop(gate);
+    }
+
+    fn tls(&self, version: &'static SupportedProtocolVersion) -> ClientConnection {
         let mut roots = rustls::RootCertStore::empty();
         use rustls::pki_types::pem::PemObject as _;
         roots.add(rustls::pki_types::CertificateDer::from_pem_slice(&self.roots_pem).unwrap()).unwrap();
@@ -102,13 +143,7 @@ impl Target {
         let config = ClientConfig::builder_with_provider(provider).with_protocol_versions(&[version]);
         let config = config.unwrap().with_root_certificates(roots).with_no_client_auth();
         let name = ServerName::try_from("localhost").unwrap();
-        let mut tls = ClientConnection::new(Arc::new(config), name).unwrap();
-        let mut stranger = Stranger { socket, tls: None };
-        while tls.is_handshaking() {
-            tls.complete_io(&mut stranger.socket).unwrap();
-        }
-        stranger.tls = Some(tls);
-        stranger
+        ClientConnection::new(Arc::new(config), name).unwrap()
     }
 
     /// Waits until the hub counts at least `bytes`.
@@ -129,6 +164,17 @@ fn wait_until(done: impl Fn() -> bool) {
     while !done() {
         assert!(hubstorm::clock::now() < deadline, "it never happened");
         std::thread::yield_now();
+    }
+}
+
+/// The hub's certificates, behind a gate.
+#[derive(Debug)]
+struct Gated(Arc<Mutex<()>>, Arc<dyn ResolvesServerCert>);
+
+impl ResolvesServerCert for Gated {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let _open = self.0.lock().unwrap();
+        self.1.resolve(hello)
     }
 }
 
@@ -282,6 +328,54 @@ fn above_16_mib_together_the_oldest_are_closed() {
     eprintln!("{closed} of {CONNECTIONS} closed; the others hold {held}");
     assert!(held <= BYTES_MAX, "{held} bytes held");
     target.stop();
+}
+
+/// Fills a hub with `strangers`, all of which send at once what `says` says. What they hold at most.
+fn peak_of_all_at_once(
+    version: Option<&'static SupportedProtocolVersion>,
+    buffers_bytes: usize,
+    says: fn(&mut Stranger),
+) {
+    const CONNECTIONS: usize = 420;
+    let _alone = alone();
+    // Just so much that all are accepted.
+    let bytes_max = (CONNECTIONS + 2) * BASE_BYTES / 3 * 4;
+    let target = Target::start_within(bytes_max);
+    // The first one pays for what all share.
+    let mut first = target.stranger(version);
+    says(&mut first);
+    target.counts(BASE_BYTES + buffers_bytes);
+    drop(first);
+    wait_until(|| target.hub.unadmitted_bytes() == 0);
+    let before = HELD_BYTES.load(Ordering::SeqCst);
+    let mut strangers: Vec<Stranger> = (0..CONNECTIONS).map(|_| target.stranger(version)).collect();
+    target.counts(CONNECTIONS * BASE_BYTES);
+    PEAK_BYTES.store(0, Ordering::SeqCst);
+    target.frozen(|| strangers.iter_mut().for_each(says));
+    // Nobody waits in the end: those that are left have been read.
+    let fit = bytes_max / (BASE_BYTES + buffers_bytes);
+    wait_until(|| target.hub.stats().closed_for_others >= u64::try_from(CONNECTIONS - fit).unwrap());
+    wait_until(|| target.hub.unadmitted_bytes() <= bytes_max);
+    let peak = PEAK_BYTES.load(Ordering::SeqCst) - before;
+    // One connection at a time is read, in memory of the shard's own.
+    assert!(peak <= bytes_max + 256 * 1024, "{peak} bytes held, {bytes_max} allowed");
+    drop(strangers);
+    wait_until(|| target.hub.unadmitted_bytes() == 0);
+    target.stop();
+}
+
+#[test]
+fn large_hellos_that_arrive_at_once_stay_in_the_bound() {
+    peak_of_all_at_once(None, 60 * 1024 - 1, |stranger| {
+        let _ = stranger.socket.write_all(&almost_hello());
+    });
+}
+
+#[test]
+fn large_connects_that_arrive_at_once_stay_in_the_bound() {
+    peak_of_all_at_once(Some(&rustls::version::TLS13), CONNECT_BYTES_MAX - 1, |stranger| {
+        stranger.says(&almost_connect());
+    });
 }
 
 /// The tests of this file count all memory, so one runs at a time.

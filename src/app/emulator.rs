@@ -155,9 +155,10 @@ pub(super) async fn run(
         sample_connection_string: sample_connection_string(&host, &config),
         host,
     };
+    let hub = Hub::new(config);
+    let started = hub.start(&tls).await?;
     print(out, &ready)?;
 
-    let hub = Hub::new(config);
     let notices = notices::print_from(hub.notices(), io::stderr())?;
     let (ended, end) = oneshot::channel::<()>();
     let stop = async {
@@ -166,7 +167,7 @@ pub(super) async fn run(
             _ = end => {}
         }
     };
-    let serving = hub.serve(listener, tls, stop);
+    let serving = started.serve(listener, stop);
     let served = match lines {
         None => serving.await.map(drop).map_err(EmulatorCommandError::from),
         Some(lines) => {
@@ -253,13 +254,14 @@ fn sample_connection_string(host: &str, config: &Config) -> SecretText {
 
 fn parse(line: &str) -> Result<Command, EmulatorCommandError> {
     serde_json::from_str(line).map_err(|error| {
-        let what = without_values(&error.to_string());
+        let is_json = serde_json::from_str::<serde::de::IgnoredAny>(line).is_ok();
+        let what = without_values(&error.to_string(), is_json);
         EmulatorCommandError::Control(format!("{what} (column {})", error.column()))
     })
 }
 
 /// What serde says of a line that holds keys: what is wanted; of names only those that it knows, or nearly knows.
-fn without_values(error: &str) -> String {
+fn without_values(error: &str, is_json: bool) -> String {
     let text = error.rsplit_once(" at line ").map_or(error, |(text, _)| text);
     let (found, expected) = text.rsplit_once(", expected ").unwrap_or((text, ""));
     let found = match found.trim_end_matches('`').split_once('`') {
@@ -271,7 +273,8 @@ fn without_values(error: &str) -> String {
                 None => what.to_owned(),
             }
         }
-        _ if expected.is_empty() => "it is not one JSON object".to_owned(),
+        _ if found.starts_with("recursion limit") => "it has more than 127 levels".to_owned(),
+        _ if expected.is_empty() && !is_json => "it is not one JSON object".to_owned(),
         _ => "a value or a command is not what is wanted".to_owned(),
     };
     if expected.is_empty() { found } else { format!("{found}, expected {expected}") }
@@ -390,6 +393,14 @@ mod tests {
             (r#"{"confg":{}}"#, "expected one of `config`, "),
             (r#""c2VjcmV0""#, "expected one of `config`, "),
             (r#"{"config":{"host":"c2VjcmV0, expected me"}}"#, "(column"),
+            (r#"{"call":{"id":1,"device":"d","ask":5}}"#, "a command is not what is wanted (column"),
+            (
+                &format!(
+                    r#"{{"call":{{"id":1,"device":"d","ask":{{"method":{{"name":"m","payload":{}"#,
+                    "[".repeat(200)
+                ),
+                "it has more than 127 levels (column",
+            ),
             (r#"{"config":{"port":1}"#, "it is not one JSON object (column"),
             (&format!(r#"{{"config":{{"{key}":1}}}}"#), "unknown field, expected one of `host`"),
         ] {

@@ -2,6 +2,7 @@
 //! because stderr may be a pipe that is not read, and the hub must not block on it.
 
 use crate::clock;
+use crate::emulator::admission::Refusal;
 use crate::emulator::notice::{Notice, Shortage};
 use crate::scenario::{masked, may_be_key};
 use crate::units::{human_count, plural};
@@ -111,9 +112,14 @@ impl Limit {
 fn line(notice: &Notice) -> String {
     match notice {
         Notice::Refused { peer, client_id, refusal } => {
-            let id = if may_be_key(client_id) { "<hidden>".to_owned() } else { masked(client_id) };
+            let id = match &**client_id {
+                // Of another protocol level nothing more is read.
+                "" if matches!(refusal, Refusal::Level(_)) => String::new(),
+                id if may_be_key(id) => " with client id \"<hidden>\"".to_owned(),
+                id => format!(" with client id {:?}", masked(id)),
+            };
             let fix = refusal.fix();
-            format!("hub: refused CONNECT from {peer} with client id {id:?}: {refusal}; {fix}\n")
+            format!("hub: refused CONNECT from {peer}{id}: {refusal}; {fix}\n")
         }
         Notice::NoConnect { peer, error } => {
             format!("hub: closed a connection from {peer} before CONNECT: {error}\n")
@@ -143,7 +149,6 @@ fn line(notice: &Notice) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::emulator::admission::Refusal;
     use crate::emulator::session::HubError;
 
     fn refused(client_id: &str, refusal: Refusal) -> Notice {
@@ -155,6 +160,10 @@ mod tests {
         assert_eq!(
             line(&refused("d1", Refusal::Module)),
             "hub: refused CONNECT from 127.0.0.1:7 with client id \"d1\": modules are not emulated; connect as a device\n"
+        );
+        assert_eq!(
+            line(&refused("", Refusal::Level(5))),
+            "hub: refused CONNECT from 127.0.0.1:7: protocol level 5 is not 4, that of MQTT 3.1.1; set the client to MQTT 3.1.1\n"
         );
         let error = HubError::NotConnect;
         assert_eq!(

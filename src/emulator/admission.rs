@@ -42,8 +42,8 @@ pub enum Refusal {
     /// Client id and user name differ.
     #[error("the client id is not the device id of the user name")]
     ClientId,
-    /// No password, or one that is not text.
-    #[error("the password is not text")]
+    /// No password.
+    #[error("there is no password")]
     NoPassword,
     /// A password that is not a SAS token.
     #[error("the password is not a SAS token: {0}")]
@@ -60,6 +60,9 @@ pub enum Refusal {
     /// No key of ours made the signature.
     #[error("the signature is not that of the device's key")]
     Signature,
+    /// The token names a policy, and another key signed it.
+    #[error("the signature is not that of the policy's key")]
+    PolicySignature,
     /// The device is disabled. The directory knows.
     #[error("the device is disabled")]
     Disabled,
@@ -98,7 +101,7 @@ impl Refusal {
             Refusal::Audience => 8,
             Refusal::Expired => 9,
             Refusal::Policy => 10,
-            Refusal::Signature => 11,
+            Refusal::Signature | Refusal::PolicySignature => 11,
             Refusal::Disabled => 12,
         }
     }
@@ -122,6 +125,9 @@ impl Refusal {
             Refusal::Policy => "leave skn out of the token, and sign it with the device's key",
             Refusal::Signature => {
                 "sign the token with the device's key: its own, or the one derived from the group key"
+            }
+            Refusal::PolicySignature => {
+                "sign the token with the policy's key, or leave skn out and sign with the device's key"
             }
             Refusal::Disabled => "enable the device",
         }
@@ -162,7 +168,7 @@ pub fn admit(config: &Config, connect: &Connect, now_unix: u64) -> Result<Admitt
         return Err(Refusal::ClientId);
     }
     let password = connect.password.as_deref().ok_or(Refusal::NoPassword)?;
-    let token = Token::parse(std::str::from_utf8(password).map_err(|_| Refusal::NoPassword)?)?;
+    let token = Token::parse(std::str::from_utf8(password).map_err(|_| TokenError::Form)?)?;
     if !token.covers(&names::resource(name.host, name.device)) {
         return Err(Refusal::Audience);
     }
@@ -181,7 +187,7 @@ pub fn admit(config: &Config, connect: &Connect, now_unix: u64) -> Result<Admitt
         },
     };
     if !verified {
-        return Err(Refusal::Signature);
+        return Err(if token.policy.is_some() { Refusal::PolicySignature } else { Refusal::Signature });
     }
     let has_api_version = name.api_version.is_some_and(|version| !version.is_empty());
     Ok(Admitted { device: name.device.into(), expiry_unix: token.expiry_unix, has_api_version })
@@ -267,7 +273,7 @@ mod tests {
             (token(&own, "other.test/devices/d1", NOW + 60, None), Refusal::Audience),
             (token(&own, resource, NOW - CLOCK_SKEW_S - 1, None), Refusal::Expired),
             (token(&key(3), resource, NOW + 60, Some("service")), Refusal::Policy),
-            (token(&own, resource, NOW + 60, Some("device")), Refusal::Signature),
+            (token(&own, resource, NOW + 60, Some("device")), Refusal::PolicySignature),
             ("secret".to_owned(), Refusal::Token(TokenError::Form)),
         ] {
             let refused = decide(&connect("d1", &token)).unwrap_err();
@@ -321,7 +327,8 @@ mod tests {
         assert_eq!(Refusal::Module.to_string(), "modules are not emulated");
         assert_eq!(with(|c| c.username = None), Refusal::NoUserName);
         assert_eq!(with(|c| c.password = None), Refusal::NoPassword);
-        assert_eq!(with(|c| c.password = Some(Zeroizing::new(vec![0xff]))), Refusal::NoPassword);
+        assert_eq!(with(|c| c.password = Some(Zeroizing::new(vec![0xff]))), Refusal::Token(TokenError::Form));
+        assert_eq!(Refusal::NoPassword.to_string(), "there is no password");
         assert_eq!(with(|c| c.level = 5).code(), 1);
     }
 }

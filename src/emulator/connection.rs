@@ -8,9 +8,9 @@ use super::directory::Address;
 use super::notice::Notice;
 use super::server::{Message, Shard};
 use super::session::{Event, HubError, HubSession};
-use super::unadmitted::Ticket;
+use super::unadmitted::{BASE_BYTES, CONNECTION_BYTES_MAX, Ticket};
 use crate::clock;
-use crate::link::{End, Link, accept_tls_watched};
+use crate::link::{End, Link, Watch, accept_tls_watched};
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
@@ -89,10 +89,7 @@ pub(super) async fn run(ticket: Ticket, shard: Rc<Shard>, socket: std::net::TcpS
     let Ok(socket) = TcpStream::from_std(socket) else { return };
     let address = ticket.address();
     let mailbox = shard.open_mailbox(address.connection);
-    let watch = |buffers_bytes| {
-        ticket.heard();
-        shard.hold(&ticket, buffers_bytes);
-    };
+    let watch = Bounded { shard: &shard, ticket: &ticket };
     let accepted = tokio::select! {
         biased;
         () = poll_fn(|cx| mailbox.poll_closing(cx, &ticket)) => None,
@@ -107,19 +104,32 @@ pub(super) async fn run(ticket: Ticket, shard: Rc<Shard>, socket: std::net::TcpS
     };
     let session = HubSession::new(directory, opened);
     let link = Link::new(transport, Rc::clone(&shard.buffers), &shard.deadlines);
-    let (ticket, heard_bytes, previous) = (Some(ticket), 0, None);
-    let mut connection =
-        Connection { link, ticket, heard_bytes, shard, peer, session, address, mailbox, previous };
+    let (ticket, previous) = (Some(ticket), None);
+    let mut connection = Connection { link, ticket, shard, peer, session, address, mailbox, previous };
     poll_fn(|cx| connection.poll(cx)).await;
     connection.end().await;
+}
+
+/// A handshake within the memory that connections may hold before they are admitted.
+struct Bounded<'a> {
+    shard: &'a Shard,
+    ticket: &'a Ticket,
+}
+
+impl Watch for Bounded<'_> {
+    fn poll_room(&mut self, cx: &mut Context<'_>, bytes: usize) -> Poll<()> {
+        self.shard.poll_room(cx, self.ticket, bytes)
+    }
+
+    fn read(&mut self, received: bool, buffers_bytes: usize) {
+        self.shard.hold(self.ticket, received, buffers_bytes);
+    }
 }
 
 struct Connection {
     link: Link,
     /// `None` once it is admitted.
     ticket: Option<Ticket>,
-    /// Bytes received at the last [`Ticket::heard`].
-    heard_bytes: u64,
     shard: Rc<Shard>,
     peer: SocketAddr,
     session: HubSession,
@@ -133,12 +143,28 @@ impl Connection {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.shard.pulse.touch();
         self.mailbox.poll(cx, &mut self.session);
-        if self.ticket.as_ref().is_some_and(Ticket::is_closing) {
+        match self.ticket.take() {
+            None => self.serve(cx),
+            Some(ticket) => self.serve_within(cx, ticket),
+        }
+    }
+
+    /// Serves one that is not admitted yet, within what it may hold.
+    fn serve_within(&mut self, cx: &mut Context<'_>, ticket: Ticket) -> Poll<()> {
+        if ticket.is_closing() {
             self.session.abandon();
         }
+        if self.session.is_opening() && self.link.poll_read_ready(cx).is_ready() {
+            // One turn has several reads: room for all that it may ever hold.
+            let bytes = (CONNECTION_BYTES_MAX - BASE_BYTES).saturating_sub(self.link.held_bytes());
+            self.session.may_read(self.shard.poll_room(cx, &ticket, bytes).is_ready());
+        }
+        let received_bytes = self.link.bytes_in();
         let polled = self.serve(cx);
-        if self.ticket.is_some() {
-            self.account();
+        if !self.session.is_online() {
+            let received = self.link.bytes_in() > received_bytes;
+            self.shard.hold(&ticket, received, self.link.held_bytes());
+            self.ticket = Some(ticket);
         }
         polled
     }
@@ -165,20 +191,6 @@ impl Connection {
             if event.is_none() && !admitted {
                 return Poll::Pending;
             }
-        }
-    }
-
-    /// Reports the memory of the connection until it is admitted.
-    fn account(&mut self) {
-        if self.session.is_online() {
-            self.ticket = None;
-        }
-        if let Some(ticket) = &self.ticket {
-            if self.link.bytes_in() > self.heard_bytes {
-                self.heard_bytes = self.link.bytes_in();
-                ticket.heard();
-            }
-            self.shard.hold(ticket, self.link.held_bytes());
         }
     }
 

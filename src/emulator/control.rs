@@ -16,6 +16,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use zeroize::Zeroizing;
 
+/// The most threads of a hub, as on the command line.
+pub const SHARDS_MAX: usize = 1024;
+
 /// A line to the child.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -65,7 +68,7 @@ pub struct ControlConfig {
     pub expiry_grace_ms: u64,
     /// Accept unescaped `#`, `+` and `/` in property bags.
     pub lenient_properties: bool,
-    /// Threads; 0 means one per core.
+    /// Threads, up to [`SHARDS_MAX`]; 0 means one per core.
     pub shards: usize,
 }
 
@@ -122,6 +125,9 @@ pub enum ControlError {
     /// Units of a tier.
     #[error("not built yet: units, because throttles and quotas are not emulated; leave units out")]
     Units,
+    /// Too many threads.
+    #[error("shards is {0}: 1 to {SHARDS_MAX}, or 0 for one per core")]
+    Shards(usize),
 }
 
 impl ControlConfig {
@@ -134,7 +140,7 @@ impl ControlConfig {
     /// As the hub takes it.
     ///
     /// # Errors
-    /// An invalid key, a tier or units.
+    /// A key that is not one, a tier or units, too many threads.
     pub fn to_config(&self) -> Result<Config, ControlError> {
         if self.tier != UNLIMITED {
             return Err(match Tier::from_name(&self.tier) {
@@ -144,6 +150,9 @@ impl ControlConfig {
         }
         if self.units.is_some() {
             return Err(ControlError::Units);
+        }
+        if self.shards > SHARDS_MAX {
+            return Err(ControlError::Shards(self.shards));
         }
         let mut config = Config {
             expiry_grace: Duration::from_millis(self.expiry_grace_ms),
@@ -412,6 +421,7 @@ mod tests {
             assert!(config.to_config().is_ok());
         }
         assert_eq!(with(|c| c.units = Some(1)), ControlError::Units);
+        assert_eq!(with(|c| c.shards = 1025), ControlError::Shards(1025));
         assert_eq!(
             with(|c| c.group_keys = vec![SecretText::new(Zeroizing::new("?".to_owned()))]),
             ControlError::Key(KeyError::NotBase64)

@@ -3,7 +3,7 @@
 //!
 //! Read [`admission`] (who may connect), [`session`] (one connection, sans-I/O), [`directory`] (who is connected where) with
 //! [`device`], [`twin`] and [`c2d`] (what outlives a connection), [`service`] (what a back end asks), [`server`] (sockets and
-//! shards) with `accept`, [`unadmitted`], `health` and [`notice`], [`certificate`] and [`control`]. It must not know the client's `session`: they meet in `pair_tests` and over a socket.
+//! shards) with `accept`, [`unadmitted`], `counts`, `health` and [`notice`], [`certificate`] and [`control`]. It must not know the client's `session`: they meet in `pair_tests` and over a socket.
 //!
 //! `docs/emulator.md` says what is emulated and what is not. Modules are refused. Throttles and quotas are not built: the only
 //! tier is `unlimited`.
@@ -14,6 +14,7 @@ pub mod c2d;
 pub mod certificate;
 mod connection;
 pub mod control;
+mod counts;
 pub mod device;
 pub mod directory;
 mod health;
@@ -34,8 +35,9 @@ mod service_tests;
 #[cfg(test)]
 mod test_support;
 
+pub use counts::Stats;
 pub use health::ShardHealth;
-pub use server::{EmulatorError, Hub, Stats, serve};
+pub use server::{EmulatorError, Hub, Started, serve};
 
 use crate::clock::WallClock;
 use crate::iothub::limits;
@@ -45,6 +47,9 @@ use std::time::Duration;
 
 /// Long enough for a device that connects with thousands of others: on a busy machine it may not be able to send for seconds.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
+
+/// A client sends its ClientHello right after the handshake of TCP.
+const FIRST_BYTE_MAX: Duration = Duration::from_secs(1);
 
 /// How the hub behaves.
 #[derive(Clone, Debug)]
@@ -67,6 +72,8 @@ pub struct Config {
     pub unadmitted_bytes_max: usize,
     /// How long a connection that is not admitted may be silent while others need its memory or descriptor. Our choice.
     pub silence_max: Duration,
+    /// The same for one that has not sent a byte. Our choice.
+    pub first_byte_max: Duration,
     /// Threads that serve connections.
     pub shards: usize,
     /// How many accepted messages are kept for whoever wants to look at them; 0 keeps none, and costs nothing.
@@ -89,6 +96,7 @@ impl Default for Config {
             lenient_properties: false,
             unadmitted_bytes_max: unadmitted::BYTES_MAX,
             silence_max: SILENCE_MAX,
+            first_byte_max: FIRST_BYTE_MAX,
             shards: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             telemetry_kept: 0,
             wall: WallClock::default(),

@@ -5,6 +5,7 @@ use super::Config;
 use super::accept::Acceptor;
 use super::admission::Refusal;
 use super::connection::{self, Mailbox};
+use super::counts::{Counter, Counters, Stats};
 use super::directory::{Address, Directory};
 use super::health::{Health, Pulse, ShardHealth};
 use super::notice::{NOTICES_MAX, Notice};
@@ -13,15 +14,17 @@ use super::telemetry::Telemetry;
 use super::unadmitted::{SWEEP, Ticket, Unadmitted};
 use crate::clock;
 use crate::link::{self, Buffers, Deadlines, Idle, SharedBuffers};
+use nix::errno::Errno;
+use nix::sys::resource::{Resource, getrlimit};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self as mpsc_std, Receiver, SyncSender};
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 use tokio::runtime::LocalOptions;
 use tokio::sync::{mpsc, oneshot};
 
@@ -34,6 +37,11 @@ pub enum EmulatorError {
     /// A thread or its runtime cannot be made.
     #[error("the emulator cannot start a shard: {0}")]
     Shard(#[source] std::io::Error),
+    /// There are not enough descriptors for the shards.
+    #[error(
+        "the emulator cannot start a shard: {0} file descriptors may be open, and none is left; start it with more, such as `ulimit -n 65536`"
+    )]
+    Descriptors(u64),
     /// A hub serves once.
     #[error("the emulator was started twice")]
     Twice,
@@ -42,56 +50,13 @@ pub enum EmulatorError {
     Died,
 }
 
-/// What the hub counted, over all shards.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Stats {
-    /// CONNECTs answered with 0.
-    pub accepted: u64,
-    /// CONNECTs answered with another code.
-    pub refused: u64,
-    /// Telemetry messages accepted.
-    pub telemetry: u64,
-    /// Connections closed because their device connected again.
-    pub taken_over: u64,
-    /// Connections closed because their token ran out.
-    pub expired: u64,
-    /// Connections dropped because the device broke a rule, silence included.
-    pub protocol_errors: u64,
-    /// Connections that did not get through TLS.
-    pub tls_failed: u64,
-    /// Connections that were not admitted yet and were closed because others needed their memory or file descriptor.
-    #[serde(default)]
-    pub closed_for_others: u64,
-}
-
-/// Written by one shard, read by whoever asks.
-#[derive(Debug, Default)]
-pub(super) struct Counter(AtomicU64);
-
-impl Counter {
-    pub(super) fn add(&self, n: u64) {
-        if n > 0 {
-            self.0.fetch_add(n, Ordering::Relaxed);
+impl EmulatorError {
+    fn shard(error: std::io::Error) -> EmulatorError {
+        if error.raw_os_error().map(Errno::from_raw) != Some(Errno::EMFILE) {
+            return EmulatorError::Shard(error);
         }
+        EmulatorError::Descriptors(getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft))
     }
-
-    fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// One shard's counts, on cache lines of their own.
-#[derive(Debug, Default)]
-#[repr(align(128))]
-pub(super) struct Counters {
-    pub(super) accepted: Counter,
-    pub(super) refused: Counter,
-    pub(super) refused_by: [Counter; Refusal::REASONS.len()],
-    pub(super) telemetry: Counter,
-    pub(super) taken_over: Counter,
-    pub(super) expired: Counter,
-    pub(super) protocol_errors: Counter,
-    pub(super) tls_failed: Counter,
 }
 
 /// What a shard is told.
@@ -142,7 +107,8 @@ impl Hub {
         let counters = (0..config.shards.max(1)).map(|_| Counters::default()).collect();
         let zero = clock::now();
         let health = (0..config.shards.max(1)).map(|_| Health::new(zero)).collect();
-        let unadmitted = Unadmitted::new(config.unadmitted_bytes_max, config.silence_max);
+        let unadmitted =
+            Unadmitted::new(config.unadmitted_bytes_max, config.silence_max, config.first_byte_max);
         let directory = Arc::new(Directory::new(config));
         Arc::new(Hub {
             directory,
@@ -230,7 +196,8 @@ impl Hub {
         answer.await.unwrap_or(Err(ServiceError::NotOnline))
     }
 
-    /// The memory of all connections that are not admitted yet, in bytes; at most [`super::unadmitted::BYTES_MAX`].
+    /// What the connections hold that are not admitted yet, in bytes, those included that are being closed: at most
+    /// [`Config::unadmitted_bytes_max`].
     #[must_use]
     pub fn unadmitted_bytes(&self) -> usize {
         self.unadmitted.held_bytes()
@@ -258,24 +225,32 @@ impl Hub {
         tls: Arc<rustls::ServerConfig>,
         stop: impl Future<Output = ()>,
     ) -> Result<Stats, EmulatorError> {
-        let listener = tokio::net::TcpListener::from_std(listener).map_err(EmulatorError::Listen)?;
+        self.start(&tls).await?.serve(listener, stop).await
+    }
+
+    /// Starts the shards.
+    ///
+    /// # Errors
+    /// A shard cannot be started; the hub was started before.
+    pub async fn start(self: &Arc<Hub>, tls: &Arc<rustls::ServerConfig>) -> Result<Started, EmulatorError> {
         let (senders, inboxes): (Vec<_>, Vec<_>) =
             self.counters.iter().map(|_| mpsc::unbounded_channel()).unzip();
         let senders: Arc<[_]> = senders.into();
         self.shards.set(Arc::clone(&senders)).map_err(|_| EmulatorError::Twice)?;
-        let mut ended = Vec::with_capacity(inboxes.len());
+        let mut started =
+            Started { hub: Arc::clone(self), senders, ended: Vec::with_capacity(inboxes.len()) };
+        let mut starting = Vec::with_capacity(inboxes.len());
         for (index, inbox) in inboxes.into_iter().enumerate() {
-            ended.push(self.start_shard(index, inbox, &senders, &tls)?);
+            let (start, is_started) = oneshot::channel();
+            started.ended.push(self.start_shard(index, inbox, &started.senders, tls, start)?);
+            starting.push(is_started);
         }
-        let accepted = Acceptor::new(self, &senders).run(&listener, stop).await;
-        for sender in senders.iter() {
-            // A shard that is gone needs no telling.
-            let _ = sender.send(Message::Stop);
+        for (index, is_started) in starting.into_iter().enumerate() {
+            if is_started.await.is_err() {
+                started.end(index).await?;
+            }
         }
-        for end in ended {
-            end.await.map_err(|_| EmulatorError::Died)?.map_err(EmulatorError::Shard)?;
-        }
-        accepted.map(|()| self.stats())
+        Ok(started)
     }
 
     /// Starts a shard's thread; what it returns resolves when the thread is through.
@@ -285,6 +260,7 @@ impl Hub {
         inbox: mpsc::UnboundedReceiver<Message>,
         senders: &Arc<[mpsc::UnboundedSender<Message>]>,
         tls: &Arc<rustls::ServerConfig>,
+        started: oneshot::Sender<()>,
     ) -> Result<oneshot::Receiver<std::io::Result<()>>, EmulatorError> {
         let (end, ended) = oneshot::channel();
         let (hub, senders, tls) = (Arc::clone(self), Arc::clone(senders), Arc::clone(tls));
@@ -299,7 +275,7 @@ impl Hub {
                 .build_local(LocalOptions::default());
             let served = runtime.and_then(|runtime| {
                 let shard = Rc::new(Shard::new(index, Arc::clone(&hub), tls, senders, idle));
-                runtime.block_on(shard.serve(inbox))
+                runtime.block_on(shard.serve(inbox, started))
             });
             hub.health[index].end();
             // Nobody listens when serving itself was dropped.
@@ -308,8 +284,56 @@ impl Hub {
         std::thread::Builder::new()
             .name(format!("hub-{index}"))
             .spawn(thread)
-            .map_err(EmulatorError::Shard)?;
+            .map_err(EmulatorError::shard)?;
         Ok(ended)
+    }
+}
+
+/// A hub whose shards run. They end with it.
+#[derive(Debug)]
+pub struct Started {
+    hub: Arc<Hub>,
+    senders: Arc<[mpsc::UnboundedSender<Message>]>,
+    /// Each resolves when that shard's thread is through.
+    ended: Vec<oneshot::Receiver<std::io::Result<()>>>,
+}
+
+impl Started {
+    /// As [`Hub::serve`].
+    ///
+    /// # Errors
+    /// The listener cannot be used; a shard died.
+    pub async fn serve(
+        mut self,
+        listener: std::net::TcpListener,
+        stop: impl Future<Output = ()>,
+    ) -> Result<Stats, EmulatorError> {
+        let listener = tokio::net::TcpListener::from_std(listener).map_err(EmulatorError::Listen)?;
+        let accepted = Acceptor::new(&self.hub, &self.senders).run(&listener, stop).await;
+        self.stop();
+        for index in 0..self.ended.len() {
+            self.end(index).await?;
+        }
+        accepted.map(|()| self.hub.stats())
+    }
+
+    fn stop(&self) {
+        for sender in self.senders.iter() {
+            // A shard that is gone needs no telling.
+            let _ = sender.send(Message::Stop);
+        }
+    }
+
+    /// How a shard ended.
+    async fn end(&mut self, index: usize) -> Result<(), EmulatorError> {
+        let Some(ended) = self.ended.get_mut(index) else { return Ok(()) };
+        ended.await.map_err(|_| EmulatorError::Died)?.map_err(EmulatorError::shard)
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 
@@ -347,8 +371,18 @@ impl Shard {
     }
 
     /// An error is one of the shard's timer: without it no connection would ever time out.
-    async fn serve(self: Rc<Shard>, mut inbox: mpsc::UnboundedReceiver<Message>) -> std::io::Result<()> {
+    async fn serve(
+        self: Rc<Shard>,
+        mut inbox: mpsc::UnboundedReceiver<Message>,
+        started: oneshot::Sender<()>,
+    ) -> std::io::Result<()> {
         let mut timer = pin!(self.deadlines.run());
+        // Its first poll takes the timer's descriptor.
+        if let Poll::Ready(error) = poll_fn(|cx| Poll::Ready(timer.as_mut().poll(cx))).await {
+            return Err(error);
+        }
+        // Nobody waits for it when starting itself was dropped.
+        let _ = started.send(());
         let shard = Rc::clone(&self);
         tokio::task::spawn_local(async move {
             shard.pulse.run(&shard.deadlines, &shard.hub.health[shard.index]).await;
@@ -402,9 +436,14 @@ impl Shard {
         self.hub.tell(notice);
     }
 
-    /// Reports the buffer memory of a connection that is not admitted, and closes another one if all hold too much.
-    pub(super) fn hold(&self, ticket: &Ticket, buffers_bytes: usize) {
-        ticket.hold(buffers_bytes, |closed| self.hub.close(closed));
+    /// Ready once a connection that is not admitted may grow by `bytes`. Others may have to go for it.
+    pub(super) fn poll_room(&self, cx: &Context<'_>, ticket: &Ticket, bytes: usize) -> Poll<()> {
+        ticket.poll_room(cx, bytes, |closed| self.hub.close(closed))
+    }
+
+    /// A connection that is not admitted may have read, and holds so much in its buffers.
+    pub(super) fn hold(&self, ticket: &Ticket, received: bool, buffers_bytes: usize) {
+        ticket.hold(received, buffers_bytes, |closed| self.hub.close(closed));
     }
 
     pub(super) fn stats(&self) -> &Counters {

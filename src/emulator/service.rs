@@ -39,11 +39,13 @@ pub enum Ask {
     /// Changes desired properties.
     Desired {
         /// Merged into them.
+        #[serde(deserialize_with = "twin::deserialize_patch")]
         patch: Properties,
     },
     /// Changes tags.
     Tags {
         /// Merged into them.
+        #[serde(deserialize_with = "twin::deserialize_patch")]
         patch: Properties,
     },
     /// Sends a message.

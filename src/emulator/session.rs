@@ -17,7 +17,7 @@ use exchange::InFlight;
 use super::admission::{self, Refusal};
 use super::directory::{Address, Directory};
 use super::telemetry::Telemetry;
-use super::unadmitted::{CONNECT_BYTES_MAX, fit};
+use super::unadmitted::fit;
 use crate::iothub::names::DEVICE_ID_CHARS_MAX;
 use crate::iothub::size::message_bytes;
 use crate::iothub::topics::{self, Inbound};
@@ -56,10 +56,12 @@ pub enum Event {
 /// Where a connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// CONNECT has not come.
-    Opening,
+    /// CONNECT has not arrived, and must not be read yet.
+    Waiting,
     /// CONNECT was good; the identity may still belong to another connection.
     Claiming,
+    /// CONNECT has not arrived.
+    Opening,
     /// CONNACK 0 was given.
     Online,
     /// The end is decided; whatever still comes is thrown away.
@@ -155,6 +157,21 @@ impl HubSession {
     #[must_use]
     pub fn is_online(&self) -> bool {
         self.state == State::Online
+    }
+
+    /// True until a CONNECT arrived.
+    #[must_use]
+    pub fn is_opening(&self) -> bool {
+        matches!(self.state, State::Opening | State::Waiting)
+    }
+
+    /// Whether a CONNECT may be read. At first it may.
+    pub fn may_read(&mut self, may: bool) {
+        self.state = match (self.state, may) {
+            (State::Waiting, true) => State::Opening,
+            (State::Opening, false) => State::Waiting,
+            (other, _) => other,
+        };
     }
 
     /// True between [`Event::Authorised`] and [`HubSession::admit`].
@@ -359,7 +376,7 @@ impl Machine for HubSession {
             if opening && input.first().is_some_and(|&first| first != CONNECT) {
                 return Err(HubError::NotConnect);
             }
-            let frame_bytes_max = if opening { CONNECT_BYTES_MAX } else { FRAME_BYTES_MAX };
+            let frame_bytes_max = if opening { limits::CONNECT_BYTES_MAX } else { FRAME_BYTES_MAX };
             // Device ids may have `#` and `+` and are raw in topics, which are read by known prefix.
             match wire::decode(input, frame_bytes_max, Strictness::StrictButWildcards)? {
                 Some(packet) => self.handle_packet(now, packet)?,
@@ -378,7 +395,9 @@ impl Machine for HubSession {
 
     fn handle_timeout(&mut self, now: Instant) -> Result<(), HubError> {
         match self.state {
-            State::Opening if now >= self.opened + self.directory.config().connect_arrival_timeout => {
+            State::Opening | State::Waiting
+                if now >= self.opened + self.directory.config().connect_arrival_timeout =>
+            {
                 Err(HubError::ConnectTimeout)
             }
             State::Online if now >= self.heard + self.keep_alive_timeout => Err(HubError::KeepAlive),
@@ -433,7 +452,9 @@ impl Machine for HubSession {
 
     fn poll_timeout(&self) -> Option<Instant> {
         match self.state {
-            State::Opening => Some(self.opened + self.directory.config().connect_arrival_timeout),
+            State::Opening | State::Waiting => {
+                Some(self.opened + self.directory.config().connect_arrival_timeout)
+            }
             State::Online => {
                 let keep_alive = self.heard + self.keep_alive_timeout;
                 [Some(keep_alive), self.expires, self.exchange_timeout()].into_iter().flatten().min()
@@ -443,7 +464,7 @@ impl Machine for HubSession {
     }
 
     fn wants_input(&self) -> bool {
-        self.state != State::Claiming
+        !matches!(self.state, State::Waiting | State::Claiming)
             && self.replies.len() < REPLIES_MAX
             && self.reply_bytes < REPLY_BYTES_MAX
     }

@@ -5,6 +5,9 @@
 //! patch merges is not written down there: it is `JsonEx.Merge` of Azure IoT Edge's hub.
 
 use crate::iothub::limits;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 
@@ -217,8 +220,59 @@ pub fn parse_patch(body: &[u8]) -> Result<Properties, TwinError> {
     let parsed: Value = serde_json::from_slice(body)
         .map_err(|error| TwinError::NotJson { line: error.line(), column: error.column() })?;
     let Value::Object(patch) = parsed else { return Err(TwinError::NotObject) };
+    if has_wide_integer(body) {
+        return Err(TwinError::Integer);
+    }
     check_patch(&patch)?;
     Ok(patch)
+}
+
+/// Reads a patch of a control line. One with an integer of more than 64 bits becomes one that [`check_patch`] refuses for its integer.
+///
+/// # Errors
+/// Not a JSON object.
+pub(super) fn deserialize_patch<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Properties, D::Error> {
+    let text = Box::<RawValue>::deserialize(deserializer)?;
+    if has_wide_integer(text.get().as_bytes()) {
+        return Ok(Map::from_iter([("integer".to_owned(), u64::MAX.into())]));
+    }
+    serde_json::from_str(text.get()).map_err(|error| {
+        let error = error.to_string();
+        // The line and column are those in the patch.
+        D::Error::custom(error.rsplit_once(" at line ").map_or(error.as_str(), |(what, _)| what))
+    })
+}
+
+/// True if a JSON text has an integer that 64 bits do not hold: serde_json makes a floating-point number of it.
+fn has_wide_integer(json: &[u8]) -> bool {
+    let mut rest = json;
+    while let Some((&first, after)) = rest.split_first() {
+        rest = after;
+        match first {
+            b'"' => {
+                let mut escaped = false;
+                let end = rest.iter().position(|&byte| {
+                    let ends = byte == b'"' && !escaped;
+                    escaped = byte == b'\\' && !escaped;
+                    ends
+                });
+                rest = end.map_or(&[], |end| &rest[end + 1..]);
+            }
+            b'-' | b'0'..=b'9' => {
+                let is_part = |byte: &u8| matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-');
+                let length = rest.iter().take_while(|byte| is_part(byte)).count();
+                let number = &json[json.len() - rest.len() - 1..json.len() - rest.len() + length];
+                let is_integer = !number.iter().any(|byte| matches!(byte, b'.' | b'e' | b'E'));
+                let fits = std::str::from_utf8(number).is_ok_and(|text| text.parse::<i64>().is_ok());
+                if is_integer && !fits {
+                    return true;
+                }
+                rest = &rest[length..];
+            }
+            _ => {}
+        }
+    }
+    false
 }
 
 /// Checks keys, strings, integers, depth and nulls.
@@ -365,6 +419,30 @@ mod tests {
 
     fn view(twin: &Twin) -> Value {
         serde_json::from_str(&twin.device_view()).unwrap()
+    }
+
+    #[test]
+    fn integers_beyond_64_bits_are_refused_too() {
+        let refused = |number: &str| {
+            let patch = format!(r#"{{"a":{{"b":["\\\"1",{number}]}},"c":-1}}"#);
+            let line = format!(r#"{{"desired":{{"patch":{patch}}}}}"#);
+            let Ok(crate::emulator::service::Ask::Desired { patch: asked }) = serde_json::from_str(&line)
+            else {
+                panic!("{line}")
+            };
+            assert_eq!(parse_patch(patch.as_bytes()).err(), check_patch(&asked).err(), "{number}");
+            parse_patch(patch.as_bytes()).err()
+        };
+        for number in
+            ["18446744073709551616", "-9223372036854775809", "9223372036854775808", &"9".repeat(400)[..300]]
+        {
+            assert_eq!(refused(number), Some(TwinError::Integer), "{number}");
+        }
+        for number in
+            ["0.5", "1e30", "-1E+30", "18446744073709551616.0", "0", "-0", "\"18446744073709551616\""]
+        {
+            assert_eq!(refused(number), None, "{number}");
+        }
     }
 
     #[test]

@@ -1,35 +1,33 @@
-//! Limits the memory of connections that have not been admitted yet: [`CONNECTION_BYTES_MAX`] each and [`BYTES_MAX`] together.
-//! These limits are our choice; Azure's are not documented. `accept` asks for room here, and each connection reports its memory until
-//! its device is admitted.
+//! Connections that have not been admitted yet, and the memory that they may hold: [`CONNECTION_BYTES_MAX`] each and [`BYTES_MAX`]
+//! together. All of it is our choice; what Azure does is not documented. `accept` asks it for room, and a connection asks before
+//! each read until its device is admitted.
 //!
-//! Unknown clients must not harm devices, and devices that connect all at once must not harm each other. So accepting stops well below
-//! the limit, and new connections wait in the kernel's queue while others are admitted. To make room, connections are closed, the
-//! oldest first, if they have been silent for long, or if memory exceeds the limit anyway.
+//! The bound is hard. A closed connection counts until its memory is free, and a connection for whose read there is no room does not
+//! read: its bytes stay in the kernel, and the oldest connection is closed for it.
+//!
+//! Devices that connect all at once must not suffer from strangers, nor from each other. So nothing more is accepted well before the
+//! bound, and the devices wait in the kernel's queue while others are admitted. Silent connections are closed for them.
 
 use bytes::BytesMut;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::directory::Address;
+use crate::iothub::limits;
 
-/// The memory limit of one connection, in bytes. `tests/strangers.rs` checks it.
+/// What one connection may hold: the largest CONNECT, a whole TLS record that waits for its rest, and [`BASE_BYTES`].
+/// `tests/strangers.rs` shows that it does not hold more.
 pub const CONNECTION_BYTES_MAX: usize = 80 * 1024;
 
 /// The memory limit of all of them together, in bytes.
 pub const BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// The largest CONNECT with its header, in bytes. Together with one incomplete TLS record and [`BASE_BYTES`] it stays below
-/// [`CONNECTION_BYTES_MAX`].
-pub const CONNECT_BYTES_MAX: usize = 48 * 1024;
-
-/// Space after an incomplete CONNECT for the next read, in bytes.
-const FIT_SLACK_BYTES: usize = 4 * 1024;
-
-/// What a connection counts for besides its buffers, in bytes: its task, socket and TLS state. Of this, 5 KiB are ours and rustls's. The
-/// rest is for aws-lc, which does not use Rust's allocator, and for the allocator's overhead.
+/// What a connection counts for beside its buffers: its task, its socket, and the state of TLS. 5 KiB of it are ours and rustls's; the
+/// rest is for the memory of aws-lc, which is not Rust's, and for what the allocator adds.
 pub const BASE_BYTES: usize = 8 * 1024;
 
 /// How often a shard checks which of its connections have been silent. The shard itself counts silence, in sweeps, so that a stalled hub
@@ -45,64 +43,89 @@ pub(super) struct Unadmitted {
     bytes_max: usize,
     /// Sweeps without a byte after which a connection may be closed.
     silent_max: u32,
-    held_bytes: AtomicUsize,
-    /// By connection number, which is the order of arrival.
-    entries: Mutex<BTreeMap<u64, Arc<Entry>>>,
-    next: AtomicU64,
-    closed: AtomicU64,
+    /// The same for a connection that has not sent any.
+    unsent_max: u32,
+    places: Mutex<Places>,
     /// One of them was admitted or is gone.
     freed: Notify,
 }
 
+#[derive(Debug, Default)]
+struct Places {
+    /// What all of them hold.
+    held_bytes: usize,
+    /// How much of it belongs to connections that were told to close. Nothing has to be closed for it again.
+    condemned_bytes: usize,
+    /// By number: in the order of arrival.
+    entries: BTreeMap<u64, Entry>,
+    /// Those that wait for room to read.
+    waiting: BTreeMap<u64, Waker>,
+    next: u64,
+    closed: u64,
+}
+
 #[derive(Debug)]
 struct Entry {
-    address: Address,
-    held_bytes: AtomicUsize,
+    shard: usize,
+    held_bytes: usize,
+    /// Sweeps since it received something, and since it was accepted.
+    silent: u32,
+    age: u32,
+    has_sent: bool,
+    flags: Arc<Flags>,
+}
+
+/// What changes with each read, or is asked at each turn: without the lock.
+#[derive(Debug)]
+struct Flags {
     /// It received something since the last sweep.
     heard: AtomicBool,
-    /// Sweeps since it received something, and since it was accepted.
-    silent: AtomicU32,
-    age: AtomicU32,
-    /// It must be closed.
+    /// It has to go.
     closing: AtomicBool,
 }
 
-/// A connection's entry, until it is admitted or over.
+/// A connection's place among them, until it is admitted or over. To be dropped after all that the connection holds.
 #[derive(Debug)]
 pub(super) struct Ticket {
     all: Arc<Unadmitted>,
-    entry: Arc<Entry>,
+    address: Address,
+    flags: Arc<Flags>,
 }
 
 impl Unadmitted {
-    /// Without connections. All together may hold `bytes_max`, and one may be silent for `silence_max` while others wait.
-    pub(super) fn new(bytes_max: usize, silence_max: Duration) -> Arc<Unadmitted> {
-        let sweeps = silence_max.as_millis().div_ceil(SWEEP.as_millis());
+    /// None yet. They may hold `bytes_max` together, and one may be silent for `silence_max` while others wait,
+    /// or for `first_byte_max` if it has not sent a byte.
+    pub(super) fn new(bytes_max: usize, silence_max: Duration, first_byte_max: Duration) -> Arc<Unadmitted> {
+        let sweeps = |time: Duration| {
+            u32::try_from(time.as_millis().div_ceil(SWEEP.as_millis())).unwrap_or(u32::MAX).max(1)
+        };
         Arc::new(Unadmitted {
             bytes_max,
-            silent_max: u32::try_from(sweeps).unwrap_or(u32::MAX).max(1),
-            held_bytes: AtomicUsize::new(0),
-            entries: Mutex::default(),
-            next: AtomicU64::new(0),
-            closed: AtomicU64::new(0),
+            silent_max: sweeps(silence_max),
+            unsent_max: sweeps(silence_max.min(first_byte_max)),
+            places: Mutex::default(),
             freed: Notify::new(),
         })
     }
 
     /// Adds a connection of a shard.
     pub(super) fn enter(self: &Arc<Unadmitted>, shard: usize) -> Ticket {
-        let connection = self.next.fetch_add(1, Ordering::Relaxed);
-        let entry = Arc::new(Entry {
-            address: Address { shard, connection },
-            held_bytes: AtomicUsize::new(BASE_BYTES),
-            heard: AtomicBool::new(true),
-            silent: AtomicU32::new(0),
-            age: AtomicU32::new(0),
-            closing: AtomicBool::new(false),
-        });
-        self.held_bytes.fetch_add(BASE_BYTES, Ordering::Relaxed);
-        self.entries().insert(connection, Arc::clone(&entry));
-        Ticket { all: Arc::clone(self), entry }
+        // The first sweep comes at any time: no silence is counted with it.
+        let flags = Arc::new(Flags { heard: AtomicBool::new(true), closing: AtomicBool::new(false) });
+        let mut places = self.places();
+        let connection = places.next;
+        places.next += 1;
+        places.held_bytes += BASE_BYTES;
+        let entry = Entry {
+            shard,
+            held_bytes: BASE_BYTES,
+            silent: 0,
+            age: 0,
+            has_sent: false,
+            flags: Arc::clone(&flags),
+        };
+        places.entries.insert(connection, entry);
+        Ticket { all: Arc::clone(self), address: Address { shard, connection }, flags }
     }
 
     /// True if another connection must wait. A quarter of the memory is reserved for the buffers of accepted connections.
@@ -110,14 +133,14 @@ impl Unadmitted {
         self.held_bytes() + BASE_BYTES > self.bytes_max / 4 * 3
     }
 
-    /// Their memory in bytes, without connections that are being closed.
+    /// What they hold, those included that are being closed.
     pub(super) fn held_bytes(&self) -> usize {
-        self.held_bytes.load(Ordering::Relaxed)
+        self.places().held_bytes
     }
 
     /// How many were closed to make room.
     pub(super) fn closed(&self) -> u64 {
-        self.closed.load(Ordering::Relaxed)
+        self.places().closed
     }
 
     /// Resolves once a connection has been admitted or has ended since the last call.
@@ -127,92 +150,150 @@ impl Unadmitted {
 
     /// Counts silence and age of one shard's connections. The shard calls it every [`SWEEP`].
     pub(super) fn sweep(&self, shard: usize) {
-        for entry in self.entries().values().filter(|entry| entry.address.shard == shard) {
-            entry.age.fetch_add(1, Ordering::Relaxed);
-            if entry.heard.swap(false, Ordering::Relaxed) {
-                entry.silent.store(0, Ordering::Relaxed);
+        let Places { entries, waiting, .. } = &mut *self.places();
+        for (connection, entry) in entries.iter_mut().filter(|(_, entry)| entry.shard == shard) {
+            entry.age += 1;
+            // One that waits for room has sent something.
+            if entry.flags.heard.swap(false, Ordering::Relaxed) || waiting.contains_key(connection) {
+                entry.silent = 0;
             } else {
-                entry.silent.fetch_add(1, Ordering::Relaxed);
+                entry.silent += 1;
             }
         }
     }
 
     /// Marks the oldest connection that was silent for too long, or not admitted for even longer. The caller must tell its shard.
     pub(super) fn close_idle(&self) -> Option<Address> {
-        self.close(|entry| {
-            entry.silent.load(Ordering::Relaxed) >= self.silent_max
-                || entry.age.load(Ordering::Relaxed) >= self.silent_max.saturating_mul(AGE_FACTOR)
+        self.places().close(|entry| {
+            let silent_max = if entry.has_sent { self.silent_max } else { self.unsent_max };
+            entry.silent >= silent_max || entry.age >= self.silent_max.saturating_mul(AGE_FACTOR)
         })
     }
 
-    /// Marks the oldest connection if they hold too much memory. The caller must tell its shard.
-    fn close_excess(&self) -> Option<Address> {
-        if self.held_bytes() <= self.bytes_max { None } else { self.close(|_| true) }
+    fn places(&self) -> MutexGuard<'_, Places> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Places {
+    /// Chooses the oldest ones until there is room for `bytes` more, once all that were chosen are gone.
+    fn close_for(&mut self, bytes: usize, bytes_max: usize) -> Vec<Address> {
+        let mut closed = Vec::new();
+        while self.held_bytes - self.condemned_bytes + bytes > bytes_max {
+            let Some(address) = self.close(|_| true) else { break };
+            closed.push(address);
+        }
+        closed
     }
 
-    fn close(&self, may_go: impl Fn(&Entry) -> bool) -> Option<Address> {
-        let entries = self.entries();
-        let entry = entries.values().find(|entry| !entry.closing.load(Ordering::Relaxed) && may_go(entry))?;
-        entry.closing.store(true, Ordering::Release);
-        self.release(entry);
-        self.closed.fetch_add(1, Ordering::Relaxed);
-        Some(entry.address)
+    fn close(&mut self, may_go: impl Fn(&Entry) -> bool) -> Option<Address> {
+        let (&connection, entry) = self
+            .entries
+            .iter()
+            .find(|(_, entry)| !entry.flags.closing.load(Ordering::Relaxed) && may_go(entry))?;
+        entry.flags.closing.store(true, Ordering::Release);
+        self.condemned_bytes += entry.held_bytes;
+        self.closed += 1;
+        Some(Address { shard: entry.shard, connection })
     }
 
-    /// Subtracts the entry's memory from the sum.
-    fn release(&self, entry: &Entry) {
-        self.held_bytes.fetch_sub(entry.held_bytes.swap(0, Ordering::Relaxed), Ordering::Relaxed);
+    /// The connection holds so much now. What it held before; `None` if it is being closed, and counts for what it held then.
+    fn set(&mut self, connection: u64, bytes: usize) -> Option<usize> {
+        let entry = self.entries.get_mut(&connection)?;
+        if entry.flags.closing.load(Ordering::Relaxed) {
+            return None;
+        }
+        let before = std::mem::replace(&mut entry.held_bytes, bytes);
+        self.held_bytes = self.held_bytes - before + bytes;
+        Some(before)
     }
 
-    fn entries(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Entry>>> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Lets the oldest one that waits for room try again. Each that finds room wakes the next.
+    fn wake_next(&mut self) {
+        if let Some((_, waker)) = self.waiting.pop_first() {
+            waker.wake();
+        }
     }
 }
 
 impl Ticket {
     /// The connection's address; its number is never reused.
     pub(super) fn address(&self) -> Address {
-        self.entry.address
+        self.address
     }
 
     /// True once the connection must be closed to make room.
     pub(super) fn is_closing(&self) -> bool {
-        self.entry.closing.load(Ordering::Acquire)
+        self.flags.closing.load(Ordering::Acquire)
     }
 
-    /// Records that the connection received something.
-    pub(super) fn heard(&self) {
-        self.entry.heard.store(true, Ordering::Relaxed);
+    /// Ready once the connection may grow by `bytes`, which count from then on: call [`Ticket::hold`] after the read. If it has to
+    /// wait, calls `close` with each connection that has to go for it: its shard has to be told.
+    pub(super) fn poll_room(&self, cx: &Context<'_>, bytes: usize, close: impl FnMut(Address)) -> Poll<()> {
+        let mut places = self.all.places();
+        let connection = self.address.connection;
+        let Some(entry) = places.entries.get(&connection).filter(|_| !self.is_closing()) else {
+            // It is woken to be closed.
+            return Poll::Pending;
+        };
+        if places.held_bytes + bytes <= self.all.bytes_max {
+            let bytes = entry.held_bytes + bytes;
+            places.waiting.remove(&connection);
+            places.set(connection, bytes);
+            places.wake_next();
+            return Poll::Ready(());
+        }
+        places.waiting.insert(connection, cx.waker().clone());
+        let closed = places.close_for(bytes, self.all.bytes_max);
+        drop(places);
+        closed.into_iter().for_each(close);
+        Poll::Pending
     }
 
-    /// Sets the bytes in the connection's buffers. Calls `close` with each connection that has to go for it; the
-    /// caller must tell its shard. One that grows may take the place of several small ones.
-    pub(super) fn hold(&self, buffers_bytes: usize, close: impl FnMut(Address)) {
-        if self.is_closing() {
-            return;
+    /// The connection may have read; its buffers hold so much now. Calls `close` with each connection that has to go if that is too
+    /// much after all: its shard has to be told.
+    pub(super) fn hold(&self, received: bool, buffers_bytes: usize, close: impl FnMut(Address)) {
+        if received {
+            self.flags.heard.store(true, Ordering::Relaxed);
+        }
+        let mut places = self.all.places();
+        if let Some(entry) = places.entries.get_mut(&self.address.connection) {
+            entry.has_sent |= received;
         }
         let bytes = BASE_BYTES + buffers_bytes;
-        let before = self.entry.held_bytes.swap(bytes, Ordering::Relaxed);
-        // Wrapping arithmetic also adds a negative difference correctly.
-        self.all.held_bytes.fetch_add(bytes.wrapping_sub(before), Ordering::Relaxed);
-        if bytes > before {
-            std::iter::from_fn(|| self.all.close_excess()).for_each(close);
+        let Some(before) = places.set(self.address.connection, bytes) else { return };
+        let closed = places.close_for(0, self.all.bytes_max);
+        if bytes < before {
+            places.wake_next();
         }
+        drop(places);
+        closed.into_iter().for_each(close);
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.all.entries().remove(&self.entry.address.connection);
-        self.all.release(&self.entry);
+        let mut places = self.all.places();
+        places.waiting.remove(&self.address.connection);
+        if let Some(entry) = places.entries.remove(&self.address.connection) {
+            places.held_bytes -= entry.held_bytes;
+            if entry.flags.closing.load(Ordering::Relaxed) {
+                places.condemned_bytes -= entry.held_bytes;
+            }
+        }
+        places.wake_next();
+        drop(places);
         self.all.freed.notify_one();
     }
 }
 
+/// Space after an incomplete CONNECT for the next read, in bytes.
+const FIT_SLACK_BYTES: usize = 4 * 1024;
+
 /// Shrinks a buffer with an incomplete CONNECT. Growing doubles it, and clients that are not admitted must not hold much memory.
 pub(super) fn fit(input: &mut BytesMut) {
-    if input.len() > FIT_SLACK_BYTES && input.capacity() > CONNECT_BYTES_MAX + FIT_SLACK_BYTES {
-        let mut fitting = BytesMut::with_capacity(CONNECT_BYTES_MAX + FIT_SLACK_BYTES);
+    if input.len() > FIT_SLACK_BYTES && input.capacity() > limits::CONNECT_BYTES_MAX + FIT_SLACK_BYTES {
+        let mut fitting = BytesMut::with_capacity(limits::CONNECT_BYTES_MAX + FIT_SLACK_BYTES);
         fitting.extend_from_slice(input);
         *input = fitting;
     }
@@ -222,44 +303,125 @@ pub(super) fn fit(input: &mut BytesMut) {
 mod tests {
     use super::*;
 
-    #[test]
-    fn above_the_memory_limit_the_oldest_are_closed() {
-        let all = Unadmitted::new(BYTES_MAX, Duration::from_secs(10));
-        let each = CONNECTION_BYTES_MAX - BASE_BYTES;
-        let fit = BYTES_MAX / CONNECTION_BYTES_MAX;
-        let mut tickets: Vec<Ticket> = (0..fit + 3).map(|_| all.enter(0)).collect();
+    const FIRST_BYTE: Duration = Duration::from_secs(1);
+
+    fn places(bytes_max: usize, silence_max: Duration) -> Arc<Unadmitted> {
+        Unadmitted::new(bytes_max, silence_max, FIRST_BYTE)
+    }
+
+    /// Asks for a read that fills a connection; the connections that are closed for it.
+    fn fill(ticket: &Ticket) -> Result<(), Vec<u64>> {
         let mut closed = Vec::new();
-        tickets.iter().for_each(|ticket| ticket.hold(each, |address| closed.push(address.connection)));
-        assert_eq!(closed, [0, 1, 2]);
-        assert!(all.held_bytes() <= BYTES_MAX, "{}", all.held_bytes());
-        assert!(tickets[2].is_closing() && !tickets[3].is_closing());
-        tickets[0].hold(each, |_| panic!("it is being closed, and does not count"));
-        tickets.last().unwrap().hold(0, |_| panic!("a smaller buffer closes no other"));
-        // A ticket is dropped when its connection is admitted or over.
-        tickets.clear();
-        assert_eq!((all.held_bytes(), all.closed()), (0, 3));
+        let bytes = CONNECTION_BYTES_MAX - BASE_BYTES;
+        let room =
+            ticket.poll_room(&Context::from_waker(Waker::noop()), bytes, |at| closed.push(at.connection));
+        if room.is_pending() {
+            return Err(closed);
+        }
+        assert!(closed.is_empty());
+        ticket.hold(true, bytes, |_| panic!("there was room for it"));
+        Ok(())
     }
 
     #[test]
-    fn connections_that_grow_late_stay_within_the_bound() {
-        let all = Unadmitted::new(BYTES_MAX, Duration::from_secs(10));
-        let tickets: Vec<Ticket> = std::iter::from_fn(|| (!all.is_full()).then(|| all.enter(0))).collect();
-        // The youngest first: what the oldest hold is little.
-        for ticket in tickets.iter().rev() {
-            ticket.hold(CONNECTION_BYTES_MAX - BASE_BYTES, |_| ());
-            assert!(all.held_bytes() <= BYTES_MAX, "{}", all.held_bytes());
+    fn beyond_the_bound_the_oldest_connections_are_closed() {
+        let all = places(BYTES_MAX, Duration::from_secs(10));
+        let fit = BYTES_MAX / CONNECTION_BYTES_MAX;
+        let mut tickets: Vec<Ticket> = (0..fit).map(|_| all.enter(0)).collect();
+        assert!(tickets.iter().all(|ticket| fill(ticket).is_ok()));
+        tickets.push(all.enter(0));
+        let held = all.held_bytes();
+        assert_eq!(fill(&tickets[fit]), Err(vec![0]));
+        assert!(tickets[0].is_closing() && !tickets[1].is_closing());
+        // It counts until its memory is free, and nothing else is closed for the same room.
+        assert_eq!((fill(&tickets[fit]), all.held_bytes()), (Err(vec![]), held));
+        assert_eq!(fill(&tickets[0]), Err(vec![]), "one that is being closed reads no more");
+        tickets.remove(0);
+        assert_eq!(fill(&tickets[fit - 1]), Ok(()));
+        assert!(all.held_bytes() <= BYTES_MAX, "{}", all.held_bytes());
+        // Admitted or over: either way its place is free.
+        tickets.clear();
+        assert_eq!((all.held_bytes(), all.closed(), all.places().condemned_bytes), (0, 1, 0));
+    }
+
+    #[test]
+    fn connections_that_all_read_at_once_stay_within_the_bound() {
+        let bytes_max = BYTES_MAX / 16;
+        let all = places(bytes_max, Duration::from_secs(10));
+        let mut tickets: Vec<Ticket> =
+            std::iter::from_fn(|| (!all.is_full()).then(|| all.enter(0))).collect();
+        let mut unread: Vec<u64> = tickets.iter().map(|ticket| ticket.address.connection).collect();
+        while !unread.is_empty() {
+            // Each shard runs all its connections before it closes one.
+            for ticket in &tickets {
+                if unread.contains(&ticket.address.connection) && fill(ticket).is_ok() {
+                    unread.retain(|&connection| connection != ticket.address.connection);
+                }
+                assert!(all.held_bytes() <= bytes_max, "{}", all.held_bytes());
+            }
+            let before = tickets.len();
+            tickets.retain(|ticket| !ticket.is_closing());
+            unread.retain(|&connection| tickets.iter().any(|ticket| ticket.address.connection == connection));
+            assert!(unread.is_empty() || tickets.len() < before, "they wait for each other");
         }
-        assert!(!tickets.last().unwrap().is_closing());
+        assert!(tickets.len() > bytes_max / CONNECTION_BYTES_MAX / 2, "{} are left", tickets.len());
+    }
+
+    #[test]
+    fn a_connection_that_waits_for_room_is_woken() {
+        struct Woken(AtomicBool);
+        impl std::task::Wake for Woken {
+            fn wake(self: Arc<Woken>) {
+                self.0.store(true, Ordering::Relaxed);
+            }
+        }
+        let all = places(CONNECTION_BYTES_MAX, SWEEP);
+        let (first, second) = (all.enter(0), all.enter(0));
+        let woken = Arc::new(Woken(AtomicBool::new(false)));
+        let waker = Waker::from(Arc::clone(&woken));
+        let cx = Context::from_waker(&waker);
+        let bytes = CONNECTION_BYTES_MAX - BASE_BYTES;
+        let mut closed = Vec::new();
+        assert!(second.poll_room(&cx, bytes, |at| closed.push(at)).is_pending());
+        assert_eq!(closed, [first.address()]);
+        second.hold(false, 0, |_| ());
+        assert!(!woken.0.load(Ordering::Relaxed), "nothing became free: it would ask again and again");
+        all.sweep(0);
+        all.sweep(0);
+        assert_eq!(all.close_idle(), None, "one that waits for room is not silent");
+        drop(first);
+        assert!(woken.0.load(Ordering::Relaxed));
+        assert!(second.poll_room(&cx, bytes, |_| panic!("there is room")).is_ready());
+    }
+
+    #[test]
+    fn one_that_never_sent_a_byte_is_closed_after_a_second() {
+        let all = places(BYTES_MAX, Duration::from_secs(10));
+        let (sent, unsent) = (all.enter(0), all.enter(0));
+        sent.hold(true, 0, |_| ());
+        let sweeps = |time: Duration| time.as_millis() / SWEEP.as_millis();
+        for _ in 0..sweeps(FIRST_BYTE) {
+            all.sweep(0);
+        }
+        assert_eq!(all.close_idle(), None, "not before the time is over: the first sweep comes at any time");
+        all.sweep(0);
+        assert_eq!(all.close_idle(), Some(unsent.address()));
+        for _ in sweeps(FIRST_BYTE) + 1..sweeps(Duration::from_secs(10)) {
+            all.sweep(0);
+            assert_eq!(all.close_idle(), None);
+        }
+        all.sweep(0);
+        assert_eq!(all.close_idle(), Some(sent.address()));
     }
 
     #[test]
     fn silent_connections_are_closed_before_devices_wait() {
-        let all = Unadmitted::new(BYTES_MAX, SWEEP * 2);
+        let all = places(BYTES_MAX, SWEEP * 2);
         let (silent, talking, other_shard) = (all.enter(0), all.enter(0), all.enter(1));
         all.sweep(0);
         assert_eq!(all.close_idle(), None);
         for _ in 0..2 {
-            talking.heard();
+            talking.hold(true, 0, |_| ());
             all.sweep(0);
         }
         assert_eq!(all.close_idle(), Some(silent.address()));
@@ -267,15 +429,15 @@ mod tests {
         assert!(!other_shard.is_closing(), "its shard did not run, so it was not silent");
         // A connection that keeps sending may stay three times as long.
         for _ in 0..3 {
-            talking.heard();
+            talking.hold(true, 0, |_| ());
             all.sweep(0);
         }
         assert_eq!(all.close_idle(), Some(talking.address()));
     }
 
     #[test]
-    fn accepting_stops_below_the_limit_and_resumes() {
-        let all = Unadmitted::new(BYTES_MAX, SWEEP);
+    fn accepting_stops_before_the_bound_and_goes_on() {
+        let all = places(BYTES_MAX, SWEEP);
         let mut tickets = Vec::new();
         while !all.is_full() {
             tickets.push(all.enter(0));
@@ -287,8 +449,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_dropped_ticket_is_signaled() {
-        let all = Unadmitted::new(BYTES_MAX, SWEEP);
+    async fn a_place_that_becomes_free_is_told() {
+        let all = places(BYTES_MAX, SWEEP);
         let ticket = all.enter(0);
         drop(ticket);
         all.freed().await;

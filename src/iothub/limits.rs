@@ -3,6 +3,10 @@
 
 use std::time::Duration;
 
+/// A CONNECT, its header included, of the built-in hub: a bound for what clients can make it hold that are not admitted yet. Our choice:
+/// Azure publishes none.
+pub const CONNECT_BYTES_MAX: usize = 48 * 1024;
+
 /// One device-to-cloud message, as [`message_bytes`](super::size::message_bytes) counts it
 /// (Azure: "Create and read IoT Hub messages").
 pub const TELEMETRY_BYTES_MAX: usize = 256 * 1024;

@@ -120,6 +120,17 @@ pub fn token(key: &Key, resource: &str, expiry_unix: u64, policy: Option<&str>) 
     text
 }
 
+/// The most bytes that a [`token`] can have.
+#[must_use]
+pub fn token_bytes_max(resource: &str, policy: Option<&str>) -> usize {
+    const ESCAPED_BYTES: usize = 3;
+    let signature = 44 * ESCAPED_BYTES;
+    let expiry = 20;
+    let policy = policy.map_or(0, |policy| "&skn=".len() + ESCAPED_BYTES * policy.len());
+    let names = "SharedAccessSignature sr=&sig=&se=".len();
+    names + ESCAPED_BYTES * resource.len() + signature + expiry + policy
+}
+
 /// A password is not a SAS token. The password is not repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {

@@ -4,6 +4,7 @@
 use rustls::ServerConfig;
 use std::io;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Instant;
 use tokio::net::TcpStream;
 use tokio::time::timeout_at;
@@ -24,6 +25,24 @@ pub enum AcceptError {
     Tls(#[source] io::Error),
 }
 
+/// Bounds the memory of a connection during its handshake.
+pub trait Watch {
+    /// Ready once the connection may read, by which it grows by at most `bytes`. To be called when there is something to read.
+    fn poll_room(&mut self, cx: &mut Context<'_>, bytes: usize) -> Poll<()>;
+
+    /// It has read, or `received` nothing, and its buffers hold so much now. TLS's own state is not in it.
+    fn read(&mut self, received: bool, buffers_bytes: usize);
+}
+
+/// No bound.
+impl Watch for () {
+    fn poll_room(&mut self, _cx: &mut Context<'_>, _bytes: usize) -> Poll<()> {
+        Poll::Ready(())
+    }
+
+    fn read(&mut self, _received: bool, _buffers_bytes: usize) {}
+}
+
 /// Does the server's side of the TLS handshake.
 ///
 /// # Errors
@@ -33,10 +52,10 @@ pub async fn accept_tls(
     config: &Arc<ServerConfig>,
     deadline: Instant,
 ) -> Result<Transport, AcceptError> {
-    accept_tls_watched(stream, config, deadline, |_| {}).await
+    accept_tls_watched(stream, config, deadline, ()).await
 }
 
-/// As [`accept_tls`]. After each read calls `watch` with the bytes in the connection's buffers, without rustls's own state.
+/// The same; `watch` allows each read, and is told what the connection holds.
 ///
 /// # Errors
 /// As [`accept_tls`].
@@ -44,7 +63,7 @@ pub async fn accept_tls_watched(
     stream: TcpStream,
     config: &Arc<ServerConfig>,
     deadline: Instant,
-    watch: impl FnMut(usize),
+    watch: impl Watch,
 ) -> Result<Transport, AcceptError> {
     // Acks must not wait for each other (Nagle).
     stream.set_nodelay(true).map_err(AcceptError::Tls)?;

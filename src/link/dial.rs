@@ -383,7 +383,7 @@ async fn tls(
     let name = ServerName::try_from(endpoint.host.clone())
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
     let records = Records::client(Arc::clone(config), name).map_err(|error| secure::failed(error, false))?;
-    by(deadline, Secure::handshake(stream, records, |_| {})).await
+    by(deadline, Secure::handshake(stream, records, ())).await
 }
 
 #[cfg(test)]

@@ -165,6 +165,11 @@ impl Link {
         self.owned_bytes() + self.transport.as_ref().map_or(0, Transport::owned_bytes)
     }
 
+    /// Ready once the next read will bring something; otherwise the task is woken then.
+    pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.transport.as_ref().map_or(Poll::Ready(()), |transport| transport.poll_read_ready(cx))
+    }
+
     /// Memory that this link keeps to itself, in bytes.
     pub(super) fn owned_bytes(&self) -> usize {
         self.input.capacity() + self.output.capacity()

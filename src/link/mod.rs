@@ -20,7 +20,7 @@ mod tls_failure;
 mod transport;
 mod verify;
 
-pub use accept::{AcceptError, accept_tls, accept_tls_watched};
+pub use accept::{AcceptError, Watch, accept_tls, accept_tls_watched};
 pub use addresses::{check_source, pairs};
 pub use deadlines::{Alarm, Deadlines, STALL_AFTER};
 pub use dial::{Culprit, DialError, Dialled, Endpoint, Step, Steps, dial};

@@ -14,6 +14,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::accept::Watch;
 use super::records::{Outgoing, Records};
 use super::tls_failure::TlsFailure;
 
@@ -37,32 +38,50 @@ pub struct Secure {
 }
 
 impl Secure {
-    /// Does the handshake on `socket`, as the side of `records`. After each read calls `watch` with the bytes in the connection's
-    /// buffers.
+    /// Does the handshake on `socket`; `records` say from which side. `watch` allows each read, and is told after it how many bytes
+    /// the connection keeps to itself.
     ///
     /// # Errors
     /// `InvalidData` around a [`TlsFailure`]: TLS failed. `UnexpectedEof`: the peer hung up. Otherwise the socket's.
     pub(super) async fn handshake(
         socket: TcpStream,
         records: Records,
-        mut watch: impl FnMut(usize),
+        mut watch: impl Watch,
     ) -> io::Result<Secure> {
         let mut this = Secure { socket, records, early: BytesMut::new(), left: false };
         let mut early = BytesMut::new();
         while this.records.is_handshaking() {
             this.flush_or_hear(&mut early).await?;
-            if poll_fn(|cx| this.poll_receive(cx, &mut early)).await? == 0 {
+            if poll_fn(|cx| this.poll_watched(cx, &mut early, &mut watch)).await? == 0 {
                 return Err(hung_up());
             }
-            watch(this.owned_bytes() + early.capacity());
         }
         this.flush_or_hear(&mut early).await?;
         this.early = early;
         Ok(this)
     }
 
-    /// Flushes. If the peer is gone, reads what it sent before: an alert explains more than the failed write, and it is chance which
-    /// of the two comes first.
+    /// Reads once there is something to read and `watch` has room for it.
+    fn poll_watched(
+        &mut self,
+        cx: &mut Context<'_>,
+        early: &mut BytesMut,
+        watch: &mut impl Watch,
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.socket.poll_read_ready(cx))?;
+        ready!(watch.poll_room(cx, CHUNK_BYTES));
+        let received = self.poll_receive(cx, early);
+        watch.read(received.is_ready(), self.owned_bytes() + early.capacity());
+        received
+    }
+
+    /// Ready once the next read will bring something.
+    pub(super) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.early.is_empty() { self.socket.poll_read_ready(cx).map(drop) } else { Poll::Ready(()) }
+    }
+
+    /// Flushes. When the peer is gone, its last words are heard first: an alert explains more than the failed write, and which of
+    /// the two this side meets first is chance.
     async fn flush_or_hear(&mut self, early: &mut BytesMut) -> io::Result<()> {
         let Err(failed) = poll_fn(|cx| self.poll_flush(cx)).await else { return Ok(()) };
         if !matches!(failed.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) {

@@ -79,6 +79,16 @@ impl Transport {
         }
     }
 
+    /// Ready once the next read will bring something, an end or an error included.
+    pub(super) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Transport::Tcp(stream) => stream.poll_read_ready(cx).map(drop),
+            Transport::Tls(stream) => stream.poll_read_ready(cx),
+            #[cfg(test)]
+            Transport::Duplex(_) => Poll::Ready(()),
+        }
+    }
+
     /// Appends to `into` what one read brings. 0 is the end of the stream.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut BytesMut) -> Poll<io::Result<usize>> {
         match self {

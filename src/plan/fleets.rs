@@ -79,6 +79,8 @@ fn fleet(spec: &FleetSpec, first: u64, setting: &Setting<'_>, errors: &mut Error
         let problem = errors.add(&spec.place.below("unsubscribe"), "the fleet subscribes to nothing");
         problem.fix("remove it, or let the fleet subscribe to something");
     }
+    let will =
+        spec.will.as_ref().and_then(|will| will::resolve(will, devices, &longest, (&auth, setting), errors));
     FleetPlan {
         name: spec.name.clone(),
         devices,
@@ -98,7 +100,7 @@ fn fleet(spec: &FleetSpec, first: u64, setting: &Setting<'_>, errors: &mut Error
         subscribe,
         unsubscribe: spec.unsubscribe,
         subscribe_qos: habits.subscribe_qos,
-        will: spec.will.as_ref().and_then(|will| will::resolve(will, devices, &longest, setting, errors)),
+        will,
         sends,
         twin: device.twin,
         methods: device.methods,

@@ -345,7 +345,31 @@ mod tests {
     }
 
     #[test]
-    fn tiers_other_than_unlimited_are_not_built_yet() {
+    fn a_will_that_the_built_in_hub_does_not_take_is_refused() {
+        let will = |bytes: usize, topic: &str, target: &str| {
+            let will = format!("fleet.meter.will={{{topic}payload={{size={bytes}}}}}");
+            plan(&format!("{SMALL}{target}"), &[&will])
+        };
+        assert!(will(46 * 1024, "", "").is_ok());
+        let error = will(60_000, "", "").unwrap_err();
+        for part in ["fleet.meter.will.payload", "too long for the built-in hub", "60000 bytes", "49152"] {
+            assert!(error.contains(part), "{error}");
+        }
+        let broker = "[target]\nhost = \"broker.test\"\nkind = \"mqtt\"\n";
+        let other = will(60_000, "topic=\"gone\",", broker).map_or_else(|error| error, |_| String::new());
+        assert!(!other.contains("fleet.meter.will"), "only the built-in hub has this limit: {other}");
+    }
+
+    #[test]
+    fn a_value_that_is_refused_is_not_suggested() {
+        let error = plan(SMALL, &["emulator.tier=S9"]).unwrap_err();
+        assert!(error.contains("unknown value") && !error.contains("did you mean"), "{error}");
+        let error = plan(SMALL, &["emulator.tier=unlimitd"]).unwrap_err();
+        assert!(error.contains("did you mean \"unlimited\"?"), "{error}");
+    }
+
+    #[test]
+    fn any_tier_but_unlimited_is_refused_as_not_built_yet() {
         for tier in limits::Tier::ALL {
             let error = plan(SMALL, &[&format!("emulator.tier={}", tier.name())]).unwrap_err();
             let expected = format!("not built yet: \"{}\" (the throttles and quotas of a tier)", tier.name());

@@ -1,10 +1,11 @@
 //! The will of a fleet's devices, checked against what MQTT and an IoT hub allow. A part of `fleets`.
 
+use super::credentials::{Auth, Keys};
 use super::fleets::{Setting, parse, shown};
 use super::sends;
 use super::template::{Names, Template};
 use super::types::{TargetKind, WillPlan};
-use crate::iothub::topics;
+use crate::iothub::{limits, names, sas, topics};
 use crate::scenario::{Errors, WillSpec};
 use crate::wire::{QoS, STRING_BYTES_MAX};
 
@@ -13,7 +14,7 @@ pub(super) fn resolve(
     spec: &WillSpec,
     devices: u32,
     longest: &str,
-    setting: &Setting,
+    (auth, setting): (&Auth, &Setting),
     errors: &mut Errors,
 ) -> Option<WillPlan> {
     let topic = topic(spec, setting, errors);
@@ -28,10 +29,43 @@ pub(super) fn resolve(
         // MQTT 3.1.1 §3.1.3.3.
         let problem = errors.add(&written.place, "a will is too long for MQTT");
         problem.found(format!("up to {bytes} bytes")).allowed(format!("{STRING_BYTES_MAX} bytes"));
+    } else if setting.embedded
+        && let Some(most) = embedded_bytes_max(longest, auth)
+        && bytes > most
+    {
+        let problem = errors.add(&written.place, "a will is too long for the built-in hub");
+        problem.found(format!("up to {bytes} bytes")).allowed(format!(
+            "{most} bytes: a CONNECT may have {}, with the will, user name and token",
+            limits::CONNECT_BYTES_MAX
+        ));
+        problem.fix("make the payload smaller, or use another target");
     }
     let qos = spec.qos.as_ref().map_or(1, |qos| sends::qos(qos, setting.kind, errors));
     let qos = QoS::from_u8(qos).unwrap_or(QoS::AtLeastOnce);
     Some(WillPlan { topic: topic?, payload, qos, retain: spec.retain })
+}
+
+/// What the rest of a CONNECT leaves of what the built-in hub takes of it, for the payload (MQTT 3.1.1 §3.1).
+fn embedded_bytes_max(longest: &str, auth: &Auth) -> Option<usize> {
+    // The name under which a run addresses its own hub.
+    const HOST: &str = "localhost";
+    const FIXED_HEADER_BYTES: usize = 5;
+    const VARIABLE_HEADER_BYTES: usize = 10;
+    const LENGTH_BYTES: usize = 2;
+    let Auth::Sas { keys, api_version, .. } = auth else { return None };
+    let policy = match keys {
+        Keys::Policy { policy, .. } => Some(policy.as_str()),
+        Keys::Group(_) | Keys::Listed(_) => None,
+    };
+    let fields = [
+        longest.len(),
+        topics::telemetry(longest).len(),
+        0,
+        names::user_name_at(HOST, longest, api_version).len(),
+        sas::token_bytes_max(&names::resource(HOST, longest), policy),
+    ];
+    let fields: usize = fields.iter().map(|bytes| LENGTH_BYTES + bytes).sum();
+    Some(limits::CONNECT_BYTES_MAX.saturating_sub(FIXED_HEADER_BYTES + VARIABLE_HEADER_BYTES + fields))
 }
 
 /// An IoT hub takes a will as telemetry ("Communicate with an IoT hub using the MQTT protocol").

@@ -397,8 +397,7 @@ impl Reader<'_> {
         }
         let problem =
             self.errors.add(&node.place, "unknown value").found(quoted(&text.text)).allowed(allowed);
-        let known = words.iter().map(|(word, _)| *word).chain(later.iter().map(|(word, _)| *word));
-        if let Some(near) = nearest(&text.value, known) {
+        if let Some(near) = nearest(&text.value, words.iter().map(|(word, _)| *word)) {
             problem.fix(format!("did you mean {}?", quoted(near)));
         }
         None

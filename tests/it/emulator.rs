@@ -283,6 +283,7 @@ async fn a_storm_of_devices_waits_for_room_and_none_is_closed() {
     let hub = Hub::start(Config {
         unadmitted_bytes_max: room.div_ceil(3) * 4,
         silence_max: Duration::from_secs(3600),
+        first_byte_max: Duration::from_secs(3600),
         connect_arrival_timeout: Duration::from_secs(3600),
         ..Config::default()
     });

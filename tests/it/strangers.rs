@@ -134,7 +134,21 @@ fn a_storm_of_devices_connects_while_strangers_are_silent() {
     assert!(!said.contains("too many connections"), "{said}");
 }
 
-/// Silent connections use up the descriptors after some devices have connected and before another one does.
+#[test]
+fn without_descriptors_for_its_shards_no_hub_is_ready() {
+    let program = env!("CARGO_BIN_EXE_hubstorm");
+    let hub = std::process::Command::new("sh")
+        .args(["-c", "ulimit -n 64; exec \"$@\"", "sh", program])
+        .args(["emulator", "--listen", "127.0.0.1:0", "--group-key", "env:HUB_KEY", "--shards", "64"])
+        .env("HUB_KEY", GROUP_KEY)
+        .output()
+        .expect("a shell");
+    let said = String::from_utf8_lossy(&hub.stderr);
+    assert_eq!((hub.status.code(), hub.stdout.is_empty()), (Some(1), true), "{said}");
+    assert!(said.contains("64 file descriptors may be open") && said.contains("ulimit -n"), "{said}");
+}
+
+/// A limit that strangers reach, between devices that were there before and one that comes after.
 #[test]
 fn without_descriptors_silent_connections_are_closed() {
     let program = env!("CARGO_BIN_EXE_hubstorm");

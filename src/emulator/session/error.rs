@@ -1,4 +1,4 @@
-//! What a device does that ends its connection. Returned by the session; `notice` and `app` say it.
+//! Why a hub closes a connection without a word. A part of `session`; shown by `notice`.
 
 use crate::wire::DecodeError;
 

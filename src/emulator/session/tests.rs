@@ -258,8 +258,8 @@ fn a_connect_that_is_too_large_ends_with_its_header() {
         let byte = |shift: usize| u8::try_from(remaining >> shift & 0x7f).unwrap();
         begins_with(&[CONNECT, byte(0) | 0x80, byte(7) | 0x80, byte(14)])
     };
-    assert_eq!(announce(CONNECT_BYTES_MAX), Ok(()));
-    let (frame_bytes, frame_bytes_max) = (CONNECT_BYTES_MAX + 1, CONNECT_BYTES_MAX);
+    assert_eq!(announce(limits::CONNECT_BYTES_MAX), Ok(()));
+    let (frame_bytes, frame_bytes_max) = (limits::CONNECT_BYTES_MAX + 1, limits::CONNECT_BYTES_MAX);
     let too_large = DecodeError::TooLarge { frame_bytes, frame_bytes_max };
     assert_eq!(announce(frame_bytes), Err(HubError::Decode(too_large)));
 }

@@ -1,0 +1,56 @@
+//! What a hub counts: each shard for itself, summed for who asks. Written by `connection`, read by `server`.
+
+use super::admission::Refusal;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What the hub counted, over all shards.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Stats {
+    /// CONNECTs answered with 0.
+    pub accepted: u64,
+    /// CONNECTs answered with another code.
+    pub refused: u64,
+    /// Telemetry messages accepted.
+    pub telemetry: u64,
+    /// Connections closed because their device connected again.
+    pub taken_over: u64,
+    /// Connections closed because their token ran out.
+    pub expired: u64,
+    /// Connections dropped because the device broke a rule, silence included.
+    pub protocol_errors: u64,
+    /// Connections that did not get through TLS.
+    pub tls_failed: u64,
+    /// Connections without an admitted device that were closed because others needed their memory or descriptor.
+    #[serde(default)]
+    pub closed_for_others: u64,
+}
+
+/// Written by one shard, read by whoever asks.
+#[derive(Debug, Default)]
+pub(super) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(super) fn add(&self, n: u64) {
+        if n > 0 {
+            self.0.fetch_add(n, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// One shard's counts, on cache lines of their own.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(super) struct Counters {
+    pub(super) accepted: Counter,
+    pub(super) refused: Counter,
+    pub(super) refused_by: [Counter; Refusal::REASONS.len()],
+    pub(super) telemetry: Counter,
+    pub(super) taken_over: Counter,
+    pub(super) expired: Counter,
+    pub(super) protocol_errors: Counter,
+    pub(super) tls_failed: Counter,
+}
