@@ -7,6 +7,7 @@ use crate::emulator::device::Subscriptions;
 use crate::iothub::sas::{self, Key};
 use crate::iothub::topics::Subscription;
 use crate::iothub::{names, topics};
+use crate::wire::DecodeError;
 use crate::wire::encode::{ConnectRef, PublishRef, WillRef};
 
 const UNIX: u64 = 1_800_000_000;
