@@ -131,12 +131,6 @@ pub(super) async fn run(
     let certificate = certificate::make(&config.host_names, clock::unix())?;
     let rsa = Arc::clone(&certificate.rsa);
     let tls = tls::server_with_rsa((certificate.chain, certificate.key), Box::new(move || rsa.get()))?;
-    if !args.control {
-        // Make it now, so that the first device that needs it does not wait. As the child of a run the hub makes it on demand: the
-        // run's devices do not need it, and its CPU time would count as the hub's.
-        let rsa = certificate.rsa;
-        std::thread::Builder::new().name("rsa".to_owned()).spawn(move || rsa.get())?;
-    }
     let ca_file = match args.control {
         true => None,
         false => Some(match &args.ca_out {
@@ -157,6 +151,13 @@ pub(super) async fn run(
     };
     let hub = Hub::new(config);
     let started = hub.start(&tls).await?;
+    if !args.control {
+        // Make the RSA certificate now, so that the first device that needs it does not wait. Not before the shards have started:
+        // when no file descriptors were left, the process sometimes aborted here. As the child of a run the hub makes it on demand:
+        // the run's devices do not need it, and its CPU time would count as the hub's.
+        let rsa = certificate.rsa;
+        std::thread::Builder::new().name("rsa".to_owned()).spawn(move || rsa.get())?;
+    }
     print(out, &ready)?;
 
     let notices = notices::print_from(hub.notices(), io::stderr())?;
