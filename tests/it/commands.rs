@@ -437,7 +437,7 @@ fn check_forecasts_the_memory_of_any_number_of_workers() {
 
 /// With a limit of 0 no file can be written, as on a full disk.
 #[test]
-fn files_that_cannot_be_written_leave_nothing_and_keep_older_ones() {
+fn a_failed_write_leaves_nothing_and_keeps_older_files() {
     let work = tempfile::tempdir().expect("a temporary folder");
     let limited = |arguments: &str| {
         let mut shell = Command::new("sh");

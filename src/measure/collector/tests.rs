@@ -141,7 +141,7 @@ fn a_sum_adds_what_is_wanted_only() {
 }
 
 #[test]
-fn merged_parts_tell_each_clock_step_once_and_add_the_new_counts() {
+fn merging_adds_counts_and_lists_a_clock_step_once() {
     let part = |steps: &[(u64, i64)], dead: u64, present: u64| {
         let (mut collector, mut recorder) = (Collector::unnamed(layout()), recorder());
         steps.iter().for_each(|(at, by_us)| recorder.clocks_diverged(*at, *by_us, true));
