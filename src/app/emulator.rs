@@ -151,13 +151,11 @@ pub(super) async fn run(
     };
     let hub = Hub::new(config);
     let started = hub.start(&tls).await?;
-    if !args.control {
-        // Make the RSA certificate now, so that the first device that needs it does not wait. Not before the shards have started:
-        // when no file descriptors were left, the process sometimes aborted here. As the child of a run the hub makes it on demand:
-        // the run's devices do not need it, and its CPU time would count as the hub's.
-        let rsa = certificate.rsa;
-        std::thread::Builder::new().name("rsa".to_owned()).spawn(move || rsa.get())?;
-    }
+    // Make the RSA certificate now, so that the first device that needs it does not wait. As the child of a run the hub makes it on
+    // demand: the run's devices do not need it, and its CPU time would count as the hub's.
+    let rsa = certificate.rsa;
+    let make_rsa = || std::thread::Builder::new().name("rsa".to_owned()).spawn(move || rsa.get());
+    let rsa_thread = (!args.control).then(make_rsa).transpose()?;
     print(out, &ready)?;
 
     let notices = notices::print_from(hub.notices(), io::stderr())?;
@@ -179,6 +177,10 @@ pub(super) async fn run(
     };
     drop(hub);
     notices.finish();
+    // A process that exits while another thread makes a key may abort: aws-lc clears its random generators at exit.
+    if let Some(Err(panic)) = rsa_thread.map(std::thread::JoinHandle::join) {
+        std::panic::resume_unwind(panic);
+    }
     served
 }
 
