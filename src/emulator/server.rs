@@ -240,17 +240,25 @@ impl Hub {
         let mut started =
             Started { hub: Arc::clone(self), senders, ended: Vec::with_capacity(inboxes.len()) };
         let mut starting = Vec::with_capacity(inboxes.len());
+        let mut all = Ok(());
         for (index, inbox) in inboxes.into_iter().enumerate() {
             let (start, is_started) = oneshot::channel();
-            started.ended.push(self.start_shard(index, inbox, &started.senders, tls, start)?);
+            match self.start_shard(index, inbox, &started.senders, tls, start) {
+                Ok(ended) => started.ended.push(ended),
+                Err(error) => {
+                    all = Err(error);
+                    break;
+                }
+            }
             starting.push(is_started);
         }
+        // All are waited for, also after a failure: a process that exits while another thread uses aws-lc's random generator may abort.
         for (index, is_started) in starting.into_iter().enumerate() {
             if is_started.await.is_err() {
-                started.end(index).await?;
+                all = all.and(started.end(index).await);
             }
         }
-        Ok(started)
+        all.map(|()| started)
     }
 
     /// Starts a shard's thread; what it returns resolves when the thread is through.
