@@ -278,7 +278,7 @@ fn without_values(error: &str, is_json: bool) -> String {
         }
         _ if found.starts_with("recursion limit") => "it has more than 127 levels".to_owned(),
         _ if expected.is_empty() && !is_json => "it is not one JSON object".to_owned(),
-        _ => "a value or a command is not what is wanted".to_owned(),
+        _ => "a value or a command has the wrong type".to_owned(),
     };
     if expected.is_empty() { found } else { format!("{found}, expected {expected}") }
 }
@@ -391,12 +391,12 @@ mod tests {
                 r#"{"config":{"grupkeys":1}}"#,
                 "unknown field `grupkeys` (did you mean `group_keys`?), expected one of",
             ),
-            (r#"{"config":{"port":"c2VjcmV0"}}"#, "is not what is wanted, expected u16 (column"),
+            (r#"{"config":{"port":"c2VjcmV0"}}"#, "has the wrong type, expected u16 (column"),
             (r#"{"config":{"devices":[{"id":"c2VjcmV0"}]}}"#, "missing field `key` (column"),
             (r#"{"confg":{}}"#, "expected one of `config`, "),
             (r#""c2VjcmV0""#, "expected one of `config`, "),
             (r#"{"config":{"host":"c2VjcmV0, expected me"}}"#, "(column"),
-            (r#"{"call":{"id":1,"device":"d","ask":5}}"#, "a command is not what is wanted (column"),
+            (r#"{"call":{"id":1,"device":"d","ask":5}}"#, "a command has the wrong type (column"),
             (
                 &format!(
                     r#"{{"call":{{"id":1,"device":"d","ask":{{"method":{{"name":"m","payload":{}"#,
