@@ -1,0 +1,136 @@
+//! Delays, jitter, and when a device gives up.
+
+use super::*;
+use crate::rng::{Purpose, generator};
+
+const BASE: Duration = Duration::from_secs(1);
+const MAX: Duration = Duration::from_secs(60);
+
+fn exponential(jitter: Jitter) -> BackOff {
+    BackOff::Exponential { base: BASE, max: MAX, jitter }
+}
+
+#[test]
+fn the_delay_doubles_up_to_its_maximum_and_never_overflows() {
+    let mut rng = generator(1, 1, Purpose::Connection);
+    let seconds = |attempt, rng: &mut Rng| {
+        exponential(Jitter::None).delay(attempt, rng).expect("exponential always retries").as_secs()
+    };
+    let delays: Vec<u64> = [0, 1, 2, 5, 6, 31, 32, u32::MAX].map(|n| seconds(n, &mut rng)).to_vec();
+    assert_eq!(delays, [1, 2, 4, 32, 60, 60, 60, 60]);
+}
+
+#[test]
+fn full_jitter_covers_the_whole_span_evenly() {
+    let mut rng = generator(1, 1, Purpose::Connection);
+    let mut quarters = [0u32; 4];
+    for _ in 0..4_000 {
+        let delay = exponential(Jitter::Full).delay(2, &mut rng).expect("exponential always retries");
+        assert!(delay <= 4 * BASE);
+        quarters[(delay.as_millis() / 1_000).min(3) as usize] += 1;
+    }
+    // Five standard deviations of a binomial (4,000; 1/4) are 137.
+    assert!(quarters.iter().all(|&n| n.abs_diff(1_000) < 137), "{quarters:?}");
+}
+
+#[test]
+fn the_same_seed_waits_equally_long_and_devices_differ() {
+    let delays = |device| {
+        let mut rng = generator(9, device, Purpose::Connection);
+        (0..8).map(|n| exponential(Jitter::Full).delay(n, &mut rng)).collect::<Vec<_>>()
+    };
+    assert_eq!(delays(1), delays(1));
+    assert_ne!(delays(1), delays(2));
+}
+
+#[test]
+fn only_a_connection_that_outlasts_the_wait_before_it_starts_afresh() {
+    let mut rng = generator(1, 1, Purpose::Connection);
+    let mut retries = Retries::default();
+    let mut next = |online_for: Option<u64>| {
+        let loss = Loss { online_for: online_for.map(Duration::from_secs), ..Loss::default() };
+        let delay = retries.next_delay(&exponential(Jitter::None).into(), loss, &mut rng);
+        delay.expect("exponential always retries").as_secs()
+    };
+    assert_eq!([next(None), next(None), next(None)], [1, 2, 4], "refused");
+    assert_eq!([next(Some(0)), next(Some(3)), next(Some(15))], [8, 16, 32], "accepted and closed");
+    assert_eq!([next(Some(32)), next(Some(0)), next(Some(600))], [1, 2, 1], "a hub that lives");
+}
+
+#[test]
+fn a_first_retry_of_its_own_is_followed_by_the_others_and_does_not_loop() {
+    let mut rng = generator(1, 1, Purpose::Connection);
+    let policy = Reconnect { first: Some(Duration::ZERO), ..exponential(Jitter::None).into() };
+    let mut retries = Retries::default();
+    let mut next = |online_for: Option<u64>| {
+        let loss = Loss { online_for: online_for.map(Duration::from_secs), ..Loss::default() };
+        retries.next_delay(&policy, loss, &mut rng).expect("it always retries").as_secs()
+    };
+    assert_eq!([next(Some(9)), next(None), next(None)], [0, 1, 2]);
+    assert_eq!([next(Some(60)), next(Some(0)), next(Some(0))], [0, 1, 2], "accepted and closed at once");
+}
+
+#[test]
+fn a_device_gives_up_when_it_has_not_got_in_for_long_or_is_refused() {
+    let mut rng = generator(1, 1, Purpose::Connection);
+    let forever = Reconnect::from(BackOff::Fixed { delay: BASE });
+    let patient = Reconnect { gives_up_after: Some(4 * BASE), ..forever };
+    let proud = Reconnect { gives_up_refused: true, ..forever };
+    let mut next = |policy, offline_s, refused| {
+        let loss = Loss { offline_for: Duration::from_secs(offline_s), refused, online_for: None };
+        Retries::default().next_delay(policy, loss, &mut rng)
+    };
+    assert_eq!([next(&patient, 3, true), next(&patient, 4, false)], [Some(BASE), None]);
+    assert_eq!([next(&proud, 9, false), next(&proud, 0, true)], [Some(BASE), None]);
+    assert_eq!(next(&forever, 1_000_000, true), Some(BASE));
+}
+
+proptest::proptest! {
+    #[test]
+    fn every_delay_lies_where_its_formula_puts_it(seed: u64, attempt: u32) {
+        let ms = Duration::from_millis;
+        let mut rng = generator(seed, 1, Purpose::Connection);
+        let mut stepped = |step, head_start, floor| {
+            let policy = BackOff::Stepped { least: ms(100), max: ms(10_000), step, head_start, floor };
+            policy.delay(attempt, &mut rng).expect("it always retries")
+        };
+        let at = |head_start, step_ms: f64| {
+            let steps = f64::from(attempt.saturating_add(head_start)).exp2() - 1.0;
+            Duration::from_secs_f64((0.1 + steps * step_ms / 1e3).min(10.0))
+        };
+        let delay = stepped([ms(80), ms(120)], 1, Duration::ZERO);
+        proptest::prop_assert!((at(1, 80.0)..=at(1, 120.0)).contains(&delay), "{:?}", delay);
+        let delay = stepped([Duration::ZERO, ms(25)], 0, Duration::ZERO);
+        proptest::prop_assert!((at(0, 0.0)..=at(0, 25.0)).contains(&delay), "{:?}", delay);
+        let delay = stepped([ms(80), ms(120)], 0, ms(1_000));
+        proptest::prop_assert!((ms(1_000)..=ms(10_000)).contains(&delay), "{:?}", delay);
+        let above = exponential(Jitter::Above { percent: 5 }).delay(attempt, &mut rng).expect("it always retries");
+        let bare = exponential(Jitter::None).delay(attempt, &mut rng).expect("it always retries");
+        proptest::prop_assert!((bare..=bare.mul_f64(1.05)).contains(&above), "{:?}", above);
+    }
+
+    #[test]
+    fn the_first_delay_lies_where_it_is_said_to(seed: u64, head_start in 0..40_u32, floor_ms in 0..3_000_u64) {
+        let ms = Duration::from_millis;
+        let stepped = BackOff::Stepped {
+            least: ms(100), max: ms(10_000), step: [ms(80), ms(120)], head_start, floor: ms(floor_ms),
+        };
+        let jitters = [Jitter::None, Jitter::Full, Jitter::Above { percent: 5 }].map(exponential);
+        let mut rng = generator(seed, 1, Purpose::Connection);
+        for policy in [stepped, BackOff::Fixed { delay: BASE }].into_iter().chain(jitters) {
+            let [least, most] = policy.first_between().expect("it always retries");
+            let delay = policy.delay(0, &mut rng).expect("it always retries");
+            // One is computed in whole nanoseconds and the other is not.
+            let nearly = Duration::from_nanos(2);
+            proptest::prop_assert!(least <= delay + nearly && delay <= most + nearly, "{:?} {:?}", policy, delay);
+        }
+    }
+}
+
+#[test]
+fn never_and_fixed_are_what_they_say() {
+    let mut rng = generator(1, 1, Purpose::Connection);
+    assert_eq!(BackOff::Never.delay(0, &mut rng), None);
+    assert_eq!(BackOff::Never.first_between(), None);
+    assert_eq!(BackOff::Fixed { delay: BASE }.delay(7, &mut rng), Some(BASE));
+}

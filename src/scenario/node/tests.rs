@@ -1,0 +1,70 @@
+//! Trees and places from TOML, JSON and `--set`.
+
+use super::*;
+
+fn places(node: &Node, out: &mut Vec<(String, Origin)>) {
+    match &node.value {
+        Value::Table(entries) => {
+            for entry in entries {
+                out.push((entry.place.key.clone(), entry.place.origin.clone()));
+                places(&entry.node, out);
+            }
+        }
+        Value::Array(elements) => elements.iter().for_each(|element| places(element, out)),
+        _ => {}
+    }
+}
+
+fn file(line: usize, column: usize) -> Origin {
+    Origin::File { line, column }
+}
+
+#[test]
+fn toml_and_json_give_the_same_paths_and_their_own_places() {
+    let toml = "seed = 1\n[fleet.b]\ndevices = 2\n[fleet.a]\n  devices = 3\n[[phase]]\nname = \"ramp\"\n\
+                duration = \"1s\"\n";
+    let json = "{\n \"seed\": 1, // any\n \"fleet\": {\"b\": {\"devices\": 2}, \"a\": {\"devices\": 3}},\n \
+                \"phase\": [{\"name\": \"ramp\", \"duration\": \"1s\"}]}";
+    let mut errors = Errors::new("x");
+    let (mut from_toml, mut from_json) = (Vec::new(), Vec::new());
+    places(&parse("x.toml", toml, &mut errors).unwrap(), &mut from_toml);
+    places(&parse("x.json", json, &mut errors).unwrap(), &mut from_json);
+    assert!(errors.is_empty(), "{errors}");
+    let keys = |places: &[(String, Origin)]| places.iter().map(|(key, _)| key.clone()).collect::<Vec<_>>();
+    assert_eq!(keys(&from_toml), keys(&from_json));
+    assert_eq!(keys(&from_toml)[2..4], ["fleet.b".to_owned(), "fleet.b.devices".to_owned()]);
+    assert!(from_toml.contains(&("phase.ramp.duration".into(), file(8, 1))), "{from_toml:?}");
+    assert!(from_toml.contains(&("fleet.a.devices".into(), file(5, 3))), "{from_toml:?}");
+    assert!(from_json.contains(&("seed".into(), file(2, 2))), "{from_json:?}");
+}
+
+#[test]
+fn what_begins_with_a_brace_is_json_whatever_its_name() {
+    let mut errors = Errors::new("stdin");
+    assert!(parse("stdin", "\n{\"seed\": 1}", &mut errors).is_some(), "{errors}");
+}
+
+#[test]
+fn every_syntax_error_of_a_toml_file_is_reported() {
+    let mut errors = Errors::new("x.toml");
+    assert!(parse("x.toml", "a = \nb = 1\nc = [1,,2]\n", &mut errors).is_none());
+    assert!(errors.problems().len() >= 2, "{errors}");
+}
+
+#[test]
+fn columns_count_characters() {
+    let mut errors = Errors::new("x.toml");
+    parse("x.toml", "a = { 'ü' = 1, b = }\n", &mut errors);
+    assert_eq!(errors.problems()[0].place.origin, file(1, 20), "{errors}");
+}
+
+#[test]
+fn overrides_need_no_quotes() {
+    let place = Place { origin: Origin::Set("k".into()), key: "k".into() };
+    assert!(matches!(parse_override("500", &place).value, Value::Integer(500)));
+    assert!(matches!(parse_override("true", &place).value, Value::Boolean(true)));
+    for text in ["10s", "0% -> 100%", "2024-01-01", "a b"] {
+        assert!(matches!(parse_override(text, &place).value, Value::String(t) if t == text), "{text}");
+    }
+    assert!(matches!(parse_override("['p(99) < 1s']", &place).value, Value::Array(a) if a.len() == 1));
+}

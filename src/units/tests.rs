@@ -1,0 +1,94 @@
+//! Parsing and printing of quantities.
+
+use super::*;
+
+#[test]
+fn durations_as_people_write_them() {
+    for (text, us) in [
+        ("250us", 250),
+        ("250ms", 250_000),
+        ("1.5s", 1_500_000),
+        ("1h30m", 5_400_000_000),
+        ("0s", 0),
+        ("2d", 172_800_000_000),
+    ] {
+        assert_eq!(parse_duration(text), Ok(Duration::from_micros(us)), "{text}");
+    }
+    for text in ["", "5", "s", "-1s", "5 parsecs", "1..5s", "1e99h", "99999999999999999999d", "ä"] {
+        assert!(parse_duration(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn signed_durations_have_a_sign() {
+    for (text, us) in [("-3m", -180_000_000), ("+6m", 360_000_000), ("0s", 0), (" -250us ", -250)] {
+        assert_eq!(parse_signed_us(text), Ok(us), "{text}");
+    }
+    for text in ["", "3m", "-", "+-3m", "--3m", "3", "- 3m x", "+99999999999999999999d"] {
+        assert!(parse_signed_us(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn two_readings_of_a_clock_step_look_the_same() {
+    for us in [-7_199_999_600, -7_200_000_000, -7_200_000_400] {
+        assert_eq!(human_signed_us(us), "-2h", "{us}");
+    }
+    assert_eq!(human_signed_us(1_499_000), "+1.50 s", "short steps keep their digits");
+}
+
+#[test]
+fn signed_durations_are_shown_with_their_sign() {
+    for (us, shown) in
+        [(7_200_000_000, "+2h"), (-180_000_000, "-3m"), (1_500_000, "+1.50 s"), (i64::MIN, "-")]
+    {
+        assert!(human_signed_us(us).starts_with(shown), "{us}");
+    }
+}
+
+#[test]
+fn rates_as_people_write_them() {
+    for (text, rate) in [("400/s", 400.0), ("50/1s", 50.0), ("300/1m", 5.0), ("2.5/s", 2.5), ("60/m", 1.0)] {
+        assert_eq!(text.parse::<Rate>().map(Rate::as_per_second), Ok(rate), "{text}");
+    }
+    for text in ["400", "/s", "1/0s", "-1/s", "inf/s", "1/parsec", ""] {
+        assert!(text.parse::<Rate>().is_err(), "{text}");
+    }
+    for (text, shown) in [("2.50/s", "2.5/s"), ("1000000/s", "1,000,000/s"), ("1234.5/s", "1,234.5/s")] {
+        assert_eq!(text.parse::<Rate>().unwrap().to_string(), shown);
+    }
+}
+
+#[test]
+fn shares_as_people_write_them() {
+    assert_eq!("99.9%".parse::<Percent>().unwrap().to_string(), "99.9%");
+    assert_eq!("99.9%".parse::<Percent>().map(Percent::as_fraction), Ok(0.999));
+    assert_eq!("400%".parse::<Percent>().map(Percent::as_fraction), Ok(4.0));
+    for text in ["99", "%", "-1%", "NaN%", "inf%", "1e3%"] {
+        assert!(text.parse::<Percent>().is_err(), "{text}");
+    }
+}
+
+#[test]
+fn people_read_three_digits() {
+    for (us, text) in [
+        (847, "847 µs"),
+        (1_234, "1.23 ms"),
+        (12_345, "12.3 ms"),
+        (123_456, "123 ms"),
+        (4_000_000, "4.00 s"),
+        (75_000_000, "75.0 s"),
+        (125_000_000, "2m 05s"),
+        (300_000_000, "5m"),
+        (3_600_000_000, "1h"),
+        (3_605_000_000, "1h 00m 05s"),
+        (5_400_000_000, "1h 30m"),
+        (7_260_000_000, "2h 01m"),
+    ] {
+        assert_eq!(human_us(us), text);
+    }
+    assert_eq!([0, 1, 1_000].map(|n| plural(n, "hub", "hubs")), ["0 hubs", "1 hub", "1,000 hubs"]);
+    assert_eq!(human_count(1_234_567), "1,234,567");
+    assert_eq!(human_count(999), "999");
+    assert_eq!(human_bytes(1536), "1.5 KiB");
+}
