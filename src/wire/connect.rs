@@ -2,9 +2,10 @@
 //! empty user name from none, keeps the password in a `String` that is not wiped, accepts level 5 and then reads its
 //! properties as a client id, and writes the flags to a wrong place unless the buffer was empty.
 
-use super::decode::{DecodeError, Header};
+use super::frame::{DecodeError, Header};
+use super::packet::{Connect, QoS, Will};
 use super::reader::Reader;
-use super::{Connect, QoS, Strictness, Will};
+use super::strict::Strictness;
 use bytes::Bytes;
 use zeroize::Zeroizing;
 

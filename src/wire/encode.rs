@@ -1,7 +1,7 @@
 //! Packets to bytes, appended to a buffer that may already hold some. On an error nothing is left behind.
 
 use super::connect::{LEVEL, flag};
-use super::{QoS, REMAINING_BYTES_MAX, STRING_BYTES_MAX};
+use super::packet::{QoS, REMAINING_BYTES_MAX, STRING_BYTES_MAX};
 use bytes::{BufMut, BytesMut};
 use std::fmt;
 

@@ -1,9 +1,28 @@
 //! What a server must not let pass and a lenient reader does: flags, reserved bits, lengths, text, topics.
 //! [MQTT-x] are the normative statements of the standard.
 
-use super::decode::{DecodeError, Header};
+use super::frame::{DecodeError, Header};
+use super::packet::{Packet, QoS};
 use super::reader::Reader;
-use super::{Packet, QoS, Strictness, topic};
+use super::topic;
+
+/// How much of the standard the peer is held to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Strictness {
+    /// Whatever can be understood is accepted: a load generator meets all kinds of brokers.
+    Lenient,
+    /// Flags, reserved bits, ack lengths, text and topics are checked: what a server must refuse is refused.
+    Strict,
+    /// The same, but `+` and `#` may be anywhere in a topic name or filter: for a reader that knows which topics there are, and whose
+    /// names hold ids with any character.
+    StrictButWildcards,
+}
+
+impl Strictness {
+    pub(super) fn is_strict(self) -> bool {
+        self != Strictness::Lenient
+    }
+}
 
 /// The flags of the first byte (MQTT 3.1.1 §2.2.2) [MQTT-2.2.2-2].
 pub(super) fn flags(header: Header) -> Result<(), DecodeError> {

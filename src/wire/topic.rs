@@ -3,7 +3,7 @@
 //! mqttbytes has its own functions for this: they accept `a+`, refuse nothing about NUL, and `matches` panics on
 //! some topics. They are never called.
 
-use super::STRING_BYTES_MAX;
+use super::packet::STRING_BYTES_MAX;
 
 /// At least one character, no wildcard, no U+0000, at most 65,535 bytes (MQTT 3.1.1 §4.7.3, §3.3.2.1).
 #[must_use]

@@ -2,7 +2,8 @@
 //! what each strictness refuses.
 
 use super::*;
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
+use zeroize::Zeroizing;
 
 fn read(bytes: &[u8], strictness: Strictness) -> Result<Option<Packet>, DecodeError> {
     let mut input = BytesMut::from(bytes);

@@ -1,6 +1,7 @@
 //! The rules that [`decode`] keeps for any bytes: the body of the fuzz target, and of the test that walks its corpus.
 
-use super::{Strictness, decode};
+use super::decode::decode;
+use super::strict::Strictness;
 use bytes::BytesMut;
 
 /// Small enough for a fuzzer to go beyond it.
