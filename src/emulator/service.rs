@@ -7,7 +7,7 @@ use super::c2d::Message;
 use super::device::Call;
 use super::directory::{Address, Directory, Entry};
 use super::twin::{self, Properties, TwinError};
-use crate::iothub::size::message_bytes;
+use crate::iothub::message_size::message_bytes;
 use crate::iothub::topics::Subscription;
 use crate::iothub::{limits, names, properties, topics};
 use crate::wire::{STRING_BYTES_MAX, topic};

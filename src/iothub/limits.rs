@@ -7,7 +7,7 @@ use std::time::Duration;
 /// Azure publishes none.
 pub const CONNECT_BYTES_MAX: usize = 48 * 1024;
 
-/// One device-to-cloud message, as [`message_bytes`](super::size::message_bytes) counts it
+/// One device-to-cloud message, as [`message_bytes`](super::message_size::message_bytes) counts it
 /// (Azure: "Create and read IoT Hub messages").
 pub const TELEMETRY_BYTES_MAX: usize = 256 * 1024;
 

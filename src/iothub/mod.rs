@@ -4,17 +4,13 @@
 //!
 //! It touches no socket and no clock: `now` is an argument, in seconds since the Unix epoch.
 
-pub mod connection;
+pub mod connection_string;
+mod escape;
 pub mod limits;
+pub mod message_size;
 pub mod names;
 pub mod properties;
 pub mod received;
 pub mod registry;
 pub mod sas;
-pub mod size;
 pub mod topics;
-
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
-
-/// Everything but RFC 3986's unreserved characters is escaped, in SAS resources, signatures and property bags.
-const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');

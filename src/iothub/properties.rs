@@ -2,7 +2,7 @@
 //! `%20`; `+` is a plus), system properties named `$.ct` and the like
 //! (Azure: "Communicate with an IoT hub using the MQTT protocol"). Written by `plan`, read by the emulator.
 
-use super::ESCAPED;
+use super::escape::ESCAPED;
 use percent_encoding::{percent_decode_str, utf8_percent_encode};
 
 /// When a message was sent, stamped by its sender: microseconds since the Unix epoch, in decimal. Our own.

@@ -3,7 +3,7 @@
 //!
 //! Keys are wiped when dropped; neither keys nor signatures reach `Debug`, `Display` or an error.
 
-use super::ESCAPED;
+use super::escape::ESCAPED;
 use super::limits::CLOCK_SKEW_S;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

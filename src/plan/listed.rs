@@ -4,7 +4,7 @@
 //! Tens of thousands of them are kept in one block of bytes, which is wiped when dropped. What is wrong with a line is said
 //! by its number and never by its text: it may be a secret in the wrong place.
 
-use crate::iothub::connection::ConnectionString;
+use crate::iothub::connection_string::ConnectionString;
 use crate::iothub::registry::{self, Exported};
 use crate::iothub::{names, sas};
 use crate::wire::STRING_BYTES_MAX;

@@ -7,7 +7,7 @@ use super::lines::Lines;
 use super::payload::{self, Payload};
 use super::template::{Names, Template};
 use super::types::{SendPlan, TargetKind};
-use crate::iothub::size::message_bytes;
+use crate::iothub::message_size::message_bytes;
 use crate::iothub::{limits, properties, topics};
 use crate::measure::Operation;
 use crate::scenario::{

@@ -1,7 +1,7 @@
 //! What a plan is made of. Filled in by `resolve`; read by everyone above. Data only.
 
+use crate::iothub::message_size::message_bytes;
 use crate::iothub::properties;
-use crate::iothub::size::message_bytes;
 use crate::measure::{Limits, Operation, Test};
 use crate::policy::backoff::Reconnect;
 use crate::policy::ping::PingPolicy;

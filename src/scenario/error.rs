@@ -25,6 +25,12 @@ impl Place {
     }
 }
 
+impl Default for Place {
+    fn default() -> Place {
+        Place { origin: Origin::File { line: 1, column: 1 }, key: String::new() }
+    }
+}
+
 /// Who wrote a value. Ordered as errors are shown: the file from top to bottom, then the command line.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Origin {

@@ -2,41 +2,36 @@
 //! Called by `plan::load`. It knows the shape of the file and the units in it; what the values mean together
 //! (does the fleet exist, does the topic fit in MQTT) is `plan`'s business.
 
-mod device;
-mod drives;
 mod error;
-mod format;
 mod host;
-mod identity;
+mod keys;
 mod mask;
 mod model;
 mod node;
 mod overrides;
+mod quantities;
 mod reader;
 mod schema;
-mod sends;
-mod verdict;
+mod value;
 
 pub use error::{Errors, Origin, Place, Problem, nearest};
 pub use host::{check_host, is_connection_string};
-pub use identity::{AuthSpec, RenewSpec, Sdk, TokenSpec};
 pub use mask::{looks_like_key, masked, may_be_key};
 pub use model::{
-    ArrivalKind, CallKind, DriveSpec, EmulatorSpec, FleetSpec, MessageSpec, MethodSpec, PayloadSpec,
-    PhaseSpec, ReconnectSpec, ReportSpec, Scenario, Secret, SendSpec, Spacing, SubscribeSpec, TargetKind,
-    TargetSpec, ThresholdSpec, Timing, TwinSpec, ValiditySpec, WillSpec, Written,
+    ArrivalKind, AuthSpec, CallKind, DriveSpec, EmulatorSpec, FleetSpec, MessageSpec, MethodSpec,
+    PayloadSpec, PhaseSpec, ReconnectSpec, RenewSpec, ReportSpec, Scenario, Sdk, SendSpec, Spacing,
+    SubscribeSpec, TargetKind, TargetSpec, ThresholdSpec, Timing, TokenSpec, TwinSpec, ValiditySpec,
+    WillSpec,
 };
+pub use quantities::DURATION_MAX;
 pub use schema::schema;
+pub use value::{Secret, Written};
 
 use node::Value;
 use reader::Reader;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 use zeroize::Zeroizing;
-
-/// The longest that anything in a scenario may last. Clocks overflow much later, and nobody waits so long.
-pub const DURATION_MAX: Duration = Duration::from_secs(100 * 86_400);
 
 /// What a scenario is read from. Nothing else is: not the clock, not the process.
 pub struct Input<'a> {
@@ -96,6 +91,6 @@ pub fn read(input: &Input<'_>) -> (Scenario, Errors) {
     for text in input.overrides {
         overrides::apply(&mut root, text, &mut reader.errors);
     }
-    format::scenario(&mut reader, &root, &mut scenario);
+    keys::scenario(&mut reader, &root, &mut scenario);
     (scenario, reader.errors)
 }

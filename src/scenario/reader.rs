@@ -4,17 +4,14 @@
 use super::error::{Errors, Place, Problem, nearest};
 use super::host::{self, check_host, is_connection_string};
 use super::mask::{HIDDEN, looks_like_key, may_be_key};
-use super::model::{Secret, Written};
 use super::node::{Entry, Node, Value};
-use super::{DURATION_MAX, FileText, located};
-use crate::units::{self, Percent, Rate};
+use super::value::{Secret, Written};
+use super::{FileText, located};
 use core::net::IpAddr; // Addresses only: sockets live in std::net.
 use std::fmt::Display;
 use std::io;
-use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::time::Duration;
 
 /// Keys whose value is a secret: only `${env.NAME}` or `${file.PATH}` in a file, never in `--set`, never shown.
 pub(super) const SECRET_KEYS: [&str; 3] = ["group_key", "key", "password"];
@@ -175,6 +172,22 @@ impl Reader<'_> {
         Some(text)
     }
 
+    /// A name as fleets, phases and methods have it: it stands in threshold selectors, topics and `--set` paths.
+    pub(super) fn name(&mut self, node: &Node, allowed: &str) -> Option<Written<String>> {
+        let name = self.text(node, allowed)?;
+        self.check_name(&name.place, &name.value, &name.text).then_some(name)
+    }
+
+    /// Refuses what is not a name; `text` is how it was written.
+    pub(super) fn check_name(&mut self, place: &Place, name: &str, text: &str) -> bool {
+        let is_name =
+            !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+        if !is_name {
+            self.errors.add(place, "not a name").found(quoted(text)).allowed("letters, digits, - and _");
+        }
+        is_name
+    }
+
     /// The path of a file, which is not opened here.
     pub(super) fn path(&mut self, node: &Node, allowed: &str) -> Option<Written<PathBuf>> {
         let Written { value, text, place } = self.text(node, allowed)?;
@@ -263,153 +276,14 @@ impl Reader<'_> {
         }
     }
 
-    /// A whole number in a range.
-    pub(super) fn integer<T>(&mut self, node: &Node, range: RangeInclusive<i64>) -> Option<Written<T>>
-    where
-        T: TryFrom<i64>,
-    {
-        let allowed = format!("a whole number from {} to {}", range.start(), range.end());
-        let Value::Integer(number) = node.value else {
-            self.wrong_kind(node, &allowed);
-            return None;
-        };
-        let value = range.contains(&number).then(|| T::try_from(number).ok()).flatten();
-        let Some(value) = value else {
-            self.errors.add(&node.place, "out of range").found(number.to_string()).allowed(allowed);
-            return None;
-        };
-        Some(Written { value, text: number.to_string(), place: node.place.clone() })
-    }
-
-    /// A duration longer than zero.
-    pub(super) fn duration(&mut self, node: &Node) -> Option<Duration> {
-        let value = self.duration_or_zero(node)?;
-        if value.is_zero() {
-            self.impossible(node, "must be longer than zero", "a duration such as 250ms, 30s, 5m or 1h30m");
-            return None;
-        }
-        Some(value)
-    }
-
-    /// A duration.
-    pub(super) fn duration_or_zero(&mut self, node: &Node) -> Option<Duration> {
-        let allowed = "a duration such as 250ms, 30s, 5m or 1h30m";
-        if let Value::Integer(number) = node.value {
-            let problem = self.errors.add(&node.place, "a duration needs a unit");
-            let fix = format!("did you mean \"{number}s\" or \"{number}ms\"?");
-            problem.found(number.to_string()).allowed(allowed).fix(fix);
-            return None;
-        }
-        let value = self.parse(node, allowed, units::parse_duration)?;
-        if value > DURATION_MAX {
-            self.impossible(node, "too long", "up to 100d");
-            return None;
-        }
-        Some(value)
-    }
-
-    /// A duration longer than zero; `None` for `"never"`.
-    pub(super) fn duration_or_never(&mut self, node: &Node) -> Option<Duration> {
-        let allowed = "a duration such as 30s or 5m, or \"never\"";
-        if let Value::Integer(_) = node.value {
-            return self.duration(node);
-        }
-        let value = self.parse(node, allowed, |text| match text {
-            "never" => Ok(None),
-            text => units::parse_duration(text).map(Some),
-        })?;
-        match value {
-            Some(Duration::ZERO) => {
-                self.impossible(node, "must be longer than zero", allowed);
-                None
-            }
-            Some(value) if value > DURATION_MAX => {
-                self.impossible(node, "too long", "up to 100d");
-                None
-            }
-            value => value,
-        }
-    }
-
-    /// A duration with its sign, in microseconds: `-3m`, `+6m`.
-    pub(super) fn signed_duration_us(&mut self, node: &Node) -> Option<i64> {
-        let allowed = "a duration with its sign, such as -3m or +6m";
-        let signed_us = self.parse(node, allowed, units::parse_signed_us)?;
-        if signed_us.unsigned_abs() > u64::try_from(DURATION_MAX.as_micros()).unwrap_or(u64::MAX) {
-            self.impossible(node, "too long", "from -100d to +100d");
-            return None;
-        }
-        Some(signed_us)
-    }
-
-    /// Events per second.
-    pub(super) fn rate(&mut self, node: &Node) -> Option<Rate> {
-        self.parse(node, "a rate such as 400/s, 50/1s, 300/1m or 2.5/s", Rate::from_str)
-    }
-
-    /// A share up to `most` (a fraction of 1).
-    pub(super) fn percent(&mut self, node: &Node, most: f64) -> Option<Percent> {
-        let most = Percent::from_fraction(most);
-        let allowed = format!("a share from 0% to {most}, such as 85%");
-        let value = self.parse(node, &allowed, Percent::from_str)?;
-        if value > most {
-            self.impossible(node, "out of range", &allowed);
-            return None;
-        }
-        Some(value)
-    }
-
-    /// A share, or a linear change between two: `100%`, `0% -> 100%`.
-    pub(super) fn change(&mut self, node: &Node, most: f64) -> Option<[f64; 2]> {
-        let allowed = format!(
-            "a share or a change, from 0% to {}, such as 100% or 0% -> 100%",
-            Percent::from_fraction(most)
-        );
-        let [from, to] = self.parse(node, &allowed, |text| {
-            let (from, to) = text.split_once("->").unwrap_or((text, text));
-            Ok::<_, units::UnitError>([
-                from.parse::<Percent>()?.as_fraction(),
-                to.parse::<Percent>()?.as_fraction(),
-            ])
-        })?;
-        if from > most || to > most {
-            self.impossible(node, "out of range", &allowed);
-            return None;
-        }
-        Some([from, to])
-    }
-
-    /// One of a few words; `later` are words that a later version will know.
-    pub(super) fn choice<T: Copy>(
-        &mut self,
-        node: &Node,
-        words: &[(&'static str, T)],
-        later: &[(&str, &str)],
-    ) -> Option<T> {
-        let allowed = words.iter().map(|(word, _)| quoted(word)).collect::<Vec<_>>().join(", ");
-        let text = self.string(node, &allowed)?;
-        if let Some((_, value)) = words.iter().find(|(word, _)| *word == text.value) {
-            return Some(*value);
-        }
-        if let Some((word, what)) = later.iter().find(|(word, _)| *word == text.value) {
-            self.not_built_yet(&node.place, &format!("{} ({what})", quoted(word)));
-            return None;
-        }
-        let problem =
-            self.errors.add(&node.place, "unknown value").found(quoted(&text.text)).allowed(allowed);
-        if let Some(near) = nearest(&text.value, words.iter().map(|(word, _)| *word)) {
-            problem.fix(format!("did you mean {}?", quoted(near)));
-        }
-        None
-    }
-
     /// Refuses a value that was understood and cannot be.
     pub(super) fn impossible(&mut self, node: &Node, what: &str, allowed: &str) -> &mut Problem {
         let found = written(node).map_or_else(|| node.value.kind().to_owned(), |text| quoted(&text));
         self.errors.add(&node.place, what).found(found).allowed(allowed)
     }
 
-    fn parse<T, E: Display>(
+    /// Parses a string by a function.
+    pub(super) fn parse<T, E: Display>(
         &mut self,
         node: &Node,
         allowed: &str,

@@ -1,8 +1,9 @@
 //! The keys about the verdict: `[thresholds]`, which can end a run early, and `[validity]`. Called by `format`.
 
-use super::model::{ThresholdSpec, ValiditySpec, Written};
-use super::node::{Node, Value};
-use super::reader::Reader;
+use crate::scenario::model::{ThresholdSpec, ValiditySpec};
+use crate::scenario::node::{Node, Value};
+use crate::scenario::reader::Reader;
+use crate::scenario::value::Written;
 use std::time::Duration;
 
 /// Keys of `[validity]` that an earlier version read, and what each was.

@@ -1,42 +1,10 @@
 //! What a scenario says of who devices are: `auth` with its tokens, and whose habits they have. A part of `model`.
 
-use super::error::Place;
-use super::model::{Secret, Written};
+use crate::scenario::error::Place;
+use crate::scenario::value::{Secret, Written};
 use crate::units::Percent;
 use std::path::PathBuf;
 use std::time::Duration;
-
-/// `sdk`: whose habits devices have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sdk {
-    /// `azure-iot-sdk-python`.
-    Python,
-    /// `azure-iot-sdk-node`.
-    Node,
-    /// `azure-iot-sdk-csharp`.
-    DotNet,
-    /// `azure-iot-sdk-java`.
-    Java,
-    /// `azure-iot-sdk-c`.
-    C,
-}
-
-impl Sdk {
-    /// Every one.
-    pub const ALL: [Sdk; 5] = [Sdk::Python, Sdk::Node, Sdk::DotNet, Sdk::Java, Sdk::C];
-
-    /// As it is written.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Sdk::Python => "python",
-            Sdk::Node => "node",
-            Sdk::DotNet => "dotnet",
-            Sdk::Java => "java",
-            Sdk::C => "c",
-        }
-    }
-}
 
 /// `auth`. A part that was wrong is `None`: the error is already noted.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,11 +1,12 @@
 //! What a fleet's devices send and receive: the keys of `[[fleet.NAME.send]]` (when messages are due, where they go and
 //! what they contain), of `will` and of `subscribe`.
 
-use super::model::{
-    ArrivalKind, MessageSpec, PayloadSpec, SendSpec, Spacing, SubscribeSpec, Timing, WillSpec, Written,
+use crate::scenario::model::{
+    ArrivalKind, MessageSpec, PayloadSpec, SendSpec, Spacing, SubscribeSpec, Timing, WillSpec,
 };
-use super::node::{Entry, Node, Value};
-use super::reader::{Fields, Reader};
+use crate::scenario::node::{Entry, Node, Value};
+use crate::scenario::reader::{Fields, Reader};
+use crate::scenario::value::Written;
 
 /// MQTT's largest packet (MQTT 3.1.1 §2.2.3); what its topic leaves is the plan's business.
 const SIZE_BYTES_MAX: i64 = 268_435_455;

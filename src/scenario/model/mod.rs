@@ -1,50 +1,17 @@
 //! What a scenario file says, key by key: the units are parsed, the defaults are not yet applied, and every value
 //! that can still turn out wrong knows its place. It knows nothing of how the file was written.
 
-use super::error::{Origin, Place};
-use super::identity::{AuthSpec, Sdk};
+mod auth;
+
+pub use auth::{AuthSpec, RenewSpec, TokenSpec};
+
+use super::error::Place;
+use super::value::Written;
 use crate::policy::backoff::Jitter;
 use crate::units::{Percent, Rate};
 use core::net::IpAddr; // Addresses only: sockets live in std::net.
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
-use zeroize::Zeroizing;
-
-/// A value, its place, and how it was written (`${env.NAME}` unexpanded, so that it can be shown).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Written<T> {
-    /// The value.
-    pub value: T,
-    /// As written.
-    pub text: String,
-    /// Where.
-    pub place: Place,
-}
-
-/// A key or password: wiped when dropped, never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Zeroizing<String>);
-
-impl Secret {
-    /// Takes a secret into custody.
-    #[must_use]
-    pub fn new(text: String) -> Secret {
-        Secret(Zeroizing::new(text))
-    }
-
-    /// The secret itself, for the one place that needs it.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(..)")
-    }
-}
 
 /// A whole scenario.
 #[derive(Clone, Debug, Default)]
@@ -174,6 +141,38 @@ pub struct FleetSpec {
     pub reports: Vec<ReportSpec>,
     /// `[fleet.NAME.methods.*]`, in the order of the file.
     pub methods: Vec<MethodSpec>,
+}
+
+/// `sdk`: whose habits devices have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sdk {
+    /// `azure-iot-sdk-python`.
+    Python,
+    /// `azure-iot-sdk-node`.
+    Node,
+    /// `azure-iot-sdk-csharp`.
+    DotNet,
+    /// `azure-iot-sdk-java`.
+    Java,
+    /// `azure-iot-sdk-c`.
+    C,
+}
+
+impl Sdk {
+    /// Every one.
+    pub const ALL: [Sdk; 5] = [Sdk::Python, Sdk::Node, Sdk::DotNet, Sdk::Java, Sdk::C];
+
+    /// As it is written.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Sdk::Python => "python",
+            Sdk::Node => "node",
+            Sdk::DotNet => "dotnet",
+            Sdk::Java => "java",
+            Sdk::C => "c",
+        }
+    }
 }
 
 /// `reconnect`.
@@ -428,10 +427,4 @@ pub struct ValiditySpec {
     pub busy_share: Option<Percent>,
     /// `closed_loop_share`.
     pub closed_loop_share: Option<Percent>,
-}
-
-impl Default for Place {
-    fn default() -> Place {
-        Place { origin: Origin::File { line: 1, column: 1 }, key: String::new() }
-    }
 }

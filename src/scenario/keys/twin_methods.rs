@@ -1,10 +1,10 @@
 //! What a device of an IoT hub does besides sending messages: the keys of `twin`, of `[[fleet.NAME.report]]` and of
 //! `[fleet.NAME.methods.*]`.
 
-use super::model::{MethodSpec, ReportSpec, TwinSpec};
-use super::node::{Entry, Node};
-use super::reader::{Fields, Reader};
-use super::sends::{payload, timing};
+use super::messages::{payload, timing};
+use crate::scenario::model::{MethodSpec, ReportSpec, TwinSpec};
+use crate::scenario::node::{Entry, Node};
+use crate::scenario::reader::{Fields, Reader};
 
 /// The status is an integer of 32 bits in Azure's SDKs.
 const STATUS_MAX: i64 = 2_147_483_647;

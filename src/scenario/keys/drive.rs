@@ -1,10 +1,9 @@
 //! What the service side does to the devices: the keys of `[[drive]]`.
 
-use super::format::is_plain;
-use super::model::{ArrivalKind, CallKind, DriveSpec};
-use super::node::Node;
-use super::reader::{Reader, quoted};
-use super::sends;
+use super::messages;
+use crate::scenario::model::{ArrivalKind, CallKind, DriveSpec};
+use crate::scenario::node::Node;
+use crate::scenario::reader::Reader;
 
 /// Azure, "Understand and invoke direct methods from IoT Hub": 5 to 300 s for the answer, up to 300 s for the device to connect.
 const RESPONSE_TIMEOUT_S: std::ops::RangeInclusive<u64> = 5..=300;
@@ -23,8 +22,8 @@ pub(super) fn drive(reader: &mut Reader<'_>, node: &Node) -> Option<DriveSpec> {
         call,
         fleet: fleet.and_then(|node| reader.text(node, "a fleet's name")),
         arrival: fields.take("arrival").and_then(|node| reader.choice(node, &arrivals, &[])),
-        spacing: sends::spacing(reader, &mut fields),
-        payload: fields.take("payload").and_then(|node| sends::payload(reader, node)),
+        spacing: messages::spacing(reader, &mut fields),
+        payload: fields.take("payload").and_then(|node| messages::payload(reader, node)),
         name: None,
         response_timeout: None,
         connect_timeout: None,
@@ -34,14 +33,7 @@ pub(super) fn drive(reader: &mut Reader<'_>, node: &Node) -> Option<DriveSpec> {
     match call {
         Some(CallKind::Method) => {
             let name = fields.require(reader, "name", "name = \"reboot\"");
-            spec.name = name.and_then(|node| reader.text(node, "a method's name")).filter(|name| {
-                let plain = is_plain(&name.value);
-                if !plain {
-                    let problem = reader.errors.add(&name.place, "not a name");
-                    problem.found(quoted(&name.text)).allowed("letters, digits, - and _");
-                }
-                plain
-            });
+            spec.name = name.and_then(|node| reader.name(node, "a method's name"));
             let mut timeout = |key, seconds: std::ops::RangeInclusive<u64>| {
                 let node = fields.take(key)?;
                 let timeout = reader.duration_or_zero(node)?;
@@ -56,7 +48,7 @@ pub(super) fn drive(reader: &mut Reader<'_>, node: &Node) -> Option<DriveSpec> {
             spec.connect_timeout = timeout("connect_timeout", CONNECT_TIMEOUT_S);
         }
         Some(CallKind::C2d) => {
-            spec.properties = sends::properties(reader, &mut fields);
+            spec.properties = messages::properties(reader, &mut fields);
             spec.ttl = fields.take("ttl").and_then(|node| reader.duration(node));
         }
         Some(CallKind::Desired) => {}

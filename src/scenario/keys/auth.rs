@@ -1,0 +1,108 @@
+//! The keys of `auth` of a fleet, with the tokens of `kind = "sas"`.
+
+use crate::scenario::model::{AuthSpec, RenewSpec, TokenSpec};
+use crate::scenario::node::Node;
+use crate::scenario::reader::{Fields, Reader, quoted};
+use crate::scenario::value::Written;
+use crate::units::{self, Percent};
+
+/// Reads `auth` of a fleet.
+pub(super) fn auth(reader: &mut Reader<'_>, node: &Node) -> Written<AuthSpec> {
+    let (value, text) = read_auth(reader, node).unwrap_or((AuthSpec::Unreadable, ""));
+    Written { value, text: text.to_owned(), place: node.place.clone() }
+}
+
+fn read_auth(reader: &mut Reader<'_>, node: &Node) -> Option<(AuthSpec, &'static str)> {
+    #[derive(Clone, Copy)]
+    enum Kind {
+        Sas,
+        Password,
+        None,
+    }
+    let mut fields =
+        reader.table(node, "a table such as { kind = \"sas\", group_key = \"${env.GROUP_KEY}\" }")?;
+    let kinds = [("sas", Kind::Sas), ("password", Kind::Password), ("none", Kind::None)];
+    let later = [("x509", "device certificates"), ("dps", "the device provisioning service")];
+    let kind_node = fields.require(reader, "kind", "kind = \"sas\", \"password\" or \"none\"")?;
+    let kind = reader.choice(kind_node, &kinds, &later)?;
+    let read = match kind {
+        Kind::Sas => {
+            let own = !["group_key", "policy", "key", "file"].iter().any(|key| fields.entry(key).is_some());
+            let from_file = fields.entry("file").is_some();
+            let group_key = fields.take("group_key").and_then(|node| reader.secret(node));
+            let policy = fields.take("policy").and_then(|node| reader.text(node, "a policy's name"));
+            let key = fields.take("key").and_then(|node| reader.secret(node));
+            let file = fields.take("file").and_then(|node| reader.path(node, "the path of a file with keys"));
+            let token = token(reader, &mut fields);
+            sas_sources(reader, &fields);
+            let spec = if own {
+                AuthSpec::SasOwn { token }
+            } else if from_file {
+                AuthSpec::SasFile { file, token }
+            } else {
+                AuthSpec::Sas { group_key, policy, key, token }
+            };
+            (spec, "sas")
+        }
+        Kind::Password if fields.entry("file").is_some() => {
+            let file = fields.take("file");
+            let file =
+                file.and_then(|node| reader.path(node, "the path of a file with user names and passwords"));
+            (AuthSpec::PasswordFile { file }, "password")
+        }
+        Kind::Password => {
+            let username = fields.require(reader, "username", "username = \"${device}\"");
+            let password = fields.require(reader, "password", "password = \"${env.PASSWORD}\"");
+            let spec = AuthSpec::Password {
+                username: username.and_then(|node| reader.text(node, "a user name; ${device} is allowed")),
+                password: password.and_then(|node| reader.secret(node)),
+            };
+            (spec, "password")
+        }
+        Kind::None => (AuthSpec::None, "none"),
+    };
+    fields.finish(reader, &[]);
+    Some(read)
+}
+
+fn token(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> TokenSpec {
+    TokenSpec {
+        place: fields.place.clone(),
+        ttl: fields.take("ttl").and_then(|node| reader.duration(node)),
+        renew: fields.take("renew").and_then(|node| renew(reader, node)),
+        jitter: fields.take("jitter").and_then(|node| reader.percent(node, 1.0)),
+        clock_skew_us: fields.take("clock_skew").and_then(|node| reader.signed_duration_us(node)),
+    }
+}
+
+fn renew(reader: &mut Reader<'_>, node: &Node) -> Option<Written<RenewSpec>> {
+    let allowed = "a share of the token's life (\"85%\"), a time before its end (\"-2m\"), or \"never\"";
+    let Written { value: text, text: shown, place } = reader.string(node, allowed)?;
+    let value = match (text.as_str(), text.strip_prefix('-')) {
+        ("never", _) => Some(RenewSpec::Never),
+        (_, Some(margin)) => units::parse_duration(margin).ok().map(RenewSpec::Before),
+        (share, None) => {
+            let share =
+                share.parse::<Percent>().ok().filter(|share| (0.0..=1.0).contains(&share.as_fraction()));
+            // At 0% a device would do nothing else.
+            share.filter(|share| share.as_fraction() > 0.0).map(RenewSpec::Share)
+        }
+    };
+    if value.is_none() {
+        reader.errors.add(&place, "not a time to renew a token").found(quoted(&shown)).allowed(allowed);
+    }
+    Some(Written { value: value?, text: shown, place })
+}
+
+/// At most one source of keys: a group key, a policy with its key, or a file.
+fn sas_sources(reader: &mut Reader<'_>, fields: &Fields<'_>) {
+    let has = |key| fields.entry(key).is_some();
+    let allowed = "group_key, policy with key, or file";
+    let problem = match (has("group_key"), has("policy"), has("key"), has("file")) {
+        (true, false, false, false) | (false, true, true, false) | (false, false, false, _) => return,
+        (true, ..) | (.., true) => reader.errors.add(&fields.place, "two sources of keys"),
+        (false, true, false, false) => reader.errors.add(&fields.place.below("key"), "missing"),
+        (false, false, true, false) => reader.errors.add(&fields.place.below("policy"), "missing"),
+    };
+    problem.allowed(allowed).fix("group_key = \"${env.GROUP_KEY}\"");
+}

@@ -1,0 +1,102 @@
+//! The keys of `[fleet.NAME]`; `auth`, messages, twin and methods have files of their own.
+
+use super::{auth, messages, twin_methods};
+use crate::policy::backoff::Jitter;
+use crate::scenario::model::{FleetSpec, ReconnectSpec, Sdk};
+use crate::scenario::node::{Entry, Node};
+use crate::scenario::reader::Reader;
+use crate::scenario::value::Written;
+use crate::units;
+
+/// Devices of one fleet.
+const DEVICES_MAX: i64 = 1_000_000;
+
+/// Reads one `[fleet.NAME]`.
+pub(super) fn fleet(reader: &mut Reader<'_>, entry: &Entry) -> Option<FleetSpec> {
+    let mut fields = reader.table(&entry.node, "a table: [fleet.NAME]")?;
+    fields.place = entry.place.clone();
+    reader.check_name(&entry.place, &entry.key, &entry.key);
+    let devices = fields.require(reader, "devices", "devices = 100");
+    let offline = [("queue", false), ("skip", true)];
+    let spec = FleetSpec {
+        name: entry.key.clone(),
+        place: entry.place.clone(),
+        devices: devices.and_then(|node| reader.integer(node, 1..=DEVICES_MAX)).map(|devices| devices.value),
+        id: fields.take("id").and_then(|node| reader.text(node, "an id such as \"meter-{index:05}\"")),
+        sdk: fields.take("sdk").and_then(|node| sdk(reader, node)),
+        auth: fields.take("auth").map(|node| auth::auth(reader, node)),
+        keep_alive_s: fields.take("keep_alive").and_then(|node| keep_alive(reader, node)),
+        clean_session: fields.take("clean_session").and_then(|node| reader.boolean(node)),
+        unsubscribe: fields.take("unsubscribe").and_then(|node| reader.boolean(node)).unwrap_or(false),
+        reconnect: fields.take("reconnect").and_then(|node| reconnect(reader, node)),
+        connect_timeout: fields.take("connect_timeout").and_then(|node| reader.duration(node)),
+        ack_timeout: fields.take("ack_timeout").and_then(|node| reader.duration(node)),
+        send_by: fields.take("send_by").and_then(|node| reader.duration(node)),
+        offline_skip: fields.take("offline").and_then(|node| reader.choice(node, &offline, &[])),
+        in_flight: fields
+            .take("in_flight")
+            .and_then(|node| reader.integer(node, 1..=65_535))
+            .map(|in_flight| in_flight.value),
+        subscribe: messages::subscribe(reader, &mut fields),
+        will: fields.take("will").and_then(|node| messages::will(reader, node)),
+        sends: messages::sends(reader, &mut fields),
+        twin: fields.take("twin").and_then(|node| twin_methods::twin(reader, node)),
+        reports: twin_methods::reports(reader, &mut fields),
+        methods: twin_methods::methods(reader, &mut fields),
+    };
+    fields.finish(reader, &[("churn", "devices that come and go"), ("modules", "module identities")]);
+    Some(spec)
+}
+
+fn keep_alive(reader: &mut Reader<'_>, node: &Node) -> Option<u16> {
+    let duration = reader.duration_or_zero(node)?;
+    let whole = (duration.subsec_nanos() == 0).then(|| u16::try_from(duration.as_secs()).ok()).flatten();
+    if whole.is_none() {
+        let found = units::human_duration(duration);
+        reader
+            .errors
+            .add(&node.place, "MQTT counts the keep-alive in 16 bits of seconds")
+            .found(found)
+            .allowed("whole seconds from 0s (off) to 65535s");
+    }
+    whole
+}
+
+fn sdk(reader: &mut Reader<'_>, node: &Node) -> Option<Written<Sdk>> {
+    let value = reader.choice(node, &Sdk::ALL.map(|sdk| (sdk.name(), sdk)), &[])?;
+    Some(Written { value, text: value.name().to_owned(), place: node.place.clone() })
+}
+
+fn reconnect(reader: &mut Reader<'_>, node: &Node) -> Option<ReconnectSpec> {
+    #[derive(Clone, Copy)]
+    enum Kind {
+        Never,
+        Fixed,
+        Exponential,
+    }
+    let mut fields =
+        reader.table(node, "a table such as { kind = \"exponential\", base = \"1s\", max = \"60s\" }")?;
+    let kinds = [("exponential", Kind::Exponential), ("fixed", Kind::Fixed), ("never", Kind::Never)];
+    let kind_node = fields.require(reader, "kind", "kind = \"exponential\"")?;
+    let spec = match reader.choice(kind_node, &kinds, &[])? {
+        Kind::Never => ReconnectSpec::Never,
+        Kind::Fixed => {
+            ReconnectSpec::Fixed { delay: fields.take("delay").and_then(|node| reader.duration(node)) }
+        }
+        Kind::Exponential => {
+            let jitters = [("full", Jitter::Full), ("none", Jitter::None)];
+            let base = fields.take("base").and_then(|node| reader.duration(node));
+            let max_node = fields.take("max");
+            let max = max_node.and_then(|node| reader.duration(node));
+            if let (Some(base), Some(max), Some(node)) = (base, max, max_node)
+                && max < base
+            {
+                reader.errors.add(&node.place, "shorter than base").allowed("at least base");
+            }
+            let jitter = fields.take("jitter").and_then(|node| reader.choice(node, &jitters, &[]));
+            ReconnectSpec::Exponential { base, max, jitter }
+        }
+    };
+    fields.finish(reader, &[]);
+    Some(spec)
+}

@@ -1,0 +1,61 @@
+//! The keys of the format, table by table: `docs/scenario.md` as code. Keys that later work brings are refused as
+//! "not built yet", so that nobody believes they had an effect.
+
+mod auth;
+mod drive;
+mod fleet;
+mod messages;
+mod phase;
+mod target;
+mod thresholds;
+mod twin_methods;
+
+use super::model::Scenario;
+use super::node::Node;
+use super::reader::Reader;
+
+/// Reads the top level.
+pub(super) fn scenario(reader: &mut Reader<'_>, root: &Node, out: &mut Scenario) {
+    let Some(mut fields) = reader.table(root, "the scenario's keys") else { return };
+    if let Some(node) = fields.take("name") {
+        out.name = reader.text(node, "a name for the report").map(|name| name.value);
+    }
+    if let Some(node) = fields.take("seed") {
+        out.seed = reader.integer(node, 0..=i64::MAX).map(|seed| seed.value);
+    }
+    out.target = fields.take("target").and_then(|node| target::target(reader, node));
+    if let Some(node) = fields.take("emulator") {
+        out.emulator = target::emulator(reader, node);
+    }
+    if let Some(node) = fields.require(reader, "fleet", "a table [fleet.NAME] with devices = 100") {
+        for entry in reader.named(node, "a table per fleet: [fleet.NAME]") {
+            out.fleets.extend(fleet::fleet(reader, entry));
+        }
+    }
+    if let Some(node) =
+        fields.require(reader, "phase", "[[phase]] with name = \"steady\" and duration = \"1m\"")
+    {
+        for element in reader.list(node, "a list of tables: [[phase]]") {
+            out.phases.extend(phase::phase(reader, element));
+        }
+    }
+    out.drain = fields.take("drain").and_then(|node| reader.duration_or_zero(node));
+    out.abort_when_unreachable =
+        fields.take("abort_when_unreachable").and_then(|node| reader.duration_or_never(node));
+    if let Some(node) = fields.take("thresholds") {
+        out.thresholds = thresholds::thresholds(reader, node);
+    }
+    if let Some(node) = fields.take("validity") {
+        out.validity = thresholds::validity(reader, node);
+    }
+    if let Some(node) = fields.take("drive") {
+        for element in reader.list(node, "a list of tables: [[drive]]") {
+            out.drives.extend(drive::drive(reader, element));
+        }
+    }
+    if let Some(node) = fields.take("$schema") {
+        // For the editor that it is written in; what holds here is this program's own.
+        reader.text(node, "where the JSON Schema is");
+    }
+    fields.finish(reader, &[]);
+}

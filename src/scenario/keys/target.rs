@@ -1,0 +1,64 @@
+//! The keys of `[target]` and of `[emulator]`.
+
+use crate::scenario::model::{EmulatorSpec, TargetKind, TargetSpec, TlsSpec};
+use crate::scenario::node::{Node, Value};
+use crate::scenario::reader::Reader;
+use crate::scenario::value::Written;
+use core::net::IpAddr; // Addresses only: sockets live in std::net.
+
+/// The feature that `tier` and `units` need, for the "not built yet" message.
+const THROTTLES: &str = "the throttles and quotas of a tier";
+
+/// Reads `[target]`.
+pub(super) fn target(reader: &mut Reader<'_>, node: &Node) -> Option<TargetSpec> {
+    let mut fields = reader.table(node, "a table with kind and host")?;
+    let kinds = [("iot-hub", TargetKind::IotHub), ("mqtt", TargetKind::Mqtt)];
+    let kind = fields.require(reader, "kind", "kind = \"iot-hub\" or kind = \"mqtt\" to [target]");
+    let host = fields.require(reader, "host", "host = \"example.azure-devices.net\"");
+    let spec = TargetSpec {
+        place: node.place.clone(),
+        kind: kind.and_then(|node| reader.choice(node, &kinds, &[])),
+        host: host.and_then(|node| reader.host(node)),
+        port: fields.take("port").and_then(|node| reader.integer(node, 1..=65_535)).map(|port| port.value),
+        tls: fields.take("tls").and_then(|node| tls(reader, node)),
+        ca: fields.take("ca").and_then(|node| reader.path(node, "the path of a PEM file")),
+        source_ips: fields.take("source_ips").map_or_else(Vec::new, |node| source_ips(reader, node)),
+    };
+    fields.finish(reader, &[("transport", "MQTT over WebSocket"), ("websocket", "MQTT over WebSocket")]);
+    Some(spec)
+}
+
+fn source_ips(reader: &mut Reader<'_>, node: &Node) -> Vec<Written<IpAddr>> {
+    let elements = reader.list(node, "a list of this machine's addresses: [\"10.0.0.2\", \"10.0.0.3\"]");
+    elements.iter().filter_map(|element| reader.address(element)).collect()
+}
+
+fn tls(reader: &mut Reader<'_>, node: &Node) -> Option<TlsSpec> {
+    let place = node.place.clone();
+    if let Value::Boolean(on) = node.value {
+        return Some(TlsSpec { place, on, verify: true });
+    }
+    let mut fields = reader.table(node, "true, false, or a table such as { verify = true }")?;
+    let verify = fields.take("verify").and_then(|node| reader.boolean(node)).unwrap_or(true);
+    fields.finish(reader, &[("resumption", "TLS session resumption")]);
+    Some(TlsSpec { place, on: true, verify })
+}
+
+/// Reads `[emulator]`.
+pub(super) fn emulator(reader: &mut Reader<'_>, node: &Node) -> EmulatorSpec {
+    let Some(mut fields) = reader.table(node, "a table such as { expiry_grace = \"5m\" }") else {
+        return EmulatorSpec::default();
+    };
+    if let Some(node) = fields.take("tier") {
+        let later = ["F1", "B1", "B2", "B3", "S1", "S2", "S3"].map(|tier| (tier, THROTTLES));
+        // "unlimited" is the built-in hub's default, so the value need not be kept.
+        reader.choice(node, &[("unlimited", ())], &later);
+    }
+    let spec = EmulatorSpec {
+        expiry_grace: fields.take("expiry_grace").and_then(|node| reader.duration_or_zero(node)),
+        lenient_properties: fields.take("lenient_properties").and_then(|node| reader.boolean(node)),
+    };
+    let later = [("units", THROTTLES), ("faults", "faults of the built-in hub")];
+    fields.finish(reader, &later);
+    spec
+}

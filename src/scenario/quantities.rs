@@ -1,0 +1,156 @@
+//! Numbers, durations, rates, shares and fixed words: the values of a scenario that have a unit, a range or a list of choices.
+//! Used by `keys`.
+
+use super::error::nearest;
+use super::node::{Node, Value};
+use super::reader::{Reader, quoted};
+use super::value::Written;
+use crate::units::{self, Percent, Rate};
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// The longest that anything in a scenario may last. Clocks overflow much later, and nobody waits so long.
+pub const DURATION_MAX: Duration = Duration::from_secs(100 * 86_400);
+
+impl Reader<'_> {
+    /// A whole number in a range.
+    pub(super) fn integer<T>(&mut self, node: &Node, range: RangeInclusive<i64>) -> Option<Written<T>>
+    where
+        T: TryFrom<i64>,
+    {
+        let allowed = format!("a whole number from {} to {}", range.start(), range.end());
+        let Value::Integer(number) = node.value else {
+            self.wrong_kind(node, &allowed);
+            return None;
+        };
+        let value = range.contains(&number).then(|| T::try_from(number).ok()).flatten();
+        let Some(value) = value else {
+            self.errors.add(&node.place, "out of range").found(number.to_string()).allowed(allowed);
+            return None;
+        };
+        Some(Written { value, text: number.to_string(), place: node.place.clone() })
+    }
+
+    /// A duration longer than zero.
+    pub(super) fn duration(&mut self, node: &Node) -> Option<Duration> {
+        let value = self.duration_or_zero(node)?;
+        if value.is_zero() {
+            self.impossible(node, "must be longer than zero", "a duration such as 250ms, 30s, 5m or 1h30m");
+            return None;
+        }
+        Some(value)
+    }
+
+    /// A duration.
+    pub(super) fn duration_or_zero(&mut self, node: &Node) -> Option<Duration> {
+        let allowed = "a duration such as 250ms, 30s, 5m or 1h30m";
+        if let Value::Integer(number) = node.value {
+            let problem = self.errors.add(&node.place, "a duration needs a unit");
+            let fix = format!("did you mean \"{number}s\" or \"{number}ms\"?");
+            problem.found(number.to_string()).allowed(allowed).fix(fix);
+            return None;
+        }
+        let value = self.parse(node, allowed, units::parse_duration)?;
+        if value > DURATION_MAX {
+            self.impossible(node, "too long", "up to 100d");
+            return None;
+        }
+        Some(value)
+    }
+
+    /// A duration longer than zero; `None` for `"never"`.
+    pub(super) fn duration_or_never(&mut self, node: &Node) -> Option<Duration> {
+        let allowed = "a duration such as 30s or 5m, or \"never\"";
+        if let Value::Integer(_) = node.value {
+            return self.duration(node);
+        }
+        let value = self.parse(node, allowed, |text| match text {
+            "never" => Ok(None),
+            text => units::parse_duration(text).map(Some),
+        })?;
+        match value {
+            Some(Duration::ZERO) => {
+                self.impossible(node, "must be longer than zero", allowed);
+                None
+            }
+            Some(value) if value > DURATION_MAX => {
+                self.impossible(node, "too long", "up to 100d");
+                None
+            }
+            value => value,
+        }
+    }
+
+    /// A duration with its sign, in microseconds: `-3m`, `+6m`.
+    pub(super) fn signed_duration_us(&mut self, node: &Node) -> Option<i64> {
+        let allowed = "a duration with its sign, such as -3m or +6m";
+        let signed_us = self.parse(node, allowed, units::parse_signed_us)?;
+        if signed_us.unsigned_abs() > u64::try_from(DURATION_MAX.as_micros()).unwrap_or(u64::MAX) {
+            self.impossible(node, "too long", "from -100d to +100d");
+            return None;
+        }
+        Some(signed_us)
+    }
+
+    /// Events per second.
+    pub(super) fn rate(&mut self, node: &Node) -> Option<Rate> {
+        self.parse(node, "a rate such as 400/s, 50/1s, 300/1m or 2.5/s", Rate::from_str)
+    }
+
+    /// A share up to `most` (a fraction of 1).
+    pub(super) fn percent(&mut self, node: &Node, most: f64) -> Option<Percent> {
+        let most = Percent::from_fraction(most);
+        let allowed = format!("a share from 0% to {most}, such as 85%");
+        let value = self.parse(node, &allowed, Percent::from_str)?;
+        if value > most {
+            self.impossible(node, "out of range", &allowed);
+            return None;
+        }
+        Some(value)
+    }
+
+    /// A share, or a linear change between two: `100%`, `0% -> 100%`.
+    pub(super) fn change(&mut self, node: &Node, most: f64) -> Option<[f64; 2]> {
+        let allowed = format!(
+            "a share or a change, from 0% to {}, such as 100% or 0% -> 100%",
+            Percent::from_fraction(most)
+        );
+        let [from, to] = self.parse(node, &allowed, |text| {
+            let (from, to) = text.split_once("->").unwrap_or((text, text));
+            Ok::<_, units::UnitError>([
+                from.parse::<Percent>()?.as_fraction(),
+                to.parse::<Percent>()?.as_fraction(),
+            ])
+        })?;
+        if from > most || to > most {
+            self.impossible(node, "out of range", &allowed);
+            return None;
+        }
+        Some([from, to])
+    }
+
+    /// One of a few words; `later` are words that a later version will know.
+    pub(super) fn choice<T: Copy>(
+        &mut self,
+        node: &Node,
+        words: &[(&'static str, T)],
+        later: &[(&str, &str)],
+    ) -> Option<T> {
+        let allowed = words.iter().map(|(word, _)| quoted(word)).collect::<Vec<_>>().join(", ");
+        let text = self.string(node, &allowed)?;
+        if let Some((_, value)) = words.iter().find(|(word, _)| *word == text.value) {
+            return Some(*value);
+        }
+        if let Some((word, what)) = later.iter().find(|(word, _)| *word == text.value) {
+            self.not_built_yet(&node.place, &format!("{} ({what})", quoted(word)));
+            return None;
+        }
+        let problem =
+            self.errors.add(&node.place, "unknown value").found(quoted(&text.text)).allowed(allowed);
+        if let Some(near) = nearest(&text.value, words.iter().map(|(word, _)| *word)) {
+            problem.fix(format!("did you mean {}?", quoted(near)));
+        }
+        None
+    }
+}
