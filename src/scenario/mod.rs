@@ -4,6 +4,7 @@
 
 mod error;
 mod host;
+mod input;
 mod keys;
 mod mask;
 mod model;
@@ -16,6 +17,7 @@ mod value;
 
 pub use error::{Errors, Origin, Place, Problem, nearest};
 pub use host::{check_host, is_connection_string};
+pub use input::{FileText, Input, located, no_files};
 pub use mask::{looks_like_key, masked, may_be_key};
 pub use model::{
     ArrivalKind, AuthSpec, CallKind, DriveSpec, EmulatorSpec, FleetSpec, MessageSpec, MethodSpec,
@@ -29,44 +31,6 @@ pub use value::{Secret, Written};
 
 use node::Value;
 use reader::Reader;
-use std::io;
-use std::path::{Path, PathBuf};
-use zeroize::Zeroizing;
-
-/// What a scenario is read from. Nothing else is: not the clock, not the process.
-pub struct Input<'a> {
-    /// The file's name as shown in errors; `.json` and `.jsonc` are read as JSON.
-    pub file: &'a str,
-    /// Its text.
-    pub text: &'a str,
-    /// `--set` overrides as `key=value`, applied in order.
-    pub overrides: &'a [String],
-    /// Looks up an environment variable for `${env.NAME}`.
-    pub env: &'a dyn Fn(&str) -> Option<String>,
-    /// Reads a file that the scenario names, for `${file.PATH}` and for lists of devices.
-    pub files: &'a dyn Fn(&Path) -> io::Result<FileText>,
-}
-
-/// What a file holds. It may be secrets: wiped when dropped.
-pub type FileText = Zeroizing<Vec<u8>>;
-
-/// For scenarios that name no files: there are none.
-///
-/// # Errors
-/// Always.
-pub fn no_files(_: &Path) -> io::Result<FileText> {
-    Err(io::ErrorKind::NotFound.into())
-}
-
-/// Where a file is that the scenario in `file` names: a path in the scenario is relative to the scenario's folder, one on
-/// the command line to the working directory.
-#[must_use]
-pub fn located(file: &str, place: &Place, path: &Path) -> PathBuf {
-    match (&place.origin, Path::new(file).parent()) {
-        (Origin::File { .. }, Some(folder)) => folder.join(path),
-        _ => path.to_owned(),
-    }
-}
 
 /// Reads a scenario as far as it goes. What is wrong is in the errors, and missing or `None` in the scenario;
 /// it may be used only while no error was found, or to look for more of them.

@@ -1,12 +1,13 @@
 //! Reading one value at a time: its type, its unit, its range, `${env.NAME}`; and tables of which every key must
 //! be known. Used by `format` and `sends`; it knows no key of the format but those that hold secrets.
 
-use super::error::{Errors, Place, Problem, nearest};
+use super::error::{Errors, Origin, Place, Problem, nearest};
 use super::host::{self, check_host, is_connection_string};
+use super::input::{FileText, located};
 use super::mask::{HIDDEN, looks_like_key, may_be_key};
 use super::node::{Entry, Node, Value};
 use super::value::{Secret, Written};
-use super::{FileText, located};
+
 use core::net::IpAddr; // Addresses only: sockets live in std::net.
 use std::fmt::Display;
 use std::io;
@@ -349,7 +350,7 @@ fn is_one_reference(text: &str) -> bool {
 
 /// The text of a string; of a scalar too when it came from `--set`, where nobody quotes.
 fn written(node: &Node) -> Option<String> {
-    let from_set = matches!(node.place.origin, super::Origin::Set(_));
+    let from_set = matches!(node.place.origin, Origin::Set(_));
     match &node.value {
         Value::String(text) => Some(text.clone()),
         Value::Integer(number) if from_set => Some(number.to_string()),

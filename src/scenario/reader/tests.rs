@@ -18,7 +18,7 @@ fn files(path: &Path) -> io::Result<FileText> {
     match path.to_str() {
         Some("key.txt") => Ok(b"hunter2\n".to_vec().into()),
         Some("empty.txt") => Ok(b"\n".to_vec().into()),
-        _ => super::super::no_files(path),
+        _ => crate::scenario::no_files(path),
     }
 }
 
