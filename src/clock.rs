@@ -46,10 +46,10 @@ pub struct Reading {
 
 /// The wall clock of a run or of a hub: this machine's, or one that a test sets.
 #[derive(Clone, Debug, Default)]
-pub struct WallClock(Option<Arc<SetClock>>);
+pub struct WallClock(Option<Arc<TestClock>>);
 
 #[derive(Debug)]
-struct SetClock {
+struct TestClock {
     zero: Reading,
     stepped_us: AtomicI64,
 }
@@ -58,7 +58,7 @@ impl WallClock {
     /// Returns a clock that shows `unix` at `at`, follows the monotonic clock, and can be stepped.
     #[must_use]
     pub fn of(at: Instant, unix: Duration) -> WallClock {
-        WallClock(Some(Arc::new(SetClock { zero: Reading { at, unix }, stepped_us: AtomicI64::new(0) })))
+        WallClock(Some(Arc::new(TestClock { zero: Reading { at, unix }, stepped_us: AtomicI64::new(0) })))
     }
 
     /// Steps a clock made by [`WallClock::of`], and every clone of it. This machine's clock stays as it is.
@@ -98,7 +98,7 @@ impl WallClock {
     }
 }
 
-impl SetClock {
+impl TestClock {
     fn unix(&self, now: Instant) -> Duration {
         let Reading { at, unix } = self.zero;
         let shown =

@@ -31,7 +31,7 @@ pub struct Stalls {
     /// The end of the latest stall: nearly every look-up needs no more than this.
     last_to_ns: Cell<u64>,
     recent: RefCell<VecDeque<Interval>>,
-    untold: RefCell<Vec<[u64; 2]>>,
+    unreported: RefCell<Vec<[u64; 2]>>,
 }
 
 impl Stalls {
@@ -42,7 +42,7 @@ impl Stalls {
             zero: Cell::new(zero),
             last_to_ns: Cell::new(0),
             recent: RefCell::default(),
-            untold: RefCell::default(),
+            unreported: RefCell::default(),
         }
     }
 
@@ -51,7 +51,7 @@ impl Stalls {
         self.zero.set(zero);
         self.last_to_ns.set(0);
         self.recent.borrow_mut().clear();
-        self.untold.borrow_mut().clear();
+        self.unreported.borrow_mut().clear();
     }
 
     /// The thread had something to do at `from` and did not run until `to`.
@@ -77,10 +77,10 @@ impl Stalls {
             recent.pop_front();
         }
         self.last_to_ns.set(to_ns);
-        let mut untold = self.untold.borrow_mut();
-        match untold.last_mut() {
+        let mut unreported = self.unreported.borrow_mut();
+        match unreported.last_mut() {
             Some(last) if last[1] == from_ns => last[1] = to_ns,
-            _ => untold.push([from_ns, to_ns]),
+            _ => unreported.push([from_ns, to_ns]),
         }
     }
 
@@ -131,7 +131,7 @@ impl Stalls {
 
     /// The intervals `[from_ns, to_ns]` that were noted since the last call.
     pub fn take(&self) -> Vec<[u64; 2]> {
-        std::mem::take(&mut *self.untold.borrow_mut())
+        std::mem::take(&mut *self.unreported.borrow_mut())
     }
 }
 

@@ -5,22 +5,22 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// What was written is not a quantity of the wanted kind.
+/// What was written is not a quantity of the expected kind.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{found:?} is not {wanted}")]
+#[error("{found:?} is not {expected}")]
 pub struct UnitError {
     found: String,
-    wanted: &'static str,
+    expected: &'static str,
 }
 
-fn wrong(found: &str, wanted: &'static str) -> UnitError {
-    UnitError { found: found.to_owned(), wanted }
+fn unit_error(found: &str, expected: &'static str) -> UnitError {
+    UnitError { found: found.to_owned(), expected }
 }
 
-const WANTED_DURATION: &str = "a duration such as 250ms, 30s, 5m or 1h30m";
-const WANTED_SIGNED: &str = "a duration with its sign, such as -3m or +6m";
-const WANTED_RATE: &str = "a rate such as 400/s, 50/1s, 300/1m or 2.5/s";
-const WANTED_PERCENT: &str = "a share such as 99.9%";
+const EXPECTED_DURATION: &str = "a duration such as 250ms, 30s, 5m or 1h30m";
+const EXPECTED_SIGNED: &str = "a duration with its sign, such as -3m or +6m";
+const EXPECTED_RATE: &str = "a rate such as 400/s, 50/1s, 300/1m or 2.5/s";
+const EXPECTED_PERCENT: &str = "a share such as 99.9%";
 
 /// Parses `250us`, `10ms`, `1.5s`, `3m`, `1h30m`, `2d`.
 ///
@@ -29,7 +29,7 @@ const WANTED_PERCENT: &str = "a share such as 99.9%";
 pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
     let mut rest = text.trim();
     if rest.is_empty() {
-        return Err(wrong(text, WANTED_DURATION));
+        return Err(unit_error(text, EXPECTED_DURATION));
     }
     let mut total = Duration::ZERO;
     while !rest.is_empty() {
@@ -44,12 +44,12 @@ pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
             "m" => 60.0,
             "h" => 3600.0,
             "d" => 86_400.0,
-            _ => return Err(wrong(text, WANTED_DURATION)),
+            _ => return Err(unit_error(text, EXPECTED_DURATION)),
         };
-        let number: f64 = number.parse().map_err(|_| wrong(text, WANTED_DURATION))?;
+        let number: f64 = number.parse().map_err(|_| unit_error(text, EXPECTED_DURATION))?;
         let part = Duration::try_from_secs_f64(number * seconds_per_unit)
-            .map_err(|_| wrong(text, WANTED_DURATION))?;
-        total = total.checked_add(part).ok_or_else(|| wrong(text, WANTED_DURATION))?;
+            .map_err(|_| unit_error(text, EXPECTED_DURATION))?;
+        total = total.checked_add(part).ok_or_else(|| unit_error(text, EXPECTED_DURATION))?;
         rest = tail;
     }
     Ok(total)
@@ -60,7 +60,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
 /// # Errors
 /// Anything but a duration after its sign; only `0s` needs none.
 pub fn parse_signed_us(text: &str) -> Result<i64, UnitError> {
-    let error = || wrong(text, WANTED_SIGNED);
+    let error = || unit_error(text, EXPECTED_SIGNED);
     let trimmed = text.trim();
     let us = |text: &str| {
         let duration = parse_duration(text).map_err(|_| error())?;
@@ -179,7 +179,7 @@ impl FromStr for Rate {
 
     /// Parses `400/s`, `50/1s`, `300/1m`, `2.5/s`.
     fn from_str(text: &str) -> Result<Rate, UnitError> {
-        let error = || wrong(text, WANTED_RATE);
+        let error = || unit_error(text, EXPECTED_RATE);
         let (events, unit) = text.trim().split_once('/').ok_or_else(error)?;
         let events: f64 = events.trim().parse().map_err(|_| error())?;
         let unit = unit.trim();
@@ -225,7 +225,7 @@ impl FromStr for Percent {
     type Err = UnitError;
 
     fn from_str(text: &str) -> Result<Percent, UnitError> {
-        let error = || wrong(text, WANTED_PERCENT);
+        let error = || unit_error(text, EXPECTED_PERCENT);
         let number = text.trim().strip_suffix('%').ok_or_else(error)?;
         let number = number.trim();
         // Moving the point in the text keeps 99.9% exactly what 0.999 is; a division would not.

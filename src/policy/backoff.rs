@@ -10,7 +10,7 @@ use std::time::Duration;
 
 /// A connection must last so long at least for back-off to start afresh: an immediate first retry must not become a
 /// loop of them (our choice).
-const AFRESH_MIN: Duration = Duration::from_secs(1);
+const RESET_AFTER_MIN: Duration = Duration::from_secs(1);
 
 /// What a device does after a loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +95,7 @@ pub enum Jitter {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Retries {
     failures: u32,
-    waited: Duration,
+    last_delay: Duration,
 }
 
 impl Retries {
@@ -108,14 +108,14 @@ impl Retries {
         if too_long || (loss.refused && policy.gives_up_refused) {
             return None;
         }
-        if loss.online_for.is_some_and(|lasted| lasted >= self.waited.max(AFRESH_MIN)) {
+        if loss.online_for.is_some_and(|lasted| lasted >= self.last_delay.max(RESET_AFTER_MIN)) {
             self.failures = 0;
         }
         let delay = match (policy.first, self.failures) {
             (Some(first), 0) => first,
             (first, failures) => policy.back_off.delay(failures - u32::from(first.is_some()), rng)?,
         };
-        *self = Retries { failures: self.failures.saturating_add(1), waited: delay };
+        *self = Retries { failures: self.failures.saturating_add(1), last_delay: delay };
         Some(delay)
     }
 }

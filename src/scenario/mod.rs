@@ -48,7 +48,7 @@ pub fn read(input: &Input<'_>) -> (Scenario, Errors) {
         return (scenario, reader.errors);
     };
     if !matches!(root.value, Value::Table(_)) {
-        reader.wrong_kind(&root, "a table with the scenario's keys");
+        reader.wrong_type(&root, "a table with the scenario's keys");
         scenario.unreadable = true;
         return (scenario, reader.errors);
     }

@@ -36,7 +36,7 @@ pub(super) struct Entry {
 
 impl Value {
     /// What kind of value it is, with an article.
-    pub(super) fn kind(&self) -> &'static str {
+    pub(super) fn type_name(&self) -> &'static str {
         match self {
             Value::Boolean(_) => "a boolean",
             Value::Integer(_) => "a whole number",

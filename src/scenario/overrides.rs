@@ -11,7 +11,7 @@ pub(super) fn apply(root: &mut Node, text: &str, errors: &mut Errors) {
     let (key, value) = text.split_once('=').unwrap_or((text, ""));
     let key = key.trim();
     let path = split(key);
-    if path.iter().any(|part| may_be_key(part) && !names(root, part)) {
+    if path.iter().any(|part| may_be_key(part) && !has_name(root, part)) {
         let place = Place { origin: Origin::Set(HIDDEN.to_owned()), key: String::new() };
         errors
             .add(&place, "part of this key looks like a secret, which must not stand on a command line")
@@ -45,11 +45,11 @@ fn split(key: &str) -> Vec<String> {
 }
 
 /// True if the scenario has a key or an element with this name.
-fn names(node: &Node, name: &str) -> bool {
+fn has_name(node: &Node, name: &str) -> bool {
     match &node.value {
-        Value::Table(entries) => entries.iter().any(|entry| entry.key == name || names(&entry.node, name)),
+        Value::Table(entries) => entries.iter().any(|entry| entry.key == name || has_name(&entry.node, name)),
         Value::Array(elements) => {
-            elements.iter().any(|element| name_of(element) == Some(name) || names(element, name))
+            elements.iter().any(|element| name_of(element) == Some(name) || has_name(element, name))
         }
         _ => false,
     }
@@ -80,7 +80,7 @@ fn descend<'n>(
     for (depth, part) in path.iter().enumerate() {
         let here = Place { key: path.get(..depth).unwrap_or_default().join("."), ..place.clone() };
         let known = known_parts(node);
-        let kind = node.value.kind();
+        let kind = node.value.type_name();
         // A fleet that is not there is a slip of the finger, not a wish for one.
         let open = matches!(node.value, Value::Table(_)) && here.key != "fleet";
         let index = match &node.value {
@@ -99,7 +99,7 @@ fn descend<'n>(
             _ => None,
         };
         let Some(found) = found else {
-            absent(errors, &here, kind, part, &known);
+            report_missing(errors, &here, kind, part, &known);
             return None;
         };
         node = found;
@@ -107,7 +107,7 @@ fn descend<'n>(
     Some(node)
 }
 
-fn absent(errors: &mut Errors, place: &Place, kind: &str, part: &str, known: &[String]) {
+fn report_missing(errors: &mut Errors, place: &Place, kind: &str, part: &str, known: &[String]) {
     let problem = errors.add(place, format!("{kind} that has no such element"));
     problem.found(part);
     if !known.is_empty() {

@@ -21,7 +21,7 @@ impl Reader<'_> {
     {
         let allowed = format!("a whole number from {} to {}", range.start(), range.end());
         let Value::Integer(number) = node.value else {
-            self.wrong_kind(node, &allowed);
+            self.wrong_type(node, &allowed);
             return None;
         };
         let value = range.contains(&number).then(|| T::try_from(number).ok()).flatten();
@@ -36,7 +36,7 @@ impl Reader<'_> {
     pub(super) fn duration(&mut self, node: &Node) -> Option<Duration> {
         let value = self.duration_or_zero(node)?;
         if value.is_zero() {
-            self.impossible(node, "must be longer than zero", "a duration such as 250ms, 30s, 5m or 1h30m");
+            self.invalid(node, "must be longer than zero", "a duration such as 250ms, 30s, 5m or 1h30m");
             return None;
         }
         Some(value)
@@ -53,7 +53,7 @@ impl Reader<'_> {
         }
         let value = self.parse(node, allowed, units::parse_duration)?;
         if value > DURATION_MAX {
-            self.impossible(node, "too long", "up to 100d");
+            self.invalid(node, "too long", "up to 100d");
             return None;
         }
         Some(value)
@@ -71,11 +71,11 @@ impl Reader<'_> {
         })?;
         match value {
             Some(Duration::ZERO) => {
-                self.impossible(node, "must be longer than zero", allowed);
+                self.invalid(node, "must be longer than zero", allowed);
                 None
             }
             Some(value) if value > DURATION_MAX => {
-                self.impossible(node, "too long", "up to 100d");
+                self.invalid(node, "too long", "up to 100d");
                 None
             }
             value => value,
@@ -87,7 +87,7 @@ impl Reader<'_> {
         let allowed = "a duration with its sign, such as -3m or +6m";
         let signed_us = self.parse(node, allowed, units::parse_signed_us)?;
         if signed_us.unsigned_abs() > u64::try_from(DURATION_MAX.as_micros()).unwrap_or(u64::MAX) {
-            self.impossible(node, "too long", "from -100d to +100d");
+            self.invalid(node, "too long", "from -100d to +100d");
             return None;
         }
         Some(signed_us)
@@ -104,7 +104,7 @@ impl Reader<'_> {
         let allowed = format!("a share from 0% to {most}, such as 85%");
         let value = self.parse(node, &allowed, Percent::from_str)?;
         if value > most {
-            self.impossible(node, "out of range", &allowed);
+            self.invalid(node, "out of range", &allowed);
             return None;
         }
         Some(value)
@@ -124,7 +124,7 @@ impl Reader<'_> {
             ])
         })?;
         if from > most || to > most {
-            self.impossible(node, "out of range", &allowed);
+            self.invalid(node, "out of range", &allowed);
             return None;
         }
         Some([from, to])

@@ -24,18 +24,18 @@ pub(super) struct Reader<'a> {
     pub(super) errors: Errors,
 }
 
-/// A table being read: each key is asked for once, and what nobody asked for is an error in the end.
+/// A table being read: each key is known for once, and what nobody known for is an error in the end.
 pub(super) struct Fields<'n> {
     pub(super) place: Place,
     entries: &'n [Entry],
-    asked: Vec<&'static str>,
+    known: Vec<&'static str>,
     retired: Vec<&'static str>,
 }
 
 impl<'n> Fields<'n> {
     /// The value of a key, if it is there.
     pub(super) fn take(&mut self, key: &'static str) -> Option<&'n Node> {
-        self.asked.push(key);
+        self.known.push(key);
         self.entry(key).map(|entry| &entry.node)
     }
 
@@ -68,20 +68,20 @@ impl<'n> Fields<'n> {
         }
     }
 
-    /// Whatever was not asked for is unknown, or belongs to later work.
+    /// Whatever was not known for is unknown, or belongs to later work.
     pub(super) fn finish(self, reader: &mut Reader<'_>, later: &[(&str, &str)]) {
         for entry in self.entries {
-            if self.asked.iter().chain(&self.retired).any(|key| *key == entry.key) {
+            if self.known.iter().chain(&self.retired).any(|key| *key == entry.key) {
                 continue;
             }
             if let Some((_, what)) = later.iter().find(|(key, _)| *key == entry.key) {
                 reader.not_built_yet(&entry.place, what);
                 continue;
             }
-            let (place, found) = shown(entry);
+            let (place, found) = masked_entry(entry);
             let problem = reader.errors.add(&place, "unknown key");
-            problem.found(found).allowed(self.asked.join(", "));
-            let known = self.asked.iter().copied().chain(later.iter().map(|(key, _)| *key));
+            problem.found(found).allowed(self.known.join(", "));
+            let known = self.known.iter().copied().chain(later.iter().map(|(key, _)| *key));
             match nearest(&entry.key, known) {
                 Some(near) => problem.fix(format!("did you mean `{near}`?")),
                 None => problem.fix("remove it"),
@@ -91,7 +91,7 @@ impl<'n> Fields<'n> {
 }
 
 /// The place and the name of an unknown entry. A name that may be a secret is hidden in both.
-fn shown(entry: &Entry) -> (Place, String) {
+fn masked_entry(entry: &Entry) -> (Place, String) {
     if !may_be_key(&entry.key) {
         return (entry.place.clone(), entry.key.clone());
     }
@@ -108,18 +108,18 @@ impl Reader<'_> {
     }
 
     /// Refuses a value of the wrong type. Its text stays unsaid: it could be a secret in the wrong place.
-    pub(super) fn wrong_kind(&mut self, node: &Node, allowed: &str) {
-        self.errors.add(&node.place, "wrong type").found(node.value.kind()).allowed(allowed);
+    pub(super) fn wrong_type(&mut self, node: &Node, allowed: &str) {
+        self.errors.add(&node.place, "wrong type").found(node.value.type_name()).allowed(allowed);
     }
 
     /// A table, to be read key by key.
     pub(super) fn table<'n>(&mut self, node: &'n Node, allowed: &str) -> Option<Fields<'n>> {
         match &node.value {
             Value::Table(entries) => {
-                Some(Fields { place: node.place.clone(), entries, asked: Vec::new(), retired: Vec::new() })
+                Some(Fields { place: node.place.clone(), entries, known: Vec::new(), retired: Vec::new() })
             }
             _ => {
-                self.wrong_kind(node, allowed);
+                self.wrong_type(node, allowed);
                 None
             }
         }
@@ -130,7 +130,7 @@ impl Reader<'_> {
         match &node.value {
             Value::Table(entries) => entries,
             _ => {
-                self.wrong_kind(node, allowed);
+                self.wrong_type(node, allowed);
                 &[]
             }
         }
@@ -141,7 +141,7 @@ impl Reader<'_> {
         match &node.value {
             Value::Array(elements) => elements,
             _ => {
-                self.wrong_kind(node, allowed);
+                self.wrong_type(node, allowed);
                 &[]
             }
         }
@@ -149,8 +149,8 @@ impl Reader<'_> {
 
     /// A string with `${env.NAME}` expanded.
     pub(super) fn string(&mut self, node: &Node, allowed: &str) -> Option<Written<String>> {
-        let Some(text) = written(node) else {
-            self.wrong_kind(node, allowed);
+        let Some(text) = text_of(node) else {
+            self.wrong_type(node, allowed);
             return None;
         };
         let value = self.expand(&text, &node.place)?;
@@ -221,7 +221,7 @@ impl Reader<'_> {
     pub(super) fn address(&mut self, node: &Node) -> Option<Written<IpAddr>> {
         let allowed = "an IPv4 or IPv6 address, without brackets and port";
         let value = self.parse(node, allowed, IpAddr::from_str)?;
-        let text = written(node).unwrap_or_default();
+        let text = text_of(node).unwrap_or_default();
         Some(Written { value, text, place: node.place.clone() })
     }
 
@@ -271,15 +271,15 @@ impl Reader<'_> {
         match node.value {
             Value::Boolean(value) => Some(value),
             _ => {
-                self.wrong_kind(node, "true or false");
+                self.wrong_type(node, "true or false");
                 None
             }
         }
     }
 
     /// Refuses a value that was understood and cannot be.
-    pub(super) fn impossible(&mut self, node: &Node, what: &str, allowed: &str) -> &mut Problem {
-        let found = written(node).map_or_else(|| node.value.kind().to_owned(), |text| quoted(&text));
+    pub(super) fn invalid(&mut self, node: &Node, what: &str, allowed: &str) -> &mut Problem {
+        let found = text_of(node).map_or_else(|| node.value.type_name().to_owned(), |text| quoted(&text));
         self.errors.add(&node.place, what).found(found).allowed(allowed)
     }
 
@@ -315,7 +315,7 @@ impl Reader<'_> {
                 Some(value) => out.push_str(&value),
                 None => {
                     complete = false;
-                    self.unset(name, end < after.len(), place);
+                    self.report_bad_reference(name, end < after.len(), place);
                 }
             }
             rest = after.get(end + 1..).unwrap_or_default();
@@ -324,7 +324,7 @@ impl Reader<'_> {
         complete.then_some(out)
     }
 
-    fn unset(&mut self, name: &str, closed: bool, place: &Place) -> &mut Problem {
+    fn report_bad_reference(&mut self, name: &str, closed: bool, place: &Place) -> &mut Problem {
         // A key in place of its variable's name is not repeated.
         if closed && is_variable_name(name) && !looks_like_key(name) {
             let problem = self.errors.add(place, format!("the environment variable {name} is not set"));
@@ -349,7 +349,7 @@ fn is_one_reference(text: &str) -> bool {
 }
 
 /// The text of a string; of a scalar too when it came from `--set`, where nobody quotes.
-fn written(node: &Node) -> Option<String> {
+fn text_of(node: &Node) -> Option<String> {
     let from_set = matches!(node.place.origin, Origin::Set(_));
     match &node.value {
         Value::String(text) => Some(text.clone()),

@@ -24,7 +24,7 @@ pub(super) mod flag {
 }
 
 /// Reads the body of a CONNECT.
-pub(super) fn read(header: Header, body: &[u8], strictness: Strictness) -> Result<Connect, DecodeError> {
+pub(super) fn decode(header: Header, body: &[u8], strictness: Strictness) -> Result<Connect, DecodeError> {
     let short = || header.malformed("too short");
     let mut reader = Reader(body);
     // MQTT 3.1 says "MQIsdp" and level 3: a client that deserves code 1, not a silent close.
@@ -37,7 +37,7 @@ pub(super) fn read(header: Header, body: &[u8], strictness: Strictness) -> Resul
     }
     let flags = reader.u8().ok_or_else(short)?;
     if strictness.is_strict() {
-        check(header, flags)?;
+        check_flags(header, flags)?;
     }
     let keep_alive_s = reader.u16().ok_or_else(short)?;
     let client_id = text(header, &mut reader)?;
@@ -72,7 +72,7 @@ pub(super) fn read(header: Header, body: &[u8], strictness: Strictness) -> Resul
 }
 
 /// Flags that contradict each other (MQTT 3.1.1 §3.1.2.3 to §3.1.2.9).
-fn check(header: Header, flags: u8) -> Result<(), DecodeError> {
+fn check_flags(header: Header, flags: u8) -> Result<(), DecodeError> {
     if flags & flag::RESERVED != 0 {
         return Err(header.malformed("the reserved connect flag is set"));
     }

@@ -33,37 +33,37 @@ pub fn decode(
         }
         _ => {}
     }
-    let Some(header) = header(input, strictness)? else { return Ok(None) };
+    let Some(header) = decode_header(input, strictness)? else { return Ok(None) };
     let frame_bytes = header.header_bytes + header.remaining_bytes;
     if frame_bytes > frame_bytes_max {
         return Err(DecodeError::TooLarge { frame_bytes, frame_bytes_max });
     }
     let Some(body) = input.get(header.header_bytes..frame_bytes) else { return Ok(None) };
     if strictness.is_strict() {
-        strict::body(header, body)?;
+        strict::check_body(header, body)?;
     }
-    let packet = match short(header, body, strictness)? {
+    let packet = match decode_short(header, body, strictness)? {
         Some(packet) => {
             input.advance(frame_bytes);
             packet
         }
-        None => long(header, input)?,
+        None => decode_with_mqttbytes(header, input)?,
     };
     if strictness.is_strict() {
-        strict::packet(header, &packet, strictness)?;
+        strict::check_packet(header, &packet, strictness)?;
     }
     Ok(Some(packet))
 }
 
 /// The fixed header, as soon as it is complete; a first byte that cannot be is refused before the second is there.
-fn header(input: &[u8], strictness: Strictness) -> Result<Option<Header>, DecodeError> {
+fn decode_header(input: &[u8], strictness: Strictness) -> Result<Option<Header>, DecodeError> {
     let Some((&first, length)) = input.split_first() else { return Ok(None) };
     let mut header = Header { first, header_bytes: 1, remaining_bytes: 0 };
     if matches!(header.kind(), 0 | 15) {
         return Err(DecodeError::ReservedType(header.kind()));
     }
     if strictness.is_strict() {
-        strict::flags(header)?;
+        strict::check_flags(header)?;
     }
     for (&byte, shift) in length.iter().zip([0, 7, 14, 21]) {
         header.header_bytes += 1;
@@ -77,13 +77,13 @@ fn header(input: &[u8], strictness: Strictness) -> Result<Option<Header>, Decode
 }
 
 /// CONNECT and the packets of a few bytes; `None` for the others. Extra bytes behind an ack are for `strict` to judge.
-fn short(header: Header, body: &[u8], strictness: Strictness) -> Result<Option<Packet>, DecodeError> {
+fn decode_short(header: Header, body: &[u8], strictness: Strictness) -> Result<Option<Packet>, DecodeError> {
     let ack = |packet: fn(u16) -> Packet| match *body {
         [high, low, ..] => Ok(Some(packet(u16::from_be_bytes([high, low])))),
         _ => Err(header.malformed("no packet id")),
     };
     match header.kind() {
-        1 => connect::read(header, body, strictness).map(|connect| Some(Packet::Connect(connect))),
+        1 => connect::decode(header, body, strictness).map(|connect| Some(Packet::Connect(connect))),
         2 => match *body {
             [flags, code, ..] => Ok(Some(Packet::ConnAck { session_present: flags & 1 != 0, code })),
             _ => Err(header.malformed("no return code")),
@@ -101,20 +101,24 @@ fn short(header: Header, body: &[u8], strictness: Strictness) -> Result<Option<P
 }
 
 /// What mqttbytes reads: it takes the frame off `input`.
-fn long(header: Header, input: &mut BytesMut) -> Result<Packet, DecodeError> {
-    let packet = v4::read(input, header.remaining_bytes).map_err(|error| header.malformed(why(&error)))?;
+fn decode_with_mqttbytes(header: Header, input: &mut BytesMut) -> Result<Packet, DecodeError> {
+    let packet =
+        v4::read(input, header.remaining_bytes).map_err(|error| header.malformed(reason_of(&error)))?;
     match packet {
         v4::Packet::Publish(publish) => Ok(Packet::Publish(Publish {
             topic: publish.topic,
             payload: publish.payload,
-            qos: own(publish.qos),
+            qos: from_mqttbytes(publish.qos),
             dup: publish.dup,
             retain: publish.retain,
             pid: publish.pkid,
         })),
         v4::Packet::Subscribe(subscribe) => {
-            let filters =
-                subscribe.filters.into_iter().map(|filter| (filter.path, own(filter.qos))).collect();
+            let filters = subscribe
+                .filters
+                .into_iter()
+                .map(|filter| (filter.path, from_mqttbytes(filter.qos)))
+                .collect();
             Ok(Packet::Subscribe(Subscribe { pid: subscribe.pkid, filters }))
         }
         v4::Packet::SubAck(suback) => {
@@ -132,7 +136,7 @@ fn long(header: Header, input: &mut BytesMut) -> Result<Packet, DecodeError> {
     }
 }
 
-fn own(qos: mqttbytes::QoS) -> QoS {
+fn from_mqttbytes(qos: mqttbytes::QoS) -> QoS {
     match qos {
         mqttbytes::QoS::AtMostOnce => QoS::AtMostOnce,
         mqttbytes::QoS::AtLeastOnce => QoS::AtLeastOnce,
@@ -141,7 +145,7 @@ fn own(qos: mqttbytes::QoS) -> QoS {
 }
 
 /// mqttbytes' errors as text: those that a whole frame can still meet.
-fn why(error: &mqttbytes::Error) -> &'static str {
+fn reason_of(error: &mqttbytes::Error) -> &'static str {
     use mqttbytes::Error;
     match error {
         Error::TopicNotUtf8 => "text that is not UTF-8",

@@ -88,14 +88,14 @@ pub struct WillRef<'a> {
 /// # Errors
 /// A topic or frame that is too long; packet id 0 at QoS 1 or 2.
 pub fn publish(out: &mut BytesMut, publish: &PublishRef<'_>) -> Result<(), EncodeError> {
-    let topic_bytes = field("a topic", publish.topic.as_bytes())?;
+    let topic_bytes = field_bytes("a topic", publish.topic.as_bytes())?;
     let pid_bytes = if publish.qos == QoS::AtMostOnce { 0 } else { 2 };
     if pid_bytes != 0 && publish.pid == 0 {
         return Err(EncodeError::PacketIdZero);
     }
     let flags = u8::from(publish.dup) << 3 | (publish.qos as u8) << 1 | u8::from(publish.retain);
     header(out, 0x30 | flags, topic_bytes + pid_bytes + publish.payload.len())?;
-    put(out, publish.topic.as_bytes());
+    put_field(out, publish.topic.as_bytes());
     if pid_bytes != 0 {
         out.put_u16(publish.pid);
     }
@@ -137,34 +137,35 @@ pub fn pubcomp(out: &mut BytesMut, pid: u16) {
 /// A field or frame that is too long; a password without a user name.
 pub fn connect(out: &mut BytesMut, connect: &ConnectRef<'_>) -> Result<(), EncodeError> {
     let mut flags = if connect.clean_session { flag::CLEAN_SESSION } else { 0 };
-    let mut remaining = 10 + field("a client id", connect.client_id.as_bytes())?;
+    let mut remaining = 10 + field_bytes("a client id", connect.client_id.as_bytes())?;
     if let Some(will) = &connect.will {
         flags |= flag::WILL | (will.qos as u8) << flag::WILL_QOS_SHIFT;
         flags |= if will.retain { flag::WILL_RETAIN } else { 0 };
-        remaining += field("a will topic", will.topic.as_bytes())? + field("a will", will.payload)?;
+        remaining +=
+            field_bytes("a will topic", will.topic.as_bytes())? + field_bytes("a will", will.payload)?;
     }
     if let Some(username) = connect.username {
         flags |= flag::USER_NAME;
-        remaining += field("a user name", username.as_bytes())?;
+        remaining += field_bytes("a user name", username.as_bytes())?;
     }
     if let Some(password) = connect.password {
         if connect.username.is_none() {
             return Err(EncodeError::PasswordWithoutUserName);
         }
         flags |= flag::PASSWORD;
-        remaining += field("a password", password)?;
+        remaining += field_bytes("a password", password)?;
     }
     header(out, 0x10, remaining)?;
-    put(out, b"MQTT");
+    put_field(out, b"MQTT");
     out.put_slice(&[LEVEL, flags]);
     out.put_u16(connect.keep_alive_s);
-    put(out, connect.client_id.as_bytes());
+    put_field(out, connect.client_id.as_bytes());
     if let Some(will) = &connect.will {
-        put(out, will.topic.as_bytes());
-        put(out, will.payload);
+        put_field(out, will.topic.as_bytes());
+        put_field(out, will.payload);
     }
     for last in [connect.username.map(str::as_bytes), connect.password].into_iter().flatten() {
-        put(out, last);
+        put_field(out, last);
     }
     Ok(())
 }
@@ -187,12 +188,12 @@ pub fn subscribe(out: &mut BytesMut, pid: u16, filters: &[(&str, QoS)]) -> Resul
     }
     let mut remaining = 2;
     for (filter, _) in filters {
-        remaining += field("a topic filter", filter.as_bytes())? + 1;
+        remaining += field_bytes("a topic filter", filter.as_bytes())? + 1;
     }
     header(out, 0x82, remaining)?;
     out.put_u16(pid);
     for (filter, qos) in filters {
-        put(out, filter.as_bytes());
+        put_field(out, filter.as_bytes());
         out.put_u8(*qos as u8);
     }
     Ok(())
@@ -221,12 +222,12 @@ pub fn unsubscribe(out: &mut BytesMut, pid: u16, filters: &[&str]) -> Result<(),
     }
     let mut remaining = 2;
     for filter in filters {
-        remaining += field("a topic filter", filter.as_bytes())?;
+        remaining += field_bytes("a topic filter", filter.as_bytes())?;
     }
     header(out, 0xA2, remaining)?;
     out.put_u16(pid);
     for filter in filters {
-        put(out, filter.as_bytes());
+        put_field(out, filter.as_bytes());
     }
     Ok(())
 }
@@ -258,16 +259,16 @@ fn ack(first: u8, pid: u16) -> [u8; 4] {
 }
 
 /// The bytes a field takes, its length included.
-fn field(field: &'static str, bytes: &[u8]) -> Result<usize, EncodeError> {
+fn field_bytes(name: &'static str, bytes: &[u8]) -> Result<usize, EncodeError> {
     match bytes.len() {
         length @ ..=STRING_BYTES_MAX => Ok(2 + length),
-        bytes => Err(EncodeError::TooLong { field, bytes }),
+        bytes => Err(EncodeError::TooLong { field: name, bytes }),
     }
 }
 
-/// Writes a field that [`field`] has let pass.
-fn put(out: &mut BytesMut, bytes: &[u8]) {
-    #[expect(clippy::cast_possible_truncation, reason = "checked by `field`, or a constant")]
+/// Writes a field that [`field_bytes`] has let pass.
+fn put_field(out: &mut BytesMut, bytes: &[u8]) {
+    #[expect(clippy::cast_possible_truncation, reason = "checked by `field_bytes`, or a constant")]
     out.put_u16(bytes.len() as u16);
     out.put_slice(bytes);
 }

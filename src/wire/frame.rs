@@ -19,12 +19,12 @@ pub enum DecodeError {
     #[error("the reserved packet type {0}")]
     ReservedType(u8),
     /// A packet whose content is wrong.
-    #[error("malformed {packet}: {why}")]
+    #[error("malformed {packet}: {reason}")]
     Malformed {
         /// Its name in the standard.
         packet: &'static str,
         /// What is wrong with it.
-        why: &'static str,
+        reason: &'static str,
     },
 }
 
@@ -64,8 +64,8 @@ impl Header {
         self.first >> 4
     }
 
-    pub(super) fn malformed(self, why: &'static str) -> DecodeError {
+    pub(super) fn malformed(self, reason: &'static str) -> DecodeError {
         let packet = NAMES.get(usize::from(self.kind())).copied().unwrap_or("packet");
-        DecodeError::Malformed { packet, why }
+        DecodeError::Malformed { packet, reason }
     }
 }

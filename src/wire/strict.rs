@@ -25,7 +25,7 @@ impl Strictness {
 }
 
 /// The flags of the first byte (MQTT 3.1.1 §2.2.2) [MQTT-2.2.2-2].
-pub(super) fn flags(header: Header) -> Result<(), DecodeError> {
+pub(super) fn check_flags(header: Header) -> Result<(), DecodeError> {
     let flags = header.first & 0x0f;
     let right = match header.kind() {
         // §3.3.1: no QoS 3 [MQTT-3.3.1-4]; DUP is 0 at QoS 0 [MQTT-3.3.1-2].
@@ -37,11 +37,11 @@ pub(super) fn flags(header: Header) -> Result<(), DecodeError> {
 }
 
 /// Lengths and reserved bits, which are gone once the packet is read.
-pub(super) fn body(header: Header, body: &[u8]) -> Result<(), DecodeError> {
+pub(super) fn check_body(header: Header, body: &[u8]) -> Result<(), DecodeError> {
     let length = match header.kind() {
         2 | 4..=7 | 11 => 2,
         12..=14 => 0,
-        8 => return subscribe_options(header, body),
+        8 => return check_requested_qos(header, body),
         _ => return Ok(()),
     };
     if body.len() != length {
@@ -57,7 +57,7 @@ pub(super) fn body(header: Header, body: &[u8]) -> Result<(), DecodeError> {
 }
 
 /// The upper six bits of each requested QoS are 0 [MQTT-3-8.3-4].
-fn subscribe_options(header: Header, body: &[u8]) -> Result<(), DecodeError> {
+fn check_requested_qos(header: Header, body: &[u8]) -> Result<(), DecodeError> {
     let mut reader = Reader(body);
     let short = || header.malformed("too short");
     reader.u16().ok_or_else(short)?;
@@ -71,7 +71,11 @@ fn subscribe_options(header: Header, body: &[u8]) -> Result<(), DecodeError> {
 }
 
 /// Packet ids, text and topics.
-pub(super) fn packet(header: Header, packet: &Packet, strictness: Strictness) -> Result<(), DecodeError> {
+pub(super) fn check_packet(
+    header: Header,
+    packet: &Packet,
+    strictness: Strictness,
+) -> Result<(), DecodeError> {
     let any_wildcards = strictness == Strictness::StrictButWildcards;
     let is_text = |text: &str| any_wildcards && !text.is_empty() && !text.contains('\0');
     let nonzero = |pid: u16| if pid == 0 { Err(header.malformed("packet id 0")) } else { Ok(()) };

@@ -34,7 +34,7 @@ fn read_auth(reader: &mut Reader<'_>, node: &Node) -> Option<(AuthSpec, &'static
             let key = fields.take("key").and_then(|node| reader.secret(node));
             let file = fields.take("file").and_then(|node| reader.path(node, "the path of a file with keys"));
             let token = token(reader, &mut fields);
-            sas_sources(reader, &fields);
+            check_key_sources(reader, &fields);
             let spec = if own {
                 AuthSpec::SasOwn { token }
             } else if from_file {
@@ -77,7 +77,7 @@ fn token(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> TokenSpec {
 
 fn renew(reader: &mut Reader<'_>, node: &Node) -> Option<Written<RenewSpec>> {
     let allowed = "a share of the token's life (\"85%\"), a time before its end (\"-2m\"), or \"never\"";
-    let Written { value: text, text: shown, place } = reader.string(node, allowed)?;
+    let Written { value: text, text: source, place } = reader.string(node, allowed)?;
     let value = match (text.as_str(), text.strip_prefix('-')) {
         ("never", _) => Some(RenewSpec::Never),
         (_, Some(margin)) => units::parse_duration(margin).ok().map(RenewSpec::Before),
@@ -89,13 +89,13 @@ fn renew(reader: &mut Reader<'_>, node: &Node) -> Option<Written<RenewSpec>> {
         }
     };
     if value.is_none() {
-        reader.errors.add(&place, "not a time to renew a token").found(quoted(&shown)).allowed(allowed);
+        reader.errors.add(&place, "not a time to renew a token").found(quoted(&source)).allowed(allowed);
     }
-    Some(Written { value: value?, text: shown, place })
+    Some(Written { value: value?, text: source, place })
 }
 
 /// At most one source of keys: a group key, a policy with its key, or a file.
-fn sas_sources(reader: &mut Reader<'_>, fields: &Fields<'_>) {
+fn check_key_sources(reader: &mut Reader<'_>, fields: &Fields<'_>) {
     let has = |key| fields.entry(key).is_some();
     let allowed = "group_key, policy with key, or file";
     let problem = match (has("group_key"), has("policy"), has("key"), has("file")) {

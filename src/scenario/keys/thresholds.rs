@@ -55,7 +55,7 @@ fn threshold(reader: &mut Reader<'_>, metric: &Written<String>, node: &Node) -> 
 fn after(reader: &mut Reader<'_>, node: &Node) -> Option<Duration> {
     let after = reader.duration_or_zero(node)?;
     if after.is_zero() {
-        let problem = reader.impossible(node, "must be longer than zero", "a duration such as 30s or 5m");
+        let problem = reader.invalid(node, "must be longer than zero", "a duration such as 30s or 5m");
         problem.fix("remove after: without it, the threshold can end the run from the start");
         return None;
     }
