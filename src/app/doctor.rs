@@ -4,7 +4,7 @@
 use super::{AppError, Env, environment, load, machine, preflight, print};
 use crate::cli::DoctorArgs;
 use crate::clock;
-use crate::link::{self, Dialled, Endpoint, Resolver, Steps, TlsFacts, tls};
+use crate::link::{self, Dialed, Endpoint, Resolver, Steps, TlsFacts, tls};
 use crate::plan::Needs;
 use crate::sansio::TlsEnd;
 use crate::units::{human_bytes, human_count, human_us};
@@ -167,7 +167,7 @@ async fn reach(args: &DoctorArgs, host: &str, port: Option<u16>, env: &mut Env) 
     let own_roots = args.ca.is_some();
     let endpoint = Endpoint { host: host.to_owned(), port, tls, own_roots, ..Endpoint::default() };
     match link::dial(&endpoint, &Resolver::default(), 0, clock::now() + DIAL_TIMEOUT).await {
-        Ok(Dialled { mut transport, steps, tls }) => {
+        Ok(Dialed { mut transport, steps, tls }) => {
             if let Err(end) = transport.await_refusal(clock::now() + REFUSAL_TIMEOUT).await {
                 print(env, &took(&steps, tls.as_ref()))?;
                 let TlsEnd { cause, fix } = end;

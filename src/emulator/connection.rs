@@ -10,7 +10,7 @@ use super::server::{Message, Shard};
 use super::session::{Event, HubError, HubSession};
 use super::unadmitted::{BASE_BYTES, CONNECTION_BYTES_MAX, Ticket};
 use crate::clock;
-use crate::link::{End, Link, Watch, accept_tls_watched};
+use crate::link::{End, HandshakeMemory, Link, accept_tls_bounded};
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
@@ -93,7 +93,7 @@ pub(super) async fn run(ticket: Ticket, shard: Rc<Shard>, socket: std::net::TcpS
     let accepted = tokio::select! {
         biased;
         () = poll_fn(|cx| mailbox.poll_closing(cx, &ticket)) => None,
-        accepted = accept_tls_watched(socket, shard.tls(), connect_by, watch) => Some(accepted),
+        accepted = accept_tls_bounded(socket, shard.tls(), connect_by, watch) => Some(accepted),
     };
     let transport = match accepted {
         Some(Ok(transport)) => transport,
@@ -116,12 +116,12 @@ struct Bounded<'a> {
     ticket: &'a Ticket,
 }
 
-impl Watch for Bounded<'_> {
+impl HandshakeMemory for Bounded<'_> {
     fn poll_room(&mut self, cx: &mut Context<'_>, bytes: usize) -> Poll<()> {
         self.shard.poll_room(cx, self.ticket, bytes)
     }
 
-    fn read(&mut self, received: bool, buffers_bytes: usize) {
+    fn after_read(&mut self, received: bool, buffers_bytes: usize) {
         self.shard.hold(self.ticket, received, buffers_bytes);
     }
 }
@@ -156,14 +156,14 @@ impl Connection {
         }
         if self.session.is_opening() && self.link.poll_read_ready(cx).is_ready() {
             // One turn has several reads: room for all that it may ever hold.
-            let bytes = (CONNECTION_BYTES_MAX - BASE_BYTES).saturating_sub(self.link.held_bytes());
+            let bytes = (CONNECTION_BYTES_MAX - BASE_BYTES).saturating_sub(self.link.buffer_bytes());
             self.session.may_read(self.shard.poll_room(cx, &ticket, bytes).is_ready());
         }
         let received_bytes = self.link.bytes_in();
         let polled = self.serve(cx);
         if !self.session.is_online() {
             let received = self.link.bytes_in() > received_bytes;
-            self.shard.hold(&ticket, received, self.link.held_bytes());
+            self.shard.hold(&ticket, received, self.link.buffer_bytes());
             self.ticket = Some(ticket);
         }
         polled

@@ -242,7 +242,7 @@ impl Device {
     }
 
     /// The attempt got as far as MQTT.
-    pub(crate) fn dialled(&mut self, dialled: &crate::link::Dialled, now: Instant) {
+    pub(crate) fn dialled(&mut self, dialled: &crate::link::Dialed, now: Instant) {
         let Some(due_ns) = self.attempt_due_ns() else { return };
         self.recorder().steps(&dialled.steps, due_ns, now);
         if let Stage::Connecting(attempt) = &mut self.stage {

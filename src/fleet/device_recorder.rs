@@ -166,7 +166,7 @@ impl From<Step> for Operation {
             Step::Dns => Operation::ConnectDns,
             Step::Tcp => Operation::ConnectTcp,
             Step::Tls => Operation::ConnectTls,
-            Step::After => Operation::ConnectMqtt,
+            Step::AfterTcp => Operation::ConnectMqtt,
         }
     }
 }

@@ -4,7 +4,7 @@
 use super::device::ConnectionEnd;
 use super::trace::Traced;
 use super::{Context, Device, DeviceRef};
-use crate::link::{self, Dialled, End, Link};
+use crate::link::{self, Dialed, End, Link};
 use crate::plan::Span;
 use crate::policy::backoff::Retries;
 use std::future::{Future, poll_fn};
@@ -80,7 +80,7 @@ async fn dial(
     context: &Rc<Context>,
     device: &mut Device,
     deadline: Instant,
-) -> Option<Result<Dialled, link::DialError>> {
+) -> Option<Result<Dialed, link::DialError>> {
     let mut dialling = pin!(link::dial(&context.endpoint, &context.resolver, device.number(), deadline));
     let alarm = context.deadlines.alarm();
     poll_fn(|cx| {
@@ -102,7 +102,7 @@ async fn dial(
 }
 
 /// Drives one connection to its end.
-async fn drive(context: &Rc<Context>, device: &mut Device, dialled: Dialled) {
+async fn drive(context: &Rc<Context>, device: &mut Device, dialled: Dialed) {
     let mut link = Link::new(dialled.transport, context.buffers.clone(), &context.deadlines);
     let tracer = device.tracer(context);
     let end = poll_fn(|cx| match (context.is_aborted(), tracer) {

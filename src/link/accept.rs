@@ -4,13 +4,12 @@
 use rustls::ServerConfig;
 use std::io;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Instant;
 use tokio::net::TcpStream;
 use tokio::time::timeout_at;
 
-use super::records::Records;
-use super::secure::{self, Secure};
+use super::handshake_memory::HandshakeMemory;
+use super::tls::{Records, TlsStream, tls_io_error};
 use super::transport::Transport;
 
 /// A client that did not get through TLS.
@@ -25,24 +24,6 @@ pub enum AcceptError {
     Tls(#[source] io::Error),
 }
 
-/// Bounds the memory of a connection during its handshake.
-pub trait Watch {
-    /// Ready once the connection may read, by which it grows by at most `bytes`. To be called when there is something to read.
-    fn poll_room(&mut self, cx: &mut Context<'_>, bytes: usize) -> Poll<()>;
-
-    /// It has read, or `received` nothing, and its buffers hold so much now. TLS's own state is not in it.
-    fn read(&mut self, received: bool, buffers_bytes: usize);
-}
-
-/// No bound.
-impl Watch for () {
-    fn poll_room(&mut self, _cx: &mut Context<'_>, _bytes: usize) -> Poll<()> {
-        Poll::Ready(())
-    }
-
-    fn read(&mut self, _received: bool, _buffers_bytes: usize) {}
-}
-
 /// Does the server's side of the TLS handshake.
 ///
 /// # Errors
@@ -52,26 +33,26 @@ pub async fn accept_tls(
     config: &Arc<ServerConfig>,
     deadline: Instant,
 ) -> Result<Transport, AcceptError> {
-    accept_tls_watched(stream, config, deadline, ()).await
+    accept_tls_bounded(stream, config, deadline, ()).await
 }
 
-/// The same; `watch` allows each read, and is told what the connection holds.
+/// The same; `memory` allows each read, and is told what the connection holds.
 ///
 /// # Errors
 /// As [`accept_tls`].
-pub async fn accept_tls_watched(
+pub async fn accept_tls_bounded(
     stream: TcpStream,
     config: &Arc<ServerConfig>,
     deadline: Instant,
-    watch: impl Watch,
+    memory: impl HandshakeMemory,
 ) -> Result<Transport, AcceptError> {
     // Acks must not wait for each other (Nagle).
     stream.set_nodelay(true).map_err(AcceptError::Tls)?;
     let records = Records::server(Arc::clone(config))
-        .map_err(|error| secure::failed(error, false))
+        .map_err(|error| tls_io_error(error, false))
         .map_err(AcceptError::Tls)?;
     // Boxed: a connection's task would otherwise keep room for a handshake all its life.
-    let accepting = Box::pin(Secure::handshake(stream, records, watch));
+    let accepting = Box::pin(TlsStream::handshake(stream, records, memory));
     match timeout_at(deadline.into(), accepting).await {
         Ok(Ok(stream)) => Ok(Transport::Tls(Box::new(stream))),
         Ok(Err(error)) => Err(AcceptError::Tls(error)),

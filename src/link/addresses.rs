@@ -1,7 +1,7 @@
 //! From where to where a device connects: this machine's source addresses and the target's addresses, shared out evenly. A
 //! part of `dial`; `app` counts with it how many local ports there are.
 
-use super::dial::Endpoint;
+use super::endpoint::Endpoint;
 use socket2::{Domain, Socket, Type};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -9,41 +9,42 @@ use tokio::net::{TcpSocket, TcpStream, lookup_host};
 
 /// One way to the target: to an address of it, and from one of ours where the plan says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Path {
+pub(super) struct Route {
     pub(super) to: SocketAddr,
     pub(super) from: Option<IpAddr>,
 }
 
-/// The paths that the device of that number tries, in this order.
+/// The routes that the device of that number tries, in this order.
 ///
 /// Devices take turns with the sources, and once around with the target's addresses, so that every pair carries its share.
 /// They take turns only among addresses of the family that the resolver has put first: it knows what this machine can reach
 /// (RFC 6724). The others come last. Resolvers shuffle their answers: sorted, a device prefers the same address every time.
-pub(super) fn paths(found: &[SocketAddr], sources: &[IpAddr], turn: u64) -> Vec<Path> {
-    let (mut near, far) = families(found, sources);
-    if let Some(first) = near.first() {
+pub(super) fn routes(found: &[SocketAddr], sources: &[IpAddr], turn: u64) -> Vec<Route> {
+    let (mut preferred, others) = by_family(found, sources);
+    if let Some(first) = preferred.first() {
         let round = turn / of_family(sources, first).count().max(1) as u64;
-        let skipped = usize::try_from(round % near.len() as u64).unwrap_or(0);
-        near.rotate_left(skipped);
+        let skipped = usize::try_from(round % preferred.len() as u64).unwrap_or(0);
+        preferred.rotate_left(skipped);
     }
     let from = |to: &SocketAddr| {
         let count = of_family(sources, to).count().max(1) as u64;
         of_family(sources, to).nth(usize::try_from(turn % count).unwrap_or(0))
     };
-    near.iter().chain(&far).map(|to| Path { to: *to, from: from(to) }).collect()
+    preferred.iter().chain(&others).map(|to| Route { to: *to, from: from(to) }).collect()
 }
 
 /// The target's addresses that can be reached from the sources: those of the first one's family, and the others.
-fn families(found: &[SocketAddr], sources: &[IpAddr]) -> (Vec<SocketAddr>, Vec<SocketAddr>) {
+fn by_family(found: &[SocketAddr], sources: &[IpAddr]) -> (Vec<SocketAddr>, Vec<SocketAddr>) {
     let reached = |to: &SocketAddr| sources.is_empty() || of_family(sources, to).next().is_some();
     let usable: Vec<SocketAddr> = found.iter().copied().filter(reached).collect();
     let v4_first = usable.first().is_some_and(SocketAddr::is_ipv4);
-    let (mut near, mut far): (Vec<_>, Vec<_>) = usable.into_iter().partition(|to| to.is_ipv4() == v4_first);
-    for group in [&mut near, &mut far] {
+    let (mut preferred, mut others): (Vec<_>, Vec<_>) =
+        usable.into_iter().partition(|to| to.is_ipv4() == v4_first);
+    for group in [&mut preferred, &mut others] {
         group.sort_unstable();
         group.dedup();
     }
-    (near, far)
+    (preferred, others)
 }
 
 fn of_family(sources: &[IpAddr], to: &SocketAddr) -> impl Iterator<Item = IpAddr> {
@@ -57,36 +58,38 @@ fn of_family(sources: &[IpAddr], to: &SocketAddr) -> impl Iterator<Item = IpAddr
 /// The name could not be resolved.
 pub async fn pairs(endpoint: &Endpoint) -> io::Result<u64> {
     let found: Vec<SocketAddr> = lookup_host((endpoint.host.as_str(), endpoint.port)).await?.collect();
-    let (near, _) = families(&found, &endpoint.sources);
-    let sources = near.first().map_or(0, |to| of_family(&endpoint.sources, to).count());
-    Ok(near.len() as u64 * sources.max(1) as u64)
+    let (preferred, _) = by_family(&found, &endpoint.sources);
+    let sources = preferred.first().map_or(0, |to| of_family(&endpoint.sources, to).count());
+    Ok(preferred.len() as u64 * sources.max(1) as u64)
 }
 
-/// Connects along one path.
-pub(super) async fn connect(path: Path) -> io::Result<TcpStream> {
-    match path.from {
-        None => TcpStream::connect(path.to).await,
-        Some(from) => TcpSocket::from_std_stream(bound(from)?.into()).connect(path.to).await,
+/// Connects along one route.
+pub(super) async fn connect(route: Route) -> io::Result<TcpStream> {
+    match route.from {
+        None => TcpStream::connect(route.to).await,
+        Some(from) => TcpSocket::from_std_stream(bound_socket(from)?.into()).connect(route.to).await,
     }
 }
 
-/// Whether sockets can be bound to that address: whether it is one of this machine's.
+/// Whether sockets can be bound_socket to that address: whether it is one of this machine's.
 ///
 /// # Errors
 /// It is not, or there are no descriptors left.
 pub fn check_source(ip: IpAddr) -> io::Result<()> {
-    bound(ip).map(drop)
+    bound_socket(ip).map(drop)
 }
 
 /// A socket that will connect from `ip`. A plain one: tokio's would need the driver of a runtime.
-fn bound(ip: IpAddr) -> io::Result<Socket> {
+fn bound_socket(ip: IpAddr) -> io::Result<Socket> {
     let address = SocketAddr::new(ip, 0);
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     // Chosen at connect, a port may be in use towards another destination: otherwise all of them would share one range.
     #[cfg(target_os = "linux")]
     nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::IpBindAddressNoPort, &true)?;
     socket.bind(&address.into()).map_err(|error| match error.kind() {
-        io::ErrorKind::AddrNotAvailable => not_ours(format!("{ip} is not an address of this machine")),
+        io::ErrorKind::AddrNotAvailable => {
+            source_address_error(format!("{ip} is not an address of this machine"))
+        }
         _ => error,
     })?;
     socket.set_nonblocking(true)?;
@@ -94,7 +97,7 @@ fn bound(ip: IpAddr) -> io::Result<Socket> {
 }
 
 /// The error for source addresses that cannot serve. Unlike the system's own, it has no number.
-pub(super) fn not_ours(text: String) -> io::Error {
+pub(super) fn source_address_error(text: String) -> io::Error {
     io::Error::new(io::ErrorKind::AddrNotAvailable, text)
 }
 
@@ -102,7 +105,7 @@ pub(super) fn not_ours(text: String) -> io::Error {
 mod tests {
     use super::*;
     use crate::link::Culprit;
-    use crate::link::tls_tests::{dial, listener, soon};
+    use crate::link::testing::{dial, listener, soon};
     use std::collections::BTreeMap;
 
     fn to(ips: &[&str]) -> Vec<SocketAddr> {
@@ -119,7 +122,7 @@ mod tests {
         let (targets, sources) = (to(&["10.0.0.1", "10.0.0.2"]), from(&["10.1.0.1", "10.1.0.2"]));
         let mut carried = BTreeMap::new();
         for turn in 0..12 {
-            let first = paths(&targets, &sources, turn)[0];
+            let first = routes(&targets, &sources, turn)[0];
             *carried.entry((first.to, first.from)).or_insert(0) += 1;
         }
         assert_eq!(carried.into_values().collect::<Vec<_>>(), [3, 3, 3, 3]);
@@ -130,9 +133,9 @@ mod tests {
         let (one, other) =
             (to(&["10.0.0.1", "10.0.0.2", "10.0.0.3"]), to(&["10.0.0.3", "10.0.0.1", "10.0.0.2"]));
         for turn in 0..4 {
-            assert_eq!(paths(&one, &[], turn), paths(&other, &[], turn));
+            assert_eq!(routes(&one, &[], turn), routes(&other, &[], turn));
         }
-        let firsts: Vec<_> = (0..4).map(|turn| paths(&one, &[], turn)[0].to).collect();
+        let firsts: Vec<_> = (0..4).map(|turn| routes(&one, &[], turn)[0].to).collect();
         assert_eq!(firsts, [one[0], one[1], one[2], one[0]]);
     }
 
@@ -140,7 +143,7 @@ mod tests {
     fn the_family_that_the_resolver_prefers_comes_first_and_the_other_last() {
         let targets = to(&["::1", "127.0.0.1", "::2"]);
         for turn in 0..4 {
-            let order = paths(&targets, &[], turn);
+            let order = routes(&targets, &[], turn);
             assert!(order[0].to.is_ipv6() && order[1].to.is_ipv6() && order[2].to.is_ipv4(), "{order:?}");
         }
     }
@@ -148,13 +151,13 @@ mod tests {
     #[test]
     fn what_no_source_can_reach_is_not_tried() {
         let targets = to(&["::1", "127.0.0.1"]);
-        let order = paths(&targets, &from(&["127.0.0.2"]), 5);
-        assert_eq!(order, [Path { to: targets[1], from: Some("127.0.0.2".parse().unwrap()) }]);
-        assert!(paths(&to(&["::1"]), &from(&["127.0.0.2"]), 0).is_empty());
+        let order = routes(&targets, &from(&["127.0.0.2"]), 5);
+        assert_eq!(order, [Route { to: targets[1], from: Some("127.0.0.2".parse().unwrap()) }]);
+        assert!(routes(&to(&["::1"]), &from(&["127.0.0.2"]), 0).is_empty());
         // Each family with its own sources.
-        let both = paths(&targets, &from(&["127.0.0.2", "::3", "::4"]), 1);
+        let both = routes(&targets, &from(&["127.0.0.2", "::3", "::4"]), 1);
         assert_eq!(
-            both.iter().map(|path| path.from).collect::<Vec<_>>(),
+            both.iter().map(|route| route.from).collect::<Vec<_>>(),
             [Some("::4".parse().unwrap()), Some("127.0.0.2".parse().unwrap())]
         );
     }
@@ -162,7 +165,7 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn a_bound_socket_has_no_port_until_it_connects() {
-        let socket = bound("127.0.0.2".parse().unwrap()).unwrap();
+        let socket = bound_socket("127.0.0.2".parse().unwrap()).unwrap();
         let address = socket.local_addr().unwrap().as_socket();
         assert_eq!(address, Some("127.0.0.2:0".parse().unwrap()));
     }
@@ -176,13 +179,13 @@ mod tests {
             sources: from(&["127.0.0.2", "127.0.0.3"]),
             ..Endpoint::default()
         };
-        let mut came = Vec::new();
+        let mut sources_seen = Vec::new();
         for turn in [0, 1, 2] {
-            let (dialled, accepted) = tokio::join!(dial(&endpoint, turn, soon()), listener.accept());
-            dialled.unwrap();
-            came.push(accepted.unwrap().1.ip());
+            let (dialed, accepted) = tokio::join!(dial(&endpoint, turn, soon()), listener.accept());
+            dialed.unwrap();
+            sources_seen.push(accepted.unwrap().1.ip());
         }
-        assert_eq!(came, from(&["127.0.0.2", "127.0.0.3", "127.0.0.2"]));
+        assert_eq!(sources_seen, from(&["127.0.0.2", "127.0.0.3", "127.0.0.2"]));
     }
 
     #[tokio::test]

@@ -1,4 +1,4 @@
-//! The deadline queue of a worker: every task that waits for time has one place in it, and what is due in one tick
+//! The deadline queue of a worker: every task that waits for time has one slot in it, and what is due in one tick
 //! is woken in one pass. `driver` keeps each connection's timer here, `fleet` what a device waits for between
 //! connections; the worker runs it beside its tasks.
 //!
@@ -44,20 +44,20 @@ pub struct Deadlines {
 
 #[derive(Debug, Default)]
 struct Queue {
-    /// The places to wake, by tick.
+    /// The slots to wake, by tick.
     ticks: BTreeMap<u64, Vec<u32>>,
-    places: Vec<Place>,
+    slots: Vec<Slot>,
     free: Vec<u32>,
     spare: Vec<Vec<u32>>,
     /// The task of [`Deadlines::run`].
     runner: Option<Waker>,
     /// What it waits for.
-    awaited: u64,
+    awaited_tick: u64,
 }
 
-/// One task's place.
+/// One task's slot.
 #[derive(Debug)]
-struct Place {
+struct Slot {
     waker: Option<Waker>,
     /// [`NEVER`] while nothing is set.
     tick: u64,
@@ -112,17 +112,17 @@ impl Deadlines {
         self.late_from.set(first);
     }
 
-    /// A place for one task. It can be set to an instant again and again, and leaves when it is dropped.
+    /// A slot for one task. It can be set to an instant again and again, and leaves when it is dropped.
     #[must_use]
     pub fn alarm(self: &Rc<Self>) -> Alarm {
-        Alarm { place: self.queue.borrow_mut().enter(), deadlines: self.clone() }
+        Alarm { slot: self.queue.borrow_mut().enter(), deadlines: self.clone() }
     }
 
     /// Wakes every task that has an alarm: something else than time has changed.
     pub fn wake_all(&self) {
         // A waker may run anything: the queue is free meanwhile.
         let wakers: Vec<Waker> =
-            self.queue.borrow().places.iter().filter_map(|place| place.waker.clone()).collect();
+            self.queue.borrow().slots.iter().filter_map(|slot| slot.waker.clone()).collect();
         wakers.into_iter().for_each(Waker::wake);
     }
 
@@ -177,15 +177,15 @@ impl Deadlines {
         }
     }
 
-    /// Hands out the wakers of all deadlines that have passed.
+    /// Hands out the wakers of all deadlines that have last_passed_tick.
     fn take_due(&self, now: Instant, due: &mut Vec<Waker>) {
         let mut queue = self.queue.borrow_mut();
-        queue.take_due(self.passed(now), due);
+        queue.take_due(self.last_passed_tick(now), due);
         self.set_late_from(&queue);
     }
 
-    /// The last tick that has passed.
-    fn passed(&self, now: Instant) -> u64 {
+    /// The last tick that has last_passed_tick.
+    fn last_passed_tick(&self, now: Instant) -> u64 {
         ns(now.saturating_duration_since(self.epoch)) / ns(TICK)
     }
 
@@ -201,22 +201,22 @@ impl Deadlines {
 
 impl Queue {
     fn enter(&mut self) -> u32 {
-        let place = Place { waker: None, tick: NEVER, position: 0 };
+        let slot = Slot { waker: None, tick: NEVER, position: 0 };
         if let Some(index) = self.free.pop() {
-            self.places[index as usize] = place;
+            self.slots[index as usize] = slot;
             return index;
         }
-        self.places.push(place);
-        u32::try_from(self.places.len() - 1).expect("there are fewer tasks than 2^32")
+        self.slots.push(slot);
+        u32::try_from(self.slots.len() - 1).expect("there are fewer tasks than 2^32")
     }
 
     fn set(&mut self, index: u32, tick: u64) {
         self.clear(index);
         let list = self.ticks.entry(tick).or_insert_with(|| self.spare.pop().unwrap_or_default());
-        let place = &mut self.places[index as usize];
-        (place.tick, place.position) = (tick, list.len());
+        let slot = &mut self.slots[index as usize];
+        (slot.tick, slot.position) = (tick, list.len());
         list.push(index);
-        if tick < self.awaited
+        if tick < self.awaited_tick
             && let Some(runner) = &self.runner
         {
             runner.wake_by_ref();
@@ -224,27 +224,27 @@ impl Queue {
     }
 
     fn clear(&mut self, index: u32) {
-        let Place { tick, position, .. } = self.places[index as usize];
+        let Slot { tick, position, .. } = self.slots[index as usize];
         let Some(list) = self.ticks.get_mut(&tick) else { return };
         list.swap_remove(position);
         if let Some(&moved) = list.get(position) {
-            self.places[moved as usize].position = position;
+            self.slots[moved as usize].position = position;
         }
-        self.places[index as usize].tick = NEVER;
+        self.slots[index as usize].tick = NEVER;
         if list.is_empty() {
             let list = self.ticks.remove(&tick).unwrap_or_default();
             self.spare(list);
         }
     }
 
-    /// Hands out the wakers of all ticks up to `passed`.
-    fn take_due(&mut self, passed: u64, due: &mut Vec<Waker>) {
-        while let Some(first) = self.ticks.first_entry().filter(|first| *first.key() <= passed) {
+    /// Hands out the wakers of all ticks up to `last_passed_tick`.
+    fn take_due(&mut self, last_passed_tick: u64, due: &mut Vec<Waker>) {
+        while let Some(first) = self.ticks.first_entry().filter(|first| *first.key() <= last_passed_tick) {
             let mut list = first.remove();
             for index in list.drain(..) {
-                let place = &mut self.places[index as usize];
-                place.tick = NEVER;
-                due.extend(place.waker.clone());
+                let slot = &mut self.slots[index as usize];
+                slot.tick = NEVER;
+                due.extend(slot.waker.clone());
             }
             self.spare(list);
         }
@@ -256,7 +256,7 @@ impl Queue {
             self.runner = Some(cx.waker().clone());
         }
         let first = self.ticks.first_key_value().map(|(tick, _)| *tick);
-        self.awaited = first.unwrap_or(NEVER);
+        self.awaited_tick = first.unwrap_or(NEVER);
         first
     }
 
@@ -267,25 +267,25 @@ impl Queue {
     }
 }
 
-/// A task's place in the queue of its worker.
+/// A task's slot in the queue of its worker.
 #[derive(Debug)]
 pub struct Alarm {
     deadlines: Rc<Deadlines>,
-    place: u32,
+    slot: u32,
 }
 
 impl Alarm {
     /// Has the task woken in the first tick from `at` on, and after `now` in any case; or earlier, if that was asked for
     /// before: a deadline that moves back is left to fire, because keep-alive moves back with every message.
     pub fn set(&self, cx: &Context<'_>, now: Instant, at: Instant) {
-        let tick = self.deadlines.tick(at).max(self.deadlines.passed(now) + 1);
+        let tick = self.deadlines.tick(at).max(self.deadlines.last_passed_tick(now) + 1);
         let mut queue = self.deadlines.queue.borrow_mut();
-        let place = &mut queue.places[self.place as usize];
-        if !place.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            place.waker = Some(cx.waker().clone());
+        let slot = &mut queue.slots[self.slot as usize];
+        if !slot.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            slot.waker = Some(cx.waker().clone());
         }
-        if tick < place.tick {
-            queue.set(self.place, tick);
+        if tick < slot.tick {
+            queue.set(self.slot, tick);
             self.deadlines.set_late_from(&queue);
         }
     }
@@ -294,9 +294,9 @@ impl Alarm {
     pub fn bring_forward(&self, at: Instant) {
         let tick = self.deadlines.tick(at);
         let mut queue = self.deadlines.queue.borrow_mut();
-        let place = &queue.places[self.place as usize];
-        if place.waker.is_some() && tick < place.tick {
-            queue.set(self.place, tick);
+        let slot = &queue.slots[self.slot as usize];
+        if slot.waker.is_some() && tick < slot.tick {
+            queue.set(self.slot, tick);
             self.deadlines.set_late_from(&queue);
         }
     }
@@ -318,9 +318,9 @@ impl Alarm {
 impl Drop for Alarm {
     fn drop(&mut self) {
         let mut queue = self.deadlines.queue.borrow_mut();
-        queue.clear(self.place);
-        queue.places[self.place as usize].waker = None;
-        queue.free.push(self.place);
+        queue.clear(self.slot);
+        queue.slots[self.slot as usize].waker = None;
+        queue.free.push(self.slot);
         self.deadlines.set_late_from(&queue);
     }
 }
@@ -396,197 +396,4 @@ fn ns(duration: Duration) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::task::Wake;
-
-    /// Counts how often it is woken.
-    #[derive(Default)]
-    struct Bell(AtomicUsize);
-
-    impl Wake for Bell {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    impl Bell {
-        fn rung(&self) -> usize {
-            self.0.swap(0, Ordering::Relaxed)
-        }
-    }
-
-    /// An alarm of a task of its own, and that task's bell.
-    fn task(deadlines: &Rc<Deadlines>) -> (Alarm, Arc<Bell>) {
-        (deadlines.alarm(), Arc::default())
-    }
-
-    fn set(deadlines: &Deadlines, (alarm, bell): &(Alarm, Arc<Bell>), now: u64, at_ticks: f64) {
-        let waker = Waker::from(bell.clone());
-        let at = deadlines.epoch + TICK.mul_f64(at_ticks);
-        alarm.set(&Context::from_waker(&waker), deadlines.instant(now), at);
-    }
-
-    fn serve(deadlines: &Deadlines, tick: u64) {
-        let mut due = Vec::new();
-        deadlines.take_due(deadlines.instant(tick), &mut due);
-        due.into_iter().for_each(Waker::wake);
-    }
-
-    #[test]
-    fn a_deadline_is_served_in_the_first_tick_that_is_not_before_it_and_once() {
-        let deadlines = Deadlines::new();
-        let task = task(&deadlines);
-        for (at, served) in [(3.0, 3), (6.01, 7), (7.5, 8)] {
-            set(&deadlines, &task, 0, at);
-            serve(&deadlines, served - 1);
-            assert_eq!(task.1.rung(), 0, "{at}");
-            serve(&deadlines, served);
-            assert_eq!(task.1.rung(), 1, "{at}");
-            serve(&deadlines, served + 100);
-            assert_eq!(task.1.rung(), 0, "{at}");
-        }
-    }
-
-    #[test]
-    fn what_has_passed_is_served_in_the_next_tick_so_that_nobody_spins() {
-        let deadlines = Deadlines::new();
-        let task = task(&deadlines);
-        set(&deadlines, &task, 10, 2.0);
-        serve(&deadlines, 10);
-        assert_eq!(task.1.rung(), 0);
-        serve(&deadlines, 11);
-        assert_eq!(task.1.rung(), 1);
-    }
-
-    #[test]
-    fn a_deadline_served_late_is_a_stall() {
-        let deadlines = Deadlines::new();
-        let task = task(&deadlines);
-        let at = |tick: u64, late: Duration| deadlines.instant(tick) + late;
-        let stalled = || Duration::from_nanos(deadlines.stalls.until_ns(u64::MAX));
-        set(&deadlines, &task, 0, 10.0);
-        deadlines.observe(at(10, STALL_AFTER));
-        assert_eq!(stalled(), Duration::ZERO, "up to 2 ms is no stall");
-        let late = STALL_AFTER + Duration::from_micros(1);
-        deadlines.observe(at(10, late));
-        assert_eq!(stalled(), late, "from the deadline on");
-        deadlines.observe(at(10, 2 * late));
-        deadlines.take_due(at(10, 3 * late), &mut Vec::new());
-        deadlines.observe(at(10, 9 * late));
-        assert_eq!(stalled(), 2 * late, "until it is served");
-    }
-
-    #[test]
-    fn a_deadline_moves_forward_and_one_that_moves_back_is_left_to_fire() {
-        let deadlines = Deadlines::new();
-        let task = task(&deadlines);
-        set(&deadlines, &task, 0, 100.0);
-        set(&deadlines, &task, 0, 5.0);
-        set(&deadlines, &task, 0, 50.0);
-        serve(&deadlines, 5);
-        assert_eq!(task.1.rung(), 1);
-        serve(&deadlines, 200);
-        assert_eq!(task.1.rung(), 0, "each task stands in one tick only");
-        assert!(deadlines.queue.borrow().ticks.is_empty());
-    }
-
-    #[test]
-    fn tasks_of_one_tick_are_woken_in_one_pass_and_those_that_left_are_not() {
-        let deadlines = Deadlines::new();
-        let mut tasks: Vec<_> = (0..10).map(|_| task(&deadlines)).collect();
-        for task in &tasks {
-            set(&deadlines, task, 0, 4.0);
-        }
-        let bells: Vec<_> = tasks.iter().map(|task| task.1.clone()).collect();
-        tasks.remove(3);
-        tasks.remove(0);
-        serve(&deadlines, 4);
-        let rung: Vec<usize> = bells.iter().map(|bell| bell.rung()).collect();
-        assert_eq!(rung, [0, 1, 1, 0, 1, 1, 1, 1, 1, 1]);
-        // Places are used again.
-        let again = [task(&deadlines), task(&deadlines)];
-        assert_eq!(deadlines.queue.borrow().places.len(), 10);
-        drop(again);
-    }
-
-    #[test]
-    fn whatever_order_tasks_come_and_go_in_each_is_woken_in_its_own_tick() {
-        use rand::{RngExt, SeedableRng};
-        let mut rng = rand::rngs::StdRng::seed_from_u64(7);
-        let deadlines = Deadlines::new();
-        let mut tasks: Vec<_> = (0..50).map(|_| (task(&deadlines), NEVER)).collect();
-        for now in 0..2_000_u64 {
-            let index = rng.random_range(0..tasks.len());
-            if rng.random_bool(0.2) {
-                tasks[index] = (task(&deadlines), NEVER);
-            } else {
-                let at = now + rng.random_range(1..40);
-                let (task, expected) = &mut tasks[index];
-                #[expect(clippy::cast_precision_loss, reason = "a few thousand ticks")]
-                set(&deadlines, task, now, at as f64);
-                *expected = at.min(*expected);
-            }
-            serve(&deadlines, now + 1);
-            for (task, expected) in &mut tasks {
-                assert_eq!(task.1.rung(), usize::from(*expected == now + 1));
-                *expected = if *expected == now + 1 { NEVER } else { *expected };
-            }
-        }
-    }
-
-    async fn waits(deadlines: &Rc<Deadlines>, at: Instant) -> Instant {
-        deadlines.until(at).await;
-        clock::now()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn in_virtual_time_deadlines_follow_the_paused_clock() {
-        let deadlines = Deadlines::new();
-        let start = clock::now();
-        let wait = async {
-            let (first, second) = tokio::join!(
-                waits(&deadlines, start + Duration::from_secs(7)),
-                waits(&deadlines, start + Duration::from_secs(3600)),
-            );
-            assert_eq!((first - start).as_secs(), 7);
-            assert_eq!((second - start).as_secs(), 3600);
-        };
-        tokio::select! {
-            () = wait => {}
-            error = deadlines.run() => panic!("{error}"),
-        }
-    }
-
-    #[tokio::test]
-    async fn the_systems_timer_serves_deadlines_in_their_order_and_never_early() {
-        let deadlines = Deadlines::precise();
-        let start = clock::now();
-        let at = |ms| start + Duration::from_millis(ms);
-        let wait = async {
-            // The later one is set first: the timer has to be armed again.
-            let (late, early) = tokio::join!(waits(&deadlines, at(30)), waits(&deadlines, at(5)));
-            assert!(early >= at(5) && late >= at(30) && early <= late);
-            assert!(waits(&deadlines, at(31)).await >= at(31), "and again");
-        };
-        tokio::select! {
-            () = wait => {}
-            error = deadlines.run() => panic!("{error}"),
-        }
-    }
-
-    #[test]
-    fn a_change_wakes_everyone_who_ever_set_an_alarm() {
-        let deadlines = Deadlines::new();
-        let (a, b, c) = (task(&deadlines), task(&deadlines), task(&deadlines));
-        set(&deadlines, &a, 0, 5.0);
-        set(&deadlines, &b, 0, 5.0);
-        serve(&deadlines, 5);
-        assert_eq!((a.1.rung(), b.1.rung()), (1, 1));
-        drop(b.0);
-        deadlines.wake_all();
-        assert_eq!((a.1.rung(), b.1.rung(), c.1.rung()), (1, 0, 0));
-    }
-}
+mod tests;

@@ -4,14 +4,14 @@
 //! It does not own the machine, and it does not know what the bytes mean.
 
 use bytes::{Buf, BytesMut};
-use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use super::buffers::{SharedBuffers, give_back, lend};
 use super::deadlines::{Alarm, Deadlines};
-use super::tls_failure::TlsFailure;
+use super::tls::TlsFailure;
 use super::transport::Transport;
 use crate::clock;
 use crate::sansio::{Close, Closed, Machine, OUTPUT_BYTES_MAX};
@@ -25,36 +25,8 @@ const WRITES_PER_POLL_MAX: usize = 4;
 /// What a read finds free, at least: a read that is cut short costs another one.
 const READ_BYTES_MIN: usize = 4 * 1024;
 
-/// What a worker's shared buffer starts with: a whole TLS record.
-const SHARED_BYTES: usize = 16 * 1024;
-
-/// What is left of a buffer moves between the worker's and the link's own while it is no more than this. More stays where it
-/// is: a large frame that comes a few bytes at a time must not be copied each time.
-const MOVED_BYTES_MAX: usize = 4 * 1024;
-
-/// A shared buffer that one burst made larger than this is given back.
-const SHARED_BYTES_KEPT_MAX: usize = 256 * 1024;
-
 /// How long a connection that is to be closed may wait for a peer that does not take its last bytes.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// The scratch memory of a worker: all its links read and write through it, so that one that waits owns none.
-#[derive(Debug, Default)]
-pub struct Buffers {
-    input: BytesMut,
-    output: BytesMut,
-}
-
-/// How a worker shares its [`Buffers`] among its links.
-pub type SharedBuffers = Rc<RefCell<Buffers>>;
-
-impl Buffers {
-    /// For all links of one worker.
-    #[must_use]
-    pub fn shared() -> SharedBuffers {
-        Rc::default()
-    }
-}
 
 /// Why [`Link::poll`] is ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,50 +54,50 @@ pub struct Link {
     /// Written, and perhaps not yet with the kernel.
     unflushed: bool,
     /// The machine stopped listening: there may be whole frames in `input`.
-    unheard: bool,
-    /// A write failed, for this reason: what the peer has said before is still heard.
-    broken: Option<Broken>,
+    has_unhandled_input: bool,
+    /// A write failed, for this reason: what the peer has said before is still result.
+    write_failure: Option<WriteFailure>,
     bytes_in: u64,
     bytes_out: u64,
 }
 
 /// Why a write failed. Smaller than [`Closed`], because every connection stores one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Broken {
+enum WriteFailure {
     Eof,
     Reset,
     Unreachable,
 }
 
-impl Broken {
+impl WriteFailure {
     /// `None` if TLS itself failed: after that nothing more can be read.
-    fn of(why: Closed) -> Option<Broken> {
+    fn of(why: Closed) -> Option<WriteFailure> {
         match why {
-            Closed::Eof => Some(Broken::Eof),
-            Closed::Reset => Some(Broken::Reset),
-            Closed::Unreachable => Some(Broken::Unreachable),
+            Closed::Eof => Some(WriteFailure::Eof),
+            Closed::Reset => Some(WriteFailure::Reset),
+            Closed::Unreachable => Some(WriteFailure::Unreachable),
             Closed::TlsAlert(_) | Closed::Local => None,
         }
     }
 
     fn closed(self) -> Closed {
         match self {
-            Broken::Eof => Closed::Eof,
-            Broken::Reset => Closed::Reset,
-            Broken::Unreachable => Closed::Unreachable,
+            WriteFailure::Eof => Closed::Eof,
+            WriteFailure::Reset => Closed::Reset,
+            WriteFailure::Unreachable => Closed::Unreachable,
         }
     }
 }
 
 /// What a turn of reading came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Read {
+enum ReadEnd {
     /// The machine wanted no input from the start; nothing will wake us.
-    Off,
+    NotWanted,
     /// The transport has no more and will wake us.
     Drained,
     /// The reads are used up, or the machine wants no more for now: there may be more.
-    Cut,
+    Interrupted,
 }
 
 impl Link {
@@ -140,8 +112,8 @@ impl Link {
             alarm: deadlines.alarm(),
             close_by: None,
             unflushed: false,
-            unheard: false,
-            broken: None,
+            has_unhandled_input: false,
+            write_failure: None,
             bytes_in: 0,
             bytes_out: 0,
         }
@@ -161,7 +133,7 @@ impl Link {
 
     /// Buffer memory of this connection and its transport, in bytes, without rustls's own state.
     #[must_use]
-    pub fn held_bytes(&self) -> usize {
+    pub fn buffer_bytes(&self) -> usize {
         self.owned_bytes() + self.transport.as_ref().map_or(0, Transport::owned_bytes)
     }
 
@@ -216,14 +188,20 @@ impl Link {
 
     /// One wake, in the order that [`Machine`] promises. An error is how the connection ends.
     fn turn<M: Machine>(&mut self, cx: &mut Context<'_>, machine: &mut M) -> Result<(), End<M::Error>> {
-        let broken = self.broken;
-        let (read, now) = self.read(cx, machine).map_err(|end| match (end, broken) {
+        let write_failure = self.write_failure;
+        let (read, now) = self.read(cx, machine).map_err(|end| match (end, write_failure) {
             // A write has reported the reset; after that, a read reports an end of stream.
-            (End::Closed(Closed::Eof), Some(Broken::Reset)) => End::Closed(Closed::Reset),
+            (End::Closed(Closed::Eof), Some(WriteFailure::Reset)) => End::Closed(Closed::Reset),
             (end, _) => end,
         })?;
-        if let Some(broken) = self.broken {
-            return self.hear_on(cx, now, machine, broken, read == Read::Cut);
+        if let Some(write_failure) = self.write_failure {
+            return self.read_after_write_failure(
+                cx,
+                now,
+                machine,
+                write_failure,
+                read == ReadEnd::Interrupted,
+            );
         }
         machine.handle_timeout(now).map_err(End::Failed)?;
         self.abort(machine.poll_close())?;
@@ -231,9 +209,9 @@ impl Link {
             Ok(wrote_all) => wrote_all,
             Err(why) => {
                 // The peer's last words, a refusal for instance, explain more than the failed write.
-                let broken = Broken::of(why).ok_or(End::Closed(why))?;
-                self.broken = Some(broken);
-                return self.hear_on(cx, now, machine, broken, true);
+                let write_failure = WriteFailure::of(why).ok_or(End::Closed(why))?;
+                self.write_failure = Some(write_failure);
+                return self.read_after_write_failure(cx, now, machine, write_failure, true);
             }
         };
         self.abort(machine.poll_close())?;
@@ -248,7 +226,7 @@ impl Link {
             }
             _ => machine.poll_timeout(),
         };
-        if !wrote_all || (read != Read::Drained && machine.wants_input()) {
+        if !wrote_all || (read != ReadEnd::Drained && machine.wants_input()) {
             cx.waker().wake_by_ref();
         } else if let Some(at) = wake_at {
             self.alarm.set(cx, now, at);
@@ -256,19 +234,19 @@ impl Link {
         Ok(())
     }
 
-    /// After a failed write, reads what the peer sent before the end: it may give a better reason than `broken`. Takes no longer than
+    /// After a failed write, reads what the peer sent before the end: it may give a better reason than `write_failure`. Takes no longer than
     /// a close may take.
-    fn hear_on<M: Machine>(
+    fn read_after_write_failure<M: Machine>(
         &mut self,
         cx: &Context<'_>,
         now: Instant,
         machine: &mut M,
-        broken: Broken,
+        write_failure: WriteFailure,
         more: bool,
     ) -> Result<(), End<M::Error>> {
         let close_by = *self.close_by.get_or_insert(now + CLOSE_TIMEOUT);
         if !more || now >= close_by {
-            return Err(End::Closed(broken.closed()));
+            return Err(End::Closed(write_failure.closed()));
         }
         if !machine.wants_input() {
             // It wants to be rid of its answers first, which nobody will read.
@@ -286,32 +264,32 @@ impl Link {
         now
     }
 
-    /// Reads what there is, and as much as the machine wants to hear. With it, the clock's reading for the rest of the turn.
+    /// Reads what there is, and as much as the machine wants to read_and_handle. With it, the clock's reading for the rest of the turn.
     fn read<M: Machine>(
         &mut self,
         cx: &mut Context<'_>,
         machine: &mut M,
-    ) -> Result<(Read, Instant), End<M::Error>> {
+    ) -> Result<(ReadEnd, Instant), End<M::Error>> {
         if !machine.wants_input() {
-            return Ok((Read::Off, self.now()));
+            return Ok((ReadEnd::NotWanted, self.now()));
         }
-        let mut input = take(&mut self.buffers.borrow_mut().input, &mut self.input);
-        let heard = self.hear(cx, machine, &mut input);
-        self.input = keep(&mut self.buffers.borrow_mut().input, input);
-        heard
+        let mut input = lend(&mut self.buffers.borrow_mut().input, &mut self.input);
+        let result = self.read_and_handle(cx, machine, &mut input);
+        self.input = give_back(&mut self.buffers.borrow_mut().input, input);
+        result
     }
 
     /// Hands over each read before the next one: so the machine hears all that came before an end, and what it does not
     /// want yet is never more than one read.
-    fn hear<M: Machine>(
+    fn read_and_handle<M: Machine>(
         &mut self,
         cx: &mut Context<'_>,
         machine: &mut M,
         input: &mut BytesMut,
-    ) -> Result<(Read, Instant), End<M::Error>> {
-        let mut heard_at = None;
-        if std::mem::take(&mut self.unheard) && !input.is_empty() {
-            let now = *heard_at.insert(self.now());
+    ) -> Result<(ReadEnd, Instant), End<M::Error>> {
+        let mut handled_at = None;
+        if std::mem::take(&mut self.has_unhandled_input) && !input.is_empty() {
+            let now = *handled_at.insert(self.now());
             machine.handle_input(now, input).map_err(End::Failed)?;
         }
         for _ in 0..READS_PER_POLL_MAX {
@@ -321,13 +299,13 @@ impl Link {
             match self.fill(cx, input) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(why)) => return Err(End::Closed(why)),
-                Poll::Pending => return Ok((Read::Drained, heard_at.unwrap_or_else(|| self.now()))),
+                Poll::Pending => return Ok((ReadEnd::Drained, handled_at.unwrap_or_else(|| self.now()))),
             }
-            let now = *heard_at.insert(self.now());
+            let now = *handled_at.insert(self.now());
             machine.handle_input(now, input).map_err(End::Failed)?;
         }
-        self.unheard = !machine.wants_input();
-        Ok((Read::Cut, heard_at.unwrap_or_else(|| self.now())))
+        self.has_unhandled_input = !machine.wants_input();
+        Ok((ReadEnd::Interrupted, handled_at.unwrap_or_else(|| self.now())))
     }
 
     /// One read. An error is how the connection ended.
@@ -353,7 +331,7 @@ impl Link {
         now: Instant,
         machine: &mut M,
     ) -> Result<bool, Closed> {
-        let mut output = take(&mut self.buffers.borrow_mut().output, &mut self.output);
+        let mut output = lend(&mut self.buffers.borrow_mut().output, &mut self.output);
         let mut result = Ok(false);
         for _ in 0..WRITES_PER_POLL_MAX {
             collect(now, machine, &mut output);
@@ -373,7 +351,7 @@ impl Link {
                 }
             }
         }
-        self.output = keep(&mut self.buffers.borrow_mut().output, output);
+        self.output = give_back(&mut self.buffers.borrow_mut().output, output);
         result
     }
 
@@ -429,37 +407,6 @@ fn collect<M: Machine>(now: Instant, machine: &mut M, output: &mut BytesMut) {
             return;
         }
     }
-}
-
-/// The buffer to work in: the worker's, with what the link has of its own in front, unless that is too much to be moved.
-fn take(shared: &mut BytesMut, own: &mut BytesMut) -> BytesMut {
-    if own.len() > MOVED_BYTES_MAX {
-        return std::mem::take(own);
-    }
-    let mut buffer = std::mem::take(shared);
-    if buffer.capacity() == 0 {
-        buffer.reserve(SHARED_BYTES);
-    }
-    buffer.extend_from_slice(own);
-    buffer
-}
-
-/// Gives a buffer back to the worker, if it is the worker's, and to the link what is left in it.
-fn keep(shared: &mut BytesMut, mut buffer: BytesMut) -> BytesMut {
-    // The worker has its own: this one is the link's.
-    let is_own = shared.capacity() > 0;
-    if is_own && buffer.len() > MOVED_BYTES_MAX {
-        return buffer;
-    }
-    let rest = if buffer.is_empty() { BytesMut::new() } else { BytesMut::from(&buffer[..]) };
-    if !is_own {
-        buffer.clear();
-        buffer.reserve(SHARED_BYTES); // What was consumed is taken back; a buffer without capacity would look lent.
-        if buffer.capacity() <= SHARED_BYTES_KEPT_MAX {
-            *shared = buffer;
-        }
-    }
-    rest
 }
 
 /// Why an established connection ended. The result is the same whether a read or a write fails first: Linux reports a reset once, as

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 use super::driver::READS_PER_POLL_MAX;
+use super::testing::{Discard, piped_link, run};
 use super::{Buffers, Deadlines, End, Link, Transport};
 use crate::clock;
 use crate::sansio::{Close, Closed, Machine, OUTPUT_BYTES_MAX};
@@ -92,20 +93,6 @@ impl Machine for Echo {
     }
 }
 
-fn pair(pipe_bytes: usize) -> (Link, DuplexStream) {
-    let (ours, theirs) = duplex(pipe_bytes);
-    (Link::new(Transport::Duplex(ours), Buffers::shared(), &Deadlines::new()), theirs)
-}
-
-async fn run(link: &mut Link, machine: &mut Echo) -> End<Broken> {
-    let deadlines = link.deadlines();
-    tokio::select! {
-        biased;
-        end = poll_fn(|cx| link.poll(cx, machine)) => end,
-        error = deadlines.run() => panic!("{error}"),
-    }
-}
-
 /// Polls until nothing more happens by itself. The duplex pipe wakes through the waker, which `poll_fn` counts.
 async fn settle(link: &mut Link, machine: &mut Echo) -> Option<End<Broken>> {
     tokio::select! {
@@ -128,7 +115,7 @@ async fn read_line(stream: &mut DuplexStream) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn frames_survive_a_pipe_that_passes_one_byte_at_a_time() {
-    let (mut link, mut peer) = pair(1);
+    let (mut link, mut peer) = piped_link(1);
     let mut machine = Echo::default();
     let talk = async {
         for line in ["one", "", "three and a bit"] {
@@ -165,7 +152,7 @@ async fn links_of_a_worker_share_buffers_and_keep_their_partial_frames_apart() {
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_stops_reading_is_not_asked_for_more_than_the_bound() {
-    let (mut link, mut peer) = pair(1024);
+    let (mut link, mut peer) = piped_link(1024);
     let mut machine = Echo { flood: Some((1000, 200)), ..Echo::default() };
     assert_eq!(settle(&mut link, &mut machine).await, None);
     let asked = machine.collected.len();
@@ -188,7 +175,7 @@ async fn a_peer_that_stops_reading_is_not_asked_for_more_than_the_bound() {
 
 #[tokio::test(start_paused = true)]
 async fn flushed_is_told_only_when_the_pipe_has_everything() {
-    let (mut link, mut peer) = pair(4);
+    let (mut link, mut peer) = piped_link(4);
     let mut machine = Echo { answers: b"12345678".to_vec(), ..Echo::default() };
     assert_eq!(settle(&mut link, &mut machine).await, None);
     assert_eq!((link.bytes_out(), machine.flushed), (4, 0));
@@ -205,7 +192,7 @@ async fn flushed_is_told_only_when_the_pipe_has_everything() {
 
 #[tokio::test(start_paused = true)]
 async fn a_machine_that_wants_no_input_leaves_it_with_the_peer_and_gets_it_later() {
-    let (mut link, mut peer) = pair(64);
+    let (mut link, mut peer) = piped_link(64);
     let mut machine = Echo::default();
     peer.write_all(b"deaf\nheld back\n").await.expect("room");
     assert_eq!(settle(&mut link, &mut machine).await, None);
@@ -222,7 +209,7 @@ async fn a_machine_that_wants_no_input_leaves_it_with_the_peer_and_gets_it_later
 
 #[tokio::test(start_paused = true)]
 async fn timers_fire_when_they_are_due_also_when_they_move_forwards_or_back() {
-    let (mut link, mut peer) = pair(64);
+    let (mut link, mut peer) = piped_link(64);
     let start = clock::now();
     let at = |seconds| start + Duration::from_secs(seconds);
     let mut machine = Echo { timers: vec![at(10), at(20), at(3600)], ..Echo::default() };
@@ -261,7 +248,7 @@ async fn timers_fire_when_they_are_due_also_when_they_move_forwards_or_back() {
 
 #[tokio::test(start_paused = true)]
 async fn a_machine_that_asks_for_the_past_does_not_spin() {
-    let (mut link, _peer) = pair(64);
+    let (mut link, _peer) = piped_link(64);
     let mut machine = Stuck { asked: clock::now(), timeouts: 0 };
     let deadlines = link.deadlines();
     tokio::select! {
@@ -304,7 +291,7 @@ impl Machine for Stuck {
 
 #[tokio::test(start_paused = true)]
 async fn after_flush_writes_what_waits_then_closes_and_tells_once() {
-    let (mut link, mut peer) = pair(4);
+    let (mut link, mut peer) = piped_link(4);
     let mut machine =
         Echo { answers: b"goodbye\n".to_vec(), close: Some(Close::AfterFlush), ..Echo::default() };
     let (end, line) = tokio::join!(run(&mut link, &mut machine), read_line(&mut peer));
@@ -317,7 +304,7 @@ async fn after_flush_writes_what_waits_then_closes_and_tells_once() {
 
 #[tokio::test(start_paused = true)]
 async fn after_flush_does_not_wait_for_ever_for_a_peer_that_does_not_read() {
-    let (mut link, _peer) = pair(4);
+    let (mut link, _peer) = piped_link(4);
     let mut machine =
         Echo { answers: b"goodbye\n".to_vec(), close: Some(Close::AfterFlush), ..Echo::default() };
     let start = clock::now();
@@ -328,7 +315,7 @@ async fn after_flush_does_not_wait_for_ever_for_a_peer_that_does_not_read() {
 
 #[tokio::test(start_paused = true)]
 async fn a_reset_writes_nothing_more() {
-    let (mut link, mut peer) = pair(64);
+    let (mut link, mut peer) = piped_link(64);
     let mut machine = Echo { answers: b"unsent\n".to_vec(), close: Some(Close::Reset), ..Echo::default() };
     assert_eq!(run(&mut link, &mut machine).await, End::Closed(Closed::Local));
     assert_eq!(machine.closed, [Closed::Local]);
@@ -337,7 +324,7 @@ async fn a_reset_writes_nothing_more() {
 
 #[tokio::test(start_paused = true)]
 async fn an_error_of_the_machine_ends_the_link_and_is_returned() {
-    let (mut link, mut peer) = pair(64);
+    let (mut link, mut peer) = piped_link(64);
     let mut machine = Echo::default();
     peer.write_all(b"fine\nbreak\nnever seen\n").await.expect("room");
     assert_eq!(run(&mut link, &mut machine).await, End::Failed(Broken("broken frame")));
@@ -347,7 +334,7 @@ async fn an_error_of_the_machine_ends_the_link_and_is_returned() {
 
 #[tokio::test(start_paused = true)]
 async fn last_words_before_a_failed_write_are_heard() {
-    let (mut link, mut peer) = pair(64);
+    let (mut link, mut peer) = piped_link(64);
     let mut machine = Echo { deaf: true, ..Echo::default() };
     peer.write_all(b"refused\n").await.expect("room");
     drop(peer);
@@ -362,7 +349,7 @@ async fn last_words_before_a_failed_write_are_heard() {
 
 #[tokio::test(start_paused = true)]
 async fn an_idle_link_owns_no_buffers() {
-    let (mut link, mut peer) = pair(64);
+    let (mut link, mut peer) = piped_link(64);
     let mut machine = Echo::default();
     peer.write_all(b"hello\n").await.expect("room");
     assert_eq!(settle(&mut link, &mut machine).await, None);
@@ -378,7 +365,7 @@ async fn an_idle_link_owns_no_buffers() {
 
 #[tokio::test(start_paused = true)]
 async fn a_busy_peer_does_not_keep_the_worker_to_itself() {
-    let (mut link, mut peer) = pair(1 << 20);
+    let (mut link, mut peer) = piped_link(1 << 20);
     let mut machine = Echo::default();
     let line = [&[b'z'; 999][..], b"\n"].concat();
     for _ in 0..1000 {
@@ -395,48 +382,10 @@ async fn a_busy_peer_does_not_keep_the_worker_to_itself() {
     assert_eq!(machine.lines.len(), 1000);
 }
 
-/// Swallows whatever comes.
-#[derive(Debug, Default)]
-struct Sink {
-    bytes: usize,
-}
-
-impl Machine for Sink {
-    type Error = Broken;
-
-    fn handle_input(&mut self, _now: Instant, input: &mut BytesMut) -> Result<(), Broken> {
-        self.bytes += input.len();
-        input.clear();
-        Ok(())
-    }
-
-    fn handle_timeout(&mut self, _now: Instant) -> Result<(), Broken> {
-        Ok(())
-    }
-
-    fn handle_flushed(&mut self, _now: Instant) {}
-
-    fn handle_closed(&mut self, _now: Instant, _why: Closed) {}
-
-    fn poll_output(&mut self, _now: Instant, _out: &mut BytesMut) {}
-
-    fn poll_timeout(&self) -> Option<Instant> {
-        None
-    }
-
-    fn wants_input(&self) -> bool {
-        true
-    }
-
-    fn poll_close(&self) -> Option<Close> {
-        None
-    }
-}
-
 #[tokio::test(flavor = "local")]
 async fn a_flooded_connection_starves_nobody() {
     let turns = Rc::new(Cell::new(0_u32));
-    let (mut flooded, mut flood) = pair(1 << 20);
+    let (mut flooded, mut flood) = piped_link(1 << 20);
     let flooding = tokio::task::spawn_local(async move {
         loop {
             flood.write_all(&[b'x'; 1 << 16]).await.expect("the link reads");
@@ -444,18 +393,18 @@ async fn a_flooded_connection_starves_nobody() {
     });
     let counted = turns.clone();
     tokio::task::spawn_local(async move {
-        let mut sink = Sink::default();
+        let mut discard = Discard::default();
         poll_fn(|cx| {
             counted.set(counted.get() + 1);
-            let before = sink.bytes;
-            let end = flooded.poll(cx, &mut sink);
+            let before = discard.received;
+            let end = flooded.poll(cx, &mut discard);
             let most = READS_PER_POLL_MAX * 16 * 1024;
-            assert!(sink.bytes - before <= most, "{} bytes in one turn", sink.bytes - before);
+            assert!(discard.received - before <= most, "{} bytes in one turn", discard.received - before);
             end
         })
         .await
     });
-    let (mut calm, mut peer) = pair(64);
+    let (mut calm, mut peer) = piped_link(64);
     tokio::task::spawn_local(async move { run(&mut calm, &mut Echo::default()).await });
     // A task like the links': the runtime's main future has its turn less often.
     let talk = tokio::task::spawn_local(async move {

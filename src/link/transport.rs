@@ -11,9 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout_at;
 
-use super::secure::Secure;
-use super::tls::TlsFacts;
-use super::tls_failure::{NO_CLIENT_CERTIFICATE, TlsFailure};
+use super::tls::{NO_CLIENT_CERTIFICATE, TlsFacts, TlsFailure, TlsStream};
 use crate::sansio::TlsEnd;
 
 /// The most that one read takes, as under TLS. Without it a peer that floods us grows the buffer with every read.
@@ -25,7 +23,7 @@ pub enum Transport {
     /// TCP without TLS, for plain brokers.
     Tcp(TcpStream),
     /// TLS over TCP, either side of it.
-    Tls(Box<Secure>),
+    Tls(Box<TlsStream>),
     /// A pipe in memory, for tests in virtual time.
     #[cfg(test)]
     Duplex(tokio::io::DuplexStream),
@@ -49,7 +47,7 @@ impl Transport {
     /// The cause and the fix, if the server ended the connection.
     pub async fn await_refusal(&mut self, deadline: Instant) -> Result<(), &'static TlsEnd> {
         let Transport::Tls(secure) = self else { return Ok(()) };
-        if !secure.certificate_asked() {
+        if !secure.client_certificate_requested() {
             return Ok(());
         }
         let mut data = BytesMut::new();

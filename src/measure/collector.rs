@@ -1,14 +1,14 @@
 //! The collector: adds up the snapshots of all sources into a [`Measurement`], and knows the live figures. Fed by
 //! `fleet` once a second. It never sees a device.
 
-use super::Layout;
 use super::errors;
 use super::health::{Busy, ClockStep, Source};
+use super::interval::Interval;
 use super::latency::Latency;
+use super::layout::Layout;
 use super::measurement::{Fleet, Measurement, OperationTotals, Phase, Stream};
 use super::operation::{Culprit, Operation};
-use super::recorder::{Divergence, Online, Snapshot};
-use super::series::Interval;
+use super::snapshot::{Divergence, Online, Snapshot};
 use super::totals::Totals;
 use crate::stalls::StallEntry;
 use std::collections::BTreeMap;
@@ -38,7 +38,7 @@ pub struct Collector {
     layout: Layout,
     measurement: Measurement,
     /// Where a key's numbers lie in the measurement; `None` as long as there are none.
-    places: Vec<Option<u32>>,
+    cell_indices: Vec<Option<u32>>,
     heartbeat: Latency,
     /// By source and phase.
     busy: BTreeMap<(Source, usize), Busy>,
@@ -56,7 +56,7 @@ impl Collector {
         Collector {
             layout,
             measurement: Measurement { fleets, phases, highest_us, ..Measurement::default() },
-            places: vec![None; layout.cells()],
+            cell_indices: vec![None; layout.cells()],
             heartbeat: Latency::default(),
             busy: BTreeMap::new(),
             online: BTreeMap::new(),
@@ -85,23 +85,23 @@ impl Collector {
     /// Adds what a source measured since its last snapshot.
     pub fn add(&mut self, snapshot: &Snapshot, source: Source) {
         for (key, totals) in &snapshot.cells {
-            let totals_here = match self.places[self.layout.index(*key)] {
-                Some(place) => &mut self.measurement.operations[place as usize].totals,
+            let sum = match self.cell_indices[self.layout.index(*key)] {
+                Some(index) => &mut self.measurement.operations[index as usize].totals,
                 None => {
                     let (fleet, phase) = self.measurement.names(*key);
                     let operations = &mut self.measurement.operations;
-                    self.places[self.layout.index(*key)] = u32::try_from(operations.len()).ok();
+                    self.cell_indices[self.layout.index(*key)] = u32::try_from(operations.len()).ok();
                     operations.push(OperationTotals {
                         operation: key.operation,
                         fleet,
                         phase,
                         totals: Totals::default(),
                     });
-                    let place = operations.len() - 1;
-                    &mut operations[place].totals
+                    let index = operations.len() - 1;
+                    &mut operations[index].totals
                 }
             };
-            totals_here.add(totals);
+            sum.add(totals);
             if key.operation.is_message() || totals.clipped > 0 {
                 let phase = self.measurement.names(*key).1;
                 let health = self.measurement.health_mut(source, &phase);
@@ -165,7 +165,7 @@ impl Collector {
     /// figures up to date.
     #[expect(clippy::cast_precision_loss, reason = "rates are for people")]
     pub fn tick(&mut self, t_ns: u64, cpu_percent: Option<f64>, planned_online: u64) {
-        self.note_peaks();
+        self.update_peaks();
         for online in self.online.values_mut().flatten() {
             online.peak = online.now;
         }
@@ -213,7 +213,7 @@ impl Collector {
         streams: Vec<Stream>,
         breakdowns: Vec<String>,
     ) -> Measurement {
-        self.note_peaks();
+        self.update_peaks();
         let mut measurement = self.measurement;
         measurement.streams = streams;
         measurement.breakdowns = breakdowns;
@@ -226,7 +226,7 @@ impl Collector {
     }
 
     /// Sources peak together to within an interval, so the sum of their peaks is the fleet's.
-    fn note_peaks(&mut self) {
+    fn update_peaks(&mut self) {
         for (number, fleet) in self.measurement.fleets.iter_mut().enumerate() {
             let peak: i64 =
                 self.online.values().filter_map(|source| source.get(number)).map(|o| o.peak).sum();

@@ -31,9 +31,9 @@ struct Echo {
 pub(super) struct Echoes {
     recent: VecDeque<Echo>,
     /// The end of the latest stall that was seen.
-    seen_to_ns: u64,
+    last_stall_to_ns: u64,
     /// What is due from here on is in no echo, and no stall came after it.
-    until_ns: u64,
+    clear_from_ns: u64,
 }
 
 impl Echoes {
@@ -41,15 +41,15 @@ impl Echoes {
     /// the stall.
     #[inline]
     pub(super) fn observe(&mut self, stalls: &Stalls, open: u64) {
-        if stalls.last_to_ns() != self.seen_to_ns {
-            self.begin(stalls, open);
+        if stalls.last_to_ns() != self.last_stall_to_ns {
+            self.start(stalls, open);
         }
     }
 
     #[cold]
-    fn begin(&mut self, stalls: &Stalls, open: u64) {
-        self.seen_to_ns = stalls.last_to_ns();
-        if self.until_ns == u64::MAX {
+    fn start(&mut self, stalls: &Stalls, open: u64) {
+        self.last_stall_to_ns = stalls.last_to_ns();
+        if self.clear_from_ns == u64::MAX {
             // The echo of an earlier stall has not ended: it goes on.
             return;
         }
@@ -59,12 +59,12 @@ impl Echoes {
         if self.recent.len() > RECENT_MAX {
             self.recent.pop_front();
         }
-        self.until_ns = u64::MAX;
+        self.clear_from_ns = u64::MAX;
     }
 
     /// The worker's heartbeat came at `at_ns`, so late.
-    pub(super) fn beat(&mut self, stalls: &Stalls, at_ns: u64, late_ns: u64, open: u64) {
-        if self.until_ns != u64::MAX || late_ns > ON_TIME_NS {
+    pub(super) fn heartbeat(&mut self, stalls: &Stalls, at_ns: u64, late_ns: u64, open: u64) {
+        if self.clear_from_ns != u64::MAX || late_ns > ON_TIME_NS {
             return;
         }
         let Some(echo) = self.recent.back_mut() else { return };
@@ -72,14 +72,14 @@ impl Echoes {
         let longest_ns = stalled_ns.saturating_mul(LENGTH_MAX);
         if open <= echo.open_before || at_ns.saturating_sub(echo.from_ns) >= longest_ns {
             echo.to_ns = at_ns;
-            self.until_ns = at_ns;
+            self.clear_from_ns = at_ns;
         }
     }
 
     /// Whether the stalls and echoes that were observed may have delayed an operation that was due then. An echo ends after its stalls.
     #[inline]
     pub(super) fn may_delay(&self, due_ns: u64) -> bool {
-        due_ns < self.until_ns
+        due_ns < self.clear_from_ns
     }
 
     /// Of an operation that was due in an echo: the stalls from that echo's start to the due time.
@@ -110,13 +110,13 @@ mod tests {
         note(&stalls, zero, 100, 160);
         echoes.observe(&stalls, 5);
         echoes.observe(&stalls, 65);
-        echoes.beat(&stalls, 162 * MS, 30 * MS, 65);
-        echoes.beat(&stalls, 170 * MS, 0, 40);
+        echoes.heartbeat(&stalls, 162 * MS, 30 * MS, 65);
+        echoes.heartbeat(&stalls, 170 * MS, 0, 40);
         // Due while it lasts: behind all of the stall; due in it: behind the part before.
         assert_eq!(echoes.delay_ns(&stalls, 165 * MS), 60 * MS);
         assert_eq!(echoes.delay_ns(&stalls, 120 * MS), 20 * MS);
         assert_eq!(echoes.delay_ns(&stalls, 99 * MS), 0);
-        echoes.beat(&stalls, 200 * MS, 0, 5);
+        echoes.heartbeat(&stalls, 200 * MS, 0, 5);
         assert_eq!(echoes.delay_ns(&stalls, 199 * MS), 60 * MS);
         assert_eq!(echoes.delay_ns(&stalls, 200 * MS), 0, "worked off");
     }
@@ -130,7 +130,7 @@ mod tests {
         note(&stalls, zero, 120, 150);
         echoes.observe(&stalls, 9);
         assert_eq!(echoes.delay_ns(&stalls, 160 * MS), 40 * MS);
-        echoes.beat(&stalls, 170 * MS, 0, 1);
+        echoes.heartbeat(&stalls, 170 * MS, 0, 1);
         note(&stalls, zero, 500, 507);
         echoes.observe(&stalls, 3);
         assert_eq!(echoes.delay_ns(&stalls, 508 * MS), 7 * MS, "an echo of its own");
@@ -143,9 +143,9 @@ mod tests {
         let (stalls, mut echoes) = (Stalls::new(zero), Echoes::default());
         note(&stalls, zero, 100, 110);
         echoes.observe(&stalls, 1);
-        echoes.beat(&stalls, 299 * MS, 0, 50);
+        echoes.heartbeat(&stalls, 299 * MS, 0, 50);
         assert_eq!(echoes.delay_ns(&stalls, 299 * MS), 10 * MS);
-        echoes.beat(&stalls, 300 * MS, 0, 50);
+        echoes.heartbeat(&stalls, 300 * MS, 0, 50);
         assert_eq!(echoes.delay_ns(&stalls, 300 * MS), 0);
     }
 }

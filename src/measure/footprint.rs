@@ -1,11 +1,12 @@
 //! Memory sizes of measurements, in bytes as the allocator counts them. Used by `plan` for its forecast. Allocates nothing.
 
 use super::latency::Latency;
+use super::layout::{DIGITS_ROW, DIGITS_TOTAL, Layout};
+use super::measurement::OperationTotals;
 use super::operation::Operation;
 use super::packed::Packed;
 use super::recorder::Recorder;
 use super::series::{ROWS_BYTES_MAX, ROWS_MAX, Row};
-use super::{DIGITS_ROW, DIGITS_TOTAL, Layout, OperationTotals};
 
 /// Bytes of a packed histogram per bucket with samples, about: one or two for its number, one or two for its count.
 const BUCKET_BYTES: f64 = 3.0;

@@ -1,7 +1,6 @@
 //! How a latency distribution looks in a file: figures for people, and all of it in base64, so that results merge and compare
 //! exactly. Used by `latency` and `series`.
 
-use super::latency::Latency;
 use base64::prelude::{BASE64_STANDARD, Engine};
 use flate2::read::ZlibDecoder;
 use hdrhistogram::Histogram as Hdr;
@@ -53,7 +52,7 @@ pub enum DecodeError {
 }
 
 /// Refuses `found` when it is larger than `most`.
-fn at_most(what: &'static str, found: u64, most: u64) -> Result<(), DecodeError> {
+fn check_at_most(what: &'static str, found: u64, most: u64) -> Result<(), DecodeError> {
     if found > most { Err(DecodeError::Bounds { what, found, most }) } else { Ok(()) }
 }
 
@@ -103,9 +102,8 @@ pub struct RowHistogram {
     pub hdr: String,
 }
 
-impl From<Latency> for Histogram {
-    fn from(latency: Latency) -> Histogram {
-        let Some(hdr) = latency.histogram() else { return Histogram::default() };
+impl From<&Hdr<u64>> for Histogram {
+    fn from(hdr: &Hdr<u64>) -> Histogram {
         let at = |quantile| Some(hdr.value_at_quantile(quantile));
         Histogram {
             count: hdr.len(),
@@ -119,44 +117,26 @@ impl From<Latency> for Histogram {
             p999_us: at(0.999),
             p9999_us: at(0.9999),
             max_us: Some(hdr.max()),
-            hdr: Some(encode(&hdr)),
+            hdr: Some(encode(hdr)),
         }
     }
 }
 
-impl TryFrom<Histogram> for Latency {
-    type Error = DecodeError;
-
-    fn try_from(histogram: Histogram) -> Result<Latency, DecodeError> {
-        let hdr = histogram.hdr.as_deref().map(decode).transpose()?;
-        Ok(hdr.map(Latency::from).unwrap_or_default())
-    }
-}
-
-impl From<&Latency> for RowHistogram {
-    fn from(latency: &Latency) -> RowHistogram {
-        let Some(hdr) = latency.histogram() else { return RowHistogram::default() };
+impl From<&Hdr<u64>> for RowHistogram {
+    fn from(hdr: &Hdr<u64>) -> RowHistogram {
         RowHistogram {
             count: hdr.len(),
             p50_us: hdr.value_at_quantile(0.5),
             p99_us: hdr.value_at_quantile(0.99),
             p999_us: hdr.value_at_quantile(0.999),
             max_us: hdr.max(),
-            hdr: encode(&hdr),
+            hdr: encode(hdr),
         }
     }
 }
 
-impl TryFrom<RowHistogram> for Latency {
-    type Error = DecodeError;
-
-    fn try_from(row: RowHistogram) -> Result<Latency, DecodeError> {
-        decode(&row.hdr).map(Latency::from)
-    }
-}
-
 /// The distribution in an `hdr` field. Memory is bounded whatever the field holds.
-fn decode(hdr: &str) -> Result<Hdr<u64>, DecodeError> {
+pub(super) fn decode(hdr: &str) -> Result<Hdr<u64>, DecodeError> {
     Ok(Deserializer::new().deserialize(&mut inflate(hdr)?.as_slice())?)
 }
 
@@ -196,11 +176,11 @@ fn check_plain(plain: &[u8]) -> Result<(), DecodeError> {
     let lowest = take_u64(&mut rest)?;
     let highest = take_u64(&mut rest)?;
     let _conversion_ratio = take_u64(&mut rest)?;
-    at_most("its number of significant digits", digits.into(), DIGITS_MAX.into())?;
-    at_most("its highest value", highest, HIGHEST_US_MAX)?;
-    at_most("its lowest value", lowest, LOWEST_US)?;
-    at_most("its payload length", payload_bytes.into(), PAYLOAD_BYTES_MAX as u64)?;
-    at_most("its inflated length", plain.len() as u64, (HEADER_BYTES + PAYLOAD_BYTES_MAX) as u64)?;
+    check_at_most("its number of significant digits", digits.into(), DIGITS_MAX.into())?;
+    check_at_most("its highest value", highest, HIGHEST_US_MAX)?;
+    check_at_most("its lowest value", lowest, LOWEST_US)?;
+    check_at_most("its payload length", payload_bytes.into(), PAYLOAD_BYTES_MAX as u64)?;
+    check_at_most("its inflated length", plain.len() as u64, (HEADER_BYTES + PAYLOAD_BYTES_MAX) as u64)?;
     let payload = usize::try_from(payload_bytes).ok().and_then(|length| rest.get(..length));
     check_counts(payload.ok_or_else(|| std::io::Error::from(std::io::ErrorKind::UnexpectedEof))?)
 }
@@ -209,16 +189,16 @@ fn check_plain(plain: &[u8]) -> Result<(), DecodeError> {
 fn check_counts(mut payload: &[u8]) -> Result<(), DecodeError> {
     let (mut entries, mut samples) = (0_u64, 0_u64);
     while !payload.is_empty() {
-        let encoded = take_varint(&mut payload)?;
+        let encoded = take_leb128(&mut payload)?;
         let magnitude = (encoded >> 1) + (encoded & 1);
         let is_run = encoded & 1 == 1;
         // Neither sum can overflow: each is checked before the next number is added.
-        at_most("its number of counts", magnitude, if is_run { COUNTS_MAX } else { u64::MAX })?;
-        at_most("its number of samples", magnitude, SAMPLES_MAX)?;
+        check_at_most("its number of counts", magnitude, if is_run { COUNTS_MAX } else { u64::MAX })?;
+        check_at_most("its number of samples", magnitude, SAMPLES_MAX)?;
         (entries, samples) =
             if is_run { (entries + magnitude, samples) } else { (entries + 1, samples + magnitude) };
-        at_most("its number of counts", entries, COUNTS_MAX)?;
-        at_most("its number of samples", samples, SAMPLES_MAX)?;
+        check_at_most("its number of counts", entries, COUNTS_MAX)?;
+        check_at_most("its number of samples", samples, SAMPLES_MAX)?;
     }
     Ok(())
 }
@@ -236,14 +216,14 @@ fn take_u64(rest: &mut &[u8]) -> std::io::Result<u64> {
 }
 
 /// LEB128 of at most nine bytes, the ninth of which has eight bits of the number.
-fn take_varint(rest: &mut &[u8]) -> std::io::Result<u64> {
+fn take_leb128(rest: &mut &[u8]) -> std::io::Result<u64> {
     let mut value = 0;
-    for place in 0..9 {
+    for index in 0..9 {
         let mut byte = [0];
         rest.read_exact(&mut byte)?;
         let [byte] = byte;
-        let bits = if place == 8 { byte } else { byte & 0x7f };
-        value |= u64::from(bits) << (7 * place);
+        let bits = if index == 8 { byte } else { byte & 0x7f };
+        value |= u64::from(bits) << (7 * index);
         if byte & 0x80 == 0 {
             break;
         }
@@ -259,125 +239,4 @@ fn encode(hdr: &Hdr<u64>) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn an_empty_distribution_has_no_figures() {
-        let json = serde_json::to_value(Latency::default()).unwrap();
-        assert_eq!(json["p99_us"], serde_json::Value::Null, "null, not absent");
-        assert_eq!(json["count"], 0);
-        assert!(serde_json::from_value::<Latency>(json).unwrap().is_empty());
-    }
-
-    #[test]
-    fn figures_by_hand() {
-        let mut hdr = Hdr::new_with_max(60_000_000, 3).unwrap();
-        for us in 1..=1_000 {
-            hdr.record(us).unwrap();
-        }
-        let figures = Histogram::from(Latency::from(hdr));
-        assert_eq!((figures.count, figures.min_us, figures.max_us), (1_000, Some(1), Some(1_000)));
-        assert_eq!((figures.p50_us, figures.p90_us, figures.p95_us), (Some(500), Some(900), Some(950)));
-        assert_eq!((figures.p99_us, figures.p999_us, figures.p9999_us), (Some(990), Some(999), Some(1_000)));
-        assert!((figures.mean_us.unwrap() - 500.5).abs() < 1e-6);
-    }
-
-    #[test]
-    fn garbage_is_an_error_and_no_panic() {
-        for hdr in ["", "%", "AAAA", "HISTFAAAAB==", "HISTEwAAAAAAAAAAAAAAAwAAAAAAAAAB"] {
-            assert!(decode(hdr).is_err(), "{hdr:?}");
-        }
-    }
-
-    /// As an encoder would write it, with these fields in the header.
-    fn forged(payload_bytes: u32, digits: u32, lowest: u64, highest: u64, payload: &[u8]) -> String {
-        let mut plain = Vec::new();
-        for word in [PLAIN, payload_bytes, 0, digits] {
-            plain.extend(word.to_be_bytes());
-        }
-        plain.extend(lowest.to_be_bytes());
-        plain.extend(highest.to_be_bytes());
-        plain.extend(1.0_f64.to_be_bytes());
-        plain.extend(payload);
-        deflated(&plain)
-    }
-
-    fn deflated(plain: &[u8]) -> String {
-        let mut deflated = Vec::new();
-        let mut deflater = flate2::read::ZlibEncoder::new(plain, flate2::Compression::best());
-        deflater.read_to_end(&mut deflated).unwrap();
-        let length = u32::try_from(deflated.len()).unwrap().to_be_bytes();
-        BASE64_STANDARD.encode([&DEFLATED.to_be_bytes()[..], &length, &deflated].concat())
-    }
-
-    #[test]
-    fn a_header_that_claims_absurd_memory_is_refused() {
-        assert!(decode(&forged(1, 3, 1, HIGHEST_US_MAX, &[2])).is_ok());
-        let zeros = vec![0; 64 << 20];
-        let huge_count = [0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
-        let most_negative = [0xff; 9];
-        for (hdr, what) in [
-            (forged(1, 5, 1, 1_000, &[2]), "digits is 5, and at most 3"),
-            (forged(1, 3, 1, u64::MAX, &[2]), "highest value is 18446744073709551615"),
-            (forged(1, 3, 1, HIGHEST_US_MAX + 1, &[2]), "highest value"),
-            (forged(1, 3, u64::MAX, 1_000, &[2]), "lowest value"),
-            (forged(u32::MAX, 3, 1, 1_000, &[2]), "payload length is 4294967295"),
-            (forged(1, 3, 1, 1_000, &zeros), "inflated length"),
-            (forged(9, 3, 1, 1_000, &huge_count), "number of samples"),
-            (forged(9, 3, 1, 1_000, &most_negative), "number of counts"),
-            (forged(2, 3, 1, 1_000, &[2]), "V2 encoding"),
-            (deflated(&zeros), "V2 encoding"),
-        ] {
-            let error = decode(&hdr).unwrap_err().to_string();
-            assert!(error.contains(what), "{what}: {error}");
-            assert!(check(&hdr).is_err());
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = decode(&BASE64_STANDARD.encode(&bytes));
-            let _ = decode(&String::from_utf8_lossy(&bytes));
-            let _ = decode(&deflated(&bytes));
-            let _ = decode(&deflated(&[&PLAIN.to_be_bytes()[..], &bytes].concat()));
-        }
-
-        /// Sensible headers, so that the counts are read: whatever was decoded can be merged and asked.
-        #[test]
-        fn arbitrary_counts_never_panic(
-            payload in prop::collection::vec(any::<u8>(), 0..100),
-            digits in 0_u32..8,
-            lowest in 0_u64..5,
-            bits in 0_u32..64,
-        ) {
-            let length = u32::try_from(payload.len()).unwrap();
-            let hdr = forged(length, digits, lowest, 1 << bits, &payload);
-            prop_assert_eq!(check(&hdr).is_ok() || decode(&hdr).is_err(), true);
-            if let Ok(hdr) = decode(&hdr) {
-                prop_assert!(hdr.distinct_values() as u64 <= COUNTS_MAX);
-                let mut sum = Hdr::<u64>::new(hdr.sigfig()).unwrap();
-                let _ = sum.add(&hdr).and_then(|()| sum.add(&hdr));
-                let _ = Histogram::from(Latency::from(sum));
-            }
-        }
-
-        #[test]
-        fn nothing_is_lost_in_the_file(
-            digits in 2_u8..=3,
-            samples in prop::collection::vec((1..60_000_000_u64, 1..1_000_u64), 1..100),
-        ) {
-            let mut hdr = Hdr::new_with_max(60_000_000, digits).unwrap();
-            for (us, count) in samples {
-                hdr.record_n(us, count).unwrap();
-            }
-            let json = serde_json::to_string(&Latency::from(hdr.clone())).unwrap();
-            let back: Latency = serde_json::from_str(&json).unwrap();
-            let back = back.histogram().unwrap();
-            prop_assert_eq!(&*back, &hdr);
-            prop_assert_eq!((back.high(), back.sigfig()), (hdr.high(), hdr.sigfig()));
-        }
-    }
-}
+mod tests;

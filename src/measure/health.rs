@@ -113,7 +113,7 @@ pub struct ClockStep {
 
 impl ClockStep {
     /// True if both are the same step: every worker detects it, at slightly different times and sizes.
-    pub(super) fn is_the_same(&self, other: &ClockStep) -> bool {
+    pub(super) fn is_same_step(&self, other: &ClockStep) -> bool {
         self.at_us.abs_diff(other.at_us) <= 1_000_000 && self.by_us.abs_diff(other.by_us) <= 500_000
     }
 }

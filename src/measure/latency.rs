@@ -1,7 +1,7 @@
 //! How a duration is kept: a lossless histogram that costs nothing before its first sample, and the pool that
 //! hands out used ones again. Used by everything in this room; it does not know what it counts.
 
-use super::hdr;
+use super::hdr::{self, DecodeError, RowHistogram};
 use super::packed::Packed;
 use hdrhistogram::Histogram;
 use schemars::JsonSchema;
@@ -11,7 +11,7 @@ use std::fmt;
 
 /// Nanoseconds as histograms hold them: whole microseconds, rounded up, at least one.
 #[inline]
-pub(super) fn us(ns: u64) -> u64 {
+pub(super) fn to_us(ns: u64) -> u64 {
     // Cheaper than div_ceil, and this is called for every time of every operation.
     (ns.saturating_add(999) / 1_000).max(1)
 }
@@ -21,10 +21,10 @@ pub(super) fn us(ns: u64) -> u64 {
 #[derive(Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(into = "hdr::Histogram", try_from = "hdr::Histogram")]
 #[schemars(with = "hdr::Histogram")]
-pub struct Latency(Kept);
+pub struct Latency(Repr);
 
 #[derive(Clone, Default)]
-enum Kept {
+enum Repr {
     #[default]
     Empty,
     Full(Box<Histogram<u64>>),
@@ -53,7 +53,7 @@ impl From<&Histogram<u64>> for Latency {
         if histogram.is_empty() {
             return Latency::default();
         }
-        Latency(Kept::Packed(Box::new(Packed::of(histogram))))
+        Latency(Repr::Packed(Box::new(Packed::of(histogram))))
     }
 }
 
@@ -63,14 +63,43 @@ impl From<Histogram<u64>> for Latency {
     }
 }
 
+impl From<Latency> for hdr::Histogram {
+    fn from(latency: Latency) -> hdr::Histogram {
+        latency.histogram().map(|histogram| hdr::Histogram::from(&*histogram)).unwrap_or_default()
+    }
+}
+
+impl TryFrom<hdr::Histogram> for Latency {
+    type Error = DecodeError;
+
+    fn try_from(histogram: hdr::Histogram) -> Result<Latency, DecodeError> {
+        let decoded = histogram.hdr.as_deref().map(hdr::decode).transpose()?;
+        Ok(decoded.map(Latency::from).unwrap_or_default())
+    }
+}
+
+impl From<&Latency> for RowHistogram {
+    fn from(latency: &Latency) -> RowHistogram {
+        latency.histogram().map(|histogram| RowHistogram::from(&*histogram)).unwrap_or_default()
+    }
+}
+
+impl TryFrom<RowHistogram> for Latency {
+    type Error = DecodeError;
+
+    fn try_from(row: RowHistogram) -> Result<Latency, DecodeError> {
+        hdr::decode(&row.hdr).map(Latency::from)
+    }
+}
+
 impl Latency {
     /// Samples.
     #[must_use]
     pub fn count(&self) -> u64 {
         match &self.0 {
-            Kept::Empty => 0,
-            Kept::Full(histogram) => histogram.len(),
-            Kept::Packed(packed) => packed.count(),
+            Repr::Empty => 0,
+            Repr::Full(histogram) => histogram.len(),
+            Repr::Packed(packed) => packed.count(),
         }
     }
 
@@ -85,9 +114,9 @@ impl Latency {
     pub fn histogram(&self) -> Option<Cow<'_, Histogram<u64>>> {
         match &self.0 {
             _ if self.is_empty() => None,
-            Kept::Empty => None,
-            Kept::Full(histogram) => Some(Cow::Borrowed(histogram)),
-            Kept::Packed(packed) => Some(Cow::Owned(packed.unpacked())),
+            Repr::Empty => None,
+            Repr::Full(histogram) => Some(Cow::Borrowed(histogram)),
+            Repr::Packed(packed) => Some(Cow::Owned(packed.unpacked())),
         }
     }
 
@@ -95,9 +124,9 @@ impl Latency {
     fn packed(&self) -> Option<Cow<'_, Packed>> {
         match &self.0 {
             _ if self.is_empty() => None,
-            Kept::Empty => None,
-            Kept::Full(histogram) => Some(Cow::Owned(Packed::of(histogram))),
-            Kept::Packed(packed) => Some(Cow::Borrowed(packed)),
+            Repr::Empty => None,
+            Repr::Full(histogram) => Some(Cow::Owned(Packed::of(histogram))),
+            Repr::Packed(packed) => Some(Cow::Borrowed(packed)),
         }
     }
 
@@ -147,15 +176,15 @@ impl Latency {
             return;
         }
         let added = match (&mut self.0, &other.0) {
-            (Kept::Packed(mine), Kept::Packed(theirs)) => mine.add(theirs),
-            (Kept::Packed(mine), Kept::Full(theirs)) => mine.add_histogram(theirs),
+            (Repr::Packed(mine), Repr::Packed(theirs)) => mine.add(theirs),
+            (Repr::Packed(mine), Repr::Full(theirs)) => mine.add_histogram(theirs),
             _ => false,
         };
         if added {
             return;
         }
         let (Some(mine), Some(theirs)) = (self.histogram(), other.histogram()) else {
-            self.0 = other.packed().map_or(Kept::Empty, |packed| Kept::Packed(Box::new(packed.into_owned())));
+            self.0 = other.packed().map_or(Repr::Empty, |packed| Repr::Packed(Box::new(packed.into_owned())));
             return;
         };
         // The precisions differ, as with some files, or `self` is not packed yet.
@@ -188,13 +217,13 @@ impl Latency {
     }
 
     /// Heap bytes, without the allocator's overhead.
-    pub(super) fn held_bytes(&self) -> usize {
+    pub(super) fn heap_bytes(&self) -> usize {
         match &self.0 {
-            Kept::Empty => 0,
-            Kept::Full(histogram) => {
+            Repr::Empty => 0,
+            Repr::Full(histogram) => {
                 size_of::<Histogram<u64>>() + histogram.distinct_values() * size_of::<u64>()
             }
-            Kept::Packed(packed) => packed.held_bytes(),
+            Repr::Packed(packed) => packed.heap_bytes(),
         }
     }
 
@@ -207,7 +236,7 @@ impl Latency {
     }
 
     /// Records `count` equal samples; how many were above the range.
-    pub(super) fn record_run(&mut self, us: u64, count: u64, pool: &mut Pool) -> u64 {
+    pub(super) fn record_n(&mut self, us: u64, count: u64, pool: &mut Pool) -> u64 {
         let top = pool.highest_us;
         if count > 0 {
             self.full(pool).saturating_record_n(us.min(top), count);
@@ -224,23 +253,23 @@ impl Latency {
 
     #[inline]
     fn full(&mut self, pool: &mut Pool) -> &mut Histogram<u64> {
-        if !matches!(self.0, Kept::Full(_)) {
-            self.start(pool);
+        if !matches!(self.0, Repr::Full(_)) {
+            self.start_recording(pool);
         }
         match &mut self.0 {
-            Kept::Full(histogram) => histogram,
-            Kept::Empty | Kept::Packed(_) => unreachable!("it was just made so"),
+            Repr::Full(histogram) => histogram,
+            Repr::Empty | Repr::Packed(_) => unreachable!("it was just made so"),
         }
     }
 
     #[cold]
-    fn start(&mut self, pool: &mut Pool) {
+    fn start_recording(&mut self, pool: &mut Pool) {
         let mut taken = pool.take();
         if let Some(before) = self.histogram() {
             taken.auto(true);
             taken.add(&*before).expect("it grows as it must");
         }
-        self.0 = Kept::Full(taken);
+        self.0 = Repr::Full(taken);
     }
 }
 
@@ -269,7 +298,7 @@ pub(crate) fn rank(quantile: f64, count: u64) -> u64 {
 }
 
 /// The range of a histogram of rare values before it grows: 16 ms, in 40 KiB at three digits.
-const RARE_FIRST_US: u64 = (1 << 14) - 1;
+const RARE_INITIAL_US: u64 = (1 << 14) - 1;
 
 /// Makes histograms of one kind, and hands out cleared ones first.
 #[derive(Debug)]
@@ -277,7 +306,7 @@ pub(super) struct Pool {
     digits: u8,
     highest_us: u64,
     /// The range of a new histogram.
-    first_us: u64,
+    initial_highest_us: u64,
     #[expect(clippy::vec_box, reason = "the boxes wander between cells, snapshots and here")]
     spare: Vec<Box<Histogram<u64>>>,
 }
@@ -285,28 +314,28 @@ pub(super) struct Pool {
 impl Pool {
     pub(super) fn new(digits: u8, highest_us: u64) -> Pool {
         let highest_us = highest_us.max(2);
-        Pool { digits, highest_us, first_us: highest_us, spare: Vec::new() }
+        Pool { digits, highest_us, initial_highest_us: highest_us, spare: Vec::new() }
     }
 
-    /// A pool for [`Latency::record_rare`]: its histograms start with a small range.
+    /// A pool for [`Latency::record_rare`]: its histograms start_recording with a small range.
     pub(super) fn growing(digits: u8, highest_us: u64) -> Pool {
         let pool = Pool::new(digits, highest_us);
-        Pool { first_us: pool.highest_us.min(RARE_FIRST_US), ..pool }
+        Pool { initial_highest_us: pool.highest_us.min(RARE_INITIAL_US), ..pool }
     }
 
     #[cold]
     fn take(&mut self) -> Box<Histogram<u64>> {
         self.spare.pop().unwrap_or_else(|| {
-            let made = Histogram::new_with_max(self.first_us, self.digits);
+            let made = Histogram::new_with_max(self.initial_highest_us, self.digits);
             let mut made = made.expect("the top is at least 2 and the digits are 2 or 3");
-            made.auto(self.first_us < self.highest_us);
+            made.auto(self.initial_highest_us < self.highest_us);
             Box::new(made)
         })
     }
 
     /// Takes what `latency` holds for the next first record, cleared.
     pub(super) fn recycle(&mut self, latency: &mut Latency) {
-        if let Kept::Full(mut histogram) = std::mem::take(&mut latency.0) {
+        if let Repr::Full(mut histogram) = std::mem::take(&mut latency.0) {
             if !histogram.is_empty() {
                 histogram.reset();
             }
@@ -316,108 +345,4 @@ impl Pool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const TOP_US: u64 = 1 << 20;
-
-    fn latency(digits: u8, samples: &[u64]) -> Latency {
-        let mut pool = Pool::new(digits, TOP_US);
-        let mut latency = Latency::default();
-        for &sample in samples {
-            latency.record(sample, &mut pool);
-        }
-        latency
-    }
-
-    #[test]
-    fn nanoseconds_round_up_to_at_least_one_microsecond() {
-        for (ns, expected) in [(0, 1), (1, 1), (1_000, 1), (1_001, 2), (999_999, 1_000)] {
-            assert_eq!(us(ns), expected, "{ns} ns");
-        }
-    }
-
-    #[test]
-    fn nothing_is_made_before_the_first_sample() {
-        let empty = Latency::default();
-        assert!(matches!(empty.0, Kept::Empty));
-        assert_eq!((empty.count(), empty.quantile(0.5), empty.max()), (0, None, None));
-    }
-
-    #[test]
-    fn above_the_range_is_said_and_kept_at_the_top() {
-        let mut pool = Pool::new(3, 1_000);
-        let mut latency = Latency::default();
-        assert!(!latency.record(1_000, &mut pool));
-        assert!(latency.record(1_001, &mut pool));
-        assert!(latency.record(u64::MAX, &mut pool));
-        assert_eq!((latency.count(), latency.max()), (3, Some(1_000)));
-    }
-
-    #[test]
-    fn a_recycled_histogram_is_empty_and_used_again() {
-        let mut pool = Pool::new(3, TOP_US);
-        let mut latency = Latency::default();
-        latency.record(77, &mut pool);
-        pool.recycle(&mut latency);
-        assert_eq!((latency.is_empty(), pool.spare.len()), (true, 1));
-        latency.record(5, &mut pool);
-        assert_eq!(pool.spare.len(), 0);
-        assert_eq!((latency.count(), latency.max(), latency.quantile(0.0)), (1, Some(5), Some(5)));
-    }
-
-    #[test]
-    fn ranks_survive_floating_point() {
-        for (quantile, count, expected) in [
-            (0.95, 20, 19),
-            (0.99, 100, 99),
-            (0.999, 1_000, 999),
-            (0.9999, 10_000, 9_999),
-            (0.07, 100, 7),
-            (0.5, 3, 2),
-            (0.0, 10, 1),
-            (1.0, 10, 10),
-        ] {
-            assert_eq!(rank(quantile, count), expected, "{quantile} of {count}");
-        }
-    }
-
-    #[test]
-    fn counting_above_a_limit() {
-        let latency = latency(3, &[10, 20, 30]);
-        for (limit, above) in [(9, 3), (10, 2), (20, 1), (29, 1), (30, 0), (u64::MAX, 0)] {
-            assert_eq!(latency.count_above(limit), above, "above {limit}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn quantiles_of_a_sum_are_those_of_all_samples_together(
-            digits in 2_u8..=3,
-            left in prop::collection::vec(1..TOP_US, 0..200),
-            right in prop::collection::vec(1..TOP_US, 0..200),
-        ) {
-            let mut sum = latency(digits, &left);
-            sum.add(&latency(digits, &right));
-            let together = latency(digits, &[left, right].concat());
-            prop_assert_eq!(sum.count(), together.count());
-            prop_assert_eq!(sum.max(), together.max());
-            for quantile in [0.0, 0.5, 0.9, 0.99, 0.999, 1.0] {
-                prop_assert_eq!(sum.quantile(quantile), together.quantile(quantile));
-            }
-        }
-
-        #[test]
-        fn a_quantile_is_the_sample_at_its_rank(
-            mut samples in prop::collection::vec(1..2_000_u64, 1..300),
-            quantile in 0.0..=1.0,
-        ) {
-            let latency = latency(3, &samples);
-            samples.sort_unstable();
-            // Below 2,000 us three digits are exact.
-            let index = usize::try_from(rank(quantile, latency.count())).unwrap() - 1;
-            prop_assert_eq!(latency.quantile(quantile), Some(samples[index]));
-        }
-    }
-}
+mod tests;

@@ -172,16 +172,16 @@ impl Measurement {
     /// The health of a source in a phase; made when there is none yet.
     pub fn health_mut(&mut self, source: Source, phase: &str) -> &mut Health {
         let known = self.health.iter().position(|health| health.source == source && health.phase == phase);
-        let place = known.unwrap_or_else(|| {
+        let index = known.unwrap_or_else(|| {
             self.health.push(Health::new(source, phase));
             self.health.len() - 1
         });
-        &mut self.health[place]
+        &mut self.health[index]
     }
 
     /// Adds stalls of a source, cut where phases end; instants in microseconds since the run's zero.
     pub fn add_stall(&mut self, source: Source, entry: StallEntry) {
-        self.cut(entry.from_us, entry.to_us, |measurement, phase, from_us, to_us| {
+        self.for_each_phase(entry.from_us, entry.to_us, |measurement, phase, from_us, to_us| {
             let health = measurement.health_mut(source, phase);
             let stalled_us = entry.stalled_us.min(to_us - from_us);
             health.stall_us += stalled_us;
@@ -192,7 +192,7 @@ impl Measurement {
     /// Adds a step of the wall clock, unless another worker has already reported it.
     pub fn add_clock_step(&mut self, step: ClockStep) {
         if self.clock_steps.len() < CLOCK_STEPS_MAX
-            && !self.clock_steps.iter().any(|known| known.is_the_same(&step))
+            && !self.clock_steps.iter().any(|known| known.is_same_step(&step))
         {
             self.clock_steps.push(step);
         }
@@ -200,13 +200,18 @@ impl Measurement {
 
     /// Adds an interval in which a source was busy nearly all of the time.
     pub fn add_saturated(&mut self, source: Source, from_us: u64, to_us: u64) {
-        self.cut(from_us, to_us, |measurement, phase, from_us, to_us| {
+        self.for_each_phase(from_us, to_us, |measurement, phase, from_us, to_us| {
             measurement.health_mut(source, phase).saturated.add(from_us, to_us);
         });
     }
 
     /// Cuts an interval where phases end. The drain counts with the last phase, whose operations end in it.
-    fn cut(&mut self, from_us: u64, to_us: u64, mut each: impl FnMut(&mut Measurement, &str, u64, u64)) {
+    fn for_each_phase(
+        &mut self,
+        from_us: u64,
+        to_us: u64,
+        mut each: impl FnMut(&mut Measurement, &str, u64, u64),
+    ) {
         let last = self.phases.len().saturating_sub(1);
         let parts: Vec<(String, u64, u64)> = (0..)
             .zip(&self.phases)
@@ -269,24 +274,24 @@ impl Measurement {
         let same = |part: &OperationTotals| {
             part.operation == operation && part.fleet == fleet && part.phase == phase
         };
-        let place = self.operations.iter().position(same).unwrap_or_else(|| {
+        let index = self.operations.iter().position(same).unwrap_or_else(|| {
             let (fleet, phase) = (fleet.to_owned(), phase.to_owned());
             self.operations.push(OperationTotals { operation, fleet, phase, totals: Totals::default() });
             self.operations.len() - 1
         });
-        &mut self.operations[place].totals
+        &mut self.operations[index].totals
     }
 
     /// Puts everything into the order of files.
     pub(super) fn sort(&mut self) {
         let (phases, fleets) = (&self.phases, &self.fleets);
-        let phase_place = |name: &str| phases.iter().position(|phase| phase.name == name);
-        let fleet_place = |name: &str| fleets.iter().position(|fleet| fleet.name == name);
+        let phase_index = |name: &str| phases.iter().position(|phase| phase.name == name);
+        let fleet_index = |name: &str| fleets.iter().position(|fleet| fleet.name == name);
         self.operations.sort_by_cached_key(|part| {
             let rank = Operation::ALL.iter().position(|known| *known == part.operation);
-            (phase_place(&part.phase), fleet_place(&part.fleet), rank)
+            (phase_index(&part.phase), fleet_index(&part.fleet), rank)
         });
-        self.health.sort_by_cached_key(|health| (health.source, phase_place(&health.phase)));
+        self.health.sort_by_cached_key(|health| (health.source, phase_index(&health.phase)));
         self.errors.sort_by(|a, b| {
             (b.count, &a.class, a.culprit.name()).cmp(&(a.count, &b.class, b.culprit.name()))
         });

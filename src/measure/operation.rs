@@ -132,7 +132,7 @@ impl Operation {
 
     /// How devices come in: a connection attempt, a part of it, or what lasts until one has worked.
     #[must_use]
-    pub fn is_of_connects(self) -> bool {
+    pub fn is_connecting(self) -> bool {
         self.is_step() || matches!(self, Operation::Connect | Operation::Online | Operation::Renewal)
     }
 

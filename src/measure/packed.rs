@@ -62,7 +62,7 @@ impl Packed {
         // Most buckets are in both, so the sum needs little more memory than `self`.
         let mut writer = Writer { bytes: Vec::with_capacity(self.bytes.len() + 64), ..Writer::default() };
         let (mut mine, mut theirs) = (self.buckets().peekable(), others.peekable());
-        while let Some((bucket, count)) = next_of(&mut mine, &mut theirs) {
+        while let Some((bucket, count)) = next_merged(&mut mine, &mut theirs) {
             writer.push(bucket, count);
         }
         writer.end(self.digits, self.highest_us.max(highest_us))
@@ -84,8 +84,8 @@ impl Packed {
             if rest.is_empty() {
                 return None;
             }
-            bucket += u32::try_from(take(&mut rest)).expect("a bucket's number was written");
-            Some((bucket, take(&mut rest)))
+            bucket += u32::try_from(read_leb128(&mut rest)).expect("a bucket's number was written");
+            Some((bucket, read_leb128(&mut rest)))
         })
     }
 
@@ -100,13 +100,13 @@ impl Packed {
     }
 
     /// Memory in bytes, without the allocator's overhead.
-    pub(super) fn held_bytes(&self) -> usize {
+    pub(super) fn heap_bytes(&self) -> usize {
         size_of::<Packed>() + self.bytes.len()
     }
 }
 
 /// The next bucket of two sequences, with the samples of both.
-fn next_of(
+fn next_merged(
     mine: &mut Peekable<impl Iterator<Item = (u32, u64)>>,
     theirs: &mut Peekable<impl Iterator<Item = (u32, u64)>>,
 ) -> Option<(u32, u64)> {
@@ -132,8 +132,8 @@ struct Writer {
 
 impl Writer {
     fn push(&mut self, bucket: u32, count: u64) {
-        put(&mut self.bytes, u64::from(bucket - self.last));
-        put(&mut self.bytes, count);
+        write_leb128(&mut self.bytes, u64::from(bucket - self.last));
+        write_leb128(&mut self.bytes, count);
         self.last = bucket;
         self.count = self.count.saturating_add(count);
     }
@@ -169,27 +169,27 @@ fn lowest_us(bucket: u32, bits: u32) -> u64 {
 }
 
 /// Appends a number as LEB128: seven bits per byte, the lowest first.
-fn put(bytes: &mut Vec<u8>, mut number: u64) {
+fn write_leb128(bytes: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
-        bytes.push(low_bits(number) | 0x80);
+        bytes.push(low_7_bits(number) | 0x80);
         number >>= 7;
     }
-    bytes.push(low_bits(number));
+    bytes.push(low_7_bits(number));
 }
 
-fn low_bits(number: u64) -> u8 {
+fn low_7_bits(number: u64) -> u8 {
     (number & 0x7f) as u8
 }
 
-fn take(rest: &mut &[u8]) -> u64 {
-    let (mut number, mut place) = (0, 0);
+fn read_leb128(rest: &mut &[u8]) -> u64 {
+    let (mut number, mut shift) = (0, 0);
     while let [byte, after @ ..] = rest {
         *rest = after;
-        number |= u64::from(byte & 0x7f) << place;
+        number |= u64::from(byte & 0x7f) << shift;
         if byte & 0x80 == 0 {
             break;
         }
-        place += 7;
+        shift += 7;
     }
     number
 }

@@ -54,7 +54,7 @@ impl Kind<'_> {
         use Operation::{Connect, Method, Renewal, ServiceC2d, ServiceDesired, ServiceMethod};
         let is_read = || {
             rules.thresholds.iter().any(|rule| {
-                rule.metric.is_of_connects()
+                rule.metric.is_connecting()
                     && rule.test.latency_limit_us().is_some()
                     && rule.covers(measurement, &self.phase.name)
             })

@@ -4,12 +4,15 @@
 //! [`model`] is the shape, with the run's [`Measurement`](crate::measure::Measurement) as its body; `file` reads, writes and
 //! describes it; `disk` keeps files complete.
 
+mod checks;
 pub mod disk;
 pub mod file;
+mod file_error;
 pub mod model;
 
 #[cfg(test)]
 pub(crate) mod testing;
 
 pub use disk::replace;
-pub use file::{FileError, parse, read, read_from, schema, to_json, write_new};
+pub use file::{parse, read, read_from, schema, to_json, write_new};
+pub use file_error::FileError;

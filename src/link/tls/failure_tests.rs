@@ -1,11 +1,10 @@
 //! Messages about TLS failures: cause and fix, and no name of a Rust enum in any of them.
 
-use super::tls::{self, ClientOptions};
-use super::tls_failure::TlsFailure;
-use super::tls_tests::{Presents, dial, identity, listener, soon};
-use super::{Buffers, Deadlines, DialError, Dialled, End, Endpoint, Link, Transport, accept_tls};
-use crate::sansio::{Close, Closed, Machine};
-use bytes::BytesMut;
+use super::failure::TlsFailure;
+use super::{ClientOptions, client};
+use crate::link::testing::{Discard, FixedCertificate, dial, identity, listener, run, soon};
+use crate::link::{Buffers, Deadlines, DialError, Dialed, End, Endpoint, Link, Transport, accept_tls};
+use crate::sansio::Closed;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, CidrSubnet, DnType, ExtendedKeyUsagePurpose,
     GeneralSubtree, IsCa, KeyPair, NameConstraints,
@@ -18,9 +17,8 @@ use rustls::{
     AlertDescription, CertificateError, Error, InvalidMessage, OtherError, PeerIncompatible, PeerMisbehaved,
     RootCertStore, ServerConfig, SupportedProtocolVersion,
 };
-use std::future::poll_fn;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Made with `openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=127.0.0.1 -keyout v1.key -out v1.csr` and
 /// `openssl x509 -req -in v1.csr -signkey v1.key -days 36500 -out v1.pem`: without extensions, openssl makes version 1. It is
@@ -60,12 +58,12 @@ fn server(pem: &str) -> Arc<ServerConfig> {
         .with_safe_default_protocol_versions()
         .expect("supported")
         .with_no_client_auth()
-        .with_cert_resolver(Arc::new(Presents(Arc::new(CertifiedKey::new(chain, key)))));
+        .with_cert_resolver(Arc::new(FixedCertificate(Arc::new(CertifiedKey::new(chain, key)))));
     Arc::new(config)
 }
 
 /// Dials a server with this configuration, trusting `roots`.
-async fn meet(server: Arc<ServerConfig>, roots: &str) -> (Result<Dialled, DialError>, Option<Transport>) {
+async fn meet(server: Arc<ServerConfig>, roots: &str) -> (Result<Dialed, DialError>, Option<Transport>) {
     let options = ClientOptions { roots_pem: Some(roots.as_bytes().to_vec()), ..ClientOptions::default() };
     meet_with(server, &options).await
 }
@@ -73,12 +71,12 @@ async fn meet(server: Arc<ServerConfig>, roots: &str) -> (Result<Dialled, DialEr
 async fn meet_with(
     server: Arc<ServerConfig>,
     options: &ClientOptions,
-) -> (Result<Dialled, DialError>, Option<Transport>) {
+) -> (Result<Dialed, DialError>, Option<Transport>) {
     let (listener, address) = listener();
     let endpoint = Endpoint {
         host: "127.0.0.1".to_owned(),
         port: address.port(),
-        tls: Some(tls::client(options).expect("PEM")),
+        tls: Some(client(options).expect("PEM")),
         own_roots: true,
         ..Endpoint::default()
     };
@@ -86,8 +84,8 @@ async fn meet_with(
         let (stream, _) = listener.accept().await.expect("a client comes");
         accept_tls(stream, &server, soon()).await
     };
-    let (dialled, accepted) = tokio::join!(dial(&endpoint, 0, soon()), serve);
-    (dialled, accepted.ok())
+    let (dialed, accepted) = tokio::join!(dial(&endpoint, 0, soon()), serve);
+    (dialed, accepted.ok())
 }
 
 #[tokio::test]
@@ -101,8 +99,8 @@ async fn unusable_certificates_are_explained_even_if_ca_has_them() {
         (&unnamed, &unnamed, "it has no subjectAltName for 127.0.0.1", "subjectAltName"),
         (&self_signed(|_| ()), &other, "no trusted root signed it", "the ca file lacks the root"),
     ] {
-        let (dialled, _) = meet(server(presented), roots).await;
-        let error = dialled.expect_err("not acceptable");
+        let (dialed, _) = meet(server(presented), roots).await;
+        let error = dialed.expect_err("not acceptable");
         assert_eq!(error.class, "tls_certificate", "{error}");
         let text = error.to_string();
         assert!(
@@ -198,41 +196,15 @@ async fn verify_false_accepts_x509_version_1() {
     for version in versions {
         let key = PrivateKeyDer::from_pem_slice(VERSION_1.as_bytes()).expect("PEM");
         let key = provider.key_provider.load_private_key(key).expect("a key");
-        let presents = Presents(Arc::new(CertifiedKey::new(chain.clone(), key)));
+        let presents = FixedCertificate(Arc::new(CertifiedKey::new(chain.clone(), key)));
         let config = ServerConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(&[version])
             .expect("supported")
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(presents));
         let options = ClientOptions { verify: false, ..ClientOptions::default() };
-        let (dialled, _) = meet_with(Arc::new(config), &options).await;
-        dialled.expect("no certificate is checked");
-    }
-}
-
-/// Sends nothing and waits for the end of the connection.
-struct Waits;
-
-impl Machine for Waits {
-    type Error = std::convert::Infallible;
-    fn handle_input(&mut self, _: Instant, input: &mut BytesMut) -> Result<(), Self::Error> {
-        input.clear();
-        Ok(())
-    }
-    fn handle_timeout(&mut self, _: Instant) -> Result<(), Self::Error> {
-        Ok(())
-    }
-    fn handle_flushed(&mut self, _: Instant) {}
-    fn handle_closed(&mut self, _: Instant, _: Closed) {}
-    fn poll_output(&mut self, _: Instant, _: &mut BytesMut) {}
-    fn poll_timeout(&self) -> Option<Instant> {
-        None
-    }
-    fn wants_input(&self) -> bool {
-        true
-    }
-    fn poll_close(&self) -> Option<Close> {
-        None
+        let (dialed, _) = meet_with(Arc::new(config), &options).await;
+        dialed.expect("no certificate is checked");
     }
 }
 
@@ -261,10 +233,10 @@ async fn a_required_client_certificate_is_named_as_the_cause() {
                 (error.to_string(), error.tls_fix(true).expect("TLS failed"))
             }
             // TLS 1.3 refuses after the client has finished its handshake.
-            Ok(dialled) => {
+            Ok(dialed) => {
                 let deadlines = Deadlines::new();
-                let mut link = Link::new(dialled.transport, Buffers::shared(), &deadlines);
-                match poll_fn(|cx| link.poll(cx, &mut Waits)).await {
+                let mut link = Link::new(dialed.transport, Buffers::shared(), &deadlines);
+                match run(&mut link, &mut Discard::default()).await {
                     End::Closed(Closed::TlsAlert(end)) => (end.cause.to_owned(), end.fix),
                     other => panic!("{other:?}"),
                 }
@@ -299,9 +271,11 @@ async fn a_certificate_request_belongs_to_its_connection() {
             let chain = vec![CertificateDer::from_pem_slice(pem.as_bytes()).expect("PEM")];
             let key = PrivateKeyDer::from_pem_slice(pem.as_bytes()).expect("PEM");
             let config = builder.with_single_cert(chain, key).expect("the key belongs to the certificate");
-            let (dialled, _held) = meet(Arc::new(config), &pem).await;
-            match dialled.expect("the certificate is optional").transport {
-                Transport::Tls(secure) => assert_eq!(secure.certificate_asked(), asks, "{version:?}"),
+            let (dialed, _held) = meet(Arc::new(config), &pem).await;
+            match dialed.expect("the certificate is optional").transport {
+                Transport::Tls(secure) => {
+                    assert_eq!(secure.client_certificate_requested(), asks, "{version:?}")
+                }
                 other => panic!("not TLS: {other:?}"),
             }
         }
@@ -393,7 +367,7 @@ fn unusable_ca_files_are_explained() {
         ("nothing".to_owned(), "no PEM certificate"),
     ] {
         let options = ClientOptions { roots_pem: Some(pem.into_bytes()), ..ClientOptions::default() };
-        let error = tls::client(&options).expect_err("unusable").to_string();
+        let error = client(&options).expect_err("unusable").to_string();
         assert!(error.contains(expected) && !looks_like_rust(&error), "{error}");
     }
 }

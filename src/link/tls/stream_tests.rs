@@ -9,22 +9,23 @@ use std::task::Poll;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::secure::{CHUNK_BYTES, Secure};
-use super::tls::{self, ClientOptions};
-use super::tls_tests::{connected, identity, listener, soon};
-use super::{Transport, accept_tls};
+use super::ClientOptions;
+use super::failure::TlsFailure;
+use super::stream::{CHUNK_BYTES, TlsStream};
+use crate::link::testing::{connected, identity, listener, soon};
+use crate::link::{Transport, accept_tls};
 
 /// What TLS adds to a record, at most.
 const RECORD_OVERHEAD_BYTES: usize = 256;
 
-fn secure(transport: Transport) -> Secure {
+fn tls_stream(transport: Transport) -> TlsStream {
     match transport {
         Transport::Tls(stream) => *stream,
         other => panic!("not TLS: {other:?}"),
     }
 }
 
-async fn read(ours: &mut Secure) -> io::Result<Vec<u8>> {
+async fn read(ours: &mut TlsStream) -> io::Result<Vec<u8>> {
     let mut plaintext = BytesMut::new();
     let n = poll_fn(|cx| ours.poll_read(cx, &mut plaintext)).await?;
     assert_eq!(n, plaintext.len());
@@ -34,7 +35,7 @@ async fn read(ours: &mut Secure) -> io::Result<Vec<u8>> {
 #[tokio::test]
 async fn a_peer_that_does_not_read_is_felt_after_a_chunk_and_then_gets_everything() {
     let (ours, mut theirs) = connected().await;
-    let mut ours = secure(ours);
+    let mut ours = tls_stream(ours);
     let chunk = vec![b'x'; 3 * CHUNK_BYTES];
     let mut taken = 0;
     while let Poll::Ready(n) = poll_fn(|cx| Poll::Ready(ours.poll_write(cx, &chunk))).await {
@@ -60,7 +61,7 @@ async fn a_peer_that_does_not_read_is_felt_after_a_chunk_and_then_gets_everythin
 #[tokio::test]
 async fn a_connection_that_waits_owns_no_memory() {
     let (ours, mut theirs) = connected().await;
-    let mut ours = secure(ours);
+    let mut ours = tls_stream(ours);
     assert_eq!(ours.owned_bytes(), 0);
     for size in [1, 300, 100_000] {
         let (mut got, said) = (Vec::new(), vec![b'x'; size]);
@@ -81,7 +82,7 @@ async fn a_connection_that_waits_owns_no_memory() {
 #[tokio::test]
 async fn an_error_does_not_swallow_what_came_before_it_and_stays() {
     let (ours, theirs) = connected().await;
-    let mut ours = secure(ours);
+    let mut ours = tls_stream(ours);
     let (mut socket, mut tls) = theirs.into_inner();
     let mut bytes = Vec::new();
     tls.writer().write_all(b"whole").expect("memory");
@@ -92,7 +93,7 @@ async fn an_error_does_not_swallow_what_came_before_it_and_stays() {
     for _ in 0..2 {
         let error = read(&mut ours).await.expect_err("garbage");
         assert_eq!(error.kind(), ErrorKind::InvalidData);
-        assert!(error.get_ref().is_some_and(|inner| inner.is::<super::tls_failure::TlsFailure>()));
+        assert!(error.get_ref().is_some_and(|inner| inner.is::<TlsFailure>()));
     }
     let error = poll_fn(|cx| ours.poll_write(cx, b"more")).await.expect_err("it is over");
     assert_eq!(error.kind(), ErrorKind::InvalidData);
@@ -121,7 +122,7 @@ async fn what_comes_with_the_end_of_the_handshake_needs_no_further_wake() {
     let identity = identity(&["hub.example"]);
     let (listener, address) = listener();
     let trusted = ClientOptions { roots_pem: Some(identity.pem.clone()), ..ClientOptions::default() };
-    let config = tls::client(&trusted).expect("options are valid");
+    let config = super::client(&trusted).expect("options are valid");
     let client = async {
         let mut socket = TcpStream::connect(address).await.expect("it listens");
         let name = "hub.example".try_into().expect("a name");
@@ -149,7 +150,7 @@ async fn what_comes_with_the_end_of_the_handshake_needs_no_further_wake() {
         accept_tls(socket, &identity.server(), soon()).await.expect("a handshake")
     };
     let (_socket, transport) = tokio::join!(client, server);
-    let mut ours = secure(transport);
+    let mut ours = tls_stream(transport);
     assert_eq!(read(&mut ours).await.expect("data"), b"CONNECT");
     assert_eq!(read(&mut ours).await.expect("a goodbye"), b"");
     assert_eq!(ours.owned_bytes(), 0);

@@ -1,9 +1,9 @@
 //! A reset and an end of stream each have one class, in every step of a dial and on an open connection, whichever system call
 //! reports them.
 
-use super::tls::{self, ClientOptions};
-use super::tls_tests::{dial, listener, soon};
-use super::{Buffers, Culprit, Deadlines, DialError, Dialled, End, Endpoint, Link, Step, Transport, listen};
+use super::testing::{self, dial, listener, run_to_close, soon};
+use super::tls::ClientOptions;
+use super::{Buffers, Culprit, Deadlines, DialError, Dialed, Endpoint, Link, Step, Transport, listen};
 use crate::sansio::{Close, Closed, Machine};
 use bytes::BytesMut;
 use socket2::SockRef;
@@ -14,9 +14,12 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 fn endpoint(address: SocketAddr, tls: bool) -> Endpoint {
-    let options = ClientOptions { verify: false, ..ClientOptions::default() };
-    let tls = tls.then(|| tls::client(&options).expect("options are valid"));
-    Endpoint { host: address.ip().to_string(), port: address.port(), tls, ..Endpoint::default() }
+    let unverified = ClientOptions { verify: false, ..ClientOptions::default() };
+    let host = address.ip().to_string();
+    match tls {
+        true => testing::endpoint(&host, address.port(), &unverified),
+        false => Endpoint { host, port: address.port(), ..Endpoint::default() },
+    }
 }
 
 /// A listener for peers that act without waiting for the runtime.
@@ -60,22 +63,22 @@ impl Ending {
 }
 
 /// Dials a peer that ends the connection before this side has polled it.
-async fn dial_ended(tls: bool, ending: Ending) -> Result<Dialled, DialError> {
+async fn dial_ended(tls: bool, ending: Ending) -> Result<Dialed, DialError> {
     let listener = blocking_listener();
     let endpoint = endpoint(listener.local_addr().expect("bound"), tls);
-    let mut dialling = pin!(dial(&endpoint, 0, soon()));
+    let mut dialing = pin!(dial(&endpoint, 0, soon()));
     poll_fn(|cx| {
-        assert!(dialling.as_mut().poll(cx).is_pending(), "the runtime has not seen the connection yet");
+        assert!(dialing.as_mut().poll(cx).is_pending(), "the runtime has not seen the connection yet");
         Poll::Ready(())
     })
     .await;
     ending.perform(listener.accept().expect("it is connecting").0);
-    dialling.await
+    dialing.await
 }
 
 #[tokio::test]
 async fn an_end_before_the_dial_returns_is_no_refusal() {
-    for (tls, step) in [(false, Step::After), (true, Step::Tls)] {
+    for (tls, step) in [(false, Step::AfterTcp), (true, Step::Tls)] {
         for ending in [Ending::Reset, Ending::FinAndReset] {
             let error = dial_ended(tls, ending).await.expect_err("the connection is gone");
             assert_eq!((error.class, error.culprit()), ending.class(), "{tls} {ending:?}: {error}");
@@ -98,8 +101,8 @@ async fn an_immediate_reset_has_one_class_in_a_hundred_tries() {
         });
         for _ in 0..100 {
             match dial(&endpoint, 0, soon()).await {
-                Ok(dialled) => {
-                    assert_eq!((tls, drive(dialled.transport, Talk::default()).await), (false, Closed::Reset))
+                Ok(dialed) => {
+                    assert_eq!((tls, drive(dialed.transport, Talk::default()).await), (false, Closed::Reset))
                 }
                 Err(error) => assert_eq!((error.class, error.culprit()), Ending::Reset.class(), "{error}"),
             }
@@ -150,13 +153,8 @@ impl Machine for Talk {
 }
 
 async fn drive(transport: Transport, mut machine: Talk) -> Closed {
-    let deadlines = Deadlines::new();
-    let mut link = Link::new(transport, Buffers::shared(), &deadlines);
-    let end = tokio::select! {
-        end = poll_fn(|cx| link.poll(cx, &mut machine)) => end,
-        error = deadlines.run() => panic!("{error}"),
-    };
-    let End::Closed(why) = end;
+    let mut link = Link::new(transport, Buffers::shared(), &Deadlines::new());
+    let why = run_to_close(&mut link, &mut machine).await;
     assert_eq!(machine.closed, [why]);
     why
 }
@@ -167,8 +165,8 @@ async fn reads_and_writes_report_the_same_end() {
         for write_meets_it in [false, true] {
             let (listener, address) = listener();
             let endpoint = endpoint(address, false);
-            let (dialled, accepted) = tokio::join!(dial(&endpoint, 0, soon()), listener.accept());
-            let transport = dialled.expect("it listens").transport;
+            let (dialed, accepted) = tokio::join!(dial(&endpoint, 0, soon()), listener.accept());
+            let transport = dialed.expect("it listens").transport;
             let peer = accepted.expect("a client came").0.into_std().expect("a socket");
             let peer = if write_meets_it {
                 Some((peer, ending))

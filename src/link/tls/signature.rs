@@ -48,7 +48,7 @@ pub(super) fn explain_handshake(error: Error, certificate: &[u8]) -> Error {
     if !is_bad_signature(&error) {
         return error;
     }
-    match Parts::of(certificate).and_then(|parts| short_rsa(parts.key)) {
+    match CertificateFields::parse(certificate).and_then(|fields| short_rsa_bits(fields.key)) {
         Some(bits) => SignatureProblem::ShortKey { bits }.into_error(),
         None => SignatureProblem::Handshake.into_error(),
     }
@@ -64,15 +64,16 @@ pub(super) fn explain_chain(
     if !is_bad_signature(&error) {
         return error;
     }
-    let signers = intermediates.iter().filter_map(|certificate| Parts::of(certificate));
-    let issued = signers.clone().chain(Parts::of(end_entity));
-    let issuers: Vec<&[u8]> = issued.map(|parts| parts.issuer).collect();
+    let signers = intermediates.iter().filter_map(|certificate| CertificateFields::parse(certificate));
+    let issued = signers.clone().chain(CertificateFields::parse(end_entity));
+    let issuers: Vec<&[u8]> = issued.map(|fields| fields.issuer).collect();
     let roots = roots.iter().filter(|root| issuers.contains(&root.subject.as_ref()));
-    let keys = signers.map(|parts| parts.key).chain(roots.map(|root| root.subject_public_key_info.as_ref()));
-    let short = keys.filter_map(|key| Some((key, short_rsa(key)?))).next();
+    let keys =
+        signers.map(|fields| fields.key).chain(roots.map(|root| root.subject_public_key_info.as_ref()));
+    let short = keys.filter_map(|key| Some((key, short_rsa_bits(key)?))).next();
     match short {
         // A self-signed certificate is its own root.
-        Some((key, bits)) if Parts::of(end_entity).is_some_and(|parts| parts.key == key) => {
+        Some((key, bits)) if CertificateFields::parse(end_entity).is_some_and(|fields| fields.key == key) => {
             SignatureProblem::ShortKey { bits }.into_error()
         }
         Some((_, bits)) => SignatureProblem::ShortCaKey { bits }.into_error(),
@@ -94,46 +95,46 @@ const VERSION: u8 = 0xa0;
 const RSA_ENCRYPTION: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
 
 /// Two fields of a certificate (RFC 5280 §4.1), as the contents of their SEQUENCE.
-struct Parts<'a> {
+struct CertificateFields<'a> {
     issuer: &'a [u8],
     key: &'a [u8],
 }
 
-impl Parts<'_> {
-    fn of(certificate: &[u8]) -> Option<Parts<'_>> {
-        let (certificate, _) = element(certificate, SEQUENCE)?;
-        let (mut rest, _) = element(certificate, SEQUENCE)?;
-        if let Some((_, after)) = element(rest, VERSION) {
+impl CertificateFields<'_> {
+    fn parse(certificate: &[u8]) -> Option<CertificateFields<'_>> {
+        let (certificate, _) = der_element(certificate, SEQUENCE)?;
+        let (mut rest, _) = der_element(certificate, SEQUENCE)?;
+        if let Some((_, after)) = der_element(rest, VERSION) {
             rest = after;
         }
-        let (_serial, rest) = element(rest, INTEGER)?;
-        let (_algorithm, rest) = element(rest, SEQUENCE)?;
-        let (issuer, rest) = element(rest, SEQUENCE)?;
-        let (_validity, rest) = element(rest, SEQUENCE)?;
-        let (_subject, rest) = element(rest, SEQUENCE)?;
-        let (key, _) = element(rest, SEQUENCE)?;
-        Some(Parts { issuer, key })
+        let (_serial, rest) = der_element(rest, INTEGER)?;
+        let (_algorithm, rest) = der_element(rest, SEQUENCE)?;
+        let (issuer, rest) = der_element(rest, SEQUENCE)?;
+        let (_validity, rest) = der_element(rest, SEQUENCE)?;
+        let (_subject, rest) = der_element(rest, SEQUENCE)?;
+        let (key, _) = der_element(rest, SEQUENCE)?;
+        Some(CertificateFields { issuer, key })
     }
 }
 
 /// The size in bits of an RSA key that is too short. `key`: the contents of a SubjectPublicKeyInfo.
-fn short_rsa(key: &[u8]) -> Option<usize> {
-    let (algorithm, rest) = element(key, SEQUENCE)?;
-    if element(algorithm, OID)?.0 != RSA_ENCRYPTION {
+fn short_rsa_bits(key: &[u8]) -> Option<usize> {
+    let (algorithm, rest) = der_element(key, SEQUENCE)?;
+    if der_element(algorithm, OID)?.0 != RSA_ENCRYPTION {
         return None;
     }
-    let (bits, _) = element(rest, BIT_STRING)?;
+    let (bits, _) = der_element(rest, BIT_STRING)?;
     // The first byte counts the unused bits: 0 before DER.
-    let (numbers, _) = element(bits.strip_prefix(&[0])?, SEQUENCE)?;
-    let (modulus, _) = element(numbers, INTEGER)?;
+    let (numbers, _) = der_element(bits.strip_prefix(&[0])?, SEQUENCE)?;
+    let (modulus, _) = der_element(numbers, INTEGER)?;
     let zeros = modulus.iter().take_while(|&&byte| byte == 0).count();
     let modulus = &modulus[zeros..];
     let bits = modulus.len() * 8 - modulus.first()?.leading_zeros() as usize;
     (bits < RSA_BITS_MIN).then_some(bits)
 }
 
-/// The contents of the DER element with this tag at the start of `input`, and the bytes behind it.
-fn element(input: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
+/// The contents of the DER der_element with this tag at the start of `input`, and the bytes behind it.
+fn der_element(input: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     let (&[first, length], rest) = input.split_first_chunk()?;
     if first != tag {
         return None;
@@ -157,14 +158,17 @@ mod tests {
     fn cut_certificates_are_read_without_panic() {
         let made = rcgen::generate_simple_self_signed(vec!["hub.example".to_owned()]).expect("a name");
         let whole = made.cert.der();
-        assert!(Parts::of(whole).is_some_and(|parts| short_rsa(parts.key).is_none()), "P-256");
+        assert!(
+            CertificateFields::parse(whole).is_some_and(|fields| short_rsa_bits(fields.key).is_none()),
+            "P-256"
+        );
         for length in 0..whole.len() {
-            assert!(Parts::of(&whole[..length]).is_none());
+            assert!(CertificateFields::parse(&whole[..length]).is_none());
         }
         let mut changed = whole.to_vec();
         for at in 0..changed.len() {
             let before = std::mem::replace(&mut changed[at], 0x84);
-            let _ = Parts::of(&changed).and_then(|parts| short_rsa(parts.key));
+            let _ = CertificateFields::parse(&changed).and_then(|fields| short_rsa_bits(fields.key));
             changed[at] = before;
         }
     }
@@ -186,7 +190,7 @@ mod tests {
             ([&[0], &[0xff; 256][..]].concat(), None),
             (vec![0], None),
         ] {
-            assert_eq!(short_rsa(&key(&modulus)), bits);
+            assert_eq!(short_rsa_bits(&key(&modulus)), bits);
         }
     }
 }

@@ -16,24 +16,24 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
 use std::sync::{Arc, RwLock};
 
-use super::public_key::{explain_chain, explain_handshake};
+use super::signature::{explain_chain, explain_handshake};
 
 /// The most successes that are remembered: a hub shows one chain, behind a balancer perhaps a few.
-pub(super) const KNOWN_MAX: usize = 8;
+pub(super) const CACHE_MAX: usize = 8;
 
 /// A verifier that remembers what `inner` accepted. Shared by all workers.
 #[derive(Debug)]
-pub(super) struct Remembering {
+pub(super) struct CachingVerifier {
     inner: Arc<dyn ServerCertVerifier>,
     /// The roots of `inner`, to explain its failures.
     roots: Arc<RootCertStore>,
     /// The oldest first.
-    known: RwLock<Vec<Known>>,
+    cache: RwLock<Vec<Verified>>,
 }
 
 /// One success.
 #[derive(Debug)]
-struct Known {
+struct Verified {
     /// The end entity's certificate and then the others, as presented.
     chain: Vec<CertificateDer<'static>>,
     name: ServerName<'static>,
@@ -41,24 +41,24 @@ struct Known {
     at: UnixTime,
 }
 
-impl Remembering {
+impl CachingVerifier {
     /// Remembers for `inner`, which must decide by chain, name and second alone, and which trusts `roots`.
-    pub(super) fn new(inner: Arc<dyn ServerCertVerifier>, roots: Arc<RootCertStore>) -> Remembering {
-        Remembering { inner, roots, known: RwLock::default() }
+    pub(super) fn new(inner: Arc<dyn ServerCertVerifier>, roots: Arc<RootCertStore>) -> CachingVerifier {
+        CachingVerifier { inner, roots, cache: RwLock::default() }
     }
 
-    fn remember(&self, success: Known) {
+    fn remember(&self, success: Verified) {
         // A lock that a panic has poisoned costs a verification each time, and no more.
-        let Ok(mut known) = self.known.write() else { return };
-        known.retain(|known| known.at == success.at);
-        if known.len() == KNOWN_MAX {
-            known.remove(0);
+        let Ok(mut cache) = self.cache.write() else { return };
+        cache.retain(|cache| cache.at == success.at);
+        if cache.len() == CACHE_MAX {
+            cache.remove(0);
         }
-        known.push(success);
+        cache.push(success);
     }
 }
 
-impl ServerCertVerifier for Remembering {
+impl ServerCertVerifier for CachingVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -67,12 +67,12 @@ impl ServerCertVerifier for Remembering {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let is_this = |known: &Known| {
-            known.at == now
-                && known.name == *server_name
-                && known.chain.split_first() == Some((end_entity, intermediates))
+        let is_this = |cache: &Verified| {
+            cache.at == now
+                && cache.name == *server_name
+                && cache.chain.split_first() == Some((end_entity, intermediates))
         };
-        if self.known.read().is_ok_and(|known| known.iter().any(is_this)) {
+        if self.cache.read().is_ok_and(|cache| cache.iter().any(is_this)) {
             return Ok(ServerCertVerified::assertion());
         }
         let verified = self
@@ -81,7 +81,7 @@ impl ServerCertVerifier for Remembering {
             .map_err(|error| explain_chain(error, end_entity, intermediates, &self.roots.roots))?;
         let chain = std::iter::once(end_entity).chain(intermediates);
         let chain = chain.map(|certificate| certificate.clone().into_owned()).collect();
-        self.remember(Known { chain, name: server_name.to_owned(), at: now });
+        self.remember(Verified { chain, name: server_name.to_owned(), at: now });
         Ok(verified)
     }
 

@@ -12,12 +12,12 @@ use tokio::sync::watch;
 
 use crate::clock;
 
-type LookUp = fn(&str, u16) -> io::Result<Vec<SocketAddr>>;
+type LookupFn = fn(&str, u16) -> io::Result<Vec<SocketAddr>>;
 
 /// Looks up one name at a time, and remembers nothing: who asks later asks the system again, as devices would.
 #[derive(Debug)]
 pub struct Resolver {
-    look_up: LookUp,
+    look_up: LookupFn,
     /// The latest lookup: whoever asks for the same before it has ended waits for it.
     latest: RefCell<Option<Lookup>>,
 }
@@ -44,7 +44,7 @@ impl Default for Resolver {
 }
 
 impl Resolver {
-    pub(super) fn new(look_up: LookUp) -> Resolver {
+    pub(super) fn new(look_up: LookupFn) -> Resolver {
         Resolver { look_up, latest: RefCell::default() }
     }
 
@@ -70,20 +70,20 @@ impl Resolver {
         if let Some(lookup) = running {
             return lookup.answer.clone();
         }
-        let (told, answer) = watch::channel(None);
+        let (sender, answer) = watch::channel(None);
         let (look_up, name) = (self.look_up, host.to_owned());
         tokio::task::spawn_blocking(move || {
             let found = look_up(&name, port).map(Arc::from).map_err(Arc::new);
             // Everyone who asked may have given up.
-            drop(told.send(Some(Answer { found, at: clock::now() })));
+            drop(sender.send(Some(Answer { found, at: clock::now() })));
         });
         *latest = Some(Lookup { host: host.to_owned(), port, answer: answer.clone() });
         answer
     }
 }
 
-/// An error that several are told, for one of them: its number must not be lost, by which our own shortages are known.
-pub(super) fn shared(error: &Arc<io::Error>) -> io::Error {
+/// An error that several are sender, for one of them: its number must not be lost, by which our own shortages are known.
+pub(super) fn clone_error(error: &Arc<io::Error>) -> io::Error {
     match error.raw_os_error() {
         Some(number) => io::Error::from_raw_os_error(number),
         None => io::Error::new(error.kind(), Arc::clone(error)),
@@ -93,7 +93,7 @@ pub(super) fn shared(error: &Arc<io::Error>) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::link::tls_tests::soon;
+    use crate::link::testing::soon;
     use crate::link::{Culprit, Endpoint, Step, dial};
     use nix::errno::Errno;
     use std::cell::Cell;

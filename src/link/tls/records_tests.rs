@@ -12,7 +12,7 @@ use std::io::{Read, Write};
 use std::sync::{Arc, LazyLock};
 
 use super::records::{Outgoing, Records};
-use super::tls::{self, ClientOptions, TlsFacts};
+use super::{self as tls, ClientOptions, TlsFacts};
 
 /// One certificate for all tests of this file.
 struct Configs {
@@ -66,9 +66,9 @@ struct Pair {
     ours: Records,
     theirs: Connection,
     /// Room for `seal`, as a worker lends it.
-    room: Vec<u8>,
-    heard: BytesMut,
-    heard_by_peer: Vec<u8>,
+    buffer: Vec<u8>,
+    received: BytesMut,
+    peer_received: Vec<u8>,
 }
 
 impl Pair {
@@ -87,7 +87,7 @@ impl Pair {
     }
 
     fn new(ours: Records, theirs: Connection) -> Pair {
-        Pair { ours, theirs, room: Vec::new(), heard: BytesMut::new(), heard_by_peer: Vec::new() }
+        Pair { ours, theirs, buffer: Vec::new(), received: BytesMut::new(), peer_received: Vec::new() }
     }
 
     /// Both sides in both versions, the handshake done.
@@ -114,15 +114,15 @@ impl Pair {
 
     /// Ours reads `bytes`, as `secure` would have it read them.
     fn receive(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        let mut input = vec![0xee; self.ours.kept_bytes()];
+        let mut input = vec![0xee; self.ours.partial_bytes()];
         input.extend_from_slice(bytes);
-        self.ours.open(&mut input, &mut self.heard)
+        self.ours.decrypt(&mut input, &mut self.received)
     }
 
     /// Ours sends plaintext; it goes behind whatever is unsent.
     fn say(&mut self, outgoing: Outgoing<'_>) {
-        let n = self.ours.seal(outgoing, &mut self.room).expect("it may write");
-        self.ours.unsent.extend_from_slice(&self.room[..n]);
+        let n = self.ours.encrypt(outgoing, &mut self.buffer).expect("it may write");
+        self.ours.unsent.extend_from_slice(&self.buffer[..n]);
     }
 
     /// The peer reads all that ours has to send.
@@ -133,7 +133,7 @@ impl Pair {
             self.theirs.read_tls(&mut rest).expect("memory");
             self.theirs.process_new_packets()?;
             // It stops at the goodbye with an error of its own.
-            let _ = self.theirs.reader().read_to_end(&mut self.heard_by_peer);
+            let _ = self.theirs.reader().read_to_end(&mut self.peer_received);
         }
         Ok(())
     }
@@ -157,12 +157,12 @@ impl Pair {
 
     /// Both say something and understand each other; at rest nothing is owned.
     fn talk(&mut self, cut: &mut dyn FnMut() -> usize) {
-        self.heard.clear();
-        self.heard_by_peer.clear();
+        self.received.clear();
+        self.peer_received.clear();
         self.theirs.writer().write_all(b"to ours").expect("memory");
         self.say(Outgoing::Data(b"to theirs"));
         self.settle(cut).expect("they understand each other");
-        assert_eq!((&self.heard[..], &self.heard_by_peer[..]), (&b"to ours"[..], &b"to theirs"[..]));
+        assert_eq!((&self.received[..], &self.peer_received[..]), (&b"to ours"[..], &b"to theirs"[..]));
         assert_eq!(self.ours.owned_bytes(), 0);
     }
 
@@ -227,7 +227,7 @@ proptest! {
             rest = later;
         }
         pair.settle(&mut cut).expect("they understand each other");
-        prop_assert!(pair.heard == said && pair.heard_by_peer == said);
+        prop_assert!(pair.received == said && pair.peer_received == said);
         prop_assert_eq!(pair.ours.owned_bytes(), 0);
     }
 }
@@ -241,7 +241,7 @@ fn many_records_in_one_read_are_all_decrypted() {
         let bytes = pair.drain_peer();
         pair.receive(&bytes).expect("TLS");
         let said: Vec<u8> = (0..200).flat_map(|n| [n; 3]).collect();
-        assert_eq!(pair.heard, said);
+        assert_eq!(pair.received, said);
         assert_eq!(pair.ours.owned_bytes(), 0);
     }
 }
@@ -264,9 +264,9 @@ fn what_comes_in_one_segment_with_the_handshakes_end_is_not_lost() {
         let (segment, late) = bytes.split_at(bytes.len() - 1);
         pair.receive(segment).expect("TLS");
         assert!(!pair.ours.is_handshaking());
-        assert_eq!(&pair.heard[..], b"CONNE");
+        assert_eq!(&pair.received[..], b"CONNE");
         pair.receive(late).expect("TLS");
-        assert_eq!(&pair.heard[..], b"CONNECT");
+        assert_eq!(&pair.received[..], b"CONNECT");
         pair.talk(&mut || usize::MAX);
     }
 }
@@ -306,7 +306,7 @@ fn a_message_of_tls_in_several_records_may_be_written_past() {
         pair.say(Outgoing::Data(b"x"));
     }
     pair.deliver().expect("TLS");
-    assert_eq!(pair.heard_by_peer, vec![b'x'; tickets.len()]);
+    assert_eq!(pair.peer_received, vec![b'x'; tickets.len()]);
     pair.talk(&mut || usize::MAX);
 }
 
@@ -321,7 +321,7 @@ fn a_message_of_tls_that_never_ends_is_not_kept_for_ever() {
     });
     assert!(matches!(error, Some(Error::InvalidMessage(_))), "{error:?}");
     assert!((64 * 1024..64 * 1024 + 6).contains(&sent), "{sent}");
-    assert_eq!(pair.ours.kept_bytes(), 0);
+    assert_eq!(pair.ours.partial_bytes(), 0);
 }
 
 #[test]
@@ -332,15 +332,15 @@ fn after_the_peers_goodbye_nothing_is_heard_and_ours_is_still_to_come() {
         let mut bytes = pair.drain_peer();
         bytes.extend_from_slice(b"what follows is to be ignored");
         pair.receive(&bytes).expect("TLS");
-        assert_eq!(&pair.heard[..], b"last");
-        assert!(pair.ours.ended());
+        assert_eq!(&pair.received[..], b"last");
+        assert!(pair.ours.peer_closed());
         assert_eq!(pair.ours.owned_bytes(), 0);
         // The other direction is still open.
         pair.say(Outgoing::Data(b"still here"));
-        pair.say(Outgoing::Goodbye);
-        pair.ours.seal(Outgoing::Data(b"no more"), &mut pair.room).expect_err("both have said goodbye");
+        pair.say(Outgoing::CloseNotify);
+        pair.ours.encrypt(Outgoing::Data(b"no more"), &mut pair.buffer).expect_err("both have said goodbye");
         pair.deliver().expect("TLS");
-        assert_eq!(pair.heard_by_peer, b"still here");
+        assert_eq!(pair.peer_received, b"still here");
         assert!(pair.theirs.process_new_packets().expect("TLS").peer_has_closed());
     }
 }
@@ -355,12 +355,12 @@ fn a_broken_record_ends_it_after_what_came_before_and_the_peer_is_told() {
         *bytes.last_mut().expect("a record") ^= 1;
         let error = pair.receive(&[whole, bytes.clone()].concat()).expect_err("it is broken");
         assert_eq!(error, Error::DecryptError);
-        assert_eq!(&pair.heard[..], b"whole");
+        assert_eq!(&pair.received[..], b"whole");
         let told = pair.deliver().expect_err("an alert");
         assert_eq!(told, Error::AlertReceived(AlertDescription::BadRecordMac));
         // From then on nothing else is said, in either direction.
         assert_eq!(pair.receive(&bytes), Err(Error::DecryptError));
-        let sealed = pair.ours.seal(Outgoing::Data(b"more"), &mut pair.room);
+        let sealed = pair.ours.encrypt(Outgoing::Data(b"more"), &mut pair.buffer);
         assert_eq!((sealed, pair.ours.failure()), (Err(Error::DecryptError), Some(&Error::DecryptError)));
         assert_eq!((pair.ours.owned_bytes(), pair.ours.common().is_none()), (0, true));
     }
@@ -394,7 +394,7 @@ fn what_is_no_tls_or_not_trusted_is_answered_with_an_alert() {
     let ours = Records::client(Arc::clone(&CONFIGS.client), name).expect("a client");
     let theirs = ServerConnection::new(Arc::new(server_config(TLS13))).expect("a server");
     let mut pair = Pair::new(ours, theirs.into());
-    let error = pair.settle(&mut || usize::MAX).expect_err("not the name that was dialled");
+    let error = pair.settle(&mut || usize::MAX).expect_err("not the name that was dialed");
     assert!(matches!(error, Error::InvalidCertificate(_)), "{error:?}");
     let told = pair.deliver().expect_err("an alert");
     assert!(matches!(told, Error::AlertReceived(_)), "{told:?}");

@@ -1,99 +1,30 @@
-//! Dialling, TLS and the ways to close, over real sockets on loopback.
+//! Dialing, TLS and the ways to close, over real sockets on loopback.
 
 use bytes::BytesMut;
+use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{ServerConfig, SupportedProtocolVersion};
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
+use tokio::net::TcpStream;
 
+use super::testing::{FixedCertificate, connected, dial, endpoint, identity, listener, run_to_close, soon};
 use super::tls::{self, ClientOptions, TlsError};
 use super::{
-    AcceptError, Buffers, Culprit, Deadlines, DialError, Dialled, End, Endpoint, Link, Resolver, Step,
-    Transport, accept_tls, listen,
+    AcceptError, Buffers, Culprit, Deadlines, DialError, Dialed, Endpoint, Link, Step, Transport, accept_tls,
 };
 use crate::clock;
 use crate::sansio::{Close, Closed, Machine, OUTPUT_BYTES_MAX};
-
-/// A server's certificate, its key, and what a client must trust.
-pub(super) struct Identity {
-    certificate: Vec<u8>,
-    key: Vec<u8>,
-    pub(super) pem: Vec<u8>,
-}
-
-pub(super) fn identity(names: &[&str]) -> Identity {
-    let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
-    let made = rcgen::generate_simple_self_signed(names).expect("names are valid");
-    Identity {
-        certificate: made.cert.der().to_vec(),
-        key: made.signing_key.serialize_der(),
-        pem: made.cert.pem().into_bytes(),
-    }
-}
-
-impl Identity {
-    pub(super) fn server(&self) -> Arc<ServerConfig> {
-        tls::server(vec![self.certificate.clone()], self.key.clone()).expect("key and certificate match")
-    }
-
-    /// A server that can do less than ours.
-    fn old_server(
-        &self,
-        versions: &[&'static SupportedProtocolVersion],
-        group: &'static dyn rustls::crypto::SupportedKxGroup,
-    ) -> Arc<ServerConfig> {
-        let provider = rustls::crypto::CryptoProvider {
-            kx_groups: vec![group],
-            ..rustls::crypto::aws_lc_rs::default_provider()
-        };
-        let config = ServerConfig::builder_with_provider(Arc::new(provider))
-            .with_protocol_versions(versions)
-            .expect("versions are supported")
-            .with_no_client_auth()
-            .with_single_cert(
-                vec![CertificateDer::from(self.certificate.clone())],
-                PrivatePkcs8KeyDer::from(self.key.clone()).into(),
-            );
-        Arc::new(config.expect("key and certificate match"))
-    }
-
-    /// Options that trust this server and nothing else.
-    fn trusted(&self) -> ClientOptions {
-        ClientOptions { roots_pem: Some(self.pem.clone()), ..ClientOptions::default() }
-    }
-}
-
-pub(super) fn listener() -> (TcpListener, SocketAddr) {
-    let listener = listen::bind(([127, 0, 0, 1], 0).into()).expect("a free port");
-    let address = listener.local_addr().expect("bound");
-    (TcpListener::from_std(listener).expect("inside a runtime"), address)
-}
-
-/// Long enough for a loaded machine; nothing waits for it that works.
-pub(super) fn soon() -> Instant {
-    clock::now() + Duration::from_secs(30)
-}
-
-fn endpoint(host: &str, port: u16, options: &ClientOptions) -> Endpoint {
-    let tls = Some(tls::client(options).expect("options are valid"));
-    Endpoint { host: host.to_owned(), port, tls, ..Endpoint::default() }
-}
 
 /// Dials a server of that configuration; both ends of what came of it.
 async fn meet(
     server: &Arc<ServerConfig>,
     host: &str,
     options: &ClientOptions,
-) -> (Result<Dialled, DialError>, Result<Transport, AcceptError>) {
+) -> (Result<Dialed, DialError>, Result<Transport, AcceptError>) {
     let (listener, address) = listener();
     let endpoint = endpoint(host, address.port(), options);
     let serve = async {
@@ -101,23 +32,6 @@ async fn meet(
         accept_tls(stream, server, soon()).await
     };
     tokio::join!(dial(&endpoint, 0, soon()), serve)
-}
-
-pub(super) async fn dial(endpoint: &Endpoint, turn: u64, deadline: Instant) -> Result<Dialled, DialError> {
-    super::dial(endpoint, &Resolver::default(), turn, deadline).await
-}
-
-/// Two connected ends, ours first. The other one is driven by tokio-rustls, not by what is tested.
-pub(super) async fn connected() -> (Transport, TlsStream<TcpStream>) {
-    let identity = identity(&["127.0.0.1"]);
-    let (listener, address) = listener();
-    let endpoint = endpoint("127.0.0.1", address.port(), &identity.trusted());
-    let serve = async {
-        let (stream, _) = listener.accept().await.expect("a client comes");
-        TlsAcceptor::from(identity.server()).accept(stream).await
-    };
-    let (client, server) = tokio::join!(dial(&endpoint, 0, soon()), serve);
-    (client.expect("trusted").transport, server.expect("it accepts"))
 }
 
 /// Sends `to_send` bytes, and notes what becomes of them and of the connection.
@@ -163,17 +77,6 @@ impl Machine for Pump {
     }
 }
 
-async fn run(link: &mut Link, pump: &mut Pump) -> Closed {
-    let deadlines = link.deadlines();
-    tokio::select! {
-        biased;
-        end = poll_fn(|cx| link.poll(cx, pump)) => match end {
-            End::Closed(why) => why,
-        },
-        error = deadlines.run() => panic!("{error}"),
-    }
-}
-
 #[tokio::test]
 async fn each_step_is_timed_and_the_newest_of_everything_is_agreed_on() {
     let identity = identity(&["localhost", "127.0.0.1"]);
@@ -206,8 +109,8 @@ async fn older_servers_are_spoken_to_in_their_way() {
         let server = identity.old_server(versions, group);
         let (client, _server) = meet(&server, "127.0.0.1", &identity.trusted()).await;
         match client {
-            Ok(dialled) => {
-                let facts = dialled.tls.expect("TLS");
+            Ok(dialed) => {
+                let facts = dialed.tls.expect("TLS");
                 assert_eq!(Some((facts.version, facts.group)), expected);
             }
             Err(error) => {
@@ -245,16 +148,6 @@ async fn a_certificate_of_a_stranger_or_for_another_name_is_refused_unless_check
     }
 }
 
-/// Presents a certificate and signs with whatever key it holds.
-#[derive(Debug)]
-pub(super) struct Presents(pub(super) Arc<CertifiedKey>);
-
-impl ResolvesServerCert for Presents {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.0))
-    }
-}
-
 #[tokio::test]
 async fn who_presents_a_known_chain_without_its_key_is_refused() {
     let (ours, thief) = (identity(&["127.0.0.1"]), identity(&["127.0.0.1"]));
@@ -268,7 +161,7 @@ async fn who_presents_a_known_chain_without_its_key_is_refused() {
         // The second time the chain is known, and the third time too.
         for (key, good) in [(&ours.key, true), (&thief.key, false), (&ours.key, true)] {
             let chain = vec![CertificateDer::from(ours.certificate.clone())];
-            let presents = Presents(Arc::new(CertifiedKey::new(chain, signing_key(key))));
+            let presents = FixedCertificate(Arc::new(CertifiedKey::new(chain, signing_key(key))));
             let server = ServerConfig::builder_with_provider(Arc::new(provider.clone()))
                 .with_protocol_versions(&[version])
                 .expect("versions are supported")
@@ -314,8 +207,8 @@ async fn a_server_that_says_nothing_times_out_in_tls() {
     let (listener, address) = listener();
     let options = ClientOptions { verify: false, ..ClientOptions::default() };
     let endpoint = endpoint("127.0.0.1", address.port(), &options);
-    let dialling = dial(&endpoint, 0, clock::now() + Duration::from_millis(500));
-    let (result, _held) = tokio::join!(dialling, listener.accept());
+    let dialing = dial(&endpoint, 0, clock::now() + Duration::from_millis(500));
+    let (result, _held) = tokio::join!(dialing, listener.accept());
     let error = result.expect_err("it says nothing");
     assert_eq!((error.step, error.class, error.culprit()), (Step::Tls, "tls_timeout", Culprit::Peer));
     assert!(error.steps.tcp.is_some());
@@ -368,7 +261,7 @@ async fn flushed_means_that_the_kernel_has_it_also_under_tls() {
             }
         }
     };
-    let (why, received) = tokio::join!(run(&mut link, &mut pump), reader);
+    let (why, received) = tokio::join!(run_to_close(&mut link, &mut pump), reader);
     assert_eq!((why, received), (Closed::Local, BYTES));
     assert_eq!((link.bytes_out(), pump.flushed.last()), (BYTES as u64, Some(&BYTES)));
     assert!(pump.flushed.is_sorted());
@@ -398,7 +291,7 @@ async fn a_peer_that_stops_reading_holds_everything_up_and_nothing_counts_as_flu
     assert!(pump.flushed.last().is_none_or(|&flushed| (flushed as u64) < taken + OUTPUT_BYTES_MAX as u64));
     assert!(pump.sent < 1 << 30);
     drop(theirs);
-    assert!(matches!(run(&mut link, &mut pump).await, Closed::Reset | Closed::Eof));
+    assert!(matches!(run_to_close(&mut link, &mut pump).await, Closed::Reset | Closed::Eof));
     assert_eq!(pump.closed.len(), 1);
 }
 
@@ -420,7 +313,7 @@ async fn a_goodbye_a_cut_a_reset_and_garbage_are_told_apart() {
                 held = Some(socket);
             }
         }
-        let why = run(&mut link, &mut pump).await;
+        let why = run_to_close(&mut link, &mut pump).await;
         match expected {
             Some(expected) => assert_eq!(why, expected),
             None => assert!(matches!(why, Closed::TlsAlert(end) if end.cause == garbage), "{why:?}"),
@@ -432,7 +325,7 @@ async fn a_goodbye_a_cut_a_reset_and_garbage_are_told_apart() {
     let (ours, theirs) = connected().await;
     drop(theirs.into_inner().0);
     assert_eq!(
-        run(&mut Link::new(ours, Buffers::shared(), &Deadlines::new()), &mut Pump::default()).await,
+        run_to_close(&mut Link::new(ours, Buffers::shared(), &Deadlines::new()), &mut Pump::default()).await,
         Closed::Eof
     );
 }
@@ -442,7 +335,7 @@ async fn our_reset_is_seen_as_one() {
     let (ours, mut theirs) = connected().await;
     let mut pump = Pump { close: Some(Close::Reset), ..Pump::default() };
     assert_eq!(
-        run(&mut Link::new(ours, Buffers::shared(), &Deadlines::new()), &mut pump).await,
+        run_to_close(&mut Link::new(ours, Buffers::shared(), &Deadlines::new()), &mut pump).await,
         Closed::Local
     );
     let error = theirs.read(&mut [0; 1]).await.expect_err("a reset is not an end");
@@ -460,7 +353,7 @@ async fn both_ends_run_on_the_same_driver() {
     );
     let mut sends = Pump { to_send: 1 << 20, close: Some(Close::AfterFlush), ..Pump::default() };
     let mut takes = Pump::default();
-    let ends = tokio::join!(run(&mut client, &mut sends), run(&mut server, &mut takes));
+    let ends = tokio::join!(run_to_close(&mut client, &mut sends), run_to_close(&mut server, &mut takes));
     assert_eq!((ends, takes.received), ((Closed::Local, Closed::Eof), 1 << 20));
 }
 
@@ -469,10 +362,10 @@ async fn plain_tcp_needs_no_certificate() {
     let (listener, address) = listener();
     let endpoint = Endpoint { host: "localhost".into(), port: address.port(), ..Endpoint::default() };
     // `localhost` may name ::1 first, where nobody listens: the next address is tried.
-    let (dialled, accepted) = tokio::join!(dial(&endpoint, 0, soon()), listener.accept());
-    let (dialled, _accepted) = (dialled.expect("it listens"), accepted.expect("a client came"));
-    assert_eq!((dialled.tls, dialled.steps.tls), (None, None));
-    match dialled.transport {
+    let (dialed, accepted) = tokio::join!(dial(&endpoint, 0, soon()), listener.accept());
+    let (dialed, _accepted) = (dialed.expect("it listens"), accepted.expect("a client came"));
+    assert_eq!((dialed.tls, dialed.steps.tls), (None, None));
+    match dialed.transport {
         Transport::Tcp(stream) => assert!(stream.nodelay().expect("a socket")),
         other => panic!("not TCP: {other:?}"),
     }

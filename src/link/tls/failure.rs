@@ -7,47 +7,47 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use super::public_key::{RSA_BITS_MIN, SignatureProblem};
+use super::signature::{RSA_BITS_MIN, SignatureProblem};
 use crate::sansio::TlsEnd;
 
 /// A TLS failure, during or after the handshake.
 #[derive(Debug)]
-pub(super) struct TlsFailure {
+pub(in crate::link) struct TlsFailure {
     error: Error,
     /// The server requested a client certificate on this connection.
-    certificate_asked: bool,
+    client_certificate_requested: bool,
 }
 
 /// The end of a connection whose server requires a client certificate.
-pub(super) static NO_CLIENT_CERTIFICATE: TlsEnd = TlsEnd {
+pub(in crate::link) static NO_CLIENT_CERTIFICATE: TlsEnd = TlsEnd {
     cause: "the server requires a client certificate, and device certificates are not built yet",
     fix: "use a port of the server that does not require client certificates",
 };
 
-const COMPARE: &str = "check that the server supports TLS 1.2 or 1.3 with AES-GCM or ChaCha20-Poly1305, and one of the groups X25519, \
+const CHECK_PARAMETERS: &str = "check that the server supports TLS 1.2 or 1.3 with AES-GCM or ChaCha20-Poly1305, and one of the groups X25519, \
                        P-256 and P-384. Its log may say more";
 
-const LOOK_AT_THE_LOG: &str = "check the server's log; its TLS library may be at fault";
+const CHECK_LOG: &str = "check the server's log; its TLS library may be at fault";
 
-const CHECK_THE_PORT: &str = "check the port; for a server without TLS set tls = false in [target]";
+const CHECK_PORT: &str = "check the port; for a server without TLS set tls = false in [target]";
 
 impl TlsFailure {
-    pub(super) fn new(error: Error, certificate_asked: bool) -> TlsFailure {
-        TlsFailure { error, certificate_asked }
+    pub(in crate::link) fn new(error: Error, client_certificate_requested: bool) -> TlsFailure {
+        TlsFailure { error, client_certificate_requested }
     }
 
     /// The failure inside an error that `secure` made.
-    pub(super) fn of(error: &io::Error) -> Option<&TlsFailure> {
+    pub(in crate::link) fn of(error: &io::Error) -> Option<&TlsFailure> {
         error.get_ref()?.downcast_ref()
     }
 
     /// True if the server's certificate was not accepted.
-    pub(super) fn is_certificate(&self) -> bool {
+    pub(in crate::link) fn is_certificate(&self) -> bool {
         matches!(self.error, Error::InvalidCertificate(_) | Error::NoCertificatesPresented)
     }
 
     /// True if the certificate has expired or is not valid yet, but would be valid at `unix`, a time since the Unix epoch.
-    pub(super) fn is_valid_at(&self, unix: Duration) -> bool {
+    pub(in crate::link) fn is_valid_at(&self, unix: Duration) -> bool {
         use CertificateError::{ExpiredContext, NotValidYetContext};
         match &self.error {
             Error::InvalidCertificate(ExpiredContext { not_after, .. }) => {
@@ -61,13 +61,13 @@ impl TlsFailure {
     }
 
     /// True if the server's answer is not TLS.
-    pub(super) fn is_not_tls(&self) -> bool {
+    pub(in crate::link) fn is_not_tls(&self) -> bool {
         matches!(self.error, Error::InvalidMessage(_))
     }
 
     /// The cause, without details such as names and times, and the fix. Certificate errors have [`certificate_kind`] and
     /// [`certificate_fix`] instead.
-    pub(super) fn end(&self) -> &'static TlsEnd {
+    pub(in crate::link) fn end(&self) -> &'static TlsEnd {
         macro_rules! end {
             ($cause:literal, $fix:expr) => {
                 &TlsEnd { cause: $cause, fix: $fix }
@@ -78,23 +78,25 @@ impl TlsFailure {
         }
         match &self.error {
             Error::AlertReceived(alert) => alert_in_words(*alert),
-            Error::InvalidMessage(_) => end!("the answer is not TLS", CHECK_THE_PORT),
+            Error::InvalidMessage(_) => end!("the answer is not TLS", CHECK_PORT),
             Error::DecryptError => {
-                end!("the server sent a TLS record that cannot be decrypted", LOOK_AT_THE_LOG)
+                end!("the server sent a TLS record that cannot be decrypted", CHECK_LOG)
             }
             Error::PeerSentOversizedRecord => {
-                end!("the server sent a TLS record that is too large", LOOK_AT_THE_LOG)
+                end!("the server sent a TLS record that is too large", CHECK_LOG)
             }
             Error::PeerIncompatible(PeerIncompatible::ServerDoesNotSupportTls12Or13) => {
-                end!("the server speaks neither TLS 1.2 nor TLS 1.3", COMPARE)
+                end!("the server speaks neither TLS 1.2 nor TLS 1.3", CHECK_PARAMETERS)
             }
-            Error::PeerIncompatible(_) => end!("server and client have no TLS parameters in common", COMPARE),
+            Error::PeerIncompatible(_) => {
+                end!("server and client have no TLS parameters in common", CHECK_PARAMETERS)
+            }
             Error::InappropriateMessage { .. }
             | Error::InappropriateHandshakeMessage { .. }
-            | Error::PeerMisbehaved(_) => end!("the server violated the TLS protocol", LOOK_AT_THE_LOG),
-            Error::NoCertificatesPresented => end!("the server presented no certificate", LOOK_AT_THE_LOG),
+            | Error::PeerMisbehaved(_) => end!("the server violated the TLS protocol", CHECK_LOG),
+            Error::NoCertificatesPresented => end!("the server presented no certificate", CHECK_LOG),
             Error::EncryptError => {
-                end!("this connection reached the limit of its TLS keys", LOOK_AT_THE_LOG)
+                end!("this connection reached the limit of its TLS keys", CHECK_LOG)
             }
             Error::FailedToGetCurrentTime => {
                 end!("this machine's clock cannot be read", "check this machine")
@@ -102,12 +104,12 @@ impl TlsFailure {
             Error::FailedToGetRandomBytes => {
                 end!("this machine's random number generator cannot be read", "check this machine")
             }
-            _ => end!("TLS failed", LOOK_AT_THE_LOG),
+            _ => end!("TLS failed", CHECK_LOG),
         }
     }
 
     /// The fix. `own_roots`: the trusted roots come from a `ca` file.
-    pub(super) fn fix(&self, own_roots: bool) -> &'static str {
+    pub(in crate::link) fn fix(&self, own_roots: bool) -> &'static str {
         match &self.error {
             Error::InvalidCertificate(error) => certificate_fix(error, own_roots),
             _ => self.end().fix,
@@ -123,7 +125,7 @@ impl TlsFailure {
             Error::AlertReceived(AlertDescription::CertificateRequired) => true,
             Error::AlertReceived(
                 AccessDenied | BadCertificate | CertificateUnknown | HandshakeFailure | UnknownCA,
-            ) => self.certificate_asked,
+            ) => self.client_certificate_requested,
             _ => false,
         }
     }
@@ -136,9 +138,9 @@ impl fmt::Display for TlsFailure {
         }
         f.write_str(self.end().cause)?;
         match &self.error {
-            Error::InvalidMessage(what) => write!(f, " ({})", spelled(&format!("{what:?}"))),
-            Error::PeerIncompatible(why) => write!(f, " ({})", spelled(&format!("{why:?}"))),
-            Error::PeerMisbehaved(why) => write!(f, " ({})", spelled(&format!("{why:?}"))),
+            Error::InvalidMessage(what) => write!(f, " ({})", variant_in_words(&format!("{what:?}"))),
+            Error::PeerIncompatible(why) => write!(f, " ({})", variant_in_words(&format!("{why:?}"))),
+            Error::PeerMisbehaved(why) => write!(f, " ({})", variant_in_words(&format!("{why:?}"))),
             Error::General(why) => write!(f, ": {why}"),
             _ => Ok(()),
         }
@@ -148,7 +150,7 @@ impl fmt::Display for TlsFailure {
 impl std::error::Error for TlsFailure {}
 
 /// Describes a rustls error about roots or keys, outside of any connection.
-pub(super) fn setup_in_words(error: &Error) -> String {
+pub(in crate::link) fn setup_error_in_words(error: &Error) -> String {
     match error {
         Error::InvalidCertificate(CertificateError::BadEncoding) => {
             "it is not an X.509 certificate: its contents are damaged".to_owned()
@@ -158,7 +160,7 @@ pub(super) fn setup_in_words(error: &Error) -> String {
         }
         Error::InconsistentKeys(_) => "the key does not belong to the certificate".to_owned(),
         Error::General(why) => why.clone(),
-        other => spelled(&format!("{other:?}")),
+        other => variant_in_words(&format!("{other:?}")),
     }
 }
 
@@ -171,45 +173,45 @@ fn alert_in_words(alert: AlertDescription) -> &'static TlsEnd {
                     cause: concat!("the server ended TLS with the alert ", $text),
                     fix: $fix,
                 },)+
-                _ => &TlsEnd { cause: "the server ended TLS with an unknown alert", fix: LOOK_AT_THE_LOG },
+                _ => &TlsEnd { cause: "the server ended TLS with an unknown alert", fix: CHECK_LOG },
             }
         };
     }
     alerts! {
-        CloseNotify => "close_notify", LOOK_AT_THE_LOG;
-        UnexpectedMessage => "unexpected_message", LOOK_AT_THE_LOG;
-        BadRecordMac => "bad_record_mac", LOOK_AT_THE_LOG;
-        DecryptionFailed => "decryption_failed", LOOK_AT_THE_LOG;
-        RecordOverflow => "record_overflow", LOOK_AT_THE_LOG;
-        DecompressionFailure => "decompression_failure", LOOK_AT_THE_LOG;
-        HandshakeFailure => "handshake_failure: it accepts none of the offered TLS parameters", COMPARE;
-        NoCertificate => "no_certificate", LOOK_AT_THE_LOG;
-        BadCertificate => "bad_certificate", LOOK_AT_THE_LOG;
-        UnsupportedCertificate => "unsupported_certificate", LOOK_AT_THE_LOG;
-        CertificateRevoked => "certificate_revoked", LOOK_AT_THE_LOG;
-        CertificateExpired => "certificate_expired", LOOK_AT_THE_LOG;
-        CertificateUnknown => "certificate_unknown", LOOK_AT_THE_LOG;
-        IllegalParameter => "illegal_parameter", COMPARE;
-        UnknownCA => "unknown_ca", LOOK_AT_THE_LOG;
-        AccessDenied => "access_denied", LOOK_AT_THE_LOG;
-        DecodeError => "decode_error", COMPARE;
-        DecryptError => "decrypt_error", LOOK_AT_THE_LOG;
-        ExportRestriction => "export_restriction", LOOK_AT_THE_LOG;
-        ProtocolVersion => "protocol_version: it accepts neither TLS 1.2 nor TLS 1.3", COMPARE;
-        InsufficientSecurity => "insufficient_security: it demands stronger parameters than those offered", COMPARE;
+        CloseNotify => "close_notify", CHECK_LOG;
+        UnexpectedMessage => "unexpected_message", CHECK_LOG;
+        BadRecordMac => "bad_record_mac", CHECK_LOG;
+        DecryptionFailed => "decryption_failed", CHECK_LOG;
+        RecordOverflow => "record_overflow", CHECK_LOG;
+        DecompressionFailure => "decompression_failure", CHECK_LOG;
+        HandshakeFailure => "handshake_failure: it accepts none of the offered TLS parameters", CHECK_PARAMETERS;
+        NoCertificate => "no_certificate", CHECK_LOG;
+        BadCertificate => "bad_certificate", CHECK_LOG;
+        UnsupportedCertificate => "unsupported_certificate", CHECK_LOG;
+        CertificateRevoked => "certificate_revoked", CHECK_LOG;
+        CertificateExpired => "certificate_expired", CHECK_LOG;
+        CertificateUnknown => "certificate_unknown", CHECK_LOG;
+        IllegalParameter => "illegal_parameter", CHECK_PARAMETERS;
+        UnknownCA => "unknown_ca", CHECK_LOG;
+        AccessDenied => "access_denied", CHECK_LOG;
+        DecodeError => "decode_error", CHECK_PARAMETERS;
+        DecryptError => "decrypt_error", CHECK_LOG;
+        ExportRestriction => "export_restriction", CHECK_LOG;
+        ProtocolVersion => "protocol_version: it accepts neither TLS 1.2 nor TLS 1.3", CHECK_PARAMETERS;
+        InsufficientSecurity => "insufficient_security: it demands stronger parameters than those offered", CHECK_PARAMETERS;
         InternalError => "internal_error", "check the server's log";
-        InappropriateFallback => "inappropriate_fallback", LOOK_AT_THE_LOG;
-        UserCanceled => "user_canceled", LOOK_AT_THE_LOG;
-        NoRenegotiation => "no_renegotiation", LOOK_AT_THE_LOG;
-        MissingExtension => "missing_extension", COMPARE;
-        UnsupportedExtension => "unsupported_extension", COMPARE;
-        CertificateUnobtainable => "certificate_unobtainable", LOOK_AT_THE_LOG;
+        InappropriateFallback => "inappropriate_fallback", CHECK_LOG;
+        UserCanceled => "user_canceled", CHECK_LOG;
+        NoRenegotiation => "no_renegotiation", CHECK_LOG;
+        MissingExtension => "missing_extension", CHECK_PARAMETERS;
+        UnsupportedExtension => "unsupported_extension", CHECK_PARAMETERS;
+        CertificateUnobtainable => "certificate_unobtainable", CHECK_LOG;
         UnrecognisedName => "unrecognized_name: it does not know the host name", "check host in [target]: it is sent to the server as the server name (SNI)";
-        BadCertificateStatusResponse => "bad_certificate_status_response", LOOK_AT_THE_LOG;
-        BadCertificateHashValue => "bad_certificate_hash_value", LOOK_AT_THE_LOG;
-        UnknownPSKIdentity => "unknown_psk_identity", LOOK_AT_THE_LOG;
-        NoApplicationProtocol => "no_application_protocol", LOOK_AT_THE_LOG;
-        EncryptedClientHelloRequired => "ech_required", LOOK_AT_THE_LOG;
+        BadCertificateStatusResponse => "bad_certificate_status_response", CHECK_LOG;
+        BadCertificateHashValue => "bad_certificate_hash_value", CHECK_LOG;
+        UnknownPSKIdentity => "unknown_psk_identity", CHECK_LOG;
+        NoApplicationProtocol => "no_application_protocol", CHECK_LOG;
+        EncryptedClientHelloRequired => "ech_required", CHECK_LOG;
     }
 }
 
@@ -299,7 +301,7 @@ fn certificate_details(error: &CertificateError) -> String {
         }
         other => match webpki_error(other) {
             Some(error) if certificate_kind(other) == "its chain cannot be verified" => {
-                format!(" ({})", spelled(&format!("{error:?}")))
+                format!(" ({})", variant_in_words(&format!("{error:?}")))
             }
             _ => String::new(),
         },
@@ -379,7 +381,7 @@ fn bare_name(presented: &str) -> Cow<'_, str> {
 }
 
 /// The name of a Rust enum variant as words, without its fields: `NoKxGroupsInCommon` becomes "no kx groups in common".
-fn spelled(name: &str) -> String {
+fn variant_in_words(name: &str) -> String {
     let name = name.split(['(', '{', ' ']).next().unwrap_or(name);
     let mut words = String::new();
     let mut before_lower = false;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::verify::{KNOWN_MAX, Remembering};
+use super::verifier::{CACHE_MAX, CachingVerifier};
 
 /// 2030-01-01 and 2031-01-01, 00:00:00 UTC: from when and until when a chain of these tests is valid.
 const FROM_S: u64 = 1_893_456_000;
@@ -69,9 +69,9 @@ impl Authority {
         WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap()
     }
 
-    fn remembering(&self) -> (Remembering, Arc<Counting>) {
+    fn remembering(&self) -> (CachingVerifier, Arc<Counting>) {
         let inner = Arc::new(Counting { webpki: self.webpki(), chains: AtomicUsize::new(0) });
-        (Remembering::new(inner.clone(), Arc::new(rustls::RootCertStore::empty())), inner)
+        (CachingVerifier::new(inner.clone(), Arc::new(rustls::RootCertStore::empty())), inner)
     }
 }
 
@@ -251,12 +251,12 @@ fn one_changed_byte_is_another_chain() {
 fn no_more_is_remembered_than_the_bound() {
     let authority = authority("a");
     let (verifier, inner) = authority.remembering();
-    let chains: Vec<Chain> = (0..=KNOWN_MAX).map(|_| authority.chain(&["hub.test"])).collect();
+    let chains: Vec<Chain> = (0..=CACHE_MAX).map(|_| authority.chain(&["hub.test"])).collect();
     for chain in &chains {
         ask(&verifier, chain, "hub.test", WITHIN_S).unwrap();
     }
     let full = inner.chains();
-    assert_eq!(full, KNOWN_MAX + 1);
+    assert_eq!(full, CACHE_MAX + 1);
     for chain in &chains[1..] {
         ask(&verifier, chain, "hub.test", WITHIN_S).unwrap();
     }

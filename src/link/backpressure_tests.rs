@@ -5,9 +5,10 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{Buffers, Deadlines, End, Link, Transport};
+use super::testing::piped_link;
+use super::{End, Link};
 use crate::sansio::{Close, Closed, Machine, OUTPUT_BYTES_MAX};
 
 /// What the link may hold of what was not wanted yet: one read.
@@ -75,11 +76,6 @@ impl Machine for Debtor {
     }
 }
 
-fn pair(pipe_bytes: usize) -> (Link, DuplexStream) {
-    let (ours, theirs) = duplex(pipe_bytes);
-    (Link::new(Transport::Duplex(ours), Buffers::shared(), &Deadlines::new()), theirs)
-}
-
 /// Drives to the end; `after` sees the link after each turn.
 async fn run(link: &mut Link, debtor: &mut Debtor, mut after: impl FnMut(&Link, &Debtor)) -> End<()> {
     poll_fn(|cx| {
@@ -102,7 +98,7 @@ async fn settle(link: &mut Link, debtor: &mut Debtor) -> Option<End<()>> {
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_floods_and_reads_costs_one_read_of_memory_and_work_in_proportion() {
     const FRAMES: usize = 200_000;
-    let (mut link, mut peer) = pair(1 << 20);
+    let (mut link, mut peer) = piped_link(1 << 20);
     let mut debtor = Debtor::default();
     let sending = async move {
         peer.write_all(&FRAME.repeat(FRAMES)).await.expect("the link reads");
@@ -124,7 +120,7 @@ async fn a_peer_that_floods_and_reads_costs_one_read_of_memory_and_work_in_propo
 async fn all_that_came_before_the_end_is_heard() {
     const FRAMES: usize = 10_000;
     // It reads nothing and goes at once, so that every write fails, the first one already.
-    let (mut link, mut peer) = pair(1 << 20);
+    let (mut link, mut peer) = piped_link(1 << 20);
     peer.write_all(&FRAME.repeat(FRAMES)).await.expect("room");
     peer.write_all(&FRAME[..3]).await.expect("room");
     drop(peer);
@@ -133,7 +129,7 @@ async fn all_that_came_before_the_end_is_heard() {
     assert_eq!((debtor.heard, debtor.closed), (FRAMES, vec![Closed::Eof]));
 
     // It closes its side, and reads.
-    let (mut link, mut peer) = pair(1 << 20);
+    let (mut link, mut peer) = piped_link(1 << 20);
     peer.write_all(&FRAME.repeat(FRAMES)).await.expect("room");
     peer.shutdown().await.expect("it is open");
     let mut debtor = Debtor::default();
@@ -148,7 +144,7 @@ async fn all_that_came_before_the_end_is_heard() {
 #[tokio::test(start_paused = true)]
 async fn what_came_before_the_end_is_heard_also_behind_answers_that_nobody_takes() {
     const FRAMES: usize = 4_000;
-    let (mut link, mut peer) = pair(FRAMES * FRAME.len());
+    let (mut link, mut peer) = piped_link(FRAMES * FRAME.len());
     let mut debtor = Debtor::default();
     peer.write_all(&FRAME.repeat(FRAMES)).await.expect("room");
     // What the peer does not read fills the pipe and the link: then nothing more is heard.
@@ -165,7 +161,7 @@ async fn what_came_before_the_end_is_heard_also_behind_answers_that_nobody_takes
 #[tokio::test(start_paused = true)]
 async fn a_frame_of_many_reads_comes_through_behind_back_pressure() {
     const LENGTH: usize = 1 << 20;
-    let (mut link, mut peer) = pair(1 << 16);
+    let (mut link, mut peer) = piped_link(1 << 16);
     let mut debtor = Debtor::default();
     let large =
         [&u32::try_from(LENGTH).expect("it fits").to_be_bytes()[..], &vec![b'x'; LENGTH - 4]].concat();
@@ -189,7 +185,7 @@ async fn a_frame_of_many_reads_comes_through_behind_back_pressure() {
 #[tokio::test(start_paused = true)]
 async fn a_large_frame_that_drips_stays_where_it_is() {
     const LENGTH: usize = 256 * 1024;
-    let (mut link, mut peer) = pair(1 << 20);
+    let (mut link, mut peer) = piped_link(1 << 20);
     let mut debtor = Debtor::default();
     peer.write_all(&u32::try_from(LENGTH).expect("it fits").to_be_bytes()).await.expect("room");
     peer.write_all(&vec![b'x'; LENGTH - 4 - 1_000]).await.expect("room");
@@ -211,7 +207,7 @@ async fn a_large_frame_that_drips_stays_where_it_is() {
 #[tokio::test(start_paused = true)]
 async fn a_small_frame_behind_a_large_one_does_not_keep_its_memory() {
     const LENGTH: usize = 256 * 1024;
-    let (mut link, mut peer) = pair(1 << 20);
+    let (mut link, mut peer) = piped_link(1 << 20);
     let mut debtor = Debtor::default();
     peer.write_all(&u32::try_from(LENGTH).expect("it fits").to_be_bytes()).await.expect("room");
     peer.write_all(&vec![b'x'; LENGTH - 5]).await.expect("room");
@@ -226,7 +222,7 @@ async fn a_small_frame_behind_a_large_one_does_not_keep_its_memory() {
 #[tokio::test(flavor = "local")]
 async fn a_connection_under_back_pressure_starves_nobody() {
     let turns = Rc::new(Cell::new(0_u32));
-    let (mut flooded, mut flood) = pair(1 << 20);
+    let (mut flooded, mut flood) = piped_link(1 << 20);
     tokio::task::spawn_local(async move {
         let (frames, mut answers) = (FRAME.repeat(1 << 14), vec![0; 1 << 14]);
         // What waits to be heard never runs out.
@@ -246,7 +242,7 @@ async fn a_connection_under_back_pressure_starves_nobody() {
         };
         run(&mut flooded, &mut debtor, after).await
     });
-    let (mut calm, mut peer) = pair(64);
+    let (mut calm, mut peer) = piped_link(64);
     tokio::task::spawn_local(async move { run(&mut calm, &mut Debtor::default(), |_, _| {}).await });
     let talk = tokio::task::spawn_local(async move {
         for _ in 0..1_000 {

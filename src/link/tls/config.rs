@@ -15,11 +15,9 @@ use std::cell::Cell;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::certificates::Certificates;
-use super::tls_failure::setup_in_words;
-use super::verify::Remembering;
-
-pub use super::certificates::{Identity, MakeRsa};
+use super::failure::setup_error_in_words;
+use super::server_certificates::{Certificates, Identity, MakeRsa};
+use super::verifier::CachingVerifier;
 
 /// Whom a fleet trusts.
 #[derive(Clone, Debug)]
@@ -54,7 +52,7 @@ pub enum TlsError {
     #[error("cannot read the given root certificates: {}", pem_problem(.0))]
     Pem(pem::Error),
     /// A certificate in a `ca` file, or in roots in memory, is unusable.
-    #[error("cannot use certificate {number}{}: {}", in_file(path.as_ref()), setup_in_words(source))]
+    #[error("cannot use certificate {number}{}: {}", in_file(path.as_ref()), setup_error_in_words(source))]
     Root {
         /// Its number, from 1.
         number: usize,
@@ -67,7 +65,7 @@ pub enum TlsError {
     #[error("no root certificates on this system: install ca-certificates or name a `ca` file{0}")]
     NoSystemRoots(String),
     /// rustls refuses what it was given.
-    #[error("cannot set up TLS: {}", setup_in_words(.0))]
+    #[error("cannot set up TLS: {}", setup_error_in_words(.0))]
     Setup(#[from] rustls::Error),
     /// rustls cannot verify against the roots.
     #[error("cannot set up the verification of certificates: {0}")]
@@ -87,7 +85,7 @@ pub fn client(options: &ClientOptions) -> Result<Arc<ClientConfig>, TlsError> {
     let verifier: Arc<dyn ServerCertVerifier> = if options.verify {
         let roots = Arc::new(roots(options)?);
         let webpki = WebPkiServerVerifier::builder_with_provider(Arc::clone(&roots), provider.clone());
-        Arc::new(Remembering::new(webpki.build()?, roots))
+        Arc::new(CachingVerifier::new(webpki.build()?, roots))
     } else {
         Arc::new(AnyCertificate(provider.signature_verification_algorithms))
     };
@@ -95,7 +93,7 @@ pub fn client(options: &ClientOptions) -> Result<Arc<ClientConfig>, TlsError> {
         .with_safe_default_protocol_versions()?
         .dangerous()
         .with_custom_certificate_verifier(verifier)
-        .with_client_cert_resolver(Arc::new(NoCertificate));
+        .with_client_cert_resolver(Arc::new(NoClientCertificate));
     config.resumption = Resumption::disabled();
     Ok(Arc::new(config))
 }
@@ -111,7 +109,7 @@ pub fn server(chain: Vec<Vec<u8>>, key: Vec<u8>) -> Result<Arc<ServerConfig>, Tl
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_single_cert(chain, PrivatePkcs8KeyDer::from(key).into())?;
-    Ok(unresumed(config))
+    Ok(without_resumption(config))
 }
 
 /// As [`server`], with an additional RSA certificate for clients that cannot verify the ECDSA one. The first such client causes one
@@ -126,10 +124,10 @@ pub fn server_with_rsa(ecdsa: Identity, make_rsa: MakeRsa) -> Result<Arc<ServerC
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(certificates));
-    Ok(unresumed(config))
+    Ok(without_resumption(config))
 }
 
-fn unresumed(mut config: ServerConfig) -> Arc<ServerConfig> {
+fn without_resumption(mut config: ServerConfig) -> Arc<ServerConfig> {
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     Arc::new(config)
@@ -216,24 +214,24 @@ fn add_pem(
 
 thread_local! {
     /// A server has requested a certificate since this was last read.
-    static ASKED: Cell<bool> = const { Cell::new(false) };
+    static REQUESTED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Offers no client certificate and records the request, which explains the refusal that may follow.
 #[derive(Debug)]
-pub(super) struct NoCertificate;
+pub(in crate::link) struct NoClientCertificate;
 
-impl NoCertificate {
+impl NoClientCertificate {
     /// Returns true once after a request on this thread. Read it after each step of a handshake: a step is one call on one thread, so
     /// the request belongs to that handshake.
-    pub(super) fn was_asked() -> bool {
-        ASKED.replace(false)
+    pub(in crate::link) fn take_request() -> bool {
+        REQUESTED.replace(false)
     }
 }
 
-impl ResolvesClientCert for NoCertificate {
+impl ResolvesClientCert for NoClientCertificate {
     fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        ASKED.set(true);
+        REQUESTED.set(true);
         None
     }
 
@@ -254,7 +252,7 @@ pub struct TlsFacts {
 }
 
 impl TlsFacts {
-    pub(super) fn of(connection: &CommonState) -> TlsFacts {
+    pub(in crate::link) fn of(connection: &CommonState) -> TlsFacts {
         TlsFacts {
             version: match connection.protocol_version() {
                 Some(ProtocolVersion::TLSv1_3) => "1.3",

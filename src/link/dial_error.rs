@@ -1,0 +1,265 @@
+//! Why a dial failed: the step, a stable class for counting, and the culprit. Created by `dial`; read by `fleet` and `app`.
+
+use nix::errno::Errno;
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use super::tls::TlsFailure;
+
+/// The steps of a dial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Step {
+    /// Name resolution.
+    Dns,
+    /// The TCP handshake.
+    Tcp,
+    /// The TLS handshake.
+    Tls,
+    /// After the TCP handshake, without TLS. A dial fails here if the connection ends before the dial returns.
+    AfterTcp,
+}
+
+/// How long each step took that completed. An address needs no DNS, and plain TCP no TLS. Who joins a lookup that others
+/// have begun waits for less than it takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Steps {
+    /// Name resolution.
+    pub dns: Option<Duration>,
+    /// The TCP handshake.
+    pub tcp: Option<Duration>,
+    /// The TLS handshake.
+    pub tls: Option<Duration>,
+}
+
+/// Whose fault a failed dial is, as far as the wire can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Culprit {
+    /// The server that was dialed.
+    Peer,
+    /// What lies between.
+    Network,
+    /// This machine.
+    Us,
+}
+
+/// A dial that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", ErrorText(self))]
+#[non_exhaustive]
+pub struct DialError {
+    /// The step that failed.
+    pub step: Step,
+    /// How long the earlier steps took.
+    pub steps: Steps,
+    /// A stable name for counting: `dns`, `tcp_refused`, `tcp_timeout`, `tcp_unreachable`, `reset`, `closed_by_peer`, `tls`,
+    /// `tls_timeout`, `tls_certificate`, `fd_limit`, `ports_exhausted`, `source_address`, `no_memory`.
+    pub class: &'static str,
+    kind: Class,
+    source: io::Error,
+}
+
+impl DialError {
+    pub(crate) fn new(step: Step, steps: Steps, source: io::Error) -> DialError {
+        let kind = Class::of(step, &source);
+        DialError { step, steps, class: kind.name(), kind, source }
+    }
+
+    /// A TLS handshake that failed with `error`.
+    #[cfg(test)]
+    pub(crate) fn of_tls(error: rustls::Error) -> DialError {
+        DialError::new(Step::Tls, Steps::default(), io::Error::other(TlsFailure::new(error, false)))
+    }
+
+    /// Whose fault it is.
+    #[must_use]
+    pub fn culprit(&self) -> Culprit {
+        self.kind.culprit()
+    }
+
+    /// The step did not finish in time, whichever it was.
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        self.source.kind() == io::ErrorKind::TimedOut
+    }
+
+    /// True if the server's certificate has expired or is not valid yet, but would be valid at `unix`, a time since the Unix epoch.
+    #[must_use]
+    pub fn is_valid_at(&self, unix: Duration) -> bool {
+        TlsFailure::of(&self.source).is_some_and(|failure| failure.is_valid_at(unix))
+    }
+
+    /// Nothing listens there, or the connection was refused.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.kind == Class::TcpRefused
+    }
+
+    /// The fix, if TLS failed; `own_roots` as in [`Endpoint`].
+    #[must_use]
+    pub fn tls_fix(&self, own_roots: bool) -> Option<&'static str> {
+        TlsFailure::of(&self.source).map(|failure| failure.fix(own_roots))
+    }
+
+    /// True if the port may not use TLS: the answer was not TLS, or the connection ended during the handshake.
+    #[must_use]
+    pub fn may_lack_tls(&self) -> bool {
+        let gone = matches!(self.kind, Class::Reset | Class::ClosedByPeer) && self.step == Step::Tls;
+        gone || TlsFailure::of(&self.source).is_some_and(TlsFailure::is_not_tls)
+    }
+}
+
+/// What can go wrong. A closed set, so that reports can count it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    Dns,
+    TcpRefused,
+    TcpTimeout,
+    TcpUnreachable,
+    Reset,
+    ClosedByPeer,
+    Tls,
+    TlsTimeout,
+    TlsCertificate,
+    FdLimit,
+    PortsExhausted,
+    SourceAddress,
+    NoMemory,
+}
+
+impl Class {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Class::Dns => "dns",
+            Class::TcpRefused => "tcp_refused",
+            Class::TcpTimeout => "tcp_timeout",
+            Class::TcpUnreachable => "tcp_unreachable",
+            Class::Reset => "reset",
+            Class::ClosedByPeer => "closed_by_peer",
+            Class::Tls => "tls",
+            Class::TlsTimeout => "tls_timeout",
+            Class::TlsCertificate => "tls_certificate",
+            Class::FdLimit => "fd_limit",
+            Class::PortsExhausted => "ports_exhausted",
+            Class::SourceAddress => "source_address",
+            Class::NoMemory => "no_memory",
+        }
+    }
+
+    pub(super) fn culprit(self) -> Culprit {
+        match self {
+            Class::TcpRefused
+            | Class::ClosedByPeer
+            | Class::Tls
+            | Class::TlsTimeout
+            | Class::TlsCertificate => Culprit::Peer,
+            Class::Dns | Class::TcpTimeout | Class::TcpUnreachable | Class::Reset => Culprit::Network,
+            Class::FdLimit | Class::PortsExhausted | Class::SourceAddress | Class::NoMemory => Culprit::Us,
+        }
+    }
+
+    fn description(self) -> &'static str {
+        match self {
+            Class::Dns => "the host name could not be resolved:",
+            Class::TcpRefused => "the TCP connection was refused:",
+            Class::TcpTimeout => "the TCP handshake did not finish:",
+            Class::TcpUnreachable => "the host could not be reached:",
+            Class::Reset => "the connection was reset",
+            Class::ClosedByPeer => "the server closed the connection",
+            Class::Tls => "the TLS handshake failed:",
+            Class::TlsTimeout => "the TLS handshake did not finish:",
+            Class::TlsCertificate => "the server's certificate was not accepted:",
+            Class::FdLimit => "this process has no file descriptor left (raise `ulimit -n`):",
+            Class::PortsExhausted => "this machine has no local port left for that address:",
+            Class::SourceAddress => "no source address can be used:",
+            Class::NoMemory => "this machine has no memory left for a socket:",
+        }
+    }
+
+    /// What an error of that step means.
+    pub(super) fn of(step: Step, error: &io::Error) -> Class {
+        // Our own shortages first: they can show in any step.
+        match error.raw_os_error().map(Errno::from_raw) {
+            Some(Errno::EMFILE | Errno::ENFILE) => return Class::FdLimit,
+            Some(Errno::EADDRNOTAVAIL) => return Class::PortsExhausted,
+            Some(Errno::ENOMEM | Errno::ENOBUFS) => return Class::NoMemory,
+            _ => {}
+        }
+        match (step, error.kind()) {
+            // Without a number it is not the system's: see `addresses`.
+            (Step::Tcp, io::ErrorKind::AddrNotAvailable) => Class::SourceAddress,
+            (Step::Dns, _) => Class::Dns,
+            // The same end of a connection has the same class in every step, because it is chance which step meets it.
+            (_, io::ErrorKind::ConnectionReset) => Class::Reset,
+            (_, io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof) => Class::ClosedByPeer,
+            (Step::Tcp, io::ErrorKind::ConnectionRefused) => Class::TcpRefused,
+            (Step::Tcp, io::ErrorKind::TimedOut) => Class::TcpTimeout,
+            (Step::Tcp | Step::AfterTcp, _) => Class::TcpUnreachable,
+            (Step::Tls, io::ErrorKind::TimedOut) => Class::TlsTimeout,
+            (Step::Tls, _) if TlsFailure::of(error).is_some_and(TlsFailure::is_certificate) => {
+                Class::TlsCertificate
+            }
+            (Step::Tls, _) => Class::Tls,
+        }
+    }
+}
+
+/// What happened, and the cause. The system's error text adds nothing to a reset or a close, so it is left out there.
+struct ErrorText<'a>(&'a DialError);
+
+impl fmt::Display for ErrorText<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let DialError { kind, step, source, .. } = self.0;
+        match (kind, step) {
+            (Class::Reset | Class::ClosedByPeer, Step::Tls) => {
+                write!(f, "{} during the TLS handshake", kind.description())
+            }
+            (Class::Reset | Class::ClosedByPeer, _) => {
+                write!(f, "{} right after the TCP handshake", kind.description())
+            }
+            _ => write!(f, "{} {source}", kind.description()),
+        }
+    }
+}
+
+/// True if the connection ended after TCP's handshake. The system reports a reset in answer to the handshake itself as a refusal
+/// (RFC 9293 §3.10.7.3).
+pub(super) fn is_after_tcp_handshake(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn class(step: Step, errno: Errno) -> (&'static str, Culprit) {
+        let class = Class::of(step, &io::Error::from(errno));
+        (class.name(), class.culprit())
+    }
+
+    #[test]
+    fn our_own_shortages_are_ours_in_every_step() {
+        for step in [Step::Dns, Step::Tcp, Step::Tls] {
+            assert_eq!(class(step, Errno::EMFILE), ("fd_limit", Culprit::Us));
+            assert_eq!(class(step, Errno::ENFILE), ("fd_limit", Culprit::Us));
+            assert_eq!(class(step, Errno::EADDRNOTAVAIL), ("ports_exhausted", Culprit::Us));
+            assert_eq!(class(step, Errno::ENOMEM), ("no_memory", Culprit::Us));
+        }
+    }
+
+    #[test]
+    fn what_the_network_and_the_peer_do_is_told_apart() {
+        assert_eq!(class(Step::Tcp, Errno::ECONNREFUSED), ("tcp_refused", Culprit::Peer));
+        assert_eq!(class(Step::Tcp, Errno::ETIMEDOUT), ("tcp_timeout", Culprit::Network));
+        assert_eq!(class(Step::Tcp, Errno::EHOSTUNREACH), ("tcp_unreachable", Culprit::Network));
+        assert_eq!(class(Step::Tls, Errno::ETIMEDOUT), ("tls_timeout", Culprit::Peer));
+        // The class does not depend on the step.
+        for step in [Step::Tcp, Step::Tls, Step::AfterTcp] {
+            assert_eq!(class(step, Errno::ECONNRESET), ("reset", Culprit::Network));
+            assert_eq!(class(step, Errno::EPIPE), ("closed_by_peer", Culprit::Peer));
+        }
+        let timed_out = [Step::Dns, Step::Tcp, Step::Tls]
+            .map(|step| DialError::new(step, Steps::default(), io::ErrorKind::TimedOut.into()).is_timeout());
+        assert_eq!(timed_out, [true; 3]);
+    }
+}

@@ -1,0 +1,110 @@
+//! What happened in one interval: a second of a worker, or a row of the series. Used by `seconds` and `series`.
+
+use super::hdr::RowHistogram;
+use super::latency::{Latency, Pool};
+use super::operation::Operation;
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+pub(super) const NS_PER_S: u64 = 1_000_000_000;
+
+/// What happened in one interval. Merging two is exact.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Interval {
+    /// Messages due in it.
+    pub offered: u64,
+    /// Messages acked in it.
+    pub achieved: u64,
+    /// Operations of any kind that ended otherwise than ok in it.
+    pub errors: u64,
+    /// The worst `picked - due` of a message picked in it.
+    pub lag_max_us: u64,
+    /// Response time of what was acked in it, by operation; two digits. Steps of a connect are not kept over time.
+    pub response: ByOperation,
+}
+
+impl Interval {
+    /// Adds what happened in `other`.
+    pub fn merge(&mut self, other: &Interval) {
+        self.offered += other.offered;
+        self.achieved += other.achieved;
+        self.errors += other.errors;
+        self.lag_max_us = self.lag_max_us.max(other.lag_max_us);
+        self.response.add(&other.response);
+    }
+
+    /// A message was picked so late in it.
+    #[inline]
+    pub(super) fn note_lag(&mut self, lag_us: u64) {
+        self.lag_max_us = self.lag_max_us.max(lag_us);
+    }
+
+    pub(super) fn recycle(&mut self, pool: &mut Pool) {
+        for latency in &mut self.response.0 {
+            pool.recycle(latency);
+        }
+    }
+}
+
+/// Response times by operation, to two digits. In files: a map of those that have samples.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ByOperation(pub(super) [Latency; Operation::ALL.len()]);
+
+impl ByOperation {
+    /// The response times of an operation.
+    #[must_use]
+    pub fn of(&self, operation: Operation) -> &Latency {
+        &self.0[operation.index()]
+    }
+
+    #[inline]
+    pub(super) fn of_mut(&mut self, operation: Operation) -> &mut Latency {
+        &mut self.0[operation.index()]
+    }
+
+    /// Those that have samples, in the order of reports.
+    pub fn iter(&self) -> impl Iterator<Item = (Operation, &Latency)> {
+        let all = Operation::ALL.into_iter().map(|operation| (operation, self.of(operation)));
+        all.filter(|(_, latency)| !latency.is_empty())
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.0.iter().map(Latency::heap_bytes).sum()
+    }
+
+    fn add(&mut self, other: &ByOperation) {
+        for (mine, theirs) in self.0.iter_mut().zip(&other.0) {
+            mine.add(theirs);
+        }
+    }
+}
+
+impl Serialize for ByOperation {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let named: BTreeMap<&str, RowHistogram> =
+            self.iter().map(|(operation, latency)| (operation.name(), latency.into())).collect();
+        named.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for ByOperation {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ByOperation, D::Error> {
+        let mut found = ByOperation::default();
+        for (operation, row) in BTreeMap::<Operation, RowHistogram>::deserialize(deserializer)? {
+            *found.of_mut(operation) = Latency::try_from(row).map_err(serde::de::Error::custom)?;
+        }
+        Ok(found)
+    }
+}
+
+impl JsonSchema for ByOperation {
+    fn schema_name() -> Cow<'static, str> {
+        "ByOperation".into()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        BTreeMap::<String, RowHistogram>::json_schema(generator)
+    }
+}

@@ -1,0 +1,235 @@
+//! The recorder: what each call counts, what a swap hands out, and which delays count as the generator's.
+
+use super::super::Operation;
+use super::*;
+use std::time::Duration;
+
+const S: u64 = 1_000_000_000;
+const MS: u64 = 1_000_000;
+const SEND: Key = Key { operation: Operation::Telemetry, fleet: 0, phase: 1 };
+
+fn recorder() -> Recorder {
+    Recorder::new(Layout::new(2, 2, Duration::from_secs(60)), Rc::new(Stalls::new(crate::clock::now())))
+}
+
+#[test]
+fn the_four_instants_become_four_figures() {
+    let mut recorder = recorder();
+    recorder.due(SEND, S);
+    recorder.ok(SEND, &Times { due: S, picked: S + MS, sent: S + 5 * MS, acked: S + 20 * MS });
+    let snapshot = recorder.swap();
+    let [(key, totals)] = snapshot.cells.as_slice() else { panic!("one cell is dirty") };
+    assert_eq!((*key, totals.due, totals.outcome(Outcome::Ok)), (SEND, 1, 1));
+    let max = |latency: &Latency| latency.max().map(|us| us / 1_000);
+    assert_eq!(max(&totals.lag), Some(1));
+    assert_eq!(max(&totals.wait), Some(4));
+    assert_eq!(max(&totals.service), Some(15));
+    assert_eq!(max(&totals.response), Some(20));
+    assert_eq!(totals.clipped, 0);
+}
+
+#[test]
+fn what_comes_has_no_service_time_and_is_no_load() {
+    for operation in [Operation::Deliver, Operation::C2d] {
+        let (mut recorder, key) = (recorder(), Key { operation, ..SEND });
+        recorder.due(key, 0);
+        recorder.ok(key, &Times { due: 0, picked: MS, sent: MS, acked: MS });
+        recorder.duration(key, MS, MS);
+        let snapshot = recorder.swap();
+        let [(_, totals)] = snapshot.cells.as_slice() else { panic!("one cell is dirty") };
+        assert_eq!((totals.response.count(), totals.service.count()), (2, 0), "{operation}");
+        let loads = snapshot.seconds.iter().map(|(_, second)| (second.offered, second.achieved));
+        assert!(loads.into_iter().all(|load| load == (0, 0)), "{operation}");
+    }
+}
+
+#[test]
+fn only_what_is_dirty_is_swapped_and_nothing_twice() {
+    let mut recorder = recorder();
+    recorder.due(SEND, 0);
+    recorder.due(SEND, 0);
+    assert_eq!(recorder.swap().cells.len(), 1);
+    let nothing = recorder.swap();
+    assert!(nothing.cells.is_empty() && nothing.errors.is_empty() && nothing.heartbeat.is_empty());
+    assert_eq!(nothing.seconds.iter().count(), 0);
+}
+
+#[test]
+fn a_recycled_snapshot_starts_empty() {
+    let mut recorder = recorder();
+    recorder.ok(SEND, &Times { due: 0, picked: 0, sent: 0, acked: 50 * MS });
+    recorder.heartbeat(9 * MS, 9 * MS);
+    recorder.error("closed_by_peer", Culprit::Peer, 1, || "x".to_owned());
+    let used = recorder.swap();
+    recorder.recycle(used);
+    recorder.ok(SEND, &Times { due: 0, picked: 0, sent: 0, acked: MS });
+    let snapshot = recorder.swap();
+    assert_eq!(snapshot.cells.len(), 1);
+    assert_eq!(snapshot.cells[0].1.response.max(), Some(1_000));
+    assert_eq!(snapshot.cells[0].1.response.count(), 1);
+    assert!(snapshot.heartbeat.is_empty() && snapshot.errors.is_empty());
+}
+
+#[test]
+fn whatever_was_picked_has_a_lag() {
+    let mut recorder = recorder();
+    for picked in [100 * MS, 200 * MS] {
+        recorder.due(SEND, 0);
+        recorder.picked(SEND, 0, picked);
+        recorder.ended(SEND, Outcome::Lost, 0, S);
+    }
+    let totals = &recorder.swap().cells[0].1;
+    assert_eq!(
+        (totals.lag.count_above(150_000), totals.lag.count(), totals.outcome(Outcome::Lost)),
+        (1, 2, 2)
+    );
+    assert!(totals.response.is_empty(), "percentiles are of ok operations");
+}
+
+#[test]
+fn open_is_what_is_due_and_has_not_ended() {
+    let mut recorder = recorder();
+    for _ in 0..3 {
+        recorder.due(SEND, 0);
+    }
+    recorder.ok(SEND, &Times::default());
+    recorder.ended(SEND, Outcome::Lost, 0, 0);
+    assert_eq!(recorder.open(), 1);
+    recorder.duration(SEND, MS, MS);
+    recorder.lost(SEND, 5, S);
+    assert_eq!(recorder.open(), 1, "due and ended at once");
+}
+
+/// A recorder of a thread that stalled from one instant to another, in ms.
+fn stalled(from_ms: u64, to_ms: u64) -> Recorder {
+    let zero = crate::clock::now();
+    let stalls = Rc::new(Stalls::new(zero));
+    stalls.note(zero + Duration::from_millis(from_ms), zero + Duration::from_millis(to_ms));
+    Recorder::new(Layout::new(2, 2, Duration::from_secs(60)), stalls)
+}
+
+#[test]
+fn own_delay_is_lag_and_stalls_since() {
+    for (due, picked, acked, own_ms) in [
+        (50, 50, 90, None),
+        (50, 50, 130, Some(30)),
+        (50, 50, 250, Some(100)),
+        (120, 200, 210, Some(90)),
+        (300, 300, 310, None),
+        (300, 320, 330, Some(20)),
+    ] {
+        let mut recorder = stalled(100, 200);
+        // With it, the echo of the stall has ended.
+        recorder.heartbeat(250 * MS, 0);
+        let [due, picked, acked] = [due, picked, acked].map(|ms: u64| ms * MS);
+        recorder.ok(SEND, &Times { due, picked, sent: picked, acked });
+        let totals = &recorder.swap().cells[0].1;
+        let response_ms = (acked - due) / MS;
+        assert_eq!(totals.delayed.count(), u64::from(own_ms.is_some()), "{due} {acked}");
+        let lower = own_ms.map(|own| ((response_ms - own) * 1_000).max(1));
+        assert_eq!(totals.delayed_lower.max().map(|us| us / 100), lower.map(|us| us / 100), "{due} {acked}");
+        assert_eq!(totals.lower().count(), 1);
+    }
+}
+
+#[test]
+fn what_is_due_in_an_echo_waits_behind_the_burst() {
+    let mut recorder = stalled(100, 200);
+    recorder.heartbeat(200 * MS, 98 * MS);
+    // The burst of what fell due in the stall, and one that was due after it.
+    for n in 0..10 {
+        recorder.due(SEND, (100 + n * 10) * MS);
+    }
+    recorder.due(SEND, 205 * MS);
+    let at =
+        |due: u64, acked: u64| Times { due: due * MS, picked: due * MS, sent: due * MS, acked: acked * MS };
+    recorder.ok(SEND, &at(205, 290));
+    let totals = &recorder.swap().cells[0].1;
+    assert_eq!(totals.own_delay_max_us, 85_000, "no more than the response");
+    assert_eq!(totals.delayed_lower.max(), Some(1));
+}
+
+#[test]
+fn an_echo_excuses_a_time_out() {
+    let mut recorder = stalled(100, 200);
+    recorder.heartbeat(200 * MS, 98 * MS);
+    recorder.due(SEND, 205 * MS);
+    recorder.ended(SEND, Outcome::TimedOut, 205 * MS, 405 * MS);
+    assert_eq!(recorder.swap().cells[0].1.excused[Outcome::TimedOut], 1);
+}
+
+#[test]
+fn only_a_stall_that_a_server_feels_excuses_a_lost_attempt() {
+    for (operation, stall_ms, at_ms, excused) in [
+        // Half of the shortest server timeout, and a tenth of it.
+        (Operation::Connect, 1_000, 2_100, 1),
+        (Operation::ConnectTls, 200, 400, 1),
+        // Half of a server's timeout of 10 s.
+        (Operation::Connect, 5_000, 10_100, 1),
+        // The server closed the connection at once: it waited for no one.
+        (Operation::Connect, 5, 150, 0),
+        (Operation::Connect, 199, 310, 0),
+        // A tenth of the shortest timeout, but not of the time that this server waited.
+        (Operation::Connect, 200, 10_000, 0),
+        (Operation::Telemetry, 1_000, 2_100, 0),
+    ] {
+        let (mut recorder, key) = (stalled(100, 100 + stall_ms), Key { operation, ..SEND });
+        // With it, the echo of the stall has ended.
+        recorder.heartbeat((100 + 2 * stall_ms) * MS, 0);
+        recorder.due(key, 50 * MS);
+        recorder.ended(key, Outcome::Lost, 50 * MS, (50 + at_ms) * MS);
+        let counted = recorder.swap().cells[0].1.excused[Outcome::Lost];
+        assert_eq!(counted, excused, "{operation}: {stall_ms} ms of {at_ms} ms");
+    }
+}
+
+#[test]
+fn only_a_large_part_of_the_age_excuses_a_bad_end() {
+    for (outcome, at_ms, excused) in [
+        (Outcome::TimedOut, 900, 1),
+        (Outcome::TimedOut, 1_100, 0),
+        (Outcome::Expired, 300, 1),
+        (Outcome::Unfinished, 500, 1),
+        (Outcome::Refused, 300, 0),
+        (Outcome::Lost, 300, 0),
+    ] {
+        let mut recorder = stalled(100, 200);
+        recorder.due(SEND, 50 * MS);
+        recorder.ended(SEND, outcome, 50 * MS, at_ms * MS);
+        assert_eq!(recorder.swap().cells[0].1.excused[outcome], excused, "{} at {at_ms}", outcome.name());
+    }
+    let mut recorder = recorder();
+    recorder.due(SEND, 0);
+    recorder.ended_excused(SEND, Outcome::Lost, 0, S);
+    assert_eq!(recorder.swap().cells[0].1.excused[Outcome::Lost], 1);
+}
+
+#[test]
+fn what_lies_above_the_range_is_counted() {
+    let mut recorder = recorder();
+    recorder.ok(SEND, &Times { due: 0, picked: 0, sent: 0, acked: 3_600 * S });
+    recorder.ended(SEND, Outcome::Unfinished, 0, 3_600 * S);
+    let totals = &recorder.swap().cells[0].1;
+    assert_eq!(totals.clipped, 3, "response, service and age");
+    assert_eq!(totals.unfinished_age.max(), Some((1 << 26) - 1));
+    recorder.duration(SEND, 3_600 * S, 3_600 * S);
+    assert_eq!(recorder.swap().cells[0].1.clipped, 2, "response and service");
+}
+
+#[test]
+fn an_example_is_asked_once_per_class() {
+    let mut recorder = recorder();
+    let mut asked = 0;
+    for at in 0..5 {
+        recorder.error("connack_5", Culprit::Peer, at * 1_000, || {
+            asked += 1;
+            "refused".to_owned()
+        });
+        if at == 2 {
+            assert_eq!(recorder.swap().errors[0].example, "refused");
+        }
+    }
+    let again = recorder.swap().errors;
+    assert_eq!(asked, 1);
+    assert_eq!((again[0].count, again[0].first_us, again[0].last_us), (2, 3, 4));
+}

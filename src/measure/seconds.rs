@@ -1,0 +1,78 @@
+//! The seconds of one worker since its last snapshot. Used by the recorder; the collector adds them to its series.
+
+use super::interval::{Interval, NS_PER_S};
+use super::latency::Pool;
+use std::collections::VecDeque;
+
+/// Seconds of one worker since its last snapshot, without gaps: usually one or two, more when due times lie back.
+#[derive(Debug, Default)]
+pub(super) struct Seconds {
+    first: u64,
+    slots: VecDeque<Interval>,
+    /// The second that was asked for last, and its index: nearly always the next one too.
+    latest: Option<(u64, usize)>,
+}
+
+impl Seconds {
+    /// The second in which `at_ns` lies.
+    #[inline]
+    pub(super) fn at(&mut self, at_ns: u64) -> &mut Interval {
+        let index = match self.latest {
+            Some((from_ns, index)) if at_ns.wrapping_sub(from_ns) < NS_PER_S => index,
+            _ => self.find(at_ns / NS_PER_S),
+        };
+        &mut self.slots[index]
+    }
+
+    fn find(&mut self, second: u64) -> usize {
+        let index = usize::try_from(second.wrapping_sub(self.first)).unwrap_or(usize::MAX);
+        if index >= self.slots.len() {
+            self.grow(second);
+        }
+        let index = usize::try_from(second - self.first).expect("seconds of a run fit in memory");
+        self.latest = Some((second * NS_PER_S, index));
+        index
+    }
+
+    #[cold]
+    fn grow(&mut self, second: u64) {
+        if self.slots.is_empty() {
+            self.first = second;
+        }
+        while second < self.first {
+            self.slots.push_front(Interval::default());
+            self.first -= 1;
+        }
+        while self.first + self.slots.len() as u64 <= second {
+            self.slots.push_back(Interval::default());
+        }
+    }
+
+    /// Each second with what happened in it.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &Interval)> {
+        (self.first..).zip(&self.slots)
+    }
+
+    /// Empties it, keeping its memory.
+    pub(super) fn recycle(&mut self, pool: &mut Pool) {
+        for mut slot in self.slots.drain(..) {
+            slot.recycle(pool);
+        }
+        self.latest = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_grow_at_both_ends() {
+        let mut seconds = Seconds::default();
+        for s in [5, 6, 3] {
+            seconds.at(s * NS_PER_S + 1).offered += s;
+        }
+        let offered: Vec<_> = seconds.iter().map(|(second, slot)| (second, slot.offered)).collect();
+        assert_eq!(offered, [(3, 3), (4, 0), (5, 5), (6, 6)]);
+    }
+}
