@@ -5,7 +5,6 @@
 //! send what they recorded once a second; the coordinator merges it on this thread. Cleared histograms and
 //! commands flow back.
 
-mod beat;
 mod command;
 mod context;
 mod coordinator;
@@ -13,16 +12,17 @@ mod delivery_tracker;
 mod device;
 mod device_recorder;
 mod device_ref;
-mod frame;
-mod life;
+mod device_task;
+mod heartbeat_timer;
 mod messages;
 mod open;
+mod plan_layout;
 mod reconciliation;
-mod requests;
-mod seen;
+mod sequence_tracker;
 mod service_driver;
 mod service_task;
 mod trace;
+mod twin_requests;
 mod usage;
 mod worker;
 
@@ -44,8 +44,8 @@ pub use context::Context;
 pub use delivery_tracker::{DeliveryTracker, Inbox, StreamTotals};
 pub use device::Device;
 pub use device_ref::DeviceRef;
-pub use frame::{collector, layout};
-pub use seen::Arrival;
+pub use plan_layout::{collector, layout};
+pub use sequence_tracker::Arrival;
 pub use service_driver::{Answered, Ask, Call, CallError};
 pub use service_task::Service;
 pub use trace::Tracer;
@@ -108,7 +108,7 @@ pub enum FleetError {
     #[error(
         "worker {0} of the load generator ended unexpectedly; this is a defect of hubstorm, please report it with what stderr says"
     )]
-    WorkerGone(usize),
+    WorkerPanicked(usize),
 }
 
 /// What workers tell the collector.
@@ -132,7 +132,7 @@ pub(crate) enum Report {
     /// A worker heard of more load only after its load had ended.
     LateAppend,
     /// A worker failed; how it did is known once it is joined.
-    Gone,
+    WorkerFailed,
 }
 
 /// Runs the plan to its end, or until a command ends it; tells `events` what happens meanwhile. A plan with calls of the service
@@ -156,12 +156,12 @@ pub async fn run(
         let due = coordinator.next_second();
         tokio::select! {
             report = reports.recv() => match report {
-                Some(report) => coordinator.take(report),
+                Some(report) => coordinator.handle_report(report),
                 None => break,
             },
             () = coordinator.service.step() => {}
             () = tokio::time::sleep_until(due.into()) => coordinator.close_second(),
-            Some(command) = commands.recv() => coordinator.obey(command),
+            Some(command) = commands.recv() => coordinator.handle_command(command),
         }
     }
     Ok(coordinator.finish(&mut commands).await)

@@ -1,7 +1,7 @@
 //! One device against a scripted hub, in virtual time: how it comes, stays and goes, and what is counted.
 
-mod dead;
-mod hub;
+mod dead_peer;
+mod iot_hub;
 
 use super::*;
 use crate::clock::{RunClock, WallClock};
@@ -61,7 +61,7 @@ impl Wire {
 
     fn of(context: Rc<Context>) -> Wire {
         let mut device = Device::new(context.clone(), DeviceRef { fleet: 0, index: 0 });
-        device.enter(context.plan.schedule.online_spans(0, 1)[0]);
+        device.start_span(context.plan.schedule.online_spans(0, 1)[0]);
         let now = context.clock.zero;
         let mut wire = Wire { context, device, now, out: BytesMut::new(), to_device: BytesMut::new() };
         wire.attempt();
@@ -75,7 +75,7 @@ impl Wire {
     }
 
     fn attempt(&mut self) {
-        self.device.begin_attempt(self.context.ns(self.now), self.now);
+        self.device.start_attempt(self.context.ns(self.now), self.now);
         self.turn().unwrap();
     }
 
@@ -124,8 +124,8 @@ impl Wire {
     }
 
     /// The end of the run: how many of an operation ended in each way.
-    fn books(self, operation: Operation) -> Totals {
-        self.books_and_errors(operation).0
+    fn totals_at_end(self, operation: Operation) -> Totals {
+        self.totals_and_errors(operation).0
     }
 
     /// What was counted since the last call.
@@ -136,7 +136,7 @@ impl Wire {
     }
 
     /// The same, with the classes of errors.
-    fn books_and_errors(mut self, operation: Operation) -> (Totals, Vec<&'static str>) {
+    fn totals_and_errors(mut self, operation: Operation) -> (Totals, Vec<&'static str>) {
         self.device.settle(self.now);
         let measurement = self.measurement();
         let totals = measurement.sum(|key| key.operation == operation);
@@ -173,7 +173,7 @@ fn an_attempt_that_cannot_dial_ends_as_its_step_did() {
         let mut wire = Wire::new(5, "", EACH_SECOND);
         let error = DialError::new(step, Steps::default(), error.into());
         wire.device.dial_failed(&error, wire.now);
-        assert_eq!(wire.books(Operation::Connect).outcome(outcome), 1, "{error}");
+        assert_eq!(wire.totals_at_end(Operation::Connect).outcome(outcome), 1, "{error}");
     }
 }
 
@@ -218,7 +218,7 @@ fn a_connack_that_comes_in_the_drain_still_lets_due_messages_go() {
     wire.turn().unwrap();
     assert_eq!(wire.device.poll_close(), Some(Close::AfterFlush));
     assert_eq!(wire.close(Closed::Local), ConnectionEnd::Finished);
-    assert_eq!(wire.books(Operation::Telemetry).outcome(Outcome::Ok), 5);
+    assert_eq!(wire.totals_at_end(Operation::Telemetry).outcome(Outcome::Ok), 5);
 }
 
 #[test]
@@ -229,7 +229,7 @@ fn an_attempt_that_hangs_ends_with_the_drain_and_is_unfinished() {
     wire.pass(0.2).unwrap();
     assert_eq!(wire.device.poll_close(), Some(Close::AfterFlush));
     assert_eq!(wire.close(Closed::Local), ConnectionEnd::Finished);
-    let connect = wire.books(Operation::Connect);
+    let connect = wire.totals_at_end(Operation::Connect);
     assert_eq!((connect.due, connect.outcome(Outcome::Unfinished)), (1, 1));
 }
 
@@ -260,7 +260,7 @@ fn online_counts_from_the_plan_over_all_failed_attempts() {
         wire.attempt();
     }
     wire.connack(0);
-    let online = wire.books(Operation::Online);
+    let online = wire.totals_at_end(Operation::Online);
     assert_eq!((online.due, online.outcome(Outcome::Ok)), (1, 1));
     assert_eq!(online.response.max().map(|us| us / 1_000_000), Some(6));
 }
@@ -273,7 +273,7 @@ fn a_loss_after_the_plan_wants_the_device_gone_is_no_absence() {
     assert_eq!(wire.close(Closed::Eof), ConnectionEnd::Lost);
     let context = wire.context.clone();
     assert_eq!(wire.device.back_off(&mut Retries::default(), wire.now), None);
-    assert_eq!(wire.books(Operation::Online).due, 1, "only the planned coming");
+    assert_eq!(wire.totals_at_end(Operation::Online).due, 1, "only the planned coming");
     let counts = *context.recorder.borrow_mut().counts(0);
     assert_eq!((counts.reconnects, counts.gave_up), (0, 0));
 }
@@ -290,14 +290,14 @@ fn what_the_end_of_a_span_cuts_off_is_unfinished_unless_the_session_is_kept() {
         wire.pass(7.0).unwrap();
         assert_eq!(wire.device.poll_close(), Some(Close::AfterFlush), "it has waited for the drain");
         assert_eq!(wire.close(Closed::Local), ConnectionEnd::Finished);
-        wire.device.exit(wire.now);
+        wire.device.end_span(wire.now);
         let mut measurement = wire.measurement();
         let telemetry = measurement.sum(|key| key.operation == Operation::Telemetry);
         assert_eq!(telemetry.outcome(Outcome::Unfinished), unfinished, "{clean}");
         assert_eq!(telemetry.due, 5);
 
         wire.now = wire.context.clock.zero + Duration::from_secs(10);
-        wire.device.enter(wire.context.plan.schedule.online_spans(0, 1)[1]);
+        wire.device.start_span(wire.context.plan.schedule.online_spans(0, 1)[1]);
         wire.attempt();
         wire.sent();
         encode::connack(&mut wire.to_device, !clean, 0);
@@ -340,7 +340,7 @@ fn a_device_that_unsubscribes_waits_for_unsuback_before_it_disconnects() {
         assert_eq!(wire.sent(), [Packet::Disconnect]);
         assert_eq!(wire.close(Closed::Local), ConnectionEnd::Finished);
         let outcome = if answers { Outcome::Ok } else { Outcome::Unfinished };
-        let ends = wire.books(Operation::Unsubscribe);
+        let ends = wire.totals_at_end(Operation::Unsubscribe);
         assert_eq!((ends.due, ends.outcome(outcome)), (1, 1));
     }
 }
@@ -359,7 +359,7 @@ fn a_late_generator_shows_in_what_expires() {
     // This process is stopped, and nothing but that keeps messages back.
     wire.now += Duration::from_secs(5);
     wire.turn().unwrap();
-    let telemetry = wire.books(Operation::Telemetry);
+    let telemetry = wire.totals_at_end(Operation::Telemetry);
     assert!(telemetry.outcome(Outcome::Expired) >= 4, "{telemetry:?}");
     assert!(telemetry.lag.max().is_some_and(|us| us > 4_000_000), "{:?}", telemetry.lag.max());
     assert!(late(&telemetry) >= 4);
@@ -369,7 +369,7 @@ fn a_late_generator_shows_in_what_expires() {
     wire.pass(2.0).unwrap();
     wire.now += Duration::from_secs(5);
     wire.turn().unwrap();
-    let telemetry = wire.books(Operation::Telemetry);
+    let telemetry = wire.totals_at_end(Operation::Telemetry);
     assert!(telemetry.outcome(Outcome::Expired) >= 4, "{telemetry:?}");
     assert_eq!(late(&telemetry), 0);
 }
@@ -400,7 +400,7 @@ fn a_backlog_that_is_too_late_leaves_the_others_their_turn() {
 fn a_connection_that_fails_while_it_drains_for_a_renewal_is_lost_and_not_renewed() {
     let auth = "auth = { kind = \"sas\", ttl = \"10s\", renew = \"50%\" }\nack_timeout = \"5s\"";
     let mut wire = Wire::online(60, auth, "every = \"100ms\"\npayload = \"x\"");
-    while !wire.device.is_coming_back() {
+    while !wire.device.is_reconnecting() {
         wire.ack();
         wire.pass(0.1).unwrap();
     }
@@ -410,7 +410,7 @@ fn a_connection_that_fails_while_it_drains_for_a_renewal_is_lost_and_not_renewed
     wire.connack(0);
     let counts = *wire.context.recorder.borrow_mut().counts(0);
     assert_eq!((counts.reconnects, counts.renewals), (1, 0));
-    assert_eq!(wire.books(Operation::Online).due, 2, "the plan, and the loss");
+    assert_eq!(wire.totals_at_end(Operation::Online).due, 2, "the plan, and the loss");
 }
 
 #[test]
@@ -434,7 +434,7 @@ fn a_device_that_skips_sends_its_backlog_and_not_what_fell_due_while_it_was_offl
     wire.pass(1.0).unwrap();
     assert_eq!(wire.ack(), 1);
     wire.turn().unwrap();
-    let telemetry = wire.books(Operation::Telemetry);
+    let telemetry = wire.totals_at_end(Operation::Telemetry);
     assert_eq!((telemetry.outcome(Outcome::Offline), telemetry.outcome(Outcome::Lost)), (10, 1));
     assert_eq!((telemetry.outcome(Outcome::Ok), telemetry.due), (4, 15));
 }
@@ -475,7 +475,7 @@ fn a_closed_loop_waits_for_the_end_of_each_message_and_says_so() {
     assert_eq!(wire.sent().len(), 0);
     wire.pass(1.0).unwrap();
     assert_eq!(wire.sent().len(), 1);
-    let telemetry = wire.books(Operation::Telemetry);
+    let telemetry = wire.totals_at_end(Operation::Telemetry);
     assert!(telemetry.closed_loop);
     assert_eq!((telemetry.due, telemetry.outcome(Outcome::Ok)), (6, 4));
     assert_eq!((telemetry.outcome(Outcome::TimedOut), telemetry.outcome(Outcome::Unfinished)), (1, 1));
@@ -495,7 +495,7 @@ fn a_closed_loop_goes_on_after_what_was_never_sent() {
     wire.pass(1.0).unwrap();
     let published = |packet: &Packet| matches!(packet, Packet::Publish(_));
     assert_eq!(wire.sent().iter().filter(|packet| published(packet)).count(), 1, "and not for ever");
-    let telemetry = wire.books(Operation::Telemetry);
+    let telemetry = wire.totals_at_end(Operation::Telemetry);
     let count = |outcome| telemetry.outcome(outcome);
     // The one that was due with CONNECT, and the one that was due with the loss.
     assert_eq!((count(Outcome::Lost), count(Outcome::Offline), count(Outcome::Unfinished)), (1, 2, 1));
@@ -524,7 +524,7 @@ fn a_burst_goes_at_one_instant() {
     let sent = wire.sent();
     let seqs = sent.iter().filter(|packet| matches!(packet, Packet::Publish(publish) if publish.retain));
     assert_eq!((seqs.count(), sent.len()), (5, 5));
-    assert!(!wire.books(Operation::Telemetry).closed_loop);
+    assert!(!wire.totals_at_end(Operation::Telemetry).closed_loop);
 }
 
 #[test]
@@ -550,8 +550,8 @@ async fn against_a_frozen_hub(
     let big = "rate = \"100/s\"\nqos = 0\npayload = { size = 4096 }";
     let context = context(load_s, fleet, big);
     let mut device = Device::new(context.clone(), DeviceRef { fleet: 0, index: 0 });
-    device.enter(context.plan.schedule.online_spans(0, 1)[0]);
-    device.begin_attempt(0, crate::clock::now());
+    device.start_span(context.plan.schedule.online_spans(0, 1)[0]);
+    device.start_attempt(0, crate::clock::now());
     let (ours, mut theirs) = tokio::io::duplex(1024);
     let mut link = Link::new(Transport::Duplex(ours), context.buffers.clone(), &context.deadlines);
     let hub = async {
@@ -572,7 +572,7 @@ async fn against_a_frozen_hub(
     let wire =
         Wire { context, device, now: crate::clock::now(), out: BytesMut::new(), to_device: BytesMut::new() };
     let sent = wire.context.plan.fleets[0].sends[0].operation;
-    (end, connection, wire.books(sent), lasted)
+    (end, connection, wire.totals_at_end(sent), lasted)
 }
 
 #[tokio::test(start_paused = true)]
@@ -621,7 +621,7 @@ fn a_device_is_small() {
     let context = context(5, "", EACH_SECOND);
     // Tens of thousands of them: what is added here is paid for that often (`docs/performance.md`).
     assert!(size_of::<Device>() <= 608, "{}", size_of::<Device>());
-    let task = size_of_val(&crate::fleet::life::live(context, 0, 0));
+    let task = size_of_val(&crate::fleet::device_task::run(context, 0, 0));
     assert!(task <= 1424, "{task}");
 }
 
@@ -672,7 +672,7 @@ fn what_a_local_failure_delays_is_excused_until_it_is_sent() {
     let error = crate::link::DialError::new(crate::link::Step::Tcp, Default::default(), full);
     wire.device.dial_failed(&error, wire.now);
     wire.now += Duration::from_secs(5);
-    wire.device.begin_attempt(wire.context.ns(wire.now), wire.now);
+    wire.device.start_attempt(wire.context.ns(wire.now), wire.now);
     wire.connack(0);
     wire.pass(1.0).unwrap();
     wire.ack();

@@ -75,11 +75,11 @@ impl Wire {
         panic!("it publishes nothing");
     }
 
-    fn heard(&self) -> FromHub {
+    fn hub_counts(&self) -> FromHub {
         self.counts().from_hub
     }
 
-    fn comes_back(&mut self) {
+    fn reconnect(&mut self) {
         self.to_device.clear();
         self.out.clear();
         self.attempt();
@@ -112,7 +112,7 @@ fn the_whole_twin_is_asked_for_once_its_answer_can_come() {
     assert_eq!(wire.published(), [get]);
     wire.pass(0.25).unwrap();
     wire.deliver("$iothub/twin/res/200/?$rid=0", WHOLE);
-    let twin = wire.books(Operation::TwinGet);
+    let twin = wire.totals_at_end(Operation::TwinGet);
     assert_eq!((twin.due, twin.outcome(Outcome::Ok)), (1, 1));
     assert_eq!((twin.lag.max(), twin.wait.max()), (Some(1), Some(1)), "it was due with SUBACK");
     assert_eq!(twin.response.max().map(|us| us / 1_000), Some(250));
@@ -163,7 +163,7 @@ fn each_status_has_its_outcome_and_each_refusal_its_class() {
         // The swap took what was due before.
         wire.next_published();
         wire.deliver(&format!("$iothub/twin/res/{status}/?$rid=1"), body);
-        assert_eq!(wire.books(Operation::TwinReport).outcome(outcome), 1, "{status}");
+        assert_eq!(wire.totals_at_end(Operation::TwinReport).outcome(outcome), 1, "{status}");
     }
 }
 
@@ -172,7 +172,7 @@ fn a_whole_twin_without_a_version_is_no_answer() {
     for body in ["", "null", "{\"desired\":{}}", "[", "{\"desired\":{\"$version\":\"7\"}}"] {
         let mut wire = Wire::listening(TWIN);
         wire.deliver("$iothub/twin/res/200/?$rid=0", body);
-        let (twin, errors) = wire.books_and_errors(Operation::TwinGet);
+        let (twin, errors) = wire.totals_and_errors(Operation::TwinGet);
         assert_eq!(errors, ["twin_body"], "{body}");
         assert_eq!((twin.due, twin.outcome(Outcome::Refused)), (1, 1), "{body}");
     }
@@ -189,9 +189,9 @@ fn no_answer_is_a_timeout_and_what_comes_then_is_late() {
         wire.deliver(&format!("$iothub/twin/res/204/?$rid={rid}"), "");
     }
     wire.deliver("$iothub/twin/res/204/?$version=1", "");
-    let counts = wire.heard();
+    let counts = wire.hub_counts();
     assert_eq!((counts.late_answers, counts.unknown_answers, counts.unreadable), (2, 3, 1));
-    let (report, errors) = wire.books_and_errors(Operation::TwinReport);
+    let (report, errors) = wire.totals_and_errors(Operation::TwinReport);
     assert_eq!((report.due, report.outcome(Outcome::TimedOut), errors), (1, 1, vec!["twin_timeout"]));
 }
 
@@ -201,13 +201,13 @@ fn what_was_open_is_lost_with_its_connection_and_its_answer_late_on_the_next() {
     wire.pass(1.0).unwrap();
     assert_eq!(wire.close(Closed::Eof), ConnectionEnd::Lost);
     wire.now += Duration::from_secs(1);
-    wire.comes_back();
+    wire.reconnect();
     wire.suback();
     assert_eq!(wire.published()[0].0, "$iothub/twin/GET/?$rid=1", "an id is never used again");
     wire.deliver("$iothub/twin/res/200/?$rid=0", WHOLE);
     wire.deliver("$iothub/twin/res/200/?$rid=1", WHOLE);
-    assert_eq!(wire.heard().late_answers, 1);
-    let twin = wire.books(Operation::TwinGet);
+    assert_eq!(wire.hub_counts().late_answers, 1);
+    let twin = wire.totals_at_end(Operation::TwinGet);
     assert_eq!((twin.due, twin.outcome(Outcome::Lost), twin.outcome(Outcome::Ok)), (2, 1, 1));
 }
 
@@ -240,7 +240,7 @@ fn what_is_granted_late_or_beside_a_refusal_is_granted() {
 fn a_connection_that_goes_before_suback_owes_no_twin() {
     let mut wire = Wire::online(60, TWIN, NOTHING);
     wire.close(Closed::Reset);
-    assert_eq!(wire.books(Operation::TwinGet).due, 0);
+    assert_eq!(wire.totals_at_end(Operation::TwinGet).due, 0);
 }
 
 #[test]
@@ -257,7 +257,7 @@ fn at_qos_1_a_request_ends_with_its_answer_and_not_with_its_ack() {
     wire.deliver("$iothub/twin/res/204/?$rid=1&$version=3", "");
     wire.pass(6.0).unwrap();
     assert_eq!(wire.device.session.quarantined(), 1, "the window minds");
-    let report = wire.books(Operation::TwinReport);
+    let report = wire.totals_at_end(Operation::TwinReport);
     assert_eq!((report.due, report.outcome(Outcome::Ok)), (2, 2));
     assert_eq!(report.response.max().map(|us| us / 1_000_000), Some(3));
 }
@@ -274,7 +274,7 @@ fn a_full_window_holds_up_requests_at_qos_1_only() {
         wire.suback();
         wire.pass(60.0).unwrap();
         let gets = wire.published().iter().filter(|(topic, ..)| topic.contains("/GET/")).count();
-        (gets, wire.books(Operation::TwinGet).outcome(Outcome::Expired))
+        (gets, wire.totals_at_end(Operation::TwinGet).outcome(Outcome::Expired))
     };
     assert_eq!(twin(0), (7, 0));
     let (gets, expired) = twin(1);
@@ -292,14 +292,14 @@ fn what_is_due_before_suback_waits_and_is_not_late() {
     for (topic, ..) in &sent {
         wire.deliver(&format!("$iothub/twin/res/200/?$rid={}", rid(topic)), WHOLE);
     }
-    let twin = wire.books(Operation::TwinGet);
+    let twin = wire.totals_at_end(Operation::TwinGet);
     assert_eq!((twin.outcome(Outcome::Ok), twin.lag.max()), (5, Some(1)), "the hub's time, not ours");
     assert!(twin.wait.max() > Some(4_000_000));
 
     // Nobody ever hears it: they expire one by one.
     let mut wire = Wire::online(60, fleet, NOTHING);
     wire.pass(20.0).unwrap();
-    let twin = wire.books(Operation::TwinGet);
+    let twin = wire.totals_at_end(Operation::TwinGet);
     assert_eq!((twin.due, twin.outcome(Outcome::Expired), twin.outcome(Outcome::Unfinished)), (20, 12, 8));
 }
 
@@ -317,16 +317,16 @@ fn desired_properties_are_judged_by_the_whole_twin() {
     for version in [9, 9, 12] {
         wire.deliver(&desired(version), "{}");
     }
-    let counts = wire.heard();
+    let counts = wire.hub_counts();
     assert_eq!((counts.desired, counts.desired_stale, counts.desired_missed), (7, 4, 2));
     // Nothing is forgotten when no answer comes.
     wire.close(Closed::Eof);
-    wire.comes_back();
+    wire.reconnect();
     wire.suback();
     wire.deliver(&desired(15), "{}");
-    assert_eq!(wire.heard().desired_missed, 2, "the whole twin is on its way");
+    assert_eq!(wire.hub_counts().desired_missed, 2, "the whole twin is on its way");
     wire.close(Closed::Eof);
-    assert_eq!(wire.heard().desired_missed, 4);
+    assert_eq!(wire.hub_counts().desired_missed, 4);
 }
 
 #[test]
@@ -334,12 +334,12 @@ fn a_request_under_way_is_waited_for_before_a_renewal() {
     let auth = "auth = { kind = \"sas\", ttl = \"10s\", renew = \"50%\", jitter = \"0%\" }";
     let mut wire = Wire::listening(&format!("{TWIN}\n{auth}"));
     wire.pass(5.0).unwrap();
-    assert!(wire.device.is_coming_back());
+    assert!(wire.device.is_reconnecting());
     assert_eq!(wire.device.poll_close(), None);
     wire.deliver("$iothub/twin/res/200/?$rid=0", WHOLE);
     assert_eq!(wire.device.poll_close(), Some(Close::AfterFlush));
     assert_eq!(wire.close(Closed::Local), ConnectionEnd::Renewal);
-    assert_eq!(wire.books(Operation::TwinGet).outcome(Outcome::Ok), 1);
+    assert_eq!(wire.totals_at_end(Operation::TwinGet).outcome(Outcome::Ok), 1);
 }
 
 #[test]
@@ -350,7 +350,7 @@ fn what_is_open_at_the_end_is_unfinished() {
     assert_eq!(wire.device.poll_close(), None, "the drain waits for it");
     wire.pass(0.2).unwrap();
     assert_eq!(wire.close(Closed::Local), ConnectionEnd::Finished);
-    let twin = wire.books(Operation::TwinGet);
+    let twin = wire.totals_at_end(Operation::TwinGet);
     assert_eq!((twin.due, twin.outcome(Outcome::Unfinished)), (1, 1));
 }
 
@@ -399,9 +399,9 @@ fn methods_are_answered_as_the_scenario_says() {
         ("$iothub/methods/res/501/?$rid=3", ""),
     ];
     assert_eq!(answers, expected.map(|(topic, payload)| (topic.to_owned(), payload.to_owned())));
-    let counts = wire.heard();
+    let counts = wire.hub_counts();
     assert_eq!((counts.methods_unknown, counts.methods_unanswered), (1, 1));
-    let method = wire.books(Operation::Method);
+    let method = wire.totals_at_end(Operation::Method);
     assert_eq!(
         (method.due, method.outcome(Outcome::Ok)),
         (3, 3),
@@ -420,7 +420,7 @@ fn what_a_device_takes_is_part_of_response_and_not_of_lag() {
     wire.now += Duration::from_millis(1_500);
     wire.turn().unwrap();
     assert_eq!(wire.published().len(), 1);
-    let method = wire.books(Operation::Method);
+    let method = wire.totals_at_end(Operation::Method);
     assert_eq!(method.response.max().map(|us| us / 10_000), Some(250));
     assert_eq!(method.lag.max().map(|us| us / 10_000), Some(50));
     assert_eq!(method.wait.max().map(|us| us / 10_000), Some(200));
@@ -434,7 +434,7 @@ fn an_answer_at_qos_1_is_on_its_way_with_its_ack() {
     wire.pass(1.0).unwrap();
     encode::puback(&mut wire.to_device, pid);
     wire.turn().unwrap();
-    let method = wire.books(Operation::Method);
+    let method = wire.totals_at_end(Operation::Method);
     assert_eq!((method.outcome(Outcome::Ok), method.response.max().map(|us| us / 100_000)), (1, Some(10)));
 }
 
@@ -443,17 +443,17 @@ fn a_method_may_make_the_device_go_and_come_back() {
     let mut wire = Wire::listening(METHODS);
     wire.deliver(&call("reboot", "1"), "{}");
     wire.pass(0.9).unwrap();
-    assert!(!wire.device.is_coming_back());
+    assert!(!wire.device.is_reconnecting());
     wire.pass(0.2).unwrap();
     let sent = wire.sent();
     assert!(matches!(&sent[..], [Packet::Publish(_), Packet::Disconnect]), "{sent:?}");
     wire.device.handle_flushed(wire.now);
     assert_eq!(wire.device.poll_close(), Some(Close::AfterFlush));
     assert_eq!(wire.close(Closed::Local), ConnectionEnd::Method);
-    wire.comes_back();
+    wire.reconnect();
     let counts = wire.counts();
     assert_eq!((counts.reconnects, counts.renewals), (1, 0));
-    assert_eq!(wire.books(Operation::Method).outcome(Outcome::Ok), 1);
+    assert_eq!(wire.totals_at_end(Operation::Method).outcome(Outcome::Ok), 1);
 }
 
 #[test]
@@ -462,8 +462,8 @@ fn a_device_that_comes_back_because_it_was_asked_to_was_not_missed() {
     wire.deliver(&call("reboot", "1"), "{}");
     wire.pass(1.0).unwrap();
     wire.close(Closed::Local);
-    wire.comes_back();
-    assert_eq!(wire.books(Operation::Online).due, 1, "only the planned coming");
+    wire.reconnect();
+    assert_eq!(wire.totals_at_end(Operation::Online).due, 1, "only the planned coming");
 }
 
 #[test]
@@ -490,7 +490,7 @@ fn calls_that_wait_are_lost_with_the_connection_and_bounded() {
         wire.deliver(&call("slow", &n.to_string()), "{}");
     }
     wire.close(Closed::Reset);
-    let (method, errors) = wire.books_and_errors(Operation::Method);
+    let (method, errors) = wire.totals_and_errors(Operation::Method);
     assert_eq!((method.due, method.outcome(Outcome::Lost)), (1_100, 1_100));
     assert_eq!(errors, ["method_overflow", "reset"]);
 }
@@ -510,10 +510,10 @@ fn hostile_calls_do_no_harm() {
     ] {
         wire.deliver(&topic, "\u{0}");
     }
-    let counts = wire.heard();
+    let counts = wire.hub_counts();
     assert_eq!((counts.unreadable, counts.methods_unknown), (5, 2));
     assert_eq!(wire.published().len(), 2);
-    let method = wire.books(Operation::Method);
+    let method = wire.totals_at_end(Operation::Method);
     assert_eq!((method.due, method.outcome(Outcome::Ok)), (2, 2));
 }
 
@@ -539,10 +539,10 @@ fn commands_have_the_age_that_their_sender_stamped() {
     ] {
         wire.deliver(&c2d(bag), "{}");
     }
-    let counts = wire.heard();
+    let counts = wire.hub_counts();
     assert_eq!((counts.c2d, counts.c2d_unstamped), (7, 3));
     assert_eq!((counts.c2d_skipped, counts.c2d_duplicates), (0, 0), "an earlier run's numbers are its own");
-    let ages = wire.books(Operation::C2d);
+    let ages = wire.totals_at_end(Operation::C2d);
     assert_eq!((ages.due, ages.outcome(Outcome::Ok)), (3, 3));
     assert_eq!(ages.service.count(), 0, "nobody answers");
     let seconds: Vec<_> = [0.3, 0.6, 1.0].map(|q| ages.response.quantile(q).map(|us| us / 100_000)).into();
@@ -561,7 +561,7 @@ fn an_age_never_contains_a_step() {
             wire.deliver(&c2d(&format!("hubstorm-sent={}", sent[0])), "{}");
             wire.pass(5.0).unwrap();
             wire.deliver(&c2d(&format!("hubstorm-sent={}", sent[1])), "{}");
-            let (ages, errors) = wire.books_and_errors(Operation::C2d);
+            let (ages, errors) = wire.totals_and_errors(Operation::C2d);
             (ages.outcome(Outcome::Ok), ages.response.max().map(|us| us / 1_000_000), errors)
         };
         let (five_s, twelve_s) = (1_800_000_005_000_000, 1_800_000_012_000_000);
@@ -583,7 +583,7 @@ fn a_command_stamped_later_than_it_came_has_no_age_and_an_error() {
         errors.iter().map(|error| (error.class.as_str(), error.count)).collect::<Vec<_>>(),
         [("clock_ahead", 1)]
     );
-    assert_eq!(wire.books(Operation::C2d).due, 0);
+    assert_eq!(wire.totals_at_end(Operation::C2d).due, 0);
 }
 
 #[test]
@@ -605,15 +605,15 @@ fn commands_may_come_before_subscribe_and_are_acknowledged() {
     wire.turn().unwrap();
     let acks = wire.sent().iter().filter(|packet| matches!(packet, Packet::PubAck(9))).count();
     assert_eq!(acks, 2);
-    let counts = wire.heard();
+    let counts = wire.hub_counts();
     assert_eq!((counts.c2d, counts.c2d_duplicates), (2, 1));
-    assert_eq!(wire.books(Operation::C2d).outcome(Outcome::Ok), 2);
+    assert_eq!(wire.totals_at_end(Operation::C2d).outcome(Outcome::Ok), 2);
 }
 
 #[test]
 fn a_device_that_hears_nothing_owns_nothing_for_it() {
     let wire = Wire::listening(METHODS);
-    assert!(wire.device.hub.is_none());
+    assert!(wire.device.iot_hub.is_none());
 }
 
 /// What a hub may do next.
@@ -686,8 +686,8 @@ proptest! {
             };
             if result.is_err() || wire.device.poll_close().is_some() {
                 wire.close(if result.is_err() { Closed::Eof } else { Closed::Local });
-                if wire.now < wire.context.at(wire.device.off_ns()) {
-                    wire.comes_back();
+                if wire.now < wire.context.at(wire.device.offline_at_ns()) {
+                    wire.reconnect();
                 }
             }
         }

@@ -246,7 +246,7 @@ impl Life {
     }
 
     fn connect(&mut self, world: &mut World, number: usize, due_ns: u64, now: Instant) {
-        self.device.begin_attempt(due_ns, now);
+        self.device.start_attempt(due_ns, now);
         world.connections += 1;
         self.connection = Some(Connection {
             hub: HubSession::new(world.directory.clone(), now),
@@ -282,7 +282,7 @@ impl Life {
                 self.device.back_off(&mut self.retries, now).map(|delay| now + delay)
             }
         };
-        self.next_ns = again.map(|at| world.ns(at)).filter(|ns| *ns < self.device.off_ns());
+        self.next_ns = again.map(|at| world.ns(at)).filter(|ns| *ns < self.device.offline_at_ns());
     }
 }
 
@@ -509,7 +509,7 @@ fn live() -> Lived {
             let mut device = Device::new(context.clone(), DeviceRef { fleet: 0, index });
             let spans = plan.schedule.online_spans(u64::from(index), 200);
             assert_eq!(spans.len(), 1);
-            device.enter(spans[0]);
+            device.start_span(spans[0]);
             Life { device, retries: Retries::default(), connection: None, next_ns: Some(spans[0].from_ns) }
         })
         .collect();

@@ -10,25 +10,29 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 /// Between two heartbeats while operations are open.
-const OPEN: Duration = Duration::from_millis(2);
+const BUSY_INTERVAL: Duration = Duration::from_millis(2);
 
 /// Between two heartbeats while none are.
-const QUIET: Duration = Duration::from_millis(10);
+const IDLE_INTERVAL: Duration = Duration::from_millis(10);
 
 /// A heartbeat that is served later than this was held up by a stall: the timer's tick, and what [`Deadlines`] take as one.
-const LATE: Duration = Duration::from_millis(3);
+const LATE_AFTER: Duration = Duration::from_millis(3);
 
 /// When the next heartbeat is due.
 #[derive(Debug)]
-pub(super) struct Beat {
+pub(super) struct HeartbeatTimer {
     at: Cell<Instant>,
     deadlines: Rc<Deadlines>,
     alarm: Alarm,
 }
 
-impl Beat {
-    pub(super) fn new(deadlines: &Rc<Deadlines>, now: Instant) -> Beat {
-        Beat { at: Cell::new(now + QUIET), deadlines: deadlines.clone(), alarm: deadlines.alarm() }
+impl HeartbeatTimer {
+    pub(super) fn new(deadlines: &Rc<Deadlines>, now: Instant) -> HeartbeatTimer {
+        HeartbeatTimer {
+            at: Cell::new(now + IDLE_INTERVAL),
+            deadlines: deadlines.clone(),
+            alarm: deadlines.alarm(),
+        }
     }
 
     /// Waits for the heartbeat; returns when it was due, and when that was noticed.
@@ -38,8 +42,8 @@ impl Beat {
             self.deadlines.observe(now);
             if now >= at {
                 // From the wake of this task to its turn there may have been no deadline that could be late.
-                if now > at + LATE {
-                    self.deadlines.stalls().note(at + LATE, now);
+                if now > at + LATE_AFTER {
+                    self.deadlines.stalls().note(at + LATE_AFTER, now);
                 }
                 return Poll::Ready((at, now));
             }
@@ -50,14 +54,14 @@ impl Beat {
     }
 
     /// The heartbeat was handled: the next one.
-    pub(super) fn next(&self, now: Instant, has_open: bool) {
-        self.at.set(now + if has_open { OPEN } else { QUIET });
+    pub(super) fn schedule_next(&self, now: Instant, has_open: bool) {
+        self.at.set(now + if has_open { BUSY_INTERVAL } else { IDLE_INTERVAL });
     }
 
     /// The first operation opened: a stall from now on must not go unseen until a quiet heartbeat.
     #[cold]
-    pub(super) fn hasten(&self) {
-        let by = clock::now() + OPEN;
+    pub(super) fn bring_forward(&self) {
+        let by = clock::now() + BUSY_INTERVAL;
         if by < self.at.get() {
             self.at.set(by);
             self.alarm.bring_forward(by);
