@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 #[derive(Clone, Copy, Debug, Default)]
 struct CommandFlags {
     stop: bool,
-    arrived: bool,
+    all_delivered: bool,
     abort: bool,
 }
 
@@ -162,8 +162,8 @@ impl Context {
 
     /// No device needs to wait for deliveries any more.
     pub(crate) fn has_all_deliveries(&self) -> bool {
-        let CommandFlags { arrived, abort, .. } = self.flags.get();
-        arrived || abort
+        let CommandFlags { all_delivered, abort, .. } = self.flags.get();
+        all_delivered || abort
     }
 
     /// Nothing is due from here on.
@@ -182,7 +182,7 @@ impl Context {
         match command {
             Command::Append(segment) => self.append(segment, now),
             Command::Stop => flags.stop = true,
-            Command::Arrived => flags.arrived = true,
+            Command::AllDelivered => flags.all_delivered = true,
             Command::Abort => flags.abort = true,
         }
         self.flags.set(flags);
@@ -243,10 +243,14 @@ mod tests {
 
     #[test]
     fn abort_holds_in_whatever_order_commands_come() {
-        use Command::{Abort, Arrived, Stop};
-        for commands in
-            [vec![Stop, Abort], vec![Abort, Stop], vec![Abort, Arrived], vec![Arrived, Abort], vec![Abort]]
-        {
+        use Command::{Abort, AllDelivered, Stop};
+        for commands in [
+            vec![Stop, Abort],
+            vec![Abort, Stop],
+            vec![Abort, AllDelivered],
+            vec![AllDelivered, Abort],
+            vec![Abort],
+        ] {
             let (context, _reported) = context();
             for command in &commands {
                 context.apply(command.clone(), context.at(3 * S));
@@ -269,7 +273,7 @@ mod tests {
     #[test]
     fn deliveries_that_are_all_in_do_not_stop_the_load() {
         let (context, _reported) = context();
-        context.apply(Command::Arrived, context.at(3 * S));
+        context.apply(Command::AllDelivered, context.at(3 * S));
         assert!(context.has_all_deliveries() && !context.is_stopped());
         assert_eq!(context.load_end_ns(), 10 * S);
     }

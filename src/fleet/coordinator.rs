@@ -105,7 +105,7 @@ impl Coordinator {
             }
             Report::Progress { worker, progress } => {
                 if self.reconciliation.all_arrived(worker, progress) {
-                    self.workers.send(&Command::Arrived);
+                    self.workers.send(&Command::AllDelivered);
                 }
             }
             Report::Deliveries(tracker) => self.reconciliation.add(*tracker),
@@ -132,7 +132,7 @@ impl Coordinator {
                 self.stop();
                 (self.complete, self.aborted) = (false, true);
             }
-            Command::Arrived => {}
+            Command::AllDelivered => {}
         }
         self.workers.send(&command);
     }
