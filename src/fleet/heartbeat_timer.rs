@@ -1,24 +1,20 @@
-//! The instant of a worker's next heartbeat. Owned by `context`: while operations are open the heartbeat is fast, and the first one
-//! that opens brings it forward. With it there always is a deadline whose lateness shows a stall.
+//! Schedules the heartbeats of one worker. Owned by `context`. A heartbeat guarantees that the worker always has a deadline whose lag
+//! shows a stall. The interval is short while operations are open, and the first operation that opens brings the next heartbeat forward.
 
 use crate::clock;
 use crate::link::{Alarm, Deadlines};
+use crate::stalls::{BUSY_HEARTBEAT, IDLE_HEARTBEAT};
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-/// Between two heartbeats while operations are open.
-const BUSY_INTERVAL: Duration = Duration::from_millis(2);
+/// A heartbeat that lags by more than this was delayed by a stall. It allows for the tick of [`Deadlines`], or tokio's rounding to
+/// milliseconds, plus the lag that [`Deadlines`] does not count as a stall.
+pub(super) const LATE_AFTER: Duration = Duration::from_millis(3);
 
-/// Between two heartbeats while none are.
-const IDLE_INTERVAL: Duration = Duration::from_millis(10);
-
-/// A heartbeat that is served later than this was held up by a stall: the timer's tick, and what [`Deadlines`] take as one.
-const LATE_AFTER: Duration = Duration::from_millis(3);
-
-/// When the next heartbeat is due.
+/// The due time of the next heartbeat, and the alarm for it.
 #[derive(Debug)]
 pub(super) struct HeartbeatTimer {
     at: Cell<Instant>,
@@ -28,20 +24,17 @@ pub(super) struct HeartbeatTimer {
 
 impl HeartbeatTimer {
     pub(super) fn new(deadlines: &Rc<Deadlines>, now: Instant) -> HeartbeatTimer {
-        HeartbeatTimer {
-            at: Cell::new(now + IDLE_INTERVAL),
-            deadlines: deadlines.clone(),
-            alarm: deadlines.alarm(),
-        }
+        let at = Cell::new(now + IDLE_HEARTBEAT);
+        HeartbeatTimer { at, deadlines: deadlines.clone(), alarm: deadlines.alarm() }
     }
 
-    /// Waits for the heartbeat; returns when it was due, and when that was noticed.
+    /// Waits for the heartbeat. Returns its due time and the present instant.
     pub(super) async fn wait(&self) -> (Instant, Instant) {
         poll_fn(|cx| {
             let (now, at) = (clock::now(), self.at.get());
             self.deadlines.observe(now);
             if now >= at {
-                // From the wake of this task to its turn there may have been no deadline that could be late.
+                // Between this task's wake and its poll, `deadlines` may have had no deadline that could show the stall.
                 if now > at + LATE_AFTER {
                     self.deadlines.stalls().note(at + LATE_AFTER, now);
                 }
@@ -53,18 +46,19 @@ impl HeartbeatTimer {
         .await
     }
 
-    /// The heartbeat was handled: the next one.
+    /// Schedules the next heartbeat, counted from `now`.
     pub(super) fn schedule_next(&self, now: Instant, has_open: bool) {
-        self.at.set(now + if has_open { BUSY_INTERVAL } else { IDLE_INTERVAL });
+        self.at.set(now + if has_open { BUSY_HEARTBEAT } else { IDLE_HEARTBEAT });
     }
 
-    /// The first operation opened: a stall from now on must not go unseen until a quiet heartbeat.
+    /// Brings the next heartbeat forward because the first operation has opened. Otherwise a stall could stay unnoticed until the
+    /// end of an idle interval.
     #[cold]
     pub(super) fn bring_forward(&self) {
-        let by = clock::now() + BUSY_INTERVAL;
-        if by < self.at.get() {
-            self.at.set(by);
-            self.alarm.bring_forward(by);
+        let at = clock::now() + BUSY_HEARTBEAT;
+        if at < self.at.get() {
+            self.at.set(at);
+            self.alarm.bring_forward(at);
         }
     }
 }
