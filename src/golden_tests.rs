@@ -118,8 +118,8 @@ fn run(devices: u32, window: u16, what: Operation) -> (Totals, Judged) {
         .map(|index| {
             let mut device = Device::new(context.clone(), DeviceRef { fleet: 0, index });
             let spans = plan.schedule.online_spans(u64::from(index), u64::from(devices));
-            device.enter(spans[0]);
-            device.begin_attempt(0, zero);
+            device.start_span(spans[0]);
+            device.start_attempt(0, zero);
             Wire { device, to_hub: BytesMut::new(), to_device: BytesMut::new() }
         })
         .collect();

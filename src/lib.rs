@@ -36,6 +36,6 @@ pub mod wire;
 #[cfg(test)]
 mod golden_tests;
 #[cfg(test)]
-mod life_tests;
-#[cfg(test)]
 mod pair_tests;
+#[cfg(test)]
+mod soak_tests;

@@ -7,7 +7,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// Heartbeat interval of a thread that has work. Shared by the load generator's threads and the emulator's shards.
+pub const BUSY_HEARTBEAT: Duration = Duration::from_millis(2);
+
+/// Heartbeat interval of a thread whose connections are idle.
+pub const IDLE_HEARTBEAT: Duration = Duration::from_millis(10);
 
 /// The most entries that a [`StallList`] keeps.
 pub const ENTRIES_MAX: usize = 1024;

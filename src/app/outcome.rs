@@ -156,7 +156,7 @@ mod tests {
         let [reason, ..] = &written.verdict.reasons[..] else { panic!("{:?}", written.verdict) };
         assert!(reason.contains("worker 1") && reason.contains("a defect of hubstorm"), "{reason}");
         for face in [report::text(&written, false), std::fs::read_to_string(html).unwrap()] {
-            assert!(face.contains("worker 1 of the load generator ended unexpectedly"), "{face}");
+            assert!(face.contains("worker 1 of the load generator panicked"), "{face}");
         }
 
         // The page alone cannot be written.

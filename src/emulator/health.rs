@@ -6,7 +6,7 @@
 
 use crate::clock::{self, Reading};
 use crate::link::{Deadlines, Idle, STALL_AFTER};
-use crate::stalls::{StallEntry, StallList};
+use crate::stalls::{self, StallEntry, StallList};
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -15,9 +15,9 @@ use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 /// Between two beats of a shard that has work.
-const BUSY_BEAT: Duration = Duration::from_millis(2);
+const BUSY_BEAT: Duration = stalls::BUSY_HEARTBEAT;
 /// Between two beats of a shard whose connections are quiet.
-const QUIET_BEAT: Duration = Duration::from_millis(10);
+const QUIET_BEAT: Duration = stalls::IDLE_HEARTBEAT;
 /// Between two beats of a shard without connections.
 const EMPTY_BEAT: Duration = Duration::from_millis(100);
 /// How long a shard counts as having work after one of its connections did something.

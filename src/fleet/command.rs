@@ -1,16 +1,16 @@
-//! What a run is told while it goes on. Sent by `app` to the collector, and by the collector to every worker.
+//! The commands to a running load. `app` sends them to the coordinator, which forwards them to every worker.
 
 use crate::plan::Segment;
 
-/// A command to a running load. Commands keep their order on the way to each worker.
+/// A command to a running load. Each worker receives the commands in the order in which they were sent.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     /// Extend the load by a segment. The last phase then lasts until the segment's end.
     Append(Segment),
-    /// Make nothing due any more: send what is due already, drain acknowledgments, disconnect.
+    /// Stop making messages due, send the due ones, drain acknowledgments, disconnect.
     Stop,
-    /// All published messages have been delivered: subscribers need not wait for more. The collector sends it.
-    Arrived,
-    /// Count what is open and end now.
+    /// All published messages have been delivered, so subscribers need not wait any longer. Only the coordinator sends it.
+    AllDelivered,
+    /// Count open operations as unfinished and end now.
     Abort,
 }

@@ -1,9 +1,9 @@
 //! What the devices of one worker share: the plan, the recorder, buffers, and whether to go on. One per worker,
 //! behind an `Rc`; no lock, no atomic.
 
-use super::beat::Beat;
 use super::command::Command;
 use super::delivery_tracker::DeliveryTracker;
+use super::heartbeat_timer::HeartbeatTimer;
 use super::trace::Tracer;
 use super::{DeviceRef, Report, nanos};
 use crate::clock::{RunClock, StepWatch, WallClock, is_step};
@@ -18,9 +18,9 @@ use tokio::sync::mpsc;
 
 /// Which commands have come. Flags, so that their order decides nothing: what was aborted stays so.
 #[derive(Clone, Copy, Debug, Default)]
-struct Told {
+struct CommandFlags {
     stop: bool,
-    arrived: bool,
+    all_delivered: bool,
     abort: bool,
 }
 
@@ -38,7 +38,7 @@ pub struct Context {
     pub(super) steps: RefCell<StepWatch>,
     /// The hub's clock is known to have made every step before this instant too, because it accepted a token that is valid only by such
     /// a clock.
-    pub(super) hub_stepped_too: Cell<Option<Instant>>,
+    pub(super) hub_stepped_until: Cell<Option<Instant>>,
     /// Until when a connection that was lost after a stall excuses failures.
     pub(super) stall_excuse_ns: Cell<u64>,
     /// This worker's load: the plan's, and what was appended to it.
@@ -46,7 +46,7 @@ pub struct Context {
     /// This worker's numbers.
     pub recorder: RefCell<Recorder>,
     /// This worker's part of what is published and delivered.
-    pub(crate) ledger: RefCell<DeliveryTracker>,
+    pub(crate) delivery_tracker: RefCell<DeliveryTracker>,
     /// Where devices learn the endpoint's addresses.
     pub(crate) resolver: Resolver,
     /// Scratch for the links.
@@ -55,17 +55,17 @@ pub struct Context {
     pub payload: RefCell<Vec<u8>>,
     /// Scratch for topics that no other message has.
     pub topic: RefCell<String>,
-    /// Whose packets are told.
+    /// Whose packets are flags.
     pub trace: Option<Tracer>,
     /// What the worker's tasks wait for; all of them are woken by a command.
     pub deadlines: Rc<Deadlines>,
     /// When the worker's heartbeat is due.
-    pub(super) beat: Beat,
-    told: Cell<Told>,
+    pub(super) heartbeat_timer: HeartbeatTimer,
+    flags: Cell<CommandFlags>,
     /// Nothing is due from here on: an append moves it back, a stop forward.
     load_end_ns: Cell<u64>,
     reports: mpsc::UnboundedSender<Report>,
-    tls_told: Cell<bool>,
+    tls_reported: Cell<bool>,
 }
 
 impl Context {
@@ -78,9 +78,9 @@ impl Context {
         reports: mpsc::UnboundedSender<Report>,
     ) -> Context {
         deadlines.stalls().restart(clock.zero);
-        let beat = Beat::new(&deadlines, crate::clock::now());
+        let heartbeat_timer = HeartbeatTimer::new(&deadlines, crate::clock::now());
         let recorder = RefCell::new(Recorder::new(super::layout(&plan), deadlines.stalls().clone()));
-        let ledger = RefCell::new(DeliveryTracker::new(&plan));
+        let delivery_tracker = RefCell::new(DeliveryTracker::new(&plan));
         let load = RunLoad::new(plan.schedule.load());
         let load_end_ns = Cell::new(nanos(plan.schedule.end()));
         Context {
@@ -89,22 +89,22 @@ impl Context {
             clock,
             wall,
             steps: RefCell::new(StepWatch::new(clock.reading())),
-            hub_stepped_too: Cell::default(),
+            hub_stepped_until: Cell::default(),
             stall_excuse_ns: Cell::default(),
             load,
             recorder,
-            ledger,
+            delivery_tracker,
             resolver: Resolver::default(),
             buffers,
             payload: RefCell::default(),
             topic: RefCell::default(),
             trace: None,
             deadlines,
-            beat,
-            told: Cell::default(),
+            heartbeat_timer,
+            flags: Cell::default(),
             load_end_ns,
             reports,
-            tls_told: Cell::new(false),
+            tls_reported: Cell::new(false),
         }
     }
 
@@ -149,21 +149,21 @@ impl Context {
         Key { operation, fleet, phase: self.plan.schedule.phase_at(due_ns) }
     }
 
-    /// The run was told to end before its load does.
+    /// The run was flags to end before its load does.
     pub(crate) fn is_stopped(&self) -> bool {
-        let Told { stop, abort, .. } = self.told.get();
+        let CommandFlags { stop, abort, .. } = self.flags.get();
         stop || abort
     }
 
-    /// The run was told to end at once.
+    /// The run was flags to end at once.
     pub(crate) fn is_aborted(&self) -> bool {
-        self.told.get().abort
+        self.flags.get().abort
     }
 
     /// No device needs to wait for deliveries any more.
     pub(crate) fn has_all_deliveries(&self) -> bool {
-        let Told { arrived, abort, .. } = self.told.get();
-        arrived || abort
+        let CommandFlags { all_delivered, abort, .. } = self.flags.get();
+        all_delivered || abort
     }
 
     /// Nothing is due from here on.
@@ -178,14 +178,14 @@ impl Context {
 
     /// Applies a command and wakes the devices.
     pub(crate) fn apply(&self, command: Command, now: Instant) {
-        let mut told = self.told.get();
+        let mut flags = self.flags.get();
         match command {
             Command::Append(segment) => self.append(segment, now),
-            Command::Stop => told.stop = true,
-            Command::Arrived => told.arrived = true,
-            Command::Abort => told.abort = true,
+            Command::Stop => flags.stop = true,
+            Command::AllDelivered => flags.all_delivered = true,
+            Command::Abort => flags.abort = true,
         }
-        self.told.set(told);
+        self.flags.set(flags);
         if self.is_stopped() {
             self.load_end_ns.set(self.load_end_ns.get().min(self.ns(now)));
         }
@@ -198,19 +198,19 @@ impl Context {
         if self.ns(now) < self.load_end_ns() && self.load.append(segment) {
             self.load_end_ns.set(self.load.end_ns());
         } else {
-            self.tell(Report::LateAppend);
+            self.report(Report::LateAppend);
         }
     }
 
     /// Reports what TLS agreed on: once a worker is enough.
-    pub(crate) fn tell_tls(&self, facts: crate::link::TlsFacts) {
-        if !self.tls_told.replace(true) {
-            self.tell(Report::Tls(facts));
+    pub(crate) fn report_tls(&self, facts: crate::link::TlsFacts) {
+        if !self.tls_reported.replace(true) {
+            self.report(Report::Tls(facts));
         }
     }
 
-    /// The collector outlives the workers unless it panicked, and then nobody is left to tell.
-    pub(crate) fn tell(&self, report: Report) {
+    /// The collector outlives the workers unless it panicked, and then nobody is left to report.
+    pub(crate) fn report(&self, report: Report) {
         drop(self.reports.send(report));
     }
 }
@@ -243,10 +243,14 @@ mod tests {
 
     #[test]
     fn abort_holds_in_whatever_order_commands_come() {
-        use Command::{Abort, Arrived, Stop};
-        for commands in
-            [vec![Stop, Abort], vec![Abort, Stop], vec![Abort, Arrived], vec![Arrived, Abort], vec![Abort]]
-        {
+        use Command::{Abort, AllDelivered, Stop};
+        for commands in [
+            vec![Stop, Abort],
+            vec![Abort, Stop],
+            vec![Abort, AllDelivered],
+            vec![AllDelivered, Abort],
+            vec![Abort],
+        ] {
             let (context, _reported) = context();
             for command in &commands {
                 context.apply(command.clone(), context.at(3 * S));
@@ -269,7 +273,7 @@ mod tests {
     #[test]
     fn deliveries_that_are_all_in_do_not_stop_the_load() {
         let (context, _reported) = context();
-        context.apply(Command::Arrived, context.at(3 * S));
+        context.apply(Command::AllDelivered, context.at(3 * S));
         assert!(context.has_all_deliveries() && !context.is_stopped());
         assert_eq!(context.load_end_ns(), 10 * S);
     }

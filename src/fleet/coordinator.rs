@@ -5,7 +5,7 @@ use super::reconciliation::Reconciliation;
 use super::service_task::{Service, ServiceTask};
 use super::usage::Usage;
 use super::worker::{SWAP_GRACE, Workers};
-use super::{Command, Finished, Report, Settings, frame, nanos};
+use super::{Command, Finished, Report, Settings, nanos, plan_layout};
 use crate::clock::{self, RunClock, WallClock};
 use crate::link::TlsFacts;
 use crate::measure::{Collector, Ending, Event, Second, Source};
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 /// How long the workers may take to make their devices before the first phase begins.
-const LEAD: Duration = Duration::from_millis(250);
+const START_LEAD: Duration = Duration::from_millis(250);
 
 /// A segment must come this long before the load's end, so that every worker has it before its devices leave.
 const APPEND_LEAD: Duration = Duration::from_millis(100);
@@ -41,8 +41,8 @@ pub(super) struct Coordinator {
     /// Nothing is due from here on.
     load_end: Duration,
     /// Phases whose begin was told.
-    phases_told: u16,
-    drain_told: bool,
+    phases_announced: u16,
+    drain_announced: bool,
     complete: bool,
     aborted: bool,
     worker_failed: bool,
@@ -61,11 +61,11 @@ impl Coordinator {
     ) -> Coordinator {
         let usage = Usage::start();
         let wall = settings.wall.clone();
-        let clock = RunClock::starts_in(LEAD, &wall);
-        workers.go(clock);
+        let clock = RunClock::starts_in(START_LEAD, &wall);
+        workers.start(clock);
         let mut coordinator = Coordinator {
             service: ServiceTask::new(&plan, (clock, wall.clone()), service),
-            collector: frame::collector(&plan),
+            collector: plan_layout::collector(&plan),
             reconciliation: Reconciliation::new(workers.count()),
             load: plan.schedule.load().clone(),
             load_end: plan.schedule.end(),
@@ -78,16 +78,16 @@ impl Coordinator {
             usage,
             second: 1,
             appended: Vec::new(),
-            phases_told: 0,
-            drain_told: false,
+            phases_announced: 0,
+            drain_announced: false,
             complete: true,
             aborted: false,
             worker_failed: false,
             tls: None,
             breakdowns: Vec::new(),
         };
-        coordinator.say(Event::Started { unix: clock.zero_unix });
-        coordinator.tell_phases(Duration::ZERO);
+        coordinator.emit(Event::Started { unix: clock.zero_unix });
+        coordinator.announce_phases(Duration::ZERO);
         coordinator
     }
 
@@ -97,7 +97,7 @@ impl Coordinator {
     }
 
     /// Takes in what a worker reports.
-    pub(super) fn take(&mut self, report: Report) {
+    pub(super) fn handle_report(&mut self, report: Report) {
         match report {
             Report::Snapshot { worker, snapshot } => {
                 self.collector.add(&snapshot, Source::Worker(worker));
@@ -105,26 +105,26 @@ impl Coordinator {
             }
             Report::Progress { worker, progress } => {
                 if self.reconciliation.all_arrived(worker, progress) {
-                    self.workers.tell(&Command::Arrived);
+                    self.workers.send(&Command::AllDelivered);
                 }
             }
             Report::Deliveries(tracker) => self.reconciliation.add(*tracker),
             Report::Tls(facts) => self.tls = self.tls.or(Some(facts)),
             Report::LateAppend => {
-                self.remember("a worker received more load only after its load had ended".to_owned());
+                self.record_breakdown("a worker received more load only after its load had ended".to_owned());
             }
             // Half a load measures nothing: the others stop too.
-            Report::Gone => {
+            Report::WorkerFailed => {
                 self.worker_failed = true;
                 self.stop();
                 self.complete = false;
-                self.workers.tell(&Command::Stop);
+                self.workers.send(&Command::Stop);
             }
         }
     }
 
     /// Obeys a command, and passes it on.
-    pub(super) fn obey(&mut self, command: Command) {
+    pub(super) fn handle_command(&mut self, command: Command) {
         match command {
             Command::Append(segment) => return self.append(segment),
             Command::Stop => self.stop(),
@@ -132,9 +132,9 @@ impl Coordinator {
                 self.stop();
                 (self.complete, self.aborted) = (false, true);
             }
-            Command::Arrived => {}
+            Command::AllDelivered => {}
         }
-        self.workers.tell(&command);
+        self.workers.send(&command);
     }
 
     /// Nothing is due from now on, unless that is so already.
@@ -143,7 +143,7 @@ impl Coordinator {
         if now < self.load_end {
             (self.complete, self.load_end) = (false, now);
             self.service.stop();
-            self.tell_drain(now);
+            self.announce_drain(now);
         }
     }
 
@@ -154,30 +154,30 @@ impl Coordinator {
             let text = format!(
                 "the load could not be extended to {until:?}: the segment came too late, ends too early, or has no valid load"
             );
-            return self.say(Event::Noted { text });
+            return self.emit(Event::Noted { text });
         }
         self.load_end = until;
         self.appended.push(segment);
         self.service.append(segment);
-        self.workers.tell(&Command::Append(segment));
-        self.say(Event::LoadAppended { until, factor });
+        self.workers.send(&Command::Append(segment));
+        self.emit(Event::LoadAppended { until, factor });
     }
 
     /// A second is over, and the workers' snapshots of it are in.
     pub(super) fn close_second(&mut self) {
         let at = self.close_row();
         self.second += 1;
-        self.tell_phases(at);
+        self.announce_phases(at);
         if at >= self.load_end {
-            self.tell_drain(self.load_end);
+            self.announce_drain(self.load_end);
         }
         if self.measured {
             let measurement = Box::new(self.collector.measurement().clone());
-            self.say(Event::Measured { at, measurement });
+            self.emit(Event::Measured { at, measurement });
         }
         let at_ns = nanos(at);
         let from_ns = at_ns.saturating_sub(1_000_000_000);
-        self.say(Event::Second(Second {
+        self.emit(Event::Second(Second {
             at,
             phase: self.plan.schedule.phase_at(at_ns),
             planned_per_s: self.plan.offered_per_s(&self.load, from_ns, at_ns),
@@ -199,7 +199,7 @@ impl Coordinator {
             let drain_end = self.clock.zero + self.load_end + self.plan.drain;
             tokio::select! {
                 () = self.service.take_last(drain_end) => {}
-                () = abort(commands) => self.aborted = true,
+                () = wait_for_abort(commands) => self.aborted = true,
             }
         }
         while let Ok(command) = commands.try_recv() {
@@ -208,23 +208,23 @@ impl Coordinator {
         self.service.settle(&mut self.collector);
         let ended = self.clock.since(clock::now());
         let reconciliation = std::mem::replace(&mut self.reconciliation, Reconciliation::new(0));
-        let streams = reconciliation.balance(&self.plan, &mut self.collector, ended, self.aborted);
+        let streams = reconciliation.reconcile(&self.plan, &mut self.collector, ended, self.aborted);
         self.close_row();
         for failed in self.workers.join() {
             (self.complete, self.worker_failed) = (false, true);
-            self.remember(failed.to_string());
+            self.record_breakdown(failed.to_string());
         }
-        self.tell_drain(ended.min(self.load_end));
+        self.announce_drain(ended.min(self.load_end));
         let why = match (self.worker_failed, self.aborted, self.complete) {
             (true, ..) => Ending::WorkerFailed,
             (_, true, _) => Ending::Aborted,
             (.., false) => Ending::Stopped,
             (.., true) => Ending::Complete,
         };
-        self.say(Event::Stopped { at: ended, why });
+        self.emit(Event::Stopped { at: ended, why });
         let reading = self.wall.read(clock::now());
         let heartbeat = self.collector.heartbeat().clone();
-        let streams = frame::named_streams(&self.plan, &streams);
+        let streams = plan_layout::named_streams(&self.plan, &streams);
         let measurement = self.collector.finish(nanos(self.load_end) / 1_000, streams, self.breakdowns);
         Finished {
             measurement,
@@ -240,40 +240,40 @@ impl Coordinator {
         }
     }
 
-    fn remember(&mut self, text: String) {
+    fn record_breakdown(&mut self, text: String) {
         if !self.breakdowns.contains(&text) {
-            self.say(Event::Noted { text: text.clone() });
+            self.emit(Event::Noted { text: text.clone() });
             self.breakdowns.push(text);
         }
     }
 
-    fn tell_phases(&mut self, by: Duration) {
+    fn announce_phases(&mut self, by: Duration) {
         let plan = self.plan.clone();
-        for phase in plan.schedule.phases().iter().skip(self.phases_told.into()) {
+        for phase in plan.schedule.phases().iter().skip(self.phases_announced.into()) {
             if phase.start > by || phase.start >= self.load_end {
                 break;
             }
-            self.say(Event::PhaseStarted { phase: self.phases_told, at: phase.start });
-            self.phases_told += 1;
+            self.emit(Event::PhaseStarted { phase: self.phases_announced, at: phase.start });
+            self.phases_announced += 1;
         }
     }
 
     /// Once: the load is over.
-    fn tell_drain(&mut self, at: Duration) {
-        if !std::mem::replace(&mut self.drain_told, true) {
-            self.tell_phases(at);
-            self.say(Event::Draining { at });
+    fn announce_drain(&mut self, at: Duration) {
+        if !std::mem::replace(&mut self.drain_announced, true) {
+            self.announce_phases(at);
+            self.emit(Event::Draining { at });
         }
     }
 
-    fn say(&self, event: Event) {
+    fn emit(&self, event: Event) {
         // The run goes on when nobody listens.
         drop(self.events.send(event));
     }
 }
 
 /// Waits for the command to end at once; for ever, if it does not come.
-async fn abort(commands: &mut mpsc::UnboundedReceiver<Command>) {
+async fn wait_for_abort(commands: &mut mpsc::UnboundedReceiver<Command>) {
     while let Some(command) = commands.recv().await {
         if command == Command::Abort {
             return;

@@ -6,7 +6,7 @@
 //! is lost. A message that arrives although its ack never came is told apart by name, so that it makes up for no other.
 
 use super::DeviceRef;
-use super::seen::{Arrival, Seen};
+use super::sequence_tracker::{Arrival, SequenceTracker};
 use crate::plan::{Heard, Plan, Stamp};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -23,7 +23,7 @@ pub struct Stream {
 
 /// Copies of the messages of one send to one fleet that were due in one phase.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Cell {
+struct DeliveryCounts {
     /// To arrive: their message was acknowledged (QoS 0: flushed).
     expected: u64,
     /// Arrived, of those that were to.
@@ -34,8 +34,8 @@ struct Cell {
     reordered: u64,
 }
 
-impl Cell {
-    fn add(&mut self, other: Cell) {
+impl DeliveryCounts {
+    fn add(&mut self, other: DeliveryCounts) {
         self.expected += other.expected;
         self.arrived += other.arrived;
         self.ok += other.ok;
@@ -49,13 +49,13 @@ impl Cell {
 }
 
 /// What one subscriber has had, by stream. Made for its first message.
-pub type Inbox = HashMap<Stream, Line, BuildHasherDefault<Mix>>;
+pub type Inbox = HashMap<Stream, StreamState, BuildHasherDefault<StreamHasher>>;
 
 /// What one subscriber has had of one stream.
 #[derive(Debug)]
-pub struct Line {
+pub struct StreamState {
     heard: Heard,
-    seen: Seen,
+    sequence: SequenceTracker,
 }
 
 /// How far a worker is, for the collector to see that everything has arrived.
@@ -74,7 +74,7 @@ pub struct DeliveryTracker {
     fleets: usize,
     phases: usize,
     /// By send, fleet and phase.
-    cells: Vec<Cell>,
+    cells: Vec<DeliveryCounts>,
     /// Messages that were sent and not acknowledged: number, and when they were due.
     unacked: HashMap<Stream, Vec<(u64, u64)>>,
     unacked_count: usize,
@@ -91,7 +91,7 @@ impl DeliveryTracker {
         DeliveryTracker {
             fleets,
             phases,
-            cells: vec![Cell::default(); plan.deliveries.sends() * fleets * phases],
+            cells: vec![DeliveryCounts::default(); plan.deliveries.sends() * fleets * phases],
             unacked: HashMap::new(),
             unacked_count: 0,
             inboxes: Vec::new(),
@@ -99,13 +99,13 @@ impl DeliveryTracker {
         }
     }
 
-    /// A device of this worker will publish what is tracked, until it says [`silent`](DeliveryTracker::silent).
-    pub(crate) fn sender(&mut self) {
+    /// A device of this worker will publish what is tracked, until it says [`remove_sender`](DeliveryTracker::remove_sender).
+    pub(crate) fn add_sender(&mut self) {
         self.progress.sending += 1;
     }
 
     /// A device will publish nothing any more.
-    pub(crate) fn silent(&mut self) {
+    pub(crate) fn remove_sender(&mut self) {
         self.progress.sending = self.progress.sending.saturating_sub(1);
     }
 
@@ -113,7 +113,7 @@ impl DeliveryTracker {
         self.progress
     }
 
-    fn cell(&mut self, plan: &Plan, send: usize, fleet: u16, due_ns: u64) -> Option<&mut Cell> {
+    fn cell(&mut self, plan: &Plan, send: usize, fleet: u16, due_ns: u64) -> Option<&mut DeliveryCounts> {
         let phase = usize::from(plan.schedule.phase_at(due_ns));
         self.cells.get_mut((send * self.fleets + usize::from(fleet)) * self.phases + phase)
     }
@@ -151,15 +151,15 @@ impl DeliveryTracker {
         stamp: &Stamp,
     ) -> Option<Arrival> {
         let stream = Stream { device: stamp.device, send: stamp.stream };
-        let line = match inbox.entry(stream) {
+        let state = match inbox.entry(stream) {
             std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
             std::collections::hash_map::Entry::Vacant(vacant) => {
                 let heard = plan.deliveries.heard(stamp.device, stamp.stream, to.fleet, to.index)?;
-                vacant.insert(Line { heard, seen: Seen::default() })
+                vacant.insert(StreamState { heard, sequence: SequenceTracker::default() })
             }
         };
-        let arrival = line.seen.take(stamp.seq);
-        let (heard, due_ns) = (line.heard, stamp.due_us.saturating_mul(1_000));
+        let arrival = state.sequence.record(stamp.seq);
+        let (heard, due_ns) = (state.heard, stamp.due_us.saturating_mul(1_000));
         let once = u64::from(arrival != Arrival::Duplicate);
         let expected = once * u64::from(plan.deliveries.expects(to.fleet, to.index, heard.kept, due_ns));
         self.progress.arrived += expected;
@@ -173,7 +173,7 @@ impl DeliveryTracker {
     }
 
     /// A subscriber is gone for good.
-    pub(crate) fn keep(&mut self, device: DeviceRef, inbox: Box<Inbox>) {
+    pub(crate) fn add_inbox(&mut self, device: DeviceRef, inbox: Box<Inbox>) {
         self.inboxes.push((device, inbox));
     }
 }
@@ -193,7 +193,7 @@ pub(crate) fn all_arrived(progress: &[Option<Progress>]) -> bool {
 
 /// Copies that were to arrive at a fleet in a phase and did not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Lost {
+pub(crate) struct LostDeliveries {
     pub(crate) fleet: u16,
     pub(crate) phase: u16,
     pub(crate) count: u64,
@@ -213,7 +213,10 @@ pub struct StreamTotals {
 }
 
 /// Compares the trackers of all workers: what is lost, and each send of the plan in its order.
-pub(crate) fn balance(plan: &Plan, mut trackers: Vec<DeliveryTracker>) -> (Vec<Lost>, Vec<StreamTotals>) {
+pub(crate) fn reconcile(
+    plan: &Plan,
+    mut trackers: Vec<DeliveryTracker>,
+) -> (Vec<LostDeliveries>, Vec<StreamTotals>) {
     let Some(mut sum) = trackers.pop() else { return Default::default() };
     for tracker in trackers {
         for (mine, theirs) in sum.cells.iter_mut().zip(tracker.cells) {
@@ -223,22 +226,22 @@ pub(crate) fn balance(plan: &Plan, mut trackers: Vec<DeliveryTracker>) -> (Vec<L
         sum.unacked.extend(tracker.unacked);
         sum.inboxes.extend(tracker.inboxes);
     }
-    sum.forget_unacked(plan);
+    sum.discount_unacked(plan);
     let mut lost = Vec::new();
     for fleet in 0..sum.fleets {
         for phase in 0..sum.phases {
             let cells = sum.cells.iter().skip(fleet * sum.phases + phase).step_by(sum.fleets * sum.phases);
-            let count: u64 = cells.map(Cell::lost).sum();
+            let count: u64 = cells.map(DeliveryCounts::lost).sum();
             if count > 0 {
                 let [fleet, phase] = [fleet, phase].map(|index| u16::try_from(index).unwrap_or(u16::MAX));
-                lost.push(Lost { fleet, phase, count });
+                lost.push(LostDeliveries { fleet, phase, count });
             }
         }
     }
     let sends = sum.cells.chunks(sum.fleets * sum.phases);
     let streams = sends.map(|cells| StreamTotals {
         ok: cells.iter().map(|cell| cell.ok).sum(),
-        lost: cells.iter().map(Cell::lost).sum(),
+        lost: cells.iter().map(DeliveryCounts::lost).sum(),
         duplicates: cells.iter().map(|cell| cell.duplicates).sum(),
         reordered: cells.iter().map(|cell| cell.reordered).sum(),
     });
@@ -247,19 +250,19 @@ pub(crate) fn balance(plan: &Plan, mut trackers: Vec<DeliveryTracker>) -> (Vec<L
 
 impl DeliveryTracker {
     /// What arrived without having been acknowledged is none of what was to arrive.
-    fn forget_unacked(&mut self, plan: &Plan) {
+    fn discount_unacked(&mut self, plan: &Plan) {
         if self.unacked.is_empty() {
             return;
         }
         for (device, inbox) in std::mem::take(&mut self.inboxes) {
-            for (stream, line) in *inbox {
+            for (stream, state) in *inbox {
                 let unacked = self.unacked.get(&stream).cloned().unwrap_or_default();
                 let arrived = unacked.iter().filter(|(seq, due_ns)| {
-                    line.seen.has(*seq)
-                        && plan.deliveries.expects(device.fleet, device.index, line.heard.kept, *due_ns)
+                    state.sequence.contains(*seq)
+                        && plan.deliveries.expects(device.fleet, device.index, state.heard.kept, *due_ns)
                 });
                 for (_, due_ns) in arrived {
-                    if let Some(cell) = self.cell(plan, line.heard.send, device.fleet, *due_ns) {
+                    if let Some(cell) = self.cell(plan, state.heard.send, device.fleet, *due_ns) {
                         cell.arrived = cell.arrived.saturating_sub(1);
                     }
                 }
@@ -271,9 +274,9 @@ impl DeliveryTracker {
 /// Spreads the few bits of a [`Stream`]: every one that gets into a map was checked against the plan, so nobody outside
 /// chooses them.
 #[derive(Debug, Default)]
-pub struct Mix(u64);
+pub struct StreamHasher(u64);
 
-impl Hasher for Mix {
+impl Hasher for StreamHasher {
     fn finish(&self) -> u64 {
         // The map looks at the upper bits and at the lower ones.
         self.0 ^ self.0 >> 32
@@ -328,7 +331,7 @@ mod tests {
         fn new() -> Run {
             let plan = plan();
             let [mut out, inn] = [DeliveryTracker::new(&plan), DeliveryTracker::new(&plan)];
-            out.sender();
+            out.add_sender();
             Run { plan, out, inn, inboxes: Default::default() }
         }
 
@@ -352,9 +355,9 @@ mod tests {
 
         fn lost(mut self) -> Vec<(u16, u64)> {
             for (index, inbox) in (0..).zip(self.inboxes) {
-                self.inn.keep(DeviceRef { fleet: 1, index }, inbox);
+                self.inn.add_inbox(DeviceRef { fleet: 1, index }, inbox);
             }
-            let (lost, streams) = balance(&self.plan, vec![self.out, self.inn]);
+            let (lost, streams) = reconcile(&self.plan, vec![self.out, self.inn]);
             let [stream] = &streams[..] else { panic!("{streams:?}") };
             assert_eq!(stream.lost, lost.iter().map(|lost| lost.count).sum::<u64>());
             lost.into_iter().map(|lost| (lost.phase, lost.count)).collect()
@@ -375,7 +378,7 @@ mod tests {
             assert_eq!(run.arrives(1, seq), Some(Arrival::New));
         }
         assert!(!run.all_arrived(), "it may publish more");
-        run.out.silent();
+        run.out.remove_sender();
         assert!(run.all_arrived());
         assert_eq!(run.arrives(0, 3), Some(Arrival::Duplicate));
         assert_eq!(run.lost(), []);
@@ -389,7 +392,7 @@ mod tests {
             run.arrives(0, seq);
         }
         (0..20).filter(|seq| *seq != 5).for_each(|seq| assert_eq!(run.arrives(1, seq), Some(Arrival::New)));
-        run.out.silent();
+        run.out.remove_sender();
         assert!(!run.all_arrived());
         // The first was due while they were still coming.
         assert_eq!(run.lost(), [(0, 2), (1, 2)]);
@@ -406,7 +409,7 @@ mod tests {
         run.unacked(4);
         run.published(5);
         run.arrives(1, 5);
-        run.out.silent();
+        run.out.remove_sender();
         assert!(!run.all_arrived(), "3 and 4 may still come");
         assert_eq!(run.lost(), [(0, 1)], "5 at the first, and nothing else that was acknowledged");
     }

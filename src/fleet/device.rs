@@ -5,13 +5,13 @@
 mod c2d;
 mod clock_step;
 mod connect;
-mod deliver;
+mod connection_loss;
+mod deliveries;
+mod disconnect;
 mod events;
-mod hub;
-mod leave;
-mod loss;
+mod iot_hub;
 mod methods;
-mod receive;
+mod received;
 mod renewal;
 mod settle;
 mod twin;
@@ -31,9 +31,9 @@ use crate::rng::{Purpose, Rng, generator};
 use crate::sansio::{Close, Closed, Machine};
 use crate::session::{Session, SessionError, Settings, State};
 use bytes::BytesMut;
-use connect::{Attempt, Reached, Subscribe};
-use hub::IotHubState;
-use leave::Leaving;
+use connect::{Attempt, Reached, SubscribeState};
+use disconnect::Disconnecting;
+use iot_hub::IotHubState;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -47,7 +47,7 @@ enum Stage {
     /// It is online, and nobody wants that to end.
     Online { since: Instant },
     /// It is to go.
-    Leaving(Leaving),
+    Disconnecting(Disconnecting),
 }
 
 /// Why a connection ends. While it is open, this is why its device leaves; later, it is why the device makes the next one.
@@ -77,7 +77,7 @@ pub struct Device {
     /// How the latest attempt or connection ended.
     end: ConnectionEnd,
     /// How the latest connection ended, and so why the next one is made. `Finished` before the first one of a span.
-    cause: ConnectionEnd,
+    connect_reason: ConnectionEnd,
     /// How long the latest connection was online; none after an attempt that failed.
     online_for: Option<Duration>,
     /// Open since it ought to be online, while it is not.
@@ -87,15 +87,15 @@ pub struct Device {
     token_expiry_unix: u64,
     /// The renewal that is due, until the device is online again.
     renewal: Option<Box<Open>>,
-    subscribe: Subscribe,
+    subscribe: SubscribeState,
     /// A PINGREQ without its answer.
     ping: Option<Box<Open>>,
     /// What it has to do with an IoT hub besides its messages; made when there is something.
-    hub: Option<Box<IotHubState>>,
+    iot_hub: Option<Box<IotHubState>>,
     /// How many connections in a row the peer has closed soon after CONNACK.
-    closed_soon: u8,
+    short_connections: u8,
     /// QoS 0 messages that were handed to the kernel since the last byte was received.
-    qos0_unheard: u32,
+    qos0_unconfirmed: u32,
     /// The latest attempt was refused, for good as far as CONNACK says.
     refused: bool,
     /// Its connection was lost soon after a long stall of this worker, failed for lack of a resource of this machine, or was refused or
@@ -128,7 +128,7 @@ impl Device {
         let messages = Messages::new(&plan, &context.load, device);
         let is_sender = plan.deliveries.sends_tracked(device.fleet);
         if is_sender {
-            context.ledger.borrow_mut().sender();
+            context.delivery_tracker.borrow_mut().add_sender();
         }
         let rng = generator(plan.seed, device.global(&plan), Purpose::Connection);
         Device {
@@ -140,17 +140,17 @@ impl Device {
             span: Span { from_ns: 0, to_ns: 0 },
             stage: Stage::Offline,
             end: ConnectionEnd::Failed,
-            cause: ConnectionEnd::Finished,
+            connect_reason: ConnectionEnd::Finished,
             online_for: None,
             online: None,
             renew_at: None,
             token_expiry_unix: 0,
             renewal: None,
-            subscribe: Subscribe::Done,
+            subscribe: SubscribeState::Done,
             ping: None,
-            hub: None,
-            closed_soon: 0,
-            qos0_unheard: 0,
+            iot_hub: None,
+            short_connections: 0,
+            qos0_unconfirmed: 0,
             refused: false,
             excuse: Excuse::None,
             is_sender,
@@ -169,7 +169,7 @@ impl Device {
     }
 
     /// Its number among the devices of all fleets.
-    pub(crate) fn number(&self) -> u64 {
+    pub(crate) fn global_index(&self) -> u64 {
         self.device.global(&self.context.plan)
     }
 
@@ -185,15 +185,15 @@ impl Device {
     }
 
     /// The plan has the device online for this span.
-    pub(crate) fn enter(&mut self, span: Span) {
+    pub(crate) fn start_span(&mut self, span: Span) {
         self.span = span;
-        self.cause = ConnectionEnd::Finished;
+        self.connect_reason = ConnectionEnd::Finished;
         self.online = Some(self.recorder().due(Operation::Online, span.from_ns));
-        self.messages.enter(span);
+        self.messages.start_span(span);
     }
 
     /// When the plan wants the device gone: its span or the load is over.
-    pub(crate) fn off_ns(&self) -> u64 {
+    pub(crate) fn offline_at_ns(&self) -> u64 {
         self.span.to_ns.min(self.context.load_end_ns())
     }
 
@@ -208,7 +208,7 @@ impl Device {
     }
 
     /// An attempt to connect begins; it was due at `due_ns`.
-    pub(crate) fn begin_attempt(&mut self, due_ns: u64, now: Instant) -> Instant {
+    pub(crate) fn start_attempt(&mut self, due_ns: u64, now: Instant) -> Instant {
         let deadline = now + self.plan().connect_timeout;
         let picked_ns = self.context.ns(now).max(due_ns);
         let open = self.recorder().due(Operation::Connect, due_ns).picked(picked_ns);
@@ -221,8 +221,8 @@ impl Device {
     /// The attempt did not get as far as MQTT.
     pub(crate) fn dial_failed(&mut self, error: &crate::link::DialError, now: Instant) {
         let Some(due_ns) = self.attempt_due_ns() else { return };
-        match self.untrusted_by_step(error, now) {
-            Some(by_us) => self.blame_step(by_us, || error.to_string(), now),
+        match self.clock_step_behind_certificate_error(error, now) {
+            Some(by_us) => self.record_clock_step_failure(by_us, || error.to_string(), now),
             None => self.recorder().dial_failed(error, || self.id(), now),
         }
         let recorder = self.recorder();
@@ -242,14 +242,14 @@ impl Device {
     }
 
     /// The attempt got as far as MQTT.
-    pub(crate) fn dialled(&mut self, dialled: &crate::link::Dialed, now: Instant) {
+    pub(crate) fn on_dialed(&mut self, dialed: &crate::link::Dialed, now: Instant) {
         let Some(due_ns) = self.attempt_due_ns() else { return };
-        self.recorder().steps(&dialled.steps, due_ns, now);
+        self.recorder().steps(&dialed.steps, due_ns, now);
         if let Stage::Connecting(attempt) = &mut self.stage {
-            attempt.reached = Reached::Dialled;
+            attempt.reached = Reached::Transport;
         }
-        if let Some(facts) = &dialled.tls {
-            self.context.tell_tls(*facts);
+        if let Some(facts) = &dialed.tls {
+            self.context.report_tls(*facts);
         }
     }
 
@@ -284,7 +284,7 @@ impl Device {
     }
 
     /// The connection failed in a way that only the session could see.
-    pub(crate) fn failed(&self, error: &SessionError, now: Instant) {
+    pub(crate) fn record_session_error(&self, error: &SessionError, now: Instant) {
         self.recorder().error(error.class(), Culprit::Peer, now, || format!("{}: {error}", self.id()));
     }
 
@@ -305,7 +305,7 @@ impl Device {
     fn online_since(&self) -> Option<Instant> {
         match &self.stage {
             Stage::Online { since } => Some(*since),
-            Stage::Leaving(leaving) => leaving.online_since,
+            Stage::Disconnecting(disconnecting) => disconnecting.online_since,
             Stage::Offline | Stage::Connecting(_) => None,
         }
     }
@@ -316,7 +316,7 @@ impl Machine for Device {
 
     fn handle_input(&mut self, now: Instant, input: &mut BytesMut) -> Result<(), SessionError> {
         if !input.is_empty() {
-            self.qos0_unheard = 0;
+            self.qos0_unconfirmed = 0;
         }
         while self.session.wants_input() && self.session.handle_input(now, input)? {
             self.drain_events(now);
@@ -328,10 +328,10 @@ impl Machine for Device {
         let result = self.session.handle_timeout(now);
         self.drain_events(now);
         if matches!(result, Err(SessionError::PingTimeout | SessionError::AckStall)) {
-            self.note_dead();
+            self.record_dead_connection();
         }
         result?;
-        self.on_timeout_hub(now);
+        self.on_timeout_iot_hub(now);
         // Also when there is no room for output: time is decided here, and only bytes are made in `poll_output`.
         self.wake.take_if(|at| *at <= now);
         self.on_timeout_connection(now)
@@ -344,60 +344,60 @@ impl Machine for Device {
 
     fn handle_closed(&mut self, now: Instant, why: Closed) {
         let now_ns = self.context.ns(now);
-        let meant = match &self.stage {
+        let planned = match &self.stage {
             // After DISCONNECT the peer may be faster to close than we are (MQTT 3.1.1 §3.14.4).
-            Stage::Leaving(leaving) if leaving.close.is_some() => Some(leaving.why),
+            Stage::Disconnecting(disconnecting) if disconnecting.close.is_some() => Some(disconnecting.why),
             _ => None,
         };
         let stepped = match why {
-            _ if meant.is_some() => None,
-            Closed::Eof | Closed::Reset => self.closed_by_step(now),
+            _ if planned.is_some() => None,
+            Closed::Eof | Closed::Reset => self.clock_step_behind_close(now),
             Closed::Unreachable | Closed::TlsAlert(_) | Closed::Local => None,
         };
         if stepped.is_some() {
             self.excuse = Excuse::Machine;
-        } else if meant.is_none() && self.excuse != Excuse::Machine && self.is_excused_by_a_stall(now_ns) {
+        } else if planned.is_none() && self.excuse != Excuse::Machine && self.is_excused_by_stall(now_ns) {
             self.excuse = Excuse::Stall;
         }
         // What we cut and nobody will send again is unfinished. A kept session sends it again when the plan has the device back.
         let over = now_ns >= self.context.load_end_ns();
-        let cut = meant.is_some()
-            && (over || (meant == Some(ConnectionEnd::Finished) && self.plan().clean_session));
+        let cut = planned.is_some()
+            && (over || (planned == Some(ConnectionEnd::Finished) && self.plan().clean_session));
         if cut {
             self.settle_open(now);
         }
-        self.lose_asked(meant.is_some(), now);
-        self.subscribe = Subscribe::Done;
+        self.end_pending(planned.is_some(), now);
+        self.subscribe = SubscribeState::Done;
         // A clean session forgets it with the connection.
-        let unacknowledged = if meant.is_none() { self.unacknowledged() } else { Default::default() };
+        let unacknowledged = if planned.is_none() { self.unacknowledged() } else { Default::default() };
         self.session.handle_closed(now);
         self.drain_events(now);
         let online_for = self.online_since().map(|since| now.saturating_duration_since(since));
-        if meant.is_none() {
+        if planned.is_none() {
             self.record_loss(why, stepped, unacknowledged, now);
             let timed_out = matches!(&self.stage, Stage::Connecting(attempt) if now >= attempt.deadline);
             self.end_attempt(if timed_out { Outcome::TimedOut } else { Outcome::Lost }, now);
             // What the plan wanted gone is not missed.
-            if online_for.is_some() && now_ns < self.off_ns() {
+            if online_for.is_some() && now_ns < self.offline_at_ns() {
                 self.online = Some(self.recorder().due(Operation::Online, now_ns));
-                self.cause = ConnectionEnd::Lost;
+                self.connect_reason = ConnectionEnd::Lost;
             }
         } else {
-            self.note_soon(false);
-            self.cause = meant.unwrap_or(self.cause);
+            self.record_connection_length(false);
+            self.connect_reason = planned.unwrap_or(self.connect_reason);
         }
         if online_for.is_some() {
             self.recorder().online(-1);
             self.messages.block(now_ns);
         }
         if let Some(requests) = self.messages.requests_mut() {
-            requests.deafen(now_ns);
+            requests.stop_listening(now_ns);
         }
         self.stage = Stage::Offline;
         self.wake = None;
-        self.qos0_unheard = 0;
-        let unmeant = if online_for.is_some() { ConnectionEnd::Lost } else { ConnectionEnd::Failed };
-        (self.end, self.online_for) = (meant.unwrap_or(unmeant), online_for);
+        self.qos0_unconfirmed = 0;
+        let unplanned = if online_for.is_some() { ConnectionEnd::Lost } else { ConnectionEnd::Failed };
+        (self.end, self.online_for) = (planned.unwrap_or(unplanned), online_for);
     }
 
     fn poll_output(&mut self, now: Instant, out: &mut BytesMut) {
@@ -409,26 +409,26 @@ impl Machine for Device {
         if self.session.state() != State::Online {
             return;
         }
-        self.note_ping();
-        if matches!(self.subscribe, Subscribe::Due) {
+        self.record_ping();
+        if matches!(self.subscribe, SubscribeState::Due) {
             self.subscribe(now, out);
         }
         self.wake = None;
         self.answer_methods(now, out);
-        if !self.is_coming_back() {
+        if !self.is_reconnecting() {
             let recorder =
                 DeviceRecorder { context: &self.context, device: self.device, excuse: self.excuse };
-            let wake = self.messages.pump(recorder, &mut self.session, now, out);
+            let wake = self.messages.send_due(recorder, &mut self.session, now, out);
             self.wake = wake.map(|ns| self.context.at(ns));
             if self.excuse != Excuse::None && !self.has_backlog(now) {
                 self.excuse = Excuse::None;
             }
         }
-        self.say_goodbye(now, out);
+        self.disconnect_when_done(now, out);
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        let timeouts = [self.session.poll_timeout(), self.wake, self.next_boundary(), self.hub_timeout()];
+        let timeouts = [self.session.poll_timeout(), self.wake, self.next_boundary(), self.iot_hub_timeout()];
         timeouts.into_iter().flatten().min()
     }
 
@@ -438,7 +438,7 @@ impl Machine for Device {
 
     fn poll_close(&self) -> Option<Close> {
         match &self.stage {
-            Stage::Leaving(Leaving { close: Some(close), .. }) => Some(*close),
+            Stage::Disconnecting(Disconnecting { close: Some(close), .. }) => Some(*close),
             _ => self.session.poll_close(),
         }
     }

@@ -39,7 +39,7 @@ impl DeviceRecorder<'_> {
 
     fn open(&self, recorder: &mut Recorder, key: Key, due_ns: u64) -> Open {
         if recorder.open() == 0 {
-            self.context.beat.hasten();
+            self.context.heartbeat_timer.bring_forward();
         }
         Open::due(recorder, key, due_ns)
     }
@@ -82,7 +82,7 @@ impl DeviceRecorder<'_> {
     }
 
     /// Something that came at `at` and whose age is known. What is older than the run has no due instant in it.
-    pub(crate) fn aged(&self, operation: Operation, at: Instant, age: Duration) {
+    pub(crate) fn ok_with_age(&self, operation: Operation, at: Instant, age: Duration) {
         let (at_ns, age_ns) = (self.context.ns(at), nanos(age));
         match at_ns.checked_sub(age_ns) {
             Some(due_ns) => self.done(self.due(operation, due_ns), at),

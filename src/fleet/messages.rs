@@ -6,7 +6,7 @@
 
 use super::device_recorder::{DeviceRecorder, Excuse};
 use super::open::{Open, Outgoing};
-use super::requests::Requests;
+use super::twin_requests::TwinRequests;
 use super::{DeviceRef, nanos};
 use crate::iothub::topics;
 use crate::measure::{Culprit, Operation, Outcome};
@@ -20,7 +20,7 @@ use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 /// So many messages that are too late are ended in one go: the other devices of the worker have their turn in between.
-const GIVEN_UP_MAX: usize = 4096;
+const UNSENT_PER_TURN_MAX: usize = 4096;
 
 /// One `[[fleet.x.send]]` of one device.
 struct Stream {
@@ -39,9 +39,9 @@ pub(crate) struct Messages {
     /// packet id (QoS 0), and those that need one.
     blocked_from_ns: [Option<u64>; 2],
     /// When a device that skips what falls due while it is offline was so, as far as the cursors are not beyond.
-    missed: Vec<Span>,
+    skipped: Vec<Span>,
     /// Made when the device has subscribed to answers.
-    requests: Option<Box<Requests>>,
+    requests: Option<Box<TwinRequests>>,
 }
 
 impl Messages {
@@ -63,13 +63,13 @@ impl Messages {
             streams: streams.collect(),
             id: None,
             blocked_from_ns: [None; 2],
-            missed: Vec::new(),
+            skipped: Vec::new(),
             requests: None,
         }
     }
 
     /// The plan has the device online for this span: messages are due in it, and only in it.
-    pub(crate) fn enter(&mut self, span: Span) {
+    pub(crate) fn start_span(&mut self, span: Span) {
         for stream in &mut self.streams {
             stream.cursor.enter(span);
         }
@@ -85,15 +85,15 @@ impl Messages {
     }
 
     /// What falls due in this time is not made up for.
-    pub(crate) fn miss(&mut self, from_ns: u64, to_ns: u64) {
+    pub(crate) fn skip_due(&mut self, from_ns: u64, to_ns: u64) {
         let next_ns =
             self.streams.iter().filter_map(|stream| stream.cursor.peek()).map(|due| due.at_ns).min();
-        self.missed.retain(|span| next_ns.is_some_and(|next_ns| next_ns <= span.to_ns));
-        self.missed.push(Span { from_ns, to_ns });
+        self.skipped.retain(|span| next_ns.is_some_and(|next_ns| next_ns <= span.to_ns));
+        self.skipped.push(Span { from_ns, to_ns });
     }
 
     /// Sends what is due and may go; returns when to look again.
-    pub(crate) fn pump(
+    pub(crate) fn send_due(
         &mut self,
         recorder: DeviceRecorder<'_>,
         session: &mut Session<Outgoing>,
@@ -103,33 +103,33 @@ impl Messages {
         let context = recorder.context;
         let fleet = recorder.device.fleet(&context.plan);
         let (now_ns, send_by_ns) = (context.ns(now), nanos(fleet.send_by));
-        let get_until_ns = self.get(recorder, session, now, out);
+        let get_until_ns = self.send_get(recorder, session, now, out);
         let listening = self.requests.as_ref().is_some_and(|requests| requests.listening);
         // Once the window is full: when the first message that waits for it expires; and of requests, once it is clear
         // that nobody would hear their answers.
-        let (mut full_until_ns, mut deaf_until_ns) = (None, None);
+        let (mut full_until_ns, mut not_listening_until_ns) = (None, None);
         let mut given_up = 0;
         let next_ns = loop {
             // What needs no packet id does not wait for one, and what needs no answer not for a subscription.
-            let may_go = |number: usize| {
+            let can_send = |number: usize| {
                 let send = &fleet.sends[number];
                 (full_until_ns.is_none() || send.qos == 0)
-                    && (deaf_until_ns.is_none() || !send.operation.is_request())
+                    && (not_listening_until_ns.is_none() || !send.operation.is_request())
             };
-            let Some((number, due)) = self.earliest(context.load_end_ns(), may_go) else { break None };
+            let Some((number, due)) = self.next_due(context.load_end_ns(), can_send) else { break None };
             if due.at_ns > now_ns {
                 break Some(due.at_ns);
             }
             let send = &fleet.sends[number];
-            if let Some(outcome) = self.too_late(due, send_by_ns, now_ns) {
-                if given_up == GIVEN_UP_MAX {
+            if let Some(outcome) = self.unsent_outcome(due, send_by_ns, now_ns) {
+                if given_up == UNSENT_PER_TURN_MAX {
                     // What is left is as it was: blocked, if it was.
                     return Some(get_until_ns.map_or(now_ns, |until| until.min(now_ns)));
                 }
                 given_up += 1;
                 // One that expires unsent may do so because this generator was late.
                 let picked_ns = (outcome == Outcome::Expired).then(|| self.picked_ns(send, due, now_ns));
-                self.give_up(recorder, number, due, (outcome, picked_ns), now);
+                self.end_unsent(recorder, number, due, (outcome, picked_ns), now);
                 // A closed loop without a time to think must not go round at one instant for ever.
                 self.streams[number].cursor.ended(now_ns + 1);
                 continue;
@@ -137,11 +137,11 @@ impl Messages {
             let expires_ns = due.at_ns.saturating_add(send_by_ns);
             if out.len() >= OUTPUT_BYTES_MAX {
                 self.block(now_ns);
-                let until_ns = [Some(expires_ns), full_until_ns, deaf_until_ns, get_until_ns];
+                let until_ns = [Some(expires_ns), full_until_ns, not_listening_until_ns, get_until_ns];
                 return until_ns.into_iter().flatten().min();
             }
             if send.operation.is_request() && !listening {
-                deaf_until_ns = Some(expires_ns);
+                not_listening_until_ns = Some(expires_ns);
                 continue;
             }
             if send.qos > 0 && !session.has_room() {
@@ -157,13 +157,13 @@ impl Messages {
             self.blocked_from_ns[1] = None;
         }
         if let Some(requests) = self.requests.as_mut().filter(|requests| requests.listening) {
-            requests.deaf_from_ns = None;
+            requests.not_listening_from_ns = None;
         }
-        [next_ns, full_until_ns, deaf_until_ns, get_until_ns].into_iter().flatten().min()
+        [next_ns, full_until_ns, not_listening_until_ns, get_until_ns].into_iter().flatten().min()
     }
 
     /// Sends the request for the whole twin that comes with a connection, if it waits; returns when to look again.
-    fn get(
+    fn send_get(
         &mut self,
         recorder: DeviceRecorder<'_>,
         session: &mut Session<Outgoing>,
@@ -198,15 +198,17 @@ impl Messages {
     /// When the worker handled a due message. While it was blocked there was nothing to do for it: it was picked at once.
     fn picked_ns(&self, send: &SendPlan, due: Due, now_ns: u64) -> u64 {
         let deaf = self.requests.as_ref().filter(|_| send.operation.is_request());
-        let blocked_from_ns =
-            [self.blocked_from_ns[usize::from(send.qos > 0)], deaf.and_then(|deaf| deaf.deaf_from_ns)];
+        let blocked_from_ns = [
+            self.blocked_from_ns[usize::from(send.qos > 0)],
+            deaf.and_then(|deaf| deaf.not_listening_from_ns),
+        ];
         blocked_from_ns.into_iter().flatten().min().map_or(now_ns, |from| from.max(due.at_ns))
     }
 
     /// How a due message ends that is not to be sent any more.
-    fn too_late(&self, due: Due, send_by_ns: u64, now_ns: u64) -> Option<Outcome> {
-        let missed = |span: &Span| (span.from_ns..=span.to_ns).contains(&due.at_ns);
-        if self.missed.iter().any(missed) {
+    fn unsent_outcome(&self, due: Due, send_by_ns: u64, now_ns: u64) -> Option<Outcome> {
+        let skipped = |span: &Span| (span.from_ns..=span.to_ns).contains(&due.at_ns);
+        if self.skipped.iter().any(skipped) {
             return Some(Outcome::Offline);
         }
         (due.at_ns.saturating_add(send_by_ns) <= now_ns).then_some(Outcome::Expired)
@@ -261,7 +263,7 @@ impl Messages {
                 let qos = QoS::from_u8(send.qos).unwrap_or(QoS::AtLeastOnce);
                 let message = Message { topic, payload: &payload, qos, retain: send.retain };
                 let outgoing = Outgoing::Message { open, send: number, seq };
-                session.publish(now, &message, outgoing, out).map_err(|error| encode(refused(error)))
+                session.publish(now, &message, outgoing, out).map_err(|error| encode(not_published(error)))
             }
         };
         if let Err((class, error, open)) = published {
@@ -272,21 +274,21 @@ impl Messages {
     }
 
     /// The device has subscribed to the answers to its requests; with `get`, its request for the whole twin is due.
-    pub(crate) fn listen(&mut self, get: Option<Open>) {
-        let requests = self.requests.get_or_insert_with(|| Box::new(Requests::new()));
+    pub(crate) fn start_listening(&mut self, get: Option<Open>) {
+        let requests = self.requests.get_or_insert_with(|| Box::new(TwinRequests::new()));
         requests.listening = true;
         if let Some(get) = get {
-            requests.get(get);
+            requests.set_get(get);
         }
     }
 
     /// What waits for an answer; `None` as long as none could come.
-    pub(crate) fn requests(&self) -> Option<&Requests> {
+    pub(crate) fn requests(&self) -> Option<&TwinRequests> {
         self.requests.as_deref()
     }
 
     /// The same, to be changed.
-    pub(crate) fn requests_mut(&mut self) -> Option<&mut Requests> {
+    pub(crate) fn requests_mut(&mut self) -> Option<&mut TwinRequests> {
         self.requests.as_deref_mut()
     }
 
@@ -300,25 +302,25 @@ impl Messages {
         let context = recorder.context;
         let send_by_ns = nanos(recorder.device.fleet(&context.plan).send_by);
         let now_ns = context.ns(now);
-        while let Some((number, due)) = self.earliest(context.load_end_ns(), |_| true) {
+        while let Some((number, due)) = self.next_due(context.load_end_ns(), |_| true) {
             if due.at_ns > until_ns.min(now_ns) {
                 break;
             }
-            let outcome = self.too_late(due, send_by_ns, now_ns).unwrap_or(Outcome::Unfinished);
-            self.give_up(recorder, number, due, (outcome, None), now);
+            let outcome = self.unsent_outcome(due, send_by_ns, now_ns).unwrap_or(Outcome::Unfinished);
+            self.end_unsent(recorder, number, due, (outcome, None), now);
             // The next of a closed loop comes with the next span.
             self.streams[number].cursor.ended(u64::MAX);
         }
-        self.missed.clear();
+        self.skipped.clear();
     }
 
     /// Whether anything is due and unsent at this time.
     pub(crate) fn has_backlog(&self, load_end_ns: u64, now_ns: u64) -> bool {
-        self.earliest(load_end_ns, |_| true).is_some_and(|(_, due)| due.at_ns <= now_ns)
+        self.next_due(load_end_ns, |_| true).is_some_and(|(_, due)| due.at_ns <= now_ns)
     }
 
     /// Ends the next message of a stream unsent, in some way; with when the worker handled it, if it did.
-    fn give_up(
+    fn end_unsent(
         &mut self,
         recorder: DeviceRecorder<'_>,
         number: usize,
@@ -335,7 +337,7 @@ impl Messages {
         self.streams[number].cursor.advance();
     }
 
-    fn earliest(&self, load_end_ns: u64, wanted: impl Fn(usize) -> bool) -> Option<(usize, Due)> {
+    fn next_due(&self, load_end_ns: u64, wanted: impl Fn(usize) -> bool) -> Option<(usize, Due)> {
         self.streams
             .iter()
             .enumerate()
@@ -347,9 +349,9 @@ impl Messages {
 }
 
 /// A message that the session did not take: why, and the operation that has to end.
-type Refused = (PublishError, Open);
+type NotSent = (PublishError, Open);
 
-fn refused(refused: NotPublished<Outgoing>) -> Refused {
+fn not_published(refused: NotPublished<Outgoing>) -> NotSent {
     match refused.tag {
         Outgoing::Message { open, .. } | Outgoing::MethodAnswer(open) => (refused.error, open),
         Outgoing::Request => unreachable!("a request keeps its operation to itself"),
@@ -358,19 +360,19 @@ fn refused(refused: NotPublished<Outgoing>) -> Refused {
 
 /// Publishes a twin request (its body, its QoS), which then waits for its answer.
 /// Why a message was not sent. The plan bounds what a message may hold and the caller asked for room, so this is our defect.
-fn encode((error, open): Refused) -> (&'static str, String, Open) {
+fn encode((error, open): NotSent) -> (&'static str, String, Open) {
     ("encode", error.to_string(), open)
 }
 
 fn request(
     recorder: DeviceRecorder<'_>,
-    requests: &mut Requests,
+    requests: &mut TwinRequests,
     (open, send): (Open, Option<u16>),
     (payload, qos): (&[u8], u8),
     session: &mut Session<Outgoing>,
     now: Instant,
     out: &mut BytesMut,
-) -> Result<(), Refused> {
+) -> Result<(), NotSent> {
     let mut text = recorder.context.topic.borrow_mut();
     text.clear();
     let is_get = open.operation() == Operation::TwinGet;

@@ -35,7 +35,7 @@ impl Reconciliation {
 
     /// Counts missing deliveries as lost; as unfinished if the run was aborted, and then no stream is judged. Returns nothing if a
     /// worker died and its tracker is missing: the comparison would be wrong.
-    pub(super) fn balance(
+    pub(super) fn reconcile(
         self,
         plan: &Plan,
         collector: &mut Collector,
@@ -47,7 +47,7 @@ impl Reconciliation {
             return Vec::new();
         }
         let mut recorder = Recorder::new(super::layout(plan), Rc::new(Stalls::new(crate::clock::now())));
-        let (lost, streams) = delivery_tracker::balance(plan, self.trackers);
+        let (lost, streams) = delivery_tracker::reconcile(plan, self.trackers);
         for lost in lost {
             let key = Key { operation: Operation::Deliver, fleet: lost.fleet, phase: lost.phase };
             if aborted {

@@ -1,10 +1,16 @@
 //! Whole runs over loopback: what commands do to them, and which events they send.
 
 use super::*;
-use crate::measure::{Ending, Operation};
+use crate::clock::WallClock;
+use crate::link::Endpoint;
+use crate::measure::{Ending, Event, Operation};
+use crate::plan::{Plan, Segment};
 use crate::policy::backoff::BackOff;
 use crate::scenario::Input;
 use std::io::{Read as _, Write as _};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
 
 fn plan(text: &str) -> Plan {
     let files = &crate::scenario::no_files;

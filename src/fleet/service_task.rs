@@ -1,11 +1,12 @@
 //! The service side on the collector's thread: keeps the [`ServiceDriver`]'s time, and passes calls and answers to and from whoever
 //! carries them. Called by `fleet::run`.
 
+use super::heartbeat_timer::LATE_AFTER;
 use super::service_driver::{Answered, Call, ServiceDriver};
 use crate::clock::{RunClock, WallClock};
 use crate::measure::{Collector, Source};
 use crate::plan::{Plan, Segment};
-use crate::stalls::Stalls;
+use crate::stalls::{BUSY_HEARTBEAT, IDLE_HEARTBEAT, Stalls};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,13 +14,6 @@ use tokio::sync::mpsc;
 
 /// How long the last answers may be on their way after the last device has gone.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
-
-/// How often this thread looks whether it is late, while calls have no answer and otherwise.
-const BEAT_WAITING: Duration = Duration::from_millis(2);
-const BEAT: Duration = Duration::from_millis(10);
-
-/// Served this late, a deadline was held up by a stall. tokio's timers round up to the next millisecond.
-const LATE_AFTER: Duration = Duration::from_millis(3);
 
 /// Who carries the calls of the service side to the hub, and brings the answers.
 pub struct Service {
@@ -73,7 +67,7 @@ impl ServiceTask {
             self.stalls.note(next, now);
         }
         if now >= self.beat {
-            self.beat = now + if driver.waits_for_answers() { BEAT_WAITING } else { BEAT };
+            self.beat = now + if driver.waits_for_answers() { BUSY_HEARTBEAT } else { IDLE_HEARTBEAT };
         }
         if let Some(answered) = answered {
             driver.answered(&answered, now);

@@ -12,7 +12,7 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 
 /// So much of a payload is shown, in bytes.
-const PAYLOAD_SHOWN: usize = 120;
+const PAYLOAD_BYTES_MAX: usize = 120;
 
 /// Who is traced, and where the lines go.
 #[derive(Clone, Debug)]
@@ -27,7 +27,7 @@ pub struct Tracer {
 
 impl Tracer {
     /// Says one thing about the device, at a time since the run's zero.
-    pub(crate) fn say(&self, at_ns: u64, what: &str) {
+    pub(crate) fn log(&self, at_ns: u64, what: &str) {
         let (ms, id) = (at_ns / 1_000_000, &self.id);
         // Whoever wanted to know may be gone.
         drop(self.lines.send(format!("trace {:>6}.{:03}s {id} {what}", ms / 1000, ms % 1000)));
@@ -43,14 +43,14 @@ pub(crate) struct Traced<'a, M> {
 }
 
 impl<M: Machine> Traced<'_, M> {
-    fn tell(&self, now: Instant, arrow: &str, bytes: &[u8]) {
+    fn trace(&self, now: Instant, arrow: &str, bytes: &[u8]) {
         let mut bytes = BytesMut::from(bytes);
         let at_ns = self.clock.ns(now);
         while !bytes.is_empty() {
             match wire::decode(&mut bytes, usize::MAX, Strictness::Lenient) {
-                Ok(Some(packet)) => self.tracer.say(at_ns, &format!("{arrow} {}", describe(&packet))),
-                Ok(None) => return self.tracer.say(at_ns, &format!("{arrow} part of a packet")),
-                Err(error) => return self.tracer.say(at_ns, &format!("{arrow} {error}")),
+                Ok(Some(packet)) => self.tracer.log(at_ns, &format!("{arrow} {}", describe(&packet))),
+                Ok(None) => return self.tracer.log(at_ns, &format!("{arrow} part of a packet")),
+                Err(error) => return self.tracer.log(at_ns, &format!("{arrow} {error}")),
             }
         }
     }
@@ -64,7 +64,7 @@ impl<M: Machine> Machine for Traced<'_, M> {
         let handled = self.machine.handle_input(now, input);
         // What was not consumed comes again; after an error nothing does.
         let consumed = if handled.is_ok() { before.len() - input.len() } else { before.len() };
-        self.tell(now, "<-", &before[..consumed]);
+        self.trace(now, "<-", &before[..consumed]);
         handled
     }
 
@@ -84,14 +84,14 @@ impl<M: Machine> Machine for Traced<'_, M> {
             Closed::TlsAlert(end) => end.cause,
             Closed::Local => "closed by the device",
         };
-        self.tracer.say(self.clock.ns(now), text);
+        self.tracer.log(self.clock.ns(now), text);
         self.machine.handle_closed(now, why);
     }
 
     fn poll_output(&mut self, now: Instant, out: &mut BytesMut) {
         let before = out.len();
         self.machine.poll_output(now, out);
-        self.tell(now, "->", &out[before..]);
+        self.trace(now, "->", &out[before..]);
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
@@ -153,7 +153,7 @@ fn describe(packet: &Packet) -> String {
 
 /// Its beginning, as text in which nothing can move the cursor.
 fn payload(bytes: &[u8]) -> String {
-    let shown = bytes.get(..PAYLOAD_SHOWN).unwrap_or(bytes);
+    let shown = bytes.get(..PAYLOAD_BYTES_MAX).unwrap_or(bytes);
     let more = if shown.len() < bytes.len() { " .." } else { "" };
     format!("{}{more}", String::from_utf8_lossy(shown).escape_debug())
 }

@@ -6,7 +6,7 @@ use nix::sys::time::TimeValLike;
 use std::time::{Duration, Instant};
 
 /// A reading sooner after another than this says nothing of how busy the run was: mostly it is what remains at the end.
-const SLIVER: Duration = Duration::from_millis(500);
+const INTERVAL_MIN: Duration = Duration::from_millis(500);
 
 /// CPU, memory and descriptors of this process.
 #[derive(Clone, Debug)]
@@ -52,7 +52,7 @@ impl Usage {
     fn read(&mut self, cpu_us: u64, now: Instant) -> Option<f64> {
         self.cpu_us = cpu_us.saturating_sub(self.base_us);
         let elapsed = now.saturating_duration_since(self.last_at);
-        if elapsed < SLIVER && self.cpu_peak_percent > 0.0 {
+        if elapsed < INTERVAL_MIN && self.cpu_peak_percent > 0.0 {
             return None;
         }
         let elapsed_us = elapsed.as_micros().max(1) as f64;

@@ -2,7 +2,7 @@
 //! recorder each second. Started by `fleet::run`; it decides nothing about devices.
 
 use super::delivery_tracker::{DeliveryTracker, Progress};
-use super::{Command, Context, FleetError, Report, Settings, life};
+use super::{Command, Context, FleetError, Report, Settings, device_task};
 use crate::clock::RunClock;
 use crate::link::{Buffers, Deadlines, Idle, tls};
 use crate::measure::Snapshot;
@@ -17,10 +17,10 @@ use tokio::runtime::LocalOptions;
 use tokio::sync::mpsc;
 
 /// How long a worker must be busy nearly all of the time before that counts.
-const BUSY_FOR: Duration = Duration::from_secs(1);
+const BUSY_WINDOW: Duration = Duration::from_secs(1);
 
 /// How often wall clock and monotonic clock are compared.
-const CLOCKS_EVERY: Duration = Duration::from_millis(100);
+const CLOCK_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How long after a second's end the collector closes its row: the workers' snapshots must be in.
 pub(crate) const SWAP_GRACE: Duration = Duration::from_millis(100);
@@ -35,7 +35,7 @@ pub(crate) struct Workers {
 
 impl Workers {
     /// Tells all of them when the run begins.
-    pub(crate) fn go(&self, clock: RunClock) {
+    pub(crate) fn start(&self, clock: RunClock) {
         for go in &self.go {
             // A worker that is gone shows when it is joined.
             let _ = go.send(clock);
@@ -43,7 +43,7 @@ impl Workers {
     }
 
     /// Sends a command to all of them.
-    pub(crate) fn tell(&self, command: &Command) {
+    pub(crate) fn send(&self, command: &Command) {
         for worker in &self.commands {
             // A worker that has ended obeys no more.
             drop(worker.send(command.clone()));
@@ -66,7 +66,7 @@ impl Workers {
         let ended = self.threads.drain(..).enumerate().filter_map(|(worker, thread)| match thread.join() {
             Ok(Ok(())) => None,
             Ok(Err(source)) => Some(FleetError::Worker { worker, source }),
-            Err(_) => Some(FleetError::WorkerGone(worker)),
+            Err(_) => Some(FleetError::WorkerPanicked(worker)),
         });
         ended.collect()
     }
@@ -83,12 +83,12 @@ pub(crate) fn spawn_all(
     let (ready, readiness) = blocking::channel();
     for worker in (0_u16..).take(settings.workers) {
         let ((spare, spares), (go, clock)) = (blocking::channel(), blocking::channel());
-        let (tell, told) = mpsc::unbounded_channel();
-        let thread = Thread {
+        let (commander, commands) = mpsc::unbounded_channel();
+        let thread = WorkerThread {
             worker,
             plan: plan.clone(),
             settings: settings.clone(),
-            commands: told,
+            commands,
             reports: reports.clone(),
             spares,
         };
@@ -100,7 +100,7 @@ pub(crate) fn spawn_all(
         workers.threads.push(handle);
         workers.spares.push(spare);
         workers.go.push(go);
-        workers.commands.push(tell);
+        workers.commands.push(commander);
     }
     for worker in (0_u16..).take(settings.workers) {
         match readiness.recv() {
@@ -108,14 +108,14 @@ pub(crate) fn spawn_all(
             Ok((worker, Err(source))) => {
                 return Err(FleetError::Worker { worker: worker.into(), source });
             }
-            Err(_) => return Err(FleetError::WorkerGone(worker.into())),
+            Err(_) => return Err(FleetError::WorkerPanicked(worker.into())),
         }
     }
     Ok(workers)
 }
 
 /// What a worker's thread is started with.
-struct Thread {
+struct WorkerThread {
     worker: u16,
     plan: Arc<Plan>,
     settings: Settings,
@@ -124,7 +124,7 @@ struct Thread {
     spares: blocking::Receiver<Snapshot>,
 }
 
-impl Thread {
+impl WorkerThread {
     /// Gets ready, says so, waits for the run's zero, works.
     fn run(
         self,
@@ -141,14 +141,14 @@ impl Thread {
             .max_blocking_threads(1) // For the target's name: `link::Resolver` looks it up once at a time.
             .build_local(LocalOptions::default());
         tls::warm_up();
-        let (runtime, told) = match runtime {
+        let (runtime, outcome) = match runtime {
             Ok(runtime) => (Some(runtime), Ok(())),
             Err(error) => (None, Err(error)),
         };
         // A collector that is gone needs no worker.
-        drop(ready.send((self.worker, told)));
+        drop(ready.send((self.worker, outcome)));
         let (Some(runtime), Ok(clock)) = (runtime, clock.recv()) else { return Ok(()) };
-        let mut unexpected = Unexpected { reports: self.reports.clone(), armed: true };
+        let mut unexpected = FailureReporter { reports: self.reports.clone(), armed: true };
         let worked = runtime.block_on(self.work(clock, idle));
         unexpected.armed = worked.is_err();
         // A name that is still being resolved must not hold up the result.
@@ -158,7 +158,7 @@ impl Thread {
 
     /// An error is one of the worker's timer: without it nothing would ever be due.
     async fn work(self, clock: RunClock, idle: Arc<Idle>) -> io::Result<()> {
-        let Thread { worker, plan, settings, mut commands, reports, spares } = self;
+        let WorkerThread { worker, plan, settings, mut commands, reports, spares } = self;
         let shared = (Buffers::shared(), Deadlines::precise());
         let clocks = (clock, settings.wall.clone());
         let mut context = Context::new(plan, settings.endpoint.clone(), clocks, shared, reports);
@@ -170,7 +170,7 @@ impl Thread {
         for (fleet, fleet_plan) in context.plan.fleets.iter().enumerate() {
             for index in 0..fleet_plan.devices {
                 if (fleet_plan.first + u64::from(index)) % settings.workers as u64 == u64::from(worker) {
-                    devices.spawn_local(life::live(context.clone(), fleet, index));
+                    devices.spawn_local(device_task::run(context.clone(), fleet, index));
                 }
             }
         }
@@ -183,7 +183,7 @@ impl Thread {
             Heartbeat { worker, swaps: 0, spares, progress: None, idle, read, busy, compared: now };
         loop {
             tokio::select! {
-                (due, now) = context.beat.wait() => heartbeat.tick(&context, due, now),
+                (due, now) = context.heartbeat_timer.wait() => heartbeat.tick(&context, due, now),
                 Some(command) = commands.recv() => context.apply(command, crate::clock::now()),
                 ended = devices.join_next() => match ended {
                     // A device that panicked must not look like a quiet one.
@@ -194,25 +194,25 @@ impl Thread {
                 failed = &mut timer => return Err(failed.unwrap_or_else(io::Error::other)),
             }
         }
-        heartbeat.tell_progress(&context);
+        heartbeat.report_progress(&context);
         heartbeat.swap(&context);
         let empty = DeliveryTracker::new(&context.plan);
-        context.tell(Report::Deliveries(Box::new(context.ledger.replace(empty))));
+        context.report(Report::Deliveries(Box::new(context.delivery_tracker.replace(empty))));
         Ok(())
     }
 }
 
 /// Tells the collector when the worker ends otherwise than its plan says: by an error or a panic.
-struct Unexpected {
+struct FailureReporter {
     reports: mpsc::UnboundedSender<Report>,
     armed: bool,
 }
 
-impl Drop for Unexpected {
+impl Drop for FailureReporter {
     fn drop(&mut self) {
         if self.armed {
             // A collector that is gone needs no news.
-            drop(self.reports.send(Report::Gone));
+            drop(self.reports.send(Report::WorkerFailed));
         }
     }
 }
@@ -243,14 +243,14 @@ impl Heartbeat {
             let phase = context.plan.schedule.phase_at(context.ns(since));
             context.recorder.borrow_mut().busy(phase, passed_ns.saturating_sub(idle_ns), passed_ns);
         }
-        self.note_busy(context, now, Duration::from_nanos(passed_ns.saturating_sub(idle_ns)));
+        self.record_busy(context, now, Duration::from_nanos(passed_ns.saturating_sub(idle_ns)));
         self.compare_clocks(context, now);
         let mut recorder = context.recorder.borrow_mut();
         recorder.heartbeat(context.ns(now), super::nanos(now.saturating_duration_since(due)));
-        context.beat.next(now, recorder.open() > 0);
+        context.heartbeat_timer.schedule_next(now, recorder.open() > 0);
         drop(recorder);
         if context.ns(now) >= context.load_end_ns() {
-            self.tell_progress(context);
+            self.report_progress(context);
         }
         if now >= context.clock.zero + Duration::from_secs(u64::from(self.swaps) + 1) {
             self.swaps += 1;
@@ -259,11 +259,11 @@ impl Heartbeat {
     }
 
     /// A second in which the worker was busy nearly all of the time delays what it does, and no deadline shows by how much.
-    fn note_busy(&mut self, context: &Context, now: Instant, busy: Duration) {
+    fn record_busy(&mut self, context: &Context, now: Instant, busy: Duration) {
         self.busy.1 += busy;
         let (since, sum) = self.busy;
         let passed = now.saturating_duration_since(since);
-        if passed < BUSY_FOR {
+        if passed < BUSY_WINDOW {
             return;
         }
         if sum.as_secs_f64() > context.plan.validity.busy_share * passed.as_secs_f64() {
@@ -273,20 +273,20 @@ impl Heartbeat {
     }
 
     fn compare_clocks(&mut self, context: &Context, now: Instant) {
-        if now.saturating_duration_since(self.compared) >= CLOCKS_EVERY {
+        if now.saturating_duration_since(self.compared) >= CLOCK_CHECK_INTERVAL {
             context.compare_clocks(now);
             self.compared = now;
         }
     }
 
     /// What arrived in the drain; once for each change.
-    fn tell_progress(&mut self, context: &Context) {
+    fn report_progress(&mut self, context: &Context) {
         if !context.plan.deliveries.any() {
             return;
         }
-        let progress = context.ledger.borrow().progress();
+        let progress = context.delivery_tracker.borrow().progress();
         if self.progress.replace(progress) != Some(progress) {
-            context.tell(Report::Progress { worker: self.worker, progress });
+            context.report(Report::Progress { worker: self.worker, progress });
         }
     }
 
@@ -296,6 +296,6 @@ impl Heartbeat {
             recorder.recycle(spare);
         }
         let snapshot = recorder.swap();
-        context.tell(Report::Snapshot { worker: self.worker, snapshot });
+        context.report(Report::Snapshot { worker: self.worker, snapshot });
     }
 }

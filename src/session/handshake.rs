@@ -64,7 +64,7 @@ impl<T> Session<T> {
         self.keep_alive.start(now, &self.settings, &mut self.timers);
         if !session_present {
             // The server forgot the session: §4.4 has nothing to send again, and its packet ids begin anew.
-            self.receive.forget();
+            self.incoming.forget();
             if let Some(window) = &mut self.window {
                 window.lose_kept();
             }

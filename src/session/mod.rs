@@ -5,10 +5,10 @@
 //! there are other devices. One file per concern; this one only routes between them.
 
 mod handshake;
+mod incoming;
 mod keepalive;
-mod list;
-mod receive;
-mod slot;
+mod linked_list;
+mod packet_id;
 mod subscribe;
 mod timers;
 mod types;
@@ -20,9 +20,9 @@ mod tests;
 use crate::sansio::Close;
 use crate::wire::{self, Packet, QoS, Strictness, encode};
 use bytes::BytesMut;
+use incoming::{Incoming, Reply};
 use keepalive::KeepAlive;
-use receive::{Receive, Reply};
-use slot::{Answer, Unasked};
+use packet_id::{Ack, UnexpectedAck};
 use std::time::Instant;
 use subscribe::Subscriptions;
 use timers::{Timer, Timers};
@@ -42,7 +42,7 @@ pub struct Session<T> {
     timers: Timers,
     keep_alive: KeepAlive,
     subscriptions: Subscriptions,
-    receive: Receive,
+    incoming: Incoming,
     window: Option<Box<Window<T>>>,
     /// What the last frame meant.
     event: Option<Event<T>>,
@@ -60,7 +60,7 @@ impl<T> Session<T> {
             timers: Timers::default(),
             keep_alive: KeepAlive::default(),
             subscriptions: Subscriptions::default(),
-            receive: Receive::default(),
+            incoming: Incoming::default(),
             window: None,
             event: None,
         }
@@ -82,7 +82,7 @@ impl<T> Session<T> {
     /// QoS 2.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.window.as_ref().map_or(0, |window| window.live())
+        self.window.as_ref().map_or(0, |window| window.in_flight())
     }
 
     /// Packet ids of messages that timed out on this connection and are still in use.
@@ -94,7 +94,7 @@ impl<T> Session<T> {
     /// False while more acknowledgements are owed than should be: write them before anything else is read.
     #[must_use]
     pub fn wants_input(&self) -> bool {
-        self.receive.has_room()
+        self.incoming.has_room()
     }
 
     /// When the PINGREQ was sent that has no answer yet.
@@ -226,19 +226,19 @@ impl<T> Session<T> {
                 Err(SessionError::Protocol("another packet than CONNACK first"))
             }
             (Packet::ConnAck { .. }, _) => Err(SessionError::Protocol("a second CONNACK")),
-            (Packet::PubAck(pid), _) => self.ack(Answer::Ack, pid),
+            (Packet::PubAck(pid), _) => self.on_ack(Ack::PubAck, pid),
             (Packet::PubRec(pid), _) => {
                 let known = self.window.as_mut().is_some_and(|window| window.pubrec(pid).is_ok());
                 if !known {
                     return Err(SessionError::Protocol("PUBREC for a packet id without a QoS 2 message"));
                 }
-                self.receive.owe(Reply::Rel, pid);
+                self.incoming.queue_reply(Reply::Rel, pid);
                 Ok(None)
             }
-            (Packet::PubComp(pid), _) => self.ack(Answer::Comp, pid),
-            (Packet::Publish(publish), _) => Ok(self.receive.publish(publish)),
+            (Packet::PubComp(pid), _) => self.on_ack(Ack::PubComp, pid),
+            (Packet::Publish(publish), _) => Ok(self.incoming.publish(publish)),
             (Packet::PubRel(pid), _) => {
-                self.receive.pubrel(pid);
+                self.incoming.pubrel(pid);
                 Ok(None)
             }
             (Packet::PingResp, _) => self.keep_alive.pong(&mut self.timers).map(Some),
@@ -255,13 +255,13 @@ impl<T> Session<T> {
         }
     }
 
-    fn ack(&mut self, answer: Answer, pid: u16) -> Result<Option<Event<T>>, SessionError> {
-        let unknown = SessionError::Protocol(match answer {
-            Answer::Ack => "PUBACK for a packet id that does not wait for it",
-            Answer::Rec | Answer::Comp => "PUBCOMP for a packet id that does not wait for it",
+    fn on_ack(&mut self, ack: Ack, pid: u16) -> Result<Option<Event<T>>, SessionError> {
+        let unknown = SessionError::Protocol(match ack {
+            Ack::PubAck => "PUBACK for a packet id that does not wait for it",
+            Ack::PubRec | Ack::PubComp => "PUBCOMP for a packet id that does not wait for it",
         });
         let Some(window) = &mut self.window else { return Err(unknown) };
-        window.ack(answer, pid).map_err(|Unasked| unknown)
+        window.ack(ack, pid).map_err(|UnexpectedAck| unknown)
     }
 
     /// Runs the timers that are due. Early calls are harmless. Poll the events after an error, too.
@@ -307,7 +307,7 @@ impl<T> Session<T> {
         self.keep_alive = KeepAlive::default();
         self.subscriptions.clear();
         let keep = !self.settings.clean_session;
-        self.receive.handle_closed(keep);
+        self.incoming.handle_closed(keep);
         if let Some(window) = &mut self.window {
             window.handle_closed(keep);
         }
@@ -326,7 +326,7 @@ impl<T> Session<T> {
         if self.state != State::Online {
             return;
         }
-        let mut sent = self.receive.poll_output(out);
+        let mut sent = self.incoming.poll_output(out);
         sent |= self.keep_alive.poll_output(now, out);
         if self.window.as_mut().is_some_and(|window| window.resend(now, out)) {
             self.timers.set_if_clear(Timer::Ack, now + self.settings.ack_timeout);

@@ -15,8 +15,8 @@
 //!
 //! A slot holds the caller's tag until its outcome is told: an event carries the tag away, so no message can end twice.
 
-use super::list::{Links, List, NONE};
-use super::slot::{Answer, Place, Repeats, Slot, Unasked};
+use super::linked_list::{Links, List, NONE};
+use super::packet_id::{Ack, ExpectedRepeats, Slot, SlotState, UnexpectedAck};
 use super::subscribe;
 use super::types::{Event, Message, NotPublished, PublishError};
 use crate::sansio::OUTPUT_BYTES_MAX;
@@ -80,7 +80,7 @@ impl<T> Window<T> {
         }
     }
 
-    pub(super) fn live(&self) -> usize {
+    pub(super) fn in_flight(&self) -> usize {
         usize::from(self.live_count)
     }
 
@@ -141,8 +141,8 @@ impl<T> Window<T> {
                 self.unflushed.push_back((tag, now));
                 return Ok(());
             }
-            QoS::AtLeastOnce => Answer::Ack,
-            QoS::ExactlyOnce => Answer::Rec,
+            QoS::AtLeastOnce => Ack::PubAck,
+            QoS::ExactlyOnce => Ack::PubRec,
         };
         let Some(index) = self.next_free() else {
             return Err(NotPublished { error: PublishError::WindowFull, tag });
@@ -152,9 +152,9 @@ impl<T> Window<T> {
         if let Err(error) = encode::publish(out, &publish) {
             return Err(NotPublished { error: error.into(), tag });
         }
-        let (tag, links, place) = (Some(tag), Links::NONE, Place::Live);
-        let repeats = if awaits == Answer::Rec { Repeats::RECS } else { Repeats::NONE };
-        let slot = Slot { tag, sent: now, last_sent: now, links, place, awaits, resent: false, repeats };
+        let (tag, links, state) = (Some(tag), Links::NONE, SlotState::Live);
+        let repeats = if awaits == Ack::PubRec { ExpectedRepeats::RECS } else { ExpectedRepeats::NONE };
+        let slot = Slot { tag, sent: now, last_sent: now, links, state, awaits, resent: false, repeats };
         self.occupy(index, slot);
         if self.persistent {
             let frame = &mut self.frames[usize::from(index)];
@@ -198,15 +198,15 @@ impl<T> Window<T> {
     ///
     /// # Errors
     /// It answers no packet that was sent.
-    pub(super) fn ack(&mut self, answer: Answer, pid: u16) -> Result<Option<Event<T>>, Unasked> {
+    pub(super) fn ack(&mut self, ack: Ack, pid: u16) -> Result<Option<Event<T>>, UnexpectedAck> {
         let index = self.index(pid)?;
         let slot = &mut self.slots[usize::from(index)];
-        if slot.place < Place::Live || slot.awaits != answer {
-            return self.repeated(answer, index).map(|()| None);
+        if slot.state < SlotState::Live || slot.awaits != ack {
+            return self.repeated_ack(ack, index).map(|()| None);
         }
-        let (tag, sent, resent, place) = (slot.tag.take(), slot.sent, slot.resent, slot.place);
-        if place == Place::Live {
-            self.end(index, Place::Free);
+        let (tag, sent, resent, state) = (slot.tag.take(), slot.sent, slot.resent, slot.state);
+        if state == SlotState::Live {
+            self.end(index, SlotState::Free);
         } else {
             self.discharge(index);
         }
@@ -215,10 +215,10 @@ impl<T> Window<T> {
 
     /// Handles a PUBACK or PUBCOMP for an id that does not wait for it: a repeated answer, or an error.
     #[cold]
-    fn repeated(&mut self, answer: Answer, index: u16) -> Result<(), Unasked> {
+    fn repeated_ack(&mut self, ack: Ack, index: u16) -> Result<(), UnexpectedAck> {
         let slot = &mut self.slots[usize::from(index)];
-        slot.repeats.take_one(answer)?;
-        if slot.place == Place::Resting && !slot.repeats.any() {
+        slot.repeats.take_one(ack)?;
+        if slot.state == SlotState::Resting && !slot.repeats.any() {
             self.wake(index);
         }
         Ok(())
@@ -228,13 +228,13 @@ impl<T> Window<T> {
     ///
     /// # Errors
     /// No QoS 2 message had this id.
-    pub(super) fn pubrec(&mut self, pid: u16) -> Result<(), Unasked> {
+    pub(super) fn pubrec(&mut self, pid: u16) -> Result<(), UnexpectedAck> {
         let index = self.index(pid)?;
         let slot = &mut self.slots[usize::from(index)];
-        if slot.place < Place::Live || slot.awaits != Answer::Rec {
+        if slot.state < SlotState::Live || slot.awaits != Ack::PubRec {
             return self.pubrec_again(index);
         }
-        slot.awaits = Answer::Comp;
+        slot.awaits = Ack::PubComp;
         if let Some(frame) = self.frames.get_mut(usize::from(index)) {
             frame.clear();
             frame.extend_from_slice(&encode::pubrel(pid));
@@ -244,32 +244,32 @@ impl<T> Window<T> {
 
     /// Handles a PUBREC for an id that does not wait for it. PUBREL is sent once more, and may be answered once more.
     #[cold]
-    fn pubrec_again(&mut self, index: u16) -> Result<(), Unasked> {
+    fn pubrec_again(&mut self, index: u16) -> Result<(), UnexpectedAck> {
         let slot = &mut self.slots[usize::from(index)];
         if !slot.repeats.has_recs() {
-            return Err(Unasked);
+            return Err(UnexpectedAck);
         }
-        slot.repeats.expect_one_more(Answer::Comp);
+        slot.repeats.expect_one_more(Ack::PubComp);
         Ok(())
     }
 
     /// The slot of an id that has been used.
-    fn index(&self, pid: u16) -> Result<u16, Unasked> {
-        let index = pid.checked_sub(1).ok_or(Unasked)?;
-        if usize::from(index) < self.slots.len() { Ok(index) } else { Err(Unasked) }
+    fn index(&self, pid: u16) -> Result<u16, UnexpectedAck> {
+        let index = pid.checked_sub(1).ok_or(UnexpectedAck)?;
+        if usize::from(index) < self.slots.len() { Ok(index) } else { Err(UnexpectedAck) }
     }
 
     /// Takes a live slot out of the send order, to be free or quarantined.
-    fn end(&mut self, index: u16, place: Place) {
+    fn end(&mut self, index: u16, state: SlotState) {
         if self.kept == index {
             self.kept = self.slots[usize::from(index)].links.next;
         }
         self.live.remove(&mut self.slots, index);
         self.live_count -= 1;
-        if place == Place::Free {
+        if state == SlotState::Free {
             self.release(index);
         } else {
-            self.slots[usize::from(index)].place = place;
+            self.slots[usize::from(index)].state = state;
             self.quarantine.push(&mut self.slots, index);
             self.quarantined_count += 1;
         }
@@ -287,13 +287,13 @@ impl<T> Window<T> {
         if slot.repeats.any() {
             return self.rest(index);
         }
-        slot.place = Place::Free;
+        slot.state = SlotState::Free;
         self.free.push(&mut self.slots, index);
     }
 
     /// Lets the id of a slot that is in no list rest. If too many rest, the oldest becomes free.
     fn rest(&mut self, index: u16) {
-        self.slots[usize::from(index)].place = Place::Resting;
+        self.slots[usize::from(index)].state = SlotState::Resting;
         self.resting.push(&mut self.slots, index);
         self.resting_count += 1;
         self.spare.extend(self.frames.get_mut(usize::from(index)).map(std::mem::take));
@@ -306,7 +306,7 @@ impl<T> Window<T> {
     fn wake(&mut self, index: u16) {
         self.resting.remove(&mut self.slots, index);
         self.resting_count -= 1;
-        self.slots[usize::from(index)].place = Place::Free;
+        self.slots[usize::from(index)].state = SlotState::Free;
         self.free.push(&mut self.slots, index);
     }
 
@@ -323,7 +323,7 @@ impl<T> Window<T> {
                 return Some(expires);
             }
             let (tag, sent) = (slot.tag.take(), slot.sent);
-            self.end(index, Place::Quarantined);
+            self.end(index, SlotState::Quarantined);
             if let Some(tag) = tag {
                 self.events.push_back(Event::TimedOut { tag, sent });
             }
@@ -339,7 +339,7 @@ impl<T> Window<T> {
             let slot = &mut self.slots[index];
             (slot.last_sent, slot.resent) = (now, true);
             // Any number of PUBRECs is allowed anyway.
-            if slot.awaits != Answer::Rec {
+            if slot.awaits != Ack::PubRec {
                 slot.repeats.expect_one_more(slot.awaits);
             }
             self.kept = slot.links.next;
@@ -362,8 +362,8 @@ impl<T> Window<T> {
         while self.quarantine.head() != NONE {
             let index = self.quarantine.head();
             let slot = &mut self.slots[usize::from(index)];
-            if keep && slot.awaits != Answer::Ack {
-                slot.place = Place::Live;
+            if keep && slot.awaits != Ack::PubAck {
+                slot.state = SlotState::Live;
                 self.quarantine.remove(&mut self.slots, index);
                 self.live.push(&mut self.slots, index);
                 self.live_count += 1;
@@ -381,8 +381,8 @@ impl<T> Window<T> {
             self.wake(self.resting.head());
         }
         // On the next connection there are no answers for free slots.
-        for slot in self.slots.iter_mut().filter(|slot| slot.place == Place::Free) {
-            slot.repeats = Repeats::NONE;
+        for slot in self.slots.iter_mut().filter(|slot| slot.state == SlotState::Free) {
+            slot.repeats = ExpectedRepeats::NONE;
         }
         self.kept = self.live.head();
         if !keep {
@@ -393,12 +393,12 @@ impl<T> Window<T> {
     /// The server has no session: no message is resent, and no answer to an earlier packet can arrive.
     pub(super) fn lose_kept(&mut self) {
         for slot in &mut self.slots {
-            slot.repeats = Repeats::NONE;
+            slot.repeats = ExpectedRepeats::NONE;
         }
         while self.kept != NONE {
             let slot = &mut self.slots[usize::from(self.kept)];
             let (tag, sent) = (slot.tag.take(), slot.sent);
-            self.end(self.kept, Place::Free);
+            self.end(self.kept, SlotState::Free);
             if let Some(tag) = tag {
                 self.events.push_back(Event::Lost { tag, sent });
             }

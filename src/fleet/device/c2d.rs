@@ -18,16 +18,16 @@ const SKIPPED_MAX: u64 = u32::MAX as u64;
 
 /// Which numbers have come.
 #[derive(Debug, Default)]
-pub(super) struct C2dNumbers {
+pub(super) struct C2dSequence {
     /// The one that comes next if all is well.
     next: u64,
     /// Of the numbers below it: the lowest bit is the one just below.
     seen: u64,
 }
 
-impl C2dNumbers {
+impl C2dSequence {
     /// A numbered message came; what of that is to be counted.
-    fn came(&mut self, seq: u64) -> FromHub {
+    fn record(&mut self, seq: u64) -> FromHub {
         let mut counts = FromHub::default();
         if let Some(skipped) = seq.checked_sub(self.next) {
             counts.c2d_skipped = skipped.min(SKIPPED_MAX);
@@ -53,7 +53,7 @@ impl Device {
         let Stamp { sent, seq } = stamp(bag);
         let zero_unix = self.context.clock.zero_unix;
         match sent.map(|sent| self.age(sent, now)) {
-            Some(Age::Known(age)) => self.recorder().aged(Operation::C2d, now, age),
+            Some(Age::Known(age)) => self.recorder().ok_with_age(Operation::C2d, now, age),
             Some(Age::Ahead) => self.recorder().error("clock_ahead", Culprit::Peer, now, || {
                 format!("{}: a cloud-to-device message was stamped later than it came", self.id())
             }),
@@ -67,7 +67,7 @@ impl Device {
         }
         // What an earlier run left behind was numbered by that.
         let seq = seq.filter(|_| sent.is_none_or(|sent| sent >= zero_unix));
-        let counted = seq.map(|seq| self.hub().c2d.came(seq)).unwrap_or_default();
+        let counted = seq.map(|seq| self.iot_hub().c2d.record(seq)).unwrap_or_default();
         self.count_hub(|counts| {
             counts.c2d += 1;
             counts.c2d_unstamped += u64::from(sent.is_none());
@@ -110,11 +110,11 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn came(seqs: impl IntoIterator<Item = u64>) -> (u64, u64, u64) {
-        let mut numbers = C2dNumbers::default();
+    fn counted(seqs: impl IntoIterator<Item = u64>) -> (u64, u64, u64) {
+        let mut numbers = C2dSequence::default();
         let mut sum = (0, 0, 0);
         for seq in seqs {
-            let counts = numbers.came(seq);
+            let counts = numbers.record(seq);
             sum.0 += counts.c2d_skipped;
             sum.1 += counts.c2d_duplicates;
             sum.2 += counts.c2d_reordered;
@@ -135,14 +135,14 @@ mod tests {
             (&[u64::MAX - 1, u64::MAX - 1, 0], SKIPPED_MAX, 2, 0),
             (&[u64::MAX, 0], SKIPPED_MAX, 1, 0),
         ] {
-            assert_eq!(came(seqs.iter().copied()), (skipped, duplicates, reordered), "{seqs:?}");
+            assert_eq!(counted(seqs.iter().copied()), (skipped, duplicates, reordered), "{seqs:?}");
         }
     }
 
     proptest! {
         #[test]
         fn every_message_is_new_or_a_duplicate(mut seqs in prop::collection::vec(0_u64..40, 0..80)) {
-            let (skipped, duplicates, reordered) = came(seqs.iter().copied());
+            let (skipped, duplicates, reordered) = counted(seqs.iter().copied());
             let all = seqs.len() as u64;
             seqs.sort_unstable();
             seqs.dedup();

@@ -10,13 +10,13 @@ use crate::measure::Culprit;
 use std::time::{Duration, Instant};
 
 /// The tolerated difference between this machine's clock and the hub's (our choice).
-pub(super) const CLOCKS_APART: Duration = Duration::from_secs(1);
+pub(super) const CLOCK_TOLERANCE: Duration = Duration::from_secs(1);
 
 /// A hub ends a connection this long after the expiry of its token, at the latest.
-const LATELY: Duration = EXPIRY_GRACE_MAX.saturating_add(CLOCKS_APART);
+const RECENT: Duration = EXPIRY_GRACE_MAX.saturating_add(CLOCK_TOLERANCE);
 
 /// A token, and the clocks when the hub checked it.
-struct Judged {
+struct TokenCheck {
     /// The token's expiry, since the Unix epoch.
     expiry: Duration,
     /// When it was made.
@@ -25,28 +25,30 @@ struct Judged {
     /// The wall clock now.
     unix: Duration,
     /// The hub's clock is known to have made all steps before this instant.
-    hub_stepped_too: Option<Instant>,
-    /// Only a recent expiry or step counts, because a connection outlives its token by at most [`LATELY`].
-    lately: bool,
+    hub_stepped_until: Option<Instant>,
+    /// Only a recent expiry or step counts, because a connection outlives its token by at most [`RECENT`].
+    recent_only: bool,
 }
 
-impl Judged {
+impl TokenCheck {
     /// Returns the sum of the steps that change the token's validity, in microseconds. The hub's clock may show what this machine's clock
     /// would show without its last steps. Either clock may be right, so only their disagreement counts.
-    fn by_step(&self, steps: &[Step]) -> Option<i64> {
-        let expired = |unix: Duration| self.expiry <= unix + CLOCKS_APART;
+    fn clock_step(&self, steps: &[Step]) -> Option<i64> {
+        let expired = |unix: Duration| self.expiry <= unix + CLOCK_TOLERANCE;
         for (step, by_us, without) in without(steps, self.unix) {
             let disagreed = match (expired(self.unix), expired(without)) {
                 // Only for a token from before the step: a later one was stamped by the new clock.
                 (true, false) => (step.at > self.made).then_some(self.unix),
-                (false, true) => self.hub_stepped_too.is_none_or(|until| step.at > until).then_some(without),
+                (false, true) => {
+                    self.hub_stepped_until.is_none_or(|until| step.at > until).then_some(without)
+                }
                 _ => None,
             };
             let is_recent = |expired_at: Duration| {
-                expired_at.saturating_sub(self.expiry) <= LATELY
-                    || self.now.saturating_duration_since(step.at) <= LATELY
+                expired_at.saturating_sub(self.expiry) <= RECENT
+                    || self.now.saturating_duration_since(step.at) <= RECENT
             };
-            if disagreed.is_some_and(|unix| !self.lately || is_recent(unix)) {
+            if disagreed.is_some_and(|unix| !self.recent_only || is_recent(unix)) {
                 return Some(by_us);
             }
         }
@@ -56,41 +58,41 @@ impl Judged {
 
 impl Device {
     /// Returns by how much this machine's clock stepped, if that may be why the hub refused the token of this attempt.
-    pub(super) fn refused_by_step(&self, now: Instant) -> Option<i64> {
+    pub(super) fn clock_step_behind_refusal(&self, now: Instant) -> Option<i64> {
         let Stage::Connecting(attempt) = &self.stage else { return None };
         let Reached::Connect(sent) = attempt.reached else { return None };
-        self.by_step(sent, now, false)
+        self.clock_step(sent, now, false)
     }
 
-    /// As [`Device::refused_by_step`], for a connection that the hub closed.
-    pub(super) fn closed_by_step(&self, now: Instant) -> Option<i64> {
+    /// As [`Device::clock_step_behind_refusal`], for a connection that the hub closed.
+    pub(super) fn clock_step_behind_close(&self, now: Instant) -> Option<i64> {
         match self.online_since() {
-            Some(since) => self.by_step(since, now, true),
-            None => self.refused_by_step(now),
+            Some(since) => self.clock_step(since, now, true),
+            None => self.clock_step_behind_refusal(now),
         }
     }
 
     /// Records that the hub accepted a token. If the token is valid only by a clock with this machine's steps, the hub's clock made them
     /// too, and later refusals have another reason.
-    pub(super) fn note_accepted(&self, now: Instant) {
-        if !self.context.steps.borrow().steps().is_empty() && self.refused_by_step(now).is_some() {
-            self.context.hub_stepped_too.set(Some(now));
+    pub(super) fn record_token_accepted(&self, now: Instant) {
+        if !self.context.steps.borrow().steps().is_empty() && self.clock_step_behind_refusal(now).is_some() {
+            self.context.hub_stepped_until.set(Some(now));
         }
     }
 
-    fn by_step(&self, made: Instant, now: Instant, lately: bool) -> Option<i64> {
+    fn clock_step(&self, made: Instant, now: Instant, recent_only: bool) -> Option<i64> {
         if self.token_expiry_unix == 0 {
             return None; // No token.
         }
         let unix = self.context.compare_clocks(now);
         let expiry = Duration::from_secs(self.token_expiry_unix);
-        let hub_stepped_too = self.context.hub_stepped_too.get();
-        Judged { expiry, made, now, unix, hub_stepped_too, lately }
-            .by_step(self.context.steps.borrow().steps())
+        let hub_stepped_until = self.context.hub_stepped_until.get();
+        TokenCheck { expiry, made, now, unix, hub_stepped_until, recent_only }
+            .clock_step(self.context.steps.borrow().steps())
     }
 
     /// Returns by how much this machine's clock stepped, if the server's certificate would be valid without that.
-    pub(super) fn untrusted_by_step(&self, error: &DialError, now: Instant) -> Option<i64> {
+    pub(super) fn clock_step_behind_certificate_error(&self, error: &DialError, now: Instant) -> Option<i64> {
         if error.class != "tls_certificate" {
             return None;
         }
@@ -100,7 +102,12 @@ impl Device {
     }
 
     /// Counts a failure as the load generator's, because its clock stepped by `by_us`.
-    pub(super) fn blame_step(&mut self, by_us: i64, what: impl FnOnce() -> String, now: Instant) {
+    pub(super) fn record_clock_step_failure(
+        &mut self,
+        by_us: i64,
+        what: impl FnOnce() -> String,
+        now: Instant,
+    ) {
         self.excuse = Excuse::Machine;
         self.recorder().error("clock_step", Culprit::Us, now, || {
             let moved = crate::units::human_signed_us(by_us);
@@ -122,12 +129,12 @@ mod tests {
 
     /// The clock steps by `by_us` ten minutes after the start. The token was made, and the hub checked it, at these minutes after the
     /// start.
-    fn by_step(
+    fn clock_step(
         by_us: i64,
         ttl: Duration,
         made: u32,
         judged: u32,
-        change: impl FnOnce(&mut Judged, Instant),
+        change: impl FnOnce(&mut TokenCheck, Instant),
     ) -> Option<i64> {
         let start = crate::clock::now();
         let at = |minutes: u32| start + minutes * MINUTE;
@@ -135,55 +142,59 @@ mod tests {
             let unstepped = UNIX + minutes * MINUTE;
             if minutes < 10 { unstepped } else { moved(unstepped, by_us) }
         };
-        let mut token = Judged {
+        let mut token = TokenCheck {
             expiry: unix(made) + ttl,
             made: at(made),
             now: at(judged),
             unix: unix(judged),
-            hub_stepped_too: None,
-            lately: false,
+            hub_stepped_until: None,
+            recent_only: false,
         };
         change(&mut token, start);
-        token.by_step(&[Step { at: at(10), by_us }])
+        token.clock_step(&[Step { at: at(10), by_us }])
     }
 
     #[test]
     fn a_step_is_the_cause_if_the_clocks_disagree() {
-        let same = |_: &mut Judged, _| {};
+        let same = |_: &mut TokenCheck, _| {};
         // Forward: a token from before the step, which the new clock finds expired.
-        assert_eq!(by_step(FORTH_US, HOUR, 5, 11, same), Some(FORTH_US));
-        assert_eq!(by_step(FORTH_US, 12 * HOUR, 5, 11, same), None, "it outlives the step");
-        assert_eq!(by_step(FORTH_US, HOUR, 12, 13, same), None, "it was made after the step");
-        assert_eq!(by_step(FORTH_US, HOUR, 12, 80, same), None, "and expired by itself");
+        assert_eq!(clock_step(FORTH_US, HOUR, 5, 11, same), Some(FORTH_US));
+        assert_eq!(clock_step(FORTH_US, 12 * HOUR, 5, 11, same), None, "it outlives the step");
+        assert_eq!(clock_step(FORTH_US, HOUR, 12, 13, same), None, "it was made after the step");
+        assert_eq!(clock_step(FORTH_US, HOUR, 12, 80, same), None, "and expired by itself");
         // Back: a token from after the step, which the old clock finds expired.
-        assert_eq!(by_step(BACK_US, HOUR, 12, 13, same), Some(BACK_US));
-        assert_eq!(by_step(BACK_US, 12 * HOUR, 12, 13, same), None);
-        assert_eq!(by_step(BACK_US, HOUR, 5, 13, same), None, "both clocks find it valid");
-        assert_eq!(by_step(BACK_US, HOUR, 5, 80, same), Some(BACK_US), "it expired by the old clock only");
+        assert_eq!(clock_step(BACK_US, HOUR, 12, 13, same), Some(BACK_US));
+        assert_eq!(clock_step(BACK_US, 12 * HOUR, 12, 13, same), None);
+        assert_eq!(clock_step(BACK_US, HOUR, 5, 13, same), None, "both clocks find it valid");
+        assert_eq!(clock_step(BACK_US, HOUR, 5, 80, same), Some(BACK_US), "it expired by the old clock only");
     }
 
     #[test]
     fn a_hub_that_stepped_too_has_another_reason() {
         let accepted_at = |minutes: u32| {
-            move |judged: &mut Judged, start: Instant| {
-                judged.hub_stepped_too = Some(start + minutes * MINUTE);
+            move |judged: &mut TokenCheck, start: Instant| {
+                judged.hub_stepped_until = Some(start + minutes * MINUTE);
             }
         };
-        assert_eq!(by_step(BACK_US, HOUR, 12, 14, accepted_at(13)), None);
-        assert_eq!(by_step(BACK_US, HOUR, 12, 14, accepted_at(9)), Some(BACK_US), "that was before the step");
+        assert_eq!(clock_step(BACK_US, HOUR, 12, 14, accepted_at(13)), None);
+        assert_eq!(
+            clock_step(BACK_US, HOUR, 12, 14, accepted_at(9)),
+            Some(BACK_US),
+            "that was before the step"
+        );
     }
 
     #[test]
     fn a_loss_long_after_step_and_expiry_has_another_reason() {
-        let lately = |judged: &mut Judged, _| judged.lately = true;
-        assert_eq!(by_step(FORTH_US, HOUR, 5, 11, lately), Some(FORTH_US), "the step was recent");
-        assert_eq!(by_step(FORTH_US, HOUR, 5, 21, lately), None);
+        let recent_only = |judged: &mut TokenCheck, _| judged.recent_only = true;
+        assert_eq!(clock_step(FORTH_US, HOUR, 5, 11, recent_only), Some(FORTH_US), "the step was recent");
+        assert_eq!(clock_step(FORTH_US, HOUR, 5, 21, recent_only), None);
         assert_eq!(
-            by_step(BACK_US, 3 * HOUR, 12, 74, lately),
+            clock_step(BACK_US, 3 * HOUR, 12, 74, recent_only),
             Some(BACK_US),
             "expired two minutes ago by the old clock"
         );
-        assert_eq!(by_step(BACK_US, 3 * HOUR, 12, 90, lately), None);
+        assert_eq!(clock_step(BACK_US, 3 * HOUR, 12, 90, recent_only), None);
     }
 
     #[test]
@@ -193,17 +204,17 @@ mod tests {
         // An hour and a half forward, in two steps, for a token of an hour.
         let steps =
             [Step { at: at(10), by_us: FORTH_US / 8 * 3 }, Step { at: at(11), by_us: FORTH_US / 8 * 3 }];
-        let (made, now, hub_stepped_too, lately) = (at(5), at(12), None, false);
-        let judged = Judged {
+        let (made, now, hub_stepped_until, recent_only) = (at(5), at(12), None, false);
+        let judged = TokenCheck {
             expiry: UNIX + 5 * MINUTE + HOUR,
             made,
             now,
             unix: UNIX + 12 * MINUTE + HOUR + HOUR / 2,
-            hub_stepped_too,
-            lately,
+            hub_stepped_until,
+            recent_only,
         };
-        assert_eq!(judged.by_step(&steps), Some(FORTH_US / 8 * 3), "the last one alone decides");
-        let judged = Judged { expiry: UNIX + 5 * MINUTE + HOUR / 2, ..judged };
-        assert_eq!(judged.by_step(&steps), Some(FORTH_US / 4 * 3), "both decide");
+        assert_eq!(judged.clock_step(&steps), Some(FORTH_US / 8 * 3), "the last one alone decides");
+        let judged = TokenCheck { expiry: UNIX + 5 * MINUTE + HOUR / 2, ..judged };
+        assert_eq!(judged.clock_step(&steps), Some(FORTH_US / 4 * 3), "both decide");
     }
 }

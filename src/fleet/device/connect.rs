@@ -28,28 +28,28 @@ pub(super) enum Reached {
     /// It is dialing.
     Nothing,
     /// TCP and TLS are done: from here on a failure is one of MQTT, even before CONNECT is sent.
-    Dialled,
+    Transport,
     /// CONNECT was sent at this instant.
     Connect(Instant),
 }
 
 /// How far the connection's subscriptions are.
 #[derive(Debug)]
-pub(super) enum Subscribe {
+pub(super) enum SubscribeState {
     Due,
     /// SUBSCRIBE is out, and without its answer.
     Sent(Box<Open>),
     /// Answered, or not in time, or there was nothing to ask.
     Done,
     /// UNSUBSCRIBE is out, and without its answer.
-    Ending(Box<Open>),
+    Unsubscribing(Box<Open>),
     /// Nothing is subscribed to any more.
-    Ended,
+    Unsubscribed,
 }
 
 impl Device {
     pub(super) fn on_connected(&mut self, now: Instant) {
-        self.note_accepted(now);
+        self.record_token_accepted(now);
         let Some(Attempt { open, reached, .. }) = self.take_attempt() else { return };
         self.stage = Stage::Online { since: now };
         let recorder = self.recorder();
@@ -59,17 +59,17 @@ impl Device {
             recorder.step_ok(Operation::ConnectMqtt, due_ns, now, now.saturating_duration_since(sent));
         }
         recorder.online(1);
-        match self.cause {
+        match self.connect_reason {
             ConnectionEnd::Finished | ConnectionEnd::Failed => {}
             ConnectionEnd::Lost | ConnectionEnd::Method => recorder.count(|counts| counts.reconnects += 1),
             ConnectionEnd::Renewal => recorder.count(|counts| counts.renewals += 1),
         }
         self.end_renewal(picked_ns, now);
-        self.subscribe = Subscribe::Due;
+        self.subscribe = SubscribeState::Due;
         if let Some(open) = self.online.take() {
             let due_ns = open.due_ns();
             self.recorder().done(open, now);
-            self.miss(due_ns, self.context.ns(now));
+            self.skip_due(due_ns, self.context.ns(now));
         }
     }
 
@@ -125,8 +125,8 @@ impl Device {
 
     /// SUBSCRIBE is answered, or will not be; the operation that was open, if it was.
     fn take_subscribe(&mut self) -> Option<Open> {
-        match std::mem::replace(&mut self.subscribe, Subscribe::Done) {
-            Subscribe::Sent(open) => Some(*open),
+        match std::mem::replace(&mut self.subscribe, SubscribeState::Done) {
+            SubscribeState::Sent(open) => Some(*open),
             other => {
                 self.subscribe = other;
                 None
@@ -137,7 +137,7 @@ impl Device {
     /// When SUBACK ought to have come, if it is awaited.
     pub(super) fn suback_by(&self) -> Option<Instant> {
         match &self.subscribe {
-            Subscribe::Sent(open) => Some(self.context.at(open.due_ns()) + self.plan().ack_timeout),
+            SubscribeState::Sent(open) => Some(self.context.at(open.due_ns()) + self.plan().ack_timeout),
             _ => None,
         }
     }
@@ -160,7 +160,7 @@ impl Device {
                 });
             }
         }
-        self.subscribed(granted, now);
+        self.on_subscriptions_granted(granted, now);
     }
 
     /// SUBACK did not come in time. The connection goes on: what is published may be taken all the same.
@@ -202,7 +202,7 @@ impl Device {
     }
 
     pub(super) fn subscribe(&mut self, now: Instant, out: &mut BytesMut) {
-        self.subscribe = Subscribe::Done;
+        self.subscribe = SubscribeState::Done;
         let filters = self.filters();
         if filters.is_empty() {
             return;
@@ -211,7 +211,7 @@ impl Device {
         match self.session.subscribe(now, &filters, out) {
             Ok(_) => {
                 let open = self.recorder().due(Operation::Subscribe, self.context.ns(now));
-                self.subscribe = Subscribe::Sent(Box::new(open));
+                self.subscribe = SubscribeState::Sent(Box::new(open));
             }
             Err(error) => {
                 self.recorder().error("encode", Culprit::Us, now, || format!("{}: {error}", self.id()));

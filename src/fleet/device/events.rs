@@ -1,6 +1,6 @@
 //! What the session tells a device: acks, losses, CONNACK, SUBACK, and what is recorded for each. A part of `device`.
 
-use super::connect::{self, Subscribe};
+use super::connect::{self, SubscribeState};
 use super::{Device, DeviceRecorder};
 use crate::fleet::open::Outgoing;
 use crate::measure::{Culprit, Operation, Outcome};
@@ -21,9 +21,10 @@ impl Device {
                 self.on_connected(now);
             }
             Event::Refused { code, session_present } => {
-                let stepped = self.refused_by_step(now).filter(|_| connect::is_about_credentials(code));
+                let stepped =
+                    self.clock_step_behind_refusal(now).filter(|_| connect::is_about_credentials(code));
                 if let Some(by_us) = stepped {
-                    self.blame_step(by_us, || format!("CONNACK return code {code}"), now);
+                    self.record_clock_step_failure(by_us, || format!("CONNACK return code {code}"), now);
                     self.refused = true;
                     return self.end_attempt(Outcome::Refused, now);
                 }
@@ -62,7 +63,9 @@ impl Device {
             }
             Event::Message(publish) => self.on_message(now, &publish),
             Event::Unsubscribed { .. } => {
-                if let Subscribe::Ending(open) = std::mem::replace(&mut self.subscribe, Subscribe::Ended) {
+                if let SubscribeState::Unsubscribing(open) =
+                    std::mem::replace(&mut self.subscribe, SubscribeState::Unsubscribed)
+                {
                     recorder.done(*open, now);
                 }
             }
@@ -77,7 +80,7 @@ impl Device {
             Outgoing::Message { open, send, .. } => {
                 let due_ns = open.due_ns();
                 if !open.operation().has_ack() {
-                    self.qos0_unheard = self.qos0_unheard.saturating_add(1);
+                    self.qos0_unconfirmed = self.qos0_unconfirmed.saturating_add(1);
                 }
                 self.recorder().ok(open, sent, now);
                 self.track_acked(send, due_ns);
@@ -101,7 +104,7 @@ impl Device {
     }
 
     /// The session may have written a PINGREQ.
-    pub(super) fn note_ping(&mut self) {
+    pub(super) fn record_ping(&mut self) {
         if self.ping.is_none()
             && let Some(sent) = self.session.ping_sent()
         {

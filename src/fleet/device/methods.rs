@@ -27,18 +27,18 @@ const NOT_IMPLEMENTED: u32 = 501;
 /// The status of the answer if the scenario's payload is not JSON for this device: the caller does not wait for an answer in vain.
 const INTERNAL_ERROR: u32 = 500;
 
-/// Calls that wait for their answers, and what the payloads of these remember.
+/// PendingCalls that wait for their answers, and what the payloads of these remember.
 #[derive(Debug, Default)]
-pub(super) struct Calls {
+pub(super) struct PendingCalls {
     /// In the order in which they are to be answered.
-    waiting: Vec<Call>,
+    waiting: Vec<PendingCall>,
     /// By method of the plan; made at the first answer.
     states: Box<[(PayloadState, u64)]>,
 }
 
 /// One call.
 #[derive(Debug)]
-struct Call {
+struct PendingCall {
     /// Due when the call arrived; none if the device is not to answer it.
     open: Option<Open>,
     /// When it is to be answered.
@@ -50,12 +50,12 @@ struct Call {
     rid: Box<str>,
 }
 
-impl Calls {
+impl PendingCalls {
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
 
-    fn add(&mut self, call: Call) {
+    fn add(&mut self, call: PendingCall) {
         let place = self.waiting.partition_point(|other| other.at <= call.at);
         self.waiting.insert(place, call);
     }
@@ -67,12 +67,12 @@ impl Calls {
     }
 
     /// When the next is to be answered that is not due yet.
-    pub(super) fn next(&self) -> Option<Instant> {
+    pub(super) fn next_due(&self) -> Option<Instant> {
         self.waiting.iter().find(|call| call.picked.is_none()).map(|call| call.at)
     }
 
     /// The first that is due.
-    fn due(&self) -> Option<&Call> {
+    fn due(&self) -> Option<&PendingCall> {
         self.waiting.first().filter(|call| call.picked.is_some())
     }
 }
@@ -87,10 +87,10 @@ impl Device {
         if method.is_none() {
             self.count_hub(|counts| counts.methods_unknown += 1);
         }
-        if self.hub().calls.waiting.len() < WAITING_MAX {
+        if self.iot_hub().calls.waiting.len() < WAITING_MAX {
             let open = answers.then(|| self.recorder().due(Operation::Method, self.context.ns(now)));
-            let call = Call { open, at: now + after, picked: None, method, rid: rid.into() };
-            let calls = &mut self.hub().calls;
+            let call = PendingCall { open, at: now + after, picked: None, method, rid: rid.into() };
+            let calls = &mut self.iot_hub().calls;
             calls.add(call);
             calls.on_timeout(now);
         } else {
@@ -102,14 +102,14 @@ impl Device {
         }
     }
 
-    fn method(&self, call: &Call) -> Option<&MethodPlan> {
+    fn method(&self, call: &PendingCall) -> Option<&MethodPlan> {
         self.plan().methods.get(call.method?)
     }
 
     /// Writes the answers that are due, while there is room.
     pub(super) fn answer_methods(&mut self, now: Instant, out: &mut BytesMut) {
         while out.len() < OUTPUT_BYTES_MAX
-            && let Some(call) = self.hub.as_ref().and_then(|hub| hub.calls.due())
+            && let Some(call) = self.iot_hub.as_ref().and_then(|hub| hub.calls.due())
         {
             let plan = self.method(call);
             let reconnect = plan.is_some_and(|plan| plan.then_reconnect);
@@ -118,18 +118,18 @@ impl Device {
             if answer && qos > QoS::AtMostOnce && !self.session.has_room() {
                 return;
             }
-            let mut call = self.hub().calls.waiting.remove(0);
+            let mut call = self.iot_hub().calls.waiting.remove(0);
             match call.open.take() {
                 Some(open) => self.answer(&call, open, now, out),
                 None => self.count_hub(|counts| counts.methods_unanswered += 1),
             }
             if reconnect && matches!(self.stage, Stage::Online { .. }) {
-                self.leave_to_return(ConnectionEnd::Method, now);
+                self.start_reconnect(ConnectionEnd::Method, now);
             }
         }
     }
 
-    fn answer(&mut self, call: &Call, open: Open, now: Instant, out: &mut BytesMut) {
+    fn answer(&mut self, call: &PendingCall, open: Open, now: Instant, out: &mut BytesMut) {
         let context = self.context.clone();
         let fleet = self.device.fleet(&context.plan);
         let answer = call.method.and_then(|method| fleet.methods.get(method)?.answer.as_ref());
@@ -167,17 +167,17 @@ impl Device {
         let mut outgoing = Outgoing::MethodAnswer(open.picked(picked_ns));
         if let Some(what) = problem {
             let what = format!("the payload for this device is {what}");
-            self.not_answered(std::mem::replace(&mut outgoing, Outgoing::Request), "payload", &what, now);
+            self.fail_answer(std::mem::replace(&mut outgoing, Outgoing::Request), "payload", &what, now);
         }
         let message = Message { topic: &topic, payload: &payload, qos, retain: false };
         if let Err(NotPublished { error, tag }) = self.session.publish(now, &message, outgoing, out) {
             // `received` takes no request id that could not be sent back.
-            self.not_answered(tag, "encode", &error.to_string(), now);
+            self.fail_answer(tag, "encode", &error.to_string(), now);
         }
     }
 
     /// Ends a call without its answer: the failure is the load generator's.
-    fn not_answered(&self, outgoing: Outgoing, class: &'static str, text: &str, now: Instant) {
+    fn fail_answer(&self, outgoing: Outgoing, class: &'static str, text: &str, now: Instant) {
         self.recorder().error(class, Culprit::Us, now, || format!("{}: {text}", self.id()));
         if let Outgoing::MethodAnswer(open) = outgoing {
             DeviceRecorder { excuse: Excuse::Machine, ..self.recorder() }.ended(open, Outcome::Lost, now);
@@ -187,9 +187,9 @@ impl Device {
     /// What the payloads of a method remember, and how often it was answered.
     fn answer_state(&mut self, method: usize) -> &mut (PayloadState, u64) {
         let context = self.context.clone();
-        let global = self.number();
+        let global = self.global_index();
         let fleet = self.device.fleet(&context.plan);
-        let states = &mut self.hub().calls.states;
+        let states = &mut self.iot_hub().calls.states;
         if states.is_empty() {
             let empty = crate::plan::Payload::empty();
             let methods = fleet.methods.iter().zip(0_u16..);
@@ -203,9 +203,9 @@ impl Device {
         &mut states[method]
     }
 
-    /// Calls that cannot be answered any more. Those that were not to be answered miss nothing.
-    pub(super) fn lose_calls(&mut self, outcome: Outcome, now: Instant) {
-        let Some(hub) = &mut self.hub else { return };
+    /// PendingCalls that cannot be answered any more. Those that were not to be answered miss nothing.
+    pub(super) fn end_calls(&mut self, outcome: Outcome, now: Instant) {
+        let Some(hub) = &mut self.iot_hub else { return };
         for call in std::mem::take(&mut hub.calls.waiting) {
             match call.open {
                 Some(open) => self.recorder().ended(open, outcome, now),

@@ -1,6 +1,6 @@
 //! Ends the operations of a device that are open when its connection, its span or the run ends. A part of `device`.
 
-use super::connect::{Attempt, Reached, Subscribe};
+use super::connect::{Attempt, Reached, SubscribeState};
 use super::{Device, DeviceRecorder, Stage};
 use crate::measure::{Operation, Outcome};
 use crate::plan::Offline;
@@ -8,7 +8,7 @@ use std::time::Instant;
 
 impl Device {
     /// The span is over: operations of it that are open are unfinished.
-    pub(crate) fn exit(&mut self, now: Instant) {
+    pub(crate) fn end_span(&mut self, now: Instant) {
         let context = self.context.clone();
         let recorder = DeviceRecorder { context: &context, device: self.device, excuse: self.excuse };
         let now_ns = context.ns(now);
@@ -16,21 +16,21 @@ impl Device {
         if let Some(open) = self.online.take() {
             let due_ns = open.due_ns();
             recorder.ended(open, Outcome::Unfinished, now);
-            self.miss(due_ns, now_ns);
+            self.skip_due(due_ns, now_ns);
         }
         if let Some(open) = self.renewal.take() {
             recorder.ended(*open, Outcome::Unfinished, now);
         }
-        self.messages.settle(recorder, self.off_ns(), now);
+        self.messages.settle(recorder, self.offline_at_ns(), now);
     }
 
     /// The run is over: all operations that are open are unfinished.
     pub(crate) fn settle(&mut self, now: Instant) {
-        self.exit(now);
+        self.end_span(now);
         self.settle_open(now);
-        self.fall_silent();
+        self.stop_sending();
         if let Some(inbox) = self.inbox.take() {
-            self.context.ledger.borrow_mut().keep(self.device, inbox);
+            self.context.delivery_tracker.borrow_mut().add_inbox(self.device, inbox);
         }
     }
 
@@ -39,7 +39,7 @@ impl Device {
         for outgoing in self.session.take_open() {
             self.not_acked(Outcome::Unfinished, outgoing, now);
         }
-        self.lose_asked(true, now);
+        self.end_pending(true, now);
     }
 
     /// Ends the attempt under way, if any.
@@ -70,25 +70,25 @@ impl Device {
     }
 
     /// The device was offline against the plan: whether it makes up for what fell due meanwhile is the fleet's policy.
-    pub(super) fn miss(&mut self, from_ns: u64, to_ns: u64) {
+    pub(super) fn skip_due(&mut self, from_ns: u64, to_ns: u64) {
         if self.plan().offline == Offline::Skip {
-            self.messages.miss(from_ns, to_ns);
+            self.messages.skip_due(from_ns, to_ns);
         }
     }
 
     /// Requests whose answers will not come any more. What the plan ends early is nobody's failure.
-    pub(super) fn lose_asked(&mut self, meant: bool, now: Instant) {
-        let outcome = if meant { Outcome::Unfinished } else { Outcome::Lost };
-        self.lose_answers(outcome, now);
-        if let Subscribe::Sent(open) | Subscribe::Ending(open) =
-            std::mem::replace(&mut self.subscribe, Subscribe::Done)
+    pub(super) fn end_pending(&mut self, planned: bool, now: Instant) {
+        let outcome = if planned { Outcome::Unfinished } else { Outcome::Lost };
+        self.end_pending_answers(outcome, now);
+        if let SubscribeState::Sent(open) | SubscribeState::Unsubscribing(open) =
+            std::mem::replace(&mut self.subscribe, SubscribeState::Done)
         {
             self.recorder().ended(*open, outcome, now);
         }
         if let Some(ping) = self.ping.take() {
             let timeout = self.plan().pings.timeout(self.plan().keep_alive_s);
             let late = now >= self.context.at(ping.due_ns()) + timeout;
-            let outcome = if late && !meant { Outcome::TimedOut } else { outcome };
+            let outcome = if late && !planned { Outcome::TimedOut } else { outcome };
             self.recorder().ended(*ping, outcome, now);
         }
     }

@@ -2,7 +2,7 @@
 //! requests are sent by `messages`.
 
 use super::Device;
-use crate::fleet::requests::{Answered, Request, Requests};
+use crate::fleet::twin_requests::{AnswerMatch, TwinRequest, TwinRequests};
 use crate::iothub::received::{Refusal, desired_version};
 use crate::measure::{Culprit, FromHub, Operation, Outcome};
 use crate::units::human_duration;
@@ -17,22 +17,22 @@ const MISSED_MAX: u64 = u32::MAX as u64;
 /// Which desired properties the device has. The right order is to subscribe, then to ask for the whole twin, then to drop
 /// what is not newer (Azure: "Understand and use device twins in IoT Hub").
 #[derive(Debug, Default)]
-pub(super) struct Desired {
+pub(super) struct DesiredVersions {
     known: Option<u64>,
     /// Versions that came before the whole twin did.
     early: Vec<u64>,
 }
 
-impl Desired {
+impl DesiredVersions {
     /// A change came; what of that is to be counted. While the whole twin is on its way, nothing is missed.
-    fn changed(&mut self, version: u64, getting: bool) -> FromHub {
+    fn on_change(&mut self, version: u64, getting: bool) -> FromHub {
         if getting && self.early.len() < EARLY_MAX {
             self.early.push(version);
             return FromHub { desired: 1, ..FromHub::default() };
         }
         let mut counts = self.settle(None);
         counts.desired += 1;
-        self.judge(version, &mut counts);
+        self.count_version(version, &mut counts);
         counts
     }
 
@@ -41,12 +41,12 @@ impl Desired {
         self.known = self.known.max(whole);
         let mut counts = FromHub::default();
         for version in std::mem::take(&mut self.early) {
-            self.judge(version, &mut counts);
+            self.count_version(version, &mut counts);
         }
         counts
     }
 
-    fn judge(&mut self, version: u64, counts: &mut FromHub) {
+    fn count_version(&mut self, version: u64, counts: &mut FromHub) {
         match self.known {
             Some(known) if version <= known => {
                 counts.desired_stale += 1;
@@ -61,10 +61,10 @@ impl Desired {
 
 impl Device {
     pub(super) fn on_twin_answer(&mut self, now: Instant, status: u16, rid: &str, body: &[u8]) {
-        let request = match self.messages.requests_mut().map(|requests| requests.answered(rid)) {
-            Some(Answered::Open(request)) => request,
-            Some(Answered::Late) => return self.count_hub(|counts| counts.late_answers += 1),
-            Some(Answered::Unknown) | None => return self.count_hub(|counts| counts.unknown_answers += 1),
+        let request = match self.messages.requests_mut().map(|requests| requests.match_answer(rid)) {
+            Some(AnswerMatch::Pending(request)) => request,
+            Some(AnswerMatch::Late) => return self.count_hub(|counts| counts.late_answers += 1),
+            Some(AnswerMatch::Unknown) | None => return self.count_hub(|counts| counts.unknown_answers += 1),
         };
         let operation = request.open.operation();
         // An answer without what was asked for is none.
@@ -85,31 +85,31 @@ impl Device {
             self.request_ended(request, outcome, now);
         }
         if let Some(version) = version.flatten() {
-            let counts = self.hub().desired.settle(Some(version));
+            let counts = self.iot_hub().desired.settle(Some(version));
             self.count_desired(counts);
         }
     }
 
-    fn request_ended(&mut self, request: Request, outcome: Outcome, now: Instant) {
+    fn request_ended(&mut self, request: TwinRequest, outcome: Outcome, now: Instant) {
         self.recorder().ended(request.open, outcome, now);
         match request.send {
             Some(send) => self.message_ended(send, now),
-            None => self.settle_without_the_twin(),
+            None => self.settle_without_twin(),
         }
     }
 
     pub(super) fn on_desired(&mut self, version: u64) {
         let getting = match self.messages.requests() {
-            Some(requests) if requests.listening => requests.is_getting(),
+            Some(requests) if requests.listening => requests.is_get_open(),
             // SUBACK has not come; the request for the whole twin goes with it.
             _ => self.plan().twin.get_on_connect,
         };
-        let counts = self.hub().desired.changed(version, getting);
+        let counts = self.iot_hub().desired.on_change(version, getting);
         self.count_desired(counts);
     }
 
-    fn settle_without_the_twin(&mut self) {
-        if let Some(hub) = &mut self.hub {
+    fn settle_without_twin(&mut self) {
+        if let Some(hub) = &mut self.iot_hub {
             let counts = hub.desired.settle(None);
             self.count_desired(counts);
         }
@@ -125,7 +125,8 @@ impl Device {
 
     pub(super) fn expire_requests(&mut self, now: Instant) {
         let timeout = self.plan().twin.timeout;
-        while let Some(request) = self.messages.requests_mut().and_then(|open| open.expired(now, timeout)) {
+        while let Some(request) = self.messages.requests_mut().and_then(|open| open.pop_expired(now, timeout))
+        {
             self.recorder().error("twin_timeout", Culprit::Peer, now, || {
                 let operation = request.open.operation();
                 format!("{}: no answer to {operation} within {}", self.id(), human_duration(timeout))
@@ -134,14 +135,14 @@ impl Device {
         }
     }
 
-    pub(super) fn lose_requests(&mut self, outcome: Outcome, now: Instant) {
-        while let Some(request) = self.messages.requests_mut().and_then(Requests::lost) {
+    pub(super) fn end_requests(&mut self, outcome: Outcome, now: Instant) {
+        while let Some(request) = self.messages.requests_mut().and_then(TwinRequests::pop_lost) {
             self.request_ended(request, outcome, now);
         }
-        if let Some(open) = self.messages.requests_mut().and_then(Requests::give_up_get) {
+        if let Some(open) = self.messages.requests_mut().and_then(TwinRequests::give_up_get) {
             self.recorder().ended(open, outcome, now);
         }
-        self.settle_without_the_twin();
+        self.settle_without_twin();
     }
 }
 
@@ -192,25 +193,25 @@ mod tests {
 
     #[test]
     fn versions_that_are_old_or_missing_are_counted() {
-        let mut desired = Desired::default();
+        let mut desired = DesiredVersions::default();
         for (version, seen) in
             [(5, (1, 0, 0)), (6, (1, 0, 0)), (6, (1, 1, 0)), (2, (1, 1, 0)), (9, (1, 0, 2)), (10, (1, 0, 0))]
         {
-            assert_eq!(counts(desired.changed(version, false)), seen, "{version}");
+            assert_eq!(counts(desired.on_change(version, false)), seen, "{version}");
         }
-        assert_eq!(counts(desired.changed(u64::MAX, false)), (1, 0, MISSED_MAX));
+        assert_eq!(counts(desired.on_change(u64::MAX, false)), (1, 0, MISSED_MAX));
     }
 
     #[test]
     fn what_comes_before_the_whole_twin_is_judged_by_it() {
-        let mut desired = Desired::default();
+        let mut desired = DesiredVersions::default();
         for version in [3, 4, 5, 7] {
-            assert_eq!(counts(desired.changed(version, true)), (1, 0, 0));
+            assert_eq!(counts(desired.on_change(version, true)), (1, 0, 0));
         }
         assert_eq!(counts(desired.settle(Some(4))), (0, 2, 1), "3 and 4 are in it, 6 never came");
-        assert_eq!(counts(desired.changed(8, false)), (1, 0, 0));
+        assert_eq!(counts(desired.on_change(8, false)), (1, 0, 0));
         assert_eq!(counts(desired.settle(Some(6))), (0, 0, 0), "an older answer changes nothing");
-        assert_eq!(counts(desired.changed(9, false)), (1, 0, 0));
+        assert_eq!(counts(desired.on_change(9, false)), (1, 0, 0));
     }
 
     #[test]
@@ -231,9 +232,9 @@ mod tests {
 
     #[test]
     fn a_hub_that_never_answers_fills_no_memory() {
-        let mut desired = Desired::default();
+        let mut desired = DesiredVersions::default();
         for version in 0..10_000 {
-            desired.changed(version, true);
+            desired.on_change(version, true);
             assert!(desired.early.len() <= EARLY_MAX);
         }
     }

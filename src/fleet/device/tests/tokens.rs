@@ -29,7 +29,7 @@ impl Wire {
         self.measurement().errors
     }
 
-    fn the_error(&self) -> (String, String) {
+    fn only_error(&self) -> (String, String) {
         let errors = self.errors();
         let [error] = &errors[..] else { panic!("one class: {errors:?}") };
         (error.class.clone(), error.example.clone())
@@ -59,7 +59,7 @@ fn a_renewal_lasts_from_its_instant_until_online_again_whatever_happens_on_the_w
     wire.attempt();
     wire.connack(0);
     assert_eq!(wire.counts().renewals, 1);
-    let renewal = wire.books(Operation::Renewal);
+    let renewal = wire.totals_at_end(Operation::Renewal);
     assert_eq!((renewal.due, renewal.outcome(Outcome::Ok)), (1, 1));
     let seconds = |us: Option<u64>| us.map(|us| us / 1_000_000);
     assert_eq!(seconds(renewal.response.max()), Some(3), "from the instant it was due");
@@ -78,7 +78,7 @@ fn a_renewal_whose_connection_is_lost_meanwhile_still_ends_when_the_device_is_ba
     wire.attempt();
     wire.connack(0);
     assert_eq!((wire.counts().reconnects, wire.counts().renewals), (1, 0), "it came back after a loss");
-    let renewal = wire.books(Operation::Renewal);
+    let renewal = wire.totals_at_end(Operation::Renewal);
     assert_eq!((renewal.due, renewal.outcome(Outcome::Ok)), (1, 1));
 }
 
@@ -88,7 +88,7 @@ fn a_renewal_that_the_end_cuts_off_is_unfinished() {
     wire.run_to(49.5);
     wire.pass(1.5).unwrap();
     wire.close(Closed::Eof);
-    let renewal = wire.books(Operation::Renewal);
+    let renewal = wire.totals_at_end(Operation::Renewal);
     assert_eq!((renewal.due, renewal.outcome(Outcome::Unfinished)), (1, 1));
 }
 
@@ -112,11 +112,11 @@ fn a_token_that_is_never_renewed_stays_until_the_peer_ends_it() {
     assert_eq!(wire.device.renew_at, None);
     wire.pass(399.0).unwrap();
     wire.close(Closed::Eof);
-    let (class, example) = wire.the_error();
+    let (class, example) = wire.only_error();
     assert_eq!(class, "closed_after_expiry");
     assert!(example.contains("after CONNACK, 4m 59s after its token expired"), "{example}");
     assert_eq!(wire.counts(), FleetCounts::default(), "no other finding rests on it");
-    assert_eq!(wire.books(Operation::Renewal).due, 0);
+    assert_eq!(wire.totals_at_end(Operation::Renewal).due, 0);
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn a_connection_that_ends_before_the_expiry_or_long_after_it_is_just_closed() {
         let mut wire = Wire::online(3_600, NEVER, QUIET);
         wire.pass(seconds).unwrap();
         wire.close(Closed::Eof);
-        assert_eq!(wire.the_error().0, "closed_by_peer", "{seconds}");
+        assert_eq!(wire.only_error().0, "closed_by_peer", "{seconds}");
     }
 }
 
@@ -154,13 +154,13 @@ fn suback_has_its_time_and_a_late_one_is_late() {
     wire.pass(4.999).unwrap();
     assert_eq!(wire.errors(), []);
     wire.pass(0.002).unwrap();
-    assert_eq!(wire.the_error().0, "subscribe_timeout");
+    assert_eq!(wire.only_error().0, "subscribe_timeout");
     assert_eq!(wire.device.poll_close(), None, "the connection goes on");
     encode::suback(&mut wire.to_device, pid, &[1]);
     wire.turn().unwrap();
     assert_eq!((wire.counts().late_subacks, wire.counts().late_acks), (1, 0), "no message was late");
     // The swaps in between have taken the outcome with them: it is not counted again.
-    assert_eq!(wire.books(Operation::Subscribe).due, 0);
+    assert_eq!(wire.totals_at_end(Operation::Subscribe).due, 0);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! How a device loses its connection: which class of error it is as far as the wire and the device's own token tell, what
 //! findings need to know of it, and when the device tries again. A part of `device`.
 
-use super::clock_step::CLOCKS_APART;
+use super::clock_step::CLOCK_TOLERANCE;
 use super::{Device, Stage};
 use crate::fleet::open::Open;
 use crate::iothub::limits::EXPIRY_GRACE_MAX;
@@ -13,14 +13,14 @@ use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 /// A connection that the peer closes sooner than this after CONNACK was hardly of use (our choice).
-const SOON: Duration = Duration::from_secs(60);
+const SHORT_CONNECTION: Duration = Duration::from_secs(60);
 
 /// A device that lost its connection because of a stall is excused for so many times the stall: a target has worked off by then
 /// that all devices reconnect at once (our choice, the same as for an echo).
 const EXCUSED_STALLS: u64 = 20;
 
 /// So many of those in a row are no accident (our choice).
-const SOON_IN_A_ROW: u8 = 3;
+const SHORT_CONNECTIONS_MAX: u8 = 3;
 
 /// Unacknowledged messages.
 #[derive(Clone, Copy, Debug, Default)]
@@ -39,7 +39,7 @@ impl Device {
 
     /// Where this worker stalled for half the keep-alive or longer, no longer than a keep-alive ago, the peer may have closed the
     /// connection because it heard nothing: an excuse until the target can have worked off that all devices reconnect.
-    pub(super) fn is_excused_by_a_stall(&self, now_ns: u64) -> bool {
+    pub(super) fn is_excused_by_stall(&self, now_ns: u64) -> bool {
         let keep_alive_ns = u64::from(self.plan().keep_alive_s) * 1_000_000_000;
         let stalls = self.context.deadlines.stalls();
         let recent_ns = now_ns.saturating_sub(keep_alive_ns);
@@ -66,12 +66,12 @@ impl Device {
         now: Instant,
     ) {
         if matches!(why, Closed::Reset | Closed::Unreachable) {
-            self.note_dead();
+            self.record_dead_connection();
         }
         if let Some(by_us) = stepped {
             let is_counted = self.online_since().is_some() || matches!(self.stage, Stage::Connecting(_));
             return if is_counted {
-                self.blame_step(by_us, || "the hub closed the connection".to_owned(), now)
+                self.record_clock_step_failure(by_us, || "the hub closed the connection".to_owned(), now)
             };
         }
         let expired = self.token_expired_for(now).filter(|_| matches!(why, Closed::Eof | Closed::Reset));
@@ -108,16 +108,16 @@ impl Device {
         });
         if expired.is_none() && matches!(why, Closed::Eof | Closed::Reset) {
             if let Some(since) = open.since {
-                self.note_waiting(since.max(online_since), now);
+                self.record_unacknowledged_close(since.max(online_since), now);
             }
-            self.note_soon(now.saturating_duration_since(online_since) < SOON);
+            self.record_connection_length(now.saturating_duration_since(online_since) < SHORT_CONNECTION);
         }
     }
 
     /// The connection turned out to be dead, so QoS 0 messages since the last received byte may not have arrived. Not used when the peer
     /// closes the connection normally: it has then read everything before, as far as TCP can tell.
-    pub(super) fn note_dead(&mut self) {
-        let unheard = std::mem::take(&mut self.qos0_unheard);
+    pub(super) fn record_dead_connection(&mut self) {
+        let unheard = std::mem::take(&mut self.qos0_unconfirmed);
         if unheard > 0 {
             self.recorder().count(|counts| counts.qos0_on_dead_connections += u64::from(unheard));
         }
@@ -125,7 +125,7 @@ impl Device {
 
     /// How long to wait before the next attempt; `None` means never.
     pub(crate) fn back_off(&mut self, retries: &mut Retries, now: Instant) -> Option<Duration> {
-        if self.context.ns(now) >= self.off_ns() {
+        if self.context.ns(now) >= self.offline_at_ns() {
             return None; // The plan has no more use for it: it does not give up.
         }
         let offline_since = self.online.as_ref().map_or_else(|| self.context.ns(now), Open::due_ns);
@@ -140,15 +140,15 @@ impl Device {
     }
 
     /// A connection that lasted, or that ended as it should, breaks a row of those that did not.
-    pub(super) fn note_soon(&mut self, soon: bool) {
-        self.closed_soon = if soon { self.closed_soon.saturating_add(1) } else { 0 };
-        if self.closed_soon == SOON_IN_A_ROW {
+    pub(super) fn record_connection_length(&mut self, soon: bool) {
+        self.short_connections = if soon { self.short_connections.saturating_add(1) } else { 0 };
+        if self.short_connections == SHORT_CONNECTIONS_MAX {
             self.recorder().count(|counts| counts.closed_soon_devices += 1);
         }
     }
 
     /// How long the peer had kept the oldest unacknowledged message waiting when it closed the connection.
-    fn note_waiting(&self, since: Instant, now: Instant) {
+    fn record_unacknowledged_close(&self, since: Instant, now: Instant) {
         let waited = now.saturating_duration_since(since);
         self.recorder().count(|counts| {
             counts.closed_waiting += 1;
@@ -159,10 +159,10 @@ impl Device {
     /// How long ago the connection's token expired, if it has, and so lately that the expiry may be why the connection ends.
     fn token_expired_for(&self, now: Instant) -> Option<Duration> {
         let expiry = Duration::from_secs(self.token_expiry_unix);
-        let ago = (self.context.unix(now) + CLOCKS_APART).checked_sub(expiry)?;
+        let ago = (self.context.unix(now) + CLOCK_TOLERANCE).checked_sub(expiry)?;
         // Without a token it was decades ago.
-        let lately = ago <= EXPIRY_GRACE_MAX + CLOCKS_APART && self.online_since().is_some();
-        lately.then_some(ago.saturating_sub(CLOCKS_APART))
+        let lately = ago <= EXPIRY_GRACE_MAX + CLOCK_TOLERANCE && self.online_since().is_some();
+        lately.then_some(ago.saturating_sub(CLOCK_TOLERANCE))
     }
 }
 

@@ -6,16 +6,16 @@ use crate::wire::{Publish, QoS, encode};
 use bytes::BytesMut;
 
 /// Answers that may be owed before nothing more is read: a peer that sends and does not read costs no memory.
-const OWED_MAX: usize = 1024;
+const REPLIES_MAX: usize = 1024;
 
 /// Made when there is something to answer: a device that only sends at QoS 0 and 1 has none.
 #[derive(Debug, Default)]
-pub(super) struct Receive(Option<Box<Exchanges>>);
+pub(super) struct Incoming(Option<Box<Exchanges>>);
 
 /// What is owed, and what is being received.
 #[derive(Debug, Default)]
 struct Exchanges {
-    owed: Vec<(Reply, u16)>,
+    replies: Vec<(Reply, u16)>,
     /// Packet ids of messages at QoS 2 that were taken and not released; sorted.
     received: Vec<u16>,
 }
@@ -29,14 +29,14 @@ pub(super) enum Reply {
     Comp,
 }
 
-impl Receive {
+impl Incoming {
     /// A message came: what it means, or `None` if it came before.
     pub(super) fn publish<T>(&mut self, publish: Publish) -> Option<Event<T>> {
         match publish.qos {
             QoS::AtMostOnce => {}
-            QoS::AtLeastOnce => self.owe(Reply::Ack, publish.pid),
+            QoS::AtLeastOnce => self.queue_reply(Reply::Ack, publish.pid),
             QoS::ExactlyOnce => {
-                self.owe(Reply::Rec, publish.pid);
+                self.queue_reply(Reply::Rec, publish.pid);
                 let received = &mut self.exchanges().received;
                 let place = received.binary_search(&publish.pid).err()?;
                 received.insert(place, publish.pid);
@@ -51,11 +51,11 @@ impl Receive {
         if let Ok(place) = received.binary_search(&pid) {
             received.remove(place);
         }
-        self.owe(Reply::Comp, pid);
+        self.queue_reply(Reply::Comp, pid);
     }
 
-    pub(super) fn owe(&mut self, reply: Reply, pid: u16) {
-        self.exchanges().owed.push((reply, pid));
+    pub(super) fn queue_reply(&mut self, reply: Reply, pid: u16) {
+        self.exchanges().replies.push((reply, pid));
     }
 
     fn exchanges(&mut self) -> &mut Exchanges {
@@ -63,13 +63,13 @@ impl Receive {
     }
 
     pub(super) fn has_room(&self) -> bool {
-        self.0.as_ref().is_none_or(|exchanges| exchanges.owed.len() < OWED_MAX)
+        self.0.as_ref().is_none_or(|exchanges| exchanges.replies.len() < REPLIES_MAX)
     }
 
     /// Writes what is owed; true if there was something.
     pub(super) fn poll_output(&mut self, out: &mut BytesMut) -> bool {
         let Some(exchanges) = self.0.as_deref_mut() else { return false };
-        for (reply, pid) in &exchanges.owed {
+        for (reply, pid) in &exchanges.replies {
             match reply {
                 Reply::Ack => encode::puback(out, *pid),
                 Reply::Rec => encode::pubrec(out, *pid),
@@ -77,8 +77,8 @@ impl Receive {
                 Reply::Comp => encode::pubcomp(out, *pid),
             }
         }
-        let some = !exchanges.owed.is_empty();
-        exchanges.owed.clear();
+        let some = !exchanges.replies.is_empty();
+        exchanges.replies.clear();
         some
     }
 
@@ -87,7 +87,7 @@ impl Receive {
         if let Some(exchanges) =
             self.0.as_deref_mut().filter(|exchanges| keep && !exchanges.received.is_empty())
         {
-            exchanges.owed.clear();
+            exchanges.replies.clear();
         } else {
             self.forget();
         }

@@ -2,33 +2,39 @@
 //! cloud-to-device messages, renewals, and connections that the hub closes. Every operation ends once, and what the devices
 //! counted agrees with what the hub has, to the message. No sockets: bytes take 5 ms each way.
 
+mod balance;
+mod service;
+mod wire;
+
 use crate::clock::{RunClock, WallClock};
 use crate::emulator::directory::{Address, Directory};
-use crate::emulator::service::{Ask, Asked, Feedback, GiveUp};
+use crate::emulator::service::Ask;
 use crate::emulator::session::{Event as HubEvent, HubSession};
-use crate::fleet::{
-    self, Answered, Call, CallError, ConnectionEnd, Context, Device, DeviceRef, ServiceDriver,
-};
+use crate::fleet::{self, ConnectionEnd, Context, Device, DeviceRef, ServiceDriver};
 use crate::link::{Buffers, Deadlines, Endpoint};
-use crate::measure::{Counts, FleetCounts, FromHub, Measurement, Operation, Outcome, Source, Totals};
+use crate::measure::{FleetCounts, Measurement, Operation, Outcome, Source, Totals};
 use crate::plan::{self, Auth, Keys, Plan};
 use crate::policy::backoff::Retries;
 use crate::sansio::{Closed, Machine};
 use crate::scenario::Input;
-use crate::wire::{self, Packet, Publish, Strictness};
 use bytes::BytesMut;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use service::Service;
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use wire::{Pipe, Wire, messages};
 
 const HOST: &str = "hub.test";
 const LATENCY: Duration = Duration::from_millis(5);
 const UNIX: Duration = Duration::from_secs(1_800_000_000);
+
 /// So often a connection is closed just when its device has written something.
 const CAUGHT_EVERY: u64 = 301;
+
 /// How often the hub closes connections, and how many.
 const CLOSE_EVERY: Duration = Duration::from_secs(20);
+
 const CLOSED_AT_ONCE: u32 = 7;
 
 const SCENARIO: &str = r#"
@@ -93,74 +99,6 @@ fn plan() -> Plan {
     let mut plan = plan::load(&input, &mut rand::rng()).unwrap_or_else(|errors| panic!("{errors}"));
     HOST.clone_into(&mut plan.target.host);
     plan
-}
-
-/// One direction of a connection.
-#[derive(Default)]
-struct Pipe(VecDeque<(Instant, BytesMut)>);
-
-impl Pipe {
-    fn send(&mut self, now: Instant, bytes: BytesMut) {
-        if !bytes.is_empty() {
-            self.0.push_back((now + LATENCY, bytes));
-        }
-    }
-
-    fn next(&self) -> Option<Instant> {
-        self.0.front().map(|(at, _)| *at)
-    }
-
-    /// What has come by `now`.
-    fn receive(&mut self, now: Instant) -> BytesMut {
-        let mut came = BytesMut::new();
-        while self.next().is_some_and(|at| at <= now) {
-            came.extend_from_slice(&self.0.pop_front().expect("it was there").1);
-        }
-        came
-    }
-}
-
-/// The messages in what one side wrote or heard: whole packets.
-fn messages(bytes: &BytesMut) -> impl Iterator<Item = Publish> {
-    let mut bytes = bytes.clone();
-    std::iter::from_fn(move || {
-        let packet = wire::decode(&mut bytes, 1 << 20, Strictness::Strict).expect("good packets");
-        assert!(packet.is_some() || bytes.is_empty(), "both sides write whole packets");
-        packet
-    })
-    .filter_map(|packet| match packet {
-        Packet::Publish(publish) => Some(publish),
-        _ => None,
-    })
-}
-
-/// Messages of each kind on the wire, apart from what devices, hub and service count themselves.
-#[derive(Default)]
-struct Wire(HashMap<&'static str, u64>);
-
-impl Wire {
-    const KINDS: [&str; 7] = [
-        "/messages/devicebound/",
-        "/twin/res/200/",
-        "/twin/res/204/",
-        "/properties/reported/",
-        "/properties/desired/",
-        "/methods/POST/",
-        "/methods/res/",
-    ];
-
-    fn note(&mut self, bytes: &BytesMut) {
-        for message in messages(bytes) {
-            if let Some(kind) = Wire::KINDS.into_iter().find(|kind| message.topic.contains(kind)) {
-                *self.0.entry(kind).or_default() += 1;
-            }
-        }
-    }
-
-    fn count(&self, kind: &'static str) -> u64 {
-        assert!(Wire::KINDS.contains(&kind), "{kind}");
-        self.0.get(kind).copied().unwrap_or(0)
-    }
 }
 
 struct Connection {
@@ -246,7 +184,7 @@ impl Life {
     }
 
     fn connect(&mut self, world: &mut World, number: usize, due_ns: u64, now: Instant) {
-        self.device.begin_attempt(due_ns, now);
+        self.device.start_attempt(due_ns, now);
         world.connections += 1;
         self.connection = Some(Connection {
             hub: HubSession::new(world.directory.clone(), now),
@@ -282,7 +220,7 @@ impl Life {
                 self.device.back_off(&mut self.retries, now).map(|delay| now + delay)
             }
         };
-        self.next_ns = again.map(|at| world.ns(at)).filter(|ns| *ns < self.device.off_ns());
+        self.next_ns = again.map(|at| world.ns(at)).filter(|ns| *ns < self.device.offline_at_ns());
     }
 }
 
@@ -367,87 +305,6 @@ impl Connection {
     }
 }
 
-/// The service side: calls under way, by id.
-struct Service {
-    driver: ServiceDriver,
-    open: HashMap<u64, (String, Asked)>,
-    close_at: Instant,
-    closed: u32,
-}
-
-impl Service {
-    fn next(&self) -> Option<Instant> {
-        let give_ups = self.open.values().filter_map(|(_, asked)| asked.give_up.map(|GiveUp { at, .. }| at));
-        give_ups.chain(self.driver.poll_timeout()).chain([self.close_at]).min()
-    }
-
-    /// Asks what is due, takes in what is answered; returns the devices that have to be woken.
-    fn step(&mut self, world: &mut World, now: Instant, load_end: Instant) -> Vec<Address> {
-        let mut wake = Vec::new();
-        let unix = world.unix(now);
-        for Call { id, device, ask } in self.driver.poll(now) {
-            let changes = matches!(ask, fleet::Ask::Desired { .. });
-            let asked = world.directory.ask(now, unix, &device, carried(ask));
-            world.untold += u64::from(changes && asked.wake.is_none());
-            wake.extend(asked.wake);
-            self.open.insert(id, (device, asked));
-        }
-        if now >= self.close_at {
-            self.close_at = if now < load_end { now + CLOSE_EVERY } else { now + 1_000 * CLOSE_EVERY };
-            let next = (0..CLOSED_AT_ONCE).map(|n| (self.closed * 31 + n) as usize % 200);
-            world.caught.extend(next);
-            self.closed += CLOSED_AT_ONCE;
-        }
-        for number in std::mem::take(&mut world.caught) {
-            let device = world.context.plan.fleets[0].device_id(u32::try_from(number).expect("it fits"));
-            wake.extend(world.directory.ask(now, unix, &device, Ask::Close).wake);
-        }
-        let mut answered = Vec::new();
-        self.open.retain(|id, (device, asked)| {
-            if let Some(GiveUp { call, .. }) = asked.give_up.take_if(|give_up| give_up.at <= now) {
-                world.directory.give_up(device, call);
-            }
-            let result = match asked.answer.try_recv() {
-                Ok(result) => {
-                    result.map(drop).map_err(|error| CallError::Hub(error.code(), error.to_string()))
-                }
-                Err(tokio::sync::oneshot::error::TryRecvError::Empty) => return true,
-                // Nobody can answer any more: the connection is gone.
-                Err(tokio::sync::oneshot::error::TryRecvError::Closed) => {
-                    Err(CallError::Hub(404_103, String::new()))
-                }
-            };
-            answered.push(Answered { id: *id, result });
-            false
-        });
-        for answered in answered {
-            self.driver.answered(&answered, now);
-        }
-        wake
-    }
-}
-
-fn carried(ask: fleet::Ask) -> Ask {
-    let ms = |duration: Duration| u64::try_from(duration.as_millis()).expect("it fits");
-    let json = |text: String| serde_json::from_str(&text).expect("the plan checked it");
-    match ask {
-        fleet::Ask::Method { name, payload, response_timeout, connect_timeout } => Ask::Method {
-            name,
-            payload: (!payload.is_empty()).then(|| json(payload)),
-            response_timeout_ms: ms(response_timeout),
-            connect_timeout_ms: ms(connect_timeout),
-        },
-        fleet::Ask::Desired { patch } => Ask::Desired { patch: serde_json::from_str(&patch).expect("JSON") },
-        fleet::Ask::C2d { properties, payload, ttl } => Ask::C2d {
-            message_id: None,
-            properties: properties.into_iter().collect(),
-            payload,
-            ttl_ms: ttl.map(ms),
-            ack: Feedback::None,
-        },
-    }
-}
-
 /// What is left when it is over.
 struct Lived {
     measurement: Measurement,
@@ -509,7 +366,7 @@ fn live() -> Lived {
             let mut device = Device::new(context.clone(), DeviceRef { fleet: 0, index });
             let spans = plan.schedule.online_spans(u64::from(index), 200);
             assert_eq!(spans.len(), 1);
-            device.enter(spans[0]);
+            device.start_span(spans[0]);
             Life { device, retries: Retries::default(), connection: None, next_ns: Some(spans[0].from_ns) }
         })
         .collect();
@@ -565,96 +422,4 @@ fn live() -> Lived {
     let measurement = collector.finish(u64::MAX, Vec::new(), Vec::new());
     let counts = measurement.fleets[0].counts;
     Lived { measurement, world, end, counts }
-}
-
-#[test]
-fn half_an_hour_of_200_devices_balances_to_the_message() {
-    let lived = live();
-    for part in &lived.measurement.operations {
-        assert_eq!(part.totals.due, part.totals.ended(), "{}: each due operation ends once", part.operation);
-    }
-    let ok = |operation| lived.totals(operation).outcome(Outcome::Ok);
-    let due = |operation| lived.totals(operation).due;
-
-    // Telemetry: what has an ack is at the hub, what the hub has was sent; what came twice was sent again.
-    let telemetry = lived.totals(Operation::Telemetry);
-    assert!((22_000..24_500).contains(&telemetry.due), "{}", telemetry.due);
-    assert_eq!(telemetry.due, telemetry.outcome(Outcome::Ok), "kept sessions lose nothing");
-    assert_eq!(lived.world.telemetry.len() as u64, telemetry.due);
-    let came: u64 = lived.world.telemetry.values().sum();
-    assert_eq!(came, lived.world.counted, "the hub counts what came");
-    assert!(
-        lived.counts.resent > 0 && came - telemetry.due <= lived.counts.resent,
-        "{came} of {}",
-        telemetry.due
-    );
-
-    // Each connection was somebody's first, a renewal, or a return.
-    let FleetCounts { own: Counts { reconnects, renewals, .. }, from_hub } = lived.counts;
-    assert_eq!(
-        (due(Operation::Connect), ok(Operation::Connect)),
-        (lived.world.connections, 200 + reconnects + renewals)
-    );
-    assert_eq!(due(Operation::Connect), ok(Operation::Connect));
-    assert!(reconnects > 600, "{reconnects}");
-    // Every eight minutes at 80%, so four or five each, unless a closed connection came before.
-    assert!(renewals > 400, "{renewals}");
-    assert_eq!((due(Operation::Renewal), ok(Operation::Renewal)), (renewals, renewals));
-
-    twins_balance(&lived);
-    methods_balance(&lived);
-
-    // Each message was taken, once or, after a close, again; none waits any more (`twin_versions`), and none was passed over.
-    let sent = due(Operation::ServiceC2d);
-    assert_eq!((sent, from_hub.c2d - from_hub.c2d_duplicates), (ok(Operation::ServiceC2d), sent));
-    assert_eq!(
-        (from_hub.c2d, ok(Operation::C2d)),
-        (lived.world.heard.count("/messages/devicebound/"), from_hub.c2d)
-    );
-    assert!(from_hub.c2d_duplicates > 0, "some were caught before their PUBACK");
-    let nothing_else = FromHub {
-        desired: from_hub.desired,
-        c2d: from_hub.c2d,
-        c2d_duplicates: from_hub.c2d_duplicates,
-        ..FromHub::default()
-    };
-    assert_eq!(from_hub, nothing_else, "nothing was late, unknown, missed or skipped");
-}
-
-fn twins_balance(lived: &Lived) {
-    let (heard, said) = (&lived.world.heard, &lived.world.said);
-    let (desired, reported) = lived.twin_versions();
-    let gets = lived.totals(Operation::TwinGet);
-    assert!(gets.due > lived.world.connections, "with each connection, and every five minutes");
-    assert_eq!(gets.outcome(Outcome::Ok), heard.count("/twin/res/200/"));
-    assert_eq!(gets.due, gets.outcome(Outcome::Ok) + gets.outcome(Outcome::Lost), "{gets:?}");
-
-    // What a connection that was closed cut off on its way to the hub is lost, and changed nothing.
-    let reports = lived.totals(Operation::TwinReport);
-    assert!(reports.due > 5_000);
-    assert_eq!(reports.due, said.count("/properties/reported/"));
-    assert_eq!(reports.due, reports.outcome(Outcome::Ok) + reports.outcome(Outcome::Lost), "{reports:?}");
-    assert_eq!(reports.outcome(Outcome::Ok), heard.count("/twin/res/204/"));
-    assert_eq!(reported, heard.count("/properties/reported/"));
-
-    // Each change has a version, and is told to a device that is online; no device missed one without reading its whole twin.
-    let changes = lived.totals(Operation::ServiceDesired);
-    assert_eq!((changes.due, changes.outcome(Outcome::Ok)), (desired, desired));
-    assert_eq!(lived.counts.from_hub.desired, heard.count("/properties/desired/"));
-    assert_eq!(desired, lived.counts.from_hub.desired + lived.world.untold);
-}
-
-fn methods_balance(lived: &Lived) {
-    let (heard, said) = (&lived.world.heard, &lived.world.said);
-    let (service, device) = (lived.totals(Operation::ServiceMethod), lived.totals(Operation::Method));
-    let (answered, taken) = (device.outcome(Outcome::Ok), service.outcome(Outcome::Ok));
-    assert!(service.due > 3_000);
-    assert_eq!(device.due, heard.count("/methods/POST/"));
-    assert_eq!((answered, taken), (said.count("/methods/res/"), heard.count("/methods/res/")));
-    // A call fails when its device was not told, lost its connection before it answered, or while the answer was on its way.
-    let (untold, unanswered, cut_off) = (service.due - device.due, device.due - answered, answered - taken);
-    assert!(cut_off > 0, "some were caught");
-    assert_eq!(service.outcome(Outcome::Refused), untold + unanswered + cut_off, "{service:?} {device:?}");
-    assert_eq!(service.due, taken + service.outcome(Outcome::Refused));
-    assert_eq!(unanswered, device.outcome(Outcome::Lost));
 }

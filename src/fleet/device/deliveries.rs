@@ -1,7 +1,7 @@
-//! What a device has to do with messages that come back to the run: it tells the ledger how those ended that it has
+//! What a device has to do with messages that come back to the run: it tells the delivery_tracker how those ended that it has
 //! published, recognises those that it receives, and stays until they are in. A part of `device`.
 
-use super::super::seen::Arrival;
+use super::super::sequence_tracker::Arrival;
 use super::{Device, DeviceRecorder};
 use crate::measure::{FleetCounts, Operation};
 use crate::plan::Stamp;
@@ -13,7 +13,7 @@ impl Device {
     pub(super) fn track_acked(&self, send: u16, due_ns: u64) {
         let plan = &self.context.plan;
         if plan.deliveries.is_tracked(self.device.fleet, send) {
-            self.context.ledger.borrow_mut().published(plan, self.device, send, due_ns);
+            self.context.delivery_tracker.borrow_mut().published(plan, self.device, send, due_ns);
         }
     }
 
@@ -21,7 +21,7 @@ impl Device {
     pub(super) fn track_unacked(&self, send: u16, message: (u64, u64)) {
         let plan = &self.context.plan;
         if plan.deliveries.is_tracked(self.device.fleet, send) {
-            self.context.ledger.borrow_mut().unacked(plan, self.device, send, message);
+            self.context.delivery_tracker.borrow_mut().unacked(plan, self.device, send, message);
         }
     }
 
@@ -39,7 +39,7 @@ impl Device {
         let stamp = stamp.filter(|stamp| !publish.retain && stamp.due_us.saturating_mul(1_000) <= now_ns);
         let arrival = stamp.and_then(|stamp| {
             let inbox = self.inbox.get_or_insert_default();
-            Some((stamp, context.ledger.borrow_mut().arrived(plan, inbox, self.device, &stamp)?))
+            Some((stamp, context.delivery_tracker.borrow_mut().arrived(plan, inbox, self.device, &stamp)?))
         });
         let Some((stamp, arrival)) = arrival else {
             return recorder.count(|counts| counts.foreign += 1);
@@ -58,17 +58,17 @@ impl Device {
 
     /// With its own messages done: whether others' may come after the load that are not there yet. Meanwhile it stays.
     pub(super) fn awaits_deliveries(&mut self) -> bool {
-        let over = self.off_ns() >= self.context.load_end_ns() && !self.is_coming_back();
+        let over = self.offline_at_ns() >= self.context.load_end_ns() && !self.is_reconnecting();
         if over && self.session.open().next().is_none() {
-            self.fall_silent();
+            self.stop_sending();
         }
         over && self.context.plan.deliveries.receives(self.device.fleet) && !self.context.has_all_deliveries()
     }
 
     /// It has published its last message; told once.
-    pub(super) fn fall_silent(&mut self) {
+    pub(super) fn stop_sending(&mut self) {
         if std::mem::take(&mut self.is_sender) {
-            self.context.ledger.borrow_mut().silent();
+            self.context.delivery_tracker.borrow_mut().remove_sender();
         }
     }
 }

@@ -1,10 +1,14 @@
 //! The client's session and the hub's, joined by two pipes in virtual time. No sockets, no sleeping: hours pass in
 //! milliseconds, and the two meet nowhere else but over a real socket.
 
+mod bytewise;
+mod connections;
+mod frozen_hub;
+mod lost_connections;
+
 use crate::clock::WallClock;
 use crate::emulator::Config;
 use crate::emulator::directory::{Address, Directory};
-use crate::emulator::service::{Ask, Feedback};
 use crate::emulator::session::{Event as HubEvent, HubError, HubSession};
 use crate::iothub::sas::{self, Key};
 use crate::iothub::{limits, names, topics};
@@ -13,15 +17,18 @@ use crate::sansio::{Closed, Machine};
 use crate::session::{Credentials, Event, Message, Session, SessionError, Settings, State};
 use crate::wire::QoS;
 use bytes::BytesMut;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const HOST: &str = "hub.test";
 const DEVICE: &str = "meter-1";
+
 /// When a pair's time begins, in seconds since the Unix epoch.
 const UNIX_S: u64 = 1_800_000_000;
+
 const HOUR: Duration = Duration::from_secs(3600);
+
 /// More turns than anything can take at one instant.
 const TURNS_MAX: usize = 10_000;
 
@@ -314,249 +321,4 @@ impl Pair {
 
 fn group() -> Key {
     Key::from_base64("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").unwrap()
-}
-
-#[test]
-fn an_hour_of_silence_is_kept_alive() {
-    for keep_alive_s in [1, 60, 1177] {
-        let mut pair = Pair::online(Settings { keep_alive_s, ..settings() });
-        pair.run(HOUR);
-        assert!(pair.ends.is_empty(), "{keep_alive_s}: {:?}", pair.ends);
-        let pongs = pair.count(|event| matches!(event, Event::Pong { .. }));
-        let least = 3600 / usize::from(keep_alive_s) - 2;
-        assert!((least.max(1)..=2 * (least + 2)).contains(&pongs), "{keep_alive_s}: {pongs}");
-    }
-}
-
-#[test]
-fn without_keep_alive_the_hub_waits_as_long_as_it_ever_does() {
-    let mut pair = Pair::new(Settings { keep_alive_s: 0, ..settings() });
-    pair.connect(24 * HOUR);
-    pair.run(HOUR);
-    assert_eq!(pair.ends.len(), 1);
-    assert_eq!(pair.ends[0].hub, Some(HubError::KeepAlive));
-    assert_eq!(pair.ends[0].at, limits::KEEP_ALIVE_TIMEOUT_MAX + pair.latency);
-}
-
-#[test]
-fn a_token_that_is_not_renewed_ends_the_connection_after_its_grace() {
-    let mut pair = Pair::new(settings());
-    pair.connect(seconds(600));
-    pair.run(HOUR);
-    assert_eq!(pair.ends.len(), 1);
-    assert_eq!(pair.ends[0].at, seconds(600) + limits::EXPIRY_GRACE);
-    assert!(pair.hub_events.contains(&HubEvent::Expired));
-    assert_eq!(pair.client.state(), State::Closed);
-}
-
-#[test]
-fn an_hour_of_renewals_never_meets_an_expiry_and_loses_nothing() {
-    let mut pair = Pair::new(Settings { clean_session: false, ..settings() });
-    for seq in 0..8 {
-        pair.connect(seconds(600));
-        pair.run(seconds(1));
-        pair.publish(seq);
-        pair.run(seconds(470));
-        let mut out = BytesMut::new();
-        pair.client.disconnect(pair.now, &mut out);
-        pair.to_hub.send(pair.now + pair.latency, out);
-        pair.run(seconds(1));
-    }
-    assert_eq!((pair.ends.len(), pair.acked(), pair.telemetry), (8, 8, 8));
-    assert!(!pair.hub_events.contains(&HubEvent::Expired));
-    assert!(pair.ends.iter().all(|end| end.hub.is_none() && end.client.is_none()), "{:?}", pair.ends);
-    assert_eq!(pair.count(|event| matches!(event, Event::Lost { .. } | Event::TimedOut { .. })), 0);
-}
-
-#[test]
-fn a_refusal_carries_its_code() {
-    let mut pair = Pair::with(settings(), Vec::new());
-    pair.connect(HOUR);
-    pair.run(seconds(1));
-    assert!(
-        matches!(pair.events[..], [Event::Refused { code: 5, session_present: false }]),
-        "{:?}",
-        pair.events
-    );
-    assert_eq!(pair.ends.len(), 1);
-}
-
-#[test]
-fn after_a_takeover_a_kept_session_sends_again_what_was_not_acknowledged() {
-    let mut pair = Pair::online(Settings { clean_session: false, ..settings() });
-    pair.subscribe();
-    pair.run(seconds(1));
-    assert!(
-        matches!(pair.events.last(), Some(Event::Subscribed { granted, .. }) if *granted == [1, 0]),
-        "{:?}",
-        pair.events
-    );
-    // The hub is told to make room before the message reaches it.
-    pair.publish(1);
-    pair.hub.take_over();
-    pair.run(seconds(1));
-    assert_eq!((pair.ends.len(), pair.acked()), (1, 0));
-    assert_eq!(pair.count(|event| matches!(event, Event::Lost { .. })), 0);
-    pair.connect(HOUR);
-    pair.run(seconds(1));
-    assert_eq!(pair.count(|event| matches!(event, Event::Connected { session_present: true })), 1);
-    assert_eq!(pair.count(|event| matches!(event, Event::Acked { resent: true, tag, .. } if *tag == 1)), 1);
-    assert_eq!(pair.telemetry, 1);
-}
-
-#[test]
-fn after_a_drop_a_clean_session_has_lost_what_was_not_acknowledged() {
-    let mut pair = Pair::online(settings());
-    pair.publish(1);
-    pair.drop_connection();
-    assert_eq!(pair.count(|event| matches!(event, Event::Lost { tag, .. } if *tag == 1)), 1);
-    pair.connect(HOUR);
-    pair.run(seconds(60));
-    assert_eq!((pair.acked(), pair.telemetry), (0, 0));
-}
-
-#[test]
-fn without_a_session_at_the_hub_what_was_kept_is_lost() {
-    let mut pair = Pair::online(Settings { clean_session: false, ..settings() });
-    pair.publish(1);
-    pair.drop_connection();
-    assert_eq!(pair.count(|event| matches!(event, Event::Lost { .. })), 0);
-    // No subscription, so the hub has no session to come back to.
-    pair.connect(HOUR);
-    pair.run(seconds(60));
-    assert_eq!(pair.count(|event| matches!(event, Event::Connected { session_present: false })), 2);
-    assert_eq!(pair.count(|event| matches!(event, Event::Lost { tag, .. } if *tag == 1)), 1);
-    assert_eq!(pair.telemetry, 0);
-}
-
-#[test]
-fn a_frozen_hub_shows_as_timeouts_and_its_acks_as_late() {
-    let mut pair = Pair::online(Settings { keep_alive_s: 600, ..settings() });
-    pair.frozen = true;
-    pair.publish(1);
-    pair.run(seconds(29));
-    assert_eq!(pair.count(|event| matches!(event, Event::TimedOut { .. })), 0);
-    pair.run(seconds(2));
-    assert_eq!(pair.count(|event| matches!(event, Event::TimedOut { tag, .. } if *tag == 1)), 1);
-    assert_eq!((pair.client.quarantined(), pair.client.has_room()), (1, true));
-    pair.frozen = false;
-    pair.publish(2);
-    pair.run(seconds(1));
-    assert_eq!(pair.count(|event| matches!(event, Event::LateAck)), 1);
-    assert_eq!((pair.acked(), pair.client.quarantined(), pair.telemetry), (1, 0, 2));
-}
-
-#[test]
-fn a_hub_that_acknowledges_nothing_any_more_ends_in_an_ack_stall() {
-    let mut pair = Pair::online(Settings { keep_alive_s: 600, in_flight: 3, ..settings() });
-    pair.frozen = true;
-    for seq in 0..3 {
-        pair.publish(seq);
-    }
-    assert!(!pair.client.has_room());
-    pair.run(seconds(31));
-    assert_eq!(pair.count(|event| matches!(event, Event::TimedOut { .. })), 3);
-    assert!(matches!(pair.ends[..], [End { client: Some(SessionError::AckStall), .. }]), "{:?}", pair.ends);
-}
-
-#[test]
-fn a_frozen_hub_does_not_answer_pings_either() {
-    let mut pair = Pair::online(settings());
-    pair.frozen = true;
-    pair.run(seconds(120));
-    assert!(
-        matches!(pair.ends[..], [End { client: Some(SessionError::PingTimeout), .. }]),
-        "{:?}",
-        pair.ends
-    );
-}
-
-/// Connections that are lost with messages and acknowledgements on their way: what comes again is the same packet with DUP set, and
-/// nothing is left behind.
-#[test]
-fn messages_to_a_kept_session_arrive_over_any_losses() {
-    let mut pair = Pair::online(Settings { clean_session: false, ..settings() });
-    pair.subscribe();
-    pair.run(seconds(1));
-    let mut asked = Vec::new();
-    for n in 0..40_u64 {
-        let ask = Ask::C2d {
-            message_id: None,
-            properties: BTreeMap::new(),
-            payload: n.to_string(),
-            ttl_ms: None,
-            ack: Feedback::None,
-        };
-        asked.push(pair.directory.ask(pair.now, pair.unix(), DEVICE, ask));
-        pair.hub.wake();
-        // Now the message is lost, now its acknowledgement, now nothing.
-        pair.run(Duration::from_millis(n % 14));
-        if n % 3 != 0 {
-            pair.drop_connection();
-            pair.connect(HOUR);
-        }
-    }
-    pair.run(seconds(200));
-    assert!(asked.iter_mut().all(|asked| asked.answer.try_recv().is_ok_and(|answer| answer.is_ok())));
-    let messages: Vec<(u64, bool)> = pair
-        .events
-        .iter()
-        .filter_map(|event| match event {
-            Event::Message(it) => Some((std::str::from_utf8(&it.payload).ok()?.parse().ok()?, it.dup)),
-            _ => None,
-        })
-        .collect();
-    let first: Vec<u64> = (0..40).filter_map(|n| Some(messages.iter().find(|(it, _)| *it == n)?.0)).collect();
-    assert_eq!(first, (0..40).collect::<Vec<_>>(), "each came");
-    assert!(messages.len() > 40, "some came again");
-    for (at, (n, dup)) in messages.iter().enumerate() {
-        let before = messages[..at].iter().any(|(it, _)| it == n);
-        assert!(*dup || !before, "{n} came again without DUP");
-    }
-    let twin = pair.directory.ask(pair.now, pair.unix(), DEVICE, Ask::Twin).answer.try_recv().unwrap();
-    assert_eq!(twin.unwrap().payload.unwrap()["cloudToDeviceMessageCount"], 0);
-}
-
-/// Latency is part of what is measured; the size of the pieces in which bytes come is not.
-#[test]
-fn bytes_one_at_a_time_change_nothing() {
-    let story = |bytewise: bool, latency: Duration| {
-        let mut pair = Pair::new(Settings { clean_session: false, ..settings() });
-        pair.bytewise = bytewise;
-        pair.latency = latency;
-        for _ in 0..2 {
-            pair.connect(HOUR);
-            pair.run(seconds(1));
-            pair.subscribe();
-            for seq in 0..8 {
-                pair.publish(seq);
-            }
-            pair.run(seconds(200));
-            pair.publish(8);
-            pair.drop_connection();
-        }
-        let start = pair.start;
-        let told: Vec<String> = pair
-            .events
-            .iter()
-            .map(|event| match event {
-                Event::Acked { tag, sent, resent } => {
-                    format!("acked {} {:?} {resent}", tag, *sent - start)
-                }
-                Event::Pong { sent } => format!("pong {:?}", *sent - start),
-                Event::Subscribed { sent, granted, .. } => {
-                    format!("subscribed {:?} {granted:?}", *sent - start)
-                }
-                Event::Lost { tag, .. } => format!("lost {}", tag),
-                Event::TimedOut { tag, .. } => format!("timed out {}", tag),
-                other => format!("{other:?}"),
-            })
-            .collect();
-        (told, pair.telemetry)
-    };
-    for latency in [Duration::ZERO, Duration::from_millis(150)] {
-        let (told, telemetry) = story(false, latency);
-        assert_eq!((told.clone(), telemetry), story(true, latency));
-        assert_eq!(telemetry, 17, "{told:?}");
-    }
 }

@@ -17,7 +17,7 @@ pub enum Arrival {
 
 /// The messages of one stream that have arrived.
 #[derive(Debug, Default)]
-pub(crate) struct Seen {
+pub(crate) struct SequenceTracker {
     /// Below this none has arrived.
     first: u64,
     /// From here on none has arrived.
@@ -27,28 +27,28 @@ pub(crate) struct Seen {
     gaps: Option<Box<Vec<(u64, u64)>>>,
 }
 
-impl Seen {
+impl SequenceTracker {
     /// That message arrives.
-    pub(crate) fn take(&mut self, seq: u64) -> Arrival {
+    pub(crate) fn record(&mut self, seq: u64) -> Arrival {
         if self.next == 0 {
             (self.first, self.next) = (seq, seq + 1);
             return Arrival::New;
         }
         if seq >= self.next {
-            self.miss(self.next, seq);
+            self.add_gap(self.next, seq);
             self.next = seq + 1;
             return Arrival::New;
         }
         if seq < self.first {
             let first = std::mem::replace(&mut self.first, seq);
-            self.miss(seq + 1, first);
+            self.add_gap(seq + 1, first);
             return Arrival::Reordered;
         }
-        if self.fill(seq) { Arrival::Reordered } else { Arrival::Duplicate }
+        if self.fill_gap(seq) { Arrival::Reordered } else { Arrival::Duplicate }
     }
 
     /// Whether that message has arrived; also true where that is not known any more.
-    pub(crate) fn has(&self, seq: u64) -> bool {
+    pub(crate) fn contains(&self, seq: u64) -> bool {
         (self.first..self.next).contains(&seq) && self.gap_of(seq).is_none()
     }
 
@@ -67,7 +67,7 @@ impl Seen {
     }
 
     /// What lies from `from` up to `to` is missing.
-    fn miss(&mut self, from: u64, to: u64) {
+    fn add_gap(&mut self, from: u64, to: u64) {
         if from >= to {
             return;
         }
@@ -80,7 +80,7 @@ impl Seen {
     }
 
     /// Takes one out of its gap; false if it was not missing.
-    fn fill(&mut self, seq: u64) -> bool {
+    fn fill_gap(&mut self, seq: u64) -> bool {
         let Some(place) = self.gap_of(seq) else { return false };
         let Some(gaps) = self.gaps.as_deref_mut() else { return false };
         let (from, to) = gaps[place];
@@ -90,7 +90,7 @@ impl Seen {
             (false, true) => gaps[place].1 = seq - 1,
             (false, false) => {
                 gaps[place].1 = seq - 1;
-                self.miss(seq + 1, to + 1);
+                self.add_gap(seq + 1, to + 1);
             }
         }
         true
@@ -105,32 +105,37 @@ mod tests {
 
     #[test]
     fn a_stream_in_order_remembers_nothing() {
-        let mut seen = Seen::default();
+        let mut tracker = SequenceTracker::default();
         for seq in 7..10_000 {
-            assert_eq!(seen.take(seq), Arrival::New);
+            assert_eq!(tracker.record(seq), Arrival::New);
         }
-        assert!(seen.gaps.is_none() && !seen.has(6) && seen.has(7) && !seen.has(10_000));
-        assert_eq!(seen.take(500), Arrival::Duplicate);
-        assert_eq!(seen.take(3), Arrival::Reordered);
-        assert!(seen.has(3) && !seen.has(4) && !seen.has(2));
+        assert!(
+            tracker.gaps.is_none()
+                && !tracker.contains(6)
+                && tracker.contains(7)
+                && !tracker.contains(10_000)
+        );
+        assert_eq!(tracker.record(500), Arrival::Duplicate);
+        assert_eq!(tracker.record(3), Arrival::Reordered);
+        assert!(tracker.contains(3) && !tracker.contains(4) && !tracker.contains(2));
     }
 
     #[test]
     fn what_is_forgotten_is_not_called_new() {
-        let mut seen = Seen::default();
+        let mut tracker = SequenceTracker::default();
         // Every odd one is missing.
         for seq in (0..400).step_by(2) {
-            seen.take(seq);
+            tracker.record(seq);
         }
-        assert_eq!(seen.take(1), Arrival::Duplicate, "it is not known any more whether it came");
-        assert_eq!(seen.take(397), Arrival::Reordered);
-        assert!(seen.gaps.as_ref().is_some_and(|gaps| gaps.len() <= GAPS_MAX));
+        assert_eq!(tracker.record(1), Arrival::Duplicate, "it is not known any more whether it came");
+        assert_eq!(tracker.record(397), Arrival::Reordered);
+        assert!(tracker.gaps.as_ref().is_some_and(|gaps| gaps.len() <= GAPS_MAX));
     }
 
     proptest! {
         #[test]
         fn as_a_set_would_say(seqs in prop::collection::vec(0..100_u64, 0..300)) {
-            let (mut seen, mut set, mut highest) = (Seen::default(), BTreeSet::new(), None);
+            let (mut tracker, mut set, mut highest) = (SequenceTracker::default(), BTreeSet::new(), None);
             for seq in seqs {
                 let expected = match set.insert(seq) {
                     false => Arrival::Duplicate,
@@ -138,19 +143,19 @@ mod tests {
                     true => Arrival::New,
                 };
                 highest = highest.max(Some(seq));
-                prop_assert_eq!(seen.take(seq), expected);
+                prop_assert_eq!(tracker.record(seq), expected);
                 for other in 0..100 {
-                    prop_assert_eq!(seen.has(other), set.contains(&other));
+                    prop_assert_eq!(tracker.contains(other), set.contains(&other));
                 }
             }
         }
 
         #[test]
         fn any_number_is_harmless(seqs in prop::collection::vec(0..1_u64 << 40, 0..300)) {
-            let mut seen = Seen::default();
+            let mut tracker = SequenceTracker::default();
             for seq in seqs {
-                seen.take(seq);
-                prop_assert!(seen.has(seq));
+                tracker.record(seq);
+                prop_assert!(tracker.contains(seq));
             }
         }
     }

@@ -14,40 +14,40 @@ use std::task::Poll;
 use std::time::Instant;
 
 /// Lives the device's part of the plan to its end.
-pub(crate) async fn live(context: Rc<Context>, fleet: usize, index: u32) {
+pub(crate) async fn run(context: Rc<Context>, fleet: usize, index: u32) {
     let plan = &context.plan.fleets[fleet];
     let spans = context.plan.schedule.open_spans(u64::from(index), u64::from(plan.devices));
     let mut device =
         Device::new(context.clone(), DeviceRef { fleet: u16::try_from(fleet).unwrap_or(u16::MAX), index });
     for span in spans {
-        if !until(&context, context.at(span.from_ns)).await {
+        if !wait_until(&context, context.at(span.from_ns)).await {
             break;
         }
-        device.enter(span);
+        device.start_span(span);
         // A span may be over before the device has left the one before it: its messages are counted all the same.
-        if context.ns(context.now()) < device.off_ns() {
-            stay(&context, &mut device, span).await;
+        if context.ns(context.now()) < device.offline_at_ns() {
+            stay_online(&context, &mut device, span).await;
         }
-        device.exit(context.now());
+        device.end_span(context.now());
     }
     device.settle(context.now());
 }
 
 /// Keeps the device online for one span of the plan.
-async fn stay(context: &Rc<Context>, device: &mut Device, span: Span) {
+async fn stay_online(context: &Rc<Context>, device: &mut Device, span: Span) {
     let mut due_ns = span.from_ns;
     let mut retries = Retries::default();
     loop {
-        let deadline = device.begin_attempt(due_ns, context.now());
+        let deadline = device.start_attempt(due_ns, context.now());
         match dial(context, device, deadline).await {
-            Some(Ok(dialled)) => {
-                device.dialled(&dialled, context.now());
-                drive(context, device, dialled).await;
+            Some(Ok(dialed)) => {
+                device.on_dialed(&dialed, context.now());
+                drive_link(context, device, dialed).await;
             }
             Some(Err(error)) => {
                 let now = context.now();
                 if let Some(tracer) = device.tracer(context) {
-                    tracer.say(context.ns(now), &format!("cannot connect: {error}"));
+                    tracer.log(context.ns(now), &format!("cannot connect: {error}"));
                 }
                 device.dial_failed(&error, now);
             }
@@ -63,13 +63,13 @@ async fn stay(context: &Rc<Context>, device: &mut Device, span: Span) {
             ConnectionEnd::Lost | ConnectionEnd::Failed => {
                 let delay = device.back_off(&mut retries, now);
                 let again = delay.map_or(u64::MAX, |delay| context.ns(now + delay));
-                if !until(context, context.at(again.min(device.off_ns()))).await {
+                if !wait_until(context, context.at(again.min(device.offline_at_ns()))).await {
                     return;
                 }
                 due_ns = again;
             }
         }
-        if context.ns(context.now()) >= device.off_ns() {
+        if context.ns(context.now()) >= device.offline_at_ns() {
             return;
         }
     }
@@ -81,11 +81,12 @@ async fn dial(
     device: &mut Device,
     deadline: Instant,
 ) -> Option<Result<Dialed, link::DialError>> {
-    let mut dialling = pin!(link::dial(&context.endpoint, &context.resolver, device.number(), deadline));
+    let mut dialling =
+        pin!(link::dial(&context.endpoint, &context.resolver, device.global_index(), deadline));
     let alarm = context.deadlines.alarm();
     poll_fn(|cx| {
-        if let Poll::Ready(dialled) = dialling.as_mut().poll(cx) {
-            return Poll::Ready(Some(dialled));
+        if let Poll::Ready(dialed) = dialling.as_mut().poll(cx) {
+            return Poll::Ready(Some(dialed));
         }
         let (now, give_up) = (context.now(), context.at(device.give_up_ns()));
         if context.is_aborted() {
@@ -102,8 +103,8 @@ async fn dial(
 }
 
 /// Drives one connection to its end.
-async fn drive(context: &Rc<Context>, device: &mut Device, dialled: Dialed) {
-    let mut link = Link::new(dialled.transport, context.buffers.clone(), &context.deadlines);
+async fn drive_link(context: &Rc<Context>, device: &mut Device, dialed: Dialed) {
+    let mut link = Link::new(dialed.transport, context.buffers.clone(), &context.deadlines);
     let tracer = device.tracer(context);
     let end = poll_fn(|cx| match (context.is_aborted(), tracer) {
         (true, _) => Poll::Ready(None),
@@ -115,14 +116,14 @@ async fn drive(context: &Rc<Context>, device: &mut Device, dialled: Dialed) {
     .await;
     device.count_bytes(link.bytes_out(), link.bytes_in());
     match end {
-        Some(End::Failed(error)) => device.failed(&error, context.now()),
+        Some(End::Failed(error)) => device.record_session_error(&error, context.now()),
         Some(End::Closed(_)) => {}
         None => device.abort(),
     }
 }
 
 /// Waits until an instant; false if the run was stopped meanwhile.
-async fn until(context: &Context, at: Instant) -> bool {
+async fn wait_until(context: &Context, at: Instant) -> bool {
     let alarm = context.deadlines.alarm();
     poll_fn(|cx| {
         let now = context.now();

@@ -2,9 +2,9 @@
 //! what it knows of its twin and of cloud-to-device messages. A part of `device`; a device that has nothing of it owns nothing for it.
 
 use super::Device;
-use super::c2d::C2dNumbers;
-use super::methods::Calls;
-use super::twin::Desired;
+use super::c2d::C2dSequence;
+use super::methods::PendingCalls;
+use super::twin::DesiredVersions;
 use crate::iothub::topics::TWIN_RESPONSES;
 use crate::measure::{FromHub, Operation, Outcome};
 use crate::wire::SUBACK_FAILURE;
@@ -13,14 +13,14 @@ use std::time::Instant;
 /// Made when the first message of a hub comes.
 #[derive(Debug, Default)]
 pub(super) struct IotHubState {
-    pub(super) desired: Desired,
-    pub(super) calls: Calls,
-    pub(super) c2d: C2dNumbers,
+    pub(super) desired: DesiredVersions,
+    pub(super) calls: PendingCalls,
+    pub(super) c2d: C2dSequence,
 }
 
 impl Device {
-    pub(super) fn hub(&mut self) -> &mut IotHubState {
-        self.hub.get_or_insert_default()
+    pub(super) fn iot_hub(&mut self) -> &mut IotHubState {
+        self.iot_hub.get_or_insert_default()
     }
 
     /// Changes what the fleet counts of its hub.
@@ -29,7 +29,7 @@ impl Device {
     }
 
     /// SUBACK came: from now on answers do, unless their filter was refused.
-    pub(super) fn subscribed(&mut self, granted: &[u8], now: Instant) {
+    pub(super) fn on_subscriptions_granted(&mut self, granted: &[u8], now: Instant) {
         let plan = self.plan();
         if !plan.asks_for_twins() {
             return;
@@ -38,23 +38,23 @@ impl Device {
         if place.and_then(|place| granted.get(place)).is_some_and(|code| *code != SUBACK_FAILURE) {
             let get = plan.twin.get_on_connect;
             let get = get.then(|| self.recorder().due(Operation::TwinGet, self.context.ns(now)));
-            self.messages.listen(get);
+            self.messages.start_listening(get);
         }
     }
 
     /// What the passing of time means.
-    pub(super) fn on_timeout_hub(&mut self, now: Instant) {
+    pub(super) fn on_timeout_iot_hub(&mut self, now: Instant) {
         self.expire_requests(now);
-        if let Some(hub) = &mut self.hub {
+        if let Some(hub) = &mut self.iot_hub {
             hub.calls.on_timeout(now);
         }
     }
 
-    /// When `on_timeout_hub` has something to do.
-    pub(super) fn hub_timeout(&self) -> Option<Instant> {
+    /// When `on_timeout_iot_hub` has something to do.
+    pub(super) fn iot_hub_timeout(&self) -> Option<Instant> {
         let requests = self.messages.requests();
-        let request = requests.and_then(|requests| requests.expires(self.plan().twin.timeout));
-        let call = self.hub.as_ref().and_then(|hub| hub.calls.next());
+        let request = requests.and_then(|requests| requests.next_expiry(self.plan().twin.timeout));
+        let call = self.iot_hub.as_ref().and_then(|hub| hub.calls.next_due());
         request.into_iter().chain(call).min()
     }
 
@@ -65,12 +65,12 @@ impl Device {
 
     /// Methods were called and are not answered.
     pub(super) fn owes_answers(&self) -> bool {
-        self.hub.as_ref().is_some_and(|hub| !hub.calls.is_empty())
+        self.iot_hub.as_ref().is_some_and(|hub| !hub.calls.is_empty())
     }
 
     /// The connection is gone, or the run over: no answer comes, and none can be given.
-    pub(super) fn lose_answers(&mut self, outcome: Outcome, now: Instant) {
-        self.lose_requests(outcome, now);
-        self.lose_calls(outcome, now);
+    pub(super) fn end_pending_answers(&mut self, outcome: Outcome, now: Instant) {
+        self.end_requests(outcome, now);
+        self.end_calls(outcome, now);
     }
 }

@@ -1,7 +1,7 @@
 //! One packet id in the publish window: the message that has it, and what the server may still answer under it. Used by the
 //! window alone, which moves slots between its lists.
 
-use super::list::{Links, Node};
+use super::linked_list::{Links, Node};
 use std::time::Instant;
 
 /// A packet id that was used, by its number less one.
@@ -15,37 +15,37 @@ pub(super) struct Slot<T> {
     /// When it was last sent: the ack timeout counts from here.
     pub(super) last_sent: Instant,
     pub(super) links: Links,
-    pub(super) place: Place,
-    pub(super) awaits: Answer,
+    pub(super) state: SlotState,
+    pub(super) awaits: Ack,
     pub(super) resent: bool,
     /// What may be answered besides the message that is in it now.
-    pub(super) repeats: Repeats,
+    pub(super) repeats: ExpectedRepeats,
 }
 
 /// Answers of the server to packets that were sent before, under the same id and on the same connection or, in a kept session, an
 /// earlier one: how many PUBACKs and PUBCOMPs may still come, and whether PUBRECs may. Each message looks at it twice, so it is one
-/// number: two of 15 bits, and [`Repeats::RECS`].
+/// number: two of 15 bits, and [`ExpectedRepeats::RECS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Repeats(u32);
+pub(super) struct ExpectedRepeats(u32);
 
 /// What the server says next about a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(super) enum Ack {
     /// PUBACK, the end at QoS 1.
-    Ack,
+    PubAck,
     /// PUBREC: it has the message, at QoS 2.
-    Rec,
+    PubRec,
     /// PUBCOMP, the end at QoS 2.
-    Comp,
+    PubComp,
 }
 
 /// An answer that no packet of ours can have caused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Unasked;
+pub(super) struct UnexpectedAck;
 
 /// Those in use come last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Place {
+pub(super) enum SlotState {
     Free,
     /// Without a message, and to be used again late.
     Resting,
@@ -53,32 +53,32 @@ pub(super) enum Place {
     Quarantined,
 }
 
-impl Repeats {
-    pub(super) const NONE: Repeats = Repeats(0);
+impl ExpectedRepeats {
+    pub(super) const NONE: ExpectedRepeats = ExpectedRepeats(0);
     /// A message at QoS 2 had the id on this connection. Its PUBREC may come again at any time, and each wants a PUBREL
     /// [MQTT-4.3.3-1].
-    pub(super) const RECS: Repeats = Repeats(1 << 31);
+    pub(super) const RECS: ExpectedRepeats = ExpectedRepeats(1 << 31);
     const COUNT_MAX: u32 = (1 << 15) - 1;
 
     /// Something may still come under this id.
     pub(super) fn any(self) -> bool {
-        self != Repeats::NONE
+        self != ExpectedRepeats::NONE
     }
 
     pub(super) fn has_recs(self) -> bool {
-        self.0 & Repeats::RECS.0 != 0
+        self.0 & ExpectedRepeats::RECS.0 != 0
     }
 
     /// What either of two expects; they do not count the same kind.
-    pub(super) fn or(self, other: Repeats) -> Repeats {
-        Repeats(self.0 | other.0)
+    pub(super) fn or(self, other: ExpectedRepeats) -> ExpectedRepeats {
+        ExpectedRepeats(self.0 | other.0)
     }
 
     /// A packet was sent again that may be answered so: with PUBACK, or with PUBCOMP.
-    pub(super) fn expect_one_more(&mut self, answer: Answer) {
-        let place = Repeats::place(answer);
-        if self.0 >> place & Repeats::COUNT_MAX < Repeats::COUNT_MAX {
-            self.0 += 1 << place;
+    pub(super) fn expect_one_more(&mut self, ack: Ack) {
+        let shift = ExpectedRepeats::shift(ack);
+        if self.0 >> shift & ExpectedRepeats::COUNT_MAX < ExpectedRepeats::COUNT_MAX {
+            self.0 += 1 << shift;
         }
     }
 
@@ -86,19 +86,19 @@ impl Repeats {
     ///
     /// # Errors
     /// None was expected.
-    pub(super) fn take_one(&mut self, answer: Answer) -> Result<(), Unasked> {
-        let place = Repeats::place(answer);
-        if self.0 >> place & Repeats::COUNT_MAX == 0 {
-            return Err(Unasked);
+    pub(super) fn take_one(&mut self, ack: Ack) -> Result<(), UnexpectedAck> {
+        let shift = ExpectedRepeats::shift(ack);
+        if self.0 >> shift & ExpectedRepeats::COUNT_MAX == 0 {
+            return Err(UnexpectedAck);
         }
-        self.0 -= 1 << place;
+        self.0 -= 1 << shift;
         Ok(())
     }
 
-    fn place(answer: Answer) -> u32 {
-        match answer {
-            Answer::Ack => 0,
-            Answer::Rec | Answer::Comp => 15,
+    fn shift(ack: Ack) -> u32 {
+        match ack {
+            Ack::PubAck => 0,
+            Ack::PubRec | Ack::PubComp => 15,
         }
     }
 }
@@ -111,10 +111,10 @@ impl<T> Slot<T> {
             sent: now,
             last_sent: now,
             links: Links::NONE,
-            place: Place::Free,
-            awaits: Answer::Ack,
+            state: SlotState::Free,
+            awaits: Ack::PubAck,
             resent: false,
-            repeats: Repeats::NONE,
+            repeats: ExpectedRepeats::NONE,
         }
     }
 }
@@ -131,15 +131,15 @@ mod tests {
 
     #[test]
     fn counts_of_repeated_answers_stay_apart() {
-        let mut repeats = Repeats::NONE;
-        for _ in 0..=Repeats::COUNT_MAX {
-            repeats.expect_one_more(Answer::Ack);
+        let mut repeats = ExpectedRepeats::NONE;
+        for _ in 0..=ExpectedRepeats::COUNT_MAX {
+            repeats.expect_one_more(Ack::PubAck);
         }
-        assert_eq!(repeats.take_one(Answer::Comp), Err(Unasked));
-        repeats.expect_one_more(Answer::Comp);
-        repeats = repeats.or(Repeats::RECS);
-        assert!((0..Repeats::COUNT_MAX).all(|_| repeats.take_one(Answer::Ack).is_ok()));
-        assert_eq!(repeats.take_one(Answer::Ack), Err(Unasked), "one too many was not counted");
-        assert_eq!((repeats.take_one(Answer::Comp), repeats), (Ok(()), Repeats::RECS));
+        assert_eq!(repeats.take_one(Ack::PubComp), Err(UnexpectedAck));
+        repeats.expect_one_more(Ack::PubComp);
+        repeats = repeats.or(ExpectedRepeats::RECS);
+        assert!((0..ExpectedRepeats::COUNT_MAX).all(|_| repeats.take_one(Ack::PubAck).is_ok()));
+        assert_eq!(repeats.take_one(Ack::PubAck), Err(UnexpectedAck), "one too many was not counted");
+        assert_eq!((repeats.take_one(Ack::PubComp), repeats), (Ok(()), ExpectedRepeats::RECS));
     }
 }

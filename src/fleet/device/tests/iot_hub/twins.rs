@@ -1,0 +1,280 @@
+//! Device twins: requests and their answers, and changes of desired properties.
+
+use super::*;
+
+#[test]
+fn the_whole_twin_is_asked_for_once_its_answer_can_come() {
+    let mut wire = Wire::online(60, TWIN, NOTHING);
+    wire.pass(2.0).unwrap();
+    let filters = wire.sent().iter().find_map(|packet| match packet {
+        Packet::Subscribe(subscribe) => Some((subscribe.pid, subscribe.filters.clone())),
+        _ => None,
+    });
+    let (pid, filters) = filters.expect("it subscribes");
+    let topics: Vec<&str> = filters.iter().map(|(filter, _)| filter.as_str()).collect();
+    assert_eq!(topics, ["$iothub/twin/res/#", "$iothub/twin/PATCH/properties/desired/#"]);
+    assert_eq!(wire.published(), [], "nobody would hear the answer");
+    encode::suback(&mut wire.to_device, pid, &[0, 0]);
+    wire.turn().unwrap();
+    let get = ("$iothub/twin/GET/?$rid=0".to_owned(), String::new(), QoS::AtMostOnce, 0);
+    assert_eq!(wire.published(), [get]);
+    wire.pass(0.25).unwrap();
+    wire.deliver("$iothub/twin/res/200/?$rid=0", WHOLE);
+    let twin = wire.totals_at_end(Operation::TwinGet);
+    assert_eq!((twin.due, twin.outcome(Outcome::Ok)), (1, 1));
+    assert_eq!((twin.lag.max(), twin.wait.max()), (Some(1), Some(1)), "it was due with SUBACK");
+    assert_eq!(twin.response.max().map(|us| us / 1_000), Some(250));
+    assert!(!twin.no_ack, "flushed is not answered");
+}
+
+#[test]
+fn each_status_has_its_outcome_and_each_refusal_its_class() {
+    for (status, body, outcome, class, example) in [
+        (204, "", Outcome::Ok, None, ""),
+        (429, "", Outcome::Throttled, Some("twin_429"), "a-00000: twin.report answered 429"),
+        (
+            400,
+            r#"{"errorCode":400004,"message":"bad"}"#,
+            Outcome::Refused,
+            Some("twin_400004"),
+            "a-00000: twin.report answered 400: errorCode 400004, bad",
+        ),
+        (
+            429,
+            r#"{"errorCode":429005}"#,
+            Outcome::Throttled,
+            Some("twin_429005"),
+            "a-00000: twin.report answered 429: errorCode 429005",
+        ),
+        (
+            400,
+            r#"{"errorCode":429001}"#,
+            Outcome::Refused,
+            Some("twin_400"),
+            "a-00000: twin.report answered 400: errorCode 429001",
+        ),
+        (503, "\u{0}not json", Outcome::Refused, Some("twin_503"), "a-00000: twin.report answered 503"),
+        (77, "", Outcome::Refused, Some("twin_unknown"), "a-00000: twin.report answered 77"),
+    ] {
+        let mut wire = Wire::listening(&format!("subscribe = [\"twin\"]\n{REPORT}"));
+        let (topic, payload, ..) = wire.next_published();
+        assert_eq!(
+            (topic.as_str(), payload.as_str()),
+            ("$iothub/twin/PATCH/properties/reported/?$rid=0", "{\"n\":0}")
+        );
+        wire.deliver(&format!("$iothub/twin/res/{status}/?$rid=0&$version=2"), body);
+        let errors = wire.errors();
+        assert_eq!(errors.first().map(|error| error.class.as_str()), class, "{status}");
+        if let Some(error) = errors.first() {
+            assert_eq!((error.count, error.example.as_str()), (1, example));
+        }
+        // The swap took what was due before.
+        wire.next_published();
+        wire.deliver(&format!("$iothub/twin/res/{status}/?$rid=1"), body);
+        assert_eq!(wire.totals_at_end(Operation::TwinReport).outcome(outcome), 1, "{status}");
+    }
+}
+
+#[test]
+fn a_whole_twin_without_a_version_is_no_answer() {
+    for body in ["", "null", "{\"desired\":{}}", "[", "{\"desired\":{\"$version\":\"7\"}}"] {
+        let mut wire = Wire::listening(TWIN);
+        wire.deliver("$iothub/twin/res/200/?$rid=0", body);
+        let (twin, errors) = wire.totals_and_errors(Operation::TwinGet);
+        assert_eq!(errors, ["twin_body"], "{body}");
+        assert_eq!((twin.due, twin.outcome(Outcome::Refused)), (1, 1), "{body}");
+    }
+}
+
+#[test]
+fn no_answer_is_a_timeout_and_what_comes_then_is_late() {
+    let fleet = format!("subscribe = [\"twin\"]\ntwin = {{ timeout = \"4s\" }}\n{REPORT}");
+    let mut wire = Wire::listening(&fleet);
+    let (topic, ..) = wire.next_published();
+    assert_eq!(rid(&topic), "0");
+    wire.pass(5.0).unwrap();
+    for rid in ["0", "0", "1", "x", "999999999999999999999999"] {
+        wire.deliver(&format!("$iothub/twin/res/204/?$rid={rid}"), "");
+    }
+    wire.deliver("$iothub/twin/res/204/?$version=1", "");
+    let counts = wire.hub_counts();
+    assert_eq!((counts.late_answers, counts.unknown_answers, counts.unreadable), (2, 3, 1));
+    let (report, errors) = wire.totals_and_errors(Operation::TwinReport);
+    assert_eq!((report.due, report.outcome(Outcome::TimedOut), errors), (1, 1, vec!["twin_timeout"]));
+}
+
+#[test]
+fn what_was_open_is_lost_with_its_connection_and_its_answer_late_on_the_next() {
+    let mut wire = Wire::listening(TWIN);
+    wire.pass(1.0).unwrap();
+    assert_eq!(wire.close(Closed::Eof), ConnectionEnd::Lost);
+    wire.now += Duration::from_secs(1);
+    wire.reconnect();
+    wire.suback();
+    assert_eq!(wire.published()[0].0, "$iothub/twin/GET/?$rid=1", "an id is never used again");
+    wire.deliver("$iothub/twin/res/200/?$rid=0", WHOLE);
+    wire.deliver("$iothub/twin/res/200/?$rid=1", WHOLE);
+    assert_eq!(wire.hub_counts().late_answers, 1);
+    let twin = wire.totals_at_end(Operation::TwinGet);
+    assert_eq!((twin.due, twin.outcome(Outcome::Lost), twin.outcome(Outcome::Ok)), (2, 1, 1));
+}
+
+#[test]
+fn what_is_granted_late_or_beside_a_refusal_is_granted() {
+    let fleet = format!("{TWIN}\nack_timeout = \"5s\"");
+    let mut late = Wire::online(600, &fleet, NOTHING);
+    late.pass(6.0).unwrap();
+    late.suback();
+    assert_eq!((late.counts().late_subacks, late.counts().late_acks), (1, 0), "no message was late");
+    assert_eq!(late.published().len(), 1, "the whole twin is asked for");
+
+    let fleet = TWIN.replace("[\"twin\"]", "[\"c2d\", \"twin\"]");
+    for (codes, asks, filter) in [
+        ([0x80, 0, 0], 1, "devices/a-00000/messages/devicebound/#"),
+        ([0, 0x80, 0], 0, "$iothub/twin/res/#"),
+        ([0, 0, 0x80], 1, "$iothub/twin/PATCH/properties/desired/#"),
+    ] {
+        let mut wire = Wire::online(600, &fleet, NOTHING);
+        wire.suback_with(|_| codes.to_vec());
+        assert_eq!(wire.published().len(), asks, "{filter}");
+        let errors = wire.errors();
+        let [error] = &errors[..] else { panic!("one: {errors:?}") };
+        let example = format!("a-00000: the server refused the subscription to {filter}");
+        assert_eq!((&*error.class, &*error.example), ("subscribe_refused", &*example));
+    }
+}
+
+#[test]
+fn a_connection_that_goes_before_suback_owes_no_twin() {
+    let mut wire = Wire::online(60, TWIN, NOTHING);
+    wire.close(Closed::Reset);
+    assert_eq!(wire.totals_at_end(Operation::TwinGet).due, 0);
+}
+
+#[test]
+fn at_qos_1_a_request_ends_with_its_answer_and_not_with_its_ack() {
+    let fleet = format!("subscribe = [\"twin\"]\nack_timeout = \"5s\"\ntwin = {{ qos = 1 }}\n{REPORT}");
+    let mut wire = Wire::listening(&fleet);
+    let (.., qos, pid) = wire.next_published();
+    assert_eq!(qos, QoS::AtLeastOnce);
+    encode::puback(&mut wire.to_device, pid);
+    wire.pass(3.0).unwrap();
+    wire.deliver("$iothub/twin/res/204/?$rid=0&$version=2", "");
+    // The second one is answered, and acknowledged never.
+    wire.next_published();
+    wire.deliver("$iothub/twin/res/204/?$rid=1&$version=3", "");
+    wire.pass(6.0).unwrap();
+    assert_eq!(wire.device.session.quarantined(), 1, "the window minds");
+    let report = wire.totals_at_end(Operation::TwinReport);
+    assert_eq!((report.due, report.outcome(Outcome::Ok)), (2, 2));
+    assert_eq!(report.response.max().map(|us| us / 1_000_000), Some(3));
+}
+
+#[test]
+fn a_full_window_holds_up_requests_at_qos_1_only() {
+    let twin = |qos| {
+        let fleet = format!(
+            "subscribe = [\"twin\"]\nin_flight = 1\nack_timeout = \"500s\"\nsend_by = \"15s\"\n\
+             twin = {{ get = \"on-connect\", every = \"10s\", qos = {qos} }}"
+        );
+        let mut wire = Wire::online(600, &fleet, "every = \"1s\"\npayload = \"x\"");
+        wire.pass(2.0).unwrap();
+        wire.suback();
+        wire.pass(60.0).unwrap();
+        let gets = wire.published().iter().filter(|(topic, ..)| topic.contains("/GET/")).count();
+        (gets, wire.totals_at_end(Operation::TwinGet).outcome(Outcome::Expired))
+    };
+    assert_eq!(twin(0), (7, 0));
+    let (gets, expired) = twin(1);
+    assert!(gets == 0 && expired >= 5, "{gets} {expired}");
+}
+
+#[test]
+fn what_is_due_before_suback_waits_and_is_not_late() {
+    let fleet = "subscribe = [\"twin\"]\nsend_by = \"8s\"\ntwin = { rate = \"1/s\" }";
+    let mut wire = Wire::online(60, fleet, NOTHING);
+    wire.pass(5.0).unwrap();
+    wire.suback();
+    let sent = wire.published();
+    assert_eq!(sent.len(), 5);
+    for (topic, ..) in &sent {
+        wire.deliver(&format!("$iothub/twin/res/200/?$rid={}", rid(topic)), WHOLE);
+    }
+    let twin = wire.totals_at_end(Operation::TwinGet);
+    assert_eq!((twin.outcome(Outcome::Ok), twin.lag.max()), (5, Some(1)), "the hub's time, not ours");
+    assert!(twin.wait.max() > Some(4_000_000));
+
+    // Nobody ever hears it: they expire one by one.
+    let mut wire = Wire::online(60, fleet, NOTHING);
+    wire.pass(20.0).unwrap();
+    let twin = wire.totals_at_end(Operation::TwinGet);
+    assert_eq!((twin.due, twin.outcome(Outcome::Expired), twin.outcome(Outcome::Unfinished)), (20, 12, 8));
+}
+
+#[test]
+fn desired_properties_are_judged_by_the_whole_twin() {
+    let desired = |version: u64| format!("$iothub/twin/PATCH/properties/desired/?$version={version}");
+    let mut wire = Wire::online(60, TWIN, NOTHING);
+    // The session was kept: changes may come before SUBACK does.
+    wire.deliver(&desired(5), "{}");
+    wire.suback();
+    for version in [6, 7, 8] {
+        wire.deliver(&desired(version), "{}");
+    }
+    wire.deliver("$iothub/twin/res/200/?$rid=0", WHOLE);
+    for version in [9, 9, 12] {
+        wire.deliver(&desired(version), "{}");
+    }
+    let counts = wire.hub_counts();
+    assert_eq!((counts.desired, counts.desired_stale, counts.desired_missed), (7, 4, 2));
+    // Nothing is forgotten when no answer comes.
+    wire.close(Closed::Eof);
+    wire.reconnect();
+    wire.suback();
+    wire.deliver(&desired(15), "{}");
+    assert_eq!(wire.hub_counts().desired_missed, 2, "the whole twin is on its way");
+    wire.close(Closed::Eof);
+    assert_eq!(wire.hub_counts().desired_missed, 4);
+}
+
+#[test]
+fn a_request_under_way_is_waited_for_before_a_renewal() {
+    let auth = "auth = { kind = \"sas\", ttl = \"10s\", renew = \"50%\", jitter = \"0%\" }";
+    let mut wire = Wire::listening(&format!("{TWIN}\n{auth}"));
+    wire.pass(5.0).unwrap();
+    assert!(wire.device.is_reconnecting());
+    assert_eq!(wire.device.poll_close(), None);
+    wire.deliver("$iothub/twin/res/200/?$rid=0", WHOLE);
+    assert_eq!(wire.device.poll_close(), Some(Close::AfterFlush));
+    assert_eq!(wire.close(Closed::Local), ConnectionEnd::Renewal);
+    assert_eq!(wire.totals_at_end(Operation::TwinGet).outcome(Outcome::Ok), 1);
+}
+
+#[test]
+fn what_is_open_at_the_end_is_unfinished() {
+    let mut wire = Wire::online(5, TWIN, NOTHING);
+    wire.suback();
+    wire.pass(6.9).unwrap();
+    assert_eq!(wire.device.poll_close(), None, "the drain waits for it");
+    wire.pass(0.2).unwrap();
+    assert_eq!(wire.close(Closed::Local), ConnectionEnd::Finished);
+    let twin = wire.totals_at_end(Operation::TwinGet);
+    assert_eq!((twin.due, twin.outcome(Outcome::Unfinished)), (1, 1));
+}
+
+#[test]
+fn a_closed_loop_of_requests_goes_round_by_their_answers() {
+    let closed = "[[fleet.a.report]]\narrival = \"closed\"\nthink_time = \"1s\"\npayload = '{}'";
+    let mut wire =
+        Wire::listening(&format!("subscribe = [\"twin\"]\ntwin = {{ timeout = \"20s\" }}\n{closed}"));
+    let (first, ..) = wire.next_published();
+    wire.pass(3.0).unwrap();
+    assert_eq!(wire.published(), [], "it is flushed, and not answered");
+    wire.deliver(&format!("$iothub/twin/res/204/?$rid={}", rid(&first)), "");
+    wire.pass(1.0).unwrap();
+    assert_eq!(wire.published().len(), 1);
+    wire.pass(20.0).unwrap();
+    assert_eq!(wire.published().len(), 0);
+    wire.pass(1.0).unwrap();
+    assert_eq!(wire.published().len(), 1, "a timeout is an end as well");
+}

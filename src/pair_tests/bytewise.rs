@@ -1,0 +1,47 @@
+//! The size of the pieces in which bytes arrive.
+
+use super::*;
+
+/// Latency is part of what is measured; the size of the pieces in which bytes come is not.
+#[test]
+fn bytes_one_at_a_time_change_nothing() {
+    let story = |bytewise: bool, latency: Duration| {
+        let mut pair = Pair::new(Settings { clean_session: false, ..settings() });
+        pair.bytewise = bytewise;
+        pair.latency = latency;
+        for _ in 0..2 {
+            pair.connect(HOUR);
+            pair.run(seconds(1));
+            pair.subscribe();
+            for seq in 0..8 {
+                pair.publish(seq);
+            }
+            pair.run(seconds(200));
+            pair.publish(8);
+            pair.drop_connection();
+        }
+        let start = pair.start;
+        let told: Vec<String> = pair
+            .events
+            .iter()
+            .map(|event| match event {
+                Event::Acked { tag, sent, resent } => {
+                    format!("acked {} {:?} {resent}", tag, *sent - start)
+                }
+                Event::Pong { sent } => format!("pong {:?}", *sent - start),
+                Event::Subscribed { sent, granted, .. } => {
+                    format!("subscribed {:?} {granted:?}", *sent - start)
+                }
+                Event::Lost { tag, .. } => format!("lost {}", tag),
+                Event::TimedOut { tag, .. } => format!("timed out {}", tag),
+                other => format!("{other:?}"),
+            })
+            .collect();
+        (told, pair.telemetry)
+    };
+    for latency in [Duration::ZERO, Duration::from_millis(150)] {
+        let (told, telemetry) = story(false, latency);
+        assert_eq!((told.clone(), telemetry), story(true, latency));
+        assert_eq!(telemetry, 17, "{told:?}");
+    }
+}
