@@ -19,7 +19,7 @@ pub(super) struct Banner {
 impl Banner {
     pub(super) fn of(result: &RunResult) -> Banner {
         let verdict = &result.verdict;
-        let (ended, reasons) = split_off_ending(result);
+        let (ended, reasons) = split_end_reason(result);
         let (class, mark, word) = match verdict.status {
             _ if is_interrupted(result) => ("interrupted", "!", "Interrupted"),
             Status::Pass => ("pass", "✓", "Pass"),
@@ -58,10 +58,10 @@ fn has_code(result: &RunResult, codes: &[&str]) -> bool {
 }
 
 /// Takes the reason that says how the run ended off the list. Files of earlier versions have no codes: their list stays whole.
-fn split_off_ending(result: &RunResult) -> (Option<String>, Vec<&String>) {
+fn split_end_reason(result: &RunResult) -> (Option<String>, Vec<&String>) {
     let verdict = &result.verdict;
-    let says_ending = |code: &str| matches!(code, "interrupted" | "aborted" | "unreachable");
-    let ending = verdict.details.iter().find(|detail| says_ending(&detail.code));
+    let is_end_reason = |code: &str| matches!(code, "interrupted" | "aborted" | "unreachable");
+    let ending = verdict.details.iter().find(|detail| is_end_reason(&detail.code));
     let is_other = |reason: &&String| ending.is_none_or(|ending| ending.text != **reason);
     let reasons = verdict.reasons.iter().filter(is_other).collect();
     (ending.map(|detail| format::plain(&detail.text)), reasons)

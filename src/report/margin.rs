@@ -1,7 +1,7 @@
 //! How far a threshold was from its limit: in words, as numbers for a bar, and the observed range. Reads results only. Called by the
 //! text and the page.
 
-use super::bounds::RESOLUTION_US;
+use super::judge::RESOLUTION_US;
 use crate::measure::Compare;
 use crate::result::model::{ThresholdResult, ThresholdStatus};
 use crate::units::{Percent, human_count, human_us};
@@ -178,6 +178,7 @@ fn wants_one_value(compare: Compare) -> bool {
 mod tests {
     use super::*;
     use crate::measure::Test;
+    use crate::report::testing;
 
     /// What an expression compares, as far as margins need it.
     fn test(expression: &str) -> Test {
@@ -192,21 +193,11 @@ mod tests {
 
     fn threshold(expression: &str, unit: &str, limit: f64, observed: Option<f64>) -> ThresholdResult {
         ThresholdResult {
-            metric: "telemetry".to_owned(),
             expression: expression.to_owned(),
-            phase: None,
-            fleet: None,
             limit,
-            unit: unit.to_owned(),
-            observed,
-            observed_best: observed,
-            observed_worst: observed,
-            observed_text: "> 500 ms".to_owned(),
-            margin: None,
-            samples: 1,
             passed: true,
-            status: Some(ThresholdStatus::Failed),
             test: Some(test(expression)),
+            ..testing::threshold(unit, observed, ThresholdStatus::Failed)
         }
     }
 

@@ -1,6 +1,7 @@
 //! Was the load really offered? Where this load generator started operations late, did not send them, or slowed a closed loop, the
 //! target was tested with less than the scenario says. That blocks a pass and leaves a fail standing. Called by `judge`; pure.
 
+use super::numbers::ratio;
 use super::reason::{Code, of_phase};
 use crate::measure::{Culprit, Limits, Measurement, Operation, Outcome, Phase, Rules, Totals};
 use crate::result::model::Detail;
@@ -14,14 +15,14 @@ pub(super) fn shortcomings(measurement: &Measurement, rules: &Rules, phase: &Pha
         if totals.due == 0 {
             continue;
         }
-        let kind = Kind { operation, phase, totals: &totals, limits: &rules.validity };
-        if kind.must_start_in_time(measurement, rules) {
-            found.extend(kind.late(strictest_us(measurement, rules, phase, operation)));
+        let part = PhaseOperation { operation, phase, totals: &totals, limits: &rules.validity };
+        if part.must_start_in_time(measurement, rules) {
+            found.extend(part.late(strictest_us(measurement, rules, phase, operation)));
         }
-        found.extend(kind.not_sent());
-        found.extend(kind.closed_loop());
+        found.extend(part.not_sent());
+        found.extend(part.closed_loop());
     }
-    found.extend(machine_short(measurement, phase));
+    found.extend(local_failures(measurement, phase));
     found
 }
 
@@ -40,14 +41,14 @@ fn strictest_us(
 }
 
 /// One kind of operation in one phase.
-struct Kind<'a> {
+struct PhaseOperation<'a> {
     operation: Operation,
     phase: &'a Phase,
     totals: &'a Totals,
     limits: &'a Limits,
 }
 
-impl Kind<'_> {
+impl PhaseOperation<'_> {
     /// What the plan or another side has due at an instant. A fleet that is to connect at once, and cannot, is no shortcoming
     /// unless a threshold reads how long that takes.
     fn must_start_in_time(&self, measurement: &Measurement, rules: &Rules) -> bool {
@@ -130,7 +131,7 @@ impl Kind<'_> {
 }
 
 /// Connections that were not even tried: this machine lacked something.
-fn machine_short(measurement: &Measurement, phase: &Phase) -> Option<Detail> {
+fn local_failures(measurement: &Measurement, phase: &Phase) -> Option<Detail> {
     let health = measurement.health.iter().filter(|health| health.phase == phase.name);
     let short: u64 = health.map(|health| health.environment_errors).sum();
     (short > 0).then(|| {
@@ -145,11 +146,6 @@ fn machine_short(measurement: &Measurement, phase: &Phase) -> Option<Detail> {
         );
         of_phase(Code::MachineShort, &phase.name, text)
     })
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
-fn ratio(part: u64, whole: u64) -> f64 {
-    part as f64 / whole.max(1) as f64
 }
 
 /// To a hundredth of a percent.

@@ -4,9 +4,10 @@
 //! What reads a latency counts every operation that ended otherwise than ok, and every unfinished one older than the limit, as slower
 //! than the limit, by an unknown amount: a hub that fails more must never look faster.
 
-use super::bounds::{End, Interval};
-use super::unseen::Unseen;
-use crate::measure::{Compare, Outcome, Test, Totals, rank};
+use super::bounds::{Bound, Interval};
+use super::numbers::{float, whole};
+use super::unattributed::UnattributedDelay;
+use crate::measure::{Compare, Measurement, Outcome, Rule, Test, Totals, rank};
 use crate::plan::samples_needed;
 use crate::result::model::ThresholdStatus;
 use crate::units::{Percent, human_count, human_us};
@@ -36,26 +37,35 @@ pub(super) struct Observation {
     pub(super) status: ThresholdStatus,
 }
 
+/// Adds up the operations that a rule covers in the phases that `covers` selects.
+pub(super) fn sum_covered(measurement: &Measurement, rule: &Rule, covers: impl Fn(&str) -> bool) -> Totals {
+    measurement.sum(|part| {
+        part.operation == rule.metric
+            && rule.fleet.as_ref().is_none_or(|fleet| *fleet == part.fleet)
+            && covers(&part.phase)
+    })
+}
+
 /// Evaluates `test` on `totals`.
-pub(super) fn evaluate(test: &Test, totals: &Totals, unseen: &Unseen) -> Observation {
+pub(super) fn evaluate(test: &Test, totals: &Totals, unattributed: &UnattributedDelay) -> Observation {
     match *test {
         Test::Percentile { quantile, compare, limit_us } => {
-            Latencies::of(totals, limit_us, unseen).percentile(quantile, compare)
+            Latencies::of(totals, limit_us, unattributed).percentile(quantile, compare)
         }
-        Test::Mean { compare, limit_us } => Latencies::of(totals, limit_us, unseen).mean(compare),
-        Test::Max { compare, limit_us } => Latencies::of(totals, limit_us, unseen).max(compare),
-        Test::Rate { outcome, compare, limit } => rate(outcome, compare, limit, totals, unseen),
-        Test::Count { outcome, compare, limit } => count(outcome, compare, limit, totals, unseen),
+        Test::Mean { compare, limit_us } => Latencies::of(totals, limit_us, unattributed).mean(compare),
+        Test::Max { compare, limit_us } => Latencies::of(totals, limit_us, unattributed).max(compare),
+        Test::Rate { outcome, compare, limit } => rate(outcome, compare, limit, totals, unattributed),
+        Test::Count { outcome, compare, limit } => count(outcome, compare, limit, totals, unattributed),
     }
 }
 
 /// Of how many operations with an outcome it is not known whether the target caused that.
-fn excused(outcome: Outcome, totals: &Totals, unseen: &Unseen) -> u64 {
+fn excused(outcome: Outcome, totals: &Totals, unattributed: &UnattributedDelay) -> u64 {
     let of = |outcome: Outcome| match outcome {
         Outcome::Ok => 0,
         // A code that says so is the target's own word.
         Outcome::Throttled => totals.excused[outcome],
-        _ if unseen.excuses => totals.outcomes[outcome],
+        _ if unattributed.may_cause_failures => totals.outcomes[outcome],
         _ => totals.excused[outcome].min(totals.outcomes[outcome]),
     };
     match outcome {
@@ -74,27 +84,27 @@ struct Latencies<'a> {
     /// Those that may be as fast as can be, or slower than the limit.
     excused: u64,
     /// The most that a latency may owe to stalls that its worker cannot see; `None`: all of it.
-    unseen_us: Option<u64>,
+    unattributed_us: Option<u64>,
     /// Operations that may have been due without the load generator's delays.
-    never_due: u64,
+    missing_cycles: u64,
 }
 
 impl Latencies<'_> {
-    fn of<'a>(totals: &'a Totals, limit_us: u64, unseen: &Unseen) -> Latencies<'a> {
+    fn of<'a>(totals: &'a Totals, limit_us: u64, unattributed: &UnattributedDelay) -> Latencies<'a> {
         let kept_apart = [Outcome::Ok, Outcome::Unfinished];
         let otherwise = || Outcome::ALL.into_iter().filter(|outcome| !kept_apart.contains(outcome));
         let unfinished = totals.unfinished_age.count_above(limit_us);
         let slower = otherwise().map(|outcome| totals.outcome(outcome)).sum::<u64>() + unfinished;
-        let excused = otherwise().map(|outcome| excused(outcome, totals, unseen)).sum::<u64>()
-            + excused(Outcome::Unfinished, totals, unseen).min(unfinished);
+        let excused = otherwise().map(|outcome| excused(outcome, totals, unattributed)).sum::<u64>()
+            + excused(Outcome::Unfinished, totals, unattributed).min(unfinished);
         Latencies {
             totals,
             limit_us,
             ok: totals.response.count(),
             bad: slower - excused.min(slower),
             excused: excused.min(slower),
-            unseen_us: unseen.most_us(limit_us),
-            never_due: never_due(totals, unseen),
+            unattributed_us: unattributed.max_us(limit_us),
+            missing_cycles: missing_cycles(totals, unattributed),
         }
     }
 
@@ -104,12 +114,12 @@ impl Latencies<'_> {
 
     /// Nothing was added by anybody: both bounds are the observation.
     fn is_exact(&self) -> bool {
-        self.totals.delayed.is_empty() && self.excused == 0 && self.unseen_us == Some(0)
+        self.totals.delayed.is_empty() && self.excused == 0 && self.unattributed_us == Some(0)
     }
 
     /// A lower bound, without what could not be seen.
-    fn lowered(&self, us: f64) -> End {
-        End::At(self.unseen_us.map_or(0.0, |unseen_us| (us - float(unseen_us)).max(0.0)))
+    fn lowered(&self, us: f64) -> Bound {
+        Bound::At(self.unattributed_us.map_or(0.0, |unattributed_us| (us - float(unattributed_us)).max(0.0)))
     }
 
     /// With N ok and B slower, quantile q reads the ok histogram at q(N + B)/N.
@@ -122,10 +132,10 @@ impl Latencies<'_> {
         if samples < needed {
             let text =
                 format!("not enough data ({} of {} samples)", human_count(samples), human_count(needed));
-            if samples.saturating_add(self.never_due) < needed {
+            if samples.saturating_add(self.missing_cycles) < needed {
                 return Observation { text, ..base };
             }
-            let most = human_count(samples.saturating_add(self.never_due));
+            let most = human_count(samples.saturating_add(self.missing_cycles));
             let interval_text = format!(
                 "between {} and {most} samples, and {} are needed",
                 human_count(samples),
@@ -135,14 +145,14 @@ impl Latencies<'_> {
         }
         let rank = rank(quantile, samples);
         let at_rank = self.totals.response.at_rank(rank);
-        let high = at_rank.map_or(End::Beyond, |us| End::At(float(us)));
+        let high = at_rank.map_or(Bound::AboveLimit, |us| Bound::At(float(us)));
         let low = if self.is_exact() {
             high
         } else if rank <= self.excused {
-            End::At(0.0)
+            Bound::At(0.0)
         } else {
             let at_rank = self.totals.lower().at_rank_low(rank - self.excused);
-            at_rank.map_or(End::Beyond, |us| self.lowered(float(us)))
+            at_rank.map_or(Bound::AboveLimit, |us| self.lowered(float(us)))
         };
         base.observed_latency(compare, self.limit_us, Interval { low, high })
     }
@@ -151,80 +161,89 @@ impl Latencies<'_> {
     fn mean(&self, compare: Compare) -> Observation {
         let base = Observation::latency(self.limit_us, self.samples());
         let Some(mean) = self.totals.response.mean() else { return self.none_ok(base, compare) };
-        let high = if self.bad + self.excused > 0 { End::Beyond } else { End::At(mean) };
-        let low = if self.bad > 0 {
-            End::Beyond
-        } else if self.is_exact() {
-            high
-        } else {
+        let interval = self.interval(mean, || {
             let lower = self.totals.lower();
             let sum = lower.mean().unwrap_or(0.0) * float(lower.count());
-            self.lowered(sum / float(lower.count() + self.excused).max(1.0))
-        };
-        base.observed_latency(compare, self.limit_us, Interval { low, high })
+            sum / float(lower.count() + self.excused).max(1.0)
+        });
+        base.observed_latency(compare, self.limit_us, interval)
     }
 
     fn max(&self, compare: Compare) -> Observation {
         let base = Observation::latency(self.limit_us, self.samples());
         let Some(max) = self.totals.response.max() else { return self.none_ok(base, compare) };
-        let high = if self.bad + self.excused > 0 { End::Beyond } else { End::At(float(max)) };
+        let interval = self.interval(float(max), || {
+            let lower = self.totals.lower();
+            float(lower.at_rank_low(lower.count()).unwrap_or(0))
+        });
+        base.observed_latency(compare, self.limit_us, interval)
+    }
+
+    /// Returns the interval of a mean or a maximum: `measured`, and `lower` without what could not be seen. One without an end has no
+    /// bound.
+    fn interval(&self, measured: f64, lower: impl Fn() -> f64) -> Interval {
+        let high = if self.bad + self.excused > 0 { Bound::AboveLimit } else { Bound::At(measured) };
         let low = if self.bad > 0 {
-            End::Beyond
+            Bound::AboveLimit
         } else if self.is_exact() {
             high
         } else {
-            let lower = self.totals.lower();
-            let max = lower.at_rank_low(lower.count()).unwrap_or(0);
-            self.lowered(float(max))
+            self.lowered(lower())
         };
-        base.observed_latency(compare, self.limit_us, Interval { low, high })
+        Interval { low, high }
     }
 
     /// No operation ended ok.
     fn none_ok(&self, base: Observation, compare: Compare) -> Observation {
         let low = match (self.bad, self.excused) {
             (0, 0) => return base.missing(),
-            (0, _) => End::At(0.0),
-            _ => End::Beyond,
+            (0, _) => Bound::At(0.0),
+            _ => Bound::AboveLimit,
         };
-        base.observed_latency(compare, self.limit_us, Interval { low, high: End::Beyond })
+        base.observed_latency(compare, self.limit_us, Interval { low, high: Bound::AboveLimit })
     }
 }
 
 /// How many more operations of a closed loop may have been due without the load generator's delays, and without stalls that its
 /// workers cannot see: each cycle would have been shorter by that share.
-fn never_due(totals: &Totals, unseen: &Unseen) -> u64 {
-    if !totals.closed_loop || (totals.delayed.is_empty() && unseen.share == 0.0) {
+fn missing_cycles(totals: &Totals, unattributed: &UnattributedDelay) -> u64 {
+    if !totals.closed_loop || (totals.delayed.is_empty() && unattributed.share == 0.0) {
         return 0;
     }
     let ok = float(totals.response.count());
     let cycles_us = totals.response.mean().unwrap_or(0.0) * ok + float(totals.think_sum_us);
     let own = if cycles_us > 0.0 { float(totals.own_delay_sum_us) / cycles_us } else { 0.0 };
     // As a whole: nearly all of the time means any number.
-    let lost = (own + unseen.share).min(0.999);
+    let lost = (own + unattributed.share).min(0.999);
     whole((ok * lost / (1.0 - lost)).ceil())
 }
 
 /// The interval between "what is excused was not the target's doing" and "it was": fewer failures, and more that is ok.
-fn counted(outcome: Outcome, totals: &Totals, unseen: &Unseen) -> (u64, u64) {
-    let (count, excused) = (totals.outcome(outcome), excused(outcome, totals, unseen));
+fn counted(outcome: Outcome, totals: &Totals, unattributed: &UnattributedDelay) -> (u64, u64) {
+    let (count, excused) = (totals.outcome(outcome), excused(outcome, totals, unattributed));
     match outcome {
         Outcome::Ok => {
             let all = count.saturating_add(excused).min(totals.due.max(count));
-            (count, all.saturating_add(never_due(totals, unseen)))
+            (count, all.saturating_add(missing_cycles(totals, unattributed)))
         }
         _ => (count - excused.min(count), count),
     }
 }
 
-fn rate(outcome: Outcome, compare: Compare, limit: f64, totals: &Totals, unseen: &Unseen) -> Observation {
+fn rate(
+    outcome: Outcome,
+    compare: Compare,
+    limit: f64,
+    totals: &Totals,
+    unattributed: &UnattributedDelay,
+) -> Observation {
     let base = Observation::of(limit, "share", totals.due);
     if totals.due == 0 {
         return base.missing();
     }
     let share = |count: u64| float(count) / float(totals.due);
     let percent = |count: u64| Percent::from_fraction(share(count));
-    let (low, high) = counted(outcome, totals, unseen);
+    let (low, high) = counted(outcome, totals, unattributed);
     let high = high.min(totals.due);
     let count = totals.outcome(outcome);
     let text = format!("{} ({} of {})", percent(count), human_count(count), human_count(totals.due));
@@ -232,12 +251,18 @@ fn rate(outcome: Outcome, compare: Compare, limit: f64, totals: &Totals, unseen:
     base.observed_count(outcome, compare, (share(low), share(high)), share(count), text, interval_text)
 }
 
-fn count(outcome: Outcome, compare: Compare, limit: u64, totals: &Totals, unseen: &Unseen) -> Observation {
+fn count(
+    outcome: Outcome,
+    compare: Compare,
+    limit: u64,
+    totals: &Totals,
+    unattributed: &UnattributedDelay,
+) -> Observation {
     let base = Observation::of(float(limit), "count", totals.due);
     if totals.due == 0 {
         return base.missing();
     }
-    let (low, high) = counted(outcome, totals, unseen);
+    let (low, high) = counted(outcome, totals, unattributed);
     let count = totals.outcome(outcome);
     let interval_text = format!("between {} and {}", human_count(low), human_count(high));
     let ends = (float(low), float(high));
@@ -262,13 +287,13 @@ impl Observation {
     }
 
     fn observed_latency(self, compare: Compare, limit_us: u64, interval: Interval) -> Observation {
-        let us = |end: End| match end {
-            End::At(us) => human_us(whole(us)),
-            End::Beyond => format!("> {}", human_us(limit_us)),
+        let us = |end: Bound| match end {
+            Bound::At(us) => human_us(whole(us)),
+            Bound::AboveLimit => format!("> {}", human_us(limit_us)),
         };
         let interval_text = match (interval.low, interval.high) {
             (low, high) if low == high => String::new(),
-            (low, End::Beyond) => format!("between {} and more than the limit", us(low)),
+            (low, Bound::AboveLimit) => format!("between {} and more than the limit", us(low)),
             (low, high) => format!("between {} and {}", us(low), us(high)),
         };
         let observed = interval.high.value();
@@ -316,16 +341,6 @@ fn margin(compare: Compare, observed: f64, limit: f64) -> Option<f64> {
         Compare::NotEqual => (observed - limit).abs(),
     };
     (limit > 0.0).then(|| towards / limit)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts and microseconds stay far below 2^53")]
-fn float(count: u64) -> f64 {
-    count as f64
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive latency")]
-fn whole(us: f64) -> u64 {
-    us.round() as u64
 }
 
 #[cfg(test)]

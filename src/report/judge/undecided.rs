@@ -1,17 +1,17 @@
 //! Why a threshold is undecided: the range, and what on this machine made it one. Called by `judge`; pure.
 
 use super::threshold::Observation;
-use super::unseen::Unseen;
+use super::unattributed::UnattributedDelay;
 use crate::measure::{Culprit, Measurement, Operation, Rules, Source, Test, Totals};
 use crate::units::{human_us, plural};
 
 /// Delays are told if they have at least this share of the largest one's time, as a divisor. Beside excused failures, they are told if
 /// they have this share of the limit.
-const CAUSE_SHARE: u64 = 10;
+const CAUSE_DIVISOR: u64 = 10;
 
 /// What on this machine may have decided a threshold. Advice depends on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Cause {
+pub(super) enum LocalCause {
     /// Errors of this class, which are the load generator's.
     Error(String),
     /// The wall clock was set.
@@ -23,31 +23,31 @@ pub(super) enum Cause {
 }
 
 /// An undecided threshold, and what it covers.
-pub(super) struct Undecided<'a> {
+pub(super) struct UndecidedThreshold<'a> {
     pub(super) measurement: &'a Measurement,
     pub(super) rules: &'a Rules,
     /// `telemetry{phase:steady} p(99) < 500ms`
     pub(super) label: String,
     pub(super) operation: Operation,
     pub(super) test: Test,
-    pub(super) seen: &'a Observation,
+    pub(super) observation: &'a Observation,
     pub(super) covered: &'a Totals,
-    pub(super) unseen: &'a Unseen,
+    pub(super) unattributed: &'a UnattributedDelay,
     /// The covered phases.
     pub(super) phases: &'a [String],
 }
 
-impl Undecided<'_> {
+impl UndecidedThreshold<'_> {
     /// The reason in words, and its causes.
-    pub(super) fn reason(&self) -> (String, Vec<Cause>) {
+    pub(super) fn reason(&self) -> (String, Vec<LocalCause>) {
         let label = &self.label;
-        if self.seen.interval_text.is_empty() {
+        if self.observation.interval_text.is_empty() {
             let resolution = human_us(super::bounds::RESOLUTION_US);
-            let text = &self.seen.text;
+            let text = &self.observation.text;
             let reason = format!(
                 "{label}: {text} is nearer to the limit than this load generator can tell ({resolution})"
             );
-            return (reason, vec![Cause::Resolution]);
+            return (reason, vec![LocalCause::Resolution]);
         }
         let (mut causes, mut texts) = (Vec::new(), Vec::new());
         if let Some((cause, text)) = self.excused() {
@@ -55,23 +55,23 @@ impl Undecided<'_> {
             texts.push(text);
         }
         if let Some(text) = self.clock() {
-            causes.push(Cause::Clock);
+            causes.push(LocalCause::Clock);
             texts.push(text.to_owned());
         }
         let delays = self.delays(!texts.is_empty());
         if !delays.is_empty() {
-            causes.push(Cause::Delay);
+            causes.push(LocalCause::Delay);
             texts.extend(delays);
         }
         if texts.is_empty() {
-            causes.push(Cause::Delay);
+            causes.push(LocalCause::Delay);
             texts.push("this machine was busy".to_owned());
         }
-        (format!("{label} lies {}: {}", self.seen.interval_text, texts.join(", ")), causes)
+        (format!("{label} lies {}: {}", self.observation.interval_text, texts.join(", ")), causes)
     }
 
     /// Failures that are not the target's, or may not be.
-    fn excused(&self) -> Option<(Vec<Cause>, String)> {
+    fn excused(&self) -> Option<(Vec<LocalCause>, String)> {
         let excused = self.covered.excused.sum();
         if excused == 0 {
             return None;
@@ -79,31 +79,31 @@ impl Undecided<'_> {
         let failures = plural(excused, "failure", "failures");
         let errors = self.measurement.errors.iter().filter(|error| error.culprit == Culprit::Us);
         let classes: Vec<&str> =
-            errors.map(|error| error.class.as_str()).filter(|class| self.can_meet(class)).collect();
+            errors.map(|error| error.class.as_str()).filter(|class| self.applies(class)).collect();
         if classes.is_empty() {
             let text = format!("the load generator may have caused {failures}");
-            return Some((vec![Cause::Delay], text));
+            return Some((vec![LocalCause::Delay], text));
         }
         let text = format!("this machine may have caused {failures} ({})", classes.join(", "));
-        Some((classes.into_iter().map(|class| Cause::Error(class.to_owned())).collect(), text))
+        Some((classes.into_iter().map(|class| LocalCause::Error(class.to_owned())).collect(), text))
     }
 
     /// Only the service client makes calls, and it makes nothing else.
-    fn can_meet(&self, class: &str) -> bool {
+    fn applies(&self, class: &str) -> bool {
         match class {
             "encode" => true,
-            "call_payload" => self.is_of_service(),
-            _ => !self.is_of_service(),
+            "call_payload" => self.is_service_call(),
+            _ => !self.is_service_call(),
         }
     }
 
-    fn is_of_service(&self) -> bool {
+    fn is_service_call(&self) -> bool {
         use Operation::{ServiceC2d, ServiceDesired, ServiceMethod};
         matches!(self.operation, ServiceC2d | ServiceDesired | ServiceMethod)
     }
 
     fn clock(&self) -> Option<&'static str> {
-        match (self.unseen.is_void, self.unseen.by_clock) {
+        match (self.unattributed.clocks_diverged, self.unattributed.clock_may_cause_failures) {
             (true, _) => Some("this machine's clock changed"),
             (_, true) => Some("this machine's clock was behind until it was set forward"),
             _ => None,
@@ -111,7 +111,7 @@ impl Undecided<'_> {
     }
 
     /// What every machine has is no cause beside a large one. Counts and rates do not depend on delays, except those of closed loops.
-    fn delays(&self, is_beside_others: bool) -> Vec<String> {
+    fn delays(&self, has_other_causes: bool) -> Vec<String> {
         let limit_us = self.test.latency_limit_us();
         let depends = limit_us.is_some() || self.covered.closed_loop;
         let stalled_us = |is_wanted: fn(Source) -> bool| -> u64 {
@@ -125,21 +125,21 @@ impl Undecided<'_> {
             let longest = human_us(longest_us);
             delays.push((longest_us, format!("the load generator delayed {operations} by up to {longest}")));
         }
-        let mut stalled = |is_told: bool, us: u64, name: &str| {
-            if is_told && us > 0 {
+        let mut stalled = |is_relevant: bool, us: u64, name: &str| {
+            if is_relevant && us > 0 {
                 delays.push((us, format!("{name} stalled for {} in all", human_us(us))));
             }
         };
         let of_hub_us = stalled_us(|source| matches!(source, Source::Emulator(_)));
-        stalled(depends || self.unseen.by_hub, of_hub_us, "the built-in hub");
+        stalled(depends || self.unattributed.hub_may_cause_failures, of_hub_us, "the built-in hub");
         let of_service_us = stalled_us(|source| matches!(source, Source::Service));
-        stalled(depends && self.is_of_service(), of_service_us, "the service client");
+        stalled(depends && self.is_service_call(), of_service_us, "the service client");
         delays.sort_by_key(|(us, _)| std::cmp::Reverse(*us));
-        let scale_us = match is_beside_others {
+        let scale_us = match has_other_causes {
             true => limit_us.unwrap_or(self.rules.shortest_timeout_us),
             false => delays.first().map_or(0, |(us, _)| *us),
         };
-        delays.retain(|(us, _)| *us >= scale_us / CAUSE_SHARE);
+        delays.retain(|(us, _)| *us >= scale_us / CAUSE_DIVISOR);
         delays.into_iter().map(|(_, text)| text).collect()
     }
 }

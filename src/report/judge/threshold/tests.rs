@@ -1,7 +1,7 @@
 //! Thresholds against measurements of known operations, with and without stalls.
 
 use super::*;
-use crate::measure::{Key, Operation, Recorder, Times};
+use crate::measure::{Key, Operation, Recorder, Rules, Times};
 use crate::report::testing;
 use crate::stalls::{StallEntry, Stalls};
 use ThresholdStatus::{Failed, InsufficientSamples, Passed, Undecided};
@@ -55,7 +55,7 @@ fn p(quantile: f64, limit_us: u64) -> Test {
 }
 
 fn evaluated(test: &Test, totals: &Totals) -> Observation {
-    evaluate(test, totals, &Unseen::default())
+    evaluate(test, totals, &UnattributedDelay::default())
 }
 
 /// `(observed, text, samples, passed)`.
@@ -267,8 +267,9 @@ fn unseen_stalls_lower_the_lower_bound() {
     let hub = crate::measure::Source::Emulator(0);
     measurement.add_stall(hub, StallEntry { from_us: 0, to_us: 300_000, stalled_us: 300_000 });
     let status = |measurement: &crate::measure::Measurement, limit_us| {
-        let unseen = Unseen::of(measurement, 30_000_000, 0, |_| true);
-        evaluate(&p(0.9, limit_us), &measurement.sum(|_| true), &unseen).status
+        let rules = Rules { shortest_timeout_us: 30_000_000, ..Rules::default() };
+        let unattributed = UnattributedDelay::of(measurement, &rules, |_| true);
+        evaluate(&p(0.9, limit_us), &measurement.sum(|_| true), &unattributed).status
     };
     assert_eq!(status(&measurement, 500_000), Undecided, "300 ms may be the starved hub's");
     assert_eq!(status(&measurement, 301_000), Undecided, "within the resolution");

@@ -5,24 +5,37 @@
 //! added. A decisive fail is a fail. Otherwise, what the generator may have decided, and a load that was not really offered, make the
 //! measurement invalid.
 
-use super::advice;
-use super::cause::cause;
+mod advice;
+mod bounds;
+mod early;
+mod failure_cause;
+mod numbers;
+mod offered;
+mod reason;
+mod threshold;
+mod unattributed;
+mod undecided;
+
+pub(super) use bounds::RESOLUTION_US;
+pub use early::failed_early;
+
 use super::exit;
-use super::findings::{TargetFacts, clear_password, counts_disagree, findings};
-use super::offered::shortcomings;
-use super::reason::{Code, reason};
-use super::threshold::{Observation, evaluate};
-use super::undecided::{Cause, Undecided};
-use super::unseen::Unseen;
+use super::findings::{TargetFacts, cleartext_password, counts_disagree, findings};
 use crate::measure::{Compare, Culprit, Measurement, Operation, Outcome, Phase, Rule, Rules, Test, Totals};
 use crate::result::model::{
     Detail, Emulator, EndedBy, Finding, RunResult, Severity, Status, ThresholdResult, ThresholdStatus,
     Verdict,
 };
+use failure_cause::failure_cause;
+use offered::shortcomings;
+use reason::{Code, reason};
+use threshold::{Observation, evaluate, sum_covered};
+use unattributed::UnattributedDelay;
+use undecided::{LocalCause, UndecidedThreshold};
 
 /// What is judged, and by what.
 #[derive(Clone, Copy, Debug)]
-pub struct Judge<'a> {
+pub struct JudgeInput<'a> {
     /// What was measured.
     pub measurement: &'a Measurement,
     /// What counts as good, and as really offered.
@@ -37,7 +50,7 @@ pub struct Judge<'a> {
 
 /// The answer.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Judged {
+pub struct Judgment {
     /// Status, exit code and reasons in words.
     pub verdict: Verdict,
     /// Every threshold, the implicit ones last.
@@ -48,8 +61,8 @@ pub struct Judged {
 
 /// Judges a run by its result file alone; `None` for a file that was written before files held what that takes.
 #[must_use]
-pub fn judge_again(result: &RunResult) -> Option<Judged> {
-    Some(judge(&Judge {
+pub fn judge_again(result: &RunResult) -> Option<Judgment> {
+    Some(judge(&JudgeInput {
         measurement: &result.measurement,
         rules: result.rules.as_ref()?,
         ended_by: result.run.ended_by?,
@@ -60,35 +73,34 @@ pub fn judge_again(result: &RunResult) -> Option<Judged> {
 
 /// Judges a run.
 #[must_use]
-pub fn judge(input: &Judge<'_>) -> Judged {
+pub fn judge(input: &JudgeInput<'_>) -> Judgment {
     let thresholds = input.thresholds();
-    let (shortcomings, elsewhere) = input.offered();
-    let with = |status: ThresholdStatus| {
+    let (shortcomings, warnings) = input.offered();
+    let with_status = |status: ThresholdStatus| {
         thresholds.iter().filter(move |threshold| threshold.result.status == Some(status))
     };
-    let mut failed: Vec<Detail> = with(ThresholdStatus::Failed)
-        .map(|Evaluated { result, .. }| of_threshold(Code::ThresholdFailed, result, crossed(result)))
+    let mut failed: Vec<Detail> = with_status(ThresholdStatus::Failed)
+        .map(|Evaluated { result, .. }| threshold_detail(Code::ThresholdFailed, result, failed_text(result)))
         .collect();
-    failed
-        .extend(with(ThresholdStatus::InsufficientSamples).map(|Evaluated { result, .. }| {
-            of_threshold(Code::InsufficientSamples, result, crossed(result))
-        }));
-    let (mut undecided, mut causes): (Vec<Detail>, Vec<Cause>) = Default::default();
-    for threshold in with(ThresholdStatus::Undecided) {
+    failed.extend(with_status(ThresholdStatus::InsufficientSamples).map(|Evaluated { result, .. }| {
+        threshold_detail(Code::InsufficientSamples, result, failed_text(result))
+    }));
+    let (mut undecided, mut causes): (Vec<Detail>, Vec<LocalCause>) = Default::default();
+    for threshold in with_status(ThresholdStatus::Undecided) {
         let (text, because) = input.undecided(threshold);
-        undecided.push(of_threshold(Code::ThresholdUndecided, &threshold.result, text));
+        undecided.push(threshold_detail(Code::ThresholdUndecided, &threshold.result, text));
         causes.extend(because);
     }
-    let broken: Vec<Detail> =
+    let breakdowns: Vec<Detail> =
         input.measurement.breakdowns.iter().map(|text| reason(Code::Breakdown, text)).collect();
 
-    let (status, mut details): (Status, Vec<Detail>) = if !broken.is_empty() {
-        (Status::Invalid, broken.into_iter().chain(failed).collect())
+    let (status, mut details): (Status, Vec<Detail>) = if !breakdowns.is_empty() {
+        (Status::Invalid, breakdowns.into_iter().chain(failed).collect())
     } else if input.is_interrupted_before_the_load() {
         // The thresholds have no data because nothing was tried.
         (Status::Invalid, Vec::new())
     } else if !failed.is_empty() || input.is_unreachable() {
-        let cause = cause(input.measurement);
+        let cause = failure_cause(input.measurement);
         (Status::Fail, cause.into_iter().chain(failed).chain(undecided).chain(shortcomings).collect())
     } else if !undecided.is_empty() || !shortcomings.is_empty() || input.ended_by == EndedBy::Unreachable {
         let advice = input.advice(causes, &shortcomings);
@@ -100,11 +112,11 @@ pub fn judge(input: &Judge<'_>) -> Judged {
         let count = thresholds.len();
         (Status::Pass, vec![reason(Code::Passed, format!("All thresholds passed ({count} of {count})"))])
     };
-    input.say_how_it_ended(&mut details);
+    input.add_end_reason(&mut details);
 
-    let mut findings = elsewhere;
+    let mut findings = warnings;
     findings.extend(self::findings(input.measurement, input.target));
-    findings.extend(clear_password(input.target.cleartext_password));
+    findings.extend(cleartext_password(input.target.cleartext_password));
     findings.extend(input.emulator.and_then(|hub| counts_disagree(hub, input.measurement)));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     let verdict = Verdict {
@@ -113,7 +125,7 @@ pub fn judge(input: &Judge<'_>) -> Judged {
         reasons: details.iter().map(|detail| detail.text.clone()).collect(),
         details,
     };
-    Judged {
+    Judgment {
         verdict,
         thresholds: thresholds.into_iter().map(|threshold| threshold.result).collect(),
         findings,
@@ -124,10 +136,10 @@ pub fn judge(input: &Judge<'_>) -> Judged {
 struct Evaluated {
     result: ThresholdResult,
     rule: Rule,
-    seen: Observation,
+    observation: Observation,
     /// The sum of what it covers.
     covered: Totals,
-    unseen: Unseen,
+    unattributed: UnattributedDelay,
     /// The covered phases.
     phases: Vec<String>,
 }
@@ -143,15 +155,15 @@ fn label(threshold: &ThresholdResult) -> String {
 }
 
 /// A failed threshold in words: `telemetry{phase:steady} p(99) < 500ms: 612 ms`.
-fn crossed(threshold: &ThresholdResult) -> String {
+fn failed_text(threshold: &ThresholdResult) -> String {
     format!("{}: {}", label(threshold), threshold.observed_text)
 }
 
-fn of_threshold(code: Code, threshold: &ThresholdResult, text: String) -> Detail {
+fn threshold_detail(code: Code, threshold: &ThresholdResult, text: String) -> Detail {
     Detail { phase: threshold.phase.clone(), fleet: threshold.fleet.clone(), ..reason(code, text) }
 }
 
-impl Judge<'_> {
+impl JudgeInput<'_> {
     /// Every threshold, the implicit ones last: every fleet had at least one ok connect, in whatever phase.
     fn thresholds(&self) -> Vec<Evaluated> {
         let written = self
@@ -175,55 +187,49 @@ impl Judge<'_> {
 
     /// Adds histograms and counters of what a threshold covers, and evaluates it.
     fn threshold(&self, rule: &Rule, covers: impl Fn(&str) -> bool) -> Evaluated {
-        let covered = self.measurement.sum(|part| {
-            part.operation == rule.metric
-                && rule.fleet.as_ref().is_none_or(|fleet| *fleet == part.fleet)
-                && covers(&part.phase)
-        });
-        let rules = self.rules;
-        let (timeout_us, keep_alive_us) = (rules.shortest_timeout_us, rules.shortest_keep_alive_us);
-        let unseen = Unseen::of(self.measurement, timeout_us, keep_alive_us, &covers);
+        let covered = sum_covered(self.measurement, rule, &covers);
+        let unattributed = UnattributedDelay::of(self.measurement, self.rules, &covers);
         let phases = self.measurement.phases.iter().map(|phase| phase.name.clone());
         let phases = phases.filter(|name| covers(name)).collect();
-        let seen = evaluate(&rule.test, &covered, &unseen);
+        let observation = evaluate(&rule.test, &covered, &unattributed);
         let result = ThresholdResult {
             metric: rule.metric.name().to_owned(),
             expression: rule.expression.clone(),
             phase: rule.phase.clone(),
             fleet: rule.fleet.clone(),
-            limit: seen.limit,
-            unit: seen.unit.to_owned(),
-            observed: seen.observed,
-            observed_best: seen.best,
-            observed_worst: seen.worst,
-            observed_text: seen.text.clone(),
-            margin: seen.margin,
-            samples: seen.samples,
-            passed: seen.status == ThresholdStatus::Passed,
-            status: Some(seen.status),
+            limit: observation.limit,
+            unit: observation.unit.to_owned(),
+            observed: observation.observed,
+            observed_best: observation.best,
+            observed_worst: observation.worst,
+            observed_text: observation.text.clone(),
+            margin: observation.margin,
+            samples: observation.samples,
+            passed: observation.status == ThresholdStatus::Passed,
+            status: Some(observation.status),
             test: Some(rule.test),
         };
-        Evaluated { result, rule: rule.clone(), seen, covered, unseen, phases }
+        Evaluated { result, rule: rule.clone(), observation, covered, unattributed, phases }
     }
 
     /// Why a threshold is undecided.
-    fn undecided(&self, threshold: &Evaluated) -> (String, Vec<Cause>) {
-        let undecided = Undecided {
+    fn undecided(&self, threshold: &Evaluated) -> (String, Vec<LocalCause>) {
+        let undecided = UndecidedThreshold {
             measurement: self.measurement,
             rules: self.rules,
             label: label(&threshold.result),
             operation: threshold.rule.metric,
             test: threshold.rule.test,
-            seen: &threshold.seen,
+            observation: &threshold.observation,
             covered: &threshold.covered,
-            unseen: &threshold.unseen,
+            unattributed: &threshold.unattributed,
             phases: &threshold.phases,
         };
         undecided.reason()
     }
 
     /// Phases that somebody reads: the headline reads all but warm-ups, a latency threshold its own.
-    fn is_read(&self, phase: &Phase) -> bool {
+    fn is_evaluated(&self, phase: &Phase) -> bool {
         let names =
             |rule: &Rule| rule.phase.as_ref() == Some(&phase.name) && rule.test.latency_limit_us().is_some();
         !phase.warmup || self.rules.thresholds.iter().any(names)
@@ -231,36 +237,36 @@ impl Judge<'_> {
 
     /// What keeps the load from counting as offered; and the same, as findings, where nobody reads it.
     fn offered(&self) -> (Vec<Detail>, Vec<Finding>) {
-        let (mut blocking, mut elsewhere) = (Vec::new(), Vec::new());
+        let (mut blocking, mut warnings) = (Vec::new(), Vec::new());
         for phase in &self.measurement.phases {
             let found = shortcomings(self.measurement, self.rules, phase);
-            if self.is_read(phase) {
+            if self.is_evaluated(phase) {
                 blocking.extend(found);
                 continue;
             }
-            elsewhere.extend(found.into_iter().map(|detail| Finding {
+            warnings.extend(found.into_iter().map(|detail| Finding {
                 severity: Severity::Warning,
                 text: detail.text,
                 evidence: "no threshold reads a latency of this phase".to_owned(),
             }));
         }
-        (blocking, elsewhere)
+        (blocking, warnings)
     }
 
     /// What to do about an invalid run.
-    fn advice(&self, mut causes: Vec<Cause>, shortcomings: &[Detail]) -> Option<Detail> {
-        causes.extend(advice::causes_of(self.measurement, shortcomings));
+    fn advice(&self, mut causes: Vec<LocalCause>, shortcomings: &[Detail]) -> Option<Detail> {
+        causes.extend(advice::shortcoming_causes(self.measurement, shortcomings));
         if causes.is_empty() {
             // Every device was offline, which may not be the target's doing.
-            causes.extend(advice::own_errors(self.measurement));
+            causes.extend(advice::local_errors(self.measurement));
         }
         if causes.is_empty() {
-            causes.push(Cause::Delay);
+            causes.push(LocalCause::Delay);
         }
-        let is_read = |name: &str| {
-            self.measurement.phases.iter().any(|phase| phase.name == name && self.is_read(phase))
+        let is_evaluated = |name: &str| {
+            self.measurement.phases.iter().any(|phase| phase.name == name && self.is_evaluated(phase))
         };
-        advice::advice(self.measurement, &causes, is_read)
+        advice::advice(self.measurement, &causes, is_evaluated)
     }
 
     /// No connection attempt was due before the interrupt.
@@ -269,7 +275,7 @@ impl Judge<'_> {
     }
 
     /// A run that ended before its plan says so.
-    fn say_how_it_ended(&self, details: &mut Vec<Detail>) {
+    fn add_end_reason(&self, details: &mut Vec<Detail>) {
         let (code, text) = match self.ended_by {
             EndedBy::Plan | EndedBy::Breakdown => return,
             EndedBy::Interrupt if self.is_interrupted_before_the_load() => {
@@ -296,10 +302,9 @@ impl Judge<'_> {
 
     /// Every device was offline for too long, and neither this machine nor the built-in hub's own stalls explain it.
     fn is_unreachable(&self) -> bool {
-        let (timeout_us, keep_alive_us) = (self.rules.shortest_timeout_us, self.rules.shortest_keep_alive_us);
         self.ended_by == EndedBy::Unreachable
             && self.measurement.errors.iter().any(|error| error.culprit != Culprit::Us)
-            && !Unseen::of(self.measurement, timeout_us, keep_alive_us, |_| true).excuses
+            && !UnattributedDelay::of(self.measurement, self.rules, |_| true).may_cause_failures
     }
 }
 

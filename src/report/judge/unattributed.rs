@@ -2,8 +2,9 @@
 //! busy nearly all of the time. They are no part of an operation's own delay, so that lower bounds are lowered by the most that such
 //! stalls add up to in any window of twice the limit. Used by `judge`; pure.
 
-use super::clock_steps;
-use crate::measure::{EXCUSE_SHARE, Measurement, Phase, Source};
+use super::numbers::ratio;
+use crate::measure::{EXCUSE_SHARE, Measurement, Phase, Rules, Source};
+use crate::report::findings::clock_steps;
 use crate::stalls::{StallEntry, StallList};
 
 /// Clocks that diverge by more than this in a phase void its lower bounds.
@@ -11,39 +12,39 @@ const DRIFT_MAX_US: u64 = 100_000;
 
 /// What lowers the bounds of operations in some phases.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Unseen {
+pub(super) struct UnattributedDelay {
     stalls: Vec<StallEntry>,
     /// The clocks diverged: no instant can be trusted.
-    pub(super) is_void: bool,
+    pub(super) clocks_diverged: bool,
     /// The share of the time that such stalls took.
     pub(super) share: f64,
     /// Operations may have failed because the built-in hub stalled, or because this machine's clock was wrong.
-    pub(super) excuses: bool,
+    pub(super) may_cause_failures: bool,
     /// They may have because of stalls of the built-in hub.
-    pub(super) by_hub: bool,
+    pub(super) hub_may_cause_failures: bool,
     /// They may have because this machine's clock was behind.
-    pub(super) by_clock: bool,
+    pub(super) clock_may_cause_failures: bool,
 }
 
-impl Unseen {
+impl UnattributedDelay {
     /// Of the phases that `covers` says.
     pub(super) fn of(
         measurement: &Measurement,
-        shortest_timeout_us: u64,
-        shortest_keep_alive_us: u64,
+        rules: &Rules,
         covers: impl Fn(&str) -> bool,
-    ) -> Unseen {
+    ) -> UnattributedDelay {
+        let Rules { shortest_timeout_us, shortest_keep_alive_us, .. } = *rules;
         let workers = measurement.health.iter().filter(|health| matches!(health.source, Source::Worker(_)));
         let several = workers.clone().any(|health| health.source != Source::Worker(0));
         let (mut all, mut hub) = (StallList::default(), StallList::default());
-        let mut is_void = false;
+        let mut clocks_diverged = false;
         // What was due at the end of a phase may meet a stall in the next.
         let follows = |name: &str| {
             measurement.phases.windows(2).any(|pair| pair[1].name == name && covers(&pair[0].name))
         };
         let counts = |name: &str| covers(name) || follows(name);
         for health in measurement.health.iter().filter(|health| counts(&health.phase)) {
-            is_void |= health.clock_drift_us > DRIFT_MAX_US;
+            clocks_diverged |= health.clock_drift_us > DRIFT_MAX_US;
             match health.source {
                 Source::Emulator(_) => hub.merge(&health.stalls),
                 Source::Worker(_) if several => all.merge(&health.stalls),
@@ -52,10 +53,10 @@ impl Unseen {
             all.merge(&health.saturated);
         }
         // It is not known how long the clock had been wrong.
-        let by_clock = clock_steps::refused_before(measurement).is_some_and(|step| {
+        let by_clock = clock_steps::step_after_refusals(measurement).is_some_and(|step| {
             measurement.phases.iter().any(|phase| phase.start_us < step.at_us && counts(&phase.name))
         });
-        let hub_at_once_us = most_in_window(hub.entries(), shortest_timeout_us);
+        let hub_at_once_us = max_in_window(hub.entries(), shortest_timeout_us);
         let longest_us = hub.entries().iter().map(|entry| entry.stalled_us).max().unwrap_or(0);
         let by_timeout = hub_at_once_us > 0 && hub_at_once_us >= shortest_timeout_us / EXCUSE_SHARE;
         let by_silence = shortest_keep_alive_us > 0 && longest_us >= shortest_keep_alive_us / 2;
@@ -64,20 +65,20 @@ impl Unseen {
             all.entries().iter().map(|entry| entry.stalled_us).sum(),
             measurement.phases.iter().filter(|phase| counts(&phase.name)).map(length_us).sum(),
         );
-        Unseen {
+        UnattributedDelay {
             stalls: all.entries().to_vec(),
-            is_void,
+            clocks_diverged,
             share,
-            excuses: is_void || by_clock || by_timeout || by_silence,
-            by_hub: by_timeout || by_silence,
-            by_clock,
+            may_cause_failures: clocks_diverged || by_clock || by_timeout || by_silence,
+            hub_may_cause_failures: by_timeout || by_silence,
+            clock_may_cause_failures: by_clock,
         }
     }
 
     /// The most that a latency near `limit_us` may owe to these stalls; `None`: all of it.
-    pub(super) fn most_us(&self, limit_us: u64) -> Option<u64> {
-        let most_us = most_in_window(&self.stalls, limit_us.saturating_mul(2));
-        (!self.is_void && most_us <= limit_us).then_some(most_us)
+    pub(super) fn max_us(&self, limit_us: u64) -> Option<u64> {
+        let max_us = max_in_window(&self.stalls, limit_us.saturating_mul(2));
+        (!self.clocks_diverged && max_us <= limit_us).then_some(max_us)
     }
 }
 
@@ -85,13 +86,8 @@ fn length_us(phase: &Phase) -> u64 {
     phase.end_us.saturating_sub(phase.start_us)
 }
 
-#[expect(clippy::cast_precision_loss, reason = "microseconds of a run stay far below 2^53")]
-fn ratio(part: u64, whole: u64) -> f64 {
-    part as f64 / whole.max(1) as f64
-}
-
 /// The largest total stall in any window of that length. It begins where a stall begins, or ends where one ends.
-fn most_in_window(stalls: &[StallEntry], window_us: u64) -> u64 {
+fn max_in_window(stalls: &[StallEntry], window_us: u64) -> u64 {
     let begins = stalls.iter().map(|entry| entry.from_us);
     let ends = stalls.iter().map(|entry| entry.to_us.saturating_sub(window_us));
     let windows =
@@ -114,31 +110,38 @@ mod tests {
         StallEntry { from_us, to_us, stalled_us: to_us - from_us }
     }
 
+    fn rules() -> Rules {
+        Rules { shortest_timeout_us: 300_000, ..Rules::default() }
+    }
+
     #[test]
     fn the_worst_window_counts() {
         let stalls = [entry(100, 110), entry(150, 190), entry(200, 205), entry(900, 930)];
         for (window, most) in [(10, 10), (40, 40), (55, 45), (105, 55), (1_000, 85), (0, 0)] {
-            assert_eq!(most_in_window(&stalls, window), most, "{window}");
+            assert_eq!(max_in_window(&stalls, window), most, "{window}");
         }
-        assert_eq!(most_in_window(&[], 100), 0);
+        assert_eq!(max_in_window(&[], 100), 0);
         let merged = [StallEntry { from_us: 0, to_us: 1_000, stalled_us: 30 }];
-        assert_eq!(most_in_window(&merged, 100), 30, "where in the entry is not known");
-        assert_eq!(most_in_window(&merged, 20), 20);
+        assert_eq!(max_in_window(&merged, 100), 30, "where in the entry is not known");
+        assert_eq!(max_in_window(&merged, 20), 20);
     }
 
     #[test]
     fn stalls_beyond_the_limit_void_a_lower_bound() {
-        let unseen = Unseen { stalls: vec![entry(0, 300)], ..Unseen::default() };
-        assert_eq!(unseen.most_us(300), Some(300));
-        assert_eq!(unseen.most_us(299), None);
-        assert_eq!(Unseen { is_void: true, ..Unseen::default() }.most_us(1_000_000), None);
+        let unattributed = UnattributedDelay { stalls: vec![entry(0, 300)], ..UnattributedDelay::default() };
+        assert_eq!(unattributed.max_us(300), Some(300));
+        assert_eq!(unattributed.max_us(299), None);
+        assert_eq!(
+            UnattributedDelay { clocks_diverged: true, ..UnattributedDelay::default() }.max_us(1_000_000),
+            None
+        );
     }
 
     #[test]
     fn clocks_that_diverge_excuse_failures() {
         let mut measurement = Measurement::default();
         measurement.health_mut(Source::Worker(0), "p").clock_drift_us = DRIFT_MAX_US + 1;
-        assert!(Unseen::of(&measurement, 300_000, 0, |_| true).excuses);
+        assert!(UnattributedDelay::of(&measurement, &rules(), |_| true).may_cause_failures);
     }
 
     #[test]
@@ -152,17 +155,21 @@ mod tests {
             ..Measurement::default()
         };
         measurement.add_stall(Source::Worker(0), entry(10_000, 90_000));
-        let unseen = |measurement: &Measurement| Unseen::of(measurement, 300_000, 0, |_| true);
-        assert_eq!(unseen(&measurement), Unseen::default(), "its own are in its operations already");
+        let unattributed = |measurement: &Measurement| UnattributedDelay::of(measurement, &rules(), |_| true);
+        assert_eq!(
+            unattributed(&measurement),
+            UnattributedDelay::default(),
+            "its own are in its operations already"
+        );
         measurement.add_stall(Source::Emulator(0), entry(200_000, 220_000));
-        assert_eq!(unseen(&measurement).most_us(500_000), Some(20_000));
-        assert!(!unseen(&measurement).excuses);
+        assert_eq!(unattributed(&measurement).max_us(500_000), Some(20_000));
+        assert!(!unattributed(&measurement).may_cause_failures);
         measurement.add_stall(Source::Emulator(1), entry(210_000, 240_000));
-        assert_eq!(unseen(&measurement).most_us(500_000), Some(40_000), "what overlaps counts once");
-        assert!(unseen(&measurement).excuses, "a tenth of the timeout");
+        assert_eq!(unattributed(&measurement).max_us(500_000), Some(40_000), "what overlaps counts once");
+        assert!(unattributed(&measurement).may_cause_failures, "a tenth of the timeout");
         measurement.add_stall(Source::Worker(1), entry(500_000, 510_000));
         assert_eq!(
-            unseen(&measurement).most_us(500_000),
+            unattributed(&measurement).max_us(500_000),
             Some(130_000),
             "of several workers, each may slow the others"
         );

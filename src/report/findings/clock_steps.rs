@@ -1,25 +1,25 @@
 //! Steps of this machine's wall clock: the finding about them, and the refusals that they may explain. Called by `findings`, `cause`
 //! and `unseen`; pure.
 
-use super::findings::finding;
-use super::format::instant;
+use super::finding::finding;
 use crate::measure::{ClockStep, Measurement, Source};
+use crate::report::format::instant;
 use crate::result::model::{Finding, Severity};
 use crate::units::human_signed_us;
 
 /// How many steps a finding lists.
-const LISTED: usize = 3;
+const LISTED_MAX: usize = 3;
 
 /// The finding about clock steps. It is about this machine, not about the hub.
-pub(super) fn stepped(measurement: &Measurement) -> Option<Finding> {
+pub(super) fn finding_of_steps(measurement: &Measurement) -> Option<Finding> {
     let steps = &measurement.clock_steps;
     (!steps.is_empty()).then(|| {
         let text = "This machine's wall clock was set during the run, or the machine was suspended. Tokens, ${now} and certificate \
                     checks depend on this clock. Synchronize it before the next run: timedatectl shows its state";
-        let listed = steps.iter().take(LISTED);
+        let listed = steps.iter().take(LISTED_MAX);
         let listed: Vec<_> =
             listed.map(|step| format!("{} at {}", human_signed_us(step.by_us), instant(step.at_us))).collect();
-        let more = match steps.len().saturating_sub(LISTED) {
+        let more = match steps.len().saturating_sub(LISTED_MAX) {
             0 => String::new(),
             more => format!(" and {more} more"),
         };
@@ -30,7 +30,7 @@ pub(super) fn stepped(measurement: &Measurement) -> Option<Finding> {
 /// The last step forward that came after a refused connection or a rejected certificate. Until that step this machine's clock was
 /// behind: new tokens may already have expired, and a certificate may have looked as if it were not valid yet. The built-in hub
 /// shares this clock, so there the step explains nothing.
-pub(super) fn refused_before(measurement: &Measurement) -> Option<&ClockStep> {
+pub(in crate::report) fn step_after_refusals(measurement: &Measurement) -> Option<&ClockStep> {
     let is_built_in = measurement.health.iter().any(|health| matches!(health.source, Source::Emulator(_)));
     let is_dated = |class: &str| matches!(class, "connack_4" | "connack_5" | "tls_certificate");
     let refused = measurement.errors.iter().filter(|error| is_dated(&error.class));
@@ -53,12 +53,13 @@ mod tests {
 
     #[test]
     fn a_step_is_a_finding_about_this_machine() {
-        assert_eq!(stepped(&of(|_| ())), None);
-        let one = stepped(&of(|r| r.clocks_diverged(12 * S, -TWO_HOURS_US, true))).unwrap();
+        assert_eq!(finding_of_steps(&of(|_| ())), None);
+        let one = finding_of_steps(&of(|r| r.clocks_diverged(12 * S, -TWO_HOURS_US, true))).unwrap();
         assert!(one.text.contains("This machine's wall clock") && !one.text.contains("hub"), "{one:?}");
         assert_eq!((one.severity, one.evidence.as_str()), (Severity::Warning, "-2h at 0:12.0"));
         let five =
-            stepped(&of(|r| (0..5).for_each(|n| r.clocks_diverged(10 * n * S, TWO_HOURS_US, true)))).unwrap();
+            finding_of_steps(&of(|r| (0..5).for_each(|n| r.clocks_diverged(10 * n * S, TWO_HOURS_US, true))))
+                .unwrap();
         assert_eq!(five.evidence, "+2h at 0:00.0, +2h at 0:10.0, +2h at 0:20.0 and 2 more");
     }
 
@@ -70,12 +71,16 @@ mod tests {
                 r.clocks_diverged(10 * S, by_us, true);
             })
         };
-        assert!(refused_before(&refused_at(5, TWO_HOURS_US)).is_some());
-        assert_eq!(refused_before(&refused_at(11, TWO_HOURS_US)), None, "the clock was set by then");
-        assert_eq!(refused_before(&refused_at(5, -TWO_HOURS_US)), None, "it was ahead: tokens lived longer");
+        assert!(step_after_refusals(&refused_at(5, TWO_HOURS_US)).is_some());
+        assert_eq!(step_after_refusals(&refused_at(11, TWO_HOURS_US)), None, "the clock was set by then");
+        assert_eq!(
+            step_after_refusals(&refused_at(5, -TWO_HOURS_US)),
+            None,
+            "it was ahead: tokens lived longer"
+        );
         let mut built_in = refused_at(5, TWO_HOURS_US);
         let phase = built_in.phases[0].name.clone();
         built_in.health_mut(Source::Emulator(0), &phase);
-        assert_eq!(refused_before(&built_in), None);
+        assert_eq!(step_after_refusals(&built_in), None);
     }
 }

@@ -7,26 +7,26 @@ use crate::result::model::ThresholdStatus;
 
 /// How far a latency can be told from its limit: a stall shorter than this may go unseen. It is the worker's tick while operations
 /// are open (2 ms), and 5 ms for what runs between two ticks.
-pub(super) const RESOLUTION_US: u64 = 7_000;
+pub(in crate::report) const RESOLUTION_US: u64 = 7_000;
 
 /// Histograms of three digits tell values apart to a thousandth: of limits above 7 s, that is coarser.
-const BUCKET: f64 = 0.001;
+const BUCKET_SHARE: f64 = 0.001;
 
 /// An end of an interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum End {
+pub(super) enum Bound {
     /// A value.
     At(f64),
     /// Above every limit: failures count as slower than the limit, by an unknown amount.
-    Beyond,
+    AboveLimit,
 }
 
-impl End {
+impl Bound {
     /// The value, if it is one.
     pub(super) fn value(self) -> Option<f64> {
         match self {
-            End::At(value) => Some(value),
-            End::Beyond => None,
+            Bound::At(value) => Some(value),
+            Bound::AboveLimit => None,
         }
     }
 
@@ -38,14 +38,14 @@ impl End {
 /// What the target may have caused.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Interval {
-    pub(super) low: End,
-    pub(super) high: End,
+    pub(super) low: Bound,
+    pub(super) high: Bound,
 }
 
 impl Interval {
     /// All values from one number to another.
     pub(super) fn between(low: f64, high: f64) -> Interval {
-        Interval { low: End::At(low), high: End::At(high) }
+        Interval { low: Bound::At(low), high: Bound::At(high) }
     }
 
     /// Whether a count or a rate holds.
@@ -73,7 +73,7 @@ impl Interval {
     /// nearer to the limit than can be told apart is undecided.
     #[expect(clippy::cast_precision_loss, reason = "microseconds stay far below 2^53")]
     pub(super) fn decide_latency(self, compare: Compare, limit_us: u64) -> ThresholdStatus {
-        if self.low == End::Beyond {
+        if self.low == Bound::AboveLimit {
             return ThresholdStatus::Failed;
         }
         let limit = limit_us as f64;
@@ -81,7 +81,7 @@ impl Interval {
         let is_upper_limit = matches!(compare, Compare::Less | Compare::LessOrEqual);
         if decided == ThresholdStatus::Failed
             && is_upper_limit
-            && self.low.number() < limit + (RESOLUTION_US as f64).max(limit * BUCKET)
+            && self.low.number() < limit + (RESOLUTION_US as f64).max(limit * BUCKET_SHARE)
         {
             return ThresholdStatus::Undecided;
         }
@@ -138,9 +138,12 @@ mod tests {
     #[test]
     fn failures_that_nothing_excuses_fail_a_latency() {
         for compare in [Compare::Less, Compare::LessOrEqual, Compare::Greater] {
-            assert_eq!(Interval { low: End::Beyond, high: End::Beyond }.decide_latency(compare, 1), Failed);
+            assert_eq!(
+                Interval { low: Bound::AboveLimit, high: Bound::AboveLimit }.decide_latency(compare, 1),
+                Failed
+            );
         }
-        let excused = Interval { low: End::At(3.0), high: End::Beyond };
+        let excused = Interval { low: Bound::At(3.0), high: Bound::AboveLimit };
         assert_eq!(excused.decide_latency(Compare::Less, 1_000_000), Undecided);
     }
 }

@@ -1,25 +1,26 @@
 //! The cause of a failed run, where there is one: what happened, before which thresholds failed because of it. Called by `judge`;
 //! pure.
 
-use super::format::instant;
 use super::reason::{Code, reason};
 use crate::measure::{Culprit, ErrorTotals, Measurement, Operation, Outcome};
+use crate::report::findings::clock_steps;
+use crate::report::format::instant;
 use crate::result::model::Detail;
 use crate::units::{human_count, plural};
 
 /// A cause concerns this share of what there is, as a divisor: 10%.
-const SHARE: u64 = 10;
+const CAUSE_DIVISOR: u64 = 10;
 
 /// Why a run failed; `None` where thresholds say all there is.
-pub(super) fn cause(measurement: &Measurement) -> Option<Detail> {
+pub(super) fn failure_cause(measurement: &Measurement) -> Option<Detail> {
     let cause = never_connected(measurement);
     if cause.is_some() || is_mostly_excused(measurement) {
         return cause;
     }
-    let is_clocks = super::clock_steps::refused_before(measurement).is_some();
+    let clock_explains = clock_steps::step_after_refusals(measurement).is_some();
     unreachable(measurement)
-        .or_else(|| refused(measurement).filter(|_| !is_clocks))
-        .or_else(|| ended(measurement))
+        .or_else(|| refused(measurement).filter(|_| !clock_explains))
+        .or_else(|| connections_ended(measurement))
         .or_else(|| acks_missing(measurement))
 }
 
@@ -54,12 +55,12 @@ fn never_connected(measurement: &Measurement) -> Option<Detail> {
     Some(reason(Code::NeverConnected, text))
 }
 
-fn online(measurement: &Measurement) -> u64 {
+fn online_peak(measurement: &Measurement) -> u64 {
     measurement.fleets.iter().map(|fleet| fleet.connected_peak).sum()
 }
 
 /// The errors of a kind together: how many, when the first, and the most frequent class.
-fn together(
+fn matching_errors(
     measurement: &Measurement,
     is_wanted: impl Fn(&ErrorTotals) -> bool,
 ) -> Option<(u64, u64, &ErrorTotals)> {
@@ -70,15 +71,15 @@ fn together(
     Some((count, first_us, wanted().max_by_key(|error| error.count)?))
 }
 
-fn is_many(count: u64, whole: u64) -> bool {
-    count > 0 && count >= whole / SHARE
+fn is_large_share(count: u64, whole: u64) -> bool {
+    count > 0 && count >= whole / CAUSE_DIVISOR
 }
 
 /// Devices were online, and then no connection could be made any more.
 fn unreachable(measurement: &Measurement) -> Option<Detail> {
     let dial = |error: &ErrorTotals| error.class.starts_with("tcp_") || error.class.starts_with("dns");
-    let (count, first_us, most) = together(measurement, dial)?;
-    is_many(count, online(measurement)).then(|| {
+    let (count, first_us, most) = matching_errors(measurement, dial)?;
+    is_large_share(count, online_peak(measurement)).then(|| {
         let attempts = plural(count, "connection attempt", "connection attempts");
         let failed = if most.class == "tcp_refused" { "refused" } else { "failed" };
         let was = if count == 1 { "was" } else { "were" };
@@ -93,9 +94,9 @@ fn unreachable(measurement: &Measurement) -> Option<Detail> {
 
 /// The hub answered CONNECT with a code other than 0.
 fn refused(measurement: &Measurement) -> Option<Detail> {
-    let (count, first_us, most) = together(measurement, |error| error.class.starts_with("connack_"))?;
+    let (count, first_us, most) = matching_errors(measurement, |error| error.class.starts_with("connack_"))?;
     let attempts = measurement.of(Operation::Connect).due;
-    is_many(count, attempts).then(|| {
+    is_large_share(count, attempts).then(|| {
         let text = format!(
             "The hub refused {} of {}, the first at {}: {}",
             human_count(count),
@@ -136,7 +137,7 @@ impl Ending {
         }
     }
 
-    fn in_words(self, count: u64, connections: &str) -> String {
+    fn describe(self, count: u64, connections: &str) -> String {
         match (self, count) {
             (Ending::Closed, _) => format!("The hub closed {connections}"),
             (Ending::Expired, 1) => format!("{connections} ended after its token expired"),
@@ -151,11 +152,12 @@ impl Ending {
 }
 
 /// Connections ended, most of them in this way.
-fn ended(measurement: &Measurement) -> Option<Detail> {
-    let (all, _, most) = together(measurement, |error| Ending::of(&error.class).is_some())?;
+fn connections_ended(measurement: &Measurement) -> Option<Detail> {
+    let (all, _, most) = matching_errors(measurement, |error| Ending::of(&error.class).is_some())?;
     let ending = Ending::of(&most.class)?;
-    let (count, first_us, most) = together(measurement, |error| Ending::of(&error.class) == Some(ending))?;
-    is_many(all, online(measurement)).then(|| {
+    let (count, first_us, most) =
+        matching_errors(measurement, |error| Ending::of(&error.class) == Some(ending))?;
+    is_large_share(all, online_peak(measurement)).then(|| {
         let attempts = ending.attempts(measurement).min(count);
         let parts = [
             (count - attempts, "connection", "connections"),
@@ -163,7 +165,7 @@ fn ended(measurement: &Measurement) -> Option<Detail> {
         ];
         let parts = parts.into_iter().filter(|(count, ..)| *count > 0);
         let parts: Vec<_> = parts.map(|(count, one, many)| plural(count, one, many)).collect();
-        let happened = ending.in_words(count, &parts.join(" and "));
+        let happened = ending.describe(count, &parts.join(" and "));
         let text = format!("{happened}, the first at {}: {}", instant(first_us), most.example);
         let code = if ending == Ending::Silent { Code::HubSilent } else { Code::ConnectionsClosed };
         reason(code, text)
@@ -174,7 +176,7 @@ fn acks_missing(measurement: &Measurement) -> Option<Detail> {
     let messages = measurement.sum(|part| part.operation.is_message());
     let timed_out = messages.outcome(Outcome::TimedOut)
         - messages.excused[Outcome::TimedOut].min(messages.outcome(Outcome::TimedOut));
-    is_many(timed_out, messages.due).then(|| {
+    is_large_share(timed_out, messages.due).then(|| {
         let due = plural(messages.due, "message", "messages");
         let text = format!("The hub did not acknowledge {} of {due} in time", human_count(timed_out));
         let excused = match messages.outcome(Outcome::TimedOut) - timed_out {

@@ -3,8 +3,8 @@
 //! Only what cannot change any more counts as failed: operations that are still open may yet end ok, counts may still grow, and too few
 //! samples may still become enough.
 
-use super::threshold::evaluate;
-use super::unseen::Unseen;
+use super::threshold::{evaluate, sum_covered};
+use super::unattributed::UnattributedDelay;
 use crate::measure::{Compare, Measurement, Outcome, Rule, Rules, Test, Totals};
 use crate::result::model::ThresholdStatus;
 
@@ -19,21 +19,18 @@ pub fn failed_early<'r>(
         rules.thresholds.iter().filter(|rule| rule.abort_from_us.is_some_and(|from_us| from_us <= at_us));
     due.filter(|rule| may_be_final(&rule.test)).find_map(|rule| {
         let covers = |phase: &str| rule.covers(measurement, phase);
-        let mut covered = measurement.sum(|part| {
-            part.operation == rule.metric
-                && rule.fleet.as_ref().is_none_or(|fleet| *fleet == part.fleet)
-                && covers(&part.phase)
-        });
-        count_open(&mut covered);
-        let unseen = Unseen::of(measurement, rules.shortest_timeout_us, rules.shortest_keep_alive_us, covers);
-        let seen = evaluate(&rule.test, &covered, &unseen);
-        let is_final = seen.status == ThresholdStatus::Failed && !may_still_change(&rule.test, &covered);
-        is_final.then_some((rule, seen.text))
+        let mut covered = sum_covered(measurement, rule, covers);
+        count_open_as_lost(&mut covered);
+        let unattributed = UnattributedDelay::of(measurement, rules, covers);
+        let observation = evaluate(&rule.test, &covered, &unattributed);
+        let is_final =
+            observation.status == ThresholdStatus::Failed && !may_still_change(&rule.test, &covered);
+        is_final.then_some((rule, observation.text))
     })
 }
 
 /// Operations without an outcome may still end in any way: they count as failures that are excused.
-fn count_open(totals: &mut Totals) {
+fn count_open_as_lost(totals: &mut Totals) {
     let open = totals.due.saturating_sub(totals.ended());
     totals.outcomes[Outcome::Lost] += open;
     totals.excused[Outcome::Lost] += open;
