@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fail_announces_its_cause() {
+    fn fail_announces_its_cause() {
         let threshold = ("threshold_failed", "p(99): 2 s");
         let banner = of(Status::Fail, 99, &[("hub_unreachable", "refused"), threshold]);
         assert_eq!((banner.word, banner.class), ("Fail", "fail"));
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_run_is_told_once_and_first() {
+    fn end_reason_is_shown_once_and_first() {
         let threshold = ("threshold_failed", "p(99): 2 s");
         let banner = of(Status::Fail, 99, &[threshold, ("aborted", "The run ended early")]);
         assert_eq!(banner.meaning, "The run ended early. Thresholds failed:");
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn an_invalid_run_says_what_stays_valid_and_what_to_do() {
+    fn invalid_run_says_what_is_valid_and_what_to_do() {
         let late = ("late_start", "Phase steady: late");
         let meaning = of(Status::Invalid, 120, &[late]).meaning;
         assert!(meaning.contains("not produced as planned"), "{meaning}");
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_interrupted_before_the_load_announces_no_reasons() {
+    fn interrupt_before_the_load_lists_no_reasons() {
         let banner =
             of(Status::Invalid, 105, &[("interrupted", "The run was interrupted: nothing was measured")]);
         assert_eq!(

@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn margins_read_as_people_think_of_them() {
+    fn margins_are_described_in_words() {
         for (expression, unit, limit, observed, expected) in [
             ("p(99) < 500ms", "us", 500_000.0, Some(310_000.0), "38% below the limit"),
             ("p(99) < 500ms", "us", 500_000.0, Some(501_000.0), "1% over the limit"),
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_are_told_where_they_can_be_measured() {
+    fn ranges_below_the_resolution_are_one_value() {
         for (unit, best, worst, expected) in [
             ("us", Some(310_000.0), Some(560_000.0), "310 ms to 560 ms"),
             ("us", Some(0.0), Some(560_000.0), "0 to 560 ms"),
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn bars_reach_from_the_best_to_the_worst_value() {
+    fn bars_span_the_best_to_the_worst_value() {
         let used = |unit, limit, best, worst| used_range(&between(unit, limit, best, worst));
         assert_eq!(used("us", 500_000.0, Some(250_000.0), Some(1_000_000.0)), Some((0.5, 2.0)));
         assert_eq!(used("us", 500_000.0, Some(250_000.0), None), Some((0.5, f64::INFINITY)));

@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn text_and_lines_stand_out_enough_for_aa() {
+    fn text_and_lines_meet_contrast_aa() {
         for ground in [PAPER, PANEL, BAND] {
             for (front, least) in [
                 (INK, 4.5),

@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_is_a_finding_about_this_machine() {
+    fn clock_step_is_a_finding_about_this_machine() {
         assert_eq!(finding_of_steps(&of(|_| ())), None);
         let one = finding_of_steps(&of(|r| r.clocks_diverged(12 * S, -TWO_HOURS_US, true))).unwrap();
         assert!(one.text.contains("This machine's wall clock") && !one.text.contains("hub"), "{one:?}");
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_clock_that_was_behind_explains_earlier_refusals() {
+    fn only_a_slow_clock_explains_earlier_refusals() {
         let refused_at = |seconds: u64, by_us: i64| {
             of(|r| {
                 r.error("connack_5", Culprit::Peer, seconds * S, String::new);

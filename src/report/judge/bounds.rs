@@ -95,7 +95,7 @@ mod tests {
     use ThresholdStatus::{Failed, Passed, Undecided};
 
     #[test]
-    fn every_comparison_decides_by_the_whole_interval() {
+    fn every_comparison_uses_the_whole_interval() {
         use Compare::{Equal, Greater, GreaterOrEqual, Less, LessOrEqual, NotEqual};
         // The limit is 10: below it, up to it, around it, from it on, above it, exactly it.
         let intervals = [(5.0, 9.0), (5.0, 10.0), (9.0, 11.0), (10.0, 12.0), (11.0, 12.0), (10.0, 10.0)];
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fail_within_the_resolution_is_undecided() {
+    fn fail_within_the_resolution_is_undecided() {
         let limit_us = 500_000;
         for (low, high, expected) in [
             (499_000.0, 499_999.0, Passed),
@@ -128,7 +128,7 @@ mod tests {
 
     /// At 60 s, a bucket of the histogram is 33 ms wide.
     #[test]
-    fn long_limits_are_as_coarse_as_histograms() {
+    fn long_limits_have_the_histograms_resolution() {
         for (low, expected) in [(60_059_000.0, Undecided), (60_060_000.0, Failed)] {
             let interval = Interval::between(low, low);
             assert_eq!(interval.decide_latency(Compare::Less, 60_000_000), expected, "{low}");
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_that_nothing_excuses_fail_a_latency() {
+    fn unexcused_failures_fail_a_latency() {
         for compare in [Compare::Less, Compare::LessOrEqual, Compare::Greater] {
             assert_eq!(
                 Interval { low: Bound::AboveLimit, high: Bound::AboveLimit }.decide_latency(compare, 1),

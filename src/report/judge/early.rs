@@ -89,14 +89,14 @@ mod tests {
 
     /// 12 of 1,000 were lost, and the 5,000 that are open may make that a small share.
     #[test]
-    fn a_percentile_waits_for_what_is_open() {
+    fn percentile_waits_for_open_operations() {
         let p99 = Test::Percentile { quantile: 0.99, compare: Compare::Less, limit_us: 500_000 };
         assert!(failed_early(&run(988, 12, 0), &rule(p99), 2_000_000).is_some());
         assert!(failed_early(&run(988, 12, 5_000), &rule(p99), 2_000_000).is_none());
     }
 
     #[test]
-    fn only_what_cannot_change_ends_a_run() {
+    fn only_a_final_failure_ends_a_run() {
         let (lost, ok) = (Outcome::Lost, Outcome::Ok);
         let count = |outcome, compare, limit| Test::Count { outcome, compare, limit };
         let rate = Test::Rate { outcome: ok, compare: Compare::Greater, limit: 0.99 };

@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn the_worst_window_counts() {
+    fn worst_window_counts() {
         let stalls = [entry(100, 110), entry(150, 190), entry(200, 205), entry(900, 930)];
         for (window, most) in [(10, 10), (40, 40), (55, 45), (105, 55), (1_000, 85), (0, 0)] {
             assert_eq!(max_in_window(&stalls, window), most, "{window}");
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn stalls_beyond_the_limit_void_a_lower_bound() {
+    fn stalls_longer_than_the_limit_void_the_lower_bound() {
         let unattributed = UnattributedDelay { stalls: vec![entry(0, 300)], ..UnattributedDelay::default() };
         assert_eq!(unattributed.max_us(300), Some(300));
         assert_eq!(unattributed.max_us(299), None);
@@ -138,14 +138,14 @@ mod tests {
     }
 
     #[test]
-    fn clocks_that_diverge_excuse_failures() {
+    fn diverging_clocks_may_cause_failures() {
         let mut measurement = Measurement::default();
         measurement.health_mut(Source::Worker(0), "p").clock_drift_us = DRIFT_MAX_US + 1;
         assert!(UnattributedDelay::of(&measurement, &rules(), |_| true).may_cause_failures);
     }
 
     #[test]
-    fn the_hubs_stalls_count_and_one_workers_own_do_not() {
+    fn hub_stalls_count_but_not_those_of_a_single_worker() {
         let mut measurement = Measurement {
             phases: vec![crate::measure::Phase {
                 name: "p".to_owned(),

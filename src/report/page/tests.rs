@@ -6,7 +6,7 @@ use crate::result::testing::result as sample;
 
 /// Two of four messages failed, and so did the threshold of their latency.
 #[test]
-fn a_failed_run_counts_failures_and_shows_no_flattering_percentile() {
+fn failed_run_counts_failures_instead_of_a_percentile() {
     let mut result = sample();
     result.verdict.status = Status::Fail;
     let page = html(&result).unwrap();
@@ -17,7 +17,7 @@ fn a_failed_run_counts_failures_and_shows_no_flattering_percentile() {
 }
 
 #[test]
-fn undecided_thresholds_show_their_range_and_the_resolution() {
+fn undecided_thresholds_show_range_and_resolution() {
     let mut result = sample();
     assert!(!html(&result).unwrap().contains("less than 7 ms"));
     let threshold = &mut result.thresholds[0];
@@ -36,7 +36,7 @@ fn undecided_thresholds_show_their_range_and_the_resolution() {
 }
 
 #[test]
-fn every_source_has_a_row_of_health() {
+fn every_source_has_a_health_row() {
     let page = html(&sample()).unwrap();
     let rows = page.split("<caption>Health by source</caption>").nth(1).unwrap();
     assert!(rows.split("</table>").next().unwrap().contains("<th scope=\"row\">worker-0</th>"));

@@ -17,7 +17,7 @@ fn sentences_fit_80_columns_and_tables_100() {
 }
 
 #[test]
-fn undecided_thresholds_say_so_and_stalls_are_summed() {
+fn undecided_thresholds_and_stalls_are_shown() {
     let mut result = sample();
     let threshold = &mut result.thresholds[0];
     threshold.status = Some(ThresholdStatus::Undecided);

@@ -39,7 +39,7 @@ fn only(findings: &[Finding], text: &str, evidence: &str) {
 }
 
 #[test]
-fn a_healthy_run_looks_like_nothing() {
+fn healthy_run_has_no_findings_about_closings() {
     assert_eq!(of(100, |_| ()), []);
     assert_eq!(
         of(100, |r| r.error("closed_by_peer", Culprit::Peer, 0, String::new)),
@@ -49,13 +49,13 @@ fn a_healthy_run_looks_like_nothing() {
 }
 
 #[test]
-fn late_acks_and_then_the_end_of_many_look_like_a_throttle() {
+fn late_acks_then_many_closings_indicate_throttling() {
     let evidence = "4 connections closed or reset, the oldest acknowledgment was delayed by 8.00 s on average; the median was 20.0 ms";
     only(&of(100, |r| closed(r, 4, 8_000_000)), "throttles", evidence);
 }
 
 #[test]
-fn a_hub_that_closes_without_being_late_and_one_device_alone_do_not() {
+fn closings_without_late_acks_are_not_throttling() {
     let evidence = |n| format!("connections closed by the hub: {n}; messages lost: {n}");
     for (online, times, waited_us) in [(100, 4, 900_000), (100, 2, 8_000_000), (1_000, 9, 8_000_000)] {
         only(&of(online, |r| closed(r, times, waited_us)), "a restart, a failover", &evidence(times));
@@ -64,7 +64,7 @@ fn a_hub_that_closes_without_being_late_and_one_device_alone_do_not() {
 
 /// Connections with messages were reset, and attempts to reconnect were closed.
 #[test]
-fn closed_attempts_are_no_closed_connections_with_messages() {
+fn closed_attempts_are_not_closed_connections() {
     let findings = of(100, |r| {
         closed(r, 2, 0);
         r.counts(0).closed_before_connack = 2;
@@ -73,7 +73,7 @@ fn closed_attempts_are_no_closed_connections_with_messages() {
 }
 
 #[test]
-fn a_hub_that_always_answers_late_does_not() {
+fn constantly_late_acks_are_not_throttling() {
     let findings = of(100, |r| {
         for _ in 0..1_000 {
             r.due(KEY, 0);
@@ -85,7 +85,7 @@ fn a_hub_that_always_answers_late_does_not() {
 }
 
 #[test]
-fn the_end_after_a_tokens_end_is_told_with_its_first_instant() {
+fn close_after_token_expiry_shows_its_first_instant() {
     let findings = of(100, |r| {
         for at in [300_000 * MS, 400_000 * MS] {
             r.error("closed_after_expiry", Culprit::Peer, at, String::new);
@@ -95,14 +95,14 @@ fn the_end_after_a_tokens_end_is_told_with_its_first_instant() {
 }
 
 #[test]
-fn a_loop_of_short_connections_looks_like_a_shared_id() {
+fn repeated_short_connections_indicate_a_shared_id() {
     // More of them than were ever online at once.
     let findings = of(2, |r| r.counts(0).closed_soon_devices = 3);
     only(&findings, "closed or reset within a minute", "3 of 100 devices");
 }
 
 #[test]
-fn qos_0_messages_on_dead_connections_are_named_and_counted() {
+fn qos_0_messages_on_dead_connections_are_counted() {
     let measured = |unheard| {
         crate::report::testing::measured(1, 1, |recorder| {
             for operation in [Operation::PublishQos0, Operation::Publish] {

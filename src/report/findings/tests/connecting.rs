@@ -39,7 +39,7 @@ fn texts(target: TargetFacts, record: impl FnOnce(&mut Recorder)) -> Vec<String>
 }
 
 #[test]
-fn tls_is_advised_only_while_no_device_has_connected() {
+fn tls_is_advised_only_if_no_device_connected() {
     for (class, is_limit) in [("closed_by_peer", true), ("reset", true), ("protocol_error", false)] {
         let alone = texts(BROKER, |r| ended(r, Operation::ConnectMqtt, class));
         assert!(alone.len() == 1 && alone[0].contains("set tls = true"), "{alone:?}");
@@ -58,7 +58,7 @@ fn tls_is_advised_only_while_no_device_has_connected() {
 
 /// The load generator ends these connections itself: it does not accept the certificate, or the answer is not CONNACK.
 #[test]
-fn attempts_that_the_generator_ended_are_not_the_servers() {
+fn attempts_ended_by_the_generator_are_not_counted() {
     for (step, class, culprit) in [
         (Operation::ConnectTls, "clock_step", Culprit::Us),
         (Operation::ConnectTls, "tls_certificate", Culprit::Peer),
@@ -92,7 +92,7 @@ fn tls_is_not_advised_against_a_passed_preflight_check() {
 }
 
 #[test]
-fn plain_tcp_is_advised_only_while_no_handshake_has_succeeded() {
+fn plain_tcp_is_advised_only_if_no_handshake_succeeded() {
     let alone = |target| texts(target, |r| ended(r, Operation::ConnectTls, "closed_by_peer"));
     assert!(alone(BROKER_TLS)[0].contains("set tls = false"), "{:?}", alone(BROKER_TLS));
     assert!(alone(HUB)[0].contains("8883") && !alone(HUB)[0].contains("tls = "), "{:?}", alone(HUB));
@@ -109,7 +109,7 @@ fn plain_tcp_is_advised_only_while_no_handshake_has_succeeded() {
 }
 
 #[test]
-fn refusals_by_a_broker_do_not_mention_iot_hubs() {
+fn refusal_by_a_broker_does_not_mention_iot_hub() {
     let refused = |target, class| {
         let texts = texts(target, |r| r.error(class, Culprit::Peer, 0, String::new));
         let [text] = texts.try_into().unwrap_or_else(|texts| panic!("one finding: {texts:?}"));
@@ -122,7 +122,7 @@ fn refusals_by_a_broker_do_not_mention_iot_hubs() {
 }
 
 #[test]
-fn the_example_explains_the_certificate() {
+fn certificate_error_example_is_the_evidence() {
     let texts = texts(HUB, |r| {
         r.error("tls_certificate", Culprit::Peer, 0, || {
             "d-1: no trusted root signed it; name the root".to_owned()
@@ -137,7 +137,7 @@ fn the_example_explains_the_certificate() {
 }
 
 #[test]
-fn session_present_on_a_clean_session_names_its_rule() {
+fn session_present_on_a_clean_session_cites_its_rule() {
     let measured = crate::report::testing::measured(1, 1, |recorder| {
         recorder.counts(0).clean_sessions_present = 3;
     });

@@ -19,12 +19,12 @@ fn of(record: impl FnOnce(&mut Recorder)) -> Vec<Finding> {
 }
 
 #[test]
-fn a_clean_run_has_none() {
+fn clean_run_has_no_findings() {
     assert_eq!(of(|_| ()), []);
 }
 
 #[test]
-fn each_finding_has_its_cause_and_its_number() {
+fn each_finding_has_its_text_and_evidence() {
     type Record = fn(&mut Recorder);
     let causes: [(Record, Severity, &str, &str); 17] = [
         (
@@ -127,7 +127,7 @@ fn each_finding_has_its_cause_and_its_number() {
 }
 
 #[test]
-fn numbers_of_messages_that_the_hub_did_not_take_are_not_missing() {
+fn unaccepted_c2d_messages_are_not_missing() {
     let sends = Key { operation: Operation::ServiceC2d, ..KEY };
     let skipped = |numbers: u64, sent: &[Outcome]| {
         of(|r| {
@@ -149,7 +149,7 @@ fn numbers_of_messages_that_the_hub_did_not_take_are_not_missing() {
 }
 
 #[test]
-fn a_longer_drain_is_advised_only_to_who_connected() {
+fn longer_drain_is_advised_only_if_devices_connected() {
     let connect = Key { operation: Operation::Connect, ..KEY };
     let findings = of(|r| {
         r.due(connect, 0);

@@ -69,7 +69,7 @@ fn passes(test: &Test, totals: &Totals) -> bool {
 }
 
 #[test]
-fn failures_push_a_percentile_up_by_hand() {
+fn failures_raise_a_percentile() {
     // 950 ok of 1..950 us and 50 lost: p90 is rank 900, p95 rank 950, beyond that only failures.
     let with_failures = totals(950, &[(Outcome::Lost, 50)], &[]);
     let us = |value: f64, text: &str, passed| (Some(value), text.to_owned(), 1_000, passed);
@@ -84,7 +84,7 @@ fn failures_push_a_percentile_up_by_hand() {
 }
 
 #[test]
-fn a_hub_that_fails_more_never_looks_faster() {
+fn more_failures_never_lower_a_percentile() {
     for outcome in Outcome::ALL.into_iter().filter(|o| ![Outcome::Ok, Outcome::Unfinished].contains(o)) {
         let mut before = 0.0;
         for failed in 0..=100 {
@@ -98,7 +98,7 @@ fn a_hub_that_fails_more_never_looks_faster() {
 }
 
 #[test]
-fn unfinished_ones_count_only_when_older_than_the_limit() {
+fn unfinished_operations_count_if_older_than_the_limit() {
     // 990 ok and 10 of 400 us, 30 of 700 us: at a limit of 500 us the young ones are neither good nor bad.
     let ages: Vec<u64> = std::iter::repeat_n(400, 10).chain(std::iter::repeat_n(700, 30)).collect();
     let open = totals(990, &[], &ages);
@@ -110,7 +110,7 @@ fn unfinished_ones_count_only_when_older_than_the_limit() {
 }
 
 #[test]
-fn too_few_samples_is_not_enough_data() {
+fn too_few_samples_are_not_enough_data() {
     for (quantile, needed) in [(0.5, 20), (0.9, 100), (0.95, 200), (0.99, 1_000), (0.999, 10_000)] {
         assert_eq!(samples_needed(quantile), needed, "p{quantile}");
     }
@@ -122,7 +122,7 @@ fn too_few_samples_is_not_enough_data() {
 }
 
 #[test]
-fn missing_data_fails_every_form() {
+fn missing_data_fails_every_test() {
     let less = Compare::Less;
     for test in [
         p(0.5, 1_000),
@@ -136,7 +136,7 @@ fn missing_data_fails_every_form() {
 }
 
 #[test]
-fn maximum_mean_rate_and_count() {
+fn maximum_mean_rate_and_count_are_evaluated() {
     let all_ok = totals(1_000, &[], &[]);
     let some_lost = totals(990, &[(Outcome::Lost, 10)], &[]);
     let max = Test::Max { compare: Compare::Less, limit_us: 1_001 };
@@ -160,7 +160,7 @@ fn maximum_mean_rate_and_count() {
 }
 
 #[test]
-fn margins_are_shares_of_the_limit_and_positive_when_good() {
+fn passed_margins_are_positive_shares_of_the_limit() {
     for (compare, observed, limit, expected) in [
         (Compare::Less, 400.0, 500.0, Some(0.2)),
         (Compare::Less, 600.0, 500.0, Some(-0.2)),
@@ -174,7 +174,7 @@ fn margins_are_shares_of_the_limit_and_positive_when_good() {
 }
 
 #[test]
-fn a_stall_that_reaches_across_the_limit_is_undecided() {
+fn stall_across_the_limit_is_undecided() {
     let totals = stalled(&[(100, 350)], |recorder| {
         acked(recorder, 980, 0, 50);
         acked(recorder, 20, 90, 600);
@@ -190,14 +190,14 @@ fn a_stall_that_reaches_across_the_limit_is_undecided() {
 }
 
 #[test]
-fn a_healthy_run_has_one_value() {
+fn healthy_run_has_one_value() {
     let totals = totals(1_000, &[], &[]);
     let seen = evaluated(&p(0.99, 2_000), &totals);
     assert_eq!((seen.best, seen.worst, seen.interval_text.as_str()), (Some(990.0), Some(990.0), ""));
 }
 
 #[test]
-fn mean_and_maximum_have_bounds_too() {
+fn mean_and_maximum_have_bounds() {
     let totals = stalled(&[(0, 400)], |recorder| {
         acked(recorder, 3, 0, 500);
         // The burst after the stall is over.
@@ -217,7 +217,7 @@ fn mean_and_maximum_have_bounds_too() {
 }
 
 #[test]
-fn excused_failures_may_be_ours_or_the_targets() {
+fn excused_failures_widen_the_range() {
     // Stopped for 2 s: messages that were to be sent within 1 s expired.
     let totals = stalled(&[(1_000, 3_000)], |recorder| {
         acked(recorder, 95, 0, 10);
@@ -244,7 +244,7 @@ fn excused_failures_may_be_ours_or_the_targets() {
 }
 
 #[test]
-fn failures_without_a_stall_are_the_targets() {
+fn failures_without_a_stall_fail() {
     let totals = totals(95, &[(Outcome::Expired, 5)], &[]);
     let count = Test::Count { outcome: Outcome::Expired, compare: Compare::Equal, limit: 0 };
     assert_eq!(evaluated(&count, &totals).status, Failed);
@@ -252,7 +252,7 @@ fn failures_without_a_stall_are_the_targets() {
 }
 
 #[test]
-fn a_pause_far_shorter_than_a_timeout_excuses_nothing() {
+fn short_pause_does_not_excuse_a_timeout() {
     let totals = stalled(&[(5_000, 5_100)], |recorder| {
         recorder.due(KEY, 0);
         recorder.ended(KEY, Outcome::TimedOut, 0, 30_000 * MS);
@@ -262,7 +262,7 @@ fn a_pause_far_shorter_than_a_timeout_excuses_nothing() {
 }
 
 #[test]
-fn unseen_stalls_lower_the_lower_bound() {
+fn unattributed_stalls_lower_the_lower_bound() {
     let mut measurement = testing::measured(1, 1, |recorder| acked(recorder, 100, 0, 600));
     let hub = crate::measure::Source::Emulator(0);
     measurement.add_stall(hub, StallEntry { from_us: 0, to_us: 300_000, stalled_us: 300_000 });

@@ -30,7 +30,7 @@ fn telemetry(thresholds: &[ThresholdResult], totals: &Totals) -> Tile {
 }
 
 #[test]
-fn the_worst_threshold_gives_the_tone() {
+fn worst_threshold_gives_the_tone() {
     for (statuses, expected) in [
         (&[][..], Tone::Neutral),
         (&[Passed, Passed][..], Tone::Good),
@@ -57,7 +57,7 @@ fn failures_are_counted_with_their_share() {
 }
 
 #[test]
-fn a_slow_run_without_failures_colors_the_latency_only() {
+fn slow_run_without_failures_colors_only_the_latency() {
     let slow = [threshold("telemetry", "us", Some(612_000.0), Failed)];
     assert_eq!(messages_not_ok(&slow, &messages(100, 0), "").tone, Tone::Neutral);
     assert_eq!(telemetry(&slow, &messages(100, 0)).tone, Tone::Bad);
@@ -66,7 +66,7 @@ fn a_slow_run_without_failures_colors_the_latency_only() {
 }
 
 #[test]
-fn a_latency_that_failures_decided_is_above_the_limit() {
+fn latency_decided_by_failures_is_above_the_limit() {
     let tile = telemetry(&[threshold("telemetry", "us", None, Failed)], &messages(40, 60));
     assert_eq!((tile.value.as_str(), tile.unit, tile.tone), ("> 500", "ms", Tone::Bad));
     assert_eq!(tile.label, "Response, telemetry");
@@ -74,7 +74,7 @@ fn a_latency_that_failures_decided_is_above_the_limit() {
 }
 
 #[test]
-fn few_ok_operations_have_no_percentile() {
+fn too_few_ok_operations_have_no_percentile() {
     let tile = telemetry(&[], &messages(40, 60));
     assert_eq!((tile.label.as_str(), tile.value.as_str()), ("Not ok, telemetry", "60"));
     assert_eq!(tile.tone, Tone::Neutral);
@@ -88,7 +88,7 @@ fn few_ok_operations_have_no_percentile() {
 }
 
 #[test]
-fn an_undecided_latency_is_not_shown_as_the_targets() {
+fn undecided_latency_notes_local_delays() {
     let undecided = [threshold("telemetry", "us", Some(612_000.0), Undecided)];
     let tile = telemetry(&undecided, &messages(100, 0));
     assert_eq!(tile.tone, Tone::Undecided);
@@ -96,7 +96,7 @@ fn an_undecided_latency_is_not_shown_as_the_targets() {
 }
 
 #[test]
-fn too_few_samples_leave_the_measured_percentile() {
+fn too_few_samples_keep_the_measured_percentile() {
     let tile = telemetry(&[threshold("telemetry", "us", None, InsufficientSamples)], &messages(100, 0));
     assert_eq!((tile.value.as_str(), tile.tone), ("20.0", Tone::Bad));
 }
