@@ -8,7 +8,7 @@ use crate::iothub::topics;
 use crate::link::{Buffers, Deadlines, Endpoint};
 use crate::measure::{Operation, Outcome, Source, Totals};
 use crate::plan::{self, Plan};
-use crate::report::{Judge, Judged, TargetFacts, judge};
+use crate::report::{JudgeInput, Judgment, TargetFacts, judge};
 use crate::result::model::{EndedBy, Status};
 use crate::sansio::Machine;
 use crate::scenario::Input;
@@ -105,7 +105,7 @@ impl Wire {
     }
 }
 
-fn run(devices: u32, window: u16, what: Operation) -> (Totals, Judged) {
+fn run(devices: u32, window: u16, what: Operation) -> (Totals, Judgment) {
     let plan = Arc::new(plan_of(devices, window, what));
     let zero = crate::clock::now();
     let (reports, _keep) = tokio::sync::mpsc::unbounded_channel();
@@ -142,14 +142,14 @@ fn run(devices: u32, window: u16, what: Operation) -> (Totals, Judged) {
     collector.add(&context.recorder.borrow_mut().swap(), Source::Worker(0));
     let measurement = collector.finish(u64::MAX, Vec::new(), Vec::new());
     let rules = plan.rules();
-    let judged = judge(&Judge {
+    let judged = judge(&JudgeInput {
         measurement: &measurement,
         rules: &rules,
         ended_by: EndedBy::Plan,
         emulator: None,
         target: TargetFacts::default(),
     });
-    let again = judge(&Judge {
+    let again = judge(&JudgeInput {
         measurement: &as_in_a_file(&measurement),
         rules: &as_in_a_file(&rules),
         ended_by: EndedBy::Plan,

@@ -6,7 +6,7 @@ use crate::emulator::ShardHealth;
 use crate::fleet::Finished;
 use crate::measure::{Latency, Measurement, Operation, Source};
 use crate::plan::{Plan, TargetKind};
-use crate::report::{Judge, TargetFacts, judge};
+use crate::report::{JudgeInput, TargetFacts, judge};
 use crate::result::model::{self, EndedBy};
 use crate::stalls::StallEntry;
 use jiff::Timestamp;
@@ -37,7 +37,7 @@ pub(super) fn result(
         emulator
     });
     let target = model::Target { preflight_passed, ..target(plan, &finished) };
-    let judged = judge(&Judge {
+    let judged = judge(&JudgeInput {
         measurement: &finished.measurement,
         rules: &rules,
         ended_by,

@@ -19,7 +19,7 @@ pub(super) struct Banner {
 impl Banner {
     pub(super) fn of(result: &RunResult) -> Banner {
         let verdict = &result.verdict;
-        let (ended, reasons) = split_off_ending(result);
+        let (ended, reasons) = split_end_reason(result);
         let (class, mark, word) = match verdict.status {
             _ if is_interrupted(result) => ("interrupted", "!", "Interrupted"),
             Status::Pass => ("pass", "✓", "Pass"),
@@ -58,10 +58,10 @@ fn has_code(result: &RunResult, codes: &[&str]) -> bool {
 }
 
 /// Takes the reason that says how the run ended off the list. Files of earlier versions have no codes: their list stays whole.
-fn split_off_ending(result: &RunResult) -> (Option<String>, Vec<&String>) {
+fn split_end_reason(result: &RunResult) -> (Option<String>, Vec<&String>) {
     let verdict = &result.verdict;
-    let says_ending = |code: &str| matches!(code, "interrupted" | "aborted" | "unreachable");
-    let ending = verdict.details.iter().find(|detail| says_ending(&detail.code));
+    let is_end_reason = |code: &str| matches!(code, "interrupted" | "aborted" | "unreachable");
+    let ending = verdict.details.iter().find(|detail| is_end_reason(&detail.code));
     let is_other = |reason: &&String| ending.is_none_or(|ending| ending.text != **reason);
     let reasons = verdict.reasons.iter().filter(is_other).collect();
     (ending.map(|detail| format::plain(&detail.text)), reasons)
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fail_announces_its_cause() {
+    fn fail_announces_its_cause() {
         let threshold = ("threshold_failed", "p(99): 2 s");
         let banner = of(Status::Fail, 99, &[("hub_unreachable", "refused"), threshold]);
         assert_eq!((banner.word, banner.class), ("Fail", "fail"));
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_run_is_told_once_and_first() {
+    fn end_reason_is_shown_once_and_first() {
         let threshold = ("threshold_failed", "p(99): 2 s");
         let banner = of(Status::Fail, 99, &[threshold, ("aborted", "The run ended early")]);
         assert_eq!(banner.meaning, "The run ended early. Thresholds failed:");
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn an_invalid_run_says_what_stays_valid_and_what_to_do() {
+    fn invalid_run_says_what_is_valid_and_what_to_do() {
         let late = ("late_start", "Phase steady: late");
         let meaning = of(Status::Invalid, 120, &[late]).meaning;
         assert!(meaning.contains("not produced as planned"), "{meaning}");
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_interrupted_before_the_load_announces_no_reasons() {
+    fn interrupt_before_the_load_lists_no_reasons() {
         let banner =
             of(Status::Invalid, 105, &[("interrupted", "The run was interrupted: nothing was measured")]);
         assert_eq!(

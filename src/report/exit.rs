@@ -1,32 +1,75 @@
-//! What the process exits with. Used by `judge` and `app`; `cli` describes the same codes in words.
+//! The exit codes of the process, each with its name and meaning. `judge` and `app` return them.
 
 use crate::result::model::Status;
 
-/// Passed.
+/// The run passed.
 pub const PASSED: u8 = 0;
-/// The environment failed us: cannot bind, cannot write, no route, a bad certificate file.
+/// The environment failed: cannot bind, cannot connect, cannot write, or a bad certificate file.
 pub const ENVIRONMENT: u8 = 1;
-/// Wrong use of the command line.
+/// Wrong command-line usage.
 pub const USAGE: u8 = 2;
-/// Ran, and a threshold failed.
+/// A threshold failed, or every device was offline for `abort_when_unreachable`.
 pub const FAILED: u8 = 99;
-/// Scenario or configuration invalid; nothing was started.
+/// The scenario is invalid. Nothing was started.
 pub const CONFIGURATION: u8 = 104;
-/// Interrupted; the partial result was written and says so.
+/// The run was interrupted. The partial result was written.
 pub const INTERRUPTED: u8 = 105;
-/// Measurement invalid: the generator may have decided a threshold, or something broke down.
+/// The measurement is invalid.
 pub const INVALID: u8 = 120;
 
-/// Which of several wins, the strongest first.
+/// An exit code, as help and documentation describe it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExitCode {
+    /// The code.
+    pub code: u8,
+    /// Name, in one word.
+    pub name: &'static str,
+    /// Meaning, as a fragment of a sentence.
+    pub meaning: &'static str,
+}
+
+/// Every exit code, in ascending order.
+pub const ALL: [ExitCode; 7] = [
+    ExitCode { code: PASSED, name: "passed", meaning: "passed" },
+    ExitCode {
+        code: ENVIRONMENT,
+        name: "environment",
+        meaning: "the environment failed: cannot bind, cannot connect, cannot write, too few descriptors, bad certificate file",
+    },
+    ExitCode { code: USAGE, name: "usage", meaning: "wrong command-line usage" },
+    ExitCode {
+        code: FAILED,
+        name: "failed",
+        meaning: "a threshold failed, or every device was offline for abort_when_unreachable",
+    },
+    ExitCode {
+        code: CONFIGURATION,
+        name: "configuration",
+        meaning: "the scenario is invalid; nothing was started",
+    },
+    ExitCode {
+        code: INTERRUPTED,
+        name: "interrupted",
+        meaning: "interrupted; what was measured until then was written and says so",
+    },
+    ExitCode {
+        code: INVALID,
+        name: "invalid",
+        meaning: "the measurement is invalid: the load generator may have decided a threshold or produced too little load, or a worker or the \
+                  built-in hub died",
+    },
+];
+
+/// The exit codes by precedence: if several apply, the first one wins.
 pub const PRECEDENCE: [u8; 7] = [USAGE, CONFIGURATION, ENVIRONMENT, INTERRUPTED, FAILED, INVALID, PASSED];
 
-/// The code that wins among `codes`; [`PASSED`] among none.
+/// Returns the code that wins among `codes`, and [`PASSED`] if there are none.
 #[must_use]
 pub fn strongest(codes: &[u8]) -> u8 {
     PRECEDENCE.into_iter().find(|code| codes.contains(code)).unwrap_or(PASSED)
 }
 
-/// The exit code of a run: an interrupted one keeps its verdict and exits as interrupted.
+/// Returns the exit code of a run. An interrupted run keeps its verdict but exits with [`INTERRUPTED`].
 #[must_use]
 pub fn of_run(status: Status, interrupted: bool) -> u8 {
     let judged = match status {
@@ -42,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn exit_codes_have_an_order() {
+    fn an_interrupt_wins_over_the_verdict() {
         for (status, interrupted, code) in [
             (Status::Pass, false, 0),
             (Status::Fail, false, 99),
@@ -52,11 +95,18 @@ mod tests {
         ] {
             assert_eq!(of_run(status, interrupted), code, "{status:?} {interrupted}");
         }
+    }
+
+    #[test]
+    fn the_table_and_the_precedence_list_the_same_codes() {
         let order = [2, 104, 1, 105, 99, 120, 0];
         assert_eq!(PRECEDENCE, order);
         for (n, code) in order.into_iter().enumerate() {
             assert_eq!(strongest(&order[n..]), code);
         }
         assert_eq!(strongest(&[]), 0);
+        let mut sorted = order;
+        sorted.sort_unstable();
+        assert_eq!(ALL.map(|exit| exit.code), sorted);
     }
 }

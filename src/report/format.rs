@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_everything_is_a_hundred_percent() {
+    fn share_is_rounded_down() {
         assert_eq!(share(1_000_000, 1_000_000), "100%");
         assert_eq!(share(9_999_999, 10_000_000), "99.9999%");
         assert_eq!(share(99_999_999, 100_000_000), "99.9999%");
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_cannot_move_the_cursor() {
+    fn control_characters_are_replaced() {
         assert_eq!(plain("a\u{1b}[31mb\nc\u{202e}d"), "a\u{fffd}[31mb\u{fffd}c\u{fffd}d");
         assert_eq!(plain_lines("a\r\n\tb\u{7}"), "a\n\tb\u{fffd}");
     }

@@ -42,13 +42,13 @@ pub(super) fn facts(result: &RunResult) -> Vec<(&'static str, String)> {
 }
 
 /// A table with a row for each fleet and a column for each count that is not zero everywhere.
-pub(super) struct Table {
+pub(super) struct FromHubTable {
     pub(super) columns: Vec<&'static str>,
     pub(super) rows: Vec<Vec<String>>,
 }
 
 /// Returns the table of the page.
-pub(super) fn table(result: &RunResult) -> Table {
+pub(super) fn table(result: &RunResult) -> FromHubTable {
     type Column = (&'static str, fn(&FromHub) -> u64);
     const COLUMNS: [Column; 13] = [
         ("Desired", |hub| hub.desired),
@@ -73,5 +73,5 @@ pub(super) fn table(result: &RunResult) -> Table {
     };
     let rows =
         result.measurement.fleets.iter().filter(|fleet| !fleet.counts.from_hub.is_empty()).map(row).collect();
-    Table { columns: columns.map(|(name, _)| *name).collect(), rows }
+    FromHubTable { columns: columns.map(|(name, _)| *name).collect(), rows }
 }

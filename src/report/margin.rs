@@ -1,7 +1,7 @@
 //! How far a threshold was from its limit: in words, as numbers for a bar, and the observed range. Reads results only. Called by the
 //! text and the page.
 
-use super::bounds::RESOLUTION_US;
+use super::judge::RESOLUTION_US;
 use crate::measure::Compare;
 use crate::result::model::{ThresholdResult, ThresholdStatus};
 use crate::units::{Percent, human_count, human_us};
@@ -178,6 +178,7 @@ fn wants_one_value(compare: Compare) -> bool {
 mod tests {
     use super::*;
     use crate::measure::Test;
+    use crate::report::testing;
 
     /// What an expression compares, as far as margins need it.
     fn test(expression: &str) -> Test {
@@ -192,26 +193,16 @@ mod tests {
 
     fn threshold(expression: &str, unit: &str, limit: f64, observed: Option<f64>) -> ThresholdResult {
         ThresholdResult {
-            metric: "telemetry".to_owned(),
             expression: expression.to_owned(),
-            phase: None,
-            fleet: None,
             limit,
-            unit: unit.to_owned(),
-            observed,
-            observed_best: observed,
-            observed_worst: observed,
-            observed_text: "> 500 ms".to_owned(),
-            margin: None,
-            samples: 1,
             passed: true,
-            status: Some(ThresholdStatus::Failed),
             test: Some(test(expression)),
+            ..testing::threshold(unit, observed, ThresholdStatus::Failed)
         }
     }
 
     #[test]
-    fn margins_read_as_people_think_of_them() {
+    fn margins_are_described_in_words() {
         for (expression, unit, limit, observed, expected) in [
             ("p(99) < 500ms", "us", 500_000.0, Some(310_000.0), "38% below the limit"),
             ("p(99) < 500ms", "us", 500_000.0, Some(501_000.0), "1% over the limit"),
@@ -244,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_are_told_where_they_can_be_measured() {
+    fn ranges_below_the_resolution_are_one_value() {
         for (unit, best, worst, expected) in [
             ("us", Some(310_000.0), Some(560_000.0), "310 ms to 560 ms"),
             ("us", Some(0.0), Some(560_000.0), "0 to 560 ms"),
@@ -275,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn bars_reach_from_the_best_to_the_worst_value() {
+    fn bars_span_the_best_to_the_worst_value() {
         let used = |unit, limit, best, worst| used_range(&between(unit, limit, best, worst));
         assert_eq!(used("us", 500_000.0, Some(250_000.0), Some(1_000_000.0)), Some((0.5, 2.0)));
         assert_eq!(used("us", 500_000.0, Some(250_000.0), None), Some((0.5, f64::INFINITY)));

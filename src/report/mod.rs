@@ -3,38 +3,24 @@
 
 pub mod exit;
 
-mod advice;
 mod banner;
-mod bounds;
-mod cause;
 mod charts;
-mod clock_steps;
-mod closings;
-mod connecting;
-mod early;
 mod findings;
 mod format;
 mod from_hub;
 mod judge;
 mod margin;
-mod offered;
 mod page;
-mod reason;
 mod render;
-mod sessions;
 mod sources;
 mod summary;
 mod text;
-mod threshold;
-mod undecided;
-mod unseen;
 
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use early::failed_early;
 pub use findings::TargetFacts;
-pub use judge::{Judge, Judged, judge, judge_again};
+pub use judge::{JudgeInput, Judgment, failed_early, judge, judge_again};
 pub use page::html;
 pub use render::{Export, Format};
 pub use text::{text, verdict_text};

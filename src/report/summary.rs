@@ -71,7 +71,7 @@ pub(super) struct Summary {
     /// True when no message was due outside warm-up: then `messages` are those of the warm-up.
     pub(super) warmup_only: bool,
     /// The operation of the first latency threshold, if a run can be about it.
-    asked: Option<Operation>,
+    threshold_operation: Option<Operation>,
     /// Devices of all fleets.
     pub(super) devices: u64,
     /// The most that were online at once, over all fleets.
@@ -96,9 +96,12 @@ impl Summary {
             operations,
             messages: if warmup_only { all } else { messages },
             seconds: counted.iter().map(|phase| length(phase)).sum(),
-            acked: counted.iter().map(|phase| during(measurement, phase, |row| row.interval.achieved)).sum(),
+            acked: counted
+                .iter()
+                .map(|phase| sum_during(measurement, phase, |row| row.interval.achieved))
+                .sum(),
             warmup_only,
-            asked: asked(result),
+            threshold_operation: threshold_operation(result),
             devices: measurement.devices(),
             online_peak: online_peak(measurement),
         }
@@ -107,10 +110,11 @@ impl Summary {
     /// Returns the operation that the run is about: the one with the first latency threshold, else the most frequent message (twin
     /// requests only if there is no other), else connects.
     pub(super) fn main_operation(&self) -> Option<&OperationSummary> {
-        let asked = || self.operations.iter().find(|summary| Some(summary.operation) == self.asked);
+        let threshold_operation =
+            || self.operations.iter().find(|summary| Some(summary.operation) == self.threshold_operation);
         let messages = self.operations.iter().filter(|summary| summary.operation.is_message());
         let most = || messages.max_by_key(|summary| (!summary.operation.is_request(), summary.all.due));
-        asked().or_else(most).or_else(|| self.operation(Operation::Connect))
+        threshold_operation().or_else(most).or_else(|| self.operation(Operation::Connect))
     }
 
     /// That operation, if it was ever due.
@@ -130,7 +134,7 @@ impl Summary {
 }
 
 /// Only latencies are in `us`.
-fn asked(result: &RunResult) -> Option<Operation> {
+fn threshold_operation(result: &RunResult) -> Option<Operation> {
     let limits = result.thresholds.iter().filter(|threshold| threshold.unit == "us");
     let mut metrics = limits.filter_map(|threshold| Operation::from_name(&threshold.metric));
     metrics.find(|operation| {
@@ -154,7 +158,7 @@ pub(super) fn length(phase: &Phase) -> f64 {
 /// Sums a count of the series over a phase. An interval that reaches beyond the phase counts in proportion; the last one ends with
 /// the load.
 #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
-pub(super) fn during(measurement: &Measurement, phase: &Phase, count: impl Fn(&Row) -> u64) -> f64 {
+pub(super) fn sum_during(measurement: &Measurement, phase: &Phase, count: impl Fn(&Row) -> u64) -> f64 {
     let load_end_us = measurement.phases.iter().map(|phase| phase.end_us).max().unwrap_or(0);
     let parts = measurement.series.rows.iter().map(|row| {
         let end_us = row.t_us.saturating_add(measurement.series.interval_us).min(load_end_us);

@@ -1,6 +1,7 @@
 //! Measurements for the tests of this room.
 
-use crate::measure::{Collector, Layout, Measurement, Recorder, Source};
+use crate::measure::{Collector, Compare, Layout, Measurement, Outcome, Recorder, Source, Test};
+use crate::result::model::{ThresholdResult, ThresholdStatus};
 use crate::stalls::Stalls;
 use std::rc::Rc;
 use std::time::Duration;
@@ -22,4 +23,25 @@ pub(crate) fn measured_with_stalls(
     record(&mut recorder);
     collector.add(&recorder.swap(), Source::Worker(0));
     collector.finish(u64::MAX, Vec::new(), Vec::new())
+}
+
+/// A result of a threshold on `telemetry` with a limit of 500 ms, and `observed` in `unit`.
+pub(crate) fn threshold(unit: &str, observed: Option<f64>, status: ThresholdStatus) -> ThresholdResult {
+    ThresholdResult {
+        metric: "telemetry".to_owned(),
+        expression: "p(99) < 500ms".to_owned(),
+        phase: None,
+        fleet: None,
+        limit: 500_000.0,
+        unit: unit.to_owned(),
+        observed,
+        observed_best: observed,
+        observed_worst: observed,
+        observed_text: "> 500 ms".to_owned(),
+        margin: None,
+        samples: 1,
+        passed: status == ThresholdStatus::Passed,
+        status: Some(status),
+        test: Some(Test::Count { outcome: Outcome::Ok, compare: Compare::Less, limit: 0 }),
+    }
 }

@@ -12,19 +12,19 @@ use crate::units::{human_bytes, human_count};
 use anstyle::{AnsiColor, Style};
 
 /// Of sentences.
-const PROSE: usize = 80;
+const PROSE_COLUMNS: usize = 80;
 /// Of rows of tables.
-const TABLE: usize = 100;
+const TABLE_COLUMNS: usize = 100;
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
-const GOOD: Style = AnsiColor::Green.on_default().bold();
-const BAD: Style = AnsiColor::Red.on_default().bold();
-const WARN: Style = AnsiColor::Yellow.on_default().bold();
+const PASSED: Style = AnsiColor::Green.on_default().bold();
+const FAILED: Style = AnsiColor::Red.on_default().bold();
+const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 
-/// The summary of a run as text, ending in a line break; with ANSI styles when `colour`.
+/// The summary of a run as text, ending in a line break; with ANSI styles when `color`.
 #[must_use]
-pub fn text(result: &RunResult, colour: bool) -> String {
-    let mut out = Out { text: String::new(), colour };
+pub fn text(result: &RunResult, color: bool) -> String {
+    let mut out = Writer { text: String::new(), color };
     verdict(&mut out, result);
     thresholds(&mut out, result);
     let summary = Summary::of(result);
@@ -38,22 +38,22 @@ pub fn text(result: &RunResult, colour: bool) -> String {
 
 /// The verdict and the thresholds alone.
 #[must_use]
-pub fn verdict_text(result: &RunResult, colour: bool) -> String {
-    let mut out = Out { text: String::new(), colour };
+pub fn verdict_text(result: &RunResult, color: bool) -> String {
+    let mut out = Writer { text: String::new(), color };
     verdict(&mut out, result);
     thresholds(&mut out, result);
     out.text
 }
 
 /// Collects lines, with or without styles.
-struct Out {
+struct Writer {
     text: String,
-    colour: bool,
+    color: bool,
 }
 
-impl Out {
+impl Writer {
     fn styled(&self, style: Style, text: &str) -> String {
-        if self.colour { format!("{style}{text}{style:#}") } else { text.to_owned() }
+        if self.color { format!("{style}{text}{style:#}") } else { text.to_owned() }
     }
 
     fn line(&mut self, line: &str) {
@@ -72,7 +72,7 @@ impl Out {
         let mut line = first.to_owned();
         let mut empty = true;
         for word in body.split(' ').filter(|word| !word.is_empty()) {
-            if !empty && line.chars().count() + 1 + word.chars().count() > PROSE {
+            if !empty && line.chars().count() + 1 + word.chars().count() > PROSE_COLUMNS {
                 self.line(&line);
                 rest.clone_into(&mut line);
                 empty = true;
@@ -87,19 +87,19 @@ impl Out {
     }
 }
 
-fn verdict(out: &mut Out, result: &RunResult) {
+fn verdict(out: &mut Writer, result: &RunResult) {
     let banner = Banner::of(result);
     let style = match banner.class {
-        "pass" => GOOD,
-        "fail" => BAD,
-        _ => WARN,
+        "pass" => PASSED,
+        "fail" => FAILED,
+        _ => WARNING,
     };
     let word = out.styled(style, &banner.word.to_uppercase());
     let name = out.styled(BOLD, &plain(&result.run.scenario.name));
     out.line(&format!("{word}  {name}"));
     // What the load generator achieved stands under "Run".
-    let is_told = banner.class != "pass";
-    if is_told && !banner.meaning.is_empty() {
+    let shows_meaning = banner.class != "pass";
+    if shows_meaning && !banner.meaning.is_empty() {
         out.wrapped("  ", "  ", &banner.meaning);
     }
     for reason in &banner.reasons {
@@ -116,7 +116,7 @@ pub(super) fn metric(threshold: &ThresholdResult) -> String {
     if names.is_empty() { metric } else { format!("{metric}{{{}}}", names.join(",")) }
 }
 
-fn thresholds(out: &mut Out, result: &RunResult) {
+fn thresholds(out: &mut Writer, result: &RunResult) {
     if result.thresholds.is_empty() {
         return;
     }
@@ -141,14 +141,14 @@ fn thresholds(out: &mut Out, result: &RunResult) {
     for (threshold, [metric, expression, observed, margin]) in result.thresholds.iter().zip(&rows) {
         let status = margin::status(threshold);
         let style = match status {
-            ThresholdStatus::Passed => GOOD,
-            ThresholdStatus::Undecided => WARN,
-            ThresholdStatus::Failed | ThresholdStatus::InsufficientSamples => BAD,
+            ThresholdStatus::Passed => PASSED,
+            ThresholdStatus::Undecided => WARNING,
+            ThresholdStatus::Failed | ThresholdStatus::InsufficientSamples => FAILED,
         };
         let mark = out.styled(style, margin::status_mark(status));
         let [first, second, third] = widths;
         let aligned = format!("{metric:first$}  {expression:second$}  {observed:third$}  {margin}");
-        if width(&aligned) + 4 <= TABLE {
+        if width(&aligned) + 4 <= TABLE_COLUMNS {
             out.line(&format!("  {mark} {aligned}"));
         } else {
             out.line(&format!("  {mark} {metric}"));
@@ -165,7 +165,7 @@ fn width(text: &str) -> usize {
     text.chars().count()
 }
 
-fn operations(out: &mut Out, summary: &Summary) {
+fn operations(out: &mut Writer, summary: &Summary) {
     out.heading("Operations");
     if summary.operations.is_empty() {
         out.line("  no operations were due");
@@ -184,7 +184,7 @@ fn operations(out: &mut Out, summary: &Summary) {
     }
 }
 
-fn operation_rows(out: &mut Out, operation: &OperationSummary) {
+fn operation_rows(out: &mut Writer, operation: &OperationSummary) {
     let name = operation.name();
     let (totals, label) = operation.headline();
     let mut rows = vec![(label.to_owned(), totals)];
@@ -239,7 +239,7 @@ fn row(name: &str, label: &str, cells: &[String; 7], service: &str) -> String {
     format!("  {head:<23} {ok:>17} {rate:>8} {p50:>7} {p95:>7} {p99:>7} {p999:>7} {max:>7} {service:>7}")
 }
 
-fn run(out: &mut Out, result: &RunResult, summary: &Summary) {
+fn run(out: &mut Writer, result: &RunResult, summary: &Summary) {
     out.heading("Run");
     let mut fact =
         |name: &str, value: String| out.wrapped(&format!("  {name:<10} "), "             ", &value);
@@ -363,7 +363,7 @@ pub(super) fn cpu_average(result: &RunResult) -> String {
     }
 }
 
-fn errors(out: &mut Out, result: &RunResult) {
+fn errors(out: &mut Writer, result: &RunResult) {
     if result.measurement.errors.is_empty() {
         return;
     }
@@ -386,7 +386,7 @@ fn errors(out: &mut Out, result: &RunResult) {
 }
 
 /// The streams with lost, duplicate or reordered messages.
-fn streams(out: &mut Out, result: &RunResult) {
+fn streams(out: &mut Writer, result: &RunResult) {
     let uneven = |stream: &&Stream| [stream.lost, stream.duplicates, stream.reordered] != [0; 3];
     let mut streams = result.measurement.streams.iter().filter(uneven).peekable();
     if streams.peek().is_some() {
@@ -409,7 +409,7 @@ pub(super) fn culprit(culprit: Culprit) -> &'static str {
     }
 }
 
-fn findings(out: &mut Out, result: &RunResult) {
+fn findings(out: &mut Writer, result: &RunResult) {
     if result.findings.is_empty() {
         return;
     }
@@ -424,33 +424,4 @@ fn findings(out: &mut Out, result: &RunResult) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::result::testing::result as sample;
-
-    #[test]
-    fn sentences_fit_80_columns_and_tables_100() {
-        let mut result = sample();
-        result.verdict.reasons = vec!["word ".repeat(60)];
-        result.findings[0].text = "word ".repeat(60);
-        let text = text(&result, false);
-        for line in text.lines() {
-            let most = if line.contains("word") { PROSE } else { TABLE };
-            assert!(width(line) <= most, "{line}");
-        }
-        assert!(text.contains("word word"));
-    }
-
-    #[test]
-    fn undecided_thresholds_say_so_and_stalls_are_summed() {
-        let mut result = sample();
-        let threshold = &mut result.thresholds[0];
-        threshold.status = Some(ThresholdStatus::Undecided);
-        (threshold.observed_best, threshold.observed_worst) = (Some(310_000.0), Some(560_000.0));
-        let text = text(&result, false);
-        assert!(text.contains("  ? telemetry  p(99) < 500ms  310 ms to 560 ms  undecided\n"), "{text}");
-        assert!(text.contains("less\n    than 7 ms") || text.contains("less than 7 ms"), "{text}");
-        let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(words.contains("no stalls") || words.contains("in all, longest"), "{words}");
-    }
-}
+mod tests;

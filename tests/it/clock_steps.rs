@@ -7,7 +7,7 @@ use hubstorm::clock::{self, WallClock};
 use hubstorm::fleet;
 use hubstorm::link::{Endpoint, tls};
 use hubstorm::measure::{Culprit, Event, Measurement, Operation, Outcome};
-use hubstorm::report::{Judge, Judged, TargetFacts, judge};
+use hubstorm::report::{JudgeInput, Judgment, TargetFacts, judge};
 use hubstorm::result::model::{EndedBy, Status};
 use hubstorm::scenario::Input;
 use std::sync::Arc;
@@ -61,7 +61,7 @@ duration = "5s"
 }
 
 /// Runs two workers with this clock, which steps during the run.
-fn run(hub: &LocalHub, wall: &WallClock, life: &str, (when, by_us): (When, i64)) -> (Measurement, Judged) {
+fn run(hub: &LocalHub, wall: &WallClock, life: &str, (when, by_us): (When, i64)) -> (Measurement, Judgment) {
     let plan = Arc::new(plan(hub, life));
     let target = &plan.target;
     let options = target.tls.as_ref().expect("TLS is on");
@@ -93,7 +93,7 @@ fn run(hub: &LocalHub, wall: &WallClock, life: &str, (when, by_us): (When, i64))
         })
     });
     let measurement = finished.expect("it can be started").measurement;
-    let judged = judge(&Judge {
+    let judged = judge(&JudgeInput {
         measurement: &measurement,
         rules: &plan.rules(),
         ended_by: EndedBy::Plan,
@@ -105,7 +105,7 @@ fn run(hub: &LocalHub, wall: &WallClock, life: &str, (when, by_us): (When, i64))
 
 /// Asserts that the step is reported once, although two workers detect it, and as a finding about this machine.
 #[track_caller]
-fn is_reported(measurement: &Measurement, judged: &Judged, by_us: i64) {
+fn is_reported(measurement: &Measurement, judged: &Judgment, by_us: i64) {
     let [step] = measurement.clock_steps[..] else { panic!("one step: {:?}", measurement.clock_steps) };
     assert!(step.by_us.abs_diff(by_us) < 500_000, "{step:?}");
     let told =
@@ -114,7 +114,7 @@ fn is_reported(measurement: &Measurement, judged: &Judged, by_us: i64) {
 }
 
 #[track_caller]
-fn all_is_well(case: &str, (measurement, judged): &(Measurement, Judged)) {
+fn all_is_well(case: &str, (measurement, judged): &(Measurement, Judgment)) {
     assert!(measurement.errors.is_empty(), "{case}: {:?}", measurement.errors);
     for operation in [Operation::Telemetry, Operation::Connect, Operation::Renewal] {
         let totals = measurement.of(operation);
@@ -148,7 +148,7 @@ fn a_step_is_harmless_if_the_hub_has_the_same_clock() {
 }
 
 /// A run against a hub whose clock does not step; the load generator's clock is right until it steps.
-fn beside_a_hub_with_its_own_clock(when: When, by_us: i64, life: &str) -> (String, Measurement, Judged) {
+fn beside_a_hub_with_its_own_clock(when: When, by_us: i64, life: &str) -> (String, Measurement, Judgment) {
     let hub = LocalHub::start();
     let wall = WallClock::of(clock::now(), clock::unix());
     let (measurement, judged) = run(&hub, &wall, life, (when, by_us));

@@ -71,7 +71,7 @@ fn is_interrupted(work: &Workplace) {
 }
 
 #[test]
-fn ctrl_c_once_in_the_ramp() {
+fn ctrl_c_in_the_ramp_writes_a_partial_result() {
     let broker = broker();
     let proxy = Proxy::start(own_address(), broker.plain());
     let work = work(&broker, &proxy, RAMP);
@@ -83,7 +83,7 @@ fn ctrl_c_once_in_the_ramp() {
 }
 
 #[test]
-fn ctrl_c_twice_in_the_ramp() {
+fn second_ctrl_c_in_the_ramp_stops_at_once() {
     let broker = broker();
     let proxy = Proxy::start(own_address(), broker.plain());
     let work = work(&broker, &proxy, RAMP);
@@ -101,7 +101,7 @@ fn ctrl_c_twice_in_the_ramp() {
 }
 
 #[test]
-fn ctrl_c_twice_while_connects_are_not_answered() {
+fn second_ctrl_c_ends_unanswered_connects() {
     let broker = broker();
     let proxy = Proxy::start(own_address(), broker.plain());
     proxy.freeze_for(Duration::from_secs(3_600));
@@ -116,7 +116,7 @@ fn ctrl_c_twice_while_connects_are_not_answered() {
 
 /// There is nothing left to stop: acks are waited for as before, and the run is whole.
 #[test]
-fn ctrl_c_once_in_the_drain_changes_nothing() {
+fn ctrl_c_in_the_drain_changes_nothing() {
     let broker = broker();
     let proxy = Proxy::start(own_address(), broker.plain());
     let work = work(&broker, &proxy, SHORT);
@@ -134,7 +134,7 @@ fn ctrl_c_once_in_the_drain_changes_nothing() {
 }
 
 #[test]
-fn ctrl_c_twice_in_the_drain() {
+fn second_ctrl_c_in_the_drain_stops_at_once() {
     let broker = broker();
     let proxy = Proxy::start(own_address(), broker.plain());
     let work = work(&broker, &proxy, SHORT);
@@ -199,7 +199,7 @@ fn other_commands_end_at_the_first_signal() {
 }
 
 #[test]
-fn doctor_ends_at_the_first_signal_while_its_target_is_silent() {
+fn doctor_ends_at_the_first_signal() {
     let silent = listen::bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
     silent.set_nonblocking(false).expect("it is ours");
     let target = silent.local_addr().expect("it is bound").to_string();
@@ -288,7 +288,7 @@ fn start_unread(work: &Workplace) -> Child {
 }
 
 #[test]
-fn a_terminal_that_goes_away_leaves_the_result() {
+fn sighup_writes_a_partial_result() {
     let broker = broker();
     let proxy = Proxy::start(own_address(), broker.plain());
     let work = work(&broker, &proxy, STEADY);
@@ -300,7 +300,7 @@ fn a_terminal_that_goes_away_leaves_the_result() {
 }
 
 #[test]
-fn a_closed_stdout_and_stderr_change_nothing() {
+fn closed_stdout_and_stderr_do_not_stop_a_run() {
     let broker = broker();
     let proxy = Proxy::start(own_address(), broker.plain());
     let work = work(&broker, &proxy, SHORT);
@@ -309,7 +309,7 @@ fn a_closed_stdout_and_stderr_change_nothing() {
 }
 
 #[test]
-fn a_folder_that_fails_after_the_load_moves_the_result_elsewhere() {
+fn failed_folder_moves_the_result_to_the_temporary_folder() {
     let broker = broker();
     let proxy = Proxy::start(own_address(), broker.plain());
     let elsewhere = tempfile::tempdir().expect("a temporary folder");
@@ -335,7 +335,7 @@ fn a_folder_that_fails_after_the_load_moves_the_result_elsewhere() {
 
 /// Nobody writes there, not even root.
 #[test]
-fn a_read_only_folder_is_found_before_the_load() {
+fn read_only_folder_fails_before_the_load() {
     let work = Workplace::new(&format!("[fleet.a]\ndevices = 1\n{STEADY}\n"));
     let scenario = work.scenario();
     for (folder, what) in [
@@ -373,7 +373,7 @@ fn files_in(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn a_disk_without_room_is_found_before_the_load() {
+fn file_size_limit_fails_before_the_load() {
     let work = Workplace::new(&format!("[fleet.a]\ndevices = 1\n{STEADY}\n"));
     let finished = start_limited(&work, "ulimit -f 1;").wait();
     finished.exits(1);
@@ -401,7 +401,7 @@ fn filled_up_to(bytes: u64) -> (Workplace, tempfile::TempDir, Finished) {
 }
 
 #[test]
-fn a_disk_that_fills_up_everywhere_leaves_the_summary_and_both_errors() {
+fn full_disks_leave_the_summary_and_both_errors() {
     let (work, elsewhere, finished) = filled_up_to(1);
     assert_eq!(
         (files_in(&work.out()), files_in(elsewhere.path())),
@@ -417,7 +417,7 @@ fn a_disk_that_fills_up_everywhere_leaves_the_summary_and_both_errors() {
 
 /// The page is larger than the result of a short run.
 #[test]
-fn a_disk_too_full_for_the_page_costs_the_page_which_can_be_made_again() {
+fn page_without_room_can_be_rendered_later() {
     let (work, _elsewhere, finished) = filled_up_to(64 * 1024);
     let [json] = &work.outputs("json")[..] else { panic!("the result is kept: {}", finished.stderr) };
     assert_eq!(files_in(&work.out()).len(), 1, "no half page stays: {:?}", files_in(&work.out()));
@@ -432,7 +432,7 @@ fn a_disk_too_full_for_the_page_costs_the_page_which_can_be_made_again() {
 
 /// The same for commands that only write to stdout.
 #[test]
-fn a_file_size_limit_fails_a_command_with_an_error() {
+fn file_size_limit_fails_a_command_with_an_error() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let page = folder.path().join("schema.json");
     let script = "ulimit -f 1; exec env --default-signal=XFSZ \"$@\"";
@@ -461,7 +461,7 @@ fn start_on_a_small_disk(work: &Workplace, bytes: u64) -> Option<Running> {
 }
 
 #[test]
-fn a_small_disk_is_found_before_the_load() {
+fn small_disk_fails_before_the_load() {
     let work = Workplace::new(&format!("[fleet.a]\ndevices = 1\n{STEADY}\n"));
     let Some(running) = start_on_a_small_disk(&work, 512 * 1024) else { return };
     let finished = running.wait();
@@ -472,7 +472,7 @@ fn a_small_disk_is_found_before_the_load() {
 }
 
 #[test]
-fn a_disk_that_fills_up_after_the_load_began_moves_the_result_elsewhere() {
+fn full_disk_moves_the_result_to_the_temporary_folder() {
     let broker = broker();
     let proxy = Proxy::start(own_address(), broker.plain());
     let elsewhere = tempfile::tempdir().expect("a temporary folder");

@@ -44,21 +44,21 @@ fn run(name: &str, overrides: &[&str], more: &[&str], env: &[(&str, &str)]) -> R
 }
 
 #[test]
-fn quickstart() {
+fn quickstart_acks_all_telemetry() {
     let short = ["phase.ramp.duration=1s", "phase.steady.duration=1s", "phase.peak.duration=1s"];
     let result = run("quickstart.toml", &[&short[..], &["fleet.meter.devices=50"]].concat(), &[], &[]);
     all_ok(&result, "telemetry");
 }
 
 #[test]
-fn steady() {
+fn steady_acks_all_telemetry() {
     let short = ["phase.ramp.duration=500ms", "phase.settle.duration=500ms", "phase.steady.duration=1s"];
     let result = run("steady.toml", &[&short[..], &["fleet.sensor.devices=20"]].concat(), &[], &[]);
     all_ok(&result, "telemetry");
 }
 
 #[test]
-fn ramp() {
+fn ramp_runs_all_its_phases() {
     let phases = ["connect", "x1", "x2", "x4", "x8", "after"];
     let mut short: Vec<String> = phases.iter().map(|phase| format!("phase.{phase}.duration=400ms")).collect();
     short.push("fleet.sensor.devices=20".to_owned());
@@ -68,14 +68,14 @@ fn ramp() {
 }
 
 #[test]
-fn soak() {
+fn soak_acks_all_telemetry() {
     let short = ["phase.ramp.duration=500ms", "phase.soak.duration=1s", "fleet.meter.send.0.every=200ms"];
     let result = run("soak.toml", &[&short[..], &["fleet.meter.devices=10"]].concat(), &[], &[]);
     all_ok(&result, "telemetry");
 }
 
 #[test]
-fn renewal() {
+fn renewal_keeps_devices_connected() {
     let short =
         ["phase.together.duration=500ms", "phase.renewing.duration=3s", "fleet.meter.send.0.every=200ms"];
     let fast = ["fleet.meter.auth.ttl=2s", "fleet.meter.auth.renew=50%", "fleet.meter.devices=5"];
@@ -87,7 +87,7 @@ fn renewal() {
 }
 
 #[test]
-fn token_expiry() {
+fn token_expiry_closes_only_devices_without_renewal() {
     let short = ["phase.together.duration=500ms", "phase.expiring.duration=6s", "emulator.expiry_grace=0s"];
     let late =
         ["fleet.forgetful.auth.ttl=2s", "fleet.forgetful.devices=5", "fleet.forgetful.send.0.every=200ms"];
@@ -117,7 +117,7 @@ fn token_expiry() {
 }
 
 #[test]
-fn twins() {
+fn twins_gets_an_answer_to_every_request() {
     let short = ["phase.ramp.duration=1s", "phase.steady.duration=3s", "fleet.thermostat.devices=10"];
     let fast = ["fleet.thermostat.twin.every=1s", "fleet.thermostat.report.0.every=1s", "drive.0.rate=20/s"];
     let often = ["fleet.thermostat.send.0.every=1s"];
@@ -131,7 +131,7 @@ fn twins() {
 }
 
 #[test]
-fn methods() {
+fn methods_answers_calls_between_reboots() {
     let short = ["phase.ramp.duration=500ms", "phase.calls.duration=4s", "fleet.pump.devices=10"];
     let fast = [
         "drive.0.rate=10/s",
@@ -152,7 +152,7 @@ fn methods() {
 }
 
 #[test]
-fn commands() {
+fn commands_delivers_every_message() {
     let short = ["phase.ramp.duration=500ms", "phase.commands.duration=3s", "fleet.lock.devices=10"];
     let fast = ["drive.0.rate=20/s", "fleet.lock.send.0.every=1s"];
     let result = run("commands.toml", &[&short[..], &fast].concat(), &[], &[]);
@@ -165,7 +165,7 @@ fn commands() {
 }
 
 #[test]
-fn mosquitto() {
+fn mosquitto_verifies_the_brokers_certificate() {
     let broker = Mosquitto::start((0..5).map(|index| format!("sensor-{index:04}")), "the library's");
     let short = ["phase.ramp.duration=500ms", "phase.steady.duration=1s", "fleet.sensor.devices=5"];
     let port = format!("target.port={}", broker.tls().port());
@@ -177,7 +177,7 @@ fn mosquitto() {
 }
 
 #[test]
-fn qos2() {
+fn qos2_completes_every_message() {
     let broker = Mosquitto::open();
     let port = format!("target.port={}", broker.plain().port());
     let host = format!("target.host={}", broker.host());
@@ -187,7 +187,7 @@ fn qos2() {
 }
 
 #[test]
-fn fan_out() {
+fn fan_out_delivers_to_every_subscriber() {
     let broker = Mosquitto::open();
     let port = format!("target.port={}", broker.plain().port());
     let host = format!("target.host={}", broker.host());
@@ -219,7 +219,7 @@ impl Drop for Ends {
 
 /// The hub is this program's own, started by itself: to `run` it is as far away as one in Azure.
 #[test]
-fn real_hub() {
+fn real_hub_runs_against_an_external_hub() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let ca = folder.path().join("ca.pem").display().to_string();
     let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
@@ -240,7 +240,7 @@ fn real_hub() {
 }
 
 #[test]
-fn every_shipped_scenario_has_its_run_here() {
+fn every_shipped_scenario_is_run_here() {
     let files = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios")).expect("it is there");
     let files: BTreeSet<String> =
         files.map(|file| file.expect("readable").file_name().to_string_lossy().into_owned()).collect();
@@ -251,7 +251,7 @@ fn every_shipped_scenario_has_its_run_here() {
 }
 
 #[test]
-fn the_roots_are_the_ones_they_are_called() {
+fn root_certificates_match_their_names() {
     const G1: &str = "4348a0e9444c78cb265e058d5e8944b4d84f9662bd26db257f8934a443c70161";
     const G2: &str = "cb3ccbb76031e5e0138f8dd39a23f9de47ffc35e43c1144cea27d46a5ab1cb5f";
     const MICROSOFT_RSA: &str = "c741f70f4b2a8d88bf2e71c14122ef53ef10eba0cfa5e64cfa20f418853073e0";

@@ -97,7 +97,7 @@ fn run(broker: &Mosquitto, qos: u8) -> RunResult {
 }
 
 #[test]
-fn qos_1_over_tls_with_passwords_passes_and_the_broker_agrees() {
+fn qos_1_over_tls_agrees_with_the_brokers_counts() {
     let result = run(&broker(), 1);
     let tls = result.run.target.tls.as_ref().expect("TLS was spoken");
     assert_eq!((tls.version.as_str(), tls.verified), ("1.3", true));
@@ -106,12 +106,12 @@ fn qos_1_over_tls_with_passwords_passes_and_the_broker_agrees() {
 }
 
 #[test]
-fn qos_0_over_tls_with_passwords_passes_and_the_broker_agrees() {
+fn qos_0_over_tls_agrees_with_the_brokers_counts() {
     run(&broker(), 0);
 }
 
 #[test]
-fn qos_2_over_tls_passes_and_a_listener_hears_each_message_once() {
+fn qos_2_over_tls_delivers_each_message_once() {
     let broker = broker();
     let mut listener = Peer::new(true);
     listener.connect(&who(&broker, "listener"));
@@ -135,7 +135,7 @@ fn qos_2_over_tls_passes_and_a_listener_hears_each_message_once() {
 }
 
 #[test]
-fn a_closed_loop_is_labelled_wherever_its_times_are_shown() {
+fn closed_loop_latencies_are_labeled_in_every_format() {
     let broker = broker();
     let scenario =
         scenario(&broker, 2).replace("every = \"200ms\"", "arrival = \"closed\"\nthink_time = \"200ms\"");
@@ -158,7 +158,7 @@ fn who<'a>(broker: &Mosquitto, id: &'a str) -> Who<'a> {
 }
 
 #[test]
-fn retained_messages_come_with_a_subscription_and_nothing_after_its_end() {
+fn retained_messages_follow_the_subscription() {
     let broker = broker();
     let (mut sender, mut receiver) = (Peer::new(true), Peer::new(true));
     sender.connect(&who(&broker, "sender"));
@@ -176,7 +176,7 @@ fn retained_messages_come_with_a_subscription_and_nothing_after_its_end() {
 }
 
 #[test]
-fn a_will_is_delivered_when_the_connection_is_reset() {
+fn will_is_delivered_when_the_connection_is_reset() {
     let broker = broker();
     let (mut device, mut receiver) = (Peer::new(true), Peer::new(true));
     receiver.connect(&who(&broker, "receiver"));
@@ -192,7 +192,7 @@ fn a_will_is_delivered_when_the_connection_is_reset() {
 }
 
 #[test]
-fn a_kept_session_sends_again_what_was_not_acknowledged_and_qos_2_arrives_once() {
+fn kept_session_resends_and_qos_2_arrives_once() {
     let broker = broker();
     let (mut device, mut receiver) = (Peer::new(false), Peer::new(true));
     receiver.connect(&who(&broker, "receiver"));
@@ -211,7 +211,7 @@ fn a_kept_session_sends_again_what_was_not_acknowledged_and_qos_2_arrives_once()
 }
 
 #[test]
-fn a_wrong_password_is_counted_as_refused_and_fails_the_run() {
+fn wrong_password_is_refused_and_fails_the_run() {
     let broker = broker();
     let work = Workplace::new(&scenario(&broker, 1)).env("BROKER_PASSWORD", "wrong").without_preflight();
     work.run().exits(99);
@@ -225,7 +225,7 @@ fn a_wrong_password_is_counted_as_refused_and_fails_the_run() {
 }
 
 #[test]
-fn an_unknown_authority_is_a_tls_error_and_not_a_pass() {
+fn unknown_authority_is_a_tls_error() {
     let (broker, other) = (broker(), broker());
     let scenario =
         scenario(&broker, 1).replace(&broker.ca().display().to_string(), &other.ca().display().to_string());
@@ -238,7 +238,7 @@ fn an_unknown_authority_is_a_tls_error_and_not_a_pass() {
 
 /// The witness itself: it sees what was published, and notices one too many.
 #[test]
-fn the_witness_counts() {
+fn witness_counts_messages_and_clients() {
     let broker = broker();
     let mut witness = broker.witness();
     let mut client = Client::connect(broker.plain(), "hand", "user-dev-000", PASSWORD);
@@ -253,7 +253,7 @@ fn the_witness_counts() {
 
 /// The first devices connect over plain TCP, so TLS cannot be why the others fail.
 #[test]
-fn a_broker_at_its_connection_limit_is_not_explained_by_tls() {
+fn connection_limit_is_not_explained_by_tls() {
     let broker = Mosquitto::open_with("max_connections 5");
     let work = Workplace::new(&format!(
         "[target]\nkind = \"mqtt\"\nhost = \"{}\"\nport = {}\ntls = false\n\

@@ -29,7 +29,7 @@ fn device(hub: &LocalHub, device: &str, token: &str) -> Value {
 }
 
 #[test]
-fn subscribes_sends_at_both_qos_and_stays_with_its_pings() {
+fn mqttjs_device_subscribes_sends_and_pings() {
     let hub = LocalHub::start();
     let seen = device(&hub, "meter-1", &token(&hub, "meter-1"));
     assert_eq!(seen["connack"], 0, "{seen}");
@@ -40,7 +40,7 @@ fn subscribes_sends_at_both_qos_and_stays_with_its_pings() {
 }
 
 #[test]
-fn is_refused_with_5_without_the_right() {
+fn mqttjs_device_with_a_wrong_token_is_refused_with_5() {
     let hub = LocalHub::start();
     let other = token(&hub, "meter-2");
     for (why, token) in [

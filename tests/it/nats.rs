@@ -16,7 +16,7 @@ fn kept_sessions_lose_nothing_when_connections_are_reset() {
 }
 
 #[test]
-fn nothing_acknowledged_is_missing_after_a_kill_in_mid_run() {
+fn acknowledged_messages_survive_a_broker_kill() {
     let report = trial::kill_in_mid_run(&mut nats(false), 1, Paho::Stays);
     let complete = report.of("up/kept/").all(|arrivals| trial::gaps(&arrivals.seqs) == 0);
     assert!(complete, "{report:?}");
@@ -24,7 +24,7 @@ fn nothing_acknowledged_is_missing_after_a_kill_in_mid_run() {
 
 /// NATS 2.9 does not support QoS 2, and MQTT 3.1.1 has no error code for that, so it closes the connection.
 #[test]
-fn a_close_at_qos_2_is_the_servers_error() {
+fn close_at_qos_2_is_the_servers_error() {
     let broker = nats(false);
     let work = Workplace::new(&trial::one_stream(broker.address(), 2));
     work.run().exits(0);

@@ -177,7 +177,7 @@ impl Drop for Server {
 }
 
 #[test]
-fn an_rsa_key_below_2048_bits_is_named_as_the_cause() {
+fn short_rsa_key_is_named_as_the_cause() {
     let pki = Pki::new();
     let anyone = ["-cipher", "DEFAULT@SECLEVEL=0"];
     pki.certificate("ca", P256, "/CN=a CA", &[]);
@@ -198,7 +198,7 @@ fn an_rsa_key_below_2048_bits_is_named_as_the_cause() {
 
 /// Debian's ssl-cert-snakeoil is such a root: a self-signed certificate with this host's name.
 #[test]
-fn a_system_root_with_the_servers_name_leads_to_ca() {
+fn self_signed_server_leads_to_the_ca_option() {
     let pki = Pki::new();
     for (name, key) in [("ec", P256), ("rsa", &["rsa:2048"]), ("snakeoil", &["rsa:2048"])] {
         pki.certificate(name, key, "/CN=localhost", LEAF);

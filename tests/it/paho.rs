@@ -69,7 +69,7 @@ fn device_key(device: &str) -> Key {
 }
 
 #[test]
-fn a_paho_device_subscribes_and_sends_telemetry() {
+fn paho_device_subscribes_and_sends_telemetry() {
     let emulator = Emulator::start();
     let seen = emulator.paho("meter-1", &device_key("meter-1"), &[]);
     assert_eq!(seen["connack"], "Success", "{seen}");
@@ -79,7 +79,7 @@ fn a_paho_device_subscribes_and_sends_telemetry() {
 }
 
 #[test]
-fn the_sample_connection_string_connects() {
+fn sample_connection_string_connects() {
     let emulator = Emulator::start();
     let sample = emulator.ready.sample_connection_string.expose().to_owned();
     let field = |name: &str| {
@@ -92,7 +92,7 @@ fn the_sample_connection_string_connects() {
 }
 
 #[test]
-fn a_paho_device_without_the_right_is_refused_with_5() {
+fn paho_device_with_a_wrong_token_is_refused_with_5() {
     let emulator = Emulator::start();
     let own = device_key("meter-1");
     for (why, key, more) in [

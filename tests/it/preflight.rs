@@ -22,7 +22,7 @@ fn scenario(address: SocketAddr, ca: Option<&Path>, fleets: &str) -> String {
 const ONE_DEVICE: &str = "[fleet.one]\ndevices = 1\nid = \"one\"";
 
 #[test]
-fn a_preflight_connection_is_counted_nowhere() {
+fn preflight_connections_are_not_counted() {
     for (preflight, connections) in [(true, 2), (false, 1)] {
         let script = Script::connections([receives(CONNECT), sends([0x20, 2, 0, 0]), receives(DISCONNECT)]);
         let work = Workplace::new(&scenario(script.address(), None, ONE_DEVICE));
@@ -51,7 +51,7 @@ fn fails(work: &Workplace, parts: &[&str]) -> Finished {
 }
 
 #[test]
-fn a_dead_port_ends_the_run_before_the_load() {
+fn closed_port_ends_the_run_before_the_load() {
     let dead = listen(own_address()).local_addr().expect("it was bound");
     let address = dead.to_string();
     let parts =
@@ -60,7 +60,7 @@ fn a_dead_port_ends_the_run_before_the_load() {
 }
 
 #[test]
-fn a_wrong_ca_ends_the_run_before_the_load() {
+fn wrong_ca_ends_the_run_before_the_load() {
     let (broker, other) = (Mosquitto::open(), Mosquitto::open());
     let work = Workplace::new(&scenario(broker.tls(), Some(&other.ca()), ONE_DEVICE));
     let finished = fails(&work, &["the server's certificate was not accepted", "into the ca file"]);
@@ -69,7 +69,7 @@ fn a_wrong_ca_ends_the_run_before_the_load() {
 
 /// OpenSSL uses TLS 1.3, in which the alert arrives after the client has finished its handshake.
 #[test]
-fn a_required_client_certificate_is_named_with_a_fix() {
+fn required_client_certificate_is_named_with_a_fix() {
     let broker = Mosquitto::open_with("require_certificate true");
     let work = Workplace::new(&scenario(broker.tls(), Some(&broker.ca()), ONE_DEVICE));
     fails(&work, &["the server requires a client certificate", "does not require client certificates"]);

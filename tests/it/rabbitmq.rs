@@ -20,7 +20,7 @@ duration = "2s"
 
 /// One broker for all: it takes ten seconds to start.
 #[test]
-fn every_qos_and_what_outlives_a_connection() {
+fn rabbitmq_agrees_except_for_its_qos_2() {
     let broker = RabbitMq::start(PASSWORD);
     qos_0_and_1_pass_over_tls_and_its_answer_to_qos_2_breaks_the_protocol(&broker);
     a_collector_hears_every_sensor(&broker);

@@ -47,7 +47,7 @@ duration = "1s"
 }
 
 #[test]
-fn a_refusal_is_counted_by_its_code_and_fails_the_run() {
+fn refusal_is_counted_by_code_and_fails_the_run() {
     let result = run(Script::connection([receives(CONNECT), sends([0x20, 2, 0, 3]), closes()]), 99);
     assert_eq!(result.verdict.status, Status::Fail);
     let (_, outcomes) = totals(&result, "connect");
@@ -56,7 +56,7 @@ fn a_refusal_is_counted_by_its_code_and_fails_the_run() {
 }
 
 #[test]
-fn a_connection_closed_before_the_ack_is_lost_not_ok() {
+fn close_before_the_puback_is_lost() {
     let result =
         run(Script::connection([receives(CONNECT), sends(ACCEPTED), receives(PUBLISH), closes()]), 99);
     let (_, outcomes) = totals(&result, "publish");
@@ -67,7 +67,7 @@ fn a_connection_closed_before_the_ack_is_lost_not_ok() {
 /// The script itself: what was not played fails the test.
 #[test]
 #[should_panic(expected = "unused: [Receives(3)]")]
-fn a_script_that_is_not_played_to_its_end_fails() {
+fn unplayed_script_steps_fail_the_test() {
     let script = Script::connection([receives(CONNECT), sends(ACCEPTED), receives(PUBLISH)]);
     drop(Client::connect(script.address(), "hand", "user", "password"));
     script.finish();

@@ -1,6 +1,6 @@
 //! The faces of a result: what they say, and that nothing in a result can break out of them.
 
-#[path = "../support/sample_result.rs"]
+#[path = "../support/sample_result/mod.rs"]
 pub(crate) mod sample;
 
 use hubstorm::measure::{FromHub, Latency, Operation, OperationTotals, Outcome};
@@ -9,7 +9,7 @@ use hubstorm::result::model::Detail;
 
 /// The order that a reader in a hurry needs.
 #[test]
-fn the_page_answers_first_and_explains_after() {
+fn page_shows_the_verdict_before_the_details() {
     let page = report::html(&sample::fail()).unwrap();
     let order = [
         "<header class=\"verdict fail\">",
@@ -28,7 +28,7 @@ fn the_page_answers_first_and_explains_after() {
 }
 
 #[test]
-fn a_verdict_is_told_in_words_and_not_by_colour_alone() {
+fn verdict_is_shown_in_words_beside_its_color() {
     for (result, word, status) in [
         (sample::pass(), "Pass", "pass"),
         (sample::fail(), "Fail", "fail"),
@@ -51,7 +51,7 @@ fn a_verdict_is_told_in_words_and_not_by_colour_alone() {
 
 /// Not every invalid run had a slow generator: the headline leaves it to the reasons to say what it was.
 #[test]
-fn the_headline_of_an_invalid_run_blames_nobody_else() {
+fn headline_of_a_breakdown_names_no_other_cause() {
     let mut result = sample::invalid();
     let text = "the built-in hub did not live to the end of the run: it was killed".to_owned();
     result.verdict.reasons = vec![text.clone()];
@@ -67,7 +67,7 @@ fn the_headline_of_an_invalid_run_blames_nobody_else() {
 
 /// A run that heard nothing from a hub is not crowded by it.
 #[test]
-fn what_a_hub_sent_is_shown_where_there_was_some() {
+fn hub_messages_are_shown_only_if_there_were_any() {
     let mut result = sample::pass();
     for face in [report::text(&result, false), report::html(&result).unwrap()] {
         assert!(!face.contains("desired properties") && !face.contains("What the hub sent"), "{face}");
@@ -86,7 +86,7 @@ fn what_a_hub_sent_is_shown_where_there_was_some() {
 }
 
 #[test]
-fn an_interrupted_run_says_so_first_and_keeps_its_verdict_beside_it() {
+fn interrupted_run_shows_its_verdict_until_then() {
     let page = report::html(&sample::interrupted()).unwrap();
     assert!(page.contains("Verdict until then: Pass."), "the verdict stands beside it");
     assert!(!page.contains("verdict pass"), "no green banner");
@@ -95,7 +95,7 @@ fn an_interrupted_run_says_so_first_and_keeps_its_verdict_beside_it() {
 }
 
 #[test]
-fn tls_that_never_came_about_is_not_called_plain_tcp() {
+fn failed_tls_is_not_called_plain_tcp() {
     let target = |wanted: bool| {
         let mut result = sample::empty();
         result.run.target.tls_wanted = wanted;
@@ -111,7 +111,7 @@ fn tls_that_never_came_about_is_not_called_plain_tcp() {
 
 /// What never ended is not ok either, and no row of the series saw it end.
 #[test]
-fn phases_count_what_is_unfinished_as_not_ok() {
+fn phases_count_unfinished_operations_as_not_ok() {
     let mut result = sample::pass();
     let steady = |part: &&mut OperationTotals| {
         (part.operation, part.phase.as_str()) == (Operation::Telemetry, "steady")
@@ -127,7 +127,7 @@ fn phases_count_what_is_unfinished_as_not_ok() {
 }
 
 #[test]
-fn the_online_chart_does_not_show_the_leaving_at_the_end() {
+fn online_chart_hides_the_disconnects_at_the_end() {
     let first_chart = |result: &_| {
         let page = report::html(result).unwrap();
         // The first panel in its first size; its words tell only the peak.
@@ -145,7 +145,7 @@ fn the_online_chart_does_not_show_the_leaving_at_the_end() {
 
 /// From the first row's begin to the load's end, however short the run.
 #[test]
-fn the_online_chart_covers_the_whole_load() {
+fn online_chart_covers_the_whole_load() {
     // Where the line of that colour begins and ends in the first panel's first size.
     let span = |page: &str, colour: &str| {
         let chart = page.split("<svg class=\"chart ").nth(1).unwrap().split("</svg>").next().unwrap();
@@ -168,7 +168,7 @@ fn the_online_chart_covers_the_whole_load() {
 
 /// `0 µs` would be praise for nothing.
 #[test]
-fn a_lag_of_nothing_is_told_as_such() {
+fn empty_lag_is_described_in_words() {
     let mut result = sample::pass();
     assert!(report::html(&result).unwrap().contains("The load generator started every message within"));
     result.generator.lag = Latency::default();
@@ -184,7 +184,7 @@ fn a_lag_of_nothing_is_told_as_such() {
 
 /// What is left of the last interval when the run ends is no mean of anything.
 #[test]
-fn a_sliver_at_the_end_sets_no_peak() {
+fn partial_last_interval_sets_no_peak() {
     let mut result = sample::pass();
     let busiest = |result: &_| {
         let page = report::html(result).unwrap();
@@ -202,7 +202,7 @@ fn a_sliver_at_the_end_sets_no_peak() {
 }
 
 #[test]
-fn thresholds_of_shares_and_of_latencies_stand_in_the_same_columns() {
+fn threshold_columns_are_aligned_across_units() {
     let text = report::text(&sample::pass(), false);
     let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("  ✓ ")).collect();
     let place =
@@ -217,7 +217,7 @@ fn thresholds_of_shares_and_of_latencies_stand_in_the_same_columns() {
 }
 
 #[test]
-fn the_page_says_how_each_threshold_was_decided() {
+fn page_shows_the_status_of_each_threshold() {
     let page = report::html(&sample::fail()).unwrap();
     let states = page.split("class=\"state\"").skip(1).map(|rest| rest.split("</td>").next().unwrap());
     let words: Vec<&str> =
@@ -227,7 +227,7 @@ fn the_page_says_how_each_threshold_was_decided() {
 }
 
 #[test]
-fn a_chart_of_errors_is_drawn_only_where_there_are_some() {
+fn error_chart_is_drawn_only_if_there_are_errors() {
     let mut result = sample::pass();
     result.measurement.series.rows.iter_mut().for_each(|row| row.interval.errors = 0);
     let page = report::html(&result).unwrap();
@@ -236,7 +236,7 @@ fn a_chart_of_errors_is_drawn_only_where_there_are_some() {
 }
 
 #[test]
-fn headline_numbers_are_those_of_the_result() {
+fn headline_numbers_match_the_result() {
     let page = report::html(&sample::pass()).unwrap();
     // 45,424 were due outside warm-up in 70 s, of which 118 ended otherwise than ok.
     for part in
@@ -248,7 +248,7 @@ fn headline_numbers_are_those_of_the_result() {
 
 /// A limit to a latency says what the scenario asks; requests are much of a ramp and not what most runs are about.
 #[test]
-fn the_headline_is_of_what_the_run_is_about() {
+fn headline_shows_the_operation_of_the_first_latency_threshold() {
     let headline = |asked: Option<(&str, &str)>, renamed: &[(&str, &str)]| {
         let mut result = sample::pass();
         result.thresholds.retain(|threshold| threshold.metric == "connect");
@@ -283,7 +283,7 @@ fn the_headline_is_of_what_the_run_is_about() {
 }
 
 #[test]
-fn every_chart_is_named_and_told_in_words_in_every_size() {
+fn every_chart_has_a_name_and_a_description() {
     let page = report::html(&sample::pass()).unwrap();
     let charts = page.matches("<svg class=\"chart ").count();
     assert_eq!(charts, 7 * 3, "six panels and the spectrum, in three sizes");
@@ -293,7 +293,7 @@ fn every_chart_is_named_and_told_in_words_in_every_size() {
 }
 
 #[test]
-fn every_table_has_a_name_and_every_heading_says_of_what_it_is() {
+fn every_table_has_a_caption_and_heading_scopes() {
     for (name, result) in sample::all() {
         let page = report::html(&result).unwrap();
         let [tables, captions] = ["<table", "<caption>"].map(|part| page.matches(part).count());
@@ -306,7 +306,7 @@ fn every_table_has_a_name_and_every_heading_says_of_what_it_is() {
 }
 
 #[test]
-fn a_run_without_data_still_renders() {
+fn run_without_data_renders() {
     let page = report::html(&sample::empty()).unwrap();
     for part in [
         "No thresholds are defined.",
@@ -320,7 +320,7 @@ fn a_run_without_data_still_renders() {
 }
 
 #[test]
-fn nothing_is_loaded_from_anywhere() {
+fn page_loads_no_external_resources() {
     for (name, result) in sample::all() {
         let page = report::html(&result).unwrap();
         for forbidden in ["<script", "<iframe", "<img", "@import", "url(", " src=", "javascript:", " onload"]
@@ -334,7 +334,7 @@ fn nothing_is_loaded_from_anywhere() {
 }
 
 #[test]
-fn hostile_strings_stay_text() {
+fn hostile_strings_are_escaped() {
     let page = report::html(&sample::hostile()).unwrap();
     let style_ends = page.matches("</style>").count();
     let title_ends = page.matches("</title>").count();
@@ -351,7 +351,7 @@ fn hostile_strings_stay_text() {
 
 /// No face can be made of it: the file is refused before that.
 #[test]
-fn a_histogram_that_does_not_decode_is_refused() {
+fn undecodable_histogram_is_refused() {
     let mut json = serde_json::to_value(sample::pass()).unwrap();
     json["operations"][0]["response"]["hdr"] = "not a histogram".into();
     let error =
@@ -369,7 +369,7 @@ fn text_fits_a_terminal_of_100_columns() {
 }
 
 #[test]
-fn colour_adds_styles_and_nothing_else() {
+fn color_adds_only_styles() {
     for (name, result) in sample::all() {
         let plain = report::text(&result, false);
         let mut coloured = report::text(&result, true);
@@ -383,7 +383,7 @@ fn colour_adds_styles_and_nothing_else() {
 }
 
 #[test]
-fn the_terminal_summary() {
+fn terminal_summary_matches_its_snapshots() {
     insta::assert_snapshot!("text_pass", report::text(&sample::pass(), false));
     insta::assert_snapshot!("text_fail", report::text(&sample::fail(), false));
     insta::assert_snapshot!("text_interrupted", report::text(&sample::interrupted(), false));
@@ -404,7 +404,7 @@ fn write_pages() {
 
 /// What visitors look at is what the code makes today.
 #[test]
-fn the_example_page_is_rendered_from_the_example_result() {
+fn example_page_matches_the_example_result() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("reports");
     let result = hubstorm::result::read(&folder.join("example.json")).unwrap();
     let page = std::fs::read_to_string(folder.join("example.html")).unwrap();

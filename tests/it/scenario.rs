@@ -44,7 +44,7 @@ fn scenarios(name: &str) -> Vec<PathBuf> {
 }
 
 #[test]
-fn broken_scenarios_say_all_that_is_wrong_and_how_to_fix_it() {
+fn broken_scenarios_report_every_error_with_a_fix() {
     let paths = scenarios("tests/scenarios_bad");
     assert!(paths.len() >= 25, "only {} broken scenarios", paths.len());
     let mut settings = insta::Settings::clone_current();
@@ -62,7 +62,7 @@ fn broken_scenarios_say_all_that_is_wrong_and_how_to_fix_it() {
 }
 
 #[test]
-fn the_shipped_scenarios_resolve() {
+fn shipped_scenarios_resolve() {
     let paths = scenarios("scenarios");
     assert!(paths.len() >= 7);
     for path in paths {
@@ -77,7 +77,7 @@ fn the_shipped_scenarios_resolve() {
 }
 
 #[test]
-fn the_quick_start_is_what_the_readme_promises() {
+fn quickstart_matches_the_readme() {
     let plan = load(&folder("scenarios/quickstart.toml"), &[]).unwrap();
     assert_eq!(plan.devices(), 1000);
     assert_eq!(plan.schedule.end().as_secs(), 60);
@@ -88,7 +88,7 @@ fn the_quick_start_is_what_the_readme_promises() {
 }
 
 #[test]
-fn overrides_reach_the_plan_and_are_kept_for_the_result() {
+fn overrides_reach_the_plan_and_the_result() {
     let overrides = ["fleet.meter.devices=50", "phase.steady.duration=1s", "seed=9"];
     let plan = load(&folder("scenarios/quickstart.toml"), &overrides).unwrap();
     assert_eq!((plan.devices(), plan.seed, plan.schedule.end().as_secs()), (50, 9, 31));

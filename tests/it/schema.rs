@@ -352,7 +352,7 @@ fn folder(name: &str) -> Vec<PathBuf> {
 }
 
 #[test]
-fn the_shipped_scenarios_are_valid() {
+fn shipped_scenarios_are_valid() {
     let (validator, paths) = (validator(), folder("scenarios"));
     assert!(paths.len() >= 8);
     for path in paths {
@@ -366,7 +366,7 @@ fn the_shipped_scenarios_are_valid() {
 }
 
 #[test]
-fn broken_scenarios_are_refused_unless_only_their_meaning_is_wrong() {
+fn schema_refuses_scenarios_with_a_wrong_shape() {
     let validator = validator();
     let mut refused = 0;
     for path in folder("tests/scenarios_bad") {
@@ -386,7 +386,7 @@ fn broken_scenarios_are_refused_unless_only_their_meaning_is_wrong() {
 
 /// The plan knows what a device of an IoT hub can subscribe to, and what is measured.
 #[test]
-fn subscriptions_and_metrics_are_those_of_the_plan() {
+fn schema_lists_the_plans_subscriptions_and_metrics() {
     let schema = scenario::schema();
     let fleet = &schema["properties"]["fleet"]["additionalProperties"];
     let subscriptions = words(&fleet["properties"]["subscribe"]["items"]);
@@ -431,7 +431,7 @@ fn for_both_targets(document: &Value) -> [Value; 2] {
 }
 
 #[test]
-fn defaults_are_what_a_scenario_gets_that_says_nothing() {
+fn documented_defaults_are_the_plans_defaults() {
     let (mut compared_here, mut wrong) = (0, Vec::new());
     for (pointer, schema, document) in compared().keys {
         let Some(default) = schema.get("default") else { continue };
@@ -455,7 +455,7 @@ fn defaults_are_what_a_scenario_gets_that_says_nothing() {
 }
 
 #[test]
-fn every_key_is_described_here_and_in_the_documentation() {
+fn every_key_is_described_and_documented() {
     let documentation = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/scenario.md"));
     let documentation = documentation.expect("it is there");
     for (pointer, schema, _) in compared().keys {

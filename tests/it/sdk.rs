@@ -24,18 +24,18 @@ macro_rules! stories {
 
 stories! {
     sends_telemetry_with_properties
-    is_taken_over_by_another_with_its_id
-    comes_back_after_it_was_closed_and_sends_on
+    is_disconnected_by_a_second_client_with_its_id
+    reconnects_after_a_takeover_and_sends_again
     renews_a_short_token
-    a_wrong_key_is_refused
-    reads_its_twin_and_reports
-    is_told_of_desired_properties
+    wrong_key_is_refused
+    reads_its_twin_and_reports_properties
+    receives_desired_properties
     answers_methods
-    receives_what_the_cloud_sends_and_completes_it
-    lives_on_after_a_forced_close
-    stays_out_while_it_is_disabled
-    works_under_every_character_that_an_id_may_have
-    the_piece_in_the_readme_works_as_it_stands
+    receives_and_completes_c2d_messages
+    reconnects_after_a_forced_close
+    cannot_connect_while_disabled
+    works_with_every_character_of_a_device_id
+    readme_example_works
 }
 
 fn sends_telemetry_with_properties(sdk: Sdk) {
@@ -76,7 +76,7 @@ fn sends_telemetry_with_properties(sdk: Sdk) {
     assert_eq!((stats.accepted, stats.telemetry, stats.protocol_errors), (1, 2, 0), "{stats:?}");
 }
 
-fn is_taken_over_by_another_with_its_id(sdk: Sdk) {
+fn is_disconnected_by_a_second_client_with_its_id(sdk: Sdk) {
     let hub = LocalHub::start();
     let mut first = SdkDevice::connected(sdk, &hub, ID, &["--no-retry"]);
     let mut second = SdkDevice::connected(sdk, &hub, ID, &["--no-retry"]);
@@ -88,7 +88,7 @@ fn is_taken_over_by_another_with_its_id(sdk: Sdk) {
 }
 
 /// Python connects again at once, Node when it has something to send.
-fn comes_back_after_it_was_closed_and_sends_on(sdk: Sdk) {
+fn reconnects_after_a_takeover_and_sends_again(sdk: Sdk) {
     let hub = LocalHub::start();
     let mut device = SdkDevice::connected(sdk, &hub, ID, &[]);
     device.does(json!({"do": "send", "body": "before"}), "sent");
@@ -120,7 +120,7 @@ fn renews_a_short_token(sdk: Sdk) {
     assert_eq!((stats.refused, stats.expired, stats.protocol_errors), (0, 0, 0), "{stats:?}");
 }
 
-fn a_wrong_key_is_refused(sdk: Sdk) {
+fn wrong_key_is_refused(sdk: Sdk) {
     let hub = LocalHub::start();
     let wrong = hub.connection_string("another").replace("another", ID);
     let mut device = SdkDevice::start(sdk, &hub.ca(), &wrong, &[]);
@@ -138,7 +138,7 @@ fn refused(sdk: Sdk) -> &'static str {
     }
 }
 
-fn reads_its_twin_and_reports(sdk: Sdk) {
+fn reads_its_twin_and_reports_properties(sdk: Sdk) {
     let hub = LocalHub::start();
     let mut device = SdkDevice::connected(sdk, &hub, ID, &[]);
     let new = json!({"desired": {"$version": 1}, "reported": {"$version": 1}});
@@ -180,7 +180,7 @@ fn sees_desired(device: &mut SdkDevice, version: u64) -> Value {
     }
 }
 
-fn is_told_of_desired_properties(sdk: Sdk) {
+fn receives_desired_properties(sdk: Sdk) {
     let hub = LocalHub::start();
     let mut device = SdkDevice::connected(sdk, &hub, ID, &[]);
     listens(&mut device);
@@ -220,7 +220,7 @@ fn answers_methods(sdk: Sdk) {
     assert_eq!(called.map_err(|error| error.code()), Err(404_103));
 }
 
-fn receives_what_the_cloud_sends_and_completes_it(sdk: Sdk) {
+fn receives_and_completes_c2d_messages(sdk: Sdk) {
     let hub = LocalHub::start();
     let send = |message: Value| hub.ask(ID, json!({"c2d": message})).expect("it is queued");
     // Its first connection opens the session that the message waits in.
@@ -251,7 +251,7 @@ fn receives_what_the_cloud_sends_and_completes_it(sdk: Sdk) {
     device.leave();
 }
 
-fn lives_on_after_a_forced_close(sdk: Sdk) {
+fn reconnects_after_a_forced_close(sdk: Sdk) {
     let hub = LocalHub::start();
     let mut device = SdkDevice::connected(sdk, &hub, ID, &[]);
     listens(&mut device);
@@ -270,7 +270,7 @@ fn lives_on_after_a_forced_close(sdk: Sdk) {
     assert_eq!((stats.accepted, stats.telemetry, stats.protocol_errors), (2, 1, 0), "{stats:?}");
 }
 
-fn stays_out_while_it_is_disabled(sdk: Sdk) {
+fn cannot_connect_while_disabled(sdk: Sdk) {
     let hub = LocalHub::start();
     let mut device = SdkDevice::connected(sdk, &hub, ID, &["--no-retry"]);
     hub.ask(ID, json!({"disable": true})).expect("it is known");
@@ -285,7 +285,7 @@ fn stays_out_while_it_is_disabled(sdk: Sdk) {
 }
 
 /// But `#` and `+`, which the SDKs' own MQTT clients refuse, and `;`, which ends a field of a connection string.
-fn works_under_every_character_that_an_id_may_have(sdk: Sdk) {
+fn works_with_every_character_of_a_device_id(sdk: Sdk) {
     const ID: &str = "Meter-:.%20_*?!(),=@$'1";
     let hub = LocalHub::start();
     let mut device = SdkDevice::start(sdk, &hub.ca(), &hub.connection_string(ID), &[]);
@@ -301,7 +301,7 @@ fn works_under_every_character_that_an_id_may_have(sdk: Sdk) {
     assert_eq!((stats.telemetry, stats.refused, stats.protocol_errors), (1, 0, 0), "{stats:?}");
 }
 
-fn the_piece_in_the_readme_works_as_it_stands(sdk: Sdk) {
+fn readme_example_works(sdk: Sdk) {
     let readme = include_str!("../../README.md");
     let (_, section) = readme.split_once("## Your SDK code against the emulator\n").expect("the section");
     let (fence, name) = match sdk {

@@ -48,18 +48,18 @@ fn says_what_the_preset_says(sdk: Sdk) {
 }
 
 #[test]
-fn python_says_what_its_preset_says() {
+fn python_connects_and_subscribes_like_its_preset() {
     says_what_the_preset_says(Sdk::Python);
 }
 
 #[test]
-fn node_says_what_its_preset_says() {
+fn node_connects_and_subscribes_like_its_preset() {
     says_what_the_preset_says(Sdk::Node);
 }
 
 /// It would wait for an hour (`tests/support/sdk_device.py`) if it did not come back at once.
 #[test]
-fn python_comes_back_at_once() {
+fn python_reconnects_at_once() {
     let hub = Overheard::start([Turn::ClosesAtMessage, Turn::Refuses]);
     let mut device = SdkDevice::start(Sdk::Python, &hub.ca(), &hub.connection_string(ID), &[]);
     device.does(json!({"do": "connect"}), "connected");
@@ -70,7 +70,7 @@ fn python_comes_back_at_once() {
 
 /// A refusal counts for good on its first connection only (`_firstConnection` in azure-iot-device-mqtt).
 #[test]
-fn node_comes_back_after_a_refusal_when_it_was_connected_once() {
+fn node_reconnects_after_a_refusal_once_connected() {
     let hub = Overheard::start([Turn::ClosesAtMessage, Turn::Refuses, Turn::ClosesAtSubscribe]);
     let mut device = SdkDevice::start(Sdk::Node, &hub.ca(), &hub.connection_string(ID), &[]);
     device.does(json!({"do": "listen", "methods": ["reboot"]}), "listening");
@@ -81,7 +81,7 @@ fn node_comes_back_after_a_refusal_when_it_was_connected_once() {
 }
 
 #[test]
-fn node_waits_as_long_as_its_preset() {
+fn node_retry_delays_match_its_preset() {
     let output = script(node(), "node/retry_delays.js").output().expect("node is installed");
     let delays: Vec<[f64; 2]> = serde_json::from_slice(&output.stdout).expect("it prints pairs");
     let back_off = habits(Sdk::Node).reconnect.back_off;

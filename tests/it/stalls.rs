@@ -89,7 +89,7 @@ fn never_blames_the_hub(result: &RunResult) {
 }
 
 #[test]
-fn one_short_stop_leaves_a_wide_limit_alone() {
+fn short_stop_does_not_affect_a_wide_limit() {
     let work = Workplace::new(&scenario(BUILT_IN, r#""p(99) < 500ms", "rate(ok) > 99.9%""#));
     let result = run(&work, Which::Generator, &[60]);
     never_blames_the_hub(&result);
@@ -102,7 +102,7 @@ fn one_short_stop_leaves_a_wide_limit_alone() {
 }
 
 #[test]
-fn a_stop_across_the_limit_is_invalid_and_names_both_bounds() {
+fn stop_across_the_limit_is_invalid_with_both_bounds() {
     let work = Workplace::new(&scenario(BUILT_IN, r#""p(99) < 500ms", "max < 300ms""#));
     let result = run(&work, Which::Generator, &[2_000]);
     assert_eq!(result.verdict.status, Status::Invalid, "{:#?}", result.verdict);
@@ -118,7 +118,7 @@ fn a_stop_across_the_limit_is_invalid_and_names_both_bounds() {
 }
 
 #[test]
-fn half_a_second_does_not_fail_a_maximum() {
+fn half_second_stop_does_not_fail_a_maximum() {
     let work = Workplace::new(&scenario(BUILT_IN, r#""max < 300ms""#));
     let result = run(&work, Which::Generator, &[500]);
     never_blames_the_hub(&result);
@@ -134,7 +134,7 @@ fn many_short_stops_do_not_fail_a_tight_percentile() {
 }
 
 #[test]
-fn what_expires_in_a_stop_is_not_the_hubs() {
+fn messages_expired_in_a_stop_do_not_fail_the_hub() {
     let work = Workplace::new(&scenario(
         "[fleet.meter]\ndevices = 50\nsend_by = \"1s\"",
         r#""count(expired) == 0", "rate(ok) > 99.9%""#,
@@ -150,7 +150,7 @@ fn what_expires_in_a_stop_is_not_the_hubs() {
 }
 
 #[test]
-fn a_stopped_built_in_hub_is_not_a_slow_hub() {
+fn stopped_built_in_hub_does_not_fail() {
     let work = Workplace::new(&scenario(BUILT_IN, r#""p(99) < 500ms", "max < 1s", "rate(ok) > 99.9%""#));
     let result = run(&work, Which::BuiltInHub, &[2_000]);
     never_blames_the_hub(&result);
@@ -180,7 +180,7 @@ impl Drop for Hogs {
 }
 
 #[test]
-fn a_starved_built_in_hub_is_not_a_slow_hub() {
+fn starved_built_in_hub_does_not_fail() {
     let work = Workplace::new(&scenario(BUILT_IN, r#""p(99) < 10ms", "max < 20ms""#));
     let mut running = work.start();
     running.says("5s/12s");
@@ -191,7 +191,7 @@ fn a_starved_built_in_hub_is_not_a_slow_hub() {
 }
 
 #[test]
-fn a_stopped_hub_of_somebody_else_fails_and_is_blamed() {
+fn stopped_external_hub_fails() {
     let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
     let hub =
         Emulator::start(Ipv4Addr::LOCALHOST.into(), &["--group-key", "env:HUB_KEY"], &[("HUB_KEY", key)]);

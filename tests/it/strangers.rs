@@ -112,7 +112,7 @@ fn a_first_byte_that_is_not_connect_closes_the_connection() {
 
 /// With a whole run. `emulator::a_storm_of_devices_waits_for_room_and_none_is_closed` has less room.
 #[test]
-fn a_storm_of_devices_connects_while_strangers_are_silent() {
+fn devices_connect_beside_500_silent_clients() {
     let key = [("HUB_KEY", GROUP_KEY)];
     let hub = Emulator::start(Ipv4Addr::LOCALHOST.into(), &["--group-key", "env:HUB_KEY"], &key);
     let place = Place::new(hub.port(), hub.ca());
@@ -135,7 +135,7 @@ fn a_storm_of_devices_connects_while_strangers_are_silent() {
 }
 
 #[test]
-fn without_descriptors_for_its_shards_no_hub_is_ready() {
+fn hub_without_descriptors_for_its_shards_fails() {
     let program = env!("CARGO_BIN_EXE_hubstorm");
     let hub = std::process::Command::new("sh")
         .args(["-c", "ulimit -n 64; exec \"$@\"", "sh", program])
@@ -150,7 +150,7 @@ fn without_descriptors_for_its_shards_no_hub_is_ready() {
 
 /// A limit that strangers reach, between devices that were there before and one that comes after.
 #[test]
-fn without_descriptors_silent_connections_are_closed() {
+fn silent_connections_are_closed_without_descriptors() {
     let program = env!("CARGO_BIN_EXE_hubstorm");
     let mut hub = std::process::Command::new("sh")
         .args(["-c", "ulimit -n 64; exec \"$@\"", "sh", program])
@@ -198,7 +198,7 @@ fn without_descriptors_silent_connections_are_closed() {
 
 /// Each connection announces a CONNECT of 300 KiB and sends all but its end.
 #[test]
-fn large_connects_cannot_fill_the_memory() {
+fn large_connect_packets_stay_within_memory() {
     const RSS_BYTES_MAX: u64 = 64 * 1024 * 1024;
     let hub = Emulator::start(Ipv4Addr::LOCALHOST.into(), &[], &[]);
     let place = Place::new(hub.port(), hub.ca());
@@ -222,7 +222,7 @@ fn large_connects_cannot_fill_the_memory() {
 }
 
 #[test]
-fn stats_have_the_connections_closed_for_others() {
+fn stats_count_connections_closed_for_others() {
     let mut hub = command(["emulator", "--control"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

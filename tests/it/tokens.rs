@@ -18,7 +18,7 @@ fn finding(result: &RunResult, part: &str) -> bool {
 
 /// A hub allows five minutes between the clocks: a token of half a minute that was stamped six minutes ago is over.
 #[test]
-fn a_clock_that_is_too_wrong_lets_nobody_in() {
+fn clock_skew_over_five_minutes_is_refused() {
     let fleets = [("slow", "-6m"), ("slower", "-4m"), ("fast", "+6m")].map(|(name, skew)| {
         format!(
             "[fleet.{name}]\ndevices = 2\nreconnect = {{ kind = \"never\" }}\n\
@@ -47,7 +47,7 @@ fn a_clock_that_is_too_wrong_lets_nobody_in() {
 
 /// Whose connection ends and why: the fleet and the built-in hub count it apart, and the result has both.
 #[test]
-fn the_hub_counts_the_tokens_that_ran_out_too() {
+fn hub_counts_expired_tokens() {
     let work = Workplace::new(&format!(
         "[emulator]\nexpiry_grace = \"0s\"\n[fleet.meter]\ndevices = 2\nreconnect = {{ kind = \"never\" }}\n\
          auth = {{ kind = \"sas\", ttl = \"1s\", renew = \"never\" }}\n{}",
@@ -66,7 +66,7 @@ fn the_hub_counts_the_tokens_that_ran_out_too() {
 }
 
 #[test]
-fn a_hub_takes_devices_with_the_habits_of_every_sdk() {
+fn hub_accepts_the_presets_of_every_sdk() {
     let fleets = ["python", "node", "dotnet", "java", "c"].map(|sdk| {
         format!(
             "[fleet.{sdk}]\ndevices = 2\nsdk = \"{sdk}\"\nsubscribe = [\"c2d\", \"twin\", \"methods\"]\n\
@@ -86,7 +86,7 @@ fn a_hub_takes_devices_with_the_habits_of_every_sdk() {
 
 /// Each newcomer ends the other's connection, in two runs that know nothing of each other.
 #[test]
-fn two_runs_with_the_same_ids_see_what_it_looks_like() {
+fn two_runs_with_the_same_ids_report_a_shared_id() {
     let hub = Emulator::start(Ipv4Addr::LOCALHOST.into(), &["--group-key", "env:K"], &[("K", KEY)]);
     let scenario = format!(
         "[target]\nkind = \"iot-hub\"\nhost = \"127.0.0.1\"\nport = {}\nca = \"{}\"\n\

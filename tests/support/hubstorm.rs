@@ -2,7 +2,7 @@
 
 use super::PATIENCE;
 use hubstorm::measure::OperationTotals;
-use hubstorm::report::{self, Judged};
+use hubstorm::report::{self, Judgment};
 use hubstorm::result;
 use hubstorm::result::model::{RunResult, Status};
 use nix::sys::signal::{Signal, killpg};
@@ -185,7 +185,7 @@ pub fn read_result(file: &Path) -> RunResult {
 /// Verdict, thresholds and findings are functions of the result file alone.
 #[track_caller]
 pub fn is_judged_alike(result: &RunResult) {
-    let Judged { verdict, thresholds, findings } =
+    let Judgment { verdict, thresholds, findings } =
         report::judge_again(result).expect("a result of this version says what it was judged by");
     assert_eq!(verdict, result.verdict);
     assert_eq!(thresholds, result.thresholds);

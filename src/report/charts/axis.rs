@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn log_axes_cover_their_values_and_thin_out_their_labels() {
+    fn log_axes_cover_their_values_with_few_labels() {
         let axis = Axis::log(800.0, 90_000.0, |value| format!("{value}"));
         assert_eq!((axis.low(), axis.high()), (500.0, 100_000.0));
         assert_eq!(labels(&axis), ["1000", "10000", "100000"]);
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn time_is_told_in_minutes_then_hours() {
+    fn time_axis_uses_minutes_then_hours() {
         assert_eq!(labels(&time(75.0, 6)), ["0:00", "0:15", "0:30", "0:45", "1:00", "1:15"]);
         assert_eq!(labels(&time(0.0, 6)), ["0:00", "0:01"]);
         assert_eq!(labels(&time(14_400.0, 4)), ["0:00 h", "1:00 h", "2:00 h", "3:00 h", "4:00 h"]);

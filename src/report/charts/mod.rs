@@ -12,12 +12,14 @@ pub(super) mod timeline;
 
 use super::ReportError;
 use super::format::shorten;
+use crate::units::human_duration;
 use axis::Axis;
 use plotters::chart::ChartContext;
 use plotters::coord::Shift;
 use plotters::coord::cartesian::Cartesian2d;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
+use std::time::Duration;
 use theme::Role;
 
 /// Drawing units per CSS pixel.
@@ -88,6 +90,18 @@ fn in_every_size(
     Ok(page)
 }
 
+#[expect(clippy::cast_precision_loss, reason = "a chart shows fewer digits")]
+fn number(count: u64) -> f64 {
+    count as f64
+}
+
+/// The label of a latency on an axis.
+fn latency_label(us: f64) -> String {
+    let text = human_duration(Duration::from_secs_f64(us / 1e6));
+    // `1.00 ms` on an axis is `1 ms`.
+    text.replacen(".00 ", " ", 1).replacen(".0 ", " ", 1)
+}
+
 /// Text inside an element.
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
@@ -99,7 +113,7 @@ fn pixels(css: u32) -> i32 {
 
 fn text_style(size: &Size, role: Role) -> TextStyle<'static> {
     // The SVG backend divides sizes by 1.24.
-    ("sans-serif", pixels(size.font) * 31 / 25).into_font().color(&role.colour())
+    ("sans-serif", pixels(size.font) * 31 / 25).into_font().color(&role.color())
 }
 
 /// Axes, ticks and horizontal rules; `header` pixels above the plot stay free.
@@ -121,8 +135,8 @@ fn rules(size: &Size, chart: &mut Chart<'_>) -> Result<(), ReportError> {
     chart
         .configure_mesh()
         .disable_x_mesh()
-        .axis_style(theme::RULE.colour().stroke_width(SCALE))
-        .bold_line_style(theme::RULE.colour().stroke_width(SCALE))
+        .axis_style(theme::RULE.color().stroke_width(SCALE))
+        .bold_line_style(theme::RULE.color().stroke_width(SCALE))
         .light_line_style(TRANSPARENT)
         .label_style(text_style(size, theme::MUTED))
         .set_all_tick_mark_size(pixels(4))
@@ -132,19 +146,19 @@ fn rules(size: &Size, chart: &mut Chart<'_>) -> Result<(), ReportError> {
 
 /// Draws a line in its unbroken stretches; a lone point becomes a dot.
 fn line(chart: &mut Chart<'_>, line: &Line) -> Result<(), ReportError> {
-    let colour = line.role.colour();
+    let color = line.role.color();
     for stretch in line.points.split(Option::is_none) {
         let points: Vec<(f64, f64)> = stretch.iter().flatten().copied().collect();
         match points.as_slice() {
             [] => {}
             [point] => {
                 chart
-                    .draw_series([Circle::new(*point, pixels(2), colour.filled())])
+                    .draw_series([Circle::new(*point, pixels(2), color.filled())])
                     .map_err(|error| ReportError::chart(&error))?;
             }
             _ => {
                 chart
-                    .draw_series([PathElement::new(points, colour.stroke_width(SCALE * 7 / 4))])
+                    .draw_series([PathElement::new(points, color.stroke_width(SCALE * 7 / 4))])
                     .map_err(|error| ReportError::chart(&error))?;
             }
         }

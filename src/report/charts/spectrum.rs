@@ -3,11 +3,10 @@
 
 use super::axis::Axis;
 use super::theme;
-use super::{Line, ReportError, frame, in_every_size, line};
+use super::{Line, ReportError, frame, in_every_size, latency_label, line, number};
 use crate::measure::{Latency, Operation, Totals};
 use crate::report::format::{NONE, share};
-use crate::units::{human_duration, human_us};
-use std::time::Duration;
+use crate::units::human_us;
 
 /// The ticks: quantiles in percent.
 const TICKS: [&str; 7] = ["0%", "90%", "99%", "99.9%", "99.99%", "99.999%", "99.9999%"];
@@ -60,9 +59,7 @@ pub(in crate::report) fn draw(
     let svg = in_every_size("spectrum", &title, &words, Some(HEIGHT), |size, area| {
         let ticks = (0_u32..).zip(TICKS).map(|(nine, label)| (f64::from(nine), label.to_owned())).collect();
         let x = Axis::fixed(0.0, nines, ticks);
-        let y = Axis::log(number(low), number(high), |us| {
-            human_duration(Duration::from_secs_f64(us / 1e6)).replacen(".00 ", " ", 1).replacen(".0 ", " ", 1)
-        });
+        let y = Axis::log(number(low), number(high), latency_label);
         let mut chart = frame(size, area, 0, x, y)?;
         lines.iter().try_for_each(|one| line(&mut chart, one))
     })?;
@@ -71,11 +68,6 @@ pub(in crate::report) fn draw(
 
 fn at(latency: &Latency, quantile: f64) -> String {
     latency.quantile(quantile).map_or_else(|| NONE.to_owned(), human_us)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a chart shows fewer digits")]
-fn number(count: u64) -> f64 {
-    count as f64
 }
 
 /// How far the axis goes: to the largest of `count` samples, within what has a tick.

@@ -1,12 +1,12 @@
-//! The colours of the page and of its charts, each by role, for light and dark. Called by the charts and by the page.
+//! The colors of the page and of its charts, each by role, for light and dark. Called by the charts and by the page.
 //!
-//! The charts carry the light colours as presentation attributes, so that they are readable even where styles
+//! The charts carry the light colors as presentation attributes, so that they are readable even where styles
 //! are blocked; [`css`] maps those attributes onto variables, which the dark scheme changes.
 
 use plotters::style::RGBColor;
 use std::fmt::Write as _;
 
-/// A colour by what it means.
+/// A color by what it means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::report) struct Role {
     /// The CSS variable, without the dashes.
@@ -19,7 +19,7 @@ pub(in crate::report) struct Role {
 
 impl Role {
     /// As plotters wants it.
-    pub(in crate::report) fn colour(self) -> RGBColor {
+    pub(in crate::report) fn color(self) -> RGBColor {
         let (red, green, blue) = self.light;
         RGBColor(red, green, blue)
     }
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn text_and_lines_stand_out_enough_for_aa() {
+    fn text_and_lines_meet_contrast_aa() {
         for ground in [PAPER, PANEL, BAND] {
             for (front, least) in [
                 (INK, 4.5),
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn no_two_roles_share_a_light_colour() {
+    fn no_two_roles_share_a_light_color() {
         for (i, role) in ALL.iter().enumerate() {
             assert!(ALL[i + 1..].iter().all(|other| other.light != role.light), "{}", role.name);
         }

@@ -3,12 +3,15 @@
 
 use super::axis::{self, Axis};
 use super::theme::{self, Role};
-use super::{Area, Chart, Line, ReportError, Size, caption, fitted, frame, in_every_size, line, pixels};
+use super::{
+    Area, Chart, Line, ReportError, Size, caption, fitted, frame, in_every_size, latency_label, line, number,
+    pixels,
+};
 use crate::measure::{Latency, Operation, Row};
 use crate::report::format::{instant, plain, rate};
 use crate::report::summary::online_peak;
 use crate::result::model::RunResult;
-use crate::units::{human_count, human_duration, plural};
+use crate::units::{human_count, human_us, plural};
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 use std::time::Duration;
@@ -16,7 +19,7 @@ use std::time::Duration;
 /// An entry of a panel's legend.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::report) struct Key {
-    /// The colour's CSS variable.
+    /// The color's CSS variable.
     pub(in crate::report) role: &'static str,
     pub(in crate::report) label: &'static str,
 }
@@ -121,21 +124,6 @@ fn seconds(us: u64) -> f64 {
     Duration::from_micros(us).as_secs_f64()
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a chart shows fewer digits")]
-fn number(count: u64) -> f64 {
-    count as f64
-}
-
-fn latency_label(us: f64) -> String {
-    let text = human_duration(Duration::from_secs_f64(us / 1e6));
-    // `1.00 ms` on an axis is `1 ms`.
-    text.replacen(".00 ", " ", 1).replacen(".0 ", " ", 1)
-}
-
-fn words_us(us: u64) -> String {
-    human_duration(Duration::from_micros(us))
-}
-
 fn online(time: &Time<'_>) -> Draft {
     let (actual, planned) = (|row: &Row| number(row.online), |row: &Row| number(row.planned_online));
     let wanted = time.rows.iter().map(|row| row.planned_online).max().unwrap_or(0);
@@ -212,9 +200,9 @@ fn response(time: &Time<'_>, operation: Operation) -> Draft {
     let words = match (whole.quantile(0.5), worst) {
         (Some(median), Some((p99_us, t_us))) => format!(
             "Response of {operation} over the whole run: median {}. The slowest interval started at {}, with a p99 of {}.",
-            words_us(median),
+            human_us(median),
             instant(t_us),
-            words_us(p99_us),
+            human_us(p99_us),
         ),
         _ => format!("No {operation} operation ended ok."),
     };
@@ -290,7 +278,7 @@ fn lag(time: &Time<'_>) -> Draft {
     let words = match time.result.generator.lag.count() {
         0 if time.rows.iter().all(|row| row.interval.offered == 0) => "No messages were due.".to_owned(),
         0 => "The load generator could not start any message.".to_owned(),
-        _ => format!("The load generator started every message within {} of its due time.", words_us(worst)),
+        _ => format!("The load generator started every message within {} of its due time.", human_us(worst)),
     };
     Draft {
         id: "lag",
@@ -317,7 +305,7 @@ fn draw(time: &Time<'_>, draft: Draft, names: bool) -> Result<Panel, ReportError
             phase_names(time, size, area, &chart, y_high)?;
         }
         let bars = draft.bars.iter().map(|(from, to, value)| {
-            Rectangle::new([(*from, y_low), (*to, *value)], theme::BAD.colour().filled())
+            Rectangle::new([(*from, y_low), (*to, *value)], theme::BAD.color().filled())
         });
         chart.draw_series(bars).map_err(|error| ReportError::chart(&error))?;
         draft.lines.iter().try_for_each(|one| line(&mut chart, one))
@@ -336,7 +324,7 @@ fn bands(time: &Time<'_>, chart: &mut Chart<'_>, (low, high): (f64, f64)) -> Res
             chart
                 .draw_series([PathElement::new(
                     [(at, low), (at, high)],
-                    theme::RULE.colour().stroke_width(super::SCALE),
+                    theme::RULE.color().stroke_width(super::SCALE),
                 )])
                 .map_err(|error| ReportError::chart(&error))?;
         }
@@ -346,7 +334,7 @@ fn bands(time: &Time<'_>, chart: &mut Chart<'_>, (low, high): (f64, f64)) -> Res
 
 fn fill(chart: &mut Chart<'_>, role: Role, corners: [(f64, f64); 2]) -> Result<(), ReportError> {
     chart
-        .draw_series([Rectangle::new(corners, role.colour().filled())])
+        .draw_series([Rectangle::new(corners, role.color().filled())])
         .map(drop)
         .map_err(|error| ReportError::chart(&error))
 }

@@ -14,7 +14,7 @@ use super::charts::spectrum::{self, Spectrum};
 use super::charts::theme;
 use super::charts::timeline::{self, Panel};
 use super::format::{self, NONE, plain, plain_lines};
-use super::summary::{Part, Summary, during, length, not_ok, per_second};
+use super::summary::{Part, Summary, length, not_ok, per_second, sum_during};
 use super::text::{culprit, target};
 use super::{ReportError, from_hub, margin};
 use crate::measure::{Operation, Phase, Totals};
@@ -95,7 +95,7 @@ struct Page<'a> {
     main_name: String,
     operations: Vec<OperationView>,
     fleets: Vec<[String; 8]>,
-    from_hub: from_hub::Table,
+    from_hub: from_hub::FromHubTable,
     streams: Vec<[String; 6]>,
     foreign: String,
     errors: Vec<ErrorView>,
@@ -154,7 +154,8 @@ fn phase_row(result: &RunResult, summary: &Summary, phase: &Phase) -> PhaseRow {
     let due = totals.map(|totals| per_second(totals.due, seconds));
     // By the time of the ack: this shows an overloaded hub.
     let acked = summary.main_operation().map(|main| {
-        let acks = during(&result.measurement, phase, |row| row.interval.response.of(main.operation).count());
+        let acks =
+            sum_during(&result.measurement, phase, |row| row.interval.response.of(main.operation).count());
         if seconds > 0.0 { acks / seconds } else { 0.0 }
     });
     let per_s = |rate: Option<f64>| rate.map_or_else(|| NONE.to_owned(), format::rate);
@@ -309,49 +310,4 @@ fn findings(result: &RunResult) -> Vec<FindingView> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::result::model::{Status, ThresholdStatus};
-    use crate::result::testing::result as sample;
-
-    /// Two of four messages failed, and so did the threshold of their latency.
-    #[test]
-    fn a_failed_run_counts_failures_and_shows_no_flattering_percentile() {
-        let mut result = sample();
-        result.verdict.status = Status::Fail;
-        let page = html(&result).unwrap();
-        let tiles = page.split("class=\"headlines\"").nth(1).unwrap().split("</dl>").next().unwrap();
-        assert!(tiles.contains("</span>Messages not ok</dt><dd><span class=\"value\">2</span>"), "{tiles}");
-        assert_eq!(tiles.matches("<div class=\"bad\">").count(), 2, "{tiles}");
-        assert!(tiles.contains("&#62; 500") && !tiles.contains("Response p99"), "{tiles}");
-    }
-
-    #[test]
-    fn undecided_thresholds_show_their_range_and_the_resolution() {
-        let mut result = sample();
-        assert!(!html(&result).unwrap().contains("less than 7 ms"));
-        let threshold = &mut result.thresholds[0];
-        threshold.status = Some(ThresholdStatus::Undecided);
-        (threshold.observed_best, threshold.observed_worst) = (Some(310_000.0), Some(560_000.0));
-        (threshold.observed, threshold.passed) = (Some(560_000.0), false);
-        let page = html(&result).unwrap();
-        for part in [
-            "<tr class=\"undecided\">",
-            "310\u{a0}ms to 560\u{a0}ms",
-            "less than 7 ms",
-            "<div class=\"undecided\">",
-        ] {
-            assert!(page.contains(part), "{part}");
-        }
-    }
-
-    #[test]
-    fn every_source_has_a_row_of_health() {
-        let page = html(&sample()).unwrap();
-        let rows = page.split("<caption>Health by source</caption>").nth(1).unwrap();
-        assert!(rows.split("</table>").next().unwrap().contains("<th scope=\"row\">worker-0</th>"));
-        let mut earlier = sample();
-        earlier.measurement.health.clear();
-        assert!(!html(&earlier).unwrap().contains("Health by source"));
-    }
-}
+mod tests;

@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bar_is_solid_up_to_the_best_value_and_pale_up_to_the_worst() {
+    fn bar_is_solid_to_the_best_and_pale_to_the_worst_value() {
         let drawn = bar(Some((0.4, 2.0)), ThresholdStatus::Undecided);
         assert!(drawn.contains("class=\"bar warn\""), "{drawn}");
         assert!(drawn.contains("class=\"used\" y=\"3\" width=\"30.0\""), "{drawn}");
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn one_value_has_no_pale_part_and_nothing_has_no_bar() {
+    fn single_value_has_no_pale_part() {
         let drawn = bar(Some((f64::INFINITY, f64::INFINITY)), ThresholdStatus::Failed);
         assert!(drawn.contains("width=\"100.0\"") && !drawn.contains("range"), "{drawn}");
         assert_eq!(bar(None, ThresholdStatus::Passed), "");

@@ -1,0 +1,107 @@
+//! Findings about devices that cannot connect: refusals, certificates, a port with another protocol, a server that turns some
+//! devices away. A part of `findings`; pure over the measurement. No advice contradicts the run: once a device has connected,
+//! port and TLS are right.
+
+use super::finding::finding;
+use super::{TargetFacts, clock_steps};
+use crate::measure::{Measurement, Operation, Outcome};
+use crate::result::model::{Finding, Severity};
+use crate::units::{human_count, plural};
+
+/// The findings about failed connection attempts.
+pub(super) fn connecting(measurement: &Measurement, target: TargetFacts) -> Vec<Finding> {
+    let mut findings = refused(measurement, target);
+    findings.extend(certificate_rejected(measurement));
+    findings.extend(other_protocol(measurement, target));
+    findings.extend(closed_before_connack(measurement, target));
+    findings
+}
+
+/// An IoT hub sends code 5 for every refusal. For a broker the codes mean what MQTT 3.1.1 §3.2.2.3 says.
+fn refused(measurement: &Measurement, target: TargetFacts) -> Vec<Finding> {
+    let hub_5 = "The hub refused connections with code 5. An IoT hub sends this code for every refusal: a wrong key, an expired token, an \
+                 unknown or a disabled device";
+    let broker_5 = "The broker refused connections with code 5, not authorized. Check the user name and password in auth, the client ids, \
+                    and the broker's access rules";
+    let stepped_5 = "The server refused connections with code 5, some of them before this machine's clock was set forward. Tokens made \
+                     before that may already have expired. Synchronize the clock and run again";
+    let code_4 = "The server refused connections with code 4, bad user name or password. Check auth, and the server's users";
+    let code_5 = match target.is_hub {
+        _ if clock_steps::step_after_refusals(measurement).is_some() => stepped_5,
+        true => hub_5,
+        false => broker_5,
+    };
+    let texts = [("connack_4", code_4), ("connack_5", code_5)];
+    let refused = texts.into_iter().map(|(class, text)| (measurement.errors_of(class), text));
+    let refused = refused.filter(|(count, _)| *count > 0);
+    refused
+        .map(|(count, text)| finding(Severity::Warning, text, format!("{} refused", human_count(count))))
+        .collect()
+}
+
+/// The example gives the cause and the fix, because they depend on the certificate and on the `ca` file.
+fn certificate_rejected(measurement: &Measurement) -> Option<Finding> {
+    let error = measurement.errors.iter().find(|error| error.class == "tls_certificate")?;
+    let connections = plural(error.count, "connection", "connections");
+    let evidence = format!("{connections}, e.g. {}", error.example);
+    Some(finding(Severity::Warning, "The server's certificate was not accepted", evidence))
+}
+
+fn has_worked(measurement: &Measurement, operation: Operation) -> bool {
+    measurement.of(operation).outcome(Outcome::Ok) > 0
+}
+
+/// Advice to turn TLS on or off, only if no device has shown that the present setting works, in the preflight check or later.
+fn other_protocol(measurement: &Measurement, target: TargetFacts) -> Option<Finding> {
+    let (step, classes): (Operation, &[&str]) = if target.tls_wanted {
+        (Operation::ConnectTls, &["closed_by_peer", "reset"])
+    } else {
+        (Operation::Connect, &["closed_by_peer", "reset", "protocol_error"])
+    };
+    let count: u64 = classes.iter().map(|class| measurement.errors_of(class)).sum();
+    let has_worked = target.preflight_passed || has_worked(measurement, step);
+    if count == 0 || has_worked || (target.is_hub && !target.tls_wanted) {
+        return None;
+    }
+    let text = if target.is_hub {
+        "No TLS handshake succeeded: the server ended the connections during the handshake. Check host and port in [target]: an IoT hub \
+         serves MQTT over TLS on port 8883"
+    } else if target.tls_wanted {
+        "No TLS handshake succeeded: the server ended the connections during the handshake. The port may not use TLS. Use the server's \
+         TLS port, or set tls = false in [target]"
+    } else {
+        "No device connected over plain TCP: the server ended the connections, or its answer was not MQTT. The port may expect TLS. If \
+         so, set tls = true in [target]"
+    };
+    Some(finding(Severity::Warning, text, plural(count, "connection attempt", "connection attempts")))
+}
+
+/// The server accepts some devices, and connections of others are closed or reset before CONNACK. Attempts that the load generator
+/// ended do not count: a certificate that it rejected, an answer that was not CONNACK.
+fn closed_before_connack(measurement: &Measurement, target: TargetFacts) -> Option<Finding> {
+    // Excused attempts count too: a finding does not affect the verdict.
+    let count = measurement.count(|counts| counts.closed_before_connack + counts.reset_before_connack);
+    let has_worked = has_worked(measurement, Operation::Connect);
+    if count == 0 || !(has_worked || target.preflight_passed) {
+        return None;
+    }
+    let accepted = if has_worked { "some devices" } else { "the devices of the preflight check" };
+    let text = format!(
+        "The server accepted {accepted}. Other connections were closed or reset before CONNACK. The server may have a connection limit \
+         (such as mosquitto's max_connections), or it restarted. Check its limits and log"
+    );
+    let attempts =
+        plural(measurement.of(Operation::Connect).due, "connection attempt", "connection attempts");
+    Some(finding(Severity::Warning, text, format!("{} of {attempts}", human_count(count))))
+}
+
+/// MQTT 3.1.1 §3.2.2.2: for a clean session the server must set Session Present to 0 [MQTT-3.2.2-1].
+pub(super) fn unexpected_sessions(measurement: &Measurement) -> Option<Finding> {
+    let sessions = measurement.count(|counts| counts.clean_sessions_present);
+    (sessions > 0).then(|| {
+        let text = "The broker violates MQTT 3.1.1 (section 3.2.2.2): it set Session Present to 1 on connections with a clean session. \
+                    hubstorm continued, but other clients may disconnect. Check how the broker, or a proxy in front of it, stores \
+                    sessions";
+        finding(Severity::Warning, text, plural(sessions, "connection", "connections"))
+    })
+}

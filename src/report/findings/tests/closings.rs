@@ -1,0 +1,124 @@
+//! Closed, expired and dead connections.
+
+use super::super::{TargetFacts, findings};
+use crate::measure::{Culprit, Key, Operation, Outcome, Recorder, Times};
+use crate::result::model::{Finding, Severity};
+
+const KEY: Key = Key { operation: Operation::Telemetry, fleet: 0, phase: 0 };
+const MS: u64 = 1_000_000;
+
+/// Of 100 devices so many online, acks that take 20 ms, and what else is recorded.
+fn of(online: i64, record: impl FnOnce(&mut Recorder)) -> Vec<Finding> {
+    let mut measurement = crate::report::testing::measured(1, 1, |recorder| {
+        for _ in 0..100 {
+            recorder.due(KEY, 0);
+            recorder.ok(KEY, &Times { due: 0, picked: 0, sent: 0, acked: 20 * MS });
+        }
+        recorder.online(0, online);
+        record(recorder);
+    });
+    measurement.fleets[0].devices = 100;
+    findings(&measurement, TargetFacts { is_hub: true, ..TargetFacts::default() })
+}
+
+fn closed(recorder: &mut Recorder, times: u64, waited_us: u64) {
+    for _ in 0..times {
+        recorder.error("closed_by_peer", Culprit::Peer, 0, String::new);
+        recorder.due(KEY, 0);
+        recorder.ended(KEY, Outcome::Lost, 0, MS);
+        recorder.counts(0).closed_waiting += 1;
+        recorder.counts(0).closed_waiting_us += waited_us;
+    }
+}
+
+#[track_caller]
+fn only(findings: &[Finding], text: &str, evidence: &str) {
+    let [finding] = findings else { panic!("one finding: {findings:?}") };
+    assert!(finding.text.contains(text), "{finding:?}");
+    assert_eq!((finding.severity, finding.evidence.as_str()), (Severity::Warning, evidence));
+}
+
+#[test]
+fn healthy_run_has_no_findings_about_closings() {
+    assert_eq!(of(100, |_| ()), []);
+    assert_eq!(
+        of(100, |r| r.error("closed_by_peer", Culprit::Peer, 0, String::new)),
+        [],
+        "an idle connection"
+    );
+}
+
+#[test]
+fn late_acks_then_many_closings_indicate_throttling() {
+    let evidence = "4 connections closed or reset, the oldest acknowledgment was delayed by 8.00 s on average; the median was 20.0 ms";
+    only(&of(100, |r| closed(r, 4, 8_000_000)), "throttles", evidence);
+}
+
+#[test]
+fn closings_without_late_acks_are_not_throttling() {
+    let evidence = |n| format!("connections closed by the hub: {n}; messages lost: {n}");
+    for (online, times, waited_us) in [(100, 4, 900_000), (100, 2, 8_000_000), (1_000, 9, 8_000_000)] {
+        only(&of(online, |r| closed(r, times, waited_us)), "a restart, a failover", &evidence(times));
+    }
+}
+
+/// Connections with messages were reset, and attempts to reconnect were closed.
+#[test]
+fn closed_attempts_are_not_closed_connections() {
+    let findings = of(100, |r| {
+        closed(r, 2, 0);
+        r.counts(0).closed_before_connack = 2;
+    });
+    assert_eq!(findings.iter().filter(|finding| finding.text.contains("unacknowledged")).count(), 0);
+}
+
+#[test]
+fn constantly_late_acks_are_not_throttling() {
+    let findings = of(100, |r| {
+        for _ in 0..1_000 {
+            r.due(KEY, 0);
+            r.ok(KEY, &Times { due: 0, picked: 0, sent: 0, acked: 2_500 * MS });
+        }
+        closed(r, 4, 8_000_000);
+    });
+    only(&findings, "a restart, a failover", "connections closed by the hub: 4; messages lost: 4");
+}
+
+#[test]
+fn close_after_token_expiry_shows_its_first_instant() {
+    let findings = of(100, |r| {
+        for at in [300_000 * MS, 400_000 * MS] {
+            r.error("closed_after_expiry", Culprit::Peer, at, String::new);
+        }
+    });
+    only(&findings, "token expired", "2 connections, the first 5m into the run");
+}
+
+#[test]
+fn repeated_short_connections_indicate_a_shared_id() {
+    // More of them than were ever online at once.
+    let findings = of(2, |r| r.counts(0).closed_soon_devices = 3);
+    only(&findings, "closed or reset within a minute", "3 of 100 devices");
+}
+
+#[test]
+fn qos_0_messages_on_dead_connections_are_counted() {
+    let measured = |unheard| {
+        crate::report::testing::measured(1, 1, |recorder| {
+            for operation in [Operation::PublishQos0, Operation::Publish] {
+                let key = Key { operation, fleet: 0, phase: 0 };
+                recorder.due(key, 0);
+                recorder.ok(key, &Times::default());
+            }
+            recorder.counts(0).qos0_on_dead_connections = unheard;
+        })
+    };
+    assert_eq!(findings(&measured(0), TargetFacts::default()), []);
+    let findings = findings(&measured(1), TargetFacts::default());
+    let [finding] = findings.as_slice() else { panic!("one finding: {findings:?}") };
+    assert_eq!(
+        (finding.severity, finding.evidence.as_str()),
+        (Severity::Warning, "1 of 1 ok message with QoS 0")
+    );
+    assert!(finding.text.contains("QoS 1"), "{finding:?}");
+}

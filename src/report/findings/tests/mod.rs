@@ -1,0 +1,170 @@
+//! Each finding: from what it is made, and its evidence.
+
+mod closings;
+mod connecting;
+
+use super::*;
+use crate::measure::{Key, Recorder, Times};
+
+const KEY: Key = Key { operation: Operation::Telemetry, fleet: 0, phase: 0 };
+const S: u64 = 1_000_000_000;
+
+fn of(record: impl FnOnce(&mut Recorder)) -> Vec<Finding> {
+    let measurement = crate::report::testing::measured(1, 1, |recorder| {
+        recorder.due(KEY, 0);
+        recorder.ok(KEY, &Times::default());
+        record(recorder);
+    });
+    findings(&measurement, TargetFacts::default())
+}
+
+#[test]
+fn clean_run_has_no_findings() {
+    assert_eq!(of(|_| ()), []);
+}
+
+#[test]
+fn each_finding_has_its_text_and_evidence() {
+    type Record = fn(&mut Recorder);
+    let causes: [(Record, Severity, &str, &str); 17] = [
+        (
+            |r| r.counts(0).late_subacks = 5,
+            Severity::Note,
+            "Those subscriptions count as timed out",
+            "5 late SUBACKs",
+        ),
+        (
+            |r| {
+                r.due(KEY, 0);
+                r.ended(KEY, Outcome::Throttled, 0, 0);
+            },
+            Severity::Warning,
+            "throttled twin requests",
+            "1 answered 429",
+        ),
+        (|r| r.counts(0).from_hub.late_answers = 2, Severity::Note, "had timed out", "2 late answers"),
+        (
+            |r| r.counts(0).from_hub.desired_missed = 1,
+            Severity::Note,
+            "desired properties",
+            "1 version missed",
+        ),
+        (
+            |r| {
+                let hub = &mut r.counts(0).from_hub;
+                (hub.c2d_skipped, hub.c2d_reordered, hub.c2d_duplicates) = (5, 2, 1);
+            },
+            Severity::Warning,
+            "at least once",
+            "3 missing, 1 duplicate",
+        ),
+        (
+            |r| r.counts(0).from_hub.unreadable = 1,
+            Severity::Warning,
+            "an IoT hub does not send",
+            "1 unreadable message, 0 unknown answers",
+        ),
+        (
+            |r| r.lost(Key { operation: Operation::Deliver, ..KEY }, 3, S),
+            Severity::Warning,
+            "did not reach every subscriber",
+            "3 of 3 copies lost",
+        ),
+        (
+            |r| r.ok(KEY, &Times { acked: 100 * S, ..Times::default() }),
+            Severity::Warning,
+            "exceeded the range of the histograms",
+            "2 values above 67.1 s",
+        ),
+        (
+            |r| r.error("fd_limit", Culprit::Us, 0, || "too many open files".to_owned()),
+            Severity::Warning,
+            "fd_limit",
+            "1 counted, e.g. too many open files",
+        ),
+        (|r| r.error("connack_5", Culprit::Peer, 0, String::new), Severity::Warning, "code 5", "1 refused"),
+        (
+            |r| r.error("tls_certificate", Culprit::Peer, 0, String::new),
+            Severity::Warning,
+            "certificate was not accepted",
+            "1 connection, e.g. ",
+        ),
+        (
+            |r| {
+                r.due(KEY, 0);
+                r.ended(KEY, Outcome::Expired, 0, S);
+            },
+            Severity::Note,
+            "send_by",
+            "1 of 2 messages expired",
+        ),
+        (
+            |r| {
+                let key = Key { operation: Operation::Online, ..KEY };
+                r.due(key, 0);
+                r.ended(key, Outcome::Unfinished, 0, S);
+            },
+            Severity::Warning,
+            "never connected",
+            "1 of 1 planned connection failed",
+        ),
+        (|r| r.counts(0).gave_up = 2, Severity::Note, "gave up reconnecting", "2 times"),
+        (|r| r.counts(0).late_acks = 3, Severity::Note, "after their timeout", "3 late acknowledgments"),
+        (
+            |r| r.ended(KEY, Outcome::Unfinished, 0, 2 * S),
+            Severity::Note,
+            "no device ever connected",
+            "1 open, the oldest for 2.00 s",
+        ),
+        (|r| r.no_ack(KEY), Severity::Note, "QoS 0", "QoS 0 in the scenario"),
+    ];
+    for (record, severity, text, evidence) in causes {
+        let findings = of(record);
+        let [finding] = findings.as_slice() else { panic!("one finding: {findings:?}") };
+        assert!(finding.text.contains(text), "{finding:?}");
+        assert_eq!((finding.severity, finding.evidence.as_str()), (severity, evidence));
+    }
+}
+
+#[test]
+fn unaccepted_c2d_messages_are_not_missing() {
+    let sends = Key { operation: Operation::ServiceC2d, ..KEY };
+    let skipped = |numbers: u64, sent: &[Outcome]| {
+        of(|r| {
+            r.counts(0).from_hub.c2d_skipped = numbers;
+            for outcome in sent {
+                r.due(sends, 0);
+                match outcome {
+                    Outcome::Ok => r.ok(sends, &Times::default()),
+                    bad => r.ended(sends, *bad, 0, 0),
+                }
+            }
+        })
+    };
+    use Outcome::{Ok, Refused, TimedOut};
+    assert_eq!(skipped(2, &[Ok, Refused, TimedOut]), []);
+    assert_eq!(skipped(1, &[Ok, Refused, TimedOut]), [], "one came after all");
+    let found = skipped(3, &[Ok, Refused, TimedOut]);
+    assert_eq!(found[0].evidence, "1 missing, 0 duplicates");
+}
+
+#[test]
+fn longer_drain_is_advised_only_if_devices_connected() {
+    let connect = Key { operation: Operation::Connect, ..KEY };
+    let findings = of(|r| {
+        r.due(connect, 0);
+        r.ok(connect, &Times::default());
+        r.ended(KEY, Outcome::Unfinished, 0, 2 * S);
+    });
+    assert!(findings[0].text.contains("Increase drain"), "{findings:?}");
+}
+
+#[test]
+fn warnings_come_first() {
+    let findings = of(|r| {
+        r.no_ack(KEY);
+        r.error("connack_5", Culprit::Peer, 0, String::new);
+    });
+    let severities: Vec<_> = findings.iter().map(|finding| finding.severity).collect();
+    assert_eq!(severities, [Severity::Warning, Severity::Note]);
+}

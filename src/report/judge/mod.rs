@@ -1,0 +1,312 @@
+//! "May I rely on this, and is it good?" Called by `app` when a run is over, and again with what a result file holds; pure. It knows
+//! neither sockets nor workers.
+//!
+//! Thresholds are decided by intervals: what the target may have caused, as measured and without what the load generator may have
+//! added. A decisive fail is a fail. Otherwise, what the generator may have decided, and a load that was not really offered, make the
+//! measurement invalid.
+
+mod advice;
+mod bounds;
+mod early;
+mod failure_cause;
+mod numbers;
+mod offered;
+mod reason;
+mod threshold;
+mod unattributed;
+mod undecided;
+
+pub(super) use bounds::RESOLUTION_US;
+pub use early::failed_early;
+
+use super::exit;
+use super::findings::{TargetFacts, cleartext_password, counts_disagree, findings};
+use crate::measure::{Compare, Culprit, Measurement, Operation, Outcome, Phase, Rule, Rules, Test, Totals};
+use crate::result::model::{
+    Detail, Emulator, EndedBy, Finding, RunResult, Severity, Status, ThresholdResult, ThresholdStatus,
+    Verdict,
+};
+use failure_cause::failure_cause;
+use offered::shortcomings;
+use reason::{Code, reason};
+use threshold::{Observation, evaluate, sum_covered};
+use unattributed::UnattributedDelay;
+use undecided::{LocalCause, UndecidedThreshold};
+
+/// What is judged, and by what.
+#[derive(Clone, Copy, Debug)]
+pub struct JudgeInput<'a> {
+    /// What was measured.
+    pub measurement: &'a Measurement,
+    /// What counts as good, and as really offered.
+    pub rules: &'a Rules,
+    /// What ended the run.
+    pub ended_by: EndedBy,
+    /// The built-in hub's own counts, when it was the target.
+    pub emulator: Option<&'a Emulator>,
+    /// The target under load.
+    pub target: TargetFacts,
+}
+
+/// The answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Judgment {
+    /// Status, exit code and reasons in words.
+    pub verdict: Verdict,
+    /// Every threshold, the implicit ones last.
+    pub thresholds: Vec<ThresholdResult>,
+    /// What else a reader should know, warnings first.
+    pub findings: Vec<Finding>,
+}
+
+/// Judges a run by its result file alone; `None` for a file that was written before files held what that takes.
+#[must_use]
+pub fn judge_again(result: &RunResult) -> Option<Judgment> {
+    Some(judge(&JudgeInput {
+        measurement: &result.measurement,
+        rules: result.rules.as_ref()?,
+        ended_by: result.run.ended_by?,
+        emulator: result.emulator.as_ref(),
+        target: TargetFacts::of(&result.run.target),
+    }))
+}
+
+/// Judges a run.
+#[must_use]
+pub fn judge(input: &JudgeInput<'_>) -> Judgment {
+    let thresholds = input.thresholds();
+    let (shortcomings, warnings) = input.offered();
+    let with_status = |status: ThresholdStatus| {
+        thresholds.iter().filter(move |threshold| threshold.result.status == Some(status))
+    };
+    let mut failed: Vec<Detail> = with_status(ThresholdStatus::Failed)
+        .map(|Evaluated { result, .. }| threshold_detail(Code::ThresholdFailed, result, failed_text(result)))
+        .collect();
+    failed.extend(with_status(ThresholdStatus::InsufficientSamples).map(|Evaluated { result, .. }| {
+        threshold_detail(Code::InsufficientSamples, result, failed_text(result))
+    }));
+    let (mut undecided, mut causes): (Vec<Detail>, Vec<LocalCause>) = Default::default();
+    for threshold in with_status(ThresholdStatus::Undecided) {
+        let (text, because) = input.undecided(threshold);
+        undecided.push(threshold_detail(Code::ThresholdUndecided, &threshold.result, text));
+        causes.extend(because);
+    }
+    let breakdowns: Vec<Detail> =
+        input.measurement.breakdowns.iter().map(|text| reason(Code::Breakdown, text)).collect();
+
+    let (status, mut details): (Status, Vec<Detail>) = if !breakdowns.is_empty() {
+        (Status::Invalid, breakdowns.into_iter().chain(failed).collect())
+    } else if input.is_interrupted_before_the_load() {
+        // The thresholds have no data because nothing was tried.
+        (Status::Invalid, Vec::new())
+    } else if !failed.is_empty() || input.is_unreachable() {
+        let cause = failure_cause(input.measurement);
+        (Status::Fail, cause.into_iter().chain(failed).chain(undecided).chain(shortcomings).collect())
+    } else if !undecided.is_empty() || !shortcomings.is_empty() || input.ended_by == EndedBy::Unreachable {
+        let advice = input.advice(causes, &shortcomings);
+        (Status::Invalid, undecided.into_iter().chain(shortcomings).chain(advice).collect())
+    } else if input.rules.thresholds.is_empty() {
+        let text = "No thresholds are defined: the verdict only checks that every fleet connected";
+        (Status::Pass, vec![reason(Code::NoThresholds, text)])
+    } else {
+        let count = thresholds.len();
+        (Status::Pass, vec![reason(Code::Passed, format!("All thresholds passed ({count} of {count})"))])
+    };
+    input.add_end_reason(&mut details);
+
+    let mut findings = warnings;
+    findings.extend(self::findings(input.measurement, input.target));
+    findings.extend(cleartext_password(input.target.cleartext_password));
+    findings.extend(input.emulator.and_then(|hub| counts_disagree(hub, input.measurement)));
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    let verdict = Verdict {
+        status,
+        exit_code: exit::of_run(status, input.ended_by == EndedBy::Interrupt),
+        reasons: details.iter().map(|detail| detail.text.clone()).collect(),
+        details,
+    };
+    Judgment {
+        verdict,
+        thresholds: thresholds.into_iter().map(|threshold| threshold.result).collect(),
+        findings,
+    }
+}
+
+/// A threshold and what decided it.
+struct Evaluated {
+    result: ThresholdResult,
+    rule: Rule,
+    observation: Observation,
+    /// The sum of what it covers.
+    covered: Totals,
+    unattributed: UnattributedDelay,
+    /// The covered phases.
+    phases: Vec<String>,
+}
+
+/// `telemetry{phase:steady} p(99) < 500ms`
+fn label(threshold: &ThresholdResult) -> String {
+    let ThresholdResult { metric, expression, .. } = threshold;
+    let names = [("phase", &threshold.phase), ("fleet", &threshold.fleet)];
+    let named: Vec<_> =
+        names.into_iter().filter_map(|(key, name)| Some(format!("{key}:{}", name.as_ref()?))).collect();
+    let selectors = if named.is_empty() { String::new() } else { format!("{{{}}}", named.join(",")) };
+    format!("{metric}{selectors} {expression}")
+}
+
+/// A failed threshold in words: `telemetry{phase:steady} p(99) < 500ms: 612 ms`.
+fn failed_text(threshold: &ThresholdResult) -> String {
+    format!("{}: {}", label(threshold), threshold.observed_text)
+}
+
+fn threshold_detail(code: Code, threshold: &ThresholdResult, text: String) -> Detail {
+    Detail { phase: threshold.phase.clone(), fleet: threshold.fleet.clone(), ..reason(code, text) }
+}
+
+impl JudgeInput<'_> {
+    /// Every threshold, the implicit ones last: every fleet had at least one ok connect, in whatever phase.
+    fn thresholds(&self) -> Vec<Evaluated> {
+        let written = self
+            .rules
+            .thresholds
+            .iter()
+            .map(|rule| self.threshold(rule, |phase| rule.covers(self.measurement, phase)));
+        let implicit = self.measurement.fleets.iter().map(|fleet| {
+            let rule = Rule {
+                metric: Operation::Connect,
+                phase: None,
+                fleet: Some(fleet.name.clone()),
+                expression: "count(ok) >= 1".to_owned(),
+                test: Test::Count { outcome: Outcome::Ok, compare: Compare::GreaterOrEqual, limit: 1 },
+                abort_from_us: None,
+            };
+            self.threshold(&rule, |_| true)
+        });
+        written.chain(implicit).collect()
+    }
+
+    /// Adds histograms and counters of what a threshold covers, and evaluates it.
+    fn threshold(&self, rule: &Rule, covers: impl Fn(&str) -> bool) -> Evaluated {
+        let covered = sum_covered(self.measurement, rule, &covers);
+        let unattributed = UnattributedDelay::of(self.measurement, self.rules, &covers);
+        let phases = self.measurement.phases.iter().map(|phase| phase.name.clone());
+        let phases = phases.filter(|name| covers(name)).collect();
+        let observation = evaluate(&rule.test, &covered, &unattributed);
+        let result = ThresholdResult {
+            metric: rule.metric.name().to_owned(),
+            expression: rule.expression.clone(),
+            phase: rule.phase.clone(),
+            fleet: rule.fleet.clone(),
+            limit: observation.limit,
+            unit: observation.unit.to_owned(),
+            observed: observation.observed,
+            observed_best: observation.best,
+            observed_worst: observation.worst,
+            observed_text: observation.text.clone(),
+            margin: observation.margin,
+            samples: observation.samples,
+            passed: observation.status == ThresholdStatus::Passed,
+            status: Some(observation.status),
+            test: Some(rule.test),
+        };
+        Evaluated { result, rule: rule.clone(), observation, covered, unattributed, phases }
+    }
+
+    /// Why a threshold is undecided.
+    fn undecided(&self, threshold: &Evaluated) -> (String, Vec<LocalCause>) {
+        let undecided = UndecidedThreshold {
+            measurement: self.measurement,
+            rules: self.rules,
+            label: label(&threshold.result),
+            operation: threshold.rule.metric,
+            test: threshold.rule.test,
+            observation: &threshold.observation,
+            covered: &threshold.covered,
+            unattributed: &threshold.unattributed,
+            phases: &threshold.phases,
+        };
+        undecided.reason()
+    }
+
+    /// Phases that somebody reads: the headline reads all but warm-ups, a latency threshold its own.
+    fn is_evaluated(&self, phase: &Phase) -> bool {
+        let names =
+            |rule: &Rule| rule.phase.as_ref() == Some(&phase.name) && rule.test.latency_limit_us().is_some();
+        !phase.warmup || self.rules.thresholds.iter().any(names)
+    }
+
+    /// What keeps the load from counting as offered; and the same, as findings, where nobody reads it.
+    fn offered(&self) -> (Vec<Detail>, Vec<Finding>) {
+        let (mut blocking, mut warnings) = (Vec::new(), Vec::new());
+        for phase in &self.measurement.phases {
+            let found = shortcomings(self.measurement, self.rules, phase);
+            if self.is_evaluated(phase) {
+                blocking.extend(found);
+                continue;
+            }
+            warnings.extend(found.into_iter().map(|detail| Finding {
+                severity: Severity::Warning,
+                text: detail.text,
+                evidence: "no threshold reads a latency of this phase".to_owned(),
+            }));
+        }
+        (blocking, warnings)
+    }
+
+    /// What to do about an invalid run.
+    fn advice(&self, mut causes: Vec<LocalCause>, shortcomings: &[Detail]) -> Option<Detail> {
+        causes.extend(advice::shortcoming_causes(self.measurement, shortcomings));
+        if causes.is_empty() {
+            // Every device was offline, which may not be the target's doing.
+            causes.extend(advice::local_errors(self.measurement));
+        }
+        if causes.is_empty() {
+            causes.push(LocalCause::Delay);
+        }
+        let is_evaluated = |name: &str| {
+            self.measurement.phases.iter().any(|phase| phase.name == name && self.is_evaluated(phase))
+        };
+        advice::advice(self.measurement, &causes, is_evaluated)
+    }
+
+    /// No connection attempt was due before the interrupt.
+    fn is_interrupted_before_the_load(&self) -> bool {
+        self.ended_by == EndedBy::Interrupt && self.measurement.of(Operation::Connect).due == 0
+    }
+
+    /// A run that ended before its plan says so.
+    fn add_end_reason(&self, details: &mut Vec<Detail>) {
+        let (code, text) = match self.ended_by {
+            EndedBy::Plan | EndedBy::Breakdown => return,
+            EndedBy::Interrupt if self.is_interrupted_before_the_load() => {
+                let text =
+                    "The run was interrupted before the first connection attempt: nothing was measured";
+                (Code::Interrupted, text)
+            }
+            EndedBy::Interrupt => {
+                (Code::Interrupted, "The run was interrupted: only what was measured until then is judged")
+            }
+            EndedBy::Abort => {
+                (Code::Aborted, "The run ended early: a threshold with abort = true had failed")
+            }
+            EndedBy::Unreachable => (
+                Code::Unreachable,
+                "The run ended early: every device was offline for abort_when_unreachable",
+            ),
+        };
+        // What ended the run is the cause where nothing else is.
+        let is_cause = self.ended_by == EndedBy::Unreachable
+            && details.iter().all(|detail| detail.code != Code::HubUnreachable.name());
+        details.insert(if is_cause { 0 } else { details.len() }, reason(code, text));
+    }
+
+    /// Every device was offline for too long, and neither this machine nor the built-in hub's own stalls explain it.
+    fn is_unreachable(&self) -> bool {
+        self.ended_by == EndedBy::Unreachable
+            && self.measurement.errors.iter().any(|error| error.culprit != Culprit::Us)
+            && !UnattributedDelay::of(self.measurement, self.rules, |_| true).may_cause_failures
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,16 @@
+//! Conversions between counts and floating-point numbers, for the parts of `judge`.
+
+#[expect(clippy::cast_precision_loss, reason = "counts and microseconds stay far below 2^53")]
+pub(super) fn float(count: u64) -> f64 {
+    count as f64
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive latency or count")]
+pub(super) fn whole(value: f64) -> u64 {
+    value.round() as u64
+}
+
+/// Returns `part / whole`, and 0 for an empty whole.
+pub(super) fn ratio(part: u64, whole: u64) -> f64 {
+    float(part) / float(whole.max(1))
+}

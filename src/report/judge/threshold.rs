@@ -1,0 +1,347 @@
+//! One threshold against what was measured: the interval of what the target may have caused, how far from the limit, how it was
+//! decided. Called by [`judge`](super::judge) with the sum of the phases and fleets that the threshold covers.
+//!
+//! What reads a latency counts every operation that ended otherwise than ok, and every unfinished one older than the limit, as slower
+//! than the limit, by an unknown amount: a hub that fails more must never look faster.
+
+use super::bounds::{Bound, Interval};
+use super::numbers::{float, whole};
+use super::unattributed::UnattributedDelay;
+use crate::measure::{Compare, Measurement, Outcome, Rule, Test, Totals, rank};
+use crate::plan::samples_needed;
+use crate::result::model::ThresholdStatus;
+use crate::units::{Percent, human_count, human_us};
+
+/// What a threshold saw.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Observation {
+    /// The limit, in `unit`.
+    pub(super) limit: f64,
+    /// `us`, `share` or `count`.
+    pub(super) unit: &'static str,
+    /// As measured, in `unit`; `None` when missing or above every limit.
+    pub(super) observed: Option<f64>,
+    /// The best that the target may have caused.
+    pub(super) best: Option<f64>,
+    /// The worst.
+    pub(super) worst: Option<f64>,
+    /// In words.
+    pub(super) text: String,
+    /// The interval in words: `between 310 and 560 ms`. Empty where it is one value.
+    pub(super) interval_text: String,
+    /// As a share of the limit; positive is the good side.
+    pub(super) margin: Option<f64>,
+    /// Operations that it was computed from.
+    pub(super) samples: u64,
+    /// How it was decided.
+    pub(super) status: ThresholdStatus,
+}
+
+/// Adds up the operations that a rule covers in the phases that `covers` selects.
+pub(super) fn sum_covered(measurement: &Measurement, rule: &Rule, covers: impl Fn(&str) -> bool) -> Totals {
+    measurement.sum(|part| {
+        part.operation == rule.metric
+            && rule.fleet.as_ref().is_none_or(|fleet| *fleet == part.fleet)
+            && covers(&part.phase)
+    })
+}
+
+/// Evaluates `test` on `totals`.
+pub(super) fn evaluate(test: &Test, totals: &Totals, unattributed: &UnattributedDelay) -> Observation {
+    match *test {
+        Test::Percentile { quantile, compare, limit_us } => {
+            Latencies::of(totals, limit_us, unattributed).percentile(quantile, compare)
+        }
+        Test::Mean { compare, limit_us } => Latencies::of(totals, limit_us, unattributed).mean(compare),
+        Test::Max { compare, limit_us } => Latencies::of(totals, limit_us, unattributed).max(compare),
+        Test::Rate { outcome, compare, limit } => rate(outcome, compare, limit, totals, unattributed),
+        Test::Count { outcome, compare, limit } => count(outcome, compare, limit, totals, unattributed),
+    }
+}
+
+/// Of how many operations with an outcome it is not known whether the target caused that.
+fn excused(outcome: Outcome, totals: &Totals, unattributed: &UnattributedDelay) -> u64 {
+    let of = |outcome: Outcome| match outcome {
+        Outcome::Ok => 0,
+        // A code that says so is the target's own word.
+        Outcome::Throttled => totals.excused[outcome],
+        _ if unattributed.may_cause_failures => totals.outcomes[outcome],
+        _ => totals.excused[outcome].min(totals.outcomes[outcome]),
+    };
+    match outcome {
+        Outcome::Ok => Outcome::ALL.into_iter().map(of).sum(),
+        outcome => of(outcome),
+    }
+}
+
+/// What a latency threshold reads.
+struct Latencies<'a> {
+    totals: &'a Totals,
+    limit_us: u64,
+    ok: u64,
+    /// Operations that count as slower than the limit, and nothing excuses.
+    bad: u64,
+    /// Those that may be as fast as can be, or slower than the limit.
+    excused: u64,
+    /// The most that a latency may owe to stalls that its worker cannot see; `None`: all of it.
+    unattributed_us: Option<u64>,
+    /// Operations that may have been due without the load generator's delays.
+    missing_cycles: u64,
+}
+
+impl Latencies<'_> {
+    fn of<'a>(totals: &'a Totals, limit_us: u64, unattributed: &UnattributedDelay) -> Latencies<'a> {
+        let kept_apart = [Outcome::Ok, Outcome::Unfinished];
+        let otherwise = || Outcome::ALL.into_iter().filter(|outcome| !kept_apart.contains(outcome));
+        let unfinished = totals.unfinished_age.count_above(limit_us);
+        let slower = otherwise().map(|outcome| totals.outcome(outcome)).sum::<u64>() + unfinished;
+        let excused = otherwise().map(|outcome| excused(outcome, totals, unattributed)).sum::<u64>()
+            + excused(Outcome::Unfinished, totals, unattributed).min(unfinished);
+        Latencies {
+            totals,
+            limit_us,
+            ok: totals.response.count(),
+            bad: slower - excused.min(slower),
+            excused: excused.min(slower),
+            unattributed_us: unattributed.max_us(limit_us),
+            missing_cycles: missing_cycles(totals, unattributed),
+        }
+    }
+
+    fn samples(&self) -> u64 {
+        self.ok + self.bad + self.excused
+    }
+
+    /// Nothing was added by anybody: both bounds are the observation.
+    fn is_exact(&self) -> bool {
+        self.totals.delayed.is_empty() && self.excused == 0 && self.unattributed_us == Some(0)
+    }
+
+    /// A lower bound, without what could not be seen.
+    fn lowered(&self, us: f64) -> Bound {
+        Bound::At(self.unattributed_us.map_or(0.0, |unattributed_us| (us - float(unattributed_us)).max(0.0)))
+    }
+
+    /// With N ok and B slower, quantile q reads the ok histogram at q(N + B)/N.
+    fn percentile(&self, quantile: f64, compare: Compare) -> Observation {
+        let (samples, needed) = (self.samples(), samples_needed(quantile));
+        let base = Observation::latency(self.limit_us, samples);
+        if samples == 0 {
+            return base.missing();
+        }
+        if samples < needed {
+            let text =
+                format!("not enough data ({} of {} samples)", human_count(samples), human_count(needed));
+            if samples.saturating_add(self.missing_cycles) < needed {
+                return Observation { text, ..base };
+            }
+            let most = human_count(samples.saturating_add(self.missing_cycles));
+            let interval_text = format!(
+                "between {} and {most} samples, and {} are needed",
+                human_count(samples),
+                human_count(needed)
+            );
+            return Observation { text, interval_text, status: ThresholdStatus::Undecided, ..base };
+        }
+        let rank = rank(quantile, samples);
+        let at_rank = self.totals.response.at_rank(rank);
+        let high = at_rank.map_or(Bound::AboveLimit, |us| Bound::At(float(us)));
+        let low = if self.is_exact() {
+            high
+        } else if rank <= self.excused {
+            Bound::At(0.0)
+        } else {
+            let at_rank = self.totals.lower().at_rank_low(rank - self.excused);
+            at_rank.map_or(Bound::AboveLimit, |us| self.lowered(float(us)))
+        };
+        base.observed_latency(compare, self.limit_us, Interval { low, high })
+    }
+
+    /// One without an end has no bound, and neither has a mean with it.
+    fn mean(&self, compare: Compare) -> Observation {
+        let base = Observation::latency(self.limit_us, self.samples());
+        let Some(mean) = self.totals.response.mean() else { return self.none_ok(base, compare) };
+        let interval = self.interval(mean, || {
+            let lower = self.totals.lower();
+            let sum = lower.mean().unwrap_or(0.0) * float(lower.count());
+            sum / float(lower.count() + self.excused).max(1.0)
+        });
+        base.observed_latency(compare, self.limit_us, interval)
+    }
+
+    fn max(&self, compare: Compare) -> Observation {
+        let base = Observation::latency(self.limit_us, self.samples());
+        let Some(max) = self.totals.response.max() else { return self.none_ok(base, compare) };
+        let interval = self.interval(float(max), || {
+            let lower = self.totals.lower();
+            float(lower.at_rank_low(lower.count()).unwrap_or(0))
+        });
+        base.observed_latency(compare, self.limit_us, interval)
+    }
+
+    /// Returns the interval of a mean or a maximum: `measured`, and `lower` without what could not be seen. One without an end has no
+    /// bound.
+    fn interval(&self, measured: f64, lower: impl Fn() -> f64) -> Interval {
+        let high = if self.bad + self.excused > 0 { Bound::AboveLimit } else { Bound::At(measured) };
+        let low = if self.bad > 0 {
+            Bound::AboveLimit
+        } else if self.is_exact() {
+            high
+        } else {
+            self.lowered(lower())
+        };
+        Interval { low, high }
+    }
+
+    /// No operation ended ok.
+    fn none_ok(&self, base: Observation, compare: Compare) -> Observation {
+        let low = match (self.bad, self.excused) {
+            (0, 0) => return base.missing(),
+            (0, _) => Bound::At(0.0),
+            _ => Bound::AboveLimit,
+        };
+        base.observed_latency(compare, self.limit_us, Interval { low, high: Bound::AboveLimit })
+    }
+}
+
+/// How many more operations of a closed loop may have been due without the load generator's delays, and without stalls that its
+/// workers cannot see: each cycle would have been shorter by that share.
+fn missing_cycles(totals: &Totals, unattributed: &UnattributedDelay) -> u64 {
+    if !totals.closed_loop || (totals.delayed.is_empty() && unattributed.share == 0.0) {
+        return 0;
+    }
+    let ok = float(totals.response.count());
+    let cycles_us = totals.response.mean().unwrap_or(0.0) * ok + float(totals.think_sum_us);
+    let own = if cycles_us > 0.0 { float(totals.own_delay_sum_us) / cycles_us } else { 0.0 };
+    // As a whole: nearly all of the time means any number.
+    let lost = (own + unattributed.share).min(0.999);
+    whole((ok * lost / (1.0 - lost)).ceil())
+}
+
+/// The interval between "what is excused was not the target's doing" and "it was": fewer failures, and more that is ok.
+fn counted(outcome: Outcome, totals: &Totals, unattributed: &UnattributedDelay) -> (u64, u64) {
+    let (count, excused) = (totals.outcome(outcome), excused(outcome, totals, unattributed));
+    match outcome {
+        Outcome::Ok => {
+            let all = count.saturating_add(excused).min(totals.due.max(count));
+            (count, all.saturating_add(missing_cycles(totals, unattributed)))
+        }
+        _ => (count - excused.min(count), count),
+    }
+}
+
+fn rate(
+    outcome: Outcome,
+    compare: Compare,
+    limit: f64,
+    totals: &Totals,
+    unattributed: &UnattributedDelay,
+) -> Observation {
+    let base = Observation::of(limit, "share", totals.due);
+    if totals.due == 0 {
+        return base.missing();
+    }
+    let share = |count: u64| float(count) / float(totals.due);
+    let percent = |count: u64| Percent::from_fraction(share(count));
+    let (low, high) = counted(outcome, totals, unattributed);
+    let high = high.min(totals.due);
+    let count = totals.outcome(outcome);
+    let text = format!("{} ({} of {})", percent(count), human_count(count), human_count(totals.due));
+    let interval_text = format!("between {} and {}", percent(low), percent(high));
+    base.observed_count(outcome, compare, (share(low), share(high)), share(count), text, interval_text)
+}
+
+fn count(
+    outcome: Outcome,
+    compare: Compare,
+    limit: u64,
+    totals: &Totals,
+    unattributed: &UnattributedDelay,
+) -> Observation {
+    let base = Observation::of(float(limit), "count", totals.due);
+    if totals.due == 0 {
+        return base.missing();
+    }
+    let (low, high) = counted(outcome, totals, unattributed);
+    let count = totals.outcome(outcome);
+    let interval_text = format!("between {} and {}", human_count(low), human_count(high));
+    let ends = (float(low), float(high));
+    base.observed_count(outcome, compare, ends, float(count), human_count(count), interval_text)
+}
+
+impl Observation {
+    /// Nothing observed yet: which fails.
+    fn of(limit: f64, unit: &'static str, samples: u64) -> Observation {
+        let (observed, best, worst, margin) = (None, None, None, None);
+        let (text, interval_text) = (String::new(), String::new());
+        let status = ThresholdStatus::InsufficientSamples;
+        Observation { limit, unit, observed, best, worst, text, interval_text, margin, samples, status }
+    }
+
+    fn latency(limit_us: u64, samples: u64) -> Observation {
+        Observation::of(float(limit_us), "us", samples)
+    }
+
+    fn missing(self) -> Observation {
+        Observation { text: "no data".to_owned(), ..self }
+    }
+
+    fn observed_latency(self, compare: Compare, limit_us: u64, interval: Interval) -> Observation {
+        let us = |end: Bound| match end {
+            Bound::At(us) => human_us(whole(us)),
+            Bound::AboveLimit => format!("> {}", human_us(limit_us)),
+        };
+        let interval_text = match (interval.low, interval.high) {
+            (low, high) if low == high => String::new(),
+            (low, Bound::AboveLimit) => format!("between {} and more than the limit", us(low)),
+            (low, high) => format!("between {} and {}", us(low), us(high)),
+        };
+        let observed = interval.high.value();
+        Observation {
+            observed,
+            best: interval.low.value(),
+            worst: observed,
+            text: us(interval.high),
+            interval_text,
+            margin: observed.and_then(|observed| margin(compare, observed, self.limit)),
+            status: interval.decide_latency(compare, limit_us),
+            ..self
+        }
+    }
+
+    fn observed_count(
+        self,
+        outcome: Outcome,
+        compare: Compare,
+        (low, high): (f64, f64),
+        observed: f64,
+        text: String,
+        interval_text: String,
+    ) -> Observation {
+        let (best, worst) = if outcome == Outcome::Ok { (high, low) } else { (low, high) };
+        Observation {
+            observed: Some(observed),
+            best: Some(best),
+            worst: Some(worst),
+            text,
+            interval_text: if low < high { interval_text } else { String::new() },
+            margin: margin(compare, observed, self.limit),
+            status: Interval::between(low, high).decide(compare, self.limit),
+            ..self
+        }
+    }
+}
+
+/// How far from the limit, as a share of it; none of a limit of zero.
+fn margin(compare: Compare, observed: f64, limit: f64) -> Option<f64> {
+    let towards = match compare {
+        Compare::Less | Compare::LessOrEqual => limit - observed,
+        Compare::Greater | Compare::GreaterOrEqual => observed - limit,
+        Compare::Equal => -(observed - limit).abs(),
+        Compare::NotEqual => (observed - limit).abs(),
+    };
+    (limit > 0.0).then(|| towards / limit)
+}
+
+#[cfg(test)]
+mod tests;

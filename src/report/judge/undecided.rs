@@ -1,0 +1,145 @@
+//! Why a threshold is undecided: the range, and what on this machine made it one. Called by `judge`; pure.
+
+use super::threshold::Observation;
+use super::unattributed::UnattributedDelay;
+use crate::measure::{Culprit, Measurement, Operation, Rules, Source, Test, Totals};
+use crate::units::{human_us, plural};
+
+/// Delays are told if they have at least this share of the largest one's time, as a divisor. Beside excused failures, they are told if
+/// they have this share of the limit.
+const CAUSE_DIVISOR: u64 = 10;
+
+/// What on this machine may have decided a threshold. Advice depends on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum LocalCause {
+    /// Errors of this class, which are the load generator's.
+    Error(String),
+    /// The wall clock was set.
+    Clock,
+    /// A part of this machine was late.
+    Delay,
+    /// None: the value is too near to its limit.
+    Resolution,
+}
+
+/// An undecided threshold, and what it covers.
+pub(super) struct UndecidedThreshold<'a> {
+    pub(super) measurement: &'a Measurement,
+    pub(super) rules: &'a Rules,
+    /// `telemetry{phase:steady} p(99) < 500ms`
+    pub(super) label: String,
+    pub(super) operation: Operation,
+    pub(super) test: Test,
+    pub(super) observation: &'a Observation,
+    pub(super) covered: &'a Totals,
+    pub(super) unattributed: &'a UnattributedDelay,
+    /// The covered phases.
+    pub(super) phases: &'a [String],
+}
+
+impl UndecidedThreshold<'_> {
+    /// The reason in words, and its causes.
+    pub(super) fn reason(&self) -> (String, Vec<LocalCause>) {
+        let label = &self.label;
+        if self.observation.interval_text.is_empty() {
+            let resolution = human_us(super::bounds::RESOLUTION_US);
+            let text = &self.observation.text;
+            let reason = format!(
+                "{label}: {text} is nearer to the limit than this load generator can tell ({resolution})"
+            );
+            return (reason, vec![LocalCause::Resolution]);
+        }
+        let (mut causes, mut texts) = (Vec::new(), Vec::new());
+        if let Some((cause, text)) = self.excused() {
+            causes.extend(cause);
+            texts.push(text);
+        }
+        if let Some(text) = self.clock() {
+            causes.push(LocalCause::Clock);
+            texts.push(text.to_owned());
+        }
+        let delays = self.delays(!texts.is_empty());
+        if !delays.is_empty() {
+            causes.push(LocalCause::Delay);
+            texts.extend(delays);
+        }
+        if texts.is_empty() {
+            causes.push(LocalCause::Delay);
+            texts.push("this machine was busy".to_owned());
+        }
+        (format!("{label} lies {}: {}", self.observation.interval_text, texts.join(", ")), causes)
+    }
+
+    /// Failures that are not the target's, or may not be.
+    fn excused(&self) -> Option<(Vec<LocalCause>, String)> {
+        let excused = self.covered.excused.sum();
+        if excused == 0 {
+            return None;
+        }
+        let failures = plural(excused, "failure", "failures");
+        let errors = self.measurement.errors.iter().filter(|error| error.culprit == Culprit::Us);
+        let classes: Vec<&str> =
+            errors.map(|error| error.class.as_str()).filter(|class| self.applies(class)).collect();
+        if classes.is_empty() {
+            let text = format!("the load generator may have caused {failures}");
+            return Some((vec![LocalCause::Delay], text));
+        }
+        let text = format!("this machine may have caused {failures} ({})", classes.join(", "));
+        Some((classes.into_iter().map(|class| LocalCause::Error(class.to_owned())).collect(), text))
+    }
+
+    /// Only the service client makes calls, and it makes nothing else.
+    fn applies(&self, class: &str) -> bool {
+        match class {
+            "encode" => true,
+            "call_payload" => self.is_service_call(),
+            _ => !self.is_service_call(),
+        }
+    }
+
+    fn is_service_call(&self) -> bool {
+        use Operation::{ServiceC2d, ServiceDesired, ServiceMethod};
+        matches!(self.operation, ServiceC2d | ServiceDesired | ServiceMethod)
+    }
+
+    fn clock(&self) -> Option<&'static str> {
+        match (self.unattributed.clocks_diverged, self.unattributed.clock_may_cause_failures) {
+            (true, _) => Some("this machine's clock changed"),
+            (_, true) => Some("this machine's clock was behind until it was set forward"),
+            _ => None,
+        }
+    }
+
+    /// What every machine has is no cause beside a large one. Counts and rates do not depend on delays, except those of closed loops.
+    fn delays(&self, has_other_causes: bool) -> Vec<String> {
+        let limit_us = self.test.latency_limit_us();
+        let depends = limit_us.is_some() || self.covered.closed_loop;
+        let stalled_us = |is_wanted: fn(Source) -> bool| -> u64 {
+            let rest = self.measurement.health.iter().filter(|health| self.phases.contains(&health.phase));
+            rest.filter(|health| is_wanted(health.source)).map(|health| health.stall_us).sum()
+        };
+        let (delayed, longest_us) = (self.covered.delayed.count(), self.covered.own_delay_max_us);
+        let mut delays: Vec<(u64, String)> = Vec::new();
+        if depends && delayed > 0 {
+            let operations = plural(delayed, "operation", "operations");
+            let longest = human_us(longest_us);
+            delays.push((longest_us, format!("the load generator delayed {operations} by up to {longest}")));
+        }
+        let mut stalled = |is_relevant: bool, us: u64, name: &str| {
+            if is_relevant && us > 0 {
+                delays.push((us, format!("{name} stalled for {} in all", human_us(us))));
+            }
+        };
+        let of_hub_us = stalled_us(|source| matches!(source, Source::Emulator(_)));
+        stalled(depends || self.unattributed.hub_may_cause_failures, of_hub_us, "the built-in hub");
+        let of_service_us = stalled_us(|source| matches!(source, Source::Service));
+        stalled(depends && self.is_service_call(), of_service_us, "the service client");
+        delays.sort_by_key(|(us, _)| std::cmp::Reverse(*us));
+        let scale_us = match has_other_causes {
+            true => limit_us.unwrap_or(self.rules.shortest_timeout_us),
+            false => delays.first().map_or(0, |(us, _)| *us),
+        };
+        delays.retain(|(us, _)| *us >= scale_us / CAUSE_DIVISOR);
+        delays.into_iter().map(|(_, text)| text).collect()
+    }
+}
