@@ -112,7 +112,7 @@ fn run(text: &str, workers: u16, folder: &Path) {
         exe: env!("CARGO_BIN_EXE_hubstorm").into(),
         out: Box::new(std::io::sink()),
         err: Box::new(std::io::stderr()),
-        ..Env::of_process(interrupts)
+        ..Env::from_process(interrupts)
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let code = runtime.block_on(app::run(cli, env));

@@ -71,7 +71,7 @@ fn write_plan(out: &mut String, plan: &Plan, workers: usize) -> fmt::Result {
             "  the run ends early when all devices are offline against the plan for {unreachable}"
         )?;
     }
-    out.push_str(&super::notes::notes(plan));
+    out.push_str(&super::plan_warnings::notes(plan));
     write_needs(out, plan, workers)
 }
 

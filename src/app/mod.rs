@@ -1,137 +1,49 @@
 //! One file per subcommand; the only room that may import everything and print. Data goes to `Env::out`, talk to
 //! `Env::err`. Called by `main` and, in process, by the tests.
 
-mod assemble;
+mod build_result;
 mod ca_file;
 mod certs;
 mod check;
-mod child;
 mod consent;
 mod cost;
 mod doctor;
 mod early_end;
 mod emulator;
+mod emulator_process;
+mod env;
+mod error;
 mod exports;
 mod init;
-mod load;
 mod machine;
-mod notes;
-mod notices;
-mod outcome;
+mod notice_printer;
+mod plan_warnings;
 mod preflight;
+mod read_scenario;
 mod report;
 mod run;
 mod secret;
 mod signals;
 mod token;
+mod write_result;
 
 use crate::cli::{self, Cli, Command, Described, SchemaArgs};
 use crate::report::exit;
 use crate::scenario::masked;
 use crate::units::parse_duration;
-use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use env::print;
+use error::environment_error;
+use std::io::Write;
 use std::process::ExitCode;
-use tokio::sync::watch;
 
+pub use env::Env;
+pub use error::AppError;
 pub use signals::{count_interrupts, survive_file_size_limit};
-
-/// What a command sees of the world: tests bring their own.
-pub struct Env {
-    /// The program to start as the built-in hub.
-    pub exe: PathBuf,
-    /// The command line, for the result file.
-    pub argv: Vec<String>,
-    /// Environment variables: `${env.NAME}` in scenarios.
-    pub var: fn(&str) -> Option<String>,
-    /// Data.
-    pub out: Box<dyn Write>,
-    /// Talk.
-    pub err: Box<dyn Write>,
-    /// Whether `err` is a terminal that may be redrawn and coloured.
-    pub terminal: bool,
-    /// Reads what a person types in answer to a question; `None` where there is nobody to ask.
-    pub answer: Option<fn() -> std::io::Result<String>>,
-    /// How often Ctrl-C was pressed, or a signal arrived that counts as Ctrl-C, for commands that handle it.
-    pub interrupts: watch::Receiver<u8>,
-}
-
-impl Env {
-    /// The process's own.
-    #[must_use]
-    pub fn of_process(interrupts: watch::Receiver<u8>) -> Env {
-        Env {
-            exe: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("hubstorm")),
-            argv: std::env::args().collect(),
-            var: |name| std::env::var(name).ok(),
-            out: Box::new(anstream::stdout()),
-            err: Box::new(anstream::stderr()),
-            // A dumb terminal cannot redraw a line.
-            terminal: std::io::stderr().is_terminal()
-                && std::env::var_os("TERM").is_none_or(|term| term != "dumb"),
-            answer: (std::io::stdin().is_terminal() && std::io::stderr().is_terminal())
-                .then_some(typed as fn() -> std::io::Result<String>),
-            interrupts,
-        }
-    }
-}
-
-/// A line from stdin.
-fn typed() -> std::io::Result<String> {
-    let mut line = String::new();
-    std::io::stdin().read_line(&mut line)?;
-    Ok(line)
-}
-
-/// Why a command ended without doing what was asked. Its text says what, where and what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum AppError {
-    /// Exit code 104.
-    #[error("{0}")]
-    Scenario(String),
-    /// Exit code 2.
-    #[error("{0}")]
-    Usage(String),
-    /// Exit code 1.
-    #[error("{0}")]
-    Environment(String),
-    /// Exit code 105: Ctrl-C before anything was measured.
-    #[error("interrupted before the load began; nothing was measured")]
-    Interrupted,
-    /// Exit code 105: whoever was asked said no.
-    #[error("not started, as you said; nothing was sent")]
-    Declined,
-}
-
-impl AppError {
-    fn exit_code(&self) -> u8 {
-        match self {
-            AppError::Scenario(_) => exit::CONFIGURATION,
-            AppError::Usage(_) => exit::USAGE,
-            AppError::Environment(_) => exit::ENVIRONMENT,
-            AppError::Interrupted | AppError::Declined => exit::INTERRUPTED,
-        }
-    }
-}
-
-/// An error of the environment: what was being done, and what the system said.
-fn environment(doing: &str, error: &dyn std::fmt::Display) -> AppError {
-    AppError::Environment(format!("{doing}: {error}"))
-}
-
-/// Prints data. Whoever closed stdout has read enough (`| head`), and a terminal that is gone takes nothing more: neither
-/// is a failure.
-fn print(env: &mut Env, text: &str) -> Result<(), AppError> {
-    match env.out.write_all(text.as_bytes()).and_then(|()| env.out.flush()) {
-        Err(error) if !signals::is_gone(&error) => Err(environment("cannot write to stdout", &error)),
-        _ => Ok(()),
-    }
-}
 
 /// True for commands that finish their work on Ctrl-C or a signal that counts as Ctrl-C. Other commands end at once, as programs do
 /// by default.
 #[must_use]
-pub fn hears_interrupts(cli: &Cli) -> bool {
+pub fn handles_interrupts(cli: &Cli) -> bool {
     matches!(cli.command, Command::Run(_) | Command::Emulator(_))
 }
 
@@ -152,7 +64,7 @@ pub async fn run(cli: Cli, mut env: Env) -> u8 {
             print(&mut env, &text).map(|()| exit::PASSED)
         }
         Command::Man(args) => cli::man(&args.out).map(|()| exit::PASSED).map_err(|error| {
-            environment(&format!("cannot write the man pages to {}", args.out.display()), &error)
+            environment_error(&format!("cannot write the man pages to {}", args.out.display()), &error)
         }),
     };
     result.unwrap_or_else(|error| {
@@ -163,18 +75,18 @@ pub async fn run(cli: Cli, mut env: Env) -> u8 {
 }
 
 async fn check_scenario(args: &crate::cli::CheckArgs, env: &mut Env) -> Result<u8, AppError> {
-    let plan = load::plan(&args.scenario, env).await?;
+    let plan = read_scenario::plan(&args.scenario, env).await?;
     let workers = run::workers(args.workers, &plan);
     let text = format!("{}{}", check::describe(&plan, workers), preflight::shortfalls(&plan, workers).await);
     print(env, &text).map(|()| exit::PASSED)
 }
 
 async fn run_emulator(args: crate::cli::EmulatorArgs, env: &mut Env) -> Result<(), AppError> {
-    args.host.iter().try_for_each(|host| load::host("--host", host))?;
+    args.host.iter().try_for_each(|host| read_scenario::host("--host", host))?;
     let expiry_grace = parse_duration(&args.expiry_grace)
         .map_err(|error| AppError::Usage(format!("--expiry-grace: {error}")))?;
     crate::fleet::raise_descriptor_limit()
-        .map_err(|error| environment("cannot raise the limit of open files", &error))?;
+        .map_err(|error| environment_error("cannot raise the limit of open files", &error))?;
     let args = emulator::EmulatorArgs {
         listen: args.listen,
         hosts: args.host,
@@ -204,14 +116,14 @@ fn schema(args: &SchemaArgs, env: &mut Env) -> Result<(), AppError> {
         Described::Result => crate::result::schema(),
         Described::Scenario => crate::scenario::schema(),
     };
-    let text =
-        serde_json::to_string_pretty(&schema).map_err(|e| environment("cannot render the schema", &e))?;
+    let text = serde_json::to_string_pretty(&schema)
+        .map_err(|e| environment_error("cannot render the schema", &e))?;
     print(env, &format!("{text}\n"))
 }
 
 /// Reports on stderr what the command line's parser did not understand; it repeats words that may be secrets.
 #[must_use]
-pub fn not_understood(words: &dyn std::fmt::Display) -> ExitCode {
+pub fn report_usage_error(words: &dyn std::fmt::Display) -> ExitCode {
     // Nobody is left to tell if stderr is gone.
     drop(write!(anstream::stderr(), "{}", masked(&words.to_string())));
     ExitCode::from(exit::USAGE)
@@ -219,7 +131,7 @@ pub fn not_understood(words: &dyn std::fmt::Display) -> ExitCode {
 
 /// Reports on stderr that not even a runtime could be made.
 #[must_use]
-pub fn cannot_start(error: &std::io::Error) -> ExitCode {
+pub fn report_start_error(error: &std::io::Error) -> ExitCode {
     // Nobody is left to tell if stderr is gone.
     drop(writeln!(anstream::stderr(), "error: cannot start: {error}"));
     ExitCode::from(exit::ENVIRONMENT)

@@ -15,7 +15,7 @@ const PORT_FIRST: u64 = 1_024;
 const PORT_LAST: u64 = 65_535;
 
 /// Raises the descriptor limit and refuses what cannot work.
-pub(in crate::app) async fn machine(plan: &Plan, workers: usize) -> Result<(), AppError> {
+pub(in crate::app) async fn resources(plan: &Plan, workers: usize) -> Result<(), AppError> {
     let needs = plan.needs(workers);
     let limit = raise_descriptor_limit()
         .map_err(|error| AppError::Environment(format!("cannot raise the limit of open files: {error}")))?;
@@ -264,10 +264,10 @@ mod tests {
         let two = offered(&plan(text), u64::MAX).await.unwrap();
         let one = offered(&plan(&text.replace(", \"127.0.0.3\"", "")), u64::MAX).await.unwrap();
         assert_eq!((two.pairs, two.ports()), (2, 2 * one.ports()));
-        assert!(machine(&plan(text), 1).await.is_ok());
+        assert!(resources(&plan(text), 1).await.is_ok());
         // Documentation addresses are nobody's (RFC 5737).
         let strange = plan(&text.replace("127.0.0.3", "192.0.2.1"));
-        let message = machine(&strange, 1).await.unwrap_err().to_string();
+        let message = resources(&strange, 1).await.unwrap_err().to_string();
         assert!(message.contains("192.0.2.1") && message.contains("ip address add"), "{message}");
         assert!(shortfalls(&strange, 1).await.contains("warning: devices cannot connect from 192.0.2.1"));
     }
