@@ -134,7 +134,7 @@ fn target(plan: &Plan, finished: &Finished) -> model::Target {
             group: facts.group.to_string(),
             verified,
         }),
-        cleartext_password: super::check::password_in_clear(plan).is_some(),
+        cleartext_password: super::plan_warnings::cleartext_password(plan).is_some(),
         preflight_passed: false,
     }
 }

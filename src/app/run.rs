@@ -174,7 +174,9 @@ async fn overview(plan: &Plan, endpoint: &Endpoint, workers: usize) -> String {
     }
     text.push_str(&super::plan_warnings::notes(plan));
     text.push_str(&preflight::shortfalls(plan, workers).await);
-    text.extend(super::check::password_in_clear(plan).map(|warning| format!("warning: {warning}\n")));
+    text.extend(
+        super::plan_warnings::cleartext_password(plan).map(|warning| format!("warning: {warning}\n")),
+    );
     text
 }
 

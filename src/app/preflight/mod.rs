@@ -4,6 +4,7 @@
 mod connection;
 mod output_folder;
 mod resources;
+mod trial_device;
 
 pub(super) use connection::{connections, dial_fix};
 pub(super) use output_folder::output_folder;

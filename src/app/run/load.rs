@@ -1,17 +1,22 @@
-//! The load of a run: the fleet, with progress, Ctrl-C, the built-in hub's calls and a trace. Used by `run`.
+//! The load of a run: starts the fleet, prints progress and trace lines, and passes on Ctrl-C and the calls to the built-in hub. Used by
+//! `run`. It does not judge or write anything.
 
 use super::super::early_end::{Early, Watch};
 use super::super::emulator_process::EmulatorProcess;
 use super::super::{AppError, Env};
 use crate::cli::RunArgs;
-use crate::fleet::{self, Command, DeviceRef, Finished, Tracer};
+use crate::fleet::{self, Answered, Call, Command, DeviceRef, Finished, Tracer};
 use crate::live::{Console, Outline, Progress, Style};
+use crate::measure::Event;
 use crate::plan::Plan;
 use std::cell::RefCell;
+use std::convert::Infallible;
+use std::io::Write;
 use std::sync::Arc;
-use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio::sync::watch;
 
-/// The device whose packets are to be told, and where its lines come out.
+/// Finds the device of `--trace`. Returns its tracer and the receiver of its lines.
 pub(super) fn tracer(plan: &Plan, id: &str) -> Result<(Tracer, UnboundedReceiver<String>), AppError> {
     let mut devices = (0_u16..).zip(&plan.fleets).flat_map(|(number, fleet)| {
         (0..fleet.devices).map(move |index| (number, index, fleet.device_id(index)))
@@ -19,55 +24,83 @@ pub(super) fn tracer(plan: &Plan, id: &str) -> Result<(Tracer, UnboundedReceiver
     let (fleet, index, id) = devices.find(|(_, _, device)| device == id).ok_or_else(|| {
         let first = plan.fleets.first().map(|fleet| fleet.device_id(0)).unwrap_or_default();
         AppError::Usage(format!(
-            "--trace {id}: no device of this scenario has that name; the first is {first}"
+            "--trace {id}: the scenario has no device with this id; its first device is {first}"
         ))
     })?;
-    let (lines, traced) = mpsc::unbounded_channel();
-    Ok((Tracer { device: DeviceRef { fleet, index }, id, lines }, traced))
+    let (lines, trace_lines) = mpsc::unbounded_channel();
+    Ok((Tracer { device: DeviceRef { fleet, index }, id, lines }, trace_lines))
 }
 
-/// The fleet's run, with progress and Ctrl-C.
+/// Runs the fleet until the load has ended and drained. Returns the measurement, and why it ended early if it did.
 pub(super) async fn run_load(
     args: &RunArgs,
     env: &mut Env,
     plan: &Arc<Plan>,
     (settings, mut watch): (fleet::Settings, Watch),
-    hub: Option<&mut EmulatorProcess>,
-    mut traced: Option<UnboundedReceiver<String>>,
+    emulator: Option<&mut EmulatorProcess>,
+    mut trace_lines: Option<UnboundedReceiver<String>>,
 ) -> Result<(Finished, Option<Early>), AppError> {
-    let (command_sender, commands) = mpsc::unbounded_channel();
-    let (events, mut event_stream) = mpsc::unbounded_channel();
-    let mut interrupts = env.interrupts.clone();
     let style = match (args.quiet, env.terminal && !args.no_tui) {
         (true, _) => Style::Quiet,
         (false, true) => Style::Redrawn,
         (false, false) => Style::Lines,
     };
-    let outline = Outline {
+    let mut interrupts = env.interrupts.clone();
+    let (command_sender, commands) = mpsc::unbounded_channel();
+    let (event_sender, mut events) = mpsc::unbounded_channel();
+    let (call_sender, mut calls) = mpsc::unbounded_channel();
+    let (answer_sender, answers) = mpsc::unbounded_channel();
+    let service = fleet::Service { calls: call_sender, answers };
+    let fleet = fleet::run(plan.clone(), settings, Some(service), commands, event_sender);
+    let console = Console::new(Progress::new(style, &mut env.err), outline(plan));
+    let ui = Ui { console: RefCell::new(console), commands: command_sender, early: RefCell::default() };
+    let finished = tokio::select! {
+        finished = fleet => finished,
+        never = ui.show_events(&mut events, &mut watch) => match never {},
+        never = ui.obey_interrupts(&mut interrupts) => match never {},
+        never = ui.relay_calls(emulator, &mut calls, &answer_sender) => match never {},
+        never = ui.print_trace(&mut trace_lines) => match never {},
+    };
+    ui.print_rest(&mut events, &mut trace_lines);
+    let finished = finished.map_err(|error| AppError::Environment(error.to_string()))?;
+    Ok((finished, ui.early.into_inner()))
+}
+
+/// The parts of the plan that a progress line shows.
+fn outline(plan: &Plan) -> Outline {
+    Outline {
         phases: plan.schedule.phases().iter().map(|phase| phase.name.clone()).collect(),
         devices: plan.devices(),
         end: plan.schedule.end(),
         drain: plan.drain,
-    };
-    // Shared by the run's events and by Ctrl-C, on one thread. Progress is talk: a stream that is gone must not end the run.
-    let ended_early = RefCell::new(None);
-    let console = RefCell::new(Console::new(Progress::new(style, &mut env.err), outline));
-    let (calls, mut call_stream) = mpsc::unbounded_channel();
-    let (answer_sender, answers) = mpsc::unbounded_channel();
-    let service = fleet::Service { calls, answers };
-    let running = fleet::run(plan.clone(), settings, Some(service), commands, events);
-    let showing = async {
-        while let Some(event) = event_stream.recv().await {
-            drop(console.borrow_mut().hear(&event));
+    }
+}
+
+/// The console and the command channel, shared by the tasks beside the fleet. All of them run on one thread.
+///
+/// Write errors of the console are ignored: a closed stderr must not end the run. So are send errors of the command channel, which mean
+/// that the fleet has ended.
+struct Ui<W> {
+    console: RefCell<Console<W>>,
+    commands: UnboundedSender<Command>,
+    early: RefCell<Option<Early>>,
+}
+
+impl<W: Write> Ui<W> {
+    /// Shows the events as progress, and stops the load when `watch` finds a reason.
+    async fn show_events(&self, events: &mut UnboundedReceiver<Event>, watch: &mut Watch) -> Infallible {
+        while let Some(event) = events.recv().await {
+            drop(self.console.borrow_mut().hear(&event));
             if let Some(early) = watch.on(&event) {
-                drop(console.borrow_mut().progress().say(&early.text));
-                drop(command_sender.send(Command::Stop));
-                ended_early.replace(Some(early));
+                self.command(Command::Stop, &early.text);
+                self.early.replace(Some(early));
             }
         }
-        std::future::pending::<()>().await;
-    };
-    let listening = async {
+        std::future::pending().await
+    }
+
+    /// Stops the load at the first Ctrl-C and aborts it at the second.
+    async fn obey_interrupts(&self, interrupts: &mut watch::Receiver<u8>) -> Infallible {
         let mut before = *interrupts.borrow();
         while interrupts.changed().await.is_ok() {
             let count = *interrupts.borrow_and_update();
@@ -76,45 +109,54 @@ pub(super) async fn run_load(
                 (0, _) => (Command::Abort, "interrupted: stopping now"),
                 _ => (Command::Abort, "interrupted again: stopping now"),
             };
-            drop(console.borrow_mut().progress().say(text));
-            // A run that has ended needs no command.
-            drop(command_sender.send(command));
+            self.command(command, text);
         }
-        std::future::pending::<()>().await;
-    };
-    let outliving = async {
-        let Some(hub) = hub else { return std::future::pending().await };
-        hub.relay_calls(&mut call_stream, &answer_sender).await;
-        // Without it nothing is measured any more.
-        drop(console.borrow_mut().progress().say("the built-in hub has ended: stopping"));
-        drop(command_sender.send(Command::Stop));
-        std::future::pending::<()>().await;
-    };
-    let tracing = async {
-        while let Some(line) = next_line(&mut traced).await {
-            drop(console.borrow_mut().progress().print(&line));
-        }
-        std::future::pending::<()>().await;
-    };
-    let finished = tokio::select! {
-        finished = running => finished,
-        () = showing => unreachable!("it waits for ever once nothing happens any more"),
-        () = listening => unreachable!("it waits for ever once nobody can interrupt"),
-        () = outliving => unreachable!("it waits for ever once the hub has ended"),
-        () = tracing => unreachable!("it waits for ever once nothing is traced"),
-    };
-    while let Ok(event) = event_stream.try_recv() {
-        drop(console.borrow_mut().hear(&event));
+        std::future::pending().await
     }
-    while let Some(Ok(line)) = traced.as_mut().map(UnboundedReceiver::try_recv) {
-        drop(console.borrow_mut().progress().print(&line));
-    }
-    drop(console.borrow_mut().progress().finish());
-    let finished = finished.map_err(|error| AppError::Environment(error.to_string()))?;
-    Ok((finished, ended_early.take()))
-}
 
-/// The next line of a trace; `None` without one.
-async fn next_line(traced: &mut Option<UnboundedReceiver<String>>) -> Option<String> {
-    traced.as_mut()?.recv().await
+    /// Relays calls to the built-in hub, if there is one, and stops the load when the hub has ended.
+    async fn relay_calls(
+        &self,
+        emulator: Option<&mut EmulatorProcess>,
+        calls: &mut UnboundedReceiver<Call>,
+        answers: &UnboundedSender<Answered>,
+    ) -> Infallible {
+        if let Some(emulator) = emulator {
+            emulator.relay_calls(calls, answers).await;
+            self.command(Command::Stop, "the built-in hub has ended: stopping");
+        }
+        std::future::pending().await
+    }
+
+    /// Prints the lines of `--trace`.
+    async fn print_trace(&self, lines: &mut Option<UnboundedReceiver<String>>) -> Infallible {
+        if let Some(lines) = lines {
+            while let Some(line) = lines.recv().await {
+                drop(self.console.borrow_mut().progress().print(&line));
+            }
+        }
+        std::future::pending().await
+    }
+
+    /// Prints what the fleet had queued when it ended.
+    fn print_rest(
+        &self,
+        events: &mut UnboundedReceiver<Event>,
+        trace_lines: &mut Option<UnboundedReceiver<String>>,
+    ) {
+        let mut console = self.console.borrow_mut();
+        while let Ok(event) = events.try_recv() {
+            drop(console.hear(&event));
+        }
+        while let Some(Ok(line)) = trace_lines.as_mut().map(UnboundedReceiver::try_recv) {
+            drop(console.progress().print(&line));
+        }
+        drop(console.progress().finish());
+    }
+
+    /// Tells the person and the fleet.
+    fn command(&self, command: Command, text: &str) {
+        drop(self.console.borrow_mut().progress().say(text));
+        drop(self.commands.send(command));
+    }
 }
