@@ -1,4 +1,5 @@
-//! The `hubstorm` command: parse, handle signals, run, exit with the documented code.
+//! The `hubstorm` command: parses the command line, installs the signal handlers, runs the command and returns its exit code. The library
+//! does the rest.
 
 use clap::Parser;
 use hubstorm::{app, cli::Cli};
@@ -20,13 +21,13 @@ fn main() -> ExitCode {
         let (sender, interrupts) = watch::channel(0);
         let env = app::Env::from_process(interrupts);
         tokio::select! {
-            // The handlers first: a Ctrl-C during the first steps must not end a process that others count on.
+            // Poll the signal handlers first: an early Ctrl-C must not kill a command that handles it.
             biased;
             never = app::count_interrupts(sender), if app::handles_interrupts(&cli) => match never {},
             code = app::run(cli, env) => code,
         }
     });
-    // Name resolution may still hold a blocking thread; an exit does not wait for it.
+    // A blocking thread may still resolve a name. Do not wait for it.
     runtime.shutdown_background();
     ExitCode::from(code)
 }

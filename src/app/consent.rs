@@ -14,7 +14,7 @@ const SHARE_ASKED: f64 = 0.25;
 ///
 /// # Errors
 /// The answer was no, or there is nobody to ask.
-pub(super) async fn given(plan: &Plan, yes: bool, quiet: bool, env: &mut Env) -> Result<(), AppError> {
+pub(super) async fn confirm(plan: &Plan, yes: bool, quiet: bool, env: &mut Env) -> Result<(), AppError> {
     if yes || !bills(plan) || cost::share(plan) <= SHARE_ASKED {
         return Ok(());
     }
@@ -75,7 +75,7 @@ mod tests {
         };
         let plan = crate::plan::load(&input, &mut rand::rng()).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(given(&plan, yes, quiet, &mut env))
+        runtime.block_on(confirm(&plan, yes, quiet, &mut env))
     }
 
     #[test]

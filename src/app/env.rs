@@ -1,4 +1,5 @@
-//! What a command reads and writes: streams, variables, signals. Made by `main` and by tests.
+//! What a command reads and writes outside its files: streams, environment variables, signals. `main` and tests make it; every command
+//! gets it.
 
 use super::error::{AppError, environment_error};
 use super::signals;
@@ -6,28 +7,28 @@ use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use tokio::sync::watch;
 
-/// What a command sees of the world: tests bring their own.
+/// The surroundings of a command. Tests replace parts of it.
 pub struct Env {
-    /// The program to start as the built-in hub.
+    /// Program to start as the built-in hub.
     pub exe: PathBuf,
-    /// The command line, for the result file.
+    /// Command line, for the result file.
     pub argv: Vec<String>,
-    /// Environment variables: `${env.NAME}` in scenarios.
+    /// Reads an environment variable, for `${env.NAME}` in scenarios.
     pub var: fn(&str) -> Option<String>,
-    /// Data.
+    /// Results.
     pub out: Box<dyn Write>,
-    /// Talk.
+    /// Progress, warnings and errors.
     pub err: Box<dyn Write>,
-    /// Whether `err` is a terminal that may be redrawn and coloured.
+    /// True if `err` is a terminal that can redraw lines and show colors.
     pub terminal: bool,
-    /// Reads what a person types in answer to a question; `None` where there is nobody to ask.
+    /// Reads the answer to a question; `None` without a terminal.
     pub answer: Option<fn() -> std::io::Result<String>>,
-    /// How often Ctrl-C was pressed, or a signal arrived that counts as Ctrl-C, for commands that handle it.
+    /// Number of Ctrl-C presses, and of signals that count as Ctrl-C, for commands that handle them.
     pub interrupts: watch::Receiver<u8>,
 }
 
 impl Env {
-    /// The process's own.
+    /// Returns the surroundings of this process.
     #[must_use]
     pub fn from_process(interrupts: watch::Receiver<u8>) -> Env {
         Env {
@@ -46,15 +47,14 @@ impl Env {
     }
 }
 
-/// A line from stdin.
+/// Reads a line from stdin.
 fn read_answer() -> std::io::Result<String> {
     let mut line = String::new();
     std::io::stdin().read_line(&mut line)?;
     Ok(line)
 }
 
-/// Prints data. Whoever closed stdout has read enough (`| head`), and a terminal that is gone takes nothing more: neither
-/// is a failure.
+/// Prints a result to stdout. A closed stdout is not an error: the reader has read enough (`| head`), or the terminal was closed.
 pub(super) fn print(env: &mut Env, text: &str) -> Result<(), AppError> {
     match env.out.write_all(text.as_bytes()).and_then(|()| env.out.flush()) {
         Err(error) if !signals::is_gone(&error) => Err(environment_error("cannot write to stdout", &error)),

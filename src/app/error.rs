@@ -1,24 +1,24 @@
-//! Why a command fails, and the exit code for it.
+//! Why a command failed, and the exit code for it. Used by every command.
 
 use crate::report::exit;
 
-/// Why a command ended without doing what was asked. Its text says what, where and what to do.
+/// An error of a command. The text says what failed, where, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
-    /// Exit code 104.
+    /// The scenario cannot be read or is invalid ([`exit::CONFIGURATION`]).
     #[error("{0}")]
     Scenario(String),
-    /// Exit code 2.
+    /// Wrong usage of the command line ([`exit::USAGE`]).
     #[error("{0}")]
     Usage(String),
-    /// Exit code 1.
+    /// A file, a socket, the network or this machine failed ([`exit::ENVIRONMENT`]).
     #[error("{0}")]
     Environment(String),
-    /// Exit code 105: Ctrl-C before anything was measured.
+    /// Ctrl-C before the load ([`exit::INTERRUPTED`]).
     #[error("interrupted before the load began; nothing was measured")]
     Interrupted,
-    /// Exit code 105: whoever was asked said no.
-    #[error("not started, as you said; nothing was sent")]
+    /// The confirmation was answered with no ([`exit::INTERRUPTED`]).
+    #[error("run canceled; nothing was sent")]
     Declined,
 }
 
@@ -33,7 +33,7 @@ impl AppError {
     }
 }
 
-/// An error of the environment: what was being done, and what the system said.
-pub(super) fn environment_error(doing: &str, error: &dyn std::fmt::Display) -> AppError {
-    AppError::Environment(format!("{doing}: {error}"))
+/// Returns an environment error: the failed action and the system's message.
+pub(super) fn environment_error(action: &str, error: &dyn std::fmt::Display) -> AppError {
+    AppError::Environment(format!("{action}: {error}"))
 }

@@ -1,5 +1,8 @@
-//! One file per subcommand; the only room that may import everything and print. Data goes to `Env::out`, talk to
-//! `Env::err`. Called by `main` and, in process, by the tests.
+//! The commands: one file per subcommand, and what `run` does around the load. A parsed command line and an [`Env`] come in; an exit code
+//! and text on stdout and stderr go out. Read `run.rs` first: it shows the order of a run.
+//!
+//! `main` calls it, and so do tests, in their own process. It is the only room that may import everything and print: results to `Env::out`,
+//! progress and messages to `Env::err`. No other room may depend on it.
 
 mod build_result;
 mod ca_file;
@@ -27,7 +30,7 @@ mod signals;
 mod token;
 mod write_result;
 
-use crate::cli::{self, Cli, Command, Described, SchemaArgs};
+use crate::cli::{self, Cli, Command, SchemaArgs, SchemaFormat};
 use crate::report::exit;
 use crate::scenario::masked;
 use crate::units::parse_duration;
@@ -40,14 +43,14 @@ pub use env::Env;
 pub use error::AppError;
 pub use signals::{count_interrupts, survive_file_size_limit};
 
-/// True for commands that finish their work on Ctrl-C or a signal that counts as Ctrl-C. Other commands end at once, as programs do
-/// by default.
+/// Returns true for commands that handle Ctrl-C, and signals that count as Ctrl-C, themselves. The others end at once, which is the
+/// default of the system.
 #[must_use]
 pub fn handles_interrupts(cli: &Cli) -> bool {
     matches!(cli.command, Command::Run(_) | Command::Emulator(_))
 }
 
-/// Runs a command and returns the documented exit code.
+/// Runs a command and returns its exit code ([`exit`]).
 pub async fn run(cli: Cli, mut env: Env) -> u8 {
     let result = match cli.command {
         Command::Run(args) => run::run(&args, &mut env).await,
@@ -68,7 +71,7 @@ pub async fn run(cli: Cli, mut env: Env) -> u8 {
         }),
     };
     result.unwrap_or_else(|error| {
-        // Nobody is left to tell if stderr is gone.
+        // If stderr is closed, there is no other place for the message.
         drop(writeln!(env.err, "error: {}", masked(&error.to_string())));
         error.exit_code()
     })
@@ -100,7 +103,7 @@ async fn run_emulator(args: crate::cli::EmulatorArgs, env: &mut Env) -> Result<(
     let mut interrupts = env.interrupts.clone();
     let child = args.control;
     let stop = async move {
-        // A child outlives the first Ctrl-C: its run may still wait for acks. The end of its input ends it.
+        // The terminal sends Ctrl-C to the child of a run too. The child must serve until the run has drained and closes its stdin.
         if child || interrupts.changed().await.is_err() {
             std::future::pending::<()>().await;
         }
@@ -113,26 +116,26 @@ async fn run_emulator(args: crate::cli::EmulatorArgs, env: &mut Env) -> Result<(
 
 fn schema(args: &SchemaArgs, env: &mut Env) -> Result<(), AppError> {
     let schema = match args.format {
-        Described::Result => crate::result::schema(),
-        Described::Scenario => crate::scenario::schema(),
+        SchemaFormat::Result => crate::result::schema(),
+        SchemaFormat::Scenario => crate::scenario::schema(),
     };
     let text = serde_json::to_string_pretty(&schema)
         .map_err(|e| environment_error("cannot render the schema", &e))?;
     print(env, &format!("{text}\n"))
 }
 
-/// Reports on stderr what the command line's parser did not understand; it repeats words that may be secrets.
+/// Prints a usage error of the command-line parser to stderr. Its text quotes arguments, which may be secrets.
 #[must_use]
-pub fn report_usage_error(words: &dyn std::fmt::Display) -> ExitCode {
-    // Nobody is left to tell if stderr is gone.
-    drop(write!(anstream::stderr(), "{}", masked(&words.to_string())));
+pub fn report_usage_error(message: &dyn std::fmt::Display) -> ExitCode {
+    // If stderr is closed, there is no other place for the message.
+    drop(write!(anstream::stderr(), "{}", masked(&message.to_string())));
     ExitCode::from(exit::USAGE)
 }
 
-/// Reports on stderr that not even a runtime could be made.
+/// Prints to stderr that the async runtime cannot be created.
 #[must_use]
 pub fn report_start_error(error: &std::io::Error) -> ExitCode {
-    // Nobody is left to tell if stderr is gone.
+    // If stderr is closed, there is no other place for the message.
     drop(writeln!(anstream::stderr(), "error: cannot start: {error}"));
     ExitCode::from(exit::ENVIRONMENT)
 }

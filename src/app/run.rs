@@ -1,15 +1,19 @@
-//! `hubstorm run`: the main job from the scenario file to the exit code. It only puts the rooms in order; what
-//! each does is theirs.
+//! `hubstorm run`: reads the scenario, prepares, runs the load, judges and writes the result. The arguments come in; the exit code of the
+//! verdict goes out. This file has the order of the steps; the steps themselves are in other files.
 
 mod built_in_hub;
 mod load;
 
+use super::build_result::EmulatorReport;
 use super::early_end::Watch;
 use super::emulator_process::EmulatorProcess;
-use super::{AppError, Env, build_result, consent, exports, preflight, read_scenario, write_result};
+use super::{
+    AppError, Env, build_result, consent, cost, exports, plan_warnings, preflight, read_scenario,
+    write_result,
+};
 use crate::cli::RunArgs;
 use crate::clock::WallClock;
-use crate::fleet;
+use crate::fleet::{self, Finished};
 use crate::link::{Endpoint, tls};
 use crate::plan::Plan;
 use crate::result::model::EndedBy;
@@ -20,19 +24,19 @@ use std::io::Write;
 use std::sync::Arc;
 use tokio::sync::watch;
 
-/// Runs the scenario; the exit code is the verdict's.
+/// Runs a scenario. Returns the exit code of its verdict.
 pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
     let interrupts = env.interrupts.clone();
     if read_scenario::is_stdin(&args.scenario.scenario) {
-        // What is typed there is the scenario: nobody is left to answer.
+        // The scenario uses up stdin, so no question can be answered there.
         env.answer = None;
     }
     let mut plan = until_interrupted(&interrupts, 0, read_scenario::plan(&args.scenario, env)).await?;
-    let (trace, traced) = args.trace.as_ref().map(|id| tracer(&plan, id)).transpose()?.unzip();
+    let (trace, trace_lines) = args.trace.as_ref().map(|id| tracer(&plan, id)).transpose()?.unzip();
     let workers = workers(args.workers, &plan);
     let preparing = prepare(args, env, &mut plan, workers);
-    let (mut hub, endpoint) = until_interrupted(&interrupts, 0, preparing).await?;
-    let preflight_passed = hub.is_none() && !args.no_preflight;
+    let (mut emulator, endpoint) = until_interrupted(&interrupts, 0, preparing).await?;
+    let preflight_passed = emulator.is_none() && !args.no_preflight;
 
     let plan = Arc::new(plan);
     let watch = Watch::new(&plan);
@@ -43,26 +47,11 @@ pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
         measured: watch.needs_measurement(),
         wall: WallClock::default(),
     };
-    let (mut finished, early) = run_load(args, env, &plan, (settings, watch), hub.as_mut(), traced).await?;
-    let so_far = *interrupts.borrow();
-    let emulator_report = match hub {
+    let (mut finished, early) =
+        run_load(args, env, &plan, (settings, watch), emulator.as_mut(), trace_lines).await?;
+    let emulator_report = match emulator {
+        Some(emulator) => report_and_stop(emulator, &interrupts, &mut finished).await,
         None => None,
-        Some(hub) => match until_interrupted(&interrupts, so_far, stop_emulator(hub)).await {
-            Ok(emulator_report) => Some(emulator_report),
-            Err(AppError::Interrupted) => {
-                finished.complete = false;
-                let text =
-                    "the built-in hub was not asked for its stalls: the run was interrupted again".to_owned();
-                finished.measurement.breakdowns.push(text);
-                None
-            }
-            // It costs its own counts and the measurement, not the result.
-            Err(error) => {
-                let died = format!("the built-in hub did not live to the end of the run: {error}");
-                finished.measurement.breakdowns.push(died);
-                None
-            }
-        },
     };
     let ended_by = match (finished.complete, early) {
         (true, _) => EndedBy::Plan,
@@ -70,7 +59,7 @@ pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
         (false, Some(early)) => early.ended_by,
         (false, None) => EndedBy::Breakdown,
     };
-    // It ended as its scenario says.
+    // A run that the scenario ends early is complete.
     finished.complete |= matches!(ended_by, EndedBy::Abort | EndedBy::Unreachable);
     let result = build_result::result(
         &plan,
@@ -84,8 +73,8 @@ pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
     write_result::conclude(&args.out, &args.export, env, result)
 }
 
-/// All that comes before the load, and may wait: for names to be resolved, for the built-in hub, for an answer, for the preflight connections.
-/// Returns the built-in hub, if it is the target, and where devices connect to.
+/// Does everything before the load: checks this machine and the output files, starts the built-in hub, asks for confirmation, makes the
+/// preflight connections. Returns the built-in hub, if it is the target, and the endpoint for the devices.
 async fn prepare(
     args: &RunArgs,
     env: &mut Env,
@@ -95,45 +84,68 @@ async fn prepare(
     preflight::resources(plan, workers).await?;
     preflight::output_folder(&args.out)?;
     exports::check(&args.export, &plan.source.files)?;
-    let mut hub = None;
+    let mut emulator = None;
     let mut roots = None;
     if plan.emulator.is_some() {
         let (started, ready) = EmulatorProcess::start(&env.exe, control_config(plan, workers)).await?;
         roots = Some(set_target(plan, ready)?);
-        hub = Some(started);
+        emulator = Some(started);
     }
     let endpoint = Arc::new(endpoint(plan, roots)?);
-    say(env, args.quiet, &overview(plan, &endpoint, workers).await);
-    consent::given(plan, args.yes, args.quiet, env).await?;
-    if hub.is_none() && !args.no_preflight {
+    if !args.quiet {
+        // A closed stderr must not end the run.
+        drop(write!(env.err, "{}", overview(plan, &endpoint, workers).await));
+    }
+    consent::confirm(plan, args.yes, args.quiet, env).await?;
+    if emulator.is_none() && !args.no_preflight {
         preflight::connections(plan, &endpoint).await?;
     }
-    Ok((hub, endpoint))
+    Ok((emulator, endpoint))
 }
 
-/// `doing`, unless Ctrl-C has been pressed more often than `allowed` before it is done.
+/// Awaits `step`, but returns [`AppError::Interrupted`] once the number of Ctrl-C presses exceeds `allowed`.
 async fn until_interrupted<T>(
     interrupts: &watch::Receiver<u8>,
     allowed: u8,
-    doing: impl Future<Output = Result<T, AppError>>,
+    step: impl Future<Output = Result<T, AppError>>,
 ) -> Result<T, AppError> {
     let mut interrupts = interrupts.clone();
     tokio::select! {
-        // Whoever is waited for may be there at once, and Ctrl-C came earlier.
+        // An earlier Ctrl-C wins over a step that is ready at once.
         biased;
-        // In tests nobody can interrupt any more: then only `doing` counts.
+        // In tests the sender may be gone. Then only the step counts.
         Ok(_) = interrupts.wait_for(|count| *count > allowed) => Err(AppError::Interrupted),
-        done = doing => done,
+        result = step => result,
     }
 }
 
-/// The number of workers: as given, or half the cores with the built-in hub, which needs the others, and all of them otherwise.
-pub(super) fn workers(given: Option<u16>, plan: &Plan) -> usize {
-    if let Some(given) = given {
-        return usize::from(given);
+/// Returns the number of workers: `--workers`, or one per core. The built-in hub needs half of the cores.
+pub(super) fn workers(option: Option<u16>, plan: &Plan) -> usize {
+    if let Some(option) = option {
+        return usize::from(option);
     }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     if plan.emulator.is_some() { (cores / 2).max(1) } else { cores }
+}
+
+/// Gets the report of the built-in hub and stops it. Without a report the measurement is incomplete, and a breakdown in the measurement
+/// says why; the run keeps its result.
+async fn report_and_stop(
+    emulator: EmulatorProcess,
+    interrupts: &watch::Receiver<u8>,
+    finished: &mut Finished,
+) -> Option<EmulatorReport> {
+    let allowed = *interrupts.borrow();
+    let breakdown = match until_interrupted(interrupts, allowed, stop_emulator(emulator)).await {
+        Ok(report) => return Some(report),
+        Err(AppError::Interrupted) => {
+            finished.complete = false;
+            "the stalls of the built-in hub are unknown: the run was interrupted again".to_owned()
+        }
+        Err(error) => format!("the built-in hub failed before the end of the run: {error}"),
+    };
+    finished.measurement.breakdowns.push(breakdown);
+    None
 }
 
 fn endpoint(plan: &Plan, roots: Option<Vec<u8>>) -> Result<Endpoint, AppError> {
@@ -156,35 +168,26 @@ fn endpoint(plan: &Plan, roots: Option<Vec<u8>>) -> Result<Endpoint, AppError> {
     })
 }
 
-/// One line on what is about to happen, and for a hub that bills, what it will cost.
+/// Describes the run in one line, then its cost on a hub that bills, notes and warnings.
 async fn overview(plan: &Plan, endpoint: &Endpoint, workers: usize) -> String {
     let devices = plural(plan.devices(), "device", "devices");
     let phases = plural(plan.schedule.phases().len() as u64, "phase", "phases");
-    let running = plural(workers as u64, "worker", "workers");
-    let place = if plan.emulator.is_some() { "the built-in hub" } else { endpoint.host.as_str() };
+    let workers_text = plural(workers as u64, "worker", "workers");
+    let target = if plan.emulator.is_some() { "the built-in hub" } else { endpoint.host.as_str() };
     let mut text = format!(
-        "{}: {devices} against {place} on port {}, {} in {phases}, {running}, seed {}\n",
+        "{}: {devices} against {target} on port {}, {} in {phases}, {workers_text}, seed {}\n",
         plan.name,
         endpoint.port,
         human_duration(plan.schedule.end()),
         plan.seed,
     );
     if consent::bills(plan) {
-        text.push_str(&super::cost::line(plan));
+        text.push_str(&cost::line(plan));
     }
-    text.push_str(&super::plan_warnings::notes(plan));
+    text.push_str(&plan_warnings::notes(plan));
     text.push_str(&preflight::shortfalls(plan, workers).await);
-    text.extend(
-        super::plan_warnings::cleartext_password(plan).map(|warning| format!("warning: {warning}\n")),
-    );
+    text.extend(plan_warnings::cleartext_password(plan).map(|warning| format!("warning: {warning}\n")));
     text
-}
-
-/// Talk: a stream that is gone must not end the run.
-fn say(env: &mut Env, quiet: bool, text: &str) {
-    if !quiet {
-        drop(write!(env.err, "{text}"));
-    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The built-in hub of a run: its configuration, the plan's target, its counts at the end. Used by `run`.
+//! The built-in hub of a run: its configuration before the start, and its report at the end. Used by `run`.
 
 use super::super::AppError;
 use super::super::build_result::EmulatorReport;
@@ -9,7 +9,7 @@ use crate::iothub::sas;
 use crate::plan::{Auth, Keys, Plan};
 use crate::result::model;
 
-/// What the built-in hub has to know: the keys of all fleets, and how it behaves.
+/// Returns the configuration of the built-in hub: the keys of all fleets, and the options of `[emulator]`.
 pub(super) fn control_config(plan: &Plan, workers: usize) -> ControlConfig {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let mut config =
@@ -38,7 +38,7 @@ pub(super) fn control_config(plan: &Plan, workers: usize) -> ControlConfig {
     config
 }
 
-/// Points the plan at the hub that has just started; returns its CA certificate.
+/// Sets the started hub as the target of the plan. Returns its CA certificate in PEM.
 pub(super) fn set_target(plan: &mut Plan, ready: Ready) -> Result<Vec<u8>, AppError> {
     let port = ready.mqtt.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
     let port = port.ok_or_else(|| {
@@ -50,10 +50,10 @@ pub(super) fn set_target(plan: &mut Plan, ready: Ready) -> Result<Vec<u8>, AppEr
     ca.ok_or_else(|| AppError::Environment("the built-in hub's ready line has no certificate".to_owned()))
 }
 
-/// Asks the built-in hub for its counts and its health, and ends it.
+/// Gets the counts and the health of the built-in hub, and stops it.
 pub(super) async fn stop_emulator(mut hub: EmulatorProcess) -> Result<EmulatorReport, AppError> {
     let Answer::Stats { counted, cpu_us, rss_peak_bytes, shards, .. } = hub.stats().await? else {
-        return Err(AppError::Environment("the built-in hub answers what it was not asked".to_owned()));
+        return Err(AppError::Environment("the built-in hub sent another answer than its stats".to_owned()));
     };
     hub.stop().await?;
     let Stats { accepted, refused, telemetry, taken_over, expired, protocol_errors, tls_failed, .. } =
