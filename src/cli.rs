@@ -1,37 +1,58 @@
-//! What was typed, nothing more: the clap types, and what clap makes of them (help, completions, man pages). Read
-//! by `app`; it decides nothing.
+//! The command line: clap types for the arguments, and the help texts, completions and man pages made from them. `main` parses it and
+//! `app` acts on it. It decides nothing.
 
-use crate::report::{Export, Format};
+use crate::report::{Export, Format, exit};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
+use std::fmt::Write as _;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-/// The exit codes, as `--help` and the README print them.
-pub const EXIT_CODES: &str = "\
-Exit codes:
-    0  passed
-    1  the environment failed: cannot bind, cannot connect, cannot write,
-       too few descriptors, bad certificate file
-    2  wrong command-line usage
-   99  a threshold failed, or every device was offline for
-       abort_when_unreachable
-  104  the scenario is invalid; nothing was started
-  105  interrupted; what was measured until then was written and says so
-  120  the measurement is invalid: the load generator may have decided a
-       threshold or produced too little load, or a worker or the built-in
-       hub died
+/// The meaning of each exit code. Lines are broken to the width of the help. The README has the same table.
+const EXIT_CODES: [(u8, &[&str]); 7] = [
+    (exit::PASSED, &["passed"]),
+    (
+        exit::ENVIRONMENT,
+        &[
+            "the environment failed: cannot bind, cannot connect, cannot write,",
+            "too few descriptors, bad certificate file",
+        ],
+    ),
+    (exit::USAGE, &["wrong command-line usage"]),
+    (exit::FAILED, &["a threshold failed, or every device was offline for", "abort_when_unreachable"]),
+    (exit::CONFIGURATION, &["the scenario is invalid; nothing was started"]),
+    (exit::INTERRUPTED, &["interrupted; the partial result was written"]),
+    (
+        exit::INVALID,
+        &[
+            "the measurement is invalid: the load generator may have decided a",
+            "threshold or produced too little load, or a worker or the built-in",
+            "hub died",
+        ],
+    ),
+];
 
-If several apply, the first of 2, 104, 1, 105, 99, 120 wins.";
+/// The exit codes in `--help`.
+fn exit_codes() -> String {
+    let mut text = "Exit codes:\n".to_owned();
+    for (code, lines) in EXIT_CODES {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{code:>5}  {}", lines.join("\n       "));
+    }
+    let order: Vec<String> =
+        exit::PRECEDENCE.iter().filter(|code| **code != exit::PASSED).map(u8::to_string).collect();
+    let _ = write!(text, "\nIf several apply, the first of {} wins.", order.join(", "));
+    text
+}
 
-/// What a newcomer types first.
+/// The first commands for a new user.
 const FIRST_STEPS: &str = "\
 First steps:
-  hubstorm doctor                 checks what load this machine can generate
-  hubstorm init                   writes a first scenario, quickstart.toml
+  hubstorm doctor                 shows which load this machine can generate
+  hubstorm init                   writes a starter scenario, quickstart.toml
   hubstorm check quickstart.toml  prints its plan and needs; sends nothing
-  hubstorm run quickstart.toml    1,000 devices, the built-in hub, a minute
+  hubstorm run quickstart.toml    1,000 devices, the built-in hub, one minute
 
 ";
 
@@ -43,8 +64,8 @@ Examples:
   hubstorm run meters.toml --export out/result.json --export html=out/index.html
   hubstorm run meters.toml --trace meter-00007 2> trace.txt
 
-Ctrl-C once stops the load, waits for the last acks and writes the result; twice writes it now.
-SIGTERM, SIGHUP, SIGALRM and SIGUSR1 count as one Ctrl-C, SIGQUIT (Ctrl-\\) as two.";
+Press Ctrl-C once to stop the load, drain and write the result; press it twice to write the
+result now. SIGTERM, SIGHUP, SIGALRM and SIGUSR1 count as one Ctrl-C, SIGQUIT (Ctrl-\\) as two.";
 
 const CHECK_EXAMPLES: &str = "\
 Examples:
@@ -58,14 +79,14 @@ Examples:
   export GROUP_KEY=$(openssl rand -base64 32)
   hubstorm emulator --group-key env:GROUP_KEY --listen 127.0.0.1:0
 
-The first line on stdout is one JSON object: where it listens, and how a device connects.";
+The first line on stdout is a JSON object with the address and a sample connection string.";
 
 const REPORT_EXAMPLES: &str = "\
 Examples:
   hubstorm report reports/quickstart-20261123T101500Z.json
   hubstorm report result.json --out result.html
   hubstorm report result.json --export result.html --export text=summary
-  hubstorm report result.json --judge             the verdict, and its exit code
+  hubstorm report result.json --judge             prints the verdict; exits with its code
   cat result.json | hubstorm report -";
 
 const INIT_EXAMPLES: &str = "\
@@ -82,7 +103,7 @@ Examples:
 
 const TOKEN_EXAMPLES: &str = "\
 Examples:
-  export DEVICE_KEY=...                          a key in base64, never on the command line
+  export DEVICE_KEY=...                          the key in base64; never pass it as an argument
   hubstorm token --host my-hub.azure-devices.net --device meter-00001 --key env:DEVICE_KEY
   hubstorm token --host my-hub.azure-devices.net --device meter-00001 --group-key file:key --ttl 10m
   hubstorm token --host my-hub.azure-devices.net --policy service --key env:SERVICE_KEY
@@ -100,7 +121,7 @@ Examples:
   In TOML, as the first line:   #:schema ./scenario.schema.json
   In JSON, as the first key:    \"$schema\": \"./scenario.schema.json\"
 
-An editor that knows JSON Schema then completes and checks the scenario while it is written.";
+An editor with JSON Schema support then completes and validates the scenario as you type.";
 
 const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
@@ -113,11 +134,11 @@ Examples:
   hubstorm man --out ~/.local/share/man/man1
   man hubstorm-run";
 
-/// Load-tests an Azure IoT Hub, or any MQTT 3.1.1 broker, with thousands of faithful devices.
+/// Load-test an Azure IoT Hub, or any MQTT 3.1.1 broker, with thousands of simulated devices.
 #[derive(Debug, Parser)]
-#[command(name = "hubstorm", version, about, after_help = format!("{FIRST_STEPS}{EXIT_CODES}"), max_term_width = 100)]
+#[command(name = "hubstorm", version, about, after_help = format!("{FIRST_STEPS}{}", exit_codes()), max_term_width = 100)]
 pub struct Cli {
-    /// What to do.
+    /// Subcommand.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -125,47 +146,47 @@ pub struct Cli {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run a scenario; with no target in it, start the built-in hub and use that
+    /// Run a scenario, by default against the built-in hub
     #[command(after_help = RUN_EXAMPLES)]
     Run(RunArgs),
-    /// Write a first scenario, quickstart.toml, to run and to edit
+    /// Write a starter scenario, quickstart.toml
     #[command(after_help = INIT_EXAMPLES)]
     Init(InitArgs),
-    /// Validate a scenario; print the resolved plan and what it needs
+    /// Validate a scenario and print its plan and needs
     #[command(after_help = CHECK_EXAMPLES)]
     Check(CheckArgs),
-    /// An IoT Hub on this machine: MQTT over TLS
+    /// Start an IoT Hub emulator on this machine (MQTT over TLS)
     #[command(after_help = EMULATOR_EXAMPLES)]
     Emulator(EmulatorArgs),
-    /// Render a result file again
+    /// Render a result file, or judge it again
     #[command(after_help = REPORT_EXAMPLES)]
     Report(ReportArgs),
-    /// What this machine lets a load do, and whether a target can be reached
+    /// Show which load this machine can generate, and test the connection to a target
     #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor(DoctorArgs),
     /// Print a SAS token, or decode and verify one
     #[command(after_help = TOKEN_EXAMPLES)]
     Token(TokenArgs),
-    /// Make a CA and a server certificate for a broker under test
+    /// Create a CA and a server certificate for a broker under test
     #[command(after_help = CERTS_EXAMPLES)]
     Certs(CertsArgs),
     /// Print the JSON Schema of a file format
     #[command(after_help = SCHEMA_EXAMPLES)]
     Schema(SchemaArgs),
-    /// Print a shell's completions
+    /// Print shell completions
     #[command(after_help = COMPLETIONS_EXAMPLES)]
     Completions(CompletionsArgs),
-    /// Write the man pages into a folder
+    /// Write the man pages to a folder
     #[command(after_help = MAN_EXAMPLES)]
     Man(ManArgs),
 }
 
-/// What `run` and `check` say about the scenario.
+/// Scenario options of `run` and `check`.
 #[derive(Debug, Args)]
 pub struct ScenarioArgs {
-    /// The scenario file (TOML, or JSON of the same shape), or - for stdin
+    /// Scenario file (TOML, or JSON with the same structure), or - for stdin
     pub scenario: PathBuf,
-    /// Override one scenario value, e.g. fleet.meter.devices=500; may be repeated
+    /// Override a scenario value, such as fleet.meter.devices=500; can be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
     /// Override the seed
@@ -174,7 +195,7 @@ pub struct ScenarioArgs {
     /// Override the target's host, or host and port
     #[arg(long, value_name = "HOST[:PORT]")]
     pub target: Option<String>,
-    /// Trust the roots in this PEM file instead of the system's
+    /// Trust the root certificates in this PEM file instead of the system's
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
 }
@@ -182,32 +203,32 @@ pub struct ScenarioArgs {
 /// `hubstorm run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// The scenario.
+    /// Scenario options.
     #[command(flatten)]
     pub scenario: ScenarioArgs,
-    /// The folder that the JSON and HTML results go to
+    /// Folder for the JSON and HTML results
     #[arg(short, long, value_name = "DIR", default_value = "reports")]
     pub out: PathBuf,
-    /// Also write the result to this file at the end, replacing it; may be repeated. Formats: json, html, text
-    /// [default: by the file's ending]
+    /// Also write the result to this file, replacing it; can be repeated. Formats: json, html, text
+    /// [default: by file extension]
     #[arg(long, value_name = "[FORMAT=]FILE", value_parser = Export::parse, value_hint = ValueHint::FilePath)]
     pub export: Vec<Export>,
-    /// Worker threads [default: one per core; half of them with the built-in hub]
+    /// Number of worker threads [default: one per core; half as many with the built-in hub]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub workers: Option<u16>,
-    /// No progress; the summary only
+    /// Print the summary only, without progress
     #[arg(short, long)]
     pub quiet: bool,
-    /// Progress as plain lines, even on a terminal
+    /// Print progress as plain lines, even on a terminal
     #[arg(long)]
     pub no_tui: bool,
-    /// Print this device's MQTT packets on stderr, without secrets
+    /// Print this device's MQTT packets to stderr, without secrets
     #[arg(long, value_name = "DEVICE")]
     pub trace: Option<String>,
-    /// Do not ask before a run that costs a large part of a hub's daily messages
+    /// Skip the confirmation for a run that uses a large part of a hub's daily messages
     #[arg(short, long)]
     pub yes: bool,
-    /// Start the load without first connecting one device of each fleet to the target
+    /// Skip the preflight check, which connects one device of each fleet before the load
     #[arg(long)]
     pub no_preflight: bool,
 }
@@ -215,45 +236,45 @@ pub struct RunArgs {
 /// `hubstorm check`.
 #[derive(Debug, Args)]
 pub struct CheckArgs {
-    /// The scenario.
+    /// Scenario options.
     #[command(flatten)]
     pub scenario: ScenarioArgs,
-    /// Worker threads of the run, for its memory [default: as run has it]
+    /// Number of worker threads, for the memory forecast [default: as for run]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub workers: Option<u16>,
 }
 
-/// What the standard library says of a wrong one does not help.
+/// Parses a socket address. The standard library's error has no example.
 fn socket_address(text: &str) -> Result<SocketAddr, &'static str> {
-    text.parse().map_err(|_| "an IP address and a port are wanted, such as 127.0.0.1:8883 or [::1]:8883; port 0 takes a free one")
+    text.parse().map_err(|_| "expected an IP address and a port, such as 127.0.0.1:8883 or [::1]:8883; port 0 picks a free port")
 }
 
 /// `hubstorm emulator`.
 #[derive(Debug, Args)]
 pub struct EmulatorArgs {
-    /// Where to listen; loopback unless you say otherwise
+    /// Address and port to listen on; port 0 picks a free port
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8883", value_parser = socket_address)]
     pub listen: SocketAddr,
-    /// A further name that the hub answers to and its certificate names; may be repeated
+    /// Additional host name of the hub, also in its certificate; can be repeated
     #[arg(long, value_name = "NAME")]
     pub host: Vec<String>,
-    /// The group key that device keys are derived from: env:NAME or file:PATH [default: a random one]
+    /// Group key that device keys are derived from: env:NAME or file:PATH [default: a random key]
     #[arg(long, value_name = "SOURCE")]
     pub group_key: Option<String>,
-    /// Where to write the CA certificate that clients must trust [default: a temporary file]
+    /// File for the CA certificate that clients must trust [default: a temporary file]
     #[arg(long, value_name = "FILE")]
     pub ca_out: Option<PathBuf>,
-    /// Threads [default: one per core]
+    /// Number of threads [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub shards: Option<u16>,
-    /// How long after its token's expiry a connection is closed
+    /// Time from token expiry until the hub closes the connection
     #[arg(long, value_name = "DURATION", default_value = "5m")]
     pub expiry_grace: String,
-    /// Accept unescaped `#`, `+` and `/` in property bags; an IoT hub closes the connection
+    /// Accept unescaped `#`, `+` and `/` in property bags; by default the hub closes the connection
     #[arg(long)]
     pub lenient_properties: bool,
-    /// Take JSON lines on stdin: how to serve, instead of the other options, then calls to devices; the end of stdin ends
-    /// it. See docs/emulator.md
+    /// Read the configuration and commands as JSON lines from stdin, instead of the other options, until stdin ends. See
+    /// docs/emulator.md
     #[arg(long, conflicts_with_all = ["listen", "host", "group_key", "ca_out", "shards", "expiry_grace", "lenient_properties"])]
     pub control: bool,
 }
@@ -261,37 +282,37 @@ pub struct EmulatorArgs {
 /// `hubstorm report`.
 #[derive(Debug, Args)]
 pub struct ReportArgs {
-    /// A result file that `run` wrote, or - for stdin
+    /// Result file of `run`, or - for stdin
     pub result: PathBuf,
-    /// The format of --out or stdout [default: by the ending of --out; otherwise text]
+    /// Format of --out or stdout [default: by the file extension of --out, otherwise text]
     #[arg(long, value_parser = formats())]
     pub format: Option<Format>,
     /// Write to this file instead of stdout
     #[arg(short, long, value_name = "FILE")]
     pub out: Option<PathBuf>,
-    /// Write the result to this file, replacing it, and nothing to stdout; may be repeated. Formats as for --format
-    /// [default: by the file's ending]
+    /// Write the result to this file, replacing it, and nothing to stdout; can be repeated. Formats as for --format
+    /// [default: by file extension]
     #[arg(long, value_name = "[FORMAT=]FILE", value_parser = Export::parse, value_hint = ValueHint::FilePath)]
     pub export: Vec<Export>,
-    /// Judge the result by its file alone: print the verdict and the thresholds, and exit with the verdict's code
+    /// Judge the result again from its file: print the verdict and the thresholds, and exit with the verdict's code
     #[arg(long, conflicts_with_all = ["format", "out"])]
     pub judge: bool,
 }
 
-/// The names of the formats, for the help and the completions.
+/// Parses a format name. Help and completions list the names.
 fn formats() -> impl TypedValueParser<Value = Format> {
     let names = Format::ALL.map(|format| PossibleValue::new(format.name()).help(format.about()));
     PossibleValuesParser::new(names)
-        .map(|name| Format::from_name(&name).expect("only the names of formats are possible"))
+        .map(|name| Format::from_name(&name).expect("clap accepts only the listed names"))
 }
 
 /// `hubstorm init`.
 #[derive(Debug, Args)]
 pub struct InitArgs {
-    /// The folder for quickstart.toml; created if it is missing
+    /// Folder for quickstart.toml; created if it does not exist
     #[arg(default_value = ".")]
     pub dir: PathBuf,
-    /// Replace a file that is already there
+    /// Replace an existing file
     #[arg(long)]
     pub force: bool,
 }
@@ -299,30 +320,30 @@ pub struct InitArgs {
 /// `hubstorm schema`.
 #[derive(Debug, Args)]
 pub struct SchemaArgs {
-    /// Of which format
+    /// File format
     #[arg(value_enum)]
-    pub format: Described,
+    pub format: SchemaFormat,
 }
 
-/// The file formats that have a schema.
+/// File formats with a schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Described {
-    /// The result file, hubstorm.result.v1
+pub enum SchemaFormat {
+    /// Result file, hubstorm.result.v1
     Result,
-    /// The scenario file
+    /// Scenario file
     Scenario,
 }
 
 /// `hubstorm doctor`.
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
-    /// Resolve this target's name and connect to it, each step timed; port 8883 unless given
+    /// Resolve and connect to this target, and time each step; the default port is 8883
     #[arg(long, value_name = "HOST[:PORT]")]
     pub target: Option<String>,
-    /// Trust the roots in this PEM file instead of the system's
+    /// Trust the root certificates in this PEM file instead of the system's
     #[arg(long, value_name = "FILE", requires = "target", conflicts_with = "plain")]
     pub ca: Option<PathBuf>,
-    /// The target speaks plain TCP, no TLS; port 1883 unless given
+    /// Connect over plain TCP instead of TLS; the default port is 1883
     #[arg(long, requires = "target")]
     pub plain: bool,
 }
@@ -330,26 +351,26 @@ pub struct DoctorArgs {
 /// `hubstorm token`.
 #[derive(Debug, Args)]
 pub struct TokenArgs {
-    /// The hub's host name
+    /// Host name of the hub
     #[arg(long, value_name = "NAME", required_unless_present = "decode")]
     pub host: Option<String>,
-    /// The token is for this device [default with --decode: the one that it names]
+    /// Device id to create the token for [default with --decode: the device in the token]
     #[arg(long, value_name = "ID")]
     pub device: Option<String>,
-    /// The key belongs to this shared access policy; without a device, the token is for the whole hub
+    /// Shared access policy that --key belongs to; without --device, the token is for the whole hub
     #[arg(long, value_name = "NAME", conflicts_with = "group_key")]
     pub policy: Option<String>,
-    /// The device's or the policy's key in base64: env:NAME or file:PATH
+    /// Key of the device or the policy, in base64: env:NAME or file:PATH
     #[arg(long, value_name = "SOURCE", conflicts_with = "group_key")]
     pub key: Option<String>,
-    /// The group key that the device's key is derived from: env:NAME or file:PATH
+    /// Group key that the device key is derived from: env:NAME or file:PATH
     #[arg(long, value_name = "SOURCE")]
     pub group_key: Option<String>,
-    /// How long the token is good for
+    /// Lifetime of the token
     #[arg(long, value_name = "DURATION", default_value = "1h")]
     pub ttl: String,
-    /// Decode this token instead, and verify it if a key is given: env:NAME, file:PATH, or - for stdin. A token that a hub
-    /// would refuse, because it has expired or another key made it, ends with exit code 1
+    /// Decode this token, and verify it if a key is given: env:NAME, file:PATH, or - for stdin. The command fails if
+    /// the token has expired or was made with another key
     #[arg(long, value_name = "SOURCE", conflicts_with_all = ["host", "policy"])]
     pub decode: Option<String>,
 }
@@ -357,16 +378,16 @@ pub struct TokenArgs {
 /// `hubstorm certs`.
 #[derive(Debug, Args)]
 pub struct CertsArgs {
-    /// A DNS name or an address that the server goes by; may be repeated
+    /// DNS name or IP address of the server; can be repeated
     #[arg(long, value_name = "NAME", default_values_t = ["localhost".to_owned(), "127.0.0.1".to_owned()])]
     pub name: Vec<String>,
-    /// How many days from now the certificates are good for
+    /// Validity of the certificates, in days from now
     #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u16).range(1..=3650))]
     pub days: u16,
-    /// The folder they go to: ca.pem, server.pem, server-key.pem
+    /// Folder for ca.pem, server.pem and server-key.pem
     #[arg(short, long, value_name = "DIR", default_value = "certs")]
     pub out: PathBuf,
-    /// Replace files that are already there
+    /// Replace existing files
     #[arg(long)]
     pub force: bool,
 }
@@ -374,7 +395,7 @@ pub struct CertsArgs {
 /// `hubstorm completions`.
 #[derive(Debug, Args)]
 pub struct CompletionsArgs {
-    /// Which shell
+    /// Shell
     #[arg(value_enum)]
     pub shell: clap_complete::Shell,
 }
@@ -382,12 +403,12 @@ pub struct CompletionsArgs {
 /// `hubstorm man`.
 #[derive(Debug, Args)]
 pub struct ManArgs {
-    /// The folder they go to: hubstorm.1, hubstorm-run.1, ..
+    /// Folder for hubstorm.1, hubstorm-run.1 and so on
     #[arg(short, long, value_name = "DIR")]
     pub out: PathBuf,
 }
 
-/// What the shell is told, so that it completes commands and options.
+/// Returns the completion script for a shell.
 #[must_use]
 pub fn completions(shell: clap_complete::Shell) -> Vec<u8> {
     let mut text = Vec::new();
@@ -398,7 +419,7 @@ pub fn completions(shell: clap_complete::Shell) -> Vec<u8> {
 /// Writes `hubstorm.1` and one page per command.
 ///
 /// # Errors
-/// The folder cannot be made, or a page not be written.
+/// The folder cannot be created, or a page cannot be written.
 pub fn man(folder: &Path) -> io::Result<()> {
     std::fs::create_dir_all(folder)?;
     clap_mangen::generate_to(Cli::command(), folder)

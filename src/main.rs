@@ -1,4 +1,5 @@
-//! The `hubstorm` command: parse, handle signals, run, exit with the documented code.
+//! The `hubstorm` command: parses the command line, installs the signal handlers, runs the command and returns its exit code. The library
+//! does the rest.
 
 use clap::Parser;
 use hubstorm::{app, cli::Cli};
@@ -8,25 +9,25 @@ use tokio::sync::watch;
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) if error.use_stderr() => return app::not_understood(&error.render().ansi()),
+        Err(error) if error.use_stderr() => return app::report_usage_error(&error.render().ansi()),
         Err(help) => help.exit(),
     };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return app::cannot_start(&error),
+        Err(error) => return app::report_start_error(&error),
     };
     let code = runtime.block_on(async {
         app::survive_file_size_limit();
         let (sender, interrupts) = watch::channel(0);
-        let env = app::Env::of_process(interrupts);
+        let env = app::Env::from_process(interrupts);
         tokio::select! {
-            // The handlers first: a Ctrl-C during the first steps must not end a process that others count on.
+            // Poll the signal handlers first: an early Ctrl-C must not kill a command that handles it.
             biased;
-            never = app::count_interrupts(sender), if app::hears_interrupts(&cli) => match never {},
+            never = app::count_interrupts(sender), if app::handles_interrupts(&cli) => match never {},
             code = app::run(cli, env) => code,
         }
     });
-    // Name resolution may still hold a blocking thread; an exit does not wait for it.
+    // A blocking thread may still resolve a name. Do not wait for it.
     runtime.shutdown_background();
     ExitCode::from(code)
 }

@@ -1,23 +1,22 @@
 //! The steady loop of a sender allocates nothing: publish, its bytes, the PUBACK's bytes, the event, and recording all of it. And a
 //! TLS connection that waits owns no buffers.
-#![expect(unsafe_code, reason = "a global allocator that counts can only be written so")]
 
+#[path = "support/allocator.rs"]
+mod allocator;
+
+use allocator::CountingAllocator;
 use bytes::BytesMut;
 use hubstorm::clock;
 use hubstorm::link::tls::{self, ClientOptions};
 use hubstorm::link::{Endpoint, Resolver, accept_tls, dial, listen};
-use hubstorm::measure::{Collector, Fleet, Key, Layout as Cells, Operation, Phase, Recorder, Source, Times};
+use hubstorm::measure::{Collector, Fleet, Key, Layout, Operation, Phase, Recorder, Source, Times};
 use hubstorm::policy::ping::PingPolicy;
 use hubstorm::session::{Credentials, Event, Message, Session, Settings};
 use hubstorm::stalls::Stalls;
 use hubstorm::wire::{QoS, encode};
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
-
-/// Counts on the thread that allocates, so that tests beside each other do not disturb each other.
-struct Counting;
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -25,41 +24,15 @@ thread_local! {
     static HELD_BYTES: Cell<usize> = const { Cell::new(0) };
 }
 
+/// Counts per thread, so that tests that run at the same time do not disturb each other.
 fn count(allocated: usize, freed: usize) {
     // A thread that is being torn down has nothing to count for.
     let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + u64::from(allocated > 0)));
     let _ = HELD_BYTES.try_with(|held| held.set(held.get().wrapping_add(allocated).wrapping_sub(freed)));
 }
 
-// SAFETY: every call goes to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size(), 0);
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count(layout.size(), 0);
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count(size, layout.size());
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(0, layout.size());
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
 #[global_allocator]
-static COUNTING: Counting = Counting;
+static ALLOCATOR: CountingAllocator = CountingAllocator(count);
 
 fn allocations() -> u64 {
     ALLOCATIONS.get()
@@ -267,7 +240,7 @@ fn in_a_runtime<T>(work: impl Future<Output = T>) -> T {
 #[test]
 fn recording_and_swapping_allocate_nothing_once_warm() {
     const S: u64 = 1_000_000_000;
-    let layout = Cells::new(1, 1, Duration::from_secs(60));
+    let layout = Layout::new(1, 1, Duration::from_secs(60));
     let key = Key { operation: Operation::Telemetry, fleet: 0, phase: 0 };
     let mut recorder = Recorder::new(layout, Rc::new(Stalls::new(clock::now())));
     let mut collector = Collector::new(layout, vec![Fleet::default()], vec![Phase::default()]);
@@ -299,7 +272,7 @@ fn recording_and_swapping_allocate_nothing_once_warm() {
 fn a_collector_stops_growing_once_its_rows_are_full() {
     const S: u64 = 1_000_000_000;
     const OPERATIONS: [Operation; 3] = [Operation::Telemetry, Operation::TwinReport, Operation::Ping];
-    let layout = Cells::new(1, 1, Duration::from_secs(60));
+    let layout = Layout::new(1, 1, Duration::from_secs(60));
     let mut recorder = Recorder::new(layout, Rc::new(Stalls::new(clock::now())));
     let mut collector = Collector::new(layout, vec![Fleet::default()], vec![Phase::default()]);
     let mut held_after = |seconds: std::ops::Range<u64>| {

@@ -4,69 +4,38 @@
 //!
 //!     cargo test --release --test memory -- --ignored --nocapture the_whole_table
 //!     cargo test --release --test memory -- --ignored --nocapture soak
-#![expect(unsafe_code, reason = "a global allocator that counts can only be written so")]
 
+#[path = "support/allocator.rs"]
+mod allocator;
 #[path = "memory/shapes.rs"]
 mod shapes;
 
+use allocator::CountingAllocator;
 use clap::Parser as _;
 use hubstorm::app::{self, Env};
 use hubstorm::cli::Cli;
 use hubstorm::plan::{self, Needs};
 use hubstorm::scenario::{Input, no_files};
 use shapes::Shape;
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// Counts for the whole process: a run has several threads.
-struct Counting;
-
 static LIVE_BYTES: AtomicUsize = AtomicUsize::new(0);
 static PEAK_BYTES: AtomicUsize = AtomicUsize::new(0);
 
-fn allocated(bytes: usize) {
-    let live = LIVE_BYTES.fetch_add(bytes, Ordering::Relaxed) + bytes;
+/// Counts for the whole process: a run has several threads.
+fn count(allocated: usize, freed: usize) {
+    // `realloc` may hold both blocks for a moment.
+    let live = LIVE_BYTES.fetch_add(allocated, Ordering::Relaxed) + allocated;
     PEAK_BYTES.fetch_max(live, Ordering::Relaxed);
-}
-
-fn freed(bytes: usize) {
-    LIVE_BYTES.fetch_sub(bytes, Ordering::Relaxed);
-}
-
-// SAFETY: every call goes to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        allocated(layout.size());
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        allocated(layout.size());
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        allocated(size);
-        freed(layout.size());
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        freed(layout.size());
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
+    LIVE_BYTES.fetch_sub(freed, Ordering::Relaxed);
 }
 
 #[global_allocator]
-static COUNTING: Counting = Counting;
+static ALLOCATOR: CountingAllocator = CountingAllocator(count);
 
 /// The forecast of a shape, and the peak of its run, in bytes.
 struct Measured {
@@ -112,7 +81,7 @@ fn run(text: &str, workers: u16, folder: &Path) {
         exe: env!("CARGO_BIN_EXE_hubstorm").into(),
         out: Box::new(std::io::sink()),
         err: Box::new(std::io::stderr()),
-        ..Env::of_process(interrupts)
+        ..Env::from_process(interrupts)
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let code = runtime.block_on(app::run(cli, env));

@@ -1,8 +1,11 @@
 //! The memory of the emulator's connections before they are admitted, as the allocator counts it. In each state that a client can leave a
 //! connection in, it must be at most what the emulator counts for it, and at most the limit.
-#![expect(unsafe_code, reason = "a global allocator that counts can only be written so")]
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+#[path = "support/allocator.rs"]
+mod allocator;
+
+use allocator::CountingAllocator;
 use hubstorm::emulator::unadmitted::{BASE_BYTES, BYTES_MAX, CONNECTION_BYTES_MAX};
 use hubstorm::emulator::{Config, EmulatorError, Hub, Stats, certificate};
 use hubstorm::iothub::limits::CONNECT_BYTES_MAX;
@@ -11,7 +14,6 @@ use rustls::pki_types::ServerName;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, ClientConnection, SupportedProtocolVersion};
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -19,9 +21,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::oneshot;
-
-/// Counts on every thread except those of the tests, which act as clients.
-struct Counting;
 
 static HELD_BYTES: AtomicUsize = AtomicUsize::new(0);
 
@@ -32,6 +31,7 @@ thread_local! {
     static IS_CLIENT: Cell<bool> = const { Cell::new(false) };
 }
 
+/// Counts on every thread except those of the tests, which act as clients.
 fn count(allocated: usize, freed: usize) {
     if !IS_CLIENT.try_with(Cell::get).unwrap_or(true) {
         let change = allocated.wrapping_sub(freed);
@@ -40,35 +40,8 @@ fn count(allocated: usize, freed: usize) {
     }
 }
 
-// SAFETY: every call goes to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size(), 0);
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count(layout.size(), 0);
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count(size, layout.size());
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(0, layout.size());
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
 #[global_allocator]
-static COUNTING: Counting = Counting;
+static ALLOCATOR: CountingAllocator = CountingAllocator(count);
 
 /// A hub with one shard.
 struct Target {

@@ -1,6 +1,6 @@
 //! `hubstorm certs`: an authority and a server certificate as PEM files, for a broker under test.
 
-use super::{AppError, Env, environment, load, print};
+use super::{AppError, Env, environment_error, print, read_scenario};
 use crate::cli::CertsArgs;
 use crate::clock;
 use crate::emulator::certificate;
@@ -18,7 +18,7 @@ const PRIVATE: u32 = 0o600;
 pub(super) fn run(args: &CertsArgs, env: &mut Env) -> Result<(), AppError> {
     for name in &args.name {
         // A certificate may be for all names of a domain.
-        load::host("--name", name.strip_prefix("*.").unwrap_or(name))?;
+        read_scenario::host("--name", name.strip_prefix("*.").unwrap_or(name))?;
     }
     let valid = Duration::from_hours(24 * u64::from(args.days));
     let made = certificate::files(&args.name, clock::unix(), valid).map_err(|error| {
@@ -29,8 +29,9 @@ pub(super) fn run(args: &CertsArgs, env: &mut Env) -> Result<(), AppError> {
         ("server.pem", made.server.as_str(), PUBLIC),
         ("server-key.pem", made.key.as_str(), PRIVATE),
     ];
-    std::fs::create_dir_all(&args.out)
-        .map_err(|error| environment(&format!("cannot make the folder {}", args.out.display()), &error))?;
+    std::fs::create_dir_all(&args.out).map_err(|error| {
+        environment_error(&format!("cannot make the folder {}", args.out.display()), &error)
+    })?;
     let taken = files.iter().map(|(name, ..)| args.out.join(name)).find(|path| path.exists());
     if let Some(path) = taken.filter(|_| !args.force) {
         return Err(AppError::Environment(format!(
@@ -69,7 +70,7 @@ fn place(folder: &Path, files: &[(&str, &str, u32)]) -> Result<(), AppError> {
             // Those that were renamed or never made are not there.
             let _ = std::fs::remove_file(temporary(name));
         }
-        environment(&format!("cannot write {}", folder.join(name).display()), &error)
+        environment_error(&format!("cannot write {}", folder.join(name).display()), &error)
     })
 }
 

@@ -1,15 +1,13 @@
 //! `hubstorm check`: what a scenario resolves to and what it needs of this machine, as text for a person. It starts
 //! nothing and looks at nothing but the plan.
 
-use crate::plan::{
-    Auth, CallPlan, Deliveries, DrivePlan, FleetPlan, Keys, MethodPlan, Needs, Offline, PhasePlan, Plan,
-    Renew, Sdk, SendPlan, Spread, SubscribeQos, Subscription, TargetKind, Threshold, TokenLife,
-};
-use crate::policy::backoff::{BackOff, Reconnect};
-use crate::units::{Percent, Rate, human_bytes, human_count, human_duration, human_us, plural};
-use crate::wire::QoS;
+mod fleet;
+
+use super::plan_warnings::{self, cleartext_password};
+use crate::plan::{CallPlan, DrivePlan, FleetPlan, Needs, PhasePlan, Plan, Spread, TargetKind, Threshold};
+use crate::units::{Percent, Rate, human_bytes, human_count, human_duration, plural};
+use fleet::write_fleet;
 use std::fmt::{self, Write};
-use std::time::Duration;
 
 /// Describes the resolved plan and its needs with `workers` workers. Contains no secrets.
 #[must_use]
@@ -26,7 +24,7 @@ fn write_plan(out: &mut String, plan: &Plan, workers: usize) -> fmt::Result {
         writeln!(out, "  with {text}")?;
     }
     writeln!(out, "\ntarget\n  {}", target(plan))?;
-    if let Some(warning) = password_in_clear(plan) {
+    if let Some(warning) = cleartext_password(plan) {
         writeln!(out, "  warning: {warning}")?;
     }
     writeln!(out, "\nfleets")?;
@@ -71,7 +69,7 @@ fn write_plan(out: &mut String, plan: &Plan, workers: usize) -> fmt::Result {
             "  the run ends early when all devices are offline against the plan for {unreachable}"
         )?;
     }
-    out.push_str(&super::notes::notes(plan));
+    out.push_str(&plan_warnings::notes(plan));
     write_needs(out, plan, workers)
 }
 
@@ -86,18 +84,6 @@ fn aborts(plan: &Plan, threshold: &Threshold) -> String {
         ),
         (Some(_), _) => "; a fail ends the run early".to_owned(),
     }
-}
-
-/// Said before a run, and in its report: whoever is on the way can read the password.
-#[must_use]
-pub(super) fn password_in_clear(plan: &Plan) -> Option<String> {
-    let has_password = plan.fleets.iter().any(|fleet| fleet.auth.has_password());
-    (has_password && plan.target.tls.is_none() && !plan.target.is_loopback()).then(|| {
-        format!(
-            "the password goes to {} in clear text, over plain TCP; use tls = true in [target]",
-            plan.target.address()
-        )
-    })
 }
 
 fn target(plan: &Plan) -> String {
@@ -123,184 +109,6 @@ fn target(plan: &Plan) -> String {
         }
     };
     format!("{kind} {} over {transport}", plan.target.address())
-}
-
-fn write_fleet(out: &mut String, fleet: &FleetPlan, number: u16, deliveries: &Deliveries) -> fmt::Result {
-    let devices = u64::from(fleet.devices);
-    writeln!(
-        out,
-        "  {}: {}, {} to {}",
-        fleet.name,
-        plural(devices, "device", "devices"),
-        fleet.device_id(0),
-        fleet.device_id(fleet.devices - 1)
-    )?;
-    writeln!(out, "    credentials  {}", credentials(&fleet.auth))?;
-    if let Some(sdk) = fleet.sdk {
-        writeln!(out, "    as the SDK   {}", habits(sdk, fleet))?;
-    }
-    if !fleet.subscribe.is_empty() {
-        let names: Vec<String> = fleet.subscribe.iter().map(subscription).collect();
-        writeln!(out, "    subscribes   {}", names.join(", "))?;
-    }
-    for (send, stream) in fleet.sends.iter().zip(0..) {
-        writeln!(out, "    sends        {}", self::stream(send, fleet))?;
-        if let Some(copies) = deliveries.copies_planned(number, stream) {
-            writeln!(out, "    tracked      {}", tracked(copies))?;
-        }
-    }
-    if fleet.asks_for_twins() {
-        let get = if fleet.twin.get_on_connect { "asked for on each connection; " } else { "" };
-        let (qos, timeout) = (fleet.twin.qos, human_duration(fleet.twin.timeout));
-        writeln!(out, "    twin         {get}requests at QoS {qos}, answers within {timeout}")?;
-    }
-    for method in &fleet.methods {
-        writeln!(out, "    answers      {}", self::method(method))?;
-    }
-    writeln!(
-        out,
-        "    patience     connect {}, ack {}, send by {}, {} in flight",
-        human_duration(fleet.connect_timeout),
-        human_duration(fleet.ack_timeout),
-        human_duration(fleet.send_by),
-        fleet.in_flight
-    )?;
-    match fleet.offline {
-        Offline::Queue => Ok(()),
-        Offline::Skip => writeln!(out, "    offline      what is due then is skipped, and ends as offline"),
-    }
-}
-
-fn credentials(auth: &Auth) -> String {
-    match auth {
-        Auth::Sas { keys, life, .. } => {
-            let signed = match keys {
-                Keys::Group(_) => "a key per device derived from a group key".to_owned(),
-                Keys::Policy { policy, .. } => format!("signed by the policy {policy}"),
-                Keys::Listed(_) => "a key per device from a file".to_owned(),
-            };
-            format!("SAS, {signed}; {}", tokens(life))
-        }
-        Auth::Password { .. } => "user name and password".to_owned(),
-        Auth::PasswordFile { .. } => "user name and password, per device from a file".to_owned(),
-        Auth::None => "none".to_owned(),
-    }
-}
-
-fn tokens(life: &TokenLife) -> String {
-    let renewed = match life.renew {
-        Renew::Share(share) => format!("renewed at {}", Percent::from_fraction(share)),
-        Renew::Before(margin) => format!("renewed {} before their end", human_duration(margin)),
-        Renew::Never => "never renewed".to_owned(),
-    };
-    let skew = human_us(life.clock_skew_us.unsigned_abs());
-    let clock = match life.clock_skew_us {
-        0 => String::new(),
-        ..0 => format!("; clocks {skew} behind"),
-        1.. => format!("; clocks {skew} ahead"),
-    };
-    format!("tokens for {}, {renewed}{clock}", human_duration(life.ttl))
-}
-
-/// What the preset has set, as far as the scenario does not say otherwise.
-fn habits(sdk: Sdk, fleet: &FleetPlan) -> String {
-    let api_version = match &fleet.auth {
-        Auth::Sas { api_version, .. } => format!(", api-version {api_version}"),
-        _ => String::new(),
-    };
-    let SubscribeQos { c2d, twin, methods } = fleet.subscribe_qos;
-    format!(
-        "{}: keep-alive {}, {}, QoS {} for c2d, {} for twin, {} for methods{api_version}",
-        sdk.name(),
-        human_duration(Duration::from_secs(fleet.keep_alive_s.into())),
-        reconnects(&fleet.reconnect),
-        c2d as u8,
-        twin as u8,
-        methods as u8
-    )
-}
-
-fn reconnects(reconnect: &Reconnect) -> String {
-    let human = human_duration;
-    let Some([least, most]) = reconnect.back_off.first_between() else {
-        return "never reconnects".to_owned();
-    };
-    let grows = match reconnect.back_off {
-        BackOff::Never | BackOff::Fixed { .. } => String::new(),
-        BackOff::Exponential { max, .. } => format!(", doubled up to {}", human(max)),
-        BackOff::Stepped { max, .. } => format!(", growing up to {}", human(max)),
-    };
-    let waits = match least {
-        least if least == most => format!("after {}{grows}", human(most)),
-        Duration::ZERO => format!("after up to {}{grows}", human(most)),
-        least => format!("after {} to {}{grows}", human(least), human(most)),
-    };
-    let first = match reconnect.first {
-        None => String::new(),
-        Some(Duration::ZERO) => "at once, then ".to_owned(),
-        Some(first) => format!("after {}, then ", human(first)),
-    };
-    let gives_up = match (reconnect.gives_up_after, reconnect.gives_up_refused) {
-        (None, false) => String::new(),
-        (None, true) => " (gives up when refused)".to_owned(),
-        (Some(after), false) => format!(" (gives up after {})", human(after)),
-        (Some(after), true) => format!(" (gives up after {}, or when refused)", human(after)),
-    };
-    format!("reconnects {first}{waits}{gives_up}")
-}
-
-fn subscription(subscription: &Subscription) -> String {
-    match subscription {
-        Subscription::C2d => "c2d".to_owned(),
-        Subscription::Twin => "twin".to_owned(),
-        Subscription::Methods => "methods".to_owned(),
-        Subscription::Filter(filter, QoS::AtLeastOnce) => filter.to_string(),
-        Subscription::Filter(filter, qos) => format!("{filter} at QoS {}", *qos as u8),
-    }
-}
-
-fn stream(send: &SendPlan, fleet: &FleetPlan) -> String {
-    let spread = match send.arrival.spread {
-        Spread::Regular => "regular",
-        Spread::Stratified(_) => "regular, taking turns",
-        Spread::Poisson => "poisson",
-        Spread::Closed { .. } => "closed loop, not corrected",
-    };
-    let burst = match send.arrival.burst {
-        1 => String::new(),
-        burst => format!(" in bursts of {burst}"),
-    };
-    let most = if send.arrival.is_closed() { "at most " } else { "" };
-    let retain = if send.retain { ", retained" } else { "" };
-    let total = Rate::per_second(send.arrival.rate_hz * f64::from(fleet.devices));
-    let total = total.map(|rate| rate.to_string()).unwrap_or_default();
-    let bytes = send.payload.bytes_max(fleet.device_id(fleet.devices - 1).len());
-    format!(
-        "{} at QoS {}{retain}, {spread}{burst}, {most}{total} in all at a load of 100%, up to {}",
-        send.operation,
-        send.qos,
-        human_bytes(bytes as u64)
-    )
-}
-
-fn method(method: &MethodPlan) -> String {
-    let answer = match &method.answer {
-        Some(answer) => format!("{} with {}", method.name, answer.status),
-        None => format!("{} not at all", method.name),
-    };
-    let after = match method.after {
-        Duration::ZERO => String::new(),
-        after => format!(", after {}", human_duration(after)),
-    };
-    let then = if method.then_reconnect { ", then goes and comes back" } else { "" };
-    format!("{answer}{after}{then}")
-}
-
-/// How many copies of each message of a stream are to arrive.
-fn tracked([least, most]: [u64; 2]) -> String {
-    let copies = plural(most, "copy", "copies");
-    let range = if least == most { copies } else { format!("{} to {copies}", human_count(least)) };
-    format!("each message is delivered in {range} with every device online")
 }
 
 fn write_drive(out: &mut String, drive: &DrivePlan, fleets: &[FleetPlan]) -> fmt::Result {
@@ -369,153 +177,4 @@ fn write_needs(out: &mut String, plan: &Plan, workers: usize) -> fmt::Result {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::scenario::Input;
-    use rand::SeedableRng;
-
-    fn described(text: &str, overrides: &[&str]) -> String {
-        let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
-        let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
-        let env = |name: &str| Some(if name.ends_with("HOST") { "host.example" } else { key }.to_owned());
-        let input = Input {
-            file: "x.toml",
-            text,
-            overrides: &overrides,
-            env: &env,
-            files: &crate::scenario::no_files,
-        };
-        let plan = crate::plan::load(&input, &mut rand::rngs::StdRng::seed_from_u64(1));
-        describe(&plan.unwrap_or_else(|errors| panic!("{errors}")), 1)
-    }
-
-    #[test]
-    fn the_quick_start() {
-        insta::assert_snapshot!(described(
-            include_str!("../../scenarios/quickstart.toml"),
-            &["fleet.meter.devices=2000"]
-        ));
-    }
-
-    #[test]
-    fn a_plain_broker() {
-        insta::assert_snapshot!(described(include_str!("../../scenarios/mosquitto.toml"), &[]));
-    }
-
-    #[test]
-    fn a_password_in_clear_text_is_warned_of_when_it_leaves_this_machine() {
-        let warned = |host: &str, more: &[&str]| {
-            let host = format!("target.host={host}");
-            let text =
-                described(include_str!("../../scenarios/mosquitto.toml"), &[&[host.as_str()], more].concat());
-            text.contains("in clear text")
-        };
-        let plain = ["target.tls=false", "target.port=1883"];
-        assert!(warned("broker.example", &plain));
-        assert!(!warned("broker.example", &[]), "TLS");
-        assert!(!warned("127.0.0.1", &plain) && !warned("localhost", &plain) && !warned("::1", &plain));
-        assert!(!warned(
-            "broker.example",
-            &[&plain[..], &["fleet.sensor.auth={ kind = \"none\" }"]].concat()
-        ));
-    }
-
-    #[test]
-    fn what_a_preset_sets_is_described_and_what_the_scenario_says_wins() {
-        let quickstart = include_str!("../../scenarios/quickstart.toml");
-        let described = |sdk: &str, more: &[&str]| {
-            let sdk = format!("fleet.meter.sdk={sdk}");
-            let text = described(quickstart, &[&[sdk.as_str()], more].concat());
-            let lines =
-                text.lines().filter(|line| line.contains("as the SDK") || line.contains("credentials"));
-            lines.map(str::trim).collect::<Vec<_>>().join("\n")
-        };
-        let all = ["python", "node", "dotnet", "java", "c"].map(|sdk| described(sdk, &[])).join("\n");
-        let explicit = [
-            "fleet.meter.keep_alive=20s",
-            "fleet.meter.reconnect={ kind = \"never\" }",
-            "fleet.meter.auth={ kind = \"sas\", ttl = \"30m\", renew = \"50%\", clock_skew = \"-3m\" }",
-        ];
-        insta::assert_snapshot!(format!("{all}\n{}", described("node", &explicit)));
-    }
-
-    #[test]
-    fn what_ends_a_run_early_is_described() {
-        let quickstart = include_str!("../../scenarios/quickstart.toml");
-        assert!(!described(quickstart, &[]).contains("early"));
-        let text = described(
-            quickstart,
-            &[
-                "abort_when_unreachable=45s",
-                "thresholds.\"telemetry{phase:steady}\"=[\"med < 1s\", { expr = \"max < 2s\", abort = true, after = \"5s\" }]",
-                "thresholds.\"connect\"=[{ expr = \"max < 3s\", abort = true }]",
-            ],
-        );
-        for line in [
-            "med < 1s  in phase steady\n",
-            "max < 2s  in phase steady; a fail ends the run early, at the earliest 5.00 s into phase steady\n",
-            "max < 3s; a fail ends the run early\n",
-            "  the run ends early when all devices are offline against the plan for 45.0 s\n",
-        ] {
-            assert!(text.contains(line), "{line}: {text}");
-        }
-    }
-
-    #[test]
-    fn skipping_while_offline_is_described() {
-        let quickstart = include_str!("../../scenarios/quickstart.toml");
-        assert!(!described(quickstart, &[]).contains("skipped"));
-        assert!(described(quickstart, &["fleet.meter.offline=skip"]).contains("ends as offline"));
-    }
-
-    #[test]
-    fn the_service_side_is_described() {
-        let quickstart = include_str!("../../scenarios/quickstart.toml");
-        let drive = "drive=[{ call = \"method\", fleet = \"meter\", name = \"reboot\", rate = \"5/s\" }]";
-        let text = described(quickstart, &[drive]);
-        assert!(
-            text.contains("service.method: the method reboot of fleet meter, regular, taking turns, 5/s"),
-            "{text}"
-        );
-        assert!(text.contains("  calls         about 275\n"), "{text}");
-        assert!(!described(quickstart, &[]).contains("  calls  "));
-    }
-
-    #[test]
-    fn twins_and_methods_are_described() {
-        let quickstart = include_str!("../../scenarios/quickstart.toml");
-        let text = described(
-            quickstart,
-            &[
-                "fleet.meter.subscribe=[\"twin\", \"methods\"]",
-                "fleet.meter.twin={ get = \"on-connect\" }",
-                "fleet.meter.methods={ reboot = { after = \"2s\", then = \"reconnect\" }, no = { answer = false } }",
-            ],
-        );
-        for line in [
-            "twin         asked for on each connection; requests at QoS 0, answers within 60.0 s",
-            "answers      reboot with 200, after 2.00 s, then goes and comes back",
-            "answers      no not at all",
-        ] {
-            assert!(text.contains(line), "{text}");
-        }
-    }
-
-    #[test]
-    fn source_addresses_are_described() {
-        let text = described(
-            include_str!("../../scenarios/mosquitto.toml"),
-            &["target.host=127.0.0.1", "target.source_ips=[\"127.0.0.2\", \"127.0.0.3\"]"],
-        );
-        assert!(text.contains("towards the target, taking turns with 2 source addresses"), "{text}");
-    }
-
-    #[test]
-    fn no_secret_is_described() {
-        let text = described(
-            include_str!("../../scenarios/real-hub.toml"),
-            &["target.host=h", "target.tls={ verify = false }"],
-        );
-        assert!(!text.contains("AAECAw") && text.contains("NOT verified"), "{text}");
-    }
-}
+mod tests;

@@ -1,7 +1,7 @@
 //! Whether a run may cost what it will: a large part of a hub's daily messages is not spent without being asked for.
 //! Called by `run` before anything is sent.
 
-use super::{AppError, Env, cost, environment};
+use super::{AppError, Env, cost, environment_error};
 use crate::plan::{Plan, TargetKind};
 use crate::units::Percent;
 use std::io::Write;
@@ -14,7 +14,7 @@ const SHARE_ASKED: f64 = 0.25;
 ///
 /// # Errors
 /// The answer was no, or there is nobody to ask.
-pub(super) async fn given(plan: &Plan, yes: bool, quiet: bool, env: &mut Env) -> Result<(), AppError> {
+pub(super) async fn confirm(plan: &Plan, yes: bool, quiet: bool, env: &mut Env) -> Result<(), AppError> {
     if yes || !bills(plan) || cost::share(plan) <= SHARE_ASKED {
         return Ok(());
     }
@@ -28,11 +28,11 @@ pub(super) async fn given(plan: &Plan, yes: bool, quiet: bool, env: &mut Env) ->
     };
     write!(env.err, "this run {cost}go on? [y/N] ")
         .and_then(|()| env.err.flush())
-        .map_err(|error| environment("cannot ask", &error))?;
+        .map_err(|error| environment_error("cannot ask", &error))?;
     // On a thread of its own: Ctrl-C must be heard while nobody types.
     let typed = tokio::task::spawn_blocking(answer).await;
-    let typed = typed.map_err(|error| environment("cannot ask", &error))?;
-    let typed = typed.map_err(|error| environment("cannot read the answer", &error))?;
+    let typed = typed.map_err(|error| environment_error("cannot ask", &error))?;
+    let typed = typed.map_err(|error| environment_error("cannot read the answer", &error))?;
     match typed.trim().to_ascii_lowercase().as_str() {
         "y" | "yes" => Ok(()),
         _ => Err(AppError::Declined),
@@ -55,7 +55,7 @@ mod tests {
     /// What comes of a plan that needs so many devices, if a person answers so.
     fn asked(host: &str, devices: u32, yes: bool, answer: Answer) -> Result<(), AppError> {
         let (_sender, interrupts) = tokio::sync::watch::channel(0);
-        let env = Env { answer, err: Box::new(std::io::sink()), ..Env::of_process(interrupts) };
+        let env = Env { answer, err: Box::new(std::io::sink()), ..Env::from_process(interrupts) };
         ask(host, devices, [yes, false], env)
     }
 
@@ -75,7 +75,7 @@ mod tests {
         };
         let plan = crate::plan::load(&input, &mut rand::rng()).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(given(&plan, yes, quiet, &mut env))
+        runtime.block_on(confirm(&plan, yes, quiet, &mut env))
     }
 
     #[test]
@@ -97,7 +97,7 @@ mod tests {
             let mut said = tempfile::tempfile().unwrap();
             let (_sender, interrupts) = tokio::sync::watch::channel(0);
             let err = Box::new(said.try_clone().unwrap());
-            let env = Env { answer: Some(|| Ok("y\n".to_owned())), err, ..Env::of_process(interrupts) };
+            let env = Env { answer: Some(|| Ok("y\n".to_owned())), err, ..Env::from_process(interrupts) };
             ask("hub.example", 1_200, [false, quiet], env).unwrap();
             let mut text = String::new();
             said.rewind().and_then(|()| said.read_to_string(&mut text)).unwrap();

@@ -1,7 +1,7 @@
 //! `hubstorm doctor`: what this machine lets a load do, what is in its way and how to change that, and whether a target
 //! can be reached, step by step. It changes nothing but this process's own limit of open files.
 
-use super::{AppError, Env, environment, load, machine, preflight, print};
+use super::{AppError, Env, environment_error, machine, preflight, print, read_scenario};
 use crate::cli::DoctorArgs;
 use crate::clock;
 use crate::link::{self, Dialed, Endpoint, Resolver, Steps, TlsFacts, tls};
@@ -25,7 +25,7 @@ const NAP_LATE_US: u64 = 1_000;
 
 /// Prints what it finds; exit code 1 when the target cannot be reached.
 pub(super) async fn run(args: &DoctorArgs, env: &mut Env) -> Result<(), AppError> {
-    let target = args.target.as_deref().map(load::host_and_port).transpose()?;
+    let target = args.target.as_deref().map(read_scenario::host_and_port).transpose()?;
     let mut report = Report::default();
     hardware(&mut report);
     timing(&mut report);
@@ -158,7 +158,10 @@ async fn reach(args: &DoctorArgs, host: &str, port: Option<u16>, env: &mut Env) 
     print(env, &format!("target {host} on port {port}\n"))?;
     if host.parse::<std::net::IpAddr>().is_err() {
         let addresses = tokio::net::lookup_host((host, port)).await.map_err(|error| {
-            environment(&format!("{host} cannot be resolved; check the name and this machine's DNS"), &error)
+            environment_error(
+                &format!("{host} cannot be resolved; check the name and this machine's DNS"),
+                &error,
+            )
         })?;
         let mut addresses: Vec<String> = addresses.map(|address| address.ip().to_string()).collect();
         addresses.dedup();

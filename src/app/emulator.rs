@@ -1,25 +1,28 @@
 //! `hubstorm emulator`: the hub on this machine, alone until a signal comes, or as the child of a run, driven by JSON lines on
 //! stdin. The first line on stdout is one JSON object that says how to connect.
 
+mod control_lines;
+mod error;
+
 use super::ca_file::CaFile;
-use super::notices;
-use super::secret::{self, SecretError};
+use super::notice_printer;
+use super::secret;
 use crate::clock;
-use crate::emulator::control::{Answer, Command, ControlConfig, ControlError, Ready, SecretText};
-use crate::emulator::service::ARGUMENT_INVALID;
-use crate::emulator::{Config, EmulatorError, Hub, Stats, certificate};
+use crate::emulator::control::{Command, ControlConfig, Ready, SecretText};
+use crate::emulator::{Config, Hub, certificate};
 use crate::iothub::sas::Key;
 use crate::link::{listen, tls};
-use crate::scenario::nearest;
+use control_lines::{control, parse, print, stdin_lines};
 use std::future::Future;
-use std::io::{self, BufRead, Write};
+use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use zeroize::Zeroizing;
+
+pub(super) use error::EmulatorCommandError;
 
 /// The device in the sample connection string; every other id works as well.
 const SAMPLE_DEVICE: &str = "sample-device";
@@ -59,43 +62,6 @@ impl Default for EmulatorArgs {
             control: false,
         }
     }
-}
-
-/// The emulator cannot do what was asked.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum EmulatorCommandError {
-    /// The group key.
-    #[error("{0}")]
-    Secret(#[from] SecretError),
-    /// A configuration that cannot be served.
-    #[error("the emulator cannot be set up: {0}")]
-    Config(#[from] ControlError),
-    /// The first line on stdin is not a configuration, or a later one is neither a command nor a call that can be answered.
-    #[error("the control line cannot be understood: {0}")]
-    Control(String),
-    /// The certificate.
-    #[error("{0}")]
-    Certificate(#[from] certificate::CertificateError),
-    /// TLS.
-    #[error("{0}")]
-    Tls(#[from] tls::TlsError),
-    /// The address.
-    #[error("{0}")]
-    Listen(#[from] listen::ListenError),
-    /// The file with the certificate authority.
-    #[error("cannot write the certificate authority to {}: {source}; choose another place with --ca-out", path.display())]
-    CaFile {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// Stdout or stdin.
-    #[error("{0}")]
-    Io(#[from] io::Error),
-    /// While serving.
-    #[error("{0}")]
-    Serve(#[from] EmulatorError),
 }
 
 /// Serves until `stop` resolves or, with `control`, stdin ends. Prints the ready line to `out`, and with `control` the
@@ -158,7 +124,7 @@ pub(super) async fn run(
     let rsa_thread = (!args.control).then(make_rsa).transpose()?;
     print(out, &ready)?;
 
-    let notices = notices::print_from(hub.notices(), io::stderr())?;
+    let notices = notice_printer::print_from(hub.notices(), io::stderr())?;
     let (ended, end) = oneshot::channel::<()>();
     let stop = async {
         tokio::select! {
@@ -182,50 +148,6 @@ pub(super) async fn run(
         std::panic::resume_unwind(panic);
     }
     served
-}
-
-/// Does what the lines on stdin say, until they end and the serving with them.
-async fn control(
-    hub: &Arc<Hub>,
-    mut lines: mpsc::UnboundedReceiver<Zeroizing<String>>,
-    ended: oneshot::Sender<()>,
-    serving: impl Future<Output = Result<Stats, EmulatorError>>,
-    out: &mut dyn Write,
-) -> Result<(), EmulatorCommandError> {
-    let mut serving = pin!(serving);
-    let mut ended = Some(ended);
-    let (answered, mut answers) = mpsc::unbounded_channel();
-    loop {
-        tokio::select! {
-            served = &mut serving => return Ok(served.map(drop)?),
-            Some(answer) = answers.recv() => print(out, &answer)?,
-            line = lines.recv(), if ended.is_some() => match line.map(|line| parse_next(&line)).transpose()? {
-                Some(Err(answer)) => print(out, &answer)?,
-                Some(Ok(Command::Stats)) => {
-                    let (cpu_us, rss_peak_bytes) = crate::fleet::own_usage();
-                    let (counted, refused_by, shards) = (hub.stats(), hub.refused_by(), hub.health());
-                    print(out, &Answer::Stats { counted, refused_by, cpu_us, rss_peak_bytes, shards })?;
-                }
-                Some(Ok(Command::Call { id, device, ask })) => {
-                    let (hub, answered) = (Arc::clone(hub), answered.clone());
-                    tokio::task::spawn_local(async move {
-                        let answer = match hub.call(&device, ask).await {
-                            Ok(called) => Answer::Called { id, called },
-                            Err(error) => Answer::Failed { id, code: error.code(), message: error.to_string() },
-                        };
-                        // Nobody reads answers once the serving is over.
-                        let _ = answered.send(answer);
-                    });
-                }
-                Some(Ok(Command::Start { .. })) => {}
-                Some(Ok(Command::Config(_))) => {
-                    return Err(EmulatorCommandError::Control("config is the first command only".to_owned()));
-                }
-                // Dropping it ends the serving.
-                None => drop(ended.take()),
-            },
-        }
-    }
 }
 
 fn control_config(args: &EmulatorArgs) -> Result<ControlConfig, EmulatorCommandError> {
@@ -255,197 +177,5 @@ fn sample_connection_string(host: &str, config: &Config) -> SecretText {
     )))
 }
 
-fn parse(line: &str) -> Result<Command, EmulatorCommandError> {
-    serde_json::from_str(line).map_err(|error| {
-        let is_json = serde_json::from_str::<serde::de::IgnoredAny>(line).is_ok();
-        let what = without_values(&error.to_string(), is_json);
-        EmulatorCommandError::Control(format!("{what} (column {})", error.column()))
-    })
-}
-
-/// What serde says of a line that holds keys: what is wanted; of names only those that it knows, or nearly knows.
-fn without_values(error: &str, is_json: bool) -> String {
-    let text = error.rsplit_once(" at line ").map_or(error, |(text, _)| text);
-    let (found, expected) = text.rsplit_once(", expected ").unwrap_or((text, ""));
-    let found = match found.trim_end_matches('`').split_once('`') {
-        Some(("missing field " | "duplicate field ", _)) => found.to_owned(),
-        Some((what @ ("unknown field " | "unknown variant "), name)) => {
-            let what = what.trim_end();
-            match nearest(name, expected.split('`').skip(1).step_by(2)) {
-                Some(near) => format!("{what} `{name}` (did you mean `{near}`?)"),
-                None => what.to_owned(),
-            }
-        }
-        _ if found.starts_with("recursion limit") => "it has more than 127 levels".to_owned(),
-        _ if expected.is_empty() && !is_json => "it is not one JSON object".to_owned(),
-        _ => "a value or a command has the wrong type".to_owned(),
-    };
-    if expected.is_empty() { found } else { format!("{found}, expected {expected}") }
-}
-
-/// Parses a line after the first: a command, or the answer to an invalid call that has an id. The answer never repeats text
-/// from the line, because any of it may be a misplaced key.
-fn parse_next(line: &str) -> Result<Result<Command, Answer>, EmulatorCommandError> {
-    parse(line).map(Ok).or_else(|error| match call_id(line) {
-        Some(id) => Ok(Err(Answer::Failed { id, code: ARGUMENT_INVALID, message: error.to_string() })),
-        None => Err(error),
-    })
-}
-
-/// The id of a call, whatever else the line has.
-fn call_id(line: &str) -> Option<u64> {
-    #[derive(serde::Deserialize)]
-    struct Line {
-        call: Call,
-    }
-    #[derive(serde::Deserialize)]
-    struct Call {
-        id: u64,
-    }
-    serde_json::from_str::<Line>(line).ok().map(|line| line.call.id)
-}
-
-fn print(out: &mut dyn Write, line: &impl serde::Serialize) -> io::Result<()> {
-    let mut line = serde_json::to_vec(line)?;
-    line.push(b'\n');
-    out.write_all(&line)?;
-    out.flush()
-}
-
-/// Reads stdin on a thread of its own: a runtime cannot be left while its own reading of stdin waits for a line.
-fn stdin_lines() -> io::Result<mpsc::UnboundedReceiver<Zeroizing<String>>> {
-    let (sender, lines) = mpsc::unbounded_channel();
-    let read = move || {
-        for line in io::stdin().lock().lines() {
-            let Ok(line) = line else { return };
-            if !line.trim().is_empty() && sender.send(Zeroizing::new(line)).is_err() {
-                return;
-            }
-        }
-    };
-    std::thread::Builder::new().name("control".to_owned()).spawn(read)?;
-    Ok(lines)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::path::Path;
-
-    #[tokio::test]
-    async fn the_ready_line_is_one_json_object_and_the_file_goes_with_the_emulator() {
-        let args = EmulatorArgs {
-            listen: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0),
-            hosts: vec!["hub.test".to_owned()],
-            shards: Some(1),
-            ..EmulatorArgs::default()
-        };
-        let mut out = Vec::new();
-        run(args, &mut out, std::future::ready(())).await.unwrap();
-        assert_eq!(out.iter().filter(|&&byte| byte == b'\n').count(), 1);
-        let ready: Ready = serde_json::from_slice(&out).unwrap();
-        assert!(ready.mqtt.starts_with("127.0.0.1:") && !ready.mqtt.ends_with(":0"), "{ready:?}");
-        assert_eq!(ready.host, "hub.test");
-        let sample = ready.sample_connection_string.expose();
-        assert!(sample.starts_with("HostName=hub.test;DeviceId=sample-device;SharedAccessKey="), "{sample}");
-        assert!(!Path::new(&ready.ca_file.unwrap()).exists());
-    }
-
-    #[tokio::test]
-    async fn an_address_in_use_is_said() {
-        let held = listen::bind(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0)).unwrap();
-        let args = EmulatorArgs { listen: held.local_addr().unwrap(), ..EmulatorArgs::default() };
-        let error = run(args, &mut Vec::new(), std::future::ready(())).await.unwrap_err();
-        assert!(error.to_string().contains("in use"), "{error}");
-    }
-
-    #[test]
-    fn a_control_line_is_never_repeated() {
-        let wrong = r#"{"config":{"group_keys":"c2VjcmV0"}}"#;
-        assert!(!parse_next(wrong).unwrap_err().to_string().contains("c2VjcmV0"));
-        for ask in [
-            r#""c2VjcmV0""#,
-            r#"{"c2VjcmV0":{}}"#,
-            r#"{"method":{"name":"m","c2VjcmV0":1}}"#,
-            r#"{"method":{"name":"m","response_timeout_ms":"c2VjcmV0"}}"#,
-            r#"{"c2d":{"payload":"x","ack":"c2VjcmV0"}}"#,
-            r#"{"disable":"c2VjcmV0"}"#,
-        ] {
-            let line = format!(r#"{{"call":{{"id":5,"device":"d","ask":{ask}}}}}"#);
-            let answer = parse_next(&line).unwrap().unwrap_err();
-            assert!(!format!("{answer:?}").contains("c2VjcmV0"), "{answer:?}");
-        }
-        let both = r#"{"call":{"id":5,"device":"d","ask":"twin"},"config":{"group_keys":"c2VjcmV0"}}"#;
-        let answer = parse_next(both).unwrap().unwrap_err();
-        assert!(!format!("{answer:?}").contains("c2VjcmV0"), "{answer:?}");
-        let error = parse(wrong).unwrap_err().to_string();
-        assert!(!error.contains("c2VjcmV0"), "{error}");
-    }
-
-    #[test]
-    fn what_is_wrong_with_a_configuration_is_named_and_no_value_is() {
-        let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
-        for (line, expected) in [
-            (r#"{"config":{"listen":"x"}}"#, "unknown field, expected one of `host`, `port`, `hosts`"),
-            (
-                r#"{"config":{"grupkeys":1}}"#,
-                "unknown field `grupkeys` (did you mean `group_keys`?), expected one of",
-            ),
-            (r#"{"config":{"port":"c2VjcmV0"}}"#, "has the wrong type, expected u16 (column"),
-            (r#"{"config":{"devices":[{"id":"c2VjcmV0"}]}}"#, "missing field `key` (column"),
-            (r#"{"confg":{}}"#, "expected one of `config`, "),
-            (r#""c2VjcmV0""#, "expected one of `config`, "),
-            (r#"{"config":{"host":"c2VjcmV0, expected me"}}"#, "(column"),
-            (r#"{"call":{"id":1,"device":"d","ask":5}}"#, "a command has the wrong type (column"),
-            (
-                &format!(
-                    r#"{{"call":{{"id":1,"device":"d","ask":{{"method":{{"name":"m","payload":{}"#,
-                    "[".repeat(200)
-                ),
-                "it has more than 127 levels (column",
-            ),
-            (r#"{"config":{"port":1}"#, "it is not one JSON object (column"),
-            (&format!(r#"{{"config":{{"{key}":1}}}}"#), "unknown field, expected one of `host`"),
-        ] {
-            let error = parse(line).unwrap_err().to_string();
-            assert!(
-                error.contains(expected) && !error.contains("c2VjcmV0") && !error.contains(key),
-                "{error}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_call_that_cannot_be_understood_fails_if_it_has_an_id_and_other_lines_end_the_hub() {
-        for (call, why) in [
-            (
-                r#"{"call":{"id":5,"device":"d","ask":"reboot"}}"#,
-                "unknown variant, expected one of `method`,",
-            ),
-            (
-                r#"{"call":{"id":5,"device":"d","ask":"clsoe"}}"#,
-                "unknown variant `clsoe` (did you mean `close`?)",
-            ),
-            (r#"{"call":{"id":5,"ask":"twin"}}"#, "missing field `device`"),
-            (
-                r#"{"call":{"id":5,"device":"d","ask":{"c2d":{"payload":"x","ttl":1}}}}"#,
-                "unknown field, expected one of `message_id`, `properties`, `payload`, `ttl_ms`, `ack`",
-            ),
-        ] {
-            match parse_next(call).unwrap().unwrap_err() {
-                Answer::Failed { id: 5, code: 400_004, message } if message.contains(why) => {}
-                other => panic!("{call}: {other:?}"),
-            }
-        }
-        for line in [
-            "",
-            "5",
-            "\"stat\"",
-            r#"{"call":{"id":5,"device":"d","ask":"reboot"}"#,
-            r#"{"call":{"id":"5","device":"d","ask":"twin"}}"#,
-            r#"{"call":{"device":"d","ask":"twin"}}"#,
-        ] {
-            assert!(parse_next(line).is_err(), "{line}");
-        }
-    }
-}
+mod tests;

@@ -1,7 +1,7 @@
 //! `--export`: checked before anything starts, written at the end. Called by `run` and `report`, and by every later command that
 //! writes a result.
 
-use super::{AppError, environment};
+use super::{AppError, environment_error};
 use crate::report::Export;
 use crate::result::disk;
 use crate::result::model::RunResult;
@@ -110,9 +110,9 @@ fn write_one(export: &Export, result: &RunResult) -> Result<(), AppError> {
     let text = export
         .format
         .render(result)
-        .map_err(|error| environment(&format!("cannot render {file}"), &error))?;
+        .map_err(|error| environment_error(&format!("cannot render {file}"), &error))?;
     disk::replace(&export.file, text.as_bytes())
-        .map_err(|error| environment(&format!("cannot write {file}"), &error))
+        .map_err(|error| environment_error(&format!("cannot write {file}"), &error))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! `hubstorm init`: writes the quick start scenario, so that an installed program has something to run.
 
-use super::{AppError, Env, environment, print};
+use super::{AppError, Env, environment_error, print};
 use crate::cli::InitArgs;
 use crate::result::disk;
 use crate::scenario::masked;
@@ -27,7 +27,7 @@ pub(super) fn run(args: &InitArgs, env: &mut Env) -> Result<(), AppError> {
                 "{shown} already exists and was not changed; name another folder, or replace it with --force"
             ))
         }
-        _ => environment(&format!("cannot write {shown}"), &error),
+        _ => environment_error(&format!("cannot write {shown}"), &error),
     })?;
     print(env, &masked(&format!("{shown}\n\nTo run it:  {command}\n")))
 }

@@ -1,141 +1,56 @@
-//! One file per subcommand; the only room that may import everything and print. Data goes to `Env::out`, talk to
-//! `Env::err`. Called by `main` and, in process, by the tests.
+//! The commands: one file per subcommand, and what `run` does around the load. A parsed command line and an [`Env`] come in; an exit code
+//! and text on stdout and stderr go out. Read `run.rs` first: it shows the order of a run.
+//!
+//! `main` calls it, and so do tests, in their own process. It is the only room that may import everything and print: results to `Env::out`,
+//! progress and messages to `Env::err`. No other room may depend on it.
 
-mod assemble;
+mod build_result;
 mod ca_file;
 mod certs;
 mod check;
-mod child;
 mod consent;
 mod cost;
 mod doctor;
 mod early_end;
 mod emulator;
+mod emulator_process;
+mod env;
+mod error;
 mod exports;
 mod init;
-mod load;
 mod machine;
-mod notes;
-mod notices;
-mod outcome;
+mod notice_printer;
+mod plan_warnings;
 mod preflight;
+mod read_scenario;
 mod report;
 mod run;
 mod secret;
 mod signals;
 mod token;
+mod write_result;
 
-use crate::cli::{self, Cli, Command, Described, SchemaArgs};
+use crate::cli::{self, Cli, Command, SchemaArgs, SchemaFormat};
 use crate::report::exit;
 use crate::scenario::masked;
 use crate::units::parse_duration;
-use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use env::print;
+use error::environment_error;
+use std::io::Write;
 use std::process::ExitCode;
-use tokio::sync::watch;
 
+pub use env::Env;
+pub use error::AppError;
 pub use signals::{count_interrupts, survive_file_size_limit};
 
-/// What a command sees of the world: tests bring their own.
-pub struct Env {
-    /// The program to start as the built-in hub.
-    pub exe: PathBuf,
-    /// The command line, for the result file.
-    pub argv: Vec<String>,
-    /// Environment variables: `${env.NAME}` in scenarios.
-    pub var: fn(&str) -> Option<String>,
-    /// Data.
-    pub out: Box<dyn Write>,
-    /// Talk.
-    pub err: Box<dyn Write>,
-    /// Whether `err` is a terminal that may be redrawn and coloured.
-    pub terminal: bool,
-    /// Reads what a person types in answer to a question; `None` where there is nobody to ask.
-    pub answer: Option<fn() -> std::io::Result<String>>,
-    /// How often Ctrl-C was pressed, or a signal arrived that counts as Ctrl-C, for commands that handle it.
-    pub interrupts: watch::Receiver<u8>,
-}
-
-impl Env {
-    /// The process's own.
-    #[must_use]
-    pub fn of_process(interrupts: watch::Receiver<u8>) -> Env {
-        Env {
-            exe: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("hubstorm")),
-            argv: std::env::args().collect(),
-            var: |name| std::env::var(name).ok(),
-            out: Box::new(anstream::stdout()),
-            err: Box::new(anstream::stderr()),
-            // A dumb terminal cannot redraw a line.
-            terminal: std::io::stderr().is_terminal()
-                && std::env::var_os("TERM").is_none_or(|term| term != "dumb"),
-            answer: (std::io::stdin().is_terminal() && std::io::stderr().is_terminal())
-                .then_some(typed as fn() -> std::io::Result<String>),
-            interrupts,
-        }
-    }
-}
-
-/// A line from stdin.
-fn typed() -> std::io::Result<String> {
-    let mut line = String::new();
-    std::io::stdin().read_line(&mut line)?;
-    Ok(line)
-}
-
-/// Why a command ended without doing what was asked. Its text says what, where and what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum AppError {
-    /// Exit code 104.
-    #[error("{0}")]
-    Scenario(String),
-    /// Exit code 2.
-    #[error("{0}")]
-    Usage(String),
-    /// Exit code 1.
-    #[error("{0}")]
-    Environment(String),
-    /// Exit code 105: Ctrl-C before anything was measured.
-    #[error("interrupted before the load began; nothing was measured")]
-    Interrupted,
-    /// Exit code 105: whoever was asked said no.
-    #[error("not started, as you said; nothing was sent")]
-    Declined,
-}
-
-impl AppError {
-    fn exit_code(&self) -> u8 {
-        match self {
-            AppError::Scenario(_) => exit::CONFIGURATION,
-            AppError::Usage(_) => exit::USAGE,
-            AppError::Environment(_) => exit::ENVIRONMENT,
-            AppError::Interrupted | AppError::Declined => exit::INTERRUPTED,
-        }
-    }
-}
-
-/// An error of the environment: what was being done, and what the system said.
-fn environment(doing: &str, error: &dyn std::fmt::Display) -> AppError {
-    AppError::Environment(format!("{doing}: {error}"))
-}
-
-/// Prints data. Whoever closed stdout has read enough (`| head`), and a terminal that is gone takes nothing more: neither
-/// is a failure.
-fn print(env: &mut Env, text: &str) -> Result<(), AppError> {
-    match env.out.write_all(text.as_bytes()).and_then(|()| env.out.flush()) {
-        Err(error) if !signals::is_gone(&error) => Err(environment("cannot write to stdout", &error)),
-        _ => Ok(()),
-    }
-}
-
-/// True for commands that finish their work on Ctrl-C or a signal that counts as Ctrl-C. Other commands end at once, as programs do
-/// by default.
+/// Returns true for commands that handle Ctrl-C, and signals that count as Ctrl-C, themselves. The others end at once, which is the
+/// default of the system.
 #[must_use]
-pub fn hears_interrupts(cli: &Cli) -> bool {
+pub fn handles_interrupts(cli: &Cli) -> bool {
     matches!(cli.command, Command::Run(_) | Command::Emulator(_))
 }
 
-/// Runs a command and returns the documented exit code.
+/// Runs a command and returns its exit code ([`exit`]).
 pub async fn run(cli: Cli, mut env: Env) -> u8 {
     let result = match cli.command {
         Command::Run(args) => run::run(&args, &mut env).await,
@@ -152,29 +67,29 @@ pub async fn run(cli: Cli, mut env: Env) -> u8 {
             print(&mut env, &text).map(|()| exit::PASSED)
         }
         Command::Man(args) => cli::man(&args.out).map(|()| exit::PASSED).map_err(|error| {
-            environment(&format!("cannot write the man pages to {}", args.out.display()), &error)
+            environment_error(&format!("cannot write the man pages to {}", args.out.display()), &error)
         }),
     };
     result.unwrap_or_else(|error| {
-        // Nobody is left to tell if stderr is gone.
+        // If stderr is closed, there is no other place for the message.
         drop(writeln!(env.err, "error: {}", masked(&error.to_string())));
         error.exit_code()
     })
 }
 
 async fn check_scenario(args: &crate::cli::CheckArgs, env: &mut Env) -> Result<u8, AppError> {
-    let plan = load::plan(&args.scenario, env).await?;
+    let plan = read_scenario::plan(&args.scenario, env).await?;
     let workers = run::workers(args.workers, &plan);
     let text = format!("{}{}", check::describe(&plan, workers), preflight::shortfalls(&plan, workers).await);
     print(env, &text).map(|()| exit::PASSED)
 }
 
 async fn run_emulator(args: crate::cli::EmulatorArgs, env: &mut Env) -> Result<(), AppError> {
-    args.host.iter().try_for_each(|host| load::host("--host", host))?;
+    args.host.iter().try_for_each(|host| read_scenario::host("--host", host))?;
     let expiry_grace = parse_duration(&args.expiry_grace)
         .map_err(|error| AppError::Usage(format!("--expiry-grace: {error}")))?;
     crate::fleet::raise_descriptor_limit()
-        .map_err(|error| environment("cannot raise the limit of open files", &error))?;
+        .map_err(|error| environment_error("cannot raise the limit of open files", &error))?;
     let args = emulator::EmulatorArgs {
         listen: args.listen,
         hosts: args.host,
@@ -188,7 +103,7 @@ async fn run_emulator(args: crate::cli::EmulatorArgs, env: &mut Env) -> Result<(
     let mut interrupts = env.interrupts.clone();
     let child = args.control;
     let stop = async move {
-        // A child outlives the first Ctrl-C: its run may still wait for acks. The end of its input ends it.
+        // The terminal sends Ctrl-C to the child of a run too. The child must serve until the run has drained and closes its stdin.
         if child || interrupts.changed().await.is_err() {
             std::future::pending::<()>().await;
         }
@@ -201,26 +116,26 @@ async fn run_emulator(args: crate::cli::EmulatorArgs, env: &mut Env) -> Result<(
 
 fn schema(args: &SchemaArgs, env: &mut Env) -> Result<(), AppError> {
     let schema = match args.format {
-        Described::Result => crate::result::schema(),
-        Described::Scenario => crate::scenario::schema(),
+        SchemaFormat::Result => crate::result::schema(),
+        SchemaFormat::Scenario => crate::scenario::schema(),
     };
-    let text =
-        serde_json::to_string_pretty(&schema).map_err(|e| environment("cannot render the schema", &e))?;
+    let text = serde_json::to_string_pretty(&schema)
+        .map_err(|e| environment_error("cannot render the schema", &e))?;
     print(env, &format!("{text}\n"))
 }
 
-/// Reports on stderr what the command line's parser did not understand; it repeats words that may be secrets.
+/// Prints a usage error of the command-line parser to stderr. Its text quotes arguments, which may be secrets.
 #[must_use]
-pub fn not_understood(words: &dyn std::fmt::Display) -> ExitCode {
-    // Nobody is left to tell if stderr is gone.
-    drop(write!(anstream::stderr(), "{}", masked(&words.to_string())));
+pub fn report_usage_error(message: &dyn std::fmt::Display) -> ExitCode {
+    // If stderr is closed, there is no other place for the message.
+    drop(write!(anstream::stderr(), "{}", masked(&message.to_string())));
     ExitCode::from(exit::USAGE)
 }
 
-/// Reports on stderr that not even a runtime could be made.
+/// Prints to stderr that the async runtime cannot be created.
 #[must_use]
-pub fn cannot_start(error: &std::io::Error) -> ExitCode {
-    // Nobody is left to tell if stderr is gone.
+pub fn report_start_error(error: &std::io::Error) -> ExitCode {
+    // If stderr is closed, there is no other place for the message.
     drop(writeln!(anstream::stderr(), "error: cannot start: {error}"));
     ExitCode::from(exit::ENVIRONMENT)
 }

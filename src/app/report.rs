@@ -1,6 +1,6 @@
 //! `hubstorm report`: renders a result file again, or judges it again.
 
-use super::{AppError, Env, environment, exports, load, print};
+use super::{AppError, Env, environment_error, exports, print, read_scenario};
 use crate::cli::ReportArgs;
 use crate::report::{self, Export, Format, exit};
 use crate::result::{self, model::RunResult};
@@ -40,7 +40,7 @@ fn judge_again(result: &mut RunResult, env: &mut Env) {
 
 /// Reads a result file, or stdin if it is `-`.
 fn read(path: &Path) -> Result<RunResult, AppError> {
-    let result = match load::is_stdin(path) {
+    let result = match read_scenario::is_stdin(path) {
         true => result::read_from(Path::new("stdin"), io::stdin().lock()),
         false => result::read(path),
     };
@@ -62,7 +62,9 @@ fn render(args: &ReportArgs, files: &[Export], result: &RunResult, env: &mut Env
     if to_stdout {
         let text = match args.format.unwrap_or(Format::Text) {
             Format::Text => report::text(result, true),
-            other => other.render(result).map_err(|error| environment("cannot render the result", &error))?,
+            other => {
+                other.render(result).map_err(|error| environment_error("cannot render the result", &error))?
+            }
         };
         print(env, &text)?;
     }

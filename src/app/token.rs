@@ -1,7 +1,7 @@
 //! `hubstorm token`: makes a SAS token for a device, a policy or a whole hub, or says what one holds and whether a key
 //! made it. Keys and tokens come from the environment or a file, never from the command line.
 
-use super::{AppError, Env, environment, load, print, secret};
+use super::{AppError, Env, environment_error, print, read_scenario, secret};
 use crate::cli::TokenArgs;
 use crate::clock;
 use crate::iothub::{names, sas};
@@ -46,7 +46,7 @@ fn key(args: &TokenArgs, device: Option<&str>) -> Result<Option<sas::Key>, AppEr
 
 fn make(args: &TokenArgs, key: &sas::Key) -> Result<Zeroizing<String>, AppError> {
     let host = args.host.as_deref().unwrap_or_default();
-    load::host("--host", host)?;
+    read_scenario::host("--host", host)?;
     if [&args.device, &args.policy].into_iter().flatten().any(|name| is_connection_string(name)) {
         return Err(usage(
             "a connection string stands where --device wants an id or --policy a name; give that alone",
@@ -125,7 +125,7 @@ fn expiry(at: u64, now: u64) -> String {
 fn stdin() -> Result<Zeroizing<String>, AppError> {
     let mut text = Zeroizing::new(String::new());
     let read = std::io::stdin().lock().take(TOKEN_BYTES_MAX).read_to_string(&mut text);
-    read.map_err(|error| environment("cannot read the token from stdin", &error))?;
+    read.map_err(|error| environment_error("cannot read the token from stdin", &error))?;
     Ok(Zeroizing::new(text.trim().to_owned()))
 }
 

@@ -2,16 +2,15 @@
 //! once. These connections are in no operation and no count of the result.
 
 use super::super::AppError;
+use super::trial_device::TrialDevice;
 use crate::clock;
 use crate::link::{self, Buffers, Deadlines, DialError, End, Endpoint, Link, Resolver};
 use crate::plan::{FleetPlan, Plan, TargetKind};
 use crate::policy::ping::PingPolicy;
-use crate::sansio::{Close, Closed, Machine};
-use crate::session::{self, Event, Session, SessionError, Settings};
-use bytes::BytesMut;
+use crate::sansio::Closed;
+use crate::session::{Session, Settings};
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::time::Instant;
 
 /// Connects the first device of each fleet and disconnects it again.
 ///
@@ -166,170 +165,5 @@ fn no_connack_fix(kind: TargetKind, endpoint: &Endpoint, others: bool) -> &'stat
     }
 }
 
-/// A device that disconnects as soon as the server has accepted it.
-struct TrialDevice {
-    session: Session<()>,
-    device: String,
-    user_name: Option<String>,
-    password: Option<zeroize::Zeroizing<Vec<u8>>>,
-    connect_sent: bool,
-    connack: Option<u8>,
-}
-
-impl TrialDevice {
-    fn handle_events(&mut self) {
-        while let Some(event) = self.session.poll_event() {
-            match event {
-                Event::Connected { .. } => self.connack = Some(0),
-                Event::Refused { code, .. } => self.connack = Some(code),
-                _ => {}
-            }
-        }
-    }
-}
-
-impl Machine for TrialDevice {
-    type Error = SessionError;
-
-    fn handle_input(&mut self, now: Instant, input: &mut BytesMut) -> Result<(), SessionError> {
-        while self.session.wants_input() && self.session.handle_input(now, input)? {
-            self.handle_events();
-        }
-        Ok(())
-    }
-
-    fn handle_timeout(&mut self, now: Instant) -> Result<(), SessionError> {
-        self.session.handle_timeout(now)
-    }
-
-    fn handle_flushed(&mut self, now: Instant) {
-        self.session.handle_flushed(now);
-    }
-
-    fn handle_closed(&mut self, now: Instant, _why: Closed) {
-        self.session.handle_closed(now);
-    }
-
-    fn poll_output(&mut self, now: Instant, out: &mut BytesMut) {
-        if !std::mem::replace(&mut self.connect_sent, true) {
-            let offer = session::Credentials {
-                client_id: &self.device,
-                username: self.user_name.as_deref(),
-                password: self.password.as_ref().map(|password| password.as_slice()),
-            };
-            // The plan has bounded every string of it.
-            drop(self.session.connect(now, &offer, out));
-        }
-        if self.connack == Some(0) {
-            self.session.disconnect(now, out);
-        }
-        self.session.poll_output(now, out);
-    }
-
-    fn poll_timeout(&self) -> Option<Instant> {
-        self.session.poll_timeout()
-    }
-
-    fn wants_input(&self) -> bool {
-        self.session.wants_input()
-    }
-
-    fn poll_close(&self) -> Option<Close> {
-        self.session.poll_close()
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::emulator::{self, Config, certificate};
-    use crate::iothub::sas::Key;
-    use crate::link::{listen, tls};
-    use crate::scenario::Input;
-    use std::time::Duration;
-
-    /// Runs the check against a hub with one group key, by devices with the same or another key.
-    async fn ask(hub_key: &Key, device_key: &Key, trusted: bool) -> Result<(), AppError> {
-        let listener = listen::bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let certificate = certificate::make(&["localhost".to_owned()], clock::unix()).unwrap();
-        let roots_pem = trusted.then(|| certificate.ca_pem.clone().into());
-        let server = tls::server(certificate.chain, certificate.key).unwrap();
-        let config = Config { group_keys: vec![hub_key.clone()], shards: 1, ..Config::default() };
-        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let serving = tokio::task::spawn_local(emulator::serve(listener, server, config, async {
-            drop(stopped.await);
-        }));
-
-        let text = format!(
-            "[target]\nkind = \"iot-hub\"\nhost = \"localhost\"\nport = {port}\n[fleet.a]\ndevices = 3\n\
-             auth = {{ kind = \"sas\", group_key = \"${{env.KEY}}\" }}\n[[phase]]\nname = \"p\"\nduration = \"1s\"\n"
-        );
-        let key = device_key.to_base64();
-        let env = |_: &str| Some(key.to_string());
-        let input = Input {
-            file: "preflight.toml",
-            text: &text,
-            overrides: &[],
-            env: &env,
-            files: &crate::scenario::no_files,
-        };
-        let plan = crate::plan::load(&input, &mut rand::rng()).unwrap();
-        let options = tls::ClientOptions { roots_pem, ..tls::ClientOptions::default() };
-        let tls = tls::client(&options).ok();
-        let endpoint = Arc::new(Endpoint { host: "localhost".to_owned(), port, tls, ..Endpoint::default() });
-        let answer = connections(&plan, &endpoint).await;
-        drop(stop);
-        serving.await.unwrap().unwrap();
-        answer
-    }
-
-    fn runtime() -> tokio::runtime::LocalRuntime {
-        let mut builder = tokio::runtime::Builder::new_current_thread();
-        builder.enable_all().build_local(tokio::runtime::LocalOptions::default()).unwrap()
-    }
-
-    #[test]
-    fn a_wrong_key_is_refused_with_what_to_check() {
-        let (key, other) = (Key::random(&mut rand::rng()), Key::random(&mut rand::rng()));
-        runtime().block_on(ask(&key, &key, true)).unwrap();
-        let message = runtime().block_on(ask(&key, &other, true)).unwrap_err().to_string();
-        assert!(message.contains("a-00000") && message.contains("return code 5"), "{message}");
-        assert!(message.contains("group key"), "{message}");
-        assert!(!message.contains(other.to_base64().as_str()), "a message never holds a key");
-    }
-
-    #[test]
-    fn a_flooding_server_is_not_read_without_bound() {
-        let now = clock::now();
-        let mut device = TrialDevice {
-            session: Session::new(Settings {
-                keep_alive_s: 60,
-                clean_session: true,
-                in_flight: 1,
-                ack_timeout: Duration::from_secs(30),
-                connack_timeout: Duration::from_secs(30),
-                pings: PingPolicy::OWN,
-                frame_mib_max: 1,
-            }),
-            device: "d".to_owned(),
-            user_name: None,
-            password: None,
-            connect_sent: false,
-            connack: None,
-        };
-        device.poll_output(now, &mut BytesMut::new());
-        let flood = b"\x32\x06\x00\x01t\x00\x01x".repeat(100_000);
-        let mut input = BytesMut::from([&[0x20, 2, 0, 0], flood.as_slice()].concat().as_slice());
-        device.handle_input(now, &mut input).unwrap();
-        assert_eq!(device.connack, Some(0));
-        assert!(!device.wants_input() && input.len() > flood.len() / 2, "{}", input.len());
-    }
-
-    #[test]
-    fn an_unknown_certificate_authority_names_the_ca_option() {
-        let key = Key::random(&mut rand::rng());
-        let message = runtime().block_on(ask(&key, &key, false)).unwrap_err().to_string();
-        assert!(message.contains("--ca FILE"), "{message}");
-    }
-}
+mod tests;

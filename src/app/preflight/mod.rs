@@ -2,9 +2,10 @@
 //! instead of after minutes of failures. `check` and `doctor` use parts of it.
 
 mod connection;
-mod machine;
-mod output;
+mod output_folder;
+mod resources;
+mod trial_device;
 
 pub(super) use connection::{connections, dial_fix};
-pub(super) use machine::{machine, more_descriptors, shortfalls};
-pub(super) use output::output;
+pub(super) use output_folder::output_folder;
+pub(super) use resources::{more_descriptors, resources, shortfalls};

@@ -15,7 +15,7 @@ const PORT_FIRST: u64 = 1_024;
 const PORT_LAST: u64 = 65_535;
 
 /// Raises the descriptor limit and refuses what cannot work.
-pub(in crate::app) async fn machine(plan: &Plan, workers: usize) -> Result<(), AppError> {
+pub(in crate::app) async fn resources(plan: &Plan, workers: usize) -> Result<(), AppError> {
     let needs = plan.needs(workers);
     let limit = raise_descriptor_limit()
         .map_err(|error| AppError::Environment(format!("cannot raise the limit of open files: {error}")))?;
@@ -192,109 +192,4 @@ fn memory(needs: &Needs, available: u64) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NEEDS: Needs =
-        Needs { descriptors: 0, ports: 0, ports_closing: 0, memory_bytes: 0, memory_max_bytes: 0 };
-
-    fn offer(pairs: u64) -> Offer {
-        Offer { first: 32_768, last: 60_999, pairs, sources: pairs, embedded: false }
-    }
-
-    #[test]
-    fn too_few_descriptors_name_the_number_and_the_command() {
-        assert!(descriptors(1_000, 1_024).is_ok());
-        let message = descriptors(50_000, 20_000).unwrap_err().to_string();
-        assert!(message.contains("50,000 open files") && message.contains("ulimit -n 50000"), "{message}");
-        assert!(!message.contains("nr_open"), "{message}");
-        // The kernel's own bound is about a million by default; 2^31 is above what it can be set to.
-        let message = descriptors(1 << 31, 20_000).unwrap_err().to_string();
-        assert!(message.contains("sysctl -w fs.nr_open=2147483648"), "{message}");
-    }
-
-    #[test]
-    fn too_few_ports_name_the_number_and_the_command() {
-        assert!(ports(28_232, &offer(1)).is_ok());
-        let message = ports(28_233, &offer(1)).unwrap_err().to_string();
-        assert!(message.contains("28,233 local") && message.contains("ip_local_port_range"), "{message}");
-        assert!(message.contains("28,232 (32768 to 60999)") && message.contains("source_ips"), "{message}");
-    }
-
-    #[test]
-    fn every_pair_of_addresses_has_the_whole_range() {
-        assert!(ports(3 * 28_232, &offer(3)).is_ok());
-        let message = ports(3 * 28_232 + 1, &offer(3)).unwrap_err().to_string();
-        assert!(message.contains("offers 84,696 (32768 to 60999, 3 times"), "{message}");
-    }
-
-    #[test]
-    fn only_what_would_be_enough_is_advised() {
-        let widen = "ip_local_port_range=\"1024 65535\"";
-        let advised = |needed, offer: Offer| ports(needed, &offer).unwrap_err().to_string();
-        let message = advised(64_512, offer(1));
-        assert!(message.contains(widen) && message.contains("at least 3:"), "{message}");
-        let message = advised(64_513, offer(1));
-        assert!(!message.contains(widen), "the widest range is not enough: {message}");
-        let wide = Offer { first: 1_024, last: 65_535, ..offer(2) };
-        let message = advised(1_000_000, wide);
-        assert!(!message.contains(widen) && message.contains("list at least 16:"), "{message}");
-        assert!(message.contains("use 129,024 devices or fewer"), "{message}");
-        // Two target addresses halve what each source must give.
-        let message = advised(1_000_000, Offer { pairs: 2, sources: 1, ..wide });
-        assert!(message.contains("list at least 8:"), "{message}");
-        let message = advised(1_000_000, Offer { embedded: true, ..offer(1) });
-        assert!(
-            message.contains("hubstorm emulator") && message.contains("at least 36 source_ips"),
-            "{message}"
-        );
-        assert!(!message.contains("10.0.0.2"), "the built-in hub has no [target]: {message}");
-    }
-
-    #[tokio::test]
-    async fn source_addresses_multiply_what_is_offered() {
-        let text = "[target]\nkind = \"mqtt\"\nhost = \"127.0.0.1\"\nsource_ips = [\"127.0.0.2\", \"127.0.0.3\"]\n\
-                    [fleet.a]\ndevices = 1\n[[phase]]\nname = \"p\"\nduration = \"1s\"\n";
-        let plan = |text: &str| {
-            let files = &crate::scenario::no_files;
-            let input =
-                crate::scenario::Input { file: "x.toml", text, overrides: &[], env: &|_| None, files };
-            crate::plan::load(&input, &mut rand::rng()).unwrap_or_else(|errors| panic!("{errors}"))
-        };
-        let two = offered(&plan(text), u64::MAX).await.unwrap();
-        let one = offered(&plan(&text.replace(", \"127.0.0.3\"", "")), u64::MAX).await.unwrap();
-        assert_eq!((two.pairs, two.ports()), (2, 2 * one.ports()));
-        assert!(machine(&plan(text), 1).await.is_ok());
-        // Documentation addresses are nobody's (RFC 5737).
-        let strange = plan(&text.replace("127.0.0.3", "192.0.2.1"));
-        let message = machine(&strange, 1).await.unwrap_err().to_string();
-        assert!(message.contains("192.0.2.1") && message.contains("ip address add"), "{message}");
-        assert!(shortfalls(&strange, 1).await.contains("warning: devices cannot connect from 192.0.2.1"));
-    }
-
-    #[test]
-    fn too_little_memory_is_warned_of() {
-        let warning = |about: u64, most: u64| {
-            let [memory_bytes, memory_max_bytes] = [about << 30, most << 30];
-            memory(&Needs { memory_bytes, memory_max_bytes, ..NEEDS }, 2 << 30)
-        };
-        assert_eq!(warning(1, 2), None);
-        let at_worst = warning(1, 3).unwrap();
-        for part in ["up to 3.0 GiB", "if the hub stops", "2.0 GiB are available", "in_flight"] {
-            assert!(at_worst.contains(part), "{at_worst}");
-        }
-        let always = warning(3, 4).unwrap();
-        assert!(always.contains("about 3.0 GiB") && !always.contains("if the hub"), "{always}");
-    }
-
-    #[test]
-    fn ports_that_rest_are_warned_of_and_never_refused() {
-        let needs = |ports_closing| Needs { ports: 20_000, ports_closing, ..NEEDS };
-        assert_eq!(resting(&needs(8_232), &offer(1)), None);
-        assert_eq!(resting(&needs(8_233), &offer(2)), None);
-        let warning = resting(&needs(8_233), &offer(1)).unwrap();
-        assert!(warning.contains("8,233") && warning.contains("ip_local_port_range"), "{warning}");
-        let too_many = Needs { ports: 30_000, ..needs(1) };
-        assert_eq!(resting(&too_many, &offer(1)), None, "that is refused anyway");
-    }
-}
+mod tests;

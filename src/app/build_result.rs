@@ -1,7 +1,7 @@
 //! From what the fleet measured to the result file's model: the one place that knows the plan, the fleet and the
 //! result alike. Called by `run`; pure but for what it reads about this machine.
 
-use super::outcome::run_id;
+use super::write_result::run_id;
 use crate::emulator::ShardHealth;
 use crate::fleet::Finished;
 use crate::measure::{Latency, Measurement, Operation, Source};
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 /// What the built-in hub said at its end.
 #[derive(Debug)]
-pub(super) struct Retired {
+pub(super) struct EmulatorReport {
     /// Its counts and its cost.
     pub(super) emulator: model::Emulator,
     /// How well its threads could run.
@@ -26,13 +26,13 @@ pub(super) fn result(
     plan: &Plan,
     mut finished: Finished,
     ended_by: EndedBy,
-    retired: Option<Retired>,
+    emulator_report: Option<EmulatorReport>,
     workers: usize,
     preflight_passed: bool,
     argv: &[String],
 ) -> model::RunResult {
     let rules = plan.rules();
-    let emulator = retired.map(|Retired { emulator, shards }| {
+    let emulator = emulator_report.map(|EmulatorReport { emulator, shards }| {
         add_shards(&mut finished, &shards);
         emulator
     });
@@ -134,7 +134,7 @@ fn target(plan: &Plan, finished: &Finished) -> model::Target {
             group: facts.group.to_string(),
             verified,
         }),
-        cleartext_password: super::check::password_in_clear(plan).is_some(),
+        cleartext_password: super::plan_warnings::cleartext_password(plan).is_some(),
         preflight_passed: false,
     }
 }

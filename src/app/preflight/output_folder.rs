@@ -8,7 +8,7 @@ use std::path::Path;
 const RESULT_BYTES: usize = 1024 * 1024;
 
 /// Creates the output folder and checks that a result fits into it.
-pub(in crate::app) fn output(folder: &Path) -> Result<(), AppError> {
+pub(in crate::app) fn output_folder(folder: &Path) -> Result<(), AppError> {
     let shown = folder.display();
     let advice = "free some space, mount it writable, or name another folder with --out";
     std::fs::create_dir_all(folder).map_err(|error| {
@@ -28,7 +28,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("taken");
         std::fs::write(&file, "x").unwrap();
-        assert!(output(&file.join("reports")).is_err());
-        assert!(output(&folder.path().join("new")).is_ok());
+        assert!(output_folder(&file.join("reports")).is_err());
+        assert!(output_folder(&folder.path().join("new")).is_ok());
     }
 }

@@ -15,6 +15,18 @@ pub(super) fn notes(plan: &Plan) -> String {
     notes.map(|note| format!("  note: {note}\n")).collect()
 }
 
+/// Said before a run, and in its report: whoever is on the way can read the password.
+#[must_use]
+pub(super) fn cleartext_password(plan: &Plan) -> Option<String> {
+    let has_password = plan.fleets.iter().any(|fleet| fleet.auth.has_password());
+    (has_password && plan.target.tls.is_none() && !plan.target.is_loopback()).then(|| {
+        format!(
+            "the password goes to {} in clear text, over plain TCP; use tls = true in [target]",
+            plan.target.address()
+        )
+    })
+}
+
 /// Thresholds that can only end as "not enough data".
 fn thin_thresholds(plan: &Plan) -> impl Iterator<Item = String> {
     plan.thin_thresholds().into_iter().map(|(threshold, needed, planned)| {

@@ -1,7 +1,7 @@
 //! The end of a run: the result file, its page, the exports, the summary, and where the files are. If the output folder cannot be
 //! written any more, the result goes to the system's folder for temporary files. Called by `run`.
 
-use super::{AppError, Env, environment, exports, print};
+use super::{AppError, Env, environment_error, exports, print};
 use crate::report::{self, Export};
 use crate::result::{self, model};
 use crate::scenario::masked;
@@ -69,10 +69,10 @@ fn keep(out: &Path, result: &mut model::RunResult, errors: &mut Vec<AppError>) -
 fn page(json: &Path, result: &model::RunResult) -> Result<PathBuf, AppError> {
     let html = json.with_extension("html");
     let written = report::html(result)
-        .map_err(|error| environment("cannot render the report", &error))
+        .map_err(|error| environment_error("cannot render the report", &error))
         .and_then(|page| {
             result::replace(&html, page.as_bytes())
-                .map_err(|error| environment(&format!("cannot write {}", html.display()), &error))
+                .map_err(|error| environment_error(&format!("cannot write {}", html.display()), &error))
         });
     written.map(|()| html.clone()).map_err(|error| {
         let (json, html) = (json.display(), html.display());
@@ -91,7 +91,7 @@ pub(super) fn run_id(file: &str, started: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::assemble;
+    use super::super::build_result;
     use super::*;
     use crate::clock::WallClock;
     use crate::fleet;
@@ -129,13 +129,13 @@ mod tests {
         let ((_commander, commands), (events, _listener)) =
             (mpsc::unbounded_channel(), mpsc::unbounded_channel());
         let finished = fleet::run(plan.clone(), settings, None, commands, events).await.unwrap();
-        assemble::result(&plan, finished, model::EndedBy::Breakdown, None, workers, false, &[])
+        build_result::result(&plan, finished, model::EndedBy::Breakdown, None, workers, false, &[])
     }
 
     fn env() -> Env {
         let (_sender, interrupts) = watch::channel(0);
         let (out, err) = (Box::new(std::io::sink()), Box::new(std::io::sink()));
-        Env { out, err, ..Env::of_process(interrupts) }
+        Env { out, err, ..Env::from_process(interrupts) }
     }
 
     #[tokio::test]

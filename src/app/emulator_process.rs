@@ -1,7 +1,7 @@
 //! The built-in hub as a child process: separate descriptors, memory and CPU accounts, and the same path as a real
 //! hub. Started and stopped by `run`; it speaks JSON lines with `hubstorm emulator --control`.
 
-use super::{AppError, environment};
+use super::{AppError, environment_error};
 use crate::emulator::control::{Answer, Command, ControlConfig, Ready};
 use crate::emulator::service;
 use crate::fleet::{Answered, Ask, Call, CallError};
@@ -18,17 +18,20 @@ use zeroize::Zeroizing;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A running built-in hub; it dies with this process.
-pub(super) struct Hub {
+pub(super) struct EmulatorProcess {
     child: Child,
     stdin: ChildStdin,
     /// Lines that are not yet in the pipe, the rest of one included: who carries calls may be stopped at any moment.
-    unsaid: BytesMut,
+    unwritten: BytesMut,
     stdout: Lines<BufReader<ChildStdout>>,
 }
 
-impl Hub {
+impl EmulatorProcess {
     /// Starts it and waits until it listens. Keys go through the pipe, never on the command line.
-    pub(super) async fn start(exe: &Path, config: ControlConfig) -> Result<(Hub, Ready), AppError> {
+    pub(super) async fn start(
+        exe: &Path,
+        config: ControlConfig,
+    ) -> Result<(EmulatorProcess, Ready), AppError> {
         let mut child = tokio::process::Command::new(exe)
             .args(["emulator", "--control"])
             .stdin(Stdio::piped())
@@ -37,20 +40,25 @@ impl Hub {
             .process_group(0)
             .kill_on_drop(true)
             .spawn()
-            .map_err(|error| environment("cannot start the built-in hub", &error))?;
+            .map_err(|error| environment_error("cannot start the built-in hub", &error))?;
         let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(AppError::Environment("the built-in hub has no pipes".to_owned()));
         };
-        let mut hub = Hub { child, stdin, unsaid: BytesMut::new(), stdout: BufReader::new(stdout).lines() };
+        let mut hub = EmulatorProcess {
+            child,
+            stdin,
+            unwritten: BytesMut::new(),
+            stdout: BufReader::new(stdout).lines(),
+        };
         hub.configure(config).await?;
-        let line = hub.hear().await?;
+        let line = hub.read_line().await?;
         let ready = serde_json::from_str(&line)
-            .map_err(|error| environment("the built-in hub's ready line cannot be read", &error))?;
+            .map_err(|error| environment_error("the built-in hub's ready line cannot be read", &error))?;
         Ok((hub, ready))
     }
 
     /// Carries calls to it and its answers back, until it has ended of itself.
-    pub(super) async fn carry(
+    pub(super) async fn relay_calls(
         &mut self,
         calls: &mut UnboundedReceiver<Call>,
         answers: &UnboundedSender<Answered>,
@@ -61,9 +69,9 @@ impl Hub {
                     let more = std::iter::from_fn(|| calls.try_recv().ok());
                     for call in std::iter::once(call).chain(more) {
                         let id = call.id;
-                        let unsaid = |error: AppError| CallError::Encode(error.to_string());
-                        let put = control_call(call).and_then(|command| self.put(&command).map_err(unsaid));
-                        if let Err(error) = put {
+                        let encode_failed = |error: AppError| CallError::Encode(error.to_string());
+                        let queued = control_call(call).and_then(|command| self.queue(&command).map_err(encode_failed));
+                        if let Err(error) = queued {
                             // The load may be over.
                             drop(answers.send(Answered { id, result: Err(error) }));
                         }
@@ -74,7 +82,7 @@ impl Hub {
                 }
                 line = self.stdout.next_line() => match line {
                     Ok(Some(line)) => {
-                        if let Some(answered) = serde_json::from_str(&line).ok().and_then(answered) {
+                        if let Some(answered) = serde_json::from_str(&line).ok().and_then(call_result) {
                             drop(answers.send(answered));
                         }
                     }
@@ -88,11 +96,11 @@ impl Hub {
 
     /// Asks what it counted and what it used.
     pub(super) async fn stats(&mut self) -> Result<Answer, AppError> {
-        self.say(&Command::Stats).await?;
+        self.send(&Command::Stats).await?;
         loop {
-            let line = self.hear().await?;
+            let line = self.read_line().await?;
             let answer = serde_json::from_str(&line)
-                .map_err(|error| environment("the built-in hub's answer cannot be read", &error))?;
+                .map_err(|error| environment_error("the built-in hub's answer cannot be read", &error))?;
             // Answers to calls that came after the load's end are nobody's any more.
             if matches!(answer, Answer::Stats { .. }) {
                 return Ok(answer);
@@ -107,53 +115,54 @@ impl Hub {
         match ended {
             Ok(Ok(status)) if status.success() => Ok(()),
             Ok(Ok(status)) => Err(AppError::Environment(format!("the built-in hub ended with {status}"))),
-            Ok(Err(error)) => Err(environment("cannot wait for the built-in hub", &error)),
+            Ok(Err(error)) => Err(environment_error("cannot wait for the built-in hub", &error)),
             Err(_) => Err(AppError::Environment("the built-in hub did not end".to_owned())),
         }
     }
 
     /// Its keys are wiped from this process's memory once they are in the pipe.
     async fn configure(&mut self, config: ControlConfig) -> Result<(), AppError> {
-        let mut line = serde_json::to_vec(&Command::Config(config)).map(Zeroizing::new).map_err(unsayable)?;
+        let mut line =
+            serde_json::to_vec(&Command::Config(config)).map(Zeroizing::new).map_err(encode_error)?;
         line.push(b'\n');
-        self.stdin.write_all(&line).await.map_err(unheard)
+        self.stdin.write_all(&line).await.map_err(write_error)
     }
 
-    async fn say(&mut self, command: &Command) -> Result<(), AppError> {
-        self.put(command)?;
+    async fn send(&mut self, command: &Command) -> Result<(), AppError> {
+        self.queue(command)?;
         self.flush().await
     }
 
-    fn put(&mut self, command: &Command) -> Result<(), AppError> {
-        let line = serde_json::to_vec(command).map_err(unsayable)?;
-        self.unsaid.extend_from_slice(&line);
-        self.unsaid.extend_from_slice(b"\n");
+    fn queue(&mut self, command: &Command) -> Result<(), AppError> {
+        let line = serde_json::to_vec(command).map_err(encode_error)?;
+        self.unwritten.extend_from_slice(&line);
+        self.unwritten.extend_from_slice(b"\n");
         Ok(())
     }
 
     async fn flush(&mut self) -> Result<(), AppError> {
-        self.stdin.write_all_buf(&mut self.unsaid).await.map_err(unheard)
+        self.stdin.write_all_buf(&mut self.unwritten).await.map_err(write_error)
     }
 
-    async fn hear(&mut self) -> Result<String, AppError> {
-        let heard = tokio::time::timeout(ANSWER_TIMEOUT, self.stdout.next_line()).await;
-        match heard {
+    async fn read_line(&mut self) -> Result<String, AppError> {
+        let line = tokio::time::timeout(ANSWER_TIMEOUT, self.stdout.next_line()).await;
+        match line {
             Ok(Ok(Some(line))) => Ok(line),
             Ok(Ok(None)) => {
                 Err(AppError::Environment("the built-in hub ended; what it said is above".to_owned()))
             }
-            Ok(Err(error)) => Err(environment("cannot hear the built-in hub", &error)),
+            Ok(Err(error)) => Err(environment_error("cannot hear the built-in hub", &error)),
             Err(_) => Err(AppError::Environment("the built-in hub does not answer".to_owned())),
         }
     }
 }
 
-fn unsayable(error: serde_json::Error) -> AppError {
-    environment("cannot encode a command for the built-in hub", &error)
+fn encode_error(error: serde_json::Error) -> AppError {
+    environment_error("cannot encode a command for the built-in hub", &error)
 }
 
-fn unheard(error: std::io::Error) -> AppError {
-    environment("the built-in hub does not listen to commands", &error)
+fn write_error(error: std::io::Error) -> AppError {
+    environment_error("the built-in hub does not listen to commands", &error)
 }
 
 /// A call as a control line for the hub. The plan checks each payload for one device only; for another device it may not be
@@ -193,7 +202,7 @@ fn json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, CallError> {
 }
 
 /// How a call ended; `None` for answers to something else.
-fn answered(answer: Answer) -> Option<Answered> {
+fn call_result(answer: Answer) -> Option<Answered> {
     match answer {
         Answer::Called { id, .. } => Some(Answered { id, result: Ok(()) }),
         Answer::Failed { id, code, message } => {
@@ -207,7 +216,7 @@ fn answered(answer: Answer) -> Option<Answered> {
 mod tests {
     use super::*;
 
-    fn why(ask: Ask) -> CallError {
+    fn call_error(ask: Ask) -> CallError {
         control_call(Call { id: 1, device: "d".to_owned(), ask }).unwrap_err()
     }
 
@@ -227,7 +236,7 @@ mod tests {
             (Ask::Desired { patch: "\"hidden\"".to_owned() }, "not a JSON object"),
             (Ask::Desired { patch: "x".to_owned() }, "not JSON: expected value"),
         ] {
-            let CallError::Payload(text) = why(ask) else { panic!("{part}") };
+            let CallError::Payload(text) = call_error(ask) else { panic!("{part}") };
             assert!(text.contains(part) && !text.contains("hidden"), "{text}");
         }
     }

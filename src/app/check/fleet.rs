@@ -1,0 +1,194 @@
+//! A fleet in the output of `check`: its credentials, SDK preset, messages, twin, methods and timeouts. Used by `check`.
+
+use crate::plan::{
+    Auth, Deliveries, FleetPlan, Keys, MethodPlan, Offline, Renew, Sdk, SendPlan, Spread, SubscribeQos,
+    Subscription, TokenLife,
+};
+use crate::policy::backoff::{BackOff, Reconnect};
+use crate::units::{Percent, Rate, human_bytes, human_count, human_duration, human_us, plural};
+use crate::wire::QoS;
+use std::fmt::{self, Write};
+use std::time::Duration;
+
+pub(super) fn write_fleet(
+    out: &mut String,
+    fleet: &FleetPlan,
+    number: u16,
+    deliveries: &Deliveries,
+) -> fmt::Result {
+    let devices = u64::from(fleet.devices);
+    writeln!(
+        out,
+        "  {}: {}, {} to {}",
+        fleet.name,
+        plural(devices, "device", "devices"),
+        fleet.device_id(0),
+        fleet.device_id(fleet.devices - 1)
+    )?;
+    writeln!(out, "    credentials  {}", credentials(&fleet.auth))?;
+    if let Some(sdk) = fleet.sdk {
+        writeln!(out, "    as the SDK   {}", sdk_preset(sdk, fleet))?;
+    }
+    if !fleet.subscribe.is_empty() {
+        let names: Vec<String> = fleet.subscribe.iter().map(subscription).collect();
+        writeln!(out, "    subscribes   {}", names.join(", "))?;
+    }
+    for (send, stream) in fleet.sends.iter().zip(0..) {
+        writeln!(out, "    sends        {}", send_stream(send, fleet))?;
+        if let Some(copies) = deliveries.copies_planned(number, stream) {
+            writeln!(out, "    tracked      {}", copies_per_message(copies))?;
+        }
+    }
+    if fleet.asks_for_twins() {
+        let get = if fleet.twin.get_on_connect { "asked for on each connection; " } else { "" };
+        let (qos, timeout) = (fleet.twin.qos, human_duration(fleet.twin.timeout));
+        writeln!(out, "    twin         {get}requests at QoS {qos}, answers within {timeout}")?;
+    }
+    for method in &fleet.methods {
+        writeln!(out, "    answers      {}", method_answer(method))?;
+    }
+    writeln!(
+        out,
+        "    patience     connect {}, ack {}, send by {}, {} in flight",
+        human_duration(fleet.connect_timeout),
+        human_duration(fleet.ack_timeout),
+        human_duration(fleet.send_by),
+        fleet.in_flight
+    )?;
+    match fleet.offline {
+        Offline::Queue => Ok(()),
+        Offline::Skip => writeln!(out, "    offline      what is due then is skipped, and ends as offline"),
+    }
+}
+
+fn credentials(auth: &Auth) -> String {
+    match auth {
+        Auth::Sas { keys, life, .. } => {
+            let signed = match keys {
+                Keys::Group(_) => "a key per device derived from a group key".to_owned(),
+                Keys::Policy { policy, .. } => format!("signed by the policy {policy}"),
+                Keys::Listed(_) => "a key per device from a file".to_owned(),
+            };
+            format!("SAS, {signed}; {}", token_life(life))
+        }
+        Auth::Password { .. } => "user name and password".to_owned(),
+        Auth::PasswordFile { .. } => "user name and password, per device from a file".to_owned(),
+        Auth::None => "none".to_owned(),
+    }
+}
+
+fn token_life(life: &TokenLife) -> String {
+    let renewed = match life.renew {
+        Renew::Share(share) => format!("renewed at {}", Percent::from_fraction(share)),
+        Renew::Before(margin) => format!("renewed {} before their end", human_duration(margin)),
+        Renew::Never => "never renewed".to_owned(),
+    };
+    let skew = human_us(life.clock_skew_us.unsigned_abs());
+    let clock = match life.clock_skew_us {
+        0 => String::new(),
+        ..0 => format!("; clocks {skew} behind"),
+        1.. => format!("; clocks {skew} ahead"),
+    };
+    format!("tokens for {}, {renewed}{clock}", human_duration(life.ttl))
+}
+
+/// What the preset has set, as far as the scenario does not say otherwise.
+fn sdk_preset(sdk: Sdk, fleet: &FleetPlan) -> String {
+    let api_version = match &fleet.auth {
+        Auth::Sas { api_version, .. } => format!(", api-version {api_version}"),
+        _ => String::new(),
+    };
+    let SubscribeQos { c2d, twin, methods } = fleet.subscribe_qos;
+    format!(
+        "{}: keep-alive {}, {}, QoS {} for c2d, {} for twin, {} for methods{api_version}",
+        sdk.name(),
+        human_duration(Duration::from_secs(fleet.keep_alive_s.into())),
+        reconnect_policy(&fleet.reconnect),
+        c2d as u8,
+        twin as u8,
+        methods as u8
+    )
+}
+
+fn reconnect_policy(reconnect: &Reconnect) -> String {
+    let human = human_duration;
+    let Some([least, most]) = reconnect.back_off.first_between() else {
+        return "never reconnects".to_owned();
+    };
+    let grows = match reconnect.back_off {
+        BackOff::Never | BackOff::Fixed { .. } => String::new(),
+        BackOff::Exponential { max, .. } => format!(", doubled up to {}", human(max)),
+        BackOff::Stepped { max, .. } => format!(", growing up to {}", human(max)),
+    };
+    let waits = match least {
+        least if least == most => format!("after {}{grows}", human(most)),
+        Duration::ZERO => format!("after up to {}{grows}", human(most)),
+        least => format!("after {} to {}{grows}", human(least), human(most)),
+    };
+    let first = match reconnect.first {
+        None => String::new(),
+        Some(Duration::ZERO) => "at once, then ".to_owned(),
+        Some(first) => format!("after {}, then ", human(first)),
+    };
+    let gives_up = match (reconnect.gives_up_after, reconnect.gives_up_refused) {
+        (None, false) => String::new(),
+        (None, true) => " (gives up when refused)".to_owned(),
+        (Some(after), false) => format!(" (gives up after {})", human(after)),
+        (Some(after), true) => format!(" (gives up after {}, or when refused)", human(after)),
+    };
+    format!("reconnects {first}{waits}{gives_up}")
+}
+
+fn subscription(subscription: &Subscription) -> String {
+    match subscription {
+        Subscription::C2d => "c2d".to_owned(),
+        Subscription::Twin => "twin".to_owned(),
+        Subscription::Methods => "methods".to_owned(),
+        Subscription::Filter(filter, QoS::AtLeastOnce) => filter.to_string(),
+        Subscription::Filter(filter, qos) => format!("{filter} at QoS {}", *qos as u8),
+    }
+}
+
+fn send_stream(send: &SendPlan, fleet: &FleetPlan) -> String {
+    let spread = match send.arrival.spread {
+        Spread::Regular => "regular",
+        Spread::Stratified(_) => "regular, taking turns",
+        Spread::Poisson => "poisson",
+        Spread::Closed { .. } => "closed loop, not corrected",
+    };
+    let burst = match send.arrival.burst {
+        1 => String::new(),
+        burst => format!(" in bursts of {burst}"),
+    };
+    let most = if send.arrival.is_closed() { "at most " } else { "" };
+    let retain = if send.retain { ", retained" } else { "" };
+    let total = Rate::per_second(send.arrival.rate_hz * f64::from(fleet.devices));
+    let total = total.map(|rate| rate.to_string()).unwrap_or_default();
+    let bytes = send.payload.bytes_max(fleet.device_id(fleet.devices - 1).len());
+    format!(
+        "{} at QoS {}{retain}, {spread}{burst}, {most}{total} in all at a load of 100%, up to {}",
+        send.operation,
+        send.qos,
+        human_bytes(bytes as u64)
+    )
+}
+
+fn method_answer(method: &MethodPlan) -> String {
+    let answer = match &method.answer {
+        Some(answer) => format!("{} with {}", method.name, answer.status),
+        None => format!("{} not at all", method.name),
+    };
+    let after = match method.after {
+        Duration::ZERO => String::new(),
+        after => format!(", after {}", human_duration(after)),
+    };
+    let then = if method.then_reconnect { ", then goes and comes back" } else { "" };
+    format!("{answer}{after}{then}")
+}
+
+/// How many copies of each message of a stream are to arrive.
+fn copies_per_message([least, most]: [u64; 2]) -> String {
+    let copies = plural(most, "copy", "copies");
+    let range = if least == most { copies } else { format!("{} to {copies}", human_count(least)) };
+    format!("each message is delivered in {range} with every device online")
+}

@@ -1,0 +1,132 @@
+//! The control lines of `hubstorm emulator --control`: reads stdin, parses commands, answers them. Used by `emulator`.
+
+use super::error::EmulatorCommandError;
+use crate::emulator::control::{Answer, Command};
+use crate::emulator::service::ARGUMENT_INVALID;
+use crate::emulator::{EmulatorError, Hub, Stats};
+use crate::scenario::nearest;
+use std::future::Future;
+use std::io::{self, BufRead, Write};
+use std::pin::pin;
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot};
+use zeroize::Zeroizing;
+
+/// Does what the lines on stdin say, until they end and the serving with them.
+pub(super) async fn control(
+    hub: &Arc<Hub>,
+    mut lines: mpsc::UnboundedReceiver<Zeroizing<String>>,
+    ended: oneshot::Sender<()>,
+    serving: impl Future<Output = Result<Stats, EmulatorError>>,
+    out: &mut dyn Write,
+) -> Result<(), EmulatorCommandError> {
+    let mut serving = pin!(serving);
+    let mut ended = Some(ended);
+    let (answered, mut answers) = mpsc::unbounded_channel();
+    loop {
+        tokio::select! {
+            served = &mut serving => return Ok(served.map(drop)?),
+            Some(answer) = answers.recv() => print(out, &answer)?,
+            line = lines.recv(), if ended.is_some() => match line.map(|line| parse_next(&line)).transpose()? {
+                Some(Err(answer)) => print(out, &answer)?,
+                Some(Ok(Command::Stats)) => {
+                    let (cpu_us, rss_peak_bytes) = crate::fleet::own_usage();
+                    let (counted, refused_by, shards) = (hub.stats(), hub.refused_by(), hub.health());
+                    print(out, &Answer::Stats { counted, refused_by, cpu_us, rss_peak_bytes, shards })?;
+                }
+                Some(Ok(Command::Call { id, device, ask })) => {
+                    let (hub, answered) = (Arc::clone(hub), answered.clone());
+                    tokio::task::spawn_local(async move {
+                        let answer = match hub.call(&device, ask).await {
+                            Ok(called) => Answer::Called { id, called },
+                            Err(error) => Answer::Failed { id, code: error.code(), message: error.to_string() },
+                        };
+                        // Nobody reads answers once the serving is over.
+                        let _ = answered.send(answer);
+                    });
+                }
+                Some(Ok(Command::Start { .. })) => {}
+                Some(Ok(Command::Config(_))) => {
+                    return Err(EmulatorCommandError::Control("config is the first command only".to_owned()));
+                }
+                // Dropping it ends the serving.
+                None => drop(ended.take()),
+            },
+        }
+    }
+}
+
+pub(super) fn parse(line: &str) -> Result<Command, EmulatorCommandError> {
+    serde_json::from_str(line).map_err(|error| {
+        let is_json = serde_json::from_str::<serde::de::IgnoredAny>(line).is_ok();
+        let what = without_values(&error.to_string(), is_json);
+        EmulatorCommandError::Control(format!("{what} (column {})", error.column()))
+    })
+}
+
+/// What serde says of a line that holds keys: what is wanted; of names only those that it knows, or nearly knows.
+fn without_values(error: &str, is_json: bool) -> String {
+    let text = error.rsplit_once(" at line ").map_or(error, |(text, _)| text);
+    let (found, expected) = text.rsplit_once(", expected ").unwrap_or((text, ""));
+    let found = match found.trim_end_matches('`').split_once('`') {
+        Some(("missing field " | "duplicate field ", _)) => found.to_owned(),
+        Some((what @ ("unknown field " | "unknown variant "), name)) => {
+            let what = what.trim_end();
+            match nearest(name, expected.split('`').skip(1).step_by(2)) {
+                Some(near) => format!("{what} `{name}` (did you mean `{near}`?)"),
+                None => what.to_owned(),
+            }
+        }
+        _ if found.starts_with("recursion limit") => "it has more than 127 levels".to_owned(),
+        _ if expected.is_empty() && !is_json => "it is not one JSON object".to_owned(),
+        _ => "a value or a command has the wrong type".to_owned(),
+    };
+    if expected.is_empty() { found } else { format!("{found}, expected {expected}") }
+}
+
+/// Parses a line after the first: a command, or the answer to an invalid call that has an id. The answer never repeats text
+/// from the line, because any of it may be a misplaced key.
+pub(super) fn parse_next(line: &str) -> Result<Result<Command, Answer>, EmulatorCommandError> {
+    parse(line).map(Ok).or_else(|error| match call_id(line) {
+        Some(id) => Ok(Err(Answer::Failed { id, code: ARGUMENT_INVALID, message: error.to_string() })),
+        None => Err(error),
+    })
+}
+
+/// The id of a call, whatever else the line has.
+fn call_id(line: &str) -> Option<u64> {
+    #[derive(serde::Deserialize)]
+    struct Line {
+        call: Call,
+    }
+    #[derive(serde::Deserialize)]
+    struct Call {
+        id: u64,
+    }
+    serde_json::from_str::<Line>(line).ok().map(|line| line.call.id)
+}
+
+pub(super) fn print(out: &mut dyn Write, line: &impl serde::Serialize) -> io::Result<()> {
+    let mut line = serde_json::to_vec(line)?;
+    line.push(b'\n');
+    out.write_all(&line)?;
+    out.flush()
+}
+
+/// Reads stdin on a thread of its own: a runtime cannot be left while its own reading of stdin waits for a line.
+pub(super) fn stdin_lines() -> io::Result<mpsc::UnboundedReceiver<Zeroizing<String>>> {
+    let (sender, lines) = mpsc::unbounded_channel();
+    let read = move || {
+        for line in io::stdin().lock().lines() {
+            let Ok(line) = line else { return };
+            if !line.trim().is_empty() && sender.send(Zeroizing::new(line)).is_err() {
+                return;
+            }
+        }
+    };
+    std::thread::Builder::new().name("control".to_owned()).spawn(read)?;
+    Ok(lines)
+}
+
+#[cfg(test)]
+mod tests;

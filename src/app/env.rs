@@ -1,0 +1,63 @@
+//! What a command reads and writes outside its files: streams, environment variables, signals. `main` and tests make it; every command
+//! gets it.
+
+use super::error::{AppError, environment_error};
+use super::signals;
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use tokio::sync::watch;
+
+/// The surroundings of a command. Tests replace parts of it.
+pub struct Env {
+    /// Program to start as the built-in hub.
+    pub exe: PathBuf,
+    /// Command line, for the result file.
+    pub argv: Vec<String>,
+    /// Reads an environment variable, for `${env.NAME}` in scenarios.
+    pub var: fn(&str) -> Option<String>,
+    /// Results.
+    pub out: Box<dyn Write>,
+    /// Progress, warnings and errors.
+    pub err: Box<dyn Write>,
+    /// True if `err` is a terminal that can redraw lines and show colors.
+    pub terminal: bool,
+    /// Reads the answer to a question; `None` without a terminal.
+    pub answer: Option<fn() -> std::io::Result<String>>,
+    /// Number of Ctrl-C presses, and of signals that count as Ctrl-C, for commands that handle them.
+    pub interrupts: watch::Receiver<u8>,
+}
+
+impl Env {
+    /// Returns the surroundings of this process.
+    #[must_use]
+    pub fn from_process(interrupts: watch::Receiver<u8>) -> Env {
+        Env {
+            exe: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("hubstorm")),
+            argv: std::env::args().collect(),
+            var: |name| std::env::var(name).ok(),
+            out: Box::new(anstream::stdout()),
+            err: Box::new(anstream::stderr()),
+            // A dumb terminal cannot redraw a line.
+            terminal: std::io::stderr().is_terminal()
+                && std::env::var_os("TERM").is_none_or(|term| term != "dumb"),
+            answer: (std::io::stdin().is_terminal() && std::io::stderr().is_terminal())
+                .then_some(read_answer as fn() -> std::io::Result<String>),
+            interrupts,
+        }
+    }
+}
+
+/// Reads a line from stdin.
+fn read_answer() -> std::io::Result<String> {
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line)?;
+    Ok(line)
+}
+
+/// Prints a result to stdout. A closed stdout is not an error: the reader has read enough (`| head`), or the terminal was closed.
+pub(super) fn print(env: &mut Env, text: &str) -> Result<(), AppError> {
+    match env.out.write_all(text.as_bytes()).and_then(|()| env.out.flush()) {
+        Err(error) if !signals::is_gone(&error) => Err(environment_error("cannot write to stdout", &error)),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,65 @@
+//! Tests of the preflight connections.
+
+use super::*;
+use crate::emulator::{self, Config, certificate};
+use crate::iothub::sas::Key;
+use crate::link::{listen, tls};
+use crate::scenario::Input;
+
+/// Runs the check against a hub with one group key, by devices with the same or another key.
+async fn ask(hub_key: &Key, device_key: &Key, trusted: bool) -> Result<(), AppError> {
+    let listener = listen::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let certificate = certificate::make(&["localhost".to_owned()], clock::unix()).unwrap();
+    let roots_pem = trusted.then(|| certificate.ca_pem.clone().into());
+    let server = tls::server(certificate.chain, certificate.key).unwrap();
+    let config = Config { group_keys: vec![hub_key.clone()], shards: 1, ..Config::default() };
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let serving = tokio::task::spawn_local(emulator::serve(listener, server, config, async {
+        drop(stopped.await);
+    }));
+
+    let text = format!(
+        "[target]\nkind = \"iot-hub\"\nhost = \"localhost\"\nport = {port}\n[fleet.a]\ndevices = 3\n\
+         auth = {{ kind = \"sas\", group_key = \"${{env.KEY}}\" }}\n[[phase]]\nname = \"p\"\nduration = \"1s\"\n"
+    );
+    let key = device_key.to_base64();
+    let env = |_: &str| Some(key.to_string());
+    let input = Input {
+        file: "preflight.toml",
+        text: &text,
+        overrides: &[],
+        env: &env,
+        files: &crate::scenario::no_files,
+    };
+    let plan = crate::plan::load(&input, &mut rand::rng()).unwrap();
+    let options = tls::ClientOptions { roots_pem, ..tls::ClientOptions::default() };
+    let tls = tls::client(&options).ok();
+    let endpoint = Arc::new(Endpoint { host: "localhost".to_owned(), port, tls, ..Endpoint::default() });
+    let answer = connections(&plan, &endpoint).await;
+    drop(stop);
+    serving.await.unwrap().unwrap();
+    answer
+}
+
+fn runtime() -> tokio::runtime::LocalRuntime {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().build_local(tokio::runtime::LocalOptions::default()).unwrap()
+}
+
+#[test]
+fn a_wrong_key_is_refused_with_what_to_check() {
+    let (key, other) = (Key::random(&mut rand::rng()), Key::random(&mut rand::rng()));
+    runtime().block_on(ask(&key, &key, true)).unwrap();
+    let message = runtime().block_on(ask(&key, &other, true)).unwrap_err().to_string();
+    assert!(message.contains("a-00000") && message.contains("return code 5"), "{message}");
+    assert!(message.contains("group key"), "{message}");
+    assert!(!message.contains(other.to_base64().as_str()), "a message never holds a key");
+}
+
+#[test]
+fn an_unknown_certificate_authority_names_the_ca_option() {
+    let key = Key::random(&mut rand::rng());
+    let message = runtime().block_on(ask(&key, &key, false)).unwrap_err().to_string();
+    assert!(message.contains("--ca FILE"), "{message}");
+}

@@ -1,0 +1,162 @@
+//! The load of a run: starts the fleet, prints progress and trace lines, and passes on Ctrl-C and the calls to the built-in hub. Used by
+//! `run`. It does not judge or write anything.
+
+use super::super::early_end::{Early, Watch};
+use super::super::emulator_process::EmulatorProcess;
+use super::super::{AppError, Env};
+use crate::cli::RunArgs;
+use crate::fleet::{self, Answered, Call, Command, DeviceRef, Finished, Tracer};
+use crate::live::{Console, Outline, Progress, Style};
+use crate::measure::Event;
+use crate::plan::Plan;
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::io::Write;
+use std::sync::Arc;
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio::sync::watch;
+
+/// Finds the device of `--trace`. Returns its tracer and the receiver of its lines.
+pub(super) fn tracer(plan: &Plan, id: &str) -> Result<(Tracer, UnboundedReceiver<String>), AppError> {
+    let mut devices = (0_u16..).zip(&plan.fleets).flat_map(|(number, fleet)| {
+        (0..fleet.devices).map(move |index| (number, index, fleet.device_id(index)))
+    });
+    let (fleet, index, id) = devices.find(|(_, _, device)| device == id).ok_or_else(|| {
+        let first = plan.fleets.first().map(|fleet| fleet.device_id(0)).unwrap_or_default();
+        AppError::Usage(format!(
+            "--trace {id}: the scenario has no device with this id; its first device is {first}"
+        ))
+    })?;
+    let (lines, trace_lines) = mpsc::unbounded_channel();
+    Ok((Tracer { device: DeviceRef { fleet, index }, id, lines }, trace_lines))
+}
+
+/// Runs the fleet until the load has ended and drained. Returns the measurement, and why it ended early if it did.
+pub(super) async fn run_load(
+    args: &RunArgs,
+    env: &mut Env,
+    plan: &Arc<Plan>,
+    (settings, mut watch): (fleet::Settings, Watch),
+    emulator: Option<&mut EmulatorProcess>,
+    mut trace_lines: Option<UnboundedReceiver<String>>,
+) -> Result<(Finished, Option<Early>), AppError> {
+    let style = match (args.quiet, env.terminal && !args.no_tui) {
+        (true, _) => Style::Quiet,
+        (false, true) => Style::Redrawn,
+        (false, false) => Style::Lines,
+    };
+    let mut interrupts = env.interrupts.clone();
+    let (command_sender, commands) = mpsc::unbounded_channel();
+    let (event_sender, mut events) = mpsc::unbounded_channel();
+    let (call_sender, mut calls) = mpsc::unbounded_channel();
+    let (answer_sender, answers) = mpsc::unbounded_channel();
+    let service = fleet::Service { calls: call_sender, answers };
+    let fleet = fleet::run(plan.clone(), settings, Some(service), commands, event_sender);
+    let console = Console::new(Progress::new(style, &mut env.err), outline(plan));
+    let ui = Ui { console: RefCell::new(console), commands: command_sender, early: RefCell::default() };
+    let finished = tokio::select! {
+        finished = fleet => finished,
+        never = ui.show_events(&mut events, &mut watch) => match never {},
+        never = ui.obey_interrupts(&mut interrupts) => match never {},
+        never = ui.relay_calls(emulator, &mut calls, &answer_sender) => match never {},
+        never = ui.print_trace(&mut trace_lines) => match never {},
+    };
+    ui.print_rest(&mut events, &mut trace_lines);
+    let finished = finished.map_err(|error| AppError::Environment(error.to_string()))?;
+    Ok((finished, ui.early.into_inner()))
+}
+
+/// The parts of the plan that a progress line shows.
+fn outline(plan: &Plan) -> Outline {
+    Outline {
+        phases: plan.schedule.phases().iter().map(|phase| phase.name.clone()).collect(),
+        devices: plan.devices(),
+        end: plan.schedule.end(),
+        drain: plan.drain,
+    }
+}
+
+/// The console and the command channel, shared by the tasks beside the fleet. All of them run on one thread.
+///
+/// Write errors of the console are ignored: a closed stderr must not end the run. So are send errors of the command channel, which mean
+/// that the fleet has ended.
+struct Ui<W> {
+    console: RefCell<Console<W>>,
+    commands: UnboundedSender<Command>,
+    early: RefCell<Option<Early>>,
+}
+
+impl<W: Write> Ui<W> {
+    /// Shows the events as progress, and stops the load when `watch` finds a reason.
+    async fn show_events(&self, events: &mut UnboundedReceiver<Event>, watch: &mut Watch) -> Infallible {
+        while let Some(event) = events.recv().await {
+            drop(self.console.borrow_mut().hear(&event));
+            if let Some(early) = watch.on(&event) {
+                self.command(Command::Stop, &early.text);
+                self.early.replace(Some(early));
+            }
+        }
+        std::future::pending().await
+    }
+
+    /// Stops the load at the first Ctrl-C and aborts it at the second.
+    async fn obey_interrupts(&self, interrupts: &mut watch::Receiver<u8>) -> Infallible {
+        let mut before = *interrupts.borrow();
+        while interrupts.changed().await.is_ok() {
+            let count = *interrupts.borrow_and_update();
+            let (command, text) = match (std::mem::replace(&mut before, count), count) {
+                (_, 0 | 1) => (Command::Stop, "interrupted: draining; press Ctrl-C again to stop now"),
+                (0, _) => (Command::Abort, "interrupted: stopping now"),
+                _ => (Command::Abort, "interrupted again: stopping now"),
+            };
+            self.command(command, text);
+        }
+        std::future::pending().await
+    }
+
+    /// Relays calls to the built-in hub, if there is one, and stops the load when the hub has ended.
+    async fn relay_calls(
+        &self,
+        emulator: Option<&mut EmulatorProcess>,
+        calls: &mut UnboundedReceiver<Call>,
+        answers: &UnboundedSender<Answered>,
+    ) -> Infallible {
+        if let Some(emulator) = emulator {
+            emulator.relay_calls(calls, answers).await;
+            self.command(Command::Stop, "the built-in hub has ended: stopping");
+        }
+        std::future::pending().await
+    }
+
+    /// Prints the lines of `--trace`.
+    async fn print_trace(&self, lines: &mut Option<UnboundedReceiver<String>>) -> Infallible {
+        if let Some(lines) = lines {
+            while let Some(line) = lines.recv().await {
+                drop(self.console.borrow_mut().progress().print(&line));
+            }
+        }
+        std::future::pending().await
+    }
+
+    /// Prints what the fleet had queued when it ended.
+    fn print_rest(
+        &self,
+        events: &mut UnboundedReceiver<Event>,
+        trace_lines: &mut Option<UnboundedReceiver<String>>,
+    ) {
+        let mut console = self.console.borrow_mut();
+        while let Ok(event) = events.try_recv() {
+            drop(console.hear(&event));
+        }
+        while let Some(Ok(line)) = trace_lines.as_mut().map(UnboundedReceiver::try_recv) {
+            drop(console.progress().print(&line));
+        }
+        drop(console.progress().finish());
+    }
+
+    /// Tells the person and the fleet.
+    fn command(&self, command: Command, text: &str) {
+        drop(self.console.borrow_mut().progress().say(text));
+        drop(self.commands.send(command));
+    }
+}

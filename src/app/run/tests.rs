@@ -1,0 +1,123 @@
+//! Tests of `run` before the load.
+
+use super::*;
+
+#[test]
+fn the_scenario_configures_the_built_in_hub() {
+    for (key, lenient, grace_ms) in
+        [("", false, 300_000), ("[emulator]\nlenient_properties = true\nexpiry_grace = \"1s\"", true, 1_000)]
+    {
+        let text = format!("{key}\n[fleet.a]\ndevices = 1\n[[phase]]\nname = \"p\"\nduration = \"1s\"");
+        let files = &crate::scenario::no_files;
+        let input =
+            crate::scenario::Input { file: "s.toml", text: &text, overrides: &[], env: &|_| None, files };
+        let plan = crate::plan::load(&input, &mut rand::rng()).unwrap();
+        let config = control_config(&plan, 1);
+        assert_eq!((config.lenient_properties, config.expiry_grace_ms), (lenient, grace_ms));
+    }
+}
+
+/// A person who is asked whether a run may cost so much, and presses Ctrl-C instead of answering.
+#[test]
+fn ctrl_c_is_heard_while_a_question_is_open() {
+    use clap::Parser as _;
+    #[derive(Clone, Default)]
+    struct SharedBuffer(Arc<std::sync::Mutex<Vec<u8>>>);
+    impl Write for SharedBuffer {
+        fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(text)
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let scenario = folder.path().join("s.toml");
+    std::fs::write(
+        &scenario,
+        "[target]\nkind = \"iot-hub\"\nhost = \"hub.invalid\"\n[fleet.a]\ndevices = 5000\n\
+         auth = { kind = \"sas\", group_key = \"${env.KEY}\" }\n[[fleet.a.send]]\nevery = \"1s\"\npayload = \"x\"\n\
+         [[phase]]\nname = \"p\"\nduration = \"1h\"\n",
+    )
+    .unwrap();
+    let (scenario, out) = (scenario.display().to_string(), folder.path().join("out").display().to_string());
+    let cli = crate::cli::Cli::try_parse_from(["hubstorm", "run", &scenario, "--out", &out]).unwrap();
+    let (sender, interrupts) = watch::channel(0);
+    let written = SharedBuffer::default();
+    let env = Env {
+        var: |_| Some("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned()),
+        answer: Some(|| {
+            loop {
+                std::thread::park();
+            }
+        }),
+        err: Box::new(written.clone()),
+        ..Env::from_process(interrupts)
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let code = runtime.block_on(async {
+        tokio::join!(crate::app::run(cli, env), async {
+            while !String::from_utf8_lossy(&written.0.lock().unwrap()).contains("[y/N]") {
+                tokio::task::yield_now().await;
+            }
+            sender.send_replace(1);
+        })
+    });
+    assert_eq!(code.0, 105);
+    runtime.shutdown_background();
+}
+
+/// Ctrl-C in the first steps, before anybody listens: no folder is made, and no name is looked up.
+#[test]
+fn ctrl_c_is_heard_although_it_came_early() {
+    use clap::Parser as _;
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    std::fs::write(
+        path("s.toml"),
+        "[target]\nkind = \"mqtt\"\nhost = \"broker.invalid\"\n[fleet.a]\ndevices = 1\n[[phase]]\nname = \"p\"\n\
+         duration = \"1s\"\n",
+    )
+    .unwrap();
+    let cli = crate::cli::Cli::try_parse_from(["hubstorm", "run", &path("s.toml"), "--out", &path("out")]);
+    let (_sender, interrupts) = watch::channel(1);
+    let env = Env { err: Box::new(std::io::sink()), ..Env::from_process(interrupts) };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    assert_eq!(runtime.block_on(crate::app::run(cli.unwrap(), env)), 105);
+    assert!(!folder.path().join("out").exists());
+    runtime.shutdown_background();
+}
+
+/// A built-in hub that never says that it is ready, and Ctrl-C while the run waits for it.
+#[test]
+fn ctrl_c_is_heard_before_the_load() {
+    use clap::Parser as _;
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::write(path("mute.sh"), "#!/bin/sh\n: > \"$0.heard\"\ncat > /dev/null\n").unwrap();
+    // By another process: a program that this one has just written may still be open for writing in a child that
+    // another test is starting.
+    let installed = std::process::Command::new("install")
+        .args(["-m", "755"])
+        .args([path("mute.sh"), path("mute")])
+        .status();
+    assert!(installed.unwrap().success());
+    std::fs::write(path("s.toml"), "[fleet.a]\ndevices = 1\n[[phase]]\nname = \"p\"\nduration = \"1s\"\n")
+        .unwrap();
+    let scenario = path("s.toml").display().to_string();
+    let out = path("out").display().to_string();
+    let cli = crate::cli::Cli::try_parse_from(["hubstorm", "run", &scenario, "--out", &out]).unwrap();
+    let (sender, interrupts) = watch::channel(0);
+    let env = Env { exe: path("mute"), err: Box::new(std::io::sink()), ..Env::from_process(interrupts) };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let code = runtime.block_on(async {
+        tokio::join!(crate::app::run(cli, env), async {
+            // The hub has been started once it has made its file.
+            while !path("mute.heard").exists() {
+                tokio::task::yield_now().await;
+            }
+            sender.send_replace(1);
+        })
+    });
+    assert_eq!(code.0, 105);
+}

@@ -1,0 +1,84 @@
+//! A device that reads and writes raw bytes over TLS.
+
+use bytes::BytesMut;
+use hubstorm::emulator::control::Ready;
+use hubstorm::iothub::names;
+use hubstorm::iothub::sas::{self, Key};
+use hubstorm::link::tls;
+use hubstorm::wire::encode::{self, ConnectRef};
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+pub const GROUP_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+pub const CONNACK: [u8; 4] = [0x20, 2, 0, 0];
+pub const CONNACK_PRESENT: [u8; 4] = [0x20, 2, 1, 0];
+pub const REFUSED: [u8; 4] = [0x20, 2, 0, 5];
+
+pub fn group() -> Key {
+    Key::from_base64(GROUP_KEY).unwrap()
+}
+
+pub fn now_unix() -> u64 {
+    hubstorm::clock::unix().as_secs()
+}
+
+pub fn token(id: &str, expiry_unix: u64) -> String {
+    sas::token(&group().derive(id), &names::resource("localhost", id), expiry_unix, None).to_string()
+}
+
+pub struct Device(pub TlsStream<TcpStream>);
+
+impl Device {
+    pub async fn connect(&mut self, id: &str, token: &str, clean_session: bool) {
+        let name = names::user_name("localhost", id);
+        let connect = ConnectRef {
+            client_id: id,
+            keep_alive_s: 60,
+            clean_session,
+            username: Some(&name),
+            password: Some(token.as_bytes()),
+            will: None,
+        };
+        self.send(|out| encode::connect(out, &connect).unwrap()).await;
+    }
+
+    pub async fn send(&mut self, write: impl FnOnce(&mut BytesMut)) {
+        let mut out = BytesMut::new();
+        write(&mut out);
+        self.0.write_all(&out).await.unwrap();
+        self.0.flush().await.unwrap();
+    }
+
+    pub async fn expect<const N: usize>(&mut self, bytes: [u8; N]) {
+        let mut got = [0; N];
+        self.0.read_exact(&mut got).await.unwrap();
+        assert_eq!(got, bytes);
+    }
+
+    /// The hub closes, and says so in TLS or just goes.
+    pub async fn expect_end(&mut self) {
+        let mut byte = [0];
+        assert!(matches!(self.0.read(&mut byte).await, Ok(0) | Err(_)), "{byte:?}");
+    }
+}
+
+/// A connection to a hub that has sent nothing over TLS.
+pub async fn stranger(ready: &Ready) -> Device {
+    let roots_pem = ready.ca_pem.clone().map(String::into_bytes);
+    let ca = ready.ca_file.as_ref().map(std::path::PathBuf::from);
+    let client = tls::client(&tls::ClientOptions { roots_pem, ca, verify: true }).unwrap();
+    let socket = TcpStream::connect(ready.mqtt.as_str()).await.unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    Device(TlsConnector::from(client).connect(name, socket).await.unwrap())
+}
+
+/// A connected device of a hub.
+pub async fn online(ready: Ready) -> Device {
+    let mut device = stranger(&ready).await;
+    device.connect("meter-1", &token("meter-1", now_unix() + 600), true).await;
+    device.expect(CONNACK).await;
+    device
+}
