@@ -1,6 +1,8 @@
 //! Messages that somebody has recorded: a file's lines, read once and shared by every device that sends them. A part of
 //! `payload`; `sends` reads the file.
 
+use crate::text_file;
+
 /// The lines of a file, without the empty ones; there is at least one.
 #[derive(Debug, PartialEq)]
 pub(super) struct Lines {
@@ -10,18 +12,16 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// `None` when there is none. A line ends with LF, or CR LF.
+    /// `None` when there is none. Messages may be any bytes.
     pub(super) fn of(text: &[u8]) -> Option<Lines> {
+        let mut kept = Vec::with_capacity(text.len());
         let mut places = Vec::new();
-        let mut start = 0;
-        for line in text.split(|byte| *byte == b'\n') {
-            let kept = line.strip_suffix(b"\r").unwrap_or(line);
-            if !kept.is_empty() {
-                places.push((start, start + kept.len()));
-            }
-            start += line.len() + 1;
+        for line in text_file::lines(text).filter(|line| !line.is_empty()) {
+            let start = kept.len();
+            kept.extend_from_slice(line);
+            places.push((start, kept.len()));
         }
-        (!places.is_empty()).then(|| Lines { text: text.into(), places: places.into() })
+        (!places.is_empty()).then(|| Lines { text: kept.into(), places: places.into() })
     }
 
     pub(super) fn len(&self) -> usize {

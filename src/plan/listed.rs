@@ -7,6 +7,7 @@
 use crate::iothub::connection::ConnectionString;
 use crate::iothub::registry::{self, Exported};
 use crate::iothub::{names, sas};
+use crate::text_file;
 use crate::wire::STRING_BYTES_MAX;
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -153,13 +154,19 @@ impl fmt::Debug for Listed {
     }
 }
 
-/// Reads a whole file. Lines end in LF or CRLF; empty ones and a header (`id,..`) are passed over.
+/// Reads a whole file. Empty lines and a header (`id,..`) are passed over.
 pub(super) fn parse(text: &[u8], form: Form<'_>) -> Read {
-    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     // What is kept of a line is never longer than the line: the block does not move, and leaves no copies behind.
     let listed = Listed::with_capacity(0, text.len());
     let read = Read { listed, bad: Vec::new(), unusable: 0 };
     let mut reading = Reading { read, places: HashMap::new() };
+    let text = match text_file::skip_bom(text) {
+        Ok(text) => text,
+        Err(error) => {
+            reading.bad(1, error.to_string().into());
+            return reading.read;
+        }
+    };
     if let (Form::Keys { .. }, [b'[', ..]) = (form, text.trim_ascii_start()) {
         reading.list(text);
     } else {
@@ -177,7 +184,7 @@ struct Reading {
 
 impl Reading {
     fn lines(&mut self, text: &[u8], form: Form<'_>) {
-        let lines = text.split(|&byte| byte == b'\n').map(|line| std::str::from_utf8(line).map(str::trim));
+        let lines = text_file::lines(text).map(|line| std::str::from_utf8(line).map(str::trim));
         let mut lines = (1..).zip(lines).filter(|(_, line)| *line != Ok("")).peekable();
         if let Some(&(line, Ok(first))) = lines.peek()
             && has_semicolons(first)
@@ -430,6 +437,8 @@ mod tests {
         }
         assert!(bad(&hub, Form::Keys { host: None }).is_empty(), "the built-in hub answers to any name");
         assert_eq!(parse(b"d1,\xff\n", KEYS).bad[0].what, "not UTF-8");
+        let utf16 = parse(b"\xff\xfed\x001\0", KEYS).bad;
+        assert_eq!((utf16.len(), &*utf16[0].what), (1, "encoded as UTF-16; save the file as UTF-8"));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::scenario::{
     ArrivalKind, Errors, MessageSpec, PayloadSpec, Place, SendSpec, Spacing, Timing, Written, located,
     nearest,
 };
+use crate::text_file;
 use crate::wire::{REMAINING_BYTES_MAX, STRING_BYTES_MAX};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -136,9 +137,11 @@ fn any_payload(written: &Written<PayloadSpec>, errors: &mut Errors) -> Option<Pa
 /// The lines of a file with messages.
 fn lines(path: &Written<PathBuf>, setting: &Setting, errors: &mut Errors) -> Option<Lines> {
     let file = located(setting.scenario, &path.place, &path.value);
-    match (setting.files)(&file) {
+    let bytes = (setting.files)(&file);
+    let text = bytes.as_deref().map_err(ToString::to_string);
+    match text.and_then(|text| text_file::skip_bom(text).map_err(|error| error.to_string())) {
         Ok(text) => {
-            let lines = Lines::of(&text);
+            let lines = Lines::of(text);
             if lines.is_none() {
                 let what = format!("{} has no line with something on it", file.display());
                 errors.add(&path.place, what).allowed("a message on each line");

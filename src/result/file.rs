@@ -5,6 +5,7 @@ use super::disk::{self, Watch};
 use super::model::{RunResult, SCHEMA};
 use crate::measure::Operation;
 use crate::measure::hdr::{self, DecodeError};
+use crate::text_file::{self, EncodingError};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -15,8 +16,6 @@ use std::path::{Path, PathBuf};
 const SCHEMA_STEM: &str = "hubstorm.result.v";
 /// Far more than a run of the largest permitted scenario writes.
 const FILE_BYTES_MAX: u64 = 512 << 20;
-/// A byte order mark in UTF-8, which some editors write.
-const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// A result file could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +68,14 @@ pub enum FileError {
         path: PathBuf,
         /// Where and why.
         source: serde_json::Error,
+    },
+    /// It is not UTF-8.
+    #[error("{} is not a result file: {source}, or give the .json file that `hubstorm run` wrote", path.display())]
+    Encoding {
+        /// Which file.
+        path: PathBuf,
+        /// How it is encoded, or where it is wrong.
+        source: EncodingError,
     },
     /// A later version of hubstorm wrote it.
     #[error(
@@ -143,16 +150,18 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Result<RunResult, FileError> {
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(FileError::TooLarge { path: path.to_owned() });
     }
-    let bytes = bytes.strip_prefix(BOM).unwrap_or(bytes);
+    let encoding = |source| FileError::Encoding { path: path.to_owned(), source };
+    let bytes = text_file::skip_bom(bytes).map_err(encoding)?;
     if bytes.trim_ascii().is_empty() {
         return Err(FileError::Empty { path: path.to_owned() });
     }
     if bytes.trim_ascii_start().starts_with(b"<") {
         return Err(FileError::Page { path: path.to_owned() });
     }
-    let shape = |source: serde_json::Error| match source.is_eof() {
-        true => FileError::CutOff { path: path.to_owned() },
-        false => FileError::Shape { path: path.to_owned(), source },
+    let shape = |source: serde_json::Error| match text_file::decode(bytes) {
+        _ if source.is_eof() => FileError::CutOff { path: path.to_owned() },
+        Err(error) => encoding(error),
+        Ok(_) => FileError::Shape { path: path.to_owned(), source },
     };
     // The head alone: the rest of another version may have any shape. Only an object has one.
     let head = match bytes.trim_ascii_start().starts_with(b"{") {
@@ -413,7 +422,7 @@ mod tests {
             (String::new(), "is empty; give the .json"),
             (" \n".to_owned(), "is empty; give the .json"),
             ("\u{feff}".to_owned(), "is empty; give the .json"),
-            ("[]".to_owned(), "its schema is missing, not \"hubstorm.result.v1\""),
+            ("\u{feff}[]".to_owned(), "its schema is missing, not \"hubstorm.result.v1\""),
             ("null".to_owned(), "its schema is missing"),
             ("{\"schema\": [1]}".to_owned(), "its schema is [1], not"),
             ("{\"schema\": \"hubstorm.result.v0\"}".to_owned(), "its schema is \"hubstorm.result.v0\""),
@@ -432,6 +441,17 @@ mod tests {
             std::fs::write(&path, text).unwrap();
             let error = read(&path).unwrap_err().to_string();
             assert!(error.contains(expected) && error.contains("x.json"), "{error}");
+        }
+        for (bytes, expected) in [
+            (&b"\xff\xfe{\0"[..], "is not a result file: encoded as UTF-16; save the file as UTF-8"),
+            (
+                b"{\"schema\":\"hubstorm.result.v1\",\n\"a\":\"\xff\"}",
+                "is not a result file: not UTF-8 at byte 6 of line 2",
+            ),
+            (b"{\"a\": \"\xc3", "is cut off"),
+        ] {
+            let error = parse(&path, bytes).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
         }
         let error = read(&folder.path().join("none.json")).unwrap_err().to_string();
         assert!(error.starts_with("cannot read "), "{error}");

@@ -7,6 +7,7 @@ use super::mask::{HIDDEN, looks_like_key, may_be_key};
 use super::model::{Secret, Written};
 use super::node::{Entry, Node, Value};
 use super::{DURATION_MAX, FileText, located};
+use crate::text_file;
 use crate::units::{self, Percent, Rate};
 use core::net::IpAddr; // Addresses only: sockets live in std::net.
 use std::fmt::Display;
@@ -238,10 +239,10 @@ impl Reader<'_> {
     fn secret_file(&mut self, named: &Path, place: &Place) -> Option<Secret> {
         let path = located(self.errors.file(), place, named);
         let what = match (self.files)(&path) {
-            Ok(bytes) => match std::str::from_utf8(&bytes) {
+            Ok(bytes) => match text_file::decode(&bytes) {
                 Ok(text) if !text.trim().is_empty() => return Some(Secret::new(text.trim().to_owned())),
                 Ok(_) => "it is empty".to_owned(),
-                Err(_) => "it is not UTF-8".to_owned(),
+                Err(error) => error.to_string(),
             },
             Err(error) => error.to_string(),
         };
@@ -513,6 +514,7 @@ mod tests {
     fn files(path: &Path) -> io::Result<FileText> {
         match path.to_str() {
             Some("key.txt") => Ok(b"hunter2\n".to_vec().into()),
+            Some("bom.txt") => Ok(b"\xef\xbb\xbfhunter2\n".to_vec().into()),
             Some("empty.txt") => Ok(b"\n".to_vec().into()),
             _ => super::super::no_files(path),
         }
@@ -542,8 +544,10 @@ mod tests {
         let secret = secret.unwrap();
         assert_eq!(secret.value.expose(), "hunter2");
         assert!(!format!("{secret:?}").contains("hunter2"));
-        let (secret, _) = read(Value::String("${file.key.txt}".into()), |r, n| r.secret(n));
-        assert_eq!(secret.unwrap().value.expose(), "hunter2");
+        for file in ["${file.key.txt}", "${file.bom.txt}"] {
+            let (secret, _) = read(Value::String(file.into()), |r, n| r.secret(n));
+            assert_eq!(secret.unwrap().value.expose(), "hunter2");
+        }
         for (missing, why) in [("${file.none.txt}", "from none.txt"), ("${file.empty.txt}", "it is empty")] {
             let (secret, errors) = read(Value::String(missing.into()), |r, n| r.secret(n));
             assert!(secret.is_none() && errors.contains(why), "{errors}");
