@@ -3,6 +3,8 @@
 //!
 //! Text is UTF-8, with or without a byte order mark. It must not depend on any other room, nor open files.
 
+use std::ops::Range;
+
 /// U+FEFF in UTF-8, which some editors write first.
 const UTF8_BOM: &[u8] = b"\xef\xbb\xbf";
 /// U+FEFF in UTF-16, little and big endian. PowerShell's `>` writes the first one.
@@ -59,8 +61,18 @@ pub fn skip_bom(bytes: &[u8]) -> Result<&[u8], EncodingError> {
 /// Returns the lines of a text without their ends. Lines end with LF or CR LF. In a text without any LF, they end with CR, as on
 /// the Macs of old; elsewhere, a CR within a line belongs to the line.
 pub fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    line_ranges(text).map(|range| &text[range])
+}
+
+/// Returns where the [`lines`] of a text are.
+pub fn line_ranges(text: &[u8]) -> impl Iterator<Item = Range<usize>> {
     let end = line_end(text);
-    text.split(move |byte| *byte == end).map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+    let mut next = 0;
+    text.split(move |byte| *byte == end).map(move |line| {
+        let start = next;
+        next += line.len() + 1;
+        start..start + line.strip_suffix(b"\r").unwrap_or(line).len()
+    })
 }
 
 fn line_end(text: &[u8]) -> u8 {

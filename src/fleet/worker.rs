@@ -281,7 +281,7 @@ impl Heartbeat {
 
     /// What arrived in the drain; once for each change.
     fn tell_progress(&mut self, context: &Context) {
-        if !context.plan.deliveries.any() {
+        if !context.plan.deliveries.tracks_any() {
             return;
         }
         let progress = context.ledger.borrow().progress();

@@ -14,14 +14,9 @@ pub(super) struct Lines {
 impl Lines {
     /// `None` when there is none. Messages may be any bytes.
     pub(super) fn of(text: &[u8]) -> Option<Lines> {
-        let mut kept = Vec::with_capacity(text.len());
-        let mut places = Vec::new();
-        for line in text_file::lines(text).filter(|line| !line.is_empty()) {
-            let start = kept.len();
-            kept.extend_from_slice(line);
-            places.push((start, kept.len()));
-        }
-        (!places.is_empty()).then(|| Lines { text: kept.into(), places: places.into() })
+        let ranges = text_file::line_ranges(text).filter(|range| !range.is_empty());
+        let places: Box<[_]> = ranges.map(|range| (range.start, range.end)).collect();
+        (!places.is_empty()).then(|| Lines { text: text.into(), places })
     }
 
     pub(super) fn len(&self) -> usize {
