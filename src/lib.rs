@@ -30,6 +30,7 @@ pub mod sansio;
 pub mod scenario;
 pub mod session;
 pub mod stalls;
+pub mod text_file;
 pub mod units;
 pub mod wire;
 

@@ -5,6 +5,7 @@ use crate::cli::ScenarioArgs;
 use crate::plan::{self, Plan};
 use crate::result::model::SCHEMA;
 use crate::scenario::{FileText, Input, check_host};
+use crate::text_file;
 use std::cell::RefCell;
 use std::io::{self, Read as _};
 use std::path::Path;
@@ -17,7 +18,7 @@ pub(super) async fn plan(args: &ScenarioArgs, env: &Env) -> Result<Plan, AppErro
     };
     let bytes =
         bytes.map_err(|error| AppError::Scenario(format!("cannot read the scenario {file}: {error}")))?;
-    let text = text(&file, bytes)?;
+    let text = text(&file, &bytes)?;
     let overrides = overrides(args)?;
     let files = RefCell::new(vec![args.scenario.clone()]);
     let read = |path: &Path| {
@@ -50,16 +51,11 @@ async fn stdin() -> io::Result<Vec<u8>> {
 
 /// The text of a scenario. Files of other kinds are told apart here: read as a scenario they would only give thousands of
 /// errors.
-fn text(file: &str, bytes: Vec<u8>) -> Result<String, AppError> {
+fn text(file: &str, bytes: &[u8]) -> Result<String, AppError> {
     let wrong = |what: &str| Err(AppError::Scenario(format!("{file}: {what}")));
-    let text = match String::from_utf8(bytes) {
+    let text = match text_file::decode(bytes) {
         Ok(text) => text,
-        Err(error) => {
-            let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-            let line = before.split(|byte| *byte == b'\n').count();
-            let byte = before.rsplit(|byte| *byte == b'\n').next().map_or(0, <[u8]>::len) + 1;
-            return wrong(&format!("not UTF-8 in line {line}, at its byte {byte}; save the file as UTF-8"));
-        }
+        Err(error) => return wrong(&error.to_string()),
     };
     if text.trim_start().starts_with('<') {
         return wrong("this is a page, not a scenario: give a TOML or JSON file");
@@ -68,11 +64,11 @@ fn text(file: &str, bytes: Vec<u8>) -> Result<String, AppError> {
     struct Head {
         schema: String,
     }
-    match serde_json::from_str::<Head>(&text) {
+    match serde_json::from_str::<Head>(text) {
         Ok(head) if head.schema == SCHEMA => {
             wrong(&format!("this is a result, not a scenario: hubstorm report {file} renders it"))
         }
-        _ => Ok(text),
+        _ => Ok(text.to_owned()),
     }
 }
 
@@ -138,15 +134,15 @@ mod tests {
 
     #[test]
     fn what_is_no_scenario_is_told_by_what_it_is() {
-        let refused = |bytes: &[u8]| text("x.toml", bytes.to_vec()).unwrap_err().to_string();
-        assert_eq!(text("x.toml", b"seed = 1".to_vec()).unwrap(), "seed = 1");
-        assert_eq!(text("x.json", b"{\"schema\":1}".to_vec()).unwrap(), "{\"schema\":1}");
+        let refused = |bytes: &[u8]| text("x.toml", bytes).unwrap_err().to_string();
+        assert_eq!(text("x.toml", b"\xef\xbb\xbfseed = 1").unwrap(), "seed = 1");
+        assert_eq!(text("x.json", b"{\"schema\":1}").unwrap(), "{\"schema\":1}");
         let result = refused(br#"{"verdict": {}, "schema": "hubstorm.result.v1"}"#);
         assert_eq!(result, "x.toml: this is a result, not a scenario: hubstorm report x.toml renders it");
         assert!(refused(b"\n<!doctype html>").contains("this is a page"));
         let latin = refused(b"seed = 1\nname = \"K\xfcche\"\n");
-        assert!(latin.contains("not UTF-8 in line 2, at its byte 10; save"), "{latin}");
-        assert!(refused(b"\xff\xfen").contains("line 1, at its byte 1;"));
+        assert!(latin.contains("not UTF-8 at byte 10 of line 2; save"), "{latin}");
+        assert!(refused(b"\xff\xfen").contains("encoded as UTF-16; save"));
     }
 
     #[test]

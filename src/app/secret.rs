@@ -2,6 +2,7 @@
 
 use super::AppError;
 use crate::scenario::looks_like_key;
+use crate::text_file;
 use std::io;
 use zeroize::Zeroizing;
 
@@ -54,7 +55,9 @@ pub(super) fn read(reference: &str, what: &'static str) -> Result<Zeroizing<Stri
     } else {
         let path = reference.strip_prefix("file:").ok_or(SecretError::Literal(what))?;
         let failed = |source| SecretError::File { what, source };
-        Zeroizing::new(std::fs::read_to_string(path).map_err(failed)?)
+        let bytes = Zeroizing::new(std::fs::read(path).map_err(failed)?);
+        let text = text_file::decode(&bytes).map_err(|error| failed(error.into()))?;
+        Zeroizing::new(text.to_owned())
     };
     Ok(Zeroizing::new(text.trim().to_owned()))
 }
@@ -75,7 +78,7 @@ mod tests {
         assert!(literal.contains("env:NAME") && !literal.contains("AAEC"), "{literal}");
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
-        std::fs::write(&path, "AAEC\n").unwrap();
+        std::fs::write(&path, "\u{feff}AAEC\n").unwrap();
         assert_eq!(read(&format!("file:{}", path.display()), "the key").unwrap().as_str(), "AAEC");
         let unset = read("env:HUBSTORM_NO_SUCH_VARIABLE", "the key").unwrap_err();
         assert!(matches!(unset, SecretError::NoVariable { .. }), "{unset}");

@@ -7,7 +7,7 @@
 
 use super::DeviceRef;
 use super::sequence_tracker::{Arrival, SequenceTracker};
-use crate::plan::{Heard, Plan, Stamp};
+use crate::plan::{ExpectedStream, Plan, Stamp};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
@@ -54,7 +54,7 @@ pub type Inbox = HashMap<Stream, StreamState, BuildHasherDefault<StreamHasher>>;
 /// What one subscriber has had of one stream.
 #[derive(Debug)]
 pub struct StreamState {
-    heard: Heard,
+    heard: ExpectedStream,
     sequence: SequenceTracker,
 }
 
@@ -154,7 +154,8 @@ impl DeliveryTracker {
         let state = match inbox.entry(stream) {
             std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
             std::collections::hash_map::Entry::Vacant(vacant) => {
-                let heard = plan.deliveries.heard(stamp.device, stamp.stream, to.fleet, to.index)?;
+                let heard =
+                    plan.deliveries.expected_stream(stamp.device, stamp.stream, to.fleet, to.index)?;
                 vacant.insert(StreamState { heard, sequence: SequenceTracker::default() })
             }
         };

@@ -10,7 +10,9 @@ use super::twin_requests::TwinRequests;
 use super::{DeviceRef, nanos};
 use crate::iothub::topics;
 use crate::measure::{Culprit, Operation, Outcome};
-use crate::plan::{Cursor, Due, Names, PayloadContext, PayloadState, Plan, RunLoad, SendPlan, Span, Stamp};
+use crate::plan::{
+    Cursor, Due, PayloadContext, PayloadState, Plan, RunLoad, SendPlan, Span, Stamp, TemplateContext,
+};
 use crate::rng::Purpose;
 use crate::sansio::OUTPUT_BYTES_MAX;
 use crate::session::{Message, NotPublished, PublishError, Session};
@@ -257,9 +259,9 @@ impl Messages {
                 }
             },
             _ => {
-                let topic = stream
-                    .topic
-                    .get_or_insert_with(|| send.topic.render(&Names { device, index }).into_boxed_str());
+                let topic = stream.topic.get_or_insert_with(|| {
+                    send.topic.render(&TemplateContext { device, index }).into_boxed_str()
+                });
                 let qos = QoS::from_u8(send.qos).unwrap_or(QoS::AtLeastOnce);
                 let message = Message { topic, payload: &payload, qos, retain: send.retain };
                 let outgoing = Outgoing::Message { open, send: number, seq };

@@ -281,7 +281,7 @@ impl Heartbeat {
 
     /// What arrived in the drain; once for each change.
     fn report_progress(&mut self, context: &Context) {
-        if !context.plan.deliveries.any() {
+        if !context.plan.deliveries.tracks_any() {
             return;
         }
         let progress = context.delivery_tracker.borrow().progress();

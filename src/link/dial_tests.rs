@@ -378,6 +378,15 @@ fn unreadable_roots_are_said_with_their_file() {
     assert!(matches!(error, TlsError::Ca { .. }));
     assert!(error.to_string().contains("/nonexistent/ca.pem"), "{error}");
 
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    let with_bom = ClientOptions { ca: Some(file.path().to_owned()), ..ClientOptions::default() };
+    let pem = String::from_utf8(identity(&["a.example"]).pem).expect("PEM is text");
+    std::fs::write(file.path(), format!("\u{feff}{pem}")).expect("a temporary file");
+    assert!(tls::client(&with_bom).is_ok());
+    std::fs::write(file.path(), b"\xff\xfe-\0").expect("a temporary file");
+    let error = tls::client(&with_bom).expect_err("UTF-16").to_string();
+    assert!(error.contains("encoded as UTF-16; save the file as UTF-8"), "{error}");
+
     let empty = ClientOptions { roots_pem: Some(b"no certificate".to_vec()), ..ClientOptions::default() };
     assert!(matches!(tls::client(&empty), Err(TlsError::Pem(_))));
 }

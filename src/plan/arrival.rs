@@ -11,6 +11,7 @@
 use super::schedule::{Load, RunLoad, Span};
 use crate::rng::{Purpose, Rng, generator};
 use rand::RngExt;
+use std::fmt;
 
 /// How the messages of a stream are spread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +19,7 @@ pub enum Spread {
     /// Evenly, each device with a phase of its own drawn from the seed.
     Regular,
     /// Evenly over the whole fleet: the devices take turns.
-    Stratified(Turns),
+    Stratified(RoundRobin),
     /// Independently of each other.
     Poisson,
     /// Each so many nanoseconds after the end of the one before.
@@ -125,23 +126,30 @@ impl Position {
 
 /// Who comes when in a round: each of a fleet's slots is taken once, so the whole fleet is exactly regular;
 /// neighbours in index are far apart, so that half a fleet (low indices) is nearly so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Turns {
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct RoundRobin {
     devices: u64,
     step: u64,
 }
 
-impl Turns {
+/// `Plan::fingerprint` contains this text, so it keeps the name that the type had in earlier versions.
+impl fmt::Debug for RoundRobin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Turns").field("devices", &self.devices).field("step", &self.step).finish()
+    }
+}
+
+impl RoundRobin {
     /// The turns of a fleet of so many. Finding them takes a while: once for a fleet, not for each device.
     #[must_use]
-    pub fn of(devices: u32) -> Turns {
+    pub fn new(devices: u32) -> RoundRobin {
         /// Among so many steps from the golden section on there is a good one.
         const STEPS_TRIED: u64 = 64;
         let devices = u64::from(devices.max(1));
         let golden = devices * 618 / 1000;
         let steps = golden..golden + STEPS_TRIED;
         let step = steps.min_by_key(|step| unevenness(*step % devices, devices)).unwrap_or(1);
-        Turns { devices, step }
+        RoundRobin { devices, step }
     }
 
     /// The index of the device whose turn is the n-th.
@@ -335,7 +343,7 @@ mod tests {
             ("no load at all", 1.0, &load(&[(S, [0.0; 2])]), vec![]),
         ];
         for (name, rate_hz, load, expected) in rows {
-            let mut cursor = cursor(Spread::Stratified(Turns::of(10)), rate_hz, load, 0);
+            let mut cursor = cursor(Spread::Stratified(RoundRobin::new(10)), rate_hz, load, 0);
             assert_eq!(all(&mut cursor, &whole(u64::MAX)), expected, "{name}");
         }
     }
@@ -370,7 +378,10 @@ mod tests {
         let steady = load(&[(60 * S, [1.0; 2])]);
         let mut fleet: Vec<u64> = (0..10)
             .flat_map(|device| {
-                all(&mut cursor(Spread::Stratified(Turns::of(10)), 0.3, &steady, device), &whole(60 * S))
+                all(
+                    &mut cursor(Spread::Stratified(RoundRobin::new(10)), 0.3, &steady, device),
+                    &whole(60 * S),
+                )
             })
             .collect();
         fleet.sort_unstable();
@@ -381,7 +392,8 @@ mod tests {
     #[test]
     fn turns_fill_the_round_and_every_prefix_is_spread() {
         for devices in [1, 2, 3, 10, 100, 997, 1000] {
-            let mut turns: Vec<f64> = (0..devices).map(|index| Turns::of(devices).phase(index)).collect();
+            let mut turns: Vec<f64> =
+                (0..devices).map(|index| RoundRobin::new(devices).phase(index)).collect();
             for online in [devices / 2, devices / 10].into_iter().filter(|online| *online > 1) {
                 let mut prefix = turns[..online as usize].to_vec();
                 prefix.sort_by(f64::total_cmp);
@@ -401,7 +413,7 @@ mod tests {
     #[test]
     fn a_burst_is_so_many_messages_at_one_instant() {
         let steady = load(&[(60 * S, [1.0, 3.0])]);
-        for spread in [Spread::Regular, Spread::Stratified(Turns::of(10)), Spread::Poisson] {
+        for spread in [Spread::Regular, Spread::Stratified(RoundRobin::new(10)), Spread::Poisson] {
             let single = all(&mut cursor(spread, 0.5, &steady, 3), &whole(60 * S));
             let bursts = all(&mut in_bursts(spread, 2.0, 4, &steady, 3), &whole(60 * S));
             let expected: Vec<u64> = single.iter().flat_map(|at_ns| [*at_ns; 4]).collect();
@@ -491,7 +503,11 @@ mod tests {
     }
 
     fn shapes() -> impl Strategy<Value = Spread> {
-        prop_oneof![Just(Spread::Regular), Just(Spread::Stratified(Turns::of(10))), Just(Spread::Poisson)]
+        prop_oneof![
+            Just(Spread::Regular),
+            Just(Spread::Stratified(RoundRobin::new(10))),
+            Just(Spread::Poisson)
+        ]
     }
 
     proptest! {
@@ -532,7 +548,7 @@ mod tests {
     #[test]
     fn exhausted_cursor_resumes_after_an_append() {
         let growing = load(&[(S, [1.0; 2])]);
-        let mut cursor = cursor(Spread::Stratified(Turns::of(10)), 1.0, &growing, 0);
+        let mut cursor = cursor(Spread::Stratified(RoundRobin::new(10)), 1.0, &growing, 0);
         cursor.enter(Span { from_ns: 0, to_ns: u64::MAX });
         cursor.advance();
         cursor.advance();

@@ -1,11 +1,11 @@
 //! `auth` of a fleet, resolved and checked against the target: which secret proves whose identity. A part of `fleets`.
 
 use super::credentials::{Auth, Keys};
-use super::fleets::{Setting, fits, parse, shown};
+use super::fleets::{ResolveContext, fits, parse, shown};
 use super::listed::Form;
 use super::listing;
-use super::sdk::Habits;
-use super::template::{Names, Template};
+use super::sdk::DevicePreset;
+use super::template::{Template, TemplateContext};
 use super::token::{self, TokenLife};
 use super::types::TargetKind;
 use crate::iothub::sas;
@@ -16,34 +16,39 @@ pub(super) fn resolve(
     spec: &FleetSpec,
     id: &Template,
     highest: &str,
-    habits: &Habits,
-    setting: &Setting<'_>,
+    preset: &DevicePreset,
+    context: &ResolveContext<'_>,
     errors: &mut Errors,
 ) -> Auth {
-    let Some(written) = &spec.auth else { return absent(spec, habits, setting, errors) };
-    if fits_target(written, setting, errors) {
-        given(spec, written, id, highest, habits, setting, errors)
+    let Some(written) = &spec.auth else { return absent(spec, preset, context, errors) };
+    if fits_target(written, context, errors) {
+        given(spec, written, id, highest, preset, context, errors)
     } else {
         // After an error any will do: the plan is not used.
         Auth::None
     }
 }
 
-fn absent(spec: &FleetSpec, habits: &Habits, setting: &Setting<'_>, errors: &mut Errors) -> Auth {
-    let hub = setting.kind == Some(TargetKind::IotHub);
-    if hub && !setting.embedded {
+fn absent(
+    spec: &FleetSpec,
+    preset: &DevicePreset,
+    context: &ResolveContext<'_>,
+    errors: &mut Errors,
+) -> Auth {
+    let hub = context.kind == Some(TargetKind::IotHub);
+    if hub && !context.embedded {
         let problem =
             errors.add(&spec.place.below("auth"), "missing: an IoT hub admits no device without a key");
         problem.fix("add auth = { kind = \"sas\", group_key = \"${env.GROUP_KEY}\" }");
     }
     // Without a target the run makes a key for itself and the built-in hub.
-    let key = setting.group_key.clone();
-    if hub { sas(Keys::Group(key), habits.tokens, habits) } else { Auth::None }
+    let key = context.group_key.clone();
+    if hub { sas(Keys::Group(key), preset.tokens, preset) } else { Auth::None }
 }
 
 /// Whether targets of that kind know this way at all.
-fn fits_target(written: &Written<AuthSpec>, setting: &Setting<'_>, errors: &mut Errors) -> bool {
-    match (&written.value, setting.kind) {
+fn fits_target(written: &Written<AuthSpec>, context: &ResolveContext<'_>, errors: &mut Errors) -> bool {
+    match (&written.value, context.kind) {
         (
             AuthSpec::Sas { .. } | AuthSpec::SasOwn { .. } | AuthSpec::SasFile { .. },
             Some(TargetKind::Mqtt),
@@ -58,7 +63,7 @@ fn fits_target(written: &Written<AuthSpec>, setting: &Setting<'_>, errors: &mut 
             Some(TargetKind::IotHub),
         ) => {
             let problem = errors.add(&written.place, "an IoT hub checks SAS tokens");
-            problem.found(shown(&written.text)).allowed("\"sas\"").fix(if setting.embedded {
+            problem.found(shown(&written.text)).allowed("\"sas\"").fix(if context.embedded {
                 "remove auth: the run makes a key for itself and the built-in hub"
             } else {
                 "auth = { kind = \"sas\", group_key = \"${env.GROUP_KEY}\" }"
@@ -74,46 +79,47 @@ fn given(
     written: &Written<AuthSpec>,
     id: &Template,
     highest: &str,
-    habits: &Habits,
-    setting: &Setting<'_>,
+    preset: &DevicePreset,
+    context: &ResolveContext<'_>,
     errors: &mut Errors,
 ) -> Auth {
-    let life = |token, errors: &mut Errors| token::resolve(token, habits.tokens, errors);
+    let life = |token, errors: &mut Errors| token::resolve(token, preset.tokens, errors);
     match &written.value {
         AuthSpec::SasOwn { token } => {
-            if !setting.embedded {
+            if !context.embedded {
                 let problem =
                     errors.add(&written.place, "no source of keys: only the built-in hub takes any");
                 problem
                     .allowed("group_key, policy with key, or file")
                     .fix("group_key = \"${env.GROUP_KEY}\"");
             }
-            sas(Keys::Group(setting.group_key.clone()), life(token, errors), habits)
+            sas(Keys::Group(context.group_key.clone()), life(token, errors), preset)
         }
         AuthSpec::Sas { group_key, policy, key, token } => {
             let life = life(token, errors);
             match (read_key(group_key.as_ref(), errors), policy, read_key(key.as_ref(), errors)) {
                 (_, Some(policy), Some(key)) => {
-                    sas(Keys::Policy { policy: policy.value.clone(), key }, life, habits)
+                    sas(Keys::Policy { policy: policy.value.clone(), key }, life, preset)
                 }
-                (Some(key), ..) => sas(Keys::Group(key), life, habits),
+                (Some(key), ..) => sas(Keys::Group(key), life, preset),
                 _ => Auth::None,
             }
         }
         AuthSpec::SasFile { file, token } => {
             let life = life(token, errors);
-            let host = (!setting.embedded).then_some(setting.host);
-            listing::read(spec, file.as_ref(), Form::Keys { host }, id, setting, errors)
-                .map_or(Auth::None, |devices| sas(Keys::Listed(devices), life, habits))
+            let host = (!context.embedded).then_some(context.host);
+            listing::read(spec, file.as_ref(), Form::Keys { host }, id, context, errors)
+                .map_or(Auth::None, |devices| sas(Keys::PerDevice(devices), life, preset))
         }
         AuthSpec::PasswordFile { file } => {
-            listing::read(spec, file.as_ref(), Form::Passwords, id, setting, errors)
+            listing::read(spec, file.as_ref(), Form::Passwords, id, context, errors)
                 .map_or(Auth::None, |devices| Auth::PasswordFile { devices })
         }
         AuthSpec::Password { username, password } => {
             let (Some(written), Some(password)) = (username, password) else { return Auth::None };
             let Some(username) = parse(written, errors) else { return Auth::None };
-            let rendered = username.render(&Names { device: highest, index: spec.devices.unwrap_or(1) - 1 });
+            let rendered =
+                username.render(&TemplateContext { device: highest, index: spec.devices.unwrap_or(1) - 1 });
             fits(&rendered, "a user name", &written.place, errors);
             fits(password.value.expose(), "a password", &password.place, errors);
             Auth::Password { username, password: password.value.clone() }
@@ -122,8 +128,8 @@ fn given(
     }
 }
 
-fn sas(keys: Keys, life: TokenLife, habits: &Habits) -> Auth {
-    Auth::Sas { keys, life, api_version: habits.api_version }
+fn sas(keys: Keys, life: TokenLife, preset: &DevicePreset) -> Auth {
+    Auth::Sas { keys, life, api_version: preset.api_version }
 }
 
 fn read_key(secret: Option<&Written<Secret>>, errors: &mut Errors) -> Option<sas::Key> {

@@ -1,8 +1,8 @@
 //! How a fleet's devices prove who they are: each CONNECT's user name and password, and when they expire.
 //! Called by devices before every attempt; `now` is an argument, and nothing here is ever printed.
 
-use super::listed::Listed;
-use super::template::{Names, Template};
+use super::listed::DeviceList;
+use super::template::{Template, TemplateContext};
 use super::token::TokenLife;
 use super::types::Target;
 use crate::iothub::{names, sas};
@@ -25,7 +25,7 @@ pub enum Auth {
     /// A user name and a password for each.
     PasswordFile {
         /// Ids, user names and passwords.
-        devices: Listed,
+        devices: DeviceList,
     },
     /// The same password for all, a user name for each.
     Password {
@@ -51,7 +51,7 @@ pub enum Keys {
         key: sas::Key,
     },
     /// Each device has its own.
-    Listed(Listed),
+    PerDevice(DeviceList),
 }
 
 /// What one CONNECT carries.
@@ -68,9 +68,11 @@ pub struct Credentials {
 impl Auth {
     /// The devices, where a file lists them; by index within the fleet.
     #[must_use]
-    pub fn listed(&self) -> Option<&Listed> {
+    pub fn device_list(&self) -> Option<&DeviceList> {
         match self {
-            Auth::Sas { keys: Keys::Listed(devices), .. } | Auth::PasswordFile { devices } => Some(devices),
+            Auth::Sas { keys: Keys::PerDevice(devices), .. } | Auth::PasswordFile { devices } => {
+                Some(devices)
+            }
             Auth::Sas { .. } | Auth::Password { .. } | Auth::None => None,
         }
     }
@@ -105,7 +107,7 @@ impl Auth {
                 (Some(devices.user_name(index).to_owned()), Some(devices.secret(index).to_vec()), None)
             }
             Auth::Password { username, password } => {
-                let user_name = username.render(&Names { device, index });
+                let user_name = username.render(&TemplateContext { device, index });
                 (Some(user_name), Some(password.expose().as_bytes().to_vec()), None)
             }
             Auth::None => (None, None, None),
@@ -119,7 +121,7 @@ impl Keys {
         match self {
             Keys::Group(key) => sas::token(&key.derive(device), resource, expiry_unix, None),
             Keys::Policy { policy, key } => sas::token(key, resource, expiry_unix, Some(policy)),
-            Keys::Listed(devices) => {
+            Keys::PerDevice(devices) => {
                 sas::token(&sas::Key::from_bytes(devices.secret(index)), resource, expiry_unix, None)
             }
         }
@@ -188,7 +190,7 @@ mod tests {
             b"dev-1,AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\ndev-2,aHVudGVyMmh1bnRlcjJ4eA==",
             listed::Form::Keys { host: None },
         );
-        let auth = sas(Keys::Listed(read.listed));
+        let auth = sas(Keys::PerDevice(read.listed));
         let credentials = auth.credentials(&target(), "dev-1", 0, NOW);
         // The vector of a device's token, from the documented rule.
         assert_eq!(

@@ -9,7 +9,7 @@
 use super::filters::Filters;
 use super::schedule::{Schedule, Span, ns};
 use super::stamp::Stamp;
-use super::template::Names;
+use super::template::TemplateContext;
 use super::types::{FleetPlan, Subscription};
 use crate::wire::QoS;
 use std::collections::HashMap;
@@ -68,7 +68,7 @@ struct Subscriber {
 
 /// A subscriber of a stream that the plan knows of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Heard {
+pub struct ExpectedStream {
     /// The send, among all of the plan.
     pub send: usize,
     /// The broker keeps its messages while the subscriber is offline.
@@ -118,7 +118,7 @@ impl Deliveries {
 
     /// Whether anything is tracked.
     #[must_use]
-    pub fn any(&self) -> bool {
+    pub fn tracks_any(&self) -> bool {
         self.fleets.iter().any(|fleet| fleet.present.is_some())
     }
 
@@ -170,7 +170,13 @@ impl Deliveries {
 
     /// What the plan knows of a stream, named by its stamp, and a device that it came to; `None` if it was not to.
     #[must_use]
-    pub fn heard(&self, sender: u32, stream: u16, fleet: u16, index: u32) -> Option<Heard> {
+    pub fn expected_stream(
+        &self,
+        sender: u32,
+        stream: u16,
+        fleet: u16,
+        index: u32,
+    ) -> Option<ExpectedStream> {
         let after = self.fleets.partition_point(|fleet| fleet.first <= u64::from(sender));
         let from = u16::try_from(after.checked_sub(1)?).ok()?;
         let sender = u32::try_from(u64::from(sender) - self.fleets.get(usize::from(from))?.first).ok()?;
@@ -182,7 +188,7 @@ impl Deliveries {
             let devices = group.devices.as_deref();
             group.fleet == fleet && devices.is_none_or(|devices| devices.binary_search(&index).is_ok())
         })?;
-        Some(Heard { send: tracked.number, kept: group.kept })
+        Some(ExpectedStream { send: tracked.number, kept: group.kept })
     }
 
     /// Whether a device is to receive what is due at that instant.
@@ -251,14 +257,14 @@ fn filters(fleets: &[FleetPlan]) -> Filters<Subscriber> {
             let Subscription::Filter(template, qos) = subscription else { continue };
             let keeps = *qos != QoS::AtMostOnce && !fleet_plan.clean_session && !fleet_plan.unsubscribe;
             if template.is_fixed() {
-                let text = template.render(&Names { device: "", index: 0 });
+                let text = template.render(&TemplateContext { device: "", index: 0 });
                 filters.insert(&text, Subscriber { fleet, device: None, keeps });
                 continue;
             }
             for index in 0..fleet_plan.devices {
                 let device = &*fleet_plan.device_id(index);
                 let subscriber = Subscriber { fleet, device: Some(index), keeps };
-                filters.insert(&template.render(&Names { device, index }), subscriber);
+                filters.insert(&template.render(&TemplateContext { device, index }), subscriber);
             }
         }
     }
@@ -281,7 +287,7 @@ fn heard(
     let one = |index| {
         let device = if send.topic.uses_device() { fleet.device_id(index) } else { String::new() };
         found.clear();
-        filters.matching(&send.topic.render(&Names { device: &device, index }), &mut found);
+        filters.matching(&send.topic.render(&TemplateContext { device: &device, index }), &mut found);
         let groups = groups(&mut found, send.qos);
         known.entry(groups).or_insert_with_key(|groups| groups.clone().into()).clone()
     };
@@ -415,11 +421,15 @@ mod tests {
         assert!(deliveries.sends_tracked(0) && !deliveries.sends_tracked(1));
         assert_eq!(copies(&plan, 7, 5 * S), [(0, 1, 3)], "each device once, however many filters match");
         assert_eq!((deliveries.copies_planned(0, 0), deliveries.pairs()), (Some([3, 3]), 30));
-        let heard = Heard { send: 0, kept: false };
-        assert_eq!(deliveries.heard(9, 0, 1, 2), Some(heard));
+        let heard = ExpectedStream { send: 0, kept: false };
+        assert_eq!(deliveries.expected_stream(9, 0, 1, 2), Some(heard));
         for (sender, stream, fleet) in [(9, 1, 1), (10, 0, 1), (u32::MAX, 0, 1), (9, 0, 0), (9, u16::MAX, 9)]
         {
-            assert_eq!(deliveries.heard(sender, stream, fleet, 2), None, "{sender} {stream} {fleet}");
+            assert_eq!(
+                deliveries.expected_stream(sender, stream, fleet, 2),
+                None,
+                "{sender} {stream} {fleet}"
+            );
         }
     }
 
@@ -430,7 +440,10 @@ mod tests {
         assert_eq!(copies(&plan, 3, 5 * S), [], "nobody is called in-3");
         assert_eq!((plan.deliveries.copies_planned(0, 0), plan.deliveries.pairs()), (Some([0, 1]), 3));
         assert!((plan.deliveries.copies_mean(0, 0, Some(1)) - 0.3).abs() < 1e-9);
-        assert!(plan.deliveries.heard(2, 0, 1, 2).is_some() && plan.deliveries.heard(2, 0, 1, 1).is_none());
+        assert!(
+            plan.deliveries.expected_stream(2, 0, 1, 2).is_some()
+                && plan.deliveries.expected_stream(2, 0, 1, 1).is_none()
+        );
     }
 
     #[test]
@@ -478,7 +491,7 @@ mod tests {
                  payload = '${{stamp}}'\n[fleet.in]\ndevices = 1\nclean_session = false\nsubscribe = [{filter}]\n\
                  [[phase]]\nname = \"p\"\nduration = \"10s\"\n"
             );
-            plan(&text).deliveries.heard(0, 0, 1, 0).unwrap().kept
+            plan(&text).deliveries.expected_stream(0, 0, 1, 0).unwrap().kept
         };
         let (unkept, keeps) = ("{ filter = \"a\", qos = 0 }", "{ filter = \"a\", qos = 1 }");
         assert!(plan(keeps, 1) && plan(&format!("{unkept}, \"+\""), 2));

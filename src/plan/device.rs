@@ -1,9 +1,9 @@
 //! What a fleet's devices do besides sending messages, checked against what an IoT hub allows: twin requests and direct
 //! methods. A part of `fleets`.
 
-use super::fleets::{Setting, shown};
+use super::fleets::{ResolveContext, shown};
 use super::payload::{Payload, PayloadContext};
-use super::sdk::Habits;
+use super::sdk::DevicePreset;
 use super::sends;
 use super::template::Template;
 use super::types::{AnswerPlan, MethodPlan, SendPlan, Subscription, TargetKind, TwinPlan};
@@ -33,14 +33,14 @@ pub(super) fn resolve(
     spec: &FleetSpec,
     devices: u32,
     longest: &str,
-    (habits, setting): (&Habits, &Setting),
+    (preset, context): (&DevicePreset, &ResolveContext),
     errors: &mut Errors,
 ) -> Device {
-    if setting.kind == Some(TargetKind::Mqtt) {
+    if context.kind == Some(TargetKind::Mqtt) {
         not_of_a_broker(spec, errors);
     }
     let get = spec.twin.as_ref();
-    let qos = get.and_then(|twin| twin.qos).unwrap_or(habits.twin_qos);
+    let qos = get.and_then(|twin| twin.qos).unwrap_or(preset.twin_qos);
     let mut requests = Vec::new();
     for report in &spec.reports {
         let arrival = sends::arrival(&report.timing, &report.place, devices, errors);
@@ -168,7 +168,7 @@ fn answer(written: &Written<PayloadSpec>, longest: &str, errors: &mut Errors) ->
 impl super::FleetPlan {
     /// True when its devices make twin requests.
     #[must_use]
-    pub fn asks_for_twins(&self) -> bool {
+    pub fn makes_twin_requests(&self) -> bool {
         self.twin.get_on_connect || self.sends.iter().any(|send| send.operation.is_request())
     }
 }
@@ -208,14 +208,14 @@ mod tests {
         );
         let timeout = Duration::from_secs(60);
         assert_eq!(fleet.twin, TwinPlan { get_on_connect: true, qos: 1, timeout });
-        assert!(fleet.asks_for_twins());
+        assert!(fleet.makes_twin_requests());
     }
 
     #[test]
     fn a_fleet_that_says_nothing_asks_for_nothing() {
         let quiet = plan("subscribe = [\"twin\", \"methods\"]").unwrap();
         let fleet = &quiet.fleets[0];
-        assert!(!fleet.asks_for_twins() && fleet.sends.is_empty() && fleet.methods.is_empty());
+        assert!(!fleet.makes_twin_requests() && fleet.sends.is_empty() && fleet.methods.is_empty());
         let qos = |sdk| plan(&format!("sdk = {sdk:?}")).unwrap().fleets[0].twin.qos;
         assert_eq!((fleet.twin.qos, qos("python"), qos("node")), (0, 1, 0));
     }

@@ -1,9 +1,9 @@
 //! The service side of a plan: which calls are due to whom, checked against the fleets and against what a hub takes. A part
 //! of `resolve`.
 
-use super::arrival::{Arrival, Spread, Turns};
+use super::arrival::{Arrival, RoundRobin, Spread};
 use super::device::rendered;
-use super::fleets::{Setting, shown};
+use super::fleets::{ResolveContext, shown};
 use super::payload::Payload;
 use super::sends;
 use super::types::{CallPlan, DrivePlan, FleetPlan, TargetKind};
@@ -19,17 +19,17 @@ const MARGIN: Duration = Duration::from_secs(30);
 pub(super) fn resolve(
     specs: &[DriveSpec],
     fleets: &[FleetPlan],
-    setting: &Setting<'_>,
+    context: &ResolveContext<'_>,
     errors: &mut Errors,
 ) -> Vec<DrivePlan> {
     let Some(first) = specs.first() else { return Vec::new() };
-    match setting.kind {
+    match context.kind {
         Some(TargetKind::Mqtt) => {
             let problem = errors.add(&first.place, "a plain broker has no service side");
             problem.fix("remove it, or let a fleet publish what the devices subscribe to");
             return Vec::new();
         }
-        Some(TargetKind::IotHub) if !setting.embedded => {
+        Some(TargetKind::IotHub) if !context.embedded => {
             let what = "not built yet: calls of the service side to a hub other than the built-in one";
             errors.add(&first.place, what).fix("remove it, or remove [target]");
             return Vec::new();
@@ -72,7 +72,7 @@ fn drive(spec: &DriveSpec, fleets: &[FleetPlan], errors: &mut Errors) -> Option<
         fleet: number,
         call,
         arrival: Arrival { spread, rate_hz, burst: 1 },
-        turns: Turns::of(fleet.devices),
+        order: RoundRobin::new(fleet.devices),
         payload: payload?,
         timeout: timeout + MARGIN,
     })

@@ -94,4 +94,75 @@ mod tests {
             assert_ne!(fingerprint(&SCENARIO.replace(from, to)), same, "{to}");
         }
     }
+
+    /// The hash contains names of types and fields, as `Debug` prints them. Renaming one would make results of the same load
+    /// incomparable.
+    #[test]
+    fn fingerprint_is_the_same_in_every_version() {
+        let payload = b"one\n\ntwo\r\n".to_vec();
+        let hash = |text: &str| {
+            let files = &|_: &std::path::Path| Ok(payload.clone().into());
+            let env = &|_: &str| Some("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned());
+            let input = Input { file: "s.toml", text, overrides: &[], env, files };
+            let plan =
+                crate::plan::load(&input, &mut rand::rng()).unwrap_or_else(|errors| panic!("{errors}"));
+            plan.fingerprint()
+        };
+        let hub = r#"
+            [fleet.a]
+            devices = 10
+            sdk = "python"
+            subscribe = ["twin", "methods", "c2d"]
+            twin = { get = "on-connect", every = "10s" }
+            will = { payload = "gone" }
+            methods.reboot = { after = "1s", then = "reconnect", payload = '{"n":${seq}}' }
+            [[fleet.a.send]]
+            rate = "4/s"
+            payload = { file = "lines.txt" }
+            properties = { unit = "kWh" }
+            [[fleet.a.report]]
+            every = "1m"
+            payload = '{"t":${walk(start=1, step=0.5, min=0, max=9)}}'
+            [[fleet.b.send]]
+            every = "5s"
+            arrival = "poisson"
+            payload = { size = 99 }
+            [fleet.b]
+            devices = 3
+            [[drive]]
+            call = "method"
+            fleet = "a"
+            name = "reboot"
+            every = "5s"
+            [[drive]]
+            call = "c2d"
+            fleet = "a"
+            rate = "1/s"
+            payload = "hello ${index}"
+            [[phase]]
+            name = "p"
+            duration = "10s"
+            online = "0% -> 100%"
+        "#;
+        let broker = r#"
+            [target]
+            kind = "mqtt"
+            host = "broker.example"
+            [fleet.a]
+            devices = 10
+            reconnect = { kind = "exponential", base = "2s" }
+            subscribe = ["a/+", { filter = "b/${device}", qos = 2 }]
+            [[fleet.a.send]]
+            arrival = "closed"
+            think_time = "1s"
+            topic = "a/${index}"
+            payload = "${device} ${now} ${uniform(min=0, max=1.5)} ${stamp}"
+            qos = 2
+            [[phase]]
+            name = "p"
+            duration = "10s"
+        "#;
+        assert_eq!(hash(hub), "e09e63e6e6b7ac74274d9452907a9a081b22f2b13763f879f4aa21c234a20df2");
+        assert_eq!(hash(broker), "c5e8608844b066b877f7caf1383e0188a5df7552cdaa5d4d6142d3d3f438448f");
+    }
 }

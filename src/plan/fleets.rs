@@ -2,8 +2,8 @@
 //! `resolve`.
 
 use super::authentication;
-use super::sdk::{self, Habits};
-use super::template::{self, Names, Template};
+use super::sdk::{self, DevicePreset};
+use super::template::{self, Template, TemplateContext};
 use super::types::{FleetPlan, Offline, Subscription, TargetKind};
 use super::{device, sends, will};
 use crate::iothub::{names, sas};
@@ -26,7 +26,7 @@ const BACKOFF_BASE: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
 
 /// What fleets are resolved against.
-pub(super) struct Setting<'a> {
+pub(super) struct ResolveContext<'a> {
     /// The target's kind; `None` after an error in it.
     pub(super) kind: Option<TargetKind>,
     /// True when the built-in hub is the target.
@@ -42,11 +42,15 @@ pub(super) struct Setting<'a> {
 }
 
 /// Resolves all fleets.
-pub(super) fn resolve(specs: &[FleetSpec], setting: &Setting<'_>, errors: &mut Errors) -> Vec<FleetPlan> {
+pub(super) fn resolve(
+    specs: &[FleetSpec],
+    context: &ResolveContext<'_>,
+    errors: &mut Errors,
+) -> Vec<FleetPlan> {
     let mut first = 0;
     let mut fleets = Vec::new();
     for spec in specs {
-        let fleet = fleet(spec, first, setting, errors);
+        let fleet = fleet(spec, first, context, errors);
         first += u64::from(fleet.devices);
         fleets.push(fleet);
     }
@@ -56,23 +60,23 @@ pub(super) fn resolve(specs: &[FleetSpec], setting: &Setting<'_>, errors: &mut E
     fleets
 }
 
-fn fleet(spec: &FleetSpec, first: u64, setting: &Setting<'_>, errors: &mut Errors) -> FleetPlan {
+fn fleet(spec: &FleetSpec, first: u64, context: &ResolveContext<'_>, errors: &mut Errors) -> FleetPlan {
     let devices = spec.devices.unwrap_or(1);
-    let id = id(spec, devices, setting, errors);
-    let highest = id.render(&Names { device: "", index: devices - 1 });
+    let id = id(spec, devices, context, errors);
+    let highest = id.render(&TemplateContext { device: "", index: devices - 1 });
     let ack_timeout = spec.ack_timeout.unwrap_or(ACK_TIMEOUT);
-    let habits = habits(spec, setting, errors);
-    let auth = authentication::resolve(spec, &id, &highest, &habits, setting, errors);
-    let longest = auth.listed().map_or(highest, |devices| devices.longest_id().to_owned());
+    let preset = preset(spec, context, errors);
+    let auth = authentication::resolve(spec, &id, &highest, &preset, context, errors);
+    let longest = auth.device_list().map_or(highest, |devices| devices.longest_id().to_owned());
     let mut sends: Vec<_> = spec
         .sends
         .iter()
-        .filter_map(|send| sends::resolve(send, devices, &longest, setting, errors))
+        .filter_map(|send| sends::resolve(send, devices, &longest, context, errors))
         .collect();
-    let device = device::resolve(spec, devices, &longest, (&habits, setting), errors);
+    let device = device::resolve(spec, devices, &longest, (&preset, context), errors);
     sends.extend(device.requests);
-    let subscribe = subscriptions(spec, &longest, setting, errors);
-    if setting.kind == Some(TargetKind::IotHub) {
+    let subscribe = subscriptions(spec, &longest, context, errors);
+    if context.kind == Some(TargetKind::IotHub) {
         device::subscribed(spec, &subscribe, errors);
     }
     if spec.unsubscribe && spec.subscribe.is_empty() {
@@ -80,7 +84,7 @@ fn fleet(spec: &FleetSpec, first: u64, setting: &Setting<'_>, errors: &mut Error
         problem.fix("remove it, or let the fleet subscribe to something");
     }
     let will =
-        spec.will.as_ref().and_then(|will| will::resolve(will, devices, &longest, (&auth, setting), errors));
+        spec.will.as_ref().and_then(|will| will::resolve(will, devices, &longest, (&auth, context), errors));
     FleetPlan {
         name: spec.name.clone(),
         devices,
@@ -88,10 +92,10 @@ fn fleet(spec: &FleetSpec, first: u64, setting: &Setting<'_>, errors: &mut Error
         sdk: spec.sdk.as_ref().map(|sdk| sdk.value),
         id,
         auth,
-        keep_alive_s: spec.keep_alive_s.unwrap_or(habits.keep_alive_s),
-        pings: habits.pings,
-        clean_session: spec.clean_session.unwrap_or(setting.kind == Some(TargetKind::Mqtt)),
-        reconnect: spec.reconnect.map_or(habits.reconnect, reconnect),
+        keep_alive_s: spec.keep_alive_s.unwrap_or(preset.keep_alive_s),
+        pings: preset.pings,
+        clean_session: spec.clean_session.unwrap_or(context.kind == Some(TargetKind::Mqtt)),
+        reconnect: spec.reconnect.map_or(preset.reconnect, reconnect),
         connect_timeout: spec.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
         ack_timeout,
         send_by: spec.send_by.unwrap_or(ack_timeout),
@@ -99,7 +103,7 @@ fn fleet(spec: &FleetSpec, first: u64, setting: &Setting<'_>, errors: &mut Error
         in_flight: spec.in_flight.unwrap_or(IN_FLIGHT),
         subscribe,
         unsubscribe: spec.unsubscribe,
-        subscribe_qos: habits.subscribe_qos,
+        subscribe_qos: preset.subscribe_qos,
         will,
         sends,
         twin: device.twin,
@@ -107,12 +111,12 @@ fn fleet(spec: &FleetSpec, first: u64, setting: &Setting<'_>, errors: &mut Error
     }
 }
 
-fn habits(spec: &FleetSpec, setting: &Setting<'_>, errors: &mut Errors) -> Habits {
-    if let (Some(sdk), Some(TargetKind::Mqtt)) = (&spec.sdk, setting.kind) {
+fn preset(spec: &FleetSpec, context: &ResolveContext<'_>, errors: &mut Errors) -> DevicePreset {
+    if let (Some(sdk), Some(TargetKind::Mqtt)) = (&spec.sdk, context.kind) {
         let problem = errors.add(&sdk.place, "these are SDKs of IoT hubs; the target is a plain broker");
         problem.found(shown(&sdk.text)).fix("remove it");
     }
-    sdk::habits(spec.sdk.as_ref().map(|sdk| sdk.value))
+    sdk::device_preset(spec.sdk.as_ref().map(|sdk| sdk.value))
 }
 
 fn reconnect(spec: ReconnectSpec) -> Reconnect {
@@ -128,7 +132,7 @@ fn reconnect(spec: ReconnectSpec) -> Reconnect {
     back_off.into()
 }
 
-fn id(spec: &FleetSpec, devices: u32, setting: &Setting<'_>, errors: &mut Errors) -> Template {
+fn id(spec: &FleetSpec, devices: u32, context: &ResolveContext<'_>, errors: &mut Errors) -> Template {
     let default = format!("{}-{{index:05}}", spec.name);
     let template = match &spec.id {
         Some(written) => parse(written, errors),
@@ -146,7 +150,7 @@ fn id(spec: &FleetSpec, devices: u32, setting: &Setting<'_>, errors: &mut Errors
             .fix(format!("id = \"{default}\""));
         return template;
     }
-    let render = |index| template.render(&Names { device: "", index });
+    let render = |index| template.render(&TemplateContext { device: "", index });
     if devices > 1 && render(0) == render(1) {
         let problem = errors.add(&place, "every device would have the same id");
         problem.found(shown(&text)).fix(match text.chars().count() {
@@ -155,7 +159,7 @@ fn id(spec: &FleetSpec, devices: u32, setting: &Setting<'_>, errors: &mut Errors
         });
     }
     let longest = render(devices - 1);
-    if setting.kind == Some(TargetKind::IotHub) && !names::is_device_id(&longest) {
+    if context.kind == Some(TargetKind::IotHub) && !names::is_device_id(&longest) {
         let problem = errors.add(&place, "not a device id of an IoT hub");
         problem
             .found(shown(spec.id.as_ref().filter(|id| id.value != id.text).map_or(&longest, |id| &id.text)))
@@ -182,7 +186,7 @@ fn ids_differ(specs: &[FleetSpec], fleets: &[FleetPlan], errors: &mut Errors) {
             let place = spec.id.as_ref().map_or_else(|| spec.place.below("id"), |id| id.place.clone());
             let problem = errors.add(&place, format!("fleet {} has the same id", owner.name));
             problem.found(shown(&fleet.device_id(index)));
-            problem.fix(match fleet.auth.listed() {
+            problem.fix(match fleet.auth.device_list() {
                 Some(_) => "give each fleet a file of its own, or an id that names its devices".to_owned(),
                 None => format!("id = \"{}-{{index:05}}\"", fleet.name),
             });
@@ -194,13 +198,13 @@ fn ids_differ(specs: &[FleetSpec], fleets: &[FleetPlan], errors: &mut Errors) {
 fn subscriptions(
     spec: &FleetSpec,
     longest: &str,
-    setting: &Setting<'_>,
+    context: &ResolveContext<'_>,
     errors: &mut Errors,
 ) -> Vec<Subscription> {
     let mut found: Vec<Subscription> = Vec::new();
     for asked in &spec.subscribe {
         let written = &asked.filter;
-        let subscription = match setting.kind {
+        let subscription = match context.kind {
             Some(TargetKind::IotHub) => hub_subscription(asked, errors),
             Some(TargetKind::Mqtt) => filter(asked, longest, errors),
             None => None,
@@ -242,7 +246,7 @@ fn hub_subscription(asked: &SubscribeSpec, errors: &mut Errors) -> Option<Subscr
 fn filter(asked: &SubscribeSpec, longest: &str, errors: &mut Errors) -> Option<Subscription> {
     let written = &asked.filter;
     let template = parse(written, errors)?;
-    let rendered = template.render(&Names { device: longest, index: 0 });
+    let rendered = template.render(&TemplateContext { device: longest, index: 0 });
     fits(&rendered, "a topic filter", &written.place, errors);
     let levels: Vec<&str> = rendered.split('/').collect();
     let last = levels.len() - 1;

@@ -1,6 +1,8 @@
 //! Messages that somebody has recorded: a file's lines, read once and shared by every device that sends them. A part of
 //! `payload`; `sends` reads the file.
 
+use crate::text_file;
+
 /// The lines of a file, without the empty ones; there is at least one.
 #[derive(Debug, PartialEq)]
 pub(super) struct Lines {
@@ -10,18 +12,11 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// `None` when there is none. A line ends with LF, or CR LF.
+    /// `None` when there is none. Messages may be any bytes.
     pub(super) fn of(text: &[u8]) -> Option<Lines> {
-        let mut places = Vec::new();
-        let mut start = 0;
-        for line in text.split(|byte| *byte == b'\n') {
-            let kept = line.strip_suffix(b"\r").unwrap_or(line);
-            if !kept.is_empty() {
-                places.push((start, start + kept.len()));
-            }
-            start += line.len() + 1;
-        }
-        (!places.is_empty()).then(|| Lines { text: text.into(), places: places.into() })
+        let ranges = text_file::line_ranges(text).filter(|range| !range.is_empty());
+        let places: Box<[_]> = ranges.map(|range| (range.start, range.end)).collect();
+        (!places.is_empty()).then(|| Lines { text: text.into(), places })
     }
 
     pub(super) fn len(&self) -> usize {

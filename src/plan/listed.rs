@@ -7,6 +7,7 @@
 use crate::iothub::connection_string::ConnectionString;
 use crate::iothub::registry::{self, Exported};
 use crate::iothub::{names, sas};
+use crate::text_file;
 use crate::wire::STRING_BYTES_MAX;
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -15,7 +16,7 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 /// Devices by index: id, user name, secret.
-pub struct Listed {
+pub struct DeviceList {
     bytes: Zeroizing<Vec<u8>>,
     /// Where each device's three parts end in `bytes`.
     ends: Vec<[u32; 3]>,
@@ -55,15 +56,15 @@ pub(super) struct BadLine {
 
 /// A file as far as it could be read.
 pub(super) struct Read {
-    pub(super) listed: Listed,
+    pub(super) listed: DeviceList,
     pub(super) bad: Vec<BadLine>,
     /// Identities of a registry export that no device can use a key for.
     pub(super) unusable: usize,
 }
 
-impl Listed {
-    fn with_capacity(devices: usize, bytes: usize) -> Listed {
-        Listed { bytes: Zeroizing::new(Vec::with_capacity(bytes)), ends: Vec::with_capacity(devices) }
+impl DeviceList {
+    fn with_capacity(devices: usize, bytes: usize) -> DeviceList {
+        DeviceList { bytes: Zeroizing::new(Vec::with_capacity(bytes)), ends: Vec::with_capacity(devices) }
     }
 
     /// How many there are.
@@ -130,10 +131,10 @@ impl Listed {
     }
 
     /// The devices of these indices alone, in this order.
-    pub(super) fn pick(&self, indices: &[u32]) -> Listed {
+    pub(super) fn pick(&self, indices: &[u32]) -> DeviceList {
         let parts = |index| [self.part(index, 0), self.part(index, 1), self.part(index, 2)];
         let bytes = indices.iter().flat_map(|&index| parts(index)).map(<[u8]>::len).sum();
-        let mut picked = Listed::with_capacity(indices.len(), bytes);
+        let mut picked = DeviceList::with_capacity(indices.len(), bytes);
         for &index in indices {
             // No longer than this one, unless an index is there twice: then it is the caller's error.
             picked.push(parts(index));
@@ -147,19 +148,25 @@ impl Listed {
     }
 }
 
-impl fmt::Debug for Listed {
+impl fmt::Debug for DeviceList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Listed({} devices)", self.len())
+        write!(f, "DeviceList({} devices)", self.len())
     }
 }
 
-/// Reads a whole file. Lines end in LF or CRLF; empty ones and a header (`id,..`) are passed over.
+/// Reads a whole file. Empty lines and a header (`id,..`) are passed over.
 pub(super) fn parse(text: &[u8], form: Form<'_>) -> Read {
-    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     // What is kept of a line is never longer than the line: the block does not move, and leaves no copies behind.
-    let listed = Listed::with_capacity(0, text.len());
+    let listed = DeviceList::with_capacity(0, text.len());
     let read = Read { listed, bad: Vec::new(), unusable: 0 };
     let mut reading = Reading { read, places: HashMap::new() };
+    let text = match text_file::skip_bom(text) {
+        Ok(text) => text,
+        Err(error) => {
+            reading.bad(1, error.to_string().into());
+            return reading.read;
+        }
+    };
     if let (Form::Keys { .. }, [b'[', ..]) = (form, text.trim_ascii_start()) {
         reading.list(text);
     } else {
@@ -177,7 +184,7 @@ struct Reading {
 
 impl Reading {
     fn lines(&mut self, text: &[u8], form: Form<'_>) {
-        let lines = text.split(|&byte| byte == b'\n').map(|line| std::str::from_utf8(line).map(str::trim));
+        let lines = text_file::lines(text).map(|line| std::str::from_utf8(line).map(str::trim));
         let mut lines = (1..).zip(lines).filter(|(_, line)| *line != Ok("")).peekable();
         if let Some(&(line, Ok(first))) = lines.peek()
             && has_semicolons(first)
@@ -375,7 +382,7 @@ mod tests {
         parse(text.as_bytes(), form).bad.into_iter().map(|bad| (bad.line, bad.what.into_owned())).collect()
     }
 
-    fn ids(listed: &Listed) -> Vec<&str> {
+    fn ids(listed: &DeviceList) -> Vec<&str> {
         (0..u32::try_from(listed.len()).unwrap()).map(|index| listed.id(index)).collect()
     }
 
@@ -430,6 +437,8 @@ mod tests {
         }
         assert!(bad(&hub, Form::Keys { host: None }).is_empty(), "the built-in hub answers to any name");
         assert_eq!(parse(b"d1,\xff\n", KEYS).bad[0].what, "not UTF-8");
+        let utf16 = parse(b"\xff\xfed\x001\0", KEYS).bad;
+        assert_eq!((utf16.len(), &*utf16[0].what), (1, "encoded as UTF-16; save the file as UTF-8"));
     }
 
     #[test]
@@ -487,6 +496,6 @@ mod tests {
         assert_eq!((picked.user_name(1), picked.secret(0)), ("ua", &b"pc"[..]));
         assert_eq!(read.listed.by_id()["b"], 1);
         assert_eq!(picked.bytes.capacity(), picked.bytes.len(), "no room is wasted");
-        assert_eq!(format!("{picked:?}"), "Listed(2 devices)");
+        assert_eq!(format!("{picked:?}"), "DeviceList(2 devices)");
     }
 }

@@ -1,9 +1,9 @@
 //! The file behind `auth = { file = ".." }`: read, every bad line told, and its devices matched with the fleet's. A part of
 //! `fleets`; what a line means is `listed`'s.
 
-use super::fleets::{Setting, shown};
-use super::listed::{self, Form, Listed};
-use super::template::{Names, Template};
+use super::fleets::{ResolveContext, shown};
+use super::listed::{self, DeviceList, Form};
+use super::template::{Template, TemplateContext};
 use crate::scenario::{Errors, FleetSpec, Written, located};
 use std::path::PathBuf;
 
@@ -16,12 +16,12 @@ pub(super) fn read(
     file: Option<&Written<PathBuf>>,
     form: Form<'_>,
     id: &Template,
-    setting: &Setting<'_>,
+    context: &ResolveContext<'_>,
     errors: &mut Errors,
-) -> Option<Listed> {
+) -> Option<DeviceList> {
     let (file, devices) = (file?, spec.devices?);
-    let path = located(setting.scenario, &file.place, &file.value);
-    let text = match (setting.files)(&path) {
+    let path = located(context.scenario, &file.place, &file.value);
+    let text = match (context.files)(&path) {
         Ok(text) => text,
         Err(error) => {
             let problem = errors.add(&file.place, format!("cannot read {}: {error}", path.display()));
@@ -77,10 +77,10 @@ pub(super) fn read(
 ///
 /// # Errors
 /// The first that is not there.
-fn named(listed: &Listed, id: &Template, devices: u32) -> Result<Vec<u32>, String> {
+fn named(listed: &DeviceList, id: &Template, devices: u32) -> Result<Vec<u32>, String> {
     let places = listed.by_id();
     let place = |index| {
-        let id = id.render(&Names { device: "", index });
+        let id = id.render(&TemplateContext { device: "", index });
         places.get(id.as_str()).copied().ok_or(id)
     };
     (0..devices).map(place).collect()

@@ -37,7 +37,11 @@ fn ids(plan: &Plan) -> Vec<String> {
 fn without_id_a_fleet_takes_the_first_devices_of_its_file() {
     let plan = hub(2, "", &format!("d3,{KEY}\nd1,{KEY}\nd2,{KEY}\n")).unwrap();
     assert_eq!(ids(&plan), ["d3", "d1"]);
-    assert_eq!(plan.fleets[0].auth.listed().map(super::Listed::len), Some(2), "the third is not kept");
+    assert_eq!(
+        plan.fleets[0].auth.device_list().map(super::DeviceList::len),
+        Some(2),
+        "the third is not kept"
+    );
     assert!(!format!("{plan:?}").contains("hunter2"));
 }
 
@@ -119,7 +123,7 @@ fn twenty_thousand_devices_take_little_more_than_their_ids_and_keys() {
     let file: String = (0..20_000).map(line).collect();
     let plan = hub(20_000, "", &file).unwrap();
     assert_eq!(plan.fleets[0].device_id(19_999), "meter-19999");
-    let listed = plan.fleets[0].auth.listed().unwrap();
+    let listed = plan.fleets[0].auth.device_list().unwrap();
     // 11 bytes of id, 16 of key, and 12 for where they end.
     assert_eq!(listed.bytes_kept(), 20_000 * (11 + 16 + 12));
 }

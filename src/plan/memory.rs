@@ -30,7 +30,7 @@ impl Plan {
     pub(super) fn memory_bytes(&self, workers: usize, largest_message: u64) -> u64 {
         let devices = self.devices();
         let per_device = if self.target.tls.is_some() { DEVICE_TLS_BYTES } else { DEVICE_PLAIN_BYTES };
-        let listed = self.fleets.iter().filter_map(|fleet| fleet.auth.listed());
+        let listed = self.fleets.iter().filter_map(|fleet| fleet.auth.device_list());
         let uses = self.uses();
         let workers = workers.max(1) as u64;
         BASE_BYTES

@@ -34,18 +34,18 @@ mod uses;
 mod will;
 
 pub use crate::measure::{Compare, Test};
-pub use arrival::{Arrival, Cursor, Due, Spread, Turns};
+pub use arrival::{Arrival, Cursor, Due, RoundRobin, Spread};
 pub use credentials::{Auth, Credentials, Keys, Secret};
-pub use deliveries::{Deliveries, Heard};
-pub use listed::Listed;
+pub use deliveries::{Deliveries, ExpectedStream};
+pub use listed::DeviceList;
 pub use needs::Needs;
 pub use payload::{Payload, PayloadContext, PayloadError, PayloadState};
 pub use resolve::{load, resolve};
 pub use samples::samples_needed;
 pub use schedule::{Load, PhasePlan, RunLoad, Schedule, Segment, Span, ns};
-pub use sdk::{Habits, SubscribeQos, habits};
+pub use sdk::{DevicePreset, SubscribeQos, device_preset};
 pub use stamp::Stamp;
-pub use template::{Names, Template, TemplateError};
+pub use template::{Template, TemplateContext, TemplateError};
 pub use token::{Renew, TokenLife};
 pub use types::*;
 

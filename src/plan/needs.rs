@@ -2,7 +2,7 @@
 //! and not a result that lies. Printed by `check`; held against the real limits by `app`.
 
 use super::payload::Payload;
-use super::template::Names;
+use super::template::TemplateContext;
 use super::token::TokenLife;
 use super::types::{FleetPlan, Plan, Subscription};
 use crate::wire::QoS;
@@ -68,7 +68,7 @@ impl Plan {
     #[must_use]
     pub fn highest_us(&self) -> u64 {
         let message = self.fleets.iter().map(|fleet| {
-            let twin = if fleet.asks_for_twins() { fleet.twin.timeout } else { Duration::ZERO };
+            let twin = if fleet.makes_twin_requests() { fleet.twin.timeout } else { Duration::ZERO };
             fleet.send_by + fleet.ack_timeout.max(fleet.connect_timeout).max(twin)
         });
         let calls = self.drives.iter().map(|drive| drive.timeout);
@@ -216,7 +216,7 @@ impl FleetPlan {
     /// What its devices send: messages and twin requests, and answers to methods, whose number nobody knows.
     fn frames(&self) -> Vec<Frame> {
         let id = self.device_id(self.devices.saturating_sub(1));
-        let names = Names { device: &id, index: self.devices.saturating_sub(1) };
+        let names = TemplateContext { device: &id, index: self.devices.saturating_sub(1) };
         let bytes = |topic: usize, payload: &Payload| {
             FRAME_BYTES + (topic as u64).saturating_add(payload.bytes_max(id.len()) as u64)
         };

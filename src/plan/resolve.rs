@@ -56,7 +56,7 @@ pub fn resolve(
     }
     let (target, kind) = target(scenario, &mut errors);
     let schedule = schedule(scenario, &mut errors);
-    let setting = fleets::Setting {
+    let context = fleets::ResolveContext {
         kind,
         embedded: scenario.target.is_none(),
         group_key: sas::Key::random(rng),
@@ -64,7 +64,7 @@ pub fn resolve(
         scenario: &scenario.file,
         files,
     };
-    let mut fleets = fleets::resolve(&scenario.fleets, &setting, &mut errors);
+    let mut fleets = fleets::resolve(&scenario.fleets, &context, &mut errors);
     let deliveries = match kind {
         // After an error the plan is not used, and a fleet's indices may be anything.
         Some(TargetKind::Mqtt) if errors.is_empty() => {
@@ -75,7 +75,7 @@ pub fn resolve(
     if errors.is_empty() {
         totals::check_rate(&scenario.fleets, &fleets, &schedule, &mut errors);
     }
-    let drives = drives::resolve(&scenario.drives, &fleets, &setting, &mut errors);
+    let drives = drives::resolve(&scenario.drives, &fleets, &context, &mut errors);
     let thresholds = {
         let phases: Vec<String> = schedule.phases().iter().map(|phase| phase.name.clone()).collect();
         let names: Vec<String> = scenario.fleets.iter().map(|fleet| fleet.name.clone()).collect();
@@ -222,7 +222,7 @@ fn never_measured(
     (drives, deliveries): (&[DrivePlan], &Deliveries),
 ) -> Vec<(Operation, &'static str)> {
     let mut never = Vec::new();
-    if kind.is_some() && !deliveries.any() {
+    if kind.is_some() && !deliveries.tracks_any() {
         never.push((
             Operation::Deliver,
             "let a fleet of a plain broker subscribe to what another sends with ${stamp} in its payload",
@@ -399,7 +399,7 @@ mod tests {
         let send = &fleet.sends[0];
         assert_eq!((send.qos, send.operation), (1, Operation::Telemetry));
         assert_eq!((send.arrival.spread, send.arrival.rate_hz), (Spread::Regular, 0.2));
-        let names = super::super::Names { device: "meter-00007", index: 7 };
+        let names = super::super::TemplateContext { device: "meter-00007", index: 7 };
         assert_eq!(send.topic.render(&names), "devices/meter-00007/messages/events/");
     }
 
@@ -408,10 +408,10 @@ mod tests {
         let fleet = |more: &[&str]| {
             plan(SMALL, &[&["fleet.meter.sdk=python"], more].concat()).unwrap().fleets.remove(0)
         };
-        let habits = super::super::habits(Some(super::super::Sdk::Python));
+        let preset = super::super::device_preset(Some(super::super::Sdk::Python));
         let python = fleet(&[]);
-        assert_eq!((python.keep_alive_s, python.reconnect), (habits.keep_alive_s, habits.reconnect));
-        assert_eq!(python.subscribe_qos, habits.subscribe_qos);
+        assert_eq!((python.keep_alive_s, python.reconnect), (preset.keep_alive_s, preset.reconnect));
+        assert_eq!(python.subscribe_qos, preset.subscribe_qos);
         assert!(!python.clean_session, "all SDKs ask for a session that is kept");
         let user_name =
             python.auth.credentials(&plan(SMALL, &[]).unwrap().target, "d", 0, Duration::ZERO).user_name;
@@ -583,7 +583,7 @@ mod tests {
     fn properties_travel_in_the_topic() {
         let plan =
             plan(SMALL, &["fleet.meter.send.0.properties={ unit = \"k W&h\", \"$.ct\" = \"x\" }"]).unwrap();
-        let names = super::super::Names { device: "d", index: 0 };
+        let names = super::super::TemplateContext { device: "d", index: 0 };
         assert_eq!(
             plan.fleets[0].sends[0].topic.render(&names),
             "devices/d/messages/events/unit=k%20W%26h&%24.ct=x"
@@ -592,7 +592,7 @@ mod tests {
 
     #[test]
     fn a_message_of_262_144_bytes_is_planned_and_one_more_is_not() {
-        // Names and values of user properties and values of system properties count; escapes and separators do not.
+        // TemplateContext and values of user properties and values of system properties count; escapes and separators do not.
         for (properties, bytes) in [
             ("{}", 0),
             ("{ unit = \"k W&h\" }", 9),

@@ -26,7 +26,7 @@ use std::time::Duration;
 
 /// What a device does unless its scenario says otherwise.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Habits {
+pub struct DevicePreset {
     /// CONNECT's keep-alive.
     pub keep_alive_s: u16,
     /// When it sends PINGREQ, and how long it waits for PINGRESP.
@@ -69,7 +69,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// The habits of an SDK's devices; without one, hubstorm's own.
 #[must_use]
-pub fn habits(sdk: Option<Sdk>) -> Habits {
+pub fn device_preset(sdk: Option<Sdk>) -> DevicePreset {
     match sdk {
         None => hubstorm(),
         Some(Sdk::Python) => python(),
@@ -81,9 +81,9 @@ pub fn habits(sdk: Option<Sdk>) -> Habits {
 }
 
 /// Our choice: full jitter spreads a fleet that lost its hub best.
-fn hubstorm() -> Habits {
+fn hubstorm() -> DevicePreset {
     let back_off = BackOff::Exponential { base: SECOND, max: MINUTE, jitter: Jitter::Full };
-    Habits {
+    DevicePreset {
         keep_alive_s: 240,
         pings: PingPolicy::OWN,
         tokens: TokenLife::default(),
@@ -94,8 +94,8 @@ fn hubstorm() -> Habits {
     }
 }
 
-fn python() -> Habits {
-    Habits {
+fn python() -> DevicePreset {
+    DevicePreset {
         // [mqtt], [python].
         keep_alive_s: 60,
         // [paho.py], `_check_keepalive` and `loop_misc`. They run once a second, so it gives up at most 1 s later.
@@ -117,8 +117,8 @@ fn python() -> Habits {
     }
 }
 
-fn node() -> Habits {
-    Habits {
+fn node() -> DevicePreset {
+    DevicePreset {
         // [mqtt], [node].
         keep_alive_s: 180,
         // [node], azure-iot-mqtt-base's mqtt_base.js: `reschedulePings: false`, so packets sent in between do not delay a ping.
@@ -143,8 +143,8 @@ fn node() -> Habits {
     }
 }
 
-fn dotnet() -> Habits {
-    Habits {
+fn dotnet() -> DevicePreset {
+    DevicePreset {
         // [mqtt], [dotnet].
         keep_alive_s: 300,
         // [dotnet], MqttIotHubAdapter.cs: a quarter of the keep-alive after the last received packet. It checks once per such interval,
@@ -168,8 +168,8 @@ fn dotnet() -> Habits {
     }
 }
 
-fn java() -> Habits {
-    Habits {
+fn java() -> DevicePreset {
+    DevicePreset {
         // [mqtt], [java].
         keep_alive_s: 230,
         // [paho.java], ClientState.java, `checkForActivity`, which accepts any packet as an answer.
@@ -192,9 +192,9 @@ fn java() -> Habits {
     }
 }
 
-fn c() -> Habits {
+fn c() -> DevicePreset {
     let jitter = Jitter::Above { percent: 5 };
-    Habits {
+    DevicePreset {
         // [mqtt], [c].
         keep_alive_s: 240,
         // [umqtt], mqtt_client.c, `mqtt_client_dowork`: only sent packets matter, so a device that sends QoS 0 messages often enough never
@@ -237,22 +237,22 @@ mod tests {
 
     /// Keep-alive, minutes until renewal, QoS of c2d, twin, methods and twin requests, API version.
     fn facts(sdk: Sdk) -> (u16, u64, [u8; 4], &'static str) {
-        let habits = habits(Some(sdk));
-        let minutes = habits.tokens.renewed_after().map_or(0, |after| after.as_secs() / 60);
-        assert_eq!((habits.tokens.ttl, habits.tokens.clock_skew_us), (60 * MINUTE, 0));
-        assert!(habits.tokens.jitter.abs() < f64::EPSILON, "none spreads its renewals");
-        let SubscribeQos { c2d, twin, methods } = habits.subscribe_qos;
+        let preset = device_preset(Some(sdk));
+        let minutes = preset.tokens.renewed_after().map_or(0, |after| after.as_secs() / 60);
+        assert_eq!((preset.tokens.ttl, preset.tokens.clock_skew_us), (60 * MINUTE, 0));
+        assert!(preset.tokens.jitter.abs() < f64::EPSILON, "none spreads its renewals");
+        let SubscribeQos { c2d, twin, methods } = preset.subscribe_qos;
         (
-            habits.keep_alive_s,
+            preset.keep_alive_s,
             minutes,
-            [c2d as u8, twin as u8, methods as u8, habits.twin_qos],
-            habits.api_version,
+            [c2d as u8, twin as u8, methods as u8, preset.twin_qos],
+            preset.api_version,
         )
     }
 
     /// The least and the most, in milliseconds, that devices wait before their first retries at a hub that does not answer.
     fn waits(sdk: Sdk) -> [(u128, u128); 6] {
-        let policy = habits(Some(sdk)).reconnect;
+        let policy = device_preset(Some(sdk)).reconnect;
         let mut spans = [(u128::MAX, 0); 6];
         for device in 0..500 {
             let (mut retries, mut rng) = (Retries::default(), generator(1, device, Purpose::Connection));
@@ -273,13 +273,13 @@ mod tests {
     }
 
     fn gives_up(sdk: Sdk) -> (Option<Duration>, bool) {
-        let Reconnect { gives_up_after, gives_up_refused, .. } = habits(Some(sdk)).reconnect;
+        let Reconnect { gives_up_after, gives_up_refused, .. } = device_preset(Some(sdk)).reconnect;
         (gives_up_after, gives_up_refused)
     }
 
     /// The silence before a PINGREQ, and its interval and timeout in seconds, for the preset's own keep-alive and for 20 s.
     fn pings(sdk: Sdk) -> (Silence, [(f64, f64); 2]) {
-        let Habits { pings, keep_alive_s, .. } = habits(Some(sdk));
+        let DevicePreset { pings, keep_alive_s, .. } = device_preset(Some(sdk));
         let seconds = |keep_alive_s| {
             let interval = pings.interval(keep_alive_s).expect("pings are on");
             (interval.as_secs_f64(), pings.timeout(keep_alive_s).as_secs_f64())

@@ -1,11 +1,11 @@
 //! The messages of a plan's fleets, checked against what MQTT and an IoT hub allow: when they are due, where they go and what
 //! they contain. A part of `fleets`.
 
-use super::arrival::{Arrival, Spread, Turns};
-use super::fleets::{Setting, fits, parse, shown, told};
+use super::arrival::{Arrival, RoundRobin, Spread};
+use super::fleets::{ResolveContext, fits, parse, shown, told};
 use super::lines::Lines;
 use super::payload::{self, Payload};
-use super::template::{Names, Template};
+use super::template::{Template, TemplateContext};
 use super::types::{SendPlan, TargetKind};
 use crate::iothub::message_size::message_bytes;
 use crate::iothub::{limits, properties, topics};
@@ -14,6 +14,7 @@ use crate::scenario::{
     ArrivalKind, Errors, MessageSpec, PayloadSpec, Place, SendSpec, Spacing, Timing, Written, located,
     nearest,
 };
+use crate::text_file;
 use crate::wire::{REMAINING_BYTES_MAX, STRING_BYTES_MAX};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -26,14 +27,14 @@ pub(super) fn resolve(
     spec: &SendSpec,
     devices: u32,
     longest: &str,
-    setting: &Setting,
+    context: &ResolveContext,
     errors: &mut Errors,
 ) -> Option<SendPlan> {
-    let hub = setting.kind == Some(TargetKind::IotHub);
+    let hub = context.kind == Some(TargetKind::IotHub);
     let payload = spec.payload.as_ref().and_then(|written| {
         let made = match &written.value {
             MessageSpec::Lines { path, shuffled } => {
-                return lines(path, setting, errors).map(|lines| Payload::lines(lines, *shuffled));
+                return lines(path, context, errors).map(|lines| Payload::lines(lines, *shuffled));
             }
             MessageSpec::Made(value) => {
                 Written { value: value.clone(), text: written.text.clone(), place: written.place.clone() }
@@ -42,7 +43,7 @@ pub(super) fn resolve(
         if hub { payload(&made, errors) } else { any_payload(&made, errors) }
     });
     let (topic, bag) =
-        if hub { hub_topic(spec, errors) } else { (broker_topic(spec, setting, errors), String::new()) };
+        if hub { hub_topic(spec, errors) } else { (broker_topic(spec, context, errors), String::new()) };
     if let (Some(payload), true) = (&payload, hub) {
         let bytes = message_bytes(payload.bytes_max(longest.len()), &bag);
         if bytes > limits::TELEMETRY_BYTES_MAX {
@@ -53,7 +54,7 @@ pub(super) fn resolve(
         }
     }
     if let Some(topic) = &topic {
-        let rendered = topic.render(&Names { device: longest, index: devices - 1 });
+        let rendered = topic.render(&TemplateContext { device: longest, index: devices - 1 });
         match &spec.topic {
             Some(written) if !hub => topic_name(&rendered, written, errors),
             // The topic of an IoT hub is not the user's doing.
@@ -63,7 +64,7 @@ pub(super) fn resolve(
             packet_fits(payload.bytes_max(longest.len()), rendered.len(), &written.place, errors);
         }
     }
-    let qos = spec.qos.as_ref().map_or(1, |qos| self::qos(qos, setting.kind, errors));
+    let qos = spec.qos.as_ref().map_or(1, |qos| self::qos(qos, context.kind, errors));
     let timing = Timing { spacing: spec.spacing, arrival: spec.arrival, burst: spec.burst };
     Some(SendPlan {
         arrival: arrival(&timing, &spec.place, devices, errors)?,
@@ -86,7 +87,7 @@ pub(super) fn arrival(timing: &Timing, place: &Place, devices: u32, errors: &mut
     let (rate_hz, regular) = match timing.spacing? {
         Spacing::Every(every) => (1.0 / every.as_secs_f64(), Spread::Regular),
         Spacing::Rate(rate) => {
-            (rate.as_per_second() / f64::from(devices), Spread::Stratified(Turns::of(devices)))
+            (rate.as_per_second() / f64::from(devices), Spread::Stratified(RoundRobin::new(devices)))
         }
         Spacing::Think(think) => {
             let think_ns = u64::try_from(think.as_nanos()).unwrap_or(u64::MAX);
@@ -134,11 +135,13 @@ fn any_payload(written: &Written<PayloadSpec>, errors: &mut Errors) -> Option<Pa
 }
 
 /// The lines of a file with messages.
-fn lines(path: &Written<PathBuf>, setting: &Setting, errors: &mut Errors) -> Option<Lines> {
-    let file = located(setting.scenario, &path.place, &path.value);
-    match (setting.files)(&file) {
+fn lines(path: &Written<PathBuf>, context: &ResolveContext, errors: &mut Errors) -> Option<Lines> {
+    let file = located(context.scenario, &path.place, &path.value);
+    let bytes = (context.files)(&file);
+    let text = bytes.as_deref().map_err(ToString::to_string);
+    match text.and_then(|text| text_file::skip_bom(text).map_err(|error| error.to_string())) {
         Ok(text) => {
-            let lines = Lines::of(&text);
+            let lines = Lines::of(text);
             if lines.is_none() {
                 let what = format!("{} has no line with something on it", file.display());
                 errors.add(&path.place, what).allowed("a message on each line");
@@ -185,8 +188,8 @@ fn hub_topic(spec: &SendSpec, errors: &mut Errors) -> (Option<Template>, String)
     (Template::parse(&topic).ok(), bag)
 }
 
-fn broker_topic(spec: &SendSpec, setting: &Setting, errors: &mut Errors) -> Option<Template> {
-    if setting.kind.is_some() {
+fn broker_topic(spec: &SendSpec, context: &ResolveContext, errors: &mut Errors) -> Option<Template> {
+    if context.kind.is_some() {
         if let Some((_, value)) = spec.properties.first() {
             let problem =
                 errors.add(&value.place, "MQTT 3.1.1 has no properties; the target is a plain broker");

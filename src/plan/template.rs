@@ -20,7 +20,7 @@ enum Part {
 
 /// What a template is rendered with.
 #[derive(Clone, Copy, Debug)]
-pub struct Names<'a> {
+pub struct TemplateContext<'a> {
     /// The device id.
     pub device: &'a str,
     /// The device's index within its fleet, from 0.
@@ -76,7 +76,7 @@ impl Template {
 
     /// The text for one device.
     #[must_use]
-    pub fn render(&self, names: &Names<'_>) -> String {
+    pub fn render(&self, names: &TemplateContext<'_>) -> String {
         let mut out = String::new();
         for part in &self.parts {
             match part {
@@ -126,7 +126,8 @@ mod tests {
     use super::*;
 
     fn render(text: &str) -> Result<String, TemplateError> {
-        Template::parse(text).map(|template| template.render(&Names { device: "meter-7", index: 42 }))
+        Template::parse(text)
+            .map(|template| template.render(&TemplateContext { device: "meter-7", index: 42 }))
     }
 
     #[test]

@@ -10,13 +10,13 @@ use core::net::IpAddr; // Addresses only: sockets live in std::net.
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::arrival::{Arrival, Turns};
+use super::arrival::{Arrival, RoundRobin};
 use super::credentials::Auth;
 use super::deliveries::Deliveries;
 use super::payload::Payload;
 use super::schedule::Schedule;
 use super::sdk::SubscribeQos;
-use super::template::{Names, Template};
+use super::template::{Template, TemplateContext};
 pub use crate::scenario::{Sdk, TargetKind};
 
 /// A resolved run.
@@ -169,9 +169,9 @@ impl FleetPlan {
     /// The id of the device of that index within the fleet.
     #[must_use]
     pub fn device_id(&self, index: u32) -> String {
-        match self.auth.listed() {
+        match self.auth.device_list() {
             Some(devices) => devices.id(index).to_owned(),
-            None => self.id.render(&Names { device: "", index }),
+            None => self.id.render(&TemplateContext { device: "", index }),
         }
     }
 }
@@ -286,7 +286,7 @@ pub struct DrivePlan {
     /// When calls are due: of the whole fleet, all of it online.
     pub arrival: Arrival,
     /// Who is called next when calls are evenly spaced.
-    pub turns: Turns,
+    pub order: RoundRobin,
     /// What it carries.
     pub payload: Payload,
     /// A call without its answer for so long has timed out.

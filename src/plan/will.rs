@@ -1,9 +1,9 @@
 //! The will of a fleet's devices, checked against what MQTT and an IoT hub allow. A part of `fleets`.
 
 use super::credentials::{Auth, Keys};
-use super::fleets::{Setting, parse, shown};
+use super::fleets::{ResolveContext, parse, shown};
 use super::sends;
-use super::template::{Names, Template};
+use super::template::{Template, TemplateContext};
 use super::types::{TargetKind, WillPlan};
 use crate::iothub::{limits, names, sas, topics};
 use crate::scenario::{Errors, WillSpec};
@@ -14,12 +14,12 @@ pub(super) fn resolve(
     spec: &WillSpec,
     devices: u32,
     longest: &str,
-    (auth, setting): (&Auth, &Setting),
+    (auth, context): (&Auth, &ResolveContext),
     errors: &mut Errors,
 ) -> Option<WillPlan> {
-    let topic = topic(spec, setting, errors);
+    let topic = topic(spec, context, errors);
     if let (Some(topic), Some(written)) = (&topic, &spec.topic) {
-        let rendered = topic.render(&Names { device: longest, index: devices - 1 });
+        let rendered = topic.render(&TemplateContext { device: longest, index: devices - 1 });
         sends::topic_name(&rendered, written, errors);
     }
     let written = spec.payload.as_ref()?;
@@ -29,7 +29,7 @@ pub(super) fn resolve(
         // MQTT 3.1.1 §3.1.3.3.
         let problem = errors.add(&written.place, "a will is too long for MQTT");
         problem.found(format!("up to {bytes} bytes")).allowed(format!("{STRING_BYTES_MAX} bytes"));
-    } else if setting.embedded
+    } else if context.embedded
         && let Some(most) = embedded_bytes_max(longest, auth)
         && bytes > most
     {
@@ -40,7 +40,7 @@ pub(super) fn resolve(
         ));
         problem.fix("make the payload smaller, or use another target");
     }
-    let qos = spec.qos.as_ref().map_or(1, |qos| sends::qos(qos, setting.kind, errors));
+    let qos = spec.qos.as_ref().map_or(1, |qos| sends::qos(qos, context.kind, errors));
     let qos = QoS::from_u8(qos).unwrap_or(QoS::AtLeastOnce);
     Some(WillPlan { topic: topic?, payload, qos, retain: spec.retain })
 }
@@ -55,7 +55,7 @@ fn embedded_bytes_max(longest: &str, auth: &Auth) -> Option<usize> {
     let Auth::Sas { keys, api_version, .. } = auth else { return None };
     let policy = match keys {
         Keys::Policy { policy, .. } => Some(policy.as_str()),
-        Keys::Group(_) | Keys::Listed(_) => None,
+        Keys::Group(_) | Keys::PerDevice(_) => None,
     };
     let fields = [
         longest.len(),
@@ -69,8 +69,8 @@ fn embedded_bytes_max(longest: &str, auth: &Auth) -> Option<usize> {
 }
 
 /// An IoT hub takes a will as telemetry ("Communicate with an IoT hub using the MQTT protocol").
-fn topic(spec: &WillSpec, setting: &Setting, errors: &mut Errors) -> Option<Template> {
-    match (setting.kind?, &spec.topic) {
+fn topic(spec: &WillSpec, context: &ResolveContext, errors: &mut Errors) -> Option<Template> {
+    match (context.kind?, &spec.topic) {
         (TargetKind::IotHub, None) => Template::parse(&topics::telemetry("${device}")).ok(),
         (TargetKind::IotHub, Some(topic)) => {
             let problem =

@@ -5,6 +5,7 @@ use super::checks::{check_counts, check_histograms, drop_unknown_operations};
 use super::disk::{self, Watch};
 use super::file_error::{FILE_BYTES_MAX, FileError};
 use super::model::{RunResult, SCHEMA};
+use crate::text_file;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -13,9 +14,6 @@ use std::path::{Path, PathBuf};
 
 /// The schema of a result file without its version.
 const SCHEMA_STEM: &str = "hubstorm.result.v";
-/// A byte order mark in UTF-8, which some editors write.
-const BOM: &[u8] = b"\xef\xbb\xbf";
-
 /// Reads a result file. Fields that this version does not know are ignored.
 ///
 /// # Errors
@@ -45,16 +43,18 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Result<RunResult, FileError> {
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(FileError::TooLarge { path: path.to_owned() });
     }
-    let bytes = bytes.strip_prefix(BOM).unwrap_or(bytes);
+    let encoding = |source| FileError::Encoding { path: path.to_owned(), source };
+    let bytes = text_file::skip_bom(bytes).map_err(encoding)?;
     if bytes.trim_ascii().is_empty() {
         return Err(FileError::Empty { path: path.to_owned() });
     }
     if bytes.trim_ascii_start().starts_with(b"<") {
         return Err(FileError::Page { path: path.to_owned() });
     }
-    let shape = |source: serde_json::Error| match source.is_eof() {
-        true => FileError::CutOff { path: path.to_owned() },
-        false => FileError::Shape { path: path.to_owned(), source },
+    let shape = |source: serde_json::Error| match text_file::decode(bytes) {
+        _ if source.is_eof() => FileError::CutOff { path: path.to_owned() },
+        Err(error) => encoding(error),
+        Ok(_) => FileError::Shape { path: path.to_owned(), source },
     };
     // The head alone: the rest of another version may have any shape. Only an object has one.
     let head = match bytes.trim_ascii_start().starts_with(b"{") {

@@ -2,6 +2,7 @@
 
 use super::model::SCHEMA;
 use crate::measure::hdr::DecodeError;
+use crate::text_file::EncodingError;
 use std::path::PathBuf;
 
 /// Far more than a run of the largest permitted scenario writes.
@@ -58,6 +59,14 @@ pub enum FileError {
         path: PathBuf,
         /// Where and why.
         source: serde_json::Error,
+    },
+    /// It is not UTF-8.
+    #[error("{} is not a result file: {source}, or give the .json file that `hubstorm run` wrote", path.display())]
+    Encoding {
+        /// Which file.
+        path: PathBuf,
+        /// How it is encoded, or where it is wrong.
+        source: EncodingError,
     },
     /// A later version of hubstorm wrote it.
     #[error(

@@ -147,7 +147,7 @@ pub struct Scenario {
 pub struct Target {
     /// `iot-hub` or `mqtt`.
     pub kind: String,
-    /// The host name that was dialled.
+    /// The host name that was dialed.
     pub host: String,
     /// The port.
     pub port: u16,

@@ -7,6 +7,7 @@ use super::input::{FileText, located};
 use super::mask::{HIDDEN, looks_like_key, may_be_key};
 use super::node::{Entry, Node, Value};
 use super::value::{Secret, Written};
+use crate::text_file;
 
 use core::net::IpAddr; // Addresses only: sockets live in std::net.
 use std::fmt::Display;
@@ -252,10 +253,10 @@ impl Reader<'_> {
     fn secret_file(&mut self, named: &Path, place: &Place) -> Option<Secret> {
         let path = located(self.errors.file(), place, named);
         let what = match (self.files)(&path) {
-            Ok(bytes) => match std::str::from_utf8(&bytes) {
+            Ok(bytes) => match text_file::decode(&bytes) {
                 Ok(text) if !text.trim().is_empty() => return Some(Secret::new(text.trim().to_owned())),
                 Ok(_) => "it is empty".to_owned(),
-                Err(_) => "it is not UTF-8".to_owned(),
+                Err(error) => error.to_string(),
             },
             Err(error) => error.to_string(),
         };

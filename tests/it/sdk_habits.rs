@@ -3,7 +3,7 @@
 
 use crate::support::overheard::{Overheard, Said, Turn};
 use crate::support::sdk::{Sdk, SdkDevice, node, script};
-use hubstorm::plan::{self, Habits};
+use hubstorm::plan::{self, DevicePreset};
 use hubstorm::rng::{Purpose, generator};
 use hubstorm::scenario;
 use serde_json::json;
@@ -13,8 +13,8 @@ const ID: &str = "meter-1";
 /// Of each retry.
 const DRAWS: u64 = 1_000;
 
-fn habits(sdk: Sdk) -> Habits {
-    plan::habits(Some(match sdk {
+fn preset(sdk: Sdk) -> DevicePreset {
+    plan::device_preset(Some(match sdk {
         Sdk::Python => scenario::Sdk::Python,
         Sdk::Node => scenario::Sdk::Node,
     }))
@@ -29,15 +29,15 @@ fn says_what_the_preset_says(sdk: Sdk) {
     device.leave();
     let Said { keep_alive_s, clean_session, user_name, expiry_unix, mut subscribed, twin_qos } =
         hub.said().remove(0);
-    let habits = habits(sdk);
-    assert_eq!((keep_alive_s, clean_session), (habits.keep_alive_s, false));
+    let preset = preset(sdk);
+    assert_eq!((keep_alive_s, clean_session), (preset.keep_alive_s, false));
     let made = began_unix..=hubstorm::clock::unix().as_secs();
-    assert!(made.contains(&(expiry_unix - habits.tokens.ttl.as_secs())), "{expiry_unix} from {made:?}");
-    assert_eq!(twin_qos, Some(habits.twin_qos));
-    let version = format!("/{ID}/?api-version={}&DeviceClientType=", habits.api_version);
+    assert!(made.contains(&(expiry_unix - preset.tokens.ttl.as_secs())), "{expiry_unix} from {made:?}");
+    assert_eq!(twin_qos, Some(preset.twin_qos));
+    let version = format!("/{ID}/?api-version={}&DeviceClientType=", preset.api_version);
     assert!(user_name.contains(&version), "{user_name}");
     subscribed.sort();
-    let qos = habits.subscribe_qos;
+    let qos = preset.subscribe_qos;
     let expected = [
         ("$iothub/methods/POST/#".to_owned(), qos.methods as u8),
         ("$iothub/twin/PATCH/properties/desired/#".to_owned(), qos.twin as u8),
@@ -65,7 +65,7 @@ fn python_reconnects_at_once() {
     device.does(json!({"do": "connect"}), "connected");
     device.tell(json!({"do": "send", "body": "1"}));
     assert_eq!(hub.said().len(), 2);
-    assert_eq!(habits(Sdk::Python).reconnect.first, Some(Duration::from_millis(10)), "as its source has it");
+    assert_eq!(preset(Sdk::Python).reconnect.first, Some(Duration::from_millis(10)), "as its source has it");
 }
 
 /// A refusal counts for good on its first connection only (`_firstConnection` in azure-iot-device-mqtt).
@@ -77,14 +77,14 @@ fn node_reconnects_after_a_refusal_once_connected() {
     device.tell(json!({"do": "send", "body": "1"}));
     // It listens for methods: nobody else tells it to subscribe again.
     assert_eq!(hub.said().len(), 3);
-    assert!(!habits(Sdk::Node).reconnect.gives_up_refused);
+    assert!(!preset(Sdk::Node).reconnect.gives_up_refused);
 }
 
 #[test]
 fn node_retry_delays_match_its_preset() {
     let output = script(node(), "node/retry_delays.js").output().expect("node is installed");
     let delays: Vec<[f64; 2]> = serde_json::from_slice(&output.stdout).expect("it prints pairs");
-    let back_off = habits(Sdk::Node).reconnect.back_off;
+    let back_off = preset(Sdk::Node).reconnect.back_off;
     let mut rng = generator(1, 1, Purpose::Connection);
     for (retry, [least_ms, most_ms]) in (0..).zip(delays) {
         let mut draws: Vec<_> = (0..DRAWS)

@@ -39,7 +39,7 @@ pub(super) fn write_fleet(
             writeln!(out, "    tracked      {}", copies_per_message(copies))?;
         }
     }
-    if fleet.asks_for_twins() {
+    if fleet.makes_twin_requests() {
         let get = if fleet.twin.get_on_connect { "asked for on each connection; " } else { "" };
         let (qos, timeout) = (fleet.twin.qos, human_duration(fleet.twin.timeout));
         writeln!(out, "    twin         {get}requests at QoS {qos}, answers within {timeout}")?;
@@ -67,7 +67,7 @@ fn credentials(auth: &Auth) -> String {
             let signed = match keys {
                 Keys::Group(_) => "a key per device derived from a group key".to_owned(),
                 Keys::Policy { policy, .. } => format!("signed by the policy {policy}"),
-                Keys::Listed(_) => "a key per device from a file".to_owned(),
+                Keys::PerDevice(_) => "a key per device from a file".to_owned(),
             };
             format!("SAS, {signed}; {}", token_life(life))
         }

@@ -57,7 +57,7 @@ async fn connect(
     others: bool,
 ) -> Result<(), Failure> {
     let deadline = clock::now() + fleet.connect_timeout;
-    let dialled = link::dial(endpoint, &Resolver::default(), fleet.first, deadline)
+    let dialed = link::dial(endpoint, &Resolver::default(), fleet.first, deadline)
         .await
         .map_err(|error| Failure::new(error.to_string(), dial_fix(&error, endpoint)))?;
     let credentials = fleet.auth.credentials(&plan.target, device, 0, clock::unix());
@@ -79,7 +79,7 @@ async fn connect(
         connack: None,
     };
     let deadlines = Deadlines::new();
-    let mut link = Link::new(dialled.transport, Buffers::shared(), &deadlines);
+    let mut link = Link::new(dialed.transport, Buffers::shared(), &deadlines);
     let end = tokio::select! {
         end = poll_fn(|cx| link.poll(cx, &mut trial)) => end,
         error = deadlines.run() => {

@@ -26,7 +26,7 @@ pub(super) fn control_config(plan: &Plan, workers: usize) -> ControlConfig {
                 let key = SecretText::new(key.to_base64());
                 config.policies.push(ControlPolicy { name: policy.clone(), key });
             }
-            Keys::Listed(devices) => {
+            Keys::PerDevice(devices) => {
                 let device = |index| ControlDevice {
                     id: devices.id(index).to_owned(),
                     key: SecretText::new(sas::Key::from_bytes(devices.secret(index)).to_base64()),

@@ -4,7 +4,7 @@
 use super::{ConnectionEnd, Device, DeviceRecorder, Excuse, Stage};
 use crate::fleet::open::Open;
 use crate::measure::{Culprit, Operation, Outcome};
-use crate::plan::{Names, PayloadContext, Subscription, WillPlan};
+use crate::plan::{PayloadContext, Subscription, TemplateContext, WillPlan};
 use crate::rng::Purpose;
 use crate::session::Credentials;
 use crate::units::human_duration;
@@ -120,7 +120,7 @@ impl Device {
         let mut payload = Vec::new();
         let mut state = will.payload.state(context.plan.seed, global, Purpose::Will);
         will.payload.render(&mut state, &facts, &mut payload);
-        (will, will.topic.render(&Names { device: id, index: self.device.index }), payload)
+        (will, will.topic.render(&TemplateContext { device: id, index: self.device.index }), payload)
     }
 
     /// SUBSCRIBE is answered, or will not be; the operation that was open, if it was.
@@ -180,7 +180,7 @@ impl Device {
     pub(super) fn filters(&self) -> Vec<(String, QoS)> {
         let fleet = self.plan();
         let id = self.id();
-        let names = Names { device: &id, index: self.device.index };
+        let names = TemplateContext { device: &id, index: self.device.index };
         let mut filters: Vec<(String, QoS)> = Vec::new();
         for subscription in &fleet.subscribe {
             match subscription {

@@ -31,7 +31,7 @@ impl Device {
     /// SUBACK came: from now on answers do, unless their filter was refused.
     pub(super) fn on_subscriptions_granted(&mut self, granted: &[u8], now: Instant) {
         let plan = self.plan();
-        if !plan.asks_for_twins() {
+        if !plan.makes_twin_requests() {
             return;
         }
         let place = self.filters().iter().position(|(filter, _)| filter == TWIN_RESPONSES);

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use super::failure::setup_error_in_words;
 use super::server_certificates::{Certificates, Identity, MakeRsa};
 use super::verifier::CachingVerifier;
+use crate::text_file;
 
 /// Whom a fleet trusts.
 #[derive(Clone, Debug)]
@@ -160,7 +161,8 @@ fn roots(options: &ClientOptions) -> Result<RootCertStore, TlsError> {
     if let Some(path) = &options.ca {
         let failed = |source| TlsError::Ca { path: path.clone(), source };
         let pem = std::fs::read(path).map_err(|error| failed(pem::Error::Io(error)))?;
-        add_pem(&mut roots, &pem, Some(path), failed)?;
+        let pem = text_file::skip_bom(&pem).map_err(|error| failed(pem::Error::Io(error.into())))?;
+        add_pem(&mut roots, pem, Some(path), failed)?;
     }
     if let Some(pem) = &options.roots_pem {
         add_pem(&mut roots, pem, None, TlsError::Pem)?;

@@ -89,7 +89,7 @@ fn errors_name_the_file_and_what_was_found() {
         (String::new(), "is empty; give the .json"),
         (" \n".to_owned(), "is empty; give the .json"),
         ("\u{feff}".to_owned(), "is empty; give the .json"),
-        ("[]".to_owned(), "its schema is missing, not \"hubstorm.result.v1\""),
+        ("\u{feff}[]".to_owned(), "its schema is missing, not \"hubstorm.result.v1\""),
         ("null".to_owned(), "its schema is missing"),
         ("{\"schema\": [1]}".to_owned(), "its schema is [1], not"),
         ("{\"schema\": \"hubstorm.result.v0\"}".to_owned(), "its schema is \"hubstorm.result.v0\""),
@@ -102,6 +102,17 @@ fn errors_name_the_file_and_what_was_found() {
         std::fs::write(&path, text).unwrap();
         let error = read(&path).unwrap_err().to_string();
         assert!(error.contains(expected) && error.contains("x.json"), "{error}");
+    }
+    for (bytes, expected) in [
+        (&b"\xff\xfe{\0"[..], "is not a result file: encoded as UTF-16; save the file as UTF-8"),
+        (
+            b"{\"schema\":\"hubstorm.result.v1\",\n\"a\":\"\xff\"}",
+            "is not a result file: not UTF-8 at byte 6 of line 2",
+        ),
+        (b"{\"a\": \"\xc3", "is cut off"),
+    ] {
+        let error = parse(&path, bytes).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
     }
     let error = read(&folder.path().join("none.json")).unwrap_err().to_string();
     assert!(error.starts_with("cannot read "), "{error}");

@@ -17,6 +17,7 @@ fn env(name: &str) -> Option<String> {
 fn files(path: &Path) -> io::Result<FileText> {
     match path.to_str() {
         Some("key.txt") => Ok(b"hunter2\n".to_vec().into()),
+        Some("bom.txt") => Ok(b"\xef\xbb\xbfhunter2\n".to_vec().into()),
         Some("empty.txt") => Ok(b"\n".to_vec().into()),
         _ => crate::scenario::no_files(path),
     }
@@ -46,8 +47,10 @@ fn a_secret_comes_from_the_environment_alone_and_is_never_shown() {
     let secret = secret.unwrap();
     assert_eq!(secret.value.expose(), "hunter2");
     assert!(!format!("{secret:?}").contains("hunter2"));
-    let (secret, _) = read(Value::String("${file.key.txt}".into()), |r, n| r.secret(n));
-    assert_eq!(secret.unwrap().value.expose(), "hunter2");
+    for file in ["${file.key.txt}", "${file.bom.txt}"] {
+        let (secret, _) = read(Value::String(file.into()), |r, n| r.secret(n));
+        assert_eq!(secret.unwrap().value.expose(), "hunter2");
+    }
     for (missing, why) in [("${file.none.txt}", "from none.txt"), ("${file.empty.txt}", "it is empty")] {
         let (secret, errors) = read(Value::String(missing.into()), |r, n| r.secret(n));
         assert!(secret.is_none() && errors.contains(why), "{errors}");

@@ -1,0 +1,140 @@
+//! Text files: bytes in, text or lines out. Every file that a user writes passes through here: scenarios, lists of devices,
+//! key files, payload files, results and CA files. Callers read the bytes themselves.
+//!
+//! Text is UTF-8, with or without a byte order mark. It must not depend on any other room, nor open files.
+
+use std::ops::Range;
+
+/// U+FEFF in UTF-8, which some editors write first.
+const UTF8_BOM: &[u8] = b"\xef\xbb\xbf";
+/// U+FEFF in UTF-16, little and big endian. PowerShell's `>` writes the first one.
+const UTF16_BOMS: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
+
+/// A file that is not UTF-8. The text never contains bytes of the file, which may be a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EncodingError {
+    /// It begins with a byte order mark of UTF-16.
+    #[error("encoded as UTF-16; save the file as UTF-8")]
+    Utf16,
+    /// It contains bytes that are not UTF-8.
+    #[error("not UTF-8 at byte {byte} of line {line}; save the file as UTF-8")]
+    NotUtf8 {
+        /// Line number, from 1.
+        line: usize,
+        /// Number of the first wrong byte within its line, from 1.
+        byte: usize,
+    },
+}
+
+impl From<EncodingError> for std::io::Error {
+    fn from(error: EncodingError) -> std::io::Error {
+        std::io::Error::new(std::io::ErrorKind::InvalidData, error)
+    }
+}
+
+/// Returns the text of a file, without its byte order mark.
+///
+/// # Errors
+/// The file is not UTF-8.
+pub fn decode(bytes: &[u8]) -> Result<&str, EncodingError> {
+    let bytes = skip_bom(bytes)?;
+    std::str::from_utf8(bytes).map_err(|error| {
+        let before = &bytes[..error.valid_up_to()];
+        let end = line_end(bytes);
+        let line = before.split(|byte| *byte == end).count();
+        let start = before.iter().rposition(|byte| *byte == end).map_or(0, |at| at + 1);
+        EncodingError::NotUtf8 { line, byte: before.len() - start + 1 }
+    })
+}
+
+/// Returns the bytes of a file, without its byte order mark. Unlike [`decode`], it does not check that they are UTF-8.
+///
+/// # Errors
+/// The file begins with a byte order mark of UTF-16.
+pub fn skip_bom(bytes: &[u8]) -> Result<&[u8], EncodingError> {
+    if UTF16_BOMS.iter().any(|bom| bytes.starts_with(bom)) {
+        return Err(EncodingError::Utf16);
+    }
+    Ok(bytes.strip_prefix(UTF8_BOM).unwrap_or(bytes))
+}
+
+/// Returns the lines of a text without their ends. Lines end with LF or CR LF. In a text without any LF, they end with CR, as on
+/// the Macs of old; elsewhere, a CR within a line belongs to the line.
+pub fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    line_ranges(text).map(|range| &text[range])
+}
+
+/// Returns where the [`lines`] of a text are.
+pub fn line_ranges(text: &[u8]) -> impl Iterator<Item = Range<usize>> {
+    let end = line_end(text);
+    let mut next = 0;
+    text.split(move |byte| *byte == end).map(move |line| {
+        let start = next;
+        next += line.len() + 1;
+        start..start + line.strip_suffix(b"\r").unwrap_or(line).len()
+    })
+}
+
+fn line_end(text: &[u8]) -> u8 {
+    if text.contains(&b'\n') { b'\n' } else { b'\r' }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn byte_order_mark_is_removed() {
+        assert_eq!(decode(b"\xef\xbb\xbfone"), Ok("one"));
+        assert_eq!(decode(b"one\xef\xbb\xbf"), Ok("one\u{feff}"), "only at the start");
+        assert_eq!(decode(b"\xef\xbb\xbf"), Ok(""));
+        assert_eq!(skip_bom(b"\xef\xbb\xbf\xff"), Ok(&b"\xff"[..]));
+    }
+
+    #[test]
+    fn utf16_is_named_as_such() {
+        for bytes in [&b"\xff\xfen\0"[..], b"\xfe\xff\0n", b"\xff\xfe"] {
+            assert_eq!(decode(bytes), Err(EncodingError::Utf16), "{bytes:?}");
+            assert_eq!(skip_bom(bytes), Err(EncodingError::Utf16), "{bytes:?}");
+        }
+        assert_eq!(EncodingError::Utf16.to_string(), "encoded as UTF-16; save the file as UTF-8");
+    }
+
+    #[test]
+    fn invalid_utf8_is_located_by_line_and_byte() {
+        for (bytes, line, byte) in [
+            (&b"\xff"[..], 1, 1),
+            (b"seed = 1\nname = \"K\xfcche\"\n", 2, 10),
+            (b"a\r\n\xc3", 2, 1),
+            (b"a\rb\rc\xc3", 3, 2),
+            (b"\xef\xbb\xbfa\xff", 1, 2),
+        ] {
+            assert_eq!(decode(bytes), Err(EncodingError::NotUtf8 { line, byte }), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn lines_end_with_lf_crlf_or_cr() {
+        let all = |text: &'static [u8]| lines(text).collect::<Vec<_>>();
+        assert_eq!(all(b"a\n\nb"), [&b"a"[..], b"", b"b"]);
+        assert_eq!(all(b"a\r\nb\r\n"), [&b"a"[..], b"b", b""]);
+        assert_eq!(all(b"a\rb\r"), [&b"a"[..], b"b", b""]);
+        assert_eq!(all(b"a\rb\nc"), [&b"a\rb"[..], b"c"], "a CR within a line of a file with LF");
+        assert_eq!(all(b""), [&b""[..]]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_text_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+            match decode(&bytes) {
+                Ok(text) => prop_assert!(bytes.ends_with(text.as_bytes())),
+                Err(EncodingError::Utf16) => prop_assert!(skip_bom(&bytes).is_err()),
+                Err(EncodingError::NotUtf8 { line, byte }) => {
+                    let line = lines(skip_bom(&bytes).unwrap()).nth(line - 1).unwrap();
+                    prop_assert!(std::str::from_utf8(&line[..byte - 1]).is_ok());
+                }
+            }
+        }
+    }
+}
