@@ -4,11 +4,10 @@
 
 use crate::clock::{RunClock, WallClock};
 use crate::emulator::directory::{Address, Directory};
-use crate::emulator::service::{Ask, Asked, Feedback, GiveUp};
+use crate::emulator::service::{CallDeadline, PendingRequest};
 use crate::emulator::session::{Event as HubEvent, HubSession};
-use crate::fleet::{
-    self, Answered, Call, CallError, ConnectionEnd, Context, Device, DeviceRef, ServiceDriver,
-};
+use crate::fleet::{self, ConnectionEnd, Context, Device, DeviceRef, ServiceDriver};
+use crate::iothub::service::{ServiceCall, ServiceError, ServiceRequest, ServiceResult};
 use crate::link::{Buffers, Deadlines, Endpoint};
 use crate::measure::{Counts, FleetCounts, FromHub, Measurement, Operation, Outcome, Source, Totals};
 use crate::plan::{self, Auth, Keys, Plan};
@@ -323,7 +322,7 @@ impl Connection {
         self.hub.handle_input(now, &mut self.at_hub).unwrap_or_else(|error| panic!("{number}: {error}"));
         self.hub.handle_timeout(now).unwrap_or_else(|error| panic!("{number}: {error}"));
         match self.hub.poll_event() {
-            Some(HubEvent::Authorised) => {
+            Some(HubEvent::Authorized) => {
                 assert_eq!(self.hub.claim(self.address), None, "the connection before is over");
                 self.hub.admit(now);
                 moved = true;
@@ -370,27 +369,28 @@ impl Connection {
 /// The service side: calls under way, by id.
 struct Service {
     driver: ServiceDriver,
-    open: HashMap<u64, (String, Asked)>,
+    open: HashMap<u64, (String, PendingRequest)>,
     close_at: Instant,
     closed: u32,
 }
 
 impl Service {
     fn next(&self) -> Option<Instant> {
-        let give_ups = self.open.values().filter_map(|(_, asked)| asked.give_up.map(|GiveUp { at, .. }| at));
-        give_ups.chain(self.driver.poll_timeout()).chain([self.close_at]).min()
+        let deadlines =
+            self.open.values().filter_map(|(_, pending)| pending.deadline.map(|CallDeadline { at, .. }| at));
+        deadlines.chain(self.driver.poll_timeout()).chain([self.close_at]).min()
     }
 
     /// Asks what is due, takes in what is answered; returns the devices that have to be woken.
     fn step(&mut self, world: &mut World, now: Instant, load_end: Instant) -> Vec<Address> {
         let mut wake = Vec::new();
         let unix = world.unix(now);
-        for Call { id, device, ask } in self.driver.poll(now) {
-            let changes = matches!(ask, fleet::Ask::Desired { .. });
-            let asked = world.directory.ask(now, unix, &device, carried(ask));
-            world.untold += u64::from(changes && asked.wake.is_none());
-            wake.extend(asked.wake);
-            self.open.insert(id, (device, asked));
+        for ServiceCall { id, device, request } in self.driver.poll(now) {
+            let changes = matches!(request, ServiceRequest::UpdateDesired { .. });
+            let pending = world.directory.request(now, unix, &device, request);
+            world.untold += u64::from(changes && pending.wake.is_none());
+            wake.extend(pending.wake);
+            self.open.insert(id, (device, pending));
         }
         if now >= self.close_at {
             self.close_at = if now < load_end { now + CLOSE_EVERY } else { now + 1_000 * CLOSE_EVERY };
@@ -400,51 +400,26 @@ impl Service {
         }
         for number in std::mem::take(&mut world.caught) {
             let device = world.context.plan.fleets[0].device_id(u32::try_from(number).expect("it fits"));
-            wake.extend(world.directory.ask(now, unix, &device, Ask::Close).wake);
+            wake.extend(world.directory.request(now, unix, &device, ServiceRequest::CloseConnection).wake);
         }
-        let mut answered = Vec::new();
-        self.open.retain(|id, (device, asked)| {
-            if let Some(GiveUp { call, .. }) = asked.give_up.take_if(|give_up| give_up.at <= now) {
-                world.directory.give_up(device, call);
+        let mut results = Vec::new();
+        self.open.retain(|id, (device, pending)| {
+            let passed = pending.deadline.take_if(|deadline| deadline.at <= now);
+            if let Some(CallDeadline { call, .. }) = passed {
+                world.directory.expire_call(device, call);
             }
-            let result = match asked.answer.try_recv() {
-                Ok(result) => {
-                    result.map(drop).map_err(|error| CallError::Hub(error.code(), error.to_string()))
-                }
+            let result = match pending.result.try_recv() {
+                Ok(result) => result,
                 Err(tokio::sync::oneshot::error::TryRecvError::Empty) => return true,
-                // Nobody can answer any more: the connection is gone.
-                Err(tokio::sync::oneshot::error::TryRecvError::Closed) => {
-                    Err(CallError::Hub(404_103, String::new()))
-                }
+                Err(tokio::sync::oneshot::error::TryRecvError::Closed) => Err(ServiceError::NotOnline),
             };
-            answered.push(Answered { id: *id, result });
+            results.push(ServiceResult { id: *id, result: result.map_err(Into::into) });
             false
         });
-        for answered in answered {
-            self.driver.answered(&answered, now);
+        for result in &results {
+            self.driver.handle_result(result, now);
         }
         wake
-    }
-}
-
-fn carried(ask: fleet::Ask) -> Ask {
-    let ms = |duration: Duration| u64::try_from(duration.as_millis()).expect("it fits");
-    let json = |text: String| serde_json::from_str(&text).expect("the plan checked it");
-    match ask {
-        fleet::Ask::Method { name, payload, response_timeout, connect_timeout } => Ask::Method {
-            name,
-            payload: (!payload.is_empty()).then(|| json(payload)),
-            response_timeout_ms: ms(response_timeout),
-            connect_timeout_ms: ms(connect_timeout),
-        },
-        fleet::Ask::Desired { patch } => Ask::Desired { patch: serde_json::from_str(&patch).expect("JSON") },
-        fleet::Ask::C2d { properties, payload, ttl } => Ask::C2d {
-            message_id: None,
-            properties: properties.into_iter().collect(),
-            payload,
-            ttl_ms: ttl.map(ms),
-            ack: Feedback::None,
-        },
     }
 }
 
@@ -465,8 +440,13 @@ impl Lived {
         let plan = &self.world.context.plan;
         let versions = (0..200).map(|index| {
             let device = plan.fleets[0].device_id(index);
-            let mut asked = self.world.directory.ask(self.end, self.world.unix(self.end), &device, Ask::Twin);
-            let view = asked.answer.try_recv().expect("at once").expect("known").payload.expect("a twin");
+            let mut pending = self.world.directory.request(
+                self.end,
+                self.world.unix(self.end),
+                &device,
+                ServiceRequest::ReadTwin,
+            );
+            let view = pending.result.try_recv().expect("at once").expect("known").payload.expect("a twin");
             assert_eq!(view["cloudToDeviceMessageCount"], 0, "{device} has taken all its messages");
             let version = |section: &str| view["properties"][section]["$version"].as_u64().expect("a number");
             (version("desired") - 1, version("reported") - 1)

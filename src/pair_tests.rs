@@ -4,9 +4,9 @@
 use crate::clock::WallClock;
 use crate::emulator::Config;
 use crate::emulator::directory::{Address, Directory};
-use crate::emulator::service::{Ask, Feedback};
 use crate::emulator::session::{Event as HubEvent, HubError, HubSession};
 use crate::iothub::sas::{self, Key};
+use crate::iothub::service::{Feedback, ServiceRequest};
 use crate::iothub::{limits, names, topics};
 use crate::policy::ping::PingPolicy;
 use crate::sansio::{Closed, Machine};
@@ -225,7 +225,7 @@ impl Pair {
         if let Some(event) = self.hub.poll_event() {
             moved = true;
             self.hub_events.push(event);
-            if event == HubEvent::Authorised {
+            if event == HubEvent::Authorized {
                 let previous = self.hub.claim(Address { shard: 0, connection: self.ends.len() as u64 });
                 assert_eq!(previous, None, "the connection before is over");
                 self.hub.admit(self.now);
@@ -478,16 +478,16 @@ fn messages_to_a_kept_session_arrive_over_any_losses() {
     let mut pair = Pair::online(Settings { clean_session: false, ..settings() });
     pair.subscribe();
     pair.run(seconds(1));
-    let mut asked = Vec::new();
+    let mut pending = Vec::new();
     for n in 0..40_u64 {
-        let ask = Ask::C2d {
+        let message = ServiceRequest::SendMessage {
             message_id: None,
             properties: BTreeMap::new(),
             payload: n.to_string(),
-            ttl_ms: None,
+            ttl: None,
             ack: Feedback::None,
         };
-        asked.push(pair.directory.ask(pair.now, pair.unix(), DEVICE, ask));
+        pending.push(pair.directory.request(pair.now, pair.unix(), DEVICE, message));
         pair.hub.wake();
         // Now the message is lost, now its acknowledgement, now nothing.
         pair.run(Duration::from_millis(n % 14));
@@ -497,7 +497,7 @@ fn messages_to_a_kept_session_arrive_over_any_losses() {
         }
     }
     pair.run(seconds(200));
-    assert!(asked.iter_mut().all(|asked| asked.answer.try_recv().is_ok_and(|answer| answer.is_ok())));
+    assert!(pending.iter_mut().all(|pending| pending.result.try_recv().is_ok_and(|result| result.is_ok())));
     let messages: Vec<(u64, bool)> = pair
         .events
         .iter()
@@ -513,7 +513,12 @@ fn messages_to_a_kept_session_arrive_over_any_losses() {
         let before = messages[..at].iter().any(|(it, _)| it == n);
         assert!(*dup || !before, "{n} came again without DUP");
     }
-    let twin = pair.directory.ask(pair.now, pair.unix(), DEVICE, Ask::Twin).answer.try_recv().unwrap();
+    let twin = pair
+        .directory
+        .request(pair.now, pair.unix(), DEVICE, ServiceRequest::ReadTwin)
+        .result
+        .try_recv()
+        .unwrap();
     assert_eq!(twin.unwrap().payload.unwrap()["cloudToDeviceMessageCount"], 0);
 }
 

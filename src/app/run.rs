@@ -8,7 +8,9 @@ use super::{AppError, Env, assemble, consent, exports, load, outcome, preflight}
 use crate::cli::RunArgs;
 use crate::clock::WallClock;
 use crate::emulator::Stats;
-use crate::emulator::control::{Answer, ControlConfig, ControlDevice, ControlPolicy, Ready, SecretText};
+use crate::emulator::control::{
+    ControlConfig, ControlDevice, ControlPolicy, ControlReply, Ready, SecretText,
+};
 use crate::fleet::{self, Command, DeviceRef, Finished, Tracer};
 use crate::iothub::sas;
 use crate::link::{Endpoint, tls};
@@ -163,8 +165,8 @@ async fn drive(
     let ended_early = RefCell::new(None);
     let console = RefCell::new(Console::new(Progress::new(style, &mut env.err), outline));
     let (calls, mut carried) = mpsc::unbounded_channel();
-    let (answering, answers) = mpsc::unbounded_channel();
-    let service = fleet::Service { calls, answers };
+    let (returned, results) = mpsc::unbounded_channel();
+    let service = fleet::ServiceChannel { calls, results };
     let running = fleet::run(plan.clone(), settings, Some(service), commands, events);
     let showing = async {
         while let Some(event) = happened.recv().await {
@@ -194,7 +196,7 @@ async fn drive(
     };
     let outliving = async {
         let Some(hub) = hub else { return std::future::pending().await };
-        hub.carry(&mut carried, &answering).await;
+        hub.carry(&mut carried, &returned).await;
         // Without it nothing is measured any more.
         drop(console.borrow_mut().progress().say("the built-in hub has ended: stopping"));
         drop(commander.send(Command::Stop));
@@ -330,7 +332,7 @@ fn say(env: &mut Env, quiet: bool, text: &str) {
 
 /// Asks the built-in hub for its counts and its health, and ends it.
 async fn retire(mut hub: Hub) -> Result<Retired, AppError> {
-    let Answer::Stats { counted, cpu_us, rss_peak_bytes, shards, .. } = hub.stats().await? else {
+    let ControlReply::Stats { counted, cpu_us, rss_peak_bytes, shards, .. } = hub.stats().await? else {
         return Err(AppError::Environment("the built-in hub answers what it was not asked".to_owned()));
     };
     hub.stop().await?;

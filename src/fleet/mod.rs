@@ -46,8 +46,7 @@ pub use device::Device;
 pub use device_ref::DeviceRef;
 pub use frame::{collector, layout};
 pub use seen::Arrival;
-pub use service_driver::{Answered, Ask, Call, CallError};
-pub use service_task::Service;
+pub use service_task::ServiceChannel;
 pub use trace::Tracer;
 pub use usage::{Usage, process as own_usage, raise_descriptor_limit};
 #[cfg(test)]
@@ -144,7 +143,7 @@ pub(crate) enum Report {
 pub async fn run(
     plan: Arc<Plan>,
     settings: Settings,
-    service: Option<Service>,
+    service: Option<ServiceChannel>,
     mut commands: mpsc::UnboundedReceiver<Command>,
     events: mpsc::UnboundedSender<Event>,
 ) -> Result<Finished, FleetError> {

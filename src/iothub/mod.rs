@@ -5,14 +5,17 @@
 //! It touches no socket and no clock: `now` is an argument, in seconds since the Unix epoch.
 
 pub mod connection;
+pub mod error_code;
 pub mod limits;
 pub mod names;
 pub mod properties;
 pub mod received;
 pub mod registry;
 pub mod sas;
+pub mod service;
 pub mod size;
 pub mod topics;
+pub mod twin_patch;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
 

@@ -5,7 +5,9 @@
 
 use crate::support::emulator::Emulator;
 use bytes::BytesMut;
-use hubstorm::emulator::control::{Answer, Command as Control, ControlConfig, Ready, SecretText};
+use hubstorm::emulator::control::{
+    ControlCommand as Control, ControlConfig, ControlReply, Ready, SecretText,
+};
 use hubstorm::emulator::{Config, EmulatorError, Stats, certificate, serve};
 use hubstorm::iothub::sas::{self, Key};
 use hubstorm::iothub::{names, topics};
@@ -361,7 +363,7 @@ fn a_child_is_driven_by_json_lines_and_ends_with_its_stdin() {
     kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGINT).unwrap();
     tell(&Control::Start { unix_us: 0 });
     tell(&Control::Stats);
-    let Answer::Stats { counted, refused_by, cpu_us, rss_peak_bytes, shards } =
+    let ControlReply::Stats { counted, refused_by, cpu_us, rss_peak_bytes, shards } =
         serde_json::from_str(&answer()).unwrap()
     else {
         panic!("another answer")
@@ -461,7 +463,9 @@ fn refusals_are_reported_with_their_reason() {
     });
     writeln!(stdin, "\"stats\"").unwrap();
     let answer = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
-    let Answer::Stats { counted, refused_by, .. } = answer else { panic!("another answer: {answer:?}") };
+    let ControlReply::Stats { counted, refused_by, .. } = answer else {
+        panic!("another answer: {answer:?}")
+    };
     assert_eq!((counted.refused, counted.protocol_errors), (5, 1));
     let wanted = [("expired", 1), ("host", 1), ("module", 2), ("token", 1)];
     assert_eq!(refused_by, wanted.map(|(reason, count)| (reason.to_owned(), count)).into());
@@ -499,7 +503,7 @@ fn stopped_hub_reports_the_stall() {
 
     writeln!(stdin, "{}", serde_json::to_string(&Control::Stats).unwrap()).unwrap();
     let answer = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
-    let Answer::Stats { counted: Stats { accepted: 1, .. }, shards, .. } = answer else {
+    let ControlReply::Stats { counted: Stats { accepted: 1, .. }, shards, .. } = answer else {
         panic!("another answer: {answer:?}")
     };
     let [shard] = &shards[..] else { panic!("one shard was configured: {shards:?}") };

@@ -7,7 +7,7 @@ use crate::support::hubstorm::{Finished, WIDE_VALIDITY, Workplace, command, tota
 use crate::support::mosquitto::Mosquitto;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use hubstorm::emulator::control::{Command, ControlConfig, ControlDevice, SecretText};
+use hubstorm::emulator::control::{ControlCommand, ControlConfig, ControlDevice, SecretText};
 use hubstorm::fleet;
 use hubstorm::iothub::sas::Key;
 use hubstorm::link::Endpoint;
@@ -524,7 +524,7 @@ fn panics_with_secrets_at_hand() {
     let config = ControlConfig { group_keys, devices, ..ControlConfig::default() };
     let served = config.to_config().unwrap();
     let plans = [marked_plan(HUB, HUBS_FLEETS), marked_plan(BROKER, BROKERS_FLEETS)];
-    panic!("no secret is told: {:?}", (plans, Command::Config(config), served));
+    panic!("no secret is told: {:?}", (plans, ControlCommand::Config(config), served));
 }
 
 #[test]
