@@ -3,7 +3,7 @@
 use super::sys::{self, Meter, Received};
 use super::{Failure, process};
 use hubstorm::emulator::control::{
-    Answer, Command as Question, ControlConfig, ControlPolicy, Ready, SecretText,
+    ControlCommand, ControlConfig, ControlPolicy, ControlReply, Ready, SecretText,
 };
 use hubstorm::iothub::sas::{self, Key};
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
@@ -110,7 +110,7 @@ impl Server {
             .spawn()?;
         let (stdin, stdout) = process.stdin.take().zip(process.stdout.take()).ok_or("no pipes")?;
         let mut control = Control { stdin, stdout: BufReader::new(stdout) };
-        let ready: Ready = serde_json::from_str(&control.ask(&Question::Config(config))?)?;
+        let ready: Ready = serde_json::from_str(&control.ask(&ControlCommand::Config(config))?)?;
         let (address, ca) = (ready.mqtt.parse()?, folder.path().join("ca.pem"));
         std::fs::write(&ca, ready.ca_pem.ok_or("the emulator named no authority")?)?;
         let counts = Counts::Emulator(control);
@@ -133,7 +133,8 @@ impl Server {
                 (connects.filter(|line| !line.contains(&own)).count() as u64, meter.stop()?)
             }
             Counts::Emulator(mut control) => {
-                let Answer::Stats { counted, .. } = serde_json::from_str(&control.ask(&Question::Stats)?)?
+                let ControlReply::Stats { counted, .. } =
+                    serde_json::from_str(&control.ask(&ControlCommand::Stats)?)?
                 else {
                     return Err("the emulator answers what it was not asked".into());
                 };
@@ -145,7 +146,7 @@ impl Server {
 }
 
 impl Control {
-    fn ask(&mut self, question: &Question) -> Result<Zeroizing<String>, Failure> {
+    fn ask(&mut self, question: &ControlCommand) -> Result<Zeroizing<String>, Failure> {
         serde_json::to_writer(&mut self.stdin, question)?;
         self.stdin.write_all(b"\n")?;
         let mut answer = Zeroizing::new(String::new());

@@ -10,9 +10,10 @@ use bytes::BytesMut;
 use hubstorm::clock::WallClock;
 use hubstorm::emulator::Config;
 use hubstorm::emulator::directory::{Address, Directory};
-use hubstorm::emulator::service::{Ask, Asked};
+use hubstorm::emulator::service::PendingRequest;
 use hubstorm::emulator::session::{Event as HubEvent, HubError, HubSession};
 use hubstorm::iothub::sas::{self, Key};
+use hubstorm::iothub::service::ServiceRequest;
 use hubstorm::iothub::{names, topics};
 use hubstorm::policy::ping::PingPolicy;
 use hubstorm::sansio::{Closed, Machine, OUTPUT_BYTES_MAX};
@@ -68,7 +69,7 @@ struct Pair {
     hub: HubSession,
     directory: Arc<Directory>,
     connections: u64,
-    asked: Vec<Asked>,
+    requests: Vec<PendingRequest>,
     connected: bool,
     /// On the way, and arrived but not consumed.
     to_hub: (BytesMut, BytesMut),
@@ -118,7 +119,7 @@ impl Pair {
             hub: HubSession::new(Arc::clone(&directory), start),
             directory,
             connections: 0,
-            asked: Vec::new(),
+            requests: Vec::new(),
             connected: false,
             to_hub: Default::default(),
             to_client: Default::default(),
@@ -174,7 +175,7 @@ impl Pair {
                 self.ever_misled = true;
             }
             13 if operation & 0x80 == 0 => self.hub.take_over(),
-            13 => self.ask(operation >> 4, script),
+            13 => self.request(operation >> 4, script),
             14 => {
                 // What is settled ends without an event, and is sent again all the same.
                 for seq in self.client.take_open() {
@@ -239,31 +240,31 @@ impl Pair {
         self.say(|client, now, out| drop(client.unsubscribe(now, filters, out)));
     }
 
-    /// A back end asks something, and the connection is woken.
-    fn ask(&mut self, what: u8, script: &mut Script<'_>) {
+    /// A service client sends a request, and the connection is woken.
+    fn request(&mut self, what: u8, script: &mut Script<'_>) {
         let text = "x".repeat(script.argument());
-        let ask = match what % 4 {
-            0 => Ask::Method {
+        let request = match what % 4 {
+            0 => ServiceRequest::InvokeMethod {
                 name: "m".to_owned(),
                 payload: (!text.is_empty()).then(|| text.into()),
-                response_timeout_ms: 10_000,
-                connect_timeout_ms: script.argument() as u64 * 100,
+                response_timeout: Duration::from_millis(10_000),
+                connect_timeout: Duration::from_millis(script.argument() as u64 * 100),
             },
-            1 => Ask::Desired { patch: [("key".to_owned(), text.into())].into_iter().collect() },
-            2 => Ask::C2d {
+            1 => ServiceRequest::UpdateDesired { patch: [("key".to_owned(), text.into())].into_iter().collect() },
+            2 => ServiceRequest::SendMessage {
                 message_id: None,
                 properties: Default::default(),
                 payload: text,
-                ttl_ms: Some(script.argument() as u64 * 1000),
+                ttl: Some(Duration::from_millis(script.argument() as u64 * 1000)),
                 ack: Default::default(),
             },
-            _ => Ask::Close,
+            _ => ServiceRequest::CloseConnection,
         };
-        let asked = self.directory.ask(self.now, UNIX + (self.now - self.start), DEVICE, ask);
-        if asked.wake.is_some() {
+        let pending = self.directory.request(self.now, UNIX + (self.now - self.start), DEVICE, request);
+        if pending.wake.is_some() {
             self.hub.wake();
         }
-        self.asked.push(asked);
+        self.requests.push(pending);
     }
 
     fn say(&mut self, command: impl FnOnce(&mut Session<u64>, Instant, &mut BytesMut)) {
@@ -308,7 +309,7 @@ impl Pair {
         let result = result.and_then(|()| self.hub.handle_timeout(self.now));
         self.telemetry += self.hub.take_telemetry();
         while let Some(event) = self.hub.poll_event() {
-            if event == HubEvent::Authorised {
+            if event == HubEvent::Authorized {
                 let previous = self.hub.claim(Address { shard: 0, connection: self.connections });
                 assert_eq!(previous, None, "the connection before is over");
                 self.hub.admit(self.now);
@@ -369,11 +370,11 @@ impl Pair {
         }
         assert!(self.open.is_empty(), "{:?} never ended", self.open);
         assert_eq!(self.client.open().count(), 0);
-        for asked in &mut self.asked {
-            if let Some(give_up) = asked.give_up {
-                self.directory.give_up(DEVICE, give_up.call);
+        for request in &mut self.requests {
+            if let Some(deadline) = request.deadline {
+                self.directory.expire_call(DEVICE, deadline.call);
             }
-            assert!(asked.answer.try_recv().is_ok(), "whoever asks is answered, once");
+            assert!(request.result.try_recv().is_ok(), "each request has one result");
         }
     }
 }

@@ -8,7 +8,7 @@ use super::ca_file::CaFile;
 use super::notice_printer;
 use super::secret;
 use crate::clock;
-use crate::emulator::control::{Command, ControlConfig, Ready, SecretText};
+use crate::emulator::control::{ControlCommand, ControlConfig, Ready, SecretText};
 use crate::emulator::{Config, Hub, certificate};
 use crate::iothub::sas::Key;
 use crate::link::{listen, tls};
@@ -79,7 +79,7 @@ pub(super) async fn run(
         match lines.recv().await {
             None => return Ok(()),
             Some(line) => match parse(&line)? {
-                Command::Config(config) => (Some(lines), config),
+                ControlCommand::Config(config) => (Some(lines), config),
                 _ => return Err(EmulatorCommandError::Control("the first command is config".to_owned())),
             },
         }

@@ -2,13 +2,13 @@
 //! clock, durations do not.
 
 use super::admission::Refusal;
-use super::service::{Ask, Called, Feedback};
 use super::session::Event;
 use super::test_support::{DEVICE, HOST, Line, Offer, World, group, seconds};
-use crate::iothub::topics;
-use crate::iothub::{names, sas};
+use crate::iothub::service::{Feedback, ServiceRequest, ServiceResponse};
+use crate::iothub::{names, sas, topics};
 use crate::wire::{QoS, encode};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 const FORTH_US: i64 = 7_200_000_000;
 const BACK_US: i64 = -FORTH_US;
@@ -31,9 +31,15 @@ fn online(world: &mut World, ttl_s: u64) -> Line {
     line
 }
 
-fn message(payload: &str, ttl_ms: u64) -> Ask {
+fn message(payload: &str, ttl_ms: u64) -> ServiceRequest {
     let (properties, payload) = (Default::default(), payload.to_owned());
-    Ask::C2d { message_id: None, properties, payload, ttl_ms: Some(ttl_ms), ack: Feedback::None }
+    ServiceRequest::SendMessage {
+        message_id: None,
+        properties,
+        payload,
+        ttl: Some(Duration::from_millis(ttl_ms)),
+        ack: Feedback::None,
+    }
 }
 
 fn bodies(line: &mut Line, world: &World) -> Vec<String> {
@@ -95,8 +101,8 @@ fn a_step_neither_ends_nor_extends_a_connection() {
 fn clock_steps_do_not_affect_queued_messages_or_locks() {
     for by_us in [FORTH_US, BACK_US] {
         let mut world = World::new();
-        assert_eq!(world.asked(message("short", 30_000)), Ok(Called::default()));
-        assert_eq!(world.asked(message("long", 600_000)), Ok(Called::default()));
+        assert_eq!(world.result_of(message("short", 30_000)), Ok(ServiceResponse::default()));
+        assert_eq!(world.result_of(message("long", 600_000)), Ok(ServiceResponse::default()));
         world.now += seconds(29);
         world.wall.step(by_us);
         let mut line = online(&mut world, HOUR_S);
@@ -123,10 +129,12 @@ fn twins_are_dated_by_the_clock_at_the_change() {
     line.subscribe(&world, &[(topics::TWIN_RESPONSES, QoS::AtMostOnce)]).unwrap();
     world.now += seconds(60);
     world.wall.step(BACK_US);
-    world.asked(Ask::Desired { patch: serde_json::from_value(json!({"a": 1})).unwrap() }).unwrap();
+    world
+        .result_of(ServiceRequest::UpdateDesired { patch: serde_json::from_value(json!({"a": 1})).unwrap() })
+        .unwrap();
     line.publish(&world, "$iothub/twin/PATCH/properties/reported/?$rid=1", "{\"b\":1}", QoS::AtMostOnce)
         .unwrap();
-    let twin: Value = world.asked(Ask::Twin).unwrap().payload.unwrap();
+    let twin: Value = world.result_of(ServiceRequest::ReadTwin).unwrap().payload.unwrap();
     for section in ["desired", "reported"] {
         // Two hours before the start, plus a minute.
         assert_eq!(

@@ -176,8 +176,8 @@ impl Connection {
             stats.telemetry.add(self.session.take_telemetry());
             let event = self.session.poll_event();
             match event {
-                Some(Event::Authorised) if end.is_pending() => self.claim(),
-                Some(Event::Authorised) | None => {}
+                Some(Event::Authorized) if end.is_pending() => self.claim(),
+                Some(Event::Authorized) | None => {}
                 Some(Event::Refused(refusal)) => self.refused(refusal),
                 Some(Event::Expired) => stats.expired.add(1),
             }

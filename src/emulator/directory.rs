@@ -1,8 +1,9 @@
-//! What the hub's connections share: who is connected where, and what the hub knows of each device, connected or not. Behind striped
-//! locks; telemetry touches none of them: they are for the beginning and the end of a connection, for subscriptions, twins, methods
-//! and cloud-to-device messages.
+//! The state that all connections of the hub share: which connection each device has, and the [`Device`] state that outlives
+//! connections. Used by sessions and by [`service`](super::service). Striped locks protect it. Telemetry takes no lock: only the beginning
+//! and end of a connection, subscriptions, twins, methods and cloud-to-device messages do.
 //!
-//! It tells which connection has to go or to look for something; telling that connection is the caller's business.
+//! It returns the address of a connection that must close or send something. Notifying that connection is up to the caller: the directory
+//! knows no shards and no channels.
 
 use super::Config;
 use super::device::Device;
@@ -12,23 +13,23 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Far more than cores, so that a storm of connects seldom meets at one lock.
+/// Far more than cores, so that lock contention is rare even when thousands of devices connect at once.
 const STRIPES: usize = 64;
 
-/// Which connection: the shard's index, and the connection's number on that shard.
+/// The address of a connection within the hub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Address {
     /// Index of the shard.
     pub shard: usize,
-    /// Number of the connection, never used again on that shard.
+    /// Number of the connection on that shard. It is never reused.
     pub connection: u64,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Entry {
-    /// The newest connection: it may still wait for the one before to go.
+    /// The newest connection. It may still wait for the previous one to close.
     claimed: Option<Address>,
-    /// The one that was admitted and is not over.
+    /// The connection that is admitted and open.
     pub(super) online: Option<Address>,
     pub(super) device: Device,
 }
@@ -39,43 +40,43 @@ impl Entry {
     }
 }
 
-/// Devices and their connections.
+/// All devices that are connected or have state that outlives a connection.
 #[derive(Debug)]
 pub struct Directory {
     config: Arc<Config>,
     telemetry: Log,
-    /// Numbers of method calls.
-    calls: AtomicU64,
+    /// Number of the next method call.
+    next_call: AtomicU64,
     hasher: RandomState,
     stripes: [Mutex<HashMap<Box<str>, Entry>>; STRIPES],
 }
 
 impl Directory {
-    /// Of a hub that nobody has come to.
+    /// Returns a directory without devices.
     #[must_use]
     pub fn new(config: Config) -> Directory {
         Directory {
             telemetry: Log::new(config.telemetry_kept),
             config: Arc::new(config),
-            calls: AtomicU64::new(1),
+            next_call: AtomicU64::new(1),
             hasher: RandomState::new(),
             stripes: std::array::from_fn(|_| Mutex::default()),
         }
     }
 
-    /// How the hub behaves.
+    /// Returns the configuration of the hub.
     #[must_use]
     pub fn config(&self) -> &Arc<Config> {
         &self.config
     }
 
-    /// Makes `by` the connection of `device`, from now on. Returns the one that was it: that one has to end, and to call
-    /// [`Directory::release`], before `by` calls [`Directory::begin`].
+    /// Makes `by` the connection of `device`. Returns the previous connection: it must close and call [`Directory::release`] before `by`
+    /// calls [`Directory::begin`].
     pub(super) fn claim(&self, device: &str, by: Address) -> Option<Address> {
         self.visit(device, |entry| entry.claimed.replace(by))
     }
 
-    /// The session of `device` begins on `by`. True if it goes on with what an earlier one left behind; `None` if the device is
+    /// Begins the session of `device` on the connection `by`. Returns true if it continues an earlier session, and `None` if the device is
     /// disabled.
     pub(super) fn begin(&self, device: &str, by: Address, clean_session: bool) -> Option<bool> {
         self.visit(device, |entry| {
@@ -87,7 +88,8 @@ impl Directory {
         })
     }
 
-    /// The connection `of` is over. Another one may have claimed the device by now, and this one may never have begun.
+    /// Ends the connection `of`. Another connection may have claimed the device in the meantime, and this one may never have begun a
+    /// session.
     pub(super) fn release(&self, device: &str, of: Address, clean_session: bool) {
         self.visit(device, |entry| {
             if entry.claimed == Some(of) {
@@ -100,7 +102,7 @@ impl Directory {
         });
     }
 
-    /// The last telemetry that was accepted since the last call, as many as `Config::telemetry_kept` says.
+    /// Returns the latest telemetry since the previous call: at most [`Config::telemetry_kept`] messages.
     pub fn take_telemetry(&self) -> Vec<Telemetry> {
         self.telemetry.take()
     }
@@ -109,24 +111,24 @@ impl Directory {
         &self.telemetry
     }
 
-    /// A number for a method call.
+    /// Returns a new number for a method call.
     pub(super) fn next_call(&self) -> u64 {
-        self.calls.fetch_add(1, Ordering::Relaxed)
+        self.next_call.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Devices that are connected or left something behind.
+    /// Returns the number of devices that are connected or have state that outlives a connection.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.stripes.iter().map(|stripe| locked(stripe).len()).sum()
+        self.stripes.iter().map(|stripe| lock(stripe).len()).sum()
     }
 
-    /// True when it knows nobody.
+    /// Returns true if no device is connected or has such state.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Does something with what is known of `device`, under its lock. What is blank afterwards is forgotten.
+    /// Runs `act` on the entry of `device` under its lock. Creates the entry if needed, and removes it if it is blank afterwards.
     pub(super) fn visit<R>(&self, device: &str, act: impl FnOnce(&mut Entry) -> R) -> R {
         let mut stripe = self.stripe(device);
         if let Some(entry) = stripe.get_mut(device) {
@@ -148,12 +150,12 @@ impl Directory {
         #[expect(clippy::cast_possible_truncation, reason = "any bits of the hash will do")]
         let index = self.hasher.hash_one(device) as usize % STRIPES;
         let [first, ..] = &self.stripes;
-        locked(self.stripes.get(index).unwrap_or(first))
+        lock(self.stripes.get(index).unwrap_or(first))
     }
 }
 
-/// A panic elsewhere leaves the map whole: a device may miss a change, and no other device is touched.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+/// Locks a stripe even if a thread panicked while holding the lock: the map is intact, and at most one device misses a change.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -173,10 +175,10 @@ mod tests {
     }
 
     #[test]
-    fn a_device_has_one_connection_and_is_forgotten_after_the_last() {
+    fn a_device_has_one_connection_and_is_removed_after_it() {
         let directory = Directory::new(Config::default());
         assert_eq!(directory.claim("d", OLD), None);
-        assert_eq!(directory.claim("D", NEW), None, "ids differ by case");
+        assert_eq!(directory.claim("D", NEW), None, "device ids are case-sensitive");
         assert_eq!(directory.claim("d", NEW), Some(OLD));
         directory.release("d", OLD, true);
         assert_eq!(directory.claim("d", OLD), Some(NEW), "the late release of the old one changed nothing");
@@ -191,7 +193,7 @@ mod tests {
         directory.claim("d", OLD);
         assert_eq!(directory.begin("d", OLD, false), Some(false));
         subscribe(&directory, "d");
-        // Taken over: what the old session had is the new one's.
+        // Takeover: the new connection continues the session.
         directory.claim("d", NEW);
         directory.release("d", OLD, false);
         assert_eq!(directory.begin("d", NEW, false), Some(true));
@@ -205,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_never_began_ends_nobodys_session() {
+    fn a_connection_that_never_began_ends_no_session() {
         let directory = Directory::new(Config::default());
         directory.claim("d", OLD);
         directory.begin("d", OLD, false);

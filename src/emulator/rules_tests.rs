@@ -3,16 +3,16 @@
 //!
 //! Not here, because what they are about is not built yet: 21 (throttling shows as latency, then as a close), 22 (an exceeded quota
 //! accepts and then severs), 28 (CONNACK is delayed under a connect throttle) and 29 (metering by 4 KB, apart from throttles) wait for
-//! tiers; 23 (a client certificate is asked for and not required) for X.509; 24 (the case of the WebSocket sub-protocol) for
+//! tiers; 23 (a client certificate is pending for and not required) for X.509; 24 (the case of the WebSocket sub-protocol) for
 //! WebSockets; 26 (error header and body agree) for the REST API; 30 (a DPS user name has no `?`) for DPS.
 
 use super::Config;
 use super::admission::Refusal;
-use super::service::{Ask, Called, Feedback, ServiceError};
 use super::session::{Event, HubError};
 use super::telemetry::Telemetry;
 use super::test_support::{DEVICE, Line, Offer, UNIX_S, World, config, group, seconds};
 use crate::iothub::sas::{self, Key};
+use crate::iothub::service::{Feedback, ServiceError, ServiceRequest, ServiceResponse};
 use crate::iothub::topics;
 use crate::sansio::{Close, Closed, Machine};
 use crate::wire::encode::{self, PublishRef};
@@ -42,7 +42,7 @@ fn refused(offer: &Offer) -> Option<Refusal> {
             assert_eq!(line.session.poll_close(), Some(Close::AfterFlush));
             Some(refusal)
         }
-        Some(Event::Authorised) => None,
+        Some(Event::Authorized) => None,
         other => panic!("{other:?}"),
     }
 }
@@ -51,14 +51,20 @@ fn token(key: &Key, resource: &str, expiry_unix: u64) -> Option<String> {
     Some(sas::token(key, resource, expiry_unix, None).to_string())
 }
 
-fn desired(patch: Value) -> Ask {
+fn desired(patch: Value) -> ServiceRequest {
     let Value::Object(patch) = patch else { panic!("{patch}") };
-    Ask::Desired { patch }
+    ServiceRequest::UpdateDesired { patch }
 }
 
-fn c2d(payload: &str, ttl_ms: Option<u64>) -> Ask {
+fn c2d(payload: &str, ttl_ms: Option<u64>) -> ServiceRequest {
     let properties = Default::default();
-    Ask::C2d { message_id: None, properties, payload: payload.to_owned(), ttl_ms, ack: Feedback::None }
+    ServiceRequest::SendMessage {
+        message_id: None,
+        properties,
+        payload: payload.to_owned(),
+        ttl: ttl_ms.map(Duration::from_millis),
+        ack: Feedback::None,
+    }
 }
 
 /// Body, DUP and packet id.
@@ -84,7 +90,7 @@ fn rule_01_every_refused_connect_is_code_5_and_the_end() {
         assert_eq!(refused(&offer), Some(refusal));
     }
     let mut world = World::new();
-    assert_eq!(world.asked(Ask::Disable(true)), Ok(Called::default()));
+    assert_eq!(world.result_of(ServiceRequest::Disable(true)), Ok(ServiceResponse::default()));
     let mut line = world.connect(&good());
     line.admit(&world);
     assert_eq!(line.session.poll_event(), Some(Event::Refused(Refusal::Disabled)));
@@ -113,7 +119,7 @@ fn rule_02_the_signature_covers_the_resource_as_it_was_sent() {
             World::with(Config { host_names: vec![RAW.to_owned()], device_keys, ..Config::default() });
         let user_name = format!("{RAW}/dev-1/?api-version=2021-04-12");
         let mut line = world.connect(&Offer { token, user_name, ..Offer::of("dev-1") });
-        let expected = if good { Event::Authorised } else { Event::Refused(Refusal::Signature) };
+        let expected = if good { Event::Authorized } else { Event::Refused(Refusal::Signature) };
         assert_eq!(line.session.poll_event(), Some(expected));
     }
 }
@@ -209,8 +215,8 @@ fn unescaped_wildcards_and_slashes_in_a_bag_close() {
 fn rule_06_a_plus_for_the_device_means_the_device_itself() {
     let mut world = World::new();
     let mut line = world.online(true, &[("devices/+/messages/devicebound/#", QoS::AtLeastOnce)]);
-    world.ask(c2d("own", None));
-    let other = world.directory.ask(world.now, world.unix(), "d2", c2d("other's", None));
+    world.request(c2d("own", None));
+    let other = world.directory.request(world.now, world.unix(), "d2", c2d("other's", None));
     assert_eq!(other.wake, None);
     assert_eq!(delivered(&mut line, &world), [("own".to_owned(), false, 0x8000)]);
 }
@@ -276,7 +282,7 @@ fn rule_10_a_session_that_goes_on_gets_its_messages_before_it_subscribes() {
     let mut line = world.online(false, &[]);
     line.subscribe_c2d(&world, QoS::AtLeastOnce);
     line.drop(&world);
-    assert_eq!(world.asked(c2d("1", None)), Ok(Called::default()));
+    assert_eq!(world.result_of(c2d("1", None)), Ok(ServiceResponse::default()));
     let mut line = world.connect(&Offer::of(DEVICE));
     line.admit(&world);
     let packets = line.read(&world);
@@ -293,7 +299,7 @@ fn rule_10_a_session_that_goes_on_gets_its_messages_before_it_subscribes() {
     // A clean session drops what is queued, and gets nothing before it subscribes.
     let mut line = world.connect(&Offer { clean_session: true, ..Offer::of(DEVICE) });
     line.admit(&world);
-    world.ask(c2d("2", None));
+    world.request(c2d("2", None));
     line.session.wake();
     assert_eq!(line.read(&world), [connack(false)]);
     line.subscribe_c2d(&world, QoS::AtLeastOnce);
@@ -312,7 +318,7 @@ fn rule_11_a_second_connection_closes_the_first() {
     let mut world = World::new();
     let mut old = world.online(true, &[]);
     let mut new = world.connect(&Offer::of(DEVICE));
-    assert_eq!(new.session.poll_event(), Some(Event::Authorised));
+    assert_eq!(new.session.poll_event(), Some(Event::Authorized));
     assert_eq!(new.session.claim(new.address), Some(old.address), "the old one has to go first");
     old.session.take_over();
     assert_eq!(old.session.poll_close(), Some(Close::AfterFlush));
@@ -361,7 +367,7 @@ fn rule_13_clocks_may_differ_by_5_minutes_and_an_expired_token_ends_its_connecti
 fn rule_14_the_devices_view_of_its_twin_has_no_wrapper() {
     let mut world = World::new();
     let mut line = world.online(true, &[RESPONSES]);
-    world.asked(desired(json!({"a": 1}))).unwrap();
+    world.result_of(desired(json!({"a": 1}))).unwrap();
     line.publish(&world, "$iothub/twin/GET/?$rid=x", "", QoS::AtMostOnce).unwrap();
     let messages = line.messages(&world);
     assert_eq!(messages[0].topic, "$iothub/twin/res/200/?$rid=x");
@@ -388,8 +394,8 @@ fn rule_15_a_reported_change_is_answered_with_204_and_its_version_in_the_topic()
 fn rule_16_a_desired_change_has_its_version_and_nulls_for_what_goes() {
     let mut world = World::new();
     let mut line = world.online(true, &[(topics::TWIN_DESIRED, QoS::AtMostOnce)]);
-    world.asked(desired(json!({"a": 1, "b": {"c": 2}}))).unwrap();
-    world.asked(desired(json!({"a": null, "b": {"c": null}}))).unwrap();
+    world.result_of(desired(json!({"a": 1, "b": {"c": 2}}))).unwrap();
+    world.result_of(desired(json!({"a": null, "b": {"c": null}}))).unwrap();
     line.session.wake();
     let messages = line.messages(&world);
     assert_eq!(messages[1].topic, "$iothub/twin/PATCH/properties/desired/?$version=3");
@@ -402,15 +408,15 @@ fn rule_16_a_desired_change_has_its_version_and_nulls_for_what_goes() {
 #[test]
 fn rule_17_desired_changes_are_lost_on_who_is_not_subscribed() {
     let mut world = World::new();
-    world.asked(desired(json!({"a": 1}))).unwrap();
+    world.result_of(desired(json!({"a": 1}))).unwrap();
     let mut line = world.online(false, &[]);
-    assert_eq!(world.ask(desired(json!({"a": 2}))).wake, None);
+    assert_eq!(world.request(desired(json!({"a": 2}))).wake, None);
     line.subscribe(&world, &[(topics::TWIN_DESIRED, QoS::AtMostOnce), RESPONSES]).unwrap();
     line.session.wake();
     assert_eq!(line.messages(&world), []);
     // Subscribed, and not connected: a session that goes on gets none either.
     line.drop(&world);
-    world.asked(desired(json!({"a": 3}))).unwrap();
+    world.result_of(desired(json!({"a": 3}))).unwrap();
     let mut line = world.online(false, &[]);
     assert_eq!(line.messages(&world), []);
     line.publish(&world, "$iothub/twin/GET/?$rid=1", "", QoS::AtMostOnce).unwrap();
@@ -422,16 +428,16 @@ fn rule_17_desired_changes_are_lost_on_who_is_not_subscribed() {
 #[test]
 fn rule_18_methods_come_at_qos_0_and_an_offline_device_is_404103() {
     let mut world = World::new();
-    let method = || Ask::Method {
+    let method = || ServiceRequest::InvokeMethod {
         name: "m".to_owned(),
         payload: Some(json!({})),
-        response_timeout_ms: 30_000,
-        connect_timeout_ms: 0,
+        response_timeout: Duration::from_millis(30_000),
+        connect_timeout: Duration::from_millis(0),
     };
-    let error = world.asked(method()).unwrap_err();
+    let error = world.result_of(method()).unwrap_err();
     assert_eq!((error.clone(), error.code()), (ServiceError::NotOnline, 404_103));
     let mut line = world.online(false, &[(topics::METHODS, QoS::AtLeastOnce)]);
-    world.ask(method());
+    world.request(method());
     line.session.wake();
     let messages = line.messages(&world);
     assert_eq!(
@@ -440,7 +446,7 @@ fn rule_18_methods_come_at_qos_0_and_an_offline_device_is_404103() {
     );
     line.drop(&world);
     assert_eq!(
-        world.asked(method()),
+        world.result_of(method()),
         Err(ServiceError::NotOnline),
         "the session's subscription does not count"
     );
@@ -452,9 +458,9 @@ fn rule_19_fifty_messages_wait_each_is_locked_for_a_minute_and_gone_with_its_pub
     for n in 0..50 {
         // The last one does not live long.
         let ttl_ms = (n == 49).then_some(10_000);
-        assert_eq!(world.asked(c2d(&n.to_string(), ttl_ms)), Ok(Called::default()));
+        assert_eq!(world.result_of(c2d(&n.to_string(), ttl_ms)), Ok(ServiceResponse::default()));
     }
-    assert_eq!(world.asked(c2d("too many", None)).unwrap_err().code(), 403_004);
+    assert_eq!(world.result_of(c2d("too many", None)).unwrap_err().code(), 403_004);
     let mut line = world.online(false, &[]);
     line.subscribe_c2d(&world, QoS::AtLeastOnce);
     let first = delivered(&mut line, &world);
@@ -467,7 +473,7 @@ fn rule_19_fifty_messages_wait_each_is_locked_for_a_minute_and_gone_with_its_pub
     assert_eq!(line.session.poll_timeout(), Some(lock_ends));
     world.now = lock_ends;
     line.turn(&world).unwrap();
-    assert!(line.session.poll_timeout().unwrap() > world.now, "what was dealt with is not asked for again");
+    assert!(line.session.poll_timeout().unwrap() > world.now, "what was dealt with is not pending for again");
     let again = line.messages(&world);
     assert_eq!(again.len(), 10);
     assert!(again.iter().all(|message| message.dup), "{again:?}");
@@ -510,8 +516,8 @@ fn rule_20_a_retained_message_gets_a_property() {
 fn rule_25_a_disabled_device_is_refused_with_5_and_closed_without_a_word_when_live() {
     let mut world = World::new();
     let mut line = world.online(false, &[]);
-    let asked = world.ask(Ask::Disable(true));
-    assert_eq!(asked.wake, Some(line.address));
+    let pending = world.request(ServiceRequest::Disable(true));
+    assert_eq!(pending.wake, Some(line.address));
     line.session.wake();
     assert_eq!(line.read(&world), []);
     assert_eq!(line.session.poll_close(), Some(Close::AfterFlush));
@@ -520,14 +526,14 @@ fn rule_25_a_disabled_device_is_refused_with_5_and_closed_without_a_word_when_li
     line.admit(&world);
     assert_eq!(line.read(&world), CONNACK_5);
     line.drop(&world);
-    let call = Ask::Method {
+    let call = ServiceRequest::InvokeMethod {
         name: "m".to_owned(),
         payload: Some(json!(1)),
-        response_timeout_ms: 1,
-        connect_timeout_ms: 9,
+        response_timeout: Duration::from_millis(1),
+        connect_timeout: Duration::from_millis(9),
     };
-    assert_eq!(world.asked(call).unwrap_err().code(), 404_001);
-    world.asked(Ask::Disable(false)).unwrap();
+    assert_eq!(world.result_of(call).unwrap_err().code(), 404_001);
+    world.result_of(ServiceRequest::Disable(false)).unwrap();
     world.online(false, &[]);
 }
 

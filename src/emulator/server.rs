@@ -9,10 +9,11 @@ use super::counts::{Counter, Counters, Stats};
 use super::directory::{Address, Directory};
 use super::health::{Health, Pulse, ShardHealth};
 use super::notice::{NOTICES_MAX, Notice};
-use super::service::{Ask, Asked, Called, GiveUp, ServiceError};
+use super::service::{CallDeadline, PendingRequest};
 use super::telemetry::Telemetry;
 use super::unadmitted::{SWEEP, Ticket, Unadmitted};
 use crate::clock;
+use crate::iothub::service::{ServiceError, ServiceRequest, ServiceResponse};
 use crate::link::{self, Buffers, Deadlines, Idle, SharedBuffers};
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit};
@@ -175,25 +176,25 @@ impl Hub {
         self.directory.take_telemetry()
     }
 
-    /// Asks something about a device, and waits for what comes of it. From any thread, on a runtime with a timer.
+    /// Carries out a request for a device and waits for its result. Can be called from any thread, on a runtime with a timer.
     ///
     /// # Errors
-    /// See [`ServiceError`]; a hub that does not serve has nobody online.
-    pub async fn call(&self, device: &str, ask: Ask) -> Result<Called, ServiceError> {
-        let Asked { wake, give_up, mut answer } = {
+    /// See [`ServiceError`]. If the hub does not serve, no device is online.
+    pub async fn call(&self, device: &str, request: ServiceRequest) -> Result<ServiceResponse, ServiceError> {
+        let PendingRequest { wake, deadline, mut result } = {
             let now = clock::now();
-            self.directory.ask(now, self.directory.config().wall.unix(now), device, ask)
+            self.directory.request(now, self.directory.config().wall.unix(now), device, request)
         };
         if let (Some(address), Some(shards)) = (wake, self.shards.get()) {
             send(shards, address.shard, Message::Wake { connection: address.connection });
         }
-        if let Some(GiveUp { at, call }) = give_up {
+        if let Some(CallDeadline { at, call }) = deadline {
             tokio::select! {
-                _ = tokio::time::sleep_until(at.into()) => self.directory.give_up(device, call),
-                answer = &mut answer => return answer.unwrap_or(Err(ServiceError::NotOnline)),
+                _ = tokio::time::sleep_until(at.into()) => self.directory.expire_call(device, call),
+                result = &mut result => return result.unwrap_or(Err(ServiceError::NotOnline)),
             }
         }
-        answer.await.unwrap_or(Err(ServiceError::NotOnline))
+        result.await.unwrap_or(Err(ServiceError::NotOnline))
     }
 
     /// What the connections hold that are not admitted yet, in bytes, those included that are being closed: at most

@@ -1,18 +1,17 @@
-//! One connection of a device, seen from the hub: sans-I/O and strict. Driven by `link::Link` through
-//! [`Machine`], owned by `connection`, and in `pair_tests` by a test.
+//! One connection of a device as the hub sees it: sans-I/O and strict. `link::Link` drives it through [`Machine`]; `connection` owns it,
+//! and in `pair_tests` a test does. It knows packets and time, but no sockets, shards or other connections.
 //!
-//! It decides about packets and time. Making the identity free is done outside: after a good CONNECT the session says
-//! [`Event::Authorised`] and reads nothing more. Its owner calls [`HubSession::claim`], ends the connection that this names,
-//! calls [`HubSession::admit`], and once the connection is over [`HubSession::release`].
+//! The owner makes the device id free before it is admitted. After a valid CONNECT the session reports [`Event::Authorized`] and reads
+//! nothing more. The owner calls [`HubSession::claim`], closes the connection that it returns, calls [`HubSession::admit`], and at the end
+//! of the connection [`HubSession::release`].
 //!
-//! What outlives a connection is in the [`Directory`]; what goes on over it besides telemetry is in `exchange`.
+//! The state that outlives a connection is in the [`Directory`]. Everything but telemetry is in `exchange`.
 
 mod error;
 mod exchange;
+mod method;
 
 pub use error::HubError;
-
-use exchange::InFlight;
 
 use super::admission::{self, Refusal};
 use super::directory::{Address, Directory};
@@ -25,52 +24,53 @@ use crate::iothub::{limits, properties};
 use crate::sansio::{Close, Closed, Machine, OUTPUT_BYTES_MAX};
 use crate::wire::{self, Packet, QoS, Strictness, encode};
 use bytes::BytesMut;
+use method::SentCall;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The largest frame: a message of the largest size with the longest topic. Larger ones end the connection; that and how
-/// Azure ends it is not documented.
+/// Size limit of a frame: the largest message with the longest topic. A larger frame ends the connection. Azure documents neither that nor
+/// how it ends the connection.
 const FRAME_BYTES_MAX: usize = limits::TELEMETRY_BYTES_MAX + wire::STRING_BYTES_MAX + 16;
 
 /// The first byte of CONNECT (MQTT 3.1.1 §3.1.1).
 const CONNECT: u8 = 0x10;
 
-/// Replies that may wait to be written before nothing more is read.
-const REPLIES_MAX: usize = 1024;
+/// Limit of packets that wait to be written. At the limit the session reads nothing more.
+const OUTGOING_MAX: usize = 1024;
 
-/// The same in bytes, of those that are not of a few bytes.
-const REPLY_BYTES_MAX: usize = 256 * 1024;
+/// The same limit in bytes, for packets with a payload.
+const OUTGOING_BYTES_MAX: usize = 256 * 1024;
 
-/// What the owner has to act on.
+/// An event that the owner must handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// CONNECT is good: call [`HubSession::claim`], make the identity free, then call [`HubSession::admit`].
-    Authorised,
-    /// CONNECT is refused; the device is being told.
+    /// CONNECT is valid: call [`HubSession::claim`], make the device id free, then call [`HubSession::admit`].
+    Authorized,
+    /// CONNECT is refused; a CONNACK with the reason code follows.
     Refused(Refusal),
-    /// The token ran out, with its grace; the connection is being closed.
+    /// The token and its grace period have expired; the connection is closing.
     Expired,
 }
 
-/// Where a connection stands.
+/// The state of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// CONNECT has not arrived, and must not be read yet.
+    /// CONNECT has not arrived and must not be read yet.
     Waiting,
-    /// CONNECT was good; the identity may still belong to another connection.
+    /// CONNECT was valid; another connection may still use the device id.
     Claiming,
     /// CONNECT has not arrived.
     Opening,
-    /// CONNACK 0 was given.
+    /// CONNACK 0 was sent.
     Online,
-    /// The end is decided; whatever still comes is thrown away.
+    /// The connection is closing; further input is discarded.
     Closing,
 }
 
-/// A packet that waits to be written, in the order of what it answers.
+/// A packet that waits to be written, in the order of the requests.
 #[derive(Debug)]
-enum Reply {
+enum OutgoingPacket {
     ConnAck {
         session_present: bool,
         code: u8,
@@ -82,11 +82,11 @@ enum Reply {
     },
     UnsubAck(u16),
     PingResp,
-    /// A whole frame.
+    /// An encoded packet.
     Frame(Box<[u8]>),
 }
 
-/// One connection of a device, seen from the hub.
+/// One connection of a device as the hub sees it.
 #[derive(Debug)]
 pub struct HubSession {
     directory: Arc<Directory>,
@@ -96,23 +96,24 @@ pub struct HubSession {
     address: Option<Address>,
     clean_session: bool,
     has_api_version: bool,
-    /// A will that is telemetry, until DISCONNECT. Azure does not document what it does with another topic, or with a property bag that
-    /// would end a connection. Here such a will is not published.
+    /// The will until DISCONNECT, if it is telemetry. Azure does not document what it does with a will on another topic, or with a property
+    /// bag that would end a connection. The emulator does not publish such a will.
     will: Option<Box<Telemetry>>,
     keep_alive_timeout: Duration,
-    heard: Instant,
-    /// When the connection ends because of its token; `None`: beyond what the clock can say.
+    /// When the last packet arrived.
+    last_packet: Instant,
+    /// When the expiry of the token ends the connection; `None` if that is beyond the range of `Instant`.
     expires: Option<Instant>,
-    replies: VecDeque<Reply>,
-    /// In [`Reply::Frame`]s.
-    reply_bytes: usize,
-    /// Of the last answer or notification that the hub sent at QoS 1.
+    outgoing: VecDeque<OutgoingPacket>,
+    /// Bytes of the waiting [`OutgoingPacket::Frame`]s.
+    frame_bytes: usize,
+    /// Packet id of the last response or notification at QoS 1.
     last_pid: u16,
-    /// There may be something to tell the device.
+    /// True if the state of the device may have something to send.
     woken: bool,
-    /// Methods that the device was told of.
-    calls: Vec<InFlight>,
-    /// When a cloud-to-device message is to be delivered again.
+    /// Method calls that were sent and not answered.
+    sent_calls: Vec<SentCall>,
+    /// When a cloud-to-device message is delivered again.
     retry_at: Option<Instant>,
     event: Option<Event>,
     abandoned: bool,
@@ -120,7 +121,7 @@ pub struct HubSession {
 }
 
 impl HubSession {
-    /// The session of a connection that was accepted at `now`.
+    /// Returns the session of a connection that was accepted at `now`.
     #[must_use]
     pub fn new(directory: Arc<Directory>, now: Instant) -> HubSession {
         HubSession {
@@ -133,13 +134,13 @@ impl HubSession {
             has_api_version: false,
             will: None,
             keep_alive_timeout: limits::KEEP_ALIVE_TIMEOUT_MAX,
-            heard: now,
+            last_packet: now,
             expires: None,
-            replies: VecDeque::new(),
-            reply_bytes: 0,
+            outgoing: VecDeque::new(),
+            frame_bytes: 0,
             last_pid: 0,
             woken: false,
-            calls: Vec::new(),
+            sent_calls: Vec::new(),
             retry_at: None,
             event: None,
             abandoned: false,
@@ -147,25 +148,26 @@ impl HubSession {
         }
     }
 
-    /// The device id; empty before [`Event::Authorised`]. After [`Event::Refused`] the client id, cut to the length of a device id.
+    /// Returns the device id, which is empty before [`Event::Authorized`]. After [`Event::Refused`] returns the client id, truncated to the
+    /// length of a device id.
     #[must_use]
     pub fn device(&self) -> &str {
         &self.device
     }
 
-    /// True between CONNACK 0 and the end.
+    /// Returns true between CONNACK 0 and the end of the connection.
     #[must_use]
     pub fn is_online(&self) -> bool {
         self.state == State::Online
     }
 
-    /// True until a CONNECT arrived.
+    /// Returns true until a CONNECT has arrived.
     #[must_use]
     pub fn is_opening(&self) -> bool {
         matches!(self.state, State::Opening | State::Waiting)
     }
 
-    /// Whether a CONNECT may be read. At first it may.
+    /// Sets whether CONNECT may be read. Initially it may.
     pub fn may_read(&mut self, may: bool) {
         self.state = match (self.state, may) {
             (State::Waiting, true) => State::Opening,
@@ -174,50 +176,50 @@ impl HubSession {
         };
     }
 
-    /// True between [`Event::Authorised`] and [`HubSession::admit`].
+    /// Returns true between [`Event::Authorized`] and [`HubSession::admit`].
     #[must_use]
     pub fn is_claiming(&self) -> bool {
         self.state == State::Claiming
     }
 
-    /// Telemetry messages accepted since the last call.
+    /// Returns the number of telemetry messages accepted since the previous call.
     pub fn take_telemetry(&mut self) -> u64 {
         std::mem::take(&mut self.telemetry)
     }
 
-    /// Takes the device for this connection, which is `by`. Returns the connection that has to be over, released included, before
+    /// Claims the device for this connection, whose address is `by`. Returns the connection that must close and be released before
     /// [`HubSession::admit`].
     pub fn claim(&mut self, by: Address) -> Option<Address> {
         self.address = Some(by);
         self.directory.claim(&self.device, by)
     }
 
-    /// The identity is free: answers CONNECT.
+    /// Answers CONNECT, now that the device id is free.
     pub fn admit(&mut self, now: Instant) {
         let (State::Claiming, Some(address)) = (self.state, self.address) else { return };
         let Some(session_present) = self.directory.begin(&self.device, address, self.clean_session) else {
             return self.refuse(Refusal::Disabled);
         };
         self.state = State::Online;
-        self.heard = now;
-        // Whatever waits comes at once, before the device subscribes again.
+        self.last_packet = now;
+        // A continued session gets its queued messages at once, before it subscribes again.
         self.woken = true;
-        self.replies.push_back(Reply::ConnAck { session_present, code: 0 });
+        self.outgoing.push_back(OutgoingPacket::ConnAck { session_present, code: 0 });
     }
 
-    /// There is something to tell the device; poll its output.
+    /// Notes that the state of the device may have something to send. Poll its output next.
     pub fn wake(&mut self) {
         self.woken = true;
     }
 
-    /// The connection is over: gives the device back, and leaves behind what another session may go on with.
+    /// Releases the device after the end of the connection. A persistent session keeps its state in the directory.
     pub fn release(&mut self) {
         if let Some(address) = self.address.take() {
             self.directory.release(&self.device, address, self.clean_session);
         }
     }
 
-    /// Another connection of the same device takes over: this one ends. One that was never admitted has no will.
+    /// Closes this connection because another one of the same device takes over. If it was never admitted, its will is dropped.
     pub fn take_over(&mut self) {
         if self.state == State::Claiming {
             self.will = None;
@@ -225,20 +227,20 @@ impl HubSession {
         self.state = State::Closing;
     }
 
-    /// Resets the connection to make room for another one, before it was admitted.
+    /// Resets the connection, before it is admitted, to make room for another one.
     pub fn abandon(&mut self) {
         self.state = State::Closing;
         self.will = None;
         self.abandoned = true;
     }
 
-    /// The next thing to act on.
+    /// Returns the next event.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.event.take()
     }
 
     fn handle_packet(&mut self, now: Instant, packet: Packet) -> Result<(), HubError> {
-        self.heard = now;
+        self.last_packet = now;
         match (self.state, packet) {
             (State::Opening, Packet::Connect(connect)) => self.handle_connect(now, &connect),
             (State::Opening, _) => return Err(HubError::NotConnect),
@@ -246,9 +248,9 @@ impl HubSession {
             (_, Packet::Subscribe(subscribe)) => self.handle_subscribe(&subscribe)?,
             (_, Packet::Unsubscribe { pid, filters }) => {
                 self.unsubscribe(&filters);
-                self.replies.push_back(Reply::UnsubAck(pid));
+                self.outgoing.push_back(OutgoingPacket::UnsubAck(pid));
             }
-            (_, Packet::PingReq) => self.replies.push_back(Reply::PingResp),
+            (_, Packet::PingReq) => self.outgoing.push_back(OutgoingPacket::PingResp),
             (_, Packet::Disconnect) => {
                 self.will = None; // MQTT 3.1.1 §3.14.4.
                 self.state = State::Closing;
@@ -274,12 +276,12 @@ impl HubSession {
                 self.device = admitted.device;
                 self.clean_session = connect.clean_session;
                 self.has_api_version = admitted.has_api_version;
-                self.will = connect.will.as_ref().and_then(|will| self.will_of(will));
+                self.will = connect.will.as_ref().and_then(|will| self.telemetry_of(will));
                 self.keep_alive_timeout = limits::keep_alive_timeout(connect.keep_alive_s);
-                // From here on it is a duration, so that a later clock step neither ends all connections nor keeps them open.
+                // A duration from now on, so that a later clock step neither ends connections nor extends them.
                 let end = Duration::from_secs(admitted.expiry_unix).saturating_add(config.expiry_grace);
                 self.expires = now.checked_add(end.saturating_sub(unix));
-                self.event = Some(Event::Authorised);
+                self.event = Some(Event::Authorized);
             }
             Err(refusal) => {
                 self.device = connect.client_id.chars().take(DEVICE_ID_CHARS_MAX).collect();
@@ -288,11 +290,11 @@ impl HubSession {
         }
     }
 
-    fn will_of(&self, will: &wire::Will) -> Option<Box<Telemetry>> {
+    fn telemetry_of(&self, will: &wire::Will) -> Option<Box<Telemetry>> {
         let Some(Inbound::Telemetry { bag }) = topics::inbound(&self.device, &will.topic) else {
             return None;
         };
-        if self.unescaped(bag).is_some() {
+        if self.first_unescaped(bag).is_some() {
             return None;
         }
         Some(Box::new(Telemetry {
@@ -307,7 +309,7 @@ impl HubSession {
     fn refuse(&mut self, refusal: Refusal) {
         self.state = State::Closing;
         self.will = None;
-        self.replies.push_back(Reply::ConnAck { session_present: false, code: refusal.code() });
+        self.outgoing.push_back(OutgoingPacket::ConnAck { session_present: false, code: refusal.code() });
         self.event = Some(Event::Refused(refusal));
     }
 
@@ -317,17 +319,17 @@ impl HubSession {
         }
         let inbound = topics::inbound(&self.device, &publish.topic).ok_or(HubError::ForeignTopic)?;
         if let Inbound::Telemetry { bag } = inbound {
-            if let Some(c) = self.unescaped(bag) {
+            if let Some(c) = self.first_unescaped(bag) {
                 return Err(HubError::Unescaped(c));
             }
             HubSession::check_size(publish.payload.len(), bag)?;
             self.telemetry += 1;
             if self.directory.telemetry().is_on() {
-                self.keep(publish, bag);
+                self.log_telemetry(publish, bag);
             }
         }
         if publish.qos == QoS::AtLeastOnce {
-            self.replies.push_back(Reply::PubAck(publish.pid));
+            self.outgoing.push_back(OutgoingPacket::PubAck(publish.pid));
         }
         match inbound {
             Inbound::Telemetry { .. } => Ok(()),
@@ -337,12 +339,13 @@ impl HubSession {
         }
     }
 
-    /// The first character in a bag that must be escaped; `None` if the hub is lenient.
-    fn unescaped(&self, bag: &str) -> Option<char> {
+    /// Returns the first character in a property bag that must be escaped; `None` if the hub is lenient.
+    fn first_unescaped(&self, bag: &str) -> Option<char> {
         properties::unescaped(bag).filter(|_| !self.directory.config().lenient_properties)
     }
 
-    /// Computes the exact size only if body and encoded bag exceed the limit: it is never larger than their sum.
+    /// Checks the size of a message. The exact size is at most the sum of body and encoded bag, and is computed only if that sum exceeds
+    /// the limit.
     fn check_size(body_bytes: usize, bag: &str) -> Result<(), HubError> {
         if body_bytes + bag.len() <= limits::TELEMETRY_BYTES_MAX {
             return Ok(());
@@ -352,7 +355,7 @@ impl HubSession {
     }
 
     #[cold]
-    fn keep(&self, publish: &wire::Publish, bag: &str) {
+    fn log_telemetry(&self, publish: &wire::Publish, bag: &str) {
         self.directory.telemetry().keep(Telemetry {
             device: self.device.to_string(),
             bag: bag.to_owned(),
@@ -377,7 +380,7 @@ impl Machine for HubSession {
                 return Err(HubError::NotConnect);
             }
             let frame_bytes_max = if opening { limits::CONNECT_BYTES_MAX } else { FRAME_BYTES_MAX };
-            // Device ids may have `#` and `+` and are raw in topics, which are read by known prefix.
+            // A device id may contain `#` and `+`, which are not escaped in topics. Topics are parsed by their known prefix.
             match wire::decode(input, frame_bytes_max, Strictness::StrictButWildcards)? {
                 Some(packet) => self.handle_packet(now, packet)?,
                 None if opening => {
@@ -400,7 +403,7 @@ impl Machine for HubSession {
             {
                 Err(HubError::ConnectTimeout)
             }
-            State::Online if now >= self.heard + self.keep_alive_timeout => Err(HubError::KeepAlive),
+            State::Online if now >= self.last_packet + self.keep_alive_timeout => Err(HubError::KeepAlive),
             State::Online if self.expires.is_some_and(|expires| now >= expires) => {
                 self.state = State::Closing;
                 self.event = Some(Event::Expired);
@@ -417,7 +420,7 @@ impl Machine for HubSession {
     fn handle_flushed(&mut self, _now: Instant) {}
 
     fn handle_closed(&mut self, _now: Instant, _why: Closed) {
-        // "Communicate with an IoT hub using the MQTT protocol": a will is telemetry. One that was never admitted has none.
+        // "Communicate with an IoT hub using the MQTT protocol": a will is telemetry. A connection that was never admitted has none.
         if let Some(will) = self.will.take().filter(|_| self.state != State::Claiming) {
             self.telemetry += 1;
             if self.directory.telemetry().is_on() {
@@ -430,20 +433,22 @@ impl Machine for HubSession {
 
     fn poll_output(&mut self, now: Instant, out: &mut BytesMut) {
         while out.len() < OUTPUT_BYTES_MAX {
-            let Some(reply) = self.replies.pop_front() else {
-                if self.woken && self.tell(now, out) {
+            let Some(packet) = self.outgoing.pop_front() else {
+                if self.woken && self.write_outbound(now, out) {
                     continue;
                 }
                 return;
             };
-            match reply {
-                Reply::ConnAck { session_present, code } => encode::connack(out, session_present, code),
-                Reply::PubAck(pid) => encode::puback(out, pid),
-                Reply::SubAck { pid, granted } => encode::suback(out, pid, &granted),
-                Reply::UnsubAck(pid) => encode::unsuback(out, pid),
-                Reply::PingResp => encode::pingresp(out),
-                Reply::Frame(frame) => {
-                    self.reply_bytes -= frame.len();
+            match packet {
+                OutgoingPacket::ConnAck { session_present, code } => {
+                    encode::connack(out, session_present, code)
+                }
+                OutgoingPacket::PubAck(pid) => encode::puback(out, pid),
+                OutgoingPacket::SubAck { pid, granted } => encode::suback(out, pid, &granted),
+                OutgoingPacket::UnsubAck(pid) => encode::unsuback(out, pid),
+                OutgoingPacket::PingResp => encode::pingresp(out),
+                OutgoingPacket::Frame(frame) => {
+                    self.frame_bytes -= frame.len();
                     out.extend_from_slice(&frame);
                 }
             }
@@ -456,7 +461,7 @@ impl Machine for HubSession {
                 Some(self.opened + self.directory.config().connect_arrival_timeout)
             }
             State::Online => {
-                let keep_alive = self.heard + self.keep_alive_timeout;
+                let keep_alive = self.last_packet + self.keep_alive_timeout;
                 [Some(keep_alive), self.expires, self.exchange_timeout()].into_iter().flatten().min()
             }
             State::Claiming | State::Closing => None,
@@ -465,8 +470,8 @@ impl Machine for HubSession {
 
     fn wants_input(&self) -> bool {
         !matches!(self.state, State::Waiting | State::Claiming)
-            && self.replies.len() < REPLIES_MAX
-            && self.reply_bytes < REPLY_BYTES_MAX
+            && self.outgoing.len() < OUTGOING_MAX
+            && self.frame_bytes < OUTGOING_BYTES_MAX
     }
 
     fn poll_close(&self) -> Option<Close> {

@@ -3,10 +3,11 @@
 
 use super::Config;
 use super::directory::{Address, Directory};
-use super::service::{Ask, Asked, Called, ServiceError};
+use super::service::PendingRequest;
 use super::session::{Event, HubError, HubSession};
 use crate::clock::WallClock;
 use crate::iothub::sas::{self, Key};
+use crate::iothub::service::{ServiceError, ServiceRequest, ServiceResponse};
 use crate::iothub::{names, topics};
 use crate::sansio::{Closed, Machine};
 use crate::wire::encode::{self, ConnectRef, PublishRef, WillRef};
@@ -85,13 +86,13 @@ impl World {
         self.wall.unix(self.now)
     }
 
-    pub(super) fn ask(&self, ask: Ask) -> Asked {
-        self.directory.ask(self.now, self.unix(), DEVICE, ask)
+    pub(super) fn request(&self, request: ServiceRequest) -> PendingRequest {
+        self.directory.request(self.now, self.unix(), DEVICE, request)
     }
 
-    /// Asks what is answered at once.
-    pub(super) fn asked(&self, ask: Ask) -> Result<Called, ServiceError> {
-        self.ask(ask).answer.try_recv().expect("answered at once")
+    /// Returns the result of a request that completes at once.
+    pub(super) fn result_of(&self, request: ServiceRequest) -> Result<ServiceResponse, ServiceError> {
+        self.request(request).result.try_recv().expect("it completes at once")
     }
 
     /// A connection that has sent nothing.
@@ -133,7 +134,7 @@ pub(super) struct Line {
 impl Line {
     /// Takes the device from whoever has it, who is gone already.
     pub(super) fn admit(&mut self, world: &World) {
-        assert_eq!(self.session.poll_event(), Some(Event::Authorised));
+        assert_eq!(self.session.poll_event(), Some(Event::Authorized));
         self.session.claim(self.address);
         self.session.admit(world.now);
     }

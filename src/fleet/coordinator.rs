@@ -2,7 +2,7 @@
 //! driven by `fleet::run` on its own thread; it alone knows the whole run while it goes on.
 
 use super::reconciliation::Reconciliation;
-use super::service_task::{Service, ServiceTask};
+use super::service_task::{ServiceChannel, ServiceTask};
 use super::usage::Usage;
 use super::worker::{SWAP_GRACE, Workers};
 use super::{Command, Finished, Report, Settings, nanos, plan_layout};
@@ -56,7 +56,7 @@ impl Coordinator {
         plan: Arc<Plan>,
         settings: &Settings,
         workers: Workers,
-        service: Option<Service>,
+        service: Option<ServiceChannel>,
         events: mpsc::UnboundedSender<Event>,
     ) -> Coordinator {
         let usage = Usage::start();
@@ -186,7 +186,7 @@ impl Coordinator {
     }
 
     fn close_row(&mut self) -> Duration {
-        self.service.tell(&mut self.collector);
+        self.service.report(&mut self.collector);
         let at = Duration::from_secs(self.second.into());
         let planned_online = self.plan.planned_online(nanos(at));
         self.collector.tick(nanos(at), self.usage.interval(), planned_online);
@@ -198,7 +198,7 @@ impl Coordinator {
         if !self.aborted {
             let drain_end = self.clock.zero + self.load_end + self.plan.drain;
             tokio::select! {
-                () = self.service.take_last(drain_end) => {}
+                () = self.service.take_last_results(drain_end) => {}
                 () = wait_for_abort(commands) => self.aborted = true,
             }
         }

@@ -1,7 +1,7 @@
 //! Runs a plan: starts the workers, then drives the coordinator until the last worker has ended. Called by `app`.
 
 use super::coordinator::Coordinator;
-use super::service_task::Service;
+use super::service_task::ServiceChannel;
 use super::{Command, Finished, FleetError, Settings, worker};
 use crate::measure::Event;
 use crate::plan::Plan;
@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 pub async fn run(
     plan: Arc<Plan>,
     settings: Settings,
-    service: Option<Service>,
+    service: Option<ServiceChannel>,
     mut commands: mpsc::UnboundedReceiver<Command>,
     events: mpsc::UnboundedSender<Event>,
 ) -> Result<Finished, FleetError> {

@@ -1,9 +1,10 @@
-//! The service side on the collector's thread: keeps the [`ServiceDriver`]'s time, and passes calls and answers to and from whoever
-//! carries them. Called by `fleet::run`.
+//! Runs the [`ServiceDriver`] on the coordinator's thread: wakes it in time, sends its calls through a [`ServiceChannel`] and hands it the
+//! results. Used by the coordinator. It does not know what is on the other end of the channel.
 
 use super::heartbeat_timer::LATE_AFTER;
-use super::service_driver::{Answered, Call, ServiceDriver};
+use super::service_driver::ServiceDriver;
 use crate::clock::{RunClock, WallClock};
+use crate::iothub::service::{ServiceCall, ServiceResult};
 use crate::measure::{Collector, Source};
 use crate::plan::{Plan, Segment};
 use crate::stalls::{BUSY_HEARTBEAT, IDLE_HEARTBEAT, Stalls};
@@ -12,24 +13,24 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
-/// How long the last answers may be on their way after the last device has gone.
-const LAST_ANSWERS: Duration = Duration::from_millis(500);
+/// How long to wait for the last results after the last device has disconnected.
+const LAST_RESULTS: Duration = Duration::from_millis(500);
 
-/// Who carries the calls of the service side to the hub, and brings the answers.
-pub struct Service {
-    /// To the hub.
-    pub calls: mpsc::UnboundedSender<Call>,
-    /// From the hub.
-    pub answers: mpsc::UnboundedReceiver<Answered>,
+/// The channel between the service driver and the hub.
+pub struct ServiceChannel {
+    /// Calls to the hub.
+    pub calls: mpsc::UnboundedSender<ServiceCall>,
+    /// Results from the hub.
+    pub results: mpsc::UnboundedReceiver<ServiceResult>,
 }
 
-/// The service side, on the collector's thread.
+/// The service driver on the coordinator's thread.
 pub(super) struct ServiceTask {
     driver: Option<ServiceDriver>,
-    service: Option<Service>,
-    /// When this thread was late.
+    channel: Option<ServiceChannel>,
+    /// Stalls of this thread.
     stalls: Rc<Stalls>,
-    /// When it looks whether it is.
+    /// When the next heartbeat is due.
     beat: Instant,
 }
 
@@ -37,29 +38,29 @@ impl ServiceTask {
     pub(super) fn new(
         plan: &Arc<Plan>,
         (clock, wall): (RunClock, WallClock),
-        service: Option<Service>,
+        channel: Option<ServiceChannel>,
     ) -> ServiceTask {
         let stalls = Rc::new(Stalls::new(clock.zero));
         ServiceTask {
             driver: ServiceDriver::new(plan, (clock, wall), stalls.clone()),
-            service,
+            channel,
             stalls,
             beat: clock.zero,
         }
     }
 
-    /// Hands out what is due, or takes one answer in; never ends where nothing is called.
+    /// Sends the due calls, or handles one result. Never returns if the plan makes no calls.
     pub(super) async fn step(&mut self) {
         let Some(driver) = &mut self.driver else { return std::future::pending().await };
         let next = driver.poll_timeout().map_or(self.beat, |at| at.min(self.beat));
-        let answered = async {
-            match &mut self.service {
-                Some(service) => service.answers.recv().await,
+        let result = async {
+            match &mut self.channel {
+                Some(channel) => channel.results.recv().await,
                 None => None,
             }
         };
-        let answered = tokio::select! {
-            Some(answered) = answered => Some(answered),
+        let result = tokio::select! {
+            Some(result) = result => Some(result),
             () = tokio::time::sleep_until(next.into()) => None,
         };
         let now = crate::clock::now();
@@ -67,22 +68,21 @@ impl ServiceTask {
             self.stalls.note(next, now);
         }
         if now >= self.beat {
-            self.beat = now + if driver.waits_for_answers() { BUSY_HEARTBEAT } else { IDLE_HEARTBEAT };
+            self.beat = now + if driver.has_open_calls() { BUSY_HEARTBEAT } else { IDLE_HEARTBEAT };
         }
-        if let Some(answered) = answered {
-            driver.answered(&answered, now);
+        if let Some(result) = result {
+            driver.handle_result(&result, now);
         }
         for call in driver.poll(now) {
-            // A hub that is gone is told by its keeper, and its calls end as unanswered.
-            drop(self.service.as_ref().map(|service| service.calls.send(call)));
+            // Fails if the hub has ended, which `app` reports. Its calls time out.
+            drop(self.channel.as_ref().map(|channel| channel.calls.send(call)));
         }
     }
 
-    /// The devices are gone. The last answers may still be on their way through the hub and its pipe: waits for them a moment,
-    /// and not beyond the drain's end.
-    pub(super) async fn take_last(&mut self, drain_end: Instant) {
-        let until = drain_end.min(crate::clock::now() + LAST_ANSWERS);
-        while self.driver.as_ref().is_some_and(ServiceDriver::waits_for_answers) {
+    /// Waits for the last results after the devices have disconnected: at most [`LAST_RESULTS`], and not beyond the end of the drain.
+    pub(super) async fn take_last_results(&mut self, drain_end: Instant) {
+        let until = drain_end.min(crate::clock::now() + LAST_RESULTS);
+        while self.driver.as_ref().is_some_and(ServiceDriver::has_open_calls) {
             tokio::select! {
                 () = self.step() => {}
                 () = tokio::time::sleep_until(until.into()) => return,
@@ -90,21 +90,22 @@ impl ServiceTask {
         }
     }
 
-    /// Extends the load.
+    /// Appends a segment to the load.
     pub(super) fn append(&mut self, segment: Segment) {
         if let Some(driver) = &mut self.driver {
             driver.append(segment);
         }
     }
 
+    /// Ends the load.
     pub(super) fn stop(&mut self) {
         if let Some(driver) = &mut self.driver {
             driver.stop(crate::clock::now());
         }
     }
 
-    /// Adds what was counted since the last time.
-    pub(super) fn tell(&mut self, collector: &mut Collector) {
+    /// Adds what was recorded since the previous call to `collector`.
+    pub(super) fn report(&mut self, collector: &mut Collector) {
         if let Some(driver) = &mut self.driver {
             let snapshot = driver.swap();
             collector.add(&snapshot, Source::Service);
@@ -112,18 +113,18 @@ impl ServiceTask {
         }
     }
 
-    /// Takes in the answers that are there, and counts the calls without one as unfinished.
+    /// Handles the results that have arrived, and ends all other calls as unfinished.
     pub(super) fn settle(&mut self, collector: &mut Collector) {
         if let Some(driver) = &mut self.driver {
-            let answers = self
-                .service
+            let results = self
+                .channel
                 .iter_mut()
-                .flat_map(|service| std::iter::from_fn(|| service.answers.try_recv().ok()));
-            for answered in answers {
-                driver.answered(&answered, crate::clock::now());
+                .flat_map(|channel| std::iter::from_fn(|| channel.results.try_recv().ok()));
+            for result in results {
+                driver.handle_result(&result, crate::clock::now());
             }
             driver.settle(crate::clock::now());
         }
-        self.tell(collector);
+        self.report(collector);
     }
 }

@@ -5,6 +5,7 @@
 //! It touches no socket and no clock: `now` is an argument, in seconds since the Unix epoch.
 
 pub mod connection_string;
+pub mod error_code;
 mod escape;
 pub mod limits;
 pub mod message_size;
@@ -13,4 +14,6 @@ pub mod properties;
 pub mod received;
 pub mod registry;
 pub mod sas;
+pub mod service;
 pub mod topics;
+pub mod twin_patch;

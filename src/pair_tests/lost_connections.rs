@@ -1,7 +1,7 @@
 //! Unacknowledged messages when a connection is lost or taken over.
 
 use super::*;
-use crate::emulator::service::{Ask, Feedback};
+use crate::iothub::service::{Feedback, ServiceRequest};
 use std::collections::BTreeMap;
 
 #[test]
@@ -59,16 +59,16 @@ fn messages_to_a_kept_session_arrive_over_any_losses() {
     let mut pair = Pair::online(Settings { clean_session: false, ..settings() });
     pair.subscribe();
     pair.run(seconds(1));
-    let mut asked = Vec::new();
+    let mut pending = Vec::new();
     for n in 0..40_u64 {
-        let ask = Ask::C2d {
+        let message = ServiceRequest::SendMessage {
             message_id: None,
             properties: BTreeMap::new(),
             payload: n.to_string(),
-            ttl_ms: None,
+            ttl: None,
             ack: Feedback::None,
         };
-        asked.push(pair.directory.ask(pair.now, pair.unix(), DEVICE, ask));
+        pending.push(pair.directory.request(pair.now, pair.unix(), DEVICE, message));
         pair.hub.wake();
         // Now the message is lost, now its acknowledgement, now nothing.
         pair.run(Duration::from_millis(n % 14));
@@ -78,7 +78,7 @@ fn messages_to_a_kept_session_arrive_over_any_losses() {
         }
     }
     pair.run(seconds(200));
-    assert!(asked.iter_mut().all(|asked| asked.answer.try_recv().is_ok_and(|answer| answer.is_ok())));
+    assert!(pending.iter_mut().all(|pending| pending.result.try_recv().is_ok_and(|result| result.is_ok())));
     let messages: Vec<(u64, bool)> = pair
         .events
         .iter()
@@ -94,6 +94,11 @@ fn messages_to_a_kept_session_arrive_over_any_losses() {
         let before = messages[..at].iter().any(|(it, _)| it == n);
         assert!(*dup || !before, "{n} came again without DUP");
     }
-    let twin = pair.directory.ask(pair.now, pair.unix(), DEVICE, Ask::Twin).answer.try_recv().unwrap();
+    let twin = pair
+        .directory
+        .request(pair.now, pair.unix(), DEVICE, ServiceRequest::ReadTwin)
+        .result
+        .try_recv()
+        .unwrap();
     assert_eq!(twin.unwrap().payload.unwrap()["cloudToDeviceMessageCount"], 0);
 }

@@ -232,7 +232,7 @@ impl Pair {
         if let Some(event) = self.hub.poll_event() {
             moved = true;
             self.hub_events.push(event);
-            if event == HubEvent::Authorised {
+            if event == HubEvent::Authorized {
                 let previous = self.hub.claim(Address { shard: 0, connection: self.ends.len() as u64 });
                 assert_eq!(previous, None, "the connection before is over");
                 self.hub.admit(self.now);

@@ -8,9 +8,9 @@ mod wire;
 
 use crate::clock::{RunClock, WallClock};
 use crate::emulator::directory::{Address, Directory};
-use crate::emulator::service::Ask;
 use crate::emulator::session::{Event as HubEvent, HubSession};
 use crate::fleet::{self, ConnectionEnd, Context, Device, DeviceRef, ServiceDriver};
+use crate::iothub::service::ServiceRequest;
 use crate::link::{Buffers, Deadlines, Endpoint};
 use crate::measure::{FleetCounts, Measurement, Operation, Outcome, Source, Totals};
 use crate::plan::{self, Auth, Keys, Plan};
@@ -261,7 +261,7 @@ impl Connection {
         self.hub.handle_input(now, &mut self.at_hub).unwrap_or_else(|error| panic!("{number}: {error}"));
         self.hub.handle_timeout(now).unwrap_or_else(|error| panic!("{number}: {error}"));
         match self.hub.poll_event() {
-            Some(HubEvent::Authorised) => {
+            Some(HubEvent::Authorized) => {
                 assert_eq!(self.hub.claim(self.address), None, "the connection before is over");
                 self.hub.admit(now);
                 moved = true;
@@ -322,8 +322,13 @@ impl Lived {
         let plan = &self.world.context.plan;
         let versions = (0..200).map(|index| {
             let device = plan.fleets[0].device_id(index);
-            let mut asked = self.world.directory.ask(self.end, self.world.unix(self.end), &device, Ask::Twin);
-            let view = asked.answer.try_recv().expect("at once").expect("known").payload.expect("a twin");
+            let mut pending = self.world.directory.request(
+                self.end,
+                self.world.unix(self.end),
+                &device,
+                ServiceRequest::ReadTwin,
+            );
+            let view = pending.result.try_recv().expect("at once").expect("known").payload.expect("a twin");
             assert_eq!(view["cloudToDeviceMessageCount"], 0, "{device} has taken all its messages");
             let version = |section: &str| view["properties"][section]["$version"].as_u64().expect("a number");
             (version("desired") - 1, version("reported") - 1)

@@ -2,10 +2,10 @@
 
 use super::address::listen_at;
 use hubstorm::clock::WallClock;
-use hubstorm::emulator::service::{Called, ServiceError};
 use hubstorm::emulator::telemetry::Telemetry;
 use hubstorm::emulator::{Config, EmulatorError, Hub, Stats, certificate};
 use hubstorm::iothub::sas::Key;
+use hubstorm::iothub::service::{ServiceError, ServiceResponse};
 use hubstorm::link::tls;
 use serde_json::Value;
 use std::net::IpAddr;
@@ -88,7 +88,7 @@ impl LocalHub {
     }
 
     /// What a back end asks about a device, as `--control` spells it; waits for what comes of it.
-    pub fn ask(&self, device: &str, ask: Value) -> Result<Called, ServiceError> {
+    pub fn ask(&self, device: &str, ask: Value) -> Result<ServiceResponse, ServiceError> {
         let ask = serde_json::from_value(ask).expect("something that can be asked");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
         runtime.expect("descriptors").block_on(self.hub.call(device, ask))

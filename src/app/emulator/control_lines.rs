@@ -1,9 +1,10 @@
 //! The control lines of `hubstorm emulator --control`: reads stdin, parses commands, answers them. Used by `emulator`.
 
 use super::error::EmulatorCommandError;
-use crate::emulator::control::{Answer, Command};
-use crate::emulator::service::ARGUMENT_INVALID;
+use crate::emulator::control::{ControlCommand, ControlReply};
 use crate::emulator::{EmulatorError, Hub, Stats};
+use crate::iothub::error_code;
+use crate::iothub::service::{ServiceCall, ServiceFailure, ServiceResult};
 use crate::scenario::nearest;
 use std::future::Future;
 use std::io::{self, BufRead, Write};
@@ -22,31 +23,28 @@ pub(super) async fn control(
 ) -> Result<(), EmulatorCommandError> {
     let mut serving = pin!(serving);
     let mut ended = Some(ended);
-    let (answered, mut answers) = mpsc::unbounded_channel();
+    let (replies, mut ready_replies) = mpsc::unbounded_channel();
     loop {
         tokio::select! {
             served = &mut serving => return Ok(served.map(drop)?),
-            Some(answer) = answers.recv() => print(out, &answer)?,
+            Some(reply) = ready_replies.recv() => print(out, &reply)?,
             line = lines.recv(), if ended.is_some() => match line.map(|line| parse_next(&line)).transpose()? {
-                Some(Err(answer)) => print(out, &answer)?,
-                Some(Ok(Command::Stats)) => {
+                Some(Err(reply)) => print(out, &reply)?,
+                Some(Ok(ControlCommand::Stats)) => {
                     let (cpu_us, rss_peak_bytes) = crate::fleet::own_usage();
                     let (counted, refused_by, shards) = (hub.stats(), hub.refused_by(), hub.health());
-                    print(out, &Answer::Stats { counted, refused_by, cpu_us, rss_peak_bytes, shards })?;
+                    print(out, &ControlReply::Stats { counted, refused_by, cpu_us, rss_peak_bytes, shards })?;
                 }
-                Some(Ok(Command::Call { id, device, ask })) => {
-                    let (hub, answered) = (Arc::clone(hub), answered.clone());
+                Some(Ok(ControlCommand::Call(ServiceCall { id, device, request }))) => {
+                    let (hub, replies) = (Arc::clone(hub), replies.clone());
                     tokio::task::spawn_local(async move {
-                        let answer = match hub.call(&device, ask).await {
-                            Ok(called) => Answer::Called { id, called },
-                            Err(error) => Answer::Failed { id, code: error.code(), message: error.to_string() },
-                        };
-                        // Nobody reads answers once the serving is over.
-                        let _ = answered.send(answer);
+                        let result = hub.call(&device, request).await.map_err(ServiceFailure::from);
+                        // Fails if the hub no longer serves.
+                        let _ = replies.send(ControlReply::from(ServiceResult { id, result }));
                     });
                 }
-                Some(Ok(Command::Start { .. })) => {}
-                Some(Ok(Command::Config(_))) => {
+                Some(Ok(ControlCommand::Start { .. })) => {}
+                Some(Ok(ControlCommand::Config(_))) => {
                     return Err(EmulatorCommandError::Control("config is the first command only".to_owned()));
                 }
                 // Dropping it ends the serving.
@@ -56,7 +54,7 @@ pub(super) async fn control(
     }
 }
 
-pub(super) fn parse(line: &str) -> Result<Command, EmulatorCommandError> {
+pub(super) fn parse(line: &str) -> Result<ControlCommand, EmulatorCommandError> {
     serde_json::from_str(line).map_err(|error| {
         let is_json = serde_json::from_str::<serde::de::IgnoredAny>(line).is_ok();
         let what = without_values(&error.to_string(), is_json);
@@ -86,9 +84,12 @@ fn without_values(error: &str, is_json: bool) -> String {
 
 /// Parses a line after the first: a command, or the answer to an invalid call that has an id. The answer never repeats text
 /// from the line, because any of it may be a misplaced key.
-pub(super) fn parse_next(line: &str) -> Result<Result<Command, Answer>, EmulatorCommandError> {
+pub(super) fn parse_next(line: &str) -> Result<Result<ControlCommand, ControlReply>, EmulatorCommandError> {
     parse(line).map(Ok).or_else(|error| match call_id(line) {
-        Some(id) => Ok(Err(Answer::Failed { id, code: ARGUMENT_INVALID, message: error.to_string() })),
+        Some(id) => {
+            let failure = ServiceFailure { code: error_code::ARGUMENT_INVALID, message: error.to_string() };
+            Ok(Err(ControlReply::Failed { id, failure }))
+        }
         None => Err(error),
     })
 }
@@ -97,10 +98,10 @@ pub(super) fn parse_next(line: &str) -> Result<Result<Command, Answer>, Emulator
 fn call_id(line: &str) -> Option<u64> {
     #[derive(serde::Deserialize)]
     struct Line {
-        call: Call,
+        call: CallId,
     }
     #[derive(serde::Deserialize)]
-    struct Call {
+    struct CallId {
         id: u64,
     }
     serde_json::from_str::<Line>(line).ok().map(|line| line.call.id)

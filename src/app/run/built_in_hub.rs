@@ -4,7 +4,9 @@ use super::super::AppError;
 use super::super::build_result::EmulatorReport;
 use super::super::emulator_process::EmulatorProcess;
 use crate::emulator::Stats;
-use crate::emulator::control::{Answer, ControlConfig, ControlDevice, ControlPolicy, Ready, SecretText};
+use crate::emulator::control::{
+    ControlConfig, ControlDevice, ControlPolicy, ControlReply, Ready, SecretText,
+};
 use crate::iothub::sas;
 use crate::plan::{Auth, Keys, Plan};
 use crate::result::model;
@@ -52,7 +54,7 @@ pub(super) fn set_target(plan: &mut Plan, ready: Ready) -> Result<Vec<u8>, AppEr
 
 /// Gets the counts and the health of the built-in hub, and stops it.
 pub(super) async fn stop_emulator(mut hub: EmulatorProcess) -> Result<EmulatorReport, AppError> {
-    let Answer::Stats { counted, cpu_us, rss_peak_bytes, shards, .. } = hub.stats().await? else {
+    let ControlReply::Stats { counted, cpu_us, rss_peak_bytes, shards, .. } = hub.stats().await? else {
         return Err(AppError::Environment("the built-in hub sent another answer than its stats".to_owned()));
     };
     hub.stop().await?;

@@ -5,7 +5,8 @@ use super::super::early_end::{Early, Watch};
 use super::super::emulator_process::EmulatorProcess;
 use super::super::{AppError, Env};
 use crate::cli::RunArgs;
-use crate::fleet::{self, Answered, Call, Command, DeviceRef, Finished, Tracer};
+use crate::fleet::{self, Command, DeviceRef, Finished, Tracer};
+use crate::iothub::service::{ServiceCall, ServiceResult};
 use crate::live::{Console, Outline, Progress, Style};
 use crate::measure::Event;
 use crate::plan::Plan;
@@ -49,8 +50,8 @@ pub(super) async fn run_load(
     let (command_sender, commands) = mpsc::unbounded_channel();
     let (event_sender, mut events) = mpsc::unbounded_channel();
     let (call_sender, mut calls) = mpsc::unbounded_channel();
-    let (answer_sender, answers) = mpsc::unbounded_channel();
-    let service = fleet::Service { calls: call_sender, answers };
+    let (result_sender, results) = mpsc::unbounded_channel();
+    let service = fleet::ServiceChannel { calls: call_sender, results };
     let fleet = fleet::run(plan.clone(), settings, Some(service), commands, event_sender);
     let console = Console::new(Progress::new(style, &mut env.err), outline(plan));
     let ui = Ui { console: RefCell::new(console), commands: command_sender, early: RefCell::default() };
@@ -58,7 +59,7 @@ pub(super) async fn run_load(
         finished = fleet => finished,
         never = ui.show_events(&mut events, &mut watch) => match never {},
         never = ui.obey_interrupts(&mut interrupts) => match never {},
-        never = ui.relay_calls(emulator, &mut calls, &answer_sender) => match never {},
+        never = ui.relay_calls(emulator, &mut calls, &result_sender) => match never {},
         never = ui.print_trace(&mut trace_lines) => match never {},
     };
     ui.print_rest(&mut events, &mut trace_lines);
@@ -118,11 +119,11 @@ impl<W: Write> Ui<W> {
     async fn relay_calls(
         &self,
         emulator: Option<&mut EmulatorProcess>,
-        calls: &mut UnboundedReceiver<Call>,
-        answers: &UnboundedSender<Answered>,
+        calls: &mut UnboundedReceiver<ServiceCall>,
+        results: &UnboundedSender<ServiceResult>,
     ) -> Infallible {
         if let Some(emulator) = emulator {
-            emulator.relay_calls(calls, answers).await;
+            emulator.relay_calls(calls, results).await;
             self.command(Command::Stop, "the built-in hub has ended: stopping");
         }
         std::future::pending().await

@@ -3,7 +3,7 @@
 use super::*;
 use crate::clock::WallClock;
 use crate::emulator::Config;
-use crate::emulator::device::Subscriptions;
+use crate::emulator::subscriptions::Subscriptions;
 use crate::iothub::sas::{self, Key};
 use crate::iothub::topics::Subscription;
 use crate::iothub::{names, topics};
@@ -69,7 +69,7 @@ impl Hub {
     fn online(keep_alive_s: u16, clean_session: bool) -> Hub {
         let mut hub = Hub::new();
         hub.connect(keep_alive_s, clean_session, "d1").unwrap();
-        assert_eq!(hub.session.poll_event(), Some(Event::Authorised));
+        assert_eq!(hub.session.poll_event(), Some(Event::Authorized));
         hub.admit();
         assert_eq!(hub.output(), [0x20, 2, 0, 0]);
         hub
@@ -143,7 +143,7 @@ impl Hub {
 fn a_good_connect_is_answered_when_the_identity_is_free_and_not_before() {
     let mut hub = Hub::new();
     hub.connect(60, true, "d1").unwrap();
-    assert_eq!((hub.session.poll_event(), hub.session.device()), (Some(Event::Authorised), "d1"));
+    assert_eq!((hub.session.poll_event(), hub.session.device()), (Some(Event::Authorized), "d1"));
     assert!(!hub.session.wants_input() && hub.output().is_empty());
     // What is sent behind CONNECT without waiting is read later, not lost and not refused.
     let mut early = BytesMut::from(&[0xC0, 0][..]);
@@ -446,9 +446,9 @@ fn answers_that_nobody_reads_stop_the_reading() {
     }
     hub.session.handle_input(hub.now, &mut gets).unwrap();
     assert!(!hub.session.wants_input() && !gets.is_empty());
-    assert!(hub.session.reply_bytes < REPLY_BYTES_MAX + 32 * 1024, "{}", hub.session.reply_bytes);
+    assert!(hub.session.frame_bytes < OUTGOING_BYTES_MAX + 32 * 1024, "{}", hub.session.frame_bytes);
     let mut answers = 0;
-    while !gets.is_empty() || hub.session.reply_bytes > 0 {
+    while !gets.is_empty() || hub.session.frame_bytes > 0 {
         answers += published(&mut hub).len();
         hub.session.handle_input(hub.now, &mut gets).unwrap();
     }
@@ -512,7 +512,7 @@ fn takeover_and_goodbye_close_in_order() {
 #[test]
 fn a_peer_that_reads_nothing_is_not_read_for_ever() {
     let mut hub = Hub::online(60, true);
-    for _ in 0..REPLIES_MAX {
+    for _ in 0..OUTGOING_MAX {
         assert!(hub.session.wants_input());
         hub.input(encode::pingreq).unwrap();
     }

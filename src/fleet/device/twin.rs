@@ -3,6 +3,7 @@
 
 use super::Device;
 use crate::fleet::twin_requests::{AnswerMatch, TwinRequest, TwinRequests};
+use crate::iothub::error_code;
 use crate::iothub::received::{Refusal, desired_version};
 use crate::measure::{Culprit, FromHub, Operation, Outcome};
 use crate::units::human_duration;
@@ -149,18 +150,18 @@ impl Device {
 /// A stable class for each status that Azure's SDKs know; a finer one where the body has a code of the service that a twin
 /// request may well meet ("Troubleshooting Azure IoT Hub error codes") and that agrees with the status.
 fn class(status: u16, code: Option<u32>) -> &'static str {
-    match code.filter(|code| code / 1_000 == u32::from(status)) {
-        Some(400_001) => return "twin_400001",
-        Some(400_004) => return "twin_400004",
-        Some(403_002) => return "twin_403002",
-        Some(404_001) => return "twin_404001",
-        Some(412_001) => return "twin_412001",
-        Some(413_001) => return "twin_413001",
-        Some(429_001) => return "twin_429001",
-        Some(429_002) => return "twin_429002",
-        Some(429_003) => return "twin_429003",
-        Some(429_005) => return "twin_429005",
-        Some(503_005) => return "twin_503005",
+    match code.filter(|code| error_code::status(*code) == u32::from(status)) {
+        Some(error_code::INVALID_PROTOCOL_VERSION) => return "twin_400001",
+        Some(error_code::ARGUMENT_INVALID) => return "twin_400004",
+        Some(error_code::IOT_HUB_QUOTA_EXCEEDED) => return "twin_403002",
+        Some(error_code::DEVICE_NOT_FOUND) => return "twin_404001",
+        Some(error_code::PRECONDITION_FAILED) => return "twin_412001",
+        Some(error_code::MESSAGE_TOO_LARGE) => return "twin_413001",
+        Some(error_code::THROTTLING) => return "twin_429001",
+        Some(error_code::THROTTLE_BACKLOG_LIMIT_EXCEEDED) => return "twin_429002",
+        Some(error_code::THROTTLING_BACKLOG_TIMEOUT) => return "twin_429003",
+        Some(error_code::DEVICE_THROTTLING_LIMIT_EXCEEDED) => return "twin_429005",
+        Some(error_code::SERVER_BUSY) => return "twin_503005",
         _ => {}
     }
     match status {

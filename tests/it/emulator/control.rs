@@ -2,7 +2,9 @@
 
 use super::device::{GROUP_KEY, REFUSED, now_unix, online, stranger, token};
 use hubstorm::emulator::Stats;
-use hubstorm::emulator::control::{Answer, Command as Control, ControlConfig, Ready, SecretText};
+use hubstorm::emulator::control::{
+    ControlCommand as Control, ControlConfig, ControlReply, Ready, SecretText,
+};
 use hubstorm::iothub::topics;
 use hubstorm::wire::QoS;
 use hubstorm::wire::encode::{self, ConnectRef, PublishRef};
@@ -70,7 +72,7 @@ fn a_child_is_driven_by_json_lines_and_ends_with_its_stdin() {
     kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGINT).unwrap();
     tell(&Control::Start { unix_us: 0 });
     tell(&Control::Stats);
-    let Answer::Stats { counted, refused_by, cpu_us, rss_peak_bytes, shards } =
+    let ControlReply::Stats { counted, refused_by, cpu_us, rss_peak_bytes, shards } =
         serde_json::from_str(&answer()).unwrap()
     else {
         panic!("another answer")
@@ -126,7 +128,9 @@ fn refusals_are_reported_with_their_reason() {
     });
     writeln!(stdin, "\"stats\"").unwrap();
     let answer = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
-    let Answer::Stats { counted, refused_by, .. } = answer else { panic!("another answer: {answer:?}") };
+    let ControlReply::Stats { counted, refused_by, .. } = answer else {
+        panic!("another answer: {answer:?}")
+    };
     assert_eq!((counted.refused, counted.protocol_errors), (5, 1));
     let wanted = [("expired", 1), ("host", 1), ("module", 2), ("token", 1)];
     assert_eq!(refused_by, wanted.map(|(reason, count)| (reason.to_owned(), count)).into());
@@ -164,7 +168,7 @@ fn stopped_hub_reports_the_stall() {
 
     writeln!(stdin, "{}", serde_json::to_string(&Control::Stats).unwrap()).unwrap();
     let answer = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
-    let Answer::Stats { counted: Stats { accepted: 1, .. }, shards, .. } = answer else {
+    let ControlReply::Stats { counted: Stats { accepted: 1, .. }, shards, .. } = answer else {
         panic!("another answer: {answer:?}")
     };
     let [shard] = &shards[..] else { panic!("one shard was configured: {shards:?}") };

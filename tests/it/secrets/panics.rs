@@ -1,7 +1,7 @@
 //! Panics while plans, configurations and workers hold secrets.
 
 use super::{clean, key, plain};
-use hubstorm::emulator::control::{Command, ControlConfig, ControlDevice, SecretText};
+use hubstorm::emulator::control::{ControlCommand, ControlConfig, ControlDevice, SecretText};
 use hubstorm::fleet;
 use hubstorm::link::Endpoint;
 use hubstorm::plan::Plan;
@@ -67,7 +67,7 @@ fn panics_with_secrets_in_memory() {
     let config = ControlConfig { group_keys, devices, ..ControlConfig::default() };
     let served = config.to_config().unwrap();
     let plans = [marked_plan(HUB, HUBS_FLEETS), marked_plan(BROKER, BROKERS_FLEETS)];
-    panic!("no secret is told: {:?}", (plans, Command::Config(config), served));
+    panic!("no secret is told: {:?}", (plans, ControlCommand::Config(config), served));
 }
 
 #[test]

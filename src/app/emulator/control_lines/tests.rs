@@ -70,7 +70,8 @@ fn a_call_that_cannot_be_understood_fails_if_it_has_an_id_and_other_lines_end_th
         ),
     ] {
         match parse_next(call).unwrap().unwrap_err() {
-            Answer::Failed { id: 5, code: 400_004, message } if message.contains(why) => {}
+            ControlReply::Failed { id: 5, failure: ServiceFailure { code: 400_004, message } }
+                if message.contains(why) => {}
             other => panic!("{call}: {other:?}"),
         }
     }

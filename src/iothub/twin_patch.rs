@@ -1,0 +1,369 @@
+//! Patches of a device twin: how they are read, and which ones a hub refuses. Used by [`service`](super::service) for the patches of a
+//! service client and by the emulator for those of a device. Independent of how the hub stores a twin.
+//!
+//! The rules are those of "Understand and use device twins in IoT Hub" and "Communicate with an IoT hub using the MQTT protocol".
+
+use super::{error_code, limits};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+/// Properties or tags as JSON.
+pub type Properties = Map<String, Value>;
+
+/// Why a hub refuses a change to a twin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TwinError {
+    /// The patch is not JSON.
+    #[error("the patch is not JSON: line {line}, column {column}")]
+    NotJson {
+        /// Line of the first error.
+        line: usize,
+        /// Column of the first error.
+        column: usize,
+    },
+    /// The patch is JSON, but not an object.
+    #[error("the patch is not a JSON object")]
+    NotObject,
+    /// A key has a character that keys must not have.
+    #[error("a key has a control character, a dot, a dollar sign or a space")]
+    KeyCharacter,
+    /// A key is too long.
+    #[error("a key has {0} bytes, more than {max}", max = limits::TWIN_KEY_BYTES_MAX)]
+    KeyLength(usize),
+    /// A string is too long.
+    #[error("a string has {0} bytes, more than {max}", max = limits::TWIN_STRING_BYTES_MAX)]
+    StringLength(usize),
+    /// An integer is out of range.
+    #[error("an integer is outside of -4503599627370496 to 4503599627370495")]
+    Integer,
+    /// Objects are nested too deeply.
+    #[error("more than {max} levels of objects", max = limits::TWIN_DEPTH_MAX)]
+    Depth,
+    /// An array, or an object inside one, has a null. Azure's pages do not mention it. The service refuses it with 400004, by design
+    /// (Azure/azure-iot-sdk-csharp, "Exception while handling a null value in the array").
+    #[error("a null inside an array")]
+    NullInArray,
+    /// The properties or tags are too large.
+    #[error("properties of {bytes} bytes, more than {bytes_max}")]
+    TooLarge {
+        /// Size, as Azure counts it.
+        bytes: usize,
+        /// The limit.
+        bytes_max: usize,
+    },
+    /// The change is for another version. The hub's response in this case is inferred, not documented.
+    #[error("the version is {actual}, not {expected}")]
+    Version {
+        /// Version in the request.
+        expected: u64,
+        /// Version of the twin.
+        actual: u64,
+    },
+    /// The user name of the connection has no api-version (seen in practice; not documented).
+    #[error("the user name of the connection has no api-version")]
+    NoApiVersion,
+}
+
+impl TwinError {
+    /// Returns the status of the response to a device's request.
+    #[must_use]
+    pub fn status(self) -> u16 {
+        match self {
+            TwinError::Version { .. } => 412,
+            _ => 400,
+        }
+    }
+
+    /// Returns the error code. Which code belongs to which error is our choice.
+    #[must_use]
+    pub fn code(self) -> u32 {
+        match self {
+            TwinError::Version { .. } => error_code::PRECONDITION_FAILED,
+            TwinError::NoApiVersion => error_code::INVALID_PROTOCOL_VERSION,
+            _ => error_code::ARGUMENT_INVALID,
+        }
+    }
+}
+
+/// Parses a patch and checks everything that does not depend on the twin.
+///
+/// # Errors
+/// The patch is not a JSON object, or has something that a twin cannot store.
+pub fn parse(body: &[u8]) -> Result<Properties, TwinError> {
+    let parsed: Value = serde_json::from_slice(body)
+        .map_err(|error| TwinError::NotJson { line: error.line(), column: error.column() })?;
+    let Value::Object(patch) = parsed else { return Err(TwinError::NotObject) };
+    if has_wide_integer(body) {
+        return Err(TwinError::Integer);
+    }
+    check(&patch)?;
+    Ok(patch)
+}
+
+/// Deserializes the patch of a service request without checking it. A patch with an integer of more than 64 bits becomes another patch
+/// that [`check`] refuses for its integer.
+///
+/// # Errors
+/// The patch is not a JSON object.
+pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Properties, D::Error> {
+    let text = Box::<RawValue>::deserialize(deserializer)?;
+    if has_wide_integer(text.get().as_bytes()) {
+        return Ok(Map::from_iter([("integer".to_owned(), u64::MAX.into())]));
+    }
+    serde_json::from_str(text.get()).map_err(|error| {
+        let error = error.to_string();
+        // Line and column refer to the patch, not to the whole request.
+        D::Error::custom(error.rsplit_once(" at line ").map_or(error.as_str(), |(what, _)| what))
+    })
+}
+
+/// Returns true if a JSON text has an integer of more than 64 bits. serde_json parses it as a floating-point number.
+fn has_wide_integer(json: &[u8]) -> bool {
+    let mut rest = json;
+    while let Some((&first, after)) = rest.split_first() {
+        rest = after;
+        match first {
+            b'"' => {
+                let mut escaped = false;
+                let end = rest.iter().position(|&byte| {
+                    let ends = byte == b'"' && !escaped;
+                    escaped = byte == b'\\' && !escaped;
+                    ends
+                });
+                rest = end.map_or(&[], |end| &rest[end + 1..]);
+            }
+            b'-' | b'0'..=b'9' => {
+                let is_part = |byte: &u8| matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-');
+                let length = rest.iter().take_while(|byte| is_part(byte)).count();
+                let number = &json[json.len() - rest.len() - 1..json.len() - rest.len() + length];
+                let is_integer = !number.iter().any(|byte| matches!(byte, b'.' | b'e' | b'E'));
+                let fits = std::str::from_utf8(number).is_ok_and(|text| text.parse::<i64>().is_ok());
+                if is_integer && !fits {
+                    return true;
+                }
+                rest = &rest[length..];
+            }
+            _ => {}
+        }
+    }
+    false
+}
+
+/// Checks keys, strings, integers, nesting and nulls of a patch.
+///
+/// # Errors
+/// The patch has a key or value that a twin cannot store.
+pub fn check(patch: &Properties) -> Result<(), TwinError> {
+    check_object(patch, 0, false)
+}
+
+/// Checks an object inside `level` other objects. Arrays do not count as levels, which is our choice: Azure's page counts objects, IoT
+/// Edge's hub (`ReportedPropertiesValidator`) counts arrays too.
+fn check_object(object: &Properties, level: usize, in_array: bool) -> Result<(), TwinError> {
+    if level > limits::TWIN_DEPTH_MAX {
+        return Err(TwinError::Depth);
+    }
+    object.iter().try_for_each(|(key, value)| {
+        check_key(key)?;
+        check_value(value, level, in_array)
+    })
+}
+
+fn check_key(key: &str) -> Result<(), TwinError> {
+    if key.len() > limits::TWIN_KEY_BYTES_MAX {
+        return Err(TwinError::KeyLength(key.len()));
+    }
+    if key.contains(|c: char| c.is_control() || matches!(c, '.' | '$' | ' ')) {
+        return Err(TwinError::KeyCharacter);
+    }
+    Ok(())
+}
+
+fn check_value(value: &Value, level: usize, in_array: bool) -> Result<(), TwinError> {
+    match value {
+        Value::Null if in_array => Err(TwinError::NullInArray),
+        Value::Null | Value::Bool(_) => Ok(()),
+        Value::Number(number) => match (number.as_i64(), number.is_u64()) {
+            (Some(integer), _) if limits::TWIN_INTEGERS.contains(&integer) => Ok(()),
+            (None, false) => Ok(()),
+            _ => Err(TwinError::Integer),
+        },
+        Value::String(text) if text.len() > limits::TWIN_STRING_BYTES_MAX => {
+            Err(TwinError::StringLength(text.len()))
+        }
+        Value::String(_) => Ok(()),
+        Value::Array(values) => values.iter().try_for_each(|value| check_value(value, level, true)),
+        Value::Object(object) => check_object(object, level + 1, in_array),
+    }
+}
+
+/// Checks the size of a section of a twin, or of its tags.
+///
+/// # Errors
+/// The properties have more than `bytes_max` bytes as Azure counts them, or with their control characters more than
+/// [`limits::TWIN_STORED_FACTOR`] times as many.
+pub fn check_size(properties: &Properties, bytes_max: usize) -> Result<(), TwinError> {
+    let bytes = size(properties, text_size);
+    if bytes > bytes_max {
+        return Err(TwinError::TooLarge { bytes, bytes_max });
+    }
+    // Control characters do not count, but they are stored and sent too, so they need a limit.
+    let (bytes, bytes_max) = (size(properties, str::len), bytes_max * limits::TWIN_STORED_FACTOR);
+    if bytes > bytes_max { Err(TwinError::TooLarge { bytes, bytes_max }) } else { Ok(()) }
+}
+
+/// Returns the size of properties as Azure counts it, where `text_size` returns the size of a key or string. An array counts as the sum
+/// of its elements. An element of size 0 counts as a boolean, which is our choice: otherwise an array could have any length.
+fn size(properties: &Properties, text_size: fn(&str) -> usize) -> usize {
+    const BOOLEAN: usize = 4;
+    fn element_size(value: &Value, text_size: fn(&str) -> usize) -> usize {
+        match value_size(value, text_size) {
+            0 => BOOLEAN,
+            bytes => bytes,
+        }
+    }
+    fn value_size(value: &Value, text_size: fn(&str) -> usize) -> usize {
+        match value {
+            // A twin stores no nulls.
+            Value::Null => 0,
+            Value::Bool(_) => BOOLEAN,
+            Value::Number(_) => 8,
+            Value::String(value) => text_size(value),
+            Value::Array(values) => values.iter().map(|value| element_size(value, text_size)).sum(),
+            Value::Object(object) => size(object, text_size),
+        }
+    }
+    properties.iter().map(|(key, value)| text_size(key) + value_size(value, text_size)).sum()
+}
+
+/// Returns the number of UTF-8 bytes of a text without its control characters: C0, C1, and DEL, which Azure's page does not name.
+fn text_size(text: &str) -> usize {
+    text.chars().filter(|c| !c.is_control()).map(char::len_utf8).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn object(value: Value) -> Properties {
+        let Value::Object(object) = value else { panic!("{value} is not an object") };
+        object
+    }
+
+    #[test]
+    fn integers_of_more_than_64_bits_are_refused() {
+        #[derive(Deserialize)]
+        struct Request {
+            #[serde(deserialize_with = "deserialize")]
+            patch: Properties,
+        }
+        let error = |number: &str| {
+            let patch = format!(r#"{{"a":{{"b":["\\\"1",{number}]}},"c":-1}}"#);
+            let request: Request = serde_json::from_str(&format!(r#"{{"patch":{patch}}}"#)).unwrap();
+            assert_eq!(parse(patch.as_bytes()).err(), check(&request.patch).err(), "{number}");
+            parse(patch.as_bytes()).err()
+        };
+        for number in
+            ["18446744073709551616", "-9223372036854775809", "9223372036854775808", &"9".repeat(400)[..300]]
+        {
+            assert_eq!(error(number), Some(TwinError::Integer), "{number}");
+        }
+        for number in
+            ["0.5", "1e30", "-1E+30", "18446744073709551616.0", "0", "-0", "\"18446744073709551616\""]
+        {
+            assert_eq!(error(number), None, "{number}");
+        }
+    }
+
+    #[test]
+    fn invalid_json_is_refused() {
+        for body in [&b"{"[..], b"", b"\xff", b"{}x"] {
+            assert!(matches!(parse(body), Err(TwinError::NotJson { .. })));
+        }
+    }
+
+    #[test]
+    fn keys_and_values_outside_the_limits_are_refused() {
+        for (patch, error) in [
+            (json!([]), TwinError::NotObject),
+            (json!({"$version": 1}), TwinError::KeyCharacter),
+            (json!({"a": {"b c": 1}}), TwinError::KeyCharacter),
+            (json!({"a.b": 1}), TwinError::KeyCharacter),
+            (json!({"a": [{"\u{7}": 1}]}), TwinError::KeyCharacter),
+            (json!({"a": {"\u{85}": 1}}), TwinError::KeyCharacter),
+            (json!({"k".repeat(1025): 1}), TwinError::KeyLength(1025)),
+            (json!({"ä".repeat(513): 1}), TwinError::KeyLength(1026)),
+            (json!({"a": "v".repeat(4097)}), TwinError::StringLength(4097)),
+            (json!({"a": ["ä".repeat(2049)]}), TwinError::StringLength(4098)),
+            (json!({"a": 4_503_599_627_370_496_i64}), TwinError::Integer),
+            (json!({"a": -4_503_599_627_370_497_i64}), TwinError::Integer),
+            (json!({"a": u64::MAX}), TwinError::Integer),
+            (json!({"a": [[4_503_599_627_370_496_i64]]}), TwinError::Integer),
+            (json!({"a": [null]}), TwinError::NullInArray),
+            (json!({"a": {"b": [1, [null]]}}), TwinError::NullInArray),
+            (json!({"a": [{"b": null}]}), TwinError::NullInArray),
+            (json!({"a": [{"b": {"c": null}}]}), TwinError::NullInArray),
+        ] {
+            assert_eq!(parse(patch.to_string().as_bytes()), Err(error), "{patch}");
+            assert_eq!((error.status(), error.code()), (400, 400_004));
+        }
+        for patch in [
+            json!({"": 1}),
+            json!({"k".repeat(1024): "v".repeat(4096)}),
+            json!({"ä".repeat(512): ["ä".repeat(2048), true, {}]}),
+            json!({"a": [4_503_599_627_370_495_i64, -4_503_599_627_370_496_i64, 1e300, -0.5]}),
+        ] {
+            assert!(parse(patch.to_string().as_bytes()).is_ok(), "{patch}");
+        }
+    }
+
+    /// The example of "Understand and use device twins in IoT Hub", which is valid there.
+    const TEN_LEVELS: &str = r#"{"one":{"two":{"three":{"four":{"five":{"six":{"seven":{"eight":{"nine":{"ten":
+        {"property":"value"}}}}}}}}}}}"#;
+
+    #[test]
+    fn ten_levels_of_objects_are_allowed_and_eleven_are_not() {
+        let ten = parse(TEN_LEVELS.as_bytes()).unwrap();
+        for eleven in [json!({ "zero": ten }), json!({ "zero": [ten] }), json!({ "a": [[{ "zero": ten }]] })]
+        {
+            assert_eq!(check(&object(eleven.clone())), Err(TwinError::Depth), "{eleven}");
+        }
+        let below = TEN_LEVELS.replace("\"value\"", "[1, [2]]");
+        assert!(parse(below.as_bytes()).is_ok(), "an array is not a level");
+    }
+
+    #[test]
+    fn size_counts_keys_and_values_without_control_characters() {
+        let nested = object(json!({"ä": "xyz", "n": 1.5, "b": true, "o": {"k": [1, false]}}));
+        assert_eq!(size(&nested, text_size), 33);
+        let control: String = ('\0'..='\u{1f}').chain('\u{80}'..='\u{9f}').collect();
+        let patch = object(json!({"a": format!("{control}xyz\u{a0}"), "b": [control]}));
+        assert_eq!(size(&patch, text_size), 1 + 5 + 1 + 4);
+    }
+
+    #[test]
+    fn empty_array_elements_count_as_booleans() {
+        let bytes_max = limits::TWIN_SECTION_BYTES_MAX;
+        for element in [json!([]), json!({}), json!(""), json!("\u{1}")] {
+            let array = |n: usize| object(json!({ "a": vec![element.clone(); n] }));
+            let n = bytes_max / 4;
+            let too_large = Err(TwinError::TooLarge { bytes: 1 + 4 * n, bytes_max });
+            assert_eq!(check_size(&array(n), bytes_max), too_large, "{element}");
+            assert_eq!(check_size(&array(n - 1), bytes_max), Ok(()), "{element}");
+        }
+    }
+
+    #[test]
+    fn control_characters_have_a_separate_limit() {
+        let bytes_max = limits::TWIN_SECTION_BYTES_MAX;
+        let stored_max = bytes_max * limits::TWIN_STORED_FACTOR;
+        let control = |n: usize| object(json!({ "a": vec!["\u{1}".repeat(4096); n] }));
+        let n = stored_max / 4096;
+        assert_eq!(check_size(&control(n - 1), bytes_max), Ok(()));
+        let too_large = TwinError::TooLarge { bytes: stored_max + 1, bytes_max: stored_max };
+        assert_eq!(check_size(&control(n), bytes_max), Err(too_large));
+    }
+}
