@@ -154,7 +154,7 @@ mod tests {
         assert_eq!(again.findings, written.findings);
         assert_eq!((written.verdict.status, written.verdict.exit_code), (model::Status::Invalid, 120));
         let [reason, ..] = &written.verdict.reasons[..] else { panic!("{:?}", written.verdict) };
-        assert!(reason.contains("worker 1") && reason.contains("a defect of hubstorm"), "{reason}");
+        assert!(reason.contains("worker 1") && reason.contains("this is a bug in hubstorm"), "{reason}");
         for face in [report::text(&written, false), std::fs::read_to_string(html).unwrap()] {
             assert!(face.contains("worker 1 of the load generator panicked"), "{face}");
         }

@@ -75,7 +75,8 @@ impl ServiceTask {
         }
         for call in driver.poll(now) {
             // Fails if the hub has ended, which `app` reports. Its calls time out.
-            drop(self.channel.as_ref().map(|channel| channel.calls.send(call)));
+            let Some(channel) = &self.channel else { continue };
+            drop(channel.calls.send(call));
         }
     }
 

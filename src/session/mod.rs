@@ -226,7 +226,7 @@ impl<T> Session<T> {
                 Err(SessionError::Protocol("another packet than CONNACK first"))
             }
             (Packet::ConnAck { .. }, _) => Err(SessionError::Protocol("a second CONNACK")),
-            (Packet::PubAck(pid), _) => self.on_ack(Ack::PubAck, pid),
+            (Packet::PubAck(pid), _) => self.on_ack(Ack::Puback, pid),
             (Packet::PubRec(pid), _) => {
                 let known = self.window.as_mut().is_some_and(|window| window.pubrec(pid).is_ok());
                 if !known {
@@ -235,7 +235,7 @@ impl<T> Session<T> {
                 self.incoming.queue_reply(Reply::Rel, pid);
                 Ok(None)
             }
-            (Packet::PubComp(pid), _) => self.on_ack(Ack::PubComp, pid),
+            (Packet::PubComp(pid), _) => self.on_ack(Ack::Pubcomp, pid),
             (Packet::Publish(publish), _) => Ok(self.incoming.publish(publish)),
             (Packet::PubRel(pid), _) => {
                 self.incoming.pubrel(pid);
@@ -257,8 +257,8 @@ impl<T> Session<T> {
 
     fn on_ack(&mut self, ack: Ack, pid: u16) -> Result<Option<Event<T>>, SessionError> {
         let unknown = SessionError::Protocol(match ack {
-            Ack::PubAck => "PUBACK for a packet id that does not wait for it",
-            Ack::PubRec | Ack::PubComp => "PUBCOMP for a packet id that does not wait for it",
+            Ack::Puback => "PUBACK for a packet id that does not wait for it",
+            Ack::Pubrec | Ack::Pubcomp => "PUBCOMP for a packet id that does not wait for it",
         });
         let Some(window) = &mut self.window else { return Err(unknown) };
         window.ack(ack, pid).map_err(|UnexpectedAck| unknown)

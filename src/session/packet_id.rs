@@ -32,11 +32,11 @@ pub(super) struct ExpectedRepeats(u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ack {
     /// PUBACK, the end at QoS 1.
-    PubAck,
+    Puback,
     /// PUBREC: it has the message, at QoS 2.
-    PubRec,
+    Pubrec,
     /// PUBCOMP, the end at QoS 2.
-    PubComp,
+    Pubcomp,
 }
 
 /// An answer that no packet of ours can have caused.
@@ -97,8 +97,8 @@ impl ExpectedRepeats {
 
     fn shift(ack: Ack) -> u32 {
         match ack {
-            Ack::PubAck => 0,
-            Ack::PubRec | Ack::PubComp => 15,
+            Ack::Puback => 0,
+            Ack::Pubrec | Ack::Pubcomp => 15,
         }
     }
 }
@@ -112,7 +112,7 @@ impl<T> Slot<T> {
             last_sent: now,
             links: Links::NONE,
             state: SlotState::Free,
-            awaits: Ack::PubAck,
+            awaits: Ack::Puback,
             resent: false,
             repeats: ExpectedRepeats::NONE,
         }
@@ -133,13 +133,13 @@ mod tests {
     fn counts_of_repeated_answers_stay_apart() {
         let mut repeats = ExpectedRepeats::NONE;
         for _ in 0..=ExpectedRepeats::COUNT_MAX {
-            repeats.expect_one_more(Ack::PubAck);
+            repeats.expect_one_more(Ack::Puback);
         }
-        assert_eq!(repeats.take_one(Ack::PubComp), Err(UnexpectedAck));
-        repeats.expect_one_more(Ack::PubComp);
+        assert_eq!(repeats.take_one(Ack::Pubcomp), Err(UnexpectedAck));
+        repeats.expect_one_more(Ack::Pubcomp);
         repeats = repeats.or(ExpectedRepeats::RECS);
-        assert!((0..ExpectedRepeats::COUNT_MAX).all(|_| repeats.take_one(Ack::PubAck).is_ok()));
-        assert_eq!(repeats.take_one(Ack::PubAck), Err(UnexpectedAck), "one too many was not counted");
-        assert_eq!((repeats.take_one(Ack::PubComp), repeats), (Ok(()), ExpectedRepeats::RECS));
+        assert!((0..ExpectedRepeats::COUNT_MAX).all(|_| repeats.take_one(Ack::Puback).is_ok()));
+        assert_eq!(repeats.take_one(Ack::Puback), Err(UnexpectedAck), "one too many was not counted");
+        assert_eq!((repeats.take_one(Ack::Pubcomp), repeats), (Ok(()), ExpectedRepeats::RECS));
     }
 }

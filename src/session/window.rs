@@ -141,8 +141,8 @@ impl<T> Window<T> {
                 self.unflushed.push_back((tag, now));
                 return Ok(());
             }
-            QoS::AtLeastOnce => Ack::PubAck,
-            QoS::ExactlyOnce => Ack::PubRec,
+            QoS::AtLeastOnce => Ack::Puback,
+            QoS::ExactlyOnce => Ack::Pubrec,
         };
         let Some(index) = self.next_free() else {
             return Err(NotPublished { error: PublishError::WindowFull, tag });
@@ -153,7 +153,7 @@ impl<T> Window<T> {
             return Err(NotPublished { error: error.into(), tag });
         }
         let (tag, links, state) = (Some(tag), Links::NONE, SlotState::Live);
-        let repeats = if awaits == Ack::PubRec { ExpectedRepeats::RECS } else { ExpectedRepeats::NONE };
+        let repeats = if awaits == Ack::Pubrec { ExpectedRepeats::RECS } else { ExpectedRepeats::NONE };
         let slot = Slot { tag, sent: now, last_sent: now, links, state, awaits, resent: false, repeats };
         self.occupy(index, slot);
         if self.persistent {
@@ -231,10 +231,10 @@ impl<T> Window<T> {
     pub(super) fn pubrec(&mut self, pid: u16) -> Result<(), UnexpectedAck> {
         let index = self.index(pid)?;
         let slot = &mut self.slots[usize::from(index)];
-        if slot.state < SlotState::Live || slot.awaits != Ack::PubRec {
+        if slot.state < SlotState::Live || slot.awaits != Ack::Pubrec {
             return self.pubrec_again(index);
         }
-        slot.awaits = Ack::PubComp;
+        slot.awaits = Ack::Pubcomp;
         if let Some(frame) = self.frames.get_mut(usize::from(index)) {
             frame.clear();
             frame.extend_from_slice(&encode::pubrel(pid));
@@ -249,7 +249,7 @@ impl<T> Window<T> {
         if !slot.repeats.has_recs() {
             return Err(UnexpectedAck);
         }
-        slot.repeats.expect_one_more(Ack::PubComp);
+        slot.repeats.expect_one_more(Ack::Pubcomp);
         Ok(())
     }
 
@@ -339,7 +339,7 @@ impl<T> Window<T> {
             let slot = &mut self.slots[index];
             (slot.last_sent, slot.resent) = (now, true);
             // Any number of PUBRECs is allowed anyway.
-            if slot.awaits != Ack::PubRec {
+            if slot.awaits != Ack::Pubrec {
                 slot.repeats.expect_one_more(slot.awaits);
             }
             self.kept = slot.links.next;
@@ -362,7 +362,7 @@ impl<T> Window<T> {
         while self.quarantine.head() != NONE {
             let index = self.quarantine.head();
             let slot = &mut self.slots[usize::from(index)];
-            if keep && slot.awaits != Ack::PubAck {
+            if keep && slot.awaits != Ack::Puback {
                 slot.state = SlotState::Live;
                 self.quarantine.remove(&mut self.slots, index);
                 self.live.push(&mut self.slots, index);
