@@ -6,7 +6,7 @@ use crate::scenario::Input;
 const S: u64 = 1_000_000_000;
 const OUT: DeviceRef = DeviceRef { fleet: 0, index: 0 };
 
-/// One sender, two listeners, two phases of 10 s.
+/// One publisher, two subscribers, two phases of 10 s.
 fn plan() -> Plan {
     let text = "[target]\nkind = \"mqtt\"\nhost = \"127.0.0.1\"\n\
                 [fleet.out]\ndevices = 1\n[[fleet.out.send]]\nevery = \"1s\"\ntopic = \"a\"\npayload = '${stamp}'\n\
@@ -17,7 +17,7 @@ fn plan() -> Plan {
     crate::plan::load(&input, &mut rand::rng()).unwrap()
 }
 
-/// The sender's worker and the listeners' worker.
+/// The publisher's worker and the subscribers' worker.
 struct Run {
     plan: Plan,
     out: DeliveryTracker,
@@ -62,13 +62,13 @@ impl Run {
     }
 }
 
-/// Not on a whole microsecond.
+/// Not a whole microsecond.
 fn due_ns(seq: u64) -> u64 {
     seq * S + 999
 }
 
 #[test]
-fn what_arrives_everywhere_is_not_lost() {
+fn complete_deliveries_are_not_lost() {
     let mut run = Run::new();
     for seq in 0..20 {
         run.published(seq);
@@ -83,7 +83,7 @@ fn what_arrives_everywhere_is_not_lost() {
 }
 
 #[test]
-fn what_is_missing_is_lost_in_the_phase_in_which_it_was_due() {
+fn missing_delivery_is_lost_in_the_phase_of_its_due_time() {
     let mut run = Run::new();
     (0..20).for_each(|seq| run.published(seq));
     for seq in (0..20).filter(|seq| ![0, 5, 15, 16].contains(seq)) {
@@ -92,12 +92,12 @@ fn what_is_missing_is_lost_in_the_phase_in_which_it_was_due() {
     (0..20).filter(|seq| *seq != 5).for_each(|seq| assert_eq!(run.arrives(1, seq), Some(Arrival::New)));
     run.out.remove_sender();
     assert!(!run.all_arrived());
-    // The first was due while they were still coming.
+    // The first message was due while the subscribers were still connecting.
     assert_eq!(run.lost(), [(0, 2), (1, 2)]);
 }
 
 #[test]
-fn what_comes_early_or_unacknowledged_makes_up_for_nothing() {
+fn unacknowledged_message_makes_up_for_no_lost_one() {
     let mut run = Run::new();
     run.arrives(0, 0);
     run.published(0);
@@ -108,15 +108,15 @@ fn what_comes_early_or_unacknowledged_makes_up_for_nothing() {
     run.published(5);
     run.arrives(1, 5);
     run.out.remove_sender();
-    assert!(!run.all_arrived(), "3 and 4 may still come");
-    assert_eq!(run.lost(), [(0, 1)], "5 at the first, and nothing else that was acknowledged");
+    assert!(!run.all_arrived(), "3 and 4 may still arrive");
+    assert_eq!(run.lost(), [(0, 1)], "only message 5 at the first subscriber");
 }
 
 #[test]
-fn what_was_not_subscribed_to_is_not_taken() {
+fn message_without_a_subscription_is_ignored() {
     let mut run = Run::new();
     let stamp = Stamp { run: 0, device: 1, stream: 0, seq: 0, due_us: 0 };
     let inbox = &mut run.inboxes[0];
     assert_eq!(run.inn.arrived(&run.plan, inbox, DeviceRef { fleet: 1, index: 0 }, &stamp), None);
-    assert!(inbox.is_empty(), "nobody outside makes it grow");
+    assert!(inbox.is_empty(), "a peer cannot make it grow");
 }

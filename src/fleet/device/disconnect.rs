@@ -1,5 +1,4 @@
-//! How a device goes: when the plan, the end of the run or its token says so, after what is in flight. A part of
-//! `device`.
+//! Disconnects a device when its span, the run or its token ends, after its in-flight messages. Part of `device`.
 
 use super::connect::SubscribeState;
 use super::{ConnectionEnd, Device, Stage};
@@ -9,27 +8,27 @@ use crate::session::SessionError;
 use bytes::BytesMut;
 use std::time::{Duration, Instant};
 
-/// How long a device that should have said goodbye waits for room to say it: its peer has stopped reading.
+/// How long a device waits for room to write DISCONNECT after its drain. The peer has stopped reading then.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long a device that the service side calls stays after the load's end, if the drain is not shorter: the last calls are
-/// still on their way to it.
+/// How long a device that the service client calls stays online after the load, unless the drain is shorter: the last calls are
+/// still in transit.
 const LAST_CALLS_WAIT: Duration = Duration::from_secs(1);
 
-/// A connection on its way to its end.
+/// A connection that is about to end.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Disconnecting {
     pub(super) why: ConnectionEnd,
-    /// Since when it is online, if it is.
+    /// When the device went online, if it did.
     pub(super) online_since: Option<Instant>,
-    /// How it is closed, once DISCONNECT is in the output or cannot be said: the peer does not take the output.
+    /// How to close the connection. Set once DISCONNECT is in the output, or cannot be written because the peer does not read.
     pub(super) close: Option<Close>,
-    /// When it stops waiting for acks.
+    /// When the device stops waiting for acknowledgments.
     drain_until: Instant,
 }
 
 impl Device {
-    /// What the passing of time means to the connection. An attempt that is over its deadline is an error.
+    /// Handles the timeouts of the connection. Returns an error if the attempt has passed its deadline.
     pub(super) fn on_timeout_connection(&mut self, now: Instant) -> Result<(), SessionError> {
         let off = self.context.ns(now) >= self.offline_at_ns();
         self.on_timeout_suback(now);
@@ -59,7 +58,7 @@ impl Device {
         Ok(())
     }
 
-    /// Goes in order to come back at once; messages wait until then.
+    /// Starts to disconnect and then reconnect at once. Messages wait until then.
     pub(super) fn start_reconnect(&mut self, why: ConnectionEnd, now: Instant) {
         self.start_disconnect(why, now);
         self.messages.block(self.context.ns(now));
@@ -67,7 +66,7 @@ impl Device {
 
     fn start_disconnect(&mut self, why: ConnectionEnd, now: Instant) {
         let online_since = self.online_since();
-        // Without a session there is nobody to say DISCONNECT to.
+        // Without a session there is no DISCONNECT.
         let close = if online_since.is_some() { None } else { Some(Close::AfterFlush) };
         let drain_until = match why {
             ConnectionEnd::Finished => now + self.context.plan.drain,
@@ -77,12 +76,12 @@ impl Device {
         self.stage = Stage::Disconnecting(Disconnecting { why, online_since, close, drain_until });
     }
 
-    /// It is about to go, and will be back at once.
+    /// Returns true if the device is about to disconnect and reconnect at once.
     pub(super) fn is_reconnecting(&self) -> bool {
         matches!(&self.stage, Stage::Disconnecting(disconnecting) if disconnecting.why != ConnectionEnd::Finished)
     }
 
-    /// Ends the connection once nothing is in flight any more, or has been for too long.
+    /// Disconnects once nothing is in flight, or when the drain is over.
     pub(super) fn disconnect_when_done(&mut self, now: Instant, out: &mut BytesMut) {
         let Stage::Disconnecting(disconnecting) = self.stage else { return };
         if disconnecting.close.is_some() {
@@ -107,8 +106,7 @@ impl Device {
         }
     }
 
-    /// Ends the subscriptions of a device that is not coming back at once, if its fleet does so; true when there is nothing to wait
-    /// for.
+    /// Unsubscribes before a planned end if the fleet does so. Returns true once there is nothing to wait for.
     fn has_unsubscribed(&mut self, why: ConnectionEnd, now: Instant, out: &mut BytesMut) -> bool {
         match &self.subscribe {
             _ if why != ConnectionEnd::Finished || !self.plan().unsubscribe => true,
@@ -133,14 +131,14 @@ impl Device {
         }
     }
 
-    /// When the last calls of the service side will have come to a device that is called until the load's end.
+    /// Returns when the last calls have arrived, if the service client calls the device until the load's end.
     fn last_calls(&self) -> Option<Instant> {
         let load_end_ns = self.context.load_end_ns();
         let called = self.context.plan.drives.iter().any(|drive| drive.fleet == self.device.fleet);
         (called && self.span.to_ns >= load_end_ns).then(|| self.context.at(load_end_ns) + LAST_CALLS_WAIT)
     }
 
-    /// When `on_timeout_connection` has something to do.
+    /// Returns when `on_timeout_connection` has something to do.
     pub(super) fn next_boundary(&self) -> Option<Instant> {
         let off = || self.context.at(self.offline_at_ns());
         match &self.stage {

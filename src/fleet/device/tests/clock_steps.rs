@@ -1,5 +1,5 @@
-//! A device on a machine whose wall clock steps, in virtual time: at the start and in mid-run, forward and back by two hours, with short
-//! and long tokens.
+//! A device on a machine whose wall clock steps: at the start and during the run, forward and back by two hours, with short and
+//! long tokens.
 
 use super::*;
 use crate::units::human_signed_us;
@@ -8,7 +8,7 @@ const FORTH_US: i64 = 7_200_000_000;
 const BACK_US: i64 = -FORTH_US;
 const HOUR_S: u64 = 3_600;
 
-/// A fleet with tokens of this lifetime, and a keep-alive and ack timeout that do not interfere.
+/// Returns a fleet with tokens of this lifetime, and with a keep-alive and ack timeout that do not interfere.
 fn tokens(ttl: &str) -> String {
     let quiet = "clean_session = true\nkeep_alive = \"0s\"\nack_timeout = \"3h\"";
     format!("{quiet}\nauth = {{ kind = \"sas\", ttl = \"{ttl}\", renew = \"never\" }}")
@@ -27,7 +27,7 @@ impl Wire {
 }
 
 #[test]
-fn a_token_is_stamped_by_the_present_clock() {
+fn token_is_stamped_by_the_current_clock() {
     for by_us in [FORTH_US, BACK_US] {
         for ttl_s in [HOUR_S, 12 * HOUR_S] {
             // The clock steps between the plan and the first attempt.
@@ -36,7 +36,7 @@ fn a_token_is_stamped_by_the_present_clock() {
             wire.connack(0);
             wire.pass(600.0).unwrap();
             wire.close(Closed::Eof);
-            // Then it steps back in mid-run.
+            // Then it steps back during the run.
             wire.context.wall.step(-by_us);
             wire.pass(60.0).unwrap();
             wire.out.clear();
@@ -129,13 +129,13 @@ fn closings_after_a_step_forward_are_the_generators_error() {
         wire.connack(0);
         wire.ack();
         wire.turn().unwrap();
-        assert_eq!(wire.device.excuse, Excuse::None, "online, and nothing waits");
+        assert_eq!(wire.device.excuse, Excuse::None, "online without a backlog");
     }
 }
 
 /// If the clock stays set back, the hub ends each connection when the token expires by the hub's own clock.
 #[test]
-fn a_connection_closed_two_hours_early_is_the_generators_error() {
+fn connection_closed_two_hours_early_is_the_generators_error() {
     let mut wire = Wire::stepped_at_the_start(BACK_US, &tokens("3h"), SELDOM);
     wire.connack(0);
     wire.pass(3_600.0 + 120.0).unwrap();
@@ -145,7 +145,7 @@ fn a_connection_closed_two_hours_early_is_the_generators_error() {
 
 /// A hub that accepts a token from a clock that was set back has stepped too, so a later refusal has another reason.
 #[test]
-fn a_hub_that_steps_too_is_not_excused() {
+fn hub_that_steps_too_is_not_excused() {
     let mut wire = Wire::stepped_at_the_start(BACK_US, &tokens("1h"), SELDOM);
     wire.connack(0);
     wire.pass(60.0).unwrap();
@@ -161,7 +161,7 @@ fn a_hub_that_steps_too_is_not_excused() {
 
 /// Certificates that are valid until an hour after the run's zero, or from an hour before it on.
 #[test]
-fn a_certificate_invalidated_by_a_step_is_the_generators_error() {
+fn certificate_invalid_after_a_step_is_the_generators_error() {
     use crate::link::DialError;
     use rustls::CertificateError::{ExpiredContext, NotValidYetContext};
     use rustls::pki_types::UnixTime;
