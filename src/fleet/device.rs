@@ -39,7 +39,7 @@ use std::time::{Duration, Instant};
 
 /// Connection state of a device.
 #[derive(Debug)]
-enum Stage {
+enum ConnectionState {
     /// No connection and no attempt.
     Offline,
     /// Dialing, or waiting for CONNACK.
@@ -73,15 +73,15 @@ pub struct Device {
     messages: Messages,
     rng: Rng,
     span: Span,
-    stage: Stage,
+    connection: ConnectionState,
     /// How the latest attempt or connection ended.
     end: ConnectionEnd,
     /// How the latest connection ended, which is the reason for the next one. `Finished` before the first connection of a span.
     connect_reason: ConnectionEnd,
     /// Time that the latest connection was online. `None` after a failed attempt.
     online_for: Option<Duration>,
-    /// Open while the device should be online and is not.
-    online: Option<Open>,
+    /// The `Online` operation, while the device should be online and is not.
+    online_operation: Option<Open>,
     renew_at: Option<Instant>,
     /// Expiry of the latest token, in seconds since the Unix epoch; 0 without a token.
     token_expiry_unix: u64,
@@ -107,7 +107,7 @@ pub struct Device {
     /// Received messages that the run published.
     inbox: Option<Box<Inbox>>,
     /// When to call `poll_output` again.
-    wake: Option<Instant>,
+    wake_at: Option<Instant>,
 }
 
 impl Device {
@@ -138,11 +138,11 @@ impl Device {
             messages,
             rng,
             span: Span { from_ns: 0, to_ns: 0 },
-            stage: Stage::Offline,
+            connection: ConnectionState::Offline,
             end: ConnectionEnd::Failed,
             connect_reason: ConnectionEnd::Finished,
             online_for: None,
-            online: None,
+            online_operation: None,
             renew_at: None,
             token_expiry_unix: 0,
             renewal: None,
@@ -155,7 +155,7 @@ impl Device {
             excuse: Excuse::None,
             is_sender,
             inbox: None,
-            wake: None,
+            wake_at: None,
         }
     }
 
@@ -188,7 +188,7 @@ impl Device {
     pub(crate) fn start_span(&mut self, span: Span) {
         self.span = span;
         self.connect_reason = ConnectionEnd::Finished;
-        self.online = Some(self.recorder().due(Operation::Online, span.from_ns));
+        self.online_operation = Some(self.recorder().due(Operation::Online, span.from_ns));
         self.messages.start_span(span);
     }
 
@@ -212,7 +212,7 @@ impl Device {
         let deadline = now + self.plan().connect_timeout;
         let picked_ns = self.context.ns(now).max(due_ns);
         let open = self.recorder().due(Operation::Connect, due_ns).picked(picked_ns);
-        self.stage = Stage::Connecting(Attempt { open, deadline, reached: Reached::Nothing });
+        self.connection = ConnectionState::Connecting(Attempt { open, deadline, reached: Reached::Nothing });
         (self.end, self.online_for) = (ConnectionEnd::Failed, None);
         self.refused = false;
         deadline
@@ -245,7 +245,7 @@ impl Device {
     pub(crate) fn on_dialed(&mut self, dialed: &crate::link::Dialed, now: Instant) {
         let Some(due_ns) = self.attempt_due_ns() else { return };
         self.recorder().steps(&dialed.steps, due_ns, now);
-        if let Stage::Connecting(attempt) = &mut self.stage {
+        if let ConnectionState::Connecting(attempt) = &mut self.connection {
             attempt.reached = Reached::Transport;
         }
         if let Some(facts) = &dialed.tls {
@@ -269,8 +269,8 @@ impl Device {
         if self.online_since().is_some() {
             self.recorder().online(-1);
         }
-        if !matches!(self.stage, Stage::Connecting(_)) {
-            self.stage = Stage::Offline;
+        if !matches!(self.connection, ConnectionState::Connecting(_)) {
+            self.connection = ConnectionState::Offline;
         }
         self.end = ConnectionEnd::Finished;
     }
@@ -292,8 +292,8 @@ impl Device {
 
     /// Returns when the current attempt was due.
     fn attempt_due_ns(&self) -> Option<u64> {
-        match &self.stage {
-            Stage::Connecting(attempt) => Some(attempt.open.due_ns()),
+        match &self.connection {
+            ConnectionState::Connecting(attempt) => Some(attempt.open.due_ns()),
             _ => None,
         }
     }
@@ -303,10 +303,10 @@ impl Device {
     }
 
     fn online_since(&self) -> Option<Instant> {
-        match &self.stage {
-            Stage::Online { since } => Some(*since),
-            Stage::Disconnecting(disconnecting) => disconnecting.online_since,
-            Stage::Offline | Stage::Connecting(_) => None,
+        match &self.connection {
+            ConnectionState::Online { since } => Some(*since),
+            ConnectionState::Disconnecting(disconnecting) => disconnecting.online_since,
+            ConnectionState::Offline | ConnectionState::Connecting(_) => None,
         }
     }
 }
@@ -333,7 +333,7 @@ impl Machine for Device {
         result?;
         self.on_timeout_iot_hub(now);
         // Called even if the output has no room: `handle_timeout` decides what is due, `poll_output` only writes it.
-        self.wake.take_if(|at| *at <= now);
+        self.wake_at.take_if(|at| *at <= now);
         self.on_timeout_connection(now)
     }
 
@@ -344,9 +344,11 @@ impl Machine for Device {
 
     fn handle_closed(&mut self, now: Instant, why: Closed) {
         let now_ns = self.context.ns(now);
-        let planned = match &self.stage {
+        let planned = match &self.connection {
             // The peer may close before us after DISCONNECT (MQTT 3.1.1 §3.14.4).
-            Stage::Disconnecting(disconnecting) if disconnecting.close.is_some() => Some(disconnecting.why),
+            ConnectionState::Disconnecting(disconnecting) if disconnecting.close.is_some() => {
+                Some(disconnecting.reason)
+            }
             _ => None,
         };
         let stepped = match why {
@@ -375,11 +377,12 @@ impl Machine for Device {
         let online_for = self.online_since().map(|since| now.saturating_duration_since(since));
         if planned.is_none() {
             self.record_loss(why, stepped, unacknowledged, now);
-            let timed_out = matches!(&self.stage, Stage::Connecting(attempt) if now >= attempt.deadline);
+            let timed_out =
+                matches!(&self.connection, ConnectionState::Connecting(attempt) if now >= attempt.deadline);
             self.end_attempt(if timed_out { Outcome::TimedOut } else { Outcome::Lost }, now);
             // A loss after the planned end does not count as offline time.
             if online_for.is_some() && now_ns < self.offline_at_ns() {
-                self.online = Some(self.recorder().due(Operation::Online, now_ns));
+                self.online_operation = Some(self.recorder().due(Operation::Online, now_ns));
                 self.connect_reason = ConnectionEnd::Lost;
             }
         } else {
@@ -393,15 +396,15 @@ impl Machine for Device {
         if let Some(requests) = self.messages.requests_mut() {
             requests.stop_listening(now_ns);
         }
-        self.stage = Stage::Offline;
-        self.wake = None;
+        self.connection = ConnectionState::Offline;
+        self.wake_at = None;
         self.qos0_unconfirmed = 0;
         let unplanned = if online_for.is_some() { ConnectionEnd::Lost } else { ConnectionEnd::Failed };
         (self.end, self.online_for) = (planned.unwrap_or(unplanned), online_for);
     }
 
     fn poll_output(&mut self, now: Instant, out: &mut BytesMut) {
-        if matches!(&self.stage, Stage::Connecting(attempt) if !matches!(attempt.reached, Reached::Connect(_)))
+        if matches!(&self.connection, ConnectionState::Connecting(attempt) if !matches!(attempt.reached, Reached::Connect(_)))
         {
             self.connect(now, out);
         }
@@ -413,13 +416,13 @@ impl Machine for Device {
         if matches!(self.subscribe, SubscribeState::Due) {
             self.subscribe(now, out);
         }
-        self.wake = None;
+        self.wake_at = None;
         self.answer_methods(now, out);
         if !self.is_reconnecting() {
             let recorder =
                 DeviceRecorder { context: &self.context, device: self.device, excuse: self.excuse };
             let wake = self.messages.send_due(recorder, &mut self.session, now, out);
-            self.wake = wake.map(|ns| self.context.at(ns));
+            self.wake_at = wake.map(|ns| self.context.at(ns));
             if self.excuse != Excuse::None && !self.has_backlog(now) {
                 self.excuse = Excuse::None;
             }
@@ -428,7 +431,8 @@ impl Machine for Device {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        let timeouts = [self.session.poll_timeout(), self.wake, self.next_boundary(), self.iot_hub_timeout()];
+        let timeouts =
+            [self.session.poll_timeout(), self.wake_at, self.next_boundary(), self.iot_hub_timeout()];
         timeouts.into_iter().flatten().min()
     }
 
@@ -437,8 +441,8 @@ impl Machine for Device {
     }
 
     fn poll_close(&self) -> Option<Close> {
-        match &self.stage {
-            Stage::Disconnecting(Disconnecting { close: Some(close), .. }) => Some(*close),
+        match &self.connection {
+            ConnectionState::Disconnecting(Disconnecting { close: Some(close), .. }) => Some(*close),
             _ => self.session.poll_close(),
         }
     }

@@ -201,10 +201,10 @@ impl Messages {
     /// Returns when the worker picked a due message. While it is blocked, the worker has nothing to do for it, so it counts as
     /// picked at once.
     fn picked_ns(&self, send: &SendPlan, due: Due, now_ns: u64) -> u64 {
-        let deaf = self.requests.as_ref().filter(|_| send.operation.is_request());
+        let requests = self.requests.as_ref().filter(|_| send.operation.is_request());
         let blocked_from_ns = [
             self.blocked_from_ns[usize::from(send.qos > 0)],
-            deaf.and_then(|deaf| deaf.not_listening_from_ns),
+            requests.and_then(|requests| requests.not_listening_from_ns),
         ];
         blocked_from_ns.into_iter().flatten().min().map_or(now_ns, |from| from.max(due.at_ns))
     }

@@ -49,7 +49,7 @@ impl<M: Machine> Traced<'_, M> {
         while !bytes.is_empty() {
             match wire::decode(&mut bytes, usize::MAX, Strictness::Lenient) {
                 Ok(Some(packet)) => self.tracer.log(at_ns, &format!("{arrow} {}", describe(&packet))),
-                Ok(None) => return self.tracer.log(at_ns, &format!("{arrow} part of a packet")),
+                Ok(None) => return self.tracer.log(at_ns, &format!("{arrow} incomplete packet")),
                 Err(error) => return self.tracer.log(at_ns, &format!("{arrow} {error}")),
             }
         }

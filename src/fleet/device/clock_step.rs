@@ -2,7 +2,7 @@
 //! the load generator's. Part of `device`.
 
 use super::connect::Reached;
-use super::{Device, Excuse, Stage};
+use super::{ConnectionState, Device, Excuse};
 use crate::clock::{Step, without};
 use crate::iothub::limits::EXPIRY_GRACE_MAX;
 use crate::link::DialError;
@@ -59,7 +59,7 @@ impl TokenCheck {
 impl Device {
     /// Returns by how much this machine's clock stepped, if that may be why the hub refused the token of this attempt.
     pub(super) fn clock_step_behind_refusal(&self, now: Instant) -> Option<i64> {
-        let Stage::Connecting(attempt) = &self.stage else { return None };
+        let ConnectionState::Connecting(attempt) = &self.connection else { return None };
         let Reached::Connect(sent) = attempt.reached else { return None };
         self.clock_step(sent, now, false)
     }
@@ -124,8 +124,8 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3_600);
     const MINUTE: Duration = Duration::from_secs(60);
     const UNIX: Duration = Duration::from_secs(1_800_000_000);
-    const FORTH_US: i64 = 7_200_000_000;
-    const BACK_US: i64 = -FORTH_US;
+    const FORWARD_US: i64 = 7_200_000_000;
+    const BACK_US: i64 = -FORWARD_US;
 
     /// The clock steps by `by_us` ten minutes after the start. The token was made, and the hub checked it, at these minutes after the
     /// start.
@@ -158,10 +158,10 @@ mod tests {
     fn step_is_the_cause_if_the_clocks_disagree() {
         let same = |_: &mut TokenCheck, _| {};
         // Forward: a token from before the step, which the new clock finds expired.
-        assert_eq!(clock_step(FORTH_US, HOUR, 5, 11, same), Some(FORTH_US));
-        assert_eq!(clock_step(FORTH_US, 12 * HOUR, 5, 11, same), None, "the token outlives the step");
-        assert_eq!(clock_step(FORTH_US, HOUR, 12, 13, same), None, "created after the step");
-        assert_eq!(clock_step(FORTH_US, HOUR, 12, 80, same), None, "expired without a step");
+        assert_eq!(clock_step(FORWARD_US, HOUR, 5, 11, same), Some(FORWARD_US));
+        assert_eq!(clock_step(FORWARD_US, 12 * HOUR, 5, 11, same), None, "the token outlives the step");
+        assert_eq!(clock_step(FORWARD_US, HOUR, 12, 13, same), None, "created after the step");
+        assert_eq!(clock_step(FORWARD_US, HOUR, 12, 80, same), None, "expired without a step");
         // Back: a token from after the step, which the old clock finds expired.
         assert_eq!(clock_step(BACK_US, HOUR, 12, 13, same), Some(BACK_US));
         assert_eq!(clock_step(BACK_US, 12 * HOUR, 12, 13, same), None);
@@ -187,8 +187,8 @@ mod tests {
     #[test]
     fn loss_long_after_step_and_expiry_has_another_reason() {
         let recent_only = |check: &mut TokenCheck, _| check.recent_only = true;
-        assert_eq!(clock_step(FORTH_US, HOUR, 5, 11, recent_only), Some(FORTH_US), "the step was recent");
-        assert_eq!(clock_step(FORTH_US, HOUR, 5, 21, recent_only), None);
+        assert_eq!(clock_step(FORWARD_US, HOUR, 5, 11, recent_only), Some(FORWARD_US), "the step was recent");
+        assert_eq!(clock_step(FORWARD_US, HOUR, 5, 21, recent_only), None);
         assert_eq!(
             clock_step(BACK_US, 3 * HOUR, 12, 74, recent_only),
             Some(BACK_US),
@@ -203,7 +203,7 @@ mod tests {
         let at = |minutes: u32| start + minutes * MINUTE;
         // An hour and a half forward, in two steps, for a token of an hour.
         let steps =
-            [Step { at: at(10), by_us: FORTH_US / 8 * 3 }, Step { at: at(11), by_us: FORTH_US / 8 * 3 }];
+            [Step { at: at(10), by_us: FORWARD_US / 8 * 3 }, Step { at: at(11), by_us: FORWARD_US / 8 * 3 }];
         let (made, now, hub_stepped_until, recent_only) = (at(5), at(12), None, false);
         let check = TokenCheck {
             expiry: UNIX + 5 * MINUTE + HOUR,
@@ -213,8 +213,8 @@ mod tests {
             hub_stepped_until,
             recent_only,
         };
-        assert_eq!(check.clock_step(&steps), Some(FORTH_US / 8 * 3), "the last one alone decides");
+        assert_eq!(check.clock_step(&steps), Some(FORWARD_US / 8 * 3), "the last one alone decides");
         let check = TokenCheck { expiry: UNIX + 5 * MINUTE + HOUR / 2, ..check };
-        assert_eq!(check.clock_step(&steps), Some(FORTH_US / 4 * 3), "both decide");
+        assert_eq!(check.clock_step(&steps), Some(FORWARD_US / 4 * 3), "both decide");
     }
 }

@@ -1,6 +1,6 @@
 //! Connects a device: credentials, CONNECT, the records at CONNACK, and subscriptions. Part of `device`.
 
-use super::{ConnectionEnd, Device, DeviceRecorder, Excuse, Stage};
+use super::{ConnectionEnd, ConnectionState, Device, DeviceRecorder, Excuse};
 use crate::fleet::open::Open;
 use crate::measure::{Culprit, Operation, Outcome};
 use crate::plan::{PayloadContext, Subscription, TemplateContext, WillPlan};
@@ -50,7 +50,7 @@ impl Device {
     pub(super) fn on_connected(&mut self, now: Instant) {
         self.record_token_accepted(now);
         let Some(Attempt { open, reached, .. }) = self.take_attempt() else { return };
-        self.stage = Stage::Online { since: now };
+        self.connection = ConnectionState::Online { since: now };
         let recorder = self.recorder();
         let (due_ns, picked_ns) = (open.due_ns(), open.picked_ns());
         recorder.done(open, now);
@@ -65,7 +65,7 @@ impl Device {
         }
         self.end_renewal(picked_ns, now);
         self.subscribe = SubscribeState::Due;
-        if let Some(open) = self.online.take() {
+        if let Some(open) = self.online_operation.take() {
             let due_ns = open.due_ns();
             self.recorder().done(open, now);
             self.skip_due(due_ns, self.context.ns(now));
@@ -100,7 +100,7 @@ impl Device {
             recorder.error("encode", Culprit::Us, now, || format!("{id}: {error}"));
             self.excuse = Excuse::Machine;
         }
-        if let Stage::Connecting(attempt) = &mut self.stage {
+        if let ConnectionState::Connecting(attempt) = &mut self.connection {
             attempt.reached = Reached::Connect(now);
         }
     }

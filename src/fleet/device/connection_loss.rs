@@ -2,7 +2,7 @@
 //! need, and the delay before the next attempt. Part of `device`.
 
 use super::clock_step::CLOCK_TOLERANCE;
-use super::{Device, Stage};
+use super::{ConnectionState, Device};
 use crate::fleet::open::Open;
 use crate::iothub::limits::EXPIRY_GRACE_MAX;
 use crate::measure::Culprit;
@@ -69,7 +69,8 @@ impl Device {
             self.record_dead_connection();
         }
         if let Some(by_us) = stepped {
-            let is_counted = self.online_since().is_some() || matches!(self.stage, Stage::Connecting(_));
+            let is_counted =
+                self.online_since().is_some() || matches!(self.connection, ConnectionState::Connecting(_));
             return if is_counted {
                 self.record_clock_step_failure(by_us, || "the hub closed the connection".to_owned(), now)
             };
@@ -87,7 +88,7 @@ impl Device {
         };
         let Some(online_since) = self.online_since() else {
             // A close after a refusal has already been counted.
-            if matches!(self.stage, Stage::Connecting(_)) {
+            if matches!(self.connection, ConnectionState::Connecting(_)) {
                 let words = in_words(why);
                 let recorder = self.recorder();
                 recorder.error(class, culprit, now, || format!("{}: {words} before CONNACK", self.id()));
@@ -128,7 +129,7 @@ impl Device {
         if self.context.ns(now) >= self.offline_at_ns() {
             return None; // The plan no longer needs the connection. This does not count as giving up.
         }
-        let offline_since = self.online.as_ref().map_or_else(|| self.context.ns(now), Open::due_ns);
+        let offline_since = self.online_operation.as_ref().map_or_else(|| self.context.ns(now), Open::due_ns);
         let offline_for = Duration::from_nanos(self.context.ns(now).saturating_sub(offline_since));
         let loss = Loss { online_for: self.online_for, offline_for, refused: self.refused };
         let policy = self.plan().reconnect;

@@ -1,7 +1,7 @@
 //! Disconnects a device when its span, the run or its token ends, after its in-flight messages. Part of `device`.
 
 use super::connect::SubscribeState;
-use super::{ConnectionEnd, Device, Stage};
+use super::{ConnectionEnd, ConnectionState, Device};
 use crate::measure::{Culprit, Operation};
 use crate::sansio::Close;
 use crate::session::SessionError;
@@ -18,7 +18,7 @@ const LAST_CALLS_WAIT: Duration = Duration::from_secs(1);
 /// A connection that is about to end.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Disconnecting {
-    pub(super) why: ConnectionEnd,
+    pub(super) reason: ConnectionEnd,
     /// When the device went online, if it did.
     pub(super) online_since: Option<Instant>,
     /// How to close the connection. Set once DISCONNECT is in the output, or cannot be written because the peer does not read.
@@ -32,25 +32,27 @@ impl Device {
     pub(super) fn on_timeout_connection(&mut self, now: Instant) -> Result<(), SessionError> {
         let off = self.context.ns(now) >= self.offline_at_ns();
         self.on_timeout_suback(now);
-        match &self.stage {
-            Stage::Connecting(attempt) if now >= attempt.deadline => {
+        match &self.connection {
+            ConnectionState::Connecting(attempt) if now >= attempt.deadline => {
                 return Err(SessionError::ConnackTimeout);
             }
-            Stage::Connecting(_) if self.context.ns(now) >= self.give_up_ns() => {
+            ConnectionState::Connecting(_) if self.context.ns(now) >= self.give_up_ns() => {
                 self.give_up(now);
                 self.start_disconnect(ConnectionEnd::Finished, now);
             }
-            Stage::Online { .. } if off => self.start_disconnect(ConnectionEnd::Finished, now),
-            Stage::Online { .. } if self.renewal_is_due(now) => {
+            ConnectionState::Online { .. } if off => self.start_disconnect(ConnectionEnd::Finished, now),
+            ConnectionState::Online { .. } if self.renewal_is_due(now) => {
                 self.begin_renewal(now);
                 self.start_reconnect(ConnectionEnd::Renewal, now);
             }
-            Stage::Disconnecting(disconnecting) if disconnecting.close.is_none() => {
-                if off && disconnecting.why != ConnectionEnd::Finished {
+            ConnectionState::Disconnecting(disconnecting) if disconnecting.close.is_none() => {
+                if off && disconnecting.reason != ConnectionEnd::Finished {
                     self.start_disconnect(ConnectionEnd::Finished, now);
                 } else if now >= disconnecting.drain_until + DISCONNECT_TIMEOUT {
-                    self.stage =
-                        Stage::Disconnecting(Disconnecting { close: Some(Close::Reset), ..*disconnecting });
+                    self.connection = ConnectionState::Disconnecting(Disconnecting {
+                        close: Some(Close::Reset),
+                        ..*disconnecting
+                    });
                 }
             }
             _ => {}
@@ -59,57 +61,61 @@ impl Device {
     }
 
     /// Starts to disconnect and then reconnect at once. Messages wait until then.
-    pub(super) fn start_reconnect(&mut self, why: ConnectionEnd, now: Instant) {
-        self.start_disconnect(why, now);
+    pub(super) fn start_reconnect(&mut self, reason: ConnectionEnd, now: Instant) {
+        self.start_disconnect(reason, now);
         self.messages.block(self.context.ns(now));
     }
 
-    fn start_disconnect(&mut self, why: ConnectionEnd, now: Instant) {
+    fn start_disconnect(&mut self, reason: ConnectionEnd, now: Instant) {
         let online_since = self.online_since();
         // Without a session there is no DISCONNECT.
         let close = if online_since.is_some() { None } else { Some(Close::AfterFlush) };
-        let drain_until = match why {
+        let drain_until = match reason {
             ConnectionEnd::Finished => now + self.context.plan.drain,
             _ => now + self.plan().ack_timeout,
         };
         let drain_until = drain_until.min(self.context.at(self.context.drain_end_ns()));
-        self.stage = Stage::Disconnecting(Disconnecting { why, online_since, close, drain_until });
+        self.connection =
+            ConnectionState::Disconnecting(Disconnecting { reason, online_since, close, drain_until });
     }
 
     /// Returns true if the device is about to disconnect and reconnect at once.
     pub(super) fn is_reconnecting(&self) -> bool {
-        matches!(&self.stage, Stage::Disconnecting(disconnecting) if disconnecting.why != ConnectionEnd::Finished)
+        matches!(&self.connection, ConnectionState::Disconnecting(disconnecting) if disconnecting.reason != ConnectionEnd::Finished)
     }
 
     /// Disconnects once nothing is in flight, or when the drain is over.
     pub(super) fn disconnect_when_done(&mut self, now: Instant, out: &mut BytesMut) {
-        let Stage::Disconnecting(disconnecting) = self.stage else { return };
+        let ConnectionState::Disconnecting(disconnecting) = self.connection else { return };
         if disconnecting.close.is_some() {
             return;
         }
         let waits = self.waits_for_answers() || self.owes_answers();
         let last_calls = self.last_calls();
-        let backlog = disconnecting.why == ConnectionEnd::Finished
+        let backlog = disconnecting.reason == ConnectionEnd::Finished
             && self.messages.has_backlog(self.context.load_end_ns(), self.context.ns(now));
-        let last_calls = last_calls.filter(|at| disconnecting.why == ConnectionEnd::Finished && now < *at);
+        let last_calls = last_calls.filter(|at| disconnecting.reason == ConnectionEnd::Finished && now < *at);
         let waits = waits || backlog || last_calls.is_some() || self.awaits_deliveries();
         let is_done = self.session.in_flight() == 0 && !waits;
-        if now >= disconnecting.drain_until || (is_done && self.has_unsubscribed(disconnecting.why, now, out))
+        if now >= disconnecting.drain_until
+            || (is_done && self.has_unsubscribed(disconnecting.reason, now, out))
         {
-            self.stage =
-                Stage::Disconnecting(Disconnecting { close: Some(Close::AfterFlush), ..disconnecting });
+            self.connection = ConnectionState::Disconnecting(Disconnecting {
+                close: Some(Close::AfterFlush),
+                ..disconnecting
+            });
             self.session.disconnect(now, out);
-            self.wake = None;
+            self.wake_at = None;
         } else {
             let next = last_calls.map_or(disconnecting.drain_until, |at| at.min(disconnecting.drain_until));
-            self.wake = Some(self.wake.map_or(next, |wake| wake.min(next)));
+            self.wake_at = Some(self.wake_at.map_or(next, |wake| wake.min(next)));
         }
     }
 
     /// Unsubscribes before a planned end if the fleet does so. Returns true once there is nothing to wait for.
-    fn has_unsubscribed(&mut self, why: ConnectionEnd, now: Instant, out: &mut BytesMut) -> bool {
+    fn has_unsubscribed(&mut self, reason: ConnectionEnd, now: Instant, out: &mut BytesMut) -> bool {
         match &self.subscribe {
-            _ if why != ConnectionEnd::Finished || !self.plan().unsubscribe => true,
+            _ if reason != ConnectionEnd::Finished || !self.plan().unsubscribe => true,
             SubscribeState::Sent(_) | SubscribeState::Unsubscribing(_) => false,
             SubscribeState::Unsubscribed => true,
             SubscribeState::Due | SubscribeState::Done => {
@@ -141,17 +147,19 @@ impl Device {
     /// Returns when `on_timeout_connection` has something to do.
     pub(super) fn next_boundary(&self) -> Option<Instant> {
         let off = || self.context.at(self.offline_at_ns());
-        match &self.stage {
-            Stage::Offline => None,
-            Stage::Connecting(attempt) => Some(attempt.deadline.min(self.context.at(self.give_up_ns()))),
-            Stage::Online { .. } => {
+        match &self.connection {
+            ConnectionState::Offline => None,
+            ConnectionState::Connecting(attempt) => {
+                Some(attempt.deadline.min(self.context.at(self.give_up_ns())))
+            }
+            ConnectionState::Online { .. } => {
                 [self.renew_at, self.suback_by(), Some(off())].into_iter().flatten().min()
             }
-            Stage::Disconnecting(disconnecting) if disconnecting.close.is_none() => {
+            ConnectionState::Disconnecting(disconnecting) if disconnecting.close.is_none() => {
                 let cut = disconnecting.drain_until + DISCONNECT_TIMEOUT;
-                Some(if disconnecting.why == ConnectionEnd::Finished { cut } else { cut.min(off()) })
+                Some(if disconnecting.reason == ConnectionEnd::Finished { cut } else { cut.min(off()) })
             }
-            Stage::Disconnecting(_) => None,
+            ConnectionState::Disconnecting(_) => None,
         }
     }
 }

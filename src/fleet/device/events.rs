@@ -45,7 +45,7 @@ impl Device {
             Event::TimedOut { tag, .. } => {
                 recorder.error("ack_timeout", Culprit::Peer, now, || {
                     format!(
-                        "{}: no ack within {}",
+                        "{}: no acknowledgment within {}",
                         self.id(),
                         crate::units::human_duration(fleet.ack_timeout)
                     )
@@ -116,7 +116,7 @@ impl Device {
     pub(super) fn message_ended(&mut self, send: u16, now: Instant) {
         if let Some(next_ns) = self.messages.ended(send, self.context.ns(now)) {
             let next = self.context.at(next_ns);
-            self.wake = Some(self.wake.map_or(next, |wake| wake.min(next)));
+            self.wake_at = Some(self.wake_at.map_or(next, |wake| wake.min(next)));
         }
     }
 

@@ -3,7 +3,7 @@
 //! A call is due when it arrives. The scenario's delay is its wait, the lateness of the device's timer is its lag, and it ends
 //! when the answer has been sent.
 
-use super::{ConnectionEnd, Device, DeviceRecorder, Excuse, Stage};
+use super::{ConnectionEnd, ConnectionState, Device, DeviceRecorder, Excuse};
 use crate::fleet::nanos;
 use crate::fleet::open::{Open, Outgoing};
 use crate::iothub::topics;
@@ -123,7 +123,7 @@ impl Device {
                 Some(open) => self.answer(&call, open, now, out),
                 None => self.count_hub(|counts| counts.methods_unanswered += 1),
             }
-            if reconnect && matches!(self.stage, Stage::Online { .. }) {
+            if reconnect && matches!(self.connection, ConnectionState::Online { .. }) {
                 self.start_reconnect(ConnectionEnd::Method, now);
             }
         }

@@ -1,7 +1,7 @@
 //! Ends the open operations of a device when its connection, its span or the run ends. Part of `device`.
 
 use super::connect::{Attempt, Reached, SubscribeState};
-use super::{Device, DeviceRecorder, Stage};
+use super::{ConnectionState, Device, DeviceRecorder};
 use crate::measure::{Operation, Outcome};
 use crate::plan::Offline;
 use std::time::Instant;
@@ -13,7 +13,7 @@ impl Device {
         let recorder = DeviceRecorder { context: &context, device: self.device, excuse: self.excuse };
         let now_ns = context.ns(now);
         self.end_attempt(Outcome::Unfinished, now);
-        if let Some(open) = self.online.take() {
+        if let Some(open) = self.online_operation.take() {
             let due_ns = open.due_ns();
             recorder.ended(open, Outcome::Unfinished, now);
             self.skip_due(due_ns, now_ns);
@@ -52,18 +52,18 @@ impl Device {
             recorder.step_failed(Operation::ConnectMqtt, outcome, due_ns, now);
         }
         // A failed renewal counts as offline time from its due time.
-        if self.online.is_none() {
-            self.online = Some(self.recorder().due(Operation::Online, due_ns));
+        if self.online_operation.is_none() {
+            self.online_operation = Some(self.recorder().due(Operation::Online, due_ns));
         }
         self.messages.block(due_ns);
     }
 
     /// Takes the current attempt, if any. The device is offline then.
     pub(super) fn take_attempt(&mut self) -> Option<Attempt> {
-        match std::mem::replace(&mut self.stage, Stage::Offline) {
-            Stage::Connecting(attempt) => Some(attempt),
-            stage => {
-                self.stage = stage;
+        match std::mem::replace(&mut self.connection, ConnectionState::Offline) {
+            ConnectionState::Connecting(attempt) => Some(attempt),
+            connection => {
+                self.connection = connection;
                 None
             }
         }

@@ -80,8 +80,8 @@ impl Device {
             let said = Refusal::read(body);
             let class = if status == 200 { "twin_body" } else { class(status, said.error_code) };
             self.recorder().error(class, Culprit::Peer, now, || {
-                let what = if class == "twin_body" { " with a body that is not a twin" } else { "" };
-                format!("{}: {operation} answered {status}{what}{said}", self.id())
+                let what = if class == "twin_body" { ": the body is not a twin" } else { "" };
+                format!("{}: {operation} failed with status {status}{what}{said}", self.id())
             });
             let outcome = if status == 429 { Outcome::Throttled } else { Outcome::Refused };
             self.request_ended(request, outcome, now);

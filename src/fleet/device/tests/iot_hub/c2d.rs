@@ -6,7 +6,7 @@ const C2D: &str = "subscribe = [\"c2d\"]";
 
 #[test]
 fn age_is_measured_from_the_senders_stamp() {
-    let mut wire = Wire::online(60, C2D, NOTHING);
+    let mut wire = Wire::online(60, C2D, RARELY);
     wire.pass(10.0).unwrap();
     // The run's zero is 1,800,000,000 s.
     for bag in [
@@ -47,17 +47,17 @@ fn age_never_contains_a_clock_step() {
         };
         let (five_s, twelve_s) = (1_800_000_005_000_000, 1_800_000_012_000_000);
         // The run's own stamps have no steps: the ages are 5 s and 3 s.
-        let own = stepped(&format!("{NOTHING}{drive}"), [five_s, twelve_s]);
+        let own = stepped(&format!("{RARELY}{drive}"), [five_s, twelve_s]);
         assert_eq!(own, (2, Some(5), vec![]), "{by_us}");
         // Other senders use a wall clock like this machine's: only the second age is known.
-        let foreign = stepped(NOTHING, [five_s, twelve_s + by_us]);
+        let foreign = stepped(RARELY, [five_s, twelve_s + by_us]);
         assert_eq!(foreign, (1, Some(3), vec!["clock_step"]), "{by_us}");
     }
 }
 
 #[test]
 fn stamp_later_than_the_arrival_is_an_error() {
-    let mut wire = Wire::online(60, C2D, NOTHING);
+    let mut wire = Wire::online(60, C2D, RARELY);
     wire.deliver(&c2d("hubstorm-sent=1800000011000000"), "{}");
     let errors = wire.errors();
     assert_eq!(
@@ -69,7 +69,7 @@ fn stamp_later_than_the_arrival_is_an_error() {
 
 #[test]
 fn messages_before_subscribe_are_acknowledged() {
-    let mut wire = Wire::new(60, C2D, NOTHING);
+    let mut wire = Wire::new(60, C2D, RARELY);
     wire.sent();
     encode::connack(&mut wire.to_device, true, 0);
     let publish = encode::PublishRef {

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn whole_twin_is_requested_after_suback() {
-    let mut wire = Wire::online(60, TWIN, NOTHING);
+    let mut wire = Wire::online(60, TWIN, RARELY);
     wire.pass(2.0).unwrap();
     let filters = wire.sent().iter().find_map(|packet| match packet {
         Packet::Subscribe(subscribe) => Some((subscribe.pid, subscribe.filters.clone())),
@@ -31,30 +31,36 @@ fn whole_twin_is_requested_after_suback() {
 fn each_status_has_its_outcome_and_class() {
     for (status, body, outcome, class, example) in [
         (204, "", Outcome::Ok, None, ""),
-        (429, "", Outcome::Throttled, Some("twin_429"), "a-00000: twin.report answered 429"),
+        (429, "", Outcome::Throttled, Some("twin_429"), "a-00000: twin.report failed with status 429"),
         (
             400,
             r#"{"errorCode":400004,"message":"bad"}"#,
             Outcome::Refused,
             Some("twin_400004"),
-            "a-00000: twin.report answered 400: errorCode 400004, bad",
+            "a-00000: twin.report failed with status 400: errorCode 400004, bad",
         ),
         (
             429,
             r#"{"errorCode":429005}"#,
             Outcome::Throttled,
             Some("twin_429005"),
-            "a-00000: twin.report answered 429: errorCode 429005",
+            "a-00000: twin.report failed with status 429: errorCode 429005",
         ),
         (
             400,
             r#"{"errorCode":429001}"#,
             Outcome::Refused,
             Some("twin_400"),
-            "a-00000: twin.report answered 400: errorCode 429001",
+            "a-00000: twin.report failed with status 400: errorCode 429001",
         ),
-        (503, "\u{0}not json", Outcome::Refused, Some("twin_503"), "a-00000: twin.report answered 503"),
-        (77, "", Outcome::Refused, Some("twin_unknown"), "a-00000: twin.report answered 77"),
+        (
+            503,
+            "\u{0}not json",
+            Outcome::Refused,
+            Some("twin_503"),
+            "a-00000: twin.report failed with status 503",
+        ),
+        (77, "", Outcome::Refused, Some("twin_unknown"), "a-00000: twin.report failed with status 77"),
     ] {
         let mut wire = Wire::listening(&format!("subscribe = [\"twin\"]\n{REPORT}"));
         let (topic, payload, ..) = wire.next_published();
@@ -122,7 +128,7 @@ fn request_is_lost_with_its_connection() {
 #[test]
 fn late_or_partly_refused_suback_still_grants() {
     let fleet = format!("{TWIN}\nack_timeout = \"5s\"");
-    let mut late = Wire::online(600, &fleet, NOTHING);
+    let mut late = Wire::online(600, &fleet, RARELY);
     late.pass(6.0).unwrap();
     late.suback();
     assert_eq!((late.counts().late_subacks, late.counts().late_acks), (1, 0), "no message was late");
@@ -134,7 +140,7 @@ fn late_or_partly_refused_suback_still_grants() {
         ([0, 0x80, 0], 0, "$iothub/twin/res/#"),
         ([0, 0, 0x80], 1, "$iothub/twin/PATCH/properties/desired/#"),
     ] {
-        let mut wire = Wire::online(600, &fleet, NOTHING);
+        let mut wire = Wire::online(600, &fleet, RARELY);
         wire.suback_with(|_| codes.to_vec());
         assert_eq!(wire.published().len(), asks, "{filter}");
         let errors = wire.errors();
@@ -146,7 +152,7 @@ fn late_or_partly_refused_suback_still_grants() {
 
 #[test]
 fn connection_lost_before_suback_requests_no_twin() {
-    let mut wire = Wire::online(60, TWIN, NOTHING);
+    let mut wire = Wire::online(60, TWIN, RARELY);
     wire.close(Closed::Reset);
     assert_eq!(wire.totals_at_end(Operation::TwinGet).due, 0);
 }
@@ -192,7 +198,7 @@ fn full_window_delays_only_qos_1_requests() {
 #[test]
 fn request_due_before_suback_waits_without_lag() {
     let fleet = "subscribe = [\"twin\"]\nsend_by = \"8s\"\ntwin = { rate = \"1/s\" }";
-    let mut wire = Wire::online(60, fleet, NOTHING);
+    let mut wire = Wire::online(60, fleet, RARELY);
     wire.pass(5.0).unwrap();
     wire.suback();
     let sent = wire.published();
@@ -209,7 +215,7 @@ fn request_due_before_suback_waits_without_lag() {
     assert!(twin.wait.max() > Some(4_000_000));
 
     // Without SUBACK, the requests expire one by one.
-    let mut wire = Wire::online(60, fleet, NOTHING);
+    let mut wire = Wire::online(60, fleet, RARELY);
     wire.pass(20.0).unwrap();
     let twin = wire.totals_at_end(Operation::TwinGet);
     assert_eq!((twin.due, twin.outcome(Outcome::Expired), twin.outcome(Outcome::Unfinished)), (20, 12, 8));
@@ -218,7 +224,7 @@ fn request_due_before_suback_waits_without_lag() {
 #[test]
 fn desired_versions_are_compared_with_the_whole_twin() {
     let desired = |version: u64| format!("$iothub/twin/PATCH/properties/desired/?$version={version}");
-    let mut wire = Wire::online(60, TWIN, NOTHING);
+    let mut wire = Wire::online(60, TWIN, RARELY);
     // The session was kept, so changes may arrive before SUBACK.
     wire.deliver(&desired(5), "{}");
     wire.suback();
@@ -256,7 +262,7 @@ fn renewal_waits_for_an_open_request() {
 
 #[test]
 fn request_open_at_the_end_is_unfinished() {
-    let mut wire = Wire::online(5, TWIN, NOTHING);
+    let mut wire = Wire::online(5, TWIN, RARELY);
     wire.suback();
     wire.pass(6.9).unwrap();
     assert_eq!(wire.device.poll_close(), None, "the drain waits for it");
