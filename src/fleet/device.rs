@@ -386,7 +386,7 @@ impl Machine for Device {
                 self.connect_reason = ConnectionEnd::Lost;
             }
         } else {
-            self.record_connection_length(false);
+            self.count_short_connection(false);
             self.connect_reason = planned.unwrap_or(self.connect_reason);
         }
         if online_for.is_some() {

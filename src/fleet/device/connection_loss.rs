@@ -111,7 +111,7 @@ impl Device {
             if let Some(since) = open.since {
                 self.record_unacknowledged_close(since.max(online_since), now);
             }
-            self.record_connection_length(now.saturating_duration_since(online_since) < SHORT_CONNECTION);
+            self.count_short_connection(now.saturating_duration_since(online_since) < SHORT_CONNECTION);
         }
     }
 
@@ -141,7 +141,7 @@ impl Device {
     }
 
     /// Counts successive short connections. A connection that lasted, or that ended as planned, resets the count.
-    pub(super) fn record_connection_length(&mut self, soon: bool) {
+    pub(super) fn count_short_connection(&mut self, soon: bool) {
         self.short_connections = if soon { self.short_connections.saturating_add(1) } else { 0 };
         if self.short_connections == SHORT_CONNECTIONS_MAX {
             self.recorder().count(|counts| counts.closed_soon_devices += 1);
