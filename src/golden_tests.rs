@@ -1,6 +1,6 @@
-//! The golden test of the latency semantics, in virtual time: 1,000 messages a second, the hub stalls for exactly
-//! one second. Response shows about 1,000 samples spread evenly up to 1 s, whether the window held them all
-//! or not; lag stays near zero; the verdict passes.
+//! What latencies mean, in virtual time: at 1,000 messages per second, the hub stalls for exactly one second. Response times have
+//! about 1,000 samples that are spread evenly up to 1 s, whether or not the window held all messages. Lag stays near zero, and
+//! the verdict passes.
 
 use crate::clock::{RunClock, WallClock};
 use crate::fleet::{Context, Device, DeviceRef, collector};
@@ -62,7 +62,7 @@ struct Wire {
 }
 
 impl Wire {
-    /// The hub: answers at once, except while it stalls.
+    /// Answers as the hub: at once, except while it stalls.
     fn answer(&mut self, stalled: bool) {
         if stalled {
             return;
@@ -91,7 +91,7 @@ impl Wire {
         wire::encode::publish(&mut self.to_device, &answer).unwrap();
     }
 
-    /// Both sides until nothing moves.
+    /// Runs both sides until nothing happens.
     fn settle(&mut self, now: Instant, stalled: bool) {
         self.device.handle_timeout(now).unwrap();
         loop {
@@ -156,21 +156,21 @@ fn run(devices: u32, window: u16, what: Operation) -> (Totals, Judgment) {
         emulator: None,
         target: TargetFacts::default(),
     });
-    assert_eq!(again, judged, "a file says no less than the run knew");
+    assert_eq!(again, judged, "the result file gives the same verdict");
     (measurement.of(what), judged)
 }
 
 #[test]
-fn a_stall_of_one_second_shows_in_response_and_not_in_lag() {
-    // What waits is a message at the device, or a twin request whose answer the hub owes.
+fn stall_shows_in_response_and_not_in_lag() {
+    // The delayed operation is a message at the device, or a twin request that the hub has not answered.
     let twins = (100, 16, Operation::TwinReport);
     for (devices, window, what) in [(100, 16, Operation::Telemetry), (10, 4, Operation::Telemetry), twins] {
         let (totals, judged) = run(devices, window, what);
-        assert_eq!(totals.due, totals.outcome(Outcome::Ok), "{devices} devices: everything arrived");
+        assert_eq!(totals.due, totals.outcome(Outcome::Ok), "{devices} devices: every message succeeded");
         assert!((9_990..=10_010).contains(&totals.due), "{} due", totals.due);
         let slow = totals.response.count_above(1_000);
-        assert!((990..=1_010).contains(&slow), "{slow} felt the stall");
-        // Spread evenly: a quarter of them in each quarter of the second.
+        assert!((990..=1_010).contains(&slow), "{slow} operations were delayed by the stall");
+        // Spread evenly: a quarter of the samples in each quarter of the second.
         for quarter in 1..4_u64 {
             let above = totals.response.count_above(quarter * 250_000);
             let wanted = 1_000 - quarter * 250;
@@ -183,15 +183,15 @@ fn a_stall_of_one_second_shows_in_response_and_not_in_lag() {
 }
 
 #[test]
-fn the_window_changes_where_messages_wait_and_not_what_users_feel() {
+fn window_size_does_not_change_response_times() {
     let (wide, _) = run(100, 16, Operation::Telemetry);
     let (narrow, _) = run(10, 4, Operation::Telemetry);
     assert_eq!(wide.response.histogram(), narrow.response.histogram());
-    assert!(wide.service.max() > narrow.service.quantile(0.95), "a wide window has them in flight");
-    assert!(narrow.wait.max() > Some(900_000), "a narrow one has them waiting");
+    assert!(wide.service.max() > narrow.service.quantile(0.95), "a wide window has the messages in flight");
+    assert!(narrow.wait.max() > Some(900_000), "a narrow one has them in the backlog");
 }
 
-/// What a reader of the result file has.
+/// Returns a value as a reader of the result file sees it.
 fn as_in_a_file<T: serde::Serialize + serde::de::DeserializeOwned>(value: &T) -> T {
     serde_json::from_str(&serde_json::to_string(value).unwrap()).unwrap()
 }

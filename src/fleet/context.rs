@@ -1,5 +1,5 @@
-//! What the devices of one worker share: the plan, the recorder, buffers, and whether to go on. One per worker,
-//! behind an `Rc`; no lock, no atomic.
+//! The shared state of the devices of one worker: plan, recorder, buffers, clocks, and the commands received so far. One per
+//! worker, behind an `Rc`, without locks or atomics. Used by all files about one device; it must not depend on other workers.
 
 use super::command::Command;
 use super::delivery_tracker::DeliveryTracker;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
-/// Which commands have come. Flags, so that their order decides nothing: what was aborted stays so.
+/// The commands received so far. Flags, so that their order does not matter: Abort cannot be undone.
 #[derive(Clone, Copy, Debug, Default)]
 struct CommandFlags {
     stop: bool,
@@ -24,52 +24,52 @@ struct CommandFlags {
     abort: bool,
 }
 
-/// What the devices of one worker share.
+/// The shared state of the devices of one worker.
 pub struct Context {
-    /// The run.
+    /// Plan of the run.
     pub plan: Arc<Plan>,
-    /// Where devices connect to.
+    /// Endpoint that devices connect to.
     pub endpoint: Arc<Endpoint>,
-    /// The run's zero on both clocks.
+    /// Zero of the run on both clocks.
     pub clock: RunClock,
-    /// The wall clock, for token expiry and `${now}`.
+    /// Wall clock, for token expiry and `${now}`.
     pub wall: WallClock,
-    /// The steps of `wall`.
+    /// Steps of `wall`.
     pub(super) steps: RefCell<StepWatch>,
-    /// The hub's clock is known to have made every step before this instant too, because it accepted a token that is valid only by such
-    /// a clock.
+    /// The hub's clock is known to have made every step before this instant as well, because the hub accepted a token that is
+    /// valid only with such a clock.
     pub(super) hub_stepped_until: Cell<Option<Instant>>,
-    /// Until when a connection that was lost after a stall excuses failures.
+    /// End of the time in which connections that were lost after a stall excuse failures.
     pub(super) stall_excuse_ns: Cell<u64>,
-    /// This worker's load: the plan's, and what was appended to it.
+    /// This worker's load: that of the plan and the appended segments.
     pub(crate) load: RunLoad,
     /// This worker's numbers.
     pub recorder: RefCell<Recorder>,
-    /// This worker's part of what is published and delivered.
+    /// This worker's published and delivered messages.
     pub(crate) delivery_tracker: RefCell<DeliveryTracker>,
-    /// Where devices learn the endpoint's addresses.
+    /// Resolver of the endpoint's addresses.
     pub(crate) resolver: Resolver,
-    /// Scratch for the links.
+    /// Scratch buffers of the links.
     pub buffers: SharedBuffers,
-    /// Scratch for payloads.
+    /// Scratch buffer for payloads.
     pub payload: RefCell<Vec<u8>>,
-    /// Scratch for topics that no other message has.
+    /// Scratch buffer for topics that differ in every message.
     pub topic: RefCell<String>,
-    /// Whose packets are flags.
+    /// Traces the packets of one device, if set.
     pub trace: Option<Tracer>,
-    /// What the worker's tasks wait for; all of them are woken by a command.
+    /// Deadlines of the worker's tasks. A command wakes all of them.
     pub deadlines: Rc<Deadlines>,
-    /// When the worker's heartbeat is due.
+    /// Due time of the worker's next heartbeat.
     pub(super) heartbeat_timer: HeartbeatTimer,
     flags: Cell<CommandFlags>,
-    /// Nothing is due from here on: an append moves it back, a stop forward.
+    /// End of the load. An appended segment moves it back, a stop forward.
     load_end_ns: Cell<u64>,
     reports: mpsc::UnboundedSender<Report>,
     tls_reported: Cell<bool>,
 }
 
 impl Context {
-    /// The shared state of a worker.
+    /// Returns the shared state of a worker.
     pub(crate) fn new(
         plan: Arc<Plan>,
         endpoint: Arc<Endpoint>,
@@ -108,24 +108,24 @@ impl Context {
         }
     }
 
-    /// The one who tells this device's packets, if somebody asked to see them.
+    /// Returns the tracer of this device, if it is traced.
     pub(crate) fn tracer(&self, device: DeviceRef) -> Option<&Tracer> {
         self.trace.as_ref().filter(|trace| trace.device == device)
     }
 
-    /// Reads the clock. Stalls of this worker are noted before anything is done at that instant.
+    /// Reads the clock. Records this worker's stalls before anything else happens at that instant.
     pub(crate) fn now(&self) -> Instant {
         let now = crate::clock::now();
         self.deadlines.observe(now);
         now
     }
 
-    /// Nanoseconds from the run's zero.
+    /// Returns the nanoseconds since the run's zero.
     pub(crate) fn ns(&self, at: Instant) -> u64 {
         self.clock.ns(at)
     }
 
-    /// The instant of a time since the run's zero.
+    /// Returns the instant of a time since the run's zero.
     pub(crate) fn at(&self, ns: u64) -> Instant {
         self.clock.at(ns)
     }
@@ -135,8 +135,8 @@ impl Context {
         self.wall.unix(now)
     }
 
-    /// Reads both clocks and compares them with the last reading: they diverge if the wall clock was set or the machine was suspended.
-    /// Returns the wall clock.
+    /// Reads both clocks and compares them with the previous reading. They diverge if the wall clock was set or the machine was
+    /// suspended. Returns the wall clock.
     pub(crate) fn compare_clocks(&self, now: Instant) -> Duration {
         let reading = self.wall.read(now);
         let by_us = self.steps.borrow_mut().compare(reading);
@@ -144,34 +144,34 @@ impl Context {
         reading.unix
     }
 
-    /// Where a number belongs that was due at `due_ns`.
+    /// Returns the key of a number that was due at `due_ns`.
     pub(crate) fn key(&self, operation: Operation, fleet: u16, due_ns: u64) -> Key {
         Key { operation, fleet, phase: self.plan.schedule.phase_at(due_ns) }
     }
 
-    /// The run was flags to end before its load does.
+    /// Returns true if a command ended the load early.
     pub(crate) fn is_stopped(&self) -> bool {
         let CommandFlags { stop, abort, .. } = self.flags.get();
         stop || abort
     }
 
-    /// The run was flags to end at once.
+    /// Returns true if the run was aborted.
     pub(crate) fn is_aborted(&self) -> bool {
         self.flags.get().abort
     }
 
-    /// No device needs to wait for deliveries any more.
+    /// Returns true if no device needs to wait for deliveries any longer.
     pub(crate) fn has_all_deliveries(&self) -> bool {
         let CommandFlags { all_delivered, abort, .. } = self.flags.get();
         all_delivered || abort
     }
 
-    /// Nothing is due from here on.
+    /// Returns the end of the load.
     pub(crate) fn load_end_ns(&self) -> u64 {
         self.load_end_ns.get()
     }
 
-    /// When waiting for acks ends.
+    /// Returns the end of the drain.
     pub(crate) fn drain_end_ns(&self) -> u64 {
         self.load_end_ns.get() + nanos(self.plan.drain)
     }
@@ -192,8 +192,8 @@ impl Context {
         self.deadlines.wake_all();
     }
 
-    /// Extends the load. Devices find their next message when they are woken. Once the load is over, they may have left already:
-    /// the load then stays as it is.
+    /// Extends the load. Devices compute their next message when they are woken. After the load's end they may have disconnected
+    /// already, so the segment is refused.
     fn append(&self, segment: Segment, now: Instant) {
         if self.ns(now) < self.load_end_ns() && self.load.append(segment) {
             self.load_end_ns.set(self.load.end_ns());
@@ -202,14 +202,14 @@ impl Context {
         }
     }
 
-    /// Reports what TLS agreed on: once a worker is enough.
+    /// Reports the TLS parameters, once per worker.
     pub(crate) fn report_tls(&self, facts: crate::link::TlsFacts) {
         if !self.tls_reported.replace(true) {
             self.report(Report::Tls(facts));
         }
     }
 
-    /// The collector outlives the workers unless it panicked, and then nobody is left to report.
+    /// Sends a report. The coordinator outlives the workers unless it panicked; the report is dropped then.
     pub(crate) fn report(&self, report: Report) {
         drop(self.reports.send(report));
     }
@@ -221,7 +221,7 @@ mod tests {
     use crate::link::Buffers;
     use crate::scenario::Input;
 
-    /// A worker's context in a load of 10 s, and what it reports.
+    /// Returns the context of a worker in a load of 10 s, and its reports.
     fn context() -> (Context, mpsc::UnboundedReceiver<Report>) {
         let text = "[target]\nkind = \"mqtt\"\nhost = \"127.0.0.1\"\n[fleet.a]\ndevices = 1\n\
                     [[phase]]\nname = \"p\"\nduration = \"10s\"\n";
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn abort_holds_in_whatever_order_commands_come() {
+    fn abort_wins_in_any_order_of_commands() {
         use Command::{Abort, AllDelivered, Stop};
         for commands in [
             vec![Stop, Abort],
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_stop_ends_the_load() {
+    fn first_stop_ends_the_load() {
         let (context, _reported) = context();
         context.apply(Command::Stop, context.at(3 * S));
         context.apply(Command::Stop, context.at(5 * S));
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn deliveries_that_are_all_in_do_not_stop_the_load() {
+    fn complete_deliveries_do_not_stop_the_load() {
         let (context, _reported) = context();
         context.apply(Command::AllDelivered, context.at(3 * S));
         assert!(context.has_all_deliveries() && !context.is_stopped());

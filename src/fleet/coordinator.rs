@@ -1,5 +1,5 @@
-//! The coordinator of a run: collects what workers and the service driver measured, passes commands on, and sends events. Made and
-//! driven by `fleet::run` on its own thread; it alone knows the whole run while it goes on.
+//! The coordinator of a run: merges the numbers of the workers and the service client, forwards commands, and sends events.
+//! Created and driven by `run` on its own thread. Only the coordinator knows the state of the whole run.
 
 use super::reconciliation::Reconciliation;
 use super::service_task::{ServiceChannel, ServiceTask};
@@ -14,13 +14,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
-/// How long the workers may take to make their devices before the first phase begins.
+/// Time for the workers to create their devices before the first phase begins.
 const START_LEAD: Duration = Duration::from_millis(250);
 
-/// A segment must come this long before the load's end, so that every worker has it before its devices leave.
+/// Minimum time between an appended segment and the load's end, so that every worker has it before its devices disconnect.
 const APPEND_LEAD: Duration = Duration::from_millis(100);
 
-/// The state of a run while it goes on.
+/// The state of a running load.
 pub(super) struct Coordinator {
     plan: Arc<Plan>,
     clock: RunClock,
@@ -28,19 +28,19 @@ pub(super) struct Coordinator {
     workers: Workers,
     pub(super) service: ServiceTask,
     events: mpsc::UnboundedSender<Event>,
-    /// Whether each second sends what was measured so far.
+    /// Whether to send the measurement so far once per second.
     measured: bool,
     collector: Collector,
     reconciliation: Reconciliation,
     usage: Usage,
-    /// The second that is closed next.
+    /// The next second to close.
     second: u32,
-    /// The plan's load, and what was appended to it.
+    /// The plan's load and the appended segments.
     load: Load,
     appended: Vec<Segment>,
-    /// Nothing is due from here on.
+    /// End of the load.
     load_end: Duration,
-    /// Phases whose begin was told.
+    /// Number of phases whose start was announced.
     phases_announced: u16,
     drain_announced: bool,
     complete: bool,
@@ -51,7 +51,7 @@ pub(super) struct Coordinator {
 }
 
 impl Coordinator {
-    /// Begins the run: its zero is a moment from now.
+    /// Starts the run. Its zero is a moment from now.
     pub(super) fn start(
         plan: Arc<Plan>,
         settings: &Settings,
@@ -91,12 +91,12 @@ impl Coordinator {
         coordinator
     }
 
-    /// When the next second's numbers are in.
+    /// Returns when the numbers of the next second are complete.
     pub(super) fn next_second(&self) -> Instant {
         self.clock.zero + Duration::from_secs(self.second.into()) + SWAP_GRACE
     }
 
-    /// Takes in what a worker reports.
+    /// Handles a report of a worker.
     pub(super) fn handle_report(&mut self, report: Report) {
         match report {
             Report::Snapshot { worker, snapshot } => {
@@ -111,9 +111,11 @@ impl Coordinator {
             Report::Deliveries(tracker) => self.reconciliation.add(*tracker),
             Report::Tls(facts) => self.tls = self.tls.or(Some(facts)),
             Report::LateAppend => {
-                self.record_breakdown("a worker received more load only after its load had ended".to_owned());
+                self.record_breakdown(
+                    "a worker received an appended segment only after its load had ended".to_owned(),
+                );
             }
-            // Half a load measures nothing: the others stop too.
+            // A result without this worker's devices would measure nothing, so the others stop too.
             Report::WorkerFailed => {
                 self.worker_failed = true;
                 self.stop();
@@ -123,7 +125,7 @@ impl Coordinator {
         }
     }
 
-    /// Obeys a command, and passes it on.
+    /// Handles a command and forwards it to the workers.
     pub(super) fn handle_command(&mut self, command: Command) {
         match command {
             Command::Append(segment) => return self.append(segment),
@@ -137,7 +139,7 @@ impl Coordinator {
         self.workers.send(&command);
     }
 
-    /// Nothing is due from now on, unless that is so already.
+    /// Ends the load now, unless it has ended.
     fn stop(&mut self) {
         let now = self.clock.since(clock::now());
         if now < self.load_end {
@@ -152,7 +154,7 @@ impl Coordinator {
         let in_time = self.clock.since(clock::now()) + APPEND_LEAD < self.load_end;
         if !in_time || !self.load.append(segment) {
             let text = format!(
-                "the load could not be extended to {until:?}: the segment came too late, ends too early, or has no valid load"
+                "the load could not be extended to {until:?}: the segment arrived too late, ends too early, or has no valid load"
             );
             return self.emit(Event::Noted { text });
         }
@@ -163,7 +165,7 @@ impl Coordinator {
         self.emit(Event::LoadAppended { until, factor });
     }
 
-    /// A second is over, and the workers' snapshots of it are in.
+    /// Closes a second whose snapshots have arrived.
     pub(super) fn close_second(&mut self) {
         let at = self.close_row();
         self.second += 1;
@@ -193,7 +195,7 @@ impl Coordinator {
         at
     }
 
-    /// The workers have ended.
+    /// Completes the run after the workers have ended.
     pub(super) async fn finish(mut self, commands: &mut mpsc::UnboundedReceiver<Command>) -> Finished {
         if !self.aborted {
             let drain_end = self.clock.zero + self.load_end + self.plan.drain;
@@ -258,7 +260,7 @@ impl Coordinator {
         }
     }
 
-    /// Once: the load is over.
+    /// Announces the end of the load, once.
     fn announce_drain(&mut self, at: Duration) {
         if !std::mem::replace(&mut self.drain_announced, true) {
             self.announce_phases(at);
@@ -267,12 +269,12 @@ impl Coordinator {
     }
 
     fn emit(&self, event: Event) {
-        // The run goes on when nobody listens.
+        // The run continues if nobody receives its events.
         drop(self.events.send(event));
     }
 }
 
-/// Waits for the command to end at once; for ever, if it does not come.
+/// Waits for `Command::Abort`, forever if it does not arrive.
 async fn wait_for_abort(commands: &mut mpsc::UnboundedReceiver<Command>) {
     while let Some(command) = commands.recv().await {
         if command == Command::Abort {

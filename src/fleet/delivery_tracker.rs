@@ -1,9 +1,9 @@
-//! Tracks what is published on one side of a broker and delivered on the other. Each worker keeps its own tracker while
-//! the load runs; the collector balances them when it is over. Written by `device`.
+//! Tracks the messages that devices publish and that other devices receive through a broker. Each worker has a tracker, written
+//! by `device`. The coordinator compares them after the load.
 //!
-//! Publisher and subscriber may live on different workers and share nothing. So the one counts how many copies of what was
-//! acknowledged are to arrive, the other what arrived, both by the instant at which a message was due; what is missing in the end
-//! is lost. A message that arrives although its ack never came is told apart by name, so that it makes up for no other.
+//! Publishers and subscribers may run on different workers and share nothing during the load. Publishers count the expected
+//! copies of acknowledged messages, subscribers count received copies, both by the due time of the message. The missing ones are
+//! lost. Unacknowledged messages that arrive are identified by stream and number, so that they do not make up for lost ones.
 
 use super::DeviceRef;
 use super::sequence_tracker::{Arrival, SequenceTracker};
@@ -11,10 +11,11 @@ use crate::plan::{ExpectedStream, Plan, Stamp};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-/// Unacknowledged messages that a worker remembers by name. Beyond, they count as acknowledged: no hub looks better for it.
+/// Maximum number of unacknowledged messages that a worker remembers. More count as acknowledged, which cannot make a hub look
+/// better.
 const UNACKED_MAX: usize = 1 << 20;
 
-/// One device's stream: the device's index over all fleets, and which of its fleet's sends.
+/// A stream: the index of the device over all fleets, and a send of its fleet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Stream {
     device: u32,
@@ -24,11 +25,11 @@ pub struct Stream {
 /// Copies of the messages of one send to one fleet that were due in one phase.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct DeliveryCounts {
-    /// To arrive: their message was acknowledged (QoS 0: flushed).
+    /// Expected copies: their message was acknowledged, or flushed at QoS 0.
     expected: u64,
-    /// Arrived, of those that were to.
+    /// Received copies that were expected.
     arrived: u64,
-    /// Arrived at all, each once.
+    /// Received copies, without duplicates.
     ok: u64,
     duplicates: u64,
     reordered: u64,
@@ -48,20 +49,20 @@ impl DeliveryCounts {
     }
 }
 
-/// What one subscriber has had, by stream. Made for its first message.
+/// The received messages of one subscriber, by stream. Allocated with the first message.
 pub type Inbox = HashMap<Stream, StreamState, BuildHasherDefault<StreamHasher>>;
 
-/// What one subscriber has had of one stream.
+/// The received messages of one stream at one subscriber.
 #[derive(Debug)]
 pub struct StreamState {
     heard: ExpectedStream,
     sequence: SequenceTracker,
 }
 
-/// How far a worker is, for the collector to see that everything has arrived.
+/// A worker's counts, from which the coordinator sees when everything has arrived.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Progress {
-    /// Devices that may still publish what is tracked.
+    /// Number of devices that may still publish tracked messages.
     sending: u64,
     expected: u64,
     arrived: u64,
@@ -75,10 +76,10 @@ pub struct DeliveryTracker {
     phases: usize,
     /// By send, fleet and phase.
     cells: Vec<DeliveryCounts>,
-    /// Messages that were sent and not acknowledged: number, and when they were due.
+    /// Number and due time of unacknowledged messages.
     unacked: HashMap<Stream, Vec<(u64, u64)>>,
     unacked_count: usize,
-    /// What subscribers have had that are gone.
+    /// Inboxes of subscribers that have ended.
     inboxes: Vec<(DeviceRef, Box<Inbox>)>,
     progress: Progress,
 }
@@ -99,12 +100,12 @@ impl DeliveryTracker {
         }
     }
 
-    /// A device of this worker will publish what is tracked, until it says [`remove_sender`](DeliveryTracker::remove_sender).
+    /// Adds a device that will publish tracked messages, until [`remove_sender`](DeliveryTracker::remove_sender).
     pub(crate) fn add_sender(&mut self) {
         self.progress.sending += 1;
     }
 
-    /// A device will publish nothing any more.
+    /// Removes a device that has published its last message.
     pub(crate) fn remove_sender(&mut self) {
         self.progress.sending = self.progress.sending.saturating_sub(1);
     }
@@ -118,9 +119,9 @@ impl DeliveryTracker {
         self.cells.get_mut((send * self.fleets + usize::from(fleet)) * self.phases + phase)
     }
 
-    /// A tracked message was acknowledged: its copies are to arrive.
+    /// A tracked message was acknowledged: its copies are expected.
     pub(crate) fn published(&mut self, plan: &Plan, from: DeviceRef, stream: u16, due_ns: u64) {
-        // As its stamp says it.
+        // Rounded like the stamp.
         let due_ns = due_ns / 1_000 * 1_000;
         for (send, to, copies) in plan.deliveries.copies(from.fleet, stream, from.index, due_ns) {
             self.progress.expected += copies;
@@ -130,7 +131,7 @@ impl DeliveryTracker {
         }
     }
 
-    /// A tracked message was sent, and nobody knows whether the broker has it.
+    /// A tracked message was sent, but it is unknown whether the broker received it.
     pub(crate) fn unacked(&mut self, plan: &Plan, from: DeviceRef, stream: u16, (seq, due_ns): (u64, u64)) {
         if self.unacked_count >= UNACKED_MAX {
             return self.published(plan, from, stream, due_ns);
@@ -141,7 +142,7 @@ impl DeliveryTracker {
         self.progress.unacked = true;
     }
 
-    /// A message with a stamp of this run came to a device; `None` if it was not to.
+    /// A device received a message with a stamp of this run. Returns `None` if the device does not subscribe to it.
     #[inline]
     pub fn arrived(
         &mut self,
@@ -173,13 +174,13 @@ impl DeliveryTracker {
         Some(arrival)
     }
 
-    /// A subscriber is gone for good.
+    /// Takes the inbox of a subscriber that has ended.
     pub(crate) fn add_inbox(&mut self, device: DeviceRef, inbox: Box<Inbox>) {
         self.inboxes.push((device, inbox));
     }
 }
 
-/// Whether everything that was published has arrived, as far as all workers say.
+/// Returns true if all workers report that everything published has arrived.
 pub(crate) fn all_arrived(progress: &[Option<Progress>]) -> bool {
     let mut sum = Progress::default();
     for worker in progress {
@@ -192,7 +193,7 @@ pub(crate) fn all_arrived(progress: &[Option<Progress>]) -> bool {
     sum.sending == 0 && !sum.unacked && sum.arrived >= sum.expected
 }
 
-/// Copies that were to arrive at a fleet in a phase and did not.
+/// Expected copies to one fleet in one phase that did not arrive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LostDeliveries {
     pub(crate) fleet: u16,
@@ -200,20 +201,20 @@ pub(crate) struct LostDeliveries {
     pub(crate) count: u64,
 }
 
-/// What became of the messages of one send, over all fleets and phases.
+/// Deliveries of the messages of one send, over all fleets and phases.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StreamTotals {
-    /// Copies that arrived, each counted once.
+    /// Received copies, without duplicates.
     pub ok: u64,
-    /// Copies that were to arrive and did not.
+    /// Expected copies that did not arrive.
     pub lost: u64,
-    /// Copies of what had arrived before.
+    /// Copies of messages that had already arrived.
     pub duplicates: u64,
-    /// Of `ok`, those that a later one of their stream had overtaken.
+    /// The part of `ok` that arrived after a later message of its stream.
     pub reordered: u64,
 }
 
-/// Compares the trackers of all workers: what is lost, and each send of the plan in its order.
+/// Compares the trackers of all workers. Returns the lost deliveries and the totals of each send of the plan, in order.
 pub(crate) fn reconcile(
     plan: &Plan,
     mut trackers: Vec<DeliveryTracker>,
@@ -223,7 +224,7 @@ pub(crate) fn reconcile(
         for (mine, theirs) in sum.cells.iter_mut().zip(tracker.cells) {
             mine.add(theirs);
         }
-        // A stream belongs to one device, and a device to one worker.
+        // A stream belongs to one device, and so to one worker.
         sum.unacked.extend(tracker.unacked);
         sum.inboxes.extend(tracker.inboxes);
     }
@@ -250,7 +251,7 @@ pub(crate) fn reconcile(
 }
 
 impl DeliveryTracker {
-    /// What arrived without having been acknowledged is none of what was to arrive.
+    /// Removes unacknowledged messages from the received copies that were expected.
     fn discount_unacked(&mut self, plan: &Plan) {
         if self.unacked.is_empty() {
             return;
@@ -272,14 +273,13 @@ impl DeliveryTracker {
     }
 }
 
-/// Spreads the few bits of a [`Stream`]: every one that gets into a map was checked against the plan, so nobody outside
-/// chooses them.
+/// Hashes a [`Stream`], which has few bits. Only streams of the plan get into a map, so a peer cannot choose the keys.
 #[derive(Debug, Default)]
 pub struct StreamHasher(u64);
 
 impl Hasher for StreamHasher {
     fn finish(&self) -> u64 {
-        // The map looks at the upper bits and at the lower ones.
+        // The map uses both the upper and the lower bits.
         self.0 ^ self.0 >> 32
     }
 
@@ -296,131 +296,10 @@ impl Hasher for StreamHasher {
     }
 
     fn write_u64(&mut self, number: u64) {
-        // 2^64 over the golden section.
+        // 2^64 divided by the golden ratio.
         self.0 = (self.0.rotate_left(5) ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::scenario::Input;
-
-    const S: u64 = 1_000_000_000;
-    const OUT: DeviceRef = DeviceRef { fleet: 0, index: 0 };
-
-    /// One sender, two listeners, two phases of 10 s.
-    fn plan() -> Plan {
-        let text = "[target]\nkind = \"mqtt\"\nhost = \"127.0.0.1\"\n\
-                    [fleet.out]\ndevices = 1\n[[fleet.out.send]]\nevery = \"1s\"\ntopic = \"a\"\npayload = '${stamp}'\n\
-                    [fleet.in]\ndevices = 2\nsubscribe = [\"a\"]\n\
-                    [[phase]]\nname = \"one\"\nduration = \"10s\"\n[[phase]]\nname = \"two\"\nduration = \"10s\"\n";
-        let files = &crate::scenario::no_files;
-        let input = Input { file: "l.toml", text, overrides: &[], env: &|_| None, files };
-        crate::plan::load(&input, &mut rand::rng()).unwrap()
-    }
-
-    /// The sender's worker and the listeners' worker.
-    struct Run {
-        plan: Plan,
-        out: DeliveryTracker,
-        inn: DeliveryTracker,
-        inboxes: [Box<Inbox>; 2],
-    }
-
-    impl Run {
-        fn new() -> Run {
-            let plan = plan();
-            let [mut out, inn] = [DeliveryTracker::new(&plan), DeliveryTracker::new(&plan)];
-            out.add_sender();
-            Run { plan, out, inn, inboxes: Default::default() }
-        }
-
-        fn published(&mut self, seq: u64) {
-            self.out.published(&self.plan, OUT, 0, due_ns(seq));
-        }
-
-        fn unacked(&mut self, seq: u64) {
-            self.out.unacked(&self.plan, OUT, 0, (seq, due_ns(seq)));
-        }
-
-        fn arrives(&mut self, index: u32, seq: u64) -> Option<Arrival> {
-            let stamp = Stamp { run: 0, device: 0, stream: 0, seq, due_us: due_ns(seq) / 1_000 };
-            let inbox = &mut self.inboxes[index as usize];
-            self.inn.arrived(&self.plan, inbox, DeviceRef { fleet: 1, index }, &stamp)
-        }
-
-        fn all_arrived(&self) -> bool {
-            all_arrived(&[Some(self.out.progress()), Some(self.inn.progress())])
-        }
-
-        fn lost(mut self) -> Vec<(u16, u64)> {
-            for (index, inbox) in (0..).zip(self.inboxes) {
-                self.inn.add_inbox(DeviceRef { fleet: 1, index }, inbox);
-            }
-            let (lost, streams) = reconcile(&self.plan, vec![self.out, self.inn]);
-            let [stream] = &streams[..] else { panic!("{streams:?}") };
-            assert_eq!(stream.lost, lost.iter().map(|lost| lost.count).sum::<u64>());
-            lost.into_iter().map(|lost| (lost.phase, lost.count)).collect()
-        }
-    }
-
-    /// Not on a whole microsecond.
-    fn due_ns(seq: u64) -> u64 {
-        seq * S + 999
-    }
-
-    #[test]
-    fn what_arrives_everywhere_is_not_lost() {
-        let mut run = Run::new();
-        for seq in 0..20 {
-            run.published(seq);
-            assert_eq!(run.arrives(0, seq), Some(Arrival::New));
-            assert_eq!(run.arrives(1, seq), Some(Arrival::New));
-        }
-        assert!(!run.all_arrived(), "it may publish more");
-        run.out.remove_sender();
-        assert!(run.all_arrived());
-        assert_eq!(run.arrives(0, 3), Some(Arrival::Duplicate));
-        assert_eq!(run.lost(), []);
-    }
-
-    #[test]
-    fn what_is_missing_is_lost_in_the_phase_in_which_it_was_due() {
-        let mut run = Run::new();
-        (0..20).for_each(|seq| run.published(seq));
-        for seq in (0..20).filter(|seq| ![0, 5, 15, 16].contains(seq)) {
-            run.arrives(0, seq);
-        }
-        (0..20).filter(|seq| *seq != 5).for_each(|seq| assert_eq!(run.arrives(1, seq), Some(Arrival::New)));
-        run.out.remove_sender();
-        assert!(!run.all_arrived());
-        // The first was due while they were still coming.
-        assert_eq!(run.lost(), [(0, 2), (1, 2)]);
-    }
-
-    #[test]
-    fn what_comes_early_or_unacknowledged_makes_up_for_nothing() {
-        let mut run = Run::new();
-        run.arrives(0, 0);
-        run.published(0);
-        run.unacked(3);
-        run.arrives(0, 3);
-        run.arrives(1, 3);
-        run.unacked(4);
-        run.published(5);
-        run.arrives(1, 5);
-        run.out.remove_sender();
-        assert!(!run.all_arrived(), "3 and 4 may still come");
-        assert_eq!(run.lost(), [(0, 1)], "5 at the first, and nothing else that was acknowledged");
-    }
-
-    #[test]
-    fn what_was_not_subscribed_to_is_not_taken() {
-        let mut run = Run::new();
-        let stamp = Stamp { run: 0, device: 1, stream: 0, seq: 0, due_us: 0 };
-        let inbox = &mut run.inboxes[0];
-        assert_eq!(run.inn.arrived(&run.plan, inbox, DeviceRef { fleet: 1, index: 0 }, &stamp), None);
-        assert!(inbox.is_empty(), "nobody outside makes it grow");
-    }
-}
+mod tests;

@@ -1,6 +1,6 @@
-//! One simulated device as a `Machine`: it puts the plan's messages into a session, reads what came of them, and
-//! decides when this connection should end. Driven by `link`, which `life` starts; it touches neither socket
-//! nor clock, so a whole fleet of them runs in virtual time in tests.
+//! One simulated device as a [`Machine`]: it passes the plan's messages to a session, records their outcomes, and decides when a
+//! connection ends. `device_task` connects it, `link` drives it. It uses neither sockets nor clocks, so that tests can run whole
+//! fleets in virtual time.
 
 mod c2d;
 mod clock_step;
@@ -37,35 +37,35 @@ use iot_hub::IotHubState;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-/// Where a device stands with its connection.
+/// Connection state of a device.
 #[derive(Debug)]
-enum Stage {
-    /// It has none, and none is under way.
+enum ConnectionState {
+    /// No connection and no attempt.
     Offline,
-    /// It dials, or waits for CONNACK.
+    /// Dialing, or waiting for CONNACK.
     Connecting(Attempt),
-    /// It is online, and nobody wants that to end.
+    /// Online.
     Online { since: Instant },
-    /// It is to go.
+    /// About to disconnect.
     Disconnecting(Disconnecting),
 }
 
-/// Why a connection ends. While it is open, this is why its device leaves; later, it is why the device makes the next one.
+/// Why a connection ends or ended. It determines whether and when the device connects again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ConnectionEnd {
-    /// The plan takes the device offline, or the run is over.
+    /// The plan takes the device offline, or the run ends.
     Finished,
-    /// Its token is about to expire: the device connects again at once, with a new one.
+    /// The token is about to expire: the device reconnects at once with a new one.
     Renewal,
-    /// A method asked the device to disconnect and to connect again.
+    /// A method call made the device reconnect.
     Method,
-    /// It was lost.
+    /// The connection was lost.
     Lost,
-    /// It was never made: the attempt failed.
+    /// The attempt to connect failed.
     Failed,
 }
 
-/// One simulated device. Operations that are open for moments only are boxed: there are tens of thousands of devices.
+/// One simulated device. Short-lived operations are boxed because there are tens of thousands of devices.
 pub struct Device {
     context: Rc<Context>,
     device: DeviceRef,
@@ -73,45 +73,45 @@ pub struct Device {
     messages: Messages,
     rng: Rng,
     span: Span,
-    stage: Stage,
+    connection: ConnectionState,
     /// How the latest attempt or connection ended.
     end: ConnectionEnd,
-    /// How the latest connection ended, and so why the next one is made. `Finished` before the first one of a span.
+    /// How the latest connection ended, which is the reason for the next one. `Finished` before the first connection of a span.
     connect_reason: ConnectionEnd,
-    /// How long the latest connection was online; none after an attempt that failed.
+    /// Time that the latest connection was online. `None` after a failed attempt.
     online_for: Option<Duration>,
-    /// Open since it ought to be online, while it is not.
-    online: Option<Open>,
+    /// The `Online` operation, while the device should be online and is not.
+    online_operation: Option<Open>,
     renew_at: Option<Instant>,
-    /// What the latest token says of its end, in seconds since the Unix epoch; 0 without one.
+    /// Expiry of the latest token, in seconds since the Unix epoch; 0 without a token.
     token_expiry_unix: u64,
-    /// The renewal that is due, until the device is online again.
+    /// The current renewal, until the device is online again.
     renewal: Option<Box<Open>>,
     subscribe: SubscribeState,
-    /// A PINGREQ without its answer.
+    /// The unanswered PINGREQ.
     ping: Option<Box<Open>>,
-    /// What it has to do with an IoT hub besides its messages; made when there is something.
+    /// State that only devices of an IoT hub have. Allocated when first needed.
     iot_hub: Option<Box<IotHubState>>,
-    /// How many connections in a row the peer has closed soon after CONNACK.
+    /// Number of successive connections that the peer closed soon after CONNACK.
     short_connections: u8,
-    /// QoS 0 messages that were handed to the kernel since the last byte was received.
+    /// Number of QoS 0 messages flushed since the last received byte.
     qos0_unconfirmed: u32,
-    /// The latest attempt was refused, for good as far as CONNACK says.
+    /// The latest attempt was refused, and the CONNACK code does not ask to try again.
     refused: bool,
-    /// Its connection was lost soon after a long stall of this worker, failed for lack of a resource of this machine, or was refused or
-    /// lost because this machine's clock had stepped.
-    /// Until the device is online again and has no backlog, its failures may be the load generator's.
+    /// Why the load generator may have caused the device's failures. It is set when a connection is lost soon after a long stall
+    /// of this worker, fails for lack of a local resource, or is refused or lost because this machine's clock stepped. It ends
+    /// when the device is online and has no backlog.
     excuse: Excuse,
-    /// It may still publish what the run's own subscribers are to receive.
+    /// May still publish messages that the run's own subscribers receive.
     is_sender: bool,
-    /// What came to it of what the run has published.
+    /// Received messages that the run published.
     inbox: Option<Box<Inbox>>,
-    /// When `poll_output` wants to be called again.
-    wake: Option<Instant>,
+    /// When to call `poll_output` again.
+    wake_at: Option<Instant>,
 }
 
 impl Device {
-    /// A device of the plan; offline.
+    /// Returns a device of the plan, offline.
     #[must_use]
     pub fn new(context: Rc<Context>, device: DeviceRef) -> Device {
         let plan = context.plan.clone();
@@ -138,11 +138,11 @@ impl Device {
             messages,
             rng,
             span: Span { from_ns: 0, to_ns: 0 },
-            stage: Stage::Offline,
+            connection: ConnectionState::Offline,
             end: ConnectionEnd::Failed,
             connect_reason: ConnectionEnd::Finished,
             online_for: None,
-            online: None,
+            online_operation: None,
             renew_at: None,
             token_expiry_unix: 0,
             renewal: None,
@@ -155,7 +155,7 @@ impl Device {
             excuse: Excuse::None,
             is_sender,
             inbox: None,
-            wake: None,
+            wake_at: None,
         }
     }
 
@@ -163,12 +163,12 @@ impl Device {
         DeviceRecorder { context: &self.context, device: self.device, excuse: self.excuse }
     }
 
-    /// Made when it is needed: a device that waits has no strings.
+    /// Returns the device id. It is built on demand: an idle device holds no strings.
     fn id(&self) -> String {
         self.plan().device_id(self.device.index)
     }
 
-    /// Its number among the devices of all fleets.
+    /// Returns the device's index over all fleets.
     pub(crate) fn global_index(&self) -> u64 {
         self.device.global(&self.context.plan)
     }
@@ -177,28 +177,28 @@ impl Device {
         self.device.fleet(&self.context.plan)
     }
 
-    // What `life` asks and says between connections.
+    // Called by `device_task` between connections.
 
-    /// The one who tells this device's packets, if somebody asked to see them.
+    /// Returns the tracer of this device, if it is traced.
     pub(crate) fn tracer<'a>(&self, context: &'a Context) -> Option<&'a Tracer> {
         context.tracer(self.device)
     }
 
-    /// The plan has the device online for this span.
+    /// Starts a span in which the plan has the device online.
     pub(crate) fn start_span(&mut self, span: Span) {
         self.span = span;
         self.connect_reason = ConnectionEnd::Finished;
-        self.online = Some(self.recorder().due(Operation::Online, span.from_ns));
+        self.online_operation = Some(self.recorder().due(Operation::Online, span.from_ns));
         self.messages.start_span(span);
     }
 
-    /// When the plan wants the device gone: its span or the load is over.
+    /// Returns when the device must go offline: at the end of its span or of the load.
     pub(crate) fn offline_at_ns(&self) -> u64 {
         self.span.to_ns.min(self.context.load_end_ns())
     }
 
-    /// When an attempt to connect is given up, however far it is. What is under way as the load ends may still
-    /// be finished while the others drain.
+    /// Returns when to give up an attempt to connect. An attempt that is in progress at the load's end may finish during the
+    /// drain.
     pub(crate) fn give_up_ns(&self) -> u64 {
         if self.span.to_ns < self.context.load_end_ns() {
             self.span.to_ns
@@ -207,18 +207,18 @@ impl Device {
         }
     }
 
-    /// An attempt to connect begins; it was due at `due_ns`.
+    /// Starts an attempt to connect that was due at `due_ns`. Returns its deadline.
     pub(crate) fn start_attempt(&mut self, due_ns: u64, now: Instant) -> Instant {
         let deadline = now + self.plan().connect_timeout;
         let picked_ns = self.context.ns(now).max(due_ns);
         let open = self.recorder().due(Operation::Connect, due_ns).picked(picked_ns);
-        self.stage = Stage::Connecting(Attempt { open, deadline, reached: Reached::Nothing });
+        self.connection = ConnectionState::Connecting(Attempt { open, deadline, reached: Reached::Nothing });
         (self.end, self.online_for) = (ConnectionEnd::Failed, None);
         self.refused = false;
         deadline
     }
 
-    /// The attempt did not get as far as MQTT.
+    /// The attempt failed before CONNECT.
     pub(crate) fn dial_failed(&mut self, error: &crate::link::DialError, now: Instant) {
         let Some(due_ns) = self.attempt_due_ns() else { return };
         match self.clock_step_behind_certificate_error(error, now) {
@@ -241,11 +241,11 @@ impl Device {
         self.end_attempt(outcome, now);
     }
 
-    /// The attempt got as far as MQTT.
+    /// TCP and TLS are connected.
     pub(crate) fn on_dialed(&mut self, dialed: &crate::link::Dialed, now: Instant) {
         let Some(due_ns) = self.attempt_due_ns() else { return };
         self.recorder().steps(&dialed.steps, due_ns, now);
-        if let Stage::Connecting(attempt) = &mut self.stage {
+        if let ConnectionState::Connecting(attempt) = &mut self.connection {
             attempt.reached = Reached::Transport;
         }
         if let Some(facts) = &dialed.tls {
@@ -253,29 +253,29 @@ impl Device {
         }
     }
 
-    /// The attempt under way came too late for the plan.
+    /// Ends the current attempt because the span is over.
     pub(crate) fn give_up(&mut self, now: Instant) {
         self.end_attempt(Outcome::Unfinished, now);
         self.end = ConnectionEnd::Finished;
     }
 
-    /// How the latest attempt or connection ended.
+    /// Returns how the latest attempt or connection ended.
     pub(crate) fn connection_end(&self) -> ConnectionEnd {
         self.end
     }
 
-    /// The run is cut short: open operations stay open, and end in `settle`.
+    /// Aborts the run for this device. Open operations end in `settle`.
     pub(crate) fn abort(&mut self) {
         if self.online_since().is_some() {
             self.recorder().online(-1);
         }
-        if !matches!(self.stage, Stage::Connecting(_)) {
-            self.stage = Stage::Offline;
+        if !matches!(self.connection, ConnectionState::Connecting(_)) {
+            self.connection = ConnectionState::Offline;
         }
         self.end = ConnectionEnd::Finished;
     }
 
-    /// What went over the wire.
+    /// Adds to the byte counters.
     pub(crate) fn count_bytes(&self, sent: u64, received: u64) {
         self.recorder().count(|counts| {
             counts.bytes_sent += sent;
@@ -283,17 +283,17 @@ impl Device {
         });
     }
 
-    /// The connection failed in a way that only the session could see.
+    /// Records an error that the session found.
     pub(crate) fn record_session_error(&self, error: &SessionError, now: Instant) {
         self.recorder().error(error.class(), Culprit::Peer, now, || format!("{}: {error}", self.id()));
     }
 
-    // What happens on a connection.
+    // State of the current connection.
 
-    /// When the attempt under way was due.
+    /// Returns when the current attempt was due.
     fn attempt_due_ns(&self) -> Option<u64> {
-        match &self.stage {
-            Stage::Connecting(attempt) => Some(attempt.open.due_ns()),
+        match &self.connection {
+            ConnectionState::Connecting(attempt) => Some(attempt.open.due_ns()),
             _ => None,
         }
     }
@@ -303,10 +303,10 @@ impl Device {
     }
 
     fn online_since(&self) -> Option<Instant> {
-        match &self.stage {
-            Stage::Online { since } => Some(*since),
-            Stage::Disconnecting(disconnecting) => disconnecting.online_since,
-            Stage::Offline | Stage::Connecting(_) => None,
+        match &self.connection {
+            ConnectionState::Online { since } => Some(*since),
+            ConnectionState::Disconnecting(disconnecting) => disconnecting.online_since,
+            ConnectionState::Offline | ConnectionState::Connecting(_) => None,
         }
     }
 }
@@ -332,8 +332,8 @@ impl Machine for Device {
         }
         result?;
         self.on_timeout_iot_hub(now);
-        // Also when there is no room for output: time is decided here, and only bytes are made in `poll_output`.
-        self.wake.take_if(|at| *at <= now);
+        // Called even if the output has no room: `handle_timeout` decides what is due, `poll_output` only writes it.
+        self.wake_at.take_if(|at| *at <= now);
         self.on_timeout_connection(now)
     }
 
@@ -344,9 +344,11 @@ impl Machine for Device {
 
     fn handle_closed(&mut self, now: Instant, why: Closed) {
         let now_ns = self.context.ns(now);
-        let planned = match &self.stage {
-            // After DISCONNECT the peer may be faster to close than we are (MQTT 3.1.1 §3.14.4).
-            Stage::Disconnecting(disconnecting) if disconnecting.close.is_some() => Some(disconnecting.why),
+        let planned = match &self.connection {
+            // The peer may close before us after DISCONNECT (MQTT 3.1.1 §3.14.4).
+            ConnectionState::Disconnecting(disconnecting) if disconnecting.close.is_some() => {
+                Some(disconnecting.reason)
+            }
             _ => None,
         };
         let stepped = match why {
@@ -359,7 +361,7 @@ impl Machine for Device {
         } else if planned.is_none() && self.excuse != Excuse::Machine && self.is_excused_by_stall(now_ns) {
             self.excuse = Excuse::Stall;
         }
-        // What we cut and nobody will send again is unfinished. A kept session sends it again when the plan has the device back.
+        // Messages that we cut off and will not resend are unfinished. A kept session resends them in the next span.
         let over = now_ns >= self.context.load_end_ns();
         let cut = planned.is_some()
             && (over || (planned == Some(ConnectionEnd::Finished) && self.plan().clean_session));
@@ -368,22 +370,23 @@ impl Machine for Device {
         }
         self.end_pending(planned.is_some(), now);
         self.subscribe = SubscribeState::Done;
-        // A clean session forgets it with the connection.
+        // Count before the session forgets them.
         let unacknowledged = if planned.is_none() { self.unacknowledged() } else { Default::default() };
         self.session.handle_closed(now);
         self.drain_events(now);
         let online_for = self.online_since().map(|since| now.saturating_duration_since(since));
         if planned.is_none() {
             self.record_loss(why, stepped, unacknowledged, now);
-            let timed_out = matches!(&self.stage, Stage::Connecting(attempt) if now >= attempt.deadline);
+            let timed_out =
+                matches!(&self.connection, ConnectionState::Connecting(attempt) if now >= attempt.deadline);
             self.end_attempt(if timed_out { Outcome::TimedOut } else { Outcome::Lost }, now);
-            // What the plan wanted gone is not missed.
+            // A loss after the planned end does not count as offline time.
             if online_for.is_some() && now_ns < self.offline_at_ns() {
-                self.online = Some(self.recorder().due(Operation::Online, now_ns));
+                self.online_operation = Some(self.recorder().due(Operation::Online, now_ns));
                 self.connect_reason = ConnectionEnd::Lost;
             }
         } else {
-            self.record_connection_length(false);
+            self.count_short_connection(false);
             self.connect_reason = planned.unwrap_or(self.connect_reason);
         }
         if online_for.is_some() {
@@ -393,15 +396,15 @@ impl Machine for Device {
         if let Some(requests) = self.messages.requests_mut() {
             requests.stop_listening(now_ns);
         }
-        self.stage = Stage::Offline;
-        self.wake = None;
+        self.connection = ConnectionState::Offline;
+        self.wake_at = None;
         self.qos0_unconfirmed = 0;
         let unplanned = if online_for.is_some() { ConnectionEnd::Lost } else { ConnectionEnd::Failed };
         (self.end, self.online_for) = (planned.unwrap_or(unplanned), online_for);
     }
 
     fn poll_output(&mut self, now: Instant, out: &mut BytesMut) {
-        if matches!(&self.stage, Stage::Connecting(attempt) if !matches!(attempt.reached, Reached::Connect(_)))
+        if matches!(&self.connection, ConnectionState::Connecting(attempt) if !matches!(attempt.reached, Reached::Connect(_)))
         {
             self.connect(now, out);
         }
@@ -413,13 +416,13 @@ impl Machine for Device {
         if matches!(self.subscribe, SubscribeState::Due) {
             self.subscribe(now, out);
         }
-        self.wake = None;
+        self.wake_at = None;
         self.answer_methods(now, out);
         if !self.is_reconnecting() {
             let recorder =
                 DeviceRecorder { context: &self.context, device: self.device, excuse: self.excuse };
             let wake = self.messages.send_due(recorder, &mut self.session, now, out);
-            self.wake = wake.map(|ns| self.context.at(ns));
+            self.wake_at = wake.map(|ns| self.context.at(ns));
             if self.excuse != Excuse::None && !self.has_backlog(now) {
                 self.excuse = Excuse::None;
             }
@@ -428,7 +431,8 @@ impl Machine for Device {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        let timeouts = [self.session.poll_timeout(), self.wake, self.next_boundary(), self.iot_hub_timeout()];
+        let timeouts =
+            [self.session.poll_timeout(), self.wake_at, self.next_boundary(), self.iot_hub_timeout()];
         timeouts.into_iter().flatten().min()
     }
 
@@ -437,8 +441,8 @@ impl Machine for Device {
     }
 
     fn poll_close(&self) -> Option<Close> {
-        match &self.stage {
-            Stage::Disconnecting(Disconnecting { close: Some(close), .. }) => Some(*close),
+        match &self.connection {
+            ConnectionState::Disconnecting(Disconnecting { close: Some(close), .. }) => Some(*close),
             _ => self.session.poll_close(),
         }
     }

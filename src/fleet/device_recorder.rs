@@ -1,7 +1,7 @@
-//! The way from a device to its worker's recorder. Called by `device`, `messages` and `life`.
+//! Records the operations of one device in its worker's recorder. Called by `device` and `messages`.
 //!
-//! An operation gets its [`Open`] at the instant it is due. Steps, ages and deliveries are known only afterwards: they are due and
-//! end at once.
+//! An operation gets its [`Open`] token at its due time. Dial steps, ages and deliveries are known only afterwards, so they start
+//! and end at once.
 
 use super::open::Open;
 use super::{Context, DeviceRef, nanos};
@@ -10,12 +10,12 @@ use crate::measure::{Culprit, FleetCounts, Key, Operation, Outcome, Recorder};
 use crate::plan::{SendPlan, Spread};
 use std::time::{Duration, Instant};
 
-/// A device's way to the recorder of its worker.
+/// Records the operations of one device.
 #[derive(Clone, Copy)]
 pub(crate) struct DeviceRecorder<'a> {
     pub(crate) context: &'a Context,
     pub(crate) device: DeviceRef,
-    /// Whether this load generator may have caused what goes wrong for this device.
+    /// Why the load generator may have caused failures of this device.
     pub(crate) excuse: Excuse,
 }
 
@@ -24,14 +24,14 @@ pub(crate) struct DeviceRecorder<'a> {
 pub(crate) enum Excuse {
     /// They are not.
     None,
-    /// Its connection was lost soon after a long stall of its worker. This ends with [`Context::stall_excuse_ns`].
+    /// The connection was lost soon after a long stall of its worker. The excuse ends at [`Context::stall_excuse_ns`].
     Stall,
     /// This machine lacked a resource for a connection, or its clock stepped.
     Machine,
 }
 
 impl DeviceRecorder<'_> {
-    /// An operation is due.
+    /// Counts an operation as due.
     pub(crate) fn due(&self, operation: Operation, due_ns: u64) -> Open {
         let key = self.context.key(operation, self.device.fleet, due_ns);
         self.open(&mut self.context.recorder.borrow_mut(), key, due_ns)
@@ -44,7 +44,7 @@ impl DeviceRecorder<'_> {
         Open::due(recorder, key, due_ns)
     }
 
-    /// A message is due.
+    /// Counts a message as due.
     pub(crate) fn message_due(&self, send: &SendPlan, due_ns: u64) -> Open {
         let key = self.context.key(send.operation, self.device.fleet, due_ns);
         let mut recorder = self.context.recorder.borrow_mut();
@@ -57,19 +57,19 @@ impl DeviceRecorder<'_> {
         self.open(&mut recorder, key, due_ns)
     }
 
-    /// An operation ended well.
+    /// Ends an operation with success.
     pub(crate) fn ok(&self, open: Open, sent: Instant, acked: Instant) {
         let (sent_ns, acked_ns) = (self.context.ns(sent), self.context.ns(acked));
         open.ok(&mut self.context.recorder.borrow_mut(), sent_ns, acked_ns);
     }
 
-    /// An operation that never waits to be sent ended well.
+    /// Ends an operation with success that was sent when it was picked.
     pub(crate) fn done(&self, open: Open, at: Instant) {
         let picked_ns = open.picked_ns();
         open.ok(&mut self.context.recorder.borrow_mut(), picked_ns, self.context.ns(at));
     }
 
-    /// An operation ended otherwise.
+    /// Ends an operation with another outcome.
     pub(crate) fn ended(&self, open: Open, outcome: Outcome, at: Instant) {
         let at_ns = self.context.ns(at);
         let excused = match self.excuse {
@@ -81,7 +81,7 @@ impl DeviceRecorder<'_> {
         open.ended(&mut self.context.recorder.borrow_mut(), outcome, at_ns, excused);
     }
 
-    /// Something that came at `at` and whose age is known. What is older than the run has no due instant in it.
+    /// Records something that arrived at `at` with a known age. If it is older than the run, it has no due time in it.
     pub(crate) fn ok_with_age(&self, operation: Operation, at: Instant, age: Duration) {
         let (at_ns, age_ns) = (self.context.ns(at), nanos(age));
         match at_ns.checked_sub(age_ns) {
@@ -93,7 +93,7 @@ impl DeviceRecorder<'_> {
         }
     }
 
-    /// The steps of a dial that were completed.
+    /// Records the completed steps of a dial.
     pub(crate) fn steps(&self, steps: &Steps, due_ns: u64, at: Instant) {
         for (step, took) in [(Step::Dns, steps.dns), (Step::Tcp, steps.tcp), (Step::Tls, steps.tls)] {
             if let Some(took) = took {
@@ -102,18 +102,18 @@ impl DeviceRecorder<'_> {
         }
     }
 
-    /// A step of the attempt that was due at `due_ns`, completed by `at`.
+    /// Records a completed step of the attempt that was due at `due_ns`.
     pub(crate) fn step_ok(&self, step: Operation, due_ns: u64, at: Instant, took: Duration) {
         let key = self.context.key(step, self.device.fleet, due_ns);
         self.context.recorder.borrow_mut().duration(key, self.context.ns(at), nanos(took));
     }
 
-    /// The step that the attempt did not get beyond. The age of what is unfinished is that of the attempt.
+    /// Records the failed step of an attempt. The age of an unfinished step is that of the attempt.
     pub(crate) fn step_failed(&self, step: Operation, outcome: Outcome, due_ns: u64, at: Instant) {
         self.ended(self.due(step, due_ns), outcome, at);
     }
 
-    /// A connection that could not be made.
+    /// Records a failed dial.
     pub(crate) fn dial_failed(&self, error: &DialError, device: impl FnOnce() -> String, at: Instant) {
         let culprit = match error.culprit() {
             crate::link::Culprit::Peer => Culprit::Peer,
@@ -128,7 +128,7 @@ impl DeviceRecorder<'_> {
         self.ended_before_connack(error.class);
     }
 
-    /// Keeps connection attempts apart from open connections: both have the same classes of errors.
+    /// Counts closed attempts apart from closed connections, which have the same error classes.
     pub(crate) fn ended_before_connack(&self, class: &str) {
         match class {
             "closed_by_peer" => self.count(|counts| counts.closed_before_connack += 1),
@@ -137,7 +137,7 @@ impl DeviceRecorder<'_> {
         }
     }
 
-    /// An error of some class, with one example in words.
+    /// Records an error with an example.
     pub(crate) fn error(
         &self,
         class: &'static str,
@@ -154,7 +154,7 @@ impl DeviceRecorder<'_> {
         change(self.context.recorder.borrow_mut().counts(self.device.fleet));
     }
 
-    /// A device came online (1) or went (-1).
+    /// Records that a device went online (1) or offline (-1).
     pub(crate) fn online(&self, delta: i64) {
         self.context.recorder.borrow_mut().online(self.device.fleet, delta);
     }

@@ -1,23 +1,23 @@
-//! Names one device of a run. Used by whatever in `fleet` is about one device.
+//! Identifies one device of a run. Used throughout `fleet` and by `app`.
 
 use crate::plan::{FleetPlan, Plan};
 
-/// One device: its fleet, and its index within that.
+/// A device: its fleet and its index within the fleet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeviceRef {
-    /// The index of its fleet in the plan.
+    /// Index of the fleet in the plan.
     pub fleet: u16,
-    /// Its index within the fleet.
+    /// Index within the fleet.
     pub index: u32,
 }
 
 impl DeviceRef {
-    /// Its fleet's plan.
+    /// Returns the plan of its fleet.
     pub(crate) fn fleet(self, plan: &Plan) -> &FleetPlan {
         &plan.fleets[usize::from(self.fleet)]
     }
 
-    /// Its index over all fleets.
+    /// Returns its index over all fleets.
     pub(crate) fn global(self, plan: &Plan) -> u64 {
         self.fleet(plan).first + u64::from(self.index)
     }

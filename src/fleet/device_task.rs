@@ -1,5 +1,5 @@
-//! The life of one device: wait for the plan, connect, stay, renew, come back after a loss, go. One task per
-//! device on its worker's runtime; started by `worker`.
+//! The task of one device: waits for its planned spans, connects, reconnects after a loss, and disconnects. `worker` spawns one
+//! per device on its runtime.
 
 use super::device::ConnectionEnd;
 use super::trace::Traced;
@@ -13,7 +13,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Instant;
 
-/// Lives the device's part of the plan to its end.
+/// Runs the device's part of the plan to its end.
 pub(crate) async fn run(context: Rc<Context>, fleet: usize, index: u32) {
     let plan = &context.plan.fleets[fleet];
     let spans = context.plan.schedule.open_spans(u64::from(index), u64::from(plan.devices));
@@ -24,7 +24,7 @@ pub(crate) async fn run(context: Rc<Context>, fleet: usize, index: u32) {
             break;
         }
         device.start_span(span);
-        // A span may be over before the device has left the one before it: its messages are counted all the same.
+        // The span may be over before the previous one was drained. Its messages still count.
         if context.ns(context.now()) < device.offline_at_ns() {
             stay_online(&context, &mut device, span).await;
         }
@@ -75,7 +75,7 @@ async fn stay_online(context: &Rc<Context>, device: &mut Device, span: Span) {
     }
 }
 
-/// Dials until it is done or the plan has no more use for it.
+/// Dials until it succeeds or fails, or the plan no longer needs the connection.
 async fn dial(
     context: &Rc<Context>,
     device: &mut Device,
@@ -122,7 +122,7 @@ async fn drive_link(context: &Rc<Context>, device: &mut Device, dialed: Dialed) 
     }
 }
 
-/// Waits until an instant; false if the run was stopped meanwhile.
+/// Waits until an instant. Returns false if the run was stopped meanwhile.
 async fn wait_until(context: &Context, at: Instant) -> bool {
     let alarm = context.deadlines.alarm();
     poll_fn(|cx| {

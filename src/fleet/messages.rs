@@ -1,8 +1,8 @@
-//! A device's messages: which is due, when it may be sent, and how it ends if it never is. Called by `device`
-//! from inside `Machine::poll_output`.
+//! The messages of a device: which one is due, when it may be sent, and its outcome if it is not sent. Called by `device` from
+//! inside `Machine::poll_output`.
 //!
-//! The backlog is a cursor into computed arrivals, not a queue: a stalled hub costs no memory, and nothing is
-//! dropped until its `send_by`. Twin requests are messages whose end is an answer: until then they are `requests`' business.
+//! The backlog is a cursor into computed arrivals, not a queue: a stalled hub costs no memory, and no message is dropped before
+//! its `send_by`. Twin requests are messages that end with an answer. After they are sent, `twin_requests` tracks them.
 
 use super::device_recorder::{DeviceRecorder, Excuse};
 use super::open::{Open, Outgoing};
@@ -21,28 +21,28 @@ use bytes::BytesMut;
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
-/// So many messages that are too late are ended in one go: the other devices of the worker have their turn in between.
+/// Maximum number of expired messages that are ended in one turn, so that the other devices of the worker are not delayed.
 const UNSENT_PER_TURN_MAX: usize = 4096;
 
 /// One `[[fleet.x.send]]` of one device.
 struct Stream {
     cursor: Cursor,
     payload: PayloadState,
-    /// Made for the first message.
+    /// Created with the first message.
     topic: Option<Box<str>>,
 }
 
-/// All messages of one device.
+/// The messages of one device.
 pub(crate) struct Messages {
     streams: Box<[Stream]>,
-    /// The device's id, made for the first message.
+    /// Device id, created with the first message.
     id: Option<Box<str>>,
-    /// Since when the hub or the network, and not this generator, keeps due messages waiting: those without a
-    /// packet id (QoS 0), and those that need one.
+    /// Since when the hub or the network, and not this generator, has delayed due messages: those without a packet id (QoS 0) and
+    /// those with one.
     blocked_from_ns: [Option<u64>; 2],
-    /// When a device that skips what falls due while it is offline was so, as far as the cursors are not beyond.
+    /// Offline times of a device with `offline = "skip"` that some cursor has not passed.
     skipped: Vec<Span>,
-    /// Made when the device has subscribed to answers.
+    /// Created when the device has subscribed to twin answers.
     requests: Option<Box<TwinRequests>>,
 }
 
@@ -70,23 +70,23 @@ impl Messages {
         }
     }
 
-    /// The plan has the device online for this span: messages are due in it, and only in it.
+    /// Starts a span in which the plan has the device online. Messages are due only within spans.
     pub(crate) fn start_span(&mut self, span: Span) {
         for stream in &mut self.streams {
             stream.cursor.enter(span);
         }
-        // Until it is connected, the device is offline against the plan.
+        // Until it is connected, the device is offline although the plan has it online.
         self.blocked_from_ns = [Some(span.from_ns); 2];
     }
 
-    /// Messages wait from now on, and not because of this generator.
+    /// Due messages wait from now on, and this generator is not the reason.
     pub(crate) fn block(&mut self, now_ns: u64) {
         for from_ns in &mut self.blocked_from_ns {
             from_ns.get_or_insert(now_ns);
         }
     }
 
-    /// What falls due in this time is not made up for.
+    /// Skips the messages that are due in this time.
     pub(crate) fn skip_due(&mut self, from_ns: u64, to_ns: u64) {
         let next_ns =
             self.streams.iter().filter_map(|stream| stream.cursor.peek()).map(|due| due.at_ns).min();
@@ -94,7 +94,7 @@ impl Messages {
         self.skipped.push(Span { from_ns, to_ns });
     }
 
-    /// Sends what is due and may go; returns when to look again.
+    /// Sends the due messages that can be sent. Returns when to call it again.
     pub(crate) fn send_due(
         &mut self,
         recorder: DeviceRecorder<'_>,
@@ -107,12 +107,12 @@ impl Messages {
         let (now_ns, send_by_ns) = (context.ns(now), nanos(fleet.send_by));
         let get_until_ns = self.send_get(recorder, session, now, out);
         let listening = self.requests.as_ref().is_some_and(|requests| requests.listening);
-        // Once the window is full: when the first message that waits for it expires; and of requests, once it is clear
-        // that nobody would hear their answers.
+        // When the first message that waits for a packet id expires, once the window is full. The same for the first request,
+        // once it is clear that the device has not subscribed to the answers.
         let (mut full_until_ns, mut not_listening_until_ns) = (None, None);
         let mut given_up = 0;
         let next_ns = loop {
-            // What needs no packet id does not wait for one, and what needs no answer not for a subscription.
+            // QoS 0 messages do not wait for packet ids, and messages without an answer do not wait for the subscription.
             let can_send = |number: usize| {
                 let send = &fleet.sends[number];
                 (full_until_ns.is_none() || send.qos == 0)
@@ -125,14 +125,14 @@ impl Messages {
             let send = &fleet.sends[number];
             if let Some(outcome) = self.unsent_outcome(due, send_by_ns, now_ns) {
                 if given_up == UNSENT_PER_TURN_MAX {
-                    // What is left is as it was: blocked, if it was.
+                    // The remaining messages keep their blocked state.
                     return Some(get_until_ns.map_or(now_ns, |until| until.min(now_ns)));
                 }
                 given_up += 1;
-                // One that expires unsent may do so because this generator was late.
+                // A message may expire because this generator was late.
                 let picked_ns = (outcome == Outcome::Expired).then(|| self.picked_ns(send, due, now_ns));
                 self.end_unsent(recorder, number, due, (outcome, picked_ns), now);
-                // A closed loop without a time to think must not go round at one instant for ever.
+                // Without the 1 ns, a closed loop with no think time would loop forever at one instant.
                 self.streams[number].cursor.ended(now_ns + 1);
                 continue;
             }
@@ -164,7 +164,7 @@ impl Messages {
         [next_ns, full_until_ns, not_listening_until_ns, get_until_ns].into_iter().flatten().min()
     }
 
-    /// Sends the request for the whole twin that comes with a connection, if it waits; returns when to look again.
+    /// Sends the pending request for the whole twin of this connection, if any. Returns when to call it again.
     fn send_get(
         &mut self,
         recorder: DeviceRecorder<'_>,
@@ -188,7 +188,8 @@ impl Messages {
         let open = requests.take_get()?;
         let picked_ns = open.due_ns();
         let due = (open.picked(picked_ns), None);
-        if let Err((error, open)) = request(recorder, requests, due, (&[], fleet.twin.qos), session, now, out)
+        if let Err((error, open)) =
+            send_request(recorder, requests, due, (&[], fleet.twin.qos), session, now, out)
         {
             recorder.ended(open, Outcome::Lost, now);
             let id = || fleet.device_id(recorder.device.index);
@@ -197,17 +198,18 @@ impl Messages {
         None
     }
 
-    /// When the worker handled a due message. While it was blocked there was nothing to do for it: it was picked at once.
+    /// Returns when the worker picked a due message. While it is blocked, the worker has nothing to do for it, so it counts as
+    /// picked at once.
     fn picked_ns(&self, send: &SendPlan, due: Due, now_ns: u64) -> u64 {
-        let deaf = self.requests.as_ref().filter(|_| send.operation.is_request());
+        let requests = self.requests.as_ref().filter(|_| send.operation.is_request());
         let blocked_from_ns = [
             self.blocked_from_ns[usize::from(send.qos > 0)],
-            deaf.and_then(|deaf| deaf.not_listening_from_ns),
+            requests.and_then(|requests| requests.not_listening_from_ns),
         ];
         blocked_from_ns.into_iter().flatten().min().map_or(now_ns, |from| from.max(due.at_ns))
     }
 
-    /// How a due message ends that is not to be sent any more.
+    /// Returns the outcome of a due message that must not be sent any more, or `None` if it may be sent.
     fn unsent_outcome(&self, due: Due, send_by_ns: u64, now_ns: u64) -> Option<Outcome> {
         let skipped = |span: &Span| (span.from_ns..=span.to_ns).contains(&due.at_ns);
         if self.skipped.iter().any(skipped) {
@@ -254,8 +256,8 @@ impl Messages {
                 Some(what) => Err(("payload", format!("the payload for this device is {what}"), open)),
                 None => {
                     let message = (&payload[..], send.qos);
-                    request(recorder, requests, (open, Some(number)), message, session, now, out)
-                        .map_err(encode)
+                    send_request(recorder, requests, (open, Some(number)), message, session, now, out)
+                        .map_err(encode_error)
                 }
             },
             _ => {
@@ -265,7 +267,9 @@ impl Messages {
                 let qos = QoS::from_u8(send.qos).unwrap_or(QoS::AtLeastOnce);
                 let message = Message { topic, payload: &payload, qos, retain: send.retain };
                 let outgoing = Outgoing::Message { open, send: number, seq };
-                session.publish(now, &message, outgoing, out).map_err(|error| encode(not_published(error)))
+                session
+                    .publish(now, &message, outgoing, out)
+                    .map_err(|error| encode_error(not_published(error)))
             }
         };
         if let Err((class, error, open)) = published {
@@ -275,7 +279,7 @@ impl Messages {
         }
     }
 
-    /// The device has subscribed to the answers to its requests; with `get`, its request for the whole twin is due.
+    /// The device has subscribed to the answers to its requests. If `get` is set, its request for the whole twin is due.
     pub(crate) fn start_listening(&mut self, get: Option<Open>) {
         let requests = self.requests.get_or_insert_with(|| Box::new(TwinRequests::new()));
         requests.listening = true;
@@ -284,22 +288,22 @@ impl Messages {
         }
     }
 
-    /// What waits for an answer; `None` as long as none could come.
+    /// Returns the open requests. `None` until the device has subscribed to the answers.
     pub(crate) fn requests(&self) -> Option<&TwinRequests> {
         self.requests.as_deref()
     }
 
-    /// The same, to be changed.
+    /// Returns the open requests, mutably.
     pub(crate) fn requests_mut(&mut self) -> Option<&mut TwinRequests> {
         self.requests.as_deref_mut()
     }
 
-    /// A message that was sent has ended, in whatever way; returns when the next one is due if it waited for that.
+    /// Notes that a sent message has ended. Returns when the next one is due if it waited for that.
     pub(crate) fn ended(&mut self, stream: u16, at_ns: u64) -> Option<u64> {
         self.streams.get_mut(usize::from(stream))?.cursor.ended(at_ns)
     }
 
-    /// The span is over: what is due by `until_ns` and unsent is unfinished, unless it was too late before.
+    /// Ends the span: unsent messages due by `until_ns` are unfinished, or have the outcome that they already had.
     pub(crate) fn settle(&mut self, recorder: DeviceRecorder<'_>, until_ns: u64, now: Instant) {
         let context = recorder.context;
         let send_by_ns = nanos(recorder.device.fleet(&context.plan).send_by);
@@ -310,18 +314,18 @@ impl Messages {
             }
             let outcome = self.unsent_outcome(due, send_by_ns, now_ns).unwrap_or(Outcome::Unfinished);
             self.end_unsent(recorder, number, due, (outcome, None), now);
-            // The next of a closed loop comes with the next span.
+            // The next message of a closed loop is due in the next span.
             self.streams[number].cursor.ended(u64::MAX);
         }
         self.skipped.clear();
     }
 
-    /// Whether anything is due and unsent at this time.
+    /// Returns true if an unsent message is due.
     pub(crate) fn has_backlog(&self, load_end_ns: u64, now_ns: u64) -> bool {
         self.next_due(load_end_ns, |_| true).is_some_and(|(_, due)| due.at_ns <= now_ns)
     }
 
-    /// Ends the next message of a stream unsent, in some way; with when the worker handled it, if it did.
+    /// Ends the next message of a stream unsent. `picked_ns` is set if the worker handled it.
     fn end_unsent(
         &mut self,
         recorder: DeviceRecorder<'_>,
@@ -350,23 +354,24 @@ impl Messages {
     }
 }
 
-/// A message that the session did not take: why, and the operation that has to end.
+/// A message that the session refused: the reason, and the operation to end.
 type NotSent = (PublishError, Open);
 
 fn not_published(refused: NotPublished<Outgoing>) -> NotSent {
     match refused.tag {
         Outgoing::Message { open, .. } | Outgoing::MethodAnswer(open) => (refused.error, open),
-        Outgoing::Request => unreachable!("a request keeps its operation to itself"),
+        Outgoing::Request => unreachable!("a request's tag has no operation"),
     }
 }
 
-/// Publishes a twin request (its body, its QoS), which then waits for its answer.
-/// Why a message was not sent. The plan bounds what a message may hold and the caller asked for room, so this is our defect.
-fn encode((error, open): NotSent) -> (&'static str, String, Open) {
+/// Names the error class of a message that could not be encoded. The plan bounds messages and the caller checked for room, so
+/// this is a bug.
+fn encode_error((error, open): NotSent) -> (&'static str, String, Open) {
     ("encode", error.to_string(), open)
 }
 
-fn request(
+/// Sends a twin request, which then waits for its answer.
+fn send_request(
     recorder: DeviceRecorder<'_>,
     requests: &mut TwinRequests,
     (open, send): (Open, Option<u16>),

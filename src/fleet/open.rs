@@ -1,19 +1,19 @@
-//! Operations from the instant they are due until they end. Made by `device_recorder` and `service_driver`.
+//! Open operations, from their due time to their end. Created by `device_recorder` and `service_driver`.
 //!
-//! `fleet` counts due operations and outcomes only here, so the two cannot diverge: making an [`Open`] counts a due operation, and
-//! ending it consumes the token. The instant it was due decides, once, which phase it belongs to.
+//! Only this file counts due operations and outcomes, so the two cannot diverge: creating an [`Open`] counts a due operation, and
+//! ending it consumes the token. Its due time determines its phase, once.
 
 use crate::measure::{Key, Operation, Outcome, Recorder, Times};
 use std::mem::ManuallyDrop;
 
 /// An operation that was counted as due and has not ended.
-#[must_use = "an operation that is due has to end"]
+#[must_use = "every due operation must end"]
 #[derive(Debug)]
 pub(crate) struct Open {
     due_ns: u64,
     picked_ns: u64,
     key: Key,
-    /// The worker handled it at `picked_ns`; before, that is the instant it was due.
+    /// Whether `picked_ns` is set. Before, it equals the due time.
     is_picked: bool,
 }
 
@@ -24,35 +24,35 @@ impl Open {
         Open { due_ns, picked_ns: due_ns, key, is_picked: false }
     }
 
-    /// The worker handled the operation at that instant. Its lag is recorded with every outcome from here on.
+    /// The worker started the operation at that instant. Its lag is recorded with any outcome from here on.
     pub(crate) fn picked(mut self, picked_ns: u64) -> Open {
         (self.picked_ns, self.is_picked) = (picked_ns, true);
         self
     }
 
-    /// What is to be done.
+    /// Returns the kind of operation.
     pub(crate) fn operation(&self) -> Operation {
         self.key.operation
     }
 
-    /// When it was due.
+    /// Returns the due time.
     pub(crate) fn due_ns(&self) -> u64 {
         self.due_ns
     }
 
-    /// When the worker handled it; until it has, the instant it was due.
+    /// Returns when the worker started it, or the due time if it has not.
     pub(crate) fn picked_ns(&self) -> u64 {
         self.picked_ns
     }
 
-    /// It ended well.
+    /// Ends it with success.
     pub(crate) fn ok(self, recorder: &mut Recorder, sent_ns: u64, acked_ns: u64) {
         let open = ManuallyDrop::new(self);
         let times = Times { due: open.due_ns, picked: open.picked_ns, sent: sent_ns, acked: acked_ns };
         recorder.ok(open.key, &times);
     }
 
-    /// It ended otherwise; excused where it is known that this load generator may have caused that.
+    /// Ends it with another outcome. `excused` if the load generator may have caused it.
     pub(crate) fn ended(self, recorder: &mut Recorder, outcome: Outcome, at_ns: u64, excused: bool) {
         let open = ManuallyDrop::new(self);
         if open.is_picked {
@@ -66,31 +66,31 @@ impl Open {
     }
 }
 
-/// Panics where a path forgets an operation; debug builds only. A worker that fails drops its devices with their open
-/// operations: while it panics that is no defect, and tokio catches panics of tasks that it drops.
+/// Panics where a code path forgets an operation; debug builds only. A failing worker drops its devices with their open
+/// operations: that is allowed while it panics, and tokio catches panics of tasks that it drops.
 #[cfg(debug_assertions)]
 impl Drop for Open {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            panic!("an operation was due and did not end: {:?} of {} ns", self.key, self.due_ns);
+            panic!("a due operation did not end: {:?} of {} ns", self.key, self.due_ns);
         }
     }
 }
 
-/// What the session hands back when a message of a device ends.
+/// The tag of a message in a device's session.
 #[derive(Debug)]
 pub(crate) enum Outgoing {
-    /// A message of one of the fleet's sends, with its number.
+    /// A message of one of the fleet's sends.
     Message {
         /// Ends with the acknowledgment.
         open: Open,
-        /// Which of the fleet's sends.
+        /// Index of the send in its fleet.
         send: u16,
-        /// Its number in that stream.
+        /// Number of the message in its stream.
         seq: u64,
     },
-    /// A message without an operation of its own: a twin request, which ends with its answer, or the answer to a method call that has
-    /// already failed.
+    /// A message without an operation of its own: a twin request, which ends with its answer, or the answer to a method call that
+    /// has already failed.
     Request,
     /// The answer to a method call, which ends with it.
     MethodAnswer(Open),
@@ -142,14 +142,14 @@ mod tests {
     }
 
     #[test]
-    fn a_message_in_flight_stays_small() {
+    fn in_flight_message_stays_small() {
         assert!(size_of::<Open>() <= 24, "{} bytes", size_of::<Open>());
         assert!(size_of::<Option<Outgoing>>() <= 40, "{} bytes", size_of::<Option<Outgoing>>());
     }
 
     #[test]
     #[should_panic(expected = "did not end")]
-    fn an_operation_that_is_forgotten_is_found() {
+    fn forgotten_operation_panics_in_debug_builds() {
         drop(Open::due(&mut recorder(), KEY, 0));
     }
 }

@@ -1,5 +1,5 @@
-//! What a plan's measurement is made of: the size of its recorders, and the names that its numbers get. Called by workers, the
-//! coordinator and tests.
+//! Derives the shape of a measurement from the plan: the histograms' range, the names of fleets and phases, and the tracked
+//! streams. Called by workers, the coordinator and tests.
 
 use super::delivery_tracker::StreamTotals;
 use super::nanos;
@@ -7,14 +7,14 @@ use crate::measure::{Collector, Fleet, Layout, Phase, Stream};
 use crate::plan::{FleetPlan, PhasePlan, Plan};
 use std::time::Duration;
 
-/// Histograms cover the longest wait that the plan allows; nothing is clipped silently.
+/// Returns the layout of a recorder. Its histograms cover the longest wait that the plan allows, so that no value is clipped.
 #[must_use]
 pub fn layout(plan: &Plan) -> Layout {
     let longest = Duration::from_micros(plan.highest_us());
     Layout::new(plan.fleets.len(), plan.schedule.phases().len(), longest)
 }
 
-/// A collector for what the plan's fleets do in its phases.
+/// Returns a collector for the plan's fleets and phases.
 #[must_use]
 pub fn collector(plan: &Plan) -> Collector {
     let fleet = |fleet: &FleetPlan| Fleet {
@@ -34,7 +34,7 @@ pub fn collector(plan: &Plan) -> Collector {
     Collector::new(layout(plan), fleets, plan.schedule.phases().iter().map(phase).collect())
 }
 
-/// The tracked streams with their names, in the order of the plan.
+/// Returns the tracked streams with their names, in the order of the plan.
 pub(super) fn named_streams(plan: &Plan, totals: &[StreamTotals]) -> Vec<Stream> {
     let fleets = plan.fleets.iter().zip(0_u16..);
     let sends = fleets

@@ -1,4 +1,4 @@
-//! Compares what all workers published with what all workers received, once the load is over. Owned by the coordinator.
+//! Compares the messages that all workers published with those that they received, after the load. Owned by the coordinator.
 
 use super::delivery_tracker::{self, DeliveryTracker, Progress, StreamTotals};
 use super::nanos;
@@ -8,24 +8,24 @@ use crate::stalls::Stalls;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// The progress and the delivery trackers of all workers.
+/// The delivery counts and trackers of all workers.
 pub(super) struct Reconciliation {
     progress: Vec<Option<Progress>>,
     trackers: Vec<DeliveryTracker>,
 }
 
 impl Reconciliation {
-    /// Returns an empty reconciliation for so many workers.
+    /// Returns an empty reconciliation for this number of workers.
     pub(super) fn new(workers: usize) -> Reconciliation {
         Reconciliation { progress: vec![None; workers], trackers: Vec::new() }
     }
 
-    /// Takes the tracker of a worker whose last device is gone.
+    /// Adds the tracker of a worker whose last device has ended.
     pub(super) fn add(&mut self, tracker: DeliveryTracker) {
         self.trackers.push(tracker);
     }
 
-    /// Notes the progress of a worker. Returns true once all workers have received everything that is expected.
+    /// Updates the counts of a worker. Returns true once all workers have received everything that they expect.
     pub(super) fn all_arrived(&mut self, worker: u16, progress: Progress) -> bool {
         if let Some(known) = self.progress.get_mut(usize::from(worker)) {
             *known = Some(progress);
@@ -33,8 +33,8 @@ impl Reconciliation {
         delivery_tracker::all_arrived(&self.progress)
     }
 
-    /// Counts missing deliveries as lost; as unfinished if the run was aborted, and then no stream is judged. Returns nothing if a
-    /// worker died and its tracker is missing: the comparison would be wrong.
+    /// Counts missing deliveries as lost, or as unfinished if the run was aborted. Returns the totals of each stream: none after
+    /// an abort, and none if a worker failed and its tracker is missing, because the comparison would be wrong.
     pub(super) fn reconcile(
         self,
         plan: &Plan,
@@ -51,7 +51,7 @@ impl Reconciliation {
         for lost in lost {
             let key = Key { operation: Operation::Deliver, fleet: lost.fleet, phase: lost.phase };
             if aborted {
-                // Which of them was due when is not known: they are as old as their phase.
+                // Their due times are unknown, so they count from the start of their phase.
                 let phase = plan.schedule.phases().get(usize::from(lost.phase));
                 let due_ns = phase.map_or(0, |phase| nanos(phase.start));
                 for _ in 0..lost.count {

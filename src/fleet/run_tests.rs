@@ -1,4 +1,4 @@
-//! Whole runs over loopback: what commands do to them, and which events they send.
+//! Whole runs over loopback: the effect of commands, and the events of a run.
 
 use super::*;
 use crate::clock::WallClock;
@@ -18,7 +18,7 @@ fn plan(text: &str) -> Plan {
     crate::plan::load(&input, &mut rand::rng()).unwrap()
 }
 
-/// Runs a plan with these commands waiting from the start.
+/// Runs a plan. The commands are waiting from the start.
 async fn run_with(
     plan: Plan,
     workers: usize,
@@ -38,12 +38,12 @@ async fn run_with(
     (finished, events)
 }
 
-/// An address where nobody listens: a port that was free a moment ago refuses.
+/// Returns an address that refuses connections: the port of a listener that is closed again.
 fn nobody() -> std::net::SocketAddr {
     crate::link::listen::bind("127.0.0.1:0".parse().unwrap()).unwrap().local_addr().unwrap()
 }
 
-/// A broker that accepts every connection, and takes what it is sent.
+/// A broker that accepts every connection and reads everything.
 fn broker() -> std::net::SocketAddr {
     let listener = crate::link::listen::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
@@ -52,7 +52,7 @@ fn broker() -> std::net::SocketAddr {
         while let Ok((mut socket, _)) = listener.accept() {
             std::thread::spawn(move || {
                 let mut buffer = [0; 4096];
-                // CONNECT comes first, and whole: it is short.
+                // CONNECT arrives first and whole, because it is short.
                 if socket.read(&mut buffer).is_ok_and(|read| read > 0) {
                     drop(socket.write_all(&[0x20, 2, 0, 0]));
                 }
@@ -78,10 +78,10 @@ fn append(until_ms: u64, factor: f64) -> Command {
     Command::Append(Segment { until: Duration::from_millis(until_ms), factor: [factor; 2] })
 }
 
-/// Two workers with a device each that nobody lets in. The second's back-off ends after the end of time, which
-/// panics.
+/// Two workers with one device each, whose connections are refused. The second device's back-off exceeds the largest `Instant`,
+/// which panics.
 #[tokio::test]
-async fn a_worker_that_panics_ends_the_load_and_not_the_result() {
+async fn worker_panic_ends_the_load_but_keeps_the_result() {
     let mut plan = plan(
         "[target]\nkind = \"mqtt\"\nhost = \"127.0.0.1\"\nport = 9\ntls = false\n\
          [fleet.a]\ndevices = 1\n[fleet.b]\ndevices = 1\n\
@@ -92,9 +92,9 @@ async fn a_worker_that_panics_ends_the_load_and_not_the_result() {
     assert!(!finished.complete && finished.load_ended < Duration::from_secs(3_600));
     let failed = |text: &String| text.contains("worker 1");
     assert!(finished.measurement.breakdowns.iter().any(failed), "{:?}", finished.measurement.breakdowns);
-    // It may have been stopped before its first attempt; that it was to be online is counted all the same.
+    // The worker may have been stopped before its first attempt. The planned connection counts all the same.
     let online = finished.measurement.sum(|part| part.operation == Operation::Online && part.fleet == "a");
-    assert_eq!(online.due, 1, "what the other worker measured is there");
+    assert_eq!(online.due, 1, "the other worker's numbers are in the result");
     let noted = |event: &Event| matches!(event, Event::Noted { text } if failed(text));
     assert!(events.iter().any(noted), "{events:?}");
     assert!(matches!(events.last(), Some(Event::Stopped { why: Ending::WorkerFailed, .. })), "{events:?}");
@@ -106,8 +106,7 @@ async fn appended_load_is_offered_by_every_device() {
     let (finished, events) = run_with(sending(ONE_SECOND), 2, broker(), commands).await;
     assert!(finished.complete, "{:?}", finished.measurement.breakdowns);
     assert_eq!((finished.load_ended, finished.appended.len()), (Duration::from_secs(3), 3));
-    // 10 in the plan's second, 10 in half a second at 200%, none in the pause, 20 in half a second at 400%; each device
-    // within 1.
+    // 10 in the plan's second, 10 in half a second at 200%, none in the pause, 20 in half a second at 400%; each device within 1.
     let sent = finished.measurement.sum(|key| key.operation.is_message());
     assert!((78..=82).contains(&sent.due), "{} due", sent.due);
     assert_eq!(sent.ended(), sent.due);
@@ -126,18 +125,18 @@ async fn appended_load_is_offered_by_every_device() {
 }
 
 #[tokio::test]
-async fn events_tell_a_run_from_its_start_to_its_end() {
+async fn events_describe_a_run_from_start_to_end() {
     let phases =
         "[[phase]]\nname = \"a\"\nduration = \"600ms\"\n[[phase]]\nname = \"b\"\nduration = \"600ms\"\n";
     let (finished, events) = run_with(sending(phases), 1, broker(), Vec::new()).await;
     let ms = Duration::from_millis;
-    let (seconds, told): (Vec<&Event>, Vec<&Event>) =
+    let (seconds, other): (Vec<&Event>, Vec<&Event>) =
         events.iter().partition(|event| matches!(event, Event::Second(_)));
-    let [started, first, second_phase, draining, stopped] = told[..] else { panic!("{events:?}") };
+    let [started, first, second_phase, draining, stopped] = other[..] else { panic!("{events:?}") };
     assert_eq!(*started, Event::Started { unix: finished.started_unix });
     assert_eq!(*first, Event::PhaseStarted { phase: 0, at: ms(0) });
     assert_eq!(*second_phase, Event::PhaseStarted { phase: 1, at: ms(600) });
-    // A machine that is busy with other things may miss it.
+    // A busy machine may miss the second.
     for second in seconds {
         let Event::Second(second) = second else { unreachable!("{second:?}") };
         assert_eq!(u128::from(second.live.t_ns), second.at.as_nanos());

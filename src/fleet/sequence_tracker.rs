@@ -1,34 +1,34 @@
-//! Which messages of one stream one subscriber has had: the highest number, and what is missing below it. Filled by `delivery_tracker`; a
-//! stream that arrives whole and in order costs two numbers.
+//! Tracks which messages of one stream a subscriber has received: the highest number and the gaps below it. Used by
+//! `delivery_tracker`. A stream without gaps needs two numbers only.
 
-/// Gaps that are remembered: of the oldest ones beyond, nothing is known any more.
+/// Maximum number of gaps. The oldest ones are forgotten.
 const GAPS_MAX: usize = 64;
 
-/// What a message is to a subscriber.
+/// The kind of a received message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrival {
-    /// The next, or one further on.
+    /// Has a higher number than all messages before.
     New,
-    /// A later one of its stream came first.
+    /// Arrived after a later message of its stream.
     Reordered,
-    /// It came before, or is too old to tell.
+    /// Arrived before, or is too old to tell.
     Duplicate,
 }
 
-/// The messages of one stream that have arrived.
+/// The received messages of one stream.
 #[derive(Debug, Default)]
 pub(crate) struct SequenceTracker {
-    /// Below this none has arrived.
+    /// Lowest received number.
     first: u64,
-    /// From here on none has arrived.
+    /// Highest received number plus one.
     next: u64,
-    /// What is missing between, as first and last: in order, apart, and mostly none.
-    #[expect(clippy::box_collection, reason = "one pointer, because most have none")]
+    /// Missing numbers between them, as sorted ranges of first and last.
+    #[expect(clippy::box_collection, reason = "one pointer, because most streams have no gaps")]
     gaps: Option<Box<Vec<(u64, u64)>>>,
 }
 
 impl SequenceTracker {
-    /// That message arrives.
+    /// Records a received message.
     pub(crate) fn record(&mut self, seq: u64) -> Arrival {
         if self.next == 0 {
             (self.first, self.next) = (seq, seq + 1);
@@ -47,7 +47,7 @@ impl SequenceTracker {
         if self.fill_gap(seq) { Arrival::Reordered } else { Arrival::Duplicate }
     }
 
-    /// Whether that message has arrived; also true where that is not known any more.
+    /// Returns true if the message has arrived, or if that is no longer known.
     pub(crate) fn contains(&self, seq: u64) -> bool {
         (self.first..self.next).contains(&seq) && self.gap_of(seq).is_none()
     }
@@ -66,7 +66,7 @@ impl SequenceTracker {
         .ok()
     }
 
-    /// What lies from `from` up to `to` is missing.
+    /// Adds a gap from `from` up to, but not including, `to`.
     fn add_gap(&mut self, from: u64, to: u64) {
         if from >= to {
             return;
@@ -79,7 +79,7 @@ impl SequenceTracker {
         }
     }
 
-    /// Takes one out of its gap; false if it was not missing.
+    /// Removes a number from its gap. Returns false if it was not missing.
     fn fill_gap(&mut self, seq: u64) -> bool {
         let Some(place) = self.gap_of(seq) else { return false };
         let Some(gaps) = self.gaps.as_deref_mut() else { return false };
@@ -104,7 +104,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
-    fn a_stream_in_order_remembers_nothing() {
+    fn stream_in_order_has_no_gaps() {
         let mut tracker = SequenceTracker::default();
         for seq in 7..10_000 {
             assert_eq!(tracker.record(seq), Arrival::New);
@@ -121,20 +121,20 @@ mod tests {
     }
 
     #[test]
-    fn what_is_forgotten_is_not_called_new() {
+    fn forgotten_gap_counts_as_duplicate() {
         let mut tracker = SequenceTracker::default();
-        // Every odd one is missing.
+        // Every odd number is missing.
         for seq in (0..400).step_by(2) {
             tracker.record(seq);
         }
-        assert_eq!(tracker.record(1), Arrival::Duplicate, "it is not known any more whether it came");
+        assert_eq!(tracker.record(1), Arrival::Duplicate, "its gap was forgotten");
         assert_eq!(tracker.record(397), Arrival::Reordered);
         assert!(tracker.gaps.as_ref().is_some_and(|gaps| gaps.len() <= GAPS_MAX));
     }
 
     proptest! {
         #[test]
-        fn as_a_set_would_say(seqs in prop::collection::vec(0..100_u64, 0..300)) {
+        fn tracker_agrees_with_a_set(seqs in prop::collection::vec(0..100_u64, 0..300)) {
             let (mut tracker, mut set, mut highest) = (SequenceTracker::default(), BTreeSet::new(), None);
             for seq in seqs {
                 let expected = match set.insert(seq) {
@@ -151,7 +151,7 @@ mod tests {
         }
 
         #[test]
-        fn any_number_is_harmless(seqs in prop::collection::vec(0..1_u64 << 40, 0..300)) {
+        fn any_number_can_be_recorded(seqs in prop::collection::vec(0..1_u64 << 40, 0..300)) {
             let mut tracker = SequenceTracker::default();
             for seq in seqs {
                 tracker.record(seq);

@@ -1,7 +1,7 @@
-//! One device's packets in words, for whoever asked to see them (`--trace`): around the device's `Machine`, which it
-//! leaves as it is. Made by `life` for that one device; all others run without it.
+//! Prints the packets of one device (`--trace`). It wraps the device's `Machine` without changing its behavior. `device_task`
+//! uses it for the traced device only.
 //!
-//! Secrets stay out: a password is named and not shown.
+//! Passwords are never printed.
 
 use super::DeviceRef;
 use crate::clock::RunClock;
@@ -11,34 +11,34 @@ use bytes::BytesMut;
 use std::time::Instant;
 use tokio::sync::mpsc;
 
-/// So much of a payload is shown, in bytes.
+/// Maximum number of payload bytes that are printed.
 const PAYLOAD_BYTES_MAX: usize = 120;
 
-/// Who is traced, and where the lines go.
+/// The traced device and the receiver of its lines.
 #[derive(Clone, Debug)]
 pub struct Tracer {
-    /// The device.
+    /// Traced device.
     pub device: DeviceRef,
-    /// The device's name.
+    /// Id of the device.
     pub id: String,
-    /// Takes each line, without its newline.
+    /// Receives each line, without a newline.
     pub lines: mpsc::UnboundedSender<String>,
 }
 
 impl Tracer {
-    /// Says one thing about the device, at a time since the run's zero.
+    /// Prints a line about the device, with the time since the run's zero.
     pub(crate) fn log(&self, at_ns: u64, what: &str) {
         let (ms, id) = (at_ns / 1_000_000, &self.id);
-        // Whoever wanted to know may be gone.
+        // The receiver may have ended.
         drop(self.lines.send(format!("trace {:>6}.{:03}s {id} {what}", ms / 1000, ms % 1000)));
     }
 }
 
-/// A machine whose packets are told.
+/// A machine whose packets are printed.
 pub(crate) struct Traced<'a, M> {
     pub(crate) machine: &'a mut M,
     pub(crate) tracer: &'a Tracer,
-    /// Lines show the time since the run's zero.
+    /// Zero of the printed times.
     pub(crate) clock: RunClock,
 }
 
@@ -49,7 +49,7 @@ impl<M: Machine> Traced<'_, M> {
         while !bytes.is_empty() {
             match wire::decode(&mut bytes, usize::MAX, Strictness::Lenient) {
                 Ok(Some(packet)) => self.tracer.log(at_ns, &format!("{arrow} {}", describe(&packet))),
-                Ok(None) => return self.tracer.log(at_ns, &format!("{arrow} part of a packet")),
+                Ok(None) => return self.tracer.log(at_ns, &format!("{arrow} incomplete packet")),
                 Err(error) => return self.tracer.log(at_ns, &format!("{arrow} {error}")),
             }
         }
@@ -62,7 +62,7 @@ impl<M: Machine> Machine for Traced<'_, M> {
     fn handle_input(&mut self, now: Instant, input: &mut BytesMut) -> Result<(), M::Error> {
         let before = input.clone();
         let handled = self.machine.handle_input(now, input);
-        // What was not consumed comes again; after an error nothing does.
+        // Unconsumed bytes come again. After an error nothing comes again.
         let consumed = if handled.is_ok() { before.len() - input.len() } else { before.len() };
         self.trace(now, "<-", &before[..consumed]);
         handled
@@ -107,7 +107,7 @@ impl<M: Machine> Machine for Traced<'_, M> {
     }
 }
 
-/// A packet in words: its name in the standard, then what matters in it.
+/// Describes a packet: its name in the standard, then its main fields.
 fn describe(packet: &Packet) -> String {
     match packet {
         Packet::Connect(connect) => format!(
@@ -151,7 +151,7 @@ fn describe(packet: &Packet) -> String {
     }
 }
 
-/// Its beginning, as text in which nothing can move the cursor.
+/// Returns the beginning of a payload as escaped text, which cannot move the cursor.
 fn payload(bytes: &[u8]) -> String {
     let shown = bytes.get(..PAYLOAD_BYTES_MAX).unwrap_or(bytes);
     let more = if shown.len() < bytes.len() { " .." } else { "" };
@@ -163,7 +163,7 @@ mod tests {
     use super::*;
     use crate::wire::encode::{self, ConnectRef};
 
-    /// Reads frames like any machine: whole ones only.
+    /// Reads whole frames only, like any machine.
     struct Frames;
 
     impl Machine for Frames {
@@ -200,15 +200,15 @@ mod tests {
     }
 
     #[test]
-    fn each_packet_is_told_once_and_no_secret_with_it() {
-        let (lines, mut told) = mpsc::unbounded_channel();
+    fn each_packet_is_printed_once_without_secrets() {
+        let (lines, mut received) = mpsc::unbounded_channel();
         let tracer = Tracer { device: DeviceRef { fleet: 0, index: 7 }, id: "dev-7".to_owned(), lines };
         let zero = crate::clock::now();
         let clock = RunClock { zero, zero_unix: std::time::Duration::ZERO };
         let mut traced = Traced { machine: &mut Frames, tracer: &tracer, clock };
         let mut out = BytesMut::from(&b"before"[..]);
         traced.poll_output(zero, &mut out);
-        // A CONNACK in two parts, and a PUBACK behind it.
+        // A CONNACK in two parts, followed by a PUBACK.
         let mut input = BytesMut::from(&[0x20, 2, 1][..]);
         traced.handle_input(zero, &mut input).unwrap();
         input.extend_from_slice(&[0, 0x40, 2, 0, 9]);
@@ -216,9 +216,9 @@ mod tests {
         let mut wrong = BytesMut::from(&[0xf0, 0][..]);
         traced.handle_input(zero, &mut wrong).unwrap_err();
         traced.handle_closed(zero, Closed::Local);
-        let told: Vec<String> = std::iter::from_fn(|| told.try_recv().ok()).collect();
+        let printed: Vec<String> = std::iter::from_fn(|| received.try_recv().ok()).collect();
         assert_eq!(
-            told,
+            printed,
             [
                 "trace      0.000s dev-7 -> CONNECT client=dev\\n1 clean_session=false keep_alive=240s user=hub/dev \
                  password=(not shown)",
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_payload_is_cut_and_cannot_move_the_cursor() {
+    fn long_payload_is_cut_and_cannot_move_the_cursor() {
         assert_eq!(payload(b"a\x1b[2J"), "a\\u{1b}[2J");
         let long = payload(&[b'x'; 500]);
         assert!(long.ends_with("x ..") && long.len() < 130, "{long}");

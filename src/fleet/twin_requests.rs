@@ -1,50 +1,50 @@
-//! Twin requests of one device that wait for an answer of their own: each has an id, and ends once. Owned by `messages`, made when
-//! the device first has subscribed to the answers.
+//! The twin requests of one device that wait for an answer. Each has a request id and ends once. Owned by `messages`, created
+//! when the device first has subscribed to the answers.
 
 use super::open::Open;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// What a device has asked for and has no answer to, over any number of connections.
+/// The open requests of a device, over any number of connections.
 #[derive(Debug)]
 pub(crate) struct TwinRequests {
-    /// The id of the next one: unique as long as the device lives, so that an answer is never taken for another's.
+    /// Id of the next request. Ids are never reused, so an answer cannot be matched to another request.
     next_rid: u64,
-    /// In the order in which they were sent, which is that of their ids.
+    /// Sent requests in sending order, which is the order of their ids.
     open: VecDeque<TwinRequest>,
-    /// Answers come on this connection.
+    /// Whether this connection has subscribed to the answers.
     pub(crate) listening: bool,
-    /// Since when none do, as far as requests have waited for that: it is not this generator's doing.
+    /// Since when it has not, if requests have waited for that. The wait is not this generator's lag.
     pub(super) not_listening_from_ns: Option<u64>,
-    /// The request for the whole twin that comes with a connection, while it is due and not sent.
+    /// The request for the whole twin of this connection, while it is due and not sent.
     pending_get: Option<Open>,
-    /// That request has not ended yet.
+    /// Whether that request has not ended.
     get_open: bool,
 }
 
-/// A request that was sent.
+/// A sent request.
 #[derive(Debug)]
 pub(crate) struct TwinRequest {
     rid: u64,
     pub(crate) open: Open,
-    /// Which of the fleet's sends; none for the request for the whole twin that comes with a connection.
+    /// Index of the send in its fleet. `None` for the request for the whole twin of a connection.
     pub(crate) send: Option<u16>,
     pub(crate) sent: Instant,
 }
 
-/// What an answer is for.
+/// The request that an answer belongs to.
 #[derive(Debug)]
 pub(crate) enum AnswerMatch {
-    /// For this request, which has ended with it.
+    /// An open request, which ends with the answer.
     Pending(TwinRequest),
-    /// For one that had ended before.
+    /// A request that had already ended.
     Late,
-    /// For none that was ever made.
+    /// No request had this id.
     Unknown,
 }
 
 impl TwinRequests {
-    /// None was made, and no answer came until now.
+    /// Returns an empty set of requests, not listening since zero.
     pub(crate) fn new() -> TwinRequests {
         TwinRequests {
             next_rid: 0,
@@ -56,51 +56,51 @@ impl TwinRequests {
         }
     }
 
-    /// The request for the whole twin is due that comes with a connection.
+    /// Adds the due request for the whole twin of this connection.
     pub(crate) fn set_get(&mut self, open: Open) {
         (self.pending_get, self.get_open) = (Some(open), true);
     }
 
-    /// When that request was due, while it is not sent.
+    /// Returns when that request was due, if it has not been sent.
     pub(super) fn get_due_ns(&self) -> Option<u64> {
         self.pending_get.as_ref().map(Open::due_ns)
     }
 
-    /// It is sent now.
+    /// Takes that request to send it.
     pub(super) fn take_get(&mut self) -> Option<Open> {
         self.pending_get.take()
     }
 
-    /// That request is due, or under way.
+    /// Returns true if that request is due or sent.
     pub(crate) fn is_get_open(&self) -> bool {
         self.get_open
     }
 
-    /// It ends without having been sent.
+    /// Takes that request if it has not been sent. It must be ended.
     pub(crate) fn give_up_get(&mut self) -> Option<Open> {
         let open = self.pending_get.take()?;
         self.get_open = false;
         Some(open)
     }
 
-    /// The connection is gone.
+    /// The connection has ended.
     pub(crate) fn stop_listening(&mut self, now_ns: u64) {
         self.listening = false;
         self.not_listening_from_ns.get_or_insert(now_ns);
     }
 
-    /// The id that the next request will have.
+    /// Returns the id of the next request.
     pub(crate) fn next_rid(&self) -> u64 {
         self.next_rid
     }
 
-    /// The request with that id was sent.
+    /// Adds the request with that id, which was sent.
     pub(crate) fn sent(&mut self, open: Open, send: Option<u16>, sent: Instant) {
         self.open.push_back(TwinRequest { rid: self.next_rid, open, send, sent });
         self.next_rid += 1;
     }
 
-    /// An answer came. Ids come back as they were written: `7`, and not `07` or `+7`.
+    /// Matches an answer to its request. Ids must return as they were sent: `7`, not `07` or `+7`.
     pub(crate) fn match_answer(&mut self, rid: &str) -> AnswerMatch {
         let number = rid.parse::<u64>().ok().filter(|number| *number < self.next_rid);
         let Some(number) = number.filter(|_| rid == "0" || !rid.starts_with(['0', '+'])) else {
@@ -118,24 +118,24 @@ impl TwinRequests {
         request
     }
 
-    /// The next request that was sent `timeout` ago, or longer.
+    /// Removes the next request that has waited for `timeout` or longer.
     pub(crate) fn pop_expired(&mut self, now: Instant, timeout: Duration) -> Option<TwinRequest> {
         let request = self.open.pop_front_if(|request| request.sent + timeout <= now)?;
         Some(self.ended(request))
     }
 
-    /// When `expired` will have something to say.
+    /// Returns when `pop_expired` will find a request.
     pub(crate) fn next_expiry(&self, timeout: Duration) -> Option<Instant> {
         self.open.front().map(|request| request.sent + timeout)
     }
 
-    /// The next request that will not be answered any more.
+    /// Removes the next request, whose answer can no longer arrive.
     pub(crate) fn pop_lost(&mut self) -> Option<TwinRequest> {
         let request = self.open.pop_front()?;
         Some(self.ended(request))
     }
 
-    /// None waits for its answer.
+    /// Returns true if no request waits for its answer.
     pub(crate) fn is_empty(&self) -> bool {
         self.open.is_empty()
     }
@@ -146,7 +146,7 @@ mod tests {
     use super::*;
     use crate::measure::{Key, Layout, Operation, Outcome, Recorder};
 
-    /// TwinRequests of a device, each due at a nanosecond of its own. All of them end with the test.
+    /// Requests of a device, the n-th due at n nanoseconds. The test's end ends them all.
     struct Bench {
         requests: TwinRequests,
         recorder: Recorder,
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_ends_its_request_and_no_other() {
+    fn answer_ends_its_own_request() {
         let mut bench = Bench::new(12, crate::clock::now());
         for rid in ["11", "0", "5"] {
             let AnswerMatch::Pending(request) = bench.requests.match_answer(rid) else { panic!("{rid}") };
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_never_asked_is_unknown() {
+    fn answer_without_a_request_is_unknown() {
         let mut bench = Bench::new(3, crate::clock::now());
         let requests = &mut bench.requests;
         let huge = "9".repeat(70_000);
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_expire_in_their_order() {
+    fn requests_expire_in_sending_order() {
         let now = crate::clock::now();
         let mut bench = Bench::new(3, now);
         let minute = Duration::from_secs(60);

@@ -1,11 +1,11 @@
-//! What the load generator itself uses: CPU, memory, descriptors. Read by the collector once a second, and
-//! before a run for the limit of open files. Linux first; elsewhere what cannot be read stays 0.
+//! Resource usage of the load generator: CPU, memory, file descriptors. Read by the coordinator once per second, and before a run
+//! for the limit of open files. Written for Linux; on other systems, values that cannot be read stay 0.
 
 use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
 use nix::sys::time::TimeValLike;
 use std::time::{Duration, Instant};
 
-/// A reading sooner after another than this says nothing of how busy the run was: mostly it is what remains at the end.
+/// Shortest interval that counts for the CPU peak. A shorter one mostly covers the end of a run.
 const INTERVAL_MIN: Duration = Duration::from_millis(500);
 
 /// CPU, memory and descriptors of this process.
@@ -13,11 +13,11 @@ const INTERVAL_MIN: Duration = Duration::from_millis(500);
 pub struct Usage {
     /// User and system time since the start of the run.
     pub cpu_us: u64,
-    /// The busiest interval, in percent of one core.
+    /// CPU usage in the busiest interval, in percent of one core.
     pub cpu_peak_percent: f64,
     /// Peak resident memory.
     pub rss_peak_bytes: u64,
-    /// Peak of open file descriptors.
+    /// Peak number of open file descriptors.
     pub fd_peak: u64,
     base_us: u64,
     last_us: u64,
@@ -25,7 +25,7 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// Starts counting.
+    /// Starts measuring.
     #[must_use]
     pub fn start() -> Usage {
         let (cpu_us, rss_peak_bytes) = process();
@@ -40,7 +40,7 @@ impl Usage {
         }
     }
 
-    /// Takes a reading; returns the CPU since the last one, in percent of one core, unless that was just now.
+    /// Takes a reading. Returns the CPU usage since the last one in percent of one core, unless the interval is too short.
     pub fn interval(&mut self) -> Option<f64> {
         let (cpu_us, rss) = process();
         self.rss_peak_bytes = self.rss_peak_bytes.max(rss);
@@ -63,14 +63,14 @@ impl Usage {
     }
 }
 
-/// CPU time in microseconds and peak memory in bytes of this process, so far.
+/// Returns the CPU time in microseconds and the peak memory in bytes of this process.
 #[must_use]
 pub fn process() -> (u64, u64) {
     let (cpu_us, rss) = own_rusage();
     (cpu_us, own_peak().unwrap_or(rss))
 }
 
-/// `VmHWM`: unlike `ru_maxrss` it does not remember the program that started this one.
+/// Reads `VmHWM`. Unlike `ru_maxrss`, it does not include the program that started this one.
 fn own_peak() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
@@ -81,13 +81,13 @@ fn own_peak() -> Option<u64> {
 fn own_rusage() -> (u64, u64) {
     let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) else { return (0, 0) };
     let cpu_us = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
-    // Linux counts in KiB.
+    // Linux reports KiB.
     let rss = u64::try_from(usage.max_rss()).unwrap_or(0) * 1024;
     (u64::try_from(cpu_us).unwrap_or(0), rss)
 }
 
-/// Linux 6.2 and later give the count as the folder's size; reading 20,000 entries a second would cost more
-/// than the measurement may.
+/// Counts open descriptors. Linux 6.2 and later report the count as the size of the directory. Listing 20,000 entries per second
+/// would cost too much.
 fn open_descriptors() -> u64 {
     match std::fs::metadata("/proc/self/fd") {
         Ok(folder) if folder.len() > 0 => folder.len(),
@@ -95,10 +95,10 @@ fn open_descriptors() -> u64 {
     }
 }
 
-/// Raises the soft limit of open files to the hard one and returns it.
+/// Raises the soft limit of open files to the hard limit and returns it.
 ///
 /// # Errors
-/// The system refused to say or to raise it.
+/// The system refused to read or raise the limit.
 pub fn raise_descriptor_limit() -> std::io::Result<u64> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     if soft < hard {
@@ -115,7 +115,7 @@ mod tests {
     fn open_descriptors_are_counted() {
         let before = open_descriptors();
         let files: Vec<_> = (0..10).map(|_| std::fs::File::open("/proc/self/stat").unwrap()).collect();
-        // Other tests open files too: at least ours are in it.
+        // Other tests open files too, so the count includes at least ours.
         assert!(open_descriptors() >= 10, "{before} before, {} files", files.len());
     }
 
@@ -130,19 +130,15 @@ mod tests {
         assert!(usage.cpu_peak_percent > 0.0 && usage.rss_peak_bytes > 0, "{sum}");
     }
 
-    /// Taking a run down is busy, and not what the run needed.
+    /// The shutdown of a run is busy, but the run did not need that.
     #[test]
-    fn a_sliver_sets_no_peak_but_its_time_counts() {
+    fn short_interval_sets_no_peak_but_its_time_counts() {
         let mut usage = Usage::start();
         let (zero, cpu_us) = (usage.last_at, usage.base_us);
         let at = |ms| zero + Duration::from_millis(ms);
         assert_eq!(usage.read(cpu_us + 100_000, at(1_000)), Some(10.0));
-        assert_eq!(usage.read(cpu_us + 115_000, at(1_030)), None, "it was half a core, for 30 ms");
+        assert_eq!(usage.read(cpu_us + 115_000, at(1_030)), None, "half a core, but only for 30 ms");
         assert_eq!((usage.cpu_us, usage.cpu_peak_percent), (115_000, 10.0));
-        assert_eq!(
-            usage.read(cpu_us + 400_000, at(2_000)),
-            Some(30.0),
-            "what it took is in the next reading"
-        );
+        assert_eq!(usage.read(cpu_us + 400_000, at(2_000)), Some(30.0), "the next reading includes it");
     }
 }

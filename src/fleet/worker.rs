@@ -1,5 +1,5 @@
-//! One worker: a thread with a tokio `LocalRuntime`, its share of the devices, a heartbeat, and a swap of the
-//! recorder each second. Started by `fleet::run`; it decides nothing about devices.
+//! One worker: a thread with a tokio `LocalRuntime`, its share of the devices, a heartbeat, and a snapshot of the recorder each
+//! second. Started by `run`. It makes no decisions about devices.
 
 use super::delivery_tracker::{DeliveryTracker, Progress};
 use super::{Command, Context, FleetError, Report, Settings, device_task};
@@ -16,16 +16,16 @@ use std::time::{Duration, Instant};
 use tokio::runtime::LocalOptions;
 use tokio::sync::mpsc;
 
-/// How long a worker must be busy nearly all of the time before that counts.
+/// Length of the interval in which a worker's busy time is judged.
 const BUSY_WINDOW: Duration = Duration::from_secs(1);
 
-/// How often wall clock and monotonic clock are compared.
+/// Interval between two comparisons of the wall clock and the monotonic clock.
 const CLOCK_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How long after a second's end the collector closes its row: the workers' snapshots must be in.
+/// How long after the end of a second the coordinator closes its row, so that the workers' snapshots have arrived.
 pub(crate) const SWAP_GRACE: Duration = Duration::from_millis(100);
 
-/// The running workers, as the collector sees them.
+/// The coordinator's handles of the running workers.
 pub(crate) struct Workers {
     threads: Vec<JoinHandle<io::Result<()>>>,
     spares: Vec<blocking::Sender<Snapshot>>,
@@ -34,34 +34,34 @@ pub(crate) struct Workers {
 }
 
 impl Workers {
-    /// Tells all of them when the run begins.
+    /// Starts all workers at the run's zero.
     pub(crate) fn start(&self, clock: RunClock) {
         for go in &self.go {
-            // A worker that is gone shows when it is joined.
+            // The failure of a worker that has ended is found when it is joined.
             let _ = go.send(clock);
         }
     }
 
-    /// Sends a command to all of them.
+    /// Sends a command to all workers.
     pub(crate) fn send(&self, command: &Command) {
         for worker in &self.commands {
-            // A worker that has ended obeys no more.
+            // A worker that has ended needs no commands.
             drop(worker.send(command.clone()));
         }
     }
 
-    /// How many there are.
+    /// Returns the number of workers.
     pub(crate) fn count(&self) -> usize {
         self.commands.len()
     }
 
-    /// Gives cleared histograms back to the worker they came from.
+    /// Returns cleared histograms to the worker that sent them.
     pub(crate) fn recycle(&self, worker: u16, snapshot: Snapshot) {
         // A worker that has ended needs no spares.
         drop(self.spares[usize::from(worker)].send(snapshot));
     }
 
-    /// Waits for the threads, which have already dropped their reports; says how those ended that failed.
+    /// Waits for the threads, which have already dropped their reports. Returns the errors of those that failed.
     pub(crate) fn join(&mut self) -> Vec<FleetError> {
         let ended = self.threads.drain(..).enumerate().filter_map(|(worker, thread)| match thread.join() {
             Ok(Ok(())) => None,
@@ -72,7 +72,7 @@ impl Workers {
     }
 }
 
-/// Starts the workers and waits until each can begin; device g (global index) belongs to worker `g mod W`.
+/// Starts the workers and waits until each is ready. Device `g` (its index over all fleets) belongs to worker `g mod W`.
 pub(crate) fn spawn_all(
     plan: &Arc<Plan>,
     settings: &Settings,
@@ -114,7 +114,7 @@ pub(crate) fn spawn_all(
     Ok(workers)
 }
 
-/// What a worker's thread is started with.
+/// The arguments of a worker's thread.
 struct WorkerThread {
     worker: u16,
     plan: Arc<Plan>,
@@ -125,7 +125,7 @@ struct WorkerThread {
 }
 
 impl WorkerThread {
-    /// Gets ready, says so, waits for the run's zero, works.
+    /// Prepares the runtime, reports that it is ready, waits for the run's zero, and works.
     fn run(
         self,
         ready: &blocking::Sender<(u16, io::Result<()>)>,
@@ -133,30 +133,30 @@ impl WorkerThread {
     ) -> io::Result<()> {
         let idle = Arc::new(Idle::default());
         let (parks, unparks) = (idle.clone(), idle.clone());
-        // The runtime is !Send: it is made on its own thread, and whether it could be is told.
+        // The runtime is !Send, so it is created on its own thread, which reports whether that succeeded.
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .on_thread_park(move || parks.begins())
             .on_thread_unpark(move || unparks.ends())
-            .max_blocking_threads(1) // For the target's name: `link::Resolver` looks it up once at a time.
+            .max_blocking_threads(1) // `link::Resolver` looks up the target's name once at a time.
             .build_local(LocalOptions::default());
         tls::warm_up();
         let (runtime, outcome) = match runtime {
             Ok(runtime) => (Some(runtime), Ok(())),
             Err(error) => (None, Err(error)),
         };
-        // A collector that is gone needs no worker.
+        // If the coordinator has ended, no worker is needed.
         drop(ready.send((self.worker, outcome)));
         let (Some(runtime), Ok(clock)) = (runtime, clock.recv()) else { return Ok(()) };
         let mut unexpected = FailureReporter { reports: self.reports.clone(), armed: true };
         let worked = runtime.block_on(self.work(clock, idle));
         unexpected.armed = worked.is_err();
-        // A name that is still being resolved must not hold up the result.
+        // A pending name lookup must not delay the result.
         runtime.shutdown_background();
         worked
     }
 
-    /// An error is one of the worker's timer: without it nothing would ever be due.
+    /// Runs the devices. Returns an error if the worker's timer fails: nothing would ever be due without it.
     async fn work(self, clock: RunClock, idle: Arc<Idle>) -> io::Result<()> {
         let WorkerThread { worker, plan, settings, mut commands, reports, spares } = self;
         let shared = (Buffers::shared(), Deadlines::precise());
@@ -177,7 +177,7 @@ impl WorkerThread {
         let now = crate::clock::now();
         let read = (now, idle.total());
         let busy = (now, Duration::ZERO);
-        // Compares with the reading from which the run's zero was planned.
+        // The first comparison is with the reading from which the run's zero was planned.
         context.compare_clocks(now);
         let mut heartbeat =
             Heartbeat { worker, swaps: 0, spares, progress: None, idle, read, busy, compared: now };
@@ -186,7 +186,7 @@ impl WorkerThread {
                 (due, now) = context.heartbeat_timer.wait() => heartbeat.tick(&context, due, now),
                 Some(command) = commands.recv() => context.apply(command, crate::clock::now()),
                 ended = devices.join_next() => match ended {
-                    // A device that panicked must not look like a quiet one.
+                    // A device that panicked must not look like an idle one.
                     Some(Err(error)) => std::panic::resume_unwind(error.into_panic()),
                     Some(Ok(())) => {}
                     None => break,
@@ -202,7 +202,7 @@ impl WorkerThread {
     }
 }
 
-/// Tells the collector when the worker ends otherwise than its plan says: by an error or a panic.
+/// Reports to the coordinator when the worker ends by an error or a panic.
 struct FailureReporter {
     reports: mpsc::UnboundedSender<Report>,
     armed: bool,
@@ -211,30 +211,30 @@ struct FailureReporter {
 impl Drop for FailureReporter {
     fn drop(&mut self) {
         if self.armed {
-            // A collector that is gone needs no news.
+            // If the coordinator has ended, no report is needed.
             drop(self.reports.send(Report::WorkerFailed));
         }
     }
 }
 
-/// The worker's heartbeat, and the swap of the recorder at each second.
+/// Handles the worker's heartbeats, and takes a snapshot of the recorder each second.
 struct Heartbeat {
     worker: u16,
     swaps: u32,
     spares: blocking::Receiver<Snapshot>,
-    /// As told last.
+    /// The last reported counts.
     progress: Option<Progress>,
     idle: Arc<Idle>,
-    /// When the beat before was handled, and how long the thread had been idle by then.
+    /// Time of the previous heartbeat, and the thread's idle time until then.
     read: (Instant, Duration),
-    /// Since when the busy time is summed, and how much there is of it.
+    /// Start of the interval in which busy time is summed, and the sum.
     busy: (Instant, Duration),
-    /// When both clocks were last compared.
+    /// Time of the last comparison of both clocks.
     compared: Instant,
 }
 
 impl Heartbeat {
-    /// Counts the beat that is due, and how busy the worker was since the one before.
+    /// Records a heartbeat and the busy time since the previous one.
     fn tick(&mut self, context: &Context, due: Instant, now: Instant) {
         let (since, idle) = std::mem::replace(&mut self.read, (now, self.idle.total()));
         let [passed_ns, idle_ns] = [now - since, self.read.1 - idle].map(super::nanos);
@@ -258,7 +258,8 @@ impl Heartbeat {
         }
     }
 
-    /// A second in which the worker was busy nearly all of the time delays what it does, and no deadline shows by how much.
+    /// Records a second in which the worker was busy nearly all of the time. That delays operations, but no deadline shows by how
+    /// much.
     fn record_busy(&mut self, context: &Context, now: Instant, busy: Duration) {
         self.busy.1 += busy;
         let (since, sum) = self.busy;
@@ -279,7 +280,7 @@ impl Heartbeat {
         }
     }
 
-    /// What arrived in the drain; once for each change.
+    /// Reports the delivery counts during the drain, once for each change.
     fn report_progress(&mut self, context: &Context) {
         if !context.plan.deliveries.tracks_any() {
             return;

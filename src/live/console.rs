@@ -1,24 +1,25 @@
-//! Follows the events of a run and shows them as progress. Fed by `app`; it knows of the plan only what a progress line needs.
+//! Turns the events of a run into progress lines. Called by `app`. It knows only the parts of the plan that a line shows, as an
+//! [`Outline`].
 
-use super::{Moment, Progress};
+use super::progress::{Progress, RunState};
 use crate::measure::{Event, Second};
 use std::io::Write;
 use std::time::Duration;
 
-/// What a progress line shows of the plan.
+/// The parts of the plan that a progress line shows.
 #[derive(Clone, Debug)]
 pub struct Outline {
-    /// The names of the phases.
+    /// Names of the phases.
     pub phases: Vec<String>,
-    /// All devices of the plan.
+    /// Number of devices in the plan.
     pub devices: u64,
-    /// When the load ends.
+    /// End of the load, since the run's zero.
     pub end: Duration,
-    /// How long the last acknowledgments are then awaited.
+    /// Length of the drain that follows the load.
     pub drain: Duration,
 }
 
-/// A listener that shows a run on a stream.
+/// Shows the events of one run on a stream.
 pub struct Console<W> {
     progress: Progress<W>,
     outline: Outline,
@@ -26,16 +27,16 @@ pub struct Console<W> {
 }
 
 impl<W: Write> Console<W> {
-    /// A console for a run of this outline.
+    /// Returns a console for a run with this outline.
     pub fn new(progress: Progress<W>, outline: Outline) -> Console<W> {
         Console { progress, outline, draining: false }
     }
 
-    /// Takes an event in, and shows it if it has something to show.
+    /// Handles an event, and writes a line if one is due.
     ///
     /// # Errors
-    /// The stream is gone.
-    pub fn hear(&mut self, event: &Event) -> std::io::Result<()> {
+    /// The stream cannot be written.
+    pub fn handle_event(&mut self, event: &Event) -> std::io::Result<()> {
         match event {
             Event::Second(second) => return self.show(second),
             Event::LoadAppended { until, .. } => self.outline.end = *until,
@@ -49,7 +50,7 @@ impl<W: Write> Console<W> {
         Ok(())
     }
 
-    /// For what is said between the lines.
+    /// Returns the progress display, to write notes between the lines.
     pub fn progress(&mut self) -> &mut Progress<W> {
         &mut self.progress
     }
@@ -57,7 +58,7 @@ impl<W: Write> Console<W> {
     fn show(&mut self, second: &Second) -> std::io::Result<()> {
         let Second { at, phase, planned_per_s, live } = second;
         if self.draining {
-            // The drain's clock starts with the first second that is shown of it.
+            // The drain starts at the first second that is shown of it.
             self.outline.end = self.outline.end.min(*at);
         }
         let Outline { phases, devices, end, drain } = &self.outline;
@@ -65,15 +66,15 @@ impl<W: Write> Console<W> {
             Some(name) if at < end => (name.as_str(), *planned_per_s),
             _ => ("drain", Some(0.0)),
         };
-        let moment =
-            Moment { at: *at, end: *end, drain: *drain, phase, devices: *devices, planned_per_s, live };
-        self.progress.show(&moment)
+        let state =
+            RunState { at: *at, end: *end, drain: *drain, phase, devices: *devices, planned_per_s, live };
+        self.progress.show(&state)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::Style;
+    use super::super::progress::Style;
     use super::*;
     use crate::measure::Live;
 
@@ -82,8 +83,8 @@ mod tests {
         Event::Second(Second { at: Duration::from_secs(at_s), phase, planned_per_s: Some(10.0), live })
     }
 
-    /// The first columns of the line that a terminal shows for each second.
-    fn shown(events: &[Event]) -> Vec<String> {
+    /// Returns the first columns of each line on a terminal.
+    fn lines(events: &[Event]) -> Vec<String> {
         let mut out = Vec::new();
         let outline = Outline {
             phases: vec!["ramp".to_owned(), "steady".to_owned()],
@@ -93,31 +94,33 @@ mod tests {
         };
         let mut console = Console::new(Progress::new(Style::Redrawn, &mut out), outline);
         for event in events {
-            console.hear(event).unwrap();
+            console.handle_event(event).unwrap();
         }
         let text = String::from_utf8(out).unwrap();
-        let lines = text.split("\r\x1b[2K").skip(1);
-        lines.map(|line| line.split("  online").next().unwrap().trim().to_owned()).collect()
+        text.split("\r\x1b[2K")
+            .skip(1)
+            .map(|line| line.split("  online").next().unwrap().trim().to_owned())
+            .collect()
     }
 
     #[test]
-    fn phases_and_drain_are_shown_with_their_own_clocks() {
+    fn phases_and_drain_count_their_own_seconds() {
         let drained = Event::Draining { at: Duration::from_secs(4) };
         let events = [second(1, 0), second(3, 1), drained, second(4, 1), second(6, 1)];
-        assert_eq!(shown(&events), ["1s/4s  ramp", "3s/4s  steady", "0s/5s  drain", "2s/5s  drain"]);
+        assert_eq!(lines(&events), ["1s/4s  ramp", "3s/4s  steady", "0s/5s  drain", "2s/5s  drain"]);
     }
 
     #[test]
     fn drain_after_a_stop_starts_at_its_first_second() {
         let stopped = Event::Draining { at: Duration::from_millis(2_050) };
-        // The second that had ended before the stop is closed after it.
+        // The event of the second before the stop arrives after it.
         let events = [second(1, 0), stopped, second(2, 1), second(3, 1)];
-        assert_eq!(shown(&events), ["1s/4s  ramp", "0s/5s  drain", "1s/5s  drain"]);
+        assert_eq!(lines(&events), ["1s/4s  ramp", "0s/5s  drain", "1s/5s  drain"]);
     }
 
     #[test]
     fn appended_load_moves_the_end() {
         let appended = Event::LoadAppended { until: Duration::from_secs(9), factor: [1.0; 2] };
-        assert_eq!(shown(&[second(3, 1), appended, second(5, 1)]), ["3s/4s  steady", "5s/9s  steady"]);
+        assert_eq!(lines(&[second(3, 1), appended, second(5, 1)]), ["3s/4s  steady", "5s/9s  steady"]);
     }
 }

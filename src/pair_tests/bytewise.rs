@@ -1,10 +1,10 @@
-//! The size of the pieces in which bytes arrive.
+//! Splitting the bytes on the wire into single ones changes nothing.
 
 use super::*;
 
-/// Latency is part of what is measured; the size of the pieces in which bytes come is not.
+/// Latency is part of the measured times. The size of the pieces in which bytes arrive is not.
 #[test]
-fn bytes_one_at_a_time_change_nothing() {
+fn single_bytes_give_the_same_events() {
     let story = |bytewise: bool, latency: Duration| {
         let mut pair = Pair::new(Settings { clean_session: false, ..settings() });
         pair.bytewise = bytewise;
@@ -21,7 +21,7 @@ fn bytes_one_at_a_time_change_nothing() {
             pair.drop_connection();
         }
         let start = pair.start;
-        let told: Vec<String> = pair
+        let seen: Vec<String> = pair
             .events
             .iter()
             .map(|event| match event {
@@ -37,11 +37,11 @@ fn bytes_one_at_a_time_change_nothing() {
                 other => format!("{other:?}"),
             })
             .collect();
-        (told, pair.telemetry)
+        (seen, pair.telemetry)
     };
     for latency in [Duration::ZERO, Duration::from_millis(150)] {
-        let (told, telemetry) = story(false, latency);
-        assert_eq!((told.clone(), telemetry), story(true, latency));
-        assert_eq!(telemetry, 17, "{told:?}");
+        let (seen, telemetry) = story(false, latency);
+        assert_eq!((seen.clone(), telemetry), story(true, latency));
+        assert_eq!(telemetry, 17, "{seen:?}");
     }
 }

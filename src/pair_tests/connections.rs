@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn an_hour_of_silence_is_kept_alive() {
+fn idle_connection_is_kept_alive_for_an_hour() {
     for keep_alive_s in [1, 60, 1177] {
         let mut pair = Pair::online(Settings { keep_alive_s, ..settings() });
         pair.run(HOUR);
@@ -15,7 +15,7 @@ fn an_hour_of_silence_is_kept_alive() {
 }
 
 #[test]
-fn without_keep_alive_the_hub_waits_as_long_as_it_ever_does() {
+fn hub_closes_an_idle_connection_without_keep_alive() {
     let mut pair = Pair::new(Settings { keep_alive_s: 0, ..settings() });
     pair.connect(24 * HOUR);
     pair.run(HOUR);
@@ -25,7 +25,7 @@ fn without_keep_alive_the_hub_waits_as_long_as_it_ever_does() {
 }
 
 #[test]
-fn a_token_that_is_not_renewed_ends_the_connection_after_its_grace() {
+fn expired_token_ends_the_connection_after_its_grace() {
     let mut pair = Pair::new(settings());
     pair.connect(seconds(600));
     pair.run(HOUR);
@@ -36,7 +36,7 @@ fn a_token_that_is_not_renewed_ends_the_connection_after_its_grace() {
 }
 
 #[test]
-fn an_hour_of_renewals_never_meets_an_expiry_and_loses_nothing() {
+fn renewals_avoid_the_expiry_and_lose_nothing() {
     let mut pair = Pair::new(Settings { clean_session: false, ..settings() });
     for seq in 0..8 {
         pair.connect(seconds(600));
@@ -55,7 +55,7 @@ fn an_hour_of_renewals_never_meets_an_expiry_and_loses_nothing() {
 }
 
 #[test]
-fn a_refusal_carries_its_code() {
+fn refusal_carries_its_code() {
     let mut pair = Pair::with(settings(), Vec::new());
     pair.connect(HOUR);
     pair.run(seconds(1));

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_frozen_hub_shows_as_timeouts_and_its_acks_as_late() {
+fn frozen_hub_causes_timeouts_and_late_acknowledgments() {
     let mut pair = Pair::online(Settings { keep_alive_s: 600, ..settings() });
     pair.frozen = true;
     pair.publish(1);
@@ -20,7 +20,7 @@ fn a_frozen_hub_shows_as_timeouts_and_its_acks_as_late() {
 }
 
 #[test]
-fn a_hub_that_acknowledges_nothing_any_more_ends_in_an_ack_stall() {
+fn hub_that_acknowledges_nothing_ends_in_an_ack_stall() {
     let mut pair = Pair::online(Settings { keep_alive_s: 600, in_flight: 3, ..settings() });
     pair.frozen = true;
     for seq in 0..3 {
@@ -33,7 +33,7 @@ fn a_hub_that_acknowledges_nothing_any_more_ends_in_an_ack_stall() {
 }
 
 #[test]
-fn a_frozen_hub_does_not_answer_pings_either() {
+fn frozen_hub_does_not_answer_pings() {
     let mut pair = Pair::online(settings());
     pair.frozen = true;
     pair.run(seconds(120));

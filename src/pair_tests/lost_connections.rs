@@ -5,7 +5,7 @@ use crate::iothub::service::{Feedback, ServiceRequest};
 use std::collections::BTreeMap;
 
 #[test]
-fn after_a_takeover_a_kept_session_sends_again_what_was_not_acknowledged() {
+fn takeover_of_a_kept_session_resends_messages() {
     let mut pair = Pair::online(Settings { clean_session: false, ..settings() });
     pair.subscribe();
     pair.run(seconds(1));
@@ -14,7 +14,7 @@ fn after_a_takeover_a_kept_session_sends_again_what_was_not_acknowledged() {
         "{:?}",
         pair.events
     );
-    // The hub is told to make room before the message reaches it.
+    // The hub takes the connection over before the message reaches it.
     pair.publish(1);
     pair.hub.take_over();
     pair.run(seconds(1));
@@ -28,7 +28,7 @@ fn after_a_takeover_a_kept_session_sends_again_what_was_not_acknowledged() {
 }
 
 #[test]
-fn after_a_drop_a_clean_session_has_lost_what_was_not_acknowledged() {
+fn clean_session_loses_messages_with_its_connection() {
     let mut pair = Pair::online(settings());
     pair.publish(1);
     pair.drop_connection();
@@ -39,12 +39,12 @@ fn after_a_drop_a_clean_session_has_lost_what_was_not_acknowledged() {
 }
 
 #[test]
-fn without_a_session_at_the_hub_what_was_kept_is_lost() {
+fn kept_messages_are_lost_if_the_hub_has_no_session() {
     let mut pair = Pair::online(Settings { clean_session: false, ..settings() });
     pair.publish(1);
     pair.drop_connection();
     assert_eq!(pair.count(|event| matches!(event, Event::Lost { .. })), 0);
-    // No subscription, so the hub has no session to come back to.
+    // Without a subscription the hub keeps no session.
     pair.connect(HOUR);
     pair.run(seconds(60));
     assert_eq!(pair.count(|event| matches!(event, Event::Connected { session_present: false })), 2);
@@ -52,8 +52,7 @@ fn without_a_session_at_the_hub_what_was_kept_is_lost() {
     assert_eq!(pair.telemetry, 0);
 }
 
-/// Connections that are lost with messages and acknowledgements on their way: what comes again is the same packet with DUP set, and
-/// nothing is left behind.
+/// Connections are lost with messages and acknowledgments in transit: repeated messages have DUP set, and all messages arrive.
 #[test]
 fn messages_to_a_kept_session_arrive_over_any_losses() {
     let mut pair = Pair::online(Settings { clean_session: false, ..settings() });
@@ -70,7 +69,7 @@ fn messages_to_a_kept_session_arrive_over_any_losses() {
         };
         pending.push(pair.directory.request(pair.now, pair.unix(), DEVICE, message));
         pair.hub.wake();
-        // Now the message is lost, now its acknowledgement, now nothing.
+        // The connection is lost with the message in transit, with its acknowledgment in transit, or not at all.
         pair.run(Duration::from_millis(n % 14));
         if n % 3 != 0 {
             pair.drop_connection();
@@ -88,11 +87,11 @@ fn messages_to_a_kept_session_arrive_over_any_losses() {
         })
         .collect();
     let first: Vec<u64> = (0..40).filter_map(|n| Some(messages.iter().find(|(it, _)| *it == n)?.0)).collect();
-    assert_eq!(first, (0..40).collect::<Vec<_>>(), "each came");
-    assert!(messages.len() > 40, "some came again");
+    assert_eq!(first, (0..40).collect::<Vec<_>>(), "each message arrived");
+    assert!(messages.len() > 40, "some arrived twice");
     for (at, (n, dup)) in messages.iter().enumerate() {
         let before = messages[..at].iter().any(|(it, _)| it == n);
-        assert!(*dup || !before, "{n} came again without DUP");
+        assert!(*dup || !before, "{n} was repeated without DUP");
     }
     let twin = pair
         .directory

@@ -1,5 +1,5 @@
-//! The client's session and the hub's, joined by two pipes in virtual time. No sockets, no sleeping: hours pass in
-//! milliseconds, and the two meet nowhere else but over a real socket.
+//! Tests of the client's session against the emulator's, connected by two pipes in virtual time: without sockets, so that hours
+//! pass in milliseconds. The two rooms meet only here, in `soak_tests`, and over real sockets.
 
 mod bytewise;
 mod connections;
@@ -24,12 +24,12 @@ use std::time::{Duration, Instant};
 const HOST: &str = "hub.test";
 const DEVICE: &str = "meter-1";
 
-/// When a pair's time begins, in seconds since the Unix epoch.
+/// Start of virtual time, in seconds since the Unix epoch.
 const UNIX_S: u64 = 1_800_000_000;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// More turns than anything can take at one instant.
+/// Maximum number of turns at one instant.
 const TURNS_MAX: usize = 10_000;
 
 fn seconds(n: u64) -> Duration {
@@ -48,7 +48,7 @@ fn settings() -> Settings {
     }
 }
 
-/// One direction: bytes on their way, and bytes that have come.
+/// One direction of a connection: bytes in transit and arrived bytes.
 #[derive(Default)]
 struct Pipe {
     flying: VecDeque<(Instant, BytesMut)>,
@@ -66,7 +66,7 @@ impl Pipe {
         self.flying.front().map(|(at, _)| *at)
     }
 
-    /// The next bytes that are due at `now`: all that were sent together, or one byte.
+    /// Receives the next bytes that have arrived by `now`: those that were sent together, or a single byte.
     fn receive(&mut self, now: Instant, bytewise: bool) -> bool {
         let Some((at, bytes)) = self.flying.front_mut() else { return false };
         if *at > now {
@@ -81,7 +81,7 @@ impl Pipe {
     }
 }
 
-/// How a connection ended.
+/// The end of a connection.
 #[derive(Debug, Default)]
 struct End {
     at: Duration,
@@ -89,21 +89,21 @@ struct End {
     client: Option<SessionError>,
 }
 
-/// A device and its hub. What the hub keeps between connections is in `directory`.
+/// A device and its hub. `directory` is the hub's state between connections.
 struct Pair {
     start: Instant,
     now: Instant,
-    /// What comes back with a message is its number.
+    /// A message's tag is its number.
     client: Session<u64>,
     hub: HubSession,
     directory: Arc<Directory>,
     to_hub: Pipe,
     to_client: Pipe,
-    /// One way.
+    /// One-way latency.
     latency: Duration,
-    /// Bytes come one at a time.
+    /// Bytes arrive one at a time.
     bytewise: bool,
-    /// The hub does nothing, not even wait.
+    /// The hub does nothing, and its timers do not run.
     frozen: bool,
     connected: bool,
     ends: Vec<End>,
@@ -117,7 +117,7 @@ impl Pair {
         Pair::with(settings, vec![group()])
     }
 
-    #[expect(clippy::disallowed_methods, reason = "any instant will do: time is what the test says")]
+    #[expect(clippy::disallowed_methods, reason = "virtual time starts at any instant")]
     fn with(settings: Settings, group_keys: Vec<Key>) -> Pair {
         let start = Instant::now();
         let wall = WallClock::of(start, seconds(UNIX_S));
@@ -143,7 +143,7 @@ impl Pair {
         }
     }
 
-    /// Connected, with a token that outlives every test.
+    /// Returns a connected pair with a token that outlives every test.
     fn online(settings: Settings) -> Pair {
         let mut pair = Pair::new(settings);
         pair.connect(24 * HOUR);
@@ -156,7 +156,7 @@ impl Pair {
         self.directory.config().wall.unix(self.now)
     }
 
-    /// A new connection, with a token for `ttl` from now.
+    /// Opens a new connection with a token that is valid for `ttl` from now.
     fn connect(&mut self, ttl: Duration) {
         let key = group().derive(DEVICE);
         let expiry = (self.unix() + ttl).as_secs();
@@ -189,7 +189,7 @@ impl Pair {
         self.to_hub.send(self.now + self.latency, out);
     }
 
-    /// Lets `duration` pass.
+    /// Advances time by `duration`.
     fn run(&mut self, duration: Duration) {
         let until = self.now + duration;
         loop {
@@ -206,7 +206,7 @@ impl Pair {
         self.now = until;
     }
 
-    /// Everything that happens at this instant.
+    /// Runs everything that happens at this instant.
     fn settle(&mut self) {
         for _ in 0..TURNS_MAX {
             if !self.connected {
@@ -218,10 +218,10 @@ impl Pair {
                 return;
             }
         }
-        panic!("the two go on for ever at one instant");
+        panic!("endless loop at one instant");
     }
 
-    /// True when something moved.
+    /// Returns true if anything happened.
     fn turn_hub(&mut self) -> bool {
         let mut moved = self.to_hub.receive(self.now, self.bytewise);
         let result = self
@@ -234,7 +234,7 @@ impl Pair {
             self.hub_events.push(event);
             if event == HubEvent::Authorized {
                 let previous = self.hub.claim(Address { shard: 0, connection: self.ends.len() as u64 });
-                assert_eq!(previous, None, "the connection before is over");
+                assert_eq!(previous, None, "the previous connection has ended");
                 self.hub.admit(self.now);
             }
         }
@@ -248,7 +248,7 @@ impl Pair {
         moved
     }
 
-    /// True when something moved.
+    /// Returns true if anything happened.
     fn turn_client(&mut self) -> bool {
         let mut moved = self.to_client.receive(self.now, self.bytewise);
         let mut result = Ok(());
@@ -273,7 +273,7 @@ impl Pair {
         if let Err(error) = result {
             self.end(None, Some(error));
         } else if self.client.poll_close().is_some() && !moved {
-            // What the client said last is on its way; the hub hears it before the end of the stream.
+            // The client's last bytes reach the hub before the end of the stream.
             while self.to_hub.receive(self.now + self.latency, false) {}
             let _ = self.hub.handle_input(self.now, &mut self.to_hub.arrived);
             self.end(None, None);
@@ -287,7 +287,7 @@ impl Pair {
         }
     }
 
-    /// The connection is over: what the hub sent before it ended it still arrives, what was on its way to it does not.
+    /// Ends the connection. Bytes that the hub sent before still arrive; bytes in transit to the hub do not.
     fn end(&mut self, hub: Option<HubError>, client: Option<SessionError>) {
         self.connected = false;
         self.hub.handle_closed(self.now, Closed::Local);
@@ -303,7 +303,7 @@ impl Pair {
         self.ends.push(End { at: self.now - self.start, hub, client });
     }
 
-    /// The network takes the connection away.
+    /// The network drops the connection.
     fn drop_connection(&mut self) {
         self.to_hub = Pipe::default();
         self.to_client = Pipe::default();

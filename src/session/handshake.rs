@@ -1,4 +1,4 @@
-//! CONNECT and CONNACK (MQTT 3.1.1 §3.1, §3.2).
+//! CONNECT and CONNACK (MQTT 3.1.1 §3.1, §3.2). Extends [`Session`]; used through it.
 
 use super::Session;
 use super::timers::Timer;
@@ -9,10 +9,10 @@ use bytes::BytesMut;
 use std::time::Instant;
 
 impl<T> Session<T> {
-    /// Opens the session on a new connection: writes CONNECT. One that was closed may connect again.
+    /// Writes CONNECT on a new connection. A closed session may connect again.
     ///
     /// # Errors
-    /// A client id, user name or password that MQTT cannot carry; nothing was written.
+    /// MQTT cannot encode the client id, the user name or the password. Nothing was written.
     pub fn connect(
         &mut self,
         now: Instant,
@@ -22,11 +22,11 @@ impl<T> Session<T> {
         self.connect_with_will(now, credentials, None, out)
     }
 
-    /// As [`connect`](Session::connect), with what the server is to publish when the connection ends without DISCONNECT
-    /// (MQTT 3.1.1 §3.1.2.5).
+    /// Does the same as [`connect`](Session::connect), with a will that the server publishes when the connection ends without
+    /// DISCONNECT (MQTT 3.1.1 §3.1.2.5).
     ///
     /// # Errors
-    /// Those of `connect`, or a will that MQTT cannot carry; nothing was written.
+    /// Those of `connect`, and MQTT cannot encode the will. Nothing was written.
     pub fn connect_with_will(
         &mut self,
         now: Instant,
@@ -34,7 +34,7 @@ impl<T> Session<T> {
         will: Option<WillRef<'_>>,
         out: &mut BytesMut,
     ) -> Result<(), EncodeError> {
-        debug_assert!(matches!(self.state, State::Idle | State::Closed), "handle_closed comes first");
+        debug_assert!(matches!(self.state, State::Idle | State::Closed), "call handle_closed first");
         let connect = ConnectRef {
             client_id: credentials.client_id,
             keep_alive_s: self.settings.keep_alive_s,
@@ -52,7 +52,7 @@ impl<T> Session<T> {
         Ok(())
     }
 
-    /// CONNACK came while it was awaited.
+    /// Handles the expected CONNACK.
     pub(super) fn connack(&mut self, now: Instant, session_present: bool, code: u8) -> Event<T> {
         self.timers.clear_all();
         if code != 0 {
@@ -63,7 +63,7 @@ impl<T> Session<T> {
         self.state = State::Online;
         self.keep_alive.start(now, &self.settings, &mut self.timers);
         if !session_present {
-            // The server forgot the session: §4.4 has nothing to send again, and its packet ids begin anew.
+            // The server has no session: nothing is resent (§4.4), and its packet ids start over.
             self.incoming.forget();
             if let Some(window) = &mut self.window {
                 window.lose_kept();

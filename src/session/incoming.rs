@@ -1,26 +1,28 @@
-//! Messages from the server, and the answers that are owed, in the order of what they answer (MQTT 3.1.1 §4.6). At QoS 2
-//! the packet id is remembered until PUBREL, and what comes under it meanwhile is the same message (§4.3.3, method B).
+//! Messages from the server and the replies to them, which are written in the order of the packets that they acknowledge (MQTT
+//! 3.1.1 §4.6). A QoS 2 packet id is remembered until PUBREL, and a PUBLISH with the same id until then is a repetition (§4.3.3,
+//! method B).
 
 use super::types::Event;
 use crate::wire::{Publish, QoS, encode};
 use bytes::BytesMut;
 
-/// Answers that may be owed before nothing more is read: a peer that sends and does not read costs no memory.
+/// Maximum number of queued replies before the session stops reading, so that a peer that sends and does not read cannot use up
+/// memory.
 const REPLIES_MAX: usize = 1024;
 
-/// Made when there is something to answer: a device that only sends at QoS 0 and 1 has none.
+/// State of received messages. Allocated with the first reply: a device that only sends at QoS 0 and 1 needs none.
 #[derive(Debug, Default)]
 pub(super) struct Incoming(Option<Box<Exchanges>>);
 
-/// What is owed, and what is being received.
+/// Queued replies and open QoS 2 exchanges.
 #[derive(Debug, Default)]
 struct Exchanges {
     replies: Vec<(Reply, u16)>,
-    /// Packet ids of messages at QoS 2 that were taken and not released; sorted.
+    /// Packet ids of received QoS 2 messages without PUBREL, sorted.
     received: Vec<u16>,
 }
 
-/// A packet that answers another one with the same packet id.
+/// A packet that acknowledges another one with the same packet id.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Reply {
     Ack,
@@ -30,7 +32,7 @@ pub(super) enum Reply {
 }
 
 impl Incoming {
-    /// A message came: what it means, or `None` if it came before.
+    /// Handles PUBLISH. Returns its event, or `None` for a repetition.
     pub(super) fn publish<T>(&mut self, publish: Publish) -> Option<Event<T>> {
         match publish.qos {
             QoS::AtMostOnce => {}
@@ -45,7 +47,7 @@ impl Incoming {
         Some(Event::Message(publish))
     }
 
-    /// PUBREL came: answered whether or not the id is known, as it may have come before [MQTT-4.3.3-2].
+    /// Handles PUBREL. It is answered even if the id is unknown, because it may be a repetition [MQTT-4.3.3-2].
     pub(super) fn pubrel(&mut self, pid: u16) {
         let received = &mut self.exchanges().received;
         if let Ok(place) = received.binary_search(&pid) {
@@ -66,7 +68,7 @@ impl Incoming {
         self.0.as_ref().is_none_or(|exchanges| exchanges.replies.len() < REPLIES_MAX)
     }
 
-    /// Writes what is owed; true if there was something.
+    /// Writes the queued replies. Returns true if there were any.
     pub(super) fn poll_output(&mut self, out: &mut BytesMut) -> bool {
         let Some(exchanges) = self.0.as_deref_mut() else { return false };
         for (reply, pid) in &exchanges.replies {
@@ -82,7 +84,7 @@ impl Incoming {
         some
     }
 
-    /// The connection is gone; what was taken is known for as long as the session is kept.
+    /// The connection has ended. A kept session remembers its received QoS 2 ids.
     pub(super) fn handle_closed(&mut self, keep: bool) {
         if let Some(exchanges) =
             self.0.as_deref_mut().filter(|exchanges| keep && !exchanges.received.is_empty())
@@ -93,7 +95,7 @@ impl Incoming {
         }
     }
 
-    /// The server has no session any more.
+    /// The server has lost the session.
     pub(super) fn forget(&mut self) {
         self.0 = None;
     }

@@ -1,5 +1,5 @@
-//! Keep-alive (MQTT 3.1.1 §3.1.2.10): sends PINGREQ as [`PingPolicy`](crate::policy::ping::PingPolicy) specifies, and expects PINGRESP
-//! in time. There is at most one ping at a time.
+//! Keep-alive (MQTT 3.1.1 §3.1.2.10): sends PINGREQ as the [`PingPolicy`](crate::policy::ping::PingPolicy) specifies, and expects
+//! PINGRESP in time. At most one ping is open at a time. Used by `Session`.
 
 use super::timers::{Timer, Timers};
 use super::types::{Event, SessionError, Settings};
@@ -8,7 +8,7 @@ use crate::wire::encode;
 use bytes::BytesMut;
 use std::time::Instant;
 
-/// When something was last sent and received, and the state of the ping.
+/// Times of the last sent and received bytes, and the state of the ping.
 #[derive(Debug, Default)]
 pub(super) struct KeepAlive {
     last_sent: Option<Instant>,
@@ -20,14 +20,14 @@ pub(super) struct KeepAlive {
 enum Ping {
     #[default]
     None,
-    /// To be written.
+    /// PINGREQ is to be written.
     Due,
-    /// Written, unanswered.
+    /// PINGREQ was written; PINGRESP has not arrived.
     Sent(Instant),
 }
 
 impl KeepAlive {
-    /// Something was written.
+    /// Records that bytes were sent.
     pub(super) fn sent(&mut self, now: Instant) {
         self.last_sent = Some(now);
     }
@@ -52,7 +52,7 @@ impl KeepAlive {
         }
     }
 
-    /// The beginning of the present silence.
+    /// Returns the start of the current silence.
     fn silent_since(&self, now: Instant, settings: &Settings) -> Instant {
         let sent = self.last_sent.unwrap_or(now);
         let received = self.last_received.unwrap_or(now);
@@ -64,7 +64,7 @@ impl KeepAlive {
         }
     }
 
-    /// The timer has expired: makes a PINGREQ due once the silence has lasted long enough.
+    /// Handles the expired timer. PINGREQ becomes due once the silence has lasted long enough.
     #[cold]
     pub(super) fn on_timer(&mut self, now: Instant, settings: &Settings, timers: &mut Timers) {
         let Some(interval) = settings.pings.interval(settings.keep_alive_s) else { return };
@@ -78,13 +78,14 @@ impl KeepAlive {
         }
         if self.ping == Ping::None {
             self.ping = Ping::Due;
-            // The timeout starts when the ping is due, not when it is written: a peer that reads nothing may block the write forever.
+            // The timeout starts when the ping is due, not when it is written: a peer that does not read may block the write
+            // forever.
             timers.set(Timer::Answer, now + settings.pings.timeout(settings.keep_alive_s));
         }
         timers.set(Timer::KeepAlive, now + interval);
     }
 
-    /// Writes the PINGREQ that is due; true if it did.
+    /// Writes PINGREQ if it is due. Returns true if it was.
     pub(super) fn poll_output(&mut self, now: Instant, out: &mut BytesMut) -> bool {
         let due = self.ping == Ping::Due;
         if due {
@@ -94,7 +95,7 @@ impl KeepAlive {
         due
     }
 
-    /// PINGRESP came.
+    /// Handles PINGRESP.
     pub(super) fn pong<T>(&mut self, timers: &mut Timers) -> Result<Event<T>, SessionError> {
         let Ping::Sent(sent) = self.ping else {
             return Err(SessionError::Protocol("PINGRESP without PINGREQ"));

@@ -1,10 +1,10 @@
-//! A doubly linked list threaded through a slice of nodes by index: push at the end, take out anywhere, both O(1)
-//! and without memory of its own. Used by the publish window for its send order and its free slots.
+//! A doubly linked list through a slice of nodes, linked by index. It pushes at the end and removes anywhere in O(1), and
+//! allocates nothing. Used by `window` for its send order and its free slots.
 
-/// No node.
+/// Marks the absence of a node.
 pub(super) const NONE: u16 = u16::MAX;
 
-/// A node's neighbours in the one list that it is in.
+/// A node's neighbors in its list. A node is in at most one list.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Links {
     pub(super) previous: u16,
@@ -15,12 +15,12 @@ impl Links {
     pub(super) const NONE: Links = Links { previous: NONE, next: NONE };
 }
 
-/// What can be in a list.
+/// A type that can be in a list.
 pub(super) trait Node {
     fn links(&mut self) -> &mut Links;
 }
 
-/// A list. Every node of it lives in the slice that each call is given.
+/// A list. All of its nodes are in the slice that is passed to each call.
 #[derive(Debug)]
 pub(super) struct List {
     head: u16,
@@ -68,7 +68,7 @@ mod tests {
     }
 
     proptest! {
-        /// Against a vector: toggling nodes in and out keeps the order of arrival, both ways.
+        /// Compares the list with a vector while nodes are inserted and removed: the order is the same in both directions.
         #[test]
         fn is_a_queue_that_one_can_leave(toggles in prop::collection::vec(0u16..8, 0..60)) {
             let mut nodes = [Links::NONE; 8];

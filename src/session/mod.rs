@@ -1,8 +1,8 @@
-//! The client side of MQTT 3.1.1, without sockets and without a clock: getters, commands, `handle_*`, `poll_*`.
+//! The client side of MQTT 3.1.1, without sockets and without a clock. In: commands such as `publish`, and the bytes that the
+//! link received. Out: bytes to send, [`Event`]s, and the next timeout. Read [`Session`] first, then `window.rs`.
 //!
-//! `fleet::Device` drives one per device: it issues commands from inside `Machine::poll_output`, hands over what
-//! the link read, and takes events. The session must not know what a message is for, when it was due, or that
-//! there are other devices. One file per concern; this one only routes between them.
+//! `fleet::Device` owns one session per device and calls it from its `Machine` methods. The session must not know the purpose of
+//! a message, its due time, or other devices. Each file handles one part of MQTT; this one routes packets between them.
 
 mod handshake;
 mod incoming;
@@ -32,8 +32,8 @@ pub use types::{
     Credentials, Event, Message, NotPublished, PublishError, SessionError, Settings, State, SubscribeError,
 };
 
-/// One device's MQTT session, over any number of connections in turn. `T` is what the caller gives with a message, and gets back
-/// when the message ends.
+/// One device's MQTT session, over any number of successive connections. `T` is a tag that the caller passes with a message and
+/// gets back when the message ends.
 #[derive(Debug)]
 pub struct Session<T> {
     settings: Settings,
@@ -44,13 +44,13 @@ pub struct Session<T> {
     subscriptions: Subscriptions,
     incoming: Incoming,
     window: Option<Box<Window<T>>>,
-    /// What the last frame meant.
+    /// Event of the last frame, if it has not been polled.
     event: Option<Event<T>>,
 }
 
 /// Getters.
 impl<T> Session<T> {
-    /// A session that has not connected. It owns no memory beyond itself.
+    /// Returns a session that has not connected. It allocates nothing.
     #[must_use]
     pub fn new(settings: Settings) -> Session<T> {
         Session {
@@ -66,56 +66,57 @@ impl<T> Session<T> {
         }
     }
 
-    /// Where it stands.
+    /// Returns the connection state.
     #[must_use]
     pub fn state(&self) -> State {
         self.state
     }
 
-    /// Online, the window is not full, and nothing kept waits to be sent again.
+    /// Returns true if the session is online, the window is not full, and no kept message waits to be resent.
     #[must_use]
     pub fn has_room(&self) -> bool {
         self.state == State::Online && self.window.as_ref().is_none_or(|window| window.has_room())
     }
 
-    /// Unacknowledged messages, kept ones included; timed-out ones only if they are kept to complete their exchange at
-    /// QoS 2.
+    /// Returns the number of unacknowledged messages, including kept ones. Timed-out messages count only if they are kept to
+    /// complete their QoS 2 exchange.
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.window.as_ref().map_or(0, |window| window.in_flight())
     }
 
-    /// Packet ids of messages that timed out on this connection and are still in use.
+    /// Returns the number of packet ids in use by messages that timed out on this connection.
     #[cfg(test)]
     pub(crate) fn quarantined(&self) -> usize {
         self.window.as_ref().map_or(0, |window| window.quarantined())
     }
 
-    /// False while more acknowledgements are owed than should be: write them before anything else is read.
+    /// Returns false while too many acknowledgments wait to be written: call `poll_output` before reading more.
     #[must_use]
     pub fn wants_input(&self) -> bool {
         self.incoming.has_room()
     }
 
-    /// When the PINGREQ was sent that has no answer yet.
+    /// Returns when the unanswered PINGREQ was sent, if there is one.
     #[must_use]
     pub fn ping_sent(&self) -> Option<Instant> {
         self.keep_alive.ping_sent()
     }
 
-    /// What has not ended: unacknowledged or kept, and unflushed QoS 0, with the instant of its first sending.
+    /// Returns the tags of all messages that have not ended (unacknowledged, kept, or unflushed QoS 0), each with the time of its
+    /// first sending.
     pub fn open(&self) -> impl Iterator<Item = (&T, Instant)> {
         self.window.iter().flat_map(|window| window.open())
     }
 }
 
-/// Commands: they write to `out`, and are called from inside `Machine::poll_output`. `connect` is with the handshake.
+/// Commands. They write to `out` and are called from inside `Machine::poll_output`. `connect` is in `handshake.rs`.
 impl<T> Session<T> {
-    /// Sends a message. It ends in exactly one of [`Event::Acked`], [`Event::TimedOut`] and [`Event::Lost`], which carries `tag`
-    /// back, unless [`take_open`](Session::take_open) does.
+    /// Sends a message. It ends in exactly one of [`Event::Acked`], [`Event::TimedOut`] and [`Event::Lost`], which return `tag`,
+    /// unless [`take_open`](Session::take_open) takes the tag first.
     ///
     /// # Errors
-    /// Not online, no room (QoS 1 and 2), or what MQTT cannot carry; nothing was written.
+    /// The session is not online, the window is full (QoS 1 and 2), or MQTT cannot encode the message. Nothing was written.
     pub fn publish(
         &mut self,
         now: Instant,
@@ -136,10 +137,11 @@ impl<T> Session<T> {
         Ok(())
     }
 
-    /// Subscribes; returns the packet id that [`Event::Subscribed`] will carry.
+    /// Subscribes. Returns the packet id that [`Event::Subscribed`] will carry.
     ///
     /// # Errors
-    /// Not online, too many at once, no filter, or one that MQTT cannot carry; nothing was written.
+    /// The session is not online, too many subscriptions are pending, there is no filter, or MQTT cannot encode one. Nothing was
+    /// written.
     pub fn subscribe(
         &mut self,
         now: Instant,
@@ -154,7 +156,7 @@ impl<T> Session<T> {
         Ok(pid)
     }
 
-    /// Ends subscriptions; returns the packet id that [`Event::Unsubscribed`] will carry.
+    /// Unsubscribes. Returns the packet id that [`Event::Unsubscribed`] will carry.
     ///
     /// # Errors
     /// As [`subscribe`](Session::subscribe).
@@ -172,8 +174,8 @@ impl<T> Session<T> {
         Ok(pid)
     }
 
-    /// Says DISCONNECT and wants the connection closed once that is flushed. Nothing is written after it
-    /// (MQTT 3.1.1 §3.14.4); what is still open ends when the connection is gone.
+    /// Sends DISCONNECT and requests that the connection be closed after the flush. Nothing is written after it (MQTT 3.1.1
+    /// §3.14.4). Open messages end in `handle_closed`.
     pub fn disconnect(&mut self, _now: Instant, out: &mut BytesMut) {
         if matches!(self.state, State::Connecting | State::Online) {
             encode::disconnect(out);
@@ -183,20 +185,20 @@ impl<T> Session<T> {
         }
     }
 
-    /// Takes the tags of all messages that have not ended, in the order of [`open`](Session::open): no event will tell how they
-    /// end. Those that are kept are sent again all the same.
+    /// Takes the tags of all messages that have not ended, in the order of [`open`](Session::open). No event will report them.
+    /// Kept messages are still resent.
     pub fn take_open(&mut self) -> Vec<T> {
         self.window.as_mut().map_or_else(Vec::new, |window| window.take_open())
     }
 }
 
-/// What happened outside.
+/// Input from outside.
 impl<T> Session<T> {
-    /// Consumes at most one frame; true if it did: poll the events, then call again. While an event waits that a
-    /// frame caused, nothing is consumed.
+    /// Consumes at most one frame and returns true if it did: then poll the events and call again. Consumes nothing while the
+    /// event of the previous frame has not been polled.
     ///
     /// # Errors
-    /// The peer broke the protocol; the connection cannot go on.
+    /// The peer violated the protocol. The connection must be closed.
     pub fn handle_input(&mut self, now: Instant, input: &mut BytesMut) -> Result<bool, SessionError> {
         if self.event.is_some() {
             return Ok(false);
@@ -209,28 +211,28 @@ impl<T> Session<T> {
         else {
             return Ok(false);
         };
-        // DISCONNECT may overtake the answer to CONNECT, which then means nothing any more.
+        // The client may have sent DISCONNECT before CONNACK arrived: CONNACK has no meaning then.
         if self.state != State::Closed || !matches!(packet, Packet::ConnAck { .. }) {
             self.event = self.route(now, packet)?;
         }
         Ok(true)
     }
 
-    /// What a packet means to the caller; those in the middle of an exchange at QoS 2 mean nothing.
+    /// Handles a packet and returns its event. Packets in the middle of a QoS 2 exchange have none.
     fn route(&mut self, now: Instant, packet: Packet) -> Result<Option<Event<T>>, SessionError> {
         match (packet, self.state) {
             (Packet::ConnAck { session_present, code }, State::Connecting) => {
                 Ok(Some(self.connack(now, session_present, code)))
             }
             (_, State::Idle | State::Connecting) => {
-                Err(SessionError::Protocol("another packet than CONNACK first"))
+                Err(SessionError::Protocol("first packet is not CONNACK"))
             }
             (Packet::ConnAck { .. }, _) => Err(SessionError::Protocol("a second CONNACK")),
             (Packet::PubAck(pid), _) => self.on_ack(Ack::Puback, pid),
             (Packet::PubRec(pid), _) => {
                 let known = self.window.as_mut().is_some_and(|window| window.pubrec(pid).is_ok());
                 if !known {
-                    return Err(SessionError::Protocol("PUBREC for a packet id without a QoS 2 message"));
+                    return Err(SessionError::Protocol("PUBREC for a packet id that no QoS 2 message has"));
                 }
                 self.incoming.queue_reply(Reply::Rel, pid);
                 Ok(None)
@@ -251,20 +253,20 @@ impl<T> Session<T> {
                 | Packet::PingReq
                 | Packet::Disconnect,
                 _,
-            ) => Err(SessionError::Protocol("a packet that only clients send")),
+            ) => Err(SessionError::Protocol("a packet that only a client may send")),
         }
     }
 
     fn on_ack(&mut self, ack: Ack, pid: u16) -> Result<Option<Event<T>>, SessionError> {
         let unknown = SessionError::Protocol(match ack {
-            Ack::Puback => "PUBACK for a packet id that does not wait for it",
-            Ack::Pubrec | Ack::Pubcomp => "PUBCOMP for a packet id that does not wait for it",
+            Ack::Puback => "unexpected PUBACK for this packet id",
+            Ack::Pubrec | Ack::Pubcomp => "unexpected PUBCOMP for this packet id",
         });
         let Some(window) = &mut self.window else { return Err(unknown) };
         window.ack(ack, pid).map_err(|UnexpectedAck| unknown)
     }
 
-    /// Runs the timers that are due. Early calls are harmless. Poll the events after an error, too.
+    /// Runs the expired timers. Early calls are harmless. After an error, poll the events too.
     ///
     /// # Errors
     /// [`SessionError::ConnackTimeout`], [`SessionError::PingTimeout`], [`SessionError::AckStall`].
@@ -291,15 +293,15 @@ impl<T> Session<T> {
         Ok(())
     }
 
-    /// Everything written so far is with the kernel: QoS 0 messages among it have ended well.
+    /// All bytes written so far have been handed to the kernel, so unflushed QoS 0 messages have succeeded.
     pub fn handle_flushed(&mut self, _now: Instant) {
         if let Some(window) = &mut self.window {
             window.handle_flushed();
         }
     }
 
-    /// The connection is gone. Unacknowledged messages of a persistent session are kept; everything else that was open
-    /// becomes [`Event::Lost`].
+    /// The connection has ended. A persistent session keeps its unacknowledged messages. All other open messages end as
+    /// [`Event::Lost`].
     pub fn handle_closed(&mut self, _now: Instant) {
         self.state = State::Closed;
         self.close = None;
@@ -314,14 +316,14 @@ impl<T> Session<T> {
     }
 }
 
-/// What the session wants.
+/// Output of the session.
 impl<T> Session<T> {
-    /// The next thing that happened.
+    /// Returns the next event.
     pub fn poll_event(&mut self) -> Option<Event<T>> {
         self.event.take().or_else(|| self.window.as_mut()?.poll_event())
     }
 
-    /// Writes what the session owes: acks, PINGREQ, messages to be sent again. Call it before publishing.
+    /// Writes pending acknowledgments, PINGREQ and messages to resend. Call it before publishing.
     pub fn poll_output(&mut self, now: Instant, out: &mut BytesMut) {
         if self.state != State::Online {
             return;
@@ -337,13 +339,13 @@ impl<T> Session<T> {
         }
     }
 
-    /// When `handle_timeout` wants to be called next: at the latest then, sometimes earlier than anything happens.
+    /// Returns the latest time for the next call of `handle_timeout`. It may be earlier than the next timeout.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.timers.next()
     }
 
-    /// How the connection is to end, after `disconnect` and after a refusal.
+    /// Returns how to close the connection, after `disconnect` and after a refusal.
     #[must_use]
     pub fn poll_close(&self) -> Option<Close> {
         self.close

@@ -1,53 +1,52 @@
-//! One packet id in the publish window: the message that has it, and what the server may still answer under it. Used by the
-//! window alone, which moves slots between its lists.
+//! One packet id of the in-flight window: its message, and the acknowledgments that may still arrive for it. Used only by
+//! `window`, which moves slots between its lists.
 
 use super::linked_list::{Links, Node};
 use std::time::Instant;
 
-/// A packet id that was used, by its number less one.
+/// The slot of a packet id. Its index is the id minus one.
 #[derive(Debug)]
 pub(super) struct Slot<T> {
-    /// What goes with the outcome; none once that is told. A message that timed out may live on without it, to complete
-    /// its exchange.
+    /// Tag of the message, until its outcome is reported. A timed-out message may stay without a tag to complete its exchange.
     pub(super) tag: Option<T>,
-    /// When it was first sent.
+    /// Time of the first sending.
     pub(super) sent: Instant,
-    /// When it was last sent: the ack timeout counts from here.
+    /// Time of the last sending. The ack timeout starts here.
     pub(super) last_sent: Instant,
     pub(super) links: Links,
     pub(super) state: SlotState,
     pub(super) awaits: Ack,
     pub(super) resent: bool,
-    /// What may be answered besides the message that is in it now.
+    /// Acknowledgments that may arrive in addition to those of the current message.
     pub(super) repeats: ExpectedRepeats,
 }
 
-/// Answers of the server to packets that were sent before, under the same id and on the same connection or, in a kept session, an
-/// earlier one: how many PUBACKs and PUBCOMPs may still come, and whether PUBRECs may. Each message looks at it twice, so it is one
-/// number: two of 15 bits, and [`ExpectedRepeats::RECS`].
+/// Extra acknowledgments that the server may still send for earlier packets with the same id, on this connection or, in a kept
+/// session, an earlier one: a count of PUBACKs, a count of PUBCOMPs, and whether PUBRECs may arrive. Every message reads it
+/// twice, so it is one number with two 15-bit counts and [`ExpectedRepeats::RECS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ExpectedRepeats(u32);
 
-/// What the server says next about a message.
+/// The next acknowledgment of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ack {
-    /// PUBACK, the end at QoS 1.
+    /// PUBACK, which ends a QoS 1 message.
     Puback,
-    /// PUBREC: it has the message, at QoS 2.
+    /// PUBREC, the first acknowledgment of a QoS 2 message.
     Pubrec,
-    /// PUBCOMP, the end at QoS 2.
+    /// PUBCOMP, which ends a QoS 2 message.
     Pubcomp,
 }
 
-/// An answer that no packet of ours can have caused.
+/// An acknowledgment that none of our packets can have caused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct UnexpectedAck;
 
-/// Those in use come last.
+/// State of a slot. Slots in use come last in the order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum SlotState {
     Free,
-    /// Without a message, and to be used again late.
+    /// Has no message, and is reused only when no other id is free.
     Resting,
     Live,
     Quarantined,
@@ -55,12 +54,12 @@ pub(super) enum SlotState {
 
 impl ExpectedRepeats {
     pub(super) const NONE: ExpectedRepeats = ExpectedRepeats(0);
-    /// A message at QoS 2 had the id on this connection. Its PUBREC may come again at any time, and each wants a PUBREL
+    /// The id had a QoS 2 message on this connection. Its PUBREC may be repeated at any time, and each needs a PUBREL
     /// [MQTT-4.3.3-1].
     pub(super) const RECS: ExpectedRepeats = ExpectedRepeats(1 << 31);
     const COUNT_MAX: u32 = (1 << 15) - 1;
 
-    /// Something may still come under this id.
+    /// Returns true if any acknowledgment may still arrive.
     pub(super) fn any(self) -> bool {
         self != ExpectedRepeats::NONE
     }
@@ -69,12 +68,12 @@ impl ExpectedRepeats {
         self.0 & ExpectedRepeats::RECS.0 != 0
     }
 
-    /// What either of two expects; they do not count the same kind.
+    /// Combines two values. They must not count the same kind.
     pub(super) fn or(self, other: ExpectedRepeats) -> ExpectedRepeats {
         ExpectedRepeats(self.0 | other.0)
     }
 
-    /// A packet was sent again that may be answered so: with PUBACK, or with PUBCOMP.
+    /// Records that a packet was resent whose acknowledgment is PUBACK or PUBCOMP.
     pub(super) fn expect_one_more(&mut self, ack: Ack) {
         let shift = ExpectedRepeats::shift(ack);
         if self.0 >> shift & ExpectedRepeats::COUNT_MAX < ExpectedRepeats::COUNT_MAX {
@@ -82,10 +81,10 @@ impl ExpectedRepeats {
         }
     }
 
-    /// Such an answer came.
+    /// Takes one expected acknowledgment of this kind.
     ///
     /// # Errors
-    /// None was expected.
+    /// None is expected.
     pub(super) fn take_one(&mut self, ack: Ack) -> Result<(), UnexpectedAck> {
         let shift = ExpectedRepeats::shift(ack);
         if self.0 >> shift & ExpectedRepeats::COUNT_MAX == 0 {
@@ -104,7 +103,7 @@ impl ExpectedRepeats {
 }
 
 impl<T> Slot<T> {
-    /// One that no message has had yet. Its times mean nothing.
+    /// Returns a slot that has had no message. Its times have no meaning.
     pub(super) fn free(now: Instant) -> Slot<T> {
         Slot {
             tag: None,
@@ -130,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_of_repeated_answers_stay_apart() {
+    fn counts_of_repeated_acks_are_independent() {
         let mut repeats = ExpectedRepeats::NONE;
         for _ in 0..=ExpectedRepeats::COUNT_MAX {
             repeats.expect_one_more(Ack::Puback);
@@ -139,7 +138,7 @@ mod tests {
         repeats.expect_one_more(Ack::Pubcomp);
         repeats = repeats.or(ExpectedRepeats::RECS);
         assert!((0..ExpectedRepeats::COUNT_MAX).all(|_| repeats.take_one(Ack::Puback).is_ok()));
-        assert_eq!(repeats.take_one(Ack::Puback), Err(UnexpectedAck), "one too many was not counted");
+        assert_eq!(repeats.take_one(Ack::Puback), Err(UnexpectedAck), "the count saturates");
         assert_eq!((repeats.take_one(Ack::Pubcomp), repeats), (Ok(()), ExpectedRepeats::RECS));
     }
 }

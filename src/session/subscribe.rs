@@ -1,14 +1,15 @@
-//! SUBSCRIBE, UNSUBSCRIBE and their acks. Their packet ids are the last 256: those of messages never come near.
+//! SUBSCRIBE, UNSUBSCRIBE and their acknowledgments. They use the last 256 packet ids, which messages never use. Used by
+//! `Session`.
 
 use super::types::{Event, SessionError, SubscribeError};
 use crate::wire::{QoS, encode};
 use bytes::BytesMut;
 use std::time::Instant;
 
-/// The ids from here on belong to subscriptions and their ends.
+/// First packet id of SUBSCRIBE and UNSUBSCRIBE.
 pub(super) const FIRST_PID: u16 = 0xff00;
 
-/// What waits for its SUBACK or UNSUBACK.
+/// Requests that wait for SUBACK or UNSUBACK.
 #[derive(Debug, Default)]
 pub(super) struct Subscriptions {
     pending: Vec<Pending>,
@@ -17,7 +18,7 @@ pub(super) struct Subscriptions {
 #[derive(Debug)]
 struct Pending {
     pid: u16,
-    /// Of a SUBSCRIBE: so many return codes will come. `None`: it is an UNSUBSCRIBE.
+    /// Number of filters, and so of return codes, of a SUBSCRIBE. `None` for an UNSUBSCRIBE.
     filters: Option<usize>,
     sent: Instant,
 }
@@ -53,18 +54,20 @@ impl Subscriptions {
             .ok_or(SubscribeError::TooMany)
     }
 
-    /// SUBACK came (MQTT 3.1.1 §3.9): a return code for each filter.
+    /// Handles SUBACK (MQTT 3.1.1 §3.9), which has a return code for each filter.
     pub(super) fn suback<T>(&mut self, pid: u16, granted: Vec<u8>) -> Result<Event<T>, SessionError> {
         let unknown = SessionError::Protocol("SUBACK for a packet id that is not in use");
         let (filters, sent) =
             self.take(pid).and_then(|pending| Some((pending.filters?, pending.sent))).ok_or(unknown)?;
         if granted.len() != filters {
-            return Err(SessionError::Protocol("SUBACK with another number of return codes than filters"));
+            return Err(SessionError::Protocol(
+                "number of return codes in SUBACK differs from the number of filters",
+            ));
         }
         Ok(Event::Subscribed { pid, sent, granted })
     }
 
-    /// UNSUBACK came (MQTT 3.1.1 §3.11).
+    /// Handles UNSUBACK (MQTT 3.1.1 §3.11).
     pub(super) fn unsuback<T>(&mut self, pid: u16) -> Result<Event<T>, SessionError> {
         let pending = self.take(pid).filter(|pending| pending.filters.is_none());
         let unknown = SessionError::Protocol("UNSUBACK for a packet id that is not in use");
@@ -75,7 +78,7 @@ impl Subscriptions {
         let index = self.pending.iter().position(|pending| pending.pid == pid)?;
         let pending = self.pending.swap_remove(index);
         if self.pending.is_empty() {
-            self.clear(); // An idle device owns no memory for it.
+            self.clear(); // Frees the memory of an idle device.
         }
         Some(pending)
     }

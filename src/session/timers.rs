@@ -1,25 +1,24 @@
-//! Every deadline of a session in one table. Used by the concerns of this room; it knows no rule of any of them.
+//! All deadlines of a session in one table. Used by the other files of this room; it knows none of their rules.
 //!
-//! A timer may be armed **early**, never late: the keep-alive and ack deadlines move with every message, so they
-//! are left where they are and looked at again when they fire. The link then re-arms its clock once per period
-//! instead of once per message.
+//! A timer may fire **early**, never late. The keep-alive and ack deadlines move with every message, so their timers stay armed
+//! and are checked again when they fire. The link then arms its alarm once per period instead of once per message.
 
 use std::time::Instant;
 
-/// What a deadline is for.
+/// The purpose of a deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Timer {
-    /// CONNACK or PINGRESP is overdue. They are never awaited at the same time.
+    /// CONNACK or PINGRESP is overdue. Never both at the same time.
     Answer,
-    /// A PINGREQ may be due.
+    /// PINGREQ may be due.
     KeepAlive,
-    /// The oldest PUBLISH may have waited too long for its ack.
+    /// The ack timeout of the oldest PUBLISH may have expired.
     Ack,
 }
 
 const COUNT: usize = 3;
 
-/// The table.
+/// The armed timers.
 #[derive(Debug, Default)]
 pub(super) struct Timers([Option<Instant>; COUNT]);
 
@@ -28,7 +27,7 @@ impl Timers {
         self.0[timer as usize] = Some(at);
     }
 
-    /// Arms a timer whose deadlines only ever move later: an armed one stays.
+    /// Arms a timer whose deadlines only move later. An armed timer keeps its deadline.
     pub(super) fn set_if_clear(&mut self, timer: Timer, at: Instant) {
         self.0[timer as usize].get_or_insert(at);
     }
@@ -41,12 +40,12 @@ impl Timers {
         self.0 = [None; COUNT];
     }
 
-    /// True once its deadline has come; it is clear then.
+    /// Returns true if the deadline has passed, and clears the timer then.
     pub(super) fn expired(&mut self, timer: Timer, now: Instant) -> bool {
         self.0[timer as usize].take_if(|at| *at <= now).is_some()
     }
 
-    /// The first deadline.
+    /// Returns the earliest deadline.
     pub(super) fn next(&self) -> Option<Instant> {
         self.0.iter().flatten().min().copied()
     }

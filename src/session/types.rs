@@ -1,50 +1,50 @@
-//! What a session is given and what it gives back. Plain data.
+//! What a session takes and returns: settings, credentials, messages, events, errors. Plain data.
 
 use crate::policy::ping::PingPolicy;
 use crate::wire::{self, QoS};
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// How a session behaves; the same for every connection it makes.
+/// Settings of a session, the same for each of its connections.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// CONNECT's keep-alive; 0 turns it off.
+    /// Keep-alive in CONNECT; 0 turns it off.
     pub keep_alive_s: u16,
-    /// CONNECT's flag. False keeps unacknowledged messages over a reconnect.
+    /// Clean-session flag in CONNECT. If false, unacknowledged messages are kept over a reconnect.
     pub clean_session: bool,
-    /// The window: unacknowledged messages at once; 0 counts as 1, and beyond the 65,279 packet ids it is those.
+    /// Maximum number of unacknowledged messages. 0 counts as 1, and more than the 65,279 packet ids as that number.
     pub in_flight: u16,
-    /// PUBLISH to PUBACK, or at QoS 2 to PUBCOMP.
+    /// Timeout from PUBLISH to PUBACK, or to PUBCOMP at QoS 2.
     pub ack_timeout: Duration,
-    /// CONNECT sent to CONNACK.
+    /// Timeout from CONNECT to CONNACK.
     pub connack_timeout: Duration,
-    /// When PINGREQ is sent, and the timeout of PINGRESP.
+    /// When to send PINGREQ, and the timeout of PINGRESP.
     pub pings: PingPolicy,
-    /// The largest packet that is accepted, in mebibytes: every device holds these settings.
+    /// Maximum size of a received packet, in mebibytes. A `u16` because each device has a copy.
     pub frame_mib_max: u16,
 }
 
-/// Where a session stands.
+/// Connection state of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// Never connected.
     Idle,
-    /// CONNECT is written, CONNACK is awaited.
+    /// CONNECT was written; waiting for CONNACK.
     Connecting,
-    /// CONNACK accepted.
+    /// CONNACK was accepted.
     Online,
-    /// Refused, disconnected, or the connection is gone; it may connect again.
+    /// Refused, disconnected, or the connection ended. The session may connect again.
     Closed,
 }
 
-/// Who a device says it is.
+/// Credentials of a device.
 #[derive(Clone, Copy)]
 pub struct Credentials<'a> {
-    /// The client id.
+    /// Client id.
     pub client_id: &'a str,
-    /// The user name.
+    /// User name.
     pub username: Option<&'a str>,
-    /// Never printed.
+    /// Password. Never printed.
     pub password: Option<&'a [u8]>,
 }
 
@@ -57,106 +57,107 @@ impl fmt::Debug for Credentials<'_> {
 /// A message to send.
 #[derive(Clone, Copy, Debug)]
 pub struct Message<'a> {
-    /// The topic name.
+    /// Topic name.
     pub topic: &'a str,
-    /// The application message.
+    /// Payload.
     pub payload: &'a [u8],
-    /// The quality of service.
+    /// Quality of service.
     pub qos: QoS,
-    /// The server is to keep it for later subscribers (MQTT 3.1.1 §3.3.1.3).
+    /// RETAIN flag: asks the server to keep the message for later subscribers (MQTT 3.1.1 §3.3.1.3).
     pub retain: bool,
 }
 
-/// What happened, in the order in which it is polled. `T` is what the caller gave with a message.
+/// What happened, in this order. `T` is the tag that the caller passed with a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event<T> {
-    /// CONNACK accepted.
+    /// CONNACK with code 0.
     Connected {
-        /// The server had kept the session.
+        /// Session Present: the server had kept the session.
         session_present: bool,
     },
-    /// CONNACK with another code than 0 (MQTT 3.1.1 §3.2.2.3). The connection ends.
+    /// CONNACK with a code other than 0 (MQTT 3.1.1 §3.2.2.3). The connection ends.
     Refused {
-        /// The return code.
+        /// Return code.
         code: u8,
         /// Session Present, which must be 0 here [MQTT-3.2.2-4].
         session_present: bool,
     },
-    /// A message ended well: QoS 2 completed, QoS 1 acknowledged, QoS 0 flushed.
+    /// A message succeeded: it was completed (QoS 2), acknowledged (QoS 1) or flushed (QoS 0).
     Acked {
-        /// As given to `publish`.
+        /// Tag passed to `publish`.
         tag: T,
-        /// When it was first sent.
+        /// Time of the first sending.
         sent: Instant,
-        /// It was sent more than once.
+        /// Whether it was sent more than once.
         resent: bool,
     },
-    /// A message was not acknowledged (QoS 2: completed) in time. Told once; its id stays in use.
+    /// A message was not acknowledged (QoS 2: not completed) in time. Reported once. Its packet id stays in use.
     TimedOut {
-        /// As given to `publish`.
+        /// Tag passed to `publish`.
         tag: T,
-        /// When it was first sent.
+        /// Time of the first sending.
         sent: Instant,
     },
-    /// The ack of a message that had timed out.
+    /// The acknowledgment of a message that had timed out.
     LateAck,
-    /// The connection went away, and the message will not be sent again.
+    /// The connection ended, and the message will not be resent.
     Lost {
-        /// As given to `publish`.
+        /// Tag passed to `publish`.
         tag: T,
-        /// When it was first sent.
+        /// Time of the first sending.
         sent: Instant,
     },
-    /// One kept message, or the PUBREL that stands for it, was sent again.
+    /// A kept message, or its PUBREL, was resent.
     Resent,
     /// SUBACK.
     Subscribed {
-        /// As `subscribe` returned it.
+        /// Packet id that `subscribe` returned.
         pid: u16,
-        /// When SUBSCRIBE was sent.
+        /// Sending time of SUBSCRIBE.
         sent: Instant,
-        /// A return code for each filter, in their order (MQTT 3.1.1 §3.9.3): the QoS that is granted, or
+        /// Return code of each filter, in order (MQTT 3.1.1 §3.9.3): the granted QoS or
         /// [`SUBACK_FAILURE`](crate::wire::SUBACK_FAILURE).
         granted: Vec<u8>,
     },
     /// UNSUBACK.
     Unsubscribed {
-        /// As `unsubscribe` returned it.
+        /// Packet id that `unsubscribe` returned.
         pid: u16,
-        /// When UNSUBSCRIBE was sent.
+        /// Sending time of UNSUBSCRIBE.
         sent: Instant,
     },
-    /// A message from the server, acknowledged by the session; at QoS 2 told once, however often it came.
+    /// A message from the server. The session acknowledges it. A QoS 2 message is reported once, even if it arrives several
+    /// times.
     Message(wire::Publish),
     /// PINGRESP.
     Pong {
-        /// When PINGREQ was sent.
+        /// Sending time of PINGREQ.
         sent: Instant,
     },
 }
 
-/// Why the connection cannot go on. Whatever was open becomes events when it is closed.
+/// Why the connection must be closed. Open messages end in `handle_closed`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SessionError {
-    /// The peer sent what is not MQTT 3.1.1.
+    /// The peer sent bytes that are not valid MQTT 3.1.1.
     #[error(transparent)]
     Decode(#[from] wire::DecodeError),
-    /// The peer sent what it may not send, or not now.
-    #[error("the peer broke the protocol: {0}")]
+    /// The peer sent a packet that is not allowed, or not at this point.
+    #[error("protocol violation by the peer: {0}")]
     Protocol(&'static str),
-    /// No CONNACK in time.
+    /// CONNACK did not arrive in time.
     #[error("no CONNACK in time")]
     ConnackTimeout,
-    /// No PINGRESP in time (MQTT 3.1.1 §3.1.2.10).
+    /// PINGRESP did not arrive in time (MQTT 3.1.1 §3.1.2.10).
     #[error("no PINGRESP in time")]
     PingTimeout,
-    /// As many messages timed out unacknowledged as the window holds.
-    #[error("a whole window of messages was not acknowledged in time")]
+    /// As many messages timed out as fit the in-flight window.
+    #[error("no message of a full in-flight window was acknowledged in time")]
     AckStall,
 }
 
 impl SessionError {
-    /// Its class in the result file.
+    /// Returns the error class in the result file.
     #[must_use]
     pub fn class(&self) -> &'static str {
         match self {
@@ -168,40 +169,40 @@ impl SessionError {
     }
 }
 
-/// Why a message was not taken. Nothing was written.
+/// Why a message was not sent. Nothing was written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PublishError {
-    /// Only an online session publishes.
+    /// The session is not online.
     #[error("not online")]
     NotOnline,
     /// `has_room` was false.
     #[error("the window is full")]
     WindowFull,
-    /// MQTT cannot say it.
+    /// MQTT cannot encode the message.
     #[error(transparent)]
     Encode(#[from] wire::encode::EncodeError),
 }
 
-/// A message that was not taken. The caller gets its tag back.
+/// A message that was not sent, with its tag.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{error}")]
 pub struct NotPublished<T> {
-    /// Why.
+    /// Reason.
     pub error: PublishError,
-    /// As given to `publish`.
+    /// Tag passed to `publish`.
     pub tag: T,
 }
 
-/// Why nothing was subscribed. Nothing was written.
+/// Why a subscription or its end was not sent. Nothing was written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SubscribeError {
-    /// Only an online session subscribes.
+    /// The session is not online.
     #[error("not online")]
     NotOnline,
-    /// Too many subscriptions wait for their SUBACK or UNSUBACK.
-    #[error("too many subscriptions at once")]
+    /// Too many subscriptions wait for SUBACK or UNSUBACK.
+    #[error("too many pending subscriptions")]
     TooMany,
-    /// MQTT cannot say it.
+    /// MQTT cannot encode the filters.
     #[error(transparent)]
     Encode(#[from] wire::encode::EncodeError),
 }

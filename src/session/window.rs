@@ -1,19 +1,19 @@
-//! Messages on their way out: packet ids, acks, timeouts, and what is kept to be sent again.
+//! Outgoing messages: packet ids, acknowledgments, timeouts, and messages that are kept to be resent. Used by `Session`.
 //!
-//! A packet id is one more than the index of a slot. A slot is free, live (unacknowledged) or quarantined (timed
-//! out, and in MQTT 3.1.1 still in use), so one late ack never holds up the others. Live and quarantined slots form a list
-//! each in the order in which they were sent, free ones a queue, so that an id rests before it is used again. Every
-//! step of a message is O(1), and once the slots and buffers exist nothing is allocated.
+//! A packet id is the index of a slot plus one. A slot is free, live (unacknowledged) or quarantined (timed out, but still in use
+//! by MQTT 3.1.1), so one late acknowledgment does not block other messages. Live and quarantined slots form a list each, in
+//! sending order. Free slots form a queue, so that an id rests before it is reused. Each step of a message is O(1), and allocates
+//! nothing once the slots and buffers exist.
 //!
-//! At QoS 2 the id is in use until PUBCOMP, and in a session that the server keeps over connections as well: a new message
-//! under an id whose exchange is not complete would be taken for the old one. So what timed out there is sent again like
-//! what did not, and only its outcome is not told a second time.
+//! At QoS 2 the id is in use until PUBCOMP, in a kept session also over reconnects: the server would take a new message with this
+//! id for the old one. So a timed-out QoS 2 message is resent like any other, but its outcome is not reported again.
 //!
-//! The server may answer every packet that it received (MQTT 3.1.1 §4.3.2, §4.3.3), so a packet that is sent twice may be answered
-//! twice: a PUBREL for each PUBREC, and a PUBLISH or PUBREL resent on a new connection. Each slot counts such extra answers. Its id, and
-//! any id of a QoS 2 message, rests while other ids are available, so that a late answer is not matched to another message.
+//! The server may answer every packet that it received (MQTT 3.1.1 §4.3.2, §4.3.3), so a packet that is sent twice may be
+//! answered twice: a PUBREL for each PUBREC, and a PUBLISH or PUBREL that is resent on a new connection. Each slot counts such
+//! extra answers. Its id, and any id of a QoS 2 message, rests while other ids are available, so that a late answer is not
+//! matched to another message.
 //!
-//! A slot holds the caller's tag until its outcome is told: an event carries the tag away, so no message can end twice.
+//! A slot holds the caller's tag until its outcome is reported. The event takes the tag, so no message can end twice.
 
 use super::linked_list::{Links, List, NONE};
 use super::packet_id::{Ack, ExpectedRepeats, Slot, SlotState, UnexpectedAck};
@@ -25,43 +25,43 @@ use bytes::BytesMut;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// How many packet ids messages have.
+/// Number of packet ids for messages.
 pub(super) const IDS: u16 = subscribe::FIRST_PID - 1;
 
-/// The most ids that rest (our choice). Each costs a device the memory of a slot.
+/// Maximum number of resting ids (our choice). Each costs a device the memory of a slot.
 const RESTING_MAX: u16 = 8;
 
-/// Made at the first message: an idle session has none.
+/// The in-flight window. Allocated with the first message.
 #[derive(Debug)]
 pub(super) struct Window<T> {
     in_flight_max: u16,
-    /// Kept over a reconnect.
+    /// Whether messages are kept over a reconnect.
     persistent: bool,
     slots: Vec<Slot<T>>,
-    /// What each slot has to send again: its PUBLISH, or its PUBREL once PUBREC came; by slot, only if persistent.
+    /// Packet to resend for each slot: PUBLISH, or PUBREL after PUBREC. Only if persistent.
     frames: Vec<Vec<u8>>,
-    /// The buffers of slots that rest, for the next messages: ids that rest take no memory for messages.
+    /// Buffers of resting slots, for later messages, so that resting ids hold no payloads.
     spare: Vec<Vec<u8>>,
     live: List,
     quarantine: List,
     free: List,
-    /// Slots without a message whose ids may still be answered, the oldest first.
+    /// Slots without a message whose ids may still be answered, oldest first.
     resting: List,
     live_count: u16,
     quarantined_count: u16,
     resting_count: u16,
-    /// The first live slot that waits to be sent again; all behind it wait as well.
+    /// First live slot that waits to be resent. All slots after it wait as well.
     kept: u16,
-    /// QoS 0: written, not yet flushed.
+    /// QoS 0 messages that are written but not flushed.
     unflushed: VecDeque<(T, Instant)>,
-    /// Not yet polled.
+    /// Events that have not been polled.
     events: VecDeque<Event<T>>,
 }
 
 impl<T> Window<T> {
     pub(super) fn new(in_flight_max: u16, persistent: bool) -> Window<T> {
         Window {
-            // More than there are ids would never be full.
+            // A window with more places than packet ids would never be full.
             in_flight_max: in_flight_max.min(IDS),
             persistent,
             slots: Vec::new(),
@@ -84,7 +84,7 @@ impl<T> Window<T> {
         usize::from(self.live_count)
     }
 
-    /// What the buffers of kept messages take.
+    /// Returns the capacity of the buffers for kept messages.
     #[cfg(test)]
     pub(super) fn kept_bytes(&self) -> usize {
         self.frames.iter().chain(&self.spare).map(Vec::capacity).sum()
@@ -95,17 +95,18 @@ impl<T> Window<T> {
         usize::from(self.quarantined_count)
     }
 
-    /// Everything timed out: only a new connection helps.
+    /// Returns true if every message of a full window has timed out. Only a new connection helps.
     pub(super) fn is_stalled(&self) -> bool {
         self.quarantined_count >= self.in_flight_max
     }
 
-    /// What is kept goes first, and quarantined ids do not count, but for their number.
+    /// Returns true if a message can be sent. Kept messages go first. Quarantined ids take no place, unless the window is
+    /// stalled.
     pub(super) fn has_room(&self) -> bool {
         self.next_free().is_some()
     }
 
-    /// The slot of the next message, if there is room for one.
+    /// Returns the slot for the next message, if there is room.
     fn next_free(&self) -> Option<u16> {
         if self.live_count >= self.in_flight_max || self.is_stalled() || self.kept != NONE {
             return None;
@@ -116,7 +117,7 @@ impl<T> Window<T> {
         }
     }
 
-    /// No slot is free: a new one, or the one that has rested for longest.
+    /// Returns a new slot or, if all ids are used, the one that has rested longest.
     #[cold]
     fn next_unused(&self) -> Option<u16> {
         let new = u16::try_from(self.slots.len()).ok().filter(|index| *index < IDS);
@@ -168,7 +169,7 @@ impl<T> Window<T> {
         Ok(())
     }
 
-    /// Makes [`next_free`](Window::next_free) live.
+    /// Puts a message into the slot of [`next_free`](Window::next_free).
     fn occupy(&mut self, index: u16, mut slot: Slot<T>) {
         if self.free.head() != index {
             self.make_free(index, slot.sent);
@@ -181,7 +182,7 @@ impl<T> Window<T> {
         self.live_count += 1;
     }
 
-    /// Makes a slot free that is new or rests.
+    /// Makes a new or resting slot free.
     #[cold]
     fn make_free(&mut self, index: u16, now: Instant) {
         if usize::from(index) < self.slots.len() {
@@ -194,10 +195,10 @@ impl<T> Window<T> {
         }
     }
 
-    /// Handles a PUBACK or PUBCOMP. Returns its event; `None` for a repeated answer.
+    /// Handles PUBACK or PUBCOMP. Returns its event, or `None` for a repeated acknowledgment.
     ///
     /// # Errors
-    /// It answers no packet that was sent.
+    /// No packet that was sent can have caused it.
     pub(super) fn ack(&mut self, ack: Ack, pid: u16) -> Result<Option<Event<T>>, UnexpectedAck> {
         let index = self.index(pid)?;
         let slot = &mut self.slots[usize::from(index)];
@@ -213,7 +214,7 @@ impl<T> Window<T> {
         Ok(Some(tag.map_or(Event::LateAck, |tag| Event::Acked { tag, sent, resent })))
     }
 
-    /// Handles a PUBACK or PUBCOMP for an id that does not wait for it: a repeated answer, or an error.
+    /// Handles a PUBACK or PUBCOMP that the slot does not expect: a repetition, or an error.
     #[cold]
     fn repeated_ack(&mut self, ack: Ack, index: u16) -> Result<(), UnexpectedAck> {
         let slot = &mut self.slots[usize::from(index)];
@@ -224,10 +225,10 @@ impl<T> Window<T> {
         Ok(())
     }
 
-    /// Handles a PUBREC, which may be a repeated one: from here on PUBREL is resent instead of PUBLISH.
+    /// Handles PUBREC, which may be repeated. After it, PUBREL is resent instead of PUBLISH.
     ///
     /// # Errors
-    /// No QoS 2 message had this id.
+    /// No QoS 2 message has had this id.
     pub(super) fn pubrec(&mut self, pid: u16) -> Result<(), UnexpectedAck> {
         let index = self.index(pid)?;
         let slot = &mut self.slots[usize::from(index)];
@@ -242,7 +243,7 @@ impl<T> Window<T> {
         Ok(())
     }
 
-    /// Handles a PUBREC for an id that does not wait for it. PUBREL is sent once more, and may be answered once more.
+    /// Handles a PUBREC that the slot does not expect. PUBREL is sent again, so another PUBCOMP may arrive.
     #[cold]
     fn pubrec_again(&mut self, index: u16) -> Result<(), UnexpectedAck> {
         let slot = &mut self.slots[usize::from(index)];
@@ -253,13 +254,13 @@ impl<T> Window<T> {
         Ok(())
     }
 
-    /// The slot of an id that has been used.
+    /// Returns the slot of a packet id that has been used.
     fn index(&self, pid: u16) -> Result<u16, UnexpectedAck> {
         let index = pid.checked_sub(1).ok_or(UnexpectedAck)?;
         if usize::from(index) < self.slots.len() { Ok(index) } else { Err(UnexpectedAck) }
     }
 
-    /// Takes a live slot out of the send order, to be free or quarantined.
+    /// Removes a live slot from the sending order and frees or quarantines it.
     fn end(&mut self, index: u16, state: SlotState) {
         if self.kept == index {
             self.kept = self.slots[usize::from(index)].links.next;
@@ -275,7 +276,7 @@ impl<T> Window<T> {
         }
     }
 
-    /// Takes a slot out of quarantine, to be free.
+    /// Frees a quarantined slot.
     fn discharge(&mut self, index: u16) {
         self.quarantine.remove(&mut self.slots, index);
         self.quarantined_count -= 1;
@@ -291,7 +292,7 @@ impl<T> Window<T> {
         self.free.push(&mut self.slots, index);
     }
 
-    /// Lets the id of a slot that is in no list rest. If too many rest, the oldest becomes free.
+    /// Lets the id of an unlisted slot rest. If too many rest, frees the oldest.
     fn rest(&mut self, index: u16) {
         self.slots[usize::from(index)].state = SlotState::Resting;
         self.resting.push(&mut self.slots, index);
@@ -310,12 +311,12 @@ impl<T> Window<T> {
         self.free.push(&mut self.slots, index);
     }
 
-    /// Quarantines what has waited too long; returns when the next will have.
+    /// Quarantines the messages whose ack timeout has expired. Returns when the next one expires.
     pub(super) fn expire(&mut self, now: Instant, ack_timeout: Duration) -> Option<Instant> {
         loop {
             let index = self.live.head();
             if index == NONE || index == self.kept {
-                return None; // What waits to be sent again has no clock.
+                return None; // The ack timeout does not run while a message waits to be resent.
             }
             let slot = &mut self.slots[usize::from(index)];
             let expires = slot.last_sent + ack_timeout;
@@ -330,7 +331,7 @@ impl<T> Window<T> {
         }
     }
 
-    /// Sends kept messages again, in their order (MQTT 3.1.1 §4.4, §4.6), while the output has room; true if any.
+    /// Resends kept messages in their order (MQTT 3.1.1 §4.4, §4.6) while the output has room. Returns true if it wrote any.
     pub(super) fn resend(&mut self, now: Instant, out: &mut BytesMut) -> bool {
         let before = out.len();
         while self.kept != NONE && out.len() < OUTPUT_BYTES_MAX {
@@ -338,7 +339,7 @@ impl<T> Window<T> {
             out.extend_from_slice(&self.frames[index]);
             let slot = &mut self.slots[index];
             (slot.last_sent, slot.resent) = (now, true);
-            // Any number of PUBRECs is allowed anyway.
+            // PUBREC needs no count: any number is allowed.
             if slot.awaits != Ack::Pubrec {
                 slot.repeats.expect_one_more(slot.awaits);
             }
@@ -353,11 +354,11 @@ impl<T> Window<T> {
         self.events.extend(self.unflushed.drain(..).map(acked));
     }
 
-    /// The connection is gone, and with it the use of every quarantined id, but for those of exchanges at QoS 2 that a
-    /// kept session has to complete.
+    /// The connection has ended, and with it the use of the quarantined ids, except those of QoS 2 exchanges that a kept session
+    /// must complete.
     pub(super) fn handle_closed(&mut self, keep: bool) {
         self.events.extend(self.unflushed.drain(..).map(|(tag, sent)| Event::Lost { tag, sent }));
-        // What timed out was sent before what is live: it goes in front.
+        // Timed-out messages were sent before the live ones, so they go first.
         let mut live = std::mem::replace(&mut self.live, List::EMPTY);
         while self.quarantine.head() != NONE {
             let index = self.quarantine.head();
@@ -380,7 +381,7 @@ impl<T> Window<T> {
         while self.resting_count > 0 {
             self.wake(self.resting.head());
         }
-        // On the next connection there are no answers for free slots.
+        // The next connection has no acknowledgments for free slots.
         for slot in self.slots.iter_mut().filter(|slot| slot.state == SlotState::Free) {
             slot.repeats = ExpectedRepeats::NONE;
         }
@@ -390,7 +391,7 @@ impl<T> Window<T> {
         }
     }
 
-    /// The server has no session: no message is resent, and no answer to an earlier packet can arrive.
+    /// The server has no session: no message is resent, and no acknowledgment of an earlier packet can arrive.
     pub(super) fn lose_kept(&mut self) {
         for slot in &mut self.slots {
             slot.repeats = ExpectedRepeats::NONE;
@@ -405,7 +406,7 @@ impl<T> Window<T> {
         }
     }
 
-    /// Messages without an outcome, in the order in which they were sent; unflushed QoS 0 last.
+    /// Returns the messages without an outcome in sending order, unflushed QoS 0 messages last.
     pub(super) fn open(&self) -> impl Iterator<Item = (&T, Instant)> {
         let some = |index: u16| self.slots.get(usize::from(index));
         std::iter::successors(some(self.live.head()), move |slot| some(slot.links.next))
@@ -413,7 +414,7 @@ impl<T> Window<T> {
             .chain(self.unflushed.iter().map(|(tag, sent)| (tag, *sent)))
     }
 
-    /// Takes the tags of [`open`](Window::open): no event tells how these messages end.
+    /// Takes the tags of [`open`](Window::open). No event reports these messages.
     pub(super) fn take_open(&mut self) -> Vec<T> {
         let mut tags = Vec::new();
         let mut index = self.live.head();

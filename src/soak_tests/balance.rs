@@ -1,53 +1,53 @@
-//! The test: the counts of devices, emulator and service client agree.
+//! The test: the counts of devices, emulator and service client agree to the message.
 
 use super::*;
 use crate::measure::{Counts, FromHub};
 
 #[test]
-fn half_an_hour_of_200_devices_balances_to_the_message() {
-    let lived = live();
-    for part in &lived.measurement.operations {
+fn counts_of_devices_hub_and_service_client_agree() {
+    let result = run_simulation();
+    for part in &result.measurement.operations {
         assert_eq!(part.totals.due, part.totals.ended(), "{}: each due operation ends once", part.operation);
     }
-    let ok = |operation| lived.totals(operation).outcome(Outcome::Ok);
-    let due = |operation| lived.totals(operation).due;
+    let ok = |operation| result.totals(operation).outcome(Outcome::Ok);
+    let due = |operation| result.totals(operation).due;
 
-    // Telemetry: what has an ack is at the hub, what the hub has was sent; what came twice was sent again.
-    let telemetry = lived.totals(Operation::Telemetry);
+    // Telemetry: every acknowledged message reached the hub, and repeated messages were resent.
+    let telemetry = result.totals(Operation::Telemetry);
     assert!((22_000..24_500).contains(&telemetry.due), "{}", telemetry.due);
     assert_eq!(telemetry.due, telemetry.outcome(Outcome::Ok), "kept sessions lose nothing");
-    assert_eq!(lived.world.telemetry.len() as u64, telemetry.due);
-    let came: u64 = lived.world.telemetry.values().sum();
-    assert_eq!(came, lived.world.counted, "the hub counts what came");
+    assert_eq!(result.world.telemetry.len() as u64, telemetry.due);
+    let received: u64 = result.world.telemetry.values().sum();
+    assert_eq!(received, result.world.counted, "the hub counts every message");
     assert!(
-        lived.counts.resent > 0 && came - telemetry.due <= lived.counts.resent,
-        "{came} of {}",
+        result.counts.resent > 0 && received - telemetry.due <= result.counts.resent,
+        "{received} of {}",
         telemetry.due
     );
 
-    // Each connection was somebody's first, a renewal, or a return.
-    let FleetCounts { own: Counts { reconnects, renewals, .. }, from_hub } = lived.counts;
+    // Each connection is a device's first one, a renewal, or a reconnect.
+    let FleetCounts { own: Counts { reconnects, renewals, .. }, from_hub } = result.counts;
     assert_eq!(
         (due(Operation::Connect), ok(Operation::Connect)),
-        (lived.world.connections, 200 + reconnects + renewals)
+        (result.world.connections, 200 + reconnects + renewals)
     );
     assert_eq!(due(Operation::Connect), ok(Operation::Connect));
     assert!(reconnects > 600, "{reconnects}");
-    // Every eight minutes at 80%, so four or five each, unless a closed connection came before.
+    // A renewal is due every eight minutes at 80%, so each device has four or five, unless the hub closes its connection first.
     assert!(renewals > 400, "{renewals}");
     assert_eq!((due(Operation::Renewal), ok(Operation::Renewal)), (renewals, renewals));
 
-    twins_balance(&lived);
-    methods_balance(&lived);
+    check_twins(&result);
+    check_methods(&result);
 
-    // Each message was taken, once or, after a close, again; none waits any more (`twin_versions`), and none was passed over.
+    // Each message was delivered, again if the connection was closed. None is waiting (`twin_versions`) or skipped.
     let sent = due(Operation::ServiceC2d);
     assert_eq!((sent, from_hub.c2d - from_hub.c2d_duplicates), (ok(Operation::ServiceC2d), sent));
     assert_eq!(
         (from_hub.c2d, ok(Operation::C2d)),
-        (lived.world.heard.count("/messages/devicebound/"), from_hub.c2d)
+        (result.world.received.count("/messages/devicebound/"), from_hub.c2d)
     );
-    assert!(from_hub.c2d_duplicates > 0, "some were caught before their PUBACK");
+    assert!(from_hub.c2d_duplicates > 0, "some connections closed before PUBACK");
     let nothing_else = FromHub {
         desired: from_hub.desired,
         c2d: from_hub.c2d,
@@ -57,40 +57,45 @@ fn half_an_hour_of_200_devices_balances_to_the_message() {
     assert_eq!(from_hub, nothing_else, "nothing was late, unknown, missed or skipped");
 }
 
-fn twins_balance(lived: &Lived) {
-    let (heard, said) = (&lived.world.heard, &lived.world.said);
-    let (desired, reported) = lived.twin_versions();
-    let gets = lived.totals(Operation::TwinGet);
-    assert!(gets.due > lived.world.connections, "with each connection, and every five minutes");
-    assert_eq!(gets.outcome(Outcome::Ok), heard.count("/twin/res/200/"));
+fn check_twins(result: &Outcomes) {
+    let (received, written) = (&result.world.received, &result.world.written_messages);
+    let (desired, reported) = result.twin_versions();
+    let gets = result.totals(Operation::TwinGet);
+    assert!(gets.due > result.world.connections, "with each connection, and every five minutes");
+    assert_eq!(gets.outcome(Outcome::Ok), received.count("/twin/res/200/"));
     assert_eq!(gets.due, gets.outcome(Outcome::Ok) + gets.outcome(Outcome::Lost), "{gets:?}");
 
-    // What a connection that was closed cut off on its way to the hub is lost, and changed nothing.
-    let reports = lived.totals(Operation::TwinReport);
+    // A report that was in transit when its connection closed is lost and changed nothing.
+    let reports = result.totals(Operation::TwinReport);
     assert!(reports.due > 5_000);
-    assert_eq!(reports.due, said.count("/properties/reported/"));
+    assert_eq!(reports.due, written.count("/properties/reported/"));
     assert_eq!(reports.due, reports.outcome(Outcome::Ok) + reports.outcome(Outcome::Lost), "{reports:?}");
-    assert_eq!(reports.outcome(Outcome::Ok), heard.count("/twin/res/204/"));
-    assert_eq!(reported, heard.count("/properties/reported/"));
+    assert_eq!(reports.outcome(Outcome::Ok), received.count("/twin/res/204/"));
+    assert_eq!(reported, received.count("/properties/reported/"));
 
-    // Each change has a version, and is told to a device that is online; no device missed one without reading its whole twin.
-    let changes = lived.totals(Operation::ServiceDesired);
+    // Each change has a version and is sent to its device if that is online. No device missed one without reading its whole twin.
+    let changes = result.totals(Operation::ServiceDesired);
     assert_eq!((changes.due, changes.outcome(Outcome::Ok)), (desired, desired));
-    assert_eq!(lived.counts.from_hub.desired, heard.count("/properties/desired/"));
-    assert_eq!(desired, lived.counts.from_hub.desired + lived.world.untold);
+    assert_eq!(result.counts.from_hub.desired, received.count("/properties/desired/"));
+    assert_eq!(desired, result.counts.from_hub.desired + result.world.not_notified);
 }
 
-fn methods_balance(lived: &Lived) {
-    let (heard, said) = (&lived.world.heard, &lived.world.said);
-    let (service, device) = (lived.totals(Operation::ServiceMethod), lived.totals(Operation::Method));
-    let (answered, taken) = (device.outcome(Outcome::Ok), service.outcome(Outcome::Ok));
+fn check_methods(result: &Outcomes) {
+    let (received, written) = (&result.world.received, &result.world.written_messages);
+    let (service, device) = (result.totals(Operation::ServiceMethod), result.totals(Operation::Method));
+    let (answered, succeeded) = (device.outcome(Outcome::Ok), service.outcome(Outcome::Ok));
     assert!(service.due > 3_000);
-    assert_eq!(device.due, heard.count("/methods/POST/"));
-    assert_eq!((answered, taken), (said.count("/methods/res/"), heard.count("/methods/res/")));
-    // A call fails when its device was not told, lost its connection before it answered, or while the answer was on its way.
-    let (untold, unanswered, cut_off) = (service.due - device.due, device.due - answered, answered - taken);
-    assert!(cut_off > 0, "some were caught");
-    assert_eq!(service.outcome(Outcome::Refused), untold + unanswered + cut_off, "{service:?} {device:?}");
-    assert_eq!(service.due, taken + service.outcome(Outcome::Refused));
+    assert_eq!(device.due, received.count("/methods/POST/"));
+    assert_eq!((answered, succeeded), (written.count("/methods/res/"), received.count("/methods/res/")));
+    // A call fails if its device was not notified, or lost the connection before it answered or while the answer was in transit.
+    let (not_notified, unanswered, cut_off) =
+        (service.due - device.due, device.due - answered, answered - succeeded);
+    assert!(cut_off > 0, "some answers were cut off");
+    assert_eq!(
+        service.outcome(Outcome::Refused),
+        not_notified + unanswered + cut_off,
+        "{service:?} {device:?}"
+    );
+    assert_eq!(service.due, succeeded + service.outcome(Outcome::Refused));
     assert_eq!(unanswered, device.outcome(Outcome::Lost));
 }

@@ -1,6 +1,7 @@
-//! Half an hour in the life of 200 devices, their hub and its service side, in virtual time: telemetry, twins, methods,
-//! cloud-to-device messages, renewals, and connections that the hub closes. Every operation ends once, and what the devices
-//! counted agrees with what the hub has, to the message. No sockets: bytes take 5 ms each way.
+//! A soak test in virtual time: 200 devices, their hub and its service client run for half an hour, with telemetry, twins,
+//! methods, cloud-to-device messages, renewals, and connections that the hub closes. Every operation ends once, and the counts of
+//! the devices agree with those of the hub to the message. There are no sockets: bytes take 5 ms in each direction. `balance.rs`
+//! has the test.
 
 mod balance;
 mod service;
@@ -29,16 +30,16 @@ const HOST: &str = "hub.test";
 const LATENCY: Duration = Duration::from_millis(5);
 const UNIX: Duration = Duration::from_secs(1_800_000_000);
 
-/// So often a connection is closed just when its device has written something.
-const CAUGHT_EVERY: u64 = 301;
+/// A connection is closed with output in transit once per this many writes.
+const CLOSE_IN_FLIGHT_EVERY: u64 = 301;
 
-/// How often the hub closes connections, and how many.
+/// How often the hub closes connections, and how many at a time.
 const CLOSE_EVERY: Duration = Duration::from_secs(20);
 
-const CLOSED_AT_ONCE: u32 = 7;
+const CLOSED_AT_A_TIME: u32 = 7;
 
 const SCENARIO: &str = r#"
-name = "life"
+name = "soak"
 seed = 11
 drain = "30s"
 [fleet.meter]
@@ -85,7 +86,7 @@ name = "ramp"
 duration = "1m"
 online = "0% -> 100%"
 [[phase]]
-name = "life"
+name = "soak"
 duration = "28m"
 [[phase]]
 name = "rest"
@@ -95,7 +96,7 @@ load = "0% -> 0%"
 
 fn plan() -> Plan {
     let files = &crate::scenario::no_files;
-    let input = Input { file: "life.toml", text: SCENARIO, overrides: &[], env: &|_| None, files };
+    let input = Input { file: "soak.toml", text: SCENARIO, overrides: &[], env: &|_| None, files };
     let mut plan = plan::load(&input, &mut rand::rng()).unwrap_or_else(|errors| panic!("{errors}"));
     HOST.clone_into(&mut plan.target.host);
     plan
@@ -110,33 +111,33 @@ struct Connection {
     at_device: BytesMut,
 }
 
-/// A device, and its connection while it has one.
-struct Life {
+/// A device and its current connection.
+struct DeviceRun {
     device: Device,
     retries: Retries,
     connection: Option<Connection>,
-    /// When it connects next, and when that was due.
+    /// Due time of its next attempt.
     next_ns: Option<u64>,
 }
 
-/// What everybody shares.
+/// The state that all devices share.
 struct World {
     context: Rc<Context>,
     directory: Arc<Directory>,
     connections: u64,
-    /// Telemetry at the hub: how often each message came.
+    /// Telemetry at the hub: how often each message arrived.
     telemetry: HashMap<(usize, u64), u64>,
     counted: u64,
-    /// What devices heard, and what the hub heard from devices that were online.
-    heard: Wire,
-    /// What devices wrote.
-    said: Wire,
-    /// Changes of desired properties whose device was offline.
-    untold: u64,
-    /// How often a device has written something.
+    /// Messages that devices received, and that the hub received from online devices.
+    received: Wire,
+    /// Messages that devices wrote.
+    written_messages: Wire,
+    /// Number of changes of desired properties whose device was offline.
+    not_notified: u64,
+    /// Number of writes by devices.
     written: u64,
-    /// Devices that are to be closed while what they wrote is on its way.
-    caught: Vec<usize>,
+    /// Devices whose connection is to be closed with output in transit.
+    to_close: Vec<usize>,
 }
 
 impl World {
@@ -153,7 +154,7 @@ impl World {
     }
 }
 
-impl Life {
+impl DeviceRun {
     fn next(&self, world: &World) -> Option<Instant> {
         let Some(connection) = &self.connection else { return self.next_ns.map(|ns| world.at(ns)) };
         let pipes = [connection.to_hub.next(), connection.to_device.next()];
@@ -161,7 +162,7 @@ impl Life {
         pipes.into_iter().chain(timers).flatten().min()
     }
 
-    /// Everything that happens to it at this instant.
+    /// Runs everything that happens to the device at this instant.
     fn settle(&mut self, world: &mut World, number: usize, now: Instant) {
         if self.connection.is_none() {
             match self.next_ns.take_if(|at| *at <= world.ns(now)) {
@@ -180,7 +181,7 @@ impl Life {
                 _ => {}
             }
         }
-        panic!("device {number} goes on for ever at one instant");
+        panic!("device {number}: endless loop at one instant");
     }
 
     fn connect(&mut self, world: &mut World, number: usize, due_ns: u64, now: Instant) {
@@ -196,15 +197,15 @@ impl Life {
         });
     }
 
-    /// The connection is over. What one side sent before it closed still arrives at the other.
+    /// Ends the connection. Bytes that one side sent before it closed still arrive.
     fn end(&mut self, world: &mut World, now: Instant, why: Closed) {
         let Some(mut connection) = self.connection.take() else { return };
         if why == Closed::Eof {
-            connection.hear(world, now + LATENCY);
-            self.device.handle_input(now, &mut connection.at_device).expect("the hub is no enemy");
+            connection.receive_at_device(world, now + LATENCY);
+            self.device.handle_input(now, &mut connection.at_device).expect("the hub sends valid MQTT");
         } else {
-            connection.take_in(world, now + LATENCY);
-            connection.hub.handle_input(now, &mut connection.at_hub).expect("nor is the device");
+            connection.receive_at_hub(world, now + LATENCY);
+            connection.hub.handle_input(now, &mut connection.at_hub).expect("the device sends valid MQTT");
         }
         world.counted += connection.hub.take_telemetry();
         connection.hub.handle_closed(now, Closed::Eof);
@@ -224,45 +225,45 @@ impl Life {
     }
 }
 
-/// What came of one side's turn.
+/// The result of one side's turn.
 #[derive(PartialEq, Eq)]
 enum Turn {
     Quiet,
     Moved,
-    /// It has closed the connection.
+    /// It closed the connection.
     Over,
 }
 
 impl Connection {
-    /// Bytes that have come to the hub; the telemetry among them is counted apart from the hub's own counting.
-    fn take_in(&mut self, world: &mut World, now: Instant) -> bool {
-        let came = self.to_hub.receive(now);
-        self.at_hub.extend_from_slice(&came);
-        for message in messages(&came).filter(|message| message.topic.contains("/messages/events/")) {
+    /// Receives bytes at the hub. Counts their telemetry independently of the hub.
+    fn receive_at_hub(&mut self, world: &mut World, now: Instant) -> bool {
+        let bytes = self.to_hub.receive(now);
+        self.at_hub.extend_from_slice(&bytes);
+        for message in messages(&bytes).filter(|message| message.topic.contains("/messages/events/")) {
             let seq = std::str::from_utf8(&message.payload).expect("text").parse().expect("a number");
             *world.telemetry.entry((self.address.shard, seq)).or_default() += 1;
         }
         if self.hub.is_online() {
-            world.heard.note(&came);
+            world.received.note(&bytes);
         }
-        !came.is_empty()
+        !bytes.is_empty()
     }
 
-    /// Bytes that have come to the device.
-    fn hear(&mut self, world: &mut World, now: Instant) -> bool {
-        let came = self.to_device.receive(now);
-        self.at_device.extend_from_slice(&came);
-        world.heard.note(&came);
-        !came.is_empty()
+    /// Receives bytes at the device.
+    fn receive_at_device(&mut self, world: &mut World, now: Instant) -> bool {
+        let bytes = self.to_device.receive(now);
+        self.at_device.extend_from_slice(&bytes);
+        world.received.note(&bytes);
+        !bytes.is_empty()
     }
 
     fn turn_hub(&mut self, world: &mut World, number: usize, now: Instant) -> Turn {
-        let mut moved = self.take_in(world, now);
+        let mut moved = self.receive_at_hub(world, now);
         self.hub.handle_input(now, &mut self.at_hub).unwrap_or_else(|error| panic!("{number}: {error}"));
         self.hub.handle_timeout(now).unwrap_or_else(|error| panic!("{number}: {error}"));
         match self.hub.poll_event() {
             Some(HubEvent::Authorized) => {
-                assert_eq!(self.hub.claim(self.address), None, "the connection before is over");
+                assert_eq!(self.hub.claim(self.address), None, "the previous connection has ended");
                 self.hub.admit(now);
                 moved = true;
             }
@@ -282,18 +283,18 @@ impl Connection {
     }
 
     fn turn_device(&mut self, device: &mut Device, world: &mut World, now: Instant) -> Turn {
-        let mut moved = self.hear(world, now);
-        device.handle_input(now, &mut self.at_device).expect("the hub keeps to the standard");
+        let mut moved = self.receive_at_device(world, now);
+        device.handle_input(now, &mut self.at_device).expect("the hub sends valid MQTT");
         device.handle_timeout(now).expect("nothing times out");
         let mut out = BytesMut::new();
         device.poll_output(now, &mut out);
         device.handle_flushed(now);
-        world.said.note(&out);
+        world.written_messages.note(&out);
         if !out.is_empty() {
             moved = true;
             world.written += 1;
-            if world.written.is_multiple_of(CAUGHT_EVERY) && self.hub.is_online() {
-                world.caught.push(self.address.shard);
+            if world.written.is_multiple_of(CLOSE_IN_FLIGHT_EVERY) && self.hub.is_online() {
+                world.to_close.push(self.address.shard);
             }
         }
         self.to_hub.send(now, out);
@@ -305,15 +306,15 @@ impl Connection {
     }
 }
 
-/// What is left when it is over.
-struct Lived {
+/// The result of the simulation.
+struct Outcomes {
     measurement: Measurement,
     world: World,
     end: Instant,
     counts: FleetCounts,
 }
 
-impl Lived {
+impl Outcomes {
     fn totals(&self, operation: Operation) -> Totals {
         self.measurement.sum(|key| key.operation == operation)
     }
@@ -329,7 +330,7 @@ impl Lived {
                 ServiceRequest::ReadTwin,
             );
             let view = pending.result.try_recv().expect("at once").expect("known").payload.expect("a twin");
-            assert_eq!(view["cloudToDeviceMessageCount"], 0, "{device} has taken all its messages");
+            assert_eq!(view["cloudToDeviceMessageCount"], 0, "{device} has received all its messages");
             let version = |section: &str| view["properties"][section]["$version"].as_u64().expect("a number");
             (version("desired") - 1, version("reported") - 1)
         });
@@ -337,7 +338,7 @@ impl Lived {
     }
 }
 
-fn live() -> Lived {
+fn run_simulation() -> Outcomes {
     let plan = Arc::new(plan());
     let zero = crate::clock::now();
     let (reports, _keep) = tokio::sync::mpsc::unbounded_channel();
@@ -360,32 +361,37 @@ fn live() -> Lived {
         connections: 0,
         telemetry: HashMap::new(),
         counted: 0,
-        heard: Wire::default(),
-        said: Wire::default(),
-        untold: 0,
+        received: Wire::default(),
+        written_messages: Wire::default(),
+        not_notified: 0,
         written: 0,
-        caught: Vec::new(),
+        to_close: Vec::new(),
     };
-    let mut lives: Vec<Life> = (0..200_u32)
+    let mut runs: Vec<DeviceRun> = (0..200_u32)
         .map(|index| {
             let mut device = Device::new(context.clone(), DeviceRef { fleet: 0, index });
             let spans = plan.schedule.online_spans(u64::from(index), 200);
             assert_eq!(spans.len(), 1);
             device.start_span(spans[0]);
-            Life { device, retries: Retries::default(), connection: None, next_ns: Some(spans[0].from_ns) }
+            DeviceRun {
+                device,
+                retries: Retries::default(),
+                connection: None,
+                next_ns: Some(spans[0].from_ns),
+            }
         })
         .collect();
     let stalls = Rc::new(crate::stalls::Stalls::new(zero));
-    let driver = ServiceDriver::new(&plan, clocks, stalls).expect("the plan has a service side");
+    let driver = ServiceDriver::new(&plan, clocks, stalls).expect("the plan has [[drive]] tables");
     let load_end = zero + Duration::from_secs(29 * 60);
     let mut service = Service { driver, open: HashMap::new(), close_at: zero + CLOSE_EVERY, closed: 0 };
     let end = zero + plan.schedule.end() + plan.drain;
 
-    // Who has to be looked at next; the service side is looked at at every instant.
+    // The next instant of each device. The service client runs at every instant.
     let mut agenda: BTreeSet<(Instant, usize)> = BTreeSet::new();
-    let mut planned: Vec<Option<Instant>> = vec![None; lives.len()];
+    let mut planned: Vec<Option<Instant>> = vec![None; runs.len()];
     let mut now = zero;
-    let mut touched: BTreeSet<usize> = (0..lives.len()).collect();
+    let mut touched: BTreeSet<usize> = (0..runs.len()).collect();
     loop {
         while let Some((_, number)) = agenda.first().copied().filter(|(at, _)| *at <= now) {
             agenda.pop_first();
@@ -393,15 +399,15 @@ fn live() -> Lived {
             touched.insert(number);
         }
         while let Some(number) = touched.pop_first() {
-            lives[number].settle(&mut world, number, now);
+            runs[number].settle(&mut world, number, now);
             if let Some(at) = planned[number].take() {
                 agenda.remove(&(at, number));
             }
-            planned[number] = lives[number].next(&world).map(|at| at.max(now));
+            planned[number] = runs[number].next(&world).map(|at| at.max(now));
             agenda.extend(planned[number].map(|at| (at, number)));
         }
         for address in service.step(&mut world, now, load_end) {
-            let connection = lives[address.shard].connection.as_mut();
+            let connection = runs[address.shard].connection.as_mut();
             if let Some(connection) = connection.filter(|connection| connection.address == address) {
                 connection.hub.wake();
                 touched.insert(address.shard);
@@ -416,7 +422,7 @@ fn live() -> Lived {
             None => break,
         }
     }
-    for life in &mut lives {
+    for life in &mut runs {
         life.end(&mut world, end, Closed::Local);
         life.device.settle(end);
     }
@@ -426,5 +432,5 @@ fn live() -> Lived {
     collector.add(&service.driver.swap(), Source::Service);
     let measurement = collector.finish(u64::MAX, Vec::new(), Vec::new());
     let counts = measurement.fleets[0].counts;
-    Lived { measurement, world, end, counts }
+    Outcomes { measurement, world, end, counts }
 }

@@ -1,6 +1,6 @@
 //! The service client of the soak test: makes the due calls, and closes connections.
 
-use super::{CLOSE_EVERY, CLOSED_AT_ONCE, World};
+use super::{CLOSE_EVERY, CLOSED_AT_A_TIME, World};
 use crate::emulator::directory::Address;
 use crate::emulator::service::{CallDeadline, PendingRequest};
 use crate::fleet::ServiceDriver;
@@ -8,7 +8,7 @@ use crate::iothub::service::{ServiceCall, ServiceError, ServiceRequest, ServiceR
 use std::collections::HashMap;
 use std::time::Instant;
 
-/// The service side: calls under way, by id.
+/// The service client and its open calls.
 pub(super) struct Service {
     pub(super) driver: ServiceDriver,
     pub(super) open: HashMap<u64, (String, PendingRequest)>,
@@ -23,24 +23,24 @@ impl Service {
         deadlines.chain(self.driver.poll_timeout()).chain([self.close_at]).min()
     }
 
-    /// Asks what is due, takes in what is answered; returns the devices that have to be woken.
+    /// Makes the due calls and takes the answers. Returns the connections to wake.
     pub(super) fn step(&mut self, world: &mut World, now: Instant, load_end: Instant) -> Vec<Address> {
         let mut wake = Vec::new();
         let unix = world.unix(now);
         for ServiceCall { id, device, request } in self.driver.poll(now) {
             let changes = matches!(request, ServiceRequest::UpdateDesired { .. });
             let pending = world.directory.request(now, unix, &device, request);
-            world.untold += u64::from(changes && pending.wake.is_none());
+            world.not_notified += u64::from(changes && pending.wake.is_none());
             wake.extend(pending.wake);
             self.open.insert(id, (device, pending));
         }
         if now >= self.close_at {
             self.close_at = if now < load_end { now + CLOSE_EVERY } else { now + 1_000 * CLOSE_EVERY };
-            let next = (0..CLOSED_AT_ONCE).map(|n| (self.closed * 31 + n) as usize % 200);
-            world.caught.extend(next);
-            self.closed += CLOSED_AT_ONCE;
+            let next = (0..CLOSED_AT_A_TIME).map(|n| (self.closed * 31 + n) as usize % 200);
+            world.to_close.extend(next);
+            self.closed += CLOSED_AT_A_TIME;
         }
-        for number in std::mem::take(&mut world.caught) {
+        for number in std::mem::take(&mut world.to_close) {
             let device = world.context.plan.fleets[0].device_id(u32::try_from(number).expect("it fits"));
             wake.extend(world.directory.request(now, unix, &device, ServiceRequest::CloseConnection).wake);
         }
@@ -53,6 +53,7 @@ impl Service {
             let result = match pending.result.try_recv() {
                 Ok(result) => result,
                 Err(tokio::sync::oneshot::error::TryRecvError::Empty) => return true,
+                // The connection has ended, so no answer can arrive.
                 Err(tokio::sync::oneshot::error::TryRecvError::Closed) => Err(ServiceError::NotOnline),
             };
             results.push(ServiceResult { id: *id, result: result.map_err(Into::into) });

@@ -21,21 +21,21 @@ impl Pipe {
         self.0.front().map(|(at, _)| *at)
     }
 
-    /// What has come by `now`.
+    /// Receives the bytes that have arrived by `now`.
     pub(super) fn receive(&mut self, now: Instant) -> BytesMut {
-        let mut came = BytesMut::new();
+        let mut bytes = BytesMut::new();
         while self.next().is_some_and(|at| at <= now) {
-            came.extend_from_slice(&self.0.pop_front().expect("it was there").1);
+            bytes.extend_from_slice(&self.0.pop_front().expect("the front was peeked").1);
         }
-        came
+        bytes
     }
 }
 
-/// The messages in what one side wrote or heard: whole packets.
+/// Returns the PUBLISH packets in what one side wrote: whole packets only.
 pub(super) fn messages(bytes: &BytesMut) -> impl Iterator<Item = Publish> {
     let mut bytes = bytes.clone();
     std::iter::from_fn(move || {
-        let packet = wire::decode(&mut bytes, 1 << 20, Strictness::Strict).expect("good packets");
+        let packet = wire::decode(&mut bytes, 1 << 20, Strictness::Strict).expect("valid packets");
         assert!(packet.is_some() || bytes.is_empty(), "both sides write whole packets");
         packet
     })
@@ -45,7 +45,7 @@ pub(super) fn messages(bytes: &BytesMut) -> impl Iterator<Item = Publish> {
     })
 }
 
-/// Messages of each kind on the wire, apart from what devices, hub and service count themselves.
+/// Number of messages of each kind on the wire, counted independently of devices, hub and service client.
 #[derive(Default)]
 pub(super) struct Wire(HashMap<&'static str, u64>);
 

@@ -91,7 +91,7 @@ impl<W: Write> Ui<W> {
     /// Shows the events as progress, and stops the load when `watch` finds a reason.
     async fn show_events(&self, events: &mut UnboundedReceiver<Event>, watch: &mut Watch) -> Infallible {
         while let Some(event) = events.recv().await {
-            drop(self.console.borrow_mut().hear(&event));
+            drop(self.console.borrow_mut().handle_event(&event));
             if let Some(early) = watch.on(&event) {
                 self.command(Command::Stop, &early.text);
                 self.early.replace(Some(early));
@@ -147,7 +147,7 @@ impl<W: Write> Ui<W> {
     ) {
         let mut console = self.console.borrow_mut();
         while let Ok(event) = events.try_recv() {
-            drop(console.hear(&event));
+            drop(console.handle_event(&event));
         }
         while let Some(Ok(line)) = trace_lines.as_mut().map(UnboundedReceiver::try_recv) {
             drop(console.progress().print(&line));
@@ -157,7 +157,7 @@ impl<W: Write> Ui<W> {
 
     /// Tells the person and the fleet.
     fn command(&self, command: Command, text: &str) {
-        drop(self.console.borrow_mut().progress().say(text));
+        drop(self.console.borrow_mut().progress().note(text));
         drop(self.commands.send(command));
     }
 }

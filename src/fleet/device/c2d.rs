@@ -1,7 +1,8 @@
-//! Cloud-to-device messages: their age, and whether all of them came, once each and in order. A part of `device`.
+//! Received cloud-to-device messages: their age, and whether each arrived once and in order. Part of `device`, called by
+//! `received`.
 //!
-//! An age requires that the sender's clock and this machine's agree. If the run sends the messages itself, both stamps come from a clock
-//! without steps.
+//! An age is correct only if the clocks of the sender and of this machine agree. If the run sends the messages itself, both
+//! stamps come from a clock without steps.
 
 use super::Device;
 use crate::clock::Step;
@@ -10,23 +11,24 @@ use crate::measure::{Culprit, FromHub, Operation};
 use crate::plan::CallPlan;
 use std::time::{Duration, Instant};
 
-/// How many numbers back a message can be told from one that came before.
+/// How far back message numbers are remembered.
 const WINDOW: u64 = 64;
 
-/// One jump of the numbers counts as so many at most: whoever invents them must not fill a counter.
+/// Maximum number of messages that one jump of the number counts as skipped, so that an invented number cannot saturate the
+/// counter.
 const SKIPPED_MAX: u64 = u32::MAX as u64;
 
-/// Which numbers have come.
+/// The message numbers that have arrived.
 #[derive(Debug, Default)]
 pub(super) struct C2dSequence {
-    /// The one that comes next if all is well.
+    /// The next expected number.
     next: u64,
-    /// Of the numbers below it: the lowest bit is the one just below.
+    /// Which of the numbers below `next` have arrived; the lowest bit is `next - 1`.
     seen: u64,
 }
 
 impl C2dSequence {
-    /// A numbered message came; what of that is to be counted.
+    /// Records a message number. Returns what to count for it.
     fn record(&mut self, seq: u64) -> FromHub {
         let mut counts = FromHub::default();
         if let Some(skipped) = seq.checked_sub(self.next) {
@@ -37,7 +39,7 @@ impl C2dSequence {
             return counts;
         }
         let back = self.next - 1 - seq;
-        // What lies further back than can be remembered is taken for what a hub delivers twice.
+        // Numbers that are too old to be remembered count as duplicates.
         if back >= WINDOW || self.seen >> back & 1 == 1 {
             counts.c2d_duplicates = 1;
         } else {
@@ -55,17 +57,17 @@ impl Device {
         match sent.map(|sent| self.age(sent, now)) {
             Some(Age::Known(age)) => self.recorder().ok_with_age(Operation::C2d, now, age),
             Some(Age::Ahead) => self.recorder().error("clock_ahead", Culprit::Peer, now, || {
-                format!("{}: a cloud-to-device message was stamped later than it came", self.id())
+                format!("{}: a cloud-to-device message has a stamp later than its arrival", self.id())
             }),
             Some(Age::Stepped) => self.recorder().error("clock_step", Culprit::Us, now, || {
                 format!(
-                    "{}: this machine's clock stepped while a cloud-to-device message was under way",
+                    "{}: this machine's clock stepped while a cloud-to-device message was in transit",
                     self.id()
                 )
             }),
             None => {}
         }
-        // What an earlier run left behind was numbered by that.
+        // Messages of an earlier run have numbers of their own.
         let seq = seq.filter(|_| sent.is_none_or(|sent| sent >= zero_unix));
         let counted = seq.map(|seq| self.iot_hub().c2d.record(seq)).unwrap_or_default();
         self.count_hub(|counts| {
@@ -78,17 +80,17 @@ impl Device {
     }
 }
 
-/// The age of a message, as far as it is known.
+/// The age of a message, if it is known.
 enum Age {
     Known(Duration),
-    /// Its stamp is later than its arrival.
+    /// The stamp is later than the arrival.
     Ahead,
-    /// This machine's clock stepped while the message was under way.
+    /// This machine's clock stepped while the message was in transit.
     Stepped,
 }
 
 impl Device {
-    /// The age of a message that was stamped with `sent`, since the Unix epoch.
+    /// Returns the age of a message that was stamped at `sent`, since the Unix epoch.
     fn age(&self, sent: Duration, now: Instant) -> Age {
         let context = &self.context;
         if context.plan.drives.iter().any(|drive| matches!(drive.call, CallPlan::C2d { .. })) {
@@ -123,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_are_missing_twice_or_out_of_order_are_told_apart() {
+    fn skips_duplicates_and_reordering_are_distinguished() {
         for (seqs, skipped, duplicates, reordered) in [
             (&[0, 1, 2, 3][..], 0, 0, 0),
             (&[0, 2, 3], 1, 0, 0),
@@ -148,7 +150,7 @@ mod tests {
             seqs.dedup();
             let (new, highest) = (seqs.len() as u64, seqs.last().map_or(0, |last| last + 1));
             prop_assert_eq!(duplicates, all - new);
-            prop_assert_eq!(skipped - reordered, highest - new, "what never came");
+            prop_assert_eq!(skipped - reordered, highest - new, "numbers that never arrived");
         }
     }
 }

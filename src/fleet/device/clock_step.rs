@@ -1,38 +1,38 @@
-//! Determines whether a step of this machine's wall clock may be why a hub does not accept a device's token. If so, the failure is the
-//! load generator's. A part of `device`.
+//! Determines whether a step of this machine's wall clock may be why a hub rejects a device's token. If so, the failure counts as
+//! the load generator's. Part of `device`.
 
 use super::connect::Reached;
-use super::{Device, Excuse, Stage};
+use super::{ConnectionState, Device, Excuse};
 use crate::clock::{Step, without};
 use crate::iothub::limits::EXPIRY_GRACE_MAX;
 use crate::link::DialError;
 use crate::measure::Culprit;
 use std::time::{Duration, Instant};
 
-/// The tolerated difference between this machine's clock and the hub's (our choice).
+/// Tolerated difference between this machine's clock and the hub's (our choice).
 pub(super) const CLOCK_TOLERANCE: Duration = Duration::from_secs(1);
 
-/// A hub ends a connection this long after the expiry of its token, at the latest.
+/// Longest time from a token's expiry until a hub closes its connection.
 const RECENT: Duration = EXPIRY_GRACE_MAX.saturating_add(CLOCK_TOLERANCE);
 
-/// A token, and the clocks when the hub checked it.
+/// A token and both clocks when the hub checked it.
 struct TokenCheck {
-    /// The token's expiry, since the Unix epoch.
+    /// Expiry of the token, since the Unix epoch.
     expiry: Duration,
-    /// When it was made.
+    /// When the token was created.
     made: Instant,
     now: Instant,
-    /// The wall clock now.
+    /// Wall clock at `now`.
     unix: Duration,
     /// The hub's clock is known to have made all steps before this instant.
     hub_stepped_until: Option<Instant>,
-    /// Only a recent expiry or step counts, because a connection outlives its token by at most [`RECENT`].
+    /// Whether only a recent expiry or step counts. A connection outlives its token by at most [`RECENT`].
     recent_only: bool,
 }
 
 impl TokenCheck {
-    /// Returns the sum of the steps that change the token's validity, in microseconds. The hub's clock may show what this machine's clock
-    /// would show without its last steps. Either clock may be right, so only their disagreement counts.
+    /// Returns the sum of the steps that change the token's validity, in microseconds. The hub's clock may show what this
+    /// machine's clock would show without its last steps. Either clock may be right, so only their disagreement counts.
     fn clock_step(&self, steps: &[Step]) -> Option<i64> {
         let expired = |unix: Duration| self.expiry <= unix + CLOCK_TOLERANCE;
         for (step, by_us, without) in without(steps, self.unix) {
@@ -59,12 +59,12 @@ impl TokenCheck {
 impl Device {
     /// Returns by how much this machine's clock stepped, if that may be why the hub refused the token of this attempt.
     pub(super) fn clock_step_behind_refusal(&self, now: Instant) -> Option<i64> {
-        let Stage::Connecting(attempt) = &self.stage else { return None };
+        let ConnectionState::Connecting(attempt) = &self.connection else { return None };
         let Reached::Connect(sent) = attempt.reached else { return None };
         self.clock_step(sent, now, false)
     }
 
-    /// As [`Device::clock_step_behind_refusal`], for a connection that the hub closed.
+    /// Returns the same for a connection that the hub closed.
     pub(super) fn clock_step_behind_close(&self, now: Instant) -> Option<i64> {
         match self.online_since() {
             Some(since) => self.clock_step(since, now, true),
@@ -72,8 +72,8 @@ impl Device {
         }
     }
 
-    /// Records that the hub accepted a token. If the token is valid only by a clock with this machine's steps, the hub's clock made them
-    /// too, and later refusals have another reason.
+    /// Notes that the hub accepted a token. If the token is valid only by a clock with this machine's steps, the hub's clock made
+    /// them too, and later refusals have another reason.
     pub(super) fn record_token_accepted(&self, now: Instant) {
         if !self.context.steps.borrow().steps().is_empty() && self.clock_step_behind_refusal(now).is_some() {
             self.context.hub_stepped_until.set(Some(now));
@@ -91,7 +91,7 @@ impl Device {
             .clock_step(self.context.steps.borrow().steps())
     }
 
-    /// Returns by how much this machine's clock stepped, if the server's certificate would be valid without that.
+    /// Returns by how much this machine's clock stepped, if the server's certificate would be valid without the steps.
     pub(super) fn clock_step_behind_certificate_error(&self, error: &DialError, now: Instant) -> Option<i64> {
         if error.class != "tls_certificate" {
             return None;
@@ -101,7 +101,7 @@ impl Device {
         without(watch.steps(), unix).find(|(_, _, unix)| error.is_valid_at(*unix)).map(|(_, by_us, _)| by_us)
     }
 
-    /// Counts a failure as the load generator's, because its clock stepped by `by_us`.
+    /// Records a failure as the load generator's, because its clock stepped by `by_us`.
     pub(super) fn record_clock_step_failure(
         &mut self,
         by_us: i64,
@@ -124,8 +124,8 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3_600);
     const MINUTE: Duration = Duration::from_secs(60);
     const UNIX: Duration = Duration::from_secs(1_800_000_000);
-    const FORTH_US: i64 = 7_200_000_000;
-    const BACK_US: i64 = -FORTH_US;
+    const FORWARD_US: i64 = 7_200_000_000;
+    const BACK_US: i64 = -FORWARD_US;
 
     /// The clock steps by `by_us` ten minutes after the start. The token was made, and the hub checked it, at these minutes after the
     /// start.
@@ -133,7 +133,7 @@ mod tests {
         by_us: i64,
         ttl: Duration,
         made: u32,
-        judged: u32,
+        checked: u32,
         change: impl FnOnce(&mut TokenCheck, Instant),
     ) -> Option<i64> {
         let start = crate::clock::now();
@@ -145,8 +145,8 @@ mod tests {
         let mut token = TokenCheck {
             expiry: unix(made) + ttl,
             made: at(made),
-            now: at(judged),
-            unix: unix(judged),
+            now: at(checked),
+            unix: unix(checked),
             hub_stepped_until: None,
             recent_only: false,
         };
@@ -155,40 +155,40 @@ mod tests {
     }
 
     #[test]
-    fn a_step_is_the_cause_if_the_clocks_disagree() {
+    fn step_is_the_cause_if_the_clocks_disagree() {
         let same = |_: &mut TokenCheck, _| {};
         // Forward: a token from before the step, which the new clock finds expired.
-        assert_eq!(clock_step(FORTH_US, HOUR, 5, 11, same), Some(FORTH_US));
-        assert_eq!(clock_step(FORTH_US, 12 * HOUR, 5, 11, same), None, "it outlives the step");
-        assert_eq!(clock_step(FORTH_US, HOUR, 12, 13, same), None, "it was made after the step");
-        assert_eq!(clock_step(FORTH_US, HOUR, 12, 80, same), None, "and expired by itself");
+        assert_eq!(clock_step(FORWARD_US, HOUR, 5, 11, same), Some(FORWARD_US));
+        assert_eq!(clock_step(FORWARD_US, 12 * HOUR, 5, 11, same), None, "the token outlives the step");
+        assert_eq!(clock_step(FORWARD_US, HOUR, 12, 13, same), None, "created after the step");
+        assert_eq!(clock_step(FORWARD_US, HOUR, 12, 80, same), None, "expired without a step");
         // Back: a token from after the step, which the old clock finds expired.
         assert_eq!(clock_step(BACK_US, HOUR, 12, 13, same), Some(BACK_US));
         assert_eq!(clock_step(BACK_US, 12 * HOUR, 12, 13, same), None);
         assert_eq!(clock_step(BACK_US, HOUR, 5, 13, same), None, "both clocks find it valid");
-        assert_eq!(clock_step(BACK_US, HOUR, 5, 80, same), Some(BACK_US), "it expired by the old clock only");
+        assert_eq!(clock_step(BACK_US, HOUR, 5, 80, same), Some(BACK_US), "expired by the old clock only");
     }
 
     #[test]
-    fn a_hub_that_stepped_too_has_another_reason() {
+    fn hub_that_stepped_too_has_another_reason() {
         let accepted_at = |minutes: u32| {
-            move |judged: &mut TokenCheck, start: Instant| {
-                judged.hub_stepped_until = Some(start + minutes * MINUTE);
+            move |check: &mut TokenCheck, start: Instant| {
+                check.hub_stepped_until = Some(start + minutes * MINUTE);
             }
         };
         assert_eq!(clock_step(BACK_US, HOUR, 12, 14, accepted_at(13)), None);
         assert_eq!(
             clock_step(BACK_US, HOUR, 12, 14, accepted_at(9)),
             Some(BACK_US),
-            "that was before the step"
+            "accepted before the step"
         );
     }
 
     #[test]
-    fn a_loss_long_after_step_and_expiry_has_another_reason() {
-        let recent_only = |judged: &mut TokenCheck, _| judged.recent_only = true;
-        assert_eq!(clock_step(FORTH_US, HOUR, 5, 11, recent_only), Some(FORTH_US), "the step was recent");
-        assert_eq!(clock_step(FORTH_US, HOUR, 5, 21, recent_only), None);
+    fn loss_long_after_step_and_expiry_has_another_reason() {
+        let recent_only = |check: &mut TokenCheck, _| check.recent_only = true;
+        assert_eq!(clock_step(FORWARD_US, HOUR, 5, 11, recent_only), Some(FORWARD_US), "the step was recent");
+        assert_eq!(clock_step(FORWARD_US, HOUR, 5, 21, recent_only), None);
         assert_eq!(
             clock_step(BACK_US, 3 * HOUR, 12, 74, recent_only),
             Some(BACK_US),
@@ -203,9 +203,9 @@ mod tests {
         let at = |minutes: u32| start + minutes * MINUTE;
         // An hour and a half forward, in two steps, for a token of an hour.
         let steps =
-            [Step { at: at(10), by_us: FORTH_US / 8 * 3 }, Step { at: at(11), by_us: FORTH_US / 8 * 3 }];
+            [Step { at: at(10), by_us: FORWARD_US / 8 * 3 }, Step { at: at(11), by_us: FORWARD_US / 8 * 3 }];
         let (made, now, hub_stepped_until, recent_only) = (at(5), at(12), None, false);
-        let judged = TokenCheck {
+        let check = TokenCheck {
             expiry: UNIX + 5 * MINUTE + HOUR,
             made,
             now,
@@ -213,8 +213,8 @@ mod tests {
             hub_stepped_until,
             recent_only,
         };
-        assert_eq!(judged.clock_step(&steps), Some(FORTH_US / 8 * 3), "the last one alone decides");
-        let judged = TokenCheck { expiry: UNIX + 5 * MINUTE + HOUR / 2, ..judged };
-        assert_eq!(judged.clock_step(&steps), Some(FORTH_US / 4 * 3), "both decide");
+        assert_eq!(check.clock_step(&steps), Some(FORWARD_US / 8 * 3), "the last one alone decides");
+        let check = TokenCheck { expiry: UNIX + 5 * MINUTE + HOUR / 2, ..check };
+        assert_eq!(check.clock_step(&steps), Some(FORWARD_US / 4 * 3), "both decide");
     }
 }

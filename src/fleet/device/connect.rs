@@ -1,7 +1,6 @@
-//! How a device comes online: credentials, CONNECT, what is recorded at CONNACK, subscriptions. A part of
-//! `device`.
+//! Connects a device: credentials, CONNECT, the records at CONNACK, and subscriptions. Part of `device`.
 
-use super::{ConnectionEnd, Device, DeviceRecorder, Excuse, Stage};
+use super::{ConnectionEnd, ConnectionState, Device, DeviceRecorder, Excuse};
 use crate::fleet::open::Open;
 use crate::measure::{Culprit, Operation, Outcome};
 use crate::plan::{PayloadContext, Subscription, TemplateContext, WillPlan};
@@ -13,37 +12,37 @@ use crate::wire::{QoS, SUBACK_FAILURE};
 use bytes::BytesMut;
 use std::time::{Duration, Instant};
 
-/// The connection attempt under way.
+/// The current attempt to connect.
 #[derive(Debug)]
 pub(super) struct Attempt {
     pub(super) open: Open,
-    /// When it has taken too long, CONNACK included.
+    /// When the attempt times out, including CONNACK.
     pub(super) deadline: Instant,
     pub(super) reached: Reached,
 }
 
-/// How far an attempt has got.
+/// Progress of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reached {
-    /// It is dialing.
+    /// Dialing.
     Nothing,
-    /// TCP and TLS are done: from here on a failure is one of MQTT, even before CONNECT is sent.
+    /// TCP and TLS are connected. A failure is one of MQTT from here on, even before CONNECT is sent.
     Transport,
     /// CONNECT was sent at this instant.
     Connect(Instant),
 }
 
-/// How far the connection's subscriptions are.
+/// State of the connection's subscriptions.
 #[derive(Debug)]
 pub(super) enum SubscribeState {
     Due,
-    /// SUBSCRIBE is out, and without its answer.
+    /// SUBSCRIBE was sent; SUBACK has not arrived.
     Sent(Box<Open>),
-    /// Answered, or not in time, or there was nothing to ask.
+    /// SUBACK arrived or timed out, or there are no subscriptions.
     Done,
-    /// UNSUBSCRIBE is out, and without its answer.
+    /// UNSUBSCRIBE was sent; UNSUBACK has not arrived.
     Unsubscribing(Box<Open>),
-    /// Nothing is subscribed to any more.
+    /// Unsubscribed.
     Unsubscribed,
 }
 
@@ -51,7 +50,7 @@ impl Device {
     pub(super) fn on_connected(&mut self, now: Instant) {
         self.record_token_accepted(now);
         let Some(Attempt { open, reached, .. }) = self.take_attempt() else { return };
-        self.stage = Stage::Online { since: now };
+        self.connection = ConnectionState::Online { since: now };
         let recorder = self.recorder();
         let (due_ns, picked_ns) = (open.due_ns(), open.picked_ns());
         recorder.done(open, now);
@@ -66,7 +65,7 @@ impl Device {
         }
         self.end_renewal(picked_ns, now);
         self.subscribe = SubscribeState::Due;
-        if let Some(open) = self.online.take() {
+        if let Some(open) = self.online_operation.take() {
             let due_ns = open.due_ns();
             self.recorder().done(open, now);
             self.skip_due(due_ns, self.context.ns(now));
@@ -101,12 +100,12 @@ impl Device {
             recorder.error("encode", Culprit::Us, now, || format!("{id}: {error}"));
             self.excuse = Excuse::Machine;
         }
-        if let Stage::Connecting(attempt) = &mut self.stage {
+        if let ConnectionState::Connecting(attempt) = &mut self.connection {
             attempt.reached = Reached::Connect(now);
         }
     }
 
-    /// Its topic and payload for this connection. Made anew each time: most devices connect once.
+    /// Returns the topic and payload of the will for this connection. Not cached, because most devices connect once.
     fn will<'a>(&self, will: &'a WillPlan, id: &str, now: Instant) -> (&'a WillPlan, String, Vec<u8>) {
         let context = &self.context;
         let global = self.plan().first + u64::from(self.device.index);
@@ -123,7 +122,7 @@ impl Device {
         (will, will.topic.render(&TemplateContext { device: id, index: self.device.index }), payload)
     }
 
-    /// SUBSCRIBE is answered, or will not be; the operation that was open, if it was.
+    /// Ends the wait for SUBACK. Returns the operation if it was open.
     fn take_subscribe(&mut self) -> Option<Open> {
         match std::mem::replace(&mut self.subscribe, SubscribeState::Done) {
             SubscribeState::Sent(open) => Some(*open),
@@ -134,7 +133,7 @@ impl Device {
         }
     }
 
-    /// When SUBACK ought to have come, if it is awaited.
+    /// Returns the deadline of SUBACK, if it has not arrived.
     pub(super) fn suback_by(&self) -> Option<Instant> {
         match &self.subscribe {
             SubscribeState::Sent(open) => Some(self.context.at(open.due_ns()) + self.plan().ack_timeout),
@@ -142,7 +141,7 @@ impl Device {
         }
     }
 
-    /// SUBACK came. What was granted counts also when the answer is late, or another filter was refused.
+    /// Handles SUBACK. Granted filters count even if the packet is late or another filter was refused.
     pub(super) fn on_suback(&mut self, granted: &[u8], now: Instant) {
         let open = self.take_subscribe();
         let recorder = self.recorder();
@@ -163,7 +162,7 @@ impl Device {
         self.on_subscriptions_granted(granted, now);
     }
 
-    /// SUBACK did not come in time. The connection goes on: what is published may be taken all the same.
+    /// Handles the timeout of SUBACK. The connection continues, because messages can still be published.
     pub(super) fn on_timeout_suback(&mut self, now: Instant) {
         if self.suback_by().is_none_or(|by| now < by) {
             return;
@@ -176,7 +175,7 @@ impl Device {
         });
     }
 
-    /// What a connection subscribes to, in this order.
+    /// Returns the filters of a connection, in the order of SUBSCRIBE.
     pub(super) fn filters(&self) -> Vec<(String, QoS)> {
         let fleet = self.plan();
         let id = self.id();
@@ -220,15 +219,15 @@ impl Device {
     }
 }
 
-/// The one CONNACK code that asks to try again (MQTT 3.1.1 §3.2.2.3).
+/// The only CONNACK code that asks to try again (MQTT 3.1.1 §3.2.2.3).
 pub(super) const CONNACK_UNAVAILABLE: u8 = 3;
 
-/// True if a CONNACK code may be about the token (MQTT 3.1.1 §3.2.2.3).
+/// Returns true if a CONNACK code may refer to the token (MQTT 3.1.1 §3.2.2.3).
 pub(super) fn is_about_credentials(code: u8) -> bool {
     matches!(code, 4 | 5)
 }
 
-/// A stable class for each CONNACK return code (MQTT 3.1.1 §3.2.2.3).
+/// Returns the error class of a CONNACK return code (MQTT 3.1.1 §3.2.2.3).
 pub(super) fn connack_class(code: u8) -> &'static str {
     match code {
         1 => "connack_1",
@@ -240,14 +239,14 @@ pub(super) fn connack_class(code: u8) -> &'static str {
     }
 }
 
-/// What the standard calls it (MQTT 3.1.1 §3.2.2.3).
+/// Returns the standard's name of a CONNACK return code (MQTT 3.1.1 §3.2.2.3).
 pub(super) fn connack_meaning(code: u8) -> &'static str {
     match code {
         1 => "unacceptable protocol version",
         2 => "identifier rejected",
         3 => "server unavailable",
         4 => "bad user name or password",
-        5 => "not authorised",
+        5 => "not authorized",
         _ => "not defined by MQTT 3.1.1",
     }
 }

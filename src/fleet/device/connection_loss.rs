@@ -1,8 +1,8 @@
-//! How a device loses its connection: which class of error it is as far as the wire and the device's own token tell, what
-//! findings need to know of it, and when the device tries again. A part of `device`.
+//! Handles a lost connection: its error class, as far as the wire and the device's token show it, the counters that findings
+//! need, and the delay before the next attempt. Part of `device`.
 
 use super::clock_step::CLOCK_TOLERANCE;
-use super::{Device, Stage};
+use super::{ConnectionState, Device};
 use crate::fleet::open::Open;
 use crate::iothub::limits::EXPIRY_GRACE_MAX;
 use crate::measure::Culprit;
@@ -12,33 +12,33 @@ use crate::units::{human_duration, human_us, plural};
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
-/// A connection that the peer closes sooner than this after CONNACK was hardly of use (our choice).
+/// A connection that the peer closes sooner than this after CONNACK counts as short (our choice).
 const SHORT_CONNECTION: Duration = Duration::from_secs(60);
 
-/// A device that lost its connection because of a stall is excused for so many times the stall: a target has worked off by then
-/// that all devices reconnect at once (our choice, the same as for an echo).
+/// A stall excuses the failures of a device for this many times the stall. By then the target can have handled the reconnects of
+/// all devices (our choice, the same as for an echo).
 const EXCUSED_STALLS: u64 = 20;
 
-/// So many of those in a row are no accident (our choice).
+/// This many short connections in a row are no coincidence (our choice).
 const SHORT_CONNECTIONS_MAX: u8 = 3;
 
-/// Unacknowledged messages.
+/// The unacknowledged messages of a connection.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Unacknowledged {
     count: usize,
-    /// When the oldest was sent.
+    /// Sending time of the oldest one.
     since: Option<Instant>,
 }
 
 impl Device {
-    /// The unacknowledged messages.
+    /// Returns the unacknowledged messages.
     pub(super) fn unacknowledged(&self) -> Unacknowledged {
         let since = self.session.open().map(|(_, sent)| sent).min();
         Unacknowledged { count: self.session.open().count(), since }
     }
 
-    /// Where this worker stalled for half the keep-alive or longer, no longer than a keep-alive ago, the peer may have closed the
-    /// connection because it heard nothing: an excuse until the target can have worked off that all devices reconnect.
+    /// Returns true if a stall of this worker may be why the peer closed the connection: a stall of at least half the keep-alive,
+    /// at most one keep-alive ago. Extends the worker's excuse until the target can have handled the reconnects of all devices.
     pub(super) fn is_excused_by_stall(&self, now_ns: u64) -> bool {
         let keep_alive_ns = u64::from(self.plan().keep_alive_s) * 1_000_000_000;
         let stalls = self.context.deadlines.stalls();
@@ -51,13 +51,13 @@ impl Device {
             return false;
         }
         let until_ns = now_ns.saturating_add(longest_ns.saturating_mul(EXCUSED_STALLS));
-        // The worker's stalls are those of all its devices.
+        // A stall affects all devices of the worker.
         self.context.stall_excuse_ns.set(until_ns.max(self.context.stall_excuse_ns.get()));
         true
     }
 
-    /// Counts an unexpected end of the connection by its cause, as far as the wire shows it. `stepped` is the step of this machine's clock
-    /// that may be the cause; `open` are the messages that were unacknowledged before the end.
+    /// Records an unexpected end of the connection by its cause, as far as the wire shows it. `stepped` is the step of this
+    /// machine's clock that may be the cause. `open` are the messages that were unacknowledged before the end.
     pub(super) fn record_loss(
         &mut self,
         why: Closed,
@@ -69,25 +69,26 @@ impl Device {
             self.record_dead_connection();
         }
         if let Some(by_us) = stepped {
-            let is_counted = self.online_since().is_some() || matches!(self.stage, Stage::Connecting(_));
+            let is_counted =
+                self.online_since().is_some() || matches!(self.connection, ConnectionState::Connecting(_));
             return if is_counted {
                 self.record_clock_step_failure(by_us, || "the hub closed the connection".to_owned(), now)
             };
         }
         let expired = self.token_expired_for(now).filter(|_| matches!(why, Closed::Eof | Closed::Reset));
         let (class, culprit) = match why {
-            // The token is ours: this much is known, whatever the peer's reason was.
+            // The token is ours, so its expiry is certain, whatever the peer's reason was.
             _ if expired.is_some() => ("closed_after_expiry", Culprit::Peer),
             Closed::Eof => ("closed_by_peer", Culprit::Peer),
             Closed::Reset => ("reset", Culprit::Network),
             Closed::Unreachable => ("tcp_timeout", Culprit::Network),
             Closed::TlsAlert(_) => ("tls_alert", Culprit::Peer),
-            // An error of the session, which `failed` counts.
+            // An error of the session, which `record_session_error` counts.
             Closed::Local => return,
         };
         let Some(online_since) = self.online_since() else {
-            // A peer that closes after it refused has already been counted.
-            if matches!(self.stage, Stage::Connecting(_)) {
+            // A close after a refusal has already been counted.
+            if matches!(self.connection, ConnectionState::Connecting(_)) {
                 let words = in_words(why);
                 let recorder = self.recorder();
                 recorder.error(class, culprit, now, || format!("{}: {words} before CONNACK", self.id()));
@@ -110,12 +111,12 @@ impl Device {
             if let Some(since) = open.since {
                 self.record_unacknowledged_close(since.max(online_since), now);
             }
-            self.record_connection_length(now.saturating_duration_since(online_since) < SHORT_CONNECTION);
+            self.count_short_connection(now.saturating_duration_since(online_since) < SHORT_CONNECTION);
         }
     }
 
-    /// The connection turned out to be dead, so QoS 0 messages since the last received byte may not have arrived. Not used when the peer
-    /// closes the connection normally: it has then read everything before, as far as TCP can tell.
+    /// Records that the connection turned out to be dead, so that QoS 0 messages since the last received byte may be lost. Not
+    /// used when the peer closes the connection: as far as TCP shows, it has read everything before.
     pub(super) fn record_dead_connection(&mut self) {
         let unheard = std::mem::take(&mut self.qos0_unconfirmed);
         if unheard > 0 {
@@ -123,12 +124,12 @@ impl Device {
         }
     }
 
-    /// How long to wait before the next attempt; `None` means never.
+    /// Returns the delay before the next attempt. `None` means never.
     pub(crate) fn back_off(&mut self, retries: &mut Retries, now: Instant) -> Option<Duration> {
         if self.context.ns(now) >= self.offline_at_ns() {
-            return None; // The plan has no more use for it: it does not give up.
+            return None; // The plan no longer needs the connection. This does not count as giving up.
         }
-        let offline_since = self.online.as_ref().map_or_else(|| self.context.ns(now), Open::due_ns);
+        let offline_since = self.online_operation.as_ref().map_or_else(|| self.context.ns(now), Open::due_ns);
         let offline_for = Duration::from_nanos(self.context.ns(now).saturating_sub(offline_since));
         let loss = Loss { online_for: self.online_for, offline_for, refused: self.refused };
         let policy = self.plan().reconnect;
@@ -139,15 +140,15 @@ impl Device {
         delay
     }
 
-    /// A connection that lasted, or that ended as it should, breaks a row of those that did not.
-    pub(super) fn record_connection_length(&mut self, soon: bool) {
+    /// Counts successive short connections. A connection that lasted, or that ended as planned, resets the count.
+    pub(super) fn count_short_connection(&mut self, soon: bool) {
         self.short_connections = if soon { self.short_connections.saturating_add(1) } else { 0 };
         if self.short_connections == SHORT_CONNECTIONS_MAX {
             self.recorder().count(|counts| counts.closed_soon_devices += 1);
         }
     }
 
-    /// How long the peer had kept the oldest unacknowledged message waiting when it closed the connection.
+    /// Records how long the oldest unacknowledged message had waited when the peer closed the connection.
     fn record_unacknowledged_close(&self, since: Instant, now: Instant) {
         let waited = now.saturating_duration_since(since);
         self.recorder().count(|counts| {
@@ -156,17 +157,17 @@ impl Device {
         });
     }
 
-    /// How long ago the connection's token expired, if it has, and so lately that the expiry may be why the connection ends.
+    /// Returns how long ago the token expired, if that is recent enough to be the reason for the end of the connection.
     fn token_expired_for(&self, now: Instant) -> Option<Duration> {
         let expiry = Duration::from_secs(self.token_expiry_unix);
         let ago = (self.context.unix(now) + CLOCK_TOLERANCE).checked_sub(expiry)?;
-        // Without a token it was decades ago.
+        // Without a token, the expiry is 1970.
         let lately = ago <= EXPIRY_GRACE_MAX + CLOCK_TOLERANCE && self.online_since().is_some();
         lately.then_some(ago.saturating_sub(CLOCK_TOLERANCE))
     }
 }
 
-/// How a connection ended, to be followed by the time.
+/// Describes the end of a connection, for use before a time.
 fn in_words(why: Closed) -> Cow<'static, str> {
     match why {
         Closed::Eof => "the server closed the connection".into(),

@@ -1,5 +1,5 @@
-//! What a device has to do with messages that come back to the run: it tells the delivery_tracker how those ended that it has
-//! published, recognises those that it receives, and stays until they are in. A part of `device`.
+//! Messages that other devices of the run receive: reports published messages to the delivery tracker, recognizes received ones,
+//! and keeps the device online until all have arrived. Part of `device`.
 
 use super::super::sequence_tracker::Arrival;
 use super::{Device, DeviceRecorder};
@@ -9,7 +9,7 @@ use crate::wire::Publish;
 use std::time::Instant;
 
 impl Device {
-    /// A message (which send of its fleet, when it was due) was acknowledged.
+    /// A message of this send was acknowledged.
     pub(super) fn track_acked(&self, send: u16, due_ns: u64) {
         let plan = &self.context.plan;
         if plan.deliveries.is_tracked(self.device.fleet, send) {
@@ -17,7 +17,7 @@ impl Device {
         }
     }
 
-    /// A message (its number, when it was due) was sent and not acknowledged.
+    /// A message of this send, with its number and due time, was not acknowledged.
     pub(super) fn track_unacked(&self, send: u16, message: (u64, u64)) {
         let plan = &self.context.plan;
         if plan.deliveries.is_tracked(self.device.fleet, send) {
@@ -25,8 +25,7 @@ impl Device {
         }
     }
 
-    /// A broker delivers a message. What it kept from before comes with RETAIN (MQTT 3.1.1 §3.3.1.3): it answers a
-    /// subscription, and is no delivery.
+    /// Handles a message from a broker. A retained message (MQTT 3.1.1 §3.3.1.3) answers the subscription and is not a delivery.
     pub(super) fn on_delivery(&mut self, now: Instant, publish: &Publish) {
         if !self.context.plan.deliveries.receives(self.device.fleet) {
             return;
@@ -51,12 +50,13 @@ impl Device {
         };
         recorder.count(count);
         if arrival != Arrival::Duplicate {
-            // Its lateness and its wait are those of `publish`.
+            // Its lag and wait are those of the PUBLISH.
             recorder.done(recorder.due(Operation::Deliver, stamp.due_us * 1_000), now);
         }
     }
 
-    /// With its own messages done: whether others' may come after the load that are not there yet. Meanwhile it stays.
+    /// Returns true if deliveries to this device may still arrive after the load. Called when its own messages have ended; the
+    /// device stays online meanwhile.
     pub(super) fn awaits_deliveries(&mut self) -> bool {
         let over = self.offline_at_ns() >= self.context.load_end_ns() && !self.is_reconnecting();
         if over && self.session.open().next().is_none() {
@@ -65,7 +65,7 @@ impl Device {
         over && self.context.plan.deliveries.receives(self.device.fleet) && !self.context.has_all_deliveries()
     }
 
-    /// It has published its last message; told once.
+    /// Notes, once, that the device has published its last message.
     pub(super) fn stop_sending(&mut self) {
         if std::mem::take(&mut self.is_sender) {
             self.context.delivery_tracker.borrow_mut().remove_sender();

@@ -1,57 +1,58 @@
-//! How a device goes: when the plan, the end of the run or its token says so, after what is in flight. A part of
-//! `device`.
+//! Disconnects a device when its span, the run or its token ends, after its in-flight messages. Part of `device`.
 
 use super::connect::SubscribeState;
-use super::{ConnectionEnd, Device, Stage};
+use super::{ConnectionEnd, ConnectionState, Device};
 use crate::measure::{Culprit, Operation};
 use crate::sansio::Close;
 use crate::session::SessionError;
 use bytes::BytesMut;
 use std::time::{Duration, Instant};
 
-/// How long a device that should have said goodbye waits for room to say it: its peer has stopped reading.
+/// How long a device waits for room to write DISCONNECT after its drain. The peer has stopped reading then.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long a device that the service side calls stays after the load's end, if the drain is not shorter: the last calls are
-/// still on their way to it.
+/// How long a device that the service client calls stays online after the load, unless the drain is shorter: the last calls are
+/// still in transit.
 const LAST_CALLS_WAIT: Duration = Duration::from_secs(1);
 
-/// A connection on its way to its end.
+/// A connection that is about to end.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Disconnecting {
-    pub(super) why: ConnectionEnd,
-    /// Since when it is online, if it is.
+    pub(super) reason: ConnectionEnd,
+    /// When the device went online, if it did.
     pub(super) online_since: Option<Instant>,
-    /// How it is closed, once DISCONNECT is in the output or cannot be said: the peer does not take the output.
+    /// How to close the connection. Set once DISCONNECT is in the output, or cannot be written because the peer does not read.
     pub(super) close: Option<Close>,
-    /// When it stops waiting for acks.
+    /// When the device stops waiting for acknowledgments.
     drain_until: Instant,
 }
 
 impl Device {
-    /// What the passing of time means to the connection. An attempt that is over its deadline is an error.
+    /// Handles the timeouts of the connection. Returns an error if the attempt has passed its deadline.
     pub(super) fn on_timeout_connection(&mut self, now: Instant) -> Result<(), SessionError> {
         let off = self.context.ns(now) >= self.offline_at_ns();
         self.on_timeout_suback(now);
-        match &self.stage {
-            Stage::Connecting(attempt) if now >= attempt.deadline => {
+        match &self.connection {
+            ConnectionState::Connecting(attempt) if now >= attempt.deadline => {
                 return Err(SessionError::ConnackTimeout);
             }
-            Stage::Connecting(_) if self.context.ns(now) >= self.give_up_ns() => {
+            ConnectionState::Connecting(_) if self.context.ns(now) >= self.give_up_ns() => {
                 self.give_up(now);
                 self.start_disconnect(ConnectionEnd::Finished, now);
             }
-            Stage::Online { .. } if off => self.start_disconnect(ConnectionEnd::Finished, now),
-            Stage::Online { .. } if self.renewal_is_due(now) => {
+            ConnectionState::Online { .. } if off => self.start_disconnect(ConnectionEnd::Finished, now),
+            ConnectionState::Online { .. } if self.renewal_is_due(now) => {
                 self.begin_renewal(now);
                 self.start_reconnect(ConnectionEnd::Renewal, now);
             }
-            Stage::Disconnecting(disconnecting) if disconnecting.close.is_none() => {
-                if off && disconnecting.why != ConnectionEnd::Finished {
+            ConnectionState::Disconnecting(disconnecting) if disconnecting.close.is_none() => {
+                if off && disconnecting.reason != ConnectionEnd::Finished {
                     self.start_disconnect(ConnectionEnd::Finished, now);
                 } else if now >= disconnecting.drain_until + DISCONNECT_TIMEOUT {
-                    self.stage =
-                        Stage::Disconnecting(Disconnecting { close: Some(Close::Reset), ..*disconnecting });
+                    self.connection = ConnectionState::Disconnecting(Disconnecting {
+                        close: Some(Close::Reset),
+                        ..*disconnecting
+                    });
                 }
             }
             _ => {}
@@ -59,59 +60,62 @@ impl Device {
         Ok(())
     }
 
-    /// Goes in order to come back at once; messages wait until then.
-    pub(super) fn start_reconnect(&mut self, why: ConnectionEnd, now: Instant) {
-        self.start_disconnect(why, now);
+    /// Starts to disconnect and then reconnect at once. Messages wait until then.
+    pub(super) fn start_reconnect(&mut self, reason: ConnectionEnd, now: Instant) {
+        self.start_disconnect(reason, now);
         self.messages.block(self.context.ns(now));
     }
 
-    fn start_disconnect(&mut self, why: ConnectionEnd, now: Instant) {
+    fn start_disconnect(&mut self, reason: ConnectionEnd, now: Instant) {
         let online_since = self.online_since();
-        // Without a session there is nobody to say DISCONNECT to.
+        // Without a session there is no DISCONNECT.
         let close = if online_since.is_some() { None } else { Some(Close::AfterFlush) };
-        let drain_until = match why {
+        let drain_until = match reason {
             ConnectionEnd::Finished => now + self.context.plan.drain,
             _ => now + self.plan().ack_timeout,
         };
         let drain_until = drain_until.min(self.context.at(self.context.drain_end_ns()));
-        self.stage = Stage::Disconnecting(Disconnecting { why, online_since, close, drain_until });
+        self.connection =
+            ConnectionState::Disconnecting(Disconnecting { reason, online_since, close, drain_until });
     }
 
-    /// It is about to go, and will be back at once.
+    /// Returns true if the device is about to disconnect and reconnect at once.
     pub(super) fn is_reconnecting(&self) -> bool {
-        matches!(&self.stage, Stage::Disconnecting(disconnecting) if disconnecting.why != ConnectionEnd::Finished)
+        matches!(&self.connection, ConnectionState::Disconnecting(disconnecting) if disconnecting.reason != ConnectionEnd::Finished)
     }
 
-    /// Ends the connection once nothing is in flight any more, or has been for too long.
+    /// Disconnects once nothing is in flight, or when the drain is over.
     pub(super) fn disconnect_when_done(&mut self, now: Instant, out: &mut BytesMut) {
-        let Stage::Disconnecting(disconnecting) = self.stage else { return };
+        let ConnectionState::Disconnecting(disconnecting) = self.connection else { return };
         if disconnecting.close.is_some() {
             return;
         }
         let waits = self.waits_for_answers() || self.owes_answers();
         let last_calls = self.last_calls();
-        let backlog = disconnecting.why == ConnectionEnd::Finished
+        let backlog = disconnecting.reason == ConnectionEnd::Finished
             && self.messages.has_backlog(self.context.load_end_ns(), self.context.ns(now));
-        let last_calls = last_calls.filter(|at| disconnecting.why == ConnectionEnd::Finished && now < *at);
+        let last_calls = last_calls.filter(|at| disconnecting.reason == ConnectionEnd::Finished && now < *at);
         let waits = waits || backlog || last_calls.is_some() || self.awaits_deliveries();
         let is_done = self.session.in_flight() == 0 && !waits;
-        if now >= disconnecting.drain_until || (is_done && self.has_unsubscribed(disconnecting.why, now, out))
+        if now >= disconnecting.drain_until
+            || (is_done && self.has_unsubscribed(disconnecting.reason, now, out))
         {
-            self.stage =
-                Stage::Disconnecting(Disconnecting { close: Some(Close::AfterFlush), ..disconnecting });
+            self.connection = ConnectionState::Disconnecting(Disconnecting {
+                close: Some(Close::AfterFlush),
+                ..disconnecting
+            });
             self.session.disconnect(now, out);
-            self.wake = None;
+            self.wake_at = None;
         } else {
             let next = last_calls.map_or(disconnecting.drain_until, |at| at.min(disconnecting.drain_until));
-            self.wake = Some(self.wake.map_or(next, |wake| wake.min(next)));
+            self.wake_at = Some(self.wake_at.map_or(next, |wake| wake.min(next)));
         }
     }
 
-    /// Ends the subscriptions of a device that is not coming back at once, if its fleet does so; true when there is nothing to wait
-    /// for.
-    fn has_unsubscribed(&mut self, why: ConnectionEnd, now: Instant, out: &mut BytesMut) -> bool {
+    /// Unsubscribes before a planned end if the fleet does so. Returns true once there is nothing to wait for.
+    fn has_unsubscribed(&mut self, reason: ConnectionEnd, now: Instant, out: &mut BytesMut) -> bool {
         match &self.subscribe {
-            _ if why != ConnectionEnd::Finished || !self.plan().unsubscribe => true,
+            _ if reason != ConnectionEnd::Finished || !self.plan().unsubscribe => true,
             SubscribeState::Sent(_) | SubscribeState::Unsubscribing(_) => false,
             SubscribeState::Unsubscribed => true,
             SubscribeState::Due | SubscribeState::Done => {
@@ -133,27 +137,29 @@ impl Device {
         }
     }
 
-    /// When the last calls of the service side will have come to a device that is called until the load's end.
+    /// Returns when the last calls have arrived, if the service client calls the device until the load's end.
     fn last_calls(&self) -> Option<Instant> {
         let load_end_ns = self.context.load_end_ns();
         let called = self.context.plan.drives.iter().any(|drive| drive.fleet == self.device.fleet);
         (called && self.span.to_ns >= load_end_ns).then(|| self.context.at(load_end_ns) + LAST_CALLS_WAIT)
     }
 
-    /// When `on_timeout_connection` has something to do.
+    /// Returns when `on_timeout_connection` has something to do.
     pub(super) fn next_boundary(&self) -> Option<Instant> {
         let off = || self.context.at(self.offline_at_ns());
-        match &self.stage {
-            Stage::Offline => None,
-            Stage::Connecting(attempt) => Some(attempt.deadline.min(self.context.at(self.give_up_ns()))),
-            Stage::Online { .. } => {
+        match &self.connection {
+            ConnectionState::Offline => None,
+            ConnectionState::Connecting(attempt) => {
+                Some(attempt.deadline.min(self.context.at(self.give_up_ns())))
+            }
+            ConnectionState::Online { .. } => {
                 [self.renew_at, self.suback_by(), Some(off())].into_iter().flatten().min()
             }
-            Stage::Disconnecting(disconnecting) if disconnecting.close.is_none() => {
+            ConnectionState::Disconnecting(disconnecting) if disconnecting.close.is_none() => {
                 let cut = disconnecting.drain_until + DISCONNECT_TIMEOUT;
-                Some(if disconnecting.why == ConnectionEnd::Finished { cut } else { cut.min(off()) })
+                Some(if disconnecting.reason == ConnectionEnd::Finished { cut } else { cut.min(off()) })
             }
-            Stage::Disconnecting(_) => None,
+            ConnectionState::Disconnecting(_) => None,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the session tells a device: acks, losses, CONNACK, SUBACK, and what is recorded for each. A part of `device`.
+//! Handles the events of a device's session (acknowledgments, losses, CONNACK, SUBACK) and records them. Part of `device`.
 
 use super::connect::{self, SubscribeState};
 use super::{Device, DeviceRecorder};
@@ -45,7 +45,7 @@ impl Device {
             Event::TimedOut { tag, .. } => {
                 recorder.error("ack_timeout", Culprit::Peer, now, || {
                     format!(
-                        "{}: no ack within {}",
+                        "{}: no acknowledgment within {}",
                         self.id(),
                         crate::units::human_duration(fleet.ack_timeout)
                     )
@@ -72,7 +72,7 @@ impl Device {
         }
     }
 
-    /// A message got its ack. A request has not ended with that: it waits for its answer.
+    /// Handles the acknowledgment of a message. A request waits for its answer instead.
     fn acked(&mut self, outgoing: Outgoing, sent: Instant, now: Instant) {
         match outgoing {
             Outgoing::Request => {}
@@ -89,7 +89,7 @@ impl Device {
         }
     }
 
-    /// A message did not get its ack, or will not. For a request only its answer counts.
+    /// Handles a message that was not acknowledged. For a request only its answer counts.
     pub(super) fn not_acked(&mut self, outcome: Outcome, outgoing: Outgoing, now: Instant) {
         match outgoing {
             Outgoing::Request => {}
@@ -103,7 +103,7 @@ impl Device {
         }
     }
 
-    /// The session may have written a PINGREQ.
+    /// Starts the operation of a PINGREQ that the session may have written.
     pub(super) fn record_ping(&mut self) {
         if self.ping.is_none()
             && let Some(sent) = self.session.ping_sent()
@@ -112,11 +112,11 @@ impl Device {
         }
     }
 
-    /// In a closed loop it was what the next message waits for.
+    /// Schedules the next message of a closed loop.
     pub(super) fn message_ended(&mut self, send: u16, now: Instant) {
         if let Some(next_ns) = self.messages.ended(send, self.context.ns(now)) {
             let next = self.context.at(next_ns);
-            self.wake = Some(self.wake.map_or(next, |wake| wake.min(next)));
+            self.wake_at = Some(self.wake_at.map_or(next, |wake| wake.min(next)));
         }
     }
 

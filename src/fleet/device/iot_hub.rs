@@ -1,5 +1,6 @@
-//! What a device has to do with an IoT hub besides its messages, and when: answers that it waits for, answers that it owes,
-//! what it knows of its twin and of cloud-to-device messages. A part of `device`; a device that has nothing of it owns nothing for it.
+//! State that only devices of an IoT hub have, besides their messages: open twin requests, method calls to answer, known versions
+//! of desired properties, and numbers of cloud-to-device messages. Part of `device`. A device without any of them allocates
+//! nothing.
 
 use super::Device;
 use super::c2d::C2dSequence;
@@ -10,7 +11,7 @@ use crate::measure::{FromHub, Operation, Outcome};
 use crate::wire::SUBACK_FAILURE;
 use std::time::Instant;
 
-/// Made when the first message of a hub comes.
+/// Allocated when the first message of the hub arrives.
 #[derive(Debug, Default)]
 pub(super) struct IotHubState {
     pub(super) desired: DesiredVersions,
@@ -23,12 +24,12 @@ impl Device {
         self.iot_hub.get_or_insert_default()
     }
 
-    /// Changes what the fleet counts of its hub.
+    /// Changes the fleet's counts of hub messages.
     pub(super) fn count_hub(&self, change: impl FnOnce(&mut FromHub)) {
         self.recorder().count(|counts| change(&mut counts.from_hub));
     }
 
-    /// SUBACK came: from now on answers do, unless their filter was refused.
+    /// Handles the granted subscriptions: answers arrive from now on, unless their filter was refused.
     pub(super) fn on_subscriptions_granted(&mut self, granted: &[u8], now: Instant) {
         let plan = self.plan();
         if !plan.makes_twin_requests() {
@@ -42,7 +43,7 @@ impl Device {
         }
     }
 
-    /// What the passing of time means.
+    /// Handles the timeouts of requests and calls.
     pub(super) fn on_timeout_iot_hub(&mut self, now: Instant) {
         self.expire_requests(now);
         if let Some(hub) = &mut self.iot_hub {
@@ -50,7 +51,7 @@ impl Device {
         }
     }
 
-    /// When `on_timeout_iot_hub` has something to do.
+    /// Returns when `on_timeout_iot_hub` has something to do.
     pub(super) fn iot_hub_timeout(&self) -> Option<Instant> {
         let requests = self.messages.requests();
         let request = requests.and_then(|requests| requests.next_expiry(self.plan().twin.timeout));
@@ -58,17 +59,17 @@ impl Device {
         request.into_iter().chain(call).min()
     }
 
-    /// Requests are open: the answers may still come.
+    /// Returns true if requests are open.
     pub(super) fn waits_for_answers(&self) -> bool {
         self.messages.requests().is_some_and(|requests| !requests.is_empty())
     }
 
-    /// Methods were called and are not answered.
+    /// Returns true if method calls are unanswered.
     pub(super) fn owes_answers(&self) -> bool {
         self.iot_hub.as_ref().is_some_and(|hub| !hub.calls.is_empty())
     }
 
-    /// The connection is gone, or the run over: no answer comes, and none can be given.
+    /// Ends open requests and calls after the connection or the run has ended.
     pub(super) fn end_pending_answers(&mut self, outcome: Outcome, now: Instant) {
         self.end_requests(outcome, now);
         self.end_calls(outcome, now);

@@ -1,9 +1,9 @@
-//! Direct methods: when each call is to be answered, with what, and what the device does afterwards. A part of `device`.
+//! Direct methods: when and how each call is answered, and what the device does afterwards. Part of `device`.
 //!
-//! A call is due when it arrives. What the device takes for it is its wait, what its own timer is late is lag, and it has
-//! ended when the answer is on its way.
+//! A call is due when it arrives. The scenario's delay is its wait, the lateness of the device's timer is its lag, and it ends
+//! when the answer has been sent.
 
-use super::{ConnectionEnd, Device, DeviceRecorder, Excuse, Stage};
+use super::{ConnectionEnd, ConnectionState, Device, DeviceRecorder, Excuse};
 use crate::fleet::nanos;
 use crate::fleet::open::{Open, Outgoing};
 use crate::iothub::topics;
@@ -17,35 +17,35 @@ use bytes::BytesMut;
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
-/// So many calls may wait for their answers; more are not taken. Our choice.
+/// Maximum number of unanswered calls. More are dropped (our choice).
 const WAITING_MAX: usize = 1024;
 
-/// What a method is answered that the scenario does not name, as Azure's .NET SDK does without a handler (its
-/// `MethodNotImplemented`); other SDKs leave it to the program, or do not answer.
+/// Status for a method that the scenario does not define. Azure's .NET SDK answers it without a handler (`MethodNotImplemented`).
+/// Other SDKs leave it to the program or do not answer.
 const NOT_IMPLEMENTED: u32 = 501;
 
-/// The status of the answer if the scenario's payload is not JSON for this device: the caller does not wait for an answer in vain.
+/// Status if the scenario's payload is not valid JSON for this device, so that the caller does not wait in vain.
 const INTERNAL_ERROR: u32 = 500;
 
-/// PendingCalls that wait for their answers, and what the payloads of these remember.
+/// Unanswered calls, and the payload states of the answers.
 #[derive(Debug, Default)]
 pub(super) struct PendingCalls {
-    /// In the order in which they are to be answered.
+    /// In the order of their due times.
     waiting: Vec<PendingCall>,
-    /// By method of the plan; made at the first answer.
+    /// By method of the plan. Allocated with the first answer.
     states: Box<[(PayloadState, u64)]>,
 }
 
-/// One call.
+/// One unanswered call.
 #[derive(Debug)]
 struct PendingCall {
-    /// Due when the call arrived; none if the device is not to answer it.
+    /// Due when the call arrived. `None` if the device must not answer.
     open: Option<Open>,
-    /// When it is to be answered.
+    /// When to answer.
     at: Instant,
-    /// When that was noticed.
+    /// When the worker noticed that the answer was due.
     picked: Option<Instant>,
-    /// Which method of the plan; `None`: none of them.
+    /// Index of the method in the plan. `None` if the plan does not define it.
     method: Option<usize>,
     rid: Box<str>,
 }
@@ -66,12 +66,12 @@ impl PendingCalls {
         }
     }
 
-    /// When the next is to be answered that is not due yet.
+    /// Returns when the next answer will be due.
     pub(super) fn next_due(&self) -> Option<Instant> {
         self.waiting.iter().find(|call| call.picked.is_none()).map(|call| call.at)
     }
 
-    /// The first that is due.
+    /// Returns the first call whose answer is due.
     fn due(&self) -> Option<&PendingCall> {
         self.waiting.first().filter(|call| call.picked.is_some())
     }
@@ -95,7 +95,7 @@ impl Device {
             calls.on_timeout(now);
         } else {
             self.recorder().error("method_overflow", Culprit::Peer, now, || {
-                format!("{}: more than {WAITING_MAX} calls waited for their answers", self.id())
+                format!("{}: more than {WAITING_MAX} calls were unanswered", self.id())
             });
             let open = self.recorder().due(Operation::Method, self.context.ns(now));
             self.recorder().ended(open, Outcome::Lost, now);
@@ -106,7 +106,7 @@ impl Device {
         self.plan().methods.get(call.method?)
     }
 
-    /// Writes the answers that are due, while there is room.
+    /// Writes due answers while the output has room.
     pub(super) fn answer_methods(&mut self, now: Instant, out: &mut BytesMut) {
         while out.len() < OUTPUT_BYTES_MAX
             && let Some(call) = self.iot_hub.as_ref().and_then(|hub| hub.calls.due())
@@ -123,7 +123,7 @@ impl Device {
                 Some(open) => self.answer(&call, open, now, out),
                 None => self.count_hub(|counts| counts.methods_unanswered += 1),
             }
-            if reconnect && matches!(self.stage, Stage::Online { .. }) {
+            if reconnect && matches!(self.connection, ConnectionState::Online { .. }) {
                 self.start_reconnect(ConnectionEnd::Method, now);
             }
         }
@@ -171,12 +171,12 @@ impl Device {
         }
         let message = Message { topic: &topic, payload: &payload, qos, retain: false };
         if let Err(NotPublished { error, tag }) = self.session.publish(now, &message, outgoing, out) {
-            // `received` takes no request id that could not be sent back.
+            // `received` rejects request ids that cannot be sent back.
             self.fail_answer(tag, "encode", &error.to_string(), now);
         }
     }
 
-    /// Ends a call without its answer: the failure is the load generator's.
+    /// Ends a call without its answer. The failure is the load generator's.
     fn fail_answer(&self, outgoing: Outgoing, class: &'static str, text: &str, now: Instant) {
         self.recorder().error(class, Culprit::Us, now, || format!("{}: {text}", self.id()));
         if let Outgoing::MethodAnswer(open) = outgoing {
@@ -184,7 +184,7 @@ impl Device {
         }
     }
 
-    /// What the payloads of a method remember, and how often it was answered.
+    /// Returns the payload state of a method and its number of answers.
     fn answer_state(&mut self, method: usize) -> &mut (PayloadState, u64) {
         let context = self.context.clone();
         let global = self.global_index();
@@ -203,7 +203,7 @@ impl Device {
         &mut states[method]
     }
 
-    /// PendingCalls that cannot be answered any more. Those that were not to be answered miss nothing.
+    /// Ends the calls that can no longer be answered.
     pub(super) fn end_calls(&mut self, outcome: Outcome, now: Instant) {
         let Some(hub) = &mut self.iot_hub else { return };
         for call in std::mem::take(&mut hub.calls.waiting) {

@@ -1,4 +1,4 @@
-//! What a message from the server means to a device. A part of `device`; the session has acknowledged it already.
+//! Dispatches a message from the server by target and topic. Part of `device`. The session has already acknowledged it.
 
 use super::Device;
 use crate::iothub::received::{Received, received};

@@ -1,19 +1,19 @@
-//! Ends the operations of a device that are open when its connection, its span or the run ends. A part of `device`.
+//! Ends the open operations of a device when its connection, its span or the run ends. Part of `device`.
 
 use super::connect::{Attempt, Reached, SubscribeState};
-use super::{Device, DeviceRecorder, Stage};
+use super::{ConnectionState, Device, DeviceRecorder};
 use crate::measure::{Operation, Outcome};
 use crate::plan::Offline;
 use std::time::Instant;
 
 impl Device {
-    /// The span is over: operations of it that are open are unfinished.
+    /// Ends the span. Its open operations are unfinished.
     pub(crate) fn end_span(&mut self, now: Instant) {
         let context = self.context.clone();
         let recorder = DeviceRecorder { context: &context, device: self.device, excuse: self.excuse };
         let now_ns = context.ns(now);
         self.end_attempt(Outcome::Unfinished, now);
-        if let Some(open) = self.online.take() {
+        if let Some(open) = self.online_operation.take() {
             let due_ns = open.due_ns();
             recorder.ended(open, Outcome::Unfinished, now);
             self.skip_due(due_ns, now_ns);
@@ -24,7 +24,7 @@ impl Device {
         self.messages.settle(recorder, self.offline_at_ns(), now);
     }
 
-    /// The run is over: all operations that are open are unfinished.
+    /// Ends the run for this device. All open operations are unfinished.
     pub(crate) fn settle(&mut self, now: Instant) {
         self.end_span(now);
         self.settle_open(now);
@@ -34,7 +34,7 @@ impl Device {
         }
     }
 
-    /// Ends operations that wait for the peer as unfinished.
+    /// Ends the operations that wait for the peer as unfinished.
     pub(super) fn settle_open(&mut self, now: Instant) {
         for outgoing in self.session.take_open() {
             self.not_acked(Outcome::Unfinished, outgoing, now);
@@ -42,7 +42,7 @@ impl Device {
         self.end_pending(true, now);
     }
 
-    /// Ends the attempt under way, if any.
+    /// Ends the current attempt, if any.
     pub(super) fn end_attempt(&mut self, outcome: Outcome, now: Instant) {
         let Some(Attempt { open, reached, .. }) = self.take_attempt() else { return };
         let recorder = self.recorder();
@@ -51,32 +51,33 @@ impl Device {
         if reached != Reached::Nothing {
             recorder.step_failed(Operation::ConnectMqtt, outcome, due_ns, now);
         }
-        // A renewal that fails leaves the device offline against the plan, from when it was due.
-        if self.online.is_none() {
-            self.online = Some(self.recorder().due(Operation::Online, due_ns));
+        // A failed renewal counts as offline time from its due time.
+        if self.online_operation.is_none() {
+            self.online_operation = Some(self.recorder().due(Operation::Online, due_ns));
         }
         self.messages.block(due_ns);
     }
 
-    /// Takes the attempt under way, if any; the device is offline then.
+    /// Takes the current attempt, if any. The device is offline then.
     pub(super) fn take_attempt(&mut self) -> Option<Attempt> {
-        match std::mem::replace(&mut self.stage, Stage::Offline) {
-            Stage::Connecting(attempt) => Some(attempt),
-            stage => {
-                self.stage = stage;
+        match std::mem::replace(&mut self.connection, ConnectionState::Offline) {
+            ConnectionState::Connecting(attempt) => Some(attempt),
+            connection => {
+                self.connection = connection;
                 None
             }
         }
     }
 
-    /// The device was offline against the plan: whether it makes up for what fell due meanwhile is the fleet's policy.
+    /// The device was offline although the plan had it online. The fleet's policy decides whether to send the messages due
+    /// meanwhile.
     pub(super) fn skip_due(&mut self, from_ns: u64, to_ns: u64) {
         if self.plan().offline == Offline::Skip {
             self.messages.skip_due(from_ns, to_ns);
         }
     }
 
-    /// Requests whose answers will not come any more. What the plan ends early is nobody's failure.
+    /// Ends requests whose answers can no longer arrive. If the end was planned, they are unfinished, not lost.
     pub(super) fn end_pending(&mut self, planned: bool, now: Instant) {
         let outcome = if planned { Outcome::Unfinished } else { Outcome::Lost };
         self.end_pending_answers(outcome, now);

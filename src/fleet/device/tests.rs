@@ -1,5 +1,5 @@
-//! Tests of one device against a scripted hub, in virtual time: how it connects, sends and disconnects, and what it counts. This file has
-//! the shared harness.
+//! Tests of one device against a scripted hub, in virtual time: how it connects, sends and disconnects, and what it counts. This
+//! file has the shared harness.
 
 mod clock_steps;
 mod closed_loop;
@@ -22,7 +22,8 @@ use crate::scenario::Input;
 use crate::wire::{self, Packet, Strictness, encode};
 use std::sync::Arc;
 
-/// A plan of one fleet with one phase of `load_s` seconds; `fleet` is what it says beside its name.
+/// Returns the context of a plan with one fleet and one phase of `load_s` seconds. `fleet` is appended to the fleet's table,
+/// `send` to its send.
 fn context(load_s: u64, fleet: &str, send: &str) -> Rc<Context> {
     let text = format!(
         "seed = 1\ndrain = \"2s\"\n[fleet.a]\ndevices = 1\n{fleet}\n\
@@ -44,7 +45,7 @@ fn context(load_s: u64, fleet: &str, send: &str) -> Rc<Context> {
     Rc::new(Context::new(plan, endpoint, (clock, wall), (Buffers::shared(), Deadlines::new()), reports))
 }
 
-/// A device that is to be online, and the bytes between it and the hub.
+/// A device within its span, and the bytes between it and the hub.
 struct Wire {
     context: Rc<Context>,
     device: Device,
@@ -90,7 +91,7 @@ impl Wire {
         self.turn().unwrap();
     }
 
-    /// What the link does in one wake. The packets that the device sent are taken by `sent`.
+    /// Does what the link does in one wake. `sent` takes the packets that the device sent.
     fn turn(&mut self) -> Result<(), SessionError> {
         self.device.handle_input(self.now, &mut self.to_device)?;
         self.device.handle_timeout(self.now)?;
@@ -98,11 +99,11 @@ impl Wire {
         Ok(())
     }
 
-    /// Moves time on, with a turn whenever the device asks for one.
+    /// Advances time, with a turn whenever the device asks for one.
     fn pass(&mut self, seconds: f64) -> Result<(), SessionError> {
         let until = self.now + Duration::from_secs_f64(seconds);
         while let Some(at) = self.device.poll_timeout().filter(|at| *at <= until) {
-            assert!(at >= self.now, "what has passed was handled");
+            assert!(at >= self.now, "expired timeouts were handled");
             self.now = at;
             self.turn()?;
         }
@@ -114,7 +115,7 @@ impl Wire {
         std::iter::from_fn(|| wire::decode(&mut self.out, 1 << 20, Strictness::Strict).unwrap()).collect()
     }
 
-    /// Acknowledges what was published since; returns how many messages that were.
+    /// Acknowledges the messages published since. Returns their number.
     fn ack(&mut self) -> usize {
         let sent = self.sent();
         let published = sent.iter().filter_map(|packet| match packet {
@@ -129,19 +130,19 @@ impl Wire {
         self.device.connection_end()
     }
 
-    /// The end of the run: how many of an operation ended in each way.
+    /// Ends the run. Returns the totals of an operation.
     fn totals_at_end(self, operation: Operation) -> Totals {
         self.totals_and_errors(operation).0
     }
 
-    /// What was counted since the last call.
+    /// Returns what was recorded since the last call.
     fn measurement(&self) -> Measurement {
         let mut collector = crate::fleet::collector(&self.context.plan);
         collector.add(&self.context.recorder.borrow_mut().swap(), Source::Worker(0));
         collector.finish(u64::MAX, Vec::new(), Vec::new())
     }
 
-    /// The same, with the classes of errors.
+    /// Ends the run. Returns the totals of an operation, and the error classes.
     fn totals_and_errors(mut self, operation: Operation) -> (Totals, Vec<&'static str>) {
         self.device.settle(self.now);
         let measurement = self.measurement();
@@ -152,7 +153,7 @@ impl Wire {
     }
 }
 
-/// A test may end while operations are open. Their end is that of a run.
+/// A test may end while operations are open. They end as at the end of a run.
 impl Drop for Wire {
     fn drop(&mut self) {
         if !std::thread::panicking() {
@@ -165,9 +166,9 @@ impl Drop for Wire {
 const EACH_SECOND: &str = "every = \"1s\"\npayload = \"x\"";
 
 #[test]
-fn a_device_is_small() {
+fn device_is_small() {
     let context = context(5, "", EACH_SECOND);
-    // Tens of thousands of them: what is added here is paid for that often (`docs/performance.md`).
+    // There are tens of thousands of devices, so each byte counts (`docs/performance.md`).
     assert!(size_of::<Device>() <= 608, "{}", size_of::<Device>());
     let task = size_of_val(&crate::fleet::device_task::run(context, 0, 0));
     assert!(task <= 1424, "{task}");

@@ -1,5 +1,5 @@
-//! A device and its twin: how its requests end, and which versions of desired properties it has seen. A part of `device`;
-//! requests are sent by `messages`.
+//! Device twins: how requests end, and the received versions of desired properties. Part of `device`. `messages` sends the
+//! requests.
 
 use super::Device;
 use crate::fleet::twin_requests::{AnswerMatch, TwinRequest, TwinRequests};
@@ -9,23 +9,24 @@ use crate::measure::{Culprit, FromHub, Operation, Outcome};
 use crate::units::human_duration;
 use std::time::Instant;
 
-/// So many changes may be waiting for the whole twin; more are judged at once.
+/// Maximum number of changes that wait for the whole twin. More are counted at once.
 const EARLY_MAX: usize = 64;
 
-/// One jump of the version counts as so many at most: whoever invents them must not fill a counter.
+/// Maximum number of changes that one jump of the version counts as missed, so that an invented version cannot saturate the
+/// counter.
 const MISSED_MAX: u64 = u32::MAX as u64;
 
-/// Which desired properties the device has. The right order is to subscribe, then to ask for the whole twin, then to drop
-/// what is not newer (Azure: "Understand and use device twins in IoT Hub").
+/// The version of the desired properties at the device. The correct order is to subscribe, then to request the whole twin, then
+/// to drop changes that are not newer (Azure: "Understand and use device twins in IoT Hub").
 #[derive(Debug, Default)]
 pub(super) struct DesiredVersions {
     known: Option<u64>,
-    /// Versions that came before the whole twin did.
+    /// Versions that arrived before the whole twin.
     early: Vec<u64>,
 }
 
 impl DesiredVersions {
-    /// A change came; what of that is to be counted. While the whole twin is on its way, nothing is missed.
+    /// Handles a change. Returns what to count for it. Nothing counts as missed while the whole twin is in transit.
     fn on_change(&mut self, version: u64, getting: bool) -> FromHub {
         if getting && self.early.len() < EARLY_MAX {
             self.early.push(version);
@@ -37,7 +38,7 @@ impl DesiredVersions {
         counts
     }
 
-    /// The whole twin came with that version of them, or did not come: what came early is judged.
+    /// Counts the early changes once the whole twin has arrived with version `whole`, or will not arrive.
     fn settle(&mut self, whole: Option<u64>) -> FromHub {
         self.known = self.known.max(whole);
         let mut counts = FromHub::default();
@@ -68,7 +69,7 @@ impl Device {
             Some(AnswerMatch::Unknown) | None => return self.count_hub(|counts| counts.unknown_answers += 1),
         };
         let operation = request.open.operation();
-        // An answer without what was asked for is none.
+        // A successful answer without a valid twin counts as a refusal.
         let version = (operation == Operation::TwinGet && status == 200).then(|| desired_version(body));
         if matches!(status, 200 | 204) && version != Some(None) {
             self.recorder().ok(request.open, request.sent, now);
@@ -79,8 +80,8 @@ impl Device {
             let said = Refusal::read(body);
             let class = if status == 200 { "twin_body" } else { class(status, said.error_code) };
             self.recorder().error(class, Culprit::Peer, now, || {
-                let what = if class == "twin_body" { " with a body that is not a twin" } else { "" };
-                format!("{}: {operation} answered {status}{what}{said}", self.id())
+                let what = if class == "twin_body" { ": the body is not a twin" } else { "" };
+                format!("{}: {operation} failed with status {status}{what}{said}", self.id())
             });
             let outcome = if status == 429 { Outcome::Throttled } else { Outcome::Refused };
             self.request_ended(request, outcome, now);
@@ -102,7 +103,7 @@ impl Device {
     pub(super) fn on_desired(&mut self, version: u64) {
         let getting = match self.messages.requests() {
             Some(requests) if requests.listening => requests.is_get_open(),
-            // SUBACK has not come; the request for the whole twin goes with it.
+            // SUBACK has not arrived. The request for the whole twin follows it.
             _ => self.plan().twin.get_on_connect,
         };
         let counts = self.iot_hub().desired.on_change(version, getting);
@@ -147,8 +148,8 @@ impl Device {
     }
 }
 
-/// A stable class for each status that Azure's SDKs know; a finer one where the body has a code of the service that a twin
-/// request may well meet ("Troubleshooting Azure IoT Hub error codes") and that agrees with the status.
+/// Returns the error class of a status that Azure's SDKs know, or a finer one if the body has a matching error code of the
+/// service that a twin request can meet ("Troubleshooting Azure IoT Hub error codes").
 fn class(status: u16, code: Option<u32>) -> &'static str {
     match code.filter(|code| error_code::status(*code) == u32::from(status)) {
         Some(error_code::INVALID_PROTOCOL_VERSION) => return "twin_400001",
@@ -193,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_that_are_old_or_missing_are_counted() {
+    fn stale_and_missed_versions_are_counted() {
         let mut desired = DesiredVersions::default();
         for (version, seen) in
             [(5, (1, 0, 0)), (6, (1, 0, 0)), (6, (1, 1, 0)), (2, (1, 1, 0)), (9, (1, 0, 2)), (10, (1, 0, 0))]
@@ -204,19 +205,19 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_before_the_whole_twin_is_judged_by_it() {
+    fn early_changes_are_compared_with_the_whole_twin() {
         let mut desired = DesiredVersions::default();
         for version in [3, 4, 5, 7] {
             assert_eq!(counts(desired.on_change(version, true)), (1, 0, 0));
         }
-        assert_eq!(counts(desired.settle(Some(4))), (0, 2, 1), "3 and 4 are in it, 6 never came");
+        assert_eq!(counts(desired.settle(Some(4))), (0, 2, 1), "3 and 4 are in the twin, 6 never arrived");
         assert_eq!(counts(desired.on_change(8, false)), (1, 0, 0));
-        assert_eq!(counts(desired.settle(Some(6))), (0, 0, 0), "an older answer changes nothing");
+        assert_eq!(counts(desired.settle(Some(6))), (0, 0, 0), "an older version changes nothing");
         assert_eq!(counts(desired.on_change(9, false)), (1, 0, 0));
     }
 
     #[test]
-    fn a_class_is_named_by_what_it_stands_for() {
+    fn class_is_named_after_its_status_or_code() {
         for status in [400, 401, 403, 404, 405, 409, 412, 413, 415, 429, 499, 500, 502, 503, 504] {
             assert_eq!(class(status, None), format!("twin_{status}"));
             assert_eq!(class(status, Some(u32::from(status) * 1_000 + 999)), format!("twin_{status}"));
@@ -226,13 +227,13 @@ mod tests {
         ] {
             let status = u16::try_from(code / 1_000).unwrap();
             assert_eq!(class(status, Some(code)), format!("twin_{code}"));
-            assert_eq!(class(500, Some(code)), "twin_500", "they do not agree");
+            assert_eq!(class(500, Some(code)), "twin_500", "status and code disagree");
         }
         assert_eq!(class(418, Some(418_000)), "twin_unknown");
     }
 
     #[test]
-    fn a_hub_that_never_answers_fills_no_memory() {
+    fn early_changes_are_bounded() {
         let mut desired = DesiredVersions::default();
         for version in 0..10_000 {
             desired.on_change(version, true);

@@ -1,21 +1,21 @@
-//! QoS 2 against a model of a server that keeps its session: a message arrives exactly once, however often packets are dropped or
-//! repeated. The model follows §4.3.3 of the standard and shares only the codec with the session.
+//! QoS 2 against a model of a server with kept sessions: a message is delivered exactly once, however often packets are dropped
+//! or repeated. The model follows §4.3.3 of the standard and shares only the codec with the session.
 
 use super::*;
 use crate::wire::{Packet, Publish, encode};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A server, its side of the session, and what it has told its own application.
+/// A server: its side of the session, and the messages that it has delivered.
 #[derive(Default)]
 struct Server {
-    /// Ids that were published to it and not released (method B: delivered at once).
+    /// Ids of received messages without PUBREL (method B: delivered at once).
     received: BTreeSet<u16>,
     delivered: BTreeMap<u64, u32>,
-    /// Messages to the client, by id: not yet answered by PUBREC (its number), or by PUBCOMP.
+    /// Messages to the client by id: their number until PUBREC arrives, then `None` until PUBCOMP.
     sending: BTreeMap<u16, Option<u64>>,
     next: u64,
-    /// The id of the latest message on this connection.
+    /// Id of the latest message on this connection.
     latest: Option<u16>,
 }
 
@@ -27,7 +27,7 @@ impl Server {
         self.next += 1;
     }
 
-    /// A new connection: what was not completed goes on.
+    /// Continues the open exchanges on a new connection.
     fn resume(&self, out: &mut BytesMut) {
         for (pid, number) in &self.sending {
             match number {
@@ -37,7 +37,7 @@ impl Server {
         }
     }
 
-    /// Repeats PUBREC, also after the exchange is complete, as servers do that assume that it was lost.
+    /// Repeats PUBREC, also after the exchange is complete, as servers do that assume it was lost.
     fn repeat(&self, out: &mut BytesMut) {
         if let Some(pid) = self.latest {
             encode::pubrec(out, pid);
@@ -87,12 +87,12 @@ enum Step {
     Publish,
     ServerPublishes,
     ServerRepeats,
-    /// So many packets reach the server.
+    /// This many packets reach the server.
     ToServer(usize),
-    /// So many packets reach the client.
+    /// This many packets reach the client.
     ToClient(usize),
     Wait(u64),
-    /// The connection goes, and all that is on its way.
+    /// The connection ends, and all bytes in transit are lost.
     Drop,
 }
 
@@ -114,8 +114,8 @@ struct World {
     /// Messages without an outcome.
     open: BTreeSet<u64>,
     acked: BTreeSet<u64>,
-    /// What the client was told, by the server's numbers.
-    told: BTreeMap<u64, u32>,
+    /// Number of times that the client reported each message of the server.
+    received: BTreeMap<u64, u32>,
     to_client: BytesMut,
     to_server: BytesMut,
 }
@@ -131,14 +131,14 @@ impl World {
                 Event::TimedOut { tag, .. } => {
                     assert!(self.open.remove(&tag), "message {} ended twice", tag);
                 }
-                Event::Message(publish) => *self.told.entry(number(&publish)).or_default() += 1,
+                Event::Message(publish) => *self.received.entry(number(&publish)).or_default() += 1,
                 Event::Resent | Event::LateAck | Event::Connected { session_present: true } => {}
                 other => panic!("{other:?}"),
             }
         }
     }
 
-    /// What the client wants to say is on its way.
+    /// Puts the client's output in transit.
     fn write(&mut self) {
         let written = self.bench.written();
         self.to_server.extend_from_slice(&written);
@@ -207,14 +207,14 @@ impl World {
 
 proptest! {
     #[test]
-    fn a_message_arrives_once(in_flight in 1u16..5, steps in prop::collection::vec(step(), 0..150)) {
+    fn every_message_is_delivered_exactly_once(in_flight in 1u16..5, steps in prop::collection::vec(step(), 0..150)) {
         let settings = Settings { in_flight, keep_alive_s: 0, ..PERSISTENT };
         let mut world = World {
             bench: Bench::online(settings),
             server: Server::default(),
             open: BTreeSet::new(),
             acked: BTreeSet::new(),
-            told: BTreeMap::new(),
+            received: BTreeMap::new(),
             to_client: BytesMut::new(),
             to_server: BytesMut::new(),
         };
@@ -223,7 +223,7 @@ proptest! {
             world.run(step);
             prop_assert!(world.acked.iter().all(|seq| world.server.delivered.get(seq) == Some(&1)));
         }
-        // One connection that holds is all it takes.
+        // A last connection without losses must complete every exchange.
         world.run(&Step::Drop);
         loop {
             world.write();
@@ -234,7 +234,7 @@ proptest! {
         }
         let once = |count: u64| (0..count).map(|number| (number, 1)).collect::<BTreeMap<u64, u32>>();
         prop_assert_eq!(&world.server.delivered, &once(world.bench.seq));
-        prop_assert_eq!(&world.told, &once(world.server.next));
+        prop_assert_eq!(&world.received, &once(world.server.next));
         prop_assert!(world.open.is_empty() && world.server.sending.is_empty() && world.server.received.is_empty());
         prop_assert_eq!((world.bench.session.in_flight(), world.bench.session.quarantined()), (0, 0));
     }

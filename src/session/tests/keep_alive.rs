@@ -7,7 +7,7 @@ const PINGREQ: [u8; 2] = [0xc0, 0];
 const PINGRESP: [u8; 2] = [0xd0, 0];
 
 #[test]
-fn an_hour_of_keep_alive() {
+fn idle_connection_pings_once_per_interval() {
     let mut bench = Bench::online(CLEAN);
     bench.out.clear();
     let mut pings = 0;
@@ -62,7 +62,7 @@ fn with(pings: PingPolicy) -> Settings {
 }
 
 #[test]
-fn no_ping_while_packets_go_both_ways() {
+fn no_ping_while_packets_go_in_both_directions() {
     let mut bench = Bench::online(CLEAN);
     for _ in 0..100 {
         exchange(&mut bench);
@@ -74,7 +74,7 @@ fn no_ping_while_packets_go_both_ways() {
 }
 
 #[test]
-fn a_dead_peer_is_detected_while_messages_are_sent() {
+fn dead_peer_is_detected_while_messages_are_sent() {
     assert_eq!(sends_each_second(CLEAN, 600), (vec![60], Some(65)));
     // The time since the last received byte counts, not the connection's age.
     let mut bench = Bench::online(CLEAN);
@@ -91,7 +91,7 @@ fn a_dead_peer_is_detected_while_messages_are_sent() {
 }
 
 #[test]
-fn a_peer_that_answers_pings_is_kept_while_sending() {
+fn peer_that_answers_pings_is_kept_while_sending() {
     let mut bench = Bench::online(CLEAN);
     let mut pings = 0;
     for _ in 0..600 {
@@ -107,7 +107,7 @@ fn a_peer_that_answers_pings_is_kept_while_sending() {
 }
 
 #[test]
-fn a_client_that_only_receives_pings_too() {
+fn client_that_only_receives_pings_too() {
     let mut bench = Bench::online(CLEAN);
     bench.out.clear();
     for _ in 0..59 {
@@ -119,7 +119,7 @@ fn a_client_that_only_receives_pings_too() {
 }
 
 #[test]
-fn an_unanswered_ping_times_out() {
+fn unanswered_ping_times_out() {
     let mut bench = Bench::online(CLEAN);
     bench.advance(64 * SECOND).unwrap();
     assert_eq!(bench.advance(SECOND), Err(SessionError::PingTimeout));

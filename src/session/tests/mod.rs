@@ -1,4 +1,5 @@
-//! The session in virtual time, against bytes made by hand: the bench, and what concerns a session as a whole.
+//! Tests of the session in virtual time, against hand-made bytes. This file has the bench and the tests of the session as a
+//! whole.
 
 mod control;
 mod exactly_once;
@@ -13,7 +14,7 @@ use super::*;
 use crate::policy::ping::{PingPolicy, PingTimeout};
 use std::time::Duration;
 
-/// What comes back with a message is its number.
+/// A message's tag is its number.
 type Tag = u64;
 type Session = super::Session<Tag>;
 type Event = super::Event<Tag>;
@@ -32,7 +33,7 @@ const CLEAN: Settings = Settings {
 
 const PERSISTENT: Settings = Settings { clean_session: false, ..CLEAN };
 
-/// A session, the time, and the two directions of its connection.
+/// A session, the time, and both directions of its connection.
 struct Bench {
     session: Session,
     now: Instant,
@@ -43,7 +44,7 @@ struct Bench {
 
 impl Bench {
     fn new(settings: Settings) -> Bench {
-        #[expect(clippy::disallowed_methods, reason = "some instant for virtual time to start from")]
+        #[expect(clippy::disallowed_methods, reason = "virtual time starts at any instant")]
         let now = Instant::now();
         let (input, out) = (BytesMut::new(), BytesMut::new());
         Bench { session: Session::new(settings), now, input, out, seq: 0 }
@@ -87,7 +88,7 @@ impl Bench {
         let tag = self.seq;
         let message = Message { topic: "t", payload: b"x", qos, retain: false };
         let refused = |refused: NotPublished<Tag>| {
-            assert_eq!(refused.tag, tag, "a message that is not taken comes back");
+            assert_eq!(refused.tag, tag, "a refused message returns its tag");
             refused.error
         };
         self.session.publish(self.now, &message, tag, &mut self.out).map_err(refused)?;
@@ -99,21 +100,21 @@ impl Bench {
         (self.publish_at(QoS::AtLeastOnce).unwrap(), self.now)
     }
 
-    /// Takes what is written, the session's own packets included.
+    /// Takes all output, including the session's own packets.
     fn written(&mut self) -> Vec<u8> {
         self.session.poll_output(self.now, &mut self.out);
         self.out.split().to_vec()
     }
 
-    /// Lets time pass as a link does: the timers run exactly when they are due.
+    /// Lets time pass as a link does: timers run exactly at their deadlines.
     fn advance(&mut self, by: Duration) -> Result<(), SessionError> {
         let until = self.now + by;
         while let Some(at) = self.session.poll_timeout().filter(|at| *at <= until) {
-            assert!(at >= self.now, "a deadline in the past would spin");
+            assert!(at >= self.now, "a deadline in the past would loop forever");
             self.now = at;
             self.session.handle_timeout(at)?;
             self.session.poll_output(at, &mut self.out);
-            assert_ne!(self.session.poll_timeout(), Some(at), "a deadline that stays would spin");
+            assert_ne!(self.session.poll_timeout(), Some(at), "an unchanged deadline would loop forever");
         }
         self.now = until;
         Ok(())
@@ -141,7 +142,7 @@ const PUBLISH_1_DUP: &[u8] = b"\x3a\x06\x00\x01t\x00\x01x";
 const PUBLISH_2_DUP: &[u8] = b"\x3a\x06\x00\x01t\x00\x02x";
 
 #[test]
-fn a_session_is_small_until_it_publishes() {
+fn session_is_small_until_it_publishes() {
     let size = size_of::<Session>();
     assert!(size <= 360, "{size} bytes");
     let mut bench = Bench::online(CLEAN);
@@ -166,7 +167,7 @@ fn connect_is_written_and_accepted() {
 }
 
 #[test]
-fn a_refusal_is_data_and_ends_the_connection() {
+fn refusal_is_an_event_and_ends_the_connection() {
     let mut bench = Bench::new(CLEAN);
     let credentials = Credentials { client_id: "d", username: None, password: None };
     bench.session.connect(bench.now, &credentials, &mut bench.out).unwrap();
@@ -182,7 +183,7 @@ fn a_refusal_is_data_and_ends_the_connection() {
 }
 
 #[test]
-fn no_connack_times_out() {
+fn missing_connack_times_out() {
     let mut bench = Bench::new(CLEAN);
     let credentials = Credentials { client_id: "d", username: None, password: None };
     bench.session.connect(bench.now, &credentials, &mut bench.out).unwrap();
@@ -192,18 +193,18 @@ fn no_connack_times_out() {
 }
 
 #[test]
-fn acks_that_make_no_sense_are_the_peers_fault() {
+fn unexpected_packets_are_protocol_errors() {
     for bytes in [
         &puback(1)[..],         // never used
-        &[0x40, 2, 0, 0],       // no id at all
-        &[0x40, 2, 0xff, 0xff], // nobody's
+        &[0x40, 2, 0, 0],       // no id
+        &[0x40, 2, 0xff, 0xff], // id never used
         &[0x90, 3, 0xff, 0, 0], // SUBACK without SUBSCRIBE
         &[0xd0, 0],             // PINGRESP without PINGREQ
         &[0x20, 2, 0, 0],       // a second CONNACK
         &[0xc0, 0],             // PINGREQ
         &[0xe0, 0],             // DISCONNECT
-        &[0x50, 2, 0, 1],       // PUBREC for nothing
-        &[0x70, 2, 0, 1],       // PUBCOMP for nothing
+        &[0x50, 2, 0, 1],       // PUBREC without a message
+        &[0x70, 2, 0, 1],       // PUBCOMP without a message
         &[0xb0, 2, 0, 1],       // UNSUBACK without UNSUBSCRIBE
         &[0x00, 0],             // not MQTT
     ] {
@@ -213,9 +214,9 @@ fn acks_that_make_no_sense_are_the_peers_fault() {
     let mut bench = Bench::online(CLEAN);
     let first = bench.publish();
     assert_eq!(bench.receive(&puback(1)).unwrap(), [acked(first)]);
-    assert!(bench.receive(&puback(1)).is_err(), "the same ack twice");
+    assert!(bench.receive(&puback(1)).is_err(), "the same PUBACK twice");
     let mut bench = Bench::new(CLEAN);
     let credentials = Credentials { client_id: "d", username: None, password: None };
     bench.session.connect(bench.now, &credentials, &mut bench.out).unwrap();
-    assert!(bench.receive(&[0xd0, 0]).is_err(), "anything before CONNACK");
+    assert!(bench.receive(&[0xd0, 0]).is_err(), "a packet before CONNACK");
 }

@@ -1,4 +1,4 @@
-//! Whatever happens in whatever order: every message ends exactly once, and no packet id is used twice at a time.
+//! Random orders of events: every message ends exactly once, and no packet id has two messages at a time.
 
 use super::*;
 use crate::wire::Packet;
@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 #[derive(Clone, Debug)]
 enum Step {
     Publish(QoS),
-    /// Of the n-th id that the server owes an ack.
+    /// The server acknowledges the n-th unacknowledged id.
     Ack(usize),
     Flush,
     Wait(u64),
@@ -28,13 +28,13 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What the world outside knows.
+/// The outside view of the session.
 #[derive(Default)]
 struct World {
     /// Messages that have not ended.
     open: BTreeSet<u64>,
-    /// Ids that the server has on this connection and has not acknowledged.
-    owed: BTreeSet<u16>,
+    /// Unacknowledged ids that the server has received on this connection.
+    unacknowledged: BTreeSet<u16>,
 }
 
 impl World {
@@ -46,14 +46,18 @@ impl World {
         }
     }
 
-    /// The server reads, strictly.
+    /// The server reads strictly.
     fn read(&mut self, bench: &mut Bench) {
         bench.session.poll_output(bench.now, &mut bench.out);
         while let Some(packet) = wire::decode(&mut bench.out, 1 << 20, Strictness::Strict).unwrap() {
             if let Packet::Publish(publish) = packet
                 && publish.qos == QoS::AtLeastOnce
             {
-                assert!(self.owed.insert(publish.pid), "id {} is used twice at a time", publish.pid);
+                assert!(
+                    self.unacknowledged.insert(publish.pid),
+                    "id {} is used twice at a time",
+                    publish.pid
+                );
             }
         }
         self.take(bench.events());
@@ -68,11 +72,13 @@ impl World {
                 }
             },
             Step::Ack(n) => {
-                if let Some(pid) = self.owed.iter().nth(n % self.owed.len().max(1)).copied() {
-                    self.owed.remove(&pid);
+                if let Some(pid) =
+                    self.unacknowledged.iter().nth(n % self.unacknowledged.len().max(1)).copied()
+                {
+                    self.unacknowledged.remove(&pid);
                     let [high, low] = pid.to_be_bytes();
                     let events = bench.receive(&[0x40, 2, high, low]).unwrap();
-                    assert_eq!(events.len(), 1, "acknowledged, or late");
+                    assert_eq!(events.len(), 1, "acknowledged in time or late");
                     self.take(events);
                 }
             }
@@ -84,7 +90,7 @@ impl World {
             },
             Step::Reconnect { session_present } => {
                 bench.session.handle_closed(bench.now);
-                self.owed.clear();
+                self.unacknowledged.clear();
                 self.take(bench.connect(session_present));
             }
         }
@@ -107,8 +113,8 @@ proptest! {
             prop_assert_eq!(&open, &world.open);
             prop_assert!(bench.session.in_flight() <= usize::from(in_flight));
             prop_assert!(bench.session.quarantined() < usize::from(in_flight));
-            // What is live or quarantined is what the server owes.
-            prop_assert_eq!(bench.session.in_flight() + bench.session.quarantined(), world.owed.len());
+            // Live and quarantined ids are those that the server has not acknowledged.
+            prop_assert_eq!(bench.session.in_flight() + bench.session.quarantined(), world.unacknowledged.len());
         }
         let taken: BTreeSet<u64> = bench.session.take_open().into_iter().collect();
         prop_assert_eq!(taken, std::mem::take(&mut world.open));

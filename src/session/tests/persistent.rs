@@ -1,9 +1,9 @@
-//! What becomes of open messages when the connection goes: lost, or kept and sent again.
+//! Open messages when the connection ends: lost, or kept and resent.
 
 use super::*;
 
 #[test]
-fn a_clean_session_loses_what_is_open() {
+fn clean_session_loses_open_messages() {
     let mut bench = Bench::online(CLEAN);
     let (first, second) = (bench.publish(), bench.publish());
     bench.receive(&puback(1)).unwrap();
@@ -18,17 +18,17 @@ fn a_clean_session_loses_what_is_open() {
 }
 
 #[test]
-fn a_kept_message_is_sent_again_with_dup_and_its_id() {
+fn kept_message_is_resent_with_dup_and_its_id() {
     let mut bench = Bench::online(PERSISTENT);
     let (first, second) = (bench.publish(), bench.publish());
     bench.out.clear();
     bench.session.handle_closed(bench.now);
     assert_eq!(bench.events(), []);
     assert_eq!(bench.open(), [first, second]);
-    // Offline for longer than the ack timeout: its clock stands still.
+    // Offline for longer than the ack timeout, which does not run meanwhile.
     bench.advance(60 * SECOND).unwrap();
     assert_eq!(bench.connect(true), [Event::Connected { session_present: true }]);
-    assert!(!bench.session.has_room(), "what is kept goes first");
+    assert!(!bench.session.has_room(), "kept messages go first");
     assert_eq!(bench.written(), [PUBLISH_1_DUP, PUBLISH_2_DUP].concat());
     assert_eq!(bench.events(), [Event::Resent, Event::Resent]);
     assert!(bench.session.has_room());
@@ -37,8 +37,8 @@ fn a_kept_message_is_sent_again_with_dup_and_its_id() {
     let resent = Event::Acked { tag: first.0, sent: first.1, resent: true };
     assert_eq!(bench.receive(&[puback(1), puback(3)].concat()).unwrap(), [resent, acked(third)]);
     bench.advance(10 * SECOND).unwrap();
-    assert_eq!(bench.events(), [timed_out(second)], "the clock runs from the second sending");
-    // It has ended: it is not sent again, and its id is free on the next connection.
+    assert_eq!(bench.events(), [timed_out(second)], "the timeout starts at the second sending");
+    // It has ended: it is not resent, and its id is free on the next connection.
     bench.session.handle_closed(bench.now);
     bench.connect(true);
     bench.out.clear();
@@ -47,7 +47,7 @@ fn a_kept_message_is_sent_again_with_dup_and_its_id() {
 }
 
 #[test]
-fn a_kept_message_is_lost_when_the_server_forgot() {
+fn kept_message_is_lost_if_the_server_has_no_session() {
     let mut bench = Bench::online(PERSISTENT);
     let (first, second) = (bench.publish(), bench.publish());
     bench.out.clear();
@@ -59,7 +59,7 @@ fn a_kept_message_is_lost_when_the_server_forgot() {
 }
 
 #[test]
-fn a_refusal_between_two_connections_keeps_what_is_kept() {
+fn kept_messages_survive_a_refused_connection() {
     let mut bench = Bench::online(PERSISTENT);
     bench.publish();
     bench.session.handle_closed(bench.now);
@@ -90,7 +90,7 @@ fn resending_waits_for_room_in_the_output() {
         assert_eq!(bench.events(), [Event::Resent]);
     }
     assert_eq!(bench.written(), b"");
-    // Half-way, the first is acknowledged: what still waits to be sent again has no clock, and is kept once more.
+    // The first is acknowledged before the second is resent. The second has no timeout, and is kept once more.
     bench.session.handle_closed(bench.now);
     bench.connect(true);
     bench.written();
@@ -105,7 +105,7 @@ fn resending_waits_for_room_in_the_output() {
 }
 
 #[test]
-fn a_message_whose_tag_was_taken_ends_without_an_event() {
+fn message_whose_tag_was_taken_ends_without_an_event() {
     let mut bench = Bench::online(PERSISTENT);
     let ((first, _), (second, _)) = (bench.publish(), bench.publish());
     let unflushed = bench.publish_at(QoS::AtMostOnce).unwrap();
@@ -113,7 +113,7 @@ fn a_message_whose_tag_was_taken_ends_without_an_event() {
     assert_eq!((bench.open(), bench.session.take_open()), (vec![], vec![]));
     bench.session.handle_flushed(bench.now);
     assert_eq!(bench.events(), []);
-    assert_eq!(bench.receive(&puback(1)).unwrap(), [Event::LateAck], "the exchange goes on");
+    assert_eq!(bench.receive(&puback(1)).unwrap(), [Event::LateAck], "the exchange continues");
     bench.session.handle_closed(bench.now);
     assert_eq!(bench.events(), []);
     bench.out.clear();

@@ -1,4 +1,4 @@
-//! QoS 2, byte for byte: both ways, and over a reconnect (MQTT 3.1.1 §4.3.3, §4.4).
+//! QoS 2 byte by byte, in both directions and over a reconnect (MQTT 3.1.1 §4.3.3, §4.4).
 
 use super::*;
 
@@ -13,7 +13,7 @@ fn publish(bench: &mut Bench) -> (Tag, Instant) {
 }
 
 #[test]
-fn a_message_ends_with_pubcomp() {
+fn message_ends_with_pubcomp() {
     let mut bench = Bench::online(CLEAN);
     let first = publish(&mut bench);
     assert_eq!(bench.written(), PUBLISH_1);
@@ -28,7 +28,7 @@ fn a_message_ends_with_pubcomp() {
 }
 
 #[test]
-fn each_qos_has_its_own_acks() {
+fn each_qos_has_its_own_acknowledgments() {
     for (qos, wrong) in [
         (QoS::AtLeastOnce, PUBREC_1),
         (QoS::AtLeastOnce, PUBCOMP_1),
@@ -43,7 +43,7 @@ fn each_qos_has_its_own_acks() {
 }
 
 #[test]
-fn pubrels_go_in_the_order_of_their_pubrecs() {
+fn pubrels_are_sent_in_the_order_of_their_pubrecs() {
     let mut bench = Bench::online(CLEAN);
     publish(&mut bench);
     publish(&mut bench);
@@ -53,7 +53,7 @@ fn pubrels_go_in_the_order_of_their_pubrecs() {
 }
 
 #[test]
-fn the_ack_timeout_runs_to_pubcomp_and_the_exchange_is_completed_all_the_same() {
+fn timed_out_exchange_is_still_completed() {
     let mut bench = Bench::online(CLEAN);
     let first = publish(&mut bench);
     bench.advance(9 * SECOND).unwrap();
@@ -69,7 +69,7 @@ fn the_ack_timeout_runs_to_pubcomp_and_the_exchange_is_completed_all_the_same() 
 }
 
 #[test]
-fn what_is_kept_is_sent_again_from_where_its_exchange_stood() {
+fn kept_exchange_resumes_where_it_stopped() {
     let mut bench = Bench::online(PERSISTENT);
     let (first, second) = (publish(&mut bench), publish(&mut bench));
     bench.receive(&[0x50, 2, 0, 2]).unwrap();
@@ -87,7 +87,7 @@ fn what_is_kept_is_sent_again_from_where_its_exchange_stood() {
 }
 
 #[test]
-fn what_timed_out_is_completed_on_the_next_connection_and_told_once() {
+fn timed_out_message_is_completed_but_reported_once() {
     let mut bench = Bench::online(PERSISTENT);
     let first = publish(&mut bench);
     bench.advance(10 * SECOND).unwrap();
@@ -96,14 +96,14 @@ fn what_timed_out_is_completed_on_the_next_connection_and_told_once() {
     bench.out.clear();
     bench.session.handle_closed(bench.now);
     assert_eq!(bench.open(), [second], "the first has ended");
-    // Were its id used for a new message, the server would take that for the old one.
+    // If a new message had its id, the server would take it for the old one.
     bench.connect(true);
     let written = bench.written();
-    assert_eq!(written, [PUBLISH_1_DUP, b"\x3c\x06\x00\x01t\x00\x02x"].concat(), "in their order");
+    assert_eq!(written, [PUBLISH_1_DUP, b"\x3c\x06\x00\x01t\x00\x02x"].concat(), "in sending order");
     bench.events();
     bench.receive(&PUBREC_1).unwrap();
     assert_eq!(bench.receive(&PUBCOMP_1).unwrap(), [Event::LateAck]);
-    // Not answered a second time either, it is not told again; when the server forgets, it is gone.
+    // The second one times out on two connections and is reported once. It ends when the server has lost the session.
     bench.session.handle_closed(bench.now);
     bench.connect(true);
     bench.written();
@@ -122,7 +122,7 @@ fn what_timed_out_is_completed_on_the_next_connection_and_told_once() {
 }
 
 #[test]
-fn a_message_from_the_server_is_told_once() {
+fn message_from_the_server_is_reported_once() {
     let message = b"\x34\x06\x00\x01t\x00\x01x";
     let again = b"\x3c\x06\x00\x01t\x00\x01x";
     let mut bench = Bench::online(PERSISTENT);
@@ -140,8 +140,11 @@ fn a_message_from_the_server_is_told_once() {
         assert_eq!(bench.receive(&PUBREL_1).unwrap(), []);
         assert_eq!(bench.written(), PUBCOMP_1, "whether or not the id is known [MQTT-4.3.3-2]");
     }
-    assert!(matches!(bench.receive(message).unwrap()[..], [Event::Message(_)]), "another one, by now");
-    // A server that forgot the session begins anew.
+    assert!(
+        matches!(bench.receive(message).unwrap()[..], [Event::Message(_)]),
+        "a new message with the same id"
+    );
+    // A server without the session starts over.
     bench.session.handle_closed(bench.now);
     bench.connect(false);
     assert!(matches!(bench.receive(message).unwrap()[..], [Event::Message(_)]));
@@ -153,7 +156,7 @@ fn a_message_from_the_server_is_told_once() {
 }
 
 #[test]
-fn answers_go_in_the_order_of_what_they_answer() {
+fn replies_are_sent_in_the_order_of_their_packets() {
     let mut bench = Bench::online(CLEAN);
     bench.out.clear();
     bench.receive(b"\x34\x06\x00\x01t\x00\x05x\x32\x06\x00\x01t\x00\x06x\x62\x02\x00\x05").unwrap();

@@ -1,8 +1,8 @@
-//! Repeated acknowledgments: those that our own packets caused, and those without a cause (MQTT 3.1.1 §4.3.2, §4.3.3).
+//! Repeated acknowledgments, caused by our own packets or not (MQTT 3.1.1 §4.3.2, §4.3.3).
 
 use super::*;
 
-const UNASKED: &str = "protocol_error";
+const UNEXPECTED: &str = "protocol_error";
 
 fn pubrec(pid: u8) -> [u8; 4] {
     [0x50, 2, 0, pid]
@@ -20,7 +20,7 @@ fn publish(bench: &mut Bench) -> (Tag, Instant) {
     (bench.publish_at(QoS::ExactlyOnce).unwrap(), bench.now)
 }
 
-/// The packet id of the last written message, whose payload is one byte.
+/// Returns the packet id of the last written message, whose payload is one byte.
 fn written_pid(bench: &mut Bench) -> u8 {
     bench.session.poll_output(bench.now, &mut bench.out);
     let bytes = bench.out.split();
@@ -31,14 +31,14 @@ fn resent((tag, sent): (Tag, Instant)) -> Event {
     Event::Acked { tag, sent, resent: true }
 }
 
-/// Asserts that one more answer ends the connection.
+/// Asserts that one more acknowledgment ends the connection.
 fn ends(bench: &mut Bench, answer: &[u8]) {
     let error = bench.receive(answer).unwrap_err();
-    assert_eq!(error.class(), UNASKED, "{answer:02x?}");
+    assert_eq!(error.class(), UNEXPECTED, "{answer:02x?}");
 }
 
 #[test]
-fn each_pubrec_has_its_pubrel_and_each_pubrel_a_pubcomp() {
+fn each_pubrec_gets_a_pubrel_and_each_pubrel_a_pubcomp() {
     let mut bench = Bench::online(CLEAN);
     let first = publish(&mut bench);
     bench.out.clear();
@@ -51,7 +51,7 @@ fn each_pubrec_has_its_pubrel_and_each_pubrel_a_pubcomp() {
 }
 
 #[test]
-fn a_repeated_pubrec_after_pubcomp_is_answered() {
+fn repeated_pubrec_after_pubcomp_is_answered() {
     let mut bench = Bench::online(CLEAN);
     let first = publish(&mut bench);
     bench.receive(&pubrec(1)).unwrap();
@@ -65,7 +65,7 @@ fn a_repeated_pubrec_after_pubcomp_is_answered() {
 }
 
 #[test]
-fn a_late_pubrec_is_not_matched_to_the_next_message() {
+fn late_pubrec_is_not_matched_to_the_next_message() {
     let mut bench = Bench::online(PERSISTENT);
     publish(&mut bench);
     bench.receive(&[pubrec(1), pubcomp(1)].concat()).unwrap();
@@ -81,7 +81,7 @@ fn a_late_pubrec_is_not_matched_to_the_next_message() {
 }
 
 #[test]
-fn a_resent_publish_may_be_acked_twice() {
+fn resent_publish_may_be_acknowledged_twice() {
     let mut bench = Bench::online(PERSISTENT);
     let first = bench.publish();
     bench.session.handle_closed(bench.now);
@@ -90,13 +90,13 @@ fn a_resent_publish_may_be_acked_twice() {
     bench.events();
     assert_eq!(bench.receive(&puback(1)).unwrap(), [resent(first)]);
     let second = bench.publish();
-    assert_eq!(bench.receive(&puback(1)).unwrap(), [], "it answers the first message, not the second");
+    assert_eq!(bench.receive(&puback(1)).unwrap(), [], "for the first message, not the second");
     assert_eq!(bench.receive(&puback(2)).unwrap(), [acked(second)]);
     ends(&mut bench, &puback(1));
 }
 
 #[test]
-fn a_resent_pubrel_may_be_answered_twice() {
+fn resent_pubrel_may_be_answered_twice() {
     let mut bench = Bench::online(PERSISTENT);
     let first = publish(&mut bench);
     bench.receive(&pubrec(1)).unwrap();
@@ -109,14 +109,14 @@ fn a_resent_pubrel_may_be_answered_twice() {
 }
 
 #[test]
-fn repeated_answers_are_not_expected_on_a_new_connection() {
+fn new_connection_expects_no_repeated_acknowledgments() {
     let mut bench = Bench::online(CLEAN);
     publish(&mut bench);
     bench.receive(&[pubrec(1), pubrec(1), pubcomp(1)].concat()).unwrap();
     bench.session.handle_closed(bench.now);
     bench.connect(false);
     ends(&mut bench, &pubcomp(1));
-    // A server that has lost the session answers nothing from it.
+    // A server that has lost the session sends no acknowledgments for it.
     let mut bench = Bench::online(PERSISTENT);
     bench.publish();
     bench.session.handle_closed(bench.now);
@@ -133,7 +133,7 @@ fn pubrec_is_accepted_for_ids_of_qos_2_messages_only() {
     bench.publish();
     bench.receive(&puback(1)).unwrap();
     ends(&mut bench, &pubrec(1));
-    // An id had a QoS 2 message and now has a QoS 1 message: both continue.
+    // An id had a QoS 2 message and now has a QoS 1 message: both exchanges continue.
     let mut bench = Bench::online(CLEAN);
     for pid in 1..=9 {
         publish(&mut bench);
@@ -141,7 +141,7 @@ fn pubrec_is_accepted_for_ids_of_qos_2_messages_only() {
     }
     bench.written();
     let message = bench.publish();
-    assert_eq!(written_pid(&mut bench), 1, "used again after eight others");
+    assert_eq!(written_pid(&mut bench), 1, "reused after eight others");
     bench.receive(&pubrec(1)).unwrap();
     assert_eq!(bench.written(), pubrel(1));
     assert_eq!(bench.receive(&pubcomp(1)).unwrap(), []);
@@ -149,7 +149,7 @@ fn pubrec_is_accepted_for_ids_of_qos_2_messages_only() {
 }
 
 #[test]
-fn ids_that_may_be_answered_again_take_bounded_memory() {
+fn resting_ids_take_bounded_memory() {
     let mut bench = Bench::online(CLEAN);
     for n in 0..1000 {
         let message = publish(&mut bench);
@@ -164,7 +164,7 @@ fn ids_that_may_be_answered_again_take_bounded_memory() {
 }
 
 #[test]
-fn ids_that_rest_keep_no_memory_for_messages() {
+fn resting_ids_hold_no_message_buffers() {
     let mut bench = Bench::online(PERSISTENT);
     let kept = |bench: &Bench| bench.session.window.as_ref().unwrap().kept_bytes();
     publish(&mut bench);
@@ -177,5 +177,5 @@ fn ids_that_rest_keep_no_memory_for_messages() {
         bench.receive(&[pubrec(pid), pubcomp(pid)].concat()).unwrap();
     }
     assert!(one > 0);
-    assert_eq!(kept(&bench), one, "the buffer of one message, however many ids it has had");
+    assert_eq!(kept(&bench), one, "one buffer, for any number of ids");
 }

@@ -1,9 +1,9 @@
-//! Packet ids, acks, timeouts, quarantine, and QoS 0.
+//! Packet ids, acknowledgments, timeouts, quarantine, and QoS 0.
 
 use super::*;
 
 #[test]
-fn acks_in_any_order_end_their_own_message() {
+fn acks_in_any_order_end_their_own_messages() {
     let mut bench = Bench::online(CLEAN);
     let first = bench.publish();
     assert_eq!(bench.written(), PUBLISH_1);
@@ -16,14 +16,14 @@ fn acks_in_any_order_end_their_own_message() {
     assert_eq!(bench.receive(&acks).unwrap(), [acked(third), acked(first), acked(second)]);
     assert_eq!(bench.session.in_flight(), 0);
     assert!(bench.session.has_room());
-    // The id that has rested longest is used next.
+    // The id that has rested longest comes next.
     bench.out.clear();
     bench.publish();
     assert_eq!(bench.written()[5..7], [0, 3]);
 }
 
 #[test]
-fn one_frame_at_a_time_and_none_while_its_event_waits() {
+fn one_frame_at_a_time_until_its_event_is_polled() {
     let mut bench = Bench::online(CLEAN);
     let (first, second) = (bench.publish(), bench.publish());
     bench.input.extend_from_slice(&[puback(1), puback(2)].concat());
@@ -35,7 +35,7 @@ fn one_frame_at_a_time_and_none_while_its_event_waits() {
 }
 
 #[test]
-fn a_timed_out_id_is_quarantined_and_its_late_ack_matches_nothing() {
+fn late_puback_is_not_matched_to_another_message() {
     let mut bench = Bench::online(CLEAN);
     let first = bench.publish();
     bench.advance(4 * SECOND).unwrap();
@@ -43,11 +43,11 @@ fn a_timed_out_id_is_quarantined_and_its_late_ack_matches_nothing() {
     bench.advance(6 * SECOND - Duration::from_nanos(1)).unwrap();
     assert_eq!(bench.events(), []);
     bench.advance(Duration::from_nanos(1)).unwrap();
-    assert_eq!(bench.events(), [timed_out(first)], "at the timeout, and only the first");
+    assert_eq!(bench.events(), [timed_out(first)], "exactly at the timeout, and only the first");
     assert_eq!((bench.session.in_flight(), bench.session.quarantined()), (1, 1));
     assert_eq!(bench.open(), [second]);
 
-    // Two new messages fit the window of three; none gets the quarantined id.
+    // Two new messages fit the window of three, without the quarantined id.
     bench.out.clear();
     let (third, fourth) = (bench.publish(), bench.publish());
     let written = bench.written();
@@ -57,14 +57,14 @@ fn a_timed_out_id_is_quarantined_and_its_late_ack_matches_nothing() {
     assert_eq!(bench.session.quarantined(), 0);
     let acks = [puback(2), puback(3), puback(4)].concat();
     assert_eq!(bench.receive(&acks).unwrap(), [acked(second), acked(third), acked(fourth)]);
-    // Now the id is free again.
+    // The id is free again.
     bench.out.clear();
     bench.publish();
     assert_eq!(bench.written()[6], 1);
 }
 
 #[test]
-fn a_window_of_timed_out_ids_is_a_stall() {
+fn window_of_timed_out_messages_is_a_stall() {
     let mut bench = Bench::online(CLEAN);
     for quarantined in 1..=2 {
         let message = bench.publish();
@@ -77,9 +77,9 @@ fn a_window_of_timed_out_ids_is_a_stall() {
     assert_eq!(bench.receive(&puback(4)).unwrap(), [acked(fourth)]);
     assert_eq!(bench.advance(10 * SECOND), Err(SessionError::AckStall));
     assert!(!bench.session.has_room());
-    assert_eq!(bench.events(), [timed_out(third)], "told once, also with the error");
+    assert_eq!(bench.events(), [timed_out(third)], "reported once, along with the error");
     bench.session.handle_closed(bench.now);
-    assert_eq!(bench.events(), [], "they have ended");
+    assert_eq!(bench.events(), [], "all have ended");
     assert_eq!(bench.session.quarantined(), 0);
     bench.connect(false);
     assert!(bench.session.has_room());
@@ -102,7 +102,7 @@ fn qos_0_ends_with_the_flush() {
 }
 
 #[test]
-fn when_every_packet_id_is_in_use_messages_wait() {
+fn messages_wait_when_every_packet_id_is_in_use() {
     let mut bench = Bench::online(Settings { in_flight: u16::MAX, ..CLEAN });
     for _ in 1..subscribe::FIRST_PID {
         bench.publish();
@@ -113,11 +113,11 @@ fn when_every_packet_id_is_in_use_messages_wait() {
     assert_eq!(bench.written(), b"");
     bench.receive(&[0x40, 2, 0x12, 0x34]).unwrap();
     bench.publish();
-    assert_eq!(bench.written()[5..7], [0x12, 0x34], "the only one that is free");
+    assert_eq!(bench.written()[5..7], [0x12, 0x34], "the only free id");
     assert!(!bench.session.has_room());
-    // A subscription has ids of its own.
+    // Subscriptions have ids of their own.
     let pid = bench.session.subscribe(bench.now, &[("a", QoS::AtMostOnce)], &mut bench.out);
     assert_eq!(pid, Ok(subscribe::FIRST_PID));
-    // And when all of them have timed out, that is a stall.
+    // If all of them time out, that is a stall.
     assert_eq!(bench.advance(10 * SECOND), Err(SessionError::AckStall));
 }

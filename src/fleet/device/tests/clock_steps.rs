@@ -1,20 +1,20 @@
-//! A device on a machine whose wall clock steps, in virtual time: at the start and in mid-run, forward and back by two hours, with short
-//! and long tokens.
+//! A device on a machine whose wall clock steps: at the start and during the run, forward and back by two hours, with short and
+//! long tokens.
 
 use super::*;
 use crate::units::human_signed_us;
 
-const FORTH_US: i64 = 7_200_000_000;
-const BACK_US: i64 = -FORTH_US;
+const FORWARD_US: i64 = 7_200_000_000;
+const BACK_US: i64 = -FORWARD_US;
 const HOUR_S: u64 = 3_600;
 
-/// A fleet with tokens of this lifetime, and a keep-alive and ack timeout that do not interfere.
+/// Returns a fleet with tokens of this lifetime, and with a keep-alive and ack timeout that do not interfere.
 fn tokens(ttl: &str) -> String {
     let quiet = "clean_session = true\nkeep_alive = \"0s\"\nack_timeout = \"3h\"";
     format!("{quiet}\nauth = {{ kind = \"sas\", ttl = \"{ttl}\", renew = \"never\" }}")
 }
 
-const SELDOM: &str = "every = \"10m\"\npayload = \"${now}\"";
+const RARELY: &str = "every = \"10m\"\npayload = \"${now}\"";
 
 impl Wire {
     fn culprits(&self) -> Vec<(String, Culprit)> {
@@ -27,16 +27,16 @@ impl Wire {
 }
 
 #[test]
-fn a_token_is_stamped_by_the_present_clock() {
-    for by_us in [FORTH_US, BACK_US] {
+fn token_is_stamped_by_the_current_clock() {
+    for by_us in [FORWARD_US, BACK_US] {
         for ttl_s in [HOUR_S, 12 * HOUR_S] {
             // The clock steps between the plan and the first attempt.
-            let mut wire = Wire::stepped_at_the_start(by_us, &tokens(&format!("{ttl_s}s")), SELDOM);
+            let mut wire = Wire::stepped_at_the_start(by_us, &tokens(&format!("{ttl_s}s")), RARELY);
             assert_eq!(wire.expiry_unix(), wire.unix_s() + ttl_s, "{by_us}");
             wire.connack(0);
             wire.pass(600.0).unwrap();
             wire.close(Closed::Eof);
-            // Then it steps back in mid-run.
+            // Then it steps back during the run.
             wire.context.wall.step(-by_us);
             wire.pass(60.0).unwrap();
             wire.out.clear();
@@ -74,10 +74,10 @@ fn refusals_after_a_step_back_are_the_generators_error() {
         ("1h", BACK_US, 4, true),
         ("1h", BACK_US, 3, false),
         ("12h", BACK_US, 5, false),
-        ("1h", FORTH_US, 5, false),
+        ("1h", FORWARD_US, 5, false),
         ("1h", 0, 5, false),
     ] {
-        let mut wire = Wire::stepped_at_the_start(by_us, &tokens(ttl), SELDOM);
+        let mut wire = Wire::stepped_at_the_start(by_us, &tokens(ttl), RARELY);
         wire.connack(code);
         wire.close(Closed::Eof);
         let case = format!("{ttl} {} {code}", human_signed_us(by_us));
@@ -104,12 +104,12 @@ fn refusals_after_a_step_back_are_the_generators_error() {
 #[test]
 fn closings_after_a_step_forward_are_the_generators_error() {
     for (ttl, is_step) in [("1h", true), ("12h", false)] {
-        let mut wire = Wire::online(12 * HOUR_S, &tokens(ttl), SELDOM);
+        let mut wire = Wire::online(12 * HOUR_S, &tokens(ttl), RARELY);
         wire.pass(1_200.0).unwrap();
         let sent = wire.ack();
         wire.turn().unwrap();
         assert!(sent > 0);
-        wire.context.wall.step(FORTH_US);
+        wire.context.wall.step(FORWARD_US);
         wire.pass(600.0).unwrap();
         let open = wire.sent().len() as u64;
         assert_eq!(wire.close(Closed::Eof), ConnectionEnd::Lost);
@@ -129,14 +129,14 @@ fn closings_after_a_step_forward_are_the_generators_error() {
         wire.connack(0);
         wire.ack();
         wire.turn().unwrap();
-        assert_eq!(wire.device.excuse, Excuse::None, "online, and nothing waits");
+        assert_eq!(wire.device.excuse, Excuse::None, "online without a backlog");
     }
 }
 
 /// If the clock stays set back, the hub ends each connection when the token expires by the hub's own clock.
 #[test]
-fn a_connection_closed_two_hours_early_is_the_generators_error() {
-    let mut wire = Wire::stepped_at_the_start(BACK_US, &tokens("3h"), SELDOM);
+fn connection_closed_two_hours_early_is_the_generators_error() {
+    let mut wire = Wire::stepped_at_the_start(BACK_US, &tokens("3h"), RARELY);
     wire.connack(0);
     wire.pass(3_600.0 + 120.0).unwrap();
     wire.close(Closed::Eof);
@@ -145,8 +145,8 @@ fn a_connection_closed_two_hours_early_is_the_generators_error() {
 
 /// A hub that accepts a token from a clock that was set back has stepped too, so a later refusal has another reason.
 #[test]
-fn a_hub_that_steps_too_is_not_excused() {
-    let mut wire = Wire::stepped_at_the_start(BACK_US, &tokens("1h"), SELDOM);
+fn hub_that_steps_too_is_not_excused() {
+    let mut wire = Wire::stepped_at_the_start(BACK_US, &tokens("1h"), RARELY);
     wire.connack(0);
     wire.pass(60.0).unwrap();
     wire.close(Closed::Eof);
@@ -161,7 +161,7 @@ fn a_hub_that_steps_too_is_not_excused() {
 
 /// Certificates that are valid until an hour after the run's zero, or from an hour before it on.
 #[test]
-fn a_certificate_invalidated_by_a_step_is_the_generators_error() {
+fn certificate_invalid_after_a_step_is_the_generators_error() {
     use crate::link::DialError;
     use rustls::CertificateError::{ExpiredContext, NotValidYetContext};
     use rustls::pki_types::UnixTime;
@@ -171,14 +171,14 @@ fn a_certificate_invalidated_by_a_step_is_the_generators_error() {
     let early = || NotValidYetContext { time: time(zero_s), not_before: time(zero_s - hour_s) };
     let long_expired = || ExpiredContext { time: time(zero_s), not_after: time(zero_s - 100 * hour_s) };
     for (by_us, error, is_step) in [
-        (FORTH_US, expired(), true),
+        (FORWARD_US, expired(), true),
         (BACK_US, early(), true),
-        (FORTH_US, long_expired(), false),
+        (FORWARD_US, long_expired(), false),
         (BACK_US, long_expired(), false),
-        (FORTH_US, rustls::CertificateError::UnknownIssuer, false),
+        (FORWARD_US, rustls::CertificateError::UnknownIssuer, false),
         (0, expired(), false),
     ] {
-        let mut wire = Wire::stepped_at_the_start(by_us, &tokens("1h"), SELDOM);
+        let mut wire = Wire::stepped_at_the_start(by_us, &tokens("1h"), RARELY);
         let error = DialError::of_tls(rustls::Error::InvalidCertificate(error));
         wire.device.dial_failed(&error, wire.now);
         let expected = if is_step { ("clock_step", Culprit::Us) } else { ("tls_certificate", Culprit::Peer) };

@@ -3,20 +3,20 @@
 use super::*;
 
 #[test]
-fn a_closed_loop_waits_for_the_end_of_each_message_and_says_so() {
+fn closed_loop_waits_for_the_end_of_each_message() {
     let closed = "arrival = \"closed\"\nthink_time = \"1s\"\npayload = \"x\"";
     let mut wire = Wire::online(60, "ack_timeout = \"10s\"", closed);
     wire.pass(5.0).unwrap();
-    assert_eq!(wire.ack(), 1, "one is under way, and no other is due");
+    assert_eq!(wire.ack(), 1, "one is in flight, and no other is due");
     wire.turn().unwrap();
     for _ in 0..3 {
         wire.pass(0.999).unwrap();
         assert_eq!(wire.ack(), 0);
         wire.pass(0.001).unwrap();
-        assert_eq!(wire.ack(), 1, "a second after the ack");
+        assert_eq!(wire.ack(), 1, "one second after the acknowledgment");
         wire.turn().unwrap();
     }
-    // A message that times out has ended as well.
+    // A timed-out message has ended too.
     wire.pass(1.0).unwrap();
     assert_eq!(wire.sent().len(), 1);
     wire.pass(10.0).unwrap();
@@ -30,7 +30,7 @@ fn a_closed_loop_waits_for_the_end_of_each_message_and_says_so() {
 }
 
 #[test]
-fn a_closed_loop_goes_on_after_what_was_never_sent() {
+fn closed_loop_continues_after_unsent_messages() {
     let closed = "arrival = \"closed\"\nthink_time = \"0s\"\npayload = \"x\"";
     let mut wire = Wire::online(60, "offline = \"skip\"\nsend_by = \"5s\"", closed);
     wire.pass(1.0).unwrap();
@@ -42,15 +42,19 @@ fn a_closed_loop_goes_on_after_what_was_never_sent() {
     wire.connack(0);
     wire.pass(1.0).unwrap();
     let published = |packet: &Packet| matches!(packet, Packet::Publish(_));
-    assert_eq!(wire.sent().iter().filter(|packet| published(packet)).count(), 1, "and not for ever");
+    assert_eq!(
+        wire.sent().iter().filter(|packet| published(packet)).count(),
+        1,
+        "one message, not an endless loop"
+    );
     let telemetry = wire.totals_at_end(Operation::Telemetry);
     let count = |outcome| telemetry.outcome(outcome);
-    // The one that was due with CONNECT, and the one that was due with the loss.
+    // One was due with CONNECT, the other with the loss.
     assert_eq!((count(Outcome::Lost), count(Outcome::Offline), count(Outcome::Unfinished)), (1, 2, 1));
 }
 
 #[test]
-fn at_qos_0_a_closed_loop_goes_on_when_a_message_is_flushed() {
+fn qos_0_closed_loop_continues_when_a_message_is_flushed() {
     let closed = "arrival = \"closed\"\nthink_time = \"1s\"\nqos = 0\npayload = \"x\"";
     let mut wire = Wire::online(60, "", closed);
     wire.pass(5.0).unwrap();

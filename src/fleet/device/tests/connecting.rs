@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn an_attempt_that_cannot_dial_ends_as_its_step_did() {
+fn failed_dial_has_the_outcome_of_its_step() {
     use crate::link::{DialError, Step, Steps};
     use std::io::ErrorKind::{ConnectionRefused, ConnectionReset, NotFound, TimedOut};
     for (step, error, outcome) in [
@@ -21,9 +21,9 @@ fn an_attempt_that_cannot_dial_ends_as_its_step_did() {
     }
 }
 
-/// A server's FIN or RST is told apart from what the device ended itself, and from the end of an open connection.
+/// Attempts that a server ends by FIN or RST are counted apart from those that the device ended, and from open connections.
 #[test]
-fn only_the_peers_ends_count_as_before_connack() {
+fn only_the_peer_closes_before_connack() {
     use crate::link::{DialError, Step, Steps};
     let counted = |end: &dyn Fn(&mut Wire)| {
         let mut wire = Wire::new(60, "", EACH_SECOND);
@@ -34,7 +34,7 @@ fn only_the_peers_ends_count_as_before_connack() {
     let closes = |why: Closed| counted(&|wire: &mut Wire| assert_ne!(wire.close(why), ConnectionEnd::Lost));
     assert_eq!(closes(Closed::Eof), (1, 0));
     assert_eq!(closes(Closed::Reset), (0, 1));
-    assert_eq!(closes(Closed::Local), (0, 0), "the device ended it");
+    assert_eq!(closes(Closed::Local), (0, 0), "ended by the device");
     let dials = |kind: std::io::ErrorKind| {
         counted(&|wire: &mut Wire| {
             let error = DialError::new(Step::Tls, Steps::default(), kind.into());
@@ -52,13 +52,13 @@ fn only_the_peers_ends_count_as_before_connack() {
 }
 
 #[test]
-fn a_connack_that_comes_in_the_drain_still_lets_due_messages_go() {
+fn connack_during_the_drain_lets_due_messages_go() {
     let mut wire = Wire::new(5, "connect_timeout = \"30s\"", EACH_SECOND);
     wire.pass(6.0).unwrap();
-    assert_eq!(wire.device.poll_close(), None, "the drain has a second left");
+    assert_eq!(wire.device.poll_close(), None, "one second of the drain is left");
     wire.connack(0);
     assert_eq!(wire.ack(), 5);
-    assert_eq!(wire.device.poll_close(), None, "acks are outstanding");
+    assert_eq!(wire.device.poll_close(), None, "acknowledgments are outstanding");
     wire.turn().unwrap();
     assert_eq!(wire.device.poll_close(), Some(Close::AfterFlush));
     assert_eq!(wire.close(Closed::Local), ConnectionEnd::Finished);
@@ -66,7 +66,7 @@ fn a_connack_that_comes_in_the_drain_still_lets_due_messages_go() {
 }
 
 #[test]
-fn an_attempt_that_hangs_ends_with_the_drain_and_is_unfinished() {
+fn pending_attempt_is_unfinished_after_the_drain() {
     let mut wire = Wire::new(5, "connect_timeout = \"60s\"", EACH_SECOND);
     wire.pass(6.9).unwrap();
     assert_eq!(wire.device.poll_close(), None);
@@ -78,7 +78,7 @@ fn an_attempt_that_hangs_ends_with_the_drain_and_is_unfinished() {
 }
 
 #[test]
-fn an_attempt_that_fails_counts_for_its_step_too() {
+fn failed_attempt_counts_for_its_step_too() {
     for (code, outcome) in [(None, Outcome::TimedOut), (Some(5), Outcome::Refused)] {
         let mut wire = Wire::new(30, "connect_timeout = \"5s\"", EACH_SECOND);
         match code {
@@ -90,12 +90,12 @@ fn an_attempt_that_fails_counts_for_its_step_too() {
         let sum = |operation| measurement.sum(|key| key.operation == operation);
         let (step, connect) = (sum(Operation::ConnectMqtt), sum(Operation::Connect));
         assert_eq!((step.due, step.outcome(outcome)), (1, 1), "{outcome:?}");
-        assert_eq!((connect.due, connect.lag.count()), (1, 1), "how late it began counts also when it fails");
+        assert_eq!((connect.due, connect.lag.count()), (1, 1), "a failed attempt has a lag too");
     }
 }
 
 #[test]
-fn online_counts_from_the_plan_over_all_failed_attempts() {
+fn online_is_measured_over_all_failed_attempts() {
     let mut wire = Wire::new(30, "", EACH_SECOND);
     for _ in 0..3 {
         wire.connack(3);
@@ -110,7 +110,7 @@ fn online_counts_from_the_plan_over_all_failed_attempts() {
 }
 
 #[test]
-fn the_will_goes_with_connect() {
+fn connect_carries_the_will() {
     let will = "will = { payload = 'gone ${device} ${uptime}', retain = true }";
     let mut wire = Wire::new(60, will, EACH_SECOND);
     let sent = wire.sent();

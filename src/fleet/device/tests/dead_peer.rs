@@ -1,4 +1,4 @@
-//! A device whose peer is gone: when it notices while it sends, and how it counts QoS 0 messages.
+//! A device whose peer is dead: when it detects that while it sends, and how it counts QoS 0 messages. Also Session Present.
 
 use super::*;
 use crate::sansio::TlsEnd;
@@ -29,7 +29,7 @@ fn counted(wire: &Wire) -> [u64; 3] {
 }
 
 #[test]
-fn a_dead_peer_is_found_while_qos_0_messages_are_sent() {
+fn dead_peer_is_found_while_qos_0_messages_are_sent() {
     let mut wire = Wire::online(60, "keep_alive = \"5s\"", QOS_0);
     wire.sent();
     assert_eq!(flow(&mut wire, 9), Ok([9, 1]));
@@ -57,7 +57,7 @@ fn only_messages_after_the_last_received_byte_may_be_lost() {
 }
 
 #[test]
-fn acknowledged_messages_are_not_counted_as_unheard() {
+fn acknowledged_messages_are_not_counted_as_maybe_lost() {
     let mut wire = Wire::online(60, "keep_alive = \"5s\"", EACH_SECOND);
     assert!(flow(&mut wire, 3).is_ok());
     wire.close(Closed::Reset);
@@ -73,7 +73,7 @@ fn session_present_on_a_clean_session_is_only_counted() {
         wire.turn().unwrap();
         assert_eq!(wire.counts().clean_sessions_present, counted, "{clean_session} {present}");
         wire.pass(3.0).unwrap();
-        assert!(wire.ack() > 0, "the connection goes on");
+        assert!(wire.ack() > 0, "the connection continues");
         wire.turn().unwrap();
         wire.close(Closed::Eof);
         wire.device.settle(wire.now);
@@ -81,14 +81,14 @@ fn session_present_on_a_clean_session_is_only_counted() {
 }
 
 #[test]
-fn session_present_with_a_refusal_is_named() {
+fn session_present_with_a_refusal_is_in_the_example() {
     for present in [true, false] {
         let mut wire = Wire::new(60, "", EACH_SECOND);
         encode::connack(&mut wire.to_device, present, 5);
         let _ = wire.turn();
         let errors = wire.errors();
         let [crate::measure::ErrorTotals { example, .. }] = errors.as_slice() else {
-            panic!("one class: {errors:?}")
+            panic!("expected one error class: {errors:?}")
         };
         assert!(example.contains("CONNACK return code 5"), "{example}");
         assert_eq!(example.contains("section 3.2.2.2"), present, "{example}");

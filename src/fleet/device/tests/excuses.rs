@@ -2,9 +2,9 @@
 
 use super::*;
 
-/// What a connection loses is the load generator's where it was silent for long just before, and the hub's otherwise.
+/// A loss is the load generator's if its worker stalled for long just before, and otherwise the hub's.
 #[test]
-fn a_loss_after_a_long_stall_is_excused() {
+fn loss_after_a_long_stall_is_excused() {
     for (stall_s, before_s, excused) in [(3, 1.0, 1), (1, 1.0, 0), (0, 3.0, 0)] {
         let mut wire =
             Wire::online(60, "clean_session = true\nkeep_alive = \"5s\"\nack_timeout = \"60s\"", EACH_SECOND);
@@ -24,9 +24,9 @@ fn a_loss_after_a_long_stall_is_excused() {
     }
 }
 
-/// A hub that stays away for long after a stall is the cause itself.
+/// A hub that is unreachable long after a stall is the cause itself.
 #[test]
-fn an_excuse_for_a_stall_ends() {
+fn excuse_for_a_stall_ends() {
     for (away_s, is_excused) in [(59, true), (61, false)] {
         let mut wire =
             Wire::online(300, "clean_session = true\nkeep_alive = \"5s\"\nsend_by = \"1s\"", EACH_SECOND);
@@ -43,7 +43,7 @@ fn an_excuse_for_a_stall_ends() {
 }
 
 #[test]
-fn what_a_local_failure_delays_is_excused_until_it_is_sent() {
+fn messages_delayed_by_a_local_failure_are_excused() {
     let mut wire = Wire::new(60, "send_by = \"2s\"", EACH_SECOND);
     let full = std::io::Error::from_raw_os_error(24);
     let error = crate::link::DialError::new(crate::link::Step::Tcp, Default::default(), full);
@@ -58,7 +58,7 @@ fn what_a_local_failure_delays_is_excused_until_it_is_sent() {
     assert!(telemetry.outcomes[Outcome::Expired] >= 2, "{telemetry:?}");
     assert_eq!(telemetry.excused[Outcome::Expired], telemetry.outcomes[Outcome::Expired]);
     assert_eq!(measurement.of(Operation::Connect).excused.sum(), 1);
-    // From here on it is the hub's again.
+    // From here on failures are the hub's again.
     wire.now += Duration::from_secs(1);
     wire.turn().unwrap();
     wire.close(Closed::Eof);

@@ -3,8 +3,8 @@
 use super::*;
 use crate::link::{End, Link, Transport};
 
-/// A link over a pipe whose other end answers CONNECT and then reads nothing any more.
-async fn against_a_frozen_hub(
+/// Runs a link over a pipe. The hub answers CONNECT and then reads nothing.
+async fn run_against_a_frozen_hub(
     load_s: u64,
     fleet: &str,
 ) -> (End<SessionError>, ConnectionEnd, Totals, Duration) {
@@ -38,16 +38,16 @@ async fn against_a_frozen_hub(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hub_that_stops_reading_does_not_hold_up_the_end() {
-    let (end, connection, telemetry, lasted) = against_a_frozen_hub(5, "keep_alive = \"1000s\"").await;
+async fn hub_that_stops_reading_does_not_delay_the_end() {
+    let (end, connection, telemetry, lasted) = run_against_a_frozen_hub(5, "keep_alive = \"1000s\"").await;
     assert_eq!((end, connection), (End::Closed(Closed::Local), ConnectionEnd::Finished));
     assert_eq!((telemetry.due, telemetry.outcome(Outcome::Unfinished)), (500, 500));
     assert!(lasted < Duration::from_secs(5 + 2 + 2), "{lasted:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hub_that_stops_reading_is_missed_by_keep_alive() {
-    let (end, connection, telemetry, lasted) = against_a_frozen_hub(600, "keep_alive = \"20s\"").await;
+async fn keep_alive_detects_a_hub_that_stops_reading() {
+    let (end, connection, telemetry, lasted) = run_against_a_frozen_hub(600, "keep_alive = \"20s\"").await;
     assert_eq!(end, End::Failed(SessionError::PingTimeout));
     assert_eq!(connection, ConnectionEnd::Lost);
     assert_eq!(telemetry.outcome(Outcome::Ok), 0);
@@ -55,7 +55,7 @@ async fn a_hub_that_stops_reading_is_missed_by_keep_alive() {
 }
 
 #[test]
-fn a_hub_that_floods_a_device_and_does_not_read_is_not_read_either() {
+fn reading_stops_while_a_hub_does_not_read_acknowledgments() {
     let mut wire = Wire::online(60, "", EACH_SECOND);
     let publish = encode::PublishRef {
         topic: "devices/a-00000/messages/devicebound/",
@@ -75,5 +75,5 @@ fn a_hub_that_floods_a_device_and_does_not_read_is_not_read_either() {
         wire.turn().unwrap();
         acks += wire.sent().iter().filter(|packet| matches!(packet, Packet::PubAck(1))).count();
     }
-    assert_eq!(acks, 5_000, "none is forgotten");
+    assert_eq!(acks, 5_000, "each message is acknowledged");
 }

@@ -10,15 +10,15 @@ use crate::measure::FromHub;
 use crate::wire::QoS;
 
 const REPORT: &str = "[[fleet.a.report]]\nevery = \"10s\"\npayload = '{\"n\":${seq}}'";
-const NOTHING: &str = "every = \"100d\"\npayload = \"x\"";
+const RARELY: &str = "every = \"100d\"\npayload = \"x\"";
 
-/// What the device published: the topic, the payload, the QoS, the packet id.
+/// A published message: topic, payload, QoS, packet id.
 type Published = (String, String, QoS, u16);
 
 impl Wire {
-    /// A device that is online and has its SUBACK; what it sent until then is forgotten.
+    /// Returns an online device that has received SUBACK and whose output was discarded.
     fn listening(fleet: &str) -> Wire {
-        let mut wire = Wire::online(600, fleet, NOTHING);
+        let mut wire = Wire::online(600, fleet, RARELY);
         wire.suback();
         wire
     }
@@ -27,13 +27,13 @@ impl Wire {
         self.suback_with(|filters| vec![0; filters]);
     }
 
-    /// With a return code for each of so many filters.
+    /// Sends SUBACK with the codes that the function returns for the number of filters.
     fn suback_with(&mut self, codes: impl FnOnce(usize) -> Vec<u8>) {
         let pid = self.sent().iter().find_map(|packet| match packet {
             Packet::Subscribe(subscribe) => Some((subscribe.pid, subscribe.filters.len())),
             _ => None,
         });
-        let (pid, filters) = pid.expect("it subscribes");
+        let (pid, filters) = pid.expect("a SUBSCRIBE");
         encode::suback(&mut self.to_device, pid, &codes(filters));
         self.turn().unwrap();
     }
@@ -51,7 +51,7 @@ impl Wire {
         self.turn().unwrap();
     }
 
-    /// The kernel takes everything.
+    /// Takes the published messages, as if flushed.
     fn published(&mut self) -> Vec<Published> {
         let sent = self.sent();
         self.device.handle_flushed(self.now);
@@ -67,7 +67,7 @@ impl Wire {
         published.collect()
     }
 
-    /// Moves on until it publishes something.
+    /// Advances time until the device publishes something.
     fn next_published(&mut self) -> Published {
         for _ in 0..1_000 {
             if let Some(first) = self.published().into_iter().next() {
@@ -76,7 +76,7 @@ impl Wire {
             let next = self.device.poll_timeout().expect("something is due");
             self.pass((next - self.now).as_secs_f64()).unwrap();
         }
-        panic!("it publishes nothing");
+        panic!("nothing was published");
     }
 
     fn hub_counts(&self) -> FromHub {

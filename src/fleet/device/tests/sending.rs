@@ -2,18 +2,18 @@
 
 use super::*;
 
-/// Operations that were picked over 100 ms late.
+/// Returns the number of operations with a lag over 100 ms.
 fn late(totals: &Totals) -> u64 {
     totals.lag.count_above(100_000)
 }
 
 #[test]
-fn a_late_generator_shows_in_what_expires() {
+fn expired_messages_show_a_late_generator() {
     let mut wire = Wire::online(60, "send_by = \"1s\"", EACH_SECOND);
     wire.pass(2.0).unwrap();
     assert_eq!(wire.ack(), 2);
     wire.turn().unwrap();
-    // This process is stopped, and nothing but that keeps messages back.
+    // This process stops, which alone delays the messages.
     wire.now += Duration::from_secs(5);
     wire.turn().unwrap();
     let telemetry = wire.totals_at_end(Operation::Telemetry);
@@ -21,7 +21,7 @@ fn a_late_generator_shows_in_what_expires() {
     assert!(telemetry.lag.max().is_some_and(|us| us > 4_000_000), "{:?}", telemetry.lag.max());
     assert!(late(&telemetry) >= 4);
 
-    // What waits for a window that the hub keeps full expires because of the hub.
+    // Messages that expire while the hub keeps the window full are not late.
     let mut wire = Wire::online(60, "send_by = \"1s\"\nin_flight = 1\nack_timeout = \"60s\"", EACH_SECOND);
     wire.pass(2.0).unwrap();
     wire.now += Duration::from_secs(5);
@@ -32,14 +32,14 @@ fn a_late_generator_shows_in_what_expires() {
 }
 
 #[test]
-fn a_backlog_that_is_too_late_leaves_the_others_their_turn() {
+fn expired_backlog_is_ended_in_several_turns() {
     let mut wire = Wire::new(60, "send_by = \"1s\"", "every = \"1us\"\npayload = \"x\"");
     wire.now += Duration::from_secs(3);
     wire.connack(0);
     let telemetry = wire.measurement().sum(|key| key.operation == Operation::Telemetry);
     assert_eq!(telemetry.outcome(Outcome::Expired), 4096);
-    assert_eq!(wire.device.poll_timeout(), Some(wire.now), "and goes on at once");
-    // It was offline, which is the hub's doing, however long it takes to end them all.
+    assert_eq!(wire.device.poll_timeout(), Some(wire.now), "continues at once");
+    // The device was offline, so the hub is the cause, however long it takes to end all of them.
     let (mut late_in_all, mut expired) = (late(&telemetry), telemetry.outcome(Outcome::Expired));
     while expired < 2_000_000 {
         wire.turn().unwrap();
@@ -50,21 +50,21 @@ fn a_backlog_that_is_too_late_leaves_the_others_their_turn() {
             break;
         }
     }
-    assert_eq!((late_in_all, expired / 100_000), (0, 20), "those of two seconds");
+    assert_eq!((late_in_all, expired / 100_000), (0, 20), "the messages of two seconds");
 }
 
 #[test]
-fn a_device_that_skips_sends_its_backlog_and_not_what_fell_due_while_it_was_offline() {
+fn offline_skip_drops_only_messages_due_while_offline() {
     let fleet = "offline = \"skip\"\nin_flight = 1\nsend_by = \"60s\"\nack_timeout = \"60s\"";
     let mut wire = Wire::online(60, fleet, EACH_SECOND);
-    // Message 0 is in flight; 1, 2 and 3 wait for the window; then the connection goes.
+    // Message 0 is in flight; 1, 2 and 3 wait for the window; then the connection is lost.
     wire.pass(4.0).unwrap();
     assert_eq!(wire.close(Closed::Eof), ConnectionEnd::Lost);
     wire.now += Duration::from_secs(10);
     wire.attempt();
     wire.sent();
     wire.connack(0);
-    // One a turn, as far as the window lets them: the three from before, nothing of the ten, then the newest.
+    // One message per turn fits the window: the three from before, none of the ten from offline time, then the newest.
     let mut sent = 0;
     for _ in 0..10 {
         sent += wire.ack();
@@ -80,7 +80,7 @@ fn a_device_that_skips_sends_its_backlog_and_not_what_fell_due_while_it_was_offl
 }
 
 #[test]
-fn what_needs_no_ack_does_not_wait_for_the_window() {
+fn qos_0_messages_do_not_wait_for_the_window() {
     let two = "every = \"1s\"\npayload = \"x\"\n[[fleet.a.send]]\narrival = \"regular\"\nevery = \"1s\"\nqos = 0\npayload = \"y\"";
     let mut wire = Wire::online(60, "in_flight = 1", two);
     wire.pass(5.0).unwrap();
@@ -91,11 +91,11 @@ fn what_needs_no_ack_does_not_wait_for_the_window() {
     let mut qos: Vec<_> = wire.sent().iter().filter_map(qos_of).collect();
     qos.sort();
     assert_eq!(qos.iter().filter(|qos| **qos == wire::QoS::AtMostOnce).count(), 5);
-    assert_eq!(qos.len(), 6, "and one that waits for its ack");
+    assert_eq!(qos.len(), 6, "and one that waits for its PUBACK");
 }
 
 #[test]
-fn a_burst_goes_at_one_instant() {
+fn burst_is_sent_at_one_instant() {
     let mut wire = Wire::online(60, "", "every = \"10s\"\nburst = 5\nretain = true\npayload = \"x\"");
     wire.sent();
     while wire.out.is_empty() {

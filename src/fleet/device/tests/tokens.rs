@@ -1,4 +1,4 @@
-//! Tokens: their renewal as a measured event, and what the end of a connection has to do with them.
+//! Tokens: renewals, and connections that end because of a token. Also SUBACK timeouts and retries.
 
 use super::*;
 use crate::measure::{ErrorTotals, FleetCounts};
@@ -10,7 +10,7 @@ const NEVER: &str = "keep_alive = \"0s\"\nauth = { kind = \"sas\", ttl = \"100s\
 const QUIET: &str = "every = \"10000s\"\npayload = \"x\"";
 
 impl Wire {
-    /// Lets time pass at a hub that acknowledges what comes.
+    /// Advances time while the hub acknowledges every message.
     fn run_to(&mut self, seconds: f64) {
         let until = self.context.clock.zero + Duration::from_secs_f64(seconds);
         while self.now < until {
@@ -24,18 +24,18 @@ impl Wire {
         *self.context.recorder.borrow_mut().counts(0)
     }
 
-    /// What was counted as errors since the last call.
+    /// Returns the errors since the last call.
     pub(super) fn errors(&self) -> Vec<ErrorTotals> {
         self.measurement().errors
     }
 
     fn only_error(&self) -> (String, String) {
         let errors = self.errors();
-        let [error] = &errors[..] else { panic!("one class: {errors:?}") };
+        let [error] = &errors[..] else { panic!("expected one error class: {errors:?}") };
         (error.class.clone(), error.example.clone())
     }
 
-    /// The expiry in the token of the CONNECT that the device has sent.
+    /// Returns the expiry of the token in the CONNECT that the device has sent.
     pub(super) fn expiry_unix(&mut self) -> u64 {
         let sent = self.sent();
         let Some(Packet::Connect(connect)) = sent.first() else { panic!("{sent:?}") };
@@ -45,12 +45,12 @@ impl Wire {
 }
 
 #[test]
-fn a_renewal_lasts_from_its_instant_until_online_again_whatever_happens_on_the_way() {
+fn renewal_lasts_from_its_due_time_until_online_again() {
     let mut wire = Wire::online(600, HALF, QUIET);
     wire.pass(50.0).unwrap();
     assert_eq!(wire.device.poll_close(), Some(Close::AfterFlush), "nothing is in flight");
     assert_eq!(wire.close(Closed::Local), ConnectionEnd::Renewal);
-    // Refused once, then in.
+    // Refused once, then accepted.
     wire.now += Duration::from_secs(1);
     wire.attempt();
     wire.connack(5);
@@ -62,28 +62,28 @@ fn a_renewal_lasts_from_its_instant_until_online_again_whatever_happens_on_the_w
     let renewal = wire.totals_at_end(Operation::Renewal);
     assert_eq!((renewal.due, renewal.outcome(Outcome::Ok)), (1, 1));
     let seconds = |us: Option<u64>| us.map(|us| us / 1_000_000);
-    assert_eq!(seconds(renewal.response.max()), Some(3), "from the instant it was due");
-    assert_eq!(seconds(renewal.wait.max()), Some(3), "until the attempt that got in");
+    assert_eq!(seconds(renewal.response.max()), Some(3), "from its due time");
+    assert_eq!(seconds(renewal.wait.max()), Some(3), "until the successful attempt");
     assert_eq!(seconds(renewal.service.max()), Some(0));
 }
 
 #[test]
-fn a_renewal_whose_connection_is_lost_meanwhile_still_ends_when_the_device_is_back() {
+fn renewal_after_a_loss_ends_when_online_again() {
     let mut wire = Wire::online(600, HALF, "every = \"100ms\"\npayload = \"x\"");
     wire.run_to(49.5);
     wire.pass(1.0).unwrap();
-    assert_eq!(wire.device.poll_close(), None, "an ack is outstanding");
+    assert_eq!(wire.device.poll_close(), None, "an acknowledgment is outstanding");
     assert_eq!(wire.close(Closed::Eof), ConnectionEnd::Lost);
     wire.now += Duration::from_secs(4);
     wire.attempt();
     wire.connack(0);
-    assert_eq!((wire.counts().reconnects, wire.counts().renewals), (1, 0), "it came back after a loss");
+    assert_eq!((wire.counts().reconnects, wire.counts().renewals), (1, 0), "a reconnect after a loss");
     let renewal = wire.totals_at_end(Operation::Renewal);
     assert_eq!((renewal.due, renewal.outcome(Outcome::Ok)), (1, 1));
 }
 
 #[test]
-fn a_renewal_that_the_end_cuts_off_is_unfinished() {
+fn renewal_at_the_end_of_the_run_is_unfinished() {
     let mut wire = Wire::online(600, HALF, EACH_SECOND);
     wire.run_to(49.5);
     wire.pass(1.5).unwrap();
@@ -98,16 +98,19 @@ fn jitter_makes_renewals_earlier_and_never_later() {
     for (jitter, earliest) in [("0%", 50), ("10%", 45), ("100%", 0)] {
         let auth = HALF.replace("0%\" }", &format!("{jitter}\" }}"));
         let wire = Wire::online(600, &auth, EACH_SECOND);
-        let after = wire.device.renew_at.expect("it renews") - wire.context.clock.zero;
+        let after = wire.device.renew_at.expect("a scheduled renewal") - wire.context.clock.zero;
         assert!((earliest..=50).contains(&after.as_secs()), "{jitter}: {after:?}");
         instants.push(after);
     }
     assert_eq!(instants[0], Duration::from_secs(50));
-    assert!(instants[1] < instants[0] && instants[2] < instants[1], "the same dice, further: {instants:?}");
+    assert!(
+        instants[1] < instants[0] && instants[2] < instants[1],
+        "the same random number, scaled: {instants:?}"
+    );
 }
 
 #[test]
-fn a_token_that_is_never_renewed_stays_until_the_peer_ends_it() {
+fn token_without_renewal_is_used_until_the_peer_closes() {
     let mut wire = Wire::online(3_600, NEVER, QUIET);
     assert_eq!(wire.device.renew_at, None);
     wire.pass(399.0).unwrap();
@@ -115,12 +118,12 @@ fn a_token_that_is_never_renewed_stays_until_the_peer_ends_it() {
     let (class, example) = wire.only_error();
     assert_eq!(class, "closed_after_expiry");
     assert!(example.contains("after CONNACK, 4m 59s after its token expired"), "{example}");
-    assert_eq!(wire.counts(), FleetCounts::default(), "no other finding rests on it");
+    assert_eq!(wire.counts(), FleetCounts::default(), "no other counter changes");
     assert_eq!(wire.totals_at_end(Operation::Renewal).due, 0);
 }
 
 #[test]
-fn a_connection_that_ends_before_the_expiry_or_long_after_it_is_just_closed() {
+fn close_far_from_the_expiry_is_not_because_of_it() {
     for seconds in [98.0, 702.0] {
         let mut wire = Wire::online(3_600, NEVER, QUIET);
         wire.pass(seconds).unwrap();
@@ -130,7 +133,7 @@ fn a_connection_that_ends_before_the_expiry_or_long_after_it_is_just_closed() {
 }
 
 #[test]
-fn a_clock_that_is_wrong_stamps_tokens_so() {
+fn clock_skew_shifts_the_token_expiry() {
     for (skew, expiry) in [("-3m", 1_800_003_420), ("+6m", 1_800_003_960)] {
         let auth = format!("auth = {{ kind = \"sas\", clock_skew = \"{skew}\" }}");
         let mut wire = Wire::new(60, &auth, EACH_SECOND);
@@ -139,7 +142,7 @@ fn a_clock_that_is_wrong_stamps_tokens_so() {
 }
 
 #[test]
-fn suback_has_its_time_and_a_late_one_is_late() {
+fn suback_times_out_and_a_late_one_is_counted() {
     let fleet = "subscribe = [\"c2d\"]\nack_timeout = \"5s\"\nkeep_alive = \"0s\"";
     let mut wire = Wire::online(60, fleet, QUIET);
     let pids: Vec<u16> = wire
@@ -155,16 +158,16 @@ fn suback_has_its_time_and_a_late_one_is_late() {
     assert_eq!(wire.errors(), []);
     wire.pass(0.002).unwrap();
     assert_eq!(wire.only_error().0, "subscribe_timeout");
-    assert_eq!(wire.device.poll_close(), None, "the connection goes on");
+    assert_eq!(wire.device.poll_close(), None, "the connection continues");
     encode::suback(&mut wire.to_device, pid, &[1]);
     wire.turn().unwrap();
     assert_eq!((wire.counts().late_subacks, wire.counts().late_acks), (1, 0), "no message was late");
-    // The swaps in between have taken the outcome with them: it is not counted again.
+    // Earlier snapshots contain the outcome, so it is not counted again.
     assert_eq!(wire.totals_at_end(Operation::Subscribe).due, 0);
 }
 
 #[test]
-fn a_peer_that_closes_again_and_again_is_told_of_once() {
+fn repeated_short_connections_are_counted_once() {
     let mut wire = Wire::online(600, "", QUIET);
     for connection in 1..=5 {
         wire.pass(10.0).unwrap();
@@ -180,11 +183,11 @@ fn a_peer_that_closes_again_and_again_is_told_of_once() {
         wire.attempt();
         wire.connack(0);
     }
-    assert_eq!(wire.counts().closed_soon_devices, 0, "one lasted");
+    assert_eq!(wire.counts().closed_soon_devices, 0, "one connection lasted");
 }
 
 #[test]
-fn how_long_acks_were_outstanding_when_the_peer_closed_is_known() {
+fn close_records_the_wait_of_the_oldest_message() {
     let mut wire = Wire::online(600, "keep_alive = \"0s\"", QUIET);
     wire.pass(1.0).unwrap();
     wire.close(Closed::Eof);
@@ -203,7 +206,7 @@ fn how_long_acks_were_outstanding_when_the_peer_closed_is_known() {
 }
 
 #[test]
-fn a_device_with_an_sdks_habits_gives_up_when_it_is_refused_for_good() {
+fn sdk_preset_gives_up_after_a_permanent_refusal() {
     let mut wire = Wire::new(600, "sdk = \"java\"", QUIET);
     let mut retries = Retries::default();
     for (code, goes_on) in [(3, true), (5, false)] {
@@ -214,7 +217,7 @@ fn a_device_with_an_sdks_habits_gives_up_when_it_is_refused_for_good() {
         wire.attempt();
     }
     assert_eq!(wire.counts().gave_up, 1);
-    // Once it has been away for four minutes, anything is too much.
+    // After four minutes offline, it gives up with any code.
     wire.connack(3);
     wire.close(Closed::Local);
     let later = wire.context.clock.zero + Duration::from_secs(240);

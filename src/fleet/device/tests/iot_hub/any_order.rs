@@ -3,7 +3,7 @@
 use super::*;
 use proptest::prelude::*;
 
-/// What a hub may do next.
+/// An action of the hub.
 #[derive(Clone, Debug)]
 enum Act {
     Pass(u32),
@@ -34,7 +34,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
 
 proptest! {
     #[test]
-    fn whatever_a_hub_does_every_operation_ends_once(acts in acts(), qos in 0..2) {
+    fn every_operation_ends_once_whatever_the_hub_does(acts in acts(), qos in 0..2) {
         let fleet = format!(
             "in_flight = 2\nack_timeout = \"3s\"\nsend_by = \"4s\"\ntwin = {{ get = \"on-connect\", every = \"2s\", \
              qos = {qos}, timeout = \"5s\" }}\n{}\n{REPORT}",

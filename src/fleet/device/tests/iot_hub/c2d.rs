@@ -5,10 +5,10 @@ use super::*;
 const C2D: &str = "subscribe = [\"c2d\"]";
 
 #[test]
-fn commands_have_the_age_that_their_sender_stamped() {
-    let mut wire = Wire::online(60, C2D, NOTHING);
+fn age_is_measured_from_the_senders_stamp() {
+    let mut wire = Wire::online(60, C2D, RARELY);
     wire.pass(10.0).unwrap();
-    // The run's zero is at 1,800,000,000 s.
+    // The run's zero is 1,800,000,000 s.
     for bag in [
         "hubstorm-sent=1800000009500000&hubstorm-seq=0",
         "iothub-creation-time-utc=2027-01-15T08%3A00%3A07Z",
@@ -22,17 +22,17 @@ fn commands_have_the_age_that_their_sender_stamped() {
     }
     let counts = wire.hub_counts();
     assert_eq!((counts.c2d, counts.c2d_unstamped), (7, 3));
-    assert_eq!((counts.c2d_skipped, counts.c2d_duplicates), (0, 0), "an earlier run's numbers are its own");
+    assert_eq!((counts.c2d_skipped, counts.c2d_duplicates), (0, 0), "numbers of an earlier run do not count");
     let ages = wire.totals_at_end(Operation::C2d);
     assert_eq!((ages.due, ages.outcome(Outcome::Ok)), (3, 3));
-    assert_eq!(ages.service.count(), 0, "nobody answers");
+    assert_eq!(ages.service.count(), 0, "there is no answer");
     let seconds: Vec<_> = [0.3, 0.6, 1.0].map(|q| ages.response.quantile(q).map(|us| us / 100_000)).into();
     assert_eq!(seconds, [Some(5), Some(30), Some(200)]);
 }
 
 /// The clock steps after 10 s. One message was sent 5 s before that and arrives at the step; another arrives 5 s after it.
 #[test]
-fn an_age_never_contains_a_step() {
+fn age_never_contains_a_clock_step() {
     let drive = "\n[[drive]]\ncall = \"c2d\"\nfleet = \"a\"\nrate = \"1/m\"\npayload = \"x\"";
     for by_us in [7_200_000_000, -7_200_000_000] {
         let stepped = |send: &str, sent: [i64; 2]| {
@@ -47,17 +47,17 @@ fn an_age_never_contains_a_step() {
         };
         let (five_s, twelve_s) = (1_800_000_005_000_000, 1_800_000_012_000_000);
         // The run's own stamps have no steps: the ages are 5 s and 3 s.
-        let own = stepped(&format!("{NOTHING}{drive}"), [five_s, twelve_s]);
+        let own = stepped(&format!("{RARELY}{drive}"), [five_s, twelve_s]);
         assert_eq!(own, (2, Some(5), vec![]), "{by_us}");
         // Other senders use a wall clock like this machine's: only the second age is known.
-        let foreign = stepped(NOTHING, [five_s, twelve_s + by_us]);
+        let foreign = stepped(RARELY, [five_s, twelve_s + by_us]);
         assert_eq!(foreign, (1, Some(3), vec!["clock_step"]), "{by_us}");
     }
 }
 
 #[test]
-fn a_command_stamped_later_than_it_came_has_no_age_and_an_error() {
-    let mut wire = Wire::online(60, C2D, NOTHING);
+fn stamp_later_than_the_arrival_is_an_error() {
+    let mut wire = Wire::online(60, C2D, RARELY);
     wire.deliver(&c2d("hubstorm-sent=1800000011000000"), "{}");
     let errors = wire.errors();
     assert_eq!(
@@ -68,8 +68,8 @@ fn a_command_stamped_later_than_it_came_has_no_age_and_an_error() {
 }
 
 #[test]
-fn commands_may_come_before_subscribe_and_are_acknowledged() {
-    let mut wire = Wire::new(60, C2D, NOTHING);
+fn messages_before_subscribe_are_acknowledged() {
+    let mut wire = Wire::new(60, C2D, RARELY);
     wire.sent();
     encode::connack(&mut wire.to_device, true, 0);
     let publish = encode::PublishRef {

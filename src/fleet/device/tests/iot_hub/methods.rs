@@ -3,9 +3,9 @@
 use super::*;
 
 #[test]
-fn methods_are_answered_as_the_scenario_says() {
+fn methods_are_answered_as_the_scenario_defines() {
     let mut wire = Wire::listening(METHODS);
-    // The call without a payload has an empty body.
+    // A call without a payload has an empty body.
     for (name, rid, body) in
         [("read", "1f", ""), ("read", "a/b", "null"), ("other", "3", ""), ("never", "4", "{}")]
     {
@@ -25,18 +25,18 @@ fn methods_are_answered_as_the_scenario_says() {
     assert_eq!(
         (method.due, method.outcome(Outcome::Ok)),
         (3, 3),
-        "what is not to be answered is no operation"
+        "a call that must not be answered is no operation"
     );
 }
 
 #[test]
-fn what_a_device_takes_is_part_of_response_and_not_of_lag() {
+fn method_delay_is_part_of_response_and_not_of_lag() {
     let mut wire = Wire::listening(METHODS);
     wire.deliver(&call("slow", "1"), "{}");
     wire.pass(1.0).unwrap();
     wire.deliver(&call("read", "2"), "{}");
-    assert_eq!(wire.published().len(), 1, "the quick one is not held up");
-    // The worker comes 500 ms late for the slow one.
+    assert_eq!(wire.published().len(), 1, "the quick call does not wait for the slow one");
+    // The worker is 500 ms late for the slow call.
     wire.now += Duration::from_millis(1_500);
     wire.turn().unwrap();
     assert_eq!(wire.published().len(), 1);
@@ -47,7 +47,7 @@ fn what_a_device_takes_is_part_of_response_and_not_of_lag() {
 }
 
 #[test]
-fn an_answer_at_qos_1_is_on_its_way_with_its_ack() {
+fn qos_1_answer_ends_with_its_puback() {
     let mut wire = Wire::listening(METHODS);
     wire.deliver(&call("sure", "1"), "{}");
     let [(.., pid)] = wire.published()[..] else { panic!("one answer") };
@@ -59,7 +59,7 @@ fn an_answer_at_qos_1_is_on_its_way_with_its_ack() {
 }
 
 #[test]
-fn a_method_may_make_the_device_go_and_come_back() {
+fn method_can_make_the_device_reconnect() {
     let mut wire = Wire::listening(METHODS);
     wire.deliver(&call("reboot", "1"), "{}");
     wire.pass(0.9).unwrap();
@@ -77,20 +77,20 @@ fn a_method_may_make_the_device_go_and_come_back() {
 }
 
 #[test]
-fn a_device_that_comes_back_because_it_was_asked_to_was_not_missed() {
+fn reconnect_by_method_is_no_offline_time() {
     let mut wire = Wire::listening(METHODS);
     wire.deliver(&call("reboot", "1"), "{}");
     wire.pass(1.0).unwrap();
     wire.close(Closed::Local);
     wire.reconnect();
-    assert_eq!(wire.totals_at_end(Operation::Online).due, 1, "only the planned coming");
+    assert_eq!(wire.totals_at_end(Operation::Online).due, 1, "only the planned connection");
 }
 
 #[test]
-fn the_last_calls_are_still_answered() {
+fn last_calls_are_still_answered() {
     let called = "\n[[drive]]\ncall = \"method\"\nfleet = \"a\"\nname = \"read\"\nrate = \"1/s\"";
     for (drive, stays) in [("", false), (called, true)] {
-        let mut wire = Wire::online(5, METHODS, &format!("{NOTHING}{drive}"));
+        let mut wire = Wire::online(5, METHODS, &format!("{RARELY}{drive}"));
         wire.suback();
         wire.pass(5.0).unwrap();
         assert_eq!(wire.device.poll_close().is_none(), stays, "{drive}");
@@ -98,13 +98,13 @@ fn the_last_calls_are_still_answered() {
             wire.deliver(&call("read", "1"), "{}");
             assert_eq!(wire.published().len(), 1);
             wire.pass(1.0).unwrap();
-            assert_eq!(wire.device.poll_close(), Some(Close::AfterFlush), "and then it goes");
+            assert_eq!(wire.device.poll_close(), Some(Close::AfterFlush), "then it disconnects");
         }
     }
 }
 
 #[test]
-fn calls_that_wait_are_lost_with_the_connection_and_bounded() {
+fn pending_calls_are_bounded_and_lost_with_the_connection() {
     let mut wire = Wire::listening(METHODS);
     for n in 0..1_100 {
         wire.deliver(&call("slow", &n.to_string()), "{}");
@@ -116,7 +116,7 @@ fn calls_that_wait_are_lost_with_the_connection_and_bounded() {
 }
 
 #[test]
-fn hostile_calls_do_no_harm() {
+fn hostile_calls_are_counted_and_harmless() {
     let mut wire = Wire::listening(METHODS);
     let long = "r".repeat(60_000);
     for topic in [
@@ -138,7 +138,7 @@ fn hostile_calls_do_no_harm() {
 }
 
 #[test]
-fn a_device_that_hears_nothing_owns_nothing_for_it() {
+fn device_without_hub_messages_allocates_no_hub_state() {
     let wire = Wire::listening(METHODS);
     assert!(wire.device.iot_hub.is_none());
 }

@@ -3,17 +3,17 @@
 use super::*;
 
 #[test]
-fn the_whole_twin_is_asked_for_once_its_answer_can_come() {
-    let mut wire = Wire::online(60, TWIN, NOTHING);
+fn whole_twin_is_requested_after_suback() {
+    let mut wire = Wire::online(60, TWIN, RARELY);
     wire.pass(2.0).unwrap();
     let filters = wire.sent().iter().find_map(|packet| match packet {
         Packet::Subscribe(subscribe) => Some((subscribe.pid, subscribe.filters.clone())),
         _ => None,
     });
-    let (pid, filters) = filters.expect("it subscribes");
+    let (pid, filters) = filters.expect("a SUBSCRIBE");
     let topics: Vec<&str> = filters.iter().map(|(filter, _)| filter.as_str()).collect();
     assert_eq!(topics, ["$iothub/twin/res/#", "$iothub/twin/PATCH/properties/desired/#"]);
-    assert_eq!(wire.published(), [], "nobody would hear the answer");
+    assert_eq!(wire.published(), [], "the answer could not arrive");
     encode::suback(&mut wire.to_device, pid, &[0, 0]);
     wire.turn().unwrap();
     let get = ("$iothub/twin/GET/?$rid=0".to_owned(), String::new(), QoS::AtMostOnce, 0);
@@ -24,37 +24,43 @@ fn the_whole_twin_is_asked_for_once_its_answer_can_come() {
     assert_eq!((twin.due, twin.outcome(Outcome::Ok)), (1, 1));
     assert_eq!((twin.lag.max(), twin.wait.max()), (Some(1), Some(1)), "it was due with SUBACK");
     assert_eq!(twin.response.max().map(|us| us / 1_000), Some(250));
-    assert!(!twin.no_ack, "flushed is not answered");
+    assert!(!twin.no_ack, "the flush does not end it");
 }
 
 #[test]
-fn each_status_has_its_outcome_and_each_refusal_its_class() {
+fn each_status_has_its_outcome_and_class() {
     for (status, body, outcome, class, example) in [
         (204, "", Outcome::Ok, None, ""),
-        (429, "", Outcome::Throttled, Some("twin_429"), "a-00000: twin.report answered 429"),
+        (429, "", Outcome::Throttled, Some("twin_429"), "a-00000: twin.report failed with status 429"),
         (
             400,
             r#"{"errorCode":400004,"message":"bad"}"#,
             Outcome::Refused,
             Some("twin_400004"),
-            "a-00000: twin.report answered 400: errorCode 400004, bad",
+            "a-00000: twin.report failed with status 400: errorCode 400004, bad",
         ),
         (
             429,
             r#"{"errorCode":429005}"#,
             Outcome::Throttled,
             Some("twin_429005"),
-            "a-00000: twin.report answered 429: errorCode 429005",
+            "a-00000: twin.report failed with status 429: errorCode 429005",
         ),
         (
             400,
             r#"{"errorCode":429001}"#,
             Outcome::Refused,
             Some("twin_400"),
-            "a-00000: twin.report answered 400: errorCode 429001",
+            "a-00000: twin.report failed with status 400: errorCode 429001",
         ),
-        (503, "\u{0}not json", Outcome::Refused, Some("twin_503"), "a-00000: twin.report answered 503"),
-        (77, "", Outcome::Refused, Some("twin_unknown"), "a-00000: twin.report answered 77"),
+        (
+            503,
+            "\u{0}not json",
+            Outcome::Refused,
+            Some("twin_503"),
+            "a-00000: twin.report failed with status 503",
+        ),
+        (77, "", Outcome::Refused, Some("twin_unknown"), "a-00000: twin.report failed with status 77"),
     ] {
         let mut wire = Wire::listening(&format!("subscribe = [\"twin\"]\n{REPORT}"));
         let (topic, payload, ..) = wire.next_published();
@@ -68,7 +74,7 @@ fn each_status_has_its_outcome_and_each_refusal_its_class() {
         if let Some(error) = errors.first() {
             assert_eq!((error.count, error.example.as_str()), (1, example));
         }
-        // The swap took what was due before.
+        // The snapshot took the first report.
         wire.next_published();
         wire.deliver(&format!("$iothub/twin/res/{status}/?$rid=1"), body);
         assert_eq!(wire.totals_at_end(Operation::TwinReport).outcome(outcome), 1, "{status}");
@@ -76,7 +82,7 @@ fn each_status_has_its_outcome_and_each_refusal_its_class() {
 }
 
 #[test]
-fn a_whole_twin_without_a_version_is_no_answer() {
+fn whole_twin_without_a_version_is_refused() {
     for body in ["", "null", "{\"desired\":{}}", "[", "{\"desired\":{\"$version\":\"7\"}}"] {
         let mut wire = Wire::listening(TWIN);
         wire.deliver("$iothub/twin/res/200/?$rid=0", body);
@@ -87,7 +93,7 @@ fn a_whole_twin_without_a_version_is_no_answer() {
 }
 
 #[test]
-fn no_answer_is_a_timeout_and_what_comes_then_is_late() {
+fn missing_answer_times_out_and_counts_as_late_afterwards() {
     let fleet = format!("subscribe = [\"twin\"]\ntwin = {{ timeout = \"4s\" }}\n{REPORT}");
     let mut wire = Wire::listening(&fleet);
     let (topic, ..) = wire.next_published();
@@ -104,14 +110,14 @@ fn no_answer_is_a_timeout_and_what_comes_then_is_late() {
 }
 
 #[test]
-fn what_was_open_is_lost_with_its_connection_and_its_answer_late_on_the_next() {
+fn request_is_lost_with_its_connection() {
     let mut wire = Wire::listening(TWIN);
     wire.pass(1.0).unwrap();
     assert_eq!(wire.close(Closed::Eof), ConnectionEnd::Lost);
     wire.now += Duration::from_secs(1);
     wire.reconnect();
     wire.suback();
-    assert_eq!(wire.published()[0].0, "$iothub/twin/GET/?$rid=1", "an id is never used again");
+    assert_eq!(wire.published()[0].0, "$iothub/twin/GET/?$rid=1", "ids are not reused");
     wire.deliver("$iothub/twin/res/200/?$rid=0", WHOLE);
     wire.deliver("$iothub/twin/res/200/?$rid=1", WHOLE);
     assert_eq!(wire.hub_counts().late_answers, 1);
@@ -120,13 +126,13 @@ fn what_was_open_is_lost_with_its_connection_and_its_answer_late_on_the_next() {
 }
 
 #[test]
-fn what_is_granted_late_or_beside_a_refusal_is_granted() {
+fn late_or_partly_refused_suback_still_grants() {
     let fleet = format!("{TWIN}\nack_timeout = \"5s\"");
-    let mut late = Wire::online(600, &fleet, NOTHING);
+    let mut late = Wire::online(600, &fleet, RARELY);
     late.pass(6.0).unwrap();
     late.suback();
     assert_eq!((late.counts().late_subacks, late.counts().late_acks), (1, 0), "no message was late");
-    assert_eq!(late.published().len(), 1, "the whole twin is asked for");
+    assert_eq!(late.published().len(), 1, "the whole twin is requested");
 
     let fleet = TWIN.replace("[\"twin\"]", "[\"c2d\", \"twin\"]");
     for (codes, asks, filter) in [
@@ -134,7 +140,7 @@ fn what_is_granted_late_or_beside_a_refusal_is_granted() {
         ([0, 0x80, 0], 0, "$iothub/twin/res/#"),
         ([0, 0, 0x80], 1, "$iothub/twin/PATCH/properties/desired/#"),
     ] {
-        let mut wire = Wire::online(600, &fleet, NOTHING);
+        let mut wire = Wire::online(600, &fleet, RARELY);
         wire.suback_with(|_| codes.to_vec());
         assert_eq!(wire.published().len(), asks, "{filter}");
         let errors = wire.errors();
@@ -145,14 +151,14 @@ fn what_is_granted_late_or_beside_a_refusal_is_granted() {
 }
 
 #[test]
-fn a_connection_that_goes_before_suback_owes_no_twin() {
-    let mut wire = Wire::online(60, TWIN, NOTHING);
+fn connection_lost_before_suback_requests_no_twin() {
+    let mut wire = Wire::online(60, TWIN, RARELY);
     wire.close(Closed::Reset);
     assert_eq!(wire.totals_at_end(Operation::TwinGet).due, 0);
 }
 
 #[test]
-fn at_qos_1_a_request_ends_with_its_answer_and_not_with_its_ack() {
+fn qos_1_request_ends_with_its_answer_not_its_puback() {
     let fleet = format!("subscribe = [\"twin\"]\nack_timeout = \"5s\"\ntwin = {{ qos = 1 }}\n{REPORT}");
     let mut wire = Wire::listening(&fleet);
     let (.., qos, pid) = wire.next_published();
@@ -160,18 +166,18 @@ fn at_qos_1_a_request_ends_with_its_answer_and_not_with_its_ack() {
     encode::puback(&mut wire.to_device, pid);
     wire.pass(3.0).unwrap();
     wire.deliver("$iothub/twin/res/204/?$rid=0&$version=2", "");
-    // The second one is answered, and acknowledged never.
+    // The second one is answered but never acknowledged.
     wire.next_published();
     wire.deliver("$iothub/twin/res/204/?$rid=1&$version=3", "");
     wire.pass(6.0).unwrap();
-    assert_eq!(wire.device.session.quarantined(), 1, "the window minds");
+    assert_eq!(wire.device.session.quarantined(), 1, "the packet id stays in use");
     let report = wire.totals_at_end(Operation::TwinReport);
     assert_eq!((report.due, report.outcome(Outcome::Ok)), (2, 2));
     assert_eq!(report.response.max().map(|us| us / 1_000_000), Some(3));
 }
 
 #[test]
-fn a_full_window_holds_up_requests_at_qos_1_only() {
+fn full_window_delays_only_qos_1_requests() {
     let twin = |qos| {
         let fleet = format!(
             "subscribe = [\"twin\"]\nin_flight = 1\nack_timeout = \"500s\"\nsend_by = \"15s\"\n\
@@ -190,9 +196,9 @@ fn a_full_window_holds_up_requests_at_qos_1_only() {
 }
 
 #[test]
-fn what_is_due_before_suback_waits_and_is_not_late() {
+fn request_due_before_suback_waits_without_lag() {
     let fleet = "subscribe = [\"twin\"]\nsend_by = \"8s\"\ntwin = { rate = \"1/s\" }";
-    let mut wire = Wire::online(60, fleet, NOTHING);
+    let mut wire = Wire::online(60, fleet, RARELY);
     wire.pass(5.0).unwrap();
     wire.suback();
     let sent = wire.published();
@@ -201,21 +207,25 @@ fn what_is_due_before_suback_waits_and_is_not_late() {
         wire.deliver(&format!("$iothub/twin/res/200/?$rid={}", rid(topic)), WHOLE);
     }
     let twin = wire.totals_at_end(Operation::TwinGet);
-    assert_eq!((twin.outcome(Outcome::Ok), twin.lag.max()), (5, Some(1)), "the hub's time, not ours");
+    assert_eq!(
+        (twin.outcome(Outcome::Ok), twin.lag.max()),
+        (5, Some(1)),
+        "the wait is the hub's, so there is no lag"
+    );
     assert!(twin.wait.max() > Some(4_000_000));
 
-    // Nobody ever hears it: they expire one by one.
-    let mut wire = Wire::online(60, fleet, NOTHING);
+    // Without SUBACK, the requests expire one by one.
+    let mut wire = Wire::online(60, fleet, RARELY);
     wire.pass(20.0).unwrap();
     let twin = wire.totals_at_end(Operation::TwinGet);
     assert_eq!((twin.due, twin.outcome(Outcome::Expired), twin.outcome(Outcome::Unfinished)), (20, 12, 8));
 }
 
 #[test]
-fn desired_properties_are_judged_by_the_whole_twin() {
+fn desired_versions_are_compared_with_the_whole_twin() {
     let desired = |version: u64| format!("$iothub/twin/PATCH/properties/desired/?$version={version}");
-    let mut wire = Wire::online(60, TWIN, NOTHING);
-    // The session was kept: changes may come before SUBACK does.
+    let mut wire = Wire::online(60, TWIN, RARELY);
+    // The session was kept, so changes may arrive before SUBACK.
     wire.deliver(&desired(5), "{}");
     wire.suback();
     for version in [6, 7, 8] {
@@ -227,18 +237,18 @@ fn desired_properties_are_judged_by_the_whole_twin() {
     }
     let counts = wire.hub_counts();
     assert_eq!((counts.desired, counts.desired_stale, counts.desired_missed), (7, 4, 2));
-    // Nothing is forgotten when no answer comes.
+    // Early changes are counted even if no answer arrives.
     wire.close(Closed::Eof);
     wire.reconnect();
     wire.suback();
     wire.deliver(&desired(15), "{}");
-    assert_eq!(wire.hub_counts().desired_missed, 2, "the whole twin is on its way");
+    assert_eq!(wire.hub_counts().desired_missed, 2, "the whole twin is in transit");
     wire.close(Closed::Eof);
     assert_eq!(wire.hub_counts().desired_missed, 4);
 }
 
 #[test]
-fn a_request_under_way_is_waited_for_before_a_renewal() {
+fn renewal_waits_for_an_open_request() {
     let auth = "auth = { kind = \"sas\", ttl = \"10s\", renew = \"50%\", jitter = \"0%\" }";
     let mut wire = Wire::listening(&format!("{TWIN}\n{auth}"));
     wire.pass(5.0).unwrap();
@@ -251,8 +261,8 @@ fn a_request_under_way_is_waited_for_before_a_renewal() {
 }
 
 #[test]
-fn what_is_open_at_the_end_is_unfinished() {
-    let mut wire = Wire::online(5, TWIN, NOTHING);
+fn request_open_at_the_end_is_unfinished() {
+    let mut wire = Wire::online(5, TWIN, RARELY);
     wire.suback();
     wire.pass(6.9).unwrap();
     assert_eq!(wire.device.poll_close(), None, "the drain waits for it");
@@ -263,18 +273,18 @@ fn what_is_open_at_the_end_is_unfinished() {
 }
 
 #[test]
-fn a_closed_loop_of_requests_goes_round_by_their_answers() {
+fn closed_loop_of_requests_follows_their_answers() {
     let closed = "[[fleet.a.report]]\narrival = \"closed\"\nthink_time = \"1s\"\npayload = '{}'";
     let mut wire =
         Wire::listening(&format!("subscribe = [\"twin\"]\ntwin = {{ timeout = \"20s\" }}\n{closed}"));
     let (first, ..) = wire.next_published();
     wire.pass(3.0).unwrap();
-    assert_eq!(wire.published(), [], "it is flushed, and not answered");
+    assert_eq!(wire.published(), [], "flushed, but not answered");
     wire.deliver(&format!("$iothub/twin/res/204/?$rid={}", rid(&first)), "");
     wire.pass(1.0).unwrap();
     assert_eq!(wire.published().len(), 1);
     wire.pass(20.0).unwrap();
     assert_eq!(wire.published().len(), 0);
     wire.pass(1.0).unwrap();
-    assert_eq!(wire.published().len(), 1, "a timeout is an end as well");
+    assert_eq!(wire.published().len(), 1, "a timeout ends it too");
 }
