@@ -44,7 +44,7 @@ fn tls_is_advised_only_if_no_device_connected() {
         let alone = texts(BROKER, |r| ended(r, Operation::ConnectMqtt, class));
         assert!(alone.len() == 1 && alone[0].contains("set tls = true"), "{alone:?}");
         let beside = texts(BROKER, |r| {
-            // The failure comes first: the order must not matter.
+            // The failure is recorded first, because the order must not matter.
             ended(r, Operation::ConnectMqtt, class);
             ok(r, Operation::Connect);
         });
