@@ -108,7 +108,7 @@ fn invalid(result: &RunResult) -> Option<String> {
         format!("{undecided}: this machine may have decided the result.")
     });
     let others = if is_short {
-        "The load was not produced as planned: passed thresholds say nothing about the planned load."
+        "The load was not produced as planned, so passed thresholds say nothing about the planned load."
     } else {
         "The other thresholds are valid."
     };

@@ -70,7 +70,10 @@ fn headline_of_a_breakdown_names_no_other_cause() {
 fn hub_messages_are_shown_only_if_there_were_any() {
     let mut result = sample::pass();
     for face in [report::text(&result, false), report::html(&result).unwrap()] {
-        assert!(!face.contains("desired properties") && !face.contains("What the hub sent"), "{face}");
+        assert!(
+            !face.contains("desired properties") && !face.contains("Messages from the hub over"),
+            "{face}"
+        );
     }
     let from_hub = FromHub { desired: 1_200, late_answers: 1, ..FromHub::default() };
     result.measurement.fleets[0].counts.from_hub = from_hub;
@@ -78,7 +81,10 @@ fn hub_messages_are_shown_only_if_there_were_any() {
     assert!(text.contains("  twins      1,200 changes of desired properties, 1 late answer\n"), "{text}");
     assert!(!text.contains("  methods ") && !text.contains("  commands "), "{text}");
     let page = report::html(&result).unwrap();
-    assert!(page.contains("What the hub sent") && page.contains("<td>1,200</td><td>1</td>"), "{page}");
+    assert!(
+        page.contains("Messages from the hub over") && page.contains("<td>1,200</td><td>1</td>"),
+        "{page}"
+    );
     assert!(
         page.contains(">Desired<") && !page.contains(">C2D<"),
         "columns that are zero everywhere are left out"

@@ -270,7 +270,7 @@ fn undelivered(measurement: &Measurement) -> Option<Finding> {
     (lost > 0).then(|| {
         let text =
             "Some messages did not reach every subscriber, although the broker acknowledged them or they were sent with QoS 0";
-        let due = plural(deliveries.due, "delivery", "deliveries");
+        let due = plural(deliveries.due, "copy", "copies");
         finding(Severity::Warning, text, format!("{} of {due} lost", human_count(lost)))
     })
 }

@@ -63,7 +63,7 @@ fn each_finding_has_its_text_and_evidence() {
             |r| r.lost(Key { operation: Operation::Deliver, ..KEY }, 3, S),
             Severity::Warning,
             "did not reach every subscriber",
-            "3 of 3 deliveries lost",
+            "3 of 3 copies lost",
         ),
         (
             |r| r.ok(KEY, &Times { acked: 100 * S, ..Times::default() }),
