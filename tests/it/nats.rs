@@ -1,5 +1,5 @@
-//! `run` against Debian's nats-server 2.9, and Paho beside it. NATS stores a message at QoS 1 before it acknowledges it, so an
-//! acknowledged message outlives a `kill -9`. A subscriber may then receive messages again: NATS stores its progress later.
+//! `run` and Paho against Debian's nats-server 2.9. NATS stores a message at QoS 1 before it acknowledges it, so an
+//! acknowledged message survives a `kill -9`. A subscriber may then receive messages again, because NATS stores its progress later.
 
 use crate::support::hubstorm::{Workplace, totals};
 use crate::support::nats::nats;

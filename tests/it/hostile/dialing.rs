@@ -52,29 +52,29 @@ fn close_in_the_tls_handshake_is_lost() {
         .finding("set tls = false");
 }
 
-/// It is chance whether the dial, the first read or the first write reports the reset. Every attempt has the same class and outcome.
+/// The dial, the first read or the first write may report the reset. The class and the outcome are always the same.
 #[test]
 fn immediate_reset_always_has_the_same_class() {
     let reconnect = r#"reconnect = { kind = "fixed", delay = "20ms" }"#;
     for (case, step) in
         [(Case::plain([Step::Resets]), "connect.mqtt"), (Case::without_tls([Step::Resets]), "connect.tls")]
     {
-        // On a busy machine the verdict may be invalid. Only the counts matter here.
-        let seen = case.fleet(reconnect).run_to(&[99, 120]);
-        let (attempts, outcomes) = totals(&seen.result, "connect");
+        // On a busy machine, the verdict may be invalid. Only the counts matter here.
+        let run = case.fleet(reconnect).run_to(&[99, 120]);
+        let (attempts, outcomes) = totals(&run.result, "connect");
         assert!(attempts >= 2, "{attempts} attempts");
         let lost = outcomes.get("lost").copied().unwrap_or_default();
         assert!(
             lost >= attempts - 1 && outcomes.keys().all(|name| name == "lost" || name == "unfinished"),
             "{outcomes:?}"
         );
-        assert_eq!(totals(&seen.result, step).1.get("lost").copied(), Some(lost), "{step}");
-        let (_, tcp) = totals(&seen.result, "connect.tcp");
+        assert_eq!(totals(&run.result, step).1.get("lost").copied(), Some(lost), "{step}");
+        let (_, tcp) = totals(&run.result, "connect.tcp");
         assert!(
             tcp.keys().all(|name| name == "ok" || name == "unfinished"),
-            "TCP's handshake was done: {tcp:?}"
+            "the TCP handshake was complete: {tcp:?}"
         );
-        seen.errors(&[("reset", "network")]);
+        run.errors(&[("reset", "network")]);
     }
 }
 
@@ -86,7 +86,7 @@ fn http_answer_to_client_hello_is_a_tls_error() {
 
 #[test]
 fn handshake_alert_is_a_tls_error() {
-    // A fatal handshake_failure (RFC 8446 §6), in the clear as before any key is agreed on.
+    // A fatal handshake_failure (RFC 8446 §6), unencrypted because there is no key yet.
     let case = Case::without_tls([hears(), sends([0x15, 3, 3, 0, 2, 2, 40]), Step::Holds]);
     cannot_connect(case, "lost", "tls", "peer");
 }
@@ -108,7 +108,7 @@ fn certificate_of_an_unknown_authority_is_rejected() {
     cannot_connect(case, "lost", "tls_certificate", "peer");
 }
 
-/// A listener whose queue is full: the kernel drops what else would come in.
+/// A listener with a full queue. The kernel drops further connections.
 struct FullQueue {
     address: SocketAddr,
     _listener: socket2::Socket,
