@@ -57,8 +57,8 @@ fn s_client(hub: &Emulator, offer: &[&str]) -> (Vec<u8>, String) {
     let mut answer = Vec::new();
     client.stdout.take().expect("piped").read_to_end(&mut answer).expect("a pipe");
     drop(stdin);
-    let said = client.wait_with_output().expect("it is our child").stderr;
-    (answer, String::from_utf8_lossy(&said).to_lowercase())
+    let description = client.wait_with_output().expect("it is our child").stderr;
+    (answer, String::from_utf8_lossy(&description).to_lowercase())
 }
 
 #[test]
@@ -83,13 +83,14 @@ fn devices_get_a_certificate_that_they_can_verify() {
         (&["-tls1_2", "-groups", "P-256"], "tlsv1.2", "ecdsa"),
         (&["-groups", "X25519"], "tlsv1.3", "ecdsa"),
     ] {
-        let (answer, said) = s_client(&hub, offer);
-        assert_eq!(answer, [0x20, 2, 0, 0], "{offer:?}: {said}");
-        let line =
-            |start: &str| said.lines().find(|line| line.starts_with(start)).unwrap_or_default().to_owned();
-        assert!(line("protocol version:").contains(protocol), "{offer:?}: {said}");
-        assert_eq!(line("signature type:").contains("ecdsa"), key == "ecdsa", "{offer:?}: {said}");
-        assert!(line("signature type:").contains(key), "{offer:?}: {said}");
+        let (answer, description) = s_client(&hub, offer);
+        assert_eq!(answer, [0x20, 2, 0, 0], "{offer:?}: {description}");
+        let line = |start: &str| {
+            description.lines().find(|line| line.starts_with(start)).unwrap_or_default().to_owned()
+        };
+        assert!(line("protocol version:").contains(protocol), "{offer:?}: {description}");
+        assert_eq!(line("signature type:").contains("ecdsa"), key == "ecdsa", "{offer:?}: {description}");
+        assert!(line("signature type:").contains(key), "{offer:?}: {description}");
     }
     hub.stop();
 }
@@ -103,8 +104,8 @@ fn cbc_suites_and_old_versions_are_refused() {
         &["-tls1_2", "-cipher", "ECDHE-ECDSA-AES256-SHA384"],
         &["-tls1_1", "-cipher", "DEFAULT@SECLEVEL=0"],
     ] {
-        let (answer, said) = s_client(&hub, offer);
-        assert!(answer.is_empty() && said.contains("alert"), "{offer:?}: {said}");
+        let (answer, description) = s_client(&hub, offer);
+        assert!(answer.is_empty() && description.contains("alert"), "{offer:?}: {description}");
     }
     hub.stop();
 }

@@ -38,7 +38,7 @@ impl Emulator {
     /// Runs a Paho device and returns its report.
     fn paho(&self, device: &str, key: &Key, more: &[&str]) -> Value {
         let python = std::env::var_os("HUBSTORM_TEST_PYTHON").expect(
-            "HUBSTORM_TEST_PYTHON names no Python that has paho-mqtt: run the tests with tests/run, which makes one",
+            "HUBSTORM_TEST_PYTHON must name a Python with paho-mqtt: run the tests with tests/run, which installs it",
         );
         let address: SocketAddr = self.ready.mqtt.parse().unwrap();
         let output = Command::new(python)

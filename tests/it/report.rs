@@ -100,9 +100,9 @@ fn interrupted_run_shows_its_verdict_until_then() {
 
 #[test]
 fn failed_tls_is_not_called_plain_tcp() {
-    let target = |wanted: bool| {
+    let target = |tls_wanted: bool| {
         let mut result = sample::empty();
-        result.run.target.tls_wanted = wanted;
+        result.run.target.tls_wanted = tls_wanted;
         [report::html(&result).unwrap(), report::text(&result, false)]
     };
     for output in target(true) {
@@ -226,8 +226,9 @@ fn page_shows_the_status_of_each_threshold() {
     let states = page.split("class=\"state\"").skip(1).map(|rest| rest.split("</td>").next().unwrap());
     let words: Vec<&str> =
         states.map(|state| state.rsplit("word\">").next().unwrap().split('<').next().unwrap()).collect();
-    let wanted = ["passed", "passed", "failed", "failed", "failed", "not enough data", "undecided", "passed"];
-    assert_eq!(words, wanted);
+    let expected =
+        ["passed", "passed", "failed", "failed", "failed", "not enough data", "undecided", "passed"];
+    assert_eq!(words, expected);
 }
 
 #[test]

@@ -42,8 +42,8 @@ fn sends_telemetry_with_properties(sdk: Sdk) {
     let hub = LocalHub::start();
     let mut device = SdkDevice::connected(sdk, &hub, ID, &[]);
     let large = "x".repeat(200 * 1024);
-    device.does(json!({"do": "send", "body": large}), "sent");
-    device.does(
+    device.execute(json!({"do": "send", "body": large}), "sent");
+    device.execute(
         json!({
             "do": "send", "body": r#"{"t":21}"#, "message_id": "m-1(:)", "correlation_id": "c=&1",
             "content_type": "application/json", "content_encoding": "utf-8",
@@ -80,8 +80,8 @@ fn is_disconnected_by_a_second_client_with_its_id(sdk: Sdk) {
     let hub = LocalHub::start();
     let mut first = SdkDevice::connected(sdk, &hub, ID, &["--no-retry"]);
     let mut second = SdkDevice::connected(sdk, &hub, ID, &["--no-retry"]);
-    first.sees("disconnected");
-    second.does(json!({"do": "send", "body": "mine"}), "sent");
+    first.wait_for("disconnected");
+    second.execute(json!({"do": "send", "body": "mine"}), "sent");
     second.leave();
     let stats = hub.stop();
     assert_eq!((stats.accepted, stats.taken_over, stats.telemetry), (2, 1, 1), "{stats:?}");
@@ -91,14 +91,14 @@ fn is_disconnected_by_a_second_client_with_its_id(sdk: Sdk) {
 fn reconnects_after_a_takeover_and_sends_again(sdk: Sdk) {
     let hub = LocalHub::start();
     let mut device = SdkDevice::connected(sdk, &hub, ID, &[]);
-    device.does(json!({"do": "send", "body": "before"}), "sent");
+    device.execute(json!({"do": "send", "body": "before"}), "sent");
     let mut intruder = SdkDevice::connected(sdk, &hub, ID, &["--no-retry"]);
     if let Sdk::Python = sdk {
-        intruder.sees("disconnected");
+        intruder.wait_for("disconnected");
     }
-    device.does(json!({"do": "send", "body": "after"}), "sent");
+    device.execute(json!({"do": "send", "body": "after"}), "sent");
     if let Sdk::Node = sdk {
-        intruder.sees("disconnected");
+        intruder.wait_for("disconnected");
     }
     device.leave();
     let stats = hub.stop();
@@ -111,7 +111,7 @@ fn renews_a_short_token(sdk: Sdk) {
     // The device sends while it renews its token twice. A message in flight during a reconnect may arrive twice.
     let mut sent = 0;
     while hub.stats().accepted < 3 {
-        device.does(json!({"do": "send", "body": "still here"}), "sent");
+        device.execute(json!({"do": "send", "body": "still here"}), "sent");
         sent += 1;
     }
     device.leave();
@@ -142,11 +142,11 @@ fn reads_its_twin_and_reports_properties(sdk: Sdk) {
     let hub = LocalHub::start();
     let mut device = SdkDevice::connected(sdk, &hub, ID, &[]);
     let new = json!({"desired": {"$version": 1}, "reported": {"$version": 1}});
-    assert_eq!(device.does(json!({"do": "twin"}), "twin")["twin"], new);
+    assert_eq!(device.execute(json!({"do": "twin"}), "twin")["twin"], new);
     let patch = json!({"firmware": "1.0", "at": {"place": "Köln", "since": 7}});
-    device.does(json!({"do": "report", "patch": patch}), "reported");
-    device.does(json!({"do": "report", "patch": {"firmware": "1.1", "at": {"since": null}}}), "reported");
-    let twin = device.does(json!({"do": "twin"}), "twin")["twin"].clone();
+    device.execute(json!({"do": "report", "patch": patch}), "reported");
+    device.execute(json!({"do": "report", "patch": {"firmware": "1.1", "at": {"since": null}}}), "reported");
+    let twin = device.execute(json!({"do": "twin"}), "twin")["twin"].clone();
     assert_eq!(twin["reported"], json!({"firmware": "1.1", "at": {"place": "Köln"}, "$version": 3}));
     let why = device.fails(json!({"do": "report", "patch": {"a.b": 1}}));
     let refused = match sdk {
@@ -157,7 +157,7 @@ fn reads_its_twin_and_reports_properties(sdk: Sdk) {
     // A new connection reads the reported properties.
     device.leave();
     let mut device = SdkDevice::connected(sdk, &hub, ID, &[]);
-    assert_eq!(device.does(json!({"do": "twin"}), "twin")["twin"], twin);
+    assert_eq!(device.execute(json!({"do": "twin"}), "twin")["twin"], twin);
     device.leave();
     let stats = hub.stop();
     assert_eq!((stats.accepted, stats.protocol_errors), (2, 0), "{stats:?}");
@@ -165,15 +165,15 @@ fn reads_its_twin_and_reports_properties(sdk: Sdk) {
 
 /// Subscribes to everything. Returns when the hub has processed the subscriptions.
 fn listen(device: &mut SdkDevice) {
-    device.does(json!({"do": "listen", "methods": ["reboot"]}), "listening");
+    device.execute(json!({"do": "listen", "methods": ["reboot"]}), "listening");
     // The same connection delivers this request after the subscriptions.
-    device.does(json!({"do": "twin"}), "twin");
+    device.execute(json!({"do": "twin"}), "twin");
 }
 
 /// Waits for the change with this version. Node also reports earlier ones.
 fn wait_for_desired(device: &mut SdkDevice, version: u64) -> Value {
     loop {
-        let patch = device.sees("desired")["patch"].clone();
+        let patch = device.wait_for("desired")["patch"].clone();
         if patch["$version"].as_u64() >= Some(version) {
             return patch;
         }
@@ -190,7 +190,7 @@ fn receives_desired_properties(sdk: Sdk) {
     assert_eq!(patch, json!({"every_s": 5, "at": {"place": "Köln"}, "$version": 2}));
     hub.ask(ID, json!({"desired": {"patch": {"every_s": null}}})).expect("it is known");
     assert_eq!(wait_for_desired(&mut device, 3), json!({"every_s": null, "$version": 3}));
-    let twin = device.does(json!({"do": "twin"}), "twin");
+    let twin = device.execute(json!({"do": "twin"}), "twin");
     assert_eq!(twin["twin"]["desired"], json!({"at": {"place": "Köln"}, "$version": 3}));
     device.leave();
 }
@@ -203,7 +203,7 @@ fn answers_methods(sdk: Sdk) {
         let answer =
             hub.ask(ID, json!({"method": {"name": "reboot", "payload": payload}})).expect("it answers");
         assert_eq!((answer.status, answer.payload), (Some(200), Some(json!({"echo": payload}))));
-        let method = device.sees("method");
+        let method = device.wait_for("method");
         assert_eq!((&method["name"], &method["payload"]), (&json!("reboot"), &payload));
     }
     // A call without a payload has an empty body, which is not JSON. The SDK for Python reads it as None. The one for Node.js answers 400.
@@ -211,7 +211,7 @@ fn answers_methods(sdk: Sdk) {
     match sdk {
         Sdk::Python => {
             assert_eq!((answer.status, answer.payload), (Some(200), Some(json!({"echo": null}))));
-            assert_eq!(device.sees("method")["payload"], json!(null));
+            assert_eq!(device.wait_for("method")["payload"], json!(null));
         }
         Sdk::Node => assert_eq!(answer.status, Some(400)),
     }
@@ -227,7 +227,7 @@ fn receives_and_completes_c2d_messages(sdk: Sdk) {
     let mut device = SdkDevice::connected(sdk, &hub, ID, &[]);
     listen(&mut device);
     send(json!({"payload": "plain"}));
-    assert_eq!(device.sees("message")["body"], "plain");
+    assert_eq!(device.wait_for("message")["body"], "plain");
     device.leave();
 
     let properties = json!({"alarm": "high & rising", "größe": "é/?#+%20"});
@@ -235,14 +235,14 @@ fn receives_and_completes_c2d_messages(sdk: Sdk) {
     // The message arrives right after CONNACK, so the device must listen before it connects. Listening connects.
     let mut device = SdkDevice::start(sdk, &hub.ca(), &hub.connection_string(ID), &[]);
     listen(&mut device);
-    let message = device.sees("message");
+    let message = device.wait_for("message");
     assert_eq!((&message["body"], &message["message_id"]), (&json!("größer"), &json!("m-1(:)")));
     let seen = &message["properties"];
     for (name, value) in properties.as_object().expect("it is one") {
         assert_eq!(&seen[name], value, "{seen}");
     }
     // The same connection delivers this request after the acknowledgment.
-    device.does(json!({"do": "twin"}), "twin");
+    device.execute(json!({"do": "twin"}), "twin");
     assert_eq!(
         hub.ask(ID, json!("purge")).map(|answer| answer.payload),
         Ok(Some(json!({"totalMessagesPurged": 0}))),
@@ -260,9 +260,9 @@ fn reconnects_after_a_forced_close(sdk: Sdk) {
     let call = json!({"method": {"name": "reboot", "payload": 1, "connect_timeout_ms": 60_000}});
     let answer = (0..TRIES_MAX).find_map(|_| hub.ask(ID, call.clone()).ok());
     assert_eq!(answer.expect("it answers").status, Some(200));
-    device.does(json!({"do": "send", "body": "after"}), "sent");
-    device.does(json!({"do": "report", "patch": {"again": true}}), "reported");
-    device.does(json!({"do": "twin"}), "twin");
+    device.execute(json!({"do": "send", "body": "after"}), "sent");
+    device.execute(json!({"do": "report", "patch": {"again": true}}), "reported");
+    device.execute(json!({"do": "twin"}), "twin");
     hub.ask(ID, json!({"desired": {"patch": {"every_s": 5}}})).expect("it is known");
     wait_for_desired(&mut device, 2);
     device.leave();
@@ -274,11 +274,11 @@ fn cannot_connect_while_disabled(sdk: Sdk) {
     let hub = LocalHub::start();
     let mut device = SdkDevice::connected(sdk, &hub, ID, &["--no-retry"]);
     hub.ask(ID, json!({"disable": true})).expect("it is known");
-    device.sees("disconnected");
+    device.wait_for("disconnected");
     let why = device.fails(json!({"do": "connect"}));
     assert!(why.contains(refused(sdk)), "{why}");
     hub.ask(ID, json!({"disable": false})).expect("it is known");
-    device.does(json!({"do": "connect"}), "connected");
+    device.execute(json!({"do": "connect"}), "connected");
     device.leave();
     let stats = hub.stop();
     assert_eq!((stats.accepted, stats.refused), (2, 1), "{stats:?}");
@@ -290,10 +290,10 @@ fn works_with_every_character_of_a_device_id(sdk: Sdk) {
     let hub = LocalHub::start();
     let mut device = SdkDevice::start(sdk, &hub.ca(), &hub.connection_string(ID), &[]);
     listen(&mut device);
-    device.does(json!({"do": "send", "body": "1", "properties": {"a": "b"}}), "sent");
-    device.does(json!({"do": "report", "patch": {"a": 1}}), "reported");
+    device.execute(json!({"do": "send", "body": "1", "properties": {"a": "b"}}), "sent");
+    device.execute(json!({"do": "report", "patch": {"a": 1}}), "reported");
     hub.ask(ID, json!({"c2d": {"payload": "2"}})).expect("it is queued");
-    assert_eq!(device.sees("message")["body"], "2");
+    assert_eq!(device.wait_for("message")["body"], "2");
     let answer = hub.ask(ID, json!({"method": {"name": "reboot", "payload": 3}})).expect("it answers");
     assert_eq!(answer.payload, Some(json!({"echo": 3})));
     device.leave();
@@ -316,10 +316,10 @@ fn readme_example_works(sdk: Sdk) {
     let address = listen_at(PORT).local_addr().expect("it is bound");
     let emulator = Emulator::start_at(address, &["--ca-out", ca.to_str().expect("UTF-8")], &[]);
     std::fs::write(folder.path().join(name), example).expect("the folder is ours");
-    let said = run_file(sdk, folder.path(), name, emulator.sample_connection_string());
+    let output = run_file(sdk, folder.path(), name, emulator.sample_connection_string());
     // Python prints its own notation, with single quotes.
-    let twin = said.replace('\'', "\"");
-    let twin: Value = serde_json::from_str(&twin).unwrap_or_else(|error| panic!("{error}: {said}"));
+    let twin = output.replace('\'', "\"");
+    let twin: Value = serde_json::from_str(&twin).unwrap_or_else(|error| panic!("{error}: {output}"));
     assert_eq!(twin, json!({"desired": {"$version": 1}, "reported": {"$version": 1}}));
     emulator.stop();
 }

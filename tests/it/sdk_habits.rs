@@ -1,6 +1,6 @@
 //! The presets of `plan::sdk` against the SDKs from PyPI and npm: CONNECT, subscriptions, twin requests and reconnects must match.
 
-use crate::support::overheard::{Overheard, Said, Turn};
+use crate::support::recording_hub::{Recorded, RecordingHub, Turn};
 use crate::support::sdk::{Sdk, SdkDevice, node, script};
 use hubstorm::plan::{self, DevicePreset};
 use hubstorm::rng::{Purpose, generator};
@@ -20,14 +20,14 @@ fn preset(sdk: Sdk) -> DevicePreset {
 }
 
 fn connects_like_the_preset(sdk: Sdk) {
-    let hub = Overheard::start([Turn::Serves]);
+    let hub = RecordingHub::start([Turn::Serves]);
     let began_unix = hubstorm::clock::unix().as_secs();
     let mut device = SdkDevice::start(sdk, &hub.ca(), &hub.connection_string(ID), &[]);
-    device.does(json!({"do": "listen", "methods": ["reboot"]}), "listening");
-    device.does(json!({"do": "twin"}), "twin");
+    device.execute(json!({"do": "listen", "methods": ["reboot"]}), "listening");
+    device.execute(json!({"do": "twin"}), "twin");
     device.leave();
-    let Said { keep_alive_s, clean_session, user_name, expiry_unix, mut subscribed, twin_qos } =
-        hub.said().remove(0);
+    let Recorded { keep_alive_s, clean_session, user_name, expiry_unix, mut subscribed, twin_qos } =
+        hub.recorded().remove(0);
     let preset = preset(sdk);
     assert_eq!((keep_alive_s, clean_session), (preset.keep_alive_s, false));
     let made = began_unix..=hubstorm::clock::unix().as_secs();
@@ -59,23 +59,23 @@ fn node_connects_and_subscribes_like_its_preset() {
 /// The next retry would be after an hour (`tests/support/sdk_device.py`).
 #[test]
 fn python_reconnects_at_once() {
-    let hub = Overheard::start([Turn::ClosesAtMessage, Turn::Refuses]);
+    let hub = RecordingHub::start([Turn::ClosesAtMessage, Turn::Refuses]);
     let mut device = SdkDevice::start(Sdk::Python, &hub.ca(), &hub.connection_string(ID), &[]);
-    device.does(json!({"do": "connect"}), "connected");
-    device.tell(json!({"do": "send", "body": "1"}));
-    assert_eq!(hub.said().len(), 2);
+    device.execute(json!({"do": "connect"}), "connected");
+    device.send(json!({"do": "send", "body": "1"}));
+    assert_eq!(hub.recorded().len(), 2);
     assert_eq!(preset(Sdk::Python).reconnect.first, Some(Duration::from_millis(10)), "as in its source");
 }
 
 /// A refusal is final only on the first connection (`_firstConnection` in azure-iot-device-mqtt).
 #[test]
 fn node_reconnects_after_a_refusal_once_connected() {
-    let hub = Overheard::start([Turn::ClosesAtMessage, Turn::Refuses, Turn::ClosesAtSubscribe]);
+    let hub = RecordingHub::start([Turn::ClosesAtMessage, Turn::Refuses, Turn::ClosesAtSubscribe]);
     let mut device = SdkDevice::start(Sdk::Node, &hub.ca(), &hub.connection_string(ID), &[]);
-    device.does(json!({"do": "listen", "methods": ["reboot"]}), "listening");
-    device.tell(json!({"do": "send", "body": "1"}));
+    device.execute(json!({"do": "listen", "methods": ["reboot"]}), "listening");
+    device.send(json!({"do": "send", "body": "1"}));
     // It has a method handler, so it subscribes again without a command.
-    assert_eq!(hub.said().len(), 3);
+    assert_eq!(hub.recorded().len(), 3);
     assert!(!preset(Sdk::Node).reconnect.gives_up_refused);
 }
 

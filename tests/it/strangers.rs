@@ -1,7 +1,7 @@
 //! Clients without credentials beside devices: the emulator still accepts and serves the devices. `tests/strangers.rs` checks how much
 //! memory such clients can use.
 
-use crate::support::PATIENCE;
+use crate::support::TEST_TIMEOUT;
 use crate::support::emulator::Emulator;
 use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, all_ok, command};
 use bytes::BytesMut;
@@ -38,7 +38,7 @@ impl Endpoint {
     /// Opens a TLS connection that sends nothing.
     fn stranger(&self) -> Tls {
         let mut socket = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).expect("it listens");
-        socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
+        socket.set_read_timeout(Some(TEST_TIMEOUT)).expect("a socket");
         let name = ServerName::try_from("localhost").expect("a name");
         let mut tls = ClientConnection::new(Arc::clone(&self.client), name).expect("a configuration");
         while tls.is_handshaking() {
@@ -106,8 +106,8 @@ fn a_first_byte_that_is_not_connect_closes_the_connection() {
     stranger.write_all(b"G").expect("it is open");
     stranger.flush().expect("it is open");
     is_closed(&mut stranger);
-    let said = hub.stop();
-    assert!(said.contains("before CONNECT: the first packet is not CONNECT"), "{said}");
+    let stderr_text = hub.stop();
+    assert!(stderr_text.contains("before CONNECT: the first packet is not CONNECT"), "{stderr_text}");
 }
 
 /// The devices of a whole run connect. A test of `emulator` does it with less room.
@@ -130,8 +130,8 @@ fn devices_connect_beside_500_silent_clients() {
     let last = strangers.last_mut().expect("some");
     send(last, encode::pingreq);
     is_closed(last);
-    let said = hub.stop();
-    assert!(!said.contains("too many connections"), "{said}");
+    let stderr_text = hub.stop();
+    assert!(!stderr_text.contains("too many connections"), "{stderr_text}");
 }
 
 #[test]
@@ -143,9 +143,12 @@ fn hub_without_descriptors_for_its_shards_fails() {
         .env("HUB_KEY", GROUP_KEY)
         .output()
         .expect("a shell");
-    let said = String::from_utf8_lossy(&hub.stderr);
-    assert_eq!((hub.status.code(), hub.stdout.is_empty()), (Some(1), true), "{said}");
-    assert!(said.contains("64 file descriptors may be open") && said.contains("ulimit -n"), "{said}");
+    let stderr_text = String::from_utf8_lossy(&hub.stderr);
+    assert_eq!((hub.status.code(), hub.stdout.is_empty()), (Some(1), true), "{stderr_text}");
+    assert!(
+        stderr_text.contains("64 file descriptors may be open") && stderr_text.contains("ulimit -n"),
+        "{stderr_text}"
+    );
 }
 
 /// Clients reach the descriptor limit. Devices that connected before and after must be served.
@@ -172,11 +175,12 @@ fn silent_connections_are_closed_without_descriptors() {
         .map(|_| TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("the kernel's queue has room"))
         .collect();
     let mut stderr = BufReader::new(hub.stderr.take().expect("piped"));
-    let mut said = String::new();
-    stderr.read_line(&mut said).expect("UTF-8");
+    let mut stderr_text = String::new();
+    stderr.read_line(&mut stderr_text).expect("UTF-8");
     assert!(
-        said.contains("out of file descriptors: 64 may be open") && said.contains("ulimit -n 65536"),
-        "{said}"
+        stderr_text.contains("out of file descriptors: 64 may be open")
+            && stderr_text.contains("ulimit -n 65536"),
+        "{stderr_text}"
     );
     for (device, id) in devices.iter_mut().zip(&ids) {
         is_served(device, id);
@@ -184,7 +188,7 @@ fn silent_connections_are_closed_without_descriptors() {
     let mut new = endpoint.device("new");
     is_served(&mut new, "new");
     let mut first = &silent[0];
-    first.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    first.set_read_timeout(Some(TEST_TIMEOUT)).expect("a socket");
     assert!(matches!(first.read(&mut [0]), Ok(0) | Err(_)), "the oldest one is closed");
     for (device, id) in devices.iter_mut().zip(&ids) {
         is_served(device, id);

@@ -1,6 +1,6 @@
 //! The product's own `session` on a blocking socket, for tests that a run cannot cover, such as deliveries to a subscriber.
 
-use super::PATIENCE;
+use super::TEST_TIMEOUT;
 use bytes::BytesMut;
 use hubstorm::clock;
 use hubstorm::policy::ping::PingPolicy;
@@ -36,8 +36,8 @@ impl Peer {
             keep_alive_s: 0,
             clean_session,
             in_flight: 16,
-            ack_timeout: PATIENCE,
-            connack_timeout: PATIENCE,
+            ack_timeout: TEST_TIMEOUT,
+            connack_timeout: TEST_TIMEOUT,
             pings: PingPolicy::OWN,
             frame_mib_max: 1,
         };
@@ -54,7 +54,7 @@ impl Peer {
     /// Connects and waits for CONNACK. Returns whether the broker had kept the session.
     pub fn connect(&mut self, who: &Who<'_>) -> bool {
         let stream = TcpStream::connect(who.address).expect("the broker listens");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout above zero");
+        stream.set_read_timeout(Some(TEST_TIMEOUT)).expect("a timeout above zero");
         self.stream = Some(stream);
         self.input.clear();
         let credentials = Credentials {

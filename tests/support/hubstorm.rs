@@ -1,6 +1,6 @@
 //! Runs the built program. A scenario comes in; exit code, output and result files go out. Used by most tests.
 
-use super::PATIENCE;
+use super::TEST_TIMEOUT;
 use hubstorm::measure::OperationTotals;
 use hubstorm::report::{self, Judgment};
 use hubstorm::result;
@@ -248,7 +248,7 @@ impl Running {
     /// Waits for a line on stderr that contains `part`.
     #[track_caller]
     pub fn says(&mut self, part: &str) {
-        let until = deadline(PATIENCE);
+        let until = deadline(TEST_TIMEOUT);
         while self.stderr.lines().all(|line| !line.contains(part)) {
             match self.stderr_lines.recv_timeout(left(until)) {
                 Ok(line) => self.stderr += &(line + "\n"),
@@ -259,7 +259,7 @@ impl Running {
 
     /// Sends Ctrl-C every `interval` until the program ends.
     pub fn interrupt_until_it_ends(mut self, interval: Duration) -> Finished {
-        let until = deadline(PATIENCE);
+        let until = deadline(TEST_TIMEOUT);
         let mut next = deadline(Duration::ZERO);
         loop {
             match self.stderr_lines.recv_timeout(left(next)) {
@@ -292,8 +292,8 @@ impl Drop for Running {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test's timeout is real time")]
-fn deadline(patience: Duration) -> Instant {
-    Instant::now() + patience
+fn deadline(timeout: Duration) -> Instant {
+    Instant::now() + timeout
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test's timeout is real time")]

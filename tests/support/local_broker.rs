@@ -1,7 +1,7 @@
 //! A broker in a child process, with a folder for its data. It listens on a port of its choice, and can be killed and restarted at the same
 //! address. Used by `aedes` and `nats`.
 
-use super::PATIENCE;
+use super::TEST_TIMEOUT;
 use super::address::own_address;
 use hubstorm::emulator::certificate;
 use nix::sys::signal::{Signal, kill};
@@ -73,7 +73,7 @@ impl LocalBroker {
         signal(Signal::SIGSTOP);
         let began = now();
         while unread(self.address) < connections {
-            assert!(now() - began < PATIENCE, "only {} clients send", unread(self.address));
+            assert!(now() - began < TEST_TIMEOUT, "only {} clients send", unread(self.address));
             thread::yield_now();
         }
         signal(Signal::SIGKILL);

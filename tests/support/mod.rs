@@ -12,9 +12,9 @@ pub mod local_broker;
 pub mod mosquitto;
 pub mod mqtt;
 pub mod nats;
-pub mod overheard;
 pub mod proxy;
 pub mod rabbitmq;
+pub mod recording_hub;
 pub mod script;
 pub mod sdk;
 pub mod subscriber;
@@ -26,4 +26,4 @@ pub mod trial;
 use std::time::Duration;
 
 /// Longer than any wait should last. A test that reaches it fails and prints the event that it waited for.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const TEST_TIMEOUT: Duration = Duration::from_secs(60);

@@ -127,9 +127,9 @@ fn seconds(us: u64) -> f64 {
 
 fn online(time: &Time<'_>) -> Draft {
     let (actual, planned) = (|row: &Row| number(row.online), |row: &Row| number(row.planned_online));
-    let wanted = time.rows.iter().map(|row| row.planned_online).max().unwrap_or(0);
+    let planned_peak = time.rows.iter().map(|row| row.planned_online).max().unwrap_or(0);
     let devices: u64 = time.result.measurement.fleets.iter().map(|fleet| fleet.devices).sum();
-    let wanted_first =
+    let planned_first =
         time.result.measurement.phases.first().map_or(0.0, |phase| phase.planned_online[0]) * number(devices);
     Draft {
         id: "online",
@@ -142,13 +142,13 @@ fn online(time: &Time<'_>) -> Draft {
         words: format!(
             "Peak: {} devices online, {} planned.",
             human_count(online_peak(&time.result.measurement)),
-            human_count(wanted)
+            human_count(planned_peak)
         ),
-        y: Axis::linear(time.peak(actual).max(time.peak(planned)).max(wanted_first), 3, tick_label),
+        y: Axis::linear(time.peak(actual).max(time.peak(planned)).max(planned_first), 3, tick_label),
         lines: vec![
             // No device is online before the run starts.
             Line { role: theme::FIRST, points: time.at_ends(0.0, actual) },
-            Line { role: theme::PLANNED, points: time.at_ends(wanted_first, planned) },
+            Line { role: theme::PLANNED, points: time.at_ends(planned_first, planned) },
         ],
         bars: Vec::new(),
     }

@@ -60,13 +60,13 @@ fn online_peak(measurement: &Measurement) -> u64 {
 /// Returns the number of errors that match and are not the load generator's, the time of the first, and the most frequent class.
 fn matching_errors(
     measurement: &Measurement,
-    is_wanted: impl Fn(&ErrorTotals) -> bool,
+    is_match: impl Fn(&ErrorTotals) -> bool,
 ) -> Option<(u64, u64, &ErrorTotals)> {
-    let wanted =
-        || measurement.errors.iter().filter(|error| error.culprit != Culprit::Us && is_wanted(error));
-    let count = wanted().map(|error| error.count).sum();
-    let first_us = wanted().map(|error| error.first_us).min()?;
-    Some((count, first_us, wanted().max_by_key(|error| error.count)?))
+    let matching =
+        || measurement.errors.iter().filter(|error| error.culprit != Culprit::Us && is_match(error));
+    let count = matching().map(|error| error.count).sum();
+    let first_us = matching().map(|error| error.first_us).min()?;
+    Some((count, first_us, matching().max_by_key(|error| error.count)?))
 }
 
 /// Returns whether a count is at least the share that makes it a cause.

@@ -4,7 +4,7 @@ use super::{Case, SHORT_CONNECT_TIMEOUT, cannot_connect};
 use crate::support::address::own_address;
 use crate::support::hubstorm::totals;
 use crate::support::mqtt::CONNECT;
-use crate::support::script::{Step, hears, receives, sends};
+use crate::support::script::{Step, receives, receives_bytes, sends};
 use crate::support::tls::Identity;
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -34,20 +34,20 @@ fn silent_server_times_out_before_connack() {
 
 #[test]
 fn silent_server_times_out_in_the_tls_handshake() {
-    let case = Case::without_tls([hears(), Step::Holds]).fleet(SHORT_CONNECT_TIMEOUT);
+    let case = Case::without_tls([receives_bytes(), Step::Holds]).fleet(SHORT_CONNECT_TIMEOUT);
     cannot_connect(case, "timed_out", "tls_timeout", "peer");
 }
 
 #[test]
 fn reset_in_the_tls_handshake_is_lost() {
-    cannot_connect(Case::without_tls([hears(), Step::Resets]), "lost", "reset", "network")
+    cannot_connect(Case::without_tls([receives_bytes(), Step::Resets]), "lost", "reset", "network")
         .example("the connection was reset during the TLS handshake")
         .finding("set tls = false");
 }
 
 #[test]
 fn close_in_the_tls_handshake_is_lost() {
-    cannot_connect(Case::without_tls([hears(), Step::Ends]), "lost", "closed_by_peer", "peer")
+    cannot_connect(Case::without_tls([receives_bytes(), Step::Ends]), "lost", "closed_by_peer", "peer")
         .example("the server closed the connection during the TLS handshake")
         .finding("set tls = false");
 }
@@ -80,14 +80,15 @@ fn immediate_reset_always_has_the_same_class() {
 
 #[test]
 fn http_answer_to_client_hello_is_a_tls_error() {
-    let case = Case::without_tls([hears(), sends(*b"HTTP/1.1 400 Bad Request\r\n\r\n"), Step::Holds]);
+    let case =
+        Case::without_tls([receives_bytes(), sends(*b"HTTP/1.1 400 Bad Request\r\n\r\n"), Step::Holds]);
     cannot_connect(case, "lost", "tls", "peer").example("the answer is not TLS");
 }
 
 #[test]
 fn handshake_alert_is_a_tls_error() {
     // A fatal handshake_failure (RFC 8446 §6), unencrypted because there is no key yet.
-    let case = Case::without_tls([hears(), sends([0x15, 3, 3, 0, 2, 2, 40]), Step::Holds]);
+    let case = Case::without_tls([receives_bytes(), sends([0x15, 3, 3, 0, 2, 2, 40]), Step::Holds]);
     cannot_connect(case, "lost", "tls", "peer");
 }
 

@@ -176,10 +176,10 @@ impl HostileRun {
     /// Asserts exactly these outcomes.
     #[track_caller]
     fn ended(&self, operation: &str, outcomes: &[(&str, u64)]) -> &HostileRun {
-        let wanted: BTreeMap<String, u64> =
+        let expected: BTreeMap<String, u64> =
             outcomes.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect();
         let (_, actual) = totals(&self.result, operation);
-        assert_eq!(actual, wanted, "{operation}; errors: {:#?}", self.result.errors);
+        assert_eq!(actual, expected, "{operation}; errors: {:#?}", self.result.errors);
         self
     }
 
@@ -189,10 +189,10 @@ impl HostileRun {
 
     /// Asserts exactly these error classes, each with its culprit.
     #[track_caller]
-    fn errors(&self, wanted: &[(&str, &str)]) -> &HostileRun {
+    fn errors(&self, expected: &[(&str, &str)]) -> &HostileRun {
         let actual: BTreeMap<&str, &str> =
             self.result.errors.iter().map(|error| (&*error.class, error.culprit.name())).collect();
-        assert_eq!(actual, BTreeMap::from_iter(wanted.iter().copied()), "{:#?}", self.result.errors);
+        assert_eq!(actual, BTreeMap::from_iter(expected.iter().copied()), "{:#?}", self.result.errors);
         self
     }
 
@@ -213,8 +213,8 @@ impl HostileRun {
     }
 
     #[track_caller]
-    fn connections(&self, wanted: usize) -> &HostileRun {
-        assert_eq!(self.connections, wanted);
+    fn connections(&self, expected: usize) -> &HostileRun {
+        assert_eq!(self.connections, expected);
         self
     }
 }
