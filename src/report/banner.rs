@@ -1,18 +1,18 @@
-//! The head of a report: the verdict in a word, what it means, and the reasons. Called by the text and the page; pure.
+//! The banner of a report: the verdict in one word, its meaning, and the reasons. Called by the text and the page. Pure.
 
 use super::{exit, format, margin};
 use crate::result::model::{RunResult, Status, ThresholdResult, ThresholdStatus};
 
-/// The verdict as readers see it first.
+/// The verdict, as the head of a report shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Banner {
-    /// The CSS class: `pass`, `fail`, `invalid` or `interrupted`.
+    /// CSS class: `pass`, `fail`, `invalid` or `interrupted`.
     pub(super) class: &'static str,
     pub(super) mark: &'static str,
     pub(super) word: &'static str,
-    /// How the run ended, unless by plan, and what the verdict means. Empty when the reasons say it all.
+    /// Why the run ended early, if it did, and what the verdict means. Empty if the reasons are enough.
     pub(super) meaning: String,
-    /// Without the one that `meaning` starts with.
+    /// The reasons, except the end reason in `meaning`.
     pub(super) reasons: Vec<String>,
 }
 
@@ -57,7 +57,7 @@ fn has_code(result: &RunResult, codes: &[&str]) -> bool {
     result.verdict.details.iter().any(|detail| codes.contains(&detail.code.as_str()))
 }
 
-/// Takes the reason that says how the run ended off the list. Files of earlier versions have no codes: their list stays whole.
+/// Splits the reason why the run ended off the list. Files of earlier versions have no codes, so their list stays whole.
 fn split_end_reason(result: &RunResult) -> (Option<String>, Vec<&String>) {
     let verdict = &result.verdict;
     let is_end_reason = |code: &str| matches!(code, "interrupted" | "aborted" | "unreachable");
@@ -77,7 +77,7 @@ fn fail(result: &RunResult) -> Option<String> {
     let is_threshold = |code: &str| ["threshold_failed", "insufficient_samples"].contains(&code);
     if !result.verdict.details.is_empty() && !has_code(result, &["threshold_failed", "insufficient_samples"])
     {
-        // The hub became unreachable, and that alone ended the run.
+        // The run ended only because the hub was unreachable.
         return None;
     }
     let of_threshold = result.verdict.details.first().is_none_or(|first| is_threshold(&first.code));
@@ -85,31 +85,30 @@ fn fail(result: &RunResult) -> Option<String> {
     Some(text.to_owned())
 }
 
-/// What cannot be trusted, and what can.
+/// Returns which thresholds of an invalid run are valid, and what to do.
 fn invalid(result: &RunResult) -> Option<String> {
     let is_undecided = |threshold: &&ThresholdResult| margin::status(threshold) == ThresholdStatus::Undecided;
     let undecided = u64::try_from(result.thresholds.iter().filter(is_undecided).count()).unwrap_or(u64::MAX);
     let is_short = has_code(result, &["late_start", "not_sent", "closed_loop_delayed", "machine_short"]);
     if has_code(result, &["breakdown"]) {
-        let text =
-            "The run is incomplete: a part of hubstorm stopped before the end. Fix the cause and run again:";
+        let text = "The run is incomplete, because a part of hubstorm stopped before the end. Fix the cause and run again:";
         return Some(text.to_owned());
     }
     if !result.verdict.details.is_empty()
         && result.verdict.details.iter().all(|detail| detail.code == "interrupted")
     {
-        // It was interrupted before there was something to measure.
+        // The run was interrupted before anything was measured.
         return None;
     }
     if undecided == 0 && !is_short {
-        return Some("The measurement is not valid:".to_owned());
+        return Some("The measurement is invalid:".to_owned());
     }
     let undecided = (undecided > 0).then(|| {
         let undecided = format::plural(undecided, "threshold is undecided", "thresholds are undecided");
         format!("{undecided}: this machine may have decided the result.")
     });
     let others = if is_short {
-        "The load was not produced as planned: passed thresholds say nothing about the planned load."
+        "The load was not produced as planned, so passed thresholds say nothing about the planned load."
     } else {
         "The other thresholds are valid."
     };
@@ -204,7 +203,7 @@ mod tests {
         result.verdict.status = Status::Invalid;
         result.thresholds.clear();
         let banner = Banner::of(&result);
-        assert_eq!((banner.meaning.as_str(), banner.reasons.len()), ("The measurement is not valid:", 1));
+        assert_eq!((banner.meaning.as_str(), banner.reasons.len()), ("The measurement is invalid:", 1));
         result.verdict.status = Status::Fail;
         assert_eq!(Banner::of(&result).meaning, "Thresholds failed:");
     }

@@ -1,18 +1,19 @@
-//! Small numbers and strings as every face of a report shows them. Called by the faces; it knows no result.
+//! Numbers, dates and untrusted text, formatted alike in every format of a report. Called by the text, the page and the charts.
+//! Independent of results.
 
 pub(super) use crate::units::plural;
 use crate::units::{human_count, human_us};
 use std::time::Duration;
 
-/// Shown where there is no number.
+/// Stands for a missing number.
 pub(super) const NONE: &str = "–";
 
-/// A latency, or a dash.
+/// Formats a latency, or a dash.
 pub(super) fn us(value: Option<u64>) -> String {
     value.map_or_else(|| NONE.to_owned(), human_us)
 }
 
-/// `part` of `whole` in percent, rounded **down**: 100% and nothing else reads `100%`.
+/// Formats `part` of `whole` in percent, rounded **down**, so that only a complete whole is `100%`.
 pub(super) fn share(part: u64, whole: u64) -> String {
     if whole == 0 {
         return NONE.to_owned();
@@ -23,13 +24,13 @@ pub(super) fn share(part: u64, whole: u64) -> String {
         0 if part > 0 => "<0.0001%".to_owned(),
         0 => "0%".to_owned(),
         1_000_000.. => "100%".to_owned(),
-        // The nines matter where there are many of them.
+        // More digits show the number of nines.
         999_900.. => format!("{}.{:04}%", exact / 10_000, exact % 10_000),
         _ => format!("{}.{:02}%", exact / 10_000, exact % 10_000 / 100),
     }
 }
 
-/// Events per second in three digits, without the unit: `1,234`, `98.7`, `0.52`.
+/// Formats a rate per second with three digits, without the unit: `1,234`, `98.7`, `0.52`.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -44,7 +45,7 @@ pub(super) fn rate(per_second: f64) -> String {
     }
 }
 
-/// A span of the run: `0.5 s`, `75 s`, `5m`.
+/// Formats a time span of the run: `0.5 s`, `75 s`, `5m`.
 pub(super) fn span(us: u64) -> String {
     let seconds = Duration::from_micros(us).as_secs_f64();
     if seconds < 120.0 {
@@ -55,7 +56,7 @@ pub(super) fn span(us: u64) -> String {
     }
 }
 
-/// An instant of the run: `1:05.3` (minutes, seconds, tenths).
+/// Formats an instant of the run: `1:05.3` (minutes, seconds, tenths).
 pub(super) fn instant(us: u64) -> String {
     let tenths = us / 100_000;
     let (seconds, tenths) = (tenths / 10, tenths % 10);
@@ -66,7 +67,7 @@ pub(super) fn instant(us: u64) -> String {
     }
 }
 
-/// `2026-03-01 12:00:00 UTC` of an RFC 3339 time; what is not one is shown as it is.
+/// Formats an RFC 3339 time as `2026-03-01 12:00:00 UTC`. Returns other text unchanged.
 pub(super) fn date(rfc3339: &str) -> String {
     match rfc3339.parse::<jiff::Timestamp>() {
         Ok(time) => time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
@@ -74,13 +75,13 @@ pub(super) fn date(rfc3339: &str) -> String {
     }
 }
 
-/// Text from outside (names, a peer's words) on one line, without what could move a terminal's cursor or turn
-/// the reading direction.
+/// Makes untrusted text (names, messages of a peer) safe on one line: replaces characters that move a terminal's cursor or change the
+/// reading direction.
 pub(super) fn plain(text: &str) -> String {
     text.chars().map(|c| if is_harmful(c) { '\u{fffd}' } else { c }).collect()
 }
 
-/// [`plain`], but line breaks and tabs stay.
+/// Like [`plain`], but keeps line breaks and tabs.
 pub(super) fn plain_lines(text: &str) -> String {
     text.replace("\r\n", "\n")
         .chars()
@@ -92,7 +93,7 @@ fn is_harmful(c: char) -> bool {
     c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// The first `most` characters, the last of them an ellipsis where something is left out.
+/// Shortens text to `most` characters. An ellipsis replaces the omitted end.
 pub(super) fn shorten(text: &str, most: usize) -> String {
     if text.chars().count() <= most {
         return text.to_owned();

@@ -1,17 +1,17 @@
-//! What a hub sent to its devices apart from operations: in words for the text, as a table for the page. Counts of zero are left out.
-//! Called by the text and the page.
+//! Counts of messages that a hub sent to devices, apart from operations: in words for the text, as a table for the page. Zero counts are
+//! left out. Independent of other parts of a report.
 
 use super::format::{plain, plural};
 use crate::measure::{Fleet, FromHub};
 use crate::result::model::RunResult;
 use crate::units::human_count;
 
-/// A count of all fleets.
+/// Returns a count over all fleets.
 fn sum(result: &RunResult, count: fn(&FromHub) -> u64) -> u64 {
     result.measurement.count(|counts| count(&counts.from_hub))
 }
 
-/// Returns a name and its counts in words, for each kind of message.
+/// Returns the counts of each kind of message, in words.
 pub(super) fn facts(result: &RunResult) -> Vec<(&'static str, String)> {
     let some = |count: u64, one: &str, many: &str| (count > 0).then(|| plural(count, one, many));
     let sum = |count: fn(&FromHub) -> u64| sum(result, count);
@@ -41,13 +41,13 @@ pub(super) fn facts(result: &RunResult) -> Vec<(&'static str, String)> {
         .collect()
 }
 
-/// A table with a row for each fleet and a column for each count that is not zero everywhere.
+/// A table with a row for each fleet, and a column for each count that is not zero for all fleets.
 pub(super) struct FromHubTable {
     pub(super) columns: Vec<&'static str>,
     pub(super) rows: Vec<Vec<String>>,
 }
 
-/// Returns the table of the page.
+/// Returns the table for the page.
 pub(super) fn table(result: &RunResult) -> FromHubTable {
     type Column = (&'static str, fn(&FromHub) -> u64);
     const COLUMNS: [Column; 13] = [

@@ -1,16 +1,16 @@
-//! How far a threshold was from its limit: in words, as numbers for a bar, and the observed range. Reads results only. Called by the
-//! text and the page.
+//! The margin of a threshold result, in words and as numbers for a bar, and the observed range. Reads results only. Called by the text
+//! and the page.
 
 use super::judge::RESOLUTION_US;
 use crate::measure::Compare;
 use crate::result::model::{ThresholdResult, ThresholdStatus};
 use crate::units::{Percent, human_count, human_us};
 
-/// Where the limit stands on the bar, as a share of its length. The rest is room for values beyond the limit.
+/// Position of the limit on the bar, as a share of its length. The rest is for values beyond the limit.
 pub(super) const LIMIT_AT: f64 = 0.75;
 
-/// Returns how a threshold was decided. Files of earlier versions only say whether it passed, and tell `> 500 ms` from missing data
-/// in words.
+/// Returns the status of a threshold. Files of earlier versions only have `passed`, and distinguish `> 500 ms` from missing data by
+/// their text.
 pub(super) fn status(threshold: &ThresholdResult) -> ThresholdStatus {
     threshold.status.unwrap_or(match (threshold.passed, threshold.observed) {
         (true, _) => ThresholdStatus::Passed,
@@ -20,7 +20,7 @@ pub(super) fn status(threshold: &ThresholdResult) -> ThresholdStatus {
     })
 }
 
-/// A status in one word or two.
+/// Returns the name of a status.
 pub(super) fn status_word(status: ThresholdStatus) -> &'static str {
     match status {
         ThresholdStatus::Passed => "passed",
@@ -30,7 +30,7 @@ pub(super) fn status_word(status: ThresholdStatus) -> &'static str {
     }
 }
 
-/// The mark beside it.
+/// Returns the mark of a status.
 pub(super) fn status_mark(status: ThresholdStatus) -> &'static str {
     match status {
         ThresholdStatus::Passed => "✓",
@@ -39,19 +39,19 @@ pub(super) fn status_mark(status: ThresholdStatus) -> &'static str {
     }
 }
 
-/// Says what undecided means and how precise the load generator is; `None` where every threshold is decided.
+/// Returns a note that explains undecided thresholds and the resolution. `None` if there are none.
 pub(super) fn undecided_note(thresholds: &[ThresholdResult]) -> Option<String> {
     thresholds.iter().any(|threshold| status(threshold) == ThresholdStatus::Undecided).then(|| {
         let resolution_ms = RESOLUTION_US / 1_000;
         format!(
             "Undecided: part of the observed range meets the limit and part does not. A latency that exceeds its limit by less \
-             than {resolution_ms} ms is undecided too: the load generator cannot measure more precisely."
+             than {resolution_ms} ms is also undecided, because the load generator cannot measure more precisely."
         )
     })
 }
 
-/// Returns the best and the worst value that the target may have caused, where they differ. An end that lies above every limit is
-/// infinite. Latencies that differ by less than the load generator can measure are one value.
+/// Returns the best and the worst value that the target may have caused, if they differ by more than the resolution. A bound above the
+/// limit is infinite.
 fn range(threshold: &ThresholdResult) -> Option<(f64, f64)> {
     let beyond = |end: Option<f64>| end.unwrap_or(f64::INFINITY);
     let (best, worst) = match (threshold.observed_best, threshold.observed_worst) {
@@ -64,7 +64,7 @@ fn range(threshold: &ThresholdResult) -> Option<(f64, f64)> {
     ((worst - best).abs() > precision).then_some((best, worst))
 }
 
-/// The observation in words: `312 ms`, or a range such as `310 ms to 560 ms`.
+/// Returns the observation in words: `312 ms`, or a range such as `310 ms to 560 ms`.
 pub(super) fn observed(threshold: &ThresholdResult) -> String {
     let Some((best, worst)) = range(threshold) else { return threshold.observed_text.clone() };
     let value = |value: f64| match threshold.unit.as_str() {
@@ -78,8 +78,8 @@ pub(super) fn observed(threshold: &ThresholdResult) -> String {
     format!("{} to {}", value(best.min(worst)), value(best.max(worst)))
 }
 
-/// How much of what the limit allows was used, from the best to the worst value: 1 is exactly the limit, above 1 is beyond. `None`
-/// when nothing was observed, and in files of earlier versions. Infinite when a value lies above every limit.
+/// Returns the used share of the limit for the best and the worst value. 1 is exactly the limit, and a value above every limit is
+/// infinite. `None` if nothing was observed, and for files of earlier versions.
 pub(super) fn used_range(threshold: &ThresholdResult) -> Option<(f64, f64)> {
     let worst = used(threshold)?;
     let Some((best, _)) = range(threshold) else { return Some((worst, worst)) };
@@ -87,13 +87,13 @@ pub(super) fn used_range(threshold: &ThresholdResult) -> Option<(f64, f64)> {
     Some((best.min(worst), best.max(worst)))
 }
 
-/// The same of the observation itself.
+/// Returns the used share of the limit for the observation itself.
 fn used(threshold: &ThresholdResult) -> Option<f64> {
     let compare = threshold.test?.compare();
     if status(threshold) == ThresholdStatus::InsufficientSamples {
         return None;
     }
-    // An observation above every limit has no number.
+    // Without a number, the observation is above every limit.
     let Some(observed) = threshold.observed else { return Some(f64::INFINITY) };
     Some(used_by(threshold, compare, observed))
 }
@@ -114,27 +114,27 @@ fn used_by(threshold: &ThresholdResult, compare: Compare, value: f64) -> f64 {
     used.max(0.0)
 }
 
-/// A latency or a count: never negative.
+/// Rounds a latency or a count, which is never negative.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive, rounded for people")]
 fn whole(value: f64) -> u64 {
     value.round() as u64
 }
 
 fn ratio(part: f64, whole: f64) -> f64 {
-    // Zero of zero is within the limit.
+    // 0 of 0 is within the limit.
     if part.abs() < 1e-12 { 0.0 } else { part / whole }
 }
 
-/// More is better.
+/// Returns whether higher values are better.
 fn wants_more(compare: Compare) -> bool {
     matches!(compare, Compare::Greater | Compare::GreaterOrEqual)
 }
 
-/// `38% below the limit`, `24% over the limit`, `2.4 times the limit`; empty where a margin says nothing.
+/// Returns the margin in words: `38% below the limit`, `24% over the limit`, `2.4 times the limit`. Empty if a margin has no meaning.
 pub(super) fn words(threshold: &ThresholdResult) -> String {
     let (Some(used), Some(test)) = (used(threshold), threshold.test) else { return String::new() };
     let compare = test.compare();
-    // An equality has no margin, and neither has a range with the limit inside.
+    // An equality has no margin, and neither has a range that contains the limit.
     if wants_one_value(compare) || status(threshold) == ThresholdStatus::Undecided {
         return String::new();
     }
@@ -145,7 +145,7 @@ pub(super) fn words(threshold: &ThresholdResult) -> String {
     let budget = threshold.unit == "share" && wants_more(compare);
     let limit = if budget { "error budget" } else { "limit" };
     match used {
-        // `count(ok) >= 1` with 5,000 observed: the distance says nothing.
+        // For `count(ok) >= 1`, the distance has no meaning.
         _ if threshold.unit == "count" && wants_more(compare) => String::new(),
         _ if !used.is_finite() => "over the limit".to_owned(),
         _ if used > 2.0 => format!("{} times the {limit}", times(used)),
@@ -160,12 +160,12 @@ fn times(used: f64) -> String {
     if used < 9.95 { format!("{used:.1}") } else { human_count(whole(used)) }
 }
 
-/// Percent beyond the limit, rounded up.
+/// Returns the percentage beyond the limit, rounded up.
 fn over(used: f64) -> f64 {
     ((used - 1.0) * 100.0 - 1e-9).ceil()
 }
 
-/// Percent left, rounded down.
+/// Returns the remaining percentage, rounded down.
 fn left(used: f64) -> f64 {
     ((1.0 - used) * 100.0 + 1e-9).floor()
 }
@@ -180,7 +180,7 @@ mod tests {
     use crate::measure::Test;
     use crate::report::testing;
 
-    /// What an expression compares, as far as margins need it.
+    /// Returns a test with the comparison of an expression, which is all that margins read.
     fn test(expression: &str) -> Test {
         let compare = match expression.split(' ').nth(1) {
             Some("<") => Compare::Less,

@@ -1,5 +1,9 @@
-//! The verdict, the findings, and the formats of a result: JSON, the page and the terminal summary. Called by `app`.
-//! Every format is rendered from the result file alone, so that a result of last year renders as well as one of this minute.
+//! Judges a run and reports it. A [`Measurement`](crate::measure::Measurement) and its rules come in; a verdict with reasons,
+//! threshold results and findings comes out. A result file comes in; JSON, a page or a terminal summary comes out. Read `judge/mod.rs`
+//! first, then `findings/mod.rs`, `text.rs` and `page/mod.rs`.
+//!
+//! `app` calls this room. It depends on results and measurements only, never on `fleet` or `emulator`. Every format is rendered from the
+//! result file alone, so old results stay readable.
 
 pub mod exit;
 
@@ -25,17 +29,17 @@ pub use page::html;
 pub use render::{Export, Format};
 pub use text::{text, verdict_text};
 
-/// A result that cannot be rendered.
+/// Error of rendering a result.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
-    /// A chart cannot be drawn.
-    #[error("chart cannot be drawn: {0}")]
+    /// Drawing a chart failed.
+    #[error("cannot draw a chart: {0}")]
     Chart(String),
-    /// The result cannot be serialized.
-    #[error("result cannot be written as JSON: {0}")]
+    /// Serializing the result failed.
+    #[error("cannot write the result as JSON: {0}")]
     Json(#[from] serde_json::Error),
-    /// The page's template failed.
-    #[error("page cannot be rendered: {0}")]
+    /// Rendering the page's template failed.
+    #[error("cannot render the page: {0}")]
     Page(#[from] askama::Error),
 }
 

@@ -1,5 +1,5 @@
-//! The formats of a result: their names, file endings and renderers, in this one place. Called by `cli` for what can be typed and by
-//! `app` to render.
+//! The formats of a result: names, file extensions and renderers. `cli` parses them, `app` renders them. Independent of what the formats
+//! contain.
 
 use super::{ReportError, html, text};
 use crate::result::model::RunResult;
@@ -7,22 +7,22 @@ use crate::result::to_json;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-/// A format in which a result can be written.
+/// A format of a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// The result file itself.
+    /// The result file.
     Json,
-    /// One self-contained page.
+    /// A self-contained page.
     Html,
     /// The summary that `run` prints.
     Text,
 }
 
 impl Format {
-    /// Every format, in the order in which help and errors list them.
+    /// All formats, in the order of help and errors.
     pub const ALL: [Format; 3] = [Format::Json, Format::Html, Format::Text];
 
-    /// Its name on the command line.
+    /// Returns the name on the command line.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -32,7 +32,7 @@ impl Format {
         }
     }
 
-    /// What it is, in a few words for the help.
+    /// Returns a short description for the help.
     #[must_use]
     pub fn about(self) -> &'static str {
         match self {
@@ -42,9 +42,9 @@ impl Format {
         }
     }
 
-    /// The file endings that mean this format, without the dot and in lower case.
+    /// Returns the file extensions of this format, without the dot and in lower case.
     #[must_use]
-    pub fn endings(self) -> &'static [&'static str] {
+    pub fn extensions(self) -> &'static [&'static str] {
         match self {
             Format::Json => &["json"],
             Format::Html => &["html", "htm"],
@@ -52,25 +52,25 @@ impl Format {
         }
     }
 
-    /// The format of that name.
+    /// Returns the format with this name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Format> {
         Format::ALL.into_iter().find(|format| format.name() == name)
     }
 
-    /// The format that the file's ending means, in upper or lower case.
+    /// Returns the format of a file by its extension, in upper or lower case.
     #[must_use]
     pub fn of_file(file: &Path) -> Option<Format> {
-        let ending = file.extension().and_then(OsStr::to_str)?;
+        let extension = file.extension().and_then(OsStr::to_str)?;
         Format::ALL
             .into_iter()
-            .find(|format| format.endings().iter().any(|known| ending.eq_ignore_ascii_case(known)))
+            .find(|format| format.extensions().iter().any(|known| extension.eq_ignore_ascii_case(known)))
     }
 
-    /// The result in this format, without colors.
+    /// Renders a result in this format, without colors.
     ///
     /// # Errors
-    /// A histogram of the result cannot be decoded.
+    /// Returns an error if the result cannot be rendered.
     pub fn render(self, result: &RunResult) -> Result<String, ReportError> {
         match self {
             Format::Json => Ok(to_json(result)?),
@@ -80,23 +80,23 @@ impl Format {
     }
 }
 
-/// A file to write, and in which format: `--export [FORMAT=]FILE`.
+/// A file to write, with its format: `--export [FORMAT=]FILE`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Export {
-    /// The format.
+    /// Format of the file.
     pub format: Format,
-    /// The file.
+    /// Path of the file.
     pub file: PathBuf,
 }
 
 impl Export {
-    /// Parses `[FORMAT=]FILE`. Without a format, the file's ending decides.
+    /// Parses `[FORMAT=]FILE`. Without a format, the file extension decides.
     ///
     /// # Errors
-    /// The format or the ending is unknown, or there is no file: a sentence with the known ones.
+    /// Returns a message with the known formats if the format or the extension is unknown, or if the file is missing.
     pub fn parse(typed: &str) -> Result<Export, String> {
         let (format, file) = match typed.split_once('=') {
-            // A path that has `=` in its name is not a format.
+            // A path may contain `=`.
             Some((name, file)) if !name.contains(['/', '.']) => (Some(name), file),
             _ => (None, typed),
         };
@@ -109,10 +109,10 @@ impl Export {
                 format!("unknown format; known formats: {}", list(|format| vec![format.name().to_owned()]))
             })?,
             None => Format::of_file(&file).ok_or_else(|| {
-                let endings = list(|format| format.endings().iter().map(|end| format!(".{end}")).collect());
+                let extensions = list(|format| format.extensions().iter().map(|end| format!(".{end}")).collect());
                 let names = list(|format| vec![format.name().to_owned()]);
                 format!(
-                    "the file's ending is no known format; known endings: {endings}; or write FORMAT=FILE with one of {names}"
+                    "unknown file extension; known extensions: {extensions}; or write FORMAT=FILE with one of {names}"
                 )
             })?,
         };
@@ -129,11 +129,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_and_endings_are_unambiguous() {
+    fn names_and_extensions_are_unambiguous() {
         let mut words: Vec<&str> = Format::ALL.iter().map(|format| format.name()).collect();
-        let mut endings: Vec<&str> =
-            Format::ALL.iter().flat_map(|format| format.endings()).copied().collect();
-        for list in [&mut words, &mut endings] {
+        let mut extensions: Vec<&str> =
+            Format::ALL.iter().flat_map(|format| format.extensions()).copied().collect();
+        for list in [&mut words, &mut extensions] {
             let count = list.len();
             list.sort_unstable();
             list.dedup();
@@ -141,7 +141,7 @@ mod tests {
         }
         for format in Format::ALL {
             assert_eq!(Format::from_name(format.name()), Some(format));
-            assert!(!format.endings().is_empty() && !format.about().is_empty());
+            assert!(!format.extensions().is_empty() && !format.about().is_empty());
         }
     }
 
@@ -160,7 +160,7 @@ mod tests {
             assert_eq!(Export::parse(typed).unwrap(), Export { format, file: file.into() }, "{typed}");
         }
         for (typed, part) in [
-            ("x", "known endings: .json, .html, .htm, .txt"),
+            ("x", "known extensions: .json, .html, .htm, .txt"),
             ("x.pdf", "or write FORMAT=FILE with one of json, html, text"),
             ("pdf=x.json", "unknown format; known formats: json, html, text"),
             ("HTML=x", "unknown format"),

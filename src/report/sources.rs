@@ -1,24 +1,25 @@
-//! How well each part of this machine kept up over the whole run: the phases of `health` added up by source. Called by the text and
-//! the page.
+//! The health of each source over the whole run: the sum of its phases. Called by the text and the page. Independent of formats.
 
 use super::format::plural;
 use crate::measure::{Latency, Measurement, Source};
 use crate::units::human_us;
 
-/// One source over all phases.
+/// The health of a source over all phases.
 #[derive(Clone, Debug)]
 pub(super) struct SourceHealth {
     pub(super) source: Source,
-    /// How long it had something to do and did not run.
+    /// Total time in which the source had work to do but did not run.
     pub(super) stall_us: u64,
+    /// Longest stall.
     pub(super) longest_us: u64,
-    /// In its busiest phase.
+    /// Busy share of its busiest phase.
     pub(super) busy_share: Option<f64>,
+    /// Number of operations that failed on this machine.
     pub(super) environment_errors: u64,
     pub(super) lag: Latency,
 }
 
-/// Returns every source that the result knows, in the order of the file.
+/// Returns every source of a result, in the order of the file.
 pub(super) fn sources(measurement: &Measurement) -> Vec<SourceHealth> {
     let mut all: Vec<SourceHealth> = Vec::new();
     for health in &measurement.health {
@@ -44,12 +45,12 @@ pub(super) fn sources(measurement: &Measurement) -> Vec<SourceHealth> {
     all
 }
 
-/// True for shards of the built-in hub.
+/// Returns whether a source is a shard of the built-in hub.
 pub(super) fn is_emulator(source: Source) -> bool {
     matches!(source, Source::Emulator(_))
 }
 
-/// `stalled 60.0 ms in all, longest 20.0 ms`; with local errors where there are some. `None` without a source.
+/// Describes the stalls of sources: `stalled 60.0 ms in total, longest 20.0 ms`, and their local errors, if any. `None` without sources.
 pub(super) fn stalls<'a>(sources: impl Iterator<Item = &'a SourceHealth>) -> Option<String> {
     let (mut known, mut stall_us, mut longest_us, mut errors) = (false, 0, 0, 0);
     for source in sources {
@@ -60,7 +61,7 @@ pub(super) fn stalls<'a>(sources: impl Iterator<Item = &'a SourceHealth>) -> Opt
     }
     let stalled = match stall_us {
         0 => "no stalls".to_owned(),
-        _ => format!("stalled {} in all, longest {}", human_us(stall_us), human_us(longest_us)),
+        _ => format!("stalled {} in total, longest {}", human_us(stall_us), human_us(longest_us)),
     };
     let errors = match errors {
         0 => String::new(),
@@ -96,8 +97,8 @@ mod tests {
         let all = sources(&measurement);
         assert_eq!(all.len(), 2);
         let stalls = |emulator| stalls(all.iter().filter(|health| is_emulator(health.source) == emulator));
-        assert_eq!(stalls(false).unwrap(), "stalled 60.0 ms in all, longest 40.0 ms, 1 local error");
-        assert_eq!(stalls(true).unwrap(), "stalled 5.00 ms in all, longest 5.00 ms");
+        assert_eq!(stalls(false).unwrap(), "stalled 60.0 ms in total, longest 40.0 ms, 1 local error");
+        assert_eq!(stalls(true).unwrap(), "stalled 5.00 ms in total, longest 5.00 ms");
         assert_eq!(all[0].busy_share, Some(0.5));
         assert_eq!(super::stalls([].iter()), None);
     }

@@ -1,10 +1,10 @@
-//! The numbers that the text and the page share: operations merged over fleets and phases by adding histograms and counters, never by
-//! averaging percentiles. Independent of any format.
+//! The numbers that the text and the page share: operations, summed over fleets and phases. Sums add histograms and counters; they never
+//! average percentiles. Independent of formats.
 
 use crate::measure::{Measurement, Operation, Outcome, Phase, Row, Totals};
 use crate::result::model::RunResult;
 
-/// Every outcome but `ok`, the most frequent first.
+/// Returns every outcome except `ok`, the most frequent first.
 pub(super) fn not_ok(totals: &Totals) -> Vec<(&'static str, u64)> {
     let others = totals.outcomes.iter().filter(|(outcome, _)| *outcome != Outcome::Ok);
     let mut list: Vec<_> = others.map(|(outcome, count)| (outcome.name(), count)).collect();
@@ -12,7 +12,7 @@ pub(super) fn not_ok(totals: &Totals) -> Vec<(&'static str, u64)> {
     list
 }
 
-/// A part of an operation: one phase of it, or one fleet outside warm-up.
+/// An operation in one phase, or of one fleet outside warm-up.
 #[derive(Clone, Debug)]
 pub(super) struct Part {
     pub(super) name: String,
@@ -24,15 +24,15 @@ pub(super) struct Part {
 #[derive(Clone, Debug)]
 pub(super) struct OperationSummary {
     pub(super) operation: Operation,
-    /// In the order of the run; only those in which it was due.
+    /// Phases in which it was due, in the order of the run.
     pub(super) phases: Vec<Part>,
-    /// Outside warm-up, in the order of the scenario; only those for which it was due.
+    /// Fleets for which it was due outside warm-up, in the order of the scenario.
     pub(super) fleets: Vec<Part>,
-    /// Outside warm-up: what thresholds without a phase read.
+    /// Sum outside warm-up, which thresholds without a phase read.
     pub(super) total: Totals,
-    /// In warm-up.
+    /// Sum in warm-up.
     pub(super) warmup: Totals,
-    /// Warm-up included.
+    /// Sum including warm-up.
     pub(super) all: Totals,
 }
 
@@ -41,45 +41,43 @@ impl OperationSummary {
         self.operation.name()
     }
 
-    /// The scope of [`headline`](Self::headline) in words.
+    /// Returns the scope of [`headline`](Self::headline) in words.
     pub(super) fn scope(&self) -> &'static str {
         if self.total.due > 0 { "outside warm-up" } else { "in warm-up" }
     }
 
-    /// The total outside warm-up and, where the operation was due in warm-up only, that; with its label.
+    /// Returns the sum outside warm-up, or in warm-up if the operation was due only there, with its label.
     pub(super) fn headline(&self) -> (&Totals, &'static str) {
-        match (self.total.due, self.warmup.due) {
-            (0, _) => (&self.all, "warm-up"),
-            (_, 0) => (&self.total, "total"),
-            // The warm-up has a row of its own.
-            _ => (&self.total, "counted"),
+        match self.total.due {
+            0 => (&self.all, "warm-up"),
+            _ => (&self.total, "total"),
         }
     }
 }
 
-/// Numbers derived from a result.
+/// The numbers of a result.
 #[derive(Clone, Debug)]
 pub(super) struct Summary {
-    /// In the order of reports.
+    /// Operations, in the order of reports.
     pub(super) operations: Vec<OperationSummary>,
-    /// Messages outside warm-up, or all of them where there is nothing but warm-up.
+    /// Messages outside warm-up, or in warm-up if there were no others.
     pub(super) messages: Totals,
-    /// How long `messages` were due, in seconds.
+    /// Length of the phases of `messages`, in seconds.
     pub(super) seconds: f64,
-    /// How many messages were acked in that time, whenever they were due.
+    /// Number of messages acked in that time, whenever they were due.
     acked: f64,
-    /// True when no message was due outside warm-up: then `messages` are those of the warm-up.
+    /// Whether no message was due outside warm-up, so that `messages` are those of the warm-up.
     pub(super) warmup_only: bool,
-    /// The operation of the first latency threshold, if a run can be about it.
+    /// Operation of the first latency threshold on a message, delivery, method or C2D.
     threshold_operation: Option<Operation>,
-    /// Devices of all fleets.
+    /// Number of devices of all fleets.
     pub(super) devices: u64,
-    /// The most that were online at once, over all fleets.
+    /// Highest number of devices that were online at once.
     pub(super) online_peak: u64,
 }
 
 impl Summary {
-    /// Adds everything up.
+    /// Sums up a result.
     pub(super) fn of(result: &RunResult) -> Summary {
         let measurement = &result.measurement;
         let operations = operations(measurement);
@@ -107,8 +105,8 @@ impl Summary {
         }
     }
 
-    /// Returns the operation that the run is about: the one with the first latency threshold, else the most frequent message (twin
-    /// requests only if there is no other), else connects.
+    /// Returns the main operation of the run: that of the first latency threshold, else the most frequent message (twin requests only if
+    /// there is no other), else connects.
     pub(super) fn main_operation(&self) -> Option<&OperationSummary> {
         let threshold_operation =
             || self.operations.iter().find(|summary| Some(summary.operation) == self.threshold_operation);
@@ -117,23 +115,23 @@ impl Summary {
         threshold_operation().or_else(most).or_else(|| self.operation(Operation::Connect))
     }
 
-    /// That operation, if it was ever due.
+    /// Returns the summary of an operation, if it was ever due.
     pub(super) fn operation(&self, operation: Operation) -> Option<&OperationSummary> {
         self.operations.iter().find(|summary| summary.operation == operation)
     }
 
-    /// Messages due per second.
+    /// Returns the number of due messages per second.
     pub(super) fn offered_rate(&self) -> f64 {
         per_second(self.messages.due, self.seconds)
     }
 
-    /// Messages acknowledged per second, by the time of the ack.
+    /// Returns the number of acknowledged messages per second, by the time of the acknowledgment.
     pub(super) fn achieved_rate(&self) -> f64 {
         if self.seconds > 0.0 { self.acked / self.seconds } else { 0.0 }
     }
 }
 
-/// Only latencies are in `us`.
+/// Returns the operation of the first latency threshold. Only latencies have the unit `us`.
 fn threshold_operation(result: &RunResult) -> Option<Operation> {
     let limits = result.thresholds.iter().filter(|threshold| threshold.unit == "us");
     let mut metrics = limits.filter_map(|threshold| Operation::from_name(&threshold.metric));
@@ -142,21 +140,21 @@ fn threshold_operation(result: &RunResult) -> Option<Operation> {
     })
 }
 
-/// The most devices that were online at once.
+/// Returns the highest number of devices that were online at once.
 pub(super) fn online_peak(measurement: &Measurement) -> u64 {
     let seen = measurement.series.rows.iter().map(|row| row.online).max().unwrap_or(0);
     let highest_fleet = measurement.fleets.iter().map(|fleet| fleet.connected_peak).max().unwrap_or(0);
-    // The peak of a fleet is exact. Rows of the series only hold the number at their end.
+    // The peak of a fleet is exact. Rows of the series hold only the number at their end.
     if measurement.fleets.len() == 1 { highest_fleet } else { seen.max(highest_fleet) }
 }
 
-/// In seconds.
+/// Returns the length of a phase in seconds.
 pub(super) fn length(phase: &Phase) -> f64 {
     std::time::Duration::from_micros(phase.end_us.saturating_sub(phase.start_us)).as_secs_f64()
 }
 
-/// Sums a count of the series over a phase. An interval that reaches beyond the phase counts in proportion; the last one ends with
-/// the load.
+/// Sums a count of the series over a phase. An interval that extends beyond the phase counts in proportion. The last one ends with the
+/// load.
 #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
 pub(super) fn sum_during(measurement: &Measurement, phase: &Phase, count: impl Fn(&Row) -> u64) -> f64 {
     let load_end_us = measurement.phases.iter().map(|phase| phase.end_us).max().unwrap_or(0);
@@ -169,7 +167,7 @@ pub(super) fn sum_during(measurement: &Measurement, phase: &Phase, count: impl F
     parts.sum()
 }
 
-/// `count` over `seconds`; zero over nothing.
+/// Returns `count` per second, and zero for an empty time.
 #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
 pub(super) fn per_second(count: u64, seconds: f64) -> f64 {
     if seconds > 0.0 { count as f64 / seconds } else { 0.0 }

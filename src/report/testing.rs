@@ -1,4 +1,4 @@
-//! Measurements for the tests of this room.
+//! Measurements and threshold results for the tests of this room. Independent of formats.
 
 use crate::measure::{Collector, Compare, Layout, Measurement, Outcome, Recorder, Source, Test};
 use crate::result::model::{ThresholdResult, ThresholdStatus};
@@ -6,12 +6,12 @@ use crate::stalls::Stalls;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// What a recorder makes of a run of so many fleets (`fleet-0`, ..) and phases (`phase-0`, .., of a minute each).
+/// Returns the measurement of a run with this number of fleets (`fleet-0`, ..) and phases (`phase-0`, .., of a minute each).
 pub(crate) fn measured(fleets: usize, phases: usize, record: impl FnOnce(&mut Recorder)) -> Measurement {
     measured_with_stalls(fleets, phases, &Rc::new(Stalls::new(crate::clock::now())), record)
 }
 
-/// The same on a thread with these stalls.
+/// Like [`measured`], on a thread with these stalls.
 pub(crate) fn measured_with_stalls(
     fleets: usize,
     phases: usize,
@@ -25,7 +25,7 @@ pub(crate) fn measured_with_stalls(
     collector.finish(u64::MAX, Vec::new(), Vec::new())
 }
 
-/// A result of a threshold on `telemetry` with a limit of 500 ms, and `observed` in `unit`.
+/// Returns the result of a threshold on `telemetry`, with `observed` in `unit`.
 pub(crate) fn threshold(unit: &str, observed: Option<f64>, status: ThresholdStatus) -> ThresholdResult {
     ThresholdResult {
         metric: "telemetry".to_owned(),

@@ -1,5 +1,5 @@
-//! The summary on the terminal: first the verdict, then the numbers behind it. Called by `app`, which prints it and adds the paths of
-//! the files. Sentences wrap at 80 columns; tables are up to 100 columns wide.
+//! The summary on the terminal: the verdict, then the numbers behind it. Called by `app`, which prints it and adds the paths of the
+//! files. Sentences wrap at 80 columns. Tables have up to 100 columns. Reads results only.
 
 use super::banner::Banner;
 use super::format::{self, NONE, plain};
@@ -11,9 +11,9 @@ use crate::result::model::{RunResult, Severity, ThresholdResult, ThresholdStatus
 use crate::units::{human_bytes, human_count};
 use anstyle::{AnsiColor, Style};
 
-/// Of sentences.
+/// Line width of sentences.
 const PROSE_COLUMNS: usize = 80;
-/// Of rows of tables.
+/// Line width of tables.
 const TABLE_COLUMNS: usize = 100;
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
@@ -21,7 +21,7 @@ const PASSED: Style = AnsiColor::Green.on_default().bold();
 const FAILED: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 
-/// The summary of a run as text, ending in a line break; with ANSI styles when `color`.
+/// Returns the summary of a run as text that ends in a line break. `color` adds ANSI styles.
 #[must_use]
 pub fn text(result: &RunResult, color: bool) -> String {
     let mut out = Writer { text: String::new(), color };
@@ -36,7 +36,7 @@ pub fn text(result: &RunResult, color: bool) -> String {
     out.text
 }
 
-/// The verdict and the thresholds alone.
+/// Returns only the verdict and the thresholds.
 #[must_use]
 pub fn verdict_text(result: &RunResult, color: bool) -> String {
     let mut out = Writer { text: String::new(), color };
@@ -45,7 +45,7 @@ pub fn verdict_text(result: &RunResult, color: bool) -> String {
     out.text
 }
 
-/// Collects lines, with or without styles.
+/// Collects lines of text, with or without styles.
 struct Writer {
     text: String,
     color: bool,
@@ -67,7 +67,7 @@ impl Writer {
         self.line(&heading);
     }
 
-    /// `body` broken between words, after `first` on its first line and `rest` on the others.
+    /// Writes `body`, wrapped between words. Its first line starts with `first`, the others with `rest`.
     fn wrapped(&mut self, first: &str, rest: &str, body: &str) {
         let mut line = first.to_owned();
         let mut empty = true;
@@ -97,7 +97,7 @@ fn verdict(out: &mut Writer, result: &RunResult) {
     let word = out.styled(style, &banner.word.to_uppercase());
     let name = out.styled(BOLD, &plain(&result.run.scenario.name));
     out.line(&format!("{word}  {name}"));
-    // What the load generator achieved stands under "Run".
+    // The section "Run" describes the load generator.
     let shows_meaning = banner.class != "pass";
     if shows_meaning && !banner.meaning.is_empty() {
         out.wrapped("  ", "  ", &banner.meaning);
@@ -107,7 +107,7 @@ fn verdict(out: &mut Writer, result: &RunResult) {
     }
 }
 
-/// `telemetry{phase:steady,fleet:meter}`.
+/// Returns the metric of a threshold with its selectors: `telemetry{phase:steady,fleet:meter}`.
 pub(super) fn metric(threshold: &ThresholdResult) -> String {
     let phase = threshold.phase.as_ref().map(|phase| format!("phase:{}", plain(phase)));
     let fleet = threshold.fleet.as_ref().map(|fleet| format!("fleet:{}", plain(fleet)));
@@ -131,7 +131,7 @@ fn thresholds(out: &mut Writer, result: &RunResult) {
             [metric(threshold), plain(&threshold.expression), observed, words]
         })
         .collect();
-    // Wide enough for `100% (1,000 of 1,000)`. Long text without a margin beside it, such as `not enough data (...)`, sets no width.
+    // Wide enough for `100% (1,000 of 1,000)`. Text without a margin beside it, such as `not enough data (...)`, sets no width.
     let most = [40, 22, 28];
     let widths: [usize; 3] = std::array::from_fn(|i| {
         let rows = rows.iter().filter(|row| i < 2 || !row[3].is_empty());
@@ -172,8 +172,9 @@ fn operations(out: &mut Writer, summary: &Summary) {
         return;
     }
     let head = ["ok / due", "rate(ok)", "p50", "p95", "p99", "p99.9", "max"].map(str::to_owned);
-    let counted = summary.operations.iter().any(|operation| operation.headline().1 == "counted");
-    let key = if counted { "  counted: outside warm-up" } else { "" };
+    let has_warmup =
+        summary.operations.iter().any(|operation| operation.total.due > 0 && operation.warmup.due > 0);
+    let key = if has_warmup { "  total: without warm-up" } else { "" };
     let groups = format!("{key:53}{:<39}{:>8}", "response (due to ack)", "service");
     for line in [groups, row("", "", &head, "p99")] {
         let line = out.styled(DIM, &line);
@@ -188,9 +189,9 @@ fn operation_rows(out: &mut Writer, operation: &OperationSummary) {
     let name = operation.name();
     let (totals, label) = operation.headline();
     let mut rows = vec![(label.to_owned(), totals)];
-    let counted = operation.phases.iter().filter(|part| !part.warmup);
-    if counted.clone().count() > 1 && operation.operation.is_message() {
-        rows.extend(counted.map(|part| (format!("- {}", plain(&part.name)), &part.totals)));
+    let measured = operation.phases.iter().filter(|part| !part.warmup);
+    if measured.clone().count() > 1 && operation.operation.is_message() {
+        rows.extend(measured.map(|part| (format!("- {}", plain(&part.name)), &part.totals)));
     }
     if operation.total.due > 0 && operation.warmup.due > 0 {
         rows.push(("warm-up".to_owned(), &operation.warmup));
@@ -199,7 +200,7 @@ fn operation_rows(out: &mut Writer, operation: &OperationSummary) {
         let line = figures_row(if i == 0 { name } else { "" }, label, totals);
         out.line(&line);
         let outcomes = not_ok(totals);
-        // The total lists the outcomes of its phases. It does not include the warm-up.
+        // The total covers the outcomes of the other phases, but not of the warm-up.
         if (i == 0 || label == "warm-up") && !outcomes.is_empty() {
             let outcomes: Vec<String> = outcomes
                 .iter()
@@ -209,7 +210,7 @@ fn operation_rows(out: &mut Writer, operation: &OperationSummary) {
         }
     }
     if totals.no_ack {
-        out.line("                 no ack: QoS 0 counts as ok when flushed");
+        out.line("                 no acknowledgment: QoS 0 counts as ok when flushed");
     }
     if totals.closed_loop {
         out.line("                 closed loop, not corrected: each message waited for the previous one");
@@ -230,11 +231,11 @@ fn figures_row(name: &str, label: &str, totals: &Totals) -> String {
     row(name, label, &cells, &format::us(totals.service.quantile(0.99)))
 }
 
-/// One aligned row of the operations: exactly as wide as a table may be.
+/// Formats an aligned row of the operations, of the maximum width of a table.
 fn row(name: &str, label: &str, cells: &[String; 7], service: &str) -> String {
     let [ok, rate, p50, p95, p99, p999, max] = cells;
     let label = format::shorten(label, 10);
-    // A long name such as `telemetry.qos0` takes some room of its label.
+    // A long name such as `telemetry.qos0` shortens the column of its label.
     let head = if width(name) > 12 { format!("{name} {label}") } else { format!("{name:<12} {label}") };
     format!("  {head:<23} {ok:>17} {rate:>8} {p50:>7} {p95:>7} {p99:>7} {p999:>7} {max:>7} {service:>7}")
 }
@@ -263,7 +264,11 @@ fn run(out: &mut Writer, result: &RunResult, summary: &Summary) {
             "{}, {}, {}",
             format::plural(measurement.count(|counts| counts.reconnects), "reconnect", "reconnects"),
             format::plural(measurement.count(|counts| counts.renewals), "token renewed", "tokens renewed"),
-            format::plural(measurement.count(|counts| counts.late_acks), "late ack", "late acks"),
+            format::plural(
+                measurement.count(|counts| counts.late_acks),
+                "late acknowledgment",
+                "late acknowledgments"
+            ),
         ),
     );
     for (name, value) in from_hub::facts(result) {
@@ -307,7 +312,7 @@ fn human_duration_s(seconds: f64) -> String {
     format::span(u64::try_from(span.as_micros()).unwrap_or(u64::MAX))
 }
 
-/// Duplicates, reordered and foreign messages; `None` for a run that tracks no deliveries and received no foreign message.
+/// Returns duplicates, reordered and foreign messages in words. `None` if the run tracks no deliveries and received no foreign messages.
 pub(super) fn deliveries(result: &RunResult) -> Option<String> {
     let measurement = &result.measurement;
     let tracked = measurement.operations.iter().any(|part| part.operation == Operation::Deliver);
@@ -322,7 +327,7 @@ pub(super) fn deliveries(result: &RunResult) -> Option<String> {
     })
 }
 
-/// `iot-hub at localhost:8883 (built-in), TLS 1.3`.
+/// Returns the target in words: `iot-hub at localhost:8883 (built-in), TLS 1.3`.
 pub(super) fn target(result: &RunResult) -> String {
     let target = &result.run.target;
     let built_in = if target.embedded { " (built-in)" } else { "" };
@@ -354,7 +359,7 @@ fn generator(result: &RunResult) -> String {
     )
 }
 
-/// CPU time over run time, in percent of one core.
+/// Returns CPU time over run time, in percent of one core.
 #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
 pub(super) fn cpu_average(result: &RunResult) -> String {
     match result.run.duration_us {
@@ -385,7 +390,7 @@ fn errors(out: &mut Writer, result: &RunResult) {
     }
 }
 
-/// The streams with lost, duplicate or reordered messages.
+/// Writes the streams with lost, duplicate or reordered messages.
 fn streams(out: &mut Writer, result: &RunResult) {
     let uneven = |stream: &&Stream| [stream.lost, stream.duplicates, stream.reordered] != [0; 3];
     let mut streams = result.measurement.streams.iter().filter(uneven).peekable();
@@ -400,10 +405,10 @@ fn streams(out: &mut Writer, result: &RunResult) {
     }
 }
 
-/// A culprit, in words.
+/// Returns a culprit in words.
 pub(super) fn culprit(culprit: Culprit) -> &'static str {
     match culprit {
-        Culprit::Peer => "hub",
+        Culprit::Peer => "target",
         Culprit::Network => "network",
         Culprit::Us => "this machine",
     }

@@ -1,7 +1,7 @@
 //! From publishers to subscribers: what arrives, twice, late or never, against mosquitto and against scripted brokers that do it
 //! wrong on purpose. Counts are asserted, never times.
 
-use crate::support::PATIENCE;
+use crate::support::TEST_TIMEOUT;
 use crate::support::address::{listen, own_address};
 use crate::support::client::{Peer, Who};
 use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, all_ok, totals};
@@ -191,7 +191,7 @@ impl Wrong {
     }
 
     fn connection(mut stream: TcpStream, shared: &Mutex<Delivering>, deliver: Deliver) {
-        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout above zero");
+        stream.set_read_timeout(Some(TEST_TIMEOUT)).expect("a timeout above zero");
         stream.set_nodelay(true).expect("a socket");
         while let Ok(Some(frame)) = read_frame(&mut stream) {
             let answer = match frame.kind() {

@@ -1,7 +1,7 @@
-//! Whatever ends a run early, the result is written, says what happened, and the exit code is right: Ctrl-C once and twice,
-//! SIGTERM, a terminal or a reader that goes away, a folder that fails, a disk that is full. docs/reliability.md has the table. (A
-//! worker that panics is in `app::outcome`'s own tests, a hub that dies in `fleet` here, Ctrl-C before the load in `app::run`'s,
-//! and Ctrl-C under full load in `cli`.)
+//! Runs that end early: by Ctrl-C once and twice, by other signals, after a closed terminal, with a failed folder or a full disk. The
+//! result must be written, the exit code must be right, and the output must say what happened. `docs/reliability.md` has the table. The
+//! unit tests of `app::outcome` cover panicking workers, those of `app::run` Ctrl-C before the load, `fleet` a killed hub, and `cli`
+//! Ctrl-C under load.
 
 use crate::support::address::own_address;
 use crate::support::hubstorm::{
@@ -25,7 +25,7 @@ fn broker() -> Mosquitto {
     Mosquitto::start((0..3).map(|index| format!("dev-{index}")), PASSWORD)
 }
 
-/// Three devices behind a proxy, which tells when they are there; `phases` is the rest of the scenario.
+/// Returns a scenario with three devices that connect through the proxy, and these phases.
 fn work(broker: &Mosquitto, proxy: &Proxy, phases: &str) -> Workplace {
     let (host, port) = (broker.host(), proxy.port());
     let scenario = format!(
@@ -53,11 +53,19 @@ payload = {{ size = 100 }}
     Workplace::new(&scenario).env("BROKER_PASSWORD", PASSWORD)
 }
 
+/// Starts a broker and a proxy, and returns both with a scenario.
+fn set_up(phases: &str) -> (Mosquitto, Proxy, Workplace) {
+    let broker = broker();
+    let proxy = Proxy::start(own_address(), broker.plain());
+    let work = work(&broker, &proxy, phases);
+    (broker, proxy, work)
+}
+
 const RAMP: &str = "[[phase]]\nname = \"ramp\"\nduration = \"1h\"\nonline = \"50% -> 100%\"";
 const STEADY: &str = "[[phase]]\nname = \"steady\"\nduration = \"1h\"";
 const SHORT: &str = "[[phase]]\nname = \"short\"\nduration = \"3s\"";
 
-/// The result says that it was interrupted, and every operation found its end.
+/// Asserts that the result and the page of an interrupted run were written.
 fn is_partial(work: &Workplace) {
     is_interrupted(work);
     assert_eq!(work.outputs("html").len(), 1);
@@ -72,9 +80,7 @@ fn is_interrupted(work: &Workplace) {
 
 #[test]
 fn ctrl_c_in_the_ramp_writes_a_partial_result() {
-    let broker = broker();
-    let proxy = Proxy::start(own_address(), broker.plain());
-    let work = work(&broker, &proxy, RAMP);
+    let (_broker, proxy, work) = set_up(RAMP);
     let running = work.start();
     proxy.wait_for_upstream_bytes(100);
     running.interrupt();
@@ -84,12 +90,10 @@ fn ctrl_c_in_the_ramp_writes_a_partial_result() {
 
 #[test]
 fn second_ctrl_c_in_the_ramp_stops_at_once() {
-    let broker = broker();
-    let proxy = Proxy::start(own_address(), broker.plain());
-    let work = work(&broker, &proxy, RAMP);
+    let (_broker, proxy, work) = set_up(RAMP);
     let running = work.start();
     proxy.wait_for_upstream_bytes(500);
-    // Now acks are waited for that do not come: the first Ctrl-C does not end it.
+    // No acknowledgment arrives any more, so the first Ctrl-C does not end the run.
     proxy.freeze_for(Duration::from_secs(3_600));
     proxy.wait_until_it_holds();
     let finished = running.interrupt_until_it_ends(Duration::from_millis(500));
@@ -114,12 +118,10 @@ fn second_ctrl_c_ends_unanswered_connects() {
     assert_eq!(outcomes.get("unfinished"), Some(&due), "{outcomes:?}");
 }
 
-/// There is nothing left to stop: acks are waited for as before, and the run is whole.
+/// The load has ended, so the run waits for acknowledgments as before and is complete.
 #[test]
 fn ctrl_c_in_the_drain_changes_nothing() {
-    let broker = broker();
-    let proxy = Proxy::start(own_address(), broker.plain());
-    let work = work(&broker, &proxy, SHORT);
+    let (_broker, proxy, work) = set_up(SHORT);
     let mut running = work.start();
     proxy.wait_for_upstream_bytes(500);
     proxy.freeze_for(Duration::from_secs(3_600));
@@ -135,9 +137,7 @@ fn ctrl_c_in_the_drain_changes_nothing() {
 
 #[test]
 fn second_ctrl_c_in_the_drain_stops_at_once() {
-    let broker = broker();
-    let proxy = Proxy::start(own_address(), broker.plain());
-    let work = work(&broker, &proxy, SHORT);
+    let (_broker, proxy, work) = set_up(SHORT);
     let mut running = work.start();
     proxy.wait_for_upstream_bytes(500);
     proxy.freeze_for(Duration::from_secs(3_600));
@@ -146,7 +146,7 @@ fn second_ctrl_c_in_the_drain_stops_at_once() {
     is_partial(&work);
 }
 
-/// Interrupts the preflight check while it waits for a CONNACK.
+/// Interrupts the preflight check while it waits for CONNACK.
 fn interrupt_the_preflight_check(times: usize) {
     let silent = listen::bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
     silent.set_nonblocking(false).expect("it is ours");
@@ -164,21 +164,21 @@ fn interrupt_the_preflight_check(times: usize) {
     assert!(work.outputs("json").is_empty(), "nothing was measured");
 }
 
-/// A pipe that a program reads as a file: whoever opens it for writing knows that it is being read.
+/// Makes a named pipe that a program reads as a file. Opening it for writing waits for the reader.
 fn fifo(path: &Path) -> &str {
     assert!(Command::new("mkfifo").arg(path).status().expect("coreutils").success());
     path.to_str().expect("a plain path")
 }
 
-/// A command for which no signal is ignored, whoever started these tests.
-fn attentive(arguments: [&str; 3]) -> Command {
+/// Returns a command with default signal actions, even if the parent of these tests ignores signals.
+fn with_default_signals(arguments: [&str; 3]) -> Command {
     let mut command = Command::new("env");
     command.args(["--default-signal=INT,TERM", env!("CARGO_BIN_EXE_hubstorm")]).args(arguments);
     command.stdout(Stdio::null()).stderr(Stdio::null());
     command
 }
 
-/// Commands that have nothing to finish are ended by the first signal, as any program, whatever they wait for.
+/// The first signal ends commands that have no work to finish.
 #[test]
 fn other_commands_end_at_the_first_signal() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -188,10 +188,10 @@ fn other_commands_end_at_the_first_signal() {
         for (arguments, pipe) in
             [(["token", "--decode", &token], "token"), (["check", "--seed=1", &scenario], "scenario.toml")]
         {
-            let mut child = attentive(arguments).spawn().expect("it was built");
+            let mut child = with_default_signals(arguments).spawn().expect("it was built");
             let writer = File::create(folder.path().join(pipe)).expect("it is being read");
             kill(Pid::from_raw(i32::try_from(child.id()).expect("it fits")), signal).expect("it is ours");
-            // One that swallows the signal goes on, and ends with a code.
+            // A command that ignored the signal would continue and end with an exit code.
             drop(writer);
             assert_eq!(child.wait().expect("it is ours").signal(), Some(signal as i32), "{arguments:?}");
         }
@@ -204,8 +204,8 @@ fn doctor_ends_at_the_first_signal() {
     silent.set_nonblocking(false).expect("it is ours");
     let target = silent.local_addr().expect("it is bound").to_string();
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
-        let mut child = attentive(["doctor", "--target", &target]).spawn().expect("it was built");
-        let (mut peer, _) = silent.accept().expect("it comes");
+        let mut child = with_default_signals(["doctor", "--target", &target]).spawn().expect("it was built");
+        let (mut peer, _) = silent.accept().expect("doctor connects");
         peer.read_exact(&mut [0]).expect("a TLS client speaks first");
         kill(Pid::from_raw(i32::try_from(child.id()).expect("it fits")), signal).expect("it is ours");
         drop(peer);
@@ -223,7 +223,7 @@ fn ctrl_c_twice_ends_the_preflight_check() {
     interrupt_the_preflight_check(2);
 }
 
-/// Starts it with the default action for these signals, even if the parent of these tests ignores them.
+/// Starts a run with the default action for these signals, even if the parent of these tests ignores them.
 fn start_with_default(work: &Workplace, signals: &str) -> Running {
     work.start_under("env", &[&format!("--default-signal={signals}")])
 }
@@ -244,12 +244,10 @@ fn termination_signals_act_like_ctrl_c() {
     }
 }
 
-/// The drain is half an hour, for which one Ctrl-C would wait.
+/// After one Ctrl-C, the drain would last half an hour.
 #[test]
 fn sigquit_writes_the_result_now() {
-    let broker = broker();
-    let proxy = Proxy::start(own_address(), broker.plain());
-    let work = work(&broker, &proxy, STEADY);
+    let (_broker, proxy, work) = set_up(STEADY);
     let running = start_with_default(&work, "QUIT");
     proxy.wait_for_upstream_bytes(500);
     proxy.freeze_for(Duration::from_secs(3_600));
@@ -265,9 +263,7 @@ fn sigquit_writes_the_result_now() {
 
 #[test]
 fn signals_that_the_parent_ignores_stay_ignored() {
-    let broker = broker();
-    let proxy = Proxy::start(own_address(), broker.plain());
-    let work = work(&broker, &proxy, SHORT);
+    let (_broker, proxy, work) = set_up(SHORT);
     let running = work.start_under("env", &["--ignore-signal=HUP,QUIT,ALRM,USR1"]);
     proxy.wait_for_upstream_bytes(500);
     for signal in [Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGALRM, Signal::SIGUSR1] {
@@ -279,7 +275,7 @@ fn signals_that_the_parent_ignores_stay_ignored() {
     assert!(work.result().run.complete);
 }
 
-/// Starts it with pipes that nobody reads.
+/// Starts a run with closed stdout and stderr.
 fn start_unread(work: &Workplace) -> Child {
     let mut child =
         work.run_command().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it was built");
@@ -289,9 +285,7 @@ fn start_unread(work: &Workplace) -> Child {
 
 #[test]
 fn sighup_writes_a_partial_result() {
-    let broker = broker();
-    let proxy = Proxy::start(own_address(), broker.plain());
-    let work = work(&broker, &proxy, STEADY);
+    let (_broker, proxy, work) = set_up(STEADY);
     let mut child = start_unread(&work);
     proxy.wait_for_upstream_bytes(1_000);
     kill(Pid::from_raw(i32::try_from(child.id()).expect("it fits")), Signal::SIGHUP).expect("it is ours");
@@ -301,23 +295,20 @@ fn sighup_writes_a_partial_result() {
 
 #[test]
 fn closed_stdout_and_stderr_do_not_stop_a_run() {
-    let broker = broker();
-    let proxy = Proxy::start(own_address(), broker.plain());
-    let work = work(&broker, &proxy, SHORT);
+    let (_broker, _proxy, work) = set_up(SHORT);
     assert_eq!(start_unread(&work).wait().expect("it is ours").code(), Some(0));
     assert!(work.result().run.complete);
 }
 
 #[test]
 fn failed_folder_moves_the_result_to_the_temporary_folder() {
-    let broker = broker();
-    let proxy = Proxy::start(own_address(), broker.plain());
+    let (_broker, proxy, work) = set_up(STEADY);
     let elsewhere = tempfile::tempdir().expect("a temporary folder");
     let path = elsewhere.path().to_str().expect("a plain path");
-    let work = work(&broker, &proxy, STEADY).env("TMPDIR", path);
+    let work = work.env("TMPDIR", path);
     let running = work.start();
     proxy.wait_for_upstream_bytes(1_000);
-    // As if its file system had gone: a file is where the folder was.
+    // A file takes the place of the folder, as if its file system had failed.
     fs::remove_dir_all(work.out()).expect("it was made before the load");
     fs::write(work.out(), "in the way").expect("the workplace is ours");
     running.interrupt();
@@ -333,7 +324,7 @@ fn failed_folder_moves_the_result_to_the_temporary_folder() {
     assert!(finished.stdout.contains("INTERRUPTED"), "the summary is shown: {}", finished.stdout);
 }
 
-/// Nobody writes there, not even root.
+/// Not even root can write to these folders.
 #[test]
 fn read_only_folder_fails_before_the_load() {
     let work = Workplace::new(&format!("[fleet.a]\ndevices = 1\n{STEADY}\n"));
@@ -347,18 +338,18 @@ fn read_only_folder_fails_before_the_load() {
         for part in [what, "name another folder with --out"] {
             assert!(finished.stderr.contains(part), "{part}: {}", finished.stderr);
         }
-        assert!(!finished.stderr.contains("1 phase"), "it was not announced: {}", finished.stderr);
+        assert!(!finished.stderr.contains("1 phase"), "the run was announced: {}", finished.stderr);
     }
 }
 
-/// Starts it with a limit of the shell and the default action for SIGXFSZ, with which the kernel ends a process whose file grows too
-/// large.
+/// Starts a run with a limit of the shell, and with the default action for SIGXFSZ: the kernel ends a process whose file exceeds the
+/// limit.
 fn start_limited(work: &Workplace, limit: &str) -> Running {
     let script = format!("{limit} exec env --default-signal=XFSZ \"$@\"");
     work.start_under("sh", &["-c", &script, "sh"])
 }
 
-/// Of a run under way: no file may be larger from now on.
+/// Limits the file size of a running program.
 fn limit_files_to(running: &Running, bytes: u64) {
     let limited = Command::new("prlimit")
         .args([format!("--pid={}", running.id()), format!("--fsize={bytes}")])
@@ -380,16 +371,15 @@ fn file_size_limit_fails_before_the_load() {
     for part in ["cannot write to the output folder", "File too large", "free some space"] {
         assert!(finished.stderr.contains(part), "{part}: {}", finished.stderr);
     }
-    assert_eq!(files_in(&work.out()), [""; 0], "nothing stays");
+    assert_eq!(files_in(&work.out()), [""; 0], "no file remains");
 }
 
-/// A run of which nothing but the summary can be kept, or what `bytes` leave.
+/// Runs with a file size limit of `bytes` in every folder from the load on.
 fn filled_up_to(bytes: u64) -> (Workplace, tempfile::TempDir, Finished) {
-    let broker = broker();
-    let proxy = Proxy::start(own_address(), broker.plain());
+    let (_broker, proxy, work) = set_up(STEADY);
     let elsewhere = tempfile::tempdir().expect("a temporary folder");
     let path = elsewhere.path().to_str().expect("a plain path");
-    let work = work(&broker, &proxy, STEADY).env("TMPDIR", path);
+    let work = work.env("TMPDIR", path);
     let running = start_limited(&work, "");
     proxy.wait_for_upstream_bytes(1_000);
     limit_files_to(&running, bytes);
@@ -406,7 +396,7 @@ fn full_disks_leave_the_summary_and_both_errors() {
     assert_eq!(
         (files_in(&work.out()), files_in(elsewhere.path())),
         (vec![], vec![]),
-        "nothing half written stays"
+        "no partial file remains"
     );
     let places =
         [work.out(), elsewhere.path().to_owned()].map(|folder| format!("cannot write {}/", folder.display()));
@@ -420,7 +410,7 @@ fn full_disks_leave_the_summary_and_both_errors() {
 fn page_without_room_can_be_rendered_later() {
     let (work, _elsewhere, finished) = filled_up_to(64 * 1024);
     let [json] = &work.outputs("json")[..] else { panic!("the result is kept: {}", finished.stderr) };
-    assert_eq!(files_in(&work.out()).len(), 1, "no half page stays: {:?}", files_in(&work.out()));
+    assert_eq!(files_in(&work.out()).len(), 1, "no partial page remains: {:?}", files_in(&work.out()));
     is_interrupted(&work);
     let (json, html) = (json.display().to_string(), json.with_extension("html").display().to_string());
     let again = format!("hubstorm report {json} --format html --out {html}");
@@ -430,7 +420,7 @@ fn page_without_room_can_be_rendered_later() {
     hubstorm(&["report", &json, "--format", "html", "--out", &html]).exits(0);
 }
 
-/// The same for commands that only write to stdout.
+/// Commands that write only to stdout report the limit too.
 #[test]
 fn file_size_limit_fails_a_command_with_an_error() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -446,14 +436,13 @@ fn file_size_limit_fails_a_command_with_an_error() {
     assert!(stderr.contains("cannot write to stdout") && stderr.contains("File too large"), "{stderr}");
 }
 
-/// A file system of its own, as small as that, where the run's output goes; `None` where this machine forbids it.
+/// Starts a run with a file system of this size as its output folder. `None` if this machine does not allow it.
 fn start_on_a_small_disk(work: &Workplace, bytes: u64) -> Option<Running> {
     fs::create_dir(work.out()).expect("the workplace is ours");
     let unshare = |script: &str| ["-rm".to_owned(), "sh".into(), "-c".into(), script.to_owned(), "sh".into()];
     let mount = format!("mount -t tmpfs -o size={bytes} tmpfs '{}'", work.out().display());
     let may = Command::new("unshare").args(unshare(&mount)).output();
     if !may.is_ok_and(|output| output.status.success()) {
-        // This machine allows no file system of one's own.
         return None;
     }
     let arguments = unshare(&format!("{mount} && exec \"$@\""));
@@ -473,16 +462,15 @@ fn small_disk_fails_before_the_load() {
 
 #[test]
 fn full_disk_moves_the_result_to_the_temporary_folder() {
-    let broker = broker();
-    let proxy = Proxy::start(own_address(), broker.plain());
+    let (_broker, proxy, work) = set_up(STEADY);
     let elsewhere = tempfile::tempdir().expect("a temporary folder");
     let path = elsewhere.path().to_str().expect("a plain path");
-    let work = work(&broker, &proxy, STEADY).env("TMPDIR", path);
+    let work = work.env("TMPDIR", path);
     let Some(running) = start_on_a_small_disk(&work, 2 * 1024 * 1024) else { return };
     proxy.wait_for_upstream_bytes(1_000);
-    // As the run sees it; nobody else does.
+    // The path inside of the run's mount namespace.
     let seen = format!("/proc/{}/root{}/ballast", running.id(), work.out().display());
-    fs::write(seen, vec![0; 4 * 1024 * 1024]).expect_err("it is full then");
+    fs::write(seen, vec![0; 4 * 1024 * 1024]).expect_err("the disk is full");
     running.interrupt();
     let finished = running.wait();
     finished.exits(1);

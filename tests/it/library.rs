@@ -1,5 +1,5 @@
-//! The scenarios that are shipped, each run in short: whatever `scenarios/` holds must do what it says. And the roots in
-//! `certs/`, which are public data and must be the ones that they are called.
+//! The shipped scenarios: each one runs in a short form and must do what its comments say. And the root certificates in `certs/`, whose
+//! contents must match their names.
 
 use crate::support::hubstorm::{all_ok, command, read_result, totals};
 use crate::support::mosquitto::Mosquitto;
@@ -13,7 +13,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Stdio};
 
-/// Shared machines are slow at times: verdicts are not what is tested.
+/// Shared machines can be slow, and these tests do not check verdicts.
 const WIDE: [&str; 5] = [
     "validity.late_after=30s",
     "validity.late_share=100%",
@@ -22,7 +22,7 @@ const WIDE: [&str; 5] = [
     "validity.closed_loop_share=100%",
 ];
 
-/// Runs a shipped scenario with these overrides and further arguments; the load is complete, whatever its latencies.
+/// Runs a shipped scenario with these overrides and further arguments. The load must be complete.
 fn run(name: &str, overrides: &[&str], more: &[&str], env: &[(&str, &str)]) -> RunResult {
     let out = tempfile::tempdir().expect("a temporary folder");
     let scenario = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios").join(name);
@@ -34,7 +34,7 @@ fn run(name: &str, overrides: &[&str], more: &[&str], env: &[(&str, &str)]) -> R
     let output = command.output().expect("the program was built");
     let code = output.status.code();
     let stderr = String::from_utf8_lossy(&output.stderr);
-    // A slow machine may cross a latency threshold; anything else is a defect.
+    // On a slow machine, a latency threshold may fail. Every other exit code is a bug.
     assert!(code == Some(0) || code == Some(99), "{name} exits {code:?}: {stderr}");
     let mut files = fs::read_dir(out.path()).expect("it is ours").map(|file| file.expect("readable").path());
     let json = files.find(|file| file.extension().is_some_and(|extension| extension == "json"));
@@ -83,7 +83,7 @@ fn renewal_keeps_devices_connected() {
     all_ok(&result, "telemetry");
     assert!(result.fleets[0].counts.renewals >= 5, "{} renewals", result.fleets[0].counts.renewals);
     assert_eq!(result.fleets[0].counts.reconnects, 0);
-    assert!(result.findings.is_empty(), "a healthy run: {:?}", result.findings);
+    assert!(result.findings.is_empty(), "findings of a healthy run: {:?}", result.findings);
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn token_expiry_closes_only_devices_without_renewal() {
     assert!(careful.counts.renewals >= 5 && careful.counts.reconnects == 0, "{careful:?}");
     assert!(forgetful.counts.renewals == 0 && forgetful.counts.reconnects >= 5, "{forgetful:?}");
     let (due, outcomes) = totals(&result, "renewal");
-    assert!(due >= careful.counts.renewals, "each is one operation: {due}");
+    assert!(due >= careful.counts.renewals, "each renewal is one operation: {due}");
     assert_eq!(outcomes.values().sum::<u64>(), due);
     let [error] = &result.errors[..] else { panic!("one class: {:?}", result.errors) };
     assert_eq!((error.class.as_str(), error.culprit.name()), ("closed_after_expiry", "peer"));
@@ -143,7 +143,7 @@ fn methods_answers_calls_between_reboots() {
     for operation in ["method", "telemetry"] {
         assert!(all_ok(&result, operation) > 0, "{operation}");
     }
-    // The last call may come when its device has gone.
+    // The last call may arrive after its device has disconnected.
     let (due, outcomes) = totals(&result, "service.method");
     assert!(due > 30 && due - outcomes["ok"] <= 2, "{outcomes:?}");
     let fleet = &result.fleets[0];
@@ -201,23 +201,23 @@ fn fan_out_delivers_to_every_subscriber() {
         assert_eq!(row.ok(), row.due, "{fleet}");
         row.due
     };
-    // 15 announcements to each display, and 60 readings to one collector.
+    // Each display receives 15 announcements, and one collector receives 60 readings.
     assert!((14 * 20..=16 * 20).contains(&steady("display")), "{}", steady("display"));
     assert!((40..=80).contains(&steady("collector")), "{}", steady("collector"));
 }
 
-/// A process that ends with its test, however that ends.
-struct Ends(Child);
+/// A process that is killed at the end of its test.
+struct KilledOnDrop(Child);
 
-impl Drop for Ends {
+impl Drop for KilledOnDrop {
     fn drop(&mut self) {
-        // It may be gone already.
+        // It may have ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// The hub is this program's own, started by itself: to `run` it is as far away as one in Azure.
+/// The emulator runs as a separate process, so `run` treats it like a hub in Azure.
 #[test]
 fn real_hub_runs_against_an_external_hub() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -225,9 +225,9 @@ fn real_hub_runs_against_an_external_hub() {
     let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
     let arguments = ["emulator", "--listen", "127.0.0.1:0", "--group-key", "env:KEY", "--ca-out", &ca];
     let hub = command(arguments).env("KEY", key).stdout(Stdio::piped()).spawn().expect("it was built");
-    let mut hub = Ends(hub);
+    let mut hub = KilledOnDrop(hub);
     let mut ready = String::new();
-    BufReader::new(hub.0.stdout.take().expect("piped")).read_line(&mut ready).expect("it says where it is");
+    BufReader::new(hub.0.stdout.take().expect("piped")).read_line(&mut ready).expect("it prints its address");
     let ready: serde_json::Value = serde_json::from_str(&ready).expect("a JSON object");
     let (_, port) = ready["mqtt"].as_str().expect("an address").rsplit_once(':').expect("with a port");
     let port = format!("target.port={port}");

@@ -1,7 +1,7 @@
-//! One integration binary: the program as its users run it, against the built-in hub and against peers with
-//! codecs of their own. `tests/run` installs what these tests need.
+//! The integration tests: the built program, run as its users run it, against the built-in hub and against third-party clients and
+//! brokers. `tests/run` installs their dependencies.
 
-#![expect(unreachable_pub, reason = "a test binary has no outside; its modules say what is theirs to use")]
+#![expect(unreachable_pub, reason = "a test binary exports nothing; pub marks what other modules may use")]
 
 #[path = "../support/mod.rs"]
 mod support;

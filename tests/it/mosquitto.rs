@@ -1,5 +1,5 @@
-//! `run` against Debian's mosquitto: TLS, user names, passwords, every QoS; its own counts agree with ours. And the session
-//! alone against it: what comes to a subscriber, wills, and what a kept session sends again.
+//! `run` against Debian's mosquitto: TLS, passwords, every QoS. The counts of the broker must agree. And `session` alone against it:
+//! deliveries to a subscriber, wills, and messages that a kept session resends.
 
 use crate::support::client::{Peer, Who};
 use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, all_ok, rows};
@@ -78,28 +78,28 @@ fn run(broker: &Mosquitto, qos: u8) -> RunResult {
     assert_eq!(all_ok(&result, "online"), DEVICES);
 
     let published = all_ok(&result, metric(qos));
-    // Every device is online for all of steady, where regular arrivals are within one of the integral.
+    // Every device is online during steady. Regular arrivals deviate by at most one from the integral of the rate.
     assert!(published >= DEVICES * (3 * 5 - 1), "{published}");
     let counts = witness.counts(published);
-    assert_eq!(counts.published, published, "what the broker counted");
+    assert_eq!(counts.published, published, "the count of the broker");
     assert_eq!(counts.clients_peak, DEVICES + 1, "the devices and the witness");
-    assert_eq!(counts.clients, 1, "every device left, and with a clean session");
+    assert_eq!(counts.clients, 1, "every device disconnected, with a clean session");
     assert!(rows(&result, metric(qos)).iter().all(|row| row.no_ack == (qos == 0)));
 
     assert_eq!(work.outputs("html").len(), 1);
     for file in work.outputs("json").into_iter().chain(work.outputs("html")) {
         let text = std::fs::read_to_string(file).expect("readable");
-        assert!(!text.contains(PASSWORD), "no report has a secret");
-        assert!(text.contains("env.BROKER_PASSWORD"), "the scenario is in the report as it was written");
+        assert!(!text.contains(PASSWORD), "a report contains a secret");
+        assert!(text.contains("env.BROKER_PASSWORD"), "the report contains the scenario as written");
     }
-    assert!(!(finished.stdout + &finished.stderr).contains(PASSWORD), "no output has a secret");
+    assert!(!(finished.stdout + &finished.stderr).contains(PASSWORD), "the output contains a secret");
     result
 }
 
 #[test]
 fn qos_1_over_tls_agrees_with_the_brokers_counts() {
     let result = run(&broker(), 1);
-    let tls = result.run.target.tls.as_ref().expect("TLS was spoken");
+    let tls = result.run.target.tls.as_ref().expect("the run used TLS");
     assert_eq!((tls.version.as_str(), tls.verified), ("1.3", true));
     assert_eq!(result.run.target.kind, "mqtt");
     assert_eq!(all_ok(&result, "connect.tls"), DEVICES);
@@ -120,18 +120,18 @@ fn qos_2_over_tls_delivers_each_message_once() {
     work.run().exits(0);
     let published = all_ok(&work.result(), "publish");
     assert!(published >= DEVICES * (3 * 5 - 1), "{published}");
-    // The run is over: this comes behind whatever it has published.
+    // The run has ended, so this message arrives after all others.
     listener.send("sensors/end", b"", QoS::AtLeastOnce, false);
-    let mut heard = BTreeSet::new();
+    let mut received = BTreeSet::new();
     loop {
         match listener.event() {
             Event::Message(publish) if publish.topic == "sensors/end" => break,
-            Event::Message(publish) => assert!(heard.insert((publish.topic, publish.payload)), "twice"),
+            Event::Message(publish) => assert!(received.insert((publish.topic, publish.payload)), "twice"),
             Event::Acked { .. } => {}
             other => panic!("{other:?}"),
         }
     }
-    assert_eq!(heard.len() as u64, published);
+    assert_eq!(received.len() as u64, published);
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn closed_loop_latencies_are_labeled_in_every_format() {
     let html = std::fs::read_to_string(&work.outputs("html")[0]).expect("readable");
     assert!(html.contains(label));
     let result = work.result();
-    // One in the time to think, and then at most one in each 200 ms.
+    // One message in the first think time, and then at most one in each 200 ms.
     let published = all_ok(&result, "publish");
     assert!((DEVICES..=DEVICES * 26).contains(&published), "{published}");
     assert!(result.operations.iter().all(|row| row.closed_loop == (row.operation.name() == "publish")));
@@ -199,7 +199,7 @@ fn kept_session_resends_and_qos_2_arrives_once() {
     receiver.subscribe("t/#", QoS::ExactlyOnce);
     assert!(!device.connect(&who(&broker, "device")));
     let seq = device.send("t/twice", b"x", QoS::ExactlyOnce, false);
-    // The answers to it are not read.
+    // The device does not read PUBREC.
     device.reset();
     assert!(device.connect(&who(&broker, "device")), "the broker kept the session");
     assert_eq!(device.event(), Event::Resent);
@@ -218,8 +218,12 @@ fn wrong_password_is_refused_and_fails_the_run() {
     let result = work.result();
     assert_eq!(result.verdict.status, Status::Fail);
     let refused: u64 = rows(&result, "connect").iter().map(|row| row.outcome(Outcome::Refused)).sum();
-    assert!(refused >= DEVICES, "each tried at least once: {refused}");
-    let error = result.errors.iter().find(|error| error.class == "connack_5").expect("the code is named");
+    assert!(refused >= DEVICES, "each device tried at least once: {refused}");
+    let error = result
+        .errors
+        .iter()
+        .find(|error| error.class == "connack_5")
+        .expect("the error class names the code");
     assert_eq!(error.count, refused);
     assert_eq!(broker.witness().counts(0).published, 0);
 }
@@ -236,7 +240,7 @@ fn unknown_authority_is_a_tls_error() {
     assert_eq!(broker.witness().counts(0).published, 0);
 }
 
-/// The witness itself: it sees what was published, and notices one too many.
+/// The witness counts published messages, including one too many.
 #[test]
 fn witness_counts_messages_and_clients() {
     let broker = broker();
@@ -251,7 +255,7 @@ fn witness_counts_messages_and_clients() {
     assert_eq!(witness.counts(4).published, 4);
 }
 
-/// The first devices connect over plain TCP, so TLS cannot be why the others fail.
+/// The first devices connect over plain TCP, so TLS cannot be the cause.
 #[test]
 fn connection_limit_is_not_explained_by_tls() {
     let broker = Mosquitto::open_with("max_connections 5");

@@ -1,5 +1,5 @@
-//! npm's `mqtt`, written as its users write it, against the emulator: another codec and another TLS, with a token that
-//! `hubstorm token` made.
+//! A device with npm's `mqtt`, written as its users write it, against the emulator. It has its own codec and TLS. `hubstorm token` makes
+//! its token.
 
 use crate::support::hub::{GROUP_KEY, LocalHub};
 use crate::support::hubstorm::command;
@@ -16,7 +16,7 @@ fn token(hub: &LocalHub, device: &str) -> String {
     String::from_utf8(output.stdout).expect("a token is text").trim_end().to_owned()
 }
 
-/// Runs one to its end; what it saw.
+/// Runs a device and returns its report.
 fn device(hub: &LocalHub, device: &str, token: &str) -> Value {
     let output = script(node(), "node/mqttjs_device.js")
         .args(["--host", &hub.host().to_string(), "--device", device, "--ca"])

@@ -1,5 +1,5 @@
-//! `run` against Debian's nats-server 2.9, and Paho beside it. NATS stores a message at QoS 1 before it acknowledges it, so an
-//! acknowledged message outlives a `kill -9`. A subscriber may then receive messages again: NATS stores its progress later.
+//! `run` and Paho against Debian's nats-server 2.9. NATS stores a message at QoS 1 before it acknowledges it, so an
+//! acknowledged message survives a `kill -9`. A subscriber may then receive messages again, because NATS stores its progress later.
 
 use crate::support::hubstorm::{Workplace, totals};
 use crate::support::nats::nats;
@@ -34,7 +34,7 @@ fn close_at_qos_2_is_the_servers_error() {
     let closed = |class: &str| result.errors.iter().any(|error| error.class == class);
     assert!(closed("closed_by_peer") && !closed("protocol_error"), "{:#?}", result.errors);
     assert!(
-        result.findings.iter().any(|finding| finding.text.contains("what follows CONNECT")),
+        result.findings.iter().any(|finding| finding.text.contains("rejects a packet after CONNECT")),
         "{:#?}",
         result.findings
     );

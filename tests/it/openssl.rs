@@ -1,5 +1,5 @@
-//! The emulator's TLS against another implementation: `openssl s_client` connects with offers that a device may make, verifies the
-//! certificate, and is accepted as a device. And the program's TLS against `openssl s_server`, with certificates that rustls cannot make.
+//! TLS against OpenSSL. `openssl s_client` connects to the emulator with various offers and verifies its certificate. `doctor` connects to
+//! `openssl s_server` with certificates that rustls cannot make.
 
 use crate::support::emulator::Emulator;
 use crate::support::hubstorm::{Finished, command, finish};
@@ -19,7 +19,7 @@ fn emulator() -> Emulator {
     Emulator::start(Ipv4Addr::LOCALHOST.into(), &["--group-key", "env:HUB_KEY"], &[("HUB_KEY", GROUP_KEY)])
 }
 
-/// CONNECT and DISCONNECT of a device.
+/// Returns CONNECT and DISCONNECT of a device.
 fn packets() -> BytesMut {
     let key = Key::from_base64(GROUP_KEY).expect("a key").derive("d1");
     let expiry = hubstorm::clock::unix().as_secs() + 600;
@@ -39,7 +39,7 @@ fn packets() -> BytesMut {
     out
 }
 
-/// The hub's answer over TLS, and openssl's description of the handshake in lower case.
+/// Returns the hub's answer over TLS, and OpenSSL's description of the handshake in lower case.
 fn s_client(hub: &Emulator, offer: &[&str]) -> (Vec<u8>, String) {
     let mut client = Command::new("openssl")
         .args(["s_client", "-brief", "-ign_eof", "-connect", &format!("127.0.0.1:{}", hub.port())])
@@ -52,49 +52,50 @@ fn s_client(hub: &Emulator, offer: &[&str]) -> (Vec<u8>, String) {
         .spawn()
         .expect("tests/run installs openssl");
     let mut stdin = client.stdin.take().expect("piped");
-    // After a failed handshake this may fail too.
+    // This may fail after a failed handshake.
     let _ = stdin.write_all(&packets());
     let mut answer = Vec::new();
     client.stdout.take().expect("piped").read_to_end(&mut answer).expect("a pipe");
     drop(stdin);
-    let said = client.wait_with_output().expect("it is our child").stderr;
-    (answer, String::from_utf8_lossy(&said).to_lowercase())
+    let description = client.wait_with_output().expect("it is our child").stderr;
+    (answer, String::from_utf8_lossy(&description).to_lowercase())
 }
 
 #[test]
 fn devices_get_a_certificate_that_they_can_verify() {
     let hub = emulator();
     for (offer, protocol, key) in [
-        // By default ECDSA, which costs less.
+        // The default is ECDSA, which costs less.
         (&[][..], "tlsv1.3", "ecdsa"),
         (&["-tls1_2"], "tlsv1.2", "ecdsa"),
-        // In TLS 1.2 the suites determine the type of the key.
+        // In TLS 1.2, the cipher suite determines the key type.
         (&["-tls1_2", "-cipher", "ECDHE-RSA-AES128-GCM-SHA256"], "tlsv1.2", "rsa"),
         (&["-tls1_2", "-cipher", "ECDHE-RSA-AES256-GCM-SHA384"], "tlsv1.2", "rsa"),
         (&["-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-GCM-SHA256"], "tlsv1.2", "ecdsa"),
         (&["-tls1_2", "-cipher", "ECDHE-ECDSA-AES256-GCM-SHA384"], "tlsv1.2", "ecdsa"),
-        // In TLS 1.3 the signature algorithms do.
+        // In TLS 1.3, the signature algorithms determine it.
         (&["-sigalgs", "rsa_pss_rsae_sha256:rsa_pkcs1_sha256"], "tlsv1.3", "rsa"),
         (&["-tls1_2", "-sigalgs", "rsa_pkcs1_sha256"], "tlsv1.2", "rsa"),
         (&["-sigalgs", "ecdsa_secp256r1_sha256"], "tlsv1.3", "ecdsa"),
-        // With P-384 alone, a TLS 1.2 client cannot verify a P-256 key.
+        // A TLS 1.2 client that supports only P-384 cannot verify a P-256 key.
         (&["-tls1_3", "-groups", "P-384"], "tlsv1.3", "ecdsa"),
         (&["-tls1_2", "-groups", "P-384"], "tlsv1.2", "rsa"),
         (&["-tls1_2", "-groups", "P-256"], "tlsv1.2", "ecdsa"),
         (&["-groups", "X25519"], "tlsv1.3", "ecdsa"),
     ] {
-        let (answer, said) = s_client(&hub, offer);
-        assert_eq!(answer, [0x20, 2, 0, 0], "{offer:?}: {said}");
-        let line =
-            |start: &str| said.lines().find(|line| line.starts_with(start)).unwrap_or_default().to_owned();
-        assert!(line("protocol version:").contains(protocol), "{offer:?}: {said}");
-        assert_eq!(line("signature type:").contains("ecdsa"), key == "ecdsa", "{offer:?}: {said}");
-        assert!(line("signature type:").contains(key), "{offer:?}: {said}");
+        let (answer, description) = s_client(&hub, offer);
+        assert_eq!(answer, [0x20, 2, 0, 0], "{offer:?}: {description}");
+        let line = |start: &str| {
+            description.lines().find(|line| line.starts_with(start)).unwrap_or_default().to_owned()
+        };
+        assert!(line("protocol version:").contains(protocol), "{offer:?}: {description}");
+        assert_eq!(line("signature type:").contains("ecdsa"), key == "ecdsa", "{offer:?}: {description}");
+        assert!(line("signature type:").contains(key), "{offer:?}: {description}");
     }
     hub.stop();
 }
 
-/// An Azure hub accepts CBC suites, the emulator does not: see `docs/emulator.md`.
+/// Unlike Azure, the emulator refuses CBC suites (`docs/emulator.md`).
 #[test]
 fn cbc_suites_and_old_versions_are_refused() {
     let hub = emulator();
@@ -103,13 +104,13 @@ fn cbc_suites_and_old_versions_are_refused() {
         &["-tls1_2", "-cipher", "ECDHE-ECDSA-AES256-SHA384"],
         &["-tls1_1", "-cipher", "DEFAULT@SECLEVEL=0"],
     ] {
-        let (answer, said) = s_client(&hub, offer);
-        assert!(answer.is_empty() && said.contains("alert"), "{offer:?}: {said}");
+        let (answer, description) = s_client(&hub, offer);
+        assert!(answer.is_empty() && description.contains("alert"), "{offer:?}: {description}");
     }
     hub.stop();
 }
 
-/// Certificates that openssl makes.
+/// Certificates made by OpenSSL.
 struct Pki {
     folder: TempDir,
 }
@@ -123,7 +124,7 @@ impl Pki {
         self.folder.path().join(name)
     }
 
-    /// Makes `NAME.key` and the self-signed `NAME.pem`, or with `-CA` in `options` one that a CA signs.
+    /// Makes `NAME.key` and a self-signed `NAME.pem`, or one signed by a CA if `options` contain `-CA`.
     fn certificate(&self, name: &str, key: &[&str], subject: &str, options: &[&str]) {
         let mut openssl = Command::new("openssl");
         openssl.current_dir(self.folder.path()).args(["req", "-x509", "-nodes", "-days", "2", "-newkey"]);
@@ -170,7 +171,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may have ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
@@ -190,13 +191,13 @@ fn short_rsa_key_is_named_as_the_cause() {
         pki.certificate(name, key, "/CN=server", &[LEAF, &["-CA", &ca_pem, "-CAkey", &ca_key]].concat());
         let server = Server::start(&pki, name, &anyone);
         let finished = server.doctor(Some(&pki.path(&ca_pem)), None);
-        let told = &finished.exits(1).stderr;
-        assert!(told.contains(cause) && told.contains("at least 2048 bits"), "{told}");
-        assert!(!told.contains("ca file"), "the ca file is right: {told}");
+        let stderr = &finished.exits(1).stderr;
+        assert!(stderr.contains(cause) && stderr.contains("at least 2048 bits"), "{stderr}");
+        assert!(!stderr.contains("ca file"), "the ca file is correct: {stderr}");
     }
 }
 
-/// Debian's ssl-cert-snakeoil is such a root: a self-signed certificate with this host's name.
+/// A self-signed certificate with the server's name is a system root, as Debian's ssl-cert-snakeoil may be.
 #[test]
 fn self_signed_server_leads_to_the_ca_option() {
     let pki = Pki::new();
@@ -206,8 +207,11 @@ fn self_signed_server_leads_to_the_ca_option() {
     for name in ["ec", "rsa"] {
         let server = Server::start(&pki, name, &[]);
         let finished = server.doctor(None, Some(&pki.path("snakeoil.pem")));
-        let told = &finished.exits(1).stderr;
-        assert!(told.contains("no trusted root signed it") && told.contains("--ca FILE"), "{name}: {told}");
+        let stderr = &finished.exits(1).stderr;
+        assert!(
+            stderr.contains("no trusted root signed it") && stderr.contains("--ca FILE"),
+            "{name}: {stderr}"
+        );
         server.doctor(Some(&pki.path(&format!("{name}.pem"))), None).exits(0);
     }
 }
@@ -219,9 +223,9 @@ fn doctor_notices_that_a_client_certificate_is_required() {
     let ca = pki.path("server.pem");
     for version in ["-tls1_3", "-tls1_2"] {
         let finished = Server::start(&pki, "server", &[version, "-Verify", "1"]).doctor(Some(&ca), None);
-        let told = &finished.exits(1).stderr;
-        assert!(told.contains("the server requires a client certificate"), "{version}: {told}");
-        // Requested, but not required.
+        let stderr = &finished.exits(1).stderr;
+        assert!(stderr.contains("the server requires a client certificate"), "{version}: {stderr}");
+        // The server requests a certificate but does not require it.
         let finished = Server::start(&pki, "server", &[version, "-verify", "1"]).doctor(Some(&ca), None);
         assert!(finished.exits(0).stdout.contains("TCP and TLS work"), "{version}");
     }

@@ -1,7 +1,7 @@
-//! Paho, written as its users write it, against `hubstorm emulator` as its users start it: a peer with a codec, a TLS and a
-//! SAS token of its own.
+//! A device with Paho, written as its users write it, against `hubstorm emulator`. It has its own codec and TLS, and makes its own SAS
+//! tokens.
 
-#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+#![expect(clippy::unwrap_used, reason = "a panic fails the test")]
 
 use hubstorm::emulator::control::Ready;
 use hubstorm::iothub::sas::Key;
@@ -15,7 +15,7 @@ use std::process::{Child, Command, Stdio};
 const GROUP_KEY: &str =
     "8isrFI1sGsIlvvFSSFRiMfCNzv21fjbE/+ah/lSh3lF8e2YG1Te7w1KpZhJFFXJrqYKi9yegxkqIChbqOS9Egw==";
 
-/// The emulator as a process of its own; it ends with the test.
+/// The emulator in its own process, which ends with the test.
 struct Emulator {
     process: Child,
     ready: Ready,
@@ -35,10 +35,10 @@ impl Emulator {
         Emulator { process, ready }
     }
 
-    /// Runs a Paho device and returns what it saw.
+    /// Runs a Paho device and returns its report.
     fn paho(&self, device: &str, key: &Key, more: &[&str]) -> Value {
         let python = std::env::var_os("HUBSTORM_TEST_PYTHON").expect(
-            "HUBSTORM_TEST_PYTHON names no Python that has paho-mqtt: run the tests with tests/run, which makes one",
+            "HUBSTORM_TEST_PYTHON must name a Python with paho-mqtt: run the tests with tests/run, which installs it",
         );
         let address: SocketAddr = self.ready.mqtt.parse().unwrap();
         let output = Command::new(python)
@@ -57,7 +57,7 @@ impl Emulator {
 
 impl Drop for Emulator {
     fn drop(&mut self) {
-        // Asked, not killed: it removes its certificate file.
+        // SIGTERM lets it remove its certificate file.
         let pid = Pid::from_raw(i32::try_from(self.process.id()).unwrap());
         let _ = kill(pid, Signal::SIGTERM);
         let _ = self.process.wait();
@@ -101,7 +101,7 @@ fn paho_device_with_a_wrong_token_is_refused_with_5() {
         ("another device's token", device_key("meter-2"), &["--token-for", "meter-2"]),
     ] {
         let seen = emulator.paho("meter-1", &key, more);
-        // What Paho calls code 5; 4 is "Bad user name or password".
+        // Paho's name for code 5. Code 4 is "Bad user name or password".
         assert_eq!(seen["connack"], "Not authorized", "{why}: {seen}");
         assert_eq!(seen["published"], 0, "{why}");
     }

@@ -1,4 +1,4 @@
-//! The preflight connections of `run`: one device of each fleet connects before any load, and nothing of it is counted.
+//! The preflight check of `run`: one device of each fleet connects before the load, and the result does not count it.
 
 use crate::support::address::{listen, own_address};
 use crate::support::hubstorm::{Finished, WIDE_VALIDITY, Workplace, all_ok};
@@ -8,7 +8,7 @@ use crate::support::script::{Script, receives, sends};
 use std::net::SocketAddr;
 use std::path::Path;
 
-/// A broker at `address`, as a scenario names it, and these fleets.
+/// Returns a scenario with a broker at `address` and these fleets.
 fn scenario(address: SocketAddr, ca: Option<&Path>, fleets: &str) -> String {
     let ca = ca.map_or_else(String::new, |ca| format!("ca = {ca:?}\n"));
     format!(
@@ -33,12 +33,12 @@ fn preflight_connections_are_not_counted() {
         assert_eq!((all_ok(&result, "connect"), all_ok(&result, "online")), (1, 1));
         assert_eq!(result.run.target.preflight_passed, preflight);
         assert_eq!((result.fleets[0].connected_peak, result.fleets[0].counts.reconnects), (1, 0));
-        // One CONNACK.
+        // A single CONNACK.
         assert_eq!(result.fleets[0].counts.bytes_received, 4);
     }
 }
 
-/// Runs it; it must end with exit code 1, without a result, and say all of this.
+/// Runs the scenario. It must end with exit code 1, without a result, and stderr must contain these parts.
 #[track_caller]
 fn fails(work: &Workplace, parts: &[&str]) -> Finished {
     let finished = work.run();
@@ -64,10 +64,10 @@ fn wrong_ca_ends_the_run_before_the_load() {
     let (broker, other) = (Mosquitto::open(), Mosquitto::open());
     let work = Workplace::new(&scenario(broker.tls(), Some(&other.ca()), ONE_DEVICE));
     let finished = fails(&work, &["the server's certificate was not accepted", "into the ca file"]);
-    assert!(!finished.stderr.contains("--ca FILE"), "a ca file was given: {}", finished.stderr);
+    assert!(!finished.stderr.contains("--ca FILE"), "the scenario has a ca file: {}", finished.stderr);
 }
 
-/// OpenSSL uses TLS 1.3, in which the alert arrives after the client has finished its handshake.
+/// In TLS 1.3, the alert arrives after the client has finished its handshake.
 #[test]
 fn required_client_certificate_is_named_with_a_fix() {
     let broker = Mosquitto::open_with("require_certificate true");

@@ -1,5 +1,5 @@
-//! What a loss and a refusal do to a whole run, and bugs that came back once: those are named by their issue
-//! (`issue_17_puback_split_across_reads`). Peers that misbehave are in `hostile`.
+//! A loss and a refusal in a whole run, and tests for bugs that came back once. The names of the latter start with their issue
+//! (`issue_17_puback_split_across_reads`). `hostile` has other misbehaving peers.
 
 use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, totals};
 use crate::support::mqtt::{CONNECT, Client, PUBLISH};
@@ -9,7 +9,7 @@ use hubstorm::result::model::{RunResult, Status};
 /// CONNACK, accepted, no session (MQTT 3.1.1 §3.2).
 const ACCEPTED: [u8; 4] = [0x20, 2, 0, 0];
 
-/// One device that sends twice in a second and never comes back after a loss.
+/// Runs one device that sends twice in a second and never reconnects.
 fn run(script: Script, exit_code: i32) -> RunResult {
     let address = script.address();
     let work = Workplace::new(&format!(
@@ -64,7 +64,7 @@ fn close_before_the_puback_is_lost() {
     assert_eq!(error(&result, "closed_by_peer").culprit.name(), "peer");
 }
 
-/// The script itself: what was not played fails the test.
+/// A script fails the test if a step was not played.
 #[test]
 #[should_panic(expected = "unused: [Receives(3)]")]
 fn unplayed_script_steps_fail_the_test() {

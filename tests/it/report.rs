@@ -1,4 +1,4 @@
-//! The faces of a result: what they say, and that nothing in a result can break out of them.
+//! The formats of a result: contents of the page and the terminal summary, and escaping of hostile strings.
 
 #[path = "../support/sample_result/mod.rs"]
 pub(crate) mod sample;
@@ -7,7 +7,6 @@ use hubstorm::measure::{FromHub, Latency, Operation, OperationTotals, Outcome};
 use hubstorm::report;
 use hubstorm::result::model::Detail;
 
-/// The order that a reader in a hurry needs.
 #[test]
 fn page_shows_the_verdict_before_the_details() {
     let page = report::html(&sample::fail()).unwrap();
@@ -23,8 +22,8 @@ fn page_shows_the_verdict_before_the_details() {
         "id=\"findings\"",
         "id=\"health\"",
     ];
-    let places: Vec<usize> = order.iter().map(|part| page.find(part).expect(part)).collect();
-    assert!(places.is_sorted(), "{places:?}");
+    let positions: Vec<usize> = order.iter().map(|part| page.find(part).expect(part)).collect();
+    assert!(positions.is_sorted(), "{positions:?}");
 }
 
 #[test]
@@ -49,28 +48,30 @@ fn verdict_is_shown_in_words_beside_its_color() {
     }
 }
 
-/// Not every invalid run had a slow generator: the headline leaves it to the reasons to say what it was.
+/// The reasons name the cause of a breakdown, so the headline must not name another one.
 #[test]
 fn headline_of_a_breakdown_names_no_other_cause() {
     let mut result = sample::invalid();
-    let text = "the built-in hub did not live to the end of the run: it was killed".to_owned();
+    let text = "the built-in hub stopped before the end of the run: it was killed".to_owned();
     result.verdict.reasons = vec![text.clone()];
     result.verdict.details =
         vec![Detail { code: "breakdown".to_owned(), text, phase: None, fleet: None, source: None }];
-    for face in [report::text(&result, false), report::html(&result).unwrap()] {
-        let [headline, reason] =
-            ["The run is incomplete", "did not live"].map(|text| face.find(text).unwrap());
-        assert!(headline < reason, "what happened follows");
-        assert!(!face.contains("bottleneck") && !face.contains("load generator was"), "{face}");
+    for output in [report::text(&result, false), report::html(&result).unwrap()] {
+        let [headline, reason] = ["The run is incomplete", "stopped before the end of the run"]
+            .map(|text| output.find(text).unwrap());
+        assert!(headline < reason, "the reason follows the headline");
+        assert!(!output.contains("bottleneck") && !output.contains("load generator was"), "{output}");
     }
 }
 
-/// A run that heard nothing from a hub is not crowded by it.
 #[test]
 fn hub_messages_are_shown_only_if_there_were_any() {
     let mut result = sample::pass();
-    for face in [report::text(&result, false), report::html(&result).unwrap()] {
-        assert!(!face.contains("desired properties") && !face.contains("What the hub sent"), "{face}");
+    for output in [report::text(&result, false), report::html(&result).unwrap()] {
+        assert!(
+            !output.contains("desired properties") && !output.contains("Messages from the hub over"),
+            "{output}"
+        );
     }
     let from_hub = FromHub { desired: 1_200, late_answers: 1, ..FromHub::default() };
     result.measurement.fleets[0].counts.from_hub = from_hub;
@@ -78,7 +79,10 @@ fn hub_messages_are_shown_only_if_there_were_any() {
     assert!(text.contains("  twins      1,200 changes of desired properties, 1 late answer\n"), "{text}");
     assert!(!text.contains("  methods ") && !text.contains("  commands "), "{text}");
     let page = report::html(&result).unwrap();
-    assert!(page.contains("What the hub sent") && page.contains("<td>1,200</td><td>1</td>"), "{page}");
+    assert!(
+        page.contains("Messages from the hub over") && page.contains("<td>1,200</td><td>1</td>"),
+        "{page}"
+    );
     assert!(
         page.contains(">Desired<") && !page.contains(">C2D<"),
         "columns that are zero everywhere are left out"
@@ -88,7 +92,7 @@ fn hub_messages_are_shown_only_if_there_were_any() {
 #[test]
 fn interrupted_run_shows_its_verdict_until_then() {
     let page = report::html(&sample::interrupted()).unwrap();
-    assert!(page.contains("Verdict until then: Pass."), "the verdict stands beside it");
+    assert!(page.contains("Verdict until then: Pass."), "the verdict is beside it");
     assert!(!page.contains("verdict pass"), "no green banner");
     let text = report::text(&sample::interrupted(), false);
     assert!(text.starts_with("INTERRUPTED  Smart meters") && text.contains("until then: Pass."), "{text}");
@@ -96,20 +100,20 @@ fn interrupted_run_shows_its_verdict_until_then() {
 
 #[test]
 fn failed_tls_is_not_called_plain_tcp() {
-    let target = |wanted: bool| {
+    let target = |tls_wanted: bool| {
         let mut result = sample::empty();
-        result.run.target.tls_wanted = wanted;
+        result.run.target.tls_wanted = tls_wanted;
         [report::html(&result).unwrap(), report::text(&result, false)]
     };
-    for face in target(true) {
-        assert!(face.contains("TLS, no handshake succeeded") && !face.contains("plain TCP"), "{face}");
+    for output in target(true) {
+        assert!(output.contains("TLS, no handshake succeeded") && !output.contains("plain TCP"), "{output}");
     }
-    for face in target(false) {
-        assert!(face.contains("plain TCP") && !face.contains("no handshake"), "{face}");
+    for output in target(false) {
+        assert!(output.contains("plain TCP") && !output.contains("no handshake"), "{output}");
     }
 }
 
-/// What never ended is not ok either, and no row of the series saw it end.
+/// Unfinished operations are not ok, although no row of the series counts their end.
 #[test]
 fn phases_count_unfinished_operations_as_not_ok() {
     let mut result = sample::pass();
@@ -130,7 +134,7 @@ fn phases_count_unfinished_operations_as_not_ok() {
 fn online_chart_hides_the_disconnects_at_the_end() {
     let first_chart = |result: &_| {
         let page = report::html(result).unwrap();
-        // The first panel in its first size; its words tell only the peak.
+        // The first panel in its first size.
         page.split("<svg class=\"chart ").nth(1).unwrap().split("</svg>").next().unwrap().to_owned()
     };
     let mut result = sample::pass();
@@ -140,22 +144,22 @@ fn online_chart_hides_the_disconnects_at_the_end() {
     result.measurement.series.rows.last_mut().unwrap().online = 0;
     assert_eq!(first_chart(&result), whole);
     result.measurement.series.rows[60].online = 0;
-    assert_ne!(first_chart(&result), whole, "anywhere else it is shown");
+    assert_ne!(first_chart(&result), whole, "a loss before the end is shown");
 }
 
-/// From the first row's begin to the load's end, however short the run.
+/// The chart starts with the first row and ends with the load, however short the run is.
 #[test]
 fn online_chart_covers_the_whole_load() {
-    // Where the line of that colour begins and ends in the first panel's first size.
-    let span = |page: &str, colour: &str| {
+    // Returns the horizontal span of the line with this color in the first panel.
+    let span = |page: &str, color: &str| {
         let chart = page.split("<svg class=\"chart ").nth(1).unwrap().split("</svg>").next().unwrap();
-        let line = chart.rsplit("<polyline ").find(|line| line.contains(colour)).unwrap();
+        let line = chart.rsplit("<polyline ").find(|line| line.contains(color)).unwrap();
         let points = line.split("points=\"").nth(1).unwrap().split('"').next().unwrap().trim();
         let x = |point: &str| point.split(',').next().unwrap().parse::<i32>().unwrap();
         (x(points.split(' ').next().unwrap()), x(points.split(' ').next_back().unwrap()))
     };
     let mut result = sample::pass();
-    // One reading is enough.
+    // One reading is enough for a line.
     result.measurement.series.rows.drain(2..);
     result.measurement.phases.truncate(1);
     (result.measurement.phases[0].end_us, result.run.duration_us) = (2_000_000, 2_000_000);
@@ -166,7 +170,7 @@ fn online_chart_covers_the_whole_load() {
     assert!((250..260).contains(&online.0) && (4_095..4_110).contains(&online.1), "{online:?}");
 }
 
-/// `0 µs` would be praise for nothing.
+/// `0 µs` would be misleading if no message started.
 #[test]
 fn empty_lag_is_described_in_words() {
     let mut result = sample::pass();
@@ -182,7 +186,7 @@ fn empty_lag_is_described_in_words() {
     );
 }
 
-/// What is left of the last interval when the run ends is no mean of anything.
+/// The rest of the last interval is too short for a mean.
 #[test]
 fn partial_last_interval_sets_no_peak() {
     let mut result = sample::pass();
@@ -198,18 +202,18 @@ fn partial_last_interval_sets_no_peak() {
     result.measurement.series.rows.push(last);
     assert_eq!(busiest(&result), before);
     result.run.duration_us = result.series.rows[row].t_us + result.series.interval_us;
-    assert_ne!(busiest(&result), before, "a whole interval does");
+    assert_ne!(busiest(&result), before, "a whole interval sets a peak");
 }
 
 #[test]
 fn threshold_columns_are_aligned_across_units() {
     let text = report::text(&sample::pass(), false);
     let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("  ✓ ")).collect();
-    let place =
+    let position =
         |row: &str, words: &str| row.find(words).map(|at| row[..row[..at].rfind("  ").unwrap()].len());
     let margins: Vec<_> = rows
         .iter()
-        .map(|row| place(row, " below the limit").or_else(|| place(row, " of error budget")))
+        .map(|row| position(row, " below the limit").or_else(|| position(row, " of error budget")))
         .collect();
     let [written @ .., implicit] = &margins[..] else { panic!("{text}") };
     assert_eq!((written.len(), *implicit), (4, None), "a count of connects has no margin: {text}");
@@ -222,8 +226,9 @@ fn page_shows_the_status_of_each_threshold() {
     let states = page.split("class=\"state\"").skip(1).map(|rest| rest.split("</td>").next().unwrap());
     let words: Vec<&str> =
         states.map(|state| state.rsplit("word\">").next().unwrap().split('<').next().unwrap()).collect();
-    let wanted = ["passed", "passed", "failed", "failed", "failed", "not enough data", "undecided", "passed"];
-    assert_eq!(words, wanted);
+    let expected =
+        ["passed", "passed", "failed", "failed", "failed", "not enough data", "undecided", "passed"];
+    assert_eq!(words, expected);
 }
 
 #[test]
@@ -246,13 +251,13 @@ fn headline_numbers_match_the_result() {
     }
 }
 
-/// A limit to a latency says what the scenario asks; requests are much of a ramp and not what most runs are about.
+/// The first latency threshold determines the headline. Otherwise, it is the most frequent message that is not a twin request.
 #[test]
 fn headline_shows_the_operation_of_the_first_latency_threshold() {
-    let headline = |asked: Option<(&str, &str)>, renamed: &[(&str, &str)]| {
+    let headline = |threshold: Option<(&str, &str)>, renamed: &[(&str, &str)]| {
         let mut result = sample::pass();
         result.thresholds.retain(|threshold| threshold.metric == "connect");
-        if let Some((metric, unit)) = asked {
+        if let Some((metric, unit)) = threshold {
             let mut threshold = result.thresholds[0].clone();
             (threshold.metric, threshold.unit) = (metric.to_owned(), unit.to_owned());
             result.thresholds.push(threshold);
@@ -274,9 +279,9 @@ fn headline_shows_the_operation_of_the_first_latency_threshold() {
     let fan_out = [("telemetry", "publish"), ("online", "deliver")];
     assert_eq!(headline(Some(("deliver", "us")), &fan_out), "deliver");
     assert_eq!(headline(Some(("deliver", "share")), &fan_out), "publish");
-    assert_eq!(headline(Some(("method", "us")), &fan_out), "publish", "it was never due");
+    assert_eq!(headline(Some(("method", "us")), &fan_out), "publish", "no method was due");
     let twins = [("telemetry", "twin.get"), ("online", "telemetry")];
-    assert_eq!(headline(None, &twins), "telemetry", "the requests are more");
+    assert_eq!(headline(None, &twins), "telemetry", "twin requests do not count");
     assert_eq!(headline(Some(("twin.get", "us")), &twins), "twin.get");
     assert_eq!(headline(None, &twins[..1]), "twin.get");
     assert_eq!(headline(None, &[("telemetry", "method")]), "connect");
@@ -341,7 +346,7 @@ fn hostile_strings_are_escaped() {
     let titles = page.matches("<title").count();
     assert_eq!(style_ends, 1);
     assert_eq!(title_ends, titles);
-    assert!(page.contains("alert(1)"), "it is shown, as text");
+    assert!(page.contains("alert(1)"), "it is shown as text");
     assert!(!page.contains('\u{1b}') && !page.contains('\u{202e}'));
     let text = report::text(&sample::hostile(), false);
     assert!(text.contains("<script>"), "a terminal needs no escaping of that");
@@ -349,7 +354,7 @@ fn hostile_strings_are_escaped() {
     assert!(!text.contains('\u{202e}'));
 }
 
-/// No face can be made of it: the file is refused before that.
+/// The file is refused, so no format renders it.
 #[test]
 fn undecodable_histogram_is_refused() {
     let mut json = serde_json::to_value(sample::pass()).unwrap();
@@ -372,13 +377,13 @@ fn text_fits_a_terminal_of_100_columns() {
 fn color_adds_only_styles() {
     for (name, result) in sample::all() {
         let plain = report::text(&result, false);
-        let mut coloured = report::text(&result, true);
-        assert!(coloured.contains('\u{1b}') && !plain.contains('\u{1b}'), "{name}");
-        while let Some(from) = coloured.find('\u{1b}') {
-            let end = coloured[from..].find('m').unwrap();
-            coloured.replace_range(from..=from + end, "");
+        let mut colored = report::text(&result, true);
+        assert!(colored.contains('\u{1b}') && !plain.contains('\u{1b}'), "{name}");
+        while let Some(from) = colored.find('\u{1b}') {
+            let end = colored[from..].find('m').unwrap();
+            colored.replace_range(from..=from + end, "");
         }
-        assert_eq!(coloured, plain, "{name}");
+        assert_eq!(colored, plain, "{name}");
     }
 }
 
@@ -402,7 +407,7 @@ fn write_pages() {
     }
 }
 
-/// What visitors look at is what the code makes today.
+/// The committed page must be the one that the code renders.
 #[test]
 fn example_page_matches_the_example_result() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("reports");

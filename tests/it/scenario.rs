@@ -1,5 +1,5 @@
-//! Scenario files as people write them: the shipped ones resolve, and the broken ones in `tests/scenarios_bad` say
-//! everything that is wrong with them, where, and what would probably help.
+//! Scenario files: the shipped ones resolve. For the broken ones in `tests/scenarios_bad`, the reader reports every error with its location
+//! and a fix.
 
 use hubstorm::plan::{self, Plan};
 use hubstorm::scenario::{Errors, Input};
@@ -68,7 +68,11 @@ fn shipped_scenarios_resolve() {
     for path in paths {
         let plan = load(&path, &[]).unwrap_or_else(|errors| panic!("{errors}"));
         assert!(!format!("{plan:?}").contains("hunter2"), "{} shows a secret", path.display());
-        assert_eq!(plan.source.text, fs::read_to_string(&path).unwrap(), "the text is kept as written");
+        assert_eq!(
+            plan.source.text,
+            fs::read_to_string(&path).unwrap(),
+            "the plan keeps the text as written"
+        );
         for part in ["When:", "Look at:", "hubstorm run scenarios/"] {
             assert!(plan.source.text.contains(part), "{}: {part}", path.display());
         }

@@ -1,6 +1,6 @@
-//! The JSON Schema of scenarios against the reader that decides. Nothing else ties the two together, so every table of the
-//! schema is shown to both, with every key, every word and values of every kind: what the schema refuses the reader must
-//! refuse (no false alarm in an editor), and what the reader refuses by its shape the schema must refuse.
+//! The JSON Schema of scenarios against the reader. The tests check every table of the schema with both, with every key, every enum word
+//! and values of every type. The reader must refuse everything that the schema refuses, so that editors raise no false alarms. The schema
+//! must refuse everything that the reader refuses because of its shape.
 
 use hubstorm::plan;
 use hubstorm::scenario::{self, FileText, Input, Problem};
@@ -11,12 +11,12 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// No key of any table.
+/// A key that no table has.
 const UNKNOWN: &str = "no-such-key";
-/// What `${env.EXAMPLE}` stands for in a test is what the key was given as an example.
+/// A reference to an environment variable that holds the example of a key.
 const REFERENCE: &str = "${env.EXAMPLE}";
 
-/// What is wrong by its meaning: a schema need not see it. Everything else that the reader says, it must.
+/// Errors in the meaning of a scenario. The schema may accept them, but must refuse every other error.
 const MEANING: [&str; 11] = [
     "a closed loop sends when the message before has ended",
     "think_time is for closed loops",
@@ -31,10 +31,10 @@ const MEANING: [&str; 11] = [
     "given twice",
 ];
 
-/// Begins of such.
+/// The start of further errors in the meaning.
 const MEANING_OF: [&str; 2] = ["the environment variable ", "cannot read a secret from "];
 
-/// Texts at the borders of what units, names and addresses may be, between bars.
+/// Edge cases of units, names and addresses, separated by bars.
 const TEXTS: &str = "| |x|a b|zzz|7|10|-2m|never|${device}|${env.}|x${env.EXAMPLE|${file.key.txt}|x${file.key.txt}|\
     0s|0.0s|10s| 10s |10 s|1.5s|.5s|5.s|1..5s|1h30m|1m1|1us|1µs|100d|5 parsecs|-10s|+10s|- 10s|+0s|\
     400|400/s|+400/s|1e3/s|0/s|300/1m|2.5 / s|60/m|1/0s|1/s/s|/s|\
@@ -54,12 +54,12 @@ fn environment(name: &str, example: &str) -> Option<String> {
     Some(value.to_owned())
 }
 
-/// Every file that is asked for holds one secret.
+/// Returns a file with one secret for every path.
 fn files(_: &Path) -> std::io::Result<FileText> {
     Ok(b"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n".to_vec().into())
 }
 
-/// All that the reader says about a scenario.
+/// Returns all problems that the reader reports.
 fn read(file: &str, text: &str, example: &str) -> Vec<Problem> {
     let env = |name: &str| environment(name, example);
     let input = Input { file, text, overrides: &[], env: &env, files: &files };
@@ -71,7 +71,7 @@ fn by_meaning(problem: &Problem) -> bool {
     MEANING.contains(&problem.what.as_str()) || MEANING_OF.iter().any(|what| problem.what.starts_with(what))
 }
 
-/// The scenario with `value` at a place whose parent is there.
+/// Returns the scenario with `value` at `pointer`, whose parent must exist.
 fn with(document: &Value, pointer: &str, value: Value) -> Value {
     let mut document = document.clone();
     let (parent, key) = pointer.rsplit_once('/').expect("not the root");
@@ -95,18 +95,18 @@ fn table_at<'v>(document: &'v mut Value, pointer: &str) -> &'v mut Map<String, V
     document.pointer_mut(pointer).and_then(Value::as_object_mut).expect("a table is there")
 }
 
-/// What a key may be: itself, or one of its alternatives.
+/// Returns the alternatives of a key: the schema itself, or its `anyOf`.
 fn alternatives(schema: &Value) -> Vec<&Value> {
     schema["anyOf"].as_array().map_or_else(|| vec![schema], |any| any.iter().collect())
 }
 
-/// The words of a key that takes one of a few.
+/// Returns the enum words of a key.
 fn words(schema: &Value) -> Vec<Value> {
     let lists = alternatives(schema).into_iter().filter_map(|alternative| alternative["enum"].as_array());
     lists.flatten().cloned().collect()
 }
 
-/// A value that the schema gives, or that its type makes obvious.
+/// Returns an example of the schema, or a value of its type.
 fn example(schema: &Value) -> Value {
     let given = [&schema["examples"][0], &schema["default"], &schema["enum"][0]];
     if let Some(given) = given.into_iter().find(|given| !given.is_null()) {
@@ -121,7 +121,7 @@ fn example(schema: &Value) -> Value {
     }
 }
 
-/// What the reader says is allowed, as values: the words of a list, and the ends of a range with those beside them.
+/// Returns the allowed values that the reader names: the words of a list, or the ends of a range and their neighbors.
 fn around(allowed: &str) -> Vec<Value> {
     let range = allowed.strip_prefix("a whole number from ").and_then(|range| range.split_once(" to "));
     match range {
@@ -134,14 +134,14 @@ fn around(allowed: &str) -> Vec<Value> {
     }
 }
 
-/// Goes through the schema and notes every difference.
+/// Walks the schema and collects every difference.
 struct Comparison {
     validator: Validator,
-    /// What the two said differently, or what keeps them from being compared.
+    /// Differences, and reasons why a comparison was not possible.
     differences: BTreeSet<String>,
     tables: usize,
     scenarios: usize,
-    /// Each key with a scenario that both take: it is in there.
+    /// Each key, with its schema and a valid scenario that contains it.
     keys: Vec<(String, Value, Value)>,
 }
 
@@ -150,19 +150,19 @@ impl Comparison {
         self.differences.insert(what);
     }
 
-    /// Shows a scenario to both; true when both take it.
+    /// Checks a scenario with both. Returns whether both accept it.
     fn agree(&mut self, document: &Value, example: &str, what: &dyn Fn() -> String) -> bool {
         self.scenarios += 1;
         let problems = read("x.json", &document.to_string(), example);
         let valid = self.validator.is_valid(document);
         match problems.iter().find(|problem| !by_meaning(problem)) {
             _ if !valid && problems.is_empty() => {
-                self.differ(format!("{}: the schema refuses what the reader takes", what()));
+                self.differ(format!("{}: the schema refuses what the reader accepts", what()));
             }
             Some(problem) if valid => {
                 let allowed = problem.allowed.as_deref().unwrap_or_default();
                 self.differ(format!(
-                    "{}: the schema takes it; the reader: {} ({allowed})",
+                    "{}: the schema accepts it, but the reader: {} ({allowed})",
                     what(),
                     problem.what
                 ));
@@ -172,14 +172,14 @@ impl Comparison {
         valid && problems.is_empty()
     }
 
-    /// A key: `document` has a good value at `pointer`.
+    /// Compares a key. `document` has a valid value at `pointer`.
     fn key(&mut self, schema: &Value, pointer: &str, document: &Value) {
         self.values(schema, pointer, document);
         for alternative in alternatives(schema) {
             if alternative["properties"].is_object() {
                 self.table(alternative, pointer, document);
             } else if alternative["type"] == "object" {
-                // A table whose keys are names: any, or some that only the plan knows.
+                // A table with names as keys.
                 let entry = &alternative["additionalProperties"];
                 let known = words(&alternative["propertyNames"]);
                 let name = known.first().and_then(Value::as_str).unwrap_or("probe");
@@ -197,7 +197,7 @@ impl Comparison {
         }
     }
 
-    /// Values of all kinds, and those at the borders that the schema or the reader name.
+    /// Compares values of every type, and the edge cases that the schema or the reader names.
     fn values(&mut self, schema: &Value, pointer: &str, document: &Value) {
         let mut values = vec![json!(null), json!(true), json!(false), json!(1.5), json!(i64::MAX)];
         values.extend([-1, 0, 1, 2, 7].map(|number| json!(number)));
@@ -228,7 +228,7 @@ impl Comparison {
         }
     }
 
-    /// A table of which every key is known, in each of its shapes: what keys there are can depend on a word.
+    /// Compares a table with known keys, in each of its shapes. The set of keys can depend on an enum word.
     fn table(&mut self, schema: &Value, pointer: &str, document: &Value) {
         self.tables += 1;
         let properties = schema["properties"].as_object().expect("it has keys");
@@ -282,7 +282,7 @@ impl Comparison {
         }
     }
 
-    /// The keys that the reader lists when it sees one that it does not know.
+    /// Returns the keys that the reader lists for an unknown key.
     fn known_keys(&mut self, state: &Value, pointer: &str) -> Vec<String> {
         let mut odd = state.clone();
         table_at(&mut odd, pointer).insert(UNKNOWN.to_owned(), json!(1));
@@ -293,7 +293,7 @@ impl Comparison {
         allowed.split(", ").filter(|key| !key.is_empty()).map(str::to_owned).collect()
     }
 
-    /// Every key added, and every one that is there left out.
+    /// Adds every missing key and removes every present key, one at a time.
     fn each_key(&mut self, state: &Value, pointer: &str, properties: &Map<String, Value>) {
         let table = state.pointer(pointer).expect("it is there").clone();
         for (key, property) in properties {
@@ -334,7 +334,7 @@ fn schema_and_reader_agree_on_every_key_word_and_value() {
     assert!(compared.scenarios >= 5_000, "{} scenarios", compared.scenarios);
 }
 
-/// A scenario file as the value that editors check.
+/// Parses a scenario file to the value that editors check.
 fn parsed(path: &Path) -> Option<Value> {
     let text = fs::read_to_string(path).expect("the file exists");
     if path.extension().is_some_and(|extension| extension == "json") {
@@ -370,7 +370,7 @@ fn schema_refuses_scenarios_with_a_wrong_shape() {
     let validator = validator();
     let mut refused = 0;
     for path in folder("tests/scenarios_bad") {
-        // What no parser reads, no schema sees.
+        // A schema cannot check a file that does not parse.
         let Some(scenario) = parsed(&path) else { continue };
         if !validator.is_valid(&scenario) {
             refused += 1;
@@ -384,7 +384,7 @@ fn schema_refuses_scenarios_with_a_wrong_shape() {
     assert!(refused >= 15, "{refused}");
 }
 
-/// The plan knows what a device of an IoT hub can subscribe to, and what is measured.
+/// The plan defines the subscriptions of an IoT hub device and the metrics.
 #[test]
 fn schema_lists_the_plans_subscriptions_and_metrics() {
     let schema = scenario::schema();
@@ -407,7 +407,7 @@ fn schema_lists_the_plans_subscriptions_and_metrics() {
     }
 }
 
-/// What a scenario resolves to, without the text of it.
+/// Resolves a scenario and returns the plan as text, without the scenario's own text.
 fn planned(document: &Value) -> Result<String, String> {
     let text = document.to_string();
     let env = |name: &str| environment(name, "");
@@ -419,7 +419,7 @@ fn planned(document: &Value) -> Result<String, String> {
     Ok(format!("{plan:?}"))
 }
 
-/// The scenario for a broker, and for a hub whose devices subscribe to all there is: a key may be for one of the two.
+/// Returns the scenario for a broker, and for a hub whose devices have every subscription. A key may be valid for only one of them.
 fn for_both_targets(document: &Value) -> [Value; 2] {
     let [mut broker, mut hub] = [document.clone(), document.clone()];
     broker["target"]["kind"] = json!("mqtt");

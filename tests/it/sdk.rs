@@ -1,5 +1,5 @@
-//! Azure's own device SDKs, unmodified, against the emulator: codecs, TLS, tokens, topics and habits that are not ours. Where
-//! an SDK and the emulator disagree, the SDK is right.
+//! Azure's device SDKs, unmodified, against the emulator. They have their own codecs, TLS, tokens and topics. If an SDK and the emulator
+//! disagree, the SDK is right.
 
 use crate::support::address::listen_at;
 use crate::support::emulator::Emulator;
@@ -10,19 +10,19 @@ use serde_json::{Value, json};
 const ID: &str = "meter-1";
 const TRIES_MAX: u32 = 10;
 
-/// Each story is told of each SDK.
-macro_rules! stories {
-    ($($story:ident)*) => {
+/// Makes a test of each function for each SDK.
+macro_rules! for_each_sdk {
+    ($($test:ident)*) => {
         mod python {
-            $(#[test] fn $story() { super::$story(super::Sdk::Python); })*
+            $(#[test] fn $test() { super::$test(super::Sdk::Python); })*
         }
         mod node {
-            $(#[test] fn $story() { super::$story(super::Sdk::Node); })*
+            $(#[test] fn $test() { super::$test(super::Sdk::Node); })*
         }
     };
 }
 
-stories! {
+for_each_sdk! {
     sends_telemetry_with_properties
     is_disconnected_by_a_second_client_with_its_id
     reconnects_after_a_takeover_and_sends_again
@@ -42,8 +42,8 @@ fn sends_telemetry_with_properties(sdk: Sdk) {
     let hub = LocalHub::start();
     let mut device = SdkDevice::connected(sdk, &hub, ID, &[]);
     let large = "x".repeat(200 * 1024);
-    device.does(json!({"do": "send", "body": large}), "sent");
-    device.does(
+    device.execute(json!({"do": "send", "body": large}), "sent");
+    device.execute(
         json!({
             "do": "send", "body": r#"{"t":21}"#, "message_id": "m-1(:)", "correlation_id": "c=&1",
             "content_type": "application/json", "content_encoding": "utf-8",
@@ -80,25 +80,25 @@ fn is_disconnected_by_a_second_client_with_its_id(sdk: Sdk) {
     let hub = LocalHub::start();
     let mut first = SdkDevice::connected(sdk, &hub, ID, &["--no-retry"]);
     let mut second = SdkDevice::connected(sdk, &hub, ID, &["--no-retry"]);
-    first.sees("disconnected");
-    second.does(json!({"do": "send", "body": "mine"}), "sent");
+    first.wait_for("disconnected");
+    second.execute(json!({"do": "send", "body": "mine"}), "sent");
     second.leave();
     let stats = hub.stop();
     assert_eq!((stats.accepted, stats.taken_over, stats.telemetry), (2, 1, 1), "{stats:?}");
 }
 
-/// Python connects again at once, Node when it has something to send.
+/// Python reconnects at once, Node when it sends the next message.
 fn reconnects_after_a_takeover_and_sends_again(sdk: Sdk) {
     let hub = LocalHub::start();
     let mut device = SdkDevice::connected(sdk, &hub, ID, &[]);
-    device.does(json!({"do": "send", "body": "before"}), "sent");
+    device.execute(json!({"do": "send", "body": "before"}), "sent");
     let mut intruder = SdkDevice::connected(sdk, &hub, ID, &["--no-retry"]);
     if let Sdk::Python = sdk {
-        intruder.sees("disconnected");
+        intruder.wait_for("disconnected");
     }
-    device.does(json!({"do": "send", "body": "after"}), "sent");
+    device.execute(json!({"do": "send", "body": "after"}), "sent");
     if let Sdk::Node = sdk {
-        intruder.sees("disconnected");
+        intruder.wait_for("disconnected");
     }
     device.leave();
     let stats = hub.stop();
@@ -108,10 +108,10 @@ fn reconnects_after_a_takeover_and_sends_again(sdk: Sdk) {
 fn renews_a_short_token(sdk: Sdk) {
     let hub = LocalHub::start();
     let mut device = SdkDevice::connected(sdk, &hub, ID, &["--token-lifetime", "2"]);
-    // It sends on while it renews, twice. What is under way when it reconnects may come twice.
+    // The device sends while it renews its token twice. A message in flight during a reconnect may arrive twice.
     let mut sent = 0;
     while hub.stats().accepted < 3 {
-        device.does(json!({"do": "send", "body": "still here"}), "sent");
+        device.execute(json!({"do": "send", "body": "still here"}), "sent");
         sent += 1;
     }
     device.leave();
@@ -130,7 +130,7 @@ fn wrong_key_is_refused(sdk: Sdk) {
     assert_eq!((stats.accepted, stats.refused), (0, 1), "{stats:?}");
 }
 
-/// What it calls CONNACK with code 5.
+/// Returns the name that an SDK has for CONNACK with code 5.
 fn refused(sdk: Sdk) -> &'static str {
     match sdk {
         Sdk::Python => "CredentialError",
@@ -142,11 +142,11 @@ fn reads_its_twin_and_reports_properties(sdk: Sdk) {
     let hub = LocalHub::start();
     let mut device = SdkDevice::connected(sdk, &hub, ID, &[]);
     let new = json!({"desired": {"$version": 1}, "reported": {"$version": 1}});
-    assert_eq!(device.does(json!({"do": "twin"}), "twin")["twin"], new);
+    assert_eq!(device.execute(json!({"do": "twin"}), "twin")["twin"], new);
     let patch = json!({"firmware": "1.0", "at": {"place": "Köln", "since": 7}});
-    device.does(json!({"do": "report", "patch": patch}), "reported");
-    device.does(json!({"do": "report", "patch": {"firmware": "1.1", "at": {"since": null}}}), "reported");
-    let twin = device.does(json!({"do": "twin"}), "twin")["twin"].clone();
+    device.execute(json!({"do": "report", "patch": patch}), "reported");
+    device.execute(json!({"do": "report", "patch": {"firmware": "1.1", "at": {"since": null}}}), "reported");
+    let twin = device.execute(json!({"do": "twin"}), "twin")["twin"].clone();
     assert_eq!(twin["reported"], json!({"firmware": "1.1", "at": {"place": "Köln"}, "$version": 3}));
     let why = device.fails(json!({"do": "report", "patch": {"a.b": 1}}));
     let refused = match sdk {
@@ -154,26 +154,26 @@ fn reads_its_twin_and_reports_properties(sdk: Sdk) {
         Sdk::Node => "a key has a control character, a dot, a dollar sign or a space",
     };
     assert!(why.contains(refused), "{why}");
-    // Another one sees what was reported.
+    // A new connection reads the reported properties.
     device.leave();
     let mut device = SdkDevice::connected(sdk, &hub, ID, &[]);
-    assert_eq!(device.does(json!({"do": "twin"}), "twin")["twin"], twin);
+    assert_eq!(device.execute(json!({"do": "twin"}), "twin")["twin"], twin);
     device.leave();
     let stats = hub.stop();
     assert_eq!((stats.accepted, stats.protocol_errors), (2, 0), "{stats:?}");
 }
 
-/// Subscribes to everything, and returns when the hub knows.
-fn listens(device: &mut SdkDevice) {
-    device.does(json!({"do": "listen", "methods": ["reboot"]}), "listening");
-    // On the same connection, so after them.
-    device.does(json!({"do": "twin"}), "twin");
+/// Subscribes to everything. Returns when the hub has processed the subscriptions.
+fn listen(device: &mut SdkDevice) {
+    device.execute(json!({"do": "listen", "methods": ["reboot"]}), "listening");
+    // The same connection delivers this request after the subscriptions.
+    device.execute(json!({"do": "twin"}), "twin");
 }
 
-/// Waits for the change that made this version; Node also tells what there was before.
-fn sees_desired(device: &mut SdkDevice, version: u64) -> Value {
+/// Waits for the change with this version. Node also reports earlier ones.
+fn wait_for_desired(device: &mut SdkDevice, version: u64) -> Value {
     loop {
-        let patch = device.sees("desired")["patch"].clone();
+        let patch = device.wait_for("desired")["patch"].clone();
         if patch["$version"].as_u64() >= Some(version) {
             return patch;
         }
@@ -183,14 +183,14 @@ fn sees_desired(device: &mut SdkDevice, version: u64) -> Value {
 fn receives_desired_properties(sdk: Sdk) {
     let hub = LocalHub::start();
     let mut device = SdkDevice::connected(sdk, &hub, ID, &[]);
-    listens(&mut device);
-    let called = hub.ask(ID, json!({"desired": {"patch": {"every_s": 5, "at": {"place": "Köln"}}}}));
-    assert_eq!(called.map(|called| called.version), Ok(Some(2)));
-    let patch = sees_desired(&mut device, 2);
+    listen(&mut device);
+    let answer = hub.ask(ID, json!({"desired": {"patch": {"every_s": 5, "at": {"place": "Köln"}}}}));
+    assert_eq!(answer.map(|answer| answer.version), Ok(Some(2)));
+    let patch = wait_for_desired(&mut device, 2);
     assert_eq!(patch, json!({"every_s": 5, "at": {"place": "Köln"}, "$version": 2}));
     hub.ask(ID, json!({"desired": {"patch": {"every_s": null}}})).expect("it is known");
-    assert_eq!(sees_desired(&mut device, 3), json!({"every_s": null, "$version": 3}));
-    let twin = device.does(json!({"do": "twin"}), "twin");
+    assert_eq!(wait_for_desired(&mut device, 3), json!({"every_s": null, "$version": 3}));
+    let twin = device.execute(json!({"do": "twin"}), "twin");
     assert_eq!(twin["twin"]["desired"], json!({"at": {"place": "Köln"}, "$version": 3}));
     device.leave();
 }
@@ -198,53 +198,53 @@ fn receives_desired_properties(sdk: Sdk) {
 fn answers_methods(sdk: Sdk) {
     let hub = LocalHub::start();
     let mut device = SdkDevice::connected(sdk, &hub, ID, &[]);
-    listens(&mut device);
+    listen(&mut device);
     for payload in [json!({"delay": 1, "why": "größe"}), json!("now"), json!([1, 2]), json!(null)] {
-        let called =
+        let answer =
             hub.ask(ID, json!({"method": {"name": "reboot", "payload": payload}})).expect("it answers");
-        assert_eq!((called.status, called.payload), (Some(200), Some(json!({"echo": payload}))));
-        let method = device.sees("method");
+        assert_eq!((answer.status, answer.payload), (Some(200), Some(json!({"echo": payload}))));
+        let method = device.wait_for("method");
         assert_eq!((&method["name"], &method["payload"]), (&json!("reboot"), &payload));
     }
-    // A call without a payload has an empty body, which is not JSON. The SDK for Python reads it as None; that for Node.js answers 400.
-    let called = hub.ask(ID, json!({"method": {"name": "reboot"}})).expect("it answers");
+    // A call without a payload has an empty body, which is not JSON. The SDK for Python reads it as None. The one for Node.js answers 400.
+    let answer = hub.ask(ID, json!({"method": {"name": "reboot"}})).expect("it answers");
     match sdk {
         Sdk::Python => {
-            assert_eq!((called.status, called.payload), (Some(200), Some(json!({"echo": null}))));
-            assert_eq!(device.sees("method")["payload"], json!(null));
+            assert_eq!((answer.status, answer.payload), (Some(200), Some(json!({"echo": null}))));
+            assert_eq!(device.wait_for("method")["payload"], json!(null));
         }
-        Sdk::Node => assert_eq!(called.status, Some(400)),
+        Sdk::Node => assert_eq!(answer.status, Some(400)),
     }
     device.leave();
-    let called = hub.ask(ID, json!({"method": {"name": "reboot"}}));
-    assert_eq!(called.map_err(|error| error.code()), Err(404_103));
+    let answer = hub.ask(ID, json!({"method": {"name": "reboot"}}));
+    assert_eq!(answer.map_err(|error| error.code()), Err(404_103));
 }
 
 fn receives_and_completes_c2d_messages(sdk: Sdk) {
     let hub = LocalHub::start();
     let send = |message: Value| hub.ask(ID, json!({"c2d": message})).expect("it is queued");
-    // Its first connection opens the session that the message waits in.
+    // The first connection creates the session that queues the message.
     let mut device = SdkDevice::connected(sdk, &hub, ID, &[]);
-    listens(&mut device);
+    listen(&mut device);
     send(json!({"payload": "plain"}));
-    assert_eq!(device.sees("message")["body"], "plain");
+    assert_eq!(device.wait_for("message")["body"], "plain");
     device.leave();
 
     let properties = json!({"alarm": "high & rising", "größe": "é/?#+%20"});
     send(json!({"payload": "größer", "message_id": "m-1(:)", "properties": properties, "ack": "full"}));
-    // It comes right behind CONNACK: who listens only then has missed it. Listening connects.
+    // The message arrives right after CONNACK, so the device must listen before it connects. Listening connects.
     let mut device = SdkDevice::start(sdk, &hub.ca(), &hub.connection_string(ID), &[]);
-    listens(&mut device);
-    let message = device.sees("message");
+    listen(&mut device);
+    let message = device.wait_for("message");
     assert_eq!((&message["body"], &message["message_id"]), (&json!("größer"), &json!("m-1(:)")));
     let seen = &message["properties"];
     for (name, value) in properties.as_object().expect("it is one") {
         assert_eq!(&seen[name], value, "{seen}");
     }
-    // On the same connection, so after the acknowledgement.
-    device.does(json!({"do": "twin"}), "twin");
+    // The same connection delivers this request after the acknowledgment.
+    device.execute(json!({"do": "twin"}), "twin");
     assert_eq!(
-        hub.ask(ID, json!("purge")).map(|called| called.payload),
+        hub.ask(ID, json!("purge")).map(|answer| answer.payload),
         Ok(Some(json!({"totalMessagesPurged": 0}))),
         "it was completed"
     );
@@ -254,17 +254,17 @@ fn receives_and_completes_c2d_messages(sdk: Sdk) {
 fn reconnects_after_a_forced_close(sdk: Sdk) {
     let hub = LocalHub::start();
     let mut device = SdkDevice::connected(sdk, &hub, ID, &[]);
-    listens(&mut device);
+    listen(&mut device);
     hub.ask(ID, json!("close")).expect("it is online");
-    // Nobody tells it to come back. A call waits until it has, and has subscribed, unless it still met the old connection.
+    // The SDK reconnects without a command. A call waits until the device has subscribed again, unless it reached the old connection.
     let call = json!({"method": {"name": "reboot", "payload": 1, "connect_timeout_ms": 60_000}});
-    let called = (0..TRIES_MAX).find_map(|_| hub.ask(ID, call.clone()).ok());
-    assert_eq!(called.expect("it answers").status, Some(200));
-    device.does(json!({"do": "send", "body": "after"}), "sent");
-    device.does(json!({"do": "report", "patch": {"again": true}}), "reported");
-    device.does(json!({"do": "twin"}), "twin");
+    let answer = (0..TRIES_MAX).find_map(|_| hub.ask(ID, call.clone()).ok());
+    assert_eq!(answer.expect("it answers").status, Some(200));
+    device.execute(json!({"do": "send", "body": "after"}), "sent");
+    device.execute(json!({"do": "report", "patch": {"again": true}}), "reported");
+    device.execute(json!({"do": "twin"}), "twin");
     hub.ask(ID, json!({"desired": {"patch": {"every_s": 5}}})).expect("it is known");
-    sees_desired(&mut device, 2);
+    wait_for_desired(&mut device, 2);
     device.leave();
     let stats = hub.stop();
     assert_eq!((stats.accepted, stats.telemetry, stats.protocol_errors), (2, 1, 0), "{stats:?}");
@@ -274,28 +274,28 @@ fn cannot_connect_while_disabled(sdk: Sdk) {
     let hub = LocalHub::start();
     let mut device = SdkDevice::connected(sdk, &hub, ID, &["--no-retry"]);
     hub.ask(ID, json!({"disable": true})).expect("it is known");
-    device.sees("disconnected");
+    device.wait_for("disconnected");
     let why = device.fails(json!({"do": "connect"}));
     assert!(why.contains(refused(sdk)), "{why}");
     hub.ask(ID, json!({"disable": false})).expect("it is known");
-    device.does(json!({"do": "connect"}), "connected");
+    device.execute(json!({"do": "connect"}), "connected");
     device.leave();
     let stats = hub.stop();
     assert_eq!((stats.accepted, stats.refused), (2, 1), "{stats:?}");
 }
 
-/// But `#` and `+`, which the SDKs' own MQTT clients refuse, and `;`, which ends a field of a connection string.
+/// Except for `#` and `+`, which the MQTT clients of the SDKs refuse, and `;`, which ends a field of a connection string.
 fn works_with_every_character_of_a_device_id(sdk: Sdk) {
     const ID: &str = "Meter-:.%20_*?!(),=@$'1";
     let hub = LocalHub::start();
     let mut device = SdkDevice::start(sdk, &hub.ca(), &hub.connection_string(ID), &[]);
-    listens(&mut device);
-    device.does(json!({"do": "send", "body": "1", "properties": {"a": "b"}}), "sent");
-    device.does(json!({"do": "report", "patch": {"a": 1}}), "reported");
+    listen(&mut device);
+    device.execute(json!({"do": "send", "body": "1", "properties": {"a": "b"}}), "sent");
+    device.execute(json!({"do": "report", "patch": {"a": 1}}), "reported");
     hub.ask(ID, json!({"c2d": {"payload": "2"}})).expect("it is queued");
-    assert_eq!(device.sees("message")["body"], "2");
-    let called = hub.ask(ID, json!({"method": {"name": "reboot", "payload": 3}})).expect("it answers");
-    assert_eq!(called.payload, Some(json!({"echo": 3})));
+    assert_eq!(device.wait_for("message")["body"], "2");
+    let answer = hub.ask(ID, json!({"method": {"name": "reboot", "payload": 3}})).expect("it answers");
+    assert_eq!(answer.payload, Some(json!({"echo": 3})));
     device.leave();
     let stats = hub.stop();
     assert_eq!((stats.telemetry, stats.refused, stats.protocol_errors), (1, 0, 0), "{stats:?}");
@@ -308,17 +308,18 @@ fn readme_example_works(sdk: Sdk) {
         Sdk::Python => ("```python\n", "device.py"),
         Sdk::Node => ("```js\n", "device.mjs"),
     };
-    let piece = section.split_once(fence).and_then(|(_, rest)| rest.split_once("```")).expect("the piece").0;
+    let example =
+        section.split_once(fence).and_then(|(_, rest)| rest.split_once("```")).expect("the example").0;
 
     let folder = tempfile::tempdir().expect("a temporary folder");
     let ca = folder.path().join("ca.pem");
     let address = listen_at(PORT).local_addr().expect("it is bound");
     let emulator = Emulator::start_at(address, &["--ca-out", ca.to_str().expect("UTF-8")], &[]);
-    std::fs::write(folder.path().join(name), piece).expect("the folder is ours");
-    let said = run_file(sdk, folder.path(), name, emulator.sample_connection_string());
-    // Python prints its own notation.
-    let twin = said.replace('\'', "\"");
-    let twin: Value = serde_json::from_str(&twin).unwrap_or_else(|error| panic!("{error}: {said}"));
+    std::fs::write(folder.path().join(name), example).expect("the folder is ours");
+    let output = run_file(sdk, folder.path(), name, emulator.sample_connection_string());
+    // Python prints its own notation, with single quotes.
+    let twin = output.replace('\'', "\"");
+    let twin: Value = serde_json::from_str(&twin).unwrap_or_else(|error| panic!("{error}: {output}"));
     assert_eq!(twin, json!({"desired": {"$version": 1}, "reported": {"$version": 1}}));
     emulator.stop();
 }

@@ -1,7 +1,6 @@
-//! The presets of `plan::sdk` against the SDKs that they are named after, as PyPI and npm have them: what they say when they connect
-//! and subscribe, and how they come back.
+//! The presets of `plan::sdk` against the SDKs from PyPI and npm: CONNECT, subscriptions, twin requests and reconnects must match.
 
-use crate::support::overheard::{Overheard, Said, Turn};
+use crate::support::recording_hub::{Recorded, RecordingHub, Turn};
 use crate::support::sdk::{Sdk, SdkDevice, node, script};
 use hubstorm::plan::{self, DevicePreset};
 use hubstorm::rng::{Purpose, generator};
@@ -10,7 +9,7 @@ use serde_json::json;
 use std::time::Duration;
 
 const ID: &str = "meter-1";
-/// Of each retry.
+/// The number of random delays of each retry.
 const DRAWS: u64 = 1_000;
 
 fn preset(sdk: Sdk) -> DevicePreset {
@@ -20,15 +19,15 @@ fn preset(sdk: Sdk) -> DevicePreset {
     }))
 }
 
-fn says_what_the_preset_says(sdk: Sdk) {
-    let hub = Overheard::start([Turn::Serves]);
+fn connects_like_the_preset(sdk: Sdk) {
+    let hub = RecordingHub::start([Turn::Serves]);
     let began_unix = hubstorm::clock::unix().as_secs();
     let mut device = SdkDevice::start(sdk, &hub.ca(), &hub.connection_string(ID), &[]);
-    device.does(json!({"do": "listen", "methods": ["reboot"]}), "listening");
-    device.does(json!({"do": "twin"}), "twin");
+    device.execute(json!({"do": "listen", "methods": ["reboot"]}), "listening");
+    device.execute(json!({"do": "twin"}), "twin");
     device.leave();
-    let Said { keep_alive_s, clean_session, user_name, expiry_unix, mut subscribed, twin_qos } =
-        hub.said().remove(0);
+    let Recorded { keep_alive_s, clean_session, user_name, expiry_unix, mut subscribed, twin_qos } =
+        hub.recorded().remove(0);
     let preset = preset(sdk);
     assert_eq!((keep_alive_s, clean_session), (preset.keep_alive_s, false));
     let made = began_unix..=hubstorm::clock::unix().as_secs();
@@ -49,34 +48,34 @@ fn says_what_the_preset_says(sdk: Sdk) {
 
 #[test]
 fn python_connects_and_subscribes_like_its_preset() {
-    says_what_the_preset_says(Sdk::Python);
+    connects_like_the_preset(Sdk::Python);
 }
 
 #[test]
 fn node_connects_and_subscribes_like_its_preset() {
-    says_what_the_preset_says(Sdk::Node);
+    connects_like_the_preset(Sdk::Node);
 }
 
-/// It would wait for an hour (`tests/support/sdk_device.py`) if it did not come back at once.
+/// The next retry would be after an hour (`tests/support/sdk_device.py`).
 #[test]
 fn python_reconnects_at_once() {
-    let hub = Overheard::start([Turn::ClosesAtMessage, Turn::Refuses]);
+    let hub = RecordingHub::start([Turn::ClosesAtMessage, Turn::Refuses]);
     let mut device = SdkDevice::start(Sdk::Python, &hub.ca(), &hub.connection_string(ID), &[]);
-    device.does(json!({"do": "connect"}), "connected");
-    device.tell(json!({"do": "send", "body": "1"}));
-    assert_eq!(hub.said().len(), 2);
-    assert_eq!(preset(Sdk::Python).reconnect.first, Some(Duration::from_millis(10)), "as its source has it");
+    device.execute(json!({"do": "connect"}), "connected");
+    device.send(json!({"do": "send", "body": "1"}));
+    assert_eq!(hub.recorded().len(), 2);
+    assert_eq!(preset(Sdk::Python).reconnect.first, Some(Duration::from_millis(10)), "as in its source");
 }
 
-/// A refusal counts for good on its first connection only (`_firstConnection` in azure-iot-device-mqtt).
+/// A refusal is final only on the first connection (`_firstConnection` in azure-iot-device-mqtt).
 #[test]
 fn node_reconnects_after_a_refusal_once_connected() {
-    let hub = Overheard::start([Turn::ClosesAtMessage, Turn::Refuses, Turn::ClosesAtSubscribe]);
+    let hub = RecordingHub::start([Turn::ClosesAtMessage, Turn::Refuses, Turn::ClosesAtSubscribe]);
     let mut device = SdkDevice::start(Sdk::Node, &hub.ca(), &hub.connection_string(ID), &[]);
-    device.does(json!({"do": "listen", "methods": ["reboot"]}), "listening");
-    device.tell(json!({"do": "send", "body": "1"}));
-    // It listens for methods: nobody else tells it to subscribe again.
-    assert_eq!(hub.said().len(), 3);
+    device.execute(json!({"do": "listen", "methods": ["reboot"]}), "listening");
+    device.send(json!({"do": "send", "body": "1"}));
+    // It has a method handler, so it subscribes again without a command.
+    assert_eq!(hub.recorded().len(), 3);
     assert!(!preset(Sdk::Node).reconnect.gives_up_refused);
 }
 

@@ -1,7 +1,7 @@
-//! Clients without credentials beside devices: the devices still connect, and are served. `tests/strangers.rs` checks how much of the
-//! emulator's memory such clients can use.
+//! Clients without credentials beside devices: the emulator still accepts and serves the devices. `tests/strangers.rs` checks how much
+//! memory such clients can use.
 
-use crate::support::PATIENCE;
+use crate::support::TEST_TIMEOUT;
 use crate::support::emulator::Emulator;
 use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, all_ok, command};
 use bytes::BytesMut;
@@ -23,22 +23,22 @@ const GROUP_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
 type Tls = StreamOwned<ClientConnection, TcpStream>;
 
-/// The emulator's port, and a client configuration that trusts it.
-struct Place {
+/// The emulator's port, with a client configuration that trusts it.
+struct Endpoint {
     port: u16,
     client: Arc<rustls::ClientConfig>,
 }
 
-impl Place {
-    fn new(port: u16, ca: &str) -> Place {
+impl Endpoint {
+    fn new(port: u16, ca: &str) -> Endpoint {
         let options = tls::ClientOptions { ca: Some(PathBuf::from(ca)), ..tls::ClientOptions::default() };
-        Place { port, client: tls::client(&options).expect("its certificate") }
+        Endpoint { port, client: tls::client(&options).expect("its certificate") }
     }
 
-    /// A connection over TLS that has sent nothing.
+    /// Opens a TLS connection that sends nothing.
     fn stranger(&self) -> Tls {
         let mut socket = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).expect("it listens");
-        socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
+        socket.set_read_timeout(Some(TEST_TIMEOUT)).expect("a socket");
         let name = ServerName::try_from("localhost").expect("a name");
         let mut tls = ClientConnection::new(Arc::clone(&self.client), name).expect("a configuration");
         while tls.is_handshaking() {
@@ -47,7 +47,7 @@ impl Place {
         StreamOwned::new(tls, socket)
     }
 
-    /// A connected device.
+    /// Connects a device.
     fn device(&self, id: &str) -> Tls {
         let key = Key::from_base64(GROUP_KEY).expect("a key").derive(id);
         let expiry = hubstorm::clock::unix().as_secs() + 600;
@@ -102,21 +102,21 @@ fn is_closed(tls: &mut Tls) {
 #[test]
 fn a_first_byte_that_is_not_connect_closes_the_connection() {
     let hub = Emulator::start(Ipv4Addr::LOCALHOST.into(), &[], &[]);
-    let mut stranger = Place::new(hub.port(), hub.ca()).stranger();
+    let mut stranger = Endpoint::new(hub.port(), hub.ca()).stranger();
     stranger.write_all(b"G").expect("it is open");
     stranger.flush().expect("it is open");
     is_closed(&mut stranger);
-    let said = hub.stop();
-    assert!(said.contains("before CONNECT: the first packet is not CONNECT"), "{said}");
+    let stderr_text = hub.stop();
+    assert!(stderr_text.contains("before CONNECT: the first packet is not CONNECT"), "{stderr_text}");
 }
 
-/// With a whole run. `emulator::a_storm_of_devices_waits_for_room_and_none_is_closed` has less room.
+/// The devices of a whole run connect. A test of `emulator` does it with less room.
 #[test]
 fn devices_connect_beside_500_silent_clients() {
     let key = [("HUB_KEY", GROUP_KEY)];
     let hub = Emulator::start(Ipv4Addr::LOCALHOST.into(), &["--group-key", "env:HUB_KEY"], &key);
-    let place = Place::new(hub.port(), hub.ca());
-    let mut strangers: Vec<Tls> = (0..500).map(|_| place.stranger()).collect();
+    let endpoint = Endpoint::new(hub.port(), hub.ca());
+    let mut strangers: Vec<Tls> = (0..500).map(|_| endpoint.stranger()).collect();
     let scenario = format!(
         "drain = \"60s\"\n{}\nconnect_timeout = \"60s\"\nreconnect = {{ kind = \"never\" }}\n\
          [[fleet.meter.send]]\nevery = \"2s\"\npayload = \"x\"\n\
@@ -126,12 +126,12 @@ fn devices_connect_beside_500_silent_clients() {
     let work = Workplace::new(&scenario).env("HUB_KEY", GROUP_KEY).without_preflight();
     work.run().exits(0);
     assert_eq!(all_ok(&work.result(), "connect"), 2_000);
-    // The limits were not reached, so none of them was closed.
+    // The limits were not reached, so the emulator closed none of them.
     let last = strangers.last_mut().expect("some");
     send(last, encode::pingreq);
     is_closed(last);
-    let said = hub.stop();
-    assert!(!said.contains("too many connections"), "{said}");
+    let stderr_text = hub.stop();
+    assert!(!stderr_text.contains("too many connections"), "{stderr_text}");
 }
 
 #[test]
@@ -143,12 +143,15 @@ fn hub_without_descriptors_for_its_shards_fails() {
         .env("HUB_KEY", GROUP_KEY)
         .output()
         .expect("a shell");
-    let said = String::from_utf8_lossy(&hub.stderr);
-    assert_eq!((hub.status.code(), hub.stdout.is_empty()), (Some(1), true), "{said}");
-    assert!(said.contains("64 file descriptors may be open") && said.contains("ulimit -n"), "{said}");
+    let stderr_text = String::from_utf8_lossy(&hub.stderr);
+    assert_eq!((hub.status.code(), hub.stdout.is_empty()), (Some(1), true), "{stderr_text}");
+    assert!(
+        stderr_text.contains("64 file descriptors may be open") && stderr_text.contains("ulimit -n"),
+        "{stderr_text}"
+    );
 }
 
-/// A limit that strangers reach, between devices that were there before and one that comes after.
+/// Clients reach the descriptor limit. Devices that connected before and after must be served.
 #[test]
 fn silent_connections_are_closed_without_descriptors() {
     let program = env!("CARGO_BIN_EXE_hubstorm");
@@ -164,27 +167,28 @@ fn silent_connections_are_closed_without_descriptors() {
     BufReader::new(hub.stdout.take().expect("piped")).read_line(&mut line).expect("UTF-8");
     let ready: Ready = serde_json::from_str(&line).expect("its ready line");
     let port = ready.mqtt.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("a port");
-    let place = Place::new(port, ready.ca_file.as_deref().expect("without --control it writes one"));
+    let endpoint = Endpoint::new(port, ready.ca_file.as_deref().expect("without --control it writes one"));
     let ids: Vec<String> = (0..10).map(|n| format!("d{n}")).collect();
-    let mut devices: Vec<Tls> = ids.iter().map(|id| place.device(id)).collect();
+    let mut devices: Vec<Tls> = ids.iter().map(|id| endpoint.device(id)).collect();
     // The kernel queues connections that the hub has not accepted. These send nothing, so they need no answer.
     let silent: Vec<TcpStream> = (0..64)
         .map(|_| TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("the kernel's queue has room"))
         .collect();
     let mut stderr = BufReader::new(hub.stderr.take().expect("piped"));
-    let mut said = String::new();
-    stderr.read_line(&mut said).expect("UTF-8");
+    let mut stderr_text = String::new();
+    stderr.read_line(&mut stderr_text).expect("UTF-8");
     assert!(
-        said.contains("out of file descriptors: 64 may be open") && said.contains("ulimit -n 65536"),
-        "{said}"
+        stderr_text.contains("out of file descriptors: 64 may be open")
+            && stderr_text.contains("ulimit -n 65536"),
+        "{stderr_text}"
     );
     for (device, id) in devices.iter_mut().zip(&ids) {
         is_served(device, id);
     }
-    let mut new = place.device("new");
+    let mut new = endpoint.device("new");
     is_served(&mut new, "new");
     let mut first = &silent[0];
-    first.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    first.set_read_timeout(Some(TEST_TIMEOUT)).expect("a socket");
     assert!(matches!(first.read(&mut [0]), Ok(0) | Err(_)), "the oldest one is closed");
     for (device, id) in devices.iter_mut().zip(&ids) {
         is_served(device, id);
@@ -193,20 +197,20 @@ fn silent_connections_are_closed_without_descriptors() {
     let mut rest = String::new();
     stderr.read_to_string(&mut rest).expect("UTF-8");
     hub.wait().expect("it is our child");
-    assert!(!rest.contains("descriptors"), "once a minute: {rest}");
+    assert!(!rest.contains("descriptors"), "the message appears once a minute: {rest}");
 }
 
-/// Each connection announces a CONNECT of 300 KiB and sends all but its end.
+/// Each connection announces a CONNECT of 300 KiB and sends everything except its end.
 #[test]
 fn large_connect_packets_stay_within_memory() {
     const RSS_BYTES_MAX: u64 = 64 * 1024 * 1024;
     let hub = Emulator::start(Ipv4Addr::LOCALHOST.into(), &[], &[]);
-    let place = Place::new(hub.port(), hub.ca());
-    // 300 KiB, as announced, is more than a CONNECT may have.
+    let endpoint = Endpoint::new(hub.port(), hub.ca());
+    // 300 KiB exceed the limit for CONNECT.
     let connect = [&[0x10, 0x80, 0xe0, 0x12][..], &vec![0; 300 * 1024 - 1]].concat();
     let mut strangers = Vec::new();
     for _ in 0..500 {
-        let mut stranger = place.stranger();
+        let mut stranger = endpoint.stranger();
         // The hub may close it during the write.
         let _ = stranger.write_all(&connect).and_then(|()| stranger.flush());
         strangers.push(stranger);
@@ -215,7 +219,7 @@ fn large_connect_packets_stay_within_memory() {
         is_closed(stranger);
     }
     let status = std::fs::read_to_string(format!("/proc/{}/status", hub.id())).expect("it runs");
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux says so");
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux prints it");
     let peak_kib: u64 = peak.trim().trim_end_matches(" kB").parse().expect("a number");
     assert!(peak_kib * 1024 <= RSS_BYTES_MAX, "{peak_kib} KiB");
     hub.stop();

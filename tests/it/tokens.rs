@@ -1,4 +1,4 @@
-//! Tokens and ids against the built-in hub: clocks that are wrong, the habits of SDKs, and two runs with one id.
+//! Tokens and ids against the built-in hub: wrong clocks, SDK presets, and two runs with the same ids.
 
 use crate::support::emulator::Emulator;
 use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, all_ok, totals};
@@ -16,7 +16,7 @@ fn finding(result: &RunResult, part: &str) -> bool {
     result.findings.iter().any(|finding| finding.text.contains(part))
 }
 
-/// A hub allows five minutes between the clocks: a token of half a minute that was stamped six minutes ago is over.
+/// A hub tolerates a clock difference of five minutes. A token of 30 s from a clock that is six minutes slow has expired.
 #[test]
 fn clock_skew_over_five_minutes_is_refused() {
     let fleets = [("slow", "-6m"), ("slower", "-4m"), ("fast", "+6m")].map(|(name, skew)| {
@@ -45,7 +45,7 @@ fn clock_skew_over_five_minutes_is_refused() {
     );
 }
 
-/// Whose connection ends and why: the fleet and the built-in hub count it apart, and the result has both.
+/// The fleet and the built-in hub both count the closed connections.
 #[test]
 fn hub_counts_expired_tokens() {
     let work = Workplace::new(&format!(
@@ -81,10 +81,10 @@ fn hub_accepts_the_presets_of_every_sdk() {
     assert!(result.errors.is_empty(), "{:?}", result.errors);
     let findings: Vec<_> =
         result.findings.iter().filter(|finding| !finding.text.contains("stalled")).collect();
-    assert!(findings.is_empty(), "beside those about a busy machine: {findings:?}");
+    assert!(findings.is_empty(), "findings that are not about a busy machine: {findings:?}");
 }
 
-/// Each newcomer ends the other's connection, in two runs that know nothing of each other.
+/// Each new connection ends the connection of the other run.
 #[test]
 fn two_runs_with_the_same_ids_report_a_shared_id() {
     let hub = Emulator::start(Ipv4Addr::LOCALHOST.into(), &["--group-key", "env:K"], &[("K", KEY)]);
@@ -105,7 +105,7 @@ fn two_runs_with_the_same_ids_report_a_shared_id() {
         let result = work.result();
         assert!(result.errors.iter().all(|error| error.class == "closed_by_peer"), "{:?}", result.errors);
         let (connects, _) = totals(&result, "connect");
-        // A device that was let in four times was closed three times.
+        // A device that connected four times was closed three times.
         assert!(connects >= 2 * 4, "{connects} connects");
         assert!(finding(&result, "share an id"), "{:?}", result.findings);
     }

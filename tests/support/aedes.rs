@@ -1,4 +1,4 @@
-//! npm's Aedes, a broker written in JavaScript, with Node's TLS. It keeps sessions and messages in LevelDB.
+//! npm's Aedes: a broker in JavaScript, with Node's TLS. It stores sessions and messages in LevelDB. Used by `aedes`.
 
 use super::local_broker::{LocalBroker, Place};
 use super::sdk::{node, script};

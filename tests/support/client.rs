@@ -1,6 +1,6 @@
-//! The product's own session on a blocking socket: for what a run cannot show, such as what comes to a subscriber.
+//! The product's own `session` on a blocking socket, for tests that a run cannot cover, such as deliveries to a subscriber.
 
-use super::PATIENCE;
+use super::TEST_TIMEOUT;
 use bytes::BytesMut;
 use hubstorm::clock;
 use hubstorm::policy::ping::PingPolicy;
@@ -11,11 +11,11 @@ use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-/// Who it is, and what it leaves behind.
+/// The address and credentials of a connection, and its will.
 pub struct Who<'a> {
     pub address: SocketAddr,
     pub id: &'a str,
-    /// None if it is empty.
+    /// Empty for no user name.
     pub user: &'a str,
     pub password: &'a str,
     pub will: Option<WillRef<'a>>,
@@ -36,8 +36,8 @@ impl Peer {
             keep_alive_s: 0,
             clean_session,
             in_flight: 16,
-            ack_timeout: PATIENCE,
-            connack_timeout: PATIENCE,
+            ack_timeout: TEST_TIMEOUT,
+            connack_timeout: TEST_TIMEOUT,
             pings: PingPolicy::OWN,
             frame_mib_max: 1,
         };
@@ -51,10 +51,10 @@ impl Peer {
         }
     }
 
-    /// Up to CONNACK; whether the broker had kept the session.
+    /// Connects and waits for CONNACK. Returns whether the broker had kept the session.
     pub fn connect(&mut self, who: &Who<'_>) -> bool {
         let stream = TcpStream::connect(who.address).expect("the broker listens");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout above zero");
+        stream.set_read_timeout(Some(TEST_TIMEOUT)).expect("a timeout above zero");
         self.stream = Some(stream);
         self.input.clear();
         let credentials = Credentials {
@@ -84,7 +84,7 @@ impl Peer {
         assert!(matches!(event, Event::Unsubscribed { .. }), "{event:?}");
     }
 
-    /// Writes a message, and waits for nothing; returns its number.
+    /// Writes a message without waiting. Returns its number.
     pub fn send(&mut self, topic: &str, payload: &[u8], qos: QoS, retain: bool) -> u64 {
         let now = clock::now();
         self.seq += 1;
@@ -94,14 +94,14 @@ impl Peer {
         self.seq
     }
 
-    /// Sends a message at QoS 1 or 2 and waits until it has ended well.
+    /// Sends a message at QoS 1 or 2 and waits until it is acknowledged.
     pub fn publish(&mut self, topic: &str, payload: &[u8], qos: QoS, retain: bool) {
         let seq = self.send(topic, payload, qos, retain);
         let event = self.event();
         assert!(matches!(event, Event::Acked { tag, .. } if tag == seq), "{event:?}");
     }
 
-    /// The next message, which must be this one.
+    /// Asserts that the next event is this message.
     pub fn receives(&mut self, topic: &str, payload: &[u8], qos: QoS, retain: bool) {
         match self.event() {
             Event::Message(publish) => {
@@ -112,7 +112,7 @@ impl Peer {
         }
     }
 
-    /// The next event, however long the broker takes.
+    /// Waits for the next event.
     pub fn event(&mut self) -> Event<u64> {
         loop {
             if let Some(event) = self.events.pop_front() {
@@ -124,8 +124,8 @@ impl Peer {
             }
             let mut bytes = [0; 4096];
             let stream = self.stream.as_mut().expect("connected");
-            let length = stream.read(&mut bytes).expect("the broker talks on");
-            assert!(length > 0, "the broker stays");
+            let length = stream.read(&mut bytes).expect("the broker sends");
+            assert!(length > 0, "the broker keeps the connection");
             self.input.extend_from_slice(&bytes[..length]);
             while self.session.handle_input(clock::now(), &mut self.input).expect("MQTT") {
                 self.take_events();
@@ -134,7 +134,7 @@ impl Peer {
         }
     }
 
-    /// Ends the connection by a reset, and without DISCONNECT: what has come and was not read makes the kernel send it.
+    /// Resets the connection without DISCONNECT. The kernel sends the reset because received bytes were not read.
     pub fn reset(&mut self) {
         let mut stream = self.stream.take().expect("connected");
         stream.write_all(&[0xc0, 0]).expect("the broker reads");

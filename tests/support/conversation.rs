@@ -1,4 +1,4 @@
-//! The packets between devices and a broker, read from a proxy's record with the tests' own codec. QoS 0 and 1.
+//! The packets between devices and a broker, decoded from a proxy's record with the tests' own codec. QoS 0 and 1 only.
 
 use super::mqtt::{CONNACK, CONNECT, Frame, PUBLISH, read_frame};
 use super::proxy::Recorded;
@@ -12,7 +12,7 @@ const DUP: u8 = 0b1000;
 pub struct Sending {
     pub packet_id: u16,
     pub duplicate: bool,
-    /// Its PUBACK passed the proxy.
+    /// Whether its PUBACK passed the proxy.
     pub acked: bool,
 }
 
@@ -74,12 +74,12 @@ impl Conversation {
     }
 }
 
-/// Whole packets; a reset may have cut the last one.
+/// Returns the whole packets. A reset may have cut the last one.
 fn frames(mut bytes: &[u8]) -> Vec<Frame> {
     std::iter::from_fn(|| read_frame(&mut bytes).ok().flatten()).collect()
 }
 
-/// CONNECT (MQTT 3.1.1 §3.1): ten bytes, then the client id with its length before it.
+/// Returns the client id of CONNECT (MQTT 3.1.1 §3.1): ten bytes, then the length and the client id.
 fn client_id(connect: &Frame) -> String {
     let length = usize::from(u16::from_be_bytes([connect.body[10], connect.body[11]]));
     String::from_utf8(connect.body[12..12 + length].to_vec()).expect("a client id is UTF-8")

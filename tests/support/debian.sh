@@ -1,13 +1,13 @@
-# Installs Debian packages for tests/run and benches/side-by-side, which source this. Root or sudo is used for that only.
+# Installs Debian packages for tests/run and benches/side-by-side, which source this file. Uses root or sudo only for this.
 
-# install_debian PACKAGE...: none is fine. Their services are not wanted: who needs a broker starts one of its own.
+# install_debian PACKAGE...: installs the packages without their services, because tests start their own brokers.
 install_debian() (
     [ $# -gt 0 ] || { echo "all there"; exit 0; }
-    command -v apt-get >/dev/null || { echo "missing, and there is no apt-get to install it: $*"; exit 1; }
+    command -v apt-get >/dev/null || { echo "missing packages, and no apt-get to install them: $*"; exit 1; }
     echo "installing $*"
     sudo=; [ "$(id -u)" -eq 0 ] || sudo=sudo
     log=$(mktemp)
-    blocker= # A policy-rc.d of ours, to be taken away again.
+    blocker= # A temporary policy-rc.d, removed at the end.
     trap 'rm -f "$log"; [ -z "$blocker" ] || $sudo rm -f "$blocker"' EXIT
     if [ ! -e /usr/sbin/policy-rc.d ]; then
         blocker=/usr/sbin/policy-rc.d

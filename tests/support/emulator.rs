@@ -1,4 +1,4 @@
-//! `hubstorm emulator` as a process of its own, as a hub that a run is pointed at.
+//! `hubstorm emulator` in its own process, as an external hub for runs and clients.
 
 use super::hubstorm::command;
 use hubstorm::emulator::control::Ready;
@@ -14,12 +14,12 @@ pub struct Emulator {
 }
 
 impl Emulator {
-    /// Starts one on a port that the kernel picks. `arguments` say where its key is, `environment` what may hold it.
+    /// Starts an emulator on a port that the kernel picks. `arguments` and `environment` contain its key.
     pub fn start(address: IpAddr, arguments: &[&str], environment: &[(&str, &str)]) -> Emulator {
         Emulator::start_at(SocketAddr::new(address, 0), arguments, environment)
     }
 
-    /// Starts one where it is told to listen.
+    /// Starts an emulator that listens at this address.
     pub fn start_at(listen: SocketAddr, arguments: &[&str], environment: &[(&str, &str)]) -> Emulator {
         let listen = listen.to_string();
         let mut command = command(["emulator", "--listen", &listen].iter().chain(arguments));
@@ -28,7 +28,7 @@ impl Emulator {
         let mut ready_line = String::new();
         let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
         stdout.read_line(&mut ready_line).expect("its ready line is UTF-8");
-        let ready = serde_json::from_str(&ready_line).expect("its first line says how to connect");
+        let ready = serde_json::from_str(&ready_line).expect("the first line is its ready line");
         Emulator { child, ready, ready_line }
     }
 
@@ -41,17 +41,17 @@ impl Emulator {
         port.expect("the ready line has an address with its port")
     }
 
-    /// For a device SDK. It holds the sample device's key.
+    /// Returns the sample connection string, which contains a device key.
     pub fn sample_connection_string(&self) -> &str {
         self.ready.sample_connection_string.expose()
     }
 
-    /// For `ca = ".."`.
+    /// Returns the path for `ca = ".."`.
     pub fn ca(&self) -> &str {
-        self.ready.ca_file.as_deref().expect("alone, it writes one")
+        self.ready.ca_file.as_deref().expect("without --control it writes one")
     }
 
-    /// What a scenario starts with to point 50 devices at it. It was started with `--group-key env:HUB_KEY`.
+    /// Returns the start of a scenario with 50 devices for this emulator, which must run with `--group-key env:HUB_KEY`.
     pub fn meters(&self) -> String {
         format!(
             "[target]\nkind = \"iot-hub\"\nhost = \"localhost\"\nport = {}\nca = \"{}\"\n[fleet.meter]\ndevices = 50\n\
@@ -61,22 +61,22 @@ impl Emulator {
         )
     }
 
-    /// Ends it; what it said on stderr.
+    /// Stops the emulator and returns its stderr.
     pub fn stop(mut self) -> String {
         let pid = i32::try_from(self.child.id()).expect("a process id fits");
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGTERM)
             .expect("it is ours");
-        let mut said = String::new();
+        let mut text = String::new();
         let mut stderr = self.child.stderr.take().expect("piped");
-        stderr.read_to_string(&mut said).expect("stderr is UTF-8");
-        assert!(self.child.wait().expect("it is our child").success(), "{said}");
-        said
+        stderr.read_to_string(&mut text).expect("stderr is UTF-8");
+        assert!(self.child.wait().expect("it is our child").success(), "{text}");
+        text
     }
 }
 
 impl Drop for Emulator {
     fn drop(&mut self) {
-        // After a failed assertion; one that was stopped is gone already.
+        // Ends the process after a failed assertion.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,4 +1,4 @@
-//! The emulator in this very process, for peers that do not let their port be chosen: at 8883, on an address of its own.
+//! The emulator in the test process, at port 8883 of its own address, for clients with a fixed port.
 
 use super::address::listen_at;
 use hubstorm::clock::WallClock;
@@ -15,13 +15,13 @@ use std::thread::JoinHandle;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
-/// Of all its devices.
+/// Group key of all devices.
 pub const GROUP_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
-/// Where SDKs look for MQTT over TLS.
+/// Port of MQTT over TLS, which SDKs use.
 pub const PORT: u16 = 8883;
 const TELEMETRY_KEPT: usize = 16;
 
-/// A hub that serves until it is stopped.
+/// A running hub.
 pub struct LocalHub {
     hub: Arc<Hub>,
     address: IpAddr,
@@ -61,40 +61,40 @@ impl LocalHub {
         LocalHub { hub, address, folder, stop, serving }
     }
 
-    /// Its name and its address.
+    /// Returns the address, which is also the host name.
     pub fn host(&self) -> IpAddr {
         self.address
     }
 
-    /// For `ca = ".."`.
+    /// Returns the path for `ca = ".."`.
     pub fn ca(&self) -> PathBuf {
         self.folder.path().join("ca.pem")
     }
 
-    /// What a portal shows for a device. It holds its key.
+    /// Returns the connection string of a device, which contains its key.
     pub fn connection_string(&self, device: &str) -> String {
         let key = group_key().derive(device).to_base64();
         format!("HostName={};DeviceId={device};SharedAccessKey={}", self.address, key.as_str())
     }
 
-    /// What it has counted so far.
+    /// Returns the counts so far.
     pub fn stats(&self) -> Stats {
         self.hub.stats()
     }
 
-    /// The last telemetry that it took since the last call.
+    /// Returns the latest telemetry since the last call.
     pub fn telemetry(&self) -> Vec<Telemetry> {
         self.hub.take_telemetry()
     }
 
-    /// What a back end asks about a device, as `--control` spells it; waits for what comes of it.
+    /// Makes a service call for a device, in the syntax of `--control`, and waits for the result.
     pub fn ask(&self, device: &str, ask: Value) -> Result<ServiceResponse, ServiceError> {
         let ask = serde_json::from_value(ask).expect("something that can be asked");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
         runtime.expect("descriptors").block_on(self.hub.call(device, ask))
     }
 
-    /// Ends it; what it counted.
+    /// Stops the hub and returns its counts.
     pub fn stop(self) -> Stats {
         self.stop.send(()).expect("it serves");
         self.serving.join().expect("it does not panic").expect("it served to the end")

@@ -1,6 +1,6 @@
-//! Drives the built program: scenarios in, exit codes, output and result files out.
+//! Runs the built program. A scenario comes in; exit code, output and result files go out. Used by most tests.
 
-use super::PATIENCE;
+use super::TEST_TIMEOUT;
 use hubstorm::measure::OperationTotals;
 use hubstorm::report::{self, Judgment};
 use hubstorm::result;
@@ -18,7 +18,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// Test machines are shared: counts are asserted, and no verdict may hang on their clock.
+/// Validity limits for shared test machines: the verdict must not depend on their speed.
 pub const WIDE_VALIDITY: &str = r#"
 [validity]
 late_after = "30s"
@@ -28,8 +28,7 @@ busy_share = "100%"
 closed_loop_share = "100%"
 "#;
 
-/// True if the verdict is `invalid` because this machine kept a process of the run waiting, and for nothing else. What the run counted
-/// is right all the same.
+/// Returns whether the verdict is `invalid` only because of stalls on this machine. The counts of the run are still right.
 pub fn is_undecided_by_stalls(result: &RunResult) -> bool {
     const BY_STALLS: [&str; 4] = ["threshold_undecided", "late_start", "not_sent", "advice"];
     let mut codes = result.verdict.details.iter().map(|detail| detail.code.as_str());
@@ -38,14 +37,14 @@ pub fn is_undecided_by_stalls(result: &RunResult) -> bool {
         && codes.all(|code| BY_STALLS.contains(&code))
 }
 
-/// The built program, with no colour and no terminal.
+/// Returns a command for the built program, without color and without a terminal.
 pub fn command<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hubstorm"));
     command.args(arguments).env("NO_COLOR", "1").stdin(Stdio::null());
     command
 }
 
-/// Runs it to its end.
+/// Runs the program to its end.
 pub fn hubstorm(arguments: &[&str]) -> Finished {
     finish(command(arguments))
 }
@@ -60,7 +59,7 @@ pub fn finish(mut command: Command) -> Finished {
     }
 }
 
-/// What a finished program left behind.
+/// Exit code and output of a finished program.
 #[derive(Debug)]
 pub struct Finished {
     pub code: Option<i32>,
@@ -69,7 +68,7 @@ pub struct Finished {
 }
 
 impl Finished {
-    /// The exit code, with the program's words when it is another.
+    /// Asserts the exit code. Prints the output of the program if it differs.
     #[track_caller]
     pub fn exits(&self, code: i32) -> &Finished {
         assert_eq!(self.code, Some(code), "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
@@ -77,7 +76,7 @@ impl Finished {
     }
 }
 
-/// A folder with a scenario, and the results of running it.
+/// A folder with a scenario and the results of its runs.
 pub struct Workplace {
     folder: TempDir,
     environment: Vec<(&'static str, String)>,
@@ -91,8 +90,8 @@ impl Workplace {
         Workplace { folder, environment: Vec::new(), preflight: true }
     }
 
-    /// Starts the load without the preflight check: its connection would play a part of the peer's script, or end a run
-    /// whose failed connections are to be counted.
+    /// Turns off the preflight check, whose connection would use up a part of a script, or end a run whose failed connections the test
+    /// counts.
     pub fn without_preflight(self) -> Workplace {
         Workplace { preflight: false, ..self }
     }
@@ -103,7 +102,7 @@ impl Workplace {
         self
     }
 
-    /// Puts a file beside the scenario.
+    /// Writes a file beside the scenario.
     pub fn file(self, name: &str, text: &str) -> Workplace {
         fs::write(self.folder.path().join(name), text).expect("the folder is ours");
         self
@@ -117,7 +116,7 @@ impl Workplace {
         self.folder.path().join("out")
     }
 
-    /// `run SCENARIO --out DIR`, not yet started.
+    /// Returns the command `run SCENARIO --out DIR`.
     pub fn run_command(&self) -> Command {
         let mut command = command([Path::new("run"), &self.scenario(), Path::new("--out"), &self.out()]);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
@@ -127,17 +126,17 @@ impl Workplace {
         command
     }
 
-    /// `run SCENARIO --out DIR`, to its end.
+    /// Runs `run SCENARIO --out DIR` to its end.
     pub fn run(&self) -> Finished {
         self.start().wait()
     }
 
-    /// `run SCENARIO --out DIR`, in a process group of its own, as a shell starts it.
+    /// Starts `run SCENARIO --out DIR` in its own process group, as a shell does.
     pub fn start(&self) -> Running {
         self.spawn(self.run_command())
     }
 
-    /// The same by way of another program, which ends by becoming the run: its own arguments go first.
+    /// Starts the run through another program, which replaces itself with the run. Its own arguments come first.
     pub fn start_under(&self, program: &str, arguments: &[&str]) -> Running {
         let run = self.run_command();
         let mut command = Command::new(program);
@@ -151,48 +150,48 @@ impl Workplace {
         Running::new(child.expect("the program was built"))
     }
 
-    /// Files in the output folder with that extension.
+    /// Returns the files in the output folder with this extension.
     pub fn outputs(&self, extension: &str) -> Vec<PathBuf> {
         let entries = fs::read_dir(self.out()).into_iter().flatten().flatten().map(|entry| entry.path());
         entries.filter(|path| path.extension().is_some_and(|e| e == extension)).collect()
     }
 
-    /// The one result of the one run, after what holds for every result.
+    /// Reads the only result, and checks the invariants of every result.
     #[track_caller]
     pub fn result(&self) -> RunResult {
         let [file] = &self.outputs("json")[..] else {
-            panic!("one result is wanted: {:?}", self.outputs("json"))
+            panic!("one result expected: {:?}", self.outputs("json"))
         };
         read_result(file)
     }
 }
 
-/// Reads the result of a run, after what holds for every result.
+/// Reads a result and checks the invariants of every result.
 #[track_caller]
 pub fn read_result(file: &Path) -> RunResult {
     let result = result::read(file).expect("it is a result");
     for operation in &result.operations {
-        assert_eq!(operation.outcomes.sum(), operation.due, "outcomes add up: {operation:?}");
+        assert_eq!(operation.outcomes.sum(), operation.due, "the outcomes must add up: {operation:?}");
     }
     for error in &result.errors {
-        let words = error.example.split_once(": ").map_or("", |(_who, what)| what);
+        let words = error.example.split_once(": ").map_or("", |(_device, text)| text);
         assert!(words.split_whitespace().count() >= 2, "an example describes what happened: {error:?}");
     }
     is_judged_alike(&result);
     result
 }
 
-/// Verdict, thresholds and findings are functions of the result file alone.
+/// Asserts that verdict, thresholds and findings depend only on the result file.
 #[track_caller]
 pub fn is_judged_alike(result: &RunResult) {
     let Judgment { verdict, thresholds, findings } =
-        report::judge_again(result).expect("a result of this version says what it was judged by");
+        report::judge_again(result).expect("a result of this version contains its rules");
     assert_eq!(verdict, result.verdict);
     assert_eq!(thresholds, result.thresholds);
     assert_eq!(findings, result.findings);
 }
 
-/// A run under way.
+/// A running program.
 pub struct Running {
     child: Child,
     stderr_lines: Receiver<String>,
@@ -214,14 +213,14 @@ impl Running {
         Running { child, stderr_lines, stderr: String::new(), stdout: Some(stdout) }
     }
 
-    /// Ctrl-C as a terminal gives it: to the whole process group, children included.
+    /// Sends Ctrl-C as a terminal does: to the whole process group, including children.
     pub fn interrupt(&self) {
         let group = i32::try_from(self.child.id()).expect("a process id fits");
         killpg(Pid::from_raw(group), Signal::SIGINT)
             .expect("the group is ours and its leader not yet reaped");
     }
 
-    /// A signal to the program alone, as a service manager sends it.
+    /// Sends a signal only to the program, as a service manager does.
     pub fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).expect("a process id fits");
         nix::sys::signal::kill(Pid::from_raw(pid), signal).expect("it is ours and not yet reaped");
@@ -231,7 +230,7 @@ impl Running {
         self.child.id()
     }
 
-    /// The processes that the run has started: the built-in hub.
+    /// Returns the child processes of the run: the built-in hub.
     pub fn children(&self) -> Vec<i32> {
         let pid = self.child.id();
         let children =
@@ -239,7 +238,7 @@ impl Running {
         children.split_whitespace().map(|child| child.parse().expect("a process id")).collect()
     }
 
-    /// Kills the processes that the run has started.
+    /// Kills the child processes of the run.
     pub fn kill_children(&self) {
         for child in self.children() {
             nix::sys::signal::kill(Pid::from_raw(child), Signal::SIGKILL).expect("it is ours");
@@ -249,18 +248,18 @@ impl Running {
     /// Waits for a line on stderr that contains `part`.
     #[track_caller]
     pub fn says(&mut self, part: &str) {
-        let until = deadline(PATIENCE);
+        let until = deadline(TEST_TIMEOUT);
         while self.stderr.lines().all(|line| !line.contains(part)) {
             match self.stderr_lines.recv_timeout(left(until)) {
                 Ok(line) => self.stderr += &(line + "\n"),
-                Err(why) => panic!("never said {part:?} ({why}): {}", self.stderr),
+                Err(why) => panic!("no line contains {part:?} ({why}): {}", self.stderr),
             }
         }
     }
 
-    /// Interrupts every `interval` until it ends.
+    /// Sends Ctrl-C every `interval` until the program ends.
     pub fn interrupt_until_it_ends(mut self, interval: Duration) -> Finished {
-        let until = deadline(PATIENCE);
+        let until = deadline(TEST_TIMEOUT);
         let mut next = deadline(Duration::ZERO);
         loop {
             match self.stderr_lines.recv_timeout(left(next)) {
@@ -275,7 +274,7 @@ impl Running {
         }
     }
 
-    /// Waits for the end.
+    /// Waits for the end of the program.
     pub fn wait(mut self) -> Finished {
         let stdout = self.stdout.take().expect("waited for once").join().expect("the reader does not panic");
         self.stderr.extend(self.stderr_lines.iter().map(|line| line + "\n"));
@@ -286,28 +285,28 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // After a failed assertion; a child that was waited for is gone already.
+        // Ends the child after a failed assertion.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a test's patience, in real time")]
-fn deadline(patience: Duration) -> Instant {
-    Instant::now() + patience
+#[expect(clippy::disallowed_methods, reason = "a test's timeout is real time")]
+fn deadline(timeout: Duration) -> Instant {
+    Instant::now() + timeout
 }
 
-#[expect(clippy::disallowed_methods, reason = "a test's patience, in real time")]
+#[expect(clippy::disallowed_methods, reason = "a test's timeout is real time")]
 fn left(until: Instant) -> Duration {
     until.saturating_duration_since(Instant::now())
 }
 
-/// All rows of an operation, over fleets and phases.
+/// Returns all rows of an operation, over fleets and phases.
 pub fn rows<'a>(result: &'a RunResult, operation: &str) -> Vec<&'a OperationTotals> {
     result.operations.iter().filter(|row| row.operation.name() == operation).collect()
 }
 
-/// How many were due, and how each ended, over fleets and phases.
+/// Returns the number of due operations and their outcomes, over fleets and phases.
 pub fn totals(result: &RunResult, operation: &str) -> (u64, BTreeMap<String, u64>) {
     let mut outcomes = BTreeMap::new();
     let rows = rows(result, operation);
@@ -317,7 +316,7 @@ pub fn totals(result: &RunResult, operation: &str) -> (u64, BTreeMap<String, u64
     (rows.iter().map(|row| row.due).sum(), outcomes)
 }
 
-/// Asserts that there were some, and that each ended well.
+/// Asserts that at least one operation was due and that all ended ok. Returns their number.
 #[track_caller]
 pub fn all_ok(result: &RunResult, operation: &str) -> u64 {
     let (due, outcomes) = totals(result, operation);

@@ -1,7 +1,7 @@
-//! A broker in a child process with a folder for its data. It listens on a port that it chose, and can be killed and started again at the
-//! same address. It ends with the test.
+//! A broker in a child process, with a folder for its data. It listens on a port of its choice, and can be killed and restarted at the same
+//! address. Used by `aedes` and `nats`.
 
-use super::PATIENCE;
+use super::TEST_TIMEOUT;
 use super::address::own_address;
 use hubstorm::emulator::certificate;
 use nix::sys::signal::{Signal, kill};
@@ -20,7 +20,7 @@ const CERTIFICATE_VALID: Duration = Duration::from_secs(86_400);
 pub struct Place<'a> {
     /// Port 0 lets the broker choose.
     pub address: SocketAddr,
-    /// For its data; has `cert.pem` and `key.pem` for TLS.
+    /// Folder for data, with `cert.pem` and `key.pem` for TLS.
     pub folder: &'a Path,
     pub tls: bool,
 }
@@ -60,27 +60,27 @@ impl LocalBroker {
         self.address
     }
 
-    /// For `ca = ".."`, if it speaks TLS.
+    /// Returns the path for `ca = ".."`, if the broker uses TLS.
     pub fn ca(&self) -> Option<PathBuf> {
         self.tls.then(|| self.folder.path().join("ca.pem"))
     }
 
-    /// Kills it (`kill -9`) once `connections` of its clients have sent data that it has not read. It is stopped (SIGSTOP) before, so that
-    /// it answers none of that.
+    /// Kills the broker (`kill -9`) once it has unread data from this number of connections. Suspends it first (SIGSTOP), so that it answers
+    /// none of the data.
     pub fn kill_with_unread(&mut self, connections: usize) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).expect("a process id fits"));
         let signal = |signal| kill(pid, signal).expect("it is ours and not yet reaped");
         signal(Signal::SIGSTOP);
         let began = now();
         while unread(self.address) < connections {
-            assert!(now() - began < PATIENCE, "only {} clients send", unread(self.address));
+            assert!(now() - began < TEST_TIMEOUT, "only {} clients send", unread(self.address));
             thread::yield_now();
         }
         signal(Signal::SIGKILL);
         self.child.wait().expect("it is our child");
     }
 
-    /// Starts it again at the same address with its data.
+    /// Restarts the broker at the same address with its data.
     pub fn restart(&mut self) {
         let place = Place { address: self.address, folder: self.folder.path(), tls: self.tls };
         let (child, port) = (self.launch)(&place);
@@ -91,7 +91,7 @@ impl LocalBroker {
 
 impl Drop for LocalBroker {
     fn drop(&mut self) {
-        // It may have died already; that would have failed the test elsewhere.
+        // It may have ended already, which fails the test elsewhere.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -108,7 +108,7 @@ fn write_certificate(folder: &Path, address: IpAddr) {
     }
 }
 
-/// The number of connections at a local address with received bytes that their process has not read (`man 5 proc`, /proc/net/tcp).
+/// Returns the number of connections at a local address with unread received bytes (`man 5 proc`, /proc/net/tcp).
 fn unread(address: SocketAddr) -> usize {
     let IpAddr::V4(ip) = address.ip() else { panic!("loopback here is IPv4") };
     // The kernel prints the address as a number in its own byte order.

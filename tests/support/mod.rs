@@ -1,5 +1,5 @@
-//! What the integration tests stand on: the built program, brokers, proxies and scripted peers. All of it lives on
-//! loopback, ends with the test, and is waited for by what it does, never by the clock.
+//! Support for the integration tests: the built program, brokers, proxies and scripted peers. Everything runs on loopback and ends with the
+//! test. Tests wait for events, never for time. Read `hubstorm.rs` first.
 
 pub mod address;
 pub mod aedes;
@@ -12,9 +12,9 @@ pub mod local_broker;
 pub mod mosquitto;
 pub mod mqtt;
 pub mod nats;
-pub mod overheard;
 pub mod proxy;
 pub mod rabbitmq;
+pub mod recording_hub;
 pub mod script;
 pub mod sdk;
 pub mod subscriber;
@@ -25,5 +25,5 @@ pub mod trial;
 
 use std::time::Duration;
 
-/// Long past every honest wait: a test that reaches it has failed, and says what it was waiting for.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// Longer than any wait should last. A test that reaches it fails and prints the event that it waited for.
+pub const TEST_TIMEOUT: Duration = Duration::from_secs(60);

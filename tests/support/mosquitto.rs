@@ -1,4 +1,4 @@
-//! Debian's mosquitto as a peer with a codec of its own: TLS and plain TCP, user names and passwords.
+//! Debian's mosquitto, with TLS, plain TCP and passwords. It has its own codec.
 
 use super::address::own_address;
 use super::sys::Witness;
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use tempfile::TempDir;
 
-/// The address is this process's own; its brokers count up from here, two ports each.
+/// The first port of the brokers on this process's own address. Each broker uses two ports.
 static NEXT_PORT: AtomicU16 = AtomicU16::new(18_830);
 const WITNESS: &str = "witness";
 
@@ -26,22 +26,22 @@ pub struct Mosquitto {
 }
 
 impl Mosquitto {
-    /// Starts one that admits `users`, all with the same password, and returns when it listens.
+    /// Starts a broker that accepts `users` with the same password. Returns once it listens.
     pub fn start(users: impl IntoIterator<Item = String>, password: &str) -> Mosquitto {
         Mosquitto::start_with(users.into_iter().map(|user| (user, password.to_owned())), password)
     }
 
-    /// Starts one that admits users with their passwords, and a witness with `password`.
+    /// Starts a broker that accepts users with their passwords, and a witness with `password`.
     pub fn start_with(users: impl IntoIterator<Item = (String, String)>, password: &str) -> Mosquitto {
         Mosquitto::launch(users, password, false, "")
     }
 
-    /// Starts one that admits anybody, as one without settings does.
+    /// Starts a broker that accepts every client.
     pub fn open() -> Mosquitto {
         Mosquitto::launch([], "the witness's", true, "")
     }
 
-    /// As [`Mosquitto::open`], with one more setting on each listener.
+    /// Like [`Mosquitto::open`], with a further setting for each listener.
     pub fn open_with(setting: &str) -> Mosquitto {
         Mosquitto::launch([], "the witness's", true, setting)
     }
@@ -64,7 +64,7 @@ impl Mosquitto {
         Mosquitto { child, folder, address, plain_port, tls_port, password: password.to_owned() }
     }
 
-    /// For `ca = ".."`: the broker's own certificate, self-signed for its address.
+    /// Returns the path for `ca = ".."`: the broker's self-signed certificate.
     pub fn ca(&self) -> PathBuf {
         self.folder.path().join("cert.pem")
     }
@@ -81,7 +81,7 @@ impl Mosquitto {
         SocketAddr::new(self.address, self.plain_port)
     }
 
-    /// A client that reads the broker's own counts. It is one of its clients.
+    /// Connects a client that reads the broker's counts. The counts include this client.
     pub fn witness(&self) -> Witness {
         Witness::new(self.plain(), WITNESS, &self.password)
     }
@@ -89,13 +89,13 @@ impl Mosquitto {
 
 impl Drop for Mosquitto {
     fn drop(&mut self) {
-        // It may have died already; that would have failed the test elsewhere.
+        // It may have ended already, which fails the test elsewhere.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// `tests/run` says where it is; by hand, Debian's place.
+/// Returns the program that `tests/run` names, or Debian's.
 fn program() -> PathBuf {
     std::env::var_os("HUBSTORM_TEST_MOSQUITTO").map_or_else(|| "/usr/sbin/mosquitto".into(), PathBuf::from)
 }
@@ -113,7 +113,7 @@ fn write_passwords(folder: &Path, users: impl Iterator<Item = (String, String)>)
     let file = folder.join("passwords");
     let lines: String = users.map(|(user, password)| format!("{user}:{password}\n")).collect();
     fs::write(&file, lines).expect("the folder is ours");
-    // -U replaces the passwords by their hashes.
+    // -U replaces the passwords with their hashes.
     let status = Command::new("mosquitto_passwd").arg("-U").arg(&file).status();
     assert!(status.expect("mosquitto is installed; tests/run does that").success(), "mosquitto_passwd");
 }
@@ -126,7 +126,7 @@ fn config(
     setting: &str,
 ) -> String {
     let folder = folder.display();
-    // "user root" keeps root from becoming a user who may not read the folder; others ignore it.
+    // With "user root", root stays root and can read the folder. Other users ignore it.
     format!(
         "user root\n\
          persistence false\n\
@@ -151,13 +151,13 @@ fn start(folder: &Path, config: &str) -> Child {
     command.arg("-c").arg(&file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("mosquitto is installed; tests/run does that");
     let mut log = BufReader::new(child.stderr.take().expect("piped"));
-    let mut said = String::new();
-    // Its listeners are open when it says that it runs.
-    while !said.lines().any(|line| line.ends_with("running")) {
-        let length = log.read_line(&mut said).expect("its log is UTF-8");
-        assert!(length > 0, "mosquitto did not start:\n{said}");
+    let mut log_text = String::new();
+    // The listeners are open once the log says that it runs.
+    while !log_text.lines().any(|line| line.ends_with("running")) {
+        let length = log.read_line(&mut log_text).expect("its log is UTF-8");
+        assert!(length > 0, "mosquitto did not start:\n{log_text}");
     }
-    // A full pipe would stop it.
+    // A full pipe would block the broker.
     thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
     child
 }

@@ -1,7 +1,6 @@
-//! Just enough MQTT 3.1.1 by hand to watch a broker and to play one. None of the product's codec is used: an
-//! error in it must not cancel out.
+//! A minimal MQTT 3.1.1 codec and client for tests. Independent of the product's codec, so that an error in that cannot cancel out.
 
-use super::PATIENCE;
+use super::TEST_TIMEOUT;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
@@ -15,7 +14,7 @@ pub const SUBACK: u8 = 9;
 pub const PINGREQ: u8 = 12;
 pub const DISCONNECT: u8 = 14;
 
-/// A packet as it came: the first byte and what follows the length.
+/// A received packet: the first byte, and the body after the length.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
     pub first: u8,
@@ -27,7 +26,7 @@ impl Frame {
         self.first >> 4
     }
 
-    /// The topic, packet id and payload of a PUBLISH.
+    /// Returns topic, packet id and payload of a PUBLISH.
     pub fn publish(&self) -> (String, Option<u16>, &[u8]) {
         assert_eq!(self.kind(), PUBLISH);
         let (topic, rest) =
@@ -40,12 +39,12 @@ impl Frame {
     }
 }
 
-/// Reads one packet; `None` at the end of the stream.
+/// Reads one packet. Returns `None` at the end of the stream.
 pub fn read_frame(stream: &mut impl Read) -> io::Result<Option<Frame>> {
     let mut byte = [0];
     match stream.read(&mut byte) {
         Ok(0) => return Ok(None),
-        // A machine that was suspended meanwhile; `read_exact` goes on by itself.
+        // The machine was suspended. `read_exact` retries by itself.
         Err(error) if error.kind() == io::ErrorKind::Interrupted => return read_frame(stream),
         read => read?,
     };
@@ -63,13 +62,13 @@ pub fn read_frame(stream: &mut impl Read) -> io::Result<Option<Frame>> {
     Ok(Some(Frame { first, body }))
 }
 
-/// A packet of less than 128 bytes after its length.
+/// Returns a packet with a body of less than 128 bytes.
 pub fn small_frame(first: u8, body: &[u8]) -> Vec<u8> {
     let length = u8::try_from(body.len()).ok().filter(|length| *length < 128).expect("a small packet");
     [&[first, length], body].concat()
 }
 
-/// A text with its length before it.
+/// Returns a text with its length prefix.
 pub fn text(value: &str) -> Vec<u8> {
     let length = u16::try_from(value.len()).expect("a short text");
     [&length.to_be_bytes(), value.as_bytes()].concat()
@@ -81,10 +80,10 @@ pub struct Client {
 }
 
 impl Client {
-    /// CONNECT with a clean session and no keep-alive, to an accepting CONNACK.
+    /// Connects with a clean session and without keep-alive. CONNACK must accept it.
     pub fn connect(address: SocketAddr, id: &str, user: &str, password: &str) -> Client {
         let stream = TcpStream::connect(address).expect("the broker listens");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout above zero");
+        stream.set_read_timeout(Some(TEST_TIMEOUT)).expect("a timeout above zero");
         let mut client = Client { stream };
         let flags = 0b1100_0010; // user name, password, clean session
         let body = [&text("MQTT")[..], &[4, flags, 0, 0], &text(id), &text(user), &text(password)].concat();
@@ -102,16 +101,16 @@ impl Client {
         }
         self.send(&small_frame(0x82, &body));
         let answer = self.read();
-        assert_eq!(answer.kind(), SUBACK, "retained messages come after it: {answer:?}");
+        assert_eq!(answer.kind(), SUBACK, "retained messages arrive after it: {answer:?}");
     }
 
-    /// QoS 0.
+    /// Sends a message with QoS 0.
     pub fn publish(&mut self, topic: &str, payload: &[u8]) {
         self.send(&small_frame(PUBLISH << 4, &[&text(topic)[..], payload].concat()));
     }
 
     pub fn read(&mut self) -> Frame {
-        read_frame(&mut self.stream).expect("the broker talks on").expect("the broker stays")
+        read_frame(&mut self.stream).expect("the broker sends").expect("the broker keeps the connection")
     }
 
     fn send(&mut self, bytes: &[u8]) {

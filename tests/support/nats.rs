@@ -1,4 +1,5 @@
-//! Debian's nats-server as an MQTT broker, with a codec and TLS in Go. It keeps sessions and QoS 1 messages in JetStream's files.
+//! Debian's nats-server as an MQTT broker, with codec and TLS in Go. It stores sessions and QoS 1 messages in JetStream's files. Used by
+//! `nats`.
 
 use super::local_broker::{LocalBroker, Place};
 use std::fs;
@@ -11,7 +12,7 @@ pub fn nats(tls: bool) -> LocalBroker {
     LocalBroker::start(launch, tls)
 }
 
-/// The program that `tests/run` names, or Debian's.
+/// Returns the program that `tests/run` names, or Debian's.
 fn program() -> std::ffi::OsString {
     std::env::var_os("HUBSTORM_TEST_NATS").unwrap_or_else(|| "/usr/sbin/nats-server".into())
 }
@@ -23,17 +24,17 @@ fn launch(place: &Place<'_>) -> (Child, u16) {
     command.arg("--config").arg(&config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("nats-server is installed; tests/run does that");
     let mut log = BufReader::new(child.stderr.take().expect("piped"));
-    let (mut said, mut port) = (String::new(), None);
-    while !said.lines().any(|line| line.ends_with("Server is ready")) {
-        let length = log.read_line(&mut said).expect("its log is UTF-8");
-        assert!(length > 0, "nats-server did not start:\n{said}");
+    let (mut log_text, mut port) = (String::new(), None);
+    while !log_text.lines().any(|line| line.ends_with("Server is ready")) {
+        let length = log.read_line(&mut log_text).expect("its log is UTF-8");
+        assert!(length > 0, "nats-server did not start:\n{log_text}");
     }
-    for line in said.lines().filter(|line| line.contains("Listening for MQTT clients")) {
+    for line in log_text.lines().filter(|line| line.contains("Listening for MQTT clients")) {
         port = line.rsplit(':').next().and_then(|port| port.parse().ok());
     }
-    // A full pipe would stop it.
+    // A full pipe would block the broker.
     thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-    (child, port.unwrap_or_else(|| panic!("it has no port:\n{said}")))
+    (child, port.unwrap_or_else(|| panic!("it has no port:\n{log_text}")))
 }
 
 fn text(place: &Place<'_>) -> String {

@@ -1,7 +1,7 @@
-"""A device on paho-mqtt, written as its users write one for an IoT hub. `tests/it/paho.rs` runs it against the emulator: it
-shares no line with hubstorm, neither for MQTT nor for TLS nor for the token.
+"""A device with paho-mqtt, written as its users write one for an IoT hub. `tests/it/paho.rs` runs it against the emulator. It shares no
+code with hubstorm, neither for MQTT nor for TLS nor for tokens.
 
-The token's key comes in the environment variable DEVICE_KEY. Prints one JSON object with what happened.
+The environment variable DEVICE_KEY contains the key of the token. Prints one JSON object as its report.
 """
 
 import argparse
@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--ca", required=True, help="the PEM file to trust")
     parser.add_argument("--device", required=True)
-    parser.add_argument("--token-for", help="the device that the token names, when it is another one")
+    parser.add_argument("--token-for", help="the device in the token, if it differs")
     parser.add_argument("--ttl", type=int, default=3600, help="seconds until the token expires")
     parser.add_argument("--messages", type=int, default=3)
     args = parser.parse_args()

@@ -1,7 +1,7 @@
-//! A TCP proxy that can freeze: both directions stand still, no connection breaks, nothing is lost. It can also reset its
-//! connections, and record what they carried.
+//! A TCP proxy that can freeze both directions without breaking connections or losing data. It can also reset its connections, and record
+//! their bytes.
 
-use super::PATIENCE;
+use super::TEST_TIMEOUT;
 use super::address::listen;
 use socket2::SockRef;
 use std::io::{Read, Write};
@@ -23,17 +23,17 @@ struct Shared {
 #[derive(Default)]
 struct State {
     frozen_until: Option<Instant>,
-    /// Data from the server does not pass.
+    /// Data from the server is held back.
     answers_held: bool,
-    /// Something from a client has met a freeze.
+    /// A freeze holds back data from a client.
     holds: bool,
-    /// Bytes from clients that went on to the server.
+    /// Number of bytes that were forwarded from clients to the server.
     upstream_bytes: u64,
     stopped: bool,
     streams: Vec<TcpStream>,
-    /// How many times the open connections were reset.
+    /// Number of resets of all open connections.
     resets: u64,
-    /// Every connection so far, in the order of arrival, if they are recorded.
+    /// Every connection so far, in the order of arrival, if the proxy records.
     recorded: Option<Vec<Recorded>>,
 }
 
@@ -49,19 +49,19 @@ struct Pipe {
     from: TcpStream,
     to: TcpStream,
     upstream: bool,
-    /// The connection's index in the record.
+    /// Index of the connection in the record.
     number: usize,
-    /// The number of resets before it.
+    /// Number of resets before the connection.
     resets: u64,
 }
 
 impl Proxy {
-    /// Listens on `address`, on a port that the kernel picks, and forwards to `upstream`.
+    /// Starts a proxy on a free port of `address` that forwards to `upstream`.
     pub fn start(address: IpAddr, upstream: SocketAddr) -> Proxy {
         Proxy::launch(address, upstream, State::default())
     }
 
-    /// As [`Proxy::start`], and records the bytes that pass.
+    /// Like [`Proxy::start`], and records the forwarded bytes.
     pub fn recording(address: IpAddr, upstream: SocketAddr) -> Proxy {
         Proxy::launch(address, upstream, State { recorded: Some(Vec::new()), ..State::default() })
     }
@@ -87,38 +87,38 @@ impl Proxy {
         self.address.port()
     }
 
-    /// Waits until clients have sent that much in all.
+    /// Waits until the proxy has forwarded this number of bytes from clients.
     pub fn wait_for_upstream_bytes(&self, bytes: u64) {
         let state = self.shared.lock();
         let wait =
-            self.shared.changed.wait_timeout_while(state, PATIENCE, |state| state.upstream_bytes < bytes);
+            self.shared.changed.wait_timeout_while(state, TEST_TIMEOUT, |state| state.upstream_bytes < bytes);
         let (state, timeout) = wait.expect("no thread panics with the lock");
-        assert!(!timeout.timed_out(), "only {} of {bytes} bytes came", state.upstream_bytes);
+        assert!(!timeout.timed_out(), "only {} of {bytes} bytes arrived", state.upstream_bytes);
     }
 
-    /// Waits until a client has sent something that does not pass, because of a freeze.
+    /// Waits until a freeze holds back data from a client.
     pub fn wait_until_it_holds(&self) {
         let state = self.shared.lock();
         let (_state, timeout) = self
             .shared
             .changed
-            .wait_timeout_while(state, PATIENCE, |state| !state.holds)
+            .wait_timeout_while(state, TEST_TIMEOUT, |state| !state.holds)
             .expect("no thread panics with the lock");
-        assert!(!timeout.timed_out(), "nobody sends anything");
+        assert!(!timeout.timed_out(), "no client sends data");
     }
 
-    /// From now on for `duration`, nothing passes in either direction. Returns at once.
+    /// Freezes both directions for `duration`. Returns at once.
     pub fn freeze_for(&self, duration: Duration) {
         self.shared.lock().frozen_until = Some(now() + duration);
     }
 
-    /// From now on, data from the server does not pass.
+    /// Holds back data from the server from now on.
     pub fn hold_answers(&self) {
         self.shared.lock().answers_held = true;
     }
 
-    /// Resets every open connection on both sides (RST). What was held back is lost; later connections
-    /// pass. Returns how many connections it reset.
+    /// Resets every open connection on both sides (RST). Data that was held back is lost. Later connections are forwarded. Returns the number
+    /// of reset connections.
     pub fn reset(&self) -> usize {
         let mut state = self.shared.lock();
         let streams = std::mem::take(&mut state.streams);
@@ -135,12 +135,12 @@ impl Proxy {
         open / 2
     }
 
-    /// The bytes of the connections, in the order of arrival.
+    /// Returns the bytes of the connections, in the order of arrival.
     pub fn recorded(&self) -> Vec<Recorded> {
         self.shared.lock().recorded.clone().expect("it records")
     }
 
-    /// Ends a freeze before its time.
+    /// Ends a freeze early.
     pub fn thaw(&self) {
         self.shared.lock().frozen_until = None;
         self.shared.changed.notify_all();
@@ -181,7 +181,7 @@ impl Shared {
             self.changed.notify_all();
         }
         if self.lock().resets == pipe.resets {
-            // Either may be gone already.
+            // Both ends may have closed already.
             let _ = pipe.to.shutdown(Shutdown::Write);
         }
     }
@@ -224,7 +224,7 @@ impl Drop for Proxy {
         state.streams.drain(..).for_each(|stream| drop(stream.shutdown(Shutdown::Both)));
         drop(state);
         self.shared.changed.notify_all();
-        // Wakes the accepting thread, which then sees that it is over.
+        // Wakes the accepting thread, so that it ends.
         drop(TcpStream::connect(self.address));
     }
 }

@@ -1,5 +1,5 @@
-//! Debian's RabbitMQ with its MQTT plugin: a broker whose TLS and codec are written in Erlang. It runs as whoever runs the
-//! test, out of a folder of its own, and shares nothing with one that the system may have running.
+//! Debian's RabbitMQ with its MQTT plugin. Its TLS and codec are written in Erlang. It runs as the user of the test, in its own folder, and
+//! shares nothing with a RabbitMQ service of the system. Used by `rabbitmq`.
 
 use super::address::{listen, own_address};
 use hubstorm::emulator::certificate;
@@ -13,25 +13,25 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 pub const USER: &str = "device";
-/// The script that Debian's wrapper starts: the wrapper would change the user.
+/// The script behind Debian's wrapper, which would change the user.
 const PROGRAM: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
 const PLAIN_PORT: u16 = 28_830;
 const TLS_PORT: u16 = 28_831;
-/// Of Erlang's distribution; nobody calls there.
+/// Port of Erlang's distribution. It is unused.
 const NODE_PORT: u16 = 28_832;
 const CERTIFICATE_VALID: Duration = Duration::from_secs(86_400);
 
-/// One to a process: its ports are fixed on the process's own address.
+/// A broker. A process can start only one, because its ports on the process's own address are fixed.
 pub struct RabbitMq {
     node: Child,
-    /// Erlang's port mapper, without which the broker does not start. Left to itself it would start one that stays for ever.
+    /// Erlang's port mapper, which the broker requires. The broker itself would start one that never ends.
     mapper: Child,
     folder: TempDir,
     address: IpAddr,
 }
 
 impl RabbitMq {
-    /// Starts one that admits [`USER`] with `password`, and returns when it listens.
+    /// Starts a broker that accepts [`USER`] with `password`. Returns once it listens.
     pub fn start(password: &str) -> RabbitMq {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let address = own_address();
@@ -45,16 +45,16 @@ impl RabbitMq {
 
     fn wait(&mut self) {
         let mut log = BufReader::new(self.node.stdout.take().expect("piped"));
-        let mut said = String::new();
-        while !said.contains("Server startup complete") {
-            let length = log.read_line(&mut said).expect("its log is UTF-8");
-            assert!(length > 0, "RabbitMQ did not start:\n{said}");
+        let mut log_text = String::new();
+        while !log_text.contains("Server startup complete") {
+            let length = log.read_line(&mut log_text).expect("its log is UTF-8");
+            assert!(length > 0, "RabbitMQ did not start:\n{log_text}");
         }
-        // A full pipe would stop it.
+        // A full pipe would block the broker.
         thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
     }
 
-    /// For `ca = ".."`.
+    /// Returns the path for `ca = ".."`.
     pub fn ca(&self) -> PathBuf {
         self.folder.path().join("ca.pem")
     }
@@ -71,7 +71,7 @@ impl RabbitMq {
 impl Drop for RabbitMq {
     fn drop(&mut self) {
         for child in [&mut self.node, &mut self.mapper] {
-            // It may have died already; that would have failed the test elsewhere.
+            // It may have ended already, which fails the test elsewhere.
             let _ = child.kill();
             let _ = child.wait();
         }
@@ -87,7 +87,7 @@ fn write_files(folder: &Path, address: IpAddr, password: &str) {
     write("cert.pem", &certificate.server);
     write("key.pem", &certificate.key);
     write("enabled_plugins", "[rabbitmq_mqtt].");
-    let place = folder.display();
+    let folder_path = folder.display();
     write(
         "rabbitmq.conf",
         &format!(
@@ -95,9 +95,9 @@ fn write_files(folder: &Path, address: IpAddr, password: &str) {
              mqtt.listeners.tcp.default = {address}:{PLAIN_PORT}\n\
              mqtt.listeners.ssl.default = {address}:{TLS_PORT}\n\
              mqtt.allow_anonymous = false\n\
-             ssl_options.cacertfile = {place}/ca.pem\n\
-             ssl_options.certfile = {place}/cert.pem\n\
-             ssl_options.keyfile = {place}/key.pem\n\
+             ssl_options.cacertfile = {folder_path}/ca.pem\n\
+             ssl_options.certfile = {folder_path}/cert.pem\n\
+             ssl_options.keyfile = {folder_path}/key.pem\n\
              default_user = {USER}\n\
              default_pass = {password}\n\
              log.console = true\n"
@@ -105,7 +105,7 @@ fn write_files(folder: &Path, address: IpAddr, password: &str) {
     );
 }
 
-/// Starts the port mapper on a port that was free a moment ago; whoever took it meanwhile shows when the broker starts.
+/// Starts the port mapper on a port that was just free. If another process takes the port, the broker does not start.
 fn start_mapper() -> (Child, u16) {
     let port = listen(Ipv4Addr::LOCALHOST.into()).local_addr().expect("it is bound").port();
     let mut command = Command::new("epmd");
@@ -117,10 +117,10 @@ fn start_node(folder: &Path, address: IpAddr, mapper_port: u16) -> Child {
     let interface = address.to_string().replace('.', ",");
     let mut command = Command::new(PROGRAM);
     command
-        .env("HOME", folder) // The cookie of Erlang's distribution goes there.
+        .env("HOME", folder) // For the cookie of Erlang's distribution.
         .env("ERL_EPMD_PORT", mapper_port.to_string())
         .env("RABBITMQ_CONF_ENV_FILE", "/dev/null")
-        .env("ERL_CRASH_DUMP", folder.join("erl_crash.dump")) // Not where the tests happen to run.
+        .env("ERL_CRASH_DUMP", folder.join("erl_crash.dump")) // Not in the working directory of the tests.
         .env("RABBITMQ_CONFIG_FILE", folder.join("rabbitmq.conf"))
         .env("RABBITMQ_DIST_PORT", NODE_PORT.to_string())
         .env("RABBITMQ_ENABLED_PLUGINS_FILE", folder.join("enabled_plugins"))
@@ -132,7 +132,7 @@ fn start_node(folder: &Path, address: IpAddr, mapper_port: u16) -> Child {
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
             format!("-kernel inet_dist_use_interface {{{interface}}}"),
         )
-        // It replaces the shell, so that killing the child kills the broker.
+        // The broker replaces the shell, so that killing the child kills the broker.
         .env("RUNNING_UNDER_SYSTEMD", "true")
         .stdin(Stdio::null())
         .stdout(Stdio::piped());

@@ -1,7 +1,7 @@
-//! A scripted peer: a broker that says exactly what a test tells it to, for misbehaviour that the built-in hub must
-//! never imitate. A step that was not reached fails the test.
+//! A scripted broker, for misbehavior that the built-in hub must never show. A test gives it a list of steps. A step that was not played
+//! fails the test. Used by `hostile`, `preflight` and `regression`.
 
-use super::PATIENCE;
+use super::TEST_TIMEOUT;
 use super::address::{listen, own_address};
 use super::mqtt::{self, Frame, read_frame};
 use super::tls::Identity;
@@ -17,36 +17,36 @@ use std::time::Duration;
 /// One step of a conversation.
 #[derive(Clone, Debug)]
 pub enum Step {
-    /// A packet of this type comes.
+    /// Waits for a packet of this type.
     Receives(u8),
-    /// Bytes come, whatever they are.
-    Hears,
-    /// A PUBLISH with QoS 1 comes; its PUBACK is written in pieces of this many bytes.
+    /// Waits for any bytes.
+    ReceivesBytes,
+    /// Waits for a PUBLISH with QoS 1 and sends its PUBACK in pieces of this size.
     Acks {
         piece: usize,
     },
     Sends(Vec<u8>),
-    /// As `Sends`, in pieces of one byte.
+    /// Sends bytes one at a time.
     Dribbles(Vec<u8>),
-    /// As `Sends`, on the socket below TLS.
+    /// Sends bytes on the socket below TLS.
     SendsRaw(Vec<u8>),
-    /// Sends this again and again, and reads nothing, until the other side is gone.
+    /// Sends these bytes repeatedly, without reading, until the client closes the connection.
     Floods(Vec<u8>),
-    /// The same, and reads whatever comes meanwhile. Without TLS.
+    /// Sends these bytes repeatedly and reads everything. Only without TLS.
     FloodsAndReads(Vec<u8>),
-    /// Is a good broker from here on, to the end: acknowledges what comes, in pieces of this many bytes.
+    /// Behaves like a correct broker until the end, with acknowledgments in pieces of this size.
     Serves {
         piece: usize,
     },
-    /// Says nothing more; the other side ends the connection.
+    /// Sends nothing more and waits until the client ends the connection.
     Holds,
     /// Keeps the connection open and never reads again.
     Ignores,
-    /// A fatal alert, encrypted as it should be; then the other side ends the connection.
+    /// Sends a fatal, correctly encrypted alert. Then the client ends the connection.
     Alerts,
-    /// FIN; then the other side ends the connection, too.
+    /// Sends FIN. Then the client ends the connection.
     Ends,
-    /// RST.
+    /// Sends RST.
     Resets,
     Closes,
 }
@@ -55,8 +55,8 @@ pub fn receives(kind: u8) -> Step {
     Step::Receives(kind)
 }
 
-pub fn hears() -> Step {
-    Step::Hears
+pub fn receives_bytes() -> Step {
+    Step::ReceivesBytes
 }
 
 pub fn acks(piece: usize) -> Step {
@@ -100,17 +100,17 @@ pub struct Script {
 }
 
 impl Script {
-    /// For one connection.
+    /// Plays the script for one connection.
     pub fn connection(steps: impl IntoIterator<Item = Step>) -> Script {
         Script::start(steps, None, 1)
     }
 
-    /// For every connection that comes, one after the other.
+    /// Plays the script for every connection, one after the other.
     pub fn connections(steps: impl IntoIterator<Item = Step>) -> Script {
         Script::start(steps, None, usize::MAX)
     }
 
-    /// As `connections`, over TLS.
+    /// Like `connections`, over TLS.
     pub fn connections_over_tls(identity: Identity, steps: impl IntoIterator<Item = Step>) -> Script {
         Script::start(steps, Some(identity), usize::MAX)
     }
@@ -123,31 +123,31 @@ impl Script {
         let listener = listen(own_address());
         let address = listener.local_addr().expect("it is bound");
         let over = Arc::new(AtomicBool::new(false));
-        let stage = Stage {
+        let player = Player {
             listener,
             tls: identity.as_ref().map(|identity| identity.config.clone()),
             steps: steps.into_iter().collect(),
             connections_max,
             over: Arc::clone(&over),
         };
-        Script { address, identity, over, player: thread::spawn(move || stage.play_all()) }
+        Script { address, identity, over, player: thread::spawn(move || player.play_all()) }
     }
 
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The roots that a client should trust, when it speaks TLS.
+    /// Returns the path of the roots for clients, if the script uses TLS.
     pub fn ca(&self) -> Option<PathBuf> {
         self.identity.as_ref().map(|identity| identity.ca.path().to_owned())
     }
 
-    /// How many connections were played. Fails if any step is unused. Called when the program under test has ended.
+    /// Returns the number of played connections. Fails if a step is unused. Call it after the program under test has ended.
     #[track_caller]
     pub fn finish(self) -> usize {
         self.over.store(true, Ordering::SeqCst);
         if !self.player.is_finished() {
-            // Ends the wait for a connection; a script that still wants its first one then misses its first packet.
+            // Ends the wait for a connection. A script that has not played yet then fails at its first packet.
             drop(TcpStream::connect(self.address));
         }
         match self.player.join().expect("the player does not panic") {
@@ -157,8 +157,8 @@ impl Script {
     }
 }
 
-/// What the player has.
-struct Stage {
+/// The state of the thread that plays a script.
+struct Player {
     listener: TcpListener,
     tls: Option<Arc<ServerConfig>>,
     steps: Vec<Step>,
@@ -166,7 +166,7 @@ struct Stage {
     over: Arc<AtomicBool>,
 }
 
-impl Stage {
+impl Player {
     fn play_all(&self) -> Result<usize, String> {
         let mut ignored = Vec::new();
         let mut played = 0;
@@ -181,7 +181,7 @@ impl Stage {
         Ok(played)
     }
 
-    /// Plays the script once. A connection that is to be ignored is given back.
+    /// Plays the script once. Returns the connection if the script ignores it.
     fn play(&self, stream: TcpStream) -> Result<Option<Line>, String> {
         let mut line = Line::new(stream, self.tls.clone()).map_err(|error| error.to_string())?;
         for (index, step) in self.steps.iter().enumerate() {
@@ -202,8 +202,8 @@ enum Line {
 
 impl Line {
     fn new(stream: TcpStream, tls: Option<Arc<ServerConfig>>) -> io::Result<Line> {
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(TEST_TIMEOUT))?;
+        stream.set_write_timeout(Some(TEST_TIMEOUT))?;
         stream.set_nodelay(true)?;
         let Some(config) = tls else { return Ok(Line::Tcp(stream)) };
         let connection = ServerConnection::new(config).map_err(io::Error::other)?;
@@ -221,7 +221,7 @@ impl Line {
         self.write_all(bytes).and_then(|()| self.flush()).map_err(|error| error.to_string())
     }
 
-    /// Reads until the other side has ended the connection, in whatever way.
+    /// Reads until the client has ended the connection in any way.
     fn read_to_the_end(&mut self) -> Result<(), String> {
         let mut some = [0; 4096];
         loop {
@@ -230,7 +230,7 @@ impl Line {
                 Ok(_) => {}
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                        return Err("it never ended".to_owned());
+                        return Err("the connection did not end".to_owned());
                     }
                     io::ErrorKind::Interrupted => {}
                     _ => return Ok(()),
@@ -239,7 +239,7 @@ impl Line {
         }
     }
 
-    /// Pretends to have received what nobody can have sent: rustls answers with its alert.
+    /// Makes rustls send an alert: it appears to have received a record that cannot be decrypted.
     fn alert(&mut self) -> Result<(), String> {
         let Line::Tls(stream) = self else { return Err("there is no TLS".to_owned()) };
         let garbage = [&[0x17, 3, 3, 0, 32][..], &[0; 32]].concat();
@@ -277,8 +277,8 @@ impl Write for Line {
 fn perform(line: &mut Line, step: &Step) -> Result<(), String> {
     match step {
         Step::Receives(kind) => receive(line, *kind).map(drop),
-        Step::Hears => match line.read(&mut [0; 4096]) {
-            Ok(0) | Err(_) => Err("nothing came".to_owned()),
+        Step::ReceivesBytes => match line.read(&mut [0; 4096]) {
+            Ok(0) | Err(_) => Err("no bytes arrived".to_owned()),
             Ok(_) => Ok(()),
         },
         Step::Acks { piece } => {
@@ -299,7 +299,7 @@ fn perform(line: &mut Line, step: &Step) -> Result<(), String> {
             reading.join().expect("the reader does not panic")
         }
         Step::Serves { piece } => {
-            // The end may be a FIN, or a reset with data unread.
+            // The end may be a FIN, or a reset with unread data.
             while let Ok(Some(frame)) = read_frame(line) {
                 answer(line, &frame, *piece)?;
             }
@@ -322,11 +322,11 @@ fn perform(line: &mut Line, step: &Step) -> Result<(), String> {
 fn receive(line: &mut Line, kind: u8) -> Result<Frame, String> {
     match read_frame(line) {
         Ok(Some(frame)) if frame.kind() == kind => Ok(frame),
-        other => Err(format!("wanted a packet of type {kind}, got {other:?}")),
+        other => Err(format!("expected a packet of type {kind}, got {other:?}")),
     }
 }
 
-/// What a broker owes for a packet, in pieces.
+/// Sends the answer to a packet, in pieces.
 fn answer(line: &mut Line, frame: &Frame, piece: usize) -> Result<(), String> {
     let reply = match frame.kind() {
         mqtt::PUBLISH => match frame.publish() {

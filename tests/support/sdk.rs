@@ -1,4 +1,4 @@
-//! A device on one of Azure's own SDKs, unmodified, as a child process: told what to do, and asked what it saw.
+//! A device with one of Azure's SDKs, unmodified, in a child process. It reads commands and prints facts. Used by `sdk` and `sdk_habits`.
 
 use super::hub::LocalHub;
 use super::talker::Talker;
@@ -8,7 +8,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
-/// Whose SDK.
+/// An SDK.
 #[derive(Clone, Copy, Debug)]
 pub enum Sdk {
     Python,
@@ -18,7 +18,7 @@ pub enum Sdk {
 pub struct SdkDevice(Talker);
 
 impl SdkDevice {
-    /// Starts one that does nothing yet.
+    /// Starts a device that waits for commands.
     pub fn start(sdk: Sdk, ca: &Path, connection_string: &str, arguments: &[&str]) -> SdkDevice {
         let mut command = match sdk {
             Sdk::Python => script(python(), "sdk_device.py"),
@@ -29,49 +29,49 @@ impl SdkDevice {
         SdkDevice(Talker::start(command))
     }
 
-    /// Starts one with the hub's own key for `device`, and waits until it is connected.
+    /// Starts a device with a key of the hub, and waits until it is connected.
     pub fn connected(sdk: Sdk, hub: &LocalHub, device: &str, arguments: &[&str]) -> SdkDevice {
         let mut device = SdkDevice::start(sdk, &hub.ca(), &hub.connection_string(device), arguments);
-        device.does(json!({"do": "connect"}), "connected");
+        device.execute(json!({"do": "connect"}), "connected");
         device
     }
 
-    /// Gives it a command.
-    pub fn tell(&mut self, command: Value) {
-        self.0.tell(command);
+    /// Sends a command.
+    pub fn send(&mut self, command: Value) {
+        self.0.send(command);
     }
 
-    /// Gives it a command and waits for what shows that it was carried out.
+    /// Sends a command and waits for the fact that confirms it.
     #[track_caller]
-    pub fn does(&mut self, command: Value, fact: &str) -> Value {
-        self.0.does(command, fact)
+    pub fn execute(&mut self, command: Value, fact: &str) -> Value {
+        self.0.execute(command, fact)
     }
 
-    /// Gives it a command that the SDK cannot carry out; its error.
+    /// Sends a command that must fail, and returns the error.
     #[track_caller]
     pub fn fails(&mut self, command: Value) -> String {
-        self.does(command, "failed")["why"].to_string()
+        self.execute(command, "failed")["why"].to_string()
     }
 
-    /// Waits for a fact of that name, and takes it. A command that failed is reported at once.
+    /// Waits for a fact with this name and removes it. Panics at once if a command fails.
     #[track_caller]
-    pub fn sees(&mut self, fact: &str) -> Value {
-        self.0.sees(fact)
+    pub fn wait_for(&mut self, fact: &str) -> Value {
+        self.0.wait_for(fact)
     }
 
-    /// Ends it, as its user would.
+    /// Disconnects the device and ends the process.
     pub fn leave(mut self) {
-        self.does(json!({"do": "disconnect"}), "disconnected");
+        self.execute(json!({"do": "disconnect"}), "disconnected");
     }
 }
 
-/// Runs a file of a user's own to its end, in the folder where it lies; what it printed.
+/// Runs a user's file in its folder, and returns its output.
 #[track_caller]
 pub fn run_file(sdk: Sdk, folder: &Path, name: &str, connection_string: &str) -> String {
     let interpreter = match sdk {
         Sdk::Python => python(),
         Sdk::Node => {
-            // Where Node looks for what a file beside it imports.
+            // Node looks for imported packages in this folder.
             let modules = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/node/node_modules");
             symlink(modules, folder.join("node_modules")).expect("the folder is ours");
             node()
@@ -79,25 +79,25 @@ pub fn run_file(sdk: Sdk, folder: &Path, name: &str, connection_string: &str) ->
     };
     let mut command = Command::new(interpreter);
     command.arg(name).current_dir(folder).env("DEVICE_CONNECTION_STRING", connection_string);
-    let output = command.output().expect("it is installed");
+    let output = command.output().expect("the interpreter is installed");
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).expect("it prints text")
 }
 
-/// `tests/run` says where they are.
+/// Returns the Python that `tests/run` names.
 fn python() -> OsString {
     std::env::var_os("HUBSTORM_TEST_SDK_PYTHON").expect(
-        "HUBSTORM_TEST_SDK_PYTHON names no Python that has azure-iot-device: run the tests with tests/run, which makes one",
+        "HUBSTORM_TEST_SDK_PYTHON must name a Python with azure-iot-device: run the tests with tests/run, which installs it",
     )
 }
 
 pub fn node() -> OsString {
     std::env::var_os("HUBSTORM_TEST_NODE").expect(
-        "HUBSTORM_TEST_NODE names no Node.js: run the tests with tests/run, which installs it and what it needs from npm",
+        "HUBSTORM_TEST_NODE must name Node.js: run the tests with tests/run, which installs it and its npm packages",
     )
 }
 
-/// A script of this folder.
+/// Returns a command for a script of this folder.
 pub fn script(interpreter: OsString, name: &str) -> Command {
     let mut command = Command::new(interpreter);
     command.arg(format!("{}/tests/support/{name}", env!("CARGO_MANIFEST_DIR")));

@@ -1,7 +1,7 @@
-"""A device on Azure's SDK for Python, unmodified. `tests/support/sdk.rs` starts it, tells it what to do in JSON lines on its
-stdin, and reads in JSON lines on its stdout what it saw. sdk_device.js is the same device on the SDK for Node.
+"""A device with Azure's SDK for Python, unmodified. `tests/support/sdk.rs` starts it, sends commands as JSON lines to its stdin, and reads
+facts as JSON lines from its stdout. sdk_device.js is the same device with the SDK for Node.
 
-The connection string comes in the environment variable DEVICE_CONNECTION_STRING, because it holds a key.
+The environment variable DEVICE_CONNECTION_STRING contains the connection string, because it has a key.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import threading
 
 from azure.iot.device import IoTHubDeviceClient, Message, MethodResponse
 
-# Who started it has given up by then.
+# Longer than the timeout of the tests.
 LIFETIME_S = 240
 
 output = threading.Lock()
@@ -29,18 +29,18 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--ca", required=True, help="the PEM file to trust")
     parser.add_argument("--token-lifetime", type=int, help="seconds between two tokens")
-    parser.add_argument("--no-retry", action="store_true", help="stay away once disconnected")
+    parser.add_argument("--no-retry", action="store_true", help="do not reconnect")
     args = parser.parse_args()
 
-    # It comes back at once; what fails then, no test waits for.
+    # The first reconnect is immediate. No test waits for the next one.
     options: dict = {"connection_retry": not args.no_retry, "connection_retry_interval": 3_600}
     if args.token_lifetime:
-        # The SDK renews two minutes before a token's end; that margin cannot be set.
+        # The SDK renews a token two minutes before its expiry. This margin cannot be changed.
         options["sastoken_ttl"] = 120 + args.token_lifetime
     with open(args.ca, encoding="ascii") as ca:
         options["server_verification_cert"] = ca.read()
     client = IoTHubDeviceClient.create_from_connection_string(os.environ["DEVICE_CONNECTION_STRING"], **options)
-    # What it is when the SDK gets round to telling: between two changes that follow each other, this may miss the first.
+    # Reports the state at the time of the callback, so it may miss the first of two quick changes.
     client.on_connection_state_change = lambda: say("connected" if client.connected else "disconnected")
     client.on_background_exception = lambda error: say("background", why=repr(error))
 
@@ -84,7 +84,7 @@ def main() -> None:
         client.patch_twin_reported_properties(command["patch"])
         say("reported")
 
-    # The state handler says "connected" and "disconnected".
+    # The state handler reports "connected" and "disconnected".
     commands = {
         "connect": lambda command: client.connect(),
         "disconnect": lambda command: client.disconnect(),
@@ -97,7 +97,7 @@ def main() -> None:
         command = json.loads(line)
         try:
             commands[command["do"]](command)
-        except Exception as error:  # Whatever the SDK raises is what the test wants to know.
+        except Exception as error:  # The test needs every error of the SDK.
             say("failed", of=command["do"], why=f"{error!r} from {error.__cause__!r}")
     client.shutdown()
 

@@ -1,18 +1,18 @@
-//! What a broker counted itself, as it says under `$SYS`.
+//! A broker's own counts, from its `$SYS` topics. Used with mosquitto.
 
 use super::mqtt::Client;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-/// PUBLISH packets received since the broker began.
+/// Number of PUBLISH packets received since the start of the broker.
 const PUBLISHED: &str = "$SYS/broker/publish/messages/received";
-/// Clients that are known, this one included.
+/// Number of known clients, including this one.
 const CLIENTS: &str = "$SYS/broker/clients/total";
-/// The most clients that were connected at once, this one included.
+/// Highest number of clients that were connected at once, including this one.
 const CLIENTS_PEAK: &str = "$SYS/broker/clients/maximum";
 /// Changes with every round of `$SYS`.
 const UPTIME: &str = "$SYS/broker/uptime";
-/// Rounds, a second each, in which the counts may still be on their way.
+/// Maximum number of rounds, of a second each, until the counts are complete.
 const ROUNDS_MAX: usize = 30;
 
 /// The broker's counts.
@@ -36,8 +36,8 @@ impl Witness {
         Witness { client, latest: BTreeMap::new() }
     }
 
-    /// The counts once two whole rounds agree that `published` is reached, or whatever they are when it never is: the
-    /// second round catches what would have been too many.
+    /// Returns the counts once two complete rounds have reached `published`, or the counts after the last round. The second round detects
+    /// messages in excess.
     pub fn counts(&mut self, published: u64) -> Counts {
         let mut agreed = 0;
         for _ in 0..ROUNDS_MAX {
@@ -58,8 +58,8 @@ impl Witness {
         self.latest.get(topic).copied().unwrap_or_default()
     }
 
-    /// Takes in messages up to the next uptime, which the broker sends first in a round: what came before it
-    /// belongs to the round that is now complete.
+    /// Reads messages up to the next uptime. The broker sends the uptime first in a round, so the earlier messages complete the previous
+    /// round.
     fn next_round(&mut self) {
         loop {
             let frame = self.client.read();

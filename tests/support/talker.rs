@@ -1,6 +1,6 @@
-//! A child process that reads one JSON command per line and prints one JSON fact per line: an SDK's device, a subscriber.
+//! A child process that reads one JSON command per line and prints one JSON fact per line. Used for SDK devices and subscribers.
 
-use super::PATIENCE;
+use super::TEST_TIMEOUT;
 use serde_json::Value;
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Write};
@@ -35,29 +35,29 @@ impl Talker {
     }
 
     /// Sends it a command.
-    pub fn tell(&mut self, command: Value) {
+    pub fn send(&mut self, command: Value) {
         writeln!(self.stdin, "{command}").expect("it reads its commands");
     }
 
     /// Sends it a command and waits for the fact that shows that it was executed.
     #[track_caller]
-    pub fn does(&mut self, command: Value, fact: &str) -> Value {
-        self.tell(command);
-        self.sees(fact)
+    pub fn execute(&mut self, command: Value, fact: &str) -> Value {
+        self.send(command);
+        self.wait_for(fact)
     }
 
     /// Waits for a fact with this name and removes it. Panics at once if a command fails.
     #[track_caller]
-    pub fn sees(&mut self, fact: &str) -> Value {
-        if let Some(place) = self.unread.iter().position(|seen| seen["fact"] == fact) {
-            return self.unread.remove(place).expect("it was just found");
+    pub fn wait_for(&mut self, fact: &str) -> Value {
+        if let Some(index) = self.unread.iter().position(|unread| unread["fact"] == fact) {
+            return self.unread.remove(index).expect("it was just found");
         }
         loop {
-            match self.facts.recv_timeout(PATIENCE) {
+            match self.facts.recv_timeout(TEST_TIMEOUT) {
                 Ok(seen) if seen["fact"] == fact => return seen,
                 Ok(seen) if seen["fact"] == "failed" => panic!("waiting for {fact:?}: {seen}"),
                 Ok(seen) => self.unread.push_back(seen),
-                Err(why) => panic!("never saw {fact:?} ({why}), but {:?}", self.unread),
+                Err(why) => panic!("no fact {fact:?} ({why}), but {:?}", self.unread),
             }
         }
     }
@@ -65,7 +65,7 @@ impl Talker {
 
 impl Drop for Talker {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,5 +1,5 @@
-//! Certificates for scripted peers: good ones, and each wrong in one way. The peers speak TLS through rustls's buffered
-//! API, which the product does not use.
+//! Certificates for scripted peers: valid ones, and ones with a single defect. The peers use rustls's buffered API, which the product does
+//! not use.
 
 use super::address::own_address;
 use hubstorm::emulator::certificate::{self, Certificate};
@@ -12,38 +12,38 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tempfile::NamedTempFile;
 
-/// What a server presents, and a file with the roots that its clients are told to trust.
+/// The certificate of a server, and a file with the roots for its clients.
 pub struct Identity {
     pub config: Arc<ServerConfig>,
     pub ca: NamedTempFile,
 }
 
 impl Identity {
-    /// Nothing is wrong with it.
+    /// Makes a valid certificate.
     pub fn good() -> Identity {
         Identity::of(own_address())
     }
 
-    /// That of a server at another address, and a good one.
+    /// Makes a valid certificate for an address.
     pub fn of(address: IpAddr) -> Identity {
         let certificate = certificate(&address.to_string(), today());
         Identity::new(&certificate, &certificate.ca_pem)
     }
 
-    /// It is somebody else's.
+    /// Makes a certificate for another host.
     pub fn of_another_host() -> Identity {
         let certificate = certificate("other.test", today());
         Identity::new(&certificate, &certificate.ca_pem)
     }
 
-    /// It was good ten years ago.
+    /// Makes a certificate that expired ten years ago.
     pub fn expired() -> Identity {
         let certificate =
             certificate(&own_address().to_string(), today() - Duration::from_secs(10 * 365 * 86_400));
         Identity::new(&certificate, &certificate.ca_pem)
     }
 
-    /// Signed by an authority that the client was not told of.
+    /// Makes a certificate of an authority that the client does not trust.
     pub fn of_an_unknown_authority() -> Identity {
         let address = own_address().to_string();
         Identity::new(&certificate(&address, today()), &certificate(&address, today()).ca_pem)

@@ -1,4 +1,4 @@
-//! Tests for any broker: traffic, resets, a `kill -9`. Paho, as a subscriber, counts independently.
+//! Tests for any broker: traffic, resets, `kill -9`. Paho counts the deliveries independently. Used by `aedes` and `nats`.
 
 use super::address::own_address;
 use super::conversation::Conversation;
@@ -164,7 +164,7 @@ pub enum Paho {
     IsAway,
 }
 
-/// Kills the broker in mid-run while devices wait for acknowledgments at `qos`, and starts it again. Devices with kept sessions have at
+/// Kills the broker during a run while devices wait for acknowledgments at `qos`, and starts it again. Devices with kept sessions have at
 /// most one message in flight, and all their messages end `ok`. Returns Paho's report; the caller checks the topics `up/kept/`.
 pub fn kill_in_mid_run(broker: &mut LocalBroker, qos: u8, paho: Paho) -> Report {
     const KEPT: usize = 4;
@@ -206,16 +206,16 @@ pub fn kill_in_mid_run(broker: &mut LocalBroker, qos: u8, paho: Paho) -> Report 
     let report = subscriber.report(kept.ok + clean.ok);
     let (first, later) = report.sessions.split_first().expect("Paho connected");
     assert!(!first && !later.is_empty() && later.iter().all(|kept| *kept), "{:?}", report.sessions);
-    let heard = report.messages("up/clean/");
-    assert!((clean.ok..=clean.due).contains(&heard), "{heard}, {clean:?}: {report:?}");
+    let received = report.messages("up/clean/");
+    assert!((clean.ok..=clean.due).contains(&received), "{received}, {clean:?}: {report:?}");
     assert!(report.messages("up/kept/") <= kept.ok, "{report:?}");
 
     // At QoS 0 a publisher cannot know which messages arrive.
     let zero = outcomes(&result, "publish.qos0", "zero");
     assert_eq!(zero.ok + zero.lost, zero.due, "{zero:?}");
-    let heard = watcher.report(0);
-    assert!((1..=zero.ok).contains(&heard.messages("zero/")), "{zero:?}: {heard:?}");
-    assert_eq!(heard.duplicates("zero/"), 0, "{heard:?}");
+    let received = watcher.report(0);
+    assert!((1..=zero.ok).contains(&received.messages("zero/")), "{zero:?}: {received:?}");
+    assert_eq!(received.duplicates("zero/"), 0, "{received:?}");
     report
 }
 
@@ -226,7 +226,7 @@ fn ctrl_c(work: &Workplace, running: Running) -> RunResult {
     work.result()
 }
 
-/// Asserts that each connection broke once, and that no error is the load generator's.
+/// Asserts that each connection was lost once, and that the load generator caused no error.
 fn judge_errors(result: &RunResult, connections: u64) {
     let errors = &result.errors;
     assert!(errors.iter().all(|error| error.culprit.name() != "us"), "{errors:#?}");

@@ -1,5 +1,4 @@
-//! One kind of axis for every chart: where values lie and what its ticks say. Called by the charts.
-//! It knows numbers only, not what they measure.
+//! The axis of every chart: positions of values, and ticks with labels. Called by the charts. Independent of what the values measure.
 
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
 use std::ops::Range;
@@ -14,7 +13,7 @@ pub(in crate::report) struct Axis {
 }
 
 impl Axis {
-    /// From zero to a round number at or above `max`, with about `ticks` ticks.
+    /// Creates a linear axis from zero to a round number at or above `max`, with about `ticks` ticks.
     pub(in crate::report) fn linear(max: f64, ticks: u32, label: impl Fn(f64) -> String) -> Axis {
         let step = nice_step(max / f64::from(ticks.max(1)));
         let count = (max / step - 1e-9).ceil().max(1.0);
@@ -27,13 +26,13 @@ impl Axis {
         Axis { low: 0.0, high: count * step, log: false, ticks: list }
     }
 
-    /// From `low` to `high` exactly, with ticks as given; those outside are left out.
+    /// Creates an axis from `low` to `high`. Ticks outside are left out.
     pub(in crate::report) fn fixed(low: f64, high: f64, ticks: Vec<(f64, String)>) -> Axis {
         let ticks = ticks.into_iter().filter(|(at, _)| (low..=high).contains(at)).collect();
         Axis { low, high, log: false, ticks }
     }
 
-    /// Logarithmic over whole steps of 1, 2, 5 around `min..=max` (both above zero).
+    /// Creates a logarithmic axis over whole steps of 1, 2, 5 around `min..=max`, which are positive.
     pub(in crate::report) fn log(min: f64, max: f64, label: impl Fn(f64) -> String) -> Axis {
         let min = min.max(1.0);
         let steps = log_steps();
@@ -46,7 +45,7 @@ impl Axis {
         }
         let high = high.max(low * 10.0);
         let inside: Vec<f64> = steps.into_iter().filter(|step| (low..=high).contains(step)).collect();
-        // Over a wide range label the decades only, else the labels run into each other. There are two of them at least.
+        // Over a wide range, only decades have labels, because more would overlap. There are at least two decades.
         let decades_only = high / low > 100.5;
         let is_decade = |step: f64| (step.log10() - step.log10().round()).abs() < 1e-9;
         let ticks = inside
@@ -57,7 +56,8 @@ impl Axis {
         Axis { low, high, log: true, ticks }
     }
 
-    fn place(&self, value: f64) -> f64 {
+    /// Returns the position of a value as a share of the axis.
+    fn position(&self, value: f64) -> f64 {
         let value = value.clamp(self.low, self.high);
         let share = if self.log {
             (value / self.low).ln() / (self.high / self.low).ln()
@@ -67,23 +67,23 @@ impl Axis {
         if share.is_finite() { share } else { 0.0 }
     }
 
-    /// The smallest value on it.
+    /// Returns the smallest value.
     pub(in crate::report) fn low(&self) -> f64 {
         self.low
     }
 
-    /// The largest value on it.
+    /// Returns the largest value.
     pub(in crate::report) fn high(&self) -> f64 {
         self.high
     }
 }
 
-/// 1, 2, 5, 10, ... up to 1e12.
+/// Returns 1, 2, 5, 10, ... up to 1e12.
 fn log_steps() -> Vec<f64> {
     (0..=12).flat_map(|power| [1.0, 2.0, 5.0].map(|digit| digit * 10_f64.powi(power))).collect()
 }
 
-/// The smallest of 1, 2, 5 times a power of ten that is at least `raw`.
+/// Returns the smallest of 1, 2, 5 times a power of ten that is at least `raw`.
 fn nice_step(raw: f64) -> f64 {
     if !raw.is_finite() || raw <= 0.0 {
         return 1.0;
@@ -103,7 +103,7 @@ impl Ranged for Axis {
     #[expect(clippy::cast_possible_truncation, reason = "pixels")]
     fn map(&self, value: &f64, limit: (i32, i32)) -> i32 {
         let (from, to) = (f64::from(limit.0), f64::from(limit.1));
-        (from + (to - from) * self.place(*value)).round() as i32
+        (from + (to - from) * self.position(*value)).round() as i32
     }
 
     fn key_points<Hint: KeyPointHint>(&self, _hint: Hint) -> Vec<f64> {
@@ -122,7 +122,7 @@ impl ValueFormatter<f64> for Axis {
     }
 }
 
-/// Seconds since the run's zero as `m:ss`, or `h:mm` when `hours`.
+/// Formats seconds since the start of the run as `m:ss`, or as `h:mm` if `hours`.
 fn clock(seconds: f64, hours: bool) -> String {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole seconds of a run")]
     let seconds = seconds.max(0.0).round() as u64;
@@ -133,7 +133,7 @@ fn clock(seconds: f64, hours: bool) -> String {
     }
 }
 
-/// A time axis over `0..=end` seconds with at most `most` ticks at round times.
+/// Creates a time axis over `0..=end` seconds with at most `most` ticks at round times.
 pub(in crate::report) fn time(end: f64, most: u32) -> Axis {
     const STEPS: [f64; 16] = [
         1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1_800.0, 3_600.0, 7_200.0,
@@ -172,7 +172,7 @@ mod tests {
         assert_eq!((axis.low(), axis.high()), (500.0, 100_000.0));
         assert_eq!(labels(&axis), ["1000", "10000", "100000"]);
         assert_eq!(axis.map(&500.0, (0, 100)), 0);
-        assert_eq!(axis.map(&1.0, (0, 100)), 0, "below is clamped");
+        assert_eq!(axis.map(&1.0, (0, 100)), 0, "values below are clamped");
         let between = Axis::log(110_000.0, 3_000_000.0, |value| format!("{}", value / 1e3));
         assert_eq!(labels(&between), ["100", "200", "500", "1000", "2000", "5000"]);
         for (low, high) in (1..60).flat_map(|low| (low..60).map(move |high| (low, high))) {
@@ -180,7 +180,7 @@ mod tests {
             assert!((2..9).contains(&labels(&axis).len()), "1.3^{low} to 1.3^{high}: {axis:?}");
         }
         let flat = Axis::log(3.0, 3.0, |value| format!("{value}"));
-        assert!(flat.high() / flat.low() >= 10.0, "one value still has room");
+        assert!(flat.high() / flat.low() >= 10.0, "a single value still has a range");
     }
 
     #[test]

@@ -1,9 +1,9 @@
-//! Charts as SVG, made when the report is: no script draws anything later. Called by the page.
+//! Charts as SVG. A result comes in, static SVG goes out; no script draws anything later. Read `timeline.rs` first. Called by the page.
+//! Independent of the page's structure.
 //!
-//! `plotters` maps values to places and draws; [`theme`] says how its colours follow the reader's scheme, [`axis`]
-//! where ticks go. Every chart is drawn once per [`SIZES`], and style sheets show the one whose text is readable
-//! on the reader's screen. Plotters places everything on whole pixels, so a chart is drawn [`SCALE`] times too
-//! large and its view box shrinks it again.
+//! Plotters maps values to positions and draws. [`theme`] makes colors follow the reader's color scheme, and [`axis`] places ticks. Each
+//! chart is drawn once for each of [`SIZES`], and style sheets show the size that is readable on the reader's screen. Plotters rounds
+//! positions to whole pixels, so a chart is drawn [`SCALE`] times larger, and its view box scales it down.
 
 pub(super) mod axis;
 pub(super) mod spectrum;
@@ -22,22 +22,22 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use std::time::Duration;
 use theme::Role;
 
-/// Drawing units per CSS pixel.
+/// The number of drawing units per CSS pixel.
 const SCALE: u32 = 4;
 
-/// One way to draw a chart.
+/// A size of a chart.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Size {
-    /// Its CSS class; the style sheet says for which screens.
+    /// CSS class. The style sheet selects the screens.
     class: &'static str,
-    /// In CSS pixels, as is `height`.
+    /// Width in CSS pixels.
     width: u32,
-    /// Of a panel of the timeline; other charts choose their own.
+    /// Height of a timeline panel in CSS pixels. Other charts choose their own.
     height: u32,
     font: u32,
-    /// Left of the plot, for the labels of the vertical axis.
+    /// Space left of the plot for the labels of the vertical axis.
     gutter: u32,
-    /// How many ticks the time axis bears.
+    /// Maximum number of ticks on the time axis.
     time_ticks: u32,
 }
 
@@ -48,7 +48,7 @@ const SIZES: [Size; 3] = [
     Size { class: "narrow", width: 340, height: 140, font: 12, gutter: 56, time_ticks: 5 },
 ];
 
-/// A line of a chart; `None` interrupts it.
+/// A line of a chart. `None` interrupts it.
 #[derive(Clone, Debug)]
 pub(super) struct Line {
     pub(super) role: Role,
@@ -58,8 +58,8 @@ pub(super) struct Line {
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Chart<'a> = ChartContext<'a, SVGBackend<'a>, Cartesian2d<Axis, Axis>>;
 
-/// Draws a chart in every size, `height` CSS pixels high where given. `title` names it, `description` says in words
-/// what it shows; `id` is unique on the page.
+/// Draws a chart in every size. `height` is in CSS pixels and overrides the height of the size. `title` names the chart, `description`
+/// describes it in words, `id` is unique on the page.
 fn in_every_size(
     id: &str,
     title: &str,
@@ -76,7 +76,7 @@ fn in_every_size(
             draw(&size, &area)?;
             area.present().map_err(|error| ReportError::chart(&error))?;
         }
-        // Plotters opens with a root element of fixed size: ours has a name, a description and a class instead.
+        // Replaces the root element of plotters, which has a fixed size, by one with a name, a description and a class.
         let body = svg.split_once(">\n").map_or("", |(_, body)| body);
         let class = size.class;
         page.push_str(&format!(
@@ -95,14 +95,14 @@ fn number(count: u64) -> f64 {
     count as f64
 }
 
-/// The label of a latency on an axis.
+/// Returns the label of a latency on an axis.
 fn latency_label(us: f64) -> String {
     let text = human_duration(Duration::from_secs_f64(us / 1e6));
     // `1.00 ms` on an axis is `1 ms`.
     text.replacen(".00 ", " ", 1).replacen(".0 ", " ", 1)
 }
 
-/// Text inside an element.
+/// Escapes text inside an element.
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
@@ -116,7 +116,7 @@ fn text_style(size: &Size, role: Role) -> TextStyle<'static> {
     ("sans-serif", pixels(size.font) * 31 / 25).into_font().color(&role.color())
 }
 
-/// Axes, ticks and horizontal rules; `header` pixels above the plot stay free.
+/// Draws axes, ticks and horizontal rules. `header` pixels above the plot stay free.
 fn frame<'a>(size: &Size, area: &Area<'a>, header: u32, x: Axis, y: Axis) -> Result<Chart<'a>, ReportError> {
     let mut chart = ChartBuilder::on(area)
         .margin_top(pixels(header + 6))
@@ -144,7 +144,7 @@ fn rules(size: &Size, chart: &mut Chart<'_>) -> Result<(), ReportError> {
         .map_err(|error| ReportError::chart(&error))
 }
 
-/// Draws a line in its unbroken stretches; a lone point becomes a dot.
+/// Draws the segments of a line. A single point becomes a dot.
 fn line(chart: &mut Chart<'_>, line: &Line) -> Result<(), ReportError> {
     let color = line.role.color();
     for stretch in line.points.split(Option::is_none) {
@@ -166,7 +166,7 @@ fn line(chart: &mut Chart<'_>, line: &Line) -> Result<(), ReportError> {
     Ok(())
 }
 
-/// Text at a place in drawing units.
+/// Draws text at a position in drawing units.
 fn caption(
     size: &Size,
     area: &Area<'_>,
@@ -179,9 +179,9 @@ fn caption(
     area.draw(&Text::new(text.to_owned(), at, style)).map_err(|error| ReportError::chart(&error))
 }
 
-/// `text`, cut to what fits `width` drawing units; empty where nothing sensible does.
+/// Shortens `text` to `width` drawing units. Returns an empty string if the space is too small.
 fn fitted(size: &Size, text: &str, width: i32) -> String {
-    // A guess of the mean width of a letter; a system font is used, so nobody knows it here.
+    // An estimate of the mean letter width, which depends on the reader's system font.
     let letter = (pixels(size.font) * 6 / 10).max(1);
     let room = usize::try_from(width / letter).unwrap_or(0);
     if room < 4 && text.chars().count() > room { String::new() } else { shorten(text, room) }

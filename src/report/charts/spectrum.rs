@@ -1,5 +1,5 @@
-//! The percentile spectrum: latency over a horizontal axis on which every further nine has the same width, so that the tail is
-//! visible. Called by the page.
+//! The percentile spectrum: latency over a horizontal axis on which each additional nine has the same width, so that the tail is visible.
+//! Called by the page. Independent of thresholds.
 
 use super::axis::Axis;
 use super::theme;
@@ -8,43 +8,43 @@ use crate::measure::{Latency, Operation, Totals};
 use crate::report::format::{NONE, share};
 use crate::units::human_us;
 
-/// The ticks: quantiles in percent.
+/// The labels of the ticks: quantiles in percent.
 const TICKS: [&str; 7] = ["0%", "90%", "99%", "99.9%", "99.99%", "99.999%", "99.9999%"];
 
-/// In CSS pixels, on every screen.
+/// Height in CSS pixels, in every size.
 const HEIGHT: u32 = 260;
 
-/// A spectrum, drawn.
+/// A drawn spectrum.
 #[derive(Clone, Debug)]
 pub(in crate::report) struct Spectrum {
     pub(in crate::report) words: String,
     pub(in crate::report) svg: String,
 }
 
-/// Draws response and service time; `None` without samples. `scope` describes in words what `totals` cover.
+/// Draws response and service time. Returns `None` without samples. `scope` describes the scope of `totals` in words.
 ///
 /// # Errors
-/// Drawing fails.
+/// Returns an error if drawing fails.
 pub(in crate::report) fn draw(
     operation: Operation,
     scope: &str,
     totals: &Totals,
 ) -> Result<Option<Spectrum>, ReportError> {
     let (response, service) = (&totals.response, &totals.service);
-    // From the first percentile on, so that a single fast sample does not flatten the chart.
+    // Starts at the first percentile, so that a single fast sample does not flatten the chart.
     let (Some(low), Some(high)) = (response.quantile(0.01), response.max()) else { return Ok(None) };
     let low = service.quantile(0.01).map_or(low, |service| service.min(low)).max(1);
     let high = service.max().map_or(high, |service| service.max(high)).max(low);
     let service_p99 = match service.quantile(0.99) {
-        // A device answers a method call itself, so that the service time is the sending of its answer.
+        // A device answers a method call, so the service time covers the sending of its answer.
         Some(us) if operation == Operation::Method => {
             format!("Sending the answer took {} at the 99th percentile.", human_us(us))
         }
         Some(us) => format!("Service time at the 99th percentile: {}.", human_us(us)),
-        None => "It ends without an answer, so there is no service time.".to_owned(),
+        None => "This operation has no service time, because it gets no answer.".to_owned(),
     };
     let words = format!(
-        "Response of {operation}, {scope}, of the {} that ended ok: 50% within {}, 99% within {}, 99.9% within {}. {service_p99}",
+        "Response of {operation}, {scope}, for the {} that ended ok: 50% within {}, 99% within {}, 99.9% within {}. {service_p99}",
         share(totals.ok(), totals.due),
         at(response, 0.5),
         at(response, 0.99),
@@ -70,7 +70,7 @@ fn at(latency: &Latency, quantile: f64) -> String {
     latency.quantile(quantile).map_or_else(|| NONE.to_owned(), human_us)
 }
 
-/// How far the axis goes: to the largest of `count` samples, within what has a tick.
+/// Returns the length of the axis in nines: up to the largest of `count` samples, limited to the ticks.
 fn nines(count: u64) -> f64 {
     number(count.max(1)).log10().clamp(1.0, 6.0)
 }

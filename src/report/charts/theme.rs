@@ -1,24 +1,24 @@
-//! The colors of the page and of its charts, each by role, for light and dark. Called by the charts and by the page.
+//! The colors of the page and its charts, by role, for light and dark schemes. Called by the charts and the page. Independent of results.
 //!
-//! The charts carry the light colors as presentation attributes, so that they are readable even where styles
-//! are blocked; [`css`] maps those attributes onto variables, which the dark scheme changes.
+//! Charts contain the light colors as presentation attributes, so they are readable without styles. [`css`] maps these attributes to
+//! variables, which the dark scheme changes.
 
 use plotters::style::RGBColor;
 use std::fmt::Write as _;
 
-/// A color by what it means.
+/// A color, by its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::report) struct Role {
-    /// The CSS variable, without the dashes.
+    /// Name of the CSS variable, without the dashes.
     pub(in crate::report) name: &'static str,
-    /// On a light page. Unique: it is what the style sheet selects chart elements by.
+    /// Color on a light page. Unique, because the style sheet selects chart elements by it.
     pub(in crate::report) light: (u8, u8, u8),
-    /// On a dark page.
+    /// Color on a dark page.
     pub(in crate::report) dark: (u8, u8, u8),
 }
 
 impl Role {
-    /// As plotters wants it.
+    /// Returns the light color for plotters.
     pub(in crate::report) fn color(self) -> RGBColor {
         let (red, green, blue) = self.light;
         RGBColor(red, green, blue)
@@ -29,9 +29,9 @@ const fn role(name: &'static str, light: (u8, u8, u8), dark: (u8, u8, u8)) -> Ro
     Role { name, light, dark }
 }
 
-/// The page.
+/// Background of the page.
 pub(in crate::report) const PAPER: Role = role("paper", (0xff, 0xff, 0xff), (0x12, 0x16, 0x1c));
-/// Raised or set-back areas.
+/// Background of panels.
 pub(in crate::report) const PANEL: Role = role("panel", (0xf6, 0xf7, 0xf9), (0x1a, 0x20, 0x28));
 /// Text.
 pub(in crate::report) const INK: Role = role("ink", (0x18, 0x1d, 0x25), (0xe6, 0xea, 0xf0));
@@ -41,13 +41,13 @@ pub(in crate::report) const MUTED: Role = role("muted", (0x55, 0x5f, 0x6e), (0x9
 pub(in crate::report) const RULE: Role = role("rule", (0xd9, 0xde, 0xe5), (0x2f, 0x38, 0x44));
 /// Every second phase band.
 pub(in crate::report) const BAND: Role = role("band", (0xf1, 0xf4, 0xf8), (0x1b, 0x22, 0x2c));
-/// First series: what happened.
+/// First series.
 pub(in crate::report) const FIRST: Role = role("first", (0x1d, 0x5f, 0xc4), (0x6c, 0xa8, 0xff));
 /// Second series.
 pub(in crate::report) const SECOND: Role = role("second", (0xb4, 0x53, 0x09), (0xf5, 0xa5, 0x4a));
 /// Third series.
 pub(in crate::report) const THIRD: Role = role("third", (0x7a, 0x2d, 0xb8), (0xc7, 0x93, 0xff));
-/// What was planned or offered; drawn dashed.
+/// Planned or offered values, drawn dashed.
 pub(in crate::report) const PLANNED: Role = role("planned", (0x6b, 0x75, 0x84), (0x93, 0x9f, 0xb0));
 /// Pass.
 pub(in crate::report) const GOOD: Role = role("good", (0x13, 0x6b, 0x3a), (0x5c, 0xc9, 0x8a));
@@ -59,7 +59,7 @@ pub(in crate::report) const WARN: Role = role("warn", (0x85, 0x55, 0x00), (0xe9,
 const ALL: [Role; 13] =
     [PAPER, PANEL, INK, MUTED, RULE, BAND, FIRST, SECOND, THIRD, PLANNED, GOOD, BAD, WARN];
 
-/// Variables for light, dark and print, and the rules that tie chart elements to them.
+/// Returns the style sheet: variables for light and dark schemes, and rules that map chart elements to them.
 pub(in crate::report) fn css() -> String {
     let mut css = String::new();
     let variables = |pick: fn(&Role) -> (u8, u8, u8)| {
@@ -112,7 +112,7 @@ mod tests {
                 (GOOD, 4.5),
                 (BAD, 4.5),
                 (WARN, 4.5),
-                // Of what can be clicked, too.
+                // Also the color of links.
                 (FIRST, 4.5),
                 (SECOND, 3.0),
                 (THIRD, 3.0),

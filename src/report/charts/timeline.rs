@@ -1,5 +1,5 @@
-//! The run over time: small panels, one below the other, that share one time axis and the phases' bands.
-//! Called by the page.
+//! The run over time: small panels, one below the other, with a common time axis and a band for each phase. Called by the page. Independent
+//! of the page's structure.
 
 use super::axis::{self, Axis};
 use super::theme::{self, Role};
@@ -19,23 +19,24 @@ use std::time::Duration;
 /// An entry of a panel's legend.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::report) struct Key {
-    /// The color's CSS variable.
+    /// CSS variable of the color.
     pub(in crate::report) role: &'static str,
+    /// Label of the line.
     pub(in crate::report) label: &'static str,
 }
 
-/// One panel, drawn.
+/// A drawn panel.
 #[derive(Clone, Debug)]
 pub(in crate::report) struct Panel {
     pub(in crate::report) title: &'static str,
     pub(in crate::report) unit: &'static str,
     pub(in crate::report) legend: Vec<Key>,
-    /// A description in words.
+    /// Description in words.
     pub(in crate::report) words: String,
     pub(in crate::report) svg: String,
 }
 
-/// What a panel is drawn from.
+/// The data of a panel.
 struct Draft {
     id: &'static str,
     title: &'static str,
@@ -44,14 +45,14 @@ struct Draft {
     words: String,
     y: Axis,
     lines: Vec<Line>,
-    /// Drawn as bars from zero, over whole rows.
+    /// Bars from zero: start, end and height.
     bars: Vec<(f64, f64, f64)>,
 }
 
-/// Draws all panels; none for a run without a series. The response panel shows `operation`.
+/// Draws all panels, or none for a run without a series. The response panel shows `operation`.
 ///
 /// # Errors
-/// Drawing fails.
+/// Returns an error if drawing fails.
 pub(in crate::report) fn panels(result: &RunResult, operation: Operation) -> Result<Vec<Panel>, ReportError> {
     if result.measurement.series.rows.is_empty() {
         return Ok(Vec::new());
@@ -68,11 +69,11 @@ pub(in crate::report) fn panels(result: &RunResult, operation: Operation) -> Res
     drafts.into_iter().flatten().enumerate().map(|(i, draft)| draw(&time, draft, i == 0)).collect()
 }
 
-/// The rows and the axis that they share.
+/// The rows of the series and their time axis.
 struct Time<'a> {
     result: &'a RunResult,
     rows: &'a [Row],
-    /// Seconds of one row.
+    /// Length of a row in seconds.
     interval: f64,
     end: f64,
 }
@@ -83,14 +84,14 @@ impl<'a> Time<'a> {
         let interval = seconds(result.measurement.series.interval_us.max(1));
         let phases_end = result.measurement.phases.iter().map(|phase| phase.end_us).max().unwrap_or(0);
         let rows_end = rows.last().map_or(0.0, |row| seconds(row.t_us));
-        // The last row may be cut short by the end of the drain.
+        // The end of the drain may shorten the last row.
         let end =
             (rows_end + interval).min(seconds(result.run.duration_us).max(rows_end)).max(seconds(phases_end));
         Time { result, rows, interval, end }
     }
 
-    /// A gauge at time zero (`begin`) and at the end of each row that ended before the load did. The last value is extended to the end
-    /// of the load: devices disconnect then, as planned, and the chart must not show that as a loss.
+    /// Returns a gauge at time zero (`begin`) and at the end of each row before the end of the load. The last value extends to the end of
+    /// the load, so that the planned disconnects at the end do not look like a loss.
     fn at_ends(&self, begin: f64, value: impl Fn(&Row) -> f64) -> Vec<Option<(f64, f64)>> {
         let load_end_us =
             self.result.measurement.phases.iter().map(|phase| phase.end_us).max().unwrap_or(u64::MAX);
@@ -103,13 +104,13 @@ impl<'a> Time<'a> {
         [(0.0, begin)].into_iter().chain(read).chain([(end, last)]).map(Some).collect()
     }
 
-    /// A value over each row, at its middle.
+    /// Returns a value for each row, at its middle.
     fn at_middles(&self, value: impl Fn(&Row) -> Option<f64>) -> Vec<Option<(f64, f64)>> {
         let at = |row: &Row| (seconds(row.t_us) + self.interval / 2.0).min(self.end);
         self.rows.iter().map(|row| value(row).map(|value| (at(row), value))).collect()
     }
 
-    /// The length of a row; `None` where the end of the run left less than half of it, too little for a mean.
+    /// Returns the length of a row. `None` if the run ended in its first half, because a mean would be unreliable.
     fn length(&self, row: &Row) -> Option<f64> {
         let length = (self.end - seconds(row.t_us)).min(self.interval);
         (length >= self.interval / 2.0).then_some(length)
@@ -126,9 +127,9 @@ fn seconds(us: u64) -> f64 {
 
 fn online(time: &Time<'_>) -> Draft {
     let (actual, planned) = (|row: &Row| number(row.online), |row: &Row| number(row.planned_online));
-    let wanted = time.rows.iter().map(|row| row.planned_online).max().unwrap_or(0);
+    let planned_peak = time.rows.iter().map(|row| row.planned_online).max().unwrap_or(0);
     let devices: u64 = time.result.measurement.fleets.iter().map(|fleet| fleet.devices).sum();
-    let wanted_first =
+    let planned_first =
         time.result.measurement.phases.first().map_or(0.0, |phase| phase.planned_online[0]) * number(devices);
     Draft {
         id: "online",
@@ -141,19 +142,19 @@ fn online(time: &Time<'_>) -> Draft {
         words: format!(
             "Peak: {} devices online, {} planned.",
             human_count(online_peak(&time.result.measurement)),
-            human_count(wanted)
+            human_count(planned_peak)
         ),
-        y: Axis::linear(time.peak(actual).max(time.peak(planned)).max(wanted_first), 3, tick_label),
+        y: Axis::linear(time.peak(actual).max(time.peak(planned)).max(planned_first), 3, tick_label),
         lines: vec![
             // No device is online before the run starts.
             Line { role: theme::FIRST, points: time.at_ends(0.0, actual) },
-            Line { role: theme::PLANNED, points: time.at_ends(wanted_first, planned) },
+            Line { role: theme::PLANNED, points: time.at_ends(planned_first, planned) },
         ],
         bars: Vec::new(),
     }
 }
 
-/// A tick of a linear axis: `1,500`, `0.25`.
+/// Returns the label of a tick of a linear axis: `1,500`, `0.25`.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "ticks are not negative")]
 fn tick_label(value: f64) -> String {
     if (value - value.round()).abs() < 1e-6 {
@@ -199,7 +200,7 @@ fn response(time: &Time<'_>, operation: Operation) -> Draft {
     let worst = time.rows.iter().filter_map(|row| Some((at(row, 0.99)?, row.t_us))).max_by_key(|(us, _)| *us);
     let words = match (whole.quantile(0.5), worst) {
         (Some(median), Some((p99_us, t_us))) => format!(
-            "Response of {operation} over the whole run: median {}. The slowest interval started at {}, with a p99 of {}.",
+            "Median response of {operation} over the whole run: {}. The slowest interval started at {} and had a p99 of {}.",
             human_us(median),
             instant(t_us),
             human_us(p99_us),
@@ -217,7 +218,7 @@ fn response(time: &Time<'_>, operation: Operation) -> Draft {
     Draft {
         id: "response",
         title: "Response time",
-        unit: "due to ack, of operations that ended ok, logarithmic",
+        unit: "due to ack, operations that ended ok, logarithmic",
         legend: shown.iter().map(|(role, label, _)| Key { role: role.name, label }).collect(),
         words,
         y: Axis::log(low, high, latency_label),
@@ -226,7 +227,7 @@ fn response(time: &Time<'_>, operation: Operation) -> Draft {
     }
 }
 
-/// `None` when every operation ended ok: an empty chart would add nothing to the list of errors.
+/// Returns `None` if every operation ended ok, because an empty chart shows nothing.
 fn errors(time: &Time<'_>) -> Option<Draft> {
     let total: u64 = time.rows.iter().map(|row| row.interval.errors).sum();
     let first = time.rows.iter().find(|row| row.interval.errors > 0)?;
@@ -297,7 +298,7 @@ fn draw(time: &Time<'_>, draft: Draft, names: bool) -> Result<Panel, ReportError
     let svg = in_every_size(draft.id, draft.title, &draft.words, None, |size, area| {
         let x = axis::time(time.end, size.time_ticks);
         let (y_low, y_high) = (draft.y.low(), draft.y.high());
-        // The bands lie under the grid, so they are drawn first.
+        // The bands are drawn first, so that they lie under the grid.
         let mut chart = frame(size, area, header, x.clone(), draft.y.clone())?;
         bands(time, &mut chart, (y_low, y_high))?;
         super::rules(size, &mut chart)?;
@@ -313,7 +314,7 @@ fn draw(time: &Time<'_>, draft: Draft, names: bool) -> Result<Panel, ReportError
     Ok(Panel { title: draft.title, unit: draft.unit, legend: draft.legend, words: draft.words, svg })
 }
 
-/// Shades every second phase and draws a thin line at each start.
+/// Shades every second phase and draws a thin line at the start and the end of each phase.
 fn bands(time: &Time<'_>, chart: &mut Chart<'_>, (low, high): (f64, f64)) -> Result<(), ReportError> {
     for (i, phase) in time.result.measurement.phases.iter().enumerate() {
         let (from, to) = (seconds(phase.start_us), seconds(phase.end_us));

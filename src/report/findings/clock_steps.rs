@@ -1,5 +1,5 @@
-//! Steps of this machine's wall clock: the finding about them, and the refusals that they may explain. Called by `findings`, `cause`
-//! and `unseen`; pure.
+//! Steps of this machine's wall clock: the finding about them, and refusals that they may explain. Called by the findings and by `judge`.
+//! Pure.
 
 use super::finding::finding;
 use crate::measure::{ClockStep, Measurement, Source};
@@ -7,15 +7,15 @@ use crate::report::format::instant;
 use crate::result::model::{Finding, Severity};
 use crate::units::human_signed_us;
 
-/// How many steps a finding lists.
+/// The number of steps that the finding lists.
 const LISTED_MAX: usize = 3;
 
-/// The finding about clock steps. It is about this machine, not about the hub.
+/// Returns the finding about clock steps. It concerns this machine, not the hub.
 pub(super) fn finding_of_steps(measurement: &Measurement) -> Option<Finding> {
     let steps = &measurement.clock_steps;
     (!steps.is_empty()).then(|| {
         let text = "This machine's wall clock was set during the run, or the machine was suspended. Tokens, ${now} and certificate \
-                    checks depend on this clock. Synchronize it before the next run: timedatectl shows its state";
+                    checks depend on this clock. Synchronize it before the next run (timedatectl shows its state)";
         let listed = steps.iter().take(LISTED_MAX);
         let listed: Vec<_> =
             listed.map(|step| format!("{} at {}", human_signed_us(step.by_us), instant(step.at_us))).collect();
@@ -27,9 +27,9 @@ pub(super) fn finding_of_steps(measurement: &Measurement) -> Option<Finding> {
     })
 }
 
-/// The last step forward that came after a refused connection or a rejected certificate. Until that step this machine's clock was
-/// behind: new tokens may already have expired, and a certificate may have looked as if it were not valid yet. The built-in hub
-/// shares this clock, so there the step explains nothing.
+/// Returns the last clock step forward after a refused connection or a rejected certificate. Before the step, this machine's clock was
+/// slow: new tokens may already have expired, and a certificate may have looked not yet valid. The built-in hub shares this clock, so
+/// the step explains nothing there.
 pub(in crate::report) fn step_after_refusals(measurement: &Measurement) -> Option<&ClockStep> {
     let is_built_in = measurement.health.iter().any(|health| matches!(health.source, Source::Emulator(_)));
     let is_dated = |class: &str| matches!(class, "connack_4" | "connack_5" | "tls_certificate");
@@ -72,11 +72,11 @@ mod tests {
             })
         };
         assert!(step_after_refusals(&refused_at(5, TWO_HOURS_US)).is_some());
-        assert_eq!(step_after_refusals(&refused_at(11, TWO_HOURS_US)), None, "the clock was set by then");
+        assert_eq!(step_after_refusals(&refused_at(11, TWO_HOURS_US)), None, "the clock was right by then");
         assert_eq!(
             step_after_refusals(&refused_at(5, -TWO_HOURS_US)),
             None,
-            "it was ahead: tokens lived longer"
+            "a fast clock gives tokens more time"
         );
         let mut built_in = refused_at(5, TWO_HOURS_US);
         let phase = built_in.phases[0].name.clone();

@@ -1,5 +1,5 @@
-//! What it looks like when a peer closes connections: MQTT 3.1.1 does not say why, so that each finding here names its signs and what
-//! to do, and none is a class of error. A part of `findings`; pure over what was measured.
+//! Findings about closed, expired and dead connections. MQTT 3.1.1 does not say why a server closes a connection, so each finding names
+//! its symptoms, and none is an error class. Called by `findings`. Pure.
 
 use super::TargetFacts;
 use super::finding::finding;
@@ -7,15 +7,15 @@ use crate::measure::{FleetCounts, Measurement, Outcome, Totals};
 use crate::result::model::{Finding, Severity};
 use crate::units::{human_count, human_us, plural};
 
-/// So many connections at least, and this share of the devices that were online, before closings are those of many.
+/// Closed connections are many from this number on, and from this share of the online devices, as a divisor.
 const MANY_MIN: u64 = 3;
 const MANY_DIVISOR: u64 = 100;
 
-/// An ack that is outstanding for this long, and for so many times the usual, is kept waiting.
+/// An acknowledgment is delayed if it is outstanding for this long, and for this multiple of the median.
 const LONG_US: u64 = 1_000_000;
 const LONG_FACTOR: u64 = 4;
 
-/// The findings about closed connections.
+/// Returns the findings about closed connections.
 pub(super) fn closings(measurement: &Measurement, target: TargetFacts, messages: &Totals) -> Vec<Finding> {
     let devices = measurement.devices();
     let (mut counts, mut online) = (FleetCounts::default(), 0);
@@ -28,7 +28,7 @@ pub(super) fn closings(measurement: &Measurement, target: TargetFacts, messages:
     [closed, token_expired(measurement), shared_id(&counts, devices)].into_iter().flatten().collect()
 }
 
-/// Azure, "IoT Hub quotas and throttling": traffic is shaped first, and MQTT 3.1.1 has no code for a throttle.
+/// Azure, "IoT Hub quotas and throttling": a hub delays traffic before it throttles. MQTT 3.1.1 has no code for throttling.
 fn throttled(counts: &FleetCounts, online: u64, target: TargetFacts, messages: &Totals) -> Option<Finding> {
     let waited_us = counts.closed_waiting_us.checked_div(counts.closed_waiting)?;
     let usual_us = messages.service.quantile(0.5);
@@ -41,14 +41,14 @@ fn throttled(counts: &FleetCounts, online: u64, target: TargetFacts, messages: &
         let broker = "The broker delayed acknowledgments and then closed or reset the connections of many devices. It may be overloaded. \
                       Compare the load with its limits, and check its log";
         let text = if target.is_hub { hub } else { broker };
-        let usual = usual_us.map_or_else(|| "none arrived".to_owned(), |us| format!("the median was {}", human_us(us)));
+        let usual = usual_us.map_or_else(|| "no acknowledgment arrived".to_owned(), |us| format!("the median acknowledgment took {}", human_us(us)));
         let closed = plural(counts.closed_waiting, "connection", "connections");
         let waited = human_us(waited_us);
-        finding(Severity::Warning, text, format!("{closed} closed or reset, the oldest acknowledgment was delayed by {waited} on average; {usual}"))
+        finding(Severity::Warning, text, format!("{closed} closed or reset; the oldest message was unacknowledged for {waited} on average; {usual}"))
     })
 }
 
-/// Connections that ended before CONNACK do not count: they had no messages.
+/// Closed connections with unacknowledged messages. Connections that ended before CONNACK had no messages.
 fn closed_with_unacknowledged(
     measurement: &Measurement,
     counts: &FleetCounts,
@@ -58,40 +58,41 @@ fn closed_with_unacknowledged(
     let closed = closed.min(counts.closed_waiting);
     let lost = messages.outcome(Outcome::Lost);
     (closed > 0 && lost > 0).then(|| {
-        let text = "The hub closed connections that had unacknowledged messages: because of a restart, a failover, one of its limits, or \
-                    another client with the same id. Its log may say which";
-        let (closed, lost) = (human_count(closed), human_count(lost));
-        finding(Severity::Warning, text, format!("connections closed by the hub: {closed}; messages lost: {lost}"))
+        let text = "The hub closed connections that had unacknowledged messages. Possible causes are a restart, a failover, a limit of the \
+                    hub, or another client with the same id. Check the hub's log";
+        let closed = plural(closed, "closed connection", "closed connections");
+        let lost = plural(lost, "lost message", "lost messages");
+        finding(Severity::Warning, text, format!("{closed}, {lost}"))
     })
 }
 
-/// Azure, "Monitor, diagnose, and troubleshoot Azure IoT Hub device connectivity": a connection outlives its token by minutes.
+/// Azure, "Monitor, diagnose, and troubleshoot Azure IoT Hub device connectivity": a hub closes a connection minutes after its token expires.
 fn token_expired(measurement: &Measurement) -> Option<Finding> {
     let error = measurement.errors.iter().find(|error| error.class == "closed_after_expiry")?;
     let text = "Connections ended within ten minutes after their token expired, as an IoT hub ends them. The devices had not renewed \
-                it: check renew, ttl and clock_skew in their auth";
+                their tokens. Check renew, ttl and clock_skew in auth";
     let (count, first) = (plural(error.count, "connection", "connections"), human_us(error.first_us));
     Some(finding(Severity::Warning, text, format!("{count}, the first {first} into the run")))
 }
 
-/// A new connection of an id ends the one before (MQTT 3.1.1 §3.1.4), and then the two take turns.
+/// Two clients that share an id: each new connection ends the other one (MQTT 3.1.1 §3.1.4).
 fn shared_id(counts: &FleetCounts, devices: u64) -> Option<Finding> {
     let ended = counts.closed_soon_devices;
     (ended > 0).then(|| {
-        let text = "Devices connected and were closed or reset within a minute, at least three times in a row. One cause is two clients \
-                    that share an id: each ends the other's connection. Look for another run, or for the real devices. Another is a \
-                    server that does not accept what follows CONNECT: a subscription, a topic, or a further message";
+        let text = "Connections of some devices were closed or reset within a minute, at least three times in a row. Two clients may share \
+                    an id, so that each ends the other's connection: look for another run, or for the real devices. Or the server \
+                    rejects a packet after CONNECT: check subscriptions and topics";
         let evidence = format!("{} of {}", human_count(ended), plural(devices, "device", "devices"));
         finding(Severity::Warning, text, evidence)
     })
 }
 
-/// A QoS 0 message is ok when the kernel takes it. On a dead connection nothing more is known about it.
+/// QoS 0 messages on dead connections. They are ok when the kernel accepts them, but may not have arrived.
 pub(super) fn qos_0_on_dead_connections(measurement: &Measurement) -> Option<Finding> {
     let unconfirmed = measurement.count(|counts| counts.qos0_on_dead_connections);
     (unconfirmed > 0).then(|| {
-        let text = "QoS 0 messages count as ok although their connection turned out to be dead: nothing was received after they were \
-                    sent. They may not have arrived. Use QoS 1 to be sure, or a shorter keep_alive to find dead connections sooner";
+        let text = "Some QoS 0 messages count as ok, but their connection was dead: devices received nothing after they had sent them. The \
+                    messages may not have arrived. Use QoS 1 to be sure, or a shorter keep_alive to detect dead connections sooner";
         let ok = measurement.sum(|part| part.operation.is_message() && !part.operation.has_ack()).ok();
         let ok = plural(ok, "ok message", "ok messages");
         finding(Severity::Warning, text, format!("{} of {ok} with QoS 0", human_count(unconfirmed)))

@@ -1,6 +1,5 @@
-//! Findings about devices that cannot connect: refusals, certificates, a port with another protocol, a server that turns some
-//! devices away. A part of `findings`; pure over the measurement. No advice contradicts the run: once a device has connected,
-//! port and TLS are right.
+//! Findings about connection attempts: refusals, certificates, a port with another protocol, a server that rejects some devices, an
+//! unexpected session. Called by `findings`. Pure. If a device has connected, no finding doubts the port or the TLS setting.
 
 use super::finding::finding;
 use super::{TargetFacts, clock_steps};
@@ -8,7 +7,7 @@ use crate::measure::{Measurement, Operation, Outcome};
 use crate::result::model::{Finding, Severity};
 use crate::units::{human_count, plural};
 
-/// The findings about failed connection attempts.
+/// Returns the findings about failed connection attempts.
 pub(super) fn connecting(measurement: &Measurement, target: TargetFacts) -> Vec<Finding> {
     let mut findings = refused(measurement, target);
     findings.extend(certificate_rejected(measurement));
@@ -17,15 +16,15 @@ pub(super) fn connecting(measurement: &Measurement, target: TargetFacts) -> Vec<
     findings
 }
 
-/// An IoT hub sends code 5 for every refusal. For a broker the codes mean what MQTT 3.1.1 §3.2.2.3 says.
+/// Refused connections. An IoT hub sends code 5 for every refusal. A broker uses the codes of MQTT 3.1.1 §3.2.2.3.
 fn refused(measurement: &Measurement, target: TargetFacts) -> Vec<Finding> {
     let hub_5 = "The hub refused connections with code 5. An IoT hub sends this code for every refusal: a wrong key, an expired token, an \
                  unknown or a disabled device";
     let broker_5 = "The broker refused connections with code 5, not authorized. Check the user name and password in auth, the client ids, \
                     and the broker's access rules";
-    let stepped_5 = "The server refused connections with code 5, some of them before this machine's clock was set forward. Tokens made \
-                     before that may already have expired. Synchronize the clock and run again";
-    let code_4 = "The server refused connections with code 4, bad user name or password. Check auth, and the server's users";
+    let stepped_5 = "The server refused connections with code 5, some of them before this machine's clock was set forward. Earlier tokens \
+                     may already have expired. Synchronize the clock and run again";
+    let code_4 = "The server refused connections with code 4, bad user name or password. Check auth and the server's users";
     let code_5 = match target.is_hub {
         _ if clock_steps::step_after_refusals(measurement).is_some() => stepped_5,
         true => hub_5,
@@ -35,11 +34,13 @@ fn refused(measurement: &Measurement, target: TargetFacts) -> Vec<Finding> {
     let refused = texts.into_iter().map(|(class, text)| (measurement.errors_of(class), text));
     let refused = refused.filter(|(count, _)| *count > 0);
     refused
-        .map(|(count, text)| finding(Severity::Warning, text, format!("{} refused", human_count(count))))
+        .map(|(count, text)| {
+            finding(Severity::Warning, text, plural(count, "refused connection", "refused connections"))
+        })
         .collect()
 }
 
-/// The example gives the cause and the fix, because they depend on the certificate and on the `ca` file.
+/// Rejected certificates. Cause and fix depend on the certificate and the `ca` file, so the example gives them.
 fn certificate_rejected(measurement: &Measurement) -> Option<Finding> {
     let error = measurement.errors.iter().find(|error| error.class == "tls_certificate")?;
     let connections = plural(error.count, "connection", "connections");
@@ -47,11 +48,12 @@ fn certificate_rejected(measurement: &Measurement) -> Option<Finding> {
     Some(finding(Severity::Warning, "The server's certificate was not accepted", evidence))
 }
 
+/// Returns whether at least one operation of this kind ended ok.
 fn has_worked(measurement: &Measurement, operation: Operation) -> bool {
     measurement.of(operation).outcome(Outcome::Ok) > 0
 }
 
-/// Advice to turn TLS on or off, only if no device has shown that the present setting works, in the preflight check or later.
+/// A port with another protocol. Advises to turn TLS on or off only if no device has connected with the current setting.
 fn other_protocol(measurement: &Measurement, target: TargetFacts) -> Option<Finding> {
     let (step, classes): (Operation, &[&str]) = if target.tls_wanted {
         (Operation::ConnectTls, &["closed_by_peer", "reset"])
@@ -64,7 +66,7 @@ fn other_protocol(measurement: &Measurement, target: TargetFacts) -> Option<Find
         return None;
     }
     let text = if target.is_hub {
-        "No TLS handshake succeeded: the server ended the connections during the handshake. Check host and port in [target]: an IoT hub \
+        "No TLS handshake succeeded: the server ended the connections during the handshake. Check host and port in [target]. An IoT hub \
          serves MQTT over TLS on port 8883"
     } else if target.tls_wanted {
         "No TLS handshake succeeded: the server ended the connections during the handshake. The port may not use TLS. Use the server's \
@@ -76,8 +78,8 @@ fn other_protocol(measurement: &Measurement, target: TargetFacts) -> Option<Find
     Some(finding(Severity::Warning, text, plural(count, "connection attempt", "connection attempts")))
 }
 
-/// The server accepts some devices, and connections of others are closed or reset before CONNACK. Attempts that the load generator
-/// ended do not count: a certificate that it rejected, an answer that was not CONNACK.
+/// Connections that were closed or reset before CONNACK, although the server accepted other devices. Attempts that the load generator
+/// ended do not count, for example because of a rejected certificate.
 fn closed_before_connack(measurement: &Measurement, target: TargetFacts) -> Option<Finding> {
     // Excused attempts count too: a finding does not affect the verdict.
     let count = measurement.count(|counts| counts.closed_before_connack + counts.reset_before_connack);
@@ -95,7 +97,7 @@ fn closed_before_connack(measurement: &Measurement, target: TargetFacts) -> Opti
     Some(finding(Severity::Warning, text, format!("{} of {attempts}", human_count(count))))
 }
 
-/// MQTT 3.1.1 §3.2.2.2: for a clean session the server must set Session Present to 0 [MQTT-3.2.2-1].
+/// Session Present on a clean session, which violates [MQTT-3.2.2-1] (MQTT 3.1.1 §3.2.2.2).
 pub(super) fn unexpected_sessions(measurement: &Measurement) -> Option<Finding> {
     let sessions = measurement.count(|counts| counts.clean_sessions_present);
     (sessions > 0).then(|| {

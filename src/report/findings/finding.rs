@@ -1,7 +1,8 @@
-//! Makes a [`Finding`]. Used by all files of this folder.
+//! Makes a [`Finding`]. Used by every file of this folder. Independent of measurements.
 
 use crate::result::model::{Finding, Severity};
 
+/// Makes a finding.
 pub(super) fn finding(severity: Severity, text: impl Into<String>, evidence: impl Into<String>) -> Finding {
     Finding { severity, text: text.into(), evidence: evidence.into() }
 }

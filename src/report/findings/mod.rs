@@ -1,5 +1,8 @@
-//! What a reader should know besides the verdict: each finding in words, with the number it rests on. Called by
-//! [`judge`](super::judge). What the wire does not say is not guessed: a finding says what it looks like.
+//! The findings of a run: observations besides the verdict, each with evidence and advice. A measurement and facts about the target come
+//! in, a list of findings goes out. This file has most of them; `connecting`, `closings` and `clock_steps` have the others. Called by
+//! `judge`. Pure.
+//!
+//! A finding about a cause that the wire does not show describes the symptoms, not a certain cause.
 
 pub(super) mod clock_steps;
 mod closings;
@@ -17,7 +20,7 @@ use closings::{closings, qos_0_on_dead_connections};
 use connecting::{connecting, unexpected_sessions};
 use finding::finding;
 
-/// Findings of the measurement itself, warnings first.
+/// Returns the findings of a measurement, warnings first.
 pub(super) fn findings(measurement: &Measurement, target: TargetFacts) -> Vec<Finding> {
     let messages = measurement.sum(|part| part.operation.is_message());
     let mut findings = clipped(measurement);
@@ -45,7 +48,7 @@ pub(super) fn findings(measurement: &Measurement, target: TargetFacts) -> Vec<Fi
     findings
 }
 
-/// Nothing is clipped silently.
+/// Latencies above the histogram range.
 fn clipped(measurement: &Measurement) -> Vec<Finding> {
     let top = human_us(measurement.highest_us);
     let by_operation = measurement.operations.iter().map(|part| (part.operation, part.totals.clipped));
@@ -58,16 +61,16 @@ fn clipped(measurement: &Measurement) -> Vec<Finding> {
     }
     let findings = sums.into_iter().map(|(name, clipped)| {
         let text =
-            format!("Some times of {name} exceeded the range of the histograms. They are recorded as {top}");
+            format!("Some latencies of {name} exceeded the histogram range. They are recorded as {top}");
         finding(Severity::Warning, text, format!("{} above {top}", plural(clipped, "value", "values")))
     });
     findings.collect()
 }
 
-/// A load generator that stalls for this long in one go is told, whether or not that decided anything.
+/// A single stall of this length is a finding, whether or not it affected a threshold.
 const LONG_STALL_US: u64 = 50_000;
 
-/// When parts of this machine did not run although they had something to do.
+/// Stalls of the load generator and of the built-in hub.
 fn stalled(measurement: &Measurement) -> Vec<Finding> {
     let parts = [("The load generator", false), ("The built-in hub", true)];
     let findings = parts.into_iter().filter_map(|(name, is_hub)| {
@@ -79,11 +82,11 @@ fn stalled(measurement: &Measurement) -> Vec<Finding> {
         let longest = stalls().max_by_key(|stretch| stretch.stalled_us).filter(|s| s.stalled_us >= LONG_STALL_US)?;
         let total_us: u64 = stalls().map(|stretch| stretch.stalled_us).sum();
         let text = format!(
-            "{name} stalled: it had work to do and did not run. It was stopped, or other programs used this machine's processors. \
-             Lower bounds exclude this delay"
+            "{name} stalled: it had work to do but did not run. It was suspended, or other programs used this machine's CPUs. The \
+             lower bounds of latencies exclude this delay"
         );
         let evidence = format!(
-            "longest {} at {}, {} in all",
+            "longest {} at {}, total {}",
             human_us(longest.stalled_us),
             instant(longest.from_us),
             human_us(total_us)
@@ -93,38 +96,39 @@ fn stalled(measurement: &Measurement) -> Vec<Finding> {
     findings.collect()
 }
 
-/// Passwords over plain TCP can be read by anybody on the way.
+/// Passwords that devices sent over plain TCP.
 pub(super) fn cleartext_password(is_sent: bool) -> Option<Finding> {
     is_sent.then(|| {
-        let text = "Passwords were sent unencrypted, because [target] sets tls = false. Remove it";
+        let text =
+            "Devices sent passwords unencrypted, because [target] sets tls = false. Remove tls = false";
         finding(Severity::Warning, text, "password over plain TCP")
     })
 }
 
-/// Two processes counted the same messages: when they disagree, a reader has to know. The hub may hold messages whose ack never
-/// arrived, but never fewer than were acked.
+/// A built-in hub that counted fewer messages than devices. It may count more, because acknowledgments can be lost.
 pub(super) fn counts_disagree(hub: &Emulator, measurement: &Measurement) -> Option<Finding> {
     let acked = measurement.of(Operation::Telemetry).outcome(Outcome::Ok);
     (hub.telemetry < acked).then(|| {
         let text = "The built-in hub counted fewer messages than it acknowledged";
-        finding(Severity::Warning, text, format!("{} at the hub, {acked} acked", hub.telemetry))
+        finding(Severity::Warning, text, format!("{} received, {acked} acknowledged", hub.telemetry))
     })
 }
 
+/// Errors that this machine caused.
 fn local_errors(measurement: &Measurement) -> Vec<Finding> {
     let ours = measurement.errors.iter().filter(|error| error.culprit == Culprit::Us);
     let findings = ours.map(|error| {
-        let text = format!("Errors of class {} come from this machine, not from the hub", error.class);
+        let text = format!("This machine, not the hub, caused the errors of class {}", error.class);
         finding(
             Severity::Warning,
             text,
-            format!("{} counted, e.g. {}", human_count(error.count), error.example),
+            format!("{}, e.g. {}", plural(error.count, "error", "errors"), error.example),
         )
     });
     findings.collect()
 }
 
-/// Each planned connection is one, and each reconnect.
+/// Planned connections and reconnects that failed.
 fn never_online(measurement: &Measurement) -> Option<Finding> {
     let online = measurement.of(Operation::Online);
     let missing = online.due.saturating_sub(online.outcome(Outcome::Ok));
@@ -135,6 +139,7 @@ fn never_online(measurement: &Measurement) -> Option<Finding> {
     })
 }
 
+/// Devices that stopped reconnecting.
 fn gave_up(measurement: &Measurement) -> Option<Finding> {
     let gave_up = measurement.count(|counts| counts.gave_up);
     (gave_up > 0).then(|| {
@@ -143,76 +148,82 @@ fn gave_up(measurement: &Measurement) -> Option<Finding> {
     })
 }
 
+/// Messages that were not sent within `send_by`.
 fn expired(messages: &Totals) -> Option<Finding> {
     let expired = messages.outcome(Outcome::Expired);
     (expired > 0).then(|| {
-        let text = "Messages were not sent before their send_by: the in-flight window was full, the connection accepted no more data, the \
-                    device was offline unexpectedly, or a twin request had no subscription for its answer";
+        let text = "Some messages expired, because devices could not send them within send_by: the in-flight window was full, the \
+                    connection accepted no more data, the device was offline unexpectedly, or a twin request had no subscription for \
+                    its answer";
         let due = plural(messages.due, "message", "messages");
         finding(Severity::Note, text, format!("{} of {due} expired", human_count(expired)))
     })
 }
 
+/// Acknowledgments after the timeout.
 fn late_acks(measurement: &Measurement) -> Option<Finding> {
     let late = measurement.count(|counts| counts.late_acks);
     (late > 0).then(|| {
-        let text = "Acknowledgments arrived after their timeout. Those messages reached the hub and count as timed out";
+        let text = "Some acknowledgments arrived after their timeout. The hub received these messages, but they count as timed out";
         finding(Severity::Note, text, plural(late, "late acknowledgment", "late acknowledgments"))
     })
 }
 
-/// A late SUBACK counts for the connection, but not for the operation.
+/// SUBACKs after the timeout. The subscription is in effect, but the operation timed out.
 fn late_subacks(measurement: &Measurement) -> Option<Finding> {
     let late = measurement.count(|counts| counts.late_subacks);
     (late > 0).then(|| {
         let text =
-            "SUBACKs arrived after their timeout. Those subscriptions count as timed out, but are in effect";
+            "Some SUBACKs arrived after their timeout. These subscriptions are in effect, but they count as timed out";
         finding(Severity::Note, text, plural(late, "late SUBACK", "late SUBACKs"))
     })
 }
 
-/// A count of what hubs sent, over all fleets.
+/// Returns a count of messages from the hub, over all fleets.
 fn from_hub(measurement: &Measurement, count: fn(&FromHub) -> u64) -> u64 {
     measurement.count(|counts| count(&counts.from_hub))
 }
 
-/// Azure, "IoT Hub quotas and throttling": reads and updates of twins have limits of their own.
+/// Azure, "IoT Hub quotas and throttling": twin reads and twin updates have separate limits.
 fn throttled(messages: &Totals) -> Option<Finding> {
     let throttled = messages.outcome(Outcome::Throttled);
     (throttled > 0).then(|| {
-        let text = "The hub throttled twin requests. It limits twin reads and updates per second, over all of its devices";
-        finding(Severity::Warning, text, format!("{} answered 429", human_count(throttled)))
+        let text = "The hub throttled twin requests. It limits twin reads and updates per second, over all devices. Compare the load with the \
+                    limits of its tier and units";
+        finding(Severity::Warning, text, format!("{} answered with status 429", plural(throttled, "request", "requests")))
     })
 }
 
+/// Answers to twin requests that were no longer open.
 fn late_answers(measurement: &Measurement) -> Option<Finding> {
     let late = from_hub(measurement, |hub| hub.late_answers);
     (late > 0).then(|| {
-        let text = "Answers to twin requests arrived after their requests had timed out, or had been lost with an earlier connection";
+        let text = "Some answers to twin requests arrived after the request had timed out, or after its connection had ended";
         finding(Severity::Note, text, plural(late, "late answer", "late answers"))
     })
 }
 
-/// Azure, "Understand and use device twins in IoT Hub": changes reach devices that are connected and subscribed.
+/// Azure, "Understand and use device twins in IoT Hub": only connected and subscribed devices receive changes.
 fn missed_desired_versions(measurement: &Measurement) -> Option<Finding> {
     let missed = from_hub(measurement, |hub| hub.desired_missed);
     (missed > 0).then(|| {
-        let text = "Devices missed changes of desired properties. A hub sends them only to devices that are connected and subscribed";
+        let text = "Devices missed changes of desired properties. A hub sends a change only to connected devices that have subscribed";
         finding(Severity::Note, text, plural(missed, "version missed", "versions missed"))
     })
 }
 
+/// Missing and duplicate cloud-to-device messages.
 fn c2d_deliveries(measurement: &Measurement) -> Option<Finding> {
     let [skipped, later, twice]: [fn(&FromHub) -> u64; 3] =
         [|hub| hub.c2d_skipped, |hub| hub.c2d_reordered, |hub| hub.c2d_duplicates];
     let [skipped, later, twice] = [skipped, later, twice].map(|count| from_hub(measurement, count));
-    // Each message takes a number before the hub is asked: one that the hub did not confirm may be a gap of our own.
+    // Each message gets its number before the call to the hub, so a message that the hub did not accept leaves a gap.
     let sends = measurement.of(Operation::ServiceC2d);
     let unconfirmed = sends.due.saturating_sub(sends.outcome(Outcome::Ok));
     let missing = skipped.saturating_sub(later).saturating_sub(unconfirmed);
     (missing > 0 || twice > 0).then(|| {
-        let text = "Some cloud-to-device messages arrived more than once or not at all. A hub delivers them at least once, and drops those \
-                    that expired";
+        let text = "Some cloud-to-device messages arrived more than once or not at all. A hub delivers a message at least once, and drops \
+                    expired messages";
         finding(
             Severity::Warning,
             text,
@@ -221,11 +232,12 @@ fn c2d_deliveries(measurement: &Measurement) -> Option<Finding> {
     })
 }
 
+/// Messages that an IoT hub does not send.
 fn unexpected_messages(measurement: &Measurement) -> Option<Finding> {
     let unreadable = from_hub(measurement, |hub| hub.unreadable);
     let unknown = from_hub(measurement, |hub| hub.unknown_answers);
     (unreadable > 0 || unknown > 0).then(|| {
-        let text = "The hub sent messages that an IoT hub does not send, or answers without a request";
+        let text = "The hub sent messages that an IoT hub does not send, or answers that match no request";
         let evidence = format!(
             "{}, {}",
             plural(unreadable, "unreadable message", "unreadable messages"),
@@ -235,36 +247,39 @@ fn unexpected_messages(measurement: &Measurement) -> Option<Finding> {
     })
 }
 
+/// Messages without an outcome at the end of the run.
 fn unfinished(measurement: &Measurement, messages: &Totals) -> Option<Finding> {
     let oldest = messages.unfinished_age.max()?;
     let outcome = |operation, outcome| measurement.of(operation).outcome(outcome);
     let text = if outcome(Operation::Connect, Outcome::Ok) == 0 {
-        "Messages were still unsent when the run ended: no device ever connected"
+        "Messages were still unsent when the run ended, because no device ever connected"
     } else if outcome(Operation::Online, Outcome::Unfinished) > 0 {
-        "Messages were still unsent or unacknowledged when the run ended, some of them of devices that were not online. Increase drain \
-         to see their outcome"
+        "Messages were still unsent or unacknowledged when the run ended, and some of their devices were offline. Increase drain to see \
+         their outcome"
     } else {
         "Messages were still unacknowledged when the run ended. Increase drain to see their outcome"
     };
-    let open = human_count(messages.outcome(Outcome::Unfinished));
-    Some(finding(Severity::Note, text, format!("{open} open, the oldest for {}", human_us(oldest))))
+    let open = plural(messages.outcome(Outcome::Unfinished), "unfinished message", "unfinished messages");
+    Some(finding(Severity::Note, text, format!("{open}, the oldest due for {}", human_us(oldest))))
 }
 
+/// Messages that did not reach a subscriber.
 fn undelivered(measurement: &Measurement) -> Option<Finding> {
     let deliveries = measurement.of(Operation::Deliver);
     let lost = deliveries.outcome(Outcome::Lost);
     (lost > 0).then(|| {
         let text =
-            "Messages that the broker acknowledged, or that were sent with QoS 0, did not reach every subscriber";
+            "Some messages did not reach every subscriber, although the broker acknowledged them or they were sent with QoS 0";
         let due = plural(deliveries.due, "copy", "copies");
         finding(Severity::Warning, text, format!("{} of {due} lost", human_count(lost)))
     })
 }
 
+/// The meaning of ok at QoS 0.
 fn qos_0(messages: &Totals) -> Option<Finding> {
     messages.no_ack.then(|| {
         let text =
-            "Messages with QoS 0 are not acknowledged. Their ok means sent to the network, not accepted by the hub";
+            "Messages with QoS 0 are not acknowledged. For them, ok means sent to the network, not received by the hub";
         finding(Severity::Note, text, "QoS 0 in the scenario")
     })
 }

@@ -1,22 +1,22 @@
-//! What the findings need to know about the target. Made by `app` and [`judge_again`](crate::report::judge_again).
+//! The facts about the target that findings depend on. Made by `app` and [`judge_again`](crate::report::judge_again).
 
 use crate::result::model;
 
-/// What findings need to know about the target.
+/// Facts about the target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TargetFacts {
-    /// It is an IoT hub, not a plain broker.
+    /// Whether it is an IoT hub, not a plain broker.
     pub is_hub: bool,
-    /// Devices use TLS.
+    /// Whether devices use TLS.
     pub tls_wanted: bool,
-    /// Devices sent a password over plain TCP.
+    /// Whether devices sent a password over plain TCP.
     pub cleartext_password: bool,
-    /// A device of each fleet connected before the load.
+    /// Whether a device of each fleet connected before the load.
     pub preflight_passed: bool,
 }
 
 impl TargetFacts {
-    /// Reads them from a result file's target.
+    /// Reads the facts from the target of a result file.
     #[must_use]
     pub fn of(target: &model::Target) -> TargetFacts {
         TargetFacts {

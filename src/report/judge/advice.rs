@@ -1,5 +1,5 @@
-//! The last reason of an invalid run: what to do. It follows the causes of undecided thresholds and of a load that was not produced as
-//! planned. Called by `judge`; pure.
+//! The last reason of an invalid run: what to do. It depends on the causes of undecided thresholds and of the load's shortfalls. Called
+//! by `judge`. Pure.
 
 use super::reason::{Code, reason};
 use super::undecided::LocalCause;
@@ -7,17 +7,17 @@ use crate::measure::{Culprit, Measurement};
 use crate::result::model::Detail;
 use crate::units::{Percent, human_us};
 
-/// A worker that is late although it has little to do was kept from running (our choice).
+/// A source that is late although it is busy for less than this share was kept from running (our choice).
 const LOW_BUSY_SHARE: f64 = 0.5;
 
-/// The causes of a load that was not produced as planned.
+/// Returns the causes of a load that was not offered as planned.
 pub(super) fn shortcoming_causes(measurement: &Measurement, shortcomings: &[Detail]) -> Vec<LocalCause> {
     let has = |code: Code| shortcomings.iter().any(|detail| detail.code == code.name());
     let mut causes = Vec::new();
     if has(Code::MachineShort) {
         causes.extend(local_errors(measurement));
     }
-    // Operations that could not be sent because of an error need no idle machine.
+    // An idle machine does not help operations that failed because of a local error.
     let is_late = has(Code::LateStart) || has(Code::ClosedLoopDelayed);
     if is_late || (has(Code::NotSent) && causes.is_empty()) {
         causes.push(LocalCause::Delay);
@@ -25,13 +25,13 @@ pub(super) fn shortcoming_causes(measurement: &Measurement, shortcomings: &[Deta
     causes
 }
 
-/// The classes of errors of this machine, the most frequent first.
+/// Returns the error classes that this machine caused, as causes.
 pub(super) fn local_errors(measurement: &Measurement) -> Vec<LocalCause> {
     let ours = measurement.errors.iter().filter(|error| error.culprit == Culprit::Us);
     ours.map(|error| LocalCause::Error(error.class.clone())).collect()
 }
 
-/// What to do about these causes; `None` of a run that was too short to tell.
+/// Returns what to do about these causes. `None` if the run was too short to measure a busy share.
 pub(super) fn advice(
     measurement: &Measurement,
     causes: &[LocalCause],
@@ -51,7 +51,7 @@ pub(super) fn advice(
     (!texts.is_empty()).then(|| Detail { source, phase, ..reason(Code::Advice, texts.join(". ")) })
 }
 
-/// What to do about a cause other than a delay.
+/// Returns what to do about a cause other than a delay.
 fn fix(cause: &LocalCause) -> Option<String> {
     let clock = "Synchronize this machine's clock (timedatectl shows its state), and run again";
     let class = match cause {
@@ -60,31 +60,31 @@ fn fix(cause: &LocalCause) -> Option<String> {
         LocalCause::Resolution => {
             let resolution = human_us(super::bounds::RESOLUTION_US);
             return Some(format!(
-                "Run again. If the latency stays as near to its limit, change the limit: hubstorm measures to {resolution}"
+                "Run again. If the latency stays this close to its limit, change the limit: the resolution of hubstorm is {resolution}"
             ));
         }
         LocalCause::Error(class) => class.as_str(),
     };
     let text = match class {
         "fd_limit" => {
-            "Raise the limit of open files (ulimit -n): hubstorm check says how many descriptors the run needs"
+            "Raise the limit of open files (ulimit -n). hubstorm check prints how many descriptors the run needs"
         }
-        "ports_exhausted" => "Set source_ips in [target] to have more local ports, or use fewer devices",
+        "ports_exhausted" => "Set source_ips in [target] to get more local ports, or use fewer devices",
         "source_address" => {
-            "Correct source_ips in [target]: addresses of this machine, of the same kind (IPv4 or IPv6) as the host's"
+            "Correct source_ips in [target]. List addresses of this machine, of the same family (IPv4 or IPv6) as the host's address"
         }
         "no_memory" => "Use fewer devices, or a machine with more memory",
         "clock_step" => clock,
         "call_payload" => {
-            "Correct payload in [[drive]]: for some devices, its placeholders do not give the JSON that the call needs"
+            "Correct payload in [[drive]]. For some devices, its placeholders do not produce the JSON that the call requires"
         }
-        "encode" => "hubstorm could not encode a packet or a call. This is a defect: please report it",
+        "encode" => "hubstorm could not encode a packet or a call. This is a bug. Please report it",
         _ => return Some(format!("Fix the errors of class {class}: see \"This machine\" in docs/errors.md")),
     };
     Some(text.to_owned())
 }
 
-/// What to do about a load generator that was late, the busiest source, and its phase.
+/// Returns what to do about delays on this machine, with the busiest source and its phase.
 fn busiest_source(
     measurement: &Measurement,
     is_evaluated: impl Fn(&str) -> bool,
@@ -97,7 +97,7 @@ fn busiest_source(
     let source = health.source;
     let text = if share < LOW_BUSY_SHARE {
         format!(
-            "{source} was busy for at most {share_text} of the time: it was stopped, or other programs used this machine's processors. Run \
+            "{source} was busy for at most {share_text} of the time. Either it was suspended, or other programs used this machine's CPUs. Run \
              again when the machine is idle"
         )
     } else {

@@ -1,28 +1,28 @@
-//! Intervals instead of numbers. Every observation is the interval of what the target may have caused: the upper end as measured,
-//! the lower end without what the load generator, or another part of this machine, may have added. A threshold is decided where all
-//! values of the interval agree. Used by `threshold`; pure.
+//! Intervals of observed values, and how they decide a threshold. The upper bound of a latency is the measured value. Its lower bound
+//! excludes delays that this machine may have added. A threshold is decided if all values of the interval agree. Used by `threshold`.
+//! Pure.
 
 use crate::measure::Compare;
 use crate::result::model::ThresholdStatus;
 
-/// How far a latency can be told from its limit: a stall shorter than this may go unseen. It is the worker's tick while operations
-/// are open (2 ms), and 5 ms for what runs between two ticks.
+/// The resolution of a latency: shorter stalls may go unnoticed. It is the worker's tick while operations are open (2 ms), plus 5 ms
+/// for code that runs between two ticks.
 pub(in crate::report) const RESOLUTION_US: u64 = 7_000;
 
-/// Histograms of three digits tell values apart to a thousandth: of limits above 7 s, that is coarser.
+/// The relative resolution of histograms with three significant digits. For limits above 7 s, it is coarser than [`RESOLUTION_US`].
 const BUCKET_SHARE: f64 = 0.001;
 
-/// An end of an interval.
+/// A bound of an interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Bound {
     /// A value.
     At(f64),
-    /// Above every limit: failures count as slower than the limit, by an unknown amount.
+    /// Above the limit by an unknown amount: failures count as slower than any limit.
     AboveLimit,
 }
 
 impl Bound {
-    /// The value, if it is one.
+    /// Returns the value, if there is one.
     pub(super) fn value(self) -> Option<f64> {
         match self {
             Bound::At(value) => Some(value),
@@ -35,7 +35,7 @@ impl Bound {
     }
 }
 
-/// What the target may have caused.
+/// The range of values that the target may have caused.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Interval {
     pub(super) low: Bound,
@@ -43,12 +43,12 @@ pub(super) struct Interval {
 }
 
 impl Interval {
-    /// All values from one number to another.
+    /// Creates the interval from `low` to `high`.
     pub(super) fn between(low: f64, high: f64) -> Interval {
         Interval { low: Bound::At(low), high: Bound::At(high) }
     }
 
-    /// Whether a count or a rate holds.
+    /// Decides a threshold on a count or a rate.
     #[expect(clippy::float_cmp, reason = "counts are exact, and a share is compared as it was written")]
     pub(super) fn decide(self, compare: Compare, limit: f64) -> ThresholdStatus {
         let (low, high) = (self.low.number(), self.high.number());
@@ -69,8 +69,8 @@ impl Interval {
         }
     }
 
-    /// Whether a latency holds. Beyond the limit because of failures that nothing excuses, it fails whatever the comparison; what is
-    /// nearer to the limit than can be told apart is undecided.
+    /// Decides a threshold on a latency. Unexcused failures fail it, whatever the comparison. A value that exceeds the limit by less than
+    /// the resolution is undecided.
     #[expect(clippy::cast_precision_loss, reason = "microseconds stay far below 2^53")]
     pub(super) fn decide_latency(self, compare: Compare, limit_us: u64) -> ThresholdStatus {
         if self.low == Bound::AboveLimit {
@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn every_comparison_uses_the_whole_interval() {
         use Compare::{Equal, Greater, GreaterOrEqual, Less, LessOrEqual, NotEqual};
-        // The limit is 10: below it, up to it, around it, from it on, above it, exactly it.
+        // With the limit 10: below, up to, around, from, above, and exactly the limit.
         let intervals = [(5.0, 9.0), (5.0, 10.0), (9.0, 11.0), (10.0, 12.0), (11.0, 12.0), (10.0, 10.0)];
         for (compare, expected) in [
             (Less, [Passed, Undecided, Undecided, Failed, Failed, Failed]),
@@ -126,7 +126,7 @@ mod tests {
         }
     }
 
-    /// At 60 s, a bucket of the histogram is 33 ms wide.
+    /// At 60 s, a histogram bucket is 33 ms wide.
     #[test]
     fn long_limits_have_the_histograms_resolution() {
         for (low, expected) in [(60_059_000.0, Undecided), (60_060_000.0, Failed)] {

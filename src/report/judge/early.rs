@@ -1,14 +1,13 @@
-//! Which threshold with `abort = true` has failed while a run still goes on. Called by `app` once a second; pure.
+//! Finds a threshold with `abort = true` that has failed for certain while a run continues. Called by `app` once a second. Pure.
 //!
-//! Only what cannot change any more counts as failed: operations that are still open may yet end ok, counts may still grow, and too few
-//! samples may still become enough.
+//! Only a final failure counts: open operations may still end ok, counts may still grow, and more samples may arrive.
 
 use super::threshold::{evaluate, sum_covered};
 use super::unattributed::UnattributedDelay;
 use crate::measure::{Compare, Measurement, Outcome, Rule, Rules, Test, Totals};
 use crate::result::model::ThresholdStatus;
 
-/// The first threshold that has failed at `at_us` and ends the run, with what was observed.
+/// Returns the first threshold that has failed for certain by `at_us`, with the observation in words.
 #[must_use]
 pub fn failed_early<'r>(
     measurement: &Measurement,
@@ -29,20 +28,20 @@ pub fn failed_early<'r>(
     })
 }
 
-/// Operations without an outcome may still end in any way: they count as failures that are excused.
+/// Counts operations without an outcome as excused failures, because they may still end in any way.
 fn count_open_as_lost(totals: &mut Totals) {
     let open = totals.due.saturating_sub(totals.ended());
     totals.outcomes[Outcome::Lost] += open;
     totals.excused[Outcome::Lost] += open;
 }
 
-/// A count that must be reached, or missed, is decided at the end only.
+/// Returns whether a test can fail before the end. A count that must be reached, or avoided, is decided only at the end.
 fn may_be_final(test: &Test) -> bool {
     let must_grow = matches!(test.compare(), Compare::Greater | Compare::GreaterOrEqual | Compare::NotEqual);
     !(matches!(test, Test::Count { .. }) && must_grow)
 }
 
-/// A count that is below the one value that it must have may still get there.
+/// Returns whether later operations can still change a failure: a count may still grow to its required value.
 fn may_still_change(test: &Test, totals: &Totals) -> bool {
     match *test {
         Test::Count { outcome, compare: Compare::Equal, limit } => {
@@ -73,7 +72,7 @@ mod tests {
         Rules { thresholds: vec![rule], ..Rules::default() }
     }
 
-    /// So many ok in 10 ms, lost, and open.
+    /// Records `ok` operations of 10 ms, `lost` ones, and `open` ones.
     fn run(ok: u64, lost: u64, open: u64) -> Measurement {
         measured(1, 1, |recorder: &mut Recorder| {
             for n in 0..ok + lost + open {
@@ -87,7 +86,7 @@ mod tests {
         })
     }
 
-    /// 12 of 1,000 were lost, and the 5,000 that are open may make that a small share.
+    /// 12 of 1,000 were lost. With 5,000 more ok, that share would be small.
     #[test]
     fn percentile_waits_for_open_operations() {
         let p99 = Test::Percentile { quantile: 0.99, compare: Compare::Less, limit_us: 500_000 };
@@ -114,7 +113,7 @@ mod tests {
         ] {
             let rules = rule(test);
             assert_eq!(failed_early(&run, &rules, 1_000_000).is_some(), fails, "{test:?}");
-            assert_eq!(failed_early(&run, &rules, 999_999), None, "not before its time");
+            assert_eq!(failed_early(&run, &rules, 999_999), None, "not before `after`");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The cause of a failed run, where there is one: what happened, before which thresholds failed because of it. Called by `judge`;
-//! pure.
+//! The cause of a failed run, such as an unreachable hub. It is the first reason of the verdict, before the failed thresholds. Called by
+//! `judge`. Pure.
 
 use super::reason::{Code, reason};
 use crate::measure::{Culprit, ErrorTotals, Measurement, Operation, Outcome};
@@ -8,10 +8,10 @@ use crate::report::format::instant;
 use crate::result::model::Detail;
 use crate::units::{human_count, plural};
 
-/// A cause concerns this share of what there is, as a divisor: 10%.
+/// An event is a cause if it concerns at least this share of connections or messages, as a divisor: 10%.
 const CAUSE_DIVISOR: u64 = 10;
 
-/// Why a run failed; `None` where thresholds say all there is.
+/// Returns why a run failed. `None` if the failed thresholds have no common cause.
 pub(super) fn failure_cause(measurement: &Measurement) -> Option<Detail> {
     let cause = never_connected(measurement);
     if cause.is_some() || is_mostly_excused(measurement) {
@@ -24,14 +24,14 @@ pub(super) fn failure_cause(measurement: &Measurement) -> Option<Detail> {
         .or_else(|| acks_missing(measurement))
 }
 
-/// Most of what failed may be the load generator's: no sentence about the hub is its cause.
+/// Returns whether the load generator may have caused most failures. Then no cause may name the hub.
 fn is_mostly_excused(measurement: &Measurement) -> bool {
     let all = measurement.sum(|_| true);
     let failed = all.ended().saturating_sub(all.ok());
     failed > 0 && all.excused.sum() > failed / 2
 }
 
-/// No device of any fleet ever connected: the most frequent error says why.
+/// Returns a cause if no device of any fleet ever connected. The most frequent error explains it.
 fn never_connected(measurement: &Measurement) -> Option<Detail> {
     let connects = measurement.of(Operation::Connect);
     if connects.outcome(Outcome::Ok) > 0 {
@@ -39,43 +39,42 @@ fn never_connected(measurement: &Measurement) -> Option<Detail> {
     }
     let text = match measurement.errors.iter().max_by_key(|error| error.count) {
         Some(error) => {
-            let times = if error.count == 1 {
-                "once".to_owned()
-            } else {
-                format!("{} times", human_count(error.count))
-            };
-            format!("No device ever connected: {} {times}, e.g. {}", error.class, error.example)
+            let errors = plural(error.count, "error", "errors");
+            format!("No device ever connected: {errors} of class {}, e.g. {}", error.class, error.example)
         }
         None if connects.due == 0 => "No device ever connected: no connection attempt was due".to_owned(),
         None => {
-            let open = plural(connects.outcome(Outcome::Unfinished), "attempt", "attempts");
-            format!("No device ever connected: {open} still waited for an answer when the run ended")
+            let open =
+                plural(connects.outcome(Outcome::Unfinished), "connection attempt", "connection attempts");
+            format!("No device ever connected: {open} remained unanswered until the run ended")
         }
     };
     Some(reason(Code::NeverConnected, text))
 }
 
+/// Returns the sum of the fleets' peaks of connected devices.
 fn online_peak(measurement: &Measurement) -> u64 {
     measurement.fleets.iter().map(|fleet| fleet.connected_peak).sum()
 }
 
-/// The errors of a kind together: how many, when the first, and the most frequent class.
+/// Returns the number of errors that match and are not the load generator's, the time of the first, and the most frequent class.
 fn matching_errors(
     measurement: &Measurement,
-    is_wanted: impl Fn(&ErrorTotals) -> bool,
+    is_match: impl Fn(&ErrorTotals) -> bool,
 ) -> Option<(u64, u64, &ErrorTotals)> {
-    let wanted =
-        || measurement.errors.iter().filter(|error| error.culprit != Culprit::Us && is_wanted(error));
-    let count = wanted().map(|error| error.count).sum();
-    let first_us = wanted().map(|error| error.first_us).min()?;
-    Some((count, first_us, wanted().max_by_key(|error| error.count)?))
+    let matching =
+        || measurement.errors.iter().filter(|error| error.culprit != Culprit::Us && is_match(error));
+    let count = matching().map(|error| error.count).sum();
+    let first_us = matching().map(|error| error.first_us).min()?;
+    Some((count, first_us, matching().max_by_key(|error| error.count)?))
 }
 
+/// Returns whether a count is at least the share that makes it a cause.
 fn is_large_share(count: u64, whole: u64) -> bool {
     count > 0 && count >= whole / CAUSE_DIVISOR
 }
 
-/// Devices were online, and then no connection could be made any more.
+/// Returns a cause if devices were online and later connection attempts failed in DNS or TCP.
 fn unreachable(measurement: &Measurement) -> Option<Detail> {
     let dial = |error: &ErrorTotals| error.class.starts_with("tcp_") || error.class.starts_with("dns");
     let (count, first_us, most) = matching_errors(measurement, dial)?;
@@ -92,7 +91,7 @@ fn unreachable(measurement: &Measurement) -> Option<Detail> {
     })
 }
 
-/// The hub answered CONNECT with a code other than 0.
+/// Returns a cause if the hub answered CONNECT with a code other than 0.
 fn refused(measurement: &Measurement) -> Option<Detail> {
     let (count, first_us, most) = matching_errors(measurement, |error| error.class.starts_with("connack_"))?;
     let attempts = measurement.of(Operation::Connect).due;
@@ -108,7 +107,7 @@ fn refused(measurement: &Measurement) -> Option<Detail> {
     })
 }
 
-/// How connections ended: what the errors of these classes mean, and which code says so.
+/// How connections ended, by error class.
 #[derive(Clone, Copy, PartialEq)]
 enum Ending {
     Closed,
@@ -128,7 +127,7 @@ impl Ending {
         }
     }
 
-    /// Attempts that ended before CONNACK have the same classes of errors.
+    /// Returns the number of connection attempts among these errors: they ended before CONNACK and have the same classes.
     fn attempts(self, measurement: &Measurement) -> u64 {
         match self {
             Ending::Closed => measurement.count(|counts| counts.closed_before_connack),
@@ -142,16 +141,16 @@ impl Ending {
             (Ending::Closed, _) => format!("The hub closed {connections}"),
             (Ending::Expired, 1) => format!("{connections} ended after its token expired"),
             (Ending::Expired, _) => format!("{connections} ended after their tokens expired"),
-            // It is not known who reset a connection.
+            // The wire does not show who reset a connection.
             (Ending::Reset, 1) => format!("{connections} was reset"),
             (Ending::Reset, _) => format!("{connections} were reset"),
-            // The device closed it.
+            // The device closed these connections.
             (Ending::Silent, _) => format!("The hub stopped answering on {connections}"),
         }
     }
 }
 
-/// Connections ended, most of them in this way.
+/// Returns a cause if many connections ended. It describes the most frequent way.
 fn connections_ended(measurement: &Measurement) -> Option<Detail> {
     let (all, _, most) = matching_errors(measurement, |error| Ending::of(&error.class).is_some())?;
     let ending = Ending::of(&most.class)?;
@@ -172,6 +171,7 @@ fn connections_ended(measurement: &Measurement) -> Option<Detail> {
     })
 }
 
+/// Returns a cause if the hub left many messages unacknowledged.
 fn acks_missing(measurement: &Measurement) -> Option<Detail> {
     let messages = measurement.sum(|part| part.operation.is_message());
     let timed_out = messages.outcome(Outcome::TimedOut)

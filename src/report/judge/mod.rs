@@ -1,9 +1,11 @@
-//! "May I rely on this, and is it good?" Called by `app` when a run is over, and again with what a result file holds; pure. It knows
-//! neither sockets nor workers.
+//! Judges a run: verdict, reasons, threshold results and findings, as a pure function of the measurement and its rules. `app` calls
+//! [`judge`] at the end of a run and [`judge_again`] for a result file. Independent of sockets and workers.
 //!
-//! Thresholds are decided by intervals: what the target may have caused, as measured and without what the load generator may have
-//! added. A decisive fail is a fail. Otherwise, what the generator may have decided, and a load that was not really offered, make the
-//! measurement invalid.
+//! Each observed value is an interval: the value as measured, and the value without delays that the load generator may have added. A
+//! threshold whose whole interval misses the limit fails the run. Otherwise, an undecided threshold or a load that was not offered as
+//! planned makes the measurement invalid.
+//!
+//! [`threshold`] evaluates one threshold, [`offered`] checks the load, [`failure_cause`] and [`advice`] explain the verdict.
 
 mod advice;
 mod bounds;
@@ -33,33 +35,33 @@ use threshold::{Observation, evaluate, sum_covered};
 use unattributed::UnattributedDelay;
 use undecided::{LocalCause, UndecidedThreshold};
 
-/// What is judged, and by what.
+/// The run to judge, and its rules.
 #[derive(Clone, Copy, Debug)]
 pub struct JudgeInput<'a> {
-    /// What was measured.
+    /// Measurement of the run.
     pub measurement: &'a Measurement,
-    /// What counts as good, and as really offered.
+    /// Thresholds and validity limits.
     pub rules: &'a Rules,
-    /// What ended the run.
+    /// Reason why the run ended.
     pub ended_by: EndedBy,
-    /// The built-in hub's own counts, when it was the target.
+    /// Counts of the built-in hub, if it was the target.
     pub emulator: Option<&'a Emulator>,
-    /// The target under load.
+    /// Facts about the target.
     pub target: TargetFacts,
 }
 
-/// The answer.
+/// The outcome of judging a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Judgment {
-    /// Status, exit code and reasons in words.
+    /// Status, exit code and reasons.
     pub verdict: Verdict,
-    /// Every threshold, the implicit ones last.
+    /// All thresholds, the implicit ones last.
     pub thresholds: Vec<ThresholdResult>,
-    /// What else a reader should know, warnings first.
+    /// Findings, warnings first.
     pub findings: Vec<Finding>,
 }
 
-/// Judges a run by its result file alone; `None` for a file that was written before files held what that takes.
+/// Judges a run from its result file. Returns `None` for files of earlier versions, which lack the rules.
 #[must_use]
 pub fn judge_again(result: &RunResult) -> Option<Judgment> {
     Some(judge(&JudgeInput {
@@ -97,7 +99,7 @@ pub fn judge(input: &JudgeInput<'_>) -> Judgment {
     let (status, mut details): (Status, Vec<Detail>) = if !breakdowns.is_empty() {
         (Status::Invalid, breakdowns.into_iter().chain(failed).collect())
     } else if input.is_interrupted_before_the_load() {
-        // The thresholds have no data because nothing was tried.
+        // Thresholds would only report missing data.
         (Status::Invalid, Vec::new())
     } else if !failed.is_empty() || input.is_unreachable() {
         let cause = failure_cause(input.measurement);
@@ -132,15 +134,15 @@ pub fn judge(input: &JudgeInput<'_>) -> Judgment {
     }
 }
 
-/// A threshold and what decided it.
+/// An evaluated threshold, with everything that its reason needs.
 struct Evaluated {
     result: ThresholdResult,
     rule: Rule,
     observation: Observation,
-    /// The sum of what it covers.
+    /// Sum of the covered operations.
     covered: Totals,
     unattributed: UnattributedDelay,
-    /// The covered phases.
+    /// Names of the covered phases.
     phases: Vec<String>,
 }
 
@@ -154,7 +156,7 @@ fn label(threshold: &ThresholdResult) -> String {
     format!("{metric}{selectors} {expression}")
 }
 
-/// A failed threshold in words: `telemetry{phase:steady} p(99) < 500ms: 612 ms`.
+/// Describes a failed threshold: `telemetry{phase:steady} p(99) < 500ms: 612 ms`.
 fn failed_text(threshold: &ThresholdResult) -> String {
     format!("{}: {}", label(threshold), threshold.observed_text)
 }
@@ -164,7 +166,7 @@ fn threshold_detail(code: Code, threshold: &ThresholdResult, text: String) -> De
 }
 
 impl JudgeInput<'_> {
-    /// Every threshold, the implicit ones last: every fleet had at least one ok connect, in whatever phase.
+    /// Evaluates all thresholds. The implicit ones come last: every fleet connected at least once, in any phase.
     fn thresholds(&self) -> Vec<Evaluated> {
         let written = self
             .rules
@@ -185,7 +187,7 @@ impl JudgeInput<'_> {
         written.chain(implicit).collect()
     }
 
-    /// Adds histograms and counters of what a threshold covers, and evaluates it.
+    /// Evaluates a threshold on the sum of the operations that it covers.
     fn threshold(&self, rule: &Rule, covers: impl Fn(&str) -> bool) -> Evaluated {
         let covered = sum_covered(self.measurement, rule, &covers);
         let unattributed = UnattributedDelay::of(self.measurement, self.rules, &covers);
@@ -212,7 +214,7 @@ impl JudgeInput<'_> {
         Evaluated { result, rule: rule.clone(), observation, covered, unattributed, phases }
     }
 
-    /// Why a threshold is undecided.
+    /// Returns why a threshold is undecided: the reason in words, and the causes.
     fn undecided(&self, threshold: &Evaluated) -> (String, Vec<LocalCause>) {
         let undecided = UndecidedThreshold {
             measurement: self.measurement,
@@ -228,14 +230,14 @@ impl JudgeInput<'_> {
         undecided.reason()
     }
 
-    /// Phases that somebody reads: the headline reads all but warm-ups, a latency threshold its own.
+    /// Returns whether the load of a phase affects the verdict: every phase except warm-ups without a latency threshold.
     fn is_evaluated(&self, phase: &Phase) -> bool {
         let names =
             |rule: &Rule| rule.phase.as_ref() == Some(&phase.name) && rule.test.latency_limit_us().is_some();
         !phase.warmup || self.rules.thresholds.iter().any(names)
     }
 
-    /// What keeps the load from counting as offered; and the same, as findings, where nobody reads it.
+    /// Returns the shortfalls of the offered load: reasons for evaluated phases, findings for the others.
     fn offered(&self) -> (Vec<Detail>, Vec<Finding>) {
         let (mut blocking, mut warnings) = (Vec::new(), Vec::new());
         for phase in &self.measurement.phases {
@@ -247,17 +249,17 @@ impl JudgeInput<'_> {
             warnings.extend(found.into_iter().map(|detail| Finding {
                 severity: Severity::Warning,
                 text: detail.text,
-                evidence: "no threshold reads a latency of this phase".to_owned(),
+                evidence: "no latency threshold covers this phase".to_owned(),
             }));
         }
         (blocking, warnings)
     }
 
-    /// What to do about an invalid run.
+    /// Returns what to do about an invalid run.
     fn advice(&self, mut causes: Vec<LocalCause>, shortcomings: &[Detail]) -> Option<Detail> {
         causes.extend(advice::shortcoming_causes(self.measurement, shortcomings));
         if causes.is_empty() {
-            // Every device was offline, which may not be the target's doing.
+            // Every device was offline, and the target may not be the cause.
             causes.extend(advice::local_errors(self.measurement));
         }
         if causes.is_empty() {
@@ -269,12 +271,12 @@ impl JudgeInput<'_> {
         advice::advice(self.measurement, &causes, is_evaluated)
     }
 
-    /// No connection attempt was due before the interrupt.
+    /// Returns whether the run was interrupted before the first connection attempt.
     fn is_interrupted_before_the_load(&self) -> bool {
         self.ended_by == EndedBy::Interrupt && self.measurement.of(Operation::Connect).due == 0
     }
 
-    /// A run that ended before its plan says so.
+    /// Adds the reason why the run ended before its plan.
     fn add_end_reason(&self, details: &mut Vec<Detail>) {
         let (code, text) = match self.ended_by {
             EndedBy::Plan | EndedBy::Breakdown => return,
@@ -283,24 +285,24 @@ impl JudgeInput<'_> {
                     "The run was interrupted before the first connection attempt: nothing was measured";
                 (Code::Interrupted, text)
             }
-            EndedBy::Interrupt => {
-                (Code::Interrupted, "The run was interrupted: only what was measured until then is judged")
-            }
-            EndedBy::Abort => {
-                (Code::Aborted, "The run ended early: a threshold with abort = true had failed")
-            }
+            EndedBy::Interrupt => (
+                Code::Interrupted,
+                "The run was interrupted. The verdict covers only what was measured until then",
+            ),
+            EndedBy::Abort => (Code::Aborted, "The run ended early: a threshold with abort = true failed"),
             EndedBy::Unreachable => (
                 Code::Unreachable,
-                "The run ended early: every device was offline for abort_when_unreachable",
+                "The run ended early: every device was offline for longer than abort_when_unreachable",
             ),
         };
-        // What ended the run is the cause where nothing else is.
+        // Without another cause, the unreachable target is the cause.
         let is_cause = self.ended_by == EndedBy::Unreachable
             && details.iter().all(|detail| detail.code != Code::HubUnreachable.name());
         details.insert(if is_cause { 0 } else { details.len() }, reason(code, text));
     }
 
-    /// Every device was offline for too long, and neither this machine nor the built-in hub's own stalls explain it.
+    /// Returns whether the target was unreachable: every device was offline for too long, and neither this machine nor a stall of the
+    /// built-in hub explains it.
     fn is_unreachable(&self) -> bool {
         self.ended_by == EndedBy::Unreachable
             && self.measurement.errors.iter().any(|error| error.culprit != Culprit::Us)

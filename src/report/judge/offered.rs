@@ -1,5 +1,5 @@
-//! Was the load really offered? Where this load generator started operations late, did not send them, or slowed a closed loop, the
-//! target was tested with less than the scenario says. That blocks a pass and leaves a fail standing. Called by `judge`; pure.
+//! Checks whether the load was offered as planned. If the load generator started operations late, did not send them, or slowed a closed
+//! loop, the target received less load than the scenario specifies. That blocks a pass, but not a fail. Called by `judge`. Pure.
 
 use super::numbers::ratio;
 use super::reason::{Code, of_phase};
@@ -7,7 +7,7 @@ use crate::measure::{Culprit, Limits, Measurement, Operation, Outcome, Phase, Ru
 use crate::result::model::Detail;
 use crate::units::{Percent, human_count, human_us, plural};
 
-/// What keeps a phase from counting as loaded as the scenario says.
+/// Returns the reasons why the load of a phase does not count as offered.
 pub(super) fn shortcomings(measurement: &Measurement, rules: &Rules, phase: &Phase) -> Vec<Detail> {
     let mut found = Vec::new();
     for operation in Operation::ALL {
@@ -26,7 +26,7 @@ pub(super) fn shortcomings(measurement: &Measurement, rules: &Rules, phase: &Pha
     found
 }
 
-/// The strictest latency limit of the thresholds that read this operation in this phase.
+/// Returns the strictest latency limit of the thresholds that cover this operation in this phase.
 fn strictest_us(
     measurement: &Measurement,
     rules: &Rules,
@@ -40,7 +40,7 @@ fn strictest_us(
     reads.filter_map(|rule| rule.test.latency_limit_us()).min()
 }
 
-/// One kind of operation in one phase.
+/// One operation in one phase.
 struct PhaseOperation<'a> {
     operation: Operation,
     phase: &'a Phase,
@@ -49,8 +49,8 @@ struct PhaseOperation<'a> {
 }
 
 impl PhaseOperation<'_> {
-    /// What the plan or another side has due at an instant. A fleet that is to connect at once, and cannot, is no shortcoming
-    /// unless a threshold reads how long that takes.
+    /// Returns whether late starts of this operation reduce the offered load. Late connects do so only if a threshold reads a connect
+    /// latency: a plan may let a whole fleet connect at one instant.
     fn must_start_in_time(&self, measurement: &Measurement, rules: &Rules) -> bool {
         use Operation::{Connect, Method, Renewal, ServiceC2d, ServiceDesired, ServiceMethod};
         let is_read = || {
@@ -67,15 +67,15 @@ impl PhaseOperation<'_> {
         }
     }
 
-    /// Too large a share was started too late.
+    /// Returns a reason if too large a share started too late.
     fn late(&self, strictest_us: Option<u64>) -> Option<Detail> {
         let after_us = self.limits.late_after_us.min(strictest_us.unwrap_or(u64::MAX));
         let (late, started) = (self.totals.lag.count_above(after_us), self.totals.lag.count());
         let share = ratio(late, started);
         (share > self.limits.late_share).then(|| {
             let text = format!(
-                "Phase {}: the load generator started {} of {} {} operations ({}) more than {} late; at most {} is allowed. The \
-                 latest started {} late",
+                "Phase {}: the load generator started {} of {} {} operations ({}) more than {} late, but at most {} is allowed. \
+                 The largest lag was {}",
                 self.phase.name,
                 human_count(late),
                 human_count(started),
@@ -89,14 +89,14 @@ impl PhaseOperation<'_> {
         })
     }
 
-    /// Too small a share was sent, or held back by the target.
+    /// Returns a reason if the load generator did not send too large a share. Messages that the target held back do not count.
     fn not_sent(&self) -> Option<Detail> {
         let excused = &self.totals.excused;
         let not_sent = excused[Outcome::Expired] + excused[Outcome::Offline];
         let sent = 1.0 - ratio(not_sent, self.totals.due);
         (sent < self.limits.sent_share).then(|| {
             let text = format!(
-                "Phase {}: the load generator did not send {} of {} due {} operations ({}); at most {} is allowed",
+                "Phase {}: the load generator did not send {} of {} due {} operations ({}), but at most {} is allowed",
                 self.phase.name,
                 human_count(not_sent),
                 human_count(self.totals.due),
@@ -108,7 +108,7 @@ impl PhaseOperation<'_> {
         })
     }
 
-    /// In a closed loop, the generator's own delay makes the load smaller.
+    /// Returns a reason if the load generator's own delay slowed a closed loop too much.
     #[expect(clippy::cast_precision_loss, reason = "sums of microseconds stay far below 2^53")]
     fn closed_loop(&self) -> Option<Detail> {
         if !self.totals.closed_loop {
@@ -119,7 +119,7 @@ impl PhaseOperation<'_> {
         let share = if cycles_us > 0.0 { self.totals.own_delay_sum_us as f64 / cycles_us } else { 0.0 };
         (share > self.limits.closed_loop_share).then(|| {
             let text = format!(
-                "Phase {}: the load generator's own delay was {} of the response and think time of the closed loop {}; at most {} is allowed",
+                "Phase {}: the load generator's own delay was {} of the response and think time of the closed loop {}, but at most {} is allowed",
                 self.phase.name,
                 rounded(share),
                 self.operation,
@@ -130,7 +130,7 @@ impl PhaseOperation<'_> {
     }
 }
 
-/// Connections that were not even tried: this machine lacked something.
+/// Returns a reason if operations failed on this machine, for example for lack of descriptors.
 fn local_failures(measurement: &Measurement, phase: &Phase) -> Option<Detail> {
     let health = measurement.health.iter().filter(|health| health.phase == phase.name);
     let short: u64 = health.map(|health| health.environment_errors).sum();
@@ -148,7 +148,7 @@ fn local_failures(measurement: &Measurement, phase: &Phase) -> Option<Detail> {
     })
 }
 
-/// To a hundredth of a percent.
+/// Rounds a share to a hundredth of a percent.
 fn rounded(share: f64) -> Percent {
     Percent::from_fraction((share * 10_000.0).round() / 10_000.0)
 }

@@ -1,8 +1,8 @@
-//! The reasons of a verdict: words with a number, a stable code, and what each is about. Made by `judge` and its parts.
+//! The reasons of a verdict: a text with a stable code, and the phase or fleet that it concerns. Made by `judge` and its parts.
 
 use crate::result::model::Detail;
 
-/// What a reason says, for programs. The names are part of the result file's format.
+/// The code of a reason, for programs. The names are part of the result file format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Code {
     /// Every threshold passed.
@@ -11,7 +11,7 @@ pub(super) enum Code {
     NoThresholds,
     /// The cause of a fail: no device ever connected.
     NeverConnected,
-    /// The cause of a fail: the hub could not be reached any more.
+    /// The cause of a fail: the hub became unreachable.
     HubUnreachable,
     /// The cause of a fail: the hub refused connections.
     ConnectionsRefused,
@@ -33,11 +33,11 @@ pub(super) enum Code {
     NotSent,
     /// The load generator slowed a closed loop.
     ClosedLoopDelayed,
-    /// This machine ran short of something.
+    /// Operations failed on this machine.
     MachineShort,
-    /// A worker or the built-in hub ended before its time.
+    /// A worker or the built-in hub stopped before the end of the run.
     Breakdown,
-    /// What to do about a load generator that was late.
+    /// Advice for an invalid run.
     Advice,
     /// The run was interrupted.
     Interrupted,
@@ -74,12 +74,12 @@ impl Code {
     }
 }
 
-/// A reason.
+/// Makes a reason.
 pub(super) fn reason(code: Code, text: impl Into<String>) -> Detail {
     Detail { code: code.name().to_owned(), text: text.into(), phase: None, fleet: None, source: None }
 }
 
-/// A reason that is about a phase.
+/// Makes a reason that concerns a phase.
 pub(super) fn of_phase(code: Code, phase: &str, text: impl Into<String>) -> Detail {
     Detail { phase: Some(phase.to_owned()), ..reason(code, text) }
 }

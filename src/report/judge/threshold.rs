@@ -1,8 +1,8 @@
-//! One threshold against what was measured: the interval of what the target may have caused, how far from the limit, how it was
-//! decided. Called by [`judge`](super::judge) with the sum of the phases and fleets that the threshold covers.
+//! Evaluates one threshold: observed interval, margin and status. Called by `judge` and `early` with the sum of the covered operations.
+//! Independent of phases and fleets.
 //!
-//! What reads a latency counts every operation that ended otherwise than ok, and every unfinished one older than the limit, as slower
-//! than the limit, by an unknown amount: a hub that fails more must never look faster.
+//! A latency threshold counts every failed operation as slower than the limit, by an unknown amount, and also every unfinished one that
+//! is older than the limit. So a hub that fails more operations never looks faster.
 
 use super::bounds::{Bound, Interval};
 use super::numbers::{float, whole};
@@ -12,28 +12,28 @@ use crate::plan::samples_needed;
 use crate::result::model::ThresholdStatus;
 use crate::units::{Percent, human_count, human_us};
 
-/// What a threshold saw.
+/// The observation of a threshold.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Observation {
-    /// The limit, in `unit`.
+    /// Limit, in `unit`.
     pub(super) limit: f64,
     /// `us`, `share` or `count`.
     pub(super) unit: &'static str,
-    /// As measured, in `unit`; `None` when missing or above every limit.
+    /// Measured value, in `unit`. `None` if it is missing or above the limit because of failures.
     pub(super) observed: Option<f64>,
-    /// The best that the target may have caused.
+    /// Best value that the target may have caused.
     pub(super) best: Option<f64>,
-    /// The worst.
+    /// Worst value that the target may have caused.
     pub(super) worst: Option<f64>,
-    /// In words.
+    /// Measured value, in words.
     pub(super) text: String,
-    /// The interval in words: `between 310 and 560 ms`. Empty where it is one value.
+    /// Interval, in words: `the value is between 310 ms and 560 ms`. Empty if it is a single value.
     pub(super) interval_text: String,
-    /// As a share of the limit; positive is the good side.
+    /// Margin, as a share of the limit. Positive if the threshold passed.
     pub(super) margin: Option<f64>,
-    /// Operations that it was computed from.
+    /// Number of operations that it was computed from.
     pub(super) samples: u64,
-    /// How it was decided.
+    /// Status of the threshold.
     pub(super) status: ThresholdStatus,
 }
 
@@ -59,11 +59,11 @@ pub(super) fn evaluate(test: &Test, totals: &Totals, unattributed: &Unattributed
     }
 }
 
-/// Of how many operations with an outcome it is not known whether the target caused that.
+/// Returns how many operations with this outcome are excused: this machine may have caused it. For `ok`, how many more may have ended ok.
 fn excused(outcome: Outcome, totals: &Totals, unattributed: &UnattributedDelay) -> u64 {
     let of = |outcome: Outcome| match outcome {
         Outcome::Ok => 0,
-        // A code that says so is the target's own word.
+        // The target itself answered with this code.
         Outcome::Throttled => totals.excused[outcome],
         _ if unattributed.may_cause_failures => totals.outcomes[outcome],
         _ => totals.excused[outcome].min(totals.outcomes[outcome]),
@@ -74,18 +74,18 @@ fn excused(outcome: Outcome, totals: &Totals, unattributed: &UnattributedDelay) 
     }
 }
 
-/// What a latency threshold reads.
+/// The operations that a latency threshold reads.
 struct Latencies<'a> {
     totals: &'a Totals,
     limit_us: u64,
     ok: u64,
-    /// Operations that count as slower than the limit, and nothing excuses.
+    /// Number of unexcused operations that count as slower than the limit.
     bad: u64,
-    /// Those that may be as fast as can be, or slower than the limit.
+    /// Number of excused operations: each may have been arbitrarily fast, or slower than the limit.
     excused: u64,
-    /// The most that a latency may owe to stalls that its worker cannot see; `None`: all of it.
+    /// Upper bound of the unattributed delay in a latency. `None` if the whole latency may be delay.
     unattributed_us: Option<u64>,
-    /// Operations that may have been due without the load generator's delays.
+    /// Number of further operations that may have been due without the load generator's delays.
     missing_cycles: u64,
 }
 
@@ -112,17 +112,17 @@ impl Latencies<'_> {
         self.ok + self.bad + self.excused
     }
 
-    /// Nothing was added by anybody: both bounds are the observation.
+    /// Returns whether no delay and no excuse applies, so that both bounds are the measured value.
     fn is_exact(&self) -> bool {
         self.totals.delayed.is_empty() && self.excused == 0 && self.unattributed_us == Some(0)
     }
 
-    /// A lower bound, without what could not be seen.
+    /// Returns the lower bound for a value without the load generator's own delays: it also excludes unattributed delay.
     fn lowered(&self, us: f64) -> Bound {
         Bound::At(self.unattributed_us.map_or(0.0, |unattributed_us| (us - float(unattributed_us)).max(0.0)))
     }
 
-    /// With N ok and B slower, quantile q reads the ok histogram at q(N + B)/N.
+    /// Evaluates a percentile. With N operations ok and B slower, quantile q reads the ok histogram at q(N + B)/N.
     fn percentile(&self, quantile: f64, compare: Compare) -> Observation {
         let (samples, needed) = (self.samples(), samples_needed(quantile));
         let base = Observation::latency(self.limit_us, samples);
@@ -137,7 +137,7 @@ impl Latencies<'_> {
             }
             let most = human_count(samples.saturating_add(self.missing_cycles));
             let interval_text = format!(
-                "between {} and {most} samples, and {} are needed",
+                "there are between {} and {most} samples, and {} are needed",
                 human_count(samples),
                 human_count(needed)
             );
@@ -157,7 +157,7 @@ impl Latencies<'_> {
         base.observed_latency(compare, self.limit_us, Interval { low, high })
     }
 
-    /// One without an end has no bound, and neither has a mean with it.
+    /// Evaluates the mean. A single operation that is slower than the limit by an unknown amount leaves it without an upper bound.
     fn mean(&self, compare: Compare) -> Observation {
         let base = Observation::latency(self.limit_us, self.samples());
         let Some(mean) = self.totals.response.mean() else { return self.none_ok(base, compare) };
@@ -169,6 +169,7 @@ impl Latencies<'_> {
         base.observed_latency(compare, self.limit_us, interval)
     }
 
+    /// Evaluates the maximum.
     fn max(&self, compare: Compare) -> Observation {
         let base = Observation::latency(self.limit_us, self.samples());
         let Some(max) = self.totals.response.max() else { return self.none_ok(base, compare) };
@@ -179,8 +180,7 @@ impl Latencies<'_> {
         base.observed_latency(compare, self.limit_us, interval)
     }
 
-    /// Returns the interval of a mean or a maximum: `measured`, and `lower` without what could not be seen. One without an end has no
-    /// bound.
+    /// Returns the interval of a mean or a maximum. `lower` computes the value without the load generator's own delays.
     fn interval(&self, measured: f64, lower: impl Fn() -> f64) -> Interval {
         let high = if self.bad + self.excused > 0 { Bound::AboveLimit } else { Bound::At(measured) };
         let low = if self.bad > 0 {
@@ -193,7 +193,7 @@ impl Latencies<'_> {
         Interval { low, high }
     }
 
-    /// No operation ended ok.
+    /// Returns the observation if no operation ended ok.
     fn none_ok(&self, base: Observation, compare: Compare) -> Observation {
         let low = match (self.bad, self.excused) {
             (0, 0) => return base.missing(),
@@ -204,8 +204,8 @@ impl Latencies<'_> {
     }
 }
 
-/// How many more operations of a closed loop may have been due without the load generator's delays, and without stalls that its
-/// workers cannot see: each cycle would have been shorter by that share.
+/// Returns how many more operations of a closed loop may have been due without the load generator's delays and without unattributed
+/// stalls. Each cycle would have been shorter by that share.
 fn missing_cycles(totals: &Totals, unattributed: &UnattributedDelay) -> u64 {
     if !totals.closed_loop || (totals.delayed.is_empty() && unattributed.share == 0.0) {
         return 0;
@@ -213,12 +213,12 @@ fn missing_cycles(totals: &Totals, unattributed: &UnattributedDelay) -> u64 {
     let ok = float(totals.response.count());
     let cycles_us = totals.response.mean().unwrap_or(0.0) * ok + float(totals.think_sum_us);
     let own = if cycles_us > 0.0 { float(totals.own_delay_sum_us) / cycles_us } else { 0.0 };
-    // As a whole: nearly all of the time means any number.
+    // A share near 1 would mean any number of operations.
     let lost = (own + unattributed.share).min(0.999);
     whole((ok * lost / (1.0 - lost)).ceil())
 }
 
-/// The interval between "what is excused was not the target's doing" and "it was": fewer failures, and more that is ok.
+/// Returns the lower and the upper bound of a count. Excused failures count in one of them only.
 fn counted(outcome: Outcome, totals: &Totals, unattributed: &UnattributedDelay) -> (u64, u64) {
     let (count, excused) = (totals.outcome(outcome), excused(outcome, totals, unattributed));
     match outcome {
@@ -247,7 +247,7 @@ fn rate(
     let high = high.min(totals.due);
     let count = totals.outcome(outcome);
     let text = format!("{} ({} of {})", percent(count), human_count(count), human_count(totals.due));
-    let interval_text = format!("between {} and {}", percent(low), percent(high));
+    let interval_text = format!("the value is between {} and {}", percent(low), percent(high));
     base.observed_count(outcome, compare, (share(low), share(high)), share(count), text, interval_text)
 }
 
@@ -264,13 +264,13 @@ fn count(
     }
     let (low, high) = counted(outcome, totals, unattributed);
     let count = totals.outcome(outcome);
-    let interval_text = format!("between {} and {}", human_count(low), human_count(high));
+    let interval_text = format!("the value is between {} and {}", human_count(low), human_count(high));
     let ends = (float(low), float(high));
     base.observed_count(outcome, compare, ends, float(count), human_count(count), interval_text)
 }
 
 impl Observation {
-    /// Nothing observed yet: which fails.
+    /// Creates an observation without a value, which fails the threshold.
     fn of(limit: f64, unit: &'static str, samples: u64) -> Observation {
         let (observed, best, worst, margin) = (None, None, None, None);
         let (text, interval_text) = (String::new(), String::new());
@@ -293,8 +293,10 @@ impl Observation {
         };
         let interval_text = match (interval.low, interval.high) {
             (low, high) if low == high => String::new(),
-            (low, Bound::AboveLimit) => format!("between {} and more than the limit", us(low)),
-            (low, high) => format!("between {} and {}", us(low), us(high)),
+            (low, Bound::AboveLimit) => {
+                format!("the value is at least {} and may exceed the limit", us(low))
+            }
+            (low, high) => format!("the value is between {} and {}", us(low), us(high)),
         };
         let observed = interval.high.value();
         Observation {
@@ -332,7 +334,7 @@ impl Observation {
     }
 }
 
-/// How far from the limit, as a share of it; none of a limit of zero.
+/// Returns the distance from the limit as a share of the limit. `None` for a limit of zero.
 fn margin(compare: Compare, observed: f64, limit: f64) -> Option<f64> {
     let towards = match compare {
         Compare::Less | Compare::LessOrEqual => limit - observed,

@@ -1,33 +1,33 @@
-//! What a worker cannot see of this machine: stalls of the built-in hub's shards, of other workers, and seconds in which a worker was
-//! busy nearly all of the time. They are no part of an operation's own delay, so that lower bounds are lowered by the most that such
-//! stalls add up to in any window of twice the limit. Used by `judge`; pure.
+//! Delay on this machine that no worker can attribute to an operation: stalls of the built-in hub's shards and of other workers, and
+//! seconds in which a worker was saturated. Lower bounds of latencies exclude the longest such delay in any window of twice the limit.
+//! Used by `judge` and `early`. Pure.
 
 use super::numbers::ratio;
 use crate::measure::{EXCUSE_SHARE, Measurement, Phase, Rules, Source};
 use crate::report::findings::clock_steps;
 use crate::stalls::{StallEntry, StallList};
 
-/// Clocks that diverge by more than this in a phase void its lower bounds.
+/// If the two clocks diverge by more than this in a phase, its lower bounds are void.
 const DRIFT_MAX_US: u64 = 100_000;
 
-/// What lowers the bounds of operations in some phases.
+/// The unattributed delay in some phases.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct UnattributedDelay {
     stalls: Vec<StallEntry>,
-    /// The clocks diverged: no instant can be trusted.
+    /// Whether the clocks diverged, so that no timestamp is reliable.
     pub(super) clocks_diverged: bool,
-    /// The share of the time that such stalls took.
+    /// Share of the time that these stalls took.
     pub(super) share: f64,
-    /// Operations may have failed because the built-in hub stalled, or because this machine's clock was wrong.
+    /// Whether these delays, or a wrong clock on this machine, may have caused failures.
     pub(super) may_cause_failures: bool,
-    /// They may have because of stalls of the built-in hub.
+    /// Whether stalls of the built-in hub may have caused failures.
     pub(super) hub_may_cause_failures: bool,
-    /// They may have because this machine's clock was behind.
+    /// Whether this machine's slow clock may have caused failures.
     pub(super) clock_may_cause_failures: bool,
 }
 
 impl UnattributedDelay {
-    /// Of the phases that `covers` says.
+    /// Collects the delay in the phases that `covers` selects.
     pub(super) fn of(
         measurement: &Measurement,
         rules: &Rules,
@@ -38,7 +38,7 @@ impl UnattributedDelay {
         let several = workers.clone().any(|health| health.source != Source::Worker(0));
         let (mut all, mut hub) = (StallList::default(), StallList::default());
         let mut clocks_diverged = false;
-        // What was due at the end of a phase may meet a stall in the next.
+        // A stall in the next phase may delay operations that were due at the end of this one.
         let follows = |name: &str| {
             measurement.phases.windows(2).any(|pair| pair[1].name == name && covers(&pair[0].name))
         };
@@ -52,7 +52,7 @@ impl UnattributedDelay {
             }
             all.merge(&health.saturated);
         }
-        // It is not known how long the clock had been wrong.
+        // The clock may have been wrong in every phase before the step.
         let by_clock = clock_steps::step_after_refusals(measurement).is_some_and(|step| {
             measurement.phases.iter().any(|phase| phase.start_us < step.at_us && counts(&phase.name))
         });
@@ -75,7 +75,7 @@ impl UnattributedDelay {
         }
     }
 
-    /// The most that a latency near `limit_us` may owe to these stalls; `None`: all of it.
+    /// Returns the upper bound of this delay in a latency near `limit_us`. `None` if the whole latency may be delay.
     pub(super) fn max_us(&self, limit_us: u64) -> Option<u64> {
         let max_us = max_in_window(&self.stalls, limit_us.saturating_mul(2));
         (!self.clocks_diverged && max_us <= limit_us).then_some(max_us)
@@ -86,7 +86,7 @@ fn length_us(phase: &Phase) -> u64 {
     phase.end_us.saturating_sub(phase.start_us)
 }
 
-/// The largest total stall in any window of that length. It begins where a stall begins, or ends where one ends.
+/// Returns the longest total stall in any window of this length. The worst window starts with a stall or ends with one.
 fn max_in_window(stalls: &[StallEntry], window_us: u64) -> u64 {
     let begins = stalls.iter().map(|entry| entry.from_us);
     let ends = stalls.iter().map(|entry| entry.to_us.saturating_sub(window_us));
@@ -122,7 +122,7 @@ mod tests {
         }
         assert_eq!(max_in_window(&[], 100), 0);
         let merged = [StallEntry { from_us: 0, to_us: 1_000, stalled_us: 30 }];
-        assert_eq!(max_in_window(&merged, 100), 30, "where in the entry is not known");
+        assert_eq!(max_in_window(&merged, 100), 30, "the stall may be anywhere in the entry");
         assert_eq!(max_in_window(&merged, 20), 20);
     }
 
@@ -159,19 +159,19 @@ mod tests {
         assert_eq!(
             unattributed(&measurement),
             UnattributedDelay::default(),
-            "its own are in its operations already"
+            "its operations already account for its own stalls"
         );
         measurement.add_stall(Source::Emulator(0), entry(200_000, 220_000));
         assert_eq!(unattributed(&measurement).max_us(500_000), Some(20_000));
         assert!(!unattributed(&measurement).may_cause_failures);
         measurement.add_stall(Source::Emulator(1), entry(210_000, 240_000));
-        assert_eq!(unattributed(&measurement).max_us(500_000), Some(40_000), "what overlaps counts once");
+        assert_eq!(unattributed(&measurement).max_us(500_000), Some(40_000), "overlapping stalls count once");
         assert!(unattributed(&measurement).may_cause_failures, "a tenth of the timeout");
         measurement.add_stall(Source::Worker(1), entry(500_000, 510_000));
         assert_eq!(
             unattributed(&measurement).max_us(500_000),
             Some(130_000),
-            "of several workers, each may slow the others"
+            "each of several workers may slow the others"
         );
     }
 }

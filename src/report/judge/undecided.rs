@@ -1,28 +1,28 @@
-//! Why a threshold is undecided: the range, and what on this machine made it one. Called by `judge`; pure.
+//! The reason why a threshold is undecided: the interval, and its causes on this machine. Called by `judge`. Pure.
 
 use super::threshold::Observation;
 use super::unattributed::UnattributedDelay;
 use crate::measure::{Culprit, Measurement, Operation, Rules, Source, Test, Totals};
 use crate::units::{human_us, plural};
 
-/// Delays are told if they have at least this share of the largest one's time, as a divisor. Beside excused failures, they are told if
-/// they have this share of the limit.
+/// The reason names a delay if it is at least this share of the largest delay, as a divisor. Beside other causes, it names a delay of at
+/// least this share of the limit.
 const CAUSE_DIVISOR: u64 = 10;
 
-/// What on this machine may have decided a threshold. Advice depends on it.
+/// A cause on this machine that may have decided a threshold. The advice depends on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum LocalCause {
-    /// Errors of this class, which are the load generator's.
+    /// Local errors of this class.
     Error(String),
-    /// The wall clock was set.
+    /// A step of the wall clock.
     Clock,
-    /// A part of this machine was late.
+    /// A delay of the load generator, the service client or the built-in hub.
     Delay,
-    /// None: the value is too near to its limit.
+    /// No cause: the value is closer to the limit than the resolution.
     Resolution,
 }
 
-/// An undecided threshold, and what it covers.
+/// An undecided threshold, with the operations that it covers.
 pub(super) struct UndecidedThreshold<'a> {
     pub(super) measurement: &'a Measurement,
     pub(super) rules: &'a Rules,
@@ -33,19 +33,19 @@ pub(super) struct UndecidedThreshold<'a> {
     pub(super) observation: &'a Observation,
     pub(super) covered: &'a Totals,
     pub(super) unattributed: &'a UnattributedDelay,
-    /// The covered phases.
+    /// Names of the covered phases.
     pub(super) phases: &'a [String],
 }
 
 impl UndecidedThreshold<'_> {
-    /// The reason in words, and its causes.
+    /// Returns the reason in words, and its causes.
     pub(super) fn reason(&self) -> (String, Vec<LocalCause>) {
         let label = &self.label;
         if self.observation.interval_text.is_empty() {
             let resolution = human_us(super::bounds::RESOLUTION_US);
             let text = &self.observation.text;
             let reason = format!(
-                "{label}: {text} is nearer to the limit than this load generator can tell ({resolution})"
+                "{label} is undecided: {text} is closer to the limit than the resolution of the load generator ({resolution})"
             );
             return (reason, vec![LocalCause::Resolution]);
         }
@@ -67,10 +67,11 @@ impl UndecidedThreshold<'_> {
             causes.push(LocalCause::Delay);
             texts.push("this machine was busy".to_owned());
         }
-        (format!("{label} lies {}: {}", self.observation.interval_text, texts.join(", ")), causes)
+        let interval = &self.observation.interval_text;
+        (format!("{label} is undecided: {interval}, because {}", texts.join(" and ")), causes)
     }
 
-    /// Failures that are not the target's, or may not be.
+    /// Returns the causes of excused failures, in words.
     fn excused(&self) -> Option<(Vec<LocalCause>, String)> {
         let excused = self.covered.excused.sum();
         if excused == 0 {
@@ -88,7 +89,7 @@ impl UndecidedThreshold<'_> {
         Some((classes.into_iter().map(|class| LocalCause::Error(class.to_owned())).collect(), text))
     }
 
-    /// Only the service client makes calls, and it makes nothing else.
+    /// Returns whether errors of this class can concern the operation. Only the service client makes calls, and it does nothing else.
     fn applies(&self, class: &str) -> bool {
         match class {
             "encode" => true,
@@ -102,6 +103,7 @@ impl UndecidedThreshold<'_> {
         matches!(self.operation, ServiceC2d | ServiceDesired | ServiceMethod)
     }
 
+    /// Returns the clock problem that may have decided the threshold, in words.
     fn clock(&self) -> Option<&'static str> {
         match (self.unattributed.clocks_diverged, self.unattributed.clock_may_cause_failures) {
             (true, _) => Some("this machine's clock changed"),
@@ -110,7 +112,8 @@ impl UndecidedThreshold<'_> {
         }
     }
 
-    /// What every machine has is no cause beside a large one. Counts and rates do not depend on delays, except those of closed loops.
+    /// Returns the delays that may have decided the threshold, in words. Small delays beside a large one are left out. Counts and rates
+    /// depend on delays only in closed loops.
     fn delays(&self, has_other_causes: bool) -> Vec<String> {
         let limit_us = self.test.latency_limit_us();
         let depends = limit_us.is_some() || self.covered.closed_loop;
@@ -127,7 +130,7 @@ impl UndecidedThreshold<'_> {
         }
         let mut stalled = |is_relevant: bool, us: u64, name: &str| {
             if is_relevant && us > 0 {
-                delays.push((us, format!("{name} stalled for {} in all", human_us(us))));
+                delays.push((us, format!("{name} stalled for {} in total", human_us(us))));
             }
         };
         let of_hub_us = stalled_us(|source| matches!(source, Source::Emulator(_)));

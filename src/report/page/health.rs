@@ -1,4 +1,5 @@
-//! How the load generator and the built-in hub did: facts of the process, and a row for each source. Called by the page.
+//! Health of the load generator and the built-in hub: facts about the processes, and a row for each source. Called by the page. Reads
+//! results only.
 
 use super::super::format;
 use super::super::sources::sources;
@@ -8,18 +9,18 @@ use crate::measure::{Latency, Source};
 use crate::result::model::RunResult;
 use crate::units::{human_bytes, human_count};
 
-/// A clock that drifts by more than this is worth a line (our choice).
-const DRIFT_TOLD_US: u64 = 10_000;
+/// A clock drift above this has a line (our choice).
+const DRIFT_SHOWN_US: u64 = 10_000;
 
-/// Name, stalled time, longest stall, busy share, local errors, lag p99, lag max.
+/// Name, total stall, longest stall, busy share, local errors, lag p99, lag max.
 pub(super) type SourceRow = [String; 7];
 
-/// Returns a row for each source; none in files of earlier versions.
+/// Returns a row for each source, and none for files of earlier versions.
 pub(super) fn source_rows(result: &RunResult) -> Vec<SourceRow> {
     let time = |us: u64| if us == 0 { "0".to_owned() } else { keep_together(&format::us(Some(us))) };
     let row = |health: &super::super::sources::SourceHealth| {
         let lag = |us: Option<u64>| keep_together(&format::us(us));
-        // The built-in hub only reports when it stalls and how busy it is.
+        // The built-in hub reports only its stalls and its busy share.
         let errors = match health.source {
             Source::Emulator(_) => format::NONE.to_owned(),
             _ => human_count(health.environment_errors),
@@ -39,7 +40,7 @@ pub(super) fn source_rows(result: &RunResult) -> Vec<SourceRow> {
     sources(&result.measurement).iter().map(row).collect()
 }
 
-/// Facts of the load generator's process.
+/// Returns facts about the load generator's process.
 pub(super) fn generator(result: &RunResult) -> Vec<(&'static str, String)> {
     let generator = &result.generator;
     let messages = format::plural(generator.lag.count(), "message", "messages");
@@ -52,9 +53,9 @@ pub(super) fn generator(result: &RunResult) -> Vec<(&'static str, String)> {
         ("Open descriptors, peak", human_count(generator.fd_peak)),
         ("Lag of messages", quantiles(&generator.lag)),
         ("Lag over 100 ms", format!("{} of {messages}", human_count(generator.late))),
-        ("Heartbeat lateness", quantiles(&generator.heartbeat)),
+        ("Heartbeat delay", quantiles(&generator.heartbeat)),
     ];
-    if drift_us > DRIFT_TOLD_US {
+    if drift_us > DRIFT_SHOWN_US {
         facts.push(("Clock drift", keep_together(&format::us(Some(drift_us)))));
     }
     facts
@@ -69,7 +70,7 @@ fn quantiles(latency: &Latency) -> String {
     format!("p99 {p99}, p99.9 {p999}, max {max}")
 }
 
-/// Facts of the built-in hub; none for another target.
+/// Returns facts about the built-in hub, and none for another target.
 pub(super) fn emulator(result: &RunResult) -> Vec<(&'static str, String)> {
     let Some(emulator) = &result.emulator else { return Vec::new() };
     let mut rows = vec![

@@ -1,8 +1,9 @@
-//! The page: one file that opens from anywhere, without network and without scripts. Called by `app`.
+//! The page. A result comes in, one self-contained HTML file goes out, without scripts and external resources. Called by `app`. Reads
+//! results only.
 //!
-//! `templates/report.html` holds the words and the structure, `templates/report.css` the style. This file and its parts turn numbers
-//! into the strings that the template shows. Askama escapes everything that is not marked safe. Only output of this crate is marked
-//! safe: charts, bars and the style sheet of the colors.
+//! `templates/report.html` contains text and structure, `templates/report.css` the style. The files of this folder turn numbers into the
+//! strings of the template. Askama escapes everything that is not marked safe. Only charts, bars and the colors' style sheet are marked
+//! safe.
 
 mod health;
 mod thresholds;
@@ -26,10 +27,10 @@ use thresholds::ThresholdView;
 use tiles::Tile;
 use unit::keep_together;
 
-/// The page of a run.
+/// Renders the page of a run.
 ///
 /// # Errors
-/// A histogram of the result that does not decode.
+/// Returns an error if a chart or the template fails.
 pub fn html(result: &RunResult) -> Result<String, ReportError> {
     let summary = Summary::of(result);
     let main = summary.main_operation();
@@ -78,7 +79,7 @@ struct Page<'a> {
     palette: String,
     result: &'a RunResult,
     banner: Banner,
-    /// What a reader must know before any number; empty most of the time.
+    /// Warnings that concern every number. Usually empty.
     warnings: Vec<&'static str>,
     name: String,
     started: String,
@@ -152,7 +153,7 @@ fn phase_row(result: &RunResult, summary: &Summary, phase: &Phase) -> PhaseRow {
     let seconds = length(phase);
     let totals = main.map(|part| &part.totals);
     let due = totals.map(|totals| per_second(totals.due, seconds));
-    // By the time of the ack: this shows an overloaded hub.
+    // Counted by the time of the acknowledgment, which shows an overloaded hub.
     let acked = summary.main_operation().map(|main| {
         let acks =
             sum_during(&result.measurement, phase, |row| row.interval.response.of(main.operation).count());
@@ -178,7 +179,7 @@ fn phase_row(result: &RunResult, summary: &Summary, phase: &Phase) -> PhaseRow {
     }
 }
 
-/// `0% → 100%`, or one number where both are equal.
+/// Formats `0% → 100%`, or one number if both are equal.
 fn span_percent([from, to]: [f64; 2]) -> String {
     let percent = |share: f64| format!("{:.0}%", share * 100.0);
     if (from - to).abs() < 1e-9 { percent(from) } else { format!("{} → {}", percent(from), percent(to)) }
@@ -202,7 +203,7 @@ struct OperationRow {
 impl OperationView {
     fn of(operation: &super::summary::OperationSummary) -> OperationView {
         let mut rows: Vec<OperationRow> = Vec::new();
-        // The total of a single part would repeat it.
+        // The total of a single phase would repeat its row.
         if operation.phases.iter().filter(|part| !part.warmup).count() > 1 {
             rows.push(operation_row("total", "without warm-up", true, &operation.total));
         }
@@ -263,7 +264,7 @@ fn fleets(result: &RunResult) -> Vec<[String; 8]> {
     result.measurement.fleets.iter().map(row).collect()
 }
 
-/// Deliveries of each tracked stream.
+/// Returns the deliveries of each tracked stream.
 fn streams(result: &RunResult) -> Vec<[String; 6]> {
     let row = |stream: &crate::measure::Stream| {
         let [ok, lost, duplicates, reordered] =

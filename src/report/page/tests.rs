@@ -1,10 +1,10 @@
-//! The whole page.
+//! Parts of the whole page.
 
 use super::*;
 use crate::result::model::{Status, ThresholdStatus};
 use crate::result::testing::result as sample;
 
-/// Two of four messages failed, and so did the threshold of their latency.
+/// Two of four messages failed, and so did the latency threshold.
 #[test]
 fn failed_run_counts_failures_instead_of_a_percentile() {
     let mut result = sample();

@@ -1,4 +1,4 @@
-//! The table of thresholds: status, observed range, and a bar with the limit marked. Called by the page.
+//! The table of thresholds: status, observed range, and a bar that marks the limit. Called by the page. Reads results only.
 
 use super::super::format::plain;
 use super::super::margin;
@@ -7,7 +7,7 @@ use super::unit::keep_together;
 use crate::result::model::{RunResult, ThresholdResult, ThresholdStatus};
 use crate::units::human_count;
 
-/// A row.
+/// A row of the table.
 pub(super) struct ThresholdView {
     pub(super) class: &'static str,
     pub(super) mark: &'static str,
@@ -33,7 +33,7 @@ pub(super) fn thresholds(result: &RunResult) -> Vec<ThresholdView> {
             mark: margin::status_mark(status),
             word: margin::status_word(status),
             metric: metric(threshold),
-            // In one piece, unless it is longer than a line.
+            // Keeps the expression on one line, if it fits.
             expression: plain(&threshold.expression).replace(' ', "\u{a0}"),
             observed: keep_together(&plain(&margin::observed(threshold))),
             words: margin::words(threshold),
@@ -44,11 +44,11 @@ pub(super) fn thresholds(result: &RunResult) -> Vec<ThresholdView> {
     result.thresholds.iter().map(view).collect()
 }
 
-/// What the bars show, for the caption of the table.
+/// Returns the caption of the table, which explains the bars.
 pub(super) fn caption(views: &[ThresholdView]) -> &'static str {
     if views.iter().any(|view| view.bar.contains("class=\"range\"")) {
-        "The mark on each bar is the limit. A bar is solid up to the best value that the target may have caused, and pale up to the worst: \
-         the difference is delay on this machine."
+        "The mark on each bar is the limit. A bar is solid up to the best value that the target may have caused, and pale up to the worst \
+         value. The difference is delay on this machine."
     } else if views.iter().any(|view| !view.bar.is_empty()) {
         "The mark on each bar is the limit."
     } else {
@@ -56,8 +56,8 @@ pub(super) fn caption(views: &[ThresholdView]) -> &'static str {
     }
 }
 
-/// The observed range on a track with the limit marked: solid up to the best value, pale from there to the worst. The words for it
-/// stand beside it. Empty where nothing can be drawn.
+/// Draws the observed range on a track that marks the limit: solid up to the best value, pale up to the worst. Empty if there is nothing to
+/// draw. The table contains the same in words.
 fn bar(used: Option<(f64, f64)>, status: ThresholdStatus) -> String {
     let Some((best, worst)) = used else { return String::new() };
     let at = margin::LIMIT_AT * 100.0;

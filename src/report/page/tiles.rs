@@ -1,8 +1,8 @@
-//! The headline tiles: the numbers that readers look at first, each with the color of the thresholds that read it. Called by the
-//! page.
+//! The headline tiles: the most important numbers, each in the color of the thresholds that read it. Called by the page. Reads results
+//! only.
 //!
-//! A tile never shows the percentile of the few operations that succeeded as if it were the answer: where failures decided a
-//! threshold it shows `> limit`, and where most operations failed it counts the failures.
+//! A tile never shows the percentile of only a few ok operations. If failures decided a threshold, it shows `> limit`. If most operations
+//! failed, it counts the failures.
 
 use super::super::format::{self, plain};
 use super::super::margin;
@@ -12,12 +12,12 @@ use crate::measure::{Operation, Totals};
 use crate::result::model::{RunResult, ThresholdResult, ThresholdStatus};
 use crate::units::human_count;
 
-/// Below this share of ok operations, a latency tile says of what share its percentile is (our choice).
+/// Below this share of ok operations, a latency tile shows the share that its percentile covers (our choice).
 const NEARLY_ALL: f64 = 0.99;
-/// Below this share it counts failures instead (our choice).
+/// Below this share of ok operations, it counts failures instead (our choice).
 const FEW: f64 = 0.5;
 
-/// What the thresholds say about a tile.
+/// The tone of a tile, from the thresholds that read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Tone {
     /// No threshold reads it.
@@ -31,7 +31,7 @@ pub(super) enum Tone {
 }
 
 impl Tone {
-    /// The CSS class.
+    /// Returns the CSS class.
     pub(super) fn class(self) -> &'static str {
         match self {
             Tone::Neutral => "neutral",
@@ -41,7 +41,7 @@ impl Tone {
         }
     }
 
-    /// The same without color; empty for a neutral tile.
+    /// Returns a mark that shows the tone without color. Empty for a neutral tile.
     pub(super) fn mark(self) -> &'static str {
         match self {
             Tone::Neutral => "",
@@ -51,7 +51,7 @@ impl Tone {
         }
     }
 
-    /// For readers of the page's text.
+    /// Returns the tone in words, for screen readers.
     pub(super) fn word(self) -> &'static str {
         match self {
             Tone::Neutral => "",
@@ -62,7 +62,7 @@ impl Tone {
     }
 }
 
-/// Returns the tone of a tile: failed before undecided before passed, of the thresholds that read it.
+/// Returns the worst tone of the thresholds that read a tile: failed, then undecided, then passed.
 pub(super) fn tone<'a>(thresholds: impl Iterator<Item = &'a ThresholdResult>) -> Tone {
     let tones = thresholds.map(|threshold| match margin::status(threshold) {
         ThresholdStatus::Passed => Tone::Good,
@@ -72,7 +72,7 @@ pub(super) fn tone<'a>(thresholds: impl Iterator<Item = &'a ThresholdResult>) ->
     tones.max().unwrap_or(Tone::Neutral)
 }
 
-/// A number with its name.
+/// A number with its label.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Tile {
     pub(super) tone: Tone,
@@ -82,7 +82,7 @@ pub(super) struct Tile {
     pub(super) note: String,
 }
 
-/// Returns the tiles of the page, in its order.
+/// Returns the tiles in the order of the page.
 pub(super) fn tiles(result: &RunResult, summary: &Summary) -> Vec<Tile> {
     let thresholds = result.thresholds.as_slice();
     let scope = if summary.warmup_only { "in warm-up" } else { "outside warm-up" };
@@ -111,14 +111,14 @@ pub(super) fn tiles(result: &RunResult, summary: &Summary) -> Vec<Tile> {
         },
         latency(thresholds, main_operation, &response, main_totals, main_scope),
     ];
-    // A run without messages is about its connects.
+    // For a run without messages, connects are the main operation.
     if main_operation != Operation::Connect {
         tiles.push(latency(thresholds, Operation::Connect, "Connect p99", connect, "whole run"));
     }
     tiles
 }
 
-/// Failures, counted. Colored by rates and counts of messages, and by latencies that failures decided.
+/// Returns the tile with the number of failed messages. Its tone depends on rates, counts, and latencies that failures decided.
 fn messages_not_ok(thresholds: &[ThresholdResult], messages: &Totals, scope: &str) -> Tile {
     let is_of_messages = |threshold: &&ThresholdResult| {
         Operation::from_name(&threshold.metric).is_some_and(Operation::is_message)
@@ -136,14 +136,14 @@ fn messages_not_ok(thresholds: &[ThresholdResult], messages: &Totals, scope: &st
     }
 }
 
-/// Failures count as slower than the limit, and there were so many that the value lies above it.
+/// Returns whether failures raised a latency above the limit, because they count as slower.
 fn is_beyond(threshold: &ThresholdResult) -> bool {
     threshold.unit == "us"
         && threshold.observed.is_none()
         && margin::status(threshold) != ThresholdStatus::InsufficientSamples
 }
 
-/// The p99 of an operation under that label, or what failures made of it.
+/// Returns the tile with the p99 of an operation, or with its failures.
 fn latency(
     thresholds: &[ThresholdResult],
     operation: Operation,
@@ -155,7 +155,7 @@ fn latency(
     let latencies = || own().filter(|threshold| threshold.unit == "us");
     let rate_ok = totals.rate_ok().unwrap_or(1.0);
     let share = format::share(totals.ok(), totals.due);
-    // A failed one says more than an undecided one.
+    // A failed threshold takes precedence over an undecided one.
     let beyond = latencies()
         .filter(|threshold| is_beyond(threshold))
         .max_by_key(|threshold| margin::status(threshold) == ThresholdStatus::Failed);

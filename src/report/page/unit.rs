@@ -1,6 +1,6 @@
-//! Numbers with units, as the page sets them. Called by the parts of the page.
+//! Numbers with units, as the page formats them. Called by the parts of the page. Independent of results.
 
-/// `67.8 ms` as its number and its unit. Text without a unit stays whole.
+/// Splits `67.8 ms` into number and unit. Text without a unit stays whole.
 pub(super) fn split(text: &str) -> (String, &'static str) {
     for (suffix, unit) in [(" µs", "µs"), (" ms", "ms"), (" s", "s")] {
         if let Some(number) = text.strip_suffix(suffix) {
@@ -10,7 +10,7 @@ pub(super) fn split(text: &str) -> (String, &'static str) {
     (text.to_owned(), "")
 }
 
-/// Number and unit on one line.
+/// Keeps number and unit on one line.
 pub(super) fn keep_together(text: &str) -> String {
     text.replace(" µs", "\u{a0}µs").replace(" ms", "\u{a0}ms").replace(" s", "\u{a0}s")
 }

@@ -10,8 +10,8 @@ fn sentences_fit_80_columns_and_tables_100() {
     result.findings[0].text = "word ".repeat(60);
     let text = text(&result, false);
     for line in text.lines() {
-        let most = if line.contains("word") { PROSE_COLUMNS } else { TABLE_COLUMNS };
-        assert!(width(line) <= most, "{line}");
+        let columns = if line.contains("word") { PROSE_COLUMNS } else { TABLE_COLUMNS };
+        assert!(width(line) <= columns, "{line}");
     }
     assert!(text.contains("word word"));
 }
@@ -26,5 +26,5 @@ fn undecided_thresholds_and_stalls_are_shown() {
     assert!(text.contains("  ? telemetry  p(99) < 500ms  310 ms to 560 ms  undecided\n"), "{text}");
     assert!(text.contains("less\n    than 7 ms") || text.contains("less than 7 ms"), "{text}");
     let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(words.contains("no stalls") || words.contains("in all, longest"), "{words}");
+    assert!(words.contains("no stalls") || words.contains("in total, longest"), "{words}");
 }

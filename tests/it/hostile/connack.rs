@@ -1,4 +1,4 @@
-//! What a server does instead of accepting CONNECT, and a CONNACK that is wrong.
+//! Servers that refuse CONNECT, answer it wrongly, or end the connection instead.
 
 use super::protocol::breaks_the_protocol;
 use super::{ACCEPTED, Case, MESSAGES, SHORT_CONNECT_TIMEOUT, cannot_connect};
@@ -85,13 +85,13 @@ fn second_connack_is_a_protocol_error() {
     breaks_the_protocol(&ACCEPTED);
 }
 
-/// Session Present on a clean session (MQTT 3.1.1 §3.2.2.2): the connection continues, and there is a finding.
+/// Session Present on a clean session violates MQTT 3.1.1 §3.2.2.2. The connection continues, and a finding reports it.
 #[test]
 fn session_present_on_a_clean_session_is_a_finding() {
     let case = Case::plain([receives(CONNECT), sends([0x20, 2, 1, 0]), serves(usize::MAX)]);
-    let seen = case.run(0);
-    seen.ended("publish", &[("ok", MESSAGES)]).errors(&[]).connections(1);
-    assert_eq!(seen.result.fleets[0].counts.clean_sessions_present, 1);
-    let findings = &seen.result.findings;
+    let run = case.run(0);
+    run.ended("publish", &[("ok", MESSAGES)]).errors(&[]).connections(1);
+    assert_eq!(run.result.fleets[0].counts.clean_sessions_present, 1);
+    let findings = &run.result.findings;
     assert!(findings.iter().any(|finding| finding.text.contains("3.2.2.2")), "{findings:#?}");
 }

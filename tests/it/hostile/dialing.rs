@@ -4,7 +4,7 @@ use super::{Case, SHORT_CONNECT_TIMEOUT, cannot_connect};
 use crate::support::address::own_address;
 use crate::support::hubstorm::totals;
 use crate::support::mqtt::CONNECT;
-use crate::support::script::{Step, hears, receives, sends};
+use crate::support::script::{Step, receives, receives_bytes, sends};
 use crate::support::tls::Identity;
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -34,60 +34,61 @@ fn silent_server_times_out_before_connack() {
 
 #[test]
 fn silent_server_times_out_in_the_tls_handshake() {
-    let case = Case::without_tls([hears(), Step::Holds]).fleet(SHORT_CONNECT_TIMEOUT);
+    let case = Case::without_tls([receives_bytes(), Step::Holds]).fleet(SHORT_CONNECT_TIMEOUT);
     cannot_connect(case, "timed_out", "tls_timeout", "peer");
 }
 
 #[test]
 fn reset_in_the_tls_handshake_is_lost() {
-    cannot_connect(Case::without_tls([hears(), Step::Resets]), "lost", "reset", "network")
+    cannot_connect(Case::without_tls([receives_bytes(), Step::Resets]), "lost", "reset", "network")
         .example("the connection was reset during the TLS handshake")
         .finding("set tls = false");
 }
 
 #[test]
 fn close_in_the_tls_handshake_is_lost() {
-    cannot_connect(Case::without_tls([hears(), Step::Ends]), "lost", "closed_by_peer", "peer")
+    cannot_connect(Case::without_tls([receives_bytes(), Step::Ends]), "lost", "closed_by_peer", "peer")
         .example("the server closed the connection during the TLS handshake")
         .finding("set tls = false");
 }
 
-/// It is chance whether the dial, the first read or the first write reports the reset. Every attempt has the same class and outcome.
+/// The dial, the first read or the first write may report the reset. The class and the outcome are always the same.
 #[test]
 fn immediate_reset_always_has_the_same_class() {
     let reconnect = r#"reconnect = { kind = "fixed", delay = "20ms" }"#;
     for (case, step) in
         [(Case::plain([Step::Resets]), "connect.mqtt"), (Case::without_tls([Step::Resets]), "connect.tls")]
     {
-        // On a busy machine the verdict may be invalid. Only the counts matter here.
-        let seen = case.fleet(reconnect).run_to(&[99, 120]);
-        let (attempts, outcomes) = totals(&seen.result, "connect");
+        // On a busy machine, the verdict may be invalid. Only the counts matter here.
+        let run = case.fleet(reconnect).run_to(&[99, 120]);
+        let (attempts, outcomes) = totals(&run.result, "connect");
         assert!(attempts >= 2, "{attempts} attempts");
         let lost = outcomes.get("lost").copied().unwrap_or_default();
         assert!(
             lost >= attempts - 1 && outcomes.keys().all(|name| name == "lost" || name == "unfinished"),
             "{outcomes:?}"
         );
-        assert_eq!(totals(&seen.result, step).1.get("lost").copied(), Some(lost), "{step}");
-        let (_, tcp) = totals(&seen.result, "connect.tcp");
+        assert_eq!(totals(&run.result, step).1.get("lost").copied(), Some(lost), "{step}");
+        let (_, tcp) = totals(&run.result, "connect.tcp");
         assert!(
             tcp.keys().all(|name| name == "ok" || name == "unfinished"),
-            "TCP's handshake was done: {tcp:?}"
+            "the TCP handshake was complete: {tcp:?}"
         );
-        seen.errors(&[("reset", "network")]);
+        run.errors(&[("reset", "network")]);
     }
 }
 
 #[test]
 fn http_answer_to_client_hello_is_a_tls_error() {
-    let case = Case::without_tls([hears(), sends(*b"HTTP/1.1 400 Bad Request\r\n\r\n"), Step::Holds]);
+    let case =
+        Case::without_tls([receives_bytes(), sends(*b"HTTP/1.1 400 Bad Request\r\n\r\n"), Step::Holds]);
     cannot_connect(case, "lost", "tls", "peer").example("the answer is not TLS");
 }
 
 #[test]
 fn handshake_alert_is_a_tls_error() {
-    // A fatal handshake_failure (RFC 8446 §6), in the clear as before any key is agreed on.
-    let case = Case::without_tls([hears(), sends([0x15, 3, 3, 0, 2, 2, 40]), Step::Holds]);
+    // A fatal handshake_failure (RFC 8446 §6), unencrypted because there is no key yet.
+    let case = Case::without_tls([receives_bytes(), sends([0x15, 3, 3, 0, 2, 2, 40]), Step::Holds]);
     cannot_connect(case, "lost", "tls", "peer");
 }
 
@@ -108,7 +109,7 @@ fn certificate_of_an_unknown_authority_is_rejected() {
     cannot_connect(case, "lost", "tls_certificate", "peer");
 }
 
-/// A listener whose queue is full: the kernel drops what else would come in.
+/// A listener with a full queue. The kernel drops further connections.
 struct FullQueue {
     address: SocketAddr,
     _listener: socket2::Socket,

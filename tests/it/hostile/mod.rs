@@ -1,7 +1,7 @@
-//! Peers that misbehave, each as a script: every operation ends in the outcome that the wire allows to say, every error
-//! has its class and its culprit, and the run ends. Counts are asserted, never times.
+//! Runs against peers that misbehave, each played by a script. Every operation must end in the right outcome, every error must have the
+//! right class and culprit, and the run must end. The tests assert counts, never times.
 //!
-//! `docs/reliability.md` lists them beside what was promised.
+//! `docs/reliability.md` lists the expected behavior.
 
 mod back_off;
 mod connack;
@@ -23,17 +23,17 @@ use std::path::PathBuf;
 
 /// CONNACK, accepted, no session (MQTT 3.1.1 §3.2).
 const ACCEPTED: [u8; 4] = [0x20, 2, 0, 0];
-/// The ack of a device's first message.
+/// PUBACK of a device's first message.
 const FIRST_ACK: [u8; 4] = [0x40, 2, 0, 1];
-/// Messages that are due in a run, if nothing else is said.
+/// Number of messages that are due in a default run.
 const MESSAGES: u64 = 6;
-/// Ends the wait for what never comes.
+/// Ends the wait for an answer that never arrives.
 const SHORT_CONNECT_TIMEOUT: &str = r#"connect_timeout = "400ms""#;
-/// Twice what a run of one device takes (20 MiB without optimisation), and well below what a peer can send in one, or a device
-/// has to send.
+/// Twice the memory of a run with one device (20 MiB without optimization), and well below the data that a peer or a device sends in a
+/// flood.
 const RSS_BYTES_MAX: u64 = 48 * 1024 * 1024;
 
-/// One device, one message at a time, which never comes back after a loss; and what is to be different.
+/// A run with one device, which sends one message at a time and never reconnects; and its variations.
 struct Case {
     address: SocketAddr,
     script: Option<Script>,
@@ -69,17 +69,17 @@ impl Case {
         Case::script(Script::connections(steps))
     }
 
-    /// From CONNACK on.
+    /// Plays the steps after CONNACK.
     fn online(steps: impl IntoIterator<Item = Step>) -> Case {
         Case::plain([receives(CONNECT), sends(ACCEPTED)].into_iter().chain(steps))
     }
 
-    /// Over TLS.
+    /// Plays the steps over TLS.
     fn secure(identity: Identity, steps: impl IntoIterator<Item = Step>) -> Case {
         Case { tls: "true", ..Case::script(Script::connections_over_tls(identity, steps)) }
     }
 
-    /// The device wants TLS, and the peer says what the steps say.
+    /// Plays the steps over plain TCP to a device that expects TLS.
     fn without_tls(steps: impl IntoIterator<Item = Step>) -> Case {
         Case { tls: "{ verify = false }", ..Case::plain(steps) }
     }
@@ -96,14 +96,14 @@ impl Case {
         Case { duration, ..self }
     }
 
-    /// Runs it to its end, after which every step must have been played.
+    /// Runs the case. Every step must have been played at the end.
     #[track_caller]
     fn run(self, exit_code: i32) -> HostileRun {
         self.run_to(&[exit_code])
     }
 
-    /// The same against a peer that floods the device. A machine that is busy with the flood cannot tell whether the missing acks are
-    /// the peer's fault: then the verdict is invalid.
+    /// Runs the case against a peer that floods the device. If this machine is busy with the flood, the verdict is invalid, because the
+    /// load generator may have caused the missing acknowledgments.
     #[track_caller]
     fn run_flooded(self) -> HostileRun {
         self.run_to(&[99, 120])
@@ -151,7 +151,7 @@ duration = "{duration}"
         let finished = work.run();
         let connections = self.script.map_or(0, Script::finish);
         let result = work.result();
-        // A busy machine may keep the verdict from being a fail. What was counted stays.
+        // On a busy machine, the verdict may be invalid instead of a fail. The counts are the same.
         let is_undecided =
             finished.code == Some(120) && exit_codes.contains(&99) && is_undecided_by_stalls(&result);
         assert!(
@@ -166,20 +166,20 @@ duration = "{duration}"
     }
 }
 
-/// What a run left behind.
+/// The result of a case.
 struct HostileRun {
     result: RunResult,
     connections: usize,
 }
 
 impl HostileRun {
-    /// Exactly these outcomes.
+    /// Asserts exactly these outcomes.
     #[track_caller]
     fn ended(&self, operation: &str, outcomes: &[(&str, u64)]) -> &HostileRun {
-        let wanted: BTreeMap<String, u64> =
+        let expected: BTreeMap<String, u64> =
             outcomes.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect();
-        let (_, seen) = totals(&self.result, operation);
-        assert_eq!(seen, wanted, "{operation}; errors: {:#?}", self.result.errors);
+        let (_, actual) = totals(&self.result, operation);
+        assert_eq!(actual, expected, "{operation}; errors: {:#?}", self.result.errors);
         self
     }
 
@@ -187,12 +187,12 @@ impl HostileRun {
         totals(&self.result, operation).1.get(outcome).copied().unwrap_or_default()
     }
 
-    /// Exactly these classes of errors, each with its culprit.
+    /// Asserts exactly these error classes, each with its culprit.
     #[track_caller]
-    fn errors(&self, wanted: &[(&str, &str)]) -> &HostileRun {
-        let seen: BTreeMap<&str, &str> =
+    fn errors(&self, expected: &[(&str, &str)]) -> &HostileRun {
+        let actual: BTreeMap<&str, &str> =
             self.result.errors.iter().map(|error| (&*error.class, error.culprit.name())).collect();
-        assert_eq!(seen, BTreeMap::from_iter(wanted.iter().copied()), "{:#?}", self.result.errors);
+        assert_eq!(actual, BTreeMap::from_iter(expected.iter().copied()), "{:#?}", self.result.errors);
         self
     }
 
@@ -213,17 +213,17 @@ impl HostileRun {
     }
 
     #[track_caller]
-    fn connections(&self, wanted: usize) -> &HostileRun {
-        assert_eq!(self.connections, wanted);
+    fn connections(&self, expected: usize) -> &HostileRun {
+        assert_eq!(self.connections, expected);
         self
     }
 }
 
-/// The one attempt ends so, and no message is ever sent.
+/// Asserts that the only connection attempt ends in `outcome`, and that no message is sent.
 #[track_caller]
 fn cannot_connect(case: Case, outcome: &str, class: &str, culprit: &str) -> HostileRun {
-    let seen = case.run(99);
-    seen.ended("connect", &[(outcome, 1)]).ended("online", &[("unfinished", 1)]);
-    seen.ended("publish", &[("unfinished", MESSAGES)]).errors(&[(class, culprit)]);
-    seen
+    let actual = case.run(99);
+    actual.ended("connect", &[(outcome, 1)]).ended("online", &[("unfinished", 1)]);
+    actual.ended("publish", &[("unfinished", MESSAGES)]).errors(&[(class, culprit)]);
+    actual
 }

@@ -1,4 +1,4 @@
-//! Packets that no server may send, and packets that are unusual but allowed.
+//! Packets that no server may send, and unusual packets that are allowed.
 
 use super::{ACCEPTED, Case, FIRST_ACK, MESSAGES};
 use crate::support::hubstorm::all_ok;
@@ -6,12 +6,12 @@ use crate::support::mqtt::{CONNECT, PUBLISH, PUBREL};
 use crate::support::script::{Step, dribbles, floods, receives, sends, serves};
 use crate::support::tls::Identity;
 
-/// The peer says this once a message is out: the connection ends, and the message is lost.
+/// Asserts that the connection ends with a protocol error if the peer sends these bytes after a message. The message is lost.
 #[track_caller]
 pub(super) fn breaks_the_protocol(bytes: &[u8]) {
-    let seen = Case::online([receives(PUBLISH), sends(bytes), Step::Holds]).run(99);
-    seen.ended("connect", &[("ok", 1)]).ended("publish", &[("lost", 1), ("unfinished", MESSAGES - 1)]);
-    seen.errors(&[("protocol_error", "peer")]).connections(1);
+    let run = Case::online([receives(PUBLISH), sends(bytes), Step::Holds]).run(99);
+    run.ended("connect", &[("ok", 1)]).ended("publish", &[("lost", 1), ("unfinished", MESSAGES - 1)]);
+    run.errors(&[("protocol_error", "peer")]).connections(1);
 }
 
 #[test]
@@ -29,7 +29,8 @@ fn pubrec_for_qos_1_is_a_protocol_error() {
     breaks_the_protocol(&[0x50, 2, 0, 1]);
 }
 
-/// For the first message at once, and again long after it is complete. Each PUBREC gets a PUBREL, and each PUBREL may get a PUBCOMP.
+/// The peer repeats PUBREC at once, and again after the message is complete. Each PUBREC is answered with PUBREL, and the peer may answer
+/// each PUBREL with PUBCOMP.
 #[test]
 fn repeated_pubrec_is_answered_each_time() {
     let [rec, comp] = [0x50, 0x70].map(|first| move |id: u8| [first, 2, 0, id]);
@@ -44,8 +45,8 @@ fn repeated_pubrec_is_answered_each_time() {
         steps.extend([receives(PUBLISH), sends(rec(id)), receives(PUBREL), sends(comp(id))]);
     }
     steps.push(serves(usize::MAX));
-    let seen = Case::online(steps).send("every = \"100ms\"\nqos = 2\npayload = \"x\"").run(0);
-    seen.ended("publish", &[("ok", MESSAGES)]).errors(&[]).connections(1);
+    let run = Case::online(steps).send("every = \"100ms\"\nqos = 2\npayload = \"x\"").run(0);
+    run.ended("publish", &[("ok", MESSAGES)]).errors(&[]).connections(1);
 }
 
 #[test]
@@ -83,13 +84,13 @@ fn reserved_packet_type_is_a_protocol_error() {
     breaks_the_protocol(&[0x00, 0]);
 }
 
-/// Were it believed, what follows would be kept until all of it is there.
+/// If the device trusted the length, it would buffer the whole packet.
 #[test]
 fn announced_256_mib_packet_is_a_protocol_error() {
     let announced = sends([0x30, 0xff, 0xff, 0xff, 0x7f]);
-    let seen = Case::online([receives(PUBLISH), announced, floods(vec![0; 64 * 1024])]).run(99);
-    seen.ended("connect", &[("ok", 1)]).ended("publish", &[("lost", 1), ("unfinished", MESSAGES - 1)]);
-    seen.errors(&[("protocol_error", "peer")]).connections(1);
+    let run = Case::online([receives(PUBLISH), announced, floods(vec![0; 64 * 1024])]).run(99);
+    run.ended("connect", &[("ok", 1)]).ended("publish", &[("lost", 1), ("unfinished", MESSAGES - 1)]);
+    run.errors(&[("protocol_error", "peer")]).connections(1);
 }
 
 #[test]
@@ -99,30 +100,30 @@ fn length_of_five_bytes_is_a_protocol_error() {
 
 #[test]
 fn flood_of_pubacks_is_a_protocol_error() {
-    let seen = Case::online([receives(PUBLISH), floods([0x40, 2, 0x7f, 0xff].repeat(4096))]).run(99);
-    seen.ended("publish", &[("lost", 1), ("unfinished", MESSAGES - 1)]).errors(&[("protocol_error", "peer")]);
+    let run = Case::online([receives(PUBLISH), floods([0x40, 2, 0x7f, 0xff].repeat(4096))]).run(99);
+    run.ended("publish", &[("lost", 1), ("unfinished", MESSAGES - 1)]).errors(&[("protocol_error", "peer")]);
 }
 
 #[test]
 fn second_puback_is_a_protocol_error() {
-    let seen = Case::online([receives(PUBLISH), sends([FIRST_ACK, FIRST_ACK].concat()), Step::Holds]).run(99);
-    seen.ended("publish", &[("ok", 1), ("unfinished", MESSAGES - 1)]).errors(&[("protocol_error", "peer")]);
+    let run = Case::online([receives(PUBLISH), sends([FIRST_ACK, FIRST_ACK].concat()), Step::Holds]).run(99);
+    run.ended("publish", &[("ok", 1), ("unfinished", MESSAGES - 1)]).errors(&[("protocol_error", "peer")]);
 }
 
-/// What MQTT forbids and no device has to mind.
+/// MQTT forbids these bits, but a device may ignore them.
 #[test]
 fn reserved_bits_are_ignored() {
     let steps = [receives(CONNECT), sends([0x20, 2, 0xfe, 0]), receives(PUBLISH), sends([0x4f, 2, 0, 1])];
-    let seen = Case::plain(steps.into_iter().chain([serves(usize::MAX)])).run(0);
-    assert_eq!(all_ok(&seen.result, "publish"), MESSAGES);
-    seen.errors(&[]).connections(1);
+    let run = Case::plain(steps.into_iter().chain([serves(usize::MAX)])).run(0);
+    assert_eq!(all_ok(&run.result, "publish"), MESSAGES);
+    run.errors(&[]).connections(1);
 }
 
 #[test]
 fn packets_may_arrive_one_byte_at_a_time() {
     let steps = [receives(CONNECT), dribbles(ACCEPTED), dribbles(*b"\x30\x04\x00\x01tx"), serves(1)];
-    for seen in [Case::plain(steps.clone()).run(0), Case::secure(Identity::good(), steps).run(0)] {
-        assert_eq!(all_ok(&seen.result, "publish"), MESSAGES);
-        seen.errors(&[]).connections(1);
+    for run in [Case::plain(steps.clone()).run(0), Case::secure(Identity::good(), steps).run(0)] {
+        assert_eq!(all_ok(&run.result, "publish"), MESSAGES);
+        run.errors(&[]).connections(1);
     }
 }

@@ -1,4 +1,4 @@
-//! TLS that breaks on an open connection.
+//! TLS errors on an open connection.
 
 use super::{ACCEPTED, Case, MESSAGES};
 use crate::support::mqtt::{CONNECT, PUBLISH};
@@ -8,9 +8,9 @@ use crate::support::tls::Identity;
 #[track_caller]
 fn breaks_tls(steps: [Step; 2], class: &str) {
     let steps = [receives(CONNECT), sends(ACCEPTED), receives(PUBLISH)].into_iter().chain(steps);
-    let seen = Case::secure(Identity::good(), steps).run(99);
-    seen.ended("connect", &[("ok", 1)]).ended("publish", &[("lost", 1), ("unfinished", MESSAGES - 1)]);
-    seen.errors(&[(class, "peer")]).connections(1);
+    let run = Case::secure(Identity::good(), steps).run(99);
+    run.ended("connect", &[("ok", 1)]).ended("publish", &[("lost", 1), ("unfinished", MESSAGES - 1)]);
+    run.errors(&[(class, "peer")]).connections(1);
 }
 
 #[test]

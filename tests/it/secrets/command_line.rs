@@ -1,14 +1,14 @@
 //! Every subcommand with secrets in its environment, and command lines with a secret in the wrong place.
 
-use super::{clean, clean_words, found, key, looks, loud, path, plain};
+use super::{assert_clean, assert_clean_output, forms, found, key, path, plain, run_verbose};
 use crate::support::address::{listen, own_address};
 use crate::support::hubstorm::{WIDE_VALIDITY, Workplace};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::fs;
 
-/// How each subcommand is run with secrets at hand, and the exit codes. A new one has to be added here.
-fn sessions(subcommand: &str, work: &Workplace, target: &str) -> Vec<(Vec<String>, i32)> {
+/// Returns the command lines and exit codes of a subcommand with secrets in its environment. Add every new subcommand.
+fn invocations(subcommand: &str, work: &Workplace, target: &str) -> Vec<(Vec<String>, i32)> {
     let (scenario, out) = (work.scenario(), work.out());
     let (scenario, out) = (path(&scenario), path(&out));
     let result = work.outputs("json").pop().unwrap_or_default();
@@ -41,13 +41,13 @@ fn sessions(subcommand: &str, work: &Workplace, target: &str) -> Vec<(Vec<String
         "schema" => &[(&["schema", "result"], 0), (&["schema", "scenario"], 0)],
         "completions" => &[(&["completions", "bash"], 0), (&["completions", "zsh"], 0)],
         "man" => &[(&["man", "--out", out], 0)],
-        other => panic!("say here how {other} is run with secrets at hand"),
+        other => panic!("add command lines for {other}"),
     };
     let owned = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
     lines.iter().map(|(words, code)| (owned(words), *code)).collect()
 }
 
-/// Every one that clap knows, with its help.
+/// Runs every subcommand that clap knows, and its help.
 #[test]
 fn no_subcommand_prints_secrets_of_the_environment() {
     use clap::CommandFactory as _;
@@ -62,38 +62,41 @@ fn no_subcommand_prints_secrets_of_the_environment() {
     let token = format!("SharedAccessSignature sr=h%2Fdevices%2Fd&sig={signature}&se=4000000000");
     let secrets = [("GROUP", key(1)), ("POLICY", key(2)), ("TOKEN", token.clone())];
     let secrets = secrets.each_ref().map(|(name, value)| (*name, value.as_str()));
-    // The kernel takes the connection; nobody has to accept it.
+    // The kernel completes the connection without an accept.
     let listener = listen(own_address());
     let target = listener.local_addr().expect("it is bound").to_string();
     let root = hubstorm::cli::Cli::command();
     let subcommands: Vec<&str> = root.get_subcommands().map(clap::Command::get_name).collect();
-    assert!(subcommands.starts_with(&["run"]), "the others want its result: {subcommands:?}");
+    assert!(subcommands.starts_with(&["run"]), "other subcommands need its result: {subcommands:?}");
     for subcommand in subcommands {
-        clean_words(subcommand, loud(&[subcommand, "--help"], &secrets, "").exits(0));
-        for (arguments, code) in sessions(subcommand, &work, &target) {
+        assert_clean_output(subcommand, run_verbose(&[subcommand, "--help"], &secrets, "").exits(0));
+        for (arguments, code) in invocations(subcommand, &work, &target) {
             let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
             let input = if subcommand == "token" { token.as_str() } else { "" };
-            let mut finished = loud(&arguments, &secrets, input);
+            let mut finished = run_verbose(&arguments, &secrets, input);
             finished.exits(code);
             if arguments.starts_with(&["token", "--host"]) && code == 0 {
-                // A token is what was asked for; the key that made it is not.
+                // The output is the requested token. It must not contain the key.
                 let made = std::mem::take(&mut finished.stdout);
                 assert!(made.starts_with("SharedAccessSignature "), "{made}");
-                assert_eq!(found(made.as_bytes(), &looks()), None, "{arguments:?}");
+                assert_eq!(found(made.as_bytes(), &forms()), None, "{arguments:?}");
             }
-            clean_words(&format!("{arguments:?}"), &finished);
+            assert_clean_output(&format!("{arguments:?}"), &finished);
         }
     }
-    for entry in fs::read_dir(work.out()).expect("several wrote there") {
+    for entry in fs::read_dir(work.out()).expect("several subcommands wrote files") {
         let file = entry.expect("readable").path();
-        clean(path(&file), &fs::read(&file).expect("readable"));
+        assert_clean(path(&file), &fs::read(&file).expect("readable"));
     }
     let file = work.out().join("result.json");
     fs::write(&file, format!("{{\"{0}\":\"{0}\"}}", plain(4))).expect("the folder is ours");
-    clean_words("a result that is none", loud(&["report", path(&file)], &secrets, "").exits(1));
+    assert_clean_output(
+        "an invalid result file",
+        run_verbose(&["report", path(&file)], &secrets, "").exits(1),
+    );
 }
 
-/// A connection string where a host is wanted, a key where its name is: what a shell makes of `$HUB` and `env:$KEY`.
+/// A connection string in place of a host, and a key in place of its name, as a shell expands `$HUB` and `env:$KEY`.
 #[test]
 fn command_line_errors_do_not_repeat_secrets() {
     let work = Workplace::new(
@@ -151,8 +154,8 @@ fn command_line_errors_do_not_repeat_secrets() {
             (&[&string], 2),
         ];
         for (arguments, code) in lines {
-            let finished = loud(arguments, &[("KEY", key)], "");
-            clean_words(&format!("{arguments:?}"), finished.exits(*code));
+            let finished = run_verbose(arguments, &[("KEY", key)], "");
+            assert_clean_output(&format!("{arguments:?}"), finished.exits(*code));
         }
     }
 }

@@ -1,6 +1,6 @@
-//! Panics while plans, configurations and workers hold secrets.
+//! Panics while plans, configurations and workers contain secrets.
 
-use super::{clean, key, plain};
+use super::{assert_clean, key, plain};
 use hubstorm::emulator::control::{ControlCommand, ControlConfig, ControlDevice, SecretText};
 use hubstorm::fleet;
 use hubstorm::link::Endpoint;
@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A plan with a marked secret of every kind that the target takes, and its device files.
+/// Returns a plan with a marked secret of every kind that the target supports.
 fn marked_plan(target: &str, fleets: &str) -> Plan {
     let text = format!("{target}\n{fleets}\n[[phase]]\nname = \"p\"\nduration = \"1h\"\n");
     let env = |name: &str| match name {
@@ -38,14 +38,14 @@ const BROKERS_FLEETS: &str = "[fleet.d]\ndevices = 1\n\
                               auth = { kind = \"password\", username = \"u\", password = \"${env.PASSWORD}\" }\n\
                               [fleet.e]\ndevices = 1\nauth = { kind = \"password\", file = \"users.csv\" }";
 
-/// In a process of its own, whose stderr is read: workers panic in mid-run, and then whatever holds secrets is told by
-/// the panic itself.
+/// Panics in a worker during a run, and then with everything that contains secrets in the panic message. Runs in its own process, whose
+/// stderr the other test reads.
 #[test]
 #[ignore = "it panics; panic_messages_contain_no_secret runs it"]
 fn panics_with_secrets_in_memory() {
     let mut plan = marked_plan(HUB, HUBS_FLEETS);
     for fleet in &mut plan.fleets {
-        // Nobody listens, and the next attempt would be after the end of time.
+        // No server listens, and the time of the next attempt overflows.
         fleet.reconnect = BackOff::Fixed { delay: Duration::MAX }.into();
     }
     let free = crate::support::address::listen(crate::support::address::own_address()).local_addr().unwrap();
@@ -61,13 +61,13 @@ fn panics_with_secrets_in_memory() {
     let (events, _listener) = tokio::sync::mpsc::unbounded_channel();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let finished = runtime.block_on(fleet::run(Arc::new(plan), settings, None, commands, events)).unwrap();
-    eprintln!("the run says {:?}", finished.measurement);
+    eprintln!("the run: {:?}", finished.measurement);
     let group_keys = vec![SecretText::new(key(1).into())];
     let devices = vec![ControlDevice { id: "c1".to_owned(), key: SecretText::new(key(4).into()) }];
     let config = ControlConfig { group_keys, devices, ..ControlConfig::default() };
     let served = config.to_config().unwrap();
     let plans = [marked_plan(HUB, HUBS_FLEETS), marked_plan(BROKER, BROKERS_FLEETS)];
-    panic!("no secret is told: {:?}", (plans, ControlCommand::Config(config), served));
+    panic!("no secrets: {:?}", (plans, ControlCommand::Config(config), served));
 }
 
 #[test]
@@ -77,14 +77,11 @@ fn panic_messages_contain_no_secret() {
     child.args(["--exact", "secrets::panics::panics_with_secrets_in_memory", "--ignored", "--nocapture"]);
     let output = child.env("RUST_BACKTRACE", "full").output().expect("it can be started");
     let stderr = String::from_utf8_lossy(&output.stderr);
-    for said in [
-        "overflow when adding duration",
-        "worker 0 of the load generator",
-        "no secret is told: (",
-        "api_version",
-    ] {
-        assert!(stderr.contains(said), "{said} is missing: {stderr}");
+    for part in
+        ["overflow when adding duration", "worker 0 of the load generator", "no secrets: (", "api_version"]
+    {
+        assert!(stderr.contains(part), "{part} is missing: {stderr}");
     }
-    clean("stdout", &output.stdout);
-    clean("stderr", &output.stderr);
+    assert_clean("stdout", &output.stdout);
+    assert_clean("stderr", &output.stderr);
 }

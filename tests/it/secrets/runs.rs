@@ -1,32 +1,40 @@
-//! Runs, and the emulator as its users start it.
+//! Secrets in runs, in results, and in the emulator.
 
-use super::{clean, clean_process, clean_words, found, key, looks, loud, path, plain};
+use super::{
+    assert_clean, assert_clean_output, assert_clean_process, forms, found, key, path, plain, run_verbose,
+};
 use crate::support::emulator::Emulator;
 use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, totals};
 use crate::support::mosquitto::Mosquitto;
 use std::fs;
 use std::net::Ipv4Addr;
 
-/// `check`, `run`, and `report` in its formats, searched with all they wrote; `code` is the run's.
+/// Runs `check`, `run`, and `report` in every format, and searches everything that they write. `code` is the exit code of the run.
 #[track_caller]
-fn through_all(work: Workplace, environment: &[(&'static str, String)], code: i32) -> Workplace {
+fn check_run_and_report(work: Workplace, environment: &[(&'static str, String)], code: i32) -> Workplace {
     let secrets: Vec<(&str, &str)> =
         environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    clean_words("check", loud(&["check", path(&work.scenario())], &secrets, "").exits(0));
+    assert_clean_output("check", run_verbose(&["check", path(&work.scenario())], &secrets, "").exits(0));
     let work = environment.iter().fold(work, |work, &(name, ref value)| work.env(name, value));
     let work = work.env("RUST_LOG", "trace").env("RUST_BACKTRACE", "full");
     let mut running = work.start();
     running.says(" against ");
-    clean_process(running.id());
-    running.children().into_iter().for_each(|child| clean_process(u32::try_from(child).expect("positive")));
-    clean_words("run", running.wait().exits(code));
+    assert_clean_process(running.id());
+    running
+        .children()
+        .into_iter()
+        .for_each(|child| assert_clean_process(u32::try_from(child).expect("positive")));
+    assert_clean_output("run", running.wait().exits(code));
     work.result();
     for file in fs::read_dir(work.out()).expect("the run made it").flatten() {
-        clean(&file.path().display().to_string(), &fs::read(file.path()).expect("readable"));
+        assert_clean(&file.path().display().to_string(), &fs::read(file.path()).expect("readable"));
     }
     let result = &work.outputs("json")[0];
     for format in ["text", "html", "json"] {
-        clean_words("report", loud(&["report", path(result), "--format", format], &secrets, "").exits(0));
+        assert_clean_output(
+            "report",
+            run_verbose(&["report", path(result), "--format", format], &secrets, "").exits(0),
+        );
     }
     work
 }
@@ -48,11 +56,11 @@ fn hub_keys_never_appear_in_output() {
     );
     let devices = format!("c1,{}\nHostName=h;DeviceId=c2;SharedAccessKey={}\n{export}\n", key(3), key(4));
     let work = Workplace::new(&scenario).file("devices.txt", &devices).file("key.txt", &key(7));
-    let work = through_all(work, &[("GROUP", key(1)), ("POLICY", key(2))], 0);
-    assert_eq!(totals(&work.result(), "connect").1["ok"], 2 + 1 + 3 + 1, "the secrets were in use");
+    let work = check_run_and_report(work, &[("GROUP", key(1)), ("POLICY", key(2))], 0);
+    assert_eq!(totals(&work.result(), "connect").1["ok"], 2 + 1 + 3 + 1, "devices used the secrets");
 }
 
-/// The broker refuses them all: the ways in which errors are told.
+/// The broker refuses every password, so the errors are reported in every way.
 #[test]
 fn refused_passwords_never_appear_in_output() {
     let broker = Mosquitto::start(["u0", "u1", "u2"].map(str::to_owned), "another");
@@ -66,8 +74,8 @@ fn refused_passwords_never_appear_in_output() {
         broker.plain().port()
     );
     let work = Workplace::new(&scenario).file("users.csv", &format!("b1,u1,{}\nu2,{}\n", plain(8), plain(9)));
-    let work = through_all(work.without_preflight(), &[("PASSWORD", plain(10))], 99);
-    assert_eq!(totals(&work.result(), "connect").1["refused"], 3, "the secrets were in use");
+    let work = check_run_and_report(work.without_preflight(), &[("PASSWORD", plain(10))], 99);
+    assert_eq!(totals(&work.result(), "connect").1["refused"], 3, "devices used the secrets");
 }
 
 #[test]
@@ -79,16 +87,16 @@ fn emulator_keys_never_appear_in_output() {
     for source in ["env:GROUP", &from_file] {
         let hub =
             Emulator::start(Ipv4Addr::LOCALHOST.into(), &["--group-key", source], &[("GROUP", &key(1))]);
-        // Its sample is a device's key on purpose; the group's stays inside.
-        assert_eq!(found(hub.ready_line.as_bytes(), &looks()), None);
-        clean_process(hub.id());
-        clean("the certificate", &fs::read(hub.ca()).expect("readable"));
-        clean("stderr", hub.stop().as_bytes());
+        // The sample connection string contains a device key on purpose, but never the group key.
+        assert_eq!(found(hub.ready_line.as_bytes(), &forms()), None);
+        assert_clean_process(hub.id());
+        assert_clean("the certificate", &fs::read(hub.ca()).expect("readable"));
+        assert_clean("stderr", hub.stop().as_bytes());
     }
     let secret = plain(2);
-    clean_words("a literal", loud(&["emulator", "--group-key", &secret], &[], "").exits(2));
+    assert_clean_output("a literal", run_verbose(&["emulator", "--group-key", &secret], &[], "").exits(2));
     let bad = [("GROUP", secret.as_str())];
-    clean_words("no key", loud(&["emulator", "--group-key", "env:GROUP"], &bad, "").exits(1));
+    assert_clean_output("no key", run_verbose(&["emulator", "--group-key", "env:GROUP"], &bad, "").exits(1));
     for line in [
         format!("{{\"config\":{{\"group_keys\":[\"{secret}\"]}}}}"),
         format!("{{\"config\":{{\"group_keys\":\"{secret}\"}}}}"),
@@ -96,6 +104,9 @@ fn emulator_keys_never_appear_in_output() {
         format!("{{\"config\":{{\"devices\":[{{\"id\":\"d\",\"key\":\"{secret}\"}}]}}}}"),
         secret.clone(),
     ] {
-        clean_words(&line, loud(&["emulator", "--control"], &[], &format!("{line}\n")).exits(1));
+        assert_clean_output(
+            &line,
+            run_verbose(&["emulator", "--control"], &[], &format!("{line}\n")).exits(1),
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! Errors of scenarios with a secret in the wrong place.
 
-use super::{clean_words, key, loud, path, plain};
+use super::{assert_clean_output, key, path, plain, run_verbose};
 use crate::support::hubstorm::Workplace;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -18,7 +18,7 @@ fn scenario_errors_do_not_repeat_secrets() {
         |rest: &str| fleet(&format!("{{ kind = \"password\", {rest} }}")).replace("iot-hub", "mqtt");
     let listed = "{ kind = \"sas\", file = \"d.csv\" }";
     let good = "{ kind = \"sas\", group_key = \"${env.KEY}\" }";
-    // As keys are: of 33 bytes, without padding, and of 32.
+    // Keys of 33 bytes, without padding, and of 32 bytes.
     let (marked, padded) = (key(11), STANDARD.encode(&plain(11)[..32]));
     let string = format!("HostName=h;DeviceId=d;SharedAccessKey={marked}");
     let cases = [
@@ -85,8 +85,8 @@ fn scenario_errors_do_not_repeat_secrets() {
             let file = work.scenario();
             let arguments: Vec<&str> =
                 [subcommand, path(&file)].into_iter().chain(arguments.iter().map(String::as_str)).collect();
-            let finished = loud(&arguments, &[("SECRET", &mark), ("KEY", &key), ("HUB", &string)], "");
-            clean_words(&format!("{scenario} {arguments:?}"), finished.exits(104));
+            let finished = run_verbose(&arguments, &[("SECRET", &mark), ("KEY", &key), ("HUB", &string)], "");
+            assert_clean_output(&format!("{scenario} {arguments:?}"), finished.exits(104));
         }
     }
 }
@@ -98,11 +98,11 @@ fn connection_string_as_host_gets_advice() {
     let scenario = work.scenario();
     let hub = format!("HostName=h;DeviceId=d;SharedAccessKey={}", key(1));
     let advice = "give the host alone (what follows HostName=)";
-    let located = loud(&["check", path(&scenario)], &[("HUB", &hub)], "");
-    clean_words("in a scenario", located.exits(104));
+    let located = run_verbose(&["check", path(&scenario)], &[("HUB", &hub)], "");
+    assert_clean_output("in a scenario", located.exits(104));
     for part in ["scenario.toml:3:8: target.host: ", advice] {
         assert!(located.stderr.contains(part), "{part}: {}", located.stderr);
     }
-    let typed = loud(&["check", path(&scenario), "--target", &hub], &[("HUB", "h")], "");
+    let typed = run_verbose(&["check", path(&scenario), "--target", &hub], &[("HUB", "h")], "");
     assert!(typed.exits(2).stderr.contains(advice), "{}", typed.stderr);
 }

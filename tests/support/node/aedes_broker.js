@@ -1,6 +1,6 @@
 // An Aedes broker that keeps its sessions in a folder, for tests/support/aedes.rs:
 //   node aedes_broker.js ADDRESS PORT FOLDER [CERTIFICATE KEY]
-// Port 0 lets the kernel choose one. Prints the port once it listens. LevelDB passes every write to the kernel at once, so stored
+// With port 0, the kernel picks the port. Prints the port once it listens. LevelDB passes every write to the kernel at once, so stored
 // data survives a `kill -9`.
 'use strict';
 
@@ -10,8 +10,8 @@ const tls = require('node:tls');
 const { ClassicLevel } = require('classic-level');
 const persistence = require('aedes-persistence-level');
 
-// Aedes drops a message as a duplicate if a later one overtakes it (its issues 955 and 994). LevelDB's writes end in any order, so here
-// each waits for those before it.
+// Aedes drops a message as a duplicate if a later one overtakes it (its issues 955 and 994). LevelDB's writes complete in any order, so
+// each write waits for the previous one.
 function inOrder(store) {
   const enqueue = store.outgoingEnqueueCombi.bind(store);
   let before = Promise.resolve();

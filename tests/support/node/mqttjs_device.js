@@ -1,7 +1,7 @@
-// A device on npm's mqtt, written as its users write one for an IoT hub. `tests/it/mqttjs.rs` runs it against the emulator: it
-// shares no line with hubstorm, neither for MQTT nor for TLS. Its token was made by hubstorm.
+// A device with npm's mqtt, written as its users write one for an IoT hub. `tests/it/mqttjs.rs` runs it against the emulator. It
+// shares no code with hubstorm, neither for MQTT nor for TLS. Its token is made by hubstorm.
 //
-// The token comes in the environment variable DEVICE_TOKEN. Prints one JSON object with what happened.
+// The environment variable DEVICE_TOKEN contains the token. Prints one JSON object as its report.
 
 'use strict';
 
@@ -10,7 +10,7 @@ const { once } = require('node:events');
 const { parseArgs } = require('node:util');
 const mqtt = require('mqtt');
 
-const PATIENCE_MS = 30_000;
+const TIMEOUT_MS = 30_000;
 
 const { values: args } = parseArgs({
   options: {
@@ -22,7 +22,7 @@ const { values: args } = parseArgs({
 });
 
 async function main() {
-  setTimeout(() => process.exit(1), PATIENCE_MS).unref();
+  setTimeout(() => process.exit(1), TIMEOUT_MS).unref();
   const seen = { connack: null, granted: null, sent: [0, 0], pings: 0 };
   const client = mqtt.connect({
     protocol: 'mqtts',
@@ -34,7 +34,7 @@ async function main() {
     password: process.env.DEVICE_TOKEN,
     protocolVersion: 4,
     keepalive: 1,
-    reschedulePings: false, // It pings although it sends.
+    reschedulePings: false, // Pings even while it sends.
     reconnectPeriod: 0,
   });
   client.on('packetreceive', (packet) => {

@@ -1,4 +1,4 @@
-// What the SDK for Node waits before its retries: for each of the first ones the least and the most, in milliseconds, as JSON.
+// Prints the retry delays of the SDK for Node as JSON: minimum and maximum of each of the first retries, in milliseconds.
 
 'use strict';
 
@@ -9,6 +9,6 @@ const delay = (retry, random) => {
   Math.random = () => random;
   return policy.nextRetryTimeout(retry, false);
 };
-// It counts what failed, from 1.
+// The policy counts failures from 1.
 const delays = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12].map((retry) => [delay(retry, 0), delay(retry, 1)]);
 process.stdout.write(JSON.stringify(delays) + '\n');

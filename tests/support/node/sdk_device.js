@@ -1,7 +1,7 @@
-// A device on Azure's SDK for Node, unmodified. `tests/support/sdk.rs` starts it, tells it what to do in JSON lines on its stdin,
-// and reads in JSON lines on its stdout what it saw. ../sdk_device.py is the same device on the SDK for Python.
+// A device with Azure's SDK for Node, unmodified. `tests/support/sdk.rs` starts it, sends commands as JSON lines to its stdin, and
+// reads facts as JSON lines from its stdout. ../sdk_device.py is the same device with the SDK for Python.
 //
-// The connection string comes in the environment variable DEVICE_CONNECTION_STRING, because it holds a key.
+// The environment variable DEVICE_CONNECTION_STRING contains the connection string, because it has a key.
 
 'use strict';
 
@@ -12,9 +12,9 @@ const { NoRetry } = require('azure-iot-common');
 const { Client, Message } = require('azure-iot-device');
 const { Mqtt } = require('azure-iot-device-mqtt');
 
-// Who started it has given up by then.
+// Longer than the timeout of the tests.
 const LIFETIME_MS = 240_000;
-// Between a token's renewal and its end.
+// Time from the renewal of a token to its expiry.
 const RENEWAL_MARGIN_S = 100;
 
 const say = (fact, more = {}) => process.stdout.write(JSON.stringify({ fact, ...more }) + '\n');
@@ -23,7 +23,7 @@ const { values: args } = parseArgs({
   options: {
     ca: { type: 'string' },
     'token-lifetime': { type: 'string' }, // seconds between two tokens
-    'no-retry': { type: 'boolean' }, // stay away once disconnected
+    'no-retry': { type: 'boolean' }, // do not reconnect
   },
 });
 
@@ -48,7 +48,7 @@ const commands = {
     await client.sendEvent(message);
     say('sent');
   },
-  // Setting a handler subscribes, some time later.
+  // Setting a handler subscribes asynchronously.
   async listen(client, command) {
     client.on('message', (message) => {
       const properties = Object.fromEntries(message.properties.propertyList.map(({ key, value }) => [key, value]));

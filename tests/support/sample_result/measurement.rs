@@ -1,4 +1,4 @@
-//! The measurement that every sample starts from: a thousand devices, three phases, real histograms.
+//! The measurement that every sample is based on: a thousand devices, three phases, real histograms. Used only by this folder.
 
 use hdrhistogram::Histogram as Hdr;
 use hubstorm::measure::{
@@ -7,11 +7,11 @@ use hubstorm::measure::{
 };
 use hubstorm::stalls::StallEntry;
 
-/// Splitmix64: the same numbers on every machine.
+/// A Splitmix64 generator, which returns the same numbers on every machine.
 pub(super) struct Numbers(pub(super) u64);
 
 impl Numbers {
-    /// Uniform in 0..1.
+    /// Returns a uniform number in 0..1.
     fn unit(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -20,7 +20,7 @@ impl Numbers {
         ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
     }
 
-    /// A latency with a long tail around `median_us`.
+    /// Returns a latency with this median and a long tail.
     pub(super) fn latency(&mut self, median_us: f64, spread: f64) -> u64 {
         let normal: f64 = (0..12).map(|_| self.unit()).sum::<f64>() - 6.0;
         let tail = if self.unit() < 0.004 { 1.0 + 6.0 * self.unit() } else { 1.0 };
@@ -28,7 +28,7 @@ impl Numbers {
     }
 }
 
-/// The distribution of these values.
+/// Returns the distribution of these values.
 pub(super) fn latency(values: impl IntoIterator<Item = u64>) -> Latency {
     let mut hdr = Hdr::<u64>::new_with_bounds(1, 60_000_000, 3).unwrap();
     values.into_iter().for_each(|value| hdr.record(value).unwrap());
@@ -41,7 +41,7 @@ fn series(numbers: &mut Numbers) -> Series {
     series
 }
 
-/// What files hold for a row of the series.
+/// Returns the latencies of a row of the series, as files contain them.
 fn by_operation(operation: Operation, values: Vec<u64>) -> ByOperation {
     let latency = serde_json::to_value(latency(values)).unwrap();
     serde_json::from_value(serde_json::json!({ operation.name(): latency })).unwrap()
@@ -89,7 +89,7 @@ fn operation(
     OperationTotals { operation, fleet: "meter".to_owned(), phase: phase.to_owned(), totals }
 }
 
-/// Messages per second at a second of the run.
+/// Returns the messages per second at a second of the run.
 fn load(second: u64) -> u64 {
     match second {
         0..20 => second * 20,
@@ -161,7 +161,7 @@ fn operations(numbers: &mut Numbers) -> Vec<OperationTotals> {
     operations
 }
 
-/// The load generator did not run for 72 ms: of the messages due meanwhile, 24 waited for it.
+/// Adds a stall of the load generator: it delayed 24 messages by up to 72 ms.
 fn pause(totals: &mut Totals) {
     let delays = || (1..=24).map(|n| n * 3_000);
     totals.delayed = latency(delays().map(|us| us + 3_100));
@@ -175,7 +175,7 @@ fn pause(totals: &mut Totals) {
     totals.lag.add(&latency(delays()));
 }
 
-/// How the parts of the machine kept up: each with its share of the time, and its stalls.
+/// Adds the health of each source: busy share and stalls.
 fn health(measurement: &mut Measurement) {
     for phase in ["ramp", "steady", "evening peak"] {
         let busy = if phase == "evening peak" { 0.64 } else { 0.31 };

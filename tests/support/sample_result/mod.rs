@@ -1,6 +1,7 @@
-//! Results to render: deterministic, with real histograms, and judged as a run would be. Included by path where reports are tested.
+//! Sample results: deterministic, with real histograms, and judged like a run. Included by path in `report`, and used by other tests of
+//! reports.
 
-#![expect(clippy::unwrap_used, reason = "a helper of tests: a panic is a failed test")]
+#![expect(clippy::unwrap_used, reason = "a panic fails the test")]
 
 mod measurement;
 
@@ -34,7 +35,7 @@ fn rate_ok(limit: f64) -> Test {
     Test::Rate { outcome: Outcome::Ok, compare: Compare::Greater, limit }
 }
 
-/// Status, thresholds and findings as a run with these numbers would have got them.
+/// Fills in verdict, thresholds and findings, like a run with these numbers.
 fn judged(mut result: RunResult) -> RunResult {
     let judged = report::judge_again(&result).unwrap();
     (result.verdict, result.thresholds, result.findings) =
@@ -95,7 +96,7 @@ fn run() -> Run {
     }
 }
 
-/// Operations over all fleets, and over all phases but warm-ups.
+/// Returns the operations over all fleets, and over all phases except warm-ups.
 fn totals(measurement: &Measurement) -> Vec<OperationSum> {
     let sum = |operation: Operation| {
         let sum = measurement.sum(|part| part.operation == operation && !measurement.is_warmup(&part.phase));
@@ -113,7 +114,7 @@ fn totals(measurement: &Measurement) -> Vec<OperationSum> {
     Operation::ALL.into_iter().filter_map(sum).collect()
 }
 
-/// A thousand devices; ramp, steady, peak; some errors; every threshold passes.
+/// A run with a thousand devices, three phases and some errors. Every threshold passes.
 pub(crate) fn pass() -> RunResult {
     use Operation::{Connect, Telemetry};
     let mut numbers = Numbers(7);
@@ -156,7 +157,7 @@ pub(crate) fn pass() -> RunResult {
     })
 }
 
-/// The same run, held to more than it can do; of one threshold it is not known whether it failed.
+/// The same run with stricter thresholds. One of them is undecided.
 pub(crate) fn fail() -> RunResult {
     use Operation::{Connect, Telemetry};
     let mut result = pass();
@@ -171,7 +172,7 @@ pub(crate) fn fail() -> RunResult {
     judged(result)
 }
 
-/// The same run, stopped by Ctrl-C after the last phase began.
+/// The same run, interrupted during the last phase.
 pub(crate) fn interrupted() -> RunResult {
     let mut result = pass();
     result.run.complete = false;
@@ -179,7 +180,7 @@ pub(crate) fn interrupted() -> RunResult {
     judged(result)
 }
 
-/// The same run from a machine that could not keep up, certificates unchecked.
+/// The same run on an overloaded machine, without certificate checks.
 pub(crate) fn invalid() -> RunResult {
     let mut result = pass();
     let mut numbers = Numbers(11);
@@ -217,7 +218,7 @@ pub(crate) fn invalid() -> RunResult {
     judged(result)
 }
 
-/// Every message waited for the load generator, about 30 ms.
+/// Delays every message by about 30 ms in the load generator.
 fn delay(totals: &mut Totals, numbers: &mut Numbers) {
     let (mut delayed, mut lags) = (Vec::new(), Vec::new());
     for step in totals.response.histogram().unwrap().iter_recorded() {
@@ -233,7 +234,7 @@ fn delay(totals: &mut Totals, numbers: &mut Numbers) {
     totals.response = totals.delayed.clone();
 }
 
-/// Nothing came of it: no series, no operation, no threshold.
+/// A run without series, operations and thresholds.
 pub(crate) fn empty() -> RunResult {
     let mut result = pass();
     result.generator =
@@ -254,7 +255,7 @@ pub(crate) fn empty() -> RunResult {
     result
 }
 
-/// The longest that a run gets: 600 rows over twenty hours.
+/// A run with the maximum of 600 rows, over twenty hours.
 pub(crate) fn long() -> RunResult {
     let mut result = pass();
     let rows = std::mem::take(&mut result.measurement.series.rows);
@@ -275,10 +276,10 @@ pub(crate) fn long() -> RunResult {
     result
 }
 
-/// Names that try to break out of wherever they are put.
+/// A string that tries to break out of HTML, style sheets and terminals.
 pub(crate) const HOSTILE: &str = "<script>alert(1)</script>\"'&\u{1b}[31m\u{202e}</style></title>";
 
-/// Hostile strings wherever a string fits, and unbreakable ones of 300 letters.
+/// A run with hostile strings and unbreakable words of 300 letters in every text field.
 pub(crate) fn hostile() -> RunResult {
     let mut result = fail();
     let long = "x".repeat(300);
@@ -337,7 +338,7 @@ pub(crate) fn hostile() -> RunResult {
     result
 }
 
-/// Every sample with its name.
+/// Returns every sample with its name.
 pub(crate) fn all() -> Vec<(&'static str, RunResult)> {
     vec![
         ("pass", pass()),

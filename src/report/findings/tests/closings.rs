@@ -7,7 +7,7 @@ use crate::result::model::{Finding, Severity};
 const KEY: Key = Key { operation: Operation::Telemetry, fleet: 0, phase: 0 };
 const MS: u64 = 1_000_000;
 
-/// Of 100 devices so many online, acks that take 20 ms, and what else is recorded.
+/// Returns the findings of a run with 100 devices, `online` of them online, acknowledgments after 20 ms, and `record`.
 fn of(online: i64, record: impl FnOnce(&mut Recorder)) -> Vec<Finding> {
     let mut measurement = crate::report::testing::measured(1, 1, |recorder| {
         for _ in 0..100 {
@@ -50,19 +50,19 @@ fn healthy_run_has_no_findings_about_closings() {
 
 #[test]
 fn late_acks_then_many_closings_indicate_throttling() {
-    let evidence = "4 connections closed or reset, the oldest acknowledgment was delayed by 8.00 s on average; the median was 20.0 ms";
+    let evidence = "4 connections closed or reset; the oldest message was unacknowledged for 8.00 s on average; the median acknowledgment took 20.0 ms";
     only(&of(100, |r| closed(r, 4, 8_000_000)), "throttles", evidence);
 }
 
 #[test]
 fn closings_without_late_acks_are_not_throttling() {
-    let evidence = |n| format!("connections closed by the hub: {n}; messages lost: {n}");
+    let evidence = |n| format!("{n} closed connections, {n} lost messages");
     for (online, times, waited_us) in [(100, 4, 900_000), (100, 2, 8_000_000), (1_000, 9, 8_000_000)] {
         only(&of(online, |r| closed(r, times, waited_us)), "a restart, a failover", &evidence(times));
     }
 }
 
-/// Connections with messages were reset, and attempts to reconnect were closed.
+/// Connections with messages were reset, and connection attempts were closed.
 #[test]
 fn closed_attempts_are_not_closed_connections() {
     let findings = of(100, |r| {
@@ -81,7 +81,7 @@ fn constantly_late_acks_are_not_throttling() {
         }
         closed(r, 4, 8_000_000);
     });
-    only(&findings, "a restart, a failover", "connections closed by the hub: 4; messages lost: 4");
+    only(&findings, "a restart, a failover", "4 closed connections, 4 lost messages");
 }
 
 #[test]
@@ -96,21 +96,21 @@ fn close_after_token_expiry_shows_its_first_instant() {
 
 #[test]
 fn repeated_short_connections_indicate_a_shared_id() {
-    // More of them than were ever online at once.
+    // More devices than were ever online at once.
     let findings = of(2, |r| r.counts(0).closed_soon_devices = 3);
     only(&findings, "closed or reset within a minute", "3 of 100 devices");
 }
 
 #[test]
 fn qos_0_messages_on_dead_connections_are_counted() {
-    let measured = |unheard| {
+    let measured = |unconfirmed| {
         crate::report::testing::measured(1, 1, |recorder| {
             for operation in [Operation::PublishQos0, Operation::Publish] {
                 let key = Key { operation, fleet: 0, phase: 0 };
                 recorder.due(key, 0);
                 recorder.ok(key, &Times::default());
             }
-            recorder.counts(0).qos0_on_dead_connections = unheard;
+            recorder.counts(0).qos0_on_dead_connections = unconfirmed;
         })
     };
     assert_eq!(findings(&measured(0), TargetFacts::default()), []);

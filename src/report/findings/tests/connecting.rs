@@ -1,4 +1,4 @@
-//! Devices that cannot connect.
+//! Failed connection attempts.
 
 use super::super::{TargetFacts, findings};
 use crate::measure::{Culprit, Key, Operation, Outcome, Recorder, Times};
@@ -18,7 +18,7 @@ fn ok(recorder: &mut Recorder, operation: Operation) {
     recorder.ok(key(operation), &Times::default());
 }
 
-/// An attempt whose connection ended in `step`.
+/// Records an attempt whose connection ended in `step`.
 fn ended(recorder: &mut Recorder, step: Operation, class: &'static str) {
     for operation in [Operation::Connect, step] {
         recorder.due(key(operation), 0);
@@ -44,7 +44,7 @@ fn tls_is_advised_only_if_no_device_connected() {
         let alone = texts(BROKER, |r| ended(r, Operation::ConnectMqtt, class));
         assert!(alone.len() == 1 && alone[0].contains("set tls = true"), "{alone:?}");
         let beside = texts(BROKER, |r| {
-            // The failure comes first: the order must not matter.
+            // The failure is recorded first, because the order must not matter.
             ended(r, Operation::ConnectMqtt, class);
             ok(r, Operation::Connect);
         });
@@ -56,7 +56,7 @@ fn tls_is_advised_only_if_no_device_connected() {
     }
 }
 
-/// The load generator ends these connections itself: it does not accept the certificate, or the answer is not CONNACK.
+/// The load generator ends these connections: it rejects the certificate, or the answer is not CONNACK.
 #[test]
 fn attempts_ended_by_the_generator_are_not_counted() {
     for (step, class, culprit) in [
@@ -78,7 +78,7 @@ fn attempts_ended_by_the_generator_are_not_counted() {
     }
 }
 
-/// The broker takes one connection, and then ends all others.
+/// The broker accepts one connection and ends all others.
 #[test]
 fn tls_is_not_advised_against_a_passed_preflight_check() {
     for (target, step) in

@@ -1,4 +1,4 @@
-//! Each finding: from what it is made, and its evidence.
+//! Text and evidence of each finding.
 
 mod closings;
 mod connecting;
@@ -27,12 +27,7 @@ fn clean_run_has_no_findings() {
 fn each_finding_has_its_text_and_evidence() {
     type Record = fn(&mut Recorder);
     let causes: [(Record, Severity, &str, &str); 17] = [
-        (
-            |r| r.counts(0).late_subacks = 5,
-            Severity::Note,
-            "Those subscriptions count as timed out",
-            "5 late SUBACKs",
-        ),
+        (|r| r.counts(0).late_subacks = 5, Severity::Note, "they count as timed out", "5 late SUBACKs"),
         (
             |r| {
                 r.due(KEY, 0);
@@ -40,7 +35,7 @@ fn each_finding_has_its_text_and_evidence() {
             },
             Severity::Warning,
             "throttled twin requests",
-            "1 answered 429",
+            "1 request answered with status 429",
         ),
         (|r| r.counts(0).from_hub.late_answers = 2, Severity::Note, "had timed out", "2 late answers"),
         (
@@ -73,16 +68,21 @@ fn each_finding_has_its_text_and_evidence() {
         (
             |r| r.ok(KEY, &Times { acked: 100 * S, ..Times::default() }),
             Severity::Warning,
-            "exceeded the range of the histograms",
+            "exceeded the histogram range",
             "2 values above 67.1 s",
         ),
         (
             |r| r.error("fd_limit", Culprit::Us, 0, || "too many open files".to_owned()),
             Severity::Warning,
             "fd_limit",
-            "1 counted, e.g. too many open files",
+            "1 error, e.g. too many open files",
         ),
-        (|r| r.error("connack_5", Culprit::Peer, 0, String::new), Severity::Warning, "code 5", "1 refused"),
+        (
+            |r| r.error("connack_5", Culprit::Peer, 0, String::new),
+            Severity::Warning,
+            "code 5",
+            "1 refused connection",
+        ),
         (
             |r| r.error("tls_certificate", Culprit::Peer, 0, String::new),
             Severity::Warning,
@@ -114,7 +114,7 @@ fn each_finding_has_its_text_and_evidence() {
             |r| r.ended(KEY, Outcome::Unfinished, 0, 2 * S),
             Severity::Note,
             "no device ever connected",
-            "1 open, the oldest for 2.00 s",
+            "1 unfinished message, the oldest due for 2.00 s",
         ),
         (|r| r.no_ack(KEY), Severity::Note, "QoS 0", "QoS 0 in the scenario"),
     ];
@@ -143,7 +143,7 @@ fn unaccepted_c2d_messages_are_not_missing() {
     };
     use Outcome::{Ok, Refused, TimedOut};
     assert_eq!(skipped(2, &[Ok, Refused, TimedOut]), []);
-    assert_eq!(skipped(1, &[Ok, Refused, TimedOut]), [], "one came after all");
+    assert_eq!(skipped(1, &[Ok, Refused, TimedOut]), [], "one arrived anyway");
     let found = skipped(3, &[Ok, Refused, TimedOut]);
     assert_eq!(found[0].evidence, "1 missing, 0 duplicates");
 }

@@ -17,7 +17,7 @@ fn advice_depends_on_the_busy_share() {
         &quiet,
         Status::Invalid,
         120,
-        "worker-0 was busy for at most 15% of the time: it was stopped, or other programs used",
+        "worker-0 was busy for at most 15% of the time. Either it was suspended, or other programs used",
     );
     let full = late(|m| {
         m.health.push(Health { busy_share: Some(0.98), ..Health::new(Source::Worker(1), "steady") })
@@ -30,7 +30,7 @@ fn advice_depends_on_the_busy_share() {
     );
 }
 
-/// A run with these errors of this machine, in which 46 operations failed because of them. The machine was idle and a little late.
+/// A run in which 46 operations failed because of local errors. The machine was idle and slightly late.
 fn with_local_errors(class: &'static str, operation: Operation) -> Judgment {
     let rate = Rule {
         metric: operation,
@@ -62,7 +62,7 @@ fn an_undecided_rate_names_the_local_errors() {
     let judged = with_local_errors("call_payload", Operation::ServiceDesired);
     assert_eq!(
         judged.verdict.reasons[0],
-        "service.desired rate(ok) > 99% lies between 0% and 100%: this machine may have caused 46 failures (call_payload)"
+        "service.desired rate(ok) > 99% is undecided: the value is between 0% and 100%, because this machine may have caused 46 failures (call_payload)"
     );
 }
 
@@ -103,12 +103,12 @@ fn advice_covers_delays_and_local_errors() {
 fn advice_for_a_latency_near_its_limit_is_not_a_busy_machine() {
     let case = Case { thresholds: vec![latency(None, 50)], ..Case::default() };
     let judged = case.judge(|r| messages(r, STEADY, 1_000, 0, 53));
-    assert_verdict(&judged, Status::Invalid, 120, "nearer to the limit");
+    assert_verdict(&judged, Status::Invalid, 120, "closer to the limit than the resolution");
     let last = judged.verdict.reasons.last().unwrap();
-    assert!(last.contains("hubstorm measures to 7.00 ms") && !last.contains("busy"), "{last}");
+    assert!(last.contains("the resolution of hubstorm is 7.00 ms") && !last.contains("busy"), "{last}");
 }
 
-/// Set back and forth, with no failure and no delay in it.
+/// The clock was set back and forth, without a failure or a delay.
 #[test]
 fn advice_for_a_changed_clock_is_to_synchronize_it() {
     let health: fn(&mut Measurement) = |measurement| {

@@ -15,7 +15,7 @@ fn a_run_without_a_connection_names_its_error_first() {
     assert_eq!(
         never.verdict.reasons,
         [
-            "No device ever connected: tcp_refused 2 times, e.g. port 1 is closed",
+            "No device ever connected: 2 errors of class tcp_refused, e.g. port 1 is closed",
             "connect{fleet:meter} count(ok) >= 1: no data"
         ]
     );
@@ -70,10 +70,10 @@ fn the_cause_of_a_fail_comes_first() {
         )
     );
     let (code, _) = first(&|r| r.error("closed_by_peer", Culprit::Peer, 0, String::new));
-    assert_eq!(code, "threshold_failed", "one of a hundred connections is no cause");
+    assert_eq!(code, "threshold_failed", "one of 100 connections is not a cause");
 }
 
-/// A hub restarts: 23 connections are closed, and then 30 attempts are reset, 4 closed.
+/// A hub restarts: it closes 23 connections. Of the connection attempts, 30 are reset and 4 are closed.
 #[test]
 fn connection_attempts_are_not_called_connections() {
     let cause = |closed: u64, reset: u64| {
@@ -116,12 +116,12 @@ fn excused_timeouts_are_counted_apart_from_missing_acks() {
         judged.verdict.reasons[0].clone()
     };
     assert_eq!(cause(0), "The hub did not acknowledge 800 of 1,800 messages in time");
-    let told = "The hub did not acknowledge 570 of 1,800 messages in time. 230 more timed out, but a delay of the load generator may be the \
+    let expected = "The hub did not acknowledge 570 of 1,800 messages in time. 230 more timed out, but a delay of the load generator may be the \
                 cause";
-    assert_eq!(cause(230), told);
+    assert_eq!(cause(230), expected);
 }
 
-/// The hub closed what it had heard nothing from: the load generator's stall is the cause, and no sentence about the hub.
+/// The hub closed silent connections because the load generator stalled. No cause may name the hub.
 #[test]
 fn no_cause_is_named_if_most_failures_are_excused() {
     let first = |is_excused: bool| {

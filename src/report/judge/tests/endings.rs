@@ -36,8 +36,8 @@ fn a_run_that_ended_early_says_why() {
         let judged = case.judge(|r| messages(r, STEADY, 1_000, 0, 50));
         assert_eq!(judged.verdict.exit_code, exit_code, "{ended_by:?}");
         let details = &judged.verdict.details;
-        let told = if ended_by == EndedBy::Unreachable { details.first() } else { details.last() };
-        assert_eq!(told.unwrap().code, code);
+        let detail = if ended_by == EndedBy::Unreachable { details.first() } else { details.last() };
+        assert_eq!(detail.unwrap().code, code);
         assert_eq!(judged.verdict.details.len(), judged.verdict.reasons.len());
     }
 }
@@ -76,17 +76,17 @@ fn an_interrupt_before_the_first_attempt_is_invalid() {
             }
         })
     };
-    let at_once = judged(EndedBy::Interrupt, 0);
-    assert_eq!((at_once.verdict.status, at_once.verdict.exit_code), (Status::Invalid, 105));
-    let told = "The run was interrupted before the first connection attempt: nothing was measured";
-    assert_eq!(at_once.verdict.reasons, [told]);
-    assert_eq!(at_once.verdict.details[0].code, "interrupted");
+    let before = judged(EndedBy::Interrupt, 0);
+    assert_eq!((before.verdict.status, before.verdict.exit_code), (Status::Invalid, 105));
+    let expected = "The run was interrupted before the first connection attempt: nothing was measured";
+    assert_eq!(before.verdict.reasons, [expected]);
+    assert_eq!(before.verdict.details[0].code, "interrupted");
     let waiting = judged(EndedBy::Interrupt, 2);
-    let told = "No device ever connected: 2 attempts still waited for an answer when the run ended";
-    assert_verdict(&waiting, Status::Fail, 105, told);
-    let to_its_end = judged(EndedBy::Plan, 0);
-    let told = "No device ever connected: no connection attempt was due";
-    assert_verdict(&to_its_end, Status::Fail, 99, told);
+    let expected = "No device ever connected: 2 connection attempts remained unanswered until the run ended";
+    assert_verdict(&waiting, Status::Fail, 105, expected);
+    let completed = judged(EndedBy::Plan, 0);
+    let expected = "No device ever connected: no connection attempt was due";
+    assert_verdict(&completed, Status::Fail, 99, expected);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The offered load: which shortfalls block a pass.
+//! The offered load: shortfalls that block a pass.
 
 use super::{Case, LATER, MS, STEADY, WARM, assert_verdict, key, latency, messages};
 use crate::measure::{Compare, Limits, Operation, Outcome, Recorder, Rule, Source, Test, Times};
@@ -16,7 +16,7 @@ fn late_starts_and_hub_stalls_block_a_pass() {
     assert_verdict(&late(2), Status::Pass, 0, "");
     let expected = "Phase steady: the load generator started 3 of 2,000 telemetry operations (0.15%) more than 100 ms late";
     assert_verdict(&late(3), Status::Invalid, 120, expected);
-    // A stricter limit wants earlier starts.
+    // A stricter limit requires earlier starts.
     let strict = Case { thresholds: vec![latency(Some(STEADY), 50)], ..Case::default() };
     let judged = strict.judge(|r| {
         messages(r, STEADY, 1_990, 1, 20);
@@ -34,10 +34,10 @@ fn late_starts_and_hub_stalls_block_a_pass() {
         ..Case::default()
     };
     let judged = hub.judge(|r| messages(r, STEADY, 1_000, 0, 1_900));
-    assert_verdict(&judged, Status::Invalid, 120, "the built-in hub stalled for 2.00 s in all");
+    assert_verdict(&judged, Status::Invalid, 120, "the built-in hub stalled for 2.00 s in total");
 }
 
-/// What a device takes for an answer is not lag, and the lateness of its timer is.
+/// The time that a device takes to answer is not lag, but a late timer is.
 #[test]
 fn late_method_answers_and_calls_block_a_pass() {
     let late = |operation, lag_ms: u64, takes_ms: u64| {
@@ -79,7 +79,7 @@ fn late_warm_up_blocks_only_if_a_latency_threshold_reads_it() {
     assert_verdict(&timing.judge(record), Status::Invalid, 120, "Phase ramp");
 }
 
-/// A thousand devices that are due at one instant are late, and the plan's author knows it, unless a threshold reads it.
+/// A plan may let a thousand devices connect at one instant. Their lag matters only if a threshold reads it.
 #[test]
 fn late_connects_block_only_if_a_latency_threshold_reads_them() {
     let record = |phase: u16| {
@@ -93,9 +93,9 @@ fn late_connects_block_only_if_a_latency_threshold_reads_them() {
             messages(r, STEADY, 1_000, 1, 20);
         }
     };
-    let nobody = Case { thresholds: vec![latency(None, 500)], ..Case::default() };
+    let no_connect_threshold = Case { thresholds: vec![latency(None, 500)], ..Case::default() };
     for phase in [WARM, STEADY] {
-        assert_verdict(&nobody.judge(record(phase)), Status::Pass, 0, "");
+        assert_verdict(&no_connect_threshold.judge(record(phase)), Status::Pass, 0, "");
     }
     use Operation::{Connect, ConnectTls};
     for (metric, read, happened, status) in [
@@ -151,7 +151,7 @@ fn a_delayed_closed_loop_blocks_a_pass() {
         })
     };
     assert_verdict(&judged(2, 100), Status::Pass, 0, "");
-    let expected = "the load generator's own delay was 19.99% of the response and think time of the closed loop telemetry; at most 2% is allowed";
+    let expected = "the load generator's own delay was 19.99% of the response and think time of the closed loop telemetry, but at most 2% is allowed";
     assert_verdict(&judged(2, 0), Status::Invalid, 120, expected);
 }
 

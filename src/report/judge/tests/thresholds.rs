@@ -1,4 +1,4 @@
-//! Thresholds: what each covers, and how a whole run is decided.
+//! Thresholds: the operations that they cover, and the verdict of the run.
 
 use super::{Case, LATER, MS, STEADY, WARM, assert_verdict, key, latency, messages};
 use crate::measure::{
@@ -38,7 +38,7 @@ fn a_threshold_without_a_phase_excludes_warm_up() {
     };
     let judged = record(5_000, 90);
     assert_verdict(&judged, Status::Pass, 0, "");
-    assert_eq!(judged.thresholds[0].samples, 1_000, "the warm-up's are not among them");
+    assert_eq!(judged.thresholds[0].samples, 1_000, "without the warm-up");
     assert_eq!(judged.thresholds[0].observed_text, "90.0 ms");
     assert_verdict(&record(10, 200), Status::Fail, 99, "telemetry p(99) < 100ms: 200 ms");
 }
@@ -81,10 +81,10 @@ fn every_fleet_must_connect() {
 
 #[test]
 fn generator_delay_across_the_limit_is_undecided() {
-    // The limit lies between what the hub took by itself and what was measured.
+    // The limit is between the measured latency and the latency without the generator's lag.
     let case = Case { thresholds: vec![latency(None, 30)], ..Case::default() };
     let judged = case.judge(|r| messages(r, STEADY, 1_000, 34, 50));
-    let expected = "telemetry p(99) < 30ms lies between 16.0 ms and 50.0 ms: \
+    let expected = "telemetry p(99) < 30ms is undecided: the value is between 16.0 ms and 50.0 ms, because \
                     the load generator delayed 1,000 operations by up to 34.0 ms";
     assert_verdict(&judged, Status::Invalid, 120, expected);
     assert_eq!(judged.thresholds[0].status, Some(ThresholdStatus::Undecided));
@@ -107,8 +107,7 @@ fn a_decisive_fail_stands_despite_late_starts() {
 fn a_fail_within_the_resolution_is_invalid() {
     let case = Case { thresholds: vec![latency(None, 20)], ..Case::default() };
     let judged = case.judge(|r| messages(r, STEADY, 1_000, 0, 25));
-    let expected =
-        "telemetry p(99) < 20ms: 25.0 ms is nearer to the limit than this load generator can tell (7.00 ms)";
+    let expected = "telemetry p(99) < 20ms is undecided: 25.0 ms is closer to the limit than the resolution of the load generator (7.00 ms)";
     assert_verdict(&judged, Status::Invalid, 120, expected);
 }
 
@@ -123,7 +122,7 @@ fn one_short_stall_is_only_a_finding() {
     assert_verdict(&judged, Status::Pass, 0, "All thresholds passed");
     let stall = &judged.findings[0];
     assert!(stall.text.starts_with("The load generator stalled: "), "{stall:?}");
-    assert_eq!(stall.evidence, "longest 60.0 ms at 0:05.0, 60.0 ms in all");
+    assert_eq!(stall.evidence, "longest 60.0 ms at 0:05.0, total 60.0 ms");
 }
 
 #[test]
@@ -141,7 +140,7 @@ fn diverging_clocks_leave_a_latency_undecided() {
     );
 }
 
-/// A hundred refused connections, and a step of this machine's clock in a later phase.
+/// 100 connections are refused, and this machine's clock steps in a later phase.
 #[test]
 fn refusals_before_a_clock_step_forward_are_undecided() {
     let test = Test::Rate { outcome: Outcome::Ok, compare: Compare::Greater, limit: 0.9 };
@@ -172,11 +171,14 @@ fn refusals_before_a_clock_step_forward_are_undecided() {
         "{:?}",
         forward.verdict
     );
-    let told = |part: &str| forward.findings.iter().any(|finding| finding.text.contains(part));
-    assert!(told("This machine's wall clock was set") && told("before this machine's clock was set forward"));
+    let has_finding = |part: &str| forward.findings.iter().any(|finding| finding.text.contains(part));
+    assert!(
+        has_finding("This machine's wall clock was set")
+            && has_finding("before this machine's clock was set forward")
+    );
 }
 
-/// What was due at the end of a phase meets a stall that began there and lasts into the next.
+/// A stall begins at the end of a phase and lasts into the next phase.
 #[test]
 fn a_hub_stall_across_phases_is_undecided() {
     let judged = |health: fn(&mut Measurement)| {
@@ -194,7 +196,7 @@ fn a_hub_stall_across_phases_is_undecided() {
     assert_eq!(judged(stalled), Status::Invalid);
 }
 
-/// 100 cycles of a closed loop, half of whose time was the load generator's.
+/// 100 cycles of a closed loop. The load generator delayed each one by half of its time.
 #[test]
 fn counts_of_a_delayed_closed_loop_are_undecided() {
     let judged = |lag_ms: u64, limit: u64| {
@@ -211,7 +213,12 @@ fn counts_of_a_delayed_closed_loop_are_undecided() {
         })
     };
     let undecided = judged(5, 150);
-    assert_verdict(&undecided, Status::Invalid, 120, "count(ok) > 150 lies between 100 and 200");
+    assert_verdict(
+        &undecided,
+        Status::Invalid,
+        120,
+        "count(ok) > 150 is undecided: the value is between 100 and 200",
+    );
     assert_eq!(undecided.thresholds[0].status, Some(ThresholdStatus::Undecided));
     assert_verdict(&judged(5, 250), Status::Fail, 99, "count(ok) > 250: 100");
     assert_verdict(&judged(0, 150), Status::Fail, 99, "count(ok) > 150: 100");

@@ -1,4 +1,4 @@
-//! Which number a tile shows, and in which color.
+//! Numbers and tones of tiles.
 
 use super::*;
 use crate::measure::{Key, Outcome, Times};
@@ -9,7 +9,7 @@ fn threshold(metric: &str, unit: &str, observed: Option<f64>, status: ThresholdS
     ThresholdResult { metric: metric.to_owned(), ..testing::threshold(unit, observed, status) }
 }
 
-/// So many messages ok in 20 ms, and so many timed out.
+/// Returns totals of `ok` messages of 20 ms and `bad` messages that timed out.
 fn messages(ok: u64, bad: u64) -> Totals {
     let key = Key { operation: Operation::Telemetry, fleet: 0, phase: 0 };
     let measurement = measured(1, 1, |recorder| {
@@ -79,7 +79,7 @@ fn too_few_ok_operations_have_no_percentile() {
     assert_eq!((tile.label.as_str(), tile.value.as_str()), ("Not ok, telemetry", "60"));
     assert_eq!(tile.tone, Tone::Neutral);
     let at_least_one = threshold("telemetry", "count", Some(40.0), Passed);
-    assert_eq!(telemetry(&[at_least_one], &messages(40, 60)).tone, Tone::Neutral, "not good");
+    assert_eq!(telemetry(&[at_least_one], &messages(40, 60)).tone, Tone::Neutral, "passed, but most failed");
     let tile = telemetry(&[], &messages(90, 10));
     assert_eq!(tile.note, "of the 90.00% that were ok, outside warm-up");
     assert_eq!((tile.value.as_str(), tile.unit), ("20.0", "ms"));
