@@ -207,7 +207,7 @@ fn what_is_no_scenario_and_what_is_no_result_is_told_by_what_it_is() {
     let told = hubstorm(&["check", &result]);
     assert!(told.exits(104).stderr.contains(&format!("hubstorm report {result} renders")), "{}", told.stderr);
     let told = hubstorm(&["report", &page]);
-    assert!(told.exits(1).stderr.contains("give the .json beside it"), "{}", told.stderr);
+    assert!(told.exits(1).stderr.contains("Specify the .json file beside it"), "{}", told.stderr);
     let work =
         Workplace::new("").file("cut.json", &fs::read_to_string(&result).expect("it is there")[..5000]);
     let cut = work.scenario().with_file_name("cut.json").display().to_string();
