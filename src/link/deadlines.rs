@@ -1,7 +1,6 @@
 //! The timers of a worker: a queue of deadlines, in ticks of 900 us, that all tasks of a thread share. One kernel timer
-//! waits
-//! for the first tick, and all tasks of a tick are woken together. `driver` keeps each connection's timer here, and `fleet`
-//! the waits of a device between connections. The worker runs the queue beside its tasks.
+//! waits for the first tick, and all tasks of a tick are woken together. `driver` keeps each connection's timer here,
+//! and `fleet` the waits of a device between connections. The worker runs the queue beside its tasks.
 //!
 //! tokio's own timers round up to the next millisecond and wake the thread for nearly every message. These ticks are
 //! shorter, and exact where the system has precise timers. Independent of connections and of the `Machine` trait.
@@ -278,8 +277,7 @@ pub struct Alarm {
 
 impl Alarm {
     /// Wakes the task in the first tick from `at` on, but after `now`. An earlier alarm stays set and fires first:
-    /// keep-alive
-    /// moves its deadline back with every message, and letting the old one fire is cheaper.
+    /// keep-alive moves its deadline back with every message, and letting the old one fire is cheaper.
     pub fn set(&self, cx: &Context<'_>, now: Instant, at: Instant) {
         let tick = self.deadlines.tick(at).max(self.deadlines.last_passed_tick(now) + 1);
         let mut queue = self.deadlines.queue.borrow_mut();

@@ -40,7 +40,7 @@ pub enum Culprit {
     Peer,
     /// The network between this machine and the target.
     Network,
-    /// This machine.
+    /// The load generator's machine.
     Us,
 }
 

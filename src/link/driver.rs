@@ -280,8 +280,7 @@ impl Link {
     }
 
     /// Passes each read to the machine before the next one. So the machine sees everything that arrived before the end
-    /// of the
-    /// connection, and unwanted input is never more than one read.
+    /// of the connection, and unwanted input is never more than one read.
     fn read_and_handle<M: Machine>(
         &mut self,
         cx: &mut Context<'_>,

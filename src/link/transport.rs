@@ -40,9 +40,8 @@ impl Transport {
     }
 
     /// Waits until `deadline` for the refusal of a TLS server that has requested a client certificate. In TLS 1.3 the
-    /// refusal
-    /// follows the handshake (RFC 8446 §4.4.2.4). Returns at once if the server requested none. Discards data, so the
-    /// connection has no other use.
+    /// refusal follows the handshake (RFC 8446 §4.4.2.4). Returns at once if the server requested none. Discards data,
+    /// so the connection has no other use.
     ///
     /// # Errors
     /// The cause and the fix, if the server ended the connection.

@@ -11,8 +11,7 @@ use std::collections::VecDeque;
 const ON_TIME_NS: u64 = 2_000_000;
 
 /// An echo ends when this multiple of its stalls has passed: a target that has 5% of its capacity left has worked off a
-/// burst
-/// by then. Without this limit, the echo of a growing load would never end.
+/// burst by then. Without this limit, the echo of a growing load would never end.
 const LENGTH_MAX: u64 = 20;
 
 /// The maximum number of echoes kept.

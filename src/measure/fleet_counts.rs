@@ -57,13 +57,11 @@ counters! {
         #[serde(default, skip_serializing_if = "is_zero")]
         pub closed_waiting_us,
         /// Connection attempts that the target ended with a FIN after the TCP handshake and before CONNACK. They are
-        /// the errors of
-        /// class `closed_by_peer` that do not concern an open connection.
+        /// the errors of class `closed_by_peer` that do not concern an open connection.
         #[serde(default, skip_serializing_if = "is_zero")]
         pub closed_before_connack,
         /// Connection attempts that were reset after the TCP handshake and before CONNACK, by the target or by the
-        /// network. They are
-        /// the errors of class `reset` that do not concern an open connection.
+        /// network. They are the errors of class `reset` that do not concern an open connection.
         #[serde(default, skip_serializing_if = "is_zero")]
         pub reset_before_connack,
         /// Devices whose connection was closed soon after it was made, several times in a row.
@@ -73,8 +71,7 @@ counters! {
         #[serde(default, skip_serializing_if = "is_zero")]
         pub gave_up,
         /// QoS 0 messages that are `ok` but may not have arrived: they were flushed after the last byte received on a
-        /// connection that
-        /// turned out to be dead.
+        /// connection that turned out to be dead.
         #[serde(default, skip_serializing_if = "is_zero")]
         pub qos0_on_dead_connections,
         /// Connections with a clean session for which the server set Session Present (MQTT 3.1.1 §3.2.2.2).

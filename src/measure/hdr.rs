@@ -1,6 +1,5 @@
 //! Histograms in files: figures for readers, and the whole distribution in base64, so that results merge and compare
-//! exactly.
-//! Used by `latency` and `interval`; `result` checks untrusted files with it.
+//! exactly. Used by `latency` and `interval`; `result` checks untrusted files with it.
 //!
 //! It must not trust its input: memory is bounded whatever a file contains.
 

@@ -1,6 +1,5 @@
 //! How well each part of this machine kept up, by source and phase: the load generator's workers, the service client,
-//! and the
-//! shards of the built-in hub. Filled by the collector and by `app`; read by `report`.
+//! and the shards of the built-in hub. Filled by the collector and by `app`; read by `report`.
 
 use super::latency::Latency;
 use crate::stalls::StallList;

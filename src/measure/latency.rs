@@ -131,8 +131,7 @@ impl Latency {
     }
 
     /// Returns the value that `rank` samples (1 = the smallest) are at or below: the top of its bucket. `None` if there
-    /// are fewer
-    /// samples.
+    /// are fewer samples.
     #[must_use]
     pub fn at_rank(&self, rank: u64) -> Option<u64> {
         let packed = self.packed()?;

@@ -1,6 +1,5 @@
 //! The size of a measurement: how many cells it has, and how precise its histograms are. The recorder and the collector
-//! of one
-//! run share a layout; `footprint` computes memory sizes from it.
+//! of one run share a layout; `footprint` computes memory sizes from it.
 
 use super::operation::{Key, Operation};
 use std::time::Duration;
@@ -23,8 +22,7 @@ pub struct Layout {
 
 impl Layout {
     /// Creates a layout for durations up to `longest` (`send_by` plus the longest timeout of the plan). The range is
-    /// rounded up
-    /// to just below a power of two of microseconds, which costs no additional memory.
+    /// rounded up to just below a power of two of microseconds, which costs no additional memory.
     #[must_use]
     pub fn new(fleets: usize, phases: usize, longest: Duration) -> Layout {
         let longest_us = u64::try_from(longest.as_micros()).unwrap_or(u64::MAX);

@@ -1,6 +1,6 @@
 //! The measurement of a run: complete, serializable and mergeable. Filled by the collector, judged and rendered by
-//! `report`, and
-//! the body of the result file. It contains names instead of indices, so that it can be read without the plan.
+//! `report`, and the body of the result file. It contains names instead of indices, so that it can be read without the
+//! plan.
 
 use super::errors::{self, ErrorTotals};
 use super::fleet_counts::FleetCounts;
@@ -25,8 +25,7 @@ pub struct Measurement {
     /// Outcomes and latencies by operation, fleet and phase, sorted by phase, then by fleet.
     pub operations: Vec<OperationTotals>,
     /// Reconciliation of messages that the run published for its own subscribers, by `[[fleet.NAME.send]]`. Messages
-    /// that were
-    /// not tracked are left out.
+    /// that were not tracked are left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub streams: Vec<Stream>,
     /// The run over time.
@@ -208,8 +207,7 @@ impl Measurement {
     }
 
     /// Splits an interval where phases end, and calls `each` for each part. The drain counts with the last phase,
-    /// because its
-    /// operations end in the drain.
+    /// because its operations end in the drain.
     fn for_each_phase(
         &mut self,
         from_us: u64,

@@ -151,8 +151,7 @@ fn buckets(histogram: &Histogram<u64>) -> impl Iterator<Item = (u32, u64)> + '_ 
 }
 
 /// Returns the number of significant bits of a value. HdrHistogram stores 2 * 10^digits values exactly, rounded up to a
-/// power
-/// of two.
+/// power of two.
 fn bits(digits: u8) -> u32 {
     (2 * 10_u32.pow(digits.into())).next_power_of_two().trailing_zeros()
 }

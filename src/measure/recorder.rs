@@ -1,7 +1,6 @@
 //! The recorder of one worker: histograms and counters that only its thread touches. `fleet` calls it for every
-//! operation and
-//! takes a snapshot every second. After the first use of a key it allocates nothing: cells are in a dense vector, and the
-//! collector returns histograms for reuse.
+//! operation and takes a snapshot every second. After the first use of a key it allocates nothing: cells are in a dense
+//! vector, and the collector returns histograms for reuse.
 
 use super::cells::{Cell, Cells};
 use super::echo::Echoes;
@@ -22,14 +21,13 @@ use std::rc::Rc;
 const OWN_DELAY_MIN_NS: u64 = 1_000_000;
 
 /// A stall excuses an operation that timed out or expired if the generator's own delay is at least this fraction (1/n)
-/// of its
-/// age. Our choice: with a smaller fraction, the pauses that any machine has would excuse every timeout of a minute.
+/// of its age. Our choice: with a smaller fraction, the pauses that any machine has would excuse every timeout of a
+/// minute.
 pub(crate) const EXCUSE_SHARE: u64 = 10;
 
 /// The shortest time that a server is assumed to wait for a client's next step in a handshake. NATS has 2 s (its
 /// `authorization` and `tls` timeouts), other brokers more. Only a delay that is large compared with it may have made a
-/// server
-/// close a connection attempt.
+/// server close a connection attempt.
 const SERVER_TIMEOUT_MIN_NS: u64 = 2_000_000_000;
 
 /// Records the operations of one worker.
@@ -134,8 +132,7 @@ impl Recorder {
     }
 
     /// Records how much of a response the load generator caused: its lag, its stalls since then, and for an operation
-    /// that was
-    /// due in an echo, the stalls of that echo.
+    /// that was due in an echo, the stalls of that echo.
     #[cold]
     fn record_own_delay(&mut self, key: Key, times: &Times) {
         let lag_ns = times.picked.saturating_sub(times.due);
@@ -153,8 +150,7 @@ impl Recorder {
     }
 
     /// Records the lag of a due operation that the worker started at `picked_ns`. Only for operations that end
-    /// otherwise than ok,
-    /// because [`ok`](Recorder::ok) records the lag itself.
+    /// otherwise than ok, because [`ok`](Recorder::ok) records the lag itself.
     #[inline]
     pub fn picked(&mut self, key: Key, due_ns: u64, picked_ns: u64) {
         let lag_ns = picked_ns.saturating_sub(due_ns);
@@ -172,8 +168,7 @@ impl Recorder {
     }
 
     /// Records like [`ended`](Recorder::ended) an end that the load generator is known to have caused: the connection
-    /// was lost
-    /// after a stall, or could not be made for lack of a resource on this machine.
+    /// was lost after a stall, or could not be made for lack of a resource on this machine.
     pub fn ended_excused(&mut self, key: Key, outcome: Outcome, due_ns: u64, at_ns: u64) {
         self.end(key, outcome, due_ns, at_ns, true);
     }
@@ -220,8 +215,7 @@ impl Recorder {
     }
 
     /// Records an operation that took `took_ns` until `at_ns`, such as a TCP or TLS handshake: it is due and ok at
-    /// once, and its
-    /// response equals its service time, if it has one. It is not part of the series.
+    /// once, and its response equals its service time, if it has one. It is not part of the series.
     #[inline]
     pub fn duration(&mut self, key: Key, at_ns: u64, took_ns: u64) {
         let own_delay_ns = self.stalls.between_ns(at_ns.saturating_sub(took_ns), at_ns);

@@ -1,6 +1,5 @@
 //! The rules that a run is judged by, in typed form: thresholds, and when the load counts as really offered. Created
-//! from the
-//! plan, stored in the result, and read by `report`, so that a result can be judged again from its file.
+//! from the plan, stored in the result, and read by `report`, so that a result can be judged again from its file.
 
 use super::measurement::Measurement;
 use super::operation::{Operation, Outcome};
@@ -148,8 +147,7 @@ pub enum Compare {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Limits {
     /// An operation is late if the load generator's own delay postpones its start by more than this, unless a latency
-    /// limit is
-    /// stricter.
+    /// limit is stricter.
     pub late_after_us: u64,
     /// Share of operations that may be late.
     pub late_share: f64,

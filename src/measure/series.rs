@@ -1,6 +1,5 @@
 //! The run over time: the collector's rows. There are at most 600 rows in at most 64 MiB; beyond that, neighbors merge
-//! without
-//! loss. Filled by the collector; read by `report`.
+//! without loss. Filled by the collector; read by `report`.
 
 use super::interval::{Interval, NS_PER_S};
 use schemars::JsonSchema;
@@ -10,8 +9,7 @@ use serde::{Deserialize, Serialize};
 pub const ROWS_MAX: usize = 600;
 
 /// The memory limit of a series's rows, in bytes (our choice). A row takes two to four bytes per bucket with samples,
-/// so only
-/// a run with many operations and response times over the whole range comes near it.
+/// so only a run with many operations and response times over the whole range comes near it.
 pub(super) const ROWS_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 const US_PER_S: u64 = 1_000_000;
@@ -29,8 +27,7 @@ pub struct Row {
     #[serde(flatten)]
     pub interval: Interval,
     /// CPU of the load generator, in percent of one core. If it was not read, as in an incomplete last row, the value
-    /// of the row
-    /// before.
+    /// of the row before.
     pub cpu_percent: f64,
     /// Number of readings that `cpu_percent` is the mean of.
     #[serde(skip)]
@@ -52,8 +49,7 @@ impl Row {
 }
 
 /// The run over time, in rows of equal length: 1 s at first, doubled when there are more than 600 rows or they take
-/// more than
-/// 64 MiB.
+/// more than 64 MiB.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Series {
     /// Length of a row in microseconds.
@@ -90,8 +86,7 @@ impl Series {
     }
 
     /// Stores gauges that were read at `t_ns` in the row that ends there. A tick may be off by half a second. Later
-    /// rows have the
-    /// same values until their own tick.
+    /// rows have the same values until their own tick.
     pub(super) fn tick(&mut self, t_ns: u64, cpu_percent: Option<f64>, online: u64, planned_online: u64) {
         let ended = (t_ns.saturating_add(NS_PER_S / 2) / NS_PER_S).saturating_sub(1);
         let index = self.row_index(ended);
@@ -160,7 +155,7 @@ impl Series {
         index
     }
 
-    /// Merges neighbours and doubles the interval.
+    /// Merges neighboring rows and doubles the interval.
     fn merge_neighbors(&mut self) {
         self.interval_us *= 2;
         let mut rows = std::mem::take(&mut self.rows).into_iter();

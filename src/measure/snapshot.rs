@@ -17,11 +17,11 @@ pub struct Snapshot {
     pub(super) fleets: Vec<(FleetCounts, Online)>,
     pub(super) errors: Vec<ErrorTotals>,
     pub(super) heartbeat: Latency,
-    /// By phase.
+    /// Busy time by phase.
     pub(super) busy: Vec<Busy>,
-    /// `[from_ns, to_ns]`
+    /// Pairs of start and end, in nanoseconds.
     pub(super) stalls: Vec<[u64; 2]>,
-    /// `[from_ns, to_ns]`
+    /// Pairs of start and end, in nanoseconds.
     pub(super) saturated: Vec<[u64; 2]>,
     /// Steps, and divergences larger than all before.
     pub(super) divergences: Vec<Divergence>,

@@ -20,8 +20,7 @@ pub struct Totals {
     /// True for QoS 0, which has no acknowledgment: `ok` means flushed.
     pub no_ack: bool,
     /// True for a closed loop: each message was due only when the one before had ended, so the response times are not
-    /// corrected
-    /// for coordinated omission.
+    /// corrected for coordinated omission.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub closed_loop: bool,
     /// `acked - due` of ok operations, the main latency.
@@ -38,8 +37,7 @@ pub struct Totals {
     #[serde(default, skip_serializing_if = "Latency::is_empty")]
     pub delayed: Latency,
     /// The same operations without the generator's delay. `response - delayed + delayed_lower` is a lower bound of the
-    /// time that
-    /// the target caused.
+    /// time that the target caused.
     #[serde(default, skip_serializing_if = "Latency::is_empty")]
     pub delayed_lower: Latency,
     /// Longest delay of one operation by the load generator.

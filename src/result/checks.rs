@@ -1,14 +1,12 @@
 //! Checks on the JSON of a result file before it is deserialized: a damaged file must neither overflow a sum nor
-//! exhaust memory.
-//! Used by `file` only.
+//! exhaust memory. Used by `file` only.
 
 use crate::measure::Operation;
 use crate::measure::hdr::{self, DecodeError};
 use serde_json::Value;
 
 /// Checks every `hdr` field, so that no reader of a result allocates the memory that a damaged one claims. Returns the
-/// path of
-/// the first bad field.
+/// path of the first bad field.
 pub(super) fn check_histograms(value: &Value, path: &str) -> Result<(), (String, DecodeError)> {
     match value {
         Value::Object(fields) => {

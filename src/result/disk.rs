@@ -1,10 +1,8 @@
 //! Writes files atomically: a file exists completely or not at all, even after `kill -9` or a power failure. Used by
-//! `file` and
-//! `app`. It does not know the meaning of the bytes.
+//! `file` and `app`. It does not know the meaning of the bytes.
 //!
 //! The bytes go to a temporary file in the same folder, which is flushed to the disk before it gets its name. A killed
-//! process
-//! may leave a temporary file named `.hubstorm-PID-N.tmp`, which no reader takes for a result.
+//! process may leave a temporary file named `.hubstorm-PID-N.tmp`, which no reader takes for a result.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -65,7 +63,7 @@ pub(super) fn create_watched(path: &Path, bytes: &[u8], watch: Watch<'_>) -> io:
 /// Checks that a file of `length` bytes can be created in `folder`, which must exist.
 ///
 /// # Errors
-/// It cannot.
+/// The file cannot be created.
 pub fn probe(folder: &Path, length: usize) -> io::Result<()> {
     let (temporary, mut file) = temporary(folder)?;
     let written = file.write_all(&vec![0; length]);

@@ -1,6 +1,5 @@
 //! The contents of a result file, `hubstorm.result.v1`. Filled by `app`, read by `report`. Version 1 only grows;
-//! readers ignore
-//! unknown fields.
+//! readers ignore unknown fields.
 //!
 //! Durations are integers in microseconds whose names end in `_us`. Times within the run are counted from the run's zero;
 //! dates are RFC 3339 in UTC.
@@ -268,8 +267,7 @@ pub struct ThresholdResult {
     /// Observed value, in `unit`. Null if it is missing or above every limit.
     pub observed: Option<f64>,
     /// Best value that the target may have caused, in `unit`: the observed value without the delay that the load
-    /// generator may
-    /// have added. Null if it is missing or above every limit.
+    /// generator may have added. Null if it is missing or above every limit.
     #[serde(default)]
     pub observed_best: Option<f64>,
     /// Worst value that the target may have caused, which is the observed value.

@@ -230,8 +230,7 @@ pub(in crate::link) struct NoClientCertificate;
 
 impl NoClientCertificate {
     /// Returns true once after a request on this thread. Call it after each handshake step: a step runs on one thread,
-    /// so the
-    /// request belongs to that handshake.
+    /// so the request belongs to that handshake.
     pub(in crate::link) fn take_request() -> bool {
         REQUESTED.replace(false)
     }

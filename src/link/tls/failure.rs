@@ -118,8 +118,7 @@ impl TlsFailure {
     }
 
     /// Returns true if the server requires a client certificate. TLS 1.3 has an alert for that (RFC 8446 §6.2). TLS 1.2
-    /// servers
-    /// send one of several other alerts.
+    /// servers send one of several other alerts.
     fn demands_certificate(&self) -> bool {
         use AlertDescription::{
             AccessDenied, BadCertificate, CertificateUnknown, HandshakeFailure, UnknownCA,

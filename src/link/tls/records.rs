@@ -193,8 +193,7 @@ impl Records {
 
 impl Connection {
     /// Performs one step of rustls. Returns the number of consumed bytes of `input`, which is also valid with an error,
-    /// and how
-    /// to proceed.
+    /// and how to proceed.
     fn step(
         &mut self,
         input: &mut [u8],
@@ -240,8 +239,7 @@ impl Connection {
     }
 
     /// Takes the alert that an error has queued. While output is queued, rustls does not look at its input, which it
-    /// must not
-    /// do after an error, because it would fail a second time.
+    /// must not do after an error, because it would fail a second time.
     fn take_alert(&mut self, unsent: &mut BytesMut) {
         let mut unread = BytesMut::new();
         while self.wants_write() && self.step(&mut [], &mut unread, unsent).1.is_ok() {}

@@ -1,7 +1,6 @@
 //! Explains rejected signatures of server certificates. rustls reports an RSA key that is too short as a wrong
-//! signature, and
-//! does not say whether the signature of the chain or of the handshake is wrong. `verifier` calls this after a failure;
-//! `failure` has the messages.
+//! signature, and does not say whether the signature of the chain or of the handshake is wrong. `verifier` calls this
+//! after a failure; `failure` has the messages.
 //!
 //! Certificates come from the network: every length is checked, and an unreadable certificate only costs the explanation.
 

@@ -1,6 +1,5 @@
 //! TLS on a socket: the handshake for `dial` and `accept`, then the reads and writes of `transport`. The TLS protocol
-//! itself is
-//! in `records`.
+//! itself is in `records`.
 //!
 //! All connections of a worker encrypt and decrypt in one scratch buffer, so an idle connection owns none.
 
@@ -40,8 +39,7 @@ pub struct TlsStream {
 
 impl TlsStream {
     /// Performs the handshake on `socket`; `records` is the client's or the server's end. `memory` allows each read,
-    /// and learns
-    /// the size of the connection's buffers after it.
+    /// and learns the size of the connection's buffers after it.
     ///
     /// # Errors
     /// `InvalidData` around a [`TlsFailure`] if TLS failed, `UnexpectedEof` if the peer closed the connection, otherwise the
@@ -89,8 +87,7 @@ impl TlsStream {
     }
 
     /// Flushes. If the peer has closed the connection, reads its alert first: it explains more than the failed write,
-    /// and it is
-    /// chance which of them this side meets first.
+    /// and it is chance which of them this side meets first.
     async fn flush_or_read_alert(&mut self, first_plaintext: &mut BytesMut) -> io::Result<()> {
         let Err(failed) = poll_fn(|cx| self.poll_flush(cx)).await else { return Ok(()) };
         if !matches!(failed.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) {
@@ -122,8 +119,7 @@ impl TlsStream {
     }
 
     /// Reads once from the socket, and appends all its plaintext. Returns 0 after close_notify, and `UnexpectedEof`
-    /// after an end
-    /// of stream without one. If an error follows plaintext in the same read, the next call returns it.
+    /// after an end of stream without one. If an error follows plaintext in the same read, the next call returns it.
     pub(in crate::link) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,

@@ -5,8 +5,8 @@
 //! of times. The cache weakens nothing:
 //!
 //! - An entry is one success of rustls's own verifier, for exactly these bytes in this order, this name and **this second**.
-//! The verifier decides by nothing else, so it would decide the same again. A chain that expires is refused from that second
-//! on. Failures are not cached.
+//!   The verifier decides by nothing else, so it would decide the same again. A chain that expires is refused from that second
+//!   on. Failures are not cached.
 //! - The handshake's signature is checked on every connection: a server that presents a cached chain must have its key.
 //!
 //! A stapled OCSP response has no effect, because rustls's verifier does not read it.

@@ -162,8 +162,7 @@ fn merging_adds_counts_and_keeps_a_clock_step_once() {
 
 proptest! {
     /// Random operations over several workers, swaps and recycled histograms: each due operation has exactly one
-    /// outcome, and
-    /// every ok or unfinished one has a sample.
+    /// outcome, and every ok or unfinished one has a sample.
     #[test]
     fn outcomes_add_up_to_due_operations(
         events in prop::collection::vec(
