@@ -1,8 +1,8 @@
-//! What the hot functions cost: `cargo bench --bench hot` in time, with divan; `cargo bench --bench hot -- instructions` in
-//! instructions, with callgrind, against the committed `benches/instructions.toml`. Counts are what `tests/run` checks: time
-//! differs between minutes, counts between compilers only.
+//! The cost of the hot functions: `cargo bench --bench hot` measures time with divan; `cargo bench --bench hot --
+//! instructions` counts instructions with callgrind and compares them with `benches/instructions.toml`. `tests/run`
+//! checks the counts, because time varies from minute to minute, and counts only with the compiler.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark's result is what it prints")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints its result")]
 
 #[path = "hot/functions.rs"]
 mod functions;
@@ -39,7 +39,7 @@ impl std::fmt::Display for Hot {
     }
 }
 
-// Samples of one step would be the timer's precision.
+// A sample of a single step would be shorter than the timer's precision.
 #[divan::bench(args = &HOT, sample_size = 1_000)]
 fn step(bencher: divan::Bencher<'_, '_>, hot: &Hot) {
     bencher.bench_local((hot.prepare)());

@@ -1,14 +1,15 @@
-//! What hubstorm and its emulator cost beside others that do the same work: `benches/side-by-side` installs, builds and runs this.
+//! Compares the cost of hubstorm and its emulator with other programs under the same load. `benches/side-by-side`
+//! installs, builds and runs this.
 //!
-//! Every client runs in a process of its own against a fresh mosquitto over TLS 1.3, all in turn, round by round, so that a slow
-//! minute is slow for all. What a client did is counted at the server, what it cost by the kernel. Figures are
-//! slopes between a small and a large run. Only ratios mean something: absolute figures drift with the machine.
+//! Each client runs in its own process against a fresh mosquitto over TLS 1.3. All clients run in turn, round by round,
+//! so that a slow minute affects all of them. The server counts a client's work, and the kernel its cost. Figures are
+//! slopes between a small and a large run. Only ratios are meaningful, because absolute figures drift with the machine.
 //!
-//! `--rounds 3` is the default; `--only connect,open` measures less; `--quick` proves in three minutes that it works, and measures
-//! nothing. A whole measurement replaces the tables of `docs/performance.md`; `--quick` and `--only` print them. `--scale` measures
-//! how cost grows, and replaces that page's other tables.
+//! `--rounds 3` is the default. `--only connect,open` measures only these figures. `--quick` checks in three minutes
+//! that the program works, and measures nothing. A whole measurement replaces the tables of `docs/performance.md`;
+//! `--quick` and `--only` print them. `--scale` measures how cost grows, and replaces the other tables of that page.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark's result is what it prints")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints its result")]
 
 #[path = "side_by_side/figures.rs"]
 mod figures;
@@ -41,17 +42,17 @@ use tables::Samples;
 
 type Failure = Box<dyn std::error::Error>;
 
-/// The argument with which this program calls itself.
+/// The argument with which this program runs itself.
 const FLOOR: &str = "floor";
-/// Where `benches/side-by-side` says that it built the rumqttc program.
+/// The variable in which `benches/side-by-side` passes the path of the rumqttc program.
 const RUMQTTC: &str = "SIDE_BY_SIDE_RUMQTTC";
 
-/// One run: what it cost the client, and what the server saw and paid.
+/// One run: the client's cost, and the server's counts and cost.
 #[derive(Clone, Copy, Debug)]
 struct Run {
     cost: Cost,
     counted: Counted,
-    /// hubstorm's own; nobody else has one.
+    /// Lag that hubstorm reports; NaN for the other programs.
     lag_p99_ms: f64,
 }
 
@@ -72,7 +73,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// What was typed.
+/// The command-line options.
 struct Options {
     rounds: usize,
     quick: bool,
@@ -93,7 +94,7 @@ impl Options {
                 "--only" => options.only = Some(value()?.split(',').map(str::to_owned).collect()),
                 _ => {
                     return Err(format!(
-                        "{argument}: what is known is --rounds N, --only FIGURE,FIGURE, --quick and --scale"
+                        "{argument}: the options are --rounds N, --only FIGURE,FIGURE, --quick and --scale"
                     )
                     .into());
                 }
@@ -117,7 +118,7 @@ impl Options {
     }
 }
 
-/// Runs everything, prints the tables and writes them down, with gaps where runs failed.
+/// Runs everything, prints the tables and writes them to the document, with gaps where runs failed.
 fn compare(arguments: &[String]) -> Result<(), Failure> {
     let options = Options::parse(arguments)?;
     if options.scale {
@@ -148,24 +149,24 @@ fn compare(arguments: &[String]) -> Result<(), Failure> {
 
 type Runs = HashMap<(Subject, Load), Run>;
 
-/// Each load once by each subject that a figure wants it of, load by load. That one fails does not end the others.
+/// Runs each load once with each subject that a figure needs, load by load. A failure does not end the other runs.
 fn run_round(figures: &[Figure], progress: &str, failures: &mut Vec<String>) -> Runs {
-    let mut wanted: Vec<(Load, Vec<Subject>)> = Vec::new();
+    let mut needed: Vec<(Load, Vec<Subject>)> = Vec::new();
     for figure in figures {
         for load in [figure.small, figure.large] {
-            let at = wanted.iter().position(|(known, _)| *known == load).unwrap_or_else(|| {
-                wanted.push((load, Vec::new()));
-                wanted.len() - 1
+            let at = needed.iter().position(|(known, _)| *known == load).unwrap_or_else(|| {
+                needed.push((load, Vec::new()));
+                needed.len() - 1
             });
             for &subject in figure.table.subjects() {
-                if !wanted[at].1.contains(&subject) {
-                    wanted[at].1.push(subject);
+                if !needed[at].1.contains(&subject) {
+                    needed[at].1.push(subject);
                 }
             }
         }
     }
     let mut runs = Runs::new();
-    for (load, subjects) in wanted {
+    for (load, subjects) in needed {
         for subject in subjects {
             eprintln!("{progress}: {subject:?}, {load:?}");
             let floor = runs.get(&(Subject::Floor, load)).copied();
@@ -182,7 +183,7 @@ fn run_round(figures: &[Figure], progress: &str, failures: &mut Vec<String>) -> 
     runs
 }
 
-/// One run against a fresh server, counted there.
+/// Performs one run against a fresh server, and reads the server's counts.
 fn run(subject: Subject, load: Load, floor: Option<Run>) -> Result<Run, Failure> {
     let server = if subject == Subject::Emulator { Server::emulator()? } else { Server::mosquitto()? };
     let client = |mut command: Command| process::run(&mut command, load, &server.client_log());
@@ -195,13 +196,13 @@ fn run(subject: Subject, load: Load, floor: Option<Run>) -> Result<Run, Failure>
         }
         Subject::Rumqttc => {
             let program = std::env::var_os(RUMQTTC)
-                .ok_or("start this by benches/side-by-side, which builds the rumqttc program")?;
+                .ok_or("start this with benches/side-by-side, which builds the rumqttc program")?;
             let mut command = Command::new(program);
             command.args(load.arguments(server.address, &server.ca));
             client(command)?
         }
         Subject::Tsung => {
-            load = tsung::fewer(load);
+            load = tsung::reduced(load);
             tsung::run(&server, load)?
         }
         Subject::Hubstorm => {
@@ -211,22 +212,22 @@ fn run(subject: Subject, load: Load, floor: Option<Run>) -> Result<Run, Failure>
             cost
         }
     };
-    let said: String = std::fs::read_to_string(server.client_log())?.lines().take(3).collect();
+    let messages_printed: String = std::fs::read_to_string(server.client_log())?.lines().take(3).collect();
     let counted = server.counted()?;
-    check(subject, load, &counted).map_err(|error| format!("{error} {said}"))?;
+    check(subject, load, &counted).map_err(|error| format!("{error} {messages_printed}"))?;
     #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
     let lag_p99_ms = lag.map_or(f64::NAN, |us| us as f64 / 1e3);
     Ok(Run { cost, counted, lag_p99_ms })
 }
 
-/// A client that did other work than the others is no comparison.
+/// Checks that a client did the same work as the others, without which there is no comparison.
 fn check(subject: Subject, load: Load, counted: &Counted) -> Result<(), String> {
     if counted.connects != u64::from(load.connections) {
         return Err(format!("the server counted {} connects of {}.", counted.connects, load.connections));
     }
     let Some(planned) = load.messages() else { return Ok(()) };
     let messages = counted.received.messages;
-    // tsung's load is given in whole messages per connection.
+    // tsung's load is a whole number of messages per connection.
     let tolerated = if subject == Subject::Tsung { planned / 10 } else { planned / 100 };
     if messages.abs_diff(planned) > tolerated {
         return Err(format!("the server counted {messages} messages of {planned}."));
@@ -234,15 +235,15 @@ fn check(subject: Subject, load: Load, counted: &Counted) -> Result<(), String> 
     Ok(())
 }
 
-/// hubstorm's load is open: in place of a window, it is offered a tenth more than the floor got through.
+/// hubstorm has an open model and no window, so it is offered 10% more messages than the floor sent.
 fn offered(load: Load, floor: Option<Run>) -> Result<Load, Failure> {
     let Kind::Window = load.kind else { return Ok(load) };
-    let floor = floor.ok_or("the floor's run failed, so it is not known what to offer")?;
+    let floor = floor.ok_or("the floor's run failed, so the load to offer is unknown")?;
     let per_s = u32::try_from(floor.counted.received.messages / u64::from(load.work_s))?;
     Ok(Load { kind: Kind::Open(per_s / 10 * 11), ..load })
 }
 
-/// The child's side of [`Subject::Floor`].
+/// Runs the floor in the child process of [`Subject::Floor`].
 fn run_floor_program([hub, token, address, ca]: [&String; 4], load: &[String]) -> Result<(), Failure> {
     let login = floor::Login { hub: hub.clone(), token: token.clone() };
     floor::run(address.parse()?, ca.as_ref(), Load::parse(load)?, login);

@@ -1,6 +1,6 @@
-//! The hot functions: what every message costs besides the socket and TLS. One table, read by the clock and by callgrind.
+//! The hot functions: the cost of every message besides the socket and TLS. One table, used by the timer and by callgrind.
 //!
-//! Everything is seeded and no step reads a clock, so that a step does the same in every run.
+//! Everything is seeded and no step reads a clock, so that a step does the same work in every run.
 
 use bytes::BytesMut;
 use hubstorm::clock;
@@ -17,10 +17,10 @@ use std::hint::black_box;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-/// One step of a hot function, ready to be repeated.
+/// One step of a hot function, which can be repeated.
 type Step = Box<dyn FnMut()>;
 
-/// A hot function: `prepare` makes what it works on.
+/// A hot function. `prepare` creates its input.
 pub(crate) struct Hot {
     pub(crate) name: &'static str,
     pub(crate) prepare: fn() -> Step,
@@ -69,7 +69,7 @@ fn decode_puback() -> Step {
     decode(frame, |packet| matches!(packet, Packet::PubAck(7)))
 }
 
-/// As the emulator decodes: strictly.
+/// Decodes strictly, as the emulator does.
 fn decode_publish() -> Step {
     let mut frame = BytesMut::new();
     let publish = encode::PublishRef {
@@ -93,7 +93,7 @@ fn decode(frame: BytesMut, expected: fn(&Packet) -> bool) -> Step {
     })
 }
 
-/// A message goes out, its PUBACK comes in, its event is polled.
+/// Sends a message, receives its PUBACK, and polls the event.
 fn publish_to_ack() -> Step {
     let settings = Settings {
         keep_alive_s: 240,
@@ -104,9 +104,9 @@ fn publish_to_ack() -> Step {
         pings: PingPolicy::OWN,
         frame_mib_max: 1,
     };
-    #[expect(clippy::disallowed_methods, reason = "some instant for virtual time to start from")]
+    #[expect(clippy::disallowed_methods, reason = "the start of virtual time")]
     let mut now = Instant::now();
-    // As large as what a device keeps of a message.
+    // As large as the device's data for a message.
     let mut session: Session<[u64; 5]> = Session::new(settings);
     let (mut input, mut out) = (BytesMut::with_capacity(1024), BytesMut::with_capacity(1024));
     let credentials = Credentials { client_id: DEVICE, username: None, password: None };
@@ -132,7 +132,7 @@ fn publish_to_ack() -> Step {
     })
 }
 
-/// An operation is due and ends well: five histograms, two counters, the series. One second at 10,000/s, over and over.
+/// Records an operation that is due and ends ok: five histograms, two counters, the series. Repeats one second at 10,000/s.
 fn record() -> Step {
     const PER_SECOND: u64 = 10_000;
     let layout = Layout::new(1, 1, Duration::from_secs(60));
@@ -141,19 +141,19 @@ fn record() -> Step {
     let mut n = 0_u64;
     let mut step = move || {
         let due = n % PER_SECOND * (1_000_000_000 / PER_SECOND);
-        // Acked 0.2 to 3.5 ms later.
+        // Acknowledged 0.2 to 3.5 ms later.
         let took = 200_000 + n.wrapping_mul(2_654_435_761) % 3_300_000;
         let times = Times { due, picked: due + 40_000, sent: due + 55_000, acked: due + took };
         recorder.due(black_box(key), black_box(due));
         recorder.ok(black_box(key), black_box(&times));
         n += 1;
     };
-    // The first one of a second makes the histograms; the last is acked in the next.
+    // The first operation of a second allocates the histograms; the last is acknowledged in the next second.
     (0..PER_SECOND).for_each(|_| step());
     Box::new(step)
 }
 
-/// The payload of a message that is tracked, the stamp at its end.
+/// Returns the payload of a tracked message, with the stamp at its end.
 fn stamped(stamp: &Stamp) -> Vec<u8> {
     [&PAYLOAD[Stamp::BYTES..], &stamp.to_text()].concat()
 }
@@ -164,8 +164,8 @@ fn find_stamp() -> Step {
     Box::new(move || assert_eq!(Stamp::find(black_box(&payload), stamp.run), Some(stamp)))
 }
 
-/// A message that comes back to the run: stamped and encoded, then decoded, its stamp found, its stream's books kept, its time
-/// recorded.
+/// Delivers a message of the run to one of its own subscribers: stamps, encodes and decodes it, finds the stamp, and records
+/// the delivery and its time.
 fn publish_to_deliver() -> Step {
     let text = "[target]\nkind = \"mqtt\"\nhost = \"127.0.0.1\"\n\
                 [fleet.out]\ndevices = 1\n[[fleet.out.send]]\nevery = \"1s\"\ntopic = \"a\"\npayload = '${stamp}'\n\
@@ -175,14 +175,14 @@ fn publish_to_deliver() -> Step {
     let plan = plan::load(&input, &mut rand::rng()).expect("a plan");
     let layout = Layout::new(2, 1, Duration::from_secs(60));
     let key = Key { operation: Operation::Deliver, fleet: 1, phase: 0 };
-    let (mut ledger, mut inbox, mut recorder) = (
+    let (mut tracker, mut inbox, mut recorder) = (
         DeliveryTracker::new(&plan),
         Inbox::default(),
         Recorder::new(layout, Rc::new(Stalls::new(clock::now()))),
     );
     let mut input = BytesMut::with_capacity(64 * 1024);
     let mut seq = 0;
-    // Due every 100 us, in one second over and over; 1 to 4 ms on the way.
+    // Due every 100 us within one repeated second; each takes 1 to 4 ms.
     let mut step = move || {
         let due_us = seq % 10_000 * 100;
         let stamp = Stamp { run: plan.deliveries.run(), device: 0, stream: 0, seq, due_us };
@@ -199,7 +199,7 @@ fn publish_to_deliver() -> Step {
         let packet = wire::decode(black_box(&mut input), 1024, Strictness::Lenient).expect("a packet");
         let Some(Packet::Publish(publish)) = packet else { unreachable!("a PUBLISH") };
         let stamp = Stamp::find(&publish.payload, plan.deliveries.run()).expect("a stamp");
-        let arrival = ledger.arrived(&plan, &mut inbox, DeviceRef { fleet: 1, index: 0 }, &stamp);
+        let arrival = tracker.arrived(&plan, &mut inbox, DeviceRef { fleet: 1, index: 0 }, &stamp);
         assert_eq!(arrival, Some(Arrival::New));
         let due = stamp.due_us * 1_000;
         let acked = due + 1_000_000 + seq.wrapping_mul(2_654_435_761) % 3_000_000;
@@ -211,7 +211,7 @@ fn publish_to_deliver() -> Step {
     Box::new(step)
 }
 
-/// In the steady phase behind a ramp.
+/// Computes the next arrival in the steady phase after a ramp.
 fn next_arrival(spread: Spread) -> Step {
     const S: u64 = 1_000_000_000;
     let mut load = Load::default();

@@ -1,8 +1,8 @@
-//! Counts the instructions of each hot function under callgrind and holds them against the committed baseline.
+//! Counts the instructions of each hot function with callgrind, and compares them with the committed baseline.
 //!
-//! Each function runs twice in a process of its own, the second time with twice the steps: the difference is the steps alone, without
-//! starting and preparing. The environment is empty and glibc is told to use its plain string functions, so that the
-//! count depends on the compiler and hardly on the machine.
+//! Each function runs in two processes, the second with twice the steps. The difference is the cost of the steps alone,
+//! without startup and preparation. The environment is empty and glibc uses its plain string functions, so that the
+//! count depends on the compiler and barely on the machine.
 
 use super::functions::HOT;
 use serde::{Deserialize, Serialize};
@@ -11,15 +11,16 @@ use std::process::Command;
 
 type Failure = Box<dyn std::error::Error>;
 
-/// The argument with which this program calls itself.
+/// The argument with which this program runs itself.
 pub(super) const STEPS: &str = "steps";
-/// So many, then twice as many.
-const COUNTED: u64 = 2_000;
-/// How far a count may lie from its baseline, in percent, when the same compiler made both.
+/// Number of steps of the first process; the second runs twice as many.
+const STEPS_COUNTED: u64 = 2_000;
+/// Permitted deviation from the baseline, in percent, with the baseline's compiler.
 const TOLERANCE: f64 = 3.0;
-/// The same when another compiler did: it finds gross mistakes still.
+/// Permitted deviation with another compiler, which still finds large regressions.
 const TOLERANCE_OTHER_COMPILER: f64 = 10.0;
-/// glibc's baseline string functions: which others it would take depends on the processor, by up to 20% of a count.
+/// Selects glibc's baseline string functions. Its choice otherwise depends on the processor, and changes a count by up
+/// to 20%.
 const PLAIN: &str = "glibc.cpu.hwcaps=-AVX2,-AVX_Fast_Unaligned_Load,-ERMS,-SSSE3,-SSE4_1,-SSE4_2";
 const BASELINE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/instructions.toml");
 
@@ -34,17 +35,17 @@ struct Baseline {
     instructions: BTreeMap<String, f64>,
 }
 
-/// Prints a table; fails when a function costs more than its baseline allows, or has none.
+/// Prints a table. Fails if a function costs more than its baseline allows, or has no baseline.
 pub(super) fn check() -> Result<(), Failure> {
     let text = std::fs::read_to_string(BASELINE).map_err(|error| format!("{BASELINE}: {error}"))?;
     let baseline: Baseline = toml::from_str(&text).map_err(|error| format!("{BASELINE}: {error}"))?;
     let now = count_all()?;
     if baseline.target != now.target {
-        println!("the baseline is for {}, this is {}: nothing to compare", baseline.target, now.target);
+        println!("the baseline is for {}, and this is {}: nothing to compare", baseline.target, now.target);
         return Ok(());
     }
     let tolerance = if baseline.rustc == now.rustc { TOLERANCE } else { TOLERANCE_OTHER_COMPILER };
-    println!("rustc {}, the baseline's {}: {tolerance}% are allowed", now.rustc, baseline.rustc);
+    println!("rustc {}, baseline from rustc {}: {tolerance}% more is allowed", now.rustc, baseline.rustc);
     let mut worse = Vec::new();
     println!("{:<22} {:>10} {:>10} {:>8}", "instructions per step", "baseline", "now", "change");
     for (name, count) in &now.instructions {
@@ -57,16 +58,18 @@ pub(super) fn check() -> Result<(), Failure> {
         if change > tolerance {
             worse.push(format!("{name} costs {change:.1}% more"));
         } else if change < -tolerance {
-            println!("  cheaper: keep it so with `cargo bench --bench hot -- instructions --update`");
+            println!(
+                "  cheaper: update the baseline with `cargo bench --bench hot -- instructions --update`"
+            );
         }
     }
-    let gone = baseline.instructions.keys().filter(|name| !now.instructions.contains_key(*name));
-    worse.extend(gone.map(|name| format!("{name} has a baseline and is no hot function")));
+    let removed = baseline.instructions.keys().filter(|name| !now.instructions.contains_key(*name));
+    worse.extend(removed.map(|name| format!("{name} has a baseline but is not a hot function")));
     if worse.is_empty() {
         return Ok(());
     }
     Err(format!(
-        "{} (allowed: {tolerance}%). If that is wanted, say why in the commit and run `cargo bench --bench hot -- instructions --update`",
+        "{} (allowed: {tolerance}%). If this is intended, give the reason in the commit message and run `cargo bench --bench hot -- instructions --update`",
         worse.join("; ")
     )
     .into())
@@ -88,29 +91,29 @@ fn count_all() -> Result<Baseline, Failure> {
     let count = |name: &str, steps: u64| callgrind(name, steps, &folder.path().join("callgrind.out"));
     let mut instructions = BTreeMap::new();
     for hot in &HOT {
-        let (once, twice) = (count(hot.name, COUNTED)?, count(hot.name, 2 * COUNTED)?);
+        let (once, twice) = (count(hot.name, STEPS_COUNTED)?, count(hot.name, 2 * STEPS_COUNTED)?);
         #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-        let per_step =
-            twice.checked_sub(once).ok_or("more steps took fewer instructions")? as f64 / COUNTED as f64;
+        let per_step = twice.checked_sub(once).ok_or("more steps took fewer instructions")? as f64
+            / STEPS_COUNTED as f64;
         instructions.insert(hot.name.to_owned(), (per_step * 10.0).round() / 10.0);
     }
     let [rustc, target] = compiler()?;
     Ok(Baseline { rustc, target, instructions })
 }
 
-/// Version and host of the compiler that cargo found, too.
+/// Returns version and host of the compiler that cargo uses.
 fn compiler() -> Result<[String; 2], Failure> {
-    let said =
+    let text =
         Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into())).arg("-vV").output()?;
-    let said = String::from_utf8(said.stdout)?;
+    let text = String::from_utf8(text.stdout)?;
     let field = |name: &str| {
-        let value = said.lines().find_map(|line| line.strip_prefix(name));
-        value.map(|value| value.trim().to_owned()).ok_or(format!("rustc -vV does not say {name}"))
+        let value = text.lines().find_map(|line| line.strip_prefix(name));
+        value.map(|value| value.trim().to_owned()).ok_or(format!("`rustc -vV` does not print {name}"))
     };
     Ok([field("release:")?, field("host:")?])
 }
 
-/// All instructions of a process that runs so many steps.
+/// Returns the number of instructions of a process that runs `steps` steps.
 fn callgrind(name: &str, steps: u64, out: &std::path::Path) -> Result<u64, Failure> {
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--quiet"])
@@ -130,7 +133,7 @@ fn callgrind(name: &str, steps: u64, out: &std::path::Path) -> Result<u64, Failu
     Ok(total.trim().parse()?)
 }
 
-/// The child's side of [`callgrind`].
+/// Runs the steps in the child process of [`callgrind`].
 pub(super) fn run(name: &str, steps: &str) -> Result<(), Failure> {
     let hot = HOT.iter().find(|hot| hot.name == name).ok_or("no such function")?;
     let mut step = (hot.prepare)();

@@ -1,5 +1,6 @@
-//! What a Rust programmer would write with rumqttc to do the floor's work (`benches/side_by_side/floor.rs`): one thread, one task and
-//! one event loop per device. `cargo bench --bench side_by_side` runs it and counts at the broker; it says nothing itself.
+//! The same load as the floor (`benches/side_by_side/floor.rs`), as a Rust programmer would write it with rumqttc: one
+//! thread, one task and one event loop per device. `cargo bench --bench side_by_side` runs it and counts at the broker.
+//! It prints nothing.
 //!
 //! Arguments: address, CA file, connections, seconds of ramp, seconds of work, and `idle`, messages per second, or `window`.
 
@@ -14,7 +15,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, pem::PemObject};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, client::Resumption};
 
 const WINDOW: u16 = 32;
-/// For the last acks, before a device says goodbye.
+/// The wait for the last acknowledgments before a device disconnects.
 const GRACE: Duration = Duration::from_millis(500);
 
 #[derive(Clone, Copy)]
@@ -93,14 +94,14 @@ async fn device(options: MqttOptions, id: &str, work: Work, begin: Instant, end:
         client.disconnect().await.expect("the loop runs");
     };
     let pump = async {
-        while !matches!(events.poll().await.expect("the broker stays"), Event::Outgoing(Outgoing::Disconnect))
+        while !matches!(events.poll().await.expect("the connection stays open"), Event::Outgoing(Outgoing::Disconnect))
         {
         }
     };
     tokio::join!(publisher, pump);
 }
 
-/// As the floor's and hubstorm's.
+/// The same configuration as the floor's and hubstorm's.
 fn tls(ca: &str) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(ca).expect("a PEM file")).expect("a certificate");

@@ -1,36 +1,36 @@
-//! What is measured: which two loads a figure is read from, and how.
+//! The measured figures: the two loads that each figure is computed from, and the computation.
 
 use super::Run;
 use super::load::{Kind, Load};
 
 /// A row of a table.
 pub(crate) struct Figure {
-    /// What `--only` calls it.
+    /// Name of the figure for `--only`.
     pub(crate) key: &'static str,
     pub(crate) name: String,
     pub(crate) table: Table,
     pub(crate) small: Load,
     pub(crate) large: Load,
-    /// Reads it from the small run and the large one; mostly a slope, so that starting, connecting and reporting cancel out. Not a
-    /// number where there is nothing to read.
+    /// Computes the figure from the small and the large run. It is usually a slope, so that startup, connecting and
+    /// reporting cancel out. NaN without data.
     pub(crate) read: fn(&Run, &Run) -> f64,
     pub(crate) decimals: usize,
-    /// What hubstorm is held to; empty where there is nothing to hold it to, and no ratio to make.
+    /// The limit for hubstorm; empty for a figure without a limit and without a ratio.
     pub(crate) bar: String,
 }
 
-/// Whose figures stand beside each other.
+/// The tables of figures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Table {
-    /// Every client against mosquitto; ratios to the floor.
+    /// All clients against mosquitto, with ratios to the floor.
     Clients,
     /// hubstorm alone.
     Alone,
-    /// The floor's work as the servers' cost; ratio to mosquitto.
+    /// Cost of the servers under the floor's load, with the ratio to mosquitto.
     Servers,
 }
 
-/// Who works in a run.
+/// The measured program of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Subject {
     Floor,
@@ -42,7 +42,7 @@ pub(crate) enum Subject {
 }
 
 impl Table {
-    /// The first is what the others are held against.
+    /// Returns the subjects of a table. The others are compared with the first.
     pub(crate) fn subjects(self) -> &'static [Subject] {
         match self {
             Table::Clients => &[Subject::Floor, Subject::Rumqttc, Subject::Tsung, Subject::Hubstorm],
@@ -52,10 +52,10 @@ impl Table {
     }
 }
 
-/// What two cores do for client and server together, with room left.
+/// A rate that two cores sustain for client and server together.
 const CONNECTS_PER_S: u32 = 500;
 
-/// All of them; quick ones prove that they can be measured, and measure nothing.
+/// Returns all figures. Quick ones show that the measurement works, and measure nothing.
 pub(crate) fn figures(quick: bool) -> Vec<Figure> {
     let idle = |connections: u32, work_s| Load {
         connections,
@@ -63,7 +63,7 @@ pub(crate) fn figures(quick: bool) -> Vec<Figure> {
         work_s,
         kind: Kind::Idle,
     };
-    let (few, many, held_s) = if quick { (50, 250, 2) } else { (1_000, 5_000, 30) };
+    let (few, many, hold_s) = if quick { (50, 250, 2) } else { (1_000, 5_000, 30) };
     let (short_s, long_s, rate) = if quick { (1, 2, 1_000) } else { (3, 8, 10_000) };
     let open = |work_s| Load { connections: 500, ramp_s: 2, work_s, kind: Kind::Open(rate) };
     let window = |work_s| Load { connections: 50, ramp_s: 1, work_s, kind: Kind::Window };
@@ -84,8 +84,8 @@ pub(crate) fn figures(quick: bool) -> Vec<Figure> {
     let at_rate = format!("us CPU per QoS 1 message at {rate}/s");
     let reached = format!("messages/s reached of {rate}");
     let at_most = "us CPU per QoS 1 message at most, window 32";
-    let held = format!("CPU s to hold {many} idle devices for {held_s} s");
-    let hold = idle(many, 1 + held_s);
+    let held = format!("CPU s to hold {many} idle devices for {hold_s} s");
+    let hold = idle(many, 1 + hold_s);
     let lag = format!("ms of schedule lag, p99, at {rate}/s");
     vec![
         row("connect", "CPU s per 1,000 connects", Clients, idle_runs, per_connect, 2, "1.0 of the floor"),
@@ -109,7 +109,8 @@ pub(crate) fn figures(quick: bool) -> Vec<Figure> {
     ]
 }
 
-/// A slope would not do: 5,000 connects differ by more between two runs than holding them costs.
+/// Returns the CPU time during the work. A slope would not work here: the cost of 5,000 connects varies by more between
+/// two runs than holding the connections costs.
 #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
 fn at_work(run: &Run) -> f64 {
     run.cost.cpu_at_work_us as f64 / 1e6

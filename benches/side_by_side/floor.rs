@@ -1,6 +1,6 @@
 //! The floor: the least that a client can do for a device, with tokio-rustls, one thread and hand-coded packets. It checks
-//! certificates and waits for acks, and measures, plans and records nothing. It speaks to mosquitto and to the emulator alike: with an
-//! IoT device's user name, password and topic, so that servers are compared by an identical client.
+//! certificates and waits for acknowledgments; it measures, plans and records nothing. It sends an IoT device's user name,
+//! password and topic to mosquitto and to the emulator alike, so that one client compares both servers.
 
 use rustls::ClientConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -17,21 +17,21 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::load::{Kind, Load, WINDOW};
 
-/// What the server wants to know of whoever connects: a hub name and a SAS token for an emulator; mosquitto does not care.
+/// The credentials: a hub name and a SAS token for the emulator. mosquitto ignores them.
 pub(crate) struct Login {
     pub(crate) hub: String,
     pub(crate) token: String,
 }
 
-/// Connections start evenly over the ramp and work evenly from then on.
+/// Connections start evenly over the ramp, then work evenly.
 #[expect(clippy::disallowed_methods, reason = "the floor times itself")]
 pub(crate) fn run(address: SocketAddr, ca: &Path, load: Load, login: Login) {
     let (connector, login) = (TlsConnector::from(config(ca)), Rc::new(login));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let start = Instant::now();
     let ramp = Duration::from_secs(load.ramp_s.into());
-    let begin = start + ramp;
-    let end = begin + Duration::from_secs(load.work_s.into());
+    let work_start = start + ramp;
+    let end = work_start + Duration::from_secs(load.work_s.into());
     tokio::task::LocalSet::new().block_on(&runtime, async {
         let tasks: Vec<_> = (0..load.connections)
             .map(|index| {
@@ -46,16 +46,16 @@ pub(crate) fn run(address: SocketAddr, ca: &Path, load: Load, login: Login) {
                         Kind::Open(rate) => {
                             let every =
                                 Duration::from_secs_f64(f64::from(load.connections) / f64::from(rate));
-                            open(&mut stream, &device, begin + every.mul_f64(share), end, every).await;
+                            open(&mut stream, &device, work_start + every.mul_f64(share), end, every).await;
                         }
                         Kind::Window => {
-                            sleep_until(begin.into()).await;
+                            sleep_until(work_start.into()).await;
                             closed(&mut stream, &device, end).await;
                         }
                     }
                     sleep_until(end.into()).await;
                     send(&mut stream, &[0xe0, 0]).await;
-                    stream.shutdown().await.expect("a goodbye");
+                    stream.shutdown().await.expect("close_notify");
                 })
             })
             .collect();
@@ -106,7 +106,7 @@ async fn connect(
     stream
 }
 
-/// A packet whose length takes two bytes, as all do here.
+/// Returns a packet whose length takes two bytes, as for all packets here.
 fn frame(first: u8, body: &[u8]) -> Vec<u8> {
     let [low, high] = [body.len() % 128, body.len() / 128].map(|part| u8::try_from(part).expect("short"));
     [&[first, low | 0x80, high], body].concat()
@@ -117,7 +117,7 @@ async fn send(stream: &mut TlsStream<TcpStream>, bytes: &[u8]) {
     stream.flush().await.expect("the broker reads");
 }
 
-/// A QoS 1 PUBLISH with 256 bytes, and where its id is.
+/// Returns a QoS 1 PUBLISH with 256 bytes, and the offset of its packet id.
 fn publish(device: &str) -> (Vec<u8>, usize) {
     let topic = format!("devices/{device}/messages/events/");
     let mut body = u16::try_from(topic.len()).expect("short").to_be_bytes().to_vec();
@@ -128,7 +128,7 @@ fn publish(device: &str) -> (Vec<u8>, usize) {
     (packet, pid)
 }
 
-/// Ids go from 1 to 65,535 and round again.
+/// Sets the packet id. Ids run from 1 to 65,535 and start again.
 fn stamp(packet: &mut [u8], pid: usize, n: usize) {
     let id = u16::try_from(n % 65_535 + 1).expect("in range");
     packet[pid..pid + 2].copy_from_slice(&id.to_be_bytes());
@@ -157,10 +157,10 @@ async fn open(
     }
 }
 
-/// Zero bytes are the end of the connection, not of the acks.
+/// Returns the number of received bytes. Zero is the end of the connection.
 fn received(n: std::io::Result<usize>) -> usize {
-    let n = n.expect("the broker stays");
-    assert!(n > 0, "the broker hung up");
+    let n = n.expect("the connection stays open");
+    assert!(n > 0, "the broker closed the connection");
     n
 }
 

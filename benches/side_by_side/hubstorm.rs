@@ -1,4 +1,4 @@
-//! hubstorm under the same load: the built binary with a scenario made for it.
+//! hubstorm under the same load: the built binary with a generated scenario.
 
 use hubstorm::measure::Operation;
 use hubstorm::result::model::RunResult;
@@ -10,7 +10,7 @@ use super::load::{Kind, Load, WINDOW};
 use super::process::{self, Cost};
 use super::server::Server;
 
-/// Runs it with one worker, and returns its cost and the schedule lag that its result states, p99 in microseconds.
+/// Runs it with one worker. Returns its cost, and the p99 of the schedule lag in its result, in microseconds.
 pub(crate) fn run(server: &Server, load: Load) -> Result<(Cost, Option<u64>), Failure> {
     let folder = server.folder.path().join("hubstorm");
     std::fs::create_dir(&folder)?;
@@ -20,7 +20,7 @@ pub(crate) fn run(server: &Server, load: Load) -> Result<(Cost, Option<u64>), Fa
         .args(["run", "bench.toml", "--workers", "1", "--no-preflight"])
         .current_dir(&folder)
         .env("NO_COLOR", "1");
-    // Offered more than fits, it crosses thresholds: the exit code does not matter, the result does.
+    // Offered more than the broker accepts, it fails thresholds. The exit code does not matter, only the result.
     let cost = process::run(&mut command, load, &server.client_log())?;
     let Some(path) = result_file(&folder)? else {
         return Err(
@@ -32,7 +32,7 @@ pub(crate) fn run(server: &Server, load: Load) -> Result<(Cost, Option<u64>), Fa
     Ok((cost, lag))
 }
 
-/// Everything on: a payload of 256 bytes or so from a template, arrivals planned, all of it recorded.
+/// Returns a scenario that uses everything: a template payload of about 256 bytes, planned arrivals, all of it recorded.
 fn scenario(server: &Server, load: Load) -> String {
     let Load { connections, ramp_s, work_s, kind } = load;
     let (host, port, ca) = (server.address.ip(), server.address.port(), server.ca.display());
@@ -57,7 +57,7 @@ fn scenario(server: &Server, load: Load) -> String {
     )
 }
 
-/// The only `.json` under `folder`.
+/// Returns the only `.json` file under `folder`.
 pub(crate) fn result_file(folder: &Path) -> Result<Option<PathBuf>, Failure> {
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();

@@ -1,14 +1,14 @@
-//! What is asked of a client, in words that each of them understands.
+//! The load of a run, in terms that every client supports.
 
 use super::Failure;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::Path;
 
-/// Messages in flight per connection, in the runs that go as fast as the broker lets them.
+/// In-flight window per connection, in runs that are as fast as the broker permits.
 pub(crate) const WINDOW: u16 = 32;
 
-/// One run of a client: connections start evenly over the ramp; work begins then and lasts `work_s`.
+/// The load of one run: connections start evenly over the ramp; then work starts and lasts `work_s`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Load {
     pub(crate) connections: u32,
@@ -19,16 +19,16 @@ pub(crate) struct Load {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Kind {
-    /// Connect and hold.
+    /// Connects and stays idle.
     Idle,
-    /// QoS 1, messages per second of all connections together, whatever the acks do.
+    /// QoS 1 messages per second of all connections together, independent of acknowledgments.
     Open(u32),
-    /// QoS 1, as fast as a window of 32 per connection allows.
+    /// QoS 1 messages as fast as a window of 32 per connection permits.
     Window,
 }
 
 impl Load {
-    /// The messages that are to be sent, where that is known.
+    /// Returns the number of planned messages, if it is known.
     pub(crate) fn messages(self) -> Option<u64> {
         match self.kind {
             Kind::Idle => Some(0),
@@ -37,8 +37,8 @@ impl Load {
         }
     }
 
-    /// The command line of the floor and of the rumqttc program: address, ca, connections, seconds of ramp, seconds of work,
-    /// and what to do: `idle`, messages per second, or `window`.
+    /// Returns the command line of the floor and of the rumqttc program: address, CA file, connections, seconds of
+    /// ramp, seconds of work, and `idle`, messages per second, or `window`.
     pub(crate) fn arguments(self, address: SocketAddr, ca: &Path) -> [OsString; 6] {
         let kind = match self.kind {
             Kind::Idle => "idle".to_owned(),
@@ -55,7 +55,7 @@ impl Load {
         ]
     }
 
-    /// The child's side of [`arguments`](Load::arguments), without address and ca.
+    /// Parses [`arguments`](Load::arguments) in the child process, without address and CA file.
     pub(crate) fn parse(arguments: &[String]) -> Result<Load, Failure> {
         let [connections, ramp_s, work_s, kind] = arguments else { return Err("wrong arguments".into()) };
         let kind = match kind.as_str() {

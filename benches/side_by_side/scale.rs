@@ -1,5 +1,6 @@
-//! How cost grows: hubstorm and its built-in hub, from 1,000 devices to 19,000 and from 1,000 messages/s to more than goes.
-//! `benches/side-by-side --scale` runs it. Both state their own CPU and memory; what went through is the result's count.
+//! How cost grows: hubstorm and its built-in hub, from 1,000 devices to 19,000 and from 1,000 messages/s to more than
+//! they can send. `benches/side-by-side --scale` runs it. Both report their own CPU and memory, and the result has the
+//! message counts.
 
 use super::Failure;
 use super::hubstorm_run::result_file;
@@ -8,13 +9,14 @@ use hubstorm::measure::Operation;
 use hubstorm::result::model::RunResult;
 use std::process::{Command, Stdio};
 
-/// What 20,000 descriptors leave, which is what a process of this machine may have.
+/// Limited by 20,000 file descriptors, which is the limit of a process on the machine used.
 const DEVICES: [u32; 4] = [1_000, 5_000, 10_000, 19_000];
 const RATES: [u32; 5] = [1_000, 3_000, 10_000, 30_000, 100_000];
-/// At which the number of devices is varied, and the number of devices at which the rate is.
+/// The rate when the number of devices varies.
 const RATE: u32 = 10_000;
+/// The number of devices when the rate varies.
 const AT_RATES: u32 = 500;
-/// Messages are sent for so long. What they cost is read from the seconds between the first and the last of them.
+/// Duration of the work. Its cost is read from the seconds between the first and the last one.
 const WORK_S: u32 = 10;
 const CONNECTS_PER_S: u32 = 500;
 
@@ -67,7 +69,7 @@ pub(crate) fn measure() -> Result<String, Failure> {
     Ok(out)
 }
 
-/// A table of loads: what is varied, devices, messages per second.
+/// Appends a table of loads: the varied value, devices, and messages per second.
 fn messages<const N: usize>(
     out: &mut String,
     varied: &str,
@@ -88,7 +90,7 @@ fn run(load: Load) -> Result<Run, Failure> {
     let folder = tempfile::tempdir()?;
     std::fs::write(folder.path().join("scale.toml"), scenario(load))?;
     let log = std::fs::File::create(folder.path().join("log"))?;
-    // The exit code does not matter, the result does: what is offered may be more than fits.
+    // The exit code does not matter, only the result: the offered load may be too high.
     Command::new(env!("CARGO_BIN_EXE_hubstorm"))
         .args(["run", "scale.toml", "--workers", "1"])
         .current_dir(folder.path())
@@ -102,9 +104,9 @@ fn run(load: Load) -> Result<Run, Failure> {
     let result: RunResult = serde_json::from_slice(&std::fs::read(path)?)?;
     let online: u64 = result.fleets.iter().map(|fleet| fleet.connected_peak).sum();
     if online != u64::from(load.devices) {
-        return Err(format!("{online} of {} devices came online", load.devices).into());
+        return Err(format!("{online} of {} devices connected", load.devices).into());
     }
-    let hub = result.emulator.as_ref().ok_or("the hub did not live")?;
+    let hub = result.emulator.as_ref().ok_or("the result has no emulator")?;
     let sent = result.of(Operation::Telemetry);
     let (due, ok, lag_p99_us) = (sent.due, sent.ok(), sent.lag.quantile(0.99).unwrap_or(0));
     let work_us = u64::from(ramp_s(load.devices)) * 1_000_000;

@@ -1,4 +1,4 @@
-//! The servers: a mosquitto and a hubstorm emulator of our own, fresh for each run, so that what they counted is the run's.
+//! The servers: mosquitto and a hubstorm emulator, started fresh for each run, so that their counts are those of the run.
 
 use super::sys::{self, Meter, Received};
 use super::{Failure, process};
@@ -14,7 +14,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 use zeroize::Zeroizing;
 
-/// What a server saw of a run, and what it cost the server.
+/// A server's counts of a run, and its own cost.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Counted {
     pub(crate) connects: u64,
@@ -22,20 +22,20 @@ pub(crate) struct Counted {
     pub(crate) cpu_us: u64,
 }
 
-/// A server that runs; it ends with this.
+/// A running server, which stops when this is dropped.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) ca: PathBuf,
     pub(crate) folder: tempfile::TempDir,
-    /// What the emulator wants as a password. mosquitto takes anybody.
+    /// The password for the emulator. mosquitto accepts any client.
     pub(crate) token: String,
     process: Process,
     counts: Counts,
 }
 
-/// Where a server counts.
+/// The source of a server's counts.
 enum Counts {
-    /// It logs each CONNECT, and publishes its number of messages on its plain listener.
+    /// mosquitto logs each CONNECT, and publishes its number of messages on its plain listener.
     Mosquitto {
         log: PathBuf,
         meter: Meter,
@@ -43,13 +43,13 @@ enum Counts {
     Emulator(Control),
 }
 
-/// The emulator answers on stdout what it is asked on stdin.
+/// The emulator's control lines: requests on stdin, answers on stdout.
 struct Control {
     stdin: ChildStdin,
     stdout: BufReader<ChildStdout>,
 }
 
-/// Stopped when dropped.
+/// A process that is stopped when this is dropped.
 struct Process(Child);
 
 /// The host name by which devices address the emulator.
@@ -57,8 +57,8 @@ pub(crate) const HUB: &str = "127.0.0.1";
 const POLICY: &str = "device";
 
 impl Server {
-    /// mosquitto with TLS 1.3, a certificate on P-256, anonymous clients, nothing persistent. On an address of this
-    /// process's own, so that the ports can be fixed.
+    /// Starts mosquitto with TLS 1.3, a P-256 certificate, anonymous clients, and without persistence. It has an
+    /// address of this process's own, so that the ports can be fixed.
     pub(crate) fn mosquitto() -> Result<Server, Failure> {
         let [_, _, high, low] = std::process::id().to_be_bytes();
         let ip = Ipv4Addr::new(127, 91, high, low);
@@ -89,13 +89,13 @@ impl Server {
             .spawn()
             .map_err(|error| format!("cannot start mosquitto ({error}): apt-get install mosquitto"))?;
         let mut process = Process(process);
-        process.wait_until_it_listens(address)?;
+        process.wait_until_listening(address)?;
         let counts = Counts::Mosquitto { log: path("mosquitto.log"), meter: Meter::start(plain)? };
         let ca = path("certificate.pem");
         Ok(Server { address, ca, folder, token: String::new(), process, counts })
     }
 
-    /// The built-in hub as a run starts it, with a policy for whose key one token lets every device in.
+    /// Starts the built-in hub as a run does, with a policy for whose key one token is valid for every device.
     pub(crate) fn emulator() -> Result<Server, Failure> {
         let folder = tempfile::tempdir()?;
         let key = Key::random(&mut rand::rng());
@@ -112,17 +112,17 @@ impl Server {
         let mut control = Control { stdin, stdout: BufReader::new(stdout) };
         let ready: Ready = serde_json::from_str(&control.ask(&ControlCommand::Config(config))?)?;
         let (address, ca) = (ready.mqtt.parse()?, folder.path().join("ca.pem"));
-        std::fs::write(&ca, ready.ca_pem.ok_or("the emulator named no authority")?)?;
+        std::fs::write(&ca, ready.ca_pem.ok_or("the emulator did not return a CA certificate")?)?;
         let counts = Counts::Emulator(control);
         Ok(Server { address, ca, folder, token, process: Process(process), counts })
     }
 
-    /// Where what the client prints goes.
+    /// Returns the path of the file for the client's output.
     pub(crate) fn client_log(&self) -> PathBuf {
         self.folder.path().join("client.log")
     }
 
-    /// After a run.
+    /// Returns the counts after a run.
     pub(crate) fn counted(self) -> Result<Counted, Failure> {
         let cpu_us = process::cpu_us(self.process.0.id())?;
         let (connects, received) = match self.counts {
@@ -136,7 +136,7 @@ impl Server {
                 let ControlReply::Stats { counted, .. } =
                     serde_json::from_str(&control.ask(&ControlCommand::Stats)?)?
                 else {
-                    return Err("the emulator answers what it was not asked".into());
+                    return Err("the emulator did not answer with its counters".into());
                 };
                 (counted.accepted, Received { messages: counted.telemetry, per_s: None })
             }
@@ -156,7 +156,7 @@ impl Control {
 }
 
 impl Process {
-    fn wait_until_it_listens(&mut self, address: SocketAddr) -> Result<(), Failure> {
+    fn wait_until_listening(&mut self, address: SocketAddr) -> Result<(), Failure> {
         for _ in 0..500 {
             if let Some(status) = self.0.try_wait()? {
                 return Err(format!("mosquitto ended: {status}").into());

@@ -1,4 +1,4 @@
-//! Asks mosquitto how many messages it received: a subscriber of its `$SYS` topics over plain TCP, with no codec of ours.
+//! Reads from mosquitto how many messages it received: a subscriber of its `$SYS` topics over plain TCP, with its own codec.
 
 use super::Failure;
 use std::io::{Read, Write};
@@ -8,30 +8,30 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// The subscriber's client id, to tell its CONNECT from those of a load.
+/// The subscriber's client id, which distinguishes its CONNECT from those of the load.
 pub(crate) const CLIENT_ID: &str = "count";
 const MESSAGES: &str = "$SYS/broker/publish/messages/received";
-/// Published in each round, before everything else that changed.
+/// Published first in each round of changed values.
 const UPTIME: &str = "$SYS/broker/uptime";
 
-/// Listens to a mosquitto during a run.
+/// Subscribes to a mosquitto during a run.
 pub(crate) struct Meter {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<Result<Vec<Reading>, String>>,
 }
 
-/// How many messages the broker had received, once a round: mosquitto 2.0 makes one every two seconds at the shortest.
+/// The number of messages that the broker had received at one round. mosquitto 2.0 publishes at most every two seconds.
 #[derive(Clone, Copy)]
 struct Reading {
     at: Instant,
     messages: u64,
 }
 
-/// What a mosquitto received.
+/// The messages that a mosquitto received.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Received {
     pub(crate) messages: u64,
-    /// Between the rounds that saw the work under way; none if there are no two of them.
+    /// Messages per second between the rounds during the work; `None` with fewer than two such rounds.
     pub(crate) per_s: Option<f64>,
 }
 
@@ -39,12 +39,12 @@ impl Meter {
     pub(crate) fn start(broker: SocketAddr) -> Result<Meter, Failure> {
         let stream = subscribe(broker)?;
         let stop = Arc::new(AtomicBool::new(false));
-        let asked = Arc::clone(&stop);
-        let thread = std::thread::spawn(move || listen(stream, &asked).map_err(|error| error.to_string()));
+        let stopped = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || listen(stream, &stopped).map_err(|error| error.to_string()));
         Ok(Meter { stop, thread })
     }
 
-    /// After a run. What comes with a round may be of the one before, so this waits for two.
+    /// Returns the counts after a run. A round may report the state of the one before, so this waits for two.
     pub(crate) fn stop(self) -> Result<Received, Failure> {
         self.stop.store(true, Ordering::Relaxed);
         let readings = self.thread.join().map_err(|_| "the subscriber of $SYS panicked")??;
@@ -88,8 +88,8 @@ fn subscribe(broker: SocketAddr) -> Result<TcpStream, Failure> {
     Ok(stream)
 }
 
-/// Reads packets until it is stopped. What is retained is of the round before the subscription.
-#[expect(clippy::disallowed_methods, reason = "a benchmark asks the clock itself")]
+/// Reads packets until it is stopped. Retained values are from before the subscription.
+#[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock itself")]
 fn listen(mut stream: TcpStream, stop: &AtomicBool) -> Result<Vec<Reading>, Failure> {
     let (mut readings, mut messages, mut rounds_left) = (Vec::new(), 0, 2);
     while rounds_left > 0 {
@@ -102,7 +102,7 @@ fn listen(mut stream: TcpStream, stop: &AtomicBool) -> Result<Vec<Reading>, Fail
         let retained = header[0] & 1 != 0;
         let Some(([high, low], rest)) = body.split_first_chunk().filter(|_| publish) else { continue };
         let topic_bytes = u16::from_be_bytes([*high, *low]).into();
-        let (topic, payload) = rest.split_at_checked(topic_bytes).ok_or("a PUBLISH that is too short")?;
+        let (topic, payload) = rest.split_at_checked(topic_bytes).ok_or("the PUBLISH is too short")?;
         if topic == MESSAGES.as_bytes() {
             messages = std::str::from_utf8(payload)?.parse()?;
         } else if !retained {

@@ -1,4 +1,4 @@
-//! From samples to Markdown, and into `docs/performance.md` between its markers.
+//! Formats samples as Markdown, and writes them between the markers of `docs/performance.md`.
 
 use super::Failure;
 use super::figures::{Figure, Subject, Table};
@@ -6,21 +6,22 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::process::Command;
 
-/// What each round gave for a figure (by its index) and a subject, if it gave something.
+/// The value of each round by figure (its index) and subject; `None` if there is none.
 pub(crate) type Samples = HashMap<(usize, Subject), Vec<Option<f64>>>;
 
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/performance.md");
 
-/// Replaces what stands between the markers of that name.
+/// Replaces the text between the markers with this name.
 pub(crate) fn write_document(name: &str, tables: &str) -> Result<(), Failure> {
     let (begin, end) = (format!("<!-- {name}:begin -->\n"), format!("<!-- {name}:end -->"));
     let text = std::fs::read_to_string(DOCUMENT).map_err(|error| format!("{DOCUMENT}: {error}"))?;
     let parts = text.split_once(&begin).and_then(|(before, rest)| Some((before, rest.split_once(&end)?.1)));
-    let (before, after) = parts.ok_or(format!("{DOCUMENT}: no {begin:?} or no {end:?} behind it"))?;
+    let (before, after) =
+        parts.ok_or(format!("{DOCUMENT}: {begin:?} is missing, or {end:?} is missing after it"))?;
     Ok(std::fs::write(DOCUMENT, format!("{before}{begin}\n{}\n\n{end}{after}", tables.trim_end()))?)
 }
 
-/// Medians with the least and the most, then ratios, table by table.
+/// Returns the tables: medians with minimum and maximum, then ratios.
 pub(crate) fn render(figures: &[Figure], samples: &Samples) -> String {
     let mut out = String::new();
     for (table, heading) in [
@@ -109,7 +110,7 @@ fn line(out: &mut String, text: &str) {
     let _ = writeln!(out, "{text}");
 }
 
-/// When, on what, with what, how.
+/// Describes the measurement: date, machine, versions and arguments.
 pub(crate) fn provenance(arguments: &[String], rounds: usize) -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let cpu = read("/proc/cpuinfo");
@@ -127,16 +128,16 @@ pub(crate) fn provenance(arguments: &[String], rounds: usize) -> String {
         cpu.trim_start_matches([' ', '\t', ':']),
         read("/proc/sys/kernel/osrelease").trim(),
         env!("CARGO_PKG_VERSION"),
-        said("git", &["-C", env!("CARGO_MANIFEST_DIR"), "describe", "--always", "--dirty"]),
-        last_word(&said("mosquitto", &["-h"])),
-        last_word(&said("tsung", &["-v"])),
+        first_line("git", &["-C", env!("CARGO_MANIFEST_DIR"), "describe", "--always", "--dirty"]),
+        last_word(&first_line("mosquitto", &["-h"])),
+        last_word(&first_line("tsung", &["-v"])),
         rumqttc.unwrap_or("unknown"),
-        said("rustc", &["--version"]),
+        first_line("rustc", &["--version"]),
     )
 }
 
-/// The first line that a program prints.
-fn said(program: &str, arguments: &[&str]) -> String {
+/// Returns the first line that a program prints.
+fn first_line(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output();
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
     text.lines().next().unwrap_or("unknown").to_owned()

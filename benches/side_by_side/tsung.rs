@@ -1,5 +1,5 @@
-//! tsung under a load of the same kind, as far as it goes: it has no window (each connection waits for each ack), does not verify
-//! certificates, and costs so much that fewer connections must do.
+//! tsung under a similar load, within its limits: it has no window (each connection waits for each acknowledgment),
+//! does not verify certificates, and costs so much that it gets fewer connections.
 
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -11,20 +11,20 @@ use super::load::{Kind, Load};
 use super::process::{self, Cost};
 use super::server::Server;
 
-/// Idle connections are divided by this.
-const FEWER: u32 = 5;
-/// What 50 connections are given to do per second of a run that goes as fast as it can; about what tsung manages.
+/// The divisor of the number of idle connections.
+const IDLE_DIVISOR: u32 = 5;
+/// Messages per second of 50 connections in a run without a rate limit, about the most that tsung sends.
 const MESSAGES_PER_S: u32 = 8_000;
 
-/// The load that it is given instead.
-pub(crate) fn fewer(load: Load) -> Load {
+/// Returns the reduced load for tsung.
+pub(crate) fn reduced(load: Load) -> Load {
     match load.kind {
-        Kind::Idle => Load { connections: load.connections / FEWER, ..load },
+        Kind::Idle => Load { connections: load.connections / IDLE_DIVISOR, ..load },
         Kind::Open(_) | Kind::Window => load,
     }
 }
 
-/// Runs tsung, all in one Erlang machine.
+/// Runs tsung in one Erlang VM.
 pub(crate) fn run(server: &Server, load: Load) -> Result<Cost, Failure> {
     let folder = server.folder.path().join("tsung");
     std::fs::create_dir(&folder)?;
@@ -33,18 +33,18 @@ pub(crate) fn run(server: &Server, load: Load) -> Result<Cost, Failure> {
     let mut command = Command::new("tsung");
     // -n: no web server; -w 0: no warm-up.
     command.args(["-n", "-w", "0", "-f"]).arg(folder.join("tsung.xml")).arg("-l").arg(&folder).arg("start");
-    mapper.tell(&mut command).env("HOME", &folder).current_dir(&folder);
+    mapper.configure(&mut command).env("HOME", &folder).current_dir(&folder);
     process::run(&mut command, load, &server.client_log())
 }
 
-/// Erlang's port mapper, ours and on loopback: the one that Erlang starts by itself stays for ever and listens everywhere.
+/// A port mapper of Erlang, on loopback. The one that Erlang starts itself never stops and listens on all addresses.
 struct Mapper {
     port: u16,
     process: Child,
 }
 
 impl Mapper {
-    #[expect(clippy::disallowed_methods, reason = "only to learn of a port that is free")]
+    #[expect(clippy::disallowed_methods, reason = "only to find a free port")]
     fn start() -> Result<Mapper, Failure> {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         let process = Command::new("epmd")
@@ -63,8 +63,8 @@ impl Mapper {
         Err("epmd does not listen".into())
     }
 
-    /// And what Erlang itself listens on stays on loopback, too.
-    fn tell<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+    /// Makes a command use this port mapper, and makes Erlang listen on loopback only.
+    fn configure<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         command
             .env("ERL_EPMD_PORT", self.port.to_string())
             .env("ERL_EPMD_ADDRESS", "127.0.0.1")
@@ -80,7 +80,7 @@ impl Drop for Mapper {
     }
 }
 
-/// Users arrive over the ramp, wait until all are there, work, and go.
+/// Returns tsung's configuration: users connect over the ramp, wait until all are connected, work, and disconnect.
 fn configuration(server: SocketAddr, load: Load) -> String {
     let Load { connections, ramp_s, work_s, kind } = load;
     let publish = format!(
@@ -91,7 +91,7 @@ fn configuration(server: SocketAddr, load: Load) -> String {
     // Writing to a string cannot fail.
     let _ = match kind {
         Kind::Idle => write!(work, "<thinktime value=\"{work_s}\"/>"),
-        // A closed loop: the pause begins with the ack, so it reaches less than this rate.
+        // A closed model: the pause starts with the acknowledgment, so the actual rate is lower.
         Kind::Open(rate) => write!(
             work,
             "<for from=\"1\" to=\"{}\" var=\"n\">{publish}<thinktime value=\"{}\"/></for>",

@@ -1,5 +1,5 @@
-//! Any bytes into `wire::decode`, in both strictnesses. It must not panic, must not consume what is incomplete, and
-//! strict must never accept what lenient does not.
+//! Any bytes as input of `wire::decode`, strict and lenient. It must not panic or consume an incomplete packet, and
+//! strict decoding must accept nothing that lenient decoding refuses.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| hubstorm::wire::check_decode(data));

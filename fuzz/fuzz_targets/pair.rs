@@ -1,9 +1,9 @@
-//! Sequences of operations through a device's session and the hub's, in virtual time: connections that come and go,
-//! messages, subscriptions that begin and end, bytes in any pieces, losses, silence, and bytes that neither has written.
+//! Random operations on a device's session and the hub's session, in virtual time: connects, closes, messages,
+//! subscriptions, bytes in pieces of any size, losses, silence, and bytes that neither session has written.
 //!
-//! The model knows which messages are due, and checks that each of them ends exactly once, that the session agrees about
-//! what is open, that an ack means that the hub has the message, and that two ends that hear only each other never
-//! find fault with what they hear.
+//! The model knows the due messages. It checks that each of them ends exactly once, that the session agrees about which
+//! are open, that the hub has every acknowledged message, and that two sessions that receive only each other's bytes
+//! report no protocol error.
 #![no_main]
 
 use bytes::BytesMut;
@@ -39,7 +39,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     pair.finish();
 });
 
-/// The fuzzer's bytes, from the front.
+/// The fuzzer's bytes, read from the front.
 struct Script<'a>(&'a [u8]);
 
 impl<'a> Script<'a> {
@@ -64,22 +64,22 @@ impl<'a> Script<'a> {
 struct Pair {
     start: Instant,
     now: Instant,
-    /// What comes back with a message is its number.
+    /// The tag of a message is its number.
     client: Session<u64>,
     hub: HubSession,
     directory: Arc<Directory>,
     connections: u64,
     requests: Vec<PendingRequest>,
     connected: bool,
-    /// On the way, and arrived but not consumed.
+    /// Bytes in transit, and bytes that arrived but are not consumed.
     to_hub: (BytesMut, BytesMut),
     to_client: (BytesMut, BytesMut),
-    /// A connection whose client, or hub, has heard what the other did not say.
+    /// True if the client, or the hub, has received bytes that the other did not send on this connection.
     client_misled: bool,
     hub_misled: bool,
-    /// The same, ever.
+    /// The same for any connection so far.
     ever_misled: bool,
-    /// The model: what is due and has not ended.
+    /// The model: messages that are due and have not ended.
     open: BTreeMap<u64, QoS>,
     published: u64,
     acked_by_hub: u64,
@@ -136,7 +136,7 @@ impl Pair {
 
     fn perform(&mut self, operation: u8, script: &mut Script<'_>) {
         if !self.connected {
-            // Time passes, or somebody connects: there is nothing else to do.
+            // While offline, only time can pass or the client can connect.
             match operation % 4 {
                 0 => self.now += SECOND * script.argument() as u32,
                 _ => self.connect(),
@@ -177,13 +177,13 @@ impl Pair {
             13 if operation & 0x80 == 0 => self.hub.take_over(),
             13 => self.request(operation >> 4, script),
             14 => {
-                // What is settled ends without an event, and is sent again all the same.
+                // The taken messages end without an event, and the session still sends them again.
                 for seq in self.client.take_open() {
-                    self.open.remove(&seq).expect("what is settled was due, and had not ended");
+                    self.open.remove(&seq).expect("a taken message was open");
                 }
             }
             _ => {
-                // Everything that is under way arrives and is answered.
+                // All bytes in transit arrive and are answered.
                 for _ in 0..4 {
                     deliver(&mut self.to_hub, usize::MAX);
                     self.turn_hub();
@@ -216,7 +216,7 @@ impl Pair {
         let room = self.client.has_room();
         let taken = self.client.publish(self.now, &message, seq, &mut self.to_hub.0).is_ok();
         let online = self.client.state() == State::Online;
-        assert_eq!(taken, online && (room || qos == QoS::AtMostOnce), "room means room");
+        assert_eq!(taken, online && (room || qos == QoS::AtMostOnce), "a message is taken if there is room");
         if taken {
             self.open.insert(seq, qos);
             self.published += 1;
@@ -228,11 +228,11 @@ impl Pair {
         let others = if which & 1 == 0 { topics::TWIN_RESPONSES } else { topics::METHODS };
         let qos = if which & 2 == 0 { QoS::AtMostOnce } else { QoS::AtLeastOnce };
         let filters = [(c2d.as_str(), QoS::AtLeastOnce), (others, qos), (topics::TWIN_DESIRED, qos)];
-        // Offline, or with too many under way, it is refused; nothing depends on which.
+        // Refused offline, or with too many requests in flight. The result does not matter.
         self.say(|client, now, out| drop(client.subscribe(now, &filters, out)));
     }
 
-    /// Ends some of the subscriptions that there may be.
+    /// Unsubscribes from some of the possible subscriptions.
     fn unsubscribe(&mut self, which: u8) {
         let c2d = topics::c2d(DEVICE);
         let filters = [c2d.as_str(), topics::TWIN_RESPONSES, topics::METHODS, topics::TWIN_DESIRED];
@@ -295,7 +295,7 @@ impl Pair {
             self.take_events();
         }
         let past = self.client.poll_timeout().is_some_and(|at| at <= self.now);
-        assert!(!past, "what was handled is not asked for again");
+        assert!(!past, "a handled timeout is not requested again");
     }
 
     fn turn_hub(&mut self) {
@@ -311,7 +311,7 @@ impl Pair {
         while let Some(event) = self.hub.poll_event() {
             if event == HubEvent::Authorized {
                 let previous = self.hub.claim(Address { shard: 0, connection: self.connections });
-                assert_eq!(previous, None, "the connection before is over");
+                assert_eq!(previous, None, "the previous connection has ended");
                 self.hub.admit(self.now);
             } else if let HubEvent::Refused(refusal) = event {
                 assert!(self.hub_misled, "{refusal:?}");
@@ -337,7 +337,7 @@ impl Pair {
                 Event::TimedOut { tag, .. } | Event::Lost { tag, .. } => (tag, false),
                 _ => continue,
             };
-            let qos = self.open.remove(&tag).expect("what ends was due, and had not ended");
+            let qos = self.open.remove(&tag).expect("an ended message was open");
             self.acked_by_hub += u64::from(acked && qos == QoS::AtLeastOnce);
         }
     }
@@ -354,19 +354,19 @@ impl Pair {
 
     fn check(&self) {
         let open: Vec<u64> = self.client.open().map(|(tag, _)| *tag).collect();
-        assert_eq!(open.len(), self.open.len(), "each is open once");
+        assert_eq!(open.len(), self.open.len(), "each message is open once");
         assert!(open.iter().all(|seq| self.open.contains_key(seq)));
         assert!(self.client.in_flight() <= self.in_flight);
         if !self.ever_misled {
-            assert!(self.acked_by_hub <= self.telemetry, "an ack means that the hub has the message");
+            assert!(self.acked_by_hub <= self.telemetry, "the hub has every acknowledged message");
         }
     }
 
-    /// The run is over: nothing stays open.
+    /// Ends the run: no message stays open.
     fn finish(&mut self) {
         self.close();
         for seq in self.client.take_open() {
-            self.open.remove(&seq).expect("what is settled was due, and had not ended");
+            self.open.remove(&seq).expect("a taken message was open");
         }
         assert!(self.open.is_empty(), "{:?} never ended", self.open);
         assert_eq!(self.client.open().count(), 0);
@@ -379,7 +379,7 @@ impl Pair {
     }
 }
 
-/// Takes some bytes from the way to the other end.
+/// Moves some bytes from transit to the other end.
 fn deliver((flying, arrived): &mut (BytesMut, BytesMut), bytes: usize) {
     let bytes = bytes.min(flying.len());
     arrived.extend_from_slice(&flying.split_to(bytes));

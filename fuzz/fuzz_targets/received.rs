@@ -1,4 +1,5 @@
-//! A topic, a newline and a body as a message from a hub. It must not panic, and the id of a method that is taken can be sent back.
+//! A topic, a newline and a body as a message from a hub. It must not panic, and the request id of an accepted method
+//! call can be sent back.
 #![no_main]
 
 use bytes::BytesMut;

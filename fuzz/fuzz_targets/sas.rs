@@ -1,5 +1,5 @@
-//! Any password as a SAS token, and any resource and policy in one that is made here. Parsing must not panic, a token made
-//! here is read back and verified, and no other key verifies it.
+//! Any password as a SAS token, and a token created for any resource and policy. Parsing must not panic. The created
+//! token is parsed and verified, and no other key verifies it.
 #![no_main]
 
 use hubstorm::iothub::sas::{self, Key, Token};
@@ -10,7 +10,7 @@ const OTHER: &str = "HwECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 libfuzzer_sys::fuzz_target!(|text: &str| {
     let (key, other) = (key(KEY), key(OTHER));
     if let Ok(token) = Token::parse(text) {
-        assert!(!(token.verify(&key) && token.verify(&other)), "one signature, two keys");
+        assert!(!(token.verify(&key) && token.verify(&other)), "two keys verify one signature");
         let _ = (token.covers("hub.test/devices/meter-1"), token.expired(1_800_000_000));
     }
     drop(Key::from_base64(text));
@@ -19,7 +19,7 @@ libfuzzer_sys::fuzz_target!(|text: &str| {
     let policy = (!policy.is_empty()).then_some(policy);
     let expiry_unix = text.len() as u64;
     let made = sas::token(&key, resource, expiry_unix, policy);
-    let token = Token::parse(&made).expect("what is made here is a token");
+    let token = Token::parse(&made).expect("a created token can be parsed");
     assert!(token.verify(&key) && !token.verify(&other));
     assert!(token.covers(resource), "{resource:?}");
     assert_eq!((token.policy.as_deref(), token.expiry_unix), (policy, expiry_unix));

@@ -1,5 +1,5 @@
-//! Any text as CONNECT's user name. It must not panic; the parts that it gives are parts of the text, the ids are ids, and
-//! the name that a device of these parts would send means the same.
+//! Any text as the user name of a CONNECT. It must not panic. The parsed parts are parts of the text, the ids are valid
+//! ids, and the user name of a device with these parts has the same meaning.
 #![no_main]
 
 use hubstorm::iothub::names::{API_VERSION, UserName, is_device_id, parse_user_name, user_name};

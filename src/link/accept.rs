@@ -1,5 +1,5 @@
-//! The server side of a connection's beginning: TLS on an accepted socket, under a deadline. The emulator calls it; from
-//! then on its connections are driven like a device's.
+//! The server side of a new connection: the TLS handshake on an accepted socket, under a deadline. Used by the emulator,
+//! which then drives the connection with a `Link`, as a device does.
 
 use rustls::ServerConfig;
 use std::io;
@@ -12,11 +12,11 @@ use super::handshake_memory::HandshakeMemory;
 use super::tls::{Records, TlsStream, tls_io_error};
 use super::transport::Transport;
 
-/// A client that did not get through TLS.
+/// A failed TLS handshake with a client.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AcceptError {
-    /// The handshake did not finish in time.
+    /// The handshake did not finish before the deadline.
     #[error("the TLS handshake did not finish in time")]
     Timeout,
     /// The handshake failed.
@@ -24,7 +24,7 @@ pub enum AcceptError {
     Tls(#[source] io::Error),
 }
 
-/// Does the server's side of the TLS handshake.
+/// Performs the server's side of the TLS handshake.
 ///
 /// # Errors
 /// The handshake failed, or did not finish by `deadline`.
@@ -36,7 +36,7 @@ pub async fn accept_tls(
     accept_tls_bounded(stream, config, deadline, ()).await
 }
 
-/// The same; `memory` allows each read, and is told what the connection holds.
+/// Performs the handshake like [`accept_tls`], but reads only when `memory` allows it.
 ///
 /// # Errors
 /// As [`accept_tls`].
@@ -46,12 +46,12 @@ pub async fn accept_tls_bounded(
     deadline: Instant,
     memory: impl HandshakeMemory,
 ) -> Result<Transport, AcceptError> {
-    // Acks must not wait for each other (Nagle).
+    // Without this, Nagle's algorithm delays acknowledgments.
     stream.set_nodelay(true).map_err(AcceptError::Tls)?;
     let records = Records::server(Arc::clone(config))
         .map_err(|error| tls_io_error(error, false))
         .map_err(AcceptError::Tls)?;
-    // Boxed: a connection's task would otherwise keep room for a handshake all its life.
+    // Boxed, because the connection's task would otherwise reserve memory for the handshake until it ends.
     let accepting = Box::pin(TlsStream::handshake(stream, records, memory));
     match timeout_at(deadline.into(), accepting).await {
         Ok(Ok(stream)) => Ok(Transport::Tls(Box::new(stream))),

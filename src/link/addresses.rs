@@ -1,5 +1,5 @@
-//! From where to where a device connects: this machine's source addresses and the target's addresses, shared out evenly. A
-//! part of `dial`; `app` counts with it how many local ports there are.
+//! Chooses the local address and the target address of each connection, so that connections spread evenly over all pairs.
+//! Used by `dial`; `app` counts the pairs to see how many local ports a run has.
 
 use super::endpoint::Endpoint;
 use socket2::{Domain, Socket, Type};
@@ -7,18 +7,19 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 
-/// One way to the target: to an address of it, and from one of ours where the plan says so.
+/// A pair of a target address and, if the plan names source addresses, a local one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Route {
     pub(super) to: SocketAddr,
     pub(super) from: Option<IpAddr>,
 }
 
-/// The routes that the device of that number tries, in this order.
+/// Returns the routes that device number `turn` tries, in order.
 ///
-/// Devices take turns with the sources, and once around with the target's addresses, so that every pair carries its share.
-/// They take turns only among addresses of the family that the resolver has put first: it knows what this machine can reach
-/// (RFC 6724). The others come last. Resolvers shuffle their answers: sorted, a device prefers the same address every time.
+/// Consecutive devices use the next source address; after each round of sources they also use the next target address. So
+/// every pair carries the same share. Only addresses of one family rotate: the family of the resolver's first answer,
+/// because the resolver knows what this machine can reach (RFC 6724). Addresses of the other family come last. Resolvers
+/// shuffle their answers, so the addresses are sorted: a device then prefers the same one every time.
 pub(super) fn routes(found: &[SocketAddr], sources: &[IpAddr], turn: u64) -> Vec<Route> {
     let (mut preferred, others) = by_family(found, sources);
     if let Some(first) = preferred.first() {
@@ -33,7 +34,7 @@ pub(super) fn routes(found: &[SocketAddr], sources: &[IpAddr], turn: u64) -> Vec
     preferred.iter().chain(&others).map(|to| Route { to: *to, from: from(to) }).collect()
 }
 
-/// The target's addresses that can be reached from the sources: those of the first one's family, and the others.
+/// Returns the target's addresses that a source can reach: those of the first one's family, then the others.
 fn by_family(found: &[SocketAddr], sources: &[IpAddr]) -> (Vec<SocketAddr>, Vec<SocketAddr>) {
     let reached = |to: &SocketAddr| sources.is_empty() || of_family(sources, to).next().is_some();
     let usable: Vec<SocketAddr> = found.iter().copied().filter(reached).collect();
@@ -52,7 +53,8 @@ fn of_family(sources: &[IpAddr], to: &SocketAddr) -> impl Iterator<Item = IpAddr
     sources.iter().copied().filter(move |ip| ip.is_ipv4() == v4)
 }
 
-/// How many pairs of a source and a target address devices are shared out over; each has local ports of its own.
+/// Returns the number of pairs of a source and a target address that connections spread over. Each pair has its own local
+/// ports.
 ///
 /// # Errors
 /// The name could not be resolved.
@@ -63,7 +65,7 @@ pub async fn pairs(endpoint: &Endpoint) -> io::Result<u64> {
     Ok(preferred.len() as u64 * sources.max(1) as u64)
 }
 
-/// Connects along one route.
+/// Opens a TCP connection along one route.
 pub(super) async fn connect(route: Route) -> io::Result<TcpStream> {
     match route.from {
         None => TcpStream::connect(route.to).await,
@@ -71,19 +73,20 @@ pub(super) async fn connect(route: Route) -> io::Result<TcpStream> {
     }
 }
 
-/// Whether sockets can be bound_socket to that address: whether it is one of this machine's.
+/// Checks that sockets can be bound to `ip`, which is so if it is an address of this machine.
 ///
 /// # Errors
-/// It is not, or there are no descriptors left.
+/// It is not, or this process has no file descriptor left.
 pub fn check_source(ip: IpAddr) -> io::Result<()> {
     bound_socket(ip).map(drop)
 }
 
-/// A socket that will connect from `ip`. A plain one: tokio's would need the driver of a runtime.
+/// Returns a socket that will connect from `ip`. It is not tokio's, because those need a running runtime.
 fn bound_socket(ip: IpAddr) -> io::Result<Socket> {
     let address = SocketAddr::new(ip, 0);
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    // Chosen at connect, a port may be in use towards another destination: otherwise all of them would share one range.
+    // With this option the kernel chooses the port at `connect`, where it may be in use towards another destination.
+    // Without it, all destinations share one range of ports.
     #[cfg(target_os = "linux")]
     nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::IpBindAddressNoPort, &true)?;
     socket.bind(&address.into()).map_err(|error| match error.kind() {
@@ -96,7 +99,7 @@ fn bound_socket(ip: IpAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// The error for source addresses that cannot serve. Unlike the system's own, it has no number.
+/// Returns the error for unusable source addresses. Unlike the system's error, it has no error number.
 pub(super) fn source_address_error(text: String) -> io::Error {
     io::Error::new(io::ErrorKind::AddrNotAvailable, text)
 }
@@ -117,8 +120,8 @@ mod tests {
     }
 
     #[test]
-    fn every_pair_of_source_and_target_carries_the_same_share() {
-        // As many of both: with one turn for the two, half of the pairs would carry nothing.
+    fn every_source_and_target_pair_gets_the_same_share() {
+        // As many sources as targets: if both advanced together, half of the pairs would stay unused.
         let (targets, sources) = (to(&["10.0.0.1", "10.0.0.2"]), from(&["10.1.0.1", "10.1.0.2"]));
         let mut carried = BTreeMap::new();
         for turn in 0..12 {
@@ -129,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_prefers_the_same_address_however_the_answer_is_shuffled() {
+    fn shuffled_resolver_answers_give_the_same_order() {
         let (one, other) =
             (to(&["10.0.0.1", "10.0.0.2", "10.0.0.3"]), to(&["10.0.0.3", "10.0.0.1", "10.0.0.2"]));
         for turn in 0..4 {
@@ -140,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn the_family_that_the_resolver_prefers_comes_first_and_the_other_last() {
+    fn the_resolvers_preferred_family_comes_first() {
         let targets = to(&["::1", "127.0.0.1", "::2"]);
         for turn in 0..4 {
             let order = routes(&targets, &[], turn);
@@ -149,12 +152,12 @@ mod tests {
     }
 
     #[test]
-    fn what_no_source_can_reach_is_not_tried() {
+    fn unreachable_families_are_not_tried() {
         let targets = to(&["::1", "127.0.0.1"]);
         let order = routes(&targets, &from(&["127.0.0.2"]), 5);
         assert_eq!(order, [Route { to: targets[1], from: Some("127.0.0.2".parse().unwrap()) }]);
         assert!(routes(&to(&["::1"]), &from(&["127.0.0.2"]), 0).is_empty());
-        // Each family with its own sources.
+        // Each family uses its own sources.
         let both = routes(&targets, &from(&["127.0.0.2", "::3", "::4"]), 1);
         assert_eq!(
             both.iter().map(|route| route.from).collect::<Vec<_>>(),
@@ -171,7 +174,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn devices_come_from_the_source_addresses_in_turn() {
+    async fn connections_use_the_source_addresses_in_turn() {
         let (listener, address) = listener();
         let endpoint = Endpoint {
             host: "127.0.0.1".to_owned(),
@@ -189,8 +192,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn sources_that_cannot_serve_are_our_own_fault() {
-        // Documentation addresses are nobody's (RFC 5737), and IPv6 does not lead to an IPv4 address.
+    async fn unusable_sources_are_the_generators_fault() {
+        // No machine has a documentation address (RFC 5737), and an IPv6 source cannot reach an IPv4 address.
         for source in ["192.0.2.1", "::1"] {
             let sources = from(&[source]);
             let endpoint = Endpoint { host: "127.0.0.1".to_owned(), port: 1, sources, ..Endpoint::default() };
@@ -200,15 +203,15 @@ mod tests {
     }
 
     #[test]
-    fn an_address_of_another_machine_is_told() {
+    fn a_foreign_source_address_is_reported() {
         assert!(check_source("127.0.0.1".parse().unwrap()).is_ok());
-        // Documentation addresses are nobody's (RFC 5737).
+        // No machine has a documentation address (RFC 5737).
         let error = check_source("192.0.2.1".parse().unwrap()).unwrap_err();
         assert!(error.to_string().contains("192.0.2.1 is not an address of this machine"), "{error}");
     }
 
     #[tokio::test]
-    async fn pairs_count_what_devices_are_shared_out_over() {
+    async fn pairs_counts_source_and_target_pairs() {
         let endpoint = |host: &str, sources: &[&str]| Endpoint {
             host: host.to_owned(),
             port: 1,

@@ -1,4 +1,4 @@
-//! Back-pressure: peers that send more than their machine wants to hear yet, and what the driver holds of it.
+//! Back-pressure: peers that send more than their machine wants yet, and how much of it the driver keeps.
 
 use bytes::{Buf, BytesMut};
 use std::cell::Cell;
@@ -11,17 +11,18 @@ use super::testing::piped_link;
 use super::{End, Link};
 use crate::sansio::{Close, Closed, Machine, OUTPUT_BYTES_MAX};
 
-/// What the link may hold of what was not wanted yet: one read.
-const HELD_BYTES_MAX: usize = 16 * 1024;
+/// The limit of unwanted input that the link keeps: one read.
+const KEPT_BYTES_MAX: usize = 16 * 1024;
 
 const FRAME: [u8; 4] = [0, 0, 0, 4];
 
-/// Frames are as long as their first four bytes say. It owes a byte for each, and hears no more while it owes many.
+/// A machine whose frames begin with their length. It owes one byte of output per frame, and wants no input while it owes
+/// [`OWED_MAX`] bytes.
 #[derive(Debug, Default)]
 struct Debtor {
-    heard: usize,
+    frames: usize,
     owed: usize,
-    /// How often it was given input, and how many bytes that was in all.
+    /// Number of `handle_input` calls, and the bytes offered in all of them.
     calls: usize,
     offered: usize,
     closed: Vec<Closed>,
@@ -33,7 +34,7 @@ impl Machine for Debtor {
     type Error = ();
 
     fn handle_input(&mut self, _now: Instant, input: &mut BytesMut) -> Result<(), ()> {
-        assert!(self.wants_input(), "it was not asked");
+        assert!(self.wants_input(), "input that the machine did not want");
         self.calls += 1;
         self.offered += input.len();
         while self.wants_input()
@@ -42,7 +43,7 @@ impl Machine for Debtor {
             && length <= input.len()
         {
             input.advance(length);
-            self.heard += 1;
+            self.frames += 1;
             self.owed += 1;
         }
         Ok(())
@@ -76,7 +77,7 @@ impl Machine for Debtor {
     }
 }
 
-/// Drives to the end; `after` sees the link after each turn.
+/// Drives the link until the connection ends; `after` sees it after each turn.
 async fn run(link: &mut Link, debtor: &mut Debtor, mut after: impl FnMut(&Link, &Debtor)) -> End<()> {
     poll_fn(|cx| {
         let end = link.poll(cx, debtor);
@@ -86,7 +87,7 @@ async fn run(link: &mut Link, debtor: &mut Debtor, mut after: impl FnMut(&Link, 
     .await
 }
 
-/// Drives until nothing more happens by itself.
+/// Drives the link until it waits.
 async fn settle(link: &mut Link, debtor: &mut Debtor) -> Option<End<()>> {
     tokio::select! {
         biased;
@@ -96,7 +97,7 @@ async fn settle(link: &mut Link, debtor: &mut Debtor) -> Option<End<()>> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_floods_and_reads_costs_one_read_of_memory_and_work_in_proportion() {
+async fn a_flood_costs_one_read_of_memory_and_linear_work() {
     const FRAMES: usize = 200_000;
     let (mut link, mut peer) = piped_link(1 << 20);
     let mut debtor = Debtor::default();
@@ -105,36 +106,36 @@ async fn a_peer_that_floods_and_reads_costs_one_read_of_memory_and_work_in_propo
         let mut all = vec![0; FRAMES];
         peer.read_exact(&mut all).await.expect("each is answered");
     };
-    let mut held = 0;
-    let running = run(&mut link, &mut debtor, |link, _| held = held.max(link.owned_bytes()));
+    let mut kept = 0;
+    let running = run(&mut link, &mut debtor, |link, _| kept = kept.max(link.owned_bytes()));
     let (end, ()) = tokio::join!(running, sending);
-    assert_eq!((end, debtor.heard), (End::Closed(Closed::Eof), FRAMES));
-    assert!((1..=HELD_BYTES_MAX).contains(&held), "{held} bytes held");
-    // A read is offered again for each 100 frames of it, and each time is shorter: no byte is offered more than 41 times.
-    let most = FRAMES * FRAME.len() * (HELD_BYTES_MAX / FRAME.len() / OWED_MAX + 1);
+    assert_eq!((end, debtor.frames), (End::Closed(Closed::Eof), FRAMES));
+    assert!((1..=KEPT_BYTES_MAX).contains(&kept), "{kept} bytes kept");
+    // The rest of a read is offered again after each 100 frames, so no byte is offered more than 41 times.
+    let most = FRAMES * FRAME.len() * (KEPT_BYTES_MAX / FRAME.len() / OWED_MAX + 1);
     assert!(debtor.offered <= most, "{} bytes offered", debtor.offered);
     assert!(debtor.calls <= FRAMES / OWED_MAX * 3, "{} calls", debtor.calls);
 }
 
 #[tokio::test(start_paused = true)]
-async fn all_that_came_before_the_end_is_heard() {
+async fn all_input_before_the_end_is_handled() {
     const FRAMES: usize = 10_000;
-    // It reads nothing and goes at once, so that every write fails, the first one already.
+    // The peer closes at once and reads nothing, so every write fails.
     let (mut link, mut peer) = piped_link(1 << 20);
     peer.write_all(&FRAME.repeat(FRAMES)).await.expect("room");
     peer.write_all(&FRAME[..3]).await.expect("room");
     drop(peer);
     let mut debtor = Debtor::default();
     assert_eq!(run(&mut link, &mut debtor, |_, _| {}).await, End::Closed(Closed::Eof));
-    assert_eq!((debtor.heard, debtor.closed), (FRAMES, vec![Closed::Eof]));
+    assert_eq!((debtor.frames, debtor.closed), (FRAMES, vec![Closed::Eof]));
 
-    // It closes its side, and reads.
+    // The peer closes its sending side, and reads.
     let (mut link, mut peer) = piped_link(1 << 20);
     peer.write_all(&FRAME.repeat(FRAMES)).await.expect("room");
     peer.shutdown().await.expect("it is open");
     let mut debtor = Debtor::default();
     assert_eq!(run(&mut link, &mut debtor, |_, _| {}).await, End::Closed(Closed::Eof));
-    assert_eq!(debtor.heard, FRAMES);
+    assert_eq!(debtor.frames, FRAMES);
     let mut answers = Vec::new();
     drop(link);
     peer.read_to_end(&mut answers).await.expect("an end");
@@ -142,24 +143,24 @@ async fn all_that_came_before_the_end_is_heard() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_came_before_the_end_is_heard_also_behind_answers_that_nobody_takes() {
+async fn input_before_the_end_is_handled_after_unread_output() {
     const FRAMES: usize = 4_000;
     let (mut link, mut peer) = piped_link(FRAMES * FRAME.len());
     let mut debtor = Debtor::default();
     peer.write_all(&FRAME.repeat(FRAMES)).await.expect("room");
-    // What the peer does not read fills the pipe and the link: then nothing more is heard.
+    // Output that the peer does not read fills the pipe and the link. Then the machine wants no more input.
     debtor.owed = FRAMES * FRAME.len() + OUTPUT_BYTES_MAX;
     assert_eq!(settle(&mut link, &mut debtor).await, None);
     debtor.owed = OWED_MAX;
     assert_eq!(settle(&mut link, &mut debtor).await, None);
-    assert!(debtor.heard < FRAMES, "{}", debtor.heard);
+    assert!(debtor.frames < FRAMES, "{}", debtor.frames);
     drop(peer);
     assert_eq!(run(&mut link, &mut debtor, |_, _| {}).await, End::Closed(Closed::Eof));
-    assert_eq!(debtor.heard, FRAMES);
+    assert_eq!(debtor.frames, FRAMES);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_frame_of_many_reads_comes_through_behind_back_pressure() {
+async fn a_large_frame_arrives_under_back_pressure() {
     const LENGTH: usize = 1 << 20;
     let (mut link, mut peer) = piped_link(1 << 16);
     let mut debtor = Debtor::default();
@@ -174,16 +175,16 @@ async fn a_frame_of_many_reads_comes_through_behind_back_pressure() {
         peer.read_exact(&mut all).await.expect("each is answered");
         drop(peer);
     };
-    let mut held = 0;
+    let mut kept = 0;
     let (end, ()) =
-        tokio::join!(run(&mut link, &mut debtor, |link, _| held = held.max(link.owned_bytes())), talk);
-    assert_eq!((end, debtor.heard), (End::Closed(Closed::Eof), 2 * (OWED_MAX + 2)));
-    // Growing doubles it.
-    assert!((LENGTH / 2..=2 * LENGTH + 2 * HELD_BYTES_MAX).contains(&held), "{held} bytes held");
+        tokio::join!(run(&mut link, &mut debtor, |link, _| kept = kept.max(link.owned_bytes())), talk);
+    assert_eq!((end, debtor.frames), (End::Closed(Closed::Eof), 2 * (OWED_MAX + 2)));
+    // A growing buffer doubles its size.
+    assert!((LENGTH / 2..=2 * LENGTH + 2 * KEPT_BYTES_MAX).contains(&kept), "{kept} bytes kept");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_large_frame_that_drips_stays_where_it_is() {
+async fn a_slow_large_frame_is_not_copied() {
     const LENGTH: usize = 256 * 1024;
     let (mut link, mut peer) = piped_link(1 << 20);
     let mut debtor = Debtor::default();
@@ -191,21 +192,21 @@ async fn a_large_frame_that_drips_stays_where_it_is() {
     peer.write_all(&vec![b'x'; LENGTH - 4 - 1_000]).await.expect("room");
     assert_eq!(settle(&mut link, &mut debtor).await, None);
     let mut moved = 0;
-    let mut place = link.input().as_ptr();
+    let mut before = link.input().as_ptr();
     for _ in 0..1_000 {
         peer.write_all(b"x").await.expect("room");
-        assert_eq!(debtor.heard, 0);
+        assert_eq!(debtor.frames, 0);
         assert_eq!(settle(&mut link, &mut debtor).await, None);
-        moved += usize::from(place != link.input().as_ptr());
-        place = link.input().as_ptr();
+        moved += usize::from(before != link.input().as_ptr());
+        before = link.input().as_ptr();
     }
-    // It grows once, and is gone with its last byte.
+    // The buffer grows once, and is freed with the last byte.
     assert!(moved <= 2, "moved {moved} times");
-    assert_eq!((debtor.heard, link.owned_bytes()), (1, 0));
+    assert_eq!((debtor.frames, link.owned_bytes()), (1, 0));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_small_frame_behind_a_large_one_does_not_keep_its_memory() {
+async fn a_small_rest_does_not_keep_a_large_buffer() {
     const LENGTH: usize = 256 * 1024;
     let (mut link, mut peer) = piped_link(1 << 20);
     let mut debtor = Debtor::default();
@@ -214,18 +215,18 @@ async fn a_small_frame_behind_a_large_one_does_not_keep_its_memory() {
     assert_eq!(settle(&mut link, &mut debtor).await, None);
     peer.write_all(&[b'x', 0, 0]).await.expect("room");
     assert_eq!(settle(&mut link, &mut debtor).await, None);
-    assert_eq!(debtor.heard, 1);
+    assert_eq!(debtor.frames, 1);
     assert!((2..=64).contains(&link.owned_bytes()), "{}", link.owned_bytes());
-    assert!(!link.input().try_reclaim(LENGTH / 2), "the memory in front of it is gone, too");
+    assert!(!link.input().try_reclaim(LENGTH / 2), "the memory in front of it is freed too");
 }
 
 #[tokio::test(flavor = "local")]
-async fn a_connection_under_back_pressure_starves_nobody() {
+async fn back_pressure_does_not_starve_other_connections() {
     let turns = Rc::new(Cell::new(0_u32));
     let (mut flooded, mut flood) = piped_link(1 << 20);
     tokio::task::spawn_local(async move {
         let (frames, mut answers) = (FRAME.repeat(1 << 14), vec![0; 1 << 14]);
-        // What waits to be heard never runs out.
+        // The machine always has more input.
         flood.write_all(&frames.repeat(4)).await.expect("room");
         loop {
             flood.write_all(&frames).await.expect("the link reads");
@@ -237,8 +238,8 @@ async fn a_connection_under_back_pressure_starves_nobody() {
         let (mut debtor, mut before) = (Debtor::default(), 0);
         let after = |_: &Link, debtor: &Debtor| {
             counted.set(counted.get() + 1);
-            assert!(debtor.heard - before <= OWED_MAX, "{} frames in one turn", debtor.heard - before);
-            before = debtor.heard;
+            assert!(debtor.frames - before <= OWED_MAX, "{} frames in one turn", debtor.frames - before);
+            before = debtor.frames;
         };
         run(&mut flooded, &mut debtor, after).await
     });
@@ -250,9 +251,9 @@ async fn a_connection_under_back_pressure_starves_nobody() {
             peer.write_all(&FRAME).await.expect("room");
             peer.read_u8().await.expect("an answer");
             let waited = turns.get() - before;
-            assert!(waited <= 4, "the other one had {waited} turns meanwhile");
+            assert!(waited <= 4, "the flooded connection had {waited} turns meanwhile");
         }
-        assert!(turns.get() > 1_000, "it was flooded all the time");
+        assert!(turns.get() > 1_000, "the flood lasted throughout the test");
     });
     talk.await.expect("no panic");
 }

@@ -1,38 +1,40 @@
-//! The scratch buffers that all links of one worker share. Used by `driver`.
+//! The scratch buffers that all links of one worker share, so that an idle link owns no memory. Used by `driver`. It knows
+//! neither sockets nor machines.
 
 use bytes::BytesMut;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-/// What a worker's shared buffer starts with: a whole TLS record.
+/// Initial size of a shared buffer: a whole TLS record.
 const SHARED_BYTES: usize = 16 * 1024;
 
-/// What is left of a buffer moves between the worker's and the link's own while it is no more than this. More stays where it
-/// is: a large frame that comes a few bytes at a time must not be copied each time.
+/// Unconsumed bytes up to this size are copied between the shared buffer and the link's own. Larger ones stay where they
+/// are, because a large frame that arrives in small pieces must not be copied for each piece.
 const MOVED_BYTES_MAX: usize = 4 * 1024;
 
-/// A shared buffer that one burst made larger than this is given back.
+/// A shared buffer that has grown beyond this is freed.
 const SHARED_BYTES_KEPT_MAX: usize = 256 * 1024;
 
-/// The scratch memory of a worker: all its links read and write through it, so that one that waits owns none.
+/// The scratch buffers of a worker. All its links read and write through them.
 #[derive(Debug, Default)]
 pub struct Buffers {
     pub(super) input: BytesMut,
     pub(super) output: BytesMut,
 }
 
-/// How a worker shares its [`Buffers`] among its links.
+/// A handle to a worker's [`Buffers`].
 pub type SharedBuffers = Rc<RefCell<Buffers>>;
 
 impl Buffers {
-    /// For all links of one worker.
+    /// Creates the buffers for all links of one worker.
     #[must_use]
     pub fn shared() -> SharedBuffers {
         Rc::default()
     }
 }
 
-/// The buffer to work in: the worker's, with what the link has of its own in front, unless that is too much to be moved.
+/// Returns the buffer to work in: the shared one, beginning with the link's own bytes, or the link's own buffer if it is
+/// too large to copy.
 pub(super) fn lend(shared: &mut BytesMut, own: &mut BytesMut) -> BytesMut {
     if own.len() > MOVED_BYTES_MAX {
         return std::mem::take(own);
@@ -45,9 +47,9 @@ pub(super) fn lend(shared: &mut BytesMut, own: &mut BytesMut) -> BytesMut {
     buffer
 }
 
-/// Gives a buffer back to the worker, if it is the worker's, and to the link what is left in it.
+/// Returns a lent buffer to the worker, and what remains in it to the link.
 pub(super) fn give_back(shared: &mut BytesMut, mut buffer: BytesMut) -> BytesMut {
-    // The worker has its own: this one is the link's.
+    // The worker's buffer is not lent out, so this buffer is the link's own.
     let is_own = shared.capacity() > 0;
     if is_own && buffer.len() > MOVED_BYTES_MAX {
         return buffer;
@@ -55,7 +57,7 @@ pub(super) fn give_back(shared: &mut BytesMut, mut buffer: BytesMut) -> BytesMut
     let rest = if buffer.is_empty() { BytesMut::new() } else { BytesMut::from(&buffer[..]) };
     if !is_own {
         buffer.clear();
-        buffer.reserve(SHARED_BYTES); // What was consumed is taken back; a buffer without capacity would look lent.
+        // Reclaims the consumed space. A buffer without capacity would look as if it were lent out.
         if buffer.capacity() <= SHARED_BYTES_KEPT_MAX {
             *shared = buffer;
         }

@@ -1,5 +1,5 @@
-//! A reset and an end of stream each have one class, in every step of a dial and on an open connection, whichever system call
-//! reports them.
+//! A reset and an end of stream each have one class, in every step of a dial and on an open connection, whichever system
+//! call reports them.
 
 use super::testing::{self, dial, listener, run_to_close, soon};
 use super::tls::ClientOptions;
@@ -29,12 +29,12 @@ fn blocking_listener() -> TcpListener {
     listener
 }
 
-/// How a peer ends a connection.
+/// How the peer ends a connection.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Ending {
     Reset,
     Fin,
-    /// An end of stream followed by a reset.
+    /// An end of stream, then a reset.
     FinAndReset,
 }
 
@@ -62,7 +62,7 @@ impl Ending {
     }
 }
 
-/// Dials a peer that ends the connection before this side has polled it.
+/// Dials a peer that ends the connection before this side polls it.
 async fn dial_ended(tls: bool, ending: Ending) -> Result<Dialed, DialError> {
     let listener = blocking_listener();
     let endpoint = endpoint(listener.local_addr().expect("bound"), tls);
@@ -77,20 +77,20 @@ async fn dial_ended(tls: bool, ending: Ending) -> Result<Dialed, DialError> {
 }
 
 #[tokio::test]
-async fn an_end_before_the_dial_returns_is_no_refusal() {
+async fn a_close_before_the_dial_returns_is_not_a_refusal() {
     for (tls, step) in [(false, Step::AfterTcp), (true, Step::Tls)] {
         for ending in [Ending::Reset, Ending::FinAndReset] {
-            let error = dial_ended(tls, ending).await.expect_err("the connection is gone");
+            let error = dial_ended(tls, ending).await.expect_err("the connection ended");
             assert_eq!((error.class, error.culprit()), ending.class(), "{tls} {ending:?}: {error}");
             assert_eq!((error.step, error.is_refused()), (step, false), "{tls} {ending:?}");
-            assert!(error.steps.tcp.is_some() && error.steps.tls.is_none(), "TCP's handshake was done");
+            assert!(error.steps.tcp.is_some() && error.steps.tls.is_none(), "the TCP handshake was finished");
         }
     }
 }
 
-/// The peer runs on its own thread and resets each connection as soon as it is accepted.
+/// The peer runs on its own thread and resets each connection as soon as it accepts it.
 #[tokio::test]
-async fn an_immediate_reset_has_one_class_in_a_hundred_tries() {
+async fn an_immediate_reset_always_has_the_same_class() {
     for tls in [false, true] {
         let listener = blocking_listener();
         let endpoint = endpoint(listener.local_addr().expect("bound"), tls);
@@ -111,7 +111,7 @@ async fn an_immediate_reset_has_one_class_in_a_hundred_tries() {
     }
 }
 
-/// A machine that writes. Its peer ends the connection between the first read and the first write.
+/// A machine that writes. Its peer may end the connection between the first read and the first write.
 #[derive(Default)]
 struct Talk {
     peer: Option<(TcpStream, Ending)>,
@@ -162,20 +162,20 @@ async fn drive(transport: Transport, mut machine: Talk) -> Closed {
 #[tokio::test]
 async fn reads_and_writes_report_the_same_end() {
     for ending in Ending::ALL {
-        for write_meets_it in [false, true] {
+        for at_write in [false, true] {
             let (listener, address) = listener();
             let endpoint = endpoint(address, false);
             let (dialed, accepted) = tokio::join!(dial(&endpoint, 0, soon()), listener.accept());
             let transport = dialed.expect("it listens").transport;
             let peer = accepted.expect("a client came").0.into_std().expect("a socket");
-            let peer = if write_meets_it {
+            let peer = if at_write {
                 Some((peer, ending))
             } else {
                 ending.perform(peer);
                 None
             };
             let why = drive(transport, Talk { peer, ..Talk::default() }).await;
-            assert_eq!(why, ending.closed(), "{ending:?}, met by a write: {write_meets_it}");
+            assert_eq!(why, ending.closed(), "{ending:?}, before a write: {at_write}");
         }
     }
 }

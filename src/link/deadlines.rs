@@ -1,9 +1,9 @@
-//! The deadline queue of a worker: every task that waits for time has one slot in it, and what is due in one tick
-//! is woken in one pass. `driver` keeps each connection's timer here, `fleet` what a device waits for between
-//! connections; the worker runs it beside its tasks.
+//! The timers of a worker: a queue of deadlines, in ticks of 900 us, that all tasks of a thread share. One kernel timer
+//! waits for the first tick, and all tasks of a tick are woken together. `driver` keeps each connection's timer here,
+//! and `fleet` the waits of a device between connections. The worker runs the queue beside its tasks.
 //!
-//! tokio's own timers round up to the next millisecond and cost a wake of the thread for nearly every message. Here a
-//! tick is shorter, exact where the system has timers for that, and shared. It knows neither connections nor machines.
+//! tokio's own timers round up to the next millisecond and wake the thread for nearly every message. These ticks are
+//! shorter, and exact where the system has precise timers. Independent of connections and of the `Machine` trait.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -18,17 +18,17 @@ use tokio::time::Sleep;
 use crate::clock;
 use crate::stalls::Stalls;
 
-/// A deadline that is served this much late was held up by a stall of this thread.
+/// A deadline that is served later than this was delayed by a stall of this thread.
 pub const STALL_AFTER: Duration = Duration::from_millis(2);
 
-/// How far apart deadlines are served: a message is picked half of it late on the average, and just under a millisecond at
-/// worst. Shorter ticks wake the thread more often for fewer messages each: 500 us cost a tenth more CPU at 10,000 messages/s.
+/// The distance between ticks. A due message starts half a tick late on average, and less than a millisecond late at worst.
+/// Shorter ticks wake the thread more often for fewer messages each: 500 us cost 10% more CPU at 10,000 messages/s.
 pub(super) const TICK: Duration = Duration::from_micros(900);
 
 /// No deadline.
 const NEVER: u64 = u64::MAX;
 
-/// Emptied lists that are kept for the ticks to come.
+/// The maximum number of empty lists kept for reuse.
 const SPARE_MAX: usize = 64;
 
 /// The deadlines of one worker's tasks.
@@ -37,42 +37,42 @@ pub struct Deadlines {
     epoch: Instant,
     precise: bool,
     queue: RefCell<Queue>,
-    /// When the first deadline counts as late; `None` without one.
+    /// The instant from which the first deadline counts as late; `None` without a deadline.
     late_from: Cell<Option<Instant>>,
     stalls: Rc<Stalls>,
 }
 
 #[derive(Debug, Default)]
 struct Queue {
-    /// The slots to wake, by tick.
+    /// Indices of the slots to wake, by tick.
     ticks: BTreeMap<u64, Vec<u32>>,
     slots: Vec<Slot>,
     free: Vec<u32>,
     spare: Vec<Vec<u32>>,
-    /// The task of [`Deadlines::run`].
+    /// Waker of the task that runs [`Deadlines::run`].
     runner: Option<Waker>,
-    /// What it waits for.
+    /// The tick that this task waits for; [`NEVER`] without one.
     awaited_tick: u64,
 }
 
-/// One task's slot.
+/// The timer of one task.
 #[derive(Debug)]
 struct Slot {
     waker: Option<Waker>,
-    /// [`NEVER`] while nothing is set.
+    /// The tick to wake the task in; [`NEVER`] if none is set.
     tick: u64,
-    /// Where in its tick's list it stands.
+    /// The position of this slot in the list of its tick.
     position: usize,
 }
 
 impl Deadlines {
-    /// As exact as tokio's clock, with which it can be paused.
+    /// Creates deadlines that follow tokio's clock, which tests can pause.
     #[must_use]
     pub fn new() -> Rc<Deadlines> {
         Rc::new(Deadlines::with_precision(false))
     }
 
-    /// As exact as the system's timers: Linux's have no granularity worth mentioning.
+    /// Creates deadlines that use the system's precise timers, where it has them (Linux).
     #[must_use]
     pub fn precise() -> Rc<Deadlines> {
         Rc::new(Deadlines::with_precision(true))
@@ -84,14 +84,14 @@ impl Deadlines {
         Deadlines { epoch, precise, queue, late_from, stalls }
     }
 
-    /// When this thread had a deadline to serve and did not run.
+    /// Returns the intervals in which this thread had a deadline to serve and did not run.
     #[must_use]
     pub fn stalls(&self) -> &Rc<Stalls> {
         &self.stalls
     }
 
-    /// Brings the stalls up to date. Called with each reading of the clock, before anything else is done with it: what is handled now
-    /// was held up until now.
+    /// Notes a stall if the first deadline is late at `now`. Call it with every reading of the clock, before anything else,
+    /// because whatever the thread handles now was delayed until now.
     #[inline]
     pub fn observe(&self, now: Instant) {
         if self.late_from.get().is_some_and(|late_from| now > late_from) {
@@ -106,27 +106,27 @@ impl Deadlines {
         }
     }
 
-    /// The first deadline may have changed.
+    /// Recomputes `late_from` after the first deadline may have changed.
     fn set_late_from(&self, queue: &Queue) {
         let first = queue.ticks.first_key_value().map(|(tick, _)| self.instant(*tick) + STALL_AFTER);
         self.late_from.set(first);
     }
 
-    /// A slot for one task. It can be set to an instant again and again, and leaves when it is dropped.
+    /// Creates a timer for one task. The task can set it repeatedly; dropping it removes it.
     #[must_use]
     pub fn alarm(self: &Rc<Self>) -> Alarm {
         Alarm { slot: self.queue.borrow_mut().enter(), deadlines: self.clone() }
     }
 
-    /// Wakes every task that has an alarm: something else than time has changed.
+    /// Wakes every task that has ever set an alarm, for changes other than the passing of time.
     pub fn wake_all(&self) {
-        // A waker may run anything: the queue is free meanwhile.
+        // A waker may call back into this queue, so the queue is not borrowed here.
         let wakers: Vec<Waker> =
             self.queue.borrow().slots.iter().filter_map(|slot| slot.waker.clone()).collect();
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Waits until an instant has come.
+    /// Waits until `at`.
     pub async fn until(self: &Rc<Self>, at: Instant) {
         let alarm = self.alarm();
         poll_fn(|cx| {
@@ -141,7 +141,8 @@ impl Deadlines {
         .await;
     }
 
-    /// Serves the deadlines, for as long as the system lets it. Run once beside the tasks, on their thread.
+    /// Serves the deadlines until the system's timer fails, and returns that error. Run it once, beside the tasks, on their
+    /// thread.
     pub async fn run(&self) -> io::Error {
         let timer = if self.precise { Timer::precise() } else { Ok(Timer::Tokio(None)) };
         let mut timer = match timer {
@@ -155,7 +156,7 @@ impl Deadlines {
             self.take_due(now, &mut due);
             if !due.is_empty() {
                 due.drain(..).for_each(Waker::wake);
-                // Whoever was woken sets its next deadline first.
+                // Let every woken task set its next deadline before rearming the timer.
                 let mut yielded = false;
                 poll_fn(|cx| {
                     if std::mem::replace(&mut yielded, true) {
@@ -177,19 +178,19 @@ impl Deadlines {
         }
     }
 
-    /// Hands out the wakers of all deadlines that have last_passed_tick.
+    /// Moves the wakers of all passed deadlines to `due`.
     fn take_due(&self, now: Instant, due: &mut Vec<Waker>) {
         let mut queue = self.queue.borrow_mut();
         queue.take_due(self.last_passed_tick(now), due);
         self.set_late_from(&queue);
     }
 
-    /// The last tick that has last_passed_tick.
+    /// Returns the last tick that has passed.
     fn last_passed_tick(&self, now: Instant) -> u64 {
         ns(now.saturating_duration_since(self.epoch)) / ns(TICK)
     }
 
-    /// The first tick that is not before `at`.
+    /// Returns the first tick that is not before `at`.
     fn tick(&self, at: Instant) -> u64 {
         ns(at.saturating_duration_since(self.epoch)).div_ceil(ns(TICK))
     }
@@ -237,7 +238,7 @@ impl Queue {
         }
     }
 
-    /// Hands out the wakers of all ticks up to `last_passed_tick`.
+    /// Moves the wakers of all ticks up to `last_passed_tick` to `due`.
     fn take_due(&mut self, last_passed_tick: u64, due: &mut Vec<Waker>) {
         while let Some(first) = self.ticks.first_entry().filter(|first| *first.key() <= last_passed_tick) {
             let mut list = first.remove();
@@ -250,7 +251,7 @@ impl Queue {
         }
     }
 
-    /// The first tick, remembered as what the task of `cx` waits for.
+    /// Returns the first tick, and stores it as the one that the task of `cx` waits for.
     fn await_first(&mut self, cx: &Context<'_>) -> Option<u64> {
         if !self.runner.as_ref().is_some_and(|runner| runner.will_wake(cx.waker())) {
             self.runner = Some(cx.waker().clone());
@@ -267,7 +268,7 @@ impl Queue {
     }
 }
 
-/// A task's slot in the queue of its worker.
+/// The timer of one task, in the queue of its worker.
 #[derive(Debug)]
 pub struct Alarm {
     deadlines: Rc<Deadlines>,
@@ -275,8 +276,8 @@ pub struct Alarm {
 }
 
 impl Alarm {
-    /// Has the task woken in the first tick from `at` on, and after `now` in any case; or earlier, if that was asked for
-    /// before: a deadline that moves back is left to fire, because keep-alive moves back with every message.
+    /// Wakes the task in the first tick from `at` on, but after `now`. An earlier alarm stays set and fires first:
+    /// keep-alive moves its deadline back with every message, and letting the old one fire is cheaper.
     pub fn set(&self, cx: &Context<'_>, now: Instant, at: Instant) {
         let tick = self.deadlines.tick(at).max(self.deadlines.last_passed_tick(now) + 1);
         let mut queue = self.deadlines.queue.borrow_mut();
@@ -290,7 +291,7 @@ impl Alarm {
         }
     }
 
-    /// Has the task woken at `at`, if that is earlier than what was asked for before and the task has ever set this alarm.
+    /// Wakes the task at `at` if that is earlier than its current alarm. Without effect for a task that has never set one.
     pub fn bring_forward(&self, at: Instant) {
         let tick = self.deadlines.tick(at);
         let mut queue = self.deadlines.queue.borrow_mut();
@@ -301,7 +302,7 @@ impl Alarm {
         }
     }
 
-    /// [`Deadlines::observe`], for the task of this alarm.
+    /// Calls [`Deadlines::observe`] on the queue of this alarm.
     #[inline]
     pub fn observe(&self, now: Instant) {
         self.deadlines.observe(now);
@@ -325,11 +326,11 @@ impl Drop for Alarm {
     }
 }
 
-/// What wakes the thread for the first tick.
+/// The timer that wakes the thread for the first tick.
 enum Timer {
-    /// tokio's, and when it is armed for.
+    /// tokio's timer; `None` before it is first armed.
     Tokio(Option<Pin<Box<Sleep>>>),
-    /// One of the kernel's, and when it is armed for.
+    /// A timer of the kernel, and the instant that it is armed for.
     #[cfg(target_os = "linux")]
     Kernel(tokio::io::unix::AsyncFd<KernelTimer>, Option<Instant>),
 }
@@ -347,7 +348,7 @@ impl std::os::fd::AsRawFd for KernelTimer {
 
 impl Timer {
     #[cfg(target_os = "linux")]
-    #[expect(unsafe_code, reason = "tokio has no other way to wait for a descriptor of our own")]
+    #[expect(unsafe_code, reason = "tokio has no safe way to wait for a foreign file descriptor")]
     fn precise() -> io::Result<Timer> {
         use nix::sys::timerfd::{ClockId, TimerFd, TimerFlags};
         use tokio::io::{Interest, unix::AsyncFd};
@@ -363,7 +364,7 @@ impl Timer {
         Ok(Timer::Tokio(None))
     }
 
-    /// Ready once `at` has come.
+    /// Returns `Ready` once `at` has passed.
     fn poll(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<io::Result<()>> {
         match self {
             Timer::Tokio(sleep) => {
@@ -384,7 +385,7 @@ impl Timer {
                     timer.get_ref().0.set(Expiration::OneShot(left.into()), TimerSetTimeFlags::empty())?;
                     *armed = Some(at);
                 }
-                // Not read: arming it again resets it, and each expiry is an event of its own.
+                // The expiry is not read from the descriptor: arming the timer again resets it.
                 ready!(timer.poll_read_ready(cx))?.clear_ready();
             },
         }

@@ -1,8 +1,7 @@
-//! From a host name to an established connection: DNS, TCP and TLS, each timed apart, under one deadline. `fleet` dials
-//! for its devices.
+//! Dialing: from a host name to an established connection. DNS, TCP and TLS are timed separately and share one deadline.
+//! `fleet` dials for its devices, `app` for its checks.
 //!
-//! A dial that fails is a measurement: its error says which step, how long the earlier ones took, a stable class,
-//! and whose fault it is as far as the wire can tell.
+//! A failed dial is a measurement, not a fault of the program: see `dial_error`.
 
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -21,22 +20,22 @@ use super::tls::{Records, TlsFacts, TlsStream, tls_io_error};
 use super::transport::Transport;
 use crate::clock;
 
-/// An established connection and what it took.
+/// An established connection.
 #[derive(Debug)]
 pub struct Dialed {
-    /// The connection.
+    /// The transport, ready to be driven.
     pub transport: Transport,
-    /// How long each step took.
+    /// Duration of each step.
     pub steps: Steps,
-    /// What TLS agreed on.
+    /// Negotiated TLS parameters; `None` without TLS.
     pub tls: Option<TlsFacts>,
 }
 
-/// Connects to `endpoint`; all steps together may take until `deadline`. `turn` is the caller's number among all: source and
-/// target addresses are taken in turn.
+/// Connects to `endpoint`. All steps together may take until `deadline`. `turn` numbers the caller's connections, which use
+/// source and target addresses in turn.
 ///
 /// # Errors
-/// Any step failed or did not finish in time.
+/// A step failed or did not finish in time.
 pub async fn dial(
     endpoint: &Endpoint,
     resolver: &Resolver,
@@ -44,7 +43,7 @@ pub async fn dial(
     deadline: Instant,
 ) -> Result<Dialed, DialError> {
     let mut steps = Steps::default();
-    // Boxed: a device's task would otherwise keep room for a handshake all its life.
+    // Boxed, because the device's task would otherwise reserve memory for a handshake until it ends.
     let connecting = Box::pin(connect(endpoint, resolver, turn, deadline, &mut steps));
     match connecting.await {
         Ok(transport) => Ok(Dialed { tls: transport.tls_facts(), transport, steps }),
@@ -52,7 +51,7 @@ pub async fn dial(
     }
 }
 
-/// `steps` tell the caller how far it came.
+/// Connects, and stores the duration of each finished step in `steps`.
 async fn connect(
     endpoint: &Endpoint,
     resolver: &Resolver,
@@ -67,7 +66,7 @@ async fn connect(
         let answer = within(deadline, resolver.resolve(&endpoint.host, endpoint.port)).await;
         let answer = answer.map_err(|error| (Step::Dns, error))?;
         let found = answer.found.map_err(|error| (Step::Dns, resolver::clone_error(&error)))?;
-        // Not until we had our turn: the others who waited for the same answer had theirs before.
+        // Until the answer arrived, not until this task ran: other tasks that share the answer ran first.
         steps.dns = Some(answer.at.saturating_duration_since(began));
         began = clock::now();
         found
@@ -104,18 +103,18 @@ async fn tcp(
 ) -> io::Result<TcpStream> {
     let routes = addresses::routes(found, &endpoint.sources, turn);
     if routes.is_empty() && !found.is_empty() {
-        let what = "none is of the kind of the host's addresses, IPv4 or IPv6";
+        let what = "none has the family of the host's addresses, IPv4 or IPv6";
         return Err(addresses::source_address_error(what.to_owned()));
     }
     let stream = connect_any(&routes, deadline).await?;
-    // Acks and small messages must not wait for each other (Nagle).
+    // Without this, Nagle's algorithm delays acknowledgments and small messages.
     stream.set_nodelay(true)?;
     Ok(stream)
 }
 
-/// Tries the routes in their order, each with its share of the time that is left: one that does not answer
-/// must not cost the others their turn. The error is the first route's, which is preferred, unless another one shows what
-/// this machine lacks.
+/// Tries the routes in order. Each gets an equal share of the remaining time, so that an unresponsive address leaves time
+/// for the others. Returns the error of the first route, which is the preferred one, unless another error shows that this
+/// machine ran out of something.
 async fn connect_any(routes: &[Route], deadline: Instant) -> io::Result<TcpStream> {
     let is_ours = |error: &io::Error| Class::of(Step::Tcp, error).culprit() == Culprit::Us;
     let mut failed: Option<io::Error> = None;
@@ -152,20 +151,20 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    /// What is said of routes that all fail.
+    /// Returns the class of the error when every route fails.
     async fn class_of(routes: &[Route]) -> &'static str {
         let deadline = clock::now() + Duration::from_secs(60);
         Class::of(Step::Tcp, &connect_any(routes, deadline).await.unwrap_err()).name()
     }
 
     #[tokio::test]
-    async fn of_several_addresses_the_first_ones_error_is_told_unless_this_machine_lacks_something() {
+    async fn the_first_routes_error_wins_unless_this_machine_is_short() {
         let to = |ip: [u8; 4], from: Option<[u8; 4]>| {
-            let port = crate::link::testing::listener().1.port(); // Nobody listens there any more.
+            let port = crate::link::testing::listener().1.port(); // Its listener is closed.
             Route { to: SocketAddr::from((ip, port)), from: from.map(IpAddr::from) }
         };
         let refused = to([127, 0, 0, 1], None);
-        // A broadcast is no address for TCP; documentation addresses are nobody's (RFC 5737).
+        // TCP cannot connect to a broadcast address. No machine has a documentation address (RFC 5737).
         let unreachable = to([255; 4], None);
         let lacking = to([127, 0, 0, 1], Some([192, 0, 2, 1]));
         assert_eq!(class_of(&[refused, unreachable]).await, "tcp_refused");

@@ -1,4 +1,5 @@
 //! Why a dial failed: the step, a stable class for counting, and the culprit. Created by `dial`; read by `fleet` and `app`.
+//! It must not depend on sockets: it only interprets `io::Error`.
 
 use nix::errno::Errno;
 use std::fmt;
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use super::tls::TlsFailure;
 
-/// The steps of a dial.
+/// A step of a dial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
     /// Name resolution.
@@ -16,12 +17,12 @@ pub enum Step {
     Tcp,
     /// The TLS handshake.
     Tls,
-    /// After the TCP handshake, without TLS. A dial fails here if the connection ends before the dial returns.
+    /// After the TCP handshake, on a connection without TLS: the connection ended before the dial returned.
     AfterTcp,
 }
 
-/// How long each step took that completed. An address needs no DNS, and plain TCP no TLS. Who joins a lookup that others
-/// have begun waits for less than it takes.
+/// Duration of each finished step. An address needs no DNS, and plain TCP no TLS. A device that joins a running lookup
+/// waits for less than the lookup takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Steps {
     /// Name resolution.
@@ -32,25 +33,25 @@ pub struct Steps {
     pub tls: Option<Duration>,
 }
 
-/// Whose fault a failed dial is, as far as the wire can tell.
+/// The party that caused a failed dial, as far as this machine can tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Culprit {
-    /// The server that was dialed.
+    /// The target.
     Peer,
-    /// What lies between.
+    /// The network between this machine and the target.
     Network,
-    /// This machine.
+    /// The load generator's machine.
     Us,
 }
 
-/// A dial that failed.
+/// A failed dial.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", ErrorText(self))]
 #[non_exhaustive]
 pub struct DialError {
     /// The step that failed.
     pub step: Step,
-    /// How long the earlier steps took.
+    /// Durations of the earlier steps.
     pub steps: Steps,
     /// A stable name for counting: `dns`, `tcp_refused`, `tcp_timeout`, `tcp_unreachable`, `reset`, `closed_by_peer`, `tls`,
     /// `tls_timeout`, `tls_certificate`, `fd_limit`, `ports_exhausted`, `source_address`, `no_memory`.
@@ -65,51 +66,52 @@ impl DialError {
         DialError { step, steps, class: kind.name(), kind, source }
     }
 
-    /// A TLS handshake that failed with `error`.
+    /// Returns the error of a failed TLS handshake.
     #[cfg(test)]
     pub(crate) fn of_tls(error: rustls::Error) -> DialError {
         DialError::new(Step::Tls, Steps::default(), io::Error::other(TlsFailure::new(error, false)))
     }
 
-    /// Whose fault it is.
+    /// Returns the party that caused the failure.
     #[must_use]
     pub fn culprit(&self) -> Culprit {
         self.kind.culprit()
     }
 
-    /// The step did not finish in time, whichever it was.
+    /// Returns true if the dial ran out of time, in whichever step.
     #[must_use]
     pub fn is_timeout(&self) -> bool {
         self.source.kind() == io::ErrorKind::TimedOut
     }
 
-    /// True if the server's certificate has expired or is not valid yet, but would be valid at `unix`, a time since the Unix epoch.
+    /// Returns true if the server's certificate is expired or not valid yet, but would be valid at `unix`, a time since the
+    /// Unix epoch.
     #[must_use]
     pub fn is_valid_at(&self, unix: Duration) -> bool {
         TlsFailure::of(&self.source).is_some_and(|failure| failure.is_valid_at(unix))
     }
 
-    /// Nothing listens there, or the connection was refused.
+    /// Returns true if the target refused the TCP connection, for example because nothing listens on the port.
     #[must_use]
     pub fn is_refused(&self) -> bool {
         self.kind == Class::TcpRefused
     }
 
-    /// The fix, if TLS failed; `own_roots` as in [`Endpoint`].
+    /// Returns the fix if TLS failed. `own_roots` as in [`Endpoint`](super::Endpoint).
     #[must_use]
     pub fn tls_fix(&self, own_roots: bool) -> Option<&'static str> {
         TlsFailure::of(&self.source).map(|failure| failure.fix(own_roots))
     }
 
-    /// True if the port may not use TLS: the answer was not TLS, or the connection ended during the handshake.
+    /// Returns true if the port may not use TLS: the answer was not TLS, or the connection ended during the handshake.
     #[must_use]
     pub fn may_lack_tls(&self) -> bool {
-        let gone = matches!(self.kind, Class::Reset | Class::ClosedByPeer) && self.step == Step::Tls;
-        gone || TlsFailure::of(&self.source).is_some_and(TlsFailure::is_not_tls)
+        let ended = matches!(self.kind, Class::Reset | Class::ClosedByPeer) && self.step == Step::Tls;
+        ended || TlsFailure::of(&self.source).is_some_and(TlsFailure::is_not_tls)
     }
 }
 
-/// What can go wrong. A closed set, so that reports can count it.
+/// The classes of errors. A closed set, so that reports can count them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
     Dns,
@@ -176,9 +178,9 @@ impl Class {
         }
     }
 
-    /// What an error of that step means.
+    /// Returns the class of an error in `step`.
     pub(super) fn of(step: Step, error: &io::Error) -> Class {
-        // Our own shortages first: they can show in any step.
+        // Shortages of this machine come first, because every step can meet them.
         match error.raw_os_error().map(Errno::from_raw) {
             Some(Errno::EMFILE | Errno::ENFILE) => return Class::FdLimit,
             Some(Errno::EADDRNOTAVAIL) => return Class::PortsExhausted,
@@ -186,10 +188,10 @@ impl Class {
             _ => {}
         }
         match (step, error.kind()) {
-            // Without a number it is not the system's: see `addresses`.
+            // An error without a number comes from `addresses`, not from the system.
             (Step::Tcp, io::ErrorKind::AddrNotAvailable) => Class::SourceAddress,
             (Step::Dns, _) => Class::Dns,
-            // The same end of a connection has the same class in every step, because it is chance which step meets it.
+            // An ended connection has the same class in every step, because it is chance which step notices it.
             (_, io::ErrorKind::ConnectionReset) => Class::Reset,
             (_, io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof) => Class::ClosedByPeer,
             (Step::Tcp, io::ErrorKind::ConnectionRefused) => Class::TcpRefused,
@@ -204,7 +206,7 @@ impl Class {
     }
 }
 
-/// What happened, and the cause. The system's error text adds nothing to a reset or a close, so it is left out there.
+/// Displays what happened and the cause. The system's text adds nothing to a reset or a close, so it is left out there.
 struct ErrorText<'a>(&'a DialError);
 
 impl fmt::Display for ErrorText<'_> {
@@ -222,8 +224,8 @@ impl fmt::Display for ErrorText<'_> {
     }
 }
 
-/// True if the connection ended after TCP's handshake. The system reports a reset in answer to the handshake itself as a refusal
-/// (RFC 9293 §3.10.7.3).
+/// Returns true if the connection ended after the TCP handshake. The system reports a reset in answer to the handshake
+/// itself as a refusal (RFC 9293 §3.10.7.3).
 pub(super) fn is_after_tcp_handshake(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
 }
@@ -238,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn our_own_shortages_are_ours_in_every_step() {
+    fn a_local_shortage_is_the_generators_fault_in_every_step() {
         for step in [Step::Dns, Step::Tcp, Step::Tls] {
             assert_eq!(class(step, Errno::EMFILE), ("fd_limit", Culprit::Us));
             assert_eq!(class(step, Errno::ENFILE), ("fd_limit", Culprit::Us));
@@ -248,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_network_and_the_peer_do_is_told_apart() {
+    fn network_and_target_errors_are_distinguished() {
         assert_eq!(class(Step::Tcp, Errno::ECONNREFUSED), ("tcp_refused", Culprit::Peer));
         assert_eq!(class(Step::Tcp, Errno::ETIMEDOUT), ("tcp_timeout", Culprit::Network));
         assert_eq!(class(Step::Tcp, Errno::EHOSTUNREACH), ("tcp_unreachable", Culprit::Network));

@@ -1,4 +1,4 @@
-//! Dialing, TLS and the ways to close, over real sockets on loopback.
+//! Dialing, TLS and the ways to close a connection, over real sockets on loopback.
 
 use bytes::BytesMut;
 use rustls::ServerConfig;
@@ -19,7 +19,7 @@ use super::{
 use crate::clock;
 use crate::sansio::{Close, Closed, Machine, OUTPUT_BYTES_MAX};
 
-/// Dials a server of that configuration; both ends of what came of it.
+/// Dials a server with that configuration, and returns the result of both ends.
 async fn meet(
     server: &Arc<ServerConfig>,
     host: &str,
@@ -34,9 +34,9 @@ async fn meet(
     tokio::join!(dial(&endpoint, 0, soon()), serve)
 }
 
-/// Sends `to_send` bytes, and notes what becomes of them and of the connection.
+/// Sends `to_send` bytes, and records flushes and the end of the connection.
 #[derive(Debug, Default)]
-struct Pump {
+struct Sender {
     to_send: usize,
     received: usize,
     flushed: Vec<usize>,
@@ -45,7 +45,7 @@ struct Pump {
     closed: Vec<Closed>,
 }
 
-impl Machine for Pump {
+impl Machine for Sender {
     type Error = std::convert::Infallible;
     fn handle_input(&mut self, _: Instant, input: &mut BytesMut) -> Result<(), Self::Error> {
         self.received += input.len();
@@ -78,7 +78,7 @@ impl Machine for Pump {
 }
 
 #[tokio::test]
-async fn each_step_is_timed_and_the_newest_of_everything_is_agreed_on() {
+async fn each_step_is_timed_and_the_newest_tls_is_negotiated() {
     let identity = identity(&["localhost", "127.0.0.1"]);
     let (by_name, server) = meet(&identity.server(), "localhost", &identity.trusted()).await;
     let by_name = by_name.expect("trusted");
@@ -92,12 +92,12 @@ async fn each_step_is_timed_and_the_newest_of_everything_is_agreed_on() {
 }
 
 #[tokio::test]
-async fn older_servers_are_spoken_to_in_their_way() {
+async fn older_tls_versions_and_groups_are_supported() {
     use rustls::crypto::aws_lc_rs::kx_group::{SECP256R1, SECP384R1, X25519, X25519MLKEM768};
     let identity = identity(&["127.0.0.1"]);
     for (versions, group, expected) in [
         (&[&rustls::version::TLS12][..], SECP256R1, Some(("1.2", "secp256r1"))),
-        // The certificate's key is on P-256: this works only because P-256 is offered, too.
+        // The certificate's key is on P-256, so this works only because P-256 is offered too.
         (&[&rustls::version::TLS12][..], X25519, Some(("1.2", "X25519"))),
         (&[&rustls::version::TLS13][..], SECP256R1, Some(("1.3", "secp256r1"))),
         (&[&rustls::version::TLS13][..], X25519, Some(("1.3", "X25519"))),
@@ -120,7 +120,8 @@ async fn older_servers_are_spoken_to_in_their_way() {
     }
 }
 
-/// The ClientHello has a key share for the first group only, so adding P-384 last changes no handshake that worked before.
+/// The ClientHello has a key share for the first group only, so an additional last group changes no handshake that works
+/// without it.
 #[test]
 fn p_384_is_offered_last() {
     let client = tls::client(&identity(&["a.example"]).trusted()).expect("options are valid");
@@ -130,11 +131,11 @@ fn p_384_is_offered_last() {
 }
 
 #[tokio::test]
-async fn a_certificate_of_a_stranger_or_for_another_name_is_refused_unless_checks_are_off() {
+async fn untrusted_certificates_fail_unless_verify_is_off() {
     let ours = identity(&["127.0.0.1"]);
-    let stranger = identity(&["127.0.0.1"]);
+    let unknown = identity(&["127.0.0.1"]);
     let renamed = identity(&["hub.example"]);
-    for (server, trusted) in [(&stranger, &ours), (&renamed, &renamed)] {
+    for (server, trusted) in [(&unknown, &ours), (&renamed, &renamed)] {
         let (client, accepted) = meet(&server.server(), "127.0.0.1", &trusted.trusted()).await;
         let error = client.expect_err("not to be trusted");
         assert_eq!((error.step, error.class, error.culprit()), (Step::Tls, "tls_certificate", Culprit::Peer));
@@ -149,8 +150,8 @@ async fn a_certificate_of_a_stranger_or_for_another_name_is_refused_unless_check
 }
 
 #[tokio::test]
-async fn who_presents_a_known_chain_without_its_key_is_refused() {
-    let (ours, thief) = (identity(&["127.0.0.1"]), identity(&["127.0.0.1"]));
+async fn a_cached_chain_without_its_key_is_refused() {
+    let (ours, other) = (identity(&["127.0.0.1"]), identity(&["127.0.0.1"]));
     let tls = tls::client(&ours.trusted()).expect("options are valid");
     let provider = rustls::crypto::aws_lc_rs::default_provider();
     let signing_key = |key: &[u8]| {
@@ -158,8 +159,8 @@ async fn who_presents_a_known_chain_without_its_key_is_refused() {
         provider.key_provider.load_private_key(key).expect("a key")
     };
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
-        // The second time the chain is known, and the third time too.
-        for (key, good) in [(&ours.key, true), (&thief.key, false), (&ours.key, true)] {
+        // The chain is cached from the second time on.
+        for (key, good) in [(&ours.key, true), (&other.key, false), (&ours.key, true)] {
             let chain = vec![CertificateDer::from(ours.certificate.clone())];
             let presents = FixedCertificate(Arc::new(CertifiedKey::new(chain, signing_key(key))));
             let server = ServerConfig::builder_with_provider(Arc::new(provider.clone()))
@@ -189,7 +190,7 @@ async fn who_presents_a_known_chain_without_its_key_is_refused() {
 }
 
 #[tokio::test]
-async fn a_closed_port_refuses_and_an_unknown_name_does_not_resolve() {
+async fn closed_ports_and_unknown_names_have_their_classes() {
     let (listener, address) = listener();
     drop(listener);
     let closed = Endpoint { host: "127.0.0.1".into(), port: address.port(), ..Endpoint::default() };
@@ -203,33 +204,33 @@ async fn a_closed_port_refuses_and_an_unknown_name_does_not_resolve() {
 }
 
 #[tokio::test]
-async fn a_server_that_says_nothing_times_out_in_tls() {
+async fn a_silent_server_times_out_in_tls() {
     let (listener, address) = listener();
     let options = ClientOptions { verify: false, ..ClientOptions::default() };
     let endpoint = endpoint("127.0.0.1", address.port(), &options);
     let dialing = dial(&endpoint, 0, clock::now() + Duration::from_millis(500));
-    let (result, _held) = tokio::join!(dialing, listener.accept());
-    let error = result.expect_err("it says nothing");
+    let (result, _kept_open) = tokio::join!(dialing, listener.accept());
+    let error = result.expect_err("the server is silent");
     assert_eq!((error.step, error.class, error.culprit()), (Step::Tls, "tls_timeout", Culprit::Peer));
     assert!(error.steps.tcp.is_some());
 }
 
 #[tokio::test]
-async fn a_server_that_hangs_up_fails_tls() {
+async fn a_server_that_closes_fails_tls() {
     let (listener, address) = listener();
     let options = ClientOptions { verify: false, ..ClientOptions::default() };
     let endpoint = endpoint("127.0.0.1", address.port(), &options);
-    let hang_up = async { drop(listener.accept().await) };
-    let (result, ()) = tokio::join!(dial(&endpoint, 0, soon()), hang_up);
-    let error = result.expect_err("it hangs up");
+    let close = async { drop(listener.accept().await) };
+    let (result, ()) = tokio::join!(dial(&endpoint, 0, soon()), close);
+    let error = result.expect_err("the server closes");
     // A FIN, or an RST if the peer has not read the client's first message.
-    let told = (error.step, error.class, error.culprit());
+    let found = (error.step, error.class, error.culprit());
     let ends = [(Step::Tls, "closed_by_peer", Culprit::Peer), (Step::Tls, "reset", Culprit::Network)];
-    assert!(ends.contains(&told) && error.may_lack_tls(), "{told:?}");
+    assert!(ends.contains(&found) && error.may_lack_tls(), "{found:?}");
 }
 
 #[tokio::test]
-async fn a_client_that_says_nothing_or_speaks_no_tls_is_not_accepted() {
+async fn silent_and_plain_tcp_clients_are_not_accepted() {
     let server = identity(&["127.0.0.1"]).server();
     let (listener, address) = listener();
     let silent = TcpStream::connect(address).await.expect("it listens");
@@ -239,18 +240,18 @@ async fn a_client_that_says_nothing_or_speaks_no_tls_is_not_accepted() {
     drop(silent);
 
     let mut plain = TcpStream::connect(address).await.expect("it listens");
-    plain.write_all(b"GET / HTTP/1.1\r\n\r\n").await.expect("it takes bytes");
+    plain.write_all(b"GET / HTTP/1.1\r\n\r\n").await.expect("it receiving bytes");
     let (stream, _) = listener.accept().await.expect("a client came");
     let accepted = accept_tls(stream, &server, soon()).await;
     assert!(matches!(accepted, Err(AcceptError::Tls(_))), "{accepted:?}");
 }
 
 #[tokio::test]
-async fn flushed_means_that_the_kernel_has_it_also_under_tls() {
+async fn flushed_under_tls_means_the_kernel_has_everything() {
     const BYTES: usize = 32 << 20;
     let (ours, mut theirs) = connected().await;
     let mut link = Link::new(ours, Buffers::shared(), &Deadlines::new());
-    let mut pump = Pump { to_send: BYTES, close: Some(Close::AfterFlush), ..Pump::default() };
+    let mut sender = Sender { to_send: BYTES, close: Some(Close::AfterFlush), ..Sender::default() };
     let reader = async {
         let mut received = 0;
         let mut chunk = vec![0; 256 * 1024];
@@ -261,22 +262,22 @@ async fn flushed_means_that_the_kernel_has_it_also_under_tls() {
             }
         }
     };
-    let (why, received) = tokio::join!(run_to_close(&mut link, &mut pump), reader);
+    let (why, received) = tokio::join!(run_to_close(&mut link, &mut sender), reader);
     assert_eq!((why, received), (Closed::Local, BYTES));
-    assert_eq!((link.bytes_out(), pump.flushed.last()), (BYTES as u64, Some(&BYTES)));
-    assert!(pump.flushed.is_sorted());
+    assert_eq!((link.bytes_out(), sender.flushed.last()), (BYTES as u64, Some(&BYTES)));
+    assert!(sender.flushed.is_sorted());
 }
 
 #[tokio::test]
-async fn a_peer_that_stops_reading_holds_everything_up_and_nothing_counts_as_flushed() {
+async fn a_peer_that_stops_reading_stops_flushes() {
     let (ours, theirs) = connected().await;
     let mut link = Link::new(ours, Buffers::shared(), &Deadlines::new());
-    let mut pump = Pump { to_send: 1 << 30, ..Pump::default() };
-    // Until the sockets' buffers are full: the kernel decides how much that is.
+    let mut sender = Sender { to_send: 1 << 30, ..Sender::default() };
+    // Until the sockets' buffers are full. The kernel decides their size.
     let mut before = 0;
     loop {
         let round = poll_fn(|cx| {
-            assert!(link.poll(cx, &mut pump).is_pending());
+            assert!(link.poll(cx, &mut sender).is_pending());
             std::task::Poll::Ready(())
         });
         round.await;
@@ -287,55 +288,56 @@ async fn a_peer_that_stops_reading_holds_everything_up_and_nothing_counts_as_flu
         before = link.bytes_out();
     }
     let taken = link.bytes_out();
-    assert!(pump.sent as u64 - taken <= OUTPUT_BYTES_MAX as u64);
-    assert!(pump.flushed.last().is_none_or(|&flushed| (flushed as u64) < taken + OUTPUT_BYTES_MAX as u64));
-    assert!(pump.sent < 1 << 30);
+    assert!(sender.sent as u64 - taken <= OUTPUT_BYTES_MAX as u64);
+    assert!(sender.flushed.last().is_none_or(|&flushed| (flushed as u64) < taken + OUTPUT_BYTES_MAX as u64));
+    assert!(sender.sent < 1 << 30);
     drop(theirs);
-    assert!(matches!(run_to_close(&mut link, &mut pump).await, Closed::Reset | Closed::Eof));
-    assert_eq!(pump.closed.len(), 1);
+    assert!(matches!(run_to_close(&mut link, &mut sender).await, Closed::Reset | Closed::Eof));
+    assert_eq!(sender.closed.len(), 1);
 }
 
 #[tokio::test]
-async fn a_goodbye_a_cut_a_reset_and_garbage_are_told_apart() {
+async fn close_notify_reset_and_garbage_are_distinguished() {
     let garbage = "the answer is not TLS";
     for expected in [Some(Closed::Eof), Some(Closed::Reset), None] {
         let (ours, mut theirs) = connected().await;
         let mut link = Link::new(ours, Buffers::shared(), &Deadlines::new());
-        let mut pump = Pump::default();
-        // What must outlive the link's run.
-        let mut held = None;
+        let mut sender = Sender::default();
+        // Keeps the socket open while the link runs.
+        let mut kept_open = None;
         match expected {
             Some(Closed::Eof) => theirs.shutdown().await.expect("it closes"),
             Some(_) => theirs.into_inner().0.set_zero_linger().expect("a socket"),
             None => {
                 let mut socket = theirs.into_inner().0;
-                socket.write_all(b"this is no TLS record").await.expect("it takes bytes");
-                held = Some(socket);
+                socket.write_all(b"this is no TLS record").await.expect("it receiving bytes");
+                kept_open = Some(socket);
             }
         }
-        let why = run_to_close(&mut link, &mut pump).await;
+        let why = run_to_close(&mut link, &mut sender).await;
         match expected {
             Some(expected) => assert_eq!(why, expected),
             None => assert!(matches!(why, Closed::TlsAlert(end) if end.cause == garbage), "{why:?}"),
         }
-        assert_eq!(pump.closed, [why]);
-        drop(held);
+        assert_eq!(sender.closed, [why]);
+        drop(kept_open);
     }
-    // Brokers close without TLS's goodbye: that is an end, not an attack on an MQTT connection.
+    // Brokers close without close_notify. For MQTT that is an end of stream, not an attack.
     let (ours, theirs) = connected().await;
     drop(theirs.into_inner().0);
     assert_eq!(
-        run_to_close(&mut Link::new(ours, Buffers::shared(), &Deadlines::new()), &mut Pump::default()).await,
+        run_to_close(&mut Link::new(ours, Buffers::shared(), &Deadlines::new()), &mut Sender::default())
+            .await,
         Closed::Eof
     );
 }
 
 #[tokio::test]
-async fn our_reset_is_seen_as_one() {
+async fn our_reset_arrives_as_a_reset() {
     let (ours, mut theirs) = connected().await;
-    let mut pump = Pump { close: Some(Close::Reset), ..Pump::default() };
+    let mut sender = Sender { close: Some(Close::Reset), ..Sender::default() };
     assert_eq!(
-        run_to_close(&mut Link::new(ours, Buffers::shared(), &Deadlines::new()), &mut pump).await,
+        run_to_close(&mut Link::new(ours, Buffers::shared(), &Deadlines::new()), &mut sender).await,
         Closed::Local
     );
     let error = theirs.read(&mut [0; 1]).await.expect_err("a reset is not an end");
@@ -343,7 +345,7 @@ async fn our_reset_is_seen_as_one() {
 }
 
 #[tokio::test]
-async fn both_ends_run_on_the_same_driver() {
+async fn two_links_talk_to_each_other() {
     let identity = identity(&["127.0.0.1"]);
     let (ours, theirs) = meet(&identity.server(), "127.0.0.1", &identity.trusted()).await;
     let (ours, theirs) = (ours.expect("trusted").transport, theirs.expect("it accepts"));
@@ -351,17 +353,18 @@ async fn both_ends_run_on_the_same_driver() {
         Link::new(ours, Buffers::shared(), &Deadlines::new()),
         Link::new(theirs, Buffers::shared(), &Deadlines::new()),
     );
-    let mut sends = Pump { to_send: 1 << 20, close: Some(Close::AfterFlush), ..Pump::default() };
-    let mut takes = Pump::default();
-    let ends = tokio::join!(run_to_close(&mut client, &mut sends), run_to_close(&mut server, &mut takes));
-    assert_eq!((ends, takes.received), ((Closed::Local, Closed::Eof), 1 << 20));
+    let mut sending = Sender { to_send: 1 << 20, close: Some(Close::AfterFlush), ..Sender::default() };
+    let mut receiving = Sender::default();
+    let ends =
+        tokio::join!(run_to_close(&mut client, &mut sending), run_to_close(&mut server, &mut receiving));
+    assert_eq!((ends, receiving.received), ((Closed::Local, Closed::Eof), 1 << 20));
 }
 
 #[tokio::test]
 async fn plain_tcp_needs_no_certificate() {
     let (listener, address) = listener();
     let endpoint = Endpoint { host: "localhost".into(), port: address.port(), ..Endpoint::default() };
-    // `localhost` may name ::1 first, where nobody listens: the next address is tried.
+    // `localhost` may resolve to ::1 first, where no one listens. Then the next address is tried.
     let (dialed, accepted) = tokio::join!(dial(&endpoint, 0, soon()), listener.accept());
     let (dialed, _accepted) = (dialed.expect("it listens"), accepted.expect("a client came"));
     assert_eq!((dialed.tls, dialed.steps.tls), (None, None));
@@ -372,7 +375,7 @@ async fn plain_tcp_needs_no_certificate() {
 }
 
 #[test]
-fn unreadable_roots_are_said_with_their_file() {
+fn unreadable_roots_name_their_file() {
     let missing = ClientOptions { ca: Some("/nonexistent/ca.pem".into()), ..ClientOptions::default() };
     let error = tls::client(&missing).expect_err("no such file");
     assert!(matches!(error, TlsError::Ca { .. }));

@@ -1,7 +1,7 @@
-//! The one driver of every protocol endpoint: it moves bytes between a [`Machine`] and its [`Transport`] and keeps its
-//! one timer. `fleet` polls it for each device, `emulator` for each connection.
+//! The driver of every protocol endpoint: it moves bytes between a [`Machine`] and its [`Transport`] and keeps the
+//! connection's timer. `fleet` polls it for each device, `emulator` for each connection.
 //!
-//! It does not own the machine, and it does not know what the bytes mean.
+//! It borrows the machine for each call, and must not depend on what the bytes mean.
 
 use bytes::{Buf, BytesMut};
 use std::io;
@@ -16,46 +16,46 @@ use super::transport::Transport;
 use crate::clock;
 use crate::sansio::{Close, Closed, Machine, OUTPUT_BYTES_MAX};
 
-/// Reads of one connection in one wake; then the worker's other connections have their turn.
+/// The maximum number of reads of one connection per wake. Then the worker's other connections run.
 pub(super) const READS_PER_POLL_MAX: usize = 8;
 
-/// Rounds of collecting and writing in one wake; then the worker's other connections have their turn.
+/// The maximum number of collect-and-write rounds per wake. Then the worker's other connections run.
 const WRITES_PER_POLL_MAX: usize = 4;
 
-/// What a read finds free, at least: a read that is cut short costs another one.
+/// The minimum free space for a read, because a read that is cut short costs another one.
 const READ_BYTES_MIN: usize = 4 * 1024;
 
-/// How long a connection that is to be closed may wait for a peer that does not take its last bytes.
+/// How long a closing connection waits for a peer that does not read its last bytes.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Why [`Link::poll`] is ready.
+/// Why [`Link::poll`] returned `Ready`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End<E> {
-    /// The connection is over.
+    /// The connection ended.
     Closed(Closed),
-    /// The machine could not go on with it; the socket is closed.
+    /// The machine failed; the socket is closed.
     Failed(E),
 }
 
-/// Drives one connection. What it owns while nothing moves is the transport, a timer and two empty buffers.
+/// Drives one connection. While it is idle, it owns only the transport, a timer and two empty buffers.
 #[derive(Debug)]
 pub struct Link {
     /// `None` once the link has ended.
     transport: Option<Transport>,
     buffers: SharedBuffers,
-    /// A partial frame, or what the machine did not want yet, which is no more than one read; otherwise empty and without
+    /// A partial frame, or input that the machine did not want yet, which is at most one read. Otherwise empty and without
     /// memory.
     input: BytesMut,
-    /// What the transport would not take, otherwise empty and without memory.
+    /// Output that the transport did not take. Otherwise empty and without memory.
     output: BytesMut,
     alarm: Alarm,
-    /// When a close that waits for the peer is given up.
+    /// The deadline of a close that waits for the peer.
     close_by: Option<Instant>,
-    /// Written, and perhaps not yet with the kernel.
+    /// Bytes were written and may not have reached the kernel yet.
     unflushed: bool,
-    /// The machine stopped listening: there may be whole frames in `input`.
+    /// The machine stopped reading: `input` may hold whole frames.
     has_unhandled_input: bool,
-    /// A write failed, for this reason: what the peer has said before is still result.
+    /// Why a write failed. The link then still reads what the peer sent before.
     write_failure: Option<WriteFailure>,
     bytes_in: u64,
     bytes_out: u64,
@@ -70,7 +70,7 @@ enum WriteFailure {
 }
 
 impl WriteFailure {
-    /// `None` if TLS itself failed: after that nothing more can be read.
+    /// Returns `None` if TLS itself failed, because then nothing more can be read.
     fn of(why: Closed) -> Option<WriteFailure> {
         match why {
             Closed::Eof => Some(WriteFailure::Eof),
@@ -89,19 +89,19 @@ impl WriteFailure {
     }
 }
 
-/// What a turn of reading came to.
+/// Why a turn of reading stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ReadEnd {
-    /// The machine wanted no input from the start; nothing will wake us.
+    /// The machine wanted no input from the start. No wake is registered.
     NotWanted,
-    /// The transport has no more and will wake us.
+    /// The transport has no more input. It wakes the task when it has.
     Drained,
-    /// The reads are used up, or the machine wants no more for now: there may be more.
+    /// The limit of reads is reached, or the machine wants no more for now. There may be more input.
     Interrupted,
 }
 
 impl Link {
-    /// A link over an established connection, on the worker to which the buffers and the deadlines belong.
+    /// Creates a link over an established connection, on the worker that owns `buffers` and `deadlines`.
     #[must_use]
     pub fn new(transport: Transport, buffers: SharedBuffers, deadlines: &Rc<Deadlines>) -> Link {
         Link {
@@ -119,53 +119,53 @@ impl Link {
         }
     }
 
-    /// Bytes received, after TLS.
+    /// Returns the number of received bytes, after TLS.
     #[must_use]
     pub fn bytes_in(&self) -> u64 {
         self.bytes_in
     }
 
-    /// Bytes sent, before TLS.
+    /// Returns the number of sent bytes, before TLS.
     #[must_use]
     pub fn bytes_out(&self) -> u64 {
         self.bytes_out
     }
 
-    /// Buffer memory of this connection and its transport, in bytes, without rustls's own state.
+    /// Returns the buffer memory of this connection and its transport, in bytes, without rustls's own state.
     #[must_use]
     pub fn buffer_bytes(&self) -> usize {
         self.owned_bytes() + self.transport.as_ref().map_or(0, Transport::owned_bytes)
     }
 
-    /// Ready once the next read will bring something; otherwise the task is woken then.
+    /// Returns `Ready` when a read would return something. Otherwise the task is woken then.
     pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.transport.as_ref().map_or(Poll::Ready(()), |transport| transport.poll_read_ready(cx))
     }
 
-    /// Memory that this link keeps to itself, in bytes.
+    /// Returns the memory of the link's own buffers, in bytes.
     pub(super) fn owned_bytes(&self) -> usize {
         self.input.capacity() + self.output.capacity()
     }
 
-    /// Where it keeps what the machine has not consumed.
+    /// Returns the buffer of unconsumed input.
     #[cfg(test)]
     pub(super) fn input(&mut self) -> &mut BytesMut {
         &mut self.input
     }
 
-    /// Where its timer is kept.
+    /// Returns the queue of the link's timer.
     #[cfg(test)]
     pub(super) fn deadlines(&self) -> Rc<Deadlines> {
         self.alarm.deadlines()
     }
 
-    /// Runs `machine` until it waits for the peer or for its timer. Poll it after every command given to the machine.
+    /// Runs `machine` until it waits for the peer or for its timer. Call it after every command to the machine.
     ///
-    /// A machine should not ask for a time that has passed: what cannot happen before an ack comes has no due time.
-    /// One that does is asked again in the next tick.
+    /// A machine should not request a wake in the past: an action that waits for an acknowledgment has no due time. A
+    /// machine that does is called again in the next tick.
     ///
-    /// Ready when the connection is over, the machine having been told by `handle_closed`; after that it is always
-    /// ready, and says `Closed::Local`.
+    /// Returns `Ready` when the connection has ended, after a call of `handle_closed`. Every later call returns
+    /// `Closed::Local`.
     pub fn poll<M: Machine>(&mut self, cx: &mut Context<'_>, machine: &mut M) -> Poll<End<M::Error>> {
         if self.transport.is_none() {
             return Poll::Ready(End::Closed(Closed::Local));
@@ -186,11 +186,11 @@ impl Link {
         }
     }
 
-    /// One wake, in the order that [`Machine`] promises. An error is how the connection ends.
+    /// Handles one wake, in the order that [`Machine`] promises. An `Err` says how the connection ended.
     fn turn<M: Machine>(&mut self, cx: &mut Context<'_>, machine: &mut M) -> Result<(), End<M::Error>> {
         let write_failure = self.write_failure;
         let (read, now) = self.read(cx, machine).map_err(|end| match (end, write_failure) {
-            // A write has reported the reset; after that, a read reports an end of stream.
+            // The failed write reported the reset; a read after it reports the end of the stream.
             (End::Closed(Closed::Eof), Some(WriteFailure::Reset)) => End::Closed(Closed::Reset),
             (end, _) => end,
         })?;
@@ -208,7 +208,7 @@ impl Link {
         let wrote_all = match self.write(cx, now, machine) {
             Ok(wrote_all) => wrote_all,
             Err(why) => {
-                // The peer's last words, a refusal for instance, explain more than the failed write.
+                // Input that the peer sent before, such as a refusal, explains more than the failed write.
                 let write_failure = WriteFailure::of(why).ok_or(End::Closed(why))?;
                 self.write_failure = Some(write_failure);
                 return self.read_after_write_failure(cx, now, machine, write_failure, true);
@@ -234,8 +234,8 @@ impl Link {
         Ok(())
     }
 
-    /// After a failed write, reads what the peer sent before the end: it may give a better reason than `write_failure`. Takes no longer than
-    /// a close may take.
+    /// After a failed write, reads what the peer sent before the end, because it may give a better reason than
+    /// `write_failure`. Takes no longer than a close.
     fn read_after_write_failure<M: Machine>(
         &mut self,
         cx: &Context<'_>,
@@ -249,7 +249,7 @@ impl Link {
             return Err(End::Closed(write_failure.closed()));
         }
         if !machine.wants_input() {
-            // It wants to be rid of its answers first, which nobody will read.
+            // The machine waits until its output is taken, which no peer will read.
             self.output.clear();
             collect(now, machine, &mut self.output);
         }
@@ -257,14 +257,14 @@ impl Link {
         Ok(())
     }
 
-    /// Reads the clock. Stalls of this thread are noted before the machine handles what it held up.
+    /// Reads the clock, and notes a stall before the machine handles what it delayed.
     fn now(&self) -> Instant {
         let now = clock::now();
         self.alarm.observe(now);
         now
     }
 
-    /// Reads what there is, and as much as the machine wants to read_and_handle. With it, the clock's reading for the rest of the turn.
+    /// Reads what is available, as far as the machine wants input. Also returns the time for the rest of the turn.
     fn read<M: Machine>(
         &mut self,
         cx: &mut Context<'_>,
@@ -279,8 +279,8 @@ impl Link {
         result
     }
 
-    /// Hands over each read before the next one: so the machine hears all that came before an end, and what it does not
-    /// want yet is never more than one read.
+    /// Passes each read to the machine before the next one. So the machine sees everything that arrived before the end
+    /// of the connection, and unwanted input is never more than one read.
     fn read_and_handle<M: Machine>(
         &mut self,
         cx: &mut Context<'_>,
@@ -308,10 +308,10 @@ impl Link {
         Ok((ReadEnd::Interrupted, handled_at.unwrap_or_else(|| self.now())))
     }
 
-    /// One read. An error is how the connection ended.
+    /// Reads once. An `Err` says how the connection ended.
     fn fill(&mut self, cx: &mut Context<'_>, input: &mut BytesMut) -> Poll<Result<(), Closed>> {
         let Some(transport) = &mut self.transport else { return Poll::Ready(Err(Closed::Local)) };
-        // TLS reserves space itself once it has plaintext: an incomplete record must not grow the buffer.
+        // TLS reserves space itself when it has plaintext: an incomplete record must not grow the buffer.
         if !matches!(transport, Transport::Tls(_)) {
             input.reserve(READ_BYTES_MIN);
         }
@@ -323,8 +323,8 @@ impl Link {
         Poll::Ready(Ok(()))
     }
 
-    /// Collects and writes until the machine has no more (true), the transport takes no more (true: it will wake us),
-    /// or the rounds are used up (false).
+    /// Collects and writes until the machine has no more output (true), the transport takes no more (true, because it will
+    /// wake the task), or the limit of rounds is reached (false).
     fn write<M: Machine>(
         &mut self,
         cx: &mut Context<'_>,
@@ -355,7 +355,7 @@ impl Link {
         result
     }
 
-    /// Ready once the kernel has all of `output`.
+    /// Returns `Ready` once the kernel has all of `output`.
     fn push(&mut self, cx: &mut Context<'_>, output: &mut BytesMut) -> Poll<io::Result<()>> {
         let Some(transport) = &mut self.transport else {
             return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
@@ -378,7 +378,7 @@ impl Link {
         Poll::Ready(Ok(()))
     }
 
-    /// Closes in the way that writes nothing more.
+    /// Resets the connection if `close` says so. Nothing more is written then.
     fn abort<E>(&mut self, close: Option<Close>) -> Result<(), End<E>> {
         if close != Some(Close::Reset) {
             return Ok(());
@@ -389,7 +389,7 @@ impl Link {
         Err(End::Closed(Closed::Local))
     }
 
-    /// Ready when the goodbye is out, or cannot be said.
+    /// Returns `Ready` when the sending side is closed, or cannot be closed in order.
     fn shut_down(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.transport {
             Some(transport) => transport.poll_shutdown(cx).map(drop),
@@ -398,7 +398,7 @@ impl Link {
     }
 }
 
-/// Asks the machine for output until it has no more or the bound is reached.
+/// Collects output from the machine until it has no more or the limit is reached.
 fn collect<M: Machine>(now: Instant, machine: &mut M, output: &mut BytesMut) {
     while output.len() < OUTPUT_BYTES_MAX {
         let before = output.len();
@@ -409,11 +409,11 @@ fn collect<M: Machine>(now: Instant, machine: &mut M, output: &mut BytesMut) {
     }
 }
 
-/// Why an established connection ended. The result is the same whether a read or a write fails first: Linux reports a reset once, as
-/// `ECONNRESET`, and a reset after the peer's end of stream as `EPIPE`.
+/// Returns why an established connection ended. The result does not depend on whether a read or a write fails first: Linux
+/// reports a reset once, as `ECONNRESET`, and a reset after the peer's end of stream as `EPIPE`.
 fn why_closed(error: &io::Error) -> Closed {
     match error.kind() {
-        // TLS was cut off without its goodbye; brokers do that.
+        // The TLS connection ended without close_notify, as some brokers do.
         io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe => Closed::Eof,
         io::ErrorKind::TimedOut
         | io::ErrorKind::HostUnreachable

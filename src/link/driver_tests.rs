@@ -1,4 +1,4 @@
-//! The driver against a scripted machine, over pipes in memory and in virtual time.
+//! The driver with a scripted machine, over pipes in memory and in virtual time.
 
 use bytes::BytesMut;
 use std::cell::Cell;
@@ -15,12 +15,12 @@ use super::{Buffers, Deadlines, End, Link, Transport};
 use crate::clock;
 use crate::sansio::{Close, Closed, Machine, OUTPUT_BYTES_MAX};
 
-/// A machine whose frames are lines. It answers each with the same line and keeps a diary.
+/// A machine whose frames are lines. It echoes each line and records all calls.
 #[derive(Debug, Default)]
 struct Echo {
     lines: Vec<String>,
     answers: Vec<u8>,
-    /// Appended to the output by each `poll_output`, this often.
+    /// Size of the output that each `poll_output` appends, and how many more calls append it.
     flood: Option<(usize, usize)>,
     collected: Vec<usize>,
     flushed: u32,
@@ -28,7 +28,7 @@ struct Echo {
     fired: Vec<Instant>,
     closed: Vec<Closed>,
     close: Option<Close>,
-    deaf: bool,
+    paused: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -38,13 +38,13 @@ impl Machine for Echo {
     type Error = Broken;
 
     fn handle_input(&mut self, _now: Instant, input: &mut BytesMut) -> Result<(), Broken> {
-        while !self.deaf
+        while !self.paused
             && let Some(end) = input.iter().position(|&byte| byte == b'\n')
         {
             let line = input.split_to(end + 1);
             match &line[..end] {
                 b"break" => return Err(Broken("broken frame")),
-                b"deaf" => self.deaf = true,
+                b"paused" => self.paused = true,
                 _ => self.answers.extend_from_slice(&line),
             }
             self.lines.push(String::from_utf8_lossy(&line[..end]).into_owned());
@@ -69,7 +69,7 @@ impl Machine for Echo {
     }
 
     fn poll_output(&mut self, _now: Instant, out: &mut BytesMut) {
-        assert!(out.len() < OUTPUT_BYTES_MAX, "asked for more than the bound");
+        assert!(out.len() < OUTPUT_BYTES_MAX, "collected more than the limit");
         out.extend_from_slice(&std::mem::take(&mut self.answers));
         if let Some((size, left)) = self.flood
             && left > 0
@@ -85,7 +85,7 @@ impl Machine for Echo {
     }
 
     fn wants_input(&self) -> bool {
-        !self.deaf
+        !self.paused
     }
 
     fn poll_close(&self) -> Option<Close> {
@@ -93,12 +93,12 @@ impl Machine for Echo {
     }
 }
 
-/// Polls until nothing more happens by itself. The duplex pipe wakes through the waker, which `poll_fn` counts.
+/// Drives the link until it waits. The duplex pipe wakes through the waker of `poll_fn`.
 async fn settle(link: &mut Link, machine: &mut Echo) -> Option<End<Broken>> {
     tokio::select! {
         biased;
         end = run(link, machine) => Some(end),
-        // In virtual time this fires only once every task is idle.
+        // In virtual time this fires only when every task is idle.
         () = tokio::time::sleep(Duration::from_millis(1)) => None,
     }
 }
@@ -114,7 +114,7 @@ async fn read_line(stream: &mut DuplexStream) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn frames_survive_a_pipe_that_passes_one_byte_at_a_time() {
+async fn frames_survive_a_one_byte_pipe() {
     let (mut link, mut peer) = piped_link(1);
     let mut machine = Echo::default();
     let talk = async {
@@ -133,7 +133,7 @@ async fn frames_survive_a_pipe_that_passes_one_byte_at_a_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn links_of_a_worker_share_buffers_and_keep_their_partial_frames_apart() {
+async fn links_share_buffers_but_not_partial_frames() {
     let buffers = Buffers::shared();
     let (ours_a, mut a) = duplex(64);
     let (ours_b, mut b) = duplex(64);
@@ -151,18 +151,18 @@ async fn links_of_a_worker_share_buffers_and_keep_their_partial_frames_apart() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_stops_reading_is_not_asked_for_more_than_the_bound() {
+async fn output_is_bounded_while_the_peer_does_not_read() {
     let (mut link, mut peer) = piped_link(1024);
     let mut machine = Echo { flood: Some((1000, 200)), ..Echo::default() };
     assert_eq!(settle(&mut link, &mut machine).await, None);
-    let asked = machine.collected.len();
-    // What waits stays below the bound plus one message; the pipe holds 1,024 bytes more.
-    assert!((65..=67).contains(&asked), "{asked}");
+    let collected = machine.collected.len();
+    // Waiting output stays below the limit plus one message; the pipe holds 1,024 bytes more.
+    assert!((65..=67).contains(&collected), "{collected}");
     assert_eq!(machine.flushed, 0);
-    // Nothing more is collected however often the link is woken.
+    // Further wakes collect nothing more.
     assert_eq!(settle(&mut link, &mut machine).await, None);
-    assert_eq!(machine.collected.len(), asked);
-    // The peer reads again: everything comes, in order, and the bound held all the way.
+    assert_eq!(machine.collected.len(), collected);
+    // The peer reads again and receives everything.
     let mut all = vec![0; 200_000];
     let reading = async { peer.read_exact(&mut all).await.map(drop) };
     tokio::select! {
@@ -174,7 +174,7 @@ async fn a_peer_that_stops_reading_is_not_asked_for_more_than_the_bound() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn flushed_is_told_only_when_the_pipe_has_everything() {
+async fn flushed_is_called_when_the_pipe_has_everything() {
     let (mut link, mut peer) = piped_link(4);
     let mut machine = Echo { answers: b"12345678".to_vec(), ..Echo::default() };
     assert_eq!(settle(&mut link, &mut machine).await, None);
@@ -185,36 +185,36 @@ async fn flushed_is_told_only_when_the_pipe_has_everything() {
     peer.read_exact(&mut [0; 4]).await.expect("four bytes");
     assert_eq!(settle(&mut link, &mut machine).await, None);
     assert_eq!((link.bytes_out(), machine.flushed), (8, 1));
-    // Nothing new was written: nothing new is flushed.
+    // Without new output there is no new flush.
     assert_eq!(settle(&mut link, &mut machine).await, None);
     assert_eq!(machine.flushed, 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_machine_that_wants_no_input_leaves_it_with_the_peer_and_gets_it_later() {
+async fn unwanted_input_stays_with_the_peer_until_wanted() {
     let (mut link, mut peer) = piped_link(64);
     let mut machine = Echo::default();
-    peer.write_all(b"deaf\nheld back\n").await.expect("room");
+    peer.write_all(b"paused\nheld back\n").await.expect("room");
     assert_eq!(settle(&mut link, &mut machine).await, None);
-    assert_eq!(machine.lines, ["deaf"]);
-    // The pipe fills and the peer feels it.
+    assert_eq!(machine.lines, ["paused"]);
+    // The pipe fills, so the peer cannot write.
     let refused = tokio::time::timeout(Duration::from_secs(1), peer.write_all(&[b'y'; 65])).await;
     assert!(refused.is_err());
     assert_eq!(settle(&mut link, &mut machine).await, None);
-    machine.deaf = false;
+    machine.paused = false;
     assert_eq!(settle(&mut link, &mut machine).await, None);
-    assert_eq!(machine.lines, ["deaf", "held back"]);
-    assert_eq!(link.bytes_in(), 15 + 64);
+    assert_eq!(machine.lines, ["paused", "held back"]);
+    assert_eq!(link.bytes_in(), 17 + 64);
 }
 
 #[tokio::test(start_paused = true)]
-async fn timers_fire_when_they_are_due_also_when_they_move_forwards_or_back() {
+async fn timers_fire_when_due_also_after_they_move() {
     let (mut link, mut peer) = piped_link(64);
     let start = clock::now();
     let at = |seconds| start + Duration::from_secs(seconds);
     let mut machine = Echo { timers: vec![at(10), at(20), at(3600)], ..Echo::default() };
     let sleep_until = |seconds| tokio::time::sleep_until(at(seconds).into());
-    // In the tick in which it is due, never before.
+    // A timer fires in its tick, never before.
     let fired = |machine: &Echo| -> Vec<u64> {
         let passed = machine.fired.iter().map(|at| *at - start);
         passed.inspect(|passed| assert!(passed.subsec_millis() < 3)).map(|passed| passed.as_secs()).collect()
@@ -230,43 +230,43 @@ async fn timers_fire_when_they_are_due_also_when_they_move_forwards_or_back() {
     }
     drive_until!(15);
     assert_eq!(fired(&machine), [10]);
-    // Earlier than what is armed.
+    // Earlier than the armed timer.
     machine.timers.insert(0, at(17));
     drive_until!(18);
     assert_eq!(fired(&machine), [10, 17]);
-    // Later than what is armed: the old instant passes without effect.
+    // Later than the armed timer, which fires without effect.
     machine.timers = vec![at(30)];
     drive_until!(29);
     assert_eq!(machine.fired.len(), 2);
     drive_until!(31);
     assert_eq!(fired(&machine), [10, 17, 30]);
-    // And the link still reads.
+    // The link still reads.
     peer.write_all(b"alive\n").await.expect("room");
     drive_until!(32);
     assert_eq!(machine.lines, ["alive"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_machine_that_asks_for_the_past_does_not_spin() {
+async fn a_wake_in_the_past_does_not_spin() {
     let (mut link, _peer) = piped_link(64);
-    let mut machine = Stuck { asked: clock::now(), timeouts: 0 };
+    let mut machine = WakeInThePast { collected: clock::now(), timeouts: 0 };
     let deadlines = link.deadlines();
     tokio::select! {
         biased;
-        _ = poll_fn(|cx| link.poll(cx, &mut machine)) => unreachable!("the peer is there"),
+        _ = poll_fn(|cx| link.poll(cx, &mut machine)) => unreachable!("the peer is connected"),
         error = deadlines.run() => panic!("{error}"),
         () = tokio::time::sleep(Duration::from_millis(100)) => {}
     }
-    // The paused clock has milliseconds and ticks have not: one or two calls in each.
+    // The paused clock has a resolution of 1 ms and ticks last 0.9 ms, so each millisecond has one or two calls.
     assert!((45..=230).contains(&machine.timeouts), "{}", machine.timeouts);
 }
 
-struct Stuck {
-    asked: Instant,
+struct WakeInThePast {
+    collected: Instant,
     timeouts: u32,
 }
 
-impl Machine for Stuck {
+impl Machine for WakeInThePast {
     type Error = ();
     fn handle_input(&mut self, _: Instant, _: &mut BytesMut) -> Result<(), ()> {
         Ok(())
@@ -279,7 +279,7 @@ impl Machine for Stuck {
     fn handle_closed(&mut self, _: Instant, _: Closed) {}
     fn poll_output(&mut self, _: Instant, _: &mut BytesMut) {}
     fn poll_timeout(&self) -> Option<Instant> {
-        Some(self.asked)
+        Some(self.collected)
     }
     fn wants_input(&self) -> bool {
         true
@@ -290,20 +290,20 @@ impl Machine for Stuck {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_flush_writes_what_waits_then_closes_and_tells_once() {
+async fn close_after_flush_writes_waiting_output_first() {
     let (mut link, mut peer) = piped_link(4);
     let mut machine =
         Echo { answers: b"goodbye\n".to_vec(), close: Some(Close::AfterFlush), ..Echo::default() };
     let (end, line) = tokio::join!(run(&mut link, &mut machine), read_line(&mut peer));
     assert_eq!((end, line.as_str()), (End::Closed(Closed::Local), "goodbye"));
     assert_eq!(peer.read(&mut [0; 1]).await.expect("a clean end"), 0);
-    // An ended link stays ended, and the machine hears of it once.
+    // An ended link stays ended, and `handle_closed` is called once.
     assert_eq!(run(&mut link, &mut machine).await, End::Closed(Closed::Local));
     assert_eq!(machine.closed, [Closed::Local]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_flush_does_not_wait_for_ever_for_a_peer_that_does_not_read() {
+async fn close_after_flush_gives_up_on_a_peer_that_does_not_read() {
     let (mut link, _peer) = piped_link(4);
     let mut machine =
         Echo { answers: b"goodbye\n".to_vec(), close: Some(Close::AfterFlush), ..Echo::default() };
@@ -314,7 +314,7 @@ async fn after_flush_does_not_wait_for_ever_for_a_peer_that_does_not_read() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reset_writes_nothing_more() {
+async fn a_reset_discards_waiting_output() {
     let (mut link, mut peer) = piped_link(64);
     let mut machine = Echo { answers: b"unsent\n".to_vec(), close: Some(Close::Reset), ..Echo::default() };
     assert_eq!(run(&mut link, &mut machine).await, End::Closed(Closed::Local));
@@ -323,7 +323,7 @@ async fn a_reset_writes_nothing_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_of_the_machine_ends_the_link_and_is_returned() {
+async fn a_machine_error_ends_the_link_and_is_returned() {
     let (mut link, mut peer) = piped_link(64);
     let mut machine = Echo::default();
     peer.write_all(b"fine\nbreak\nnever seen\n").await.expect("room");
@@ -333,14 +333,14 @@ async fn an_error_of_the_machine_ends_the_link_and_is_returned() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn last_words_before_a_failed_write_are_heard() {
+async fn input_before_a_failed_write_is_handled() {
     let (mut link, mut peer) = piped_link(64);
-    let mut machine = Echo { deaf: true, ..Echo::default() };
+    let mut machine = Echo { paused: true, ..Echo::default() };
     peer.write_all(b"refused\n").await.expect("room");
     drop(peer);
-    // While the machine does not listen the end is not seen; then a write fails.
+    // A paused machine does not see the end. Then a write fails.
     assert_eq!(settle(&mut link, &mut machine).await, None);
-    machine.deaf = false;
+    machine.paused = false;
     machine.answers = b"too late\n".to_vec();
     assert_eq!(run(&mut link, &mut machine).await, End::Closed(Closed::Eof));
     assert_eq!(machine.lines, ["refused"]);
@@ -364,7 +364,7 @@ async fn an_idle_link_owns_no_buffers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_busy_peer_does_not_keep_the_worker_to_itself() {
+async fn a_busy_peer_yields_to_other_connections() {
     let (mut link, mut peer) = piped_link(1 << 20);
     let mut machine = Echo::default();
     let line = [&[b'z'; 999][..], b"\n"].concat();
@@ -383,7 +383,7 @@ async fn a_busy_peer_does_not_keep_the_worker_to_itself() {
 }
 
 #[tokio::test(flavor = "local")]
-async fn a_flooded_connection_starves_nobody() {
+async fn a_flooded_connection_does_not_starve_others() {
     let turns = Rc::new(Cell::new(0_u32));
     let (mut flooded, mut flood) = piped_link(1 << 20);
     let flooding = tokio::task::spawn_local(async move {
@@ -406,16 +406,16 @@ async fn a_flooded_connection_starves_nobody() {
     });
     let (mut calm, mut peer) = piped_link(64);
     tokio::task::spawn_local(async move { run(&mut calm, &mut Echo::default()).await });
-    // A task like the links': the runtime's main future has its turn less often.
+    // In a task of its own, because the runtime polls its main future less often.
     let talk = tokio::task::spawn_local(async move {
         for _ in 0..1_000 {
             let before = turns.get();
             peer.write_all(b"still there?\n").await.expect("room");
             assert_eq!(read_line(&mut peer).await, "still there?");
             let waited = turns.get() - before;
-            assert!(waited <= 3, "the other one had {waited} turns meanwhile");
+            assert!(waited <= 3, "the flooded connection had {waited} turns meanwhile");
         }
-        assert!(turns.get() > 1_000, "it was flooded all the time");
+        assert!(turns.get() > 1_000, "the flood lasted throughout the test");
     });
     talk.await.expect("no panic");
     assert!(!flooding.is_finished());

@@ -1,20 +1,20 @@
-//! Where a device connects to, and how. Created by `fleet` and `app`, read by `dial` and `addresses`.
+//! Where a device connects to, and how. Created by `fleet` and `app`; read by `dial` and `addresses`.
 
 use rustls::ClientConfig;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// Where to connect to, and how.
+/// The target of a connection.
 #[derive(Clone, Debug, Default)]
 pub struct Endpoint {
-    /// A name or an address; with TLS also what the certificate must name and, for a name, what SNI says.
+    /// Host name or IP address. With TLS, the certificate must name it, and a name is sent as the server name (SNI).
     pub host: String,
-    /// The port.
+    /// TCP port.
     pub port: u16,
-    /// TLS, one configuration for the whole fleet; `None` speaks plain TCP.
+    /// TLS configuration, shared by the whole fleet; `None` for plain TCP.
     pub tls: Option<Arc<ClientConfig>>,
-    /// The trusted roots come from a `ca` file, so advice must not ask for one.
+    /// True if the trusted roots come from a `ca` file. Then advice must not ask for one.
     pub own_roots: bool,
-    /// This machine's addresses to connect from, in turn; empty lets the system choose.
+    /// Local addresses to connect from, in turn. Empty: the operating system chooses.
     pub sources: Vec<IpAddr>,
 }

@@ -1,17 +1,20 @@
-//! A bound on the memory of a connection during its TLS handshake. Used by `tls::stream`; the emulator implements it.
+//! A limit on the memory of a connection during its TLS handshake. `tls::stream` asks it before each read; the emulator
+//! implements it, so that unknown clients cannot exhaust its memory.
 
 use std::task::{Context, Poll};
 
-/// Bounds the memory of a connection during its handshake.
+/// Limits the memory of a connection during its handshake.
 pub trait HandshakeMemory {
-    /// Ready once the connection may read, by which it grows by at most `bytes`. To be called when there is something to read.
+    /// Returns `Ready` when the connection may read, which adds at most `bytes` to its buffers. Call it when the socket is
+    /// readable.
     fn poll_room(&mut self, cx: &mut Context<'_>, bytes: usize) -> Poll<()>;
 
-    /// It has read, or `received` nothing, and its buffers hold so much now. TLS's own state is not in it.
+    /// Reports that a read is over: whether it `received` anything, and the size of the connection's buffers now, without
+    /// rustls's own state.
     fn after_read(&mut self, received: bool, buffers_bytes: usize);
 }
 
-/// No bound.
+/// No limit.
 impl HandshakeMemory for () {
     fn poll_room(&mut self, _cx: &mut Context<'_>, _bytes: usize) -> Poll<()> {
         Poll::Ready(())

@@ -1,12 +1,12 @@
-//! How long a thread has had nothing to do. Its runtime reports when it begins and ends to wait. Workers and the emulator's
-//! shards read it at each heartbeat. Time that is not idle is busy, also while other programs had the processor.
+//! Measures how long a thread is idle. The thread's runtime reports when it starts and stops waiting; workers and the
+//! emulator's shards read the total at each heartbeat. All other time is busy, even while another program has the CPU.
 //!
-//! Only the thread itself writes and reads it. It is not a `Cell` because the runtime's hooks have to be `Send` and `Sync`.
+//! Only the thread itself writes and reads it. It uses atomics because the runtime's hooks must be `Send` and `Sync`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// The time that a thread has waited.
+/// The idle time of a thread.
 #[derive(Debug)]
 pub struct Idle {
     base: Instant,
@@ -15,25 +15,25 @@ pub struct Idle {
 }
 
 impl Default for Idle {
-    /// A thread that has not waited yet.
+    /// Starts at zero.
     fn default() -> Idle {
         Idle { base: crate::clock::now(), since_ns: AtomicU64::new(0), total_ns: AtomicU64::new(0) }
     }
 }
 
 impl Idle {
-    /// The thread begins to wait.
+    /// The thread starts waiting.
     pub fn begins(&self) {
         self.since_ns.store(self.now_ns(), Ordering::Relaxed);
     }
 
-    /// There is something to do again.
+    /// The thread stops waiting.
     pub fn ends(&self) {
         let waited_ns = self.now_ns().saturating_sub(self.since_ns.load(Ordering::Relaxed));
         self.total_ns.fetch_add(waited_ns, Ordering::Relaxed);
     }
 
-    /// All that it has waited so far.
+    /// Returns the total idle time.
     #[must_use]
     pub fn total(&self) -> Duration {
         Duration::from_nanos(self.total_ns.load(Ordering::Relaxed))
@@ -50,9 +50,8 @@ mod tests {
     use super::*;
     use std::sync::Arc;
 
-    /// A runtime that sleeps is idle for as long, and one that computes is not.
     #[test]
-    fn what_a_runtime_waits_is_idle() {
+    fn sleeping_is_idle_and_computing_is_not() {
         let idle = Arc::new(Idle::default());
         let (parks, unparks) = (idle.clone(), idle.clone());
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -69,7 +68,7 @@ mod tests {
         });
         let waited = idle.total();
         runtime.block_on(async { tokio::time::sleep(Duration::from_millis(30)).await });
-        assert_eq!(waited, Duration::ZERO, "it always had something to do");
+        assert_eq!(waited, Duration::ZERO, "the runtime was busy");
         assert!(idle.total() >= Duration::from_millis(30), "{:?}", idle.total());
     }
 }

@@ -1,43 +1,44 @@
-//! The one place that binds listeners. The caller binds, so that it knows the port before anything runs.
+//! Binds listeners, the only code that does. The caller binds first and starts its threads later, so that it knows the port
+//! before anything runs. Used by the emulator and by tests.
 
 use nix::errno::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 
-/// Connections that may wait to be accepted; the kernel caps it at net.core.somaxconn (4,096 on Linux).
+/// The maximum number of connections that wait for accept. The kernel caps it at net.core.somaxconn (4,096 on Linux).
 const BACKLOG: i32 = 4096;
 
-/// A listener that cannot be had, with what to do about it.
+/// Why an address cannot be listened on, and what to do about it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ListenError {
-    /// Another program listens there.
+    /// The address is in use.
     #[error(
-        "cannot listen on {0}: the address is in use; stop the program that has it (`ss -ltnp` names it) or choose another port"
+        "cannot listen on {0}: the address is in use. Stop the program that uses it (`ss -ltnp` lists it), or choose another port"
     )]
     InUse(SocketAddr),
-    /// A port below 1,024 without the right to it.
-    #[error("cannot listen on {0}: permission denied; choose a port from 1024 up")]
+    /// The port is below 1,024, and this process may not use it.
+    #[error("cannot listen on {0}: permission denied. Choose port 1024 or higher")]
     Denied(SocketAddr),
-    /// Not an address of this machine.
-    #[error("cannot listen on {0}: this machine does not have that address (`ip addr` lists them)")]
+    /// The address belongs to another machine.
+    #[error("cannot listen on {0}: it is not an address of this machine. Choose one that `ip addr` lists")]
     NotOurs(SocketAddr),
-    /// Anything else.
+    /// Any other error.
     #[error("cannot listen on {address}: {source}")]
     Other {
-        /// Where.
+        /// Address.
         address: SocketAddr,
-        /// Why.
+        /// Cause.
         source: io::Error,
     },
 }
 
-/// Listens on `address`, not blocking; port 0 lets the system choose. A port whose old connections still linger in
-/// `TIME_WAIT` can be bound again at once.
+/// Listens on `address`, non-blocking; with port 0 the system chooses a port. A port with old connections in `TIME_WAIT` can
+/// be bound at once.
 ///
 /// # Errors
-/// Says what stands in the way and what to do.
+/// The address cannot be listened on. The message says what to do.
 pub fn bind(address: SocketAddr) -> Result<TcpListener, ListenError> {
     listener(address).map_err(|source| match source.raw_os_error().map(Errno::from_raw) {
         Some(Errno::EADDRINUSE) => ListenError::InUse(address),
@@ -61,20 +62,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_in_use_is_said_with_what_to_do() {
-        let held = bind(([127, 0, 0, 1], 0).into()).expect("a free port");
-        let address = held.local_addr().expect("bound");
-        let error = bind(address).expect_err("it is held");
+    fn an_address_in_use_is_reported_with_the_fix() {
+        let listener = bind(([127, 0, 0, 1], 0).into()).expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let error = bind(address).expect_err("in use");
         assert!(matches!(error, ListenError::InUse(at) if at == address));
         assert!(error.to_string().contains("another port"), "{error}");
-        drop(held);
+        drop(listener);
         bind(address).expect("free again");
     }
 
     #[test]
-    fn a_foreign_address_is_told_from_one_in_use() {
-        // TEST-NET-1 (RFC 5737) belongs to no machine.
-        let error = bind(([192, 0, 2, 1], 0).into()).expect_err("not ours");
+    fn a_foreign_address_differs_from_one_in_use() {
+        // No machine has an address of TEST-NET-1 (RFC 5737).
+        let error = bind(([192, 0, 2, 1], 0).into()).expect_err("a foreign address");
         assert!(matches!(error, ListenError::NotOurs(_)), "{error}");
     }
 }

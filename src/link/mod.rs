@@ -1,7 +1,9 @@
-//! Sockets, TLS and timers: dialing with each step timed, one transport type, and the one driver of every
-//! [`Machine`](crate::sansio::Machine). `fleet` dials through it, `emulator` listens and accepts through it.
+//! Connections: dialing with each step timed, TLS, and the driver that moves bytes between a socket and a protocol
+//! endpoint. An [`Endpoint`] or an accepted socket comes in; a [`Transport`] goes out, which a [`Link`] drives for a
+//! [`Machine`](crate::sansio::Machine). `fleet` dials through this room, and `emulator` listens and accepts through it. Read
+//! `driver` first, then `dial`.
 //!
-//! It moves bytes and knows nothing of what they mean: neither MQTT nor Azure is named here.
+//! It must not depend on what the bytes mean: neither MQTT nor Azure appears here.
 
 mod accept;
 mod addresses;

@@ -1,7 +1,8 @@
-//! Names to addresses, looked up once for all who ask at the same time. Each worker has a [`Resolver`]; `dial` asks it.
+//! Resolves host names. Each worker has a [`Resolver`], which `dial` uses; tasks that ask for the same name during a lookup
+//! share its answer.
 //!
-//! The system's resolver takes a thread for each lookup. If every device had its own, most would wait for a thread, and that
-//! queue of ours would be measured as the network's.
+//! The system's resolver blocks a thread for each lookup. If every device had its own lookup, most would wait for a thread,
+//! and the generator's own queue would be measured as the network's.
 
 use std::cell::RefCell;
 use std::io;
@@ -14,11 +15,11 @@ use crate::clock;
 
 type LookupFn = fn(&str, u16) -> io::Result<Vec<SocketAddr>>;
 
-/// Looks up one name at a time, and remembers nothing: who asks later asks the system again, as devices would.
+/// Looks up one name at a time, and caches nothing: a later request asks the system again, as devices would.
 #[derive(Debug)]
 pub struct Resolver {
     look_up: LookupFn,
-    /// The latest lookup: whoever asks for the same before it has ended waits for it.
+    /// The latest lookup. Requests for the same name wait for it until it ends.
     latest: RefCell<Option<Lookup>>,
 }
 
@@ -29,11 +30,11 @@ struct Lookup {
     answer: watch::Receiver<Option<Answer>>,
 }
 
-/// What the system said.
+/// The system's answer.
 #[derive(Clone, Debug)]
 pub(super) struct Answer {
     pub(super) found: Result<Arc<[SocketAddr]>, Arc<io::Error>>,
-    /// When it said so. Those who wait may have their turn later.
+    /// When the answer arrived. Waiting tasks may run later.
     pub(super) at: Instant,
 }
 
@@ -48,17 +49,17 @@ impl Resolver {
         Resolver { look_up, latest: RefCell::default() }
     }
 
-    /// The addresses of `host`. Dropping this does not stop the lookup, which others may be waiting for.
+    /// Returns the addresses of `host`. Dropping this future does not stop the lookup, because others may wait for it.
     ///
     /// # Errors
-    /// The runtime is shutting down; what the system says is in the answer.
+    /// The runtime is shutting down. Errors of the lookup itself are in the answer.
     pub(super) async fn resolve(&self, host: &str, port: u16) -> io::Result<Answer> {
         let mut answer = self.join(host, port);
         let answer = answer.wait_for(Option::is_some).await.map_err(io::Error::other)?;
         answer.clone().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
-    /// The lookup of `host` that is under way, or a new one.
+    /// Returns the running lookup of `host`, or starts one.
     fn join(&self, host: &str, port: u16) -> watch::Receiver<Option<Answer>> {
         let mut latest = self.latest.borrow_mut();
         let running = latest.as_ref().filter(|lookup| {
@@ -74,7 +75,7 @@ impl Resolver {
         let (look_up, name) = (self.look_up, host.to_owned());
         tokio::task::spawn_blocking(move || {
             let found = look_up(&name, port).map(Arc::from).map_err(Arc::new);
-            // Everyone who asked may have given up.
+            // All waiting tasks may have given up.
             drop(sender.send(Some(Answer { found, at: clock::now() })));
         });
         *latest = Some(Lookup { host: host.to_owned(), port, answer: answer.clone() });
@@ -82,7 +83,7 @@ impl Resolver {
     }
 }
 
-/// An error that several are sender, for one of them: its number must not be lost, by which our own shortages are known.
+/// Copies a shared error for one of its receivers. The copy keeps the error number, which identifies local shortages.
 pub(super) fn clone_error(error: &Arc<io::Error>) -> io::Error {
     match error.raw_os_error() {
         Some(number) => io::Error::from_raw_os_error(number),
@@ -106,7 +107,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "local")]
-    async fn all_who_ask_at_once_are_answered_by_one_lookup() {
+    async fn concurrent_requests_share_one_lookup() {
         static LOOKUPS: AtomicU32 = AtomicU32::new(0);
         static GATE: Mutex<()> = Mutex::const_new(());
         let resolver = Rc::new(Resolver::new(|_, port| {
@@ -114,36 +115,36 @@ mod tests {
             drop(GATE.blocking_lock());
             Ok(vec![SocketAddr::from(([127, 0, 0, 1], port))])
         }));
-        let asked = Rc::new(Cell::new(0));
+        let started = Rc::new(Cell::new(0));
         let ask = |port| {
-            let (resolver, asked) = (Rc::clone(&resolver), Rc::clone(&asked));
+            let (resolver, started) = (Rc::clone(&resolver), Rc::clone(&started));
             tokio::task::spawn_local(async move {
-                asked.set(asked.get() + 1);
+                started.set(started.get() + 1);
                 resolver.resolve("hub", port).await.unwrap()
             })
         };
         let gate = GATE.lock().await;
-        let mut asking: Vec<_> = (0..500).map(|_| ask(1)).collect();
-        while asked.get() < asking.len() {
+        let mut requests: Vec<_> = (0..500).map(|_| ask(1)).collect();
+        while started.get() < requests.len() {
             tokio::task::yield_now().await;
         }
-        // The one who began it may go.
-        asking.remove(0).abort();
+        // The task that started the lookup may end.
+        requests.remove(0).abort();
         drop(gate);
         let mut answered = Vec::new();
-        for asking in asking {
-            answered.push(asking.await.unwrap());
+        for requests in requests {
+            answered.push(requests.await.unwrap());
         }
         assert_eq!(LOOKUPS.load(Ordering::SeqCst), 1);
         assert!(answered.iter().all(|answer| answer.at == answered[0].at));
-        // Later, and for something else, the system is asked again.
+        // A later request, and one for another port, ask the system again.
         ask(1).await.unwrap();
         ask(2).await.unwrap();
         assert_eq!(LOOKUPS.load(Ordering::SeqCst), 3);
     }
 
     #[tokio::test]
-    async fn a_lookup_without_an_answer_times_out_and_is_not_begun_again_meanwhile() {
+    async fn a_stuck_lookup_times_out_and_is_not_repeated() {
         static LOOKUPS: AtomicU32 = AtomicU32::new(0);
         static GATE: Mutex<()> = Mutex::const_new(());
         let gate = GATE.lock().await;
@@ -164,7 +165,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_lookup_lacks_on_this_machine_is_told_as_ours() {
+    async fn a_local_shortage_in_a_lookup_is_the_generators_fault() {
         let resolver = Resolver::new(|_, _| Err(Errno::EMFILE.into()));
         let error = dial(&endpoint("hub", 1), &resolver, 0, soon()).await.unwrap_err();
         assert_eq!((error.step, error.class, error.culprit()), (Step::Dns, "fd_limit", Culprit::Us));

@@ -1,4 +1,5 @@
-//! What several tests of this room share: certificates, listeners, connected pairs, and a machine that discards its input.
+//! Helpers that several tests of this room share: certificates, listeners, connected pairs, and a machine that discards its
+//! input.
 
 use bytes::BytesMut;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
@@ -19,7 +20,7 @@ use super::{Buffers, Deadlines, DialError, Dialed, End, Endpoint, Link, Resolver
 use crate::clock;
 use crate::sansio::{Close, Closed, Machine};
 
-/// A server's certificate, its key, and what a client must trust.
+/// A server's certificate, its key, and the roots that a client must trust.
 pub(in crate::link) struct Identity {
     pub(in crate::link) certificate: Vec<u8>,
     pub(in crate::link) key: Vec<u8>,
@@ -41,7 +42,7 @@ impl Identity {
         tls::server(vec![self.certificate.clone()], self.key.clone()).expect("key and certificate match")
     }
 
-    /// A server that can do less than ours.
+    /// A server that supports only these TLS versions and this group.
     pub(in crate::link) fn old_server(
         &self,
         versions: &[&'static SupportedProtocolVersion],
@@ -62,7 +63,7 @@ impl Identity {
         Arc::new(config.expect("key and certificate match"))
     }
 
-    /// Options that trust this server and nothing else.
+    /// Options that trust only this server.
     pub(in crate::link) fn trusted(&self) -> ClientOptions {
         ClientOptions { roots_pem: Some(self.pem.clone()), ..ClientOptions::default() }
     }
@@ -74,7 +75,7 @@ pub(in crate::link) fn listener() -> (TcpListener, SocketAddr) {
     (TcpListener::from_std(listener).expect("inside a runtime"), address)
 }
 
-/// Long enough for a loaded machine; nothing waits for it that works.
+/// A deadline far enough for a loaded machine. No successful test waits for it.
 pub(in crate::link) fn soon() -> Instant {
     clock::now() + Duration::from_secs(30)
 }
@@ -92,7 +93,7 @@ pub(in crate::link) async fn dial(
     super::dial(endpoint, &Resolver::default(), turn, deadline).await
 }
 
-/// Two connected ends, ours first. The other one is driven by tokio-rustls, not by what is tested.
+/// Two connected ends, ours first. tokio-rustls drives the other one, not the code under test.
 pub(in crate::link) async fn connected() -> (Transport, TlsStream<TcpStream>) {
     let identity = identity(&["127.0.0.1"]);
     let (listener, address) = listener();
@@ -105,7 +106,7 @@ pub(in crate::link) async fn connected() -> (Transport, TlsStream<TcpStream>) {
     (client.expect("trusted").transport, server.expect("it accepts"))
 }
 
-/// Presents a certificate and signs with whatever key it holds.
+/// Presents a fixed certificate and signs with its key, even if the two do not belong together.
 #[derive(Debug)]
 pub(in crate::link) struct FixedCertificate(pub(in crate::link) Arc<CertifiedKey>);
 
@@ -153,7 +154,7 @@ impl Machine for Discard {
     }
 }
 
-/// A link over a pipe in memory, and the pipe's other end.
+/// A link over a pipe in memory, and the other end of the pipe.
 pub(in crate::link) fn piped_link(pipe_bytes: usize) -> (Link, DuplexStream) {
     let (ours, theirs) = duplex(pipe_bytes);
     (Link::new(Transport::Duplex(ours), Buffers::shared(), &Deadlines::new()), theirs)

@@ -1,5 +1,5 @@
-//! The bytes under a connection: a closed set of transports behind the same four poll functions, with access to the
-//! socket for resets. Made by `dial` and `accept`, driven by `driver`; it knows neither machines nor timers.
+//! The transports of a connection: TCP, or TLS over TCP, behind the same poll functions. Created by `dial` and `accept`;
+//! driven by `driver`. It knows neither machines nor timers.
 
 use bytes::{BufMut, BytesMut};
 use std::future::{Future, poll_fn};
@@ -14,7 +14,7 @@ use tokio::time::timeout_at;
 use super::tls::{NO_CLIENT_CERTIFICATE, TlsFacts, TlsFailure, TlsStream};
 use crate::sansio::TlsEnd;
 
-/// The most that one read takes, as under TLS. Without it a peer that floods us grows the buffer with every read.
+/// The limit of one read, as under TLS. Without it, a flooding peer would grow the buffer with every read.
 const READ_BYTES_MAX: usize = 16 * 1024;
 
 /// An established connection.
@@ -22,7 +22,7 @@ const READ_BYTES_MAX: usize = 16 * 1024;
 pub enum Transport {
     /// TCP without TLS, for plain brokers.
     Tcp(TcpStream),
-    /// TLS over TCP, either side of it.
+    /// TLS over TCP, as a client or as a server.
     Tls(Box<TlsStream>),
     /// A pipe in memory, for tests in virtual time.
     #[cfg(test)]
@@ -30,7 +30,7 @@ pub enum Transport {
 }
 
 impl Transport {
-    /// What TLS agreed on; `None` without TLS.
+    /// Returns the negotiated TLS parameters; `None` without TLS.
     #[must_use]
     pub fn tls_facts(&self) -> Option<TlsFacts> {
         match self {
@@ -39,9 +39,9 @@ impl Transport {
         }
     }
 
-    /// Waits until `deadline` for a TLS server that has requested a client certificate to refuse the connection without one. In TLS 1.3
-    /// the refusal follows the handshake (RFC 8446 §4.4.2.4). Returns at once if the server requested none. For a connection that has no
-    /// other use: data is discarded.
+    /// Waits until `deadline` for the refusal of a TLS server that has requested a client certificate. In TLS 1.3 the
+    /// refusal follows the handshake (RFC 8446 §4.4.2.4). Returns at once if the server requested none. Discards data,
+    /// so the connection has no other use.
     ///
     /// # Errors
     /// The cause and the fix, if the server ended the connection.
@@ -59,7 +59,7 @@ impl Transport {
         }
     }
 
-    /// Buffer memory of this connection, in bytes.
+    /// Returns the buffer memory of this connection, in bytes.
     pub(super) fn owned_bytes(&self) -> usize {
         match self {
             Transport::Tls(stream) => stream.owned_bytes(),
@@ -67,7 +67,7 @@ impl Transport {
         }
     }
 
-    /// The socket, where there is one.
+    /// Returns the socket, if the transport has one.
     fn socket(&self) -> Option<&TcpStream> {
         match self {
             Transport::Tcp(stream) => Some(stream),
@@ -77,7 +77,7 @@ impl Transport {
         }
     }
 
-    /// Ready once the next read will bring something, an end or an error included.
+    /// Returns `Ready` when a read would return data, the end of the stream or an error.
     pub(super) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
         match self {
             Transport::Tcp(stream) => stream.poll_read_ready(cx).map(drop),
@@ -87,7 +87,7 @@ impl Transport {
         }
     }
 
-    /// Appends to `into` what one read brings. 0 is the end of the stream.
+    /// Appends the data of one read to `into`, and returns its length. 0 is the end of the stream.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut BytesMut) -> Poll<io::Result<usize>> {
         match self {
             Transport::Tcp(stream) => pin!(stream.read_buf(&mut into.limit(READ_BYTES_MAX))).poll(cx),
@@ -97,7 +97,8 @@ impl Transport {
         }
     }
 
-    /// Takes some of `bytes`. With TLS, what was taken need not be on the socket before `poll_flush` says so.
+    /// Takes some of `bytes`, and returns how many. With TLS, they may not be on the socket before `poll_flush` returns
+    /// `Ready`.
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self {
             Transport::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
@@ -107,7 +108,7 @@ impl Transport {
         }
     }
 
-    /// Ready once the kernel has everything.
+    /// Returns `Ready` once the kernel has everything.
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Transport::Tcp(stream) => Pin::new(stream).poll_flush(cx),
@@ -117,7 +118,7 @@ impl Transport {
         }
     }
 
-    /// Says goodbye in TLS, then closes the sending side.
+    /// Sends TLS's close_notify, then closes the sending side.
     pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Transport::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
@@ -127,10 +128,10 @@ impl Transport {
         }
     }
 
-    /// Ends the connection with RST: the peer sees a reset and not an end of stream.
+    /// Resets the connection: the peer sees a reset instead of an end of stream.
     pub fn reset(self) {
         if let Some(socket) = self.socket() {
-            // The socket is going away either way; without zero linger the peer sees a FIN.
+            // The socket is closed in any case. If this fails, the peer sees an end of stream.
             let _ = socket.set_zero_linger();
         }
     }

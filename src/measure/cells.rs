@@ -5,7 +5,7 @@ use super::layout::Layout;
 use super::operation::Key;
 use super::totals::Totals;
 
-/// The cells of a recorder, and which of them were touched since the last swap.
+/// The cells of a recorder, and the keys of those that changed since the last swap.
 #[derive(Debug)]
 pub(super) struct Cells {
     pub(super) layout: Layout,
@@ -17,7 +17,7 @@ pub(super) struct Cells {
 pub(super) struct Cell {
     pub(super) dirty: bool,
     pub(super) totals: Totals,
-    /// Messages that wait are few: what most have waited is the same, and is counted until it changes.
+    /// Most messages wait for the same time. This counts equal waits until a different one occurs.
     run_wait_us: u64,
     run_length: u64,
 }

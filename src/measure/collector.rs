@@ -1,5 +1,5 @@
-//! The collector: adds up the snapshots of all sources into a [`Measurement`], and knows the live figures. Fed by
-//! `fleet` once a second. It never sees a device.
+//! The collector: adds the snapshots of all sources up to a [`Measurement`], and computes the live figures. `fleet` feeds it
+//! once per second. It knows sources, not devices.
 
 use super::errors;
 use super::health::{Busy, ClockStep, Source};
@@ -13,22 +13,22 @@ use super::totals::Totals;
 use crate::stalls::StallEntry;
 use std::collections::BTreeMap;
 
-/// What a progress line shows: the last interval, and the errors so far.
+/// The figures of a progress line: the last interval, and the errors so far.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Live {
-    /// The end of the interval.
+    /// End of the interval.
     pub t_ns: u64,
-    /// Devices online.
+    /// Number of devices online.
     pub online: u64,
-    /// Devices that the plan wanted online.
+    /// Number of devices that the plan wanted online.
     pub planned_online: u64,
-    /// Messages due per second.
+    /// Due messages per second.
     pub offered_per_s: f64,
-    /// Messages acked per second.
+    /// Acknowledged messages per second.
     pub achieved_per_s: f64,
-    /// Response p99 of the interval by message operation that had acks in it.
+    /// Response p99 of the interval, by message operation that has acknowledgments in it.
     pub p99_us: Vec<(Operation, u64)>,
-    /// Operations that ended otherwise than ok, since the run's zero.
+    /// Number of operations that ended otherwise than ok, since the run's zero.
     pub errors: u64,
 }
 
@@ -37,19 +37,19 @@ pub struct Live {
 pub struct Collector {
     layout: Layout,
     measurement: Measurement,
-    /// Where a key's numbers lie in the measurement; `None` as long as there are none.
+    /// Index of each key's totals in the measurement; `None` before the first.
     cell_indices: Vec<Option<u32>>,
     heartbeat: Latency,
-    /// By source and phase.
+    /// Busy time by source and phase.
     busy: BTreeMap<(Source, usize), Busy>,
-    /// By source and fleet.
+    /// Online devices by source and fleet.
     online: BTreeMap<Source, Vec<Online>>,
     since_tick: Interval,
     live: Live,
 }
 
 impl Collector {
-    /// Collects what these fleets do in these phases, in the order of the plan.
+    /// Creates a collector for these fleets and phases, in the order of the plan.
     #[must_use]
     pub fn new(layout: Layout, fleets: Vec<Fleet>, phases: Vec<Phase>) -> Collector {
         let highest_us = layout.highest_us;
@@ -65,7 +65,7 @@ impl Collector {
         }
     }
 
-    /// Fleets and phases that are called by their numbers, for tests.
+    /// Creates a collector whose fleets and phases are named by their numbers, for tests.
     #[cfg(test)]
     pub(crate) fn unnamed(layout: Layout) -> Collector {
         let fleet = |number| Fleet { name: format!("fleet-{number}"), devices: 1, ..Fleet::default() };
@@ -82,7 +82,7 @@ impl Collector {
         )
     }
 
-    /// Adds what a source measured since its last snapshot.
+    /// Adds a snapshot of a source.
     pub fn add(&mut self, snapshot: &Snapshot, source: Source) {
         for (key, totals) in &snapshot.cells {
             let sum = match self.cell_indices[self.layout.index(*key)] {
@@ -161,9 +161,9 @@ impl Collector {
         }
     }
 
-    /// Closes an interval at `t_ns`: notes the gauges in the series, and the CPU where it was read, and brings the live
-    /// figures up to date.
-    #[expect(clippy::cast_precision_loss, reason = "rates are for people")]
+    /// Ends an interval at `t_ns`: stores the gauges in the series, with the CPU if it was read, and updates the live
+    /// figures.
+    #[expect(clippy::cast_precision_loss, reason = "rates are approximate")]
     pub fn tick(&mut self, t_ns: u64, cpu_percent: Option<f64>, planned_online: u64) {
         self.update_peaks();
         for online in self.online.values_mut().flatten() {
@@ -187,25 +187,25 @@ impl Collector {
         self.since_tick = Interval::default();
     }
 
-    /// The figures of the last tick.
+    /// Returns the figures of the last tick.
     #[must_use]
     pub fn live(&self) -> &Live {
         &self.live
     }
 
-    /// What was measured so far.
+    /// Returns the measurement so far.
     #[must_use]
     pub fn measurement(&self) -> &Measurement {
         &self.measurement
     }
 
-    /// Lateness of the workers' own tick.
+    /// Returns how late the workers' heartbeats were.
     #[must_use]
     pub fn heartbeat(&self) -> &Latency {
         &self.heartbeat
     }
 
-    /// What was measured, in the order of files. `load_ended_us` cuts the phases: what never began is left out.
+    /// Returns the complete measurement, sorted. Phases are cut at `load_ended_us`; phases that never started are left out.
     #[must_use]
     pub fn finish(
         mut self,
@@ -225,7 +225,8 @@ impl Collector {
         measurement
     }
 
-    /// Sources peak together to within an interval, so the sum of their peaks is the fleet's.
+    /// Updates the fleets' peaks. Sources peak at the same time to within an interval, so the sum of their peaks is the
+    /// fleet's.
     fn update_peaks(&mut self) {
         for (number, fleet) in self.measurement.fleets.iter_mut().enumerate() {
             let peak: i64 =

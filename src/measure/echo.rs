@@ -1,27 +1,28 @@
-//! Echoes of stalls. After a stall a worker sends in one burst what fell due meanwhile, and a target needs time to work that off:
-//! operations that are due meanwhile are slow because of the stall, although the worker is on time again. Used by the recorder.
+//! Echoes: the aftermath of stalls. After a stall, a worker sends in one burst all messages that fell due meanwhile, and a
+//! target needs time to work the burst off. Operations that are due in that time are slow because of the stall, although the
+//! worker is on time again. Used by the recorder only.
 //!
-//! An echo runs from a stall's start until as few operations are open as just before it.
+//! An echo lasts from the start of a stall until no more operations are open than just before it.
 
 use crate::stalls::Stalls;
 use std::collections::VecDeque;
 
-/// A deadline served within this time was on time: what had piled up in a stall has been picked up.
+/// A heartbeat no later than this is on time, so the messages of the stall have been sent.
 const ON_TIME_NS: u64 = 2_000_000;
 
-/// An echo ends at the latest when so many times the stalls in it have passed: a target that has 5% of its capacity left has worked
-/// off a burst by then. Without a bound, a load that grows would never be as low again as before its first stall.
+/// An echo ends when this multiple of its stalls has passed: a target that has 5% of its capacity left has worked off a
+/// burst by then. Without this limit, the echo of a growing load would never end.
 const LENGTH_MAX: u64 = 20;
 
-/// The most echoes that can be looked up.
+/// The maximum number of echoes kept.
 const RECENT_MAX: usize = 256;
 
 #[derive(Clone, Copy, Debug)]
 struct Echo {
     from_ns: u64,
-    /// `u64::MAX` while it lasts.
+    /// `u64::MAX` until it ends.
     to_ns: u64,
-    /// Stalls before it.
+    /// Total of the stalls before it.
     stalled_before_ns: u64,
     open_before: u64,
 }
@@ -30,15 +31,15 @@ struct Echo {
 #[derive(Debug, Default)]
 pub(super) struct Echoes {
     recent: VecDeque<Echo>,
-    /// The end of the latest stall that was seen.
+    /// The end of the latest observed stall.
     last_stall_to_ns: u64,
-    /// What is due from here on is in no echo, and no stall came after it.
+    /// Operations due from here on are in no echo. `u64::MAX` during an echo.
     clear_from_ns: u64,
 }
 
 impl Echoes {
-    /// Sees whether there was a stall since the last call. Comes before anything else is counted, so that `open` is as it was before
-    /// the stall.
+    /// Starts an echo if there was a stall since the last call. Call it before counting anything else, so that `open` is the
+    /// count before the stall.
     #[inline]
     pub(super) fn observe(&mut self, stalls: &Stalls, open: u64) {
         if stalls.last_to_ns() != self.last_stall_to_ns {
@@ -50,7 +51,7 @@ impl Echoes {
     fn start(&mut self, stalls: &Stalls, open: u64) {
         self.last_stall_to_ns = stalls.last_to_ns();
         if self.clear_from_ns == u64::MAX {
-            // The echo of an earlier stall has not ended: it goes on.
+            // An earlier echo has not ended, so this stall extends it.
             return;
         }
         let from_ns = stalls.last_from_ns();
@@ -62,7 +63,7 @@ impl Echoes {
         self.clear_from_ns = u64::MAX;
     }
 
-    /// The worker's heartbeat came at `at_ns`, so late.
+    /// Ends the echo if possible. Called for the heartbeat at `at_ns`, which was `late_ns` late.
     pub(super) fn heartbeat(&mut self, stalls: &Stalls, at_ns: u64, late_ns: u64, open: u64) {
         if self.clear_from_ns != u64::MAX || late_ns > ON_TIME_NS {
             return;
@@ -76,13 +77,14 @@ impl Echoes {
         }
     }
 
-    /// Whether the stalls and echoes that were observed may have delayed an operation that was due then. An echo ends after its stalls.
+    /// Returns true if a stall or an echo may have delayed an operation that was due at `due_ns`. An echo ends after
+    /// its stalls.
     #[inline]
     pub(super) fn may_delay(&self, due_ns: u64) -> bool {
         due_ns < self.clear_from_ns
     }
 
-    /// Of an operation that was due in an echo: the stalls from that echo's start to the due time.
+    /// Returns the total of the stalls from the start of an echo to `due_ns`; 0 if `due_ns` is in no echo.
     pub(super) fn delay_ns(&self, stalls: &Stalls, due_ns: u64) -> u64 {
         let found = self.recent.iter().rev().find(|echo| echo.from_ns <= due_ns);
         let echo = found.filter(|echo| due_ns < echo.to_ns);
@@ -112,7 +114,7 @@ mod tests {
         echoes.observe(&stalls, 65);
         echoes.heartbeat(&stalls, 162 * MS, 30 * MS, 65);
         echoes.heartbeat(&stalls, 170 * MS, 0, 40);
-        // Due while it lasts: behind all of the stall; due in it: behind the part before.
+        // Due in the echo: delayed by the whole stall. Due in the stall: delayed by the part before.
         assert_eq!(echoes.delay_ns(&stalls, 165 * MS), 60 * MS);
         assert_eq!(echoes.delay_ns(&stalls, 120 * MS), 20 * MS);
         assert_eq!(echoes.delay_ns(&stalls, 99 * MS), 0);
@@ -122,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_stall_in_an_echo_adds_to_it() {
+    fn a_second_stall_extends_an_echo() {
         let zero = crate::clock::now();
         let (stalls, mut echoes) = (Stalls::new(zero), Echoes::default());
         note(&stalls, zero, 100, 110);
@@ -133,12 +135,12 @@ mod tests {
         echoes.heartbeat(&stalls, 170 * MS, 0, 1);
         note(&stalls, zero, 500, 507);
         echoes.observe(&stalls, 3);
-        assert_eq!(echoes.delay_ns(&stalls, 508 * MS), 7 * MS, "an echo of its own");
+        assert_eq!(echoes.delay_ns(&stalls, 508 * MS), 7 * MS, "a new echo");
         assert_eq!(echoes.delay_ns(&stalls, 400 * MS), 0);
     }
 
     #[test]
-    fn an_echo_ends_although_the_load_grows() {
+    fn an_echo_ends_under_a_growing_load() {
         let zero = crate::clock::now();
         let (stalls, mut echoes) = (Stalls::new(zero), Echoes::default());
         note(&stalls, zero, 100, 110);

@@ -1,4 +1,4 @@
-//! Errors by class. Filled by the recorder, merged by the collector.
+//! Errors by class. Counted by the recorder, merged by the collector.
 
 use super::operation::Culprit;
 use schemars::JsonSchema;
@@ -7,21 +7,21 @@ use serde::{Deserialize, Serialize};
 /// Errors of one class.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorTotals {
-    /// A stable name: `connack_5`, `closed_by_peer`, `ack_stall`.
+    /// Stable name, such as `connack_5`, `closed_by_peer` or `ack_stall`.
     pub class: String,
-    /// `peer`, `network` or `us`: as far as the wire can tell.
+    /// Probable cause: `peer` (the target), `network` or `us` (the load generator).
     pub culprit: Culprit,
-    /// How often.
+    /// Number of errors.
     pub count: u64,
-    /// The first, since the run's zero.
+    /// Time of the first error, since the run's zero.
     pub first_us: u64,
-    /// The last, since the run's zero.
+    /// Time of the last error, since the run's zero.
     pub last_us: u64,
-    /// One of them in words.
+    /// Message of one of these errors.
     pub example: String,
 }
 
-/// Adds errors to a list with one entry per class and culprit; the example that came first stays.
+/// Adds errors to a list with one entry per class and culprit. The earliest example stays.
 pub(super) fn merge(list: &mut Vec<ErrorTotals>, error: &ErrorTotals) {
     match list.iter_mut().find(|known| known.class == error.class && known.culprit == error.culprit) {
         Some(known) => {

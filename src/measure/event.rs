@@ -1,56 +1,56 @@
-//! What happens in a run, as typed events of owned data. Sent by `fleet`'s collector while the run goes on; read by `live`,
-//! and by whatever else follows a run. Events know phases by their index; names are the plan's.
+//! The events of a run, as owned data. `fleet` sends them while the run goes on; `live` and `app` read them. Events identify
+//! phases by their index; names are in the plan.
 
 use super::collector::Live;
 use super::measurement::Measurement;
 use std::time::Duration;
 
-/// Something that happened in a run. All times count from the run's zero.
+/// An event of a run. All times count from the run's zero.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// The workers are ready, and the load begins at this wall-clock time since the Unix epoch.
+    /// The workers are ready, and the load starts.
     Started {
-        /// The wall clock at the run's zero.
+        /// Wall-clock time at the run's zero, since the Unix epoch.
         unix: Duration,
     },
-    /// A phase began. Sent with the second in which it did.
+    /// A phase started. Sent with the second in which it started.
     PhaseStarted {
-        /// Its index in the plan.
+        /// Index of the phase in the plan.
         phase: u16,
-        /// When it began.
+        /// Start of the phase.
         at: Duration,
     },
     /// The load was extended: the last phase lasts longer.
     LoadAppended {
-        /// The load's new end.
+        /// New end of the load.
         until: Duration,
-        /// Load factor at the segment's begin and end.
+        /// Load factor at the start and end of the new segment.
         factor: [f64; 2],
     },
-    /// Everything that was measured so far. Sent before each second's event, if `fleet::Settings` ask for it.
+    /// The measurement so far. Sent before each second's event if `fleet::Settings` request it.
     Measured {
-        /// The end of the second.
+        /// End of the second.
         at: Duration,
-        /// What was measured up to then.
+        /// The measurement up to then.
         measurement: Box<Measurement>,
     },
-    /// A second is over, and its numbers are in.
+    /// A second has passed.
     Second(Second),
-    /// Something worth knowing that is no number: this machine ran short of something, or a command was refused.
+    /// Something that a person should know, such as a shortage on this machine or a refused command.
     Noted {
-        /// One sentence or fragment for a person.
+        /// A sentence or fragment for a person.
         text: String,
     },
-    /// Nothing becomes due any more; the last acknowledgments are awaited.
+    /// The load has ended. The run waits for the last acknowledgments.
     Draining {
-        /// When the load ended.
+        /// End of the load.
         at: Duration,
     },
-    /// The last worker has ended. No event follows.
+    /// The last worker has ended. This is the last event.
     Stopped {
-        /// When.
+        /// End of the run.
         at: Duration,
-        /// Why.
+        /// Reason.
         why: Ending,
     },
 }
@@ -58,24 +58,24 @@ pub enum Event {
 /// One second of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Second {
-    /// The end of the second.
+    /// End of the second.
     pub at: Duration,
-    /// The index of the phase at that time; after the load, the last one's.
+    /// Index of the phase at that time; after the load, of the last phase.
     pub phase: u16,
-    /// Messages per second that the plan has due in it; `None` with a closed loop, whose rate is the target's.
+    /// Planned messages per second; `None` with a closed loop, whose rate depends on the target.
     pub planned_per_s: Option<f64>,
-    /// What was measured in it.
+    /// Figures of this second.
     pub live: Live,
 }
 
 /// Why a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// It came to the end of its load.
+    /// The load is complete.
     Complete,
-    /// It was told to stop, and drained.
+    /// A command stopped the run, which then waited for the last acknowledgments.
     Stopped,
-    /// It was told to end at once.
+    /// A command ended the run at once.
     Aborted,
     /// A worker failed.
     WorkerFailed,

@@ -1,10 +1,11 @@
-//! What a fleet counts beside its operations. Filled by the recorder; each counter is declared once, here.
+//! The counters of a fleet besides its operations. The recorder fills them, `report` reads them. Each counter is declared
+//! once, here.
 
 use super::totals::is_zero;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Declares counters that add up. Sums of numbers that come from outside stay at their top.
+/// Declares a set of counters. Sums saturate, because numbers may come from outside.
 macro_rules! counters {
     ($(#[$outer:meta])* pub struct $name:ident { $($(#[$inner:meta])* pub $field:ident,)* }) => {
         $(#[$outer])*
@@ -12,12 +13,12 @@ macro_rules! counters {
         pub struct $name { $($(#[$inner])* pub $field: u64,)* }
 
         impl $name {
-            /// Adds what `other` counted.
+            /// Adds the counts of `other`.
             pub fn add(&mut self, other: &$name) {
                 $(self.$field = self.$field.saturating_add(other.$field);)*
             }
 
-            /// True when nothing was counted.
+            /// Returns true if all counters are 0.
             #[must_use]
             pub fn is_empty(&self) -> bool {
                 *self == $name::default()
@@ -27,49 +28,49 @@ macro_rules! counters {
 }
 
 counters! {
-    /// What a fleet counts of its connections and messages.
+    /// Counters of a fleet's connections and messages.
     pub struct Counts {
-        /// Connections made after a loss, or because a method asked for it.
+        /// Connections made after a loss, or because a method requested it.
         pub reconnects,
         /// Connections made to renew a token.
         pub renewals,
         /// Messages sent again after a reconnect.
         pub resent,
-        /// Acks that came after their timeout.
+        /// Acknowledgments that arrived after their timeout.
         pub late_acks,
-        /// SUBACKs that came after their timeout.
+        /// SUBACKs that arrived after their timeout.
         #[serde(default, skip_serializing_if = "is_zero")]
         pub late_subacks,
-        /// Tracked messages that had arrived before.
+        /// Tracked messages that arrived more than once.
         #[serde(default)]
         pub duplicates,
         /// Tracked messages that arrived after a later one of their stream.
         #[serde(default)]
         pub reordered,
-        /// Messages that arrived and are not measured: without a stamp of this run, retained, or not subscribed to.
+        /// Received messages that are not measured: without a stamp of this run, retained, or not subscribed to.
         #[serde(default)]
         pub foreign,
-        /// Connections that the peer closed with messages unacknowledged.
+        /// Connections that the target closed while messages were unacknowledged.
         #[serde(default, skip_serializing_if = "is_zero")]
         pub closed_waiting,
-        /// For how long the oldest of those messages had waited, summed over these connections.
+        /// Age of the oldest unacknowledged message on these connections, summed.
         #[serde(default, skip_serializing_if = "is_zero")]
         pub closed_waiting_us,
-        /// Connection attempts that the server ended with a FIN after the TCP handshake and before CONNACK. These are the errors of
-        /// class `closed_by_peer` that are not about an open connection.
+        /// Connection attempts that the target ended with a FIN after the TCP handshake and before CONNACK. They are
+        /// the errors of class `closed_by_peer` that do not concern an open connection.
         #[serde(default, skip_serializing_if = "is_zero")]
         pub closed_before_connack,
-        /// Connection attempts that were reset after the TCP handshake and before CONNACK, by the server or by the network. These are the
-        /// errors of class `reset` that are not about an open connection.
+        /// Connection attempts that were reset after the TCP handshake and before CONNACK, by the target or by the
+        /// network. They are the errors of class `reset` that do not concern an open connection.
         #[serde(default, skip_serializing_if = "is_zero")]
         pub reset_before_connack,
-        /// Devices that came online and were closed soon, several times in a row.
+        /// Devices whose connection was closed soon after it was made, several times in a row.
         #[serde(default, skip_serializing_if = "is_zero")]
         pub closed_soon_devices,
-        /// Devices that stayed offline because their policy was to try no more.
+        /// Devices that stayed offline because their policy allowed no further attempt.
         #[serde(default, skip_serializing_if = "is_zero")]
         pub gave_up,
-        /// QoS 0 messages that are `ok` but may not have arrived: they were handed to the kernel after the last byte received on a
+        /// QoS 0 messages that are `ok` but may not have arrived: they were flushed after the last byte received on a
         /// connection that turned out to be dead.
         #[serde(default, skip_serializing_if = "is_zero")]
         pub qos0_on_dead_connections,
@@ -84,50 +85,50 @@ counters! {
 }
 
 counters! {
-    /// What an IoT hub sent to a fleet, as far as it is no operation.
+    /// Counters of messages from an IoT hub that are not operations.
     pub struct FromHub {
-        /// Answers to twin requests that had ended before: timed out, lost, or answered once already.
+        /// Answers to twin requests that had already ended: timed out, lost or answered.
         pub late_answers,
-        /// Answers to twin requests that nobody made.
+        /// Answers without a matching twin request.
         pub unknown_answers,
         /// Changes of desired properties.
         pub desired,
-        /// Of those, with a version that the device already had.
+        /// Changes of desired properties with a version that the device already had.
         pub desired_stale,
-        /// Versions of desired properties that a device never saw: a later one came.
+        /// Versions of desired properties that a device missed: a later one arrived first.
         pub desired_missed,
-        /// Methods that were not answered, because the scenario says so.
+        /// Method calls without an answer, because the scenario defines none.
         pub methods_unanswered,
-        /// Methods that the scenario does not name.
+        /// Method calls that the scenario does not name.
         pub methods_unknown,
         /// Cloud-to-device messages.
         pub c2d,
-        /// Of those, without the instant at which they were sent: they have no age.
+        /// Cloud-to-device messages without a stamp of their sending time. They have no age.
         pub c2d_unstamped,
-        /// Of those with a number, such that had come before.
+        /// Numbered cloud-to-device messages that arrived more than once.
         pub c2d_duplicates,
-        /// Numbers that were missing when a later one came.
+        /// Missing numbers of cloud-to-device messages when a later one arrived.
         pub c2d_skipped,
-        /// Of those, such that came after all.
+        /// Cloud-to-device messages that arrived after a later one.
         pub c2d_reordered,
-        /// Messages that no hub sends, or that cannot be read.
+        /// Messages that an IoT hub does not send, or that are unreadable.
         pub unreadable,
     }
 }
 
-/// Everything that a fleet counts beside its operations.
+/// All counters of a fleet besides its operations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FleetCounts {
-    /// Of its connections and messages.
+    /// Counters of its connections and messages.
     #[serde(flatten)]
     pub own: Counts,
-    /// What its IoT hub sent, as far as it is no operation; left out when there was nothing.
+    /// Counters of messages from its IoT hub; left out if all are 0.
     #[serde(default, skip_serializing_if = "FromHub::is_empty")]
     pub from_hub: FromHub,
 }
 
 impl FleetCounts {
-    /// Adds what `other` counted.
+    /// Adds the counts of `other`.
     pub fn add(&mut self, other: &FleetCounts) {
         self.own.add(&other.own);
         self.from_hub.add(&other.from_hub);

@@ -1,5 +1,7 @@
-//! How a latency distribution looks in a file: figures for people, and all of it in base64, so that results merge and compare
-//! exactly. Used by `latency` and `series`.
+//! Histograms in files: figures for readers, and the whole distribution in base64, so that results merge and compare
+//! exactly. Used by `latency` and `interval`; `result` checks untrusted files with it.
+//!
+//! It must not trust its input: memory is bounded whatever a file contains.
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use flate2::read::ZlibDecoder;
@@ -12,93 +14,93 @@ use std::io::Read;
 /// The cookies of HdrHistogram's V2 encoding, deflated and plain, with the word size that its encoders write.
 const DEFLATED: u32 = 0x1c84_9314;
 const PLAIN: u32 = 0x1c84_9313;
-/// Cookie, payload length, normalizing offset, digits, lowest and highest value, conversion ratio.
+/// Size of the header: cookie, payload length, normalizing offset, digits, lowest and highest value, conversion ratio.
 const HEADER_BYTES: usize = 40;
-/// The most digits that hubstorm records.
+/// The largest precision that hubstorm records.
 const DIGITS_MAX: u32 = 3;
 /// The lowest discernible value of hubstorm's histograms.
 const LOWEST_US: u64 = 1;
-/// 35 years in microseconds; no run lasts longer. With [`DIGITS_MAX`], the counts of one histogram take 336 KiB.
+/// 35 years in microseconds, longer than any run. With [`DIGITS_MAX`], the counts of one histogram take 336 KiB.
 const HIGHEST_US_MAX: u64 = 1 << 50;
 /// More samples than any run has. Sums of 2^16 such histograms cannot overflow.
 const SAMPLES_MAX: u64 = 1 << 48;
 /// Entries in the counts array of the largest permitted histogram: (50 - 11 + 2) x 1,024, rounded up.
 const COUNTS_MAX: u64 = 43 * 1_024;
-/// A count takes at most nine bytes.
+/// The maximum payload, as a count takes at most nine bytes.
 const PAYLOAD_BYTES_MAX: usize = 9 * 43 * 1_024;
 
-/// An `hdr` field that is not a histogram, or not one that hubstorm writes.
+/// Why an `hdr` field cannot be decoded.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
-    /// Not base64.
+    /// It is not base64.
     #[error("histogram is not base64: {0}")]
     Base64(#[from] base64::DecodeError),
-    /// Not what an HdrHistogram V2 encoder writes.
+    /// It is not in HdrHistogram's V2 encoding.
     #[error("histogram is not in HdrHistogram V2 encoding: {0}")]
     Hdr(#[from] hdrhistogram::serialization::DeserializeError),
-    /// The bytes end too early, or are not deflated.
+    /// The data is truncated, or not deflated.
     #[error("histogram is not in HdrHistogram V2 encoding: {0}")]
     Deflate(#[from] std::io::Error),
-    /// It claims more precision, range or samples than a run can have. It would take too much memory.
+    /// It has more precision, range or samples than a run can have, and would take too much memory.
     #[error("histogram is out of bounds: {what} is {found}, and at most {most} is permitted")]
     Bounds {
-        /// Which property.
+        /// Property.
         what: &'static str,
-        /// Its value.
+        /// Value of the property.
         found: u64,
-        /// The limit.
+        /// Largest permitted value.
         most: u64,
     },
 }
 
-/// Refuses `found` when it is larger than `most`.
+/// Returns an error if `found` is larger than `most`.
 fn check_at_most(what: &'static str, found: u64, most: u64) -> Result<(), DecodeError> {
     if found > most { Err(DecodeError::Bounds { what, found, most }) } else { Ok(()) }
 }
 
-/// A latency distribution. Empty: `count` 0 and null figures.
+/// A latency distribution. If it is empty, `count` is 0 and all figures are null.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Histogram {
-    /// Samples.
+    /// Number of samples.
     pub count: u64,
-    /// The smallest.
+    /// Smallest value.
     pub min_us: Option<u64>,
-    /// The arithmetic mean.
+    /// Arithmetic mean.
     pub mean_us: Option<f64>,
-    /// The standard deviation.
+    /// Standard deviation.
     pub stdev_us: Option<f64>,
-    /// The median.
+    /// Median.
     pub p50_us: Option<u64>,
-    /// 90% were at or below.
+    /// 90th percentile.
     pub p90_us: Option<u64>,
-    /// 95% were at or below.
+    /// 95th percentile.
     pub p95_us: Option<u64>,
-    /// 99% were at or below.
+    /// 99th percentile.
     pub p99_us: Option<u64>,
-    /// 99.9% were at or below.
+    /// 99.9th percentile.
     pub p999_us: Option<u64>,
-    /// 99.99% were at or below.
+    /// 99.99th percentile.
     pub p9999_us: Option<u64>,
-    /// The largest.
+    /// Largest value.
     pub max_us: Option<u64>,
-    /// All of it: HdrHistogram V2, deflated, base64. Null when empty.
+    /// The whole distribution: HdrHistogram V2, deflated, base64. Null if empty.
     pub hdr: Option<String>,
 }
 
-/// A small histogram of one row and operation.
+/// A latency distribution of one operation in one row of the series.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RowHistogram {
-    /// Samples.
+    /// Number of samples.
     pub count: u64,
-    /// The median.
+    /// Median.
     pub p50_us: u64,
-    /// 99% were at or below.
+    /// 99th percentile.
     pub p99_us: u64,
-    /// 99.9% were at or below.
+    /// 99.9th percentile.
     pub p999_us: u64,
-    /// The largest.
+    /// Largest value.
     pub max_us: u64,
-    /// All of it, to two digits.
+    /// The whole distribution, to two significant digits.
     pub hdr: String,
 }
 
@@ -135,7 +137,7 @@ impl From<&Hdr<u64>> for RowHistogram {
     }
 }
 
-/// The distribution in an `hdr` field. Memory is bounded whatever the field holds.
+/// Decodes the distribution in an `hdr` field. Memory is bounded whatever the field contains.
 pub(super) fn decode(hdr: &str) -> Result<Hdr<u64>, DecodeError> {
     Ok(Deserializer::new().deserialize(&mut inflate(hdr)?.as_slice())?)
 }
@@ -148,7 +150,7 @@ pub(crate) fn check(hdr: &str) -> Result<(), DecodeError> {
     inflate(hdr).map(drop)
 }
 
-/// The plain V2 encoding of a histogram, with every field that the decoder allocates by already checked.
+/// Returns the plain V2 encoding of a histogram, after checking every field that determines the decoder's allocations.
 fn inflate(hdr: &str) -> Result<Vec<u8>, DecodeError> {
     let bytes = BASE64_STANDARD.decode(hdr)?;
     let mut rest = bytes.as_slice();
@@ -157,7 +159,7 @@ fn inflate(hdr: &str) -> Result<Vec<u8>, DecodeError> {
     }
     let deflated = u64::from(take_u32(&mut rest)?);
     let inflater = ZlibDecoder::new(rest.take(deflated));
-    // One byte more than is permitted, so that too much is noticed.
+    // One byte more than is permitted, to notice an excess.
     let limit = HEADER_BYTES + PAYLOAD_BYTES_MAX + 1;
     let mut plain = Vec::new();
     inflater.take(limit as u64).read_to_end(&mut plain)?;
@@ -185,14 +187,14 @@ fn check_plain(plain: &[u8]) -> Result<(), DecodeError> {
     check_counts(payload.ok_or_else(|| std::io::Error::from(std::io::ErrorKind::UnexpectedEof))?)
 }
 
-/// Walks the counts: ZigZag LEB128 numbers, in which a negative one is a run of zeros.
+/// Checks the counts. They are ZigZag LEB128 numbers, in which a negative number is a run of zeros.
 fn check_counts(mut payload: &[u8]) -> Result<(), DecodeError> {
     let (mut entries, mut samples) = (0_u64, 0_u64);
     while !payload.is_empty() {
         let encoded = take_leb128(&mut payload)?;
         let magnitude = (encoded >> 1) + (encoded & 1);
         let is_run = encoded & 1 == 1;
-        // Neither sum can overflow: each is checked before the next number is added.
+        // Neither sum can overflow, because each is checked before the next number is added.
         check_at_most("its number of counts", magnitude, if is_run { COUNTS_MAX } else { u64::MAX })?;
         check_at_most("its number of samples", magnitude, SAMPLES_MAX)?;
         (entries, samples) =
@@ -215,7 +217,7 @@ fn take_u64(rest: &mut &[u8]) -> std::io::Result<u64> {
     Ok(u64::from_be_bytes(bytes))
 }
 
-/// LEB128 of at most nine bytes, the ninth of which has eight bits of the number.
+/// Reads a LEB128 number of at most nine bytes. The ninth byte holds eight bits of the number.
 fn take_leb128(rest: &mut &[u8]) -> std::io::Result<u64> {
     let mut value = 0;
     for index in 0..9 {

@@ -1,5 +1,5 @@
-//! How well each part of this machine kept up, by source and phase: the load generator's workers, the service client, and the
-//! shards of the built-in hub. Filled by the collector and by `app`, read by the verdict.
+//! How well each part of this machine kept up, by source and phase: the load generator's workers, the service client,
+//! and the shards of the built-in hub. Filled by the collector and by `app`; read by `report`.
 
 use super::latency::Latency;
 use crate::stalls::StallList;
@@ -8,21 +8,21 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::borrow::Cow;
 use std::fmt;
 
-/// A part of this machine that produces load or numbers.
+/// A part of this machine that produces load or measurements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Source {
     /// A worker of the load generator.
     Worker(u16),
     /// The service client, on the coordinator's thread.
     Service,
-    /// The coordinator itself: deliveries that reconciliation found missing.
+    /// The coordinator, which adds the deliveries that reconciliation found missing.
     Collector,
     /// A shard of the built-in hub.
     Emulator(u16),
 }
 
 impl Source {
-    /// The source of that name.
+    /// Returns the source with this name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Source> {
         match name {
@@ -77,48 +77,49 @@ impl JsonSchema for Source {
 /// How well a source kept up in a phase.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Health {
-    /// `worker-0`, `emulator-0` or `service`.
+    /// Source: `worker-N`, `emulator-N` or `service`.
     pub source: Source,
-    /// The phase.
+    /// Name of the phase.
     pub phase: String,
-    /// How long it had something to do and did not run.
+    /// Total time in which the source had something to do and did not run.
     pub stall_us: u64,
-    /// The share of the phase in which it had something to do; null of less than a second, and where it is not known.
+    /// Share of the phase in which the source had something to do. Null if it is unknown, or measured for less than a
+    /// second.
     pub busy_share: Option<f64>,
-    /// Operations that failed for want of something on this machine, such as file descriptors.
+    /// Number of operations that failed because this machine lacked a resource, such as file descriptors.
     pub environment_errors: u64,
-    /// Values above the range of the histograms, recorded at their top.
+    /// Number of values above the range of the histograms, which are recorded at its top.
     pub clipped: u64,
-    /// How far wall clock and monotonic clock diverged.
+    /// Largest divergence of the wall clock from the monotonic clock.
     #[serde(default)]
     pub clock_drift_us: u64,
-    /// `picked - due` of its messages.
+    /// `picked - due` of messages.
     pub lag: Latency,
-    /// When it stalled: begin, end, and how much of that was stalled, in microseconds since the run's zero.
+    /// Stalls: start, end, and the stalled time between them, in microseconds since the run's zero.
     #[serde(default)]
     pub stalls: StallList,
-    /// Seconds in which it was busy nearly all of the time, in the same form.
+    /// Seconds in which the source was saturated, in the same form.
     #[serde(default)]
     pub saturated: StallList,
 }
 
-/// A step of this machine's wall clock: it was set, or the machine was suspended.
+/// A step of this machine's wall clock: the clock was set, or the machine was suspended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ClockStep {
-    /// When it was noticed, since the run's zero.
+    /// When the step was noticed, since the run's zero.
     pub at_us: u64,
-    /// By how much the wall clock moved against the monotonic clock; negative when it was set back.
+    /// Movement of the wall clock relative to the monotonic clock; negative if it was set back.
     pub by_us: i64,
 }
 
 impl ClockStep {
-    /// True if both are the same step: every worker detects it, at slightly different times and sizes.
+    /// Returns true if both are the same step. Every worker detects a step, at slightly different times and sizes.
     pub(super) fn is_same_step(&self, other: &ClockStep) -> bool {
         self.at_us.abs_diff(other.at_us) <= 1_000_000 && self.by_us.abs_diff(other.by_us) <= 500_000
     }
 }
 
-/// How much of a time a source had something to do.
+/// How much of an interval a source was busy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Busy {
     pub(super) busy_ns: u64,
@@ -131,7 +132,7 @@ impl Busy {
         self.passed_ns += other.passed_ns;
     }
 
-    /// `None` of less than a second, in which a share says little.
+    /// Returns the busy share; `None` for less than a second, which is too short for a share.
     #[expect(clippy::cast_precision_loss, reason = "a share")]
     pub(super) fn share(self) -> Option<f64> {
         (self.passed_ns >= 1_000_000_000).then(|| self.busy_ns as f64 / self.passed_ns as f64)
@@ -139,7 +140,7 @@ impl Busy {
 }
 
 impl Health {
-    /// Nothing is known yet.
+    /// Creates an empty entry.
     #[must_use]
     pub fn new(source: Source, phase: &str) -> Health {
         Health {
@@ -156,7 +157,7 @@ impl Health {
         }
     }
 
-    /// Adds the same source and phase of another process.
+    /// Adds the entry of the same source and phase from another process.
     pub(super) fn merge(&mut self, other: &Health) {
         self.stall_us += other.stall_us;
         self.busy_share = self.busy_share.into_iter().chain(other.busy_share).max_by(f64::total_cmp);

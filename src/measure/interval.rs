@@ -1,4 +1,4 @@
-//! What happened in one interval: a second of a worker, or a row of the series. Used by `seconds` and `series`.
+//! The numbers of one interval: a second of a worker, or a row of the series. Used by `seconds` and `series`.
 
 use super::hdr::RowHistogram;
 use super::latency::{Latency, Pool};
@@ -10,23 +10,23 @@ use std::collections::BTreeMap;
 
 pub(super) const NS_PER_S: u64 = 1_000_000_000;
 
-/// What happened in one interval. Merging two is exact.
+/// The numbers of one interval. Merging two is exact.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Interval {
-    /// Messages due in it.
+    /// Number of messages that were due.
     pub offered: u64,
-    /// Messages acked in it.
+    /// Number of messages that were acknowledged.
     pub achieved: u64,
-    /// Operations of any kind that ended otherwise than ok in it.
+    /// Number of operations of any kind that ended otherwise than ok.
     pub errors: u64,
-    /// The worst `picked - due` of a message picked in it.
+    /// Largest `picked - due` of the messages started in this interval.
     pub lag_max_us: u64,
-    /// Response time of what was acked in it, by operation; two digits. Steps of a connect are not kept over time.
+    /// Response times of operations that ended ok, by operation, to two digits. Steps of a connect are left out.
     pub response: ByOperation,
 }
 
 impl Interval {
-    /// Adds what happened in `other`.
+    /// Adds the numbers of `other`.
     pub fn merge(&mut self, other: &Interval) {
         self.offered += other.offered;
         self.achieved += other.achieved;
@@ -35,7 +35,7 @@ impl Interval {
         self.response.add(&other.response);
     }
 
-    /// A message was picked so late in it.
+    /// Notes the lag of a message that was started in this interval.
     #[inline]
     pub(super) fn note_lag(&mut self, lag_us: u64) {
         self.lag_max_us = self.lag_max_us.max(lag_us);
@@ -48,12 +48,12 @@ impl Interval {
     }
 }
 
-/// Response times by operation, to two digits. In files: a map of those that have samples.
+/// Response times by operation, to two digits. In files it is a map of the operations that have samples.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ByOperation(pub(super) [Latency; Operation::ALL.len()]);
 
 impl ByOperation {
-    /// The response times of an operation.
+    /// Returns the response times of an operation.
     #[must_use]
     pub fn of(&self, operation: Operation) -> &Latency {
         &self.0[operation.index()]
@@ -64,7 +64,7 @@ impl ByOperation {
         &mut self.0[operation.index()]
     }
 
-    /// Those that have samples, in the order of reports.
+    /// Returns the operations that have samples, in the order of reports.
     pub fn iter(&self) -> impl Iterator<Item = (Operation, &Latency)> {
         let all = Operation::ALL.into_iter().map(|operation| (operation, self.of(operation)));
         all.filter(|(_, latency)| !latency.is_empty())

@@ -1,5 +1,5 @@
-//! How a duration is kept: a lossless histogram that costs nothing before its first sample, and the pool that
-//! hands out used ones again. Used by everything in this room; it does not know what it counts.
+//! Latency distributions: lossless histograms that take no memory before their first sample, and the pool that reuses them.
+//! Used by every file of this room. It does not know which latency it holds.
 
 use super::hdr::{self, DecodeError, RowHistogram};
 use super::packed::Packed;
@@ -9,15 +9,15 @@ use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fmt;
 
-/// Nanoseconds as histograms hold them: whole microseconds, rounded up, at least one.
+/// Converts nanoseconds to the microseconds that histograms record: rounded up, at least one.
 #[inline]
 pub(super) fn to_us(ns: u64) -> u64 {
-    // Cheaper than div_ceil, and this is called for every time of every operation.
+    // Cheaper than `div_ceil`. This is called for every time of every operation.
     (ns.saturating_add(999) / 1_000).max(1)
 }
 
-/// A latency distribution in microseconds. A recorder stores counts for the whole range. Sums, and distributions from files, are packed:
-/// they take a few bytes for each bucket with samples.
+/// A latency distribution in microseconds. A recorder stores counts for the whole range. Sums, and distributions from files,
+/// are packed: they take a few bytes for each bucket with samples.
 #[derive(Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(into = "hdr::Histogram", try_from = "hdr::Histogram")]
 #[schemars(with = "hdr::Histogram")]
@@ -31,7 +31,7 @@ enum Repr {
     Packed(Box<Packed>),
 }
 
-/// All counts would fill pages.
+/// Shows a summary, because all counts would fill pages.
 impl fmt::Debug for Latency {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.min(), self.max()) {
@@ -93,7 +93,7 @@ impl TryFrom<RowHistogram> for Latency {
 }
 
 impl Latency {
-    /// Samples.
+    /// Returns the number of samples.
     #[must_use]
     pub fn count(&self) -> u64 {
         match &self.0 {
@@ -103,13 +103,13 @@ impl Latency {
         }
     }
 
-    /// True before the first sample.
+    /// Returns true if it has no samples.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.count() == 0
     }
 
-    /// The histogram, once it has a sample.
+    /// Returns the histogram; `None` if it has no samples.
     #[must_use]
     pub fn histogram(&self) -> Option<Cow<'_, Histogram<u64>>> {
         match &self.0 {
@@ -120,7 +120,7 @@ impl Latency {
         }
     }
 
-    /// The packed representation.
+    /// Returns the packed representation; `None` if it has no samples.
     fn packed(&self) -> Option<Cow<'_, Packed>> {
         match &self.0 {
             _ if self.is_empty() => None,
@@ -130,39 +130,40 @@ impl Latency {
         }
     }
 
-    /// The value that `rank` samples (1 = the smallest) are at or below: the top of its bucket. `None` if there are fewer samples.
+    /// Returns the value that `rank` samples (1 = the smallest) are at or below: the top of its bucket. `None` if there
+    /// are fewer samples.
     #[must_use]
     pub fn at_rank(&self, rank: u64) -> Option<u64> {
         let packed = self.packed()?;
         Some(packed.highest_in_us(bucket_at_rank(&packed, rank)?))
     }
 
-    /// The bottom of the bucket of the sample of that rank.
+    /// Returns the bottom of the bucket of the sample with this rank.
     #[must_use]
     pub fn at_rank_low(&self, rank: u64) -> Option<u64> {
         let packed = self.packed()?;
         Some(packed.lowest_us(bucket_at_rank(&packed, rank)?))
     }
 
-    /// The value that the share `quantile` of all samples are at or below; `None` when empty.
+    /// Returns the value that the share `quantile` of all samples is at or below; `None` if it has no samples.
     #[must_use]
     pub fn quantile(&self, quantile: f64) -> Option<u64> {
         self.at_rank(rank(quantile, self.count()))
     }
 
-    /// The largest.
+    /// Returns the largest value.
     #[must_use]
     pub fn max(&self) -> Option<u64> {
         self.packed().map(|packed| packed.max_us())
     }
 
-    /// The arithmetic mean.
+    /// Returns the arithmetic mean.
     #[must_use]
     pub fn mean(&self) -> Option<f64> {
         self.histogram().map(|histogram| histogram.mean())
     }
 
-    /// Samples above `limit_us`, as far as the histogram tells them apart.
+    /// Returns the number of samples above `limit_us`, within the precision of the histogram.
     #[must_use]
     pub fn count_above(&self, limit_us: u64) -> u64 {
         let Some(packed) = self.packed() else { return 0 };
@@ -170,7 +171,7 @@ impl Latency {
         above.map(|(_, count)| count).sum()
     }
 
-    /// Adds every sample of `other`: quantiles of the sum are those of both together.
+    /// Adds the samples of `other`. The quantiles of the sum are those of all samples together.
     pub fn add(&mut self, other: &Latency) {
         if other.is_empty() {
             return;
@@ -187,20 +188,20 @@ impl Latency {
             self.0 = other.packed().map_or(Repr::Empty, |packed| Repr::Packed(Box::new(packed.into_owned())));
             return;
         };
-        // The precisions differ, as with some files, or `self` is not packed yet.
+        // The precisions differ, as with some files, or `self` is not packed.
         let mut sum = mine.into_owned();
         sum.auto(true);
         sum.add(&*theirs).expect("it grows as it must");
         *self = Latency::from(sum);
     }
 
-    /// These samples with some of them replaced by as many others.
+    /// Returns these samples with `some` of them replaced by as many `others`.
     #[must_use]
     pub fn with_replaced(&self, some: &Latency, others: &Latency) -> Latency {
         let mut replaced = match (self.histogram(), some.histogram()) {
             (Some(all), Some(some)) => {
                 let mut rest = all.into_owned();
-                // A file may claim more of them than there are: then all are replaced.
+                // A damaged file may have more of them than there are samples. Then all are replaced.
                 if rest.subtract(&*some).is_ok() { Latency::from(rest) } else { Latency::default() }
             }
             _ => self.clone(),
@@ -209,14 +210,14 @@ impl Latency {
         replaced
     }
 
-    /// The smallest.
+    /// Returns the smallest value.
     #[must_use]
     pub fn min(&self) -> Option<u64> {
         let packed = self.packed()?;
         packed.buckets().next().map(|(bucket, _)| packed.lowest_us(bucket))
     }
 
-    /// Heap bytes, without the allocator's overhead.
+    /// Returns the heap memory in bytes, without the allocator's overhead.
     pub(super) fn heap_bytes(&self) -> usize {
         match &self.0 {
             Repr::Empty => 0,
@@ -227,7 +228,7 @@ impl Latency {
         }
     }
 
-    /// Records one sample; true when it was above the range and went to its top.
+    /// Records one sample. Returns true if it was above the range, and was recorded at its top.
     #[inline]
     pub(super) fn record(&mut self, us: u64, pool: &mut Pool) -> bool {
         let top = pool.highest_us;
@@ -235,7 +236,7 @@ impl Latency {
         us > top
     }
 
-    /// Records `count` equal samples; how many were above the range.
+    /// Records `count` equal samples. Returns how many were above the range.
     pub(super) fn record_n(&mut self, us: u64, count: u64, pool: &mut Pool) -> u64 {
         let top = pool.highest_us;
         if count > 0 {
@@ -244,7 +245,7 @@ impl Latency {
         if us > top { count } else { 0 }
     }
 
-    /// As [`Latency::record`], into a histogram that grows with its values. For rare values.
+    /// Records like [`Latency::record`], into a histogram that grows with its values. For rare values.
     pub(super) fn record_rare(&mut self, us: u64, pool: &mut Pool) -> bool {
         let top = pool.highest_us;
         self.full(pool).record(us.min(top)).expect("it grows as it must");
@@ -258,7 +259,7 @@ impl Latency {
         }
         match &mut self.0 {
             Repr::Full(histogram) => histogram,
-            Repr::Empty | Repr::Packed(_) => unreachable!("it was just made so"),
+            Repr::Empty | Repr::Packed(_) => unreachable!("it is full now"),
         }
     }
 
@@ -273,7 +274,7 @@ impl Latency {
     }
 }
 
-/// The bucket of the sample with this rank.
+/// Returns the bucket of the sample with this rank.
 fn bucket_at_rank(packed: &Packed, rank: u64) -> Option<u32> {
     let mut seen = 0_u64;
     let mut buckets = packed.buckets();
@@ -284,9 +285,9 @@ fn bucket_at_rank(packed: &Packed, rank: u64) -> Option<u32> {
     found.map(|(bucket, _)| bucket)
 }
 
-/// Of `count` samples, how many must be at or below the value at `quantile`: at least one.
+/// Returns how many of `count` samples must be at or below the value at `quantile`: at least one.
 ///
-/// The product is taken as exact when it is within rounding of a whole number: 0.95 of 20 is 19.
+/// A product within rounding of a whole number counts as that number: 0.95 of 20 is 19.
 #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a count")]
 #[must_use]
@@ -297,17 +298,17 @@ pub(crate) fn rank(quantile: f64, count: u64) -> u64 {
     (rank as u64).max(1)
 }
 
-/// The range of a histogram of rare values before it grows: 16 ms, in 40 KiB at three digits.
+/// The initial range of a histogram of rare values: 16 ms, in 40 KiB at three digits.
 const RARE_INITIAL_US: u64 = (1 << 14) - 1;
 
-/// Makes histograms of one kind, and hands out cleared ones first.
+/// Creates histograms of one kind, and reuses recycled ones first.
 #[derive(Debug)]
 pub(super) struct Pool {
     digits: u8,
     highest_us: u64,
-    /// The range of a new histogram.
+    /// The initial range of a new histogram.
     initial_highest_us: u64,
-    #[expect(clippy::vec_box, reason = "the boxes wander between cells, snapshots and here")]
+    #[expect(clippy::vec_box, reason = "the boxes move between cells, snapshots and this pool")]
     spare: Vec<Box<Histogram<u64>>>,
 }
 
@@ -317,7 +318,7 @@ impl Pool {
         Pool { digits, highest_us, initial_highest_us: highest_us, spare: Vec::new() }
     }
 
-    /// A pool for [`Latency::record_rare`]: its histograms start_recording with a small range.
+    /// Creates a pool for [`Latency::record_rare`]: its histograms start with a small range.
     pub(super) fn growing(digits: u8, highest_us: u64) -> Pool {
         let pool = Pool::new(digits, highest_us);
         Pool { initial_highest_us: pool.highest_us.min(RARE_INITIAL_US), ..pool }
@@ -333,7 +334,7 @@ impl Pool {
         })
     }
 
-    /// Takes what `latency` holds for the next first record, cleared.
+    /// Clears the histogram of `latency` and keeps it for reuse.
     pub(super) fn recycle(&mut self, latency: &mut Latency) {
         if let Repr::Full(mut histogram) = std::mem::take(&mut latency.0) {
             if !histogram.is_empty() {

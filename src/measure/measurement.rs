@@ -1,5 +1,6 @@
-//! What a run measured: complete, serializable, and mergeable. Filled by the collector, judged and rendered by `report`, and the body
-//! of the result file. Everything in it is named, so that it can be read without the plan.
+//! The measurement of a run: complete, serializable and mergeable. Filled by the collector, judged and rendered by
+//! `report`, and the body of the result file. It contains names instead of indices, so that it can be read without the
+//! plan.
 
 use super::errors::{self, ErrorTotals};
 use super::fleet_counts::FleetCounts;
@@ -11,50 +12,50 @@ use crate::stalls::StallEntry;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The most clock steps kept. Further ones would not change the verdict.
+/// The maximum number of clock steps kept. Further ones would not change the verdict.
 const CLOCK_STEPS_MAX: usize = 64;
 
-/// What a run measured.
+/// The measurement of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Measurement {
-    /// Totals by fleet, in the order of the scenario.
+    /// Fleets, in the order of the scenario.
     pub fleets: Vec<Fleet>,
-    /// The phases as they were applied.
+    /// Phases as they were applied.
     pub phases: Vec<Phase>,
-    /// Outcomes and latencies by operation, fleet and phase: phase by phase, then fleet by fleet.
+    /// Outcomes and latencies by operation, fleet and phase, sorted by phase, then by fleet.
     pub operations: Vec<OperationTotals>,
-    /// What became of messages that the run published for its own subscribers, by `[[fleet.NAME.send]]`; what was not tracked
-    /// is left out.
+    /// Reconciliation of messages that the run published for its own subscribers, by `[[fleet.NAME.send]]`. Messages
+    /// that were not tracked are left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub streams: Vec<Stream>,
     /// The run over time.
     pub series: Series,
     /// Errors by class, the most frequent first.
     pub errors: Vec<ErrorTotals>,
-    /// How well the parts of this machine kept up, by source and phase.
+    /// How well each part of this machine kept up, by source and phase.
     #[serde(default)]
     pub health: Vec<Health>,
     /// Steps of this machine's wall clock.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub clock_steps: Vec<ClockStep>,
-    /// What broke the measurement: a worker or the built-in hub that ended before its time.
+    /// Failures that broke the measurement: a worker or the built-in hub ended early.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub breakdowns: Vec<String>,
-    /// The top of the histograms; 0 when it is not known.
+    /// Top of the histograms; 0 if it is unknown.
     #[serde(default)]
     pub highest_us: u64,
 }
 
-/// Totals of a fleet.
+/// A fleet and its counters.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Fleet {
-    /// Its name in the scenario.
+    /// Name of the fleet in the scenario.
     pub name: String,
-    /// How many devices it has.
+    /// Number of devices.
     pub devices: u64,
-    /// The most that were online at once.
+    /// Largest number of devices online at once.
     pub connected_peak: u64,
-    /// What it counted beside its operations.
+    /// Counters besides operations.
     #[serde(flatten)]
     pub counts: FleetCounts,
 }
@@ -62,50 +63,50 @@ pub struct Fleet {
 /// A phase as it was applied.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Phase {
-    /// Its name in the scenario.
+    /// Name of the phase in the scenario.
     pub name: String,
-    /// True leaves it out of thresholds that name no phase.
+    /// True if thresholds that name no phase leave this phase out.
     pub warmup: bool,
-    /// Its begin.
+    /// Start of the phase.
     pub start_us: u64,
-    /// Its end; of a run that ended early, where it was cut.
+    /// End of the phase; the actual end if the run ended early.
     pub end_us: u64,
-    /// Planned connected share at its begin and end, as fractions of 1.
+    /// Planned share of online devices at the start and end, as fractions of 1.
     pub planned_online: [f64; 2],
-    /// Planned load factor at its begin and end.
+    /// Planned load factor at the start and end.
     pub planned_load: [f64; 2],
 }
 
-/// One operation of one fleet and phase.
+/// The totals of one operation, fleet and phase.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct OperationTotals {
-    /// The operation's name.
+    /// Name of the operation.
     pub operation: Operation,
-    /// The fleet.
+    /// Name of the fleet.
     pub fleet: String,
-    /// The phase in which it was due.
+    /// Name of the phase in which it was due.
     pub phase: String,
     /// Outcomes and latencies.
     #[serde(flatten)]
     pub totals: Totals,
 }
 
-/// What became of the copies of one stream's messages that were to reach subscribers of the same run.
+/// Reconciliation of one stream: its copies, compared with what subscribers of the same run received.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Stream {
-    /// The fleet that sends it.
+    /// Name of the fleet that sends the stream.
     pub fleet: String,
-    /// Which of its streams, from 0.
+    /// Index of the stream in its fleet, from 0.
     pub send: u64,
-    /// Its topic, as in the scenario.
+    /// Topic, as in the scenario.
     pub topic: String,
     /// Copies that arrived, each counted once.
     pub ok: u64,
-    /// Copies that were to arrive and did not.
+    /// Expected copies that did not arrive.
     pub lost: u64,
-    /// Copies of what had arrived before.
+    /// Copies that arrived again.
     pub duplicates: u64,
-    /// Of `ok`, those that a later one of their stream had overtaken.
+    /// Copies in `ok` that arrived after a later message of their stream.
     pub reordered: u64,
 }
 
@@ -118,7 +119,7 @@ impl std::ops::Deref for OperationTotals {
 }
 
 impl Measurement {
-    /// The sum over all parts that `wanted` says: histograms and counters are added, nothing is averaged.
+    /// Returns the sum of all parts that `wanted` selects. Histograms and counters are added; nothing is averaged.
     #[must_use]
     pub fn sum(&self, wanted: impl Fn(&OperationTotals) -> bool) -> Totals {
         let mut sum = Totals::default();
@@ -128,48 +129,48 @@ impl Measurement {
         sum
     }
 
-    /// The sum of an operation over all fleets and phases.
+    /// Returns the sum of an operation over all fleets and phases.
     #[must_use]
     pub fn of(&self, operation: Operation) -> Totals {
         self.sum(|part| part.operation == operation)
     }
 
-    /// The phase of that name.
+    /// Returns the phase with this name.
     #[must_use]
     pub fn phase(&self, name: &str) -> Option<&Phase> {
         self.phases.iter().find(|phase| phase.name == name)
     }
 
-    /// True for a phase that thresholds without a phase leave out.
+    /// Returns true for a phase that thresholds without a phase leave out.
     #[must_use]
     pub fn is_warmup(&self, phase: &str) -> bool {
         self.phase(phase).is_some_and(|phase| phase.warmup)
     }
 
-    /// Devices of all fleets.
+    /// Returns the number of devices in all fleets.
     #[must_use]
     pub fn devices(&self) -> u64 {
         self.fleets.iter().map(|fleet| fleet.devices).sum()
     }
 
-    /// A count of all fleets.
+    /// Returns the sum of a counter over all fleets.
     pub fn count(&self, count: impl Fn(&FleetCounts) -> u64) -> u64 {
         self.fleets.iter().map(|fleet| count(&fleet.counts)).fold(0, u64::saturating_add)
     }
 
-    /// The errors of a class, whoever the culprit.
+    /// Returns the number of errors of a class, whoever the culprit.
     #[must_use]
     pub fn errors_of(&self, class: &str) -> u64 {
         self.errors.iter().filter(|error| error.class == class).map(|error| error.count).sum()
     }
 
-    /// The phase in which an instant lies; before the first and after the last, that one.
+    /// Returns the phase at `t_us`; after the last phase, the last one.
     #[must_use]
     pub fn phase_at(&self, t_us: u64) -> Option<&Phase> {
         self.phases.iter().find(|phase| t_us < phase.end_us).or(self.phases.last())
     }
 
-    /// The health of a source in a phase; made when there is none yet.
+    /// Returns the health of a source in a phase, and creates it if necessary.
     pub fn health_mut(&mut self, source: Source, phase: &str) -> &mut Health {
         let known = self.health.iter().position(|health| health.source == source && health.phase == phase);
         let index = known.unwrap_or_else(|| {
@@ -179,7 +180,7 @@ impl Measurement {
         &mut self.health[index]
     }
 
-    /// Adds stalls of a source, cut where phases end; instants in microseconds since the run's zero.
+    /// Adds stalls of a source, split where phases end. Times are in microseconds since the run's zero.
     pub fn add_stall(&mut self, source: Source, entry: StallEntry) {
         self.for_each_phase(entry.from_us, entry.to_us, |measurement, phase, from_us, to_us| {
             let health = measurement.health_mut(source, phase);
@@ -198,14 +199,15 @@ impl Measurement {
         }
     }
 
-    /// Adds an interval in which a source was busy nearly all of the time.
+    /// Adds an interval in which a source was saturated.
     pub fn add_saturated(&mut self, source: Source, from_us: u64, to_us: u64) {
         self.for_each_phase(from_us, to_us, |measurement, phase, from_us, to_us| {
             measurement.health_mut(source, phase).saturated.add(from_us, to_us);
         });
     }
 
-    /// Cuts an interval where phases end. The drain counts with the last phase, whose operations end in it.
+    /// Splits an interval where phases end, and calls `each` for each part. The drain counts with the last phase,
+    /// because its operations end in the drain.
     fn for_each_phase(
         &mut self,
         from_us: u64,
@@ -226,7 +228,8 @@ impl Measurement {
         }
     }
 
-    /// Adds what another process of the same run measured. Exact: histograms, counters and stalls merge, nothing is averaged.
+    /// Adds the measurement of another process of the same run. Exact: histograms, counters and stalls merge; nothing
+    /// is averaged.
     pub fn merge(&mut self, other: &Measurement) {
         for theirs in &other.fleets {
             match self.fleets.iter_mut().find(|mine| mine.name == theirs.name) {
@@ -282,7 +285,7 @@ impl Measurement {
         &mut self.operations[index].totals
     }
 
-    /// Puts everything into the order of files.
+    /// Sorts everything into the order of files.
     pub(super) fn sort(&mut self) {
         let (phases, fleets) = (&self.phases, &self.fleets);
         let phase_index = |name: &str| phases.iter().position(|phase| phase.name == name);
@@ -299,7 +302,7 @@ impl Measurement {
         self.breakdowns.sort();
     }
 
-    /// The names of a key's fleet and phase.
+    /// Returns the names of a key's fleet and phase.
     pub(super) fn names(&self, key: Key) -> (String, String) {
         let fleet = self.fleets.get(usize::from(key.fleet)).map(|fleet| fleet.name.clone());
         let phase = self.phases.get(usize::from(key.phase)).map(|phase| phase.name.clone());

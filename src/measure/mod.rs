@@ -1,9 +1,12 @@
-//! Operations, outcomes and recorders: what is counted and how long it took. Written by `fleet`, read by
-//! `result` and `report`. It knows nanoseconds since the run's zero, and neither MQTT nor the clock.
+//! Measurements: the number, outcomes and latencies of operations, by fleet and phase. `fleet` reports every operation
+//! to a [`Recorder`]; a [`Measurement`] goes out, which `report` judges and which is the body of the result file. Read
+//! `operation` first.
 //!
-//! In reading order: `operation` says what exists, `latency` how a duration is kept, `totals` what one operation of one fleet and
-//! phase adds up to, `series` the same over time; a [`Recorder`] fills them on each worker, a [`Collector`] adds the workers'
-//! snapshots up to a [`Measurement`], which is judged by [`Rules`] and is the body of the result file.
+//! In reading order: `operation` defines operations and outcomes, `latency` a latency distribution, `totals` the
+//! numbers of one operation, fleet and phase, and `series` the numbers over time. A [`Recorder`] fills them on each
+//! worker, a [`Collector`] adds the workers' snapshots up to a [`Measurement`], and [`Rules`] say how it is judged.
+//!
+//! It must not depend on MQTT or on a clock: all times are arguments, in nanoseconds since the run's zero.
 
 mod cells;
 mod collector;

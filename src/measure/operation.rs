@@ -1,61 +1,62 @@
-//! The closed sets: which operations exist, how each can end, and who is the culprit of an error. In files they are their names.
+//! The closed sets of this room: operations, their outcomes, and culprits of errors. Files contain their names. Used by all
+//! rooms that measure or report.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::borrow::Cow;
 use std::fmt;
 
-/// What a device (or the service side) does that is worth timing.
+/// A timed action of a device or of the service client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Operation {
-    /// One connection attempt, from the instant it was due to CONNACK.
+    /// A connection attempt, from its due time to CONNACK.
     Connect,
-    /// Its name resolution.
+    /// The name resolution of an attempt.
     ConnectDns,
-    /// Its TCP handshake.
+    /// The TCP handshake of an attempt.
     ConnectTcp,
-    /// Its TLS handshake.
+    /// The TLS handshake of an attempt.
     ConnectTls,
     /// CONNECT to CONNACK.
     ConnectMqtt,
-    /// From the planned instant, or from the loss, until really online, retries and back-off included.
+    /// Getting online: from the planned time, or from the loss of the connection, until online, with retries and back-off.
     Online,
     /// SUBSCRIBE to SUBACK.
     Subscribe,
     /// UNSUBSCRIBE to UNSUBACK.
     Unsubscribe,
-    /// A device-to-cloud message of an IoT hub, until its ack.
+    /// A device-to-cloud message to an IoT hub, until its PUBACK.
     Telemetry,
-    /// One with QoS 0, until it is on its way. Apart, because the two times have nothing in common.
+    /// A device-to-cloud message with QoS 0, until it is flushed. Separate, because the two times are not comparable.
     TelemetryQos0,
-    /// A message to a plain broker, until its ack.
+    /// A message to an MQTT broker, until its acknowledgment.
     Publish,
-    /// One with QoS 0, until it is on its way.
+    /// A message with QoS 0 to an MQTT broker, until it is flushed.
     PublishQos0,
-    /// A message of one device of a plain broker until another has it, from the instant it was due to be published.
+    /// A message between two devices through an MQTT broker, from its due time to its arrival.
     Deliver,
-    /// A token's renewal, from the instant it was due until online again.
+    /// A token renewal, from its due time until the device is online again.
     Renewal,
     /// A request for the whole twin, until its answer.
     TwinGet,
     /// A change of reported properties, until its answer.
     TwinReport,
-    /// A direct method on the device: from its arrival until the answer is on its way.
+    /// A direct method call, on the device: from its arrival until the answer is flushed.
     Method,
-    /// A cloud-to-device message, from the instant that its sender stamped until it arrived.
+    /// A cloud-to-device message, from the time in its stamp to its arrival.
     C2d,
-    /// A direct method, seen by the service that calls it.
+    /// A direct method call, on the service client.
     ServiceMethod,
-    /// A change of desired properties, seen by the service.
+    /// A change of desired properties, on the service client.
     ServiceDesired,
-    /// A cloud-to-device message, until the hub has it.
+    /// A cloud-to-device message, on the service client, until the hub accepts it.
     ServiceC2d,
     /// PINGREQ to PINGRESP.
     Ping,
 }
 
 impl Operation {
-    /// Every operation, in the order in which reports list them.
+    /// All operations, in the order of reports.
     pub const ALL: [Operation; 22] = [
         Operation::Online,
         Operation::Connect,
@@ -81,7 +82,7 @@ impl Operation {
         Operation::Ping,
     ];
 
-    /// The name in thresholds, results and reports.
+    /// Returns the name used in thresholds, results and reports.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -110,47 +111,48 @@ impl Operation {
         }
     }
 
-    /// The operation of that name.
+    /// Returns the operation with this name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Operation> {
         Operation::ALL.into_iter().find(|operation| operation.name() == name)
     }
 
-    /// Its place in arrays with one entry per operation; not the order of [`Operation::ALL`].
+    /// Returns the index in arrays with one entry per operation, which is not the order of [`Operation::ALL`].
     #[inline]
     #[must_use]
     pub(super) fn index(self) -> usize {
         self as usize
     }
 
-    /// A part of another operation, which counts for both.
+    /// Returns true for a step of a connection attempt, which is also part of [`Operation::Connect`].
     #[must_use]
     pub fn is_step(self) -> bool {
         use Operation::{ConnectDns, ConnectMqtt, ConnectTcp, ConnectTls};
         matches!(self, ConnectDns | ConnectTcp | ConnectTls | ConnectMqtt)
     }
 
-    /// How devices come in: a connection attempt, a part of it, or what lasts until one has worked.
+    /// Returns true for operations that bring a device online: connection attempts, their steps, and the waits for one.
     #[must_use]
     pub fn is_connecting(self) -> bool {
         self.is_step() || matches!(self, Operation::Connect | Operation::Online | Operation::Renewal)
     }
 
-    /// Messages: what devices send because the plan says that it is due. They are the offered load.
+    /// Returns true for messages, which devices send because the plan says that they are due. They are the offered load.
     #[must_use]
     pub fn is_message(self) -> bool {
         use Operation::{Publish, PublishQos0, Telemetry, TelemetryQos0};
         matches!(self, Telemetry | TelemetryQos0 | Publish | PublishQos0) || self.is_request()
     }
 
-    /// Messages that end with an answer of their own, not with their ack.
+    /// Returns true for requests: messages that end with an answer, not with their acknowledgment.
     #[inline]
     #[must_use]
     pub fn is_request(self) -> bool {
         matches!(self, Operation::TwinGet | Operation::TwinReport)
     }
 
-    /// False for what ends without an answer, as sent with QoS 0 or because it came: it has no service time.
+    /// Returns false for operations without an acknowledgment: QoS 0 messages, and messages that a device receives.
+    /// They have no service time.
     #[inline]
     #[must_use]
     pub fn has_ack(self) -> bool {
@@ -165,29 +167,29 @@ impl fmt::Display for Operation {
     }
 }
 
-/// How a due operation ended: exactly one of these. Their sum equals `due`, always.
+/// How a due operation ended: in exactly one of these ways. Their counts add up to `due`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Outcome {
-    /// Acknowledged; QoS 0: flushed.
+    /// Acknowledged; with QoS 0, flushed.
     Ok,
     /// Not acknowledged within its timeout.
     TimedOut,
-    /// Refused by the peer, with a code (counted by code among the errors).
+    /// Refused by the target with a code. The errors are counted by code.
     Refused,
-    /// Refused because of a throttle, where the wire says so.
+    /// Refused because of throttling, if the protocol says so.
     Throttled,
-    /// The connection went away and it will not be sent again.
+    /// The connection was lost, and the operation is not repeated.
     Lost,
-    /// Not sent by `send_by`.
+    /// Not sent within `send_by`.
     Expired,
-    /// Due while the device was offline against the plan, with `offline = "skip"`.
+    /// Due while the device was offline although the plan wanted it online, with `offline = "skip"`.
     Offline,
-    /// Still open when the run ended.
+    /// Not finished when the run ended.
     Unfinished,
 }
 
 impl Outcome {
-    /// Every outcome, in the order of the counter array.
+    /// All outcomes, in the order of the counter array.
     pub const ALL: [Outcome; 8] = [
         Outcome::Ok,
         Outcome::TimedOut,
@@ -199,7 +201,7 @@ impl Outcome {
         Outcome::Unfinished,
     ];
 
-    /// The name in thresholds, results and reports.
+    /// Returns the name used in thresholds, results and reports.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -214,21 +216,21 @@ impl Outcome {
         }
     }
 
-    /// Its place in arrays with one entry per outcome, such as `Totals::outcomes`.
+    /// Returns the index in arrays with one entry per outcome, such as `Totals::outcomes`.
     #[inline]
     #[must_use]
     pub fn index(self) -> usize {
         self as usize
     }
 
-    /// The outcome of that name.
+    /// Returns the outcome with this name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Outcome> {
         Outcome::ALL.into_iter().find(|outcome| outcome.name() == name)
     }
 }
 
-/// A name in a file that this version does not know.
+/// Returns the error for a name that this version does not know.
 fn unknown<'de, D: Deserializer<'de>>(what: &str, name: &str) -> D::Error {
     serde::de::Error::custom(format!("unknown {what} {name:?}"))
 }
@@ -254,7 +256,7 @@ macro_rules! serde_by_name {
             }
 
             fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-                // A later minor version may know more names.
+                // A later version may add names.
                 schemars::json_schema!({ "type": "string" })
             }
         }
@@ -265,19 +267,19 @@ serde_by_name!(Operation, "operation");
 serde_by_name!(Outcome, "outcome");
 serde_by_name!(Culprit, "culprit");
 
-/// Whose fault an error is, as far as the wire can tell.
+/// The party that caused an error, as far as this machine can tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Culprit {
-    /// The hub or broker.
+    /// The target: the hub or broker.
     Peer,
-    /// What lies between.
+    /// The network between this machine and the target.
     Network,
-    /// This load generator or its machine.
+    /// The load generator or its machine.
     Us,
 }
 
 impl Culprit {
-    /// The name in the result file.
+    /// Returns the name used in result files.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -287,33 +289,33 @@ impl Culprit {
         }
     }
 
-    /// The culprit of that name.
+    /// Returns the culprit with this name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Culprit> {
         [Culprit::Peer, Culprit::Network, Culprit::Us].into_iter().find(|culprit| culprit.name() == name)
     }
 }
 
-/// What a number belongs to: the operation, and the fleet and phase in which it was due (indices of the plan).
+/// Identifies a cell: the operation, and the fleet and phase in which it was due (indices in the plan).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
-    /// What was done.
+    /// Operation.
     pub operation: Operation,
-    /// By which fleet.
+    /// Index of the fleet.
     pub fleet: u16,
-    /// Due in which phase.
+    /// Index of the phase in which the operation was due.
     pub phase: u16,
 }
 
-/// The four instants of an operation, in nanoseconds since the run's zero; `due <= picked <= sent <= acked`.
+/// The four times of an operation, in nanoseconds since the run's zero: `due <= picked <= sent <= acked`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Times {
-    /// Planned.
+    /// Due time, as planned.
     pub due: u64,
-    /// The worker handled it.
+    /// When the worker started the operation.
     pub picked: u64,
-    /// Encoded for the socket.
+    /// When the message was encoded for the socket.
     pub sent: u64,
-    /// Acknowledged (QoS 0: flushed).
+    /// When it was acknowledged; with QoS 0, flushed.
     pub acked: u64,
 }

@@ -1,4 +1,4 @@
-//! A counter for each outcome. In files it is a map of the names of those that happened.
+//! A counter for each outcome. In files it is a map from names to counts, without zeros. Used by `totals` and by `result`.
 
 use super::operation::Outcome;
 use schemars::JsonSchema;
@@ -12,18 +12,18 @@ use std::ops::{AddAssign, Index, IndexMut};
 pub struct Outcomes([u64; Outcome::ALL.len()]);
 
 impl Outcomes {
-    /// All of them together.
+    /// Returns the sum of all counters.
     #[must_use]
     pub fn sum(&self) -> u64 {
         self.0.iter().fold(0, |sum, count| sum.saturating_add(*count))
     }
 
-    /// Those that happened, in the order of [`Outcome::ALL`].
+    /// Returns the outcomes with a count above 0, in the order of [`Outcome::ALL`].
     pub fn iter(&self) -> impl Iterator<Item = (Outcome, u64)> + '_ {
         Outcome::ALL.into_iter().map(|outcome| (outcome, self[outcome])).filter(|(_, count)| *count > 0)
     }
 
-    /// True when none happened.
+    /// Returns true if all counters are 0.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Outcomes::default()
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_names_the_outcomes_that_happened() {
+    fn files_contain_only_outcomes_that_occurred() {
         let outcomes: Outcomes =
             [(Outcome::Lost, 2), (Outcome::Ok, 5), (Outcome::Lost, 1)].into_iter().collect();
         let json = serde_json::to_string(&outcomes).unwrap();

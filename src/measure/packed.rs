@@ -1,5 +1,5 @@
-//! A compact histogram: only the buckets with samples, as variable-length integers. It stores everything that is kept for long: the rows of
-//! the series, the collector's totals, and histograms from files. Used by `latency` only.
+//! A compact histogram: only the buckets with samples, as variable-length integers. Used by `latency` for everything that is
+//! kept for long: the rows of the series, the collector's totals, and histograms from files.
 
 use hdrhistogram::Histogram;
 use std::iter::Peekable;
@@ -12,7 +12,7 @@ pub(super) struct Packed {
     count: u64,
     /// The last bucket that has samples.
     last: u32,
-    /// For each bucket with samples: its distance from the one before, and its count; both in LEB128.
+    /// For each bucket with samples: its distance from the previous one, and its count, both in LEB128.
     bytes: Box<[u8]>,
 }
 
@@ -49,7 +49,7 @@ impl Packed {
         same
     }
 
-    /// As [`Packed::add`], for an HdrHistogram.
+    /// Adds like [`Packed::add`], from an HdrHistogram.
     pub(super) fn add_histogram(&mut self, other: &Histogram<u64>) -> bool {
         let same = self.digits == other.sigfig();
         if same {
@@ -72,40 +72,40 @@ impl Packed {
         self.count
     }
 
-    /// The top of the last bucket with samples.
+    /// Returns the top of the last bucket with samples.
     pub(super) fn max_us(&self) -> u64 {
         self.highest_in_us(self.last)
     }
 
-    /// The buckets with samples, and their counts.
+    /// Returns the buckets with samples, and their counts.
     pub(super) fn buckets(&self) -> impl Iterator<Item = (u32, u64)> + '_ {
         let (mut rest, mut bucket) = (&*self.bytes, 0_u32);
         std::iter::from_fn(move || {
             if rest.is_empty() {
                 return None;
             }
-            bucket += u32::try_from(read_leb128(&mut rest)).expect("a bucket's number was written");
+            bucket += u32::try_from(read_leb128(&mut rest)).expect("bucket numbers are u32");
             Some((bucket, read_leb128(&mut rest)))
         })
     }
 
-    /// The smallest value of a bucket.
+    /// Returns the smallest value of a bucket.
     pub(super) fn lowest_us(&self, bucket: u32) -> u64 {
         lowest_us(bucket, bits(self.digits))
     }
 
-    /// The largest value of a bucket.
+    /// Returns the largest value of a bucket.
     pub(super) fn highest_in_us(&self, bucket: u32) -> u64 {
         self.lowest_us(bucket + 1) - 1
     }
 
-    /// Memory in bytes, without the allocator's overhead.
+    /// Returns the memory in bytes, without the allocator's overhead.
     pub(super) fn heap_bytes(&self) -> usize {
         size_of::<Packed>() + self.bytes.len()
     }
 }
 
-/// The next bucket of two sequences, with the samples of both.
+/// Returns the next bucket of two sequences, with the samples of both.
 fn next_merged(
     mine: &mut Peekable<impl Iterator<Item = (u32, u64)>>,
     theirs: &mut Peekable<impl Iterator<Item = (u32, u64)>>,
@@ -145,24 +145,25 @@ impl Writer {
 }
 
 fn buckets(histogram: &Histogram<u64>) -> impl Iterator<Item = (u32, u64)> + '_ {
-    debug_assert_eq!(histogram.low(), 1, "`hdr` refuses other lowest values, and hubstorm makes none");
+    debug_assert_eq!(histogram.low(), 1, "`hdr` refuses other lowest values, and hubstorm creates none");
     let bits = bits(histogram.sigfig());
     histogram.iter_recorded().map(move |step| (bucket(step.value_iterated_to(), bits), step.count_at_value()))
 }
 
-/// The significant bits of a value: HdrHistogram stores 2 * 10^digits values exactly, rounded up to a power of two.
+/// Returns the number of significant bits of a value. HdrHistogram stores 2 * 10^digits values exactly, rounded up to a
+/// power of two.
 fn bits(digits: u8) -> u32 {
     (2 * 10_u32.pow(digits.into())).next_power_of_two().trailing_zeros()
 }
 
-/// The number of a value's bucket, as HdrHistogram numbers its counts.
+/// Returns the bucket of a value, numbered as HdrHistogram numbers its counts.
 fn bucket(us: u64, bits: u32) -> u32 {
     let doubled = (u64::BITS - us.leading_zeros()).saturating_sub(bits);
-    // Below 2^bits, as all higher bits are shifted out.
+    // Less than 2^bits, because all higher bits are shifted out.
     (doubled << (bits - 1)) + u32::try_from(us >> doubled).unwrap_or(u32::MAX)
 }
 
-/// The smallest value in a bucket.
+/// Returns the smallest value in a bucket.
 fn lowest_us(bucket: u32, bits: u32) -> u64 {
     let doubled = (bucket >> (bits - 1)).saturating_sub(1);
     u64::from(bucket - (doubled << (bits - 1))) << doubled
@@ -200,7 +201,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn buckets_are_those_of_hdrhistogram() {
+    fn buckets_match_hdrhistogram() {
         for digits in 0..=3 {
             let bits = bits(digits);
             let histogram = Histogram::<u64>::new_with_bounds(1, 1 << 50, digits).unwrap();

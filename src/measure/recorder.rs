@@ -1,6 +1,6 @@
-//! The recorder of one worker: histograms and counters that only this thread touches, swapped out each second.
-//! Called by `fleet` for every operation. After the first use of a key nothing here allocates: cells lie in a
-//! dense vector, and histograms come back from the collector.
+//! The recorder of one worker: histograms and counters that only its thread touches. `fleet` calls it for every
+//! operation and takes a snapshot every second. After the first use of a key it allocates nothing: cells are in a dense
+//! vector, and the collector returns histograms for reuse.
 
 use super::cells::{Cell, Cells};
 use super::echo::Echoes;
@@ -16,47 +16,49 @@ use super::totals::Totals;
 use crate::stalls::Stalls;
 use std::rc::Rc;
 
-/// A delay by this load generator from which on an operation is kept apart: below it, the bounds are as wide as a tick of the
-/// deadlines anyway.
+/// The delay by the load generator from which an operation is kept in `delayed`. Below it, the bounds are within one tick of
+/// the deadlines anyway.
 const OWN_DELAY_MIN_NS: u64 = 1_000_000;
 
-/// The share of its age, as a divisor, that the generator's own delay must have of an operation that timed out or expired before it
-/// may have caused that. Our choice: with less, every timeout of a minute would be excused by the pauses that any machine has.
+/// A stall excuses an operation that timed out or expired if the generator's own delay is at least this fraction (1/n)
+/// of its age. Our choice: with a smaller fraction, the pauses that any machine has would excuse every timeout of a
+/// minute.
 pub(crate) const EXCUSE_SHARE: u64 = 10;
 
-/// The shortest time that a server is assumed to wait for a client's next step in a handshake: NATS has 2 s (its `authorization` and
-/// `tls` timeouts), other brokers more. Only an own delay that is large for such a server may have made it close a connection attempt.
+/// The shortest time that a server is assumed to wait for a client's next step in a handshake. NATS has 2 s (its
+/// `authorization` and `tls` timeouts), other brokers more. Only a delay that is large compared with it may have made a
+/// server close a connection attempt.
 const SERVER_TIMEOUT_MIN_NS: u64 = 2_000_000_000;
 
-/// Records what one worker does.
+/// Records the operations of one worker.
 #[derive(Debug)]
 pub struct Recorder {
     cells: Cells,
-    /// When this thread did not run although it had something to do.
+    /// Intervals in which this thread had something to do and did not run.
     stalls: Rc<Stalls>,
     echoes: Echoes,
-    /// Operations that are due and have not ended.
+    /// Number of due operations that have not ended.
     open: u64,
     seconds: Seconds,
     fleets: Vec<(FleetCounts, Online)>,
     errors: Vec<ErrorTotals>,
     heartbeat: Latency,
-    /// By phase.
+    /// Busy time by phase.
     busy: Vec<Busy>,
     saturated: Vec<[u64; 2]>,
     divergences: Vec<Divergence>,
     totals_pool: Pool,
-    /// For unfinished operations, and those that the load generator delayed.
+    /// For unfinished operations, and for those that the load generator delayed.
     rare_pool: Pool,
     rows_pool: Pool,
     spare: Vec<Snapshot>,
 }
 
 impl Recorder {
-    /// Bytes of a key before its first record.
+    /// Bytes per key before its first record.
     pub(super) const CELL_BYTES: usize = size_of::<Cell>() + size_of::<Key>();
 
-    /// An empty recorder of the thread that has these stalls; it makes no histogram yet.
+    /// Creates a recorder for the thread whose stalls these are. It allocates no histogram yet.
     #[must_use]
     pub fn new(layout: Layout, stalls: Rc<Stalls>) -> Recorder {
         let cells = layout.cells();
@@ -81,13 +83,13 @@ impl Recorder {
         }
     }
 
-    /// Operations that are due and have not ended.
+    /// Returns the number of due operations that have not ended.
     #[must_use]
     pub fn open(&self) -> u64 {
         self.open
     }
 
-    /// An operation was due. A message counts as offered in the second of `due_ns`, however late this call.
+    /// Records a due operation. A message counts as offered in the second of `due_ns`, however late this call.
     #[inline]
     pub fn due(&mut self, key: Key, due_ns: u64) {
         self.echoes.observe(&self.stalls, self.open);
@@ -98,7 +100,7 @@ impl Recorder {
         }
     }
 
-    /// A due operation ended well.
+    /// Records that a due operation ended ok.
     #[inline]
     pub fn ok(&mut self, key: Key, times: &Times) {
         self.echoes.observe(&self.stalls, self.open);
@@ -129,8 +131,8 @@ impl Recorder {
         }
     }
 
-    /// Keeps how much of a response is this load generator's: its lag, its stalls since, and for what was due in the echo of a stall
-    /// the stalls since that echo's begin.
+    /// Records how much of a response the load generator caused: its lag, its stalls since then, and for an operation
+    /// that was due in an echo, the stalls of that echo.
     #[cold]
     fn record_own_delay(&mut self, key: Key, times: &Times) {
         let lag_ns = times.picked.saturating_sub(times.due);
@@ -147,8 +149,8 @@ impl Recorder {
         }
     }
 
-    /// The worker handled a due operation at `picked_ns`. Only for what ended otherwise than ok, so that its lag
-    /// is not forgotten: [`ok`](Recorder::ok) knows its own.
+    /// Records the lag of a due operation that the worker started at `picked_ns`. Only for operations that end
+    /// otherwise than ok, because [`ok`](Recorder::ok) records the lag itself.
     #[inline]
     pub fn picked(&mut self, key: Key, due_ns: u64, picked_ns: u64) {
         let lag_ns = picked_ns.saturating_sub(due_ns);
@@ -159,27 +161,27 @@ impl Recorder {
         }
     }
 
-    /// A due operation ended otherwise than ok, at `at_ns`. What is unfinished leaves its age.
+    /// Records that a due operation ended otherwise than ok, at `at_ns`. For an unfinished operation, records its age.
     #[inline]
     pub fn ended(&mut self, key: Key, outcome: Outcome, due_ns: u64, at_ns: u64) {
         self.end(key, outcome, due_ns, at_ns, false);
     }
 
-    /// The same where it is known that this load generator may have caused it: its connection was lost after a stall, or could not be
-    /// made for want of something on this machine.
+    /// Records like [`ended`](Recorder::ended) an end that the load generator is known to have caused: the connection
+    /// was lost after a stall, or could not be made for lack of a resource on this machine.
     pub fn ended_excused(&mut self, key: Key, outcome: Outcome, due_ns: u64, at_ns: u64) {
         self.end(key, outcome, due_ns, at_ns, true);
     }
 
     fn end(&mut self, key: Key, outcome: Outcome, due_ns: u64, at_ns: u64, is_known: bool) {
-        debug_assert!(outcome != Outcome::Ok, "what ended well has times");
+        debug_assert!(outcome != Outcome::Ok, "an ok operation has times");
         self.echoes.observe(&self.stalls, self.open);
         self.open = self.open.saturating_sub(1);
         let age_ns = at_ns.saturating_sub(due_ns);
-        // The shortest timeout that may have led to this end.
+        // The shortest timeout that may have led to this outcome.
         let timeout_ns = match outcome {
             Outcome::TimedOut | Outcome::Expired | Outcome::Unfinished => Some(age_ns),
-            // A server that run_length for a handshake in vain closes the connection. If it does so at once, it did not wait for us.
+            // A server closes the connection after waiting for a handshake in vain. If it closes at once, it did not wait.
             Outcome::Lost if key.operation.is_connecting() => Some(age_ns.max(SERVER_TIMEOUT_MIN_NS)),
             _ => None,
         };
@@ -204,7 +206,7 @@ impl Recorder {
         }
     }
 
-    /// So many operations were due and are lost, as was found at `at_ns`.
+    /// Records `count` operations that were due and are lost, as found at `at_ns`.
     pub fn lost(&mut self, key: Key, count: u64, at_ns: u64) {
         let totals = self.cells.totals(key);
         totals.due += count;
@@ -212,8 +214,8 @@ impl Recorder {
         self.seconds.at(at_ns).errors += count;
     }
 
-    /// Something took so long until `at_ns` (TCP, TLS, a message's way here): due and ok at once, response equals service where
-    /// there is one. Not part of the series.
+    /// Records an operation that took `took_ns` until `at_ns`, such as a TCP or TLS handshake: it is due and ok at
+    /// once, and its response equals its service time, if it has one. It is not part of the series.
     #[inline]
     pub fn duration(&mut self, key: Key, at_ns: u64, took_ns: u64) {
         let own_delay_ns = self.stalls.between_ns(at_ns.saturating_sub(took_ns), at_ns);
@@ -230,13 +232,13 @@ impl Recorder {
         }
     }
 
-    /// Marks a key as QoS 0: its ok means flushed.
+    /// Marks a key as QoS 0: `ok` means flushed.
     #[inline]
     pub fn no_ack(&mut self, key: Key) {
         self.cells.totals(key).no_ack = true;
     }
 
-    /// Marks a key as a closed loop: what was due waited for the answers, and then for so long.
+    /// Marks a key as a closed loop, and adds the think time before a message.
     #[inline]
     pub fn closed_loop(&mut self, key: Key, think_ns: u64) {
         let totals = self.cells.totals(key);
@@ -244,7 +246,7 @@ impl Recorder {
         totals.think_sum_us += think_ns / 1_000;
     }
 
-    /// Counts an error. `example` is asked once per class and worker, so a storm of errors formats nothing.
+    /// Counts an error. `example` is called once per class and worker, so that a storm of errors formats nothing.
     pub fn error(
         &mut self,
         class: &'static str,
@@ -273,19 +275,19 @@ impl Recorder {
         }
     }
 
-    /// What a fleet counts beside its operations.
+    /// Returns the counters of a fleet besides its operations.
     #[inline]
     pub fn counts(&mut self, fleet: u16) -> &mut FleetCounts {
         &mut self.fleets[usize::from(fleet)].0
     }
 
-    /// Devices of a fleet came online (positive) or went.
+    /// Adds `delta` to the number of a fleet's online devices.
     #[inline]
     pub fn online(&mut self, fleet: u16, delta: i64) {
         self.fleets[usize::from(fleet)].1.change(delta);
     }
 
-    /// This worker's own tick came at `at_ns`, `late_ns` late.
+    /// Records a heartbeat of this worker at `at_ns`, which was `late_ns` late.
     #[inline]
     pub fn heartbeat(&mut self, at_ns: u64, late_ns: u64) {
         self.heartbeat.record(to_us(late_ns), &mut self.totals_pool);
@@ -293,18 +295,18 @@ impl Recorder {
         self.echoes.heartbeat(&self.stalls, at_ns, late_ns, self.open);
     }
 
-    /// This worker had something to do for `busy_ns` of `passed_ns` in that phase.
+    /// Adds `busy_ns` of `passed_ns` to the busy time of a phase.
     #[inline]
     pub fn busy(&mut self, phase: u16, busy_ns: u64, passed_ns: u64) {
         self.busy[usize::from(phase)].add(Busy { busy_ns, passed_ns });
     }
 
-    /// This worker was busy nearly all of the time in this interval.
+    /// Records an interval in which this worker was saturated.
     pub fn saturated(&mut self, from_ns: u64, to_ns: u64) {
         self.saturated.push([from_ns, to_ns]);
     }
 
-    /// Records that at `at_ns` the wall clock had moved by `by_us` against the monotonic clock since the last reading.
+    /// Records that the wall clock moved by `by_us` relative to the monotonic clock between the last reading and `at_ns`.
     pub fn clocks_diverged(&mut self, at_ns: u64, by_us: i64, is_step: bool) {
         let size = |divergence: &Divergence| divergence.by_us.unsigned_abs();
         if is_step || self.divergences.iter().map(size).max().is_none_or(|most| most < by_us.unsigned_abs()) {
@@ -312,7 +314,7 @@ impl Recorder {
         }
     }
 
-    /// Hands out what was counted since the last swap, and starts anew.
+    /// Returns the numbers since the last swap, and starts again from zero.
     #[must_use]
     pub fn swap(&mut self) -> Snapshot {
         let mut snapshot = self.spare.pop().unwrap_or_default();
@@ -342,7 +344,7 @@ impl Recorder {
         snapshot
     }
 
-    /// Takes back a snapshot that was added up: its histograms, cleared, serve again.
+    /// Clears a snapshot that was added up, and reuses its histograms.
     pub fn recycle(&mut self, mut snapshot: Snapshot) {
         for (_, mut totals) in snapshot.cells.drain(..) {
             totals.recycle(&mut self.totals_pool, &mut self.rare_pool);

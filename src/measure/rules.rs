@@ -1,5 +1,5 @@
-//! What a run is judged by, in typed form: thresholds, and when the load counts as really offered. Made from the plan, stored in the
-//! result, read by `report`, so that a result can be judged again from its file.
+//! The rules that a run is judged by, in typed form: thresholds, and when the load counts as really offered. Created
+//! from the plan, stored in the result, and read by `report`, so that a result can be judged again from its file.
 
 use super::measurement::Measurement;
 use super::operation::{Operation, Outcome};
@@ -9,36 +9,36 @@ use serde::{Deserialize, Serialize};
 /// Everything that the verdict needs besides the measurement.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Rules {
-    /// The thresholds of the scenario, in its order.
+    /// Thresholds, in the order of the scenario.
     pub thresholds: Vec<Rule>,
-    /// When the load counts as really offered.
+    /// Limits within which the load counts as really offered. `[validity]` overrides them.
     pub validity: Limits,
-    /// The shortest of the plan's timeouts (`ack_timeout`, `send_by`, `connect_timeout`).
+    /// Shortest of the plan's timeouts (`ack_timeout`, `send_by`, `connect_timeout`).
     pub shortest_timeout_us: u64,
-    /// The shortest keep-alive of the plan; 0 when all are off.
+    /// Shortest keep-alive of the plan; 0 if keep-alive is off everywhere.
     pub shortest_keep_alive_us: u64,
 }
 
 /// A threshold.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Rule {
-    /// Which operation it reads.
+    /// Operation that the threshold reads.
     pub metric: Operation,
-    /// The phase it names; without one it covers all phases but warm-ups.
+    /// Phase that the threshold names; null for all phases except warm-ups.
     pub phase: Option<String>,
-    /// The fleet it names.
+    /// Fleet that the threshold names; null for all fleets.
     pub fleet: Option<String>,
-    /// As written in the scenario.
+    /// Expression, as written in the scenario.
     pub expression: String,
-    /// What is compared.
+    /// Comparison.
     pub test: Test,
-    /// With `abort = true`: from when on, since the run's zero, a decisive fail ends the run.
+    /// With `abort = true`: the time, since the run's zero, from which a decisive failure ends the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub abort_from_us: Option<u64>,
 }
 
 impl Rule {
-    /// Whether it reads what was due in that phase.
+    /// Returns true if the threshold covers operations that were due in that phase.
     #[must_use]
     pub fn covers(&self, measurement: &Measurement, phase: &str) -> bool {
         match &self.phase {
@@ -48,55 +48,55 @@ impl Rule {
     }
 }
 
-/// What a threshold compares.
+/// The comparison of a threshold.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Test {
-    /// `p(99) < 500ms`, `med < 20ms`: failures count as slower than the limit.
+    /// `p(99) < 500ms`, `med < 20ms`. Failures count as slower than the limit.
     Percentile {
-        /// 0.99 for `p(99)`.
+        /// Quantile: 0.99 for `p(99)`.
         quantile: f64,
-        /// `<` or `<=`.
+        /// Operator: `<` or `<=`.
         compare: Compare,
-        /// The limit.
+        /// Limit.
         limit_us: u64,
     },
-    /// `avg < 20ms`: failures count as slower than the limit, so that one of them is enough to fail it.
+    /// `avg < 20ms`. Failures count as slower than the limit, so one failure is enough to fail it.
     Mean {
-        /// `<` or `<=`.
+        /// Operator: `<` or `<=`.
         compare: Compare,
-        /// The limit.
+        /// Limit.
         limit_us: u64,
     },
-    /// `max < 2s`: failures count as slower than the limit.
+    /// `max < 2s`. Failures count as slower than the limit.
     Max {
-        /// `<` or `<=`.
+        /// Operator: `<` or `<=`.
         compare: Compare,
-        /// The limit.
+        /// Limit.
         limit_us: u64,
     },
-    /// `rate(ok) > 99.9%`: an outcome's share of what was due.
+    /// `rate(ok) > 99.9%`: an outcome's share of the due operations.
     Rate {
-        /// Whose share.
+        /// Outcome.
         outcome: Outcome,
-        /// Any comparison.
+        /// Operator: any.
         compare: Compare,
-        /// As a fraction of 1.
+        /// Limit, as a fraction of 1.
         limit: f64,
     },
-    /// `count(lost) == 0`.
+    /// `count(lost) == 0`: the number of operations with an outcome.
     Count {
-        /// Whose count.
+        /// Outcome.
         outcome: Outcome,
-        /// Any comparison.
+        /// Operator: any.
         compare: Compare,
-        /// The limit.
+        /// Limit.
         limit: u64,
     },
 }
 
 impl Test {
-    /// The limit of a test that reads latencies.
+    /// Returns the limit of a test that reads latencies.
     #[must_use]
     pub fn latency_limit_us(&self) -> Option<u64> {
         match *self {
@@ -107,7 +107,7 @@ impl Test {
         }
     }
 
-    /// The comparison.
+    /// Returns the operator.
     #[must_use]
     pub fn compare(&self) -> Compare {
         match *self {
@@ -120,7 +120,7 @@ impl Test {
     }
 }
 
-/// A comparison.
+/// A comparison operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Compare {
     /// `<`
@@ -143,18 +143,19 @@ pub enum Compare {
     NotEqual,
 }
 
-/// When the load counts as really offered; `[validity]` overrides.
+/// Limits within which the load counts as really offered. `[validity]` overrides them.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Limits {
-    /// An operation that starts later than this by the generator's own delay is late, unless a latency limit is stricter.
+    /// An operation is late if the load generator's own delay postpones its start by more than this, unless a latency
+    /// limit is stricter.
     pub late_after_us: u64,
-    /// The share of operations that may be late.
+    /// Share of operations that may be late.
     pub late_share: f64,
-    /// The share of due operations that must have been sent, or held back by the target.
+    /// Share of due operations that must have been sent, or held back by the target.
     pub sent_share: f64,
     /// A second in which a worker was busy for more than this share counts as a stall.
     pub busy_share: f64,
-    /// Of closed loops: the largest share of response and think time that may be the generator's own delay.
+    /// Largest share of response and think time in a closed loop that may be the load generator's own delay.
     pub closed_loop_share: f64,
 }
 

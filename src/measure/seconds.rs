@@ -1,20 +1,20 @@
-//! The seconds of one worker since its last snapshot. Used by the recorder; the collector adds them to its series.
+//! The seconds of one worker since its last snapshot. Filled by the recorder; the collector adds them to its series.
 
 use super::interval::{Interval, NS_PER_S};
 use super::latency::Pool;
 use std::collections::VecDeque;
 
-/// Seconds of one worker since its last snapshot, without gaps: usually one or two, more when due times lie back.
+/// Consecutive seconds of one worker: usually one or two, more if due times lie back.
 #[derive(Debug, Default)]
 pub(super) struct Seconds {
     first: u64,
     slots: VecDeque<Interval>,
-    /// The second that was asked for last, and its index: nearly always the next one too.
+    /// The second of the last lookup, and its index. The next lookup is nearly always for the same second.
     latest: Option<(u64, usize)>,
 }
 
 impl Seconds {
-    /// The second in which `at_ns` lies.
+    /// Returns the second in which `at_ns` lies.
     #[inline]
     pub(super) fn at(&mut self, at_ns: u64) -> &mut Interval {
         let index = match self.latest {
@@ -48,12 +48,12 @@ impl Seconds {
         }
     }
 
-    /// Each second with what happened in it.
+    /// Returns each second and its numbers.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &Interval)> {
         (self.first..).zip(&self.slots)
     }
 
-    /// Empties it, keeping its memory.
+    /// Removes all seconds, and keeps their memory.
     pub(super) fn recycle(&mut self, pool: &mut Pool) {
         for mut slot in self.slots.drain(..) {
             slot.recycle(pool);

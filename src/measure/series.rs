@@ -1,15 +1,15 @@
-//! The run over time: each second on a worker, and the collector's rows. There are at most 600 rows in at most 64 MiB; beyond that,
-//! neighbors merge without loss. Used by the recorder and the collector.
+//! The run over time: the collector's rows. There are at most 600 rows in at most 64 MiB; beyond that, neighbors merge
+//! without loss. Filled by the collector; read by `report`.
 
 use super::interval::{Interval, NS_PER_S};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The most rows that a series has; an even number, so that neighbours pair up.
+/// The maximum number of rows; an even number, so that neighbors pair up.
 pub const ROWS_MAX: usize = 600;
 
-/// The memory limit of a series's rows, in bytes (our choice). A row takes two to four bytes for each bucket with samples, so only a run
-/// with many operations and response times over the whole range comes near it.
+/// The memory limit of a series's rows, in bytes (our choice). A row takes two to four bytes per bucket with samples,
+/// so only a run with many operations and response times over the whole range comes near it.
 pub(super) const ROWS_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 const US_PER_S: u64 = 1_000_000;
@@ -17,19 +17,19 @@ const US_PER_S: u64 = 1_000_000;
 /// One interval of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Row {
-    /// Its begin.
+    /// Start of the interval.
     pub t_us: u64,
-    /// Devices online at its end.
+    /// Devices online at the end of the interval.
     pub online: u64,
-    /// Devices that the plan wanted online at its end.
+    /// Devices that the plan wanted online at the end of the interval.
     pub planned_online: u64,
-    /// The operations in it.
+    /// Numbers of the interval.
     #[serde(flatten)]
     pub interval: Interval,
-    /// CPU of the generator, in percent of one core; where it was not read, as in what is left of the last row, that of the
-    /// row before.
+    /// CPU of the load generator, in percent of one core. If it was not read, as in an incomplete last row, the value
+    /// of the row before.
     pub cpu_percent: f64,
-    /// How many readings `cpu_percent` is the mean of.
+    /// Number of readings that `cpu_percent` is the mean of.
     #[serde(skip)]
     readings: u32,
 }
@@ -48,14 +48,15 @@ impl Row {
     }
 }
 
-/// The run over time, in rows of equal length: 1 s at first, doubled when there are more than 600 rows or they take more than 64 MiB.
+/// The run over time, in rows of equal length: 1 s at first, doubled when there are more than 600 rows or they take
+/// more than 64 MiB.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Series {
-    /// The length of a row in microseconds.
+    /// Length of a row in microseconds.
     pub interval_us: u64,
-    /// At most 600, from the run's zero, without gaps.
+    /// At most 600 rows, from the run's zero, without gaps.
     pub rows: Vec<Row>,
-    /// Heap bytes of the response times that were added. Rows from a file are not counted before a merge.
+    /// Heap bytes of the response times in all rows. Rows from a file are not counted before a merge.
     #[serde(skip)]
     heap_bytes: usize,
 }
@@ -74,7 +75,7 @@ impl PartialEq for Series {
 }
 
 impl Series {
-    /// Adds what happened in a second; late additions find the row of their time.
+    /// Adds the numbers of a second to its row, even if later rows exist.
     pub(super) fn add(&mut self, second: u64, interval: &Interval) {
         let index = self.row_index(second);
         let row = &mut self.rows[index].interval;
@@ -84,8 +85,8 @@ impl Series {
         self.shrink_to(ROWS_BYTES_MAX);
     }
 
-    /// Notes what was read off at `t_ns`, for the row that ends there; a tick may be half a second off. Rows after it carry it until
-    /// they have a tick of their own.
+    /// Stores gauges that were read at `t_ns` in the row that ends there. A tick may be off by half a second. Later
+    /// rows have the same values until their own tick.
     pub(super) fn tick(&mut self, t_ns: u64, cpu_percent: Option<f64>, online: u64, planned_online: u64) {
         let ended = (t_ns.saturating_add(NS_PER_S / 2) / NS_PER_S).saturating_sub(1);
         let index = self.row_index(ended);
@@ -120,15 +121,15 @@ impl Series {
             other.merge_neighbors();
         }
         let seconds_per_row = self.interval_us / US_PER_S;
-        for (index, theirs) in (0_u64..).zip(&other.rows) {
+        for (index, other_row) in (0_u64..).zip(&other.rows) {
             let index = self.row_index(index * seconds_per_row);
-            let mine = &mut self.rows[index];
-            mine.interval.merge(&theirs.interval);
-            mine.online += theirs.online;
-            mine.planned_online += theirs.planned_online;
-            // Each is a share of a core of its own machine.
-            mine.cpu_percent = mine.cpu_percent.max(theirs.cpu_percent);
-            mine.readings = mine.readings.max(theirs.readings);
+            let row = &mut self.rows[index];
+            row.interval.merge(&other_row.interval);
+            row.online += other_row.online;
+            row.planned_online += other_row.planned_online;
+            // Each process has its own machine, so the shares are not added.
+            row.cpu_percent = row.cpu_percent.max(other_row.cpu_percent);
+            row.readings = row.readings.max(other_row.readings);
         }
         self.recount_heap_bytes();
         self.shrink_to(ROWS_BYTES_MAX);
@@ -154,7 +155,7 @@ impl Series {
         index
     }
 
-    /// Merges neighbours and doubles the interval.
+    /// Merges neighboring rows and doubles the interval.
     fn merge_neighbors(&mut self) {
         self.interval_us *= 2;
         let mut rows = std::mem::take(&mut self.rows).into_iter();

@@ -1,4 +1,4 @@
-//! What a worker counted since its last snapshot. Made by the recorder, added up by the collector.
+//! The numbers that a worker counted since its last snapshot. Created by the recorder; added up by the collector.
 
 use super::errors::ErrorTotals;
 use super::fleet_counts::FleetCounts;
@@ -8,8 +8,8 @@ use super::operation::Key;
 use super::seconds::Seconds;
 use super::totals::Totals;
 
-/// What a worker counted between two swaps. Made by [`Recorder::swap`], added by `Collector::add`, and best handed
-/// back to [`Recorder::recycle`].
+/// The numbers that a worker counted between two swaps. [`Recorder::swap`](super::Recorder::swap) creates it,
+/// [`Collector::add`](super::Collector::add) adds it up, and [`Recorder::recycle`](super::Recorder::recycle) reuses it.
 #[derive(Debug, Default)]
 pub struct Snapshot {
     pub(super) cells: Vec<(Key, Totals)>,
@@ -17,28 +17,28 @@ pub struct Snapshot {
     pub(super) fleets: Vec<(FleetCounts, Online)>,
     pub(super) errors: Vec<ErrorTotals>,
     pub(super) heartbeat: Latency,
-    /// By phase.
+    /// Busy time by phase.
     pub(super) busy: Vec<Busy>,
-    /// `[from_ns, to_ns]`
+    /// Pairs of start and end, in nanoseconds.
     pub(super) stalls: Vec<[u64; 2]>,
-    /// `[from_ns, to_ns]`
+    /// Pairs of start and end, in nanoseconds.
     pub(super) saturated: Vec<[u64; 2]>,
-    /// Each is a step, or larger than all before it.
+    /// Steps, and divergences larger than all before.
     pub(super) divergences: Vec<Divergence>,
 }
 
-/// By how much the wall clock moved against the monotonic clock between two readings.
+/// A movement of the wall clock relative to the monotonic clock between two readings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Divergence {
-    /// When it was noticed.
+    /// Time of the later reading.
     pub(super) at_ns: u64,
-    /// Negative when the wall clock fell behind.
+    /// Negative if the wall clock fell behind.
     pub(super) by_us: i64,
-    /// The clock was set, or the machine was suspended.
+    /// True if the clock was set or the machine was suspended.
     pub(super) is_step: bool,
 }
 
-/// Devices online: how many now, and the most since the last snapshot.
+/// Devices online: the current number, and the peak since the last snapshot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Online {
     pub(super) now: i64,
@@ -52,7 +52,7 @@ impl Online {
     }
 }
 
-/// Snapshots travel from a worker to the collector.
+/// Workers send snapshots to the collector.
 const _: fn() = || {
     fn is_send<T: Send>() {}
     is_send::<Snapshot>();

@@ -1,11 +1,12 @@
-//! Checks on the JSON of a result file before it is read: damaged files must neither overflow a sum nor exhaust memory. Used by
-//! `file` only.
+//! Checks on the JSON of a result file before it is deserialized: a damaged file must neither overflow a sum nor
+//! exhaust memory. Used by `file` only.
 
 use crate::measure::Operation;
 use crate::measure::hdr::{self, DecodeError};
 use serde_json::Value;
 
-/// Decodes every `hdr` field, so that no reader of a result allocates what a damaged one claims; names the first that fails.
+/// Checks every `hdr` field, so that no reader of a result allocates the memory that a damaged one claims. Returns the
+/// path of the first bad field.
 pub(super) fn check_histograms(value: &Value, path: &str) -> Result<(), (String, DecodeError)> {
     match value {
         Value::Object(fields) => {
@@ -54,7 +55,8 @@ fn within(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}, {key}") }
 }
 
-/// Leaves out operations that a later version of hubstorm measures: version 1 only grows. True when there were any.
+/// Removes operations that a later version of hubstorm measures, because version 1 only grows. Returns true if there
+/// were any.
 pub(super) fn drop_unknown_operations(value: &mut Value) -> bool {
     let is_unknown = |name: &str| Operation::from_name(name).is_none();
     let mut dropped = false;

@@ -1,35 +1,36 @@
-//! Files that exist completely or not at all, also after `kill -9` or a power failure. Called by `file` and `app`; it does not
-//! know what the bytes mean.
+//! Writes files atomically: a file exists completely or not at all, even after `kill -9` or a power failure. Used by
+//! `file` and `app`. It does not know the meaning of the bytes.
 //!
-//! The bytes go to a temporary file in the same folder, which is flushed to the disk before it gets its name. A temporary
-//! file that a killed process leaves behind is named `.hubstorm-PID-N.tmp`, so no reader takes it for a result.
+//! The bytes go to a temporary file in the same folder, which is flushed to the disk before it gets its name. A killed
+//! process may leave a temporary file named `.hubstorm-PID-N.tmp`, which no reader takes for a result.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What has just been done, for tests that look at the folder in between.
+/// The last finished step, for tests that look at the folder in between.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     /// The temporary file exists and is empty.
     Created,
-    /// It has half of its bytes.
+    /// The temporary file has half of its bytes.
     HalfWritten,
-    /// It has all of its bytes, and they are on the disk.
+    /// The temporary file has all of its bytes, and they are on the disk.
     Synced,
     /// The file has its name.
     Named,
 }
 
-/// Called after each step. An error ends the writing there, as an error of the disk would.
+/// Called after each step. An error ends the writing there, like an error of the disk.
 pub(super) type Watch<'a> = &'a mut dyn FnMut(Step) -> io::Result<()>;
 
-/// Writes `bytes` to `path`, atomically: a reader sees the old file or the new one. Missing folders are created. A symbolic link
-/// stays and its target is replaced; a device or a pipe, such as `/dev/stdout`, is written to.
+/// Writes `bytes` to `path` atomically: a reader sees the old file or the new one. Missing folders are created. A symbolic
+/// link stays and its target is replaced. A device or a pipe, such as `/dev/stdout`, is written to directly.
 ///
 /// # Errors
-/// The folder cannot be created, or the file cannot be written. The old file is untouched then, and nothing else is left.
+/// The folder cannot be created, or the file cannot be written. Then the old file is unchanged, and no temporary file
+/// is left.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     replace_watched(path, bytes, &mut |_| Ok(()))
 }
@@ -47,7 +48,7 @@ pub(super) fn replace_watched(path: &Path, bytes: &[u8], watch: Watch<'_>) -> io
 /// Writes `bytes` to `path`, which must not exist yet. Missing folders are created.
 ///
 /// # Errors
-/// [`ErrorKind::AlreadyExists`] when there is something at `path`, however short ago it was created; otherwise as [`replace`].
+/// [`ErrorKind::AlreadyExists`] if `path` exists, even if it was created a moment ago. Otherwise as [`replace`].
 pub fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
     create_watched(path, bytes, &mut |_| Ok(()))
 }
@@ -59,23 +60,23 @@ pub(super) fn create_watched(path: &Path, bytes: &[u8], watch: Watch<'_>) -> io:
     place(path, bytes, watch, |temporary| name_new(temporary, path, |from, to| fs::hard_link(from, to)))
 }
 
-/// Checks that a file can be created in `folder`, which must exist.
+/// Checks that a file of `length` bytes can be created in `folder`, which must exist.
 ///
 /// # Errors
-/// It cannot.
+/// The file cannot be created.
 pub fn probe(folder: &Path, length: usize) -> io::Result<()> {
     let (temporary, mut file) = temporary(folder)?;
     let written = file.write_all(&vec![0; length]);
     written.and(fs::remove_file(temporary))
 }
 
-/// The folder of a file; `.` for a bare name.
+/// Returns the folder of a file; `.` for a bare name.
 #[must_use]
 pub fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Writes and flushes a temporary file beside `path`, and lets `name` give it its name.
+/// Writes and flushes a temporary file beside `path`, then calls `name` to give it its name.
 fn place(
     path: &Path,
     bytes: &[u8],
@@ -87,7 +88,7 @@ fn place(
     }
     let folder = folder_of(path);
     fs::create_dir_all(folder).map_err(|error| match error.kind() {
-        // The folder's name is taken by a file, which must not look as if the file's name were.
+        // A file has the name of the folder. This error must differ from "the file exists".
         ErrorKind::AlreadyExists => ErrorKind::NotADirectory.into(),
         _ => error,
     })?;
@@ -100,15 +101,17 @@ fn place(
         .and_then(|()| file.sync_all())
         .and_then(|()| watch(Step::Synced))
         .and_then(|()| name(&temporary));
-    // After a rename there is none. Otherwise the error of the writing is what the caller needs; a leftover is only untidy.
+    // After a rename there is no temporary file. Otherwise the caller needs the error of the writing, and a leftover is only
+    // untidy.
     let _ = fs::remove_file(&temporary);
     written?;
-    // Not every file system can flush a folder, and the file is complete without it.
+    // Not every file system can flush a folder. The file is complete in any case.
     let _ = File::open(folder).and_then(|folder| folder.sync_all());
     watch(Step::Named)
 }
 
-/// Creates a temporary file. It is always a new one: a leftover of a killed process may be a second name of a finished result.
+/// Creates a temporary file. It is always new, because a leftover of a killed process may be a hard link to a finished
+/// result.
 fn temporary(folder: &Path) -> io::Result<(PathBuf, File)> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     loop {
@@ -123,7 +126,7 @@ fn temporary(folder: &Path) -> io::Result<(PathBuf, File)> {
 }
 
 /// Names a temporary file `path` unless that name is taken. A hard link does this in one step. On a file system without hard
-/// links (FAT, some network shares), a claim file keeps other runs of hubstorm from the name during the rename.
+/// links (FAT, some network shares), a claim file keeps other runs of hubstorm from taking the name during the rename.
 fn name_new(
     temporary: &Path,
     path: &Path,
@@ -158,7 +161,7 @@ mod tests {
     }
 
     /// Writes with `writer` and fails after each step in turn: the folder never shows a partial file.
-    fn at_every_step(writer: fn(&Path, &[u8], Watch<'_>) -> io::Result<()>, old: Option<&str>) {
+    fn fail_at_every_step(writer: fn(&Path, &[u8], Watch<'_>) -> io::Result<()>, old: Option<&str>) {
         for fail in [Some(Step::Created), Some(Step::HalfWritten), Some(Step::Synced), None] {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("x.json");
@@ -177,20 +180,20 @@ mod tests {
             assert_eq!(written.is_err(), fail.is_some());
             let expected = if fail.is_some() { old } else { Some("new text") };
             assert_eq!(fs::read_to_string(&path).ok().as_deref(), expected, "failed after {fail:?}");
-            assert_eq!(names(folder.path()).len(), usize::from(expected.is_some()), "nothing else is left");
+            assert_eq!(names(folder.path()).len(), usize::from(expected.is_some()), "no other file is left");
             assert_eq!(steps.len(), fail.map_or(4, |step| step as usize + 1));
         }
     }
 
     #[test]
-    fn no_step_of_a_new_file_shows_a_partial_one() {
-        at_every_step(create_watched, None);
+    fn creating_never_shows_a_partial_file() {
+        fail_at_every_step(create_watched, None);
     }
 
     #[test]
-    fn no_step_of_a_replacement_shows_a_partial_file() {
-        at_every_step(replace_watched, Some("old"));
-        at_every_step(replace_watched, None);
+    fn replacing_never_shows_a_partial_file() {
+        fail_at_every_step(replace_watched, Some("old"));
+        fail_at_every_step(replace_watched, None);
     }
 
     #[test]
@@ -199,7 +202,7 @@ mod tests {
         let path = folder.path().join("x.json");
         create(&path, b"first").unwrap();
         assert_eq!(create(&path, b"second").unwrap_err().kind(), ErrorKind::AlreadyExists);
-        // Another process takes the name in the last moment.
+        // Another process takes the name at the last moment.
         let late = folder.path().join("late.json");
         let mut other = |step| if step == Step::Synced { fs::write(&late, "other") } else { Ok(()) };
         assert_eq!(create_watched(&late, b"own", &mut other).unwrap_err().kind(), ErrorKind::AlreadyExists);
@@ -222,12 +225,12 @@ mod tests {
         named("x.json").unwrap();
         assert_eq!(named("x.json").unwrap_err().kind(), ErrorKind::AlreadyExists);
         fs::write(path("y.json.claim"), "").unwrap();
-        assert_eq!(named("y.json").unwrap_err().kind(), ErrorKind::AlreadyExists, "another run is about to");
+        assert_eq!(named("y.json").unwrap_err().kind(), ErrorKind::AlreadyExists, "another run has a claim");
         assert_eq!(names(folder.path()), ["temporary", "x.json", "y.json.claim"]);
         assert_eq!(fs::read_to_string(path("x.json")).unwrap(), "x.json");
     }
 
-    /// It may be a second name of a result: a process was killed between the link and the removal.
+    /// It may be a hard link to a result, if a process was killed between the link and the removal.
     #[test]
     fn a_leftover_temporary_file_is_not_written_to() {
         let folder = tempfile::tempdir().unwrap();
@@ -240,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn replace_keeps_links_and_devices_what_they_are() {
+    fn replace_keeps_links_and_devices() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         fs::create_dir(path("elsewhere")).unwrap();

@@ -1,5 +1,5 @@
-//! Reads, writes and describes result files. Called by `app` and `report`; `model` defines the contents and `disk` how a file
-//! is written.
+//! Reads and writes result files, and generates their JSON Schema. Used by `app` and `report`. `model` defines the contents,
+//! and `disk` writes files atomically.
 
 use super::checks::{check_counts, check_histograms, drop_unknown_operations};
 use super::disk::{self, Watch};
@@ -12,9 +12,10 @@ use serde_json::Value;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-/// The schema of a result file without its version.
+/// The schema of a result file, without its version.
 const SCHEMA_STEM: &str = "hubstorm.result.v";
-/// Reads a result file. Fields that this version does not know are ignored.
+
+/// Reads a result file. Unknown fields are ignored.
 ///
 /// # Errors
 /// The file cannot be read, or [`parse`] refuses its content.
@@ -23,7 +24,7 @@ pub fn read(path: &Path) -> Result<RunResult, FileError> {
     read_from(path, file.map_err(|source| FileError::Io { doing: "read", path: path.to_owned(), source })?)
 }
 
-/// Reads a result from `input`, which errors call `path`.
+/// Reads a result from `input`. Errors name it `path`.
 ///
 /// # Errors
 /// The input cannot be read, or [`parse`] refuses it.
@@ -35,10 +36,10 @@ pub fn read_from(path: &Path, input: impl Read) -> Result<RunResult, FileError> 
     parse(path, &bytes)
 }
 
-/// The result in `bytes`, which errors call `path`. A byte order mark is skipped.
+/// Parses a result. Errors name it `path`. A byte order mark is skipped.
 ///
 /// # Errors
-/// The bytes are not JSON, have another schema, lack a field of version 1, or have a histogram that cannot be decoded.
+/// The bytes are not JSON, have another schema, lack a field of version 1, or have a damaged histogram or count.
 pub fn parse(path: &Path, bytes: &[u8]) -> Result<RunResult, FileError> {
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(FileError::TooLarge { path: path.to_owned() });
@@ -56,7 +57,7 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Result<RunResult, FileError> {
         Err(error) => encoding(error),
         Ok(_) => FileError::Shape { path: path.to_owned(), source },
     };
-    // The head alone: the rest of another version may have any shape. Only an object has one.
+    // Only the head, because another version may have any shape. Only an object has a head.
     let head = match bytes.trim_ascii_start().starts_with(b"{") {
         true => serde_json::from_slice(bytes).map_err(shape)?,
         false => serde_json::from_slice::<IgnoredAny>(bytes).map(|_| Head::default()).map_err(shape)?,
@@ -79,7 +80,7 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Result<RunResult, FileError> {
     }
 }
 
-/// The part of a file that says what the rest is.
+/// The field that identifies the format.
 #[derive(Default, Deserialize)]
 struct Head {
     #[serde(default)]
@@ -101,19 +102,19 @@ fn check_schema(path: &Path, schema: Option<serde_json::Value>) -> Result<(), Fi
     }
 }
 
-/// A result as the text of its file.
+/// Serializes a result as the text of its file.
 ///
 /// # Errors
-/// None for results that this program makes; serializing to JSON can fail in general.
+/// None for results of this program. Serialization to JSON can fail in general.
 pub fn to_json(result: &RunResult) -> Result<String, serde_json::Error> {
     serde_json::to_string_pretty(result).map(|json| json + "\n")
 }
 
-/// Writes a result into `folder` under the first free name of `{id}.json`, `{id}-2.json`, and so on; `run.id` becomes that name.
-/// Runs that end at the same time never overwrite each other.
+/// Writes a result into `folder` under the first free name of `{id}.json`, `{id}-2.json`, and so on, and stores that name in
+/// `run.id`. Runs that end at the same time never overwrite each other.
 ///
 /// # Errors
-/// The folder cannot be created, or the file cannot be written. Nothing is left of it then.
+/// The folder cannot be created, or the file cannot be written. Then no file is left.
 pub fn write_new(folder: &Path, result: &mut RunResult) -> Result<PathBuf, FileError> {
     write_new_watched(folder, result, &mut |_| Ok(()))
 }
@@ -133,7 +134,7 @@ fn write_new_watched(folder: &Path, result: &mut RunResult, watch: Watch<'_>) ->
                 result.run.id = format!("{id}-{n}");
             }
             Err(source) => {
-                // Another folder may have the first name free.
+                // In another folder the first name may be free.
                 result.run.id = id;
                 return Err(FileError::Io { doing: "write", path, source });
             }
@@ -141,7 +142,7 @@ fn write_new_watched(folder: &Path, result: &mut RunResult, watch: Watch<'_>) ->
     }
 }
 
-/// The JSON Schema of a result file, as `hubstorm schema result` prints it.
+/// Returns the JSON Schema of a result file, as `hubstorm schema result` prints it.
 #[must_use]
 pub fn schema() -> serde_json::Value {
     let mut schema = schemars::schema_for!(RunResult);

@@ -1,113 +1,113 @@
-//! Why a result file could not be read or written. Created by `file`, printed by `app`.
+//! The errors of reading and writing result files. Created by `file`, printed by `app`.
 
 use super::model::SCHEMA;
 use crate::measure::hdr::DecodeError;
 use crate::text_file::EncodingError;
 use std::path::PathBuf;
 
-/// Far more than a run of the largest permitted scenario writes.
+/// The maximum size of a result file, far more than a run of the largest permitted scenario writes.
 pub(super) const FILE_BYTES_MAX: u64 = 512 << 20;
 
-/// A result file could not be read or written.
+/// Why a result file could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
-    /// The operating system refused.
+    /// The operating system reported an error.
     #[error("cannot {doing} {}: {source}", path.display())]
     Io {
         /// `read` or `write`.
         doing: &'static str,
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// Cause.
         source: std::io::Error,
     },
-    /// No result is that large.
+    /// The file is larger than any result.
     #[error(
-        "{} is larger than any result file, {} MiB; give the .json file that `hubstorm run` wrote",
+        "{} is not a result file: it is larger than {} MiB. Specify the .json file that `hubstorm run` wrote",
         path.display(),
         FILE_BYTES_MAX >> 20
     )]
     TooLarge {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
     },
-    /// It has no content.
-    #[error("{} is empty; give the .json file that `hubstorm run` wrote", path.display())]
+    /// The file is empty.
+    #[error("{} is empty. Specify the .json file that `hubstorm run` wrote", path.display())]
     Empty {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
     },
-    /// An HTML page, such as the one that `run` writes beside the result.
-    #[error("{} is a page, not a result: give the .json beside it", path.display())]
+    /// The file is an HTML page, such as the one that `run` writes beside the result.
+    #[error("{} is an HTML page, not a result. Specify the .json file beside it", path.display())]
     Page {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
     },
-    /// Its JSON ends in the middle: `run` writes complete files only.
+    /// The JSON is incomplete. `run` writes complete files only.
     #[error(
-        "{} is cut off: its JSON is incomplete; `hubstorm run` writes complete files, so copy it again from its source",
+        "{} is cut off: its JSON is incomplete. `hubstorm run` writes complete files, so copy it again from its source",
         path.display()
     )]
     CutOff {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
     },
-    /// It is not JSON, or lacks what a result must have.
-    #[error("{} is not a result file: {source}; give the .json file that `hubstorm run` wrote", path.display())]
+    /// The file is not JSON, or lacks a required field.
+    #[error("{} is not a result file: {source}. Specify the .json file that `hubstorm run` wrote", path.display())]
     Shape {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// Where and why.
+        /// Cause and position.
         source: serde_json::Error,
     },
-    /// It is not UTF-8.
-    #[error("{} is not a result file: {source}, or give the .json file that `hubstorm run` wrote", path.display())]
+    /// The file is not UTF-8.
+    #[error("{} is not a result file: {source}, or specify the .json file that `hubstorm run` wrote", path.display())]
     Encoding {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// How it is encoded, or where it is wrong.
+        /// Its encoding, or the position of the error.
         source: EncodingError,
     },
-    /// A later version of hubstorm wrote it.
+    /// A later version of hubstorm wrote the file.
     #[error(
-        "{} is a result file of version {version}, and this hubstorm reads version 1; use a newer hubstorm",
+        "{} is a result file of version {version}, and this hubstorm reads version 1. Use a newer hubstorm",
         path.display()
     )]
     Newer {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// The version in its schema.
+        /// Version in the schema.
         version: u32,
     },
-    /// It is JSON of another kind.
+    /// The file is JSON with another schema.
     #[error(
-        "{} is not a result file: its schema is {found}, not {SCHEMA:?}; give the .json file that `hubstorm run` wrote",
+        "{} is not a result file: its schema is {found}, not {SCHEMA:?}. Specify the .json file that `hubstorm run` wrote",
         path.display()
     )]
     Schema {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// A JSON value, shortened, or `missing`.
+        /// Schema as JSON, shortened, or `missing`.
         found: String,
     },
-    /// A count is larger than that of any run: sums of them would overflow.
-    #[error("{} is damaged: {place} is {found}, more than any run counts; copy it again from its source", path.display())]
+    /// A count is larger than that of any run, so sums would overflow.
+    #[error("{} is damaged: {place} is {found}, more than any run counts. Copy it again from its source", path.display())]
     Count {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// Which field.
+        /// Path of the field.
         place: String,
-        /// What it holds.
+        /// Value of the field.
         found: u64,
     },
-    /// One of its histograms is damaged.
-    #[error("{} is damaged: {place}: {source}; copy it again from its source", path.display())]
+    /// A histogram is damaged.
+    #[error("{} is damaged: {place}: {source}. Copy it again from its source", path.display())]
     Histogram {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// Which histogram: operation, phase and fleet, or the time.
+        /// The histogram: operation, phase and fleet, or its path.
         place: String,
-        /// What is wrong with it.
+        /// Cause.
         source: DecodeError,
     },
 }

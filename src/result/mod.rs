@@ -1,8 +1,9 @@
-//! The result file: everything else is rendered from it. Assembled by `app`, read by `report`.
-//! It imports `measure` and `units` only: it knows nothing of MQTT, plans or workers.
+//! The result file: its contents, and how it is written and read. `app` fills a [`RunResult`](model::RunResult) and
+//! writes it; `report` renders everything else from it. Read `model` first.
 //!
-//! [`model`] is the shape, with the run's [`Measurement`](crate::measure::Measurement) as its body; `file` reads, writes and
-//! describes it; `disk` keeps files complete.
+//! `model` is the shape, with the run's [`Measurement`](crate::measure::Measurement) as its body; `file` reads and
+//! writes it, with `checks` against damaged files; `disk` keeps files complete. This room must not depend on MQTT,
+//! plans or workers: it imports `measure` and `units` only.
 
 mod checks;
 pub mod disk;

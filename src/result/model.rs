@@ -1,7 +1,8 @@
-//! The shape of `hubstorm.result.v1`. Version 1 only grows; readers ignore fields that they do not know.
+//! The contents of a result file, `hubstorm.result.v1`. Filled by `app`, read by `report`. Version 1 only grows;
+//! readers ignore unknown fields.
 //!
-//! Durations are integers in microseconds, named `_us`, counted from the run's zero where they are instants.
-//! Times are RFC 3339 UTC.
+//! Durations are integers in microseconds whose names end in `_us`. Times within the run are counted from the run's zero;
+//! dates are RFC 3339 in UTC.
 
 use crate::measure::{Latency, Measurement, Operation, Outcomes, Rules, Test};
 use schemars::JsonSchema;
@@ -10,37 +11,37 @@ use serde::{Deserialize, Serialize};
 /// The value of `schema` in a result file.
 pub const SCHEMA: &str = "hubstorm.result.v1";
 
-/// A whole run.
+/// The result of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunResult {
     /// Always `hubstorm.result.v1`.
     pub schema: String,
-    /// Which program wrote this.
+    /// Program that wrote this file.
     pub tool: Tool,
-    /// What was run, where and when.
+    /// The run: scenario, target, machine and time.
     pub run: Run,
-    /// The answer.
+    /// Verdict.
     pub verdict: Verdict,
-    /// What counted as good, and what was seen.
+    /// Thresholds and the observed values.
     pub thresholds: Vec<ThresholdResult>,
-    /// The load generator's own health.
+    /// Resource use and lag of the load generator.
     pub generator: Generator,
-    /// The built-in hub's cost and its own counts, when it was the target.
+    /// Resource use and counters of the built-in hub; null if it was not the target.
     pub emulator: Option<Emulator>,
-    /// What was measured.
+    /// Measurement.
     #[serde(flatten)]
     pub measurement: Measurement,
-    /// Operations over all fleets, and over all phases but warm-ups.
+    /// Operations over all fleets, and over all phases except warm-ups.
     #[serde(default)]
     pub totals: Vec<OperationSum>,
-    /// What a reader should know besides the verdict.
+    /// Findings: facts that a reader should know besides the verdict.
     pub findings: Vec<Finding>,
-    /// What the verdict was computed with; null in files of earlier versions, which cannot be judged again.
+    /// Rules of the verdict. Null in files of earlier versions, which cannot be judged again.
     #[serde(default)]
     pub rules: Option<Rules>,
 }
 
-/// In the file, the fields of the measurement are the result's own.
+/// In the file, the fields of the measurement are fields of the result.
 impl std::ops::Deref for RunResult {
     type Target = Measurement;
 
@@ -49,16 +50,16 @@ impl std::ops::Deref for RunResult {
     }
 }
 
-/// One operation over all fleets, and over all phases but warm-ups.
+/// One operation over all fleets, and over all phases except warm-ups.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct OperationSum {
-    /// The operation's name.
+    /// Name of the operation.
     pub operation: Operation,
-    /// How many were due.
+    /// Number of due operations.
     pub due: u64,
-    /// How each ended; outcomes that did not happen are left out.
+    /// Number of operations by outcome. Outcomes without operations are left out.
     pub outcomes: Outcomes,
-    /// The share of due operations that ended ok; null when nothing was due.
+    /// Share of due operations that ended ok; null if none was due.
     pub rate_ok: Option<f64>,
     /// `acked - due` of ok operations.
     pub response: Latency,
@@ -66,46 +67,46 @@ pub struct OperationSum {
     pub service: Latency,
     /// `sent - picked`.
     pub wait: Latency,
-    /// `picked - due`: the generator's lateness.
+    /// `picked - due`: the load generator's own lag.
     pub lag: Latency,
 }
 
-/// Which program wrote a result.
+/// The program that wrote a result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Tool {
     /// `hubstorm`.
     pub name: String,
-    /// Its version.
+    /// Version.
     pub version: String,
-    /// The commit it was built from, where known.
+    /// Commit that it was built from, if known.
     pub git: Option<String>,
 }
 
-/// What was run, where and when.
+/// The run: scenario, target, machine and time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Run {
-    /// `{scenario}-{utc}`: also the file's name.
+    /// `{scenario}-{utc}`, which is also the name of the file.
     pub id: String,
-    /// The command line, without secrets.
+    /// Command line, without secrets.
     pub argv: Vec<String>,
-    /// The scenario file.
+    /// Scenario file.
     pub scenario: Scenario,
     /// `--set` overrides, as `key=value`.
     pub overrides: Vec<String>,
-    /// The seed: same seed, same arrivals, same payloads.
+    /// Seed. The same seed gives the same arrivals and payloads.
     pub seed: u64,
-    /// When the first phase began.
+    /// Start of the first phase.
     pub started: String,
-    /// From the first phase's begin to the end of the drain.
+    /// Duration from the start of the first phase to the end of the drain.
     pub duration_us: u64,
-    /// False when the run was interrupted or broke down.
+    /// False if the run was interrupted or broke down.
     pub complete: bool,
-    /// What ended the run; null in files of earlier versions.
+    /// What ended the run. Null in files of earlier versions.
     #[serde(default)]
     pub ended_by: Option<EndedBy>,
-    /// What was loaded.
+    /// Target of the load.
     pub target: Target,
-    /// The machine that made the load.
+    /// Machine that generated the load.
     pub host: Host,
 }
 
@@ -113,105 +114,105 @@ pub struct Run {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EndedBy {
-    /// The plan was over.
+    /// The end of the plan.
     Plan,
-    /// A person, or a signal.
+    /// A person or a signal.
     Interrupt,
-    /// A threshold with `abort = true` had failed.
+    /// A failed threshold with `abort = true`.
     Abort,
-    /// Every device was offline for longer than `abort_when_unreachable`.
+    /// All devices were offline for longer than `abort_when_unreachable`.
     Unreachable,
-    /// A worker or the built-in hub ended before its time.
+    /// A worker or the built-in hub ended early.
     Breakdown,
 }
 
 /// The scenario file of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Scenario {
-    /// Its `name`.
+    /// Value of `name` in the scenario.
     pub name: String,
-    /// Its path as given.
+    /// Path, as specified on the command line.
     pub file: String,
-    /// SHA-256 of its text, in hex.
+    /// SHA-256 of the text, in hex.
     pub sha256: String,
-    /// SHA-256 of the load that it describes, in hex: of the resolved plan without target, seed, names, comments and thresholds.
-    /// Results with the same one can be compared. Empty in files of earlier versions.
+    /// SHA-256 of the load that the scenario describes, in hex: the resolved plan without target, seed, names, comments and
+    /// thresholds. Results with the same value can be compared. Empty in files of earlier versions.
     #[serde(default)]
     pub plan_sha256: String,
-    /// Its text; secrets stay as `${env.NAME}`.
+    /// Text; secrets stay as `${env.NAME}`.
     pub text: String,
 }
 
-/// What was loaded.
+/// The target of the load.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Target {
     /// `iot-hub` or `mqtt`.
     pub kind: String,
-    /// The host name that was dialed.
+    /// Host name that devices connected to.
     pub host: String,
-    /// The port.
+    /// TCP port.
     pub port: u16,
-    /// True when the built-in hub was the target.
+    /// True if the target was the built-in hub.
     pub embedded: bool,
-    /// Whether devices were to speak TLS.
+    /// True if the plan uses TLS.
     #[serde(default)]
     pub tls_wanted: bool,
-    /// What TLS agreed on; null over plain TCP, and when no handshake succeeded.
+    /// Negotiated TLS parameters; null over plain TCP, and if no handshake succeeded.
     pub tls: Option<Tls>,
-    /// True when devices sent a password over plain TCP.
+    /// True if devices sent a password over plain TCP.
     #[serde(default)]
     pub cleartext_password: bool,
-    /// True when the preflight check connected a device of each fleet before the load.
+    /// True if the preflight check connected one device of each fleet before the load.
     #[serde(default)]
     pub preflight_passed: bool,
 }
 
-/// What TLS agreed on, as seen on the first connection.
+/// Negotiated TLS parameters of the first connection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Tls {
     /// `1.2` or `1.3`.
     pub version: String,
-    /// The cipher suite.
+    /// Cipher suite.
     pub suite: String,
-    /// The key-exchange group.
+    /// Key-exchange group.
     pub group: String,
-    /// False when certificate checks were turned off.
+    /// False if certificate checks were off.
     pub verified: bool,
 }
 
-/// The machine that made the load.
+/// The machine that generated the load.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Host {
     /// Operating system and architecture.
     pub os: String,
-    /// The processor's name.
+    /// Name of the processor.
     pub cpu: String,
-    /// Its cores, as this process may use them.
+    /// Number of cores that this process may use.
     pub cores: u32,
 }
 
-/// The answer to "may I rely on this, and is it good?".
+/// The verdict in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// Every threshold passed.
     Pass,
-    /// A threshold failed, whatever the load generator may have added.
+    /// A threshold failed, even without the delay that the load generator may have added.
     Fail,
-    /// The load generator may have decided a threshold, or did not offer the load, or something broke down.
+    /// The load generator may have decided a threshold, the load was not offered, or something broke down.
     Invalid,
 }
 
 /// The verdict and its reasons.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Verdict {
-    /// `pass`, `fail` or `invalid`.
+    /// Status: `pass`, `fail` or `invalid`.
     pub status: Status,
-    /// What the process exited with.
+    /// Exit code of the process.
     pub exit_code: u8,
-    /// In words, each with its number.
+    /// Reasons for a person, each with its number.
     pub reasons: Vec<String>,
-    /// The same, each with a stable code.
+    /// The same reasons, each with a stable code.
     #[serde(default)]
     pub details: Vec<Detail>,
 }
@@ -219,17 +220,17 @@ pub struct Verdict {
 /// A reason of the verdict.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Detail {
-    /// A stable code, such as `threshold_failed`.
+    /// Stable code, such as `threshold_failed`.
     pub code: String,
-    /// In words, with its number.
+    /// Text for a person, with its number.
     pub text: String,
-    /// The phase that it is about.
+    /// Phase that the reason concerns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,
-    /// The fleet that it is about.
+    /// Fleet that the reason concerns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fleet: Option<String>,
-    /// The part of this machine that it is about: `worker-0`, `emulator-0` or `service`.
+    /// Part of this machine that the reason concerns: `worker-0`, `emulator-0` or `service`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
 }
@@ -240,119 +241,119 @@ pub struct Detail {
 pub enum ThresholdStatus {
     /// It holds for every value that the target may have caused.
     Passed,
-    /// It holds for none of them.
+    /// It holds for no value that the target may have caused.
     Failed,
     /// The load generator may have decided it.
     Undecided,
-    /// There are not enough samples, which fails.
+    /// The samples are too few, so it fails.
     InsufficientSamples,
 }
 
-/// A threshold and what was observed.
+/// A threshold and its observed value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ThresholdResult {
-    /// The operation's name.
+    /// Name of the operation.
     pub metric: String,
-    /// The expression as written, e.g. `p(99) < 500ms`.
+    /// Expression as written, such as `p(99) < 500ms`.
     pub expression: String,
-    /// The phase it names, if any.
+    /// Phase that the threshold names, if any.
     pub phase: Option<String>,
-    /// The fleet it names, if any.
+    /// Fleet that the threshold names, if any.
     pub fleet: Option<String>,
-    /// The limit, in `unit`.
+    /// Limit, in `unit`.
     pub limit: f64,
-    /// `us`, `share` (a fraction of 1) or `count`.
+    /// Unit: `us`, `share` (a fraction of 1) or `count`.
     pub unit: String,
-    /// What was observed, in `unit`; null when missing, or when it lies above every limit.
+    /// Observed value, in `unit`. Null if it is missing or above every limit.
     pub observed: Option<f64>,
-    /// The best value that the target may have caused, in `unit`: the observation without what the load generator may have added.
-    /// Null when missing, or when it lies above every limit.
+    /// Best value that the target may have caused, in `unit`: the observed value without the delay that the load
+    /// generator may have added. Null if it is missing or above every limit.
     #[serde(default)]
     pub observed_best: Option<f64>,
-    /// The worst, which is the observation itself.
+    /// Worst value that the target may have caused, which is the observed value.
     #[serde(default)]
     pub observed_worst: Option<f64>,
-    /// The observation in words: `312 ms`, `> 500 ms`, `not enough data (12 of 1,000 samples)`.
+    /// Observed value in words: `312 ms`, `> 500 ms`, `not enough data (12 of 1,000 samples)`.
     pub observed_text: String,
-    /// How far from the limit, as a share of it; positive is the good side. Null when not observed.
+    /// Distance from the limit, as a share of it; positive if the threshold passed. Null if nothing was observed.
     pub margin: Option<f64>,
-    /// Operations that it was computed from.
+    /// Number of operations that the value was computed from.
     pub samples: u64,
-    /// Whether it passed.
+    /// True if the threshold passed.
     pub passed: bool,
-    /// How it was decided; null in files of earlier versions.
+    /// How the threshold was decided. Null in files of earlier versions.
     #[serde(default)]
     pub status: Option<ThresholdStatus>,
-    /// What it compares, in typed form; null in files of earlier versions.
+    /// Comparison, in typed form. Null in files of earlier versions.
     #[serde(default)]
     pub test: Option<Test>,
 }
 
-/// The load generator's own health.
+/// Resource use and lag of the load generator.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Generator {
-    /// Worker threads.
+    /// Number of worker threads.
     pub workers: u32,
     /// CPU time of this process, user and system.
     pub cpu_us: u64,
-    /// The busiest interval, in percent of one core.
+    /// CPU of the busiest interval, in percent of one core.
     pub cpu_peak_percent: f64,
     /// Peak resident memory.
     pub rss_peak_bytes: u64,
-    /// Peak of open file descriptors.
+    /// Peak number of open file descriptors.
     pub fd_peak: u64,
-    /// Lateness of a tick on every worker: every 2 ms while operations are open, every 10 ms otherwise.
+    /// How late each worker's heartbeat was. It is due every 2 ms while operations are open, and every 10 ms otherwise.
     pub heartbeat: Latency,
-    /// `picked - due` of every message.
+    /// `picked - due` of all messages.
     pub lag: Latency,
-    /// Messages picked more than 100 ms late.
+    /// Number of messages that started more than 100 ms late.
     pub late: u64,
 }
 
-/// The built-in hub's cost and its own counts.
+/// Resource use and counters of the built-in hub; null if it was not the target.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Emulator {
-    /// CPU time of its process.
+    /// CPU time of the hub's process.
     pub cpu_us: u64,
-    /// Its peak resident memory.
+    /// Peak resident memory of the hub's process.
     pub rss_peak_bytes: u64,
-    /// CONNECTs it accepted.
+    /// Number of accepted CONNECT packets.
     pub accepted: u64,
-    /// CONNECTs it refused.
+    /// Number of refused CONNECT packets.
     pub refused: u64,
-    /// Telemetry messages it took.
+    /// Number of received telemetry messages.
     pub telemetry: u64,
-    /// Connections it closed because their device connected again.
+    /// Number of connections closed because their device connected again.
     #[serde(default)]
     pub taken_over: u64,
-    /// Connections it closed because their token ran out.
+    /// Number of connections closed because their token expired.
     #[serde(default)]
     pub expired: u64,
-    /// Connections it dropped because the device broke a rule, silence included.
+    /// Number of connections closed because the device broke a rule of the protocol, including keep-alive.
     #[serde(default)]
     pub protocol_errors: u64,
-    /// Connections that did not get through TLS.
+    /// Number of connections whose TLS handshake failed.
     #[serde(default)]
     pub tls_failed: u64,
 }
 
-/// How much a finding matters.
+/// How important a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// Good to know.
+    /// Information.
     Note,
-    /// Look at this before you rely on the numbers.
+    /// Check this before relying on the numbers.
     Warning,
 }
 
-/// What a reader should know besides the verdict.
+/// A fact that a reader should know besides the verdict.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
-    /// How much it matters.
+    /// Severity.
     pub severity: Severity,
-    /// In words.
+    /// Text for a person.
     pub text: String,
-    /// The number it rests on.
+    /// Evidence, with its number.
     pub evidence: String,
 }

@@ -1,4 +1,4 @@
-//! A small result with one of everything, for tests.
+//! A small result with at least one entry of everything, for tests of this room and of `report`.
 
 use super::model::*;
 use crate::measure::{
@@ -12,7 +12,7 @@ use std::time::Duration;
 const S: u64 = 1_000_000_000;
 const MS: u64 = 1_000_000;
 
-/// A short run with one of everything.
+/// The measurement of a short run with at least one entry of everything.
 pub(super) fn measurement() -> Measurement {
     let layout = Layout::new(1, 2, Duration::from_secs(60));
     let fleet = Fleet { name: "meter".to_owned(), devices: 7, ..Fleet::default() };

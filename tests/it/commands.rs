@@ -207,7 +207,7 @@ fn what_is_no_scenario_and_what_is_no_result_is_told_by_what_it_is() {
     let told = hubstorm(&["check", &result]);
     assert!(told.exits(104).stderr.contains(&format!("hubstorm report {result} renders")), "{}", told.stderr);
     let told = hubstorm(&["report", &page]);
-    assert!(told.exits(1).stderr.contains("give the .json beside it"), "{}", told.stderr);
+    assert!(told.exits(1).stderr.contains("Specify the .json file beside it"), "{}", told.stderr);
     let work =
         Workplace::new("").file("cut.json", &fs::read_to_string(&result).expect("it is there")[..5000]);
     let cut = work.scenario().with_file_name("cut.json").display().to_string();
@@ -244,7 +244,7 @@ fn a_file_without_a_certificate_is_told_so() {
     for name in ["key.pem", "scenario.toml"] {
         let ca = folder.with_file_name(name).display().to_string();
         let told = hubstorm(&["doctor", "--target", "127.0.0.1:1", "--ca", &ca]);
-        assert!(told.exits(1).stderr.contains("no PEM certificate in it"), "{}", told.stderr);
+        assert!(told.exits(1).stderr.contains("it contains no PEM certificate"), "{}", told.stderr);
     }
 }
 

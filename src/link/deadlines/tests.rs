@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Wake;
 
-/// Counts how often it is woken.
+/// Counts its wakes.
 #[derive(Default)]
 struct WakeCounter(AtomicUsize);
 
@@ -21,7 +21,7 @@ impl WakeCounter {
     }
 }
 
-/// An alarm of a task of its own, and that task's wakes.
+/// A task's alarm, and the counter of the task's wakes.
 fn task(deadlines: &Rc<Deadlines>) -> (Alarm, Arc<WakeCounter>) {
     (deadlines.alarm(), Arc::default())
 }
@@ -39,7 +39,7 @@ fn serve(deadlines: &Deadlines, tick: u64) {
 }
 
 #[test]
-fn a_deadline_is_served_in_the_first_tick_that_is_not_before_it_and_once() {
+fn a_deadline_fires_once_in_the_first_tick_not_before_it() {
     let deadlines = Deadlines::new();
     let task = task(&deadlines);
     for (at, served) in [(3.0, 3), (6.01, 7), (7.5, 8)] {
@@ -54,7 +54,7 @@ fn a_deadline_is_served_in_the_first_tick_that_is_not_before_it_and_once() {
 }
 
 #[test]
-fn what_has_passed_is_served_in_the_next_tick_so_that_nobody_spins() {
+fn a_passed_deadline_fires_in_the_next_tick() {
     let deadlines = Deadlines::new();
     let task = task(&deadlines);
     set(&deadlines, &task, 10, 2.0);
@@ -72,7 +72,7 @@ fn a_deadline_served_late_is_a_stall() {
     let stalled = || Duration::from_nanos(deadlines.stalls.until_ns(u64::MAX));
     set(&deadlines, &task, 0, 10.0);
     deadlines.observe(at(10, STALL_AFTER));
-    assert_eq!(stalled(), Duration::ZERO, "up to 2 ms is no stall");
+    assert_eq!(stalled(), Duration::ZERO, "2 ms is not a stall");
     let late = STALL_AFTER + Duration::from_micros(1);
     deadlines.observe(at(10, late));
     assert_eq!(stalled(), late, "from the deadline on");
@@ -83,7 +83,7 @@ fn a_deadline_served_late_is_a_stall() {
 }
 
 #[test]
-fn a_deadline_moves_forward_and_one_that_moves_back_is_left_to_fire() {
+fn an_alarm_moves_forward_but_not_back() {
     let deadlines = Deadlines::new();
     let task = task(&deadlines);
     set(&deadlines, &task, 0, 100.0);
@@ -92,12 +92,12 @@ fn a_deadline_moves_forward_and_one_that_moves_back_is_left_to_fire() {
     serve(&deadlines, 5);
     assert_eq!(task.1.take_count(), 1);
     serve(&deadlines, 200);
-    assert_eq!(task.1.take_count(), 0, "each task stands in one tick only");
+    assert_eq!(task.1.take_count(), 0, "a task is in one tick only");
     assert!(deadlines.queue.borrow().ticks.is_empty());
 }
 
 #[test]
-fn tasks_of_one_tick_are_woken_in_one_pass_and_those_that_left_are_not() {
+fn a_tick_wakes_all_its_tasks_except_dropped_ones() {
     let deadlines = Deadlines::new();
     let mut tasks: Vec<_> = (0..10).map(|_| task(&deadlines)).collect();
     for task in &tasks {
@@ -109,14 +109,14 @@ fn tasks_of_one_tick_are_woken_in_one_pass_and_those_that_left_are_not() {
     serve(&deadlines, 4);
     let take_count: Vec<usize> = counters.iter().map(|wakes| wakes.take_count()).collect();
     assert_eq!(take_count, [0, 1, 1, 0, 1, 1, 1, 1, 1, 1]);
-    // Places are used again.
+    // Slots are reused.
     let again = [task(&deadlines), task(&deadlines)];
     assert_eq!(deadlines.queue.borrow().slots.len(), 10);
     drop(again);
 }
 
 #[test]
-fn whatever_order_tasks_come_and_go_in_each_is_woken_in_its_own_tick() {
+fn random_tasks_are_woken_in_their_own_ticks() {
     use rand::{RngExt, SeedableRng};
     let mut rng = rand::rngs::StdRng::seed_from_u64(7);
     let deadlines = Deadlines::new();
@@ -146,7 +146,7 @@ async fn waits(deadlines: &Rc<Deadlines>, at: Instant) -> Instant {
 }
 
 #[tokio::test(start_paused = true)]
-async fn in_virtual_time_deadlines_follow_the_paused_clock() {
+async fn deadlines_follow_the_paused_clock() {
     let deadlines = Deadlines::new();
     let start = clock::now();
     let wait = async {
@@ -164,15 +164,15 @@ async fn in_virtual_time_deadlines_follow_the_paused_clock() {
 }
 
 #[tokio::test]
-async fn the_systems_timer_serves_deadlines_in_their_order_and_never_early() {
+async fn the_kernel_timer_fires_in_order_and_never_early() {
     let deadlines = Deadlines::precise();
     let start = clock::now();
     let at = |ms| start + Duration::from_millis(ms);
     let wait = async {
-        // The later one is set first: the timer has to be armed again.
+        // The later deadline is set first, so the timer must be rearmed.
         let (late, early) = tokio::join!(waits(&deadlines, at(30)), waits(&deadlines, at(5)));
         assert!(early >= at(5) && late >= at(30) && early <= late);
-        assert!(waits(&deadlines, at(31)).await >= at(31), "and again");
+        assert!(waits(&deadlines, at(31)).await >= at(31), "a second time");
     };
     tokio::select! {
         () = wait => {}
@@ -181,7 +181,7 @@ async fn the_systems_timer_serves_deadlines_in_their_order_and_never_early() {
 }
 
 #[test]
-fn a_change_wakes_everyone_who_ever_set_an_alarm() {
+fn wake_all_wakes_every_task_that_has_set_an_alarm() {
     let deadlines = Deadlines::new();
     let (a, b, c) = (task(&deadlines), task(&deadlines), task(&deadlines));
     set(&deadlines, &a, 0, 5.0);

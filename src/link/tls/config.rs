@@ -1,4 +1,5 @@
-//! TLS configurations: one for a whole fleet, one for the emulator. The provider is always passed explicitly.
+//! TLS configurations: one for all devices of a run, one for the emulator. Created by `app`, `emulator` and tests. They pass
+//! the crypto provider explicitly, so that no global default is needed.
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ResolvesClientCert, Resumption, WebPkiServerVerifier};
@@ -20,14 +21,14 @@ use super::server_certificates::{Certificates, Identity, MakeRsa};
 use super::verifier::CachingVerifier;
 use crate::text_file;
 
-/// Whom a fleet trusts.
+/// The certificates that a client trusts.
 #[derive(Clone, Debug)]
 pub struct ClientOptions {
-    /// A PEM file of roots, instead of the system's.
+    /// PEM file with the trusted roots, instead of the system's roots.
     pub ca: Option<PathBuf>,
-    /// Roots as PEM in memory, instead of the system's: the built-in hub's own certificate.
+    /// Trusted roots as PEM, instead of the system's roots: the built-in hub's own certificate.
     pub roots_pem: Option<Vec<u8>>,
-    /// False accepts any certificate. Only a long flag or key says so, and it marks the report.
+    /// False accepts any certificate. Only an explicit flag or key sets it, and the report shows it.
     pub verify: bool,
 }
 
@@ -37,47 +38,49 @@ impl Default for ClientOptions {
     }
 }
 
-/// A TLS configuration that cannot be made.
+/// Why a TLS configuration cannot be created.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsError {
-    /// The `ca` file.
+    /// The `ca` file cannot be read.
     #[error("cannot read certificates from {}: {}", path.display(), pem_problem(source))]
     Ca {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// Cause.
         source: pem::Error,
     },
-    /// Roots given in memory.
+    /// The roots in memory cannot be read.
     #[error("cannot read the given root certificates: {}", pem_problem(.0))]
     Pem(pem::Error),
     /// A certificate in a `ca` file, or in roots in memory, is unusable.
     #[error("cannot use certificate {number}{}: {}", in_file(path.as_ref()), setup_error_in_words(source))]
     Root {
-        /// Its number, from 1.
+        /// Position of the certificate, from 1.
         number: usize,
-        /// The file; `None` for roots in memory.
+        /// Path of the file; `None` for roots in memory.
         path: Option<PathBuf>,
-        /// Why.
+        /// Cause.
         source: rustls::Error,
     },
-    /// The system has no roots where they are looked for.
-    #[error("no root certificates on this system: install ca-certificates or name a `ca` file{0}")]
+    /// The system's certificate store is empty or missing.
+    #[error(
+        "this system has no root certificates{0}. Install ca-certificates, or set `ca` to a file of root certificates"
+    )]
     NoSystemRoots(String),
-    /// rustls refuses what it was given.
+    /// rustls rejects the configuration.
     #[error("cannot set up TLS: {}", setup_error_in_words(.0))]
     Setup(#[from] rustls::Error),
-    /// rustls cannot verify against the roots.
-    #[error("cannot set up the verification of certificates: {0}")]
+    /// rustls cannot verify certificates with these roots.
+    #[error("cannot set up certificate verification: {0}")]
     Verifier(#[from] VerifierBuilderError),
 }
 
-/// For all devices of a run: TLS 1.2 and 1.3, chain and server name verified (once for all connections that are shown the
-/// same), no resumption.
+/// Creates the configuration for all devices of a run: TLS 1.2 and 1.3, with verified chain and server name, and without
+/// resumption. A chain is verified once per second for all connections that present it.
 ///
-/// rustls's default resumption is one cache per configuration, keyed by server name: a fleet would resume with
-/// another device's ticket.
+/// rustls's default resumption keeps one cache per configuration, keyed by server name. A fleet would resume with another
+/// device's ticket.
 ///
 /// # Errors
 /// The roots cannot be read, or there are none.
@@ -99,8 +102,9 @@ pub fn client(options: &ClientOptions) -> Result<Arc<ClientConfig>, TlsError> {
     Ok(Arc::new(config))
 }
 
-/// The configuration of a server with one certificate: `chain` as DER, the end certificate first, and its key as PKCS#8 DER. It does
-/// not request client certificates. Resumption is off, so that every connection costs as much as a device's first.
+/// Creates the configuration of a server with one certificate: `chain` as DER, beginning with the server's certificate, and
+/// its key as PKCS#8 DER. It requests no client certificates. Resumption is off, so that every connection costs as much as a
+/// device's first.
 ///
 /// # Errors
 /// The key is unusable or does not belong to the certificate.
@@ -113,8 +117,8 @@ pub fn server(chain: Vec<Vec<u8>>, key: Vec<u8>) -> Result<Arc<ServerConfig>, Tl
     Ok(without_resumption(config))
 }
 
-/// As [`server`], with an additional RSA certificate for clients that cannot verify the ECDSA one. The first such client causes one
-/// call of `make_rsa`, on the thread that serves it.
+/// Creates a configuration like [`server`] with an additional RSA certificate, for clients that cannot verify ECDSA. The
+/// first such client causes one call of `make_rsa`, on the thread that serves it.
 ///
 /// # Errors
 /// The ECDSA key is unusable or does not belong to the certificate.
@@ -134,9 +138,9 @@ fn without_resumption(mut config: ServerConfig) -> Arc<ServerConfig> {
     Arc::new(config)
 }
 
-/// aws-lc-rs with X25519 first, as devices do: the ClientHello has a key share for it only. P-256 is required by TLS 1.2 servers with
-/// a P-256 certificate. P-384 comes last, for servers that accept nothing else. The post-quantum hybrid is left out, because devices do
-/// not spend its cost.
+/// Returns the crypto provider: aws-lc-rs, with the key-exchange groups that devices use. X25519 comes first, and the
+/// ClientHello has a key share for it only. TLS 1.2 servers with a P-256 certificate require P-256. P-384 comes last, for
+/// servers that accept nothing else. The post-quantum hybrid is left out, because devices do not spend its cost.
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(CryptoProvider {
         kx_groups: vec![
@@ -148,11 +152,11 @@ fn provider() -> Arc<CryptoProvider> {
     })
 }
 
-/// Seeds this thread's random generator. Its first use costs aws-lc tens of milliseconds, which must not fall into the
-/// first handshake of a measurement.
+/// Seeds this thread's random generator. Its first use takes tens of milliseconds in aws-lc, which must not delay the first
+/// measured handshake.
 pub fn warm_up() {
     let mut seed = [0; 32];
-    // What fails here fails again, and is told, at the first handshake.
+    // A failure here repeats at the first handshake, which reports it.
     let _ = provider().secure_random.fill(&mut seed);
 }
 
@@ -169,7 +173,7 @@ fn roots(options: &ClientOptions) -> Result<RootCertStore, TlsError> {
     }
     if options.ca.is_none() && options.roots_pem.is_none() {
         let found = rustls_native_certs::load_native_certs();
-        // Systems carry odd certificates: what cannot be used is left out, as long as something remains.
+        // Some systems have unusable certificates, which are ignored as long as others remain.
         roots.add_parsable_certificates(found.certs);
         if roots.is_empty() {
             let why = found.errors.first().map(|error| format!(" ({error})")).unwrap_or_default();
@@ -183,15 +187,16 @@ fn in_file(path: Option<&PathBuf>) -> String {
     path.map_or_else(String::new, |path| format!(" in {}", path.display()))
 }
 
-/// Describes a PEM error. Keys, DER files and any other text give "no items found". Two of the other errors would print the file's
-/// bytes as numbers.
+/// Describes a PEM error. Keys, DER files and any other text give "no items found". Two of the other errors would print
+/// the file's bytes as numbers.
 fn pem_problem(error: &pem::Error) -> String {
     match error {
         pem::Error::NoItemsFound => {
-            "no PEM certificate in it; one begins with -----BEGIN CERTIFICATE-----".to_owned()
+            "it contains no PEM certificate. A PEM certificate begins with -----BEGIN CERTIFICATE-----"
+                .to_owned()
         }
         pem::Error::MissingSectionEnd { .. } => {
-            "a certificate in it is cut off: its -----END CERTIFICATE----- is missing".to_owned()
+            "a certificate in it is incomplete: its -----END CERTIFICATE----- is missing".to_owned()
         }
         pem::Error::IllegalSectionStart { .. } => "a line that begins with ----- is damaged".to_owned(),
         pem::Error::Base64Decode(_) => "a certificate in it is damaged: it is not base64".to_owned(),
@@ -215,17 +220,17 @@ fn add_pem(
 }
 
 thread_local! {
-    /// A server has requested a certificate since this was last read.
+    /// A server has requested a client certificate since this was last read.
     static REQUESTED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Offers no client certificate and records the request, which explains the refusal that may follow.
+/// Offers no client certificate, and records the request, because it explains a refusal.
 #[derive(Debug)]
 pub(in crate::link) struct NoClientCertificate;
 
 impl NoClientCertificate {
-    /// Returns true once after a request on this thread. Read it after each step of a handshake: a step is one call on one thread, so
-    /// the request belongs to that handshake.
+    /// Returns true once after a request on this thread. Call it after each handshake step: a step runs on one thread,
+    /// so the request belongs to that handshake.
     pub(in crate::link) fn take_request() -> bool {
         REQUESTED.replace(false)
     }
@@ -242,14 +247,14 @@ impl ResolvesClientCert for NoClientCertificate {
     }
 }
 
-/// What TLS agreed on, in the field's names.
+/// Negotiated TLS parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TlsFacts {
-    /// `1.2` or `1.3`.
+    /// Protocol version: `1.2` or `1.3`.
     pub version: &'static str,
-    /// The cipher suite, IANA's name.
+    /// Cipher suite, by its IANA name.
     pub suite: &'static str,
-    /// The key-exchange group: `X25519`, `secp256r1`.
+    /// Key-exchange group, such as `X25519` or `secp256r1`.
     pub group: &'static str,
 }
 
@@ -276,8 +281,8 @@ impl TlsFacts {
     }
 }
 
-/// Accepts every certificate, also one that rustls cannot read, such as X.509 version 1. The handshake's signature is not verified
-/// either: it shows that the server has the key of its certificate, and no one vouches for that certificate.
+/// Accepts every certificate, even one that rustls cannot read, such as X.509 version 1. It does not verify the handshake's
+/// signature either, which would only show that the server has the key of an untrusted certificate.
 #[derive(Debug)]
 struct AnyCertificate(WebPkiSupportedAlgorithms);
 

@@ -1,5 +1,5 @@
-//! Describes TLS failures: the cause, for examples and messages, and the fix. Created by `secure`, read by `dial` and `driver`.
-//! rustls's own error texts print names of Rust enums, so messages must not contain them.
+//! Explains TLS failures: the cause, for messages and examples, and the fix. Created by `stream`; read by `dial_error`,
+//! `driver` and `config`. rustls's own texts print names of Rust enums, which no message may contain.
 
 use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible};
 use std::borrow::Cow;
@@ -20,12 +20,12 @@ pub(in crate::link) struct TlsFailure {
 
 /// The end of a connection whose server requires a client certificate.
 pub(in crate::link) static NO_CLIENT_CERTIFICATE: TlsEnd = TlsEnd {
-    cause: "the server requires a client certificate, and device certificates are not built yet",
+    cause: "the server requires a client certificate, and hubstorm does not support device certificates yet",
     fix: "use a port of the server that does not require client certificates",
 };
 
 const CHECK_PARAMETERS: &str = "check that the server supports TLS 1.2 or 1.3 with AES-GCM or ChaCha20-Poly1305, and one of the groups X25519, \
-                       P-256 and P-384. Its log may say more";
+                       P-256 and P-384. The server's log may say more";
 
 const CHECK_LOG: &str = "check the server's log; its TLS library may be at fault";
 
@@ -36,17 +36,18 @@ impl TlsFailure {
         TlsFailure { error, client_certificate_requested }
     }
 
-    /// The failure inside an error that `secure` made.
+    /// Returns the failure inside an error that `stream` created.
     pub(in crate::link) fn of(error: &io::Error) -> Option<&TlsFailure> {
         error.get_ref()?.downcast_ref()
     }
 
-    /// True if the server's certificate was not accepted.
+    /// Returns true if the server's certificate was not accepted.
     pub(in crate::link) fn is_certificate(&self) -> bool {
         matches!(self.error, Error::InvalidCertificate(_) | Error::NoCertificatesPresented)
     }
 
-    /// True if the certificate has expired or is not valid yet, but would be valid at `unix`, a time since the Unix epoch.
+    /// Returns true if the certificate is expired or not valid yet, but would be valid at `unix`, a time since the Unix
+    /// epoch.
     pub(in crate::link) fn is_valid_at(&self, unix: Duration) -> bool {
         use CertificateError::{ExpiredContext, NotValidYetContext};
         match &self.error {
@@ -60,13 +61,13 @@ impl TlsFailure {
         }
     }
 
-    /// True if the server's answer is not TLS.
+    /// Returns true if the server's answer is not TLS.
     pub(in crate::link) fn is_not_tls(&self) -> bool {
         matches!(self.error, Error::InvalidMessage(_))
     }
 
-    /// The cause, without details such as names and times, and the fix. Certificate errors have [`certificate_kind`] and
-    /// [`certificate_fix`] instead.
+    /// Returns the cause, without details such as names and times, and the fix. Certificate errors have [`certificate_kind`]
+    /// and [`certificate_fix`] instead.
     pub(in crate::link) fn end(&self) -> &'static TlsEnd {
         macro_rules! end {
             ($cause:literal, $fix:expr) => {
@@ -108,7 +109,7 @@ impl TlsFailure {
         }
     }
 
-    /// The fix. `own_roots`: the trusted roots come from a `ca` file.
+    /// Returns the fix. `own_roots` is true if the trusted roots come from a `ca` file.
     pub(in crate::link) fn fix(&self, own_roots: bool) -> &'static str {
         match &self.error {
             Error::InvalidCertificate(error) => certificate_fix(error, own_roots),
@@ -116,7 +117,8 @@ impl TlsFailure {
         }
     }
 
-    /// TLS 1.3 has an alert for a missing client certificate (RFC 8446 §6.2). TLS 1.2 servers send one of several other alerts.
+    /// Returns true if the server requires a client certificate. TLS 1.3 has an alert for that (RFC 8446 §6.2). TLS 1.2
+    /// servers send one of several other alerts.
     fn demands_certificate(&self) -> bool {
         use AlertDescription::{
             AccessDenied, BadCertificate, CertificateUnknown, HandshakeFailure, UnknownCA,
@@ -149,7 +151,7 @@ impl fmt::Display for TlsFailure {
 
 impl std::error::Error for TlsFailure {}
 
-/// Describes a rustls error about roots or keys, outside of any connection.
+/// Describes an error of rustls about roots or keys, outside of any connection.
 pub(in crate::link) fn setup_error_in_words(error: &Error) -> String {
     match error {
         Error::InvalidCertificate(CertificateError::BadEncoding) => {
@@ -164,7 +166,7 @@ pub(in crate::link) fn setup_error_in_words(error: &Error) -> String {
     }
 }
 
-/// Alert names are those of RFC 8446 §6 and RFC 5246 §7.2.
+/// Returns the cause and the fix of an alert. The names are those of RFC 8446 §6 and RFC 5246 §7.2.
 fn alert_in_words(alert: AlertDescription) -> &'static TlsEnd {
     macro_rules! alerts {
         ($($name:ident => $text:literal, $fix:expr;)+) => {
@@ -215,7 +217,7 @@ fn alert_in_words(alert: AlertDescription) -> &'static TlsEnd {
     }
 }
 
-/// The webpki error inside a rustls error that has no variant of its own for it.
+/// Returns the webpki error inside a rustls error without a variant of its own.
 fn webpki_error(error: &CertificateError) -> Option<&webpki::Error> {
     let CertificateError::Other(other) = error else { return None };
     other.0.downcast_ref()
@@ -241,7 +243,7 @@ fn certificate_kind(error: &CertificateError) -> &'static str {
         CertificateError::UnsupportedSignatureAlgorithmContext { .. } => {
             "it is signed with an algorithm that is not supported"
         }
-        // For example an ECDSA signature, and a root with the issuer's name and an RSA key.
+        // For example, the signature is ECDSA, and the root with the issuer's name has an RSA key.
         CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
             "no trusted root signed it: the CA with the name of its issuer has a key of another type"
         }
@@ -269,7 +271,7 @@ fn certificate_kind(error: &CertificateError) -> &'static str {
     }
 }
 
-/// Details of this certificate, to be appended to [`certificate_kind`].
+/// Returns details of this certificate, to append to [`certificate_kind`].
 fn certificate_details(error: &CertificateError) -> String {
     if let Some(SignatureProblem::ShortKey { bits } | SignatureProblem::ShortCaKey { bits }) =
         SignatureProblem::of(error)
@@ -380,7 +382,8 @@ fn bare_name(presented: &str) -> Cow<'_, str> {
     Cow::Owned(bare.chars().filter(|c| !c.is_control()).collect())
 }
 
-/// The name of a Rust enum variant as words, without its fields: `NoKxGroupsInCommon` becomes "no kx groups in common".
+/// Returns the name of a Rust enum variant as words, without its fields: `NoKxGroupsInCommon` becomes "no kx groups in
+/// common".
 fn variant_in_words(name: &str) -> String {
     let name = name.split(['(', '{', ' ']).next().unwrap_or(name);
     let mut words = String::new();

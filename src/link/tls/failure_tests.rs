@@ -1,4 +1,4 @@
-//! Messages about TLS failures: cause and fix, and no name of a Rust enum in any of them.
+//! Messages about TLS failures: the cause and the fix, without names of Rust enums.
 
 use super::failure::TlsFailure;
 use super::{ClientOptions, client};
@@ -20,9 +20,9 @@ use rustls::{
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Made with `openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=127.0.0.1 -keyout v1.key -out v1.csr` and
-/// `openssl x509 -req -in v1.csr -signkey v1.key -days 36500 -out v1.pem`: without extensions, openssl makes version 1. It is
-/// self-signed.
+/// Created with `openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=127.0.0.1 -keyout v1.key -out
+/// v1.csr` and `openssl x509 -req -in v1.csr -signkey v1.key -days 36500 -out v1.pem`. Without extensions, openssl creates
+/// version 1. It is self-signed.
 const VERSION_1: &str = "-----BEGIN CERTIFICATE-----
 MIIBIzCBywIUdekQw4ebnLiwbEn5NVDu2GCfYjIwCgYIKoZIzj0EAwIwFDESMBAG
 A1UEAwwJMTI3LjAuMC4xMCAXDTI2MTEyNzE4MzIyN1oYDzIxMjYxMTAzMTgzMjI3
@@ -107,8 +107,8 @@ async fn unusable_certificates_are_explained_even_if_ca_has_them() {
             text.starts_with("the server's certificate was not accepted: ") && text.contains(cause),
             "{text}"
         );
-        let told = error.tls_fix(true).expect("TLS failed");
-        assert!(told.contains(fix) && !told.contains("name the root that signed it with --ca"), "{told}");
+        let text = error.tls_fix(true).expect("TLS failed");
+        assert!(text.contains(fix) && !text.contains("name the root that signed it with --ca"), "{text}");
     }
 }
 
@@ -131,7 +131,7 @@ fn signed(by: &CertifiedIssuer<'_, KeyPair>, change: impl FnOnce(&mut Certificat
 }
 
 #[tokio::test]
-async fn the_fix_names_what_the_certificate_lacks() {
+async fn the_fix_names_the_missing_property() {
     let (roots, ca) = authority(|_| ());
     let for_clients =
         signed(&ca, |params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth]);
@@ -150,9 +150,9 @@ async fn the_fix_names_what_the_certificate_lacks() {
         (&outside, &narrow_roots, "may not sign for this name", "name constraints"),
     ] {
         let error = meet(server(presented), roots).await.0.expect_err("not acceptable");
-        let told = error.tls_fix(true).expect("TLS failed");
-        assert!(error.to_string().contains(cause) && told.contains(fix), "{error}: {told}");
-        assert!(!told.contains("version 3"), "the certificate has version 3: {told}");
+        let text = error.tls_fix(true).expect("TLS failed");
+        assert!(error.to_string().contains(cause) && text.contains(fix), "{error}: {text}");
+        assert!(!text.contains("version 3"), "the certificate has version 3: {text}");
     }
 }
 
@@ -161,7 +161,7 @@ async fn a_root_with_the_same_name_and_another_key_is_explained() {
     let (_, ca) = authority(|_| ());
     let presented = signed(&ca, |_| ());
     let (same_name, _) = authority(|_| ());
-    // As above with a key of another type.
+    // The same with a key of another type.
     let mut params = CertificateParams::new(vec![]).expect("no name");
     params.distinguished_name.push(DnType::CommonName, "our CA");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -178,7 +178,7 @@ async fn a_root_with_the_same_name_and_another_key_is_explained() {
 }
 
 #[tokio::test]
-async fn a_certificate_without_its_key_is_told_from_a_wrong_chain() {
+async fn a_wrong_private_key_differs_from_a_wrong_chain() {
     let pem = self_signed(|_| ());
     let other = self_signed(|_| ());
     let (certificate, _) = pem.split_at(pem.find("-----BEGIN PRIVATE").expect("a key"));
@@ -247,7 +247,7 @@ async fn a_required_client_certificate_is_named_as_the_cause() {
     }
 }
 
-/// In turn on one thread: servers that request a certificate without requiring it, and one that does not request it.
+/// Connects on one thread to servers that request an optional certificate, and to one that requests none.
 #[tokio::test]
 async fn a_certificate_request_belongs_to_its_connection() {
     let pem = self_signed(|_| ());
@@ -271,7 +271,7 @@ async fn a_certificate_request_belongs_to_its_connection() {
             let chain = vec![CertificateDer::from_pem_slice(pem.as_bytes()).expect("PEM")];
             let key = PrivateKeyDer::from_pem_slice(pem.as_bytes()).expect("PEM");
             let config = builder.with_single_cert(chain, key).expect("the key belongs to the certificate");
-            let (dialed, _held) = meet(Arc::new(config), &pem).await;
+            let (dialed, _kept_open) = meet(Arc::new(config), &pem).await;
             match dialed.expect("the certificate is optional").transport {
                 Transport::Tls(secure) => {
                     assert_eq!(secure.client_certificate_requested(), asks, "{version:?}")

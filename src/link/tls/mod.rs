@@ -1,7 +1,7 @@
-//! TLS over a socket, through rustls. Configurations come in from `fleet` and `emulator`, established streams and described
-//! failures go out to `dial`, `accept` and `driver`. Read `config` first, then `stream`.
+//! TLS, through rustls. Options and sockets come in from `dial`, `accept` and the rooms above; encrypted streams and
+//! explained failures go out. Read `config` first, then `stream`, then `records`.
 //!
-//! This folder is the only place in `link` that calls rustls. It does not know MQTT.
+//! It must not depend on machines, timers or MQTT. rustls's unbuffered API, which `records` drives, is used nowhere else.
 
 mod config;
 mod failure;

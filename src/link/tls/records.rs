@@ -1,9 +1,9 @@
-//! TLS without a socket: rustls's unbuffered connection, either side of it, as bytes in and bytes out. `secure` puts it on a
-//! socket and lends the memory to work in.
+//! One end of a TLS connection without a socket: rustls's unbuffered connection, as bytes in and bytes out. `stream` puts it
+//! on a socket and lends it the memory to work in.
 //!
-//! It owns memory of its own only for what has not come whole and for what is to be sent. Between two calls rustls holds no
-//! plaintext, and what is partial of the input has no whole record: a write never meets something to be read. An answer to the
-//! peer's new keys goes out in front of the next record.
+//! It owns memory only for incomplete input and for unsent output. Between two calls rustls holds no plaintext, and the kept
+//! input holds no complete record, so a write never meets readable input. A reply to the peer's key update is sent before
+//! the next record.
 
 use bytes::BytesMut;
 use rustls::client::UnbufferedClientConnection;
@@ -17,22 +17,22 @@ use std::sync::Arc;
 
 use super::config::NoClientCertificate;
 
-/// The most input partial during the handshake: its messages may be this large.
+/// The limit of kept input during the handshake, whose messages may be this large.
 const HANDSHAKE_BYTES_MAX: usize = 64 * 1024;
 
-/// The most input partial after the handshake: the largest record, that of TLS 1.2 (RFC 5246 §6.2.3). Handshake messages are smaller by
-/// then.
+/// The limit of kept input after the handshake: the largest record, which is that of TLS 1.2 (RFC 5246 §6.2.3). Handshake
+/// messages are smaller by then.
 const RECORD_BYTES_MAX: usize = 5 + 16 * 1024 + 2048;
 
 /// One end of a TLS connection.
 pub(in crate::link) struct Records {
-    /// Gone with its first error: rustls must not see input after that, and its memory serves nobody.
+    /// Replaced by the first error: rustls must not see input after it, and its memory is freed.
     connection: Result<Connection, Error>,
-    /// Ciphertext that waits for its rest: of a record, or of a handshake message of several.
+    /// Incomplete input: a part of a record, or records that hold a part of a handshake message.
     partial: Vec<u8>,
-    /// The server requested a client certificate.
+    /// The server has requested a client certificate.
     client_certificate_requested: bool,
-    /// Ciphertext to be sent, in its order. Handshake messages and alerts come here; the caller takes it and may add to it.
+    /// Ciphertext to send, in order. Handshake messages and alerts are added here; the caller takes it and may add to it.
     pub(in crate::link) unsent: BytesMut,
     peer_closed: bool,
 }
@@ -42,30 +42,30 @@ enum Connection {
     Server(UnbufferedServerConnection),
 }
 
-/// What is to be encrypted.
+/// Data to encrypt.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::link) enum Outgoing<'a> {
-    /// Plaintext: one record as long as it has at most 16 KiB.
+    /// Plaintext. It becomes one record if it has at most 16 KiB.
     Data(&'a [u8]),
     /// TLS's `close_notify`.
     CloseNotify,
 }
 
-/// How rustls goes on.
+/// The result of one step of rustls.
 enum Progress {
-    /// It has more to say.
+    /// rustls has more to process.
     More,
-    /// It has used what there is.
+    /// rustls has processed all complete input.
     NeedsInput,
-    /// The peer has said goodbye.
+    /// The peer has sent close_notify.
     PeerClosed,
 }
 
 impl Records {
-    /// The client's end, its first message ready to be sent.
+    /// Creates the client's end, with its first message ready to send.
     ///
     /// # Errors
-    /// rustls cannot speak with that configuration.
+    /// rustls rejects the configuration.
     pub(in crate::link) fn client(
         config: Arc<ClientConfig>,
         name: ServerName<'static>,
@@ -76,10 +76,10 @@ impl Records {
         Ok(records)
     }
 
-    /// The server's end.
+    /// Creates the server's end.
     ///
     /// # Errors
-    /// rustls cannot speak with that configuration.
+    /// rustls rejects the configuration.
     pub(in crate::link) fn server(config: Arc<ServerConfig>) -> Result<Records, Error> {
         Ok(Records::new(Connection::Server(UnbufferedServerConnection::new(config)?)))
     }
@@ -94,17 +94,17 @@ impl Records {
         }
     }
 
-    /// Why TLS is over, once it has failed.
+    /// Returns the error that ended TLS, if any.
     pub(in crate::link) fn failure(&self) -> Option<&Error> {
         self.connection.as_ref().err()
     }
 
-    /// True if the server has requested a client certificate.
+    /// Returns true if the server has requested a client certificate.
     pub(in crate::link) fn client_certificate_requested(&self) -> bool {
         self.client_certificate_requested
     }
 
-    /// What rustls knows of the connection; `None` once it has failed.
+    /// Returns rustls's state of the connection; `None` once it has failed.
     pub(in crate::link) fn common(&self) -> Option<&CommonState> {
         match self.connection.as_ref().ok()? {
             Connection::Client(connection) => Some(connection),
@@ -112,31 +112,31 @@ impl Records {
         }
     }
 
-    /// The handshake goes on. What `unsent` holds at its end belongs to it.
+    /// Returns true until the handshake is over. Its last messages may still be in `unsent` then.
     pub(in crate::link) fn is_handshaking(&self) -> bool {
         self.common().is_some_and(CommonState::is_handshaking)
     }
 
-    /// The peer has said goodbye: nothing more will be decrypted.
+    /// Returns true once the peer has sent close_notify. Nothing more is decrypted then.
     pub(in crate::link) fn peer_closed(&self) -> bool {
         self.peer_closed
     }
 
-    /// How much buffer [`Records::decrypt`] wants in front of what has come, in bytes.
+    /// Returns the space that [`Records::decrypt`] needs in front of new input, in bytes.
     pub(in crate::link) fn partial_bytes(&self) -> usize {
         self.partial.len()
     }
 
-    /// Buffer memory in bytes, without rustls's own state.
+    /// Returns the size of the buffers in bytes, without rustls's own state.
     pub(in crate::link) fn owned_bytes(&self) -> usize {
         self.partial.capacity() + self.unsent.capacity()
     }
 
-    /// Decrypts, in place, and appends the plaintext: all that is whole. `input` is buffer for [`Records::partial_bytes`], then
-    /// what has come.
+    /// Decrypts all complete records in place, and appends the plaintext. `input` begins with [`Records::partial_bytes`] of
+    /// free space, followed by the new input.
     ///
     /// # Errors
-    /// TLS is over, perhaps after some plaintext; the alert about it is in `unsent`. From then on it is always this error.
+    /// TLS failed, perhaps after some plaintext. The alert about it is in `unsent`. Every later call returns the same error.
     pub(in crate::link) fn decrypt(
         &mut self,
         input: &mut [u8],
@@ -159,7 +159,7 @@ impl Records {
                     return Ok(());
                 }
                 Ok(Progress::PeerClosed) => {
-                    // What follows a goodbye is to be ignored (RFC 8446 §6.1).
+                    // Data after close_notify is ignored (RFC 8446 §6.1).
                     self.peer_closed = true;
                     self.partial = Vec::new();
                     return Ok(());
@@ -169,10 +169,10 @@ impl Records {
         }
     }
 
-    /// Encrypts into `buffer`, which grows if it must. How many bytes that made.
+    /// Encrypts into `buffer`, which grows if necessary, and returns the length of the ciphertext.
     ///
     /// # Errors
-    /// As [`Records::decrypt`]. TLS 1.2 also ends when its keys have encrypted all that they may.
+    /// As [`Records::decrypt`]. TLS 1.2 also ends when its keys have encrypted their limit.
     pub(in crate::link) fn encrypt(
         &mut self,
         outgoing: Outgoing<'_>,
@@ -192,7 +192,8 @@ impl Records {
 }
 
 impl Connection {
-    /// One step of rustls: how many bytes of `input` are used up, also by an error, and how it goes on.
+    /// Performs one step of rustls. Returns the number of consumed bytes of `input`, which is also valid with an error,
+    /// and how to proceed.
     fn step(
         &mut self,
         input: &mut [u8],
@@ -205,7 +206,7 @@ impl Connection {
         }
     }
 
-    /// Whatever rustls is asked for, it must be shown what is partial: it remembers places in it.
+    /// Encrypts. rustls must be shown the partial input in every call, because it remembers offsets in it.
     fn encrypt(
         &mut self,
         partial: &mut [u8],
@@ -237,8 +238,8 @@ impl Connection {
         }
     }
 
-    /// Takes the alert that an error has queued. While something is queued rustls does not look at its input, which
-    /// after an error it must not do: it would fail on it a second time.
+    /// Takes the alert that an error has queued. While output is queued, rustls does not look at its input, which it
+    /// must not do after an error, because it would fail a second time.
     fn take_alert(&mut self, unsent: &mut BytesMut) {
         let mut unread = BytesMut::new();
         while self.wants_write() && self.step(&mut [], &mut unread, unsent).1.is_ok() {}
@@ -264,20 +265,20 @@ fn step<D>(
         },
         Ok(ConnectionState::EncodeTlsData(message)) => encode(message, unsent).map(|()| Progress::More),
         Ok(ConnectionState::TransmitTlsData(transmission)) => {
-            // It is in `unsent`, and nothing overtakes that.
+            // The data is in `unsent`, which is sent in order.
             transmission.done();
             Ok(Progress::More)
         }
         Ok(ConnectionState::BlockedHandshake | ConnectionState::WriteTraffic(_)) => Ok(Progress::NeedsInput),
         Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => Ok(Progress::PeerClosed),
-        // Early data in TLS's sense, which no configuration of ours offers.
+        // TLS early data, which no configuration here offers.
         Ok(state) => Err(Error::General(format!("TLS is in an unexpected state: {state:?}"))),
         Err(error) => Err(error),
     };
     (used, step)
 }
 
-/// Appends a message of rustls's own.
+/// Appends a handshake message or an alert.
 fn encode<D>(mut message: EncodeTlsData<'_, D>, unsent: &mut BytesMut) -> Result<(), Error> {
     let before = unsent.len();
     loop {
@@ -302,7 +303,7 @@ fn encrypt<D>(
                 Err(EncryptError::EncryptExhausted) => return Err(Error::EncryptError),
             }
         },
-        // Both ends have said goodbye.
+        // Both ends have sent close_notify.
         state => Err(Error::General(format!("TLS takes no data: {state:?}"))),
     }
 }

@@ -1,5 +1,5 @@
-//! `records` against rustls's buffered connections, in memory: whatever way the bytes are cut, nothing is lost, nothing is
-//! owned at rest, and an error is told to both sides once.
+//! `records` with rustls's buffered connections, in memory. However the input is split, nothing is lost, no memory is owned
+//! while idle, and an error is reported to both sides once.
 
 use bytes::BytesMut;
 use proptest::prelude::*;
@@ -37,7 +37,7 @@ static CONFIGS: LazyLock<Configs> = LazyLock::new(|| {
 const TLS12: &[&SupportedProtocolVersion] = &[&rustls::version::TLS12];
 const TLS13: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
 
-/// A server that speaks one version, and otherwise as rustls does by itself: with tickets.
+/// A server that supports one version, and otherwise has rustls's defaults, which include tickets.
 fn server_config(versions: &[&'static SupportedProtocolVersion]) -> ServerConfig {
     ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
         .with_protocol_versions(versions)
@@ -50,7 +50,7 @@ fn server_config(versions: &[&'static SupportedProtocolVersion]) -> ServerConfig
         .expect("key and certificate match")
 }
 
-/// A client that speaks one version.
+/// A client that supports one version.
 fn client_config(versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CONFIGS.certificate.clone()).expect("a certificate");
@@ -61,25 +61,25 @@ fn client_config(versions: &[&'static SupportedProtocolVersion]) -> ClientConfig
         .with_no_client_auth()
 }
 
-/// Ours on one end, rustls's buffered connection on the other, and what each has understood.
+/// Our end, rustls's buffered connection as the other end, and what each has received.
 struct Pair {
     ours: Records,
     theirs: Connection,
-    /// Room for `seal`, as a worker lends it.
+    /// The buffer for `encrypt`, as a worker lends it.
     buffer: Vec<u8>,
     received: BytesMut,
     peer_received: Vec<u8>,
 }
 
 impl Pair {
-    /// Ours is the client. The handshake has not begun.
+    /// Our end is the client. The handshake has not started.
     fn client_to(server: ServerConfig) -> Pair {
         let name = "hub.example".try_into().expect("a name");
         let ours = Records::client(Arc::clone(&CONFIGS.client), name).expect("a client");
         Pair::new(ours, ServerConnection::new(Arc::new(server)).expect("a server").into())
     }
 
-    /// Ours is the server. The handshake has not begun.
+    /// Our end is the server. The handshake has not started.
     fn server_to(client: ClientConfig) -> Pair {
         let name = "hub.example".try_into().expect("a name");
         let ours = Records::server(Arc::clone(&CONFIGS.server)).expect("a server");
@@ -90,7 +90,7 @@ impl Pair {
         Pair { ours, theirs, buffer: Vec::new(), received: BytesMut::new(), peer_received: Vec::new() }
     }
 
-    /// Both sides in both versions, the handshake done.
+    /// Both roles in both versions, after the handshake.
     fn each() -> Vec<Pair> {
         let mut pairs = Vec::new();
         for versions in [TLS12, TLS13] {
@@ -103,7 +103,7 @@ impl Pair {
         pairs
     }
 
-    /// What the peer has to send.
+    /// Takes the peer's output.
     fn drain_peer(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         while self.theirs.wants_write() {
@@ -112,33 +112,33 @@ impl Pair {
         bytes
     }
 
-    /// Ours reads `bytes`, as `secure` would have it read them.
+    /// Our end reads `bytes`, as `stream` would.
     fn receive(&mut self, bytes: &[u8]) -> Result<(), Error> {
         let mut input = vec![0xee; self.ours.partial_bytes()];
         input.extend_from_slice(bytes);
         self.ours.decrypt(&mut input, &mut self.received)
     }
 
-    /// Ours sends plaintext; it goes behind whatever is unsent.
-    fn say(&mut self, outgoing: Outgoing<'_>) {
+    /// Our end encrypts plaintext after all unsent output.
+    fn send(&mut self, outgoing: Outgoing<'_>) {
         let n = self.ours.encrypt(outgoing, &mut self.buffer).expect("it may write");
         self.ours.unsent.extend_from_slice(&self.buffer[..n]);
     }
 
-    /// The peer reads all that ours has to send.
+    /// The peer reads all our unsent output.
     fn deliver(&mut self) -> Result<(), Error> {
         let bytes = std::mem::take(&mut self.ours.unsent);
         let mut rest = &bytes[..];
         while !rest.is_empty() {
             self.theirs.read_tls(&mut rest).expect("memory");
             self.theirs.process_new_packets()?;
-            // It stops at the goodbye with an error of its own.
+            // It returns an error at close_notify.
             let _ = self.theirs.reader().read_to_end(&mut self.peer_received);
         }
         Ok(())
     }
 
-    /// Both talk until neither has anything to send; ours reads in pieces as long as `cut` says.
+    /// Exchanges bytes until neither end has output. Our end reads in pieces of the size that `cut` returns.
     fn settle(&mut self, cut: &mut dyn FnMut() -> usize) -> Result<(), Error> {
         loop {
             self.deliver()?;
@@ -155,13 +155,13 @@ impl Pair {
         }
     }
 
-    /// Both say something and understand each other; at rest nothing is owned.
+    /// Both ends send a message and receive it. Afterwards our end owns no memory.
     fn talk(&mut self, cut: &mut dyn FnMut() -> usize) {
         self.received.clear();
         self.peer_received.clear();
         self.theirs.writer().write_all(b"to ours").expect("memory");
-        self.say(Outgoing::Data(b"to theirs"));
-        self.settle(cut).expect("they understand each other");
+        self.send(Outgoing::Data(b"to theirs"));
+        self.settle(cut).expect("TLS works");
         assert_eq!((&self.received[..], &self.peer_received[..]), (&b"to ours"[..], &b"to theirs"[..]));
         assert_eq!(self.ours.owned_bytes(), 0);
     }
@@ -172,7 +172,7 @@ impl Pair {
 }
 
 #[test]
-fn the_handshake_and_all_that_follows_may_come_byte_by_byte() {
+fn byte_by_byte_input_works() {
     for versions in [TLS12, TLS13] {
         for mut pair in [Pair::client_to(server_config(versions)), Pair::server_to(client_config(versions))] {
             let mut byte_by_byte = || 1;
@@ -187,9 +187,9 @@ fn the_handshake_and_all_that_follows_may_come_byte_by_byte() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
-    /// A recorded exchange, cut anywhere, with writes of ours in between, and handshake messages in fragments.
+    /// An exchange whose input is split anywhere, with our writes in between and fragmented handshake messages.
     #[test]
-    fn no_cut_loses_or_changes_anything(
+    fn no_split_loses_or_changes_data(
         cuts in prop::collection::vec(1_usize..5_000, 1..200),
         sizes in prop::collection::vec(0_usize..40_000, 1..8),
         client in any::<bool>(),
@@ -210,24 +210,24 @@ proptest! {
         let mut cut = || cuts.next().unwrap_or(1);
         pair.settle(&mut cut).expect("a handshake");
         pair.theirs.set_buffer_limit(None);
-        let said: Vec<u8> = (0..sizes.iter().sum()).map(|n: usize| n.to_le_bytes()[0]).collect();
-        let mut rest = &said[..];
+        let sent: Vec<u8> = (0..sizes.iter().sum()).map(|n: usize| n.to_le_bytes()[0]).collect();
+        let mut rest = &sent[..];
         for size in sizes {
             let (part, later) = rest.split_at(size);
             pair.theirs.writer().write_all(part).expect("memory");
             for chunk in part.chunks(16 * 1024) {
-                pair.say(Outgoing::Data(chunk));
+                pair.send(Outgoing::Data(chunk));
             }
-            // Half of what the peer sends comes before our next write, the other half after it.
+            // Half of the peer's output arrives before our next write, the other half after it.
             let bytes = pair.drain_peer();
             let (early, late) = bytes.split_at(bytes.len() / 2);
             pair.receive(early).expect("TLS");
-            pair.say(Outgoing::Data(b""));
+            pair.send(Outgoing::Data(b""));
             pair.receive(late).expect("TLS");
             rest = later;
         }
-        pair.settle(&mut cut).expect("they understand each other");
-        prop_assert!(pair.received == said && pair.peer_received == said);
+        pair.settle(&mut cut).expect("TLS works");
+        prop_assert!(pair.received == sent && pair.peer_received == sent);
         prop_assert_eq!(pair.ours.owned_bytes(), 0);
     }
 }
@@ -240,17 +240,17 @@ fn many_records_in_one_read_are_all_decrypted() {
         }
         let bytes = pair.drain_peer();
         pair.receive(&bytes).expect("TLS");
-        let said: Vec<u8> = (0..200).flat_map(|n| [n; 3]).collect();
-        assert_eq!(pair.received, said);
+        let sent: Vec<u8> = (0..200).flat_map(|n| [n; 3]).collect();
+        assert_eq!(pair.received, sent);
         assert_eq!(pair.ours.owned_bytes(), 0);
     }
 }
 
 #[test]
-fn what_comes_in_one_segment_with_the_handshakes_end_is_not_lost() {
+fn data_with_the_last_handshake_message_is_kept() {
     for versions in [TLS12, TLS13] {
         let mut pair = Pair::server_to(client_config(versions));
-        // The client's last flight of TLS 1.3 waits until there is something to say; in 1.2 the server has the last word.
+        // The last handshake message comes from the client in TLS 1.3, and from the server in TLS 1.2.
         while pair.theirs.is_handshaking() {
             let bytes = pair.drain_peer();
             pair.receive(&bytes).expect("TLS");
@@ -272,7 +272,7 @@ fn what_comes_in_one_segment_with_the_handshakes_end_is_not_lost() {
 }
 
 #[test]
-fn new_keys_of_the_peer_are_taken_and_answered_with_the_next_record() {
+fn a_key_update_is_answered_with_the_next_record() {
     for mut pair in Pair::each() {
         if pair.version() == "1.2" {
             continue;
@@ -280,15 +280,15 @@ fn new_keys_of_the_peer_are_taken_and_answered_with_the_next_record() {
         for cut in [1, 7, usize::MAX] {
             pair.theirs.refresh_traffic_keys().expect("TLS 1.3");
             pair.talk(&mut || cut);
-            // The answer is under the old keys, what follows it under the new ones.
+            // The reply uses the old keys, everything after it the new ones.
             pair.talk(&mut || cut);
         }
     }
 }
 
 #[test]
-fn a_message_of_tls_in_several_records_may_be_written_past() {
-    // Tickets after the handshake, in fragments: what is kept between them is decrypted in part.
+fn writes_work_between_fragments_of_a_handshake_message() {
+    // Tickets after the handshake, in fragments: the kept input is decrypted in part.
     let mut config = server_config(TLS13);
     config.max_fragment_size = Some(48);
     let mut pair = Pair::client_to(config);
@@ -303,7 +303,7 @@ fn a_message_of_tls_in_several_records_may_be_written_past() {
     assert!(tickets.len() > 3 * usize::from(first_record_bytes), "tickets in fragments: {}", tickets.len());
     for byte in &tickets {
         pair.receive(&[*byte]).expect("TLS");
-        pair.say(Outgoing::Data(b"x"));
+        pair.send(Outgoing::Data(b"x"));
     }
     pair.deliver().expect("TLS");
     assert_eq!(pair.peer_received, vec![b'x'; tickets.len()]);
@@ -311,9 +311,9 @@ fn a_message_of_tls_in_several_records_may_be_written_past() {
 }
 
 #[test]
-fn a_message_of_tls_that_never_ends_is_not_kept_for_ever() {
+fn an_endless_handshake_message_is_refused() {
     let mut pair = Pair::client_to(server_config(TLS13));
-    // ServerHello in records of one byte each: a message of 64 KiB without its last byte would keep six times as much.
+    // A ServerHello in records of one byte each: a message of 64 KiB would take six times as much memory.
     let mut sent = 0;
     let error = [&[2, 0, 0xff, 0xff][..], &[0; 0xffff][..]].concat().iter().find_map(|&byte| {
         sent += 6;
@@ -325,20 +325,22 @@ fn a_message_of_tls_that_never_ends_is_not_kept_for_ever() {
 }
 
 #[test]
-fn after_the_peers_goodbye_nothing_is_heard_and_ours_is_still_to_come() {
+fn after_the_peers_close_notify_we_may_still_send() {
     for mut pair in Pair::each() {
         pair.theirs.writer().write_all(b"last").expect("memory");
         pair.theirs.send_close_notify();
         let mut bytes = pair.drain_peer();
-        bytes.extend_from_slice(b"what follows is to be ignored");
+        bytes.extend_from_slice(b"data after close_notify is ignored");
         pair.receive(&bytes).expect("TLS");
         assert_eq!(&pair.received[..], b"last");
         assert!(pair.ours.peer_closed());
         assert_eq!(pair.ours.owned_bytes(), 0);
         // The other direction is still open.
-        pair.say(Outgoing::Data(b"still here"));
-        pair.say(Outgoing::CloseNotify);
-        pair.ours.encrypt(Outgoing::Data(b"no more"), &mut pair.buffer).expect_err("both have said goodbye");
+        pair.send(Outgoing::Data(b"still here"));
+        pair.send(Outgoing::CloseNotify);
+        pair.ours
+            .encrypt(Outgoing::Data(b"no more"), &mut pair.buffer)
+            .expect_err("both ends have sent close_notify");
         pair.deliver().expect("TLS");
         assert_eq!(pair.peer_received, b"still here");
         assert!(pair.theirs.process_new_packets().expect("TLS").peer_has_closed());
@@ -346,7 +348,7 @@ fn after_the_peers_goodbye_nothing_is_heard_and_ours_is_still_to_come() {
 }
 
 #[test]
-fn a_broken_record_ends_it_after_what_came_before_and_the_peer_is_told() {
+fn a_broken_record_ends_tls_with_an_alert() {
     for mut pair in Pair::each() {
         pair.theirs.writer().write_all(b"whole").expect("memory");
         let whole = pair.drain_peer();
@@ -356,9 +358,9 @@ fn a_broken_record_ends_it_after_what_came_before_and_the_peer_is_told() {
         let error = pair.receive(&[whole, bytes.clone()].concat()).expect_err("it is broken");
         assert_eq!(error, Error::DecryptError);
         assert_eq!(&pair.received[..], b"whole");
-        let told = pair.deliver().expect_err("an alert");
-        assert_eq!(told, Error::AlertReceived(AlertDescription::BadRecordMac));
-        // From then on nothing else is said, in either direction.
+        let received = pair.deliver().expect_err("an alert");
+        assert_eq!(received, Error::AlertReceived(AlertDescription::BadRecordMac));
+        // After that nothing is encrypted or decrypted.
         assert_eq!(pair.receive(&bytes), Err(Error::DecryptError));
         let sealed = pair.ours.encrypt(Outgoing::Data(b"more"), &mut pair.buffer);
         assert_eq!((sealed, pair.ours.failure()), (Err(Error::DecryptError), Some(&Error::DecryptError)));
@@ -367,10 +369,10 @@ fn a_broken_record_ends_it_after_what_came_before_and_the_peer_is_told() {
 }
 
 #[test]
-fn an_alert_of_the_peer_ends_it() {
+fn an_alert_ends_tls() {
     for mut pair in Pair::each() {
-        // A record of ours that is changed on its way makes the peer complain.
-        pair.say(Outgoing::Data(b"changed"));
+        // The peer answers a damaged record with an alert.
+        pair.send(Outgoing::Data(b"changed"));
         *pair.ours.unsent.last_mut().expect("a record") ^= 1;
         pair.deliver().expect_err("it is broken");
         let alert = pair.drain_peer();
@@ -381,12 +383,12 @@ fn an_alert_of_the_peer_ends_it() {
 }
 
 #[test]
-fn what_is_no_tls_or_not_trusted_is_answered_with_an_alert() {
+fn garbage_and_untrusted_certificates_cause_an_alert() {
     for mut pair in [Pair::client_to(server_config(TLS13)), Pair::server_to(client_config(TLS13))] {
         pair.ours.unsent.clear();
         let error = pair.receive(b"HTTP/1.1 400 Bad Request\r\n\r\n").expect_err("no TLS");
         assert!(matches!(error, Error::InvalidMessage(_)), "{error:?}");
-        // An alert in the clear: fatal, decode_error.
+        // An unencrypted alert: fatal, decode_error.
         assert_eq!(&pair.ours.unsent[..], [21, 3, 3, 0, 2, 2, 50]);
     }
 
@@ -396,6 +398,6 @@ fn what_is_no_tls_or_not_trusted_is_answered_with_an_alert() {
     let mut pair = Pair::new(ours, theirs.into());
     let error = pair.settle(&mut || usize::MAX).expect_err("not the name that was dialed");
     assert!(matches!(error, Error::InvalidCertificate(_)), "{error:?}");
-    let told = pair.deliver().expect_err("an alert");
-    assert!(matches!(told, Error::AlertReceived(_)), "{told:?}");
+    let received = pair.deliver().expect_err("an alert");
+    assert!(matches!(received, Error::AlertReceived(_)), "{received:?}");
 }

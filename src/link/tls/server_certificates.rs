@@ -1,5 +1,5 @@
-//! Chooses a server's certificate: ECDSA for clients that can verify it, RSA for others. Used by `tls` for a server's configuration.
-//! The choice depends only on the ClientHello.
+//! Chooses the server's certificate: ECDSA for clients that can verify it, RSA for others. Used by `config`. The choice
+//! depends on the ClientHello only.
 
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
@@ -8,13 +8,13 @@ use rustls::{CipherSuite, Error, NamedGroup, SignatureScheme, crypto::CryptoProv
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-/// A chain as DER, the end certificate first, and its key as PKCS#8 DER.
+/// A certificate chain as DER, beginning with the server's certificate, and its key as PKCS#8 DER.
 pub type Identity = (Vec<Vec<u8>>, Vec<u8>);
 
-/// Makes the RSA certificate, which the first client that needs it triggers. Returns `None` if that fails.
+/// Creates the RSA certificate when the first client needs it. Returns `None` on failure.
 pub type MakeRsa = Box<dyn Fn() -> Option<Identity> + Send + Sync>;
 
-/// An ECDSA P-256 certificate and the RSA certificate beside it.
+/// An ECDSA P-256 certificate, and an RSA certificate that is created on demand.
 pub(super) struct Certificates {
     ecdsa: Arc<CertifiedKey>,
     rsa: OnceLock<Option<Arc<CertifiedKey>>>,
@@ -28,12 +28,13 @@ impl Certificates {
         make_rsa: MakeRsa,
         provider: Arc<CryptoProvider>,
     ) -> Result<Certificates, Error> {
-        let ecdsa = Arc::new(certified(ecdsa, &provider)?);
+        let ecdsa = Arc::new(certified_key(ecdsa, &provider)?);
         Ok(Certificates { ecdsa, rsa: OnceLock::new(), make_rsa, provider })
     }
 
     fn rsa(&self) -> Option<Arc<CertifiedKey>> {
-        let make = || (self.make_rsa)().and_then(|made| certified(made, &self.provider).ok()).map(Arc::new);
+        let make =
+            || (self.make_rsa)().and_then(|made| certified_key(made, &self.provider).ok()).map(Arc::new);
         self.rsa.get_or_init(make).clone()
     }
 }
@@ -43,20 +44,21 @@ impl ResolvesServerCert for Certificates {
         // rustls has already removed the schemes that match no common cipher suite.
         let schemes = hello.signature_schemes();
         if schemes.contains(&SignatureScheme::ECDSA_NISTP256_SHA256)
-            && knows_p256(hello.cipher_suites(), hello.named_groups())
+            && supports_p256(hello.cipher_suites(), hello.named_groups())
         {
             return Some(Arc::clone(&self.ecdsa));
         }
         match self.rsa().filter(|rsa| rsa.key.choose_scheme(schemes).is_some()) {
             Some(rsa) => Some(rsa),
-            // The client may support more than it says. If not, rustls's alert about its schemes is the better one.
+            // The client may support more than it announces. If not, rustls's alert explains more.
             None => Some(Arc::clone(&self.ecdsa)),
         }
     }
 }
 
-/// In TLS 1.2 the client's groups also limit the server's key (RFC 8422 §5.1). In TLS 1.3 they do not (RFC 8446 §4.2.7).
-fn knows_p256(suites: &[CipherSuite], groups: Option<&[NamedGroup]>) -> bool {
+/// Returns true if the client supports P-256 keys. In TLS 1.2 the client's groups also limit the server's key (RFC 8422
+/// §5.1). In TLS 1.3 they do not (RFC 8446 §4.2.7).
+fn supports_p256(suites: &[CipherSuite], groups: Option<&[NamedGroup]>) -> bool {
     let is_tls13 = |suite: &CipherSuite| {
         matches!(
             suite,
@@ -68,7 +70,7 @@ fn knows_p256(suites: &[CipherSuite], groups: Option<&[NamedGroup]>) -> bool {
     groups.is_none_or(|groups| groups.contains(&NamedGroup::secp256r1)) || suites.iter().any(is_tls13)
 }
 
-fn certified((chain, key): Identity, provider: &CryptoProvider) -> Result<CertifiedKey, Error> {
+fn certified_key((chain, key): Identity, provider: &CryptoProvider) -> Result<CertifiedKey, Error> {
     let chain = chain.into_iter().map(CertificateDer::from).collect();
     CertifiedKey::from_der(chain, PrivatePkcs8KeyDer::from(key).into(), provider)
 }

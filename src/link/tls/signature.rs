@@ -1,17 +1,18 @@
-//! Explains rejected signatures of server certificates. rustls reports an RSA key that is too short as a wrong signature, and does not
-//! say whether a signature of the chain or of the handshake was wrong. `verify` asks here after a failure, `tls_failure` has the words.
+//! Explains rejected signatures of server certificates. rustls reports an RSA key that is too short as a wrong
+//! signature, and does not say whether the signature of the chain or of the handshake is wrong. `verifier` calls this
+//! after a failure; `failure` has the messages.
 //!
-//! The certificates come from the network: every length is checked, and an unreadable certificate only costs the explanation.
+//! Certificates come from the network: every length is checked, and an unreadable certificate only costs the explanation.
 
 use rustls::pki_types::{CertificateDer, TrustAnchor};
 use rustls::{CertificateError, Error, OtherError};
 use std::fmt;
 use std::sync::Arc;
 
-/// rustls's verifier accepts no signature of a shorter RSA key.
+/// rustls's verifier rejects signatures of shorter RSA keys.
 pub(super) const RSA_BITS_MIN: usize = 2048;
 
-/// The cause of a rejected signature, where rustls reports only that it is wrong.
+/// Why a signature was rejected, in cases where rustls only reports that it is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SignatureProblem {
     /// The server's own RSA key has too few bits.
@@ -24,7 +25,7 @@ pub(super) enum SignatureProblem {
 
 impl fmt::Display for SignatureProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // `OtherError` demands it. Messages come from `tls_failure`.
+        // `OtherError` requires it. The messages are in `failure`.
         write!(f, "{self:?}")
     }
 }
@@ -32,7 +33,7 @@ impl fmt::Display for SignatureProblem {
 impl std::error::Error for SignatureProblem {}
 
 impl SignatureProblem {
-    /// The problem inside an error of [`explain_handshake`] or [`explain_chain`].
+    /// Returns the problem inside an error of [`explain_handshake`] or [`explain_chain`].
     pub(super) fn of(error: &CertificateError) -> Option<SignatureProblem> {
         let CertificateError::Other(other) = error else { return None };
         other.0.downcast_ref().copied()
@@ -43,7 +44,7 @@ impl SignatureProblem {
     }
 }
 
-/// Returns `error`, of a handshake's signature by the key of `certificate`, with its cause where that is known.
+/// Adds the cause, if known, to an error about the handshake's signature by the key of `certificate`.
 pub(super) fn explain_handshake(error: Error, certificate: &[u8]) -> Error {
     if !is_bad_signature(&error) {
         return error;
@@ -54,7 +55,7 @@ pub(super) fn explain_handshake(error: Error, certificate: &[u8]) -> Error {
     }
 }
 
-/// Returns `error`, of a chain that was verified against `roots`, with its cause where that is known.
+/// Adds the cause, if known, to an error about a chain that was verified against `roots`.
 pub(super) fn explain_chain(
     error: Error,
     end_entity: &[u8],
@@ -117,14 +118,14 @@ impl CertificateFields<'_> {
     }
 }
 
-/// The size in bits of an RSA key that is too short. `key`: the contents of a SubjectPublicKeyInfo.
+/// Returns the size of an RSA key in bits if it is too short. `key` is the contents of a SubjectPublicKeyInfo.
 fn short_rsa_bits(key: &[u8]) -> Option<usize> {
     let (algorithm, rest) = der_element(key, SEQUENCE)?;
     if der_element(algorithm, OID)?.0 != RSA_ENCRYPTION {
         return None;
     }
     let (bits, _) = der_element(rest, BIT_STRING)?;
-    // The first byte counts the unused bits: 0 before DER.
+    // The first byte is the number of unused bits, which is 0 in DER.
     let (numbers, _) = der_element(bits.strip_prefix(&[0])?, SEQUENCE)?;
     let (modulus, _) = der_element(numbers, INTEGER)?;
     let zeros = modulus.iter().take_while(|&&byte| byte == 0).count();
@@ -133,7 +134,7 @@ fn short_rsa_bits(key: &[u8]) -> Option<usize> {
     (bits < RSA_BITS_MIN).then_some(bits)
 }
 
-/// The contents of the DER der_element with this tag at the start of `input`, and the bytes behind it.
+/// Returns the contents of the DER element with this tag at the start of `input`, and the bytes after it.
 fn der_element(input: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     let (&[first, length], rest) = input.split_first_chunk()?;
     if first != tag {
@@ -155,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cut_certificates_are_read_without_panic() {
+    fn truncated_certificates_do_not_panic() {
         let made = rcgen::generate_simple_self_signed(vec!["hub.example".to_owned()]).expect("a name");
         let whole = made.cert.der();
         assert!(
@@ -174,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn the_size_of_a_short_rsa_key_is_known() {
+    fn the_size_of_a_short_rsa_key_is_read() {
         let key = |modulus: &[u8]| {
             let wrap = |tag: u8, contents: &[u8]| {
                 let length = u16::try_from(contents.len()).expect("short").to_be_bytes();

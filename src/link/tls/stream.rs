@@ -1,7 +1,7 @@
-//! TLS on a socket: the handshake for `dial` and `accept`, then the reads and writes of `transport`. What the bytes of TLS mean
-//! is close_notify_sent to `records`.
+//! TLS on a socket: the handshake for `dial` and `accept`, then the reads and writes of `transport`. The TLS protocol
+//! itself is in `records`.
 //!
-//! All connections of a worker encrypt and decrypt in one scratch buffer: one that waits owns none.
+//! All connections of a worker encrypt and decrypt in one scratch buffer, so an idle connection owns none.
 
 use bytes::{Buf, BytesMut};
 use rustls::CommonState;
@@ -18,31 +18,32 @@ use super::failure::TlsFailure;
 use super::records::{Outgoing, Records};
 use crate::link::handshake_memory::HandshakeMemory;
 
-/// What one read takes from the socket, and what one write encrypts. A peer that floods us gets no more memory, and one
-/// that stops reading is felt after so much.
+/// The limit of one read from the socket, and of one write before encryption. A flooding peer gets no more memory than
+/// this, and a peer that stops reading causes back-pressure after it.
 pub(in crate::link) const CHUNK_BYTES: usize = 16 * 1024;
 
 thread_local! {
-    /// Ciphertext on its way in or out, never across two polls. A worker is a thread, so this is the worker's.
+    /// Ciphertext in transit, never kept across two polls. A worker is one thread, so this is one buffer per worker.
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A socket under TLS, the handshake done.
+/// A TLS connection after the handshake.
 pub struct TlsStream {
     socket: TcpStream,
     records: Records,
-    /// Plaintext that came in one segment with the handshake's end.
+    /// Plaintext that arrived together with the end of the handshake.
     first_plaintext: BytesMut,
-    /// Our goodbye is written.
+    /// close_notify is written.
     close_notify_sent: bool,
 }
 
 impl TlsStream {
-    /// Does the handshake on `socket`; `records` say from which side. `memory` allows each read, and is told after it how many bytes
-    /// the connection keeps to itself.
+    /// Performs the handshake on `socket`; `records` is the client's or the server's end. `memory` allows each read,
+    /// and learns the size of the connection's buffers after it.
     ///
     /// # Errors
-    /// `InvalidData` around a [`TlsFailure`]: TLS failed. `UnexpectedEof`: the peer hung up. Otherwise the socket's.
+    /// `InvalidData` around a [`TlsFailure`] if TLS failed, `UnexpectedEof` if the peer closed the connection, otherwise the
+    /// socket's error.
     pub(in crate::link) async fn handshake(
         socket: TcpStream,
         records: Records,
@@ -62,7 +63,7 @@ impl TlsStream {
         Ok(this)
     }
 
-    /// Reads once there is something to read and `memory` has room for it.
+    /// Reads when the socket is readable and `memory` allows it.
     fn poll_receive_bounded(
         &mut self,
         cx: &mut Context<'_>,
@@ -76,7 +77,7 @@ impl TlsStream {
         received
     }
 
-    /// Ready once the next read will bring something.
+    /// Returns `Ready` when a read would return something.
     pub(in crate::link) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
         if self.first_plaintext.is_empty() {
             self.socket.poll_read_ready(cx).map(drop)
@@ -85,40 +86,40 @@ impl TlsStream {
         }
     }
 
-    /// Flushes. When the peer is gone, its last words are heard first: an alert explains more than the failed write, and which of
-    /// the two this side meets first is chance.
+    /// Flushes. If the peer has closed the connection, reads its alert first: it explains more than the failed write,
+    /// and it is chance which of them this side meets first.
     async fn flush_or_read_alert(&mut self, first_plaintext: &mut BytesMut) -> io::Result<()> {
         let Err(failed) = poll_fn(|cx| self.poll_flush(cx)).await else { return Ok(()) };
         if !matches!(failed.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) {
             return Err(failed);
         }
-        // This ends: after a reset, reading returns an error or the end of the stream.
+        // This loop ends: after a reset, a read returns an error or the end of the stream.
         while poll_fn(|cx| self.poll_receive(cx, first_plaintext)).await? > 0 {}
         Err(if failed.kind() == io::ErrorKind::ConnectionReset { failed } else { closed_during_handshake() })
     }
 
-    /// What rustls knows of the connection; `None` once TLS has failed.
+    /// Returns rustls's state of the connection; `None` once TLS has failed.
     pub(in crate::link) fn common(&self) -> Option<&CommonState> {
         self.records.common()
     }
 
-    /// The socket below.
+    /// Returns the TCP socket.
     pub(in crate::link) fn socket(&self) -> &TcpStream {
         &self.socket
     }
 
-    /// True if the server has requested a client certificate.
+    /// Returns true if the server has requested a client certificate.
     pub(in crate::link) fn client_certificate_requested(&self) -> bool {
         self.records.client_certificate_requested()
     }
 
-    /// Buffer memory of this connection in bytes, without rustls's own state.
+    /// Returns the buffer memory of this connection in bytes, without rustls's own state.
     pub(in crate::link) fn owned_bytes(&self) -> usize {
         self.records.owned_bytes() + self.first_plaintext.capacity()
     }
 
-    /// Appends all the plaintext that one read of the socket brings. 0 is the peer's goodbye, `UnexpectedEof` an end without
-    /// one. An error that follows plaintext in the same read is told by the next call.
+    /// Reads once from the socket, and appends all its plaintext. Returns 0 after close_notify, and `UnexpectedEof`
+    /// after an end of stream without one. If an error follows plaintext in the same read, the next call returns it.
     pub(in crate::link) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
@@ -142,7 +143,7 @@ impl TlsStream {
         Poll::Ready(Ok(plaintext.len() - before))
     }
 
-    /// Takes at most [`CHUNK_BYTES`] of `plaintext`, and only once the kernel has all that was taken before.
+    /// Encrypts at most [`CHUNK_BYTES`] of `plaintext`, and only once the kernel has all earlier output.
     pub(in crate::link) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
@@ -154,7 +155,7 @@ impl TlsStream {
         Poll::Ready(Ok(chunk.len()))
     }
 
-    /// Ready once the kernel has everything.
+    /// Returns `Ready` once the kernel has everything.
     pub(in crate::link) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let unsent = &mut self.records.unsent;
         while !unsent.is_empty() {
@@ -167,7 +168,7 @@ impl TlsStream {
         Poll::Ready(Ok(()))
     }
 
-    /// Says goodbye, once, then closes the sending side.
+    /// Sends close_notify once, then closes the sending side.
     pub(in crate::link) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_flush(cx))?;
         if !self.close_notify_sent {
@@ -178,7 +179,7 @@ impl TlsStream {
         Pin::new(&mut self.socket).poll_shutdown(cx)
     }
 
-    /// Reads once from the socket and decrypts what came. How many bytes the socket had; 0 is its end.
+    /// Reads once from the socket and decrypts. Returns the number of bytes that the socket had; 0 is the end of the stream.
     fn poll_receive(&mut self, cx: &mut Context<'_>, plaintext: &mut BytesMut) -> Poll<io::Result<usize>> {
         if let Some(error) = self.records.failure() {
             return Poll::Ready(Err(tls_io_error(
@@ -191,7 +192,7 @@ impl TlsStream {
             if scratch.len() < kept + CHUNK_BYTES {
                 scratch.resize(kept + CHUNK_BYTES, 0);
             }
-            // tokio takes a read that does not fill its room for the last one: the next asks the kernel for nothing.
+            // tokio treats a read that does not fill its buffer as the last one, so the next call does not ask the kernel.
             let mut room = ReadBuf::new(&mut scratch[kept..kept + CHUNK_BYTES]);
             ready!(Pin::new(&mut self.socket).poll_read(cx, &mut room))?;
             let n = room.filled().len();
@@ -203,7 +204,7 @@ impl TlsStream {
         })
     }
 
-    /// Encrypts and writes; what the socket does not take is kept. To be called with nothing unsent.
+    /// Encrypts and writes, and keeps what the socket does not take. Nothing may be unsent before.
     fn send(&mut self, cx: &mut Context<'_>, outgoing: Outgoing<'_>) -> io::Result<()> {
         SCRATCH.with_borrow_mut(|scratch| {
             let n = self.records.encrypt(outgoing, scratch).map_err(|error| self.report_failure(error))?;
@@ -216,9 +217,9 @@ impl TlsStream {
         })
     }
 
-    /// Tells the peer, if the socket takes it at once, and gives the error the form that `dial` and `driver` know.
+    /// Sends the alert if the socket takes it at once, and converts the error to the form that `dial` and `driver` expect.
     fn report_failure(&mut self, error: rustls::Error) -> io::Error {
-        // Whether the peer hears of it changes nothing.
+        // If the alert cannot be sent, the connection ends in the same way.
         if let Ok(n) = self.socket.try_write(&self.records.unsent) {
             self.records.unsent.advance(n);
         }
@@ -232,11 +233,11 @@ impl fmt::Debug for TlsStream {
     }
 }
 
-/// A TLS error as an I/O error.
+/// Returns a TLS error as an I/O error.
 pub(in crate::link) fn tls_io_error(error: rustls::Error, client_certificate_requested: bool) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, TlsFailure::new(error, client_certificate_requested))
 }
 
 fn closed_during_handshake() -> io::Error {
-    io::Error::new(io::ErrorKind::UnexpectedEof, "the peer hung up during the TLS handshake")
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the peer closed the connection during the TLS handshake")
 }

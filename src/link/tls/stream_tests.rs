@@ -1,5 +1,5 @@
-//! TLS on real sockets, poll by poll: what a connection owns, what it says of errors, and what it must not lose. The peer is
-//! tokio-rustls, or rustls's buffered connection by hand.
+//! TLS on real sockets, poll by poll: memory, errors, and data that must not be lost. The peer is tokio-rustls, or rustls's
+//! buffered connection.
 
 use bytes::BytesMut;
 use rustls::ClientConnection;
@@ -15,7 +15,7 @@ use super::stream::{CHUNK_BYTES, TlsStream};
 use crate::link::testing::{connected, identity, listener, soon};
 use crate::link::{Transport, accept_tls};
 
-/// What TLS adds to a record, at most.
+/// The maximum overhead of a TLS record.
 const RECORD_OVERHEAD_BYTES: usize = 256;
 
 fn tls_stream(transport: Transport) -> TlsStream {
@@ -33,7 +33,7 @@ async fn read(ours: &mut TlsStream) -> io::Result<Vec<u8>> {
 }
 
 #[tokio::test]
-async fn a_peer_that_does_not_read_is_felt_after_a_chunk_and_then_gets_everything() {
+async fn a_slow_reader_causes_back_pressure_after_a_chunk() {
     let (ours, mut theirs) = connected().await;
     let mut ours = tls_stream(ours);
     let chunk = vec![b'x'; 3 * CHUNK_BYTES];
@@ -43,44 +43,44 @@ async fn a_peer_that_does_not_read_is_felt_after_a_chunk_and_then_gets_everythin
         assert!(n <= CHUNK_BYTES, "{n}");
         taken += n;
         assert!(ours.owned_bytes() <= CHUNK_BYTES + RECORD_OVERHEAD_BYTES, "{}", ours.owned_bytes());
-        // Lets tokio hear of the socket.
+        // Lets tokio update the socket's readiness.
         tokio::task::yield_now().await;
     }
     assert!(ours.owned_bytes() > 0);
-    let goodbye = async {
+    let close = async {
         poll_fn(|cx| ours.poll_flush(cx)).await.expect("the peer reads now");
         assert_eq!(ours.owned_bytes(), 0);
         poll_fn(|cx| ours.poll_shutdown(cx)).await.expect("the peer reads now");
     };
-    let mut got = Vec::new();
-    let ((), read) = tokio::join!(goodbye, theirs.read_to_end(&mut got));
+    let mut received = Vec::new();
+    let ((), read) = tokio::join!(close, theirs.read_to_end(&mut received));
     read.expect("a clean end");
-    assert!(got.len() == taken && got.iter().all(|&byte| byte == b'x'));
+    assert!(received.len() == taken && received.iter().all(|&byte| byte == b'x'));
 }
 
 #[tokio::test]
-async fn a_connection_that_waits_owns_no_memory() {
+async fn an_idle_connection_owns_no_memory() {
     let (ours, mut theirs) = connected().await;
     let mut ours = tls_stream(ours);
     assert_eq!(ours.owned_bytes(), 0);
     for size in [1, 300, 100_000] {
-        let (mut got, said) = (Vec::new(), vec![b'x'; size]);
-        let say = async {
-            theirs.write_all(&said).await.expect("it reads");
+        let (mut received, sent) = (Vec::new(), vec![b'x'; size]);
+        let send = async {
+            theirs.write_all(&sent).await.expect("it reads");
             theirs.flush().await.expect("it reads");
         };
-        let hear = async {
-            while got.len() < size {
-                got.extend(read(&mut ours).await.expect("a record"));
+        let receive_all = async {
+            while received.len() < size {
+                received.extend(read(&mut ours).await.expect("a record"));
             }
         };
-        tokio::join!(say, hear);
-        assert_eq!((got == said, ours.owned_bytes()), (true, 0));
+        tokio::join!(send, receive_all);
+        assert_eq!((received == sent, ours.owned_bytes()), (true, 0));
     }
 }
 
 #[tokio::test]
-async fn an_error_does_not_swallow_what_came_before_it_and_stays() {
+async fn data_before_an_error_is_delivered_and_the_error_stays() {
     let (ours, theirs) = connected().await;
     let mut ours = tls_stream(ours);
     let (mut socket, mut tls) = theirs.into_inner();
@@ -95,21 +95,21 @@ async fn an_error_does_not_swallow_what_came_before_it_and_stays() {
         assert_eq!(error.kind(), ErrorKind::InvalidData);
         assert!(error.get_ref().is_some_and(|inner| inner.is::<TlsFailure>()));
     }
-    let error = poll_fn(|cx| ours.poll_write(cx, b"more")).await.expect_err("it is over");
+    let error = poll_fn(|cx| ours.poll_write(cx, b"more")).await.expect_err("TLS has failed");
     assert_eq!(error.kind(), ErrorKind::InvalidData);
     drop(ours);
-    // It was told why.
-    let told = loop {
+    // The peer received an alert.
+    let alert = loop {
         receive(&mut socket, |from| tls.read_tls(from)).await;
         match tls.process_new_packets() {
             Ok(_) => {}
             Err(error) => break error,
         }
     };
-    assert_eq!(told, rustls::Error::AlertReceived(rustls::AlertDescription::DecodeError));
+    assert_eq!(alert, rustls::Error::AlertReceived(rustls::AlertDescription::DecodeError));
 }
 
-/// Reads once what there is and has it taken.
+/// Reads once and passes the data to `take`.
 async fn receive(socket: &mut TcpStream, take: impl FnOnce(&mut dyn Read) -> io::Result<usize>) {
     let mut bytes = vec![0; CHUNK_BYTES];
     let n = socket.read(&mut bytes).await.expect("it is open");
@@ -118,7 +118,7 @@ async fn receive(socket: &mut TcpStream, take: impl FnOnce(&mut dyn Read) -> io:
 }
 
 #[tokio::test]
-async fn what_comes_with_the_end_of_the_handshake_needs_no_further_wake() {
+async fn data_with_the_handshakes_end_needs_no_further_wake() {
     let identity = identity(&["hub.example"]);
     let (listener, address) = listener();
     let trusted = ClientOptions { roots_pem: Some(identity.pem.clone()), ..ClientOptions::default() };
@@ -152,6 +152,6 @@ async fn what_comes_with_the_end_of_the_handshake_needs_no_further_wake() {
     let (_socket, transport) = tokio::join!(client, server);
     let mut ours = tls_stream(transport);
     assert_eq!(read(&mut ours).await.expect("data"), b"CONNECT");
-    assert_eq!(read(&mut ours).await.expect("a goodbye"), b"");
+    assert_eq!(read(&mut ours).await.expect("close_notify"), b"");
     assert_eq!(ours.owned_bytes(), 0);
 }

@@ -1,15 +1,15 @@
-//! Verifies a server's certificate chain once a second for all the connections that present it. `tls` puts it into a
-//! fleet's configuration; it knows certificates and names, not sockets.
+//! Verifies each server certificate chain once per second, for all connections that present it. `config` puts it into the
+//! client's configuration. It knows certificates and names, not sockets.
 //!
-//! Verifying the chain is the dearest thing a connecting client does, and a fleet is shown the same chain
-//! thousands of times. Nothing is weakened by remembering it:
+//! Verifying the chain is the most expensive thing that a connecting client does, and a fleet sees the same chain thousands
+//! of times. The cache weakens nothing:
 //!
-//! - What is remembered is one success of rustls's own verifier, for exactly these bytes in this order, this name and **this
-//!   second**, which is all that the verifier decides by: asked again, it would say the same. So a chain that expires is
-//!   refused from that second on, and nothing here reads certificates. A failure is never remembered.
-//! - The handshake's signature is checked on every connection: who presents a remembered chain must still hold its key.
+//! - An entry is one success of rustls's own verifier, for exactly these bytes in this order, this name and **this second**.
+//!   The verifier decides by nothing else, so it would decide the same again. A chain that expires is refused from that second
+//!   on. Failures are not cached.
+//! - The handshake's signature is checked on every connection: a server that presents a cached chain must have its key.
 //!
-//! A stapled OCSP response plays no part, because rustls's verifier does not read it.
+//! A stapled OCSP response has no effect, because rustls's verifier does not read it.
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -18,39 +18,39 @@ use std::sync::{Arc, RwLock};
 
 use super::signature::{explain_chain, explain_handshake};
 
-/// The most successes that are remembered: a hub shows one chain, behind a balancer perhaps a few.
+/// The maximum number of cached successes. A hub presents one chain, behind a load balancer perhaps a few.
 pub(super) const CACHE_MAX: usize = 8;
 
-/// A verifier that remembers what `inner` accepted. Shared by all workers.
+/// A verifier that caches what `inner` accepts. Shared by all workers.
 #[derive(Debug)]
 pub(super) struct CachingVerifier {
     inner: Arc<dyn ServerCertVerifier>,
-    /// The roots of `inner`, to explain its failures.
+    /// The roots of `inner`, used to explain its failures.
     roots: Arc<RootCertStore>,
-    /// The oldest first.
+    /// Oldest entry first.
     cache: RwLock<Vec<Verified>>,
 }
 
-/// One success.
+/// A cached success.
 #[derive(Debug)]
 struct Verified {
-    /// The end entity's certificate and then the others, as presented.
+    /// The server's certificate and then the others, as presented.
     chain: Vec<CertificateDer<'static>>,
     name: ServerName<'static>,
-    /// webpki's clock has seconds.
+    /// The second of the verification, which is the resolution of webpki's clock.
     at: UnixTime,
 }
 
 impl CachingVerifier {
-    /// Remembers for `inner`, which must decide by chain, name and second alone, and which trusts `roots`.
+    /// Creates a cache for `inner`, which must decide by chain, name and second alone, and which trusts `roots`.
     pub(super) fn new(inner: Arc<dyn ServerCertVerifier>, roots: Arc<RootCertStore>) -> CachingVerifier {
         CachingVerifier { inner, roots, cache: RwLock::default() }
     }
 
     fn remember(&self, success: Verified) {
-        // A lock that a panic has poisoned costs a verification each time, and no more.
+        // If a panic has poisoned the lock, every connection verifies its chain.
         let Ok(mut cache) = self.cache.write() else { return };
-        cache.retain(|cache| cache.at == success.at);
+        cache.retain(|entry| entry.at == success.at);
         if cache.len() == CACHE_MAX {
             cache.remove(0);
         }
@@ -67,12 +67,12 @@ impl ServerCertVerifier for CachingVerifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let is_this = |cache: &Verified| {
-            cache.at == now
-                && cache.name == *server_name
-                && cache.chain.split_first() == Some((end_entity, intermediates))
+        let is_same = |entry: &Verified| {
+            entry.at == now
+                && entry.name == *server_name
+                && entry.chain.split_first() == Some((end_entity, intermediates))
         };
-        if self.cache.read().is_ok_and(|cache| cache.iter().any(is_this)) {
+        if self.cache.read().is_ok_and(|cached| cached.iter().any(is_same)) {
             return Ok(ServerCertVerified::assertion());
         }
         let verified = self

@@ -1,4 +1,4 @@
-//! The memory of verified chains against rustls's own verifier: with it, nothing is accepted that is refused without it.
+//! The cache of verified chains, compared with rustls's own verifier: it accepts nothing that rustls refuses.
 
 use rcgen::{
     BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, PKCS_ECDSA_P256_SHA256, date_time_ymd,
@@ -14,15 +14,15 @@ use std::time::Duration;
 
 use super::verifier::{CACHE_MAX, CachingVerifier};
 
-/// 2030-01-01 and 2031-01-01, 00:00:00 UTC: from when and until when a chain of these tests is valid.
+/// 2030-01-01 and 2031-01-01, 00:00:00 UTC: the validity of the chains in these tests.
 const FROM_S: u64 = 1_893_456_000;
 const UNTIL_S: u64 = 1_924_992_000;
 const WITHIN_S: u64 = FROM_S + 1_000;
 
-/// What a server presents: its certificate, then an intermediate.
+/// A server's certificate, then an intermediate.
 type Chain = Vec<CertificateDer<'static>>;
 
-/// A root and an intermediate that it has signed.
+/// A root and an intermediate signed by it.
 struct Authority {
     root: CertificateDer<'static>,
     intermediate: CertificateDer<'static>,
@@ -52,7 +52,7 @@ fn authority(name: &str) -> Authority {
 }
 
 impl Authority {
-    /// Valid during 2030.
+    /// Returns a chain that is valid during 2030.
     fn chain(&self, names: &[&str]) -> Chain {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
         let mut params = CertificateParams::new(names).unwrap();
@@ -69,13 +69,13 @@ impl Authority {
         WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap()
     }
 
-    fn remembering(&self) -> (CachingVerifier, Arc<Counting>) {
+    fn caching(&self) -> (CachingVerifier, Arc<Counting>) {
         let inner = Arc::new(Counting { webpki: self.webpki(), chains: AtomicUsize::new(0) });
         (CachingVerifier::new(inner.clone(), Arc::new(rustls::RootCertStore::empty())), inner)
     }
 }
 
-/// rustls's verifier, and how often it had to verify a chain.
+/// rustls's verifier, with a count of verified chains.
 #[derive(Debug)]
 struct Counting {
     webpki: Arc<WebPkiServerVerifier>,
@@ -121,7 +121,7 @@ impl ServerCertVerifier for Counting {
     }
 }
 
-fn ask(
+fn verify(
     verifier: &dyn ServerCertVerifier,
     chain: &[CertificateDer<'_>],
     name: &str,
@@ -141,126 +141,126 @@ fn why(result: Result<(), Error>) -> CertificateError {
 }
 
 #[test]
-fn a_chain_is_verified_once_a_second_for_all_its_connections() {
+fn a_chain_is_verified_once_per_second() {
     let authority = authority("a");
     let chain = authority.chain(&["hub.test", "127.0.0.1"]);
-    let (verifier, inner) = authority.remembering();
+    let (verifier, inner) = authority.caching();
     for second in 0..5 {
         for _ in 0..100 {
-            ask(&verifier, &chain, "hub.test", WITHIN_S + second).unwrap();
+            verify(&verifier, &chain, "hub.test", WITHIN_S + second).unwrap();
         }
     }
     assert_eq!(inner.chains(), 5);
-    // An address is another name.
+    // An IP address is another name.
     for _ in 0..2 {
-        ask(&verifier, &chain, "127.0.0.1", WITHIN_S).unwrap();
+        verify(&verifier, &chain, "127.0.0.1", WITHIN_S).unwrap();
     }
     assert_eq!(inner.chains(), 6);
 }
 
 #[test]
-fn a_wrong_name_is_refused_although_the_chain_is_known() {
+fn a_wrong_name_is_refused_for_a_cached_chain() {
     let authority = authority("a");
     let chain = authority.chain(&["hub.test"]);
-    let (verifier, inner) = authority.remembering();
-    ask(&verifier, &chain, "hub.test", WITHIN_S).unwrap();
-    for asked in 2..5 {
-        let refused = why(ask(&verifier, &chain, "other.test", WITHIN_S));
+    let (verifier, inner) = authority.caching();
+    verify(&verifier, &chain, "hub.test", WITHIN_S).unwrap();
+    for expected in 2..5 {
+        let refused = why(verify(&verifier, &chain, "other.test", WITHIN_S));
         assert!(matches!(refused, CertificateError::NotValidForNameContext { .. }), "{refused:?}");
-        assert_eq!(inner.chains(), asked, "a failure is verified anew every time");
+        assert_eq!(inner.chains(), expected, "failures are not cached");
     }
 }
 
 #[test]
-fn a_chain_that_expires_in_mid_run_is_refused_from_that_second_on() {
+fn a_chain_is_refused_from_the_second_it_expires() {
     let authority = authority("a");
     let chain = authority.chain(&["hub.test"]);
-    let (verifier, _) = authority.remembering();
-    ask(&verifier, &chain, "hub.test", UNTIL_S).unwrap();
-    let refused = why(ask(&verifier, &chain, "hub.test", UNTIL_S + 1));
+    let (verifier, _) = authority.caching();
+    verify(&verifier, &chain, "hub.test", UNTIL_S).unwrap();
+    let refused = why(verify(&verifier, &chain, "hub.test", UNTIL_S + 1));
     assert!(matches!(refused, CertificateError::ExpiredContext { .. }), "{refused:?}");
-    // A clock that is set back: valid again, and before the beginning no more.
-    ask(&verifier, &chain, "hub.test", FROM_S).unwrap();
-    let refused = why(ask(&verifier, &chain, "hub.test", FROM_S - 1));
+    // After the clock is set back the chain is valid again, but not before its validity begins.
+    verify(&verifier, &chain, "hub.test", FROM_S).unwrap();
+    let refused = why(verify(&verifier, &chain, "hub.test", FROM_S - 1));
     assert!(matches!(refused, CertificateError::NotValidYetContext { .. }), "{refused:?}");
 }
 
 #[test]
-fn an_expired_certificate_is_refused_and_never_remembered() {
+fn an_expired_certificate_is_not_cached() {
     let authority = authority("a");
     let chain = authority.chain(&["hub.test"]);
-    let (verifier, inner) = authority.remembering();
-    for asked in 1..4 {
-        let refused = why(ask(&verifier, &chain, "hub.test", UNTIL_S + 1));
+    let (verifier, inner) = authority.caching();
+    for expected in 1..4 {
+        let refused = why(verify(&verifier, &chain, "hub.test", UNTIL_S + 1));
         assert!(matches!(refused, CertificateError::ExpiredContext { .. }), "{refused:?}");
-        assert_eq!(inner.chains(), asked);
+        assert_eq!(inner.chains(), expected);
     }
 }
 
 #[test]
-fn a_strangers_chain_is_refused_although_the_name_is_known() {
+fn an_untrusted_chain_is_refused_for_a_cached_name() {
     let (ours, theirs) = (authority("a"), authority("a"));
-    let (verifier, _) = ours.remembering();
-    ask(&verifier, &ours.chain(&["hub.test"]), "hub.test", WITHIN_S).unwrap();
-    let stranger = theirs.chain(&["hub.test"]);
+    let (verifier, _) = ours.caching();
+    verify(&verifier, &ours.chain(&["hub.test"]), "hub.test", WITHIN_S).unwrap();
+    let untrusted = theirs.chain(&["hub.test"]);
     for _ in 0..2 {
-        why(ask(&verifier, &stranger, "hub.test", WITHIN_S));
+        why(verify(&verifier, &untrusted, "hub.test", WITHIN_S));
     }
-    // Nor does a known end entity carry another chain, or a known intermediate another end entity.
-    let mixed = [stranger[0].clone(), ours.chain(&["hub.test"])[1].clone()];
-    why(ask(&verifier, &mixed, "hub.test", WITHIN_S));
+    // A trusted intermediate does not make another server's certificate valid.
+    let mixed = [untrusted[0].clone(), ours.chain(&["hub.test"])[1].clone()];
+    why(verify(&verifier, &mixed, "hub.test", WITHIN_S));
 }
 
 #[test]
-fn order_and_every_certificate_count() {
+fn order_and_number_of_certificates_matter() {
     let authority = authority("a");
     let chain = authority.chain(&["hub.test"]);
-    let (verifier, inner) = authority.remembering();
-    ask(&verifier, &chain, "hub.test", WITHIN_S).unwrap();
+    let (verifier, inner) = authority.caching();
+    verify(&verifier, &chain, "hub.test", WITHIN_S).unwrap();
     let swapped = [chain[1].clone(), chain[0].clone()];
-    why(ask(&verifier, &swapped, "hub.test", WITHIN_S));
-    why(ask(&verifier, &chain[..1], "hub.test", WITHIN_S));
+    why(verify(&verifier, &swapped, "hub.test", WITHIN_S));
+    why(verify(&verifier, &chain[..1], "hub.test", WITHIN_S));
     let longer = [chain[0].clone(), chain[1].clone(), authority.root.clone()];
-    ask(&verifier, &longer, "hub.test", WITHIN_S).unwrap();
-    assert_eq!(inner.chains(), 4, "none of them was taken for the known one");
+    verify(&verifier, &longer, "hub.test", WITHIN_S).unwrap();
+    assert_eq!(inner.chains(), 4, "none of them is the cached chain");
 }
 
 #[test]
 fn one_changed_byte_is_another_chain() {
     let authority = authority("a");
     let chain = authority.chain(&["hub.test"]);
-    let (verifier, inner) = authority.remembering();
-    ask(&verifier, &chain, "hub.test", WITHIN_S).unwrap();
-    let mut asked = 1;
+    let (verifier, inner) = authority.caching();
+    verify(&verifier, &chain, "hub.test", WITHIN_S).unwrap();
+    let mut expected = 1;
     for which in 0..chain.len() {
         for at in 0..chain[which].len() {
             let mut bytes = chain[which].to_vec();
             bytes[at] ^= 1;
             let mut changed = chain.clone();
             changed[which] = bytes.into();
-            asked += 1;
-            assert!(ask(&verifier, &changed, "hub.test", WITHIN_S).is_err(), "byte {at} of {which}");
-            assert_eq!(inner.chains(), asked);
+            expected += 1;
+            assert!(verify(&verifier, &changed, "hub.test", WITHIN_S).is_err(), "byte {at} of {which}");
+            assert_eq!(inner.chains(), expected);
         }
     }
-    ask(&verifier, &chain, "hub.test", WITHIN_S).unwrap();
-    assert_eq!(inner.chains(), asked, "the known one is still known");
+    verify(&verifier, &chain, "hub.test", WITHIN_S).unwrap();
+    assert_eq!(inner.chains(), expected, "the first chain is still cached");
 }
 
 #[test]
-fn no_more_is_remembered_than_the_bound() {
+fn the_cache_has_a_limit() {
     let authority = authority("a");
-    let (verifier, inner) = authority.remembering();
+    let (verifier, inner) = authority.caching();
     let chains: Vec<Chain> = (0..=CACHE_MAX).map(|_| authority.chain(&["hub.test"])).collect();
     for chain in &chains {
-        ask(&verifier, chain, "hub.test", WITHIN_S).unwrap();
+        verify(&verifier, chain, "hub.test", WITHIN_S).unwrap();
     }
     let full = inner.chains();
     assert_eq!(full, CACHE_MAX + 1);
     for chain in &chains[1..] {
-        ask(&verifier, chain, "hub.test", WITHIN_S).unwrap();
+        verify(&verifier, chain, "hub.test", WITHIN_S).unwrap();
     }
     assert_eq!(inner.chains(), full);
-    ask(&verifier, &chains[0], "hub.test", WITHIN_S).unwrap();
-    assert_eq!(inner.chains(), full + 1, "the oldest has made room");
+    verify(&verifier, &chains[0], "hub.test", WITHIN_S).unwrap();
+    assert_eq!(inner.chains(), full + 1, "the oldest entry was replaced");
 }

@@ -1,4 +1,4 @@
-//! The collector with the recorders of several workers, and measurements that merge.
+//! The collector with recorders of several workers, and measurements that merge.
 
 use super::super::{Culprit, Key, Outcome, Recorder, Times};
 use super::*;
@@ -35,14 +35,14 @@ fn at(due: u64, acked: u64) -> Times {
 }
 
 #[test]
-fn offered_counts_by_due_second_and_achieved_by_ack_second() {
+fn offered_and_achieved_count_in_their_own_seconds() {
     let telemetry = key(Operation::Telemetry, 0, 0);
     let mut recorder = recorder();
     let mut collector = Collector::unnamed(layout());
     recorder.due(telemetry, S / 2);
     collector.add(&recorder.swap(), Source::Worker(0));
     collector.tick(S, Some(10.0), 0);
-    // Due in the first second too, but handled and acked three seconds later.
+    // Also due in the first second, but started and acknowledged three seconds later.
     recorder.due(telemetry, S / 2 + 1);
     recorder.ok(telemetry, &at(S / 2, 3 * S + MS));
     recorder.ok(telemetry, &at(S / 2 + 1, 3 * S + MS));
@@ -51,13 +51,13 @@ fn offered_counts_by_due_second_and_achieved_by_ack_second() {
     collector.add(&recorder.swap(), Source::Worker(0));
     let rows = rows(&collector);
     let figures: Vec<_> = rows.iter().map(|r| (r.interval.offered, r.interval.achieved)).collect();
-    assert_eq!(figures, [(2, 0), (0, 0), (0, 0), (0, 2)], "a ping is no message");
+    assert_eq!(figures, [(2, 0), (0, 0), (0, 0), (0, 2)], "a ping is not a message");
     assert_eq!(rows[3].interval.response.of(Operation::Telemetry).count(), 2);
     assert_eq!(rows[3].interval.response.of(Operation::Ping).count(), 1);
 }
 
 #[test]
-fn live_figures_are_those_of_the_last_interval() {
+fn live_figures_cover_the_last_interval() {
     let publish = key(Operation::Publish, 1, 0);
     let mut recorder = recorder();
     let mut collector = Collector::unnamed(layout());
@@ -85,7 +85,7 @@ fn live_figures_are_those_of_the_last_interval() {
 }
 
 #[test]
-fn online_adds_over_workers_and_peaks_outlive_the_fall() {
+fn online_adds_over_workers_and_keeps_the_peak() {
     let mut collector = Collector::unnamed(layout());
     let mut workers = [recorder(), recorder()];
     for (n, recorder) in workers.iter_mut().enumerate() {
@@ -105,7 +105,7 @@ fn online_adds_over_workers_and_peaks_outlive_the_fall() {
 }
 
 #[test]
-fn errors_keep_first_last_and_an_example() {
+fn errors_keep_first_and_last_time_and_an_example() {
     let mut collector = Collector::unnamed(layout());
     let mut workers = [recorder(), recorder()];
     workers[0].error("ack_stall", Culprit::Peer, 50_000, || "other".to_owned());
@@ -121,7 +121,7 @@ fn errors_keep_first_last_and_an_example() {
 }
 
 #[test]
-fn a_sum_adds_what_is_wanted_only() {
+fn a_sum_adds_only_selected_parts() {
     let mut collector = Collector::unnamed(layout());
     let mut recorder = recorder();
     for phase in 0..2 {
@@ -141,7 +141,7 @@ fn a_sum_adds_what_is_wanted_only() {
 }
 
 #[test]
-fn merging_adds_counts_and_lists_a_clock_step_once() {
+fn merging_adds_counts_and_keeps_a_clock_step_once() {
     let part = |steps: &[(u64, i64)], dead: u64, present: u64| {
         let (mut collector, mut recorder) = (Collector::unnamed(layout()), recorder());
         steps.iter().for_each(|(at, by_us)| recorder.clocks_diverged(*at, *by_us, true));
@@ -161,10 +161,10 @@ fn merging_adds_counts_and_lists_a_clock_step_once() {
 }
 
 proptest! {
-    /// Whatever happens, spread over workers, swaps and recycled histograms: what is due has ended in exactly
-    /// one way, and every ok and unfinished one left its sample.
+    /// Random operations over several workers, swaps and recycled histograms: each due operation has exactly one
+    /// outcome, and every ok or unfinished one has a sample.
     #[test]
-    fn the_sum_of_outcomes_is_what_was_due(
+    fn outcomes_add_up_to_due_operations(
         events in prop::collection::vec(
             (0..2_usize, 0..Operation::ALL.len(), 0..2_u16, 0..2_u16, 0..8_usize, 0..20 * S, 0..70 * S, any::<bool>()),
             0..200,
@@ -200,7 +200,7 @@ proptest! {
             prop_assert_eq!(totals.service.count(), if key.operation.has_ack() { ok } else { 0 });
             prop_assert_eq!(totals.unfinished_age.count(), totals.outcome(Outcome::Unfinished));
             offered += if key.operation.is_message() { totals.due } else { 0 };
-            // A step's failure is its attempt's: the series shows it once.
+            // A failed step is part of its attempt, so the series counts it once.
             errors += if key.operation.is_step() { 0 } else { totals.due - ok };
         }
         let rows = rows(&collector);
@@ -208,7 +208,7 @@ proptest! {
         prop_assert_eq!(rows.iter().map(|row| row.interval.errors).sum::<u64>(), errors);
     }
 
-    /// A run that is spread over processes and merged, in whatever order and grouping, is the run that one process measured.
+    /// Merging the measurements of several processes, in any order and grouping, gives the measurement of one process.
     #[test]
     fn merging_parts_gives_the_whole(
         events in prop::collection::vec(
@@ -224,9 +224,9 @@ proptest! {
             parts.push((Recorder::new(layout(), stalls.clone()), stalls));
         }
         let mut events = events;
-        // A recorder sees errors in the order of time.
+        // A recorder receives errors in the order of time.
         events.sort_by_key(|event| event.5);
-        // The fourth has everything.
+        // The fourth part has all events.
         for (part, operation, fleet, phase, outcome, due, took) in events {
             let key = key(Operation::ALL[operation], fleet, phase);
             for index in [part, 3] {
@@ -249,7 +249,7 @@ proptest! {
         let mut whole = measured.pop().unwrap();
         for (part, from, length) in stalls {
             let entry = StallEntry { from_us: from * 1_000, to_us: (from + length) * 1_000, stalled_us: length * 1_000 };
-            // Each source's stalls come in the order of time.
+            // The stalls of a source are in the order of time.
             let mut one = Measurement { phases: whole.phases.clone(), ..Measurement::default() };
             one.add_stall(Source::Worker(0), entry);
             for target in [&mut measured[part], &mut whole] {

@@ -26,13 +26,13 @@ fn figures_by_hand() {
 }
 
 #[test]
-fn garbage_is_an_error_and_no_panic() {
+fn garbage_is_an_error() {
     for hdr in ["", "%", "AAAA", "HISTFAAAAB==", "HISTEwAAAAAAAAAAAAAAAwAAAAAAAAAB"] {
         assert!(decode(hdr).is_err(), "{hdr:?}");
     }
 }
 
-/// As an encoder would write it, with these fields in the header.
+/// A histogram with these fields in its header, as an encoder would write it.
 fn forged(payload_bytes: u32, digits: u32, lowest: u64, highest: u64, payload: &[u8]) -> String {
     let mut plain = Vec::new();
     for word in [PLAIN, payload_bytes, 0, digits] {
@@ -54,7 +54,7 @@ fn deflated(plain: &[u8]) -> String {
 }
 
 #[test]
-fn a_header_that_claims_absurd_memory_is_refused() {
+fn headers_that_claim_too_much_memory_are_refused() {
     assert!(decode(&forged(1, 3, 1, HIGHEST_US_MAX, &[2])).is_ok());
     let zeros = vec![0; 64 << 20];
     let huge_count = [0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
@@ -86,7 +86,7 @@ proptest! {
         let _ = decode(&deflated(&[&PLAIN.to_be_bytes()[..], &bytes].concat()));
     }
 
-    /// Sensible headers, so that the counts are read: whatever was decoded can be merged and asked.
+    /// Valid headers, so that the counts are read. Decoded histograms can be merged and queried.
     #[test]
     fn arbitrary_counts_never_panic(
         payload in prop::collection::vec(any::<u8>(), 0..100),
@@ -106,7 +106,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_is_lost_in_the_file(
+    fn histograms_survive_a_round_trip(
         digits in 2_u8..=3,
         samples in prop::collection::vec((1..60_000_000_u64, 1..1_000_u64), 1..100),
     ) {

@@ -22,14 +22,14 @@ fn nanoseconds_round_up_to_at_least_one_microsecond() {
 }
 
 #[test]
-fn nothing_is_made_before_the_first_sample() {
+fn an_empty_latency_has_no_histogram() {
     let empty = Latency::default();
     assert!(matches!(empty.0, Repr::Empty));
     assert_eq!((empty.count(), empty.quantile(0.5), empty.max()), (0, None, None));
 }
 
 #[test]
-fn above_the_range_is_said_and_kept_at_the_top() {
+fn values_above_the_range_are_recorded_at_its_top() {
     let mut pool = Pool::new(3, 1_000);
     let mut latency = Latency::default();
     assert!(!latency.record(1_000, &mut pool));
@@ -39,7 +39,7 @@ fn above_the_range_is_said_and_kept_at_the_top() {
 }
 
 #[test]
-fn a_recycled_histogram_is_empty_and_used_again() {
+fn a_recycled_histogram_is_reused_empty() {
     let mut pool = Pool::new(3, TOP_US);
     let mut latency = Latency::default();
     latency.record(77, &mut pool);
@@ -51,7 +51,7 @@ fn a_recycled_histogram_is_empty_and_used_again() {
 }
 
 #[test]
-fn ranks_survive_floating_point() {
+fn ranks_are_exact_despite_floating_point() {
     for (quantile, count, expected) in [
         (0.95, 20, 19),
         (0.99, 100, 99),
@@ -67,7 +67,7 @@ fn ranks_survive_floating_point() {
 }
 
 #[test]
-fn counting_above_a_limit() {
+fn count_above_counts_samples_above_a_limit() {
     let latency = latency(3, &[10, 20, 30]);
     for (limit, above) in [(9, 3), (10, 2), (20, 1), (29, 1), (30, 0), (u64::MAX, 0)] {
         assert_eq!(latency.count_above(limit), above, "above {limit}");
@@ -76,7 +76,7 @@ fn counting_above_a_limit() {
 
 proptest! {
     #[test]
-    fn quantiles_of_a_sum_are_those_of_all_samples_together(
+    fn a_sum_has_the_quantiles_of_all_samples(
         digits in 2_u8..=3,
         left in prop::collection::vec(1..TOP_US, 0..200),
         right in prop::collection::vec(1..TOP_US, 0..200),
@@ -98,7 +98,7 @@ proptest! {
     ) {
         let latency = latency(3, &samples);
         samples.sort_unstable();
-        // Below 2,000 us three digits are exact.
+        // Three digits are exact below 2,000 us.
         let index = usize::try_from(rank(quantile, latency.count())).unwrap() - 1;
         prop_assert_eq!(latency.quantile(quantile), Some(samples[index]));
     }

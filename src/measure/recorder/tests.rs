@@ -1,4 +1,4 @@
-//! The recorder: what each call counts, what a swap hands out, and which delays count as the generator's.
+//! The recorder: what each call counts, what a swap returns, and which delays count as the generator's.
 
 use super::super::Operation;
 use super::*;
@@ -13,7 +13,7 @@ fn recorder() -> Recorder {
 }
 
 #[test]
-fn the_four_instants_become_four_figures() {
+fn the_four_times_give_four_latencies() {
     let mut recorder = recorder();
     recorder.due(SEND, S);
     recorder.ok(SEND, &Times { due: S, picked: S + MS, sent: S + 5 * MS, acked: S + 20 * MS });
@@ -29,7 +29,7 @@ fn the_four_instants_become_four_figures() {
 }
 
 #[test]
-fn what_comes_has_no_service_time_and_is_no_load() {
+fn received_messages_have_no_service_time_and_are_no_load() {
     for operation in [Operation::Deliver, Operation::C2d] {
         let (mut recorder, key) = (recorder(), Key { operation, ..SEND });
         recorder.due(key, 0);
@@ -44,7 +44,7 @@ fn what_comes_has_no_service_time_and_is_no_load() {
 }
 
 #[test]
-fn only_what_is_dirty_is_swapped_and_nothing_twice() {
+fn a_swap_returns_only_changed_cells_once() {
     let mut recorder = recorder();
     recorder.due(SEND, 0);
     recorder.due(SEND, 0);
@@ -71,7 +71,7 @@ fn a_recycled_snapshot_starts_empty() {
 }
 
 #[test]
-fn whatever_was_picked_has_a_lag() {
+fn failed_operations_keep_their_lag() {
     let mut recorder = recorder();
     for picked in [100 * MS, 200 * MS] {
         recorder.due(SEND, 0);
@@ -83,11 +83,11 @@ fn whatever_was_picked_has_a_lag() {
         (totals.lag.count_above(150_000), totals.lag.count(), totals.outcome(Outcome::Lost)),
         (1, 2, 2)
     );
-    assert!(totals.response.is_empty(), "percentiles are of ok operations");
+    assert!(totals.response.is_empty(), "only ok operations have a response time");
 }
 
 #[test]
-fn open_is_what_is_due_and_has_not_ended() {
+fn open_counts_due_operations_that_have_not_ended() {
     let mut recorder = recorder();
     for _ in 0..3 {
         recorder.due(SEND, 0);
@@ -100,7 +100,7 @@ fn open_is_what_is_due_and_has_not_ended() {
     assert_eq!(recorder.open(), 1, "due and ended at once");
 }
 
-/// A recorder of a thread that stalled from one instant to another, in ms.
+/// A recorder of a thread that stalled from `from_ms` to `to_ms`.
 fn stalled(from_ms: u64, to_ms: u64) -> Recorder {
     let zero = crate::clock::now();
     let stalls = Rc::new(Stalls::new(zero));
@@ -109,7 +109,7 @@ fn stalled(from_ms: u64, to_ms: u64) -> Recorder {
 }
 
 #[test]
-fn own_delay_is_lag_and_stalls_since() {
+fn own_delay_is_lag_plus_later_stalls() {
     for (due, picked, acked, own_ms) in [
         (50, 50, 90, None),
         (50, 50, 130, Some(30)),
@@ -119,7 +119,7 @@ fn own_delay_is_lag_and_stalls_since() {
         (300, 320, 330, Some(20)),
     ] {
         let mut recorder = stalled(100, 200);
-        // With it, the echo of the stall has ended.
+        // Ends the echo of the stall.
         recorder.heartbeat(250 * MS, 0);
         let [due, picked, acked] = [due, picked, acked].map(|ms: u64| ms * MS);
         recorder.ok(SEND, &Times { due, picked, sent: picked, acked });
@@ -133,10 +133,10 @@ fn own_delay_is_lag_and_stalls_since() {
 }
 
 #[test]
-fn what_is_due_in_an_echo_waits_behind_the_burst() {
+fn an_operation_due_in_an_echo_waits_for_the_burst() {
     let mut recorder = stalled(100, 200);
     recorder.heartbeat(200 * MS, 98 * MS);
-    // The burst of what fell due in the stall, and one that was due after it.
+    // The burst of messages that fell due in the stall, and one that was due after it.
     for n in 0..10 {
         recorder.due(SEND, (100 + n * 10) * MS);
     }
@@ -145,12 +145,12 @@ fn what_is_due_in_an_echo_waits_behind_the_burst() {
         |due: u64, acked: u64| Times { due: due * MS, picked: due * MS, sent: due * MS, acked: acked * MS };
     recorder.ok(SEND, &at(205, 290));
     let totals = &recorder.swap().cells[0].1;
-    assert_eq!(totals.own_delay_max_us, 85_000, "no more than the response");
+    assert_eq!(totals.own_delay_max_us, 85_000, "at most the response");
     assert_eq!(totals.delayed_lower.max(), Some(1));
 }
 
 #[test]
-fn an_echo_excuses_a_time_out() {
+fn an_echo_excuses_a_timeout() {
     let mut recorder = stalled(100, 200);
     recorder.heartbeat(200 * MS, 98 * MS);
     recorder.due(SEND, 205 * MS);
@@ -159,22 +159,22 @@ fn an_echo_excuses_a_time_out() {
 }
 
 #[test]
-fn only_a_stall_that_a_server_feels_excuses_a_lost_attempt() {
+fn only_a_long_stall_excuses_a_lost_connection_attempt() {
     for (operation, stall_ms, at_ms, excused) in [
         // Half of the shortest server timeout, and a tenth of it.
         (Operation::Connect, 1_000, 2_100, 1),
         (Operation::ConnectTls, 200, 400, 1),
         // Half of a server's timeout of 10 s.
         (Operation::Connect, 5_000, 10_100, 1),
-        // The server closed the connection at once: it waited for no one.
+        // The server closed the connection at once, without waiting.
         (Operation::Connect, 5, 150, 0),
         (Operation::Connect, 199, 310, 0),
-        // A tenth of the shortest timeout, but not of the time that this server waited.
+        // A tenth of the shortest server timeout, but not of the time that this server waited.
         (Operation::Connect, 200, 10_000, 0),
         (Operation::Telemetry, 1_000, 2_100, 0),
     ] {
         let (mut recorder, key) = (stalled(100, 100 + stall_ms), Key { operation, ..SEND });
-        // With it, the echo of the stall has ended.
+        // Ends the echo of the stall.
         recorder.heartbeat((100 + 2 * stall_ms) * MS, 0);
         recorder.due(key, 50 * MS);
         recorder.ended(key, Outcome::Lost, 50 * MS, (50 + at_ms) * MS);
@@ -184,7 +184,7 @@ fn only_a_stall_that_a_server_feels_excuses_a_lost_attempt() {
 }
 
 #[test]
-fn only_a_large_part_of_the_age_excuses_a_bad_end() {
+fn only_a_large_delay_excuses_a_failure() {
     for (outcome, at_ms, excused) in [
         (Outcome::TimedOut, 900, 1),
         (Outcome::TimedOut, 1_100, 0),
@@ -205,7 +205,7 @@ fn only_a_large_part_of_the_age_excuses_a_bad_end() {
 }
 
 #[test]
-fn what_lies_above_the_range_is_counted() {
+fn values_above_the_range_are_counted_as_clipped() {
     let mut recorder = recorder();
     recorder.ok(SEND, &Times { due: 0, picked: 0, sent: 0, acked: 3_600 * S });
     recorder.ended(SEND, Outcome::Unfinished, 0, 3_600 * S);
@@ -217,12 +217,12 @@ fn what_lies_above_the_range_is_counted() {
 }
 
 #[test]
-fn an_example_is_asked_once_per_class() {
+fn an_example_is_formatted_once_per_class() {
     let mut recorder = recorder();
-    let mut asked = 0;
+    let mut calls = 0;
     for at in 0..5 {
         recorder.error("connack_5", Culprit::Peer, at * 1_000, || {
-            asked += 1;
+            calls += 1;
             "refused".to_owned()
         });
         if at == 2 {
@@ -230,6 +230,6 @@ fn an_example_is_asked_once_per_class() {
         }
     }
     let again = recorder.swap().errors;
-    assert_eq!(asked, 1);
+    assert_eq!(calls, 1);
     assert_eq!((again[0].count, again[0].first_us, again[0].last_us), (2, 3, 4));
 }

@@ -1,4 +1,4 @@
-//! The series: rows that merge, ticks, and the bounds on rows and memory.
+//! The series: rows that merge, ticks, and the limits on rows and memory.
 
 use super::super::latency::Pool;
 use super::super::operation::Operation;
@@ -34,11 +34,11 @@ fn a_full_series_doubles_its_interval() {
     assert_eq!((series.rows.len(), series.interval_us), (301, 2_000_000));
     assert_eq!((series.rows[7].online, series.rows[7].planned_online), (15, 600), "at the end of the pair");
     assert_eq!(series.rows[7].cpu_percent, 20.0, "the mean of the pair");
-    assert_eq!(series.rows[300].cpu_percent, 20.0, "nothing was read in it");
+    assert_eq!(series.rows[300].cpu_percent, 20.0, "without a reading");
 }
 
 #[test]
-fn late_additions_find_their_row_after_a_merge() {
+fn late_additions_go_to_their_row_after_a_merge() {
     let mut series = Series::default();
     series.add(1_300, &Interval { offered: 1, ..Interval::default() });
     series.add(5, &Interval { offered: 7, ..Interval::default() });
@@ -51,7 +51,7 @@ fn late_additions_find_their_row_after_a_merge() {
 fn scattered(pool: &mut Pool, buckets: u64, times: u64) -> Interval {
     let mut interval = Interval::default();
     for latency in &mut interval.response.0 {
-        // Buckets of two digits are at most a hundredth of their values wide.
+        // With two digits, a bucket is at most a hundredth of its values wide.
         let mut us = 1;
         for _ in 0..buckets {
             latency.record_n(us, times, pool);
@@ -69,13 +69,13 @@ fn a_row_costs_a_few_bytes_per_bucket() {
     (0..600).for_each(|second| series.add(second, &interval));
     assert_eq!(series.rows.len(), ROWS_MAX);
     let each = series.heap_bytes / (ROWS_MAX * Operation::ALL.len());
-    // Unpacked they would take 23 KiB each.
+    // Unpacked, they would take 23 KiB each.
     assert!((50..=200).contains(&each), "{each} bytes for each row and operation");
 }
 
 #[test]
 fn rows_never_take_more_than_64_mib() {
-    // More samples in every bucket of every operation than any run has: each count takes seven bytes.
+    // More samples than any run has: each count takes seven bytes.
     const BUCKETS: u64 = 2_400;
     const TIMES: u64 = 1 << 42;
     let mut pool = Pool::new(2, 1 << 44);
@@ -88,9 +88,9 @@ fn rows_never_take_more_than_64_mib() {
     }
     assert!((ROWS_BYTES_MAX / 2..=ROWS_BYTES_MAX).contains(&most), "{most} bytes");
     assert_eq!((series.interval_us, series.rows.len()), (2 * US_PER_S, 100), "merged before 600 are full");
-    let known = series.heap_bytes;
+    let counted = series.heap_bytes;
     series.recount_heap_bytes();
-    assert_eq!(series.heap_bytes, known);
+    assert_eq!(series.heap_bytes, counted);
     let pings = series.rows.iter().map(|row| row.interval.response.of(Operation::Ping).count());
     assert_eq!(pings.sum::<u64>(), 200 * BUCKETS * TIMES, "nothing is lost");
 }
@@ -113,7 +113,7 @@ proptest! {
         let mut sum = Interval::default();
         for (n, row) in (0_u64..).zip(&series.rows) {
             sum.merge(&row.interval);
-            // Each row is exactly what happened in its seconds.
+            // Each row has exactly the numbers of its seconds.
             let mut expected = Interval::default();
             for (second, offered, errors, response_us) in &events {
                 if second * US_PER_S / series.interval_us == n {

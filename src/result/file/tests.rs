@@ -4,7 +4,7 @@ use super::super::testing::result;
 use super::*;
 use proptest::prelude::*;
 
-/// As a reader of its file sees it: what is not written is as it is by default.
+/// The result as read from its file: fields that are not written have their defaults.
 fn expected() -> RunResult {
     parse(Path::new("x.json"), to_json(&result()).unwrap().as_bytes()).unwrap()
 }
@@ -17,7 +17,7 @@ fn files_in(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn results_of_the_same_second_get_names_of_their_own() {
+fn results_of_the_same_second_get_different_names() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("made/on/demand");
     let mut ids = Vec::new();
@@ -30,7 +30,7 @@ fn results_of_the_same_second_get_names_of_their_own() {
     }
     let id = result().run.id;
     assert_eq!(ids, [id.clone(), format!("{id}-2"), format!("{id}-3")]);
-    assert_eq!(files_in(&out).len(), 3, "nothing temporary is left");
+    assert_eq!(files_in(&out).len(), 3, "no temporary file is left");
 }
 
 #[test]
@@ -84,17 +84,17 @@ fn errors_name_the_file_and_what_was_found() {
     for (text, expected) in [
         (absurd.to_string(), "operations, outcomes, lost is 18446744073709551615, more than any run counts"),
         ("{".to_owned(), "is cut off: its JSON is incomplete"),
-        ("\n<!doctype html>".to_owned(), "is a page, not a result: give the .json"),
+        ("\n<!doctype html>".to_owned(), "is an HTML page, not a result. Specify the .json"),
         ("{]".to_owned(), "is not a result file: "),
-        (String::new(), "is empty; give the .json"),
-        (" \n".to_owned(), "is empty; give the .json"),
-        ("\u{feff}".to_owned(), "is empty; give the .json"),
+        (String::new(), "is empty. Specify the .json"),
+        (" \n".to_owned(), "is empty. Specify the .json"),
+        ("\u{feff}".to_owned(), "is empty. Specify the .json"),
         ("\u{feff}[]".to_owned(), "its schema is missing, not \"hubstorm.result.v1\""),
         ("null".to_owned(), "its schema is missing"),
         ("{\"schema\": [1]}".to_owned(), "its schema is [1], not"),
         ("{\"schema\": \"hubstorm.result.v0\"}".to_owned(), "its schema is \"hubstorm.result.v0\""),
         (older.to_string(), "its schema is \"hubstorm.compare.v1\""),
-        (newer.to_string(), "is a result file of version 2, and this hubstorm reads version 1; use a newer"),
+        (newer.to_string(), "is a result file of version 2, and this hubstorm reads version 1. Use a newer"),
         (damaged.to_string(), "damaged: telemetry of fleet meter in phase steady, response: histogram is"),
         (row.to_string(), "damaged: series, rows[2], response, telemetry: histogram is not base64"),
         (lacking.to_string(), "missing field `verdict`"),
@@ -130,7 +130,7 @@ proptest! {
         prop_assert!(parse(Path::new("x.json"), &bytes).is_err());
     }
 
-    /// A real result with some bytes exchanged: it is refused, or read as a result.
+    /// A result with some bytes replaced is refused, or read as a result.
     #[test]
     fn a_damaged_result_never_panics(damage in prop::collection::vec((any::<u16>(), any::<u8>()), 1..4)) {
         let mut bytes = to_json(&result()).unwrap().into_bytes();
@@ -143,7 +143,7 @@ proptest! {
 }
 
 #[test]
-fn readers_ignore_what_they_do_not_know() {
+fn readers_ignore_unknown_fields_and_operations() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("newer.json");
     let mut newer = serde_json::to_value(result()).unwrap();
@@ -159,7 +159,7 @@ fn readers_ignore_what_they_do_not_know() {
 }
 
 #[test]
-fn what_is_written_is_read() {
+fn a_written_result_reads_back_equal() {
     let (before, after) = (result(), expected());
     assert_eq!(serde_json::to_value(&before).unwrap(), serde_json::to_value(&after).unwrap());
     assert_eq!(before.measurement.operations, after.measurement.operations);
@@ -168,9 +168,9 @@ fn what_is_written_is_read() {
     assert_eq!(before.measurement.health[0].stalls, after.measurement.health[0].stalls);
 }
 
-/// Version 1 only grows: what it had not from the start may be missing.
+/// Version 1 only grows: fields that were added later may be missing.
 #[test]
-fn files_of_before_are_read() {
+fn files_of_earlier_versions_are_read() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("older.json");
     let mut older = serde_json::to_value(result()).unwrap();
@@ -184,7 +184,7 @@ fn files_of_before_are_read() {
 }
 
 #[test]
-fn real_output_obeys_the_schema() {
+fn results_match_the_schema() {
     let validator = jsonschema::validator_for(&schema()).unwrap();
     let real = serde_json::to_value(result()).unwrap();
     let errors: Vec<_> = validator.iter_errors(&real).map(|error| error.to_string()).collect();
@@ -201,7 +201,7 @@ fn real_output_obeys_the_schema() {
     }
 }
 
-/// `UPDATE=1 cargo test --lib result::` writes it anew.
+/// `UPDATE=1 cargo test --lib result::` writes the schema again.
 #[test]
 fn the_published_schema_is_up_to_date() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("reports/schema.json");
