@@ -17,9 +17,12 @@ fn unit_error(found: &str, expected: &'static str) -> UnitError {
     UnitError { found: found.to_owned(), expected }
 }
 
-const EXPECTED_DURATION: &str = "a duration such as 250ms, 30s, 5m or 1h30m";
-const EXPECTED_SIGNED: &str = "a duration with its sign, such as -3m or +6m";
-const EXPECTED_RATE: &str = "a rate such as 400/s, 50/1s, 300/1m or 2.5/s";
+/// Description of a duration, for errors.
+pub(crate) const EXPECTED_DURATION: &str = "a duration such as 250ms, 30s, 5m or 1h30m";
+/// Description of a signed duration, for errors.
+pub(crate) const EXPECTED_SIGNED: &str = "a duration with a sign, such as -3m or +6m";
+/// Description of a rate, for errors.
+pub(crate) const EXPECTED_RATE: &str = "a rate such as 400/s, 50/1s, 300/1m or 2.5/s";
 const EXPECTED_PERCENT: &str = "a share such as 99.9%";
 
 /// Parses `250us`, `10ms`, `1.5s`, `3m`, `1h30m`, `2d`.

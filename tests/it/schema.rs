@@ -18,17 +18,17 @@ const REFERENCE: &str = "${env.EXAMPLE}";
 
 /// What is wrong by its meaning: a schema need not see it. Everything else that the reader says, it must.
 const MEANING: [&str; 11] = [
-    "a closed loop sends when the message before has ended",
-    "think_time is for closed loops",
-    "rate and every contradict each other",
-    "answer = false and this contradict each other",
-    "two sources of keys",
+    "not allowed with arrival = \"closed\"",
+    "think_time requires arrival = \"closed\"",
+    "rate and every exclude each other",
+    "not allowed with answer = false",
+    "more than one source of keys",
     "shorter than base",
     "too long",
-    "MQTT counts the keep-alive in 16 bits of seconds",
-    "not a time that IoT Hub waits for",
-    "not an environment reference",
-    "given twice",
+    "not a keep-alive that MQTT can express",
+    "not a timeout that IoT Hub supports",
+    "invalid reference to an environment variable",
+    "duplicate key",
 ];
 
 /// Begins of such.
