@@ -20,7 +20,7 @@ const REFERENCE: &str = "${env.EXAMPLE}";
 const MEANING: [&str; 11] = [
     "not allowed with arrival = \"closed\"",
     "think_time requires arrival = \"closed\"",
-    "rate and every exclude each other",
+    "rate and every are mutually exclusive",
     "not allowed with answer = false",
     "more than one source of keys",
     "shorter than base",

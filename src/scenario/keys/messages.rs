@@ -85,7 +85,7 @@ pub(super) fn spacing(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Optio
         (Some(_), Some(node)) => {
             reader
                 .errors
-                .add(&node.place, "rate and every exclude each other")
+                .add(&node.place, "rate and every are mutually exclusive")
                 .allowed("every (per device), or rate (for the whole fleet)")
                 .fix("remove one of the two");
             None

@@ -77,7 +77,7 @@ pub(super) fn validity(reader: &mut Reader<'_>, node: &Node) -> ValiditySpec {
     fields.retire(
         reader,
         &RETIRED,
-        "remove it; the verdict now takes generator delays into account, see docs/scenario.md",
+        "remove it; the verdict now accounts for delays of the load generator, see docs/scenario.md",
     );
     fields.finish(reader, &[]);
     spec
