@@ -1,5 +1,5 @@
-//! The limits of an IoT hub, each with its source. Used by `plan` and the emulator. Where Azure publishes no limit, the doc comment says that the value
-//! is our choice. It must not depend on sockets or clocks.
+//! The limits of an IoT hub, each with its source. Used by `plan` and the emulator. Where Azure publishes no limit, the doc comment says
+//! that the value is our choice. It must not depend on sockets or clocks.
 
 use std::time::Duration;
 
@@ -48,8 +48,8 @@ pub const C2D_QUEUE_MAX: usize = 50;
 /// The default lifetime of a cloud-to-device message in the queue (Azure: "Send cloud-to-device messages from an IoT hub").
 pub const C2D_TTL: Duration = Duration::from_secs(3600);
 
-/// The time without PUBACK after which a cloud-to-device message is delivered again
-/// (Azure: "Send cloud-to-device messages from an IoT hub").
+/// The time without PUBACK after which a cloud-to-device message is delivered again (Azure: "Send cloud-to-device messages from an IoT
+/// hub").
 pub const C2D_LOCK: Duration = Duration::from_secs(60);
 
 /// The most delivered but unacknowledged cloud-to-device messages of a device. Our choice: Azure publishes no limit.
@@ -60,12 +60,11 @@ pub const C2D_WINDOW: usize = 10;
 /// limit for cloud-to-device messages.
 pub const METHODS_IN_FLIGHT_MAX: usize = 50;
 
-/// The most changes of desired properties that wait to be sent to a device. Azure documents no such limit. Our choice: the limit and the error
-/// code for cloud-to-device messages.
+/// The most changes of desired properties that wait to be sent to a device. Azure documents no such limit. Our choice: the limit and the
+/// error code for cloud-to-device messages.
 pub const DESIRED_QUEUE_MAX: usize = 50;
 
-/// The default response timeout of a method call
-/// (Azure: "Understand and invoke direct methods from IoT Hub").
+/// The default response timeout of a method call (Azure: "Understand and invoke direct methods from IoT Hub").
 pub const METHOD_RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The most subscriptions of a device (Azure: "Communicate with an IoT hub using the MQTT protocol").
@@ -79,8 +78,8 @@ pub const KEEP_ALIVE_TIMEOUT_MAX: Duration = Duration::from_secs(1767);
 /// library).
 pub const CLOCK_SKEW_S: u64 = 300;
 
-/// The default time from a token's expiry until the emulator closes the connection. Our choice: Azure's documents mention 5 minutes and up to
-/// 10 minutes.
+/// The default time from a token's expiry until the emulator closes the connection. Our choice: Azure's documents mention 5 minutes and up
+/// to 10 minutes.
 pub const EXPIRY_GRACE: Duration = Duration::from_secs(300);
 
 /// The longest such time in Azure's documents (Azure: "Monitor, diagnose, and troubleshoot Azure IoT Hub device connectivity").

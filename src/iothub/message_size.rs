@@ -1,5 +1,5 @@
-//! Computes the size of a message as an IoT hub counts it. Used by `plan`, which refuses messages that are too large, by the emulator, which closes
-//! the connection, and by the cost estimate. It must not depend on limits.
+//! Computes the size of a message as an IoT hub counts it. Used by `plan`, which refuses messages that are too large, by the emulator,
+//! which closes the connection, and by the cost estimate. It must not depend on limits.
 
 use super::properties;
 use percent_encoding::percent_decode_str;

@@ -1,5 +1,5 @@
-//! Device ids, the user name of CONNECT, and the resource of a device's token. `plan` builds them, and the emulator parses them. It must not depend on
-//! which devices exist.
+//! Device ids, the user name of CONNECT, and the resource of a device's token. `plan` builds them, and the emulator parses them. It must
+//! not depend on which devices exist.
 
 use percent_encoding::percent_decode_str;
 
@@ -13,8 +13,8 @@ pub const DEVICE_ID_CHARS_MAX: usize = 128;
 const PREVIEW_TAIL: [&str; 3] =
     ["api-version=2017-06-30", "DeviceClientType=Microsoft.Azure.Devices.Client", "1.5.1-preview-003"];
 
-/// Returns the user name of a device: `{host}/{device}/?api-version=2021-04-12`
-/// (Azure: "Communicate with an IoT hub using the MQTT protocol").
+/// Returns the user name of a device: `{host}/{device}/?api-version=2021-04-12` (Azure: "Communicate with an IoT hub using the MQTT
+/// protocol").
 #[must_use]
 pub fn user_name(host: &str, device: &str) -> String {
     user_name_at(host, device, API_VERSION)
@@ -67,8 +67,8 @@ pub struct UserName<'a> {
     pub api_version: Option<String>,
 }
 
-/// Parses a user name: `{host}/{device}[/{module}]/?{properties}`, the same without `?` (legacy), or `{host}/{device}`, which hubs accept for
-/// telemetry. A `?` starts the properties only at the start of the last segment, because ids may contain it.
+/// Parses a user name: `{host}/{device}[/{module}]/?{properties}`, the same without `?` (legacy), or `{host}/{device}`, which hubs accept
+/// for telemetry. A `?` starts the properties only at the start of the last segment, because ids may contain it.
 ///
 /// # Errors
 /// The text has none of these forms.

@@ -1,6 +1,6 @@
-//! Encodes and decodes the property bag at the end of a topic: `name=value&name=value`. Names and values are escaped as in RFC 3986: a space
-//! is `%20`, and `+` is a plus. System properties have names such as `$.ct` (Azure: "Communicate with an IoT hub using the MQTT protocol").
-//! `plan` encodes bags; `fleet` and the emulator decode them. It must not depend on topics.
+//! Encodes and decodes the property bag at the end of a topic: `name=value&name=value`. Names and values are escaped as in RFC 3986: a
+//! space is `%20`, and `+` is a plus. System properties have names such as `$.ct` (Azure: "Communicate with an IoT hub using the MQTT
+//! protocol"). `plan` encodes bags; `fleet` and the emulator decode them. It must not depend on topics.
 
 use super::escape::ESCAPED;
 use percent_encoding::{percent_decode_str, utf8_percent_encode};

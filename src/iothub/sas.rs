@@ -96,8 +96,9 @@ impl Key {
     }
 }
 
-/// Creates a token for `resource` that expires at `expiry_unix`. `resource` is not escaped yet, such as `hub.azure-devices.net/devices/meter-1`.
-/// With `policy`, `key` is the key of that shared access policy (Azure: "Control access to IoT Hub by using shared access signatures").
+/// Creates a token for `resource` that expires at `expiry_unix`. `resource` is not escaped yet, such as
+/// `hub.azure-devices.net/devices/meter-1`. With `policy`, `key` is the key of that shared access policy (Azure: "Control access to IoT Hub
+/// by using shared access signatures").
 #[must_use]
 pub fn token(key: &Key, resource: &str, expiry_unix: u64, policy: Option<&str>) -> Zeroizing<String> {
     let resource = utf8_percent_encode(resource, ESCAPED).to_string();

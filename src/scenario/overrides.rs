@@ -1,5 +1,5 @@
-//! Applies `--set key=value` overrides to the tree before it is read, so all rules apply to them as well. A path selects a list element by its
-//! `name` or index: `phase.steady.duration=10s`. Used by `scenario::read`. Of the format's keys it knows only `fleet` and `thresholds`.
+//! Applies `--set key=value` overrides to the tree before it is read, so all rules apply to them as well. A path selects a list element by
+//! its `name` or index: `phase.steady.duration=10s`. Used by `scenario::read`. Of the format's keys it knows only `fleet` and `thresholds`.
 
 use super::error::{Errors, Origin, Place, nearest};
 use super::mask::{HIDDEN, may_be_key};

@@ -1,5 +1,5 @@
-//! Reads numbers, durations, rates, shares and words from a fixed list: values with a unit or a range. Used by `keys`. It must not depend on
-//! the format's keys.
+//! Reads numbers, durations, rates, shares and words from a fixed list: values with a unit or a range. Used by `keys`. It must not depend
+//! on the format's keys.
 
 use super::error::nearest;
 use super::node::{Node, Value};

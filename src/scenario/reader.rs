@@ -1,5 +1,5 @@
-//! Reads tables, strings, hosts and secrets, expands `${env.NAME}`, and reports unknown keys. Used by `keys`; `quantities` adds values with a
-//! unit or range. Of the format's keys it knows only those for secrets.
+//! Reads tables, strings, hosts and secrets, expands `${env.NAME}`, and reports unknown keys. Used by `keys`; `quantities` adds values with
+//! a unit or range. Of the format's keys it knows only those for secrets.
 
 use super::error::{Errors, Origin, Place, Problem, nearest};
 use super::host::{self, check_host, is_connection_string};

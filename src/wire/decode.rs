@@ -1,5 +1,6 @@
-//! Decodes packets. This file decodes frames and acknowledgments itself, and `connect` decodes CONNECT. mqttbytes decodes PUBLISH, SUBSCRIBE, SUBACK
-//! and UNSUBSCRIBE, once the frame is complete and not too large. Called by `session` and `emulator`. Independent of who sends a packet.
+//! Decodes packets. This file decodes frames and acknowledgments itself, and `connect` decodes CONNECT. mqttbytes decodes PUBLISH,
+//! SUBSCRIBE, SUBACK and UNSUBSCRIBE, once the frame is complete and not too large. Called by `session` and `emulator`. Independent of who
+//! sends a packet.
 
 use super::frame::{DecodeError, Header};
 use super::packet::{Packet, Publish, QoS, REMAINING_BYTES_MAX, SUBACK_FAILURE, Subscribe};

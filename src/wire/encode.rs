@@ -1,5 +1,5 @@
-//! Encodes packets and appends them to a buffer, which may already have content. An error leaves the buffer unchanged. Called by `session` and
-//! `emulator`. Independent of who receives a packet.
+//! Encodes packets and appends them to a buffer, which may already have content. An error leaves the buffer unchanged. Called by `session`
+//! and `emulator`. Independent of who receives a packet.
 
 use super::connect::{LEVEL, flag};
 use super::packet::{QoS, REMAINING_BYTES_MAX, STRING_BYTES_MAX};

@@ -10,7 +10,8 @@ const FRAME_BYTES_MAX: usize = 4096;
 /// Decodes `bytes` leniently and strictly.
 ///
 /// # Panics
-/// If an incomplete packet changed the input, a packet consumed no bytes, or the strict decoder returned something else than the lenient one.
+/// If an incomplete packet changed the input, a packet consumed no bytes, or the strict decoder returned something else than the lenient
+/// one.
 pub fn check_decode(bytes: &[u8]) {
     let mut strict = BytesMut::from(bytes);
     let mut lenient = BytesMut::from(bytes);
