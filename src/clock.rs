@@ -1,50 +1,51 @@
-//! The one place that reads clocks. Drivers ask here and hand the answer down; nothing below `link` does.
+//! Reads the monotonic clock and the wall clock, and detects steps of the wall clock. Only this file reads clocks. Drivers pass the time
+//! down as an argument, so rooms below `link` do not read it. Used by `link`, `fleet`, `emulator` and `app`. It must not depend on any
+//! room.
 //!
-//! `now` uses tokio's clock, so that a test with paused time controls every part of the program. Durations are measured on the
-//! monotonic clock. The wall clock is read whenever a date is needed: it can be set at any time, so nothing is derived from an
-//! earlier reading.
+//! `now` uses tokio's clock, so a test with paused time controls the whole program. Durations come from the monotonic clock. The wall
+//! clock is read for every date. It can be set at any time, so no date is derived from an earlier reading.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// If the clocks diverge by more than this between two readings, the wall clock was set or the machine was suspended. NTP corrects smaller
-/// errors by slowing or speeding up the clock (our choice).
+/// The smallest divergence of the clocks between two readings that counts as a step: the wall clock was set, or the machine was suspended.
+/// NTP corrects smaller errors by slowing down or speeding up the clock (our choice).
 pub const STEP_MIN: Duration = Duration::from_secs(1);
 
-/// A pair of readings taken within this time is close enough: it is far below [`STEP_MIN`].
+/// The longest time for reading both clocks, far below [`STEP_MIN`].
 const PAIR_MAX: Duration = Duration::from_micros(100);
 
 /// The most attempts to read both clocks within [`PAIR_MAX`].
 const PAIRS_MAX: usize = 5;
 
-/// The most steps that a [`StepWatch`] remembers. Further steps would not change the verdict.
+/// The most steps that a [`StepWatch`] stores. Further steps would not change the verdict.
 const STEPS_MAX: usize = 64;
 
-/// The monotonic clock (tokio's, so that paused tests work).
-#[expect(clippy::disallowed_methods, reason = "the one clock")]
+/// Reads the monotonic clock. It is tokio's, so that tests can pause it.
+#[expect(clippy::disallowed_methods, reason = "only this file reads clocks")]
 #[must_use]
 pub fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-/// The wall clock since the Unix epoch, for one-time uses: a certificate, a token on the command line.
-#[expect(clippy::disallowed_methods, reason = "the one clock")]
+/// Reads the wall clock, since the Unix epoch. For single uses, such as a certificate or a token on the command line.
+#[expect(clippy::disallowed_methods, reason = "only this file reads clocks")]
 #[must_use]
 pub fn unix() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-/// The same instant on both clocks.
+/// An instant on both clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reading {
-    /// On the monotonic clock.
+    /// Monotonic clock.
     pub at: Instant,
-    /// On the wall clock, since the Unix epoch.
+    /// Wall clock, since the Unix epoch.
     pub unix: Duration,
 }
 
-/// The wall clock of a run or of a hub: this machine's, or one that a test sets.
+/// The wall clock of a run or an emulator: the clock of this machine, or one that a test controls.
 #[derive(Clone, Debug, Default)]
 pub struct WallClock(Option<Arc<TestClock>>);
 
@@ -55,20 +56,20 @@ struct TestClock {
 }
 
 impl WallClock {
-    /// Returns a clock that shows `unix` at `at`, follows the monotonic clock, and can be stepped.
+    /// Returns a test clock that shows `unix` at `at`, follows the monotonic clock, and can be stepped.
     #[must_use]
     pub fn of(at: Instant, unix: Duration) -> WallClock {
         WallClock(Some(Arc::new(TestClock { zero: Reading { at, unix }, stepped_us: AtomicI64::new(0) })))
     }
 
-    /// Steps a clock made by [`WallClock::of`], and every clone of it. This machine's clock stays as it is.
+    /// Steps a clock from [`WallClock::of`] and all its clones. Does nothing for this machine's clock.
     pub fn step(&self, by_us: i64) {
         if let Some(clock) = &self.0 {
             clock.stepped_us.fetch_add(by_us, Ordering::Relaxed);
         }
     }
 
-    /// Reads the clock. `now` is the present instant, from which a test's clock is computed.
+    /// Reads the clock. `now` is the current instant, from which the time of a test clock is computed.
     #[must_use]
     pub fn unix(&self, now: Instant) -> Duration {
         match &self.0 {
@@ -77,7 +78,7 @@ impl WallClock {
         }
     }
 
-    /// Reads both clocks. A pause between the two readings would look like a step, so the closest of several pairs is returned.
+    /// Reads both clocks. A pause between the two readings would look like a step, so this returns the fastest of several attempts.
     #[must_use]
     pub fn read(&self, now: Instant) -> Reading {
         if let Some(clock) = &self.0 {
@@ -101,13 +102,13 @@ impl WallClock {
 impl TestClock {
     fn unix(&self, now: Instant) -> Duration {
         let Reading { at, unix } = self.zero;
-        let shown =
+        let time =
             (unix + now.saturating_duration_since(at)).saturating_sub(at.saturating_duration_since(now));
-        moved(shown, self.stepped_us.load(Ordering::Relaxed))
+        moved(time, self.stepped_us.load(Ordering::Relaxed))
     }
 }
 
-/// A time since the Unix epoch, moved by `by_us` microseconds, but not before the epoch.
+/// Returns a time since the Unix epoch moved by `by_us` microseconds, but not before the epoch.
 #[must_use]
 pub fn moved(unix: Duration, by_us: i64) -> Duration {
     let by = Duration::from_micros(by_us.unsigned_abs());
@@ -117,13 +118,13 @@ pub fn moved(unix: Duration, by_us: i64) -> Duration {
 /// A step of the wall clock against the monotonic clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// When it was noticed.
+    /// Instant at which the step was detected.
     pub at: Instant,
-    /// By how much the wall clock moved; negative when it was set back.
+    /// Size of the step. Negative if the wall clock was set back.
     pub by_us: i64,
 }
 
-/// Detects steps of the wall clock by comparing each reading of both clocks with the one before.
+/// Detects steps of the wall clock by comparing each reading of both clocks with the previous one.
 #[derive(Debug)]
 pub struct StepWatch {
     last: Reading,
@@ -131,13 +132,13 @@ pub struct StepWatch {
 }
 
 impl StepWatch {
-    /// Starts with a reading of both clocks.
+    /// Creates a watch with a first reading of both clocks.
     #[must_use]
     pub fn new(first: Reading) -> StepWatch {
         StepWatch { last: first, steps: Vec::new() }
     }
 
-    /// Adds a reading. Returns by how much the wall clock moved against the monotonic clock since the last one, in microseconds. More
+    /// Adds a reading. Returns how far the wall clock moved against the monotonic clock since the last reading, in microseconds. More
     /// than [`STEP_MIN`] is a step.
     pub fn compare(&mut self, reading: Reading) -> i64 {
         let last = std::mem::replace(&mut self.last, reading);
@@ -152,15 +153,15 @@ impl StepWatch {
         by_us
     }
 
-    /// The steps so far, the oldest first.
+    /// Returns the steps so far, oldest first.
     #[must_use]
     pub fn steps(&self) -> &[Step] {
         &self.steps
     }
 }
 
-/// Iterates over what the wall clock would show without the last step, without the last two, and so on. Each item has the earliest step
-/// left out, the sum of the steps left out in microseconds, and the resulting time.
+/// Iterates over the times that the wall clock would show without the last step, without the last two, and so on. Each item has the
+/// earliest omitted step, the sum of the omitted steps in microseconds, and the resulting time.
 pub fn without(steps: &[Step], unix: Duration) -> impl Iterator<Item = (Step, i64, Duration)> {
     steps.iter().rev().scan(0_i64, move |by_us, step| {
         *by_us = by_us.saturating_add(step.by_us);
@@ -168,19 +169,19 @@ pub fn without(steps: &[Step], unix: Duration) -> impl Iterator<Item = (Step, i6
     })
 }
 
-/// True if a divergence of the clocks is a step.
+/// Returns true if a divergence of the clocks is a step.
 #[must_use]
 pub fn is_step(by_us: i64) -> bool {
     u128::from(by_us.unsigned_abs()) > STEP_MIN.as_micros()
 }
 
-/// A run's zero on both clocks. Every time in a run is counted from it on the monotonic clock, so setting the wall clock does not affect
-/// them.
+/// The zero of a run on both clocks. All times of a run are measured from it with the monotonic clock, so changes of the wall clock do not
+/// affect them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunClock {
-    /// The zero on the monotonic clock.
+    /// Zero on the monotonic clock.
     pub zero: Instant,
-    /// The wall clock at the zero, since the Unix epoch.
+    /// Wall clock at the zero, since the Unix epoch.
     pub zero_unix: Duration,
 }
 
@@ -192,32 +193,32 @@ impl RunClock {
         RunClock { zero: at + lead, zero_unix: unix + lead }
     }
 
-    /// Returns the zero, as a reading of both clocks.
+    /// Returns the zero as a reading of both clocks.
     #[must_use]
     pub fn reading(&self) -> Reading {
         Reading { at: self.zero, unix: self.zero_unix }
     }
 
-    /// Returns the time from the zero to `at`; zero for anything before it.
+    /// Returns the time from the zero to `at`, or zero if `at` is earlier.
     #[must_use]
     pub fn since(&self, at: Instant) -> Duration {
         at.saturating_duration_since(self.zero)
     }
 
-    /// Returns the nanoseconds from the zero to `at`; 0 for anything before it. Saturates after 584 years.
+    /// Returns the nanoseconds from the zero to `at`, or 0 if `at` is earlier. Saturates after 584 years.
     #[must_use]
     pub fn ns(&self, at: Instant) -> u64 {
         u64::try_from(self.since(at).as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// Returns the instant that lies so many nanoseconds after the zero.
+    /// Returns the instant `ns` nanoseconds after the zero.
     #[must_use]
     pub fn at(&self, ns: u64) -> Instant {
         self.zero + Duration::from_nanos(ns)
     }
 
-    /// Returns the date of an instant by a wall clock without steps since the zero. Used for the age of messages that the run itself sends
-    /// and receives, which must not contain a step.
+    /// Returns the date of an instant on a wall clock without steps since the zero. For the age of messages that the run itself sends and
+    /// receives, which must not include a step.
     #[must_use]
     pub fn unstepped_unix(&self, at: Instant) -> Duration {
         self.zero_unix + self.since(at)

@@ -1,52 +1,53 @@
-//! (seed, device, purpose) to a generator: the same seed gives the same arrivals and payloads on any worker.
+//! Random generators from a seed, a device and a purpose. The same seed gives the same arrivals and payloads on any worker. Used by `plan`,
+//! `policy`, `link`, `fleet` and the emulator. It must not depend on threads or clocks.
 
 use rand::SeedableRng;
 
-/// A device's generator: 16 bytes of state, because there are tens of thousands of them.
+/// The generator of a device. It has only 16 bytes of state, because there are tens of thousands of generators.
 pub type Rng = rand_pcg::Pcg32;
 
-/// What a stream of random numbers is for, so that adding a payload field does not move the arrivals.
+/// The purpose of a stream of random numbers. Each purpose has its own stream, so a new payload field does not change arrivals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// When messages are due; one stream per `send` of a fleet.
+    /// Due times of messages, with one stream per `send` of a fleet.
     Arrivals(u16),
-    /// What messages contain; one stream per `send` of a fleet.
+    /// Payloads of messages, with one stream per `send` of a fleet.
     Payload(u16),
-    /// Back-off jitter and renewal jitter.
+    /// Jitter of back-off and token renewal.
     Connection,
-    /// What the will contains.
+    /// Payload of the will.
     Will,
-    /// What answers to a method call contain; one stream per method of a fleet.
+    /// Payloads of method answers, with one stream per method of a fleet.
     MethodAnswer(u16),
-    /// When calls of the service client are due; one stream per drive. They belong to no device.
+    /// Due times of service calls, with one stream per `[[drive]]` and no device.
     ServiceArrivals(u16),
-    /// What those calls contain.
+    /// Payloads of service calls.
     ServicePayload(u16),
-    /// Which device each of those calls is for.
+    /// Devices of service calls.
     ServiceDevice(u16),
 }
 
-/// The numbers of all purposes that are not a fleet's sends are multiples of this, or follow one: no send has so high a number.
-const SINGLE: u64 = 1 << 20;
+/// Streams of other purposes than sends start at multiples of this number, which no send reaches.
+const PURPOSE_STEP: u64 = 1 << 20;
 
-/// The generator of one device (global index over all fleets) for one purpose. What belongs to no device is of device 0.
+/// Returns the generator of a device (its index over all fleets) for a purpose. Purposes without a device use device 0.
 #[must_use]
 pub fn generator(seed: u64, device: u64, purpose: Purpose) -> Rng {
-    // The numbers of `Arrivals`, `Payload` and `Connection` stay as they are: a seed gives the load that it always gave.
+    // These numbers must never change, so that a seed gives the same load in every version.
     let purpose = match purpose {
         Purpose::Arrivals(send) => u64::from(send) * 4 + 1,
         Purpose::Payload(send) => u64::from(send) * 4 + 2,
         Purpose::Connection => 3,
-        Purpose::Will => SINGLE,
-        Purpose::MethodAnswer(method) => 2 * SINGLE + u64::from(method),
-        Purpose::ServiceArrivals(drive) => 3 * SINGLE + u64::from(drive),
-        Purpose::ServicePayload(drive) => 4 * SINGLE + u64::from(drive),
-        Purpose::ServiceDevice(drive) => 5 * SINGLE + u64::from(drive),
+        Purpose::Will => PURPOSE_STEP,
+        Purpose::MethodAnswer(method) => 2 * PURPOSE_STEP + u64::from(method),
+        Purpose::ServiceArrivals(drive) => 3 * PURPOSE_STEP + u64::from(drive),
+        Purpose::ServicePayload(drive) => 4 * PURPOSE_STEP + u64::from(drive),
+        Purpose::ServiceDevice(drive) => 5 * PURPOSE_STEP + u64::from(drive),
     };
     Rng::seed_from_u64(mix(seed ^ mix(device ^ mix(purpose))))
 }
 
-/// `SplitMix64`'s finaliser: neighbouring device indices must not give neighbouring streams.
+/// The finalizer of `SplitMix64`. Neighboring device indices must not give similar streams.
 fn mix(value: u64) -> u64 {
     let mut z = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -64,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_seed_gives_the_same_stream_and_every_input_changes_it() {
+    fn stream_depends_on_seed_device_and_purpose() {
         let base = first(7, 1, Purpose::Arrivals(0));
         assert_eq!(base, first(7, 1, Purpose::Arrivals(0)));
         for other in [
@@ -82,9 +83,10 @@ mod tests {
             assert_ne!(base, other);
         }
     }
-    /// If this fails, a scenario's seed no longer repeats the load of an older result.
+
+    /// If this test fails, a seed no longer reproduces the load of older results.
     #[test]
-    fn a_seed_gives_the_same_load_in_every_version() {
+    fn seed_gives_the_same_load_in_every_version() {
         let streams = [
             Purpose::Arrivals(0),
             Purpose::Arrivals(3),

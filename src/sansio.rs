@@ -1,61 +1,63 @@
-//! The contract between a protocol endpoint and the link that drives it. Both ends of a connection obey it:
-//! `fleet::Device` on one side, the emulator's connection on the other; `link::Link` is the only driver.
+//! The contract between a protocol endpoint, the [`Machine`], and the link that drives it. `fleet`'s device and the emulator's connection
+//! implement it; `link::Link` is the only driver. Bytes and the time go in, and bytes, deadlines and a close request come out.
 //!
-//! A machine touches neither a socket nor a clock: `now` is an argument, bytes come and go through buffers.
+//! It must not depend on sockets or clocks: `now` is an argument, and buffers carry the bytes.
 
 use bytes::BytesMut;
 use std::time::Instant;
 
-/// A machine is asked for output only while less than this waits to be written: a slow peer shows as
-/// waiting messages, not as memory.
+/// The link asks a machine for output only while fewer bytes than this wait to be written. So a slow peer delays messages, but does not
+/// use more memory.
 pub const OUTPUT_BYTES_MAX: usize = 64 * 1024;
 
-/// A protocol endpoint that touches neither a socket nor a clock.
+/// A protocol endpoint without sockets and clocks.
 ///
-/// In one wake the link reads until the socket has no more, its budget is spent, or the machine
-/// [wants no more](Machine::wants_input); reads the clock and calls [`handle_input`](Machine::handle_input) after each
-/// read, and goes on with the last reading: runs [`handle_timeout`](Machine::handle_timeout), collects [`poll_output`](Machine::poll_output), writes, flushes,
-/// and arms one timer for [`poll_timeout`](Machine::poll_timeout).
+/// Each time the link wakes up, it
+///
+/// 1. reads until the socket has no more bytes, the read budget is spent, or the machine [wants no input](Machine::wants_input). After each
+///    read, it reads the clock and calls [`handle_input`](Machine::handle_input). The last time is used for the next steps;
+/// 2. calls [`handle_timeout`](Machine::handle_timeout);
+/// 3. collects bytes with [`poll_output`](Machine::poll_output), writes and flushes them;
+/// 4. sets one timer for [`poll_timeout`](Machine::poll_timeout).
 pub trait Machine {
-    /// Why the endpoint cannot go on with this connection. The link drops the socket and returns it.
+    /// Error after which the endpoint cannot continue the connection. The link drops the socket and returns the error.
     type Error;
 
-    /// Consumes whole frames from `input` and leaves a partial one. What it does not want yet it leaves too: it is called again with
-    /// that, and before anything more is read, once [`wants_input`](Machine::wants_input) is true.
+    /// Consumes complete frames from `input`. A partial frame stays in `input`, and so do frames that the machine does not want yet. Once
+    /// [`wants_input`](Machine::wants_input) is true, the link calls again with these frames before it reads more.
     ///
     /// # Errors
-    /// The peer broke the protocol.
+    /// The peer violated the protocol.
     fn handle_input(&mut self, now: Instant, input: &mut BytesMut) -> Result<(), Self::Error>;
 
-    /// Runs the timers that are due. Early calls are harmless.
+    /// Handles due timers. Early calls are harmless.
     ///
     /// # Errors
-    /// A timer whose expiry ends the connection.
+    /// A timer expired that ends the connection.
     fn handle_timeout(&mut self, now: Instant) -> Result<(), Self::Error>;
 
-    /// Everything that `poll_output` produced so far has been handed to the kernel.
+    /// Called when the kernel has all bytes that `poll_output` has produced so far.
     fn handle_flushed(&mut self, now: Instant);
 
-    /// The connection is over. Called once, whatever the reason, before the link returns; what the peer sent before has
-    /// been handed over, unless this side ended it.
+    /// Called once when the connection has ended for any reason, before the link returns. Unless this side ended it, `handle_input` has
+    /// received all bytes from the peer.
     fn handle_closed(&mut self, now: Instant, why: Closed);
 
-    /// Appends what wants to be sent. Called only while less than [`OUTPUT_BYTES_MAX`] waits in `out`;
-    /// due messages are encoded here.
+    /// Appends output. Called only while fewer than [`OUTPUT_BYTES_MAX`] bytes wait in `out`. Due messages are encoded here.
     fn poll_output(&mut self, now: Instant, out: &mut BytesMut);
 
-    /// When `handle_timeout` wants to be called next. What it has dealt with must not be asked for again: while the
-    /// peer does not read, `poll_output` is not called, and a past instant would hide the ones to come.
+    /// Returns when to call `handle_timeout` next. Timers that `handle_timeout` has handled must not be returned again: while the peer does
+    /// not read, `poll_output` is not called, and a past instant would hide later ones.
     fn poll_timeout(&self) -> Option<Instant>;
 
-    /// False stops reading: back-pressure on the peer.
+    /// Returns false to stop reading, which applies back-pressure to the peer.
     fn wants_input(&self) -> bool;
 
-    /// How the endpoint wants the connection to end, once it does.
+    /// Returns how to end the connection, once the endpoint wants it to end.
     fn poll_close(&self) -> Option<Close>;
 }
 
-/// Why a connection is over.
+/// The reason for the end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Closed {
     /// The peer closed its side.
@@ -66,24 +68,24 @@ pub enum Closed {
     Unreachable,
     /// TLS failed after the handshake.
     TlsAlert(&'static TlsEnd),
-    /// This side ended it: `poll_close` or an error of the machine.
+    /// This side ended the connection, by `poll_close` or an error of the machine.
     Local,
 }
 
-/// Why TLS failed after the handshake. [`Closed`] holds a reference to keep every connection small.
+/// A TLS failure after the handshake. [`Closed`] has a reference to it, which keeps connections small.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub struct TlsEnd {
-    /// The cause.
+    /// Cause.
     pub cause: &'static str,
-    /// What the user can do about it.
+    /// Suggested fix.
     pub fix: &'static str,
 }
 
 /// How a machine wants its connection to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Close {
-    /// Write what is waiting, say goodbye in TLS, close.
+    /// Write all pending output, send a TLS close_notify, and close.
     AfterFlush,
-    /// RST: zero linger, nothing more is written.
+    /// Send RST (zero linger) and write nothing more.
     Reset,
 }

@@ -1,7 +1,7 @@
-//! When a thread had something to do and did not run. `link`'s deadlines note stalls, `measure` reads how much of an operation's
-//! time they cover, and both ends of the built-in hub report them. Independent of clocks and threads: instants come in as arguments.
+//! Stalls: the intervals in which a thread had work but did not run. The deadlines of `link` record stalls, `measure` computes how much of
+//! an operation they cover, and the emulator reports its own. Independent of clocks and threads: instants are arguments.
 //!
-//! A pause is counted once, however many deadlines it delayed: stalls are kept as the union of the noted intervals.
+//! A pause counts once, no matter how many deadlines it delayed: stalls are stored as the union of the recorded intervals.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,18 +15,18 @@ pub const BUSY_HEARTBEAT: Duration = Duration::from_millis(2);
 /// Heartbeat interval of a thread whose connections are idle.
 pub const IDLE_HEARTBEAT: Duration = Duration::from_millis(10);
 
-/// The most entries that a [`StallList`] keeps.
+/// The most entries of a [`StallList`].
 pub const ENTRIES_MAX: usize = 1024;
 
-/// The most intervals that can be looked up. Older ones count as if the thread had stalled in all of the time before.
+/// The most stored intervals. Before them, the thread counts as always stalled.
 const RECENT_MAX: usize = 4096;
 
-/// One interval of the union, in nanoseconds since zero.
+/// An interval of the union, in nanoseconds since zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Interval {
     from_ns: u64,
     to_ns: u64,
-    /// The length of all intervals before this one.
+    /// Total length of all earlier intervals.
     before_ns: u64,
 }
 
@@ -34,14 +34,14 @@ struct Interval {
 #[derive(Debug)]
 pub struct Stalls {
     zero: Cell<Instant>,
-    /// The end of the latest stall: nearly every look-up needs no more than this.
+    /// End of the latest stall. Most lookups need only this.
     last_to_ns: Cell<u64>,
     recent: RefCell<VecDeque<Interval>>,
     unreported: RefCell<Vec<[u64; 2]>>,
 }
 
 impl Stalls {
-    /// No stalls, counted from `zero`.
+    /// Creates an empty record whose times start at `zero`.
     #[must_use]
     pub fn new(zero: Instant) -> Stalls {
         Stalls {
@@ -52,7 +52,7 @@ impl Stalls {
         }
     }
 
-    /// Forgets everything and counts from `zero`. Stalls before it are not kept.
+    /// Removes all stalls and starts again at `zero`. Earlier stalls are not recorded.
     pub fn restart(&self, zero: Instant) {
         self.zero.set(zero);
         self.last_to_ns.set(0);
@@ -60,12 +60,12 @@ impl Stalls {
         self.unreported.borrow_mut().clear();
     }
 
-    /// The thread had something to do at `from` and did not run until `to`.
+    /// Records a stall: the thread had work at `from` but did not run until `to`.
     pub fn note(&self, from: Instant, to: Instant) {
         let since_zero = |at: Instant| {
             u64::try_from(at.saturating_duration_since(self.zero.get()).as_nanos()).unwrap_or(u64::MAX)
         };
-        // What the union has already is not noted again.
+        // The union already has everything up to the end of the latest stall.
         let from_ns = since_zero(from).max(self.last_to_ns.get());
         let to_ns = since_zero(to);
         if from_ns >= to_ns {
@@ -90,20 +90,20 @@ impl Stalls {
         }
     }
 
-    /// The end of the latest stall, in nanoseconds since zero; 0 without one.
+    /// Returns the end of the latest stall in nanoseconds since zero, or 0 if there is none.
     #[inline]
     #[must_use]
     pub fn last_to_ns(&self) -> u64 {
         self.last_to_ns.get()
     }
 
-    /// The begin of the latest stall, in nanoseconds since zero; 0 without one.
+    /// Returns the start of the latest stall in nanoseconds since zero, or 0 if there is none.
     #[must_use]
     pub fn last_from_ns(&self) -> u64 {
         self.recent.borrow().back().map_or(0, |last| last.from_ns)
     }
 
-    /// How long the thread stalled between two instants.
+    /// Returns how long the thread stalled between two times.
     #[inline]
     #[must_use]
     pub fn between_ns(&self, from_ns: u64, to_ns: u64) -> u64 {
@@ -113,7 +113,7 @@ impl Stalls {
         self.until_ns(to_ns).saturating_sub(self.until_ns(from_ns))
     }
 
-    /// How long the thread stalled up to an instant: the length of the union.
+    /// Returns how long the thread stalled until a time: the length of the union.
     #[must_use]
     pub fn until_ns(&self, at_ns: u64) -> u64 {
         let recent = self.recent.borrow();
@@ -124,7 +124,7 @@ impl Stalls {
         }
     }
 
-    /// The longest single stall in a time.
+    /// Returns the length of the longest single stall between two times.
     #[must_use]
     pub fn longest_ns(&self, from_ns: u64, to_ns: u64) -> u64 {
         let recent = self.recent.borrow();
@@ -135,33 +135,33 @@ impl Stalls {
             .unwrap_or(0)
     }
 
-    /// The intervals `[from_ns, to_ns]` that were noted since the last call.
+    /// Returns the intervals `[from_ns, to_ns]` recorded since the last call.
     pub fn take(&self) -> Vec<[u64; 2]> {
         std::mem::take(&mut *self.unreported.borrow_mut())
     }
 }
 
-/// An interval with stalls in it. In JSON it is the array `[from_us, to_us, stalled_us]`.
+/// An interval that contains stalls. In JSON, it is the array `[from_us, to_us, stalled_us]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(from = "[u64; 3]", into = "[u64; 3]")]
 #[schemars(with = "[u64; 3]")]
 pub struct StallEntry {
-    /// The start of its first stall, in microseconds.
+    /// Start of the first stall, in microseconds.
     pub from_us: u64,
-    /// The end of its last stall, in microseconds.
+    /// End of the last stall, in microseconds.
     pub to_us: u64,
-    /// The length of its stalls together: all of the interval, or less after a merge.
+    /// Total length of the stalls. Less than the interval only after a merge.
     pub stalled_us: u64,
 }
 
 impl StallEntry {
-    /// Returns an upper bound of the time stalled in a window.
+    /// Returns an upper bound of the stalled time in a window.
     #[must_use]
     pub fn at_most_us(&self, from_us: u64, to_us: u64) -> u64 {
         self.stalled_us.min(self.to_us.min(to_us).saturating_sub(self.from_us.max(from_us)))
     }
 
-    /// Moves the entry to a later origin of time.
+    /// Returns the entry with `origin_us` added to its times.
     #[must_use]
     pub fn after(self, origin_us: u64) -> StallEntry {
         let [from_us, to_us] = [self.from_us, self.to_us].map(|at_us| at_us.saturating_add(origin_us));
@@ -181,8 +181,8 @@ impl From<StallEntry> for [u64; 3] {
     }
 }
 
-/// The stalls of a thread over a run of any length, in at most [`ENTRIES_MAX`] entries. When a new stall finds no room, the two
-/// neighbors that span the shortest time become one entry. The time stalled stays exact in total. For a window it becomes an upper bound.
+/// The stalls of a thread over a run of any length, in at most [`ENTRIES_MAX`] entries. When the list is full, the two neighbors that span
+/// the shortest time are merged. The total stalled time stays exact; for a window it becomes an upper bound.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct StallList {
@@ -190,13 +190,13 @@ pub struct StallList {
 }
 
 impl StallList {
-    /// Adds a stall. Stalls come in the order of time; time that the list already covers is not added again.
+    /// Adds a stall. Stalls must be added in the order of time. Time that the list already covers is not added again.
     pub fn add(&mut self, from_us: u64, to_us: u64) {
         self.add_entry(StallEntry { from_us, to_us, stalled_us: to_us.saturating_sub(from_us) });
     }
 
-    /// Adds an entry of another list, in the order of time. Where two overlap, they become one: both may have stalled at different
-    /// times, and never for longer than there is time.
+    /// Adds an entry of another list, in the order of time. Overlapping entries are merged. Their stalls may be at different times, so the
+    /// stalled times are added, up to the length of the interval.
     pub fn add_entry(&mut self, entry: StallEntry) {
         if entry.from_us >= entry.to_us {
             return;
@@ -215,14 +215,14 @@ impl StallList {
         }
     }
 
-    /// Adds the stalls of another thread: time in which both stalled counts once.
+    /// Adds the stalls of another thread. Time in which both threads stalled counts once.
     pub fn merge(&mut self, other: &StallList) {
         let mut all: Vec<StallEntry> = self.entries.drain(..).chain(other.entries.iter().copied()).collect();
         all.sort_by_key(|entry| (entry.from_us, entry.to_us, entry.stalled_us));
         all.into_iter().for_each(|entry| self.add_entry(entry));
     }
 
-    /// The entries, in the order of time. They do not overlap.
+    /// Returns the entries in the order of time. They do not overlap.
     #[must_use]
     pub fn entries(&self) -> &[StallEntry] {
         &self.entries

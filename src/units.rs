@@ -1,11 +1,11 @@
-//! Durations, rates and shares as people write them: `250ms`, `1h30m`, `400/s`, `99.9%`. Parsing and printing,
-//! for the scenario file, the command line and every report.
+//! Parses and formats durations, rates and shares: `250ms`, `1h30m`, `400/s`, `99.9%`. Used for scenarios, the command line and reports. It
+//! must not depend on any room.
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// What was written is not a quantity of the expected kind.
+/// The text is not a quantity of the expected kind.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{found:?} is not {expected}")]
 pub struct UnitError {
@@ -17,15 +17,18 @@ fn unit_error(found: &str, expected: &'static str) -> UnitError {
     UnitError { found: found.to_owned(), expected }
 }
 
-const EXPECTED_DURATION: &str = "a duration such as 250ms, 30s, 5m or 1h30m";
-const EXPECTED_SIGNED: &str = "a duration with its sign, such as -3m or +6m";
-const EXPECTED_RATE: &str = "a rate such as 400/s, 50/1s, 300/1m or 2.5/s";
+/// Description of a duration, for errors.
+pub(crate) const EXPECTED_DURATION: &str = "a duration such as 250ms, 30s, 5m or 1h30m";
+/// Description of a signed duration, for errors.
+pub(crate) const EXPECTED_SIGNED: &str = "a duration with a sign, such as -3m or +6m";
+/// Description of a rate, for errors.
+pub(crate) const EXPECTED_RATE: &str = "a rate such as 400/s, 50/1s, 300/1m or 2.5/s";
 const EXPECTED_PERCENT: &str = "a share such as 99.9%";
 
 /// Parses `250us`, `10ms`, `1.5s`, `3m`, `1h30m`, `2d`.
 ///
 /// # Errors
-/// A number without a unit, an unknown unit, a negative or overflowing value.
+/// The number has no unit, the unit is unknown, or the value is negative or too large.
 pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
     let mut rest = text.trim();
     if rest.is_empty() {
@@ -55,10 +58,10 @@ pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
     Ok(total)
 }
 
-/// Parses `-3m`, `+6m`, `0s`, in microseconds.
+/// Parses `-3m`, `+6m` or `0s`. Returns microseconds.
 ///
 /// # Errors
-/// Anything but a duration after its sign; only `0s` needs none.
+/// The text is not a sign and a duration. Only a duration of zero needs no sign.
 pub fn parse_signed_us(text: &str) -> Result<i64, UnitError> {
     let error = || unit_error(text, EXPECTED_SIGNED);
     let trimmed = text.trim();
@@ -73,7 +76,7 @@ pub fn parse_signed_us(text: &str) -> Result<i64, UnitError> {
     }
 }
 
-/// A duration for people: three significant digits at the unit that fits (`847 µs`, `12.3 ms`, `4.00 s`, `2m 05s`, `1h`).
+/// Formats a duration for people: three significant digits at the unit that fits (`847 µs`, `12.3 ms`, `4.00 s`, `2m 05s`, `1h`).
 #[must_use]
 pub fn human_duration(duration: Duration) -> String {
     let us = duration.as_secs_f64() * 1e6;
@@ -98,19 +101,20 @@ pub fn human_duration(duration: Duration) -> String {
     }
 }
 
-/// `count` of something: `1 device`, `1,000 devices`.
+/// Formats a count with its noun: `1 device`, `1,000 devices`.
 #[must_use]
 pub fn plural(count: u64, one: &str, many: &str) -> String {
     format!("{} {}", human_count(count), if count == 1 { one } else { many })
 }
 
-/// [`human_duration`] of microseconds, as the result file holds them.
+/// Formats microseconds, the unit of the result file, with [`human_duration`].
 #[must_use]
 pub fn human_us(us: u64) -> String {
     human_duration(Duration::from_micros(us))
 }
 
-/// A signed duration for people: `+2h`, `-6m`. Longer than 10 s, it is rounded to seconds, so that two readings of one step look the same.
+/// Formats a signed duration for people: `+2h`, `-6m`. Durations over 10 s are rounded to seconds, so that two readings of one clock step
+/// look the same.
 #[must_use]
 pub fn human_signed_us(us: i64) -> String {
     const SECOND: u64 = 1_000_000;
@@ -122,13 +126,13 @@ pub fn human_signed_us(us: i64) -> String {
     format!("{sign}{}", human_us(us))
 }
 
-/// A count with thin groups for people: `1,234,567`.
+/// Formats a count for people: `1,234,567`.
 #[must_use]
 pub fn human_count(count: u64) -> String {
     grouped(&count.to_string())
 }
 
-/// A number's digits before its point in groups: `1,803.8`.
+/// Groups the integer digits of a number: `1,803.8`.
 #[must_use]
 pub fn grouped(number: &str) -> String {
     let (digits, rest) = number.split_at(number.find('.').unwrap_or(number.len()));
@@ -142,7 +146,7 @@ pub fn grouped(number: &str) -> String {
     out + rest
 }
 
-/// Bytes for people, in binary units: `512 B`, `1.5 KiB`, `3.2 GiB`.
+/// Formats bytes for people in binary units: `512 B`, `1.5 KiB`, `3.2 GiB`.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
 pub fn human_bytes(bytes: u64) -> String {
@@ -161,13 +165,13 @@ pub fn human_bytes(bytes: u64) -> String {
 pub struct Rate(f64);
 
 impl Rate {
-    /// A rate from events per second; not negative, not infinite.
+    /// Creates a rate from events per second, which must be finite and not negative.
     #[must_use]
     pub fn per_second(events: f64) -> Option<Rate> {
         (events.is_finite() && events >= 0.0).then_some(Rate(events))
     }
 
-    /// Events per second.
+    /// Returns events per second.
     #[must_use]
     pub fn as_per_second(self) -> f64 {
         self.0
@@ -203,18 +207,18 @@ impl fmt::Display for Rate {
     }
 }
 
-/// A share of a whole, held as a fraction: `25%` is 0.25. Above 1 where a load factor is meant.
+/// A share, stored as a fraction: `25%` is 0.25. Load factors can be above 1.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub struct Percent(f64);
 
 impl Percent {
-    /// From a fraction of 1.
+    /// Creates a share from a fraction of 1.
     #[must_use]
     pub fn from_fraction(fraction: f64) -> Percent {
         Percent(fraction)
     }
 
-    /// As a fraction of 1.
+    /// Returns the share as a fraction of 1.
     #[must_use]
     pub fn as_fraction(self) -> f64 {
         self.0
@@ -228,7 +232,7 @@ impl FromStr for Percent {
         let error = || unit_error(text, EXPECTED_PERCENT);
         let number = text.trim().strip_suffix('%').ok_or_else(error)?;
         let number = number.trim();
-        // Moving the point in the text keeps 99.9% exactly what 0.999 is; a division would not.
+        // Appending an exponent makes 99.9% exactly 0.999, which a division by 100 does not.
         let fraction = number.parse::<f64>().and_then(|_| format!("{number}e-2").parse::<f64>());
         let fraction = fraction.map_err(|_| error())?;
         if fraction.is_finite() && fraction >= 0.0 { Ok(Percent(fraction)) } else { Err(error()) }

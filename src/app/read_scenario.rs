@@ -164,6 +164,6 @@ mod tests {
             assert!(matches!(&error, AppError::Usage(text) if !text.contains("8883")), "{wrong}: {error}");
         }
         let url = host_and_port("https://hub.example/").unwrap_err().to_string();
-        assert!(url.contains("without scheme and path"), "{url}");
+        assert!(url.contains("remove the scheme and the path"), "{url}");
     }
 }

@@ -1,4 +1,4 @@
-//! Clocks that a test steps.
+//! Tests of clocks and of step detection.
 
 use super::*;
 
@@ -23,7 +23,7 @@ fn times_before_the_zero_count_as_the_zero() {
 }
 
 #[test]
-fn a_test_clock_follows_time_and_its_steps() {
+fn test_clock_follows_time_and_its_steps() {
     let start = now();
     let clock = WallClock::of(start, UNIX);
     let copy = clock.clone();
@@ -47,26 +47,26 @@ fn this_machines_clocks_are_read_as_a_pair() {
 }
 
 #[test]
-fn steps_are_noticed_with_instant_and_signed_size() {
+fn steps_are_detected_with_instant_and_size() {
     let start = now();
     let clock = WallClock::of(start, UNIX);
     // The first reading may be in the future, as a run's zero is.
     let mut watch = StepWatch::new(clock.read(start + MINUTE));
     assert_eq!(watch.compare(clock.read(start)), 0);
-    let mut noticed = Vec::new();
+    let mut expected = Vec::new();
     for (minute, by_us) in
         [(1, 0), (2, TWO_HOURS_US), (3, 0), (4, -TWO_HOURS_US), (5, 1_000_000), (6, -1_000_001)]
     {
         clock.step(by_us);
         let at = start + minute * MINUTE;
         assert_eq!(watch.compare(clock.read(at)), by_us);
-        noticed.extend(is_step(by_us).then_some(Step { at, by_us }));
+        expected.extend(is_step(by_us).then_some(Step { at, by_us }));
     }
-    assert_eq!((watch.steps(), noticed.len()), (&noticed[..], 3), "exactly one second is not a step");
+    assert_eq!((watch.steps(), expected.len()), (&expected[..], 3), "exactly one second is not a step");
 }
 
 #[test]
-fn the_clock_without_its_last_steps() {
+fn last_steps_can_be_omitted() {
     let at = now();
     let steps = [5_000_000, -2_000_000].map(|by_us| Step { at, by_us });
     let found: Vec<_> = without(&steps, UNIX).map(|(_, by_us, unix)| (by_us, unix)).collect();
@@ -75,7 +75,7 @@ fn the_clock_without_its_last_steps() {
 }
 
 #[test]
-fn remembered_steps_are_bounded() {
+fn stored_steps_are_bounded() {
     let start = now();
     let clock = WallClock::of(start, UNIX);
     let mut watch = StepWatch::new(clock.read(start));

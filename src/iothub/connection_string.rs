@@ -1,53 +1,52 @@
-//! A device's connection string, as the portal shows it: `HostName=..;DeviceId=..;SharedAccessKey=..`. Read by `plan` from
-//! files with credentials.
+//! Parses a device's connection string: `HostName=..;DeviceId=..;SharedAccessKey=..`. Used by `plan` for credential files.
 //!
-//! Errors name fields and never repeat a value: any of them may be a mistyped secret.
+//! Errors name fields but never repeat a value, which may be a mistyped secret.
 
-/// A text is not a device's connection string.
+/// The text is not the connection string of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectionError {
-    /// A field without `=`.
+    /// A field has no `=`.
     #[error("a field of the connection string has no value")]
     NoValue,
-    /// A field twice.
-    #[error("the connection string has {0} twice")]
+    /// A field occurs twice.
+    #[error("the connection string has two {0} fields")]
     Repeated(&'static str),
-    /// A field is not there, or empty.
+    /// A field is missing or empty.
     #[error("the connection string has no {0}")]
     Missing(&'static str),
-    /// It is a module's.
-    #[error("the connection string is a module's; modules are not built yet")]
+    /// The connection string is for a module.
+    #[error("the connection string is for a module; modules are not built yet")]
     Module,
-    /// It is a shared access policy's.
-    #[error("the connection string is a shared access policy's; give it as policy and key")]
+    /// The connection string is for a shared access policy.
+    #[error("the connection string is for a shared access policy; use policy and key instead")]
     Policy,
-    /// The device proves itself with a certificate.
-    #[error("the connection string has no key: the device has a certificate")]
+    /// The device authenticates with a certificate.
+    #[error("the connection string has no key, because the device has a certificate")]
     Certificate,
 }
 
-/// A device's connection string, taken apart.
+/// A parsed connection string of a device.
 #[derive(PartialEq, Eq)]
 pub struct ConnectionString<'a> {
-    /// The hub's host name.
+    /// Host name of the hub.
     pub host: &'a str,
-    /// The device id.
+    /// Device id.
     pub device: &'a str,
-    /// Its key in base64; not yet checked.
+    /// Key in base64, not checked yet.
     pub key: &'a str,
 }
 
 impl<'a> ConnectionString<'a> {
-    /// Takes one apart: fields in any order, names in any case (as Azure's SDKs), unknown ones ignored.
+    /// Parses a connection string. As in Azure's SDKs, fields have any order, names have any case, and unknown fields are ignored.
     ///
     /// # Errors
-    /// See [`ConnectionError`].
+    /// The text is not the connection string of a device; see [`ConnectionError`].
     pub fn parse(text: &'a str) -> Result<ConnectionString<'a>, ConnectionError> {
         const NAMES: [&str; 6] =
             ["HostName", "DeviceId", "SharedAccessKey", "ModuleId", "SharedAccessKeyName", "x509"];
         let mut values = [None; NAMES.len()];
         for field in text.split(';').map(str::trim).filter(|field| !field.is_empty()) {
-            // A key ends in `=` itself: only the first one counts.
+            // A key may end in `=`, so only the first one separates name and value.
             let (name, value) = field.split_once('=').ok_or(ConnectionError::NoValue)?;
             let known =
                 NAMES.iter().zip(&mut values).find(|(known, _)| known.eq_ignore_ascii_case(name.trim()));
@@ -57,10 +56,10 @@ impl<'a> ConnectionString<'a> {
             }
         }
         let [host, device, key, module, policy, certificate] = values;
-        let wanted = |value: Option<&'a str>, name| {
+        let required = |value: Option<&'a str>, name| {
             value.filter(|value| !value.is_empty()).ok_or(ConnectionError::Missing(name))
         };
-        let host = wanted(host, "HostName")?;
+        let host = required(host, "HostName")?;
         match (module, policy, certificate, key) {
             (Some(_), ..) => return Err(ConnectionError::Module),
             (_, Some(_), ..) => return Err(ConnectionError::Policy),
@@ -69,8 +68,8 @@ impl<'a> ConnectionString<'a> {
         }
         Ok(ConnectionString {
             host,
-            device: wanted(device, "DeviceId")?,
-            key: wanted(key, "SharedAccessKey")?,
+            device: required(device, "DeviceId")?,
+            key: required(key, "SharedAccessKey")?,
         })
     }
 }
@@ -79,14 +78,14 @@ impl<'a> ConnectionString<'a> {
 mod tests {
     use super::*;
 
-    /// As the portal shows it.
-    const WHOLE: &str = "HostName=example-hub.azure-devices.net;DeviceId=dev-1;\
+    /// As shown by the Azure portal.
+    const COMPLETE: &str = "HostName=example-hub.azure-devices.net;DeviceId=dev-1;\
                          SharedAccessKey=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
     #[test]
-    fn the_portals_form_is_taken_apart_in_any_order_and_case() {
+    fn fields_have_any_order_and_case() {
         for text in [
-            WHOLE.to_owned(),
+            COMPLETE.to_owned(),
             "sharedaccesskey=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=; DEVICEID = dev-1 ;\
              GatewayHostName=edge;HostName=example-hub.azure-devices.net;"
                 .to_owned(),
@@ -98,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_devices_is_told_apart() {
+    fn other_connection_strings_are_refused_with_a_reason() {
         for (text, expected) in [
             ("HostName", ConnectionError::NoValue),
             ("HostName=a;hostname=b", ConnectionError::Repeated("HostName")),

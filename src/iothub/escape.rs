@@ -1,6 +1,6 @@
-//! The characters that Azure's texts escape. Used for SAS tokens and property bags.
+//! The characters that are percent-encoded. Used by `sas` and `properties`. It must not depend on them.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
 
-/// Everything but RFC 3986's unreserved characters is escaped, in SAS resources, signatures and property bags.
+/// All characters except RFC 3986's unreserved ones, for SAS resources, signatures and property bags.
 pub(super) const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');

@@ -1,11 +1,11 @@
-//! The size of a message as an IoT hub counts it. Used by `plan`, which refuses larger messages, by the emulator, which closes the
-//! connection on them, and by the cost estimate, so that all three agree.
+//! Computes the size of a message as an IoT hub counts it. Used by `plan`, which refuses messages that are too large, by the emulator,
+//! which closes the connection, and by the cost estimate. It must not depend on limits.
 
 use super::properties;
 use percent_encoding::percent_decode_str;
 
-/// The decoded names of system properties, as Azure's SDKs write them. Any other name counts as a user property: Azure does not document
-/// how a hub treats an unknown `$.` name.
+/// The decoded names of system properties in Azure's SDKs. All other names count as user properties. Azure does not document how a hub
+/// treats an unknown `$.` name.
 const SYSTEM: [&str; 17] = [
     "$.mid",
     "$.cid",
@@ -26,13 +26,14 @@ const SYSTEM: [&str; 17] = [
     "iothub-ack",
 ];
 
-/// The size of a message in bytes: its body, the names and values of its user properties, and the **values** of its system
-/// properties (Azure: "Create and read IoT Hub messages"). `bag` is encoded; separators and percent-encoding do not count.
+/// Returns the size of a message in bytes: its body, the names and values of its user properties, and the **values** of its system
+/// properties (Azure: "Create and read IoT Hub messages"). `bag` is the encoded property bag. Its
+/// separators and percent-encoding do not count.
 ///
-/// The page states this for device-to-cloud messages. Counting cloud-to-device messages in the same way is our choice, and so is that
-/// their destination does not count: the hub adds `$.to`, and callers leave it out of `bag`.
+/// The page states this for device-to-cloud messages. It is our choice to count cloud-to-device messages in the same way, but without
+/// their destination: the hub adds `$.to`, and callers leave it out of `bag`.
 ///
-/// Never more than `body_bytes + bag.len()`. Nothing is allocated.
+/// The result is at most `body_bytes + bag.len()`. Does not allocate.
 #[must_use]
 pub fn message_bytes(body_bytes: usize, bag: &str) -> usize {
     let property = |(name, value): (&str, Option<&str>)| {
@@ -48,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_system_properties_and_escapes_do_not_count() {
+    fn system_property_names_and_escapes_do_not_count() {
         for (bag, bytes) in [
             ("", 0),
             ("a=1", 2),
@@ -61,7 +62,7 @@ mod tests {
             ("%24.mid=42&temp=high", 10),
             ("iothub-ack=full", 4),
             ("$.unknown=1", 10),
-            // An application property in spite of its name (Azure: "Create and read IoT Hub messages").
+            // A user property despite its name (Azure: "Create and read IoT Hub messages").
             ("iothub-creation-time-utc=x", 25),
             // Two bytes of UTF-8 in six characters; a byte that is not UTF-8; an invalid escape.
             ("%C3%BC=%C3%BC", 4),
@@ -75,7 +76,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn user_properties_count_as_they_were_before_encoding(
+        fn user_properties_count_with_their_decoded_size(
             properties in proptest::collection::vec(("[^$i].{0,20}", ".{0,20}"), 0..5),
         ) {
             let raw: usize = properties.iter().map(|(name, value)| name.len() + value.len()).sum();
@@ -83,7 +84,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bag_counts_more_than_its_text(bag in ".{0,60}") {
+        fn size_is_at_most_the_length_of_the_bag(bag in ".{0,60}") {
             proptest::prop_assert!(message_bytes(0, &bag) <= bag.len());
         }
     }

@@ -1,8 +1,8 @@
-//! What Azure IoT Hub defines on top of MQTT, as pure functions: names and topics, SAS tokens, property bags,
-//! limits with their source. The load generator makes with it what the emulator checks with it, so every rule
-//! is pinned by vectors that neither side computed.
+//! The rules that Azure IoT Hub adds to MQTT, as pure functions: user names and topics, SAS tokens, property bags, and limits with their
+//! sources. Texts and bytes go in; texts, tokens and parsed values come out. Start with `topics.rs`.
 //!
-//! It touches no socket and no clock: `now` is an argument, in seconds since the Unix epoch.
+//! The load generator builds what the emulator checks, and both use this room. An error in it would cancel out, so its tests use
+//! published vectors. It must not depend on sockets or clocks: the time is an argument, in seconds since the Unix epoch.
 
 pub mod connection_string;
 pub mod error_code;

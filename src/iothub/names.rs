@@ -1,38 +1,38 @@
-//! Who a device says it is: device ids and the user name of CONNECT. Made by `plan`, taken apart by the
-//! emulator, which decides what a name may do.
+//! Device ids, the user name of CONNECT, and the resource of a device's token. `plan` builds them, and the emulator parses them. It must
+//! not depend on which devices exist.
 
 use percent_encoding::percent_decode_str;
 
-/// The API version that devices name; the one of Azure's current documents and SDKs.
+/// The API version in user names, from Azure's current documents and SDKs.
 pub const API_VERSION: &str = "2021-04-12";
 
-/// Characters in a device id (Azure: "Understand the identity registry in your IoT hub").
+/// The most characters in a device id (Azure: "Understand the identity registry in your IoT hub").
 pub const DEVICE_ID_CHARS_MAX: usize = 128;
 
-/// The last segments of one SDK preview's user name, which has slashes where others have an escape.
+/// The last segments of the user name of an SDK preview, which has slashes where other SDKs have escapes.
 const PREVIEW_TAIL: [&str; 3] =
     ["api-version=2017-06-30", "DeviceClientType=Microsoft.Azure.Devices.Client", "1.5.1-preview-003"];
 
-/// The user name of a device: `{host}/{device}/?api-version=2021-04-12`
-/// (Azure: "Communicate with an IoT hub using the MQTT protocol").
+/// Returns the user name of a device: `{host}/{device}/?api-version=2021-04-12` (Azure: "Communicate with an IoT hub using the MQTT
+/// protocol").
 #[must_use]
 pub fn user_name(host: &str, device: &str) -> String {
     user_name_at(host, device, API_VERSION)
 }
 
-/// The user name of a device that asks for another API version.
+/// Returns the user name of a device with another API version.
 #[must_use]
 pub fn user_name_at(host: &str, device: &str, api_version: &str) -> String {
     format!("{host}/{device}/?api-version={api_version}")
 }
 
-/// What a device's token is for, raw: `{host}/devices/{device}`.
+/// Returns the resource of a device's token, not escaped: `{host}/devices/{device}`.
 #[must_use]
 pub fn resource(host: &str, device: &str) -> String {
     format!("{host}/devices/{device}")
 }
 
-/// True for 1 to 128 ASCII letters, digits and `- : . + % _ # * ? ! ( ) , = @ ; $ '`
+/// Returns true for a device id: 1 to 128 ASCII letters, digits and `- : . + % _ # * ? ! ( ) , = @ ; $ '`
 /// (Azure: "Understand the identity registry in your IoT hub").
 #[must_use]
 pub fn is_device_id(id: &str) -> bool {
@@ -40,39 +40,38 @@ pub fn is_device_id(id: &str) -> bool {
         && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-:.+%_#*?!(),=@;$'".contains(&byte))
 }
 
-/// A user name is not one of an IoT hub's.
+/// The text is not the user name of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UserNameError {
-    /// Not `{host}/{device}` with an optional module and properties.
-    #[error("it is not {{host}}/{{device}}/?api-version=...")]
+    /// The text is not `{host}/{device}` with an optional module and properties.
+    #[error("it does not have the form {{host}}/{{device}}/?api-version=...")]
     Form,
-    /// The device or module id has other characters or another length.
-    #[error("the device or module id is not one")]
+    /// The device or module id has invalid characters or an invalid length.
+    #[error("the device or module id is invalid")]
     Id,
-    /// The properties are not `name=value` joined by `&`.
-    #[error("its properties are not name=value")]
+    /// The properties are not `name=value` pairs joined by `&`.
+    #[error("its properties are not name=value pairs")]
     Properties,
 }
 
-/// A user name, taken apart.
+/// A parsed user name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserName<'a> {
-    /// The hub's host name, as sent.
+    /// Host name of the hub, as sent.
     pub host: &'a str,
-    /// The device id.
+    /// Device id.
     pub device: &'a str,
-    /// The module id, when a module connects.
+    /// Module id, if a module connects.
     pub module: Option<&'a str>,
-    /// `api-version`, when given. Its value is not checked: what a hub does with an unknown one is not documented.
+    /// `api-version`, if present. It is not checked, because Azure does not document how a hub treats an unknown version.
     pub api_version: Option<String>,
 }
 
-/// Takes a user name apart: `{host}/{device}[/{module}]/?{properties}`, the same without `?` (legacy), and plain
-/// `{host}/{device}`, which hubs accept for telemetry. A `?` marks the properties only as the first
-/// character of the last segment, because ids may contain it.
+/// Parses a user name: `{host}/{device}[/{module}]/?{properties}`, the same without `?` (legacy), or `{host}/{device}`, which hubs accept
+/// for telemetry. A `?` starts the properties only at the start of the last segment, because ids may contain it.
 ///
 /// # Errors
-/// None of these forms.
+/// The text has none of these forms.
 pub fn parse_user_name(text: &str) -> Result<UserName<'_>, UserNameError> {
     let segments: Vec<&str> = text.split('/').collect();
     let (host, device, module, bag) = match segments[..] {
@@ -93,7 +92,7 @@ pub fn parse_user_name(text: &str) -> Result<UserName<'_>, UserNameError> {
     for property in bag.split('&').filter(|property| !property.is_empty()) {
         let (name, value) = property.split_once('=').ok_or(UserNameError::Properties)?;
         let value = percent_decode_str(value).decode_utf8().map_err(|_| UserNameError::Properties)?;
-        // Of a repeated name the first counts; names that we do not know are somebody else's.
+        // The first of several versions counts. Other properties are ignored.
         if name == "api-version" && api_version.is_none() {
             api_version = Some(value.into_owned());
         }
@@ -111,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn current_legacy_and_plain_forms_are_understood() {
+    fn current_legacy_and_short_user_names_are_parsed() {
         let version = |text: &str| Some(text.to_owned());
         for (text, expected) in [
             ("h.net/d1/?api-version=2021-04-12", ("h.net", "d1", None, version("2021-04-12"))),
@@ -136,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn other_texts_are_refused() {
+    fn invalid_user_names_are_refused() {
         for (text, error) in [
             ("", UserNameError::Form),
             ("h.net", UserNameError::Form),
@@ -153,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn device_ids_have_their_characters_and_length() {
+    fn device_ids_have_a_valid_length_and_characters() {
         assert!(is_device_id("A-z0:.+%_#*?!(),=@;$'"));
         assert!(is_device_id(&"x".repeat(128)));
         for id in ["", "a b", "a/b", "a&b", "ä", &"x".repeat(129)] {

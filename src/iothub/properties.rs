@@ -1,25 +1,25 @@
-//! The property bag that follows a topic: `name=value&name=value`, both sides escaped as in RFC 3986 (a space is
-//! `%20`; `+` is a plus), system properties named `$.ct` and the like
-//! (Azure: "Communicate with an IoT hub using the MQTT protocol"). Written by `plan`, read by the emulator.
+//! Encodes and decodes the property bag at the end of a topic: `name=value&name=value`. Names and values are escaped as in RFC 3986: a
+//! space is `%20`, and `+` is a plus. System properties have names such as `$.ct` (Azure: "Communicate with an IoT hub using the MQTT
+//! protocol"). `plan` encodes bags; `fleet` and the emulator decode them. It must not depend on topics.
 
 use super::escape::ESCAPED;
 use percent_encoding::{percent_decode_str, utf8_percent_encode};
 
-/// When a message was sent, stamped by its sender: microseconds since the Unix epoch, in decimal. Our own.
+/// Property with the send time of a message: decimal microseconds since the Unix epoch. Defined by hubstorm.
 pub const SENT: &str = "hubstorm-sent";
 
-/// A message's number among those that its sender sent to one device, from 0, in decimal. Our own.
+/// Property with the sequence number of a message among those for one device: decimal, from 0. Defined by hubstorm.
 pub const SEQ: &str = "hubstorm-seq";
 
-/// When a message was made, stamped by its sender: ISO 8601 in UTC (Azure: "Create and read IoT Hub messages").
+/// Property with the creation time of a message: ISO 8601 in UTC (Azure: "Create and read IoT Hub messages").
 pub const CREATION_TIME: &str = "iothub-creation-time-utc";
 
-/// A property bag is not UTF-8 under its escapes.
+/// The property bag is not UTF-8 after decoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the property bag is not UTF-8")]
 pub struct PropertiesError;
 
-/// Writes a bag; empty for no properties. `$.ct` comes out as `%24.ct`, as from Azure's SDKs.
+/// Encodes a bag, which is empty without properties. `$.ct` becomes `%24.ct`, as in Azure's SDKs.
 #[must_use]
 pub fn encode<N: AsRef<str>, V: AsRef<str>>(properties: &[(N, V)]) -> String {
     let mut bag = String::new();
@@ -34,19 +34,19 @@ pub fn encode<N: AsRef<str>, V: AsRef<str>>(properties: &[(N, V)]) -> String {
     bag
 }
 
-/// Returns the first unescaped `#`, `+` or `/` in a bag. In a topic they are wildcards and the level separator. A hub ends the connection
-/// of a device that sends one (Azure/azure-iot-sdk-c, "Cannot send certain ASCII characters to IoTHub when using MQTT"); Azure's page
+/// Returns the first unescaped `#`, `+` or `/` in a bag. In a topic they are wildcards and the level separator. A hub closes the connection
+/// of a device that sends one (Azure/azure-iot-sdk-c, "Cannot send certain ASCII characters to IoTHub when using MQTT"). Azure's page
 /// says that names and values are URL-encoded.
 #[must_use]
 pub fn unescaped(bag: &str) -> Option<char> {
     bag.chars().find(|c| matches!(c, '#' | '+' | '/'))
 }
 
-/// Reads a bag: names and values in order. `name` has no value, `name=` an empty one. A leading `?` and a trailing
-/// `/`, which some SDKs send, are not part of it; empty fields are skipped.
+/// Decodes a bag to names and values in order. `name` has no value, and `name=` has an empty one. Ignores a leading `?` and a trailing `/`,
+/// which some SDKs send, and empty fields.
 ///
 /// # Errors
-/// Escapes that are not UTF-8.
+/// The decoded text is not UTF-8.
 pub fn decode(bag: &str) -> Result<Vec<(String, Option<String>)>, PropertiesError> {
     let text = |escaped: &str| {
         percent_decode_str(escaped)
@@ -57,7 +57,7 @@ pub fn decode(bag: &str) -> Result<Vec<(String, Option<String>)>, PropertiesErro
     fields(bag).map(|(name, value)| Ok((text(name)?, value.map(text).transpose()?))).collect()
 }
 
-/// The names and values of a bag, still encoded; see [`decode`].
+/// Returns the encoded names and values of a bag; see [`decode`].
 pub(super) fn fields(bag: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
     let bag = bag.strip_prefix('?').unwrap_or(bag);
     let bag = bag.strip_suffix('/').unwrap_or(bag);
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bag_is_written_as_the_sdks_write_it() {
+    fn bags_are_encoded_as_by_azure_sdks() {
         assert_eq!(
             encode(&[("$.mid", "42"), ("$.ct", "application/json"), ("$.ce", "utf-8"), ("temp", "high")]),
             "%24.mid=42&%24.ct=application%2Fjson&%24.ce=utf-8&temp=high"
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn wildcards_and_separators_in_a_bag_are_found_unless_escaped() {
+    fn unescaped_wildcards_and_separators_are_found() {
         for (bag, found) in [
             ("a=1#2", Some('#')),
             ("a+b=1", Some('+')),
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bag_is_read_in_every_spelling() {
+    fn bags_of_every_sdk_are_decoded() {
         let pair = |name: &str, value: Option<&str>| (name.to_owned(), value.map(str::to_owned));
         assert_eq!(
             decode("?%24.mid=4+2&none&empty=&a%20b=x%3Dy=z&/").unwrap(),
@@ -113,7 +113,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn what_is_written_is_read_back(properties in proptest::collection::vec((".{1,20}", ".{0,20}"), 0..5)) {
+        fn encoded_bags_decode_to_the_same_properties(properties in proptest::collection::vec((".{1,20}", ".{0,20}"), 0..5)) {
             let expected: Vec<_> = properties.iter().map(|(n, v)| (n.clone(), Some(v.clone()))).collect();
             proptest::prop_assert_eq!(decode(&encode(&properties)).unwrap(), expected);
         }

@@ -1,6 +1,6 @@
-//! What a hub sends to a device, as the device reads it: answers to its twin requests, changes of desired properties,
-//! direct methods, cloud-to-device messages (Azure: "Communicate with an IoT hub using the MQTT protocol"). Called by
-//! `fleet`. All of it comes from outside: what cannot be read is `None`, and nothing here panics.
+//! Parses the messages that a device receives from a hub: answers to twin requests, changes of desired properties, direct methods, and
+//! cloud-to-device messages (Azure: "Communicate with an IoT hub using the MQTT protocol"). Called by `fleet`. All input is untrusted:
+//! invalid messages give `None`, and nothing here panics.
 
 use super::properties;
 use super::topics::query_value;
@@ -8,39 +8,39 @@ use serde::Deserialize;
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 
-/// The longest request id of a method that is taken: it has to be echoed, and kept until then. Our choice; Azure's are short.
+/// The longest accepted request id of a method in bytes. A device stores it until it answers. Our choice; Azure's ids are short.
 pub const RID_BYTES_MAX: usize = 256;
 
-/// What a topic means to the device.
+/// The meaning of a topic for the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Received<'a> {
     /// The answer to a twin request.
     TwinAnswer {
-        /// 200, 204, or what is wrong, in HTTP's numbers.
+        /// HTTP status: 200, 204, or an error.
         status: u16,
-        /// The request's id, as it was sent.
+        /// Request id, as sent by the device.
         rid: &'a str,
     },
-    /// Desired properties have changed; the body says how.
+    /// A change of desired properties, which is in the body.
     Desired {
-        /// Of the desired properties, with the change.
+        /// Version of the desired properties after the change.
         version: u64,
     },
-    /// A direct method is called.
+    /// A call of a direct method.
     Method {
-        /// Its name.
+        /// Name of the method.
         name: &'a str,
-        /// To be echoed with the answer.
+        /// Request id, which the answer must repeat.
         rid: &'a str,
     },
     /// A cloud-to-device message.
     C2d {
-        /// Its properties, still encoded; may be empty.
+        /// Encoded property bag. May be empty.
         bag: &'a str,
     },
 }
 
-/// What a message of that topic means to `device`; `None`: it is none of a hub's.
+/// Returns the meaning of a topic for `device`. `None` if no hub sends messages to this topic.
 #[must_use]
 pub fn received<'a>(device: &str, topic: &'a str) -> Option<Received<'a>> {
     let Some(rest) = topic.strip_prefix("$iothub/") else {
@@ -56,18 +56,18 @@ pub fn received<'a>(device: &str, topic: &'a str) -> Option<Received<'a>> {
         return Some(Received::Desired { version: query_value(query, "$version")?.parse().ok()? });
     }
     let (name, query) = rest.strip_prefix("methods/POST/")?.split_once("/?")?;
-    // It has to stand in a topic's name again (MQTT 3.1.1 §4.7.1, §1.5.3).
-    let bad = |c: char| c == '+' || c == '#' || c.is_control();
-    let rid = rid(query).filter(|rid| rid.len() <= RID_BYTES_MAX && !rid.contains(bad))?;
+    // The topic of the answer contains the request id (MQTT 3.1.1 §4.7.1, §1.5.3).
+    let is_invalid = |c: char| c == '+' || c == '#' || c.is_control();
+    let rid = rid(query).filter(|rid| rid.len() <= RID_BYTES_MAX && !rid.contains(is_invalid))?;
     Some(Received::Method { name, rid })
 }
 
-/// The request id. An empty one is none of this device's, nor one that a hub gives.
+/// Returns the request id. Neither devices nor hubs use an empty one.
 fn rid(query: &str) -> Option<&str> {
     query_value(query, "$rid").filter(|rid| !rid.is_empty())
 }
 
-/// The version of the desired properties in the answer to a request for the whole twin.
+/// Returns the version of the desired properties from the answer to a request for the whole twin.
 #[must_use]
 pub fn desired_version(body: &[u8]) -> Option<u64> {
     #[derive(Deserialize)]
@@ -82,18 +82,18 @@ pub fn desired_version(body: &[u8]) -> Option<u64> {
     serde_json::from_slice::<Twin>(body).ok().map(|twin| twin.desired.version)
 }
 
-/// What the body of a refused twin request says; nothing, if it cannot be read. For people: `: errorCode 400004, the message`.
+/// The body of the answer to a refused twin request. Empty if the body is invalid. Displayed as `: errorCode 400004, the message`.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Refusal {
-    /// The service's code; its first three digits are those of the status ("Troubleshooting Azure IoT Hub error codes").
+    /// Error code. Its first three digits are the status (Azure: "Troubleshooting Azure IoT Hub error codes").
     pub error_code: Option<u32>,
-    /// Its words.
+    /// Error message.
     pub message: Option<String>,
 }
 
 impl Refusal {
-    /// Reads a body.
+    /// Parses a body.
     #[must_use]
     pub fn read(body: &[u8]) -> Refusal {
         serde_json::from_slice(body).unwrap_or_default()
@@ -102,7 +102,7 @@ impl Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        /// So much of the words is shown.
+        /// The most characters of the message that are displayed.
         const CHARS_MAX: usize = 160;
         if let Some(code) = self.error_code {
             write!(f, ": errorCode {code}")?;
@@ -115,26 +115,28 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// What the sender of a cloud-to-device message stamped on it.
+/// Send time and sequence number from the properties of a cloud-to-device message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stamp {
-    /// When, since the Unix epoch.
+    /// Send time, since the Unix epoch.
     pub sent: Option<Duration>,
-    /// Its number among those for this device.
+    /// Sequence number among the messages for this device.
     pub seq: Option<u64>,
 }
 
-/// Reads the stamp in a property bag. What cannot be read is not there.
+/// Parses the stamp in a property bag. Missing and invalid values are `None`.
 #[must_use]
 pub fn stamp(bag: &str) -> Stamp {
     let Ok(bag) = properties::decode(bag) else { return Stamp::default() };
-    let value = |wanted| bag.iter().find(|(name, _)| name == wanted).and_then(|(_, value)| value.as_deref());
-    let number = |wanted| value(wanted)?.parse::<u64>().ok();
-    let made = || {
-        let made: jiff::Timestamp = value(properties::CREATION_TIME)?.parse().ok()?;
-        Duration::try_from(made.duration_since(jiff::Timestamp::UNIX_EPOCH)).ok()
+    let value = |name_to_find| {
+        bag.iter().find(|(name, _)| name == name_to_find).and_then(|(_, value)| value.as_deref())
     };
-    let sent = number(properties::SENT).map(Duration::from_micros).or_else(made);
+    let number = |name| value(name)?.parse::<u64>().ok();
+    let created = || {
+        let created: jiff::Timestamp = value(properties::CREATION_TIME)?.parse().ok()?;
+        Duration::try_from(created.duration_since(jiff::Timestamp::UNIX_EPOCH)).ok()
+    };
+    let sent = number(properties::SENT).map(Duration::from_micros).or_else(created);
     Stamp { sent, seq: number(properties::SEQ) }
 }
 
@@ -143,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn topics_are_told_apart() {
+    fn topics_of_a_hub_have_a_meaning() {
         let answer = |status, rid| Received::TwinAnswer { status, rid };
         for (topic, meaning) in [
             ("$iothub/twin/res/200/?$rid=7", answer(200, "7")),
@@ -159,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_hub_sends_means_nothing() {
+    fn topics_that_no_hub_uses_are_none() {
         let long = format!("$iothub/methods/POST/reboot/?$rid={}", "x".repeat(RID_BYTES_MAX + 1));
         for topic in [
             "",
@@ -189,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn the_version_of_desired_properties_is_read_and_nothing_else() {
+    fn only_the_desired_version_of_a_twin_is_read() {
         let body = br#"{"desired":{"a":{"b":[1,null]},"$version":7},"reported":{"$version":3}}"#;
         assert_eq!(desired_version(body), Some(7));
         let deep = [br#"{"desired":{"$version":1,"x":"#.as_slice(), &[b'['; 100_000]].concat();
@@ -208,21 +210,25 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_told_in_short() {
+    fn refusals_are_displayed_shortened() {
         let body = br#"{"errorCode":400004,"trackingId":"1","message":"bad \u001b[2J","timestampUtc":"x"}"#;
         assert_eq!(Refusal::read(body).error_code, Some(400_004));
-        let said = |body: &[u8]| Refusal::read(body).to_string();
-        assert_eq!(said(body), ": errorCode 400004, bad \u{1b}[2J", "the faces clean it");
-        assert_eq!(said(br#"{"message":"x"}"#), ": x");
+        let displayed = |body: &[u8]| Refusal::read(body).to_string();
+        assert_eq!(
+            displayed(body),
+            ": errorCode 400004, bad \u{1b}[2J",
+            "`report` removes control characters"
+        );
+        assert_eq!(displayed(br#"{"message":"x"}"#), ": x");
         let long = format!("{{\"message\":\"{}\"}}", "ä".repeat(10_000));
-        assert_eq!(said(long.as_bytes()).chars().count(), 162);
+        assert_eq!(displayed(long.as_bytes()).chars().count(), 162);
         for body in [&b""[..], b"{}", b"\xff", b"{\"errorCode\":\"x\"}", b"{\"errorCode\":-1}", b"[[["] {
-            assert_eq!(said(body), "");
+            assert_eq!(displayed(body), "");
         }
     }
 
     #[test]
-    fn stamps_are_read_where_they_can_be() {
+    fn stamps_are_read_from_valid_properties() {
         let at = |micros| Some(Duration::from_micros(micros));
         for (bag, sent, seq) in [
             ("", None, None),
@@ -241,7 +247,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn nothing_from_outside_panics(topic in ".{0,80}", body in proptest::collection::vec(0_u8.., 0..80)) {
+        fn untrusted_input_never_panics(topic in ".{0,80}", body in proptest::collection::vec(0_u8.., 0..80)) {
             let _ = received("d", &topic);
             let _ = received("d", &format!("$iothub/twin/res/{topic}"));
             let _ = (desired_version(&body), Refusal::read(&body).to_string(), stamp(&topic));

@@ -1,19 +1,18 @@
-//! A hub's device identities as JSON: a line of a registry export, one object per device, as the job `ExportDevices` writes it
-//! (Azure: "Import and export IoT Hub device identities in bulk"), or the list that `az iot hub device-identity list` prints.
-//! Read by `plan` from files with credentials.
+//! Parses device identities in JSON. A registry export by the job `ExportDevices` has one object per line (Azure: "Import and export IoT
+//! Hub device identities in bulk"); `az iot hub device-identity list` prints a list. Used by `plan` for credential files.
 //!
-//! Errors name members and never repeat a value: any of them may be a secret.
+//! Errors never repeat a value, because any value may be a secret.
 
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-/// A line is not one of a registry export.
+/// The text is not a registry export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ExportError {
-    /// Not a JSON object with an id and, if at all, members of the known shape.
-    #[error("not the JSON of an exported device, from character {column}")]
+    /// Not a JSON object with an id, or a known member has the wrong type.
+    #[error("not an exported device: invalid JSON at character {column}")]
     Json {
-        /// Where the parser stopped.
+        /// Character in the line at which the parser stopped.
         column: usize,
     },
 }
@@ -21,14 +20,14 @@ pub enum ExportError {
 /// An exported identity.
 #[derive(PartialEq, Eq)]
 pub enum Exported {
-    /// A device that can come in with its key.
+    /// A device that can connect with its key.
     Device {
-        /// Its id.
+        /// Device id.
         id: String,
-        /// Its primary key in base64; not yet checked.
+        /// Primary key in base64, not checked yet.
         key: Zeroizing<String>,
     },
-    /// An identity that no device can use a key for: disabled, with a certificate, exported without keys, or a module's.
+    /// An identity without a usable key: disabled, with a certificate, exported without keys, or a module.
     Unusable,
 }
 
@@ -59,18 +58,18 @@ struct SymmetricKey {
     primary_key: Option<Zeroizing<String>>,
 }
 
-/// Reads one line. Members beside those that matter here are ignored.
+/// Parses one line. Ignores unknown members.
 ///
 /// # Errors
-/// See [`ExportError`].
+/// The line is not an exported device; see [`ExportError`].
 pub fn parse_line(line: &str) -> Result<Exported, ExportError> {
     serde_json::from_str(line).map(exported).map_err(|error| ExportError::Json { column: error.column() })
 }
 
-/// Reads a list.
+/// Parses a list.
 ///
 /// # Errors
-/// The line where the parser stopped, the first being 1, and [`ExportError`].
+/// The line at which the parser stopped, counted from 1, and an [`ExportError`].
 pub fn parse_list(text: &str) -> Result<Vec<Exported>, (usize, ExportError)> {
     let lines: Vec<Line> = serde_json::from_str(text)
         .map_err(|error| (error.line(), ExportError::Json { column: error.column() }))?;
@@ -92,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_device_has_its_primary_key() {
+    fn device_has_its_primary_key() {
         let line = r#"{"id":"dev-1","eTag":"MQ==","status":"enabled","twinETag":"AA==","tags":{"a":1},
             "authentication":{"symmetricKey":{"primaryKey":"AAEC","secondaryKey":"AwQF"},"type":"sas"}}"#;
         let Ok(Exported::Device { id, key }) = parse_line(line) else { panic!("a device") };
@@ -100,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn identities_without_a_usable_key_are_no_error() {
+    fn identities_without_a_usable_key_are_not_errors() {
         for line in [
             r#"{"id":"d"}"#,
             r#"{"id":"d","authentication":{"symmetricKey":{"primaryKey":null}}}"#,
@@ -113,12 +112,12 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_read_whole_or_says_where_it_ends() {
+    fn list_errors_have_a_line_number() {
         let list = "[\n {\"deviceId\":\"a\",\"moduleId\":null,\"authentication\":{\"symmetricKey\":{\"primaryKey\":\"AAEC\"}}},\n\
                     {\"deviceId\":\"b\",\"status\":\"disabled\"}]\n";
         let read = parse_list(list);
         let Ok([Exported::Device { id, .. }, Exported::Unusable]) = read.as_deref() else {
-            panic!("a device, and one that is disabled")
+            panic!("a device and a disabled device")
         };
         assert_eq!(id, "a");
         assert!(matches!(parse_list("[]").as_deref(), Ok([])));
@@ -127,10 +126,10 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_names_the_character_and_not_the_text() {
+    fn errors_name_the_character_but_not_the_text() {
         for line in ["{", r#"{"id":5,"key":"hunter2"}"#, r#"{"key":"hunter2"}"#, "[]", r#"{"id":"hunter2"#] {
             let error = parse_line(line).err().unwrap().to_string();
-            assert!(error.contains("from character") && !error.contains("hunter2"), "{error}");
+            assert!(error.contains("at character") && !error.contains("hunter2"), "{error}");
         }
     }
 }

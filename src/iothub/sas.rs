@@ -1,7 +1,7 @@
-//! Shared access signatures: making, parsing and verifying tokens, and deriving a device's key from a group
-//! key. Called by `plan` for every connect, by the emulator for every CONNECT.
+//! Shared access signatures: creates, parses and verifies tokens, and derives device keys from a group key. Called by `plan` for every
+//! connection attempt and by the emulator for every CONNECT. It must not depend on clocks.
 //!
-//! Keys are wiped when dropped; neither keys nor signatures reach `Debug`, `Display` or an error.
+//! Keys are wiped when dropped. `Debug`, `Display` and errors contain neither keys nor signatures.
 
 use super::escape::ESCAPED;
 use super::limits::CLOCK_SKEW_S;
@@ -14,23 +14,23 @@ use std::borrow::Cow;
 use std::fmt;
 use zeroize::Zeroizing;
 
-/// Bytes that a symmetric key may have before base64 (Azure: "Symmetric key attestation").
+/// The length of a symmetric key in bytes, before base64 (Azure: "Symmetric key attestation").
 const KEY_BYTES: std::ops::RangeInclusive<usize> = 16..=64;
-/// Bytes of a HMAC-SHA256.
+/// The length of an HMAC-SHA256 in bytes.
 const MAC_BYTES: usize = 32;
 
-/// A text is not a symmetric key. The text is not repeated: it may be a mistyped secret.
+/// The text is not a symmetric key. Errors do not repeat it, because it may be a mistyped secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// Not standard base64 with padding.
+    /// The text is not standard base64 with padding.
     #[error("the key is not base64")]
     NotBase64,
-    /// Too short or too long.
+    /// The key is too short or too long, with its length in bytes.
     #[error("the key has {0} bytes; 16 to 64 are allowed")]
     Length(usize),
 }
 
-/// A symmetric key: of a device, of a group of devices, or of a shared access policy.
+/// The symmetric key of a device, an enrollment group, or a shared access policy.
 #[derive(Clone)]
 pub struct Key(Zeroizing<Vec<u8>>);
 
@@ -41,10 +41,10 @@ impl fmt::Debug for Key {
 }
 
 impl Key {
-    /// Reads a key as the portal shows it.
+    /// Parses a key in base64, as shown by the Azure portal.
     ///
     /// # Errors
-    /// Not base64, or not 16 to 64 bytes.
+    /// The text is not base64, or the key does not have 16 to 64 bytes.
     pub fn from_base64(text: &str) -> Result<Key, KeyError> {
         let bytes = Zeroizing::new(STANDARD.decode(text.trim()).map_err(|_| KeyError::NotBase64)?);
         if !KEY_BYTES.contains(&bytes.len()) {
@@ -53,19 +53,19 @@ impl Key {
         Ok(Key(bytes))
     }
 
-    /// A key from the bytes of one that was read before.
+    /// Creates a key from the bytes of a parsed one.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Key {
         Key(Zeroizing::new(bytes.to_vec()))
     }
 
-    /// The key itself, for the one place that keeps many of them together.
+    /// Returns the bytes of the key, for `plan`, which stores many keys in one buffer.
     #[must_use]
     pub fn expose(&self) -> &[u8] {
         &self.0
     }
 
-    /// A new key of 64 bytes, as the portal makes for a group.
+    /// Creates a random key of 64 bytes, the length that the Azure portal uses for groups.
     #[must_use]
     pub fn random(generator: &mut impl rand::Rng) -> Key {
         let mut bytes = Zeroizing::new(vec![0; *KEY_BYTES.end()]);
@@ -73,14 +73,14 @@ impl Key {
         Key(bytes)
     }
 
-    /// As the portal shows it.
+    /// Returns the key in base64, as shown by the Azure portal.
     #[must_use]
     pub fn to_base64(&self) -> Zeroizing<String> {
         Zeroizing::new(STANDARD.encode(self.0.as_slice()))
     }
 
-    /// The key of the device `id` in the group that this key belongs to: HMAC-SHA256 of the id
-    /// (Azure: "Symmetric key attestation", derived device keys).
+    /// Derives the key of the device `id` from this group key: the HMAC-SHA256 of the id (Azure: "Symmetric key attestation", derived
+    /// device keys).
     #[must_use]
     pub fn derive(&self, id: &str) -> Key {
         let mac = self.mac(&[id.as_bytes()]).finalize().into_bytes();
@@ -96,9 +96,9 @@ impl Key {
     }
 }
 
-/// Makes a token for `resource` (raw, such as `hub.azure-devices.net/devices/meter-1`; it is escaped here) that
-/// ends at `expiry_unix`. With `policy`, `key` is the key of that shared access policy
-/// (Azure: "Control access to IoT Hub by using shared access signatures").
+/// Creates a token for `resource` that expires at `expiry_unix`. `resource` is not escaped yet, such as
+/// `hub.azure-devices.net/devices/meter-1`. With `policy`, `key` is the key of that shared access policy (Azure: "Control access to IoT Hub
+/// by using shared access signatures").
 #[must_use]
 pub fn token(key: &Key, resource: &str, expiry_unix: u64, policy: Option<&str>) -> Zeroizing<String> {
     let resource = utf8_percent_encode(resource, ESCAPED).to_string();
@@ -120,7 +120,7 @@ pub fn token(key: &Key, resource: &str, expiry_unix: u64, policy: Option<&str>) 
     text
 }
 
-/// The most bytes that a [`token`] can have.
+/// Returns the maximum length of a [`token`] in bytes.
 #[must_use]
 pub fn token_bytes_max(resource: &str, policy: Option<&str>) -> usize {
     const ESCAPED_BYTES: usize = 3;
@@ -131,25 +131,25 @@ pub fn token_bytes_max(resource: &str, policy: Option<&str>) -> usize {
     names + ESCAPED_BYTES * resource.len() + signature + expiry + policy
 }
 
-/// A password is not a SAS token. The password is not repeated.
+/// The password is not a SAS token. Errors do not repeat the password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// Not two words, or the first is another one.
-    #[error("it is not \"SharedAccessSignature\", one space and the fields")]
+    /// The text is not `SharedAccessSignature`, a space, and fields.
+    #[error("it does not consist of \"SharedAccessSignature\", one space and the fields")]
     Form,
-    /// A field without `=`.
+    /// A field has no `=`.
     #[error("a field has no value")]
     NoValue,
-    /// `sr`, `sig`, `se` or `skn` twice.
-    #[error("the field {0} is there twice")]
+    /// The field `sr`, `sig`, `se` or `skn` occurs twice.
+    #[error("the field {0} occurs twice")]
     Repeated(&'static str),
-    /// `sr`, `sig` or `se` is not there.
+    /// The field `sr`, `sig` or `se` is missing.
     #[error("the field {0} is missing")]
     Missing(&'static str),
-    /// Escapes that are not UTF-8.
+    /// A field is not UTF-8 after decoding.
     #[error("a field is not UTF-8")]
     NotUtf8,
-    /// `sig` is not 32 bytes in base64; an unescaped `+` or `=` is the usual cause.
+    /// `sig` is not 32 bytes in base64. The usual cause is an unescaped `+` or `=`.
     #[error("the signature is not 32 bytes in escaped base64")]
     Signature,
     /// `se` is not a number of seconds.
@@ -157,13 +157,13 @@ pub enum TokenError {
     Expiry,
 }
 
-/// A parsed token; nothing about it is verified yet.
+/// A parsed token that is not verified yet.
 pub struct Token<'a> {
-    /// The resource exactly as sent: the signature covers this text, escapes and their case included.
+    /// Resource, exactly as sent. The signature covers this text, including its escapes and their case.
     pub sr_raw: &'a str,
-    /// The policy whose key signed; `None` means the device's own key.
+    /// Shared access policy whose key signed the token. `None` for the device's own key.
     pub policy: Option<Cow<'a, str>>,
-    /// When the token ends, in seconds since the Unix epoch.
+    /// Expiry, in seconds since the Unix epoch.
     pub expiry_unix: u64,
     expiry_text: Cow<'a, str>,
     signature: [u8; MAC_BYTES],
@@ -180,11 +180,11 @@ impl fmt::Debug for Token<'_> {
 }
 
 impl<'a> Token<'a> {
-    /// Parses a token by the rules of Azure's own .NET service library: fields in any order, names in any case,
-    /// values form-decoded except `sr`, each field cut at every `=`, empty and unknown fields skipped.
+    /// Parses a token by the rules of Azure's .NET service library. Fields have any order, and names any case. Values except `sr` are
+    /// form-decoded. Each field is cut at every `=`. Empty and unknown fields are skipped.
     ///
     /// # Errors
-    /// It is not a token; see [`TokenError`].
+    /// The text is not a token; see [`TokenError`].
     pub fn parse(text: &'a str) -> Result<Token<'a>, TokenError> {
         let (scheme, fields) = text.split_once(char::is_whitespace).ok_or(TokenError::Form)?;
         if scheme != "SharedAccessSignature" || fields.contains(char::is_whitespace) {
@@ -192,7 +192,7 @@ impl<'a> Token<'a> {
         }
         let (mut sr, mut sig, mut se, mut skn) = (None, None, None, None);
         for field in fields.split('&').filter(|field| !field.is_empty()) {
-            // Cut at every `=`: the rest of an unescaped signature is dropped, as over there.
+            // Azure's library cuts at every `=` too, so it drops the rest of an unescaped signature.
             let mut parts = field.split('=');
             let name = parts.next().unwrap_or_default();
             let value = parts.next().ok_or(TokenError::NoValue)?;
@@ -223,7 +223,7 @@ impl<'a> Token<'a> {
         })
     }
 
-    /// True when `key` made the signature; in constant time.
+    /// Returns true if `key` created the signature. Takes constant time.
     #[must_use]
     pub fn verify(&self, key: &Key) -> bool {
         key.mac(&[self.sr_raw.as_bytes(), b"\n", self.expiry_text.as_bytes()])
@@ -231,31 +231,31 @@ impl<'a> Token<'a> {
             .is_ok()
     }
 
-    /// True when the token's resource is `resource` (raw) or a whole number of its leading path segments:
-    /// `a/b` covers `a/b/c`, not `a/bc`. Case does not matter, because Azure's documents ask for lower case and its
-    /// SDKs keep the id's; an id may be escaped once more within the resource, as some SDKs do (both as `edgeHub`).
+    /// Returns true if the token's resource is `resource` (not escaped) or consists of its first path segments: `a/b` covers `a/b/c`, but
+    /// not `a/bc`. Case does not matter, because Azure's documents ask for lower case, but its SDKs keep the case of the id. An id may be
+    /// escaped twice, as by some SDKs. Azure IoT Edge's hub follows the same two rules.
     #[must_use]
     pub fn covers(&self, resource: &str) -> bool {
         let Ok(audience) = percent_decode_str(self.sr_raw).decode_utf8() else { return false };
         let mut resource = resource.split('/');
         audience.split('/').all(|segment| {
-            resource.next().is_some_and(|wanted| {
-                segment.eq_ignore_ascii_case(wanted)
+            resource.next().is_some_and(|expected| {
+                segment.eq_ignore_ascii_case(expected)
                     || percent_decode_str(segment)
                         .decode_utf8()
-                        .is_ok_and(|segment| segment.eq_ignore_ascii_case(wanted))
+                        .is_ok_and(|segment| segment.eq_ignore_ascii_case(expected))
             })
         })
     }
 
-    /// True once the expiry is more than the allowed clock skew in the past.
+    /// Returns true if the expiry is in the past by more than the allowed clock skew.
     #[must_use]
     pub fn expired(&self, now_unix: u64) -> bool {
         self.expiry_unix.saturating_add(CLOCK_SKEW_S) < now_unix
     }
 }
 
-/// Seconds, with a fraction if someone's script forgot to round.
+/// Parses seconds. Accepts a fraction, because some scripts do not round.
 fn parse_expiry(text: &str) -> Option<u64> {
     if let Ok(seconds) = text.parse() {
         return Some(seconds);
@@ -264,7 +264,7 @@ fn parse_expiry(text: &str) -> Option<u64> {
     std::time::Duration::try_from_secs_f64(seconds).ok().map(|expiry| expiry.as_secs())
 }
 
-/// `application/x-www-form-urlencoded`: escapes, and `+` for a space.
+/// Decodes `application/x-www-form-urlencoded` text: percent-encoding, and `+` for a space.
 fn form_decode(text: &str) -> Result<Cow<'_, str>, TokenError> {
     if text.contains('+') {
         let spaced = text.replace('+', " ");

@@ -1,108 +1,109 @@
-//! A hub's topics: what a device publishes to and subscribes to, and, for the emulator, what a topic means
-//! when it comes from a device that is already known. Ids are raw in topics and may contain `#`, `+` and `$`, so
-//! topics are read by known prefix, never by splitting or matching wildcards
-//! (Azure: "Communicate with an IoT hub using the MQTT protocol").
+//! The topics of an IoT hub: builds the topics of devices and hub, and parses the topics that a device publishes and subscribes to (Azure:
+//! "Communicate with an IoT hub using the MQTT protocol"). Used by `plan`, `fleet` and the emulator. It must not depend on packets.
+//!
+//! Device ids in topics are not escaped and may contain `#`, `+` and `$`. So topics are parsed by their known prefixes, never by splitting
+//! or matching wildcards.
 
-/// Answers to a device's twin requests.
+/// The filter of answers to twin requests.
 pub const TWIN_RESPONSES: &str = "$iothub/twin/res/#";
-/// Changes of desired properties.
+/// The filter of changes of desired properties.
 pub const TWIN_DESIRED: &str = "$iothub/twin/PATCH/properties/desired/#";
-/// Direct methods.
+/// The filter of direct method calls.
 pub const METHODS: &str = "$iothub/methods/POST/#";
 
-/// Where a device asks for its whole twin; the request's id follows.
+/// The topic for requesting the whole twin, without the request id at its end.
 pub const TWIN_GET: &str = "$iothub/twin/GET/?$rid=";
-/// Where a device changes its reported properties; the request's id follows.
+/// The topic for changing reported properties, without the request id at its end.
 pub const TWIN_REPORT: &str = "$iothub/twin/PATCH/properties/reported/?$rid=";
-/// Where a device answers a direct method; `{status}/?$rid={rid}` follows.
+/// The topic for answering a direct method, without `{status}/?$rid={rid}` at its end.
 pub const METHOD_ANSWER: &str = "$iothub/methods/res/";
 
-/// Where a device sends telemetry; an encoded property bag may follow.
+/// Returns the telemetry topic of a device. An encoded property bag may follow.
 #[must_use]
 pub fn telemetry(device: &str) -> String {
     format!("devices/{device}/messages/events/")
 }
 
-/// The filter of a device's cloud-to-device messages.
+/// Returns the filter of a device's cloud-to-device messages.
 #[must_use]
 pub fn c2d(device: &str) -> String {
     format!("devices/{device}/messages/devicebound/#")
 }
 
-/// Where a hub answers a twin request; `version` is that of the reported properties after a change.
+/// Returns the topic of the answer to a twin request. `version` is the version of the reported properties after a change.
 #[must_use]
 pub fn twin_response(status: u16, rid: &str, version: Option<u64>) -> String {
     let version = version.map(|version| format!("&$version={version}")).unwrap_or_default();
     format!("$iothub/twin/res/{status}/?$rid={rid}{version}")
 }
 
-/// Where a hub tells that desired properties have changed.
+/// Returns the topic of a change of desired properties.
 #[must_use]
 pub fn twin_desired(version: u64) -> String {
     format!("$iothub/twin/PATCH/properties/desired/?$version={version}")
 }
 
-/// Where a hub calls a method.
+/// Returns the topic of a method call.
 #[must_use]
 pub fn method(name: &str, rid: &str) -> String {
     format!("$iothub/methods/POST/{name}/?$rid={rid}")
 }
 
-/// Where a hub delivers a cloud-to-device message; `bag` is encoded.
+/// Returns the topic of a cloud-to-device message with this encoded property bag.
 #[must_use]
 pub fn c2d_message(device: &str, bag: &str) -> String {
     format!("devices/{device}/messages/devicebound/{bag}")
 }
 
-/// The destination of a cloud-to-device message: the value of its system property `$.to`.
+/// Returns the destination of a cloud-to-device message: the value of its system property `$.to`.
 #[must_use]
 pub fn c2d_to(device: &str) -> String {
     format!("/devices/{device}/messages/deviceBound")
 }
 
-/// Status and request id of a method's answer, as [`Inbound::MethodResponse`] carries it; `None` if it is not `{status}/?$rid={rid}`.
+/// Parses the status and request id of [`Inbound::MethodResponse`]. Returns `None` if the text is not `{status}/?$rid={rid}`.
 #[must_use]
 pub fn method_answer(answer: &str) -> Option<(i32, &str)> {
     let (status, query) = answer.split_once("/?")?;
     Some((status.parse().ok()?, query_value(query, "$rid")?))
 }
 
-/// The raw value of `name` in a query such as `$rid=1&$version=2`.
+/// Returns the undecoded value of `name` in a query such as `$rid=1&$version=2`.
 #[must_use]
 pub fn query_value<'a>(query: &'a str, name: &str) -> Option<&'a str> {
     query.split('&').find_map(|field| field.strip_prefix(name)?.strip_prefix('='))
 }
 
-/// What a publish means; texts are what follows the known prefix.
+/// The meaning of a published topic, with the text after the known prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Inbound<'a> {
     /// Device-to-cloud telemetry.
     Telemetry {
-        /// The property bag, still encoded; may be empty.
+        /// Encoded property bag. May be empty.
         bag: &'a str,
     },
-    /// Wants the whole twin.
+    /// A request for the whole twin.
     TwinGet {
-        /// `$rid=...`.
+        /// Query with the request id: `$rid=...`.
         query: &'a str,
     },
-    /// Changes reported properties.
+    /// A change of reported properties.
     TwinReported {
-        /// `$rid=...`.
+        /// Query with the request id: `$rid=...`.
         query: &'a str,
     },
-    /// Answers a direct method.
+    /// The answer to a direct method.
     MethodResponse {
-        /// `{status}/?$rid=...`.
+        /// Status and request id: `{status}/?$rid=...`.
         answer: &'a str,
     },
 }
 
-/// What a publish of `device` to `topic` means; `None`: nothing, it is not the device's to publish to.
-/// Of telemetry every spelling that SDKs use is accepted: without the slash, with one after the bag, with a leading `?`.
+/// Returns the meaning of a topic to which `device` publishes, or `None` if the device may not publish to it. Accepts every spelling of the
+/// telemetry topic in Azure's SDKs: without the last slash, with a slash after the bag, and with a leading `?`.
 #[must_use]
 pub fn inbound<'a>(device: &str, topic: &'a str) -> Option<Inbound<'a>> {
-    if let Some(rest) = own(device, topic) {
+    if let Some(rest) = device_topic(device, topic) {
         let rest = rest.strip_prefix("messages/events")?;
         if rest.is_empty() {
             return Some(Inbound::Telemetry { bag: "" });
@@ -121,13 +122,13 @@ pub fn inbound<'a>(device: &str, topic: &'a str) -> Option<Inbound<'a>> {
     rest.strip_prefix("methods/res/").map(|answer| Inbound::MethodResponse { answer })
 }
 
-/// What a device may subscribe to. Two spellings of one thing are two subscriptions (MQTT 3.1.1 §3.8.4: only an identical
-/// filter replaces).
+/// A subscription that a hub grants. Two spellings of a filter are two subscriptions, because only an identical filter replaces one
+/// (MQTT 3.1.1 §3.8.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Subscription {
     /// Cloud-to-device messages.
     C2d,
-    /// The same as Azure's embedded C SDK spells it, with `+` for the device.
+    /// Cloud-to-device messages in the spelling of Azure's embedded C SDK, with `+` for the device.
     C2dPlus,
     /// Answers to twin requests.
     TwinResponses,
@@ -135,13 +136,13 @@ pub enum Subscription {
     TwinDesired,
     /// Direct methods.
     Methods,
-    /// Certificates that the hub issues, a preview.
+    /// Certificates that the hub issues (preview).
     Credential,
-    /// The same as Azure's page also spells it.
+    /// Certificates that the hub issues, in the other spelling of Azure's page.
     Credentials,
 }
 
-/// What `filter` means when `device` subscribes to it; `None`: it is not a filter that a hub grants.
+/// Returns the subscription that `filter` is for `device`, or `None` if a hub does not grant it.
 #[must_use]
 pub fn subscription(device: &str, filter: &str) -> Option<Subscription> {
     match filter {
@@ -150,14 +151,14 @@ pub fn subscription(device: &str, filter: &str) -> Option<Subscription> {
         METHODS => Some(Subscription::Methods),
         "$iothub/credential/#" => Some(Subscription::Credential),
         "$iothub/credentials/#" => Some(Subscription::Credentials),
-        _ if own(device, filter) == Some("messages/devicebound/#") => Some(Subscription::C2d),
+        _ if device_topic(device, filter) == Some("messages/devicebound/#") => Some(Subscription::C2d),
         "devices/+/messages/devicebound/#" => Some(Subscription::C2dPlus),
         _ => None,
     }
 }
 
-/// What follows `devices/{device}/`.
-fn own<'a>(device: &str, topic: &'a str) -> Option<&'a str> {
+/// Returns the rest of a topic after `devices/{device}/`.
+fn device_topic<'a>(device: &str, topic: &'a str) -> Option<&'a str> {
     topic.strip_prefix("devices/")?.strip_prefix(device)?.strip_prefix('/')
 }
 
@@ -166,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn telemetry_is_understood_in_every_spelling() {
+    fn telemetry_topics_of_all_sdks_are_accepted() {
         for (topic, bag) in [
             ("devices/d1/messages/events", ""),
             ("devices/d1/messages/events/", ""),
@@ -180,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn topics_that_are_not_the_devices_mean_nothing() {
+    fn topics_of_other_devices_are_none() {
         for topic in [
             "devices/d2/messages/events/",
             "devices/D1/messages/events/",
@@ -198,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn twin_and_method_topics_are_told_apart() {
+    fn twin_and_method_topics_are_parsed() {
         assert_eq!(inbound("d", "$iothub/twin/GET/?$rid=1"), Some(Inbound::TwinGet { query: "$rid=1" }));
         assert_eq!(
             inbound("d", "$iothub/twin/PATCH/properties/reported/?$rid=1"),
@@ -211,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_is_read_by_name_and_echoed_as_it_is() {
+    fn query_values_are_returned_undecoded() {
         let query = "$rid=a%20b=c&$version=2&empty=";
         assert_eq!(query_value(query, "$rid"), Some("a%20b=c"));
         assert_eq!(query_value(query, "$version"), Some("2"));
@@ -222,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_methods_answer_has_a_status_and_a_request_id() {
+    fn method_answers_have_a_status_and_a_request_id() {
         assert_eq!(method("reboot", "1f"), "$iothub/methods/POST/reboot/?$rid=1f");
         assert_eq!(method_answer("200/?$rid=1f"), Some((200, "1f")));
         assert_eq!(method_answer("-1/?x=1&$rid="), Some((-1, "")));
@@ -232,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hub_grants_its_own_filters_and_no_others() {
+    fn only_filters_of_a_hub_are_granted() {
         for (filter, meaning) in [
             ("devices/d1/messages/devicebound/#", Some(Subscription::C2d)),
             ("devices/+/messages/devicebound/#", Some(Subscription::C2dPlus)),

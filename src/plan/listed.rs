@@ -426,7 +426,7 @@ mod tests {
             (6, "3 fields instead"),
             (7, "a quote is not closed"),
             (8, "behind a closing quote"),
-            (9, "not the JSON"),
+            (9, "invalid JSON"),
             (10, "another hub's"),
             (11, "7 bytes"),
             (12, "the id of line 1 again"),
@@ -459,7 +459,7 @@ mod tests {
         assert!(told[0].1.starts_with("entry 2 of the list: ") && !told[0].1.contains("hunter2"), "{told:?}");
         assert_eq!(told[1].1, "entry 3 of the list: the id of entry 1 again");
         let told = bad(&list(&good).replace("\"d3\"", "hunter2"), KEYS);
-        assert!(matches!(&told[..], [(23, what)] if what.contains("not the JSON")), "{told:?}");
+        assert!(matches!(&told[..], [(23, what)] if what.contains("invalid JSON")), "{told:?}");
     }
 
     #[test]

@@ -114,7 +114,7 @@ fn a_file_for_the_other_kind_of_target_or_beside_other_keys_is_refused() {
     assert!(error.contains("SAS tokens are for IoT hubs"), "{error}");
     let both = "[fleet.a]\ndevices = 1\nauth = { kind = \"sas\", file = \"d.csv\", policy = \"device\" }\n";
     let error = plan(&format!("{HUB}{both}{REST}"), &[("folder/d.csv", "")], &[]).unwrap_err();
-    assert!(error.contains("two sources of keys") && error.contains("or file"), "{error}");
+    assert!(error.contains("more than one source of keys") && error.contains("or file"), "{error}");
 }
 
 #[test]

@@ -482,7 +482,7 @@ mod tests {
             ("hub.example", "[\"10.0.0.2\", \"10.0.0.2\"]", "given twice"),
             ("hub.example", "[\"0.0.0.0\"]", "not an address to connect from"),
             ("::1", "[\"10.0.0.2\"]", "of the other kind"),
-            ("hub.example", "[\"10.0.0.2:80\"]", "cannot be read"),
+            ("hub.example", "[\"10.0.0.2:80\"]", "invalid value"),
             ("hub.example", "\"10.0.0.2\"", "wrong type"),
         ] {
             let error = sources(host, list).unwrap_err();

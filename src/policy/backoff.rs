@@ -1,97 +1,96 @@
-//! How long a device waits between a loss and its next attempt, and when it does not try again. `plan` holds one
-//! [`Reconnect`] per fleet; `fleet` keeps the [`Retries`] of each device and asks for each delay with the device's own
-//! generator, so the same seed gives the same storm.
+//! The delay between a lost connection and the next attempt, and when a device gives up. `plan` has one [`Reconnect`] per fleet. `fleet`
+//! has the [`Retries`] of each device, and computes delays with the device's random generator, so the same seed gives the same delays.
 //!
-//! It reads no clock: how long a connection lasted is an argument.
+//! It must not depend on clocks: the duration of a connection is an argument.
 
 use crate::rng::Rng;
 use rand::RngExt;
 use std::time::Duration;
 
-/// A connection must last so long at least for back-off to start afresh: an immediate first retry must not become a
-/// loop of them (our choice).
+/// The shortest connection that resets the back-off. Otherwise an immediate first retry could become a loop of immediate retries (our
+/// choice).
 const RESET_AFTER_MIN: Duration = Duration::from_secs(1);
 
-/// What a device does after a loss.
+/// What a device does after a lost connection or a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reconnect {
-    /// How long it waits.
+    /// Delays between attempts.
     pub back_off: BackOff,
-    /// The first retry waits so long instead, and the second as long as the first otherwise would.
+    /// Delay of the first retry, if different. The second retry then has the first delay of `back_off`.
     pub first: Option<Duration>,
-    /// It stays offline when it has not got in for so long.
+    /// Time offline after which the device gives up.
     pub gives_up_after: Option<Duration>,
-    /// It stays offline when the server refuses it for good: another CONNACK code than "unavailable".
+    /// True if the device gives up after a permanent refusal: any CONNACK code other than "server unavailable".
     pub gives_up_refused: bool,
 }
 
-/// Why a device is offline.
+/// A lost connection or a failed attempt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Loss {
-    /// How long the lost connection had been online; `None` after an attempt that failed.
+    /// Duration of the lost connection. `None` after a failed attempt.
     pub online_for: Option<Duration>,
-    /// For how long the device ought to have been online.
+    /// Time for which the device has been offline against the plan.
     pub offline_for: Duration,
-    /// The server refused it for good.
+    /// True if the server refused the device permanently.
     pub refused: bool,
 }
 
 impl From<BackOff> for Reconnect {
-    /// Waits so, and tries for ever.
+    /// Returns a policy with these delays that never gives up.
     fn from(back_off: BackOff) -> Reconnect {
         Reconnect { back_off, first: None, gives_up_after: None, gives_up_refused: false }
     }
 }
 
-/// How long a device waits between a loss and the next attempt.
+/// The delays between attempts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BackOff {
-    /// The device stays offline.
+    /// No retry: the device stays offline.
     Never,
-    /// Always the same delay.
+    /// The same delay every time.
     Fixed {
-        /// Before every retry.
+        /// Delay before every retry.
         delay: Duration,
     },
     /// `base` doubled with every attempt, up to `max`.
     Exponential {
-        /// Before the first retry, without jitter.
+        /// Delay before the first retry, without jitter.
         base: Duration,
-        /// The delay never exceeds this.
+        /// Maximum delay.
         max: Duration,
-        /// How the delay is spread.
+        /// Randomness of the delay.
         jitter: Jitter,
     },
-    /// `least` and a growing multiple of a random step, up to `max`.
+    /// `least` plus a growing multiple of a random step, up to `max`.
     Stepped {
-        /// What every delay begins with.
+        /// Constant part of every delay.
         least: Duration,
-        /// The delay never exceeds this.
+        /// Maximum delay.
         max: Duration,
-        /// The step is drawn evenly between these two, anew each time.
+        /// Range of the step, which is drawn uniformly for each delay.
         step: [Duration; 2],
-        /// The n-th delay, counted from 0, has 2^(n + `head_start`) - 1 steps.
+        /// Offset of the exponent: delay n, counted from 0, has 2^(n + `head_start`) - 1 steps.
         head_start: u32,
-        /// A shorter delay is made as long as this.
+        /// Minimum delay.
         floor: Duration,
     },
 }
 
-/// How a delay is spread, so that a fleet that lost its hub does not return as one.
+/// The randomness of a delay. It keeps devices that lost their connections together from reconnecting together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Jitter {
-    /// Not at all.
+    /// No randomness.
     None,
-    /// Uniformly between zero and the delay.
+    /// Uniform between zero and the delay.
     Full,
-    /// Uniformly between the delay and so much more, also beyond its maximum.
+    /// Uniform between the delay and `percent` more, which can exceed the maximum.
     Above {
-        /// In percent of the delay.
+        /// Percent of the delay.
         percent: u8,
     },
 }
 
-/// How a device's attempts have gone so far.
+/// The failed attempts of a device since the last reset.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Retries {
     failures: u32,
@@ -99,12 +98,12 @@ pub struct Retries {
 }
 
 impl Retries {
-    /// How long to wait before the next attempt, `None` when there is to be none.
+    /// Returns the delay before the next attempt, or `None` if the device gives up.
     ///
-    /// Back-off starts afresh only after a connection that lasted as long as the wait before it. A hub that accepts
-    /// and closes at once, for ever, is as dead as one that refuses, and must not be hammered either (our choice).
+    /// Only a connection that lasted at least as long as the delay before it resets the back-off. A hub that accepts connections and closes
+    /// them immediately must not be flooded with attempts either (our choice).
     pub fn next_delay(&mut self, policy: &Reconnect, loss: Loss, rng: &mut Rng) -> Option<Duration> {
-        let too_long = policy.gives_up_after.is_some_and(|most| loss.offline_for >= most);
+        let too_long = policy.gives_up_after.is_some_and(|limit| loss.offline_for >= limit);
         if too_long || (loss.refused && policy.gives_up_refused) {
             return None;
         }
@@ -121,7 +120,7 @@ impl Retries {
 }
 
 impl BackOff {
-    /// The shortest and the longest delay before the first retry; `None` when there is none.
+    /// Returns the shortest and the longest delay before the first retry, or `None` if there is no retry.
     #[must_use]
     pub fn first_between(&self) -> Option<[Duration; 2]> {
         Some(match *self {
@@ -142,8 +141,8 @@ impl BackOff {
         })
     }
 
-    /// How long to wait before the next attempt, `None` when there is to be none. `attempt` counts the failures
-    /// since back-off last started afresh: 0 asks for the delay before the first retry.
+    /// Returns the delay before the next attempt, or `None` if there is no retry. `attempt` is the number of failures since the last reset,
+    /// so it is 0 for the first retry.
     pub fn delay(&self, attempt: u32, rng: &mut Rng) -> Option<Duration> {
         match *self {
             BackOff::Never => None,

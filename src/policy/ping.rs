@@ -1,4 +1,4 @@
-//! When a client sends PINGREQ, and how long it waits for PINGRESP, as data. `plan` chooses one [`PingPolicy`] per fleet; `session`
+//! When a client sends PINGREQ, and how long it waits for PINGRESP, as data. `plan` chooses a [`PingPolicy`] per fleet, and `session`
 //! follows it. Independent of clocks and packets.
 //!
 //! MQTT 3.1.1 §3.1.2.10 requires a client to send something within the keep-alive, and allows PINGREQ at any time. A client that pings
@@ -9,62 +9,62 @@ use std::time::Duration;
 /// How a client keeps a connection alive and detects a dead one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PingPolicy {
-    /// The silence after which PINGREQ is sent.
+    /// Kind of silence after which PINGREQ is sent.
     pub after: Silence,
-    /// The silence lasts for the keep-alive divided by this number. At least 1.
+    /// Divisor of the keep-alive, at least 1. The result is the length of the silence.
     pub divisor: u8,
-    /// From PINGREQ to PINGRESP.
+    /// Timeout from PINGREQ to PINGRESP.
     pub timeout: PingTimeout,
 }
 
-/// The silence that a PINGREQ ends.
+/// The kind of silence that makes a PINGREQ due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Silence {
-    /// Nothing was sent, or nothing was received.
+    /// The client sent nothing, or received nothing.
     SentOrReceived,
-    /// Nothing was sent.
+    /// The client sent nothing.
     Sent,
-    /// Nothing was received.
+    /// The client received nothing.
     Received,
-    /// No silence is needed: a PINGREQ is due at every interval.
+    /// No silence is required: a PINGREQ is due after every interval.
     Any,
 }
 
 /// How long a client waits for PINGRESP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PingTimeout {
-    /// The keep-alive.
+    /// As long as the keep-alive.
     KeepAlive,
     /// A fixed time, independent of the keep-alive.
     Fixed {
-        /// Seconds.
+        /// Timeout in seconds.
         s: u16,
     },
     /// The keep-alive divided by `divisor`, but at most `max_s` seconds.
     AtMost {
-        /// At least 1.
+        /// Divisor of the keep-alive, at least 1.
         divisor: u8,
-        /// Seconds.
+        /// Upper limit in seconds.
         max_s: u16,
     },
 }
 
 impl PingPolicy {
-    /// hubstorm's own policy (our choice): PINGREQ also when nothing was received, so that a device that only sends detects a dead peer.
-    /// The timeout is 30 s, or the keep-alive if that is shorter.
+    /// hubstorm's own policy (our choice). It also sends PINGREQ if nothing was received, so that a device that only sends detects a dead
+    /// peer. The timeout is 30 s, or the keep-alive if that is shorter.
     pub const OWN: PingPolicy = PingPolicy {
         after: Silence::SentOrReceived,
         divisor: 1,
         timeout: PingTimeout::AtMost { divisor: 1, max_s: 30 },
     };
 
-    /// The silence before PINGREQ. `None` if the keep-alive is 0, which turns pings off.
+    /// Returns the silence before PINGREQ. `None` if the keep-alive is 0, which turns pings off.
     #[must_use]
     pub fn interval(&self, keep_alive_s: u16) -> Option<Duration> {
         (keep_alive_s > 0).then(|| part(keep_alive_s, self.divisor))
     }
 
-    /// The time from PINGREQ to PINGRESP after which the connection counts as dead.
+    /// Returns the time without PINGRESP after which the connection counts as dead.
     #[must_use]
     pub fn timeout(&self, keep_alive_s: u16) -> Duration {
         let seconds = |s: u16| Duration::from_secs(s.into());
@@ -90,7 +90,7 @@ mod tests {
         let own = PingPolicy::OWN;
         assert_eq!((own.interval(240), own.timeout(240)), (Some(seconds(240)), seconds(30)));
         assert_eq!((own.interval(2), own.timeout(2)), (Some(seconds(2)), seconds(2)));
-        assert_eq!(own.interval(0), None, "0 turns it off");
+        assert_eq!(own.interval(0), None, "0 turns pings off");
         let quarter = PingPolicy { divisor: 4, timeout: PingTimeout::Fixed { s: 30 }, ..own };
         assert_eq!((quarter.interval(10), quarter.timeout(10)), (Some(seconds(10) / 4), seconds(30)));
         let half = PingPolicy { timeout: PingTimeout::AtMost { divisor: 2, max_s: 80 }, ..own };

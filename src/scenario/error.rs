@@ -1,23 +1,24 @@
-//! What is wrong with a scenario, and where: collected while it is read and resolved, shown all at once.
+//! The errors of a scenario and their places. `scenario` and `plan` collect all of them, so that the user sees them at once. It must not
+//! depend on the format's keys.
 
 use super::mask::masked;
-use crate::units::{human_count, plural};
+use crate::units::plural;
 use std::fmt::{self, Write};
 
-/// So many errors are shown: a file of another kind has thousands.
-const SHOWN_MAX: usize = 25;
+/// The most errors that are printed. A file that is not a scenario can have thousands.
+const PRINTED_MAX: usize = 25;
 
-/// Where a key or value stands.
+/// The place of a key or value.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
-    /// In the file, or on the command line.
+    /// Position in the file, or the command line option.
     pub origin: Origin,
-    /// The dotted path, as `--set` takes it: `fleet.meter.send.0.every`. Empty for the file itself.
+    /// Dotted key path in the form that `--set` uses: `fleet.meter.send.0.every`. Empty for the file itself.
     pub key: String,
 }
 
 impl Place {
-    /// The place of a key below this one.
+    /// Returns the place of a key in this table.
     #[must_use]
     pub fn below(&self, key: &str) -> Place {
         let key = if self.key.is_empty() { key.to_owned() } else { format!("{}.{key}", self.key) };
@@ -31,56 +32,56 @@ impl Default for Place {
     }
 }
 
-/// Who wrote a value. Ordered as errors are shown: the file from top to bottom, then the command line.
+/// The source of a value. The order is the order of printed errors: the file from top to bottom, then the command line.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Origin {
-    /// The scenario file; both numbers start at 1, columns count characters.
+    /// The scenario file. Both numbers start at 1. Columns count characters.
     File {
-        /// The line.
+        /// Line number.
         line: usize,
-        /// The character in the line.
+        /// Character in the line.
         column: usize,
     },
-    /// `--set`, with the key it names. The value is left out: it could be a secret.
+    /// A `--set` override, with its key but without its value, which could be a secret.
     Set(String),
 }
 
-/// One thing that is wrong.
+/// One error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Where.
+    /// Place of the error.
     pub place: Place,
-    /// What is wrong: a lowercase fragment.
+    /// Description: a lowercase fragment.
     pub what: String,
-    /// What was written.
+    /// Text of the invalid value.
     pub found: Option<String>,
-    /// What may be written.
+    /// Allowed values.
     pub allowed: Option<String>,
-    /// The likely fix.
+    /// Suggested fix.
     pub fix: Option<String>,
 }
 
 impl Problem {
-    /// Says what was written. Never call it for a secret.
+    /// Sets the text of the invalid value. Do not call this for a secret.
     pub fn found(&mut self, found: impl Into<String>) -> &mut Problem {
         self.found = Some(found.into());
         self
     }
 
-    /// Says what may be written.
+    /// Sets the allowed values.
     pub fn allowed(&mut self, allowed: impl Into<String>) -> &mut Problem {
         self.allowed = Some(allowed.into());
         self
     }
 
-    /// Says what would probably help.
+    /// Sets the suggested fix.
     pub fn fix(&mut self, fix: impl Into<String>) -> &mut Problem {
         self.fix = Some(fix.into());
         self
     }
 }
 
-/// Everything that is wrong with a scenario. Its `Display` is for a person and spans several lines.
+/// All errors of a scenario. `Display` prints several lines for a person.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Errors {
     file: String,
@@ -88,18 +89,18 @@ pub struct Errors {
 }
 
 impl Errors {
-    /// No errors yet, for a file that will be shown under this name.
+    /// Returns an empty list for the file of this name.
     #[must_use]
     pub fn new(file: &str) -> Errors {
         Errors { file: file.to_owned(), problems: Vec::new() }
     }
 
-    /// The file's name.
+    /// Returns the file's name.
     pub(super) fn file(&self) -> &str {
         &self.file
     }
 
-    /// Adds a problem; say more about it with what is returned.
+    /// Adds an error. The caller can add details to the returned [`Problem`].
     #[expect(clippy::missing_panics_doc, reason = "the vector was pushed to in the line above")]
     pub fn add(&mut self, place: &Place, what: impl Into<String>) -> &mut Problem {
         self.problems.push(Problem {
@@ -112,13 +113,13 @@ impl Errors {
         self.problems.last_mut().expect("just pushed")
     }
 
-    /// True while nothing is wrong.
+    /// Returns true if there are no errors.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.problems.is_empty()
     }
 
-    /// What is wrong, in the order of the file.
+    /// Returns the errors in the order of the file.
     #[must_use]
     pub fn problems(&self) -> Vec<&Problem> {
         let mut problems: Vec<&Problem> = self.problems.iter().collect();
@@ -131,7 +132,7 @@ impl fmt::Display for Errors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.problems.len();
         let mut out = format!("{}: {}", self.file, plural(count as u64, "error", "errors"));
-        for problem in self.problems().into_iter().take(SHOWN_MAX) {
+        for problem in self.problems().into_iter().take(PRINTED_MAX) {
             out.push_str("\n\n");
             match &problem.place.origin {
                 Origin::File { line, column } => write!(out, "{}:{line}:{column}: ", self.file)?,
@@ -148,8 +149,8 @@ impl fmt::Display for Errors {
                 }
             }
         }
-        if count > SHOWN_MAX {
-            write!(out, "\n\nand {} more", human_count((count - SHOWN_MAX) as u64))?;
+        if count > PRINTED_MAX {
+            write!(out, "\n\nand {}", plural((count - PRINTED_MAX) as u64, "more error", "more errors"))?;
         }
         f.write_str(&masked(&out))
     }
@@ -157,7 +158,7 @@ impl fmt::Display for Errors {
 
 impl std::error::Error for Errors {}
 
-/// The candidate that was probably meant, if one is near enough.
+/// Returns the candidate that is most similar to `found`, if it is similar enough to be what the user meant.
 #[must_use]
 pub fn nearest<'a>(found: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let folded = found.to_lowercase();
@@ -174,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn near_misses_are_recognised_and_far_ones_are_not() {
+    fn nearest_suggests_only_similar_candidates() {
         let keys = ["devices", "keep_alive", "qos"];
         assert_eq!(nearest("devcies", keys), Some("devices"));
         assert_eq!(nearest("keepAlive", keys), Some("keep_alive"));
@@ -183,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_are_shown_in_the_order_of_the_file_and_the_command_line_comes_last() {
+    fn errors_follow_the_file_then_the_command_line() {
         let place = |line| Place { origin: Origin::File { line, column: 2 }, key: "a.b".into() };
         let mut errors = Errors::new("x.toml");
         errors.add(&Place { origin: Origin::Set("seed".into()), key: "seed".into() }, "third");
@@ -197,8 +198,8 @@ mod tests {
     }
 
     #[test]
-    fn of_thousands_of_errors_the_first_are_shown_and_the_rest_counted() {
-        let shown = |count| {
+    fn only_the_first_errors_are_printed() {
+        let printed = |count| {
             let mut errors = Errors::new("x.toml");
             for line in 1..=count {
                 let place = Place { origin: Origin::File { line, column: 1 }, key: String::new() };
@@ -206,9 +207,9 @@ mod tests {
             }
             errors.to_string()
         };
-        assert!(shown(25).ends_with("x.toml:25:1: wrong"), "{}", shown(25));
-        let many = shown(1_500);
+        assert!(printed(25).ends_with("x.toml:25:1: wrong"), "{}", printed(25));
+        let many = printed(1_500);
         assert!(many.starts_with("x.toml: 1,500 errors\n"), "{many}");
-        assert!(many.ends_with("x.toml:25:1: wrong\n\nand 1,475 more"), "{many}");
+        assert!(many.ends_with("x.toml:25:1: wrong\n\nand 1,475 more errors"), "{many}");
     }
 }

@@ -1,35 +1,35 @@
-//! A host as people write it: a name or an address, and nothing around it. One rule for `reader` and, through `app`, for the
-//! command line. It resolves nothing, and repeats nothing of what it refuses: a connection string has a key in it.
+//! Checks that a text is a host name or an IP address. Used by `reader` for `target.host`, and by `app` for the command line. It must not
+//! resolve names. Errors never repeat the text, because users paste connection strings, which contain keys.
 
 use core::net::IpAddr; // Addresses only: sockets live in std::net.
 
-/// What a host may be, for errors.
+/// Allowed hosts, for error messages.
 pub(super) const ALLOWED: &str =
-    "a name (letters, digits, - . _) or an IP address alone: no scheme, no port, no path, no brackets";
+    "a host name (letters, digits, - . _) or an IP address, without scheme, port, path or brackets";
 
 /// RFC 1035 §2.3.4.
 const NAME_BYTES_MAX: usize = 253;
 const LABEL_BYTES_MAX: usize = 63;
 
-/// Whether `text` is a host name or an IP address.
+/// Checks that `text` is a host name or an IP address.
 ///
 /// # Errors
-/// What it is instead, in words that do not repeat it.
+/// A description of the problem that does not repeat the text.
 pub fn check_host(text: &str) -> Result<(), &'static str> {
     if is_name(text) || text.parse::<IpAddr>().is_ok() {
         return Ok(());
     }
     Err(if is_connection_string(text) || text.to_ascii_lowercase().contains("hostname=") {
-        "a connection string, not a host: give the host alone (what follows HostName=)"
+        "a connection string is not a host: use only the value of its HostName field"
     } else if text.contains('/') {
-        "a host alone is wanted, without scheme and path"
+        "not a host name: remove the scheme and the path"
     } else {
         "not a host name"
     })
 }
 
-/// The port of a `host:port` where a host alone is wanted. Whatever has another form may hold a key.
-pub(super) fn port_behind(text: &str) -> Option<u16> {
+/// Returns the port if `text` has the form `host:port`. Any other text may contain a key, so its parts are not used.
+pub(super) fn port_suffix(text: &str) -> Option<u16> {
     let (host, port) = text.rsplit_once(':')?;
     let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     check_host(host).ok()?;
@@ -45,7 +45,7 @@ fn is_name(text: &str) -> bool {
         })
 }
 
-/// True for a connection string with its key, whole or in part.
+/// Returns true if `text` contains the key field of a connection string.
 #[must_use]
 pub fn is_connection_string(text: &str) -> bool {
     text.to_ascii_lowercase().contains("sharedaccesskey=")
@@ -66,27 +66,27 @@ mod tests {
         let (label, name) = (format!("{label}a"), format!("{longest}.a"));
         let others =
             ["", ".", "a..b", ".a", "a b", "h:8883", "[::1]", "u@h", "h;x", "h\n", "küche", "*.h", "k=="];
-        for other in others.into_iter().chain([label.as_str(), name.as_str()]) {
-            assert_eq!(check_host(other), Err("not a host name"), "{other}");
+        for invalid in others.into_iter().chain([label.as_str(), name.as_str()]) {
+            assert_eq!(check_host(invalid), Err("not a host name"), "{invalid}");
         }
-        assert!(check_host("mqtts://hub.example").unwrap_err().contains("without scheme"));
+        assert!(check_host("mqtts://hub.example").unwrap_err().contains("remove the scheme"));
     }
 
     #[test]
-    fn a_port_is_told_from_whatever_else_follows_a_colon() {
+    fn port_is_read_only_after_a_valid_host() {
         for text in ["h:8883", "127.0.0.1:8883", "[::1]:8883"] {
-            assert_eq!(port_behind(text), Some(8883), "{text}");
+            assert_eq!(port_suffix(text), Some(8883), "{text}");
         }
         for text in ["h", "h:", "h:mqtt", "h:70000", ":8883", "mqtts://h:8883", "HostName=h:8883", "[h:8883"]
         {
-            assert_eq!(port_behind(text), None, "{text}");
+            assert_eq!(port_suffix(text), None, "{text}");
         }
     }
 
     #[test]
-    fn connection_strings_are_known_and_not_repeated() {
+    fn connection_strings_get_an_error_of_their_own() {
         for text in ["HostName=h;DeviceId=d;SharedAccessKey=a/b=", "sharedaccesskey=AAEC", "HOSTNAME=h"] {
-            assert!(check_host(text).unwrap_err().contains("what follows HostName="), "{text}");
+            assert!(check_host(text).unwrap_err().contains("its HostName field"), "{text}");
         }
     }
 }

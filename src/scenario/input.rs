@@ -1,38 +1,38 @@
-//! What a scenario is read from: its text, overrides, environment variables, and the files that it names. Filled in by `app` and by
-//! tests.
+//! The input of the scenario reader: text, overrides, environment variables, and files. `app` and tests fill it in. It must not depend
+//! on the format's keys.
 
 use super::error::{Origin, Place};
 use std::io;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
-/// What a scenario is read from. Nothing else is: not the clock, not the process.
+/// Everything that reading a scenario depends on. The reader uses neither the clock nor the process environment.
 pub struct Input<'a> {
-    /// The file's name as shown in errors; `.json` and `.jsonc` are read as JSON.
+    /// File name for error messages. Files that end in `.json` or `.jsonc` are read as JSON.
     pub file: &'a str,
-    /// Its text.
+    /// Text of the file.
     pub text: &'a str,
-    /// `--set` overrides as `key=value`, applied in order.
+    /// `--set` overrides of the form `key=value`, applied in order.
     pub overrides: &'a [String],
     /// Looks up an environment variable for `${env.NAME}`.
     pub env: &'a dyn Fn(&str) -> Option<String>,
-    /// Reads a file that the scenario names, for `${file.PATH}` and for lists of devices.
+    /// Reads a file that the scenario refers to: `${file.PATH}`, device lists and payloads.
     pub files: &'a dyn Fn(&Path) -> io::Result<FileText>,
 }
 
-/// What a file holds. It may be secrets: wiped when dropped.
+/// The content of a file. It may contain secrets, so it is wiped when dropped.
 pub type FileText = Zeroizing<Vec<u8>>;
 
-/// For scenarios that name no files: there are none.
+/// An [`Input::files`] function for scenarios that refer to no files.
 ///
 /// # Errors
-/// Always.
+/// Always returns `NotFound`.
 pub fn no_files(_: &Path) -> io::Result<FileText> {
     Err(io::ErrorKind::NotFound.into())
 }
 
-/// Where a file is that the scenario in `file` names: a path in the scenario is relative to the scenario's folder, one on
-/// the command line to the working directory.
+/// Resolves a path that the scenario in `file` refers to. A path in the scenario is relative to the scenario's folder. A path in a `--set`
+/// override is relative to the working directory.
 #[must_use]
 pub fn located(file: &str, place: &Place, path: &Path) -> PathBuf {
     match (&place.origin, Path::new(file).parent()) {

@@ -1,22 +1,23 @@
-//! What is left of a text once its secrets are hidden. The last line of defence: whoever writes a message leaves a secret out
-//! of it; this is for the keys that people put where nobody expects one. Used by `error` for every message about a scenario,
-//! and by `app` for every message that ends a command.
+//! Hides secrets in messages. This is the last line of defense: messages leave out known secrets, but users also paste keys into values
+//! that are not secret. Used by `error` for every message about a scenario, and by `app` for every message that ends a command. It must
+//! not depend on the format's keys.
 
 pub(super) const HIDDEN: &str = "<hidden>";
 
-/// What a secret follows, in connection strings and tokens.
+/// The names before a secret in connection strings and tokens.
 const NAMES: [&str; 2] = ["sharedaccesskey=", "sig="];
 
-/// A key has at least 16 bytes: so many characters of base64.
+/// The fewest base64 characters of a key, which has at least 16 bytes.
 const KEY_CHARS_MIN: usize = 22;
 
-/// `text` without what follows `SharedAccessKey=` and `sig=`, and without what looks like a key in base64 with its padding.
+/// Returns `text` with secrets replaced: the values of `SharedAccessKey=` and `sig=`, and every word that looks like a base64 key with
+/// padding.
 #[must_use]
 pub fn masked(text: &str) -> String {
     let ends_word = |c: char| c.is_whitespace() || c.is_control() || ";&\"'`,\\".contains(c);
     let mask = |piece: &str| {
         let word = piece.trim_end_matches(ends_word);
-        let secret = named(word).or_else(|| padded(word)).unwrap_or(word.len()..word.len());
+        let secret = named_secret(word).or_else(|| padded_key(word)).unwrap_or(word.len()..word.len());
         if secret.is_empty() {
             return piece.to_owned();
         }
@@ -25,16 +26,16 @@ pub fn masked(text: &str) -> String {
     text.split_inclusive(ends_word).map(mask).collect()
 }
 
-/// Where a word holds what follows one of the names.
-fn named(word: &str) -> Option<std::ops::Range<usize>> {
+/// Returns the range of a word that follows one of [`NAMES`].
+fn named_secret(word: &str) -> Option<std::ops::Range<usize>> {
     let lower = word.to_ascii_lowercase();
     let start = NAMES.iter().filter_map(|name| lower.find(name).map(|at| at + name.len())).min()?;
-    // "SharedAccessKey=.." tells the form, and no key.
+    // "SharedAccessKey=.." describes the format and contains no key.
     word[start..].contains(|c: char| c.is_ascii_alphanumeric()).then_some(start..word.len())
 }
 
-/// Where a word holds what is long enough for a key and padded like one.
-fn padded(word: &str) -> Option<std::ops::Range<usize>> {
+/// Returns the range of a word that looks like a base64 key with padding.
+fn padded_key(word: &str) -> Option<std::ops::Range<usize>> {
     word.match_indices('=').find_map(|(at, _)| {
         let start = word[..at].trim_end_matches(is_base64).len();
         let behind = word[at..].trim_start_matches('=');
@@ -43,7 +44,7 @@ fn padded(word: &str) -> Option<std::ops::Range<usize>> {
     })
 }
 
-/// True for what could be a key in base64: where a name or a path is wanted, and there is none of this name.
+/// Returns true if `text` looks like a base64 key. For texts that should be names or paths but do not exist.
 #[must_use]
 pub fn looks_like_key(text: &str) -> bool {
     let key = text.trim_end_matches('=');
@@ -52,8 +53,8 @@ pub fn looks_like_key(text: &str) -> bool {
         && (key.len() < text.len() || key.len().is_multiple_of(4))
 }
 
-/// True if a word may be a base64 key, with or without its padding, so that messages must not repeat it. Known names can match too:
-/// check unknown words only.
+/// Returns true if a word may be a base64 key, with or without padding. Messages must not repeat such a word. Long names can match
+/// too, so check only unknown words.
 #[must_use]
 pub fn may_be_key(word: &str) -> bool {
     let key = word.trim_end_matches('=');
@@ -64,7 +65,7 @@ fn is_base64(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '+' || c == '/'
 }
 
-/// Names of variables are of one case; a random key hardly is.
+/// Returns true for long words of both cases. Names of environment variables have one case, a random key almost never does.
 fn is_long_and_mixed(text: &str) -> bool {
     text.len() >= KEY_CHARS_MIN
         && text.contains(|c: char| c.is_ascii_lowercase())
@@ -78,7 +79,7 @@ mod tests {
     const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
     #[test]
-    fn what_follows_a_secrets_name_is_hidden_and_the_rest_stays() {
+    fn value_after_a_secret_name_is_hidden() {
         for (text, expected) in [
             (
                 "\"HostName=h;SharedAccessKey=ab/c+d==;X=y\" is",
@@ -91,20 +92,17 @@ mod tests {
             ("design=5\n", "design=5\n"),
         ] {
             assert_eq!(masked(text), expected);
-            assert_eq!(masked(expected), expected, "once more changes nothing");
+            assert_eq!(masked(expected), expected, "masking twice changes nothing");
         }
     }
 
     #[test]
-    fn keys_are_hidden_wherever_they_stand() {
+    fn padded_keys_are_hidden_anywhere_in_a_text() {
         for (before, after) in
             [("", ""), ("ü", "ü"), ("cannot read /a/b.c/", ": x"), ("id=", " x"), ("(", ")")]
         {
-            let shown = masked(&format!("{before}{KEY}{after}"));
-            assert!(
-                !shown.contains("CAwQFBgcICQ") && shown.ends_with(&format!("{HIDDEN}{after}")),
-                "{shown}"
-            );
+            let text = masked(&format!("{before}{KEY}{after}"));
+            assert!(!text.contains("CAwQFBgcICQ") && text.ends_with(&format!("{HIDDEN}{after}")), "{text}");
         }
         for text in
             ["fleet.meter.devices=500", "/home/Someone/projects/hubstorm/scenarios", "x=", "=", "a==b", "ü="]
@@ -114,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_without_its_padding_may_be_a_key() {
+    fn unpadded_keys_may_be_keys() {
         for length in KEY_CHARS_MIN..=KEY.len() {
             assert!(may_be_key(&KEY[..length]), "{length} characters");
         }
@@ -124,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_told_from_names() {
+    fn names_do_not_look_like_keys() {
         assert!(
             looks_like_key(KEY) && looks_like_key(&KEY[..40]) && looks_like_key("aA/+aA/+aA/+aA/+aA/+aA==")
         );

@@ -1,6 +1,9 @@
-//! The scenario file: text in, typed values with their places out, and everything that is wrong with it at once.
-//! Called by `plan::load`. It knows the shape of the file and the units in it; what the values mean together
-//! (does the fleet exist, does the topic fit in MQTT) is `plan`'s business.
+//! Reads a scenario file. In goes an [`Input`]: the text, `--set` overrides, and access to environment variables and files. Out comes a
+//! [`Scenario`], whose values remember where they were written, together with all [`Errors`] found. Start with `keys/mod.rs`, which
+//! has the keys of the format, then `model/mod.rs`.
+//!
+//! Called by `plan::load`. This room checks each value on its own: key, type, unit, range. `plan` checks what values mean together, such as
+//! whether a fleet exists. It must not depend on sockets, clocks or `plan`.
 
 mod error;
 mod host;
@@ -32,8 +35,8 @@ pub use value::{Secret, Written};
 use node::Value;
 use reader::Reader;
 
-/// Reads a scenario as far as it goes. What is wrong is in the errors, and missing or `None` in the scenario;
-/// it may be used only while no error was found, or to look for more of them.
+/// Reads as much of a scenario as possible. A value with an error is missing or `None` in the scenario. Callers may use the scenario
+/// only if there are no errors, or to look for more errors.
 #[must_use]
 pub fn read(input: &Input<'_>) -> (Scenario, Errors) {
     let mut reader = Reader { env: input.env, files: input.files, errors: Errors::new(input.file) };

@@ -1,19 +1,19 @@
-//! A scenario as a tree whose every key and value knows its place, whether it was written as TOML or as JSON.
-//! The only file that names the two parsers; it knows no key of the format.
+//! Parses TOML or JSON into a tree of [`Node`]s, in which every key and value has its place. Used by `overrides`, `reader` and `keys`. Only
+//! this file uses the two parsers. It must not depend on the format's keys.
 
 use super::error::{Errors, Origin, Place};
 use jsonc_parser::ast as json;
 use jsonc_parser::common::Ranged;
 use toml::de::{DeTable, DeValue};
 
-/// A value and where it stands.
+/// A value and its place.
 #[derive(Clone, Debug)]
 pub(super) struct Node {
     pub(super) value: Value,
     pub(super) place: Place,
 }
 
-/// What a value is.
+/// A value of either format.
 #[derive(Clone, Debug)]
 pub(super) enum Value {
     Boolean(bool),
@@ -22,20 +22,21 @@ pub(super) enum Value {
     String(String),
     Array(Vec<Node>),
     Table(Vec<Entry>),
-    /// A value that no key of a scenario takes; its name with an article.
+    /// A value that no key takes, described with an article.
     Other(&'static str),
 }
 
-/// A key with its value; `place` is the key's.
+/// A key with its value.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) key: String,
+    /// Place of the key.
     pub(super) place: Place,
     pub(super) node: Node,
 }
 
 impl Value {
-    /// What kind of value it is, with an article.
+    /// Returns the name of the type, with an article.
     pub(super) fn type_name(&self) -> &'static str {
         match self {
             Value::Boolean(_) => "a boolean",
@@ -49,9 +50,8 @@ impl Value {
     }
 }
 
-/// Parses a scenario: JSON if the file's name ends in `.json` or `.jsonc` or the text begins with a brace, as no TOML does (stdin
-/// has no name); TOML otherwise. `None` after a
-/// syntax error: what a parser guesses behind one would only mislead.
+/// Parses a scenario. It is JSON if the file's name ends in `.json` or `.jsonc`, or if the text starts with a brace, which TOML never does.
+/// Otherwise it is TOML. Returns `None` after a syntax error, because errors in the rest of the file would be misleading.
 pub(super) fn parse(file: &str, text: &str, errors: &mut Errors) -> Option<Node> {
     let lines = Lines::of(text);
     if file.ends_with(".json") || file.ends_with(".jsonc") || text.trim_start().starts_with('{') {
@@ -61,7 +61,7 @@ pub(super) fn parse(file: &str, text: &str, errors: &mut Errors) -> Option<Node>
     }
 }
 
-/// Parses the value of a `--set`: TOML where it is TOML, else the text itself, so that `10s` needs no quotes.
+/// Parses the value of a `--set` override as TOML. A value that is not TOML is a string, so `10s` needs no quotes.
 pub(super) fn parse_override(text: &str, place: &Place) -> Node {
     match DeValue::parse(text) {
         Ok(value) if !matches!(value.get_ref(), DeValue::Datetime(_)) => {
@@ -71,7 +71,7 @@ pub(super) fn parse_override(text: &str, place: &Place) -> Node {
     }
 }
 
-/// Byte offset to line and column.
+/// Converts byte offsets to lines and columns.
 struct Lines<'a> {
     text: &'a str,
     starts: Vec<usize>,
@@ -95,7 +95,7 @@ impl Lines<'_> {
     }
 }
 
-/// The path of an element of a list: its name if it has one, as `--set` takes it.
+/// Returns the key path of a list element in the form that `--set` uses: with its name, or else with its index.
 fn element_path(path: &str, index: usize, name: Option<&str>) -> String {
     name.map_or_else(|| format!("{path}.{index}"), |name| format!("{path}.{name}"))
 }
@@ -109,8 +109,8 @@ fn parse_toml(text: &str, lines: &Lines<'_>, errors: &mut Errors) -> Option<Node
     for error in &found {
         let offset = error.span().map_or(0, |span| span.start);
         errors
-            .add(&lines.place(offset), format!("not valid TOML: {}", error.message()))
-            .fix("correct the syntax; the keys are checked once it is right");
+            .add(&lines.place(offset), format!("invalid TOML: {}", error.message()))
+            .fix("correct the syntax; errors in keys and values are reported afterwards");
     }
     let origin = |offset| lines.origin(offset);
     found.is_empty().then(|| Node {
@@ -121,7 +121,7 @@ fn parse_toml(text: &str, lines: &Lines<'_>, errors: &mut Errors) -> Option<Node
 
 fn table_from_toml(table: &DeTable<'_>, origin: &dyn Fn(usize) -> Origin, path: &str) -> Value {
     let mut keys: Vec<_> = table.iter().collect();
-    // The parser sorts by name; the order in the file decides the fleets' device numbers.
+    // The parser sorts by name. The order in the file determines the device numbers of the fleets.
     keys.sort_by_key(|(key, _)| key.span().start);
     let entries = keys.into_iter().map(|(key, value)| {
         let name = key.get_ref().to_string();
@@ -139,10 +139,8 @@ fn from_toml(value: &DeValue<'_>, offset: usize, origin: &dyn Fn(usize) -> Origi
     let converted = match value {
         DeValue::String(text) => Value::String(text.to_string()),
         DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
-            .map_or(Value::Other("a number beyond 64 bits"), Value::Integer),
-        DeValue::Float(number) => {
-            number.as_str().parse().map_or(Value::Other("a number that is none"), Value::Float)
-        }
+            .map_or(Value::Other("a number of more than 64 bits"), Value::Integer),
+        DeValue::Float(number) => number.as_str().parse().map_or(Value::Other("not a number"), Value::Float),
         DeValue::Boolean(value) => Value::Boolean(*value),
         DeValue::Datetime(_) => Value::Other("a date or time"),
         DeValue::Array(elements) => {
@@ -183,10 +181,10 @@ fn parse_json(text: &str, lines: &Lines<'_>, errors: &mut Errors) -> Option<Node
             }
         },
         Err(error) => {
-            let what = format!("not valid JSON: {}", error.kind().to_string().to_lowercase());
+            let what = format!("invalid JSON: {}", error.kind().to_string().to_lowercase());
             errors
                 .add(&lines.place(error.range().start), what)
-                .fix("correct the syntax; the keys are checked once it is right");
+                .fix("correct the syntax; errors in keys and values are reported afterwards");
             None
         }
     }
@@ -198,7 +196,7 @@ fn from_json(value: &json::Value<'_>, lines: &Lines<'_>, path: String, errors: &
         json::Value::NumberLit(number) => match (number.value.parse(), number.value.parse()) {
             (Ok(whole), _) => Value::Integer(whole),
             (_, Ok(float)) => Value::Float(float),
-            _ => Value::Other("a number that is none"),
+            _ => Value::Other("not a number"),
         },
         json::Value::BooleanLit(boolean) => Value::Boolean(boolean.value),
         json::Value::NullKeyword(_) => Value::Other("null"),
@@ -227,7 +225,7 @@ fn table_from_json(object: &json::Object<'_>, lines: &Lines<'_>, path: &str, err
         let path = below(path, &key);
         let place = Place { origin: lines.origin(property.range().start), key: path.clone() };
         if entries.iter().any(|entry| entry.key == key) {
-            errors.add(&place, "given twice").fix("remove one of the two");
+            errors.add(&place, "duplicate key").fix("remove one of the two");
             continue;
         }
         let node = from_json(&property.value, lines, path, errors);

@@ -1,12 +1,12 @@
-//! `--set key=value`: one value of the scenario replaced before it is read, so that every rule holds for it too.
-//! Lists are entered by the `name` of an element or by its index: `phase.steady.duration=10s`.
+//! Applies `--set key=value` overrides to the tree before it is read, so all rules apply to them as well. A path selects a list element by
+//! its `name` or index: `phase.steady.duration=10s`. Used by `scenario::read`. Of the format's keys it knows only `fleet` and `thresholds`.
 
 use super::error::{Errors, Origin, Place, nearest};
 use super::mask::{HIDDEN, may_be_key};
 use super::node::{Entry, Node, Value, parse_override};
 use super::reader::SECRET_KEYS;
 
-/// Applies one override to the tree, or notes why it cannot.
+/// Applies one override to the tree, or reports why it is invalid.
 pub(super) fn apply(root: &mut Node, text: &str, errors: &mut Errors) {
     let (key, value) = text.split_once('=').unwrap_or((text, ""));
     let key = key.trim();
@@ -14,20 +14,20 @@ pub(super) fn apply(root: &mut Node, text: &str, errors: &mut Errors) {
     if path.iter().any(|part| may_be_key(part) && !has_name(root, part)) {
         let place = Place { origin: Origin::Set(HIDDEN.to_owned()), key: String::new() };
         errors
-            .add(&place, "part of this key looks like a secret, which must not stand on a command line")
+            .add(&place, "part of this key looks like a secret; secrets are not allowed on the command line")
             .allowed("key=value, such as fleet.meter.devices=500");
         return;
     }
     let place = Place { origin: Origin::Set(key.to_owned()), key: String::new() };
     if !text.contains('=') || key.is_empty() {
-        errors.add(&place, "not an override").allowed("key=value, such as fleet.meter.devices=500");
+        errors.add(&place, "invalid override").allowed("key=value, such as fleet.meter.devices=500");
         return;
     }
     let new = parse_override(value.trim(), &Place { key: key.to_owned(), ..place.clone() });
-    if path.last().is_some_and(|last| SECRET_KEYS.contains(&last.as_str())) || holds_secret(&new) {
+    if path.last().is_some_and(|last| SECRET_KEYS.contains(&last.as_str())) || has_secret(&new) {
         errors
-            .add(&place, "a secret must not stand on a command line")
-            .fix("write ${env.NAME} in the scenario and put the secret in the environment");
+            .add(&place, "secrets are not allowed on the command line")
+            .fix("write ${env.NAME} in the scenario and set that environment variable");
         return;
     }
     if let Some(target) = descend(root, &path, &place, errors) {
@@ -35,7 +35,7 @@ pub(super) fn apply(root: &mut Node, text: &str, errors: &mut Errors) {
     }
 }
 
-/// The parts of a dotted path. The keys of `[thresholds]` contain dots and stay whole.
+/// Splits a dotted path. Keys of `[thresholds]` contain dots and are not split.
 fn split(key: &str) -> Vec<String> {
     let unquote = |part: &str| part.trim_matches('"').to_owned();
     match key.split_once('.') {
@@ -44,7 +44,7 @@ fn split(key: &str) -> Vec<String> {
     }
 }
 
-/// True if the scenario has a key or an element with this name.
+/// Returns true if the scenario has a key or list element with this name.
 fn has_name(node: &Node, name: &str) -> bool {
     match &node.value {
         Value::Table(entries) => entries.iter().any(|entry| entry.key == name || has_name(&entry.node, name)),
@@ -55,13 +55,14 @@ fn has_name(node: &Node, name: &str) -> bool {
     }
 }
 
-fn holds_secret(node: &Node) -> bool {
+/// Returns true if a value has a key for secrets.
+fn has_secret(node: &Node) -> bool {
     match &node.value {
         Value::Table(entries) => {
-            entries.iter().any(|entry| SECRET_KEYS.contains(&entry.key.as_str()) || holds_secret(&entry.node))
+            entries.iter().any(|entry| SECRET_KEYS.contains(&entry.key.as_str()) || has_secret(&entry.node))
         }
-        Value::Array(elements) => elements.iter().any(holds_secret),
-        // What failed to parse as a table is text; a secret's key in it means a mistyped table.
+        Value::Array(elements) => elements.iter().any(has_secret),
+        // A table with a syntax error becomes a string. It may still contain a secret.
         Value::String(text) => {
             text.trim_start().starts_with('{') && SECRET_KEYS.iter().any(|key| text.contains(key))
         }
@@ -69,7 +70,7 @@ fn holds_secret(node: &Node) -> bool {
     }
 }
 
-/// Finds the value at a path, making tables and the last key where they are missing.
+/// Returns the value at a path. Adds missing tables and a missing last key.
 fn descend<'n>(
     root: &'n mut Node,
     path: &[String],
@@ -80,26 +81,30 @@ fn descend<'n>(
     for (depth, part) in path.iter().enumerate() {
         let here = Place { key: path.get(..depth).unwrap_or_default().join("."), ..place.clone() };
         let known = known_parts(node);
-        let kind = node.value.type_name();
-        // A fleet that is not there is a slip of the finger, not a wish for one.
-        let open = matches!(node.value, Value::Table(_)) && here.key != "fleet";
+        let what = match node.value {
+            Value::Table(_) => "no such fleet".to_owned(),
+            Value::Array(_) => "no such list element".to_owned(),
+            _ => format!("{} has no keys", node.value.type_name()),
+        };
+        // A missing fleet is a typing error: overrides do not add fleets.
+        let can_add = matches!(node.value, Value::Table(_)) && here.key != "fleet";
         let index = match &node.value {
             Value::Array(_) => known.iter().position(|name| name == part).or_else(|| part.parse().ok()),
             _ => known.iter().position(|name| name == part),
         };
         let found = match &mut node.value {
             Value::Table(entries) => {
-                if index.is_none() && open {
-                    entries.push(empty_entry(here.below(part), part));
+                if index.is_none() && can_add {
+                    entries.push(empty_table(here.below(part), part));
                 }
-                let index = index.or(open.then(|| entries.len() - 1));
+                let index = index.or(can_add.then(|| entries.len() - 1));
                 index.and_then(|index| entries.get_mut(index)).map(|entry| &mut entry.node)
             }
             Value::Array(elements) => index.and_then(|index| elements.get_mut(index)),
             _ => None,
         };
         let Some(found) = found else {
-            report_missing(errors, &here, kind, part, &known);
+            report_missing(errors, &here, what, part, &known);
             return None;
         };
         node = found;
@@ -107,8 +112,9 @@ fn descend<'n>(
     Some(node)
 }
 
-fn report_missing(errors: &mut Errors, place: &Place, kind: &str, part: &str, known: &[String]) {
-    let problem = errors.add(place, format!("{kind} that has no such element"));
+/// Reports a part of a path that does not exist.
+fn report_missing(errors: &mut Errors, place: &Place, what: String, part: &str, known: &[String]) {
+    let problem = errors.add(place, what);
     problem.found(part);
     if !known.is_empty() {
         problem.allowed(known.join(", "));
@@ -118,7 +124,7 @@ fn report_missing(errors: &mut Errors, place: &Place, kind: &str, part: &str, kn
     }
 }
 
-/// What can stand next in a path: the keys of a table, the names (or else indices) of a list's elements.
+/// Returns the possible next parts of a path: the keys of a table, or the names (or indices) of list elements.
 fn known_parts(node: &Node) -> Vec<String> {
     match &node.value {
         Value::Table(entries) => entries.iter().map(|entry| entry.key.clone()).collect(),
@@ -130,7 +136,7 @@ fn known_parts(node: &Node) -> Vec<String> {
     }
 }
 
-fn empty_entry(place: Place, key: &str) -> Entry {
+fn empty_table(place: Place, key: &str) -> Entry {
     let node = Node { value: Value::Table(Vec::new()), place: place.clone() };
     Entry { key: key.to_owned(), place, node }
 }
@@ -163,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_replaced_and_missing_keys_are_made() {
+    fn overrides_replace_values_and_add_missing_keys() {
         let (scenario, errors) = set(&[
             "fleet.meter.devices=500",
             "phase.steady.duration=10s",
@@ -185,15 +191,15 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_set_is_named() {
+    fn invalid_overrides_are_reported() {
         for (text, expected) in [
             ("fleet.metre.devices=5", "did you mean `meter`?"),
             ("phase.stead.duration=5s", "did you mean `steady`?"),
             ("fleet.meter.send.1.every=5s", "allowed: 0"),
             ("fleet.meter.devices=many", "--set fleet.meter.devices: fleet.meter.devices: wrong type"),
             ("fleet.meter.devcies=5", "did you mean `devices`?"),
-            ("fleet.meter.devices.x=5", "a whole number that has no such element"),
-            ("seed", "not an override"),
+            ("fleet.meter.devices.x=5", "a whole number has no keys"),
+            ("seed", "invalid override"),
         ] {
             let (_, errors) = set(&[text]);
             assert!(errors.contains(expected), "{text}: {errors}");
@@ -201,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_possible_key_is_repeated_only_if_the_scenario_has_it() {
+    fn possible_secrets_are_shown_only_if_they_are_names() {
         const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
         for text in [
             format!("{KEY}=1"),
@@ -228,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_refused_and_not_shown() {
+    fn secrets_are_refused_and_hidden() {
         for text in [
             "fleet.meter.auth.group_key=hunter2",
             "fleet.meter.auth={kind=\"sas\", group_key=\"hunter2\"}",
@@ -236,7 +242,7 @@ mod tests {
             "fleet.meter.auth.password=${env.hunter2}",
         ] {
             let (_, errors) = set(&[text]);
-            assert!(errors.contains("must not stand on a command line"), "{text}: {errors}");
+            assert!(errors.contains("not allowed on the command line"), "{text}: {errors}");
             assert!(!errors.contains("hunter2"), "{errors}");
         }
     }

@@ -1,5 +1,5 @@
-//! Numbers, durations, rates, shares and fixed words: the values of a scenario that have a unit, a range or a list of choices.
-//! Used by `keys`.
+//! Reads numbers, durations, rates, shares and words from a fixed list: values with a unit or a range. Used by `keys`. It must not depend
+//! on the format's keys.
 
 use super::error::nearest;
 use super::node::{Node, Value};
@@ -10,11 +10,11 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// The longest that anything in a scenario may last. Clocks overflow much later, and nobody waits so long.
+/// The longest duration in a scenario: 100 days, far below the limits of the clocks.
 pub const DURATION_MAX: Duration = Duration::from_secs(100 * 86_400);
 
 impl Reader<'_> {
-    /// A whole number in a range.
+    /// Reads a whole number in a range.
     pub(super) fn integer<T>(&mut self, node: &Node, range: RangeInclusive<i64>) -> Option<Written<T>>
     where
         T: TryFrom<i64>,
@@ -32,19 +32,19 @@ impl Reader<'_> {
         Some(Written { value, text: number.to_string(), place: node.place.clone() })
     }
 
-    /// A duration longer than zero.
+    /// Reads a duration longer than zero.
     pub(super) fn duration(&mut self, node: &Node) -> Option<Duration> {
         let value = self.duration_or_zero(node)?;
         if value.is_zero() {
-            self.invalid(node, "must be longer than zero", "a duration such as 250ms, 30s, 5m or 1h30m");
+            self.invalid(node, "must be longer than zero", units::EXPECTED_DURATION);
             return None;
         }
         Some(value)
     }
 
-    /// A duration.
+    /// Reads a duration.
     pub(super) fn duration_or_zero(&mut self, node: &Node) -> Option<Duration> {
-        let allowed = "a duration such as 250ms, 30s, 5m or 1h30m";
+        let allowed = units::EXPECTED_DURATION;
         if let Value::Integer(number) = node.value {
             let problem = self.errors.add(&node.place, "a duration needs a unit");
             let fix = format!("did you mean \"{number}s\" or \"{number}ms\"?");
@@ -59,7 +59,7 @@ impl Reader<'_> {
         Some(value)
     }
 
-    /// A duration longer than zero; `None` for `"never"`.
+    /// Reads a duration longer than zero, or `"never"`, which is `None`.
     pub(super) fn duration_or_never(&mut self, node: &Node) -> Option<Duration> {
         let allowed = "a duration such as 30s or 5m, or \"never\"";
         if let Value::Integer(_) = node.value {
@@ -82,10 +82,9 @@ impl Reader<'_> {
         }
     }
 
-    /// A duration with its sign, in microseconds: `-3m`, `+6m`.
+    /// Reads a duration with a sign, such as `-3m` or `+6m`. Returns microseconds.
     pub(super) fn signed_duration_us(&mut self, node: &Node) -> Option<i64> {
-        let allowed = "a duration with its sign, such as -3m or +6m";
-        let signed_us = self.parse(node, allowed, units::parse_signed_us)?;
+        let signed_us = self.parse(node, units::EXPECTED_SIGNED, units::parse_signed_us)?;
         if signed_us.unsigned_abs() > u64::try_from(DURATION_MAX.as_micros()).unwrap_or(u64::MAX) {
             self.invalid(node, "too long", "from -100d to +100d");
             return None;
@@ -93,12 +92,12 @@ impl Reader<'_> {
         Some(signed_us)
     }
 
-    /// Events per second.
+    /// Reads a rate.
     pub(super) fn rate(&mut self, node: &Node) -> Option<Rate> {
-        self.parse(node, "a rate such as 400/s, 50/1s, 300/1m or 2.5/s", Rate::from_str)
+        self.parse(node, units::EXPECTED_RATE, Rate::from_str)
     }
 
-    /// A share up to `most` (a fraction of 1).
+    /// Reads a share up to `most`, a fraction of 1.
     pub(super) fn percent(&mut self, node: &Node, most: f64) -> Option<Percent> {
         let most = Percent::from_fraction(most);
         let allowed = format!("a share from 0% to {most}, such as 85%");
@@ -110,10 +109,10 @@ impl Reader<'_> {
         Some(value)
     }
 
-    /// A share, or a linear change between two: `100%`, `0% -> 100%`.
+    /// Reads a share or a linear change between two shares: `100%`, `0% -> 100%`.
     pub(super) fn change(&mut self, node: &Node, most: f64) -> Option<[f64; 2]> {
         let allowed = format!(
-            "a share or a change, from 0% to {}, such as 100% or 0% -> 100%",
+            "a share from 0% to {}, or a change between two, such as 0% -> 100%",
             Percent::from_fraction(most)
         );
         let [from, to] = self.parse(node, &allowed, |text| {
@@ -130,7 +129,7 @@ impl Reader<'_> {
         Some([from, to])
     }
 
-    /// One of a few words; `later` are words that a later version will know.
+    /// Reads one of a few words. `later` has words that a later version will support, with their meaning.
     pub(super) fn choice<T: Copy>(
         &mut self,
         node: &Node,

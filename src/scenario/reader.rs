@@ -1,5 +1,5 @@
-//! Reading one value at a time: its type, its unit, its range, `${env.NAME}`; and tables of which every key must
-//! be known. Used by `format` and `sends`; it knows no key of the format but those that hold secrets.
+//! Reads tables, strings, hosts and secrets, expands `${env.NAME}`, and reports unknown keys. Used by `keys`; `quantities` adds values with
+//! a unit or range. Of the format's keys it knows only those for secrets.
 
 use super::error::{Errors, Origin, Place, Problem, nearest};
 use super::host::{self, check_host, is_connection_string};
@@ -15,17 +15,17 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// Keys whose value is a secret: only `${env.NAME}` or `${file.PATH}` in a file, never in `--set`, never shown.
+/// Keys whose value is a secret. In a file they take only `${env.NAME}` or `${file.PATH}`; `--set` refuses them, and no message shows them.
 pub(super) const SECRET_KEYS: [&str; 3] = ["group_key", "key", "password"];
 
-/// Reads values and notes what is wrong with them.
+/// Reads values and collects their errors.
 pub(super) struct Reader<'a> {
     pub(super) env: &'a dyn Fn(&str) -> Option<String>,
     pub(super) files: &'a dyn Fn(&Path) -> io::Result<FileText>,
     pub(super) errors: Errors,
 }
 
-/// A table being read: each key is known for once, and what nobody known for is an error in the end.
+/// The fields of a table. Each key that a caller asks for becomes known, and [`Fields::finish`] reports the others.
 pub(super) struct Fields<'n> {
     pub(super) place: Place,
     entries: &'n [Entry],
@@ -34,13 +34,13 @@ pub(super) struct Fields<'n> {
 }
 
 impl<'n> Fields<'n> {
-    /// The value of a key, if it is there.
+    /// Returns the value of a key, if present.
     pub(super) fn take(&mut self, key: &'static str) -> Option<&'n Node> {
         self.known.push(key);
         self.entry(key).map(|entry| &entry.node)
     }
 
-    /// The value of a key that must be there.
+    /// Returns the value of a required key, or reports that it is missing. `fix` follows the word "add".
     pub(super) fn require(
         &mut self,
         reader: &mut Reader<'_>,
@@ -54,22 +54,22 @@ impl<'n> Fields<'n> {
         found
     }
 
-    /// The place of a key that is there.
+    /// Returns the entry of a key, if present. The key does not become known.
     pub(super) fn entry(&self, key: &str) -> Option<&'n Entry> {
         self.entries.iter().find(|entry| entry.key == key)
     }
 
-    /// Refuses keys that an earlier version read. `keys` says what each was.
+    /// Reports keys of earlier versions. `keys` has their names and former meanings.
     pub(super) fn retire(&mut self, reader: &mut Reader<'_>, keys: &[(&'static str, &str)], fix: &str) {
         for (key, what) in keys {
             self.retired.push(key);
             if let Some(entry) = self.entry(key) {
-                reader.errors.add(&entry.place, format!("no longer used: {what}")).fix(fix);
+                reader.errors.add(&entry.place, format!("no longer supported: {what}")).fix(fix);
             }
         }
     }
 
-    /// Whatever was not known for is unknown, or belongs to later work.
+    /// Reports unknown keys. `later` has keys that a later version will support, with their meaning.
     pub(super) fn finish(self, reader: &mut Reader<'_>, later: &[(&str, &str)]) {
         for entry in self.entries {
             if self.known.iter().chain(&self.retired).any(|key| *key == entry.key) {
@@ -91,7 +91,7 @@ impl<'n> Fields<'n> {
     }
 }
 
-/// The place and the name of an unknown entry. A name that may be a secret is hidden in both.
+/// Returns the place and name of an unknown entry. A name that may be a secret is hidden in both.
 fn masked_entry(entry: &Entry) -> (Place, String) {
     if !may_be_key(&entry.key) {
         return (entry.place.clone(), entry.key.clone());
@@ -101,19 +101,19 @@ fn masked_entry(entry: &Entry) -> (Place, String) {
 }
 
 impl Reader<'_> {
-    /// Refuses what a later version will know.
+    /// Reports a key or value that a later version will support.
     pub(super) fn not_built_yet(&mut self, place: &Place, what: &str) {
         self.errors
             .add(place, format!("not built yet: {what}"))
-            .fix("remove it; a later version will read it");
+            .fix("remove it; a later version will support it");
     }
 
-    /// Refuses a value of the wrong type. Its text stays unsaid: it could be a secret in the wrong place.
+    /// Reports a value of the wrong type. The message leaves out its text, which could be a misplaced secret.
     pub(super) fn wrong_type(&mut self, node: &Node, allowed: &str) {
         self.errors.add(&node.place, "wrong type").found(node.value.type_name()).allowed(allowed);
     }
 
-    /// A table, to be read key by key.
+    /// Reads a table with fixed keys.
     pub(super) fn table<'n>(&mut self, node: &'n Node, allowed: &str) -> Option<Fields<'n>> {
         match &node.value {
             Value::Table(entries) => {
@@ -126,7 +126,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A table whose keys are names that the user chose.
+    /// Reads a table whose keys are names that the user chose.
     pub(super) fn named<'n>(&mut self, node: &'n Node, allowed: &str) -> &'n [Entry] {
         match &node.value {
             Value::Table(entries) => entries,
@@ -137,7 +137,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A list.
+    /// Reads a list.
     pub(super) fn list<'n>(&mut self, node: &'n Node, allowed: &str) -> &'n [Node] {
         match &node.value {
             Value::Array(elements) => elements,
@@ -148,7 +148,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A string with `${env.NAME}` expanded.
+    /// Reads a string and expands `${env.NAME}`.
     pub(super) fn string(&mut self, node: &Node, allowed: &str) -> Option<Written<String>> {
         let Some(text) = text_of(node) else {
             self.wrong_type(node, allowed);
@@ -158,45 +158,45 @@ impl Reader<'_> {
         Some(Written { value, text, place: node.place.clone() })
     }
 
-    /// A string that is not empty: a name, a topic, a path. What is a connection string is neither, and has a key in it.
+    /// Reads a nonempty string, such as a name, topic or path. Refuses connection strings, which contain keys.
     pub(super) fn text(&mut self, node: &Node, allowed: &str) -> Option<Written<String>> {
         let text = self.string(node, allowed)?;
         if text.value.is_empty() {
-            self.errors.add(&node.place, "empty").found(quoted(&text.text)).allowed(allowed);
+            self.errors.add(&node.place, "must not be empty").found(quoted(&text.text)).allowed(allowed);
             return None;
         }
         if is_connection_string(&text.value) {
             let problem =
-                self.errors.add(&node.place, "a connection string does not belong here").allowed(allowed);
-            problem.fix("give the part that is wanted; whole ones go into a file: auth = { kind = \"sas\", file = \"devices.txt\" }");
+                self.errors.add(&node.place, "a connection string is not allowed here").allowed(allowed);
+            problem.fix("use only the part that this key needs, or put connection strings in a file: auth = { kind = \"sas\", file = \"devices.txt\" }");
             return None;
         }
         Some(text)
     }
 
-    /// A name as fleets, phases and methods have it: it stands in threshold selectors, topics and `--set` paths.
+    /// Reads the name of a phase or method. It can occur in threshold selectors, topics and `--set` paths, so few characters are allowed.
     pub(super) fn name(&mut self, node: &Node, allowed: &str) -> Option<Written<String>> {
         let name = self.text(node, allowed)?;
         self.check_name(&name.place, &name.value, &name.text).then_some(name)
     }
 
-    /// Refuses what is not a name; `text` is how it was written.
+    /// Reports an invalid name. `text` is its source text.
     pub(super) fn check_name(&mut self, place: &Place, name: &str, text: &str) -> bool {
         let is_name =
             !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
         if !is_name {
-            self.errors.add(place, "not a name").found(quoted(text)).allowed("letters, digits, - and _");
+            self.errors.add(place, "invalid name").found(quoted(text)).allowed("letters, digits, - and _");
         }
         is_name
     }
 
-    /// The path of a file, which is not opened here.
+    /// Reads the path of a file. Does not open the file.
     pub(super) fn path(&mut self, node: &Node, allowed: &str) -> Option<Written<PathBuf>> {
         let Written { value, text, place } = self.text(node, allowed)?;
         Some(Written { value: PathBuf::from(value), text, place })
     }
 
-    /// A host. What is none is not repeated: people paste connection strings.
+    /// Reads a host. Messages do not repeat an invalid one, because users paste connection strings.
     pub(super) fn host(&mut self, node: &Node) -> Option<Written<String>> {
         let host = self.string(node, host::ALLOWED)?;
         match check_host(&host.value) {
@@ -205,33 +205,35 @@ impl Reader<'_> {
                 let variable = host.text.strip_prefix(REFERENCE).and_then(|rest| rest.strip_suffix('}'));
                 let what = match variable.filter(|name| is_variable_name(name)) {
                     Some(name) => {
-                        format!("the value of the environment variable {name} is not a host alone ({what})")
+                        format!("invalid value of the environment variable {name}: {what}")
                     }
                     None => what.to_owned(),
                 };
                 let problem = self.errors.add(&node.place, what).allowed(host::ALLOWED);
-                if let Some(port) = host::port_behind(&host.value) {
-                    problem.fix(format!("leave the port out there, and write port = {port} beside host"));
+                if let Some(port) = host::port_suffix(&host.value) {
+                    problem.fix(format!("remove the port from the host, and add port = {port}"));
                 }
                 None
             }
         }
     }
 
-    /// An IP address.
+    /// Reads an IP address.
     pub(super) fn address(&mut self, node: &Node) -> Option<Written<IpAddr>> {
-        let allowed = "an IPv4 or IPv6 address, without brackets and port";
+        let allowed = "an IPv4 or IPv6 address, without brackets or port";
         let value = self.parse(node, allowed, IpAddr::from_str)?;
         let text = text_of(node).unwrap_or_default();
         Some(Written { value, text, place: node.place.clone() })
     }
 
-    /// A key or password: exactly one `${env.NAME}` or `${file.PATH}`.
+    /// Reads a key or password, which must be exactly one `${env.NAME}` or `${file.PATH}`.
     pub(super) fn secret(&mut self, node: &Node) -> Option<Written<Secret>> {
         let advice =
-            "use ${env.NAME} and put the secret in the environment, or ${file.PATH} and put it in a file";
+            "use ${env.NAME} to read it from an environment variable, or ${file.PATH} to read it from a file";
         let Value::String(text) = &node.value else {
-            self.errors.add(&node.place, "a secret must come from the environment or a file").fix(advice);
+            self.errors
+                .add(&node.place, "a secret must come from an environment variable or a file")
+                .fix(advice);
             return None;
         };
         if let Some(path) = text.strip_prefix(FILE_REFERENCE).and_then(|rest| rest.strip_suffix('}')) {
@@ -240,8 +242,8 @@ impl Reader<'_> {
         }
         if !is_one_reference(text) {
             self.errors
-                .add(&node.place, "a secret must not stand in the scenario")
-                .allowed("${env.NAME} or ${file.PATH}, and nothing around it")
+                .add(&node.place, "a secret must not be written in the scenario")
+                .allowed("${env.NAME} or ${file.PATH}, with nothing before or after it")
                 .fix(advice);
             return None;
         }
@@ -249,25 +251,26 @@ impl Reader<'_> {
         Some(Written { value, text: text.clone(), place: node.place.clone() })
     }
 
-    /// The text of a file that holds one secret, without the end of its line.
+    /// Reads a file that contains one secret. Trims white space.
     fn secret_file(&mut self, named: &Path, place: &Place) -> Option<Secret> {
         let path = located(self.errors.file(), place, named);
         let what = match (self.files)(&path) {
             Ok(bytes) => match text_file::decode(&bytes) {
                 Ok(text) if !text.trim().is_empty() => return Some(Secret::new(text.trim().to_owned())),
-                Ok(_) => "it is empty".to_owned(),
+                Ok(_) => "the file is empty".to_owned(),
                 Err(error) => error.to_string(),
             },
             Err(error) => error.to_string(),
         };
         let hidden = named.to_str().is_some_and(looks_like_key);
-        let shown = if hidden { "the file".into() } else { path.to_string_lossy() };
-        let problem = self.errors.add(place, format!("cannot read a secret from {shown}: {what}"));
-        problem.allowed("a file with the secret alone; the path is relative to the scenario's folder");
+        let name = if hidden { "the file".into() } else { path.to_string_lossy() };
+        let problem = self.errors.add(place, format!("cannot read a secret from {name}: {what}"));
+        problem
+            .allowed("a file that contains only the secret; its path is relative to the scenario's folder");
         None
     }
 
-    /// `true` or `false`.
+    /// Reads `true` or `false`.
     pub(super) fn boolean(&mut self, node: &Node) -> Option<bool> {
         match node.value {
             Value::Boolean(value) => Some(value),
@@ -278,13 +281,13 @@ impl Reader<'_> {
         }
     }
 
-    /// Refuses a value that was understood and cannot be.
+    /// Reports a value that parses but is not allowed.
     pub(super) fn invalid(&mut self, node: &Node, what: &str, allowed: &str) -> &mut Problem {
         let found = text_of(node).map_or_else(|| node.value.type_name().to_owned(), |text| quoted(&text));
         self.errors.add(&node.place, what).found(found).allowed(allowed)
     }
 
-    /// Parses a string by a function.
+    /// Reads a string and parses it with a function.
     pub(super) fn parse<T, E: Display>(
         &mut self,
         node: &Node,
@@ -295,13 +298,13 @@ impl Reader<'_> {
         match parse(&text.value) {
             Ok(value) => Some(value),
             Err(_) => {
-                self.errors.add(&node.place, "cannot be read").found(quoted(&text.text)).allowed(allowed);
+                self.errors.add(&node.place, "invalid value").found(quoted(&text.text)).allowed(allowed);
                 None
             }
         }
     }
 
-    /// Replaces every `${env.NAME}`; `None` (and one error each) when a variable is not set.
+    /// Replaces every `${env.NAME}`. Reports each variable that is not set, and then returns `None`.
     fn expand(&mut self, text: &str, place: &Place) -> Option<String> {
         let mut out = String::with_capacity(text.len());
         let mut rest = text;
@@ -326,14 +329,14 @@ impl Reader<'_> {
     }
 
     fn report_bad_reference(&mut self, name: &str, closed: bool, place: &Place) -> &mut Problem {
-        // A key in place of its variable's name is not repeated.
+        // The name may be a key that the user pasted.
         if closed && is_variable_name(name) && !looks_like_key(name) {
             let problem = self.errors.add(place, format!("the environment variable {name} is not set"));
             return problem.found(format!("${{env.{name}}}")).fix(format!("export {name}=..."));
         }
         self.errors
-            .add(place, "not an environment reference")
-            .allowed("${env.NAME}; a name has letters, digits and underscores")
+            .add(place, "invalid reference to an environment variable")
+            .allowed("${env.NAME}, where NAME has only letters, digits and underscores")
     }
 }
 
@@ -349,7 +352,7 @@ fn is_one_reference(text: &str) -> bool {
     name.is_some_and(is_variable_name)
 }
 
-/// The text of a string; of a scalar too when it came from `--set`, where nobody quotes.
+/// Returns the text of a string. Accepts numbers from `--set` as well, because users do not quote values there.
 fn text_of(node: &Node) -> Option<String> {
     let from_set = matches!(node.place.origin, Origin::Set(_));
     match &node.value {
@@ -360,14 +363,14 @@ fn text_of(node: &Node) -> Option<String> {
     }
 }
 
-/// In double quotes, shortened to what fits on a line.
+/// Returns the text in double quotes, shortened to fit on a line.
 pub(super) fn quoted(text: &str) -> String {
-    const SHOWN_CHARS_MAX: usize = 80;
-    if text.chars().count() <= SHOWN_CHARS_MAX {
+    const QUOTED_CHARS_MAX: usize = 80;
+    if text.chars().count() <= QUOTED_CHARS_MAX {
         return format!("{text:?}");
     }
-    let shown: String = text.chars().take(SHOWN_CHARS_MAX).collect();
-    format!("{shown:?}...")
+    let start: String = text.chars().take(QUOTED_CHARS_MAX).collect();
+    format!("{start:?}...")
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
-//! The JSON Schema of the format, with which editors complete and check scenarios: `schema.json`, printed by
-//! `hubstorm schema scenario`. The reader does not use it: its errors say more. `tests/it/schema.rs` holds the two together,
-//! so whoever gives the reader a key is told to describe it there.
+//! The JSON Schema of the format, from `schema.json`. Editors use it to complete and check scenarios; `hubstorm schema scenario` prints it.
+//! The reader does not use it, because its own errors are more precise. `tests/it/schema.rs` checks that both accept the same keys and
+//! values.
 
 use serde_json::{Map, Value};
 
-/// The JSON Schema (draft 2020-12) of a scenario. Its definitions stand where they are used: editors for TOML show nothing of
-/// what stands beside a `$ref`, and that is what a key means.
+/// Returns the JSON Schema (draft 2020-12) of a scenario. References are replaced by their definitions, because TOML editors do not show
+/// the description of a key beside a `$ref`.
 #[must_use]
 #[expect(clippy::missing_panics_doc, reason = "the text is part of the program")]
 pub fn schema() -> Value {
@@ -17,7 +17,7 @@ pub fn schema() -> Value {
     inlined(&schema, &definitions)
 }
 
-/// The schema with each reference replaced by its definition, in which what stands beside the reference wins.
+/// Replaces each reference by its definition. Keywords beside the reference win.
 fn inlined(schema: &Value, definitions: &Map<String, Value>) -> Value {
     match schema {
         Value::Object(keywords) => {
@@ -44,8 +44,8 @@ fn inlined(schema: &Value, definitions: &Map<String, Value>) -> Value {
 mod tests {
     use super::*;
 
-    /// Where a reference has neighbours that check something, both must hold; merged, only one would.
-    fn neighbours(schema: &Value, definitions: &Map<String, Value>, found: &mut Vec<String>) {
+    /// Finds keywords that occur both beside a reference and in its definition. Both must hold, but inlining would keep only one.
+    fn overridden_keywords(schema: &Value, definitions: &Map<String, Value>, found: &mut Vec<String>) {
         match schema {
             Value::Object(keywords) => {
                 if let Some(reference) = keywords.get("$ref").and_then(Value::as_str) {
@@ -62,23 +62,23 @@ mod tests {
                                 })
                                 .map(|keyword| format!("{reference} with {keyword}")),
                         ),
-                        None => found.push(format!("{reference} leads nowhere")),
+                        None => found.push(format!("{reference} has no definition")),
                     }
                 }
-                keywords.values().for_each(|value| neighbours(value, definitions, found));
+                keywords.values().for_each(|value| overridden_keywords(value, definitions, found));
             }
             Value::Array(elements) => {
-                elements.iter().for_each(|element| neighbours(element, definitions, found))
+                elements.iter().for_each(|element| overridden_keywords(element, definitions, found))
             }
             _ => {}
         }
     }
 
     #[test]
-    fn every_reference_is_replaced_and_none_of_them_loses_a_rule() {
+    fn inlining_keeps_every_rule_of_a_reference() {
         let written: Value = serde_json::from_str(include_str!("schema.json")).unwrap();
         let mut found = Vec::new();
-        neighbours(&written, written["$defs"].as_object().unwrap(), &mut found);
+        overridden_keywords(&written, written["$defs"].as_object().unwrap(), &mut found);
         assert!(found.is_empty(), "{found:?}");
         let text = schema().to_string();
         assert!(!text.contains("$ref") && !text.contains("$defs"), "{text}");

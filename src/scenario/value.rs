@@ -1,33 +1,33 @@
-//! A value with the place and the text that it was read from, and secrets. Used by `model` and by everything that reads or resolves
-//! a scenario.
+//! Values with their place and source text, and secrets. Used by `model`, by the readers of this room and by `plan`. It must not
+//! depend on the format's keys.
 
 use super::error::Place;
 use std::fmt;
 use zeroize::Zeroizing;
 
-/// A value, its place, and how it was written (`${env.NAME}` unexpanded, so that it can be shown).
+/// A value with its place and its source text. The text keeps `${env.NAME}` unexpanded, so that messages can show it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written<T> {
-    /// The value.
+    /// Parsed value.
     pub value: T,
-    /// As written.
+    /// Source text.
     pub text: String,
-    /// Where.
+    /// Place in the scenario.
     pub place: Place,
 }
 
-/// A key or password: wiped when dropped, never shown.
+/// A key or password. It is wiped when dropped, and `Debug` hides it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
-    /// Takes a secret into custody.
+    /// Wraps a secret.
     #[must_use]
     pub fn new(text: String) -> Secret {
         Secret(Zeroizing::new(text))
     }
 
-    /// The secret itself, for the one place that needs it.
+    /// Returns the secret.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0

@@ -1,4 +1,4 @@
-//! Stalls as a union of intervals, and their bounded list.
+//! Tests of the union of stalls and of the bounded list.
 
 use super::*;
 use proptest::prelude::*;
@@ -15,7 +15,7 @@ fn stalls(noted: &[(u64, u64)]) -> Stalls {
 
 #[test]
 fn one_pause_counts_once() {
-    // Three deadlines of one pause, as they are served one after the other.
+    // Three deadlines that one pause delayed, served one after another.
     let stalls = stalls(&[(10, 50), (20, 51), (30, 52)]);
     assert_eq!((stalls.until_ns(100), stalls.last_from_ns(), stalls.last_to_ns()), (42, 10, 52));
     assert_eq!(stalls.take(), [[10, 52]]);
@@ -23,7 +23,7 @@ fn one_pause_counts_once() {
 }
 
 #[test]
-fn an_interval_knows_its_part_of_the_stalls() {
+fn stalled_time_of_an_interval_is_computed() {
     let stalls = stalls(&[(10, 20), (40, 70)]);
     for (from, to, expected) in
         [(0, 5, 0), (0, 15, 5), (12, 18, 6), (20, 40, 0), (15, 45, 10), (0, 100, 40), (70, 90, 0)]
@@ -35,7 +35,7 @@ fn an_interval_knows_its_part_of_the_stalls() {
 }
 
 #[test]
-fn a_stall_that_goes_on_is_told_in_parts() {
+fn continuing_stall_is_reported_in_parts() {
     let zero = crate::clock::now();
     let stalls = Stalls::new(zero);
     let at = |ns| zero + Duration::from_nanos(ns);
@@ -47,7 +47,7 @@ fn a_stall_that_goes_on_is_told_in_parts() {
     stalls.restart(at(100));
     assert_eq!((stalls.until_ns(u64::MAX), stalls.last_to_ns()), (0, 0));
     stalls.note(at(90), at(103));
-    assert_eq!(stalls.take(), [[0, 3]], "what lies before zero is not kept");
+    assert_eq!(stalls.take(), [[0, 3]], "stalls before zero are not recorded");
 }
 
 fn list(stalls: impl IntoIterator<Item = (u64, u64)>) -> StallList {
@@ -57,7 +57,7 @@ fn list(stalls: impl IntoIterator<Item = (u64, u64)>) -> StallList {
 }
 
 #[test]
-fn a_full_list_merges_the_shortest_span() {
+fn full_list_merges_the_shortest_span() {
     // Gaps of 100 us, and one of 40 us.
     let starts = (0..=ENTRIES_MAX as u64).map(|n| n * 110 + if n > 7 { 0 } else { 60 });
     let full = list(starts.map(|from_us| (from_us, from_us + 10)));
@@ -68,7 +68,7 @@ fn a_full_list_merges_the_shortest_span() {
 }
 
 #[test]
-fn a_stall_told_in_parts_is_one_entry() {
+fn stall_reported_in_parts_is_one_entry() {
     let parts = list([(5, 9), (9, 12), (11, 13), (6, 8), (20, 20)]);
     assert_eq!(parts.entries(), [StallEntry { from_us: 5, to_us: 13, stalled_us: 8 }]);
     let json = serde_json::to_string(parts.entries()).unwrap();
@@ -77,9 +77,9 @@ fn a_stall_told_in_parts_is_one_entry() {
     assert_eq!(parts.entries()[0].after(100), StallEntry::from([105, 113, 8]));
 }
 
-/// An entry of which only a part stalled hides nothing of another.
+/// A partly stalled entry must not hide the stalls of an overlapping one.
 #[test]
-fn merging_never_makes_less() {
+fn merging_never_loses_stalled_time() {
     let entry = |[from_us, to_us, stalled_us]: [u64; 3]| StallEntry { from_us, to_us, stalled_us };
     for (one, other, merged) in [
         ([0, 100, 10], [50, 60, 10], [0, 100, 20]),
@@ -95,7 +95,7 @@ fn merging_never_makes_less() {
 }
 
 proptest! {
-    /// Whatever was merged: totals are exact, entries are in order, and no window has more stalls than its bound.
+    /// After any merges, totals are exact, entries are in order, and no window has more stalls than its bound.
     #[test]
     fn merging_keeps_totals_and_upper_bounds(
         steps in prop::collection::vec((0..300_u64, 1..50_u64), 0..900),
@@ -129,9 +129,9 @@ proptest! {
     }
 
     #[test]
-    fn the_total_is_the_length_of_the_union(noted in prop::collection::vec((0..200_u64, 1..30_u64), 0..40)) {
+    fn total_is_the_length_of_the_union(noted in prop::collection::vec((0..200_u64, 1..30_u64), 0..40)) {
         let mut noted: Vec<(u64, u64)> = noted.into_iter().map(|(from, length)| (from, from + length)).collect();
-        // Stalls are noted when they end.
+        // Stalls are recorded when they end.
         noted.sort_by_key(|(_, to)| *to);
         let stalls = stalls(&noted);
         let mut last = 0;
@@ -140,8 +140,8 @@ proptest! {
             prop_assert!(now >= last && now - last <= 1);
             last = now;
         }
-        // A stall that reaches back over an earlier one is noted from where that one ended.
-        let told: u64 = stalls.take().iter().map(|[from, to]| to - from).sum();
-        prop_assert_eq!(told, last);
+        // A stall that overlaps an earlier one is recorded from the end of the earlier one.
+        let reported: u64 = stalls.take().iter().map(|[from, to]| to - from).sum();
+        prop_assert_eq!(reported, last);
     }
 }

@@ -1,9 +1,9 @@
-//! Parsing and printing of quantities.
+//! Tests of parsing and formatting quantities.
 
 use super::*;
 
 #[test]
-fn durations_as_people_write_them() {
+fn durations_are_parsed() {
     for (text, us) in [
         ("250us", 250),
         ("250ms", 250_000),
@@ -20,7 +20,7 @@ fn durations_as_people_write_them() {
 }
 
 #[test]
-fn signed_durations_have_a_sign() {
+fn signed_durations_need_a_sign() {
     for (text, us) in [("-3m", -180_000_000), ("+6m", 360_000_000), ("0s", 0), (" -250us ", -250)] {
         assert_eq!(parse_signed_us(text), Ok(us), "{text}");
     }
@@ -38,7 +38,7 @@ fn two_readings_of_a_clock_step_look_the_same() {
 }
 
 #[test]
-fn signed_durations_are_shown_with_their_sign() {
+fn signed_durations_are_formatted_with_a_sign() {
     for (us, shown) in
         [(7_200_000_000, "+2h"), (-180_000_000, "-3m"), (1_500_000, "+1.50 s"), (i64::MIN, "-")]
     {
@@ -47,7 +47,7 @@ fn signed_durations_are_shown_with_their_sign() {
 }
 
 #[test]
-fn rates_as_people_write_them() {
+fn rates_are_parsed_and_formatted() {
     for (text, rate) in [("400/s", 400.0), ("50/1s", 50.0), ("300/1m", 5.0), ("2.5/s", 2.5), ("60/m", 1.0)] {
         assert_eq!(text.parse::<Rate>().map(Rate::as_per_second), Ok(rate), "{text}");
     }
@@ -60,7 +60,7 @@ fn rates_as_people_write_them() {
 }
 
 #[test]
-fn shares_as_people_write_them() {
+fn shares_are_parsed_and_formatted() {
     assert_eq!("99.9%".parse::<Percent>().unwrap().to_string(), "99.9%");
     assert_eq!("99.9%".parse::<Percent>().map(Percent::as_fraction), Ok(0.999));
     assert_eq!("400%".parse::<Percent>().map(Percent::as_fraction), Ok(4.0));
@@ -70,7 +70,7 @@ fn shares_as_people_write_them() {
 }
 
 #[test]
-fn people_read_three_digits() {
+fn durations_and_counts_are_formatted_for_people() {
     for (us, text) in [
         (847, "847 µs"),
         (1_234, "1.23 ms"),

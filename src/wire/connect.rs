@@ -1,6 +1,6 @@
-//! CONNECT, read and written here rather than by mqttbytes: that one takes a password for text, cannot tell an
-//! empty user name from none, keeps the password in a `String` that is not wiped, accepts level 5 and then reads its
-//! properties as a client id, and writes the flags to a wrong place unless the buffer was empty.
+//! Decodes CONNECT, and has its flags for `encode`. mqttbytes is not used for CONNECT: it requires the password to be text and does not
+//! wipe it, treats an empty user name as a missing one, accepts protocol level 5 but reads the properties as a client id, and writes the
+//! flags at the wrong position unless the buffer is empty. Used by `decode` and `encode`.
 
 use super::frame::{DecodeError, Header};
 use super::packet::{Connect, QoS, Will};
@@ -9,7 +9,7 @@ use super::strict::Strictness;
 use bytes::Bytes;
 use zeroize::Zeroizing;
 
-/// MQTT 3.1.1.
+/// The protocol level of MQTT 3.1.1.
 pub(super) const LEVEL: u8 = 4;
 
 /// The connect flags (MQTT 3.1.1 §3.1.2.3).
@@ -23,13 +23,13 @@ pub(super) mod flag {
     pub(crate) const USER_NAME: u8 = 0x80;
 }
 
-/// Reads the body of a CONNECT.
+/// Decodes the body of a CONNECT.
 pub(super) fn decode(header: Header, body: &[u8], strictness: Strictness) -> Result<Connect, DecodeError> {
     let short = || header.malformed("too short");
     let mut reader = Reader(body);
-    // MQTT 3.1 says "MQIsdp" and level 3: a client that deserves code 1, not a silent close.
+    // MQTT 3.1 has the name "MQIsdp" and level 3. Such a client gets return code 1 instead of a closed connection.
     if !matches!(reader.bytes().ok_or_else(short)?, b"MQTT" | b"MQIsdp") {
-        return Err(header.malformed("another protocol name"));
+        return Err(header.malformed("an unknown protocol name"));
     }
     let level = reader.u8().ok_or_else(short)?;
     if level != LEVEL {
@@ -58,7 +58,7 @@ pub(super) fn decode(header: Header, body: &[u8], strictness: Strictness) -> Res
         Some(Zeroizing::new(reader.bytes().ok_or_else(short)?.to_vec()))
     };
     if strictness.is_strict() && !reader.0.is_empty() {
-        return Err(header.malformed("bytes behind the last field"));
+        return Err(header.malformed("extra bytes after the last field"));
     }
     Ok(Connect {
         level,
@@ -71,7 +71,7 @@ pub(super) fn decode(header: Header, body: &[u8], strictness: Strictness) -> Res
     })
 }
 
-/// Flags that contradict each other (MQTT 3.1.1 §3.1.2.3 to §3.1.2.9).
+/// Checks that the flags do not contradict each other (MQTT 3.1.1 §3.1.2.3 to §3.1.2.9).
 fn check_flags(header: Header, flags: u8) -> Result<(), DecodeError> {
     if flags & flag::RESERVED != 0 {
         return Err(header.malformed("the reserved connect flag is set"));

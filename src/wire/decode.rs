@@ -1,5 +1,6 @@
-//! Bytes to packets. Framing, the packets of two bytes and CONNECT are read here; PUBLISH, SUBSCRIBE, SUBACK and
-//! UNSUBSCRIBE by mqttbytes, once their frame is known to be whole and of a size we accept.
+//! Decodes packets. This file decodes frames and acknowledgments itself, and `connect` decodes CONNECT. mqttbytes decodes PUBLISH,
+//! SUBSCRIBE, SUBACK and UNSUBSCRIBE, once the frame is complete and not too large. Called by `session` and `emulator`. Independent of who
+//! sends a packet.
 
 use super::frame::{DecodeError, Header};
 use super::packet::{Packet, Publish, QoS, REMAINING_BYTES_MAX, SUBACK_FAILURE, Subscribe};
@@ -8,19 +9,19 @@ use super::{connect, strict};
 use bytes::{Buf, BytesMut};
 use mqttbytes::v4;
 
-/// Takes the next packet off `input`; `None` leaves `input` as it is, because more bytes are needed.
+/// Takes the next packet from the front of `input`. Returns `None` and leaves `input` unchanged if more bytes are needed.
 ///
-/// `frame_bytes_max` bounds the whole frame and is checked as soon as the header is there. PUBACK and PINGRESP are
-/// read without allocating; the payload of a PUBLISH shares the memory of `input`.
+/// `frame_bytes_max` limits the whole frame and is checked as soon as the header is complete. PUBACK and PINGRESP need no
+/// allocation. The payload of a PUBLISH shares the memory of `input`.
 ///
 /// # Errors
-/// [`DecodeError`]; the same for any split of the same bytes.
+/// The bytes are not valid MQTT. The result does not depend on how the bytes were split into reads.
 pub fn decode(
     input: &mut BytesMut,
     frame_bytes_max: usize,
     strictness: Strictness,
 ) -> Result<Option<Packet>, DecodeError> {
-    // What a sender meets all the time. A packet id of 0 goes the long way, where it is judged.
+    // The most frequent packets of a publisher. A packet id of 0 is left to the code below, which checks it.
     match input.as_ref() {
         [0x40, 2, high, low, ..] if frame_bytes_max >= 4 && (*high, *low) != (0, 0) => {
             let pid = u16::from_be_bytes([*high, *low]);
@@ -55,12 +56,12 @@ pub fn decode(
     Ok(Some(packet))
 }
 
-/// The fixed header, as soon as it is complete; a first byte that cannot be is refused before the second is there.
+/// Decodes the fixed header, once it is complete. An invalid first byte is refused before the second one is received.
 fn decode_header(input: &[u8], strictness: Strictness) -> Result<Option<Header>, DecodeError> {
     let Some((&first, length)) = input.split_first() else { return Ok(None) };
     let mut header = Header { first, header_bytes: 1, remaining_bytes: 0 };
-    if matches!(header.kind(), 0 | 15) {
-        return Err(DecodeError::ReservedType(header.kind()));
+    if matches!(header.packet_type(), 0 | 15) {
+        return Err(DecodeError::ReservedType(header.packet_type()));
     }
     if strictness.is_strict() {
         strict::check_flags(header)?;
@@ -76,13 +77,13 @@ fn decode_header(input: &[u8], strictness: Strictness) -> Result<Option<Header>,
     if length.len() >= 4 { Err(DecodeError::RemainingLength) } else { Ok(None) }
 }
 
-/// CONNECT and the packets of a few bytes; `None` for the others. Extra bytes behind an ack are for `strict` to judge.
+/// Decodes CONNECT and packets of up to four bytes. Returns `None` for other types. `strict` checks for extra bytes in acknowledgments.
 fn decode_short(header: Header, body: &[u8], strictness: Strictness) -> Result<Option<Packet>, DecodeError> {
     let ack = |packet: fn(u16) -> Packet| match *body {
         [high, low, ..] => Ok(Some(packet(u16::from_be_bytes([high, low])))),
         _ => Err(header.malformed("no packet id")),
     };
-    match header.kind() {
+    match header.packet_type() {
         1 => connect::decode(header, body, strictness).map(|connect| Some(Packet::Connect(connect))),
         2 => match *body {
             [flags, code, ..] => Ok(Some(Packet::ConnAck { session_present: flags & 1 != 0, code })),
@@ -100,7 +101,7 @@ fn decode_short(header: Header, body: &[u8], strictness: Strictness) -> Result<O
     }
 }
 
-/// What mqttbytes reads: it takes the frame off `input`.
+/// Decodes a packet with mqttbytes, which takes the frame from the front of `input`.
 fn decode_with_mqttbytes(header: Header, input: &mut BytesMut) -> Result<Packet, DecodeError> {
     let packet =
         v4::read(input, header.remaining_bytes).map_err(|error| header.malformed(reason_of(&error)))?;
@@ -132,7 +133,7 @@ fn decode_with_mqttbytes(header: Header, input: &mut BytesMut) -> Result<Packet,
         v4::Packet::Unsubscribe(unsubscribe) => {
             Ok(Packet::Unsubscribe { pid: unsubscribe.pkid, filters: unsubscribe.topics })
         }
-        _ => Err(header.malformed("not what its header says")),
+        _ => Err(header.malformed("a type that does not match the header")),
     }
 }
 
@@ -144,7 +145,7 @@ fn from_mqttbytes(qos: mqttbytes::QoS) -> QoS {
     }
 }
 
-/// mqttbytes' errors as text: those that a whole frame can still meet.
+/// Describes an error of mqttbytes. Only errors that can occur in a complete frame have a description of their own.
 fn reason_of(error: &mqttbytes::Error) -> &'static str {
     use mqttbytes::Error;
     match error {
@@ -152,7 +153,7 @@ fn reason_of(error: &mqttbytes::Error) -> &'static str {
         Error::InvalidQoS(_) => "a QoS of 3",
         Error::PacketIdZero => "packet id 0",
         Error::InvalidSubscribeReasonCode(_) => "a reserved return code",
-        Error::BoundaryCrossed(_) => "a field that ends behind the packet",
+        Error::BoundaryCrossed(_) => "a field that is longer than the packet",
         _ => "too short",
     }
 }

@@ -1,66 +1,67 @@
-//! Packets to bytes, appended to a buffer that may already hold some. On an error nothing is left behind.
+//! Encodes packets and appends them to a buffer, which may already have content. An error leaves the buffer unchanged. Called by `session`
+//! and `emulator`. Independent of who receives a packet.
 
 use super::connect::{LEVEL, flag};
 use super::packet::{QoS, REMAINING_BYTES_MAX, STRING_BYTES_MAX};
 use bytes::{BufMut, BytesMut};
 use std::fmt;
 
-/// What MQTT 3.1.1 cannot say.
+/// The packet cannot be expressed in MQTT 3.1.1.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EncodeError {
-    /// A string or binary field over 65,535 bytes (MQTT 3.1.1 §1.5.3).
-    #[error("{field} of {bytes} bytes, more than the 65535 that MQTT can carry")]
+    /// A string or binary field has more than 65,535 bytes (MQTT 3.1.1 §1.5.3).
+    #[error("{field} of {bytes} bytes, more than MQTT's limit of 65535 bytes")]
     TooLong {
-        /// Which one.
+        /// Name of the field.
         field: &'static str,
-        /// Its size.
+        /// Size of the field.
         bytes: usize,
     },
-    /// A remaining length over 268,435,455 bytes (MQTT 3.1.1 §2.2.3).
-    #[error("a packet of {0} bytes, more than the 268435455 that MQTT can carry")]
+    /// The remaining length is over 268,435,455 bytes (MQTT 3.1.1 §2.2.3).
+    #[error("a packet of {0} bytes, more than MQTT's limit of 268435455 bytes")]
     FrameTooLarge(usize),
-    /// Packet id 0 where one is needed (MQTT 3.1.1 §2.3.1).
+    /// The packet id is 0 but must not be (MQTT 3.1.1 §2.3.1).
     #[error("packet id 0")]
     PacketIdZero,
-    /// MQTT 3.1.1 §3.1.2.9 forbids it.
+    /// CONNECT has a password without a user name (MQTT 3.1.1 §3.1.2.9).
     #[error("a password without a user name")]
     PasswordWithoutUserName,
-    /// A SUBSCRIBE and an UNSUBSCRIBE need at least one (MQTT 3.1.1 §3.8.3, §3.10.3).
+    /// SUBSCRIBE or UNSUBSCRIBE has no topic filter (MQTT 3.1.1 §3.8.3, §3.10.3).
     #[error("no topic filter")]
     NoFilter,
 }
 
-/// A PUBLISH to write (MQTT 3.1.1 §3.3).
+/// A PUBLISH to encode (MQTT 3.1.1 §3.3).
 #[derive(Clone, Copy, Debug)]
 pub struct PublishRef<'a> {
-    /// The topic name; not checked beyond its length.
+    /// Topic name. Only its length is checked.
     pub topic: &'a str,
-    /// The application message.
+    /// Payload.
     pub payload: &'a [u8],
-    /// The quality of service.
+    /// Quality of service.
     pub qos: QoS,
-    /// It may have been sent before.
+    /// DUP flag: this may be a repeated transmission.
     pub dup: bool,
-    /// The server is to keep it.
+    /// Retain flag.
     pub retain: bool,
-    /// The packet id; not written at QoS 0.
+    /// Packet id. Not written for QoS 0.
     pub pid: u16,
 }
 
-/// A CONNECT to write (MQTT 3.1.1 §3.1).
+/// A CONNECT to encode (MQTT 3.1.1 §3.1).
 #[derive(Clone, Copy)]
 pub struct ConnectRef<'a> {
-    /// May be empty.
+    /// Client id. May be empty.
     pub client_id: &'a str,
-    /// Seconds; 0 turns keep-alive off.
+    /// Keep-alive in seconds. 0 turns it off.
     pub keep_alive_s: u16,
-    /// False asks the server to keep the session.
+    /// Clean session flag. False asks the server to keep the session.
     pub clean_session: bool,
-    /// The user name.
+    /// User name.
     pub username: Option<&'a str>,
-    /// Binary; never printed.
+    /// Password: binary, and hidden by `Debug`.
     pub password: Option<&'a [u8]>,
-    /// What the server publishes when the client goes without DISCONNECT.
+    /// Message that the server publishes when the connection ends without DISCONNECT.
     pub will: Option<WillRef<'a>>,
 }
 
@@ -70,23 +71,23 @@ impl fmt::Debug for ConnectRef<'_> {
     }
 }
 
-/// The will of a CONNECT to write.
+/// The will of a CONNECT to encode.
 #[derive(Clone, Copy, Debug)]
 pub struct WillRef<'a> {
-    /// Where it is published.
+    /// Topic name.
     pub topic: &'a str,
-    /// What is published.
+    /// Payload.
     pub payload: &'a [u8],
-    /// At which QoS.
+    /// Quality of service.
     pub qos: QoS,
-    /// Retained or not.
+    /// Retain flag.
     pub retain: bool,
 }
 
-/// PUBLISH.
+/// Appends a PUBLISH.
 ///
 /// # Errors
-/// A topic or frame that is too long; packet id 0 at QoS 1 or 2.
+/// The topic or frame is too long, or the packet id is 0 with QoS 1 or 2.
 pub fn publish(out: &mut BytesMut, publish: &PublishRef<'_>) -> Result<(), EncodeError> {
     let topic_bytes = field_bytes("a topic", publish.topic.as_bytes())?;
     let pid_bytes = if publish.qos == QoS::AtMostOnce { 0 } else { 2 };
@@ -103,38 +104,38 @@ pub fn publish(out: &mut BytesMut, publish: &PublishRef<'_>) -> Result<(), Encod
     Ok(())
 }
 
-/// Turns a PUBLISH that was written by [`publish`] into its retransmission (MQTT 3.1.1 §3.3.1.1).
+/// Sets the DUP flag of a PUBLISH that [`publish`] encoded, for a retransmission (MQTT 3.1.1 §3.3.1.1).
 pub fn mark_dup(frame: &mut [u8]) {
     if let Some(first) = frame.first_mut() {
         *first |= 0x08;
     }
 }
 
-/// PUBACK.
+/// Appends a PUBACK.
 pub fn puback(out: &mut BytesMut, pid: u16) {
     out.put_slice(&ack(0x40, pid));
 }
 
-/// PUBREC: the first answer to a PUBLISH at QoS 2.
+/// Appends a PUBREC, the response to a PUBLISH with QoS 2.
 pub fn pubrec(out: &mut BytesMut, pid: u16) {
     out.put_slice(&ack(0x50, pid));
 }
 
-/// PUBREL: the answer to PUBREC. As bytes, because a sender also keeps it to send it again.
+/// Returns a PUBREL, the response to PUBREC. Senders keep its bytes for retransmissions.
 #[must_use]
 pub fn pubrel(pid: u16) -> [u8; 4] {
     ack(0x62, pid)
 }
 
-/// PUBCOMP: the answer to PUBREL.
+/// Appends a PUBCOMP, the response to PUBREL.
 pub fn pubcomp(out: &mut BytesMut, pid: u16) {
     out.put_slice(&ack(0x70, pid));
 }
 
-/// CONNECT.
+/// Appends a CONNECT.
 ///
 /// # Errors
-/// A field or frame that is too long; a password without a user name.
+/// A field or the frame is too long, or there is a password without a user name.
 pub fn connect(out: &mut BytesMut, connect: &ConnectRef<'_>) -> Result<(), EncodeError> {
     let mut flags = if connect.clean_session { flag::CLEAN_SESSION } else { 0 };
     let mut remaining = 10 + field_bytes("a client id", connect.client_id.as_bytes())?;
@@ -170,15 +171,15 @@ pub fn connect(out: &mut BytesMut, connect: &ConnectRef<'_>) -> Result<(), Encod
     Ok(())
 }
 
-/// CONNACK.
+/// Appends a CONNACK.
 pub fn connack(out: &mut BytesMut, session_present: bool, code: u8) {
     out.put_slice(&[0x20, 2, u8::from(session_present), code]);
 }
 
-/// SUBSCRIBE.
+/// Appends a SUBSCRIBE.
 ///
 /// # Errors
-/// No filter, packet id 0, a filter or frame that is too long.
+/// There is no filter, the packet id is 0, or a filter or the frame is too long.
 pub fn subscribe(out: &mut BytesMut, pid: u16, filters: &[(&str, QoS)]) -> Result<(), EncodeError> {
     if filters.is_empty() {
         return Err(EncodeError::NoFilter);
@@ -199,9 +200,9 @@ pub fn subscribe(out: &mut BytesMut, pid: u16, filters: &[(&str, QoS)]) -> Resul
     Ok(())
 }
 
-/// SUBACK, with one return code per filter of the SUBSCRIBE it answers (0, 1, 2 or [`SUBACK_FAILURE`](super::SUBACK_FAILURE)).
+/// Appends a SUBACK. It has one return code per filter of the SUBSCRIBE: 0, 1, 2 or [`SUBACK_FAILURE`](super::SUBACK_FAILURE).
 pub fn suback(out: &mut BytesMut, pid: u16, granted: &[u8]) {
-    // A SUBSCRIBE that fitted a frame has fewer filters than a frame has bytes.
+    // A SUBSCRIBE that fits in a frame has fewer filters than a frame has bytes.
     debug_assert!(granted.len() + 2 <= REMAINING_BYTES_MAX);
     out.put_u8(0x90);
     remaining_length(out, granted.len() + 2);
@@ -209,10 +210,10 @@ pub fn suback(out: &mut BytesMut, pid: u16, granted: &[u8]) {
     out.put_slice(granted);
 }
 
-/// UNSUBSCRIBE.
+/// Appends an UNSUBSCRIBE.
 ///
 /// # Errors
-/// No filter, packet id 0, a filter or frame that is too long.
+/// There is no filter, the packet id is 0, or a filter or the frame is too long.
 pub fn unsubscribe(out: &mut BytesMut, pid: u16, filters: &[&str]) -> Result<(), EncodeError> {
     if filters.is_empty() {
         return Err(EncodeError::NoFilter);
@@ -232,33 +233,33 @@ pub fn unsubscribe(out: &mut BytesMut, pid: u16, filters: &[&str]) -> Result<(),
     Ok(())
 }
 
-/// UNSUBACK.
+/// Appends an UNSUBACK.
 pub fn unsuback(out: &mut BytesMut, pid: u16) {
     out.put_slice(&ack(0xB0, pid));
 }
 
-/// PINGREQ.
+/// Appends a PINGREQ.
 pub fn pingreq(out: &mut BytesMut) {
     out.put_slice(&[0xC0, 0]);
 }
 
-/// PINGRESP.
+/// Appends a PINGRESP.
 pub fn pingresp(out: &mut BytesMut) {
     out.put_slice(&[0xD0, 0]);
 }
 
-/// DISCONNECT.
+/// Appends a DISCONNECT.
 pub fn disconnect(out: &mut BytesMut) {
     out.put_slice(&[0xE0, 0]);
 }
 
-/// A packet that says nothing but a packet id (MQTT 3.1.1 §3.4 to §3.7, §3.11).
+/// Returns a packet that has only a packet id (MQTT 3.1.1 §3.4 to §3.7, §3.11).
 fn ack(first: u8, pid: u16) -> [u8; 4] {
     let [high, low] = pid.to_be_bytes();
     [first, 2, high, low]
 }
 
-/// The bytes a field takes, its length included.
+/// Returns the encoded size of a field, including its length prefix.
 fn field_bytes(name: &'static str, bytes: &[u8]) -> Result<usize, EncodeError> {
     match bytes.len() {
         length @ ..=STRING_BYTES_MAX => Ok(2 + length),
@@ -266,14 +267,14 @@ fn field_bytes(name: &'static str, bytes: &[u8]) -> Result<usize, EncodeError> {
     }
 }
 
-/// Writes a field that [`field_bytes`] has let pass.
+/// Appends a field whose length [`field_bytes`] has checked.
 fn put_field(out: &mut BytesMut, bytes: &[u8]) {
     #[expect(clippy::cast_possible_truncation, reason = "checked by `field_bytes`, or a constant")]
     out.put_u16(bytes.len() as u16);
     out.put_slice(bytes);
 }
 
-/// The fixed header. It is the last thing that can fail, and the first that is written.
+/// Appends the fixed header. Nothing is written before this step, and no later step fails.
 fn header(out: &mut BytesMut, first: u8, remaining: usize) -> Result<(), EncodeError> {
     if remaining > REMAINING_BYTES_MAX {
         return Err(EncodeError::FrameTooLarge(remaining));
@@ -284,7 +285,7 @@ fn header(out: &mut BytesMut, first: u8, remaining: usize) -> Result<(), EncodeE
     Ok(())
 }
 
-/// Seven bits a byte, the lowest first (MQTT 3.1.1 §2.2.3).
+/// Appends a remaining length, seven bits per byte, lowest bits first (MQTT 3.1.1 §2.2.3).
 fn remaining_length(out: &mut BytesMut, mut length: usize) {
     while length > 0x7f {
         #[expect(clippy::cast_possible_truncation, reason = "masked")]

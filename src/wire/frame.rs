@@ -1,34 +1,34 @@
-//! The frame of a packet, its fixed header (MQTT 3.1.1 §2.2), and what can be wrong with a frame or with its content. Used by every
-//! decoder of this room.
+//! The fixed header of a packet (MQTT 3.1.1 §2.2), and the errors of all decoders. Used by `decode`, `connect` and `strict`. It must not
+//! depend on them.
 
-/// The bytes are not MQTT 3.1.1. The connection cannot go on; what remains in the buffer means nothing.
+/// The bytes are not valid MQTT 3.1.1. The connection cannot continue, because the next packet cannot be found in the buffer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// The frame, its header included, is larger than the caller accepts.
-    #[error("a frame of {frame_bytes} bytes, more than the {frame_bytes_max} that are accepted")]
+    /// The frame, including its header, is larger than the caller allows.
+    #[error("a frame of {frame_bytes} bytes, larger than the limit of {frame_bytes_max} bytes")]
     TooLarge {
-        /// The size it announces.
+        /// Size of the frame, from its header.
         frame_bytes: usize,
-        /// The bound given to [`decode`].
+        /// Limit given to [`decode`](super::decode).
         frame_bytes_max: usize,
     },
-    /// More than four bytes of remaining length (MQTT 3.1.1 §2.2.3).
+    /// The remaining length has more than four bytes (MQTT 3.1.1 §2.2.3).
     #[error("a remaining length of more than four bytes")]
     RemainingLength,
-    /// Packet types 0 and 15 are reserved (MQTT 3.1.1 §2.2.1).
+    /// The packet type is 0 or 15, which are reserved (MQTT 3.1.1 §2.2.1).
     #[error("the reserved packet type {0}")]
     ReservedType(u8),
-    /// A packet whose content is wrong.
+    /// The content of a packet is invalid.
     #[error("malformed {packet}: {reason}")]
     Malformed {
-        /// Its name in the standard.
+        /// Name of the packet in the standard.
         packet: &'static str,
-        /// What is wrong with it.
+        /// Description of the error.
         reason: &'static str,
     },
 }
 
-/// Names of the packet types; the index is the type.
+/// The names of the packet types. The index is the type.
 const NAMES: [&str; 16] = [
     "packet",
     "CONNECT",
@@ -51,21 +51,23 @@ const NAMES: [&str; 16] = [
 /// The fixed header (MQTT 3.1.1 §2.2).
 #[derive(Clone, Copy)]
 pub(super) struct Header {
-    /// Type and flags.
+    /// First byte: type and flags.
     pub(super) first: u8,
-    /// Bytes of the header itself: 2 to 5.
+    /// Length of the header: 2 to 5 bytes.
     pub(super) header_bytes: usize,
-    /// Bytes behind it.
+    /// Number of bytes after the header.
     pub(super) remaining_bytes: usize,
 }
 
 impl Header {
-    pub(super) fn kind(self) -> u8 {
+    /// Returns the packet type.
+    pub(super) fn packet_type(self) -> u8 {
         self.first >> 4
     }
 
+    /// Returns an error about the content of this packet.
     pub(super) fn malformed(self, reason: &'static str) -> DecodeError {
-        let packet = NAMES.get(usize::from(self.kind())).copied().unwrap_or("packet");
+        let packet = NAMES.get(usize::from(self.packet_type())).copied().unwrap_or("packet");
         DecodeError::Malformed { packet, reason }
     }
 }

@@ -1,33 +1,34 @@
-//! The rules that [`decode`] keeps for any bytes: the body of the fuzz target, and of the test that walks its corpus.
+//! Checks the properties that [`decode`] has for any input. Used by the fuzz target `decode` and by the test that runs its corpus.
 
 use super::decode::decode;
 use super::strict::Strictness;
 use bytes::BytesMut;
 
-/// Small enough for a fuzzer to go beyond it.
+/// A small limit, so that the fuzzer finds frames beyond it.
 const FRAME_BYTES_MAX: usize = 4096;
 
-/// Reads `bytes` in both strictnesses.
+/// Decodes `bytes` leniently and strictly.
 ///
 /// # Panics
-/// A rule is broken: an incomplete packet was touched, a packet consumed nothing, or strict read what lenient did not.
+/// If an incomplete packet changed the input, a packet consumed no bytes, or the strict decoder returned something else than the lenient
+/// one.
 pub fn check_decode(bytes: &[u8]) {
     let mut strict = BytesMut::from(bytes);
     let mut lenient = BytesMut::from(bytes);
-    let mut agree = true;
+    let mut strict_has_failed = false;
     loop {
         let before = lenient.len();
         let read = decode(&mut lenient, FRAME_BYTES_MAX, Strictness::Lenient);
-        if agree {
+        if !strict_has_failed {
             match decode(&mut strict, FRAME_BYTES_MAX, Strictness::Strict) {
-                Err(_) => agree = false,
-                same => assert_eq!(same, read, "strict accepts only what lenient does"),
+                Err(_) => strict_has_failed = true,
+                same => assert_eq!(same, read, "both decoders return the same packet"),
             }
         }
         match read {
-            Ok(Some(_)) => assert!(lenient.len() < before, "a packet consumes something"),
+            Ok(Some(_)) => assert!(lenient.len() < before, "a packet consumes bytes"),
             Ok(None) => {
-                assert_eq!(lenient.len(), before, "an incomplete packet is left as it is");
+                assert_eq!(lenient.len(), before, "an incomplete packet leaves the input unchanged");
                 return;
             }
             Err(_) => return,
@@ -41,7 +42,7 @@ mod tests {
     use std::path::Path;
 
     #[test]
-    fn the_fuzz_corpus() {
+    fn fuzz_corpus_keeps_the_decoder_rules() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/decode");
         let mut files = 0;
         for entry in std::fs::read_dir(&folder).unwrap() {

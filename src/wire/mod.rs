@@ -1,8 +1,9 @@
-//! MQTT 3.1.1 bytes, both ways: [`decode`] takes one packet off a buffer, [`encode`] appends one to a buffer.
+//! Encodes and decodes MQTT 3.1.1 packets. [`decode`] takes one packet from the front of a buffer, and the functions of [`encode`] append
+//! one to a buffer. Start with `packet.rs`, which defines the packets.
 //!
-//! Called by `session` (the client, lenient) and `emulator` (the hub, strict), and by `plan` for the topic rules.
-//! It is the only room that names mqttbytes, whose traps end here, and it must not know who speaks or what the
-//! packets are for. Section numbers are those of the OASIS standard, MQTT Version 3.1.1, 29 October 2014.
+//! Called by `session` (the client, lenient), by `emulator` (the server, strict), and by `plan` for the rules of topics. It is the only
+//! room that uses mqttbytes, and it works around that crate's errors. It must not depend on any other room, or on what packets are for.
+//! Section numbers refer to the OASIS standard, MQTT Version 3.1.1, 29 October 2014.
 
 mod connect;
 mod decode;

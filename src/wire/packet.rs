@@ -1,32 +1,33 @@
-//! The control packets of MQTT 3.1.1, and the standard's limits. Independent of how they are written as bytes.
+//! The control packets of MQTT 3.1.1 and the standard's limits. Used by everything that sends or receives packets. Independent of how
+//! packets are encoded.
 
 use bytes::Bytes;
 use std::fmt;
 use zeroize::Zeroizing;
 
-/// The longest string or binary field: its length has two bytes (MQTT 3.1.1 §1.5.3).
+/// The most bytes in a string or binary field, whose length prefix has two bytes (MQTT 3.1.1 §1.5.3).
 pub const STRING_BYTES_MAX: usize = 65_535;
 
-/// The largest remaining length that four bytes can say (MQTT 3.1.1 §2.2.3).
+/// The largest remaining length that four bytes can encode (MQTT 3.1.1 §2.2.3).
 pub const REMAINING_BYTES_MAX: usize = 268_435_455;
 
-/// The return code of a filter that was refused (MQTT 3.1.1 §3.9.3).
+/// The SUBACK return code of a refused topic filter (MQTT 3.1.1 §3.9.3).
 pub const SUBACK_FAILURE: u8 = 0x80;
 
 /// Quality of service (MQTT 3.1.1 §4.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum QoS {
-    /// QoS 0: fire and forget.
+    /// QoS 0: no acknowledgment.
     AtMostOnce = 0,
     /// QoS 1: acknowledged by PUBACK.
     AtLeastOnce = 1,
-    /// QoS 2: the four-packet exchange.
+    /// QoS 2: PUBREC, PUBREL and PUBCOMP.
     ExactlyOnce = 2,
 }
 
 impl QoS {
-    /// The quality of service of that number; 3 and above mean nothing.
+    /// Returns the quality of service with this number, which is at most 2.
     #[must_use]
     pub fn from_u8(number: u8) -> Option<QoS> {
         match number {
@@ -41,70 +42,70 @@ impl QoS {
 /// One control packet (MQTT 3.1.1 §2.2.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Packet {
-    /// §3.1, client to server.
+    /// CONNECT (§3.1), from client to server.
     Connect(Connect),
-    /// §3.2, server to client.
+    /// CONNACK (§3.2), from server to client.
     ConnAck {
-        /// The server has stored state for this client id.
+        /// True if the server has a session for this client id.
         session_present: bool,
-        /// 0 is accepted; 1 to 5 are the standard's refusals; others are passed on as they came.
+        /// Return code: 0 if accepted, 1 to 5 for the standard's refusals. Other codes are kept as received.
         code: u8,
     },
-    /// §3.3, both ways.
+    /// PUBLISH (§3.3), in both directions.
     Publish(Publish),
-    /// §3.4: the packet id.
+    /// PUBACK (§3.4), with its packet id.
     PubAck(u16),
-    /// §3.5: the packet id.
+    /// PUBREC (§3.5), with its packet id.
     PubRec(u16),
-    /// §3.6: the packet id.
+    /// PUBREL (§3.6), with its packet id.
     PubRel(u16),
-    /// §3.7: the packet id.
+    /// PUBCOMP (§3.7), with its packet id.
     PubComp(u16),
-    /// §3.8, client to server.
+    /// SUBSCRIBE (§3.8), from client to server.
     Subscribe(Subscribe),
-    /// §3.9, server to client.
+    /// SUBACK (§3.9), from server to client.
     SubAck {
-        /// The packet id of the SUBSCRIBE.
+        /// Packet id of the SUBSCRIBE.
         pid: u16,
-        /// One return code per filter: the granted QoS 0, 1 or 2, or [`SUBACK_FAILURE`].
+        /// Return code of each filter: the granted QoS (0, 1 or 2), or [`SUBACK_FAILURE`].
         granted: Vec<u8>,
     },
-    /// §3.10, client to server.
+    /// UNSUBSCRIBE (§3.10), from client to server.
     Unsubscribe {
-        /// The packet id.
+        /// Packet id.
         pid: u16,
-        /// The filters to drop.
+        /// Topic filters to remove.
         filters: Vec<String>,
     },
-    /// §3.11: the packet id.
+    /// UNSUBACK (§3.11), with its packet id.
     UnsubAck(u16),
-    /// §3.12, client to server.
+    /// PINGREQ (§3.12), from client to server.
     PingReq,
-    /// §3.13, server to client.
+    /// PINGRESP (§3.13), from server to client.
     PingResp,
-    /// §3.14, client to server.
+    /// DISCONNECT (§3.14), from client to server.
     Disconnect,
 }
 
 /// CONNECT (MQTT 3.1.1 §3.1).
 ///
-/// With a protocol level other than 4 nothing behind the level was read: every other field is empty, and a server
-/// answers with code 1.
+/// If the protocol level is not 4, the decoder does not read the rest of the packet, and all other fields are empty. A server refuses
+/// such a client with return code 1.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Connect {
-    /// The protocol level: 4 is MQTT 3.1.1.
+    /// Protocol level. MQTT 3.1.1 is 4.
     pub level: u8,
-    /// May be empty.
+    /// Client id. May be empty.
     pub client_id: String,
-    /// Seconds; 0 turns keep-alive off.
+    /// Keep-alive in seconds. 0 turns it off.
     pub keep_alive_s: u16,
-    /// False asks the server to keep the session.
+    /// Clean session flag. False asks the server to keep the session.
     pub clean_session: bool,
-    /// Present, even if empty, when its flag was set.
+    /// User name. `Some`, even if empty, if its flag is set.
     pub username: Option<String>,
-    /// Binary; wiped when dropped, and never printed.
+    /// Password: binary, wiped when dropped, and hidden by `Debug`.
     pub password: Option<Zeroizing<Vec<u8>>>,
-    /// What the server publishes when the client goes without DISCONNECT.
+    /// Message that the server publishes when the connection ends without DISCONNECT.
     pub will: Option<Will>,
 }
 
@@ -125,38 +126,38 @@ impl fmt::Debug for Connect {
 /// The will of a CONNECT (MQTT 3.1.1 §3.1.2.5).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Will {
-    /// Where it is published.
+    /// Topic name.
     pub topic: String,
-    /// What is published.
+    /// Payload.
     pub payload: Bytes,
-    /// At which QoS.
+    /// Quality of service.
     pub qos: QoS,
-    /// Retained or not.
+    /// Retain flag.
     pub retain: bool,
 }
 
 /// PUBLISH (MQTT 3.1.1 §3.3), as received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Publish {
-    /// The topic name.
+    /// Topic name.
     pub topic: String,
-    /// Shares memory with the buffer it was read from: copy it to keep it.
+    /// Payload. It shares memory with the input buffer, so copy it to keep it.
     pub payload: Bytes,
-    /// The quality of service.
+    /// Quality of service.
     pub qos: QoS,
-    /// It may have been delivered before.
+    /// DUP flag: this may be a repeated delivery.
     pub dup: bool,
-    /// To be retained, or delivered because it was.
+    /// Retain flag.
     pub retain: bool,
-    /// The packet id; 0 at QoS 0, which has none.
+    /// Packet id. 0 for QoS 0, which has no packet id.
     pub pid: u16,
 }
 
 /// SUBSCRIBE (MQTT 3.1.1 §3.8).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subscribe {
-    /// The packet id.
+    /// Packet id.
     pub pid: u16,
-    /// Filters and the QoS asked for each, in the order of the return codes.
+    /// Topic filters with the requested QoS, in the order of the return codes.
     pub filters: Vec<(String, QoS)>,
 }

@@ -1,11 +1,11 @@
-//! Properties: our encoders equal mqttbytes' byte for byte, and any split of any packet stream decodes the same.
+//! Property tests: the encoders write the same bytes as mqttbytes, and any split of a packet stream decodes to the same packets.
 
 use super::*;
 use bytes::BytesMut;
 use mqttbytes::v4;
 use proptest::prelude::*;
 
-/// Text as MQTT carries it, and as topics need it.
+/// Text that is valid in MQTT and in topics.
 fn name() -> impl Strategy<Value = String> {
     "[a-zA-Z0-9/$ äß-]{1,40}"
 }
@@ -18,7 +18,7 @@ fn theirs(qos: QoS) -> mqttbytes::QoS {
     mqttbytes::qos(qos as u8).expect("below 3")
 }
 
-/// One frame, as mqttbytes writes it into an empty buffer: any packet of MQTT 3.1.1.
+/// One frame of any MQTT 3.1.1 packet, written by mqttbytes to an empty buffer.
 fn frame() -> impl Strategy<Value = Vec<u8>> {
     let bytes = |packet: &dyn Fn(&mut BytesMut) -> Result<usize, mqttbytes::Error>| {
         let mut out = BytesMut::new();
@@ -62,23 +62,23 @@ fn frame() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// Everything that can be read when the bytes come in these chunks, and how it ended.
+/// Decodes a stream that is split at `cuts`. Returns its packets, and the error that ended it.
 fn read_all(stream: &[u8], cuts: &[usize], strictness: Strictness) -> (Vec<Packet>, Option<DecodeError>) {
     let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (stream.len() + 1)).collect();
     cuts.push(stream.len());
     cuts.sort_unstable();
     let mut input = BytesMut::new();
     let mut packets = Vec::new();
-    let mut fed = 0;
+    let mut received = 0;
     for cut in cuts {
-        input.extend_from_slice(&stream[fed..cut]);
-        fed = cut;
+        input.extend_from_slice(&stream[received..cut]);
+        received = cut;
         loop {
             let before = input.len();
             match decode(&mut input, 1000, strictness) {
                 Ok(Some(packet)) => packets.push(packet),
                 Ok(None) => {
-                    assert_eq!(input.len(), before, "an incomplete packet is left as it is");
+                    assert_eq!(input.len(), before, "an incomplete packet leaves the input unchanged");
                     break;
                 }
                 Err(error) => return (packets, Some(error)),
@@ -115,7 +115,7 @@ proptest! {
     }
 
     #[test]
-    fn the_packets_of_qos_2_and_unsubscribe_equal_mqttbytes(
+    fn qos_2_packets_and_unsubscribe_equal_mqttbytes(
         pid in 1u16.., topics in prop::collection::vec(name(), 1..4),
     ) {
         let (mut out, mut expected) = (BytesMut::new(), BytesMut::new());
@@ -134,7 +134,7 @@ proptest! {
         prop_assert_eq!(out, expected);
     }
 
-    /// mqttbytes is right only in an empty buffer; ours is right behind other bytes, too.
+    /// mqttbytes encodes correctly only into an empty buffer. Our encoder must also work after other bytes.
     #[test]
     fn connect_equals_mqttbytes(
         client_id in ".{0,60}", user in ".{1,60}", password in ".{1,60}", clean_session: bool, keep_alive_s: u16,
@@ -173,7 +173,7 @@ proptest! {
         }
     }
 
-    /// Damaged streams: no panic, the same packets and the same error for any split; strict never reads more.
+    /// Damaged streams never panic, and any split gives the same packets and error. The strict decoder never returns more packets.
     #[test]
     fn any_split_fails_the_same(
         frames in prop::collection::vec(frame(), 1..10),
@@ -194,7 +194,7 @@ proptest! {
     }
 
     #[test]
-    fn noise_never_panics(noise in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn random_bytes_never_panic(noise in prop::collection::vec(any::<u8>(), 0..200)) {
         for strictness in [Strictness::Lenient, Strictness::Strict] {
             read_all(&noise, &[], strictness);
         }

@@ -1,20 +1,20 @@
-//! What a server must not let pass and a lenient reader does: flags, reserved bits, lengths, text, topics.
-//! [MQTT-x] are the normative statements of the standard.
+//! The checks of a strict decoder: flags, reserved bits, lengths, text and topics. A server must refuse such packets; a lenient decoder
+//! accepts them. Used by `decode` and `connect`. [MQTT-x] are the normative statements of the standard.
 
 use super::frame::{DecodeError, Header};
 use super::packet::{Packet, QoS};
 use super::reader::Reader;
 use super::topic;
 
-/// How much of the standard the peer is held to.
+/// How strictly the decoder checks packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Strictness {
-    /// Whatever can be understood is accepted: a load generator meets all kinds of brokers.
+    /// Accepts every packet that can be decoded. For the load generator, which must work with all brokers.
     Lenient,
-    /// Flags, reserved bits, ack lengths, text and topics are checked: what a server must refuse is refused.
+    /// Checks flags, reserved bits, lengths of acknowledgments, text and topics. Refuses everything that a server must refuse.
     Strict,
-    /// The same, but `+` and `#` may be anywhere in a topic name or filter: for a reader that knows which topics there are, and whose
-    /// names hold ids with any character.
+    /// Like `Strict`, but allows `+` and `#` anywhere in topic names and filters. For the emulator, which knows all valid topics, and
+    /// whose device ids may contain these characters.
     StrictButWildcards,
 }
 
@@ -24,39 +24,39 @@ impl Strictness {
     }
 }
 
-/// The flags of the first byte (MQTT 3.1.1 §2.2.2) [MQTT-2.2.2-2].
+/// Checks the flags of the first byte (MQTT 3.1.1 §2.2.2) [MQTT-2.2.2-2].
 pub(super) fn check_flags(header: Header) -> Result<(), DecodeError> {
     let flags = header.first & 0x0f;
-    let right = match header.kind() {
+    let valid = match header.packet_type() {
         // §3.3.1: no QoS 3 [MQTT-3.3.1-4]; DUP is 0 at QoS 0 [MQTT-3.3.1-2].
         3 => flags & 0b0110 != 0b0110 && (flags & 0b1000 == 0 || flags & 0b0110 != 0),
         6 | 8 | 10 => flags == 0b0010,
         _ => flags == 0,
     };
-    if right { Ok(()) } else { Err(header.malformed("wrong flags")) }
+    if valid { Ok(()) } else { Err(header.malformed("invalid flags")) }
 }
 
-/// Lengths and reserved bits, which are gone once the packet is read.
+/// Checks lengths and reserved bits, which the decoded packet no longer has.
 pub(super) fn check_body(header: Header, body: &[u8]) -> Result<(), DecodeError> {
-    let length = match header.kind() {
+    let length = match header.packet_type() {
         2 | 4..=7 | 11 => 2,
         12..=14 => 0,
         8 => return check_requested_qos(header, body),
         _ => return Ok(()),
     };
     if body.len() != length {
-        return Err(header.malformed("wrong length"));
+        return Err(header.malformed("invalid length"));
     }
-    match (header.kind(), body) {
+    match (header.packet_type(), body) {
         // §3.2.2.1: reserved bits are 0; §3.2.2.2: no session with a refusal [MQTT-3.2.2-4].
         (2, [flags, code]) if flags & 0xfe != 0 || (*flags == 1 && *code != 0) => {
-            Err(header.malformed("wrong acknowledge flags"))
+            Err(header.malformed("invalid acknowledge flags"))
         }
         _ => Ok(()),
     }
 }
 
-/// The upper six bits of each requested QoS are 0 [MQTT-3-8.3-4].
+/// Checks that the upper six bits of each requested QoS are 0 [MQTT-3-8.3-4].
 fn check_requested_qos(header: Header, body: &[u8]) -> Result<(), DecodeError> {
     let mut reader = Reader(body);
     let short = || header.malformed("too short");
@@ -70,7 +70,7 @@ fn check_requested_qos(header: Header, body: &[u8]) -> Result<(), DecodeError> {
     Ok(())
 }
 
-/// Packet ids, text and topics.
+/// Checks packet ids, text and topics.
 pub(super) fn check_packet(
     header: Header,
     packet: &Packet,
@@ -84,13 +84,17 @@ pub(super) fn check_packet(
         if text.contains('\0') { Err(header.malformed("U+0000 in text")) } else { Ok(()) }
     };
     let name = |name: &str| {
-        if topic::is_name(name) || is_text(name) { Ok(()) } else { Err(header.malformed("not a topic name")) }
+        if topic::is_name(name) || is_text(name) {
+            Ok(())
+        } else {
+            Err(header.malformed("an invalid topic name"))
+        }
     };
     let filter = |filter: &str| {
         if topic::is_filter(filter) || is_text(filter) {
             Ok(())
         } else {
-            Err(header.malformed("not a topic filter"))
+            Err(header.malformed("an invalid topic filter"))
         }
     };
     match packet {

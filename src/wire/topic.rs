@@ -1,18 +1,17 @@
-//! What topic names and topic filters may look like (MQTT 3.1.1 §4.7). Called by the strict decoder and by `plan`.
+//! Checks topic names and topic filters (MQTT 3.1.1 §4.7). Called by the strict decoder and by `plan`. It must not depend on packets.
 //!
-//! mqttbytes has its own functions for this: they accept `a+`, refuse nothing about NUL, and `matches` panics on
-//! some topics. They are never called.
+//! mqttbytes has functions for this, but they accept `a+` and NUL, and its `matches` panics on some topics. hubstorm does not use them.
 
 use super::packet::STRING_BYTES_MAX;
 
-/// At least one character, no wildcard, no U+0000, at most 65,535 bytes (MQTT 3.1.1 §4.7.3, §3.3.2.1).
+/// Returns true for a topic name: 1 to 65,535 bytes without wildcards and U+0000 (MQTT 3.1.1 §4.7.3, §3.3.2.1).
 #[must_use]
 pub fn is_name(topic: &str) -> bool {
     (1..=STRING_BYTES_MAX).contains(&topic.len())
         && !topic.bytes().any(|byte| matches!(byte, b'+' | b'#' | 0))
 }
 
-/// Like a name, but `+` may stand for a whole level, and `#` for the rest (MQTT 3.1.1 §4.7.1).
+/// Returns true for a topic filter. It is like a name, but a level may be `+`, and the last one `#` (MQTT 3.1.1 §4.7.1).
 #[must_use]
 pub fn is_filter(filter: &str) -> bool {
     if !(1..=STRING_BYTES_MAX).contains(&filter.len()) || filter.contains('\0') {
@@ -31,8 +30,8 @@ pub fn is_filter(filter: &str) -> bool {
     true
 }
 
-/// Whether a filter matches a topic (MQTT 3.1.1 §4.7.1, §4.7.2), both of any bytes: what is not valid matches nothing that
-/// matters, and nothing panics. Tests compare the plan with it.
+/// Returns true if a filter matches a topic (MQTT 3.1.1 §4.7.1, §4.7.2). Never panics, also for invalid filters and topics. Tests compare
+/// `plan` with it.
 #[cfg(test)]
 pub(crate) fn matches(filter: &str, topic: &str) -> bool {
     if topic.starts_with('$') && filter.starts_with(['+', '#']) {
@@ -56,7 +55,7 @@ mod tests {
 
     /// The examples of §4.7.1 and §4.7.2.
     #[test]
-    fn filters_match_as_the_standard_says() {
+    fn filters_match_the_examples_of_the_standard() {
         for (filter, topic) in [
             ("sport/tennis/player1/#", "sport/tennis/player1"),
             ("sport/tennis/player1/#", "sport/tennis/player1/score/wimbledon"),
@@ -88,7 +87,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn anything_can_be_compared(filter: String, topic: String) {
+        fn matching_never_panics(filter: String, topic: String) {
             prop_assert!(matches("#", &topic) != topic.starts_with('$'));
             prop_assert!(matches(&topic, &topic) || topic.contains(['+', '#']));
             let _ = matches(&filter, &topic);
@@ -97,7 +96,7 @@ mod tests {
 
     /// The examples of §4.7.1.2, §4.7.1.3 and §4.7.3.
     #[test]
-    fn the_standards_examples() {
+    fn names_and_filters_follow_the_standard() {
         for valid in [
             "sport/tennis/player1/#",
             "sport/#",

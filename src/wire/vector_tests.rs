@@ -1,5 +1,5 @@
-//! Byte vectors from the text of the standard, so that an error shared by our two directions cannot cancel out, and
-//! what each strictness refuses.
+//! Byte vectors from the text of the standard, which detect errors that encoder and decoder share, and the packets that each strictness
+//! refuses.
 
 use super::*;
 use bytes::{Bytes, BytesMut};
@@ -9,17 +9,19 @@ fn read(bytes: &[u8], strictness: Strictness) -> Result<Option<Packet>, DecodeEr
     let mut input = BytesMut::from(bytes);
     let packet = decode(&mut input, 1 << 20, strictness);
     if matches!(packet, Ok(Some(_))) {
-        assert!(input.is_empty(), "{bytes:02x?} was not consumed whole");
+        assert!(input.is_empty(), "{bytes:02x?} was not consumed completely");
     }
     packet
 }
 
+/// Decodes a packet that both strictnesses accept.
 fn both(bytes: &[u8]) -> Packet {
-    let strict = read(bytes, Strictness::Strict).expect("strict").expect("whole");
+    let strict = read(bytes, Strictness::Strict).expect("strict").expect("complete");
     assert_eq!(read(bytes, Strictness::Lenient), Ok(Some(strict.clone())));
     strict
 }
 
+/// Returns the bytes that `write` appends.
 fn written(write: impl FnOnce(&mut BytesMut)) -> Vec<u8> {
     let mut out = BytesMut::from(&b"before"[..]);
     write(&mut out);
@@ -27,9 +29,9 @@ fn written(write: impl FnOnce(&mut BytesMut)) -> Vec<u8> {
     out[6..].to_vec()
 }
 
-/// §3.1.2.10 figure 3.6: the variable header of the non-normative example, with §3.1.3's payload order.
+/// §3.1.2.10, figure 3.6: the variable header of the non-normative example, with the payload order of §3.1.3.
 #[test]
-fn connect() {
+fn connect_round_trips() {
     let bytes =
         b"\x10\x27\x00\x04MQTT\x04\xce\x00\x0a\x00\x04test\x00\x02/a\x00\x07offline\x00\x04rust\x00\x02mq";
     let Packet::Connect(connect) = both(bytes) else { panic!("not a CONNECT") };
@@ -68,7 +70,7 @@ fn connect() {
     assert_eq!(written(|out| encode::connect(out, &connect).unwrap()), bytes);
 }
 
-/// A user name that is empty but there, a password that is not text: what mqttbytes cannot say.
+/// mqttbytes cannot express an empty user name or a binary password.
 #[test]
 fn connect_with_an_empty_user_name_and_a_binary_password() {
     let bytes = b"\x10\x14\x00\x04MQTT\x04\xc0\x00\x00\x00\x01d\x00\x00\x00\x03\xff\x00\xfe";
@@ -78,9 +80,9 @@ fn connect_with_an_empty_user_name_and_a_binary_password() {
     assert!(!connect.clean_session);
 }
 
-/// §3.1.2.2: a server answers another level with code 1, so the level must reach it.
+/// §3.1.2.2: a server refuses other protocol levels with return code 1, so the decoder must return the level.
 #[test]
-fn connect_of_another_version() {
+fn connect_with_another_protocol_level_is_decoded() {
     for (bytes, level) in [
         (&b"\x10\x12\x00\x04MQTT\x05\x02\x00\x3c\x05\x11\0\0\0\0\0\0"[..], 5),
         (&b"\x10\x0f\x00\x06MQIsdp\x03\x02\x00\x3c\x00\x01d"[..], 3),
@@ -91,7 +93,7 @@ fn connect_of_another_version() {
 
 /// §3.2.2.
 #[test]
-fn connack() {
+fn connack_round_trips() {
     assert_eq!(both(&[0x20, 2, 0, 0]), Packet::ConnAck { session_present: false, code: 0 });
     assert_eq!(both(&[0x20, 2, 1, 0]), Packet::ConnAck { session_present: true, code: 0 });
     assert_eq!(both(&[0x20, 2, 0, 5]), Packet::ConnAck { session_present: false, code: 5 });
@@ -99,9 +101,9 @@ fn connack() {
     assert_eq!(written(|out| encode::connack(out, true, 0)), [0x20, 2, 1, 0]);
 }
 
-/// §3.3.2.3 figure 3.11: topic "a/b", packet id 10.
+/// §3.3.2.3, figure 3.11: topic "a/b", packet id 10.
 #[test]
-fn publish() {
+fn publish_round_trips() {
     let bytes = b"\x32\x09\x00\x03a/b\x00\x0ahi";
     let publish = Publish {
         topic: "a/b".into(),
@@ -132,9 +134,9 @@ fn publish() {
     assert_eq!(publish.topic, "\u{feff}");
 }
 
-/// §3.4 to §3.7, §3.11: two bytes of packet id.
+/// §3.4 to §3.7, §3.11: a packet id of two bytes.
 #[test]
-fn acks() {
+fn acknowledgments_round_trip() {
     assert_eq!(both(&[0x40, 2, 0x12, 0x34]), Packet::PubAck(0x1234));
     assert_eq!(both(&[0x50, 2, 0x12, 0x34]), Packet::PubRec(0x1234));
     assert_eq!(both(&[0x62, 2, 0x12, 0x34]), Packet::PubRel(0x1234));
@@ -142,15 +144,15 @@ fn acks() {
     assert_eq!(both(&[0xb0, 2, 0x12, 0x34]), Packet::UnsubAck(0x1234));
     assert_eq!(written(|out| encode::puback(out, 0x1234)), [0x40, 2, 0x12, 0x34]);
     assert_eq!(written(|out| encode::pubrec(out, 0x1234)), [0x50, 2, 0x12, 0x34]);
-    // §3.6.1: PUBREL is the one whose flags are 0010.
+    // §3.6.1: the flags of PUBREL are 0010.
     assert_eq!(encode::pubrel(0x1234), [0x62, 2, 0x12, 0x34]);
     assert_eq!(written(|out| encode::pubcomp(out, 0x1234)), [0x70, 2, 0x12, 0x34]);
     assert_eq!(written(|out| encode::unsuback(out, 0x1234)), [0xb0, 2, 0x12, 0x34]);
 }
 
-/// §3.8.3 figure 3.23 ("a/b" at QoS 1, "c/d" at QoS 2), §3.9.3 figure 3.27, §3.10.3 figure 3.32.
+/// §3.8.3 figure 3.23 ("a/b" with QoS 1, "c/d" with QoS 2), §3.9.3 figure 3.27, §3.10.3 figure 3.32.
 #[test]
-fn subscriptions() {
+fn subscriptions_round_trip() {
     let bytes = b"\x82\x0e\x00\x0a\x00\x03a/b\x01\x00\x03c/d\x02";
     let filters = vec![("a/b".to_owned(), QoS::AtLeastOnce), ("c/d".to_owned(), QoS::ExactlyOnce)];
     assert_eq!(both(bytes), Packet::Subscribe(Subscribe { pid: 10, filters }));
@@ -169,7 +171,7 @@ fn subscriptions() {
 
 /// §3.12 to §3.14.
 #[test]
-fn two_bytes() {
+fn packets_without_content_round_trip() {
     assert_eq!(both(&[0xc0, 0]), Packet::PingReq);
     assert_eq!(both(&[0xd0, 0]), Packet::PingResp);
     assert_eq!(both(&[0xe0, 0]), Packet::Disconnect);
@@ -178,9 +180,9 @@ fn two_bytes() {
     assert_eq!(written(encode::disconnect), [0xe0, 0]);
 }
 
-/// §2.2.3 table 2.4: the first and last length of each size, on a PUBLISH with an empty payload but for padding.
+/// §2.2.3 table 2.4: the smallest and largest remaining length of each encoded size, in a PUBLISH.
 #[test]
-fn remaining_lengths() {
+fn remaining_lengths_of_every_size_round_trip() {
     for (length, bytes) in [
         (127, &[0x7f][..]),
         (128, &[0x80, 0x01]),
@@ -210,35 +212,35 @@ fn remaining_lengths() {
     }
     let mut input = BytesMut::from(&[0x30, 0xff, 0xff, 0xff, 0x7f][..]);
     let too_large = DecodeError::TooLarge { frame_bytes: 268_435_460, frame_bytes_max: 1024 };
-    assert_eq!(decode(&mut input, 1024, Strictness::Lenient), Err(too_large), "before its body is there");
+    assert_eq!(decode(&mut input, 1024, Strictness::Lenient), Err(too_large), "before the body is received");
 }
 
-/// What neither strictness can read.
+/// Packets that both strictnesses refuse.
 #[test]
-fn neither_reads() {
+fn malformed_packets_are_always_refused() {
     for bytes in [
         &b"\x00\x00"[..],                                // reserved type
-        b"\xf0",                                         // reserved type, before its length is there
+        b"\xf0",                                         // reserved type, without a length
         b"\x30\xff\xff\xff\xff",                         // five bytes of length
         b"\x40\x00",                                     // PUBACK without an id
-        b"\x40\x01\x00",                                 // with half of one
+        b"\x40\x01\x00",                                 // with half an id
         b"\x20\x01\x00",                                 // CONNACK without a code
         b"\x30\x00",                                     // PUBLISH without a topic
-        b"\x30\x04\x00\x03a/",                           // topic behind the end
+        b"\x30\x04\x00\x03a/",                           // topic longer than the packet
         b"\x30\x03\x00\x01\xff",                         // not UTF-8
         b"\x30\x05\x00\x03\xed\xa0\x80",                 // a surrogate [MQTT-1.5.3-1]
         b"\x36\x05\x00\x01a\x00\x01",                    // QoS 3
         b"\x32\x05\x00\x01a\x00\x00",                    // QoS 1, id 0
         b"\x32\x03\x00\x01a",                            // QoS 1, no id
-        b"\x82\x06\x00\x01\x00\x01a\x03",                // asks for QoS 3
+        b"\x82\x06\x00\x01\x00\x01a\x03",                // requests QoS 3
         b"\x82\x05\x00\x01\x00\x01a",                    // no QoS
         b"\x90\x02\x00\x01",                             // SUBACK without codes
         b"\x90\x03\x00\x01\x03",                         // reserved code
         b"\xa2\x01\x00",                                 // UNSUBSCRIBE without an id
-        b"\xa2\x04\x00\x01\x00\x05",                     // filter behind the end
+        b"\xa2\x04\x00\x01\x00\x05",                     // filter longer than the packet
         b"\x10\x0c\x00\x04MQTX\x04\x02\x00\x00\x00\x00", // protocol name
-        b"\x10\x09\x00\x04MQTT\x04\x02\x00",             // short
-        b"\x10\x0c\x00\x04MQTT\x04\x82\x00\x00\x00\x00", // a user name that is not there
+        b"\x10\x09\x00\x04MQTT\x04\x02\x00",             // too short
+        b"\x10\x0c\x00\x04MQTT\x04\x82\x00\x00\x00\x00", // a missing user name
     ] {
         for strictness in [Strictness::Lenient, Strictness::Strict] {
             let read = read(bytes, strictness);
@@ -247,9 +249,9 @@ fn neither_reads() {
     }
 }
 
-/// What only a lenient reader lets pass.
+/// Packets that only the lenient decoder accepts.
 #[test]
-fn only_strict_refuses() {
+fn nonconforming_packets_are_refused_if_strict() {
     for bytes in [
         &b"\x41\x02\x00\x01"[..],                         // flags of PUBACK [MQTT-2.2.2-2]
         b"\x60\x02\x00\x01",                              // flags of PUBREL [MQTT-3.6.1-1]
@@ -258,7 +260,7 @@ fn only_strict_refuses() {
         b"\xc1\x00",                                      // flags of PINGREQ
         b"\x38\x03\x00\x01a",                             // DUP at QoS 0 [MQTT-3.3.1-2]
         b"\x40\x03\x00\x01\x00",                          // a PUBACK of three bytes
-        b"\x40\x02\x00\x00",                              // of packet id 0
+        b"\x40\x02\x00\x00",                              // a PUBACK with packet id 0
         b"\xd0\x01\x00",                                  // a PINGRESP with a body
         b"\x20\x02\x02\x00",                              // reserved bits of CONNACK
         b"\x20\x02\x01\x05",                              // a session with a refusal [MQTT-3.2.2-4]
@@ -266,14 +268,14 @@ fn only_strict_refuses() {
         b"\x30\x03\x00\x01#",                             // wildcard in a name [MQTT-3.3.2-2]
         b"\x30\x02\x00\x00",                              // an empty name [MQTT-4.7.3-1]
         b"\x82\x06\x00\x01\x00\x01a\x04",                 // reserved bits [MQTT-3-8.3-4]
-        b"\x82\x07\x00\x01\x00\x02a+\x00",                // half a level [MQTT-4.7.1-3]
+        b"\x82\x07\x00\x01\x00\x02a+\x00",                // wildcard within a level [MQTT-4.7.1-3]
         b"\x82\x02\x00\x01",                              // no filter [MQTT-3.8.3-3]
         b"\x82\x06\x00\x00\x00\x01a\x00",                 // packet id 0 [MQTT-2.3.1-1]
         b"\xa2\x02\x00\x01",                              // no filter [MQTT-3.10.3-2]
         b"\x10\x0d\x00\x04MQTT\x04\x03\x00\x00\x00\x01d", // reserved connect flag [MQTT-3.1.2-3]
         b"\x10\x0d\x00\x04MQTT\x04\x22\x00\x00\x00\x01d", // will retain, no will [MQTT-3.1.2-15]
         b"\x10\x10\x00\x04MQTT\x04\x42\x00\x00\x00\x01d\x00\x01p", // password, no user name [MQTT-3.1.2-22]
-        b"\x10\x0e\x00\x04MQTT\x04\x02\x00\x00\x00\x01dx", // a byte too many
+        b"\x10\x0e\x00\x04MQTT\x04\x02\x00\x00\x00\x01dx", // an extra byte
         b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x00\x00\x01\x00", // U+0000 in the client id
     ] {
         let lenient = read(bytes, Strictness::Lenient);
@@ -286,9 +288,9 @@ fn only_strict_refuses() {
     }
 }
 
-/// Nothing is left behind by what cannot be written.
+/// An encoder that fails must not leave a partial packet in the buffer.
 #[test]
-fn encode_errors_leave_nothing() {
+fn failed_encoders_leave_the_buffer_unchanged() {
     let long = "x".repeat(STRING_BYTES_MAX + 1);
     let mut out = BytesMut::new();
     let publish = encode::PublishRef {

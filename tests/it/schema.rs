@@ -18,17 +18,17 @@ const REFERENCE: &str = "${env.EXAMPLE}";
 
 /// Errors in the meaning of a scenario. The schema may accept them, but must refuse every other error.
 const MEANING: [&str; 11] = [
-    "a closed loop sends when the message before has ended",
-    "think_time is for closed loops",
-    "rate and every contradict each other",
-    "answer = false and this contradict each other",
-    "two sources of keys",
+    "not allowed with arrival = \"closed\"",
+    "think_time requires arrival = \"closed\"",
+    "rate and every are mutually exclusive",
+    "not allowed with answer = false",
+    "more than one source of keys",
     "shorter than base",
     "too long",
-    "MQTT counts the keep-alive in 16 bits of seconds",
-    "not a time that IoT Hub waits for",
-    "not an environment reference",
-    "given twice",
+    "not a keep-alive that MQTT can express",
+    "not a timeout that IoT Hub supports",
+    "invalid reference to an environment variable",
+    "duplicate key",
 ];
 
 /// The start of further errors in the meaning.

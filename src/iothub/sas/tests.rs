@@ -1,11 +1,11 @@
-//! Keys and tokens against published vectors.
+//! Tests of keys and tokens, with published vectors.
 
 use super::*;
 
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 const SE: u64 = 1_893_456_000;
 const DEVICE_TOKEN: &str = "SharedAccessSignature sr=example-hub.azure-devices.net%2Fdevices%2Fdev-1&sig=16TMWISNAQHbvHgpFWCXZfRxM42mIGbNiEx6R8VTlLY%3D&se=1893456000";
-/// The same resource with lower-case escapes: another signature, equally valid.
+/// The same resource with lower-case escapes, which has a different valid signature.
 const LOWER_TOKEN: &str = "SharedAccessSignature sr=example-hub.azure-devices.net%2fdevices%2fdev-1&sig=OQCtjoxbqL%2F08OiIbi%2BXG%2FOZ3ZKA4j%2BN2gFw9Uyde%2FI%3D&se=1893456000";
 
 fn key() -> Key {
@@ -13,7 +13,7 @@ fn key() -> Key {
 }
 
 #[test]
-fn tokens_are_the_published_bytes() {
+fn tokens_match_published_vectors() {
     let device = token(&key(), "example-hub.azure-devices.net/devices/dev-1", SE, None);
     assert_eq!(device.as_str(), DEVICE_TOKEN);
     let module = token(&key(), "example-hub.azure-devices.net/devices/dev-1/modules/mod-1", SE, None);
@@ -31,7 +31,7 @@ fn tokens_are_the_published_bytes() {
 }
 
 #[test]
-fn the_derived_key_is_microsofts_published_one() {
+fn derived_key_matches_microsofts_vector() {
     let group = Key::from_base64(
         "8isrFI1sGsIlvvFSSFRiMfCNzv21fjbE/+ah/lSh3lF8e2YG1Te7w1KpZhJFFXJrqYKi9yegxkqIChbqOS9Egw==",
     )
@@ -41,20 +41,20 @@ fn the_derived_key_is_microsofts_published_one() {
 }
 
 #[test]
-fn the_signature_is_checked_over_the_resource_as_sent() {
+fn signature_covers_the_resource_as_sent() {
     for text in [DEVICE_TOKEN, LOWER_TOKEN] {
         let parsed = Token::parse(text).unwrap();
         assert!(parsed.verify(&key()), "{text}");
         assert!(parsed.covers("example-hub.azure-devices.net/devices/dev-1"));
         assert!(!parsed.verify(&key().derive("dev-1")));
     }
-    // Re-encoding the escapes would make this pass.
+    // If `verify` encoded the resource again, this token would be valid.
     let mixed = LOWER_TOKEN.replace("%2fdevices", "%2Fdevices");
     assert!(!Token::parse(&mixed).unwrap().verify(&key()));
 }
 
 #[test]
-fn fields_come_in_any_order_and_case_and_unknown_ones_are_skipped() {
+fn fields_have_any_order_and_case() {
     let text = "SharedAccessSignature &SE=1893456000&x=1&&Sig=16TMWISNAQHbvHgpFWCXZfRxM42mIGbNiEx6R8VTlLY%3D&SR=example-hub.azure-devices.net%2Fdevices%2Fdev-1&skn=";
     let parsed = Token::parse(text).unwrap();
     assert!(parsed.verify(&key()));
@@ -62,7 +62,7 @@ fn fields_come_in_any_order_and_case_and_unknown_ones_are_skipped() {
 }
 
 #[test]
-fn what_is_not_a_token_is_refused_with_its_reason() {
+fn invalid_tokens_are_refused_with_a_reason() {
     let sig = "16TMWISNAQHbvHgpFWCXZfRxM42mIGbNiEx6R8VTlLY%3D";
     for (text, error) in [
         (String::new(), TokenError::Form),
@@ -75,7 +75,7 @@ fn what_is_not_a_token_is_refused_with_its_reason() {
         (format!("SharedAccessSignature sr&sig={sig}&se=1"), TokenError::NoValue),
         (format!("SharedAccessSignature sr=a&sig={sig}&se=soon"), TokenError::Expiry),
         (format!("SharedAccessSignature sr=a&sig={sig}&se=-1"), TokenError::Expiry),
-        // Base64 with its padding unescaped: the parser over there loses it too.
+        // Unescaped base64 padding, which Azure's library cannot parse either.
         (format!("SharedAccessSignature sr=a&sig={}&se=1", sig.replace("%3D", "=")), TokenError::Signature),
         ("SharedAccessSignature sr=a&sig=%ff&se=1".to_owned(), TokenError::NotUtf8),
     ] {
@@ -84,7 +84,7 @@ fn what_is_not_a_token_is_refused_with_its_reason() {
 }
 
 #[test]
-fn an_audience_covers_by_whole_segments_in_any_case() {
+fn resource_covers_whole_segments_in_any_case() {
     let with = |resource: &str| token(&key(), resource, SE, None).to_string();
     let resource = "hub.net/devices/Dev-1";
     for (audience, covered) in [
@@ -106,26 +106,26 @@ fn an_audience_covers_by_whole_segments_in_any_case() {
 }
 
 #[test]
-fn a_token_outlives_its_expiry_by_the_skew_and_not_by_a_second_more() {
+fn token_expires_after_the_allowed_clock_skew() {
     let parsed = Token::parse(DEVICE_TOKEN).unwrap();
     assert!(!parsed.expired(SE + CLOCK_SKEW_S));
     assert!(parsed.expired(SE + CLOCK_SKEW_S + 1));
 }
 
 #[test]
-fn keys_have_a_length_and_show_themselves_to_nobody() {
+fn keys_have_a_valid_length_and_are_hidden() {
     assert_eq!(Key::from_base64("not base64!").unwrap_err(), KeyError::NotBase64);
     assert_eq!(Key::from_base64("AAAA").unwrap_err(), KeyError::Length(3));
     assert_eq!(format!("{:?}", key()), "Key(..)");
-    let shown = format!("{:?}", Token::parse(DEVICE_TOKEN).unwrap());
-    assert!(!shown.contains("16TM") && !shown.contains("215"), "{shown}");
+    let debug = format!("{:?}", Token::parse(DEVICE_TOKEN).unwrap());
+    assert!(!debug.contains("16TM") && !debug.contains("215"), "{debug}");
     let random = Key::random(&mut rand::rng());
     assert_eq!(Key::from_base64(&random.to_base64()).unwrap().to_base64(), random.to_base64());
 }
 
 proptest::proptest! {
     #[test]
-    fn what_is_made_verifies_and_covers_what_it_was_made_for(id in "[A-Za-z0-9\\-:.+%_#*?!(),=@;$']{1,128}", expiry in 0_u64..4_000_000_000) {
+    fn created_tokens_verify_and_cover_their_resource(id in "[A-Za-z0-9\\-:.+%_#*?!(),=@;$']{1,128}", expiry in 0_u64..4_000_000_000) {
         let resource = format!("hub.azure-devices.net/devices/{id}");
         let key = key().derive(&id);
         let text = token(&key, &resource, expiry, Some("a&b=c d"));
@@ -137,7 +137,7 @@ proptest::proptest! {
     }
 
     #[test]
-    fn any_text_is_parsed_or_refused(text in ".{0,200}") {
+    fn parsing_never_panics(text in ".{0,200}") {
         let _ = Token::parse(&text);
         let _ = Token::parse(&format!("SharedAccessSignature {text}"));
     }

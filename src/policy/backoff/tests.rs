@@ -1,4 +1,4 @@
-//! Delays, jitter, and when a device gives up.
+//! Tests of delays, jitter, and giving up.
 
 use super::*;
 use crate::rng::{Purpose, generator};
@@ -11,7 +11,7 @@ fn exponential(jitter: Jitter) -> BackOff {
 }
 
 #[test]
-fn the_delay_doubles_up_to_its_maximum_and_never_overflows() {
+fn exponential_delay_doubles_up_to_its_maximum() {
     let mut rng = generator(1, 1, Purpose::Connection);
     let seconds = |attempt, rng: &mut Rng| {
         exponential(Jitter::None).delay(attempt, rng).expect("exponential always retries").as_secs()
@@ -21,7 +21,7 @@ fn the_delay_doubles_up_to_its_maximum_and_never_overflows() {
 }
 
 #[test]
-fn full_jitter_covers_the_whole_span_evenly() {
+fn full_jitter_is_uniform() {
     let mut rng = generator(1, 1, Purpose::Connection);
     let mut quarters = [0u32; 4];
     for _ in 0..4_000 {
@@ -29,12 +29,12 @@ fn full_jitter_covers_the_whole_span_evenly() {
         assert!(delay <= 4 * BASE);
         quarters[(delay.as_millis() / 1_000).min(3) as usize] += 1;
     }
-    // Five standard deviations of a binomial (4,000; 1/4) are 137.
+    // Five standard deviations of the binomial distribution (4,000; 1/4) are 137.
     assert!(quarters.iter().all(|&n| n.abs_diff(1_000) < 137), "{quarters:?}");
 }
 
 #[test]
-fn the_same_seed_waits_equally_long_and_devices_differ() {
+fn delays_depend_on_seed_and_device() {
     let delays = |device| {
         let mut rng = generator(9, device, Purpose::Connection);
         (0..8).map(|n| exponential(Jitter::Full).delay(n, &mut rng)).collect::<Vec<_>>()
@@ -44,7 +44,7 @@ fn the_same_seed_waits_equally_long_and_devices_differ() {
 }
 
 #[test]
-fn only_a_connection_that_outlasts_the_wait_before_it_starts_afresh() {
+fn only_a_long_connection_resets_the_back_off() {
     let mut rng = generator(1, 1, Purpose::Connection);
     let mut retries = Retries::default();
     let mut next = |online_for: Option<u64>| {
@@ -54,11 +54,11 @@ fn only_a_connection_that_outlasts_the_wait_before_it_starts_afresh() {
     };
     assert_eq!([next(None), next(None), next(None)], [1, 2, 4], "refused");
     assert_eq!([next(Some(0)), next(Some(3)), next(Some(15))], [8, 16, 32], "accepted and closed");
-    assert_eq!([next(Some(32)), next(Some(0)), next(Some(600))], [1, 2, 1], "a hub that lives");
+    assert_eq!([next(Some(32)), next(Some(0)), next(Some(600))], [1, 2, 1], "a hub that stays up");
 }
 
 #[test]
-fn a_first_retry_of_its_own_is_followed_by_the_others_and_does_not_loop() {
+fn immediate_first_retry_does_not_repeat() {
     let mut rng = generator(1, 1, Purpose::Connection);
     let policy = Reconnect { first: Some(Duration::ZERO), ..exponential(Jitter::None).into() };
     let mut retries = Retries::default();
@@ -71,23 +71,23 @@ fn a_first_retry_of_its_own_is_followed_by_the_others_and_does_not_loop() {
 }
 
 #[test]
-fn a_device_gives_up_when_it_has_not_got_in_for_long_or_is_refused() {
+fn device_gives_up_after_time_or_refusal() {
     let mut rng = generator(1, 1, Purpose::Connection);
     let forever = Reconnect::from(BackOff::Fixed { delay: BASE });
-    let patient = Reconnect { gives_up_after: Some(4 * BASE), ..forever };
-    let proud = Reconnect { gives_up_refused: true, ..forever };
+    let with_time_limit = Reconnect { gives_up_after: Some(4 * BASE), ..forever };
+    let stops_when_refused = Reconnect { gives_up_refused: true, ..forever };
     let mut next = |policy, offline_s, refused| {
         let loss = Loss { offline_for: Duration::from_secs(offline_s), refused, online_for: None };
         Retries::default().next_delay(policy, loss, &mut rng)
     };
-    assert_eq!([next(&patient, 3, true), next(&patient, 4, false)], [Some(BASE), None]);
-    assert_eq!([next(&proud, 9, false), next(&proud, 0, true)], [Some(BASE), None]);
+    assert_eq!([next(&with_time_limit, 3, true), next(&with_time_limit, 4, false)], [Some(BASE), None]);
+    assert_eq!([next(&stops_when_refused, 9, false), next(&stops_when_refused, 0, true)], [Some(BASE), None]);
     assert_eq!(next(&forever, 1_000_000, true), Some(BASE));
 }
 
 proptest::proptest! {
     #[test]
-    fn every_delay_lies_where_its_formula_puts_it(seed: u64, attempt: u32) {
+    fn every_delay_is_in_the_range_of_its_formula(seed: u64, attempt: u32) {
         let ms = Duration::from_millis;
         let mut rng = generator(seed, 1, Purpose::Connection);
         let mut stepped = |step, head_start, floor| {
@@ -110,7 +110,7 @@ proptest::proptest! {
     }
 
     #[test]
-    fn the_first_delay_lies_where_it_is_said_to(seed: u64, head_start in 0..40_u32, floor_ms in 0..3_000_u64) {
+    fn first_delay_is_within_first_between(seed: u64, head_start in 0..40_u32, floor_ms in 0..3_000_u64) {
         let ms = Duration::from_millis;
         let stepped = BackOff::Stepped {
             least: ms(100), max: ms(10_000), step: [ms(80), ms(120)], head_start, floor: ms(floor_ms),
@@ -120,15 +120,15 @@ proptest::proptest! {
         for policy in [stepped, BackOff::Fixed { delay: BASE }].into_iter().chain(jitters) {
             let [least, most] = policy.first_between().expect("it always retries");
             let delay = policy.delay(0, &mut rng).expect("it always retries");
-            // One is computed in whole nanoseconds and the other is not.
-            let nearly = Duration::from_nanos(2);
-            proptest::prop_assert!(least <= delay + nearly && delay <= most + nearly, "{:?} {:?}", policy, delay);
+            // Only one of the two is rounded to nanoseconds.
+            let rounding = Duration::from_nanos(2);
+            proptest::prop_assert!(least <= delay + rounding && delay <= most + rounding, "{:?} {:?}", policy, delay);
         }
     }
 }
 
 #[test]
-fn never_and_fixed_are_what_they_say() {
+fn never_has_no_delay_and_fixed_a_constant_one() {
     let mut rng = generator(1, 1, Purpose::Connection);
     assert_eq!(BackOff::Never.delay(0, &mut rng), None);
     assert_eq!(BackOff::Never.first_between(), None);

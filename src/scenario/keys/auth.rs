@@ -1,4 +1,4 @@
-//! The keys of `auth` of a fleet, with the tokens of `kind = "sas"`.
+//! Reads `auth` of a fleet, including the token settings of `kind = "sas"`. Used by `fleet`.
 
 use crate::scenario::model::{AuthSpec, RenewSpec, TokenSpec};
 use crate::scenario::node::Node;
@@ -76,7 +76,8 @@ fn token(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> TokenSpec {
 }
 
 fn renew(reader: &mut Reader<'_>, node: &Node) -> Option<Written<RenewSpec>> {
-    let allowed = "a share of the token's life (\"85%\"), a time before its end (\"-2m\"), or \"never\"";
+    let allowed =
+        "a share of the token's lifetime (\"85%\"), a time before its expiry (\"-2m\"), or \"never\"";
     let Written { value: text, text: source, place } = reader.string(node, allowed)?;
     let value = match (text.as_str(), text.strip_prefix('-')) {
         ("never", _) => Some(RenewSpec::Never),
@@ -84,25 +85,30 @@ fn renew(reader: &mut Reader<'_>, node: &Node) -> Option<Written<RenewSpec>> {
         (share, None) => {
             let share =
                 share.parse::<Percent>().ok().filter(|share| (0.0..=1.0).contains(&share.as_fraction()));
-            // At 0% a device would do nothing else.
+            // With 0%, a device would renew its token all the time.
             share.filter(|share| share.as_fraction() > 0.0).map(RenewSpec::Share)
         }
     };
     if value.is_none() {
-        reader.errors.add(&place, "not a time to renew a token").found(quoted(&source)).allowed(allowed);
+        reader.errors.add(&place, "invalid renewal time").found(quoted(&source)).allowed(allowed);
     }
     Some(Written { value: value?, text: source, place })
 }
 
-/// At most one source of keys: a group key, a policy with its key, or a file.
+/// Reports more than one source of keys, and a policy without its key or the reverse.
 fn check_key_sources(reader: &mut Reader<'_>, fields: &Fields<'_>) {
     let has = |key| fields.entry(key).is_some();
-    let allowed = "group_key, policy with key, or file";
-    let problem = match (has("group_key"), has("policy"), has("key"), has("file")) {
+    let (place, what, fix) = match (has("group_key"), has("policy"), has("key"), has("file")) {
         (true, false, false, false) | (false, true, true, false) | (false, false, false, _) => return,
-        (true, ..) | (.., true) => reader.errors.add(&fields.place, "two sources of keys"),
-        (false, true, false, false) => reader.errors.add(&fields.place.below("key"), "missing"),
-        (false, false, true, false) => reader.errors.add(&fields.place.below("policy"), "missing"),
+        (true, ..) | (.., true) => (
+            fields.place.clone(),
+            "more than one source of keys",
+            "use only one, such as group_key = \"${env.GROUP_KEY}\"",
+        ),
+        (false, true, false, false) => {
+            (fields.place.below("key"), "missing", "add key = \"${env.POLICY_KEY}\"")
+        }
+        (false, false, true, false) => (fields.place.below("policy"), "missing", "add policy = \"device\""),
     };
-    problem.allowed(allowed).fix("group_key = \"${env.GROUP_KEY}\"");
+    reader.errors.add(&place, what).allowed("group_key, policy with key, or file").fix(fix);
 }

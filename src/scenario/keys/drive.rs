@@ -1,12 +1,13 @@
-//! What the service side does to the devices: the keys of `[[drive]]`.
+//! Reads `[[drive]]`: the calls of the service client. Used by `keys`.
 
 use super::messages;
 use crate::scenario::model::{ArrivalKind, CallKind, DriveSpec};
 use crate::scenario::node::Node;
 use crate::scenario::reader::Reader;
 
-/// Azure, "Understand and invoke direct methods from IoT Hub": 5 to 300 s for the answer, up to 300 s for the device to connect.
+/// Response timeouts of a method, in seconds (Azure: "Understand and invoke direct methods from IoT Hub").
 const RESPONSE_TIMEOUT_S: std::ops::RangeInclusive<u64> = 5..=300;
+/// Connect timeouts of a method, in seconds (same source).
 const CONNECT_TIMEOUT_S: std::ops::RangeInclusive<u64> = 0..=300;
 
 /// Reads one `[[drive]]`.
@@ -20,7 +21,7 @@ pub(super) fn drive(reader: &mut Reader<'_>, node: &Node) -> Option<DriveSpec> {
     let mut spec = DriveSpec {
         place: node.place.clone(),
         call,
-        fleet: fleet.and_then(|node| reader.text(node, "a fleet's name")),
+        fleet: fleet.and_then(|node| reader.text(node, "the name of a fleet")),
         arrival: fields.take("arrival").and_then(|node| reader.choice(node, &arrivals, &[])),
         spacing: messages::spacing(reader, &mut fields),
         payload: fields.take("payload").and_then(|node| messages::payload(reader, node)),
@@ -33,12 +34,12 @@ pub(super) fn drive(reader: &mut Reader<'_>, node: &Node) -> Option<DriveSpec> {
     match call {
         Some(CallKind::Method) => {
             let name = fields.require(reader, "name", "name = \"reboot\"");
-            spec.name = name.and_then(|node| reader.name(node, "a method's name"));
+            spec.name = name.and_then(|node| reader.name(node, "the name of a method"));
             let mut timeout = |key, seconds: std::ops::RangeInclusive<u64>| {
                 let node = fields.take(key)?;
                 let timeout = reader.duration_or_zero(node)?;
                 if timeout.subsec_nanos() > 0 || !seconds.contains(&timeout.as_secs()) {
-                    let problem = reader.errors.add(&node.place, "not a time that IoT Hub waits for");
+                    let problem = reader.errors.add(&node.place, "not a timeout that IoT Hub supports");
                     let (least, most) = seconds.into_inner();
                     problem.allowed(format!("whole seconds from {least}s to {most}s"));
                 }
@@ -52,7 +53,7 @@ pub(super) fn drive(reader: &mut Reader<'_>, node: &Node) -> Option<DriveSpec> {
             spec.ttl = fields.take("ttl").and_then(|node| reader.duration(node));
         }
         Some(CallKind::Desired) => {}
-        // What belongs to which call cannot be said; it would only be noise.
+        // Without a valid `call`, unknown keys cannot be determined.
         None => return Some(spec),
     }
     fields.finish(reader, &[]);

@@ -1,4 +1,4 @@
-//! The keys of `[fleet.NAME]`; `auth`, messages, twin and methods have files of their own.
+//! Reads `[fleet.NAME]`. Used by `keys`; `auth`, messages, twins and methods have files of their own.
 
 use super::{auth, messages, twin_methods};
 use crate::policy::backoff::Jitter;
@@ -8,7 +8,7 @@ use crate::scenario::reader::Reader;
 use crate::scenario::value::Written;
 use crate::units;
 
-/// Devices of one fleet.
+/// The most devices in one fleet.
 const DEVICES_MAX: i64 = 1_000_000;
 
 /// Reads one `[fleet.NAME]`.
@@ -44,7 +44,10 @@ pub(super) fn fleet(reader: &mut Reader<'_>, entry: &Entry) -> Option<FleetSpec>
         reports: twin_methods::reports(reader, &mut fields),
         methods: twin_methods::methods(reader, &mut fields),
     };
-    fields.finish(reader, &[("churn", "devices that come and go"), ("modules", "module identities")]);
+    fields.finish(
+        reader,
+        &[("churn", "devices that join and leave during the run"), ("modules", "module identities")],
+    );
     Some(spec)
 }
 
@@ -55,7 +58,7 @@ fn keep_alive(reader: &mut Reader<'_>, node: &Node) -> Option<u16> {
         let found = units::human_duration(duration);
         reader
             .errors
-            .add(&node.place, "MQTT counts the keep-alive in 16 bits of seconds")
+            .add(&node.place, "not a keep-alive that MQTT can express")
             .found(found)
             .allowed("whole seconds from 0s (off) to 65535s");
     }
@@ -91,7 +94,7 @@ fn reconnect(reader: &mut Reader<'_>, node: &Node) -> Option<ReconnectSpec> {
             if let (Some(base), Some(max), Some(node)) = (base, max, max_node)
                 && max < base
             {
-                reader.errors.add(&node.place, "shorter than base").allowed("at least base");
+                reader.errors.add(&node.place, "shorter than base").allowed("a duration of at least base");
             }
             let jitter = fields.take("jitter").and_then(|node| reader.choice(node, &jitters, &[]));
             ReconnectSpec::Exponential { base, max, jitter }

@@ -1,5 +1,5 @@
-//! What a fleet's devices send and receive: the keys of `[[fleet.NAME.send]]` (when messages are due, where they go and
-//! what they contain), of `will` and of `subscribe`.
+//! Reads `[[fleet.NAME.send]]`, `will` and `subscribe`, and the keys that reports and calls share with them: timing, payload and
+//! properties. Used by `fleet`, `twin_methods` and `drive`.
 
 use crate::scenario::model::{
     ArrivalKind, MessageSpec, PayloadSpec, SendSpec, Spacing, SubscribeSpec, Timing, WillSpec,
@@ -8,9 +8,9 @@ use crate::scenario::node::{Entry, Node, Value};
 use crate::scenario::reader::{Fields, Reader};
 use crate::scenario::value::Written;
 
-/// MQTT's largest packet (MQTT 3.1.1 §2.2.3); what its topic leaves is the plan's business.
+/// The largest MQTT packet (MQTT 3.1.1 §2.2.3). `plan` subtracts the topic.
 const SIZE_BYTES_MAX: i64 = 268_435_455;
-/// A typing error is likelier beyond.
+/// The largest burst. A larger value is probably a typing error.
 const BURST_MAX: i64 = 1_000_000;
 
 /// Reads `send` of a fleet.
@@ -39,7 +39,7 @@ fn send(reader: &mut Reader<'_>, node: &Node) -> Option<SendSpec> {
     Some(spec)
 }
 
-/// The keys that say when the messages of a stream are due.
+/// Reads the keys that determine when the messages of a stream are due.
 pub(super) fn timing(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Timing {
     let arrivals = [
         ("regular", ArrivalKind::Regular),
@@ -51,8 +51,8 @@ pub(super) fn timing(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Timing
         Some(ArrivalKind::Closed) => think_time(reader, fields),
         _ => {
             if let Some(node) = fields.take("think_time") {
-                let problem = reader.errors.add(&node.place, "think_time is for closed loops");
-                problem.allowed("with arrival = \"closed\"").fix("remove it, or every and rate");
+                let problem = reader.errors.add(&node.place, "think_time requires arrival = \"closed\"");
+                problem.fix("remove it, or set arrival = \"closed\" and remove every and rate");
             }
             spacing(reader, fields)
         }
@@ -61,19 +61,21 @@ pub(super) fn timing(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Timing
     Timing { spacing, arrival, burst: burst.map(|burst| burst.value) }
 }
 
-/// A closed loop has no rate: how fast it goes is up to whoever answers.
+/// Reads the timing of a closed loop. It has no rate, because the server's responses determine when the next message is sent.
 fn think_time(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<Spacing> {
     for key in ["rate", "every", "burst"] {
         if let Some(node) = fields.take(key) {
-            let problem =
-                reader.errors.add(&node.place, "a closed loop sends when the message before has ended");
-            problem.allowed("think_time, from the end of a message to the next").fix(format!("remove {key}"));
+            let problem = reader.errors.add(&node.place, "not allowed with arrival = \"closed\"");
+            problem
+                .allowed("think_time, from the end of a message to the next one")
+                .fix(format!("remove {key}"));
         }
     }
     let node = fields.require(reader, "think_time", "think_time = \"1s\"")?;
     reader.duration_or_zero(node).map(Spacing::Think)
 }
 
+/// Reads `every` or `rate`.
 pub(super) fn spacing(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<Spacing> {
     let every = fields.take("every");
     let rate = fields.take("rate");
@@ -83,7 +85,7 @@ pub(super) fn spacing(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Optio
         (Some(_), Some(node)) => {
             reader
                 .errors
-                .add(&node.place, "rate and every contradict each other")
+                .add(&node.place, "rate and every are mutually exclusive")
                 .allowed("every (per device), or rate (for the whole fleet)")
                 .fix("remove one of the two");
             None
@@ -99,6 +101,7 @@ pub(super) fn spacing(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Optio
     }
 }
 
+/// Reads `properties`.
 pub(super) fn properties(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Vec<(String, Written<String>)> {
     let Some(node) = fields.take("properties") else { return Vec::new() };
     let mut found = Vec::new();
@@ -146,7 +149,7 @@ fn subscription(reader: &mut Reader<'_>, node: &Node) -> Option<SubscribeSpec> {
     Some(SubscribeSpec { filter: filter?, qos })
 }
 
-/// `payload` of a stream: also a file's lines.
+/// Reads `payload` of a stream, which can also be the lines of a file.
 fn message(reader: &mut Reader<'_>, node: &Node) -> Option<Written<MessageSpec>> {
     let from_file = |entries: &[Entry]| entries.iter().any(|entry| entry.key == "file");
     if !matches!(&node.value, Value::Table(entries) if from_file(entries)) {
@@ -164,6 +167,7 @@ fn message(reader: &mut Reader<'_>, node: &Node) -> Option<Written<MessageSpec>>
     Some(Written { value: MessageSpec::Lines { path, shuffled }, text, place })
 }
 
+/// Reads `payload`.
 pub(super) fn payload(reader: &mut Reader<'_>, node: &Node) -> Option<Written<PayloadSpec>> {
     let allowed = "a template such as '{\"seq\":${seq}}', or { size = 256 }";
     if !matches!(node.value, Value::Table(_)) {

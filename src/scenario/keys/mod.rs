@@ -1,5 +1,5 @@
-//! The keys of the format, table by table: `docs/scenario.md` as code. Keys that later work brings are refused as
-//! "not built yet", so that nobody believes they had an effect.
+//! Reads the keys of the format: the top-level keys here, and each table in a file of its own. `docs/scenario.md` describes the same keys.
+//! Called by `scenario::read`. Planned keys are refused as "not built yet", so that users do not believe they have an effect.
 
 mod auth;
 mod drive;
@@ -14,7 +14,7 @@ use super::model::Scenario;
 use super::node::Node;
 use super::reader::Reader;
 
-/// Reads the top level.
+/// Reads the top-level keys.
 pub(super) fn scenario(reader: &mut Reader<'_>, root: &Node, out: &mut Scenario) {
     let Some(mut fields) = reader.table(root, "the scenario's keys") else { return };
     if let Some(node) = fields.take("name") {
@@ -28,7 +28,7 @@ pub(super) fn scenario(reader: &mut Reader<'_>, root: &Node, out: &mut Scenario)
         out.emulator = target::emulator(reader, node);
     }
     if let Some(node) = fields.require(reader, "fleet", "a table [fleet.NAME] with devices = 100") {
-        for entry in reader.named(node, "a table per fleet: [fleet.NAME]") {
+        for entry in reader.named(node, "one table per fleet: [fleet.NAME]") {
             out.fleets.extend(fleet::fleet(reader, entry));
         }
     }
@@ -54,8 +54,8 @@ pub(super) fn scenario(reader: &mut Reader<'_>, root: &Node, out: &mut Scenario)
         }
     }
     if let Some(node) = fields.take("$schema") {
-        // For the editor that it is written in; what holds here is this program's own.
-        reader.text(node, "where the JSON Schema is");
+        // Only editors use it. hubstorm always uses its own schema.
+        reader.text(node, "the path or URL of the JSON Schema");
     }
     fields.finish(reader, &[]);
 }

@@ -1,10 +1,10 @@
-//! The keys of `[[phase]]`.
+//! Reads `[[phase]]`. Used by `keys`.
 
 use crate::scenario::model::PhaseSpec;
 use crate::scenario::node::Node;
 use crate::scenario::reader::Reader;
 
-/// A load of 10,000% is a hundred times the written rates: beyond it, a typing error is likelier.
+/// The largest load factor: 10,000%, which is 100 times the rates in the file. A larger value is probably a typing error.
 const LOAD_MAX: f64 = 100.0;
 
 /// Reads one `[[phase]]`.
@@ -26,8 +26,8 @@ pub(super) fn phase(reader: &mut Reader<'_>, node: &Node) -> Option<PhaseSpec> {
         &[
             ("disconnect", "disconnecting a share of the fleets"),
             ("pause", "pauses"),
-            ("churn", "devices that come and go"),
-            ("faults", "faults on the way"),
+            ("churn", "devices that join and leave during the run"),
+            ("faults", "network faults"),
         ],
     );
     Some(spec)

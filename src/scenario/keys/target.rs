@@ -1,4 +1,4 @@
-//! The keys of `[target]` and of `[emulator]`.
+//! Reads `[target]` and `[emulator]`. Used by `keys`.
 
 use crate::scenario::model::{EmulatorSpec, TargetKind, TargetSpec, TlsSpec};
 use crate::scenario::node::{Node, Value};
@@ -6,7 +6,7 @@ use crate::scenario::reader::Reader;
 use crate::scenario::value::Written;
 use core::net::IpAddr; // Addresses only: sockets live in std::net.
 
-/// The feature that `tier` and `units` need, for the "not built yet" message.
+/// The missing feature that `tier` and `units` need.
 const THROTTLES: &str = "the throttles and quotas of a tier";
 
 /// Reads `[target]`.
@@ -51,14 +51,14 @@ pub(super) fn emulator(reader: &mut Reader<'_>, node: &Node) -> EmulatorSpec {
     };
     if let Some(node) = fields.take("tier") {
         let later = ["F1", "B1", "B2", "B3", "S1", "S2", "S3"].map(|tier| (tier, THROTTLES));
-        // "unlimited" is the built-in hub's default, so the value need not be kept.
+        // "unlimited" is the emulator's default, so the value is not stored.
         reader.choice(node, &[("unlimited", ())], &later);
     }
     let spec = EmulatorSpec {
         expiry_grace: fields.take("expiry_grace").and_then(|node| reader.duration_or_zero(node)),
         lenient_properties: fields.take("lenient_properties").and_then(|node| reader.boolean(node)),
     };
-    let later = [("units", THROTTLES), ("faults", "faults of the built-in hub")];
+    let later = [("units", THROTTLES), ("faults", "fault injection in the built-in hub")];
     fields.finish(reader, &later);
     spec
 }

@@ -1,4 +1,4 @@
-//! The keys about the verdict: `[thresholds]`, which can end a run early, and `[validity]`. Called by `format`.
+//! Reads `[thresholds]` and `[validity]`, by which `report` judges the run. Used by `keys`.
 
 use crate::scenario::model::{ThresholdSpec, ValiditySpec};
 use crate::scenario::node::{Node, Value};
@@ -6,11 +6,11 @@ use crate::scenario::reader::Reader;
 use crate::scenario::value::Written;
 use std::time::Duration;
 
-/// Keys of `[validity]` that an earlier version read, and what each was.
+/// Keys of `[validity]` in earlier versions, and their meaning.
 const RETIRED: [(&str, &str); 3] = [
-    ("lag_p99", "a limit on the lag at p99"),
-    ("lag_share", "a limit on the lag as a share of the response"),
-    ("heartbeat_p999", "a limit on the lateness of a timer at p99.9"),
+    ("lag_p99", "limit on the generator's lag at p99"),
+    ("lag_share", "limit on the generator's lag as a share of the response time"),
+    ("heartbeat_p999", "limit on the generator's timer lag at p99.9"),
 ];
 
 /// Reads `[thresholds]`: one entry per expression.
@@ -26,7 +26,7 @@ pub(super) fn thresholds(reader: &mut Reader<'_>, node: &Node) -> Vec<ThresholdS
     found
 }
 
-/// Reads one threshold: an expression, or a table that says when it ends the run early.
+/// Reads one threshold: an expression, or a table that can end the run early.
 fn threshold(reader: &mut Reader<'_>, metric: &Written<String>, node: &Node) -> Option<ThresholdSpec> {
     const EXPRESSION: &str = "an expression such as \"p(99) < 500ms\"";
     const EITHER: &str = "an expression such as \"p(99) < 500ms\", or a table such as { expr = \"p(99) < 500ms\", abort = true, after = \"30s\" }";
@@ -41,7 +41,7 @@ fn threshold(reader: &mut Reader<'_>, metric: &Written<String>, node: &Node) -> 
     let abort_node = fields.take("abort");
     let abort = abort_node.and_then(|node| reader.boolean(node));
     let after = fields.take("after").and_then(|node| after(reader, node));
-    // After an unreadable `abort`, whether `after` belongs to it is unknown.
+    // An invalid `abort` may have been meant as true, so `after` may be right.
     let never_aborts = abort_node.is_none() || abort == Some(false);
     if let Some(entry) = fields.entry("after").filter(|_| never_aborts) {
         let problem = reader.errors.add(&entry.place, "after has no effect without abort = true");
@@ -74,7 +74,11 @@ pub(super) fn validity(reader: &mut Reader<'_>, node: &Node) -> ValiditySpec {
         busy_share: fields.take("busy_share").and_then(|node| reader.percent(node, 1.0)),
         closed_loop_share: fields.take("closed_loop_share").and_then(|node| reader.percent(node, 1.0)),
     };
-    fields.retire(reader, &RETIRED, "remove it; the verdict now rests on bounds, see docs/scenario.md");
+    fields.retire(
+        reader,
+        &RETIRED,
+        "remove it; the verdict now accounts for delays of the load generator, see docs/scenario.md",
+    );
     fields.finish(reader, &[]);
     spec
 }

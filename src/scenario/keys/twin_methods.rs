@@ -1,15 +1,14 @@
-//! What a device of an IoT hub does besides sending messages: the keys of `twin`, of `[[fleet.NAME.report]]` and of
-//! `[fleet.NAME.methods.*]`.
+//! Reads the keys of a fleet that only an IoT hub supports: `twin`, `[[fleet.NAME.report]]` and `[fleet.NAME.methods.*]`. Used by `fleet`.
 
 use super::messages::{payload, timing};
 use crate::scenario::model::{MethodSpec, ReportSpec, TwinSpec};
 use crate::scenario::node::{Entry, Node};
 use crate::scenario::reader::{Fields, Reader};
 
-/// The status is an integer of 32 bits in Azure's SDKs.
+/// The largest status: a signed 32-bit integer in Azure's SDKs.
 const STATUS_MAX: i64 = 2_147_483_647;
 
-/// What `timing` reads.
+/// The keys that `timing` reads.
 const TIMING: [&str; 5] = ["every", "rate", "arrival", "think_time", "burst"];
 
 /// Reads `twin` of a fleet.
@@ -20,7 +19,7 @@ pub(super) fn twin(reader: &mut Reader<'_>, node: &Node) -> Option<TwinSpec> {
     let timing = scheduled.then(|| timing(reader, &mut fields));
     if timing.is_none() {
         for key in TIMING {
-            // Known all the same.
+            // Makes the key known.
             fields.take(key);
         }
     }
@@ -62,7 +61,7 @@ fn report(reader: &mut Reader<'_>, node: &Node) -> Option<ReportSpec> {
 /// Reads `methods` of a fleet.
 pub(super) fn methods(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Vec<MethodSpec> {
     let Some(node) = fields.take("methods") else { return Vec::new() };
-    let entries = reader.named(node, "a table per method: [fleet.NAME.methods.reboot]");
+    let entries = reader.named(node, "one table per method: [fleet.NAME.methods.reboot]");
     entries.iter().filter_map(|entry| method(reader, entry)).collect()
 }
 
@@ -84,9 +83,8 @@ fn method(reader: &mut Reader<'_>, entry: &Entry) -> Option<MethodSpec> {
     };
     if !spec.answer {
         for key in ["status", "payload", "qos"] {
-            if let Some(given) = fields.entry(key) {
-                let problem =
-                    reader.errors.add(&given.place, "answer = false and this contradict each other");
+            if let Some(entry) = fields.entry(key) {
+                let problem = reader.errors.add(&entry.place, "not allowed with answer = false");
                 problem.fix("remove one of the two");
             }
         }

@@ -1,4 +1,4 @@
-//! What a scenario says of who devices are: `auth` with its tokens, and whose habits they have. A part of `model`.
+//! The typed content of `auth`: keys, passwords and token settings. Part of `model`.
 
 use crate::scenario::error::Place;
 use crate::scenario::value::{Secret, Written};
@@ -6,7 +6,7 @@ use crate::units::Percent;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// `auth`. A part that was wrong is `None`: the error is already noted.
+/// `auth`. Invalid parts are `None`; their errors have been reported.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AuthSpec {
     /// `kind = "sas"`: a group key, or the key of a shared access policy.
@@ -20,19 +20,19 @@ pub enum AuthSpec {
         /// `ttl`, `renew`, `jitter`, `clock_skew`.
         token: TokenSpec,
     },
-    /// `kind = "sas"` without a source of keys: the run makes a group key for itself and the built-in hub.
+    /// `kind = "sas"` without a source of keys. The run generates a group key for its devices and the built-in hub.
     SasOwn {
         /// `ttl`, `renew`, `jitter`, `clock_skew`.
         token: TokenSpec,
     },
-    /// `kind = "sas"` with `file`: a key for each device.
+    /// `kind = "sas"` with `file`, which has a key for each device.
     SasFile {
         /// `file`.
         file: Option<Written<PathBuf>>,
         /// `ttl`, `renew`, `jitter`, `clock_skew`.
         token: TokenSpec,
     },
-    /// `kind = "password"` with `file`: a user name and a password for each device.
+    /// `kind = "password"` with `file`, which has a user name and a password for each device.
     PasswordFile {
         /// `file`.
         file: Option<Written<PathBuf>>,
@@ -46,14 +46,14 @@ pub enum AuthSpec {
     },
     /// `kind = "none"`.
     None,
-    /// It was given, and is wrong.
+    /// Present but invalid.
     Unreadable,
 }
 
-/// What `kind = "sas"` says of its tokens.
+/// Token settings of `kind = "sas"`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TokenSpec {
-    /// The place of `auth`.
+    /// Place of `auth`.
     pub place: Place,
     /// `ttl`.
     pub ttl: Option<Duration>,
@@ -61,16 +61,16 @@ pub struct TokenSpec {
     pub renew: Option<Written<RenewSpec>>,
     /// `jitter`.
     pub jitter: Option<Percent>,
-    /// `clock_skew`, positive when the device's clock is ahead.
+    /// `clock_skew`, positive if the devices' clocks are ahead.
     pub clock_skew_us: Option<i64>,
 }
 
 /// `renew`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum RenewSpec {
-    /// `"85%"`: at that share of the token's life.
+    /// `"85%"`: after this share of the token's lifetime.
     Share(Percent),
-    /// `"-2m"`: that long before it expires.
+    /// `"-2m"`: this long before the token expires.
     Before(Duration),
     /// `"never"`.
     Never,

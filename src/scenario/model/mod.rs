@@ -1,5 +1,5 @@
-//! What a scenario file says, key by key: the units are parsed, the defaults are not yet applied, and every value
-//! that can still turn out wrong knows its place. It knows nothing of how the file was written.
+//! The typed content of a scenario file, one struct per table. Units are parsed and defaults are not applied yet. Values that `plan` may
+//! still refuse have their place. `keys` fills these structs in, and `plan` resolves them. It must not depend on TOML or JSON.
 
 mod auth;
 
@@ -16,19 +16,19 @@ use std::time::Duration;
 /// A whole scenario.
 #[derive(Clone, Debug, Default)]
 pub struct Scenario {
-    /// The file's name.
+    /// File name.
     pub file: String,
-    /// Its text.
+    /// Text of the file.
     pub text: String,
     /// `--set` overrides.
     pub overrides: Vec<String>,
-    /// True after a syntax error: nothing below was read.
+    /// True after a syntax error. The fields below are then empty.
     pub unreadable: bool,
     /// `name`.
     pub name: Option<String>,
     /// `seed`.
     pub seed: Option<u64>,
-    /// `[target]`; absent: the built-in hub.
+    /// `[target]`; `None` for the built-in hub.
     pub target: Option<TargetSpec>,
     /// `[emulator]`.
     pub emulator: EmulatorSpec,
@@ -42,16 +42,16 @@ pub struct Scenario {
     pub drain: Option<Duration>,
     /// `abort_when_unreachable`; `None` for `"never"`.
     pub abort_when_unreachable: Option<Duration>,
-    /// `[thresholds]`, one entry per expression.
+    /// `[thresholds]`, with one entry per expression.
     pub thresholds: Vec<ThresholdSpec>,
     /// `[validity]`.
     pub validity: ValiditySpec,
 }
 
-/// What kind of server the target is.
+/// Kind of target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TargetKind {
-    /// Azure IoT Hub, or the built-in one.
+    /// Azure IoT Hub, or the built-in hub.
     IotHub,
     /// Any MQTT 3.1.1 broker.
     Mqtt,
@@ -60,11 +60,11 @@ pub enum TargetKind {
 /// `[target]`.
 #[derive(Clone, Debug)]
 pub struct TargetSpec {
-    /// The table's place.
+    /// Place of the table.
     pub place: Place,
-    /// `kind`; `None` when it is wrong.
+    /// `kind`; `None` if invalid.
     pub kind: Option<TargetKind>,
-    /// `host`; `None` when it is wrong.
+    /// `host`; `None` if invalid.
     pub host: Option<Written<String>>,
     /// `port`.
     pub port: Option<u16>,
@@ -79,7 +79,7 @@ pub struct TargetSpec {
 /// `tls = true`, `tls = false` or `tls = { verify = ... }`.
 #[derive(Clone, Debug)]
 pub struct TlsSpec {
-    /// The value's place.
+    /// Place of the value.
     pub place: Place,
     /// False only for `tls = false`.
     pub on: bool,
@@ -99,11 +99,11 @@ pub struct EmulatorSpec {
 /// `[fleet.NAME]`.
 #[derive(Clone, Debug)]
 pub struct FleetSpec {
-    /// NAME.
+    /// Name of the fleet.
     pub name: String,
-    /// The table's place.
+    /// Place of the table.
     pub place: Place,
-    /// `devices`; `None` when it is wrong.
+    /// `devices`; `None` if invalid.
     pub devices: Option<u32>,
     /// `id`.
     pub id: Option<Written<String>>,
@@ -125,7 +125,7 @@ pub struct FleetSpec {
     pub ack_timeout: Option<Duration>,
     /// `send_by`.
     pub send_by: Option<Duration>,
-    /// `offline`: true for `skip`.
+    /// `offline`: true for `"skip"`.
     pub offline_skip: Option<bool>,
     /// `in_flight`.
     pub in_flight: Option<u16>,
@@ -143,7 +143,7 @@ pub struct FleetSpec {
     pub methods: Vec<MethodSpec>,
 }
 
-/// `sdk`: whose habits devices have.
+/// `sdk`: the Azure SDK whose defaults the devices use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sdk {
     /// `azure-iot-sdk-python`.
@@ -159,10 +159,10 @@ pub enum Sdk {
 }
 
 impl Sdk {
-    /// Every one.
+    /// All SDKs.
     pub const ALL: [Sdk; 5] = [Sdk::Python, Sdk::Node, Sdk::DotNet, Sdk::Java, Sdk::C];
 
-    /// As it is written.
+    /// Returns the name in scenarios.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -196,10 +196,10 @@ pub enum ReconnectSpec {
     },
 }
 
-/// One element of `subscribe`: a text, or a table with its QoS.
+/// One element of `subscribe`: a string, or a table with a QoS.
 #[derive(Clone, Debug)]
 pub struct SubscribeSpec {
-    /// The text, or `filter`.
+    /// The string, or `filter` of the table.
     pub filter: Written<String>,
     /// `qos`.
     pub qos: Option<Written<u8>>,
@@ -208,11 +208,11 @@ pub struct SubscribeSpec {
 /// `will`.
 #[derive(Clone, Debug)]
 pub struct WillSpec {
-    /// The value's place.
+    /// Place of the value.
     pub place: Place,
     /// `topic`.
     pub topic: Option<Written<String>>,
-    /// `payload`; `None` when it is wrong.
+    /// `payload`; `None` if invalid.
     pub payload: Option<Written<PayloadSpec>>,
     /// `qos`.
     pub qos: Option<Written<u8>>,
@@ -223,9 +223,9 @@ pub struct WillSpec {
 /// `[[fleet.NAME.send]]`.
 #[derive(Clone, Debug)]
 pub struct SendSpec {
-    /// The table's place.
+    /// Place of the table.
     pub place: Place,
-    /// `every`, `rate` or `think_time`; `None` when it is wrong.
+    /// `every`, `rate` or `think_time`; `None` if invalid.
     pub spacing: Option<Spacing>,
     /// `arrival`.
     pub arrival: Option<ArrivalKind>,
@@ -239,14 +239,14 @@ pub struct SendSpec {
     pub topic: Option<Written<String>>,
     /// `properties`, in the order of the file.
     pub properties: Vec<(String, Written<String>)>,
-    /// `payload`; `None` when it is wrong.
+    /// `payload`; `None` if invalid.
     pub payload: Option<Written<MessageSpec>>,
 }
 
-/// When the messages of a stream are due.
+/// The keys that determine when the messages of a stream are due.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Timing {
-    /// `every`, `rate` or `think_time`; `None` when it is wrong.
+    /// `every`, `rate` or `think_time`; `None` if invalid.
     pub spacing: Option<Spacing>,
     /// `arrival`.
     pub arrival: Option<ArrivalKind>,
@@ -257,35 +257,35 @@ pub struct Timing {
 /// `twin`.
 #[derive(Clone, Debug)]
 pub struct TwinSpec {
-    /// The table's place.
+    /// Place of the table.
     pub place: Place,
     /// `get = "on-connect"`.
     pub get_on_connect: bool,
-    /// When else the whole twin is asked for.
+    /// Timing of further requests for the whole twin.
     pub timing: Option<Timing>,
-    /// `qos` of its requests.
+    /// `qos` of the requests.
     pub qos: Option<u8>,
-    /// `timeout` of its requests.
+    /// `timeout` of the requests.
     pub timeout: Option<Duration>,
 }
 
 /// `[[fleet.NAME.report]]`.
 #[derive(Clone, Debug)]
 pub struct ReportSpec {
-    /// The table's place.
+    /// Place of the table.
     pub place: Place,
-    /// When.
+    /// `every`, `rate`, `arrival`, `think_time` and `burst`.
     pub timing: Timing,
-    /// `payload`; `None` when it is wrong.
+    /// `payload`; `None` if invalid.
     pub payload: Option<Written<PayloadSpec>>,
 }
 
 /// `[fleet.NAME.methods.*]`.
 #[derive(Clone, Debug)]
 pub struct MethodSpec {
-    /// The method's name.
+    /// Name of the method.
     pub name: String,
-    /// The table's place.
+    /// Place of the table.
     pub place: Place,
     /// `status`.
     pub status: Option<u32>,
@@ -301,14 +301,14 @@ pub struct MethodSpec {
     pub then_reconnect: bool,
 }
 
-/// How far apart messages are.
+/// Time between messages.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Spacing {
-    /// `every`: per device.
+    /// `every`, for each device.
     Every(Duration),
-    /// `rate`: for the whole fleet.
+    /// `rate`, for the whole fleet.
     Rate(Rate),
-    /// `think_time`: from the end of a message to the next; only with [`ArrivalKind::Closed`].
+    /// `think_time`, from the end of a message to the next one. Only with [`ArrivalKind::Closed`].
     Think(Duration),
 }
 
@@ -319,7 +319,7 @@ pub enum ArrivalKind {
     Regular,
     /// Independent of each other.
     Poisson,
-    /// Each waits for the end of the one before.
+    /// Each message waits for the end of the previous one.
     Closed,
 }
 
@@ -335,18 +335,18 @@ pub enum PayloadSpec {
 /// `payload` of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MessageSpec {
-    /// Made for each message.
+    /// Generated for each message.
     Made(PayloadSpec),
-    /// `{ file = ".." }`: a line of it each time.
+    /// `{ file = ".." }`: one line of the file for each message.
     Lines {
-        /// Its path, as written.
+        /// Path, as written.
         path: Written<PathBuf>,
         /// `order = "random"`.
         shuffled: bool,
     },
 }
 
-/// What the service side calls.
+/// Kind of service call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallKind {
     /// A direct method.
@@ -360,13 +360,13 @@ pub enum CallKind {
 /// `[[drive]]`.
 #[derive(Clone, Debug)]
 pub struct DriveSpec {
-    /// The table's place.
+    /// Place of the table.
     pub place: Place,
-    /// `call`; `None` when it is wrong.
+    /// `call`; `None` if invalid.
     pub call: Option<CallKind>,
-    /// `fleet`; `None` when it is wrong.
+    /// `fleet`; `None` if invalid.
     pub fleet: Option<Written<String>>,
-    /// `every` (for each device) or `rate` (for the fleet); `None` when it is wrong.
+    /// `every` (for each device) or `rate` (for the whole fleet); `None` if invalid.
     pub spacing: Option<Spacing>,
     /// `arrival`.
     pub arrival: Option<ArrivalKind>,
@@ -387,24 +387,24 @@ pub struct DriveSpec {
 /// `[[phase]]`.
 #[derive(Clone, Debug)]
 pub struct PhaseSpec {
-    /// The table's place.
+    /// Place of the table.
     pub place: Place,
-    /// `name`; `None` when it is wrong.
+    /// `name`; `None` if invalid.
     pub name: Option<Written<String>>,
     /// `warmup`.
     pub warmup: bool,
-    /// `duration`; `None` when it is wrong.
+    /// `duration`; `None` if invalid.
     pub duration: Option<Duration>,
-    /// `online` at its begin and end, as fractions of 1.
+    /// `online` at the start and end, as fractions of 1.
     pub online: Option<[f64; 2]>,
-    /// `load` at its begin and end, as factors.
+    /// `load` at the start and end, as factors.
     pub load: Option<[f64; 2]>,
 }
 
 /// One expression of `[thresholds]`.
 #[derive(Clone, Debug)]
 pub struct ThresholdSpec {
-    /// The key: metric, phase, fleet.
+    /// The key: metric with its phase and fleet.
     pub metric: Written<String>,
     /// The expression.
     pub expression: Written<String>,

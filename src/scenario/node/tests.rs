@@ -1,4 +1,4 @@
-//! Trees and places from TOML, JSON and `--set`.
+//! Tests of the trees and places from TOML, JSON and `--set`.
 
 use super::*;
 
@@ -20,7 +20,7 @@ fn file(line: usize, column: usize) -> Origin {
 }
 
 #[test]
-fn toml_and_json_give_the_same_paths_and_their_own_places() {
+fn toml_and_json_give_the_same_key_paths() {
     let toml = "seed = 1\n[fleet.b]\ndevices = 2\n[fleet.a]\n  devices = 3\n[[phase]]\nname = \"ramp\"\n\
                 duration = \"1s\"\n";
     let json = "{\n \"seed\": 1, // any\n \"fleet\": {\"b\": {\"devices\": 2}, \"a\": {\"devices\": 3}},\n \
@@ -39,13 +39,13 @@ fn toml_and_json_give_the_same_paths_and_their_own_places() {
 }
 
 #[test]
-fn what_begins_with_a_brace_is_json_whatever_its_name() {
+fn text_that_starts_with_a_brace_is_json() {
     let mut errors = Errors::new("stdin");
     assert!(parse("stdin", "\n{\"seed\": 1}", &mut errors).is_some(), "{errors}");
 }
 
 #[test]
-fn every_syntax_error_of_a_toml_file_is_reported() {
+fn all_syntax_errors_of_a_toml_file_are_reported() {
     let mut errors = Errors::new("x.toml");
     assert!(parse("x.toml", "a = \nb = 1\nc = [1,,2]\n", &mut errors).is_none());
     assert!(errors.problems().len() >= 2, "{errors}");

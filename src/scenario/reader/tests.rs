@@ -1,4 +1,4 @@
-//! Values, secrets and hosts, read one at a time.
+//! Tests of single values: strings, secrets, hosts and changes.
 
 use super::*;
 
@@ -30,7 +30,7 @@ fn read<T>(value: Value, read: impl FnOnce(&mut Reader<'_>, &Node) -> T) -> (T, 
 }
 
 #[test]
-fn the_environment_is_expanded_and_what_was_written_is_kept() {
+fn expansion_keeps_the_source_text() {
     let (text, _) = read(Value::String("a ${env.HOST} b ${device}".into()), |r, n| r.string(n, "x"));
     let text = text.unwrap();
     assert_eq!(text.value, "a example b ${device}");
@@ -42,7 +42,7 @@ fn the_environment_is_expanded_and_what_was_written_is_kept() {
 }
 
 #[test]
-fn a_secret_comes_from_the_environment_alone_and_is_never_shown() {
+fn secrets_come_only_from_environment_or_file() {
     let (secret, _) = read(Value::String("${env.KEY}".into()), |r, n| r.secret(n));
     let secret = secret.unwrap();
     assert_eq!(secret.value.expose(), "hunter2");
@@ -51,7 +51,7 @@ fn a_secret_comes_from_the_environment_alone_and_is_never_shown() {
         let (secret, _) = read(Value::String(file.into()), |r, n| r.secret(n));
         assert_eq!(secret.unwrap().value.expose(), "hunter2");
     }
-    for (missing, why) in [("${file.none.txt}", "from none.txt"), ("${file.empty.txt}", "it is empty")] {
+    for (missing, why) in [("${file.none.txt}", "from none.txt"), ("${file.empty.txt}", "the file is empty")] {
         let (secret, errors) = read(Value::String(missing.into()), |r, n| r.secret(n));
         assert!(secret.is_none() && errors.contains(why), "{errors}");
     }
@@ -63,7 +63,7 @@ fn a_secret_comes_from_the_environment_alone_and_is_never_shown() {
 }
 
 #[test]
-fn a_host_with_a_port_is_told_where_the_port_goes_and_what_holds_a_key_is_not_repeated() {
+fn host_errors_suggest_a_port_and_never_repeat_keys() {
     let of = |written: &str, value: &str| {
         let env = |_: &str| Some(value.to_owned());
         let mut reader = Reader { env: &env, files: &files, errors: Errors::new("x.toml") };
@@ -71,19 +71,19 @@ fn a_host_with_a_port_is_told_where_the_port_goes_and_what_holds_a_key_is_not_re
         reader.errors.to_string()
     };
     let from_env = of("${env.IOTHUB_HOST}", "localhost:8883");
-    for part in ["the value of the environment variable IOTHUB_HOST is not a host alone", "port = 8883"] {
+    for part in ["invalid value of the environment variable IOTHUB_HOST", "port = 8883"] {
         assert!(from_env.contains(part), "{from_env}");
     }
     let literal = of("localhost:8883", "");
     assert!(literal.contains("port = 8883") && !literal.contains("environment"), "{literal}");
     for secret in ["HostName=h;SharedAccessKey=hunter2=:8883", "hunter2=:8883", "hunter2 and more"] {
-        let told = of("${env.IOTHUB_HOST}", secret);
-        assert!(!told.contains("hunter2") && !told.contains("port ="), "{told}");
+        let error = of("${env.IOTHUB_HOST}", secret);
+        assert!(!error.contains("hunter2") && !error.contains("port ="), "{error}");
     }
 }
 
 #[test]
-fn changes_are_linear_and_bounded() {
+fn changes_are_one_share_or_two_within_the_limit() {
     let change = |text: &str| read(Value::String(text.into()), |r, n| r.change(n, 1.0)).0;
     assert_eq!(change("0% -> 100%"), Some([0.0, 1.0]));
     assert_eq!(change("50%"), Some([0.5, 0.5]));

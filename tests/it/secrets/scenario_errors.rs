@@ -97,7 +97,7 @@ fn connection_string_as_host_gets_advice() {
     let work = Workplace::new(scenario);
     let scenario = work.scenario();
     let hub = format!("HostName=h;DeviceId=d;SharedAccessKey={}", key(1));
-    let advice = "give the host alone (what follows HostName=)";
+    let advice = "use only the value of its HostName field";
     let located = run_verbose(&["check", path(&scenario)], &[("HUB", &hub)], "");
     assert_clean_output("in a scenario", located.exits(104));
     for part in ["scenario.toml:3:8: target.host: ", advice] {
