@@ -1,5 +1,5 @@
-//! Ends a run early: when a threshold with `abort = true` has failed, and when every device has been offline for as long as
-//! `abort_when_unreachable` says. Fed with the run's events by `run`.
+//! Decides whether a run ends early: when a threshold with `abort = true` has failed, or when every device has been offline for
+//! `abort_when_unreachable`. `run` passes the events of the load to it and stops the load.
 
 use crate::measure::{Event, Measurement, Rules};
 use crate::plan::Plan;
@@ -7,21 +7,21 @@ use crate::report::failed_early;
 use crate::result::model::EndedBy;
 use std::time::Duration;
 
-/// A stall of the load generator from which on devices may be offline because of it (our choice).
+/// Stall of the load generator that may be the reason why devices are offline (our choice).
 const LONG_STALL_US: u64 = 100_000;
 
-/// What is watched while a run goes on.
+/// The conditions for an early end, and their state.
 pub(super) struct Watch {
     rules: Rules,
     abort_when_unreachable: Option<Duration>,
-    /// Since when no device is online although the plan wants some.
+    /// Start of the time in which no device is online although the plan has some online.
     offline_since: Option<Duration>,
-    /// The end of the load generator's latest long stall: devices that are offline after it need time to reconnect.
+    /// End of the latest long stall of the load generator. Devices need time to reconnect after it.
     stalled_until: Duration,
     fired: bool,
 }
 
-/// Why a run ends early: the cause for the result, and the sentence for the person.
+/// Why a run ends early: the cause for the result, and the message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Early {
     pub(super) ended_by: EndedBy,
@@ -41,13 +41,13 @@ impl Watch {
         }
     }
 
-    /// Whether the measurement itself is needed each second.
+    /// Returns true if a threshold or a stall must be checked against the measurement each second.
     pub(super) fn needs_measurement(&self) -> bool {
         self.abort_when_unreachable.is_some()
             || self.rules.thresholds.iter().any(|rule| rule.abort_from_us.is_some())
     }
 
-    /// Takes an event in; returns why the run should end, once.
+    /// Handles an event. Returns the reason for an early end, only once.
     pub(super) fn on(&mut self, event: &Event) -> Option<Early> {
         let early = match event {
             _ if self.fired => None,
@@ -68,7 +68,7 @@ impl Watch {
         let at_us = u64::try_from(at.as_micros()).unwrap_or(u64::MAX);
         let (rule, observed) = failed_early(measurement, &self.rules, at_us)?;
         let text = format!(
-            "{} {} failed ({observed}): ending the run, as its abort = true says",
+            "threshold {} {} failed ({observed}): ending the run (abort = true)",
             rule.metric, rule.expression
         );
         Some(Early { ended_by: EndedBy::Abort, text })
@@ -91,7 +91,7 @@ impl Watch {
         (offline >= limit).then(|| Early {
             ended_by: EndedBy::Unreachable,
             text: format!(
-                "every device has been offline for {} s: ending the run, as abort_when_unreachable says",
+                "every device has been offline for {} s: ending the run (abort_when_unreachable)",
                 offline.as_secs()
             ),
         })
@@ -120,9 +120,9 @@ mod tests {
     }
 
     #[test]
-    fn a_fleet_that_is_offline_for_long_ends_the_run_once() {
+    fn unreachable_target_ends_the_run_once() {
         let mut watch = watch(Some(3));
-        let seen: Vec<bool> = [
+        let ended: Vec<bool> = [
             second(1, 0, 0),
             second(2, 5, 5),
             second(3, 0, 5),
@@ -137,11 +137,11 @@ mod tests {
         .iter()
         .map(|event| watch.on(event).is_some())
         .collect();
-        assert_eq!(seen, [false, false, false, false, false, false, false, false, true, false]);
+        assert_eq!(ended, [false, false, false, false, false, false, false, false, true, false]);
     }
 
     #[test]
-    fn a_stall_of_the_load_generator_starts_the_wait_anew() {
+    fn stall_of_the_generator_restarts_the_wait() {
         let mut watch = watch(Some(3));
         let mut measurement = crate::report::testing::measured(1, 1, |_| ());
         let stall = StallEntry { from_us: 4_000_000, to_us: 6_500_000, stalled_us: 2_500_000 };
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn without_the_key_nothing_ends_a_run() {
+    fn run_without_the_key_does_not_end_early() {
         let mut watch = watch(None);
         assert!((1..100).all(|at| watch.on(&second(at, 0, 5)).is_none()));
         assert!(!watch.needs_measurement());

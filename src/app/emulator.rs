@@ -1,5 +1,6 @@
-//! `hubstorm emulator`: the hub on this machine, alone until a signal comes, or as the child of a run, driven by JSON lines on
-//! stdin. The first line on stdout is one JSON object that says how to connect.
+//! `hubstorm emulator`: runs the emulator until a signal arrives or, with `--control`, until stdin ends. The command line or the first
+//! control line configures it. The first line on stdout is a JSON object that says how to connect. The emulator itself is in
+//! `crate::emulator`.
 
 mod control_lines;
 mod error;
@@ -24,28 +25,28 @@ use zeroize::Zeroizing;
 
 pub(super) use error::EmulatorCommandError;
 
-/// The device in the sample connection string; every other id works as well.
+/// Device id of the sample connection string. The group key admits every other id as well.
 const SAMPLE_DEVICE: &str = "sample-device";
 
-/// What the command line says.
+/// Options of the command line.
 #[derive(Clone, Debug)]
 pub(super) struct EmulatorArgs {
-    /// Where to listen; loopback unless told otherwise. Port 0 lets the system choose.
+    /// Address and port to listen on. Port 0 lets the system choose.
     pub listen: SocketAddr,
-    /// Names besides `localhost` and `127.0.0.1`, in the certificate and for devices. The first is the ready line's host; without one
-    /// it is `localhost`, or the address where that is another.
+    /// Host names besides `localhost` and `127.0.0.1`, for the certificate and for devices. The first one is the host in the ready line.
+    /// Without any, it is `localhost`, or the listen address if that is not 127.0.0.1 or unspecified.
     pub hosts: Vec<String>,
-    /// `env:NAME` or `file:PATH` of the group key; without it one is made at random.
+    /// `env:NAME` or `file:PATH` of the group key. By default a random key is made.
     pub group_key: Option<String>,
-    /// Where to write the CA file; `None` is the temporary directory.
+    /// Path of the CA file. By default it is a file in the temporary directory.
     pub ca_out: Option<PathBuf>,
-    /// Threads; one per core without it.
+    /// Number of threads, by default one per core.
     pub shards: Option<usize>,
-    /// From a token's expiry to the end of its connection.
+    /// Time from the expiry of a token until its connection is closed.
     pub expiry_grace: Option<Duration>,
     /// Accept unescaped `#`, `+` and `/` in property bags.
     pub lenient_properties: bool,
-    /// Driven by JSON lines on stdin; everything above then comes from there.
+    /// Read the configuration and commands as JSON lines from stdin, instead of the options above.
     pub control: bool,
 }
 
@@ -64,11 +65,10 @@ impl Default for EmulatorArgs {
     }
 }
 
-/// Serves until `stop` resolves or, with `control`, stdin ends. Prints the ready line to `out`, and with `control` the
-/// answers.
+/// Serves until `stop` resolves or, with `control`, stdin ends. Prints the ready line and, with `control`, the answers to `out`.
 ///
 /// # Errors
-/// See [`EmulatorCommandError`]: the address is taken, the key is not one, a file cannot be written.
+/// See [`EmulatorCommandError`]: the address is in use, the key is invalid, a file cannot be written.
 pub(super) async fn run(
     args: EmulatorArgs,
     out: &mut dyn Write,
@@ -80,7 +80,9 @@ pub(super) async fn run(
             None => return Ok(()),
             Some(line) => match parse(&line)? {
                 ControlCommand::Config(config) => (Some(lines), config),
-                _ => return Err(EmulatorCommandError::Control("the first command is config".to_owned())),
+                _ => {
+                    return Err(EmulatorCommandError::Control("the first command must be config".to_owned()));
+                }
             },
         }
     } else {
@@ -117,8 +119,8 @@ pub(super) async fn run(
     };
     let hub = Hub::new(config);
     let started = hub.start(&tls).await?;
-    // Make the RSA certificate now, so that the first device that needs it does not wait. As the child of a run the hub makes it on
-    // demand: the run's devices do not need it, and its CPU time would count as the hub's.
+    // Make the RSA certificate now, so that the first device that needs it does not wait. The built-in hub of a run makes it on demand: the
+    // devices of a run do not need it, and its CPU time would count as the hub's.
     let rsa = certificate.rsa;
     let make_rsa = || std::thread::Builder::new().name("rsa".to_owned()).spawn(move || rsa.get());
     let rsa_thread = (!args.control).then(make_rsa).transpose()?;
@@ -136,14 +138,14 @@ pub(super) async fn run(
     let served = match lines {
         None => serving.await.map(drop).map_err(EmulatorCommandError::from),
         Some(lines) => {
-            // Each call waits on a task of its own.
+            // Each call waits in a task of its own.
             let controlled = control(&hub, lines, ended, serving, out);
             tokio::task::LocalSet::new().run_until(controlled).await
         }
     };
     drop(hub);
     notices.finish();
-    // A process that exits while another thread makes a key may abort: aws-lc clears its random generators at exit.
+    // Wait for the thread: aws-lc clears its random generators at exit, and a process that exits while a key is made may abort.
     if let Some(Err(panic)) = rsa_thread.map(std::thread::JoinHandle::join) {
         std::panic::resume_unwind(panic);
     }

@@ -1,7 +1,7 @@
-//! One integration binary: the program as its users run it, against the built-in hub and against peers with
-//! codecs of their own. `tests/run` installs what these tests need.
+//! The integration tests: the program as its users run it, against the built-in hub, scripted peers, and brokers and SDKs with other MQTT
+//! codecs. `tests/run` installs what they need. Read `cli.rs` and `fleet.rs` first.
 
-#![expect(unreachable_pub, reason = "a test binary has no outside; its modules say what is theirs to use")]
+#![expect(unreachable_pub, reason = "in a test binary, `pub` marks the interface between modules")]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -175,7 +175,7 @@ fn silent_connections_are_closed_without_descriptors() {
     let mut said = String::new();
     stderr.read_line(&mut said).expect("UTF-8");
     assert!(
-        said.contains("out of file descriptors: 64 may be open") && said.contains("ulimit -n 65536"),
+        said.contains("out of file descriptors (limit 64)") && said.contains("ulimit -n 65536"),
         "{said}"
     );
     for (device, id) in devices.iter_mut().zip(&ids) {

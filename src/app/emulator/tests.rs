@@ -1,10 +1,10 @@
-//! Tests of the stand-alone emulator.
+//! Tests of `hubstorm emulator` in this process.
 
 use super::*;
 use std::path::Path;
 
 #[tokio::test]
-async fn the_ready_line_is_one_json_object_and_the_file_goes_with_the_emulator() {
+async fn ready_line_is_json_and_the_ca_file_is_removed_at_the_end() {
     let args = EmulatorArgs {
         listen: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0),
         hosts: vec!["hub.test".to_owned()],
@@ -23,7 +23,7 @@ async fn the_ready_line_is_one_json_object_and_the_file_goes_with_the_emulator()
 }
 
 #[tokio::test]
-async fn an_address_in_use_is_said() {
+async fn address_in_use_is_reported() {
     let held = listen::bind(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0)).unwrap();
     let args = EmulatorArgs { listen: held.local_addr().unwrap(), ..EmulatorArgs::default() };
     let error = run(args, &mut Vec::new(), std::future::ready(())).await.unwrap_err();
