@@ -1,10 +1,10 @@
-//! Builds the result file's model from the plan, the measurement of the fleet and the report of the built-in hub. Used by `run`. It prints
-//! and writes nothing; the host section describes this machine.
+//! Builds the result file's model from the plan, the measurement of the fleet and the report of the built-in hub. Used by `run`. It reads
+//! the processor of this machine, and writes nothing.
 
 use super::write_result::run_id;
 use crate::emulator::ShardHealth;
 use crate::fleet::Finished;
-use crate::measure::{Latency, Measurement, Operation, Source};
+use crate::measure::{Latency, Limits, Measurement, Operation, Source};
 use crate::plan::{Plan, TargetKind};
 use crate::report::{JudgeInput, TargetFacts, judge};
 use crate::result::model::{self, EndedBy};
@@ -148,9 +148,8 @@ fn host() -> model::Host {
     }
 }
 
+/// Describes the load generator. `late` counts the messages above the default limit of the verdict.
 fn generator(finished: &Finished, workers: usize) -> model::Generator {
-    /// Lag above which a message counts as `late` in the result file.
-    const LATE_US: u64 = 100_000;
     let mut lag = Latency::default();
     for part in finished.measurement.operations.iter().filter(|part| part.operation.is_message()) {
         lag.add(&part.totals.lag);
@@ -162,7 +161,7 @@ fn generator(finished: &Finished, workers: usize) -> model::Generator {
         rss_peak_bytes: finished.usage.rss_peak_bytes,
         fd_peak: finished.usage.fd_peak,
         heartbeat: finished.heartbeat.clone(),
-        late: lag.count_above(LATE_US),
+        late: lag.count_above(Limits::default().late_after_us),
         lag,
     }
 }

@@ -25,17 +25,17 @@ pub(super) async fn confirm(plan: &Plan, yes: bool, quiet: bool, env: &mut Env) 
     };
     let Some(answer) = env.answer else {
         return Err(AppError::Usage(format!(
-            "this run {cost}  to allow it, add --yes; or shorten the run, or reduce its fleets"
+            "this run {cost}  to allow it, add --yes; or use a shorter run or smaller fleets"
         )));
     };
     write!(env.err, "this run {cost}continue? [y/N] ")
         .and_then(|()| env.err.flush())
         .map_err(|error| environment_error("cannot ask for confirmation", &error))?;
     // On a blocking thread, so that Ctrl-C works while the question is open.
-    let typed = tokio::task::spawn_blocking(answer).await;
-    let typed = typed.map_err(|error| environment_error("cannot ask for confirmation", &error))?;
-    let typed = typed.map_err(|error| environment_error("cannot read the answer", &error))?;
-    match typed.trim().to_ascii_lowercase().as_str() {
+    let line = tokio::task::spawn_blocking(answer).await;
+    let line = line.map_err(|error| environment_error("cannot ask for confirmation", &error))?;
+    let line = line.map_err(|error| environment_error("cannot read the answer", &error))?;
+    match line.trim().to_ascii_lowercase().as_str() {
         "y" | "yes" => Ok(()),
         _ => Err(AppError::Declined),
     }

@@ -18,10 +18,10 @@ const REFUSAL_TIMEOUT: Duration = Duration::from_secs(2);
 /// Number of file descriptors for a load of a few thousand devices.
 const DESCRIPTORS_COMFORTABLE: u64 = 4_096;
 /// Number and length of the sleeps that test the timer.
-const NAPS: u32 = 50;
-const NAP: Duration = Duration::from_millis(1);
+const TIMER_TESTS: u32 = 50;
+const TIMER_SLEEP: Duration = Duration::from_millis(1);
 /// Timer delay above which latencies are distorted.
-const NAP_LATE_US: u64 = 1_000;
+const TIMER_LATE_US: u64 = 1_000;
 
 /// Prints the report. Fails if the target cannot be reached.
 pub(super) async fn run(args: &DoctorArgs, env: &mut Env) -> Result<(), AppError> {
@@ -112,10 +112,10 @@ fn hardware(report: &mut Report) {
 /// Reports the clock source and the delay of timers.
 fn timing(report: &mut Report) {
     let mut late_us = Vec::new();
-    for _ in 0..NAPS {
-        let due = clock::now() + NAP;
+    for _ in 0..TIMER_TESTS {
+        let due = clock::now() + TIMER_SLEEP;
         // The same kernel timer as for the deadlines of a load.
-        std::thread::sleep(NAP);
+        std::thread::sleep(TIMER_SLEEP);
         late_us
             .push(u64::try_from(clock::now().saturating_duration_since(due).as_micros()).unwrap_or(u64::MAX));
     }
@@ -128,8 +128,8 @@ fn timing(report: &mut Report) {
         "synchronization unknown (tokens allow a skew of 5 minutes)"
     };
     report.line("clock", format!("{source}{sync}"));
-    report.line("timer", format!("late by {}, at most by {}", human_us(median), human_us(worst)));
-    if median > NAP_LATE_US {
+    report.line("timer", format!("median delay {}, maximum {}", human_us(median), human_us(worst)));
+    if median > TIMER_LATE_US {
         report.warnings.push(
             "timers fire late on this machine, which distorts latencies; stop other programs, or use another machine"
                 .to_owned(),

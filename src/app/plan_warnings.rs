@@ -27,7 +27,7 @@ pub(super) fn cleartext_password(plan: &Plan) -> Option<String> {
     })
 }
 
-/// Thresholds with too few planned samples.
+/// Notes each threshold with too few planned samples.
 fn thin_thresholds(plan: &Plan) -> impl Iterator<Item = String> {
     plan.thin_thresholds().into_iter().map(|(threshold, needed, planned)| {
         let problem = match (planned, threshold.phase) {
@@ -46,7 +46,7 @@ fn thin_thresholds(plan: &Plan) -> impl Iterator<Item = String> {
     })
 }
 
-/// Thresholds that can abort only after the end of the load.
+/// Notes each threshold that can abort only after the end of the load.
 fn late_aborts(plan: &Plan) -> impl Iterator<Item = String> {
     plan.thresholds.iter().filter_map(|threshold| {
         let after = threshold.abort_after?;
@@ -71,7 +71,7 @@ fn format_threshold(plan: &Plan, threshold: &Threshold) -> String {
     format!("{}{labels} {}", threshold.metric, threshold.expression)
 }
 
-/// Calls that no device of the fleet subscribes to or implements.
+/// Notes calls that the fleet does not subscribe to or implement.
 fn unhandled_calls(plan: &Plan, drive: &DrivePlan) -> Option<String> {
     let fleet = plan.fleets.get(usize::from(drive.fleet))?;
     let subscribes = |to: &Subscription| fleet.subscribe.contains(to);
@@ -92,7 +92,7 @@ fn unhandled_calls(plan: &Plan, drive: &DrivePlan) -> Option<String> {
     }
 }
 
-/// Messages with a stamp that no fleet subscribes to, and subscribers that receive no tracked messages.
+/// Notes stamped messages that no fleet subscribes to, and fleets that only subscribe but receive no tracked messages.
 fn untracked(plan: &Plan, fleet: &FleetPlan, number: u16) -> Vec<String> {
     let sends = fleet.sends.iter().zip(0..);
     let without_subscriber = sends

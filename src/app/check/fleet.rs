@@ -10,6 +10,7 @@ use crate::wire::QoS;
 use std::fmt::{self, Write};
 use std::time::Duration;
 
+/// Writes the section of one fleet.
 pub(super) fn write_fleet(
     out: &mut String,
     fleet: &FleetPlan,

@@ -9,7 +9,10 @@ use std::path::PathBuf;
 
 /// Why the emulator cannot start or serve.
 #[derive(Debug, thiserror::Error)]
-pub(in crate::app) enum EmulatorCommandError {
+pub(super) enum EmulatorCommandError {
+    /// Invalid value of an option.
+    #[error("{0}")]
+    Usage(String),
     /// Invalid or missing group key.
     #[error("{0}")]
     Secret(#[from] SecretError),
