@@ -49,7 +49,7 @@ fn exit_codes() -> String {
 /// The first commands for a new user.
 const FIRST_STEPS: &str = "\
 First steps:
-  hubstorm doctor                 shows which load this machine can generate
+  hubstorm doctor                 shows how much load this machine can generate
   hubstorm init                   writes a starter scenario, quickstart.toml
   hubstorm check quickstart.toml  prints its plan and needs; sends nothing
   hubstorm run quickstart.toml    1,000 devices, the built-in hub, one minute
@@ -161,7 +161,7 @@ pub enum Command {
     /// Render a result file, or judge it again
     #[command(after_help = REPORT_EXAMPLES)]
     Report(ReportArgs),
-    /// Show which load this machine can generate, and test the connection to a target
+    /// Show how much load this machine can generate, and test the connection to a target
     #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor(DoctorArgs),
     /// Print a SAS token, or decode and verify one

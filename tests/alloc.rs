@@ -1,5 +1,4 @@
-//! The steady loop of a sender allocates nothing: publish, its bytes, the PUBACK's bytes, the event, and recording all of it. And a
-//! TLS connection that waits owns no buffers.
+//! Counts allocations: the publish loop of a session and the recorder allocate nothing, and an idle TLS connection owns no buffers.
 
 #[path = "support/allocator.rs"]
 mod allocator;
@@ -20,13 +19,13 @@ use std::time::{Duration, Instant};
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-    /// Allocated less freed; wraps where a thread frees what another one allocated.
+    /// Allocated minus freed bytes. Wraps if a thread frees memory of another thread.
     static HELD_BYTES: Cell<usize> = const { Cell::new(0) };
 }
 
 /// Counts per thread, so that tests that run at the same time do not disturb each other.
 fn count(allocated: usize, freed: usize) {
-    // A thread that is being torn down has nothing to count for.
+    // While a thread ends, its counters are gone.
     let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + u64::from(allocated > 0)));
     let _ = HELD_BYTES.try_with(|held| held.set(held.get().wrapping_add(allocated).wrapping_sub(freed)));
 }
@@ -41,7 +40,7 @@ fn allocations() -> u64 {
 const WINDOW: u16 = 8;
 const TOPIC: &str = "devices/meter-1/messages/events/";
 
-/// One session and the buffers of its link.
+/// A session and the buffers of its link.
 struct Sender {
     session: Session<u64>,
     now: Instant,
@@ -61,7 +60,7 @@ impl Sender {
             pings: PingPolicy::OWN,
             frame_mib_max: 1,
         };
-        #[expect(clippy::disallowed_methods, reason = "some instant for virtual time to start from")]
+        #[expect(clippy::disallowed_methods, reason = "the start of virtual time")]
         let now = Instant::now();
         let (input, out) = (BytesMut::with_capacity(4096), BytesMut::with_capacity(64 * 1024));
         let mut sender = Sender { session: Session::new(settings), now, input, out, seq: 0 };
@@ -72,7 +71,7 @@ impl Sender {
         sender
     }
 
-    /// Takes every frame and every event; how many events.
+    /// Handles all frames. Returns the number of events.
     fn events(&mut self) -> usize {
         let mut events = 0;
         while self.session.handle_input(self.now, &mut self.input).expect("MQTT") {
@@ -84,7 +83,7 @@ impl Sender {
         events
     }
 
-    /// The packet ids of the written messages, which have equal lengths. Meaningless at QoS 0, which has no packet ids.
+    /// Returns the packet ids of the written messages, which have equal lengths. Not for QoS 0, which has no packet ids.
     fn pids(&self) -> [u16; WINDOW as usize] {
         let length = self.out.len() / usize::from(WINDOW);
         // A packet id follows the fixed header of three bytes and the topic with its length.
@@ -95,7 +94,7 @@ impl Sender {
         })
     }
 
-    /// A full window out, its acks in, in one turn of a link.
+    /// Sends a full window and receives its acknowledgments.
     fn turn(&mut self, qos: QoS) {
         self.now += Duration::from_millis(5);
         self.session.handle_timeout(self.now).expect("no timeout");
@@ -145,25 +144,25 @@ fn steady(clean_session: bool, qos: QoS) {
     }
     let before = allocations();
     for _ in 0..5_000 {
-        sender.turn(qos); // 25 s of virtual time: past the ack timeout.
+        sender.turn(qos); // 25 s of virtual time, longer than the ack timeout.
     }
     assert_eq!(allocations() - before, 0);
 }
 
 #[test]
-fn the_counter_counts() {
+fn allocator_counts() {
     let before = allocations();
     drop(std::hint::black_box(Box::new(7)));
     assert_eq!(allocations() - before, 1);
 }
 
 #[test]
-fn a_clean_session_allocates_nothing_per_message() {
+fn clean_session_allocates_nothing_per_message() {
     steady(true, QoS::AtLeastOnce);
 }
 
 #[test]
-fn a_persistent_session_allocates_nothing_per_message() {
+fn persistent_session_allocates_nothing_per_message() {
     steady(false, QoS::AtLeastOnce);
 }
 
@@ -179,7 +178,7 @@ fn qos_0_allocates_nothing_per_message() {
 }
 
 #[test]
-fn an_idle_session_owns_nothing() {
+fn idle_session_owns_no_memory() {
     let before = allocations();
     let sender = Sender::online(true);
     // The two buffers of its link.
@@ -187,12 +186,12 @@ fn an_idle_session_owns_nothing() {
     drop(sender);
 }
 
-/// rustls's own state for both directions and the peer's certificate are three quarters of it. With tokio-rustls, which keeps a
-/// buffer for what comes, it is 7.2 KiB.
+/// Limit for an idle client connection. Three quarters of it are rustls's state and the server's certificate. With tokio-rustls, which keeps
+/// an input buffer, it is 7.2 KiB.
 const IDLE_TLS_BYTES_MAX: usize = 4 * 1024;
 
 #[test]
-fn a_tls_connection_that_waits_owns_no_buffers() {
+fn idle_tls_connection_owns_no_buffers() {
     const CONNECTIONS: usize = 64;
     let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a valid name");
     let server = tls::server(vec![made.cert.der().to_vec()], made.signing_key.serialize_der());
@@ -204,19 +203,19 @@ fn a_tls_connection_that_waits_owns_no_buffers() {
     let endpoint = Endpoint { host: "127.0.0.1".to_owned(), port, tls: Some(client), ..Endpoint::default() };
     let deadline = clock::now() + Duration::from_secs(60);
 
-    // Only what the client's thread holds is counted. The first connection pays for what all share.
+    // Only the client's thread is counted. The first connection allocates the shared memory.
     let accepting = std::thread::spawn(move || {
-        in_a_runtime(async {
+        block_on(async {
             let listener = tokio::net::TcpListener::from_std(listener).expect("inside a runtime");
             let mut accepted = Vec::new();
             for _ in 0..=CONNECTIONS {
-                let (socket, _) = listener.accept().await.expect("a client comes");
+                let (socket, _) = listener.accept().await.expect("a client connects");
                 accepted.push(accept_tls(socket, &server, deadline).await.expect("a handshake"));
             }
             accepted
         })
     });
-    in_a_runtime(async {
+    block_on(async {
         let mut dialled = Vec::with_capacity(CONNECTIONS + 1);
         dialled.push(dial(&endpoint, &Resolver::default(), 0, deadline).await.expect("trusted").transport);
         let before = HELD_BYTES.get();
@@ -225,20 +224,20 @@ fn a_tls_connection_that_waits_owns_no_buffers() {
                 .push(dial(&endpoint, &Resolver::default(), 0, deadline).await.expect("trusted").transport);
         }
         let each = (HELD_BYTES.get() - before) / CONNECTIONS;
-        // Less than rustls's own structure would mean that nothing was counted.
+        // Fewer bytes than rustls's own state mean that the test counted nothing.
         assert!((1_024..IDLE_TLS_BYTES_MAX).contains(&each), "{each} bytes per connection");
     });
     accepting.join().expect("no panic");
 }
 
-fn in_a_runtime<T>(work: impl Future<Output = T>) -> T {
+fn block_on<T>(work: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(work)
 }
 
-/// The collector works on another thread in a run; what it allocates does not count here.
+/// In a run the collector is on another thread, so its allocations do not count.
 #[test]
-fn recording_and_swapping_allocate_nothing_once_warm() {
+fn recorder_allocates_nothing_after_warm_up() {
     const S: u64 = 1_000_000_000;
     let layout = Layout::new(1, 1, Duration::from_secs(60));
     let key = Key { operation: Operation::Telemetry, fleet: 0, phase: 0 };
@@ -248,7 +247,7 @@ fn recording_and_swapping_allocate_nothing_once_warm() {
         let before = allocations();
         for i in 0..1_000 {
             let due = n * S + i * S / 1_000;
-            // Acked up to 3.5 ms later: the last ones in the next second.
+            // Acknowledged up to 3.5 ms later, so the last ones in the next second.
             let acked = due + 200_000 + i * 3_300;
             let times = Times { due, picked: due + 40_000, sent: due + 55_000, acked };
             recorder.due(key, due);
@@ -261,21 +260,21 @@ fn recording_and_swapping_allocate_nothing_once_warm() {
         collector.tick((n + 1) * S, Some(0.0), 0);
         allocated
     };
-    // The first seconds make the histograms and give the vectors their size.
-    let warming: u64 = (0..5).map(&mut second).sum();
-    assert!(warming > 0);
+    // The first seconds create the histograms and grow the vectors.
+    let warm_up: u64 = (0..5).map(&mut second).sum();
+    assert!(warm_up > 0);
     assert_eq!((5..20).map(second).sum::<u64>(), 0);
 }
 
-/// The collector keeps at most 600 rows over time, and nothing else that grows with a run.
+/// The collector keeps at most 600 rows. Nothing else grows with the length of a run.
 #[test]
-fn a_collector_stops_growing_once_its_rows_are_full() {
+fn collector_stops_growing_when_its_rows_are_full() {
     const S: u64 = 1_000_000_000;
     const OPERATIONS: [Operation; 3] = [Operation::Telemetry, Operation::TwinReport, Operation::Ping];
     let layout = Layout::new(1, 1, Duration::from_secs(60));
     let mut recorder = Recorder::new(layout, Rc::new(Stalls::new(clock::now())));
     let mut collector = Collector::new(layout, vec![Fleet::default()], vec![Phase::default()]);
-    let mut held_after = |seconds: std::ops::Range<u64>| {
+    let mut growth = |seconds: std::ops::Range<u64>| {
         let before = HELD_BYTES.get();
         for n in seconds {
             for i in 0..60 {
@@ -292,12 +291,12 @@ fn a_collector_stops_growing_once_its_rows_are_full() {
         }
         HELD_BYTES.get().wrapping_sub(before).cast_signed()
     };
-    // Warm-up, one minute, and twice the time that fills 600 rows: with rows of 1 s, of 2 s and of 4 s.
-    held_after(0..10);
-    let minute = held_after(10..70);
-    let (full, twice) = (held_after(70..590), held_after(590..1_190));
+    // A warm-up, one minute, then twice the time that fills 600 rows, with rows of 1 s, 2 s and 4 s.
+    growth(0..10);
+    let minute = growth(10..70);
+    let (full, twice) = (growth(70..590), growth(590..1_190));
     assert!((1_000..60 * 3_000).contains(&minute), "{minute} bytes in a minute of three operations");
-    assert!(full < 10 * 60 * 3_000, "{full} bytes of 600 rows");
+    assert!(full < 10 * 60 * 3_000, "{full} bytes for 600 rows");
     // Rows of two seconds have up to twice as many buckets.
     assert!(twice < full, "{twice} bytes after {full}");
 }

@@ -1,6 +1,6 @@
-//! The memory of runs as the allocator counts it, compared with the forecast of `check`: whole runs in this process against the built-in
-//! hub (a separate process) or mosquitto. The quick shapes run with the other tests. Run the whole table of `docs/performance.md` and the
-//! soak of `docs/reliability.md` by hand:
+//! Compares the memory of runs, as the allocator counts it, with the forecast of `check`. Each run is in this process, against the built-in hub
+//! (a separate process) or mosquitto. The quick shapes run with the other tests. The whole table of `docs/performance.md` and the soak test of
+//! `docs/reliability.md` are run by hand:
 //!
 //!     cargo test --release --test memory -- --ignored --nocapture the_whole_table
 //!     cargo test --release --test memory -- --ignored --nocapture soak
@@ -37,14 +37,14 @@ fn count(allocated: usize, freed: usize) {
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator(count);
 
-/// The forecast of a shape, and the peak of its run, in bytes.
+/// Forecast and measured peak of a shape, in bytes.
 struct Measured {
     forecast: u64,
     peak: u64,
 }
 
 impl Measured {
-    fn off(&self) -> f64 {
+    fn error(&self) -> f64 {
         self.forecast as f64 / self.peak as f64 - 1.0
     }
 }
@@ -56,7 +56,7 @@ fn forecast(text: &str, workers: u16) -> Needs {
 }
 
 fn measured(shape: &Shape) -> Measured {
-    hubstorm::fleet::raise_descriptor_limit().expect("this process may have more descriptors");
+    hubstorm::fleet::raise_descriptor_limit().expect("the limit can be raised");
     let broker = shape.broker();
     let text = shape.scenario(broker.as_ref());
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -75,7 +75,7 @@ fn run(text: &str, workers: u16, folder: &Path) {
     let workers = workers.to_string();
     let (scenario, out) = (path("memory.toml"), path("out"));
     let arguments = ["hubstorm", "run", &scenario, "--workers", &workers, "--quiet", "--yes", "--out", &out];
-    let cli = Cli::try_parse_from(arguments).expect("such a command line exists");
+    let cli = Cli::try_parse_from(arguments).expect("the command line is valid");
     let (_sender, interrupts) = watch::channel(0);
     let env = Env {
         exe: env!("CARGO_BIN_EXE_hubstorm").into(),
@@ -85,27 +85,31 @@ fn run(text: &str, workers: u16, folder: &Path) {
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let code = runtime.block_on(app::run(cli, env));
-    // On a shared machine the verdict may be invalid; the memory is still right.
+    // On a busy machine the verdict may be invalid. The memory is still correct.
     assert!([0, 99, 120].contains(&code), "exit code {code}");
 }
 
-/// Prints the table. Stalls on a busy machine need more histograms and longer windows, so `off` is a narrow range only for a run by hand on
-/// a quiet machine.
-fn table(shapes: &[Shape], off: RangeInclusive<f64>) {
+/// Prints the table and checks that each error is within `allowed`. Stalls on a busy machine need more histograms and longer windows, so a
+/// narrow range is only for a run by hand on a quiet machine.
+fn table(shapes: &[Shape], allowed: RangeInclusive<f64>) {
     let mut wrong = Vec::new();
     say(format_args!("| shape | forecast, MiB | peak, MiB | forecast off by |\n|---|---:|---:|---:|"));
     for shape in shapes {
         let measured = measured(shape);
         let [forecast, peak] = [measured.forecast, measured.peak].map(mib);
-        say(format_args!("| {} | {forecast:.1} | {peak:.1} | {:+.0}% |", shape.name, measured.off() * 100.0));
-        if !off.contains(&measured.off()) {
+        say(format_args!(
+            "| {} | {forecast:.1} | {peak:.1} | {:+.0}% |",
+            shape.name,
+            measured.error() * 100.0
+        ));
+        if !allowed.contains(&measured.error()) {
             wrong.push(shape.name);
         }
     }
-    assert!(wrong.is_empty(), "the forecast is off by more than {off:?}: {wrong:?}");
+    assert!(wrong.is_empty(), "the error of the forecast is outside {allowed:?}: {wrong:?}");
 }
 
-#[expect(clippy::print_stdout, reason = "the tables are for people")]
+#[expect(clippy::print_stdout, reason = "the tables are the output")]
 fn say(line: std::fmt::Arguments<'_>) {
     println!("{line}");
 }
@@ -115,16 +119,16 @@ fn mib(bytes: u64) -> f64 {
 }
 
 #[test]
-fn the_forecast_agrees_with_the_allocator() {
+fn forecast_agrees_with_the_allocator() {
     table(&shapes::quick(), -0.5..=1.0);
 }
 
 #[test]
 #[ignore = "takes a quarter of an hour and needs mosquitto"]
 fn the_whole_table() {
-    let wanted = std::env::var("SHAPE").unwrap_or_default();
+    let filter = std::env::var("SHAPE").unwrap_or_default();
     table(
-        &shapes::all().into_iter().filter(|shape| shape.name.contains(&wanted)).collect::<Vec<_>>(),
+        &shapes::all().into_iter().filter(|shape| shape.name.contains(&filter)).collect::<Vec<_>>(),
         -0.25..=0.25,
     );
 }

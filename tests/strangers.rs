@@ -1,6 +1,6 @@
-//! The memory of the emulator's connections before they are admitted, as the allocator counts it. In each state that a client can leave a
-//! connection in, it must be at most what the emulator counts for it, and at most the limit.
-#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+//! The memory of the emulator's unadmitted connections, as the allocator counts it. Whatever state a client leaves a connection in, the memory
+//! must not exceed what the emulator counts for it, nor the limit.
+#![expect(clippy::unwrap_used, reason = "a panic fails the test")]
 
 #[path = "support/allocator.rs"]
 mod allocator;
@@ -24,7 +24,7 @@ use tokio::sync::oneshot;
 
 static HELD_BYTES: AtomicUsize = AtomicUsize::new(0);
 
-/// The most that was held.
+/// Maximum of `HELD_BYTES`.
 static PEAK_BYTES: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
@@ -48,7 +48,7 @@ struct Target {
     hub: Arc<Hub>,
     address: SocketAddr,
     roots_pem: Vec<u8>,
-    /// While this is locked, the shard stops at the next ClientHello.
+    /// While it is locked, the shard blocks at the next ClientHello.
     gate: Arc<Mutex<()>>,
     stop: oneshot::Sender<()>,
     serving: std::thread::JoinHandle<Result<Stats, EmulatorError>>,
@@ -87,7 +87,7 @@ impl Target {
         Target { hub, address, roots_pem: certificate.ca_pem.into_bytes(), gate, stop, serving }
     }
 
-    fn stranger(&self, version: Option<&'static SupportedProtocolVersion>) -> Stranger {
+    fn connect(&self, version: Option<&'static SupportedProtocolVersion>) -> Stranger {
         let socket = TcpStream::connect(self.address).unwrap();
         let Some(version) = version else { return Stranger { socket, tls: None } };
         let mut tls = self.tls(version);
@@ -99,7 +99,7 @@ impl Target {
         stranger
     }
 
-    /// Stops the shard while `act` runs.
+    /// Blocks the shard while `act` runs.
     fn frozen(&self, act: impl FnOnce()) {
         let gate = self.gate.lock().unwrap();
         let mut hello = TcpStream::connect(self.address).unwrap();
@@ -121,7 +121,7 @@ impl Target {
 
     /// Waits until the hub counts at least `bytes`.
     #[track_caller]
-    fn counts(&self, bytes: usize) {
+    fn wait_for_bytes(&self, bytes: usize) {
         wait_until(|| self.hub.unadmitted_bytes() >= bytes);
     }
 
@@ -135,7 +135,7 @@ impl Target {
 fn wait_until(done: impl Fn() -> bool) {
     let deadline = hubstorm::clock::now() + Duration::from_secs(60);
     while !done() {
-        assert!(hubstorm::clock::now() < deadline, "it never happened");
+        assert!(hubstorm::clock::now() < deadline, "timed out");
         std::thread::yield_now();
     }
 }
@@ -158,8 +158,8 @@ struct Stranger {
 }
 
 impl Stranger {
-    /// Sends bytes over TLS. The hub may have closed the connection.
-    fn says(&mut self, plaintext: &[u8]) {
+    /// Sends bytes over TLS. Ignores errors, because the hub may have closed the connection.
+    fn send(&mut self, plaintext: &[u8]) {
         let tls = self.tls.as_mut().unwrap();
         tls.set_buffer_limit(None);
         tls.writer().write_all(plaintext).unwrap();
@@ -167,7 +167,7 @@ impl Stranger {
     }
 
     /// Sends a record with this plaintext, without its last byte.
-    fn says_almost(&mut self, plaintext: &[u8]) {
+    fn send_without_last_byte(&mut self, plaintext: &[u8]) {
         let tls = self.tls.as_mut().unwrap();
         tls.writer().write_all(plaintext).unwrap();
         let mut record = Vec::new();
@@ -200,65 +200,65 @@ fn almost_hello() -> Vec<u8> {
 
 const PART: usize = 16 * 1024;
 
-/// Opens a connection and leaves it in a state.
-type Leave = fn(&Target) -> Stranger;
+/// Opens a connection and brings it into a state.
+type Open = fn(&Target) -> Stranger;
 
-/// States that a client can leave a connection in, and the least bytes in its buffers then.
-const STATES: [(&str, usize, Leave); 6] = [
+/// States of a connection, with the minimum number of bytes in its buffers.
+const STATES: [(&str, usize, Open); 6] = [
     ("a part of a ClientHello", 60 * 1024 - 1, |target| {
-        let mut stranger = target.stranger(None);
+        let mut stranger = target.connect(None);
         stranger.socket.write_all(&almost_hello()).unwrap();
         stranger
     }),
     ("TLS 1.3 and one byte", 1, |target| {
-        let mut stranger = target.stranger(Some(&rustls::version::TLS13));
-        stranger.says(&[0x10]);
+        let mut stranger = target.connect(Some(&rustls::version::TLS13));
+        stranger.send(&[0x10]);
         stranger
     }),
     ("TLS 1.2 and one byte", 1, |target| {
-        let mut stranger = target.stranger(Some(&rustls::version::TLS12));
-        stranger.says(&[0x10]);
+        let mut stranger = target.connect(Some(&rustls::version::TLS12));
+        stranger.send(&[0x10]);
         stranger
     }),
     ("a part of a CONNECT", CONNECT_BYTES_MAX - 1, |target| {
-        let mut stranger = target.stranger(Some(&rustls::version::TLS13));
-        stranger.says(&almost_connect());
+        let mut stranger = target.connect(Some(&rustls::version::TLS13));
+        stranger.send(&almost_connect());
         stranger
     }),
-    ("a part of a CONNECT, byte by byte to where buffers grow", 16 * 1024 + 2, |target| {
-        let mut stranger = target.stranger(Some(&rustls::version::TLS13));
+    ("a part of a CONNECT, just past the size at which buffers grow", 16 * 1024 + 2, |target| {
+        let mut stranger = target.connect(Some(&rustls::version::TLS13));
         for part in almost_connect()[..16 * 1024 + 2].chunks(4 * 1024 + 1) {
-            stranger.says(part);
+            stranger.send(part);
         }
         stranger
     }),
     ("parts of a CONNECT and of a record", CONNECT_BYTES_MAX - 1 + PART - 1, |target| {
-        let mut stranger = target.stranger(Some(&rustls::version::TLS12));
-        stranger.says(&almost_connect());
-        stranger.says_almost(&[0; PART]);
+        let mut stranger = target.connect(Some(&rustls::version::TLS12));
+        stranger.send(&almost_connect());
+        stranger.send_without_last_byte(&[0; PART]);
         stranger
     }),
 ];
 
 #[test]
-fn before_admission_a_connection_holds_at_most_80_kib() {
+fn unadmitted_connection_holds_at_most_80_kib() {
     const CONNECTIONS: usize = 40;
     assert_eq!((CONNECTION_BYTES_MAX, BYTES_MAX), (80 * 1024, 16 * 1024 * 1024));
-    let _alone = alone();
+    let _alone = run_alone();
     let target = Target::start();
-    for (state, buffers_bytes, leave) in STATES {
+    for (state, buffers_bytes, open) in STATES {
         // The first connection also allocates shared memory.
-        let first = leave(&target);
-        target.counts(BASE_BYTES + buffers_bytes);
+        let first = open(&target);
+        target.wait_for_bytes(BASE_BYTES + buffers_bytes);
         drop(first);
         wait_until(|| target.hub.unadmitted_bytes() == 0);
         let before = HELD_BYTES.load(Ordering::SeqCst);
-        let strangers: Vec<Stranger> = (0..CONNECTIONS).map(|_| leave(&target)).collect();
-        target.counts(CONNECTIONS * (BASE_BYTES + buffers_bytes));
+        let strangers: Vec<Stranger> = (0..CONNECTIONS).map(|_| open(&target)).collect();
+        target.wait_for_bytes(CONNECTIONS * (BASE_BYTES + buffers_bytes));
         let held = (HELD_BYTES.load(Ordering::SeqCst) - before) / CONNECTIONS;
         let counted = target.hub.unadmitted_bytes() / CONNECTIONS;
         eprintln!("{state}: holds {held}, counts for {counted}");
-        assert!(held >= buffers_bytes, "{state}: {held} bytes held: the test did not count all of it");
+        assert!(held >= buffers_bytes, "{state}: {held} bytes held: the test did not count all memory");
         assert!(held <= counted, "{state}: {held} bytes held, {counted} counted");
         assert!(counted <= CONNECTION_BYTES_MAX, "{state}: {counted} bytes");
         drop(strangers);
@@ -268,23 +268,23 @@ fn before_admission_a_connection_holds_at_most_80_kib() {
 }
 
 #[test]
-fn above_16_mib_together_the_oldest_are_closed() {
+fn oldest_connections_are_closed_above_16_mib() {
     const CONNECTIONS: usize = 320;
-    let _alone = alone();
+    let _alone = run_alone();
     let target = Target::start();
     let before = HELD_BYTES.load(Ordering::SeqCst);
     let mut strangers: Vec<Stranger> =
-        (0..CONNECTIONS).map(|_| target.stranger(Some(&rustls::version::TLS13))).collect();
+        (0..CONNECTIONS).map(|_| target.connect(Some(&rustls::version::TLS13))).collect();
     let buffers_bytes = CONNECT_BYTES_MAX - 1 + PART - 1;
-    // The oldest are closed first, and the oldest fill their buffers first.
+    // The oldest connections fill their buffers first and are closed first.
     let are_full = |filled: usize| {
         let closed = usize::try_from(target.hub.stats().closed_for_others).unwrap();
         let least = (CONNECTIONS - closed) * BASE_BYTES + filled.saturating_sub(closed) * buffers_bytes;
         target.hub.unadmitted_bytes() >= least
     };
     for (sent, stranger) in (1..).zip(&mut strangers) {
-        stranger.says(&almost_connect());
-        stranger.says_almost(&[0; PART]);
+        stranger.send(&almost_connect());
+        stranger.send_without_last_byte(&[0; PART]);
         wait_until(|| are_full(sent));
         assert!(target.hub.unadmitted_bytes() <= BYTES_MAX);
     }
@@ -296,8 +296,8 @@ fn above_16_mib_together_the_oldest_are_closed() {
     }
     for stranger in strangers.iter_mut().skip(closed) {
         stranger.socket.set_nonblocking(true).unwrap();
-        let left = stranger.socket.read(&mut [0; 64]).unwrap_err();
-        assert_eq!(left.kind(), std::io::ErrorKind::WouldBlock, "the others are open");
+        let error = stranger.socket.read(&mut [0; 64]).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock, "the others are open");
     }
     let held = HELD_BYTES.load(Ordering::SeqCst) - before;
     eprintln!("{closed} of {CONNECTIONS} closed; the others hold {held}");
@@ -305,34 +305,34 @@ fn above_16_mib_together_the_oldest_are_closed() {
     target.stop();
 }
 
-/// Fills a hub with `strangers`, all of which send at once what `says` says. What they hold at most.
-fn peak_of_all_at_once(
+/// Opens as many connections as fit, lets all of them send at the same time, and checks the peak memory.
+fn check_peak(
     version: Option<&'static SupportedProtocolVersion>,
     buffers_bytes: usize,
-    says: fn(&mut Stranger),
+    send: fn(&mut Stranger),
 ) {
     const CONNECTIONS: usize = 420;
-    let _alone = alone();
-    // Just so much that all are accepted.
+    let _alone = run_alone();
+    // All connections are accepted, and no more would be.
     let bytes_max = (CONNECTIONS + 2) * BASE_BYTES / 3 * 4;
     let target = Target::start_within(bytes_max);
-    // The first one pays for what all share.
-    let mut first = target.stranger(version);
-    says(&mut first);
-    target.counts(BASE_BYTES + buffers_bytes);
+    // The first connection allocates the shared memory.
+    let mut first = target.connect(version);
+    send(&mut first);
+    target.wait_for_bytes(BASE_BYTES + buffers_bytes);
     drop(first);
     wait_until(|| target.hub.unadmitted_bytes() == 0);
     let before = HELD_BYTES.load(Ordering::SeqCst);
-    let mut strangers: Vec<Stranger> = (0..CONNECTIONS).map(|_| target.stranger(version)).collect();
-    target.counts(CONNECTIONS * BASE_BYTES);
+    let mut strangers: Vec<Stranger> = (0..CONNECTIONS).map(|_| target.connect(version)).collect();
+    target.wait_for_bytes(CONNECTIONS * BASE_BYTES);
     PEAK_BYTES.store(0, Ordering::SeqCst);
-    target.frozen(|| strangers.iter_mut().for_each(says));
-    // Nobody waits in the end: those that are left have been read.
+    target.frozen(|| strangers.iter_mut().for_each(send));
+    // At the end no connection waits, and all open ones have been read.
     let fit = bytes_max / (BASE_BYTES + buffers_bytes);
     wait_until(|| target.hub.stats().closed_for_others >= u64::try_from(CONNECTIONS - fit).unwrap());
     wait_until(|| target.hub.unadmitted_bytes() <= bytes_max);
     let peak = PEAK_BYTES.load(Ordering::SeqCst) - before;
-    // One connection at a time is read, in memory of the shard's own.
+    // The shard reads one connection at a time, into its own buffer.
     assert!(peak <= bytes_max + 256 * 1024, "{peak} bytes held, {bytes_max} allowed");
     drop(strangers);
     wait_until(|| target.hub.unadmitted_bytes() == 0);
@@ -340,21 +340,21 @@ fn peak_of_all_at_once(
 }
 
 #[test]
-fn large_hellos_that_arrive_at_once_stay_in_the_bound() {
-    peak_of_all_at_once(None, 60 * 1024 - 1, |stranger| {
+fn concurrent_large_client_hellos_stay_below_the_limit() {
+    check_peak(None, 60 * 1024 - 1, |stranger| {
         let _ = stranger.socket.write_all(&almost_hello());
     });
 }
 
 #[test]
-fn large_connects_that_arrive_at_once_stay_in_the_bound() {
-    peak_of_all_at_once(Some(&rustls::version::TLS13), CONNECT_BYTES_MAX - 1, |stranger| {
-        stranger.says(&almost_connect());
+fn concurrent_large_connects_stay_below_the_limit() {
+    check_peak(Some(&rustls::version::TLS13), CONNECT_BYTES_MAX - 1, |stranger| {
+        stranger.send(&almost_connect());
     });
 }
 
-/// The tests of this file count all memory, so one runs at a time.
-fn alone() -> std::sync::MutexGuard<'static, ()> {
+/// Locks out the other tests of this file, because each counts the memory of the whole process.
+fn run_alone() -> std::sync::MutexGuard<'static, ()> {
     static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
     ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

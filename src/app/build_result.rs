@@ -1,10 +1,10 @@
-//! From what the fleet measured to the result file's model: the one place that knows the plan, the fleet and the
-//! result alike. Called by `run`; pure but for what it reads about this machine.
+//! Builds the result file's model from the plan, the measurement of the fleet and the report of the built-in hub. Used by `run`. It reads
+//! the processor of this machine, and writes nothing.
 
 use super::write_result::run_id;
 use crate::emulator::ShardHealth;
 use crate::fleet::Finished;
-use crate::measure::{Latency, Measurement, Operation, Source};
+use crate::measure::{Latency, Limits, Measurement, Operation, Source};
 use crate::plan::{Plan, TargetKind};
 use crate::report::{JudgeInput, TargetFacts, judge};
 use crate::result::model::{self, EndedBy};
@@ -12,16 +12,16 @@ use crate::stalls::StallEntry;
 use jiff::Timestamp;
 use std::time::Duration;
 
-/// What the built-in hub said at its end.
+/// The report of the built-in hub at the end of the run.
 #[derive(Debug)]
 pub(super) struct EmulatorReport {
-    /// Its counts and its cost.
+    /// Counts, CPU time and memory.
     pub(super) emulator: model::Emulator,
-    /// How well its threads could run.
+    /// Stalls and busy share of each shard.
     pub(super) shards: Vec<ShardHealth>,
 }
 
-/// The whole result of a run.
+/// Judges the run and returns its result.
 pub(super) fn result(
     plan: &Plan,
     mut finished: Finished,
@@ -82,8 +82,8 @@ pub(super) fn result(
     }
 }
 
-/// The hub converts its stalls to wall-clock times at the end of the run. `zero_unix_at_end` is converted in the same way, so clock
-/// steps during the run cancel out.
+/// Adds the stalls of the built-in hub to the measurement. The hub converts them to wall-clock times at the end of the run. The run's zero is
+/// converted in the same way (`zero_unix_at_end`), so clock steps during the run cancel out.
 fn add_shards(finished: &mut Finished, shards: &[ShardHealth]) {
     let zero_us = us(finished.zero_unix_at_end);
     for (number, shard) in (0_u16..).zip(shards) {
@@ -99,7 +99,7 @@ fn add_shards(finished: &mut Finished, shards: &[ShardHealth]) {
     }
 }
 
-/// Operations over all fleets, and over all phases but warm-ups.
+/// Returns the sums of each operation over all fleets and all phases except warm-ups.
 fn totals(measurement: &Measurement) -> Vec<model::OperationSum> {
     let sum = |operation: Operation| {
         let sum = measurement.sum(|part| part.operation == operation && !measurement.is_warmup(&part.phase));
@@ -148,9 +148,8 @@ fn host() -> model::Host {
     }
 }
 
+/// Describes the load generator. `late` counts the messages above the default limit of the verdict.
 fn generator(finished: &Finished, workers: usize) -> model::Generator {
-    /// The `late` of the result file counts messages that were picked later than this.
-    const LATE_US: u64 = 100_000;
     let mut lag = Latency::default();
     for part in finished.measurement.operations.iter().filter(|part| part.operation.is_message()) {
         lag.add(&part.totals.lag);
@@ -162,7 +161,7 @@ fn generator(finished: &Finished, workers: usize) -> model::Generator {
         rss_peak_bytes: finished.usage.rss_peak_bytes,
         fd_peak: finished.usage.fd_peak,
         heartbeat: finished.heartbeat.clone(),
-        late: lag.count_above(LATE_US),
+        late: lag.count_above(Limits::default().late_after_us),
         lag,
     }
 }

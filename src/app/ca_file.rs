@@ -1,8 +1,8 @@
-//! The CA file of a stand-alone emulator, for devices to trust. Used only by `emulator`.
+//! The CA file of `hubstorm emulator`: the certificate that devices must trust. Used only by `emulator`.
 //!
-//! Without `--ca-out` the file is in the temporary directory and is removed when the emulator ends. A killed emulator cannot
-//! remove its file, so the next one does. It recognizes an abandoned file by the missing kernel lock. A process id would not do,
-//! because another process may have it by then.
+//! Without `--ca-out` the file is in the temporary directory and is removed when the emulator ends. A killed emulator cannot remove its file, so
+//! the next one does. It recognizes a stale file by the missing kernel lock. A process id in the name would not work, because another process
+//! may have the same id later.
 
 use rand::RngExt;
 use std::fs::{self, File, OpenOptions};
@@ -16,22 +16,22 @@ use crate::result::replace;
 const PREFIX: &str = "hubstorm-emulator-";
 const SUFFIX: &str = ".ca.pem";
 
-/// Another emulator may remove a file between its creation and its lock; then another name is tried.
+/// Another emulator may remove a file between its creation and its lock. Then the next name is tried.
 const ATTEMPTS_MAX: usize = 16;
 
-/// A file with the CA certificate. A temporary file is removed on drop.
+/// A file with the CA certificate. If it is temporary, it is removed on drop.
 #[derive(Debug)]
 pub(super) struct CaFile {
     path: PathBuf,
-    /// A temporary file, which is locked while this is open.
+    /// Open and locked temporary file; `None` for a file of `--ca-out`.
     lock: Option<File>,
 }
 
 impl CaFile {
-    /// Writes `pem` to `path` and leaves it there. If that fails, an older file is untouched.
+    /// Writes `pem` to `path`, permanently. On failure an older file stays unchanged.
     ///
     /// # Errors
-    /// The path and why it cannot be written.
+    /// The file cannot be written: its path, and the cause.
     pub(super) fn at(path: &Path, pem: &str) -> Result<CaFile, (PathBuf, io::Error)> {
         let failed = |source| (path.to_owned(), source);
         replace(path, pem.as_bytes()).map_err(failed)?;
@@ -42,7 +42,7 @@ impl CaFile {
     /// Writes `pem` to a new file in `folder`, and removes files that killed emulators of this user left there.
     ///
     /// # Errors
-    /// The path and why it cannot be written.
+    /// The file cannot be written: its path, and the cause.
     pub(super) fn temporary(folder: &Path, pem: &str) -> Result<CaFile, (PathBuf, io::Error)> {
         let mut path = folder.to_owned();
         for _ in 0..ATTEMPTS_MAX {
@@ -62,7 +62,7 @@ impl CaFile {
         Err((path, io::ErrorKind::AlreadyExists.into()))
     }
 
-    /// The file's path.
+    /// Returns the path of the file.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
@@ -71,7 +71,7 @@ impl CaFile {
 impl Drop for CaFile {
     fn drop(&mut self) {
         if self.lock.is_some() {
-            // If this fails, the leftover is only a public certificate in a temporary directory.
+            // On failure a public certificate stays in the temporary directory.
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_temporary_file_is_removed_with_its_emulator() {
+    fn temporary_file_is_removed_with_its_emulator() {
         let folder = tempfile::tempdir().unwrap();
         let file = CaFile::temporary(folder.path(), "pem").unwrap();
         assert_eq!(fs::read_to_string(file.path()).unwrap(), "pem");
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn stale_files_are_removed_and_nothing_else_is() {
+    fn only_stale_files_are_removed() {
         let folder = tempfile::tempdir().unwrap();
         let live = CaFile::temporary(folder.path(), "live").unwrap();
         let stale = format!("{PREFIX}0123abcd{SUFFIX}");
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn emulators_that_start_at_once_keep_their_files() {
+    fn concurrent_starts_keep_their_files() {
         let folder = tempfile::tempdir().unwrap();
         let start = |_| {
             let path = folder.path();

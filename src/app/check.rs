@@ -1,5 +1,5 @@
-//! `hubstorm check`: what a scenario resolves to and what it needs of this machine, as text for a person. It starts
-//! nothing and looks at nothing but the plan.
+//! `hubstorm check`: describes a plan and its needs as text. It reads only the plan and starts nothing; `app` adds the resources that this
+//! machine lacks.
 
 mod fleet;
 
@@ -9,7 +9,7 @@ use crate::units::{Percent, Rate, human_bytes, human_count, human_duration, plur
 use fleet::write_fleet;
 use std::fmt::{self, Write};
 
-/// Describes the resolved plan and its needs with `workers` workers. Contains no secrets.
+/// Describes the plan, and its needs with this number of workers. The text contains no secrets.
 #[must_use]
 pub(super) fn describe(plan: &Plan, workers: usize) -> String {
     let mut out = String::new();
@@ -32,14 +32,14 @@ fn write_plan(out: &mut String, plan: &Plan, workers: usize) -> fmt::Result {
         write_fleet(out, fleet, number, &plan.deliveries)?;
     }
     if !plan.drives.is_empty() {
-        writeln!(out, "\nservice side")?;
+        writeln!(out, "\nservice client")?;
     }
     for drive in &plan.drives {
         write_drive(out, drive, &plan.fleets)?;
     }
     writeln!(
         out,
-        "\nphases  ({} in all, then up to {} for the last acks)",
+        "\nphases  ({} in total, then up to {} to drain)",
         human_duration(plan.schedule.end()),
         human_duration(plan.drain)
     )?;
@@ -66,29 +66,29 @@ fn write_plan(out: &mut String, plan: &Plan, workers: usize) -> fmt::Result {
         let unreachable = human_duration(unreachable);
         writeln!(
             out,
-            "  the run ends early when all devices are offline against the plan for {unreachable}"
+            "  the run ends early if all devices that should be online are offline for {unreachable}"
         )?;
     }
     out.push_str(&plan_warnings::notes(plan));
     write_needs(out, plan, workers)
 }
 
-/// When a failed threshold ends the run early.
+/// Describes when a failed threshold ends the run early.
 fn aborts(plan: &Plan, threshold: &Threshold) -> String {
     match (threshold.abort_after, plan.first_judged(threshold)) {
         (None, _) => String::new(),
         (Some(after), Some(phase)) if !after.is_zero() => format!(
-            "; a fail ends the run early, at the earliest {} into phase {}",
+            "; a failure ends the run, but not before {} into phase {}",
             human_duration(after),
             phase.name
         ),
-        (Some(_), _) => "; a fail ends the run early".to_owned(),
+        (Some(_), _) => "; a failure ends the run".to_owned(),
     }
 }
 
 fn target(plan: &Plan) -> String {
     if plan.emulator.is_some() {
-        return "the built-in IoT hub on this machine, over TLS (no throttles, no quotas)".to_owned();
+        return "the built-in IoT hub on this machine, over TLS (no throttling, no quotas)".to_owned();
     }
     let kind = match plan.target.kind {
         TargetKind::IotHub => "IoT hub",
@@ -100,7 +100,7 @@ fn target(plan: &Plan) -> String {
             let roots = tls
                 .ca
                 .as_ref()
-                .map_or_else(|| "the system's roots".to_owned(), |ca| ca.display().to_string());
+                .map_or_else(|| "the system's root certificates".to_owned(), |ca| ca.display().to_string());
             if tls.verify {
                 format!("TLS, trusting {roots}")
             } else {
@@ -112,16 +112,19 @@ fn target(plan: &Plan) -> String {
 }
 
 fn write_drive(out: &mut String, drive: &DrivePlan, fleets: &[FleetPlan]) -> fmt::Result {
-    let what = match &drive.call {
+    let call = match &drive.call {
         CallPlan::Method { name, .. } => format!("the method {name}"),
         CallPlan::Desired => "desired properties".to_owned(),
         CallPlan::C2d { .. } => "cloud-to-device messages".to_owned(),
     };
     let fleet = fleets.get(usize::from(drive.fleet)).map_or("", |fleet| fleet.name.as_str());
-    let spread = if drive.arrival.spread == Spread::Poisson { "poisson" } else { "regular, taking turns" };
+    let spread = if drive.arrival.spread == Spread::Poisson { "poisson" } else { "regular, in turn" };
     let rate = Rate::per_second(drive.arrival.rate_hz).map(|rate| rate.to_string()).unwrap_or_default();
     let operation = drive.call.operation();
-    writeln!(out, "  {operation}: {what} of fleet {fleet}, {spread}, {rate} in all with every device online")
+    writeln!(
+        out,
+        "  {operation}: {call} of fleet {fleet}, {spread}, {rate} in total with every device online"
+    )
 }
 
 fn write_phase(out: &mut String, phase: &PhasePlan) -> fmt::Result {
@@ -138,7 +141,7 @@ fn write_phase(out: &mut String, phase: &PhasePlan) -> fmt::Result {
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "a count for people; the cast saturates"
+    reason = "a count to read; the cast saturates"
 )]
 fn whole(count: f64) -> String {
     human_count(count.round() as u64)
@@ -146,27 +149,23 @@ fn whole(count: f64) -> String {
 
 fn write_needs(out: &mut String, plan: &Plan, workers: usize) -> fmt::Result {
     let Needs { descriptors, ports, ports_closing, memory_bytes, memory_max_bytes } = plan.needs(workers);
-    let too = if plan.emulator.is_some() { ", and as many for the built-in hub" } else { "" };
+    let emulator = if plan.emulator.is_some() { ", and the same number for the built-in hub" } else { "" };
     writeln!(out, "\nneeds")?;
     writeln!(out, "  messages      about {}", whole(plan.planned_messages()))?;
     if !plan.drives.is_empty() {
         let calls: f64 = plan.drives.iter().map(|drive| plan.planned_calls(drive)).sum();
         writeln!(out, "  calls         about {}", whole(calls))?;
     }
-    writeln!(out, "  descriptors   {}{too}", human_count(descriptors))?;
+    writeln!(out, "  descriptors   {}{emulator}", human_count(descriptors))?;
     let closing = match ports_closing {
         0 => String::new(),
-        closing => format!(", and up to {} that are still closing", human_count(closing)),
+        closing => format!(", and up to {} for closed connections", human_count(closing)),
     };
     let sources = match plan.target.source_ips.len() {
         0 => String::new(),
-        n => format!(", taking turns with {}", plural(n as u64, "source address", "source addresses")),
+        n => format!(", in turn from {}", plural(n as u64, "source address", "source addresses")),
     };
-    writeln!(
-        out,
-        "  ports         {} ephemeral ports towards the target{closing}{sources}",
-        human_count(ports)
-    )?;
+    writeln!(out, "  ports         {} ephemeral ports to the target{closing}{sources}", human_count(ports))?;
     writeln!(
         out,
         "  memory        about {} with {}, up to {} if the hub stops reading and acknowledging",

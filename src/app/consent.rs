@@ -1,45 +1,47 @@
-//! Whether a run may cost what it will: a large part of a hub's daily messages is not spent without being asked for.
-//! Called by `run` before anything is sent.
+//! The confirmation before a run that uses a large part of a hub's daily messages. `run` calls it before it sends anything.
 
 use super::{AppError, Env, cost, environment_error};
 use crate::plan::{Plan, TargetKind};
 use crate::units::Percent;
 use std::io::Write;
 
-/// The share of one S1 unit's day above which is asked.
-const SHARE_ASKED: f64 = 0.25;
+/// Share of one S1 unit's daily messages above which a run needs confirmation.
+const SHARE_CONFIRMED: f64 = 0.25;
 
-/// Goes on when the hub bills nothing, when it is little, or when a person or `--yes` says so. What it costs is told here only if
-/// it was not before: to whoever wants it `quiet`.
+/// Returns if the run needs no confirmation, or if `--yes` or the user confirms it. With `quiet` the question contains the cost, because
+/// `run` has not printed it.
 ///
 /// # Errors
-/// The answer was no, or there is nobody to ask.
+/// The answer is no, or there is no terminal to ask on.
 pub(super) async fn confirm(plan: &Plan, yes: bool, quiet: bool, env: &mut Env) -> Result<(), AppError> {
-    if yes || !bills(plan) || cost::share(plan) <= SHARE_ASKED {
+    if yes || !bills(plan) || cost::share(plan) <= SHARE_CONFIRMED {
         return Ok(());
     }
-    let asked = Percent::from_fraction(SHARE_ASKED);
-    let cost =
-        if quiet { cost::line(plan) } else { format!("takes more than {asked} of one S1 unit's day\n") };
+    let limit = Percent::from_fraction(SHARE_CONFIRMED);
+    let cost = if quiet {
+        cost::line(plan)
+    } else {
+        format!("uses more than {limit} of the daily messages of one S1 unit\n")
+    };
     let Some(answer) = env.answer else {
         return Err(AppError::Usage(format!(
-            "this run {cost}  to allow that, say --yes; or make the run shorter, or its fleets smaller"
+            "this run {cost}  to allow it, add --yes; or use a shorter run or smaller fleets"
         )));
     };
-    write!(env.err, "this run {cost}go on? [y/N] ")
+    write!(env.err, "this run {cost}continue? [y/N] ")
         .and_then(|()| env.err.flush())
-        .map_err(|error| environment_error("cannot ask", &error))?;
-    // On a thread of its own: Ctrl-C must be heard while nobody types.
-    let typed = tokio::task::spawn_blocking(answer).await;
-    let typed = typed.map_err(|error| environment_error("cannot ask", &error))?;
-    let typed = typed.map_err(|error| environment_error("cannot read the answer", &error))?;
-    match typed.trim().to_ascii_lowercase().as_str() {
+        .map_err(|error| environment_error("cannot ask for confirmation", &error))?;
+    // On a blocking thread, so that Ctrl-C works while the question is open.
+    let line = tokio::task::spawn_blocking(answer).await;
+    let line = line.map_err(|error| environment_error("cannot ask for confirmation", &error))?;
+    let line = line.map_err(|error| environment_error("cannot read the answer", &error))?;
+    match line.trim().to_ascii_lowercase().as_str() {
         "y" | "yes" => Ok(()),
         _ => Err(AppError::Declined),
     }
 }
 
-/// A hub in Azure counts messages; the built-in one, and one on this machine, does not.
+/// Returns true if the hub bills messages. The built-in hub, and a hub on this machine, do not.
 pub(super) fn bills(plan: &Plan) -> bool {
     plan.target.kind == TargetKind::IotHub && plan.emulator.is_none() && !plan.target.is_loopback()
 }
@@ -52,8 +54,8 @@ mod tests {
 
     type Answer = Option<fn() -> std::io::Result<String>>;
 
-    /// What comes of a plan that needs so many devices, if a person answers so.
-    fn asked(host: &str, devices: u32, yes: bool, answer: Answer) -> Result<(), AppError> {
+    /// Confirms a plan of this size, with this answer.
+    fn confirmed(host: &str, devices: u32, yes: bool, answer: Answer) -> Result<(), AppError> {
         let (_sender, interrupts) = tokio::sync::watch::channel(0);
         let env = Env { answer, err: Box::new(std::io::sink()), ..Env::from_process(interrupts) };
         ask(host, devices, [yes, false], env)
@@ -79,32 +81,38 @@ mod tests {
     }
 
     #[test]
-    fn above_a_quarter_of_a_units_day_somebody_must_say_yes() {
+    fn a_quarter_of_a_units_day_needs_confirmation() {
         let hub = "hub.example";
-        assert!(asked(hub, 990, false, None).is_ok(), "less than a quarter");
+        assert!(confirmed(hub, 990, false, None).is_ok(), "less than a quarter");
         assert!(
-            matches!(asked(hub, 1_010, false, None), Err(AppError::Usage(text)) if text.contains("--yes"))
+            matches!(confirmed(hub, 1_010, false, None), Err(AppError::Usage(text)) if text.contains("--yes"))
         );
-        assert!(asked(hub, 1_010, true, None).is_ok());
-        assert!(asked(hub, 1_010, false, Some(|| Ok("Y\n".to_owned()))).is_ok());
-        assert!(matches!(asked(hub, 1_010, false, Some(|| Ok("\n".to_owned()))), Err(AppError::Declined)));
-        assert!(asked("localhost", 100_000, false, None).is_ok(), "nobody pays for that");
+        assert!(confirmed(hub, 1_010, true, None).is_ok());
+        assert!(confirmed(hub, 1_010, false, Some(|| Ok("Y\n".to_owned()))).is_ok());
+        assert!(matches!(
+            confirmed(hub, 1_010, false, Some(|| Ok("\n".to_owned()))),
+            Err(AppError::Declined)
+        ));
+        assert!(confirmed("localhost", 100_000, false, None).is_ok(), "a local hub bills nothing");
     }
 
     #[test]
-    fn the_question_tells_the_cost_only_to_whoever_was_not_told_before() {
+    fn question_has_the_cost_only_if_quiet() {
         let question = |quiet| {
-            let mut said = tempfile::tempfile().unwrap();
+            let mut written = tempfile::tempfile().unwrap();
             let (_sender, interrupts) = tokio::sync::watch::channel(0);
-            let err = Box::new(said.try_clone().unwrap());
+            let err = Box::new(written.try_clone().unwrap());
             let env = Env { answer: Some(|| Ok("y\n".to_owned())), err, ..Env::from_process(interrupts) };
             ask("hub.example", 1_200, [false, quiet], env).unwrap();
             let mut text = String::new();
-            said.rewind().and_then(|()| said.read_to_string(&mut text)).unwrap();
+            written.rewind().and_then(|()| written.read_to_string(&mut text)).unwrap();
             text
         };
-        assert_eq!(question(false), "this run takes more than 25% of one S1 unit's day\ngo on? [y/N] ");
-        let told = "this run sends about 120,000 billed messages, 30.0% of one S1 unit's day\ngo on? [y/N] ";
-        assert_eq!(question(true), told);
+        assert_eq!(
+            question(false),
+            "this run uses more than 25% of the daily messages of one S1 unit\ncontinue? [y/N] "
+        );
+        let with_cost = "this run sends about 120,000 billed messages, 30.0% of the daily messages of one S1 unit\ncontinue? [y/N] ";
+        assert_eq!(question(true), with_cost);
     }
 }

@@ -1,13 +1,12 @@
-//! What a run will cost a hub that bills: messages, and their share of one unit's day. Told before the load starts;
-//! called by
-//! `run` and `consent`.
+//! The cost of a run on a hub that bills: the number of messages, and their share of one S1 unit's daily messages. `run` and `consent` print
+//! it before the load. It reads only the plan.
 
 use crate::iothub::limits::Tier;
 use crate::plan::{CallPlan, DrivePlan, FleetPlan, Payload, Plan};
 use crate::units::{grouped, human_count};
 
-/// Messages that a hub bills for the whole plan: it meters in blocks of 4 KB. Of a whole twin, whose size the plan does not
-/// know, one block is counted.
+/// Returns the number of billed messages of the plan. A hub bills in blocks of 4 KB. A whole twin, whose size the plan does not know, counts
+/// as one block.
 fn billed(plan: &Plan) -> f64 {
     let fleets = plan.fleets.iter().map(|fleet| {
         let per_second: f64 = fleet
@@ -25,14 +24,14 @@ fn billed(plan: &Plan) -> f64 {
     fleets.chain(calls).sum()
 }
 
-/// Blocks of one message.
-#[expect(clippy::cast_precision_loss, reason = "a handful of blocks")]
+/// Returns the number of blocks of one message.
+#[expect(clippy::cast_precision_loss, reason = "a small number")]
 fn blocks(fleet: &FleetPlan, payload: &Payload, more_bytes: usize) -> f64 {
     let id_bytes = fleet.device_id(fleet.devices.saturating_sub(1)).len();
     Tier::S1.billed((payload.bytes_max(id_bytes) + more_bytes) as u64) as f64
 }
 
-/// Blocks of one call and of what it leads to: a method's answer, the device's notice of a change
+/// Returns the number of blocks of one call, with the answer to a method and the device's update message for a desired property
 /// (Azure: "Azure IoT Hub pricing information").
 fn call_blocks(fleet: &FleetPlan, drive: &DrivePlan) -> f64 {
     match &drive.call {
@@ -50,19 +49,19 @@ fn call_blocks(fleet: &FleetPlan, drive: &DrivePlan) -> f64 {
     }
 }
 
-/// The plan's share of what one S1 unit takes in a day; 1 is all of it.
+/// Returns the plan's share of one S1 unit's daily messages; 1 is all of them.
 #[must_use]
-#[expect(clippy::cast_precision_loss, reason = "a share of some hundred thousands")]
+#[expect(clippy::cast_precision_loss, reason = "far below 2^52 messages")]
 pub(super) fn share(plan: &Plan) -> f64 {
     billed(plan) / Tier::S1.messages_per_day() as f64
 }
 
-/// One line: how many billed messages, and how much of an S1 unit's day that is.
+/// Describes the cost in one line.
 #[must_use]
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of messages")]
 pub(super) fn line(plan: &Plan) -> String {
     format!(
-        "sends about {} billed messages, {}% of one S1 unit's day\n",
+        "sends about {} billed messages, {}% of the daily messages of one S1 unit\n",
         human_count(billed(plan).round() as u64),
         grouped(&format!("{:.1}", share(plan) * 100.0)),
     )
@@ -74,7 +73,7 @@ mod tests {
     use crate::scenario::Input;
 
     #[test]
-    fn blocks_are_counted_and_not_messages() {
+    fn blocks_of_4_kb_are_billed() {
         let text = r#"
             name = "cost"
             [fleet.a]
@@ -115,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_devices_live_by_is_billed_too() {
+    fn twins_methods_and_c2d_messages_are_billed() {
         let text = r#"
             [fleet.a]
             devices = 10
@@ -151,7 +150,7 @@ mod tests {
                 crate::plan::load(&input, &mut rand::rng()).unwrap_or_else(|errors| panic!("{errors}"));
             billed(&plan).round()
         };
-        // Ten when they come, and ten gets and ten reports of each.
+        // Ten reads on connect, then ten reads and ten reports of each device.
         let twins = 10.0 + 100.0 + 100.0;
         let call = |more: &str| format!("fleet = \"a\"\n{more}");
         for (call, blocks) in [

@@ -1,5 +1,5 @@
-//! `hubstorm doctor`: what this machine lets a load do, what is in its way and how to change that, and whether a target
-//! can be reached, step by step. It changes nothing but this process's own limit of open files.
+//! `hubstorm doctor`: shows how much load this machine can generate, warns about limits and says how to raise them, and tests the connection to
+//! a target step by step. It changes only the open-files limit of its own process.
 
 use super::{AppError, Env, environment_error, machine, preflight, print, read_scenario};
 use crate::cli::DoctorArgs;
@@ -11,19 +11,19 @@ use crate::units::{human_bytes, human_count, human_us};
 use std::fmt::Write as _;
 use std::time::Duration;
 
-/// A target that takes longer is not reached.
+/// Maximum time to connect to the target.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long a server that requested a client certificate has to refuse the connection without one.
+/// How long to wait for a server that requested a client certificate to refuse the connection.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(2);
-/// Below this many descriptors a load of a few thousand devices does not fit.
+/// Number of file descriptors for a load of a few thousand devices.
 const DESCRIPTORS_COMFORTABLE: u64 = 4_096;
-/// How often, and how long, the timer is tried.
-const NAPS: u32 = 50;
-const NAP: Duration = Duration::from_millis(1);
-/// A timer later than this shows in latencies.
-const NAP_LATE_US: u64 = 1_000;
+/// Number and length of the sleeps that test the timer.
+const TIMER_TESTS: u32 = 50;
+const TIMER_SLEEP: Duration = Duration::from_millis(1);
+/// Timer delay above which latencies are distorted.
+const TIMER_LATE_US: u64 = 1_000;
 
-/// Prints what it finds; exit code 1 when the target cannot be reached.
+/// Prints the report. Fails if the target cannot be reached.
 pub(super) async fn run(args: &DoctorArgs, env: &mut Env) -> Result<(), AppError> {
     let target = args.target.as_deref().map(read_scenario::host_and_port).transpose()?;
     let mut report = Report::default();
@@ -32,12 +32,12 @@ pub(super) async fn run(args: &DoctorArgs, env: &mut Env) -> Result<(), AppError
     roots(&mut report);
     print(env, &report.text())?;
     match target {
-        Some((host, port)) => reach(args, host, port, env).await,
+        Some((host, port)) => connect(args, host, port, env).await,
         None => Ok(()),
     }
 }
 
-/// Lines, each with its name, and what to do about some of them.
+/// Named lines, and warnings with fixes.
 #[derive(Default)]
 struct Report {
     lines: Vec<(&'static str, String)>,
@@ -59,7 +59,7 @@ impl Report {
             let _ = writeln!(out, "warning: {warning}");
         }
         if self.warnings.is_empty() {
-            out.push_str("nothing is in the way\n");
+            out.push_str("no problems found\n");
         }
         out
     }
@@ -69,53 +69,53 @@ fn hardware(report: &mut Report) {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     report.line(
         "cores",
-        format!("{cores}, {}", machine::processor().unwrap_or_else(|| "of unknown make".to_owned())),
+        format!("{cores}, {}", machine::processor().unwrap_or_else(|| "unknown processor".to_owned())),
     );
     if machine::has_aes() {
-        report.line("AES", "in the processor".to_owned());
+        report.line("AES", "in hardware".to_owned());
     } else {
         report.line("AES", "in software".to_owned());
         report
             .warnings
-            .push("this processor has no AES instructions: TLS takes several times the time".to_owned());
+            .push("this processor has no AES instructions: TLS needs several times the CPU time".to_owned());
     }
-    let mut room = vec![];
+    let mut capacity = vec![];
     if let Some(bytes) = machine::memory_available() {
         report.line("memory", format!("{} available", human_bytes(bytes)));
-        room.push((Needs::devices_in(bytes), "memory"));
+        capacity.push((Needs::devices_in(bytes), "memory"));
     }
     match crate::fleet::raise_descriptor_limit() {
         Ok(limit) => {
-            report.line("descriptors", format!("{} for each process", human_count(limit)));
-            room.push((limit.saturating_sub(Needs::DESCRIPTORS_BESIDE), "descriptors"));
+            report.line("descriptors", format!("{} per process", human_count(limit)));
+            capacity.push((limit.saturating_sub(Needs::DESCRIPTORS_BESIDE), "descriptors"));
             if limit < DESCRIPTORS_COMFORTABLE {
-                let wanted = "a load of a few thousand devices needs";
+                let need = "a load of a few thousand devices needs";
                 let more = preflight::more_descriptors(DESCRIPTORS_COMFORTABLE, limit);
-                report.warnings.push(format!("{wanted} {more}"));
+                report.warnings.push(format!("{need} {more}"));
             }
         }
-        Err(error) => report.warnings.push(format!("the limit of open files cannot be raised: {error}")),
+        Err(error) => report.warnings.push(format!("cannot raise the limit of open files: {error}")),
     }
     if let Some((first, last)) = machine::ephemeral_ports() {
         let count = (last + 1).saturating_sub(first);
-        report.line("ports", format!("{} towards one target ({first} to {last})", human_count(count)));
-        room.push((count, "ports"));
+        report.line("ports", format!("{} to one target ({first} to {last})", human_count(count)));
+        capacity.push((count, "ports"));
     }
-    match room.into_iter().min() {
-        Some((0, bound)) => report.line("room for", format!("no device: too few {bound}")),
+    match capacity.into_iter().min() {
+        Some((0, bound)) => report.line("capacity", format!("no device: too few {bound}")),
         Some((devices, bound)) => report
-            .line("room for", format!("about {} devices over TLS, bounded by {bound}", human_count(devices))),
+            .line("capacity", format!("about {} devices over TLS, limited by {bound}", human_count(devices))),
         None => {}
     }
 }
 
-/// Where the time comes from, and how late this machine wakes who waits for it.
+/// Reports the clock source and the delay of timers.
 fn timing(report: &mut Report) {
     let mut late_us = Vec::new();
-    for _ in 0..NAPS {
-        let due = clock::now() + NAP;
-        // The kernel's own timer, as a load's deadlines use it; nothing else waits for this thread.
-        std::thread::sleep(NAP);
+    for _ in 0..TIMER_TESTS {
+        let due = clock::now() + TIMER_SLEEP;
+        // The same kernel timer as for the deadlines of a load.
+        std::thread::sleep(TIMER_SLEEP);
         late_us
             .push(u64::try_from(clock::now().saturating_duration_since(due).as_micros()).unwrap_or(u64::MAX));
     }
@@ -123,15 +123,15 @@ fn timing(report: &mut Report) {
     let (median, worst) = (late_us[late_us.len() / 2], late_us[late_us.len() - 1]);
     let source = machine::clock_source().map_or(String::new(), |source| format!("{source}, "));
     let sync = if std::path::Path::new("/run/systemd/timesync/synchronized").exists() {
-        "synchronised"
+        "synchronized"
     } else {
-        "whether it is synchronised is not known (tokens allow five minutes)"
+        "synchronization unknown (tokens allow a skew of 5 minutes)"
     };
     report.line("clock", format!("{source}{sync}"));
-    report.line("timer", format!("wakes {} late, {} at worst", human_us(median), human_us(worst)));
-    if median > NAP_LATE_US {
+    report.line("timer", format!("median delay {}, maximum {}", human_us(median), human_us(worst)));
+    if median > TIMER_LATE_US {
         report.warnings.push(
-            "this machine wakes its tasks late, and latencies will show it; stop what else runs here, or use another machine"
+            "timers fire late on this machine, which distorts latencies; stop other programs, or use another machine"
                 .to_owned(),
         );
     }
@@ -139,7 +139,7 @@ fn timing(report: &mut Report) {
 
 fn roots(report: &mut Report) {
     match tls::client(&tls::ClientOptions::default()) {
-        Ok(_) => report.line("TLS roots", "the system's".to_owned()),
+        Ok(_) => report.line("TLS roots", "the system's root certificates".to_owned()),
         Err(error) => {
             report.line("TLS roots", "none".to_owned());
             report.warnings.push(error.to_string());
@@ -147,8 +147,8 @@ fn roots(report: &mut Report) {
     }
 }
 
-/// Dials the target once, each step timed.
-async fn reach(args: &DoctorArgs, host: &str, port: Option<u16>, env: &mut Env) -> Result<(), AppError> {
+/// Connects to the target once and times each step.
+async fn connect(args: &DoctorArgs, host: &str, port: Option<u16>, env: &mut Env) -> Result<(), AppError> {
     let port = port.unwrap_or(if args.plain { 1883 } else { 8883 });
     let options = tls::ClientOptions { ca: args.ca.clone(), ..tls::ClientOptions::default() };
     let tls = match args.plain {
@@ -159,7 +159,7 @@ async fn reach(args: &DoctorArgs, host: &str, port: Option<u16>, env: &mut Env) 
     if host.parse::<std::net::IpAddr>().is_err() {
         let addresses = tokio::net::lookup_host((host, port)).await.map_err(|error| {
             environment_error(
-                &format!("{host} cannot be resolved; check the name and this machine's DNS"),
+                &format!("cannot resolve {host}; check the name and the DNS settings of this machine"),
                 &error,
             )
         })?;
@@ -172,18 +172,18 @@ async fn reach(args: &DoctorArgs, host: &str, port: Option<u16>, env: &mut Env) 
     match link::dial(&endpoint, &Resolver::default(), 0, clock::now() + DIAL_TIMEOUT).await {
         Ok(Dialed { mut transport, steps, tls }) => {
             if let Err(end) = transport.await_refusal(clock::now() + REFUSAL_TIMEOUT).await {
-                print(env, &took(&steps, tls.as_ref()))?;
+                print(env, &step_times(&steps, tls.as_ref()))?;
                 let TlsEnd { cause, fix } = end;
                 return Err(AppError::Environment(format!("{cause}\n  {fix}")));
             }
-            // Whatever listens there takes a connection: only a broker answers a CONNECT.
+            // Any listener accepts a TCP connection. Only MQTT would show that it is a broker.
             let works = if tls.is_some() { "TCP and TLS work" } else { "TCP works" };
-            print(env, &format!("{}{works}; MQTT was not tried\n", took(&steps, tls.as_ref())))
+            print(env, &format!("{}{works}; MQTT was not tested\n", step_times(&steps, tls.as_ref())))
         }
         Err(error) => {
-            print(env, &took(&error.steps, None))?;
+            print(env, &step_times(&error.steps, None))?;
             let fix = if error.may_lack_tls() {
-                "check that the server speaks TLS 1.2 or 1.3 on this port; if it uses plain TCP there, pass --plain"
+                "check that the server uses TLS 1.2 or 1.3 on this port; for a server without TLS, add --plain"
             } else {
                 preflight::dial_fix(&error, &endpoint)
             };
@@ -192,16 +192,16 @@ async fn reach(args: &DoctorArgs, host: &str, port: Option<u16>, env: &mut Env) 
     }
 }
 
-fn took(steps: &Steps, tls: Option<&TlsFacts>) -> String {
+fn step_times(steps: &Steps, tls: Option<&TlsFacts>) -> String {
     let mut out = String::new();
-    for (name, took) in [("DNS", steps.dns), ("TCP", steps.tcp), ("TLS", steps.tls)] {
-        let Some(took) = took else { continue };
-        let took = human_us(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+    for (name, time) in [("DNS", steps.dns), ("TCP", steps.tcp), ("TLS", steps.tls)] {
+        let Some(time) = time else { continue };
+        let time = human_us(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
         let facts = tls.filter(|_| name == "TLS");
         let facts =
             facts.map_or(String::new(), |tls| format!("  TLS {}, {}, {}", tls.version, tls.suite, tls.group));
         // Writing to a String cannot fail.
-        let _ = writeln!(out, "  {name:<13}{took}{facts}");
+        let _ = writeln!(out, "  {name:<13}{time}{facts}");
     }
     out
 }

@@ -1,5 +1,5 @@
-//! Ends a run early: when a threshold with `abort = true` has failed, and when every device has been offline for as long as
-//! `abort_when_unreachable` says. Fed with the run's events by `run`.
+//! Decides whether a run ends early: when a threshold with `abort = true` has failed, or when every device has been offline for
+//! `abort_when_unreachable`. `run` passes the events of the load to it and stops the load.
 
 use crate::measure::{Event, Measurement, Rules};
 use crate::plan::Plan;
@@ -7,32 +7,32 @@ use crate::report::failed_early;
 use crate::result::model::EndedBy;
 use std::time::Duration;
 
-/// A stall of the load generator from which on devices may be offline because of it (our choice).
+/// Stall of the load generator that may be the reason why devices are offline (our choice).
 const LONG_STALL_US: u64 = 100_000;
 
-/// What is watched while a run goes on.
-pub(super) struct Watch {
+/// The conditions for an early end, and their state.
+pub(super) struct EarlyEndCheck {
     rules: Rules,
     abort_when_unreachable: Option<Duration>,
-    /// Since when no device is online although the plan wants some.
+    /// Start of the time in which no device is online although the plan has some online.
     offline_since: Option<Duration>,
-    /// The end of the load generator's latest long stall: devices that are offline after it need time to reconnect.
+    /// End of the latest long stall of the load generator. Devices need time to reconnect after it.
     stalled_until: Duration,
     fired: bool,
 }
 
-/// Why a run ends early: the cause for the result, and the sentence for the person.
+/// Why a run ends early: the cause for the result, and the message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Early {
+pub(super) struct EarlyEnd {
     pub(super) ended_by: EndedBy,
     pub(super) text: String,
 }
 
-impl Watch {
-    pub(super) fn new(plan: &Plan) -> Watch {
+impl EarlyEndCheck {
+    pub(super) fn new(plan: &Plan) -> EarlyEndCheck {
         let abort_when_unreachable = plan.abort_when_unreachable;
         let stalled_until = Duration::ZERO;
-        Watch {
+        EarlyEndCheck {
             rules: plan.rules(),
             abort_when_unreachable,
             offline_since: None,
@@ -41,22 +41,22 @@ impl Watch {
         }
     }
 
-    /// Whether the measurement itself is needed each second.
+    /// Returns true if a threshold or a stall must be checked against the measurement each second.
     pub(super) fn needs_measurement(&self) -> bool {
         self.abort_when_unreachable.is_some()
             || self.rules.thresholds.iter().any(|rule| rule.abort_from_us.is_some())
     }
 
-    /// Takes an event in; returns why the run should end, once.
-    pub(super) fn on(&mut self, event: &Event) -> Option<Early> {
+    /// Handles an event. Returns the reason for an early end, only once.
+    pub(super) fn handle_event(&mut self, event: &Event) -> Option<EarlyEnd> {
         let early = match event {
             _ if self.fired => None,
             Event::Measured { at, measurement } => {
                 self.note_stalls(measurement);
-                self.thresholds(*at, measurement)
+                self.check_thresholds(*at, measurement)
             }
             Event::Second(second) => {
-                self.reachable(second.at, second.live.online, second.live.planned_online)
+                self.check_reachable(second.at, second.live.online, second.live.planned_online)
             }
             _ => None,
         };
@@ -64,14 +64,14 @@ impl Watch {
         early
     }
 
-    fn thresholds(&self, at: Duration, measurement: &Measurement) -> Option<Early> {
+    fn check_thresholds(&self, at: Duration, measurement: &Measurement) -> Option<EarlyEnd> {
         let at_us = u64::try_from(at.as_micros()).unwrap_or(u64::MAX);
         let (rule, observed) = failed_early(measurement, &self.rules, at_us)?;
         let text = format!(
-            "{} {} failed ({observed}): ending the run, as its abort = true says",
+            "threshold {} {} failed ({observed}): ending the run (abort = true)",
             rule.metric, rule.expression
         );
-        Some(Early { ended_by: EndedBy::Abort, text })
+        Some(EarlyEnd { ended_by: EndedBy::Abort, text })
     }
 
     fn note_stalls(&mut self, measurement: &Measurement) {
@@ -80,7 +80,7 @@ impl Watch {
         self.stalled_until = self.stalled_until.max(Duration::from_micros(long.unwrap_or(0)));
     }
 
-    fn reachable(&mut self, at: Duration, online: u64, planned_online: u64) -> Option<Early> {
+    fn check_reachable(&mut self, at: Duration, online: u64, planned_online: u64) -> Option<EarlyEnd> {
         let limit = self.abort_when_unreachable?;
         if online > 0 || planned_online == 0 {
             self.offline_since = None;
@@ -88,10 +88,10 @@ impl Watch {
         }
         let since = *self.offline_since.get_or_insert(at);
         let offline = at.saturating_sub(since.max(self.stalled_until));
-        (offline >= limit).then(|| Early {
+        (offline >= limit).then(|| EarlyEnd {
             ended_by: EndedBy::Unreachable,
             text: format!(
-                "every device has been offline for {} s: ending the run, as abort_when_unreachable says",
+                "every device has been offline for {} s: ending the run (abort_when_unreachable)",
                 offline.as_secs()
             ),
         })
@@ -109,8 +109,8 @@ mod tests {
         Event::Second(Second { at: Duration::from_secs(at_s), phase: 0, planned_per_s: None, live })
     }
 
-    fn watch(limit_s: Option<u64>) -> Watch {
-        Watch {
+    fn new_check(limit_s: Option<u64>) -> EarlyEndCheck {
+        EarlyEndCheck {
             rules: Rules::default(),
             abort_when_unreachable: limit_s.map(Duration::from_secs),
             offline_since: None,
@@ -120,9 +120,9 @@ mod tests {
     }
 
     #[test]
-    fn a_fleet_that_is_offline_for_long_ends_the_run_once() {
-        let mut watch = watch(Some(3));
-        let seen: Vec<bool> = [
+    fn unreachable_target_ends_the_run_once() {
+        let mut check = new_check(Some(3));
+        let ended: Vec<bool> = [
             second(1, 0, 0),
             second(2, 5, 5),
             second(3, 0, 5),
@@ -135,28 +135,28 @@ mod tests {
             second(10, 0, 5),
         ]
         .iter()
-        .map(|event| watch.on(event).is_some())
+        .map(|event| check.handle_event(event).is_some())
         .collect();
-        assert_eq!(seen, [false, false, false, false, false, false, false, false, true, false]);
+        assert_eq!(ended, [false, false, false, false, false, false, false, false, true, false]);
     }
 
     #[test]
-    fn a_stall_of_the_load_generator_starts_the_wait_anew() {
-        let mut watch = watch(Some(3));
+    fn stall_of_the_generator_restarts_the_wait() {
+        let mut check = new_check(Some(3));
         let mut measurement = crate::report::testing::measured(1, 1, |_| ());
         let stall = StallEntry { from_us: 4_000_000, to_us: 6_500_000, stalled_us: 2_500_000 };
         measurement.add_stall(Source::Worker(0), stall);
-        assert!(watch.on(&second(4, 0, 5)).is_none());
+        assert!(check.handle_event(&second(4, 0, 5)).is_none());
         let measured = Event::Measured { at: Duration::from_secs(7), measurement: Box::new(measurement) };
-        assert!(watch.on(&measured).is_none());
-        let fired: Vec<bool> = (7..11).map(|at| watch.on(&second(at, 0, 5)).is_some()).collect();
+        assert!(check.handle_event(&measured).is_none());
+        let fired: Vec<bool> = (7..11).map(|at| check.handle_event(&second(at, 0, 5)).is_some()).collect();
         assert_eq!(fired, [false, false, false, true]);
     }
 
     #[test]
-    fn without_the_key_nothing_ends_a_run() {
-        let mut watch = watch(None);
-        assert!((1..100).all(|at| watch.on(&second(at, 0, 5)).is_none()));
-        assert!(!watch.needs_measurement());
+    fn run_without_the_key_does_not_end_early() {
+        let mut check = new_check(None);
+        assert!((1..100).all(|at| check.handle_event(&second(at, 0, 5)).is_none()));
+        assert!(!check.needs_measurement());
     }
 }

@@ -1,76 +1,57 @@
-//! `hubstorm emulator`: the hub on this machine, alone until a signal comes, or as the child of a run, driven by JSON lines on
-//! stdin. The first line on stdout is one JSON object that says how to connect.
+//! `hubstorm emulator`: runs the emulator until a signal arrives or, with `--control`, until stdin ends. The command line or the first
+//! control line configures it. The first line on stdout is a JSON object that says how to connect. The emulator itself is in
+//! `crate::emulator`.
 
 mod control_lines;
 mod error;
 
 use super::ca_file::CaFile;
-use super::notice_printer;
-use super::secret;
+use super::{AppError, Env, environment_error, notice_printer, read_scenario, secret};
+use crate::cli::EmulatorArgs;
 use crate::clock;
 use crate::emulator::control::{ControlCommand, ControlConfig, Ready, SecretText};
 use crate::emulator::{Config, Hub, certificate};
+use crate::fleet::raise_descriptor_limit;
 use crate::iothub::sas::Key;
 use crate::link::{listen, tls};
+use crate::units::parse_duration;
 use control_lines::{control, parse, print, stdin_lines};
+use error::EmulatorCommandError;
 use std::future::Future;
 use std::io::{self, Write};
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
-pub(super) use error::EmulatorCommandError;
-
-/// The device in the sample connection string; every other id works as well.
+/// Device id of the sample connection string. The group key admits every other id as well.
 const SAMPLE_DEVICE: &str = "sample-device";
 
-/// What the command line says.
-#[derive(Clone, Debug)]
-pub(super) struct EmulatorArgs {
-    /// Where to listen; loopback unless told otherwise. Port 0 lets the system choose.
-    pub listen: SocketAddr,
-    /// Names besides `localhost` and `127.0.0.1`, in the certificate and for devices. The first is the ready line's host; without one
-    /// it is `localhost`, or the address where that is another.
-    pub hosts: Vec<String>,
-    /// `env:NAME` or `file:PATH` of the group key; without it one is made at random.
-    pub group_key: Option<String>,
-    /// Where to write the CA file; `None` is the temporary directory.
-    pub ca_out: Option<PathBuf>,
-    /// Threads; one per core without it.
-    pub shards: Option<usize>,
-    /// From a token's expiry to the end of its connection.
-    pub expiry_grace: Option<Duration>,
-    /// Accept unescaped `#`, `+` and `/` in property bags.
-    pub lenient_properties: bool,
-    /// Driven by JSON lines on stdin; everything above then comes from there.
-    pub control: bool,
-}
-
-impl Default for EmulatorArgs {
-    fn default() -> EmulatorArgs {
-        EmulatorArgs {
-            listen: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 8883),
-            hosts: Vec::new(),
-            group_key: None,
-            ca_out: None,
-            shards: None,
-            expiry_grace: None,
-            lenient_properties: false,
-            control: false,
+/// Runs the emulator until a signal arrives or, with `--control`, stdin ends.
+pub(super) async fn run(args: &EmulatorArgs, env: &mut Env) -> Result<(), AppError> {
+    args.host.iter().try_for_each(|host| read_scenario::host("--host", host))?;
+    raise_descriptor_limit()
+        .map_err(|error| environment_error("cannot raise the limit of open files", &error))?;
+    let mut interrupts = env.interrupts.clone();
+    let stop = async {
+        // The terminal sends Ctrl-C to the child of a run too. The child must serve until the run has drained and closes its stdin.
+        if args.control || interrupts.changed().await.is_err() {
+            std::future::pending::<()>().await;
         }
-    }
+    };
+    serve(args, &mut env.out, stop).await.map_err(|error| match error {
+        EmulatorCommandError::Usage(_) => AppError::Usage(error.to_string()),
+        EmulatorCommandError::Secret(error) => error.into(),
+        error => AppError::Environment(error.to_string()),
+    })
 }
 
-/// Serves until `stop` resolves or, with `control`, stdin ends. Prints the ready line to `out`, and with `control` the
-/// answers.
+/// Serves until `stop` resolves or, with `control`, stdin ends. Prints the ready line and, with `control`, the answers to `out`.
 ///
 /// # Errors
-/// See [`EmulatorCommandError`]: the address is taken, the key is not one, a file cannot be written.
-pub(super) async fn run(
-    args: EmulatorArgs,
+/// See [`EmulatorCommandError`]: the address is in use, the key is invalid, a file cannot be written.
+async fn serve(
+    args: &EmulatorArgs,
     out: &mut dyn Write,
     stop: impl Future<Output = ()>,
 ) -> Result<(), EmulatorCommandError> {
@@ -80,34 +61,21 @@ pub(super) async fn run(
             None => return Ok(()),
             Some(line) => match parse(&line)? {
                 ControlCommand::Config(config) => (Some(lines), config),
-                _ => return Err(EmulatorCommandError::Control("the first command is config".to_owned())),
+                _ => {
+                    return Err(EmulatorCommandError::Control("the first command must be config".to_owned()));
+                }
             },
         }
     } else {
-        (None, control_config(&args)?)
+        (None, control_config(args)?)
     };
-    let listen = config.listen();
-    let host = match config.hosts.first() {
-        Some(host) => host.clone(),
-        None if listen.ip() == Ipv4Addr::LOCALHOST || listen.ip().is_unspecified() => "localhost".to_owned(),
-        None => listen.ip().to_string(),
-    };
+    let (listen, host) = (config.listen(), public_host(&config));
     let config = config.to_config()?;
     let listener = listen::bind(listen)?;
     let certificate = certificate::make(&config.host_names, clock::unix())?;
     let rsa = Arc::clone(&certificate.rsa);
     let tls = tls::server_with_rsa((certificate.chain, certificate.key), Box::new(move || rsa.get()))?;
-    let ca_file = match args.control {
-        true => None,
-        false => Some(match &args.ca_out {
-            Some(path) => CaFile::at(path, &certificate.ca_pem),
-            None => CaFile::temporary(&std::env::temp_dir(), &certificate.ca_pem),
-        }),
-    };
-    let ca_file = match ca_file.transpose() {
-        Ok(file) => file,
-        Err((path, source)) => return Err(EmulatorCommandError::CaFile { path, source }),
-    };
+    let ca_file = ca_file(args, &certificate.ca_pem)?;
     let ready = Ready {
         mqtt: listener.local_addr()?.to_string(),
         ca_file: ca_file.as_ref().map(|file| file.path().display().to_string()),
@@ -117,8 +85,8 @@ pub(super) async fn run(
     };
     let hub = Hub::new(config);
     let started = hub.start(&tls).await?;
-    // Make the RSA certificate now, so that the first device that needs it does not wait. As the child of a run the hub makes it on
-    // demand: the run's devices do not need it, and its CPU time would count as the hub's.
+    // Make the RSA certificate now, so that the first device that needs it does not wait. The built-in hub of a run makes it on demand: the
+    // devices of a run do not need it, and its CPU time would count as the hub's.
     let rsa = certificate.rsa;
     let make_rsa = || std::thread::Builder::new().name("rsa".to_owned()).spawn(move || rsa.get());
     let rsa_thread = (!args.control).then(make_rsa).transpose()?;
@@ -136,36 +104,58 @@ pub(super) async fn run(
     let served = match lines {
         None => serving.await.map(drop).map_err(EmulatorCommandError::from),
         Some(lines) => {
-            // Each call waits on a task of its own.
+            // Each call waits in a task of its own.
             let controlled = control(&hub, lines, ended, serving, out);
             tokio::task::LocalSet::new().run_until(controlled).await
         }
     };
     drop(hub);
     notices.finish();
-    // A process that exits while another thread makes a key may abort: aws-lc clears its random generators at exit.
+    // Wait for the thread: aws-lc clears its random generators at exit, and a process that exits while a key is made may abort.
     if let Some(Err(panic)) = rsa_thread.map(std::thread::JoinHandle::join) {
         std::panic::resume_unwind(panic);
     }
     served
 }
 
+/// Returns the configuration of the command line.
 fn control_config(args: &EmulatorArgs) -> Result<ControlConfig, EmulatorCommandError> {
+    let grace = parse_duration(&args.expiry_grace)
+        .map_err(|error| EmulatorCommandError::Usage(format!("--expiry-grace: {error}")))?;
     let mut config = ControlConfig {
         host: args.listen.ip(),
         port: args.listen.port(),
-        hosts: args.hosts.clone(),
-        shards: args.shards.unwrap_or_default(),
+        hosts: args.host.clone(),
+        shards: args.shards.map(usize::from).unwrap_or_default(),
         lenient_properties: args.lenient_properties,
+        expiry_grace_ms: u64::try_from(grace.as_millis()).unwrap_or(u64::MAX),
         ..ControlConfig::default()
     };
-    if let Some(grace) = args.expiry_grace {
-        config.expiry_grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
-    }
     if let Some(reference) = &args.group_key {
         config.group_keys.push(SecretText::new(secret::read(reference, "the group key")?));
     }
     Ok(config)
+}
+
+/// Returns the host in the ready line: the first additional host name, `localhost`, or the listen address if that is not 127.0.0.1 or
+/// unspecified.
+fn public_host(config: &ControlConfig) -> String {
+    let ip = config.listen().ip();
+    match config.hosts.first() {
+        Some(host) => host.clone(),
+        None if ip == Ipv4Addr::LOCALHOST || ip.is_unspecified() => "localhost".to_owned(),
+        None => ip.to_string(),
+    }
+}
+
+/// Writes the CA file. With `--control` there is none: the ready line contains the certificate.
+fn ca_file(args: &EmulatorArgs, ca_pem: &str) -> Result<Option<CaFile>, EmulatorCommandError> {
+    let file = match &args.ca_out {
+        _ if args.control => return Ok(None),
+        Some(path) => CaFile::at(path, ca_pem),
+        None => CaFile::temporary(&std::env::temp_dir(), ca_pem),
+    };
+    file.map(Some).map_err(|(path, source)| EmulatorCommandError::CaFile { path, source })
 }
 
 fn sample_connection_string(host: &str, config: &Config) -> SecretText {

@@ -1,5 +1,5 @@
-//! The built-in hub as a child process: separate descriptors, memory and CPU accounts, and the same path as a real
-//! hub. Started and stopped by `run`; it speaks JSON lines with `hubstorm emulator --control`.
+//! The built-in hub as a child process (`hubstorm emulator --control`), with file descriptors, memory and CPU time of its own. Devices reach
+//! it over TCP and TLS, as they reach a real hub. `run` starts and stops it; commands and answers are JSON lines on its stdin and stdout.
 
 use super::{AppError, environment_error};
 use crate::emulator::control::{ControlCommand, ControlConfig, ControlReply, Ready};
@@ -13,23 +13,23 @@ use tokio::process::{Child, ChildStdin, ChildStdout};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use zeroize::Zeroizing;
 
-/// A child that says nothing for so long will never say anything.
+/// Maximum time without an answer from the child.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Why encoding a command cannot fail.
 const ENCODABLE: &str = "all maps in a command have text keys";
 
-/// A running built-in hub; it dies with this process.
+/// A running built-in hub. It is killed on drop.
 pub(super) struct EmulatorProcess {
     child: Child,
     stdin: ChildStdin,
-    /// Lines that are not yet in the pipe, the rest of one included: who carries calls may be stopped at any moment.
+    /// Lines, or the rest of one, that are not written yet. `relay_calls` may be canceled in the middle of a line.
     unwritten: BytesMut,
     stdout: Lines<BufReader<ChildStdout>>,
 }
 
 impl EmulatorProcess {
-    /// Starts it and waits until it listens. Keys go through the pipe, never on the command line.
+    /// Starts the hub and waits until it listens. Keys go through stdin, never on the command line.
     pub(super) async fn start(
         exe: &Path,
         config: ControlConfig,
@@ -38,13 +38,13 @@ impl EmulatorProcess {
             .args(["emulator", "--control"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            // Ctrl-C is for the run: it ends the hub once the last device has gone.
+            // In a process group of its own, so that the Ctrl-C of a terminal does not reach it. The run stops it at its end.
             .process_group(0)
             .kill_on_drop(true)
             .spawn()
             .map_err(|error| environment_error("cannot start the built-in hub", &error))?;
         let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
-            return Err(AppError::Environment("the built-in hub has no pipes".to_owned()));
+            return Err(AppError::Environment("the built-in hub has no stdin or stdout".to_owned()));
         };
         let mut hub = EmulatorProcess {
             child,
@@ -55,11 +55,11 @@ impl EmulatorProcess {
         hub.configure(config).await?;
         let line = hub.read_line().await?;
         let ready = serde_json::from_str(&line)
-            .map_err(|error| environment_error("the built-in hub's ready line cannot be read", &error))?;
+            .map_err(|error| environment_error("the built-in hub sent an invalid ready line", &error))?;
         Ok((hub, ready))
     }
 
-    /// Carries calls to the hub and their results back, until the hub has ended.
+    /// Sends calls to the hub and passes on their results, until the hub ends.
     pub(super) async fn relay_calls(
         &mut self,
         calls: &mut UnboundedReceiver<ServiceCall>,
@@ -88,17 +88,17 @@ impl EmulatorProcess {
                 },
             }
         }
-        // What cannot be waited for shows when it is asked what it counted.
+        // An error also shows in `stats`.
         drop(self.child.wait().await);
     }
 
-    /// Asks what it counted and what it used.
+    /// Requests the counts, CPU time and memory of the hub.
     pub(super) async fn stats(&mut self) -> Result<ControlReply, AppError> {
         self.send(&ControlCommand::Stats).await?;
         loop {
             let line = self.read_line().await?;
             let reply = serde_json::from_str(&line)
-                .map_err(|error| environment_error("the built-in hub's answer cannot be read", &error))?;
+                .map_err(|error| environment_error("the built-in hub sent an invalid answer", &error))?;
             // Results of calls that arrive after the end of the load have no use.
             if matches!(reply, ControlReply::Stats { .. }) {
                 return Ok(reply);
@@ -106,7 +106,7 @@ impl EmulatorProcess {
         }
     }
 
-    /// Ends it by closing its input, and waits.
+    /// Closes the stdin of the hub, which ends it, and waits for the exit.
     pub(super) async fn stop(mut self) -> Result<(), AppError> {
         drop(self.stdin);
         let ended = tokio::time::timeout(ANSWER_TIMEOUT, self.child.wait()).await;
@@ -114,11 +114,11 @@ impl EmulatorProcess {
             Ok(Ok(status)) if status.success() => Ok(()),
             Ok(Ok(status)) => Err(AppError::Environment(format!("the built-in hub ended with {status}"))),
             Ok(Err(error)) => Err(environment_error("cannot wait for the built-in hub", &error)),
-            Err(_) => Err(AppError::Environment("the built-in hub did not end".to_owned())),
+            Err(_) => Err(timeout_error("exit")),
         }
     }
 
-    /// Its keys are wiped from this process's memory once they are in the pipe.
+    /// Sends the configuration. The line with the keys is wiped from memory afterwards.
     async fn configure(&mut self, config: ControlConfig) -> Result<(), AppError> {
         let mut line =
             serde_json::to_vec(&ControlCommand::Config(config)).map(Zeroizing::new).expect(ENCODABLE);
@@ -146,14 +146,18 @@ impl EmulatorProcess {
         match line {
             Ok(Ok(Some(line))) => Ok(line),
             Ok(Ok(None)) => {
-                Err(AppError::Environment("the built-in hub ended; what it said is above".to_owned()))
+                Err(AppError::Environment("the built-in hub exited; see its messages above".to_owned()))
             }
-            Ok(Err(error)) => Err(environment_error("cannot hear the built-in hub", &error)),
-            Err(_) => Err(AppError::Environment("the built-in hub does not answer".to_owned())),
+            Ok(Err(error)) => Err(environment_error("cannot read from the built-in hub", &error)),
+            Err(_) => Err(timeout_error("answer")),
         }
     }
 }
 
 fn write_error(error: std::io::Error) -> AppError {
-    environment_error("the built-in hub does not listen to commands", &error)
+    environment_error("cannot write to the built-in hub", &error)
+}
+
+fn timeout_error(action: &str) -> AppError {
+    AppError::Environment(format!("the built-in hub did not {action} within {} s", ANSWER_TIMEOUT.as_secs()))
 }

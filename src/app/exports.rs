@@ -1,5 +1,4 @@
-//! `--export`: checked before anything starts, written at the end. Called by `run` and `report`, and by every later command that
-//! writes a result.
+//! `--export`: checks the files before a command starts, and writes them at its end. Used by `run` and `report`.
 
 use super::{AppError, environment_error};
 use crate::report::Export;
@@ -8,56 +7,56 @@ use crate::result::model::RunResult;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Refuses files that cannot be written, two exports to one file, and an export onto one of `inputs`, which the command reads.
-/// Nothing is written, and no folder is created.
+/// Refuses files that cannot be written, two exports to one file, and exports to a file of `inputs`, which the command reads. Writes nothing
+/// and creates no folder.
 pub(super) fn check<P: AsRef<Path>>(exports: &[Export], inputs: &[P]) -> Result<(), AppError> {
-    let mut seen: Vec<(PathBuf, &Path)> = Vec::new();
+    let mut targets: Vec<(PathBuf, &Path)> = Vec::new();
     let inputs: Vec<PathBuf> = inputs.iter().filter_map(|input| input.as_ref().canonicalize().ok()).collect();
     for Export { file, .. } in exports {
         let identity = writable(file)?;
         if inputs.contains(&identity) {
             return Err(AppError::Usage(format!(
-                "cannot write {}: this file is read by this command; name another file",
+                "cannot write {}: the command reads this file; choose another file",
                 file.display()
             )));
         }
-        if let Some((_, first)) = seen.iter().find(|(other, _)| *other == identity) {
+        if let Some((_, first)) = targets.iter().find(|(other, _)| *other == identity) {
             return Err(AppError::Usage(format!(
-                "{} and {} are the same file; name a different file for each export",
+                "{} and {} are the same file; choose a different file for each export",
                 first.display(),
                 file.display()
             )));
         }
-        seen.push((identity, file));
+        targets.push((identity, file));
     }
     Ok(())
 }
 
-/// Checks that `file` can be written. Returns its path without links and dots, which is the same for every spelling.
+/// Checks that `file` can be written. Returns its canonical path.
 fn writable(file: &Path) -> Result<PathBuf, AppError> {
-    let shown = file.display();
+    let path = file.display();
     let folder = disk::folder_of(file);
-    let fail = |what: String| AppError::Environment(format!("cannot write {shown}: {what}"));
-    let folder_shown = folder.display();
+    let fail = |what: String| AppError::Environment(format!("cannot write {path}: {what}"));
+    let folder_path = folder.display();
     match folder.metadata() {
         Ok(found) if found.is_dir() => {}
-        Ok(_) => return Err(fail(format!("{folder_shown} is not a folder; name a file in another folder"))),
+        Ok(_) => return Err(fail(format!("{folder_path} is not a folder; choose another folder"))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(fail(format!(
-                "the folder {folder_shown} does not exist; create it:  mkdir -p {folder_shown}"
+                "the folder {folder_path} does not exist; create it:  mkdir -p {folder_path}"
             )));
         }
         Err(error) => {
-            return Err(fail(format!("cannot use the folder {folder_shown}: {error}; name another file")));
+            return Err(fail(format!("cannot use the folder {folder_path}: {error}; choose another file")));
         }
     }
-    let unusable = |error: io::Error| fail(format!("{error}; name another file"));
+    let unusable = |error: io::Error| fail(format!("{error}; choose another file"));
     match file.metadata() {
         Ok(found) if found.is_dir() => Err(fail(format!(
-            "this is a folder; name a file in it, such as {}",
+            "it is a folder; choose a file in it, such as {}",
             file.join("result.json").display()
         ))),
-        // A device or a pipe, such as /dev/stdout, is written to as it is.
+        // A device or a pipe, such as /dev/stdout, is opened at the end.
         Ok(found) if !found.is_file() => file.canonicalize().or_else(|_| Ok(file.to_owned())),
         Ok(_) => {
             let target = file.canonicalize().map_err(unusable)?;
@@ -65,7 +64,7 @@ fn writable(file: &Path) -> Result<PathBuf, AppError> {
             Ok(target)
         }
         Err(_) => {
-            let name = file.file_name().ok_or_else(|| fail("this is not the name of a file".to_owned()))?;
+            let name = file.file_name().ok_or_else(|| fail("it is not a file name".to_owned()))?;
             probe(folder, file)?;
             Ok(folder.canonicalize().map_err(unusable)?.join(name))
         }
@@ -75,15 +74,15 @@ fn writable(file: &Path) -> Result<PathBuf, AppError> {
 fn probe(folder: &Path, file: &Path) -> Result<(), AppError> {
     disk::probe(folder, 0).map_err(|error| {
         AppError::Environment(format!(
-            "cannot write {}: cannot create a file in {}: {error}; free some space, mount it writable, or name another folder",
+            "cannot write {}: cannot create a file in {}: {error}; free disk space, make the folder writable, or choose another folder",
             file.display(),
             folder.display()
         ))
     })
 }
 
-/// Writes each export and replaces the file that is there. One that fails does not keep the others from being written.
-/// Returns the files that were written, and the errors.
+/// Writes all exports and replaces existing files. After an error it continues with the next export. Returns the written files and the
+/// errors.
 pub(super) fn write<'a>(exports: &'a [Export], result: &RunResult) -> (Vec<&'a Path>, Vec<AppError>) {
     let (mut written, mut errors) = (Vec::new(), Vec::new());
     for export in exports {
@@ -95,7 +94,7 @@ pub(super) fn write<'a>(exports: &'a [Export], result: &RunResult) -> (Vec<&'a P
     (written, errors)
 }
 
-/// One error of all that happened.
+/// Combines the errors of all exports into one.
 pub(super) fn all_written(errors: Vec<AppError>) -> Result<(), AppError> {
     if errors.is_empty() {
         return Ok(());
@@ -104,7 +103,6 @@ pub(super) fn all_written(errors: Vec<AppError>) -> Result<(), AppError> {
     Err(AppError::Environment(texts.join("\n  ")))
 }
 
-/// Writes one export.
 fn write_one(export: &Export, result: &RunResult) -> Result<(), AppError> {
     let file = export.file.display();
     let text = export
@@ -126,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn one_file_under_two_spellings_is_a_usage_error() {
+    fn one_file_under_two_paths_is_a_usage_error() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path();
         fs::create_dir(path.join("sub")).unwrap();
@@ -145,20 +143,23 @@ mod tests {
         }
         check(&[export(path, "x.json"), export(path, "sub/x.json")], &[Path::new("-")]).unwrap();
         let error = check(&[export(path, "latest.json")], &[path.join("sub/old.json")]).unwrap_err();
-        assert!(matches!(&error, AppError::Usage(text) if text.contains("read by this command")), "{error}");
+        assert!(
+            matches!(&error, AppError::Usage(text) if text.contains("the command reads this file")),
+            "{error}"
+        );
         assert_eq!(fs::read_to_string(path.join("sub/old.json")).unwrap(), "old");
         assert_eq!(fs::read_dir(path).unwrap().count(), 3, "nothing was written");
     }
 
     #[test]
-    fn files_that_cannot_be_written_are_found() {
+    fn unwritable_files_are_found() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("file"), "").unwrap();
         for (name, part) in [
             ("none/x.json", "none does not exist; create it:  mkdir -p "),
             ("file/x.json", "is not a folder"),
-            ("", "this is a folder; name a file in it, such as "),
-            ("..", "this is a folder"),
+            ("", "it is a folder; choose a file in it, such as "),
+            ("..", "it is a folder"),
         ] {
             let error = check(&[export(folder.path(), name)], &[Path::new("-")]).unwrap_err();
             assert!(matches!(&error, AppError::Environment(text) if text.contains(part)), "{name}: {error}");

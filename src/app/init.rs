@@ -1,4 +1,4 @@
-//! `hubstorm init`: writes the quick start scenario, so that an installed program has something to run.
+//! `hubstorm init`: writes the starter scenario, quickstart.toml, which is part of the program.
 
 use super::{AppError, Env, environment_error, print};
 use crate::cli::InitArgs;
@@ -10,12 +10,12 @@ use std::path::Path;
 const NAME: &str = "quickstart.toml";
 const QUICKSTART: &str = include_str!("../../scenarios/quickstart.toml");
 
-/// Writes the scenario, and refuses to replace a file unless `--force` is given.
+/// Writes the scenario. Refuses to replace a file without `--force`.
 pub(super) fn run(args: &InitArgs, env: &mut Env) -> Result<(), AppError> {
     let path = if args.dir == Path::new(".") { NAME.into() } else { args.dir.join(NAME) };
-    let shown = path.display().to_string();
-    let command = format!("hubstorm run {}", shell_word(&shown));
-    // Its first comment says how it is run.
+    let path_text = path.display().to_string();
+    let command = format!("hubstorm run {}", shell_word(&path_text));
+    // The first comment of the scenario has the command that runs it.
     let text = QUICKSTART.replace("hubstorm run scenarios/quickstart.toml", &command);
     let written = match args.force {
         true => disk::replace(&path, text.as_bytes()),
@@ -24,15 +24,15 @@ pub(super) fn run(args: &InitArgs, env: &mut Env) -> Result<(), AppError> {
     written.map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists if !args.force && path.symlink_metadata().is_ok() => {
             AppError::Environment(format!(
-                "{shown} already exists and was not changed; name another folder, or replace it with --force"
+                "{path_text} already exists and was not changed; choose another folder, or replace it with --force"
             ))
         }
-        _ => environment_error(&format!("cannot write {shown}"), &error),
+        _ => environment_error(&format!("cannot write {path_text}"), &error),
     })?;
-    print(env, &masked(&format!("{shown}\n\nTo run it:  {command}\n")))
+    print(env, &masked(&format!("{path_text}\n\nTo run it:  {command}\n")))
 }
 
-/// The word as a shell reads it back: quoted where it has to be.
+/// Quotes a word for a shell, if necessary.
 fn shell_word(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "/._-+:@%,".contains(c);
     if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
@@ -43,12 +43,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_scenario_says_how_it_is_run() {
+    fn scenario_has_the_command_that_runs_it() {
         assert!(QUICKSTART.contains("#     hubstorm run scenarios/quickstart.toml\n"));
     }
 
     #[test]
-    fn words_are_quoted_for_the_shell_where_they_have_to_be() {
+    fn shell_words_are_quoted_if_necessary() {
         for (word, quoted) in [("a/b-c.toml", "a/b-c.toml"), ("a b", "'a b'"), ("it's", r"'it'\''s'")] {
             assert_eq!(shell_word(word), quoted);
         }

@@ -1,54 +1,54 @@
-//! What this machine has: descriptors, ports, memory, processor, clock. Read from Linux's files, `None` where they are
-//! not; `preflight` holds a plan against it, and `doctor` shows it.
+//! The resources of this machine: file descriptors, ports, memory, processor, clock. Each is read from Linux's /proc or /sys and is `None` if
+//! that file is missing. `preflight` compares a plan with them, and `doctor` prints them.
 
 use std::fs::read_to_string;
 
-/// The range that connections take their local port from.
+/// Returns the first and the last ephemeral port.
 pub(super) fn ephemeral_ports() -> Option<(u64, u64)> {
     let text = read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
     let mut numbers = text.split_whitespace().map(str::parse);
     Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }
 
-/// The most descriptors that the hard limit of a process can be raised to.
+/// Returns the maximum open-files limit that a process can have.
 pub(super) fn descriptors_max() -> Option<u64> {
     read_to_string("/proc/sys/fs/nr_open").ok()?.trim().parse().ok()
 }
 
-/// Bytes that this process may still take: the machine's, or what its container leaves.
+/// Returns the available memory of the machine or of the container, whichever is less, in bytes.
 pub(super) fn memory_available() -> Option<u64> {
     let machine = available(&read_to_string("/proc/meminfo").ok()?)?;
     Some(container_available().map_or(machine, |container| container.min(machine)))
 }
 
-/// `MemAvailable` of /proc/meminfo, in bytes.
+/// Parses `MemAvailable` of /proc/meminfo, in bytes.
 fn available(meminfo: &str) -> Option<u64> {
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)
 }
 
-/// What is left of a memory limit of this container (cgroup v2); `None` without a limit.
+/// Returns the available memory of this container (cgroup v2), or `None` without a limit.
 fn container_available() -> Option<u64> {
     let number =
         |name: &str| read_to_string(format!("/sys/fs/cgroup/{name}")).ok()?.trim().parse::<u64>().ok();
     Some(number("memory.max")?.saturating_sub(number("memory.current")?))
 }
 
-/// The processor's name.
+/// Returns the name of the processor.
 pub(super) fn processor() -> Option<String> {
     let text = read_to_string("/proc/cpuinfo").ok()?;
     let line = text.lines().find(|line| line.starts_with("model name"))?;
     Some(line.split_once(':')?.1.trim().to_owned())
 }
 
-/// What keeps the clock: `tsc` and the like.
+/// Returns the clock source, such as `tsc`.
 pub(super) fn clock_source() -> Option<String> {
     let text = read_to_string("/sys/devices/system/clocksource/clocksource0/current_clocksource").ok()?;
     Some(text.trim().to_owned())
 }
 
-/// Whether the processor has instructions for AES, which TLS spends most of its time in.
+/// Returns true if the processor has AES instructions, which TLS needs most.
 pub(super) fn has_aes() -> bool {
     #[cfg(target_arch = "x86_64")]
     let has = std::arch::is_x86_feature_detected!("aes");
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_is_read_as_linux_writes_it() {
+    fn meminfo_is_parsed() {
         assert_eq!(available("MemTotal: 100 kB\nMemAvailable:    2048 kB\nX: 1\n"), Some(2 << 20));
         assert_eq!(available("MemTotal: 100 kB\n"), None);
     }

@@ -33,7 +33,6 @@ mod write_result;
 use crate::cli::{self, Cli, Command, SchemaArgs, SchemaFormat};
 use crate::report::exit;
 use crate::scenario::masked;
-use crate::units::parse_duration;
 use env::print;
 use error::environment_error;
 use std::io::Write;
@@ -56,7 +55,7 @@ pub async fn run(cli: Cli, mut env: Env) -> u8 {
         Command::Run(args) => run::run(&args, &mut env).await,
         Command::Init(args) => init::run(&args, &mut env).map(|()| exit::PASSED),
         Command::Check(args) => check_scenario(&args, &mut env).await,
-        Command::Emulator(args) => run_emulator(args, &mut env).await.map(|()| exit::PASSED),
+        Command::Emulator(args) => emulator::run(&args, &mut env).await.map(|()| exit::PASSED),
         Command::Report(args) => report::run(&args, &mut env),
         Command::Doctor(args) => doctor::run(&args, &mut env).await.map(|()| exit::PASSED),
         Command::Token(args) => token::run(&args, &mut env).map(|()| exit::PASSED),
@@ -82,36 +81,6 @@ async fn check_scenario(args: &crate::cli::CheckArgs, env: &mut Env) -> Result<u
     let workers = run::workers(args.workers, &plan);
     let text = format!("{}{}", check::describe(&plan, workers), preflight::shortfalls(&plan, workers).await);
     print(env, &text).map(|()| exit::PASSED)
-}
-
-async fn run_emulator(args: crate::cli::EmulatorArgs, env: &mut Env) -> Result<(), AppError> {
-    args.host.iter().try_for_each(|host| read_scenario::host("--host", host))?;
-    let expiry_grace = parse_duration(&args.expiry_grace)
-        .map_err(|error| AppError::Usage(format!("--expiry-grace: {error}")))?;
-    crate::fleet::raise_descriptor_limit()
-        .map_err(|error| environment_error("cannot raise the limit of open files", &error))?;
-    let args = emulator::EmulatorArgs {
-        listen: args.listen,
-        hosts: args.host,
-        group_key: args.group_key,
-        ca_out: args.ca_out,
-        shards: args.shards.map(usize::from),
-        expiry_grace: Some(expiry_grace),
-        lenient_properties: args.lenient_properties,
-        control: args.control,
-    };
-    let mut interrupts = env.interrupts.clone();
-    let child = args.control;
-    let stop = async move {
-        // The terminal sends Ctrl-C to the child of a run too. The child must serve until the run has drained and closes its stdin.
-        if child || interrupts.changed().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    };
-    emulator::run(args, &mut env.out, stop).await.map_err(|error| match error {
-        emulator::EmulatorCommandError::Secret(error) => error.into(),
-        error => AppError::Environment(error.to_string()),
-    })
 }
 
 fn schema(args: &SchemaArgs, env: &mut Env) -> Result<(), AppError> {

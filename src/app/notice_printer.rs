@@ -1,5 +1,5 @@
-//! Prints the notices of the built-in hub, one line each, with a rate limit. Used by `emulator`. A separate thread prints them,
-//! because stderr may be a pipe that is not read, and the hub must not block on it.
+//! Prints the emulator's notices to stderr, one line each, with a rate limit. Used by `emulator`. A separate thread prints them, because
+//! stderr may be a pipe without a reader, and the emulator must not block on it.
 
 use crate::clock;
 use crate::emulator::admission::Refusal;
@@ -10,31 +10,31 @@ use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-/// The most lines printed within one [`WINDOW`].
+/// Maximum number of lines in one [`WINDOW`].
 const LINES_MAX: u64 = 20;
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// How long the program waits at its end for the last lines.
+/// How long the program waits for the last lines before it exits.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A handle to the printing thread.
 pub(super) struct Printing {
-    /// Disconnected once the thread has printed everything.
+    /// Disconnects once the thread has printed everything.
     ended: Receiver<()>,
 }
 
 impl Printing {
-    /// Waits up to [`FINISH_TIMEOUT`] for the last lines. Drop the hub first: it holds the sender.
+    /// Waits up to [`FINISH_TIMEOUT`] for the last lines. Drop the hub first, because it holds the sender.
     pub(super) fn finish(self) {
         // A timeout means that stderr is not read.
         let _ = self.ended.recv_timeout(FINISH_TIMEOUT);
     }
 }
 
-/// Prints to `out` until the hub is gone.
+/// Prints to `out` until the hub is dropped.
 ///
 /// # Errors
-/// The system has no thread left.
+/// The system cannot start a thread.
 pub(super) fn print_from(
     notices: Receiver<Notice>,
     mut out: impl Write + Send + 'static,
@@ -64,17 +64,17 @@ pub(super) fn print_from(
 struct Limit {
     from: Instant,
     printed: u64,
-    unprinted: u64,
+    suppressed: u64,
 }
 
 impl Limit {
     fn new(now: Instant) -> Limit {
-        Limit { from: now, printed: 0, unprinted: 0 }
+        Limit { from: now, printed: 0, suppressed: 0 }
     }
 
-    /// How long until suppressed lines must be reported.
+    /// Returns the time until suppressed lines must be reported.
     fn wait(&self, now: Instant) -> Duration {
-        match self.unprinted {
+        match self.suppressed {
             0 => Duration::from_secs(3600),
             _ => (self.from + WINDOW).saturating_duration_since(now),
         }
@@ -84,14 +84,14 @@ impl Limit {
     fn add(&mut self, now: Instant, line: impl FnOnce() -> String) -> Option<String> {
         let rest = self.roll(now);
         if self.printed == LINES_MAX {
-            self.unprinted += 1;
+            self.suppressed += 1;
             return rest;
         }
         self.printed += 1;
         Some(rest.unwrap_or_default() + &line())
     }
 
-    /// Begins a new window if the old one is over. Returns the old one's report of suppressed lines.
+    /// Starts a new window if the current one has ended. Returns the report of suppressed lines.
     fn roll(&mut self, now: Instant) -> Option<String> {
         if now < self.from + WINDOW {
             return None;
@@ -102,18 +102,18 @@ impl Limit {
     }
 
     fn rest(&self) -> Option<String> {
-        let more = plural(self.unprinted, "more line", "more lines");
-        (self.unprinted > 0)
-            .then(|| format!("hub: {more} not shown; `stats` of --control counts all of them\n"))
+        let more = plural(self.suppressed, "more line", "more lines");
+        (self.suppressed > 0)
+            .then(|| format!("hub: {more} not shown; `stats` of --control counts them all\n"))
     }
 }
 
-/// The line for a notice. Control characters and possible secrets in text from the network are not shown.
+/// Formats a notice. Hides control characters and possible secrets from the network.
 fn line(notice: &Notice) -> String {
     match notice {
         Notice::Refused { peer, client_id, refusal } => {
             let id = match &**client_id {
-                // Of another protocol level nothing more is read.
+                // With another protocol level the client id is not read.
                 "" if matches!(refusal, Refusal::Level(_)) => String::new(),
                 id if may_be_key(id) => " with client id \"<hidden>\"".to_owned(),
                 id => format!(" with client id {:?}", masked(id)),
@@ -125,12 +125,12 @@ fn line(notice: &Notice) -> String {
             format!("hub: closed a connection from {peer} before CONNECT: {error}\n")
         }
         Notice::Short(shortage) => {
-            let what = match shortage {
+            let shortage = match shortage {
                 Shortage::Memory => {
-                    "too many connections have sent no CONNECT; find their source with `ss -tn`".to_owned()
+                    "too many connections without CONNECT; find their source with `ss -tn`".to_owned()
                 }
                 Shortage::Descriptors(limit) => format!(
-                    "out of file descriptors: {} may be open; start the hub with more, such as `ulimit -n {}`",
+                    "out of file descriptors (limit {}); raise the limit before you start the hub, such as `ulimit -n {}`",
                     human_count(*limit),
                     limit.saturating_mul(4).max(65_536)
                 ),
@@ -140,7 +140,7 @@ fn line(notice: &Notice) -> String {
                 }
             };
             format!(
-                "hub: {what}. Connected devices are not affected. New connections wait, and the hub closes the oldest ones that have sent no CONNECT\n"
+                "hub: {shortage}. Connected devices are not affected. New connections wait, and the hub closes the oldest connections without CONNECT\n"
             )
         }
     }
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_one_line_with_its_reason_and_a_fix() {
+    fn refusal_is_one_line_with_reason_and_fix() {
         assert_eq!(
             line(&refused("d1", Refusal::Module)),
             "hub: refused CONNECT from 127.0.0.1:7 with client id \"d1\": modules are not emulated; connect as a device\n"
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn text_from_the_network_stays_on_its_line_and_hides_secrets() {
+    fn network_text_stays_on_its_line_and_hides_secrets() {
         const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
         for id in
             [KEY, KEY.trim_end_matches('='), &format!("HostName=h;SharedAccessKey={KEY}"), "x&sig=abcdef"]
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_notices_is_counted_and_not_printed() {
+    fn notices_above_the_limit_are_counted() {
         let start = clock::now();
         let mut limit = Limit::new(start);
         let at = |s| start + Duration::from_secs(s);
@@ -195,14 +195,14 @@ mod tests {
         assert_eq!(printed, 20);
         assert_eq!(limit.wait(at(4)), Duration::from_secs(6));
         assert_eq!(limit.roll(at(9)), None);
-        let more = "hub: 980 more lines not shown; `stats` of --control counts all of them\n";
+        let more = "hub: 980 more lines not shown; `stats` of --control counts them all\n";
         assert_eq!(limit.rest().as_deref(), Some(more));
         assert_eq!(limit.add(at(10), || "y\n".to_owned()), Some(format!("{more}y\n")));
         assert_eq!((limit.roll(at(30)), limit.rest()), (None, None));
     }
 
     #[test]
-    fn the_last_lines_are_printed_before_the_end() {
+    fn last_lines_are_printed_before_the_exit() {
         let (sender, notices) = sync_channel(8);
         let (out, printed) = std::sync::mpsc::channel::<Vec<u8>>();
         struct Lines(std::sync::mpsc::Sender<Vec<u8>>);

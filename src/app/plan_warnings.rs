@@ -1,64 +1,67 @@
-//! What a plan can be told beforehand to come to nothing: allowed, and seldom meant. Said by `check`, and by `run` before the
-//! load. It looks at nothing but the plan.
+//! Notes and warnings about a valid plan: settings that are allowed but rarely intended, such as a threshold that can only fail. `check` and
+//! `run` print them. It reads only the plan.
 
 use crate::plan::{CallPlan, DrivePlan, FleetPlan, Plan, Subscription, Threshold};
 use crate::units::{human_count, human_duration};
 
-/// A line for each, `  note: ..`.
+/// Returns all notes, one line each, as `  note: ..`.
 #[must_use]
 pub(super) fn notes(plan: &Plan) -> String {
     let fleets = plan.fleets.iter().zip(0..);
     let notes = thin_thresholds(plan)
         .chain(late_aborts(plan))
-        .chain(plan.drives.iter().filter_map(|drive| unanswered(plan, drive)))
-        .chain(fleets.flat_map(|(fleet, number)| unheard(plan, fleet, number)));
+        .chain(plan.drives.iter().filter_map(|drive| unhandled_calls(plan, drive)))
+        .chain(fleets.flat_map(|(fleet, number)| untracked(plan, fleet, number)));
     notes.map(|note| format!("  note: {note}\n")).collect()
 }
 
-/// Said before a run, and in its report: whoever is on the way can read the password.
+/// Returns a warning if passwords cross the network unencrypted. `run` and `check` print it, and the result records it.
 #[must_use]
 pub(super) fn cleartext_password(plan: &Plan) -> Option<String> {
     let has_password = plan.fleets.iter().any(|fleet| fleet.auth.has_password());
     (has_password && plan.target.tls.is_none() && !plan.target.is_loopback()).then(|| {
         format!(
-            "the password goes to {} in clear text, over plain TCP; use tls = true in [target]",
+            "passwords are sent to {} in clear text over plain TCP; set tls = true in [target]",
             plan.target.address()
         )
     })
 }
 
-/// Thresholds that can only end as "not enough data".
+/// Notes each threshold with too few planned samples.
 fn thin_thresholds(plan: &Plan) -> impl Iterator<Item = String> {
     plan.thin_thresholds().into_iter().map(|(threshold, needed, planned)| {
         let problem = match (planned, threshold.phase) {
-            (0, Some(_)) => "rests on what the plan has none of there".to_owned(),
-            (0, None) => "rests on what the plan has none of outside of warm-ups".to_owned(),
+            (0, Some(_)) => "has no samples in that phase".to_owned(),
+            (0, None) => "has no samples outside warm-up phases".to_owned(),
             _ => format!(
-                "wants {} samples and the plan gives about {}",
+                "needs {} samples, and the plan produces about {}",
                 human_count(needed),
                 human_count(planned)
             ),
         };
-        format!("{} {problem}: it will fail as \"not enough data\"", written(plan, threshold))
+        format!(
+            "threshold {} {problem}; it will fail with \"not enough data\"",
+            format_threshold(plan, threshold)
+        )
     })
 }
 
-/// Thresholds whose `after` is not over before the load ends.
+/// Notes each threshold that can abort only after the end of the load.
 fn late_aborts(plan: &Plan) -> impl Iterator<Item = String> {
     plan.thresholds.iter().filter_map(|threshold| {
         let after = threshold.abort_after?;
         let too_late = plan.abort_from(threshold).is_none_or(|from| from >= plan.schedule.end());
         too_late.then(|| {
-            let (threshold, after) = (written(plan, threshold), human_duration(after));
+            let (threshold, after) = (format_threshold(plan, threshold), human_duration(after));
             format!(
-                "{threshold} cannot end the run early: the load ends before its `after` ({after}) is over"
+                "threshold {threshold} cannot end the run early: the load ends before its `after` ({after})"
             )
         })
     })
 }
 
-/// A threshold as a scenario has it, in one line.
-fn written(plan: &Plan, threshold: &Threshold) -> String {
+/// Formats a threshold as in a scenario, in one line.
+fn format_threshold(plan: &Plan, threshold: &Threshold) -> String {
     let phase = threshold.phase.and_then(|phase| plan.schedule.phases().get(usize::from(phase)));
     let fleet = threshold.fleet.and_then(|fleet| plan.fleets.get(usize::from(fleet)));
     let names = [("phase", phase.map(|phase| &phase.name)), ("fleet", fleet.map(|fleet| &fleet.name))];
@@ -68,36 +71,36 @@ fn written(plan: &Plan, threshold: &Threshold) -> String {
     format!("{}{labels} {}", threshold.metric, threshold.expression)
 }
 
-/// Calls to devices that do not listen to such, or that know no such method.
-fn unanswered(plan: &Plan, drive: &DrivePlan) -> Option<String> {
+/// Notes calls that the fleet does not subscribe to or implement.
+fn unhandled_calls(plan: &Plan, drive: &DrivePlan) -> Option<String> {
     let fleet = plan.fleets.get(usize::from(drive.fleet))?;
-    let listens = |to: &Subscription| fleet.subscribe.contains(to);
+    let subscribes = |to: &Subscription| fleet.subscribe.contains(to);
     let name = &fleet.name;
     match &drive.call {
-        CallPlan::Method { .. } if !listens(&Subscription::Methods) => Some(format!(
-            "fleet {name} does not subscribe to \"methods\": the hub refuses each call as to a device that is not online"
+        CallPlan::Method { .. } if !subscribes(&Subscription::Methods) => Some(format!(
+            "fleet {name} does not subscribe to \"methods\": the hub refuses each call as if the device were offline"
         )),
         CallPlan::Method { name: method, .. } if !fleet.methods.iter().any(|known| known.name == *method) => {
             Some(format!(
-                "fleet {name} has no methods.{method}: its devices answer each call with 501, which counts as an answer"
+                "fleet {name} has no methods.{method}: its devices answer each call with status 501, which counts as an answer"
             ))
         }
-        CallPlan::C2d { .. } if !listens(&Subscription::C2d) => Some(format!(
-            "fleet {name} does not subscribe to \"c2d\": messages stay in the hub's queues, which hold 50 for each device"
+        CallPlan::C2d { .. } if !subscribes(&Subscription::C2d) => Some(format!(
+            "fleet {name} does not subscribe to \"c2d\": messages stay in the hub's queues of at most 50 messages per device"
         )),
         CallPlan::Method { .. } | CallPlan::C2d { .. } | CallPlan::Desired => None,
     }
 }
 
-/// Publishers of stamps that no subscriber reads, and devices that only listen, to what nobody sends.
-fn unheard(plan: &Plan, fleet: &FleetPlan, number: u16) -> Vec<String> {
+/// Notes stamped messages that no fleet subscribes to, and fleets that only subscribe but receive no tracked messages.
+fn untracked(plan: &Plan, fleet: &FleetPlan, number: u16) -> Vec<String> {
     let sends = fleet.sends.iter().zip(0..);
-    let unread = sends
+    let without_subscriber = sends
         .filter(|(send, stream)| send.payload.has_stamp() && !plan.deliveries.is_tracked(number, *stream));
     let name = &fleet.name;
-    let mut notes: Vec<String> = unread
+    let mut notes: Vec<String> = without_subscriber
         .map(|(send, _)| {
-            format!("fleet {name} sends ${{stamp}} to {}, and no fleet subscribes to that: deliver is not measured", send.topic)
+            format!("fleet {name} sends ${{stamp}} to {}, but no fleet subscribes to that topic: deliver is not measured", send.topic)
         })
         .collect();
     let filters = fleet.subscribe.iter().filter_map(|subscription| match subscription {
@@ -107,7 +110,7 @@ fn unheard(plan: &Plan, fleet: &FleetPlan, number: u16) -> Vec<String> {
     let filters: Vec<String> = filters.collect();
     if fleet.sends.is_empty() && !filters.is_empty() && !plan.deliveries.receives(number) {
         notes.push(format!(
-            "fleet {name} subscribes to {}, and no fleet sends there what can be followed (${{stamp}}, or size = 38 and more): \
+            "fleet {name} subscribes to {}, but no fleet sends messages there that can be tracked (with ${{stamp}}, or with a size of 38 or more): \
              deliver is not measured",
             filters.join(", ")
         ));
@@ -133,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn an_after_beyond_the_end_of_the_load_is_noted() {
+    fn abort_after_the_end_of_the_load_is_noted() {
         let with = |after: &str| {
             notes_of(&format!(
                 "[fleet.a]\ndevices = 1\n\
@@ -143,12 +146,12 @@ mod tests {
         assert_eq!(with("999ms"), "");
         assert_eq!(
             with("1s"),
-            "  note: connect{phase:p} count(lost) == 0 cannot end the run early: the load ends before its `after` (1.00 s) is over\n"
+            "  note: threshold connect{phase:p} count(lost) == 0 cannot end the run early: the load ends before its `after` (1.00 s)\n"
         );
     }
 
     #[test]
-    fn calls_that_no_device_is_made_for_are_noted() {
+    fn unhandled_calls_are_noted() {
         let with = |fleet: &str, call: &str| {
             notes_of(&format!(
                 "[fleet.a]\ndevices = 2\n{fleet}\n[[drive]]\nfleet = \"a\"\nrate = \"1/s\"\n{call}"
@@ -166,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_that_nobody_hears_and_listeners_whom_nobody_speaks_to_are_noted() {
+    fn untracked_publishers_and_subscribers_are_noted() {
         let between = |topic: &str, filter: &str| {
             notes_of(&format!(
                 "[target]\nkind = \"mqtt\"\nhost = \"localhost\"\n[fleet.a]\ndevices = 2\n[[fleet.a.send]]\nrate = \"1/s\"\n\

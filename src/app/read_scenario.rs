@@ -1,4 +1,5 @@
-//! From what was typed to a plan: read the file or stdin, apply overrides, resolve. Used by `run` and `check`.
+//! Reads a scenario from a file or stdin, applies the overrides of the command line, and resolves it to a plan. Used by `run` and `check`; other
+//! commands use its parsers for hosts.
 
 use super::{AppError, Env};
 use crate::cli::ScenarioArgs;
@@ -35,12 +36,12 @@ pub(super) async fn plan(args: &ScenarioArgs, env: &Env) -> Result<Plan, AppErro
     Ok(plan)
 }
 
-/// `-`, as in other programs.
+/// Returns true for `-`, which means stdin.
 pub(super) fn is_stdin(scenario: &Path) -> bool {
     scenario.as_os_str() == "-"
 }
 
-/// On a thread of its own: Ctrl-C must be heard while nobody types.
+/// Reads stdin on a blocking thread, so that Ctrl-C works meanwhile.
 async fn stdin() -> io::Result<Vec<u8>> {
     let reading = tokio::task::spawn_blocking(|| {
         let mut bytes = Vec::new();
@@ -49,16 +50,15 @@ async fn stdin() -> io::Result<Vec<u8>> {
     reading.await.map_err(io::Error::other)?
 }
 
-/// The text of a scenario. Files of other kinds are told apart here: read as a scenario they would only give thousands of
-/// errors.
+/// Decodes the text of a scenario. Recognizes results and pages, which would give thousands of errors as a scenario.
 fn text(file: &str, bytes: &[u8]) -> Result<String, AppError> {
-    let wrong = |what: &str| Err(AppError::Scenario(format!("{file}: {what}")));
+    let invalid = |problem: &str| Err(AppError::Scenario(format!("{file}: {problem}")));
     let text = match text_file::decode(bytes) {
         Ok(text) => text,
-        Err(error) => return wrong(&error.to_string()),
+        Err(error) => return invalid(&error.to_string()),
     };
     if text.trim_start().starts_with('<') {
-        return wrong("this is a page, not a scenario: give a TOML or JSON file");
+        return invalid("this is an HTML page, not a scenario; pass a TOML or JSON file");
     }
     #[derive(serde::Deserialize)]
     struct Head {
@@ -66,18 +66,18 @@ fn text(file: &str, bytes: &[u8]) -> Result<String, AppError> {
     }
     match serde_json::from_str::<Head>(text) {
         Ok(head) if head.schema == SCHEMA => {
-            wrong(&format!("this is a result, not a scenario: hubstorm report {file} renders it"))
+            invalid(&format!("this is a result, not a scenario; to render it, run hubstorm report {file}"))
         }
         _ => Ok(text.to_owned()),
     }
 }
 
-/// A file that the scenario names. It may hold secrets.
+/// Reads a file that the scenario names. It may contain secrets.
 fn read(path: &Path) -> io::Result<FileText> {
     std::fs::read(path).map(FileText::new)
 }
 
-/// Options that mean a scenario key are overrides like any other.
+/// Returns the values of `--set`, then those of the other options that override scenario keys.
 fn overrides(args: &ScenarioArgs) -> Result<Vec<String>, AppError> {
     let mut overrides = args.set.clone();
     if let Some(seed) = args.seed {
@@ -94,13 +94,13 @@ fn overrides(args: &ScenarioArgs) -> Result<Vec<String>, AppError> {
     Ok(overrides)
 }
 
-/// `host`, `host:port`, `::1` or `[::1]:port` (RFC 3986 §3.2.2).
+/// Splits `host`, `host:port`, `::1` or `[::1]:port` (RFC 3986 §3.2.2) into host and port.
 pub(super) fn host_and_port(target: &str) -> Result<(&str, Option<u16>), AppError> {
-    // Nothing of it is repeated: it may be a connection string.
-    let wrong =
-        |what: &str| AppError::Usage(format!("--target: {what}; write HOST, HOST:PORT or [IPV6]:PORT"));
+    // Errors do not quote the argument, because it may be a connection string.
+    let invalid =
+        |problem: &str| AppError::Usage(format!("--target: {problem}; use HOST, HOST:PORT or [IPV6]:PORT"));
     if target.contains('/') {
-        check_host(target).map_err(wrong)?;
+        check_host(target).map_err(invalid)?;
     }
     let (host, port) = match target.strip_prefix('[') {
         Some(rest) => {
@@ -108,9 +108,9 @@ pub(super) fn host_and_port(target: &str) -> Result<(&str, Option<u16>), AppErro
                 Some((host, Some(port), _)) => (host, Some(port)),
                 Some((host, None, "")) => (host, None),
                 Some((_, None, _)) => {
-                    return Err(wrong("what follows the bracket is not a port with its colon"));
+                    return Err(invalid("the text after the bracket is not a colon and a port"));
                 }
-                None => return Err(wrong("a bracket is not closed")),
+                None => return Err(invalid("the bracket is not closed")),
             }
         }
         None => match target.split_once(':') {
@@ -118,14 +118,14 @@ pub(super) fn host_and_port(target: &str) -> Result<(&str, Option<u16>), AppErro
             _ => (target, None),
         },
     };
-    check_host(host).map_err(wrong)?;
-    let port = port.map(|port| port.parse().map_err(|_| wrong("what follows the colon is not a port")));
+    check_host(host).map_err(invalid)?;
+    let port = port.map(|port| port.parse().map_err(|_| invalid("the text after the colon is not a port")));
     Ok((host, port.transpose()?))
 }
 
-/// Refuses what is no host, given with this option.
+/// Checks the host name or address of an option.
 pub(super) fn host(option: &str, host: &str) -> Result<(), AppError> {
-    check_host(host).map_err(|what| AppError::Usage(format!("{option}: {what}")))
+    check_host(host).map_err(|problem| AppError::Usage(format!("{option}: {problem}")))
 }
 
 #[cfg(test)]
@@ -133,20 +133,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_scenario_is_told_by_what_it_is() {
+    fn other_file_types_are_recognized() {
         let refused = |bytes: &[u8]| text("x.toml", bytes).unwrap_err().to_string();
         assert_eq!(text("x.toml", b"\xef\xbb\xbfseed = 1").unwrap(), "seed = 1");
         assert_eq!(text("x.json", b"{\"schema\":1}").unwrap(), "{\"schema\":1}");
         let result = refused(br#"{"verdict": {}, "schema": "hubstorm.result.v1"}"#);
-        assert_eq!(result, "x.toml: this is a result, not a scenario: hubstorm report x.toml renders it");
-        assert!(refused(b"\n<!doctype html>").contains("this is a page"));
+        assert_eq!(
+            result,
+            "x.toml: this is a result, not a scenario; to render it, run hubstorm report x.toml"
+        );
+        assert!(refused(b"\n<!doctype html>").contains("this is an HTML page"));
         let latin = refused(b"seed = 1\nname = \"K\xfcche\"\n");
         assert!(latin.contains("not UTF-8 at byte 10 of line 2; save"), "{latin}");
         assert!(refused(b"\xff\xfen").contains("encoded as UTF-16; save"));
     }
 
     #[test]
-    fn targets_are_split_into_host_and_port() {
+    fn target_is_split_into_host_and_port() {
         for (target, expected) in [
             ("hub.example", ("hub.example", None)),
             ("hub.example:8883", ("hub.example", Some(8883))),

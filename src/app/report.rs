@@ -1,4 +1,5 @@
-//! `hubstorm report`: renders a result file again, or judges it again.
+//! `hubstorm report`: renders a result file, or judges it again with `--judge`. It reads one result and writes text or files; the formats are in
+//! `crate::report`.
 
 use super::{AppError, Env, environment_error, exports, print, read_scenario};
 use crate::cli::ReportArgs;
@@ -7,7 +8,7 @@ use crate::result::{self, model::RunResult};
 use std::io::{self, Write};
 use std::path::Path;
 
-/// Reads the result, and renders it to the files that are named, or to stdout. The exit code is the verdict's if that is asked for.
+/// Reads the result and renders it to files or stdout. With `--judge`, returns the exit code of the new verdict.
 pub(super) fn run(args: &ReportArgs, env: &mut Env) -> Result<u8, AppError> {
     let files = files(args);
     let mut result = read(&args.result)?;
@@ -21,7 +22,7 @@ pub(super) fn run(args: &ReportArgs, env: &mut Env) -> Result<u8, AppError> {
     exports::all_written(errors).map(|()| result.verdict.exit_code)
 }
 
-/// Replaces verdict, thresholds and findings by what the file's own measurement says. A file of an earlier version keeps those it has.
+/// Judges the measurement of the file and replaces verdict, thresholds and findings. A file of an earlier version keeps its own.
 fn judge_again(result: &mut RunResult, env: &mut Env) {
     match report::judge_again(result) {
         Some(judged) => {
@@ -30,9 +31,8 @@ fn judge_again(result: &mut RunResult, env: &mut Env) {
             result.findings = judged.findings;
         }
         None => {
-            let text = "note: an earlier version of hubstorm wrote this file, without what judging again takes; this is the verdict that it \
-                        stored\n";
-            // Talk: a stream that is gone must not change the verdict.
+            let text = "note: an earlier version of hubstorm wrote this file without the data to judge it again; this is its stored verdict\n";
+            // A closed stderr must not change the exit code.
             drop(write!(env.err, "{text}"));
         }
     }
@@ -47,7 +47,7 @@ fn read(path: &Path) -> Result<RunResult, AppError> {
     result.map_err(|error| AppError::Environment(error.to_string()))
 }
 
-/// Every file to write: that of `--out`, then the exports.
+/// Returns the files to write: `--out`, then the exports.
 fn files(args: &ReportArgs) -> Vec<Export> {
     let out = args.out.iter().map(|file| Export {
         format: args.format.or_else(|| Format::of_file(file)).unwrap_or(Format::Text),
@@ -56,7 +56,7 @@ fn files(args: &ReportArgs) -> Vec<Export> {
     out.chain(args.export.iter().cloned()).collect()
 }
 
-/// Writes the files. Without any, or with a format but no `--out`, the result goes to stdout.
+/// Writes the files. Without files, or with a format but no `--out`, prints the result to stdout.
 fn render(args: &ReportArgs, files: &[Export], result: &RunResult, env: &mut Env) -> Result<(), AppError> {
     let to_stdout = args.out.is_none() && (args.format.is_some() || files.is_empty());
     if to_stdout {

@@ -5,7 +5,7 @@ mod built_in_hub;
 mod load;
 
 use super::build_result::EmulatorReport;
-use super::early_end::Watch;
+use super::early_end::EarlyEndCheck;
 use super::emulator_process::EmulatorProcess;
 use super::{
     AppError, Env, build_result, consent, cost, exports, plan_warnings, preflight, read_scenario,
@@ -39,16 +39,16 @@ pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
     let preflight_passed = emulator.is_none() && !args.no_preflight;
 
     let plan = Arc::new(plan);
-    let watch = Watch::new(&plan);
+    let early_end_check = EarlyEndCheck::new(&plan);
     let settings = fleet::Settings {
         workers,
         endpoint,
         trace,
-        measured: watch.needs_measurement(),
+        measured: early_end_check.needs_measurement(),
         wall: WallClock::default(),
     };
     let (mut finished, early) =
-        run_load(args, env, &plan, (settings, watch), emulator.as_mut(), trace_lines).await?;
+        run_load(args, env, &plan, (settings, early_end_check), emulator.as_mut(), trace_lines).await?;
     let emulator_report = match emulator {
         Some(emulator) => report_and_stop(emulator, &interrupts, &mut finished).await,
         None => None,

@@ -1,4 +1,4 @@
-//! Secrets that a command line names and never holds: `env:NAME` or `file:PATH`. Used by `emulator` and `token`.
+//! Reads secrets by reference (`env:NAME` or `file:PATH`), because other users can see a command line. Used by `emulator` and `token`.
 
 use super::AppError;
 use crate::scenario::looks_like_key;
@@ -6,33 +6,31 @@ use crate::text_file;
 use std::io;
 use zeroize::Zeroizing;
 
-/// A secret cannot be had. No error repeats what was typed, but for a variable's name: `env:$KEY` and `file:$KEY` are slips.
+/// Why a secret cannot be read. The text quotes only the name of a variable: with `env:$KEY` or `file:$KEY` the argument contains the secret.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SecretError {
-    /// A secret given by value.
-    #[error(
-        "{0} is given as env:NAME or file:PATH, never itself on the command line, where others can read it"
-    )]
+    /// Neither `env:NAME` nor `file:PATH`.
+    #[error("pass {0} as env:NAME or file:PATH; other users can read a secret on the command line")]
     Literal(&'static str),
     /// An environment variable that is not set.
-    #[error("the environment variable {name} is not set; it should hold {what}")]
+    #[error("the environment variable {name} is not set; set it to {what}")]
     NoVariable {
-        /// Which variable.
+        /// Name of the variable.
         name: String,
-        /// What should be in it.
+        /// Name of the secret.
         what: &'static str,
     },
-    /// A file with a secret.
-    #[error("{what} cannot be read from the file that was given as file:PATH: {source}")]
+    /// A file that cannot be read.
+    #[error("cannot read {what} from file:PATH: {source}")]
     File {
-        /// What should be in it.
+        /// Name of the secret.
         what: &'static str,
-        /// Why.
+        /// Cause.
         source: io::Error,
     },
 }
 
-/// A literal is wrong usage; a file or a variable that is not there is the environment's.
+/// A literal secret is wrong usage. A missing file or variable is an environment error.
 impl From<SecretError> for AppError {
     fn from(error: SecretError) -> AppError {
         match error {
@@ -44,7 +42,7 @@ impl From<SecretError> for AppError {
     }
 }
 
-/// Reads `env:NAME` or `file:PATH`, without white space around it; `what` names the secret in errors.
+/// Reads `env:NAME` or `file:PATH` and trims white space. `what` names the secret in errors.
 pub(super) fn read(reference: &str, what: &'static str) -> Result<Zeroizing<String>, SecretError> {
     let text = if let Some(name) = reference.strip_prefix("env:") {
         let missing = |_| match is_variable_name(name) {
@@ -62,7 +60,7 @@ pub(super) fn read(reference: &str, what: &'static str) -> Result<Zeroizing<Stri
     Ok(Zeroizing::new(text.trim().to_owned()))
 }
 
-/// As a shell knows them, and not by chance a key's.
+/// Returns true for a shell variable name that does not look like a key.
 fn is_variable_name(name: &str) -> bool {
     let is_word = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     is_word && !name.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit()) && !looks_like_key(name)
@@ -73,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn secrets_are_references() {
+    fn secrets_are_read_by_reference() {
         let literal = read("AAEC", "the key").unwrap_err().to_string();
         assert!(literal.contains("env:NAME") && !literal.contains("AAEC"), "{literal}");
         let folder = tempfile::tempdir().unwrap();

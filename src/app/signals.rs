@@ -1,5 +1,5 @@
-//! Signals that end the program, signals that must not, and output streams without a reader. `main` starts the counting; commands
-//! read the count.
+//! Unix signals: counts Ctrl-C and the signals that count as it, and survives SIGXFSZ and closed output streams. `main` starts it; commands
+//! read the count from `Env`.
 
 use nix::sys::signal::Signal as Number;
 use std::convert::Infallible;
@@ -16,7 +16,7 @@ const ALWAYS: [Number; 2] = [Number::SIGINT, Number::SIGTERM];
 /// SIGALRM and SIGUSR1 as a warning before they end a process.
 const UNLESS_IGNORED: [Number; 4] = [Number::SIGHUP, Number::SIGQUIT, Number::SIGALRM, Number::SIGUSR1];
 
-/// How many presses of Ctrl-C a signal counts as. SIGQUIT asks for an immediate end.
+/// Returns the number of Ctrl-C presses that a signal counts as. SIGQUIT requests an immediate end.
 fn presses(number: Number) -> u8 {
     if number == Number::SIGQUIT { 2 } else { 1 }
 }
@@ -24,14 +24,14 @@ fn presses(number: Number) -> u8 {
 /// Counts Ctrl-C, SIGTERM, SIGALRM, SIGUSR1 and SIGHUP (a closed terminal) until the process ends. SIGQUIT counts twice.
 pub async fn count_interrupts(sender: watch::Sender<u8>) -> Infallible {
     let ignored = ignored_signals();
-    let Some(mut heard) = ALWAYS.into_iter().map(handler).collect::<Option<Vec<_>>>() else {
+    let Some(mut handlers) = ALWAYS.into_iter().map(handler).collect::<Option<Vec<_>>>() else {
         // Without handlers the signals end the process, as they do by default.
         return std::future::pending().await;
     };
     let wanted = UNLESS_IGNORED.into_iter().filter(|number| !is_in(ignored, *number));
-    heard.extend(wanted.filter_map(handler));
+    handlers.extend(wanted.filter_map(handler));
     loop {
-        let pressed = poll_fn(|cx| next(&mut heard, cx)).await;
+        let pressed = poll_fn(|cx| next(&mut handlers, cx)).await;
         sender.send_modify(|count| *count = count.saturating_add(pressed));
     }
 }
@@ -40,8 +40,8 @@ fn handler(number: Number) -> Option<(Signal, u8)> {
     signal(SignalKind::from_raw(number as i32)).ok().map(|signal| (signal, presses(number)))
 }
 
-fn next(heard: &mut [(Signal, u8)], cx: &mut Context<'_>) -> Poll<u8> {
-    for (signal, presses) in heard {
+fn next(handlers: &mut [(Signal, u8)], cx: &mut Context<'_>) -> Poll<u8> {
+    for (signal, presses) in handlers {
         if signal.poll_recv(cx) == Poll::Ready(Some(())) {
             return Poll::Ready(*presses);
         }
@@ -67,7 +67,7 @@ fn is_in(mask: u64, number: Number) -> bool {
     mask >> (number as i32 - 1) & 1 == 1
 }
 
-/// True when nobody reads a stream any more: a closed pipe, or a terminal that went away (EIO).
+/// Returns true if the reader of a stream is gone: a closed pipe, or a closed terminal (EIO).
 pub(super) fn is_gone(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::BrokenPipe || error.raw_os_error() == Some(nix::errno::Errno::EIO as i32)
 }

@@ -1,5 +1,5 @@
-//! `hubstorm token`: makes a SAS token for a device, a policy or a whole hub, or says what one holds and whether a key
-//! made it. Keys and tokens come from the environment or a file, never from the command line.
+//! `hubstorm token`: makes a SAS token for a device or a hub, or decodes one and verifies its signature and expiry. Keys and tokens come from
+//! environment variables, files or stdin, never from the command line.
 
 use super::{AppError, Env, environment_error, print, read_scenario, secret};
 use crate::cli::TokenArgs;
@@ -13,22 +13,23 @@ use std::io::Read;
 use std::time::Duration;
 use zeroize::Zeroizing;
 
-/// A token is some hundred bytes; whatever is longer is none.
+/// Maximum length of a token on stdin. A token has a few hundred bytes.
 const TOKEN_BYTES_MAX: u64 = 16 * 1024;
 
-/// Prints a token, or what a given one holds.
+/// Prints a new token, or the contents of a given one.
 pub(super) fn run(args: &TokenArgs, env: &mut Env) -> Result<(), AppError> {
     match &args.decode {
         Some(source) => decode(source, args, env),
         None => {
-            let key = key(args, args.device.as_deref())?
-                .ok_or_else(|| usage("a key is needed: --key or --group-key, as env:NAME or file:PATH"))?;
+            let key = key(args, args.device.as_deref())?.ok_or_else(|| {
+                usage("the key is missing; add --key or --group-key with env:NAME or file:PATH")
+            })?;
             print(env, &format!("{}\n", make(args, &key)?.as_str()))
         }
     }
 }
 
-/// The key that signs: given, or derived for the device.
+/// Returns the signing key: that of `--key`, or the device key derived from `--group-key`.
 fn key(args: &TokenArgs, device: Option<&str>) -> Result<Option<sas::Key>, AppError> {
     let read = |source: &str, what| {
         let text = secret::read(source, what)?;
@@ -37,9 +38,7 @@ fn key(args: &TokenArgs, device: Option<&str>) -> Result<Option<sas::Key>, AppEr
     match (&args.key, &args.group_key, device) {
         (Some(source), ..) => Ok(Some(read(source, "the key")?)),
         (None, Some(source), Some(device)) => Ok(Some(read(source, "the group key")?.derive(device))),
-        (None, Some(_), None) => {
-            Err(usage("--group-key gives each device a key of its own: say whose with --device ID"))
-        }
+        (None, Some(_), None) => Err(usage("--group-key derives one key per device; add --device ID")),
         (None, None, _) => Ok(None),
     }
 }
@@ -49,28 +48,32 @@ fn make(args: &TokenArgs, key: &sas::Key) -> Result<Zeroizing<String>, AppError>
     read_scenario::host("--host", host)?;
     if [&args.device, &args.policy].into_iter().flatten().any(|name| is_connection_string(name)) {
         return Err(usage(
-            "a connection string stands where --device wants an id or --policy a name; give that alone",
+            "--device or --policy is a connection string; pass only the device id or the policy name",
         ));
     }
     let ttl = parse_duration(&args.ttl).map_err(|error| usage(&format!("--ttl: {error}")))?;
     if ttl.is_zero() {
-        return Err(usage("--ttl: such a token would be expired at once; give it a while, such as 1h"));
+        return Err(usage("--ttl: the token would expire at once; use a longer time, such as 1h"));
     }
-    let expiry = clock::unix().checked_add(ttl).ok_or_else(|| usage("--ttl: no clock goes so far"))?;
+    let expiry = clock::unix()
+        .checked_add(ttl)
+        .ok_or_else(|| usage("--ttl: the expiry is too far in the future; use a shorter time, such as 1h"))?;
     let resource = match (&args.device, &args.policy) {
         (Some(device), _) if !names::is_device_id(device) => {
-            return Err(usage(&format!("--device {device:?} is not a device id that a hub takes")));
+            return Err(usage(&format!("--device {device:?} is not a valid device id of an IoT hub")));
         }
         (Some(device), _) => names::resource(host, device),
         (None, Some(_)) => host.to_owned(),
         (None, None) => {
-            return Err(usage("say whom the token is for: --device ID, or --policy NAME for the hub"));
+            return Err(usage(
+                "add --device ID for a device token, or --policy NAME for a token of the whole hub",
+            ));
         }
     };
     Ok(sas::token(key, &resource, expiry.as_secs(), args.policy.as_deref()))
 }
 
-/// Exit code 1 when the token is expired or another key made it: a script may ask.
+/// Prints the contents of a token. Fails if the token has expired or the key does not match, so that scripts can test it.
 fn decode(source: &str, args: &TokenArgs, env: &mut Env) -> Result<(), AppError> {
     let text = match source {
         "-" => stdin()?,
@@ -79,7 +82,7 @@ fn decode(source: &str, args: &TokenArgs, env: &mut Env) -> Result<(), AppError>
     let token = sas::Token::parse(&text)
         .map_err(|error| AppError::Environment(format!("not a SAS token: {error}")))?;
     let resource = percent_encoding::percent_decode_str(token.sr_raw).decode_utf8_lossy();
-    // What follows is a module's.
+    // A module id may follow the device id.
     let named = resource.split_once("/devices/").and_then(|(_, path)| path.split('/').next());
     let key = key(args, args.device.as_deref().or(named))?;
     let now = clock::unix().as_secs();
@@ -94,22 +97,22 @@ fn decode(source: &str, args: &TokenArgs, env: &mut Env) -> Result<(), AppError>
         out,
         "signature  {}",
         match verified {
-            None => "not checked; give the key with --key or --group-key",
-            Some(true) => "made with this key",
-            Some(false) => "NOT made with this key",
+            None => "not verified; add --key or --group-key",
+            Some(true) => "valid for this key",
+            Some(false) => "NOT valid for this key",
         }
     );
     print(env, &out)?;
     if verified == Some(false) {
         let hint = if args.group_key.is_some() { " or group key and device" } else { "" };
         return Err(AppError::Environment(format!(
-            "another key made this token, or its text was changed; compare the key{hint} with the hub's"
+            "the signature does not match: the token was made with another key, or was changed; compare the key{hint} with the hub's"
         )));
     }
     if token.expired(now) {
-        let signature = if verified.is_some() { "its signature is good, and " } else { "" };
+        let signature = if verified.is_some() { " (its signature is valid)" } else { "" };
         return Err(AppError::Environment(format!(
-            "the token has expired: {signature}a hub refuses it all the same; make another one"
+            "the token has expired{signature}, so a hub refuses it; make a new one"
         )));
     }
     Ok(())
@@ -117,7 +120,7 @@ fn decode(source: &str, args: &TokenArgs, env: &mut Env) -> Result<(), AppError>
 
 fn expiry(at: u64, now: u64) -> String {
     let date = i64::try_from(at).ok().and_then(|at| Timestamp::from_second(at).ok());
-    let date = date.map_or_else(|| format!("{at} s after 1970"), |date| date.to_string());
+    let date = date.map_or_else(|| format!("{at} s after 1970-01-01"), |date| date.to_string());
     let away = human_duration(Duration::from_secs(at.abs_diff(now)));
     if at >= now { format!("{date}, in {away}") } else { format!("{date}, {away} ago") }
 }

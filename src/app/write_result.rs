@@ -1,5 +1,5 @@
-//! The end of a run: the result file, its page, the exports, the summary, and where the files are. If the output folder cannot be
-//! written any more, the result goes to the system's folder for temporary files. Called by `run`.
+//! The end of a run: writes the result file, its page and the exports, and prints the summary and the paths. If the output folder cannot be
+//! written any more, the result goes to the temporary directory. Used by `run`. It does not judge.
 
 use super::{AppError, Env, environment_error, exports, print};
 use crate::report::{self, Export};
@@ -7,7 +7,10 @@ use crate::result::{self, model};
 use crate::scenario::masked;
 use std::path::{Path, PathBuf};
 
-/// Writes the result, prints the summary and returns the exit code: the verdict's, or that of a file that cannot be written.
+/// Writes the files and prints the summary. Returns the exit code of the verdict.
+///
+/// # Errors
+/// One or more files cannot be written; the others are.
 pub(super) fn conclude(
     out: &Path,
     exports: &[Export],
@@ -17,7 +20,7 @@ pub(super) fn conclude(
     let mut errors = Vec::new();
     let mut files = Vec::new();
     let json = keep(out, &mut result, &mut errors);
-    // A page or an export that fails costs only itself.
+    // A failed page or export does not stop the other files.
     if let Some(json) = &json {
         files.push(json.clone());
         match page(json, &result) {
@@ -31,31 +34,31 @@ pub(super) fn conclude(
         None => error,
     }));
     if json.is_none() {
-        let lost = if written.is_empty() {
-            "the result is lost, but for the summary above"
+        let text = if written.is_empty() {
+            "the result file is lost; only the summary above remains"
         } else {
             "the exports were written"
         };
-        errors.push(AppError::Environment(lost.to_owned()));
+        errors.push(AppError::Environment(text.to_owned()));
     }
     let list = |file: &Path| format!("{}\n", file.display());
     let listed: String = files.iter().map(|file| list(file)).collect();
-    // Their names were typed, and what is typed may hold a secret.
+    // The names come from the command line and may contain a secret.
     let exported: String = written.iter().map(|file| masked(&list(file))).collect();
     let printed = print(env, &format!("{}\n{listed}{exported}", report::text(&result, true)));
     exports::all_written(errors)?;
     printed.map(|()| result.verdict.exit_code)
 }
 
-/// Writes the result into the output folder, or else into the system's folder for temporary files; `None` if it fits nowhere.
+/// Writes the result to the output folder or, if that fails, to the temporary directory. Returns `None` if both fail.
 fn keep(out: &Path, result: &mut model::RunResult, errors: &mut Vec<AppError>) -> Option<PathBuf> {
     let elsewhere = std::env::temp_dir();
     for folder in [out, &elsewhere] {
         match result::write_new(folder, result) {
             Ok(json) => {
                 if !errors.is_empty() {
-                    let moved = format!("the result is in {} instead", json.display());
-                    errors.push(AppError::Environment(moved));
+                    let text = format!("the result is in {} instead", json.display());
+                    errors.push(AppError::Environment(text));
                 }
                 return Some(json);
             }
@@ -65,7 +68,7 @@ fn keep(out: &Path, result: &mut model::RunResult, errors: &mut Vec<AppError>) -
     None
 }
 
-/// Writes the page beside the result.
+/// Writes the HTML page next to the result.
 fn page(json: &Path, result: &model::RunResult) -> Result<PathBuf, AppError> {
     let html = json.with_extension("html");
     let written = report::html(result)
@@ -76,12 +79,12 @@ fn page(json: &Path, result: &model::RunResult) -> Result<PathBuf, AppError> {
         });
     written.map(|()| html.clone()).map_err(|error| {
         let (json, html) = (json.display(), html.display());
-        let again = format!("hubstorm report {json} --format html --out {html}");
-        AppError::Environment(format!("{error}\n  the result is in {json}; to make the page again:  {again}"))
+        let command = format!("hubstorm report {json} --format html --out {html}");
+        AppError::Environment(format!("{error}\n  the result is in {json}; to create the page:  {command}"))
     })
 }
 
-/// The file name of a run: its scenario's file name and the second it began.
+/// Returns the id of a run, which is its file name: the name of the scenario and the start time.
 pub(super) fn run_id(file: &str, started: &str) -> String {
     let stem =
         PathBuf::from(file).file_stem().map_or("run".into(), |stem| stem.to_string_lossy().into_owned());
@@ -101,7 +104,7 @@ mod tests {
     use std::time::Duration;
     use tokio::sync::{mpsc, watch};
 
-    /// A run of two workers, of which the second panics: it has a device that waits for ever, which no clock can hold.
+    /// Runs two workers. The second one panics: the reconnect delay of its device exceeds the range of the clock.
     async fn with_a_worker_that_panics() -> model::RunResult {
         let text = "[target]\nkind = \"mqtt\"\nhost = \"127.0.0.1\"\nport = 9\ntls = false\n\
                     [fleet.a]\ndevices = 1\n[fleet.b]\ndevices = 1\n\
@@ -115,7 +118,7 @@ mod tests {
         };
         let mut plan = crate::plan::load(&input, &mut rand::rng()).unwrap();
         plan.fleets[1].reconnect = BackOff::Fixed { delay: Duration::MAX }.into();
-        // A port that was free a moment ago refuses.
+        // Nothing listens on this port, so connections are refused.
         let free = link::listen::bind("127.0.0.1:0".parse().unwrap()).unwrap().local_addr().unwrap();
         let endpoint = Endpoint { host: free.ip().to_string(), port: free.port(), ..Endpoint::default() };
         let (plan, workers) = (Arc::new(plan), 2);
@@ -139,7 +142,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_worker_that_panics_costs_the_verdict_and_not_the_result() {
+    async fn worker_panic_keeps_the_result_and_is_invalid() {
         let folder = tempfile::tempdir().unwrap();
         let result = with_a_worker_that_panics().await;
         assert_eq!(conclude(folder.path(), &[], &mut env(), result).unwrap(), 120);
@@ -155,11 +158,11 @@ mod tests {
         assert_eq!((written.verdict.status, written.verdict.exit_code), (model::Status::Invalid, 120));
         let [reason, ..] = &written.verdict.reasons[..] else { panic!("{:?}", written.verdict) };
         assert!(reason.contains("worker 1") && reason.contains("this is a bug in hubstorm"), "{reason}");
-        for face in [report::text(&written, false), std::fs::read_to_string(html).unwrap()] {
-            assert!(face.contains("worker 1 of the load generator panicked"), "{face}");
+        for text in [report::text(&written, false), std::fs::read_to_string(html).unwrap()] {
+            assert!(text.contains("worker 1 of the load generator panicked"), "{text}");
         }
 
-        // The page alone cannot be written.
+        // Only the page cannot be written.
         std::fs::remove_file(html).and_then(|()| std::fs::create_dir(html)).unwrap();
         std::fs::remove_file(json).unwrap();
         let error = conclude(folder.path(), &[], &mut env(), written).unwrap_err().to_string();

@@ -1,8 +1,8 @@
-//! `run` against npm's Aedes 1.2, whose sessions are kept in LevelDB, and Paho beside it.
+//! `run` against npm's Aedes 1.2, which stores sessions in LevelDB, with Paho as a second subscriber.
 //!
-//! - Aedes keeps a session only if it has a subscription, so the devices here subscribe.
+//! - Aedes stores a session only if it has a subscription, so the devices here subscribe.
 //! - It drops a message as a duplicate if a later one overtakes it (its issues 955 and 994). So QoS 0 has separate subscribers here,
-//!   and `tests/support/node/aedes_broker.js` keeps the other messages in order.
+//!   and `tests/support/node/aedes_broker.js` preserves the order of the other messages.
 //! - It may drop new messages while it sends stored ones to a subscriber that has reconnected. So Paho is not connected while Aedes
 //!   is killed, and connects after the run.
 //! - At QoS 1 it acknowledges a message before it stores it, so a `kill -9` may lose acknowledged messages. At QoS 2 it stores the
@@ -18,12 +18,12 @@ fn counts_at_every_qos_over_tls_agree_with_paho() {
 }
 
 #[test]
-fn kept_sessions_lose_nothing_when_connections_are_reset() {
+fn persistent_sessions_lose_nothing_after_resets() {
     trial::resets_lose_nothing(&aedes(false));
 }
 
 #[test]
-fn nothing_acknowledged_is_missing_after_a_kill_in_mid_run() {
+fn acknowledged_messages_survive_a_kill_during_the_run() {
     let report = trial::kill_in_mid_run(&mut aedes(false), 2, Paho::IsAway);
     assert!(report.of("up/kept/").all(|arrivals| trial::gaps(&arrivals.seqs) <= 1), "{report:?}");
     assert_eq!(report.duplicates("up/"), 0, "{report:?}");

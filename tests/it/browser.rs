@@ -1,8 +1,8 @@
-//! The page in Chromium: nothing sticks out of the screen, whatever its width and whatever the result.
+//! The HTML page in Chromium: it fits the window at every width and for every result.
 //!
 //! The browser's path comes from `HUBSTORM_TEST_CHROMIUM`, which `tests/run` sets.
 
-#![expect(clippy::unwrap_used, reason = "a helper of tests: a panic is a failed test")]
+#![expect(clippy::unwrap_used, reason = "a panic fails the test")]
 
 use crate::report::sample;
 use hubstorm::measure::Culprit;
@@ -17,13 +17,13 @@ fn chromium() -> PathBuf {
     )
 }
 
-/// The document after the page has settled.
+/// Returns the DOM after the page has loaded.
 fn dump_dom(chromium: &Path, page: &Path) -> String {
     let profile = tempfile::tempdir().unwrap();
     let output = Command::new(chromium)
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
         .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
-        // The harness reads its frames' sizes across files.
+        // The harness file reads sizes in the framed file.
         .args(["--allow-file-access-from-files", "--virtual-time-budget=10000", "--window-size=2000,1200"])
         .arg(format!("--user-data-dir={}", profile.path().display()))
         .arg("--dump-dom")
@@ -34,11 +34,11 @@ fn dump_dom(chromium: &Path, page: &Path) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// A frame of that width, whose page may run no script, and what shows in it.
+/// Loads a page into a frame of this width, without scripts. Returns its measured sizes by name.
 fn measured(chromium: &Path, folder: &Path, page: &Path, width: u32) -> Vec<(String, f64)> {
     let harness = folder.join(format!("harness-{width}.html"));
     let page = page.file_name().unwrap().to_str().unwrap();
-    // Without `allow-scripts` the framed page runs none; the harness outside may still look at it.
+    // Without `allow-scripts` the framed page runs no scripts, but the harness can read it.
     let text = format!(
         r#"<!DOCTYPE html><body style="margin:0"><pre id="found"></pre>
 <iframe id="frame" sandbox="allow-same-origin" style="border:0;width:{width}px;height:900px" src="{page}"></iframe>
@@ -50,7 +50,7 @@ frame.onload = () => {{
     const scale = svg.getBoundingClientRect().width / svg.viewBox.baseVal.width;
     return [...svg.querySelectorAll('text')].map(one => parseFloat(one.getAttribute('font-size')) * scale);
   }});
-  // One word, on more than one line.
+  // A single word that breaks over several lines.
   const broken = one => {{
     const range = inner.createRange();
     range.selectNodeContents(one);
@@ -78,7 +78,7 @@ frame.onload = () => {{
 }
 
 #[test]
-fn the_page_never_scrolls_sideways_and_its_charts_stay_readable() {
+fn page_fits_every_width_and_charts_are_readable() {
     let chromium = chromium();
     let folder = tempfile::tempdir().unwrap();
     for (name, result) in
@@ -89,21 +89,21 @@ fn the_page_never_scrolls_sideways_and_its_charts_stay_readable() {
         for width in [360, 768, 1920] {
             let found = measured(&chromium, folder.path(), &page, width);
             let get = |key: &str| found.iter().find(|(name, _)| name == key).unwrap().1;
-            assert!(get("client") > 0.0, "{name} at {width}: the frame is there");
+            assert!(get("client") > 0.0, "{name} at {width}: the frame exists");
             assert!(get("scroll") <= get("client"), "{name} at {width}: {found:?}");
             assert_eq!(
                 get("charts"),
                 if name == "empty" { 0.0 } else { 7.0 },
-                "{name} at {width}: one size of each"
+                "{name} at {width}: each chart in one size"
             );
             assert!(get("smallest") >= 10.0 && get("largest") <= 18.0, "{name} at {width}: {found:?}");
         }
     }
 }
 
-/// `network` and `connect{phase:ramp}` are read as one word. On paper, nobody can open what is folded.
+/// Culprits such as `network` and metrics such as `connect{phase:ramp}` do not break. Folded sections are open in print.
 #[test]
-fn words_stay_whole_and_paper_shows_the_scenario() {
+fn words_do_not_break_and_print_shows_the_scenario() {
     let chromium = chromium();
     let folder = tempfile::tempdir().unwrap();
     let mut result = sample::fail();
@@ -111,7 +111,7 @@ fn words_stay_whole_and_paper_shows_the_scenario() {
         (error.culprit, error.example) = (Culprit::Network, "reset by peer ".repeat(40));
     }
     let screen = report::html(&result).unwrap();
-    // A headless browser cannot be asked what a printed page looks like.
+    // A headless browser cannot measure a printed page, so the print styles become screen styles.
     let print = screen.replace("@media print", "@media all").replace("@media screen", "@media speech");
     for (name, page, widths, scenario) in
         [("screen", screen, [800, 1200], 0.0), ("print", print, [718, 760], 1.0)]
@@ -128,7 +128,7 @@ fn words_stay_whole_and_paper_shows_the_scenario() {
 }
 
 #[test]
-fn the_harness_would_notice_a_page_that_is_too_wide() {
+fn harness_detects_a_page_that_is_too_wide() {
     let folder = tempfile::tempdir().unwrap();
     let page = folder.path().join("wide.html");
     std::fs::write(&page, "<!DOCTYPE html><div style='width:500px'>wide</div>").unwrap();

@@ -1,4 +1,4 @@
-//! The program's edges: help, exit codes, refused input, Ctrl-C once and twice.
+//! The command line of `run` and `check`: help, exit codes, invalid input, Ctrl-C once and twice.
 
 use crate::support::address::own_address;
 use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, all_ok, command, hubstorm, totals};
@@ -37,9 +37,9 @@ fn help_lists_the_commands_and_every_exit_code() {
     assert_eq!(codes, ["0", "1", "2", "99", "104", "105", "120"], "the README's table");
     for code in codes {
         let row =
-            README.lines().find(|line| line.starts_with(&format!("| {code} |"))).expect("it was just found");
+            README.lines().find(|line| line.starts_with(&format!("| {code} |"))).expect("it was found above");
         let words = row.split('|').nth(2).expect("a row has two cells").trim();
-        // The help breaks lines to the terminal's width.
+        // The help breaks lines.
         let help = help.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(help.contains(&format!("{code} {words}")), "exit code {code}: {words}: {help}");
     }
@@ -53,7 +53,7 @@ fn version_names_the_program() {
 }
 
 #[test]
-fn wrong_usage_exits_2_and_says_so_on_stderr() {
+fn wrong_usage_exits_2_with_a_message_on_stderr() {
     for arguments in [&["run"][..], &["run", "--no-such-flag", "x.toml"], &["no-such-command"], &[]] {
         let finished = hubstorm(arguments);
         finished.exits(2);
@@ -63,7 +63,7 @@ fn wrong_usage_exits_2_and_says_so_on_stderr() {
 }
 
 #[test]
-fn a_bad_scenario_exits_104_names_every_error_and_starts_nothing() {
+fn invalid_scenario_exits_104_with_every_error() {
     let work = Workplace::new(
         "[fleet.meter]\ndevices = \"many\"\n[[fleet.meter.send]]\nevry = \"1s\"\npayload = \"x\"\n\
          [[phase]]\nname = \"p\"\nduration = \"1s\"\n",
@@ -78,14 +78,14 @@ fn a_bad_scenario_exits_104_names_every_error_and_starts_nothing() {
 }
 
 #[test]
-fn a_scenario_that_is_not_there_exits_104_and_names_it() {
+fn missing_scenario_exits_104_with_its_path() {
     let finished = hubstorm(&["run", "no/such/scenario.toml"]);
     finished.exits(104);
     assert!(finished.stderr.contains("no/such/scenario.toml"), "{}", finished.stderr);
 }
 
 #[test]
-fn a_secret_missing_from_the_environment_exits_104_and_names_the_line() {
+fn missing_secret_variable_exits_104_with_the_line() {
     let work = Workplace::new(
         "[target]\nkind = \"iot-hub\"\nhost = \"localhost\"\n[fleet.meter]\ndevices = 1\n\
          auth = { kind = \"sas\", group_key = \"${env.HUBSTORM_TEST_UNSET}\" }\n\
@@ -99,30 +99,30 @@ fn a_secret_missing_from_the_environment_exits_104_and_names_the_line() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_exits_1_before_the_load() {
+fn unwritable_output_folder_exits_1_before_the_load() {
     let work = Workplace::new(&built_in("60s"));
-    fs::write(work.out(), "a file, where a folder is wanted").expect("the workplace is ours");
+    fs::write(work.out(), "a file instead of a folder").expect("the workplace is ours");
     let finished = work.run();
     finished.exits(1);
     assert!(finished.stderr.contains("out"), "{}", finished.stderr);
 }
 
 #[test]
-fn the_result_schema_is_json() {
+fn result_schema_is_json() {
     let finished = hubstorm(&["schema", "result"]);
     let schema: serde_json::Value = serde_json::from_str(&finished.exits(0).stdout).expect("JSON on stdout");
     assert!(schema["properties"]["verdict"].is_object(), "{schema}");
 }
 
 #[test]
-fn the_scenario_schema_is_what_the_library_has() {
+fn scenario_schema_is_that_of_the_library() {
     let finished = hubstorm(&["schema", "scenario"]);
     let schema: serde_json::Value = serde_json::from_str(&finished.exits(0).stdout).expect("JSON on stdout");
     assert_eq!(schema, hubstorm::scenario::schema());
 }
 
 #[test]
-fn check_prints_what_the_run_needs_and_starts_nothing() {
+fn check_prints_the_needs_and_starts_nothing() {
     let work = Workplace::new(&built_in("60s"));
     let finished = hubstorm(&["check", work.scenario().to_str().expect("a plain path")]);
     finished.exits(0);
@@ -131,7 +131,7 @@ fn check_prints_what_the_run_needs_and_starts_nothing() {
 }
 
 #[test]
-fn the_scenarios_of_the_readme_are_valid() {
+fn scenarios_in_the_readme_are_valid() {
     let blocks =
         README.split("```toml\n").skip(1).map(|rest| rest.split("```").next().expect("split gives one"));
     let scenarios: Vec<&str> = blocks.filter(|block| block.contains("[[phase]]")).collect();
@@ -145,13 +145,13 @@ fn the_scenarios_of_the_readme_are_valid() {
         assert!(output.status.success(), "{scenario}\n{}", String::from_utf8_lossy(&output.stderr));
         let resolved = String::from_utf8_lossy(&output.stdout);
         assert!(
-            resolved.contains(" over TLS, trusting the system's roots"),
-            "no key goes in clear: {resolved}"
+            resolved.contains(" over TLS, trusting the system's root certificates"),
+            "no key is sent in clear text: {resolved}"
         );
     }
 }
 
-/// A run of an hour against a broker behind a proxy, which tells when the load is on.
+/// A run of an hour against a broker behind a proxy, which shows when the load has started.
 fn hour_long(broker: &Mosquitto, proxy: &Proxy) -> Workplace {
     let scenario = format!(
         r#"
@@ -196,32 +196,36 @@ fn ctrl_c_once_drains_and_keeps_the_partial_result() {
     running.interrupt();
     let finished = running.wait();
     finished.exits(105);
-    let told = finished.stderr.contains("interrupted: draining; press Ctrl-C again to stop now");
-    assert!(told, "{}", finished.stderr);
+    let announced = finished.stderr.contains("interrupted: draining; press Ctrl-C again to stop now");
+    assert!(announced, "{}", finished.stderr);
 
     let result = work.result();
     assert!(!result.run.complete);
     assert_eq!(result.verdict.exit_code, 105);
     assert_eq!(work.outputs("html").len(), 1);
-    // Drained: what was sent was acked, and nothing more was due.
+    // Every sent message was acknowledged, and no more messages became due.
     let published = all_ok(&result, "publish");
     let counts = witness.counts(published);
-    assert_eq!((counts.published, counts.clients), (published, 1), "all acks came in, all devices left");
+    assert_eq!(
+        (counts.published, counts.clients),
+        (published, 1),
+        "all messages were acknowledged, all devices disconnected"
+    );
     assert_eq!(result.phases.len(), 1);
-    assert!(result.phases[0].end_us < 3_600_000_000, "cut where it was interrupted");
+    assert!(result.phases[0].end_us < 3_600_000_000, "the phase ends at the interrupt");
 }
 
 #[test]
-fn ctrl_c_twice_does_not_wait_for_acks_and_keeps_the_partial_result() {
+fn ctrl_c_twice_skips_the_drain_and_keeps_the_result() {
     let broker = broker();
     let proxy = Proxy::start(own_address(), broker.plain());
     let work = hour_long(&broker, &proxy);
     let running = work.start();
     proxy.wait_for_upstream_bytes(10_000);
-    // Acks stop, so that a drain would last its half hour.
+    // Without acknowledgments a drain would last half an hour.
     proxy.freeze_for(Duration::from_secs(3_600));
     proxy.wait_until_it_holds();
-    // The kernel may join signals that come at once: each is given time to be seen.
+    // The kernel merges pending signals, so leave time between two of them.
     let finished = running.interrupt_until_it_ends(Duration::from_millis(500));
     finished.exits(105);
 
@@ -234,9 +238,9 @@ fn ctrl_c_twice_does_not_wait_for_acks_and_keeps_the_partial_result() {
     assert_eq!(outcomes.values().sum::<u64>(), due);
 }
 
-/// The terminal's Ctrl-C reaches the built-in hub's process too; it must stay for the drain.
+/// A terminal sends Ctrl-C to the whole process group. The built-in hub must serve until the drain has ended.
 #[test]
-fn ctrl_c_in_a_terminal_does_not_take_the_built_in_hub_away_first() {
+fn ctrl_c_in_a_terminal_does_not_end_the_built_in_hub() {
     let work = Workplace::new(&built_in("1h"));
     let mut running = work.start();
     running.says("online");

@@ -1,5 +1,5 @@
-//! Whole runs over loopback while the wall clock steps, against a hub with the same clock and against one with its own. Unit tests of
-//! `fleet` and `emulator` cover single devices and connections.
+//! Whole runs over loopback while the wall clock steps, against a hub that shares the clock and against one that does not. Unit tests of `fleet`
+//! and `emulator` cover single devices and connections.
 
 use crate::support::hub::{GROUP_KEY, LocalHub};
 use crate::support::hubstorm::WIDE_VALIDITY;
@@ -13,8 +13,8 @@ use hubstorm::scenario::Input;
 use std::sync::Arc;
 use std::time::Duration;
 
-const FORTH_US: i64 = 7_200_000_000;
-const BACK_US: i64 = -FORTH_US;
+const FORWARD_US: i64 = 7_200_000_000;
+const BACKWARD_US: i64 = -FORWARD_US;
 
 /// Token lifetimes shorter and longer than a step. Both are renewed every second or two.
 const SHORT: &str = "ttl = \"4s\", renew = \"50%\"";
@@ -23,10 +23,10 @@ const LONG: &str = "ttl = \"12h\", renew = \"-43198s\"";
 /// When the clock steps.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum When {
-    /// Between planning the run's zero and the zero itself.
-    AtTheStart,
+    /// After the zero of the run is planned, and before it.
+    AtStart,
     /// After one second.
-    InMidRun,
+    DuringRun,
 }
 
 fn plan(hub: &LocalHub, life: &str) -> hubstorm::plan::Plan {
@@ -74,15 +74,15 @@ fn run(hub: &LocalHub, wall: &WallClock, life: &str, (when, by_us): (When, i64))
     };
     let (endpoint, wall) = (Arc::new(endpoint), wall.clone());
     let settings = fleet::Settings { workers: 2, endpoint, trace: None, measured: false, wall: wall.clone() };
-    let (_commander, commands) = tokio::sync::mpsc::unbounded_channel();
-    let (events, mut happened) = tokio::sync::mpsc::unbounded_channel();
+    let (_command_sender, commands) = tokio::sync::mpsc::unbounded_channel();
+    let (event_sender, mut events) = tokio::sync::mpsc::unbounded_channel();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("descriptors");
     let (finished, ()) = runtime.block_on(async {
-        tokio::join!(fleet::run(plan.clone(), settings, None, commands, events), async {
+        tokio::join!(fleet::run(plan.clone(), settings, None, commands, event_sender), async {
             let mut by_us = Some(by_us);
-            while let Some(event) = happened.recv().await {
+            while let Some(event) = events.recv().await {
                 let is_time = match event {
-                    Event::Started { .. } => when == When::AtTheStart,
+                    Event::Started { .. } => when == When::AtStart,
                     Event::Second(_) => true,
                     _ => false,
                 };
@@ -92,7 +92,7 @@ fn run(hub: &LocalHub, wall: &WallClock, life: &str, (when, by_us): (When, i64))
             }
         })
     });
-    let measurement = finished.expect("it can be started").measurement;
+    let measurement = finished.expect("the run starts").measurement;
     let judged = judge(&JudgeInput {
         measurement: &measurement,
         rules: &plan.rules(),
@@ -103,18 +103,18 @@ fn run(hub: &LocalHub, wall: &WallClock, life: &str, (when, by_us): (When, i64))
     (measurement, judged)
 }
 
-/// Asserts that the step is reported once, although two workers detect it, and as a finding about this machine.
+/// Asserts that the step gives exactly one finding about this machine, although two workers detect it.
 #[track_caller]
-fn is_reported(measurement: &Measurement, judged: &Judgment, by_us: i64) {
+fn assert_step_is_reported(measurement: &Measurement, judged: &Judgment, by_us: i64) {
     let [step] = measurement.clock_steps[..] else { panic!("one step: {:?}", measurement.clock_steps) };
     assert!(step.by_us.abs_diff(by_us) < 500_000, "{step:?}");
-    let told =
+    let findings =
         judged.findings.iter().filter(|finding| finding.text.contains("This machine's wall clock was set"));
-    assert_eq!(told.count(), 1, "{:?}", judged.findings);
+    assert_eq!(findings.count(), 1, "{:?}", judged.findings);
 }
 
 #[track_caller]
-fn all_is_well(case: &str, (measurement, judged): &(Measurement, Judgment)) {
+fn assert_all_passed(case: &str, (measurement, judged): &(Measurement, Judgment)) {
     assert!(measurement.errors.is_empty(), "{case}: {:?}", measurement.errors);
     for operation in [Operation::Telemetry, Operation::Connect, Operation::Renewal] {
         let totals = measurement.of(operation);
@@ -126,19 +126,19 @@ fn all_is_well(case: &str, (measurement, judged): &(Measurement, Judgment)) {
     assert_eq!(judged.verdict.status, Status::Pass, "{case}: {:?}", judged.verdict);
 }
 
-/// As with the built-in hub: every later token is valid by the clock that both share.
+/// As with the built-in hub: both use the same clock, so later tokens are valid.
 #[test]
-fn a_step_is_harmless_if_the_hub_has_the_same_clock() {
+fn step_is_harmless_if_the_hub_shares_the_clock() {
     std::thread::scope(|cases| {
-        for when in [When::AtTheStart, When::InMidRun] {
-            for by_us in [FORTH_US, BACK_US] {
+        for when in [When::AtStart, When::DuringRun] {
+            for by_us in [FORWARD_US, BACKWARD_US] {
                 for life in [SHORT, LONG] {
                     cases.spawn(move || {
                         let wall = WallClock::of(clock::now(), clock::unix());
                         let hub = LocalHub::start_by(wall.clone());
                         let ran = run(&hub, &wall, life, (when, by_us));
-                        is_reported(&ran.0, &ran.1, by_us);
-                        all_is_well(&format!("{when:?} {by_us} {life}"), &ran);
+                        assert_step_is_reported(&ran.0, &ran.1, by_us);
+                        assert_all_passed(&format!("{when:?} {by_us} {life}"), &ran);
                         hub.stop();
                     });
                 }
@@ -147,35 +147,34 @@ fn a_step_is_harmless_if_the_hub_has_the_same_clock() {
     });
 }
 
-/// A run against a hub whose clock does not step; the load generator's clock is right until it steps.
-fn beside_a_hub_with_its_own_clock(when: When, by_us: i64, life: &str) -> (String, Measurement, Judgment) {
+/// A run against a hub whose clock does not step. The clock of the load generator is right until it steps.
+fn run_against_separate_clock(when: When, by_us: i64, life: &str) -> (String, Measurement, Judgment) {
     let hub = LocalHub::start();
     let wall = WallClock::of(clock::now(), clock::unix());
     let (measurement, judged) = run(&hub, &wall, life, (when, by_us));
-    is_reported(&measurement, &judged, by_us);
+    assert_step_is_reported(&measurement, &judged, by_us);
     hub.stop();
     (format!("{when:?} {by_us} {life}"), measurement, judged)
 }
 
 #[test]
-fn a_hub_with_its_own_clock_accepts_tokens_longer_than_a_step() {
+fn separate_clock_accepts_tokens_longer_than_the_step() {
     std::thread::scope(|cases| {
-        for (by_us, life) in [(FORTH_US, SHORT), (FORTH_US, LONG), (BACK_US, LONG)] {
+        for (by_us, life) in [(FORWARD_US, SHORT), (FORWARD_US, LONG), (BACKWARD_US, LONG)] {
             cases.spawn(move || {
-                let (case, measurement, judged) =
-                    beside_a_hub_with_its_own_clock(When::InMidRun, by_us, life);
-                all_is_well(&case, &(measurement, judged));
+                let (case, measurement, judged) = run_against_separate_clock(When::DuringRun, by_us, life);
+                assert_all_passed(&case, &(measurement, judged));
             });
         }
     });
 }
 
 #[test]
-fn a_hub_with_its_own_clock_is_not_blamed_for_a_step() {
+fn failures_after_a_step_do_not_count_against_the_hub() {
     std::thread::scope(|cases| {
-        for when in [When::AtTheStart, When::InMidRun] {
+        for when in [When::AtStart, When::DuringRun] {
             cases.spawn(move || {
-                let (case, measurement, judged) = beside_a_hub_with_its_own_clock(when, BACK_US, SHORT);
+                let (case, measurement, judged) = run_against_separate_clock(when, BACKWARD_US, SHORT);
                 let errors: Vec<_> =
                     measurement.errors.iter().map(|error| (&*error.class, error.culprit)).collect();
                 assert_eq!(errors, [("clock_step", Culprit::Us)], "{case}");
@@ -193,20 +192,20 @@ fn a_hub_with_its_own_clock_is_not_blamed_for_a_step() {
     });
 }
 
-/// A machine that boots with a clock that is two hours behind, until NTP sets it.
+/// A machine boots with a clock two hours behind, and NTP sets it later.
 #[test]
-fn tokens_are_valid_once_a_slow_clock_is_set() {
+fn tokens_are_valid_once_ntp_sets_the_clock() {
     let hub = LocalHub::start();
     let behind = clock::unix() - Duration::from_secs(7_200);
     let wall = WallClock::of(clock::now(), behind);
-    let (measurement, judged) = run(&hub, &wall, SHORT, (When::InMidRun, FORTH_US));
-    is_reported(&measurement, &judged, FORTH_US);
+    let (measurement, judged) = run(&hub, &wall, SHORT, (When::DuringRun, FORWARD_US));
+    assert_step_is_reported(&measurement, &judged, FORWARD_US);
     assert_eq!(
         measurement.devices(),
         measurement.fleets[0].connected_peak,
-        "all were accepted after the step"
+        "all devices were accepted after the step"
     );
-    assert!(measurement.errors_of("connack_5") > 0, "they were refused before");
+    assert!(measurement.errors_of("connack_5") > 0, "devices were refused before the step");
     assert_eq!(judged.verdict.status, Status::Invalid, "{:?}", judged.verdict);
     assert!(judged.verdict.reasons.iter().all(|reason| !reason.contains("The hub")), "{:?}", judged.verdict);
     hub.stop();

@@ -1,4 +1,4 @@
-//! Keys and passwords from files, source addresses and IPv6, as a run uses them against hubs and brokers that check.
+//! Keys and passwords from files, source addresses and IPv6, against hubs and brokers that verify them.
 
 use crate::support::emulator::Emulator;
 use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, all_ok, totals};
@@ -13,9 +13,9 @@ fn derived(device: &str) -> String {
     Key::from_base64(GROUP_KEY).expect("a key").derive(device).to_base64().to_string()
 }
 
-/// What `az iot hub device-identity list` prints, given as it is.
+/// The output of `az iot hub device-identity list`, unchanged.
 #[test]
-fn the_built_in_hub_admits_the_devices_of_a_list() {
+fn built_in_hub_admits_the_devices_of_an_az_list() {
     let scenario = format!(
         "[fleet.meter]\ndevices = 2\nauth = {{ kind = \"sas\", file = \"devices.json\" }}\n{REST}{WIDE_VALIDITY}"
     );
@@ -32,9 +32,9 @@ fn the_built_in_hub_admits_the_devices_of_a_list() {
     assert_eq!(all_ok(&work.result(), "connect"), 2);
 }
 
-/// The three forms in one file: the built-in hub knows each device's key, and refuses any other.
+/// One file in all three formats. The built-in hub has the key of each device and refuses any other key.
 #[test]
-fn the_built_in_hub_admits_the_devices_of_a_file() {
+fn built_in_hub_admits_the_devices_of_a_file() {
     let scenario = format!(
         "[fleet.meter]\ndevices = 3\nauth = {{ kind = \"sas\", file = \"devices.txt\" }}\n\
          [[fleet.meter.send]]\nevery = \"500ms\"\npayload = \"x\"\n{REST}{WIDE_VALIDITY}"
@@ -53,9 +53,9 @@ fn the_built_in_hub_admits_the_devices_of_a_file() {
     assert_eq!(all_ok(&result, "telemetry"), 3 * 2);
 }
 
-/// A hub that knows one of the two keys.
+/// The hub has only one of the two keys.
 #[test]
-fn every_device_of_a_file_signs_with_its_own_key() {
+fn each_device_of_a_file_signs_with_its_own_key() {
     let hub = Emulator::start(Ipv4Addr::LOCALHOST.into(), &["--group-key", "env:K"], &[("K", GROUP_KEY)]);
     let scenario = format!(
         "[target]\nkind = \"iot-hub\"\nhost = \"127.0.0.1\"\nport = {}\nca = \"{}\"\n\
@@ -73,7 +73,7 @@ fn every_device_of_a_file_signs_with_its_own_key() {
 }
 
 #[test]
-fn a_broker_gets_every_devices_own_password() {
+fn each_device_of_a_file_sends_its_own_password() {
     let users = (0..4).map(|n| (format!("user-{n}"), format!("pass, \"{n}\"")));
     let broker = Mosquitto::start_with(users.clone(), "witness's own");
     let scenario = format!(
@@ -93,9 +93,9 @@ fn a_broker_gets_every_devices_own_password() {
     assert_eq!((all_ok(&result, "connect"), all_ok(&result, "publish")), (4, 4 * 2));
 }
 
-/// The key comes from a file, relative to the scenario's folder.
+/// The key is in a file, relative to the folder of the scenario.
 #[test]
-fn a_hub_is_reached_over_ipv6_from_a_source_address() {
+fn ipv6_target_from_a_source_address() {
     let loopback = IpAddr::V6(Ipv6Addr::LOCALHOST);
     if hubstorm::link::check_source(loopback).is_err() {
         eprintln!("skipped: this machine has no ::1");

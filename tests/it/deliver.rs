@@ -1,5 +1,5 @@
-//! From publishers to subscribers: what arrives, twice, late or never, against mosquitto and against scripted brokers that do it
-//! wrong on purpose. Counts are asserted, never times.
+//! Messages from publishers to subscribers: delivered, duplicated, reordered and lost, against mosquitto and against scripted brokers that
+//! deliver wrongly on purpose. The tests assert counts, never times.
 
 use crate::support::TEST_TIMEOUT;
 use crate::support::address::{listen, own_address};
@@ -15,7 +15,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-/// `out` publishes what `inn` hears, for 2 s at 50/s; in warm-up they come.
+/// Fleet `out` publishes to fleet `inn` for 2 s at 50/s, after a warm-up for connecting.
 fn scenario(address: SocketAddr, qos: u8, more: &str) -> String {
     format!(
         r#"
@@ -36,12 +36,12 @@ payload = '{{"seq":${{seq}},"stamp":"${{stamp}}"}}'
 devices = 3
 subscribe = [{{ filter = "from/+", qos = {qos} }}]
 [[phase]]
-name = "come"
+name = "connect"
 warmup = true
 duration = "1s"
 load = "0%"
 [[phase]]
-name = "talk"
+name = "steady"
 duration = "2s"
 [thresholds]
 "deliver" = ["rate(ok) == 100%"]
@@ -57,28 +57,28 @@ fn run(scenario: &str, exit_code: i32) -> RunResult {
     work.result()
 }
 
-/// Duplicates, reordered, foreign.
+/// Returns the duplicates, reordered and foreign messages of a fleet.
 fn counts(result: &RunResult, fleet: &str) -> [u64; 3] {
     let fleet: &Fleet = result.fleets.iter().find(|known| known.name == fleet).expect("a fleet of the run");
     [fleet.counts.duplicates, fleet.counts.reordered, fleet.counts.foreign]
 }
 
 #[test]
-fn every_subscriber_has_every_message_at_every_qos() {
+fn every_subscriber_receives_every_message_at_every_qos() {
     let broker = Mosquitto::open();
     for (qos, metric) in [(0, "publish.qos0"), (1, "publish"), (2, "publish")] {
-        let patient = scenario(broker.plain(), qos, "").replace("drain = \"2s\"", "drain = \"100s\"");
-        let result = run(&patient, 0);
+        let scenario = scenario(broker.plain(), qos, "").replace("drain = \"2s\"", "drain = \"100s\"");
+        let result = run(&scenario, 0);
         let published = all_ok(&result, metric);
         assert!(published >= 5 * 19, "{published}");
         assert_eq!(all_ok(&result, "deliver"), 3 * published, "QoS {qos}");
         assert_eq!(counts(&result, "inn"), [0, 0, 0]);
-        assert!(result.run.duration_us < 100_000_000, "what has arrived is not waited for");
+        assert!(result.run.duration_us < 100_000_000, "the drain ends when all messages have arrived");
     }
 }
 
 #[test]
-fn a_message_that_a_device_sends_is_not_too_large_for_another() {
+fn large_messages_are_delivered() {
     let broker = Mosquitto::open();
     let text = scenario(broker.plain(), 1, "");
     let small = r#"payload = '{"seq":${seq},"stamp":"${stamp}"}'"#;
@@ -90,14 +90,14 @@ fn a_message_that_a_device_sends_is_not_too_large_for_another() {
 }
 
 #[test]
-fn subscribers_that_unsubscribe_leave_nothing_behind() {
+fn unsubscribed_sessions_keep_no_subscription() {
     let broker = Mosquitto::open();
     let kept = "unsubscribe = true\nclean_session = false\nid = \"leaver-{index}\"\nsubscribe =";
     let text = scenario(broker.plain(), 1, "").replace("subscribe =", kept);
     let result = run(&text.replace("drain = \"2s\"", "drain = \"100s\""), 0);
     assert_eq!(all_ok(&result, "unsubscribe"), 3);
     assert_eq!(all_ok(&result, "deliver"), 3 * all_ok(&result, "publish"));
-    // The broker has kept the session, and no subscription in it: the first thing that comes is what it asks for now.
+    // The broker kept the session without a subscription, so the first message is one for the new subscription.
     let (mut leaver, mut sender) = (Peer::new(false), Peer::new(true));
     let who = |id| Who { address: broker.plain(), id, user: "", password: "", will: None };
     assert!(leaver.connect(&who("leaver-0")));
@@ -110,26 +110,26 @@ fn subscribers_that_unsubscribe_leave_nothing_behind() {
 }
 
 #[test]
-fn retained_messages_and_those_of_another_run_are_foreign() {
+fn messages_of_an_earlier_run_are_foreign() {
     let broker = Mosquitto::open();
     let retained = scenario(broker.plain(), 1, "retain = true");
     let first = run(&retained, 0);
-    assert_eq!(counts(&first, "inn"), [0, 0, 0], "nothing was there before");
-    // One message of each of the five devices was kept, and each of the three subscribers is told of it.
+    assert_eq!(counts(&first, "inn"), [0, 0, 0], "the broker had no messages before");
+    // The broker retains one message of each of the 5 devices and sends them to the 3 subscribers.
     let second = run(&retained, 0);
     assert_eq!(counts(&second, "inn"), [0, 0, 15]);
     assert_eq!(all_ok(&second, "deliver"), 3 * all_ok(&second, "publish"));
 }
 
 #[test]
-fn two_runs_on_one_broker_do_not_count_each_others_messages() {
+fn concurrent_runs_do_not_count_each_others_messages() {
     let broker = Mosquitto::open();
     let scenario = scenario(broker.plain(), 1, "");
     let runs = [(); 2].map(|()| {
         let scenario = scenario.clone().replace("[fleet.inn]", "[fleet.inn]\nid = \"ID-{index}\"");
         scenario.replace("[fleet.out]", "[fleet.out]\nid = \"OD-{index}\"")
     });
-    // The same client ids would take each other's connections over.
+    // With the same client ids, the runs would take over each other's connections.
     let [one, two] = [(0, "x"), (1, "y")].map(|(run, name)| {
         let text = runs[run].replace("ID-", &format!("{name}-in-")).replace("OD-", &format!("{name}-out-"));
         Workplace::new(&text)
@@ -141,12 +141,12 @@ fn two_runs_on_one_broker_do_not_count_each_others_messages() {
     for work in [one, two] {
         let result = work.result();
         assert_eq!(all_ok(&result, "deliver"), 3 * all_ok(&result, "publish"));
-        assert!(counts(&result, "inn")[2] > 0, "they heard each other");
+        assert!(counts(&result, "inn")[2] > 0, "each run received messages of the other");
     }
 }
 
 #[test]
-fn fleets_that_only_listen_pay_and_count_nothing() {
+fn messages_without_a_stamp_are_not_tracked() {
     let broker = Mosquitto::open();
     let text = scenario(broker.plain(), 1, "")
         .replace("${stamp}", "")
@@ -156,41 +156,41 @@ fn fleets_that_only_listen_pay_and_count_nothing() {
     assert!(result.fleets[1].counts.bytes_received > 0);
 }
 
-/// What a scripted broker does with the n-th message that it was given, for its subscribers.
+/// Returns the bytes that a scripted broker sends to its subscriber for the n-th message. `kept` is its state.
 type Deliver = fn(n: u64, packet: &[u8], kept: &mut Vec<u8>) -> Vec<u8>;
 
-/// A broker for one publisher and one subscriber: acknowledges at once, and delivers as it was told.
-struct Wrong {
+/// A broker for one publisher and one subscriber. It acknowledges at once and delivers with the given function.
+struct FaultyBroker {
     listener: TcpListener,
     deliver: Deliver,
 }
 
 #[derive(Default)]
-struct Delivering {
+struct Deliveries {
     subscriber: Option<TcpStream>,
     count: u64,
     kept: Vec<u8>,
 }
 
-impl Wrong {
+impl FaultyBroker {
     fn start(deliver: Deliver) -> SocketAddr {
         let listener = listen(own_address());
         let address = listener.local_addr().expect("it is bound");
-        let broker = Wrong { listener, deliver };
-        // It ends with the test's process.
+        let broker = FaultyBroker { listener, deliver };
+        // The thread ends with the process.
         thread::spawn(move || broker.serve());
         address
     }
 
     fn serve(&self) {
-        let shared = Arc::new(Mutex::new(Delivering::default()));
+        let shared = Arc::new(Mutex::new(Deliveries::default()));
         for stream in self.listener.incoming().map_while(Result::ok) {
             let (shared, deliver) = (Arc::clone(&shared), self.deliver);
-            thread::spawn(move || Wrong::connection(stream, &shared, deliver));
+            thread::spawn(move || FaultyBroker::connection(stream, &shared, deliver));
         }
     }
 
-    fn connection(mut stream: TcpStream, shared: &Mutex<Delivering>, deliver: Deliver) {
+    fn connection(mut stream: TcpStream, shared: &Mutex<Deliveries>, deliver: Deliver) {
         stream.set_read_timeout(Some(TEST_TIMEOUT)).expect("a timeout above zero");
         stream.set_nodelay(true).expect("a socket");
         while let Ok(Some(frame)) = read_frame(&mut stream) {
@@ -202,7 +202,7 @@ impl Wrong {
                     vec![0x90, 3, frame.body[0], frame.body[1], 0]
                 }
                 PUBLISH => {
-                    Wrong::publish(&frame, &mut shared.lock().expect("no thread panics"), deliver);
+                    FaultyBroker::publish(&frame, &mut shared.lock().expect("no thread panics"), deliver);
                     let (_, id, _) = frame.publish();
                     [&[0x40, 2][..], &id.expect("QoS 1").to_be_bytes()].concat()
                 }
@@ -214,31 +214,31 @@ impl Wrong {
         }
     }
 
-    /// At QoS 0, with the topic and the payload that came.
-    fn publish(frame: &Frame, delivering: &mut Delivering, deliver: Deliver) {
+    /// Forwards a message at QoS 0.
+    fn publish(frame: &Frame, deliveries: &mut Deliveries, deliver: Deliver) {
         let (topic, _, payload) = frame.publish();
         let length = u16::try_from(topic.len()).expect("a short topic").to_be_bytes();
         let body = [&length[..], topic.as_bytes(), payload].concat();
         let packet = [&[0x30, u8::try_from(body.len()).expect("a small packet")][..], &body].concat();
-        let bytes = deliver(delivering.count, &packet, &mut delivering.kept);
-        delivering.count += 1;
-        if let Some(subscriber) = &mut delivering.subscriber {
-            // Whether it is still there is what the test finds out.
+        let bytes = deliver(deliveries.count, &packet, &mut deliveries.kept);
+        deliveries.count += 1;
+        if let Some(subscriber) = &mut deliveries.subscriber {
+            // If the subscriber is gone, the test notices.
             drop(subscriber.write_all(&bytes));
         }
     }
 }
 
-/// One publisher, one subscriber: 60 messages. Nothing is due before the subscriber has settled.
+/// One publisher and one subscriber: 60 messages, after the subscription.
 fn small(deliver: Deliver) -> String {
-    scenario(Wrong::start(deliver), 1, "")
+    scenario(FaultyBroker::start(deliver), 1, "")
         .replace("devices = 5", "devices = 1")
         .replace("devices = 3", "devices = 1")
         .replace("50/s", "30/s")
 }
 
 #[test]
-fn a_broker_that_drops_every_tenth_is_told_so() {
+fn dropped_messages_are_lost() {
     let work = Workplace::new(&small(|n, packet, _| if n % 10 == 9 { Vec::new() } else { packet.to_vec() }));
     let finished = work.run();
     finished.exits(99);
@@ -247,7 +247,7 @@ fn a_broker_that_drops_every_tenth_is_told_so() {
     let page = std::fs::read_to_string(&work.outputs("html")[0]).expect("readable");
     assert!(page.contains("<td>from/${device}</td><td>54</td><td>6</td><td>0</td><td>0</td>"));
     let result = work.result();
-    assert_eq!(all_ok(&result, "publish"), 60, "it acknowledged everything");
+    assert_eq!(all_ok(&result, "publish"), 60, "the broker acknowledged all messages");
     let (due, outcomes) = totals(&result, "deliver");
     assert_eq!((due, outcomes["ok"], outcomes["lost"]), (60, 54, 6));
     assert_eq!(counts(&result, "inn"), [0, 0, 0]);
@@ -261,11 +261,11 @@ fn a_broker_that_drops_every_tenth_is_told_so() {
     };
     assert_eq!(result.streams, [stream]);
     assert!(result.findings.iter().any(|finding| finding.evidence == "6 of 60 copies lost"));
-    assert!(result.run.duration_us >= 5_000_000, "it was waited for, for the whole drain");
+    assert!(result.run.duration_us >= 5_000_000, "the drain lasts its full time");
 }
 
 #[test]
-fn a_broker_that_delivers_twice_is_told_so() {
+fn repeated_messages_are_duplicates() {
     let result = run(&small(|n, packet, _| packet.repeat(if n % 3 == 0 { 2 } else { 1 })), 0);
     assert_eq!((all_ok(&result, "deliver"), counts(&result, "inn")), (60, [20, 0, 0]));
     let [stream] = &result.streams[..] else { panic!("one stream: {:?}", result.streams) };
@@ -273,8 +273,8 @@ fn a_broker_that_delivers_twice_is_told_so() {
 }
 
 #[test]
-fn a_broker_that_changes_the_order_is_told_so() {
-    // Of each five, the first comes last.
+fn overtaken_messages_are_reordered() {
+    // In each group of five, the first message arrives last.
     let result = run(
         &small(|n, packet, kept| match n % 5 {
             0 => {
@@ -292,12 +292,12 @@ fn a_broker_that_changes_the_order_is_told_so() {
 }
 
 #[test]
-fn a_broker_that_garbles_stamps_loses_what_they_were_on() {
+fn messages_with_a_damaged_stamp_are_lost() {
     let text = small(|n, packet, _| {
         let mut packet = packet.to_vec();
         if n == 30 {
             let mark = packet.iter().position(|byte| *byte == b'~').expect("a stamp");
-            // It now says that it was due at a time that has not come.
+            // The due time is now in the future.
             packet[mark + 30] = b'z';
         }
         packet
@@ -309,7 +309,7 @@ fn a_broker_that_garbles_stamps_loses_what_they_were_on() {
 }
 
 #[test]
-fn a_subscriber_that_is_away_against_the_plan_loses_what_it_did_not_hear() {
+fn messages_to_a_disconnected_subscriber_are_lost() {
     let broker = Mosquitto::open();
     let text = scenario(broker.plain(), 1, "").replace(
         "devices = 3",
@@ -320,18 +320,18 @@ fn a_subscriber_that_is_away_against_the_plan_loses_what_it_did_not_hear() {
     let work = Workplace::new(&text);
     let running = work.start();
     assert_eq!(witness.read().kind(), PUBLISH);
-    // Of two clients with one id the broker keeps the later; this one goes at once.
+    // A second client with the same id takes over the connection and disconnects at once.
     drop(Client::connect(broker.plain(), "ear", "", ""));
     running.wait().exits(99);
     let result = work.result();
     let (due, outcomes) = totals(&result, "deliver");
-    assert_eq!(due, all_ok(&result, "publish"), "all of them were for it");
+    assert_eq!(due, all_ok(&result, "publish"), "every message was for this subscriber");
     assert!(outcomes["lost"] > 0 && outcomes["ok"] > 0, "{outcomes:?}");
     assert_eq!(result.fleets[1].counts.reconnects, 1);
 }
 
 #[test]
-fn check_says_what_is_tracked() {
+fn check_prints_tracked_messages() {
     let work = Workplace::new(&scenario("127.0.0.1:1883".parse().expect("an address"), 1, ""));
     let path = work.scenario();
     let checked = crate::support::hubstorm::hubstorm(&["check", path.to_str().expect("UTF-8")]);
@@ -341,19 +341,19 @@ fn check_says_what_is_tracked() {
 }
 
 #[test]
-fn messages_from_a_file_go_as_they_stand() {
+fn messages_from_a_file_are_sent_unchanged() {
     let broker = Mosquitto::open();
     let text = scenario(broker.plain(), 1, "")
         .replace("devices = 5", "devices = 1")
-        .replace(r#"'{"seq":${seq},"stamp":"${stamp}"}'"#, r#"{ file = "said.txt" }"#)
+        .replace(r#"'{"seq":${seq},"stamp":"${stamp}"}'"#, r#"{ file = "lines.txt" }"#)
         .replace("\"deliver\" = [\"rate(ok) == 100%\"]", "");
     let mut witness = Client::connect(broker.plain(), "witness", "", "");
     witness.subscribe(&["from/#"]);
-    let work = Workplace::new(&text).file("said.txt", "first\n\n{\"second\":${seq}}\r\nthird");
+    let work = Workplace::new(&text).file("lines.txt", "first\n\n{\"second\":${seq}}\r\nthird");
     let running = work.start();
-    let heard: Vec<String> = (0..4)
+    let received: Vec<String> = (0..4)
         .map(|_| String::from_utf8(witness.read().publish().2.to_vec()).expect("it was UTF-8"))
         .collect();
-    assert_eq!(heard, ["first", "{\"second\":${seq}}", "third", "first"]);
+    assert_eq!(received, ["first", "{\"second\":${seq}}", "third", "first"]);
     running.wait().exits(0);
 }

@@ -1,5 +1,5 @@
-//! Runs that end before their plan: a threshold has failed for certain, or every device was offline for too long. The phases here last
-//! an hour, so that a run that did not end early would be noticed.
+//! Runs that end before their plan: a threshold has failed for certain, or every device was offline for too long. The phases here last an
+//! hour, so that a run that does not end early times out.
 
 use crate::support::emulator::Emulator;
 use crate::support::hubstorm::Workplace;
@@ -32,7 +32,7 @@ fn codes(result: &RunResult) -> Vec<&str> {
 }
 
 #[track_caller]
-fn is_failed_by(result: &RunResult, ended_by: EndedBy) {
+fn assert_failed(result: &RunResult, ended_by: EndedBy) {
     assert_eq!(
         (result.verdict.status, result.verdict.exit_code),
         (Status::Fail, 99),
@@ -42,17 +42,17 @@ fn is_failed_by(result: &RunResult, ended_by: EndedBy) {
     assert_eq!(result.run.ended_by, Some(ended_by));
     assert!(
         result.measurement.operations.iter().all(|part| part.outcomes.sum() == part.due),
-        "nothing is left out"
+        "every operation has an outcome"
     );
 }
 
 #[test]
-fn a_threshold_with_abort_ends_the_run_once_it_has_failed() {
+fn failed_threshold_with_abort_ends_the_run() {
     let threshold = r#"{ expr = "count(ok) < 100", abort = true, after = "2s" }"#;
     let work = Workplace::new(&scenario("", "[fleet.meter]\ndevices = 50", threshold));
     work.run().exits(99);
     let result = work.result();
-    is_failed_by(&result, EndedBy::Abort);
+    assert_failed(&result, EndedBy::Abort);
     assert_eq!(codes(&result), ["threshold_failed", "aborted"]);
     let text = &result.verdict.reasons[0];
     assert!(text.starts_with("telemetry count(ok) < 100: "), "{text}");
@@ -61,7 +61,7 @@ fn a_threshold_with_abort_ends_the_run_once_it_has_failed() {
 }
 
 #[test]
-fn a_run_whose_hub_is_gone_ends_and_says_since_when() {
+fn unreachable_hub_ends_the_run_with_its_time() {
     let hub =
         Emulator::start(Ipv4Addr::LOCALHOST.into(), &["--group-key", "env:HUB_KEY"], &[("HUB_KEY", KEY)]);
     let top = "abort_when_unreachable = \"2s\"";
@@ -71,10 +71,10 @@ fn a_run_whose_hub_is_gone_ends_and_says_since_when() {
     hub.stop();
     running.wait().exits(99);
     let result = work.result();
-    is_failed_by(&result, EndedBy::Unreachable);
+    assert_failed(&result, EndedBy::Unreachable);
     let all = result.measurement.sum(|_| true);
     if all.excused.sum() > (all.ended() - all.ok()) / 2 {
-        return; // Where a busy machine may have caused most failures, nothing is said of the hub.
+        return; // A busy machine may have caused most failures, so there is no finding about the hub.
     }
     assert_eq!(codes(&result)[..2], ["hub_unreachable", "unreachable"]);
     let text = &result.verdict.reasons[0];

@@ -1,6 +1,6 @@
-//! The emulator over real sockets. `emulator::session` tests what each packet means; here the peers read and write raw bytes.
+//! The emulator over real sockets, with peers that read and write raw bytes. The unit tests of `emulator` cover the rules for each packet.
 
-#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+#![expect(clippy::unwrap_used, reason = "a panic fails the test")]
 
 mod command_line;
 mod connections;

@@ -1,13 +1,13 @@
-//! Every class of errors that a run can count is explained in `docs/errors.md`, and none that it cannot.
+//! `docs/errors.md` explains exactly the error classes that a run can count.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Where classes are named.
-const PLACES: [&str; 3] = ["src/fleet", "src/link/dial.rs", "src/session/types.rs"];
+/// Files and folders that name error classes.
+const SOURCES: [&str; 3] = ["src/fleet", "src/link/dial.rs", "src/session/types.rs"];
 
-/// Words in quotes there that look like a class and are none.
+/// Quoted words in these files that look like a class but are not.
 const OTHER_WORDS: [&str; 1] = ["client_id"];
 
 fn sources(path: &Path, out: &mut Vec<PathBuf>) {
@@ -20,7 +20,7 @@ fn sources(path: &Path, out: &mut Vec<PathBuf>) {
     }
 }
 
-/// Words in quotes, without those of comments and unit tests.
+/// Returns the quoted words of a source, without comments and unit tests.
 fn words(source: &str) -> BTreeSet<String> {
     let source = source.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
     let lines = source.lines().filter(|line| !line.trim_start().starts_with("//"));
@@ -33,28 +33,28 @@ fn words(source: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_class_of_errors_is_explained() {
+fn every_error_class_is_explained() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
-    PLACES.iter().for_each(|place| sources(&root.join(place), &mut files));
+    SOURCES.iter().for_each(|path| sources(&root.join(path), &mut files));
     let named: BTreeSet<String> =
         files.iter().flat_map(|file| words(&fs::read_to_string(file).expect("UTF-8"))).collect();
-    let page = fs::read_to_string(root.join("docs/errors.md")).expect("it is there");
-    // A row has one class or several, and whose fault they are; those of findings have no culprit.
+    let page = fs::read_to_string(root.join("docs/errors.md")).expect("the page exists");
+    // A row has one or more classes and their culprit. Rows of findings have no culprit.
     let rows = page
         .lines()
         .filter(|line| [" | peer |", " | network |", " | us |"].iter().any(|by| line.contains(by)));
     let classes =
         rows.filter_map(|row| row.split(" | ").next()).flat_map(|cell| cell.split('`').skip(1).step_by(2));
     let explained: BTreeSet<String> = classes.map(str::to_owned).collect();
-    assert!(explained.len() > 30, "the page was not understood: {explained:?}");
+    assert!(explained.len() > 30, "the page cannot be parsed: {explained:?}");
     for class in &explained {
-        assert!(named.contains(class), "docs/errors.md explains {class}, which nothing counts");
+        assert!(named.contains(class), "docs/errors.md explains {class}, which no source names");
     }
     for word in named.iter().filter(|word| word.contains('_') && !OTHER_WORDS.contains(&word.as_str())) {
         assert!(
             explained.contains(word),
-            "docs/errors.md does not explain {word}; if it is no class, say so here"
+            "docs/errors.md does not explain {word}; if it is not a class, add it to OTHER_WORDS"
         );
     }
 }

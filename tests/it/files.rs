@@ -1,4 +1,4 @@
-//! The files of a result: exports, results on stdin, refused files, `init`, and what `kill -9` leaves in the folder.
+//! Result files: exports, results on stdin, invalid files, `init`, and files after `kill -9`.
 
 use crate::report::sample;
 use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, command, hubstorm};
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/reports/example.json");
 
-/// A result of the first version, which does not say what it was judged by.
+/// A result of the first version, which does not contain its rules.
 const OLD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/old-result.json");
 
 fn folder() -> TempDir {
@@ -36,23 +36,23 @@ fn short() -> Workplace {
 }
 
 #[test]
-fn run_exports_replace_files_beside_the_dated_pair() {
+fn exports_replace_files_and_keep_the_dated_pair() {
     let work = short();
     let folder = folder();
     let path = |name: &str| folder.path().join(name);
-    fs::write(path("ci.json"), "of the last run").expect("it is ours");
+    fs::write(path("ci.json"), "from an earlier run").expect("it is ours");
     let mut run = work.run_command();
     for export in ["html=index", "ci.json", "text=summary"] {
         run.args(["--export", export]);
     }
     let output = run.current_dir(folder.path()).output().expect("the program was built");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let [json] = &work.outputs("json")[..] else { panic!("the dated result is written too") };
+    let [json] = &work.outputs("json")[..] else { panic!("the dated result is also written") };
     assert_eq!(work.outputs("html").len(), 1);
     assert_eq!(result::read(&path("ci.json")).expect("it is a result"), work.result());
     assert!(fs::read_to_string(path("index")).expect("written").starts_with("<!DOCTYPE html>"));
     assert!(fs::read_to_string(path("summary")).expect("written").starts_with("PASS"));
-    assert_eq!(names(folder.path()), ["ci.json", "index", "summary"], "nothing temporary is left");
+    assert_eq!(names(folder.path()), ["ci.json", "index", "summary"], "no temporary file is left");
     let stdout = String::from_utf8_lossy(&output.stdout);
     let listed: Vec<&str> = stdout.lines().rev().take(5).collect();
     let html = json.with_extension("html").display().to_string();
@@ -60,7 +60,7 @@ fn run_exports_replace_files_beside_the_dated_pair() {
 }
 
 #[test]
-fn bad_exports_are_found_before_the_load() {
+fn invalid_exports_fail_before_the_load() {
     let work = short();
     let folder = folder();
     fs::write(folder.path().join("old.json"), "old").expect("it is ours");
@@ -71,9 +71,9 @@ fn bad_exports_are_found_before_the_load() {
         (&["x.pdf"], 2, ".json, .html, .htm, .txt"),
         (&["junit2=x.xml"], 2, "json, html, text"),
         (&["old.json", "json=./old.json"], 2, "are the same file"),
-        (&[&onto_scenario], 2, "read by this command"),
+        (&[&onto_scenario], 2, "the command reads this file"),
         (&["none/x.json"], 1, "mkdir -p none"),
-        (&["dir.json"], 1, "this is a folder"),
+        (&["dir.json"], 1, "it is a folder"),
         (&["json=/proc/x"], 1, "cannot create a file in /proc"),
     ];
     for (exports, code, part) in cases {
@@ -93,9 +93,9 @@ fn bad_exports_are_found_before_the_load() {
     assert!(fs::read_to_string(scenario).expect("there").starts_with("[fleet.meter]"));
 }
 
-/// The folder goes away during the run: the dated pair is still written, and the error says where.
+/// The folder is removed during the run. The dated pair is still written, and the error has its path.
 #[test]
-fn an_export_that_fails_at_the_end_keeps_the_result() {
+fn failed_export_keeps_the_result() {
     let work = short();
     let folder = folder();
     let [gone, kept] = ["gone/x.json", "x.txt"].map(|name| folder.path().join(name));
@@ -106,22 +106,22 @@ fn an_export_that_fails_at_the_end_keeps_the_result() {
     }
     let mut child = run.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it was built");
     let mut stderr = BufReader::new(child.stderr.take().expect("piped"));
-    let mut said = String::new();
-    while !said.contains("1 phase") {
-        assert_ne!(stderr.read_line(&mut said).expect("UTF-8"), 0, "{said}");
+    let mut text = String::new();
+    while !text.contains("1 phase") {
+        assert_ne!(stderr.read_line(&mut text).expect("UTF-8"), 0, "{text}");
     }
     fs::remove_dir(folder.path().join("gone")).expect("it is empty");
     fs::write(folder.path().join("gone"), "a file").expect("it is ours");
-    std::io::Read::read_to_string(&mut stderr, &mut said).expect("UTF-8");
-    assert_eq!(child.wait().expect("it is ours").code(), Some(1), "{said}");
+    std::io::Read::read_to_string(&mut stderr, &mut text).expect("UTF-8");
+    assert_eq!(child.wait().expect("it is ours").code(), Some(1), "{text}");
     let json = work.outputs("json").pop().expect("the result is kept").display().to_string();
     for part in [format!("cannot write {}", gone.display()), format!("the result is in {json}")] {
-        assert!(said.contains(&part), "{part}: {said}");
+        assert!(text.contains(&part), "{part}: {text}");
     }
     assert!(kept.exists(), "the other export is written");
 }
 
-/// A result as a file, with a verdict that its measurement does not give.
+/// Writes a result with a verdict that does not match its measurement.
 fn misjudged(folder: &Path, name: &str, mut result: RunResult) -> String {
     result.verdict = Verdict { status: Status::Pass, exit_code: 7, reasons: Vec::new(), details: Vec::new() };
     result.thresholds.clear();
@@ -132,7 +132,7 @@ fn misjudged(folder: &Path, name: &str, mut result: RunResult) -> String {
 }
 
 #[test]
-fn judging_again_exits_with_the_code_of_the_verdict() {
+fn judge_exits_with_the_code_of_the_verdict() {
     let folder = folder();
     for (name, sample, code) in [
         ("pass", sample::pass(), 0),
@@ -151,7 +151,7 @@ fn judging_again_exits_with_the_code_of_the_verdict() {
 }
 
 #[test]
-fn judging_again_reads_stdin_and_exports_the_new_verdict() {
+fn judge_reads_stdin_and_exports_the_new_verdict() {
     let folder = folder();
     let sample = sample::fail();
     let file = misjudged(folder.path(), "fail", sample.clone());
@@ -164,12 +164,16 @@ fn judging_again_reads_stdin_and_exports_the_new_verdict() {
     assert_eq!(result::read(&folder.path().join("again.json")).expect("a result"), sample);
     let page = fs::read_to_string(folder.path().join("again.html")).expect("it was written");
     assert_eq!(page, report::html(&sample).expect("it can be rendered"));
-    assert_eq!(result::read(Path::new(&file)).expect("a result").verdict.exit_code, 7, "it is only read");
+    assert_eq!(
+        result::read(Path::new(&file)).expect("a result").verdict.exit_code,
+        7,
+        "the input is unchanged"
+    );
 }
 
 #[test]
-fn a_result_of_an_earlier_version_keeps_its_verdict() {
-    let old = result::read(Path::new(OLD)).expect("version 1 only grows");
+fn result_of_an_earlier_version_keeps_its_verdict() {
+    let old = result::read(Path::new(OLD)).expect("version 1 stays readable");
     assert!(report::judge_again(&old).is_none());
     assert!(old.operations.iter().all(|part| part.outcomes.sum() == part.due));
     let text = hubstorm(&["report", OLD]).exits(0).stdout.clone();
@@ -186,7 +190,7 @@ fn a_result_of_an_earlier_version_keeps_its_verdict() {
         let judged = hubstorm(&["report", file, "--judge"]);
         judged.exits(code);
         assert!(judged.stdout.starts_with(word), "{}", judged.stdout);
-        assert!(judged.stderr.contains("this is the verdict that it stored"), "{}", judged.stderr);
+        assert!(judged.stderr.contains("this is its stored verdict"), "{}", judged.stderr);
     }
 }
 
@@ -213,20 +217,20 @@ fn report_reads_stdin_and_writes_every_export() {
 }
 
 #[test]
-fn report_does_not_overwrite_the_result_that_it_reads() {
+fn report_does_not_overwrite_its_input() {
     let folder = folder();
     let copy = folder.path().join("r.json");
     fs::copy(EXAMPLE, &copy).expect("it is there");
     let path = copy.to_str().expect("plain");
     for arguments in [["--out", path], ["--export", path]] {
         let refused = hubstorm(&[&["report", path][..], &arguments].concat());
-        assert!(refused.exits(2).stderr.contains("read by this command"), "{}", refused.stderr);
+        assert!(refused.exits(2).stderr.contains("the command reads this file"), "{}", refused.stderr);
     }
     assert_eq!(fs::read(&copy).expect("there"), fs::read(EXAMPLE).expect("there"));
 }
 
 #[test]
-fn files_that_are_no_result_exit_1_and_write_nothing() {
+fn invalid_results_exit_1_and_write_nothing() {
     let mut newer = serde_json::to_value(sample::pass()).expect("JSON");
     newer["schema"] = "hubstorm.result.v2".into();
     let mut bomb = serde_json::to_value(sample::pass()).expect("JSON");
@@ -247,7 +251,7 @@ fn files_that_are_no_result_exit_1_and_write_nothing() {
 }
 
 #[test]
-fn init_writes_a_scenario_that_the_printed_command_runs() {
+fn init_writes_a_scenario_that_its_command_runs() {
     let folder = folder();
     let init = |arguments: &[&str]| {
         let mut init = command([&["init"], arguments].concat());
@@ -275,15 +279,15 @@ fn init_writes_a_scenario_that_the_printed_command_runs() {
     assert_eq!(names(folder.path()), ["made", "quickstart.toml"]);
 }
 
-/// Runs in a process of its own, which is killed.
+/// Runs in a child process, which its parent kills.
 #[test]
-#[ignore = "it never ends; kill_9_leaves_only_complete_results runs it"]
+#[ignore = "never ends; kill_9_leaves_only_complete_results runs it"]
 fn writes_results_until_it_is_killed() {
     let folder = std::env::var("HUBSTORM_TEST_FOLDER").expect("its parent sets it");
     let folder = Path::new(&folder);
     let mut result = sample::pass();
     let id = result.run.id.clone();
-    // So large that the writing takes a while.
+    // Large, so that writing takes time.
     result.run.scenario.text = "x".repeat(4 << 20);
     loop {
         result.run.id.clone_from(&id);
@@ -294,7 +298,7 @@ fn writes_results_until_it_is_killed() {
     }
 }
 
-/// Every other time the child is killed as soon as a name appears in the folder or disappears from it.
+/// In every second round the child is killed as soon as a file name appears or disappears.
 #[test]
 fn kill_9_leaves_only_complete_results() {
     let folder = folder();
@@ -326,13 +330,13 @@ fn kill_9_leaves_only_complete_results() {
             }
         }
     }
-    // Beside them there is the one that was replaced.
+    // One more file is `replaced.json`.
     assert!(complete > reported, "no result was lost or overwritten: {complete} of {reported}");
 }
 
-/// The key, the payload and the root that a scenario reads are as dear as the scenario.
+/// The files are a key, a payload and a root certificate.
 #[test]
-fn exports_never_replace_what_the_scenario_reads() {
+fn exports_never_replace_files_of_the_scenario() {
     let folder = folder();
     let write = |name: &str, text: &str| {
         let file = folder.path().join(name);
@@ -357,7 +361,7 @@ fn exports_never_replace_what_the_scenario_reads() {
         let refused = run.current_dir(folder.path()).output().expect("the program was built");
         let stderr = String::from_utf8_lossy(&refused.stderr);
         assert_eq!(
-            (refused.status.code(), stderr.contains("read by this command")),
+            (refused.status.code(), stderr.contains("the command reads this file")),
             (Some(2), true),
             "{stderr}"
         );

@@ -1,5 +1,5 @@
-//! Devices that come and go as the plan and their tokens say, against the built-in hub: what is planned costs nothing,
-//! and every message finds its end. Counts are asserted, never times.
+//! Devices that connect and disconnect as planned, or to renew tokens, against the built-in hub, and payloads that are not JSON. Planned
+//! absences cost nothing, and every message has one outcome. The tests assert counts, never times.
 
 use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, all_ok, rows};
 use hubstorm::measure::{Culprit, Outcome};
@@ -12,7 +12,7 @@ fn run(scenario: &str) -> RunResult {
 }
 
 #[test]
-fn tokens_are_renewed_by_reconnecting_and_nothing_is_lost() {
+fn token_renewal_loses_no_messages() {
     let result = run(r#"
 [fleet.meter]
 devices = 5
@@ -27,16 +27,16 @@ duration = "7s"
 "#);
     assert_eq!(all_ok(&result, "telemetry"), 5 * 70, "regular arrivals over whole periods");
     let meter = &result.fleets[0];
-    // Each device renews in the last tenth before 2 s, so at least three times in 7 s; its token never runs out.
+    // Each device renews between 1.8 s and 2 s, so at least 3 times in 7 s. Its token never expires.
     assert!(meter.counts.renewals >= 15, "{} renewals", meter.counts.renewals);
     assert_eq!(meter.counts.reconnects, 0);
     assert_eq!(all_ok(&result, "connect"), 5 + meter.counts.renewals);
-    assert_eq!(all_ok(&result, "online"), 5, "a renewal that succeeds is no absence");
+    assert_eq!(all_ok(&result, "online"), 5, "a successful renewal is not an absence");
     assert!(result.errors.is_empty(), "{:?}", result.errors);
 }
 
 #[test]
-fn what_the_plan_takes_offline_owes_nothing() {
+fn planned_absence_has_no_due_messages() {
     let result = run(r#"
 [fleet.meter]
 devices = 10
@@ -56,17 +56,17 @@ name = "up"
 duration = "2s"
 online = "0% -> 100%"
 "#);
-    // 10 devices for 1 s, and on the average for half of 4 s; each stay may begin and end within a period.
+    // 10 devices for 1 s and, on average, half of 4 s. Each time online may start and end within a period.
     let due = all_ok(&result, "telemetry");
     assert!((300 - 30..=300 + 30).contains(&due), "{due} messages");
-    assert_eq!(result.fleets[0].counts.reconnects, 0, "nothing was lost");
-    assert_eq!(all_ok(&result, "online"), 20, "each came twice");
+    assert_eq!(result.fleets[0].counts.reconnects, 0, "no connection was lost");
+    assert_eq!(all_ok(&result, "online"), 20, "each device connected twice");
     assert!(result.errors.is_empty(), "{:?}", result.errors);
 }
 
-/// Plan and hub count sizes in the same way: names and values of user properties, values of system properties, no escapes or separators.
+/// Plan and hub count sizes the same way: names and values of user properties, values of system properties, no escapes or separators.
 #[test]
-fn the_largest_messages_pass_with_any_properties() {
+fn largest_messages_pass_with_any_properties() {
     let send = |size: usize, properties: &str| {
         format!(
             "[[fleet.meter.send]]\nevery = \"500ms\"\npayload = {{ size = {size} }}\nproperties = {properties}\n"
@@ -86,7 +86,7 @@ fn the_largest_messages_pass_with_any_properties() {
 }
 
 #[test]
-fn qos_0_is_ok_when_flushed_and_says_that_it_has_no_ack() {
+fn qos_0_is_ok_when_flushed_and_has_no_ack() {
     let result = run(r#"
 [fleet.meter]
 devices = 5
@@ -105,14 +105,18 @@ duration = "2s"
         assert_eq!(
             (row.response.count(), row.service.count()),
             (row.due, 0),
-            "nobody serves what nobody answers"
+            "without an acknowledgment there is no service time"
         );
     }
-    assert_eq!(result.emulator.expect("it was the target").telemetry, 5 * 20, "the hub counted them too");
+    assert_eq!(
+        result.emulator.expect("the built-in hub was the target").telemetry,
+        5 * 20,
+        "the hub counted them too"
+    );
 }
 
 #[test]
-fn a_built_in_hub_that_dies_in_mid_run_ends_it_and_does_not_cost_the_result() {
+fn killed_built_in_hub_ends_the_run_and_keeps_the_result() {
     let work = Workplace::new(&format!(
         r#"
 [fleet.meter]
@@ -131,18 +135,18 @@ duration = "1h"
     running.says("online 3/3");
     running.kill_children();
     let finished = running.wait();
-    // What was measured after that is nobody's, so nothing may be concluded; nobody interrupted it either.
+    // The measurement is invalid, and the run was not interrupted.
     finished.exits(120);
     assert!(finished.stderr.contains("the built-in hub has ended"), "{}", finished.stderr);
     let result = work.result();
     assert!(result.emulator.is_none() && !result.run.complete);
     let reasons = &result.verdict.reasons;
-    assert!(reasons.iter().any(|reason| reason.contains("did not live to the end")), "{reasons:?}");
+    assert!(reasons.iter().any(|reason| reason.contains("failed before the end")), "{reasons:?}");
 }
 
 /// The plan checks the payload once. A negative number occurs only in some calls: 1-1 is not JSON.
 #[test]
-fn a_call_payload_that_is_not_json_is_the_generators_error() {
+fn call_payload_that_is_not_json_is_a_generator_error() {
     let work = Workplace::new(&format!(
         r#"
 seed = 3
@@ -179,7 +183,7 @@ duration = "2s"
 
 /// The plan checks a payload once. 1-1 is not JSON, and occurs only in some messages.
 #[test]
-fn a_report_or_answer_that_is_not_json_is_the_generators_error() {
+fn report_or_answer_that_is_not_json_is_a_generator_error() {
     let work = Workplace::new(&format!(
         r#"
 seed = 3
@@ -210,14 +214,14 @@ duration = "2s"
     let result = work.result();
     let total = |name| {
         let mut totals = result.totals.iter().filter(|sum| sum.operation.name() == name);
-        totals.next().expect("it happened").outcomes
+        totals.next().expect("the operation ran").outcomes
     };
     let (reports, answers, calls) = (total("twin.report"), total("method"), total("service.method"));
     for outcomes in [&reports, &answers] {
         assert!(outcomes[Outcome::Ok] > 0 && outcomes[Outcome::Lost] > 0, "{outcomes:?}");
         assert_eq!(outcomes[Outcome::Refused], 0, "{outcomes:?}");
     }
-    // The caller gets an answer all the same.
+    // The service client still receives an answer.
     assert_eq!((calls[Outcome::Lost], calls[Outcome::Refused], calls[Outcome::TimedOut]), (0, 0, 0));
     let errors: Vec<_> =
         result.errors.iter().map(|error| (&*error.class, error.culprit, error.count)).collect();

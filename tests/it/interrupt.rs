@@ -330,7 +330,7 @@ fn read_only_folder_fails_before_the_load() {
     let work = Workplace::new(&format!("[fleet.a]\ndevices = 1\n{STEADY}\n"));
     let scenario = work.scenario();
     for (folder, what) in [
-        ("/proc/hubstorm", "cannot make the output folder /proc/hubstorm"),
+        ("/proc/hubstorm", "cannot create the output folder /proc/hubstorm"),
         ("/proc", "cannot write to the output folder /proc:"),
     ] {
         let finished = hubstorm(&["run", scenario.to_str().expect("a plain path"), "--out", folder]);
@@ -368,7 +368,7 @@ fn file_size_limit_fails_before_the_load() {
     let work = Workplace::new(&format!("[fleet.a]\ndevices = 1\n{STEADY}\n"));
     let finished = start_limited(&work, "ulimit -f 1;").wait();
     finished.exits(1);
-    for part in ["cannot write to the output folder", "File too large", "free some space"] {
+    for part in ["cannot write to the output folder", "File too large", "free disk space"] {
         assert!(finished.stderr.contains(part), "{part}: {}", finished.stderr);
     }
     assert_eq!(files_in(&work.out()), [""; 0], "no file remains");
@@ -400,7 +400,7 @@ fn full_disks_leave_the_summary_and_both_errors() {
     );
     let places =
         [work.out(), elsewhere.path().to_owned()].map(|folder| format!("cannot write {}/", folder.display()));
-    for part in [places[0].as_str(), &places[1], "the result is lost"] {
+    for part in [places[0].as_str(), &places[1], "the result file is lost"] {
         assert!(finished.stderr.contains(part), "{part}: {}", finished.stderr);
     }
 }
@@ -455,7 +455,7 @@ fn small_disk_fails_before_the_load() {
     let Some(running) = start_on_a_small_disk(&work, 512 * 1024) else { return };
     let finished = running.wait();
     finished.exits(1);
-    for part in ["cannot write to the output folder", "No space left on device", "free some space"] {
+    for part in ["cannot write to the output folder", "No space left on device", "free disk space"] {
         assert!(finished.stderr.contains(part), "{part}: {}", finished.stderr);
     }
 }

@@ -1,7 +1,7 @@
-//! The integration tests: the built program, run as its users run it, against the built-in hub and against third-party clients and
-//! brokers. `tests/run` installs their dependencies.
+//! The integration tests: the program as its users run it, against the built-in hub, scripted peers, and brokers and SDKs with other MQTT
+//! codecs. `tests/run` installs what they need. Read `cli.rs` and `fleet.rs` first.
 
-#![expect(unreachable_pub, reason = "a test binary exports nothing; pub marks what other modules may use")]
+#![expect(unreachable_pub, reason = "in a test binary, `pub` marks the interface between modules")]
 
 #[path = "../support/mod.rs"]
 mod support;

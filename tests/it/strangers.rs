@@ -178,8 +178,7 @@ fn silent_connections_are_closed_without_descriptors() {
     let mut stderr_text = String::new();
     stderr.read_line(&mut stderr_text).expect("UTF-8");
     assert!(
-        stderr_text.contains("out of file descriptors: 64 may be open")
-            && stderr_text.contains("ulimit -n 65536"),
+        stderr_text.contains("out of file descriptors (limit 64)") && stderr_text.contains("ulimit -n 65536"),
         "{stderr_text}"
     );
     for (device, id) in devices.iter_mut().zip(&ids) {

@@ -1,4 +1,4 @@
-//! The shapes of load whose memory is forecast and counted. Used by `tests/memory.rs`.
+//! The load shapes of `tests/memory.rs`: scenarios that differ in what dominates their memory.
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
-/// A scenario without its target, and how many workers run it.
+/// A scenario without a target, and its number of workers.
 pub(crate) struct Shape {
     pub(crate) name: &'static str,
     pub(crate) workers: u16,
@@ -64,12 +64,12 @@ impl Mosquitto {
         command.arg("-c").arg(&file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("mosquitto is installed; tests/run does that");
         let mut log = BufReader::new(child.stderr.take().expect("piped"));
-        let mut said = String::new();
-        while !said.lines().any(|line| line.ends_with("running")) {
-            let length = log.read_line(&mut said).expect("its log is UTF-8");
-            assert!(length > 0, "mosquitto did not start:\n{said}");
+        let mut text = String::new();
+        while !text.lines().any(|line| line.ends_with("running")) {
+            let length = log.read_line(&mut text).expect("its log is UTF-8");
+            assert!(length > 0, "mosquitto did not start:\n{text}");
         }
-        // A full pipe would stop it.
+        // A full pipe would block mosquitto.
         std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
         Mosquitto { child, address, _folder: folder }
     }
@@ -102,7 +102,7 @@ fn phases(ramp: &str, steady: &str) -> String {
     )
 }
 
-/// Telemetry, twins, methods, cloud-to-device messages and renewed tokens: eleven operations in the series.
+/// Telemetry, twins, methods, cloud-to-device messages and token renewals: 11 operations in the series.
 fn everything(devices: u32, ttl: &str) -> String {
     let per_s = |share: f64| format!("{}/s", (f64::from(devices) * share).max(1.0));
     let fleet = format!(
@@ -128,7 +128,7 @@ fn everything(devices: u32, ttl: &str) -> String {
     .concat()
 }
 
-/// Fleets and phases of the given numbers.
+/// Returns this number of fleets and of phases.
 fn many(fleets: u32, devices: u32, count: u32, each: &str) -> (String, String) {
     let (mut text, mut phases) = (String::new(), String::new());
     for fleet in 0..fleets {
@@ -144,7 +144,7 @@ fn many(fleets: u32, devices: u32, count: u32, each: &str) -> (String, String) {
     (text, phases)
 }
 
-/// The shape of the soak.
+/// The shape of the soak test.
 pub(crate) fn soak(duration: &str) -> Shape {
     Shape::new(
         "1,500 devices, 11 operations, short tokens",

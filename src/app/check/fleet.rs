@@ -10,6 +10,7 @@ use crate::wire::QoS;
 use std::fmt::{self, Write};
 use std::time::Duration;
 
+/// Writes the section of one fleet.
 pub(super) fn write_fleet(
     out: &mut String,
     fleet: &FleetPlan,
@@ -27,7 +28,7 @@ pub(super) fn write_fleet(
     )?;
     writeln!(out, "    credentials  {}", credentials(&fleet.auth))?;
     if let Some(sdk) = fleet.sdk {
-        writeln!(out, "    as the SDK   {}", sdk_preset(sdk, fleet))?;
+        writeln!(out, "    SDK preset   {}", sdk_preset(sdk, fleet))?;
     }
     if !fleet.subscribe.is_empty() {
         let names: Vec<String> = fleet.subscribe.iter().map(subscription).collect();
@@ -40,16 +41,16 @@ pub(super) fn write_fleet(
         }
     }
     if fleet.makes_twin_requests() {
-        let get = if fleet.twin.get_on_connect { "asked for on each connection; " } else { "" };
+        let get = if fleet.twin.get_on_connect { "read on each connection; " } else { "" };
         let (qos, timeout) = (fleet.twin.qos, human_duration(fleet.twin.timeout));
-        writeln!(out, "    twin         {get}requests at QoS {qos}, answers within {timeout}")?;
+        writeln!(out, "    twin         {get}requests at QoS {qos}, timeout {timeout}")?;
     }
     for method in &fleet.methods {
-        writeln!(out, "    answers      {}", method_answer(method))?;
+        writeln!(out, "    methods      {}", method_answer(method))?;
     }
     writeln!(
         out,
-        "    patience     connect {}, ack {}, send by {}, {} in flight",
+        "    timeouts     connect {}, ack {}, send by {}; {} in flight",
         human_duration(fleet.connect_timeout),
         human_duration(fleet.ack_timeout),
         human_duration(fleet.send_by),
@@ -57,7 +58,9 @@ pub(super) fn write_fleet(
     )?;
     match fleet.offline {
         Offline::Queue => Ok(()),
-        Offline::Skip => writeln!(out, "    offline      what is due then is skipped, and ends as offline"),
+        Offline::Skip => {
+            writeln!(out, "    offline      messages that become due are skipped and count as offline")
+        }
     }
 }
 
@@ -65,14 +68,14 @@ fn credentials(auth: &Auth) -> String {
     match auth {
         Auth::Sas { keys, life, .. } => {
             let signed = match keys {
-                Keys::Group(_) => "a key per device derived from a group key".to_owned(),
+                Keys::Group(_) => "one key per device, derived from a group key".to_owned(),
                 Keys::Policy { policy, .. } => format!("signed by the policy {policy}"),
-                Keys::PerDevice(_) => "a key per device from a file".to_owned(),
+                Keys::PerDevice(_) => "one key per device, from a file".to_owned(),
             };
             format!("SAS, {signed}; {}", token_life(life))
         }
         Auth::Password { .. } => "user name and password".to_owned(),
-        Auth::PasswordFile { .. } => "user name and password, per device from a file".to_owned(),
+        Auth::PasswordFile { .. } => "user name and password per device, from a file".to_owned(),
         Auth::None => "none".to_owned(),
     }
 }
@@ -80,7 +83,7 @@ fn credentials(auth: &Auth) -> String {
 fn token_life(life: &TokenLife) -> String {
     let renewed = match life.renew {
         Renew::Share(share) => format!("renewed at {}", Percent::from_fraction(share)),
-        Renew::Before(margin) => format!("renewed {} before their end", human_duration(margin)),
+        Renew::Before(margin) => format!("renewed {} before expiry", human_duration(margin)),
         Renew::Never => "never renewed".to_owned(),
     };
     let skew = human_us(life.clock_skew_us.unsigned_abs());
@@ -89,10 +92,10 @@ fn token_life(life: &TokenLife) -> String {
         ..0 => format!("; clocks {skew} behind"),
         1.. => format!("; clocks {skew} ahead"),
     };
-    format!("tokens for {}, {renewed}{clock}", human_duration(life.ttl))
+    format!("tokens valid for {}, {renewed}{clock}", human_duration(life.ttl))
 }
 
-/// What the preset has set, as far as the scenario does not say otherwise.
+/// Describes the settings of the SDK preset, with the overrides of the scenario.
 fn sdk_preset(sdk: Sdk, fleet: &FleetPlan) -> String {
     let api_version = match &fleet.auth {
         Auth::Sas { api_version, .. } => format!(", api-version {api_version}"),
@@ -152,21 +155,21 @@ fn subscription(subscription: &Subscription) -> String {
 fn send_stream(send: &SendPlan, fleet: &FleetPlan) -> String {
     let spread = match send.arrival.spread {
         Spread::Regular => "regular",
-        Spread::Stratified(_) => "regular, taking turns",
+        Spread::Stratified(_) => "regular, in turn",
         Spread::Poisson => "poisson",
-        Spread::Closed { .. } => "closed loop, not corrected",
+        Spread::Closed { .. } => "closed loop, not corrected for coordinated omission",
     };
     let burst = match send.arrival.burst {
         1 => String::new(),
         burst => format!(" in bursts of {burst}"),
     };
-    let most = if send.arrival.is_closed() { "at most " } else { "" };
+    let at_most = if send.arrival.is_closed() { "at most " } else { "" };
     let retain = if send.retain { ", retained" } else { "" };
     let total = Rate::per_second(send.arrival.rate_hz * f64::from(fleet.devices));
     let total = total.map(|rate| rate.to_string()).unwrap_or_default();
     let bytes = send.payload.bytes_max(fleet.device_id(fleet.devices - 1).len());
     format!(
-        "{} at QoS {}{retain}, {spread}{burst}, {most}{total} in all at a load of 100%, up to {}",
+        "{} at QoS {}{retain}, {spread}{burst}, {at_most}{total} in total at a load of 100%, up to {} each",
         send.operation,
         send.qos,
         human_bytes(bytes as u64)
@@ -175,18 +178,18 @@ fn send_stream(send: &SendPlan, fleet: &FleetPlan) -> String {
 
 fn method_answer(method: &MethodPlan) -> String {
     let answer = match &method.answer {
-        Some(answer) => format!("{} with {}", method.name, answer.status),
-        None => format!("{} not at all", method.name),
+        Some(answer) => format!("{}: answers {}", method.name, answer.status),
+        None => format!("{}: never answers", method.name),
     };
     let after = match method.after {
         Duration::ZERO => String::new(),
         after => format!(", after {}", human_duration(after)),
     };
-    let then = if method.then_reconnect { ", then goes and comes back" } else { "" };
+    let then = if method.then_reconnect { ", then reconnects" } else { "" };
     format!("{answer}{after}{then}")
 }
 
-/// How many copies of each message of a stream are to arrive.
+/// Describes the expected number of copies of each message.
 fn copies_per_message([least, most]: [u64; 2]) -> String {
     let copies = plural(most, "copy", "copies");
     let range = if least == most { copies } else { format!("{} to {copies}", human_count(least)) };

@@ -15,7 +15,7 @@ fn described(text: &str, overrides: &[&str]) -> String {
 }
 
 #[test]
-fn the_quick_start() {
+fn quick_start() {
     insta::assert_snapshot!(described(
         include_str!("../../../scenarios/quickstart.toml"),
         &["fleet.meter.devices=2000"]
@@ -23,12 +23,12 @@ fn the_quick_start() {
 }
 
 #[test]
-fn a_plain_broker() {
+fn plain_broker() {
     insta::assert_snapshot!(described(include_str!("../../../scenarios/mosquitto.toml"), &[]));
 }
 
 #[test]
-fn a_password_in_clear_text_is_warned_of_when_it_leaves_this_machine() {
+fn cleartext_password_to_another_machine_gives_a_warning() {
     let warned = |host: &str, more: &[&str]| {
         let host = format!("target.host={host}");
         let text =
@@ -43,12 +43,12 @@ fn a_password_in_clear_text_is_warned_of_when_it_leaves_this_machine() {
 }
 
 #[test]
-fn what_a_preset_sets_is_described_and_what_the_scenario_says_wins() {
+fn scenario_keys_override_the_sdk_preset() {
     let quickstart = include_str!("../../../scenarios/quickstart.toml");
     let described = |sdk: &str, more: &[&str]| {
         let sdk = format!("fleet.meter.sdk={sdk}");
         let text = described(quickstart, &[&[sdk.as_str()], more].concat());
-        let lines = text.lines().filter(|line| line.contains("as the SDK") || line.contains("credentials"));
+        let lines = text.lines().filter(|line| line.contains("SDK preset") || line.contains("credentials"));
         lines.map(str::trim).collect::<Vec<_>>().join("\n")
     };
     let all = ["python", "node", "dotnet", "java", "c"].map(|sdk| described(sdk, &[])).join("\n");
@@ -61,9 +61,9 @@ fn what_a_preset_sets_is_described_and_what_the_scenario_says_wins() {
 }
 
 #[test]
-fn what_ends_a_run_early_is_described() {
+fn early_ends_are_described() {
     let quickstart = include_str!("../../../scenarios/quickstart.toml");
-    assert!(!described(quickstart, &[]).contains("early"));
+    assert!(!described(quickstart, &[]).contains("the run"));
     let text = described(
         quickstart,
         &[
@@ -74,9 +74,9 @@ fn what_ends_a_run_early_is_described() {
     );
     for line in [
         "med < 1s  in phase steady\n",
-        "max < 2s  in phase steady; a fail ends the run early, at the earliest 5.00 s into phase steady\n",
-        "max < 3s; a fail ends the run early\n",
-        "  the run ends early when all devices are offline against the plan for 45.0 s\n",
+        "max < 2s  in phase steady; a failure ends the run, but not before 5.00 s into phase steady\n",
+        "max < 3s; a failure ends the run\n",
+        "  the run ends early if all devices that should be online are offline for 45.0 s\n",
     ] {
         assert!(text.contains(line), "{line}: {text}");
     }
@@ -86,16 +86,16 @@ fn what_ends_a_run_early_is_described() {
 fn skipping_while_offline_is_described() {
     let quickstart = include_str!("../../../scenarios/quickstart.toml");
     assert!(!described(quickstart, &[]).contains("skipped"));
-    assert!(described(quickstart, &["fleet.meter.offline=skip"]).contains("ends as offline"));
+    assert!(described(quickstart, &["fleet.meter.offline=skip"]).contains("count as offline"));
 }
 
 #[test]
-fn the_service_side_is_described() {
+fn service_client_is_described() {
     let quickstart = include_str!("../../../scenarios/quickstart.toml");
     let drive = "drive=[{ call = \"method\", fleet = \"meter\", name = \"reboot\", rate = \"5/s\" }]";
     let text = described(quickstart, &[drive]);
     assert!(
-        text.contains("service.method: the method reboot of fleet meter, regular, taking turns, 5/s"),
+        text.contains("service.method: the method reboot of fleet meter, regular, in turn, 5/s"),
         "{text}"
     );
     assert!(text.contains("  calls         about 275\n"), "{text}");
@@ -114,9 +114,9 @@ fn twins_and_methods_are_described() {
         ],
     );
     for line in [
-        "twin         asked for on each connection; requests at QoS 0, answers within 60.0 s",
-        "answers      reboot with 200, after 2.00 s, then goes and comes back",
-        "answers      no not at all",
+        "twin         read on each connection; requests at QoS 0, timeout 60.0 s",
+        "methods      reboot: answers 200, after 2.00 s, then reconnects",
+        "methods      no: never answers",
     ] {
         assert!(text.contains(line), "{text}");
     }
@@ -128,11 +128,11 @@ fn source_addresses_are_described() {
         include_str!("../../../scenarios/mosquitto.toml"),
         &["target.host=127.0.0.1", "target.source_ips=[\"127.0.0.2\", \"127.0.0.3\"]"],
     );
-    assert!(text.contains("towards the target, taking turns with 2 source addresses"), "{text}");
+    assert!(text.contains("to the target, in turn from 2 source addresses"), "{text}");
 }
 
 #[test]
-fn no_secret_is_described() {
+fn description_contains_no_secret() {
     let text = described(
         include_str!("../../../scenarios/real-hub.toml"),
         &["target.host=h", "target.tls={ verify = false }"],

@@ -1,4 +1,5 @@
-//! The control lines of `hubstorm emulator --control`: reads stdin, parses commands, answers them. Used by `emulator`.
+//! The control lines of `hubstorm emulator --control`: reads stdin, parses each line, and answers it on stdout. Used by `emulator`. Errors
+//! never quote a line, because it may contain keys.
 
 use super::error::EmulatorCommandError;
 use crate::emulator::control::{ControlCommand, ControlReply};
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use zeroize::Zeroizing;
 
-/// Does what the lines on stdin say, until they end and the serving with them.
+/// Executes the commands from stdin. The end of stdin drops `ended`, which stops `serving`.
 pub(super) async fn control(
     hub: &Arc<Hub>,
     mut lines: mpsc::UnboundedReceiver<Zeroizing<String>>,
@@ -45,9 +46,9 @@ pub(super) async fn control(
                 }
                 Some(Ok(ControlCommand::Start { .. })) => {}
                 Some(Ok(ControlCommand::Config(_))) => {
-                    return Err(EmulatorCommandError::Control("config is the first command only".to_owned()));
+                    return Err(EmulatorCommandError::Control("config must be the first command".to_owned()));
                 }
-                // Dropping it ends the serving.
+                // This stops `serving`.
                 None => drop(ended.take()),
             },
         }
@@ -62,7 +63,7 @@ pub(super) fn parse(line: &str) -> Result<ControlCommand, EmulatorCommandError> 
     })
 }
 
-/// What serde says of a line that holds keys: what is wanted; of names only those that it knows, or nearly knows.
+/// Returns serde's error without values from the line. It keeps the expected names, and an unknown name only if it resembles one of them.
 fn without_values(error: &str, is_json: bool) -> String {
     let text = error.rsplit_once(" at line ").map_or(error, |(text, _)| text);
     let (found, expected) = text.rsplit_once(", expected ").unwrap_or((text, ""));
@@ -75,15 +76,14 @@ fn without_values(error: &str, is_json: bool) -> String {
                 None => what.to_owned(),
             }
         }
-        _ if found.starts_with("recursion limit") => "it has more than 127 levels".to_owned(),
-        _ if expected.is_empty() && !is_json => "it is not one JSON object".to_owned(),
+        _ if found.starts_with("recursion limit") => "it has more than 127 nested levels".to_owned(),
+        _ if expected.is_empty() && !is_json => "it is not a JSON object".to_owned(),
         _ => "a value or a command has the wrong type".to_owned(),
     };
     if expected.is_empty() { found } else { format!("{found}, expected {expected}") }
 }
 
-/// Parses a line after the first: a command, or the answer to an invalid call that has an id. The answer never repeats text
-/// from the line, because any of it may be a misplaced key.
+/// Parses a line after the first one. An invalid call with an id gives the reply to it; any other invalid line is an error.
 pub(super) fn parse_next(line: &str) -> Result<Result<ControlCommand, ControlReply>, EmulatorCommandError> {
     parse(line).map(Ok).or_else(|error| match call_id(line) {
         Some(id) => {
@@ -94,7 +94,7 @@ pub(super) fn parse_next(line: &str) -> Result<Result<ControlCommand, ControlRep
     })
 }
 
-/// The id of a call, whatever else the line has.
+/// Returns the id of a call, even if the rest of the line is invalid.
 fn call_id(line: &str) -> Option<u64> {
     #[derive(serde::Deserialize)]
     struct Line {
@@ -114,7 +114,7 @@ pub(super) fn print(out: &mut dyn Write, line: &impl serde::Serialize) -> io::Re
     out.flush()
 }
 
-/// Reads stdin on a thread of its own: a runtime cannot be left while its own reading of stdin waits for a line.
+/// Reads stdin on a separate thread. A runtime cannot shut down while its own stdin reader waits for a line.
 pub(super) fn stdin_lines() -> io::Result<mpsc::UnboundedReceiver<Zeroizing<String>>> {
     let (sender, lines) = mpsc::unbounded_channel();
     let read = move || {

@@ -1,4 +1,4 @@
-//! Errors of `hubstorm emulator`.
+//! Errors of `hubstorm emulator`. Used by `emulator` and its control lines.
 
 use super::super::secret::SecretError;
 use crate::emulator::control::ControlError;
@@ -7,39 +7,42 @@ use crate::link::{listen, tls};
 use std::io;
 use std::path::PathBuf;
 
-/// The emulator cannot do what was asked.
+/// Why the emulator cannot start or serve.
 #[derive(Debug, thiserror::Error)]
-pub(in crate::app) enum EmulatorCommandError {
-    /// The group key.
+pub(super) enum EmulatorCommandError {
+    /// Invalid value of an option.
+    #[error("{0}")]
+    Usage(String),
+    /// Invalid or missing group key.
     #[error("{0}")]
     Secret(#[from] SecretError),
-    /// A configuration that cannot be served.
-    #[error("the emulator cannot be set up: {0}")]
+    /// Invalid configuration.
+    #[error("the configuration is invalid: {0}")]
     Config(#[from] ControlError),
-    /// The first line on stdin is not a configuration, or a later one is neither a command nor a call that can be answered.
-    #[error("the control line cannot be understood: {0}")]
+    /// The first control line is not a configuration, or a later one is neither a command nor a call with an id.
+    #[error("invalid control line: {0}")]
     Control(String),
-    /// The certificate.
+    /// The certificate cannot be made.
     #[error("{0}")]
     Certificate(#[from] certificate::CertificateError),
-    /// TLS.
+    /// TLS cannot be set up.
     #[error("{0}")]
     Tls(#[from] tls::TlsError),
-    /// The address.
+    /// The address cannot be bound.
     #[error("{0}")]
     Listen(#[from] listen::ListenError),
-    /// The file with the certificate authority.
-    #[error("cannot write the certificate authority to {}: {source}; choose another place with --ca-out", path.display())]
+    /// The CA file cannot be written.
+    #[error("cannot write the CA certificate to {}: {source}; choose another file with --ca-out", path.display())]
     CaFile {
-        /// Which file.
+        /// Path.
         path: PathBuf,
-        /// Why.
+        /// Cause.
         source: io::Error,
     },
-    /// Stdout or stdin.
+    /// Stdin or stdout failed.
     #[error("{0}")]
     Io(#[from] io::Error),
-    /// While serving.
+    /// Serving failed.
     #[error("{0}")]
     Serve(#[from] EmulatorError),
 }

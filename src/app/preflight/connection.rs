@@ -1,5 +1,5 @@
-//! One device of each fleet connects and disconnects before the load: a wrong name, certificate or key ends the run at
-//! once. These connections are in no operation and no count of the result.
+//! The preflight connections: one device of each fleet connects and disconnects before the load, so that a wrong host, certificate or key ends
+//! the run at once. The result does not count these connections. `run` calls it; `doctor` uses the fixes.
 
 use super::super::AppError;
 use super::trial_device::TrialDevice;
@@ -12,10 +12,10 @@ use crate::session::{Session, Settings};
 use std::future::poll_fn;
 use std::sync::Arc;
 
-/// Connects the first device of each fleet and disconnects it again.
+/// Connects and disconnects the first device of each fleet.
 ///
 /// # Errors
-/// One of them cannot connect: what happened, the evidence, and what to do.
+/// A device cannot connect. The text has the device, the cause and a fix.
 pub(in crate::app) async fn connections(plan: &Plan, endpoint: &Arc<Endpoint>) -> Result<(), AppError> {
     for (before, fleet) in plan.fleets.iter().enumerate() {
         let device = fleet.device_id(0);
@@ -23,7 +23,7 @@ pub(in crate::app) async fn connections(plan: &Plan, endpoint: &Arc<Endpoint>) -
             AppError::Environment(format!(
                 "preflight check failed: device {device} of fleet {} cannot connect to {}\n    \
                  cause:   {}\n    fix:     {}\n             \
-                 to start the load without this check, add --no-preflight",
+                 add --no-preflight to start the load without this check",
                 fleet.name,
                 plan.target.address(),
                 failure.cause,
@@ -34,11 +34,11 @@ pub(in crate::app) async fn connections(plan: &Plan, endpoint: &Arc<Endpoint>) -
     Ok(())
 }
 
-/// Why a device cannot connect.
+/// Why a device cannot connect, and what to do.
 struct Failure {
-    /// The evidence.
+    /// Error or return code.
     cause: String,
-    /// What to do about it.
+    /// Advice in the imperative.
     fix: &'static str,
 }
 
@@ -48,13 +48,13 @@ impl Failure {
     }
 }
 
-/// Connects one device. `others`: the server has already accepted devices of other fleets.
+/// Connects one device. `others_connected`: the server has accepted devices of other fleets.
 async fn connect(
     plan: &Plan,
     fleet: &FleetPlan,
     endpoint: &Endpoint,
     device: &str,
-    others: bool,
+    others_connected: bool,
 ) -> Result<(), Failure> {
     let deadline = clock::now() + fleet.connect_timeout;
     let dialed = link::dial(endpoint, &Resolver::default(), fleet.first, deadline)
@@ -64,7 +64,7 @@ async fn connect(
     let mut trial = TrialDevice {
         session: Session::new(Settings {
             keep_alive_s: fleet.keep_alive_s,
-            // As the fleet: a clean session would discard what the server keeps for this device.
+            // A clean session would discard the session that the server keeps for this device.
             clean_session: fleet.clean_session,
             in_flight: 1,
             ack_timeout: fleet.ack_timeout,
@@ -83,7 +83,7 @@ async fn connect(
     let end = tokio::select! {
         end = poll_fn(|cx| link.poll(cx, &mut trial)) => end,
         error = deadlines.run() => {
-            return Err(Failure::new(error.to_string(), "raise `ulimit -n`: a timer needs a file descriptor"));
+            return Err(Failure::new(error.to_string(), "raise the limit of open files (`ulimit -n`)"));
         }
     };
     match (trial.connack, end) {
@@ -92,33 +92,43 @@ async fn connect(
         (None, End::Closed(Closed::TlsAlert(end))) => {
             Err(Failure::new(format!("TLS failed before CONNACK: {}", end.cause), end.fix))
         }
-        (None, End::Closed(why)) => {
-            Err(Failure::new(closed(why).to_owned(), no_connack_fix(plan.target.kind, endpoint, others)))
-        }
+        (None, End::Closed(why)) => Err(Failure::new(
+            closed(why).to_owned(),
+            no_connack_fix(plan.target.kind, endpoint, others_connected),
+        )),
         (None, End::Failed(error)) => {
-            Err(Failure::new(error.to_string(), no_connack_fix(plan.target.kind, endpoint, others)))
+            Err(Failure::new(error.to_string(), no_connack_fix(plan.target.kind, endpoint, others_connected)))
         }
     }
 }
 
-/// What to do about a dial that failed.
+/// Returns the fix for a failed dial.
 pub(in crate::app) fn dial_fix(error: &DialError, endpoint: &Endpoint) -> &'static str {
     if let Some(fix) = error.tls_fix(endpoint.own_roots) {
         return fix;
     }
     match error.class {
-        "dns" => "check the target's host name, and that this machine can resolve it",
+        "dns" => "check the host name of the target, and the DNS settings of this machine",
         "tcp_refused" | "tcp_timeout" | "tcp_unreachable" => {
-            "check the host, the port, and firewalls between here and there (MQTT over TLS uses 8883)"
+            "check the host, the port, and firewalls on the way (MQTT over TLS uses port 8883)"
         }
         "source_address" => {
-            "check source_ips in [target]: addresses of this machine, of the same kind as the host's"
+            "check source_ips in [target]: they must be addresses of this machine, all IPv4 or all IPv6 as the host's address"
+        }
+        "fd_limit" => "raise the limit of open files (`ulimit -n`)",
+        "ports_exhausted" => {
+            "wait until closed connections have released their ports (1 minute), widen net.ipv4.ip_local_port_range, or list \
+             source_ips in [target]"
+        }
+        "no_memory" => "free memory on this machine, or raise the memory limit of its container",
+        "tls_timeout" => {
+            "check the load of the server, and that it uses TLS on this port; for a server without TLS, set tls = false in [target]"
         }
         "reset" | "closed_by_peer" if endpoint.tls.is_none() => {
-            "check that an MQTT 3.1.1 server listens on this port; its log may say why it ended the connection"
+            "check that an MQTT 3.1.1 server listens on this port; see its log for why it closed the connection"
         }
         _ => {
-            "check that the server speaks TLS 1.2 or 1.3 on this port; for a server without TLS set tls = false in [target]"
+            "check that the server uses TLS 1.2 or 1.3 on this port; for a server without TLS, set tls = false in [target]"
         }
     }
 }
@@ -126,12 +136,12 @@ pub(in crate::app) fn dial_fix(error: &DialError, endpoint: &Endpoint) -> &'stat
 fn refusal(kind: TargetKind, code: u8) -> Failure {
     let fix = match (kind, code) {
         (TargetKind::IotHub, 5) => {
-            "the hub does not say why; check that the device exists and is enabled, that its key is right (in the file, derived from \
-             this group key, or of a policy with DeviceConnect), and that this machine's clock is right to five minutes"
+            "the hub does not send a reason; check that the device exists and is enabled, that its key is correct (in the file, derived \
+             from this group key, or of a policy with DeviceConnect), and that the clock of this machine is right within 5 minutes"
         }
-        (TargetKind::Mqtt, 4 | 5) => "check the user name and password, and the broker's access rules",
-        (_, 3) => "the server says that it is unavailable; try again",
-        _ => "see MQTT 3.1.1 section 3.2.2.3 for the code",
+        (TargetKind::Mqtt, 4 | 5) => "check the user name and password, and the access rules of the broker",
+        (_, 3) => "the server is unavailable; try again later",
+        _ => "see MQTT 3.1.1 section 3.2.2.3 for this return code",
     };
     Failure::new(format!("the server refused the connection with CONNACK return code {code}"), fix)
 }
@@ -146,18 +156,18 @@ fn closed(why: Closed) -> &'static str {
     }
 }
 
-/// What to do if CONNECT was not answered. Once the server has accepted a device, port and TLS are right.
-fn no_connack_fix(kind: TargetKind, endpoint: &Endpoint, others: bool) -> &'static str {
+/// Returns the fix for a connection without CONNACK. If the server has accepted another device, port and TLS are right.
+fn no_connack_fix(kind: TargetKind, endpoint: &Endpoint, others_connected: bool) -> &'static str {
     match kind {
-        _ if others => {
-            "the server accepted devices of other fleets: compare this fleet's ids and auth with theirs, and check the server's \
-             connection limit and its log"
+        _ if others_connected => {
+            "the server accepted devices of other fleets: compare the ids and auth of this fleet with theirs, and check the \
+             connection limit and the log of the server"
         }
         TargetKind::Mqtt if endpoint.tls.is_none() => {
-            "if the server expects TLS, set tls = true in [target]; otherwise check that an MQTT 3.1.1 server listens on this port"
+            "if the server uses TLS, set tls = true in [target]; otherwise check that an MQTT 3.1.1 server listens on this port"
         }
         TargetKind::Mqtt => {
-            "check that an MQTT 3.1.1 server listens on this port; its log may say why it ended the connection"
+            "check that an MQTT 3.1.1 server listens on this port; see its log for why it closed the connection"
         }
         TargetKind::IotHub => {
             "check that an IoT hub listens on this port; a hub that throttles connections answers late"

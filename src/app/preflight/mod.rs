@@ -1,5 +1,5 @@
-//! The preflight check: what `run` tries before any load, so that a run that cannot work ends at once with a fix
-//! instead of after minutes of failures. `check` and `doctor` use parts of it.
+//! The preflight check of `run`: this machine's resources, the output folder, and one connection per fleet. A plan comes in; an error with a
+//! fix goes out, before the load starts. `check` and `doctor` use parts of it. Read `connection.rs` first.
 
 mod connection;
 mod output_folder;

@@ -1,21 +1,21 @@
-//! Whether a result can be written, tried before the load: a run must not end with nowhere to put one.
+//! Checks before the load that the result can be written. Used by `run`.
 
 use super::super::AppError;
 use crate::result::disk;
 use std::path::Path;
 
-/// What a common result and its page take; a longer run's take more.
+/// Size of a typical result and its page. Longer runs need more.
 const RESULT_BYTES: usize = 1024 * 1024;
 
 /// Creates the output folder and checks that a result fits into it.
 pub(in crate::app) fn output_folder(folder: &Path) -> Result<(), AppError> {
     let shown = folder.display();
-    let advice = "free some space, mount it writable, or name another folder with --out";
+    let fix = "free disk space, make the folder writable, or choose another folder with --out";
     std::fs::create_dir_all(folder).map_err(|error| {
-        AppError::Environment(format!("cannot make the output folder {shown}: {error}\n  {advice}"))
+        AppError::Environment(format!("cannot create the output folder {shown}: {error}\n  {fix}"))
     })?;
     disk::probe(folder, RESULT_BYTES).map_err(|error| {
-        AppError::Environment(format!("cannot write to the output folder {shown}: {error}\n  {advice}"))
+        AppError::Environment(format!("cannot write to the output folder {shown}: {error}\n  {fix}"))
     })
 }
 
@@ -24,7 +24,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_output_folder_that_cannot_be_made_is_known_before_the_run() {
+    fn output_folder_that_cannot_be_created_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("taken");
         std::fs::write(&file, "x").unwrap();

@@ -1,5 +1,5 @@
-//! Whether this machine has what a plan needs: descriptors, local ports, source addresses, memory. Every refusal names
-//! the number needed and the command that gives it.
+//! Compares the needs of a plan with this machine: file descriptors, local ports, source addresses, memory. Each error has the needed number
+//! and the command that provides it. `run` refuses a plan that cannot work; `check` only prints warnings.
 
 use super::super::AppError;
 use super::super::machine::{descriptors_max, ephemeral_ports, memory_available};
@@ -10,11 +10,11 @@ use crate::units::{human_bytes, human_count};
 use std::fmt;
 use std::net::IpAddr;
 
-/// The widest range that the system's own services leave to connections.
+/// The widest sensible range of ephemeral ports.
 const PORT_FIRST: u64 = 1_024;
 const PORT_LAST: u64 = 65_535;
 
-/// Raises the descriptor limit and refuses what cannot work.
+/// Raises the open-files limit. Fails if this machine lacks a resource that the plan needs.
 pub(in crate::app) async fn resources(plan: &Plan, workers: usize) -> Result<(), AppError> {
     let needs = plan.needs(workers);
     let limit = raise_descriptor_limit()
@@ -27,45 +27,44 @@ pub(in crate::app) async fn resources(plan: &Plan, workers: usize) -> Result<(),
     }
 }
 
-/// What this machine lacks or may come to lack, in words with what to do; empty when all is well. For `check`, which refuses
-/// nothing, and for what is only an estimate.
+/// Returns a warning with a fix for each resource that this machine lacks, or may lack by an estimate. Empty if nothing is missing.
 #[must_use]
 pub(in crate::app) async fn shortfalls(plan: &Plan, workers: usize) -> String {
     let needs = plan.needs(workers);
     let hard_limit = raise_descriptor_limit().unwrap_or(u64::MAX);
     let offer = offered(plan, needs.ports + needs.ports_closing).await;
-    let lacking = [
+    let missing = [
         descriptors(needs.descriptors, hard_limit).err(),
         source_ips(&plan.target.source_ips).err(),
         offer.as_ref().and_then(|offer| ports(needs.ports, offer).err()),
     ];
-    let lacking = lacking.into_iter().flatten().map(|error| format!("warning: {error}\n"));
-    let resting = offer.and_then(|offer| resting(&needs, &offer));
+    let missing = missing.into_iter().flatten().map(|error| format!("warning: {error}\n"));
+    let closing = offer.and_then(|offer| closing_ports(&needs, &offer));
     let memory = memory_available().and_then(|available| memory(&needs, available));
-    lacking.chain(resting).chain(memory).collect()
+    missing.chain(closing).chain(memory).collect()
 }
 
-/// Addresses that are not this machine's would fail every device.
+/// Checks that every source address belongs to this machine.
 fn source_ips(ips: &[IpAddr]) -> Result<(), AppError> {
     let failed = ips.iter().find_map(|ip| link::check_source(*ip).err().map(|error| (ip, error)));
     failed.map_or(Ok(()), |(ip, error)| {
         Err(AppError::Environment(format!(
-            "devices cannot connect from {ip}, one of [target] source_ips: {error}\n  \
-             remove it, or give it to this machine (as root):  ip address add {ip} dev <interface>"
+            "devices cannot connect from {ip} in [target] source_ips: {error}\n  \
+             remove it, or add it to this machine (as root):  ip address add {ip} dev <interface>"
         )))
     })
 }
 
-/// Local ports that this machine offers.
+/// Local ports that this machine offers to the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Offer {
     first: u64,
     last: u64,
-    /// Pairs of a source and a target address; each has the whole range.
+    /// Number of pairs of a source and a target address. Each pair has the whole range.
     pairs: u64,
-    /// Source addresses: those that are listed, or the one that the system takes.
+    /// Number of source addresses: those in `source_ips`, or the one that the system chooses.
     sources: u64,
-    /// Towards the built-in hub there is but that one.
+    /// True for the built-in hub, which has no `source_ips`.
     embedded: bool,
 }
 
@@ -74,8 +73,8 @@ impl Offer {
         (self.last + 1).saturating_sub(self.first).saturating_mul(self.pairs)
     }
 
-    /// What can be done about it, a line for each way; only what would be enough.
-    fn ways_to(self, needed: u64) -> String {
+    /// Returns the ways to get the needed number of ports, one line each. Leaves out ways that would not be enough.
+    fn fixes(self, needed: u64) -> String {
         let widest = Offer { first: PORT_FIRST, last: PORT_LAST, ..self };
         let widen = (widest.ports() >= needed.max(self.ports() + 1)).then(|| {
             format!("widen the range (as root):  sysctl -w net.ipv4.ip_local_port_range=\"{PORT_FIRST} {PORT_LAST}\"")
@@ -83,16 +82,16 @@ impl Offer {
         let addresses = needed.div_ceil((self.ports() / self.sources.max(1)).max(1));
         let list = if self.embedded {
             format!(
-                "start a hub by hand (hubstorm emulator --help) and name it in [target], with at least {addresses} source_ips: \
+                "start an emulator yourself (hubstorm emulator --help) and set it as [target], with at least {addresses} source_ips: \
                  [\"127.0.0.1\", \"127.0.0.2\", ..]"
             )
         } else {
             format!(
-                "give this machine more addresses and list at least {addresses}:  [target] source_ips = [\"10.0.0.2\", \"10.0.0.3\", \
+                "add addresses to this machine and list at least {addresses}:  [target] source_ips = [\"10.0.0.2\", \"10.0.0.3\", \
                  ..]"
             )
         };
-        widen.into_iter().chain([list]).map(|way| format!("  {way}\n")).collect()
+        widen.into_iter().chain([list]).map(|fix| format!("  {fix}\n")).collect()
     }
 }
 
@@ -101,12 +100,12 @@ impl fmt::Display for Offer {
         write!(f, "{} ({} to {}", human_count(self.ports()), self.first, self.last)?;
         match self.pairs {
             1 => f.write_str(")"),
-            pairs => write!(f, ", {pairs} times: once for each pair of a source and a target address)"),
+            pairs => write!(f, ", for each of {pairs} pairs of source and target addresses)"),
         }
     }
 }
 
-/// What is offered for this plan. The target's name is looked up only where one address is not enough for what is needed.
+/// Returns the ports for this plan. Resolves the target's name only if one address is not enough.
 async fn offered(plan: &Plan, needed: u64) -> Option<Offer> {
     let (first, last) = ephemeral_ports()?;
     let Target { host, port, source_ips, .. } = &plan.target;
@@ -119,22 +118,22 @@ async fn offered(plan: &Plan, needed: u64) -> Option<Offer> {
         Endpoint { host: host.clone(), port: *port, sources: source_ips.clone(), ..Endpoint::default() };
     match link::pairs(&endpoint).await {
         Ok(pairs) => Some(Offer { pairs: pairs.max(1), ..offer }),
-        // The preflight connection reports a name that does not resolve.
+        // The preflight connection reports the error.
         Err(_) => Some(offer),
     }
 }
 
-/// Ports that rest after a close may run out although those in use do not.
-fn resting(needs: &Needs, offer: &Offer) -> Option<String> {
+/// Warns if ports of closed connections, which the kernel reserves for a minute, may use up the range.
+fn closing_ports(needs: &Needs, offer: &Offer) -> Option<String> {
     let together = needs.ports + needs.ports_closing;
     (ports(needs.ports, offer).is_ok() && ports(together, offer).is_err()).then(|| {
         format!(
-            "warning: up to {} local ports may rest for a minute after their devices renewed or left, beside {} in use; the \
-             system offers {offer}; any of these helps:\n{}  \
-             use fewer devices, renew less often (ttl), or let devices come and go more slowly\n",
+            "warning: this plan may need {} local ports for connections closed in the last minute, besides {} in use; the \
+             system offers {offer}; do one of:\n{}  \
+             use fewer devices, renew tokens less often (ttl), or change the online share more slowly\n",
             human_count(needs.ports_closing),
             human_count(needs.ports),
-            offer.ways_to(together),
+            offer.fixes(together),
         )
     })
 }
@@ -146,18 +145,18 @@ fn descriptors(needed: u64, limit: u64) -> Result<(), AppError> {
     Err(AppError::Environment(format!("this plan needs {}", more_descriptors(needed, limit))))
 }
 
-/// How many open files are wanted and there are, and what to do.
+/// Describes the needed and the allowed number of open files, and how to raise the limit.
 pub(in crate::app) fn more_descriptors(needed: u64, limit: u64) -> String {
     let first = match descriptors_max() {
         Some(most) if most < needed => {
-            format!("first let a process have so many (as root):  sysctl -w fs.nr_open={needed}\n  ")
+            format!("first raise the system limit (as root):  sysctl -w fs.nr_open={needed}\n  ")
         }
         _ => String::new(),
     };
     format!(
-        "{} open files and this process may have {}\n  \
+        "{} open files, and the limit of this process is {}\n  \
          {first}raise the limit in the shell that starts hubstorm (as root):  ulimit -n {needed}\n  \
-         or for good in /etc/security/limits.conf:  * hard nofile {needed}",
+         or permanently in /etc/security/limits.conf:  * hard nofile {needed}",
         human_count(needed),
         human_count(limit),
     )
@@ -168,27 +167,29 @@ fn ports(needed: u64, offer: &Offer) -> Result<(), AppError> {
         return Ok(());
     }
     Err(AppError::Environment(format!(
-        "this plan needs {} local ports towards the target and the system offers {offer}; any of these helps:\n{}  \
-         use {} devices or fewer",
+        "this plan needs {} local ports to the target, and the system offers {offer}; do one of:\n{}  \
+         use at most {} devices",
         human_count(needed),
-        offer.ways_to(needed),
+        offer.fixes(needed),
         human_count(offer.ports()),
     )))
 }
 
-/// Not enough memory is an estimate: warned of, never refused.
+/// Warns about too little memory. The need is an estimate, so it is never an error.
 fn memory(needs: &Needs, available: u64) -> Option<String> {
     let (about, most) = (needs.memory_bytes, needs.memory_max_bytes);
     let [about, most] = [about, most].map(|bytes| (bytes > available).then(|| human_bytes(bytes)));
-    let (wants, fewer) = match (about, most) {
-        (Some(about), _) => (format!("needs about {about} of memory"), "fewer devices or smaller messages"),
+    let (need, fix) = match (about, most) {
+        (Some(about), _) => {
+            (format!("needs about {about} of memory"), "use fewer devices or smaller messages")
+        }
         (None, Some(most)) => (
             format!("needs up to {most} of memory if the hub stops reading and acknowledging"),
-            "smaller messages, a lower in_flight or fewer devices",
+            "use smaller messages, a lower in_flight or fewer devices",
         ),
         (None, None) => return None,
     };
-    Some(format!("warning: this plan {wants}, and {} are available; use {fewer}\n", human_bytes(available)))
+    Some(format!("warning: this plan {need}, and {} are available; {fix}\n", human_bytes(available)))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! A device that connects, waits for CONNACK and disconnects. Used by `connection`.
+//! The device of a preflight connection: it connects, waits for CONNACK and disconnects. Used by `connection`.
 
 use crate::sansio::{Close, Closed, Machine};
 use crate::session::{self, Event, Session, SessionError};
@@ -56,7 +56,7 @@ impl Machine for TrialDevice {
                 username: self.user_name.as_deref(),
                 password: self.password.as_ref().map(|password| password.as_slice()),
             };
-            // The plan has bounded every string of it.
+            // The plan limits the length of every string.
             drop(self.session.connect(now, &offer, out));
         }
         if self.connack == Some(0) {
@@ -87,7 +87,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn a_flooding_server_is_not_read_without_bound() {
+    fn flood_after_connack_is_not_read() {
         let now = clock::now();
         let mut device = TrialDevice {
             session: Session::new(Settings {

@@ -1,7 +1,7 @@
 //! The load of a run: starts the fleet, prints progress and trace lines, and passes on Ctrl-C and the calls to the built-in hub. Used by
 //! `run`. It does not judge or write anything.
 
-use super::super::early_end::{Early, Watch};
+use super::super::early_end::{EarlyEnd, EarlyEndCheck};
 use super::super::emulator_process::EmulatorProcess;
 use super::super::{AppError, Env};
 use crate::cli::RunArgs;
@@ -37,10 +37,10 @@ pub(super) async fn run_load(
     args: &RunArgs,
     env: &mut Env,
     plan: &Arc<Plan>,
-    (settings, mut watch): (fleet::Settings, Watch),
+    (settings, mut early_end_check): (fleet::Settings, EarlyEndCheck),
     emulator: Option<&mut EmulatorProcess>,
     mut trace_lines: Option<UnboundedReceiver<String>>,
-) -> Result<(Finished, Option<Early>), AppError> {
+) -> Result<(Finished, Option<EarlyEnd>), AppError> {
     let style = match (args.quiet, env.terminal && !args.no_tui) {
         (true, _) => Style::Quiet,
         (false, true) => Style::Redrawn,
@@ -57,7 +57,7 @@ pub(super) async fn run_load(
     let ui = Ui { console: RefCell::new(console), commands: command_sender, early: RefCell::default() };
     let finished = tokio::select! {
         finished = fleet => finished,
-        never = ui.show_events(&mut events, &mut watch) => match never {},
+        never = ui.show_events(&mut events, &mut early_end_check) => match never {},
         never = ui.obey_interrupts(&mut interrupts) => match never {},
         never = ui.relay_calls(emulator, &mut calls, &result_sender) => match never {},
         never = ui.print_trace(&mut trace_lines) => match never {},
@@ -84,15 +84,19 @@ fn outline(plan: &Plan) -> Outline {
 struct Ui<W> {
     console: RefCell<Console<W>>,
     commands: UnboundedSender<Command>,
-    early: RefCell<Option<Early>>,
+    early: RefCell<Option<EarlyEnd>>,
 }
 
 impl<W: Write> Ui<W> {
-    /// Shows the events as progress, and stops the load when `watch` finds a reason.
-    async fn show_events(&self, events: &mut UnboundedReceiver<Event>, watch: &mut Watch) -> Infallible {
+    /// Shows the events as progress, and stops the load when `check` finds a reason.
+    async fn show_events(
+        &self,
+        events: &mut UnboundedReceiver<Event>,
+        check: &mut EarlyEndCheck,
+    ) -> Infallible {
         while let Some(event) = events.recv().await {
             drop(self.console.borrow_mut().handle_event(&event));
-            if let Some(early) = watch.on(&event) {
+            if let Some(early) = check.handle_event(&event) {
                 self.command(Command::Stop, &early.text);
                 self.early.replace(Some(early));
             }

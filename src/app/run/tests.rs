@@ -1,9 +1,9 @@
-//! Tests of `run` before the load.
+//! Tests of `run` before the load: the configuration of the built-in hub, and Ctrl-C.
 
 use super::*;
 
 #[test]
-fn the_scenario_configures_the_built_in_hub() {
+fn scenario_configures_the_built_in_hub() {
     for (key, lenient, grace_ms) in
         [("", false, 300_000), ("[emulator]\nlenient_properties = true\nexpiry_grace = \"1s\"", true, 1_000)]
     {
@@ -17,9 +17,8 @@ fn the_scenario_configures_the_built_in_hub() {
     }
 }
 
-/// A person who is asked whether a run may cost so much, and presses Ctrl-C instead of answering.
 #[test]
-fn ctrl_c_is_heard_while_a_question_is_open() {
+fn ctrl_c_works_while_a_question_is_open() {
     use clap::Parser as _;
     #[derive(Clone, Default)]
     struct SharedBuffer(Arc<std::sync::Mutex<Vec<u8>>>);
@@ -67,9 +66,9 @@ fn ctrl_c_is_heard_while_a_question_is_open() {
     runtime.shutdown_background();
 }
 
-/// Ctrl-C in the first steps, before anybody listens: no folder is made, and no name is looked up.
+/// Ctrl-C before `run` starts: it creates no folder and resolves no name.
 #[test]
-fn ctrl_c_is_heard_although_it_came_early() {
+fn ctrl_c_before_the_start_is_not_lost() {
     use clap::Parser as _;
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).display().to_string();
@@ -88,15 +87,14 @@ fn ctrl_c_is_heard_although_it_came_early() {
     runtime.shutdown_background();
 }
 
-/// A built-in hub that never says that it is ready, and Ctrl-C while the run waits for it.
+/// The built-in hub never becomes ready.
 #[test]
-fn ctrl_c_is_heard_before_the_load() {
+fn ctrl_c_works_while_the_hub_starts() {
     use clap::Parser as _;
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    std::fs::write(path("mute.sh"), "#!/bin/sh\n: > \"$0.heard\"\ncat > /dev/null\n").unwrap();
-    // By another process: a program that this one has just written may still be open for writing in a child that
-    // another test is starting.
+    std::fs::write(path("mute.sh"), "#!/bin/sh\n: > \"$0.started\"\ncat > /dev/null\n").unwrap();
+    // Another process writes the program: this one may fork a child of another test that holds the file open for writing.
     let installed = std::process::Command::new("install")
         .args(["-m", "755"])
         .args([path("mute.sh"), path("mute")])
@@ -112,8 +110,8 @@ fn ctrl_c_is_heard_before_the_load() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let code = runtime.block_on(async {
         tokio::join!(crate::app::run(cli, env), async {
-            // The hub has been started once it has made its file.
-            while !path("mute.heard").exists() {
+            // The program creates this file when it starts.
+            while !path("mute.started").exists() {
                 tokio::task::yield_now().await;
             }
             sender.send_replace(1);

@@ -13,7 +13,7 @@ use std::net::Ipv4Addr;
 use std::process::{Command, Stdio};
 
 #[test]
-fn an_unescaped_bag_ends_the_connection_unless_the_flag_is_set() {
+fn lenient_properties_accepts_unescaped_bags() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     for (flags, accepted) in [(&[][..], false), (&["--lenient-properties"], true)] {
         let arguments = [&["--group-key", "env:HUB_KEY", "--shards", "1"], flags].concat();
@@ -41,9 +41,8 @@ fn an_unescaped_bag_ends_the_connection_unless_the_flag_is_set() {
     }
 }
 
-/// The next emulator removes the CA file of a killed one.
 #[test]
-fn the_ca_file_of_a_killed_emulator_is_removed() {
+fn next_emulator_removes_the_ca_file_of_a_killed_one() {
     let folder = tempfile::tempdir().unwrap();
     let start = || {
         let mut child = Command::new(env!("CARGO_BIN_EXE_hubstorm"))

@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// A hub that serves until the test is through.
+/// A hub with two shards on a thread of its own.
 struct Hub {
     address: SocketAddr,
     client: Arc<rustls::ClientConfig>,
@@ -55,7 +55,7 @@ impl Hub {
         Device(self.try_tls("localhost").await.unwrap())
     }
 
-    /// A device that has sent CONNECT with a token of its own key.
+    /// Opens a connection and sends CONNECT with a valid token.
     async fn connecting(&self, id: &str, clean_session: bool) -> Device {
         let mut device = self.device().await;
         device.connect(id, &token(id, now_unix() + 600), clean_session).await;
@@ -69,7 +69,7 @@ impl Hub {
 }
 
 #[tokio::test]
-async fn a_device_sends_telemetry_and_is_acknowledged() {
+async fn telemetry_is_acknowledged() {
     let hub = Hub::start(Config::default());
     let mut device = hub.connecting("meter-1", true).await;
     device.expect(CONNACK).await;
@@ -92,7 +92,7 @@ async fn a_device_sends_telemetry_and_is_acknowledged() {
 }
 
 #[tokio::test]
-async fn refusals_are_5_and_the_end() {
+async fn refused_device_gets_code_5_and_is_closed() {
     let hub = Hub::start(Config::default());
     let now = now_unix();
     let wrong = sas::token(&group(), &names::resource("localhost", "d1"), now + 600, None).to_string();
@@ -106,13 +106,13 @@ async fn refusals_are_5_and_the_end() {
 }
 
 #[tokio::test]
-async fn a_device_that_connects_again_takes_over_on_any_shard_with_its_subscriptions() {
+async fn takeover_on_any_shard_keeps_the_session() {
     let hub = Hub::start(Config::default());
     let mut old = hub.connecting("d1", false).await;
     old.expect(CONNACK).await;
     old.send(|out| encode::subscribe(out, 1, &[(topics::TWIN_DESIRED, QoS::AtLeastOnce)]).unwrap()).await;
     old.expect([0x90, 3, 0, 1, 1]).await;
-    // Connections go to the two shards in turn: five of them meet every combination.
+    // Connections go to the two shards in turn, so five takeovers cover every combination.
     for _ in 0..5 {
         let mut new = hub.connecting("d1", false).await;
         new.expect(CONNACK_PRESENT).await;
@@ -129,9 +129,9 @@ async fn a_device_that_connects_again_takes_over_on_any_shard_with_its_subscript
 }
 
 #[tokio::test]
-async fn a_storm_of_takeovers_leaves_one_connection() {
+async fn concurrent_takeovers_leave_one_connection() {
     let hub = Hub::start(Config::default());
-    // All at once: each waits for the one before it, which may itself be waiting.
+    // Each takeover waits for the connection before it, which may be waiting as well.
     let mut devices = tokio::task::JoinSet::new();
     let (admitted, mut admissions) = tokio::sync::mpsc::unbounded_channel();
     for _ in 0..10 {
@@ -148,24 +148,24 @@ async fn a_storm_of_takeovers_leaves_one_connection() {
             answered
         });
     }
-    let mut answered = 0;
+    let mut connected = 0;
     for _ in 0..9 {
-        answered += usize::from(devices.join_next().await.unwrap().unwrap());
+        connected += usize::from(devices.join_next().await.unwrap().unwrap());
     }
-    for _ in 0..=answered {
+    for _ in 0..=connected {
         admissions.recv().await.unwrap();
     }
-    assert!(devices.try_join_next().is_none(), "the last one was admitted and stays");
+    assert!(devices.try_join_next().is_none(), "the last connection stays open");
     let stats = hub.stop();
-    assert_eq!((stats.accepted, stats.taken_over), (answered as u64 + 1, 9));
+    assert_eq!((stats.accepted, stats.taken_over), (connected as u64 + 1, 9));
     assert!(devices.join_next().await.unwrap().unwrap());
 }
 
 #[tokio::test]
-async fn a_token_that_runs_out_ends_its_connection() {
+async fn expired_token_ends_the_connection() {
     let hub = Hub::start(Config { expiry_grace: Duration::ZERO, ..Config::default() });
     let mut device = hub.device().await;
-    // Over already, and still within the clock skew: admitted, and closed at once.
+    // The token has expired but is within the allowed clock skew: the hub admits the device and closes at once.
     device.connect("d1", &token("d1", now_unix() - 10), true).await;
     device.expect(CONNACK).await;
     device.expect_end().await;
@@ -173,7 +173,7 @@ async fn a_token_that_runs_out_ends_its_connection() {
 }
 
 #[tokio::test]
-async fn who_says_nothing_is_closed() {
+async fn silent_connections_are_closed() {
     let hub = Hub::start(Config { connect_arrival_timeout: Duration::from_millis(200), ..Config::default() });
     let mut silent = hub.device().await;
     silent.expect_end().await;
@@ -181,12 +181,12 @@ async fn who_says_nothing_is_closed() {
     let mut byte = [0];
     assert!(matches!(tcp.read(&mut byte).await, Ok(0) | Err(_)));
     let stats = hub.stop();
-    // On a machine that is busy with other things, the first one may not even have got through TLS.
+    // On a busy machine the first connection may time out in the TLS handshake.
     assert!(matches!((stats.protocol_errors, stats.tls_failed), (1, 1) | (0, 2)), "{stats:?}");
 }
 
 #[tokio::test]
-async fn what_is_not_mqtt_is_closed_and_the_hub_goes_on() {
+async fn non_mqtt_client_is_closed_and_the_hub_continues() {
     let hub = Hub::start(Config::default());
     let mut device = hub.device().await;
     device.send(|out| out.extend_from_slice(b"GET / HTTP/1.1\r\n\r\n")).await;
@@ -198,7 +198,7 @@ async fn what_is_not_mqtt_is_closed_and_the_hub_goes_on() {
 }
 
 #[tokio::test]
-async fn the_certificate_has_the_names_of_the_hub_and_no_others() {
+async fn certificate_has_only_the_names_of_the_hub() {
     let host_names = ["localhost", "127.0.0.1", "hub.test"].map(str::to_owned).to_vec();
     let hub = Hub::start(Config { host_names, ..Config::default() });
     for name in ["localhost", "127.0.0.1", "hub.test"] {
@@ -209,23 +209,23 @@ async fn the_certificate_has_the_names_of_the_hub_and_no_others() {
     hub.stop();
 }
 
-/// Idle connections leave room for only six handshakes at a time. The devices wait for each other, and no connection is closed.
+/// Idle connections leave memory for only six handshakes at a time. The devices wait, and no connection is closed.
 #[tokio::test]
-async fn a_storm_of_devices_waits_for_room_and_none_is_closed() {
-    const STRANGERS: usize = 500;
+async fn devices_wait_for_memory_and_none_is_closed() {
+    const IDLE: usize = 500;
     const DEVICES: usize = 2_000;
-    let room = (STRANGERS + 6) * hubstorm::emulator::unadmitted::BASE_BYTES;
+    let memory_bytes = (IDLE + 6) * hubstorm::emulator::unadmitted::BASE_BYTES;
     hubstorm::fleet::raise_descriptor_limit().unwrap();
     let hub = Hub::start(Config {
-        unadmitted_bytes_max: room.div_ceil(3) * 4,
+        unadmitted_bytes_max: memory_bytes.div_ceil(3) * 4,
         silence_max: Duration::from_secs(3600),
         first_byte_max: Duration::from_secs(3600),
         connect_arrival_timeout: Duration::from_secs(3600),
         ..Config::default()
     });
-    let mut strangers = Vec::new();
-    for _ in 0..STRANGERS {
-        strangers.push(hub.device().await);
+    let mut idle = Vec::new();
+    for _ in 0..IDLE {
+        idle.push(hub.device().await);
     }
     let mut connecting = tokio::task::JoinSet::new();
     let hub = Arc::new(hub);

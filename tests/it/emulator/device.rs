@@ -29,6 +29,7 @@ pub fn token(id: &str, expiry_unix: u64) -> String {
     sas::token(&group().derive(id), &names::resource("localhost", id), expiry_unix, None).to_string()
 }
 
+/// A TLS connection of a device.
 pub struct Device(pub TlsStream<TcpStream>);
 
 impl Device {
@@ -58,15 +59,15 @@ impl Device {
         assert_eq!(got, bytes);
     }
 
-    /// The hub closes, and says so in TLS or just goes.
+    /// Waits until the hub closes the connection, with or without a TLS alert.
     pub async fn expect_end(&mut self) {
         let mut byte = [0];
         assert!(matches!(self.0.read(&mut byte).await, Ok(0) | Err(_)), "{byte:?}");
     }
 }
 
-/// A connection to a hub that has sent nothing over TLS.
-pub async fn stranger(ready: &Ready) -> Device {
+/// Opens a TLS connection and sends nothing over it.
+pub async fn open_tls(ready: &Ready) -> Device {
     let roots_pem = ready.ca_pem.clone().map(String::into_bytes);
     let ca = ready.ca_file.as_ref().map(std::path::PathBuf::from);
     let client = tls::client(&tls::ClientOptions { roots_pem, ca, verify: true }).unwrap();
@@ -75,9 +76,9 @@ pub async fn stranger(ready: &Ready) -> Device {
     Device(TlsConnector::from(client).connect(name, socket).await.unwrap())
 }
 
-/// A connected device of a hub.
+/// Connects the device `meter-1`.
 pub async fn online(ready: Ready) -> Device {
-    let mut device = stranger(&ready).await;
+    let mut device = open_tls(&ready).await;
     device.connect("meter-1", &token("meter-1", now_unix() + 600), true).await;
     device.expect(CONNACK).await;
     device

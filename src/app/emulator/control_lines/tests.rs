@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_control_line_is_never_repeated() {
+fn errors_never_quote_a_control_line() {
     let wrong = r#"{"config":{"group_keys":"c2VjcmV0"}}"#;
     assert!(!parse_next(wrong).unwrap_err().to_string().contains("c2VjcmV0"));
     for ask in [
@@ -26,7 +26,7 @@ fn a_control_line_is_never_repeated() {
 }
 
 #[test]
-fn what_is_wrong_with_a_configuration_is_named_and_no_value_is() {
+fn config_errors_name_the_field_but_no_value() {
     let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
     for (line, expected) in [
         (r#"{"config":{"listen":"x"}}"#, "unknown field, expected one of `host`, `port`, `hosts`"),
@@ -45,9 +45,9 @@ fn what_is_wrong_with_a_configuration_is_named_and_no_value_is() {
                 r#"{{"call":{{"id":1,"device":"d","ask":{{"method":{{"name":"m","payload":{}"#,
                 "[".repeat(200)
             ),
-            "it has more than 127 levels (column",
+            "it has more than 127 nested levels (column",
         ),
-        (r#"{"config":{"port":1}"#, "it is not one JSON object (column"),
+        (r#"{"config":{"port":1}"#, "it is not a JSON object (column"),
         (&format!(r#"{{"config":{{"{key}":1}}}}"#), "unknown field, expected one of `host`"),
     ] {
         let error = parse(line).unwrap_err().to_string();
@@ -56,7 +56,7 @@ fn what_is_wrong_with_a_configuration_is_named_and_no_value_is() {
 }
 
 #[test]
-fn a_call_that_cannot_be_understood_fails_if_it_has_an_id_and_other_lines_end_the_hub() {
+fn invalid_call_with_an_id_is_answered_other_lines_fail() {
     for (call, why) in [
         (r#"{"call":{"id":5,"device":"d","ask":"reboot"}}"#, "unknown variant, expected one of `method`,"),
         (

@@ -3,11 +3,12 @@
 use super::*;
 use crate::emulator::{self, Config, certificate};
 use crate::iothub::sas::Key;
-use crate::link::{listen, tls};
+use crate::link::{Step, Steps, listen, tls};
 use crate::scenario::Input;
+use nix::errno::Errno;
 
-/// Runs the check against a hub with one group key, by devices with the same or another key.
-async fn ask(hub_key: &Key, device_key: &Key, trusted: bool) -> Result<(), AppError> {
+/// Runs the preflight connections with `device_key` against a hub with `hub_key`.
+async fn preflight(hub_key: &Key, device_key: &Key, trusted: bool) -> Result<(), AppError> {
     let listener = listen::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let port = listener.local_addr().unwrap().port();
     let certificate = certificate::make(&["localhost".to_owned()], clock::unix()).unwrap();
@@ -48,18 +49,35 @@ fn runtime() -> tokio::runtime::LocalRuntime {
 }
 
 #[test]
-fn a_wrong_key_is_refused_with_what_to_check() {
+fn wrong_key_is_refused_with_a_fix() {
     let (key, other) = (Key::random(&mut rand::rng()), Key::random(&mut rand::rng()));
-    runtime().block_on(ask(&key, &key, true)).unwrap();
-    let message = runtime().block_on(ask(&key, &other, true)).unwrap_err().to_string();
+    runtime().block_on(preflight(&key, &key, true)).unwrap();
+    let message = runtime().block_on(preflight(&key, &other, true)).unwrap_err().to_string();
     assert!(message.contains("a-00000") && message.contains("return code 5"), "{message}");
     assert!(message.contains("group key"), "{message}");
-    assert!(!message.contains(other.to_base64().as_str()), "a message never holds a key");
+    assert!(!message.contains(other.to_base64().as_str()), "a message never contains a key");
 }
 
 #[test]
-fn an_unknown_certificate_authority_names_the_ca_option() {
+fn unknown_certificate_authority_names_the_ca_option() {
     let key = Key::random(&mut rand::rng());
-    let message = runtime().block_on(ask(&key, &key, false)).unwrap_err().to_string();
+    let message = runtime().block_on(preflight(&key, &key, false)).unwrap_err().to_string();
     assert!(message.contains("--ca FILE"), "{message}");
+}
+
+/// Advice about TLS or the server would be wrong if this machine lacks a resource.
+#[test]
+fn shortages_of_this_machine_have_their_own_fixes() {
+    for (errno, class, fix) in [
+        (Errno::EMFILE, "fd_limit", "raise the limit of open files"),
+        (Errno::EADDRNOTAVAIL, "ports_exhausted", "ip_local_port_range"),
+        (Errno::ENOMEM, "no_memory", "free memory on this machine"),
+    ] {
+        for step in [Step::Tcp, Step::Tls] {
+            let error = DialError::new(step, Steps::default(), errno.into());
+            let advice = dial_fix(&error, &Endpoint::default());
+            assert_eq!(error.class, class);
+            assert!(advice.contains(fix) && !advice.contains("TLS"), "{class}: {advice}");
+        }
+    }
 }

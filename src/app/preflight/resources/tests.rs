@@ -10,18 +10,18 @@ fn offer(pairs: u64) -> Offer {
 }
 
 #[test]
-fn too_few_descriptors_name_the_number_and_the_command() {
+fn too_few_descriptors_has_number_and_command() {
     assert!(descriptors(1_000, 1_024).is_ok());
     let message = descriptors(50_000, 20_000).unwrap_err().to_string();
     assert!(message.contains("50,000 open files") && message.contains("ulimit -n 50000"), "{message}");
     assert!(!message.contains("nr_open"), "{message}");
-    // The kernel's own bound is about a million by default; 2^31 is above what it can be set to.
+    // nr_open is about a million by default, and always below 2^31.
     let message = descriptors(1 << 31, 20_000).unwrap_err().to_string();
     assert!(message.contains("sysctl -w fs.nr_open=2147483648"), "{message}");
 }
 
 #[test]
-fn too_few_ports_name_the_number_and_the_command() {
+fn too_few_ports_has_number_and_command() {
     assert!(ports(28_232, &offer(1)).is_ok());
     let message = ports(28_233, &offer(1)).unwrap_err().to_string();
     assert!(message.contains("28,233 local") && message.contains("ip_local_port_range"), "{message}");
@@ -29,14 +29,14 @@ fn too_few_ports_name_the_number_and_the_command() {
 }
 
 #[test]
-fn every_pair_of_addresses_has_the_whole_range() {
+fn every_address_pair_has_the_whole_range() {
     assert!(ports(3 * 28_232, &offer(3)).is_ok());
     let message = ports(3 * 28_232 + 1, &offer(3)).unwrap_err().to_string();
-    assert!(message.contains("offers 84,696 (32768 to 60999, 3 times"), "{message}");
+    assert!(message.contains("offers 84,696 (32768 to 60999, for each of 3 pairs"), "{message}");
 }
 
 #[test]
-fn only_what_would_be_enough_is_advised() {
+fn advice_is_always_sufficient() {
     let widen = "ip_local_port_range=\"1024 65535\"";
     let advised = |needed, offer: Offer| ports(needed, &offer).unwrap_err().to_string();
     let message = advised(64_512, offer(1));
@@ -46,8 +46,8 @@ fn only_what_would_be_enough_is_advised() {
     let wide = Offer { first: 1_024, last: 65_535, ..offer(2) };
     let message = advised(1_000_000, wide);
     assert!(!message.contains(widen) && message.contains("list at least 16:"), "{message}");
-    assert!(message.contains("use 129,024 devices or fewer"), "{message}");
-    // Two target addresses halve what each source must give.
+    assert!(message.contains("use at most 129,024 devices"), "{message}");
+    // Two target addresses halve the number of source addresses.
     let message = advised(1_000_000, Offer { pairs: 2, sources: 1, ..wide });
     assert!(message.contains("list at least 8:"), "{message}");
     let message = advised(1_000_000, Offer { embedded: true, ..offer(1) });
@@ -56,7 +56,7 @@ fn only_what_would_be_enough_is_advised() {
 }
 
 #[tokio::test]
-async fn source_addresses_multiply_what_is_offered() {
+async fn source_addresses_multiply_the_ports() {
     let text = "[target]\nkind = \"mqtt\"\nhost = \"127.0.0.1\"\nsource_ips = [\"127.0.0.2\", \"127.0.0.3\"]\n\
                 [fleet.a]\ndevices = 1\n[[phase]]\nname = \"p\"\nduration = \"1s\"\n";
     let plan = |text: &str| {
@@ -68,15 +68,15 @@ async fn source_addresses_multiply_what_is_offered() {
     let one = offered(&plan(&text.replace(", \"127.0.0.3\"", "")), u64::MAX).await.unwrap();
     assert_eq!((two.pairs, two.ports()), (2, 2 * one.ports()));
     assert!(resources(&plan(text), 1).await.is_ok());
-    // Documentation addresses are nobody's (RFC 5737).
-    let strange = plan(&text.replace("127.0.0.3", "192.0.2.1"));
-    let message = resources(&strange, 1).await.unwrap_err().to_string();
+    // Documentation addresses belong to no machine (RFC 5737).
+    let foreign = plan(&text.replace("127.0.0.3", "192.0.2.1"));
+    let message = resources(&foreign, 1).await.unwrap_err().to_string();
     assert!(message.contains("192.0.2.1") && message.contains("ip address add"), "{message}");
-    assert!(shortfalls(&strange, 1).await.contains("warning: devices cannot connect from 192.0.2.1"));
+    assert!(shortfalls(&foreign, 1).await.contains("warning: devices cannot connect from 192.0.2.1"));
 }
 
 #[test]
-fn too_little_memory_is_warned_of() {
+fn too_little_memory_gives_a_warning() {
     let warning = |about: u64, most: u64| {
         let [memory_bytes, memory_max_bytes] = [about << 30, most << 30];
         memory(&Needs { memory_bytes, memory_max_bytes, ..NEEDS }, 2 << 30)
@@ -91,12 +91,12 @@ fn too_little_memory_is_warned_of() {
 }
 
 #[test]
-fn ports_that_rest_are_warned_of_and_never_refused() {
+fn ports_of_closed_connections_give_a_warning() {
     let needs = |ports_closing| Needs { ports: 20_000, ports_closing, ..NEEDS };
-    assert_eq!(resting(&needs(8_232), &offer(1)), None);
-    assert_eq!(resting(&needs(8_233), &offer(2)), None);
-    let warning = resting(&needs(8_233), &offer(1)).unwrap();
+    assert_eq!(closing_ports(&needs(8_232), &offer(1)), None);
+    assert_eq!(closing_ports(&needs(8_233), &offer(2)), None);
+    let warning = closing_ports(&needs(8_233), &offer(1)).unwrap();
     assert!(warning.contains("8,233") && warning.contains("ip_local_port_range"), "{warning}");
     let too_many = Needs { ports: 30_000, ..needs(1) };
-    assert_eq!(resting(&too_many, &offer(1)), None, "that is refused anyway");
+    assert_eq!(closing_ports(&too_many, &offer(1)), None, "it is an error anyway");
 }
