@@ -7,18 +7,18 @@ mod error;
 use super::ca_file::CaFile;
 use super::notice_printer;
 use super::secret;
+use crate::cli::EmulatorArgs;
 use crate::clock;
 use crate::emulator::control::{ControlCommand, ControlConfig, Ready, SecretText};
 use crate::emulator::{Config, Hub, certificate};
+use crate::iothub::emulator_options::EmulatorOptions;
 use crate::iothub::sas::Key;
 use crate::link::{listen, tls};
 use control_lines::{control, parse, print, stdin_lines};
 use std::future::Future;
 use std::io::{self, Write};
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
@@ -27,50 +27,14 @@ pub(super) use error::EmulatorCommandError;
 /// The device in the sample connection string; every other id works as well.
 const SAMPLE_DEVICE: &str = "sample-device";
 
-/// What the command line says.
-#[derive(Clone, Debug)]
-pub(super) struct EmulatorArgs {
-    /// Where to listen; loopback unless told otherwise. Port 0 lets the system choose.
-    pub listen: SocketAddr,
-    /// Names besides `localhost` and `127.0.0.1`, in the certificate and for devices. The first is the ready line's host; without one
-    /// it is `localhost`, or the address where that is another.
-    pub hosts: Vec<String>,
-    /// `env:NAME` or `file:PATH` of the group key; without it one is made at random.
-    pub group_key: Option<String>,
-    /// Where to write the CA file; `None` is the temporary directory.
-    pub ca_out: Option<PathBuf>,
-    /// Threads; one per core without it.
-    pub shards: Option<usize>,
-    /// From a token's expiry to the end of its connection.
-    pub expiry_grace: Option<Duration>,
-    /// Accept unescaped `#`, `+` and `/` in property bags.
-    pub lenient_properties: bool,
-    /// Driven by JSON lines on stdin; everything above then comes from there.
-    pub control: bool,
-}
-
-impl Default for EmulatorArgs {
-    fn default() -> EmulatorArgs {
-        EmulatorArgs {
-            listen: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 8883),
-            hosts: Vec::new(),
-            group_key: None,
-            ca_out: None,
-            shards: None,
-            expiry_grace: None,
-            lenient_properties: false,
-            control: false,
-        }
-    }
-}
-
 /// Serves until `stop` resolves or, with `control`, stdin ends. Prints the ready line to `out`, and with `control` the
 /// answers.
 ///
 /// # Errors
 /// See [`EmulatorCommandError`]: the address is taken, the key is not one, a file cannot be written.
 pub(super) async fn run(
-    args: EmulatorArgs,
+    args: &EmulatorArgs,
+    options: EmulatorOptions,
     out: &mut dyn Write,
     stop: impl Future<Output = ()>,
 ) -> Result<(), EmulatorCommandError> {
@@ -84,7 +48,7 @@ pub(super) async fn run(
             },
         }
     } else {
-        (None, control_config(&args)?)
+        (None, control_config(args, options)?)
     };
     let listen = config.listen();
     let host = match config.hosts.first() {
@@ -150,18 +114,17 @@ pub(super) async fn run(
     served
 }
 
-fn control_config(args: &EmulatorArgs) -> Result<ControlConfig, EmulatorCommandError> {
+fn control_config(
+    args: &EmulatorArgs,
+    options: EmulatorOptions,
+) -> Result<ControlConfig, EmulatorCommandError> {
     let mut config = ControlConfig {
         host: args.listen.ip(),
         port: args.listen.port(),
-        hosts: args.hosts.clone(),
-        shards: args.shards.unwrap_or_default(),
-        lenient_properties: args.lenient_properties,
-        ..ControlConfig::default()
+        hosts: args.host.clone(),
+        shards: args.shards.map_or(0, usize::from),
+        ..ControlConfig::from(options)
     };
-    if let Some(grace) = args.expiry_grace {
-        config.expiry_grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
-    }
     if let Some(reference) = &args.group_key {
         config.group_keys.push(SecretText::new(secret::read(reference, "the group key")?));
     }

@@ -31,6 +31,7 @@ mod token;
 mod write_result;
 
 use crate::cli::{self, Cli, Command, SchemaArgs, SchemaFormat};
+use crate::iothub::emulator_options::EmulatorOptions;
 use crate::report::exit;
 use crate::scenario::masked;
 use crate::units::parse_duration;
@@ -90,16 +91,7 @@ async fn run_emulator(args: crate::cli::EmulatorArgs, env: &mut Env) -> Result<(
         .map_err(|error| AppError::Usage(format!("--expiry-grace: {error}")))?;
     crate::fleet::raise_descriptor_limit()
         .map_err(|error| environment_error("cannot raise the limit of open files", &error))?;
-    let args = emulator::EmulatorArgs {
-        listen: args.listen,
-        hosts: args.host,
-        group_key: args.group_key,
-        ca_out: args.ca_out,
-        shards: args.shards.map(usize::from),
-        expiry_grace: Some(expiry_grace),
-        lenient_properties: args.lenient_properties,
-        control: args.control,
-    };
+    let options = EmulatorOptions { expiry_grace, lenient_properties: args.lenient_properties };
     let mut interrupts = env.interrupts.clone();
     let child = args.control;
     let stop = async move {
@@ -108,7 +100,7 @@ async fn run_emulator(args: crate::cli::EmulatorArgs, env: &mut Env) -> Result<(
             std::future::pending::<()>().await;
         }
     };
-    emulator::run(args, &mut env.out, stop).await.map_err(|error| match error {
+    emulator::run(&args, options, &mut env.out, stop).await.map_err(|error| match error {
         emulator::EmulatorCommandError::Secret(error) => error.into(),
         error => AppError::Environment(error.to_string()),
     })

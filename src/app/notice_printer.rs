@@ -124,7 +124,7 @@ fn line(notice: &Notice) -> String {
         Notice::NoConnect { peer, error } => {
             format!("hub: closed a connection from {peer} before CONNECT: {error}\n")
         }
-        Notice::Short(shortage) => {
+        Notice::Shortage(shortage) => {
             let what = match shortage {
                 Shortage::Memory => {
                     "too many connections have sent no CONNECT; find their source with `ss -tn`".to_owned()

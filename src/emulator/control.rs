@@ -5,8 +5,11 @@
 //! [`ControlCommand::Stats`] and each [`ControlCommand::Call`]; the replies to calls may come in any order. The child ends with its stdin.
 //! `docs/emulator.md` describes the lines.
 
-use super::{Config, ShardHealth, Stats};
-use crate::iothub::limits::{self, Tier, UNLIMITED};
+use super::config::Config;
+use super::counts::Stats;
+use super::health::ShardHealth;
+use crate::iothub::emulator_options::EmulatorOptions;
+use crate::iothub::limits::{Tier, UNLIMITED};
 use crate::iothub::sas::{Key, KeyError};
 use crate::iothub::service::{ServiceCall, ServiceFailure, ServiceResponse, ServiceResult};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -67,6 +70,13 @@ pub struct ControlConfig {
 
 impl Default for ControlConfig {
     fn default() -> ControlConfig {
+        ControlConfig::from(EmulatorOptions::default())
+    }
+}
+
+impl From<EmulatorOptions> for ControlConfig {
+    /// Returns the default configuration with these options.
+    fn from(options: EmulatorOptions) -> ControlConfig {
         ControlConfig {
             host: Ipv4Addr::LOCALHOST.into(),
             port: 0,
@@ -76,8 +86,8 @@ impl Default for ControlConfig {
             policies: Vec::new(),
             tier: UNLIMITED.to_owned(),
             units: None,
-            expiry_grace_ms: u64::try_from(limits::EXPIRY_GRACE.as_millis()).unwrap_or(u64::MAX),
-            lenient_properties: false,
+            expiry_grace_ms: u64::try_from(options.expiry_grace.as_millis()).unwrap_or(u64::MAX),
+            lenient_properties: options.lenient_properties,
             shards: 0,
         }
     }
@@ -148,8 +158,10 @@ impl ControlConfig {
             return Err(ControlError::Shards(self.shards));
         }
         let mut config = Config {
-            expiry_grace: Duration::from_millis(self.expiry_grace_ms),
-            lenient_properties: self.lenient_properties,
+            options: EmulatorOptions {
+                expiry_grace: Duration::from_millis(self.expiry_grace_ms),
+                lenient_properties: self.lenient_properties,
+            },
             ..Config::default()
         };
         for host in std::iter::once(&self.host.to_string()).chain(&self.hosts) {

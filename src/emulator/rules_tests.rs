@@ -11,6 +11,7 @@ use super::admission::Refusal;
 use super::session::{Event, HubError};
 use super::telemetry::Telemetry;
 use super::test_support::{DEVICE, Line, Offer, UNIX_S, World, config, group, seconds};
+use crate::iothub::emulator_options::EmulatorOptions;
 use crate::iothub::sas::{self, Key};
 use crate::iothub::service::{Feedback, ServiceError, ServiceRequest, ServiceResponse};
 use crate::iothub::topics;
@@ -188,7 +189,7 @@ fn unescaped_wildcards_and_slashes_in_a_bag_close() {
             World::with(Config {
                 group_keys: vec![group()],
                 telemetry_kept: 1,
-                lenient_properties,
+                options: EmulatorOptions { lenient_properties, ..EmulatorOptions::default() },
                 ..config()
             })
         };

@@ -3,8 +3,9 @@
 //! send something, and a channel for the result. Pure: the session of the device decides when to send what, and waking its connection is
 //! up to the caller.
 
+use super::address::Address;
 use super::c2d::Message;
-use super::directory::{Address, Directory, Entry};
+use super::directory::{Directory, Entry};
 use super::method_call::{CallReply, QueuedCall};
 use super::twin;
 use crate::iothub::message_size::message_bytes;

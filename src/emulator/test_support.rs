@@ -2,7 +2,8 @@
 //! session, done by hand.
 
 use super::Config;
-use super::directory::{Address, Directory};
+use super::address::Address;
+use super::directory::Directory;
 use super::service::PendingRequest;
 use super::session::{Event, HubError, HubSession};
 use crate::clock::WallClock;

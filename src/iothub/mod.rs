@@ -5,6 +5,7 @@
 //! It touches no socket and no clock: `now` is an argument, in seconds since the Unix epoch.
 
 pub mod connection_string;
+pub mod emulator_options;
 pub mod error_code;
 mod escape;
 pub mod limits;

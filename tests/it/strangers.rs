@@ -145,7 +145,7 @@ fn hub_without_descriptors_for_its_shards_fails() {
         .expect("a shell");
     let said = String::from_utf8_lossy(&hub.stderr);
     assert_eq!((hub.status.code(), hub.stdout.is_empty()), (Some(1), true), "{said}");
-    assert!(said.contains("64 file descriptors may be open") && said.contains("ulimit -n"), "{said}");
+    assert!(said.contains("all 64 file descriptors are in use") && said.contains("ulimit -n"), "{said}");
 }
 
 /// A limit that strangers reach, between devices that were there before and one that comes after.

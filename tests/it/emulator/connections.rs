@@ -2,6 +2,7 @@
 
 use super::device::{CONNACK, CONNACK_PRESENT, Device, REFUSED, group, now_unix, token};
 use hubstorm::emulator::{Config, EmulatorError, Stats, certificate, serve};
+use hubstorm::iothub::emulator_options::EmulatorOptions;
 use hubstorm::iothub::sas;
 use hubstorm::iothub::{names, topics};
 use hubstorm::link::{listen, tls};
@@ -163,7 +164,10 @@ async fn a_storm_of_takeovers_leaves_one_connection() {
 
 #[tokio::test]
 async fn a_token_that_runs_out_ends_its_connection() {
-    let hub = Hub::start(Config { expiry_grace: Duration::ZERO, ..Config::default() });
+    let hub = Hub::start(Config {
+        options: EmulatorOptions { expiry_grace: Duration::ZERO, ..EmulatorOptions::default() },
+        ..Config::default()
+    });
     let mut device = hub.device().await;
     // Over already, and still within the clock skew: admitted, and closed at once.
     device.connect("d1", &token("d1", now_unix() - 10), true).await;
