@@ -163,7 +163,7 @@ mod tests {
         );
         assert_eq!(
             line(&refused("", Refusal::Level(5))),
-            "hub: refused CONNECT from 127.0.0.1:7: protocol level 5 is not 4, that of MQTT 3.1.1; set the client to MQTT 3.1.1\n"
+            "hub: refused CONNECT from 127.0.0.1:7: the protocol level is 5, not 4 as in MQTT 3.1.1; set the client to MQTT 3.1.1\n"
         );
         let error = HubError::NotConnect;
         assert_eq!(

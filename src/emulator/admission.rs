@@ -1,69 +1,68 @@
-//! Who may connect: CONNECT checked as Azure checks it, as a pure function. Called by [`super::session`].
-//!
-//! It decides about the packet alone; that an identity has one connection is the directory's business.
+//! Decides which CONNECT packets are admitted, as Azure does: a pure function of the packet, the configuration and the time. Called by
+//! [`session`](super::session). It does not know which devices are connected or disabled; the directory does.
 
 use super::config::Config;
 use crate::iothub::names::{self, UserNameError};
 use crate::iothub::sas::{Token, TokenError};
 use crate::wire::Connect;
 
-/// MQTT 3.1.1's protocol level (§3.1.2.2).
+/// The protocol level of MQTT 3.1.1 (§3.1.2.2).
 const LEVEL: u8 = 4;
 
 /// A device that may connect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admitted {
-    /// Its id.
+    /// Device id.
     pub device: Box<str>,
-    /// When its token ends, in seconds since the Unix epoch.
+    /// Expiry of the token, in seconds since the Unix epoch.
     pub expiry_unix: u64,
-    /// Its user name names an api-version.
+    /// True if the user name has an api-version.
     pub has_api_version: bool,
 }
 
-/// Why a CONNECT is refused. The device sees only a return code; this is for the hub's own account.
+/// Why a CONNECT is refused. The device sees only a return code; the reason is for notices and counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// Another protocol level than 4.
-    #[error("protocol level {0} is not 4, that of MQTT 3.1.1")]
+    /// The protocol level is not 4.
+    #[error("the protocol level is {0}, not 4 as in MQTT 3.1.1")]
     Level(u8),
-    /// No user name.
-    #[error("there is no user name")]
+    /// The user name is missing.
+    #[error("the user name is missing")]
     NoUserName,
-    /// A user name of another form.
-    #[error("the user name is not an IoT hub's: {0}")]
+    /// The user name has the wrong form.
+    #[error("the user name does not have the form of an IoT hub: {0}")]
     UserName(#[from] UserNameError),
-    /// The user name addresses another hub.
-    #[error("the user name's host is not this hub")]
+    /// The user name has the host name of another hub.
+    #[error("the host in the user name is not this hub")]
     Host,
-    /// A module, by its user name or its client id. Modules are not emulated.
+    /// The user name or the client id is that of a module. Modules are not emulated.
     #[error("modules are not emulated")]
     Module,
     /// Client id and user name differ.
     #[error("the client id is not the device id of the user name")]
     ClientId,
-    /// No password.
-    #[error("there is no password")]
+    /// The password is missing.
+    #[error("the password is missing")]
     NoPassword,
-    /// A password that is not a SAS token.
+    /// The password is not a SAS token.
     #[error("the password is not a SAS token: {0}")]
     Token(#[from] TokenError),
-    /// The token is for something else.
+    /// The token is for another resource.
     #[error("the token is for another resource")]
     Audience,
-    /// The token has ended, the allowed clock skew included.
+    /// The token has expired, even with the allowed clock skew.
     #[error("the token has expired")]
     Expired,
-    /// The token names a policy that is not there, or that does not let devices connect.
-    #[error("no policy of that name lets devices connect")]
+    /// The token names a policy that does not exist or does not let devices connect.
+    #[error("the policy in the token does not exist or does not let devices connect")]
     Policy,
-    /// No key of ours made the signature.
-    #[error("the signature is not that of the device's key")]
+    /// The token is not signed with a key of the device.
+    #[error("the token is not signed with the device's key")]
     Signature,
-    /// The token names a policy, and another key signed it.
-    #[error("the signature is not that of the policy's key")]
+    /// The token names a policy but is not signed with its key.
+    #[error("the token is not signed with the policy's key")]
     PolicySignature,
-    /// The device is disabled. The directory knows.
+    /// The device is disabled. Only the directory knows this.
     #[error("the device is disabled")]
     Disabled,
 }
@@ -86,7 +85,7 @@ impl Refusal {
         "disabled",
     ];
 
-    /// The index into [`Refusal::REASONS`].
+    /// Returns the index into [`Refusal::REASONS`].
     #[must_use]
     pub fn reason(self) -> usize {
         match self {
@@ -106,7 +105,7 @@ impl Refusal {
         }
     }
 
-    /// What the user can do about it.
+    /// Returns what the user can do about it.
     #[must_use]
     pub fn fix(self) -> &'static str {
         match self {
@@ -122,20 +121,19 @@ impl Refusal {
             }
             Refusal::Audience => "set sr in the token to {host}/devices/{device}",
             Refusal::Expired => "renew the token, and check the device's clock",
-            Refusal::Policy => "leave skn out of the token, and sign it with the device's key",
+            Refusal::Policy => "remove skn from the token, and sign it with the device's key",
             Refusal::Signature => {
-                "sign the token with the device's key: its own, or the one derived from the group key"
+                "sign the token with the device's own key, or with the key derived from the group key"
             }
             Refusal::PolicySignature => {
-                "sign the token with the policy's key, or leave skn out and sign with the device's key"
+                "sign the token with the policy's key, or remove skn and sign with the device's key"
             }
             Refusal::Disabled => "enable the device",
         }
     }
 
-    /// The return code of CONNACK: 5 for whatever has to do with authorisation
-    /// (`connection_and_messaging_reliability.md` of Azure's C SDK). A wrong protocol level is 1, as MQTT 3.1.1
-    /// §3.1.2.2 demands; what Azure says to that is not documented.
+    /// Returns the return code of CONNACK: 5 for every problem with authorization (`connection_and_messaging_reliability.md` of Azure's C
+    /// SDK), and 1 for a wrong protocol level, as MQTT 3.1.1 §3.1.2.2 requires. Azure does not document its code for that.
     #[must_use]
     pub fn code(self) -> u8 {
         match self {
@@ -145,10 +143,10 @@ impl Refusal {
     }
 }
 
-/// Decides about a CONNECT at `now_unix` (seconds since the Unix epoch).
+/// Checks a CONNECT at `now_unix` (seconds since the Unix epoch).
 ///
 /// # Errors
-/// It is refused, and why.
+/// The CONNECT is refused.
 pub fn admit(config: &Config, connect: &Connect, now_unix: u64) -> Result<Admitted, Refusal> {
     if connect.level != LEVEL {
         return Err(Refusal::Level(connect.level));
@@ -161,7 +159,7 @@ pub fn admit(config: &Config, connect: &Connect, now_unix: u64) -> Result<Admitt
         return Err(Refusal::Module);
     }
     if connect.client_id != name.device {
-        // A module's client id is {device}/{module}; a device id has no slash.
+        // The client id of a module is {device}/{module}; a device id has no slash.
         if connect.client_id.strip_prefix(name.device).is_some_and(|rest| rest.starts_with('/')) {
             return Err(Refusal::Module);
         }

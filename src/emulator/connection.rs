@@ -23,7 +23,7 @@ use tokio::sync::oneshot;
 pub(super) async fn run(ticket: Ticket, shard: Rc<Shard>, socket: std::net::TcpStream, peer: SocketAddr) {
     let opened = clock::now();
     let counting = Rc::clone(&shard);
-    let _counted = counting.pulse.open(opened);
+    let _open = counting.pulse.open(opened);
     let directory = Arc::clone(shard.directory());
     let connect_by = opened + directory.config().connect_arrival_timeout;
     let Ok(socket) = TcpStream::from_std(socket) else { return };

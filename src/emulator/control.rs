@@ -120,16 +120,18 @@ pub enum ControlError {
     #[error("{0}")]
     Key(#[from] KeyError),
     /// The tier does not exist. The message does not repeat its name, because the line also contains keys.
-    #[error("unknown tier: set {UNLIMITED:?}, or leave tier out")]
+    #[error("unknown tier: set {UNLIMITED:?}, or omit tier")]
     UnknownTier,
     /// The tier has throttles and quotas, which are not emulated.
-    #[error("not built yet: tier {0:?} with its throttles and quotas; set {UNLIMITED:?}, or leave tier out")]
+    #[error(
+        "tier {0:?} is not built yet, because throttles and quotas are not emulated: set {UNLIMITED:?}, or omit tier"
+    )]
     Tier(&'static str),
     /// Units are given, which only matter with throttles and quotas.
-    #[error("not built yet: units, because throttles and quotas are not emulated; leave units out")]
+    #[error("units are not built yet, because throttles and quotas are not emulated: omit units")]
     Units,
     /// There are too many threads.
-    #[error("shards is {0}: 1 to {SHARDS_MAX}, or 0 for one per core")]
+    #[error("shards is {0}: set 1 to {SHARDS_MAX}, or 0 for one per core")]
     Shards(usize),
 }
 

@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn subscriptions_outlive_the_connection_until_a_clean_session() {
+    fn subscriptions_outlive_connections_until_a_clean_session() {
         let directory = Directory::new(Config::default());
         directory.claim("d", OLD);
         assert_eq!(directory.begin("d", OLD, false), Some(false));

@@ -42,6 +42,10 @@ pub mod unadmitted;
 #[cfg(test)]
 mod clock_tests;
 #[cfg(test)]
+mod message_rules_tests;
+#[cfg(test)]
+mod method_tests;
+#[cfg(test)]
 mod rules_tests;
 #[cfg(test)]
 mod service_tests;

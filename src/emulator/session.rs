@@ -17,7 +17,7 @@ use super::address::Address;
 use super::admission::{self, Refusal};
 use super::directory::Directory;
 use super::telemetry::Telemetry;
-use super::unadmitted::fit;
+use super::unadmitted::shrink_to_connect;
 use crate::iothub::message_size::message_bytes;
 use crate::iothub::names::DEVICE_ID_CHARS_MAX;
 use crate::iothub::topics::{self, Inbound};
@@ -259,10 +259,10 @@ impl HubSession {
             (_, Packet::PubAck(pid)) => self.handle_puback(pid),
             (_, Packet::Connect(_)) => return Err(HubError::Unexpected("second CONNECT")),
             (_, Packet::PubRec(_) | Packet::PubRel(_) | Packet::PubComp(_)) => {
-                return Err(HubError::Unexpected("packet of QoS 2"));
+                return Err(HubError::Unexpected("QoS 2 packet"));
             }
             (_, Packet::ConnAck { .. } | Packet::SubAck { .. } | Packet::UnsubAck(_) | Packet::PingResp) => {
-                return Err(HubError::Unexpected("packet of a server"));
+                return Err(HubError::Unexpected("server packet"));
             }
         }
         Ok(())
@@ -386,7 +386,7 @@ impl Machine for HubSession {
             match wire::decode(input, frame_bytes_max, Strictness::StrictButWildcards)? {
                 Some(packet) => self.handle_packet(now, packet)?,
                 None if opening => {
-                    fit(input);
+                    shrink_to_connect(input);
                     return Ok(());
                 }
                 None => return Ok(()),

@@ -43,7 +43,7 @@ fn decide(connect: &Connect) -> Result<Admitted, Refusal> {
 }
 
 #[test]
-fn a_device_is_admitted_with_a_key_of_any_group_or_a_policy() {
+fn a_device_is_admitted_with_any_group_key_or_policy_key() {
     let admitted =
         |has_api_version| Ok(Admitted { device: "d1".into(), expiry_unix: NOW + 60, has_api_version });
     for token in [
@@ -60,14 +60,14 @@ fn a_device_is_admitted_with_a_key_of_any_group_or_a_policy() {
 }
 
 #[test]
-fn a_device_with_a_key_of_its_own_is_admitted_with_that_one_alone() {
+fn a_device_with_its_own_key_is_admitted_with_no_other_key() {
     let with = |key: &Key| decide(&connect("own", &token(key, "hub.test/devices/own", NOW + 60, None)));
     assert!(with(&key(4)).is_ok());
     assert_eq!(with(&key(1).derive("own")), Err(Refusal::Signature));
 }
 
 #[test]
-fn every_other_token_is_refused_with_5() {
+fn any_other_token_is_refused_with_code_5() {
     let own = key(1).derive("d1");
     let resource = "hub.test/devices/d1";
     for (token, refusal) in [
@@ -89,7 +89,7 @@ fn every_other_token_is_refused_with_5() {
 }
 
 #[test]
-fn every_reason_has_a_name_of_its_own() {
+fn each_reason_has_its_own_name() {
     let names = UserNameError::Form;
     let all = [
         Refusal::Level(3),
@@ -115,7 +115,7 @@ fn every_reason_has_a_name_of_its_own() {
 }
 
 #[test]
-fn every_other_name_is_refused() {
+fn any_other_client_id_or_user_name_is_refused() {
     let good = connect("d1", &token(&key(1).derive("d1"), "hub.test/devices/d1", NOW + 60, None));
     let with = |change: fn(&mut Connect)| {
         let mut connect = good.clone();
@@ -133,6 +133,6 @@ fn every_other_name_is_refused() {
     assert_eq!(with(|c| c.username = None), Refusal::NoUserName);
     assert_eq!(with(|c| c.password = None), Refusal::NoPassword);
     assert_eq!(with(|c| c.password = Some(Zeroizing::new(vec![0xff]))), Refusal::Token(TokenError::Form));
-    assert_eq!(Refusal::NoPassword.to_string(), "there is no password");
+    assert_eq!(Refusal::NoPassword.to_string(), "the password is missing");
     assert_eq!(with(|c| c.level = 5).code(), 1);
 }

@@ -11,15 +11,15 @@ struct Shard {
 }
 
 impl Shard {
-    /// The pulse of a shard in virtual time, and its deadlines.
+    /// Starts the pulse of a shard and its deadlines in virtual time.
     fn start() -> Shard {
         let zero = clock::now();
         let wall = WallClock::of(zero, Duration::from_secs(1000));
         let (pulse, health) = (Rc::new(Pulse::new(Arc::default())), Arc::new(Health::new(zero)));
         let deadlines = Deadlines::new();
         let tasks = tokio::task::LocalSet::new();
-        let (beating, told, served) = (Rc::clone(&pulse), Arc::clone(&health), Rc::clone(&deadlines));
-        tasks.spawn_local(async move { beating.run(&deadlines, &told).await });
+        let (beating, published, served) = (Rc::clone(&pulse), Arc::clone(&health), Rc::clone(&deadlines));
+        tasks.spawn_local(async move { beating.run(&deadlines, &published).await });
         tasks.spawn_local(async move { served.run().await });
         Shard { pulse, health, wall, tasks }
     }
@@ -33,22 +33,22 @@ impl Shard {
     }
 
     fn next_beat(&self) -> Duration {
-        self.health.told().next.unwrap() - clock::now()
+        self.health.findings().next_beat.unwrap() - clock::now()
     }
 
-    /// Since the epoch of the wall clock, as a test has it.
+    /// Returns the time of the wall clock.
     fn unix_us(&self) -> u64 {
         u64::try_from(self.wall.unix(clock::now()).as_micros()).unwrap()
     }
 }
 
-/// Nothing runs while time is advanced: the thread is blocked.
+/// Advances the time while nothing runs, as if the thread were blocked.
 async fn blocked_for(ms: u64) {
     tokio::time::advance(Duration::from_millis(ms)).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn blocked_shard_reports_its_stall() {
+async fn a_blocked_shard_reports_its_stall() {
     let shard = Shard::start();
     let connection = shard.pulse.open(clock::now());
     shard.runs_for(50).await;
@@ -56,9 +56,9 @@ async fn blocked_shard_reports_its_stall() {
 
     let blocked_us = shard.unix_us();
     blocked_for(300).await;
-    let [seen] = shard.health().stalls[..] else { panic!("{:?}", shard.health()) };
+    let [ongoing] = shard.health().stalls[..] else { panic!("{:?}", shard.health()) };
     let resumed_us = shard.unix_us();
-    assert_eq!(seen.to_us, resumed_us, "a stall is reported while it lasts");
+    assert_eq!(ongoing.to_us, resumed_us, "a stall is reported while it lasts");
     shard.runs_for(50).await;
 
     let [stall] = shard.health().stalls[..] else { panic!("{:?}", shard.health()) };
@@ -73,7 +73,7 @@ async fn blocked_shard_reports_its_stall() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn beats_follow_the_work() {
+async fn a_shard_with_work_beats_more_often() {
     let shard = Shard::start();
     shard.runs_for(1).await;
     assert!(shard.next_beat() > QUIET_BEAT, "no connections");
@@ -96,7 +96,7 @@ async fn beats_follow_the_work() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn thread_that_never_waits_is_busy() {
+async fn a_thread_that_never_waits_is_busy() {
     let shard = Shard::start();
     let _connection = shard.pulse.open(clock::now());
     shard.runs_for(50).await;
@@ -109,9 +109,9 @@ async fn thread_that_never_waits_is_busy() {
     assert!((all - 1.0).abs() < 1e-9 && less > 0.9 && less < 1.0, "{all} {less}");
 }
 
-/// The run converts its zero with the same clock at the same time.
+/// The run converts its own zero with the same clock at the same time.
 #[tokio::test(start_paused = true)]
-async fn stalls_are_dated_by_the_clock_at_reading() {
+async fn stalls_are_dated_by_the_wall_clock_when_they_are_read() {
     let shard = Shard::start();
     let _connection = shard.pulse.open(clock::now());
     shard.runs_for(50).await;

@@ -4,11 +4,11 @@ use super::*;
 
 const FIRST_BYTE: Duration = Duration::from_secs(1);
 
-fn places(bytes_max: usize, silence_max: Duration) -> Arc<Unadmitted> {
+fn unadmitted(bytes_max: usize, silence_max: Duration) -> Arc<Unadmitted> {
     Unadmitted::new(bytes_max, silence_max, FIRST_BYTE)
 }
 
-/// Asks for a read that fills a connection; the connections that are closed for it.
+/// Requests room for a read that fills a connection. Returns the connections that are closed for it as an error.
 fn fill(ticket: &Ticket) -> Result<(), Vec<u64>> {
     let mut closed = Vec::new();
     let bytes = CONNECTION_BYTES_MAX - BASE_BYTES;
@@ -22,8 +22,8 @@ fn fill(ticket: &Ticket) -> Result<(), Vec<u64>> {
 }
 
 #[test]
-fn beyond_the_bound_the_oldest_connections_are_closed() {
-    let all = places(BYTES_MAX, Duration::from_secs(10));
+fn above_the_limit_the_oldest_connections_are_closed() {
+    let all = unadmitted(BYTES_MAX, Duration::from_secs(10));
     let fit = BYTES_MAX / CONNECTION_BYTES_MAX;
     let mut tickets: Vec<Ticket> = (0..fit).map(|_| all.enter(0)).collect();
     assert!(tickets.iter().all(|ticket| fill(ticket).is_ok()));
@@ -31,25 +31,25 @@ fn beyond_the_bound_the_oldest_connections_are_closed() {
     let held = all.held_bytes();
     assert_eq!(fill(&tickets[fit]), Err(vec![0]));
     assert!(tickets[0].is_closing() && !tickets[1].is_closing());
-    // It counts until its memory is free, and nothing else is closed for the same room.
+    // It counts until its memory is free, and no other connection is closed for the same room.
     assert_eq!((fill(&tickets[fit]), all.held_bytes()), (Err(vec![]), held));
-    assert_eq!(fill(&tickets[0]), Err(vec![]), "one that is being closed reads no more");
+    assert_eq!(fill(&tickets[0]), Err(vec![]), "a closing connection reads nothing more");
     tickets.remove(0);
     assert_eq!(fill(&tickets[fit - 1]), Ok(()));
     assert!(all.held_bytes() <= BYTES_MAX, "{}", all.held_bytes());
-    // Admitted or over: either way its place is free.
+    // Dropping the tickets returns all memory.
     tickets.clear();
-    assert_eq!((all.held_bytes(), all.closed(), all.places().condemned_bytes), (0, 1, 0));
+    assert_eq!((all.held_bytes(), all.closed(), all.connections().closing_bytes), (0, 1, 0));
 }
 
 #[test]
-fn connections_that_all_read_at_once_stay_within_the_bound() {
+fn connections_that_all_read_at_once_stay_below_the_limit() {
     let bytes_max = BYTES_MAX / 16;
-    let all = places(bytes_max, Duration::from_secs(10));
+    let all = unadmitted(bytes_max, Duration::from_secs(10));
     let mut tickets: Vec<Ticket> = std::iter::from_fn(|| (!all.is_full()).then(|| all.enter(0))).collect();
     let mut unread: Vec<u64> = tickets.iter().map(|ticket| ticket.address.connection).collect();
     while !unread.is_empty() {
-        // Each shard runs all its connections before it closes one.
+        // A shard runs all its connections before it closes one.
         for ticket in &tickets {
             if unread.contains(&ticket.address.connection) && fill(ticket).is_ok() {
                 unread.retain(|&connection| connection != ticket.address.connection);
@@ -59,7 +59,7 @@ fn connections_that_all_read_at_once_stay_within_the_bound() {
         let before = tickets.len();
         tickets.retain(|ticket| !ticket.is_closing());
         unread.retain(|&connection| tickets.iter().any(|ticket| ticket.address.connection == connection));
-        assert!(unread.is_empty() || tickets.len() < before, "they wait for each other");
+        assert!(unread.is_empty() || tickets.len() < before, "deadlock");
     }
     assert!(tickets.len() > bytes_max / CONNECTION_BYTES_MAX / 2, "{} are left", tickets.len());
 }
@@ -72,7 +72,7 @@ fn a_connection_that_waits_for_room_is_woken() {
             self.0.store(true, Ordering::Relaxed);
         }
     }
-    let all = places(CONNECTION_BYTES_MAX, SWEEP);
+    let all = unadmitted(CONNECTION_BYTES_MAX, SWEEP);
     let (first, second) = (all.enter(0), all.enter(0));
     let woken = Arc::new(Woken(AtomicBool::new(false)));
     let waker = Waker::from(Arc::clone(&woken));
@@ -82,25 +82,29 @@ fn a_connection_that_waits_for_room_is_woken() {
     assert!(second.poll_room(&cx, bytes, |at| closed.push(at)).is_pending());
     assert_eq!(closed, [first.address()]);
     second.hold(false, 0, |_| ());
-    assert!(!woken.0.load(Ordering::Relaxed), "nothing became free: it would ask again and again");
+    assert!(!woken.0.load(Ordering::Relaxed), "no memory became free, so a wake would repeat for ever");
     all.sweep(0);
     all.sweep(0);
-    assert_eq!(all.close_idle(), None, "one that waits for room is not silent");
+    assert_eq!(all.close_idle(), None, "a connection that waits for room is not silent");
     drop(first);
     assert!(woken.0.load(Ordering::Relaxed));
     assert!(second.poll_room(&cx, bytes, |_| panic!("there is room")).is_ready());
 }
 
 #[test]
-fn one_that_never_sent_a_byte_is_closed_after_a_second() {
-    let all = places(BYTES_MAX, Duration::from_secs(10));
+fn a_connection_without_a_byte_is_closed_after_a_second() {
+    let all = unadmitted(BYTES_MAX, Duration::from_secs(10));
     let (sent, unsent) = (all.enter(0), all.enter(0));
     sent.hold(true, 0, |_| ());
     let sweeps = |time: Duration| time.as_millis() / SWEEP.as_millis();
     for _ in 0..sweeps(FIRST_BYTE) {
         all.sweep(0);
     }
-    assert_eq!(all.close_idle(), None, "not before the time is over: the first sweep comes at any time");
+    assert_eq!(
+        all.close_idle(),
+        None,
+        "not before the time is over, because the first sweep may follow at once"
+    );
     all.sweep(0);
     assert_eq!(all.close_idle(), Some(unsent.address()));
     for _ in sweeps(FIRST_BYTE) + 1..sweeps(Duration::from_secs(10)) {
@@ -113,7 +117,7 @@ fn one_that_never_sent_a_byte_is_closed_after_a_second() {
 
 #[test]
 fn silent_connections_are_closed_before_devices_wait() {
-    let all = places(BYTES_MAX, SWEEP * 2);
+    let all = unadmitted(BYTES_MAX, SWEEP * 2);
     let (silent, talking, other_shard) = (all.enter(0), all.enter(0), all.enter(1));
     all.sweep(0);
     assert_eq!(all.close_idle(), None);
@@ -133,8 +137,8 @@ fn silent_connections_are_closed_before_devices_wait() {
 }
 
 #[test]
-fn accepting_stops_before_the_bound_and_goes_on() {
-    let all = places(BYTES_MAX, SWEEP);
+fn accepting_pauses_below_the_limit() {
+    let all = unadmitted(BYTES_MAX, SWEEP);
     let mut tickets = Vec::new();
     while !all.is_full() {
         tickets.push(all.enter(0));
@@ -146,8 +150,8 @@ fn accepting_stops_before_the_bound_and_goes_on() {
 }
 
 #[tokio::test]
-async fn a_place_that_becomes_free_is_told() {
-    let all = places(BYTES_MAX, SWEEP);
+async fn the_end_of_a_connection_is_notified() {
+    let all = unadmitted(BYTES_MAX, SWEEP);
     let ticket = all.enter(0);
     drop(ticket);
     all.freed().await;
