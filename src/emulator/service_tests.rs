@@ -140,14 +140,14 @@ fn a_close_request_closes_without_a_response() {
 #[test]
 fn a_message_has_its_system_properties_first() {
     let mut world = World::new();
-    let ask = ServiceRequest::SendMessage {
+    let message = || ServiceRequest::SendMessage {
         message_id: Some("m-1".to_owned()),
         properties: [("prop".to_owned(), "a b".to_owned())].into(),
         payload: "text".to_owned(),
         ttl: None,
         ack: Feedback::Full,
     };
-    assert_eq!(world.result_of(ask), Ok(ServiceResponse::default()));
+    assert_eq!(world.result_of(message()), Ok(ServiceResponse::default()));
     let mut line = world.online(true, &[]);
     line.subscribe_c2d(&world, QoS::AtLeastOnce);
     assert_eq!(line.messages(&world), [], "a clean session drops queued messages");
@@ -158,14 +158,7 @@ fn a_message_has_its_system_properties_first() {
         line.messages(&world)[0].topic,
         "devices/d1/messages/devicebound/%24.to=%2Fdevices%2Fd1%2Fmessages%2FdeviceBound"
     );
-    let ask = ServiceRequest::SendMessage {
-        message_id: Some("m-1".to_owned()),
-        properties: [("prop".to_owned(), "a b".to_owned())].into(),
-        payload: "text".to_owned(),
-        ttl: None,
-        ack: Feedback::Full,
-    };
-    world.request(ask);
+    world.request(message());
     line.session.wake();
     let messages = line.messages(&world);
     assert_eq!(
@@ -180,9 +173,8 @@ fn invalid_messages_are_refused_with_their_code() {
     let world = World::new();
     let sent = |message_id: Option<String>, properties: BTreeMap<String, String>, payload: usize| {
         let (payload, ttl, ack) = ("x".repeat(payload), None, Feedback::None);
-        let pending =
-            world.result_of(ServiceRequest::SendMessage { message_id, properties, payload, ttl, ack });
-        pending.map_err(|error| error.code())
+        let request = ServiceRequest::SendMessage { message_id, properties, payload, ttl, ack };
+        world.result_of(request).map_err(|error| error.code())
     };
     let with = |id: &str, name: String, payload: usize| {
         sent(Some(id.to_owned()), [(name, String::new())].into(), payload)

@@ -78,6 +78,25 @@ impl Hub {
     }
 
     fn connect(&mut self, keep_alive_s: u16, clean_session: bool, key_of: &str) -> Result<(), HubError> {
+        self.connect_with(keep_alive_s, clean_session, key_of, None)
+    }
+
+    /// Returns a session whose CONNECT has a will for this topic.
+    fn with_will(topic: &str) -> Hub {
+        let mut hub = Hub::new();
+        let will = WillRef { topic, payload: b"gone", qos: QoS::AtLeastOnce, retain: true };
+        hub.connect_with(60, true, "d1", Some(will)).unwrap();
+        hub
+    }
+
+    /// Sends CONNECT with a token that the key of the device `key_of` signs.
+    fn connect_with(
+        &mut self,
+        keep_alive_s: u16,
+        clean_session: bool,
+        key_of: &str,
+        will: Option<WillRef<'_>>,
+    ) -> Result<(), HubError> {
         let key = self.session.directory.config().group_keys[0].derive(key_of);
         let token = sas::token(&key, "hub.test/devices/d1", UNIX + TTL_S, None);
         let name = names::user_name("hub.test", "d1");
@@ -87,28 +106,9 @@ impl Hub {
             clean_session,
             username: Some(&name),
             password: Some(token.as_bytes()),
-            will: None,
+            will,
         };
         self.input(|out| encode::connect(out, &connect).unwrap())
-    }
-
-    /// Returns a session whose CONNECT has a will for this topic.
-    fn with_will(topic: &str) -> Hub {
-        let mut hub = Hub::new();
-        let key = hub.session.directory.config().group_keys[0].derive("d1");
-        let token = sas::token(&key, "hub.test/devices/d1", UNIX + TTL_S, None);
-        let name = names::user_name("hub.test", "d1");
-        let will = WillRef { topic, payload: b"gone", qos: QoS::AtLeastOnce, retain: true };
-        let connect = ConnectRef {
-            client_id: "d1",
-            keep_alive_s: 60,
-            clean_session: true,
-            username: Some(&name),
-            password: Some(token.as_bytes()),
-            will: Some(will),
-        };
-        hub.input(|out| encode::connect(out, &connect).unwrap()).unwrap();
-        hub
     }
 
     fn input(&mut self, write: impl FnOnce(&mut BytesMut)) -> Result<(), HubError> {
