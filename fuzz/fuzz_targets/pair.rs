@@ -8,10 +8,10 @@
 
 use bytes::BytesMut;
 use hubstorm::clock::WallClock;
-use hubstorm::emulator::Config;
-use hubstorm::emulator::directory::{Address, Directory};
+use hubstorm::emulator::directory::Directory;
 use hubstorm::emulator::service::PendingRequest;
 use hubstorm::emulator::session::{Event as HubEvent, HubError, HubSession};
+use hubstorm::emulator::{Address, Config};
 use hubstorm::iothub::sas::{self, Key};
 use hubstorm::iothub::service::ServiceRequest;
 use hubstorm::iothub::{names, topics};

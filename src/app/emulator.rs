@@ -12,6 +12,7 @@ use crate::clock;
 use crate::emulator::control::{ControlCommand, ControlConfig, Ready, SecretText};
 use crate::emulator::{Config, Hub, certificate};
 use crate::fleet::raise_descriptor_limit;
+use crate::iothub::emulator_options::EmulatorOptions;
 use crate::iothub::sas::Key;
 use crate::link::{listen, tls};
 use crate::units::parse_duration;
@@ -122,14 +123,13 @@ async fn serve(
 fn control_config(args: &EmulatorArgs) -> Result<ControlConfig, EmulatorCommandError> {
     let grace = parse_duration(&args.expiry_grace)
         .map_err(|error| EmulatorCommandError::Usage(format!("--expiry-grace: {error}")))?;
+    let options = EmulatorOptions { expiry_grace: grace, lenient_properties: args.lenient_properties };
     let mut config = ControlConfig {
         host: args.listen.ip(),
         port: args.listen.port(),
         hosts: args.host.clone(),
         shards: args.shards.map(usize::from).unwrap_or_default(),
-        lenient_properties: args.lenient_properties,
-        expiry_grace_ms: u64::try_from(grace.as_millis()).unwrap_or(u64::MAX),
-        ..ControlConfig::default()
+        ..ControlConfig::from(options)
     };
     if let Some(reference) = &args.group_key {
         config.group_keys.push(SecretText::new(secret::read(reference, "the group key")?));

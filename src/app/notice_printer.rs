@@ -124,7 +124,7 @@ fn line(notice: &Notice) -> String {
         Notice::NoConnect { peer, error } => {
             format!("hub: closed a connection from {peer} before CONNECT: {error}\n")
         }
-        Notice::Short(shortage) => {
+        Notice::Shortage(shortage) => {
             let shortage = match shortage {
                 Shortage::Memory => {
                     "too many connections without CONNECT; find their source with `ss -tn`".to_owned()
@@ -163,7 +163,7 @@ mod tests {
         );
         assert_eq!(
             line(&refused("", Refusal::Level(5))),
-            "hub: refused CONNECT from 127.0.0.1:7: protocol level 5 is not 4, that of MQTT 3.1.1; set the client to MQTT 3.1.1\n"
+            "hub: refused CONNECT from 127.0.0.1:7: the protocol level is 5, not 4 as in MQTT 3.1.1; set the client to MQTT 3.1.1\n"
         );
         let error = HubError::NotConnect;
         assert_eq!(

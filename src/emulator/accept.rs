@@ -1,18 +1,18 @@
-//! Accepts connections and passes them to the shards in turn, as far as memory for connections that are not admitted yet and file
-//! descriptors allow. Used by `server`, on the thread that serves the hub.
+//! Accepts connections and passes them to the shards in turn, as far as file descriptors and the memory for connections that are not
+//! admitted allow. Used by `server`, on the thread that serves the hub. It never reads from a connection.
 
+use super::error::{EmulatorError, descriptor_limit};
+use super::hub::Hub;
 use super::notice::{Notice, Shortage};
-use super::server::{EmulatorError, Hub, Message};
+use super::shard_channel::{ShardChannels, ShardMessage};
 use crate::clock;
 use nix::errno::Errno;
-use nix::sys::resource::{Resource, getrlimit};
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::pin::pin;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
 
 /// How long accepting pauses when there is no room.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -22,23 +22,24 @@ const NOTICE_INTERVAL: Duration = Duration::from_secs(60);
 
 pub(super) struct Acceptor<'a> {
     hub: &'a Hub,
-    senders: &'a [mpsc::UnboundedSender<Message>],
+    channels: &'a ShardChannels,
     /// The shard that gets the next connection.
     shard: usize,
-    /// The last `accept` failed for lack of a system resource.
-    lacking: bool,
-    told: [Option<Instant>; 2],
+    /// True if the last `accept` failed for lack of a system resource.
+    lacks_resource: bool,
+    /// Time of the last notice about memory, and about descriptors.
+    last_notices: [Option<Instant>; 2],
 }
 
 impl<'a> Acceptor<'a> {
-    pub(super) fn new(hub: &'a Hub, senders: &'a [mpsc::UnboundedSender<Message>]) -> Acceptor<'a> {
-        Acceptor { hub, senders, shard: 0, lacking: false, told: [None; 2] }
+    pub(super) fn new(hub: &'a Hub, channels: &'a ShardChannels) -> Acceptor<'a> {
+        Acceptor { hub, channels, shard: 0, lacks_resource: false, last_notices: [None; 2] }
     }
 
-    /// Accepts until `stop` resolves.
+    /// Accepts connections until `stop` resolves.
     ///
     /// # Errors
-    /// A shard died.
+    /// A shard ended unexpectedly.
     pub(super) async fn run(
         mut self,
         listener: &TcpListener,
@@ -51,73 +52,71 @@ impl<'a> Acceptor<'a> {
                 () = &mut stop => return Ok(()),
                 accepted = listener.accept(), if room => accepted.and_then(|(socket, peer)| Ok((socket.into_std()?, peer))),
                 () = self.hub.unadmitted().freed(), if !room => {
-                    self.lacking = false;
+                    self.lacks_resource = false;
                     continue;
                 }
                 () = tokio::time::sleep(PAUSE), if !room => {
-                    self.lacking = false;
+                    self.lacks_resource = false;
                     continue;
                 }
             };
             match accepted {
                 Ok((socket, peer)) => self.hand_over(socket, peer)?,
-                Err(error) => self.failed(&error),
+                Err(error) => self.handle_error(&error),
             }
         }
     }
 
-    /// If there is no room, closes an idle connection. Returns true if there is room.
+    /// Closes an idle connection if there is no room. Returns true if there is room.
     fn make_room(&mut self) -> bool {
         let unadmitted = self.hub.unadmitted();
-        if !self.lacking && !unadmitted.is_full() {
+        if !self.lacks_resource && !unadmitted.is_full() {
             return true;
         }
         if let Some(closed) = unadmitted.close_idle() {
             self.hub.close(closed);
-            if !self.lacking {
-                self.tell(Shortage::Memory);
+            if !self.lacks_resource {
+                self.notify(Shortage::Memory);
             }
         }
-        // The descriptor is free only once the shard has closed the connection.
-        !self.lacking && !unadmitted.is_full()
+        // The descriptor is free only when the shard has closed the connection.
+        !self.lacks_resource && !unadmitted.is_full()
     }
 
     fn hand_over(&mut self, socket: TcpStream, peer: SocketAddr) -> Result<(), EmulatorError> {
         let shard = self.shard;
-        self.shard = (shard + 1) % self.senders.len().max(1);
+        self.shard = (shard + 1) % self.channels.len().max(1);
         let ticket = self.hub.unadmitted().enter(shard);
-        let sender = self.senders.get(shard).ok_or(EmulatorError::Died)?;
-        sender.send(Message::Accepted { socket, peer, ticket }).map_err(|_| EmulatorError::Died)
+        let sent = self.channels.send(shard, ShardMessage::Accepted { socket, peer, ticket });
+        sent.then_some(()).ok_or(EmulatorError::ShardEnded)
     }
 
-    /// ECONNABORTED means that the peer gave up in the queue: accepting goes on at once. After other errors it pauses, because they
-    /// may pass.
-    fn failed(&mut self, error: &io::Error) {
+    /// Handles an error of `accept`. After ECONNABORTED, which means that the peer gave up in the queue, accepting continues at once.
+    /// After other errors it pauses, because they may be temporary.
+    fn handle_error(&mut self, error: &io::Error) {
         match error.raw_os_error().map(Errno::from_raw) {
             Some(Errno::ECONNABORTED) => {}
             Some(Errno::EMFILE) => {
-                self.lacking = true;
-                self.tell(Shortage::Descriptors(
-                    getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft),
-                ));
+                self.lacks_resource = true;
+                self.notify(Shortage::Descriptors(descriptor_limit()));
             }
             Some(Errno::ENFILE) => {
-                self.lacking = true;
-                self.tell(Shortage::SystemDescriptors);
+                self.lacks_resource = true;
+                self.notify(Shortage::SystemDescriptors);
             }
-            _ => self.lacking = true,
+            _ => self.lacks_resource = true,
         }
     }
 
-    fn tell(&mut self, shortage: Shortage) {
+    fn notify(&mut self, shortage: Shortage) {
         let now = clock::now();
-        let told = match shortage {
-            Shortage::Memory => &mut self.told[0],
-            Shortage::Descriptors(_) | Shortage::SystemDescriptors => &mut self.told[1],
+        let last = match shortage {
+            Shortage::Memory => &mut self.last_notices[0],
+            Shortage::Descriptors(_) | Shortage::SystemDescriptors => &mut self.last_notices[1],
         };
-        if told.is_none_or(|told| now >= told + NOTICE_INTERVAL) {
-            *told = Some(now);
-            self.hub.tell(|| Notice::Short(shortage));
+        if last.is_none_or(|last| now >= last + NOTICE_INTERVAL) {
+            *last = Some(now);
+            self.hub.notify(|| Notice::Shortage(shortage));
         }
     }
 }

@@ -1,69 +1,68 @@
-//! Who may connect: CONNECT checked as Azure checks it, as a pure function. Called by [`super::session`].
-//!
-//! It decides about the packet alone; that an identity has one connection is the directory's business.
+//! Decides which CONNECT packets are admitted, as Azure does: a pure function of the packet, the configuration and the time. Called by
+//! [`session`](super::session). It does not know which devices are connected or disabled; the directory does.
 
-use super::Config;
+use super::config::Config;
 use crate::iothub::names::{self, UserNameError};
 use crate::iothub::sas::{Token, TokenError};
 use crate::wire::Connect;
 
-/// MQTT 3.1.1's protocol level (§3.1.2.2).
+/// The protocol level of MQTT 3.1.1 (§3.1.2.2).
 const LEVEL: u8 = 4;
 
 /// A device that may connect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admitted {
-    /// Its id.
+    /// Device id.
     pub device: Box<str>,
-    /// When its token ends, in seconds since the Unix epoch.
+    /// Expiry of the token, in seconds since the Unix epoch.
     pub expiry_unix: u64,
-    /// Its user name names an api-version.
+    /// True if the user name has an api-version.
     pub has_api_version: bool,
 }
 
-/// Why a CONNECT is refused. The device sees only a return code; this is for the hub's own account.
+/// Why a CONNECT is refused. The device sees only a return code; the reason is for notices and counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// Another protocol level than 4.
-    #[error("protocol level {0} is not 4, that of MQTT 3.1.1")]
+    /// The protocol level is not 4.
+    #[error("the protocol level is {0}, not 4 as in MQTT 3.1.1")]
     Level(u8),
-    /// No user name.
-    #[error("there is no user name")]
+    /// The user name is missing.
+    #[error("the user name is missing")]
     NoUserName,
-    /// A user name of another form.
-    #[error("the user name is not an IoT hub's: {0}")]
+    /// The user name has the wrong form.
+    #[error("the user name does not have the form of an IoT hub: {0}")]
     UserName(#[from] UserNameError),
-    /// The user name addresses another hub.
-    #[error("the user name's host is not this hub")]
+    /// The user name has the host name of another hub.
+    #[error("the host in the user name is not this hub")]
     Host,
-    /// A module, by its user name or its client id. Modules are not emulated.
+    /// The user name or the client id is that of a module. Modules are not emulated.
     #[error("modules are not emulated")]
     Module,
     /// Client id and user name differ.
     #[error("the client id is not the device id of the user name")]
     ClientId,
-    /// No password.
-    #[error("there is no password")]
+    /// The password is missing.
+    #[error("the password is missing")]
     NoPassword,
-    /// A password that is not a SAS token.
+    /// The password is not a SAS token.
     #[error("the password is not a SAS token: {0}")]
     Token(#[from] TokenError),
-    /// The token is for something else.
+    /// The token is for another resource.
     #[error("the token is for another resource")]
     Audience,
-    /// The token has ended, the allowed clock skew included.
+    /// The token has expired, even with the allowed clock skew.
     #[error("the token has expired")]
     Expired,
-    /// The token names a policy that is not there, or that does not let devices connect.
-    #[error("no policy of that name lets devices connect")]
+    /// The token names a policy that does not exist or does not let devices connect.
+    #[error("the policy in the token does not exist or does not let devices connect")]
     Policy,
-    /// No key of ours made the signature.
-    #[error("the signature is not that of the device's key")]
+    /// The token is not signed with a key of the device.
+    #[error("the token is not signed with the device's key")]
     Signature,
-    /// The token names a policy, and another key signed it.
-    #[error("the signature is not that of the policy's key")]
+    /// The token names a policy but is not signed with its key.
+    #[error("the token is not signed with the policy's key")]
     PolicySignature,
-    /// The device is disabled. The directory knows.
+    /// The device is disabled. Only the directory knows this.
     #[error("the device is disabled")]
     Disabled,
 }
@@ -86,7 +85,7 @@ impl Refusal {
         "disabled",
     ];
 
-    /// The index into [`Refusal::REASONS`].
+    /// Returns the index into [`Refusal::REASONS`].
     #[must_use]
     pub fn reason(self) -> usize {
         match self {
@@ -106,7 +105,7 @@ impl Refusal {
         }
     }
 
-    /// What the user can do about it.
+    /// Returns what the user can do about it.
     #[must_use]
     pub fn fix(self) -> &'static str {
         match self {
@@ -122,20 +121,19 @@ impl Refusal {
             }
             Refusal::Audience => "set sr in the token to {host}/devices/{device}",
             Refusal::Expired => "renew the token, and check the device's clock",
-            Refusal::Policy => "leave skn out of the token, and sign it with the device's key",
+            Refusal::Policy => "remove skn from the token, and sign it with the device's key",
             Refusal::Signature => {
-                "sign the token with the device's key: its own, or the one derived from the group key"
+                "sign the token with the device's own key, or with the key derived from the group key"
             }
             Refusal::PolicySignature => {
-                "sign the token with the policy's key, or leave skn out and sign with the device's key"
+                "sign the token with the policy's key, or remove skn and sign with the device's key"
             }
             Refusal::Disabled => "enable the device",
         }
     }
 
-    /// The return code of CONNACK: 5 for whatever has to do with authorisation
-    /// (`connection_and_messaging_reliability.md` of Azure's C SDK). A wrong protocol level is 1, as MQTT 3.1.1
-    /// §3.1.2.2 demands; what Azure says to that is not documented.
+    /// Returns the return code of CONNACK: 5 for every problem with authorization (`connection_and_messaging_reliability.md` of Azure's C
+    /// SDK), and 1 for a wrong protocol level, as MQTT 3.1.1 §3.1.2.2 requires. Azure does not document its code for that.
     #[must_use]
     pub fn code(self) -> u8 {
         match self {
@@ -145,10 +143,10 @@ impl Refusal {
     }
 }
 
-/// Decides about a CONNECT at `now_unix` (seconds since the Unix epoch).
+/// Checks a CONNECT at `now_unix` (seconds since the Unix epoch).
 ///
 /// # Errors
-/// It is refused, and why.
+/// The CONNECT is refused.
 pub fn admit(config: &Config, connect: &Connect, now_unix: u64) -> Result<Admitted, Refusal> {
     if connect.level != LEVEL {
         return Err(Refusal::Level(connect.level));
@@ -161,7 +159,7 @@ pub fn admit(config: &Config, connect: &Connect, now_unix: u64) -> Result<Admitt
         return Err(Refusal::Module);
     }
     if connect.client_id != name.device {
-        // A module's client id is {device}/{module}; a device id has no slash.
+        // The client id of a module is {device}/{module}; a device id has no slash.
         if connect.client_id.strip_prefix(name.device).is_some_and(|rest| rest.starts_with('/')) {
             return Err(Refusal::Module);
         }
@@ -194,141 +192,4 @@ pub fn admit(config: &Config, connect: &Connect, now_unix: u64) -> Result<Admitt
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::iothub::limits::CLOCK_SKEW_S;
-    use crate::iothub::sas::{self, Key};
-    use zeroize::Zeroizing;
-
-    const NOW: u64 = 1_800_000_000;
-
-    fn config() -> Config {
-        Config {
-            host_names: vec!["Hub.test".to_owned()],
-            group_keys: vec![key(1), key(2)],
-            device_keys: [("own".into(), key(4))].into(),
-            policies: vec![("device".to_owned(), key(3))],
-            ..Config::default()
-        }
-    }
-
-    fn key(byte: u8) -> Key {
-        use base64::Engine as _;
-        Key::from_base64(&base64::engine::general_purpose::STANDARD.encode([byte; 32])).unwrap()
-    }
-
-    fn connect(device: &str, password: &str) -> Connect {
-        Connect {
-            level: 4,
-            client_id: device.to_owned(),
-            keep_alive_s: 60,
-            clean_session: true,
-            username: Some(names::user_name("hub.test", device)),
-            password: Some(Zeroizing::new(password.as_bytes().to_vec())),
-            will: None,
-        }
-    }
-
-    fn token(key: &Key, resource: &str, expiry: u64, policy: Option<&str>) -> String {
-        sas::token(key, resource, expiry, policy).to_string()
-    }
-
-    fn decide(connect: &Connect) -> Result<Admitted, Refusal> {
-        admit(&config(), connect, NOW)
-    }
-
-    #[test]
-    fn a_device_is_admitted_with_a_key_of_any_group_or_a_policy() {
-        let admitted =
-            |has_api_version| Ok(Admitted { device: "d1".into(), expiry_unix: NOW + 60, has_api_version });
-        for token in [
-            token(&key(1).derive("d1"), "hub.test/devices/d1", NOW + 60, None),
-            token(&key(2).derive("d1"), "HUB.TEST/DEVICES/D1", NOW + 60, None),
-            token(&key(3), "hub.test/devices", NOW + 60, Some("device")),
-            token(&key(3), "hub.test", NOW + 60, Some("device")),
-        ] {
-            assert_eq!(decide(&connect("d1", &token)), admitted(true), "{token}");
-        }
-        let mut plain = connect("d1", &token(&key(1).derive("d1"), "hub.test/devices/d1", NOW + 60, None));
-        plain.username = Some("HUB.TEST/d1".to_owned());
-        assert_eq!(decide(&plain), admitted(false));
-    }
-
-    #[test]
-    fn a_device_with_a_key_of_its_own_is_admitted_with_that_one_alone() {
-        let with = |key: &Key| decide(&connect("own", &token(key, "hub.test/devices/own", NOW + 60, None)));
-        assert!(with(&key(4)).is_ok());
-        assert_eq!(with(&key(1).derive("own")), Err(Refusal::Signature));
-    }
-
-    #[test]
-    fn every_other_token_is_refused_with_5() {
-        let own = key(1).derive("d1");
-        let resource = "hub.test/devices/d1";
-        for (token, refusal) in [
-            (token(&key(9).derive("d1"), resource, NOW + 60, None), Refusal::Signature),
-            (token(&key(1), resource, NOW + 60, None), Refusal::Signature),
-            (token(&key(1).derive("d2"), resource, NOW + 60, None), Refusal::Signature),
-            (token(&key(1).derive("d2"), "hub.test/devices/d2", NOW + 60, None), Refusal::Audience),
-            (token(&own, "other.test/devices/d1", NOW + 60, None), Refusal::Audience),
-            (token(&own, resource, NOW - CLOCK_SKEW_S - 1, None), Refusal::Expired),
-            (token(&key(3), resource, NOW + 60, Some("service")), Refusal::Policy),
-            (token(&own, resource, NOW + 60, Some("device")), Refusal::PolicySignature),
-            ("secret".to_owned(), Refusal::Token(TokenError::Form)),
-        ] {
-            let refused = decide(&connect("d1", &token)).unwrap_err();
-            assert_eq!((refused, refused.code()), (refusal, 5), "{token}");
-        }
-        let late = token(&own, resource, NOW - CLOCK_SKEW_S, None);
-        assert!(decide(&connect("d1", &late)).is_ok(), "within the clock skew");
-    }
-
-    #[test]
-    fn every_reason_has_a_name_of_its_own() {
-        let names = UserNameError::Form;
-        let all = [
-            Refusal::Level(3),
-            Refusal::NoUserName,
-            Refusal::UserName(names),
-            Refusal::Host,
-            Refusal::Module,
-            Refusal::ClientId,
-            Refusal::NoPassword,
-            Refusal::Token(TokenError::Form),
-            Refusal::Audience,
-            Refusal::Expired,
-            Refusal::Policy,
-            Refusal::Signature,
-            Refusal::Disabled,
-        ];
-        let numbers: Vec<usize> = all.iter().map(|refusal| refusal.reason()).collect();
-        assert_eq!(numbers, (0..Refusal::REASONS.len()).collect::<Vec<_>>());
-        let mut names = Refusal::REASONS.to_vec();
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), all.len());
-    }
-
-    #[test]
-    fn every_other_name_is_refused() {
-        let good = connect("d1", &token(&key(1).derive("d1"), "hub.test/devices/d1", NOW + 60, None));
-        let with = |change: fn(&mut Connect)| {
-            let mut connect = good.clone();
-            change(&mut connect);
-            decide(&connect).unwrap_err()
-        };
-        assert_eq!(with(|c| c.client_id = "D1".to_owned()), Refusal::ClientId);
-        assert_eq!(with(|c| c.client_id = String::new()), Refusal::ClientId);
-        assert_eq!(with(|c| c.username = Some("other.test/d1".to_owned())), Refusal::Host);
-        assert_eq!(with(|c| c.username = Some("d1".to_owned())), Refusal::UserName(UserNameError::Form));
-        assert_eq!(with(|c| c.username = Some("hub.test/d1/m/?api-version=1".to_owned())), Refusal::Module);
-        assert_eq!(with(|c| c.client_id = "d1/m".to_owned()), Refusal::Module);
-        assert_eq!(with(|c| c.client_id = "d1m".to_owned()), Refusal::ClientId);
-        assert_eq!(Refusal::Module.to_string(), "modules are not emulated");
-        assert_eq!(with(|c| c.username = None), Refusal::NoUserName);
-        assert_eq!(with(|c| c.password = None), Refusal::NoPassword);
-        assert_eq!(with(|c| c.password = Some(Zeroizing::new(vec![0xff]))), Refusal::Token(TokenError::Form));
-        assert_eq!(Refusal::NoPassword.to_string(), "there is no password");
-        assert_eq!(with(|c| c.level = 5).code(), 1);
-    }
-}
+mod tests;

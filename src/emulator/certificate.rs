@@ -1,11 +1,10 @@
-//! A server's TLS certificate: an authority that devices are told to trust, and a certificate signed by it. ECDSA P-256,
-//! because an RSA handshake costs the server several times as much. [`make`] makes the hub's, at every start; [`files`]
-//! that of another broker under test, for `hubstorm certs`.
+//! Creates TLS certificates of servers: a certificate authority (CA) that devices trust, and a server certificate that it signs. [`make`]
+//! creates those of the hub, anew at each start. [`files`] creates those of another broker under test, for `hubstorm certs`. It knows
+//! nothing about how a certificate is served.
 //!
-//! The hub also has an RSA certificate, for devices that cannot verify ECDSA. Generating its key takes 0.1 s to several seconds, so
-//! it is made when it is first needed. The CA is ECDSA for both certificates.
-//!
-//! The CA's private key is dropped after its last signature: for the hub, that of the RSA certificate.
+//! Both are ECDSA P-256, because an RSA handshake costs the server several times as much. The hub also has an RSA certificate, for devices
+//! that cannot verify ECDSA. Generating its key takes 0.1 s to several seconds, so it is created when it is first needed. The CA is ECDSA
+//! for both certificates. Its private key is dropped after its last signature, which for the hub is that of the RSA certificate.
 
 use crate::link::tls::Identity;
 use rcgen::{
@@ -17,42 +16,42 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use zeroize::Zeroizing;
 
-/// How long before now the certificates begin: devices whose clock is behind connect too.
+/// How long before their creation the certificates become valid, for devices whose clock is behind.
 const BACKDATED: Duration = Duration::from_secs(2 * 86_400);
-/// How long the hub's last. An emulator that runs longer is restarted.
+/// How long the certificates of the hub are valid. An emulator that runs longer must be restarted.
 const VALID: Duration = Duration::from_secs(365 * 86_400);
 
-/// The certificate cannot be made.
+/// A certificate cannot be created.
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateError {
-    /// A name cannot stand in a certificate, or the system gave no randomness.
-    #[error("the certificate cannot be made: {0}")]
+    /// A name is not allowed in a certificate, or the system has no random numbers.
+    #[error("cannot create the certificate: {0}")]
     Make(#[from] rcgen::Error),
-    /// The clock says something that no certificate can.
-    #[error("the certificate cannot be made: the system clock is off")]
+    /// The time of the system clock is out of range.
+    #[error("cannot create the certificate: the system clock is wrong; set it")]
     Clock,
 }
 
-/// What the server presents and what devices trust.
+/// The certificates of the hub, and the CA that devices trust.
 pub struct Certificate {
-    /// The authority, as PEM: the `ca` file of devices.
+    /// The CA certificate as PEM, for the `ca` file of devices.
     pub ca_pem: String,
-    /// The server's certificate, as DER; devices have the authority.
+    /// The server certificate as DER, without the CA certificate, which devices have.
     pub chain: Vec<Vec<u8>>,
-    /// The server's private key, as PKCS#8 DER. Never written to disk.
+    /// The server's private key as PKCS#8 DER. Never written to disk.
     pub key: Vec<u8>,
-    /// The RSA certificate of the same CA.
+    /// The RSA certificate, signed by the same CA.
     pub rsa: Arc<RsaCertificate>,
 }
 
-/// The hub's RSA certificate with 2,048 bits, made on first use.
+/// The hub's RSA certificate with 2,048 bits, created on first use.
 pub struct RsaCertificate {
     maker: Mutex<Option<(CertificateParams, Issuer<'static, KeyPair>)>>,
     made: OnceLock<Option<Identity>>,
 }
 
 impl RsaCertificate {
-    /// Returns the chain as DER and the private key as PKCS#8 DER, or `None` if they cannot be made. The first call makes them and
+    /// Returns the chain as DER and the private key as PKCS#8 DER, or `None` if they cannot be created. The first call creates them and
     /// may take seconds; other calls wait for it.
     pub fn get(&self) -> Option<Identity> {
         let make = || {
@@ -71,20 +70,20 @@ impl fmt::Debug for RsaCertificate {
     }
 }
 
-/// The same for a server that reads files, all PEM.
+/// The certificates of another server, all as PEM.
 pub struct Files {
-    /// The authority.
+    /// The CA certificate.
     pub ca: String,
-    /// The server's certificate.
+    /// The server certificate.
     pub server: String,
-    /// The server's private key, PKCS#8.
+    /// The server's private key as PKCS#8.
     pub key: Zeroizing<String>,
 }
 
-/// Makes the hub's certificate for `names` (DNS names and IP addresses), valid around `unix` (since the Unix epoch).
+/// Creates the certificates of the hub for `names` (DNS names and IP addresses), valid around `unix` (since the Unix epoch).
 ///
 /// # Errors
-/// A name that cannot stand in a certificate; a clock that is off.
+/// A name is not allowed in a certificate, or the time is out of range.
 pub fn make(names: &[String], unix: Duration) -> Result<Certificate, CertificateError> {
     let Issued { root, certificate, key, params, issuer } = issue("hubstorm emulator", names, unix, VALID)?;
     let rsa = RsaCertificate { maker: Mutex::new(Some((params, issuer))), made: OnceLock::new() };
@@ -96,16 +95,16 @@ pub fn make(names: &[String], unix: Duration) -> Result<Certificate, Certificate
     })
 }
 
-/// Makes a certificate for another server with these `names`, valid from two days before `unix` to `valid` after it.
+/// Creates the certificates of another server with these `names`, valid from two days before `unix` until `valid` after it.
 ///
 /// # Errors
-/// A name that cannot stand in a certificate; a clock that is off.
+/// A name is not allowed in a certificate, or the time is out of range.
 pub fn files(names: &[String], unix: Duration, valid: Duration) -> Result<Files, CertificateError> {
     let Issued { root, certificate, key, .. } = issue("hubstorm test", names, unix, valid)?;
     Ok(Files { ca: root.pem(), server: certificate.pem(), key: Zeroizing::new(key.serialize_pem()) })
 }
 
-/// A CA certificate, a certificate that it signed with the key of that one, and everything needed to sign another.
+/// A CA certificate, a server certificate that it signed with its key, and everything needed to sign another one.
 struct Issued {
     root: rcgen::Certificate,
     certificate: rcgen::Certificate,
@@ -114,7 +113,7 @@ struct Issued {
     issuer: Issuer<'static, KeyPair>,
 }
 
-/// Makes a CA named `title CA` and a certificate named `title` that it signs.
+/// Creates a CA named `title CA` and a server certificate named `title` that it signs.
 fn issue(title: &str, names: &[String], unix: Duration, valid: Duration) -> Result<Issued, CertificateError> {
     let mut names = names.to_vec();
     names.dedup();
@@ -143,7 +142,7 @@ fn issue(title: &str, names: &[String], unix: Duration, valid: Duration) -> Resu
     Ok(Issued { root, certificate, key, params: server, issuer })
 }
 
-/// The day in UTC.
+/// Returns the date in UTC.
 fn date(unix: Duration) -> Result<(i32, u8, u8), CertificateError> {
     let seconds = i64::try_from(unix.as_secs()).map_err(|_| CertificateError::Clock)?;
     let at = jiff::Timestamp::from_second(seconds).map_err(|_| CertificateError::Clock)?;
@@ -158,22 +157,22 @@ mod tests {
     use crate::link::tls;
 
     #[test]
-    fn it_can_be_served_and_names_are_checked() {
+    fn a_certificate_can_be_served_and_names_are_checked() {
         let names = ["localhost", "127.0.0.1", "::1", "hub.test"].map(str::to_owned);
         let made = make(&names, Duration::from_secs(1_800_000_000)).unwrap();
         tls::server(made.chain, made.key).unwrap();
         let other = make(&names, Duration::from_secs(1_800_000_000)).unwrap();
-        assert_ne!(made.ca_pem, other.ca_pem, "made anew at every start");
+        assert_ne!(made.ca_pem, other.ca_pem, "each start has its own CA");
         assert!(make(&["hüb".to_owned()], Duration::ZERO).is_err());
         assert!(make(&names, Duration::MAX).is_err());
     }
 
     #[test]
-    fn the_rsa_certificate_is_made_once() {
+    fn the_rsa_certificate_is_created_once() {
         let made = make(&["localhost".to_owned()], Duration::from_secs(1_800_000_000)).unwrap();
         let (chain, key) = made.rsa.get().unwrap();
         assert_eq!(made.rsa.get(), Some((chain.clone(), key.clone())));
-        assert!(made.rsa.maker.lock().unwrap().is_none(), "the authority's key is gone");
+        assert!(made.rsa.maker.lock().unwrap().is_none(), "the private key of the CA was dropped");
         tls::server(chain, key).unwrap();
     }
 

@@ -1,31 +1,30 @@
-//! The hub when the machine's wall clock steps by two hours, forward and back, before and during a connection: dates follow the
-//! clock, durations do not.
+//! Steps of the wall clock by two hours, forward and back, before and during a connection: dates follow the clock, durations do not.
 
 use super::admission::Refusal;
 use super::session::Event;
-use super::test_support::{DEVICE, HOST, Line, Offer, World, group, seconds};
+use super::test_support::{ConnectFields, DEVICE, HOST, Line, World, group, seconds};
 use crate::iothub::service::{Feedback, ServiceRequest, ServiceResponse};
 use crate::iothub::{names, sas, topics};
 use crate::wire::{QoS, encode};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-const FORTH_US: i64 = 7_200_000_000;
-const BACK_US: i64 = -FORTH_US;
+const FORWARD_US: i64 = 7_200_000_000;
+const BACK_US: i64 = -FORWARD_US;
 const HOUR_S: u64 = 3_600;
-/// A hub tolerates clocks that differ by five minutes, and ends a connection five minutes after its token's expiry.
+/// The hub allows a clock skew of five minutes, and ends a connection five minutes after the expiry of its token.
 const TOLERANCE_S: u64 = 300;
 
-/// A CONNECT with a token that the device makes now.
-fn offer(world: &World, ttl_s: u64) -> Offer {
+/// Returns a CONNECT with a new token.
+fn fields(world: &World, ttl_s: u64) -> ConnectFields {
     let expiry = world.unix().as_secs() + ttl_s;
     let token = sas::token(&group().derive(DEVICE), &names::resource(HOST, DEVICE), expiry, None);
-    Offer { token: Some(token.to_string()), ..Offer::of(DEVICE) }
+    ConnectFields { token: Some(token.to_string()), ..ConnectFields::of(DEVICE) }
 }
 
 fn online(world: &mut World, ttl_s: u64) -> Line {
-    let offer = offer(world, ttl_s);
-    let mut line = world.connect(&offer);
+    let fields = fields(world, ttl_s);
+    let mut line = world.connect(&fields);
     line.admit(world);
     line.read(world);
     line
@@ -51,32 +50,32 @@ fn bodies(line: &mut Line, world: &World) -> Vec<String> {
 }
 
 #[test]
-fn a_connect_is_checked_by_the_present_clock() {
+fn a_token_is_checked_with_the_current_wall_clock() {
     for (by_us, ttl_s, refusal) in [
-        (FORTH_US, HOUR_S, Some(Refusal::Expired)),
-        (FORTH_US, 12 * HOUR_S, None),
+        (FORWARD_US, HOUR_S, Some(Refusal::Expired)),
+        (FORWARD_US, 12 * HOUR_S, None),
         (BACK_US, HOUR_S, None),
         (0, HOUR_S, None),
     ] {
         let mut world = World::new();
-        let early = offer(&world, ttl_s);
-        // The connection is open already when the clock steps.
+        let old = fields(&world, ttl_s);
+        // The connection is already open when the clock steps.
         let mut line = world.open();
         world.wall.step(by_us);
-        line.connect(&world, &early);
-        let found = match line.session.poll_event() {
+        line.connect(&world, &old);
+        let refused = match line.session.poll_event() {
             Some(Event::Refused(refusal)) => Some(refusal),
             _ => None,
         };
-        assert_eq!(found, refusal, "{by_us} {ttl_s}");
-        // A device with a token made now is accepted in any case.
+        assert_eq!(refused, refusal, "{by_us} {ttl_s}");
+        // A new token is accepted in any case.
         online(&mut world, HOUR_S);
     }
 }
 
 #[test]
 fn a_step_neither_ends_nor_extends_a_connection() {
-    for by_us in [FORTH_US, BACK_US] {
+    for by_us in [FORWARD_US, BACK_US] {
         for ttl_s in [HOUR_S, 12 * HOUR_S] {
             let mut world = World::new();
             let mut line = online(&mut world, ttl_s);
@@ -98,8 +97,8 @@ fn a_step_neither_ends_nor_extends_a_connection() {
 }
 
 #[test]
-fn clock_steps_do_not_affect_queued_messages_or_locks() {
-    for by_us in [FORTH_US, BACK_US] {
+fn clock_steps_affect_neither_queued_messages_nor_locks() {
+    for by_us in [FORWARD_US, BACK_US] {
         let mut world = World::new();
         assert_eq!(world.result_of(message("short", 30_000)), Ok(ServiceResponse::default()));
         assert_eq!(world.result_of(message("long", 600_000)), Ok(ServiceResponse::default()));
@@ -117,13 +116,13 @@ fn clock_steps_do_not_affect_queued_messages_or_locks() {
         assert_eq!(
             bodies(&mut line, &world),
             ["long"],
-            "{by_us}: the lock is over, and the short one has expired"
+            "{by_us}: the locks have ended, and the short one has expired"
         );
     }
 }
 
 #[test]
-fn twins_are_dated_by_the_clock_at_the_change() {
+fn twin_updates_are_dated_by_the_current_wall_clock() {
     let mut world = World::new();
     let mut line = online(&mut world, 12 * HOUR_S);
     line.subscribe(&world, &[(topics::TWIN_RESPONSES, QoS::AtMostOnce)]).unwrap();

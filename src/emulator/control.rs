@@ -5,8 +5,11 @@
 //! [`ControlCommand::Stats`] and each [`ControlCommand::Call`]; the replies to calls may come in any order. The child ends with its stdin.
 //! `docs/emulator.md` describes the lines.
 
-use super::{Config, ShardHealth, Stats};
-use crate::iothub::limits::{self, Tier, UNLIMITED};
+use super::config::Config;
+use super::counts::Stats;
+use super::health::ShardHealth;
+use crate::iothub::emulator_options::EmulatorOptions;
+use crate::iothub::limits::{Tier, UNLIMITED};
 use crate::iothub::sas::{Key, KeyError};
 use crate::iothub::service::{ServiceCall, ServiceFailure, ServiceResponse, ServiceResult};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -67,6 +70,13 @@ pub struct ControlConfig {
 
 impl Default for ControlConfig {
     fn default() -> ControlConfig {
+        ControlConfig::from(EmulatorOptions::default())
+    }
+}
+
+impl From<EmulatorOptions> for ControlConfig {
+    /// Returns the default configuration with these options.
+    fn from(options: EmulatorOptions) -> ControlConfig {
         ControlConfig {
             host: Ipv4Addr::LOCALHOST.into(),
             port: 0,
@@ -76,8 +86,8 @@ impl Default for ControlConfig {
             policies: Vec::new(),
             tier: UNLIMITED.to_owned(),
             units: None,
-            expiry_grace_ms: u64::try_from(limits::EXPIRY_GRACE.as_millis()).unwrap_or(u64::MAX),
-            lenient_properties: false,
+            expiry_grace_ms: u64::try_from(options.expiry_grace.as_millis()).unwrap_or(u64::MAX),
+            lenient_properties: options.lenient_properties,
             shards: 0,
         }
     }
@@ -110,16 +120,18 @@ pub enum ControlError {
     #[error("{0}")]
     Key(#[from] KeyError),
     /// The tier does not exist. The message does not repeat its name, because the line also contains keys.
-    #[error("unknown tier: set {UNLIMITED:?}, or leave tier out")]
+    #[error("unknown tier: set {UNLIMITED:?}, or omit tier")]
     UnknownTier,
     /// The tier has throttles and quotas, which are not emulated.
-    #[error("not built yet: tier {0:?} with its throttles and quotas; set {UNLIMITED:?}, or leave tier out")]
+    #[error(
+        "tier {0:?} is not built yet, because throttles and quotas are not emulated: set {UNLIMITED:?}, or omit tier"
+    )]
     Tier(&'static str),
     /// Units are given, which only matter with throttles and quotas.
-    #[error("not built yet: units, because throttles and quotas are not emulated; leave units out")]
+    #[error("units are not built yet, because throttles and quotas are not emulated: omit units")]
     Units,
     /// There are too many threads.
-    #[error("shards is {0}: 1 to {SHARDS_MAX}, or 0 for one per core")]
+    #[error("shards is {0}: set 1 to {SHARDS_MAX}, or 0 for one per core")]
     Shards(usize),
 }
 
@@ -148,8 +160,10 @@ impl ControlConfig {
             return Err(ControlError::Shards(self.shards));
         }
         let mut config = Config {
-            expiry_grace: Duration::from_millis(self.expiry_grace_ms),
-            lenient_properties: self.lenient_properties,
+            options: EmulatorOptions {
+                expiry_grace: Duration::from_millis(self.expiry_grace_ms),
+                lenient_properties: self.lenient_properties,
+            },
             ..Config::default()
         };
         for host in std::iter::once(&self.host.to_string()).chain(&self.hosts) {

@@ -1,31 +1,31 @@
-//! What a hub counts: each shard for itself, summed for who asks. Written by `connection`, read by `server`.
+//! The counters of a hub. Each shard has its own, written by `connection`; `hub` sums them up. They know nothing about what they count.
 
 use super::admission::Refusal;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What the hub counted, over all shards.
+/// The counters of a hub, summed over all shards.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Stats {
-    /// CONNECTs answered with 0.
+    /// CONNECT packets answered with 0.
     pub accepted: u64,
-    /// CONNECTs answered with another code.
+    /// CONNECT packets answered with another code.
     pub refused: u64,
     /// Telemetry messages accepted.
     pub telemetry: u64,
     /// Connections closed because their device connected again.
     pub taken_over: u64,
-    /// Connections closed because their token ran out.
+    /// Connections closed because their token expired.
     pub expired: u64,
-    /// Connections dropped because the device broke a rule, silence included.
+    /// Connections dropped because the device violated the protocol, including keep-alive timeouts.
     pub protocol_errors: u64,
-    /// Connections that did not get through TLS.
+    /// Connections whose TLS handshake failed.
     pub tls_failed: u64,
     /// Connections without an admitted device that were closed because others needed their memory or descriptor.
     #[serde(default)]
     pub closed_for_others: u64,
 }
 
-/// Written by one shard, read by whoever asks.
+/// A counter that one shard writes and any thread reads.
 #[derive(Debug, Default)]
 pub(super) struct Counter(AtomicU64);
 
@@ -41,7 +41,7 @@ impl Counter {
     }
 }
 
-/// One shard's counts, on cache lines of their own.
+/// The counters of one shard, on cache lines of their own.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(super) struct Counters {

@@ -5,7 +5,8 @@
 //! It returns the address of a connection that must close or send something. Notifying that connection is up to the caller: the directory
 //! knows no shards and no channels.
 
-use super::Config;
+use super::address::Address;
+use super::config::Config;
 use super::device::Device;
 use super::telemetry::{Log, Telemetry};
 use std::collections::HashMap;
@@ -15,15 +16,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Far more than cores, so that lock contention is rare even when thousands of devices connect at once.
 const STRIPES: usize = 64;
-
-/// The address of a connection within the hub.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Address {
-    /// Index of the shard.
-    pub shard: usize,
-    /// Number of the connection on that shard. It is never reused.
-    pub connection: u64,
-}
 
 #[derive(Debug, Default)]
 pub(super) struct Entry {
@@ -188,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn subscriptions_outlive_the_connection_until_a_clean_session() {
+    fn subscriptions_outlive_connections_until_a_clean_session() {
         let directory = Directory::new(Config::default());
         directory.claim("d", OLD);
         assert_eq!(directory.begin("d", OLD, false), Some(false));

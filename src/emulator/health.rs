@@ -1,8 +1,9 @@
-//! When a shard was starved, and how busy it is: the [`Pulse`] beats on the shard's thread, and [`Health`] keeps the findings for
-//! other threads. A run reads them at its end, so that it does not report its own starved hub as a slow one.
+//! The health of each shard: when its thread could not run, and how busy it is. The [`Pulse`] is a heartbeat on the shard's thread;
+//! [`Health`] keeps its findings for other threads. A run reads them at its end, so that it does not report a hub as slow that this machine
+//! did not let run. It knows nothing about connections but their number.
 //!
-//! [`Deadlines`] can only note a stall while there is a deadline, so the pulse always has one. A stall that begins between two
-//! beats is noted from the next beat on: it can be understated by one interval.
+//! [`Deadlines`] can only record a stall while there is a deadline, so the pulse always has one. A stall that begins between two beats is
+//! recorded from the next beat on, so it can be understated by one interval.
 
 use crate::clock::{self, Reading};
 use crate::link::{Deadlines, Idle, STALL_AFTER};
@@ -14,76 +15,75 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
-/// Between two beats of a shard that has work.
+/// Interval between two beats of a shard that has work.
 const BUSY_BEAT: Duration = stalls::BUSY_HEARTBEAT;
-/// Between two beats of a shard whose connections are quiet.
+/// Interval between two beats of a shard whose connections are quiet.
 const QUIET_BEAT: Duration = stalls::IDLE_HEARTBEAT;
-/// Between two beats of a shard without connections.
+/// Interval between two beats of a shard without connections.
 const EMPTY_BEAT: Duration = Duration::from_millis(100);
 /// How long a shard counts as having work after one of its connections did something.
 const BUSY_FOR: Duration = Duration::from_millis(100);
-/// [`Deadlines`] serves in ticks, so a beat may be this much late without a stall.
+/// [`Deadlines`] works in ticks, so a beat may be this late without a stall.
 const TICK_MAX: Duration = Duration::from_millis(1);
 
-/// How well one shard's thread could run.
+/// The health of a shard's thread.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 pub struct ShardHealth {
-    /// The share of time in which it had something to do, since its first connection.
+    /// Share of time in which the thread had something to do, since its first connection.
     pub busy_share: f64,
-    /// When it had something to do and did not run, in microseconds since the Unix epoch. The times are monotonic ones, converted with
-    /// the wall clock at the time of reading, so earlier clock steps do not shift them.
+    /// Times in which the thread had something to do and did not run, in microseconds since the Unix epoch. They are measured with the
+    /// monotonic clock and converted with the wall clock when they are read, so earlier clock steps do not shift them.
     pub stalls: Vec<StallEntry>,
 }
 
-/// What other threads may know of a shard.
+/// The findings of a shard, readable by other threads.
 #[derive(Debug)]
 pub(super) struct Health {
     zero: Instant,
-    told: Mutex<Told>,
+    findings: Mutex<Findings>,
 }
 
 #[derive(Debug, Default)]
-struct Told {
+struct Findings {
     stalls: StallList,
-    /// When the shard is to beat again; `None` while it does not run.
-    next: Option<Instant>,
+    /// When the next beat is due; `None` if the shard does not run.
+    next_beat: Option<Instant>,
     busy_share: f64,
 }
 
 impl Health {
-    /// The health of a hub that started at `zero`.
+    /// Returns the health of a shard whose hub started at `zero`.
     pub(super) fn new(zero: Instant) -> Health {
-        Health { zero, told: Mutex::default() }
+        Health { zero, findings: Mutex::default() }
     }
 
-    /// Microseconds from zero to `at`.
+    /// Returns the microseconds from zero to `at`.
     fn us(&self, at: Instant) -> u64 {
         u64::try_from(at.saturating_duration_since(self.zero).as_micros()).unwrap_or(u64::MAX)
     }
 
-    /// Returns the health up to this reading. A shard whose heartbeat is overdue counts as stalled since then, even if it never runs
-    /// again.
+    /// Returns the health up to this reading. A shard whose beat is overdue counts as stalled since then, even if it never runs again.
     pub(super) fn read(&self, Reading { at: now, unix }: Reading) -> ShardHealth {
-        let told = self.told();
-        let mut stalls = told.stalls.clone();
-        if let Some(from) = told.next.and_then(|next| overdue_since(next, now)) {
+        let findings = self.findings();
+        let mut stalls = findings.stalls.clone();
+        if let Some(from) = findings.next_beat.and_then(|next| overdue_since(next, now)) {
             stalls.add(self.us(from), self.us(now));
         }
         let origin = unix.saturating_sub(now.saturating_duration_since(self.zero));
         let origin_us = u64::try_from(origin.as_micros()).unwrap_or(u64::MAX);
         let stalls = stalls.entries().iter().map(|entry| entry.after(origin_us)).collect();
-        ShardHealth { busy_share: told.busy_share, stalls }
+        ShardHealth { busy_share: findings.busy_share, stalls }
     }
 
-    /// The shard has ended: no beat is due any more.
+    /// Notes that the shard has ended, so no further beat is due.
     pub(super) fn end(&self) {
-        self.told().next = None;
+        self.findings().next_beat = None;
     }
 
-    /// A shard that panicked leaves its last findings.
-    fn told(&self) -> MutexGuard<'_, Told> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Locks the findings. A shard that panicked leaves its last ones.
+    fn findings(&self) -> MutexGuard<'_, Findings> {
+        self.findings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -92,21 +92,21 @@ impl Health {
 pub(super) struct Pulse {
     idle: Arc<Idle>,
     connections: Cell<usize>,
-    /// A connection did something since the last beat.
+    /// True if a connection did something since the last beat.
     touched: Cell<bool>,
-    /// When a beat last found that.
-    busy: Cell<Option<Instant>>,
-    /// The next beat was set while there was no work.
+    /// Time of the last beat that found `touched` set.
+    last_busy: Cell<Option<Instant>>,
+    /// True if the next beat was scheduled while there was no work.
     slow: Cell<bool>,
     waker: RefCell<Option<Waker>>,
-    /// When the first connection came, and how long the thread had been idle by then.
-    first: Cell<Option<(Instant, Duration)>>,
+    /// Time of the first connection, and the idle time of the thread until then.
+    first_connection: Cell<Option<(Instant, Duration)>>,
 }
 
-/// One connection of the shard, for as long as it lives.
-pub(super) struct Counted<'a>(&'a Pulse);
+/// Counts one open connection of the shard.
+pub(super) struct OpenConnection<'a>(&'a Pulse);
 
-impl Drop for Counted<'_> {
+impl Drop for OpenConnection<'_> {
     fn drop(&mut self) {
         self.0.connections.set(self.0.connections.get() - 1);
     }
@@ -118,55 +118,55 @@ impl Pulse {
             idle,
             connections: Cell::new(0),
             touched: Cell::new(false),
-            busy: Cell::new(None),
+            last_busy: Cell::new(None),
             slow: Cell::new(true),
             waker: RefCell::default(),
-            first: Cell::new(None),
+            first_connection: Cell::new(None),
         }
     }
 
-    /// A connection begins.
-    pub(super) fn open(&self, now: Instant) -> Counted<'_> {
+    /// Counts a new connection until the returned value is dropped.
+    pub(super) fn open(&self, now: Instant) -> OpenConnection<'_> {
         self.connections.set(self.connections.get() + 1);
-        if self.first.get().is_none() {
-            self.first.set(Some((now, self.idle.total())));
+        if self.first_connection.get().is_none() {
+            self.first_connection.set(Some((now, self.idle.total())));
         }
         self.touch();
-        Counted(self)
+        OpenConnection(self)
     }
 
-    /// A connection has something to do. This is called at each wake of each connection, so it reads no clock.
+    /// Notes that a connection has something to do. Reads no clock, because each wake of each connection calls it.
     #[inline]
     pub(super) fn touch(&self) {
         if !self.touched.replace(true) && self.slow.get() {
-            self.hurry();
+            self.beat_now();
         }
     }
 
-    /// Beats now, because the next beat was set for a shard without work.
+    /// Beats now, because the next beat was scheduled for a shard without work.
     #[cold]
-    fn hurry(&self) {
+    fn beat_now(&self) {
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
     }
 
-    /// Beats for as long as the shard runs. [`Deadlines::run`] has to run beside it.
+    /// Beats as long as the shard runs. [`Deadlines::run`] must run beside it.
     pub(super) async fn run(&self, deadlines: &Rc<Deadlines>, health: &Health) {
         deadlines.stalls().restart(health.zero);
-        // One alarm for all beats: a deadline that were dropped and set again could hide a stall.
+        // One alarm for all beats: dropping a deadline and setting a new one could hide a stall.
         let alarm = deadlines.alarm();
         let mut next = clock::now();
         poll_fn(|cx| {
             let now = clock::now();
             deadlines.observe(now);
             if let Some(from) = overdue_since(next, now) {
-                // From the wake of this task to its turn there was no deadline that could be late.
+                // Between the wake of this task and its turn no deadline can record the stall.
                 deadlines.stalls().note(from, now);
             }
             if now >= next || (self.touched.get() && self.slow.get()) {
                 next = now + self.interval(now);
-                self.tell(now, next, deadlines, health);
+                self.publish(now, next, deadlines, health);
             }
             alarm.set(cx, now, next);
             self.waker.replace(Some(cx.waker().clone()));
@@ -175,12 +175,12 @@ impl Pulse {
         .await;
     }
 
-    /// The time to the next beat.
+    /// Returns the time to the next beat.
     fn interval(&self, now: Instant) -> Duration {
         if self.touched.take() {
-            self.busy.set(Some(now));
+            self.last_busy.set(Some(now));
         }
-        let busy = self.busy.get().is_some_and(|busy| now.saturating_duration_since(busy) < BUSY_FOR);
+        let busy = self.last_busy.get().is_some_and(|busy| now.saturating_duration_since(busy) < BUSY_FOR);
         let interval = match (self.connections.get(), busy) {
             (0, _) => EMPTY_BEAT,
             (_, false) => QUIET_BEAT,
@@ -190,151 +190,28 @@ impl Pulse {
         interval
     }
 
-    fn tell(&self, now: Instant, next: Instant, deadlines: &Deadlines, health: &Health) {
-        let mut told = health.told();
+    /// Publishes the findings up to `now`.
+    fn publish(&self, now: Instant, next: Instant, deadlines: &Deadlines, health: &Health) {
+        let mut findings = health.findings();
         for [from_ns, to_ns] in deadlines.stalls().take() {
-            told.stalls.add(from_ns / 1000, to_ns / 1000);
+            findings.stalls.add(from_ns / 1000, to_ns / 1000);
         }
-        told.next = Some(next);
-        if let Some((first, idle)) = self.first.get() {
+        findings.next_beat = Some(next);
+        if let Some((first, idle)) = self.first_connection.get() {
             let passed = now.saturating_duration_since(first);
             let idle = self.idle.total().saturating_sub(idle);
             if !passed.is_zero() {
-                told.busy_share = (1.0 - idle.as_secs_f64() / passed.as_secs_f64()).clamp(0.0, 1.0);
+                findings.busy_share = (1.0 - idle.as_secs_f64() / passed.as_secs_f64()).clamp(0.0, 1.0);
             }
         }
     }
 }
 
-/// Since when a beat is overdue, if it is: from the latest instant at which it should have been served.
+/// Returns since when a beat is overdue, counted from the latest instant at which it should have been served.
 fn overdue_since(next: Instant, now: Instant) -> Option<Instant> {
     let due = next + TICK_MAX;
     (now > due + STALL_AFTER).then_some(due)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clock::WallClock;
-
-    struct Shard {
-        pulse: Rc<Pulse>,
-        health: Arc<Health>,
-        wall: WallClock,
-        tasks: tokio::task::LocalSet,
-    }
-
-    impl Shard {
-        /// The pulse of a shard in virtual time, and its deadlines.
-        fn start() -> Shard {
-            let zero = clock::now();
-            let wall = WallClock::of(zero, Duration::from_secs(1000));
-            let (pulse, health) = (Rc::new(Pulse::new(Arc::default())), Arc::new(Health::new(zero)));
-            let deadlines = Deadlines::new();
-            let tasks = tokio::task::LocalSet::new();
-            let (beating, told, served) = (Rc::clone(&pulse), Arc::clone(&health), Rc::clone(&deadlines));
-            tasks.spawn_local(async move { beating.run(&deadlines, &told).await });
-            tasks.spawn_local(async move { served.run().await });
-            Shard { pulse, health, wall, tasks }
-        }
-
-        async fn runs_for(&self, ms: u64) {
-            self.tasks.run_until(tokio::time::sleep(Duration::from_millis(ms))).await;
-        }
-
-        fn health(&self) -> ShardHealth {
-            self.health.read(self.wall.read(clock::now()))
-        }
-
-        fn next_beat(&self) -> Duration {
-            self.health.told().next.unwrap() - clock::now()
-        }
-
-        /// Since the epoch of the wall clock, as a test has it.
-        fn unix_us(&self) -> u64 {
-            u64::try_from(self.wall.unix(clock::now()).as_micros()).unwrap()
-        }
-    }
-
-    /// Nothing runs while time is advanced: the thread is blocked.
-    async fn blocked_for(ms: u64) {
-        tokio::time::advance(Duration::from_millis(ms)).await;
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn blocked_shard_reports_its_stall() {
-        let shard = Shard::start();
-        let connection = shard.pulse.open(clock::now());
-        shard.runs_for(50).await;
-        assert_eq!(shard.health().stalls, [], "it runs");
-
-        let blocked_us = shard.unix_us();
-        blocked_for(300).await;
-        let [seen] = shard.health().stalls[..] else { panic!("{:?}", shard.health()) };
-        let resumed_us = shard.unix_us();
-        assert_eq!(seen.to_us, resumed_us, "a stall is reported while it lasts");
-        shard.runs_for(50).await;
-
-        let [stall] = shard.health().stalls[..] else { panic!("{:?}", shard.health()) };
-        assert!((blocked_us..blocked_us + 4_000).contains(&stall.from_us), "{stall:?} {blocked_us}");
-        assert!((resumed_us..resumed_us + 4_000).contains(&stall.to_us), "{stall:?} {resumed_us}");
-        assert_eq!(stall.stalled_us, stall.to_us - stall.from_us);
-
-        drop(connection);
-        shard.health.end();
-        blocked_for(5_000).await;
-        assert_eq!(shard.health().stalls, [stall], "a shard that has ended does not stall");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn beats_follow_the_work() {
-        let shard = Shard::start();
-        shard.runs_for(1).await;
-        assert!(shard.next_beat() > QUIET_BEAT, "no connections");
-        let connection = shard.pulse.open(clock::now());
-        shard.runs_for(1).await;
-        assert!(shard.next_beat() <= BUSY_BEAT, "the first connection does not wait for the slow beat");
-        shard.runs_for(200).await;
-        let stalls = shard.health().stalls;
-        assert!(shard.next_beat() > BUSY_BEAT && shard.next_beat() <= QUIET_BEAT, "{:?}", shard.next_beat());
-        shard.pulse.touch();
-        shard.runs_for(1).await;
-        assert!(shard.next_beat() <= BUSY_BEAT, "something to do");
-        drop(connection);
-        shard.runs_for(10).await;
-        assert!(shard.next_beat() > QUIET_BEAT, "no connections again");
-        let _connection = shard.pulse.open(clock::now());
-        shard.runs_for(1).await;
-        assert!(shard.next_beat() <= BUSY_BEAT, "work soon after work");
-        assert_eq!(stalls, []);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn thread_that_never_waits_is_busy() {
-        let shard = Shard::start();
-        let _connection = shard.pulse.open(clock::now());
-        shard.runs_for(50).await;
-        let all = shard.health().busy_share;
-        shard.pulse.idle.begins();
-        tokio::time::advance(Duration::from_millis(1)).await;
-        shard.pulse.idle.ends();
-        shard.runs_for(20).await;
-        let less = shard.health().busy_share;
-        assert!((all - 1.0).abs() < 1e-9 && less > 0.9 && less < 1.0, "{all} {less}");
-    }
-
-    /// The run converts its zero with the same clock at the same time.
-    #[tokio::test(start_paused = true)]
-    async fn stalls_are_dated_by_the_clock_at_reading() {
-        let shard = Shard::start();
-        let _connection = shard.pulse.open(clock::now());
-        shard.runs_for(50).await;
-        blocked_for(300).await;
-        shard.runs_for(50).await;
-        let [before] = shard.health().stalls[..] else { panic!("{:?}", shard.health()) };
-        shard.wall.step(-500_000_000);
-        let [after] = shard.health().stalls[..] else { panic!("{:?}", shard.health()) };
-        assert_eq!(before.from_us - after.from_us, 500_000_000);
-        assert_eq!(before.stalled_us, after.stalled_us);
-    }
-}
+mod tests;

@@ -1,11 +1,12 @@
-//! Notices for the person who started the hub: refused CONNECTs, and connections that the hub had to close. The hub sends them through
-//! a bounded channel and never waits; `app` prints them. They contain text from the network.
+//! Notices for the person who started the hub: refused CONNECT packets, and connections that the hub had to close. `accept` and
+//! `connection` send them through a bounded channel and never wait; `app` prints them. They contain text from the network, so they must be
+//! escaped before they are shown.
 
 use super::admission::Refusal;
 use super::session::HubError;
 use std::net::SocketAddr;
 
-/// The most notices that wait to be printed. Further ones are dropped; `stats` counts all of them.
+/// Capacity of the channel. Further notices are dropped; `stats` counts all of them.
 pub(super) const NOTICES_MAX: usize = 256;
 
 /// A notice.
@@ -13,30 +14,30 @@ pub(super) const NOTICES_MAX: usize = 256;
 pub enum Notice {
     /// A CONNECT was refused.
     Refused {
-        /// The client's address.
+        /// Address of the client.
         peer: SocketAddr,
         /// The first 128 characters of the client id, as sent: it may be any text.
         client_id: Box<str>,
-        /// Why.
+        /// Reason of the refusal.
         refusal: Refusal,
     },
     /// A connection was closed because of its first packet.
     NoConnect {
-        /// The client's address.
+        /// Address of the client.
         peer: SocketAddr,
-        /// Why.
+        /// Reason of the close.
         error: HubError,
     },
-    /// New connections wait, and silent ones that have sent no CONNECT are closed to make room.
-    Short(Shortage),
+    /// New connections wait, and silent connections that have not sent CONNECT are closed to make room.
+    Shortage(Shortage),
 }
 
-/// The resource that the hub lacks for another connection. Reported once a minute.
+/// The resource that the hub lacks for another connection. Reported at most once a minute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shortage {
-    /// Connections that are not admitted use all the memory they may use.
+    /// Connections that are not admitted use all the memory that they may use.
     Memory,
-    /// The process has used all its file descriptors; the value is their limit.
+    /// The process uses all its file descriptors; the value is their limit.
     Descriptors(u64),
     /// The system has no file descriptors left.
     SystemDescriptors,

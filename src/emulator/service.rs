@@ -3,8 +3,9 @@
 //! send something, and a channel for the result. Pure: the session of the device decides when to send what, and waking its connection is
 //! up to the caller.
 
+use super::address::Address;
 use super::c2d::Message;
-use super::directory::{Address, Directory, Entry};
+use super::directory::{Directory, Entry};
 use super::method_call::{CallReply, QueuedCall};
 use super::twin;
 use crate::iothub::message_size::message_bytes;
@@ -198,7 +199,7 @@ fn checked_call(name: String, payload: Option<&Value>) -> Result<(String, String
     let longest = topics::method(&name, &format!("{:x}", u64::MAX));
     if name.contains('/') || name.is_empty() || !topic::is_name(&longest) {
         return Err(ServiceError::Argument(
-            "a method's name is a topic level that is not empty, without wildcards",
+            "the method name must be a topic level that is not empty and has no wildcards",
         ));
     }
     let payload = payload.map(Value::to_string).unwrap_or_default();
@@ -216,7 +217,9 @@ fn message(
 ) -> Result<Message, ServiceError> {
     // "Create and read IoT Hub messages": a message id has the same characters as a device id.
     if message_id.as_deref().is_some_and(|id| !names::is_device_id(id)) {
-        return Err(ServiceError::Argument("a message id has 1 to 128 characters, those of a device id"));
+        return Err(ServiceError::Argument(
+            "the message id must have 1 to 128 characters that are allowed in a device id",
+        ));
     }
     let mut bag: Vec<(String, String)> = Vec::new();
     let to_at = usize::from(message_id.is_some());

@@ -13,10 +13,11 @@ mod method;
 
 pub use error::HubError;
 
+use super::address::Address;
 use super::admission::{self, Refusal};
-use super::directory::{Address, Directory};
+use super::directory::Directory;
 use super::telemetry::Telemetry;
-use super::unadmitted::fit;
+use super::unadmitted::shrink_to_connect;
 use crate::iothub::message_size::message_bytes;
 use crate::iothub::names::DEVICE_ID_CHARS_MAX;
 use crate::iothub::topics::{self, Inbound};
@@ -258,10 +259,10 @@ impl HubSession {
             (_, Packet::PubAck(pid)) => self.handle_puback(pid),
             (_, Packet::Connect(_)) => return Err(HubError::Unexpected("second CONNECT")),
             (_, Packet::PubRec(_) | Packet::PubRel(_) | Packet::PubComp(_)) => {
-                return Err(HubError::Unexpected("packet of QoS 2"));
+                return Err(HubError::Unexpected("QoS 2 packet"));
             }
             (_, Packet::ConnAck { .. } | Packet::SubAck { .. } | Packet::UnsubAck(_) | Packet::PingResp) => {
-                return Err(HubError::Unexpected("packet of a server"));
+                return Err(HubError::Unexpected("server packet"));
             }
         }
         Ok(())
@@ -279,7 +280,8 @@ impl HubSession {
                 self.will = connect.will.as_ref().and_then(|will| self.telemetry_of(will));
                 self.keep_alive_timeout = limits::keep_alive_timeout(connect.keep_alive_s);
                 // A duration from now on, so that a later clock step neither ends connections nor extends them.
-                let end = Duration::from_secs(admitted.expiry_unix).saturating_add(config.expiry_grace);
+                let end =
+                    Duration::from_secs(admitted.expiry_unix).saturating_add(config.options.expiry_grace);
                 self.expires = now.checked_add(end.saturating_sub(unix));
                 self.event = Some(Event::Authorized);
             }
@@ -341,7 +343,7 @@ impl HubSession {
 
     /// Returns the first character in a property bag that must be escaped; `None` if the hub is lenient.
     fn first_unescaped(&self, bag: &str) -> Option<char> {
-        properties::unescaped(bag).filter(|_| !self.directory.config().lenient_properties)
+        properties::unescaped(bag).filter(|_| !self.directory.config().options.lenient_properties)
     }
 
     /// Checks the size of a message. The exact size is at most the sum of body and encoded bag, and is computed only if that sum exceeds
@@ -384,7 +386,7 @@ impl Machine for HubSession {
             match wire::decode(input, frame_bytes_max, Strictness::StrictButWildcards)? {
                 Some(packet) => self.handle_packet(now, packet)?,
                 None if opening => {
-                    fit(input);
+                    shrink_to_connect(input);
                     return Ok(());
                 }
                 None => return Ok(()),

@@ -1,31 +1,32 @@
-//! The last messages that the hub accepted, kept for tests that want to see what came; off unless asked for
-//! (`Config::telemetry_kept`). Filled by sessions, read through `Hub::take_telemetry`.
+//! A log of the latest accepted telemetry, for tests. Off by default (`Config::telemetry_kept`). Filled by sessions, read through
+//! `Hub::take_telemetry`. It knows neither sessions nor topics.
 
 use crate::iothub::properties::{self, PropertiesError};
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
-/// A message that was accepted.
+/// An accepted message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Telemetry {
-    /// From which device.
+    /// Device id.
     pub device: String,
-    /// The property bag as it came, encoded.
+    /// Encoded property bag, as received.
     pub bag: String,
-    /// The body.
+    /// Body.
     pub payload: Vec<u8>,
-    /// It was to be retained.
+    /// True if the retain flag was set.
     pub retain: bool,
-    /// It is a will.
+    /// True if the message is a will.
     pub will: bool,
 }
 
 impl Telemetry {
-    /// Names and values as a back end would see them: those of the bag, and what the hub adds to a retained message and to a will
-    /// (Azure: "Communicate with an IoT hub using the MQTT protocol"; the value of `mqtt-retain` is that of Azure's protocol gateway).
+    /// Returns the properties as a service client would see them: those of the bag, and the ones that the hub adds to a retained message
+    /// and to a will (Azure: "Communicate with an IoT hub using the MQTT protocol"; the value of `mqtt-retain` is that of Azure's protocol
+    /// gateway).
     ///
     /// # Errors
-    /// A bag that is not UTF-8.
+    /// The bag is not UTF-8.
     pub fn properties(&self) -> Result<Vec<(String, Option<String>)>, PropertiesError> {
         let mut properties = properties::decode(&self.bag)?;
         let added = [(self.retain, "mqtt-retain", "True"), (self.will, "iothub-MessageType", "Will")];
@@ -35,7 +36,7 @@ impl Telemetry {
     }
 }
 
-/// The last ones.
+/// A bounded log of telemetry.
 #[derive(Debug)]
 pub(super) struct Log {
     kept_max: usize,
@@ -47,7 +48,7 @@ impl Log {
         Log { kept_max, kept: Mutex::default() }
     }
 
-    /// Off costs a comparison, no lock and no memory.
+    /// Returns true if the log keeps messages. If not, it costs a comparison, but no lock and no memory.
     pub(super) fn is_on(&self) -> bool {
         self.kept_max > 0
     }
@@ -70,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_ones_are_kept() {
+    fn the_latest_messages_are_kept() {
         let log = Log::new(2);
         for index in 0..3 {
             let device = index.to_string();

@@ -1,24 +1,26 @@
-//! A hub and its devices in virtual time, without sockets, for the tests of this room: what `connection` and `server` do with a
-//! session, done by hand.
+//! A hub and its devices in virtual time, without sockets. Used by the tests of this room, which do by hand what `connection` and `server`
+//! do with a session.
 
 use super::Config;
-use super::directory::{Address, Directory};
+use super::address::Address;
+use super::directory::Directory;
 use super::service::PendingRequest;
 use super::session::{Event, HubError, HubSession};
 use crate::clock::WallClock;
 use crate::iothub::sas::{self, Key};
-use crate::iothub::service::{ServiceError, ServiceRequest, ServiceResponse};
+use crate::iothub::service::{Feedback, ServiceError, ServiceRequest, ServiceResponse};
 use crate::iothub::{names, topics};
 use crate::sansio::{Closed, Machine};
 use crate::wire::encode::{self, ConnectRef, PublishRef, WillRef};
 use crate::wire::{self, Packet, Publish, QoS, Strictness};
 use bytes::BytesMut;
+use serde_json::Value;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub(super) const HOST: &str = "hub.test";
 pub(super) const DEVICE: &str = "d1";
-/// When time begins, in seconds since the Unix epoch.
+/// Start of the virtual time, in seconds since the Unix epoch.
 pub(super) const UNIX_S: u64 = 1_800_000_000;
 
 pub(super) fn seconds(n: u64) -> Duration {
@@ -29,27 +31,27 @@ pub(super) fn group() -> Key {
     Key::from_base64("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").unwrap()
 }
 
-/// A hub that is addressed as [`HOST`] and admits nobody.
+/// Returns the configuration of a hub named [`HOST`] that admits no device.
 pub(super) fn config() -> Config {
     Config { host_names: vec![HOST.to_owned()], ..Config::default() }
 }
 
-/// What a CONNECT says; change what the test is about.
-pub(super) struct Offer {
+/// The fields of a CONNECT packet, for a test to change.
+pub(super) struct ConnectFields {
     pub(super) client_id: String,
     pub(super) user_name: String,
     pub(super) token: Option<String>,
     pub(super) keep_alive_s: u16,
     pub(super) clean_session: bool,
-    /// Topic and payload.
+    /// Topic and payload of the will.
     pub(super) will: Option<(String, &'static str)>,
 }
 
-impl Offer {
-    /// A good one, with a token for an hour from when time began.
-    pub(super) fn of(device: &str) -> Offer {
+impl ConnectFields {
+    /// Returns a valid CONNECT with a token that is valid for an hour.
+    pub(super) fn of(device: &str) -> ConnectFields {
         let key = group().derive(device);
-        Offer {
+        ConnectFields {
             client_id: device.to_owned(),
             user_name: names::user_name(HOST, device),
             token: Some(sas::token(&key, &names::resource(HOST, device), UNIX_S + 3600, None).to_string()),
@@ -60,7 +62,7 @@ impl Offer {
     }
 }
 
-/// The hub, and what time it is.
+/// A hub and the current time.
 pub(super) struct World {
     pub(super) directory: Arc<Directory>,
     pub(super) wall: WallClock,
@@ -73,7 +75,7 @@ impl World {
         World::with(Config { group_keys: vec![group()], ..config() })
     }
 
-    #[expect(clippy::disallowed_methods, reason = "any instant will do: time is what the test says")]
+    #[expect(clippy::disallowed_methods, reason = "any instant will do, because the test sets the time")]
     pub(super) fn with(config: Config) -> World {
         let start = Instant::now();
         let wall = WallClock::of(start, seconds(UNIX_S));
@@ -86,6 +88,7 @@ impl World {
         self.wall.unix(self.now)
     }
 
+    /// Sends a request of a service client.
     pub(super) fn request(&self, request: ServiceRequest) -> PendingRequest {
         self.directory.request(self.now, self.unix(), DEVICE, request)
     }
@@ -95,7 +98,7 @@ impl World {
         self.request(request).result.try_recv().expect("it completes at once")
     }
 
-    /// A connection that has sent nothing.
+    /// Opens a connection that has sent nothing.
     pub(super) fn open(&mut self) -> Line {
         self.connections += 1;
         Line {
@@ -104,16 +107,16 @@ impl World {
         }
     }
 
-    /// One that has sent its CONNECT, and has the device as soon as it is free.
-    pub(super) fn connect(&mut self, offer: &Offer) -> Line {
+    /// Opens a connection and sends CONNECT.
+    pub(super) fn connect(&mut self, fields: &ConnectFields) -> Line {
         let mut line = self.open();
-        line.connect(self, offer);
+        line.connect(self, fields);
         line
     }
 
-    /// One that is online, subscribed as said, with its CONNACK and SUBACK taken.
+    /// Opens a connection that is online and has these subscriptions. CONNACK and SUBACK are already read.
     pub(super) fn online(&mut self, clean_session: bool, filters: &[(&str, QoS)]) -> Line {
-        let mut line = self.connect(&Offer { clean_session, ..Offer::of(DEVICE) });
+        let mut line = self.connect(&ConnectFields { clean_session, ..ConnectFields::of(DEVICE) });
         line.admit(self);
         let connack = line.read(self);
         assert!(matches!(connack[..], [Packet::ConnAck { code: 0, .. }]), "{connack:?}");
@@ -125,14 +128,14 @@ impl World {
     }
 }
 
-/// A connection, from the device's side.
+/// A connection as the device sees it.
 pub(super) struct Line {
     pub(super) session: HubSession,
     pub(super) address: Address,
 }
 
 impl Line {
-    /// Takes the device from whoever has it, who is gone already.
+    /// Admits the connection. The previous connection of the device must have ended.
     pub(super) fn admit(&mut self, world: &World) {
         assert_eq!(self.session.poll_event(), Some(Event::Authorized));
         self.session.claim(self.address);
@@ -140,19 +143,19 @@ impl Line {
     }
 
     /// Sends CONNECT.
-    pub(super) fn connect(&mut self, world: &World, offer: &Offer) {
-        let will = offer.will.as_ref().map(|(topic, payload)| WillRef {
+    pub(super) fn connect(&mut self, world: &World, fields: &ConnectFields) {
+        let will = fields.will.as_ref().map(|(topic, payload)| WillRef {
             topic,
             payload: payload.as_bytes(),
             qos: QoS::AtMostOnce,
             retain: false,
         });
         let connect = ConnectRef {
-            client_id: &offer.client_id,
-            keep_alive_s: offer.keep_alive_s,
-            clean_session: offer.clean_session,
-            username: Some(&offer.user_name),
-            password: offer.token.as_deref().map(str::as_bytes),
+            client_id: &fields.client_id,
+            keep_alive_s: fields.keep_alive_s,
+            clean_session: fields.clean_session,
+            username: Some(&fields.user_name),
+            password: fields.token.as_deref().map(str::as_bytes),
             will,
         };
         self.write(world, |out| encode::connect(out, &connect).unwrap()).unwrap();
@@ -183,12 +186,12 @@ impl Line {
         self.subscribe(world, &[(&topics::c2d(DEVICE), qos)]).unwrap();
     }
 
-    /// Time has passed, or somebody has woken the connection.
+    /// Handles the deadlines up to the current time.
     pub(super) fn turn(&mut self, world: &World) -> Result<(), HubError> {
         self.session.handle_timeout(world.now)
     }
 
-    /// What the hub sent since.
+    /// Returns the packets that the hub has sent since the previous call.
     pub(super) fn read(&mut self, world: &World) -> Vec<Packet> {
         let mut packets = Vec::new();
         loop {
@@ -204,7 +207,7 @@ impl Line {
         }
     }
 
-    /// The messages among them.
+    /// Returns the messages among them.
     pub(super) fn messages(&mut self, world: &World) -> Vec<Publish> {
         let messages = |packet| match packet {
             Packet::Publish(publish) => Some(publish),
@@ -213,10 +216,48 @@ impl Line {
         self.read(world).into_iter().filter_map(messages).collect()
     }
 
-    /// The connection is gone without a word.
+    /// Ends the connection without DISCONNECT. Returns the number of telemetry messages.
     pub(super) fn drop(mut self, world: &World) -> u64 {
         self.session.handle_closed(world.now, Closed::Reset);
         self.session.release();
         self.session.take_telemetry()
     }
+}
+
+/// Returns a hub that keeps accepted telemetry.
+pub(super) fn with_telemetry_log() -> World {
+    World::with(Config { group_keys: vec![group()], telemetry_kept: 10, ..config() })
+}
+
+pub(super) fn connack(session_present: bool) -> Packet {
+    Packet::ConnAck { session_present, code: 0 }
+}
+
+/// Returns a change of desired properties.
+pub(super) fn desired(patch: Value) -> ServiceRequest {
+    let Value::Object(patch) = patch else { panic!("{patch}") };
+    ServiceRequest::UpdateDesired { patch }
+}
+
+/// Returns a cloud-to-device message.
+pub(super) fn c2d(payload: &str) -> ServiceRequest {
+    c2d_for(payload, None)
+}
+
+/// Returns a cloud-to-device message with a time to live in milliseconds.
+pub(super) fn c2d_for(payload: &str, ttl_ms: Option<u64>) -> ServiceRequest {
+    ServiceRequest::SendMessage {
+        message_id: None,
+        properties: Default::default(),
+        payload: payload.to_owned(),
+        ttl: ttl_ms.map(Duration::from_millis),
+        ack: Feedback::None,
+    }
+}
+
+/// Returns body, DUP and packet id of the messages that the hub sends now.
+pub(super) fn delivered(line: &mut Line, world: &World) -> Vec<(String, bool, u16)> {
+    line.session.wake();
+    let parts = |it: Publish| (String::from_utf8(it.payload.to_vec()).unwrap(), it.dup, it.pid);
+    line.messages(world).into_iter().map(parts).collect()
 }

@@ -1,12 +1,12 @@
-//! Connections that have not been admitted yet, and the memory that they may hold: [`CONNECTION_BYTES_MAX`] each and [`BYTES_MAX`]
-//! together. All of it is our choice; what Azure does is not documented. `accept` asks it for room, and a connection asks before
-//! each read until its device is admitted.
+//! Limits the memory of connections that are not admitted yet: [`CONNECTION_BYTES_MAX`] each and [`BYTES_MAX`] together. `accept` checks for
+//! room before it accepts a connection, and a connection reserves room before each read until its device is admitted. It returns the
+//! addresses of connections that must close, and knows no shards. All of this is our choice, because Azure documents nothing about it.
 //!
-//! The bound is hard. A closed connection counts until its memory is free, and a connection for whose read there is no room does not
-//! read: its bytes stay in the kernel, and the oldest connection is closed for it.
+//! The limit is hard. A closed connection counts until its memory is free. A connection without room for a read does not read: its bytes
+//! stay in the kernel, and the oldest connection is closed for it.
 //!
-//! Devices that connect all at once must not suffer from strangers, nor from each other. So nothing more is accepted well before the
-//! bound, and the devices wait in the kernel's queue while others are admitted. Silent connections are closed for them.
+//! Neither silent clients nor other devices may keep thousands of devices from connecting at once. So accepting stops well below the limit,
+//! devices wait in the kernel's queue while others are admitted, and silent connections are closed for them.
 
 use bytes::BytesMut;
 use std::collections::BTreeMap;
@@ -16,49 +16,49 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::sync::Notify;
 
-use super::directory::Address;
+use super::address::Address;
 use crate::iothub::limits;
 
-/// What one connection may hold: the largest CONNECT, a whole TLS record that waits for its rest, and [`BASE_BYTES`].
-/// `tests/strangers.rs` shows that it does not hold more.
+/// Memory limit of one connection: the largest CONNECT, an incomplete TLS record, and [`BASE_BYTES`]. `tests/strangers.rs` shows that a
+/// connection does not use more.
 pub const CONNECTION_BYTES_MAX: usize = 80 * 1024;
 
-/// The memory limit of all of them together, in bytes.
+/// Memory limit of all connections that are not admitted.
 pub const BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// What a connection counts for beside its buffers: its task, its socket, and the state of TLS. 5 KiB of it are ours and rustls's; the
-/// rest is for the memory of aws-lc, which is not Rust's, and for what the allocator adds.
+/// Memory of a connection besides its buffers: its task, its socket and the state of TLS. 5 KiB are allocated by hubstorm and rustls. The
+/// rest is for aws-lc, which allocates outside Rust, and for the overhead of the allocator.
 pub const BASE_BYTES: usize = 8 * 1024;
 
-/// How often a shard checks which of its connections have been silent. The shard itself counts silence, in sweeps, so that a stalled hub
-/// does not mistake its own delay for silence of its peers.
+/// Interval at which a shard checks which of its connections are silent. The shard itself counts silence, in sweeps, so that a stalled hub
+/// does not mistake its own delay for silence of its clients.
 pub(super) const SWEEP: Duration = Duration::from_millis(250);
 
 /// A connection that keeps sending but is not admitted may be closed after this many times the allowed silence.
 const AGE_FACTOR: u32 = 3;
 
-/// All connections that have not been admitted.
+/// All connections that are not admitted.
 #[derive(Debug)]
 pub(super) struct Unadmitted {
     bytes_max: usize,
-    /// Sweeps without a byte after which a connection may be closed.
+    /// Number of sweeps without a byte after which a connection may be closed.
     silent_max: u32,
     /// The same for a connection that has not sent any.
     unsent_max: u32,
-    places: Mutex<Places>,
-    /// One of them was admitted or is gone.
+    connections: Mutex<Connections>,
+    /// Notified when a connection is admitted or ends.
     freed: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Places {
-    /// What all of them hold.
+struct Connections {
+    /// Memory of all connections.
     held_bytes: usize,
-    /// How much of it belongs to connections that were told to close. Nothing has to be closed for it again.
-    condemned_bytes: usize,
-    /// By number: in the order of arrival.
+    /// The part of it that belongs to closing connections. No other connection must close for it.
+    closing_bytes: usize,
+    /// By number, and so in the order of arrival.
     entries: BTreeMap<u64, Entry>,
-    /// Those that wait for room to read.
+    /// Connections that wait for room to read.
     waiting: BTreeMap<u64, Waker>,
     next: u64,
     closed: u64,
@@ -68,23 +68,23 @@ struct Places {
 struct Entry {
     shard: usize,
     held_bytes: usize,
-    /// Sweeps since it received something, and since it was accepted.
+    /// Number of sweeps since the connection received something, and since it was accepted.
     silent: u32,
     age: u32,
     has_sent: bool,
     flags: Arc<Flags>,
 }
 
-/// What changes with each read, or is asked at each turn: without the lock.
+/// The state that each read changes or each turn reads, outside the lock.
 #[derive(Debug)]
 struct Flags {
-    /// It received something since the last sweep.
-    heard: AtomicBool,
-    /// It has to go.
+    /// True if the connection received something since the last sweep.
+    received: AtomicBool,
+    /// True if the connection must close.
     closing: AtomicBool,
 }
 
-/// A connection's place among them, until it is admitted or over. To be dropped after all that the connection holds.
+/// Counts the memory of a connection until it is admitted or ends. Drop it after everything that the connection holds.
 #[derive(Debug)]
 pub(super) struct Ticket {
     all: Arc<Unadmitted>,
@@ -93,8 +93,8 @@ pub(super) struct Ticket {
 }
 
 impl Unadmitted {
-    /// None yet. They may hold `bytes_max` together, and one may be silent for `silence_max` while others wait,
-    /// or for `first_byte_max` if it has not sent a byte.
+    /// Returns the limits: all connections together may use `bytes_max`. While others wait, a connection may be silent for `silence_max`, or
+    /// for `first_byte_max` if it has not sent a byte.
     pub(super) fn new(bytes_max: usize, silence_max: Duration, first_byte_max: Duration) -> Arc<Unadmitted> {
         let sweeps = |time: Duration| {
             u32::try_from(time.as_millis().div_ceil(SWEEP.as_millis())).unwrap_or(u32::MAX).max(1)
@@ -103,19 +103,19 @@ impl Unadmitted {
             bytes_max,
             silent_max: sweeps(silence_max),
             unsent_max: sweeps(silence_max.min(first_byte_max)),
-            places: Mutex::default(),
+            connections: Mutex::default(),
             freed: Notify::new(),
         })
     }
 
     /// Adds a connection of a shard.
     pub(super) fn enter(self: &Arc<Unadmitted>, shard: usize) -> Ticket {
-        // The first sweep comes at any time: no silence is counted with it.
-        let flags = Arc::new(Flags { heard: AtomicBool::new(true), closing: AtomicBool::new(false) });
-        let mut places = self.places();
-        let connection = places.next;
-        places.next += 1;
-        places.held_bytes += BASE_BYTES;
+        // The first sweep may follow at once, so it must not count as silence.
+        let flags = Arc::new(Flags { received: AtomicBool::new(true), closing: AtomicBool::new(false) });
+        let mut connections = self.connections();
+        let connection = connections.next;
+        connections.next += 1;
+        connections.held_bytes += BASE_BYTES;
         let entry = Entry {
             shard,
             held_bytes: BASE_BYTES,
@@ -124,37 +124,37 @@ impl Unadmitted {
             has_sent: false,
             flags: Arc::clone(&flags),
         };
-        places.entries.insert(connection, entry);
+        connections.entries.insert(connection, entry);
         Ticket { all: Arc::clone(self), address: Address { shard, connection }, flags }
     }
 
-    /// True if another connection must wait. A quarter of the memory is reserved for the buffers of accepted connections.
+    /// Returns true if new connections must wait. A quarter of the memory is reserved for the buffers of accepted connections.
     pub(super) fn is_full(&self) -> bool {
         self.held_bytes() + BASE_BYTES > self.bytes_max / 4 * 3
     }
 
-    /// What they hold, those included that are being closed.
+    /// Returns the memory of all connections, including closing ones.
     pub(super) fn held_bytes(&self) -> usize {
-        self.places().held_bytes
+        self.connections().held_bytes
     }
 
-    /// How many were closed to make room.
+    /// Returns the number of connections that were closed to make room.
     pub(super) fn closed(&self) -> u64 {
-        self.places().closed
+        self.connections().closed
     }
 
-    /// Resolves once a connection has been admitted or has ended since the last call.
+    /// Resolves when a connection has been admitted or has ended since the previous call.
     pub(super) async fn freed(&self) {
         self.freed.notified().await;
     }
 
-    /// Counts silence and age of one shard's connections. The shard calls it every [`SWEEP`].
+    /// Counts silence and age of a shard's connections. The shard calls it every [`SWEEP`].
     pub(super) fn sweep(&self, shard: usize) {
-        let Places { entries, waiting, .. } = &mut *self.places();
+        let Connections { entries, waiting, .. } = &mut *self.connections();
         for (connection, entry) in entries.iter_mut().filter(|(_, entry)| entry.shard == shard) {
             entry.age += 1;
-            // One that waits for room has sent something.
-            if entry.flags.heard.swap(false, Ordering::Relaxed) || waiting.contains_key(connection) {
+            // A connection that waits for room has sent something.
+            if entry.flags.received.swap(false, Ordering::Relaxed) || waiting.contains_key(connection) {
                 entry.silent = 0;
             } else {
                 entry.silent += 1;
@@ -162,42 +162,43 @@ impl Unadmitted {
         }
     }
 
-    /// Marks the oldest connection that was silent for too long, or not admitted for even longer. The caller must tell its shard.
+    /// Marks the oldest connection that was silent for too long, or not admitted for even longer, as closing. The caller must notify its
+    /// shard.
     pub(super) fn close_idle(&self) -> Option<Address> {
-        self.places().close(|entry| {
+        self.connections().close(|entry| {
             let silent_max = if entry.has_sent { self.silent_max } else { self.unsent_max };
             entry.silent >= silent_max || entry.age >= self.silent_max.saturating_mul(AGE_FACTOR)
         })
     }
 
-    fn places(&self) -> MutexGuard<'_, Places> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    fn connections(&self) -> MutexGuard<'_, Connections> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Places {
-    /// Chooses the oldest ones until there is room for `bytes` more, once all that were chosen are gone.
+impl Connections {
+    /// Marks the oldest connections as closing until there is room for `bytes` more after they have closed.
     fn close_for(&mut self, bytes: usize, bytes_max: usize) -> Vec<Address> {
         let mut closed = Vec::new();
-        while self.held_bytes - self.condemned_bytes + bytes > bytes_max {
+        while self.held_bytes - self.closing_bytes + bytes > bytes_max {
             let Some(address) = self.close(|_| true) else { break };
             closed.push(address);
         }
         closed
     }
 
-    fn close(&mut self, may_go: impl Fn(&Entry) -> bool) -> Option<Address> {
+    fn close(&mut self, may_close: impl Fn(&Entry) -> bool) -> Option<Address> {
         let (&connection, entry) = self
             .entries
             .iter()
-            .find(|(_, entry)| !entry.flags.closing.load(Ordering::Relaxed) && may_go(entry))?;
+            .find(|(_, entry)| !entry.flags.closing.load(Ordering::Relaxed) && may_close(entry))?;
         entry.flags.closing.store(true, Ordering::Release);
-        self.condemned_bytes += entry.held_bytes;
+        self.closing_bytes += entry.held_bytes;
         self.closed += 1;
         Some(Address { shard: entry.shard, connection })
     }
 
-    /// The connection holds so much now. What it held before; `None` if it is being closed, and counts for what it held then.
+    /// Sets the memory of a connection and returns the previous value. Returns `None` for a closing connection, whose memory does not change.
     fn set(&mut self, connection: u64, bytes: usize) -> Option<usize> {
         let entry = self.entries.get_mut(&connection)?;
         if entry.flags.closing.load(Ordering::Relaxed) {
@@ -208,7 +209,7 @@ impl Places {
         Some(before)
     }
 
-    /// Lets the oldest one that waits for room try again. Each that finds room wakes the next.
+    /// Wakes the oldest connection that waits for room. Each connection that finds room wakes the next one.
     fn wake_next(&mut self) {
         if let Some((_, waker)) = self.waiting.pop_first() {
             waker.wake();
@@ -217,242 +218,87 @@ impl Places {
 }
 
 impl Ticket {
-    /// The connection's address; its number is never reused.
+    /// Returns the address of the connection.
     pub(super) fn address(&self) -> Address {
         self.address
     }
 
-    /// True once the connection must be closed to make room.
+    /// Returns true if the connection must close to make room.
     pub(super) fn is_closing(&self) -> bool {
         self.flags.closing.load(Ordering::Acquire)
     }
 
-    /// Ready once the connection may grow by `bytes`, which count from then on: call [`Ticket::hold`] after the read. If it has to
-    /// wait, calls `close` with each connection that has to go for it: its shard has to be told.
+    /// Reserves `bytes` and returns ready when there is room. Call [`Ticket::hold`] after the read. If the connection must wait, calls
+    /// `close` with each connection that must close for it, whose shard must be notified.
     pub(super) fn poll_room(&self, cx: &Context<'_>, bytes: usize, close: impl FnMut(Address)) -> Poll<()> {
-        let mut places = self.all.places();
+        let mut connections = self.all.connections();
         let connection = self.address.connection;
-        let Some(entry) = places.entries.get(&connection).filter(|_| !self.is_closing()) else {
-            // It is woken to be closed.
+        let Some(entry) = connections.entries.get(&connection).filter(|_| !self.is_closing()) else {
+            // A closing connection is woken by its shard.
             return Poll::Pending;
         };
-        if places.held_bytes + bytes <= self.all.bytes_max {
+        if connections.held_bytes + bytes <= self.all.bytes_max {
             let bytes = entry.held_bytes + bytes;
-            places.waiting.remove(&connection);
-            places.set(connection, bytes);
-            places.wake_next();
+            connections.waiting.remove(&connection);
+            connections.set(connection, bytes);
+            connections.wake_next();
             return Poll::Ready(());
         }
-        places.waiting.insert(connection, cx.waker().clone());
-        let closed = places.close_for(bytes, self.all.bytes_max);
-        drop(places);
+        connections.waiting.insert(connection, cx.waker().clone());
+        let closed = connections.close_for(bytes, self.all.bytes_max);
+        drop(connections);
         closed.into_iter().for_each(close);
         Poll::Pending
     }
 
-    /// The connection may have read; its buffers hold so much now. Calls `close` with each connection that has to go if that is too
-    /// much after all: its shard has to be told.
+    /// Records the size of the buffers and whether the connection has received anything. If the size is over the limit, calls `close` with
+    /// each connection that must close, whose shard must be notified.
     pub(super) fn hold(&self, received: bool, buffers_bytes: usize, close: impl FnMut(Address)) {
         if received {
-            self.flags.heard.store(true, Ordering::Relaxed);
+            self.flags.received.store(true, Ordering::Relaxed);
         }
-        let mut places = self.all.places();
-        if let Some(entry) = places.entries.get_mut(&self.address.connection) {
+        let mut connections = self.all.connections();
+        if let Some(entry) = connections.entries.get_mut(&self.address.connection) {
             entry.has_sent |= received;
         }
         let bytes = BASE_BYTES + buffers_bytes;
-        let Some(before) = places.set(self.address.connection, bytes) else { return };
-        let closed = places.close_for(0, self.all.bytes_max);
+        let Some(before) = connections.set(self.address.connection, bytes) else { return };
+        let closed = connections.close_for(0, self.all.bytes_max);
         if bytes < before {
-            places.wake_next();
+            connections.wake_next();
         }
-        drop(places);
+        drop(connections);
         closed.into_iter().for_each(close);
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        let mut places = self.all.places();
-        places.waiting.remove(&self.address.connection);
-        if let Some(entry) = places.entries.remove(&self.address.connection) {
-            places.held_bytes -= entry.held_bytes;
+        let mut connections = self.all.connections();
+        connections.waiting.remove(&self.address.connection);
+        if let Some(entry) = connections.entries.remove(&self.address.connection) {
+            connections.held_bytes -= entry.held_bytes;
             if entry.flags.closing.load(Ordering::Relaxed) {
-                places.condemned_bytes -= entry.held_bytes;
+                connections.closing_bytes -= entry.held_bytes;
             }
         }
-        places.wake_next();
-        drop(places);
+        connections.wake_next();
+        drop(connections);
         self.all.freed.notify_one();
     }
 }
 
-/// Space after an incomplete CONNECT for the next read, in bytes.
+/// Free space for the next read after an incomplete CONNECT.
 const FIT_SLACK_BYTES: usize = 4 * 1024;
 
-/// Shrinks a buffer with an incomplete CONNECT. Growing doubles it, and clients that are not admitted must not hold much memory.
-pub(super) fn fit(input: &mut BytesMut) {
+/// Shrinks a buffer with an incomplete CONNECT. A buffer doubles when it grows, and clients that are not admitted must not use much memory.
+pub(super) fn shrink_to_connect(input: &mut BytesMut) {
     if input.len() > FIT_SLACK_BYTES && input.capacity() > limits::CONNECT_BYTES_MAX + FIT_SLACK_BYTES {
-        let mut fitting = BytesMut::with_capacity(limits::CONNECT_BYTES_MAX + FIT_SLACK_BYTES);
-        fitting.extend_from_slice(input);
-        *input = fitting;
+        let mut shrunk = BytesMut::with_capacity(limits::CONNECT_BYTES_MAX + FIT_SLACK_BYTES);
+        shrunk.extend_from_slice(input);
+        *input = shrunk;
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const FIRST_BYTE: Duration = Duration::from_secs(1);
-
-    fn places(bytes_max: usize, silence_max: Duration) -> Arc<Unadmitted> {
-        Unadmitted::new(bytes_max, silence_max, FIRST_BYTE)
-    }
-
-    /// Asks for a read that fills a connection; the connections that are closed for it.
-    fn fill(ticket: &Ticket) -> Result<(), Vec<u64>> {
-        let mut closed = Vec::new();
-        let bytes = CONNECTION_BYTES_MAX - BASE_BYTES;
-        let room =
-            ticket.poll_room(&Context::from_waker(Waker::noop()), bytes, |at| closed.push(at.connection));
-        if room.is_pending() {
-            return Err(closed);
-        }
-        assert!(closed.is_empty());
-        ticket.hold(true, bytes, |_| panic!("there was room for it"));
-        Ok(())
-    }
-
-    #[test]
-    fn beyond_the_bound_the_oldest_connections_are_closed() {
-        let all = places(BYTES_MAX, Duration::from_secs(10));
-        let fit = BYTES_MAX / CONNECTION_BYTES_MAX;
-        let mut tickets: Vec<Ticket> = (0..fit).map(|_| all.enter(0)).collect();
-        assert!(tickets.iter().all(|ticket| fill(ticket).is_ok()));
-        tickets.push(all.enter(0));
-        let held = all.held_bytes();
-        assert_eq!(fill(&tickets[fit]), Err(vec![0]));
-        assert!(tickets[0].is_closing() && !tickets[1].is_closing());
-        // It counts until its memory is free, and nothing else is closed for the same room.
-        assert_eq!((fill(&tickets[fit]), all.held_bytes()), (Err(vec![]), held));
-        assert_eq!(fill(&tickets[0]), Err(vec![]), "one that is being closed reads no more");
-        tickets.remove(0);
-        assert_eq!(fill(&tickets[fit - 1]), Ok(()));
-        assert!(all.held_bytes() <= BYTES_MAX, "{}", all.held_bytes());
-        // Admitted or over: either way its place is free.
-        tickets.clear();
-        assert_eq!((all.held_bytes(), all.closed(), all.places().condemned_bytes), (0, 1, 0));
-    }
-
-    #[test]
-    fn connections_that_all_read_at_once_stay_within_the_bound() {
-        let bytes_max = BYTES_MAX / 16;
-        let all = places(bytes_max, Duration::from_secs(10));
-        let mut tickets: Vec<Ticket> =
-            std::iter::from_fn(|| (!all.is_full()).then(|| all.enter(0))).collect();
-        let mut unread: Vec<u64> = tickets.iter().map(|ticket| ticket.address.connection).collect();
-        while !unread.is_empty() {
-            // Each shard runs all its connections before it closes one.
-            for ticket in &tickets {
-                if unread.contains(&ticket.address.connection) && fill(ticket).is_ok() {
-                    unread.retain(|&connection| connection != ticket.address.connection);
-                }
-                assert!(all.held_bytes() <= bytes_max, "{}", all.held_bytes());
-            }
-            let before = tickets.len();
-            tickets.retain(|ticket| !ticket.is_closing());
-            unread.retain(|&connection| tickets.iter().any(|ticket| ticket.address.connection == connection));
-            assert!(unread.is_empty() || tickets.len() < before, "they wait for each other");
-        }
-        assert!(tickets.len() > bytes_max / CONNECTION_BYTES_MAX / 2, "{} are left", tickets.len());
-    }
-
-    #[test]
-    fn a_connection_that_waits_for_room_is_woken() {
-        struct Woken(AtomicBool);
-        impl std::task::Wake for Woken {
-            fn wake(self: Arc<Woken>) {
-                self.0.store(true, Ordering::Relaxed);
-            }
-        }
-        let all = places(CONNECTION_BYTES_MAX, SWEEP);
-        let (first, second) = (all.enter(0), all.enter(0));
-        let woken = Arc::new(Woken(AtomicBool::new(false)));
-        let waker = Waker::from(Arc::clone(&woken));
-        let cx = Context::from_waker(&waker);
-        let bytes = CONNECTION_BYTES_MAX - BASE_BYTES;
-        let mut closed = Vec::new();
-        assert!(second.poll_room(&cx, bytes, |at| closed.push(at)).is_pending());
-        assert_eq!(closed, [first.address()]);
-        second.hold(false, 0, |_| ());
-        assert!(!woken.0.load(Ordering::Relaxed), "nothing became free: it would ask again and again");
-        all.sweep(0);
-        all.sweep(0);
-        assert_eq!(all.close_idle(), None, "one that waits for room is not silent");
-        drop(first);
-        assert!(woken.0.load(Ordering::Relaxed));
-        assert!(second.poll_room(&cx, bytes, |_| panic!("there is room")).is_ready());
-    }
-
-    #[test]
-    fn one_that_never_sent_a_byte_is_closed_after_a_second() {
-        let all = places(BYTES_MAX, Duration::from_secs(10));
-        let (sent, unsent) = (all.enter(0), all.enter(0));
-        sent.hold(true, 0, |_| ());
-        let sweeps = |time: Duration| time.as_millis() / SWEEP.as_millis();
-        for _ in 0..sweeps(FIRST_BYTE) {
-            all.sweep(0);
-        }
-        assert_eq!(all.close_idle(), None, "not before the time is over: the first sweep comes at any time");
-        all.sweep(0);
-        assert_eq!(all.close_idle(), Some(unsent.address()));
-        for _ in sweeps(FIRST_BYTE) + 1..sweeps(Duration::from_secs(10)) {
-            all.sweep(0);
-            assert_eq!(all.close_idle(), None);
-        }
-        all.sweep(0);
-        assert_eq!(all.close_idle(), Some(sent.address()));
-    }
-
-    #[test]
-    fn silent_connections_are_closed_before_devices_wait() {
-        let all = places(BYTES_MAX, SWEEP * 2);
-        let (silent, talking, other_shard) = (all.enter(0), all.enter(0), all.enter(1));
-        all.sweep(0);
-        assert_eq!(all.close_idle(), None);
-        for _ in 0..2 {
-            talking.hold(true, 0, |_| ());
-            all.sweep(0);
-        }
-        assert_eq!(all.close_idle(), Some(silent.address()));
-        assert_eq!(all.close_idle(), None);
-        assert!(!other_shard.is_closing(), "its shard did not run, so it was not silent");
-        // A connection that keeps sending may stay three times as long.
-        for _ in 0..3 {
-            talking.hold(true, 0, |_| ());
-            all.sweep(0);
-        }
-        assert_eq!(all.close_idle(), Some(talking.address()));
-    }
-
-    #[test]
-    fn accepting_stops_before_the_bound_and_goes_on() {
-        let all = places(BYTES_MAX, SWEEP);
-        let mut tickets = Vec::new();
-        while !all.is_full() {
-            tickets.push(all.enter(0));
-        }
-        assert!(all.held_bytes() > BYTES_MAX / 2 && all.held_bytes() < BYTES_MAX);
-        assert!(tickets.len() >= 1_000, "{} handshakes at a time", tickets.len());
-        tickets.pop();
-        assert!(!all.is_full());
-    }
-
-    #[tokio::test]
-    async fn a_place_that_becomes_free_is_told() {
-        let all = places(BYTES_MAX, SWEEP);
-        let ticket = all.enter(0);
-        drop(ticket);
-        all.freed().await;
-    }
-}
+mod tests;

@@ -5,6 +5,7 @@
 //! published vectors. It must not depend on sockets or clocks: the time is an argument, in seconds since the Unix epoch.
 
 pub mod connection_string;
+pub mod emulator_options;
 pub mod error_code;
 mod escape;
 pub mod limits;

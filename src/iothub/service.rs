@@ -215,7 +215,7 @@ impl From<ServiceError> for ServiceFailure {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ServiceError {
     /// The device does not exist or, for a method, is disabled. The second case is our choice.
-    #[error("no device of that id is known, or it is disabled")]
+    #[error("the hub has no device with this id, or it is disabled")]
     NotFound,
     /// The device is not connected, is not subscribed to methods, or its connection ended before it responded.
     #[error("the device is not online")]
@@ -224,7 +224,7 @@ pub enum ServiceError {
     #[error("the device did not answer in time")]
     NoAnswer,
     /// The device's response is not JSON. Azure does not document this case.
-    #[error("the device's answer is not JSON")]
+    #[error("the response of the device is not JSON")]
     InvalidAnswer,
     /// The message queue of the device is full.
     #[error("{max} messages already wait for the device", max = limits::C2D_QUEUE_MAX)]
@@ -236,7 +236,7 @@ pub enum ServiceError {
     #[error("{max} method calls of the device are unanswered", max = limits::METHODS_IN_FLIGHT_MAX)]
     TooManyCalls,
     /// A message, or the payload of a method or of its response, is too large. Using the code of messages for all of them is our choice.
-    #[error("{bytes} bytes, more than {bytes_max}")]
+    #[error("{bytes} bytes, more than the limit of {bytes_max}")]
     TooLarge {
         /// Its size.
         bytes: usize,

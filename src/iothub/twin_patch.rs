@@ -39,14 +39,14 @@ pub enum TwinError {
     #[error("an integer is outside of -4503599627370496 to 4503599627370495")]
     Integer,
     /// Objects are nested too deeply.
-    #[error("more than {max} levels of objects", max = limits::TWIN_DEPTH_MAX)]
+    #[error("objects are nested more than {max} levels deep", max = limits::TWIN_DEPTH_MAX)]
     Depth,
     /// An array, or an object inside one, has a null. Azure's pages do not mention it. The service refuses it with 400004, by design
     /// (Azure/azure-iot-sdk-csharp, "Exception while handling a null value in the array").
-    #[error("a null inside an array")]
+    #[error("an array contains a null")]
     NullInArray,
     /// The properties or tags are too large.
-    #[error("properties of {bytes} bytes, more than {bytes_max}")]
+    #[error("the properties have {bytes} bytes, more than {bytes_max}")]
     TooLarge {
         /// Size, as Azure counts it.
         bytes: usize,

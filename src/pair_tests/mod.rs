@@ -7,9 +7,9 @@ mod frozen_hub;
 mod lost_connections;
 
 use crate::clock::WallClock;
-use crate::emulator::Config;
-use crate::emulator::directory::{Address, Directory};
+use crate::emulator::directory::Directory;
 use crate::emulator::session::{Event as HubEvent, HubError, HubSession};
+use crate::emulator::{Address, Config};
 use crate::iothub::sas::{self, Key};
 use crate::iothub::{limits, names, topics};
 use crate::policy::ping::PingPolicy;

@@ -8,10 +8,9 @@ use super::schedule::Schedule;
 use super::threshold::{self, Known};
 use super::token::TokenLife;
 use super::totals;
-use super::types::{
-    DrivePlan, EmulatorPlan, FleetPlan, Plan, Source, Subscription, Target, TargetKind, TlsPlan,
-};
-use crate::iothub::{limits, sas};
+use super::types::{DrivePlan, FleetPlan, Plan, Source, Subscription, Target, TargetKind, TlsPlan};
+use crate::iothub::emulator_options::EmulatorOptions;
+use crate::iothub::sas;
 use crate::measure::{Limits, Operation};
 use crate::scenario::{DURATION_MAX, Errors, FileText, Input, Place, Scenario, TargetSpec, located};
 use crate::units::{Percent, human_duration};
@@ -180,11 +179,11 @@ fn source_ips(spec: &TargetSpec, errors: &mut Errors) -> Vec<IpAddr> {
     found
 }
 
-fn emulator(scenario: &Scenario) -> Option<EmulatorPlan> {
-    let spec = &scenario.emulator;
-    scenario.target.is_none().then(|| EmulatorPlan {
-        expiry_grace: spec.expiry_grace.unwrap_or(limits::EXPIRY_GRACE),
-        lenient_properties: spec.lenient_properties.unwrap_or(false),
+fn emulator(scenario: &Scenario) -> Option<EmulatorOptions> {
+    let (spec, default) = (&scenario.emulator, EmulatorOptions::default());
+    scenario.target.is_none().then(|| EmulatorOptions {
+        expiry_grace: spec.expiry_grace.unwrap_or(default.expiry_grace),
+        lenient_properties: spec.lenient_properties.unwrap_or(default.lenient_properties),
     })
 }
 
@@ -370,7 +369,7 @@ mod tests {
 
     #[test]
     fn any_tier_but_unlimited_is_refused_as_not_built_yet() {
-        for tier in limits::Tier::ALL {
+        for tier in crate::iothub::limits::Tier::ALL {
             let error = plan(SMALL, &[&format!("emulator.tier={}", tier.name())]).unwrap_err();
             let expected = format!("not built yet: \"{}\" (the throttles and quotas of a tier)", tier.name());
             assert!(error.contains(&expected), "{error}");

@@ -1,5 +1,6 @@
 //! What a plan is made of. Filled in by `resolve`; read by everyone above. Data only.
 
+use crate::iothub::emulator_options::EmulatorOptions;
 use crate::iothub::message_size::message_bytes;
 use crate::iothub::properties;
 use crate::measure::{Limits, Operation, Test};
@@ -31,7 +32,7 @@ pub struct Plan {
     /// What is loaded.
     pub target: Target,
     /// The built-in hub, when it is the target.
-    pub emulator: Option<EmulatorPlan>,
+    pub emulator: Option<EmulatorOptions>,
     /// Who makes the load.
     pub fleets: Vec<FleetPlan>,
     /// The largest packet that a device takes, in mebibytes.
@@ -105,15 +106,6 @@ pub struct TlsPlan {
     pub ca: Option<PathBuf>,
     /// Turned off only by a long flag or key; marks the report.
     pub verify: bool,
-}
-
-/// How the built-in hub behaves.
-#[derive(Clone, Debug)]
-pub struct EmulatorPlan {
-    /// How long after its token's expiry a connection is closed.
-    pub expiry_grace: Duration,
-    /// Accept unescaped `#`, `+` and `/` in property bags.
-    pub lenient_properties: bool,
 }
 
 /// A group of devices that behave alike.

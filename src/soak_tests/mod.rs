@@ -8,7 +8,8 @@ mod service;
 mod wire;
 
 use crate::clock::{RunClock, WallClock};
-use crate::emulator::directory::{Address, Directory};
+use crate::emulator::Address;
+use crate::emulator::directory::Directory;
 use crate::emulator::session::{Event as HubEvent, HubSession};
 use crate::fleet::{self, ConnectionEnd, Context, Device, DeviceRef, ServiceDriver};
 use crate::iothub::service::ServiceRequest;

@@ -1,7 +1,7 @@
 //! The service client of the soak test: makes the due calls, and closes connections.
 
 use super::{CLOSE_EVERY, CLOSED_AT_A_TIME, World};
-use crate::emulator::directory::Address;
+use crate::emulator::Address;
 use crate::emulator::service::{CallDeadline, PendingRequest};
 use crate::fleet::ServiceDriver;
 use crate::iothub::service::{ServiceCall, ServiceError, ServiceRequest, ServiceResult};

@@ -146,7 +146,7 @@ fn hub_without_descriptors_for_its_shards_fails() {
     let stderr_text = String::from_utf8_lossy(&hub.stderr);
     assert_eq!((hub.status.code(), hub.stdout.is_empty()), (Some(1), true), "{stderr_text}");
     assert!(
-        stderr_text.contains("64 file descriptors may be open") && stderr_text.contains("ulimit -n"),
+        stderr_text.contains("all 64 file descriptors are in use") && stderr_text.contains("ulimit -n"),
         "{stderr_text}"
     );
 }

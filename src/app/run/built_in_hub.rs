@@ -14,12 +14,10 @@ use crate::result::model;
 /// Returns the configuration of the built-in hub: the keys of all fleets, and the options of `[emulator]`.
 pub(super) fn control_config(plan: &Plan, workers: usize) -> ControlConfig {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut config =
-        ControlConfig { shards: cores.saturating_sub(workers).max(1), ..ControlConfig::default() };
-    if let Some(emulator) = &plan.emulator {
-        config.lenient_properties = emulator.lenient_properties;
-        config.expiry_grace_ms = u64::try_from(emulator.expiry_grace.as_millis()).unwrap_or(u64::MAX);
-    }
+    let mut config = ControlConfig {
+        shards: cores.saturating_sub(workers).max(1),
+        ..ControlConfig::from(plan.emulator.unwrap_or_default())
+    };
     for fleet in &plan.fleets {
         let Auth::Sas { keys, .. } = &fleet.auth else { continue };
         match keys {

@@ -27,7 +27,8 @@ fn config_and_stats_lines_have_their_documented_form() {
     let config = config.to_config().unwrap();
     assert_eq!(config.host_names, ["localhost", "127.0.0.1", "hub.test"]);
     assert_eq!((config.group_keys.len(), config.shards), (1, 3));
-    assert_eq!((config.expiry_grace, config.lenient_properties), (Duration::from_secs(1), true));
+    let options = EmulatorOptions { expiry_grace: Duration::from_secs(1), lenient_properties: true };
+    assert_eq!(config.options, options);
     let counted = Stats { accepted: 2, ..Stats::default() };
     let shards = vec![
         ShardHealth { busy_share: 0.25, stalls: vec![[5, 9, 4].into(), [20, 90, 7].into()] },

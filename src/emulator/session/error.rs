@@ -1,44 +1,45 @@
-//! Why a hub closes a connection without a word. A part of `session`; shown by `notice`.
+//! Why a hub closes a connection without a response. Returned by `session`, and shown as part of a `notice`.
 
+use crate::iothub::limits;
 use crate::wire::DecodeError;
 
-/// Why the hub drops a connection without a word; MQTT 3.1.1 has none.
+/// Why the hub closes a connection without a response. MQTT 3.1.1 has no packet for it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HubError {
-    /// What came is not MQTT 3.1.1.
+    /// The input is not MQTT 3.1.1.
     #[error("{0}")]
     Decode(#[from] DecodeError),
     /// The first packet is not CONNECT (MQTT 3.1.1 §3.1).
     #[error("the first packet is not CONNECT")]
     NotConnect,
-    /// CONNECT did not come in time.
-    #[error("no CONNECT came in time")]
+    /// CONNECT did not arrive in time.
+    #[error("CONNECT did not arrive in time")]
     ConnectTimeout,
-    /// A packet that this client may not send, or not now.
-    #[error("a {0} that a device must not send here")]
+    /// A device must not send this packet, or not in this state.
+    #[error("unexpected {0}")]
     Unexpected(&'static str),
-    /// Nothing was heard for one and a half times the keep-alive.
-    #[error("nothing was heard within the keep-alive time")]
+    /// No packet arrived within one and a half times the keep-alive.
+    #[error("no packet arrived within the keep-alive timeout")]
     KeepAlive,
-    /// A publish with QoS 2.
-    #[error("a publish with QoS 2")]
+    /// A PUBLISH has QoS 2.
+    #[error("a PUBLISH has QoS 2")]
     QosTwo,
-    /// A publish to a topic that is not the device's.
-    #[error("a publish to a topic that is not the device's")]
+    /// A PUBLISH has a topic that does not belong to the device.
+    #[error("a PUBLISH has a topic that does not belong to the device")]
     ForeignTopic,
-    /// More than a message may have.
-    #[error("a message of {0} bytes")]
+    /// A message is too large.
+    #[error("a message has {0} bytes, more than {max}", max = limits::TELEMETRY_BYTES_MAX)]
     TooLarge(usize),
-    /// A character in a property bag that must be percent-encoded.
-    #[error("a property bag with {0:?}, which must be percent-encoded")]
+    /// A property bag has a character that must be percent-encoded.
+    #[error("a property bag has {0:?}, which must be percent-encoded")]
     Unescaped(char),
-    /// A request id so long that its answer has no topic.
-    #[error("a request id that leaves no room for an answer")]
+    /// A request id is too long for the topic of its response.
+    #[error("a request id is too long for the topic of its response")]
     RequestId,
-    /// A subscription to a filter that a hub does not grant.
-    #[error("a subscription to a filter that a hub does not grant")]
+    /// A SUBSCRIBE has a filter that a hub does not grant.
+    #[error("a SUBSCRIBE has a filter that a hub does not grant")]
     ForeignFilter,
-    /// More than five subscriptions.
-    #[error("{0} subscriptions")]
+    /// There are too many subscriptions.
+    #[error("{0} subscriptions, more than {max}", max = limits::SUBSCRIPTIONS_MAX)]
     TooManySubscriptions(usize),
 }

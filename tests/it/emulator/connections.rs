@@ -2,6 +2,7 @@
 
 use super::device::{CONNACK, CONNACK_PRESENT, Device, REFUSED, group, now_unix, token};
 use hubstorm::emulator::{Config, EmulatorError, Stats, certificate, serve};
+use hubstorm::iothub::emulator_options::EmulatorOptions;
 use hubstorm::iothub::sas;
 use hubstorm::iothub::{names, topics};
 use hubstorm::link::{listen, tls};
@@ -163,7 +164,10 @@ async fn concurrent_takeovers_leave_one_connection() {
 
 #[tokio::test]
 async fn expired_token_ends_the_connection() {
-    let hub = Hub::start(Config { expiry_grace: Duration::ZERO, ..Config::default() });
+    let hub = Hub::start(Config {
+        options: EmulatorOptions { expiry_grace: Duration::ZERO, ..EmulatorOptions::default() },
+        ..Config::default()
+    });
     let mut device = hub.device().await;
     // The token has expired but is within the allowed clock skew: the hub admits the device and closes at once.
     device.connect("d1", &token("d1", now_unix() - 10), true).await;

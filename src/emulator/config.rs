@@ -1,0 +1,65 @@
+//! The configuration of a hub in the process that runs it. Made by [`control`](super::control) or by a test; read by every part of the
+//! room. It knows nothing about where it comes from.
+
+use super::unadmitted;
+use crate::clock::WallClock;
+use crate::iothub::emulator_options::EmulatorOptions;
+use crate::iothub::sas::Key;
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// Long enough for one of thousands of devices that connect at once: on a busy machine it may be unable to send for seconds.
+const SILENCE_MAX: Duration = Duration::from_secs(10);
+
+/// A client sends its ClientHello right after the TCP handshake.
+const FIRST_BYTE_MAX: Duration = Duration::from_secs(1);
+
+/// The configuration of a hub.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Host names that devices may use in user names and tokens; case does not matter.
+    pub host_names: Vec<String>,
+    /// Group keys: every device whose key is derived from one of them is admitted.
+    pub group_keys: Vec<Key>,
+    /// Devices with a key of their own, by id. No other key admits such a device.
+    pub device_keys: HashMap<Box<str>, Key>,
+    /// Name and key of each shared access policy with the right `DeviceConnect`.
+    pub policies: Vec<(String, Key)>,
+    /// Options that scenarios and the command line can set.
+    pub options: EmulatorOptions,
+    /// Time limit from accepting a connection to its CONNECT, including TLS.
+    pub connect_arrival_timeout: Duration,
+    /// Memory limit in bytes of all connections that are not admitted. Our choice.
+    pub unadmitted_bytes_max: usize,
+    /// How long a connection that is not admitted may be silent while others need its memory or descriptor. Our choice.
+    pub silence_max: Duration,
+    /// The same for a connection that has not sent a byte. Our choice.
+    pub first_byte_max: Duration,
+    /// Number of threads that serve connections.
+    pub shards: usize,
+    /// Number of accepted messages that [`Hub::take_telemetry`](super::Hub::take_telemetry) can return; 0 keeps none and costs nothing.
+    pub telemetry_kept: usize,
+    /// The clock for dates: the expiry of a token, the time of a twin update. Its steps do not affect durations, such as the remaining
+    /// life of a connection, a queued message or a lock.
+    pub wall: WallClock,
+}
+
+impl Default for Config {
+    /// Returns the configuration of a hub named `localhost` that admits no device, with one shard per core.
+    fn default() -> Config {
+        Config {
+            host_names: vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
+            group_keys: Vec::new(),
+            device_keys: HashMap::new(),
+            policies: Vec::new(),
+            options: EmulatorOptions::default(),
+            connect_arrival_timeout: crate::iothub::limits::CONNECT_ARRIVAL_TIMEOUT,
+            unadmitted_bytes_max: unadmitted::BYTES_MAX,
+            silence_max: SILENCE_MAX,
+            first_byte_max: FIRST_BYTE_MAX,
+            shards: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            telemetry_kept: 0,
+            wall: WallClock::default(),
+        }
+    }
+}

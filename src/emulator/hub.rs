@@ -1,0 +1,170 @@
+//! The handle of a hub: its shared state, its counters, and the requests of a service client. Used from any thread, by `app` and tests
+//! from outside and by the shards from inside. It does not start threads; `server` does.
+
+use super::address::Address;
+use super::admission::Refusal;
+use super::config::Config;
+use super::counts::{Counter, Counters, Stats};
+use super::directory::Directory;
+use super::health::{Health, ShardHealth};
+use super::notice::{NOTICES_MAX, Notice};
+use super::service::{CallDeadline, PendingRequest};
+use super::shard_channel::ShardChannels;
+use super::telemetry::Telemetry;
+use super::unadmitted::Unadmitted;
+use crate::clock;
+use crate::iothub::service::{ServiceError, ServiceRequest, ServiceResponse};
+use std::collections::BTreeMap;
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::sync::{Arc, OnceLock};
+
+/// A hub: its devices and its counters.
+#[derive(Debug)]
+pub struct Hub {
+    directory: Arc<Directory>,
+    unadmitted: Arc<Unadmitted>,
+    /// One per shard.
+    counters: Box<[Counters]>,
+    /// One per shard.
+    health: Box<[Health]>,
+    /// The channel of [`Hub::notices`], set by its first call.
+    notices: OnceLock<SyncSender<Notice>>,
+    /// The channels to the shards, set when they start.
+    shards: OnceLock<ShardChannels>,
+}
+
+impl Hub {
+    /// Returns a hub that does not serve yet.
+    #[must_use]
+    pub fn new(config: Config) -> Arc<Hub> {
+        let shards = config.shards.max(1);
+        let zero = clock::now();
+        let unadmitted =
+            Unadmitted::new(config.unadmitted_bytes_max, config.silence_max, config.first_byte_max);
+        Arc::new(Hub {
+            directory: Arc::new(Directory::new(config)),
+            unadmitted,
+            counters: (0..shards).map(|_| Counters::default()).collect(),
+            health: (0..shards).map(|_| Health::new(zero)).collect(),
+            notices: OnceLock::new(),
+            shards: OnceLock::new(),
+        })
+    }
+
+    /// Returns the counters so far. Can be called from any thread at any time.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let sum = |counter: fn(&Counters) -> &Counter| self.counters.iter().map(|c| counter(c).get()).sum();
+        Stats {
+            accepted: sum(|c| &c.accepted),
+            refused: sum(|c| &c.refused),
+            telemetry: sum(|c| &c.telemetry),
+            taken_over: sum(|c| &c.taken_over),
+            expired: sum(|c| &c.expired),
+            protocol_errors: sum(|c| &c.protocol_errors),
+            tls_failed: sum(|c| &c.tls_failed),
+            closed_for_others: self.unadmitted.closed(),
+        }
+    }
+
+    /// Returns the number of refused CONNECT packets by reason, without reasons that did not occur. Can be called from any thread at any
+    /// time.
+    #[must_use]
+    pub fn refused_by(&self) -> BTreeMap<String, u64> {
+        let sum = |reason: usize| {
+            self.counters.iter().filter_map(|c| c.refused_by.get(reason)).map(Counter::get).sum()
+        };
+        let counted =
+            Refusal::REASONS.iter().enumerate().map(|(reason, name)| ((*name).to_owned(), sum(reason)));
+        counted.filter(|(_, count)| *count > 0).collect()
+    }
+
+    /// Returns a channel of the notices from now on. It ends with the hub. Only the first caller gets notices.
+    #[must_use]
+    pub fn notices(&self) -> Receiver<Notice> {
+        let (sender, receiver) = mpsc::sync_channel(NOTICES_MAX);
+        // A second caller gets a channel that has already ended.
+        let _ = self.notices.set(sender);
+        receiver
+    }
+
+    /// Returns the health of each shard so far. Can be called from any thread at any time, even if a shard does not run.
+    #[must_use]
+    pub fn health(&self) -> Vec<ShardHealth> {
+        let reading = self.directory.config().wall.read(clock::now());
+        self.health.iter().map(|health| health.read(reading)).collect()
+    }
+
+    /// Returns the latest telemetry since the previous call: at most [`Config::telemetry_kept`] messages.
+    pub fn take_telemetry(&self) -> Vec<Telemetry> {
+        self.directory.take_telemetry()
+    }
+
+    /// Carries out a request for a device and waits for its result. Can be called from any thread, on a runtime with a timer.
+    ///
+    /// # Errors
+    /// See [`ServiceError`]. If the hub does not serve, no device is online.
+    pub async fn call(&self, device: &str, request: ServiceRequest) -> Result<ServiceResponse, ServiceError> {
+        let PendingRequest { wake, deadline, mut result } = {
+            let now = clock::now();
+            self.directory.request(now, self.directory.config().wall.unix(now), device, request)
+        };
+        if let (Some(address), Some(shards)) = (wake, self.shards.get()) {
+            shards.wake(address);
+        }
+        if let Some(CallDeadline { at, call }) = deadline {
+            tokio::select! {
+                _ = tokio::time::sleep_until(at.into()) => self.directory.expire_call(device, call),
+                result = &mut result => return result.unwrap_or(Err(ServiceError::NotOnline)),
+            }
+        }
+        result.await.unwrap_or(Err(ServiceError::NotOnline))
+    }
+
+    /// Returns the memory in bytes of the connections that are not admitted, including those that are closing: at most
+    /// [`Config::unadmitted_bytes_max`].
+    #[must_use]
+    pub fn unadmitted_bytes(&self) -> usize {
+        self.unadmitted.held_bytes()
+    }
+
+    pub(super) fn unadmitted(&self) -> &Arc<Unadmitted> {
+        &self.unadmitted
+    }
+
+    pub(super) fn directory(&self) -> &Arc<Directory> {
+        &self.directory
+    }
+
+    /// Returns the number of shards.
+    pub(super) fn shard_count(&self) -> usize {
+        self.counters.len()
+    }
+
+    pub(super) fn counters(&self, shard: usize) -> &Counters {
+        &self.counters[shard]
+    }
+
+    pub(super) fn shard_health(&self, shard: usize) -> &Health {
+        &self.health[shard]
+    }
+
+    /// Sets the channels to the shards. Returns false if they were set before.
+    pub(super) fn set_shards(&self, shards: ShardChannels) -> bool {
+        self.shards.set(shards).is_ok()
+    }
+
+    /// Closes a connection that is not admitted yet.
+    pub(super) fn close(&self, address: Address) {
+        if let Some(shards) = self.shards.get() {
+            shards.close(address);
+        }
+    }
+
+    /// Sends a notice, or drops it if there is no reader or the channel is full.
+    pub(super) fn notify(&self, notice: impl FnOnce() -> Notice) {
+        if let Some(notices) = self.notices.get() {
+            let _ = notices.try_send(notice());
+        }
+    }
+}

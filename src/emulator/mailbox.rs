@@ -1,0 +1,66 @@
+//! How a shard reaches one of its connections: it leaves a note and wakes the connection's task. Filled by `server`, read by
+//! `connection`, both on the shard's thread.
+
+use super::session::HubSession;
+use super::unadmitted::Ticket;
+use std::cell::{Cell, RefCell};
+use std::task::{Context, Poll, Waker};
+use tokio::sync::oneshot;
+
+/// The mailbox of a connection.
+#[derive(Debug, Default)]
+pub(super) struct Mailbox {
+    /// Another connection takes over. Dropped when this connection is closed.
+    takeover: RefCell<Option<oneshot::Sender<()>>>,
+    /// The state of the device has something to send.
+    has_outbound: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Mailbox {
+    /// Closes the connection because another one takes over. `closed` is dropped when this connection is closed.
+    pub(super) fn take_over(&self, closed: oneshot::Sender<()>) {
+        self.takeover.replace(Some(closed));
+        self.wake();
+    }
+
+    /// Notes that the state of the device has something to send.
+    pub(super) fn notify_outbound(&self) {
+        self.has_outbound.set(true);
+        self.wake();
+    }
+
+    /// Wakes the connection's task.
+    pub(super) fn wake(&self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Returns ready when a connection that is not admitted must close to make room for another one.
+    pub(super) fn poll_closing(&self, cx: &Context<'_>, ticket: &Ticket) -> Poll<()> {
+        if ticket.is_closing() {
+            return Poll::Ready(());
+        }
+        self.register(cx);
+        Poll::Pending
+    }
+
+    /// Hands the notes to the session. `cx` is woken by the next note.
+    pub(super) fn deliver(&self, cx: &Context<'_>, session: &mut HubSession) {
+        if self.takeover.borrow().is_some() {
+            session.take_over();
+        }
+        if self.has_outbound.take() {
+            session.wake();
+        }
+        self.register(cx);
+    }
+
+    fn register(&self, cx: &Context<'_>) {
+        let mut waker = self.waker.borrow_mut();
+        if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! Direct methods in virtual time: matching, timeouts, limits and the end of connections.
+
+use super::test_support::{ConnectFields, DEVICE, Line, World, seconds};
+use crate::iothub::service::{ServiceError, ServiceRequest, ServiceResponse};
+use crate::iothub::{limits, topics};
+use crate::sansio::Machine;
+use crate::wire::{Packet, Publish, QoS, STRING_BYTES_MAX};
+use serde_json::json;
+use std::time::Duration;
+use tokio::sync::oneshot::error::TryRecvError;
+
+const METHODS: (&str, QoS) = (topics::METHODS, QoS::AtLeastOnce);
+
+fn method(connect_timeout_ms: u64) -> ServiceRequest {
+    ServiceRequest::InvokeMethod {
+        name: "reboot".to_owned(),
+        payload: Some(json!({"delay": 1})),
+        response_timeout: Duration::from_millis(30_000),
+        connect_timeout: Duration::from_millis(connect_timeout_ms),
+    }
+}
+
+/// Returns the request id of the only method call that the device gets.
+fn receive_call(line: &mut Line, world: &World) -> String {
+    line.session.wake();
+    let messages = line.messages(world);
+    let [message] = &messages[..] else { panic!("{messages:?}") };
+    assert_eq!(
+        (message.qos, message.retain, &message.payload[..]),
+        (QoS::AtMostOnce, false, &br#"{"delay":1}"#[..])
+    );
+    message.topic.strip_prefix("$iothub/methods/POST/reboot/?$rid=").unwrap().to_owned()
+}
+
+fn respond(line: &mut Line, world: &World, rid: &str, body: &str) {
+    line.publish(world, &format!("$iothub/methods/res/200/?$rid={rid}"), body, QoS::AtLeastOnce).unwrap();
+    assert_eq!(line.read(world), [Packet::PubAck(7)]);
+}
+
+#[test]
+fn responses_are_matched_by_request_id() {
+    let mut world = World::new();
+    let mut line = world.online(true, &[METHODS]);
+    let mut first = world.request(method(0));
+    assert_eq!(first.wake, Some(line.address));
+    let first_rid = receive_call(&mut line, &world);
+    let mut second = world.request(method(0));
+    let second_rid = receive_call(&mut line, &world);
+    assert_ne!(first_rid, second_rid);
+    for unknown in ["ffff", "", "x"] {
+        respond(&mut line, &world, unknown, "");
+    }
+    respond(&mut line, &world, &second_rid, r#"{"ok":true}"#);
+    let expected = ServiceResponse { status: Some(200), version: None, payload: Some(json!({"ok": true})) };
+    assert_eq!(second.result.try_recv(), Ok(Ok(expected)));
+    assert_eq!(first.result.try_recv(), Err(TryRecvError::Empty));
+    respond(&mut line, &world, &first_rid, "");
+    let nothing = ServiceResponse { status: Some(200), version: None, payload: Some(json!(null)) };
+    assert_eq!(first.result.try_recv(), Ok(Ok(nothing)));
+}
+
+#[test]
+fn a_call_without_payload_has_an_empty_body_unlike_null() {
+    let mut world = World::new();
+    let mut line = world.online(true, &[METHODS]);
+    for (payload, body) in [(None, ""), (Some(json!(null)), "null"), (Some(json!("")), "\"\"")] {
+        world.request(ServiceRequest::InvokeMethod {
+            name: "m".to_owned(),
+            payload,
+            response_timeout: Duration::from_millis(30_000),
+            connect_timeout: Duration::from_millis(0),
+        });
+        line.session.wake();
+        let messages = line.messages(&world);
+        let [message] = &messages[..] else { panic!("{messages:?}") };
+        assert_eq!(std::str::from_utf8(&message.payload).unwrap(), body);
+    }
+}
+
+#[test]
+fn a_response_timeout_is_504101_and_late_responses_do_nothing() {
+    let mut world = World::new();
+    let mut line = world.online(true, &[METHODS]);
+    let mut pending = world.request(method(0));
+    let rid = receive_call(&mut line, &world);
+    assert_eq!(line.session.poll_timeout(), Some(world.now + seconds(30)));
+    world.now += seconds(30);
+    line.turn(&world).unwrap();
+    let error = pending.result.try_recv().unwrap().unwrap_err();
+    assert_eq!((error.clone(), error.code()), (ServiceError::NoAnswer, 504_101));
+    respond(&mut line, &world, &rid, "{}");
+    assert!(line.session.poll_timeout().unwrap() > world.now);
+}
+
+#[test]
+fn a_call_waits_for_its_device_to_connect_and_subscribe() {
+    let mut world = World::new();
+    let mut early = world.request(method(10_000));
+    assert_eq!((early.wake, early.deadline.unwrap().at), (None, world.now + seconds(10)));
+    let mut line = world.online(true, &[]);
+    assert_eq!(line.messages(&world), []);
+    line.subscribe(&world, &[METHODS]).unwrap();
+    let rid = receive_suback_and_call(&mut line, &world);
+    respond(&mut line, &world, &rid, "1");
+    assert_eq!(early.result.try_recv().unwrap().unwrap().payload, Some(json!(1)));
+    world.directory.expire_call(DEVICE, early.deadline.unwrap().call);
+
+    // A waiting call outlives a connection without subscription.
+    line.drop(&world);
+    let line = world.online(true, &[]);
+    let mut late = world.request(method(10_000));
+    line.drop(&world);
+    assert_eq!(late.result.try_recv(), Err(TryRecvError::Empty));
+    world.directory.expire_call(DEVICE, late.deadline.unwrap().call);
+    let error = late.result.try_recv().unwrap().unwrap_err();
+    assert_eq!((error.clone(), error.code()), (ServiceError::NotOnline, 404_103));
+    assert!(world.directory.is_empty(), "no state is left");
+}
+
+fn receive_suback_and_call(line: &mut Line, world: &World) -> String {
+    let packets = line.read(world);
+    let [Packet::SubAck { .. }, Packet::Publish(call)] = &packets[..] else { panic!("{packets:?}") };
+    call.topic.rsplit_once("$rid=").unwrap().1.to_owned()
+}
+
+#[test]
+fn calls_end_with_their_connection() {
+    let mut world = World::new();
+    // A sent call and a queued one.
+    let mut line = world.online(true, &[METHODS]);
+    let mut sent = world.request(method(60_000));
+    receive_call(&mut line, &world);
+    let mut queued = world.request(method(60_000));
+    line.drop(&world);
+    for pending in [&mut sent, &mut queued] {
+        assert_eq!(pending.result.try_recv().unwrap(), Err(ServiceError::NotOnline));
+    }
+    // Taken over: the new connection is not pending what the old one was.
+    let mut old = world.online(false, &[METHODS]);
+    let mut pending = world.request(method(60_000));
+    receive_call(&mut old, &world);
+    let mut new = world.connect(&ConnectFields::of(DEVICE));
+    assert_eq!(new.session.claim(new.address), Some(old.address));
+    old.session.take_over();
+    old.drop(&world);
+    assert_eq!(pending.result.try_recv().unwrap(), Err(ServiceError::NotOnline));
+    new.session.admit(world.now);
+    assert_eq!(new.messages(&world), []);
+    // A call that is never sent, because the device reads nothing.
+    let mut stuck = world.request(method(0));
+    world.directory.expire_call(DEVICE, stuck.deadline.unwrap().call);
+    assert_eq!(stuck.result.try_recv().unwrap(), Err(ServiceError::NoAnswer));
+    assert_eq!(new.messages(&world), []);
+}
+
+#[test]
+fn invalid_calls_and_responses_have_error_codes() {
+    let mut world = World::new();
+    assert_eq!(world.result_of(method(0)), Err(ServiceError::NotOnline));
+    let mut line = world.online(true, &[]);
+    assert_eq!(world.result_of(method(0)), Err(ServiceError::NotOnline), "not subscribed");
+    let long = "n".repeat(STRING_BYTES_MAX - topics::method("", "1").len());
+    for name in ["", "a/b", "a+", "#", "\0", &long] {
+        let error = world
+            .result_of(ServiceRequest::InvokeMethod {
+                name: name.to_owned(),
+                payload: None,
+                response_timeout: Duration::from_millis(1),
+                connect_timeout: Duration::from_millis(1),
+            })
+            .unwrap_err();
+        assert_eq!(error.code(), 400_004, "{name}");
+    }
+    let large = "x".repeat(limits::METHOD_BYTES_MAX - 1);
+    let call = ServiceRequest::InvokeMethod {
+        name: "m".to_owned(),
+        payload: Some(large.into()),
+        response_timeout: Duration::from_millis(30_000),
+        connect_timeout: Duration::from_millis(0),
+    };
+    assert_eq!(world.result_of(call).unwrap_err().code(), 413_001);
+    // Invalid responses of the device.
+    line.subscribe(&world, &[METHODS]).unwrap();
+    line.read(&world);
+    for (body, code) in [("x".repeat(limits::METHOD_BYTES_MAX + 1), 413_001), ("{".to_owned(), 400_012)] {
+        let mut pending = world.request(method(0));
+        let rid = receive_call(&mut line, &world);
+        respond(&mut line, &world, &rid, &body);
+        assert_eq!(pending.result.try_recv().unwrap().unwrap_err().code(), code);
+    }
+    for topic in ["$iothub/methods/res/x/?$rid=1", "$iothub/methods/res/200"] {
+        assert!(line.publish(&world, topic, "", QoS::AtMostOnce).is_err(), "{topic}");
+    }
+}
+
+#[test]
+fn unanswered_calls_of_a_device_are_limited_with_403800() {
+    let mut world = World::new();
+    let refused = |world: &World| {
+        let mut pending = world.request(method(60_000));
+        let error = pending.result.try_recv().unwrap().unwrap_err();
+        assert_eq!((error.clone(), error.code()), (ServiceError::TooManyCalls, 403_800));
+        assert_eq!((pending.wake, pending.deadline), (None, None));
+    };
+    let requests = |world: &World, n| (0..n).map(|_| world.request(method(60_000))).collect::<Vec<_>>();
+    let rid = |message: &Publish| message.topic.rsplit_once("$rid=").unwrap().1.to_owned();
+
+    // First calls that wait for the device, then calls that were sent to it.
+    let mut pending = requests(&world, limits::METHODS_IN_FLIGHT_MAX);
+    refused(&world);
+    let mut line = world.online(true, &[]);
+    line.subscribe(&world, &[METHODS]).unwrap();
+    let sent = line.messages(&world);
+    assert_eq!(sent.len(), limits::METHODS_IN_FLIGHT_MAX);
+    refused(&world);
+
+    // A response, a timeout and the end of the connection make room.
+    respond(&mut line, &world, &rid(&sent[0]), "{}");
+    assert_eq!(pending[0].result.try_recv().unwrap().unwrap().status, Some(200));
+    pending.extend(requests(&world, 1));
+    refused(&world);
+    line.session.wake();
+    assert_eq!(line.messages(&world).len(), 1);
+    world.now += seconds(30);
+    line.turn(&world).unwrap();
+    assert_eq!(pending[1].result.try_recv().unwrap(), Err(ServiceError::NoAnswer));
+    let again = requests(&world, limits::METHODS_IN_FLIGHT_MAX);
+    refused(&world);
+    line.drop(&world);
+    drop(again);
+    let waiting = requests(&world, limits::METHODS_IN_FLIGHT_MAX);
+    refused(&world);
+    for pending in &waiting {
+        world.directory.expire_call(DEVICE, pending.deadline.unwrap().call);
+    }
+    assert!(world.directory.is_empty(), "no state is left");
+    requests(&world, 1);
+}
