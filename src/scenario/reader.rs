@@ -3,7 +3,7 @@
 
 use super::error::{Errors, Origin, Place, Problem, nearest};
 use super::host::{self, check_host, is_connection_string};
-use super::input::{FileText, located};
+use super::input::{FileText, resolve_path};
 use super::mask::{HIDDEN, looks_like_key, may_be_key};
 use super::node::{Entry, Node, Value};
 use super::value::{Secret, Written};
@@ -253,7 +253,7 @@ impl Reader<'_> {
 
     /// Reads a file that contains one secret. Trims white space.
     fn secret_file(&mut self, named: &Path, place: &Place) -> Option<Secret> {
-        let path = located(self.errors.file(), place, named);
+        let path = resolve_path(self.errors.file(), place, named);
         let what = match (self.files)(&path) {
             Ok(bytes) => match text_file::decode(&bytes) {
                 Ok(text) if !text.trim().is_empty() => return Some(Secret::new(text.trim().to_owned())),

@@ -51,7 +51,8 @@ fn secrets_come_only_from_environment_or_file() {
         let (secret, _) = read(Value::String(file.into()), |r, n| r.secret(n));
         assert_eq!(secret.unwrap().value.expose(), "hunter2");
     }
-    for (missing, why) in [("${file.none.txt}", "from none.txt"), ("${file.empty.txt}", "the file is empty")] {
+    for (missing, why) in [("${file.none.txt}", "from none.txt"), ("${file.empty.txt}", "the file is empty")]
+    {
         let (secret, errors) = read(Value::String(missing.into()), |r, n| r.secret(n));
         assert!(secret.is_none() && errors.contains(why), "{errors}");
     }
