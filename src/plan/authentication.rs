@@ -50,7 +50,7 @@ fn absent(
 fn fits_target(written: &Written<AuthSpec>, context: &ResolveContext<'_>, errors: &mut Errors) -> bool {
     match (&written.value, context.kind) {
         (
-            AuthSpec::Sas { .. } | AuthSpec::SasGenerated { .. } | AuthSpec::SasFile { .. },
+            AuthSpec::Sas { .. } | AuthSpec::SasOwn { .. } | AuthSpec::SasFile { .. },
             Some(TargetKind::Mqtt),
         ) => {
             let problem =
@@ -85,7 +85,7 @@ fn given(
 ) -> Auth {
     let life = |token, errors: &mut Errors| token::resolve(token, preset.tokens, errors);
     match &written.value {
-        AuthSpec::SasGenerated { token } => {
+        AuthSpec::SasOwn { token } => {
             if !context.embedded {
                 let problem =
                     errors.add(&written.place, "no source of keys: only the built-in hub takes any");
@@ -124,7 +124,7 @@ fn given(
             fits(password.value.expose(), "a password", &password.place, errors);
             Auth::Password { username, password: password.value.clone() }
         }
-        AuthSpec::None | AuthSpec::Invalid => Auth::None,
+        AuthSpec::None | AuthSpec::Unreadable => Auth::None,
     }
 }
 

@@ -4,7 +4,7 @@
 use super::fleets::{ResolveContext, shown};
 use super::listed::{self, DeviceList, Form};
 use super::template::{Template, TemplateContext};
-use crate::scenario::{Errors, FleetSpec, Written, resolve_path};
+use crate::scenario::{Errors, FleetSpec, Written, located};
 use std::path::PathBuf;
 
 /// Bad lines that are told; of a file of another kind, every line is one.
@@ -20,7 +20,7 @@ pub(super) fn read(
     errors: &mut Errors,
 ) -> Option<DeviceList> {
     let (file, devices) = (file?, spec.devices?);
-    let path = resolve_path(context.scenario, &file.place, &file.value);
+    let path = located(context.scenario, &file.place, &file.value);
     let text = match (context.files)(&path) {
         Ok(text) => text,
         Err(error) => {

@@ -13,7 +13,7 @@ use super::types::{
 };
 use crate::iothub::{limits, sas};
 use crate::measure::{Limits, Operation};
-use crate::scenario::{DURATION_MAX, Errors, FileText, Input, Place, Scenario, TargetSpec, resolve_path};
+use crate::scenario::{DURATION_MAX, Errors, FileText, Input, Place, Scenario, TargetSpec, located};
 use crate::units::{Percent, human_duration};
 use core::net::IpAddr;
 use sha2::{Digest, Sha256};
@@ -146,7 +146,7 @@ fn target(scenario: &Scenario, errors: &mut Errors) -> (Target, Option<TargetKin
     let meant = hub || spec.ca.is_some() || spec.port == Some(TLS_PORT);
     let on = spec.tls.as_ref().map_or(meant, |tls| tls.on);
     let tls = on.then(|| TlsPlan {
-        ca: spec.ca.as_ref().map(|ca| resolve_path(&scenario.file, &ca.place, &ca.value)),
+        ca: spec.ca.as_ref().map(|ca| located(&scenario.file, &ca.place, &ca.value)),
         verify: spec.tls.as_ref().is_none_or(|tls| tls.verify),
     });
     let target = Target {

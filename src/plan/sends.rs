@@ -11,8 +11,8 @@ use crate::iothub::message_size::message_bytes;
 use crate::iothub::{limits, properties, topics};
 use crate::measure::Operation;
 use crate::scenario::{
-    ArrivalKind, Errors, MessageSpec, PayloadSpec, Place, SendSpec, Spacing, Timing, Written, nearest,
-    resolve_path,
+    ArrivalKind, Errors, MessageSpec, PayloadSpec, Place, SendSpec, Spacing, Timing, Written, located,
+    nearest,
 };
 use crate::text_file;
 use crate::wire::{REMAINING_BYTES_MAX, STRING_BYTES_MAX};
@@ -33,10 +33,10 @@ pub(super) fn resolve(
     let hub = context.kind == Some(TargetKind::IotHub);
     let payload = spec.payload.as_ref().and_then(|written| {
         let made = match &written.value {
-            MessageSpec::FileLines { path, shuffled } => {
+            MessageSpec::Lines { path, shuffled } => {
                 return lines(path, context, errors).map(|lines| Payload::lines(lines, *shuffled));
             }
-            MessageSpec::Payload(value) => {
+            MessageSpec::Made(value) => {
                 Written { value: value.clone(), text: written.text.clone(), place: written.place.clone() }
             }
         };
@@ -136,7 +136,7 @@ fn any_payload(written: &Written<PayloadSpec>, errors: &mut Errors) -> Option<Pa
 
 /// The lines of a file with messages.
 fn lines(path: &Written<PathBuf>, context: &ResolveContext, errors: &mut Errors) -> Option<Lines> {
-    let file = resolve_path(context.scenario, &path.place, &path.value);
+    let file = located(context.scenario, &path.place, &path.value);
     let bytes = (context.files)(&file);
     let text = bytes.as_deref().map_err(ToString::to_string);
     match text.and_then(|text| text_file::skip_bom(text).map_err(|error| error.to_string())) {

@@ -3,7 +3,7 @@
 
 use super::error::{Errors, Origin, Place, Problem, nearest};
 use super::host::{self, check_host, is_connection_string};
-use super::input::{FileText, resolve_path};
+use super::input::{FileText, located};
 use super::mask::{HIDDEN, looks_like_key, may_be_key};
 use super::node::{Entry, Node, Value};
 use super::value::{Secret, Written};
@@ -257,7 +257,7 @@ impl Reader<'_> {
 
     /// Reads a file that contains one secret. Trims white space.
     fn secret_file(&mut self, path_in_scenario: &Path, place: &Place) -> Option<Secret> {
-        let path = resolve_path(self.errors.file(), place, path_in_scenario);
+        let path = located(self.errors.file(), place, path_in_scenario);
         let what = match (self.files)(&path) {
             Ok(bytes) => match text_file::decode(&bytes) {
                 Ok(text) if !text.trim().is_empty() => return Some(Secret::new(text.trim().to_owned())),

@@ -336,9 +336,9 @@ pub enum PayloadSpec {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MessageSpec {
     /// Generated for each message.
-    Payload(PayloadSpec),
+    Made(PayloadSpec),
     /// `{ file = ".." }`: one line of the file for each message.
-    FileLines {
+    Lines {
         /// Path, as written.
         path: Written<PathBuf>,
         /// `order = "random"`.
