@@ -162,7 +162,7 @@ impl StepWatch {
 
 /// Iterates over the times that the wall clock would show without the last step, without the last two, and so on. Each item has the
 /// earliest omitted step, the sum of the omitted steps in microseconds, and the resulting time.
-pub fn without(steps: &[Step], unix: Duration) -> impl Iterator<Item = (Step, i64, Duration)> {
+pub fn without_last_steps(steps: &[Step], unix: Duration) -> impl Iterator<Item = (Step, i64, Duration)> {
     steps.iter().rev().scan(0_i64, move |by_us, step| {
         *by_us = by_us.saturating_add(step.by_us);
         Some((*step, *by_us, moved(unix, by_us.saturating_neg())))

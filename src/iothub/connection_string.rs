@@ -1,6 +1,6 @@
 //! Parses a device's connection string: `HostName=..;DeviceId=..;SharedAccessKey=..`. Used by `plan` for credential files.
 //!
-//! Errors name fields but never repeat a value, which may be a mistyped secret.
+//! Errors name fields but never repeat a value, which may be a mistyped secret. It must not depend on files.
 
 /// The text is not the connection string of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

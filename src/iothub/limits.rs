@@ -11,8 +11,7 @@ pub const CONNECT_BYTES_MAX: usize = 48 * 1024;
 /// (Azure: "Create and read IoT Hub messages").
 pub const TELEMETRY_BYTES_MAX: usize = 256 * 1024;
 
-/// The size of a cloud-to-device message, counted in the same way (Azure: "Send cloud-to-device messages
-/// from an IoT hub").
+/// The size of a cloud-to-device message, counted in the same way (Azure: "Send cloud-to-device messages from an IoT hub").
 pub const C2D_BYTES_MAX: usize = 64 * 1024;
 
 /// The size of a direct method's payload, in each direction (Azure: "Understand and invoke direct methods from IoT Hub").

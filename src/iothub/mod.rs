@@ -1,5 +1,6 @@
-//! The rules that Azure IoT Hub adds to MQTT, as pure functions: user names and topics, SAS tokens, property bags, and limits with their
-//! sources. Texts and bytes go in; texts, tokens and parsed values come out. Start with `topics.rs`.
+//! The rules that Azure IoT Hub adds to MQTT, as pure functions and types: user names and topics, SAS tokens, property bags, service calls
+//! with their error codes, and limits with their sources. Texts and bytes go in; texts, tokens and parsed values come out. Start with
+//! `topics.rs`.
 //!
 //! The load generator builds what the emulator checks, and both use this room. An error in it would cancel out, so its tests use
 //! published vectors. It must not depend on sockets or clocks: the time is an argument, in seconds since the Unix epoch.

@@ -1,6 +1,6 @@
 //! Parses the messages that a device receives from a hub: answers to twin requests, changes of desired properties, direct methods, and
 //! cloud-to-device messages (Azure: "Communicate with an IoT hub using the MQTT protocol"). Called by `fleet`. All input is untrusted:
-//! invalid messages give `None`, and nothing here panics.
+//! invalid messages give `None`, and nothing here panics. It must not depend on clocks or on the state of a device.
 
 use super::properties;
 use super::topics::query_value;

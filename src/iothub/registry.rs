@@ -1,7 +1,7 @@
 //! Parses device identities in JSON. A registry export by the job `ExportDevices` has one object per line (Azure: "Import and export IoT
 //! Hub device identities in bulk"); `az iot hub device-identity list` prints a list. Used by `plan` for credential files.
 //!
-//! Errors never repeat a value, because any value may be a secret.
+//! Errors never repeat a value, because any value may be a secret. It must not depend on files.
 
 use serde::Deserialize;
 use zeroize::Zeroizing;

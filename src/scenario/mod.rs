@@ -1,6 +1,6 @@
-//! Reads a scenario file. In goes an [`Input`]: the text, `--set` overrides, and access to environment variables and files. Out comes a
-//! [`Scenario`], whose values remember where they were written, together with all [`Errors`] found. Start with `keys/mod.rs`, which
-//! has the keys of the format, then `model/mod.rs`.
+//! Reads a scenario file. The input is an [`Input`]: the text, `--set` overrides, and access to environment variables and files. The output
+//! is a [`Scenario`], whose values have their place in the file, and all [`Errors`]. Start with `keys/mod.rs`, which reads the keys of the
+//! format, then read `model/mod.rs`.
 //!
 //! Called by `plan::load`. This room checks each value on its own: key, type, unit, range. `plan` checks what values mean together, such as
 //! whether a fleet exists. It must not depend on sockets, clocks or `plan`.

@@ -35,11 +35,7 @@ impl Reader<'_> {
     /// Reads a duration longer than zero.
     pub(super) fn duration(&mut self, node: &Node) -> Option<Duration> {
         let value = self.duration_or_zero(node)?;
-        if value.is_zero() {
-            self.invalid(node, "must be longer than zero", units::EXPECTED_DURATION);
-            return None;
-        }
-        Some(value)
+        self.check_above_zero(node, value, units::EXPECTED_DURATION)
     }
 
     /// Reads a duration.
@@ -52,11 +48,7 @@ impl Reader<'_> {
             return None;
         }
         let value = self.parse(node, allowed, units::parse_duration)?;
-        if value > DURATION_MAX {
-            self.invalid(node, "too long", "up to 100d");
-            return None;
-        }
-        Some(value)
+        self.check_not_too_long(node, value)
     }
 
     /// Reads a duration longer than zero, or `"never"`, which is `None`.
@@ -69,17 +61,24 @@ impl Reader<'_> {
             "never" => Ok(None),
             text => units::parse_duration(text).map(Some),
         })?;
-        match value {
-            Some(Duration::ZERO) => {
-                self.invalid(node, "must be longer than zero", allowed);
-                None
-            }
-            Some(value) if value > DURATION_MAX => {
-                self.invalid(node, "too long", "up to 100d");
-                None
-            }
-            value => value,
+        let value = self.check_above_zero(node, value?, allowed)?;
+        self.check_not_too_long(node, value)
+    }
+
+    fn check_above_zero(&mut self, node: &Node, value: Duration, allowed: &str) -> Option<Duration> {
+        if value.is_zero() {
+            self.invalid(node, "must be longer than zero", allowed);
+            return None;
         }
+        Some(value)
+    }
+
+    fn check_not_too_long(&mut self, node: &Node, value: Duration) -> Option<Duration> {
+        if value > DURATION_MAX {
+            self.invalid(node, "too long", "up to 100d");
+            return None;
+        }
+        Some(value)
     }
 
     /// Reads a duration with a sign, such as `-3m` or `+6m`. Returns microseconds.

@@ -8,7 +8,6 @@ use super::mask::{HIDDEN, looks_like_key, may_be_key};
 use super::node::{Entry, Node, Value};
 use super::value::{Secret, Written};
 use crate::text_file;
-
 use core::net::IpAddr; // Addresses only: sockets live in std::net.
 use std::fmt::Display;
 use std::io;
@@ -17,6 +16,11 @@ use std::str::FromStr;
 
 /// Keys whose value is a secret. In a file they take only `${env.NAME}` or `${file.PATH}`; `--set` refuses them, and no message shows them.
 pub(super) const SECRET_KEYS: [&str; 3] = ["group_key", "key", "password"];
+
+/// The start of a reference to an environment variable.
+const ENV_PREFIX: &str = "${env.";
+/// The start of a reference to a file with a secret.
+const FILE_PREFIX: &str = "${file.";
 
 /// Reads values and collects their errors.
 pub(super) struct Reader<'a> {
@@ -202,7 +206,7 @@ impl Reader<'_> {
         match check_host(&host.value) {
             Ok(()) => Some(host),
             Err(what) => {
-                let variable = host.text.strip_prefix(REFERENCE).and_then(|rest| rest.strip_suffix('}'));
+                let variable = host.text.strip_prefix(ENV_PREFIX).and_then(|rest| rest.strip_suffix('}'));
                 let what = match variable.filter(|name| is_variable_name(name)) {
                     Some(name) => {
                         format!("invalid value of the environment variable {name}: {what}")
@@ -236,11 +240,11 @@ impl Reader<'_> {
                 .fix(advice);
             return None;
         };
-        if let Some(path) = text.strip_prefix(FILE_REFERENCE).and_then(|rest| rest.strip_suffix('}')) {
+        if let Some(path) = text.strip_prefix(FILE_PREFIX).and_then(|rest| rest.strip_suffix('}')) {
             let value = self.secret_file(Path::new(path), &node.place)?;
             return Some(Written { value, text: text.clone(), place: node.place.clone() });
         }
-        if !is_one_reference(text) {
+        if !is_env_reference(text) {
             self.errors
                 .add(&node.place, "a secret must not be written in the scenario")
                 .allowed("${env.NAME} or ${file.PATH}, with nothing before or after it")
@@ -252,8 +256,8 @@ impl Reader<'_> {
     }
 
     /// Reads a file that contains one secret. Trims white space.
-    fn secret_file(&mut self, named: &Path, place: &Place) -> Option<Secret> {
-        let path = located(self.errors.file(), place, named);
+    fn secret_file(&mut self, path_in_scenario: &Path, place: &Place) -> Option<Secret> {
+        let path = located(self.errors.file(), place, path_in_scenario);
         let what = match (self.files)(&path) {
             Ok(bytes) => match text_file::decode(&bytes) {
                 Ok(text) if !text.trim().is_empty() => return Some(Secret::new(text.trim().to_owned())),
@@ -262,7 +266,7 @@ impl Reader<'_> {
             },
             Err(error) => error.to_string(),
         };
-        let hidden = named.to_str().is_some_and(looks_like_key);
+        let hidden = path_in_scenario.to_str().is_some_and(looks_like_key);
         let name = if hidden { "the file".into() } else { path.to_string_lossy() };
         let problem = self.errors.add(place, format!("cannot read a secret from {name}: {what}"));
         problem
@@ -309,9 +313,9 @@ impl Reader<'_> {
         let mut out = String::with_capacity(text.len());
         let mut rest = text;
         let mut complete = true;
-        while let Some(at) = rest.find(REFERENCE) {
+        while let Some(at) = rest.find(ENV_PREFIX) {
             out.push_str(&rest[..at]);
-            let after = &rest[at + REFERENCE.len()..];
+            let after = &rest[at + ENV_PREFIX.len()..];
             let end = after.find('}').unwrap_or(after.len());
             let name = &after[..end];
             let value = if is_variable_name(name) && end < after.len() { (self.env)(name) } else { None };
@@ -328,6 +332,7 @@ impl Reader<'_> {
         complete.then_some(out)
     }
 
+    /// Reports a variable that is not set, or an invalid reference.
     fn report_bad_reference(&mut self, name: &str, closed: bool, place: &Place) -> &mut Problem {
         // The name may be a key that the user pasted.
         if closed && is_variable_name(name) && !looks_like_key(name) {
@@ -340,15 +345,12 @@ impl Reader<'_> {
     }
 }
 
-const REFERENCE: &str = "${env.";
-const FILE_REFERENCE: &str = "${file.";
-
 fn is_variable_name(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
-fn is_one_reference(text: &str) -> bool {
-    let name = text.strip_prefix(REFERENCE).and_then(|rest| rest.strip_suffix('}'));
+fn is_env_reference(text: &str) -> bool {
+    let name = text.strip_prefix(ENV_PREFIX).and_then(|rest| rest.strip_suffix('}'));
     name.is_some_and(is_variable_name)
 }
 

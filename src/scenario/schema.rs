@@ -1,6 +1,6 @@
 //! The JSON Schema of the format, from `schema.json`. Editors use it to complete and check scenarios; `hubstorm schema scenario` prints it.
 //! The reader does not use it, because its own errors are more precise. `tests/it/schema.rs` checks that both accept the same keys and
-//! values.
+//! values. It must not depend on the reader.
 
 use serde_json::{Map, Value};
 

@@ -1,4 +1,4 @@
-//! A cursor over received bytes. Reads can fail but never panic. Used by `connect` and `strict`.
+//! A cursor over received bytes. Reads can fail but never panic. Used by `connect` and `strict`. It must not depend on packets.
 
 /// The bytes that have not been read yet.
 pub(super) struct Reader<'a>(pub(super) &'a [u8]);

@@ -3,7 +3,7 @@
 
 use super::connect::Reached;
 use super::{ConnectionState, Device, Excuse};
-use crate::clock::{Step, without};
+use crate::clock::{Step, without_last_steps};
 use crate::iothub::limits::EXPIRY_GRACE_MAX;
 use crate::link::DialError;
 use crate::measure::Culprit;
@@ -35,7 +35,7 @@ impl TokenCheck {
     /// machine's clock would show without its last steps. Either clock may be right, so only their disagreement counts.
     fn clock_step(&self, steps: &[Step]) -> Option<i64> {
         let expired = |unix: Duration| self.expiry <= unix + CLOCK_TOLERANCE;
-        for (step, by_us, without) in without(steps, self.unix) {
+        for (step, by_us, without) in without_last_steps(steps, self.unix) {
             let disagreed = match (expired(self.unix), expired(without)) {
                 // Only for a token from before the step: a later one was stamped by the new clock.
                 (true, false) => (step.at > self.made).then_some(self.unix),
@@ -98,7 +98,9 @@ impl Device {
         }
         let unix = self.context.compare_clocks(now);
         let watch = self.context.steps.borrow();
-        without(watch.steps(), unix).find(|(_, _, unix)| error.is_valid_at(*unix)).map(|(_, by_us, _)| by_us)
+        without_last_steps(watch.steps(), unix)
+            .find(|(_, _, unix)| error.is_valid_at(*unix))
+            .map(|(_, by_us, _)| by_us)
     }
 
     /// Records a failure as the load generator's, because its clock stepped by `by_us`.

@@ -25,17 +25,18 @@ fn read_auth(reader: &mut Reader<'_>, node: &Node) -> Option<(AuthSpec, &'static
     let later = [("x509", "device certificates"), ("dps", "the device provisioning service")];
     let kind_node = fields.require(reader, "kind", "kind = \"sas\", \"password\" or \"none\"")?;
     let kind = reader.choice(kind_node, &kinds, &later)?;
-    let read = match kind {
+    let spec_and_kind = match kind {
         Kind::Sas => {
-            let own = !["group_key", "policy", "key", "file"].iter().any(|key| fields.entry(key).is_some());
+            let is_generated =
+                !["group_key", "policy", "key", "file"].iter().any(|key| fields.entry(key).is_some());
             let from_file = fields.entry("file").is_some();
             let group_key = fields.take("group_key").and_then(|node| reader.secret(node));
-            let policy = fields.take("policy").and_then(|node| reader.text(node, "a policy's name"));
+            let policy = fields.take("policy").and_then(|node| reader.text(node, "the name of a policy"));
             let key = fields.take("key").and_then(|node| reader.secret(node));
             let file = fields.take("file").and_then(|node| reader.path(node, "the path of a file with keys"));
             let token = token(reader, &mut fields);
             check_key_sources(reader, &fields);
-            let spec = if own {
+            let spec = if is_generated {
                 AuthSpec::SasOwn { token }
             } else if from_file {
                 AuthSpec::SasFile { file, token }
@@ -62,7 +63,7 @@ fn read_auth(reader: &mut Reader<'_>, node: &Node) -> Option<(AuthSpec, &'static
         Kind::None => (AuthSpec::None, "none"),
     };
     fields.finish(reader, &[]);
-    Some(read)
+    Some(spec_and_kind)
 }
 
 fn token(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> TokenSpec {

@@ -1,4 +1,4 @@
-//! The typed content of `auth`: keys, passwords and token settings. Part of `model`.
+//! The typed content of `auth`: keys, passwords and token settings. Part of `model`. It must not depend on TOML or JSON.
 
 use crate::scenario::error::Place;
 use crate::scenario::value::{Secret, Written};
