@@ -98,9 +98,8 @@ pub struct Device {
     qos0_unconfirmed: u32,
     /// The latest attempt was refused, and the CONNACK code does not ask to try again.
     refused: bool,
-    /// Why the load generator may have caused the device's failures. It is set when a connection is lost soon after a long stall
-    /// of this worker, fails for lack of a local resource, or is refused or lost because this machine's clock stepped. It ends
-    /// when the device is online and has no backlog.
+    /// Why the load generator may have caused the device's failures: a long stall of this worker just before a loss, a missing
+    /// local resource, or a step of this machine's clock. It ends when the device is online and has no backlog.
     excuse: Excuse,
     /// May still publish messages that the run's own subscribers receive.
     is_sender: bool,

@@ -1,7 +1,7 @@
-//! A soak test in virtual time: 200 devices, their hub and its service client run for half an hour, with telemetry, twins,
-//! methods, cloud-to-device messages, renewals, and connections that the hub closes. Every operation ends once, and the counts of
-//! the devices agree with those of the hub to the message. There are no sockets: bytes take 5 ms in each direction. `balance.rs`
-//! has the test.
+//! A soak test in virtual time: 200 devices, their hub and its service client run for half an hour. They exercise telemetry,
+//! twins, methods, cloud-to-device messages, renewals, and connections that the hub closes. Every operation ends once, and the
+//! counts of the devices agree with those of the hub to the message. There are no sockets: bytes take 5 ms in each direction.
+//! `balance.rs` has the test.
 
 mod balance;
 mod service;

@@ -16,8 +16,8 @@ const EARLY_MAX: usize = 64;
 /// counter.
 const MISSED_MAX: u64 = u32::MAX as u64;
 
-/// The version of the desired properties at the device. The correct order is to subscribe, then to request the whole twin, then
-/// to drop changes that are not newer (Azure: "Understand and use device twins in IoT Hub").
+/// The version of the desired properties at the device. The correct order is to subscribe, to request the whole twin, and to drop
+/// changes that are not newer (Azure: "Understand and use device twins in IoT Hub").
 #[derive(Debug, Default)]
 pub(super) struct DesiredVersions {
     known: Option<u64>,
@@ -148,8 +148,8 @@ impl Device {
     }
 }
 
-/// Returns the error class of a status that Azure's SDKs know, or a finer one if the body has a matching error code of the
-/// service that a twin request can meet ("Troubleshooting Azure IoT Hub error codes").
+/// Returns the error class of a twin answer. If the body has a known error code that matches the status, the class is that of the
+/// code ("Troubleshooting Azure IoT Hub error codes"), otherwise that of the status.
 fn class(status: u16, code: Option<u32>) -> &'static str {
     match code.filter(|code| error_code::status(*code) == u32::from(status)) {
         Some(error_code::INVALID_PROTOCOL_VERSION) => return "twin_400001",
