@@ -362,9 +362,9 @@ impl Machine for Device {
         }
         // Messages that we cut off and will not resend are unfinished. A kept session resends them in the next span.
         let over = now_ns >= self.context.load_end_ns();
-        let cut = planned.is_some()
+        let is_cut_off = planned.is_some()
             && (over || (planned == Some(ConnectionEnd::Finished) && self.plan().clean_session));
-        if cut {
+        if is_cut_off {
             self.settle_open(now);
         }
         self.end_pending(planned.is_some(), now);

@@ -211,7 +211,7 @@ impl DeviceRun {
         connection.hub.handle_closed(now, Closed::Eof);
         connection.hub.release();
         self.device.handle_closed(now, why);
-        let again = match self.device.connection_end() {
+        let next_attempt = match self.device.connection_end() {
             ConnectionEnd::Finished => None,
             ConnectionEnd::Renewal | ConnectionEnd::Method => {
                 self.retries = Retries::default();
@@ -221,7 +221,7 @@ impl DeviceRun {
                 self.device.back_off(&mut self.retries, now).map(|delay| now + delay)
             }
         };
-        self.next_ns = again.map(|at| world.ns(at)).filter(|ns| *ns < self.device.offline_at_ns());
+        self.next_ns = next_attempt.map(|at| world.ns(at)).filter(|ns| *ns < self.device.offline_at_ns());
     }
 }
 

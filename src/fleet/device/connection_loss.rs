@@ -119,9 +119,9 @@ impl Device {
     /// Records that the connection turned out to be dead, so that QoS 0 messages since the last received byte may be lost. Not
     /// used when the peer closes the connection: as far as TCP shows, it has read everything before.
     pub(super) fn record_dead_connection(&mut self) {
-        let unheard = std::mem::take(&mut self.qos0_unconfirmed);
-        if unheard > 0 {
-            self.recorder().count(|counts| counts.qos0_on_dead_connections += u64::from(unheard));
+        let unconfirmed = std::mem::take(&mut self.qos0_unconfirmed);
+        if unconfirmed > 0 {
+            self.recorder().count(|counts| counts.qos0_on_dead_connections += u64::from(unconfirmed));
         }
     }
 

@@ -77,11 +77,11 @@ impl Device {
                 self.message_ended(send, now);
             }
         } else {
-            let said = Refusal::read(body);
-            let class = if status == 200 { "twin_body" } else { class(status, said.error_code) };
+            let refusal = Refusal::read(body);
+            let class = if status == 200 { "twin_body" } else { class(status, refusal.error_code) };
             self.recorder().error(class, Culprit::Peer, now, || {
                 let what = if class == "twin_body" { ": the body is not a twin" } else { "" };
-                format!("{}: {operation} failed with status {status}{what}{said}", self.id())
+                format!("{}: {operation} failed with status {status}{what}{refusal}", self.id())
             });
             let outcome = if status == 429 { Outcome::Throttled } else { Outcome::Refused };
             self.request_ended(request, outcome, now);
@@ -196,10 +196,10 @@ mod tests {
     #[test]
     fn stale_and_missed_versions_are_counted() {
         let mut desired = DesiredVersions::default();
-        for (version, seen) in
+        for (version, expected) in
             [(5, (1, 0, 0)), (6, (1, 0, 0)), (6, (1, 1, 0)), (2, (1, 1, 0)), (9, (1, 0, 2)), (10, (1, 0, 0))]
         {
-            assert_eq!(counts(desired.on_change(version, false)), seen, "{version}");
+            assert_eq!(counts(desired.on_change(version, false)), expected, "{version}");
         }
         assert_eq!(counts(desired.on_change(u64::MAX, false)), (1, 0, MISSED_MAX));
     }
