@@ -119,7 +119,7 @@ impl DeliveryTracker {
         self.cells.get_mut((send * self.fleets + usize::from(fleet)) * self.phases + phase)
     }
 
-    /// A tracked message was acknowledged: its copies are expected.
+    /// Counts the copies of an acknowledged message as expected.
     pub(crate) fn published(&mut self, plan: &Plan, from: DeviceRef, stream: u16, due_ns: u64) {
         // Rounded like the stamp.
         let due_ns = due_ns / 1_000 * 1_000;
@@ -131,7 +131,7 @@ impl DeliveryTracker {
         }
     }
 
-    /// A tracked message was sent, but it is unknown whether the broker received it.
+    /// Remembers a sent message without an acknowledgment: the broker may or may not have received it.
     pub(crate) fn unacked(&mut self, plan: &Plan, from: DeviceRef, stream: u16, (seq, due_ns): (u64, u64)) {
         if self.unacked_count >= UNACKED_MAX {
             return self.published(plan, from, stream, due_ns);
@@ -142,7 +142,7 @@ impl DeliveryTracker {
         self.progress.unacked = true;
     }
 
-    /// A device received a message with a stamp of this run. Returns `None` if the device does not subscribe to it.
+    /// Counts a received message with a stamp of this run. Returns `None` if the device does not subscribe to it.
     #[inline]
     pub fn arrived(
         &mut self,

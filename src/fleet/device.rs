@@ -217,7 +217,7 @@ impl Device {
         deadline
     }
 
-    /// The attempt failed before CONNECT.
+    /// Handles an attempt that failed before CONNECT.
     pub(crate) fn dial_failed(&mut self, error: &crate::link::DialError, now: Instant) {
         let Some(due_ns) = self.attempt_due_ns() else { return };
         match self.clock_step_behind_certificate_error(error, now) {
@@ -240,7 +240,7 @@ impl Device {
         self.end_attempt(outcome, now);
     }
 
-    /// TCP and TLS are connected.
+    /// Handles an attempt whose TCP and TLS are connected.
     pub(crate) fn on_dialed(&mut self, dialed: &crate::link::Dialed, now: Instant) {
         let Some(due_ns) = self.attempt_due_ns() else { return };
         self.recorder().steps(&dialed.steps, due_ns, now);

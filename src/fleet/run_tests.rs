@@ -43,7 +43,7 @@ fn refusing_address() -> std::net::SocketAddr {
     crate::link::listen::bind("127.0.0.1:0".parse().unwrap()).unwrap().local_addr().unwrap()
 }
 
-/// A broker that accepts every connection and reads everything.
+/// Starts a broker that accepts every connection and reads everything.
 fn broker() -> std::net::SocketAddr {
     let listener = crate::link::listen::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
@@ -63,7 +63,7 @@ fn broker() -> std::net::SocketAddr {
     address
 }
 
-/// Two devices that send ten messages per second each at a load of 100%.
+/// Returns a plan with two devices that send ten messages per second each at a load of 100%.
 fn sending(phases: &str) -> Plan {
     plan(&format!(
         "seed = 3\ndrain = \"1s\"\n[target]\nkind = \"mqtt\"\nhost = \"127.0.0.1\"\ntls = false\n\

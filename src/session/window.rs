@@ -354,8 +354,8 @@ impl<T> Window<T> {
         self.events.extend(self.unflushed.drain(..).map(acked));
     }
 
-    /// The connection has ended, and with it the use of the quarantined ids, except those of QoS 2 exchanges that a kept session
-    /// must complete.
+    /// Handles the end of the connection. It frees the quarantined ids, except those of QoS 2 exchanges that a kept session must
+    /// complete.
     pub(super) fn handle_closed(&mut self, keep: bool) {
         self.events.extend(self.unflushed.drain(..).map(|(tag, sent)| Event::Lost { tag, sent }));
         // Timed-out messages were sent before the live ones, so they go first.
@@ -391,7 +391,7 @@ impl<T> Window<T> {
         }
     }
 
-    /// The server has no session: no message is resent, and no acknowledgment of an earlier packet can arrive.
+    /// Loses all kept messages, because the server has no session. No acknowledgment of an earlier packet can arrive.
     pub(super) fn lose_kept(&mut self) {
         for slot in &mut self.slots {
             slot.repeats = ExpectedRepeats::NONE;

@@ -6,7 +6,7 @@ use crate::scenario::Input;
 const S: u64 = 1_000_000_000;
 const OUT: DeviceRef = DeviceRef { fleet: 0, index: 0 };
 
-/// One publisher, two subscribers, two phases of 10 s.
+/// Returns a plan with one publisher, two subscribers, and two phases of 10 s.
 fn plan() -> Plan {
     let text = "[target]\nkind = \"mqtt\"\nhost = \"127.0.0.1\"\n\
                 [fleet.out]\ndevices = 1\n[[fleet.out.send]]\nevery = \"1s\"\ntopic = \"a\"\npayload = '${stamp}'\n\
@@ -62,7 +62,7 @@ impl Run {
     }
 }
 
-/// Not a whole microsecond.
+/// Returns a due time that is not a whole microsecond.
 fn due_ns(seq: u64) -> u64 {
     seq * S + 999
 }

@@ -20,7 +20,7 @@ fn flow(wire: &mut Wire, seconds: usize) -> Result<[usize; 2], SessionError> {
     Ok(packets)
 }
 
-/// The numbers of ok messages, of those that may be lost, and of pings that timed out.
+/// Returns the numbers of ok messages, of those that may be lost, and of pings that timed out.
 fn counted(wire: &Wire) -> [u64; 3] {
     let measurement = wire.measurement();
     let [sent, pings] =
