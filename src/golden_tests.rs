@@ -149,14 +149,14 @@ fn run(devices: u32, window: u16, what: Operation) -> (Totals, Judgment) {
         emulator: None,
         target: TargetFacts::default(),
     });
-    let again = judge(&JudgeInput {
+    let from_file = judge(&JudgeInput {
         measurement: &as_in_a_file(&measurement),
         rules: &as_in_a_file(&rules),
         ended_by: EndedBy::Plan,
         emulator: None,
         target: TargetFacts::default(),
     });
-    assert_eq!(again, judged, "the result file gives the same verdict");
+    assert_eq!(from_file, judged, "the result file gives the same verdict");
     (measurement.of(what), judged)
 }
 

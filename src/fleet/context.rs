@@ -36,8 +36,8 @@ pub struct Context {
     pub wall: WallClock,
     /// Steps of `wall`.
     pub(super) steps: RefCell<StepWatch>,
-    /// The hub's clock is known to have made every step before this instant as well, because the hub accepted a token that is
-    /// valid only with such a clock.
+    /// The hub's clock has made every step before this instant too: the hub accepted a token that is valid only with such a
+    /// clock.
     pub(super) hub_stepped_until: Cell<Option<Instant>>,
     /// End of the time in which connections that were lost after a stall excuse failures.
     pub(super) stall_excuse_ns: Cell<u64>,

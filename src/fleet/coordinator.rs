@@ -269,7 +269,7 @@ impl Coordinator {
     }
 
     fn emit(&self, event: Event) {
-        // The run continues if nobody receives its events.
+        // The run continues even if its events have no receiver.
         drop(self.events.send(event));
     }
 }

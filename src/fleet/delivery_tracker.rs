@@ -55,7 +55,7 @@ pub type Inbox = HashMap<Stream, StreamState, BuildHasherDefault<StreamHasher>>;
 /// The received messages of one stream at one subscriber.
 #[derive(Debug)]
 pub struct StreamState {
-    heard: ExpectedStream,
+    expected_stream: ExpectedStream,
     sequence: SequenceTracker,
 }
 
@@ -119,7 +119,7 @@ impl DeliveryTracker {
         self.cells.get_mut((send * self.fleets + usize::from(fleet)) * self.phases + phase)
     }
 
-    /// A tracked message was acknowledged: its copies are expected.
+    /// Counts the copies of an acknowledged message as expected.
     pub(crate) fn published(&mut self, plan: &Plan, from: DeviceRef, stream: u16, due_ns: u64) {
         // Rounded like the stamp.
         let due_ns = due_ns / 1_000 * 1_000;
@@ -131,7 +131,7 @@ impl DeliveryTracker {
         }
     }
 
-    /// A tracked message was sent, but it is unknown whether the broker received it.
+    /// Remembers a sent message without an acknowledgment: the broker may or may not have received it.
     pub(crate) fn unacked(&mut self, plan: &Plan, from: DeviceRef, stream: u16, (seq, due_ns): (u64, u64)) {
         if self.unacked_count >= UNACKED_MAX {
             return self.published(plan, from, stream, due_ns);
@@ -142,7 +142,7 @@ impl DeliveryTracker {
         self.progress.unacked = true;
     }
 
-    /// A device received a message with a stamp of this run. Returns `None` if the device does not subscribe to it.
+    /// Counts a received message with a stamp of this run. Returns `None` if the device does not subscribe to it.
     #[inline]
     pub fn arrived(
         &mut self,
@@ -155,17 +155,18 @@ impl DeliveryTracker {
         let state = match inbox.entry(stream) {
             std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
             std::collections::hash_map::Entry::Vacant(vacant) => {
-                let heard =
+                let expected_stream =
                     plan.deliveries.expected_stream(stamp.device, stamp.stream, to.fleet, to.index)?;
-                vacant.insert(StreamState { heard, sequence: SequenceTracker::default() })
+                vacant.insert(StreamState { expected_stream, sequence: SequenceTracker::default() })
             }
         };
         let arrival = state.sequence.record(stamp.seq);
-        let (heard, due_ns) = (state.heard, stamp.due_us.saturating_mul(1_000));
+        let (expected_stream, due_ns) = (state.expected_stream, stamp.due_us.saturating_mul(1_000));
         let once = u64::from(arrival != Arrival::Duplicate);
-        let expected = once * u64::from(plan.deliveries.expects(to.fleet, to.index, heard.kept, due_ns));
+        let expected =
+            once * u64::from(plan.deliveries.expects(to.fleet, to.index, expected_stream.kept, due_ns));
         self.progress.arrived += expected;
-        if let Some(cell) = self.cell(plan, heard.send, to.fleet, due_ns) {
+        if let Some(cell) = self.cell(plan, expected_stream.send, to.fleet, due_ns) {
             cell.ok += once;
             cell.arrived += expected;
             cell.duplicates += 1 - once;
@@ -261,10 +262,15 @@ impl DeliveryTracker {
                 let unacked = self.unacked.get(&stream).cloned().unwrap_or_default();
                 let arrived = unacked.iter().filter(|(seq, due_ns)| {
                     state.sequence.contains(*seq)
-                        && plan.deliveries.expects(device.fleet, device.index, state.heard.kept, *due_ns)
+                        && plan.deliveries.expects(
+                            device.fleet,
+                            device.index,
+                            state.expected_stream.kept,
+                            *due_ns,
+                        )
                 });
                 for (_, due_ns) in arrived {
-                    if let Some(cell) = self.cell(plan, state.heard.send, device.fleet, *due_ns) {
+                    if let Some(cell) = self.cell(plan, state.expected_stream.send, device.fleet, *due_ns) {
                         cell.arrived = cell.arrived.saturating_sub(1);
                     }
                 }

@@ -98,9 +98,8 @@ pub struct Device {
     qos0_unconfirmed: u32,
     /// The latest attempt was refused, and the CONNACK code does not ask to try again.
     refused: bool,
-    /// Why the load generator may have caused the device's failures. It is set when a connection is lost soon after a long stall
-    /// of this worker, fails for lack of a local resource, or is refused or lost because this machine's clock stepped. It ends
-    /// when the device is online and has no backlog.
+    /// Why the load generator may have caused the device's failures: a long stall of this worker just before a loss, a missing
+    /// local resource, or a step of this machine's clock. It ends when the device is online and has no backlog.
     excuse: Excuse,
     /// May still publish messages that the run's own subscribers receive.
     is_sender: bool,
@@ -218,7 +217,7 @@ impl Device {
         deadline
     }
 
-    /// The attempt failed before CONNECT.
+    /// Handles an attempt that failed before CONNECT.
     pub(crate) fn dial_failed(&mut self, error: &crate::link::DialError, now: Instant) {
         let Some(due_ns) = self.attempt_due_ns() else { return };
         match self.clock_step_behind_certificate_error(error, now) {
@@ -241,7 +240,7 @@ impl Device {
         self.end_attempt(outcome, now);
     }
 
-    /// TCP and TLS are connected.
+    /// Handles an attempt whose TCP and TLS are connected.
     pub(crate) fn on_dialed(&mut self, dialed: &crate::link::Dialed, now: Instant) {
         let Some(due_ns) = self.attempt_due_ns() else { return };
         self.recorder().steps(&dialed.steps, due_ns, now);
@@ -363,9 +362,9 @@ impl Machine for Device {
         }
         // Messages that we cut off and will not resend are unfinished. A kept session resends them in the next span.
         let over = now_ns >= self.context.load_end_ns();
-        let cut = planned.is_some()
+        let is_cut_off = planned.is_some()
             && (over || (planned == Some(ConnectionEnd::Finished) && self.plan().clean_session));
-        if cut {
+        if is_cut_off {
             self.settle_open(now);
         }
         self.end_pending(planned.is_some(), now);

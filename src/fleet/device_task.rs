@@ -62,11 +62,11 @@ async fn stay_online(context: &Rc<Context>, device: &mut Device, span: Span) {
             }
             ConnectionEnd::Lost | ConnectionEnd::Failed => {
                 let delay = device.back_off(&mut retries, now);
-                let again = delay.map_or(u64::MAX, |delay| context.ns(now + delay));
-                if !wait_until(context, context.at(again.min(device.offline_at_ns()))).await {
+                let retry_ns = delay.map_or(u64::MAX, |delay| context.ns(now + delay));
+                if !wait_until(context, context.at(retry_ns.min(device.offline_at_ns()))).await {
                     return;
                 }
-                due_ns = again;
+                due_ns = retry_ns;
             }
         }
         if context.ns(context.now()) >= device.offline_at_ns() {

@@ -79,7 +79,7 @@ impl Messages {
         self.blocked_from_ns = [Some(span.from_ns); 2];
     }
 
-    /// Due messages wait from now on, and this generator is not the reason.
+    /// Notes that due messages wait from now on, for a reason other than this generator.
     pub(crate) fn block(&mut self, now_ns: u64) {
         for from_ns in &mut self.blocked_from_ns {
             from_ns.get_or_insert(now_ns);
@@ -279,7 +279,7 @@ impl Messages {
         }
     }
 
-    /// The device has subscribed to the answers to its requests. If `get` is set, its request for the whole twin is due.
+    /// Notes that the device has subscribed to the answers to its requests. `get` is the due request for the whole twin, if any.
     pub(crate) fn start_listening(&mut self, get: Option<Open>) {
         let requests = self.requests.get_or_insert_with(|| Box::new(TwinRequests::new()));
         requests.listening = true;

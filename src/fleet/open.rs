@@ -24,7 +24,7 @@ impl Open {
         Open { due_ns, picked_ns: due_ns, key, is_picked: false }
     }
 
-    /// The worker started the operation at that instant. Its lag is recorded with any outcome from here on.
+    /// Notes that the worker started the operation at `picked_ns`. Its lag is recorded with any outcome from here on.
     pub(crate) fn picked(mut self, picked_ns: u64) -> Open {
         (self.picked_ns, self.is_picked) = (picked_ns, true);
         self

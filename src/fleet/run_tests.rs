@@ -39,11 +39,11 @@ async fn run_with(
 }
 
 /// Returns an address that refuses connections: the port of a listener that is closed again.
-fn nobody() -> std::net::SocketAddr {
+fn refusing_address() -> std::net::SocketAddr {
     crate::link::listen::bind("127.0.0.1:0".parse().unwrap()).unwrap().local_addr().unwrap()
 }
 
-/// A broker that accepts every connection and reads everything.
+/// Starts a broker that accepts every connection and reads everything.
 fn broker() -> std::net::SocketAddr {
     let listener = crate::link::listen::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
@@ -63,7 +63,7 @@ fn broker() -> std::net::SocketAddr {
     address
 }
 
-/// Two devices that send ten messages per second each at a load of 100%.
+/// Returns a plan with two devices that send ten messages per second each at a load of 100%.
 fn sending(phases: &str) -> Plan {
     plan(&format!(
         "seed = 3\ndrain = \"1s\"\n[target]\nkind = \"mqtt\"\nhost = \"127.0.0.1\"\ntls = false\n\
@@ -88,7 +88,7 @@ async fn worker_panic_ends_the_load_but_keeps_the_result() {
          [[phase]]\nname = \"p\"\nduration = \"1h\"\n",
     );
     plan.fleets[1].reconnect = BackOff::Fixed { delay: Duration::MAX }.into();
-    let (finished, events) = run_with(plan, 2, nobody(), Vec::new()).await;
+    let (finished, events) = run_with(plan, 2, refusing_address(), Vec::new()).await;
     assert!(!finished.complete && finished.load_ended < Duration::from_secs(3_600));
     let failed = |text: &String| text.contains("worker 1");
     assert!(finished.measurement.breakdowns.iter().any(failed), "{:?}", finished.measurement.breakdowns);
@@ -154,7 +154,7 @@ async fn stop_drains_and_abort_wins_in_any_order() {
         (vec![Stop, Abort], Ending::Aborted),
         (vec![Abort, Stop], Ending::Aborted),
     ] {
-        let (finished, events) = run_with(sending(ONE_HOUR), 2, nobody(), commands).await;
+        let (finished, events) = run_with(sending(ONE_HOUR), 2, refusing_address(), commands).await;
         assert!(!finished.complete && finished.load_ended < Duration::from_secs(3_600));
         assert!(
             matches!(&events[..], [.., Event::Draining { at }, Event::Stopped { why: ended, .. }]
@@ -167,7 +167,7 @@ async fn stop_drains_and_abort_wins_in_any_order() {
 #[tokio::test]
 async fn load_is_not_appended_after_a_stop() {
     let commands = vec![Command::Stop, append(7_200_000, 1.0)];
-    let (finished, events) = run_with(sending(ONE_HOUR), 1, nobody(), commands).await;
+    let (finished, events) = run_with(sending(ONE_HOUR), 1, refusing_address(), commands).await;
     assert_eq!(finished.appended, []);
     assert!(events.iter().any(|event| matches!(event, Event::Noted { .. })), "{events:?}");
     assert!(finished.measurement.breakdowns.is_empty(), "{:?}", finished.measurement.breakdowns);

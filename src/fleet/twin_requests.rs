@@ -83,7 +83,7 @@ impl TwinRequests {
         Some(open)
     }
 
-    /// The connection has ended.
+    /// Handles the end of the connection.
     pub(crate) fn stop_listening(&mut self, now_ns: u64) {
         self.listening = false;
         self.not_listening_from_ns.get_or_insert(now_ns);

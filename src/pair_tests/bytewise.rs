@@ -5,7 +5,7 @@ use super::*;
 /// Latency is part of the measured times. The size of the pieces in which bytes arrive is not.
 #[test]
 fn single_bytes_give_the_same_events() {
-    let story = |bytewise: bool, latency: Duration| {
+    let run = |bytewise: bool, latency: Duration| {
         let mut pair = Pair::new(Settings { clean_session: false, ..settings() });
         pair.bytewise = bytewise;
         pair.latency = latency;
@@ -21,7 +21,7 @@ fn single_bytes_give_the_same_events() {
             pair.drop_connection();
         }
         let start = pair.start;
-        let seen: Vec<String> = pair
+        let events: Vec<String> = pair
             .events
             .iter()
             .map(|event| match event {
@@ -37,11 +37,11 @@ fn single_bytes_give_the_same_events() {
                 other => format!("{other:?}"),
             })
             .collect();
-        (seen, pair.telemetry)
+        (events, pair.telemetry)
     };
     for latency in [Duration::ZERO, Duration::from_millis(150)] {
-        let (seen, telemetry) = story(false, latency);
-        assert_eq!((seen.clone(), telemetry), story(true, latency));
-        assert_eq!(telemetry, 17, "{seen:?}");
+        let (events, telemetry) = run(false, latency);
+        assert_eq!((events.clone(), telemetry), run(true, latency));
+        assert_eq!(telemetry, 17, "{events:?}");
     }
 }

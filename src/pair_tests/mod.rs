@@ -303,7 +303,7 @@ impl Pair {
         self.ends.push(End { at: self.now - self.start, hub, client });
     }
 
-    /// The network drops the connection.
+    /// Drops the connection in the network.
     fn drop_connection(&mut self) {
         self.to_hub = Pipe::default();
         self.to_client = Pipe::default();

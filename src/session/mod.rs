@@ -137,7 +137,7 @@ impl<T> Session<T> {
         Ok(())
     }
 
-    /// Subscribes. Returns the packet id that [`Event::Subscribed`] will carry.
+    /// Sends SUBSCRIBE. Returns the packet id that [`Event::Subscribed`] will carry.
     ///
     /// # Errors
     /// The session is not online, too many subscriptions are pending, there is no filter, or MQTT cannot encode one. Nothing was
@@ -156,7 +156,7 @@ impl<T> Session<T> {
         Ok(pid)
     }
 
-    /// Unsubscribes. Returns the packet id that [`Event::Unsubscribed`] will carry.
+    /// Sends UNSUBSCRIBE. Returns the packet id that [`Event::Unsubscribed`] will carry.
     ///
     /// # Errors
     /// As [`subscribe`](Session::subscribe).
@@ -293,14 +293,14 @@ impl<T> Session<T> {
         Ok(())
     }
 
-    /// All bytes written so far have been handed to the kernel, so unflushed QoS 0 messages have succeeded.
+    /// Handles a flush: the kernel has all bytes written so far, so QoS 0 messages have succeeded.
     pub fn handle_flushed(&mut self, _now: Instant) {
         if let Some(window) = &mut self.window {
             window.handle_flushed();
         }
     }
 
-    /// The connection has ended. A persistent session keeps its unacknowledged messages. All other open messages end as
+    /// Handles the end of the connection. A persistent session keeps its unacknowledged messages. All other open messages end as
     /// [`Event::Lost`].
     pub fn handle_closed(&mut self, _now: Instant) {
         self.state = State::Closed;

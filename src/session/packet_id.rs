@@ -21,9 +21,9 @@ pub(super) struct Slot<T> {
     pub(super) repeats: ExpectedRepeats,
 }
 
-/// Extra acknowledgments that the server may still send for earlier packets with the same id, on this connection or, in a kept
-/// session, an earlier one: a count of PUBACKs, a count of PUBCOMPs, and whether PUBRECs may arrive. Every message reads it
-/// twice, so it is one number with two 15-bit counts and [`ExpectedRepeats::RECS`].
+/// Extra acknowledgments that the server may still send for earlier packets with the same id: a count of PUBACKs, a count of
+/// PUBCOMPs, and whether PUBRECs may arrive. In a kept session the packets may be from an earlier connection. Every message reads
+/// it twice, so it is one number with two 15-bit counts and [`ExpectedRepeats::RECS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ExpectedRepeats(u32);
 

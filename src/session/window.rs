@@ -5,10 +5,10 @@
 //! sending order. Free slots form a queue, so that an id rests before it is reused. Each step of a message is O(1), and allocates
 //! nothing once the slots and buffers exist.
 //!
-//! At QoS 2 the id is in use until PUBCOMP, in a kept session also over reconnects: the server would take a new message with this
+//! At QoS 2 the id is in use until PUBCOMP. In a kept session, this includes reconnects: the server would take a new message with this
 //! id for the old one. So a timed-out QoS 2 message is resent like any other, but its outcome is not reported again.
 //!
-//! The server may answer every packet that it received (MQTT 3.1.1 §4.3.2, §4.3.3), so a packet that is sent twice may be
+//! The server may answer every packet that it received (MQTT 3.1.1 §4.3.2, §4.3.3). A packet that is sent twice may be
 //! answered twice: a PUBREL for each PUBREC, and a PUBLISH or PUBREL that is resent on a new connection. Each slot counts such
 //! extra answers. Its id, and any id of a QoS 2 message, rests while other ids are available, so that a late answer is not
 //! matched to another message.
@@ -354,8 +354,8 @@ impl<T> Window<T> {
         self.events.extend(self.unflushed.drain(..).map(acked));
     }
 
-    /// The connection has ended, and with it the use of the quarantined ids, except those of QoS 2 exchanges that a kept session
-    /// must complete.
+    /// Handles the end of the connection. It frees the quarantined ids, except those of QoS 2 exchanges that a kept session must
+    /// complete.
     pub(super) fn handle_closed(&mut self, keep: bool) {
         self.events.extend(self.unflushed.drain(..).map(|(tag, sent)| Event::Lost { tag, sent }));
         // Timed-out messages were sent before the live ones, so they go first.
@@ -391,7 +391,7 @@ impl<T> Window<T> {
         }
     }
 
-    /// The server has no session: no message is resent, and no acknowledgment of an earlier packet can arrive.
+    /// Loses all kept messages, because the server has no session. No acknowledgment of an earlier packet can arrive.
     pub(super) fn lose_kept(&mut self) {
         for slot in &mut self.slots {
             slot.repeats = ExpectedRepeats::NONE;

@@ -1,7 +1,7 @@
-//! A soak test in virtual time: 200 devices, their hub and its service client run for half an hour, with telemetry, twins,
-//! methods, cloud-to-device messages, renewals, and connections that the hub closes. Every operation ends once, and the counts of
-//! the devices agree with those of the hub to the message. There are no sockets: bytes take 5 ms in each direction. `balance.rs`
-//! has the test.
+//! A soak test in virtual time: 200 devices, their hub and its service client run for half an hour. They exercise telemetry,
+//! twins, methods, cloud-to-device messages, renewals, and connections that the hub closes. Every operation ends once, and the
+//! counts of the devices agree with those of the hub to the message. There are no sockets: bytes take 5 ms in each direction.
+//! `balance.rs` has the test.
 
 mod balance;
 mod service;
@@ -212,7 +212,7 @@ impl DeviceRun {
         connection.hub.handle_closed(now, Closed::Eof);
         connection.hub.release();
         self.device.handle_closed(now, why);
-        let again = match self.device.connection_end() {
+        let next_attempt = match self.device.connection_end() {
             ConnectionEnd::Finished => None,
             ConnectionEnd::Renewal | ConnectionEnd::Method => {
                 self.retries = Retries::default();
@@ -222,7 +222,7 @@ impl DeviceRun {
                 self.device.back_off(&mut self.retries, now).map(|delay| now + delay)
             }
         };
-        self.next_ns = again.map(|at| world.ns(at)).filter(|ns| *ns < self.device.offline_at_ns());
+        self.next_ns = next_attempt.map(|at| world.ns(at)).filter(|ns| *ns < self.device.offline_at_ns());
     }
 }
 

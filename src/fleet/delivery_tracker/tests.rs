@@ -6,7 +6,7 @@ use crate::scenario::Input;
 const S: u64 = 1_000_000_000;
 const OUT: DeviceRef = DeviceRef { fleet: 0, index: 0 };
 
-/// One publisher, two subscribers, two phases of 10 s.
+/// Returns a plan with one publisher, two subscribers, and two phases of 10 s.
 fn plan() -> Plan {
     let text = "[target]\nkind = \"mqtt\"\nhost = \"127.0.0.1\"\n\
                 [fleet.out]\ndevices = 1\n[[fleet.out.send]]\nevery = \"1s\"\ntopic = \"a\"\npayload = '${stamp}'\n\
@@ -20,49 +20,49 @@ fn plan() -> Plan {
 /// The publisher's worker and the subscribers' worker.
 struct Run {
     plan: Plan,
-    out: DeliveryTracker,
-    inn: DeliveryTracker,
+    publishers: DeliveryTracker,
+    subscribers: DeliveryTracker,
     inboxes: [Box<Inbox>; 2],
 }
 
 impl Run {
     fn new() -> Run {
         let plan = plan();
-        let [mut out, inn] = [DeliveryTracker::new(&plan), DeliveryTracker::new(&plan)];
-        out.add_sender();
-        Run { plan, out, inn, inboxes: Default::default() }
+        let [mut publishers, subscribers] = [DeliveryTracker::new(&plan), DeliveryTracker::new(&plan)];
+        publishers.add_sender();
+        Run { plan, publishers, subscribers, inboxes: Default::default() }
     }
 
     fn published(&mut self, seq: u64) {
-        self.out.published(&self.plan, OUT, 0, due_ns(seq));
+        self.publishers.published(&self.plan, OUT, 0, due_ns(seq));
     }
 
     fn unacked(&mut self, seq: u64) {
-        self.out.unacked(&self.plan, OUT, 0, (seq, due_ns(seq)));
+        self.publishers.unacked(&self.plan, OUT, 0, (seq, due_ns(seq)));
     }
 
     fn arrives(&mut self, index: u32, seq: u64) -> Option<Arrival> {
         let stamp = Stamp { run: 0, device: 0, stream: 0, seq, due_us: due_ns(seq) / 1_000 };
         let inbox = &mut self.inboxes[index as usize];
-        self.inn.arrived(&self.plan, inbox, DeviceRef { fleet: 1, index }, &stamp)
+        self.subscribers.arrived(&self.plan, inbox, DeviceRef { fleet: 1, index }, &stamp)
     }
 
     fn all_arrived(&self) -> bool {
-        all_arrived(&[Some(self.out.progress()), Some(self.inn.progress())])
+        all_arrived(&[Some(self.publishers.progress()), Some(self.subscribers.progress())])
     }
 
     fn lost(mut self) -> Vec<(u16, u64)> {
         for (index, inbox) in (0..).zip(self.inboxes) {
-            self.inn.add_inbox(DeviceRef { fleet: 1, index }, inbox);
+            self.subscribers.add_inbox(DeviceRef { fleet: 1, index }, inbox);
         }
-        let (lost, streams) = reconcile(&self.plan, vec![self.out, self.inn]);
+        let (lost, streams) = reconcile(&self.plan, vec![self.publishers, self.subscribers]);
         let [stream] = &streams[..] else { panic!("{streams:?}") };
         assert_eq!(stream.lost, lost.iter().map(|lost| lost.count).sum::<u64>());
         lost.into_iter().map(|lost| (lost.phase, lost.count)).collect()
     }
 }
 
-/// Not a whole microsecond.
+/// Returns a due time that is not a whole microsecond.
 fn due_ns(seq: u64) -> u64 {
     seq * S + 999
 }
@@ -76,7 +76,7 @@ fn complete_deliveries_are_not_lost() {
         assert_eq!(run.arrives(1, seq), Some(Arrival::New));
     }
     assert!(!run.all_arrived(), "it may publish more");
-    run.out.remove_sender();
+    run.publishers.remove_sender();
     assert!(run.all_arrived());
     assert_eq!(run.arrives(0, 3), Some(Arrival::Duplicate));
     assert_eq!(run.lost(), []);
@@ -90,7 +90,7 @@ fn missing_delivery_is_lost_in_the_phase_of_its_due_time() {
         run.arrives(0, seq);
     }
     (0..20).filter(|seq| *seq != 5).for_each(|seq| assert_eq!(run.arrives(1, seq), Some(Arrival::New)));
-    run.out.remove_sender();
+    run.publishers.remove_sender();
     assert!(!run.all_arrived());
     // The first message was due while the subscribers were still connecting.
     assert_eq!(run.lost(), [(0, 2), (1, 2)]);
@@ -107,7 +107,7 @@ fn unacknowledged_message_makes_up_for_no_lost_one() {
     run.unacked(4);
     run.published(5);
     run.arrives(1, 5);
-    run.out.remove_sender();
+    run.publishers.remove_sender();
     assert!(!run.all_arrived(), "3 and 4 may still arrive");
     assert_eq!(run.lost(), [(0, 1)], "only message 5 at the first subscriber");
 }
@@ -117,6 +117,6 @@ fn message_without_a_subscription_is_ignored() {
     let mut run = Run::new();
     let stamp = Stamp { run: 0, device: 1, stream: 0, seq: 0, due_us: 0 };
     let inbox = &mut run.inboxes[0];
-    assert_eq!(run.inn.arrived(&run.plan, inbox, DeviceRef { fleet: 1, index: 0 }, &stamp), None);
+    assert_eq!(run.subscribers.arrived(&run.plan, inbox, DeviceRef { fleet: 1, index: 0 }, &stamp), None);
     assert!(inbox.is_empty(), "a peer cannot make it grow");
 }

@@ -24,7 +24,7 @@ pub(super) struct C2dSequence {
     /// The next expected number.
     next: u64,
     /// Which of the numbers below `next` have arrived; the lowest bit is `next - 1`.
-    seen: u64,
+    arrived: u64,
 }
 
 impl C2dSequence {
@@ -34,16 +34,16 @@ impl C2dSequence {
         if let Some(skipped) = seq.checked_sub(self.next) {
             counts.c2d_skipped = skipped.min(SKIPPED_MAX);
             let moved = u32::try_from(skipped.saturating_add(1)).unwrap_or(u32::MAX);
-            self.seen = self.seen.checked_shl(moved).unwrap_or(0) | 1;
+            self.arrived = self.arrived.checked_shl(moved).unwrap_or(0) | 1;
             self.next = seq.saturating_add(1);
             return counts;
         }
         let back = self.next - 1 - seq;
         // Numbers that are too old to be remembered count as duplicates.
-        if back >= WINDOW || self.seen >> back & 1 == 1 {
+        if back >= WINDOW || self.arrived >> back & 1 == 1 {
             counts.c2d_duplicates = 1;
         } else {
-            self.seen |= 1 << back;
+            self.arrived |= 1 << back;
             counts.c2d_reordered = 1;
         }
         counts

@@ -129,8 +129,8 @@ mod tests {
     const FORWARD_US: i64 = 7_200_000_000;
     const BACK_US: i64 = -FORWARD_US;
 
-    /// The clock steps by `by_us` ten minutes after the start. The token was made, and the hub checked it, at these minutes after the
-    /// start.
+    /// Checks a token in a run whose clock steps by `by_us` after ten minutes. `made` and `checked` are the minutes at which the
+    /// token was created and checked by the hub.
     fn clock_step(
         by_us: i64,
         ttl: Duration,

@@ -1,5 +1,5 @@
-//! Handles a lost connection: its error class, as far as the wire and the device's token show it, the counters that findings
-//! need, and the delay before the next attempt. Part of `device`.
+//! Handles a lost connection. Determines its error class, as far as the wire and the device's token show it, updates the counters
+//! that findings need, and computes the delay before the next attempt. Part of `device`.
 
 use super::clock_step::CLOCK_TOLERANCE;
 use super::{ConnectionState, Device};
@@ -37,8 +37,9 @@ impl Device {
         Unacknowledged { count: self.session.open().count(), since }
     }
 
-    /// Returns true if a stall of this worker may be why the peer closed the connection: a stall of at least half the keep-alive,
-    /// at most one keep-alive ago. Extends the worker's excuse until the target can have handled the reconnects of all devices.
+    /// Returns true if a stall of this worker may be why the peer closed the connection. The stall must last at least half the
+    /// keep-alive and be at most one keep-alive old. Extends the worker's excuse until the target can have handled the reconnects
+    /// of all devices.
     pub(super) fn is_excused_by_stall(&self, now_ns: u64) -> bool {
         let keep_alive_ns = u64::from(self.plan().keep_alive_s) * 1_000_000_000;
         let stalls = self.context.deadlines.stalls();
@@ -118,9 +119,9 @@ impl Device {
     /// Records that the connection turned out to be dead, so that QoS 0 messages since the last received byte may be lost. Not
     /// used when the peer closes the connection: as far as TCP shows, it has read everything before.
     pub(super) fn record_dead_connection(&mut self) {
-        let unheard = std::mem::take(&mut self.qos0_unconfirmed);
-        if unheard > 0 {
-            self.recorder().count(|counts| counts.qos0_on_dead_connections += u64::from(unheard));
+        let unconfirmed = std::mem::take(&mut self.qos0_unconfirmed);
+        if unconfirmed > 0 {
+            self.recorder().count(|counts| counts.qos0_on_dead_connections += u64::from(unconfirmed));
         }
     }
 

@@ -9,7 +9,7 @@ use crate::wire::Publish;
 use std::time::Instant;
 
 impl Device {
-    /// A message of this send was acknowledged.
+    /// Tracks an acknowledged message of this send.
     pub(super) fn track_acked(&self, send: u16, due_ns: u64) {
         let plan = &self.context.plan;
         if plan.deliveries.is_tracked(self.device.fleet, send) {
@@ -17,7 +17,7 @@ impl Device {
         }
     }
 
-    /// A message of this send, with its number and due time, was not acknowledged.
+    /// Tracks a message of this send, given by number and due time, that was not acknowledged.
     pub(super) fn track_unacked(&self, send: u16, message: (u64, u64)) {
         let plan = &self.context.plan;
         if plan.deliveries.is_tracked(self.device.fleet, send) {

@@ -156,8 +156,12 @@ impl Device {
                 [self.renew_at, self.suback_by(), Some(off())].into_iter().flatten().min()
             }
             ConnectionState::Disconnecting(disconnecting) if disconnecting.close.is_none() => {
-                let cut = disconnecting.drain_until + DISCONNECT_TIMEOUT;
-                Some(if disconnecting.reason == ConnectionEnd::Finished { cut } else { cut.min(off()) })
+                let reset_at = disconnecting.drain_until + DISCONNECT_TIMEOUT;
+                Some(if disconnecting.reason == ConnectionEnd::Finished {
+                    reset_at
+                } else {
+                    reset_at.min(off())
+                })
             }
             ConnectionState::Disconnecting(_) => None,
         }

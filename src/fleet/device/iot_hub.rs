@@ -1,6 +1,5 @@
-//! State that only devices of an IoT hub have, besides their messages: open twin requests, method calls to answer, known versions
-//! of desired properties, and numbers of cloud-to-device messages. Part of `device`. A device without any of them allocates
-//! nothing.
+//! State that only devices of an IoT hub have: open twin requests, unanswered method calls, known versions of desired properties,
+//! and numbers of cloud-to-device messages. Part of `device`. A device without any of them allocates nothing.
 
 use super::Device;
 use super::c2d::C2dSequence;

@@ -1,6 +1,6 @@
 //! Direct methods: when and how each call is answered, and what the device does afterwards. Part of `device`.
 //!
-//! A call is due when it arrives. The scenario's delay is its wait, the lateness of the device's timer is its lag, and it ends
+//! A call is due when it arrives. The scenario's delay is its wait, the delay of the device's timer is its lag, and it ends
 //! when the answer has been sent.
 
 use super::{ConnectionEnd, ConnectionState, Device, DeviceRecorder, Excuse};
@@ -24,7 +24,7 @@ const WAITING_MAX: usize = 1024;
 /// Other SDKs leave it to the program or do not answer.
 const NOT_IMPLEMENTED: u32 = 501;
 
-/// Status if the scenario's payload is not valid JSON for this device, so that the caller does not wait in vain.
+/// Status if the scenario's payload is not valid JSON for this device, so that the service client does not wait in vain.
 const INTERNAL_ERROR: u32 = 500;
 
 /// Unanswered calls, and the payload states of the answers.

@@ -69,8 +69,7 @@ impl Device {
         }
     }
 
-    /// The device was offline although the plan had it online. The fleet's policy decides whether to send the messages due
-    /// meanwhile.
+    /// Skips the messages that were due while the device was offline, if that is the fleet's policy.
     pub(super) fn skip_due(&mut self, from_ns: u64, to_ns: u64) {
         if self.plan().offline == Offline::Skip {
             self.messages.skip_due(from_ns, to_ns);

@@ -59,7 +59,7 @@ impl Wire {
         Wire::of(context(load_s, fleet, send))
     }
 
-    /// The wall clock steps between the run's zero and the first attempt, in a load of twelve hours.
+    /// Returns a device in a load of twelve hours. The wall clock steps between the run's zero and the first attempt.
     fn stepped_at_the_start(by_us: i64, fleet: &str, send: &str) -> Wire {
         let context = context(12 * 3_600, fleet, send);
         context.wall.step(by_us);

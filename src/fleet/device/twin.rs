@@ -16,8 +16,8 @@ const EARLY_MAX: usize = 64;
 /// counter.
 const MISSED_MAX: u64 = u32::MAX as u64;
 
-/// The version of the desired properties at the device. The correct order is to subscribe, then to request the whole twin, then
-/// to drop changes that are not newer (Azure: "Understand and use device twins in IoT Hub").
+/// The version of the desired properties at the device. The correct order is to subscribe, to request the whole twin, and to drop
+/// changes that are not newer (Azure: "Understand and use device twins in IoT Hub").
 #[derive(Debug, Default)]
 pub(super) struct DesiredVersions {
     known: Option<u64>,
@@ -77,11 +77,11 @@ impl Device {
                 self.message_ended(send, now);
             }
         } else {
-            let said = Refusal::read(body);
-            let class = if status == 200 { "twin_body" } else { class(status, said.error_code) };
+            let refusal = Refusal::read(body);
+            let class = if status == 200 { "twin_body" } else { class(status, refusal.error_code) };
             self.recorder().error(class, Culprit::Peer, now, || {
                 let what = if class == "twin_body" { ": the body is not a twin" } else { "" };
-                format!("{}: {operation} failed with status {status}{what}{said}", self.id())
+                format!("{}: {operation} failed with status {status}{what}{refusal}", self.id())
             });
             let outcome = if status == 429 { Outcome::Throttled } else { Outcome::Refused };
             self.request_ended(request, outcome, now);
@@ -148,8 +148,8 @@ impl Device {
     }
 }
 
-/// Returns the error class of a status that Azure's SDKs know, or a finer one if the body has a matching error code of the
-/// service that a twin request can meet ("Troubleshooting Azure IoT Hub error codes").
+/// Returns the error class of a twin answer. If the body has a known error code that matches the status, the class is that of the
+/// code ("Troubleshooting Azure IoT Hub error codes"), otherwise that of the status.
 fn class(status: u16, code: Option<u32>) -> &'static str {
     match code.filter(|code| error_code::status(*code) == u32::from(status)) {
         Some(error_code::INVALID_PROTOCOL_VERSION) => return "twin_400001",
@@ -196,10 +196,10 @@ mod tests {
     #[test]
     fn stale_and_missed_versions_are_counted() {
         let mut desired = DesiredVersions::default();
-        for (version, seen) in
+        for (version, expected) in
             [(5, (1, 0, 0)), (6, (1, 0, 0)), (6, (1, 1, 0)), (2, (1, 1, 0)), (9, (1, 0, 2)), (10, (1, 0, 0))]
         {
-            assert_eq!(counts(desired.on_change(version, false)), seen, "{version}");
+            assert_eq!(counts(desired.on_change(version, false)), expected, "{version}");
         }
         assert_eq!(counts(desired.on_change(u64::MAX, false)), (1, 0, MISSED_MAX));
     }

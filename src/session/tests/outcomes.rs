@@ -46,7 +46,7 @@ impl World {
         }
     }
 
-    /// The server reads strictly.
+    /// Reads strictly, as the server.
     fn read(&mut self, bench: &mut Bench) {
         bench.session.poll_output(bench.now, &mut bench.out);
         while let Some(packet) = wire::decode(&mut bench.out, 1 << 20, Strictness::Strict).unwrap() {

@@ -124,17 +124,17 @@ fn timed_out_message_is_completed_but_reported_once() {
 #[test]
 fn message_from_the_server_is_reported_once() {
     let message = b"\x34\x06\x00\x01t\x00\x01x";
-    let again = b"\x3c\x06\x00\x01t\x00\x01x";
+    let repetition = b"\x3c\x06\x00\x01t\x00\x01x";
     let mut bench = Bench::online(PERSISTENT);
     bench.out.clear();
     assert!(matches!(bench.receive(message).unwrap()[..], [Event::Message(_)]));
     assert_eq!(bench.written(), PUBREC_1);
-    assert_eq!(bench.receive(again).unwrap(), []);
+    assert_eq!(bench.receive(repetition).unwrap(), []);
     assert_eq!(bench.written(), PUBREC_1);
     // Also on the next connection of a kept session.
     bench.session.handle_closed(bench.now);
     bench.connect(true);
-    assert_eq!(bench.receive(again).unwrap(), []);
+    assert_eq!(bench.receive(repetition).unwrap(), []);
     assert_eq!(bench.written(), PUBREC_1);
     for _ in 0..2 {
         assert_eq!(bench.receive(&PUBREL_1).unwrap(), []);

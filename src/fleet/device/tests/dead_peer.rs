@@ -8,19 +8,19 @@ const PINGRESP: [u8; 2] = [0xd0, 0];
 
 /// Advances time on a link that accepts all output. Returns the numbers of PUBLISH and PINGREQ packets.
 fn flow(wire: &mut Wire, seconds: usize) -> Result<[usize; 2], SessionError> {
-    let mut seen = [0; 2];
+    let mut packets = [0; 2];
     for _ in 0..seconds {
         wire.pass(1.0)?;
         wire.device.handle_flushed(wire.now);
         for packet in wire.sent() {
-            seen[0] += usize::from(matches!(packet, Packet::Publish(_)));
-            seen[1] += usize::from(packet == Packet::PingReq);
+            packets[0] += usize::from(matches!(packet, Packet::Publish(_)));
+            packets[1] += usize::from(packet == Packet::PingReq);
         }
     }
-    Ok(seen)
+    Ok(packets)
 }
 
-/// The numbers of ok messages, of those that may be lost, and of pings that timed out.
+/// Returns the numbers of ok messages, of those that may be lost, and of pings that timed out.
 fn counted(wire: &Wire) -> [u64; 3] {
     let measurement = wire.measurement();
     let [sent, pings] =
@@ -46,7 +46,7 @@ fn only_messages_after_the_last_received_byte_may_be_lost() {
     for (why, lost) in [(Closed::Reset, 3), (Closed::Eof, 0), (Closed::TlsAlert(&ALERT), 0)] {
         let mut wire = Wire::online(60, "keep_alive = \"5s\"", QOS_0);
         wire.sent();
-        assert_eq!(flow(&mut wire, 6).map(|seen| seen[1]), Ok(1));
+        assert_eq!(flow(&mut wire, 6).map(|packets| packets[1]), Ok(1));
         wire.to_device.extend_from_slice(&PINGRESP);
         wire.turn().unwrap();
         assert_eq!(flow(&mut wire, 3), Ok([3, 0]));

@@ -39,8 +39,8 @@ fn messages_cut_off_by_the_span_are_unfinished_or_kept() {
         wire.sent();
         encode::connack(&mut wire.to_device, !clean, 0);
         wire.turn().unwrap();
-        let again = |packet: &Packet| matches!(packet, Packet::Publish(publish) if publish.dup);
-        assert_eq!(wire.sent().iter().filter(|packet| again(packet)).count(), resent);
+        let is_dup = |packet: &Packet| matches!(packet, Packet::Publish(publish) if publish.dup);
+        assert_eq!(wire.sent().iter().filter(|packet| is_dup(packet)).count(), resent);
         assert_eq!(wire.close(Closed::Eof), ConnectionEnd::Lost);
         wire.device.settle(wire.now);
         measurement.merge(&wire.measurement());

@@ -25,7 +25,7 @@ fn methods_are_answered_as_the_scenario_defines() {
     assert_eq!(
         (method.due, method.outcome(Outcome::Ok)),
         (3, 3),
-        "a call that must not be answered is no operation"
+        "a call without an answer does not count as an operation"
     );
 }
 
