@@ -108,7 +108,7 @@ pub(super) fn source_address_error(text: String) -> io::Error {
 mod tests {
     use super::*;
     use crate::link::Culprit;
-    use crate::link::testing::{dial, listener, soon};
+    use crate::link::testing::{dial, listener, test_deadline};
     use std::collections::BTreeMap;
 
     fn to(ips: &[&str]) -> Vec<SocketAddr> {
@@ -184,7 +184,7 @@ mod tests {
         };
         let mut sources_seen = Vec::new();
         for turn in [0, 1, 2] {
-            let (dialed, accepted) = tokio::join!(dial(&endpoint, turn, soon()), listener.accept());
+            let (dialed, accepted) = tokio::join!(dial(&endpoint, turn, test_deadline()), listener.accept());
             dialed.unwrap();
             sources_seen.push(accepted.unwrap().1.ip());
         }
@@ -197,7 +197,7 @@ mod tests {
         for source in ["192.0.2.1", "::1"] {
             let sources = from(&[source]);
             let endpoint = Endpoint { host: "127.0.0.1".to_owned(), port: 1, sources, ..Endpoint::default() };
-            let error = dial(&endpoint, 0, soon()).await.unwrap_err();
+            let error = dial(&endpoint, 0, test_deadline()).await.unwrap_err();
             assert_eq!((error.class, error.culprit()), ("source_address", Culprit::Us), "{error}");
         }
     }
