@@ -39,6 +39,8 @@ GiSGDgljPgUYOlagKKhI9kz7Gq+E116MODNTfUtS82l/wYCvqlrwZbX1
 -----END PRIVATE KEY-----
 ";
 
+const VERSIONS: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::version::TLS13];
+
 /// A self-signed certificate for 127.0.0.1 with its key, as PEM.
 fn self_signed(change: impl FnOnce(&mut CertificateParams)) -> String {
     let key = KeyPair::generate().expect("randomness");
@@ -192,8 +194,7 @@ async fn a_wrong_private_key_differs_from_a_wrong_chain() {
 async fn verify_false_accepts_x509_version_1() {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let chain = vec![CertificateDer::from_pem_slice(VERSION_1.as_bytes()).expect("PEM")];
-    let versions: [&'static SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::version::TLS13];
-    for version in versions {
+    for version in VERSIONS {
         let key = PrivateKeyDer::from_pem_slice(VERSION_1.as_bytes()).expect("PEM");
         let key = provider.key_provider.load_private_key(key).expect("a key");
         let presents = FixedCertificate(Arc::new(CertifiedKey::new(chain.clone(), key)));
@@ -208,15 +209,19 @@ async fn verify_false_accepts_x509_version_1() {
     }
 }
 
+/// The certificates that a server accepts from clients.
+fn roots(pem: &str) -> Arc<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(pem.as_bytes()).expect("PEM")).expect("a root");
+    Arc::new(roots)
+}
+
 #[tokio::test]
 async fn a_required_client_certificate_is_named_as_the_cause() {
     let pem = self_signed(|_| ());
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(pem.as_bytes()).expect("PEM")).expect("a root");
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let versions: [&'static SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::version::TLS13];
-    for version in versions {
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots.clone()), provider.clone());
+    for version in VERSIONS {
+        let verifier = WebPkiClientVerifier::builder_with_provider(roots(&pem), provider.clone());
         let config = ServerConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(&[version])
             .expect("supported")
@@ -251,17 +256,13 @@ async fn a_required_client_certificate_is_named_as_the_cause() {
 #[tokio::test]
 async fn a_certificate_request_belongs_to_its_connection() {
     let pem = self_signed(|_| ());
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(pem.as_bytes()).expect("PEM")).expect("a root");
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let versions: [&'static SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::version::TLS13];
-    for version in versions {
+    for version in VERSIONS {
         for asks in [true, false, true] {
             let builder = ServerConfig::builder_with_provider(provider.clone())
                 .with_protocol_versions(&[version])
                 .expect("supported");
-            let verifier =
-                WebPkiClientVerifier::builder_with_provider(Arc::new(roots.clone()), provider.clone());
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots(&pem), provider.clone());
             let verifier = verifier.allow_unauthenticated().build().expect("there is a root");
             let builder = if asks {
                 builder.with_client_cert_verifier(verifier)
@@ -273,8 +274,8 @@ async fn a_certificate_request_belongs_to_its_connection() {
             let config = builder.with_single_cert(chain, key).expect("the key belongs to the certificate");
             let (dialed, _kept_open) = meet(Arc::new(config), &pem).await;
             match dialed.expect("the certificate is optional").transport {
-                Transport::Tls(secure) => {
-                    assert_eq!(secure.client_certificate_requested(), asks, "{version:?}")
+                Transport::Tls(stream) => {
+                    assert_eq!(stream.client_certificate_requested(), asks, "{version:?}")
                 }
                 other => panic!("not TLS: {other:?}"),
             }
