@@ -58,7 +58,7 @@ fn of_family(sources: &[IpAddr], to: &SocketAddr) -> impl Iterator<Item = IpAddr
 ///
 /// # Errors
 /// The name could not be resolved.
-pub async fn pairs(endpoint: &Endpoint) -> io::Result<u64> {
+pub async fn address_pairs(endpoint: &Endpoint) -> io::Result<u64> {
     let found: Vec<SocketAddr> = lookup_host((endpoint.host.as_str(), endpoint.port)).await?.collect();
     let (preferred, _) = by_family(&found, &endpoint.sources);
     let sources = preferred.first().map_or(0, |to| of_family(&endpoint.sources, to).count());
@@ -77,7 +77,7 @@ pub(super) async fn connect(route: Route) -> io::Result<TcpStream> {
 ///
 /// # Errors
 /// It is not, or this process has no file descriptor left.
-pub fn check_source(ip: IpAddr) -> io::Result<()> {
+pub fn check_source_address(ip: IpAddr) -> io::Result<()> {
     bound_socket(ip).map(drop)
 }
 
@@ -108,7 +108,7 @@ pub(super) fn source_address_error(text: String) -> io::Error {
 mod tests {
     use super::*;
     use crate::link::Culprit;
-    use crate::link::testing::{dial, listener, soon};
+    use crate::link::testing::{dial, listener, test_deadline};
     use std::collections::BTreeMap;
 
     fn to(ips: &[&str]) -> Vec<SocketAddr> {
@@ -184,7 +184,7 @@ mod tests {
         };
         let mut sources_seen = Vec::new();
         for turn in [0, 1, 2] {
-            let (dialed, accepted) = tokio::join!(dial(&endpoint, turn, soon()), listener.accept());
+            let (dialed, accepted) = tokio::join!(dial(&endpoint, turn, test_deadline()), listener.accept());
             dialed.unwrap();
             sources_seen.push(accepted.unwrap().1.ip());
         }
@@ -197,29 +197,32 @@ mod tests {
         for source in ["192.0.2.1", "::1"] {
             let sources = from(&[source]);
             let endpoint = Endpoint { host: "127.0.0.1".to_owned(), port: 1, sources, ..Endpoint::default() };
-            let error = dial(&endpoint, 0, soon()).await.unwrap_err();
+            let error = dial(&endpoint, 0, test_deadline()).await.unwrap_err();
             assert_eq!((error.class, error.culprit()), ("source_address", Culprit::Us), "{error}");
         }
     }
 
     #[test]
     fn a_foreign_source_address_is_reported() {
-        assert!(check_source("127.0.0.1".parse().unwrap()).is_ok());
+        assert!(check_source_address("127.0.0.1".parse().unwrap()).is_ok());
         // No machine has a documentation address (RFC 5737).
-        let error = check_source("192.0.2.1".parse().unwrap()).unwrap_err();
+        let error = check_source_address("192.0.2.1".parse().unwrap()).unwrap_err();
         assert!(error.to_string().contains("192.0.2.1 is not an address of this machine"), "{error}");
     }
 
     #[tokio::test]
-    async fn pairs_counts_source_and_target_pairs() {
+    async fn address_pairs_counts_source_and_target_pairs() {
         let endpoint = |host: &str, sources: &[&str]| Endpoint {
             host: host.to_owned(),
             port: 1,
             sources: from(sources),
             ..Endpoint::default()
         };
-        assert_eq!(pairs(&endpoint("127.0.0.1", &[])).await.unwrap(), 1);
-        assert_eq!(pairs(&endpoint("127.0.0.1", &["127.0.0.2", "127.0.0.3", "::1"])).await.unwrap(), 2);
-        assert_eq!(pairs(&endpoint("::1", &["127.0.0.2"])).await.unwrap(), 0);
+        assert_eq!(address_pairs(&endpoint("127.0.0.1", &[])).await.unwrap(), 1);
+        assert_eq!(
+            address_pairs(&endpoint("127.0.0.1", &["127.0.0.2", "127.0.0.3", "::1"])).await.unwrap(),
+            2
+        );
+        assert_eq!(address_pairs(&endpoint("::1", &["127.0.0.2"])).await.unwrap(), 0);
     }
 }

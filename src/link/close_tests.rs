@@ -1,7 +1,7 @@
 //! A reset and an end of stream each have one class, in every step of a dial and on an open connection, whichever system
 //! call reports them.
 
-use super::testing::{self, dial, listener, run_to_close, soon};
+use super::testing::{self, dial, listener, run_to_close, test_deadline};
 use super::tls::ClientOptions;
 use super::{Buffers, Culprit, Deadlines, DialError, Dialed, Endpoint, Link, Step, Transport, listen};
 use crate::sansio::{Close, Closed, Machine};
@@ -66,7 +66,7 @@ impl Ending {
 async fn dial_ended(tls: bool, ending: Ending) -> Result<Dialed, DialError> {
     let listener = blocking_listener();
     let endpoint = endpoint(listener.local_addr().expect("bound"), tls);
-    let mut dialing = pin!(dial(&endpoint, 0, soon()));
+    let mut dialing = pin!(dial(&endpoint, 0, test_deadline()));
     poll_fn(|cx| {
         assert!(dialing.as_mut().poll(cx).is_pending(), "the runtime has not seen the connection yet");
         Poll::Ready(())
@@ -100,7 +100,7 @@ async fn an_immediate_reset_always_has_the_same_class() {
             }
         });
         for _ in 0..100 {
-            match dial(&endpoint, 0, soon()).await {
+            match dial(&endpoint, 0, test_deadline()).await {
                 Ok(dialed) => {
                     assert_eq!((tls, drive(dialed.transport, Talk::default()).await), (false, Closed::Reset))
                 }
@@ -165,7 +165,7 @@ async fn reads_and_writes_report_the_same_end() {
         for at_write in [false, true] {
             let (listener, address) = listener();
             let endpoint = endpoint(address, false);
-            let (dialed, accepted) = tokio::join!(dial(&endpoint, 0, soon()), listener.accept());
+            let (dialed, accepted) = tokio::join!(dial(&endpoint, 0, test_deadline()), listener.accept());
             let transport = dialed.expect("it listens").transport;
             let peer = accepted.expect("a client came").0.into_std().expect("a socket");
             let peer = if at_write {

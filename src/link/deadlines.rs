@@ -3,7 +3,8 @@
 //! and `fleet` the waits of a device between connections. The worker runs the queue beside its tasks.
 //!
 //! tokio's own timers round up to the next millisecond and wake the thread for nearly every message. These ticks are
-//! shorter, and exact where the system has precise timers. Independent of connections and of the `Machine` trait.
+//! shorter, and exact where the system has precise timers. This file must not depend on connections or on the `Machine`
+//! trait.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;

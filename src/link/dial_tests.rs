@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::testing::{FixedCertificate, connected, dial, endpoint, identity, listener, run_to_close, soon};
+use super::testing::{
+    FixedCertificate, connected, dial, endpoint, identity, listener, run_to_close, test_deadline,
+};
 use super::tls::{self, ClientOptions, TlsError};
 use super::{
     AcceptError, Buffers, Culprit, Deadlines, DialError, Dialed, Endpoint, Link, Step, Transport, accept_tls,
@@ -29,9 +31,9 @@ async fn meet(
     let endpoint = endpoint(host, address.port(), options);
     let serve = async {
         let (stream, _) = listener.accept().await.expect("a client comes");
-        accept_tls(stream, server, soon()).await
+        accept_tls(stream, server, test_deadline()).await
     };
-    tokio::join!(dial(&endpoint, 0, soon()), serve)
+    tokio::join!(dial(&endpoint, 0, test_deadline()), serve)
 }
 
 /// Sends `to_send` bytes, and records flushes and the end of the connection.
@@ -178,9 +180,9 @@ async fn a_cached_chain_without_its_key_is_refused() {
             let server = Arc::new(server);
             let serve = async {
                 let (stream, _) = listener.accept().await.expect("a client comes");
-                accept_tls(stream, &server, soon()).await
+                accept_tls(stream, &server, test_deadline()).await
             };
-            let (client, _accepted) = tokio::join!(dial(&endpoint, 0, soon()), serve);
+            let (client, _accepted) = tokio::join!(dial(&endpoint, 0, test_deadline()), serve);
             match client {
                 Ok(_) => assert!(good),
                 Err(error) => assert_eq!((error.class, good), ("tls_certificate", false), "{error}"),
@@ -194,12 +196,12 @@ async fn closed_ports_and_unknown_names_have_their_classes() {
     let (listener, address) = listener();
     drop(listener);
     let closed = Endpoint { host: "127.0.0.1".into(), port: address.port(), ..Endpoint::default() };
-    let error = dial(&closed, 0, soon()).await.expect_err("nobody listens");
+    let error = dial(&closed, 0, test_deadline()).await.expect_err("nobody listens");
     assert_eq!((error.step, error.class, error.culprit()), (Step::Tcp, "tcp_refused", Culprit::Peer));
 
     // RFC 6761 §6.4: `.invalid` never resolves.
     let nowhere = Endpoint { host: "hub.invalid".into(), port: 8883, ..Endpoint::default() };
-    let error = dial(&nowhere, 0, soon()).await.expect_err("no such name");
+    let error = dial(&nowhere, 0, test_deadline()).await.expect_err("no such name");
     assert_eq!((error.step, error.class, error.culprit()), (Step::Dns, "dns", Culprit::Network));
 }
 
@@ -221,7 +223,7 @@ async fn a_server_that_closes_fails_tls() {
     let options = ClientOptions { verify: false, ..ClientOptions::default() };
     let endpoint = endpoint("127.0.0.1", address.port(), &options);
     let close = async { drop(listener.accept().await) };
-    let (result, ()) = tokio::join!(dial(&endpoint, 0, soon()), close);
+    let (result, ()) = tokio::join!(dial(&endpoint, 0, test_deadline()), close);
     let error = result.expect_err("the server closes");
     // A FIN, or an RST if the peer has not read the client's first message.
     let found = (error.step, error.class, error.culprit());
@@ -242,7 +244,7 @@ async fn silent_and_plain_tcp_clients_are_not_accepted() {
     let mut plain = TcpStream::connect(address).await.expect("it listens");
     plain.write_all(b"GET / HTTP/1.1\r\n\r\n").await.expect("it receiving bytes");
     let (stream, _) = listener.accept().await.expect("a client came");
-    let accepted = accept_tls(stream, &server, soon()).await;
+    let accepted = accept_tls(stream, &server, test_deadline()).await;
     assert!(matches!(accepted, Err(AcceptError::Tls(_))), "{accepted:?}");
 }
 
@@ -365,7 +367,7 @@ async fn plain_tcp_needs_no_certificate() {
     let (listener, address) = listener();
     let endpoint = Endpoint { host: "localhost".into(), port: address.port(), ..Endpoint::default() };
     // `localhost` may resolve to ::1 first, where no one listens. Then the next address is tried.
-    let (dialed, accepted) = tokio::join!(dial(&endpoint, 0, soon()), listener.accept());
+    let (dialed, accepted) = tokio::join!(dial(&endpoint, 0, test_deadline()), listener.accept());
     let (dialed, _accepted) = (dialed.expect("it listens"), accepted.expect("a client came"));
     assert_eq!((dialed.tls, dialed.steps.tls), (None, None));
     match dialed.transport {

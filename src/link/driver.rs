@@ -89,7 +89,7 @@ impl WriteFailure {
     }
 }
 
-/// Why a turn of reading stopped.
+/// Why reading stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ReadEnd {
     /// The machine wanted no input from the start. No wake is registered.
@@ -170,7 +170,7 @@ impl Link {
         if self.transport.is_none() {
             return Poll::Ready(End::Closed(Closed::Local));
         }
-        match self.turn(cx, machine) {
+        match self.handle_wake(cx, machine) {
             Ok(()) => Poll::Pending,
             Err(end) => {
                 self.transport = None;
@@ -187,7 +187,11 @@ impl Link {
     }
 
     /// Handles one wake, in the order that [`Machine`] promises. An `Err` says how the connection ended.
-    fn turn<M: Machine>(&mut self, cx: &mut Context<'_>, machine: &mut M) -> Result<(), End<M::Error>> {
+    fn handle_wake<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_>,
+        machine: &mut M,
+    ) -> Result<(), End<M::Error>> {
         let write_failure = self.write_failure;
         let (read, now) = self.read(cx, machine).map_err(|end| match (end, write_failure) {
             // The failed write reported the reset; a read after it reports the end of the stream.
@@ -204,7 +208,7 @@ impl Link {
             );
         }
         machine.handle_timeout(now).map_err(End::Failed)?;
-        self.abort(machine.poll_close())?;
+        self.reset_if_requested(machine.poll_close())?;
         let wrote_all = match self.write(cx, now, machine) {
             Ok(wrote_all) => wrote_all,
             Err(why) => {
@@ -214,7 +218,7 @@ impl Link {
                 return self.read_after_write_failure(cx, now, machine, write_failure, true);
             }
         };
-        self.abort(machine.poll_close())?;
+        self.reset_if_requested(machine.poll_close())?;
         let wake_at = match machine.poll_close() {
             Some(Close::AfterFlush) => {
                 let close_by = *self.close_by.get_or_insert(now + CLOSE_TIMEOUT);
@@ -264,7 +268,7 @@ impl Link {
         now
     }
 
-    /// Reads what is available, as far as the machine wants input. Also returns the time for the rest of the turn.
+    /// Reads what is available, as far as the machine wants input. Also returns the time for the rest of the wake.
     fn read<M: Machine>(
         &mut self,
         cx: &mut Context<'_>,
@@ -379,7 +383,7 @@ impl Link {
     }
 
     /// Resets the connection if `close` says so. Nothing more is written then.
-    fn abort<E>(&mut self, close: Option<Close>) -> Result<(), End<E>> {
+    fn reset_if_requested<E>(&mut self, close: Option<Close>) -> Result<(), End<E>> {
         if close != Some(Close::Reset) {
             return Ok(());
         }

@@ -9,7 +9,7 @@ use std::net::{SocketAddr, TcpListener};
 /// The maximum number of connections that wait for accept. The kernel caps it at net.core.somaxconn (4,096 on Linux).
 const BACKLOG: i32 = 4096;
 
-/// Why an address cannot be listened on, and what to do about it.
+/// Why this process cannot listen on an address, and what to do about it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ListenError {
@@ -23,7 +23,7 @@ pub enum ListenError {
     Denied(SocketAddr),
     /// The address belongs to another machine.
     #[error("cannot listen on {0}: it is not an address of this machine. Choose one that `ip addr` lists")]
-    NotOurs(SocketAddr),
+    NotLocal(SocketAddr),
     /// Any other error.
     #[error("cannot listen on {address}: {source}")]
     Other {
@@ -38,12 +38,12 @@ pub enum ListenError {
 /// be bound at once.
 ///
 /// # Errors
-/// The address cannot be listened on. The message says what to do.
+/// The address cannot be used. The message says what to do.
 pub fn bind(address: SocketAddr) -> Result<TcpListener, ListenError> {
     listener(address).map_err(|source| match source.raw_os_error().map(Errno::from_raw) {
         Some(Errno::EADDRINUSE) => ListenError::InUse(address),
         Some(Errno::EACCES) => ListenError::Denied(address),
-        Some(Errno::EADDRNOTAVAIL) => ListenError::NotOurs(address),
+        Some(Errno::EADDRNOTAVAIL) => ListenError::NotLocal(address),
         _ => ListenError::Other { address, source },
     })
 }
@@ -76,6 +76,6 @@ mod tests {
     fn a_foreign_address_differs_from_one_in_use() {
         // No machine has an address of TEST-NET-1 (RFC 5737).
         let error = bind(([192, 0, 2, 1], 0).into()).expect_err("a foreign address");
-        assert!(matches!(error, ListenError::NotOurs(_)), "{error}");
+        assert!(matches!(error, ListenError::NotLocal(_)), "{error}");
     }
 }

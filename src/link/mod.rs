@@ -21,7 +21,7 @@ pub mod tls;
 mod transport;
 
 pub use accept::{AcceptError, accept_tls, accept_tls_bounded};
-pub use addresses::{check_source, pairs};
+pub use addresses::{address_pairs, check_source_address};
 pub use buffers::{Buffers, SharedBuffers};
 pub use deadlines::{Alarm, Deadlines, STALL_AFTER};
 pub use dial::{Dialed, dial};

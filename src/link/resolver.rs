@@ -94,7 +94,7 @@ pub(super) fn clone_error(error: &Arc<io::Error>) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::link::testing::soon;
+    use crate::link::testing::test_deadline;
     use crate::link::{Culprit, Endpoint, Step, dial};
     use nix::errno::Errno;
     use std::cell::Cell;
@@ -167,11 +167,11 @@ mod tests {
     #[tokio::test]
     async fn a_local_shortage_in_a_lookup_is_the_generators_fault() {
         let resolver = Resolver::new(|_, _| Err(Errno::EMFILE.into()));
-        let error = dial(&endpoint("hub", 1), &resolver, 0, soon()).await.unwrap_err();
+        let error = dial(&endpoint("hub", 1), &resolver, 0, test_deadline()).await.unwrap_err();
         assert_eq!((error.step, error.class, error.culprit()), (Step::Dns, "fd_limit", Culprit::Us));
 
         let resolver = Resolver::new(|_, _| Err(io::Error::other("no such name")));
-        let error = dial(&endpoint("hub", 1), &resolver, 0, soon()).await.unwrap_err();
+        let error = dial(&endpoint("hub", 1), &resolver, 0, test_deadline()).await.unwrap_err();
         assert_eq!((error.class, error.is_timeout()), ("dns", false));
         assert_eq!(error.to_string(), "the host name could not be resolved: no such name");
     }

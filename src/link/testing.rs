@@ -76,7 +76,7 @@ pub(in crate::link) fn listener() -> (TcpListener, SocketAddr) {
 }
 
 /// A deadline far enough for a loaded machine. No successful test waits for it.
-pub(in crate::link) fn soon() -> Instant {
+pub(in crate::link) fn test_deadline() -> Instant {
     clock::now() + Duration::from_secs(30)
 }
 
@@ -102,7 +102,7 @@ pub(in crate::link) async fn connected() -> (Transport, TlsStream<TcpStream>) {
         let (stream, _) = listener.accept().await.expect("a client comes");
         TlsAcceptor::from(identity.server()).accept(stream).await
     };
-    let (client, server) = tokio::join!(dial(&endpoint, 0, soon()), serve);
+    let (client, server) = tokio::join!(dial(&endpoint, 0, test_deadline()), serve);
     (client.expect("trusted").transport, server.expect("it accepts"))
 }
 

@@ -46,7 +46,7 @@ pub(in crate::app) async fn shortfalls(plan: &Plan, workers: usize) -> String {
 
 /// Checks that every source address belongs to this machine.
 fn source_ips(ips: &[IpAddr]) -> Result<(), AppError> {
-    let failed = ips.iter().find_map(|ip| link::check_source(*ip).err().map(|error| (ip, error)));
+    let failed = ips.iter().find_map(|ip| link::check_source_address(*ip).err().map(|error| (ip, error)));
     failed.map_or(Ok(()), |(ip, error)| {
         Err(AppError::Environment(format!(
             "devices cannot connect from {ip} in [target] source_ips: {error}\n  \
@@ -116,7 +116,7 @@ async fn offered(plan: &Plan, needed: u64) -> Option<Offer> {
     }
     let endpoint =
         Endpoint { host: host.clone(), port: *port, sources: source_ips.clone(), ..Endpoint::default() };
-    match link::pairs(&endpoint).await {
+    match link::address_pairs(&endpoint).await {
         Ok(pairs) => Some(Offer { pairs: pairs.max(1), ..offer }),
         // The preflight connection reports the error.
         Err(_) => Some(offer),

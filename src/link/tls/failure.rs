@@ -238,14 +238,14 @@ fn certificate_kind(error: &CertificateError) -> &'static str {
         CertificateError::UnhandledCriticalExtension => "it has an unsupported critical extension",
         CertificateError::UnknownIssuer => "no trusted root signed it",
         CertificateError::BadSignature => {
-            "no trusted root signed it: the CA with the name of its issuer has another key"
+            "no trusted root signed it: the trusted CA with its issuer's name has another key"
         }
         CertificateError::UnsupportedSignatureAlgorithmContext { .. } => {
             "it is signed with an algorithm that is not supported"
         }
         // For example, the signature is ECDSA, and the root with the issuer's name has an RSA key.
         CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
-            "no trusted root signed it: the CA with the name of its issuer has a key of another type"
+            "no trusted root signed it: the trusted CA with its issuer's name has a key of another type"
         }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             "it is not valid for this host"
@@ -331,7 +331,7 @@ fn other_certificate_fix(error: &CertificateError, own_roots: bool) -> &'static 
             "the ca file lacks the root of the server's chain: add the CA certificate that signed the last certificate in the chain \
              (see openssl s_client -showcerts), or check that this is the right server"
         }
-        CertificateError::UnknownIssuer => "name the root that signed it with --ca FILE or ca in [target]",
+        CertificateError::UnknownIssuer => "use --ca FILE or ca in [target] to trust the root that signed it",
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             "renew the server's certificate, or check this machine's clock"
         }
@@ -346,8 +346,8 @@ fn other_certificate_fix(error: &CertificateError, own_roots: bool) -> &'static 
             if own_roots {
                 "put the CA certificate that signed it into the ca file: the CA with the same name there has another key"
             } else {
-                "name the CA that signed it (for a self-signed certificate: itself) with --ca FILE or ca in [target]: this system \
-                 trusts another one with the same name"
+                "use --ca FILE or ca in [target] to trust the CA that signed it (for a self-signed certificate, the certificate \
+                 itself): this system trusts another CA with the same name"
             }
         }
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {

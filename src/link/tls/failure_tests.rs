@@ -2,7 +2,7 @@
 
 use super::failure::TlsFailure;
 use super::{ClientOptions, client};
-use crate::link::testing::{Discard, FixedCertificate, dial, identity, listener, run, soon};
+use crate::link::testing::{Discard, FixedCertificate, dial, identity, listener, run, test_deadline};
 use crate::link::{Buffers, Deadlines, DialError, Dialed, End, Endpoint, Link, Transport, accept_tls};
 use crate::sansio::Closed;
 use rcgen::{
@@ -38,6 +38,8 @@ QrOkW2W2Qs5wTsRlNEVWHzHaYiqhRANCAASxDHWum1sHmpnFhQbtgsqzAJMNOkDi
 GiSGDgljPgUYOlagKKhI9kz7Gq+E116MODNTfUtS82l/wYCvqlrwZbX1
 -----END PRIVATE KEY-----
 ";
+
+const VERSIONS: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::version::TLS13];
 
 /// A self-signed certificate for 127.0.0.1 with its key, as PEM.
 fn self_signed(change: impl FnOnce(&mut CertificateParams)) -> String {
@@ -82,9 +84,9 @@ async fn meet_with(
     };
     let serve = async {
         let (stream, _) = listener.accept().await.expect("a client comes");
-        accept_tls(stream, &server, soon()).await
+        accept_tls(stream, &server, test_deadline()).await
     };
-    let (dialed, accepted) = tokio::join!(dial(&endpoint, 0, soon()), serve);
+    let (dialed, accepted) = tokio::join!(dial(&endpoint, 0, test_deadline()), serve);
     (dialed, accepted.ok())
 }
 
@@ -108,7 +110,7 @@ async fn unusable_certificates_are_explained_even_if_ca_has_them() {
             "{text}"
         );
         let text = error.tls_fix(true).expect("TLS failed");
-        assert!(text.contains(fix) && !text.contains("name the root that signed it with --ca"), "{text}");
+        assert!(text.contains(fix) && !text.contains("to trust the root that signed it"), "{text}");
     }
 }
 
@@ -192,8 +194,7 @@ async fn a_wrong_private_key_differs_from_a_wrong_chain() {
 async fn verify_false_accepts_x509_version_1() {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let chain = vec![CertificateDer::from_pem_slice(VERSION_1.as_bytes()).expect("PEM")];
-    let versions: [&'static SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::version::TLS13];
-    for version in versions {
+    for version in VERSIONS {
         let key = PrivateKeyDer::from_pem_slice(VERSION_1.as_bytes()).expect("PEM");
         let key = provider.key_provider.load_private_key(key).expect("a key");
         let presents = FixedCertificate(Arc::new(CertifiedKey::new(chain.clone(), key)));
@@ -208,15 +209,19 @@ async fn verify_false_accepts_x509_version_1() {
     }
 }
 
+/// The certificates that a server accepts from clients.
+fn roots(pem: &str) -> Arc<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(pem.as_bytes()).expect("PEM")).expect("a root");
+    Arc::new(roots)
+}
+
 #[tokio::test]
 async fn a_required_client_certificate_is_named_as_the_cause() {
     let pem = self_signed(|_| ());
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(pem.as_bytes()).expect("PEM")).expect("a root");
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let versions: [&'static SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::version::TLS13];
-    for version in versions {
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots.clone()), provider.clone());
+    for version in VERSIONS {
+        let verifier = WebPkiClientVerifier::builder_with_provider(roots(&pem), provider.clone());
         let config = ServerConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(&[version])
             .expect("supported")
@@ -251,17 +256,13 @@ async fn a_required_client_certificate_is_named_as_the_cause() {
 #[tokio::test]
 async fn a_certificate_request_belongs_to_its_connection() {
     let pem = self_signed(|_| ());
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(pem.as_bytes()).expect("PEM")).expect("a root");
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let versions: [&'static SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::version::TLS13];
-    for version in versions {
+    for version in VERSIONS {
         for asks in [true, false, true] {
             let builder = ServerConfig::builder_with_provider(provider.clone())
                 .with_protocol_versions(&[version])
                 .expect("supported");
-            let verifier =
-                WebPkiClientVerifier::builder_with_provider(Arc::new(roots.clone()), provider.clone());
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots(&pem), provider.clone());
             let verifier = verifier.allow_unauthenticated().build().expect("there is a root");
             let builder = if asks {
                 builder.with_client_cert_verifier(verifier)
@@ -273,8 +274,8 @@ async fn a_certificate_request_belongs_to_its_connection() {
             let config = builder.with_single_cert(chain, key).expect("the key belongs to the certificate");
             let (dialed, _kept_open) = meet(Arc::new(config), &pem).await;
             match dialed.expect("the certificate is optional").transport {
-                Transport::Tls(secure) => {
-                    assert_eq!(secure.client_certificate_requested(), asks, "{version:?}")
+                Transport::Tls(stream) => {
+                    assert_eq!(stream.client_certificate_requested(), asks, "{version:?}")
                 }
                 other => panic!("not TLS: {other:?}"),
             }

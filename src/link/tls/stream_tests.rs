@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use super::ClientOptions;
 use super::failure::TlsFailure;
 use super::stream::{CHUNK_BYTES, TlsStream};
-use crate::link::testing::{connected, identity, listener, soon};
+use crate::link::testing::{connected, identity, listener, test_deadline};
 use crate::link::{Transport, accept_tls};
 
 /// The maximum overhead of a TLS record.
@@ -147,7 +147,7 @@ async fn data_with_the_handshakes_end_needs_no_further_wake() {
     };
     let server = async {
         let (socket, _) = listener.accept().await.expect("a client comes");
-        accept_tls(socket, &identity.server(), soon()).await.expect("a handshake")
+        accept_tls(socket, &identity.server(), test_deadline()).await.expect("a handshake")
     };
     let (_socket, transport) = tokio::join!(client, server);
     let mut ours = tls_stream(transport);
