@@ -9,41 +9,29 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-/// The meaning of each exit code. Lines are broken to the width of the help. The README has the same table.
-const EXIT_CODES: [(u8, &[&str]); 7] = [
-    (exit::PASSED, &["passed"]),
-    (
-        exit::ENVIRONMENT,
-        &[
-            "the environment failed: cannot bind, cannot connect, cannot write,",
-            "too few descriptors, bad certificate file",
-        ],
-    ),
-    (exit::USAGE, &["wrong command-line usage"]),
-    (exit::FAILED, &["a threshold failed, or every device was offline for", "abort_when_unreachable"]),
-    (exit::CONFIGURATION, &["the scenario is invalid; nothing was started"]),
-    (exit::INTERRUPTED, &["interrupted; the partial result was written"]),
-    (
-        exit::INVALID,
-        &[
-            "the measurement is invalid: the load generator may have decided a",
-            "threshold or produced too little load, or a worker or the built-in",
-            "hub died",
-        ],
-    ),
-];
-
 /// The exit codes in `--help`.
 fn exit_codes() -> String {
     let mut text = "Exit codes:\n".to_owned();
-    for (code, lines) in EXIT_CODES {
+    for exit in exit::ALL {
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "{code:>5}  {}", lines.join("\n       "));
+        let _ = writeln!(text, "{:>5}  {}", exit.code, wrapped(exit.meaning, 69).join("\n       "));
     }
     let order: Vec<String> =
         exit::PRECEDENCE.iter().filter(|code| **code != exit::PASSED).map(u8::to_string).collect();
     let _ = write!(text, "\nIf several apply, the first of {} wins.", order.join(", "));
     text
+}
+
+/// Breaks a text between words into lines of at most this many columns.
+fn wrapped(text: &str, columns: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.len() + 1 + word.len() <= columns => *line += &format!(" {word}"),
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 /// The first commands for a new user.

@@ -50,7 +50,7 @@ pub const ALL: [ExitCode; 7] = [
     ExitCode {
         code: INTERRUPTED,
         name: "interrupted",
-        meaning: "interrupted; what was measured until then was written and says so",
+        meaning: "interrupted; the partial result was written",
     },
     ExitCode {
         code: INVALID,

@@ -149,7 +149,7 @@ fn second_ctrl_c_in_the_drain_stops_at_once() {
 /// Interrupts the preflight check while it waits for CONNACK.
 fn interrupt_the_preflight_check(times: usize) {
     let silent = listen::bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
-    silent.set_nonblocking(false).expect("it is ours");
+    silent.set_nonblocking(false).expect("it is a socket");
     let port = silent.local_addr().expect("it is bound").port();
     let work = Workplace::new(&format!(
         "[target]\nkind = \"mqtt\"\nhost = \"127.0.0.1\"\nport = {port}\ntls = false\n\
@@ -188,12 +188,17 @@ fn other_commands_end_at_the_first_signal() {
         for (arguments, pipe) in
             [(["token", "--decode", &token], "token"), (["check", "--seed=1", &scenario], "scenario.toml")]
         {
-            let mut child = with_default_signals(arguments).spawn().expect("it was built");
+            let mut child = with_default_signals(arguments).spawn().expect("the program was built");
             let writer = File::create(folder.path().join(pipe)).expect("it is being read");
-            kill(Pid::from_raw(i32::try_from(child.id()).expect("it fits")), signal).expect("it is ours");
+            kill(Pid::from_raw(i32::try_from(child.id()).expect("it fits")), signal)
+                .expect("it is a child process");
             // A command that ignored the signal would continue and end with an exit code.
             drop(writer);
-            assert_eq!(child.wait().expect("it is ours").signal(), Some(signal as i32), "{arguments:?}");
+            assert_eq!(
+                child.wait().expect("it is a child process").signal(),
+                Some(signal as i32),
+                "{arguments:?}"
+            );
         }
     }
 }
@@ -201,15 +206,17 @@ fn other_commands_end_at_the_first_signal() {
 #[test]
 fn doctor_ends_at_the_first_signal() {
     let silent = listen::bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
-    silent.set_nonblocking(false).expect("it is ours");
+    silent.set_nonblocking(false).expect("it is a socket");
     let target = silent.local_addr().expect("it is bound").to_string();
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
-        let mut child = with_default_signals(["doctor", "--target", &target]).spawn().expect("it was built");
+        let mut child =
+            with_default_signals(["doctor", "--target", &target]).spawn().expect("the program was built");
         let (mut peer, _) = silent.accept().expect("doctor connects");
         peer.read_exact(&mut [0]).expect("a TLS client speaks first");
-        kill(Pid::from_raw(i32::try_from(child.id()).expect("it fits")), signal).expect("it is ours");
+        kill(Pid::from_raw(i32::try_from(child.id()).expect("it fits")), signal)
+            .expect("it is a child process");
         drop(peer);
-        assert_eq!(child.wait().expect("it is ours").signal(), Some(signal as i32));
+        assert_eq!(child.wait().expect("it is a child process").signal(), Some(signal as i32));
     }
 }
 
@@ -277,8 +284,12 @@ fn signals_that_the_parent_ignores_stay_ignored() {
 
 /// Starts a run with closed stdout and stderr.
 fn start_unread(work: &Workplace) -> Child {
-    let mut child =
-        work.run_command().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it was built");
+    let mut child = work
+        .run_command()
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program was built");
     drop((child.stdout.take(), child.stderr.take()));
     child
 }
@@ -288,15 +299,16 @@ fn sighup_writes_a_partial_result() {
     let (_broker, proxy, work) = set_up(STEADY);
     let mut child = start_unread(&work);
     proxy.wait_for_upstream_bytes(1_000);
-    kill(Pid::from_raw(i32::try_from(child.id()).expect("it fits")), Signal::SIGHUP).expect("it is ours");
-    assert_eq!(child.wait().expect("it is ours").code(), Some(105));
+    kill(Pid::from_raw(i32::try_from(child.id()).expect("it fits")), Signal::SIGHUP)
+        .expect("it is a child process");
+    assert_eq!(child.wait().expect("it is a child process").code(), Some(105));
     is_partial(&work);
 }
 
 #[test]
 fn closed_stdout_and_stderr_do_not_stop_a_run() {
     let (_broker, _proxy, work) = set_up(SHORT);
-    assert_eq!(start_unread(&work).wait().expect("it is ours").code(), Some(0));
+    assert_eq!(start_unread(&work).wait().expect("it is a child process").code(), Some(0));
     assert!(work.result().run.complete);
 }
 
@@ -310,7 +322,7 @@ fn failed_folder_moves_the_result_to_the_temporary_folder() {
     proxy.wait_for_upstream_bytes(1_000);
     // A file takes the place of the folder, as if its file system had failed.
     fs::remove_dir_all(work.out()).expect("it was made before the load");
-    fs::write(work.out(), "in the way").expect("the workplace is ours");
+    fs::write(work.out(), "in the way").expect("the folder is writable");
     running.interrupt();
     let finished = running.wait();
     finished.exits(1);
@@ -428,9 +440,9 @@ fn file_size_limit_fails_a_command_with_an_error() {
     let script = "ulimit -f 1; exec env --default-signal=XFSZ \"$@\"";
     let output = Command::new("sh")
         .args(["-c", script, "sh", env!("CARGO_BIN_EXE_hubstorm"), "schema", "result"])
-        .stdout(File::create(&page).expect("the folder is ours"))
+        .stdout(File::create(&page).expect("the folder is writable"))
         .output()
-        .expect("it was built");
+        .expect("the program was built");
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(stderr.contains("cannot write to stdout") && stderr.contains("File too large"), "{stderr}");
@@ -438,7 +450,7 @@ fn file_size_limit_fails_a_command_with_an_error() {
 
 /// Starts a run with a file system of this size as its output folder. `None` if this machine does not allow it.
 fn start_on_a_small_disk(work: &Workplace, bytes: u64) -> Option<Running> {
-    fs::create_dir(work.out()).expect("the workplace is ours");
+    fs::create_dir(work.out()).expect("the folder is writable");
     let unshare = |script: &str| ["-rm".to_owned(), "sh".into(), "-c".into(), script.to_owned(), "sh".into()];
     let mount = format!("mount -t tmpfs -o size={bytes} tmpfs '{}'", work.out().display());
     let may = Command::new("unshare").args(unshare(&mount)).output();

@@ -36,7 +36,8 @@ fn run(name: &str, overrides: &[&str], more: &[&str], env: &[(&str, &str)]) -> R
     let stderr = String::from_utf8_lossy(&output.stderr);
     // On a slow machine, a latency threshold may fail. Every other exit code is a bug.
     assert!(code == Some(0) || code == Some(99), "{name} exits {code:?}: {stderr}");
-    let mut files = fs::read_dir(out.path()).expect("it is ours").map(|file| file.expect("readable").path());
+    let mut files =
+        fs::read_dir(out.path()).expect("the folder exists").map(|file| file.expect("readable").path());
     let json = files.find(|file| file.extension().is_some_and(|extension| extension == "json"));
     let result = read_result(&json.expect("a result was written"));
     assert!(result.run.complete);
@@ -224,7 +225,8 @@ fn real_hub_runs_against_an_external_hub() {
     let ca = folder.path().join("ca.pem").display().to_string();
     let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
     let arguments = ["emulator", "--listen", "127.0.0.1:0", "--group-key", "env:KEY", "--ca-out", &ca];
-    let hub = command(arguments).env("KEY", key).stdout(Stdio::piped()).spawn().expect("it was built");
+    let hub =
+        command(arguments).env("KEY", key).stdout(Stdio::piped()).spawn().expect("the program was built");
     let mut hub = KilledOnDrop(hub);
     let mut ready = String::new();
     BufReader::new(hub.0.stdout.take().expect("piped")).read_line(&mut ready).expect("it prints its address");

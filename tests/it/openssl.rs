@@ -57,7 +57,7 @@ fn s_client(hub: &Emulator, offer: &[&str]) -> (Vec<u8>, String) {
     let mut answer = Vec::new();
     client.stdout.take().expect("piped").read_to_end(&mut answer).expect("a pipe");
     drop(stdin);
-    let description = client.wait_with_output().expect("it is our child").stderr;
+    let description = client.wait_with_output().expect("it is a child process").stderr;
     (answer, String::from_utf8_lossy(&description).to_lowercase())
 }
 

@@ -315,7 +315,7 @@ fn readme_example_works(sdk: Sdk) {
     let ca = folder.path().join("ca.pem");
     let address = listen_at(PORT).local_addr().expect("it is bound");
     let emulator = Emulator::start_at(address, &["--ca-out", ca.to_str().expect("UTF-8")], &[]);
-    std::fs::write(folder.path().join(name), example).expect("the folder is ours");
+    std::fs::write(folder.path().join(name), example).expect("the folder is writable");
     let output = run_file(sdk, folder.path(), name, emulator.sample_connection_string());
     // Python prints its own notation, with single quotes.
     let twin = output.replace('\'', "\"");

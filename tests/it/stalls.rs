@@ -34,8 +34,9 @@ const BUILT_IN: &str = "[fleet.meter]\ndevices = 50";
 
 /// Suspends processes for this time.
 fn stop(processes: &[i32], length: Duration) {
-    let signal =
-        |signal| processes.iter().for_each(|pid| kill(Pid::from_raw(*pid), signal).expect("it is ours"));
+    let signal = |signal| {
+        processes.iter().for_each(|pid| kill(Pid::from_raw(*pid), signal).expect("it is a child process"))
+    };
     signal(Signal::SIGSTOP);
     let (_open, silence) = mpsc::channel::<()>();
     assert_eq!(silence.recv_timeout(length), Err(mpsc::RecvTimeoutError::Timeout));

@@ -192,10 +192,10 @@ fn silent_connections_are_closed_without_descriptors() {
     for (device, id) in devices.iter_mut().zip(&ids) {
         is_served(device, id);
     }
-    hub.kill().expect("it is our child");
+    hub.kill().expect("it is a child process");
     let mut rest = String::new();
     stderr.read_to_string(&mut rest).expect("UTF-8");
-    hub.wait().expect("it is our child");
+    hub.wait().expect("it is a child process");
     assert!(!rest.contains("descriptors"), "the message appears once a minute: {rest}");
 }
 
@@ -234,7 +234,7 @@ fn stats_count_connections_closed_for_others() {
     let mut stdin = hub.stdin.take().expect("piped");
     writeln!(stdin, "{{\"config\":{{}}}}\n\"stats\"").expect("it reads");
     drop(stdin);
-    let output = hub.wait_with_output().expect("it is our child");
+    let output = hub.wait_with_output().expect("it is a child process");
     let stdout = String::from_utf8(output.stdout).expect("UTF-8");
     assert!(stdout.contains(r#""closed_for_others":0"#), "{stdout}");
 }

@@ -65,11 +65,11 @@ impl Emulator {
     pub fn stop(mut self) -> String {
         let pid = i32::try_from(self.child.id()).expect("a process id fits");
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGTERM)
-            .expect("it is ours");
+            .expect("it is a child process");
         let mut text = String::new();
         let mut stderr = self.child.stderr.take().expect("piped");
         stderr.read_to_string(&mut text).expect("stderr is UTF-8");
-        assert!(self.child.wait().expect("it is our child").success(), "{text}");
+        assert!(self.child.wait().expect("it is a child process").success(), "{text}");
         text
     }
 }

@@ -49,7 +49,7 @@ impl LocalHub {
         };
         let certificate = certificate::make(&config.host_names, hubstorm::clock::unix()).expect("names");
         let folder = tempfile::tempdir().expect("a temporary folder");
-        std::fs::write(folder.path().join("ca.pem"), certificate.ca_pem).expect("the folder is ours");
+        std::fs::write(folder.path().join("ca.pem"), certificate.ca_pem).expect("the folder is writable");
         let server = tls::server(certificate.chain, certificate.key).expect("it was just made");
         let hub = Hub::new(config);
         let (stop, stopped) = oneshot::channel();

@@ -86,7 +86,7 @@ pub struct Workplace {
 impl Workplace {
     pub fn new(scenario: &str) -> Workplace {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        fs::write(folder.path().join("scenario.toml"), scenario).expect("the folder is ours");
+        fs::write(folder.path().join("scenario.toml"), scenario).expect("the folder is writable");
         Workplace { folder, environment: Vec::new(), preflight: true }
     }
 
@@ -104,7 +104,7 @@ impl Workplace {
 
     /// Writes a file beside the scenario.
     pub fn file(self, name: &str, text: &str) -> Workplace {
-        fs::write(self.folder.path().join(name), text).expect("the folder is ours");
+        fs::write(self.folder.path().join(name), text).expect("the folder is writable");
         self
     }
 
@@ -216,14 +216,13 @@ impl Running {
     /// Sends Ctrl-C as a terminal does: to the whole process group, including children.
     pub fn interrupt(&self) {
         let group = i32::try_from(self.child.id()).expect("a process id fits");
-        killpg(Pid::from_raw(group), Signal::SIGINT)
-            .expect("the group is ours and its leader not yet reaped");
+        killpg(Pid::from_raw(group), Signal::SIGINT).expect("the group's leader is not yet reaped");
     }
 
     /// Sends a signal only to the program, as a service manager does.
     pub fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).expect("a process id fits");
-        nix::sys::signal::kill(Pid::from_raw(pid), signal).expect("it is ours and not yet reaped");
+        nix::sys::signal::kill(Pid::from_raw(pid), signal).expect("the child is not yet reaped");
     }
 
     pub fn id(&self) -> u32 {
@@ -241,7 +240,7 @@ impl Running {
     /// Kills the child processes of the run.
     pub fn kill_children(&self) {
         for child in self.children() {
-            nix::sys::signal::kill(Pid::from_raw(child), Signal::SIGKILL).expect("it is ours");
+            nix::sys::signal::kill(Pid::from_raw(child), Signal::SIGKILL).expect("it is a child process");
         }
     }
 
@@ -278,7 +277,7 @@ impl Running {
     pub fn wait(mut self) -> Finished {
         let stdout = self.stdout.take().expect("waited for once").join().expect("the reader does not panic");
         self.stderr.extend(self.stderr_lines.iter().map(|line| line + "\n"));
-        let code = self.child.wait().expect("it is our child").code();
+        let code = self.child.wait().expect("it is a child process").code();
         Finished { code, stdout, stderr: std::mem::take(&mut self.stderr) }
     }
 }

@@ -69,7 +69,7 @@ impl LocalBroker {
     /// none of the data.
     pub fn kill_with_unread(&mut self, connections: usize) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).expect("a process id fits"));
-        let signal = |signal| kill(pid, signal).expect("it is ours and not yet reaped");
+        let signal = |signal| kill(pid, signal).expect("the child is not yet reaped");
         signal(Signal::SIGSTOP);
         let began = now();
         while unread(self.address) < connections {
@@ -77,7 +77,7 @@ impl LocalBroker {
             thread::yield_now();
         }
         signal(Signal::SIGKILL);
-        self.child.wait().expect("it is our child");
+        self.child.wait().expect("it is a child process");
     }
 
     /// Restarts the broker at the same address with its data.
@@ -104,7 +104,7 @@ fn write_certificate(folder: &Path, address: IpAddr) {
     let parts =
         [("ca.pem", &certificate.ca), ("cert.pem", &certificate.server), ("key.pem", &certificate.key)];
     for (name, text) in parts {
-        fs::write(folder.join(name), text.as_str()).expect("the folder is ours");
+        fs::write(folder.join(name), text.as_str()).expect("the folder is writable");
     }
 }
 

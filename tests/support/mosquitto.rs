@@ -105,14 +105,14 @@ fn write_certificate(folder: &Path, address: IpAddr) {
     let key = KeyPair::generate().expect("randomness");
     let params = CertificateParams::new(vec![address.to_string()]).expect("an address is a name");
     let certificate = params.self_signed(&key).expect("the key signs");
-    fs::write(folder.join("cert.pem"), certificate.pem()).expect("the folder is ours");
-    fs::write(folder.join("key.pem"), key.serialize_pem()).expect("the folder is ours");
+    fs::write(folder.join("cert.pem"), certificate.pem()).expect("the folder is writable");
+    fs::write(folder.join("key.pem"), key.serialize_pem()).expect("the folder is writable");
 }
 
 fn write_passwords(folder: &Path, users: impl Iterator<Item = (String, String)>) {
     let file = folder.join("passwords");
     let lines: String = users.map(|(user, password)| format!("{user}:{password}\n")).collect();
-    fs::write(&file, lines).expect("the folder is ours");
+    fs::write(&file, lines).expect("the folder is writable");
     // -U replaces the passwords with their hashes.
     let status = Command::new("mosquitto_passwd").arg("-U").arg(&file).status();
     assert!(status.expect("mosquitto is installed; tests/run does that").success(), "mosquitto_passwd");
@@ -146,7 +146,7 @@ fn config(
 
 fn start(folder: &Path, config: &str) -> Child {
     let file = folder.join("mosquitto.conf");
-    fs::write(&file, config).expect("the folder is ours");
+    fs::write(&file, config).expect("the folder is writable");
     let mut command = Command::new(program());
     command.arg("-c").arg(&file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("mosquitto is installed; tests/run does that");

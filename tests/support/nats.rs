@@ -19,7 +19,7 @@ fn program() -> std::ffi::OsString {
 
 fn launch(place: &Place<'_>) -> (Child, u16) {
     let config = place.folder.join("nats.conf");
-    fs::write(&config, text(place)).expect("the folder is ours");
+    fs::write(&config, text(place)).expect("the folder is writable");
     let mut command = Command::new(program());
     command.arg("--config").arg(&config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("nats-server is installed; tests/run does that");

@@ -79,7 +79,7 @@ impl Drop for RabbitMq {
 }
 
 fn write_files(folder: &Path, address: IpAddr, password: &str) {
-    let write = |name: &str, text: &str| fs::write(folder.join(name), text).expect("the folder is ours");
+    let write = |name: &str, text: &str| fs::write(folder.join(name), text).expect("the folder is writable");
     let names = [address.to_string()];
     let certificate =
         certificate::files(&names, hubstorm::clock::unix(), CERTIFICATE_VALID).expect("an address is a name");

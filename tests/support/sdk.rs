@@ -73,7 +73,7 @@ pub fn run_file(sdk: Sdk, folder: &Path, name: &str, connection_string: &str) ->
         Sdk::Node => {
             // Node looks for imported packages in this folder.
             let modules = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/node/node_modules");
-            symlink(modules, folder.join("node_modules")).expect("the folder is ours");
+            symlink(modules, folder.join("node_modules")).expect("the folder is writable");
             node()
         }
     };

@@ -59,7 +59,7 @@ impl Identity {
             .with_single_cert(chain, key.into())
             .expect("the key belongs to the certificate");
         let mut ca = NamedTempFile::new().expect("a temporary file");
-        ca.write_all(roots.as_bytes()).expect("the file is ours");
+        ca.write_all(roots.as_bytes()).expect("the file is writable");
         Identity { config: Arc::new(config), ca }
     }
 }

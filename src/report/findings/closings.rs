@@ -41,10 +41,13 @@ fn throttled(counts: &FleetCounts, online: u64, target: TargetFacts, messages: &
         let broker = "The broker delayed acknowledgments and then closed or reset the connections of many devices. It may be overloaded. \
                       Compare the load with its limits, and check its log";
         let text = if target.is_hub { hub } else { broker };
-        let usual = usual_us.map_or_else(|| "no acknowledgment arrived".to_owned(), |us| format!("the median acknowledgment took {}", human_us(us)));
+        let usual = match usual_us {
+            Some(us) => format!("the median acknowledgment took {}", human_us(us)),
+            None => "no acknowledgment arrived".to_owned(),
+        };
         let closed = plural(counts.closed_waiting, "connection", "connections");
-        let waited = human_us(waited_us);
-        finding(Severity::Warning, text, format!("{closed} closed or reset; the oldest message was unacknowledged for {waited} on average; {usual}"))
+        let waited = format!("the oldest message was unacknowledged for {} on average", human_us(waited_us));
+        finding(Severity::Warning, text, format!("{closed} closed or reset; {waited}; {usual}"))
     })
 }
 

@@ -89,7 +89,7 @@ fn no_subcommand_prints_secrets_of_the_environment() {
         assert_clean(path(&file), &fs::read(&file).expect("readable"));
     }
     let file = work.out().join("result.json");
-    fs::write(&file, format!("{{\"{0}\":\"{0}\"}}", plain(4))).expect("the folder is ours");
+    fs::write(&file, format!("{{\"{0}\":\"{0}\"}}", plain(4))).expect("the folder is writable");
     assert_clean_output(
         "an invalid result file",
         run_verbose(&["report", path(&file)], &secrets, "").exits(1),

@@ -88,7 +88,7 @@ fn run_verbose(arguments: &[&str], environment: &[(&str, &str)], input: &str) ->
     let mut child = command.spawn().expect("the program was built");
     // The program may have ended without reading.
     let _ = child.stdin.take().expect("piped").write_all(input.as_bytes());
-    let output = child.wait_with_output().expect("it is our child");
+    let output = child.wait_with_output().expect("it is a child process");
     Finished {
         code: output.status.code(),
         stdout: String::from_utf8(output.stdout).expect("stdout is UTF-8"),

@@ -82,7 +82,7 @@ fn refused_passwords_never_appear_in_output() {
 fn emulator_keys_never_appear_in_output() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("key");
-    fs::write(&file, key(1)).expect("the folder is ours");
+    fs::write(&file, key(1)).expect("the folder is writable");
     let from_file = format!("file:{}", path(&file));
     for source in ["env:GROUP", &from_file] {
         let hub =

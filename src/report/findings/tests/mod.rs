@@ -23,107 +23,105 @@ fn clean_run_has_no_findings() {
     assert_eq!(of(|_| ()), []);
 }
 
-#[test]
-fn each_finding_has_its_text_and_evidence() {
-    type Record = fn(&mut Recorder);
-    let causes: [(Record, Severity, &str, &str); 17] = [
-        (|r| r.counts(0).late_subacks = 5, Severity::Note, "they count as timed out", "5 late SUBACKs"),
-        (
-            |r| {
-                r.due(KEY, 0);
-                r.ended(KEY, Outcome::Throttled, 0, 0);
-            },
-            Severity::Warning,
-            "throttled twin requests",
-            "1 request answered with status 429",
-        ),
-        (|r| r.counts(0).from_hub.late_answers = 2, Severity::Note, "had timed out", "2 late answers"),
-        (
-            |r| r.counts(0).from_hub.desired_missed = 1,
-            Severity::Note,
-            "desired properties",
-            "1 version missed",
-        ),
-        (
-            |r| {
-                let hub = &mut r.counts(0).from_hub;
-                (hub.c2d_skipped, hub.c2d_reordered, hub.c2d_duplicates) = (5, 2, 1);
-            },
-            Severity::Warning,
-            "at least once",
-            "3 missing, 1 duplicate",
-        ),
-        (
-            |r| r.counts(0).from_hub.unreadable = 1,
-            Severity::Warning,
-            "an IoT hub does not send",
-            "1 unreadable message, 0 unknown answers",
-        ),
-        (
-            |r| r.lost(Key { operation: Operation::Deliver, ..KEY }, 3, S),
-            Severity::Warning,
-            "did not reach every subscriber",
-            "3 of 3 copies lost",
-        ),
-        (
-            |r| r.ok(KEY, &Times { acked: 100 * S, ..Times::default() }),
-            Severity::Warning,
-            "exceeded the histogram range",
-            "2 values above 67.1 s",
-        ),
-        (
-            |r| r.error("fd_limit", Culprit::Us, 0, || "too many open files".to_owned()),
-            Severity::Warning,
-            "fd_limit",
-            "1 error, e.g. too many open files",
-        ),
-        (
-            |r| r.error("connack_5", Culprit::Peer, 0, String::new),
-            Severity::Warning,
-            "code 5",
-            "1 refused connection",
-        ),
-        (
-            |r| r.error("tls_certificate", Culprit::Peer, 0, String::new),
-            Severity::Warning,
-            "certificate was not accepted",
-            "1 connection, e.g. ",
-        ),
-        (
-            |r| {
-                r.due(KEY, 0);
-                r.ended(KEY, Outcome::Expired, 0, S);
-            },
-            Severity::Note,
-            "send_by",
-            "1 of 2 messages expired",
-        ),
-        (
-            |r| {
-                let key = Key { operation: Operation::Online, ..KEY };
-                r.due(key, 0);
-                r.ended(key, Outcome::Unfinished, 0, S);
-            },
-            Severity::Warning,
-            "never connected",
-            "1 of 1 planned connection failed",
-        ),
-        (|r| r.counts(0).gave_up = 2, Severity::Note, "gave up reconnecting", "2 times"),
-        (|r| r.counts(0).late_acks = 3, Severity::Note, "after their timeout", "3 late acknowledgments"),
-        (
-            |r| r.ended(KEY, Outcome::Unfinished, 0, 2 * S),
-            Severity::Note,
-            "no device ever connected",
-            "1 unfinished message, the oldest due for 2.00 s",
-        ),
-        (|r| r.no_ack(KEY), Severity::Note, "QoS 0", "QoS 0 in the scenario"),
-    ];
-    for (record, severity, text, evidence) in causes {
+/// How to record a run, with the text and the evidence of its only finding.
+type Case = (fn(&mut Recorder), &'static str, &'static str);
+
+#[track_caller]
+fn assert_each(severity: Severity, cases: &[Case]) {
+    for (record, text, evidence) in cases {
         let findings = of(record);
         let [finding] = findings.as_slice() else { panic!("one finding: {findings:?}") };
         assert!(finding.text.contains(text), "{finding:?}");
-        assert_eq!((finding.severity, finding.evidence.as_str()), (severity, evidence));
+        assert_eq!((finding.severity, finding.evidence.as_str()), (severity, *evidence));
     }
+}
+
+#[test]
+fn each_warning_has_its_text_and_evidence() {
+    assert_each(
+        Severity::Warning,
+        &[
+            (
+                |r| {
+                    r.due(KEY, 0);
+                    r.ended(KEY, Outcome::Throttled, 0, 0);
+                },
+                "throttled twin requests",
+                "1 request answered with status 429",
+            ),
+            (
+                |r| {
+                    let hub = &mut r.counts(0).from_hub;
+                    (hub.c2d_skipped, hub.c2d_reordered, hub.c2d_duplicates) = (5, 2, 1);
+                },
+                "at least once",
+                "3 missing, 1 duplicate",
+            ),
+            (
+                |r| r.counts(0).from_hub.unreadable = 1,
+                "an IoT hub does not send",
+                "1 unreadable message, 0 unknown answers",
+            ),
+            (
+                |r| r.lost(Key { operation: Operation::Deliver, ..KEY }, 3, S),
+                "did not reach every subscriber",
+                "3 of 3 copies lost",
+            ),
+            (
+                |r| r.ok(KEY, &Times { acked: 100 * S, ..Times::default() }),
+                "exceeded the histogram range",
+                "2 values above 67.1 s",
+            ),
+            (
+                |r| r.error("fd_limit", Culprit::Us, 0, || "too many open files".to_owned()),
+                "fd_limit",
+                "1 error, e.g. too many open files",
+            ),
+            (|r| r.error("connack_5", Culprit::Peer, 0, String::new), "code 5", "1 refused connection"),
+            (
+                |r| r.error("tls_certificate", Culprit::Peer, 0, String::new),
+                "certificate was not accepted",
+                "1 connection, e.g. ",
+            ),
+            (
+                |r| {
+                    let key = Key { operation: Operation::Online, ..KEY };
+                    r.due(key, 0);
+                    r.ended(key, Outcome::Unfinished, 0, S);
+                },
+                "never connected",
+                "1 of 1 planned connection failed",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn each_note_has_its_text_and_evidence() {
+    assert_each(
+        Severity::Note,
+        &[
+            (|r| r.counts(0).late_subacks = 5, "they count as timed out", "5 late SUBACKs"),
+            (|r| r.counts(0).from_hub.late_answers = 2, "had timed out", "2 late answers"),
+            (|r| r.counts(0).from_hub.desired_missed = 1, "desired properties", "1 version missed"),
+            (
+                |r| {
+                    r.due(KEY, 0);
+                    r.ended(KEY, Outcome::Expired, 0, S);
+                },
+                "send_by",
+                "1 of 2 messages expired",
+            ),
+            (|r| r.counts(0).gave_up = 2, "gave up reconnecting", "2 times"),
+            (|r| r.counts(0).late_acks = 3, "after their timeout", "3 late acknowledgments"),
+            (
+                |r| r.ended(KEY, Outcome::Unfinished, 0, 2 * S),
+                "no device ever connected",
+                "1 unfinished message, the oldest due for 2.00 s",
+            ),
+            (|r| r.no_ack(KEY), "QoS 0", "QoS 0 in the scenario"),
+        ],
+    );
 }
 
 #[test]
