@@ -8,6 +8,21 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+/// The subcommands.
+pub const COMMANDS: [&str; 11] = [
+    "run",
+    "init",
+    "check",
+    "emulator",
+    "report",
+    "doctor",
+    "token",
+    "certs",
+    "schema",
+    "completions",
+    "man",
+];
+
 const PASSWORD: &str = "interrupted";
 const README: &str = include_str!("../../README.md");
 
@@ -15,19 +30,7 @@ const README: &str = include_str!("../../README.md");
 fn help_lists_the_commands_and_every_exit_code() {
     let help = hubstorm(&["--help"]);
     help.exits(0);
-    for command in [
-        "run",
-        "init",
-        "check",
-        "emulator",
-        "report",
-        "doctor",
-        "token",
-        "certs",
-        "schema",
-        "completions",
-        "man",
-    ] {
+    for command in COMMANDS {
         let listed = help.stdout.lines().any(|line| line.split_whitespace().next() == Some(command));
         assert!(listed, "{command}: {}", help.stdout);
     }

@@ -1,6 +1,7 @@
 //! The smaller commands: doctor, token, certs, completions, man; `--trace`, and the confirmation of a run that is billed. The help of every
 //! command is a snapshot.
 
+use crate::cli::COMMANDS;
 use crate::support::address::{listen, own_address};
 use crate::support::hubstorm::{Finished, WIDE_VALIDITY, Workplace, command, hubstorm};
 use crate::support::mqtt::{CONNECT, DISCONNECT};
@@ -35,19 +36,7 @@ fn finish(mut command: Command, stdin: &str) -> Finished {
 fn help_texts() {
     let main = command(["--help"]).env_remove("COLUMNS").output().expect("the program was built");
     insta::assert_snapshot!("help", String::from_utf8_lossy(&main.stdout));
-    for name in [
-        "run",
-        "init",
-        "check",
-        "emulator",
-        "report",
-        "doctor",
-        "token",
-        "certs",
-        "schema",
-        "completions",
-        "man",
-    ] {
+    for name in COMMANDS {
         let help = command([name, "--help"]).env_remove("COLUMNS").output().expect("the program was built");
         assert!(help.status.success());
         insta::assert_snapshot!(format!("help_{name}"), String::from_utf8_lossy(&help.stdout));

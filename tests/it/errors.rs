@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Files and folders that name error classes.
-const SOURCES: [&str; 3] = ["src/fleet", "src/link/dial.rs", "src/session/types.rs"];
+const SOURCES: [&str; 3] = ["src/fleet", "src/link/dial_error.rs", "src/session/types.rs"];
 
 /// Quoted words in these files that look like a class but are not.
 const OTHER_WORDS: [&str; 1] = ["client_id"];
