@@ -104,7 +104,7 @@ fn missing_secret_variable_exits_104_with_the_line() {
 #[test]
 fn unwritable_output_folder_exits_1_before_the_load() {
     let work = Workplace::new(&built_in("60s"));
-    fs::write(work.out(), "a file instead of a folder").expect("the workplace is ours");
+    fs::write(work.out(), "a file instead of a folder").expect("a writable folder");
     let finished = work.run();
     finished.exits(1);
     assert!(finished.stderr.contains("out"), "{}", finished.stderr);
@@ -127,7 +127,7 @@ fn scenario_schema_is_that_of_the_library() {
 #[test]
 fn check_prints_the_needs_and_starts_nothing() {
     let work = Workplace::new(&built_in("60s"));
-    let finished = hubstorm(&["check", work.scenario().to_str().expect("a plain path")]);
+    let finished = hubstorm(&["check", work.scenario().to_str().expect("a UTF-8 path")]);
     finished.exits(0);
     assert!(finished.stdout.contains("descriptors"), "{}", finished.stdout);
     assert!(!work.out().exists());
@@ -135,8 +135,10 @@ fn check_prints_the_needs_and_starts_nothing() {
 
 #[test]
 fn scenarios_in_the_readme_are_valid() {
-    let blocks =
-        README.split("```toml\n").skip(1).map(|rest| rest.split("```").next().expect("split gives one"));
+    let blocks = README
+        .split("```toml\n")
+        .skip(1)
+        .map(|rest| rest.split("```").next().expect("`split` always returns one item"));
     let scenarios: Vec<&str> = blocks.filter(|block| block.contains("[[phase]]")).collect();
     assert_eq!(scenarios.len(), 2, "an IoT hub and a plain broker");
     for scenario in scenarios {

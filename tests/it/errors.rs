@@ -13,8 +13,8 @@ const OTHER_WORDS: [&str; 1] = ["client_id"];
 fn sources(path: &Path, out: &mut Vec<PathBuf>) {
     if path.is_dir() {
         fs::read_dir(path)
-            .expect("readable")
-            .for_each(|entry| sources(&entry.expect("readable").path(), out));
+            .expect("a readable file")
+            .for_each(|entry| sources(&entry.expect("a readable entry").path(), out));
     } else if !path.to_string_lossy().contains("tests") {
         out.push(path.to_owned());
     }

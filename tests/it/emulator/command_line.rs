@@ -57,9 +57,9 @@ fn next_emulator_removes_the_ca_file_of_a_killed_one() {
     let (mut second, other) = start();
     let mut both = left();
     both.sort();
-    let mut wanted = vec![live, other];
-    wanted.sort();
-    assert_eq!(both, wanted, "the file of a live emulator stays");
+    let mut expected = vec![live, other];
+    expected.sort();
+    assert_eq!(both, expected, "the file of a live emulator stays");
     for child in [&mut first, &mut second] {
         kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGTERM).unwrap();
         assert!(child.wait().unwrap().success());

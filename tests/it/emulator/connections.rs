@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// A hub with two shards on a thread of its own.
+/// A hub with two shards on a separate thread.
 struct Hub {
     address: SocketAddr,
     client: Arc<rustls::ClientConfig>,

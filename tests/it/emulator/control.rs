@@ -112,8 +112,8 @@ fn refusals_are_reported_with_their_reason() {
         panic!("unexpected answer: {answer:?}")
     };
     assert_eq!((counted.refused, counted.protocol_errors), (5, 1));
-    let wanted = [("expired", 1), ("host", 1), ("module", 2), ("token", 1)];
-    assert_eq!(refused_by, wanted.map(|(reason, count)| (reason.to_owned(), count)).into());
+    let expected = [("expired", 1), ("host", 1), ("module", 2), ("token", 1)];
+    assert_eq!(refused_by, expected.map(|(reason, count)| (reason.to_owned(), count)).into());
     drop(stdin);
     let stderr = String::from_utf8(child.wait_with_output().unwrap().stderr).unwrap();
     assert_eq!(stderr.lines().count(), 6, "{stderr}");
