@@ -1,16 +1,14 @@
-//! hubstorm load-tests an Azure IoT Hub, or any MQTT 3.1.1 broker, with thousands of faithful devices.
+//! hubstorm load-tests an Azure IoT Hub, or any MQTT 3.1.1 broker, with thousands of simulated devices.
 //!
-//! The rooms, in the order in which they are best read; `ARCHITECTURE.md` has the layer table that
-//! `tests/tidy.rs` enforces.
+//! The rooms in reading order. `ARCHITECTURE.md` has the layer table, which `tests/tidy.rs` enforces.
 //!
-//! 1. [`scenario`] reads the file; [`plan`] resolves it into arrivals, payloads, credentials and phases.
-//! 2. [`sansio`] is the contract between a protocol endpoint and its [`link`]; [`wire`] is MQTT's bytes;
-//!    [`session`] the client side of MQTT; [`iothub`] what Azure defines on top.
-//! 3. [`fleet`] runs the devices and records with [`measure`]; [`policy`] says how they back off.
-//! 4. [`result`] is the file that everything is rendered from; [`report`] the verdict and the faces; [`live`]
-//!    the progress lines.
-//! 5. [`emulator`] is the built-in hub.
-//! 6. [`app`] holds one file per subcommand, and [`cli`] what can be typed.
+//! 1. [`scenario`] reads the scenario file. [`plan`] resolves it into arrivals, payloads, credentials and phases.
+//! 2. [`sansio`] is the contract between a protocol endpoint and its [`link`]. [`wire`] encodes and decodes MQTT packets,
+//!    [`session`] is the client side of MQTT, and [`iothub`] has the rules of Azure IoT Hub.
+//! 3. [`fleet`] runs the devices and records with [`measure`]. [`policy`] has back-off and keep-alive.
+//! 4. [`result`] is the result file. [`report`] judges and renders it. [`live`] prints progress.
+//! 5. [`emulator`] is the built-in IoT hub.
+//! 6. [`app`] has one file per subcommand, and [`cli`] is the command line.
 
 pub mod app;
 pub mod cli;
