@@ -102,7 +102,9 @@ impl Sender {
         self.session.poll_output(self.now, &mut self.out);
         for _ in 0..WINDOW {
             let message = Message { topic: TOPIC, payload: &[7; 256], qos, retain: false };
-            self.session.publish(self.now, &message, self.seq, &mut self.out).expect("room");
+            self.session
+                .publish(self.now, &message, self.seq, &mut self.out)
+                .expect("the window has a free slot");
             self.seq += 1;
         }
         assert!(self.out.len() > 256 * usize::from(WINDOW));
@@ -199,7 +201,7 @@ fn idle_tls_connection_owns_no_buffers() {
     let roots_pem = Some(made.cert.pem().into_bytes());
     let client = tls::client(&ClientOptions { roots_pem, ..ClientOptions::default() }).expect("PEM");
     let listener = listen::bind(([127, 0, 0, 1], 0).into()).expect("a free port");
-    let port = listener.local_addr().expect("bound").port();
+    let port = listener.local_addr().expect("the listener is bound").port();
     let endpoint = Endpoint { host: "127.0.0.1".to_owned(), port, tls: Some(client), ..Endpoint::default() };
     let deadline = clock::now() + Duration::from_secs(60);
 
@@ -217,11 +219,20 @@ fn idle_tls_connection_owns_no_buffers() {
     });
     block_on(async {
         let mut dialled = Vec::with_capacity(CONNECTIONS + 1);
-        dialled.push(dial(&endpoint, &Resolver::default(), 0, deadline).await.expect("trusted").transport);
+        dialled.push(
+            dial(&endpoint, &Resolver::default(), 0, deadline)
+                .await
+                .expect("the server is trusted")
+                .transport,
+        );
         let before = HELD_BYTES.get();
         for _ in 0..CONNECTIONS {
-            dialled
-                .push(dial(&endpoint, &Resolver::default(), 0, deadline).await.expect("trusted").transport);
+            dialled.push(
+                dial(&endpoint, &Resolver::default(), 0, deadline)
+                    .await
+                    .expect("the server is trusted")
+                    .transport,
+            );
         }
         let each = (HELD_BYTES.get() - before) / CONNECTIONS;
         // Fewer bytes than rustls's own state mean that the test counted nothing.

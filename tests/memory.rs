@@ -71,7 +71,7 @@ fn measured(shape: &Shape) -> Measured {
 /// Runs a scenario in this process, as `main` does.
 fn run(text: &str, workers: u16, folder: &Path) {
     let path = |name: &str| folder.join(name).display().to_string();
-    std::fs::write(path("memory.toml"), text).expect("the folder is ours");
+    std::fs::write(path("memory.toml"), text).expect("a writable folder");
     let workers = workers.to_string();
     let (scenario, out) = (path("memory.toml"), path("out"));
     let arguments = ["hubstorm", "run", &scenario, "--workers", &workers, "--quiet", "--yes", "--out", &out];

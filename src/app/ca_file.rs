@@ -87,7 +87,7 @@ fn create_locked(path: &Path) -> io::Result<Option<File>> {
     Ok((file.metadata()?.nlink() > 0).then_some(file))
 }
 
-/// Removes the temporary files of `user` whose emulator is gone. Keeps files whose state cannot be determined.
+/// Removes the temporary files of `user` whose emulator has ended. Keeps files whose state cannot be determined.
 fn remove_stale(folder: &Path, user: u32) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
@@ -102,7 +102,7 @@ fn remove_stale(folder: &Path, user: u32) {
     }
 }
 
-/// Opens and locks the file if it belongs to `user` and its emulator is gone. Does not follow links or block on a pipe.
+/// Opens and locks the file if it belongs to `user` and its emulator has ended. Does not follow links or block on a pipe.
 fn stale(path: &Path, user: u32) -> Option<File> {
     let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
@@ -151,10 +151,10 @@ mod tests {
         assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
         let before = files(folder.path());
         let second = CaFile::temporary(folder.path(), "second").unwrap();
-        let mut wanted: Vec<String> = before.into_iter().filter(|name| *name != stale).collect();
-        wanted.push(second.path().file_name().unwrap().to_str().unwrap().to_owned());
-        wanted.sort();
-        assert_eq!(files(folder.path()), wanted);
+        let mut expected: Vec<String> = before.into_iter().filter(|name| *name != stale).collect();
+        expected.push(second.path().file_name().unwrap().to_str().unwrap().to_owned());
+        expected.sort();
+        assert_eq!(files(folder.path()), expected);
         assert_eq!(fs::read_to_string(live.path()).unwrap(), "live");
     }
 

@@ -1,4 +1,4 @@
-//! The built-in hub as a child process (`hubstorm emulator --control`), with file descriptors, memory and CPU time of its own. Devices reach
+//! The built-in hub as a child process (`hubstorm emulator --control`), with its own file descriptors, memory and CPU time. Devices reach
 //! it over TCP and TLS, as they reach a real hub. `run` starts and stops it; commands and answers are JSON lines on its stdin and stdout.
 
 use super::{AppError, environment_error};
@@ -38,7 +38,7 @@ impl EmulatorProcess {
             .args(["emulator", "--control"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            // In a process group of its own, so that the Ctrl-C of a terminal does not reach it. The run stops it at its end.
+            // In a separate process group, so that the Ctrl-C of a terminal does not reach it. The run stops it at its end.
             .process_group(0)
             .kill_on_drop(true)
             .spawn()

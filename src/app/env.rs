@@ -57,7 +57,7 @@ fn read_answer() -> std::io::Result<String> {
 /// Prints a result to stdout. A closed stdout is not an error: the reader has read enough (`| head`), or the terminal was closed.
 pub(super) fn print(env: &mut Env, text: &str) -> Result<(), AppError> {
     match env.out.write_all(text.as_bytes()).and_then(|()| env.out.flush()) {
-        Err(error) if !signals::is_gone(&error) => Err(environment_error("cannot write to stdout", &error)),
+        Err(error) if !signals::is_closed(&error) => Err(environment_error("cannot write to stdout", &error)),
         _ => Ok(()),
     }
 }

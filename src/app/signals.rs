@@ -28,8 +28,8 @@ pub async fn count_interrupts(sender: watch::Sender<u8>) -> Infallible {
         // Without handlers the signals end the process, as they do by default.
         return std::future::pending().await;
     };
-    let wanted = UNLESS_IGNORED.into_iter().filter(|number| !is_in(ignored, *number));
-    handlers.extend(wanted.filter_map(handler));
+    let not_ignored = UNLESS_IGNORED.into_iter().filter(|number| !is_in(ignored, *number));
+    handlers.extend(not_ignored.filter_map(handler));
     loop {
         let pressed = poll_fn(|cx| next(&mut handlers, cx)).await;
         sender.send_modify(|count| *count = count.saturating_add(pressed));
@@ -67,7 +67,7 @@ fn is_in(mask: u64, number: Number) -> bool {
     mask >> (number as i32 - 1) & 1 == 1
 }
 
-/// Returns true if the reader of a stream is gone: a closed pipe, or a closed terminal (EIO).
-pub(super) fn is_gone(error: &io::Error) -> bool {
+/// Returns true if the reader of a stream has closed it: a closed pipe, or a closed terminal (EIO).
+pub(super) fn is_closed(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::BrokenPipe || error.raw_os_error() == Some(nix::errno::Errno::EIO as i32)
 }

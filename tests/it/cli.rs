@@ -8,6 +8,21 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+/// The subcommands.
+pub const COMMANDS: [&str; 11] = [
+    "run",
+    "init",
+    "check",
+    "emulator",
+    "report",
+    "doctor",
+    "token",
+    "certs",
+    "schema",
+    "completions",
+    "man",
+];
+
 const PASSWORD: &str = "interrupted";
 const README: &str = include_str!("../../README.md");
 
@@ -15,19 +30,7 @@ const README: &str = include_str!("../../README.md");
 fn help_lists_the_commands_and_every_exit_code() {
     let help = hubstorm(&["--help"]);
     help.exits(0);
-    for command in [
-        "run",
-        "init",
-        "check",
-        "emulator",
-        "report",
-        "doctor",
-        "token",
-        "certs",
-        "schema",
-        "completions",
-        "man",
-    ] {
+    for command in COMMANDS {
         let listed = help.stdout.lines().any(|line| line.split_whitespace().next() == Some(command));
         assert!(listed, "{command}: {}", help.stdout);
     }
@@ -101,7 +104,7 @@ fn missing_secret_variable_exits_104_with_the_line() {
 #[test]
 fn unwritable_output_folder_exits_1_before_the_load() {
     let work = Workplace::new(&built_in("60s"));
-    fs::write(work.out(), "a file instead of a folder").expect("the workplace is ours");
+    fs::write(work.out(), "a file instead of a folder").expect("a writable folder");
     let finished = work.run();
     finished.exits(1);
     assert!(finished.stderr.contains("out"), "{}", finished.stderr);
@@ -124,7 +127,7 @@ fn scenario_schema_is_that_of_the_library() {
 #[test]
 fn check_prints_the_needs_and_starts_nothing() {
     let work = Workplace::new(&built_in("60s"));
-    let finished = hubstorm(&["check", work.scenario().to_str().expect("a plain path")]);
+    let finished = hubstorm(&["check", work.scenario().to_str().expect("a UTF-8 path")]);
     finished.exits(0);
     assert!(finished.stdout.contains("descriptors"), "{}", finished.stdout);
     assert!(!work.out().exists());
@@ -132,8 +135,10 @@ fn check_prints_the_needs_and_starts_nothing() {
 
 #[test]
 fn scenarios_in_the_readme_are_valid() {
-    let blocks =
-        README.split("```toml\n").skip(1).map(|rest| rest.split("```").next().expect("split gives one"));
+    let blocks = README
+        .split("```toml\n")
+        .skip(1)
+        .map(|rest| rest.split("```").next().expect("`split` always returns one item"));
     let scenarios: Vec<&str> = blocks.filter(|block| block.contains("[[phase]]")).collect();
     assert_eq!(scenarios.len(), 2, "an IoT hub and a plain broker");
     for scenario in scenarios {

@@ -76,7 +76,10 @@ fn run(hub: &LocalHub, wall: &WallClock, life: &str, (when, by_us): (When, i64))
     let settings = fleet::Settings { workers: 2, endpoint, trace: None, measured: false, wall: wall.clone() };
     let (_command_sender, commands) = tokio::sync::mpsc::unbounded_channel();
     let (event_sender, mut events) = tokio::sync::mpsc::unbounded_channel();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("descriptors");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("file descriptors are available");
     let (finished, ()) = runtime.block_on(async {
         tokio::join!(fleet::run(plan.clone(), settings, None, commands, event_sender), async {
             let mut by_us = Some(by_us);

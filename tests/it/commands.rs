@@ -1,6 +1,7 @@
 //! The smaller commands: doctor, token, certs, completions, man; `--trace`, and the confirmation of a run that is billed. The help of every
 //! command is a snapshot.
 
+use crate::cli::COMMANDS;
 use crate::support::address::{listen, own_address};
 use crate::support::hubstorm::{Finished, WIDE_VALIDITY, Workplace, command, hubstorm};
 use crate::support::mqtt::{CONNECT, DISCONNECT};
@@ -25,8 +26,8 @@ fn finish(mut command: Command, stdin: &str) -> Finished {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the program was built");
     // It may exit without reading stdin.
-    drop(child.stdin.take().expect("piped").write_all(stdin.as_bytes()));
-    let output = child.wait_with_output().expect("it is ours");
+    drop(child.stdin.take().expect("stdio is piped").write_all(stdin.as_bytes()));
+    let output = child.wait_with_output().expect("a child process");
     let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
     Finished { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
@@ -35,19 +36,7 @@ fn finish(mut command: Command, stdin: &str) -> Finished {
 fn help_texts() {
     let main = command(["--help"]).env_remove("COLUMNS").output().expect("the program was built");
     insta::assert_snapshot!("help", String::from_utf8_lossy(&main.stdout));
-    for name in [
-        "run",
-        "init",
-        "check",
-        "emulator",
-        "report",
-        "doctor",
-        "token",
-        "certs",
-        "schema",
-        "completions",
-        "man",
-    ] {
+    for name in COMMANDS {
         let help = command([name, "--help"]).env_remove("COLUMNS").output().expect("the program was built");
         assert!(help.status.success());
         insta::assert_snapshot!(format!("help_{name}"), String::from_utf8_lossy(&help.stdout));
@@ -97,7 +86,7 @@ fn doctor_prints_the_resources_of_this_machine() {
 fn doctor_warns_about_too_few_descriptors() {
     let mut limited = Command::new("sh");
     limited.args(["-c", "ulimit -n 256 && exec \"$0\" doctor", env!("CARGO_BIN_EXE_hubstorm")]);
-    let output = limited.output().expect("a shell and the program are there");
+    let output = limited.output().expect("a shell");
     let stdout = String::from_utf8_lossy(&output.stdout);
     for part in [
         "no device: too few descriptors",
@@ -135,7 +124,7 @@ fn doctor_checks_the_target_argument_first() {
 
 #[test]
 fn doctor_exits_1_with_a_fix_if_the_target_refuses() {
-    let free = listen(own_address()).local_addr().expect("it is bound");
+    let free = listen(own_address()).local_addr().expect("the listener is bound");
     let finished = hubstorm(&["doctor", "--target", &free.to_string()]);
     finished.exits(1);
     assert!(
@@ -178,7 +167,7 @@ fn tokens_of_group_keys_and_policies() {
 #[test]
 fn scenario_on_stdin_uses_this_folder_and_asks_nothing() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    fs::write(folder.path().join("key"), KEY).expect("it is ours");
+    fs::write(folder.path().join("key"), KEY).expect("a writable folder");
     let scenario = "[target]\nkind = \"iot-hub\"\nhost = \"hub.invalid\"\n[fleet.a]\ndevices = 1000\n\
          auth = { kind = \"sas\", group_key = \"${file.key}\" }\n[[fleet.a.send]]\nevery = \"1s\"\npayload = \"x\"\n\
          [[phase]]\nname = \"p\"\nduration = \"2m\"\n";
@@ -216,7 +205,7 @@ fn other_file_types_are_recognized() {
     let refused = hubstorm(&["report", &page]);
     assert!(refused.exits(1).stderr.contains("Specify the .json file beside it"), "{}", refused.stderr);
     let work =
-        Workplace::new("").file("cut.json", &fs::read_to_string(&result).expect("it is there")[..5000]);
+        Workplace::new("").file("cut.json", &fs::read_to_string(&result).expect("the file exists")[..5000]);
     let cut = work.scenario().with_file_name("cut.json").display().to_string();
     let refused = hubstorm(&["report", &cut]);
     assert!(refused.exits(1).stderr.contains("is cut off"), "{}", refused.stderr);
@@ -229,7 +218,7 @@ fn report_format_follows_the_file_extension() {
     let written = |name: &str, more: &[&str]| {
         let out = folder.path().join(name).display().to_string();
         hubstorm(&[&["report", result, "--out", &out], more].concat()).exits(0);
-        fs::read_to_string(out).expect("it was written")
+        fs::read_to_string(out).expect("the file exists")
     };
     for (name, more, page) in [
         ("a.html", &[][..], true),
@@ -322,14 +311,14 @@ fn certs_replaces_files_only_with_force() {
     made.exits(0);
     assert!(made.stdout.contains("broker.test, 127.0.0.1"), "{}", made.stdout);
     let key = format!("{out}/server-key.pem");
-    let mode = fs::metadata(&key).expect("it was made").permissions().mode();
+    let mode = fs::metadata(&key).expect("the file exists").permissions().mode();
     assert_eq!(mode & 0o777, 0o600, "only the owner can read the private key");
-    let before = fs::read(&key).expect("it is ours");
+    let before = fs::read(&key).expect("the file exists");
     let again = hubstorm(&["certs", "--out", &out]);
     assert!(again.exits(1).stderr.contains("--force"), "{}", again.stderr);
-    assert_eq!(fs::read(&key).expect("it is ours"), before);
+    assert_eq!(fs::read(&key).expect("the file exists"), before);
     hubstorm(&["certs", "--out", &out, "--force"]).exits(0);
-    assert_ne!(fs::read(&key).expect("it is ours"), before);
+    assert_ne!(fs::read(&key).expect("the file exists"), before);
     for invalid in ["küche", "", "a b", "*."] {
         hubstorm(&["certs", "--name", invalid, "--out", &out, "--force"]).exits(2);
     }
@@ -346,7 +335,7 @@ fn completions_and_man_pages_list_the_commands() {
     }
     let folder = tempfile::tempdir().expect("a temporary folder");
     let out = folder.path().join("man");
-    hubstorm(&["man", "--out", out.to_str().expect("a plain path")]).exits(0);
+    hubstorm(&["man", "--out", out.to_str().expect("a UTF-8 path")]).exits(0);
     let page = |name: &str| fs::read_to_string(out.join(name)).unwrap_or_else(|e| panic!("{name}: {e}"));
     assert!(page("hubstorm.1").contains("Exit codes"));
     assert!(page("hubstorm-run.1").contains("trace"));
@@ -460,7 +449,10 @@ fn failed_write_keeps_older_files_and_leaves_none() {
         let entries = std::fs::read_dir(work.path().join("certs")).into_iter().flatten();
         let mut files: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
         files.sort();
-        files.into_iter().map(|path| (std::fs::read(&path).expect("our file"), path)).collect::<Vec<_>>()
+        files
+            .into_iter()
+            .map(|path| (std::fs::read(&path).expect("a readable file"), path))
+            .collect::<Vec<_>>()
     };
     assert!(limited("certs --out certs").exits(1).stderr.contains("cannot write"));
     assert_eq!(files(), []);

@@ -111,7 +111,7 @@ fn ipv6_target_from_a_source_address() {
         hub.ca()
     );
     let work = Workplace::new(&scenario);
-    std::fs::create_dir(work.scenario().with_file_name("keys")).expect("the folder is ours");
+    std::fs::create_dir(work.scenario().with_file_name("keys")).expect("a writable folder");
     let work = work.file("keys/group", &format!("{GROUP_KEY}\n"));
     work.run().exits(0);
     let result = work.result();

@@ -175,7 +175,7 @@ struct Deliveries {
 impl FaultyBroker {
     fn start(deliver: Deliver) -> SocketAddr {
         let listener = listen(own_address());
-        let address = listener.local_addr().expect("it is bound");
+        let address = listener.local_addr().expect("the listener is bound");
         let broker = FaultyBroker { listener, deliver };
         // The thread ends with the process.
         thread::spawn(move || broker.serve());
@@ -198,11 +198,15 @@ impl FaultyBroker {
                 CONNECT => vec![0x20, 2, 0, 0],
                 SUBSCRIBE => {
                     let stream = stream.try_clone().expect("a socket");
-                    shared.lock().expect("no thread panics").subscriber = Some(stream);
+                    shared.lock().expect("no other thread panicked").subscriber = Some(stream);
                     vec![0x90, 3, frame.body[0], frame.body[1], 0]
                 }
                 PUBLISH => {
-                    FaultyBroker::publish(&frame, &mut shared.lock().expect("no thread panics"), deliver);
+                    FaultyBroker::publish(
+                        &frame,
+                        &mut shared.lock().expect("no other thread panicked"),
+                        deliver,
+                    );
                     let (_, id, _) = frame.publish();
                     [&[0x40, 2][..], &id.expect("QoS 1").to_be_bytes()].concat()
                 }
@@ -244,7 +248,7 @@ fn dropped_messages_are_lost() {
     finished.exits(99);
     let line = "  out to from/${device}: 6 lost, 0 duplicates, 0 out of order, 54 arrived";
     assert!(finished.stdout.contains(line), "{}", finished.stdout);
-    let page = std::fs::read_to_string(&work.outputs("html")[0]).expect("readable");
+    let page = std::fs::read_to_string(&work.outputs("html")[0]).expect("a readable file");
     assert!(page.contains("<td>from/${device}</td><td>54</td><td>6</td><td>0</td><td>0</td>"));
     let result = work.result();
     assert_eq!(all_ok(&result, "publish"), 60, "the broker acknowledged all messages");
@@ -351,9 +355,8 @@ fn messages_from_a_file_are_sent_unchanged() {
     witness.subscribe(&["from/#"]);
     let work = Workplace::new(&text).file("lines.txt", "first\n\n{\"second\":${seq}}\r\nthird");
     let running = work.start();
-    let received: Vec<String> = (0..4)
-        .map(|_| String::from_utf8(witness.read().publish().2.to_vec()).expect("it was UTF-8"))
-        .collect();
+    let received: Vec<String> =
+        (0..4).map(|_| String::from_utf8(witness.read().publish().2.to_vec()).expect("UTF-8")).collect();
     assert_eq!(received, ["first", "{\"second\":${seq}}", "third", "first"]);
     running.wait().exits(0);
 }

@@ -21,9 +21,10 @@ fn folder() -> TempDir {
 }
 
 fn names(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).expect("it is there");
-    let mut names: Vec<String> =
-        entries.map(|entry| entry.expect("readable").file_name().to_string_lossy().into_owned()).collect();
+    let entries = fs::read_dir(folder).expect("the folder exists");
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.expect("a readable entry").file_name().to_string_lossy().into_owned())
+        .collect();
     names.sort();
     names
 }
@@ -40,7 +41,7 @@ fn exports_replace_files_and_keep_the_dated_pair() {
     let work = short();
     let folder = folder();
     let path = |name: &str| folder.path().join(name);
-    fs::write(path("ci.json"), "from an earlier run").expect("it is ours");
+    fs::write(path("ci.json"), "from an earlier run").expect("a writable folder");
     let mut run = work.run_command();
     for export in ["html=index", "ci.json", "text=summary"] {
         run.args(["--export", export]);
@@ -49,22 +50,22 @@ fn exports_replace_files_and_keep_the_dated_pair() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let [json] = &work.outputs("json")[..] else { panic!("the dated result is also written") };
     assert_eq!(work.outputs("html").len(), 1);
-    assert_eq!(result::read(&path("ci.json")).expect("it is a result"), work.result());
-    assert!(fs::read_to_string(path("index")).expect("written").starts_with("<!DOCTYPE html>"));
-    assert!(fs::read_to_string(path("summary")).expect("written").starts_with("PASS"));
+    assert_eq!(result::read(&path("ci.json")).expect("a valid result"), work.result());
+    assert!(fs::read_to_string(path("index")).expect("the file exists").starts_with("<!DOCTYPE html>"));
+    assert!(fs::read_to_string(path("summary")).expect("the file exists").starts_with("PASS"));
     assert_eq!(names(folder.path()), ["ci.json", "index", "summary"], "no temporary file is left");
     let stdout = String::from_utf8_lossy(&output.stdout);
     let listed: Vec<&str> = stdout.lines().rev().take(5).collect();
     let html = json.with_extension("html").display().to_string();
-    assert_eq!(listed, ["summary", "ci.json", "index", &html, json.to_str().expect("plain")]);
+    assert_eq!(listed, ["summary", "ci.json", "index", &html, json.to_str().expect("a UTF-8 path")]);
 }
 
 #[test]
 fn invalid_exports_fail_before_the_load() {
     let work = short();
     let folder = folder();
-    fs::write(folder.path().join("old.json"), "old").expect("it is ours");
-    fs::create_dir(folder.path().join("dir.json")).expect("it is ours");
+    fs::write(folder.path().join("old.json"), "old").expect("a writable folder");
+    fs::create_dir(folder.path().join("dir.json")).expect("a writable folder");
     let scenario = work.scenario().display().to_string();
     let onto_scenario = format!("json={scenario}");
     let cases: [(&[&str], i32, &str); 7] = [
@@ -89,8 +90,8 @@ fn invalid_exports_fail_before_the_load() {
         assert!(work.outputs("json").is_empty());
     }
     assert_eq!(names(folder.path()), ["dir.json", "old.json"]);
-    assert_eq!(fs::read_to_string(folder.path().join("old.json")).expect("there"), "old");
-    assert!(fs::read_to_string(scenario).expect("there").starts_with("[fleet.meter]"));
+    assert_eq!(fs::read_to_string(folder.path().join("old.json")).expect("the file exists"), "old");
+    assert!(fs::read_to_string(scenario).expect("the file exists").starts_with("[fleet.meter]"));
 }
 
 /// The folder is removed during the run. The dated pair is still written, and the error has its path.
@@ -98,24 +99,24 @@ fn invalid_exports_fail_before_the_load() {
 fn failed_export_keeps_the_result() {
     let work = short();
     let folder = folder();
-    let [gone, kept] = ["gone/x.json", "x.txt"].map(|name| folder.path().join(name));
-    fs::create_dir(folder.path().join("gone")).expect("it is ours");
+    let [unwritable, kept] = ["unwritable/x.json", "x.txt"].map(|name| folder.path().join(name));
+    fs::create_dir(folder.path().join("unwritable")).expect("a writable folder");
     let mut run = work.run_command();
-    for export in [&gone, &kept] {
+    for export in [&unwritable, &kept] {
         run.arg("--export").arg(export);
     }
-    let mut child = run.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it was built");
-    let mut stderr = BufReader::new(child.stderr.take().expect("piped"));
+    let mut child = run.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program was built");
+    let mut stderr = BufReader::new(child.stderr.take().expect("stdio is piped"));
     let mut text = String::new();
     while !text.contains("1 phase") {
         assert_ne!(stderr.read_line(&mut text).expect("UTF-8"), 0, "{text}");
     }
-    fs::remove_dir(folder.path().join("gone")).expect("it is empty");
-    fs::write(folder.path().join("gone"), "a file").expect("it is ours");
+    fs::remove_dir(folder.path().join("unwritable")).expect("the folder is empty");
+    fs::write(folder.path().join("unwritable"), "a file").expect("a writable folder");
     std::io::Read::read_to_string(&mut stderr, &mut text).expect("UTF-8");
-    assert_eq!(child.wait().expect("it is ours").code(), Some(1), "{text}");
+    assert_eq!(child.wait().expect("a child process").code(), Some(1), "{text}");
     let json = work.outputs("json").pop().expect("the result is kept").display().to_string();
-    for part in [format!("cannot write {}", gone.display()), format!("the result is in {json}")] {
+    for part in [format!("cannot write {}", unwritable.display()), format!("the result is in {json}")] {
         assert!(text.contains(&part), "{part}: {text}");
     }
     assert!(kept.exists(), "the other export is written");
@@ -127,7 +128,7 @@ fn misjudged(folder: &Path, name: &str, mut result: RunResult) -> String {
     result.thresholds.clear();
     result.findings.clear();
     let file = folder.join(format!("{name}.json"));
-    fs::write(&file, result::to_json(&result).expect("it is a result")).expect("it is ours");
+    fs::write(&file, result::to_json(&result).expect("a valid result")).expect("a writable folder");
     file.display().to_string()
 }
 
@@ -156,16 +157,16 @@ fn judge_reads_stdin_and_exports_the_new_verdict() {
     let sample = sample::fail();
     let file = misjudged(folder.path(), "fail", sample.clone());
     let mut judge = command(["report", "-", "--judge", "--export", "again.json", "--export", "again.html"]);
-    judge.current_dir(folder.path()).stdin(File::open(&file).expect("it was written"));
+    judge.current_dir(folder.path()).stdin(File::open(&file).expect("the file exists"));
     let judged = judge.output().expect("the program was built");
     assert_eq!((judged.status.code(), judged.stderr.len()), (Some(99), 0), "{judged:?}");
     assert_eq!(String::from_utf8_lossy(&judged.stdout), report::verdict_text(&sample, false));
     assert_eq!(names(folder.path()), ["again.html", "again.json", "fail.json"]);
-    assert_eq!(result::read(&folder.path().join("again.json")).expect("a result"), sample);
-    let page = fs::read_to_string(folder.path().join("again.html")).expect("it was written");
-    assert_eq!(page, report::html(&sample).expect("it can be rendered"));
+    assert_eq!(result::read(&folder.path().join("again.json")).expect("a valid result"), sample);
+    let page = fs::read_to_string(folder.path().join("again.html")).expect("the file exists");
+    assert_eq!(page, report::html(&sample).expect("a valid result"));
     assert_eq!(
-        result::read(Path::new(&file)).expect("a result").verdict.exit_code,
+        result::read(Path::new(&file)).expect("a valid result").verdict.exit_code,
         7,
         "the input is unchanged"
     );
@@ -179,14 +180,14 @@ fn result_of_an_earlier_version_keeps_its_verdict() {
     let text = hubstorm(&["report", OLD]).exits(0).stdout.clone();
     assert_eq!(text, report::text(&old, false));
     assert!(text.starts_with("PASS") && text.contains("telemetry    counted"), "{text}");
-    let page = report::html(&old).expect("it can be rendered");
+    let page = report::html(&old).expect("a valid result");
     assert!(page.contains("<title>Pass: ") && !page.contains("NaN"));
     let folder = folder();
     let mut refused = old.clone();
     (refused.verdict.status, refused.verdict.exit_code) = (Status::Fail, 99);
     let file = folder.path().join("refused.json");
-    fs::write(&file, result::to_json(&refused).expect("it is a result")).expect("it is ours");
-    for (file, code, word) in [(OLD, 0, "PASS"), (file.to_str().expect("plain"), 99, "FAIL")] {
+    fs::write(&file, result::to_json(&refused).expect("a valid result")).expect("a writable folder");
+    for (file, code, word) in [(OLD, 0, "PASS"), (file.to_str().expect("a UTF-8 path"), 99, "FAIL")] {
         let judged = hubstorm(&["report", file, "--judge"]);
         judged.exits(code);
         assert!(judged.stdout.starts_with(word), "{}", judged.stdout);
@@ -199,7 +200,7 @@ fn report_reads_stdin_and_writes_every_export() {
     let folder = folder();
     let report = |arguments: &[&str]| {
         let mut report = command([&["report"], arguments].concat());
-        report.current_dir(folder.path()).stdin(File::open(EXAMPLE).expect("it is there"));
+        report.current_dir(folder.path()).stdin(File::open(EXAMPLE).expect("the file exists"));
         report.output().expect("the program was built")
     };
     let printed = report(&["-"]);
@@ -208,25 +209,25 @@ fn report_reads_stdin_and_writes_every_export() {
     assert!(exported.status.success(), "{exported:?}");
     assert_eq!((exported.stdout.len(), exported.stderr.len()), (0, 0), "{exported:?}");
     assert_eq!(names(folder.path()), ["copy.json", "x", "x.txt"]);
-    let read = |name: &str| fs::read_to_string(folder.path().join(name)).expect("it was written");
+    let read = |name: &str| fs::read_to_string(folder.path().join(name)).expect("the file exists");
     assert!(read("x").starts_with("<!DOCTYPE html>") && read("x.txt").starts_with("PASS"));
-    let example = result::read(Path::new(EXAMPLE)).expect("a result");
-    assert_eq!(result::read(&folder.path().join("copy.json")).expect("a result"), example);
+    let example = result::read(Path::new(EXAMPLE)).expect("a valid result");
+    assert_eq!(result::read(&folder.path().join("copy.json")).expect("a valid result"), example);
     let json = report(&["-", "--format", "json"]);
-    assert_eq!(result::parse(Path::new("stdout"), &json.stdout).expect("a result"), example);
+    assert_eq!(result::parse(Path::new("stdout"), &json.stdout).expect("a valid result"), example);
 }
 
 #[test]
 fn report_does_not_overwrite_its_input() {
     let folder = folder();
     let copy = folder.path().join("r.json");
-    fs::copy(EXAMPLE, &copy).expect("it is there");
-    let path = copy.to_str().expect("plain");
+    fs::copy(EXAMPLE, &copy).expect("the file exists");
+    let path = copy.to_str().expect("a UTF-8 path");
     for arguments in [["--out", path], ["--export", path]] {
         let refused = hubstorm(&[&["report", path][..], &arguments].concat());
         assert!(refused.exits(2).stderr.contains("the command reads this file"), "{}", refused.stderr);
     }
-    assert_eq!(fs::read(&copy).expect("there"), fs::read(EXAMPLE).expect("there"));
+    assert_eq!(fs::read(&copy).expect("the file exists"), fs::read(EXAMPLE).expect("the file exists"));
 }
 
 #[test]
@@ -246,7 +247,7 @@ fn invalid_results_exit_1_and_write_nothing() {
         let refused = hubstorm(&["report", &path("r.json"), "--export", &path("x.html")]);
         refused.exits(1);
         assert!(refused.stderr.contains(part) && refused.stderr.contains("r.json"), "{}", refused.stderr);
-        assert_eq!(fs::read_to_string(path("x.html")).expect("there"), "old");
+        assert_eq!(fs::read_to_string(path("x.html")).expect("the file exists"), "old");
     }
 }
 
@@ -266,16 +267,20 @@ fn init_writes_a_scenario_that_its_command_runs() {
     assert!(stdout.ends_with("hubstorm run 'made/on demand/quickstart.toml'\n"), "{stdout}");
     for name in ["quickstart.toml", "made/on demand/quickstart.toml"] {
         let mut check = command(["check", name]);
-        assert!(check.current_dir(folder.path()).output().expect("it was built").status.success());
+        assert!(check.current_dir(folder.path()).output().expect("the program was built").status.success());
     }
     let file = folder.path().join("quickstart.toml");
-    fs::write(&file, "edited").expect("it is ours");
+    fs::write(&file, "edited").expect("a writable folder");
     let (code, stdout, stderr) = init(&["."]);
     assert_eq!((code, stdout.as_str()), (Some(1), ""));
     assert!(stderr.contains("already exists") && stderr.contains("--force"), "{stderr}");
-    assert_eq!(fs::read_to_string(&file).expect("there"), "edited");
+    assert_eq!(fs::read_to_string(&file).expect("the file exists"), "edited");
     assert_eq!(init(&["--force"]).0, Some(0));
-    assert!(fs::read_to_string(&file).expect("there").contains("\n#     hubstorm run quickstart.toml\n"));
+    assert!(
+        fs::read_to_string(&file)
+            .expect("the file exists")
+            .contains("\n#     hubstorm run quickstart.toml\n")
+    );
     assert_eq!(names(folder.path()), ["made", "quickstart.toml"]);
 }
 
@@ -283,7 +288,7 @@ fn init_writes_a_scenario_that_its_command_runs() {
 #[test]
 #[ignore = "never ends; kill_9_leaves_only_complete_results runs it"]
 fn writes_results_until_it_is_killed() {
-    let folder = std::env::var("HUBSTORM_TEST_FOLDER").expect("its parent sets it");
+    let folder = std::env::var("HUBSTORM_TEST_FOLDER").expect("the parent sets the variable");
     let folder = Path::new(&folder);
     let mut result = sample::pass();
     let id = result.run.id.clone();
@@ -291,9 +296,9 @@ fn writes_results_until_it_is_killed() {
     result.run.scenario.text = "x".repeat(4 << 20);
     loop {
         result.run.id.clone_from(&id);
-        result::write_new(folder, &mut result).expect("it can be written");
+        result::write_new(folder, &mut result).expect("a writable folder");
         let text = result::to_json(&result).expect("JSON");
-        result::replace(&folder.join("replaced.json"), text.as_bytes()).expect("it can be written");
+        result::replace(&folder.join("replaced.json"), text.as_bytes()).expect("a writable folder");
         eprintln!("written");
     }
 }
@@ -304,20 +309,21 @@ fn kill_9_leaves_only_complete_results() {
     let folder = folder();
     let (mut complete, mut reported) = (0, 0);
     for round in 0..10 {
-        let mut child = Command::new(std::env::current_exe().expect("it runs"));
+        let mut child = Command::new(std::env::current_exe().expect("the path of this program"));
         child.args(["--exact", "files::writes_results_until_it_is_killed", "--ignored", "--nocapture"]);
         child.env("HUBSTORM_TEST_FOLDER", folder.path()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = child.spawn().expect("it can be started");
-        let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok);
+        let mut child = child.spawn().expect("the test program starts");
+        let mut lines =
+            BufReader::new(child.stderr.take().expect("stdio is piped")).lines().map_while(Result::ok);
         assert!(lines.any(|line| line == "written"), "the child ended");
         if round % 2 == 0 {
             let before = names(folder.path());
             while names(folder.path()) == before {
-                assert_eq!(child.try_wait().expect("it is ours"), None, "the child ended");
+                assert_eq!(child.try_wait().expect("a child process"), None, "the child ended");
             }
         }
-        child.kill().expect("it is ours");
-        child.wait().expect("it is ours");
+        child.kill().expect("a child process");
+        child.wait().expect("a child process");
         reported += 1 + lines.filter(|line| line == "written").count();
         complete = 0;
         for name in names(folder.path()) {
@@ -340,7 +346,7 @@ fn exports_never_replace_files_of_the_scenario() {
     let folder = folder();
     let write = |name: &str, text: &str| {
         let file = folder.path().join(name);
-        fs::write(&file, text).expect("it is ours");
+        fs::write(&file, text).expect("a writable folder");
         file.display().to_string()
     };
     let kept = [
@@ -355,7 +361,7 @@ fn exports_never_replace_files_of_the_scenario() {
          payload = { file = \"pay.txt\" }\n[[phase]]\nname = \"p\"\nduration = \"1s\"\n",
     );
     for file in &kept {
-        let before = fs::read(file).expect("it was written");
+        let before = fs::read(file).expect("the file exists");
         let export = format!("json={file}");
         let mut run = command(["run", &scenario, "--yes", "--export", &export]);
         let refused = run.current_dir(folder.path()).output().expect("the program was built");
@@ -365,6 +371,6 @@ fn exports_never_replace_files_of_the_scenario() {
             (Some(2), true),
             "{stderr}"
         );
-        assert_eq!(fs::read(file).expect("it is kept"), before, "{file}");
+        assert_eq!(fs::read(file).expect("the file exists"), before, "{file}");
     }
 }

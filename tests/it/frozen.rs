@@ -34,15 +34,17 @@ fn freeze_shows_in_response_times_and_loses_nothing() {
     let [row] = rows(&result, "publish")[..] else { panic!("one fleet, one phase") };
     // A quarter of the messages became due in the freeze. Those in its first quarter, 6% of all, waited at least 1.5 s. A generator with
     // coordinated omission would show only a few slow messages.
-    let (p95, p99) =
-        (row.response.quantile(0.95).expect("acked"), row.response.quantile(0.99).expect("acked"));
+    let (p95, p99) = (
+        row.response.quantile(0.95).expect("acknowledged messages"),
+        row.response.quantile(0.99).expect("acknowledged messages"),
+    );
     assert!(p99 >= 1_500_000, "response p99 {p99} us");
     assert!(p95 >= 1_300_000, "response p95 {p95} us");
     // With a window of 4, the fifth message of a device waits for at least 1.5 s minus four periods.
-    let wait = row.wait.max().expect("acked");
+    let wait = row.wait.max().expect("acknowledged messages");
     assert!(wait >= 1_000_000, "the window held messages back: wait max {wait} us");
     // The generator was on time during the freeze.
-    let lag = row.lag.quantile(0.99).expect("picked");
+    let lag = row.lag.quantile(0.99).expect("started messages");
     assert!(lag < p99 / 4, "lag p99 {lag} us, response p99 {p99} us");
 }
 

@@ -347,7 +347,7 @@ fn read_only_folder_fails_before_the_load() {
     ] {
         let finished = hubstorm(&["run", scenario.to_str().expect("a plain path"), "--out", folder]);
         finished.exits(1);
-        for part in [what, "name another folder with --out"] {
+        for part in [what, "choose another folder with --out"] {
             assert!(finished.stderr.contains(part), "{part}: {}", finished.stderr);
         }
         assert!(!finished.stderr.contains("1 phase"), "the run was announced: {}", finished.stderr);

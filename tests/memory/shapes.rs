@@ -59,14 +59,14 @@ impl Mosquitto {
         let (address, folder) = (own_address(), tempfile::tempdir().expect("a temporary folder"));
         let file = folder.path().join("mosquitto.conf");
         let config = format!("listener {PORT} {address}\nallow_anonymous true\nmax_queued_messages 0\n");
-        std::fs::write(&file, config).expect("the folder is ours");
+        std::fs::write(&file, config).expect("a writable folder");
         let mut command = Command::new("/usr/sbin/mosquitto");
         command.arg("-c").arg(&file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("mosquitto is installed; tests/run does that");
-        let mut log = BufReader::new(child.stderr.take().expect("piped"));
+        let mut log = BufReader::new(child.stderr.take().expect("stdio is piped"));
         let mut text = String::new();
         while !text.lines().any(|line| line.ends_with("running")) {
-            let length = log.read_line(&mut text).expect("its log is UTF-8");
+            let length = log.read_line(&mut text).expect("the log is UTF-8");
             assert!(length > 0, "mosquitto did not start:\n{text}");
         }
         // A full pipe would block mosquitto.

@@ -4,8 +4,6 @@ use super::device::{GROUP_KEY, online};
 use crate::support::emulator::Emulator;
 use hubstorm::emulator::control::Ready;
 use hubstorm::iothub::topics;
-use hubstorm::wire::QoS;
-use hubstorm::wire::encode::{self, PublishRef};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::io::{BufRead, BufReader};
@@ -23,15 +21,7 @@ fn lenient_properties_accepts_unescaped_bags() {
         runtime.block_on(async {
             let mut device = online(ready).await;
             let topic = format!("{}at=a/b+c", topics::telemetry("meter-1"));
-            let publish = PublishRef {
-                topic: &topic,
-                payload: b"{}",
-                qos: QoS::AtLeastOnce,
-                dup: false,
-                retain: false,
-                pid: 1,
-            };
-            device.send(|out| encode::publish(out, &publish).unwrap()).await;
+            device.publish(&topic, 1).await;
             match accepted {
                 true => device.expect([0x40, 2, 0, 1]).await,
                 false => device.expect_end().await,
@@ -67,9 +57,9 @@ fn next_emulator_removes_the_ca_file_of_a_killed_one() {
     let (mut second, other) = start();
     let mut both = left();
     both.sort();
-    let mut wanted = vec![live, other];
-    wanted.sort();
-    assert_eq!(both, wanted, "the file of a live emulator stays");
+    let mut expected = vec![live, other];
+    expected.sort();
+    assert_eq!(both, expected, "the file of a live emulator stays");
     for child in [&mut first, &mut second] {
         kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGTERM).unwrap();
         assert!(child.wait().unwrap().success());

@@ -7,7 +7,7 @@ use hubstorm::iothub::sas;
 use hubstorm::iothub::{names, topics};
 use hubstorm::link::{listen, tls};
 use hubstorm::wire::QoS;
-use hubstorm::wire::encode::{self, PublishRef};
+use hubstorm::wire::encode;
 use rustls::pki_types::ServerName;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// A hub with two shards on a thread of its own.
+/// A hub with two shards on a separate thread.
 struct Hub {
     address: SocketAddr,
     client: Arc<rustls::ClientConfig>,
@@ -76,15 +76,7 @@ async fn telemetry_is_acknowledged() {
     device.expect(CONNACK).await;
     let topic = topics::telemetry("meter-1");
     for pid in [1, 2] {
-        let publish = PublishRef {
-            topic: &topic,
-            payload: b"{}",
-            qos: QoS::AtLeastOnce,
-            dup: false,
-            retain: false,
-            pid,
-        };
-        device.send(|out| encode::publish(out, &publish).unwrap()).await;
+        device.publish(&topic, pid).await;
     }
     device.expect([0x40, 2, 0, 1, 0x40, 2, 0, 2]).await;
     device.send(encode::disconnect).await;
@@ -257,15 +249,7 @@ async fn many_devices_are_served_at_once() {
     for (index, device) in &mut devices {
         device.expect(CONNACK).await;
         let topic = topics::telemetry(&format!("d{index}"));
-        let publish = PublishRef {
-            topic: &topic,
-            payload: b"x",
-            qos: QoS::AtLeastOnce,
-            dup: false,
-            retain: false,
-            pid: 1,
-        };
-        device.send(|out| encode::publish(out, &publish).unwrap()).await;
+        device.publish(&topic, 1).await;
     }
     for (_, device) in &mut devices {
         device.expect([0x40, 2, 0, 1]).await;

@@ -27,18 +27,23 @@ struct ControlledHub {
 }
 
 impl ControlledHub {
+    /// Starts a hub that admits the group key.
     fn start(shards: usize) -> ControlledHub {
+        let group_keys = vec![SecretText::new(Zeroizing::new(GROUP_KEY.to_owned()))];
+        ControlledHub::start_with(ControlConfig { group_keys, shards, ..ControlConfig::default() })
+    }
+
+    fn start_with(config: ControlConfig) -> ControlledHub {
         let mut child = Command::new(env!("CARGO_BIN_EXE_hubstorm"))
             .args(["emulator", "--control"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let mut stdin = child.stdin.take().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let group_keys = vec![SecretText::new(Zeroizing::new(GROUP_KEY.to_owned()))];
-        let config = Control::Config(ControlConfig { group_keys, shards, ..ControlConfig::default() });
-        writeln!(stdin, "{}", serde_json::to_string(&config).unwrap()).unwrap();
+        writeln!(stdin, "{}", serde_json::to_string(&Control::Config(config)).unwrap()).unwrap();
         let ready = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
         ControlledHub { child, stdin, lines, ready }
     }
@@ -46,24 +51,10 @@ impl ControlledHub {
 
 #[test]
 fn hub_obeys_json_lines_and_ends_with_stdin() {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_hubstorm"))
-        .args(["emulator", "--control"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let mut answer = || lines.next().unwrap().unwrap();
+    let config = ControlConfig { hosts: vec!["hub.test".to_owned()], shards: 1, ..ControlConfig::default() };
+    let ControlledHub { mut child, mut stdin, mut lines, ready } = ControlledHub::start_with(config);
     let mut send =
         |command: &Control| writeln!(stdin, "{}", serde_json::to_string(command).unwrap()).unwrap();
-
-    send(&Control::Config(ControlConfig {
-        hosts: vec!["hub.test".to_owned()],
-        shards: 1,
-        ..ControlConfig::default()
-    }));
-    let ready: Ready = serde_json::from_str(&answer()).unwrap();
     assert_eq!(ready.host, "hub.test");
     assert!(ready.ca_pem.unwrap().starts_with("-----BEGIN CERTIFICATE-----"));
     assert_eq!(ready.ca_file, None, "a killed hub would leave the file behind");
@@ -72,7 +63,7 @@ fn hub_obeys_json_lines_and_ends_with_stdin() {
     send(&Control::Start { unix_us: 0 });
     send(&Control::Stats);
     let ControlReply::Stats { counted, refused_by, cpu_us, rss_peak_bytes, shards } =
-        serde_json::from_str(&answer()).unwrap()
+        serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap()
     else {
         panic!("unexpected answer")
     };
@@ -87,17 +78,7 @@ fn hub_obeys_json_lines_and_ends_with_stdin() {
 /// Each refusal is one line on stderr, and `stats` counts them by reason.
 #[test]
 fn refusals_are_reported_with_their_reason() {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_hubstorm"))
-        .args(["emulator", "--control"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    writeln!(stdin, r#"{{"config":{{"group_keys":["{GROUP_KEY}"]}}}}"#).unwrap();
-    let ready: Ready = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+    let ControlledHub { child, mut stdin, mut lines, ready } = ControlledHub::start(1);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let good = token("d1", now_unix() + 600);
     runtime.block_on(async {
@@ -131,8 +112,8 @@ fn refusals_are_reported_with_their_reason() {
         panic!("unexpected answer: {answer:?}")
     };
     assert_eq!((counted.refused, counted.protocol_errors), (5, 1));
-    let wanted = [("expired", 1), ("host", 1), ("module", 2), ("token", 1)];
-    assert_eq!(refused_by, wanted.map(|(reason, count)| (reason.to_owned(), count)).into());
+    let expected = [("expired", 1), ("host", 1), ("module", 2), ("token", 1)];
+    assert_eq!(refused_by, expected.map(|(reason, count)| (reason.to_owned(), count)).into());
     drop(stdin);
     let stderr = String::from_utf8(child.wait_with_output().unwrap().stderr).unwrap();
     assert_eq!(stderr.lines().count(), 6, "{stderr}");

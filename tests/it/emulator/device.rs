@@ -5,7 +5,8 @@ use hubstorm::emulator::control::Ready;
 use hubstorm::iothub::names;
 use hubstorm::iothub::sas::{self, Key};
 use hubstorm::link::tls;
-use hubstorm::wire::encode::{self, ConnectRef};
+use hubstorm::wire::QoS;
+use hubstorm::wire::encode::{self, ConnectRef, PublishRef};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -33,6 +34,7 @@ pub fn token(id: &str, expiry_unix: u64) -> String {
 pub struct Device(pub TlsStream<TcpStream>);
 
 impl Device {
+    /// Sends CONNECT.
     pub async fn connect(&mut self, id: &str, token: &str, clean_session: bool) {
         let name = names::user_name("localhost", id);
         let connect = ConnectRef {
@@ -46,6 +48,7 @@ impl Device {
         self.send(|out| encode::connect(out, &connect).unwrap()).await;
     }
 
+    /// Sends what `write` encodes.
     pub async fn send(&mut self, write: impl FnOnce(&mut BytesMut)) {
         let mut out = BytesMut::new();
         write(&mut out);
@@ -53,6 +56,14 @@ impl Device {
         self.0.flush().await.unwrap();
     }
 
+    /// Sends a message at QoS 1.
+    pub async fn publish(&mut self, topic: &str, pid: u16) {
+        let message =
+            PublishRef { topic, payload: b"{}", qos: QoS::AtLeastOnce, dup: false, retain: false, pid };
+        self.send(|out| encode::publish(out, &message).unwrap()).await;
+    }
+
+    /// Receives exactly these bytes.
     pub async fn expect<const N: usize>(&mut self, bytes: [u8; N]) {
         let mut got = [0; N];
         self.0.read_exact(&mut got).await.unwrap();
