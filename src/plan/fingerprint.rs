@@ -2,7 +2,7 @@
 //! with the same hash can be compared. Called by `app`.
 
 use super::credentials::Auth;
-use super::types::{FleetPlan, Plan};
+use super::model::{FleetPlan, Plan};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 
@@ -13,11 +13,7 @@ impl Plan {
         let mut text = String::new();
         // Writing to a String cannot fail.
         let _ = self.describe(&mut text);
-        let mut hex = String::new();
-        for byte in Sha256::digest(text.as_bytes()) {
-            let _ = write!(hex, "{byte:02x}");
-        }
-        hex
+        sha256_hex(text.as_bytes())
     }
 
     /// One line for each part, in the order of the plan.
@@ -37,6 +33,16 @@ impl Plan {
         }
         writeln!(out, "drain {:?}", self.drain)
     }
+}
+
+/// SHA-256 in hex.
+pub(super) fn sha256_hex(bytes: &[u8]) -> String {
+    let mut hex = String::new();
+    for byte in Sha256::digest(bytes) {
+        // Writing to a String cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex
 }
 
 fn describe_fleet(fleet: &FleetPlan, out: &mut String) -> std::fmt::Result {

@@ -1,53 +1,39 @@
-//! Scenario to Plan: immutable, resolved, shared read-only by every worker. Made by `app` from a `Scenario`,
-//! read by `fleet`, `report` and `app`. It has no `Option` that has a default and no string that is a number;
-//! it knows neither sockets nor clocks.
+//! The plan of a run. A `Scenario` comes in (`resolve`); an immutable [`Plan`] goes out, which every worker shares. Made by `app`,
+//! read by `fleet`, `report` and `app`. Read `model/plan.rs` first, then `resolve/mod.rs`.
+//!
+//! - `resolve`: scenario text to plan, with everything that is wrong with it.
+//! - `model`: the plain types of a plan.
+//! - `schedule`: phases, load, arrivals.
+//! - `payload`: what messages contain.
+//! - `credentials`: how devices prove who they are.
+//! - `deliveries`: which messages come back to the run's own subscribers.
+//! - `forecast`: what a run will need and measure.
+//! - `sdk`: presets of Azure's device SDKs; `rules`: what the run is judged by; `fingerprint`: the hash of its load.
+//!
+//! A plan has no `Option` that has a default and no string that is a number. It must not depend on sockets or clocks.
 
-mod arrival;
-mod authentication;
 mod credentials;
 mod deliveries;
-mod device;
-mod drives;
-mod filters;
+mod duplicates;
 mod fingerprint;
-mod fixed;
-mod fleets;
-mod lines;
-mod listed;
-mod listing;
-mod memory;
-mod needs;
+mod forecast;
+mod model;
 mod payload;
 mod resolve;
 mod rules;
-mod samples;
 mod schedule;
 mod sdk;
-mod sends;
-mod stamp;
-mod template;
-mod threshold;
-mod token;
-mod totals;
-mod types;
-mod uses;
-mod will;
 
 pub use crate::measure::{Compare, Test};
-pub use arrival::{Arrival, Cursor, Due, RoundRobin, Spread};
-pub use credentials::{Auth, Credentials, Keys, Secret};
+pub use credentials::{Auth, Credentials, DeviceList, Keys, Renew, Secret, TokenLife};
 pub use deliveries::{Deliveries, ExpectedStream};
-pub use listed::DeviceList;
-pub use needs::Needs;
-pub use payload::{Payload, PayloadContext, PayloadError, PayloadState};
+pub use forecast::{Needs, samples_needed};
+pub use model::*;
+pub use payload::{
+    Payload, PayloadContext, PayloadError, PayloadState, Stamp, Template, TemplateContext, TemplateError,
+};
 pub use resolve::{load, resolve};
-pub use samples::samples_needed;
-pub use schedule::{Load, PhasePlan, RunLoad, Schedule, Segment, Span, ns};
-pub use sdk::{DevicePreset, SubscribeQos, device_preset};
-pub use stamp::Stamp;
-pub use template::{Template, TemplateContext, TemplateError};
-pub use token::{Renew, TokenLife};
-pub use types::*;
-
-#[cfg(test)]
-mod listing_tests;
+pub use schedule::{
+    Arrival, Cursor, Due, Load, PhasePlan, RoundRobin, RunLoad, Schedule, Segment, Span, Spread, ns,
+};
+pub use sdk::{DevicePreset, device_preset};

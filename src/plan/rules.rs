@@ -1,6 +1,7 @@
 //! What a run of the plan is judged by, with names in place of indices: what the result file stores. Called by `app`.
 
-use super::types::Plan;
+use super::model::{Plan, Threshold};
+use super::schedule::PhasePlan;
 use crate::measure::{Rule, Rules};
 use std::time::Duration;
 
@@ -27,6 +28,23 @@ impl Plan {
             validity: self.validity,
             shortest_timeout_us: timeouts.min().map_or(0, us),
             shortest_keep_alive_us: keep_alives.filter(|us| *us > 0).min().unwrap_or(0),
+        }
+    }
+
+    /// When a threshold may first end the run, from the run's zero; `None` if it never may.
+    #[must_use]
+    pub fn abort_from(&self, threshold: &Threshold) -> Option<Duration> {
+        let after = threshold.abort_after?;
+        self.first_judged(threshold).map(|phase| phase.start + after)
+    }
+
+    /// The phase that a threshold names, or the first one that is no warm-up.
+    #[must_use]
+    pub fn first_judged(&self, threshold: &Threshold) -> Option<&PhasePlan> {
+        let phases = self.schedule.phases();
+        match threshold.phase {
+            Some(index) => phases.get(usize::from(index)),
+            None => phases.iter().find(|phase| !phase.warmup),
         }
     }
 }

@@ -1,0 +1,53 @@
+//! How many devices of a fleet can receive a message, over time. Used by `expected`.
+
+use crate::plan::schedule::{Schedule, Span, ns};
+use std::time::Duration;
+
+/// How close to a device's planned coming or going nothing is missed.
+const SETTLE: Duration = Duration::from_secs(1);
+
+/// How many of a fleet's devices are there to receive, over time. They come in the order of their indices and go in the opposite
+/// one, so that a count says which.
+#[derive(Debug)]
+pub(super) struct Presence {
+    /// From when on, how many; in order.
+    steps: Vec<(u64, u32)>,
+}
+
+impl Presence {
+    pub(super) fn of(schedule: &Schedule, devices: u32, kept: bool) -> Presence {
+        let (end, settle) = (ns(schedule.end()), ns(SETTLE));
+        let mut changes: Vec<(u64, i32)> = Vec::new();
+        for rank in 0..devices {
+            let mut spans = schedule.online_spans(u64::from(rank), u64::from(devices));
+            if let (true, [first, .., last]) = (kept, &spans[..]) {
+                spans = vec![Span { from_ns: first.from_ns, to_ns: last.to_ns }];
+            }
+            for span in spans {
+                let from_ns = span.from_ns + settle;
+                // Who is there at the end stays for the drain.
+                let to_ns = if span.to_ns >= end { u64::MAX } else { span.to_ns.saturating_sub(settle) };
+                if from_ns < to_ns {
+                    changes.extend([(from_ns, 1), (to_ns, -1)]);
+                }
+            }
+        }
+        changes.sort_unstable();
+        let mut steps: Vec<(u64, u32)> = Vec::new();
+        let mut count = 0;
+        for (at_ns, change) in changes {
+            count += change;
+            let present = u32::try_from(count).unwrap_or(0);
+            match steps.last_mut() {
+                Some(last) if last.0 == at_ns => last.1 = present,
+                _ => steps.push((at_ns, present)),
+            }
+        }
+        Presence { steps }
+    }
+
+    pub(super) fn at(&self, t_ns: u64) -> u32 {
+        let after = self.steps.partition_point(|(from_ns, _)| *from_ns <= t_ns);
+        after.checked_sub(1).and_then(|step| self.steps.get(step)).map_or(0, |(_, count)| *count)
+    }
+}

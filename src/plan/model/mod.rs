@@ -1,0 +1,20 @@
+//! What a plan is made of: plain data, filled in by `resolve` and read by everyone above. Start with `plan`.
+
+mod fleet;
+mod message;
+mod plan;
+mod service;
+mod subscription;
+mod target;
+mod threshold;
+mod twin_methods;
+
+pub use crate::scenario::{Sdk, TargetKind};
+pub use fleet::{FleetPlan, Offline};
+pub use message::{SendPlan, WillPlan};
+pub use plan::{Plan, Source};
+pub use service::{CallPlan, DrivePlan};
+pub use subscription::{SubscribeQos, Subscription};
+pub use target::{EmulatorPlan, Target, TlsPlan};
+pub use threshold::Threshold;
+pub use twin_methods::{AnswerPlan, MethodPlan, TwinPlan};

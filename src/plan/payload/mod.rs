@@ -1,0 +1,24 @@
+//! What messages contain. A template from the scenario comes in, is parsed once, and is rendered per message into a buffer that the
+//! worker reuses. Start with `parts`. `template` does the same for ids, topics and user names. It must not depend on topics, clocks
+//! or the rest of `plan`.
+
+mod filler;
+mod fixed;
+mod json;
+mod parse;
+mod parts;
+mod payload_file;
+mod render;
+mod stamp;
+mod template;
+
+pub use parse::PayloadError;
+pub(super) use parse::{ALLOWED, PLACEHOLDERS};
+pub use parts::{Payload, PayloadContext, PayloadState};
+pub(super) use payload_file::Lines;
+pub use stamp::Stamp;
+pub(super) use template::ALLOWED as TEMPLATE_ALLOWED;
+pub use template::{Template, TemplateContext, TemplateError};
+
+#[cfg(test)]
+mod tests;

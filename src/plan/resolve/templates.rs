@@ -1,0 +1,25 @@
+//! Parses ids, topics and user names, and describes templates that cannot be parsed.
+
+use super::quoting::quoted;
+use crate::plan::payload::{TEMPLATE_ALLOWED, Template};
+use crate::scenario::{Errors, Written};
+use std::fmt::Display;
+
+pub(super) fn parse_template(written: &Written<String>, errors: &mut Errors) -> Option<Template> {
+    match Template::parse(&written.value) {
+        Ok(template) => Some(template),
+        Err(error) => {
+            let problem = errors.add(&written.place, template_error(&error, written.value == written.text));
+            problem.found(quoted(&written.text)).allowed(TEMPLATE_ALLOWED);
+            None
+        }
+    }
+}
+
+/// What is wrong with a template. Where `${env.NAME}` was filled in, its placeholder may be a secret, and is not said.
+pub(super) fn template_error(error: &impl Display, as_written: bool) -> String {
+    if as_written {
+        return error.to_string();
+    }
+    "a placeholder cannot be read once ${env.NAME} is filled in".to_owned()
+}

@@ -1,0 +1,32 @@
+//! `every`, `rate`, `arrival`, `think_time` and `burst`, resolved to arrivals.
+
+use crate::plan::schedule::{Arrival, RoundRobin, Spread};
+use crate::scenario::{ArrivalKind, Errors, Place, Spacing, Timing};
+use std::time::Duration;
+
+/// For what a closed loop comes to at most: no ack is thought to come sooner.
+const CLOSED_ACK_MIN: Duration = Duration::from_millis(1);
+
+pub(super) fn arrival(timing: &Timing, place: &Place, devices: u32, errors: &mut Errors) -> Option<Arrival> {
+    let poisson = timing.arrival == Some(ArrivalKind::Poisson);
+    let (rate_hz, regular) = match timing.spacing? {
+        Spacing::Every(every) => (1.0 / every.as_secs_f64(), Spread::Regular),
+        Spacing::Rate(rate) => {
+            (rate.as_per_second() / f64::from(devices), Spread::Stratified(RoundRobin::new(devices)))
+        }
+        Spacing::Think(think) => {
+            let think_ns = u64::try_from(think.as_nanos()).unwrap_or(u64::MAX);
+            let rate_hz = 1.0 / (think + CLOSED_ACK_MIN).as_secs_f64();
+            return Some(Arrival { spread: Spread::Closed { think_ns }, rate_hz, burst: 1 });
+        }
+    };
+    if rate_hz <= 0.0 {
+        errors.add(&place.below("rate"), "nothing would be sent").allowed("more than 0/s").fix("remove it");
+        return None;
+    }
+    let burst = timing.burst.unwrap_or(1);
+    // `every` is between bursts, `rate` counts messages.
+    let rate_hz =
+        if matches!(timing.spacing, Some(Spacing::Every(_))) { rate_hz * f64::from(burst) } else { rate_hz };
+    Some(Arrival { spread: if poisson { Spread::Poisson } else { regular }, rate_hz, burst })
+}

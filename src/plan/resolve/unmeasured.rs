@@ -1,0 +1,99 @@
+//! Metrics that a plan never measures: a threshold on one of them would never see a sample. Used by `resolve`.
+
+use crate::measure::Operation;
+use crate::plan::credentials::TokenLife;
+use crate::plan::deliveries::Deliveries;
+use crate::plan::model::{DrivePlan, FleetPlan, Subscription, Target, TargetKind};
+
+/// A threshold on one of these would never see a sample.
+pub(super) fn never_measured(
+    kind: Option<TargetKind>,
+    target: &Target,
+    fleets: &[FleetPlan],
+    (drives, deliveries): (&[DrivePlan], &Deliveries),
+) -> Vec<(Operation, &'static str)> {
+    let mut never = Vec::new();
+    if kind.is_some() && !deliveries.tracks_any() {
+        never.push((
+            Operation::Deliver,
+            "let a fleet of a plain broker subscribe to what another sends with ${stamp} in its payload",
+        ));
+    }
+    use Operation::{Publish, PublishQos0, Telemetry, TelemetryQos0};
+    let (acked, unacked) = match kind {
+        Some(TargetKind::IotHub) => {
+            never.extend([Publish, PublishQos0].map(|other| (other, "for an IoT hub, use telemetry")));
+            (Telemetry, TelemetryQos0)
+        }
+        Some(TargetKind::Mqtt) => {
+            never.extend([Telemetry, TelemetryQos0].map(|other| (other, "for a plain broker, use publish")));
+            never.extend(OF_A_HUB.map(|other| (other, "only an IoT hub has these: remove it")));
+            (Publish, PublishQos0)
+        }
+        None => return never,
+    };
+    let messages = fleets.iter().flat_map(|fleet| &fleet.sends);
+    let mut sends = messages.filter(|send| !send.operation.is_request()).peekable();
+    if sends.peek().is_some() {
+        let (has_unacked, has_acked) = sends
+            .fold((false, false), |(unacked, acked), send| (unacked || send.qos == 0, acked || send.qos > 0));
+        if !has_acked {
+            never.push((acked, "every stream has qos = 0: its metric ends in .qos0"));
+        }
+        if !has_unacked {
+            never.push((unacked, "no stream has qos = 0: leave .qos0 out"));
+        }
+    }
+    if target.tls.is_none() {
+        never.push((Operation::ConnectTls, "turn TLS on, or remove it"));
+    }
+    if fleets.iter().all(|fleet| fleet.auth.tokens().and_then(TokenLife::renewed_after).is_none()) {
+        never.push((Operation::Renewal, "give a fleet tokens that it renews, or remove it"));
+    }
+    if fleets.iter().all(|fleet| fleet.subscribe.is_empty()) {
+        never.push((Operation::Subscribe, "give a fleet something to subscribe to, or remove it"));
+    }
+    if fleets.iter().all(|fleet| !fleet.unsubscribe) {
+        never.push((Operation::Unsubscribe, "give a fleet unsubscribe = true, or remove it"));
+    }
+    never.extend(never_of_a_device(fleets));
+    for call in [Operation::ServiceMethod, Operation::ServiceDesired, Operation::ServiceC2d] {
+        if drives.iter().all(|drive| drive.call.operation() != call) {
+            never.push((call, "add a [[drive]] that calls it, or remove it"));
+        }
+    }
+    never
+}
+
+/// What a plain broker never has.
+const OF_A_HUB: [Operation; 8] = [
+    Operation::Renewal,
+    Operation::TwinGet,
+    Operation::TwinReport,
+    Operation::Method,
+    Operation::C2d,
+    Operation::ServiceMethod,
+    Operation::ServiceDesired,
+    Operation::ServiceC2d,
+];
+
+/// The same, of what devices do besides sending messages.
+fn never_of_a_device(fleets: &[FleetPlan]) -> impl Iterator<Item = (Operation, &'static str)> {
+    let asks =
+        |operation| fleets.iter().flat_map(|fleet| &fleet.sends).any(|send| send.operation == operation);
+    let gets = asks(Operation::TwinGet) || fleets.iter().any(|fleet| fleet.twin.get_on_connect);
+    let has = |wanted| fleets.iter().any(|fleet| fleet.subscribe.contains(&wanted));
+    [
+        (gets, Operation::TwinGet, "give a fleet twin = { get = \"on-connect\" }, or remove it"),
+        (
+            asks(Operation::TwinReport),
+            Operation::TwinReport,
+            "give a fleet a [[fleet.NAME.report]], or remove it",
+        ),
+        (has(Subscription::Methods), Operation::Method, "let a fleet subscribe to \"methods\", or remove it"),
+        (has(Subscription::C2d), Operation::C2d, "let a fleet subscribe to \"c2d\", or remove it"),
+    ]
+    .into_iter()
+    .filter(|(measured, ..)| !measured)
+    .map(|(_, operation, instead)| (operation, instead))
+}
