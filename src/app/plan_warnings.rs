@@ -1,6 +1,7 @@
 //! What a plan can be told beforehand to come to nothing: allowed, and seldom meant. Said by `check`, and by `run` before the
 //! load. It looks at nothing but the plan.
 
+use crate::measure::threshold_label;
 use crate::plan::{CallPlan, DrivePlan, FleetPlan, Plan, Subscription, Threshold};
 use crate::units::{human_count, human_duration};
 
@@ -61,11 +62,8 @@ fn late_aborts(plan: &Plan) -> impl Iterator<Item = String> {
 fn written(plan: &Plan, threshold: &Threshold) -> String {
     let phase = threshold.phase.and_then(|phase| plan.schedule.phases().get(usize::from(phase)));
     let fleet = threshold.fleet.and_then(|fleet| plan.fleets.get(usize::from(fleet)));
-    let names = [("phase", phase.map(|phase| &phase.name)), ("fleet", fleet.map(|fleet| &fleet.name))];
-    let names: Vec<_> =
-        names.into_iter().filter_map(|(key, name)| Some(format!("{key}:{}", name?))).collect();
-    let labels = if names.is_empty() { String::new() } else { format!("{{{}}}", names.join(",")) };
-    format!("{}{labels} {}", threshold.metric, threshold.expression)
+    let (phase, fleet) = (phase.map(|phase| &*phase.name), fleet.map(|fleet| &*fleet.name));
+    format!("{} {}", threshold_label(threshold.metric.name(), phase, fleet), threshold.expression)
 }
 
 /// Calls to devices that do not listen to such, or that know no such method.
