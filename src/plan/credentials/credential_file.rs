@@ -6,11 +6,10 @@ use super::device_list::DeviceList;
 use crate::iothub::connection_string::ConnectionString;
 use crate::iothub::registry::{self, Exported};
 use crate::iothub::{names, sas};
+use crate::plan::duplicates::Duplicates;
 use crate::text_file;
 use crate::wire::STRING_BYTES_MAX;
 use std::borrow::Cow;
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use zeroize::Zeroizing;
 
 /// What the lines of a file are to hold.
@@ -60,7 +59,7 @@ pub(in crate::plan) fn parse(text: &[u8], form: CredentialFormat<'_>) -> Credent
     // What is kept of a line is never longer than the line: the block does not move, and leaves no copies behind.
     let devices = DeviceList::with_capacity(0, text.len());
     let read = CredentialFile { devices, bad: Vec::new(), unusable: 0 };
-    let mut reading = Reading { read, places: HashMap::new() };
+    let mut reading = Reading { read, ids: Duplicates::default() };
     let text = match text_file::skip_bom(text) {
         Ok(text) => text,
         Err(error) => {
@@ -79,8 +78,7 @@ pub(in crate::plan) fn parse(text: &[u8], form: CredentialFormat<'_>) -> Credent
 /// A file that is being read.
 struct Reading {
     read: CredentialFile,
-    /// Where each id stands.
-    places: HashMap<Box<str>, usize>,
+    ids: Duplicates<Box<str>>,
 }
 
 impl Reading {
@@ -131,16 +129,13 @@ impl Reading {
             self.read.unusable += 1;
             return Ok(());
         };
-        match self.places.entry(device.id.as_str().into()) {
-            Entry::Occupied(first) => Err(format!("the id of {counted} {} again", first.get()).into()),
-            Entry::Vacant(place) => {
-                place.insert(number);
-                if self.read.devices.push(device.parts()) {
-                    Ok(())
-                } else {
-                    Err("the file is longer than 4 GiB".into())
-                }
-            }
+        if let Some(first) = self.ids.first(device.id.as_str().into(), number) {
+            return Err(format!("the id of {counted} {first} again").into());
+        }
+        if self.read.devices.push(device.parts()) {
+            Ok(())
+        } else {
+            Err("the file is longer than 4 GiB".into())
         }
     }
 }

@@ -149,15 +149,7 @@ impl Plan {
 
     /// Seconds at a load of 100% that the devices of a fleet are planned to send for in a phase, all of them together.
     pub(super) fn load_seconds_in(&self, fleet: &FleetPlan, phase: &PhasePlan) -> f64 {
-        let load = self.schedule.load();
-        let (start, end) = (ns(phase.start), ns(phase.end));
-        let devices = u64::from(fleet.devices);
-        let spans = (0..devices).flat_map(|rank| self.schedule.online_spans(rank, devices));
-        let seconds = spans.map(|span| {
-            let (from, to) = (span.from_ns.clamp(start, end), span.to_ns.clamp(start, end));
-            load.integral(to) - load.integral(from)
-        });
-        seconds.sum()
+        self.load_seconds_between(fleet, ns(phase.start), ns(phase.end))
     }
 
     /// Renewals that are due in a phase, as if each were without jitter and took no time.

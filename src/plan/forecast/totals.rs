@@ -90,9 +90,19 @@ impl Plan {
     /// Seconds at a load of 100% that the devices of a fleet are planned to send for, all of them together.
     #[must_use]
     pub fn load_seconds(&self, fleet: &FleetPlan) -> f64 {
+        self.load_seconds_between(fleet, 0, u64::MAX)
+    }
+
+    /// Seconds at a load of 100% for which a fleet's devices are planned to send from `start` to `end`, in nanoseconds since the run's
+    /// zero. The sum of all devices.
+    pub(super) fn load_seconds_between(&self, fleet: &FleetPlan, start: u64, end: u64) -> f64 {
         let load = self.schedule.load();
         let devices = u64::from(fleet.devices);
         let spans = (0..devices).flat_map(|rank| self.schedule.online_spans(rank, devices));
-        spans.map(|span| load.integral(span.to_ns) - load.integral(span.from_ns)).sum()
+        let seconds = spans.map(|span| {
+            let (from, to) = (span.from_ns.clamp(start, end), span.to_ns.clamp(start, end));
+            load.integral(to) - load.integral(from)
+        });
+        seconds.sum()
     }
 }
