@@ -29,8 +29,8 @@ impl CredentialFormat<'_> {
     pub(in crate::plan) fn allowed(self) -> &'static str {
         match self {
             CredentialFormat::Keys { .. } => {
-                "id,key, a connection string (HostName=..;DeviceId=..;SharedAccessKey=..), or a line of a registry export; or the file is \
-                 the list that az iot hub device-identity list prints"
+                "id,key; a connection string (HostName=..;DeviceId=..;SharedAccessKey=..); a line of a registry export; or a whole file \
+                 from `az iot hub device-identity list`"
             }
             CredentialFormat::Passwords => {
                 "id,username,password, or username,password when the user name is the id"
@@ -89,7 +89,7 @@ impl Reading {
             && has_semicolons(first)
         {
             // Every line would be told otherwise.
-            return self.bad(line, "fields are separated by semicolons; separate them by commas".into());
+            return self.bad(line, "fields are separated by semicolons; use commas".into());
         }
         for (number, line) in lines {
             match line {
@@ -130,7 +130,7 @@ impl Reading {
             return Ok(());
         };
         if let Some(first) = self.ids.first(device.id.as_str().into(), number) {
-            return Err(format!("the id of {counted} {first} again").into());
+            return Err(format!("duplicate id, first in {counted} {first}").into());
         }
         if self.read.devices.push(device.parts()) {
             Ok(())
@@ -176,13 +176,13 @@ fn device(line: &str, form: CredentialFormat<'_>) -> Result<Option<Device>, Faul
         CredentialFormat::Keys { host } if is_connection_string(line) => {
             let parsed = ConnectionString::parse(line).map_err(|error| error.to_string())?;
             if host.is_some_and(|host| !host.eq_ignore_ascii_case(parsed.host)) {
-                return Err("the connection string is another hub's than [target] host".into());
+                return Err("the connection string names another hub than [target] host".into());
             }
             keyed(parsed.device, parsed.key).map(Some)
         }
         CredentialFormat::Keys { .. } => match &fields(line)?[..] {
             [id, key] => keyed(id, key).map(Some),
-            fields => Err(format!("{} fields instead of id and key", fields.len()).into()),
+            fields => Err(format!("expected 2 fields (id, key), found {}", fields.len()).into()),
         },
     }
 }
@@ -215,7 +215,11 @@ fn password(line: &str) -> Result<Device, Fault> {
     let (id, user_name, password) = match &fields[..] {
         [id, user_name, password] => (id, user_name, password),
         [user_name, password] => (user_name, user_name, password),
-        fields => return Err(format!("{} fields instead of id, user name and password", fields.len()).into()),
+        fields => {
+            return Err(
+                format!("expected 2 or 3 fields (id, user name, password), found {}", fields.len()).into()
+            );
+        }
     };
     for (field, name) in [(id, "id"), (user_name, "user name"), (password, "password")] {
         if field.len() > STRING_BYTES_MAX || field.contains('\0') {
@@ -246,7 +250,7 @@ fn fields(line: &str) -> Result<Vec<Zeroizing<String>>, Fault> {
         match after.strip_prefix(',') {
             Some(more) => rest = more,
             None if after.is_empty() => return Ok(fields),
-            None => return Err("text behind a closing quote".into()),
+            None => return Err("text after a closing quote".into()),
         }
     }
 }

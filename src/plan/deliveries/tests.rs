@@ -121,5 +121,5 @@ fn a_stamp_is_refused_where_nobody_reads_it() {
     let will = "[fleet.a]\ndevices = 1\nwill = { topic = \"t\", payload = \"${stamp}\" }\n\
                 [[phase]]\nname = \"p\"\nduration = \"10s\"\n";
     let error = load(will).map(|_| ()).unwrap_err();
-    assert!(error.contains("${stamp} is for what the devices of a plain broker send"), "{error}");
+    assert!(error.contains("${stamp} is only for messages to a plain broker"), "{error}");
 }

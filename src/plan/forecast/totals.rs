@@ -27,13 +27,13 @@ pub(in crate::plan) fn check_rate(
     let rates: Vec<f64> = rates.collect();
     let Some((most, spec)) = rates.iter().zip(specs).max_by(|a, b| a.0.total_cmp(b.0)) else { return };
     if rates.iter().sum::<f64>() > RATE_MAX {
-        let problem = errors.add(&spec.place, "more messages than any machine sends");
+        let problem = errors.add(&spec.place, "more messages than any machine can send");
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates")]
         let found = human_count(*most as u64);
         problem
-            .found(format!("{found} messages a second at the most"))
-            .allowed(format!("{}/s of all fleets together", human_count(RATE_MAX as u64)))
-            .fix("look at its devices, every, rate and burst, and at load of the phases");
+            .found(format!("up to {found} messages per second"))
+            .allowed(format!("{}/s for all fleets together", human_count(RATE_MAX as u64)))
+            .fix("check the fleet's devices, every, rate and burst, and the load of the phases");
     }
 }
 

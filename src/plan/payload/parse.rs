@@ -99,7 +99,7 @@ impl Payload {
                     arguments.range(bound("min", i64::MIN / 2), bound("max", i64::MAX / 2), digits)?;
                 if step < 0 || start < range.min || start > range.max {
                     return Err(
-                        arguments.wrong("start must lie from min to max, and step must not be negative")
+                        arguments.wrong("start must be between min and max, and step must not be negative")
                     );
                 }
                 self.walks += 1;
@@ -157,6 +157,10 @@ impl<'a> Arguments<'a> {
     }
 
     fn range(&self, min: i64, max: i64, digits: u8) -> Result<FixedRange, PayloadError> {
-        if min > max { Err(self.wrong("min lies above max")) } else { Ok(FixedRange { min, max, digits }) }
+        if min > max {
+            Err(self.wrong("min is greater than max"))
+        } else {
+            Ok(FixedRange { min, max, digits })
+        }
     }
 }

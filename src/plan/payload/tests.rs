@@ -146,14 +146,14 @@ fn mistakes_are_named() {
         ("${sequence}", "unknown placeholder ${sequence}"),
         ("${uniform(min=1}", "unknown placeholder ${uniform(min=1}"),
         ("${uniform(min=1)}", "${uniform(min=1)}: max is missing"),
-        ("${uniform(min=2, max=1)}", "${uniform(min=2, max=1)}: min lies above max"),
+        ("${uniform(min=2, max=1)}", "${uniform(min=2, max=1)}: min is greater than max"),
         (
             "${uniform(min=a, max=1)}",
             r#"${uniform(min=a, max=1)}: "min=a" is not name=number (at most 9 decimals)"#,
         ),
         ("${seq(x=1)}", r#"${seq(x=1)}: unknown argument "x""#),
-        ("${walk(start=5, step=1, max=4)}", "start must lie"),
-        ("${walk(start=5, step=-1)}", "start must lie"),
+        ("${walk(start=5, step=1, max=4)}", "start must be between"),
+        ("${walk(start=5, step=-1)}", "start must be between"),
     ] {
         let error = Payload::template(text).unwrap_err().to_string();
         assert!(error.contains(expected), "{text}: {error}");

@@ -40,7 +40,7 @@ fn absent(
     let hub = context.kind == Some(TargetKind::IotHub);
     if hub && !context.embedded {
         let problem =
-            errors.add(&spec.place.below("auth"), "missing: an IoT hub admits no device without a key");
+            errors.add(&spec.place.below("auth"), "missing: an IoT hub accepts no device without a key");
         problem.fix("add auth = { kind = \"sas\", group_key = \"${env.GROUP_KEY}\" }");
     }
     // Without a target the run makes a key for itself and the built-in hub.
@@ -64,9 +64,9 @@ fn fits_target(written: &Written<AuthSpec>, context: &ResolveContext<'_>, errors
             AuthSpec::Password { .. } | AuthSpec::PasswordFile { .. } | AuthSpec::None,
             Some(TargetKind::IotHub),
         ) => {
-            let problem = errors.add(&written.place, "an IoT hub checks SAS tokens");
+            let problem = errors.add(&written.place, "an IoT hub requires SAS tokens");
             problem.found(quoted(&written.text)).allowed("\"sas\"").fix(if context.embedded {
-                "remove auth: the run makes a key for itself and the built-in hub"
+                "remove auth: the run generates a key for the built-in hub"
             } else {
                 "auth = { kind = \"sas\", group_key = \"${env.GROUP_KEY}\" }"
             });
@@ -90,7 +90,7 @@ fn given(
         AuthSpec::SasOwn { token } => {
             if !context.embedded {
                 let problem =
-                    errors.add(&written.place, "no source of keys: only the built-in hub takes any");
+                    errors.add(&written.place, "no source of keys; only the built-in hub works without one");
                 problem
                     .allowed("group_key, policy with key, or file")
                     .fix("group_key = \"${env.GROUP_KEY}\"");
@@ -158,9 +158,9 @@ fn token_life(spec: &TokenSpec, default: TokenLife, errors: &mut Errors) -> Toke
         && margin >= ttl
     {
         let place = spec.renew.as_ref().map_or(&spec.place, |renew| &renew.place);
-        let problem = errors.add(place, "a token is to be renewed before it is made");
-        problem.found(format!("renew {} before its end", human_duration(margin)));
-        problem.allowed(format!("less than its ttl, {}", human_duration(ttl))).fix("renew = \"85%\"");
+        let problem = errors.add(place, "the token would be renewed before it is issued");
+        problem.found(format!("renew {} before expiry", human_duration(margin)));
+        problem.allowed(format!("less than ttl, {}", human_duration(ttl))).fix("renew = \"85%\"");
     }
     TokenLife {
         ttl,

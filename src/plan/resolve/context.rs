@@ -32,7 +32,7 @@ impl ResolveContext<'_> {
             Err(error) => {
                 let problem = errors.add(&file.place, format!("cannot read {}: {error}", path.display()));
                 problem.fix(
-                    "a path in the scenario is relative to its folder; check the name and who may read it",
+                    "paths in a scenario are relative to its folder; check the path and its permissions",
                 );
                 None
             }

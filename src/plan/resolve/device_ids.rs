@@ -30,7 +30,7 @@ pub(super) fn resolve(
     let place = spec.id.as_ref().map_or_else(|| spec.place.below("id"), |written| written.place.clone());
     let text = spec.id.as_ref().map_or(default.clone(), |written| written.text.clone());
     if template.uses_device() {
-        let problem = errors.add(&place, "an id cannot contain the id");
+        let problem = errors.add(&place, "an id cannot contain ${device}, which is the id itself");
         problem
             .found(quoted(&text))
             .allowed("{index}, or {index:05} for leading zeros")
@@ -68,10 +68,10 @@ pub(super) fn check_unique(specs: &[FleetSpec], fleets: &[FleetPlan], errors: &m
             let other = ids.first(fleet.device_id(index), number).and_then(|first| fleets.get(first));
             let Some(other) = other else { continue };
             let place = spec.id.as_ref().map_or_else(|| spec.place.below("id"), |id| id.place.clone());
-            let problem = errors.add(&place, format!("fleet {} has the same id", other.name));
+            let problem = errors.add(&place, format!("fleet {} has a device with the same id", other.name));
             problem.found(quoted(&fleet.device_id(index)));
             problem.fix(match fleet.auth.device_list() {
-                Some(_) => "give each fleet a file of its own, or an id that names its devices".to_owned(),
+                Some(_) => "give each fleet its own file, or an id that selects its devices".to_owned(),
                 None => format!("id = \"{}-{{index:05}}\"", fleet.name),
             });
             break;

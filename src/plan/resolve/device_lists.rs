@@ -36,7 +36,7 @@ pub(super) fn read(
     }
     let unusable = match read.unusable {
         0 => String::new(),
-        n => format!(", and {n} that are disabled, modules, or without a symmetric key"),
+        n => format!(", and {n} unusable (disabled, modules, or without a symmetric key)"),
     };
     let found = format!("{} devices{unusable}", read.devices.len());
     let indices = match &spec.id {
@@ -55,7 +55,7 @@ pub(super) fn read(
                 let problem =
                     errors.add(&file.place, format!("{} has no line for {missing}", path.display()));
                 problem.found(found).fix(format!(
-                    "add one, or remove id = {}: then the fleet takes the first {devices} devices of the file",
+                    "add a line, or remove id = {}; the fleet then uses the first {devices} devices of the file",
                     quoted(&written.text)
                 ));
                 return None;

@@ -25,12 +25,12 @@ pub(super) fn resolve(
     let Some(first) = specs.first() else { return Vec::new() };
     match context.kind {
         Some(TargetKind::Mqtt) => {
-            let problem = errors.add(&first.place, "a plain broker has no service side");
+            let problem = errors.add(&first.place, "calls need an IoT hub; the target is a plain broker");
             problem.fix("remove it, or let a fleet publish what the devices subscribe to");
             return Vec::new();
         }
         Some(TargetKind::IotHub) if !context.embedded => {
-            let what = "not built yet: calls of the service side to a hub other than the built-in one";
+            let what = "not built yet: service client calls to any hub but the built-in one";
             errors.add(&first.place, what).fix("remove it, or remove [target]");
             return Vec::new();
         }
@@ -139,7 +139,7 @@ fn json(payload: &Payload, written: &Written<PayloadSpec>, object: bool, errors:
         Ok(Value::Object(_)) => return,
         Ok(_) if !object => return,
         Ok(_) => "not a JSON object".to_owned(),
-        Err(why) => format!("not JSON once it is filled in: {why}"),
+        Err(why) => format!("not JSON after its placeholders are replaced: {why}"),
     };
     errors.add(&written.place, what).found(quoted(&written.text)).fix("payload = '{\"interval\":${index}}'");
 }
@@ -202,7 +202,7 @@ mod tests {
             (
                 format!("{method}payload = 'x'"),
                 "",
-                "not JSON once it is filled in: expected value at line 1 column 1",
+                "not JSON after its placeholders are replaced: expected value at line 1 column 1",
             ),
             (format!("{method}response_timeout = \"1s\""), "", "whole seconds from 5s to 300s"),
             (format!("{method}payload = {{ size = 200000 }}"), "", "131072 bytes"),
@@ -211,8 +211,8 @@ mod tests {
             (format!("{desired}payload = '[1]'"), "", "not a JSON object"),
             (format!("{desired}name = \"x\"\npayload = '{{}}'"), "", "unknown key"),
             (format!("{desired}call_rate = 1\npayload = '{{}}'"), "", "unknown key"),
-            (method.to_owned(), hub, "not built yet: calls of the service side"),
-            (method.to_owned(), broker, "a plain broker has no service side"),
+            (method.to_owned(), hub, "not built yet: service client calls"),
+            (method.to_owned(), broker, "calls need an IoT hub; the target is a plain broker"),
         ] {
             let error = load(&drive, more).unwrap_err();
             assert!(error.contains(expected), "{drive}: {error}");

@@ -58,7 +58,7 @@ fn fleet(spec: &FleetSpec, first: u64, context: &ResolveContext<'_>, errors: &mu
     }
     if spec.unsubscribe && spec.subscribe.is_empty() {
         let problem = errors.add(&spec.place.below("unsubscribe"), "the fleet subscribes to nothing");
-        problem.fix("remove it, or let the fleet subscribe to something");
+        problem.fix("remove it, or add a subscription");
     }
     let will =
         spec.will.as_ref().and_then(|will| will::resolve(will, devices, &longest, (&auth, context), errors));
@@ -90,7 +90,7 @@ fn fleet(spec: &FleetSpec, first: u64, context: &ResolveContext<'_>, errors: &mu
 
 fn preset(spec: &FleetSpec, context: &ResolveContext<'_>, errors: &mut Errors) -> DevicePreset {
     if let (Some(sdk), Some(TargetKind::Mqtt)) = (&spec.sdk, context.kind) {
-        let problem = errors.add(&sdk.place, "these are SDKs of IoT hubs; the target is a plain broker");
+        let problem = errors.add(&sdk.place, "SDK presets are for IoT hubs; the target is a plain broker");
         problem.found(quoted(&sdk.text)).fix("remove it");
     }
     sdk::device_preset(spec.sdk.as_ref().map(|sdk| sdk.value))

@@ -33,7 +33,7 @@ pub(super) fn check_packet(payload_bytes: usize, topic_bytes: usize, place: &Pla
     if payload_bytes > most {
         let problem = errors.add(place, "too large for MQTT");
         problem.found(format!("up to {payload_bytes} bytes"));
-        problem.allowed(format!("{most} bytes, with a topic of {topic_bytes}"));
+        problem.allowed(format!("{most} bytes, with a {topic_bytes}-byte topic"));
     }
 }
 

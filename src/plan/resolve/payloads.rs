@@ -14,7 +14,7 @@ use std::time::Duration;
 pub(super) fn payload(written: &Written<PayloadSpec>, errors: &mut Errors) -> Option<Payload> {
     let payload = any_payload(written, errors)?;
     if payload.has_stamp() {
-        let problem = errors.add(&written.place, "${stamp} is for what the devices of a plain broker send");
+        let problem = errors.add(&written.place, "${stamp} is only for messages to a plain broker");
         problem.fix("remove it; ${seq} and ${now} tell messages apart");
     }
     Some(payload)
@@ -49,7 +49,7 @@ pub(super) fn lines(
         Ok(text) => {
             let lines = Lines::of(text);
             if lines.is_none() {
-                let what = format!("{} has no line with something on it", file.display());
+                let what = format!("{} has no messages: every line is empty", file.display());
                 errors.add(&path.place, what).allowed("a message on each line");
             }
             lines

@@ -76,8 +76,7 @@ pub(super) fn resolve(
 /// The topic of telemetry with its bag, and the encoded bag.
 fn hub_topic(spec: &SendSpec, errors: &mut Errors) -> (Option<Template>, String) {
     if let Some(topic) = &spec.topic {
-        let problem =
-            errors.add(&topic.place, "an IoT hub has one topic for telemetry: it is chosen for you");
+        let problem = errors.add(&topic.place, "the topic of telemetry to an IoT hub is fixed");
         problem.found(quoted(&topic.text)).fix("remove it, or use kind = \"mqtt\" for a plain broker");
     }
     let mut bag = Vec::new();

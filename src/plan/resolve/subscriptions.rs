@@ -40,7 +40,7 @@ pub(super) fn resolve(
 fn hub_subscription(asked: &SubscribeSpec, errors: &mut Errors) -> Option<Subscription> {
     let written = &asked.filter;
     if let Some(qos) = &asked.qos {
-        let problem = errors.add(&qos.place, "an IoT hub's subscriptions have their own QoS");
+        let problem = errors.add(&qos.place, "the QoS of subscriptions to an IoT hub is fixed");
         problem.found(qos.text.clone()).fix(format!("write \"{}\" alone", written.text));
     }
     match written.value.as_str() {
@@ -48,7 +48,7 @@ fn hub_subscription(asked: &SubscribeSpec, errors: &mut Errors) -> Option<Subscr
         "twin" => Some(Subscription::Twin),
         "methods" => Some(Subscription::Methods),
         other => {
-            let problem = errors.add(&written.place, "unknown subscription of an IoT hub");
+            let problem = errors.add(&written.place, "unknown IoT hub subscription");
             problem.found(quoted(&written.text)).allowed("\"c2d\", \"twin\", \"methods\"");
             if let Some(near) = nearest(other, ["c2d", "twin", "methods"]) {
                 problem.fix(format!("did you mean \"{near}\"?"));

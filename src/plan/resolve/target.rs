@@ -20,7 +20,7 @@ pub(super) fn target(scenario: &Scenario, errors: &mut Errors) -> (Target, Optio
     let hub = spec.kind == Some(TargetKind::IotHub);
     if let Some(tls) = spec.tls.as_ref().filter(|tls| !tls.on) {
         if hub {
-            let problem = errors.add(&tls.place, "an IoT hub speaks MQTT over TLS only");
+            let problem = errors.add(&tls.place, "an IoT hub accepts MQTT over TLS only");
             problem.found("false").fix("remove it, or use kind = \"mqtt\" for a plain broker");
         }
         if let Some(ca) = &spec.ca {
@@ -52,7 +52,7 @@ fn source_ips(spec: &TargetSpec, errors: &mut Errors) -> Vec<IpAddr> {
         let what = if ip.is_unspecified() || ip.is_multicast() {
             "not an address to connect from"
         } else if host.is_some_and(|host| host.is_ipv4() != ip.is_ipv4()) {
-            "the host is of the other kind of address, IPv4 or IPv6"
+            "the host's address is of the other family, IPv4 or IPv6"
         } else if found.contains(&ip) {
             "given twice"
         } else {
@@ -60,7 +60,7 @@ fn source_ips(spec: &TargetSpec, errors: &mut Errors) -> Vec<IpAddr> {
             continue;
         };
         let problem = errors.add(&written.place, what).found(format!("{:?}", written.text));
-        problem.allowed("addresses of this machine, each once, of the same kind as the host's");
+        problem.allowed("addresses of this machine, each once, of the same family as the host's");
     }
     found
 }

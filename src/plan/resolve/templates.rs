@@ -21,5 +21,5 @@ pub(super) fn template_error(error: &impl Display, as_written: bool) -> String {
     if as_written {
         return error.to_string();
     }
-    "a placeholder cannot be read once ${env.NAME} is filled in".to_owned()
+    "a placeholder is invalid after ${env.NAME} is replaced".to_owned()
 }

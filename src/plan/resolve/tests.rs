@@ -161,7 +161,7 @@ fn source_addresses_are_this_machines_each_once() {
     for (host, list, what) in [
         ("hub.example", "[\"10.0.0.2\", \"10.0.0.2\"]", "given twice"),
         ("hub.example", "[\"0.0.0.0\"]", "not an address to connect from"),
-        ("::1", "[\"10.0.0.2\"]", "of the other kind"),
+        ("::1", "[\"10.0.0.2\"]", "of the other family"),
         ("hub.example", "[\"10.0.0.2:80\"]", "cannot be read"),
         ("hub.example", "\"10.0.0.2\"", "wrong type"),
     ] {

@@ -71,7 +71,7 @@ fn parse(text: &str) -> Result<Test, ExpressionError> {
         ("count", Some(name)) => Ok(Test::Count { outcome: outcome(name)?, compare, limit: count(limit)? }),
         ("rate" | "count", None) => {
             let fix = Some(format!("did you mean {name}(ok)?"));
-            Err(ExpressionError { fix, ..wrong("of which outcome?", &outcomes()) })
+            Err(ExpressionError { fix, ..wrong("the outcome is missing", &outcomes()) })
         }
         _ => {
             let near =
@@ -84,7 +84,7 @@ fn parse(text: &str) -> Result<Test, ExpressionError> {
 
 fn latency(compare: Compare, limit: &str) -> Result<(Compare, u64), ExpressionError> {
     if !matches!(compare, Compare::Less | Compare::LessOrEqual) {
-        return Err(wrong("a latency has an upper limit", "< or <="));
+        return Err(wrong("a latency needs an upper limit", "< or <="));
     }
     let limit_us = parse_duration(limit).ok().and_then(|limit| u64::try_from(limit.as_micros()).ok());
     match limit_us {

@@ -66,10 +66,9 @@ fn never_fails(test: Test) -> bool {
 
 fn refuse(spec: &ThresholdSpec, errors: &mut Errors) {
     let Written { text, place, .. } = &spec.expression;
-    let what = "a cloud-to-device message that never comes has no outcome, so every c2d is ok";
+    let what = "a lost cloud-to-device message has no outcome, so every c2d operation is ok";
     let problem = errors.add(place, what).found(text).allowed("p(99), med, avg, max, count(ok)");
-    problem
-        .fix("ask service.c2d what became of the sends; a finding of the report counts the messages missing");
+    problem.fix("use service.c2d for the outcomes of sends; a finding in the report counts missing messages");
 }
 
 fn selector(text: &str, place: &Place, known: &KnownNames<'_>, errors: &mut Errors) -> Option<Selector> {
@@ -111,7 +110,7 @@ fn metric(name: &str, place: &Place, known: &KnownNames<'_>, errors: &mut Errors
         let Some((_, instead)) = known.never.iter().find(|(never, _)| *never == operation) else {
             return Some(operation);
         };
-        errors.add(place, "this scenario never measures that").found(name).fix(*instead);
+        errors.add(place, "this scenario never measures this metric").found(name).fix(*instead);
         return None;
     }
     if LATER_METRICS.contains(&name) {

@@ -92,11 +92,11 @@ pub(super) fn check_subscribed(spec: &FleetSpec, subscriptions: &[Subscription],
     let methods = spec.methods.first().map(|method| &method.place);
     for (place, needed, name, what) in [
         (twin, Subscription::Twin, "twin", "answers to twin requests"),
-        (methods, Subscription::Methods, "methods", "calls of methods"),
+        (methods, Subscription::Methods, "methods", "method calls"),
     ] {
         let Some(place) = place.filter(|_| !subscriptions.contains(&needed)) else { continue };
         errors
-            .add(place, format!("{what} come only to a device that has subscribed to them"))
+            .add(place, format!("a hub sends {what} only to devices that subscribe to them"))
             .fix(format!("add \"{name}\" to fleet.{}.subscribe", spec.name));
     }
 }
@@ -110,17 +110,17 @@ fn patch(written: &Written<PayloadSpec>, longest: &str, errors: &mut Errors) -> 
             return Some(payload);
         }
         Ok(_) => String::new(),
-        Err(why) => format!(", and this does not become JSON: {why}"),
+        Err(why) => format!(", and the rendered payload is not JSON: {why}"),
     };
-    let problem = errors.add(&written.place, format!("reported properties are a JSON object{why}"));
+    let problem = errors.add(&written.place, format!("reported properties must be a JSON object{why}"));
     problem.found(quoted(&written.text)).allowed("an object such as '{\"uptime\":${uptime}}'");
     None
 }
 
 fn method(spec: &MethodSpec, longest: &str, errors: &mut Errors) -> Option<MethodPlan> {
     if spec.name.is_empty() || spec.name.contains(['/', '+', '#', '\0']) {
-        let problem = errors.add(&spec.place, "a method's name stands in a topic");
-        problem.found(quoted(&spec.name)).allowed("anything without / + #");
+        let problem = errors.add(&spec.place, "a method's name is part of a topic");
+        problem.found(quoted(&spec.name)).allowed("a name without / + #");
     }
     let payload = match &spec.payload {
         Some(written) => answer(written, longest, errors)?,
@@ -147,7 +147,7 @@ fn answer(written: &Written<PayloadSpec>, longest: &str, errors: &mut Errors) ->
         problem.found(format!("up to {bytes} bytes")).allowed(format!("{} bytes", limits::METHOD_BYTES_MAX));
     }
     if let Err(why) = payloads::rendered(&payload, longest) {
-        let what = "the answer to a direct method is JSON, and this does not become that";
+        let what = "the answer to a direct method must be JSON";
         let problem = errors.add(place, format!("{what}: {why}"));
         problem.found(quoted(&written.text)).allowed("JSON such as '{\"ok\":true}', or no payload");
         return None;
@@ -217,7 +217,7 @@ mod tests {
         );
         for bad in ["'x'", "'[1]'", "'{\"a\":${device}}'", "{ size = 20 }", "''"] {
             let error = report(bad).unwrap_err();
-            assert!(error.contains("reported properties are a JSON object"), "{bad}: {error}");
+            assert!(error.contains("reported properties must be a JSON object"), "{bad}: {error}");
         }
     }
 

@@ -16,7 +16,7 @@ pub(super) fn never_measured(
     if kind.is_some() && !deliveries.tracks_any() {
         never.push((
             Operation::Deliver,
-            "let a fleet of a plain broker subscribe to what another sends with ${stamp} in its payload",
+            "let a fleet subscribe to messages that another fleet sends with ${stamp} in the payload (plain brokers only)",
         ));
     }
     use Operation::{Publish, PublishQos0, Telemetry, TelemetryQos0};
@@ -27,7 +27,7 @@ pub(super) fn never_measured(
         }
         Some(TargetKind::Mqtt) => {
             never.extend([Telemetry, TelemetryQos0].map(|other| (other, "for a plain broker, use publish")));
-            never.extend(OF_A_HUB.map(|other| (other, "only an IoT hub has these: remove it")));
+            never.extend(OF_A_HUB.map(|other| (other, "only an IoT hub has this operation: remove it")));
             (Publish, PublishQos0)
         }
         None => return never,
@@ -38,7 +38,7 @@ pub(super) fn never_measured(
         let (has_unacked, has_acked) = sends
             .fold((false, false), |(unacked, acked), send| (unacked || send.qos == 0, acked || send.qos > 0));
         if !has_acked {
-            never.push((acked, "every stream has qos = 0: its metric ends in .qos0"));
+            never.push((acked, "every stream has qos = 0: use the metric that ends in .qos0"));
         }
         if !has_unacked {
             never.push((unacked, "no stream has qos = 0: leave .qos0 out"));
@@ -48,10 +48,10 @@ pub(super) fn never_measured(
         never.push((Operation::ConnectTls, "turn TLS on, or remove it"));
     }
     if fleets.iter().all(|fleet| fleet.auth.tokens().and_then(TokenLife::renewed_after).is_none()) {
-        never.push((Operation::Renewal, "give a fleet tokens that it renews, or remove it"));
+        never.push((Operation::Renewal, "let a fleet renew its tokens, or remove it"));
     }
     if fleets.iter().all(|fleet| fleet.subscribe.is_empty()) {
-        never.push((Operation::Subscribe, "give a fleet something to subscribe to, or remove it"));
+        never.push((Operation::Subscribe, "let a fleet subscribe to something, or remove it"));
     }
     if fleets.iter().all(|fleet| !fleet.unsubscribe) {
         never.push((Operation::Unsubscribe, "give a fleet unsubscribe = true, or remove it"));
@@ -59,7 +59,7 @@ pub(super) fn never_measured(
     never.extend(never_of_a_device(fleets));
     for call in [Operation::ServiceMethod, Operation::ServiceDesired, Operation::ServiceC2d] {
         if drives.iter().all(|drive| drive.call.operation() != call) {
-            never.push((call, "add a [[drive]] that calls it, or remove it"));
+            never.push((call, "add a [[drive]] that makes these calls, or remove it"));
         }
     }
     never

@@ -76,8 +76,8 @@ fn topic(spec: &WillSpec, context: &ResolveContext, errors: &mut Errors) -> Opti
     match (context.kind?, &spec.topic) {
         (TargetKind::IotHub, None) => Template::parse(&topics::telemetry("${device}")).ok(),
         (TargetKind::IotHub, Some(topic)) => {
-            let problem =
-                errors.add(&topic.place, "an IoT hub takes a will as telemetry: its topic is chosen for you");
+            let problem = errors
+                .add(&topic.place, "the topic of a will is fixed: an IoT hub treats wills as telemetry");
             problem.found(quoted(&topic.text)).fix("remove it");
             None
         }

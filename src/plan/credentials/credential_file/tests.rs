@@ -46,17 +46,17 @@ fn what_is_wrong_is_said_by_its_line_and_never_by_its_text() {
     );
     let found = bad(&text, KEYS);
     let expected = [
-        (2, "1 fields instead"),
+        (2, "found 1"),
         (3, "not base64"),
-        (4, "the id of line 1 again"),
+        (4, "duplicate id, first in line 1"),
         (5, "not a device id"),
-        (6, "3 fields instead"),
+        (6, "found 3"),
         (7, "a quote is not closed"),
-        (8, "behind a closing quote"),
+        (8, "after a closing quote"),
         (9, "not the JSON"),
-        (10, "another hub's"),
+        (10, "another hub"),
         (11, "7 bytes"),
-        (12, "the id of line 1 again"),
+        (12, "duplicate id, first in line 1"),
     ];
     assert_eq!(found.len(), expected.len(), "{found:#?}");
     for ((line, what), (at, part)) in found.iter().zip(expected) {
@@ -87,7 +87,7 @@ fn the_list_of_the_azure_command_line_is_read() {
     let wrong = [good[0].clone(), identity("d2", "hunter2", "enabled"), good[0].clone()];
     let told = bad(&list(&wrong), KEYS);
     assert!(told[0].1.starts_with("entry 2 of the list: ") && !told[0].1.contains("hunter2"), "{told:?}");
-    assert_eq!(told[1].1, "entry 3 of the list: the id of entry 1 again");
+    assert_eq!(told[1].1, "entry 3 of the list: duplicate id, first in entry 1");
     let told = bad(&list(&good).replace("\"d3\"", "hunter2"), KEYS);
     assert!(matches!(&told[..], [(23, what)] if what.contains("not the JSON")), "{told:?}");
 }
@@ -100,7 +100,7 @@ fn semicolons_are_told_once() {
         ("c1;u1;hunter2\nc2;u2;hunter2\n".to_owned(), CredentialFormat::Passwords),
     ] {
         let told = bad(&text, form);
-        assert!(matches!(&told[..], [(1 | 2, what)] if what.contains("by commas")), "{told:?}");
+        assert!(matches!(&told[..], [(1 | 2, what)] if what.contains("use commas")), "{told:?}");
     }
 }
 
@@ -111,7 +111,7 @@ fn passwords_that_mqtt_cannot_carry_are_refused() {
         (format!("a,b,{long}"), "the password is too long"),
         ("a,b\0,c".to_owned(), "the user name is too long"),
         (",b,c".to_owned(), "is empty"),
-        ("a,b,c,d".to_owned(), "4 fields"),
+        ("a,b,c,d".to_owned(), "found 4"),
     ] {
         let found = bad(&text, CredentialFormat::Passwords);
         assert!(found[0].1.contains(part), "{found:?}");

@@ -62,7 +62,7 @@ fn too_few_lines_are_told_with_the_fix() {
     let error = hub(3, "", &format!("d0,{KEY}\nd1,{KEY}\n{unusable}\n")).unwrap_err();
     assert!(error.starts_with("folder/x.toml: 1 error\n\nfolder/x.toml:6:"), "{error}");
     assert!(error.contains("fleet.a.auth.file: folder/d.csv has too few devices"), "{error}");
-    assert!(error.contains("found:   2 devices, and 1 that are disabled"), "{error}");
+    assert!(error.contains("found:   2 devices, and 1 unusable (disabled"), "{error}");
     assert!(
         error.contains("allowed: at least 3") && error.contains("fix:     devices = 2, or add lines"),
         "{error}"
@@ -72,8 +72,8 @@ fn too_few_lines_are_told_with_the_fix() {
 #[test]
 fn bad_lines_are_told_by_file_and_line_and_not_all_of_them() {
     let error = hub(1, "", &format!("d0,{KEY}\n{}", "hunter2\n".repeat(9))).unwrap_err();
-    assert!(error.contains("folder/d.csv:2: 1 fields instead of id and key"), "{error}");
-    assert!(error.contains("allowed: id,key, a connection string"), "{error}");
+    assert!(error.contains("folder/d.csv:2: expected 2 fields (id, key), found 1"), "{error}");
+    assert!(error.contains("allowed: id,key; a connection string"), "{error}");
     assert!(error.contains("folder/d.csv:6:") && !error.contains("folder/d.csv:7:"), "{error}");
     assert!(error.contains("4 more lines like these") && !error.contains("hunter2"), "{error}");
 }
@@ -97,7 +97,10 @@ fn two_fleets_that_take_the_same_devices_are_told() {
     let (one, two) = (fleet("a", 1, ""), fleet("b", 1, ""));
     let file = format!("d0,{KEY}\nd1,{KEY}");
     let error = plan(&format!("{HUB}{one}{two}{REST}"), &[("folder/d.csv", &file)], &[]).unwrap_err();
-    assert!(error.contains("fleet a has the same id") && error.contains("a file of its own"), "{error}");
+    assert!(
+        error.contains("fleet a has a device with the same id") && error.contains("its own file"),
+        "{error}"
+    );
 }
 
 #[test]
